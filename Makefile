@@ -1,0 +1,53 @@
+# vireid: two commands do everything on a fresh machine: `make demo` and `make test`.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+
+.DEFAULT_GOAL := help
+.PHONY: help setup demo test lint format bench clean
+
+help:  ## show this list
+	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):[^#]*## */  make \1\t/' | expand -t 16
+
+setup: $(STAMP)  ## install into .venv
+
+$(STAMP): pyproject.toml
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --upgrade pip
+	$(BIN)/python -m pip install --quiet -e '.[dev]'
+	touch $@
+
+demo: $(STAMP)  ## prepare, train, evaluate, draw and export on the embedded benchmark (minutes on 2 cores)
+	$(BIN)/vireid prepare synthetic
+	$(BIN)/vireid prepare sysu --size 144x72
+	$(BIN)/vireid train --recipe quickstart.yaml
+	$(BIN)/vireid evaluate
+	$(BIN)/vireid visualize phase-swap
+	$(BIN)/vireid visualize curves
+	$(BIN)/vireid visualize tsne
+	$(BIN)/vireid visualize ranking
+	$(BIN)/vireid export onnx
+	$(BIN)/vireid results
+
+test: $(STAMP)  ## run the whole suite
+	$(BIN)/python -m pytest
+
+lint: $(STAMP)  ## ruff and mypy
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+format: $(STAMP)  ## let ruff rewrite
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+bench: $(STAMP)  ## measure speed on this machine
+	$(BIN)/vireid bench train
+	$(BIN)/vireid bench extract
+	$(BIN)/vireid bench augment
+	$(BIN)/vireid bench evaluate
+
+clean:  ## remove caches and build output; data, runs and .venv stay
+	rm -rf build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	find . -name __pycache__ -type d -not -path './$(VENV)/*' -exec rm -rf {} +

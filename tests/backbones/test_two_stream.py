@@ -1,0 +1,101 @@
+import pytest
+import torch
+from torch import nn
+
+from vireid_cli.backbones.fold import fold_batch_norms
+from vireid_cli.backbones.two_stream import STAGES, BackboneSpec, PerModality, TwoStream, residual_network
+from vireid_cli.types import Modality
+
+
+def count(module):
+    return sum(parameter.numel() for parameter in module.parameters())
+
+
+def test_parameter_counts_of_resnet50():
+    with torch.device("meta"):
+        trunk = TwoStream(BackboneSpec("resnet50"), separate=())
+    assert count(trunk) == 23_508_032
+    assert count(trunk.stem) == 9_536
+    with torch.device("meta"):
+        assert count(TwoStream(BackboneSpec("resnet50"))) == 23_508_032 + 9_536
+
+
+@pytest.mark.parametrize("name", ["resnet18", "resnet34", "resnet50"])
+@pytest.mark.parametrize(("last_stride", "scale"), [(1, 16), (2, 32)])
+def test_shapes_of_the_stages(name, last_stride, scale):
+    trunk = TwoStream(BackboneSpec(name, last_stride)).eval()
+    features, expected = torch.zeros(1, 3, 64, 32), {"stem": 4, "layer1": 4, "layer2": 8, "layer3": 16}
+    for stage in STAGES:
+        features = trunk.run(stage, features, Modality.INFRARED)
+        step = expected.get(stage, scale)
+        assert features.shape == (1, trunk.channels[stage], 64 // step, 32 // step)
+
+
+@pytest.mark.parametrize("name", ["resnet18", "resnet50"])
+def test_last_stride_is_all_that_differs_from_torchvision(name):
+    torch.manual_seed(0)
+    ours = residual_network(BackboneSpec(name, last_stride=2)).eval()
+    import torchvision
+
+    theirs = getattr(torchvision.models, name)(weights=None).eval()
+    theirs.fc = nn.Identity()
+    theirs.load_state_dict(ours.state_dict())
+    images = torch.randn(1, 3, 64, 32)
+    torch.testing.assert_close(ours(images), theirs(images))
+    strides = {
+        key: module.stride
+        for key, module in residual_network(BackboneSpec(name, last_stride=1)).layer4[0].named_modules()
+        if isinstance(module, nn.Conv2d)
+    }
+    assert set(strides.values()) == {(1, 1)}
+
+
+def test_separate_stages_serve_their_own_modality():
+    torch.manual_seed(0)
+    trunk = TwoStream(BackboneSpec("resnet18"), separate=("stem", "layer4")).eval()
+    visible, infrared = torch.randn(2, 3, 64, 32), torch.randn(3, 3, 64, 32)
+    both = trunk(torch.cat([visible, infrared]), 2)
+    torch.testing.assert_close(both[:2], trunk(visible, Modality.VISIBLE), rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(both[2:], trunk(infrared, Modality.INFRARED), rtol=1e-4, atol=1e-5)
+    # Equal copies at the start, independent afterwards.
+    torch.testing.assert_close(trunk(visible, Modality.INFRARED), trunk(visible, Modality.VISIBLE))
+    with torch.no_grad():
+        for stage in ("stem", "layer4"):
+            copies = trunk.get_submodule(stage)
+            assert isinstance(copies, PerModality)
+            next(copies.of(Modality.INFRARED).parameters()).mul_(2.0)
+    torch.testing.assert_close(trunk(visible, Modality.VISIBLE), both[:2], rtol=1e-4, atol=1e-5)
+    assert (trunk(infrared, Modality.INFRARED) - both[2:]).abs().max() > 1e-3
+
+
+def test_shared_batch_norm_sees_both_modalities_in_one_batch():
+    trunk = TwoStream(BackboneSpec("resnet18"), separate=("stem",)).train()
+    norm = trunk.layer1[0].bn1
+    seen = []
+    norm.register_forward_hook(lambda module, inputs, output: seen.append(len(inputs[0])))
+    trunk(torch.randn(6, 3, 64, 32), 3)
+    assert seen == [6]
+
+
+@pytest.mark.parametrize("name", ["resnet18", "resnet50"])
+def test_folded_network_embeds_alike_and_leaves_the_original_alone(name):
+    torch.manual_seed(0)
+    trunk = TwoStream(BackboneSpec(name), separate=("stem", "layer4"))
+    for module in trunk.modules():
+        if isinstance(module, nn.BatchNorm2d):  # statistics of a trained network
+            nn.init.uniform_(module.running_mean, -0.2, 0.2)
+            nn.init.uniform_(module.running_var, 0.5, 2.0)
+            nn.init.uniform_(module.weight, 0.3, 0.9)
+            nn.init.normal_(module.bias, std=0.1)
+    before = {key: value.clone() for key, value in trunk.state_dict().items()}
+    folded = fold_batch_norms(trunk)
+    assert not any(isinstance(module, nn.BatchNorm2d) for module in folded.modules())
+    assert trunk.training
+    assert all(torch.equal(value, before[key]) for key, value in trunk.state_dict().items())
+    trunk.eval()
+    images = torch.randn(3, 3, 64, 32)
+    with torch.no_grad():
+        for modality in Modality:
+            expected = nn.functional.normalize(trunk(images, modality).mean(dim=(2, 3)))
+            found = nn.functional.normalize(folded(images, modality).mean(dim=(2, 3)))
+            assert (found - expected).abs().max() < 1e-5

@@ -1,0 +1,120 @@
+import pytest
+import torch
+import torchvision
+from safetensors.torch import save_file
+
+from vireid_cli.backbones import weights
+from vireid_cli.backbones.two_stream import BackboneSpec, TwoStream
+from vireid_cli.errors import UsageError, VireidError
+
+
+@pytest.fixture(scope="module")
+def network():
+    torch.manual_seed(3)
+    return torchvision.models.resnet18(weights=None)
+
+
+@pytest.fixture
+def nowhere(tmp_path, monkeypatch):
+    """An empty torch cache, and a network that never answers."""
+    monkeypatch.setattr(torch.hub, "get_dir", lambda: str(tmp_path / "hub"))
+
+    def refuse(*args, **kwargs):
+        raise OSError("no route to host")
+
+    monkeypatch.setattr(torch.hub, "download_url_to_file", refuse)
+    return tmp_path
+
+
+def test_none_is_no_weights():
+    assert weights.resolve("resnet18", "none") is None
+
+
+@pytest.mark.parametrize("form", ["weights.pth", "weights.safetensors"])
+def test_a_file_is_read_and_builds_both_stems(network, tmp_path, form):
+    path = tmp_path / form
+    state = {key: value.contiguous() for key, value in network.state_dict().items()}
+    save_file(state, path) if form.endswith("safetensors") else torch.save(state, path)
+    found = weights.resolve("resnet18", str(path))
+    assert found is not None
+    assert not any(key.startswith("fc.") for key in found)
+    trunk = TwoStream(BackboneSpec("resnet18", state=found))
+    for copy in (trunk.stem.visible, trunk.stem.infrared):
+        assert torch.equal(copy.conv1.weight, network.conv1.weight)
+    assert torch.equal(trunk.layer4[1].conv2.weight, network.layer4[1].conv2.weight)
+
+
+def test_counters_of_old_files_may_be_missing(network, tmp_path):
+    state = {
+        k: v for k, v in network.state_dict().items() if "num_batches" not in k and not k.startswith("fc.")
+    }
+    torch.save(state, tmp_path / "old.pth")
+    found = weights.resolve("resnet18", str(tmp_path / "old.pth"))
+    TwoStream(BackboneSpec("resnet18", state=found))
+
+
+def test_a_mismatch_is_explained_key_by_key(network, tmp_path):
+    state = dict(network.state_dict())
+    del state["conv1.weight"]
+    state["stem.weight"] = torch.zeros(1)
+    state["layer1.0.conv1.weight"] = torch.zeros(2, 2)
+    torch.save(state, tmp_path / "other.pth")
+    with pytest.raises(UsageError) as error:
+        weights.resolve("resnet18", str(tmp_path / "other.pth"))
+    text = str(error.value)
+    assert "1 missing: conv1.weight" in text
+    assert "1 unexpected: stem.weight" in text
+    assert "layer1.0.conv1.weight: (2, 2) instead of (64, 64, 3, 3)" in text
+
+
+def test_another_network_lists_five_keys_and_the_rest_as_a_number(network, tmp_path):
+    torch.save(network.state_dict(), tmp_path / "small.pth")
+    with pytest.raises(UsageError, match=r"missing: .*, … and \d+ more"):
+        weights.resolve("resnet50", str(tmp_path / "small.pth"))
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [(b"no weights", "can't be read"), ({"state_dict": {}}, "'state_dict' is a dict"), ([1], "holds a list")],
+)
+def test_files_of_another_kind(tmp_path, content, said):
+    path = tmp_path / "wrong.pth"
+    path.write_bytes(content) if isinstance(content, bytes) else torch.save(content, path)
+    with pytest.raises(UsageError, match=said):
+        weights.resolve("resnet18", str(path))
+
+
+def test_a_missing_file(tmp_path):
+    with pytest.raises(UsageError, match="there is no file"):
+        weights.resolve("resnet18", str(tmp_path / "none.pth"))
+
+
+def test_imagenet_offline_names_the_file_and_the_ways_out(nowhere):
+    with pytest.raises(weights.WeightsUnavailable) as error:
+        weights.resolve("resnet18", "imagenet")
+    expected = weights.imagenet_file("resnet18")
+    assert isinstance(error.value, VireidError)
+    assert error.value.exit_code == 1
+    text = str(error.value)
+    assert str(expected) in text
+    assert expected.name in text
+    assert str(nowhere) in text
+    assert "backbone.weights=PATH" in text
+    assert "backbone.weights=none" in text
+
+
+def test_imagenet_from_the_cache(network, nowhere):
+    path = weights.imagenet_file("resnet18")
+    path.parent.mkdir(parents=True)
+    torch.save(network.state_dict(), path)
+    found = weights.resolve("resnet18", "imagenet")
+    assert found is not None
+    assert torch.equal(found["conv1.weight"], network.conv1.weight)
+
+
+def test_a_broken_cached_file_is_no_traceback(nowhere):
+    path = weights.imagenet_file("resnet18")
+    path.parent.mkdir(parents=True)
+    path.write_bytes(b"half a download")
+    with pytest.raises(weights.WeightsUnavailable):
+        weights.resolve("resnet18", "imagenet")

@@ -1,0 +1,92 @@
+"""A kill at any moment leaves a checkpoint that loads."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from vireid_cli.engine.checkpoint import Checkpoint, Position, load_checkpoint, save_checkpoint
+from vireid_cli.errors import DataError, UsageError
+
+
+def checkpoint(step: int, optimizer: str = "adamw") -> Checkpoint:
+    weight = torch.nn.Parameter(torch.full((2, 3), float(step)))
+    made: torch.optim.Optimizer = (
+        torch.optim.AdamW([weight]) if optimizer == "adamw" else torch.optim.SGD([weight], lr=0.1, momentum=0.9)
+    )
+    weight.sum().backward()
+    made.step()
+    return Checkpoint({"w": weight.detach()}, made.state_dict(), Position(step, 1, step * 10), {"a": [1]})
+
+
+@pytest.mark.parametrize("optimizer", ["adamw", "sgd"])
+def test_round_trip(tmp_path: Path, optimizer: str) -> None:
+    before = checkpoint(3, optimizer)
+    save_checkpoint(tmp_path / "last", before)
+    after = load_checkpoint(tmp_path / "last")
+    assert torch.equal(after.model["w"], before.model["w"])
+    assert after.position == before.position
+    assert after.extra == {"a": [1]}
+    for key, value in before.optimizer["state"][0].items():
+        assert torch.equal(torch.as_tensor(after.optimizer["state"][0][key]), torch.as_tensor(value))
+    weight = torch.nn.Parameter(torch.zeros(2, 3))
+    fresh: torch.optim.Optimizer = (
+        torch.optim.AdamW([weight]) if optimizer == "adamw" else torch.optim.SGD([weight], lr=1.0)
+    )
+    fresh.load_state_dict(after.optimizer)
+    assert fresh.param_groups[0]["lr"] == before.optimizer["param_groups"][0]["lr"]
+
+
+def test_channels_last_weights_come_back_equal(tmp_path: Path) -> None:
+    weight = torch.randn(4, 3, 5, 5).to(memory_format=torch.channels_last)
+    save_checkpoint(tmp_path / "last", Checkpoint({"w": weight}, {}, Position()))
+    assert torch.equal(load_checkpoint(tmp_path / "last").model["w"], weight)
+
+
+@pytest.mark.parametrize("moment", ["write", "first rename", "second rename"])
+def test_killed_while_saving(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, moment: str) -> None:
+    folder = tmp_path / "last"
+    save_checkpoint(folder, checkpoint(1))
+    renames = 0
+    rename, write = Path.rename, Path.write_bytes
+
+    class Killed(BaseException):
+        pass
+
+    def killed_rename(self: Path, target: Path) -> Path:
+        nonlocal renames
+        renames += 1
+        if renames == (1 if moment == "first rename" else 2):
+            raise Killed
+        return rename(self, target)
+
+    def killed_replace(self: Path, target: Path) -> Path:
+        if target.name == "state.json":
+            raise Killed
+        return original(self, target)
+
+    original = Path.replace
+    if moment == "write":
+        monkeypatch.setattr(Path, "replace", killed_replace)
+    else:
+        monkeypatch.setattr(Path, "rename", killed_rename)
+    with pytest.raises(Killed):
+        save_checkpoint(folder, checkpoint(2))
+    monkeypatch.undo()
+    assert write is Path.write_bytes
+    found = load_checkpoint(folder).position.epoch
+    assert found == (2 if moment == "second rename" else 1)
+    save_checkpoint(folder, checkpoint(3))
+    assert load_checkpoint(folder).position.epoch == 3
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["last"]
+
+
+def test_errors(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="no checkpoint"):
+        load_checkpoint(tmp_path / "last")
+    save_checkpoint(tmp_path / "last", checkpoint(1))
+    (tmp_path / "last" / "model.safetensors").write_bytes(b"garbage")
+    with pytest.raises(DataError, match="can't be read"):
+        load_checkpoint(tmp_path / "last")

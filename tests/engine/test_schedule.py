@@ -1,0 +1,44 @@
+"""Schedules against their printed values."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from vireid_cli.engine.schedule import apply_factor, build_optimizer, factor
+from vireid_cli.methods import ParameterGroup
+from vireid_cli.recipe.schema import Optimizer, Schedule
+
+
+def test_agw_schedule() -> None:
+    """METHODS 0.2: lr (e+1)/10 for e < 10, lr to 20, 0.1 lr to 50, 0.01 lr after."""
+    schedule = Schedule()
+    for epoch, expected in [(0, 0.1), (8, 0.9), (9, 1.0), (10, 1.0), (19, 1.0), (20, 0.1), (49, 0.1), (50, 0.01)]:
+        assert factor(schedule, epoch, 80) == pytest.approx(expected)
+
+
+def test_sepg_schedule() -> None:
+    """METHODS 2.3: no warm-up, ×0.1 at 30 and 70."""
+    schedule = Schedule(warmup_epochs=0, milestones=(30, 70))
+    assert [factor(schedule, e, 120) for e in (0, 29, 30, 69, 70)] == pytest.approx([1, 1, 0.1, 0.1, 0.01])
+
+
+def test_cosine() -> None:
+    schedule = Schedule(kind="cosine", warmup_epochs=2)
+    assert [factor(schedule, e, 10) for e in (0, 1, 2, 6)] == pytest.approx([0.5, 1.0, 1.0, 0.5])
+    assert factor(schedule, 9, 10) < 0.05
+
+
+@pytest.mark.parametrize("name", ["sgd", "adam", "adamw"])
+def test_groups(name: str) -> None:
+    parameters = [torch.nn.Parameter(torch.zeros(1)) for _ in range(3)]
+    groups = [
+        ParameterGroup("backbone", [parameters[0]]),
+        ParameterGroup("heads", [parameters[1]]),
+        ParameterGroup("scan", [parameters[2]], lr_scale=2.0, weight_decay=False),
+    ]
+    recipe = Optimizer(name=name, lr=0.1, backbone_scale=0.1, weight_decay=5e-4)  # type: ignore[arg-type]
+    optimizer = build_optimizer(groups, recipe)
+    apply_factor(optimizer, 0.5)
+    assert [g["lr"] for g in optimizer.param_groups] == pytest.approx([0.005, 0.05, 0.1])
+    assert [g["weight_decay"] for g in optimizer.param_groups] == [5e-4, 5e-4, 0.0]

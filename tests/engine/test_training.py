@@ -1,0 +1,187 @@
+"""The training loop: same seed, same log; resume to the bit; errors that name what happened."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from vireid_cli.engine import checkpoint as checkpoints
+from vireid_cli.engine import training
+from vireid_cli.engine.fit import Loop
+from vireid_cli.engine.interrupt import StopRequest
+from vireid_cli.engine.network import load_recipe
+from vireid_cli.engine.reporter import Reporter
+from vireid_cli.engine.runtime import Runtime
+from vireid_cli.errors import Interrupted, UsageError, VireidError
+from vireid_cli.results.run import Run
+
+CPU = Runtime(torch.device("cpu"), "fp32")
+
+
+def train(recipe: Path, data: Path, runs: Path, *settings: str, runtime: Runtime = CPU) -> Run:
+    return training.train(load_recipe(str(recipe), settings), runtime, Reporter(), data, runs)
+
+
+def weights(run: Run) -> dict[str, torch.Tensor]:
+    return checkpoints.load_model(run.checkpoints / "last")
+
+
+def same(a: dict[str, torch.Tensor], b: dict[str, torch.Tensor]) -> bool:
+    return a.keys() == b.keys() and all(torch.equal(a[k], b[k]) for k in a)
+
+
+@pytest.fixture
+def stop_after(monkeypatch: pytest.MonkeyPatch):  # noqa: ANN201
+    """Ask to stop before the n-th step ends, as Ctrl-C would."""
+
+    def arrange(steps: int) -> None:
+        asked: list[StopRequest] = []
+        taken = 0
+        init, step = StopRequest.__init__, Loop._step
+
+        def remember(self: StopRequest) -> None:
+            init(self)
+            asked.append(self)
+
+        def count(self: Loop, *args: object) -> None:
+            nonlocal taken
+            step(self, *args)  # type: ignore[arg-type]
+            taken += 1
+            if taken == steps:
+                asked[-1].ask()
+
+        monkeypatch.setattr(StopRequest, "__init__", remember)
+        monkeypatch.setattr(Loop, "_step", count)
+
+    return arrange
+
+
+def test_same_seed_same_log_to_the_byte(tiny_recipe: Path, sysu_tree: Path, tmp_path: Path) -> None:
+    runs = [train(tiny_recipe, sysu_tree, tmp_path / name) for name in ("a", "b")]
+    assert runs[0].log.read_bytes() == runs[1].log.read_bytes()
+    assert same(weights(runs[0]), weights(runs[1]))
+    other = train(tiny_recipe, sysu_tree, tmp_path / "c", "train.seed=1")
+    assert other.log.read_bytes() != runs[0].log.read_bytes()
+    rows = list(runs[0].log_rows())
+    assert [row["kind"] for row in rows] == ["step", "step", "epoch"] * 2
+    assert [row["global_step"] for row in rows] == [2, 3, 3, 4, 6, 6]
+    assert rows[0]["loss"] == pytest.approx(sum(rows[0]["losses"].values()))
+    assert rows[3]["lr"] == pytest.approx(0.1 * rows[0]["lr"])
+
+
+@pytest.mark.parametrize("steps", [1, 4])
+def test_resume_gives_the_same_weights_to_the_bit(
+    tiny_recipe: Path,
+    sysu_tree: Path,
+    tmp_path: Path,
+    stop_after,  # noqa: ANN001
+    monkeypatch: pytest.MonkeyPatch,
+    steps: int,
+) -> None:
+    whole = train(tiny_recipe, sysu_tree, tmp_path / "whole")
+    with monkeypatch.context():
+        stop_after(steps)
+        with pytest.raises(Interrupted, match="--resume") as caught:
+            train(tiny_recipe, sysu_tree, tmp_path / "cut")
+    assert caught.value.exit_code == 130
+    monkeypatch.undo()
+    run = Run(next((tmp_path / "cut").glob("tiny-*")))
+    assert checkpoints.load_checkpoint(run.checkpoints / "last").position.global_step == steps
+    training.resume(run, CPU, Reporter(), sysu_tree)
+    assert same(weights(run), weights(whole))
+    ends = [[row for row in r.log_rows() if row["kind"] == "epoch"] for r in (run, whole)]
+    assert len(ends[0]) == 2
+    for mine, theirs in zip(*ends, strict=True):
+        assert mine["loss"] == pytest.approx(theirs["loss"], abs=1e-9)
+    with pytest.raises(UsageError, match="finished"):
+        training.resume(run, CPU, Reporter(), sysu_tree)
+
+
+def test_not_a_number_is_named_and_the_batch_saved(
+    tiny_recipe: Path, sysu_tree: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from vireid_cli.methods.baseline import Baseline
+
+    losses, taken = Baseline.losses, []
+
+    def poisoned(self: Baseline, batch: object) -> dict[str, torch.Tensor]:
+        terms = losses(self, batch)  # type: ignore[arg-type]
+        taken.append(batch)
+        return terms | ({"triplet": terms["triplet"] * float("nan")} if len(taken) == 4 else {})
+
+    monkeypatch.setattr(Baseline, "losses", poisoned)
+    with pytest.raises(VireidError, match="'triplet' became nan in epoch 2, step 1") as caught:
+        train(tiny_recipe, sysu_tree, tmp_path)
+    assert caught.value.exit_code == 1
+    saved = next(tmp_path.rglob("bad-batch-3.npz"))
+    assert str(saved) in caught.value.hint
+    with np.load(saved) as arrays:
+        assert np.array_equal(arrays["visible"], taken[3].visible.numpy())
+        assert np.array_equal(arrays["infrared"], taken[3].infrared.numpy())
+
+
+def test_run_folder_says_what_it_is(tiny_recipe: Path, sysu_tree: Path, tmp_path: Path) -> None:
+    run = train(tiny_recipe, sysu_tree, tmp_path)
+    environment = run.environment()
+    assert environment["seed"] == 0
+    assert environment["num_identities"] == 8
+    assert environment["weights"] == "none"
+    assert environment["data"]["dataset"] == "SYSU-MM01"
+    assert "rendered" not in environment["data"]
+    assert load_recipe(str(run.recipe_file)).method.options["margin"] == 0.3
+    state = json.loads((run.checkpoints / "last" / "state.json").read_text())
+    assert (state["epoch"], state["step"], state["global_step"]) == (2, 0, 6)
+    assert not list(run.folder.rglob("*.pt")), "no pickle"
+
+
+def test_train_split_of_one_part(tiny_recipe: Path, sysu_tree: Path, tmp_path: Path) -> None:
+    run = train(tiny_recipe, sysu_tree, tmp_path, "data.split=train", "train.epochs=1")
+    assert run.environment()["num_identities"] == 6
+
+
+def test_too_many_identities_asked_for(tiny_recipe: Path, sysu_tree: Path, tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="9"):
+        train(tiny_recipe, sysu_tree, tmp_path, "data.sampler.identities=9")
+
+
+def test_no_data_says_the_ways_out(tiny_recipe: Path, tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="vireid prepare synthetic") as caught:
+        train(tiny_recipe, tmp_path / "nothing", tmp_path)
+    assert "SYSU-MM01" in caught.value.message
+
+
+def test_imagenet_on_a_real_dataset_stops(
+    tiny_recipe: Path, sysu_tree: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from vireid_cli.backbones import weights as backbone_weights
+
+    def unavailable(name: str, wanted: str) -> None:
+        raise backbone_weights.WeightsUnavailable("not to be had", "put it there\nor there")
+
+    monkeypatch.setattr(backbone_weights, "resolve", unavailable)
+    with pytest.raises(backbone_weights.WeightsUnavailable):
+        train(tiny_recipe, sysu_tree, tmp_path, "backbone.weights=imagenet")
+
+
+def test_resume_refuses_other_data(
+    tiny_recipe: Path, sysu_tree: Path, tmp_path: Path, stop_after
+) -> None:  # noqa: ANN001
+    stop_after(1)
+    with pytest.raises(Interrupted):
+        train(tiny_recipe, sysu_tree, tmp_path)
+    run = Run(next(tmp_path.glob("tiny-*")))
+    environment = run.environment()
+    environment["data"]["fingerprint"] = "0" * 64
+    (run.folder / "environment.json").write_text(json.dumps(environment))
+    with pytest.raises(UsageError, match="other data"):
+        training.resume(run, CPU, Reporter(), sysu_tree)
+
+
+def test_bf16_trains(tiny_recipe: Path, sysu_tree: Path, tmp_path: Path) -> None:
+    run = train(tiny_recipe, sysu_tree, tmp_path, "train.epochs=1", runtime=Runtime(CPU.device, "bf16"))
+    assert all(np.isfinite(row["loss"]) for row in run.log_rows())
+    assert run.environment()["precision"] == "bf16"

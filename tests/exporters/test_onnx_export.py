@@ -1,0 +1,302 @@
+"""ONNX files: run in onnxruntime at free batch sizes, refused where they could not be trusted."""
+
+from __future__ import annotations
+
+import ast
+import math
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from vireid_cli.errors import MissingExtra, VireidError
+from vireid_cli.exporters import onnx as exporter
+from vireid_cli.exporters.onnx import LIMIT, export_onnx
+from vireid_cli.types import Modality
+
+onnx = pytest.importorskip("onnx")
+pytest.importorskip("onnxscript")
+runtime = pytest.importorskip("onnxruntime")
+
+SIZE = (24, 12)
+
+
+class Small(nn.Module):
+    """Two stems, a spectral block of matrix products, batch norms, pooling into rows, a classifier."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.stems = nn.ModuleDict({m.value: nn.Conv2d(3, 8, 3, 2, 1) for m in Modality})
+        self.norm = nn.BatchNorm2d(8)
+        self.shared = nn.Conv2d(8, 16, 3, padding=1)
+        self.neck = nn.BatchNorm1d(16 * 4)
+        self.dropout = nn.Dropout(0.5)
+        self.classifier = nn.Linear(16 * 4, 1000)
+        angles = 2 * math.pi * torch.outer(torch.arange(SIZE[0]), torch.arange(SIZE[0])) / SIZE[0]
+        self.register_buffer("cosine", angles.cos() / math.sqrt(SIZE[0]))
+        self.register_buffer("sine", -angles.sin() / math.sqrt(SIZE[0]))
+        for norm in (self.norm, self.neck):
+            norm.running_mean.uniform_(-0.2, 0.2)
+            norm.running_var.uniform_(0.5, 2.0)
+
+    def embed(self, images: Tensor, modality: Modality) -> Tensor:
+        with torch.autocast(images.device.type, enabled=False):
+            real, imaginary = self.cosine @ images, self.sine @ images
+            amplitude = torch.sqrt(real * real + imaginary * imaginary + 1e-6)
+            images = images + 0.1 * real / amplitude
+        x = self.stems[modality.value]((images - 0.45) / 0.22)
+        x = self.shared(F.relu(self.norm(x)))
+        x = F.adaptive_avg_pool2d(x, (4, 1)).flatten(1)
+        return F.normalize(self.dropout(self.neck(x)), dim=1)
+
+
+class Plain(nn.Module):
+    """A convolution and a mean, for what is done to them below."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.convolution = nn.Conv2d(3, 6, 3)
+
+    def pooled(self, images: Tensor) -> Tensor:
+        return self.convolution(images).mean((2, 3))
+
+    def embed(self, images: Tensor, modality: Modality) -> Tensor:
+        return self.pooled(images)
+
+
+class DropoutLeftOn(Plain):
+    def embed(self, images: Tensor, modality: Modality) -> Tensor:
+        return F.dropout(self.pooled(images), 0.5, training=True)
+
+
+class NoNumber(Plain):
+    def embed(self, images: Tensor, modality: Modality) -> Tensor:
+        return torch.log(self.pooled(images) - 100.0)
+
+
+class Fourier(Plain):
+    def embed(self, images: Tensor, modality: Modality) -> Tensor:
+        return torch.fft.rfft2(self.convolution(images)).abs().mean((2, 3))
+
+
+class Branch(Plain):
+    def embed(self, images: Tensor, modality: Modality) -> Tensor:
+        return self.pooled(images) if images.mean() > 0.4 else self.pooled(-images)
+
+
+class FixedBatch(Plain):
+    def embed(self, images: Tensor, modality: Modality) -> Tensor:
+        return self.pooled(images) + torch.zeros(2, 1)
+
+
+@pytest.fixture(scope="module")
+def samples() -> dict[Modality, Tensor]:
+    generator = torch.Generator().manual_seed(1)
+    counts = {Modality.VISIBLE: 7, Modality.INFRARED: 4}
+    return {m: torch.rand(n, 3, *SIZE, generator=generator) for m, n in counts.items()}
+
+
+@pytest.fixture(scope="module")
+def network() -> Small:
+    torch.manual_seed(0)
+    return Small().train()
+
+
+@pytest.fixture(scope="module")
+def split(network, samples, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("split")
+    return folder, export_onnx(network, folder, samples, metadata={"recipe": "small"})
+
+
+@pytest.fixture(scope="module")
+def joint(network, samples, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("joint")
+    return folder, export_onnx(network, folder, samples, layout="joint")
+
+
+def reference(network: Small, images: Tensor, modality: Modality) -> np.ndarray:
+    """The network in evaluation mode, one image at a time, in float64."""
+    double = Small().double().eval()
+    double.load_state_dict(network.state_dict())
+    with torch.no_grad():
+        return np.concatenate([double.embed(image[None].double(), modality).numpy() for image in images])
+
+
+def names(folder: Path) -> list[str]:
+    return sorted(path.name for path in folder.iterdir())
+
+
+@pytest.mark.parametrize("batch", [1, 2, 5, 11])
+@pytest.mark.parametrize("modality", list(Modality))
+def test_split_files_give_the_networks_embeddings_at_any_batch(network, split, batch, modality):
+    images = torch.rand(batch, 3, *SIZE, generator=torch.Generator().manual_seed(batch))
+    session = runtime.InferenceSession(str(split[0] / f"{modality.value}.onnx"))
+    (embedding,) = session.run(["embedding"], {"images": images.numpy()})
+    assert embedding.dtype == np.float32
+    np.testing.assert_allclose(embedding, reference(network, images, modality), atol=2e-6)
+
+
+@pytest.mark.parametrize("batches", [(1, 5), (3, 3), (5, 1)])
+def test_joint_file_takes_two_batches_of_their_own(network, joint, batches):
+    generator = torch.Generator().manual_seed(3)
+    visible, infrared = (torch.rand(n, 3, *SIZE, generator=generator) for n in batches)
+    session = runtime.InferenceSession(str(joint[0] / "embed.onnx"))
+    feed = {"visible": visible.numpy(), "infrared": infrared.numpy()}
+    outputs = session.run(["visible_embedding", "infrared_embedding"], feed)
+    np.testing.assert_allclose(outputs[0], reference(network, visible, Modality.VISIBLE), atol=2e-6)
+    np.testing.assert_allclose(outputs[1], reference(network, infrared, Modality.INFRARED), atol=2e-6)
+
+
+def test_report_says_what_was_written_and_compared(split, joint):
+    folder, report = split
+    assert report.files == (folder / "visible.onnx", folder / "infrared.onnx")
+    assert names(folder) == ["infrared.onnx", "visible.onnx"]
+    assert report.images == 11
+    assert report.opset == 18
+    assert 0.0 <= report.largest_difference < LIMIT
+    assert report.nodes["Conv"] == 4  # a stem and the shared convolution, twice
+    models = [onnx.load(path) for path in report.files]
+    assert sum(report.nodes.values()) == sum(len(model.graph.node) for model in models)
+    assert not {"DFT", "Dropout"} & set(report.nodes)
+    assert joint[1].files == (joint[0] / "embed.onnx",)
+
+
+def test_a_file_holds_its_own_path_alone_and_a_joint_file_shared_weights_once(split, joint):
+    def weights(path: Path) -> int:
+        return sum(int(np.prod(t.dims)) for t in onnx.load(path).graph.initializer)
+
+    stem, total = 8 * 27 + 8, weights(split[0] / "visible.onnx")
+    assert weights(split[0] / "infrared.onnx") == total
+    assert total < 80 * 1000  # the classifier is not in it
+    assert total + stem <= weights(joint[0] / "embed.onnx") < total + stem + 500
+
+
+def test_files_say_what_they_take_and_nothing_of_this_machine(split):
+    model = onnx.load(split[0] / "visible.onnx")
+    said = {entry.key: entry.value for entry in model.metadata_props}
+    assert said["recipe"] == "small"
+    assert said["modality"] == "visible"
+    assert said["size"] == "24x12"
+    assert said["pixels"].startswith("float32 in [0, 1], RGB, NCHW")
+    assert [d.dim_param or d.dim_value for d in model.graph.input[0].type.tensor_type.shape.dim] == [
+        "batch",
+        3,
+        24,
+        12,
+    ]
+    content = (split[0] / "visible.onnx").read_bytes()
+    assert b".py" not in content
+    assert b"stack_trace" not in content
+
+
+def test_the_network_stays_as_it_was(network, samples, split):
+    assert network.training
+    assert all(module.training for module in network.modules())
+    assert all(p.requires_grad and p.grad is None for p in network.parameters())
+
+
+def test_same_network_gives_same_bytes_whatever_is_exported_with_it(network, samples, split, tmp_path):
+    infrared = {Modality.INFRARED: samples[Modality.INFRARED]}
+    export_onnx(network, tmp_path, infrared, metadata={"recipe": "small"})
+    assert names(tmp_path) == ["infrared.onnx"]
+    assert (tmp_path / "infrared.onnx").read_bytes() == (split[0] / "infrared.onnx").read_bytes()
+
+
+def test_a_single_sample_and_a_later_opset_will_do_in_silence(tmp_path, samples, capfd, recwarn):
+    sample = {Modality.INFRARED: samples[Modality.INFRARED][:1]}
+    report = export_onnx(Plain(), tmp_path, sample, opset=20)
+    assert capfd.readouterr() == ("", "")
+    assert not recwarn.list
+    assert (report.images, report.opset) == (1, 20)
+    model = onnx.load(report.files[0])
+    assert [(o.domain, o.version) for o in model.opset_import] == [("", 20)]
+    session = runtime.InferenceSession(str(tmp_path / "infrared.onnx"))
+    (embedding,) = session.run(None, {"images": np.zeros((6, 3, *SIZE), np.float32)})
+    assert embedding.shape == (6, 6)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "words"),
+    [
+        (DropoutLeftOn, "from PyTorch's embeddings"),
+        (NoNumber, "infinitely far"),
+        (Fourier, "DFT"),
+        (Branch, "can't be exported"),
+        (FixedBatch, "can't be exported"),
+    ],
+)
+def test_what_can_not_be_trusted_is_refused_and_leaves_nothing(tmp_path, samples, wrong, words, capfd):
+    (tmp_path / "visible.onnx").write_bytes(b"an earlier export")
+    with pytest.raises(VireidError, match=words):
+        export_onnx(wrong(), tmp_path, samples)
+    assert names(tmp_path) == ["visible.onnx"]
+    assert (tmp_path / "visible.onnx").read_bytes() == b"an earlier export"
+    assert capfd.readouterr() == ("", "")
+
+
+def test_a_later_file_that_fails_keeps_the_first_from_its_place(tmp_path, samples):
+    class InfraredWrong(Plain):
+        def embed(self, images: Tensor, modality: Modality) -> Tensor:
+            off = 1.0 if torch.compiler.is_exporting() and modality is Modality.INFRARED else 0.0
+            return self.pooled(images) + off
+
+    with pytest.raises(VireidError, match=r"infrared\.onnx is up to 1 away"):
+        export_onnx(InfraredWrong(), tmp_path, samples)
+    assert names(tmp_path) == []
+
+
+def test_large_weights_lie_beside_the_file(tmp_path, samples, monkeypatch):
+    monkeypatch.setattr(exporter, "INLINE_BYTES", 0)
+    report = export_onnx(Plain(), tmp_path, {Modality.VISIBLE: samples[Modality.VISIBLE]})
+    assert names(tmp_path) == ["visible.onnx", "visible.onnx.data"]
+    assert set(report.files) == {tmp_path / "visible.onnx", tmp_path / "visible.onnx.data"}
+    session = runtime.InferenceSession(str(tmp_path / "visible.onnx"))
+    assert session.run(None, {"images": np.zeros((3, 3, *SIZE), np.float32)})[0].shape == (3, 6)
+
+
+@pytest.mark.parametrize(
+    ("layout", "samples"),
+    [
+        ("split", {}),
+        ("split", {Modality.VISIBLE: torch.rand(2, 1, *SIZE)}),
+        ("split", {Modality.VISIBLE: torch.rand(0, 3, *SIZE)}),
+        ("split", {Modality.VISIBLE: torch.zeros(2, 3, *SIZE, dtype=torch.uint8)}),
+        ("split", {Modality.VISIBLE: torch.full((2, 3, *SIZE), 255.0)}),
+        ("split", {Modality.VISIBLE: torch.full((2, 3, *SIZE), math.nan)}),
+        ("split", {Modality.VISIBLE: torch.rand(2, 3, 8, 4), Modality.INFRARED: torch.rand(2, 3, 8, 6)}),
+        ("joint", {Modality.VISIBLE: torch.rand(2, 3, *SIZE)}),
+    ],
+)
+def test_wrong_samples_are_refused(tmp_path, layout, samples):
+    with pytest.raises(ValueError, match=r"samples|expected|pixels"):
+        export_onnx(Plain(), tmp_path / "new", samples, layout=layout)
+    assert not (tmp_path / "new").exists()
+
+
+def test_a_folder_that_can_not_be_made_is_named(tmp_path, samples):
+    (tmp_path / "file").write_text("in the way")
+    with pytest.raises(VireidError, match="file"):
+        export_onnx(Plain(), tmp_path / "file", samples)
+
+
+@pytest.mark.parametrize("package", ["onnx", "onnxscript", "onnxruntime"])
+def test_a_missing_package_names_the_extra(tmp_path, samples, monkeypatch, package):
+    monkeypatch.setitem(sys.modules, package, None)
+    with pytest.raises(MissingExtra, match=r"(?s)" + package + r".*vireid\[export\]"):
+        export_onnx(Plain(), tmp_path, samples)
+
+
+def test_the_extra_is_imported_only_when_something_is_exported():
+    tree = ast.parse(Path(exporter.__file__).read_text(encoding="utf-8"))
+    imported = {
+        name.split(".")[0]
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Import | ast.ImportFrom)
+        for name in ([a.name for a in node.names] if isinstance(node, ast.Import) else [node.module or ""])
+    }
+    assert "torch" in imported
+    assert not imported & set(exporter.PACKAGES)

@@ -1,0 +1,114 @@
+"""The ranking figure: green and ticked where right, red and crossed where wrong."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import matplotlib.image
+import numpy as np
+import pytest
+from matplotlib.colors import to_rgb
+
+from vireid_cli.errors import UsageError
+from vireid_cli.figures import style
+from vireid_cli.figures.ranking import RankingRow, ranking_figure
+
+SIZE = (36, 18)
+
+
+def row(correct: list[bool], person, pid: int = 3) -> RankingRow:
+    count = len(correct)
+    images = np.stack([person(pid if right else 50 + i, i, False, SIZE) for i, right in enumerate(correct)])
+    return RankingRow(
+        person(pid, 9, True, SIZE),
+        f"pid {pid} · cam 3",
+        images,
+        np.array(correct),
+        tuple(f"match {i}" for i in range(count)),
+        np.linspace(0.9, 0.1, count),
+    )
+
+
+@pytest.fixture(scope="module")
+def rows(person) -> list[RankingRow]:
+    pattern = [True, False, True, True, False, False, False, True, False, True]
+    return [row(pattern, person), row([not right for right in pattern][:4], person, pid=5)]
+
+
+def test_frames_have_the_right_colour_at_the_right_place(rows, tmp_path):
+    figure = ranking_figure(rows, "Matches")
+    drawn = matplotlib.image.imread(style.save(figure, tmp_path / "a.png", dpi=200))[..., :3]
+    extents = [image.get_extent() for image in figure.axes[0].images]
+    assert len(extents) == 1 + 10 + 1 + 4
+    matches = [*extents[1:11], *extents[12:]]
+    for (left, right, bottom, top), correct in zip(
+        matches, [*rows[0].correct, *rows[1].correct], strict=True
+    ):
+        wanted = to_rgb(style.RIGHT if correct else style.WRONG)
+        y, x = (top + bottom) / 2, (left + right) / 2
+        around = [(y, left - 0.018), (y, right + 0.018), (top - 0.018, x), (bottom + 0.018, x)]
+        for inches in around:
+            at = tuple(round(200 * v) for v in inches)
+            np.testing.assert_allclose(drawn[at], wanted, atol=0.02)
+    for left, _, bottom, top in (extents[0], extents[11]):  # a query has no frame
+        np.testing.assert_allclose(drawn[round(100 * (top + bottom)), round(200 * (left - 0.018))], 1.0)
+
+
+def test_every_match_has_a_mark_a_score_and_a_label(rows):
+    words = [text.get_text() for text in ranking_figure(rows, "Matches", "run 1").axes[0].texts]
+    marks = [word for word in words if word[:1] in "✓✗" and "person" not in word]
+    pattern = [*rows[0].correct, *rows[1].correct]
+    assert [word[0] == "✓" for word in marks] == pattern
+    assert marks[0] == "✓ 0.900"
+    assert words.count("match 3") == 2
+    assert {"Matches", "run 1", "query", "1", "10", "pid 3 · cam 3", "pid 5 · cam 3"} <= set(words)
+    assert {"✓ the query's person", "✗ another person"} <= set(words)
+
+
+def test_images_are_drawn_best_first_and_at_most_ten(person):
+    many = row([True] * 14, person)
+    images = ranking_figure([many], "x").axes[0].images
+    assert len(images) == 11
+    for drawn, given in zip(images[1:], many.images, strict=False):
+        np.testing.assert_array_equal(np.asarray(drawn.get_array()), given)
+    lefts = [image.get_extent()[0] for image in images]
+    assert lefts == sorted(lefts)
+
+
+def test_without_scores_and_without_matches(person):
+    bare = replace(row([True], person), scores=None)
+    empty = row([True], person)
+    empty = replace(
+        empty, images=empty.images[:0], correct=empty.correct[:0], labels=(), scores=None, query_label="none"
+    )
+    words = [text.get_text() for text in ranking_figure([bare, empty], "x").axes[0].texts]
+    assert "✓" in words
+    assert "none" in words
+
+
+@pytest.mark.parametrize("name", ["a.png", "a.svg"])
+def test_same_rows_same_bytes(rows, tmp_path, name):
+    first = style.save(ranking_figure(rows, "x"), tmp_path / "1" / name).read_bytes()
+    assert style.save(ranking_figure(rows, "x"), tmp_path / "2" / name).read_bytes() == first
+
+
+def test_no_query_says_what_to_do():
+    with pytest.raises(UsageError, match="vireid evaluate"):
+        ranking_figure([], "x")
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("query_image", np.zeros((1, *SIZE, 3))),
+        ("images", np.zeros((*SIZE, 3))),
+        ("images", np.zeros((2, *SIZE, 3), np.uint8)),
+        ("correct", np.array([1, 0])),
+        ("correct", np.array([True])),
+        ("labels", ("one",)),
+        ("scores", np.zeros(3)),
+    ],
+)
+def test_wrong_arrays_are_named(person, name, value):
+    with pytest.raises(ValueError, match=name):
+        replace(row([True, False], person), **{name: value})

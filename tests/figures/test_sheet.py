@@ -1,0 +1,71 @@
+"""The contact sheet: places, proportions, labels."""
+
+from __future__ import annotations
+
+import matplotlib.image
+import numpy as np
+import pytest
+
+from vireid_cli.errors import UsageError
+from vireid_cli.figures import style
+from vireid_cli.figures.sheet import contact_sheet
+
+
+@pytest.fixture(scope="module")
+def images(person) -> list[np.ndarray]:
+    return [person(i, 0, i % 2 == 1, (40 + 4 * i, 20)) for i in range(7)]
+
+
+def test_images_stand_row_by_row_in_proportion_on_one_line(images):
+    figure = contact_sheet(images, [f"pid {i}" for i in range(7)], 3, "People")
+    extents = np.array([image.get_extent() for image in figure.axes[0].images])
+    bottoms = np.round(extents[:, 2], 6)
+    assert [len(set(bottoms[i : i + 3])) for i in (0, 3, 6)] == [1, 1, 1]
+    assert bottoms[0] < bottoms[3] < bottoms[6]
+    assert (np.diff(extents[:3, 0]) > 0).all()
+    for extent, image in zip(extents, images, strict=True):
+        assert (extent[2] - extent[3]) / (extent[1] - extent[0]) == pytest.approx(
+            image.shape[0] / image.shape[1]
+        )
+    words = [text.get_text() for text in figure.axes[0].texts]
+    assert words == ["People", *(f"pid {i}" for i in range(7))]
+
+
+def test_pixels_and_frames_arrive_in_the_file(tmp_path):
+    colours = [(0.9, 0.1, 0.1), (0.1, 0.1, 0.9)]
+    blocks = [np.broadcast_to(colour, (20, 10, 3)).copy() for colour in colours]
+    figure = contact_sheet(blocks, ["", ""], 2, frames=[None, "#009E73"])
+    drawn = matplotlib.image.imread(style.save(figure, tmp_path / "a.png", dpi=100))[..., :3]
+    for image, colour in zip(figure.axes[0].images, colours, strict=True):
+        left, right, bottom, top = image.get_extent()
+        middle = drawn[round(50 * (top + bottom)), round(50 * (left + right))]
+        np.testing.assert_allclose(middle, colour, atol=0.01)
+    left, _, bottom, top = figure.axes[0].images[1].get_extent()
+    frame = drawn[round(50 * (top + bottom)), round(100 * (left - 0.02))]
+    np.testing.assert_allclose(frame, (0.0, 158 / 255, 115 / 255), atol=0.01)
+
+
+@pytest.mark.parametrize("name", ["a.png", "a.svg"])
+def test_same_images_same_bytes(images, tmp_path, name):
+    def draw(folder: str) -> bytes:
+        return style.save(contact_sheet(images, [""] * 7, 4), tmp_path / folder / name).read_bytes()
+
+    assert draw("1") == draw("2")
+
+
+def test_no_more_columns_than_images_and_no_room_for_empty_labels(images):
+    few = contact_sheet(images[:2], ["", ""], 10)
+    labelled = contact_sheet(images[:2], ["a\nb", "c"], 10)
+    assert few.get_size_inches()[0] < 2.5
+    assert few.get_size_inches()[1] < labelled.get_size_inches()[1]
+
+
+def test_refusals(images):
+    with pytest.raises(UsageError, match="no image"):
+        contact_sheet([], [], 3)
+    with pytest.raises(ValueError, match="labels"):
+        contact_sheet(images, ["one"], 3)
+    with pytest.raises(ValueError, match="columns"):
+        contact_sheet(images, [""] * 7, 0)
+    with pytest.raises(ValueError, match="image 1"):
+        contact_sheet([images[0], images[0] * 2], ["", ""], 2)

@@ -1,0 +1,158 @@
+import pytest
+import torch
+import torch.nn.functional as F
+
+from vireid_cli.layers.chunk_head import ChunkHeads
+from vireid_cli.layers.neck import bn_neck, classifier
+from vireid_cli.layers.pixels import Normalise, both_masks, both_modalities
+from vireid_cli.layers.pooling import (
+    SMALLEST,
+    GeneralisedMean,
+    generalised_mean,
+    global_average,
+    stripe_weights,
+    stripes,
+)
+from vireid_cli.types import Batch, Erasure
+
+
+def draw(*shape, seed=0):
+    return torch.randn(*shape, generator=torch.Generator().manual_seed(seed))
+
+
+def erasure(masks, *, normalised):
+    return Erasure(masks[:2], masks[2:], (0.5, 0.25, 0.125), normalised)
+
+
+def test_normalise_by_hand():
+    pixels = torch.tensor([0.5, 0.5, 0.5]).view(1, 3, 1, 1)
+    expected = torch.tensor([(0.5 - 0.485) / 0.229, (0.5 - 0.456) / 0.224, (0.5 - 0.406) / 0.225])
+    torch.testing.assert_close(Normalise()(pixels).flatten(), expected)
+
+
+@pytest.mark.parametrize("normalised", [False, True])
+def test_erasing_writes_its_fill_in_the_space_that_it_names(normalised):
+    pixels, masks = torch.rand(4, 3, 6, 4), draw(4, 1, 6, 4) > 0
+    normalise = Normalise()
+    result = normalise(pixels, masks, erasure(masks, normalised=normalised))
+    fill = torch.tensor([0.5, 0.25, 0.125])
+    expected = normalise(pixels).clone()
+    for image in range(4):
+        for y in range(6):
+            for x in range(4):
+                if masks[image, 0, y, x]:
+                    plain = (
+                        fill if normalised else (fill - normalise.mean.flatten()) / normalise.std.flatten()
+                    )
+                    expected[image, :, y, x] = plain
+    torch.testing.assert_close(result, expected)
+
+
+def test_both_modalities_visible_first():
+    visible, infrared = torch.zeros(2, 3, 4, 4), torch.ones(2, 3, 4, 4)
+    masks = draw(4, 1, 4, 4) > 0
+    batch = Batch(visible, infrared, torch.tensor([0, 1]), erase=erasure(masks, normalised=False))
+    pixels, found = both_modalities(batch)
+    assert torch.equal(pixels, torch.cat([visible, infrared]))
+    assert torch.equal(found, masks)
+    assert both_masks(Batch(visible, infrared, torch.tensor([0, 1]))) is None
+
+
+@pytest.mark.parametrize(("height", "count"), [(18, 12), (18, 6), (18, 1), (9, 12), (4, 12), (24, 4), (7, 5)])
+def test_stripes_are_adaptive_average_pooling(height, count):
+    features = draw(2, 3, height, 9)
+    expected = F.adaptive_avg_pool2d(features, (count, 1)).squeeze(-1)
+    torch.testing.assert_close(stripes(features, count), expected, rtol=1e-5, atol=1e-6)
+
+
+def test_eighteen_rows_in_twelve_stripes():
+    windows = [[0, 1], [1, 2], [3, 4], [4, 5], [6, 7], [7, 8], [9, 10], [10, 11]]
+    windows += [[12, 13], [13, 14], [15, 16], [16, 17]]
+    weights = stripe_weights(18, 12, torch.zeros(1))
+    for stripe, rows in enumerate(windows):
+        assert weights[:, stripe].nonzero().flatten().tolist() == rows
+        assert weights[rows, stripe].tolist() == [0.5, 0.5]
+
+
+@pytest.mark.parametrize("learned", [False, True])
+def test_generalised_mean(learned):
+    features = draw(2, 3, 4, 5)
+    pool = GeneralisedMean(3.0, learned)
+    clamped = features.double().clamp_min(SMALLEST)
+    expected = (clamped**3).mean(dim=(2, 3)) ** (1 / 3)
+    torch.testing.assert_close(pool(features).double(), expected, rtol=1e-5, atol=1e-6)
+    assert len(list(pool.parameters())) == learned
+    torch.testing.assert_close(generalised_mean(features.abs(), 1.0), global_average(features.abs()))
+
+
+def test_generalised_mean_of_negative_features_has_finite_gradients():
+    features = (-draw(1, 2, 3, 3).abs()).requires_grad_()
+    GeneralisedMean(3.0, True)(features).sum().backward()
+    assert features.grad is not None
+    assert features.grad.isfinite().all()
+
+
+def test_neck_and_classifier_initialisation():
+    torch.manual_seed(0)
+    neck, head = bn_neck(2048), classifier(2048, 395)
+    assert not neck.bias.requires_grad
+    assert neck.bias.abs().max() == 0
+    assert neck.weight.mean().item() == pytest.approx(1.0, abs=1e-3)
+    assert neck.weight.std().item() == pytest.approx(0.01, rel=0.1)
+    assert head.bias is None
+    assert head.weight.std().item() == pytest.approx(0.001, rel=0.01)
+    assert classifier(4, 3, bias=True).bias.tolist() == [0, 0, 0]
+
+
+def one_by_one(heads, pooled):
+    """Each part's Linear, batch norm and classifier as layers of their own."""
+    parts, features, inputs = heads.weight.shape
+    embeddings, logits = [], []
+    for part in range(parts):
+        linear = torch.nn.Linear(inputs, features, bias=False)
+        norm = torch.nn.BatchNorm1d(features)
+        last = torch.nn.Linear(features, heads.identities)
+        chosen = slice(part * features, (part + 1) * features)
+        with torch.no_grad():
+            linear.weight.copy_(heads.weight[part])
+            norm.weight.copy_(heads.norm.weight[chosen])
+            norm.bias.copy_(heads.norm.bias[chosen])
+            norm.running_mean.copy_(heads.norm.running_mean[chosen])
+            norm.running_var.copy_(heads.norm.running_var[chosen])
+            last.weight.copy_(heads.classifier_weight[part].T)
+            last.bias.copy_(heads.classifier_bias[part, 0])
+        norm.train(heads.training)
+        embeddings.append(norm(linear(pooled[:, :, part])))
+        logits.append(last(embeddings[-1]))
+    return torch.stack(embeddings), torch.stack(logits)
+
+
+@pytest.mark.parametrize("training", [True, False])
+def test_chunk_heads_are_separate_heads(training):
+    torch.manual_seed(1)
+    heads = ChunkHeads(parts=3, inputs=8, features=5, identities=4)
+    heads.norm.running_mean.normal_()
+    heads.norm.running_var.uniform_(0.5, 2.0)
+    torch.nn.init.normal_(heads.norm.bias)
+    torch.nn.init.normal_(heads.classifier_bias)
+    heads.train(training)
+    pooled = draw(6, 8, 3)
+    expected_embeddings, expected_logits = one_by_one(heads, pooled)
+    embeddings = heads.embed(pooled)  # (parts, B, features)
+    torch.testing.assert_close(embeddings, expected_embeddings, rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(heads.classify(embeddings), expected_logits, rtol=1e-4, atol=1e-5)
+
+
+def test_chunk_heads_running_statistics_and_initialisation():
+    torch.manual_seed(1)
+    heads = ChunkHeads(parts=2, inputs=64, features=256, identities=100)
+    pooled = draw(7, 64, 2)
+    heads.embed(pooled)
+    hidden = torch.einsum("bip,pfi->bpf", pooled, heads.weight)
+    torch.testing.assert_close(heads.norm.running_mean, 0.1 * hidden.mean(0).flatten(), rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(
+        heads.norm.running_var, 0.9 + 0.1 * hidden.var(0).flatten(), rtol=1e-4, atol=1e-5
+    )
+    assert heads.weight.std().item() == pytest.approx((2 / 256) ** 0.5, rel=0.02)
+    assert heads.classifier_weight.std().item() == pytest.approx(0.001, rel=0.02)
+    assert not hasattr(ChunkHeads(2, 4, 3, 0), "classifier_weight")

@@ -1,0 +1,247 @@
+"""Every loss against plain loops in float64, the numbers of METHODS section 10, and laws."""
+
+import math
+
+import pytest
+import torch
+
+from vireid_cli.losses.center import cross_center, hetero_center, hetero_center_triplet
+from vireid_cli.losses.distance import SMALLEST_SQUARE, distances
+from vireid_cli.losses.identity import identity_loss
+from vireid_cli.losses.paba import paba
+from vireid_cli.losses.triplet import batch_hard_triplet
+
+LABELS = torch.tensor([7, 7, 2, 2, 2, 5])  # unequal counts, labels with gaps
+
+
+def draw(*shape, seed=0):
+    return torch.randn(*shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
+
+
+def norm(difference):
+    return math.sqrt(max(sum(float(value) ** 2 for value in difference), SMALLEST_SQUARE))
+
+
+def apart(a, b, kind="l2"):
+    if kind == "cos":
+        return 1 - float(a @ b) / (float(a @ a) ** 0.5 * float(b @ b) ** 0.5)
+    return norm(a - b) if kind == "l2" else norm(a - b) ** 2
+
+
+def centre(rows, labels, identity):
+    members = [row for row, label in zip(rows, labels, strict=True) if label == identity]
+    return sum(members) / len(members)
+
+
+def identities(labels):
+    return sorted({int(label) for label in labels})
+
+
+def triplet_by_loops(rows, labels, margin, kind="l2"):
+    total = 0.0
+    for a, label in zip(rows, labels, strict=True):
+        positive = max(apart(a, b, kind) for b, other in zip(rows, labels, strict=True) if other == label)
+        negative = min(apart(a, b, kind) for b, other in zip(rows, labels, strict=True) if other != label)
+        total += max(0.0, positive - negative + margin)
+    return total / len(rows)
+
+
+def paba_by_loops(visible, infrared, labels, margin, kind="l2", negative="sample"):
+    total = 0.0
+    for anchors, others in ((visible, infrared), (infrared, visible)):
+        for p in identities(labels):
+            anchor = centre(anchors, labels, p)
+            same = [x for x, y in zip(others, labels, strict=True) if y == p]
+            different = [x for x, y in zip(others, labels, strict=True) if y != p]
+            if negative == "centre":
+                different = [centre(others, labels, q) for q in identities(labels) if q != p]
+            hinge = max(apart(anchor, x, kind) for x in same) - min(apart(anchor, x, kind) for x in different)
+            total += max(0.0, hinge + margin) / len(identities(labels))
+    return total
+
+
+def cross_center_by_loops(visible, infrared, labels, margin, centre_gap):
+    total = 0.0
+    for p in identities(labels):
+        centre_v, centre_n = centre(visible, labels, p), centre(infrared, labels, p)
+        rows = [i for i, label in enumerate(labels) if label == p]
+        for i in rows:
+            total += max(0.0, norm(visible[i] - centre_n) ** 2 - margin) / (2 * len(rows))
+            total += max(0.0, norm(infrared[i] - centre_v) ** 2 - margin) / (2 * len(rows))
+        total += centre_gap * norm(centre_v - centre_n) ** 2
+    return total / len(identities(labels))
+
+
+@pytest.mark.parametrize("smoothing", [0.0, 0.1])
+def test_identity_loss(smoothing):
+    logits, labels = draw(3, 6, 9), LABELS
+    expected = 0.0
+    for part in logits:
+        for row, label in zip(part, labels, strict=True):
+            log = [float(value) - math.log(sum(math.exp(float(other)) for other in row)) for value in row]
+            target = [smoothing / 9 + (1 - smoothing) * (i == int(label)) for i in range(9)]
+            expected -= sum(t * value for t, value in zip(target, log, strict=True)) / len(labels)
+    assert identity_loss(logits, labels, smoothing).item() == pytest.approx(expected, rel=1e-12)
+    assert identity_loss(logits[0], labels, smoothing).item() == pytest.approx(
+        expected - identity_loss(logits[1:], labels, smoothing).item(), rel=1e-12
+    )
+
+
+@pytest.mark.parametrize("kind", ["l2", "l2sq", "cos"])
+def test_distances(kind):
+    rows = draw(2, 5, 4)
+    pairs = distances(rows, kind)
+    for part in range(2):
+        for i in range(5):
+            for j in range(5):
+                expected = apart(rows[part, i], rows[part, j], kind)
+                assert pairs[part, i, j].item() == pytest.approx(expected, abs=1e-7 if i == j else 1e-12)
+
+
+@pytest.mark.parametrize("kind", ["l2", "l2sq", "cos"])
+def test_batch_hard_triplet(kind):
+    rows, labels = draw(2, 6, 4), LABELS
+    expected = sum(triplet_by_loops(part, labels, 0.3, kind) for part in rows)
+    assert batch_hard_triplet(rows, labels, 0.3, kind).item() == pytest.approx(expected, rel=1e-9)
+
+
+def test_hetero_center():
+    rows = draw(2, 12, 4)
+    expected = 0.0
+    for part in rows:
+        for p in identities(LABELS):
+            gap = norm(centre(part[:6], LABELS, p) - centre(part[6:], LABELS, p)) ** 2
+            expected += max(0.0, gap - 0.5)
+    assert hetero_center(rows, LABELS, 0.5).item() == pytest.approx(expected, rel=1e-12)
+
+
+@pytest.mark.parametrize(("margin", "gap"), [(0.0, 0.0), (3.0, 0.0), (0.0, 0.5)])
+def test_cross_center(margin, gap):
+    rows = draw(2, 12, 4)
+    expected = sum(cross_center_by_loops(part[:6], part[6:], LABELS, margin, gap) for part in rows)
+    assert cross_center(rows, LABELS, margin, gap).item() == pytest.approx(expected, rel=1e-12)
+
+
+def test_hetero_center_triplet():
+    rows = draw(2, 12, 4)
+    expected = 0.0
+    for part in rows:
+        names = identities(LABELS)
+        points = [centre(half, LABELS, p) for half in (part[:6], part[6:]) for p in names]
+        expected += triplet_by_loops(points, names * 2, 0.3)
+    assert hetero_center_triplet(rows, LABELS, 0.3).item() == pytest.approx(expected, rel=1e-9)
+
+
+@pytest.mark.parametrize("kind", ["l2", "l2sq", "cos"])
+@pytest.mark.parametrize("negative", ["sample", "centre"])
+@pytest.mark.parametrize("anchor_grad", [True, False])
+def test_paba(kind, negative, anchor_grad):
+    rows = draw(3, 12, 4)
+    expected = sum(paba_by_loops(part[:6], part[6:], LABELS, 0.5, kind, negative) for part in rows)
+    loss = paba(rows, LABELS, margin=0.5, distance=kind, negative=negative, anchor_grad=anchor_grad)
+    assert loss.item() == pytest.approx(expected, rel=1e-9)
+    assert expected > 0
+
+
+def test_paba_by_hand():
+    first, second = (
+        [[0.0, 0.0], [0.0, 2.0], [4.0, 0.0], [4.0, 2.0]],
+        [[0.0, 1.0], [1.0, 1.0], [3.0, 1.0], [5.0, 1.0]],
+    )
+    rows = torch.tensor([first + second], dtype=torch.float64)
+    labels = torch.tensor([0, 0, 1, 1])
+    # Ma→Mb: hardest positive 1, nearest negative 3 for both identities. Mb→Ma: 1.118034 against
+    # 3.640055 and 1 against 4.123106, which leave nothing at margin 2.5.
+    assert paba(rows, labels, margin=2.5).item() == pytest.approx(0.5, abs=1e-6)
+    assert paba(rows, labels, margin=0.5).item() == 0.0
+    # Centre negatives: Ma→Mb 1 against 4 and 3.5; Mb→Ma 1.118034 against 3.5 and 1 against 4.
+    expected = (math.sqrt(1.25) - 3.5 + 2.5) / 2
+    assert expected == pytest.approx(0.0590170, abs=1e-7)
+    assert paba(rows, labels, margin=2.5, negative="centre").item() == pytest.approx(expected, abs=1e-6)
+
+
+def test_hctri_by_hand():
+    rows = torch.tensor([0, 1.5, 3.2, 0.8, 1.9, 4.0], dtype=torch.float64).unsqueeze(1)
+    # Only the anchor i_0 is active: 0.8 − 0.7 + 0.3 = 0.4, over six anchors.
+    assert hetero_center_triplet(rows, torch.arange(3)).item() == pytest.approx(0.4 / 6, abs=1e-6)
+
+
+def test_paba_without_anchor_gradient_moves_the_samples_only():
+    def gradient(anchor_grad):
+        rows = draw(1, 12, 4).requires_grad_()
+        paba(rows, LABELS, anchor_grad=anchor_grad).backward()
+        return rows.grad
+
+    rows = draw(1, 12, 4)
+    leaf = rows.clone().requires_grad_()
+    total = 0.0
+    for anchors, others in ((rows[0, :6], leaf[0, 6:]), (rows[0, 6:], leaf[0, :6])):
+        for p in identities(LABELS):
+            pairs = (others - centre(anchors, LABELS, p)).norm(dim=1)
+            hinge = pairs[p == LABELS].max() - pairs[p != LABELS].min() + 0.5
+            total = total + hinge.clamp_min(0) / 3
+    total.backward()
+    torch.testing.assert_close(gradient(False), leaf.grad, rtol=1e-8, atol=1e-10)
+    assert (gradient(True) - leaf.grad).abs().max() > 1e-2
+
+
+LOSSES = {
+    "triplet": lambda rows, labels: batch_hard_triplet(rows, labels.repeat(2)),
+    "hc": lambda rows, labels: hetero_center(rows, labels, 0.1),
+    "cc": lambda rows, labels: cross_center(rows, labels, 0.1, 0.5),
+    "hctri": hetero_center_triplet,
+    "paba": paba,
+    "paba-centre": lambda rows, labels: paba(rows, labels, negative="centre"),
+    "paba-cos": lambda rows, labels: paba(rows, labels, distance="cos"),
+    "paba-l2sq": lambda rows, labels: paba(rows, labels, distance="l2sq"),
+}
+every_loss = pytest.mark.parametrize("loss", LOSSES.values(), ids=LOSSES.keys())
+
+
+@every_loss
+def test_gradcheck(loss):
+    rows = draw(1, 12, 2, seed=4).requires_grad_()
+    assert torch.autograd.gradcheck(lambda value: loss(value, LABELS), rows)
+
+
+@every_loss
+def test_order_of_the_batch_does_not_matter(loss):
+    rows, order = draw(2, 12, 3), torch.tensor([3, 0, 5, 1, 4, 2])
+    shuffled = rows[:, torch.cat([order, order + 6])]
+    torch.testing.assert_close(loss(shuffled, LABELS[order]), loss(rows, LABELS), rtol=1e-10, atol=1e-12)
+
+
+@every_loss
+def test_parts_are_summed(loss):
+    rows = draw(3, 12, 3)
+    each = sum(loss(part.unsqueeze(0), LABELS) for part in rows)
+    torch.testing.assert_close(loss(rows, LABELS), each, rtol=1e-9, atol=1e-12)
+
+
+@every_loss
+def test_autocast_changes_nothing(loss):
+    rows = draw(2, 12, 16).float()
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        inside = loss(rows, LABELS)
+    assert inside.dtype == torch.float32
+    torch.testing.assert_close(inside, loss(rows, LABELS), rtol=0, atol=0)
+
+
+@every_loss
+def test_equal_images_have_finite_gradients(loss):
+    # The sampler draws with replacement: the same image occurs twice, at distance 0.
+    rows = draw(1, 3, 4).float().repeat_interleave(2, dim=1).repeat(1, 2, 1).requires_grad_()
+    value = loss(rows, torch.tensor([0, 0, 1, 1, 2, 2]))
+    value.backward()
+    assert value.isfinite()
+    assert rows.grad is not None
+    assert rows.grad.isfinite().all()
+
+
+def test_one_identity_alone_gives_no_paba():
+    assert paba(draw(2, 8, 4), torch.zeros(4, dtype=torch.int64)).item() == 0.0
+
+
+def test_paba_refuses_shapes_that_do_not_fit():
+    with pytest.raises(ValueError, match="chunks, 2N, D"):
+        paba(draw(2, 7, 4), LABELS)

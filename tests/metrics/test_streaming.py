@@ -1,0 +1,100 @@
+"""Streaming a gallery gives what the whole score matrix gives."""
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from vireid_cli.errors import UsageError
+from vireid_cli.metrics.layout import plan_ranks
+from vireid_cli.metrics.outcome import result_of
+from vireid_cli.metrics.retrieval import evaluate_scores
+from vireid_cli.metrics.streaming import evaluate_features, rank_stream
+
+
+def case(seed, gallery=300, tied=False):
+    rng = np.random.default_rng(seed)
+    q_pids, g_pids = rng.integers(0, 12, 25), rng.integers(0, 60, gallery)
+    g_pids[0] = q_pids[0]
+    # small integers: products are exact in every order of summation, and often equal
+    draw = (lambda n: rng.integers(-1, 2, (n, 5))) if tied else (lambda n: rng.integers(-99, 100, (n, 5)))
+    labels = [q_pids, g_pids, rng.choice([3, 6], 25), rng.choice([1, 2, 4, 5], gallery)]
+    labels[2][0] = 6  # one legal match at least
+    return draw(25).astype(np.float32), draw(gallery).astype(np.float32), labels
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    st.integers(0, 10_000),
+    st.booleans(),
+    st.booleans(),
+    st.sampled_from(["none", "sysu"]),
+    st.sampled_from([16, 100, 1000]),
+    st.sampled_from([0, 4000, 1 << 20]),
+)
+def test_equals_the_score_matrix(seed, tied, merge, rule, tile, kept_bytes):
+    q, g, labels = case(seed, tied=tied)
+    how = {"rule": rule, "merge_identities": merge}
+    found = evaluate_features(q, g, *labels, tile=tile, kept_bytes=kept_bytes, **how)
+    expected = evaluate_scores(q @ g.T, *labels, **how)
+    np.testing.assert_array_equal(found.cmc, expected.cmc)
+    np.testing.assert_allclose(found.average_precision, expected.average_precision, rtol=1e-12)
+    np.testing.assert_array_equal(found.first_rank, expected.first_rank)
+    assert found.mINP == pytest.approx(expected.mINP, abs=1e-12)
+
+
+def test_a_product_that_rounds_differently_each_time_still_finds_each_match_once():
+    q, g, labels = case(1)
+    noise = np.random.default_rng(0)
+
+    def product(positions):
+        return q @ g[positions].T + 1e-3 * noise.standard_normal((len(q), len(positions)))
+
+    plan = plan_ranks(*labels, rule="none", merge_identities=False, tile=32)
+    found = result_of(plan, rank_stream(plan, product, kept_bytes=0))
+    expected = evaluate_scores(q @ g.T, *labels, rule="none", merge_identities=False)
+    # integers lie 1 apart: the noise moves no order between unequal ones
+    assert found.mAP == pytest.approx(expected.mAP, abs=2e-3)
+    ranks = found.average_precision[found.valid_mask]
+    assert (ranks <= 1.0).all()
+    assert found.rank(20) <= 1.0
+
+
+def test_half_precision_features_are_compared_in_float32():
+    rng = np.random.default_rng(0)
+    q, g = (rng.standard_normal((n, 64)).astype(np.float16) for n in (20, 90))
+    labels = [rng.integers(0, 5, 20), rng.integers(0, 5, 90), np.ones(20, int), np.ones(90, int)]
+    found = evaluate_features(q, g, *labels, rule="none", merge_identities=False)
+    scores = q.astype(np.float64) @ g.astype(np.float64).T
+    expected = evaluate_scores(scores, *labels, rule="none", merge_identities=False)
+    assert found.mAP == pytest.approx(expected.mAP, abs=1e-6)
+
+
+def test_no_tile_is_asked_for_more_than_it_must():
+    _, _, labels = case(2, gallery=1000)
+    plan = plan_ranks(*labels, rule="sysu", merge_identities=True, tile=64)
+    asked = []
+
+    def product(positions):
+        asked.append(positions)
+        return np.random.default_rng(len(asked)).standard_normal((25, len(positions))).astype(np.float32)
+
+    rank_stream(plan, product)
+    assert sorted(np.concatenate(asked).tolist()) == list(range(1000))
+    asked.clear()
+    rank_stream(plan, product, kept_bytes=0)
+    assert len(asked) == len(plan.tiles) + plan.relevant_tiles
+
+
+def test_refusals():
+    q, g, labels = case(0)
+    how = {"rule": "none", "merge_identities": False}
+    with pytest.raises(UsageError, match="do not fit"):
+        evaluate_features(q[:, :4], g, *labels, **how)
+    with pytest.raises(UsageError, match="do not fit"):
+        evaluate_features(q, g[:-1], *labels, **how)
+    with pytest.raises(UsageError, match="nothing"):
+        evaluate_features(q[:0], g, labels[0][:0], labels[1], labels[2][:0], labels[3], **how)
+    g[7, 0] = np.nan
+    with pytest.raises(UsageError, match="NaN or infinity"):
+        evaluate_features(q, g, *labels, **how)

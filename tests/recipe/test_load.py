@@ -1,0 +1,142 @@
+"""A recipe is right or refused, every mistake at once with its place."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from vireid_cli.engine.network import options_of
+from vireid_cli.errors import RecipeError, UsageError
+from vireid_cli.recipe.load import dump, find, load
+from vireid_cli.recipe.schema import Recipe
+
+
+def write(folder: Path, text: str, name: str = "r.yaml") -> str:
+    path = folder / name
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(text)
+    return str(path)
+
+
+def refusal(path: str, *settings: str) -> str:
+    with pytest.raises(RecipeError) as caught:
+        load(path, settings, options_of=options_of)
+    assert caught.value.exit_code == 2
+    return str(caught.value)
+
+
+def test_every_mistake_at_once_with_line_and_suggestion(tmp_path: Path) -> None:
+    text = refusal(
+        write(
+            tmp_path,
+            "data:\n"
+            "  sampler: {identitis: 3}\n"
+            "train:\n"
+            "  epochs: soon\n"
+            "  lr: 0.1\n"
+            "method:\n"
+            "  name: baseline\n"
+            "  options: {margn: 0.3, pool: gapp}\n",
+        ),
+        "train.seed=-1",
+    )
+    assert "6 mistakes" in text
+    assert (
+        "r.yaml:2: data.sampler.identitis: there is no such key. Did you mean 'data.sampler.identities'?"
+        in text
+    )
+    assert "r.yaml:4: train.epochs: expected a valid integer, not 'soon'." in text
+    assert "r.yaml:5: train.lr: there is no such key. Did you mean 'train.optimizer.lr'?" in text
+    assert (
+        "r.yaml:8: method.options.margn: there is no such key. Did you mean 'method.options.margin'?" in text
+    )
+    assert "r.yaml:8: method.options.pool:" in text
+    assert "--set: train.seed:" in text
+
+
+def test_unknown_method_is_one_of_the_mistakes(tmp_path: Path) -> None:
+    text = refusal(write(tmp_path, "method: {name: sepgg}\ntrain: {epochs: 0}\n"))
+    assert "2 mistakes" in text
+    assert "'sepg'" in text
+    assert "r.yaml:1: method.name" in text
+
+
+def test_key_written_twice(tmp_path: Path) -> None:
+    assert "r.yaml:2: train.epochs: this key is written twice." in refusal(
+        write(tmp_path, "train: {epochs: 3,\n epochs: 4}\n")
+    )
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("a: [1\n", "not valid YAML"),
+        ("- 1\n", "a recipe is a mapping"),
+        ("extends: 3\n", "expected the name of one recipe"),
+    ],
+)
+def test_what_is_no_recipe(tmp_path: Path, text: str, said: str) -> None:
+    message = refusal(write(tmp_path, text))
+    assert said in message
+    assert "r.yaml" in message
+
+
+def test_numbers_that_yaml_reads_as_text(tmp_path: Path) -> None:
+    recipe = load(write(tmp_path, "train: {optimizer: {lr: 3e-4, weight_decay: 1}}\n"))
+    assert recipe.train.optimizer.lr == 3e-4
+    assert recipe.train.optimizer.weight_decay == 1.0
+
+
+def test_strict_types(tmp_path: Path) -> None:
+    text = refusal(
+        write(tmp_path, "train: {epochs: 2.0, optimizer: {nesterov: 1}}\ndata: {size: [288.5, 144]}\n")
+    )
+    assert "3 mistakes" in text
+
+
+def test_settings_override_and_their_mistakes(tmp_path: Path) -> None:
+    path = write(tmp_path, "data: {size: [144, 72]}\n")
+    recipe = load(path, ["data.size=[288, 144]", "train.optimizer.lr=1e-3", "name=mine"])
+    assert (recipe.data.size, recipe.train.optimizer.lr, recipe.name) == ((288, 144), 1e-3, "mine")
+    assert "--set: data.size" in refusal(path, "data.size=[288, 1]")
+    assert "expected KEY=VALUE" in refusal(path, "train.epochs")
+    assert "has no keys below it" in refusal(path, "data.size.height=3")
+
+
+def test_extends_one_level(tmp_path: Path) -> None:
+    write(
+        tmp_path, "train: {epochs: 7, seed: 3}\nmethod: {name: sepg, options: {gate: false}}\n", "parent.yaml"
+    )
+    child = write(tmp_path, "extends: parent.yaml\ntrain: {epochs: 9}\n", "child.yaml")
+    recipe = load(child, options_of=options_of)
+    assert (recipe.train.epochs, recipe.train.seed, recipe.name) == (9, 3, "child")
+    assert recipe.method.options["gate"] is False
+    grandchild = write(tmp_path, "extends: child.yaml\n", "grandchild.yaml")
+    assert "one level" in refusal(grandchild)
+
+
+def test_another_method_does_not_inherit_options(tmp_path: Path) -> None:
+    write(tmp_path, "method: {name: sepg, options: {gate: false}}\n", "parent.yaml")
+    child = write(tmp_path, "extends: parent.yaml\nmethod: {name: baseline}\n", "child.yaml")
+    assert "gate" not in load(child, options_of=options_of).method.options
+
+
+def test_resolved_recipe_is_a_recipe(tmp_path: Path) -> None:
+    recipe = load(write(tmp_path, "method: {name: sepg}\n"), options_of=options_of)
+    again = load(write(tmp_path, dump(recipe), "again.yaml"), options_of=options_of)
+    assert again == recipe
+    assert again.method.options
+
+
+def test_find(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert find("sepg") == find("sepg.yaml")
+    write(tmp_path, "train: {epochs: 1}\n", "recipes/sepg.yaml")
+    assert find("sepg") == Path("recipes/sepg.yaml"), "one's own goes before the shipped one"
+    with pytest.raises(UsageError, match="quickstart"):
+        find("quikstart")
+
+
+def test_defaults_are_valid() -> None:
+    assert Recipe.model_validate(Recipe().model_dump(mode="json")) == Recipe()

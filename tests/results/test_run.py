@@ -1,0 +1,93 @@
+"""Run folders: made, named, found; files that survive a kill."""
+
+from __future__ import annotations
+
+import os
+from datetime import datetime
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from vireid_cli import files
+from vireid_cli.errors import DataError, UsageError
+from vireid_cli.results import run as runs
+from vireid_cli.results import schema
+
+NOW = datetime(2024, 2, 3, 4, 5, 6)
+
+
+def made(folder: Path, name: str = "sepg") -> runs.Run:
+    run = runs.create(name, "sysu", runs=folder, now=NOW)
+    run.recipe_file.write_text("name: x\n")
+    return run
+
+
+def test_names_and_latest(tmp_path: Path) -> None:
+    first, second = made(tmp_path), made(tmp_path)
+    assert (first.name, second.name) == ("sepg-sysu-20240203-040506", "sepg-sysu-20240203-040506-2")
+    with pytest.raises(UsageError, match="no run yet"):
+        runs.find(None, runs=tmp_path)
+    runs.name_latest(first)
+    runs.name_latest(second)
+    assert runs.find(None, runs=tmp_path).name == second.name
+    assert runs.find("latest", runs=tmp_path).name == second.name
+    assert runs.find(first.name, runs=tmp_path) == first
+    assert runs.find(first.folder, runs=tmp_path) == first
+    with pytest.raises(UsageError, match="sepg-sysu"):
+        runs.find("nowhere", runs=tmp_path)
+
+
+def test_latest_as_a_text_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: object, **__: object) -> None:
+        raise OSError("no links here")
+
+    monkeypatch.setattr(Path, "symlink_to", refuse)
+    run = made(tmp_path)
+    runs.name_latest(run)
+    assert (tmp_path / "latest").is_file()
+    assert runs.find(None, runs=tmp_path) == run
+
+
+def test_log_rows(tmp_path: Path) -> None:
+    run = made(tmp_path)
+    for step in (1, 2, 3):
+        runs.append_row(run.log, {"kind": "step", "global_step": step})
+    with run.log.open("a") as file:
+        file.write('{"kind": "st')  # cut by a kill
+    assert [row["global_step"] for row in run.log_rows()] == [1, 2, 3]
+    runs.keep_rows_until(run.log, 2)
+    assert [row["global_step"] for row in run.log_rows()] == [1, 2]
+
+
+def test_atomic_write_keeps_the_old_file(tmp_path: Path) -> None:
+    path = files.write_text(tmp_path / "a" / "x.json", "old")
+
+    def fail(file: object) -> None:
+        file.write(b"half")  # type: ignore[attr-defined]
+        raise OSError(28, "No space left on device")
+
+    with pytest.raises(DataError, match="No space left"):
+        files.write_with(path, fail)
+    assert path.read_text() == "old"
+    assert os.listdir(path.parent) == ["x.json"]
+
+
+def test_arrays_and_their_errors(tmp_path: Path) -> None:
+    path = tmp_path / "e.npz"
+    with pytest.raises(UsageError, match="vireid evaluate"):
+        runs.read_arrays(path, {"a": ""}, "vireid evaluate")
+    files.write_npz(path, a=np.arange(3))
+    assert runs.read_arrays(path, {"a": ""}, "x")["a"].tolist() == [0, 1, 2]
+    with pytest.raises(DataError, match="lacks b"):
+        runs.read_arrays(path, {"a": "", "b": ""}, "x")
+    path.write_bytes(b"nonsense")
+    with pytest.raises(DataError, match="can't be read"):
+        runs.read_arrays(path, {"a": ""}, "x")
+
+
+def test_evaluations(tmp_path: Path) -> None:
+    run = made(tmp_path)
+    files.write_json(run.evaluation("all-single-seeded") / schema.METRICS, {"protocol": "all-single-seeded"})
+    (run.folder / "evaluation" / "half").mkdir()
+    assert list(run.evaluations()) == ["all-single-seeded"]

@@ -1,0 +1,140 @@
+"""A ResNet trunk for two modalities: each stage shared, or one copy for each modality (METHODS 0.1)."""
+
+from __future__ import annotations
+
+import copy
+from dataclasses import dataclass, field
+from typing import Literal
+
+import torch
+import torchvision.models as torchvision_models
+from torch import Tensor, nn
+from torchvision.models.resnet import BasicBlock, ResNet
+
+from vireid_cli.types import Modality
+
+Name = Literal["resnet18", "resnet34", "resnet50"]
+Stage = Literal["stem", "layer1", "layer2", "layer3", "layer4"]
+
+STAGES: tuple[Stage, ...] = ("stem", "layer1", "layer2", "layer3", "layer4")
+
+Streams = Modality | int
+"""Whose images a batch holds: one modality's, or so many visible ones followed by infrared ones."""
+
+
+@dataclass(frozen=True)
+class BackboneSpec:
+    """The trunk that a method is to build.
+
+    Attributes:
+        name: torchvision's residual network.
+        last_stride: Stride of the last stage, 1 or 2.
+        state: Checked weights of torchvision's network without its classifier (see
+            ``backbones.weights.resolve``); None: random.
+    """
+
+    name: Name = "resnet50"
+    last_stride: Literal[1, 2] = 1
+    state: dict[str, Tensor] | None = field(default=None, repr=False)
+
+
+def residual_network(spec: BackboneSpec) -> ResNet:
+    """torchvision's network with the last stride and the weights of ``spec``, its classifier removed.
+
+    Random weights are drawn from torch's global generator.
+    """
+    network: ResNet = getattr(torchvision_models, spec.name)(weights=None)
+    network.fc = nn.Identity()
+    if spec.state is not None:
+        network.load_state_dict(spec.state)
+    first = network.layer4[0]
+    stride = (spec.last_stride, spec.last_stride)
+    # A basic block strides in its first convolution, a bottleneck in its 3×3 one.
+    (first.conv1 if isinstance(first, BasicBlock) else first.conv2).stride = stride
+    first.downsample[0].stride = stride
+    return network
+
+
+class PerModality(nn.Module):
+    """Two copies of a module, one for each modality, equal at the start.
+
+    Args:
+        module: Becomes the visible copy.
+    """
+
+    def __init__(self, module: nn.Module) -> None:
+        super().__init__()
+        self.visible = module
+        self.infrared = copy.deepcopy(module)
+
+    def of(self, modality: Modality) -> nn.Module:
+        """The copy for one modality."""
+        return self.visible if modality is Modality.VISIBLE else self.infrared
+
+    def forward(self, features: Tensor, streams: Streams) -> Tensor:
+        """Send each image through the copy of its modality; the batch keeps its order."""
+        if isinstance(streams, Modality):
+            return self.of(streams)(features)
+        visible, infrared = features[:streams], features[streams:]
+        return torch.cat([self.visible(visible), self.infrared(infrared)])
+
+
+class TwoStream(nn.Module):
+    """ResNet stages stem, layer1 … layer4, some of them with one copy for each modality.
+
+    The modalities travel as one batch, visible first, so that a shared batch norm sees both
+    (METHODS 8.13).
+
+    Args:
+        spec: Network, last stride, weights.
+        separate: Stages that each modality has for itself.
+        stages: Stages that are built at all.
+
+    Attributes:
+        channels: Channels after each stage.
+    """
+
+    def __init__(
+        self,
+        spec: BackboneSpec,
+        separate: tuple[Stage, ...] = ("stem",),
+        stages: tuple[Stage, ...] = STAGES,
+    ) -> None:
+        super().__init__()
+        network = residual_network(spec)
+        stem = nn.Sequential()
+        for name in ("conv1", "bn1", "relu", "maxpool"):
+            stem.add_module(name, getattr(network, name))
+        for stage in stages:
+            module = stem if stage == "stem" else getattr(network, stage)
+            self.add_module(stage, PerModality(module) if stage in separate else module)
+        self.stages = stages
+        self.channels: dict[Stage, int] = _channels(network)
+
+    def run(self, stage: Stage, features: Tensor, streams: Streams) -> Tensor:
+        """One stage.
+
+        Args:
+            stage: Its name.
+            features: (B, C, h, w), visible images first.
+            streams: Which images are visible.
+
+        Returns:
+            (B, C', h', w').
+        """
+        module = self.get_submodule(stage)
+        return module(features, streams) if isinstance(module, PerModality) else module(features)
+
+    def forward(self, images: Tensor, streams: Streams) -> Tensor:
+        """All stages in order: (B, 3, H, W) normalised images → (B, C, h, w)."""
+        for stage in self.stages:
+            images = self.run(stage, images, streams)
+        return images
+
+
+def _channels(network: ResNet) -> dict[Stage, int]:
+    channels: dict[Stage, int] = {"stem": network.conv1.out_channels}
+    for stage in STAGES[1:]:
+        last = getattr(network, stage)[-1]
+        channels[stage] = (last.conv2 if isinstance(last, BasicBlock) else last.conv3).out_channels
+    return channels

@@ -1,0 +1,157 @@
+"""Pretrained weights: from torch's cache, fetched, or from a file of the user."""
+
+from __future__ import annotations
+
+import pickle
+import socket
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import torch
+import torchvision.models as torchvision_models
+from torch import Tensor
+
+from vireid_cli.errors import UsageError, VireidError
+
+FETCH_TIMEOUT = 30.0
+"""Seconds without an answer after which fetching is given up."""
+
+SHOWN = 5
+"""Keys of each kind that a mismatch lists."""
+
+
+class WeightsUnavailable(VireidError):
+    """ImageNet weights that are neither in torch's cache nor can be fetched."""
+
+
+def resolve(name: str, weights: str) -> dict[str, Tensor] | None:
+    """The checked state of a torchvision network without its classifier.
+
+    Args:
+        name: ``resnet18``, ``resnet34`` or ``resnet50``.
+        weights: ``imagenet``: torchvision's first ImageNet weights, the ones that the published
+            methods start from; ``none``: no weights; else the path of a state dict (safetensors, or
+            a file of ``torch.save`` that holds tensors only).
+
+    Returns:
+        A tensor for each key, or None for ``none``.
+
+    Raises:
+        WeightsUnavailable: ``imagenet`` is neither in the cache nor can be fetched.
+        UsageError: The file is missing, unreadable, or of another network.
+    """
+    if weights == "none":
+        return None
+    if weights == "imagenet":
+        state = _imagenet(name)
+        return _checked(state, name, f"the ImageNet weights of {name}")
+    path = Path(weights).expanduser()
+    return _checked(_read(path), name, str(path))
+
+
+def imagenet_file(name: str) -> Path:
+    """Where torch's cache keeps the ImageNet weights of a network, whether there or not."""
+    url = torchvision_models.get_model_weights(name).IMAGENET1K_V1.url
+    return Path(torch.hub.get_dir()) / "checkpoints" / url.rsplit("/", 1)[-1]
+
+
+def _imagenet(name: str) -> dict[str, Tensor]:
+    entry = torchvision_models.get_model_weights(name).IMAGENET1K_V1
+    path = imagenet_file(name)
+    try:
+        with _impatient():
+            return dict(entry.get_state_dict(progress=False, check_hash=True))
+    # URLError is an OSError; a wrong hash or a broken file is a RuntimeError or an unpickling error.
+    except (OSError, RuntimeError, EOFError, pickle.UnpicklingError) as error:
+        raise WeightsUnavailable(
+            f"ImageNet weights of {name}: not usable from {path}, and fetching {entry.url} "
+            f"failed ({error or type(error).__name__}).",
+            f"Put the file there (its name must be {path.name}), or\n"
+            "  --set backbone.weights=PATH   a state dict of the same network\n"
+            "  --set backbone.weights=none   start from scratch",
+        ) from error
+
+
+@contextmanager
+def _impatient() -> Iterator[None]:
+    """Give up on a network that doesn't answer; torch's own fetch waits for ever."""
+    before = socket.getdefaulttimeout()
+    socket.setdefaulttimeout(FETCH_TIMEOUT)
+    try:
+        yield
+    finally:
+        socket.setdefaulttimeout(before)
+
+
+def _read(path: Path) -> dict[str, Tensor]:
+    if not path.is_file():
+        raise UsageError(
+            f"backbone.weights: there is no file {path}",
+            "Give 'imagenet', 'none', or the path of a state dict (.safetensors, .pth).",
+        )
+    try:
+        if path.suffix == ".safetensors":
+            from safetensors.torch import load_file
+
+            return load_file(path)
+        state = torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:  # each format has its own errors; all mean that it can't be read
+        raise UsageError(
+            f"backbone.weights: {path} can't be read as a state dict: {_first_line(error)}",
+            "Save one with torch.save(network.state_dict(), PATH) or safetensors.torch.save_file.",
+        ) from error
+    wrong = _not_tensors(state)
+    if wrong:
+        raise UsageError(
+            f"backbone.weights: {path} is no flat state dict: {wrong}", "Save its inner state dict."
+        )
+    return dict(state)
+
+
+def _not_tensors(state: object) -> str:
+    if not isinstance(state, dict):
+        return f"it holds a {type(state).__name__}"
+    other = [
+        f"'{key}' is a {type(value).__name__}"
+        for key, value in state.items()
+        if not isinstance(value, Tensor)
+    ]
+    return _listed(other)
+
+
+def _checked(state: dict[str, Tensor], name: str, source: str) -> dict[str, Tensor]:
+    """The state without classifier, if it fits the network key by key."""
+    with torch.device("meta"):
+        network = getattr(torchvision_models, name)(weights=None)
+    wanted = {key: value for key, value in network.state_dict().items() if not key.startswith("fc.")}
+    given = {key: value for key, value in state.items() if not key.startswith("fc.")}
+    # Counters of batch norm are missing in older files and unused with a fixed momentum.
+    for key, value in wanted.items():
+        if key.endswith("num_batches_tracked"):
+            given.setdefault(key, torch.zeros(value.shape, dtype=value.dtype))
+    missing = [key for key in wanted if key not in given]
+    unexpected = [key for key in given if key not in wanted]
+    shapes = [
+        f"{key}: {tuple(given[key].shape)} instead of {tuple(value.shape)}"
+        for key, value in wanted.items()
+        if key in given and given[key].shape != value.shape
+    ]
+    if not (missing or unexpected or shapes):
+        return given
+    found = (("missing", missing), ("unexpected", unexpected), ("of another shape", shapes))
+    lines = [f"  {len(keys)} {kind}: {_listed(keys)}" for kind, keys in found if keys]
+    raise UsageError(
+        f"backbone.weights: {source} does not fit {name}:\n" + "\n".join(lines),
+        "Keys must be torchvision's (conv1.weight, layer1.0.conv1.weight, …); fc.* is ignored.",
+    )
+
+
+def _listed(items: Iterable[str]) -> str:
+    items = list(items)
+    more = f", … and {len(items) - SHOWN} more" if len(items) > SHOWN else ""
+    return ", ".join(items[:SHOWN]) + more
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error) or type(error).__name__).splitlines()[0]

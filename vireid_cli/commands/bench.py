@@ -1,0 +1,119 @@
+"""``vireid bench``."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import Annotated, Any
+
+import typer
+
+from vireid_cli.commands.options import DataDir, Device, Precision, make_engine, parse_size
+
+app = typer.Typer(
+    no_args_is_help=True,
+    help="Measure speed and print it with machine, versions and commit.\n\nExample: vireid bench train",
+)
+
+Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+Repeats = Annotated[int, typer.Option(min=1, max=100, help="Interleaved repetitions; medians are printed.")]
+
+
+class Shape(StrEnum):
+    """Query and gallery counts of the field's protocols."""
+
+    sysu_single = "3803x301"
+    sysu_multi = "3803x3010"
+    regdb = "2060x2060"
+
+
+@app.command()
+def train(
+    recipe: Annotated[str, typer.Option("--recipe", "-r", help="Whose step is timed.")] = "quickstart.yaml",
+    settings: Annotated[
+        list[str] | None, typer.Option("--set", "-s", metavar="KEY=VALUE", help="Change one key.")
+    ] = None,
+    repeats: Repeats = 5,
+    device: Device = "auto",
+    precision: Precision = "auto",
+    json: Json = False,
+) -> None:
+    """Images a second of a whole training step (forward, backward, update) on random pixels.
+
+    Example: vireid bench train --recipe sepg.yaml --set data.sampler.images=2
+    """
+    _print("train", json, device, precision, recipe=recipe, settings=settings or [], repeats=repeats)
+
+
+@app.command()
+def extract(
+    recipe: Annotated[str, typer.Option("--recipe", "-r", help="Whose network embeds.")] = "quickstart.yaml",
+    settings: Annotated[
+        list[str] | None, typer.Option("--set", "-s", metavar="KEY=VALUE", help="Change one key.")
+    ] = None,
+    repeats: Repeats = 5,
+    device: Device = "auto",
+    precision: Precision = "auto",
+    json: Json = False,
+) -> None:
+    """Images a second of embedding: plain, channels-last, batch norms folded.
+
+    Example: vireid bench extract
+    """
+    _print("extract", json, device, precision, recipe=recipe, settings=settings or [], repeats=repeats)
+
+
+@app.command()
+def augment(
+    images: Annotated[int, typer.Option(min=1, help="Images a batch.")] = 96,
+    size: Annotated[str, typer.Option(help="HEIGHTxWIDTH.")] = "288x144",
+    repeats: Repeats = 7,
+    device: Device = "auto",
+    json: Json = False,
+) -> None:
+    """Crop and flip, batched on uint8, against the field's PIL chain.
+
+    Example: vireid bench augment
+    """
+    _print("augment", json, device, "fp32", images=images, size=parse_size(size), repeats=repeats)
+
+
+@app.command()
+def evaluate(
+    shape: Annotated[Shape, typer.Option(help="Queries × gallery.")] = Shape.sysu_single,
+    repeats: Repeats = 5,
+    json: Json = False,
+) -> None:
+    """CMC, mAP and mINP from a score matrix, against a loop over queries.
+
+    Example: vireid bench evaluate --shape 3803x3010 --repeats 3
+    """
+    _print("evaluate", json, "cpu", "fp32", shape=shape.value, repeats=repeats)
+
+
+@app.command()
+def difficulty(
+    dataset: Annotated[str, typer.Option(help="A prepared dataset.")] = "sysu",
+    size: Annotated[str, typer.Option(help="HEIGHTxWIDTH.")] = "144x72",
+    data: DataDir = None,
+    json: Json = False,
+) -> None:
+    """How far naive matchers get across modalities: raw pixels, grey-level histograms, HOG.
+
+    Example: vireid bench difficulty
+    """
+    _print("difficulty", json, "cpu", "fp32", data=data, dataset=dataset, size=parse_size(size))
+
+
+def _print(
+    subject: str, json: bool, device: str, precision: str, *, data: DataDir = None, **options: Any
+) -> None:
+    """Measure and print."""
+    from vireid_cli.commands import console
+
+    result = make_engine(device, precision, data=data).bench(subject, **options)
+    if json:
+        console.print_json(result)
+        return
+    for key, value in result.items():
+        shown = f"{value:,.3f}" if isinstance(value, float) else value
+        console.out.print(f"{key}: {shown}", markup=False)

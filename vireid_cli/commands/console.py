@@ -1,0 +1,177 @@
+"""What a person sees: lines, progress bars, tables. Results go to stdout, everything else to stderr."""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.table import Table
+
+from vireid_cli.engine.reporter import Reporter
+from vireid_cli.errors import VireidError
+
+if TYPE_CHECKING:
+    from vireid_cli.results.schema import EvaluationFile
+
+PLAIN_EVERY = 10.0
+"""Seconds between two progress lines where the output is not a terminal."""
+
+out = Console(highlight=False, soft_wrap=True)
+err = Console(stderr=True, highlight=False, soft_wrap=True)
+
+
+class ConsoleReporter(Reporter):
+    """Prints to stderr: bars on a terminal, a plain line now and then elsewhere."""
+
+    def __init__(self) -> None:
+        self._bars: Progress | None = None
+        self._tasks: dict[str, Any] = {}
+        self._began: dict[str, tuple[float, int]] = {}
+        self._printed: dict[str, float] = {}
+
+    def say(self, text: str) -> None:
+        """Print one line."""
+        self._console().print(text, markup=False)
+
+    def warn(self, text: str) -> None:
+        """Print one line that stands out."""
+        self._console().print(f"warning: {text}", style="yellow", markup=False)
+
+    def advance(self, job: str, done: int, total: int, shown: Mapping[str, str] | None = None) -> None:
+        """Move the bar, or print a line if the last one is old enough."""
+        now = time.monotonic()
+        began, first = self._began.setdefault(job, (now, done))
+        values = dict(shown or {})
+        if "images/s" not in values and now > began:
+            values["per second"] = f"{(done - first) / (now - began):.0f}"
+        if err.is_terminal:
+            self._bar(job, done, total, values)
+        elif done >= total or now - self._printed.get(job, began) >= PLAIN_EVERY:
+            self._printed[job] = now
+            left = (now - began) / max(1, done - first) * (total - done)
+            details = "  ".join(f"{name} {value}" for name, value in values.items())
+            self.say(f"{job} {done}/{total}  {details}  left {duration(left)}")
+        if done >= total:
+            self._finish(job)
+
+    def close(self) -> None:
+        """End every bar."""
+        if self._bars is not None:
+            self._bars.stop()
+            self._bars = None
+            self._tasks.clear()
+
+    def _console(self) -> Console:
+        return self._bars.console if self._bars is not None else err
+
+    def _bar(self, job: str, done: int, total: int, values: Mapping[str, str]) -> None:
+        if self._bars is None:
+            columns = (
+                TextColumn("{task.description}"),
+                BarColumn(),
+                MofNCompleteColumn(),
+                TimeRemainingColumn(),
+                TextColumn("{task.fields[shown]}"),
+            )
+            self._bars = Progress(*columns, console=err, refresh_per_second=4)
+            self._bars.start()
+        text = "  ".join(f"{name} {value}" for name, value in values.items())
+        if job not in self._tasks:
+            self._tasks[job] = self._bars.add_task(job, total=total, shown=text)
+        self._bars.update(self._tasks[job], completed=done, total=total, shown=text)
+
+    def _finish(self, job: str) -> None:
+        self._began.pop(job, None)
+        self._printed.pop(job, None)
+        self._tasks.pop(job, None)
+        if not self._tasks:
+            self.close()
+
+
+def duration(seconds: float) -> str:
+    """Seconds as people say them: ``45 s``, ``3 min 20 s``, ``2 h 5 min``, ``9 days``."""
+    whole = round(seconds)
+    if whole < 60:
+        return f"{whole} s"
+    if whole < 3600:
+        return f"{whole // 60} min {whole % 60} s"
+    if whole < 48 * 3600:
+        return f"{whole // 3600} h {whole % 3600 // 60} min"
+    return f"{whole / 86400:.0f} days"
+
+
+def print_error(error: VireidError) -> None:
+    """What is wrong, and what to do."""
+    err.print(f"error: {error.message}", style="bold red", markup=False)
+    if error.hint:
+        err.print(error.hint, markup=False)
+
+
+def print_json(content: Any) -> None:
+    """JSON to stdout, and nothing else."""
+    sys.stdout.write(json.dumps(content, indent=2, ensure_ascii=False) + "\n")
+
+
+def print_paths(paths: Iterable[Path]) -> None:
+    """The paths that a command wrote, a line each."""
+    for path in paths:
+        out.print(f"wrote {path}", markup=False)
+
+
+def print_next(*commands: str) -> None:
+    """The command that one would give next."""
+    for command in commands:
+        out.print(f"next: {command}", markup=False)
+
+
+def print_evaluations(contents: Iterable[EvaluationFile]) -> None:
+    """The results table, each row with chance level and number of queries, and what was measured."""
+    rows = list(contents)
+    for content in rows:
+        out.print(evaluation_table(content))
+        out.print(fingerprint_text(content), markup=False, style="dim")
+        if content["fingerprint"].get("rendered"):
+            out.print(
+                "Rendered benchmark: not comparable with any figure on real images.",
+                style="yellow",
+                markup=False,
+            )
+
+
+def evaluation_table(content: EvaluationFile) -> Table:
+    """One protocol's metrics in percent: ours, chance, and the paper's where they are comparable."""
+    data = content["fingerprint"].get("dataset", "")
+    title = (
+        f"{data} · {content['protocol']} · {content['valid_queries']} of {content['queries']} queries valid, "
+        f"gallery {content['gallery']}, {content['trials']} trial{'s' if content['trials'] != 1 else ''}"
+    )
+    table = Table(title=title, title_justify="left", title_style="bold")
+    table.add_column("%")
+    for name in content["metrics"]:
+        table.add_column(name.replace("rank", "Rank-"), justify="right")
+    table.add_row("mean", *(f"{100 * m['mean']:.2f}" for m in content["metrics"].values()))
+    if content["trials"] > 1:
+        table.add_row("± sd over trials", *(_percent(m["std"]) for m in content["metrics"].values()))
+    chance = content["chance"]
+    table.add_row("chance", *(_percent(chance.get(name)) for name in content["metrics"]))
+    for row in content["reported"]:
+        table.add_row(
+            f"paper {row.get('source', '')}".strip(),
+            *(f"{row[name]:.2f}" if name in row else "–" for name in content["metrics"]),
+        )
+    return table
+
+
+def fingerprint_text(content: EvaluationFile) -> str:
+    """The protocol fingerprint on one line."""
+    return "  ".join(f"{key}={value}" for key, value in content["fingerprint"].items())
+
+
+def _percent(value: float | None) -> str:
+    return "–" if value is None else f"{100 * value:.2f}"

@@ -1,0 +1,59 @@
+"""``vireid export``."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from vireid_cli.commands.options import DataDir, RunName, RunsDir, make_engine
+
+app = typer.Typer(
+    no_args_is_help=True,
+    help="Export a run's network for deployment.\n\nExample: vireid export onnx",
+)
+
+
+class Layout(StrEnum):
+    """How many files."""
+
+    SPLIT = "split"
+    JOINT = "joint"
+
+
+@app.callback()
+def root() -> None:
+    """Export a run's network for deployment.
+
+    Example: vireid export onnx
+    """
+
+
+@app.command()
+def onnx(
+    run: RunName = None,
+    layout: Annotated[
+        Layout, typer.Option(help="One file a modality, or one with both paths.")
+    ] = Layout.SPLIT,
+    out: Annotated[Path | None, typer.Option(help="Folder.", show_default="the run's exports folder")] = None,
+    data: DataDir = None,
+    runs: RunsDir = None,
+) -> None:
+    """Export to ONNX, dynamic batch; checked against PyTorch on real images in onnxruntime.
+
+    The files take plain pixels: float [0, 1], RGB, (N, 3, H, W); the network normalises them itself.
+
+    Example: vireid export onnx --layout joint
+    """
+    from vireid_cli.commands.console import out as stdout
+    from vireid_cli.commands.console import print_paths
+
+    made = make_engine("cpu", data=data, runs=runs).export(run, layout=layout.value, out=out).onnx
+    print_paths(made.files)
+    stdout.print(
+        f"checked on {made.images} images: largest embedding difference to PyTorch "
+        f"{made.largest_difference:.2e} (limit 1e-4), opset {made.opset}",
+        markup=False,
+    )

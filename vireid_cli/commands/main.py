@@ -1,0 +1,69 @@
+"""The command ``vireid``."""
+
+from __future__ import annotations
+
+import signal
+import sys
+from types import FrameType
+from typing import Annotated
+
+import typer
+
+from vireid_cli import __version__
+from vireid_cli.commands import bench, evaluate, export, prepare, results, train, visualize
+from vireid_cli.errors import VireidError
+
+app = typer.Typer(
+    name="vireid",
+    help="Visible-infrared person re-identification: prepare, train, evaluate, visualize, export.\n\n"
+    "Example: vireid prepare synthetic",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="rich",
+)
+app.add_typer(prepare.app, name="prepare")
+app.command("train")(train.train)
+app.command("evaluate")(evaluate.evaluate)
+app.add_typer(visualize.app, name="visualize")
+app.add_typer(export.app, name="export")
+app.command("results")(results.results)
+app.add_typer(bench.app, name="bench")
+
+
+def _version(value: bool) -> None:
+    if value:
+        typer.echo(f"vireid {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def root(
+    version: Annotated[
+        bool, typer.Option("--version", help="Print the version.", callback=_version, is_eager=True)
+    ] = False,
+) -> None:
+    """Visible-infrared person re-identification: prepare, train, evaluate, visualize, export.
+
+    Example: vireid prepare synthetic
+    """
+
+
+def main() -> None:
+    """Run the command line: exit 0 done, 1 failure, 2 the user's turn, 130 interrupted."""
+    signal.signal(signal.SIGTERM, _terminate)
+    try:
+        app()
+    except VireidError as error:
+        from vireid_cli.commands.console import print_error
+
+        print_error(error)
+        sys.exit(error.exit_code)
+
+
+def _terminate(number: int, frame: FrameType | None) -> None:
+    """SIGTERM is an interruption like Ctrl-C: what was finished is kept."""
+    raise KeyboardInterrupt
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,56 @@
+"""Options that several commands share, and the engine that they choose."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from vireid_cli.errors import UsageError
+
+if TYPE_CHECKING:
+    from vireid_cli.engine.engine import Engine
+    from vireid_cli.types import Size
+
+DataDir = Annotated[
+    Path | None,
+    typer.Option("--data", help="Data directory.", envvar="VIREID_DATA", show_default="./data"),
+]
+RunsDir = Annotated[
+    Path | None,
+    typer.Option("--runs", help="Folder of run folders.", envvar="VIREID_RUNS", show_default="./runs"),
+]
+Device = Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1 …")]
+Precision = Annotated[
+    str, typer.Option(help="auto, fp32, bf16 or fp16; auto is bf16 where the processor has it.")
+]
+RunName = Annotated[
+    str | None, typer.Argument(metavar="[RUN]", help="Run folder or its name; the newest by default.")
+]
+
+
+def make_engine(
+    device: str = "auto", precision: str = "auto", data: Path | None = None, runs: Path | None = None
+) -> Engine:
+    """An engine that reports to the console."""
+    from vireid_cli.commands.console import ConsoleReporter
+    from vireid_cli.engine.engine import Engine
+
+    return Engine.choose(device, precision, reporter=ConsoleReporter(), data_dir=data, runs_dir=runs)
+
+
+def parse_size(text: str) -> Size:
+    """``288x144`` → (288, 144): height × width.
+
+    Raises:
+        UsageError: Not of that form, or out of 32..1024 × 16..1024.
+    """
+    found = re.fullmatch(r"(\d+)[x×](\d+)", text.strip())
+    if not found:
+        raise UsageError(f"--size {text}: expected HEIGHTxWIDTH, such as 288x144.")
+    height, width = int(found[1]), int(found[2])
+    if not (32 <= height <= 1024 and 16 <= width <= 1024):
+        raise UsageError(f"--size {text}: height must be 32 to 1024 and width 16 to 1024 pixels.")
+    return height, width

@@ -1,0 +1,35 @@
+"""``vireid results``."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from vireid_cli.commands.options import RunName, RunsDir
+from vireid_cli.errors import UsageError
+
+
+def results(
+    run: RunName = None,
+    json: Annotated[bool, typer.Option("--json", help="Print every metrics.json instead.")] = False,
+    runs: RunsDir = None,
+) -> None:
+    """Print a run's results tables and the paths of everything that was made from it.
+
+    Example: vireid results
+    """
+    from vireid_cli.commands import console
+    from vireid_cli.results import run as folders
+
+    found = folders.find(run, runs=runs)
+    evaluations = found.evaluations()
+    if json:
+        console.print_json(evaluations)
+        return
+    if not evaluations:
+        raise UsageError(f"{found.folder} has not been evaluated.", f"Do it: vireid evaluate {found.folder}")
+    console.print_evaluations(evaluations.values())  # type: ignore[arg-type]
+    made = [p for p in sorted(found.folder.rglob("*")) if p.is_file() and not p.name.startswith(".")]
+    for path in made:
+        console.out.print(f"{path}  ({path.stat().st_size / 1e6:.2f} MB)", markup=False)

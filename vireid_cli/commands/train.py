@@ -1,0 +1,49 @@
+"""``vireid train``."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from vireid_cli.commands.options import DataDir, Device, Precision, RunsDir, make_engine
+from vireid_cli.errors import UsageError
+
+
+def train(
+    recipe: Annotated[
+        str | None, typer.Option("--recipe", "-r", help="A path, a name in ./recipes, or a shipped recipe.")
+    ] = None,
+    settings: Annotated[
+        list[str] | None,
+        typer.Option("--set", "-s", metavar="KEY=VALUE", help="Change one key; may be repeated."),
+    ] = None,
+    dataset: Annotated[str | None, typer.Option(help="Short for --set data.dataset=…")] = None,
+    seed: Annotated[int | None, typer.Option(help="Short for --set train.seed=…")] = None,
+    resume: Annotated[
+        str | None, typer.Option(metavar="RUN", help="Go on from this run's newest checkpoint ('latest').")
+    ] = None,
+    device: Device = "auto",
+    precision: Precision = "auto",
+    data: DataDir = None,
+    runs: RunsDir = None,
+) -> None:
+    """Train a recipe into a new run folder, or go on with an interrupted run.
+
+    Example: vireid train --recipe sepg.yaml --set train.epochs=1 --seed 1
+    """
+    changed = [*(settings or [])]
+    changed += [f"data.dataset={dataset}"] if dataset else []
+    changed += [f"train.seed={seed}"] if seed is not None else []
+    if resume and (recipe or changed):
+        raise UsageError(
+            "--resume goes on with the run's own recipe: leave --recipe, --set, --dataset and --seed out."
+        )
+    if not resume and not recipe:
+        raise UsageError("Nothing to train.", "Name a recipe: vireid train --recipe quickstart.yaml")
+    from vireid_cli.commands.console import print_next, print_paths
+
+    engine = make_engine(device, precision, data, runs)
+    run = engine.resume(resume) if resume else engine.train(recipe or "", changed)
+    print_paths([run.folder])
+    print_next(f"vireid evaluate {run.folder}", f"vireid visualize curves {run.folder}")

@@ -1,0 +1,1 @@
+"""Data: sources, the prepared store, the P×K sampler, batched augmentation, protocols."""

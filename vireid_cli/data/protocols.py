@@ -1,0 +1,307 @@
+"""The field's protocols as evaluation plans: SYSU-MM01, LLCM, RegDB.
+
+Each function reads labels and file names of a record table and draws the galleries exactly as the
+field's code does, quirks included; what is ours stands in the plan's fingerprint.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Sequence
+from typing import Literal
+
+import numpy as np
+
+from vireid_cli.data.permutation import TRIALS, Permutation, draw_official, official_orders
+from vireid_cli.data.plan import (
+    EvaluationPlan,
+    Fingerprint,
+    Folders,
+    check_trials,
+    complete_fingerprint,
+    draw_seeded,
+    folders_of,
+    sorted_rows,
+)
+from vireid_cli.errors import DataError, UsageError
+from vireid_cli.metrics.camera_rules import CameraRule
+from vireid_cli.types import Modality, RecordTable
+
+Mode = Literal["all", "indoor"]
+Draw = Literal["seeded", "official"]
+Direction = Literal["v2i", "i2v"]
+LlcmProtocol = Literal["llcm-train", "llcm-release", "llcm-full"]
+
+MULTI_SHOT = 10
+
+SYSU_QUERY_CAMERAS = (3, 6)
+SYSU_GALLERY_CAMERAS: dict[Mode, tuple[int, ...]] = {"all": (1, 2, 4, 5), "indoor": (1, 2)}
+SYSU_VAL_QUERY_CAMERAS = (3,)
+SYSU_VAL_GALLERY_CAMERAS = (4, 5)
+"""The 99 validation ids were filmed by cameras 3, 4 and 5 only."""
+
+LLCM_CAMERAS = {
+    Modality.VISIBLE: (1, 2, 3, 4, 5, 6, 7, 8, 9),
+    Modality.INFRARED: (1, 2, 4, 5, 6, 7, 8, 9),
+}
+
+RULES: dict[str, tuple[CameraRule, bool]] = {
+    "sysu": ("sysu", True),
+    "llcm": ("llcm", True),
+    "regdb": ("none", False),
+    "oulu": ("none", False),
+    "buaa": ("none", False),
+}
+"""Camera rule of each dataset, and whether its CMC counts identities."""
+
+
+def rule_of(dataset: str) -> tuple[CameraRule, bool]:
+    """Look up a dataset's camera rule, and whether its CMC counts identities.
+
+    Raises:
+        UsageError: The dataset has no protocol here.
+    """
+    if dataset not in RULES:
+        near = difflib.get_close_matches(dataset, RULES, 1)
+        raise UsageError(
+            f"no protocol is known for dataset '{dataset}'; known: {', '.join(RULES)}.",
+            f"Did you mean '{near[0]}'?" if near else "",
+        )
+    return RULES[dataset]
+
+
+def sysu_plan(
+    table: RecordTable,
+    *,
+    mode: Mode,
+    shots: int,
+    draw: Draw,
+    trials: int = TRIALS,
+    split: str = "test",
+    permutation: Permutation | None = None,
+    notes: Sequence[str] = (),
+) -> EvaluationPlan:
+    """Plan an evaluation on SYSU-MM01: queries are all infrared images, galleries are drawn.
+
+    ``seeded`` is the draw of most Python code: one ``random`` stream a trial, seeded with the trial's
+    number from 0; for each id, then each camera of the mode, one ``choice`` among the sorted files. It
+    has no agreed multi-shot form; ours is ``sample`` of min(10, n). ``official`` takes the first 1 or 10
+    numbers of the trial's row in ``rand_perm_cam.mat``; an id with fewer than 10 images in a camera
+    gives all of them, which the official code refuses, and the fingerprint says so.
+
+    Args:
+        table: All records of the dataset.
+        mode: ``all``: cameras 1, 2, 4, 5; ``indoor``: 1, 2.
+        shots: Images drawn for each id and camera, 1 or 10.
+        draw: ``seeded`` or ``official``.
+        trials: Number of trials; at most 10 for the official draw.
+        split: ``test``, or ``val``: infrared camera 3 against visible 4 and 5, mode ``all`` only.
+        permutation: For the official draw.
+        notes: Remarks of the source, such as ignored stray files, kept in the fingerprint.
+
+    Raises:
+        UsageError: Settings that contradict each other.
+        DataError: Cameras without images, or a permutation that does not fit the files.
+    """
+    if shots not in (1, MULTI_SHOT):
+        raise UsageError(f"shots is {shots}; SYSU-MM01 knows 1 (single-shot) and 10 (multi-shot).")
+    check_trials(trials, TRIALS if draw == "official" else None)
+    q_cameras, g_cameras = _sysu_cameras(mode, split)
+    rows = np.flatnonzero(table.splits == split)
+    query = sorted_rows(table, rows[np.isin(table.camids[rows], q_cameras)])
+    folders = folders_of(table, rows[np.isin(table.camids[rows], g_cameras)])
+    _require_cameras(table, query, folders, split, q_cameras, g_cameras)
+    galleries = _sysu_galleries(folders, g_cameras, shots, draw, trials, permutation)
+    short = sum(len(files) < shots for files in folders.values())
+    name = f"{mode}-{'single' if shots == 1 else 'multi'}-{draw}"
+    return EvaluationPlan(
+        name if split == "test" else f"{split}-{name}",
+        (query,) * trials,
+        galleries,
+        "sysu",
+        True,
+        _sysu_fingerprint(mode, shots, draw, trials, split, short, notes),
+    )
+
+
+def _sysu_galleries(
+    folders: Folders,
+    cameras: tuple[int, ...],
+    shots: int,
+    draw: Draw,
+    trials: int,
+    permutation: Permutation | None,
+) -> tuple[np.ndarray, ...]:
+    """The gallery of each trial."""
+    if draw == "seeded":
+        return tuple(draw_seeded(folders, cameras, trial, shots) for trial in range(trials))
+    if draw != "official":
+        raise UsageError(f"gallery draw is '{draw}'; SYSU-MM01 knows seeded and official.")
+    if permutation is None:
+        raise UsageError(
+            "the official gallery draw needs rand_perm_cam.mat, and none was given.",
+            "It belongs to the dataset's official evaluation code; the seeded draw needs no file.",
+        )
+    orders = official_orders(folders, permutation)
+    return tuple(draw_official(folders, orders, trial, shots) for trial in range(trials))
+
+
+def _sysu_fingerprint(
+    mode: Mode, shots: int, draw: Draw, trials: int, split: str, short: int, notes: Sequence[str]
+) -> Fingerprint:
+    """What is measured, in words; ``short`` folders hold fewer images than are drawn."""
+    remarks = list(notes)
+    if short:
+        remarks.append(f"{short} (id, camera) folders hold fewer than {shots} images: all of them are taken")
+    if draw == "seeded" and shots > 1:
+        remarks.append("multi-shot has no agreed seeded form; ours: random.sample of min(10, n)")
+    return complete_fingerprint(
+        {
+            "dataset": "sysu",
+            "split": split,
+            "mode": mode,
+            "shots": shots,
+            "trials": trials,
+            "direction": "i2v",
+            "gallery_draw": draw,
+            # ten trials of the file's own draw; the official code stops where an id has too few images
+            "official": draw == "official" and split == "test" and trials == TRIALS and not short,
+        },
+        "sysu",
+        merged=True,
+        notes=remarks,
+    )
+
+
+def llcm_plan(
+    table: RecordTable,
+    *,
+    direction: Direction,
+    protocol: LlcmProtocol = "llcm-train",
+    trials: int = TRIALS,
+    notes: Sequence[str] = (),
+) -> EvaluationPlan:
+    """Plan an evaluation on LLCM by one of the three protocols met in the wild.
+
+    ``llcm-train``: all images of one modality against one drawn image of each (id, camera) of the other.
+    ``llcm-release``: as the dataset's released test code computes "visible to infrared": the drawn
+    infrared images are the queries and all visible images the gallery; infrared to visible is as in
+    ``llcm-train``. ``llcm-full``: all images on both sides, one trial.
+
+    Args:
+        table: All records of the dataset.
+        direction: ``v2i``: visible queries; ``i2v``: infrared queries.
+        protocol: Which.
+        trials: Number of draws; ``llcm-full`` has none and one trial.
+        notes: Remarks of the source, kept in the fingerprint.
+
+    Raises:
+        UsageError: A number of trials below 1.
+        DataError: A side without images.
+    """
+    check_trials(trials, None)
+    side = Modality.VISIBLE if direction == "v2i" else Modality.INFRARED
+    remarks = list(notes)
+    query = sorted_rows(table, _llcm_rows(table, side, remarks))
+    other = _llcm_rows(table, side.other, remarks)
+    folders, cameras = folders_of(table, other), LLCM_CAMERAS[side.other]
+    galleries: tuple[np.ndarray, ...] = (sorted_rows(table, other),)
+    if protocol == "llcm-full":
+        trials = 1
+    else:
+        galleries = tuple(draw_seeded(folders, cameras, trial, 1) for trial in range(trials))
+    queries: tuple[np.ndarray, ...] = (query,) * trials
+    if protocol == "llcm-release" and direction == "v2i":
+        remarks.append("as the release's test code: drawn infrared images query all visible images")
+        queries, galleries = galleries, queries
+    fingerprint: Fingerprint = {
+        "dataset": "llcm",
+        "split": "test",
+        "mode": protocol,
+        "shots": 0 if protocol == "llcm-full" else 1,
+        "trials": trials,
+        "direction": direction,
+        "gallery_draw": "none" if protocol == "llcm-full" else "seeded",
+    }
+    return EvaluationPlan(
+        f"{protocol}-{direction}",
+        queries,
+        galleries,
+        "llcm",
+        True,
+        complete_fingerprint(fingerprint, "llcm", merged=True, notes=remarks),
+    )
+
+
+def regdb_plan(
+    table: RecordTable, *, direction: Direction, trial: int, notes: Sequence[str] = ()
+) -> EvaluationPlan:
+    """Plan an evaluation on RegDB: all test images of one modality against all of the other, no rule.
+
+    Args:
+        table: The records of this trial: its own test ids have split ``test``.
+        direction: ``v2i`` or ``i2v``.
+        trial: 1..10; a model of this trial is tested on this trial only.
+        notes: Remarks of the source, kept in the fingerprint.
+
+    Raises:
+        DataError: A side without images.
+    """
+    side = Modality.VISIBLE if direction == "v2i" else Modality.INFRARED
+    test = table.splits == "test"
+    query = sorted_rows(table, np.flatnonzero(test & (table.modalities == side.code)))
+    gallery = sorted_rows(table, np.flatnonzero(test & (table.modalities == side.other.code)))
+    fingerprint: Fingerprint = {
+        "dataset": "regdb",
+        "split": "test",
+        "mode": f"trial-{trial}",
+        "shots": 0,
+        "trials": 1,
+        "direction": direction,
+        "gallery_draw": "none",
+    }
+    full = complete_fingerprint(fingerprint, "none", merged=False, notes=notes)
+    return EvaluationPlan(f"{direction}-trial{trial}", (query,), (gallery,), "none", False, full)
+
+
+def _sysu_cameras(mode: Mode, split: str) -> tuple[tuple[int, ...], tuple[int, ...]]:
+    """Query and gallery cameras."""
+    if mode not in SYSU_GALLERY_CAMERAS:
+        raise UsageError(f"mode is '{mode}'; SYSU-MM01 knows all and indoor.")
+    if split != "val":
+        return SYSU_QUERY_CAMERAS, SYSU_GALLERY_CAMERAS[mode]
+    if mode == "indoor":
+        raise UsageError(
+            "the validation ids of SYSU-MM01 have no indoor visible image.", "Use --mode all (cameras 4, 5)."
+        )
+    return SYSU_VAL_QUERY_CAMERAS, SYSU_VAL_GALLERY_CAMERAS
+
+
+def _require_cameras(
+    table: RecordTable,
+    query: np.ndarray,
+    folders: Folders,
+    split: str,
+    q_cameras: tuple[int, ...],
+    g_cameras: tuple[int, ...],
+) -> None:
+    """Refuse a tree in which a whole camera is missing: its figures would compare with nobody's."""
+    present = set(np.unique(table.camids[query]).tolist()) | {camid for _, camid in folders}
+    missing = [camid for camid in (*q_cameras, *g_cameras) if camid not in present]
+    if missing:
+        raise DataError(
+            f"split '{split}' has no images of camera {', '.join(map(str, missing))} "
+            f"(queries: cameras {q_cameras}, gallery: cameras {g_cameras}).",
+            "Each camera has a folder cam1..cam6 under SYSU-MM01, and exp/test_id.txt names the ids.",
+        )
+    if (table.modalities[query] != Modality.INFRARED.code).any():
+        raise DataError(f"images of cameras {q_cameras} must be infrared; the record table says otherwise.")
+
+
+def _llcm_rows(table: RecordTable, side: Modality, remarks: list[str]) -> np.ndarray:
+    """Test rows of one modality under the cameras that the protocol knows."""
+    rows = np.flatnonzero((table.splits == "test") & (table.modalities == side.code))
+    known = np.isin(table.camids[rows], LLCM_CAMERAS[side])
+    if not known.all():
+        remarks.append(f"{int((~known).sum())} {side} images of other cameras ignored")
+    return rows[known]

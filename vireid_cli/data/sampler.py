@@ -1,0 +1,140 @@
+"""The P×K batch: P identities without replacement, K images a modality with replacement.
+
+METHODS section 0.3: contiguous by identity, the same identity order in both modalities,
+floor(N / (P·K)) + 1 batches an epoch with N the images of the larger modality. A whole epoch is drawn
+at once from a generator keyed by (seed, epoch): no state is carried, so a resumed run draws what an
+uninterrupted one would have drawn.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from vireid_cli.errors import UsageError
+from vireid_cli.types import Modality
+
+KEYS_AT_ONCE = 4_000_000
+"""Random keys held in memory while identities are drawn (32 MB)."""
+
+
+@dataclass(frozen=True, slots=True)
+class EpochPlan:
+    """Rows of every batch of one epoch: S batches of B = P·K images a modality.
+
+    Attributes:
+        visible: (S, B) int64 rows of visible images.
+        infrared: (S, B) int64 rows of infrared images.
+        labels: (S, B) int64 in 0..C−1, valid for both; K equal labels in a row.
+    """
+
+    visible: np.ndarray
+    infrared: np.ndarray
+    labels: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+
+@dataclass(frozen=True, slots=True)
+class _Index:
+    """Rows of one modality, grouped by label.
+
+    Attributes:
+        rows: (M,) int64, sorted by label.
+        starts: (C,) first position of a label in ``rows``.
+        counts: (C,) rows of a label.
+    """
+
+    rows: np.ndarray
+    starts: np.ndarray
+    counts: np.ndarray
+
+    @staticmethod
+    def of(rows: np.ndarray, labels: np.ndarray, classes: int) -> _Index:
+        """Group ``rows`` (M,) by ``labels`` (M,) in 0..classes−1."""
+        counts = np.bincount(labels, minlength=classes)
+        return _Index(rows[np.argsort(labels, kind="stable")], np.cumsum(counts) - counts, counts)
+
+    def draw(self, labels: np.ndarray, images: int, generator: np.random.Generator) -> np.ndarray:
+        """``images`` rows with replacement of each label: (S, P) → (S, P·images)."""
+        nth = generator.integers(0, self.counts[labels][..., None], (*labels.shape, images))  # (S, P, K)
+        return self.rows[self.starts[labels][..., None] + nth].reshape(len(labels), -1)  # (S, P·K)
+
+
+class IdentitySampler:
+    """P identities without replacement × K images a modality with replacement.
+
+    Attributes:
+        labels_of: The dataset's person number → label in 0..C−1, in ascending order of number.
+        dropped: Person numbers left out because they lack a modality, ascending.
+        steps: Batches an epoch.
+        num_identities: C.
+    """
+
+    def __init__(
+        self,
+        pids: np.ndarray,
+        modalities: np.ndarray,
+        identities: int,
+        images: int,
+        seed: int,
+        steps: int | None = None,
+    ) -> None:
+        """Group the images by identity and modality.
+
+        Args:
+            pids: (N,) person numbers of the training images; a plan's rows count along this axis.
+            modalities: (N,) ``Modality.code``.
+            identities: P.
+            images: K.
+            seed: With the epoch, the key of every draw.
+            steps: Batches an epoch; None: floor(N / (P·K)) + 1, N the larger modality's images (of
+                the identities that are used).
+
+        Raises:
+            UsageError: Fewer than P identities have images in both modalities.
+        """
+        codes = np.asarray(modalities).astype(np.int64)
+        numbers, every = np.unique(np.asarray(pids), return_inverse=True)
+        counts = np.bincount(2 * every + codes, minlength=2 * len(numbers)).reshape(-1, 2)  # (ids, modality)
+        usable: np.ndarray = counts.min(axis=1) > 0
+        self.dropped: list[int] = numbers[~usable].tolist()
+        self.num_identities = int(usable.sum())
+        if self.num_identities < identities:
+            raise UsageError(
+                f"a batch needs {identities} identities with images in both modalities; "
+                f"there are {self.num_identities}",
+                "Lower data.sampler.identities, or train on a split with more identities.",
+            )
+        self.labels_of: dict[int, int] = dict(
+            zip(numbers[usable].tolist(), range(self.num_identities), strict=True)
+        )
+        labels = (np.cumsum(usable) - 1)[every]
+        self._index = {}
+        for modality in Modality:
+            rows = np.flatnonzero((codes == modality.code) & usable[every])
+            self._index[modality] = _Index.of(rows, labels[rows], self.num_identities)
+        larger = max(len(index.rows) for index in self._index.values())
+        self.identities, self.images, self.seed = identities, images, seed
+        self.steps = larger // (identities * images) + 1 if steps is None else steps
+
+    def plan(self, epoch: int) -> EpochPlan:
+        """Rows and labels of every batch of ``epoch`` (from 0); the same for the same (seed, epoch)."""
+        generator = np.random.Generator(np.random.Philox(np.random.SeedSequence((self.seed, epoch))))
+        labels = self._draw_identities(generator)  # (S, P)
+        visible = self._index[Modality.VISIBLE].draw(labels, self.images, generator)
+        infrared = self._index[Modality.INFRARED].draw(labels, self.images, generator)
+        return EpochPlan(visible, infrared, np.repeat(labels, self.images, axis=1))
+
+    def _draw_identities(self, generator: np.random.Generator) -> np.ndarray:
+        """(S, P) labels, distinct in each row and in random order: those of the P smallest random keys."""
+        block = max(1, KEYS_AT_ONCE // self.num_identities)
+        drawn = []
+        for first in range(0, self.steps, block):
+            keys = generator.random((min(block, self.steps - first), self.num_identities))
+            smallest = np.argpartition(keys, self.identities - 1, axis=1)[:, : self.identities]
+            order = np.argsort(np.take_along_axis(keys, smallest, axis=1), axis=1)
+            drawn.append(np.take_along_axis(smallest, order, axis=1))
+        return np.concatenate(drawn)

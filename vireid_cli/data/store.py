@@ -1,0 +1,256 @@
+"""The prepared store: a records table, and uint8 pixels of each size in one memory-mapped file.
+
+``<data>/prepared/<dataset>`` (``<dataset>-rendered`` for a rendered tree) holds ``records.npz``,
+``store.json`` and for each size the files of ``pixels.py``. ``prepare.py`` writes it; here it is read.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from dataclasses import asdict, dataclass, field
+from io import BytesIO
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from vireid_cli.data.atomic import write_atomic, write_json
+from vireid_cli.data.pixels import PixelFiles, size_name
+from vireid_cli.data.provenance import Provenance, is_rendered
+from vireid_cli.data.sources import load_source
+from vireid_cli.errors import DataError, UsageError
+from vireid_cli.types import RecordTable, Size
+
+FORMAT = 1
+"""Version of the store's files."""
+
+COLUMNS = ("paths", "pids", "camids", "modalities", "splits")
+
+
+@dataclass(frozen=True, slots=True)
+class Located:
+    """Where a dataset's images are.
+
+    Attributes:
+        root: The dataset's root.
+        rendered: Whether it carries the mark of a rendered tree.
+    """
+
+    root: Path
+    rendered: bool
+
+
+def locate(dataset: str, data_dir: Path, root: Path | None = None) -> Located:
+    """Find a dataset: ``root`` if given, else ``<data>/<FOLDER>``, else ``<data>/rendered/<FOLDER>``.
+
+    Raises:
+        UsageError: It is in none of these places; how to get it or to render one is said.
+    """
+    source = load_source(dataset)
+    if root is not None:
+        if not root.is_dir():
+            raise UsageError(f"{root} is not a folder", source.HOW_TO_GET)
+        return Located(root, is_rendered(root))
+    places = (data_dir / source.FOLDER, data_dir / "rendered" / source.FOLDER)
+    for place in places:
+        if place.is_dir():
+            return Located(place, is_rendered(place))
+    raise UsageError(
+        f"{source.TITLE} was not found: there is neither {places[0]} nor {places[1]}", ways_out(dataset)
+    )
+
+
+def ways_out(dataset: str) -> str:
+    """What to do where a dataset is missing: get the real one, or render one."""
+    source = load_source(dataset)
+    return f"{source.HOW_TO_GET}\nOr render people of our own instead: vireid prepare synthetic"
+
+
+@dataclass(frozen=True, slots=True)
+class StoreInfo:
+    """What ``store.json`` says.
+
+    Attributes:
+        dataset: Name of the source.
+        root: Where the images were read.
+        provenance: Real, or rendered with its manifest.
+        fingerprint: Hash over the records and their files' sizes.
+        images: Number of records.
+        counts: Images and identities found by camera and split, with the expected number.
+        notes: What the scan remarked.
+        bad: Images left out because they can't be read: path, reason, bytes.
+        permutation: The official gallery permutation file, or None.
+        records_sha256: Hash of ``records.npz``.
+        format: Version of the store's files.
+    """
+
+    dataset: str
+    root: Path
+    provenance: Provenance
+    fingerprint: str
+    images: int
+    counts: list[dict[str, Any]] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+    bad: list[dict[str, Any]] = field(default_factory=list)
+    permutation: Path | None = None
+    records_sha256: str = ""
+    format: int = FORMAT
+
+
+@dataclass(frozen=True, slots=True)
+class Store:
+    """A prepared dataset, open for reading.
+
+    Attributes:
+        folder: Where it lies.
+        records: One row per image, sorted by path; row i of each pixel file is its image.
+        info: What is known of it.
+    """
+
+    folder: Path
+    records: RecordTable
+    info: StoreInfo
+    _open: dict[Size, np.ndarray] = field(default_factory=dict, repr=False, compare=False)
+
+    @property
+    def rendered(self) -> bool:
+        """Whether its images were rendered by this toolkit."""
+        return self.info.provenance.rendered
+
+    @property
+    def sizes(self) -> list[Size]:
+        """(height, width) of each finished pixel file."""
+        found = (re.fullmatch(r"(\d+)x(\d+)\.json", path.name) for path in self.folder.glob("*.json"))
+        sizes = sorted((int(match[1]), int(match[2])) for match in found if match)
+        return [size for size in sizes if self.images(size) is not None]
+
+    def images(self, size: Size) -> np.ndarray | None:
+        """(N, H, W, 3) uint8 RGB as a read-only memory map; None where this size is not prepared."""
+        if size not in self._open:
+            files = PixelFiles(self.folder, size)
+            pixels = files.open_pixels()
+            if pixels is None or not files.complete(self.info.fingerprint, len(self.records)):
+                return None
+            self._open[size] = pixels
+        return self._open[size]
+
+    def batch(self, size: Size, index: np.ndarray) -> np.ndarray:
+        """Rows at ``index`` of the prepared ``size``, (B, H, W, 3) uint8 RGB, in memory.
+
+        Raises:
+            DataError: This size is not prepared.
+        """
+        images = self.images(size)
+        if images is None:
+            known = ", ".join(size_name(s) for s in self.sizes) or "none"
+            raise DataError(
+                f"{self.folder}: size {size_name(size)} is not prepared (prepared: {known})",
+                f"vireid prepare {self.info.dataset} --size {size_name(size)}",
+            )
+        return np.asarray(images)[index]
+
+
+def store_folder(data_dir: Path, dataset: str, rendered: bool) -> Path:
+    """Folder of a store; a rendered one never shares it with a real one."""
+    return data_dir / "prepared" / (f"{dataset}-rendered" if rendered else dataset)
+
+
+def open_store(data_dir: Path, dataset: str) -> Store:
+    """Open the prepared store of a dataset, the real one if there are both.
+
+    Raises:
+        UsageError: It is not prepared; what is missing, where, and the ways out are said.
+        DataError: It is damaged or of another version.
+    """
+    for rendered in (False, True):
+        folder = store_folder(data_dir, dataset, rendered)
+        if (folder / "store.json").is_file():
+            return read_store(folder)
+    source, folder = load_source(dataset), store_folder(data_dir, dataset, False)
+    try:
+        located = locate(dataset, data_dir)
+    except UsageError as error:
+        raise UsageError(
+            f"{source.TITLE} is not prepared: no store at {folder}, and no images at "
+            f"{data_dir / source.FOLDER}",
+            f"{source.HOW_TO_GET}\nThen: vireid prepare {dataset}\n"
+            "Or render people of our own instead: vireid prepare synthetic",
+        ) from error
+    raise UsageError(
+        f"{source.TITLE} is at {located.root} but not prepared: no store at {folder}",
+        f"vireid prepare {dataset}",
+    )
+
+
+def read_store(folder: Path) -> Store:
+    """Open the store in ``folder``.
+
+    Raises:
+        DataError: A file is missing, damaged, or of another version.
+    """
+    again = "Run 'vireid prepare' for this dataset again: finished images are kept."
+    try:
+        content = json.loads((folder / "store.json").read_text(encoding="utf-8"))
+        table = (folder / "records.npz").read_bytes()
+    except (OSError, ValueError) as error:
+        raise DataError(f"the store at {folder} can't be read: {error}", again) from error
+    if content.get("format") != FORMAT:
+        raise DataError(f"the store at {folder} has format {content.get('format')}, not {FORMAT}", again)
+    if hashlib.sha256(table).hexdigest() != content.get("records_sha256"):
+        raise DataError(f"{folder / 'records.npz'} is not the table that store.json describes", again)
+    provenance = Provenance(content["provenance"]["kind"], content["provenance"]["manifest"])
+    permutation = content["permutation"]
+    known = {
+        **content,
+        "root": Path(content["root"]),
+        "provenance": provenance,
+        "permutation": Path(permutation) if permutation else None,
+    }
+    with np.load(BytesIO(table), allow_pickle=False) as arrays:
+        records = RecordTable(*(arrays[name] for name in COLUMNS))
+    return Store(folder, records, StoreInfo(**known))
+
+
+def write_store(folder: Path, records: RecordTable, info: StoreInfo) -> Store:
+    """Write the records table and the description, in this order, each atomically.
+
+    Raises:
+        OSError: No space or no permission.
+    """
+    buffer = BytesIO()
+    np.savez(buffer, **{name: getattr(records, name) for name in COLUMNS})
+    content = asdict(info)
+    content["root"] = str(info.root)
+    content["permutation"] = str(info.permutation) if info.permutation else None
+    content["records_sha256"] = hashlib.sha256(buffer.getvalue()).hexdigest()
+    write_atomic(folder / "records.npz", lambda stream: stream.write(buffer.getvalue()))
+    write_json(folder / "store.json", content)
+    return read_store(folder)
+
+
+def fingerprint(dataset: str, provenance: Provenance, records: RecordTable, sizes: np.ndarray) -> str:
+    """SHA-256 over the records, their files' sizes and the mark of a rendered tree, as hex.
+
+    Args:
+        dataset: Name of the source.
+        provenance: Real or rendered; a rendered tree's content hash is part of it.
+        records: N records.
+        sizes: (N,) file sizes in bytes.
+    """
+    total = hashlib.sha256(
+        f"vireid store {FORMAT}\n{dataset}\n{provenance.kind}\n{provenance.content}\n".encode()
+    )
+    columns = zip(
+        records.paths.tolist(),
+        records.pids.tolist(),
+        records.camids.tolist(),
+        records.modalities.tolist(),
+        records.splits.tolist(),
+        sizes.tolist(),
+        strict=True,
+    )
+    for row in columns:
+        total.update("\t".join(map(str, row)).encode() + b"\n")
+    return total.hexdigest()

@@ -1,0 +1,1 @@
+"""One engine: prepares, trains, evaluates, visualizes, exports; knows no method by name."""

@@ -1,0 +1,214 @@
+"""Speed, measured: figures of one interleaved run, beside machine, versions and commit.
+
+Medians of wall-clock seconds; on a shared machine the ratios carry, the absolute times do not.
+"""
+
+from __future__ import annotations
+
+import statistics
+import time
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from torch import nn
+
+from vireid_cli.backbones.fold import fold_batch_norms
+from vireid_cli.backbones.two_stream import BackboneSpec
+from vireid_cli.data import reference
+from vireid_cli.data.augment import apply, augment_batch, crop_flip, draw
+from vireid_cli.engine.embed import to_images
+from vireid_cli.engine.network import build_network, load_recipe
+from vireid_cli.engine.runtime import Runtime, generator
+from vireid_cli.engine.schedule import build_optimizer
+from vireid_cli.errors import UsageError
+from vireid_cli.metrics.camera_rules import CameraRule
+from vireid_cli.metrics.oracle import evaluate_by_loop
+from vireid_cli.metrics.retrieval import evaluate_distances
+from vireid_cli.recipe.schema import Augment, Recipe
+from vireid_cli.types import Batch, Modality, Size
+
+if TYPE_CHECKING:
+    from vireid_cli.engine.engine import Engine
+
+Labels = tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]
+"""Query and gallery pids, query and gallery camids."""
+
+IDENTITIES = 395
+"""Width of the classifiers that are timed: SYSU-MM01's training identities."""
+
+
+def measure(subject: str, engine: Engine, **options: Any) -> dict[str, Any]:
+    """Measure one subject of ``SUBJECTS`` and put the machine beside it.
+
+    Raises:
+        UsageError: No such subject.
+    """
+    if subject not in SUBJECTS:
+        raise UsageError(f"There is no benchmark '{subject}'.", f"There are: {', '.join(SUBJECTS)}")
+    return {"benchmark": subject, **SUBJECTS[subject](engine, **options), **engine.runtime.describe()}
+
+
+def interleaved(
+    works: Mapping[str, Callable[[], object]], repeats: int, runtime: Runtime
+) -> dict[str, float]:
+    """Median seconds of each piece of work, run in turn ``repeats`` times after one warm-up."""
+    taken: dict[str, list[float]] = {name: [] for name in works}
+    for turn in range(repeats + 1):
+        for name, work in works.items():
+            runtime.synchronize()
+            began = time.perf_counter()
+            work()
+            runtime.synchronize()
+            if turn:
+                taken[name].append(time.perf_counter() - began)
+    return {name: statistics.median(values) for name, values in taken.items()}
+
+
+def train(engine: Engine, *, recipe: str, settings: list[str], repeats: int) -> dict[str, Any]:
+    """A whole training step of a recipe on random pixels, and augmentation's share of it."""
+    loaded, runtime = load_recipe(recipe, tuple(settings)), engine.runtime
+    network = _network(loaded, runtime).train()
+    optimizer = build_optimizer(network.parameter_groups(), loaded.train.optimizer)  # type: ignore[operator]
+    pixels = _pixels(loaded)
+    random = generator(torch.device("cpu"), "bench")
+    labels = torch.arange(loaded.data.sampler.identities).repeat_interleave(loaded.data.sampler.images)
+    sides = [
+        torch.from_numpy(pixels[:1]).to(runtime.device).expand(len(labels), -1, -1, -1) for _ in Modality
+    ]
+
+    def augment() -> Batch:
+        visible, infrared, erase = augment_batch(sides[0], sides[1], loaded.data.augment, random)
+        return Batch(visible, infrared, labels.to(runtime.device), erase=erase)
+
+    def step() -> None:
+        batch = augment()
+        with runtime.autocast():
+            losses = network.losses(batch)  # type: ignore[operator]
+        optimizer.zero_grad(set_to_none=True)
+        torch.stack([value.float() for value in losses.values()]).sum().backward()
+        optimizer.step()
+
+    seconds = interleaved({"step": step, "augment": augment}, repeats, runtime)
+    images = 2 * len(labels)
+    return {
+        **_about(loaded),
+        "images_per_step": images,
+        "seconds_per_step": seconds["step"],
+        "images_per_second": images / seconds["step"],
+        "augmentation_share": seconds["augment"] / seconds["step"],
+    }
+
+
+def extract(engine: Engine, *, recipe: str, settings: list[str], repeats: int) -> dict[str, Any]:
+    """Embedding: plain, channels-last, channels-last with batch norms folded (what we use)."""
+    loaded, runtime = load_recipe(recipe, tuple(settings)), engine.runtime
+    plain = _network(loaded, runtime).eval().to(memory_format=torch.contiguous_format)  # type: ignore[call-overload]
+    fast = _network(loaded, runtime).eval()
+    folded = fold_batch_norms(fast)
+    images = to_images(_pixels(loaded), runtime.device)
+
+    def embed(network: nn.Module, format: torch.memory_format) -> Callable[[], object]:
+        given = images.contiguous(memory_format=format)
+
+        def work() -> object:
+            with torch.inference_mode(), runtime.autocast():
+                return network.embed(given, Modality.VISIBLE)  # type: ignore[operator]
+
+        return work
+
+    works = {
+        "plain": embed(plain, torch.contiguous_format),
+        "channels_last": embed(fast, torch.channels_last),
+        "folded": embed(folded, torch.channels_last),
+    }
+    seconds = interleaved(works, repeats, runtime)
+    count = len(images)
+    found: dict[str, Any] = {f"{name}_images_per_second": count / value for name, value in seconds.items()}
+    return {**_about(loaded), **found, "folded_over_plain": seconds["plain"] / seconds["folded"]}
+
+
+def augment(engine: Engine, *, images: int, size: Size, repeats: int) -> dict[str, Any]:
+    """Pad, crop and flip: batched on uint8, and all the way to float, against a PIL chain."""
+    runtime = engine.runtime
+    pixels = np.random.default_rng(0).integers(0, 256, (images, *size, 3), dtype=np.uint8)
+    given = torch.from_numpy(pixels).to(runtime.device)
+    random, options = generator(torch.device("cpu"), "bench"), Augment()
+    draws = draw(images, size, options, Modality.VISIBLE, random, runtime.device)
+    works = {
+        "pil": lambda: reference.pil_chain(pixels, draws, options.pad, options.pad_value),
+        "uint8": lambda: crop_flip(given, draws, options.pad, options.pad_value),
+        "to_float": lambda: apply(given, draws, options),
+    }
+    seconds = interleaved(works, repeats, runtime)
+    found: dict[str, Any] = {f"{name}_images_per_second": images / value for name, value in seconds.items()}
+    return {
+        "images": images,
+        "size": f"{size[0]}x{size[1]}",
+        **found,
+        "uint8_over_pil": seconds["pil"] / seconds["uint8"],
+        "to_float_over_pil": seconds["pil"] / seconds["to_float"],
+    }
+
+
+def evaluate(engine: Engine, *, shape: str, repeats: int) -> dict[str, Any]:
+    """CMC, mAP and mINP from a score matrix against a loop over queries; both give the same figures."""
+    queries, gallery = (int(n) for n in shape.split("x"))
+    distances, labels, merge = _retrieval(queries, gallery)
+    rule: CameraRule = "sysu" if merge else "none"
+    works: dict[str, Callable[[], Any]] = {
+        "loop": lambda: evaluate_by_loop(distances, *labels, rule=rule, merge_identities=merge),
+        "ours": lambda: evaluate_distances(distances, *labels, rule=rule, merge_identities=merge),
+    }
+    loop, ours = works["loop"](), works["ours"]()
+    seconds = interleaved(works, repeats, engine.runtime)
+    return {
+        "shape": shape,
+        "loop_seconds": seconds["loop"],
+        "seconds": seconds["ours"],
+        "times_faster": seconds["loop"] / seconds["ours"],
+        "mAP_difference": abs(loop[1] - ours.mAP),
+    }
+
+
+def _retrieval(queries: int, gallery: int) -> tuple[np.ndarray, Labels, bool]:
+    """Random distances, pids and camids in the shape of SYSU-MM01 (96 ids) or RegDB (206 ids)."""
+    random = np.random.default_rng(0)
+    merge = queries != gallery
+    ids = 96 if merge else 206
+    q_pids, g_pids = np.sort(np.arange(queries) % ids), np.sort(np.arange(gallery) % ids)
+    q_camids = random.choice([3, 6], queries) if merge else np.full(queries, 1)
+    g_camids = random.choice([1, 2, 4, 5], gallery) if merge else np.full(gallery, 2)
+    distances = random.standard_normal((queries, gallery)).astype(np.float32)
+    return distances, (q_pids, g_pids, q_camids, g_camids), merge
+
+
+def _network(recipe: Recipe, runtime: Runtime) -> nn.Module:
+    """The recipe's network with random weights."""
+    spec = BackboneSpec(recipe.backbone.name, recipe.backbone.last_stride, None)
+    return build_network(recipe, spec, IDENTITIES, runtime)
+
+
+def _pixels(recipe: Recipe) -> np.ndarray:
+    """One modality's batch of random pixels, (B, H, W, 3) uint8."""
+    count = recipe.data.sampler.identities * recipe.data.sampler.images
+    return np.random.default_rng(0).integers(0, 256, (count, *recipe.data.image_size, 3), dtype=np.uint8)
+
+
+def _about(recipe: Recipe) -> dict[str, Any]:
+    height, width = recipe.data.image_size
+    return {
+        "recipe": recipe.name,
+        "method": recipe.method.name,
+        "backbone": recipe.backbone.name,
+        "size": f"{height}x{width}",
+    }
+
+
+SUBJECTS: dict[str, Callable[..., dict[str, Any]]] = {
+    "train": train,
+    "extract": extract,
+    "augment": augment,
+    "evaluate": evaluate,
+}

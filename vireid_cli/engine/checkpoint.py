@@ -1,0 +1,181 @@
+"""Checkpoints without pickle, replaced whole: a kill at any moment leaves one that loads.
+
+``checkpoints/last/`` holds ``model.safetensors``, ``state.safetensors`` (optimizer tensors, sums of
+the running epoch) and ``state.json`` (epoch, step, optimizer numbers, training identities), which is
+written last and marks the folder as whole. A new one is made beside it as ``last.new`` and swapped in
+by renames; where a kill fell between the two renames, the reader takes ``last.new``.
+"""
+
+from __future__ import annotations
+
+import shutil
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save
+from torch import Tensor, nn
+
+from vireid_cli import files
+from vireid_cli.errors import DataError, UsageError
+
+VERSION = 1
+MODEL, TENSORS, STATE = "model.safetensors", "state.safetensors", "state.json"
+
+
+@dataclass(frozen=True, slots=True)
+class Position:
+    """How far training has come: the next step to take.
+
+    Attributes:
+        epoch: Epoch of the next step, from 0.
+        step: Index of the next step in that epoch.
+        global_step: Steps taken in all.
+    """
+
+    epoch: int = 0
+    step: int = 0
+    global_step: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Checkpoint:
+    """What a checkpoint folder holds.
+
+    Attributes:
+        model: The network's state dict, on the CPU.
+        optimizer: The optimizer's state dict, with tensors.
+        position: The next step to take.
+        extra: Numbers beside it: scaler state, sums of the running epoch, training identities.
+        tensors: Further named tensors.
+    """
+
+    model: dict[str, Tensor]
+    optimizer: dict[str, Any]
+    position: Position
+    extra: dict[str, Any] = field(default_factory=dict)
+    tensors: dict[str, Tensor] = field(default_factory=dict)
+
+
+def save_checkpoint(folder: Path, checkpoint: Checkpoint) -> None:
+    """Write ``folder`` (``…/last``), replacing the one that is there only when the new one is whole.
+
+    Raises:
+        DataError: The disk is full or the folder is read-only; the old checkpoint stays.
+    """
+    fresh, old = folder.with_name(f"{folder.name}.new"), folder.with_name(f"{folder.name}.old")
+    _recover(folder)
+    shutil.rmtree(fresh, ignore_errors=True)
+    tensors, numbers = _split_optimizer(checkpoint.optimizer)
+    tensors |= {f"extra/{name}": value for name, value in checkpoint.tensors.items()}
+    files.write_bytes(fresh / MODEL, save(_plain(checkpoint.model)))
+    files.write_bytes(fresh / TENSORS, save(_plain(tensors)))
+    position = checkpoint.position
+    files.write_json(
+        fresh / STATE,
+        {
+            "version": VERSION,
+            "epoch": position.epoch,
+            "step": position.step,
+            "global_step": position.global_step,
+            "optimizer": numbers,
+            "extra": checkpoint.extra,
+        },
+    )
+    try:
+        shutil.rmtree(old, ignore_errors=True)
+        if folder.exists():
+            folder.rename(old)
+        fresh.rename(folder)
+        shutil.rmtree(old, ignore_errors=True)
+    except OSError as error:
+        raise DataError(f"cannot replace the checkpoint {folder}: {error.strerror or error}") from error
+
+
+def load_checkpoint(folder: Path) -> Checkpoint:
+    """Read a checkpoint folder back.
+
+    Raises:
+        UsageError: There is none yet.
+        DataError: It is damaged or of another version.
+    """
+    _recover(folder)
+    if not (folder / STATE).is_file():
+        raise UsageError(
+            f"There is no checkpoint in {folder.parent}.",
+            "The run stopped before its first one was written: train it anew.",
+        )
+    state = files.read_json(folder / STATE)
+    if state.get("version") != VERSION:
+        raise DataError(f"{folder / STATE} has version {state.get('version')}, this vireid reads {VERSION}.")
+    model = load_model(folder)
+    extra, optimizer = {}, {}
+    for name, value in _load(folder / TENSORS).items():
+        if name.startswith("extra/"):
+            extra[name.removeprefix("extra/")] = value
+        else:
+            optimizer[name] = value
+    position = Position(int(state["epoch"]), int(state["step"]), int(state["global_step"]))
+    joined = _join_optimizer(optimizer, state["optimizer"])
+    return Checkpoint(model, joined, position, state["extra"], extra)
+
+
+def load_model(folder: Path) -> dict[str, Tensor]:
+    """The network's state dict of a checkpoint folder, on the CPU. Raises as ``load_checkpoint``."""
+    _recover(folder)
+    if not (folder / MODEL).is_file():
+        raise UsageError(f"There is no checkpoint in {folder.parent}.", "Train first, or name another run.")
+    return _load(folder / MODEL)
+
+
+def model_state(network: nn.Module) -> dict[str, Tensor]:
+    """A network's state dict, copied to the CPU."""
+    return {name: value.detach().to("cpu", copy=True) for name, value in network.state_dict().items()}
+
+
+def _recover(folder: Path) -> None:
+    """Finish a swap that a kill cut between its two renames."""
+    fresh = folder.with_name(f"{folder.name}.new")
+    if not folder.exists() and (fresh / STATE).is_file():
+        fresh.rename(folder)
+
+
+def _plain(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Contiguous copies, as the format wants them; channels-last weights come back as plain ones."""
+    return {name: value.detach().to("cpu").contiguous() for name, value in tensors.items()}
+
+
+def _load(path: Path) -> dict[str, Tensor]:
+    try:
+        return load_file(path)
+    except (OSError, SafetensorError) as error:
+        raise DataError(f"{path} can't be read: {error}") from error
+
+
+def _split_optimizer(state: dict[str, Any]) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    """An optimizer's state dict as named tensors and plain numbers."""
+    tensors: dict[str, Tensor] = {}
+    numbers: dict[str, dict[str, Any]] = {}
+    for index, values in state.get("state", {}).items():
+        for key, value in values.items():
+            if isinstance(value, Tensor):
+                tensors[f"{index}/{key}"] = value
+            elif value is not None:
+                numbers.setdefault(str(index), {})[key] = value
+    return tensors, {"state": numbers, "param_groups": state.get("param_groups", [])}
+
+
+def _join_optimizer(tensors: dict[str, Tensor], numbers: dict[str, Any]) -> dict[str, Any]:
+    """The inverse of ``_split_optimizer``."""
+    state = {int(index): dict(values) for index, values in numbers["state"].items()}
+    for name, value in tensors.items():
+        index, _, key = name.partition("/")
+        state.setdefault(int(index), {})[key] = value
+    return {"state": state, "param_groups": numbers["param_groups"]}
+
+
+def all_finite(state: dict[str, Tensor]) -> bool:
+    """Whether every floating-point tensor is free of NaN and infinity."""
+    return all(bool(torch.isfinite(value).all()) for value in state.values() if value.is_floating_point())

@@ -1,0 +1,136 @@
+"""Embed images of the store: batches of one modality, batch norms folded, bounded memory."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from vireid_cli.backbones.fold import fold_batch_norms
+from vireid_cli.data.store import Store
+from vireid_cli.engine import checkpoint as checkpoints
+from vireid_cli.engine.network import build_network, load_recipe, starting_backbone
+from vireid_cli.engine.reporter import Reporter
+from vireid_cli.engine.runtime import Runtime
+from vireid_cli.errors import DataError
+from vireid_cli.recipe.schema import Recipe
+from vireid_cli.results.run import Run
+from vireid_cli.types import Embeddings, Modality, Size
+
+BATCH = 64
+
+
+@dataclass(frozen=True, slots=True)
+class Trained:
+    """A run's network, ready to embed.
+
+    Attributes:
+        network: In eval mode, on the device.
+        recipe: The run's resolved recipe.
+        environment: The run's ``environment.json``.
+        epochs: Epochs that the checkpoint has seen.
+        tokens: Hashes of the identities that it was trained on.
+    """
+
+    network: nn.Module
+    recipe: Recipe
+    environment: dict[str, Any]
+    epochs: int
+    tokens: frozenset[str]
+
+
+def load_trained(run: Run, runtime: Runtime, reporter: Reporter, *, fold: bool = True) -> Trained:
+    """Load the network of a run's last checkpoint.
+
+    Args:
+        run: The run.
+        runtime: Device and precision.
+        reporter: Listener.
+        fold: Fold batch norms into convolutions (the same embedding, faster).
+
+    Raises:
+        UsageError: There is no checkpoint.
+        DataError: The checkpoint does not fit the recipe.
+    """
+    recipe = load_recipe(str(run.recipe_file))
+    saved = checkpoints.load_checkpoint(run.checkpoints / "last")
+    environment = run.environment()
+    bare = recipe.model_copy(update={"backbone": recipe.backbone.model_copy(update={"weights": "none"})})
+    start = starting_backbone(bare, True, reporter)
+    network = build_network(recipe, start.spec, int(environment["num_identities"]), runtime)
+    try:
+        network.load_state_dict(saved.model)
+    except RuntimeError as error:
+        reason = "\n".join(str(error).splitlines()[:6])
+        raise DataError(f"{run.checkpoints / 'last'} does not fit {run.recipe_file}: {reason}") from error
+    network.eval()
+    if fold:
+        network = fold_batch_norms(network)
+    tokens = frozenset(saved.extra.get("training_identities", ()))
+    return Trained(network, recipe, environment, saved.position.epoch, tokens)
+
+
+def embed_pixels(network: nn.Module, pixels: np.ndarray, modality: Modality, runtime: Runtime) -> np.ndarray:
+    """Embed one batch.
+
+    Args:
+        network: In eval mode.
+        pixels: (N, H, W, 3) uint8, RGB.
+        modality: Of all N.
+        runtime: Device and precision.
+
+    Returns:
+        (N, D) float32, rows of unit length.
+    """
+    with torch.inference_mode(), runtime.autocast():
+        embedding: Tensor = network.embed(to_images(pixels, runtime.device), modality)  # type: ignore[operator]
+    return embedding.float().cpu().numpy()
+
+
+def to_images(pixels: np.ndarray, device: torch.device) -> Tensor:
+    """(N, H, W, 3) uint8 → (N, 3, H, W) float in [0, 1], channels last."""
+    tensor = torch.from_numpy(np.ascontiguousarray(pixels)).to(device)
+    return tensor.permute(0, 3, 1, 2).float().div_(255.0)
+
+
+def embed_rows(
+    network: nn.Module, store: Store, size: Size, rows: np.ndarray, runtime: Runtime, reporter: Reporter
+) -> Embeddings:
+    """Embed rows of the store, each with its own modality.
+
+    Args:
+        network: In eval mode.
+        store: The prepared store.
+        size: (height, width) of the prepared pixels.
+        rows: (N,) row indices.
+        runtime: Device and precision.
+        reporter: Listener.
+
+    Returns:
+        Embeddings in the order of ``rows``.
+    """
+    table = store.records.take(rows)
+    features: np.ndarray | None = None
+    done = 0
+    for modality in Modality:
+        places = np.flatnonzero(table.modalities == modality.code)
+        for start in range(0, len(places), BATCH):
+            chosen = places[start : start + BATCH]
+            part = embed_pixels(network, store.batch(size, rows[chosen]), modality, runtime)
+            if features is None:
+                features = np.empty((len(rows), part.shape[1]), dtype=np.float32)
+            features[chosen] = part
+            done += len(chosen)
+            reporter.advance("embedding", done, len(rows))
+    if features is None:
+        raise DataError("There is no image to embed.")
+    return Embeddings(features, table.pids, table.camids, table.modalities, table.paths)
+
+
+def checkpoint_folder(run: Run) -> Path:
+    """The checkpoint that is evaluated: the last one."""
+    return run.checkpoints / "last"

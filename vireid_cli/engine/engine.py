@@ -1,0 +1,144 @@
+"""The engine: five verbs that the command line and a notebook call alike.
+
+>>> from vireid_cli.engine.engine import Engine
+>>> engine = Engine.choose(device="cpu")
+>>> run = engine.train("quickstart.yaml", settings=["train.epochs=1"])  # doctest: +SKIP
+>>> engine.evaluate(run)[0].content["metrics"]["mAP"]["mean"]  # doctest: +SKIP
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from vireid_cli.data.prepare import Prepared
+from vireid_cli.engine import bench, evaluate, export, preparation, synthesis, training, visualize
+from vireid_cli.engine.evaluate import EvaluateOptions, Evaluation
+from vireid_cli.engine.export import Exported
+from vireid_cli.engine.network import load_recipe
+from vireid_cli.engine.reporter import Reporter
+from vireid_cli.engine.runtime import Runtime
+from vireid_cli.errors import UsageError
+from vireid_cli.recipe.schema import Recipe
+from vireid_cli.rendered.tree import RenderedTree, RenderOptions
+from vireid_cli.results import run as runs
+from vireid_cli.results.run import Run
+from vireid_cli.types import Size
+
+
+class Engine:
+    """One engine for every command.
+
+    Args:
+        runtime: Device and precision.
+        reporter: Listens to what is done; silent by default.
+        data_dir: Where datasets and prepared stores lie; ``$VIREID_DATA``, else ``./data``.
+        runs_dir: Where run folders lie; ``$VIREID_RUNS``, else ``./runs``.
+    """
+
+    def __init__(
+        self,
+        runtime: Runtime,
+        *,
+        reporter: Reporter | None = None,
+        data_dir: Path | None = None,
+        runs_dir: Path | None = None,
+    ) -> None:
+        self.runtime = runtime
+        self.reporter = reporter or Reporter()
+        self.data_dir = preparation.data_folder(data_dir)
+        self.runs_dir = runs_dir or runs.runs_folder()
+
+    @staticmethod
+    def choose(device: str = "auto", precision: str = "auto", **options: Any) -> Engine:
+        """An engine on a device by name; see ``Runtime.choose`` and the class."""
+        return Engine(Runtime.choose(device, precision), **options)
+
+    def synthesize(
+        self, options: RenderOptions, *, root: Path | None = None, workers: int | None = None
+    ) -> RenderedTree:
+        """Render the embedded benchmark as a tree in SYSU-MM01's layout.
+
+        Raises:
+            UsageError: The folder holds a benchmark of other parameters.
+            DataError: It can't be written.
+        """
+        return synthesis.render(
+            options, root or self.data_dir / "rendered" / "SYSU-MM01", self.runtime, self.reporter, workers
+        )
+
+    def prepare(
+        self,
+        dataset: str,
+        size: Size = (288, 144),
+        *,
+        root: Path | None = None,
+        skip_bad: bool = False,
+        workers: int | None = None,
+    ) -> Prepared:
+        """Fill the prepared store of a dataset at one size; see ``preparation.prepare_dataset``."""
+        return preparation.prepare_dataset(
+            dataset, self.data_dir, size, self.reporter, root=root, skip_bad=skip_bad, workers=workers
+        )
+
+    def verify(self, dataset: str) -> list[str]:
+        """What in a prepared store differs from what was written; empty: nothing."""
+        return preparation.verify(dataset, self.data_dir, self.reporter)
+
+    def train(self, recipe: str | Recipe, settings: Sequence[str] = ()) -> Run:
+        """Train a recipe by name or as it is; see ``training.train``."""
+        loaded = recipe if isinstance(recipe, Recipe) else load_recipe(recipe, tuple(settings))
+        return training.train(loaded, self.runtime, self.reporter, self.data_dir, self.runs_dir)
+
+    def resume(self, run: Run | str | Path) -> Run:
+        """Go on from a run's newest checkpoint; see ``training.resume``."""
+        return training.resume(self.find(run), self.runtime, self.reporter, self.data_dir)
+
+    def evaluate(
+        self, run: Run | str | Path | None = None, options: EvaluateOptions | None = None
+    ) -> list[Evaluation]:
+        """Evaluate a run (None: the newest) under each protocol asked for; see ``evaluate.evaluate_run``."""
+        return evaluate.evaluate_run(
+            self.find(run), options or EvaluateOptions(), self.runtime, self.reporter, self.data_dir
+        )
+
+    def evaluate_features(self, path: Path, dataset: str) -> Evaluation:
+        """Evaluate somebody else's embeddings; see ``evaluate.evaluate_features``."""
+        return evaluate.evaluate_features(path, dataset)
+
+    def visualize(self, figure: str, run: Run | str | Path | None = None, **options: Any) -> Path:
+        """Draw a figure.
+
+        Args:
+            figure: ``phase-swap`` (of a dataset or two files); of a run: ``tsne``, ``ranking``, ``curves``.
+            run: The run; None: the newest. ``phase-swap`` takes none.
+            **options: As of the figure's function in ``engine/visualize.py``; ``output`` says where to.
+
+        Raises:
+            UsageError: No such figure, or what it is drawn from is not there yet.
+        """
+        options.setdefault("output", visualize.Output())
+        if figure == "phase-swap":
+            return visualize.phase_swap(data_dir=self.data_dir, reporter=self.reporter, **options)
+        if figure == "curves":
+            return visualize.curves_of_run(self.find(run), **options)
+        if figure == "tsne":
+            return visualize.tsne_of_run(self.find(run), reporter=self.reporter, **options)
+        if figure == "ranking":
+            return visualize.ranking_of_run(
+                self.find(run), data_dir=self.data_dir, reporter=self.reporter, **options
+            )
+        raise UsageError(f"There is no figure '{figure}'.", "There are: phase-swap, tsne, ranking, curves")
+
+    def export(self, run: Run | str | Path | None = None, **options: Any) -> Exported:
+        """Export a run's network to ONNX and check it; see ``export.export_run``."""
+        return export.export_run(self.find(run), self.reporter, self.data_dir, **options)
+
+    def bench(self, subject: str, **options: Any) -> Mapping[str, Any]:
+        """Measure speed; see ``bench.SUBJECTS``."""
+        return bench.measure(subject, self, **options)
+
+    def find(self, run: Run | str | Path | None) -> Run:
+        """A run by folder or name; the newest where None."""
+        return run if isinstance(run, Run) else runs.find(run, runs=self.runs_dir)

@@ -1,0 +1,77 @@
+"""The verb ``export``: a run's network as ONNX, checked against PyTorch on real images."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from vireid_cli.data.store import Store
+from vireid_cli.engine.embed import load_trained, to_images
+from vireid_cli.engine.preparation import ensure_prepared, store_title
+from vireid_cli.engine.reporter import Reporter
+from vireid_cli.engine.runtime import Runtime
+from vireid_cli.exporters.onnx import OnnxExport, export_onnx
+from vireid_cli.results.run import Run
+from vireid_cli.types import Modality, Size
+
+SAMPLES = 8
+"""Real images a modality that an export is checked on."""
+
+
+@dataclass(frozen=True, slots=True)
+class Exported:
+    """What was exported, and from which run."""
+
+    run: Run
+    onnx: OnnxExport
+
+
+def export_run(
+    run: Run,
+    reporter: Reporter,
+    data_dir: Path,
+    *,
+    layout: Literal["split", "joint"] = "split",
+    out: Path | None = None,
+) -> Exported:
+    """Export a run's network to ONNX, on the CPU in fp32 whatever the engine's device.
+
+    Args:
+        run: The run.
+        reporter: Listener.
+        data_dir: Where the run's dataset is prepared: the check runs on its images.
+        layout: ``split``: one file a modality; ``joint``: one file with both paths.
+        out: Folder; the run's ``exports`` by default.
+
+    Raises:
+        MissingExtra: The packages of the extra ``export`` are not installed.
+        VireidError: The exported network differs from PyTorch by more than 1e-4.
+    """
+    cpu = Runtime(torch.device("cpu"), "fp32")
+    trained = load_trained(run, cpu, reporter)
+    size = trained.recipe.data.image_size
+    store = ensure_prepared(trained.recipe.data.dataset, size, data_dir, reporter)
+    samples = {modality: sample_images(store, size, modality, SAMPLES) for modality in Modality}
+    reporter.say(f"exporting {run.folder} at {size[0]}×{size[1]}")
+    metadata = {
+        "recipe": trained.recipe.name,
+        "method": trained.recipe.method.name,
+        "dataset": store_title(store),
+        "epochs": str(trained.epochs),
+        "commit": str(trained.environment.get("commit", "")),
+    }
+    made = export_onnx(trained.network, out or run.exports, samples, layout=layout, metadata=metadata)
+    return Exported(run, made)
+
+
+def sample_images(store: Store, size: Size, modality: Modality, count: int) -> Tensor:
+    """Test images of one modality, evenly spread over the table: (count, 3, H, W) in [0, 1]."""
+    table = store.records
+    rows = np.flatnonzero((table.modalities == modality.code) & (table.splits == "test"))
+    chosen = rows[np.linspace(0, len(rows) - 1, num=min(count, len(rows)), dtype=np.int64)]
+    return to_images(store.batch(size, chosen), torch.device("cpu")).contiguous()

@@ -1,0 +1,127 @@
+"""From the prepared store to a batch on the device.
+
+Where the whole training set fits beside the network on a GPU it lives there as uint8, and the loader
+disappears; elsewhere rows are gathered from the memory map. Pixels become float only in augmentation.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from vireid_cli.data.augment import augment_batch
+from vireid_cli.engine.runtime import Runtime, generator
+from vireid_cli.recipe.schema import Augment
+from vireid_cli.types import Batch, Size
+
+if TYPE_CHECKING:
+    from vireid_cli.data.sampler import EpochPlan
+    from vireid_cli.data.store import Store
+
+RESIDENT_SHARE = 0.4
+"""Largest share of the GPU's free memory that the training set may take."""
+
+
+class Pixels:
+    """Rows of the store's uint8 pixels, on the device that asks for them.
+
+    Args:
+        store: The prepared store.
+        size: (height, width); must be prepared.
+        rows: Row indices that will be asked for: what is made resident on a GPU.
+        runtime: Where batches go.
+    """
+
+    def __init__(self, store: Store, size: Size, rows: np.ndarray, runtime: Runtime) -> None:
+        self._store, self._size, self._device = store, size, runtime.device
+        self._resident: Tensor | None = None
+        self._place = np.zeros(0, dtype=np.int64)
+        if runtime.device.type == "cuda" and self._fits(len(rows)):
+            unique = np.unique(rows)
+            self._place = np.full(int(unique[-1]) + 1, -1, dtype=np.int64)
+            self._place[unique] = np.arange(len(unique))
+            self._resident = self._upload(unique)
+
+    @property
+    def resident(self) -> bool:
+        """Whether the pixels live on the device."""
+        return self._resident is not None
+
+    def batch(self, rows: np.ndarray) -> Tensor:
+        """Pixels of these rows: (B, H, W, 3) uint8 on the device."""
+        if self._resident is not None:
+            index = torch.from_numpy(self._place[rows]).to(self._device, non_blocking=True)
+            return self._resident[index]
+        pixels = torch.from_numpy(self._store.batch(self._size, rows))
+        if self._device.type == "cuda":
+            return pixels.pin_memory().to(self._device, non_blocking=True)
+        return pixels.to(self._device)
+
+    def _fits(self, images: int) -> bool:
+        free, _ = torch.cuda.mem_get_info(self._device)
+        return images * self._size[0] * self._size[1] * 3 < RESIDENT_SHARE * free
+
+    def _upload(self, rows: np.ndarray, block: int = 2048) -> Tensor:
+        """Copy rows to the device block by block, so that the host never holds them all."""
+        whole = torch.empty((len(rows), *self._size, 3), dtype=torch.uint8, device=self._device)
+        for start in range(0, len(rows), block):
+            part = self._store.batch(self._size, rows[start : start + block])
+            whole[start : start + len(part)] = torch.from_numpy(part).to(self._device)
+        return whole
+
+
+class Feed:
+    """Batches of an epoch's plan, augmented on the device.
+
+    What step s of epoch e yields depends on (seed, e, s) alone, so that a resumed run sees what an
+    uninterrupted one would have seen, whatever the number of workers.
+    """
+
+    def __init__(
+        self,
+        pixels: Pixels,
+        rows: np.ndarray,
+        camids: np.ndarray,
+        augment: Augment,
+        seed: int,
+        runtime: Runtime,
+    ) -> None:
+        """Put a feed together.
+
+        Args:
+            pixels: Where pixels come from.
+            rows: (N,) row of the store of each training image; a plan counts along this axis.
+            camids: (M,) camera of each row of the store.
+            augment: What happens to images.
+            seed: Of every draw.
+            runtime: Where batches go.
+        """
+        self._pixels, self._rows, self._camids, self._augment = pixels, rows, camids, augment
+        self._seed, self._device = seed, runtime.device
+
+    def store_rows(self, plan: EpochPlan, step: int) -> tuple[np.ndarray, np.ndarray]:
+        """Rows of the store of one batch: visible, infrared, (B,) each."""
+        return self._rows[plan.visible[step]], self._rows[plan.infrared[step]]
+
+    def batch(self, plan: EpochPlan, epoch: int, step: int) -> Batch:
+        """The batch of one step."""
+        # drawn on the CPU: the same batch on every device
+        draw = generator(torch.device("cpu"), self._seed, "augment", epoch, step)
+        rows = self.store_rows(plan, step)
+        visible, infrared, erase = augment_batch(
+            self._pixels.batch(rows[0]), self._pixels.batch(rows[1]), self._augment, draw
+        )
+        return Batch(
+            visible=visible,
+            infrared=infrared,
+            labels=self._to_device(plan.labels[step]),
+            visible_camids=self._to_device(self._camids[rows[0]]),
+            infrared_camids=self._to_device(self._camids[rows[1]]),
+            erase=erase,
+        )
+
+    def _to_device(self, values: np.ndarray) -> Tensor:
+        return torch.from_numpy(np.ascontiguousarray(values)).to(self._device, non_blocking=True)

@@ -1,0 +1,75 @@
+"""From a recipe to a network: the method by its name, the backbone with its weights, the device."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from pydantic import BaseModel
+from torch import nn
+
+from vireid_cli import methods
+from vireid_cli.backbones import weights
+from vireid_cli.backbones.two_stream import BackboneSpec
+from vireid_cli.engine.reporter import Reporter
+from vireid_cli.engine.runtime import Runtime, seed_of
+from vireid_cli.recipe import load as recipes
+from vireid_cli.recipe.schema import Recipe
+
+
+@dataclass(frozen=True, slots=True)
+class Start:
+    """The backbone that a training starts from.
+
+    Attributes:
+        spec: What the method builds on.
+        weights: What was really used: ``imagenet``, a path, ``none``, or ``none (…)`` with the reason.
+    """
+
+    spec: BackboneSpec
+    weights: str
+
+
+def load_recipe(name: str, settings: tuple[str, ...] = ()) -> Recipe:
+    """Read and check a recipe, its method's options included (see ``recipe.load.load``)."""
+    return recipes.load(name, settings, options_of=options_of)
+
+
+def options_of(name: str) -> type[BaseModel]:
+    """The options model of a method. Raises ``UsageError`` for an unknown name."""
+    model: type[BaseModel] = methods.load(name).Options
+    return model
+
+
+def starting_backbone(recipe: Recipe, rendered: bool, reporter: Reporter) -> Start:
+    """Resolve ``backbone.weights``.
+
+    On the rendered benchmark a run goes on without ImageNet weights where they can be neither found
+    nor fetched, and says so; on a real dataset that would be another experiment, so it stops.
+
+    Raises:
+        WeightsUnavailable: ImageNet weights can't be had and the dataset is real.
+        DataError: The file of ``backbone.weights`` does not fit.
+    """
+    wanted = recipe.backbone
+    used = wanted.weights
+    try:
+        state = weights.resolve(wanted.name, wanted.weights)
+    except weights.WeightsUnavailable as error:
+        if not rendered:
+            raise
+        reporter.warn(
+            f"ImageNet weights of {wanted.name} can't be had here; on the rendered benchmark the run starts "
+            "from scratch, which its fingerprint says. " + error.hint.splitlines()[0]
+        )
+        state, used = None, "none (imagenet unavailable)"
+    return Start(BackboneSpec(wanted.name, wanted.last_stride, state), used)
+
+
+def build_network(recipe: Recipe, spec: BackboneSpec, num_identities: int, runtime: Runtime) -> nn.Module:
+    """Build the method's network on the device, initialised from the recipe's seed alone."""
+    module = methods.load(recipe.method.name)
+    options = module.Options.model_validate(recipe.method.options)
+    torch.manual_seed(seed_of(recipe.train.seed, "init"))
+    network: nn.Module = module.build(options, num_identities, spec)
+    return network.to(runtime.device, memory_format=torch.channels_last)  # type: ignore[call-overload]

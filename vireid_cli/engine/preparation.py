@@ -1,0 +1,144 @@
+"""The verb ``prepare``: render the benchmark, read a dataset's layout, fill the prepared store."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from vireid_cli.data import store as stores
+from vireid_cli.data.prepare import Prepared, add_size, prepare
+from vireid_cli.data.sources import load_source
+from vireid_cli.data.store import Store
+from vireid_cli.data.verify import verify as verify_store
+from vireid_cli.engine.reporter import Reporter
+from vireid_cli.types import Size
+
+
+def data_folder(given: Path | None = None) -> Path:
+    """The data directory: as given, else ``$VIREID_DATA``, else ``./data``."""
+    return given or Path(os.environ.get("VIREID_DATA") or "data")
+
+
+def prepare_dataset(
+    dataset: str,
+    data_dir: Path,
+    size: Size,
+    reporter: Reporter,
+    *,
+    root: Path | None = None,
+    skip_bad: bool = False,
+    workers: int | None = None,
+) -> Prepared:
+    """Read a dataset's layout and decode its images into the store at ``size``.
+
+    Raises:
+        UsageError: The dataset is not there; says where it is expected and how to get it.
+        DataError: Images can't be read (unless ``skip_bad``), or the layout is incomplete.
+    """
+    located = stores.locate(dataset, data_dir, root)
+    if located.rendered:
+        reporter.say(f"taking the rendered benchmark in {located.root}")
+    return prepare(
+        dataset,
+        located.root,
+        data_dir,
+        size,
+        skip_bad=skip_bad,
+        workers=workers,
+        progress=reporter.progress("preparing"),
+    )
+
+
+def ensure_prepared(dataset: str, size: Size, data_dir: Path, reporter: Reporter) -> Store:
+    """The prepared store with pixels of ``size``; what is missing is prepared now, and said.
+
+    Raises:
+        UsageError: The dataset is neither prepared nor there to be prepared.
+        DataError: It can't be prepared as it stands.
+    """
+    shown = f"{size[0]}×{size[1]}"
+    if not is_prepared(dataset, data_dir):
+        reporter.say(f"{dataset} is not prepared yet: preparing it at {shown} first")
+        return prepare_dataset(dataset, data_dir, size, reporter).store
+    store = stores.open_store(data_dir, dataset)
+    if store.images(size) is None:
+        reporter.say(f"{dataset} is not prepared at {shown} yet: adding this size")
+        store = add_size(store, size, progress=reporter.progress("preparing")).store
+    return store
+
+
+def is_prepared(dataset: str, data_dir: Path) -> bool:
+    """Whether a store of the dataset exists, real or rendered.
+
+    Raises:
+        UsageError: No source of that name.
+    """
+    load_source(dataset)
+    folders = (stores.store_folder(data_dir, dataset, rendered) for rendered in (False, True))
+    return any((folder / "store.json").is_file() for folder in folders)
+
+
+def verify(dataset: str, data_dir: Path, reporter: Reporter) -> list[str]:
+    """What in a prepared store, or in its source files, differs from what was written."""
+    return verify_store(stores.open_store(data_dir, dataset), progress=reporter.progress("verifying"))
+
+
+def store_title(store: Store) -> str:
+    """The dataset's name as people know it, with the mark of a rendered one."""
+    title = load_source(store.info.dataset).TITLE
+    return f"rendered {title} layout" if store.rendered else title
+
+
+def marks(store: Store) -> dict[str, Any]:
+    """What every fingerprint says of the data: whose it is, and that rendered data are rendered."""
+    found: dict[str, Any] = {"dataset": store_title(store), "data": store.info.fingerprint[:12]}
+    if store.rendered:
+        manifest = store.info.provenance.manifest
+        found["rendered"] = (
+            f"version {manifest['version']}, seed {manifest['seed']}, {manifest['content_hash'][:12]}"
+        )
+    if store.info.bad:
+        found["images_left_out"] = len(store.info.bad)
+    return found
+
+
+def describe(store: Store) -> dict[str, Any]:
+    """The data's part of ``environment.json``."""
+    return {**marks(store), "fingerprint": store.info.fingerprint, "images": len(store.records)}
+
+
+def identity_tokens(store: Store, pids: np.ndarray) -> list[str]:
+    """A short hash for each identity of a dataset: how a checkpoint remembers whom it was trained on.
+
+    Args:
+        store: The dataset; a rendered one's identities are another population than the real one's.
+        pids: (P,) person numbers.
+    """
+    population = store.info.dataset
+    if store.rendered:
+        population += f"-rendered-{store.info.provenance.manifest['seed']}"
+    return [hashlib.sha256(f"{population}/{int(pid)}".encode()).hexdigest()[:16] for pid in pids]
+
+
+def summary_lines(prepared: Prepared) -> list[str]:
+    """What was found and done, a line each."""
+    lines: list[str] = []
+    if prepared.found is not None:
+        for count in prepared.found.counts:
+            expected = f" (expected {count.expected:,})" if count.differs else ""
+            lines.append(
+                f"camera {count.camid}  {count.modality:8}  {count.split:5}  "
+                f"{count.identities:4} identities  {count.images:6,} images{expected}"
+            )
+        lines += [f"note: {note}" for note in prepared.found.notes]
+    lines += [f"left out, unreadable: {path}" for path in prepared.bad]
+    done = f"{prepared.images} images in {prepared.seconds:.1f} s"
+    if prepared.rate:
+        done += f", {prepared.rate:.0f} images/s decoded"
+    if prepared.resumed:
+        done += f", {prepared.resumed} were there before"
+    return [*lines, done]

@@ -1,0 +1,71 @@
+"""A labelled grid of images: what a dataset or a transformation looks like, at a glance."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from matplotlib.figure import Figure
+
+from vireid_cli.errors import UsageError
+from vireid_cli.figures import style
+
+_CELL = (1.5, 0.8)  # inches: the largest image
+_GAP = 0.1
+_LINE = 0.135
+_LEFT = 0.2
+
+
+@style.styled()
+def contact_sheet(
+    images: Sequence[np.ndarray],
+    labels: Sequence[str],
+    columns: int,
+    title: str = "",
+    frames: Sequence[str | None] | None = None,
+) -> Figure:
+    """Draw images row by row, each as large as its cell allows, with its label beneath.
+
+    Args:
+        images: (H, W, 3) pixels in [0, 1] each; sizes may differ.
+        labels: One an image; may hold several lines, and all empty ones take no room.
+        columns: Images in a row, 1 or more.
+        title: Over the grid; empty: no room is kept for it.
+        frames: A colour around each image (``style.MODALITY_COLOUR``), or None.
+
+    Raises:
+        ValueError: Numbers of images, labels and frames differ, or no column.
+        UsageError: No image.
+    """
+    if not images:
+        raise UsageError("There is no image to draw.", "Choose other people or cameras.")
+    if len(labels) != len(images) or (frames is not None and len(frames) != len(images)):
+        raise ValueError(f"{len(images)} images, {len(labels)} labels, {frames and len(frames)} frames")
+    if columns < 1:
+        raise ValueError(f"{columns} columns")
+    for i, image in enumerate(images):
+        style.checked_pixels(f"image {i}", image)
+    columns = min(columns, len(images))
+    lines = max(label.count("\n") + 1 if label else 0 for label in labels)
+    cell = _cell(images)
+    row_height = cell[0] + lines * _LINE + (0.12 if lines else _GAP)
+    top = 0.55 if title else _LEFT
+    rows = -(-len(images) // columns)
+    figure, axes = style.page(2 * _LEFT + columns * (cell[1] + _GAP) - _GAP, top + rows * row_height + 0.1)
+    style.write(axes, _LEFT, 0.16, title, style.TITLE_SIZE, weight="bold")
+    for i, (image, label) in enumerate(zip(images, labels, strict=True)):
+        left, upper = _LEFT + (i % columns) * (cell[1] + _GAP), top + (i // columns) * row_height
+        height, width = style.fit(image.shape[0], image.shape[1], *cell)
+        # bottoms are aligned, so that feet stand on one line
+        box = (left + (cell[1] - width) / 2, upper + cell[0] - height, width, height)
+        style.place(axes, image, box, frames[i] if frames is not None else None)
+        style.write(
+            axes, left + cell[1] / 2, upper + cell[0] + 0.05, label, style.SMALL_SIZE - 0.5, ha="center"
+        )
+    return figure
+
+
+def _cell(images: Sequence[np.ndarray]) -> tuple[float, float]:
+    """Inches (height, width) that hold every image at the largest scale, no larger than ``_CELL``."""
+    fitted = [style.fit(image.shape[0], image.shape[1], *_CELL) for image in images]
+    return max(height for height, _ in fitted), max(_CELL[1], max(width for _, width in fitted))

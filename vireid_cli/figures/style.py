@@ -1,0 +1,219 @@
+"""One look for every figure: colours, fonts, a page measured in inches, and saving to the same bytes.
+
+Colours are Okabe and Ito's, which stay apart for the common forms of colour blindness; wherever a
+colour carries a meaning, a mark, a shape or a word carries it too. Only matplotlib's objects are
+used, never pyplot's global state, and a user's own ``matplotlibrc`` changes nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Literal
+
+import matplotlib
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.colors import to_rgb
+from matplotlib.figure import Figure
+from matplotlib.patches import Rectangle
+
+from vireid_cli.errors import UsageError
+from vireid_cli.files import write_with
+from vireid_cli.types import Modality
+
+PALETTE = ("#0072B2", "#E69F00", "#009E73", "#D55E00", "#56B4E9", "#CC79A7", "#000000", "#B8A900")
+"""Okabe and Ito's eight; their yellow is darkened from #F0E442 so that a thin line shows on white."""
+
+MODALITY_COLOUR = {Modality.VISIBLE: "#0072B2", Modality.INFRARED: "#D55E00"}
+MODALITY_MARKER = {Modality.VISIBLE: "o", Modality.INFRARED: "^"}
+
+RIGHT = "#009E73"
+WRONG = "#E31A1C"
+"""A right and a wrong match; always beside ``RIGHT_MARK`` or ``WRONG_MARK``."""
+RIGHT_MARK = "✓"
+WRONG_MARK = "✗"
+
+INK = "#1A1A1A"
+FAINT = "#5F6368"
+GRID = "#DADCE0"
+
+TITLE_SIZE = 12.0
+TEXT_SIZE = 9.0
+SMALL_SIZE = 7.5
+"""Font sizes in points; at 150 dpi the smallest is 16 pixels high."""
+
+Format = Literal["png", "svg"]
+
+_SETTINGS = {
+    "font.family": "DejaVu Sans",  # comes with matplotlib, so the same glyphs everywhere, ✓ and ✗ too
+    "font.size": TEXT_SIZE,
+    "axes.titlesize": TEXT_SIZE + 1,
+    "axes.titleweight": "bold",
+    "axes.titlelocation": "left",
+    "axes.labelsize": TEXT_SIZE,
+    "axes.edgecolor": FAINT,
+    "axes.labelcolor": INK,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.axisbelow": True,
+    "axes.grid": False,
+    "grid.color": GRID,
+    "grid.linewidth": 0.6,
+    "text.color": INK,
+    "xtick.color": FAINT,
+    "ytick.color": FAINT,
+    "xtick.labelsize": SMALL_SIZE + 0.5,
+    "ytick.labelsize": SMALL_SIZE + 0.5,
+    "legend.fontsize": SMALL_SIZE + 0.5,
+    "legend.frameon": False,
+    "figure.facecolor": "white",
+    "savefig.facecolor": "white",
+    "image.composite_image": False,  # SVG keeps each image at its own resolution
+    "svg.fonttype": "path",  # letters as outlines: no font is needed to read the file
+    "svg.hashsalt": "vireid",  # element names that would otherwise be random
+}
+
+
+@contextmanager
+def styled() -> Iterator[None]:
+    """Draw in this project's style and restore matplotlib's settings afterwards; a decorator, too."""
+    with matplotlib.rc_context():
+        matplotlib.rcdefaults()  # a user's own settings must not change a figure
+        matplotlib.rcParams.update(_SETTINGS)
+        yield
+
+
+def blank(width: float, height: float) -> Figure:
+    """An empty figure of ``width`` × ``height`` inches with its own canvas."""
+    figure = Figure(figsize=(width, height))
+    FigureCanvasAgg(figure)
+    return figure
+
+
+def page(width: float, height: float) -> tuple[Figure, Axes]:
+    """An empty page whose coordinates are inches from its top left corner."""
+    figure = blank(width, height)
+    axes = figure.add_axes((0.0, 0.0, 1.0, 1.0))
+    axes.set_axis_off()
+    axes.set_xlim(0.0, width)
+    axes.set_ylim(height, 0.0)
+    axes.set_autoscale_on(False)  # a picture that is placed must not move the page
+    return figure, axes
+
+
+def place(
+    axes: Axes,
+    image: np.ndarray,
+    box: tuple[float, float, float, float],
+    frame: str | None = None,
+    frame_width: float = 0.035,
+) -> None:
+    """Put an image on a page and, where asked, a frame around its outside.
+
+    Args:
+        axes: Of ``page``.
+        image: (H, W, 3) in [0, 1].
+        box: (left, top, width, height) in inches.
+        frame: Colour of the frame; None: no frame.
+        frame_width: Inches; the frame lies outside of the box.
+    """
+    left, top, width, height = box
+    if frame is not None:
+        # a filled rectangle beneath: no white line can show where image and frame meet between pixels
+        w = frame_width
+        axes.add_patch(
+            Rectangle((left - w, top - w), width + 2 * w, height + 2 * w, color=frame, linewidth=0)
+        )
+    axes.imshow(
+        image,
+        extent=(left, left + width, top + height, top),
+        aspect="auto",
+        zorder=2.0,
+    )
+
+
+def write(axes: Axes, x: float, y: float, text: str, size: float = TEXT_SIZE, **look: object) -> None:
+    """Write ``text`` on a page, its top left corner ``x`` and ``y`` inches from the page's.
+
+    ``look`` goes to matplotlib's text (``ha``, ``va``, ``color``, ``weight`` …).
+    """
+    axes.text(x, y, text, fontsize=size, **{"ha": "left", "va": "top", **look})  # type: ignore[arg-type]
+
+
+def fit(height: float, width: float, box_height: float, box_width: float) -> tuple[float, float]:
+    """The largest (height, width) of the same proportions within a box."""
+    scale = min(box_height / height, box_width / width)
+    return height * scale, width * scale
+
+
+def colours(count: int) -> list[tuple[float, float, float]]:
+    """``count`` colours: the palette, then it darkened, then lightened; 24 differ, then they repeat."""
+    base = np.array([to_rgb(c) for c in PALETTE])  # (8, 3)
+    dark, light = base * 0.6, 1.0 - (1.0 - base) * 0.55
+    light[6] = 0.62  # lightened black: a grey that is no other's
+    dark[6] = 0.36
+    table = np.concatenate([base, dark, light])  # (24, 3)
+    return [(float(r), float(g), float(b)) for r, g, b in table[np.arange(count) % len(table)]]
+
+
+def checked_pixels(what: str, images: np.ndarray, dimensions: int = 3) -> None:
+    """Refuse what is not RGB pixels in [0, 1] with the channel last.
+
+    Args:
+        what: The array's name, for the message.
+        images: (…, H, W, 3) float in [0, 1], ``dimensions`` axes.
+        dimensions: 3 for one image, 4 for several.
+
+    Raises:
+        ValueError: Wrong number of axes, another last axis, integers, or values outside of [0, 1].
+    """
+    if images.ndim != dimensions or images.shape[-1] != 3 or 0 in images.shape[-3:]:
+        wanted = "(H, W, 3)" if dimensions == 3 else "(k, H, W, 3)"
+        raise ValueError(f"{what}: expected {wanted}, not {images.shape}")
+    if not np.issubdtype(images.dtype, np.floating):
+        raise ValueError(f"{what}: expected floats in [0, 1], not {images.dtype}")
+    if images.size and not (images.min() >= -1e-6 and images.max() <= 1.0 + 1e-6):  # NaN fails, too
+        raise ValueError(f"{what}: values outside of [0, 1]: {images.min():.3g} to {images.max():.3g}")
+
+
+def chosen_format(path: Path, format: str | None) -> Format:
+    """The format by name, else by the path's ending, else PNG.
+
+    Raises:
+        UsageError: A format other than png and svg, or one that contradicts the path's ending.
+    """
+    ending = path.suffix.lower().lstrip(".")
+    name = (format or ending or "png").lower()
+    if name not in ("png", "svg"):
+        raise UsageError(f"A figure can't be written as '{name}'.", "Choose --format png or --format svg.")
+    if ending in ("png", "svg") and ending != name:
+        raise UsageError(f"'{path.name}' ends in .{ending}, but the format is {name}.", "Change one of them.")
+    return "svg" if name == "svg" else "png"
+
+
+def save(figure: Figure, path: Path, format: str | None = None, dpi: int = 150) -> Path:
+    """Write a figure to a file, the same bytes for the same figure, whole or not at all.
+
+    Args:
+        figure: What the figure functions of this package return.
+        path: Where to; its folders are made; without .png or .svg the format's ending is added.
+        format: ``png`` or ``svg``; None: by the path's ending, else PNG.
+        dpi: Pixels an inch, 20 to 1,200; a PNG is the figure's inches × ``dpi`` pixels.
+
+    Returns:
+        The file's path, its ending included.
+
+    Raises:
+        UsageError: An unknown format, one that contradicts the ending, or ``dpi`` out of range.
+    """
+    if not 20 <= dpi <= 1200:
+        raise UsageError(f"--dpi {dpi} is outside of 20 to 1,200.", "150 suits a screen, 300 a paper.")
+    name = chosen_format(path, format)
+    target = path if path.suffix.lower() == f".{name}" else path.with_name(f"{path.name}.{name}")
+    # no date, no version of matplotlib: the bytes depend on the figure alone
+    metadata = {"Software": None} if name == "png" else {"Date": None, "Creator": None}
+    with styled():
+        return write_with(target, lambda file: figure.savefig(file, format=name, dpi=dpi, metadata=metadata))

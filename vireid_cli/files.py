@@ -1,0 +1,81 @@
+"""Atomic file writes: a kill at any moment leaves the old file or the new one, never a half.
+
+Temp file in the same folder → flush → fsync → rename.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import IO, Any
+
+import numpy as np
+
+from vireid_cli.errors import DataError
+
+
+def write_with(path: Path, write: Callable[[IO[bytes]], None]) -> Path:
+    """Write ``path`` through ``write(file)``, atomically; parent folders are made.
+
+    Raises:
+        DataError: The folder is read-only, the disk is full, or the path can't be made.
+    """
+    temporary: Path | None = None
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".tmp", dir=path.parent)
+        temporary = Path(name)
+        with os.fdopen(handle, "wb") as file:
+            write(file)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.chmod(0o644)
+        temporary.replace(path)
+        temporary = None
+    except OSError as error:
+        raise DataError(f"cannot write {path}: {error.strerror or error}") from error
+    finally:
+        if temporary is not None:
+            temporary.unlink(missing_ok=True)
+    return path
+
+
+def write_bytes(path: Path, content: bytes) -> Path:
+    """Write bytes atomically. Raises ``DataError`` where it can't."""
+    return write_with(path, lambda file: _all(file, content))
+
+
+def write_text(path: Path, text: str) -> Path:
+    """Write UTF-8 text atomically. Raises ``DataError`` where it can't."""
+    return write_bytes(path, text.encode())
+
+
+def write_json(path: Path, content: Any) -> Path:
+    """Write indented JSON atomically. Raises ``DataError`` where it can't."""
+    return write_text(path, json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
+
+
+def write_npz(path: Path, **arrays: np.ndarray) -> Path:
+    """Write a compressed ``.npz`` atomically; loads with ``allow_pickle=False``."""
+    return write_with(path, lambda file: np.savez_compressed(file, **arrays))  # type: ignore[arg-type]
+
+
+def read_json(path: Path) -> Any:
+    """The content of a JSON file.
+
+    Raises:
+        DataError: The file is missing or is not JSON.
+    """
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        raise DataError(f"{path} does not exist.") from error
+    except (OSError, ValueError) as error:
+        raise DataError(f"{path} can't be read as JSON: {error}") from error
+
+
+def _all(file: IO[bytes], content: bytes) -> None:
+    file.write(content)

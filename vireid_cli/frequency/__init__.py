@@ -1,0 +1,1 @@
+"""Tools on spectra: orthonormal transforms, amplitude and phase, images rebuilt from them."""

@@ -1,0 +1,42 @@
+"""Constant matrices, made once for each size, device and type; constants of a compiled graph too."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+Make = Callable[..., np.ndarray]
+
+NUMPY_TYPES = {torch.float32: np.float32, torch.float64: np.float64}
+
+_kept: dict[tuple[Any, ...], Tensor] = {}
+
+
+def constant(make: Make, arguments: tuple[int, ...], like: Tensor) -> Tensor:
+    """``make(*arguments)`` on the device and in the type of ``like``, from the cache where it is there.
+
+    Args:
+        make: A pure function of integers that returns a float64 array.
+        arguments: Its arguments.
+        like: Whose device and floating type the result has.
+    """
+    return _constant(make, arguments, like.device, like.dtype)
+
+
+# The compiler takes the result as it is, instead of tracing how it is made.
+@torch.compiler.assume_constant_result
+def _constant(make: Make, arguments: tuple[int, ...], device: torch.device, dtype: torch.dtype) -> Tensor:
+    key = (make, arguments, device, dtype)
+    found = _kept.get(key)
+    if found is None:
+        # Made in inference mode, it could not be used in a training step later.
+        with torch.inference_mode(False):
+            found = torch.from_numpy(np.ascontiguousarray(make(*arguments), NUMPY_TYPES[dtype])).to(device)
+        # During an export this is the trace's own symbol, which must not outlive it.
+        if type(found) is Tensor and not torch.compiler.is_exporting():
+            _kept[key] = found
+    return found

@@ -1,0 +1,270 @@
+"""Orthonormal two-dimensional Fourier transform of real maps in real arithmetic.
+
+A spectrum is a pair (re, im) of real tensors over the half plane: (..., H, W//2 + 1), both axes
+unshifted. Everything is computed in float32 (float64 stays float64), whatever the autocast: bf16
+reaches no transform (METHODS 8.3). Two forms give the same numbers: ``torch.fft`` and products with
+constant matrices. The second one compiles, exports without a DFT node, and is faster on small maps.
+"""
+
+from __future__ import annotations
+
+from contextlib import AbstractContextManager, nullcontext
+from typing import Literal
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from vireid_cli.frequency.constants import constant
+
+Kind = Literal["auto", "fft", "matmul"]
+Spectrum = tuple[Tensor, Tensor]
+
+DENSE_POSITIONS = 200
+"""Up to this many positions H·W one dense product is used, above it one product an axis."""
+
+MATMUL_POSITIONS = 1024
+"""Up to this many positions H·W the products are the default outside of compilation and export."""
+
+PHASE_FLOOR = 1e-6
+"""Bins whose amplitude is at most this share of the map's largest have no phase (METHODS 2.2, 8.1)."""
+
+
+def spectrum(images: Tensor, kind: Kind = "auto") -> Spectrum:
+    """The orthonormal half spectrum of real maps.
+
+    Args:
+        images: (..., H, W), any floating type.
+        kind: ``fft``, ``matmul``, or ``auto``: the products while compiling or exporting and for
+            maps of at most ``MATMUL_POSITIONS``, else ``torch.fft``.
+
+    Returns:
+        Real and imaginary part, (..., H, W//2 + 1) each.
+    """
+    images = real(images)
+    height, width = images.shape[-2:]
+    if _chosen(kind, height, width) == "fft":
+        bins = torch.fft.rfft2(images, norm="ortho")
+        return bins.real, bins.imag
+    with _full_precision(images):
+        if height * width <= DENSE_POSITIONS:
+            return _dense_forward(images)
+        return _separable_forward(images)
+
+
+def inverse(spectrum: Spectrum, size: tuple[int, int], kind: Kind = "auto") -> Tensor:
+    """The real maps whose orthonormal half spectrum is given; the inverse of ``spectrum``.
+
+    As ``irfft2``: the imaginary parts that a real map can't have (first column, and the last one of
+    an even width) are ignored after the transform over rows.
+
+    Args:
+        spectrum: Real and imaginary part, (..., H, W//2 + 1) each.
+        size: (H, W) of the maps: the half spectrum alone doesn't tell odd from even widths.
+        kind: As for ``spectrum``.
+
+    Returns:
+        (..., H, W).
+
+    Raises:
+        ValueError: The half spectrum is not of that size.
+    """
+    re, im = real(spectrum[0]), real(spectrum[1])
+    height, width = size
+    if tuple(re.shape[-2:]) != (height, width // 2 + 1):
+        expected = (height, width // 2 + 1)
+        raise ValueError(f"a {height}×{width} map has a half spectrum {expected}, not {tuple(re.shape[-2:])}")
+    if _chosen(kind, height, width) == "fft":
+        return torch.fft.irfft2(torch.complex(re, im), s=(height, width), norm="ortho")
+    with _full_precision(re):
+        if height * width <= DENSE_POSITIONS:
+            return _dense_inverse(re, im, size)
+        return _separable_inverse(re, im, size)
+
+
+def amplitude(spectrum: Spectrum) -> Tensor:
+    """|F| = sqrt(Re² + Im²), with gradient 0 where it is 0 (METHODS 8.1); shape of the parts."""
+    re, im = real(spectrum[0]), real(spectrum[1])
+    power = re * re + im * im
+    positive = power > 0
+    return torch.where(positive, torch.where(positive, power, 1.0).sqrt(), 0.0)
+
+
+def phasor(spectrum: Spectrum, floor: float = PHASE_FLOOR) -> Spectrum:
+    """(cos φ, sin φ) = F/|F|: the phase without an angle.
+
+    Bins with |F| at most ``floor`` times the largest of their map have no phase: (0, 0), and no
+    gradient; the gradient elsewhere is thereby bounded by 1 / (floor · max|F|).
+    """
+    re, im = real(spectrum[0]), real(spectrum[1])
+    size = amplitude((re, im))
+    kept = size > floor * size.detach().amax(dim=(-2, -1), keepdim=True)
+    scale = torch.where(kept, 1.0 / torch.where(kept, size, 1.0), 0.0)
+    return re * scale, im * scale
+
+
+def phase(spectrum: Spectrum, floor: float = PHASE_FLOOR) -> Tensor:
+    """φ = atan2(Im, Re) in radians, (−π, π]; 0 without gradient where ``phasor`` has no phase.
+
+    For figures, and for methods that scale the angle itself; all others are better off with
+    ``phasor``, which has no wrap.
+    """
+    cosine, sine = phasor(spectrum, floor)
+    known = (cosine != 0) | (sine != 0)
+    return torch.where(known, torch.atan2(sine, torch.where(known, cosine, 1.0)), 0.0)
+
+
+def phase_only(images: Tensor, amplitude: Tensor | float = 1.0, kind: Kind = "auto") -> Tensor:
+    """The maps rebuilt from their phase with a constant amplitude.
+
+    Args:
+        images: (..., H, W).
+        amplitude: The constant; broadcasts against (..., H, W//2 + 1).
+        kind: As for ``spectrum``.
+
+    Returns:
+        (..., H, W).
+    """
+    cosine, sine = phasor(spectrum(images, kind))
+    return inverse((amplitude * cosine, amplitude * sine), _size(images), kind)
+
+
+def amplitude_only(images: Tensor, kind: Kind = "auto") -> Tensor:
+    """The maps (..., H, W) rebuilt from their amplitude with phase 0 everywhere."""
+    size = amplitude(spectrum(images, kind))
+    return inverse((size, torch.zeros_like(size)), _size(images), kind)
+
+
+def swap_amplitude(images: Tensor, amplitude_of: Tensor, kind: Kind = "auto") -> Tensor:
+    """The maps with the phase of ``images`` and the amplitude of ``amplitude_of``: X_a·|X_b|/|X_a|.
+
+    Bins of ``images`` without a phase (see ``phasor``) become 0.
+
+    Args:
+        images: (..., H, W), whose phase is kept.
+        amplitude_of: (..., H, W), whose amplitude is taken.
+        kind: As for ``spectrum``.
+
+    Returns:
+        (..., H, W).
+    """
+    cosine, sine = phasor(spectrum(images, kind))
+    taken = amplitude(spectrum(amplitude_of, kind))
+    return inverse((taken * cosine, taken * sine), _size(images), kind)
+
+
+def real(values: Tensor) -> Tensor:
+    """The values in float32; float64 stays."""
+    return values if values.dtype == torch.float64 else values.float()
+
+
+def columns_to_full(width: int, like: Tensor) -> Tensor:
+    """How often each stored column counts in the full plane: 1 or 2, (width//2 + 1,), as ``like``.
+
+    A half spectrum leaves out the mirror of every column but the first and, for even widths, the
+    last; sums over the full plane (Parseval, mean amplitude) need these weights.
+    """
+    return constant(_column_counts, (width,), like)
+
+
+def _chosen(kind: Kind, height: int, width: int) -> Literal["fft", "matmul"]:
+    if kind != "auto":
+        return kind
+    # is_compiling() is true under torch.compile and torch.export; the older exporter only traces.
+    traced = torch.compiler.is_compiling() or torch.jit.is_tracing() or torch.onnx.is_in_onnx_export()
+    return "matmul" if traced or height * width <= MATMUL_POSITIONS else "fft"
+
+
+def _full_precision(like: Tensor) -> AbstractContextManager[None]:
+    """Autocast off; entered only where it is on, so that an export holds no trace of it."""
+    if torch.is_autocast_enabled(like.device.type):
+        return torch.autocast(like.device.type, enabled=False)
+    return nullcontext()
+
+
+def _size(images: Tensor) -> tuple[int, int]:
+    return images.shape[-2], images.shape[-1]
+
+
+def _dense_forward(images: Tensor) -> Spectrum:
+    height, width = images.shape[-2:]
+    half = width // 2 + 1
+    matrix = constant(_dense_matrix, (height, width), images)  # (H·W, 2·H·half)
+    both = images.flatten(-2) @ matrix  # (..., 2·H·half)
+    both = both.unflatten(-1, (2, height, half))
+    return both.select(-3, 0), both.select(-3, 1)
+
+
+def _dense_inverse(re: Tensor, im: Tensor, size: tuple[int, int]) -> Tensor:
+    matrix = constant(_dense_inverse_matrix, size, re)  # (2·H·half, H·W)
+    both = torch.cat([re.flatten(-2), im.flatten(-2)], dim=-1)  # (..., 2·H·half)
+    return (both @ matrix).unflatten(-1, size)  # (..., H, W)
+
+
+def _separable_forward(images: Tensor) -> Spectrum:
+    height, width = images.shape[-2:]
+    half = width // 2 + 1
+    rows = images @ constant(_row_matrix, (width,), images)  # (..., H, 2·half)
+    stacked = torch.cat([rows[..., :half], rows[..., half:]], dim=-2)  # (..., 2·H, half)
+    both = constant(_column_matrix, (height, -1), images) @ stacked  # (..., 2·H, half)
+    return both[..., :height, :], both[..., height:, :]
+
+
+def _separable_inverse(re: Tensor, im: Tensor, size: tuple[int, int]) -> Tensor:
+    height, width = size
+    stacked = torch.cat([re, im], dim=-2)  # (..., 2·H, half)
+    both = constant(_column_matrix, (height, 1), re) @ stacked  # (..., 2·H, half)
+    rows = torch.cat([both[..., :height, :], both[..., height:, :]], dim=-1)  # (..., H, 2·half)
+    return rows @ constant(_row_inverse_matrix, (width,), re)  # (..., H, W)
+
+
+def _angles(length: int, count: int) -> np.ndarray:
+    """2π·n·k / length for n < length, k < count, reduced exactly before the division: (length, count)."""
+    turns = np.outer(np.arange(length), np.arange(count)) % length
+    return turns * (2.0 * np.pi / length)
+
+
+def _column_counts(width: int) -> np.ndarray:
+    counts = np.full(width // 2 + 1, 2.0)
+    counts[0] = 1.0
+    if width % 2 == 0:
+        counts[-1] = 1.0
+    return counts
+
+
+def _row_matrix(width: int) -> np.ndarray:
+    """(W, 2·half): a row times this is its half spectrum, real parts before imaginary ones."""
+    angles = _angles(width, width // 2 + 1)
+    return np.concatenate([np.cos(angles), -np.sin(angles)], axis=1) / np.sqrt(width)
+
+
+def _row_inverse_matrix(width: int) -> np.ndarray:
+    """(2·half, W): the inverse of ``_row_matrix``; mirrored columns count twice."""
+    angles = _angles(width, width // 2 + 1).T  # (half, W)
+    counts = _column_counts(width)[:, None]
+    return np.concatenate([np.cos(angles) * counts, -np.sin(angles) * counts], axis=0) / np.sqrt(width)
+
+
+def _column_matrix(height: int, sign: int) -> np.ndarray:
+    """(2·H, 2·H): complex transform over rows, exponent sign ``sign``, on real above imaginary parts."""
+    angles = sign * _angles(height, height)
+    cosine, sine = np.cos(angles) / np.sqrt(height), np.sin(angles) / np.sqrt(height)
+    return np.block([[cosine, -sine], [sine, cosine]])
+
+
+def _dense_matrix(height: int, width: int) -> np.ndarray:
+    """(H·W, 2·H·half): the transform of every unit map, flattened."""
+    half = width // 2 + 1
+    units = np.eye(height * width).reshape(-1, height, width)
+    rows = units @ _row_matrix(width)  # (H·W, H, 2·half)
+    stacked = np.concatenate([rows[..., :half], rows[..., half:]], axis=1)  # (H·W, 2·H, half)
+    return (_column_matrix(height, -1) @ stacked).reshape(height * width, -1)
+
+
+def _dense_inverse_matrix(height: int, width: int) -> np.ndarray:
+    """(2·H·half, H·W): the inverse of every unit real and imaginary bin, flattened."""
+    half = width // 2 + 1
+    units = np.eye(2 * height * half).reshape(-1, 2 * height, half)
+    both = _column_matrix(height, 1) @ units  # (2·H·half, 2·H, half)
+    rows = np.concatenate([both[:, :height], both[:, height:]], axis=2)  # (2·H·half, H, 2·half)
+    return (rows @ _row_inverse_matrix(width)).reshape(2 * height * half, -1)

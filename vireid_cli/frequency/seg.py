@@ -1,0 +1,122 @@
+"""SEPG-Net's SEG images: grey level plus the image of the phase (METHODS 2.2)."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+from vireid_cli.frequency.fourier import (
+    Kind,
+    Spectrum,
+    amplitude,
+    columns_to_full,
+    inverse,
+    phasor,
+    real,
+    spectrum,
+)
+
+LUMINANCE = (0.299, 0.587, 0.114)
+"""Weights of R, G, B in the grey level."""
+
+Amplitude = Literal["mean", "unit", "one_over_rms"]
+
+
+def grey_image(pixels: Tensor) -> Tensor:
+    """The luminance of RGB pixels in three equal channels: (B, 3, H, W) → (B, 3, H, W)."""
+    return _luminance(real(pixels)).expand(-1, 3, -1, -1)
+
+
+def seg_image(
+    pixels: Tensor,
+    *,
+    constant: Amplitude = "mean",
+    phase_source: Literal["rgb", "gray"] = "rgb",
+    absolute: bool = False,
+    weight: float = 1.0,
+    clip: bool = True,
+    kind: Kind = "auto",
+) -> Tensor:
+    """The grey image plus ``weight`` times the image of the phase with a constant amplitude.
+
+    SEPG-Net's Y_seg = IFFT(P) + g, where the paper leaves the amplitude open. The default takes the
+    image's mean amplitude: with amplitude 1 the phase image is invisible after the addition (rms
+    1/sqrt(HW), 0.005 at 288×144). Each image is transformed alone, before mean and std, in float32
+    (METHODS 2.2).
+
+    Args:
+        pixels: (B, 3, H, W) in [0, 1].
+        constant: The amplitude: ``mean`` of |F| over all channels and the full plane of the image;
+            ``unit``: 1 before an inverse with factor 1/(HW), as the common transforms have it, that
+            is 1/sqrt(HW) here; ``one_over_rms``: one over the rms that the phase image would have, so
+            that ``weight`` is its rms (our reading of the name).
+        phase_source: Phase of each colour channel, or of the grey image for all three.
+        absolute: Take |phase image|.
+        weight: Factor on the phase image.
+        clip: Clamp the sum to [0, 1].
+        kind: Form of the transform.
+
+    Returns:
+        (B, 3, H, W); in [0, 1] if ``clip``.
+    """
+    pixels = real(pixels)
+    grey = _luminance(pixels)  # (B, 1, H, W)
+    source = pixels if phase_source == "rgb" else grey  # (B, 3 or 1, H, W)
+    bins = spectrum(source, kind)
+    cosine, sine = phasor(bins)
+    level = _level(
+        constant, bins, (cosine, sine), (pixels.shape[-2], pixels.shape[-1])
+    )  # (B, 1, 1, 1) or 1.0
+    image = inverse((level * cosine, level * sine), (pixels.shape[-2], pixels.shape[-1]), kind)
+    if absolute:
+        image = image.abs()
+    image = (grey + weight * image).expand(-1, 3, -1, -1)
+    return image.clamp(0.0, 1.0) if clip else image
+
+
+def released_image(normalised: Tensor) -> Tensor:
+    """What the released code computes in the place of SEG (METHODS 2.2), for comparison only.
+
+    No spectrum is taken: the sign of the *normalised* image, times the mean |value| of the whole
+    batch, goes through an unnormalised inverse transform; its absolute value is added to the image
+    itself, not to its grey level. The result of one image depends on its batch.
+
+    Args:
+        normalised: (B, 3, H, W) after mean and std.
+
+    Returns:
+        (B, 3, H, W), normalised likewise.
+    """
+    normalised = real(normalised)
+    height, width = normalised.shape[-2:]
+    shifted = normalised + 1e-8
+    level = shifted.abs().mean()
+    signs = torch.where(shifted < 0, -1.0, 1.0)[..., : width // 2 + 1] * level
+    image = inverse((signs, torch.zeros_like(signs)), (height, width))
+    # The release's inverse carries 1/(HW), ours 1/sqrt(HW).
+    return normalised + 1e-8 + image.abs() / (height * width) ** 0.5 + 1e-8
+
+
+def _luminance(pixels: Tensor) -> Tensor:
+    red, green, blue = pixels.unbind(1)
+    return (LUMINANCE[0] * red + LUMINANCE[1] * green + LUMINANCE[2] * blue).unsqueeze(1)
+
+
+def _level(constant: Amplitude, bins: Spectrum, phases: Spectrum, size: tuple[int, int]) -> Tensor | float:
+    """The constant amplitude of the orthonormal spectrum: a number or one value an image, (B, 1, 1, 1)."""
+    if constant == "unit":
+        return float(size[0] * size[1]) ** -0.5
+    counts = columns_to_full(size[1], bins[0])  # (W//2 + 1,)
+    if constant == "mean":
+        return _full_mean(amplitude(bins), counts)
+    # Parseval: the mean square of the phase image is the share of bins that have a phase.
+    present = phases[0].square() + phases[1].square()
+    return _full_mean(present, counts).clamp_min(1e-12).rsqrt()
+
+
+def _full_mean(values: Tensor, counts: Tensor) -> Tensor:
+    """Mean over channels and the full plane of values on the half plane: (B, 1, 1, 1)."""
+    total = counts.sum() * values.shape[-2] * values.shape[-3]
+    return (values * counts).sum(dim=(-3, -2, -1), keepdim=True) / total

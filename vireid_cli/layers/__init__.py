@@ -1,0 +1,1 @@
+"""Layers that several methods share: pixels to network input, pooling, necks, heads."""

@@ -1,0 +1,52 @@
+"""Separate heads for many parts, computed as one batched product (METHODS 2.3)."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+
+class ChunkHeads(nn.Module):
+    """For each part: Linear → batch norm → dropout → Linear to identities.
+
+    The parts' weights lie in one tensor each, so that a step needs a handful of operations whatever
+    the number of parts. The first Linear has no bias: batch norm takes it away again. Also the head
+    of one whole map, with ``parts`` 1.
+
+    Args:
+        parts: Number of parts.
+        inputs: Features of a part before the head.
+        features: Features of a part's embedding; 512 in SEPG-Net.
+        identities: Number of training identities; 0: no classifier.
+        dropout: Probability that a feature is dropped before the classifier.
+    """
+
+    def __init__(self, parts: int, inputs: int, features: int, identities: int, dropout: float = 0.5) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.empty(parts, features, inputs))
+        # Kaiming normal, fan_out: the number of outputs of one part.
+        nn.init.normal_(self.weight, std=(2.0 / features) ** 0.5)
+        self.norm = nn.BatchNorm1d(parts * features)
+        nn.init.normal_(self.norm.weight, 1.0, 0.01)
+        self.dropout = nn.Dropout(dropout)
+        self.identities = identities
+        if identities:
+            self.classifier_weight = nn.Parameter(torch.empty(parts, features, identities))
+            self.classifier_bias = nn.Parameter(torch.zeros(parts, 1, identities))
+            nn.init.normal_(self.classifier_weight, std=0.001)
+
+    def embed(self, pooled: Tensor) -> Tensor:
+        """Embeddings after the batch norm, before dropout: (B, inputs, parts) → (parts, B, features)."""
+        parts, features, _ = self.weight.shape
+        hidden = torch.bmm(self.weight, pooled.permute(2, 1, 0))  # (parts, features, B)
+        # One batch norm over all parts' features; its last axis is the batch, so nothing is copied.
+        normed = self.norm(hidden.view(1, parts * features, -1))  # (1, parts·features, B)
+        return normed.view(parts, features, -1).mT
+
+    def classify(self, embeddings: Tensor) -> Tensor:
+        """Logits: (parts, B, features) → (parts, B, identities)."""
+        return torch.baddbmm(self.classifier_bias, embeddings, self.classifier_weight)
+
+    def classifier_parameters(self) -> list[nn.Parameter]:
+        """Weights and biases of the classifiers; empty where there are none."""
+        return [self.classifier_weight, self.classifier_bias] if self.identities else []

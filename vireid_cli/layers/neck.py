@@ -1,0 +1,23 @@
+"""BN neck and classifier, as initialised in the AGW family (METHODS 0.2)."""
+
+from __future__ import annotations
+
+from torch import nn
+
+
+def bn_neck(features: int) -> nn.BatchNorm1d:
+    """A batch norm over pooled features with weight ~ N(1, 0.01²) and its bias frozen at 0."""
+    neck = nn.BatchNorm1d(features)
+    nn.init.normal_(neck.weight, 1.0, 0.01)
+    nn.init.zeros_(neck.bias)
+    neck.bias.requires_grad_(False)
+    return neck
+
+
+def classifier(features: int, identities: int, bias: bool = False) -> nn.Linear:
+    """A linear layer from features to identity logits, weight ~ N(0, 0.001²), bias 0 or none."""
+    layer = nn.Linear(features, identities, bias=bias)
+    nn.init.normal_(layer.weight, std=0.001)
+    if bias:
+        nn.init.zeros_(layer.bias)
+    return layer

@@ -1,0 +1,67 @@
+"""Pooling of feature maps: global average, generalised mean, horizontal stripes."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+SMALLEST = 1e-6
+"""Features are clamped here before the power: the root of a negative mean is NaN (METHODS 8.15)."""
+
+
+def global_average(features: Tensor) -> Tensor:
+    """The mean over positions: (B, C, h, w) → (B, C)."""
+    return features.mean(dim=(-2, -1))
+
+
+def generalised_mean(features: Tensor, power: Tensor | float) -> Tensor:
+    """(mean x^p)^(1/p) over positions, in float32: (B, C, h, w) → (B, C).
+
+    Args:
+        features: Clamped from below to ``SMALLEST``.
+        power: p; 1 is the mean, infinity the maximum.
+    """
+    # Cubes of bf16 features lose the small positions, those of fp16 overflow at 40.
+    raised = features.float().clamp_min(SMALLEST).pow(power)
+    return raised.mean(dim=(-2, -1)).pow(1.0 / power).to(features.dtype)
+
+
+class GeneralisedMean(nn.Module):
+    """Generalised-mean pooling with a fixed or learned power.
+
+    Args:
+        power: p at the start; 3 in AGW.
+        learned: Whether p is a parameter.
+    """
+
+    def __init__(self, power: float = 3.0, learned: bool = False) -> None:
+        super().__init__()
+        self.power: float | nn.Parameter = nn.Parameter(torch.tensor(power)) if learned else power
+
+    def forward(self, features: Tensor) -> Tensor:
+        """Pool: (B, C, h, w) → (B, C)."""
+        return generalised_mean(features, self.power)
+
+
+def stripes(features: Tensor, count: int) -> Tensor:
+    """Means over ``count`` horizontal stripes: (B, C, h, w) → (B, C, count).
+
+    Stripe i takes rows ⌊i·h/count⌋ to ⌈(i+1)·h/count⌉ − 1, as adaptive average pooling does; where
+    ``count`` does not divide h, neighbours overlap: 18 rows in 12 stripes give 12 windows of 2 rows
+    (METHODS 2.1).
+    """
+    rows = features.mean(dim=-1)  # (B, C, h)
+    return rows @ stripe_weights(features.shape[-2], count, rows)  # (B, C, count)
+
+
+def stripe_weights(height: int, count: int, like: Tensor) -> Tensor:
+    """Share of each row in each stripe's mean, (height, count), on the device and in the type of ``like``.
+
+    A product with these exports where adaptive pooling into overlapping windows does not.
+    """
+    stripe = torch.arange(count, device=like.device)
+    first = stripe * height // count
+    last = -((stripe + 1) * -height // count)  # rounded up
+    row = torch.arange(height, device=like.device)[:, None]
+    inside = (row >= first) & (row < last)  # (height, count)
+    return inside.to(like.dtype) / (last - first)

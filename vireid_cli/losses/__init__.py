@@ -1,0 +1,1 @@
+"""Loss formulas, each in one function: batched tensors in, one scalar out, no host synchronisation."""

@@ -1,0 +1,88 @@
+"""Losses on the centres of identities in the two modalities.
+
+A centre is the mean of the features of one identity in one modality, found by label. ``features`` hold
+both modalities, visible first: (2N, D), or (parts, 2N, D), whose losses are summed; ``labels`` (N,) are
+valid for each half.
+"""
+
+from __future__ import annotations
+
+from torch import Tensor
+
+from vireid_cli.losses.distance import (
+    centres,
+    distances,
+    hardest_negative,
+    hardest_positive,
+    identity_weights,
+    in_full_precision,
+    same_half,
+    same_identity,
+    shares,
+)
+
+
+@in_full_precision
+def hetero_center(features: Tensor, labels: Tensor, threshold: float = 0.0) -> Tensor:
+    """Sum over identities of [||c_v − c_n||² − threshold]₊ (Zhu's HC loss, METHODS 0.6).
+
+    Args:
+        features: (2N, D) or (parts, 2N, D), visible first.
+        labels: (N,).
+        threshold: Squared distance that is free.
+
+    Returns:
+        Scalar; grows with the number of identities, as published.
+    """
+    visible, infrared = features.chunk(2, dim=-2)
+    share = shares(same_identity(labels), features.dtype)
+    gap = centres(visible - infrared, share).square().sum(-1)  # (..., N)
+    # A sum over identities: each of an identity's n rows counts 1/n.
+    return ((gap - threshold).relu() * share.diagonal()).sum()
+
+
+@in_full_precision
+def cross_center(features: Tensor, labels: Tensor, margin: float = 0.0, centre_gap: float = 0.0) -> Tensor:
+    """Squared distances of samples to their identity's centre in the other modality (METHODS 0.6).
+
+    Mean over identities of 1/(2K) Σ_j [||x_vj − c_n||² − m]₊ + [||x_nj − c_v||² − m]₊.
+
+    Args:
+        features: (2N, D) or (parts, 2N, D), visible first.
+        labels: (N,).
+        margin: m; 0 in SEPG's release, 0.1 where the loss comes from.
+        centre_gap: Factor of an added ||c_v − c_n||² for each identity; 0.5 in SEPG's release.
+
+    Returns:
+        Scalar.
+    """
+    visible, infrared = features.chunk(2, dim=-2)
+    share = shares(same_identity(labels), features.dtype)
+    centre_visible, centre_infrared = centres(visible, share), centres(infrared, share)
+    to_infrared = ((visible - centre_infrared).square().sum(-1) - margin).relu()  # (..., N)
+    to_visible = ((infrared - centre_visible).square().sum(-1) - margin).relu()
+    each = 0.5 * (to_infrared + to_visible)
+    if centre_gap:
+        each = each + centre_gap * (centre_visible - centre_infrared).square().sum(-1)
+    return (each * identity_weights(share)).sum()
+
+
+@in_full_precision
+def hetero_center_triplet(features: Tensor, labels: Tensor, margin: float = 0.3) -> Tensor:
+    """Batch-hard triplet over the 2P centres, mean over the 2P anchors (HcTri, METHODS 0.6).
+
+    Args:
+        features: (2N, D) or (parts, 2N, D), visible first.
+        labels: (N,).
+        margin: Euclidean.
+
+    Returns:
+        Scalar.
+    """
+    both = labels.repeat(2)
+    same = same_identity(both)
+    share = shares(same & same_half(same), features.dtype)
+    # Equal rows of one identity change neither a largest nor a smallest distance.
+    pairs = distances(centres(features, share))  # (..., 2N, 2N)
+    hinge = (hardest_positive(pairs, same) - hardest_negative(pairs, ~same) + margin).relu()
+    return (hinge * identity_weights(share)).sum()

@@ -1,0 +1,121 @@
+"""Distances, masks and weights of identities that all metric losses share.
+
+Features are (N, D), or (parts, N, D) for many parts at once. Where a loss needs both modalities, their
+rows lie in one tensor, visible first: row i and row N/2 + i have the same label.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import wraps
+from typing import Any, Literal, ParamSpec, cast
+
+import torch
+from torch import Tensor
+
+Distance = Literal["l2", "l2sq", "cos"]
+P = ParamSpec("P")
+
+SMALLEST_SQUARE = 1e-12
+"""Squared distances are clamped here before the root, so that its gradient stays finite (METHODS 0.6)."""
+
+
+def in_full_precision(loss: Callable[P, Tensor]) -> Callable[P, Tensor]:
+    """Run a loss in float32 (float64 stays) whatever the autocast: distances cancel (METHODS 8.10)."""
+
+    @wraps(loss)
+    def run(*args: P.args, **kwargs: P.kwargs) -> Tensor:
+        positional = tuple(_full(value) for value in args)
+        named = {key: _full(value) for key, value in kwargs.items()}
+        first = next(value for value in (*positional, *named.values()) if isinstance(value, Tensor))
+        call = cast(Callable[..., Tensor], loss)
+        if not torch.is_autocast_enabled(first.device.type):
+            return call(*positional, **named)
+        with torch.autocast(first.device.type, enabled=False):
+            return call(*positional, **named)
+
+    return run
+
+
+def products(left: Tensor, right: Tensor) -> Tensor:
+    """Inner products of all pairs: (M, D), (N, D) → (M, N); (parts, M, D), (parts, N, D) → (parts, M, N)."""
+    return left @ right.mT if left.dim() == 2 else torch.bmm(left, right.mT)
+
+
+def from_products(product: Tensor, left: Tensor, right: Tensor, kind: Distance = "l2") -> Tensor:
+    """Distances of all pairs from their inner products and squared lengths.
+
+    Args:
+        product: <a, b>, (..., M, N).
+        left: ||a||², (..., M).
+        right: ||b||², (..., N).
+        kind: ``l2``: ||a − b||; ``l2sq``: its square; ``cos``: 1 − cos(a, b), in [0, 2].
+
+    Returns:
+        (..., M, N).
+    """
+    left, right = left.unsqueeze(-1), right.unsqueeze(-2)
+    if kind == "cos":
+        return 1.0 - product * (left * right).clamp_min(SMALLEST_SQUARE).rsqrt()
+    squared = torch.sub(left + right, product, alpha=2.0).clamp_min(SMALLEST_SQUARE)
+    return squared if kind == "l2sq" else squared.sqrt()
+
+
+def distances(features: Tensor, kind: Distance = "l2") -> Tensor:
+    """Distances between all rows: (..., N, D) → (..., N, N); a row's to itself is the smallest there is."""
+    gram = products(features, features)
+    lengths = gram.diagonal(dim1=-2, dim2=-1)
+    return from_products(gram, lengths, lengths, kind)
+
+
+def same_identity(labels: Tensor) -> Tensor:
+    """Which pairs are one identity: (N,) → (N, N) bool."""
+    return labels.unsqueeze(1) == labels
+
+
+def same_half(same: Tensor) -> Tensor:
+    """Which pairs of rows are of one modality, the first half being visible: (2N, 2N) bool, as ``same``."""
+    visible = torch.arange(len(same), device=same.device) < len(same) // 2
+    return visible.unsqueeze(1) == visible
+
+
+def shares(same: Tensor, dtype: torch.dtype) -> Tensor:
+    """Weights that turn rows into the means of their groups: (N, N) bool → (N, N).
+
+    ``shares(same) @ features`` has in row i the centre of row i's identity: no loop over identities, no
+    order assumed. The diagonal is one over the size of each row's group.
+    """
+    member = same.to(dtype)
+    return member / member.sum(1, keepdim=True)
+
+
+def centres(features: Tensor, share: Tensor) -> Tensor:
+    """For each row the mean over its group, of the shape of ``features``; ``share`` from ``shares``."""
+    return (
+        share @ features if features.dim() == 2 else torch.bmm(share.expand(len(features), -1, -1), features)
+    )
+
+
+def identity_weights(share: Tensor) -> Tensor:
+    """Weights (N,) of rows that turn a weighted sum over rows into a mean over groups.
+
+    A row of a group of n rows gets 1/(n·groups), so that the number of groups need not be known.
+    """
+    each = share.diagonal()
+    return each / each.sum()
+
+
+def hardest_positive(pairs: Tensor, positive: Tensor) -> Tensor:
+    """The largest distance among the pairs that are positive: (..., M, N) → (..., M)."""
+    return pairs.masked_fill(~positive, -torch.inf).amax(-1)
+
+
+def hardest_negative(pairs: Tensor, negative: Tensor) -> Tensor:
+    """The smallest distance among negative pairs, infinite where there is none: (..., M, N) → (..., M)."""
+    return pairs.masked_fill(~negative, torch.inf).amin(-1)
+
+
+def _full(value: Any) -> Any:
+    if isinstance(value, Tensor) and value.is_floating_point() and value.dtype != torch.float64:
+        return value.float()
+    return value

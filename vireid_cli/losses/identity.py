@@ -1,0 +1,26 @@
+"""Identity loss: softmax cross-entropy over the training identities."""
+
+from __future__ import annotations
+
+import torch.nn.functional as F
+from torch import Tensor
+
+from vireid_cli.losses.distance import in_full_precision
+
+
+@in_full_precision
+def identity_loss(logits: Tensor, labels: Tensor, label_smoothing: float = 0.0) -> Tensor:
+    """Mean cross-entropy over samples, summed over parts (METHODS 0.6, 2.4).
+
+    Args:
+        logits: (N, C), or (parts, N, C).
+        labels: (N,) int64 in 0..C−1.
+        label_smoothing: Share of the target spread evenly over all C identities, in [0, 1).
+
+    Returns:
+        Scalar, nats.
+    """
+    parts = 1 if logits.dim() == 2 else logits.shape[0]
+    flat = logits.reshape(-1, logits.shape[-1])  # (parts·N, C)
+    # The mean over parts·N equals the mean of the parts' means.
+    return parts * F.cross_entropy(flat, labels.repeat(parts), label_smoothing=label_smoothing)

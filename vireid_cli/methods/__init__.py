@@ -1,0 +1,119 @@
+"""The contract of a method, and methods by the names of their files.
+
+A method is one file ``methods/<name>.py`` with three public names: ``Options`` (its typed knobs), the
+network class, and ``build(options, num_identities, backbone)``. Nothing else has to be touched: the
+file's name is the method's name, and the contract tests find it by themselves.
+
+What the network promises, beside the signatures of ``Method``:
+
+* Images cross as plain pixels in [0, 1], RGB; the network normalises them itself.
+* ``losses`` returns named, weighted scalars whose sum is minimised; a weight of 0.0 means that the term
+  is neither computed nor logged. Labels matter by equality only: any order of the batch will do.
+* ``embed`` needs one modality alone, gives rows of unit length in float32, and in eval mode an image's
+  embedding doesn't depend on the others in its batch.
+"""
+
+from __future__ import annotations
+
+import difflib
+import importlib
+import pkgutil
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from types import ModuleType
+from typing import Any, Protocol, cast, runtime_checkable
+
+from torch import Tensor, nn
+
+from vireid_cli.backbones.two_stream import BackboneSpec
+from vireid_cli.errors import UsageError
+from vireid_cli.recipe.schema import Strict
+from vireid_cli.types import Batch, Modality
+
+BACKBONE = "backbone"
+"""Name of the parameter group on which the recipe's ``optimizer.backbone_scale`` acts."""
+
+
+@dataclass(frozen=True)
+class ParameterGroup:
+    """Parameters that learn alike.
+
+    Attributes:
+        name: As logged. The group named ``BACKBONE`` also gets ``optimizer.backbone_scale``.
+        parameters: Each trainable parameter of the network is in exactly one group.
+        lr_scale: Factor on the recipe's learning rate.
+        weight_decay: Whether the recipe's weight decay acts on it.
+    """
+
+    name: str
+    parameters: Sequence[nn.Parameter]
+    lr_scale: float = 1.0
+    weight_decay: bool = True
+
+
+@runtime_checkable
+class Method(Protocol):
+    """What the engine asks of a network; every method's network is an ``nn.Module`` besides."""
+
+    def losses(self, batch: Batch) -> dict[str, Tensor]:
+        """Named, weighted scalars; the engine minimises their sum and logs each."""
+
+    def embed(self, images: Tensor, modality: Modality) -> Tensor:
+        """(N, 3, H, W) pixels in [0, 1] of one modality → (N, D) float32 of unit length."""
+
+    def parameter_groups(self) -> list[ParameterGroup]:
+        """All trainable parameters, grouped by how they learn."""
+
+
+def available() -> list[str]:
+    """Names of all methods: the files of this package, in alphabetical order."""
+    return sorted(module.name for module in pkgutil.iter_modules(__path__) if not module.name.startswith("_"))
+
+
+def load(name: str) -> ModuleType:
+    """The module ``methods/<name>.py``.
+
+    Raises:
+        UsageError: There is no such file; names the nearest ones and all that there are.
+    """
+    names = available()
+    if name not in names:
+        near = difflib.get_close_matches(name, names, n=1)
+        guess = f"Did you mean '{near[0]}'? " if near else ""
+        raise UsageError(f"method.name: there is no method '{name}'", f"{guess}Available: {', '.join(names)}")
+    return importlib.import_module(f"{__name__}.{name}")
+
+
+def options_of(name: str, options: Mapping[str, Any]) -> Strict:
+    """A method's typed options, defaults filled in.
+
+    Args:
+        name: The method.
+        options: As written in the recipe under ``method.options``.
+
+    Raises:
+        UsageError: There is no such method.
+        pydantic.ValidationError: An option is unknown, of the wrong type or out of range; all of them
+            at once, for the recipe's loader to explain.
+    """
+    return cast(Strict, load(name).Options.model_validate(dict(options)))
+
+
+def build(name: str, options: Strict, num_identities: int, backbone: BackboneSpec) -> nn.Module:
+    """The network of a method; random weights are drawn from torch's global generator.
+
+    Args:
+        name: The method.
+        options: Its ``Options``, from ``options_of``.
+        num_identities: Training identities: width of the classifiers.
+        backbone: The trunk.
+
+    Returns:
+        A module that is a ``Method`` too.
+    """
+    return cast(nn.Module, load(name).build(options, num_identities, backbone))
+
+
+def trainable(module: nn.Module) -> list[nn.Parameter]:
+    """Parameters of a module that learn, each once."""
+    return [parameter for parameter in module.parameters() if parameter.requires_grad]

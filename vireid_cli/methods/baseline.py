@@ -1,0 +1,147 @@
+"""The baseline: a two-stream ResNet with identity and batch-hard triplet loss.
+
+AGW's ``base`` variant (Ye et al., "Deep Learning for Person Re-identification: A Survey and Outlook",
+METHODS 0 and 6): one stem for each modality, shared layers 1–4, pooling, BN neck, classifier. Metric
+losses act on the pooled feature, cross-entropy on the classifier behind the neck. The centre losses of
+METHODS 0.6 can be added.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+import torch.nn.functional as F
+from pydantic import Field, model_validator
+from torch import Tensor, nn
+
+from vireid_cli.backbones.two_stream import BackboneSpec, Streams, TwoStream
+from vireid_cli.layers.neck import bn_neck, classifier
+from vireid_cli.layers.pixels import Normalise, both_modalities
+from vireid_cli.layers.pooling import GeneralisedMean, global_average
+from vireid_cli.losses.center import cross_center, hetero_center, hetero_center_triplet
+from vireid_cli.losses.identity import identity_loss
+from vireid_cli.losses.triplet import batch_hard_triplet
+from vireid_cli.methods import BACKBONE, ParameterGroup, trainable
+from vireid_cli.recipe.schema import Number, Strict
+from vireid_cli.types import Batch, Modality
+
+Weight = Annotated[Number, Field(ge=0.0)]
+"""Factor on a loss; 0.0: the term is neither computed nor logged."""
+
+
+class Options(Strict):
+    """Knobs of the baseline; the defaults are AGW's ``base``.
+
+    Attributes:
+        stem: One stem for each modality, or one for both.
+        pool: Global average or generalised mean.
+        gem_power: p of the generalised mean (3 in AGW).
+        gem_learned: Whether p is learned.
+        identity_weight: Factor on the cross-entropy.
+        label_smoothing: Share of the target spread over all identities.
+        triplet_weight: Factor on the batch-hard triplet loss.
+        margin: Of the triplet loss, Euclidean.
+        center: A loss on the identities' centres: hetero-centre (``hc``), cross-centre (``cc``) or
+            hetero-centre triplet (``hctri``).
+        center_weight: Factor on it (0.5 for ``hc``, 1 for ``hctri`` where they were published).
+        center_margin: Threshold of ``hc``, m of ``cc``, margin of ``hctri``; None: the published one
+            (0, 0.1 and 0.3).
+        embed: The embedding: after the neck (what the literature quotes) or pooled before it.
+    """
+
+    stem: Literal["separate", "shared"] = "separate"
+    pool: Literal["gap", "gem"] = "gap"
+    gem_power: Annotated[Number, Field(gt=0.0)] = 3.0
+    gem_learned: bool = False
+    identity_weight: Weight = 1.0
+    label_smoothing: Annotated[Number, Field(ge=0.0, lt=1.0)] = 0.0
+    triplet_weight: Weight = 1.0
+    margin: Weight = 0.3
+    center: Literal["none", "hc", "cc", "hctri"] = "none"
+    center_weight: Weight = 0.5
+    center_margin: Weight | None = None
+    embed: Literal["neck", "pooled"] = "neck"
+
+    @model_validator(mode="after")
+    def _what_is_used_is_trained(self) -> Options:
+        center = self.center != "none" and self.center_weight > 0.0
+        if not (self.identity_weight or self.triplet_weight or center):
+            raise ValueError(
+                "no loss is left: identity_weight, triplet_weight or center_weight must be above 0"
+            )
+        if self.embed == "neck" and not self.identity_weight:
+            raise ValueError("embed 'neck' needs identity_weight above 0: nothing else trains the neck")
+        return self
+
+
+class Baseline(nn.Module):
+    """Two stems, a shared trunk, one pooled feature, one neck, one classifier.
+
+    Args:
+        options: Knobs.
+        num_identities: Width of the classifier.
+        backbone: The trunk.
+    """
+
+    def __init__(self, options: Options, num_identities: int, backbone: BackboneSpec) -> None:
+        super().__init__()
+        self.options = options
+        self.normalise = Normalise()
+        self.trunk = TwoStream(backbone, separate=("stem",) if options.stem == "separate" else ())
+        self.gem = GeneralisedMean(options.gem_power, options.gem_learned) if options.pool == "gem" else None
+        features = self.trunk.channels["layer4"]
+        # Without an identity loss nothing trains them.
+        self.heads = options.identity_weight > 0.0
+        if self.heads:
+            self.neck = bn_neck(features)
+            self.classifier = classifier(features, num_identities)
+
+    def losses(self, batch: Batch) -> dict[str, Tensor]:
+        """Weighted ``identity``, ``triplet`` and, if chosen, ``center`` loss of a P×K batch."""
+        options = self.options
+        pixels, masks = both_modalities(batch)  # (2B, 3, H, W)
+        count = batch.visible.shape[0]
+        pooled = self._pooled(self.normalise(pixels, masks, batch.erase), count)  # (2B, D)
+        labels = batch.labels.repeat(2)
+        terms: dict[str, Tensor] = {}
+        if self.heads:
+            logits = self.classifier(self.neck(pooled))  # (2B, C)
+            terms["identity"] = options.identity_weight * identity_loss(
+                logits, labels, options.label_smoothing
+            )
+        if options.triplet_weight:
+            terms["triplet"] = options.triplet_weight * batch_hard_triplet(pooled, labels, options.margin)
+        if options.center != "none" and options.center_weight:
+            center = self._center(pooled, batch.labels)
+            terms["center"] = options.center_weight * center
+        return terms
+
+    def embed(self, images: Tensor, modality: Modality) -> Tensor:
+        """(N, 3, H, W) pixels → (N, D) of unit length."""
+        feature = self._pooled(self.normalise(images), modality)
+        if self.options.embed == "neck":
+            feature = self.neck(feature)
+        return F.normalize(feature.float(), dim=1)
+
+    def parameter_groups(self) -> list[ParameterGroup]:
+        """Neck and classifier at the full learning rate, everything else with the backbone (METHODS 0.2)."""
+        backbone = trainable(self.trunk) + (trainable(self.gem) if self.gem is not None else [])
+        heads = trainable(self.neck) + trainable(self.classifier) if self.heads else []
+        return [ParameterGroup(BACKBONE, backbone), ParameterGroup("heads", heads)]
+
+    def _pooled(self, images: Tensor, streams: Streams) -> Tensor:
+        features = self.trunk(images, streams)  # (N, D, h, w)
+        return global_average(features) if self.gem is None else self.gem(features)  # (N, D)
+
+    def _center(self, pooled: Tensor, labels: Tensor) -> Tensor:
+        kind, margin = self.options.center, self.options.center_margin
+        if kind == "hc":
+            return hetero_center(pooled, labels, 0.0 if margin is None else margin)
+        if kind == "cc":
+            return cross_center(pooled, labels, 0.1 if margin is None else margin)
+        return hetero_center_triplet(pooled, labels, 0.3 if margin is None else margin)
+
+
+def build(options: Options, num_identities: int, backbone: BackboneSpec) -> Baseline:
+    """The baseline's network."""
+    return Baseline(options, num_identities, backbone)

@@ -1,0 +1,1 @@
+"""Retrieval and verification metrics on plain arrays: exact, vectorised, in bounded memory."""

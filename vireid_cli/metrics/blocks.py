@@ -1,0 +1,32 @@
+"""Work in blocks of queries on several threads: NumPy releases the interpreter while it sorts."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+
+BLOCK_BYTES = 1 << 20
+"""Scores handled at once by one thread: about a core's second-level cache."""
+
+
+def for_each_block(
+    total: int, step: int, work: Callable[[int, int], None], threads: int | None = None
+) -> None:
+    """Call ``work(first, last)`` for consecutive ranges that cover ``range(total)``, on several threads."""
+    ranges = [(first, min(first + step, total)) for first in range(0, total, step)]
+    workers = min(threads or cores(), len(ranges))
+    if workers <= 1:
+        for first, last in ranges:
+            work(first, last)
+        return
+    with ThreadPoolExecutor(workers) as pool:
+        for done in [pool.submit(work, first, last) for first, last in ranges]:
+            done.result()
+
+
+def cores() -> int:
+    """Number of processor cores that this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1

@@ -1,0 +1,68 @@
+"""Camera rules: which gallery images a query does not see.
+
+SYSU-MM01 drops every gallery image of the query's place (infrared camera 3 stands where visible
+camera 2 does), whatever its person; LLCM drops only images of the same person under the same camera
+number; RegDB and faces drop nothing.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import numpy as np
+
+CameraRule = Literal["none", "sysu", "llcm"]
+
+SYSU_INFRARED_AT_SAME_PLACE = 3
+SYSU_VISIBLE_AT_SAME_PLACE = 2
+
+EXPLANATIONS: dict[CameraRule, str] = {
+    "none": "every gallery image counts",
+    "sysu": "queries of camera 3 ignore gallery images of camera 2 (same place)",
+    "llcm": "gallery images of the query's person under the query's camera number are ignored",
+}
+
+
+def ignored(
+    rule: CameraRule,
+    q_pids: np.ndarray,
+    q_camids: np.ndarray,
+    g_pids: np.ndarray,
+    g_camids: np.ndarray,
+) -> np.ndarray | None:
+    """Boolean mask, true where the query ignores the gallery image; None where the rule ignores nothing.
+
+    The four arrays broadcast against each other: pass columns (Q, 1) and rows (G,) for a (Q, G) mask,
+    or four arrays of one length for a mask over pairs.
+
+    Raises:
+        ValueError: The rule is not known.
+    """
+    if rule == "none":
+        return None
+    if rule == "sysu":
+        at_place = q_camids == SYSU_INFRARED_AT_SAME_PLACE
+        if not at_place.any():
+            return None
+        return at_place & (g_camids == SYSU_VISIBLE_AT_SAME_PLACE)
+    if rule == "llcm":
+        return (q_pids == g_pids) & (q_camids == g_camids)
+    raise ValueError(f"unknown camera rule {rule!r}; known: {', '.join(EXPLANATIONS)}")
+
+
+def ignored_cells(
+    rule: CameraRule,
+    q_pids: np.ndarray,
+    q_camids: np.ndarray,
+    g_pids: np.ndarray,
+    g_camids: np.ndarray,
+) -> np.ndarray | None:
+    """Make the (Q, G) mask of ``ignored`` for (Q,) queries and (G,) gallery images; None: nothing ignored."""
+    if rule == "sysu":
+        at_place = q_camids == SYSU_INFRARED_AT_SAME_PLACE
+        if not at_place.any():
+            return None
+        # two kinds of rows only: copying them is several times faster than an outer product
+        kinds = np.stack([np.zeros(len(g_camids), dtype=bool), g_camids == SYSU_VISIBLE_AT_SAME_PLACE])
+        return np.take(kinds, at_place.astype(np.intp), axis=0)
+    return ignored(rule, q_pids[:, None], q_camids[:, None], g_pids, g_camids)

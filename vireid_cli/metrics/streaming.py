@@ -1,0 +1,140 @@
+"""Retrieval against a gallery too large for a score matrix: exact, tile by tile, in bounded memory.
+
+The gallery is laid out so that the identities that some query asks for come first. A first pass over
+their tiles reads the scores of all matches; a second pass over all tiles counts the better images of
+each match, and counts add. Scores of the first tiles are kept between the passes as far as a budget
+goes, and computed again beyond it. Time grows linearly with the gallery: one product and one sort of
+short rows for each tile.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+
+from vireid_cli.errors import UsageError
+from vireid_cli.metrics.blocks import BLOCK_BYTES, for_each_block
+from vireid_cli.metrics.camera_rules import CameraRule
+from vireid_cli.metrics.layout import TILE, RankPlan, plan_ranks
+from vireid_cli.metrics.outcome import CMC_RANKS, Retrieval, result_of
+from vireid_cli.metrics.ranking import Ranks, Tally
+
+Product = Callable[[np.ndarray], np.ndarray]
+"""Gallery positions (n,) → a new array of scores (Q, n), float32 or float64, higher is better."""
+
+KEPT_BYTES = 256 << 20
+"""Scores of the first pass that are kept for the second."""
+
+
+def evaluate_features(
+    q_features: np.ndarray,
+    g_features: np.ndarray,
+    q_pids: np.ndarray,
+    g_pids: np.ndarray,
+    q_camids: np.ndarray,
+    g_camids: np.ndarray,
+    *,
+    rule: CameraRule,
+    merge_identities: bool,
+    ranks: int = CMC_RANKS,
+    tile: int = TILE,
+    kept_bytes: int = KEPT_BYTES,
+    threads: int | None = None,
+) -> Retrieval:
+    """Evaluate inner products of features without ever holding the score matrix.
+
+    Args:
+        q_features: (Q, D).
+        g_features: (G, D); may be memory-mapped; half precision is widened tile by tile.
+        q_pids, q_camids: (Q,) integers.
+        g_pids, g_camids: (G,) integers.
+        rule: Camera rule.
+        merge_identities: True for SYSU-MM01 and LLCM, False for RegDB and faces.
+        ranks: Length of the CMC.
+        tile: Gallery images handled at once.
+        kept_bytes: Budget for scores kept between the passes; changes no result.
+        threads: For sorting; None: one for each core. The product uses NumPy's own threads.
+
+    Raises:
+        UsageError: Shapes that do not fit, or a score that is not finite.
+        DataError: No query has a legal match.
+    """
+    fits = q_features.ndim == g_features.ndim == 2 and q_features.shape[1:] == g_features.shape[1:]
+    labels = ((q_features, q_pids, q_camids), (g_features, g_pids, g_camids))
+    if not fits or any(len({len(column) for column in side}) != 1 for side in labels):
+        raise UsageError(
+            f"features {q_features.shape} and {g_features.shape} with {len(q_pids)} query pids, "
+            f"{len(q_camids)} query camids, {len(g_pids)} gallery pids, {len(g_camids)} gallery camids "
+            "do not fit each other."
+        )
+    if len(q_pids) == 0 or len(g_pids) == 0:
+        raise UsageError(f"nothing to evaluate: {len(q_pids)} queries, {len(g_pids)} gallery images.")
+    # float32 at least: a half-precision product would tie what is not equal
+    kind = np.result_type(q_features, g_features, np.float32)
+    queries = np.ascontiguousarray(q_features, dtype=kind)
+
+    def product(positions: np.ndarray) -> np.ndarray:
+        return queries @ np.asarray(g_features[positions], dtype=kind).T  # (Q, n)
+
+    plan = plan_ranks(
+        q_pids, g_pids, q_camids, g_camids, rule=rule, merge_identities=merge_identities, tile=tile
+    )
+    return result_of(plan, rank_stream(plan, product, kept_bytes=kept_bytes, threads=threads), ranks)
+
+
+def rank_stream(
+    plan: RankPlan, product: Product, *, kept_bytes: int = KEPT_BYTES, threads: int | None = None
+) -> Ranks:
+    """Count the ranks of all matches, asking ``product`` for one tile of scores after the other.
+
+    Args:
+        plan: Labels of the queries and of the gallery.
+        product: Called at least once for each tile, at most twice for those that hold matches.
+        kept_bytes: Budget for scores kept between the passes.
+        threads: None: one for each core.
+
+    Raises:
+        UsageError: A score is not finite.
+    """
+    values, kept = _first_pass(plan, product, kept_bytes)
+    tally = Tally(plan, values)
+    for number, tile in enumerate(plan.tiles):
+        scores = kept.pop(number, None)
+        if scores is None:
+            scores = product(plan.order[tile.start : tile.stop])  # (Q, width)
+            if number < plan.relevant_tiles:
+                # a second product may round differently: a match keeps the score it is looked up with
+                here = np.flatnonzero((plan.columns >= tile.start) & (plan.columns < tile.stop))
+                scores[tally.row[here], plan.columns[here] - tile.start] = values[here]
+        _add_tile(tally, number, scores, threads)
+    return tally.finish()
+
+
+def _first_pass(
+    plan: RankPlan, product: Product, kept_bytes: int
+) -> tuple[np.ndarray, dict[int, np.ndarray]]:
+    """Scores of all matches (M,), and the tiles of scores that fit the budget."""
+    row = np.repeat(np.arange(plan.queries), np.diff(plan.offsets))
+    values = np.empty(0, dtype=np.float32)
+    kept: dict[int, np.ndarray] = {}
+    for number, tile in enumerate(plan.tiles[: plan.relevant_tiles]):
+        scores = product(plan.order[tile.start : tile.stop])  # (Q, width)
+        if len(values) == 0:
+            values = np.empty(len(plan.columns), dtype=scores.dtype)
+        here = np.flatnonzero((plan.columns >= tile.start) & (plan.columns < tile.stop))
+        values[here] = scores[row[here], plan.columns[here] - tile.start]
+        if scores.nbytes <= kept_bytes:
+            kept[number] = scores
+            kept_bytes -= scores.nbytes
+    return values, kept
+
+
+def _add_tile(tally: Tally, number: int, scores: np.ndarray, threads: int | None) -> None:
+    """Count one tile for all queries, in blocks on several threads."""
+
+    def count(first: int, last: int) -> None:
+        tally.add(number, first, scores[first:last])
+
+    step = max(1, BLOCK_BYTES // (scores.shape[1] * scores.itemsize))
+    for_each_block(len(scores), step, count, threads)

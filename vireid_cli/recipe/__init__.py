@@ -1,0 +1,1 @@
+"""Recipes: text in, one typed and complete experiment out; no torch."""

@@ -1,0 +1,193 @@
+"""Find, read, merge, check and write recipes.
+
+``load`` is the only way in. A recipe is right or refused: every mistake at once, the method's own
+options included, before any data or device is touched.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+import yaml
+from pydantic import BaseModel, ValidationError
+
+from vireid_cli.errors import RecipeError, UsageError
+from vireid_cli.recipe.problems import Problem, of_validation, place_of, raise_all
+from vireid_cli.recipe.schema import Recipe
+from vireid_cli.recipe.yaml_lines import KeyPath, Source, parse_setting, read_source
+
+OptionsOf = Callable[[str], type[BaseModel]]
+"""A method's name → its ``Options`` model; raises ``UsageError`` for an unknown name."""
+
+
+def shipped_folder() -> Path:
+    """Where the recipes that come with the package lie: in the wheel, or beside it in a checkout."""
+    package = Path(__file__).resolve().parents[1]
+    inside = package / "recipes"
+    return inside if inside.is_dir() else package.parent / "recipes"
+
+
+def shipped() -> list[Path]:
+    """Every shipped recipe, ablations included, sorted by path."""
+    return sorted(shipped_folder().rglob("*.yaml"))
+
+
+def find(name: str) -> Path:
+    """The file of a recipe: a path, else a name in ``./recipes``, else a shipped one.
+
+    Args:
+        name: With or without ``.yaml``; a shipped ablation is found by its bare name too.
+
+    Raises:
+        UsageError: Nothing by that name; the nearest names are listed.
+    """
+    names = [name] if name.endswith((".yaml", ".yml")) else [name, f"{name}.yaml"]
+    homes = [Path("recipes"), shipped_folder()]
+    for folder in [Path(), *homes, *(home / "ablations" for home in homes)]:
+        for candidate in (folder / n for n in names):
+            if candidate.is_file():
+                return candidate
+    known = sorted({path.stem for path in [*Path("recipes").rglob("*.yaml"), *shipped()]})
+    close = difflib.get_close_matches(Path(name).stem, known, n=3, cutoff=0.5)
+    raise UsageError(
+        f"There is no recipe '{name}': not a file, not in ./recipes, not shipped.",
+        f"Did you mean: {', '.join(close)}?" if close else f"Shipped recipes: {', '.join(known)}",
+    )
+
+
+def load(name: str, settings: Iterable[str] = (), *, options_of: OptionsOf | None = None) -> Recipe:
+    """Read a recipe with its parent and its settings from outside.
+
+    Args:
+        name: See ``find``.
+        settings: ``key.path=value`` texts that override the file (``--set``).
+        options_of: Where a method's options model comes from; None leaves them unchecked.
+
+    Returns:
+        The complete recipe, the method's options with every default written out.
+
+    Raises:
+        RecipeError: Every mistake at once, each with file, line and key path.
+        UsageError: No such recipe.
+    """
+    path = find(name)
+    source = _with_parent(read_source(path), path)
+    content, places = source.content, dict(source.places)
+    content.setdefault("name", path.stem)
+    problems = [Problem(place, ".".join(key), "this key is written twice.") for key, place in source.twice]
+    for setting in settings:
+        key, value = parse_setting(setting)
+        problem = _assign(content, places, key, value)
+        problems += [problem] if problem else []
+    return _checked(path.name, content, places, problems, options_of)
+
+
+def dump(recipe: Recipe) -> str:
+    """YAML of the resolved recipe; itself a valid recipe."""
+    content = recipe.model_dump(mode="json")
+    content["reported"] = [{k: v for k, v in row.items() if v is not None} for row in content["reported"]]
+    return yaml.safe_dump(content, sort_keys=False, allow_unicode=True, width=100)
+
+
+def _checked(
+    name: str,
+    content: dict[str, Any],
+    places: Mapping[KeyPath, str],
+    problems: list[Problem],
+    options_of: OptionsOf | None,
+) -> Recipe:
+    """Validate the whole and the method's options, and refuse with all mistakes together."""
+    recipe: Recipe | None = None
+    try:
+        recipe = Recipe.model_validate(content)
+    except ValidationError as error:
+        problems += of_validation(error, Recipe, places)
+    method = content.get("method", {})
+    options: BaseModel | None = None
+    if options_of is not None and isinstance(method, dict):
+        options, wrong = _method_options(method, places, options_of)
+        problems += wrong
+    raise_all(name, problems)
+    assert recipe is not None
+    if options is None:
+        return recipe
+    filled = recipe.method.model_copy(update={"options": options.model_dump(mode="json")})
+    return recipe.model_copy(update={"method": filled})
+
+
+def _method_options(
+    method: dict[str, Any], places: Mapping[KeyPath, str], options_of: OptionsOf
+) -> tuple[BaseModel | None, list[Problem]]:
+    """The method's typed options, or what is wrong with its name or with them."""
+    name = method.get("name", Recipe().method.name)
+    given = method.get("options", {})
+    if not isinstance(name, str) or not isinstance(given, dict):
+        return None, []  # the recipe's own check has said so
+    try:
+        model = options_of(name)
+    except UsageError as error:
+        key = ("method", "name")
+        return None, [Problem(place_of(key, places), "method.name", " ".join(str(error).split()))]
+    try:
+        return model.model_validate(given), []
+    except ValidationError as error:
+        return None, of_validation(error, model, places, ("method", "options"))
+
+
+def _with_parent(source: Source, path: Path) -> Source:
+    """Merge a recipe over the one it ``extends`` (one level)."""
+    extends = source.content.pop("extends", None)
+    if extends is None:
+        return source
+    place = source.places.get(("extends",), str(path))
+    if not isinstance(extends, str):
+        raise RecipeError(f"{place}: extends: expected the name of one recipe, not {extends!r}.")
+    beside = path.parent / extends
+    parent_path = beside if beside.is_file() else find(extends)
+    parent = read_source(parent_path)
+    if "extends" in parent.content:
+        raise RecipeError(
+            f"{place}: extends: {parent_path.name} extends another recipe itself; one level is allowed.",
+            f"Extend {parent.content['extends']} directly and repeat the changed keys.",
+        )
+    parent.content.pop("name", None)
+    parent_method = parent.content.get("method")
+    if isinstance(parent_method, dict) and _renames_method(source.content, parent_method):
+        parent_method.pop("options", None)  # the parent's options are another method's
+    merged = _merge(parent.content, source.content)
+    return Source(source.origin, merged, {**parent.places, **source.places}, (*parent.twice, *source.twice))
+
+
+def _renames_method(child: dict[str, Any], parent_method: dict[str, Any]) -> bool:
+    method = child.get("method")
+    before = parent_method.get("name")
+    return isinstance(method, dict) and method.get("name", before) != before
+
+
+def _merge(parent: dict[str, Any], child: dict[str, Any]) -> dict[str, Any]:
+    """Child over parent; mappings merge key by key, everything else is replaced."""
+    merged = dict(parent)
+    for key, value in child.items():
+        both = isinstance(value, dict) and isinstance(merged.get(key), dict)
+        merged[key] = _merge(merged[key], value) if both else value
+    return merged
+
+
+def _assign(content: dict[str, Any], places: dict[KeyPath, str], key: KeyPath, value: Any) -> Problem | None:
+    """Set a key path in nested mappings, noting that it came from ``--set``."""
+    node = content
+    for part in key[:-1]:
+        child = node.setdefault(part, {})
+        if not isinstance(child, dict):
+            return Problem("--set", ".".join(key), f"'{part}' is a value, it has no keys below it.")
+        node = child
+    node[key[-1]] = value
+    for below in [place for place in places if place[: len(key)] == key]:
+        del places[below]
+    for length in range(1, len(key)):
+        places.setdefault(key[:length], "--set")
+    places[key] = "--set"
+    return None

@@ -1,0 +1,117 @@
+"""What is wrong with a recipe, said so that it can be mended: place, key path, expectation, nearest key."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from pydantic import BaseModel, ValidationError
+
+from vireid_cli.errors import RecipeError
+from vireid_cli.recipe.yaml_lines import KeyPath
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """One mistake.
+
+    Attributes:
+        place: ``file:line`` or ``--set``.
+        key: Dotted key path.
+        text: What was expected, and the nearest right key where one is near.
+    """
+
+    place: str
+    key: str
+    text: str
+
+    def __str__(self) -> str:
+        return f"{self.place}: {self.key}: {self.text}"
+
+
+def raise_all(name: str, problems: Iterable[Problem]) -> None:
+    """Refuse the recipe with every mistake at once; nothing happens where there is none.
+
+    Raises:
+        RecipeError: There is at least one problem.
+    """
+    found = sorted(set(problems), key=lambda p: (_line(p.place), p.key))
+    if found:
+        count = "one mistake" if len(found) == 1 else f"{len(found)} mistakes"
+        lines = "\n".join(f"  {problem}" for problem in found)
+        raise RecipeError(f"The recipe {name} is refused: {count}.\n{lines}")
+
+
+def of_validation(
+    error: ValidationError,
+    model: type[BaseModel],
+    places: Mapping[KeyPath, str],
+    prefix: KeyPath = (),
+) -> list[Problem]:
+    """Turn pydantic's list of errors into problems with places and suggestions."""
+    return [_problem(dict(item), model, places, prefix) for item in error.errors(include_url=False)]
+
+
+def place_of(key: KeyPath, places: Mapping[KeyPath, str]) -> str:
+    """Where ``key`` stands; the nearest parent's place where it was not written itself."""
+    for length in range(len(key), 0, -1):
+        if key[:length] in places:
+            return places[key[:length]]
+    return "recipe"
+
+
+def key_paths(model: type[BaseModel], prefix: KeyPath = ()) -> list[KeyPath]:
+    """Every key path that a model knows, sections included."""
+    paths: list[KeyPath] = []
+    for name, info in model.model_fields.items():
+        paths.append((*prefix, name))
+        kind = info.annotation
+        if isinstance(kind, type) and issubclass(kind, BaseModel):
+            paths += key_paths(kind, (*prefix, name))
+    return paths
+
+
+def nearest(unknown: KeyPath, model: type[BaseModel], prefix: KeyPath = ()) -> str:
+    """A hint at the right key: the closest spelling in its section, else the same word elsewhere."""
+    known = key_paths(model, prefix)
+    siblings = [path for path in known if path[:-1] == unknown[:-1]]
+    close = difflib.get_close_matches(unknown[-1], [path[-1] for path in siblings], n=1, cutoff=0.6)
+    if close:
+        return f" Did you mean '{'.'.join((*unknown[:-1], close[0]))}'?"
+    elsewhere = [path for path in known if path[-1] == unknown[-1]]
+    if elsewhere:
+        return f" Did you mean '{'.'.join(elsewhere[0])}'?"
+    if siblings:
+        return f" Known here: {', '.join(path[-1] for path in siblings)}."
+    return ""
+
+
+def _problem(
+    item: dict[str, Any], model: type[BaseModel], places: Mapping[KeyPath, str], prefix: KeyPath
+) -> Problem:
+    key = (*prefix, *_written(item["loc"], places, prefix))
+    place = place_of(key, places)
+    if item["type"] == "extra_forbidden":
+        return Problem(place, ".".join(key), f"there is no such key.{nearest(key, model, prefix)}")
+    if item["type"] == "missing":
+        return Problem(place, ".".join(key), "this key must be given.")
+    text = str(item["msg"]).removeprefix("Value error, ").replace("Input should be", "expected")
+    given = item.get("input")
+    shown = "" if isinstance(given, (dict, BaseModel)) else f", not {given!r}"
+    return Problem(place, ".".join(key), f"{text}{shown}.")
+
+
+def _written(loc: tuple[Any, ...], places: Mapping[KeyPath, str], prefix: KeyPath) -> KeyPath:
+    """The part of pydantic's location that was written as keys, without its own tags of union members."""
+    key = tuple(str(part) for part in loc)
+    for length in range(len(key), 0, -1):
+        if (*prefix, *key[:length]) in places:
+            return key[:length]
+    return key
+
+
+def _line(place: str) -> tuple[str, int]:
+    origin, _, line = place.rpartition(":")
+    return (origin, int(line)) if line.isdigit() else (place, 0)

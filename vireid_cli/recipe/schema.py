@@ -1,0 +1,257 @@
+"""The recipe as typed, strict models: what a run is made of, every default written out.
+
+A key that is not here is refused, never ignored. A method's own options are typed in its file
+(``methods/<name>.py``: ``Options``) and checked together with the rest by the engine's loader.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+
+from vireid_cli.types import Size
+
+
+def _number(value: Any) -> Any:
+    """Read the text ``3e-4`` as the float that was meant: YAML 1.1 takes it for a string."""
+    if isinstance(value, str):
+        try:
+            return float(value)
+        except ValueError:
+            return value
+    if isinstance(value, int) and not isinstance(value, bool):
+        return float(value)
+    return value
+
+
+def _pair(value: Any) -> Any:
+    """Read a YAML list as a tuple, which strict mode would refuse."""
+    return tuple(value) if isinstance(value, list) else value
+
+
+Number = Annotated[float, BeforeValidator(_number)]
+Probability = Annotated[float, BeforeValidator(_number), Field(ge=0.0, le=1.0)]
+Range = Annotated[tuple[Number, Number], BeforeValidator(_pair)]
+
+
+class Strict(BaseModel):
+    """Frozen, without coercion, without unknown keys."""
+
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
+
+
+class Erase(Strict):
+    """Random erasing (METHODS 2.3, 6): one rectangle an image, handed to the method as a mask.
+
+    Attributes:
+        probability: That an image is struck.
+        area: Share of the image's area that the rectangle covers, (low, high).
+        aspect: Height over width, (low, high), drawn uniformly.
+        fill: RGB value that is written.
+        normalised: False: ``fill`` is in pixels [0, 1]; True: it is written after mean/std.
+    """
+
+    probability: Probability = 0.0
+    area: Range = (0.02, 0.4)
+    aspect: Range = (0.3, 3.3333)
+    fill: Annotated[tuple[Number, Number, Number], BeforeValidator(_pair)] = (0.4914, 0.4822, 0.4465)
+    normalised: bool = False
+
+
+class Augment(Strict):
+    """Batched augmentation; both modalities unless a key names one.
+
+    Attributes:
+        pad: Pixels added on each side before the random crop back to size; 0: no crop.
+        pad_value: Grey level of the added border, 0..255.
+        flip: Probability of a horizontal flip.
+        visible_grey: Probability that a visible image becomes its luminance (three equal channels).
+        infrared_grey: Probability that an infrared image becomes its luminance.
+        channel_exchange: Probability that one uniformly chosen channel of a visible image is copied
+            to all three (CAJ).
+        linear: Probability of random linear: in a random rectangle each channel is stretched to
+            maximum 1 and multiplied by Beta(0.5, 0.5) (SEPG release).
+        linear_area: Share of the image's area of that rectangle, (low, high).
+        erase: Random erasing.
+    """
+
+    pad: Annotated[int, Field(ge=0, le=128)] = 10
+    pad_value: Annotated[int, Field(ge=0, le=255)] = 0
+    flip: Probability = 0.5
+    visible_grey: Probability = 0.0
+    infrared_grey: Probability = 0.0
+    channel_exchange: Probability = 0.0
+    linear: Probability = 0.0
+    linear_area: Range = (0.02, 0.4)
+    erase: Erase = Erase()
+
+
+class Sampler(Strict):
+    """P identities without replacement × K images a modality, drawn with replacement."""
+
+    identities: Annotated[int, Field(ge=2)] = 8
+    images: Annotated[int, Field(ge=1)] = 4
+
+
+class Data(Strict):
+    """What is trained on.
+
+    Attributes:
+        dataset: Name of a source: ``data/sources/<name>.py``.
+        split: Identities trained on; ``trainval`` is what papers on SYSU-MM01 use (395).
+        size: (height, width) in pixels of the prepared images.
+        sampler: The P×K batch.
+        augment: Augmentation.
+    """
+
+    dataset: str = "sysu"
+    split: Literal["train", "trainval"] = "trainval"
+    size: Annotated[
+        tuple[Annotated[int, Field(ge=32, le=1024)], Annotated[int, Field(ge=16, le=1024)]],
+        BeforeValidator(_pair),
+    ] = (288, 144)
+    sampler: Sampler = Sampler()
+    augment: Augment = Augment()
+
+    @property
+    def image_size(self) -> Size:
+        """(height, width)."""
+        return self.size
+
+
+class Backbone(Strict):
+    """The ResNet trunk.
+
+    Attributes:
+        name: torchvision's residual network.
+        weights: ``imagenet`` (torchvision's weights, from torch's cache or fetched), ``none``, or
+            the path of a state dict.
+        last_stride: Stride of the last stage; the field uses 1.
+    """
+
+    name: Literal["resnet18", "resnet34", "resnet50"] = "resnet50"
+    weights: str = "imagenet"
+    last_stride: Literal[1, 2] = 1
+
+
+class Method(Strict):
+    """A method by its file's name, and its own options."""
+
+    name: str = "baseline"
+    options: dict[str, Any] = Field(default_factory=dict)
+
+
+class Optimizer(Strict):
+    """One optimizer; parameter groups come from the method (``lr`` × its group's scale).
+
+    Attributes:
+        name: ``sgd``, ``adam`` or ``adamw``.
+        lr: Learning rate of parameters with scale 1 (new heads).
+        backbone_scale: Factor on ``lr`` for the pretrained trunk (0.1 in the AGW family).
+        momentum: SGD only.
+        nesterov: SGD only.
+        weight_decay: L2 (sgd, adam) or decoupled (adamw).
+        grad_clip: Largest gradient norm; 0.0: not clipped.
+    """
+
+    name: Literal["sgd", "adam", "adamw"] = "sgd"
+    lr: Annotated[Number, Field(gt=0.0)] = 0.1
+    backbone_scale: Annotated[Number, Field(gt=0.0)] = 0.1
+    momentum: Probability = 0.9
+    nesterov: bool = True
+    weight_decay: Annotated[Number, Field(ge=0.0)] = 5e-4
+    grad_clip: Annotated[Number, Field(ge=0.0)] = 0.0
+
+    @model_validator(mode="after")
+    def _nesterov_needs_momentum(self) -> Optimizer:
+        if self.name == "sgd" and self.nesterov and self.momentum == 0.0:
+            raise ValueError("nesterov needs momentum > 0")
+        return self
+
+
+class Schedule(Strict):
+    """Learning-rate factor as a pure function of the epoch (counted from 0).
+
+    Attributes:
+        warmup_epochs: Linear rise over this many epochs: factor
+            ``max(warmup_start, (e + 1) / warmup_epochs)``.
+        warmup_start: Smallest factor during warm-up.
+        kind: ``step`` multiplies by ``gamma`` at each milestone; ``cosine`` falls to 0.
+        milestones: Epochs at which the factor drops.
+        gamma: Factor of each drop.
+    """
+
+    warmup_epochs: Annotated[int, Field(ge=0)] = 10
+    warmup_start: Probability = 0.0
+    kind: Literal["step", "cosine"] = "step"
+    milestones: Annotated[tuple[int, ...], BeforeValidator(_pair)] = (20, 50)
+    gamma: Annotated[Number, Field(gt=0.0, le=1.0)] = 0.1
+
+    @model_validator(mode="after")
+    def _milestones_rise(self) -> Schedule:
+        if list(self.milestones) != sorted(set(self.milestones)):
+            raise ValueError("milestones must rise strictly")
+        return self
+
+
+class Train(Strict):
+    """How long and how.
+
+    Attributes:
+        epochs: Passes; one has floor(N / (P·K)) + 1 batches, N the larger modality's images.
+        steps_per_epoch: Batches an epoch; None: the field's count above.
+        seed: Everything that is drawn depends on it.
+        optimizer: Optimizer.
+        schedule: Learning-rate schedule.
+        log_every: Steps between two lines of ``train.jsonl``.
+        checkpoint_every: Epochs between two checkpoints.
+    """
+
+    epochs: Annotated[int, Field(ge=1)] = 80
+    steps_per_epoch: Annotated[int, Field(ge=1)] | None = None
+    seed: Annotated[int, Field(ge=0, lt=2**31)] = 0
+    optimizer: Optimizer = Optimizer()
+    schedule: Schedule = Schedule()
+    log_every: Annotated[int, Field(ge=1)] = 10
+    checkpoint_every: Annotated[int, Field(ge=1)] = 1
+
+
+class Reported(Strict):
+    """A figure that the paper prints, in percent.
+
+    Attributes:
+        dataset: The real dataset it was measured on.
+        protocol: e.g. ``all-single``; the evaluation folder's name without its draw.
+        source: Where in the paper.
+        rank1, rank5, rank10, rank20, mAP, mINP: Percent; None where the paper is silent.
+    """
+
+    dataset: str
+    protocol: str
+    source: str = ""
+    rank1: Number | None = None
+    rank5: Number | None = None
+    rank10: Number | None = None
+    rank20: Number | None = None
+    mAP: Number | None = None
+    mINP: Number | None = None
+
+
+class Recipe(Strict):
+    """One experiment, complete.
+
+    Attributes:
+        name: The recipe's name; the file's stem where it is not given.
+        paper: What it reproduces.
+        data, backbone, method, train: The parts.
+        reported: The paper's figures, printed beside ours where dataset and protocol are the same.
+    """
+
+    name: str = ""
+    paper: str = ""
+    data: Data = Data()
+    backbone: Backbone = Backbone()
+    method: Method = Method()
+    train: Train = Train()
+    reported: Annotated[tuple[Reported, ...], BeforeValidator(_pair)] = ()

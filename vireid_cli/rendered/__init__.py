@@ -1,0 +1,6 @@
+"""The embedded benchmark: rendered walking people in the layout of SYSU-MM01."""
+
+from vireid_cli.rendered.manifest import RenderOptions, read_manifest
+from vireid_cli.rendered.tree import RenderedTree, verify_tree, write_tree
+
+__all__ = ["RenderOptions", "RenderedTree", "read_manifest", "verify_tree", "write_tree"]

@@ -1,0 +1,163 @@
+"""The six cameras of the benchmark: where they hang, what light they see by, how they spoil an image.
+
+World coordinates, metres: X right, Y up, Z away from the camera, which hangs at (0, height, 0) and looks
+along Z, pitched down.  Camera coordinates: x right, y down, z forward; a ray is (u, v, 1).
+Cameras 1, 2 are indoor visible, 3 indoor infrared in the room of 2, 4 and 5 outdoor visible, 6 outdoor
+infrared, as in SYSU-MM01.  A seventh, thermal one, is for layouts to come; no tree is written of it yet.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Literal
+
+import numpy as np
+
+from vireid_cli.types import Modality
+
+Spectrum = Literal["visible", "near_infrared", "thermal"]
+
+
+@dataclass(frozen=True, slots=True)
+class Camera:
+    """One camera.
+
+    Attributes:
+        camid: SYSU's number.
+        spectrum: What its sensor sees.
+        scene: Name of the background in ``scenes``.
+        shift: Where the camera stands in its scene, metres (right, forward).
+        height: Metres above the ground.
+        field: Horizontal field of view in degrees.
+        near, far: Where people walk, metres ahead.
+        scale: Mean crop height relative to the nominal one.
+        facing: Yaw angles (degrees; 0 walks towards the camera) of its usual walking directions.
+        sky, ground: Ambient light from above and below.
+        key: Strength of the main light.
+        key_from: Direction towards it (world).
+        wrap: Softness of the main light, 0 a point, 1 a whole hemisphere.
+        shadow: Darkness of the shadow that it throws on the ground.
+        head: Strength of the illuminator beside the lens, at the mean distance; falls with its square.
+        gains: Colour cast, factors on R, G, B.
+        exposure: Factor before the tone curve.
+        contrast: Exponent of the tone curve (1/2.2 is the usual one).
+        black: Raised black level.
+        blur: Standard deviation of the lens blur in pixels of the nominal crop at 144 high.
+        noise: (shot, read) noise in grey levels 0..1, at middle grey and at black.
+        jpeg: Quality, 0..100.
+    """
+
+    camid: int
+    spectrum: Spectrum
+    scene: str
+    shift: tuple[float, float]
+    height: float
+    field: float
+    near: float
+    far: float
+    scale: float
+    facing: tuple[float, ...]
+    sky: float
+    ground: float
+    key: float
+    key_from: tuple[float, float, float]
+    wrap: float
+    shadow: float
+    head: float
+    gains: tuple[float, float, float]
+    exposure: float
+    contrast: float
+    black: float
+    blur: float
+    noise: tuple[float, float]
+    jpeg: int
+
+    @property
+    def modality(self) -> Modality:
+        """Visible, or infrared for near-infrared and thermal sensors."""
+        return Modality.VISIBLE if self.spectrum == "visible" else Modality.INFRARED
+
+    @property
+    def middle(self) -> float:
+        """Mean distance of the people, metres."""
+        return 0.5 * (self.near + self.far)
+
+    @property
+    def pitch(self) -> float:
+        """Radians that the camera looks down: the middle of a person at the mean distance is centred."""
+        return float(np.arctan2(self.height - 0.95, self.middle))
+
+    @property
+    def half_width(self) -> float:
+        """Tangent of half the horizontal field of view."""
+        return float(np.tan(np.radians(self.field / 2)))
+
+    def rotation(self) -> np.ndarray:
+        """(3, 3) from world to camera coordinates."""
+        c, s = np.cos(self.pitch), np.sin(self.pitch)
+        return np.array([[1.0, 0.0, 0.0], [0.0, -c, -s], [0.0, -s, c]])
+
+    def position(self) -> np.ndarray:
+        """(3,) in the world."""
+        return np.array([0.0, self.height, 0.0])
+
+
+_INDOOR_1 = Camera(
+    camid=1, spectrum="visible", scene="office", shift=(0.0, 0.0), height=2.1, field=62, near=3.4, far=6.4,
+    scale=1.0, facing=(0, 180, 65, -65), sky=0.62, ground=0.30, key=0.55, key_from=(0.25, 0.9, -0.35),
+    wrap=0.55, shadow=0.25, head=0.0, gains=(1.06, 1.0, 0.88), exposure=1.05, contrast=0.48, black=0.015,
+    blur=0.40, noise=(0.014, 0.010), jpeg=88,
+)  # fmt: skip
+_INDOOR_2 = Camera(
+    camid=2, spectrum="visible", scene="library", shift=(0.0, 0.0), height=2.5, field=58, near=3.6, far=6.6,
+    scale=0.95, facing=(20, 200, 110, -70), sky=0.42, ground=0.22, key=0.85, key_from=(-0.8, 0.5, -0.3),
+    wrap=0.35, shadow=0.30, head=0.0, gains=(0.93, 1.0, 1.08), exposure=0.95, contrast=0.45, black=0.02,
+    blur=0.54, noise=(0.020, 0.014), jpeg=80,
+)  # fmt: skip
+_INDOOR_3 = Camera(
+    camid=3, spectrum="near_infrared", scene="library", shift=(0.7, 0.4), height=1.75, field=58, near=3.0,
+    far=5.4, scale=0.95, facing=(0, 180, 80, -80), sky=0.06, ground=0.04, key=0.0, key_from=(0.1, 0.9, -0.3),
+    wrap=0.5, shadow=0.3, head=1.0, gains=(1.0, 1.0, 1.0), exposure=0.80, contrast=0.50, black=0.03,
+    blur=0.61, noise=(0.014, 0.014), jpeg=84,
+)  # fmt: skip
+_OUTDOOR_4 = Camera(
+    camid=4, spectrum="visible", scene="plaza", shift=(0.0, 0.0), height=3.3, field=42, near=6.5, far=12.0,
+    scale=0.92, facing=(10, 190, 95, -85), sky=0.40, ground=0.20, key=1.05, key_from=(0.62, 0.62, -0.48),
+    wrap=0.10, shadow=0.55, head=0.0, gains=(1.04, 1.0, 0.94), exposure=0.92, contrast=0.47, black=0.01,
+    blur=0.47, noise=(0.010, 0.006), jpeg=82,
+)  # fmt: skip
+_OUTDOOR_5 = Camera(
+    camid=5, spectrum="visible", scene="garden", shift=(0.0, 0.0), height=2.7, field=46, near=5.5, far=10.5,
+    scale=0.98, facing=(-20, 160, 60, -100), sky=0.85, ground=0.32, key=0.30, key_from=(-0.3, 0.9, -0.3),
+    wrap=0.70, shadow=0.22, head=0.0, gains=(0.94, 1.0, 1.06), exposure=0.90, contrast=0.50, black=0.03,
+    blur=0.43, noise=(0.012, 0.009), jpeg=76,
+)  # fmt: skip
+_OUTDOOR_6 = Camera(
+    camid=6, spectrum="near_infrared", scene="passage", shift=(0.0, 0.0), height=2.9, field=48, near=4.6,
+    far=8.8, scale=0.95, facing=(0, 180, 75, -75), sky=0.03, ground=0.02, key=0.0, key_from=(0.1, 0.9, -0.3),
+    wrap=0.5, shadow=0.35, head=1.0, gains=(1.0, 1.0, 1.0), exposure=0.74, contrast=0.54, black=0.02,
+    blur=0.72, noise=(0.020, 0.018), jpeg=78,
+)  # fmt: skip
+
+CAMERAS: dict[int, Camera] = {
+    c.camid: c for c in (_INDOOR_1, _INDOOR_2, _INDOOR_3, _OUTDOOR_4, _OUTDOOR_5, _OUTDOOR_6)
+}
+"""SYSU-MM01's six cameras by their number."""
+
+THERMAL = replace(
+    _OUTDOOR_5, camid=7, spectrum="thermal", sky=1.0, ground=0.8, key=0.0, shadow=0.05, gains=(1.0, 1.0, 1.0),
+    exposure=0.85, contrast=0.9, black=0.05, blur=0.86, noise=(0.012, 0.012), jpeg=90,
+)  # fmt: skip
+"""A thermal camera that stands where camera 5 does: for pairs as in RegDB."""
+
+
+def seen_in(camera: Camera, spectrum: Spectrum) -> Camera:
+    """The same camera with another sensor; light and tone follow the spectrum.
+
+    A near-infrared one gets an illuminator in place of the scene's light, a thermal one sees emission.
+    """
+    if spectrum == camera.spectrum:
+        return camera
+    like = {"visible": _INDOOR_1, "near_infrared": _INDOOR_3, "thermal": THERMAL}[spectrum]
+    light = ("sky", "ground", "key", "shadow", "head", "gains", "exposure", "contrast", "black", "noise")
+    return replace(camera, spectrum=spectrum, **{name: getattr(like, name) for name in light})

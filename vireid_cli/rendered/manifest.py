@@ -1,0 +1,166 @@
+"""The mark of a rendered tree: what it was made from, and a hash of what was written.
+
+``vireid-rendered.json`` is written at the start with ``complete: false`` and, last of all files, again with
+``complete: true``, counts and hashes. It holds no times, so that two trees of one seed are equal files.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import threading
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from vireid_cli.errors import DataError, UsageError
+from vireid_cli.rendered.population import Plan
+from vireid_cli.types import Size
+
+MANIFEST = "vireid-rendered.json"
+VERSION = 1
+"""Raised whenever the same parameters give other images."""
+
+
+@dataclass(frozen=True)
+class RenderOptions:
+    """What to render.
+
+    Attributes:
+        ids: People in all; 74 % train, 7 % validate, 19 % test.
+        images: Images of each person by each camera that saw it.
+        seed: Everything that is drawn depends on it.
+        size: Nominal (height, width) of a crop in pixels; sizes vary around it.
+
+    Raises:
+        UsageError: A number is out of range.
+    """
+
+    ids: int = 300
+    images: int = 4
+    seed: int = 0
+    size: Size = (160, 80)
+
+    def __post_init__(self) -> None:
+        limits = {"ids": (3, 9999), "images": (1, 9999), "seed": (0, 2**31 - 1)}
+        for name, (low, high) in limits.items():
+            if not low <= getattr(self, name) <= high:
+                raise UsageError(
+                    f"rendered benchmark: {name} is {getattr(self, name)}, must be {low} to {high}."
+                )
+        if not (32 <= self.size[0] <= 1024 and 16 <= self.size[1] <= 1024):
+            raise UsageError(f"rendered benchmark: size is {self.size}, must be 32×16 to 1024×1024.")
+
+    def as_parameters(self) -> dict[str, Any]:
+        """The parameters as the manifest records them."""
+        return {"ids": self.ids, "images": self.images, "seed": self.seed, "size": list(self.size)}
+
+
+def read_manifest(root: Path) -> dict[str, Any] | None:
+    """The manifest of a rendered tree, or None where ``root`` has none.
+
+    Raises:
+        DataError: The file is there but can't be read.
+    """
+    path = Path(root) / MANIFEST
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError) as error:
+        raise DataError(f"{path} can't be read: {error}", "Delete the folder and render it again.") from error
+    if not isinstance(found, dict) or not {"version", "parameters", "complete"} <= set(found):
+        raise DataError(f"{path} is not a manifest of ours.", "Delete the folder and render it again.")
+    return found
+
+
+def check_parameters(root: Path, options: RenderOptions, device: str) -> dict[str, Any] | None:
+    """The manifest in ``root``, or None where nothing was rendered there yet.
+
+    Raises:
+        UsageError: Another tree, or files that nobody rendered, are in the way.
+    """
+    manifest = read_manifest(root)
+    if manifest is None:
+        if root.is_dir() and any(root.iterdir()):
+            raise UsageError(
+                f"{root} is not empty and was not rendered by vireid: nothing is written into it.",
+                "Choose another folder, or move the files away if they are not needed.",
+            )
+        return None
+    wanted = {"version": VERSION, **options.as_parameters()}
+    there = {"version": manifest["version"], **manifest["parameters"]}
+    if not manifest["complete"]:
+        wanted["device"], there["device"] = device, manifest.get("device")
+    differ = [f"{k}: there {there.get(k)}, wanted {v}" for k, v in wanted.items() if there.get(k) != v]
+    if differ:
+        raise UsageError(
+            f"{root} holds a rendered benchmark of other parameters ({'; '.join(differ)}).",
+            "Render into another folder, repeat the parameters of this one, or delete it first.",
+        )
+    return manifest
+
+
+def count_images(options: RenderOptions, plan: Plan) -> dict[str, dict[int, int]]:
+    """Images by split and camera."""
+    counts: dict[str, dict[int, int]] = {}
+    for split, pids in (("train", plan.train), ("val", plan.val), ("test", plan.test)):
+        seen = [camid for pid in pids for camid in plan.cameras[pid]]
+        counts[split] = {camid: options.images * seen.count(camid) for camid in range(1, 7)}
+    return counts
+
+
+def write_manifest(root: Path, options: RenderOptions, device: str, plan: Plan, *, complete: bool) -> str:
+    """Write the manifest and return the content hash ("" while the tree is not complete)."""
+    content: dict[str, Any] = {
+        "format": "vireid-rendered",
+        "layout": "SYSU-MM01",
+        "version": VERSION,
+        "parameters": options.as_parameters(),
+        "seed": options.seed,
+        "device": device,
+        "complete": complete,
+    }
+    if complete:
+        content["content_hash"], content["parts"] = hash_tree(root)
+        content["identities"] = {
+            "train": len(plan.train), "val": len(plan.val), "test": len(plan.test)
+        }  # fmt: skip
+        content["images"] = count_images(options, plan)
+    text = json.dumps(content, indent=1, sort_keys=True) + "\n"
+    write_atomically(root / MANIFEST, text.encode())
+    return str(content.get("content_hash", ""))
+
+
+def hash_tree(root: Path) -> tuple[str, dict[str, str]]:
+    """sha256 over the sorted relative paths and file hashes, of the whole and of each top-level entry.
+
+    The manifest itself and files whose name starts with a dot are left out.
+    """
+    whole, parts = hashlib.sha256(), {}
+    for top in sorted(root.iterdir()):
+        if top.name == MANIFEST or top.name.startswith("."):
+            continue
+        files = [top] if top.is_file() else sorted(path for path in top.rglob("*") if path.is_file())
+        part = hashlib.sha256()
+        for path in files:
+            if path.name.startswith("."):
+                continue
+            digest = hashlib.sha256(path.read_bytes()).hexdigest()
+            line = f"{path.relative_to(root).as_posix()} {digest}\n".encode()
+            part.update(line)
+            whole.update(line)
+        parts[top.name] = part.hexdigest()
+    return whole.hexdigest(), parts
+
+
+def write_atomically(path: Path, data: bytes) -> None:
+    """Write a file whole or not at all: temporary file, synchronised, moved into place."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{threading.get_ident()}")
+    with temporary.open("wb") as file:
+        file.write(data)
+        file.flush()
+        os.fsync(file.fileno())
+    os.replace(temporary, path)

@@ -1,0 +1,168 @@
+"""How far one comes without learning: three nearest-neighbour matchers, and chance.
+
+A benchmark on which raw pixels, grey-level histograms or HOG find the person across modalities would teach
+nothing. ``measure_tree`` gives their cross-modality Rank-1 under the protocol of SYSU-MM01 (all-search,
+single-shot, ten draws of the gallery), beside the Rank-1 of a random ranking.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from vireid_cli.errors import DataError
+from vireid_cli.rendered.cameras import CAMERAS
+from vireid_cli.types import Modality
+
+Array = np.ndarray
+HEIGHT, WIDTH = 128, 64
+_SAME_PLACE = (3, 2)
+"""Queries of camera 3 ignore gallery images of camera 2."""
+
+
+@dataclass(frozen=True, slots=True)
+class NaiveScore:
+    """A matcher's cross-modality figures, each in [0, 1].
+
+    Attributes:
+        rank1: Share of queries whose nearest gallery image shows the same person.
+        mean_average_precision: mAP.
+        chance: Expected Rank-1 of a random ranking, for the same queries.
+        queries: Valid queries a trial.
+    """
+
+    rank1: float
+    mean_average_precision: float
+    chance: float
+    queries: int
+
+    @property
+    def times_chance(self) -> float:
+        """Rank-1 over chance."""
+        return self.rank1 / self.chance
+
+
+def grey_levels(images: Array) -> Array:
+    """Luminance (N, h, w) in [0, 1] of (N, h, w, 3) uint8 RGB."""
+    return images.astype(np.float32) @ np.array([0.299, 0.587, 0.114], dtype=np.float32) / 255.0
+
+
+def pixel_features(images: Array) -> Array:
+    """Raw grey pixels on a 32 × 16 grid, standardised an image: (N, 512)."""
+    grey = grey_levels(images)
+    n, h, w = grey.shape
+    coarse = grey.reshape(n, 32, h // 32, 16, w // 16).mean(axis=(2, 4)).reshape(n, -1)
+    return _unit(coarse - coarse.mean(axis=1, keepdims=True))
+
+
+def histogram_features(images: Array) -> Array:
+    """Grey-level histograms (16 bins) of six horizontal stripes, square-rooted: (N, 96)."""
+    grey = grey_levels(images)
+    n, h, w = grey.shape
+    rows = h // 6 * 6
+    stripes = np.minimum((grey[:, :rows] * 16).astype(np.int64), 15).reshape(n * 6, -1)
+    flat = stripes + 16 * np.arange(n * 6)[:, None]
+    counts = np.bincount(flat.ravel(), minlength=n * 96).reshape(n, 96)
+    return _unit(np.sqrt(counts.astype(np.float32)))
+
+
+def hog_features(images: Array) -> Array:
+    """Histograms of oriented gradients in OpenCV's pedestrian layout: (N, 3780) for 128 × 64.
+
+    Cells of 8 × 8 pixels, 9 unsigned directions, blocks of 2 × 2 cells, L2-Hys (Dalal and Triggs 2005).
+    """
+    descriptor = cv2.HOGDescriptor((WIDTH, HEIGHT), (16, 16), (8, 8), (8, 8), 9)
+    grey = np.rint(grey_levels(images) * 255).astype(np.uint8)
+    return _unit(np.stack([descriptor.compute(image).ravel() for image in grey]))
+
+
+MATCHERS: dict[str, Callable[[Array], Array]] = {
+    "pixels": pixel_features,
+    "histograms": histogram_features,
+    "hog": hog_features,
+}
+"""Feature functions by name: (N, 128, 64, 3) uint8 → (N, D) float32 rows of unit length."""
+
+
+def _unit(features: Array) -> Array:
+    return features / np.maximum(np.linalg.norm(features, axis=1, keepdims=True), 1e-8)
+
+
+def match(features: Array, pids: Array, camids: Array, *, trials: int = 10, seed: int = 0) -> NaiveScore:
+    """Search infrared queries among visible images by cosine similarity.
+
+    Args:
+        features: (N, D), rows of unit length.
+        pids, camids: (N,) of the same images.
+        trials: Draws of the gallery, one image a person and camera each.
+        seed: Of these draws.
+
+    Raises:
+        DataError: No query has a match in the gallery.
+    """
+    infrared = [c.camid for c in CAMERAS.values() if c.modality is Modality.INFRARED]
+    queries = np.flatnonzero(np.isin(camids, infrared))
+    figures = []
+    for trial in range(trials):
+        gallery = _draw_gallery(pids, camids, np.random.default_rng((seed, trial)), infrared)
+        figures.append(_score(features, pids, camids, queries, gallery))
+    rank1, precision, chance, valid = np.mean(figures, axis=0)
+    if valid == 0:
+        raise DataError("no infrared query has a visible image of the same person in the gallery.")
+    return NaiveScore(float(rank1), float(precision), float(chance), int(valid))
+
+
+def _draw_gallery(pids: Array, camids: Array, rng: np.random.Generator, infrared: list[int]) -> Array:
+    """One visible image of each person and camera: indices."""
+    visible = np.flatnonzero(~np.isin(camids, infrared))
+    shuffled = rng.permutation(visible)
+    _, first = np.unique(pids[shuffled] * 100 + camids[shuffled], return_index=True)
+    return shuffled[first]
+
+
+def _score(
+    features: Array, pids: Array, camids: Array, queries: Array, gallery: Array
+) -> tuple[float, float, float, int]:
+    """Rank-1, mAP, chance and number of valid queries of one draw."""
+    similarity = features[queries] @ features[gallery].T  # (Q, G)
+    same_place = (camids[queries] == _SAME_PLACE[0])[:, None] & (camids[gallery] == _SAME_PLACE[1])[None]
+    right = (pids[queries][:, None] == pids[gallery][None]) & ~same_place
+    valid = right.any(axis=1)
+    if not valid.any():
+        return 0.0, 0.0, 1.0, 0
+    order = np.argsort(-np.where(same_place, -np.inf, similarity), axis=1, kind="stable")
+    ranked = np.take_along_axis(right, order, axis=1)[valid]  # (V, G)
+    hits = np.cumsum(ranked, axis=1)
+    precision = (hits / np.arange(1, ranked.shape[1] + 1) * ranked).sum(axis=1) / ranked.sum(axis=1)
+    chance = right[valid].sum(axis=1) / (~same_place[valid]).sum(axis=1)
+    return float(ranked[:, 0].mean()), float(precision.mean()), float(chance.mean()), int(valid.sum())
+
+
+def load_split(root: Path, split: str = "test") -> tuple[Array, Array, Array]:
+    """Images (N, 128, 64, 3) uint8 RGB, pids and camids of a split of a tree in SYSU's layout.
+
+    Raises:
+        DataError: An image can't be read.
+    """
+    pids = [int(pid) for pid in (root / "exp" / f"{split}_id.txt").read_text().split(",")]
+    images, owners, cameras = [], [], []
+    for camid in CAMERAS:
+        for pid in pids:
+            for path in sorted((root / f"cam{camid}" / f"{pid:04d}").glob("*.jpg")):
+                image = cv2.imread(str(path), cv2.IMREAD_COLOR)
+                if image is None:
+                    raise DataError(f"{path} can't be read.", "Render the tree again.")
+                images.append(cv2.resize(image, (WIDTH, HEIGHT), interpolation=cv2.INTER_AREA)[..., ::-1])
+                owners.append(pid)
+                cameras.append(camid)
+    return np.stack(images), np.array(owners), np.array(cameras)
+
+
+def measure_tree(root: Path, split: str = "test", *, trials: int = 10) -> dict[str, NaiveScore]:
+    """The naive matchers' figures on a split of a tree, by matcher."""
+    images, pids, camids = load_split(Path(root), split)
+    return {name: match(features(images), pids, camids, trials=trials) for name, features in MATCHERS.items()}

@@ -1,0 +1,171 @@
+"""Which solid each ray meets first: batched ray–quadric intersection in torch.
+
+Rays start at the camera, so with direction d = (u, v, 1) a quadric  pᵀ A p + 2 bᵀ p + c = 0  is met at
+t = c / (√Δ − b·d) with Δ = (b·d)² − c dᵀ A d, a polynomial of degree two along an image row. Its three
+coefficients a row are computed in float64, the samples in float32. Only the rows and columns of a solid's
+exact bounding box are touched; solids are looped over, images and rows are not.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from vireid_cli.rendered.primitives import Primitives
+
+Array = np.ndarray
+
+
+@dataclass(frozen=True, slots=True)
+class Grid:
+    """Where the samples of B images lie on the plane z = 1 of their cameras.
+
+    Sample (x, y) looks along (left + (x + ½)·step, top + (y + ½)·step, 1).
+
+    Attributes:
+        left, top, step: (B,) float64, tangents.
+        rows, columns: (B,) int64, samples that belong to the image; the canvas may be larger.
+        height, width: Size of the canvas.
+    """
+
+    left: Array
+    top: Array
+    step: Array
+    rows: Array
+    columns: Array
+    height: int
+    width: int
+
+
+@dataclass(frozen=True, slots=True)
+class Hits:
+    """The first hit of each sample.
+
+    Attributes:
+        depth: (B, height, width) float32, t along (u, v, 1), so the distance along the optical axis;
+            infinite where nothing is met.
+        index: (B, height, width) int16, which primitive; −1 where nothing is met.
+    """
+
+    depth: Tensor
+    index: Tensor
+
+
+def bounding_boxes(solids: Primitives) -> Array:
+    """Tight boxes (B, P, 4) of the solids on the plane z = 1: left, top, right, bottom; NaN where absent.
+
+    The outline of an ellipsoid {c + L x, |x| ≤ 1} is the dual conic L Lᵀ − c cᵀ; its tangents u = k solve
+    a quadratic. A cone's box is the hull of the boxes of its two balls.
+    """
+    scaled = solids.frame[:, :, None] * solids.bound_radii[..., None]  # (B, P, 2, 3 axes, 3)
+    spread = np.einsum("bpeij,bpeik->bpejk", scaled, scaled)
+    c = solids.bound_centre
+    dual = spread - c[..., :, None] * c[..., None, :]
+    zz = dual[..., 2, 2]
+    sides = []
+    for axis in (0, 1):
+        mixed = dual[..., axis, 2]
+        root = np.sqrt(np.maximum(mixed**2 - dual[..., axis, axis] * zz, 0.0))
+        both = np.stack([(mixed + root) / zz, (mixed - root) / zz])
+        sides.append((both.min(axis=(0, -1)), both.max(axis=(0, -1))))
+    boxes = np.stack([sides[0][0], sides[1][0], sides[0][1], sides[1][1]], axis=-1)
+    return np.where(present(solids)[..., None], boxes, np.nan)
+
+
+def present(solids: Primitives) -> Array:
+    """(B, P) bool: this solid exists in this image."""
+    return solids.bound_radii[:, :, 0, 0] > 0
+
+
+def cast(solids: Primitives, grid: Grid, device: torch.device) -> Hits:
+    """Find the first solid along every sample's ray.
+
+    Args:
+        solids: In camera coordinates.
+        grid: The samples.
+        device: Where the work is done.
+    """
+    count = len(grid.left)
+    depth = torch.full((count * grid.height * grid.width,), torch.inf, device=device)
+    index = torch.full((count * grid.height * grid.width,), -1, dtype=torch.int16, device=device)
+    boxes = np.where(present(solids)[..., None], bounding_boxes(solids), 0.0)
+    origin = np.stack([grid.left, grid.top], axis=1)[:, None]
+    low = np.floor((boxes[..., :2] - origin) / grid.step[:, None, None] - 0.5).astype(np.int64)
+    high = np.ceil((boxes[..., 2:] - origin) / grid.step[:, None, None] + 0.5).astype(np.int64)
+    limit = np.stack([grid.columns, grid.rows], axis=1)[:, None]
+    low, high = np.clip(low, 0, limit), np.clip(high, 0, limit)
+    size = (high - low) * (present(solids) & (high > low).all(axis=2))[..., None]
+    a, b, c = solids.quadric()
+    for k in range(solids.level.shape[1]):
+        if not size[:, k].any():
+            continue
+        rows = _row_coefficients(solids, k, (a[:, k], b[:, k], c[:, k]), grid, low[:, k], size[:, k])
+        _keep_nearest(depth, index, k, rows, int(size[:, k, 0].max()), device)
+    shape = (count, grid.height, grid.width)
+    return Hits(depth.view(shape), index.view(shape))
+
+
+def _row_coefficients(
+    solids: Primitives, k: int, quadric: tuple[Array, Array, Array], grid: Grid, low: Array, size: Array
+) -> Array:
+    """Polynomials along the rows of solid ``k``'s boxes, (11, R) float64.
+
+    Columns: Δ's three, b·d's two, c, axial two, axial range (low, high, both with the origin's part added),
+    and the flat position of the row's first sample.
+    """
+    a, b, c = quadric
+    image = np.repeat(np.arange(len(low)), size[:, 1])
+    first = np.cumsum(size[:, 1]) - size[:, 1]
+    y = np.arange(len(image)) - first[image] + low[image, 1]
+    x = np.minimum(low[:, 0], grid.width - size[:, 0].max())[image]
+    step = grid.step[image]
+    u, v = grid.left[image] + (x + 0.5) * step, grid.top[image] + (y + 0.5) * step
+    d = np.stack([u, v, np.ones_like(u)], axis=1)
+    ai, bi, ci = a[image], b[image], c[image]
+    ad = np.einsum("rij,rj->ri", ai, d)
+    bd = np.einsum("ri,ri->r", bi, d)
+    bx = bi[:, 0] * step
+    axis = solids.frame[image, k, 1]
+    along = np.einsum("ri,ri->r", axis, d)
+    offset = np.einsum("ri,ri->r", axis, solids.origin[image, k])
+    return np.stack(
+        [
+            bx**2 - ci * ai[:, 0, 0] * step**2,
+            2 * (bd * bx - ci * ad[:, 0] * step),
+            bd**2 - ci * np.einsum("ri,ri->r", d, ad),
+            bx,
+            bd,
+            ci,
+            axis[:, 0] * step,
+            along,
+            solids.low[image, k] + offset,
+            solids.high[image, k] + offset,
+            (image * grid.height + y) * grid.width + x,
+        ]
+    )
+
+
+def _keep_nearest(
+    depth: Tensor, index: Tensor, k: int, rows: Array, width: int, device: torch.device
+) -> None:
+    """Intersect the boxes' samples with one solid and keep its hits where they are nearer, in place."""
+    columns = torch.arange(width, device=device)
+    j = columns.to(torch.float32)[None]  # (1, w)
+    as_float = torch.from_numpy(rows[:10].astype(np.float32)).to(device)[..., None]  # (10, R, 1)
+    d2, d1, d0, b1, b0, c, s1, s0, low, high = as_float.unbind(0)
+    delta = (j * d2).add_(d1).mul_(j).add_(d0)  # (R, w)
+    met = delta > 0
+    t = delta.clamp_(min=0.0).sqrt_().sub_((j * b1).add_(b0))
+    t = t.reciprocal_().mul_(c)
+    axial = (j * s1).add_(s0).mul_(t)
+    met &= (axial >= low) & (axial <= high) & (t > 0)
+    at = torch.from_numpy(rows[10].astype(np.int64)).to(device)[:, None] + columns  # (R, w)
+    at = at.view(-1)
+    old = depth.take(at).view_as(t)
+    met &= t < old
+    depth.put_(at, torch.where(met, t, old).view(-1))
+    kept = index.take(at).view_as(t)
+    index.put_(at, torch.where(met, torch.tensor(k, dtype=torch.int16, device=device), kept).view(-1))

@@ -1,0 +1,363 @@
+"""The places: five procedural scenes, rendered once a camera as a plate that crops are cut from.
+
+A scene is a floor and upright rectangles. Each surface has a visible colour, a near-infrared reflectance
+and a temperature, so that the same room can be seen by two cameras: leaves are bright in the infrared,
+asphalt stays dark, painted walls are paler. Brightness is baked into the plate, its last channel says where
+the ground is (people throw shadows there).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+
+from vireid_cli.rendered.cameras import Camera
+from vireid_cli.rendered.draws import Purpose, stream
+
+Array = np.ndarray
+PLATE = (576, 768)
+"""Height and width of a plate in pixels; its width spans the camera's field of view."""
+
+# A texture: coordinates in metres and a lattice of random numbers → (N, 5): linear RGB, near infrared, heat.
+Texture = Callable[[Array, Array, Array], Array]
+
+
+def smooth_noise(x: Array, y: Array, lattice: Array) -> Array:
+    """Value noise in [0, 1] with period 1 in x and y between lattice points."""
+    size = lattice.shape[0]
+    x0, y0 = np.floor(x), np.floor(y)
+    fx, fy = x - x0, y - y0
+    fx, fy = fx * fx * (3 - 2 * fx), fy * fy * (3 - 2 * fy)
+    i, j = x0.astype(np.int64) % size, y0.astype(np.int64) % size
+    i1, j1 = (i + 1) % size, (j + 1) % size
+    low = lattice[j, i] * (1 - fx) + lattice[j, i1] * fx
+    high = lattice[j1, i] * (1 - fx) + lattice[j1, i1] * fx
+    return low * (1 - fy) + high * fy
+
+
+def _cloud(x: Array, y: Array, lattice: Array, octaves: int = 4) -> Array:
+    """Fractal noise in [0, 1]."""
+    total, weight, sum_ = np.zeros_like(x), 0.5, 0.0
+    for k in range(octaves):
+        total += weight * smooth_noise(x * 2**k + 17 * k, y * 2**k + 5 * k, lattice)
+        sum_ += weight
+        weight *= 0.55
+    return total / sum_
+
+
+def _mix(a: tuple[float, ...], b: tuple[float, ...], share: Array) -> Array:
+    """Blend two surfaces, (N, 5)."""
+    return np.asarray(a) * (1 - share[:, None]) + np.asarray(b) * share[:, None]
+
+
+def _line(x: Array, period: float, width: float) -> Array:
+    """1 on thin lines every ``period`` metres, soft edges."""
+    distance = np.abs((x / period) % 1.0 - 0.5) * period
+    return np.clip((width - (period / 2 - distance)) / width + 0.5, 0, 1)
+
+
+def tiles(first: tuple[float, ...], joint: tuple[float, ...], side: float, uneven: float = 0.12) -> Texture:
+    """Square tiles with joints and slight differences from tile to tile."""
+
+    def texture(x: Array, y: Array, lattice: Array) -> Array:
+        i, j = np.floor(x / side).astype(int) % 64, np.floor(y / side).astype(int) % 64
+        shade = 1 + uneven * (lattice[j, i] - 0.5) * 2 + 0.12 * (_cloud(x * 3, y * 3, lattice) - 0.5)
+        lines = np.maximum(_line(x, side, 0.012), _line(y, side, 0.012))
+        return _mix(first, joint, lines) * shade[:, None]
+
+    return texture
+
+
+def planks(first: tuple[float, ...], second: tuple[float, ...], width: float) -> Texture:
+    """Wooden boards along y."""
+
+    def texture(x: Array, y: Array, lattice: Array) -> Array:
+        board = np.floor(x / width).astype(int) % 64
+        end = np.floor((y + lattice[board, 3] * 3) / 1.8).astype(int) % 64
+        grain = smooth_noise(x * 40, y * 2 + lattice[board, 5] * 30, lattice)
+        share = 0.6 * lattice[board, end] + 0.4 * grain
+        return _mix(first, second, share) * (1 - 0.4 * _line(x, width, 0.006))[:, None]
+
+    return texture
+
+
+def plaster(first: tuple[float, ...], stain: float = 0.12, skirting: tuple[float, ...] | None = None) -> Texture:
+    """A painted wall, blotchy, with a skirting board where one is given."""
+
+    def texture(x: Array, y: Array, lattice: Array) -> Array:
+        shade = 1 + stain * (_cloud(x * 0.8, y * 0.8, lattice) - 0.5) * 2
+        wall = np.asarray(first) * shade[:, None]
+        return wall if skirting is None else np.where((y < 0.12)[:, None], np.asarray(skirting), wall)
+
+    return texture
+
+
+def rough(first: tuple[float, ...], second: tuple[float, ...], grain: float) -> Texture:
+    """Asphalt, gravel, grass, leaves: fractal mixture of two surfaces at a grain of that many metres."""
+
+    def texture(x: Array, y: Array, lattice: Array) -> Array:
+        coarse = _cloud(x / (8 * grain), y / (8 * grain), lattice, 3)
+        fine = _cloud(x / grain, y / grain, lattice, 3)
+        return _mix(first, second, np.clip(1.6 * (0.5 * coarse + 0.5 * fine) - 0.3, 0, 1))
+
+    return texture
+
+
+def shelves(case: tuple[float, ...]) -> Texture:
+    """A book case: boards and spines of many colours."""
+
+    def texture(x: Array, y: Array, lattice: Array) -> Array:
+        shelf = np.floor(y / 0.36).astype(int) % 64
+        spine = np.floor(x / 0.045 + 7 * shelf).astype(int) % 64
+        pick = lattice[shelf, spine]
+        other = lattice[(shelf + 9) % 64, spine]
+        hue = np.stack([pick, lattice[spine, shelf], other, 0.25 + 0.5 * lattice[(spine + 3) % 64, shelf]], axis=1)
+        muted = 0.55 * hue[:, :3] + 0.45 * hue[:, :3].mean(axis=1, keepdims=True)
+        books = np.concatenate([0.03 + 0.36 * muted**2, hue[:, 3:], np.full((len(x), 1), 0.1)], axis=1)
+        gap = ((y / 0.36) % 1.0 > 0.62 + 0.3 * other) | ((y / 0.36) % 1.0 < 0.06)
+        dark = np.where(((y / 0.36) % 1.0 < 0.06)[:, None], np.asarray(case), np.asarray(case) * 0.25)
+        return np.where(gap[:, None], dark, books)
+
+    return texture
+
+
+def facade(wall: tuple[float, ...], glass: tuple[float, ...], width: float, floor: float) -> Texture:
+    """A house front: plaster and rows of windows."""
+
+    def texture(x: Array, y: Array, lattice: Array) -> Array:
+        fx, fy = (x / width) % 1.0, ((y - 0.4) / floor) % 1.0
+        window = (fx > 0.22) & (fx < 0.78) & (fy > 0.3) & (fy < 0.85) & (y > 0.4)
+        frame = window & ((np.abs(fx - 0.5) < 0.015) | (fy > 0.82) | (fx < 0.245) | (fx > 0.755))
+        i = np.floor(x / width).astype(int) % 64
+        pane = np.asarray(glass) * (0.5 + lattice[i, 2] + 0.6 * fy)[:, None]
+        shade = 1 + 0.16 * (_cloud(x, y, lattice) - 0.5) - 0.25 * _line(y, 0.6, 0.02)
+        front = np.asarray(wall) * shade[:, None]
+        return np.where(frame[:, None], np.asarray((0.5, 0.5, 0.48, 0.5, 0.1)), np.where(window[:, None], pane, front))
+
+    return texture
+
+
+def bricks(first: tuple[float, ...], joint: tuple[float, ...]) -> Texture:
+    """A brick wall in stretcher bond."""
+
+    def texture(x: Array, y: Array, lattice: Array) -> Array:
+        row = np.floor(y / 0.075)
+        shifted = x + 0.12 * (row % 2)
+        brick = lattice[row.astype(int) % 64, np.floor(shifted / 0.24).astype(int) % 64]
+        lines = np.maximum(_line(shifted, 0.24, 0.012), _line(y, 0.075, 0.012))
+        return _mix(first, joint, lines) * (0.75 + 0.5 * brick)[:, None]
+
+    return texture
+
+
+@dataclass(frozen=True, slots=True)
+class Wall:
+    """An upright rectangle.
+
+    Attributes:
+        axis: ``z``: faces the camera at depth ``at``; ``x``: runs along the way at that lateral place.
+        at: Metres.
+        low, high: Extent along the other horizontal axis.
+        bottom, top: Extent upwards.
+        texture: Its surface.
+        ragged: Edge roughness in metres (hedges, crowns of trees), 0 a straight edge.
+    """
+
+    axis: str
+    at: float
+    low: float
+    high: float
+    bottom: float
+    top: float
+    texture: Texture
+    ragged: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Scene:
+    """A floor, walls, and what is seen where there is nothing."""
+
+    floor: Texture
+    walls: tuple[Wall, ...]
+    sky: tuple[float, ...]
+    verge: tuple[float, Texture] | None = None
+    """Beyond this lateral distance the ground has another surface."""
+
+
+# Surfaces: linear R, G, B, near-infrared reflectance, heat.
+_LEAF, _LEAF_DARK = (0.10, 0.22, 0.05, 0.70, 0.16), (0.015, 0.045, 0.012, 0.32, 0.12)
+_GRASS, _SOIL = (0.14, 0.24, 0.06, 0.58, 0.20), (0.07, 0.08, 0.035, 0.36, 0.18)
+_BARK, _BARK_DARK = (0.10, 0.075, 0.05, 0.34, 0.2), (0.03, 0.022, 0.016, 0.18, 0.2)
+_WHITE, _GREY = (0.66, 0.64, 0.58, 0.62, 0.12), (0.30, 0.30, 0.31, 0.33, 0.12)
+
+
+def _office() -> Scene:
+    wood = planks((0.30, 0.17, 0.08, 0.48, 0.12), (0.20, 0.10, 0.045, 0.40, 0.12), 0.4)
+    return Scene(
+        tiles((0.34, 0.33, 0.31, 0.36, 0.14), (0.13, 0.13, 0.12, 0.2, 0.14), 0.6),
+        (
+            Wall("z", 8.6, -9, 9, 0, 3.2, plaster(_WHITE, 0.08, (0.11, 0.10, 0.09, 0.2, 0.1))),
+            Wall("x", -4.0, 0, 8.6, 0, 3.2, plaster((0.50, 0.52, 0.50, 0.6, 0.1), 0.1, (0.1, 0.1, 0.1, 0.2, 0.1))),
+            Wall("x", 4.2, 0, 8.6, 0, 3.2, plaster((0.56, 0.50, 0.40, 0.6, 0.1), 0.1)),
+            Wall("z", 8.55, -3.3, -2.3, 0, 2.1, wood),
+            Wall("z", 8.5, -1.4, 0.9, 0.9, 2.1, plaster((0.74, 0.76, 0.78, 0.66, 0.1), 0.04)),
+            Wall("z", 8.5, 1.6, 2.1, 1.1, 1.8, rough((0.08, 0.2, 0.45, 0.5, 0.1), (0.7, 0.5, 0.2, 0.6, 0.1), 0.12)),
+            Wall("z", 8.5, 2.3, 2.8, 1.1, 1.8, rough((0.5, 0.09, 0.07, 0.5, 0.1), (0.6, 0.6, 0.5, 0.6, 0.1), 0.12)),
+            Wall("z", 8.2, 2.9, 4.1, 0, 0.85, wood),
+            Wall("x", 4.1, 3.6, 5.4, 0, 1.9, plaster((0.16, 0.18, 0.20, 0.30, 0.1), 0.05)),
+        ),
+        (0.75, 0.75, 0.72, 0.4, 0.1),
+    )
+
+
+def _library() -> Scene:
+    case = (0.17, 0.09, 0.045, 0.36, 0.12)
+    return Scene(
+        planks((0.26, 0.15, 0.075, 0.46, 0.14), (0.17, 0.09, 0.04, 0.38, 0.14), 0.14),
+        (
+            Wall("z", 9.2, -9, 9, 0, 3.3, plaster((0.40, 0.45, 0.47, 0.58, 0.1), 0.1, (0.1, 0.06, 0.03, 0.3, 0.1))),
+            Wall("x", -3.7, 0, 9.2, 0, 3.3, plaster((0.42, 0.46, 0.47, 0.58, 0.1), 0.1)),
+            Wall("x", 4.3, 0, 9.2, 0, 2.3, shelves(case)),
+            Wall("z", 9.0, -3.4, -0.6, 0, 2.2, shelves(case)),
+            Wall("z", 9.1, 0.3, 1.3, 0, 2.1, plaster((0.24, 0.13, 0.06, 0.44, 0.1), 0.06)),
+            Wall("z", 9.0, 2.0, 4.3, 0, 2.2, shelves(case)),
+            Wall("x", -3.65, 4.2, 6.4, 0.9, 2.5, plaster((1.5, 1.6, 1.7, 0.2, 0.02), 0.05)),
+            Wall("z", 7.4, -3.6, -2.5, 0, 0.75, planks((0.35, 0.22, 0.11, 0.5, 0.1), case, 0.3)),
+        ),
+        (0.7, 0.72, 0.74, 0.35, 0.1),
+    )
+
+
+def _plaza() -> Scene:
+    glass = (0.07, 0.10, 0.13, 0.08, 0.05)
+    return Scene(
+        tiles((0.36, 0.33, 0.29, 0.36, 0.3), (0.17, 0.16, 0.14, 0.2, 0.3), 0.5, 0.2),
+        (
+            Wall("z", 24, -30, 30, 0, 9, facade((0.50, 0.40, 0.30, 0.45, 0.25), glass, 2.6, 3.1)),
+            Wall("z", 21, -12, -5.5, 0, 1.1, rough(_LEAF, _LEAF_DARK, 0.09), 0.25),
+            Wall("z", 20, 3.2, 12, 0, 1.0, rough(_LEAF, _LEAF_DARK, 0.09), 0.25),
+            Wall("z", 18.5, -4.3, -4.0, 0, 3, rough(_BARK, _BARK_DARK, 0.05)),
+            Wall("z", 18.4, -6.2, -2.2, 2.2, 5.2, rough(_LEAF, _LEAF_DARK, 0.14), 0.9),
+            Wall("z", 17.0, 5.0, 5.3, 0, 3, rough(_BARK, _BARK_DARK, 0.05)),
+            Wall("z", 16.9, 3.2, 7.2, 2.3, 5.6, rough(_LEAF, _LEAF_DARK, 0.14), 0.9),
+            Wall("z", 15.0, -1.9, -0.2, 0.38, 0.50, planks((0.3, 0.18, 0.09, 0.4, 0.2), (0.2, 0.1, 0.05, 0.4, 0.2), 0.1)),
+            Wall("z", 15.02, -1.7, -1.55, 0, 0.40, plaster((0.1, 0.1, 0.1, 0.15, 0.2))),
+            Wall("z", 15.02, -0.5, -0.35, 0, 0.40, plaster((0.1, 0.1, 0.1, 0.15, 0.2))),
+        ),
+        (0.75, 0.88, 1.10, 0.25, 0.0),
+    )
+
+
+def _garden() -> Scene:
+    return Scene(
+        rough((0.23, 0.22, 0.21, 0.22, 0.3), (0.13, 0.13, 0.13, 0.13, 0.3), 0.03),
+        (
+            Wall("z", 22, -30, 30, 0, 3.2, bricks((0.30, 0.13, 0.08, 0.42, 0.25), (0.35, 0.33, 0.30, 0.4, 0.25))),
+            Wall("z", 19, -14, -1.2, 0, 1.7, rough(_LEAF, _LEAF_DARK, 0.10), 0.45),
+            Wall("z", 17.5, 2.4, 14, 0, 1.3, rough(_LEAF, _LEAF_DARK, 0.10), 0.4),
+            Wall("z", 15.5, 3.6, 3.95, 0, 4, rough(_BARK, _BARK_DARK, 0.05)),
+            Wall("z", 15.4, 1.2, 6.4, 2.4, 6.5, rough(_LEAF, _LEAF_DARK, 0.16), 1.0),
+            Wall("z", 14.5, -3.9, -3.62, 0, 4, rough(_BARK, _BARK_DARK, 0.05)),
+            Wall("z", 14.4, -6.2, -1.8, 2.5, 6.0, rough(_LEAF, _LEAF_DARK, 0.16), 1.0),
+            Wall("z", 13.0, 2.6, 2.68, 0, 3.5, plaster((0.2, 0.22, 0.22, 0.3, 0.2))),
+        ),
+        (0.80, 0.84, 0.90, 0.25, 0.0),
+        (2.6, rough(_GRASS, _SOIL, 0.05)),
+    )
+
+
+def _passage() -> Scene:
+    glass = (0.06, 0.08, 0.10, 0.07, 0.05)
+    return Scene(
+        tiles((0.25, 0.24, 0.23, 0.27, 0.3), (0.12, 0.12, 0.12, 0.16, 0.3), 0.4, 0.25),
+        (
+            Wall("z", 19, -30, 30, 0, 7, facade((0.42, 0.40, 0.38, 0.44, 0.25), glass, 3.0, 3.0)),
+            Wall("x", -4.6, 0, 19, 0, 2.4, bricks((0.32, 0.15, 0.09, 0.40, 0.25), (0.4, 0.38, 0.34, 0.42, 0.25))),
+            Wall("z", 15.0, 2.0, 11, 0, 1.2, rough(_LEAF, _LEAF_DARK, 0.09), 0.35),
+            Wall("z", 12.5, 2.9, 3.2, 0, 4, rough(_BARK, _BARK_DARK, 0.05)),
+            Wall("z", 12.4, 1.4, 5.0, 2.3, 5.5, rough(_LEAF, _LEAF_DARK, 0.14), 0.9),
+            Wall("z", 11.0, -3.6, -2.7, 0, 1.0, plaster((0.1, 0.25, 0.15, 0.5, 0.2), 0.05)),
+            Wall("z", 13.5, -1.4, -1.32, 0, 3.6, plaster((0.25, 0.25, 0.26, 0.35, 0.2))),
+        ),
+        (0.02, 0.02, 0.03, 0.01, 0.0),
+        (3.4, rough(_GRASS, _SOIL, 0.05)),
+    )
+
+
+SCENES: dict[str, Callable[[], Scene]] = {
+    "office": _office, "library": _library, "plaza": _plaza, "garden": _garden, "passage": _passage,
+}  # fmt: skip
+"""The places by name."""
+
+
+def render_plate(camera: Camera, seed: int) -> Array:
+    """What ``camera`` sees without people: (4, 576, 768) float32, three channels of light, then the ground.
+
+    Light is linear, before exposure and cast; the last channel is 1 where the floor is seen, else 0.
+    """
+    scene = SCENES[camera.scene]()
+    # The seed's digits keep one lattice a place, so that two cameras see the same room.
+    number = sorted(SCENES).index(camera.scene)
+    lattice = stream(seed, Purpose.SCENE, number).random((64, 64))
+    height, width = PLATE
+    step = 2 * camera.half_width / width
+    v, u = np.mgrid[0:height, 0:width].astype(np.float64)
+    rays = np.stack([(u - width / 2 + 0.5) * step, (v - height / 2 + 0.5) * step, np.ones_like(u)], axis=-1)
+    rays = rays.reshape(-1, 3) @ camera.rotation()  # rows are world directions: Rᵀ applied
+    surface, distance, level, ground = _nearest(scene, camera, rays, lattice)
+    light = _light(camera, rays, surface, distance, level)
+    plate = np.concatenate([light, ground[:, None]], axis=1).reshape(height, width, 4)
+    return np.ascontiguousarray(plate.transpose(2, 0, 1), dtype=np.float32)
+
+
+def _nearest(scene: Scene, camera: Camera, rays: Array, lattice: Array) -> tuple[Array, Array, Array, Array]:
+    """The surface (N, 5), distance, height above ground, and the ground's flag where each ray ends."""
+    with np.errstate(divide="ignore", invalid="ignore"):
+        floor = np.where(rays[:, 1] < -1e-6, -camera.height / rays[:, 1], np.inf)
+    best, owner = floor.copy(), np.full(len(rays), -1)
+    shift_x, shift_z = camera.shift
+    for k, wall in enumerate(scene.walls):
+        axis, other = (2, 0) if wall.axis == "z" else (0, 2)
+        at = wall.at - (shift_z if wall.axis == "z" else shift_x)
+        with np.errstate(divide="ignore", invalid="ignore"):
+            t = np.where(np.abs(rays[:, axis]) > 1e-9, at / rays[:, axis], np.inf)
+        nearer = np.flatnonzero((t > 0) & (t < best))
+        along = rays[nearer, other] * t[nearer] + (shift_x if other == 0 else shift_z)
+        up = camera.height + rays[nearer, 1] * t[nearer]
+        rim = wall.ragged * (_cloud(along * 2.2, up * 2.2 + k, lattice) - 0.5) * 2 if wall.ragged else 0.0
+        side = rim if wall.bottom > 0 else 0.0
+        inside = (along > wall.low + side) & (along < wall.high - side) & (up < wall.top + rim)
+        inside &= up > wall.bottom + side
+        best[nearer[inside]], owner[nearer[inside]] = t[nearer[inside]], k
+    finite = np.isfinite(best)
+    points = rays * np.where(finite, best, 0.0)[:, None]
+    x, y, z = points[:, 0] + shift_x, points[:, 1] + camera.height, points[:, 2] + shift_z
+    surface = np.tile(np.asarray(scene.sky), (len(rays), 1))
+    on_floor = finite & (owner == -1)
+    surface[on_floor] = scene.floor(x[on_floor], z[on_floor], lattice)
+    if scene.verge is not None:
+        edge = on_floor & (np.abs(x) > scene.verge[0] + 0.1 * smooth_noise(z * 3, x * 0, lattice))
+        surface[edge] = scene.verge[1](x[edge], z[edge], lattice)
+    for k, wall in enumerate(scene.walls):
+        mine = owner == k
+        surface[mine] = wall.texture((x if wall.axis == "z" else z)[mine], y[mine], lattice)
+    return surface, np.where(finite, best, 60.0), np.where(finite, y, 9.0), on_floor.astype(np.float64)
+
+
+def _light(camera: Camera, rays: Array, surface: Array, distance: Array, level: Array) -> Array:
+    """Radiance (N, 3) of the surfaces under the camera's light."""
+    if camera.spectrum == "thermal":
+        return np.repeat(0.25 + 0.9 * surface[:, 4:], 3, axis=1)
+    ambient = 0.75 * camera.sky + 0.3 * camera.ground + 0.55 * camera.key
+    # Corners between floor and wall are darker.
+    corner = 0.72 + 0.28 * np.clip(np.abs(level) / 0.5 + (level < 0.02), 0, 1)
+    if camera.spectrum == "visible":
+        return surface[:, :3] * (ambient * corner)[:, None]
+    length = np.linalg.norm(rays, axis=1) * distance
+    off_axis = np.arccos(np.clip(rays @ camera.rotation()[2] / np.linalg.norm(rays, axis=1), -1, 1))
+    spot = np.exp(-0.5 * (off_axis / np.radians(camera.field * 0.42)) ** 2)
+    head = camera.head * spot * (camera.middle / np.maximum(length, 0.5)) ** 2
+    value = surface[:, 3] * (0.75 * camera.sky + 0.25 * camera.ground + 0.9 * head) * corner
+    return np.repeat(value[:, None], 3, axis=1)

@@ -1,0 +1,210 @@
+"""What colour each hit is: normals, texture coordinates, patterns, light.
+
+Only samples that met a solid are shaded, in blocks that fit a processor's cache. Everything about a solid is
+looked up by its number in small tables, so that one pass serves all images, people and spectra.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from vireid_cli.rendered.cameras import Camera
+from vireid_cli.rendered.materials import COLUMNS, Slot
+from vireid_cli.rendered.primitives import Primitives
+from vireid_cli.rendered.raycast import Grid, Hits
+
+Array = np.ndarray
+BLOCK = 1 << 16
+_SLOTS = len(Slot)
+_SOLID_COLUMNS = 31
+
+
+@dataclass(frozen=True, slots=True)
+class Tables:
+    """Numbers that the shader looks up.
+
+    Attributes:
+        solids: (31, B·P) float32: see ``solid_table``.
+        materials: (M, B·S) float32, rows as ``materials.COLUMNS``.
+        images: (I, B) float32: left, top, step, two fold offsets, beard.
+        paint: (16, B) float32: two rows of ``bodies.paint_lines``.
+    """
+
+    solids: Tensor
+    materials: Tensor
+    images: Tensor
+    paint: Tensor
+
+
+def solid_table(solids: Primitives, cameras: list[Camera]) -> Array:
+    """The solids' numbers as the shader reads them, (31, B·P).
+
+    Rows: frame (9), frame·origin (3), D (3), e, ambient gradient in the frame (3), key light in the frame (3),
+    ambient, key offset, illuminator, texture height, metres per radian, border, two slots, painted.
+    The light's strengths are multiplied in.
+    """
+    up = np.array([-camera.rotation()[:, 1] for camera in cameras]) * -1.0
+    key = np.array([camera.rotation() @ np.asarray(camera.key_from) for camera in cameras])
+    key = key / np.linalg.norm(key, axis=1, keepdims=True)
+    sky, ground, strength, wrap, head, middle = (
+        np.array([getattr(camera, name) for camera in cameras])
+        for name in ("sky", "ground", "key", "wrap", "head", "middle")
+    )
+    frame, shape = solids.frame, solids.level.shape
+    gradient = np.einsum("bpri,bi->bpr", frame, up * (0.5 * (sky - ground))[:, None])
+    towards = np.einsum("bpri,bi->bpr", frame, key * (strength / (1 + wrap))[:, None])
+    local = np.einsum("bpri,bpi->bpr", frame, solids.origin)
+
+    def spread(values: Array) -> Array:
+        return np.broadcast_to(values[:, None], shape)
+
+    rows = [
+        *np.moveaxis(frame.reshape(*shape, 9), -1, 0),
+        *np.moveaxis(local, -1, 0),
+        *np.moveaxis(solids.diagonal, -1, 0),
+        solids.linear,
+        *np.moveaxis(gradient, -1, 0),
+        *np.moveaxis(towards, -1, 0),
+        spread(0.5 * (sky + ground)),
+        spread(strength * wrap / (1 + wrap)),
+        spread(head * middle**2),
+        *np.moveaxis(solids.texture, -1, 0),
+        np.clip(solids.border, -1e6, 1e6),
+        *np.moveaxis(solids.slots, -1, 0),
+        solids.painted,
+    ]
+    return np.stack([np.asarray(row, dtype=np.float64).reshape(-1) for row in rows])
+
+
+def shade(hits: Hits, grid: Grid, tables: Tables) -> tuple[Tensor, Tensor]:
+    """Light that leaves each hit towards the camera, linear.
+
+    Args:
+        hits: From ``raycast.cast``.
+        grid: The same samples.
+        tables: Look-up tables on the hits' device.
+
+    Returns:
+        Radiance (B, height, width, 3) float32, zero where nothing is met, and the mask (B, height, width).
+    """
+    covered = hits.index >= 0
+    flat = covered.view(-1).nonzero()[:, 0]
+    radiance = torch.zeros((covered.numel(), 3), device=flat.device)
+    pieces = tables.solids.shape[1] // tables.images.shape[1]
+    depth, index = hits.depth.view(-1), hits.index.view(-1)
+    for block in flat.split(BLOCK):
+        image = torch.div(block, grid.height * grid.width, rounding_mode="floor")
+        inside = block - image * (grid.height * grid.width)
+        y = torch.div(inside, grid.width, rounding_mode="floor")
+        x = inside - y * grid.width
+        owner = image * pieces + index[block].long()
+        left, top, step, *extra = tables.images.index_select(1, image).unbind(0)
+        u = (x.float() + 0.5).mul_(step).add_(left)
+        v = (y.float() + 0.5).mul_(step).add_(top)
+        paint = tables.paint.index_select(1, image)
+        colour = _shade_block(depth[block], u, v, image, tables.solids.index_select(1, owner), tables, extra, paint)
+        radiance[block] = colour
+    return radiance.view(*covered.shape, 3), covered
+
+
+def _shade_block(
+    t: Tensor,
+    u: Tensor,
+    v: Tensor,
+    image: Tensor,
+    solid: Tensor,
+    tables: Tables,
+    extra: list[Tensor],
+    paint: Tensor,
+) -> Tensor:
+    """Radiance (n, 3) of n hits at depth ``t`` along (u, v, 1)."""
+    f = solid.unbind(0)
+    # The ray and the hit in the solid's frame.
+    ray = [f[3 * r] * u + f[3 * r + 1] * v + f[3 * r + 2] for r in range(3)]
+    q = [ray[r] * t - f[9 + r] for r in range(3)]
+    normal = [f[12] * q[0], f[13] * q[1] + f[15], f[14] * q[2]]
+    scale = (normal[0] ** 2 + normal[1] ** 2 + normal[2] ** 2).rsqrt_()
+    normal = [n * scale for n in normal]
+    angle = torch.atan2(q[0], q[2])
+    across, height = angle * f[26], q[1] + f[25]
+    slot = torch.where(height > f[27], f[29], f[28])
+    slot = _paint(slot, q, height, f[30], paint)
+    material = tables.materials.index_select(1, image * _SLOTS + slot.long()).unbind(0)
+    m = dict(zip(COLUMNS, material, strict=True))
+    normal = _fold(normal, across, height, m["folds"], extra)
+    light = _light(normal, ray, t, f, u, v)
+    share = _pattern(across, height, (q[2] > 0) & (f[30] > 0), m)
+    weave = torch.sin(across * (m["relief_frequency"] * 6.2832)) * torch.sin(
+        height * (m["relief_frequency"] * 6.2832)
+    )
+    light = light * (1.0 - m["relief"] * (0.5 + 0.5 * weave))
+    light = light * _features(slot, q, height, extra[2])
+    return torch.stack(
+        [light * torch.lerp(m[f"{c}1"], m[f"{c}2"], share) for c in ("red", "green", "blue")], dim=1
+    )
+
+
+def _paint(slot: Tensor, q: list[Tensor], height: Tensor, painted: Tensor, paint: Tensor) -> Tensor:
+    """Put straps and openings over the torso's material."""
+    for row in (0, 8):
+        lateral, slope, offset, half, folded, side, other, least = paint[row : row + 8].unbind(0)
+        x = torch.where(folded > 0, q[0].abs(), q[0])
+        on = ((lateral * x + slope * height + offset).abs() < half) & (painted > 0) & (q[2] * side >= 0)
+        on &= height > least
+        slot = torch.where(on, other, slot)
+    return slot
+
+
+def _fold(
+    normal: list[Tensor], across: Tensor, height: Tensor, depth: Tensor, extra: list[Tensor]
+) -> list[Tensor]:
+    """Tilt the normals by folds: two families of bent waves, moved by this image's offsets."""
+    first, second = extra[0], extra[1]
+    lengthwise = torch.sin(height * 34.0 + first + 2.2 * torch.sin(across * 11.0 + second))
+    crosswise = torch.sin(across * 23.0 + second + 1.8 * torch.sin(height * 13.0 + first))
+    tilted = [normal[0] + depth * crosswise, normal[1] + depth * lengthwise, normal[2]]
+    scale = (tilted[0] ** 2 + tilted[1] ** 2 + tilted[2] ** 2).rsqrt_()
+    return [n * scale for n in tilted]
+
+
+def _light(
+    normal: list[Tensor], ray: list[Tensor], t: Tensor, f: tuple[Tensor, ...], u: Tensor, v: Tensor
+) -> Tensor:
+    """Irradiance: ambient from above and below, one main light, the illuminator beside the lens."""
+    ambient = f[22] + normal[0] * f[16] + normal[1] * f[17] + normal[2] * f[18]
+    key = (f[23] + normal[0] * f[19] + normal[1] * f[20] + normal[2] * f[21]).clamp_(min=0.0)
+    length2 = u * u + v * v + 1.0
+    facing = -(normal[0] * ray[0] + normal[1] * ray[1] + normal[2] * ray[2]) * length2.rsqrt()
+    return ambient + key + f[24] * facing.clamp_(min=0.0) / (t * t * length2)
+
+
+def _pattern(across: Tensor, height: Tensor, front: Tensor, m: dict[str, Tensor]) -> Tensor:
+    """Share of the second dye at each point, in [0, 1]."""
+
+    def wave(x: Tensor) -> Tensor:
+        return ((x - x.floor() - 0.5).abs() * 2 - m["duty"]).mul_(m["sharpness"]).add_(0.5).clamp_(0.0, 1.0)
+
+    along = wave(across * m["frequency_u"] + m["phase_u"])
+    over = wave(height * m["frequency_v"] + m["phase_v"])
+    k = m["motif"]
+    motif = torch.sin(across * (k * 6.3) + 6.3 * m["phase_u"] + 1.7 * torch.sin(height * (k * 5.0)))
+    motif = motif + torch.sin(height * (k * 6.3) + 6.3 * m["phase_v"] + 1.7 * torch.sin(across * (k * 4.0)))
+    # A print sits on the front of the chest only, within a frame of 24 by 18 centimetres.
+    framed = (across.abs() < 0.12) & ((height - 0.34).abs() < 0.09) & front
+    motif = (motif * 4.0 + 0.8).clamp_(0.0, 1.0) * framed
+    return (m["weight_u"] * along + m["weight_v"] * over + m["weight_motif"] * motif).clamp_(0.0, 1.0)
+
+
+def _features(slot: Tensor, q: list[Tensor], height: Tensor, beard: Tensor) -> Tensor:
+    """Factor on a face's light: eyes and brows, mouth, and a beard where there is one; 1 elsewhere."""
+    face = (slot == float(Slot.FACE)) & (q[2] > 0)
+    eyes = ((q[0].abs() - 0.031).abs() < 0.013) & ((height - 0.020).abs() < 0.008)
+    brows = ((q[0].abs() - 0.033).abs() < 0.018) & ((height - 0.040).abs() < 0.005)
+    mouth = (q[0].abs() < 0.024) & ((height + 0.052).abs() < 0.005)
+    dark = torch.where(eyes | brows, 0.30, torch.where(mouth, 0.6, 1.0))
+    dark = torch.where((height < -0.035) & (beard > 0), dark * beard, dark)
+    return torch.where(face, dark, torch.ones_like(dark))

@@ -1,0 +1,143 @@
+"""One image's accidents: where the person walks, how, and how the detector cut the crop.
+
+Everything is drawn from the image's own stream, in a fixed order, and stored as columns.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from vireid_cli.rendered.cameras import Camera
+from vireid_cli.rendered.draws import Purpose, stream
+from vireid_cli.rendered.population import Person
+from vireid_cli.rendered.primitives import Primitives
+from vireid_cli.rendered.raycast import Grid, bounding_boxes
+from vireid_cli.rendered.skeleton import Posture
+from vireid_cli.types import Size
+
+Array = np.ndarray
+
+_FIELDS = (
+    "x", "z", "yaw", "phase", "energy", "head_yaw", "head_pitch", "bend",
+    "pad_top", "pad_bottom", "pad_left", "pad_right", "cut_top", "cut_bottom", "cut_left", "cut_right",
+    "size", "exposure", "blur", "motion", "fold_first", "fold_second",
+)  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Shot:
+    """One image to render.
+
+    Attributes:
+        person: Who.
+        camera: By which camera.
+        frame: Number of the image, from 1.
+        seed: The benchmark's seed.
+    """
+
+    person: Person
+    camera: Camera
+    frame: int
+    seed: int
+
+    def noise(self) -> np.random.Generator:
+        """The stream of this image's sensor noise."""
+        return stream(self.seed, Purpose.NOISE, self.person.pid, self.camera.camid, self.frame)
+
+
+def draw_shots(shots: list[Shot]) -> dict[str, Array]:
+    """The accidents of each image as columns (B,): places in metres, angles in radians, crop shares."""
+    rows = [_draw(shot) for shot in shots]
+    return {name: np.array([row[i] for row in rows]) for i, name in enumerate(_FIELDS)}
+
+
+def _draw(shot: Shot) -> list[float]:
+    """One image's row, in the order of ``_FIELDS``."""
+    camera = shot.camera
+    rng = stream(shot.seed, Purpose.SHOT, shot.person.pid, camera.camid, shot.frame)
+    z = rng.uniform(camera.near, camera.far)
+    reach = max(0.2, 0.8 * camera.half_width * z - 0.8)
+    x = rng.uniform(-reach, reach)
+    yaw = np.radians(rng.choice(np.asarray(camera.facing, dtype=np.float64)) + rng.normal(0, 20))
+    posture = [
+        rng.uniform(0, 2 * np.pi), rng.uniform(0.75, 1.15),
+        rng.normal(0, 0.28), rng.normal(-0.03, 0.09), rng.normal(0, 0.03),
+    ]  # fmt: skip
+    pads = list(rng.uniform(0.005, 0.075, 4) + rng.normal(0, 0.012, 4))
+    cuts, chance = [0.0, 0.0, 0.0, 0.0], rng.random()
+    depths = rng.random(4)
+    if chance < 0.08:
+        cuts[1] = 0.10 + 0.24 * depths[1]
+    elif chance < 0.11:
+        cuts[0] = 0.03 + 0.07 * depths[0]
+    elif chance < 0.16:
+        side = 2 if depths[3] < 0.5 else 3
+        cuts[side] = 0.08 + 0.16 * depths[2]
+    return [
+        x, z, yaw, *posture, *pads, *cuts,
+        rng.uniform(0.88, 1.12), float(np.exp(rng.normal(0, 0.10))), rng.uniform(0.7, 1.4),
+        rng.uniform(0, 0.4), rng.uniform(0, 6.28), rng.uniform(0, 6.28),
+    ]  # fmt: skip
+
+
+def posture_of(draws: dict[str, Array]) -> Posture:
+    """The postures in ``draws``."""
+    return Posture(*(draws[name] for name in ("phase", "energy", "head_yaw", "head_pitch", "bend")))
+
+
+def into_camera(solids: Primitives, shots: list[Shot], draws: dict[str, Array]) -> Primitives:
+    """Bring people from their own coordinates to where they walk, seen from the camera."""
+    c, s = np.cos(draws["yaw"]), np.sin(draws["yaw"])
+    zero, one = np.zeros_like(c), np.ones_like(c)
+    # Columns: where left, up and forward of the person point in the world; yaw 0 walks to the camera.
+    world = np.stack([c, zero, -s, zero, one, zero, -s, zero, -c], axis=1).reshape(-1, 3, 3)
+    world[:, 0], world[:, 1], world[:, 2] = (
+        np.stack([c, zero, -s], axis=1),
+        np.stack([zero, one, zero], axis=1),
+        np.stack([-s, zero, -c], axis=1),
+    )
+    rotation = np.stack([shot.camera.rotation() for shot in shots])
+    place = np.stack([draws["x"], zero, draws["z"]], axis=1)
+    place = place - np.stack([shot.camera.position() for shot in shots])
+    return solids.moved(rotation @ world, np.einsum("bij,bj->bi", rotation, place))
+
+
+def crop(solids: Primitives, shots: list[Shot], draws: dict[str, Array], size: Size, samples: int) -> Grid:
+    """The detector's boxes as grids of samples.
+
+    A box is the person's outline with uneven margins, sometimes cut on one side; its height in pixels
+    follows the distance. People are at least 0.55 and at most 1.25 times the nominal height.
+
+    Args:
+        solids: In camera coordinates.
+        shots, draws: The images.
+        size: Nominal (height, width).
+        samples: Samples a pixel along each direction.
+    """
+    boxes = bounding_boxes(solids)
+    left, top = np.nanmin(boxes[..., 0], axis=1), np.nanmin(boxes[..., 1], axis=1)
+    right, bottom = np.nanmax(boxes[..., 2], axis=1), np.nanmax(boxes[..., 3], axis=1)
+    tall = bottom - top
+    wide = np.maximum(right - left, 0.30 * tall)
+    middle = (left + right) / 2
+    left = middle - wide / 2 - draws["pad_left"] * tall + draws["cut_left"] * wide
+    right = middle + wide / 2 + draws["pad_right"] * tall - draws["cut_right"] * wide
+    top = top - draws["pad_top"] * tall + draws["cut_top"] * tall
+    bottom = bottom + draws["pad_bottom"] * tall - draws["cut_bottom"] * tall
+    ratio = np.array([shot.camera.middle * 1.0 for shot in shots]) / draws["z"]
+    scale = np.array([shot.camera.scale for shot in shots]) * ratio**0.6 * draws["size"]
+    share = (bottom - top) / tall
+    rows = np.round(size[0] * np.clip(scale, 0.55, 1.25) * np.clip(share, 0.6, 1.1)).astype(np.int64)
+    step = (bottom - top) / rows
+    columns = np.maximum(np.round((right - left) / step).astype(np.int64), 8)
+    return Grid(
+        left,
+        top,
+        step / samples,
+        rows * samples,
+        columns * samples,
+        int(rows.max()) * samples,
+        int(columns.max()) * samples,
+    )

@@ -1,0 +1,271 @@
+"""Write the benchmark as a folder in the layout of SYSU-MM01, and mark it as rendered.
+
+``<root>/cam1..cam6/<4-digit id>/<4-digit frame>.jpg``, ``exp/*_id.txt`` and ``.mat``, ``rand_perm_cam.mat``,
+and last of all ``vireid-rendered.json``: while its ``complete`` is false the tree is not whole.
+
+An image's bytes depend on the parameters, the seed and its (pid, camid, frame) only. Images are rendered in
+batches whose composition follows from the parameters, by workers that share nothing, so that neither the
+number of workers nor an interruption shows in the result. (Between processors of different kinds, or a CPU
+and a GPU, single grey levels may differ by rounding: the manifest names the device.)
+"""
+
+from __future__ import annotations
+
+import io
+import os
+import threading
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from dataclasses import dataclass
+from pathlib import Path
+
+import cv2
+import numpy as np
+import torch
+from scipy.io import savemat
+
+from vireid_cli.errors import UsageError
+from vireid_cli.rendered.cameras import CAMERAS
+from vireid_cli.rendered.draws import Purpose, stream
+from vireid_cli.rendered.manifest import (
+    MANIFEST,
+    RenderOptions,
+    check_parameters,
+    count_images,
+    hash_tree,
+    read_manifest,
+    write_atomically,
+    write_manifest,
+)
+from vireid_cli.rendered.population import Person, Plan, draw_person, plan_population
+from vireid_cli.rendered.render import Renderer
+from vireid_cli.rendered.shots import Shot
+
+Array = np.ndarray
+BATCH = 24
+"""Images rendered at once."""
+
+
+@dataclass(frozen=True, slots=True)
+class RenderedTree:
+    """What ``write_tree`` made.
+
+    Attributes:
+        root: The dataset's folder.
+        counts: Images by split (``train``, ``val``, ``test``) and camera number.
+        images: Images in all.
+        rendered: Images rendered by this call; the others were there already.
+        seconds: Wall time of this call.
+        content_hash: sha256 over the sorted relative paths and their files' hashes.
+    """
+
+    root: Path
+    counts: dict[str, dict[int, int]]
+    images: int
+    rendered: int
+    seconds: float
+    content_hash: str
+
+
+@dataclass(frozen=True, slots=True)
+class _Job:
+    """One batch: images of one camera, as (pid, frame)."""
+
+    camid: int
+    images: tuple[tuple[int, int], ...]
+
+    def paths(self, root: Path) -> list[Path]:
+        """Where its images belong."""
+        return [image_path(root, self.camid, pid, frame) for pid, frame in self.images]
+
+
+def image_path(root: Path, camid: int, pid: int, frame: int) -> Path:
+    """An image's place in the tree."""
+    return root / f"cam{camid}" / f"{pid:04d}" / f"{frame:04d}.jpg"
+
+
+def write_tree(
+    root: Path,
+    options: RenderOptions,
+    *,
+    device: str = "cpu",
+    workers: int | None = None,
+    progress: Callable[[int, int], None] | None = None,
+) -> RenderedTree:
+    """Render the benchmark into ``root``; what is already there and whole is kept.
+
+    Args:
+        root: The dataset's folder; made where it is missing.
+        options: What to render.
+        device: ``cpu`` or a CUDA device.
+        workers: Threads, each rendering its own batches; the processor's cores where None.
+        progress: Called with (images done, images in all), from the calling thread.
+
+    Raises:
+        UsageError: The folder holds a tree of other parameters, or files that were not rendered.
+    """
+    started = time.perf_counter()
+    root = Path(root)
+    plan = plan_population(options.ids, options.seed)
+    manifest = check_parameters(root, options, torch.device(device).type)
+    jobs = list(_plan_jobs(options, plan))
+    counts = count_images(options, plan)
+    total = sum(len(job.images) for job in jobs)
+    missing = [job for job in jobs if not all(_is_whole(path) for path in job.paths(root))]
+    if manifest is not None and manifest["complete"] and not missing:
+        return RenderedTree(root, counts, total, 0, time.perf_counter() - started, str(manifest["content_hash"]))
+    root.mkdir(parents=True, exist_ok=True)
+    write_manifest(root, options, torch.device(device).type, plan, complete=False)
+    _write_protocol(root, options, plan)
+    rendered = _render_all(root, options, jobs, missing, device, workers, progress)
+    content_hash = write_manifest(root, options, torch.device(device).type, plan, complete=True)
+    return RenderedTree(root, counts, total, rendered, time.perf_counter() - started, content_hash)
+
+
+def _plan_jobs(options: RenderOptions, plan: Plan) -> Iterator[_Job]:
+    """All batches, camera by camera: they depend on the options alone."""
+    for camid in CAMERAS:
+        images = [
+            (pid, frame)
+            for pid in sorted(plan.cameras)
+            if camid in plan.cameras[pid]
+            for frame in range(1, options.images + 1)
+        ]
+        for first in range(0, len(images), BATCH):
+            yield _Job(camid, tuple(images[first : first + BATCH]))
+
+
+def _is_whole(path: Path) -> bool:
+    """Whether a JPEG file is there from its first marker to its last.
+
+    Files are renamed into place when they are written, but not synchronised one by one (thousands of them),
+    so that after a power cut one may be empty or short.
+    """
+    try:
+        with path.open("rb") as file:
+            head = file.read(2)
+            file.seek(-2, os.SEEK_END)
+            return head == b"\xff\xd8" and file.read(2) == b"\xff\xd9"
+    except OSError:
+        return False
+
+
+def _render_all(
+    root: Path,
+    options: RenderOptions,
+    jobs: list[_Job],
+    missing: list[_Job],
+    device: str,
+    workers: int | None,
+    progress: Callable[[int, int], None] | None,
+) -> int:
+    """Render the missing batches with threads, and return how many images were written."""
+    total = sum(len(job.images) for job in jobs)
+    done = total - sum(len(job.images) for job in missing)
+    written = 0
+    if progress is not None:
+        progress(done, total)
+    stop = threading.Event()
+    renderer = Renderer(options.size, device)
+    threads = max(1, workers if workers is not None else (os.cpu_count() or 1))
+    previous = torch.get_num_threads()
+    pool = ThreadPoolExecutor(threads, initializer=torch.set_num_threads, initargs=(1,))
+    try:
+        # Camera by camera would hold all but one worker back at a new camera's plate: plates come first.
+        list(pool.map(renderer.prepare, {job.camid: CAMERAS[job.camid] for job in missing}.values(),
+                      [options.seed] * len(CAMERAS)))  # fmt: skip
+        pending: set[Future[int]] = {
+            pool.submit(_render_job, root, options, job, renderer, stop) for job in missing
+        }
+        while pending:
+            ended, pending = wait(pending, return_when=FIRST_COMPLETED)
+            written += sum(future.result() for future in ended)
+            if progress is not None:
+                progress(done + written, total)
+    finally:
+        stop.set()
+        pool.shutdown(wait=True, cancel_futures=True)
+        torch.set_num_threads(previous)
+    return written
+
+
+def _render_job(
+    root: Path, options: RenderOptions, job: _Job, renderer: Renderer, stop: threading.Event
+) -> int:
+    """Render one batch and write its files; returns the number of its images, 0 once stopped."""
+    if stop.is_set():
+        return 0
+    people: dict[int, Person] = {pid: draw_person(options.seed, pid) for pid, _ in job.images}
+    camera = CAMERAS[job.camid]
+    shots = [Shot(people[pid], camera, frame, options.seed) for pid, frame in job.images]
+    for path, image in zip(job.paths(root), renderer.render(shots), strict=True):
+        if not _is_whole(path):
+            _write_jpeg(path, image, camera.jpeg)
+    return len(job.images)
+
+
+def _write_jpeg(path: Path, image: Array, quality: int) -> None:
+    """Encode (h, w, 3) RGB and move the file into place."""
+    encoded = cv2.imencode(".jpg", image[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, quality])[1]
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{threading.get_ident()}")
+    temporary.write_bytes(encoded.tobytes())
+    os.replace(temporary, path)
+
+
+def _write_protocol(root: Path, options: RenderOptions, plan: Plan) -> None:
+    """Write the split files and the gallery draws, in the forms that SYSU-MM01's readers expect."""
+    lists = {
+        "train": plan.train,
+        "val": plan.val,
+        "test": plan.test,
+        "available": tuple(sorted(plan.cameras)),
+    }
+    for name, ids in lists.items():
+        line = ",".join(str(pid) for pid in ids)
+        write_atomically(root / "exp" / f"{name}_id.txt", (line + "\n").encode())
+        write_atomically(root / "exp" / f"{name}_id.mat", _mat({"id": np.array([ids], dtype=np.float64)}))
+    write_atomically(root / "rand_perm_cam.mat", _mat({"rand_perm_cam": _draw_permutations(options, plan)}))
+
+
+def _draw_permutations(options: RenderOptions, plan: Plan) -> Array:
+    """Gallery draws as the official file has them: cell {camera}{id} is 10 × n, rows permutations of 1..n."""
+    cameras = np.empty((len(CAMERAS), 1), dtype=object)
+    for row, camid in enumerate(CAMERAS):
+        cell = np.empty((options.ids, 1), dtype=object)
+        for pid in range(1, options.ids + 1):
+            rng = stream(options.seed, Purpose.PERMUTATION, pid, camid)
+            count = options.images if camid in plan.cameras[pid] else 0
+            draws = [rng.permutation(count) + 1 for _ in range(10)] if count else np.empty((0, 0))
+            cell[pid - 1, 0] = np.array(draws, dtype=np.float64)
+        cameras[row, 0] = cell
+    return cameras
+
+
+def _mat(variables: dict[str, Array]) -> bytes:
+    """A MATLAB 5 file whose header names no date and no platform, so that it is the same every time."""
+    buffer = io.BytesIO()
+    savemat(buffer, variables, do_compression=True)
+    data = bytearray(buffer.getvalue())
+    data[:116] = b"MATLAB 5.0 MAT-file, written by vireid".ljust(116)
+    return bytes(data)
+
+
+def verify_tree(root: Path) -> list[str]:
+    """What is wrong with a rendered tree, in words; empty where every file is as it was written.
+
+    Raises:
+        UsageError: There is no manifest.
+    """
+    manifest = read_manifest(root)
+    if manifest is None:
+        raise UsageError(f"{root} holds no {MANIFEST}: it is not a rendered benchmark.")
+    if not manifest["complete"]:
+        return ["the tree is not complete: rendering was interrupted; run it again to finish"]
+    found, parts = hash_tree(root)
+    if found == manifest["content_hash"]:
+        return []
+    expected = manifest["parts"]
+    wrong = [part for part in sorted({*expected, *parts}) if expected.get(part) != parts.get(part)]
+    return [f"{part}: files differ from those that were rendered" for part in wrong]

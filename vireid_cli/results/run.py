@@ -1,0 +1,199 @@
+"""A run folder: made, found, read and written; ``runs/latest`` names the newest."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from vireid_cli import files
+from vireid_cli.errors import DataError, UsageError
+from vireid_cli.results import schema
+
+LATEST = "latest"
+
+
+def runs_folder() -> Path:
+    """``$VIREID_RUNS``, else ``./runs``."""
+    return Path(os.environ.get("VIREID_RUNS") or "runs")
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """One run folder."""
+
+    folder: Path
+
+    @property
+    def name(self) -> str:
+        """The folder's own name."""
+        return self.folder.name
+
+    @property
+    def recipe_file(self) -> Path:
+        """The resolved recipe."""
+        return self.folder / schema.RECIPE
+
+    @property
+    def checkpoints(self) -> Path:
+        """Where checkpoints lie."""
+        return self.folder / "checkpoints"
+
+    @property
+    def figures(self) -> Path:
+        """Where figures go."""
+        return self.folder / "figures"
+
+    @property
+    def exports(self) -> Path:
+        """Where exported networks go."""
+        return self.folder / "exports"
+
+    @property
+    def log(self) -> Path:
+        """``train.jsonl``."""
+        return self.folder / schema.LOG
+
+    def evaluation(self, protocol: str) -> Path:
+        """The folder of one protocol's results."""
+        return self.folder / "evaluation" / protocol
+
+    def environment(self) -> dict[str, Any]:
+        """What ``environment.json`` says. Raises ``DataError`` where it is missing."""
+        return dict(files.read_json(self.folder / schema.ENVIRONMENT))
+
+    def log_rows(self) -> Iterator[dict[str, Any]]:
+        """Rows of ``train.jsonl``; a last line cut by a kill is left out."""
+        if not self.log.is_file():
+            return
+        for line in self.log.read_text(encoding="utf-8").splitlines():
+            try:
+                yield json.loads(line)
+            except ValueError:
+                continue
+
+    def evaluations(self) -> dict[str, dict[str, Any]]:
+        """Every finished evaluation by protocol name."""
+        found = sorted(self.folder.glob(f"evaluation/*/{schema.METRICS}"))
+        return {path.parent.name: dict(files.read_json(path)) for path in found}
+
+
+def create(recipe_name: str, dataset: str, *, runs: Path | None = None, now: datetime | None = None) -> Run:
+    """Make a new run folder ``<recipe>-<dataset>-<time>``; a second one in the same second gets a number."""
+    runs = runs or runs_folder()
+    stem = f"{recipe_name}-{dataset}-{(now or datetime.now()).strftime('%Y%m%d-%H%M%S')}"
+    try:
+        runs.mkdir(parents=True, exist_ok=True)
+        for attempt in range(1, 1000):
+            folder = runs / (stem if attempt == 1 else f"{stem}-{attempt}")
+            try:
+                folder.mkdir()
+            except FileExistsError:
+                continue
+            return Run(folder)
+    except OSError as error:
+        raise DataError(f"cannot make a run folder in {runs}: {error.strerror or error}") from error
+    raise DataError(f"cannot make a run folder {stem} in {runs}: a thousand of that name exist")
+
+
+def name_latest(run: Run) -> None:
+    """Point ``latest`` at this run: a symbolic link, or a text file where links can't be made."""
+    link = run.folder.parent / LATEST
+    temporary = link.with_name(f".{LATEST}.{os.getpid()}")
+    temporary.unlink(missing_ok=True)
+    try:
+        temporary.symlink_to(run.folder.name, target_is_directory=True)
+        temporary.replace(link)
+    except OSError:
+        temporary.unlink(missing_ok=True)
+        files.write_text(link, run.folder.name + "\n")
+
+
+def find(name: str | Path | None = None, *, runs: Path | None = None) -> Run:
+    """The run of that path or name; the newest where none is named.
+
+    Raises:
+        UsageError: There is no such run; the existing ones are listed.
+    """
+    runs = runs or runs_folder()
+    if name is None or str(name) == LATEST:
+        return _latest(runs)
+    for folder in (Path(name), runs / name):
+        if (folder / schema.RECIPE).is_file():
+            return Run(folder)
+    known = [
+        path.parent.name for path in sorted(runs.glob(f"*/{schema.RECIPE}")) if path.parent.name != LATEST
+    ]
+    listed = "\n".join(f"  {n}" for n in known[-10:])
+    raise UsageError(
+        f"There is no run '{name}': no folder with a {schema.RECIPE}, here or in {runs}.",
+        f"Runs in {runs}:\n{listed}" if known else "Train one first: vireid train --recipe quickstart.yaml",
+    )
+
+
+def _latest(runs: Path) -> Run:
+    """The run that ``latest`` names."""
+    link = runs / LATEST
+    if link.is_file():
+        link = runs / link.read_text(encoding="utf-8").strip()
+    if (link / schema.RECIPE).is_file():
+        return Run(link.resolve() if link.is_symlink() else link)
+    raise UsageError(
+        f"There is no run yet: {runs / LATEST} does not name one.",
+        "Train one first: vireid train --recipe quickstart.yaml",
+    )
+
+
+def append_row(path: Path, row: Mapping[str, Any]) -> None:
+    """Append one line of JSON and hand it to the system at once."""
+    try:
+        with path.open("a", encoding="utf-8") as file:
+            file.write(json.dumps(row, ensure_ascii=False) + "\n")
+    except OSError as error:
+        raise DataError(f"cannot write {path}: {error.strerror or error}") from error
+
+
+def keep_rows_until(path: Path, global_step: int) -> None:
+    """Drop lines after ``global_step``: what a resumed run will write again."""
+    if not path.is_file():
+        return
+    kept = []
+    for line in path.read_text(encoding="utf-8").splitlines():
+        try:
+            row = json.loads(line)
+        except ValueError:
+            continue
+        if row.get("global_step", 0) <= global_step:
+            kept.append(line)
+    files.write_text(path, "".join(f"{line}\n" for line in kept))
+
+
+def read_arrays(path: Path, names: Mapping[str, str], next_command: str) -> dict[str, np.ndarray]:
+    """Arrays of an ``.npz`` of the run folder.
+
+    Args:
+        path: The file.
+        names: The arrays that must be there (``schema``).
+        next_command: What makes the file, for the error.
+
+    Raises:
+        UsageError: The file is not there yet.
+        DataError: It is damaged or lacks an array.
+    """
+    if not path.is_file():
+        raise UsageError(f"{path} is not there yet.", f"Make it: {next_command}")
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            arrays = {name: file[name] for name in names if name in file}
+    except (OSError, ValueError) as error:
+        raise DataError(f"{path} can't be read: {error}", f"Make it again: {next_command}") from error
+    missing = [name for name in names if name not in arrays]
+    if missing:
+        raise DataError(f"{path} lacks {', '.join(missing)}.", f"Make it again: {next_command}")
+    return arrays
