@@ -1,6 +1,8 @@
 import pytest
 import torch
+import torchvision
 from torch import nn
+from torchvision.models.resnet import Bottleneck
 
 from vireid_cli.backbones.fold import fold_batch_norms
 from vireid_cli.backbones.two_stream import STAGES, BackboneSpec, PerModality, TwoStream, residual_network
@@ -23,31 +25,31 @@ def test_parameter_counts_of_resnet50():
 @pytest.mark.parametrize("name", ["resnet18", "resnet34", "resnet50"])
 @pytest.mark.parametrize(("last_stride", "scale"), [(1, 16), (2, 32)])
 def test_shapes_of_the_stages(name, last_stride, scale):
-    trunk = TwoStream(BackboneSpec(name, last_stride)).eval()
-    features, expected = torch.zeros(1, 3, 64, 32), {"stem": 4, "layer1": 4, "layer2": 8, "layer3": 16}
+    with torch.device("meta"):
+        trunk = TwoStream(BackboneSpec(name, last_stride)).eval()
+        features = torch.zeros(1, 3, 64, 32)
+    steps = {"stem": 4, "layer1": 4, "layer2": 8, "layer3": 16, "layer4": scale}
     for stage in STAGES:
         features = trunk.run(stage, features, Modality.INFRARED)
-        step = expected.get(stage, scale)
-        assert features.shape == (1, trunk.channels[stage], 64 // step, 32 // step)
+        assert features.shape == (1, trunk.channels[stage], 64 // steps[stage], 32 // steps[stage])
 
 
-@pytest.mark.parametrize("name", ["resnet18", "resnet50"])
-def test_last_stride_is_all_that_differs_from_torchvision(name):
+def test_last_stride_is_all_that_differs_from_torchvision():
     torch.manual_seed(0)
-    ours = residual_network(BackboneSpec(name, last_stride=2)).eval()
-    import torchvision
-
-    theirs = getattr(torchvision.models, name)(weights=None).eval()
+    ours = residual_network(BackboneSpec("resnet18", last_stride=2)).eval()
+    theirs = torchvision.models.resnet18(weights=None).eval()
     theirs.fc = nn.Identity()
     theirs.load_state_dict(ours.state_dict())
     images = torch.randn(1, 3, 64, 32)
     torch.testing.assert_close(ours(images), theirs(images))
-    strides = {
-        key: module.stride
-        for key, module in residual_network(BackboneSpec(name, last_stride=1)).layer4[0].named_modules()
-        if isinstance(module, nn.Conv2d)
-    }
-    assert set(strides.values()) == {(1, 1)}
+
+
+@pytest.mark.parametrize("name", ["resnet18", "resnet34", "resnet50"])
+def test_last_stride_1_leaves_no_stride_in_the_last_stage(name):
+    with torch.device("meta"):
+        network = residual_network(BackboneSpec(name, last_stride=1))
+    strides = {module.stride for module in network.layer4.modules() if isinstance(module, nn.Conv2d)}
+    assert strides == {(1, 1)}
 
 
 def test_separate_stages_serve_their_own_modality():
@@ -77,16 +79,20 @@ def test_shared_batch_norm_sees_both_modalities_in_one_batch():
     assert seen == [6]
 
 
-@pytest.mark.parametrize("name", ["resnet18", "resnet50"])
-def test_folded_network_embeds_alike_and_leaves_the_original_alone(name):
-    torch.manual_seed(0)
-    trunk = TwoStream(BackboneSpec(name), separate=("stem", "layer4"))
-    for module in trunk.modules():
-        if isinstance(module, nn.BatchNorm2d):  # statistics of a trained network
+def as_trained(network):
+    """Batch norms with statistics and weights that are no identity."""
+    for module in network.modules():
+        if isinstance(module, nn.BatchNorm2d):
             nn.init.uniform_(module.running_mean, -0.2, 0.2)
             nn.init.uniform_(module.running_var, 0.5, 2.0)
             nn.init.uniform_(module.weight, 0.3, 0.9)
             nn.init.normal_(module.bias, std=0.1)
+    return network
+
+
+def test_folded_network_embeds_alike_and_leaves_the_original_alone():
+    torch.manual_seed(0)
+    trunk = as_trained(TwoStream(BackboneSpec("resnet18"), separate=("stem", "layer4")))
     before = {key: value.clone() for key, value in trunk.state_dict().items()}
     folded = fold_batch_norms(trunk)
     assert not any(isinstance(module, nn.BatchNorm2d) for module in folded.modules())
@@ -99,3 +105,14 @@ def test_folded_network_embeds_alike_and_leaves_the_original_alone(name):
             expected = nn.functional.normalize(trunk(images, modality).mean(dim=(2, 3)))
             found = nn.functional.normalize(folded(images, modality).mean(dim=(2, 3)))
             assert (found - expected).abs().max() < 1e-5
+
+
+def test_bottlenecks_are_folded_and_norms_that_follow_no_convolution_stay():
+    torch.manual_seed(0)
+    downsample = nn.Sequential(nn.Conv2d(8, 16, 1, bias=False), nn.BatchNorm2d(16))
+    block = Bottleneck(8, 4, downsample=downsample)
+    network = as_trained(nn.Sequential(nn.BatchNorm2d(8), nn.ReLU(), block)).eval()
+    folded = fold_batch_norms(network)
+    assert [type(module) for module in folded.modules()].count(nn.BatchNorm2d) == 1
+    features = torch.randn(2, 8, 6, 5)
+    torch.testing.assert_close(folded(features), network(features), rtol=1e-4, atol=1e-5)

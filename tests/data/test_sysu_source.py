@@ -107,9 +107,9 @@ def test_what_is_odd_is_remarked_not_stumbled_over(tree: Path) -> None:
     assert len(scan.records) == before - sum(2 + 9 % 2 for _ in range(6))
     assert "4 stray files ignored (1 × *.jpg, 1 × *.png, 1 × .DS_Store, 1 × Thumbs.db)" in notes
     assert "cam4/backup" in notes
-    assert "1 identities in no list, their folders ignored: 9" in notes
-    assert "1 listed identities without any image: 4" in notes
-    assert "1 identities without a infrared image: 2" in notes
+    assert "1 identity in no list, folders ignored: 9" in notes
+    assert "1 identity listed but without any image: 4" in notes
+    assert "1 identity without infrared images: 2" in notes
     assert "train_id lists 3 identities, 296 expected" in notes
 
 

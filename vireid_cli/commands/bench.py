@@ -92,8 +92,7 @@ def evaluate(
 
 @app.command()
 def difficulty(
-    dataset: Annotated[str, typer.Option(help="A prepared dataset.")] = "sysu",
-    size: Annotated[str, typer.Option(help="HEIGHTxWIDTH.")] = "144x72",
+    dataset: Annotated[str, typer.Option(help="A dataset in SYSU-MM01's layout.")] = "sysu",
     data: DataDir = None,
     json: Json = False,
 ) -> None:
@@ -101,7 +100,7 @@ def difficulty(
 
     Example: vireid bench difficulty
     """
-    _print("difficulty", json, "cpu", "fp32", data=data, dataset=dataset, size=parse_size(size))
+    _print("difficulty", json, "cpu", "fp32", data=data, dataset=dataset)
 
 
 def _print(

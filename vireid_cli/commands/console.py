@@ -13,7 +13,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
-from vireid_cli.engine.reporter import Reporter
+from vireid_cli.engine.reporter import Reporter, duration
 from vireid_cli.errors import VireidError
 
 if TYPE_CHECKING:
@@ -94,18 +94,6 @@ class ConsoleReporter(Reporter):
             self.close()
 
 
-def duration(seconds: float) -> str:
-    """Seconds as people say them: ``45 s``, ``3 min 20 s``, ``2 h 5 min``, ``9 days``."""
-    whole = round(seconds)
-    if whole < 60:
-        return f"{whole} s"
-    if whole < 3600:
-        return f"{whole // 60} min {whole % 60} s"
-    if whole < 48 * 3600:
-        return f"{whole // 3600} h {whole % 3600 // 60} min"
-    return f"{whole / 86400:.0f} days"
-
-
 def print_error(error: VireidError) -> None:
     """What is wrong, and what to do."""
     err.print(f"error: {error.message}", style="bold red", markup=False)
@@ -170,7 +158,7 @@ def evaluation_table(content: EvaluationFile) -> Table:
 
 def fingerprint_text(content: EvaluationFile) -> str:
     """The protocol fingerprint on one line."""
-    return "  ".join(f"{key}={value}" for key, value in content["fingerprint"].items())
+    return "  ".join(f"{key}={value}" for key, value in content["fingerprint"].items() if value != "")
 
 
 def _percent(value: float | None) -> str:

@@ -77,6 +77,25 @@ def phase_swap(
 
 
 @app.command()
+def sheet(
+    dataset: Annotated[str, typer.Option(help="Whose images.")] = "sysu",
+    images: Annotated[int, typer.Option(min=1, max=400, help="How many.")] = 40,
+    columns: Annotated[int, typer.Option(min=1, max=40, help="Images in a row.")] = 12,
+    seed: Seed = 0,
+    out: Annotated[Path | None, typer.Option(help="File to write.", show_default="./figures/…")] = None,
+    format: Format = None,
+    dpi: Dpi = 150,
+    data: DataDir = None,
+) -> None:
+    """A contact sheet of a dataset: people by identity and camera, framed by modality.
+
+    Example: vireid visualize sheet --images 40
+    """
+    engine = make_engine("cpu", data=data)
+    _draw("sheet", None, engine, out, format, dpi, dataset=dataset, images=images, columns=columns, seed=seed)
+
+
+@app.command()
 def tsne(
     run: RunName = None,
     ids: Annotated[int, typer.Option(min=2, help="Identities shown.")] = 24,
@@ -146,6 +165,6 @@ def _draw(
 ) -> None:
     """Draw one figure and print where it is."""
     from vireid_cli.commands.console import print_paths
-    from vireid_cli.engine.visualize import Output
+    from vireid_cli.engine.output import Output
 
     print_paths([engine.visualize(figure, run, output=Output(out, format, dpi), **options)])

@@ -66,9 +66,8 @@ def resize(pixels: np.ndarray, size: Size) -> np.ndarray:
     """Bring (h, w, 3) uint8 to ``size`` = (height, width); the same array where it has that size."""
     if pixels.shape[:2] == size:
         return pixels
-    image = torch.from_numpy(np.ascontiguousarray(pixels)).permute(2, 0, 1)[
-        None
-    ]  # (1, 3, h, w), channels last
+    rows = np.require(pixels, requirements=["C", "W"])  # torch wants memory that it could write to
+    image = torch.from_numpy(rows).permute(2, 0, 1)[None]  # (1, 3, h, w), channels last
     resized = torch.nn.functional.interpolate(image, size, mode="bicubic", antialias=True)
     return np.ascontiguousarray(resized[0].permute(1, 2, 0).numpy())  # (H, W, 3)
 

@@ -134,10 +134,11 @@ def _load(path: Path) -> dict[str, np.ndarray]:
     if not path.is_file():
         raise UsageError(f"{path} does not exist.", _FORM)
     try:
-        with np.load(path, allow_pickle=False) as archive:
-            if not isinstance(archive, np.lib.npyio.NpzFile):
-                raise DataError(f"{path} holds a single array, not a set of named ones.", _FORM)
-            known = {*LABELS, *FEATURES, DISTANCE}
+        archive = np.load(path, allow_pickle=False)
+        if not isinstance(archive, np.lib.npyio.NpzFile):
+            raise DataError(f"{path} holds a single array, not a set of named ones.", _FORM)
+        known = {*LABELS, *FEATURES, DISTANCE}
+        with archive:
             return {name: archive[name] if name in known else np.empty(0) for name in archive.files}
     except (OSError, ValueError, zipfile.BadZipFile, EOFError) as error:
         raise DataError(

@@ -21,6 +21,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
+from vireid_cli.data.atomic import remove_leftovers
 from vireid_cli.data.decode import BadImage, decode, resize
 from vireid_cli.data.lock import locked
 from vireid_cli.data.pixels import KnownRows, Making, PixelFiles, digest, making, source_digest
@@ -190,10 +191,12 @@ def _build(
 ) -> Prepared:
     """Make the pixels, then put records, description and pixels in place, in this order."""
     began, files = time.perf_counter(), PixelFiles(folder, size)
+    remove_leftovers(folder)
     total = _Work()
     while True:
         records, mark = subject.records, subject.info.fingerprint
         if files.complete(mark, len(records)):
+            files.making.remove()  # a process killed at the very end may have left its description
             total.resumed = len(records) if not total.decoded else total.resumed
             break
         with making(files, mark, len(records)) as made:

@@ -40,10 +40,9 @@ SYSU_VAL_QUERY_CAMERAS = (3,)
 SYSU_VAL_GALLERY_CAMERAS = (4, 5)
 """The 99 validation ids were filmed by cameras 3, 4 and 5 only."""
 
-LLCM_CAMERAS = {
-    Modality.VISIBLE: (1, 2, 3, 4, 5, 6, 7, 8, 9),
-    Modality.INFRARED: (1, 2, 4, 5, 6, 7, 8, 9),
-}
+LLCM_CAMERAS = {Modality.VISIBLE: tuple(range(1, 10)), Modality.INFRARED: (1, 2, 4, 5, 6, 7, 8, 9)}
+ALL_IMAGES = 0
+"""``shots`` in a fingerprint where nothing is drawn."""
 
 RULES: dict[str, tuple[CameraRule, bool]] = {
     "sysu": ("sysu", True),
@@ -199,7 +198,7 @@ def llcm_plan(
         UsageError: A number of trials below 1.
         DataError: A side without images.
     """
-    check_trials(trials, None)
+    check_trials(trials)
     side = Modality.VISIBLE if direction == "v2i" else Modality.INFRARED
     remarks = list(notes)
     query = sorted_rows(table, _llcm_rows(table, side, remarks))
@@ -218,19 +217,13 @@ def llcm_plan(
         "dataset": "llcm",
         "split": "test",
         "mode": protocol,
-        "shots": 0 if protocol == "llcm-full" else 1,
+        "shots": ALL_IMAGES if protocol == "llcm-full" else 1,
         "trials": trials,
         "direction": direction,
         "gallery_draw": "none" if protocol == "llcm-full" else "seeded",
     }
-    return EvaluationPlan(
-        f"{protocol}-{direction}",
-        queries,
-        galleries,
-        "llcm",
-        True,
-        complete_fingerprint(fingerprint, "llcm", merged=True, notes=remarks),
-    )
+    full = complete_fingerprint(fingerprint, "llcm", merged=True, notes=remarks)
+    return EvaluationPlan(f"{protocol}-{direction}", queries, galleries, "llcm", True, full)
 
 
 def regdb_plan(
@@ -255,7 +248,7 @@ def regdb_plan(
         "dataset": "regdb",
         "split": "test",
         "mode": f"trial-{trial}",
-        "shots": 0,
+        "shots": ALL_IMAGES,
         "trials": 1,
         "direction": direction,
         "gallery_draw": "none",

@@ -55,12 +55,22 @@ class _Index:
     def of(rows: np.ndarray, labels: np.ndarray, classes: int) -> _Index:
         """Group ``rows`` (M,) by ``labels`` (M,) in 0..classes−1."""
         counts = np.bincount(labels, minlength=classes)
-        return _Index(rows[np.argsort(labels, kind="stable")], np.cumsum(counts) - counts, counts)
+        narrow = labels.astype(np.uint16) if classes <= 2**16 else labels  # sorted by radix: 10 × faster
+        return _Index(rows[np.argsort(narrow, kind="stable")], np.cumsum(counts) - counts, counts)
 
     def draw(self, labels: np.ndarray, images: int, generator: np.random.Generator) -> np.ndarray:
         """``images`` rows with replacement of each label: (S, P) → (S, P·images)."""
-        nth = generator.integers(0, self.counts[labels][..., None], (*labels.shape, images))  # (S, P, K)
+        # a uniform number below 1, times a count, stays below the count in float64
+        nth = (generator.random((*labels.shape, images)) * self.counts[labels][..., None]).astype(np.int64)
         return self.rows[self.starts[labels][..., None] + nth].reshape(len(labels), -1)  # (S, P·K)
+
+
+def _ranked(pids: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The distinct numbers, ascending, and the place of each of ``pids`` among them."""
+    if len(pids) == 0 or pids.min() < 0 or pids.max() > 64 * len(pids):
+        return np.unique(pids, return_inverse=True)
+    present = np.bincount(pids) > 0  # a table by number is faster than sorting, where it stays small
+    return np.flatnonzero(present), (np.cumsum(present) - 1)[pids]
 
 
 class IdentitySampler:
@@ -97,7 +107,7 @@ class IdentitySampler:
             UsageError: Fewer than P identities have images in both modalities.
         """
         codes = np.asarray(modalities).astype(np.int64)
-        numbers, every = np.unique(np.asarray(pids), return_inverse=True)
+        numbers, every = _ranked(np.asarray(pids).astype(np.int64))
         counts = np.bincount(2 * every + codes, minlength=2 * len(numbers)).reshape(-1, 2)  # (ids, modality)
         usable: np.ndarray = counts.min(axis=1) > 0
         self.dropped: list[int] = numbers[~usable].tolist()

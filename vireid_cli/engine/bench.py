@@ -8,7 +8,7 @@ from __future__ import annotations
 import statistics
 import time
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 import torch
@@ -18,15 +18,18 @@ from vireid_cli.backbones.fold import fold_batch_norms
 from vireid_cli.backbones.two_stream import BackboneSpec
 from vireid_cli.data import reference
 from vireid_cli.data.augment import apply, augment_batch, crop_flip, draw
+from vireid_cli.data.store import locate
 from vireid_cli.engine.embed import to_images
 from vireid_cli.engine.network import build_network, load_recipe
 from vireid_cli.engine.runtime import Runtime, generator
 from vireid_cli.engine.schedule import build_optimizer
 from vireid_cli.errors import UsageError
+from vireid_cli.methods import Method
 from vireid_cli.metrics.camera_rules import CameraRule
 from vireid_cli.metrics.oracle import evaluate_by_loop
 from vireid_cli.metrics.retrieval import evaluate_distances
 from vireid_cli.recipe.schema import Augment, Recipe
+from vireid_cli.rendered.naive import measure_tree
 from vireid_cli.types import Batch, Modality, Size
 
 if TYPE_CHECKING:
@@ -70,7 +73,7 @@ def train(engine: Engine, *, recipe: str, settings: list[str], repeats: int) -> 
     """A whole training step of a recipe on random pixels, and augmentation's share of it."""
     loaded, runtime = load_recipe(recipe, tuple(settings)), engine.runtime
     network = _network(loaded, runtime).train()
-    optimizer = build_optimizer(network.parameter_groups(), loaded.train.optimizer)  # type: ignore[operator]
+    optimizer = build_optimizer(cast(Method, network).parameter_groups(), loaded.train.optimizer)
     pixels = _pixels(loaded)
     random = generator(torch.device("cpu"), "bench")
     labels = torch.arange(loaded.data.sampler.identities).repeat_interleave(loaded.data.sampler.images)
@@ -85,7 +88,7 @@ def train(engine: Engine, *, recipe: str, settings: list[str], repeats: int) -> 
     def step() -> None:
         batch = augment()
         with runtime.autocast():
-            losses = network.losses(batch)  # type: ignore[operator]
+            losses = cast(Method, network).losses(batch)
         optimizer.zero_grad(set_to_none=True)
         torch.stack([value.float() for value in losses.values()]).sum().backward()
         optimizer.step()
@@ -104,7 +107,8 @@ def train(engine: Engine, *, recipe: str, settings: list[str], repeats: int) -> 
 def extract(engine: Engine, *, recipe: str, settings: list[str], repeats: int) -> dict[str, Any]:
     """Embedding: plain, channels-last, channels-last with batch norms folded (what we use)."""
     loaded, runtime = load_recipe(recipe, tuple(settings)), engine.runtime
-    plain = _network(loaded, runtime).eval().to(memory_format=torch.contiguous_format)  # type: ignore[call-overload]
+    plain = _network(loaded, runtime).eval()
+    plain.to(memory_format=torch.contiguous_format)  # type: ignore[call-overload]
     fast = _network(loaded, runtime).eval()
     folded = fold_batch_norms(fast)
     images = to_images(_pixels(loaded), runtime.device)
@@ -114,7 +118,7 @@ def extract(engine: Engine, *, recipe: str, settings: list[str], repeats: int) -
 
         def work() -> object:
             with torch.inference_mode(), runtime.autocast():
-                return network.embed(given, Modality.VISIBLE)  # type: ignore[operator]
+                return cast(Method, network).embed(given, Modality.VISIBLE)
 
         return work
 
@@ -172,6 +176,24 @@ def evaluate(engine: Engine, *, shape: str, repeats: int) -> dict[str, Any]:
     }
 
 
+def difficulty(engine: Engine, *, dataset: str, split: str = "test") -> dict[str, Any]:
+    """Cross-modality Rank-1 and mAP of nearest neighbours on raw pixels, grey-level histograms and HOG.
+
+    For datasets in SYSU-MM01's layout; how hard they are for matchers that learned nothing.
+    """
+    located = locate(dataset, engine.data_dir)
+    found: dict[str, Any] = {"root": str(located.root), "rendered": located.rendered, "split": split}
+    for name, score in measure_tree(located.root, split).items():
+        found |= {
+            f"{name}_rank1": score.rank1,
+            f"{name}_mAP": score.mean_average_precision,
+            f"{name}_rank1_over_chance": score.rank1 / score.chance,
+            "chance_rank1": score.chance,
+            "queries": score.queries,
+        }
+    return found
+
+
 def _retrieval(queries: int, gallery: int) -> tuple[np.ndarray, Labels, bool]:
     """Random distances, pids and camids in the shape of SYSU-MM01 (96 ids) or RegDB (206 ids)."""
     random = np.random.default_rng(0)
@@ -211,4 +233,5 @@ SUBJECTS: dict[str, Callable[..., dict[str, Any]]] = {
     "extract": extract,
     "augment": augment,
     "evaluate": evaluate,
+    "difficulty": difficulty,
 }

@@ -13,10 +13,20 @@ from pathlib import Path
 from typing import Any
 
 from vireid_cli.data.prepare import Prepared
-from vireid_cli.engine import bench, evaluate, export, preparation, synthesis, training, visualize
+from vireid_cli.engine import (
+    bench,
+    evaluate,
+    export,
+    figures_of_images,
+    figures_of_runs,
+    preparation,
+    synthesis,
+    training,
+)
 from vireid_cli.engine.evaluate import EvaluateOptions, Evaluation
 from vireid_cli.engine.export import Exported
 from vireid_cli.engine.network import load_recipe
+from vireid_cli.engine.output import Output
 from vireid_cli.engine.reporter import Reporter
 from vireid_cli.engine.runtime import Runtime
 from vireid_cli.errors import UsageError
@@ -25,6 +35,8 @@ from vireid_cli.rendered.tree import RenderedTree, RenderOptions
 from vireid_cli.results import run as runs
 from vireid_cli.results.run import Run
 from vireid_cli.types import Size
+
+FIGURES = ("phase-swap", "sheet", "tsne", "ranking", "curves")
 
 
 class Engine:
@@ -111,25 +123,29 @@ class Engine:
         """Draw a figure.
 
         Args:
-            figure: ``phase-swap`` (of a dataset or two files); of a run: ``tsne``, ``ranking``, ``curves``.
-            run: The run; None: the newest. ``phase-swap`` takes none.
-            **options: As of the figure's function in ``engine/visualize.py``; ``output`` says where to.
+            figure: ``phase-swap`` and ``sheet`` (of a dataset); of a run: ``tsne``, ``ranking``, ``curves``.
+            run: The run; None: the newest. Figures of a dataset take none.
+            **options: As of the figure's function in ``engine/figures_of_*.py``; ``output`` says where to.
 
         Raises:
             UsageError: No such figure, or what it is drawn from is not there yet.
         """
-        options.setdefault("output", visualize.Output())
+        options.setdefault("output", Output())
         if figure == "phase-swap":
-            return visualize.phase_swap(data_dir=self.data_dir, reporter=self.reporter, **options)
+            return figures_of_images.phase_swap(data_dir=self.data_dir, **options)
+        if figure == "sheet":
+            return figures_of_images.contact_sheet(data_dir=self.data_dir, **options)
         if figure == "curves":
-            return visualize.curves_of_run(self.find(run), **options)
+            return figures_of_runs.curves_of_run(self.find(run), **options)
         if figure == "tsne":
-            return visualize.tsne_of_run(self.find(run), reporter=self.reporter, **options)
+            return figures_of_runs.tsne_of_run(self.find(run), reporter=self.reporter, **options)
         if figure == "ranking":
-            return visualize.ranking_of_run(
+            return figures_of_runs.ranking_of_run(
                 self.find(run), data_dir=self.data_dir, reporter=self.reporter, **options
             )
-        raise UsageError(f"There is no figure '{figure}'.", "There are: phase-swap, tsne, ranking, curves")
+        raise UsageError(
+            f"There is no figure '{figure}'.", "There are: phase-swap, sheet, tsne, ranking, curves"
+        )
 
     def export(self, run: Run | str | Path | None = None, **options: Any) -> Exported:
         """Export a run's network to ONNX and check it; see ``export.export_run``."""

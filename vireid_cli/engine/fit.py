@@ -18,12 +18,17 @@ from torch import Tensor, nn
 from vireid_cli.data.sampler import EpochPlan, IdentitySampler
 from vireid_cli.engine.checkpoint import Position
 from vireid_cli.engine.feed import Feed
-from vireid_cli.engine.reporter import Reporter
+from vireid_cli.engine.reporter import Reporter, duration
 from vireid_cli.engine.runtime import Runtime, seed_of
 from vireid_cli.engine.schedule import apply_factor, factor
 from vireid_cli.recipe.schema import Train
 from vireid_cli.results.schema import EpochRow, StepRow
 from vireid_cli.types import Batch
+
+LONG, VERY_LONG = 10.0, 3600.0
+"""Seconds from which on the loop says how long it will take, and how to make it short."""
+
+SHORTER = "shorter: --set train.epochs=1 --set train.steps_per_epoch=20"
 
 
 class NotFinite(Exception):
@@ -112,6 +117,7 @@ class Loop:
     runtime: Runtime
     hooks: Hooks
     meter: Meter = field(default_factory=Meter)
+    _timed: list[float] = field(default_factory=list)
 
     def run(self, start: Position) -> Position:
         """Train from ``start`` to the last epoch.
@@ -143,6 +149,7 @@ class Loop:
         for step in range(at.step, steps):
             self._step(self.feed.batch(plan, at.epoch, step), at)
             at = Position(at.epoch, step + 1, at.global_step + 1)
+            self._foretell(self.recipe.epochs * steps - at.global_step)
             asked = self.hooks.stop()
             if asked or at.global_step % self.recipe.log_every == 0 or step + 1 == steps:
                 means = self.meter.read()
@@ -170,6 +177,18 @@ class Loop:
             nn.utils.clip_grad_norm_(self.network.parameters(), self.recipe.optimizer.grad_clip)
         self.scaler.step(self.optimizer)
         self.scaler.update()
+
+    def _foretell(self, steps_left: int) -> None:
+        """Say once, after the second step of this process, how long the rest will take."""
+        if len(self._timed) == 2:
+            return
+        self.runtime.synchronize()
+        self._timed.append(time.perf_counter())
+        if len(self._timed) == 2 and (seconds := (self._timed[1] - self._timed[0]) * steps_left) > LONG:
+            self.hooks.reporter.say(
+                f"about {duration(seconds)} to go on {self.runtime.device.type}"
+                + (f" ({SHORTER})" if seconds > VERY_LONG else "")
+            )
 
     def _log(self, at: Position, steps: int, lr: float, means: dict[str, float], speed: float) -> None:
         """One line of the log, and the progress bar."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ from vireid_cli.data.sources import load_source
 from vireid_cli.data.store import Store
 from vireid_cli.data.verify import verify as verify_store
 from vireid_cli.engine.reporter import Reporter
-from vireid_cli.types import Size
+from vireid_cli.types import RecordTable, Size
 
 
 def data_folder(given: Path | None = None) -> Path:
@@ -87,10 +88,44 @@ def verify(dataset: str, data_dir: Path, reporter: Reporter) -> list[str]:
     return verify_store(stores.open_store(data_dir, dataset), progress=reporter.progress("verifying"))
 
 
+@dataclass(frozen=True, slots=True)
+class People:
+    """A dataset's images as files.
+
+    Attributes:
+        records: One row an image.
+        root: What their paths are relative to.
+        title: The dataset's name, marked where it is rendered.
+    """
+
+    records: RecordTable
+    root: Path
+    title: str
+
+
+def find_people(dataset: str, data_dir: Path) -> People:
+    """A dataset's records and where its files are, prepared or not.
+
+    Raises:
+        UsageError: It is neither prepared nor there.
+        DataError: Its layout is incomplete.
+    """
+    if is_prepared(dataset, data_dir):
+        store = stores.open_store(data_dir, dataset)
+        return People(store.records, store.info.root, store_title(store))
+    located = stores.locate(dataset, data_dir)
+    found = load_source(dataset).scan(located.root)
+    return People(found.records, located.root, _title(dataset, located.rendered))
+
+
 def store_title(store: Store) -> str:
     """The dataset's name as people know it, with the mark of a rendered one."""
-    title = load_source(store.info.dataset).TITLE
-    return f"rendered {title} layout" if store.rendered else title
+    return _title(store.info.dataset, store.rendered)
+
+
+def _title(dataset: str, rendered: bool) -> str:
+    title = load_source(dataset).TITLE
+    return f"rendered {title} layout" if rendered else title
 
 
 def marks(store: Store) -> dict[str, Any]:

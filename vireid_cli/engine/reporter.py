@@ -23,3 +23,15 @@ class Reporter:
     def progress(self, job: str) -> Progress:
         """A callback that advances ``job``."""
         return lambda done, total: self.advance(job, done, total)
+
+
+def duration(seconds: float) -> str:
+    """Seconds as people say them: ``45 s``, ``3 min 20 s``, ``2 h 5 min``, ``9 days``."""
+    whole = round(seconds)
+    if whole < 60:
+        return f"{whole} s"
+    if whole < 3600:
+        return f"{whole // 60} min {whole % 60} s"
+    if whole < 48 * 3600:
+        return f"{whole // 3600} h {whole % 3600 // 60} min"
+    return f"{whole / 86400:.0f} days"

@@ -48,7 +48,7 @@ def contact_sheet(
     columns = min(columns, len(images))
     lines = max(label.count("\n") + 1 if label else 0 for label in labels)
     cell = _cell(images)
-    row_height = cell[0] + lines * _LINE + (0.12 if lines else _GAP)
+    row_height = cell[0] + lines * _LINE + (0.14 if lines else _GAP)
     top = 0.55 if title else _LEFT
     rows = -(-len(images) // columns)
     figure, axes = style.page(2 * _LEFT + columns * (cell[1] + _GAP) - _GAP, top + rows * row_height + 0.1)
@@ -60,7 +60,7 @@ def contact_sheet(
         box = (left + (cell[1] - width) / 2, upper + cell[0] - height, width, height)
         style.place(axes, image, box, frames[i] if frames is not None else None)
         style.write(
-            axes, left + cell[1] / 2, upper + cell[0] + 0.05, label, style.SMALL_SIZE - 0.5, ha="center"
+            axes, left + cell[1] / 2, upper + cell[0] + 0.07, label, style.SMALL_SIZE - 0.5, ha="center"
         )
     return figure
 

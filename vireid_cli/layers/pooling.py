@@ -59,9 +59,9 @@ def stripe_weights(height: int, count: int, like: Tensor) -> Tensor:
 
     A product with these exports where adaptive pooling into overlapping windows does not.
     """
-    stripe = torch.arange(count, device=like.device)
-    first = stripe * height // count
-    last = -((stripe + 1) * -height // count)  # rounded up
-    row = torch.arange(height, device=like.device)[:, None]
-    inside = (row >= first) & (row < last)  # (height, count)
-    return inside.to(like.dtype) / (last - first)
+    # Row r lies in stripe s if r ≥ ⌊s·h/count⌋ and r < ⌈(s+1)·h/count⌉: −h < s·h − r·count < count.
+    starts = torch.arange(0, count * height, height, device=like.device)  # (count,)
+    rows = torch.arange(0, count * height, count, device=like.device)  # (h,)
+    gap = starts - rows.unsqueeze(1)  # (h, count)
+    inside = ((gap > -height) & (gap < count)).to(like.dtype)
+    return inside / inside.sum(0)

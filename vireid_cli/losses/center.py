@@ -12,13 +12,13 @@ from torch import Tensor
 from vireid_cli.losses.distance import (
     centres,
     distances,
-    hardest_negative,
-    hardest_positive,
     identity_weights,
     in_full_precision,
+    largest,
     same_half,
     same_identity,
     shares,
+    smallest,
 )
 
 
@@ -84,5 +84,5 @@ def hetero_center_triplet(features: Tensor, labels: Tensor, margin: float = 0.3)
     share = shares(same & same_half(same), features.dtype)
     # Equal rows of one identity change neither a largest nor a smallest distance.
     pairs = distances(centres(features, share))  # (..., 2N, 2N)
-    hinge = (hardest_positive(pairs, same) - hardest_negative(pairs, ~same) + margin).relu()
+    hinge = (largest(pairs, ~same) - smallest(pairs, same) + margin).relu()
     return (hinge * identity_weights(share)).sum()

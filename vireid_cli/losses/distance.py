@@ -105,14 +105,14 @@ def identity_weights(share: Tensor) -> Tensor:
     return each / each.sum()
 
 
-def hardest_positive(pairs: Tensor, positive: Tensor) -> Tensor:
-    """The largest distance among the pairs that are positive: (..., M, N) → (..., M)."""
-    return pairs.masked_fill(~positive, -torch.inf).amax(-1)
+def largest(pairs: Tensor, excluded: Tensor) -> Tensor:
+    """The hardest positive: the largest distance that is not excluded, (..., M, N) → (..., M)."""
+    return pairs.masked_fill(excluded, -torch.inf).amax(-1)
 
 
-def hardest_negative(pairs: Tensor, negative: Tensor) -> Tensor:
-    """The smallest distance among negative pairs, infinite where there is none: (..., M, N) → (..., M)."""
-    return pairs.masked_fill(~negative, torch.inf).amin(-1)
+def smallest(pairs: Tensor, excluded: Tensor) -> Tensor:
+    """The hardest negative: the smallest distance that is not excluded; infinite where all are."""
+    return pairs.masked_fill(excluded, torch.inf).amin(-1)
 
 
 def _full(value: Any) -> Any:

@@ -10,14 +10,14 @@ from vireid_cli.losses.distance import (
     Distance,
     centres,
     from_products,
-    hardest_negative,
-    hardest_positive,
     identity_weights,
     in_full_precision,
+    largest,
     products,
     same_half,
     same_identity,
     shares,
+    smallest,
 )
 
 
@@ -76,7 +76,7 @@ def paba(
     if negative == "centre":
         between = anchored @ share.mT  # <centre, centre>, (chunks, 2N, 2N)
         against = from_products(between, anchor_lengths, centre_lengths, distance)
-    positive = hardest_positive(pairs, same & ~half)  # (chunks, 2N)
-    hinge = (positive - hardest_negative(against, ~(same | half)) + margin).relu()
+    # Positives are the same identity, negatives another one, both of the other modality.
+    hinge = (largest(pairs, ~same | half) - smallest(against, same | half) + margin).relu()  # (chunks, 2N)
     # The weights' mean runs over both directions; each of the two is a mean of its own.
     return 2.0 * (hinge * identity_weights(share)).sum()

@@ -7,10 +7,10 @@ from torch import Tensor
 from vireid_cli.losses.distance import (
     Distance,
     distances,
-    hardest_negative,
-    hardest_positive,
     in_full_precision,
+    largest,
     same_identity,
+    smallest,
 )
 
 
@@ -34,5 +34,5 @@ def batch_hard_triplet(
     """
     same = same_identity(labels)
     pairs = distances(features, distance)  # (..., N, N)
-    hinge = (hardest_positive(pairs, same) - hardest_negative(pairs, ~same) + margin).relu()  # (..., N)
+    hinge = (largest(pairs, ~same) - smallest(pairs, same) + margin).relu()  # (..., N)
     return hinge.mean(-1).sum()

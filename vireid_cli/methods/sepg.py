@@ -244,13 +244,10 @@ class SepgNet(nn.Module):
         pooled = stripes(shared, self.options.chunks.n)  # (2B, C, n)
         terms = self._chunk_losses(pooled, batch.labels)
         if specific is not None and self.has_specific:
-            logits = torch.cat(
-                [
-                    self._specific_logits(specific[:count], Modality.VISIBLE),
-                    self._specific_logits(specific[count:], Modality.INFRARED),
-                ]
-            )  # (2B, C)
-            loss = identity_loss(logits, batch.labels.repeat(2))
+            whole = global_average(specific).unsqueeze(-1)  # (2B, D, 1)
+            visible = self._specific_logits(whole[:count], Modality.VISIBLE)
+            infrared = self._specific_logits(whole[count:], Modality.INFRARED)
+            loss = identity_loss(torch.cat([visible, infrared]), batch.labels.repeat(2))
             terms["specific"] = self.options.specific_weight * loss
         return terms
 
@@ -358,10 +355,9 @@ class SepgNet(nn.Module):
         assert isinstance(head, ChunkHeads)
         return head
 
-    def _specific_logits(self, specific: Tensor, modality: Modality) -> Tensor:
+    def _specific_logits(self, whole: Tensor, modality: Modality) -> Tensor:
         head = self._specific_head(modality)
-        embedding = head.embed(global_average(specific).unsqueeze(-1))  # (1, B, features)
-        return head.classify(head.dropout(embedding))[0]  # (B, C)
+        return head.classify(head.dropout(head.embed(whole))).squeeze(0)  # (B, D, 1) → (B, C)
 
 
 def build(options: Options, num_identities: int, backbone: BackboneSpec) -> SepgNet:

@@ -16,7 +16,7 @@ The shares of the dye classes are ours; the bands follow published textile spect
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import IntEnum
 
 import numpy as np
@@ -141,6 +141,11 @@ def weave_cloth(
     first = dye_cloth(rng, thermal)
     pattern = choose(rng, patterns)
     second = first if pattern in ("plain", "weave") else dye_cloth(rng, thermal, avoid=first)
+    if rng.random() < 0.45:
+        # One kind of yarn, two colours: most patterns of reactive dyes vanish in the infrared.
+        second = replace(
+            second, near_infrared=float(np.clip(first.near_infrared * rng.uniform(0.85, 1.15), 0.04, 0.88))
+        )
     periods = {
         "stripes-across": (0.06, 0.17), "stripes-along": (0.05, 0.12), "check": (0.09, 0.2),
         "print": (0.08, 0.16), "weave": (0.028, 0.05), "blocks": (0.30, 0.42),

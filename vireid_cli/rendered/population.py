@@ -76,8 +76,8 @@ class Person:
 
 
 _TOP_PATTERNS = {
-    "plain": 0.36, "stripes-across": 0.16, "stripes-along": 0.08, "check": 0.12,
-    "blocks": 0.1, "print": 0.1, "weave": 0.08,
+    "plain": 0.40, "stripes-across": 0.12, "stripes-along": 0.08, "check": 0.09,
+    "blocks": 0.11, "print": 0.11, "weave": 0.09,
 }  # fmt: skip
 _BOTTOM_PATTERNS = {"plain": 0.8, "stripes-along": 0.04, "check": 0.08, "weave": 0.08}
 _SKIRT_PATTERNS = {
@@ -137,9 +137,7 @@ def _dress(rng: np.random.Generator, top: str, bottom: str) -> tuple[Material, .
     warm = {"tee": 0.62, "dress": 0.6, "shirt": 0.55, "jacket": 0.4, "coat": 0.28}[top]
     skin, hair = skin_tone(rng), hair_colour(rng)
     shirt = weave_cloth(rng, warm, _TOP_PATTERNS, folds=0.10 if top == "tee" else 0.14)
-    legs = weave_cloth(
-        rng, 0.52, _SKIRT_PATTERNS if bottom == "skirt" else _BOTTOM_PATTERNS, folds=0.12
-    )
+    legs = weave_cloth(rng, 0.52, _SKIRT_PATTERNS if bottom == "skirt" else _BOTTOM_PATTERNS, folds=0.12)
     inner = weave_cloth(rng, 0.6, {"plain": 0.8, "stripes-across": 0.2}, folds=0.08)
     contrasting = rng.random() < 0.14 and top in ("tee", "shirt")
     sleeve = weave_cloth(rng, warm, {"plain": 1.0}, folds=0.12) if contrasting else shirt

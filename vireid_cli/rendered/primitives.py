@@ -114,7 +114,7 @@ class Sculptor:
         painted: bool = False,
         present: Array | bool = True,
     ) -> None:
-        """Add an ellipsoid with (lateral, axial, depth) radii in metres, cut to [low, high] along its axis."""
+        """Add an ellipsoid of (lateral, axial, depth) radii in metres, cut to [low, high] on its axis."""
         r = np.stack([self._full(x) for x in radii], axis=1)  # (B, 3)
         a2 = r[:, :1] ** 2
         here = self._full(present)

@@ -11,11 +11,12 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from vireid_cli.rendered.bodies import paint_lines, sculpt
+from vireid_cli.rendered.attire import paint_lines
+from vireid_cli.rendered.bodies import sculpt
 from vireid_cli.rendered.cameras import Camera
 from vireid_cli.rendered.materials import material_row
 from vireid_cli.rendered.raycast import Grid, Hits, cast
-from vireid_cli.rendered.scenes import render_plate
+from vireid_cli.rendered.scenes import ASPECT, render_plate
 from vireid_cli.rendered.shade import Tables, shade, solid_table
 from vireid_cli.rendered.shots import Shot, crop, draw_shots, into_camera, posture_of
 from vireid_cli.types import Size
@@ -37,12 +38,15 @@ class Renderer:
         self.size = size
         self.device = torch.device(device)
         self._plates: dict[tuple[Camera, int], Tensor] = {}
+        self._plate_height = int(np.clip(4 * round(0.9 * size[0]), 96, 768))
 
     def prepare(self, camera: Camera, seed: int) -> Tensor:
-        """Render a camera's background plate, (4, 576, 768), unless it is there; threads may call it at once."""
+        """Render a camera's plate, (4, height, width), unless it is there; threads may call it at once."""
         key = (camera, seed)
         if key not in self._plates:
-            self._plates[key] = torch.from_numpy(render_plate(camera, seed)).to(self.device)
+            self._plates[key] = torch.from_numpy(render_plate(camera, seed, self._plate_height)).to(
+                self.device
+            )
         return self._plates[key]
 
     @torch.no_grad()
@@ -68,7 +72,9 @@ class Renderer:
         """The shader's look-up tables."""
         materials = [material_row(m, s.camera.spectrum) for s in shots for m in s.person.materials]
         # One man in four wears a beard; it is a trait, so it is derived from the person alone.
-        beard = [0.45 if s.person.hair in ("short", "shaven") and s.person.pid % 4 == 0 else 0.0 for s in shots]
+        beard = [
+            0.45 if s.person.hair in ("short", "shaven") and s.person.pid % 4 == 0 else 0.0 for s in shots
+        ]
         images = np.stack(
             [grid.left, grid.top, grid.step, draws["fold_first"], draws["fold_second"], np.asarray(beard)]
         )
@@ -76,7 +82,13 @@ class Renderer:
         return Tables(solids, self._tensor(np.array(materials).T), self._tensor(images), self._tensor(paint))
 
     def _composite(
-        self, shots: list[Shot], draws: dict[str, Array], grid: Grid, hits: Hits, people: Tensor, covered: Tensor
+        self,
+        shots: list[Shot],
+        draws: dict[str, Array],
+        grid: Grid,
+        hits: Hits,
+        people: Tensor,
+        covered: Tensor,
     ) -> Tensor:
         """Average the samples of each pixel and put them before the background, (B, h, w, 3) linear."""
         share = _pool(covered[..., None].float())  # (B, h, w, 1)
@@ -93,14 +105,16 @@ class Renderer:
         v = self._column(grid.top) + (torch.arange(height, device=self.device)[:, None] + 0.5) * step
         u, v = u.expand(-1, height, -1), v.expand(-1, -1, width)
         half = self._column([shot.camera.half_width for shot in shots])
-        where = torch.stack([u / half, v / (half * 0.75)], dim=-1)  # (B, h, w, 2)
+        where = torch.stack([u / half, v / (half * ASPECT)], dim=-1)  # (B, h, w, 2)
         result = torch.empty((len(shots), 4, height, width), device=self.device)
         first = 0
         while first < len(shots):
             last = first
             while last < len(shots) and shots[last].camera is shots[first].camera:
                 last += 1
-            plate = self.prepare(shots[first].camera, shots[first].seed)[None].expand(last - first, -1, -1, -1)
+            plate = self.prepare(shots[first].camera, shots[first].seed)[None].expand(
+                last - first, -1, -1, -1
+            )
             result[first:last] = F.grid_sample(
                 plate, where[first:last], padding_mode="border", align_corners=False
             )
@@ -141,9 +155,7 @@ class Renderer:
         image = image.clamp_(1e-4, 1.0) ** self._column([c.contrast for c in cameras])[..., None]
         developed = image.cpu().numpy()
         rows, columns = grid.rows // SAMPLES, grid.columns // SAMPLES
-        return [
-            _expose(developed[i, : rows[i], : columns[i]], shot) for i, shot in enumerate(shots)
-        ]
+        return [_expose(developed[i, : rows[i], : columns[i]], shot) for i, shot in enumerate(shots)]
 
 
 def _pool(samples: Tensor) -> Tensor:
@@ -163,9 +175,11 @@ def _occlusion(depth: Tensor, share: Tensor, reach: int) -> Tensor:
         share: (B, h, w), covered share.
         reach: Half the window in pixels.
     """
-    window, pair = 2 * reach + 1, torch.stack([depth, share], dim=1)
-    pooled = F.avg_pool2d(pair, (window, 1), stride=1, padding=(reach, 0))
-    pooled = F.avg_pool2d(pooled, (1, window), stride=1, padding=(0, reach))
+    # Means over windows that overlap by half, at every ``reach``-th pixel, interpolated between.
+    coarse = F.avg_pool2d(
+        torch.stack([depth, share], dim=1), 2 * reach, stride=reach, padding=reach // 2, ceil_mode=True
+    )
+    pooled = F.interpolate(coarse, size=depth.shape[1:], mode="bilinear", align_corners=False)
     around = pooled[:, 0] / pooled[:, 1].clamp(min=1e-4)
     behind = depth / share.clamp(min=1e-4) - around
     return (1.0 - 4.0 * behind.clamp(min=0.0)).clamp_(0.55, 1.0)

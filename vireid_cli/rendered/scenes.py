@@ -15,141 +15,22 @@ import numpy as np
 
 from vireid_cli.rendered.cameras import Camera
 from vireid_cli.rendered.draws import Purpose, stream
+from vireid_cli.rendered.textures import (
+    Texture,
+    bricks,
+    cloud,
+    facade,
+    planks,
+    plaster,
+    rough,
+    shelves,
+    smooth_noise,
+    tiles,
+)
 
 Array = np.ndarray
-PLATE = (576, 768)
-"""Height and width of a plate in pixels; its width spans the camera's field of view."""
-
-# A texture: coordinates in metres and a lattice of random numbers → (N, 5): linear RGB, near infrared, heat.
-Texture = Callable[[Array, Array, Array], Array]
-
-
-def smooth_noise(x: Array, y: Array, lattice: Array) -> Array:
-    """Value noise in [0, 1] with period 1 in x and y between lattice points."""
-    size = lattice.shape[0]
-    x0, y0 = np.floor(x), np.floor(y)
-    fx, fy = x - x0, y - y0
-    fx, fy = fx * fx * (3 - 2 * fx), fy * fy * (3 - 2 * fy)
-    i, j = x0.astype(np.int64) % size, y0.astype(np.int64) % size
-    i1, j1 = (i + 1) % size, (j + 1) % size
-    low = lattice[j, i] * (1 - fx) + lattice[j, i1] * fx
-    high = lattice[j1, i] * (1 - fx) + lattice[j1, i1] * fx
-    return low * (1 - fy) + high * fy
-
-
-def _cloud(x: Array, y: Array, lattice: Array, octaves: int = 4) -> Array:
-    """Fractal noise in [0, 1]."""
-    total, weight, sum_ = np.zeros_like(x), 0.5, 0.0
-    for k in range(octaves):
-        total += weight * smooth_noise(x * 2**k + 17 * k, y * 2**k + 5 * k, lattice)
-        sum_ += weight
-        weight *= 0.55
-    return total / sum_
-
-
-def _mix(a: tuple[float, ...], b: tuple[float, ...], share: Array) -> Array:
-    """Blend two surfaces, (N, 5)."""
-    return np.asarray(a) * (1 - share[:, None]) + np.asarray(b) * share[:, None]
-
-
-def _line(x: Array, period: float, width: float) -> Array:
-    """1 on thin lines every ``period`` metres, soft edges."""
-    distance = np.abs((x / period) % 1.0 - 0.5) * period
-    return np.clip((width - (period / 2 - distance)) / width + 0.5, 0, 1)
-
-
-def tiles(first: tuple[float, ...], joint: tuple[float, ...], side: float, uneven: float = 0.12) -> Texture:
-    """Square tiles with joints and slight differences from tile to tile."""
-
-    def texture(x: Array, y: Array, lattice: Array) -> Array:
-        i, j = np.floor(x / side).astype(int) % 64, np.floor(y / side).astype(int) % 64
-        shade = 1 + uneven * (lattice[j, i] - 0.5) * 2 + 0.12 * (_cloud(x * 3, y * 3, lattice) - 0.5)
-        lines = np.maximum(_line(x, side, 0.012), _line(y, side, 0.012))
-        return _mix(first, joint, lines) * shade[:, None]
-
-    return texture
-
-
-def planks(first: tuple[float, ...], second: tuple[float, ...], width: float) -> Texture:
-    """Wooden boards along y."""
-
-    def texture(x: Array, y: Array, lattice: Array) -> Array:
-        board = np.floor(x / width).astype(int) % 64
-        end = np.floor((y + lattice[board, 3] * 3) / 1.8).astype(int) % 64
-        grain = smooth_noise(x * 40, y * 2 + lattice[board, 5] * 30, lattice)
-        share = 0.6 * lattice[board, end] + 0.4 * grain
-        return _mix(first, second, share) * (1 - 0.4 * _line(x, width, 0.006))[:, None]
-
-    return texture
-
-
-def plaster(first: tuple[float, ...], stain: float = 0.12, skirting: tuple[float, ...] | None = None) -> Texture:
-    """A painted wall, blotchy, with a skirting board where one is given."""
-
-    def texture(x: Array, y: Array, lattice: Array) -> Array:
-        shade = 1 + stain * (_cloud(x * 0.8, y * 0.8, lattice) - 0.5) * 2
-        wall = np.asarray(first) * shade[:, None]
-        return wall if skirting is None else np.where((y < 0.12)[:, None], np.asarray(skirting), wall)
-
-    return texture
-
-
-def rough(first: tuple[float, ...], second: tuple[float, ...], grain: float) -> Texture:
-    """Asphalt, gravel, grass, leaves: fractal mixture of two surfaces at a grain of that many metres."""
-
-    def texture(x: Array, y: Array, lattice: Array) -> Array:
-        coarse = _cloud(x / (8 * grain), y / (8 * grain), lattice, 3)
-        fine = _cloud(x / grain, y / grain, lattice, 3)
-        return _mix(first, second, np.clip(1.6 * (0.5 * coarse + 0.5 * fine) - 0.3, 0, 1))
-
-    return texture
-
-
-def shelves(case: tuple[float, ...]) -> Texture:
-    """A book case: boards and spines of many colours."""
-
-    def texture(x: Array, y: Array, lattice: Array) -> Array:
-        shelf = np.floor(y / 0.36).astype(int) % 64
-        spine = np.floor(x / 0.045 + 7 * shelf).astype(int) % 64
-        pick = lattice[shelf, spine]
-        other = lattice[(shelf + 9) % 64, spine]
-        hue = np.stack([pick, lattice[spine, shelf], other, 0.25 + 0.5 * lattice[(spine + 3) % 64, shelf]], axis=1)
-        muted = 0.55 * hue[:, :3] + 0.45 * hue[:, :3].mean(axis=1, keepdims=True)
-        books = np.concatenate([0.03 + 0.36 * muted**2, hue[:, 3:], np.full((len(x), 1), 0.1)], axis=1)
-        gap = ((y / 0.36) % 1.0 > 0.62 + 0.3 * other) | ((y / 0.36) % 1.0 < 0.06)
-        dark = np.where(((y / 0.36) % 1.0 < 0.06)[:, None], np.asarray(case), np.asarray(case) * 0.25)
-        return np.where(gap[:, None], dark, books)
-
-    return texture
-
-
-def facade(wall: tuple[float, ...], glass: tuple[float, ...], width: float, floor: float) -> Texture:
-    """A house front: plaster and rows of windows."""
-
-    def texture(x: Array, y: Array, lattice: Array) -> Array:
-        fx, fy = (x / width) % 1.0, ((y - 0.4) / floor) % 1.0
-        window = (fx > 0.22) & (fx < 0.78) & (fy > 0.3) & (fy < 0.85) & (y > 0.4)
-        frame = window & ((np.abs(fx - 0.5) < 0.015) | (fy > 0.82) | (fx < 0.245) | (fx > 0.755))
-        i = np.floor(x / width).astype(int) % 64
-        pane = np.asarray(glass) * (0.5 + lattice[i, 2] + 0.6 * fy)[:, None]
-        shade = 1 + 0.16 * (_cloud(x, y, lattice) - 0.5) - 0.25 * _line(y, 0.6, 0.02)
-        front = np.asarray(wall) * shade[:, None]
-        return np.where(frame[:, None], np.asarray((0.5, 0.5, 0.48, 0.5, 0.1)), np.where(window[:, None], pane, front))
-
-    return texture
-
-
-def bricks(first: tuple[float, ...], joint: tuple[float, ...]) -> Texture:
-    """A brick wall in stretcher bond."""
-
-    def texture(x: Array, y: Array, lattice: Array) -> Array:
-        row = np.floor(y / 0.075)
-        shifted = x + 0.12 * (row % 2)
-        brick = lattice[row.astype(int) % 64, np.floor(shifted / 0.24).astype(int) % 64]
-        lines = np.maximum(_line(shifted, 0.24, 0.012), _line(y, 0.075, 0.012))
-        return _mix(first, joint, lines) * (0.75 + 0.5 * brick)[:, None]
-
-    return texture
+ASPECT = 0.75
+"""Height over width of a plate; its width spans the camera's field of view."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -199,12 +80,36 @@ def _office() -> Scene:
         tiles((0.34, 0.33, 0.31, 0.36, 0.14), (0.13, 0.13, 0.12, 0.2, 0.14), 0.6),
         (
             Wall("z", 8.6, -9, 9, 0, 3.2, plaster(_WHITE, 0.08, (0.11, 0.10, 0.09, 0.2, 0.1))),
-            Wall("x", -4.0, 0, 8.6, 0, 3.2, plaster((0.50, 0.52, 0.50, 0.6, 0.1), 0.1, (0.1, 0.1, 0.1, 0.2, 0.1))),
+            Wall(
+                "x",
+                -4.0,
+                0,
+                8.6,
+                0,
+                3.2,
+                plaster((0.50, 0.52, 0.50, 0.6, 0.1), 0.1, (0.1, 0.1, 0.1, 0.2, 0.1)),
+            ),
             Wall("x", 4.2, 0, 8.6, 0, 3.2, plaster((0.56, 0.50, 0.40, 0.6, 0.1), 0.1)),
             Wall("z", 8.55, -3.3, -2.3, 0, 2.1, wood),
             Wall("z", 8.5, -1.4, 0.9, 0.9, 2.1, plaster((0.74, 0.76, 0.78, 0.66, 0.1), 0.04)),
-            Wall("z", 8.5, 1.6, 2.1, 1.1, 1.8, rough((0.08, 0.2, 0.45, 0.5, 0.1), (0.7, 0.5, 0.2, 0.6, 0.1), 0.12)),
-            Wall("z", 8.5, 2.3, 2.8, 1.1, 1.8, rough((0.5, 0.09, 0.07, 0.5, 0.1), (0.6, 0.6, 0.5, 0.6, 0.1), 0.12)),
+            Wall(
+                "z",
+                8.5,
+                1.6,
+                2.1,
+                1.1,
+                1.8,
+                rough((0.08, 0.2, 0.45, 0.5, 0.1), (0.7, 0.5, 0.2, 0.6, 0.1), 0.12),
+            ),
+            Wall(
+                "z",
+                8.5,
+                2.3,
+                2.8,
+                1.1,
+                1.8,
+                rough((0.5, 0.09, 0.07, 0.5, 0.1), (0.6, 0.6, 0.5, 0.6, 0.1), 0.12),
+            ),
             Wall("z", 8.2, 2.9, 4.1, 0, 0.85, wood),
             Wall("x", 4.1, 3.6, 5.4, 0, 1.9, plaster((0.16, 0.18, 0.20, 0.30, 0.1), 0.05)),
         ),
@@ -217,7 +122,15 @@ def _library() -> Scene:
     return Scene(
         planks((0.26, 0.15, 0.075, 0.46, 0.14), (0.17, 0.09, 0.04, 0.38, 0.14), 0.14),
         (
-            Wall("z", 9.2, -9, 9, 0, 3.3, plaster((0.40, 0.45, 0.47, 0.58, 0.1), 0.1, (0.1, 0.06, 0.03, 0.3, 0.1))),
+            Wall(
+                "z",
+                9.2,
+                -9,
+                9,
+                0,
+                3.3,
+                plaster((0.40, 0.45, 0.47, 0.58, 0.1), 0.1, (0.1, 0.06, 0.03, 0.3, 0.1)),
+            ),
             Wall("x", -3.7, 0, 9.2, 0, 3.3, plaster((0.42, 0.46, 0.47, 0.58, 0.1), 0.1)),
             Wall("x", 4.3, 0, 9.2, 0, 2.3, shelves(case)),
             Wall("z", 9.0, -3.4, -0.6, 0, 2.2, shelves(case)),
@@ -242,7 +155,15 @@ def _plaza() -> Scene:
             Wall("z", 18.4, -6.2, -2.2, 2.2, 5.2, rough(_LEAF, _LEAF_DARK, 0.14), 0.9),
             Wall("z", 17.0, 5.0, 5.3, 0, 3, rough(_BARK, _BARK_DARK, 0.05)),
             Wall("z", 16.9, 3.2, 7.2, 2.3, 5.6, rough(_LEAF, _LEAF_DARK, 0.14), 0.9),
-            Wall("z", 15.0, -1.9, -0.2, 0.38, 0.50, planks((0.3, 0.18, 0.09, 0.4, 0.2), (0.2, 0.1, 0.05, 0.4, 0.2), 0.1)),
+            Wall(
+                "z",
+                15.0,
+                -1.9,
+                -0.2,
+                0.38,
+                0.50,
+                planks((0.3, 0.18, 0.09, 0.4, 0.2), (0.2, 0.1, 0.05, 0.4, 0.2), 0.1),
+            ),
             Wall("z", 15.02, -1.7, -1.55, 0, 0.40, plaster((0.1, 0.1, 0.1, 0.15, 0.2))),
             Wall("z", 15.02, -0.5, -0.35, 0, 0.40, plaster((0.1, 0.1, 0.1, 0.15, 0.2))),
         ),
@@ -254,7 +175,15 @@ def _garden() -> Scene:
     return Scene(
         rough((0.23, 0.22, 0.21, 0.22, 0.3), (0.13, 0.13, 0.13, 0.13, 0.3), 0.03),
         (
-            Wall("z", 22, -30, 30, 0, 3.2, bricks((0.30, 0.13, 0.08, 0.42, 0.25), (0.35, 0.33, 0.30, 0.4, 0.25))),
+            Wall(
+                "z",
+                22,
+                -30,
+                30,
+                0,
+                3.2,
+                bricks((0.30, 0.13, 0.08, 0.42, 0.25), (0.35, 0.33, 0.30, 0.4, 0.25)),
+            ),
             Wall("z", 19, -14, -1.2, 0, 1.7, rough(_LEAF, _LEAF_DARK, 0.10), 0.45),
             Wall("z", 17.5, 2.4, 14, 0, 1.3, rough(_LEAF, _LEAF_DARK, 0.10), 0.4),
             Wall("z", 15.5, 3.6, 3.95, 0, 4, rough(_BARK, _BARK_DARK, 0.05)),
@@ -274,7 +203,15 @@ def _passage() -> Scene:
         tiles((0.25, 0.24, 0.23, 0.27, 0.3), (0.12, 0.12, 0.12, 0.16, 0.3), 0.4, 0.25),
         (
             Wall("z", 19, -30, 30, 0, 7, facade((0.42, 0.40, 0.38, 0.44, 0.25), glass, 3.0, 3.0)),
-            Wall("x", -4.6, 0, 19, 0, 2.4, bricks((0.32, 0.15, 0.09, 0.40, 0.25), (0.4, 0.38, 0.34, 0.42, 0.25))),
+            Wall(
+                "x",
+                -4.6,
+                0,
+                19,
+                0,
+                2.4,
+                bricks((0.32, 0.15, 0.09, 0.40, 0.25), (0.4, 0.38, 0.34, 0.42, 0.25)),
+            ),
             Wall("z", 15.0, 2.0, 11, 0, 1.2, rough(_LEAF, _LEAF_DARK, 0.09), 0.35),
             Wall("z", 12.5, 2.9, 3.2, 0, 4, rough(_BARK, _BARK_DARK, 0.05)),
             Wall("z", 12.4, 1.4, 5.0, 2.3, 5.5, rough(_LEAF, _LEAF_DARK, 0.14), 0.9),
@@ -292,20 +229,20 @@ SCENES: dict[str, Callable[[], Scene]] = {
 """The places by name."""
 
 
-def render_plate(camera: Camera, seed: int) -> Array:
-    """What ``camera`` sees without people: (4, 576, 768) float32, three channels of light, then the ground.
+def render_plate(camera: Camera, seed: int, height: int = 576) -> Array:
+    """What ``camera`` sees without people: (4, height, width) float32, three channels of light, then ground.
 
     Light is linear, before exposure and cast; the last channel is 1 where the floor is seen, else 0.
     """
     scene = SCENES[camera.scene]()
     # The seed's digits keep one lattice a place, so that two cameras see the same room.
     number = sorted(SCENES).index(camera.scene)
-    lattice = stream(seed, Purpose.SCENE, number).random((64, 64))
-    height, width = PLATE
-    step = 2 * camera.half_width / width
-    v, u = np.mgrid[0:height, 0:width].astype(np.float64)
+    lattice = stream(seed, Purpose.SCENE, number).random((64, 64)).astype(np.float32)
+    width = round(height / ASPECT)
+    step = np.float32(2 * camera.half_width / width)
+    v, u = np.mgrid[0:height, 0:width].astype(np.float32)
     rays = np.stack([(u - width / 2 + 0.5) * step, (v - height / 2 + 0.5) * step, np.ones_like(u)], axis=-1)
-    rays = rays.reshape(-1, 3) @ camera.rotation()  # rows are world directions: Rᵀ applied
+    rays = rays.reshape(-1, 3) @ camera.rotation().astype(np.float32)  # rows are world directions: Rᵀ applied
     surface, distance, level, ground = _nearest(scene, camera, rays, lattice)
     light = _light(camera, rays, surface, distance, level)
     plate = np.concatenate([light, ground[:, None]], axis=1).reshape(height, width, 4)
@@ -326,7 +263,10 @@ def _nearest(scene: Scene, camera: Camera, rays: Array, lattice: Array) -> tuple
         nearer = np.flatnonzero((t > 0) & (t < best))
         along = rays[nearer, other] * t[nearer] + (shift_x if other == 0 else shift_z)
         up = camera.height + rays[nearer, 1] * t[nearer]
-        rim = wall.ragged * (_cloud(along * 2.2, up * 2.2 + k, lattice) - 0.5) * 2 if wall.ragged else 0.0
+        # Only what lies within the roughness of the rectangle is looked at.
+        near = (along > wall.low - 1) & (along < wall.high + 1) & (up < wall.top + 1) & (up > wall.bottom - 1)
+        nearer, along, up = nearer[near], along[near], up[near]
+        rim = wall.ragged * (cloud(along * 2.2, up * 2.2 + k, lattice, 3) - 0.5) * 2 if wall.ragged else 0.0
         side = rim if wall.bottom > 0 else 0.0
         inside = (along > wall.low + side) & (along < wall.high - side) & (up < wall.top + rim)
         inside &= up > wall.bottom + side
@@ -334,7 +274,7 @@ def _nearest(scene: Scene, camera: Camera, rays: Array, lattice: Array) -> tuple
     finite = np.isfinite(best)
     points = rays * np.where(finite, best, 0.0)[:, None]
     x, y, z = points[:, 0] + shift_x, points[:, 1] + camera.height, points[:, 2] + shift_z
-    surface = np.tile(np.asarray(scene.sky), (len(rays), 1))
+    surface = np.tile(np.asarray(scene.sky, dtype=np.float32), (len(rays), 1))
     on_floor = finite & (owner == -1)
     surface[on_floor] = scene.floor(x[on_floor], z[on_floor], lattice)
     if scene.verge is not None:

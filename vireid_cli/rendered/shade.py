@@ -43,8 +43,8 @@ class Tables:
 def solid_table(solids: Primitives, cameras: list[Camera]) -> Array:
     """The solids' numbers as the shader reads them, (31, B·P).
 
-    Rows: frame (9), frame·origin (3), D (3), e, ambient gradient in the frame (3), key light in the frame (3),
-    ambient, key offset, illuminator, texture height, metres per radian, border, two slots, painted.
+    Rows: frame (9), frame·origin (3), D (3), e, ambient gradient in the frame (3), key light in the
+    frame (3), ambient, key offset, illuminator, texture height, metres per radian, border, two slots, painted.
     The light's strengths are multiplied in.
     """
     up = np.array([-camera.rotation()[:, 1] for camera in cameras]) * -1.0
@@ -106,7 +106,9 @@ def shade(hits: Hits, grid: Grid, tables: Tables) -> tuple[Tensor, Tensor]:
         u = (x.float() + 0.5).mul_(step).add_(left)
         v = (y.float() + 0.5).mul_(step).add_(top)
         paint = tables.paint.index_select(1, image)
-        colour = _shade_block(depth[block], u, v, image, tables.solids.index_select(1, owner), tables, extra, paint)
+        colour = _shade_block(
+            depth[block], u, v, image, tables.solids.index_select(1, owner), tables, extra, paint
+        )
         radiance[block] = colour
     return radiance.view(*covered.shape, 3), covered
 
@@ -126,9 +128,7 @@ def _shade_block(
     # The ray and the hit in the solid's frame.
     ray = [f[3 * r] * u + f[3 * r + 1] * v + f[3 * r + 2] for r in range(3)]
     q = [ray[r] * t - f[9 + r] for r in range(3)]
-    normal = [f[12] * q[0], f[13] * q[1] + f[15], f[14] * q[2]]
-    scale = (normal[0] ** 2 + normal[1] ** 2 + normal[2] ** 2).rsqrt_()
-    normal = [n * scale for n in normal]
+    normal = surface_normal(q, [f[12], f[13], f[14]], f[15])
     angle = torch.atan2(q[0], q[2])
     across, height = angle * f[26], q[1] + f[25]
     slot = torch.where(height > f[27], f[29], f[28])
@@ -146,6 +146,22 @@ def _shade_block(
     return torch.stack(
         [light * torch.lerp(m[f"{c}1"], m[f"{c}2"], share) for c in ("red", "green", "blue")], dim=1
     )
+
+
+def surface_normal(q: list[Tensor], diagonal: list[Tensor], linear: Tensor) -> list[Tensor]:
+    """Outward unit normals in a solid's frame: the gradient of  qᵀ D q + 2 e q_axial − h.
+
+    Args:
+        q: Three (n,) coordinates on the surface: lateral, axial, depth.
+        diagonal: Three (n,), D.
+        linear: (n,), e.
+    """
+    return _unit([diagonal[0] * q[0], diagonal[1] * q[1] + linear, diagonal[2] * q[2]])
+
+
+def _unit(vector: list[Tensor]) -> list[Tensor]:
+    scale = (vector[0] ** 2 + vector[1] ** 2 + vector[2] ** 2).rsqrt_()
+    return [v * scale for v in vector]
 
 
 def _paint(slot: Tensor, q: list[Tensor], height: Tensor, painted: Tensor, paint: Tensor) -> Tensor:
@@ -166,9 +182,7 @@ def _fold(
     first, second = extra[0], extra[1]
     lengthwise = torch.sin(height * 34.0 + first + 2.2 * torch.sin(across * 11.0 + second))
     crosswise = torch.sin(across * 23.0 + second + 1.8 * torch.sin(height * 13.0 + first))
-    tilted = [normal[0] + depth * crosswise, normal[1] + depth * lengthwise, normal[2]]
-    scale = (tilted[0] ** 2 + tilted[1] ** 2 + tilted[2] ** 2).rsqrt_()
-    return [n * scale for n in tilted]
+    return _unit([normal[0] + depth * crosswise, normal[1] + depth * lengthwise, normal[2]])
 
 
 def _light(

@@ -36,7 +36,9 @@ def contact_sheet(source: Path | RenderOptions, out: Path, images: int = 40, *, 
         DataError: ``source`` is no rendered tree, or an image can't be read.
     """
     people = -(-images // len(CAMERAS))
-    cells = _rendered(source, people, device) if isinstance(source, RenderOptions) else _stored(source, people)
+    cells = (
+        _rendered(source, people, device) if isinstance(source, RenderOptions) else _stored(source, people)
+    )
     rows: dict[int, list[Array]] = {}
     for count, (pid, image) in enumerate(cells):
         if count >= images:

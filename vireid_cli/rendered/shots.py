@@ -60,19 +60,19 @@ def _draw(shot: Shot) -> list[float]:
     z = rng.uniform(camera.near, camera.far)
     reach = max(0.2, 0.8 * camera.half_width * z - 0.8)
     x = rng.uniform(-reach, reach)
-    yaw = np.radians(rng.choice(np.asarray(camera.facing, dtype=np.float64)) + rng.normal(0, 20))
+    yaw = np.radians(rng.choice(np.asarray(camera.facing, dtype=np.float64)) + rng.normal(0, 28))
     posture = [
         rng.uniform(0, 2 * np.pi), rng.uniform(0.75, 1.15),
         rng.normal(0, 0.28), rng.normal(-0.03, 0.09), rng.normal(0, 0.03),
     ]  # fmt: skip
-    pads = list(rng.uniform(0.005, 0.075, 4) + rng.normal(0, 0.012, 4))
+    pads = list(rng.uniform(-0.01, 0.12, 4))
     cuts, chance = [0.0, 0.0, 0.0, 0.0], rng.random()
     depths = rng.random(4)
-    if chance < 0.08:
-        cuts[1] = 0.10 + 0.24 * depths[1]
-    elif chance < 0.11:
+    if chance < 0.10:
+        cuts[1] = 0.08 + 0.24 * depths[1]
+    elif chance < 0.13:
         cuts[0] = 0.03 + 0.07 * depths[0]
-    elif chance < 0.16:
+    elif chance < 0.18:
         side = 2 if depths[3] < 0.5 else 3
         cuts[side] = 0.08 + 0.16 * depths[2]
     return [

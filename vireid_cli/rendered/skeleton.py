@@ -135,7 +135,7 @@ def _pose_arm(
     swing = column(people, "arm_swing") * posture.energy * np.sin(phase) - 0.05
     turn = -0.09 * np.sin(posture.phase) * posture.energy
     width = 0.104 * h * column(people, "shoulders") * (0.75 + 0.25 * column(people, "build"))
-    shoulder = joints["shoulder_line"] - spine * (0.020 * h)[:, None]
+    shoulder = joints["shoulder_line"] - spine * (0.024 * h)[:, None]
     shoulder = shoulder + _turn(_stack(sign * width, 0.0, 0.0, h), turn)
     out = sign * (0.09 + 0.16 * (column(people, "build") - 0.8) + 0.05 * (column(people, "loose") - 1.0))
     elbow = shoulder + _down(swing, out) * (0.178 * h)[:, None]

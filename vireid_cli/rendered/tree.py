@@ -19,6 +19,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -114,7 +115,9 @@ def write_tree(
     total = sum(len(job.images) for job in jobs)
     missing = [job for job in jobs if not all(_is_whole(path) for path in job.paths(root))]
     if manifest is not None and manifest["complete"] and not missing:
-        return RenderedTree(root, counts, total, 0, time.perf_counter() - started, str(manifest["content_hash"]))
+        return RenderedTree(
+            root, counts, total, 0, time.perf_counter() - started, str(manifest["content_hash"])
+        )
     root.mkdir(parents=True, exist_ok=True)
     write_manifest(root, options, torch.device(device).type, plan, complete=False)
     _write_protocol(root, options, plan)
@@ -246,7 +249,8 @@ def _draw_permutations(options: RenderOptions, plan: Plan) -> Array:
 def _mat(variables: dict[str, Array]) -> bytes:
     """A MATLAB 5 file whose header names no date and no platform, so that it is the same every time."""
     buffer = io.BytesIO()
-    savemat(buffer, variables, do_compression=True)
+    write: Any = savemat  # its stubs know paths only
+    write(buffer, variables, do_compression=True)
     data = bytearray(buffer.getvalue())
     data[:116] = b"MATLAB 5.0 MAT-file, written by vireid".ljust(116)
     return bytes(data)

@@ -143,7 +143,7 @@ def _latest(runs: Path) -> Run:
     if link.is_file():
         link = runs / link.read_text(encoding="utf-8").strip()
     if (link / schema.RECIPE).is_file():
-        return Run(link.resolve() if link.is_symlink() else link)
+        return Run(runs / link.readlink() if link.is_symlink() else link)
     raise UsageError(
         f"There is no run yet: {runs / LATEST} does not name one.",
         "Train one first: vireid train --recipe quickstart.yaml",

@@ -198,7 +198,7 @@ def read_ids(folder: Path, name: str) -> list[int]:
         )
     try:
         pids = read(path)
-    except (OSError, ValueError, NotImplementedError, UnicodeDecodeError) as error:
+    except (OSError, ValueError) as error:
         raise DataError(
             f"{path} is not a list of identity numbers: {error}", "Copy it from the official archive again."
         ) from error
@@ -214,7 +214,11 @@ def _ids_of_text(path: Path) -> list[int]:
 def _ids_of_matrix(path: Path) -> list[int]:
     from scipy.io import loadmat
 
-    for name, value in loadmat(str(path)).items():
+    try:
+        variables = loadmat(str(path))
+    except Exception as error:  # a damaged file raises whatever its bytes happen to hit
+        raise ValueError(str(error)) from error
+    for name, value in variables.items():
         if not name.startswith("__") and np.issubdtype(np.asarray(value).dtype, np.number):
             return [int(pid) for pid in np.asarray(value).ravel()]
     raise ValueError("no numeric variable in it")
@@ -263,20 +267,24 @@ def _notes(found: _Found, records: RecordTable, split_of: dict[int, str], *, rea
     if found.odd_folders:
         yield f"folders not named by a 4-digit identity, ignored: {', '.join(sorted(found.odd_folders)[:8])}"
     if found.unlisted:
-        yield f"{len(found.unlisted)} identities in no list, their folders ignored: {_some(found.unlisted)}"
+        yield f"{_people(found.unlisted)} in no list, folders ignored: {_some(found.unlisted)}"
     present = set(records.pids.tolist())
     absent = sorted(set(split_of) - present)
     if absent:
-        yield f"{len(absent)} listed identities without any image: {_some(absent)}"
+        yield f"{_people(absent)} listed but without any image: {_some(absent)}"
     for modality in Modality:
         having = set(records.pids[records.modalities == modality.code].tolist())
         lacking = sorted(present - having)
         if lacking:
-            yield f"{len(lacking)} identities without a {modality} image: {_some(lacking)}"
+            yield f"{_people(lacking)} without {modality} images: {_some(lacking)}"
     for split, expected in EXPECTED_IDENTITIES.items() if real else ():
         listed = sum(value == split for value in split_of.values())
         if listed != expected:
             yield f"{split}_id lists {listed} identities, {expected} expected"
+
+
+def _people(pids: set[int] | list[int]) -> str:
+    return f"{len(pids)} {'identity' if len(pids) == 1 else 'identities'}"
 
 
 def _some(pids: set[int] | list[int], limit: int = 12) -> str:

@@ -1,0 +1,58 @@
+"""What the README shows works: its commands parse, its files exist, its Python runs."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from pathlib import Path
+
+import pytest
+import typer
+
+from vireid_cli.commands.main import app
+
+ROOT = Path(__file__).parents[2]
+README = (ROOT / "README.md").read_text()
+
+
+def shown_commands() -> list[str]:
+    """Every ``vireid …`` line of a code block or inline code of the README."""
+    blocks = re.findall(r"```(?:bash|sh|console)?\n(.*?)```", README, flags=re.S)
+    lines = [line.strip().removeprefix("$ ") for block in blocks for line in block.splitlines()]
+    inline = re.findall(r"`(vireid [^`]+)`", README)
+    found = [line.split("  #")[0].strip() for line in (*lines, *inline) if line.startswith("vireid ")]
+    return sorted({part.strip() for line in found for part in line.split("&&")})
+
+
+@pytest.mark.parametrize("line", shown_commands())
+def test_command_parses(line: str) -> None:
+    if "…" in line or "[" in line.split(" --set")[0]:
+        pytest.skip("a pattern, not a command")
+    words = shlex.split(line)[1:]
+    command = typer.main.get_command(app)
+    while hasattr(command, "commands"):
+        assert words[0] in command.commands, line
+        command = command.commands[words.pop(0)]
+    with command.make_context("vireid", words, resilient_parsing=False) as context:
+        assert context.params is not None
+
+
+def test_the_four_lines_stand_there() -> None:
+    for line in (
+        "vireid prepare sysu",
+        "vireid train --recipe sepg.yaml",
+        "vireid evaluate --mode indoor",
+        "vireid visualize phase-swap",
+    ):
+        assert line in shown_commands()
+
+
+def test_make_targets_exist() -> None:
+    makefile = (ROOT / "Makefile").read_text()
+    for target in re.findall(r"make ([a-z]+)`", README) + ["demo", "test"]:
+        assert re.search(rf"^{target}:", makefile, flags=re.M), target
+
+
+def test_linked_files_exist() -> None:
+    for target in re.findall(r"\]\((?!http)([^)#]+)\)", README):
+        assert (ROOT / target).exists(), target

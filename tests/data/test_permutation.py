@@ -1,0 +1,80 @@
+"""Reading ``rand_perm_cam.mat``: the cells, and errors that say what to do."""
+
+import numpy as np
+import pytest
+from scipy.io import savemat
+
+from vireid_cli.data.permutation import find_permutation, read_permutation
+from vireid_cli.errors import DataError
+
+
+def cells(*lengths, rows=10):
+    """A camera's cell: for each id a (rows, n) permutation table, or an empty cell."""
+    rng = np.random.default_rng(sum(lengths))
+    column = np.empty((len(lengths), 1), dtype=object)
+    for k, n in enumerate(lengths):
+        column[k, 0] = (
+            np.stack([rng.permutation(n) + 1 for _ in range(rows)]).astype(np.float64)
+            if n
+            else np.empty((0, 0))
+        )
+    return column
+
+
+def write(path, cameras, name="rand_perm_cam"):
+    outer = np.empty((len(cameras), 1), dtype=object)
+    for k, camera in enumerate(cameras):
+        outer[k, 0] = camera
+    savemat(path, {name: outer})
+    return path
+
+
+def test_reads_every_filled_cell(tmp_path):
+    cameras = [cells(4, 0, 12), cells(0, 3)]
+    found = read_permutation(write(tmp_path / "rand_perm_cam.mat", cameras))
+    assert set(found.orders) == {(1, 1), (1, 3), (2, 2)}
+    np.testing.assert_array_equal(found.orders[1, 3], cameras[0][2, 0])
+    assert found.orders[1, 3].dtype == np.int64
+    assert found.source.endswith("rand_perm_cam.mat")
+
+
+@pytest.mark.parametrize("place", ["", "exp", "data_split", "evaluation/data_split"])
+def test_is_found_where_people_put_it(tmp_path, place):
+    (tmp_path / place).mkdir(parents=True, exist_ok=True)
+    path = write(tmp_path / place / "rand_perm_cam.mat", [cells(2)])
+    assert find_permutation(tmp_path) == path
+
+
+def test_says_where_it_belongs_when_missing(tmp_path):
+    with pytest.raises(DataError, match=r"(?s)no rand_perm_cam\.mat.*not part of the dataset's zip.*seeded"):
+        find_permutation(tmp_path)
+    with pytest.raises(DataError, match="does not exist"):
+        read_permutation(tmp_path / "rand_perm_cam.mat")
+
+
+def test_other_files_are_refused(tmp_path):
+    path = tmp_path / "rand_perm_cam.mat"
+    path.write_bytes(b"not a MATLAB file at all" * 20)
+    with pytest.raises(DataError, match="can't be read as a MATLAB file"):
+        read_permutation(path)
+    # how a version 7.3 file (HDF5) begins
+    path.write_bytes(b"MATLAB 7.3 MAT-file".ljust(124) + b"\x00\x02IM" + b"\x89HDF\r\n\x1a\n" * 20)
+    with pytest.raises(DataError, match=r"7\.3"):
+        read_permutation(path)
+    with pytest.raises(DataError, match="no variable 'rand_perm_cam'"):
+        read_permutation(write(path, [cells(2)], name="other"))
+    savemat(path, {"rand_perm_cam": np.ones((6, 3))})
+    with pytest.raises(DataError, match="no cell array"):
+        read_permutation(path)
+    with pytest.raises(DataError, match="is empty"):
+        read_permutation(write(path, [cells(0, 0), cells(0)]))
+
+
+def test_a_cell_of_another_form_is_named(tmp_path):
+    path = tmp_path / "rand_perm_cam.mat"
+    with pytest.raises(DataError, match=r"cell \{2\}\{1\} .* has shape \(9, 4\)"):
+        read_permutation(write(path, [cells(3), cells(4, rows=9)]))
+    broken = cells(3, 5)
+    broken[1, 0][7, 0] = broken[1, 0][7, 1]
+    with pytest.raises(DataError, match=r"cell \{1\}\{2\} .* no permutation of 1\.\.5"):
+        read_permutation(write(path, [broken]))

@@ -1,0 +1,234 @@
+"""The store: finding, opening, reading, fingerprint, verification."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from vireid_cli.data.prepare import add_size, prepare
+from vireid_cli.data.provenance import MANIFEST, Provenance
+from vireid_cli.data.store import Store, fingerprint, locate, open_store
+from vireid_cli.data.verify import verify
+from vireid_cli.errors import DataError, UsageError
+from vireid_cli.types import Modality, Record, RecordTable
+
+SIZE = (32, 16)
+
+
+@pytest.fixture(scope="module")
+def prepared(sysu_tree: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A data directory with a tree of its own and its store; don't write into it."""
+    data = tmp_path_factory.mktemp("prepared")
+    shutil.copytree(sysu_tree / "SYSU-MM01", data / "SYSU-MM01")
+    prepare("sysu", data / "SYSU-MM01", data, SIZE)
+    return data
+
+
+@pytest.fixture
+def data(prepared: Path, tmp_path: Path) -> Path:
+    """A copy of it to write into."""
+    shutil.copytree(prepared / "prepared", tmp_path / "data" / "prepared")
+    shutil.copytree(prepared / "SYSU-MM01", tmp_path / "data" / "SYSU-MM01")
+    return tmp_path / "data"
+
+
+def render_mark(root: Path, content: str = "c0ffee") -> None:
+    manifest = {"complete": True, "content_hash": content, "seed": 0, "version": 1}
+    (root / MANIFEST).write_text(json.dumps(manifest))
+
+
+def test_a_batch_is_the_rows_asked_for_in_memory(prepared: Path) -> None:
+    store = open_store(prepared, "sysu")
+    images = store.images(SIZE)
+    assert images is not None
+    assert not images.flags.writeable
+    index = np.array([5, 0, 5, len(images) - 1])
+    batch = store.batch(SIZE, index)
+    assert batch.flags.writeable
+    assert not isinstance(batch, np.memmap)
+    for row, i in zip(batch, index.tolist(), strict=True):
+        np.testing.assert_array_equal(row, images[i])
+    assert store.images((64, 32)) is None
+    with pytest.raises(DataError, match=r"size 64x32 is not prepared \(prepared: 32x16\)") as error:
+        store.batch((64, 32), index)
+    assert error.value.hint == "vireid prepare sysu --size 64x32"
+
+
+def test_what_is_known_is_read_back(prepared: Path) -> None:
+    store = open_store(prepared, "sysu")
+    info = store.info
+    assert info.root == (prepared / "SYSU-MM01").resolve()
+    assert info.images == len(store.records) == 216
+    assert not store.rendered
+    assert info.provenance == Provenance()
+    assert sum(count["images"] for count in info.counts) == 216
+    assert info.permutation is None
+    assert any("rand_perm_cam.mat" in note for note in info.notes)
+    assert store.sizes == [SIZE]
+    scanned = prepare("sysu", prepared / "SYSU-MM01", prepared, SIZE).store.records
+    for name in RecordTable.__slots__:
+        np.testing.assert_array_equal(getattr(store.records, name), getattr(scanned, name))
+
+
+def test_location_real_before_rendered_and_root_before_both(tmp_path: Path) -> None:
+    data = tmp_path / "data"
+    with pytest.raises(UsageError, match="neither") as missing:
+        locate("sysu", data)
+    assert missing.value.exit_code == 2
+    assert "vireid prepare synthetic" in missing.value.hint
+    assert "wuancong" in missing.value.hint
+    rendered = data / "rendered" / "SYSU-MM01"
+    rendered.mkdir(parents=True)
+    render_mark(rendered)
+    assert locate("sysu", data) == locate("sysu", data, rendered)
+    assert locate("sysu", data).rendered
+    (data / "SYSU-MM01").mkdir()
+    found = locate("sysu", data)
+    assert (found.root, found.rendered) == (data / "SYSU-MM01", False)
+    with pytest.raises(UsageError, match="is not a folder"):
+        locate("sysu", data, tmp_path / "nowhere")
+
+
+def test_opening_what_is_not_there_says_what_to_do(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match=r"no store at .*prepared.sysu, and no images") as error:
+        open_store(tmp_path, "sysu")
+    assert error.value.exit_code == 2
+    for part in ("signed agreement", "vireid prepare sysu", "vireid prepare synthetic"):
+        assert part in error.value.hint
+    (tmp_path / "SYSU-MM01").mkdir()
+    with pytest.raises(UsageError, match="but not prepared") as there:
+        open_store(tmp_path, "sysu")
+    assert there.value.hint == "vireid prepare sysu"
+
+
+def test_rendered_and_real_never_share_a_store(data: Path) -> None:
+    tree = data / "rendered" / "SYSU-MM01"
+    shutil.copytree(data / "SYSU-MM01", tree)
+    render_mark(tree)
+    rendered = prepare("sysu", tree, data, SIZE).store
+    real = open_store(data, "sysu")
+    assert rendered.folder.name == "sysu-rendered"
+    assert rendered.rendered
+    assert rendered.info.provenance.manifest["content_hash"] == "c0ffee"
+    assert not real.rendered
+    assert real.info.fingerprint != rendered.info.fingerprint
+    shutil.rmtree(real.folder)
+    assert open_store(data, "sysu").rendered
+
+
+def _records(count: int = 4) -> RecordTable:
+    return RecordTable.of(
+        [Record(f"cam1/0001/{i:04d}.jpg", 1 + i % 2, 1, Modality.VISIBLE, "train") for i in range(count)]
+    )
+
+
+def test_fingerprint_tells_every_column_the_sizes_and_the_mark_apart() -> None:
+    sizes, real = np.arange(4) + 100, Provenance()
+    base = fingerprint("sysu", real, _records(), sizes)
+    assert base == fingerprint("sysu", real, _records(), sizes.copy())
+    changed = [
+        fingerprint("regdb", real, _records(), sizes),
+        fingerprint("sysu", Provenance("rendered", {"content_hash": "a"}), _records(), sizes),
+        fingerprint("sysu", Provenance("rendered", {"content_hash": "b"}), _records(), sizes),
+        fingerprint("sysu", real, _records(), sizes + np.array([0, 0, 1, 0])),
+        fingerprint("sysu", real, _records().take(np.array([0, 1, 3, 2])), sizes),
+        fingerprint("sysu", real, _records(3), sizes[:3]),
+    ]
+    for name, value in (("pids", 9), ("camids", 2), ("modalities", 1), ("splits", "test")):
+        columns = {column: getattr(_records(), column).copy() for column in RecordTable.__slots__}
+        columns[name][2] = value
+        changed.append(fingerprint("sysu", real, RecordTable(**columns), sizes))
+    assert len({base, *changed}) == 1 + len(changed)
+
+
+def test_fingerprint_does_not_depend_on_the_place(data: Path, prepared: Path) -> None:
+    shutil.rmtree(data / "prepared")
+    assert (
+        prepare("sysu", data / "SYSU-MM01", data, SIZE).store.info.fingerprint
+        == open_store(prepared, "sysu").info.fingerprint
+    )
+
+
+def _reprepared(data: Path) -> Store:
+    """The copied store, with the root of the copied tree."""
+    return prepare("sysu", data / "SYSU-MM01", data, SIZE).store
+
+
+def test_a_moved_dataset_is_taken_over_without_decoding(data: Path) -> None:
+    assert open_store(data, "sysu").info.root != (data / "SYSU-MM01").resolve()
+    moved = prepare("sysu", data / "SYSU-MM01", data, SIZE)
+    assert moved.store.info.root == (data / "SYSU-MM01").resolve()
+    assert (moved.resumed, moved.rate) == (216, 0.0)
+
+
+def test_verify_names_a_changed_row_and_a_changed_file(data: Path) -> None:
+    store = _reprepared(data)
+    told: list[tuple[int, int]] = []
+    assert verify(store, progress=lambda done, total: told.append((done, total))) == []
+    assert told[-1] == (432, 432)
+    with (store.folder / "32x16.npy").open("r+b") as stream:
+        stream.seek(-5, 2)
+        byte = stream.read(1)
+        stream.seek(-5, 2)
+        stream.write(bytes([byte[0] ^ 1]))
+    image = data / "SYSU-MM01" / "cam1" / "0001" / "0001.jpg"
+    image.write_bytes(image.read_bytes()[:-1] + b"\0")
+    (data / "SYSU-MM01" / "cam1" / "0001" / "0002.jpg").unlink()
+    found = verify(open_store(data, "sysu"))
+    assert len(found) == 3
+    assert "32x16.npy row 215 (cam6/0014/0003.jpg): its pixels are not those written" in found
+    assert "cam1/0001/0001.jpg: changed since it was prepared" in found
+    assert any(line.startswith("cam1/0001/0002.jpg: can't be read") for line in found)
+
+
+def test_verify_without_the_images_says_so(data: Path) -> None:
+    store = _reprepared(data)
+    shutil.rmtree(data / "SYSU-MM01")
+    assert verify(store) == [f"{store.info.root} is gone: the image files were not compared"]
+
+
+def test_verify_sees_changed_row_hashes(data: Path) -> None:
+    store = _reprepared(data)
+    path = store.folder / "32x16.rows.npy"
+    rows = np.load(path)
+    rows[0, 1] = 0
+    np.save(path, rows)
+    found = verify(open_store(data, "sysu"))
+    assert found[0].startswith("32x16.rows.npy: the row hashes are not those")
+
+
+def test_a_damaged_store_is_refused(data: Path) -> None:
+    folder = data / "prepared" / "sysu"
+    text = (folder / "store.json").read_text()
+    (folder / "store.json").write_text(text[: len(text) // 2])
+    with pytest.raises(DataError, match="can't be read"):
+        open_store(data, "sysu")
+    (folder / "store.json").write_text(text.replace('"format": 1', '"format": 99'))
+    with pytest.raises(DataError, match="has format 99"):
+        open_store(data, "sysu")
+    (folder / "store.json").write_text(text)
+    table = (folder / "records.npz").read_bytes()
+    (folder / "records.npz").write_bytes(table[:-1] + b"\1")
+    with pytest.raises(DataError, match="is not the table"):
+        open_store(data, "sysu")
+    assert len(_reprepared(data).records) == 216
+
+
+def test_a_truncated_pixel_file_is_not_a_size(data: Path) -> None:
+    folder = data / "prepared" / "sysu"
+    with (folder / "32x16.npy").open("r+b") as stream:
+        stream.truncate(5000)
+    assert open_store(data, "sysu").sizes == []
+    assert prepare("sysu", data / "SYSU-MM01", data, SIZE).store.sizes == [SIZE]
+
+
+def test_adding_a_size_needs_the_same_images(data: Path) -> None:
+    store = _reprepared(data)
+    (data / "SYSU-MM01" / "cam1" / "0001" / "0002.jpg").unlink()
+    with pytest.raises(DataError, match="1 of 216 are missing"):
+        add_size(store, (24, 12))
+    assert open_store(data, "sysu").sizes == [SIZE]

@@ -1,0 +1,53 @@
+"""A small batch and small networks for every test of a method."""
+
+import pytest
+import torch
+import torchvision.models
+from torchvision.models.resnet import BasicBlock, ResNet
+
+from vireid_cli import methods
+from vireid_cli.backbones.two_stream import BackboneSpec
+from vireid_cli.types import Batch, Erasure
+
+IDENTITIES = 5
+
+
+@pytest.fixture
+def batch():
+    """4 identities × 2 images a modality, 64×32, with labels that leave gaps."""
+    generator = torch.Generator().manual_seed(11)
+    labels = torch.tensor([4, 4, 0, 0, 1, 1, 3, 3])
+    looks = torch.rand(IDENTITIES, 3, 8, 4, generator=generator)[labels]
+    looks = torch.nn.functional.interpolate(looks, size=(64, 32), mode="bilinear")
+    visible = (looks + 0.2 * torch.rand(8, 3, 64, 32, generator=generator)).clamp(0, 1)
+    infrared = (looks.mean(1, keepdim=True) + 0.2 * torch.rand(8, 3, 64, 32, generator=generator)).clamp(0, 1)
+    masks = torch.zeros(2, 8, 1, 64, 32, dtype=torch.bool)
+    masks[0, ::2, :, 10:30, 5:20] = True
+    masks[1, 1::3, :, 40:60, 10:25] = True
+    return Batch(visible, infrared, labels, erase=Erasure(masks[0], masks[1], (0.49, 0.48, 0.45)))
+
+
+class Narrow(ResNet):
+    """ResNet-18 with an eighth of the channels after its stem, so that a test takes milliseconds."""
+
+    def _make_layer(self, block, planes, blocks, stride=1, dilate=False):
+        return super()._make_layer(block, planes // 8, blocks, stride, dilate)
+
+
+@pytest.fixture(autouse=True)
+def narrow_networks(monkeypatch):
+    monkeypatch.setattr(
+        torchvision.models, "resnet18", lambda weights: Narrow(BasicBlock, [1, 1, 1, 1], num_classes=1)
+    )
+
+
+@pytest.fixture
+def build():
+    """A function (method's name, options) → its network on a narrow ResNet-18, from one seed."""
+
+    def make(name, options=None, *, last_stride=1):
+        torch.manual_seed(5)
+        spec = BackboneSpec("resnet18", last_stride)
+        return methods.build(name, methods.options_of(name, options or {}), IDENTITIES, spec)
+
+    return make

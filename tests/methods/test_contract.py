@@ -1,0 +1,187 @@
+"""What every method promises, over every file of the package."""
+
+import dataclasses
+
+import pytest
+import torch
+from torch import nn
+
+from vireid_cli import methods
+from vireid_cli.backbones.fold import fold_batch_norms
+from vireid_cli.recipe.schema import Strict
+from vireid_cli.types import Batch, Erasure, Modality
+
+every_method = pytest.mark.parametrize("name", methods.available())
+
+
+def without_dropout(network):
+    for module in network.modules():
+        if isinstance(module, nn.Dropout):
+            module.p = 0.0
+    return network
+
+
+def reordered(batch, order):
+    erase = batch.erase
+    return dataclasses.replace(
+        batch,
+        visible=batch.visible[order],
+        infrared=batch.infrared[order],
+        labels=batch.labels[order],
+        erase=dataclasses.replace(erase, visible=erase.visible[order], infrared=erase.infrared[order]),
+    )
+
+
+def randomise_statistics(network):
+    """Running statistics as after some training, so that eval mode is no special case."""
+    for module in network.modules():
+        if isinstance(module, (nn.BatchNorm1d, nn.BatchNorm2d)):
+            nn.init.uniform_(module.running_mean, -0.1, 0.1)
+            nn.init.uniform_(module.running_var, 0.5, 1.5)
+    return network
+
+
+@every_method
+def test_module_has_the_three_public_names(name, build):
+    module = methods.load(name)
+    assert issubclass(module.Options, Strict)
+    assert isinstance(methods.options_of(name, {}), module.Options)
+    assert isinstance(build(name), methods.Method)
+
+
+@every_method
+def test_losses_are_finite_scalars_and_reach_every_parameter(name, build, batch):
+    network = build(name).train()
+    losses = network.losses(batch)
+    assert losses
+    for term, value in losses.items():
+        assert value.shape == (), term
+        assert value.isfinite(), term
+    sum(losses.values()).backward()
+    for key, parameter in network.named_parameters():
+        if parameter.requires_grad:
+            assert parameter.grad is not None, key
+            assert parameter.grad.isfinite().all(), key
+
+
+@every_method
+def test_parameter_groups_hold_every_trainable_parameter_once(name, build):
+    network = build(name)
+    groups = network.parameter_groups()
+    held = [id(parameter) for group in groups for parameter in group.parameters]
+    wanted = [id(parameter) for parameter in network.parameters() if parameter.requires_grad]
+    assert sorted(held) == sorted(wanted)
+    assert len({group.name for group in groups}) == len(groups)
+    assert methods.BACKBONE in {group.name for group in groups}
+
+
+@every_method
+@pytest.mark.parametrize("modality", list(Modality))
+def test_one_modality_embeds_alone_at_unit_length_whatever_its_batch_mates(name, modality, build, batch):
+    network = randomise_statistics(build(name)).eval()
+    images = batch.visible if modality is Modality.VISIBLE else batch.infrared
+    with torch.no_grad():
+        together = network.embed(images, modality)
+        alone = torch.cat([network.embed(image.unsqueeze(0), modality) for image in images[:3]])
+    assert together.dtype == torch.float32
+    assert together.shape[0] == len(images)
+    torch.testing.assert_close(together.norm(dim=1), torch.ones(len(images)), rtol=0, atol=1e-5)
+    torch.testing.assert_close(alone, together[:3], rtol=0, atol=1e-5)
+    assert (together[0] - together[2]).abs().max() > 1e-4
+
+
+@every_method
+def test_the_modalities_are_told_apart(name, build, batch):
+    # After a step the copies of a separate stage differ; a shared network sees only its input's change.
+    network = build(name).train()
+    optimizer = torch.optim.SGD(network.parameters(), lr=0.05)
+    sum(network.losses(batch).values()).backward()
+    optimizer.step()
+    network.eval()
+    with torch.no_grad():
+        visible, infrared = (network.embed(batch.visible, modality) for modality in Modality)
+    assert (visible - infrared).abs().max() > 1e-4
+
+
+@every_method
+def test_order_of_the_batch_changes_no_loss(name, build, batch):
+    network = without_dropout(build(name)).train()
+    order = torch.tensor([5, 0, 3, 7, 1, 6, 2, 4])
+    before = network.losses(batch)
+    after = network.losses(reordered(batch, order))
+    assert before.keys() == after.keys()
+    for term, value in before.items():
+        torch.testing.assert_close(after[term], value, rtol=1e-4, atol=1e-4)
+
+
+@every_method
+def test_erased_pixels_do_not_matter(name, build, batch):
+    network = without_dropout(build(name)).train()
+    everything = torch.ones_like(batch.erase.visible)
+    erase = Erasure(everything, everything, (0.3, 0.3, 0.3))
+    first = Batch(batch.visible, batch.infrared, batch.labels, erase=erase)
+    second = Batch(batch.visible.flip(0), batch.infrared.flip(0), batch.labels, erase=erase)
+    for term, value in network.losses(first).items():
+        torch.testing.assert_close(network.losses(second)[term], value, rtol=1e-4, atol=1e-4)
+    plain = dataclasses.replace(batch, erase=None)
+    changed = [
+        abs(network.losses(plain)[term].item() - value.item())
+        for term, value in network.losses(batch).items()
+    ]
+    assert max(changed) > 1e-4
+
+
+@every_method
+def test_saved_and_loaded_it_embeds_the_same_bits(name, build, batch, tmp_path):
+    network = randomise_statistics(build(name)).eval()
+    torch.save(network.state_dict(), tmp_path / "state.pth")
+    other = build(name).eval()
+    for parameter in other.parameters():
+        nn.init.zeros_(parameter)
+    other.load_state_dict(torch.load(tmp_path / "state.pth", weights_only=True))
+    with torch.no_grad():
+        for modality in Modality:
+            assert torch.equal(other.embed(batch.visible, modality), network.embed(batch.visible, modality))
+
+
+@every_method
+def test_folded_batch_norms_embed_alike(name, build, batch):
+    network = randomise_statistics(build(name)).eval()
+    folded = fold_batch_norms(network)
+    with torch.no_grad():
+        for modality in Modality:
+            found, expected = (net.embed(batch.visible, modality) for net in (folded, network))
+            assert (found - expected).abs().max() < 1e-5
+
+
+@every_method
+def test_bf16_autocast_gives_finite_losses_close_to_float32(name, build, batch):
+    network = without_dropout(build(name)).train()
+    exact = network.losses(batch)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        low = network.losses(batch)
+        embedding = network.eval().embed(batch.visible, Modality.VISIBLE)
+    assert embedding.dtype == torch.float32
+    for term, value in exact.items():
+        assert low[term].dtype == torch.float32
+        assert low[term].item() == pytest.approx(value.item(), rel=0.15, abs=0.1), term
+
+
+@every_method
+def test_exports_without_a_dft(name, build, batch):
+    network = build(name).eval()
+
+    class Visible(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.network = network
+
+        def forward(self, images):
+            return self.network.embed(images, Modality.VISIBLE)
+
+    sizes = ({0: torch.export.Dim("batch", min=1)},)
+    program = torch.export.export(Visible(), (batch.visible[:2],), dynamic_shapes=sizes)
+    assert not any("fft" in str(node.target) for node in program.graph.nodes)
+    with torch.no_grad():
+        expected = network.embed(batch.visible, Modality.VISIBLE)
+        torch.testing.assert_close(program.module()(batch.visible), expected, rtol=0, atol=1e-4)

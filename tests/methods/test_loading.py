@@ -1,0 +1,32 @@
+import pydantic
+import pytest
+
+from vireid_cli import methods
+from vireid_cli.errors import UsageError
+
+
+def test_available_are_the_files():
+    assert {"baseline", "sepg"} <= set(methods.available())
+    assert methods.available() == sorted(methods.available())
+
+
+def test_a_wrong_name_shows_the_nearest_and_all():
+    with pytest.raises(UsageError) as error:
+        methods.load("sepgg")
+    text = str(error.value)
+    assert "no method 'sepgg'" in text
+    assert "Did you mean 'sepg'?" in text
+    assert "baseline, " in text
+
+
+@pytest.mark.parametrize("name", ["__init__", "../errors", "os", ""])
+def test_only_files_of_the_package_are_methods(name):
+    with pytest.raises(UsageError):
+        methods.load(name)
+
+
+def test_every_wrong_option_is_reported_at_once():
+    with pytest.raises(pydantic.ValidationError) as error:
+        methods.options_of("sepg", {"gaet": True, "paba": {"weight": -1.0}, "chunks": {"n": "twelve"}})
+    places = {".".join(str(part) for part in mistake["loc"]) for mistake in error.value.errors()}
+    assert places == {"gaet", "paba.weight", "chunks.n"}

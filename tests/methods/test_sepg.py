@@ -1,0 +1,351 @@
+"""SEPG-Net: its total against the definition, each switch, and the cost of its losses."""
+
+import math
+
+import pydantic
+import pytest
+import torch
+import torch.nn.functional as F
+from torch.utils._python_dispatch import TorchDispatchMode
+
+from vireid_cli import methods
+from vireid_cli.backbones.two_stream import BackboneSpec
+from vireid_cli.errors import UsageError
+from vireid_cli.frequency.seg import grey_image, released_image, seg_image
+from vireid_cli.layers.pooling import stripes
+from vireid_cli.losses.center import cross_center, hetero_center
+from vireid_cli.losses.identity import identity_loss
+from vireid_cli.losses.paba import paba
+from vireid_cli.losses.triplet import batch_hard_triplet
+from vireid_cli.types import Modality
+
+RELEASED = {"seg": {"mode": "released", "at_test": False}}
+
+
+def inputs_of(network, batch):
+    """What enters the trunk in a step."""
+    seen = []
+    network.trunk.stem.register_forward_pre_hook(lambda module, inputs: seen.append(inputs[0]))
+    network.losses(batch)
+    return seen[0]
+
+
+def input_at_test(network, images, modality):
+    seen = []
+    network.trunk.stem.register_forward_pre_hook(lambda module, inputs: seen.append(inputs[0]))
+    network.embed(images, modality)
+    return seen[0]
+
+
+def metric_of(network, batch):
+    """Unit chunk embeddings of a step, before dropout: (n, 2B, features)."""
+    shared, _ = network._maps(network._inputs(batch), len(batch.visible))
+    return F.normalize(network.chunk_heads.embed(stripes(shared, network.options.chunks.n)), dim=-1)
+
+
+def test_total_of_the_paper(build, batch):
+    network = build("sepg").eval()  # eval mode: no dropout, the same statistics twice
+    count, labels = len(batch.visible), batch.labels.repeat(2)
+    images = torch.cat([seg_image(batch.visible), batch.infrared])
+    masks = torch.cat([batch.erase.visible, batch.erase.infrared])
+    features = network.normalise(images, masks, batch.erase)
+    for stage in ("stem", "layer1", "layer2", "layer3"):
+        features = network.trunk.get_submodule(stage)(features)
+    layer4, heads = network.trunk.layer4, network.specific_heads
+    own = [layer4.visible(features[:count]), layer4.infrared(features[count:])]
+    logits = []
+    for specific, head in zip(own, (heads["visible"], heads["infrared"]), strict=True):
+        embedding = head.embed(specific.mean(dim=(2, 3)).unsqueeze(-1))
+        logits.append(head.classify(embedding)[0])
+    gated = features * torch.sigmoid(torch.cat(own).mean(1, keepdim=True))
+    chunks = network.chunk_heads.embed(F.adaptive_avg_pool2d(gated, (12, 1)).squeeze(-1))
+    expected = {
+        "specific": F.cross_entropy(torch.cat(logits), labels),
+        "paba": 2.5 * paba(F.normalize(chunks, dim=-1), batch.labels, margin=0.5),
+        "chunk": sum(F.cross_entropy(part, labels) for part in network.chunk_heads.classify(chunks)),
+    }
+    losses = network.losses(batch)
+    assert losses.keys() == expected.keys()
+    for term, value in expected.items():
+        torch.testing.assert_close(losses[term], value, rtol=1e-4, atol=1e-5)
+
+
+def test_stages_that_are_shared(build):
+    trunk = build("sepg").trunk
+    assert hasattr(trunk.layer4, "infrared")
+    for stage in ("stem", "layer1", "layer2", "layer3"):
+        assert not hasattr(trunk.get_submodule(stage), "infrared")
+
+
+@pytest.mark.parametrize(
+    ("mode", "image"),
+    [
+        ("paper", seg_image),
+        ("gray_only", grey_image),
+        ("off", lambda pixels: pixels),
+        (False, lambda pixels: pixels),
+    ],
+)
+def test_seg_mode_before_erasing_and_normalising(build, batch, mode, image):
+    network = build("sepg", {"seg": {"mode": mode}})
+    masks = torch.cat([batch.erase.visible, batch.erase.infrared])
+    images = torch.cat([image(batch.visible), batch.infrared])
+    expected = network.normalise(images, masks, batch.erase)
+    torch.testing.assert_close(inputs_of(network, batch), expected)
+
+
+def test_seg_mode_released_after_erasing_and_normalising(build, batch):
+    network = build("sepg", RELEASED)
+    masks = torch.cat([batch.erase.visible, batch.erase.infrared])
+    expected = network.normalise(torch.cat([batch.visible, batch.infrared]), masks, batch.erase)
+    expected = torch.cat([released_image(expected[:8]), expected[8:]])
+    torch.testing.assert_close(inputs_of(network, batch), expected)
+
+
+@pytest.mark.parametrize(
+    ("switch", "argument"),
+    [
+        ({"amplitude": "unit"}, {"constant": "unit"}),
+        ({"amplitude": "one_over_rms"}, {"constant": "one_over_rms"}),
+        ({"phase_source": "gray"}, {"phase_source": "gray"}),
+        ({"abs": True}, {"absolute": True}),
+        ({"weight": 0.5}, {"weight": 0.5}),
+        ({"clip": False}, {"clip": False}),
+    ],
+)
+def test_seg_switches_reach_the_image(build, batch, switch, argument):
+    network = build("sepg", {"seg": switch}).eval()
+    expected = network.normalise(seg_image(batch.visible, **argument))
+    found = input_at_test(network, batch.visible, Modality.VISIBLE)
+    torch.testing.assert_close(found, expected)
+    assert (found - network.normalise(seg_image(batch.visible))).abs().max() > 1e-3
+
+
+def test_seg_at_test(build, batch):
+    for at_test, image in ((True, seg_image(batch.visible)), (False, batch.visible)):
+        network = build("sepg", {"seg": {"at_test": at_test}}).eval()
+        expected = network.normalise(image)
+        torch.testing.assert_close(input_at_test(network, batch.visible, Modality.VISIBLE), expected)
+    network = build("sepg").eval()
+    expected = network.normalise(batch.infrared)
+    torch.testing.assert_close(input_at_test(network, batch.infrared, Modality.INFRARED), expected)
+
+
+def test_released_at_test_is_refused():
+    with pytest.raises(pydantic.ValidationError, match="at_test: false"):
+        methods.options_of("sepg", {"seg": {"mode": "released"}})
+
+
+def test_gate_multiplies_the_shared_map(build, batch):
+    open_, gated = build("sepg", {"gate": False}), build("sepg")
+    images = torch.randn(2, 3, 64, 32)
+    plain, specific = open_.eval()._maps(images, Modality.INFRARED)
+    found, _ = gated.eval()._maps(images, Modality.INFRARED)
+    torch.testing.assert_close(found, plain * specific.mean(1, keepdim=True).sigmoid())
+
+
+def test_what_no_loss_reaches_is_not_built(build, batch):
+    network = build("sepg", {"gate": False, "specific_weight": 0.0})
+    assert not hasattr(network.trunk, "layer4")
+    assert network.losses(batch).keys() == {"chunk", "paba"}
+    alone = {"chunk_weight": 0.0, "paba": {"weight": 0.0}, "embed": {"parts": "specific"}}
+    network = build("sepg", alone)
+    assert not hasattr(network, "chunk_heads")
+    losses = network.losses(batch)
+    assert losses.keys() == {"specific"}
+    for options in (
+        {"chunk_weight": 0.0, "paba": {"weight": 0.0}},
+        {"specific_weight": 0.0, "embed": {"parts": "specific"}},
+    ):
+        with pytest.raises(pydantic.ValidationError, match=r"embed\.parts"):
+            methods.options_of("sepg", options)
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"gate": False},
+        {"gate": False, "specific_weight": 0.0},
+        {"chunk_weight": 0.0},
+        {"paba": {"feature": "pooled"}},
+        {"embed": {"parts": "chunks+specific"}},
+        RELEASED,
+    ],
+)
+def test_every_parameter_learns_under_every_switch(build, batch, options):
+    network = build("sepg", options)
+    sum(network.losses(batch).values()).backward()
+    assert [key for key, parameter in network.named_parameters() if parameter.grad is None] == []
+
+
+def test_weights_scale_their_terms(build, batch):
+    plain = build("sepg").eval().losses(batch)
+    scaled = (
+        build("sepg", {"specific_weight": 2.0, "chunk_weight": 0.5, "paba": {"weight": 5.0}})
+        .eval()
+        .losses(batch)
+    )
+    for term, factor in (("specific", 2.0), ("chunk", 0.5), ("paba", 2.0)):
+        torch.testing.assert_close(scaled[term], factor * plain[term])
+
+
+@pytest.mark.parametrize(
+    ("switch", "argument"),
+    [
+        ({"margin": 0.9}, {"margin": 0.9}),
+        ({"dist": "l2sq"}, {"distance": "l2sq"}),
+        ({"dist": "cos"}, {"distance": "cos"}),
+        ({"negative": "centre"}, {"negative": "centre"}),
+    ],
+)
+def test_paba_switches_reach_the_loss(build, batch, switch, argument):
+    network = build("sepg", {"paba": switch}).eval()
+    expected = 2.5 * paba(metric_of(network, batch), batch.labels, **{"margin": 0.5, **argument})
+    found = network.losses(batch)["paba"]
+    torch.testing.assert_close(found, expected)
+    assert (found - build("sepg").eval().losses(batch)["paba"]).abs() > 1e-4
+
+
+def test_paba_anchor_gradient(build, batch):
+    gradients = []
+    for anchor_grad in (True, False):
+        network = build("sepg", {"paba": {"anchor_grad": anchor_grad}}).eval()
+        network.losses(batch)["paba"].backward()
+        gradients.append(network.chunk_heads.weight.grad)
+    assert (gradients[0] - gradients[1]).abs().max() > 1e-6
+
+
+def test_paba_on_the_pooled_feature(build, batch):
+    network = build("sepg", {"paba": {"feature": "pooled"}}).eval()
+    shared, _ = network._maps(network._inputs(batch), 8)
+    pooled = F.normalize(stripes(shared, 12).permute(2, 0, 1), dim=-1)
+    torch.testing.assert_close(network.losses(batch)["paba"], 2.5 * paba(pooled, batch.labels))
+
+
+def test_other_metric_losses(build, batch):
+    options = {
+        "cc": {"weight": 2.5},
+        "hc": {"weight": 0.5, "threshold": 0.1},
+        "aux_triplet": {"weight": 2.0, "margin": 0.4},
+    }
+    network = build("sepg", options).eval()
+    metric, losses = metric_of(network, batch), network.losses(batch)
+    torch.testing.assert_close(losses["cc"], 2.5 * cross_center(metric, batch.labels, 0.0, 0.5))
+    torch.testing.assert_close(losses["hc"], 0.5 * hetero_center(metric, batch.labels, 0.1))
+    expected = 2.0 * batch_hard_triplet(metric, batch.labels.repeat(2), 0.4)
+    torch.testing.assert_close(losses["aux_triplet"], expected)
+    changed = build("sepg", {"cc": {"weight": 2.5, "margin": 0.2, "centre_gap": 0.0}}).eval().losses(batch)
+    torch.testing.assert_close(changed["cc"], 2.5 * cross_center(metric, batch.labels, 0.2, 0.0))
+
+
+def test_metric_feature_before_or_after_dropout(build, batch):
+    for when, drawn in (("before_dropout", False), ("after_dropout", True)):
+        network = build("sepg", {"chunks": {"metric_feature": when, "dropout": 0.7}}).train()
+        first, second = (network.losses(batch) for _ in range(2))
+        assert (abs(first["paba"].item() - second["paba"].item()) > 1e-5) is drawn
+        assert abs(first["chunk"].item() - second["chunk"].item()) > 1e-6
+
+
+def test_chunks(build, batch):
+    network = build("sepg", {"chunks": {"n": 5, "features": 32}}).eval()
+    assert network.embed(batch.visible, Modality.VISIBLE).shape == (8, 5 * 32)
+
+
+@pytest.mark.parametrize("parts", ["chunks", "specific", "chunks+specific"])
+@pytest.mark.parametrize("norm", ["block", "whole"])
+def test_embedding(build, batch, parts, norm):
+    network = build("sepg", {"embed": {"parts": parts, "norm": norm}}).eval()
+    shared, specific = network._maps(network.normalise(batch.infrared), Modality.INFRARED)
+    blocks = list(network.chunk_heads.embed(stripes(shared, 12))) if "chunks" in parts else []
+    if "specific" in parts:
+        blocks.append(network.specific_heads["infrared"].embed(specific.mean(dim=(2, 3)).unsqueeze(-1))[0])
+    if norm == "block":
+        blocks = [F.normalize(block) / math.sqrt(len(blocks)) for block in blocks]
+    expected = F.normalize(torch.cat(blocks, dim=1))
+    torch.testing.assert_close(
+        network.embed(batch.infrared, Modality.INFRARED), expected, rtol=1e-4, atol=1e-6
+    )
+
+
+def test_similarity_is_the_mean_of_the_chunks_cosines(build, batch):
+    network = build("sepg").eval()
+    first, second = network.embed(batch.infrared[:2], Modality.INFRARED).unflatten(1, (12, 512))
+    cosines = F.cosine_similarity(first, second)
+    torch.testing.assert_close((first * second).sum(), cosines.mean())
+
+
+def test_gate_needs_stride_1(build, batch):
+    with pytest.raises(UsageError, match="gate"):
+        build("sepg", last_stride=2)
+    network = build("sepg", {"gate": False}, last_stride=2)
+    assert network.embed(batch.visible, Modality.VISIBLE).shape == (8, 12 * 512)
+
+
+class Counting(TorchDispatchMode):
+    """Counts what reaches the dispatcher, views included, and what waits for the device."""
+
+    WAITS = (
+        "_local_scalar_dense",
+        "nonzero",
+        "item",
+        "unique",
+        "is_nonzero",
+        "masked_select",
+        "equal.default",
+    )
+
+    def __init__(self):
+        super().__init__()
+        self.operations, self.waits = 0, []
+
+    def __torch_dispatch__(self, function, types, args=(), kwargs=None):
+        self.operations += 1
+        if any(wait in str(function) for wait in self.WAITS):
+            self.waits.append(str(function))
+        # A mask as an index is counted by the device before anything is read.
+        indices = args[1] if "index.Tensor" in str(function) else []
+        if any(index is not None and index.dtype == torch.bool for index in indices):
+            self.waits.append(str(function))
+        return function(*args, **(kwargs or {}))
+
+
+def counted(loss):
+    with Counting() as counting:
+        loss().backward()
+    return counting
+
+
+def test_losses_on_12_parts_of_112_images_take_few_operations_and_no_host_synchronisation():
+    labels = torch.arange(8).repeat_interleave(7)
+    features = torch.randn(12, 112, 512, requires_grad=True)
+    logits = torch.randn(12, 112, 395, requires_grad=True)
+
+    def paper():
+        metric = F.normalize(features, dim=-1)
+        return identity_loss(logits, labels.repeat(2)) + 2.5 * paba(metric, labels)
+
+    def released():
+        metric, both = F.normalize(features, dim=-1), labels.repeat(2)
+        aligned = batch_hard_triplet(metric, both) + 2.5 * cross_center(metric, labels, 0.0, 0.5)
+        return identity_loss(logits, both) + aligned
+
+    for loss in (paper, released):
+        count = counted(loss)
+        assert count.operations <= 200
+        assert count.waits == []
+
+
+def test_a_whole_step_after_the_trunk_takes_at_most_300_operations(batch):
+    """Pooling, heads and all losses of the paper at 112 images × 12 chunks, forward and backward."""
+    torch.manual_seed(0)
+    network = methods.build("sepg", methods.options_of("sepg", {}), 395, BackboneSpec("resnet18")).train()
+    labels = torch.arange(8).repeat_interleave(7)
+    shared = torch.randn(112, network.trunk.channels["layer3"], 18, 9, requires_grad=True)
+    specific = torch.randn(112, network.trunk.channels["layer4"], 18, 9, requires_grad=True)
+    network._inputs = lambda batch: shared
+    network._maps = lambda images, streams: (shared, specific)
+    images = torch.zeros(56, 3, 1, 1)
+    step = type(batch)(images, images, labels)
+    count = counted(lambda: torch.stack(list(network.losses(step).values())).sum())
+    assert count.operations <= 300
+    assert count.waits == []

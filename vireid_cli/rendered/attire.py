@@ -1,0 +1,144 @@
+"""What people put on and carry: skirts and coats, hair, hats, bags, straps and openings."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from vireid_cli.rendered.figure import Figure
+from vireid_cli.rendered.materials import Slot
+from vireid_cli.rendered.population import Person
+from vireid_cli.rendered.primitives import INFINITE, frame_along
+from vireid_cli.rendered.skeleton import column
+
+Array = np.ndarray
+
+
+def hang_of(people: list[Person]) -> Array:
+    """Where tops end: tucked in, falling over the hips, or (coats, dresses) not ending at all, (B,)."""
+    tucked = np.array([person.bottom == "skirt" and person.top in ("tee", "shirt") for person in people])
+    endless = np.array([person.top in ("coat", "dress") for person in people])
+    hang = np.where(tucked, -0.075, 0.005 + 0.03 * column(people, "hem")) * column(people, "stature")
+    return np.where(endless, INFINITE, hang)
+
+
+def add_skirt(figure: Figure) -> None:
+    """The part of skirts, dresses and coats that hangs below the pelvis: a flared elliptic cone."""
+    s, j, h = figure.sculptor, figure.joints, figure.h
+    skirt, coat = figure.is_any("bottom", "skirt"), figure.is_any("top", "coat")
+    length = skirt_length(figure)
+    r = 0.096 * h * figure.trait("hips") * figure.build**0.6 * np.where(coat, 1.12, 1.03)
+    flare = r * np.where(coat, 1.16, 1.18 + 0.25 * (figure.loose - 1.0))
+    knees = (j["left_knee"] + j["right_knee"]) / 2
+    top = j["pelvis"] + (j["waist"] - j["pelvis"]) * 0.25
+    towards = knees - top
+    end = top + towards / np.linalg.norm(towards, axis=1, keepdims=True) * length[:, None]
+    slot = np.where(coat, int(Slot.TOP), int(Slot.BOTTOM))
+    stride = np.linalg.norm(j["left_knee"] - j["right_knee"], axis=1)
+    ratio = np.clip(0.72 + 0.9 * stride / h, 0.72, 1.05)
+    s.cone(
+        top, end, (r, flare), figure.left, (slot, slot),
+        ratio=ratio, height=-length * 0.0, around=r, flip=True, painted=True, present=skirt | coat,
+    )  # fmt: skip
+
+
+def skirt_length(figure: Figure) -> Array:
+    """Length of skirts and coats below the belt, metres, (B,)."""
+    coat, hem = figure.is_any("top", "coat"), figure.trait("hem")
+    return np.where(coat, 0.14 + 0.14 * hem, 0.18 + 0.20 * hem) * figure.h
+
+
+def add_hair_and_hat(figure: Figure) -> None:
+    """A cap of hair that leaves the face free, what hangs or is knotted behind, and hats."""
+    s, j = figure.sculptor, figure.joints
+    size = figure.h**0.5 * 1.32 * figure.trait("head")
+    frame, _ = frame_along(j["head"], j["head"] + j["head_up"], j["head_left"])
+    # Tilted back: the axis of the hair leans away from the face, so that its cut edge is the hairline.
+    tilt = np.array([[1, 0, 0], [0, 0.62, -0.785], [0, 0.785, 0.62]])
+    tilted = np.einsum("ij,bjk->bik", tilt, frame)
+    up, forward = j["head_up"], frame[:, 2]
+    skull = j["head"] + up * (0.024 * size)[:, None] - forward * (0.012 * size)[:, None]
+    hair = (int(Slot.HAIR),) * 2
+    full = np.where(figure.is_any("hair", "bob", "long"), 1.14, 1.07)
+    s.ellipsoid(
+        skull, (0.0455 * size * full, 0.058 * size * full, 0.058 * size * full), tilted, hair,
+        low=np.where(figure.is_any("hair", "short"), -0.004, -0.012) * size,
+        present=~figure.is_any("hair", "shaven"),
+    )  # fmt: skip
+    nape = skull - forward * (0.022 * size)[:, None]
+    fall = np.where(figure.is_any("hair", "long"), 0.16, 0.07) * size
+    end = j["neck"] - forward * (0.048 * size)[:, None] - up * (fall - 0.075 * size)[:, None]
+    hanging = figure.is_any("hair", "long", "bob")
+    width = np.where(figure.is_any("hair", "bob"), 0.050, 0.046) * size
+    strand: dict[str, Any] = {"ratio": 0.62, "flip": True, "present": hanging}
+    hang = s.cone(nape, end, (width, width * 0.86), j["head_left"], hair, **strand)
+    s.ellipsoid(end, (width * 0.86, width * 0.86, width * 0.53), hang, hair, present=hanging)
+    knot = skull + up * (0.030 * size)[:, None] - forward * (0.058 * size)[:, None]
+    s.ellipsoid(knot, (0.026 * size,) * 3, frame, hair, present=figure.is_any("hair", "bun"))
+    hat = (int(Slot.HAT),) * 2
+    wide = np.where(figure.is_any("hat", "beanie"), 1.17, 1.14)
+    s.ellipsoid(
+        skull, (0.0465 * size * wide, 0.0600 * size * wide, 0.0590 * size * wide), frame, hat,
+        low=0.010 * size, present=figure.is_any("hat", "cap", "beanie"),
+    )  # fmt: skip
+    brim = skull + up * (0.014 * size)[:, None] + forward * (0.060 * size)[:, None]
+    s.ellipsoid(
+        brim, (0.040 * size, 0.006 * size, 0.044 * size), frame, hat, present=figure.is_any("hat", "cap")
+    )
+
+
+def add_bag(figure: Figure) -> None:
+    """A backpack, a shoulder bag at the hip or a bag in the hand: one upright rounded box and its handle."""
+    s, j, h = figure.sculptor, figure.joints, figure.h
+    size, side = figure.trait("bag_size"), figure.trait("bag_side")
+    back, hip = figure.is_any("carried", "backpack"), figure.is_any("carried", "shoulder-bag")
+    hand = figure.is_any("carried", "handbag")
+    chest = 0.092 * h * figure.build**0.7
+    spine = j["shoulder_line"] - j["pelvis"]
+    spine = spine / np.linalg.norm(spine, axis=1, keepdims=True)
+    forward = np.cross(figure.left, spine)
+    held = np.where((side > 0)[:, None], j["left_hand"], j["right_hand"])
+    on_back = j["chest"] - forward * (chest * 0.66 + 0.030 * h * size)[:, None] + spine * (0.0 * h)[:, None]
+    at_hip = (
+        j["pelvis"] + figure.left * (side * 0.118 * h * figure.trait("hips") * figure.build**0.6)[:, None]
+    )
+    in_hand = held - np.array([0.0, 1.0, 0.0]) * (0.10 * h * size)[:, None]
+    pick = lambda a, b, c: np.where(back[:, None], a, np.where(hip[:, None], b, c))  # noqa: E731
+    centre = pick(on_back, at_hip, in_hand)
+    axis = pick(spine, spine, np.broadcast_to(np.array([0.0, 1.0, 0.0]), spine.shape))
+    half = np.where(back, 0.065, np.where(hip, 0.030, 0.035)) * h * size
+    radius = np.where(back, 0.075, np.where(hip, 0.055, 0.062)) * h * size
+    # A backpack is wide across the back; the other bags are wide along the way one walks.
+    lateral = np.where(back[:, None], figure.left, np.cross(axis, figure.left))
+    ratio = np.where(back, 0.62, 0.42)
+    bag, present = (int(Slot.BAG),) * 2, back | hip | hand
+    low, high = centre - axis * half[:, None], centre + axis * half[:, None]
+    options: dict[str, Any] = {"ratio": ratio, "around": radius, "present": present}
+    frame = s.cone(low, high, (radius, radius * 0.88), lateral, bag, **options)
+    for at, r, rise in ((low, radius, 0.0 * half), (high, radius * 0.88, 2 * half)):
+        s.ellipsoid(at, (r, r * 0.7, r * ratio), frame, bag, height=rise, around=radius, present=present)
+    grip = np.where(hand[:, None], held, high + axis * 0.01)
+    s.cone(high, grip, (0.008 * h, 0.008 * h), figure.left, bag, present=hand)
+
+
+def paint_lines(people: list[Person]) -> Array:
+    """Straps and openings on the torso, (B, 2, 8).
+
+    Row 0 is the opening of a jacket or coat, row 1 the straps of a bag. Columns: lateral factor, height
+    factor, offset, half width (0: absent), 1 where the lateral coordinate is folded (both sides), side
+    (+1 front only, 0 both), slot, least height. A point is painted where
+    |factor·lateral + factor·height + offset| is below the half width.
+    """
+    rows = np.zeros((len(people), 2, 8))
+    for i, person in enumerate(people):
+        h = person.stature
+        if person.top in ("jacket", "coat"):
+            rows[i, 0] = (1.0, 0.0, 0.0, (0.008 + 0.024 * person.hem) * h, 0.0, 1.0, Slot.INNER, -9.0)
+        if person.carried == "backpack":
+            rows[i, 1] = (1.0, 0.06, -0.075 * h, 0.0125 * h, 1.0, 1.0, Slot.BAG, 0.13 * h)
+        elif person.carried == "shoulder-bag":
+            # From the far shoulder down to the hip where the bag hangs.
+            slope = person.bag_side * 0.62
+            rows[i, 1] = (1.0, slope, -slope * 0.155 * h, 0.012 * h, 0.0, 0.0, Slot.BAG, -9.0)
+    return rows
