@@ -11,6 +11,7 @@ from PIL import Image
 from torch import Tensor
 from torchvision.transforms import functional as vision
 
+from vireid_cli.data import augment
 from vireid_cli.data import rectangles as drawn_rectangles
 from vireid_cli.data.augment import (
     COLUMNS,
@@ -397,6 +398,28 @@ def test_the_highest_uniform_number_stays_in_range() -> None:
     for count in (3, 21, 289, 100_000_003):
         assert (drawn_rectangles.whole(almost[:, 0], count) < count).all()
         assert (drawn_rectangles.whole(almost[:, 0], torch.full((4,), count)) < count).all()
+
+
+@pytest.mark.parametrize("size", SIZES)
+def test_working_on_all_images_gives_what_working_on_the_struck_ones_gives(monkeypatch, size) -> None:
+    """What an accelerator does, done on the CPU."""
+    images = noise(40, size)
+    few = augment_batch(images, images, FULL, source())
+    monkeypatch.setattr(augment, "_may_count", lambda device: False)
+    every = augment_batch(images, images, FULL, source())
+    for one, other in zip(few[:2], every[:2], strict=True):
+        assert torch.equal(one, other)
+
+
+def test_no_value_is_read_back_from_an_accelerator() -> None:
+    """A tensor on the meta device has no values: reading one back to the host raises."""
+    images = noise(8, (24, 12)).to("meta")
+    visible, infrared, erase = augment_batch(images, images, FULL, source())
+    assert erase is not None
+    assert visible.shape == infrared.shape == (8, 3, 24, 12)
+    assert visible.device.type == erase.visible.device.type == "meta"
+    with pytest.raises(RuntimeError):
+        images.sum().item()
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU: host synchronisation can't be seen")

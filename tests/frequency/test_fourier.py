@@ -71,7 +71,6 @@ def test_inverse_returns_the_maps_and_energy_is_kept(height, width, kind, seed):
 def test_gradcheck(kind):
     image = maps((4, 3), dtype=torch.float64, batch=()).requires_grad_()
     other = maps((4, 3), seed=1, dtype=torch.float64, batch=()).requires_grad_()
-    assert torch.autograd.gradcheck(lambda x: fourier.spectrum(x, kind), image)
     assert torch.autograd.gradcheck(lambda x: fourier.amplitude(fourier.spectrum(x, kind)), image)
     assert torch.autograd.gradcheck(lambda x: fourier.phase_only(x, 0.5, kind), image)
     assert torch.autograd.gradcheck(lambda x, y: fourier.swap_amplitude(x, y, kind), (image, other))

@@ -13,7 +13,7 @@ def pixels():
     return (smooth + 0.05 * torch.rand(3, 3, 24, 13, generator=generator)).clamp(0, 1)
 
 
-def oracle(pixels, amplitude="mean", phase_source="rgb", absolute=False, weight=1.0, clip=True):
+def oracle(pixels, amplitude="mean", phase_source="rgb", abs=False, weight=1.0, clip=True):
     """The definition with numpy's full complex transform, image by image, in float64."""
     out = []
     for image in pixels.double().numpy():
@@ -22,7 +22,7 @@ def oracle(pixels, amplitude="mean", phase_source="rgb", absolute=False, weight=
         bins = np.fft.fft2(source)  # unnormalised: the inverse carries 1/(HW)
         level = {"mean": np.abs(bins).mean(), "unit": 1.0, "one_over_rms": np.sqrt(grey.size)}[amplitude]
         phase = np.fft.ifft2(level * np.exp(1j * np.angle(bins))).real
-        total = grey + weight * (np.abs(phase) if absolute else phase)
+        total = grey + weight * (np.abs(phase) if abs else phase)
         total = np.broadcast_to(total, image.shape)
         out.append(np.clip(total, 0, 1) if clip else total)
     return np.stack(out)
@@ -36,24 +36,23 @@ def oracle(pixels, amplitude="mean", phase_source="rgb", absolute=False, weight=
         {"amplitude": "unit"},
         {"amplitude": "one_over_rms", "weight": 0.1},
         {"phase_source": "gray"},
-        {"absolute": True},
+        {"abs": True},
         {"weight": 0.3},
         {"clip": False},
     ],
 )
 def test_seg_is_the_definition(pixels, switch, kind):
-    named = {("constant" if key == "amplitude" else key): value for key, value in switch.items()}
-    image = seg_image(pixels, kind=kind, **named)
+    image = seg_image(pixels, kind=kind, **switch)
     np.testing.assert_allclose(image.numpy(), oracle(pixels, **switch), rtol=0, atol=1e-5)
 
 
 def test_every_switch_changes_the_image(pixels):
     default = seg_image(pixels)
     for switch in (
-        {"constant": "unit"},
-        {"constant": "one_over_rms"},
+        {"amplitude": "unit"},
+        {"amplitude": "one_over_rms"},
         {"phase_source": "gray"},
-        {"absolute": True},
+        {"abs": True},
         {"weight": 0.3},
         {"clip": False},
     ):
@@ -62,7 +61,7 @@ def test_every_switch_changes_the_image(pixels):
 
 def test_unit_amplitude_is_invisible_and_one_over_rms_has_rms_one(pixels):
     for name, expected in (("unit", (24 * 13) ** -0.5), ("one_over_rms", 1.0)):
-        added = seg_image(pixels, constant=name, clip=False) - grey_image(pixels)
+        added = seg_image(pixels, amplitude=name, clip=False) - grey_image(pixels)
         rms = added.square().mean(dim=(-2, -1)).sqrt()
         # Channels have three phases of their own.
         torch.testing.assert_close(rms, torch.full_like(rms, expected), rtol=1e-4, atol=0)

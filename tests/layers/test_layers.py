@@ -2,7 +2,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from vireid_cli.layers.chunk_head import ChunkHeads
+from vireid_cli.layers.chunk_head import ChunkHeads, ModalityHeads
 from vireid_cli.layers.neck import bn_neck, classifier
 from vireid_cli.layers.pixels import Normalise, both_masks, both_modalities
 from vireid_cli.layers.pooling import (
@@ -13,7 +13,7 @@ from vireid_cli.layers.pooling import (
     stripe_weights,
     stripes,
 )
-from vireid_cli.types import Batch, Erasure
+from vireid_cli.types import Batch, Erasure, Modality
 
 
 def draw(*shape, seed=0):
@@ -156,3 +156,17 @@ def test_chunk_heads_running_statistics_and_initialisation():
     assert heads.weight.std().item() == pytest.approx((2 / 256) ** 0.5, rel=0.02)
     assert heads.classifier_weight.std().item() == pytest.approx(0.001, rel=0.02)
     assert not hasattr(ChunkHeads(2, 4, 3, 0), "classifier_weight")
+
+
+def test_modality_heads_serve_their_own_modality():
+    torch.manual_seed(2)
+    heads = ModalityHeads(8, 5, 4).eval()
+    torch.nn.init.normal_(heads.visible.classifier_weight)
+    torch.nn.init.normal_(heads.infrared.classifier_weight)
+    pooled = draw(6, 8)
+    logits = heads.logits(pooled, 2)
+    for modality, rows in ((Modality.VISIBLE, slice(0, 2)), (Modality.INFRARED, slice(2, 6))):
+        head = heads.of(modality)
+        embedding = heads.embed(pooled[rows], modality)
+        torch.testing.assert_close(embedding[0], head.norm(pooled[rows] @ head.weight[0].T))
+        torch.testing.assert_close(logits[rows], head.classify(embedding)[0])

@@ -138,7 +138,7 @@ def test_hetero_center_triplet():
 def test_paba(kind, negative, anchor_grad):
     rows = draw(3, 12, 4)
     expected = sum(paba_by_loops(part[:6], part[6:], LABELS, 0.5, kind, negative) for part in rows)
-    loss = paba(rows, LABELS, margin=0.5, distance=kind, negative=negative, anchor_grad=anchor_grad)
+    loss = paba(rows, LABELS, margin=0.5, dist=kind, negative=negative, anchor_grad=anchor_grad)
     assert loss.item() == pytest.approx(expected, rel=1e-9)
     assert expected > 0
 
@@ -192,8 +192,8 @@ LOSSES = {
     "hctri": hetero_center_triplet,
     "paba": paba,
     "paba-centre": lambda rows, labels: paba(rows, labels, negative="centre"),
-    "paba-cos": lambda rows, labels: paba(rows, labels, distance="cos"),
-    "paba-l2sq": lambda rows, labels: paba(rows, labels, distance="l2sq"),
+    "paba-cos": lambda rows, labels: paba(rows, labels, dist="cos"),
+    "paba-l2sq": lambda rows, labels: paba(rows, labels, dist="l2sq"),
 }
 every_loss = pytest.mark.parametrize("loss", LOSSES.values(), ids=LOSSES.keys())
 

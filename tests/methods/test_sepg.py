@@ -54,7 +54,7 @@ def test_total_of_the_paper(build, batch):
     layer4, heads = network.trunk.layer4, network.specific_heads
     own = [layer4.visible(features[:count]), layer4.infrared(features[count:])]
     logits = []
-    for specific, head in zip(own, (heads["visible"], heads["infrared"]), strict=True):
+    for specific, head in zip(own, (heads.visible, heads.infrared), strict=True):
         embedding = head.embed(specific.mean(dim=(2, 3)).unsqueeze(-1))
         logits.append(head.classify(embedding)[0])
     gated = features * torch.sigmoid(torch.cat(own).mean(1, keepdim=True))
@@ -103,19 +103,19 @@ def test_seg_mode_released_after_erasing_and_normalising(build, batch):
 
 
 @pytest.mark.parametrize(
-    ("switch", "argument"),
+    "switch",
     [
-        ({"amplitude": "unit"}, {"constant": "unit"}),
-        ({"amplitude": "one_over_rms"}, {"constant": "one_over_rms"}),
-        ({"phase_source": "gray"}, {"phase_source": "gray"}),
-        ({"abs": True}, {"absolute": True}),
-        ({"weight": 0.5}, {"weight": 0.5}),
-        ({"clip": False}, {"clip": False}),
+        {"amplitude": "unit"},
+        {"amplitude": "one_over_rms"},
+        {"phase_source": "gray"},
+        {"abs": True},
+        {"weight": 0.5},
+        {"clip": False},
     ],
 )
-def test_seg_switches_reach_the_image(build, batch, switch, argument):
+def test_seg_switches_reach_the_image(build, batch, switch):
     network = build("sepg", {"seg": switch}).eval()
-    expected = network.normalise(seg_image(batch.visible, **argument))
+    expected = network.normalise(seg_image(batch.visible, **switch))
     found = input_at_test(network, batch.visible, Modality.VISIBLE)
     torch.testing.assert_close(found, expected)
     assert (found - network.normalise(seg_image(batch.visible))).abs().max() > 1e-3
@@ -190,17 +190,11 @@ def test_weights_scale_their_terms(build, batch):
 
 
 @pytest.mark.parametrize(
-    ("switch", "argument"),
-    [
-        ({"margin": 0.9}, {"margin": 0.9}),
-        ({"dist": "l2sq"}, {"distance": "l2sq"}),
-        ({"dist": "cos"}, {"distance": "cos"}),
-        ({"negative": "centre"}, {"negative": "centre"}),
-    ],
+    "switch", [{"margin": 0.9}, {"dist": "l2sq"}, {"dist": "cos"}, {"negative": "centre"}]
 )
-def test_paba_switches_reach_the_loss(build, batch, switch, argument):
+def test_paba_switches_reach_the_loss(build, batch, switch):
     network = build("sepg", {"paba": switch}).eval()
-    expected = 2.5 * paba(metric_of(network, batch), batch.labels, **{"margin": 0.5, **argument})
+    expected = 2.5 * paba(metric_of(network, batch), batch.labels, **{"margin": 0.5, **switch})
     found = network.losses(batch)["paba"]
     torch.testing.assert_close(found, expected)
     assert (found - build("sepg").eval().losses(batch)["paba"]).abs() > 1e-4
@@ -225,7 +219,7 @@ def test_paba_on_the_pooled_feature(build, batch):
 def test_other_metric_losses(build, batch):
     options = {
         "cc": {"weight": 2.5},
-        "hc": {"weight": 0.5, "threshold": 0.1},
+        "hc": {"weight": 0.5, "margin": 0.1},
         "aux_triplet": {"weight": 2.0, "margin": 0.4},
     }
     network = build("sepg", options).eval()
@@ -258,7 +252,7 @@ def test_embedding(build, batch, parts, norm):
     shared, specific = network._maps(network.normalise(batch.infrared), Modality.INFRARED)
     blocks = list(network.chunk_heads.embed(stripes(shared, 12))) if "chunks" in parts else []
     if "specific" in parts:
-        blocks.append(network.specific_heads["infrared"].embed(specific.mean(dim=(2, 3)).unsqueeze(-1))[0])
+        blocks.append(network.specific_heads.infrared.embed(specific.mean(dim=(2, 3)).unsqueeze(-1))[0])
     if norm == "block":
         blocks = [F.normalize(block) / math.sqrt(len(blocks)) for block in blocks]
     expected = F.normalize(torch.cat(blocks, dim=1))

@@ -169,12 +169,17 @@ def _change(images: Tensor, struck: Tensor, change: Callable[..., Tensor], *each
         change: (n, H, W, 3) and n rows of ``each`` → (n, H, W, 3).
         each: (B, ...) tensors that go with the images.
     """
-    if images.device.type != "cpu":
+    if not _may_count(images.device):
         return torch.where(struck[:, None, None, None], change(images, *each), images)
     index = struck.nonzero()[:, 0]
     changed = change(*(tensor.index_select(0, index) for tensor in (images, *each)))
     _words(images)[index] = _words(changed.contiguous())
     return images
+
+
+def _may_count(device: torch.device) -> bool:
+    """Whether reading a count off the device costs nothing."""
+    return device.type == "cpu"
 
 
 def _words(images: Tensor) -> Tensor:

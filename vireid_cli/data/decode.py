@@ -8,8 +8,6 @@ differs by 1.04 and 12, at nearly the same speed.
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import cv2
 import numpy as np
 import torch
@@ -70,16 +68,3 @@ def resize(pixels: np.ndarray, size: Size) -> np.ndarray:
     image = torch.from_numpy(rows).permute(2, 0, 1)[None]  # (1, 3, h, w), channels last
     resized = torch.nn.functional.interpolate(image, size, mode="bicubic", antialias=True)
     return np.ascontiguousarray(resized[0].permute(1, 2, 0).numpy())  # (H, W, 3)
-
-
-def read_pixels(path: Path, size: Size) -> np.ndarray:
-    """Decode and resize one image file, (H, W, 3) uint8 RGB.
-
-    Raises:
-        BadImage: The file can't be read or decoded.
-    """
-    try:
-        data = path.read_bytes()
-    except OSError as error:
-        raise BadImage(f"can't be read: {error.strerror}") from error
-    return resize(decode(data), size)

@@ -1,41 +1,30 @@
 """Prepare a dataset: read its layout, decode and resize each image once, keep the pixels.
 
-Images are decoded by a pool of threads (the decoder, the resizer and the hash all release the
-interpreter's lock) and written row by row, so memory does not grow with the dataset. What is whole
-stays whole: the records table and a size's description are put in place only after every row.
+Rows are made by ``fill.py`` and kept by ``pixels.py``. What is whole stays whole: the records table and
+a size's description are put in place only after every row.
 """
 
 from __future__ import annotations
 
 import errno
-import os
 import shutil
 import time
-from collections import deque
-from collections.abc import Callable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
-import cv2
 import numpy as np
 
 from vireid_cli.data.atomic import remove_leftovers
-from vireid_cli.data.decode import BadImage, decode, resize
+from vireid_cli.data.fill import Progress, Work, fill, processors
 from vireid_cli.data.lock import locked
-from vireid_cli.data.pixels import KnownRows, Making, PixelFiles, digest, making, source_digest
-from vireid_cli.data.provenance import Provenance
+from vireid_cli.data.pixels import PixelFiles, making
 from vireid_cli.data.sources import Report, load_source
 from vireid_cli.data.store import Store, StoreInfo, fingerprint, read_store, store_folder, write_store
 from vireid_cli.errors import DataError
 from vireid_cli.types import RecordTable, Size
-
-Progress = Callable[[int, int], None]
-"""Called with (rows done, rows in all)."""
-
-CHUNK = 16
-"""Images that a thread takes at once."""
 
 LISTED = 20
 """Bad images named in an error; the others are counted."""
@@ -85,28 +74,6 @@ class _Subject:
             raise DataError(f"{self.info.root}: not one image can be read", _reasons(self, bad))
         left_out = sorted(self.info.bad + listed, key=lambda entry: entry["path"])
         return _subject(self.records.take(kept), self.file_sizes[kept], self.info, left_out)
-
-
-@dataclass(slots=True)
-class _Work:
-    """Tally of one pass over the rows."""
-
-    resumed: int = 0
-    copied: int = 0
-    decoded: int = 0
-    bad: dict[int, str] = field(default_factory=dict)
-
-
-@dataclass(frozen=True, slots=True)
-class _Row:
-    """One finished row on its way to disk; ``pixels`` is None for a bad image, ``why`` says why."""
-
-    row: int
-    pixels: np.ndarray | None
-    pixel_hash: bytes = b""
-    source_hash: bytes = b""
-    copied: bool = False
-    why: str = ""
 
 
 def prepare(
@@ -192,7 +159,7 @@ def _build(
     """Make the pixels, then put records, description and pixels in place, in this order."""
     began, files = time.perf_counter(), PixelFiles(folder, size)
     remove_leftovers(folder)
-    total = _Work()
+    total = Work()
     while True:
         records, mark = subject.records, subject.info.fingerprint
         if files.complete(mark, len(records)):
@@ -200,7 +167,7 @@ def _build(
             total.resumed = len(records) if not total.decoded else total.resumed
             break
         with making(files, mark, len(records)) as made:
-            work = _fill(made, subject, workers or _processors(), progress)
+            work = fill(made, records, subject.info.root, workers or processors(), progress)
             total.decoded += work.decoded
             if not work.bad:
                 total.resumed, total.copied = work.resumed, work.copied
@@ -232,82 +199,13 @@ def _put_records(folder: Path, subject: _Subject) -> Store:
     return store if store.info == fresh else write_store(folder, subject.records, subject.info)
 
 
-def _fill(made: Making, subject: _Subject, workers: int, progress: Progress | None) -> _Work:
-    """Write every row that is not finished yet; bad images are collected, not raised."""
-    work, count = _Work(), made.count
-    known = KnownRows.of(made.files)
-    threads_of_cv2 = cv2.getNumThreads()
-    cv2.setNumThreads(1)  # the pool is the parallelism
-    pool = ThreadPoolExecutor(workers, thread_name_prefix="decode")
-    pending: deque[Future[list[_Row]]] = deque()
-    try:
-        done = _finished(made, pool)
-        work.resumed = int(done.sum())
-        todo = np.flatnonzero(~done)
-        tell = progress or (lambda *_: None)
-        tell(work.resumed, count)
-        root, size = subject.info.root, made.files.size
-        for chunk in np.split(todo, range(CHUNK, len(todo), CHUNK)):
-            paths = [root / path for path in subject.records.paths[chunk].tolist()]
-            pending.append(pool.submit(_make_rows, chunk, paths, size, known))
-            if len(pending) > 2 * workers:
-                _write(made, pending.popleft().result(), work)
-                tell(work.resumed + work.decoded + work.copied + len(work.bad), count)
-        while pending:
-            _write(made, pending.popleft().result(), work)
-        tell(count, count)
-    finally:
-        pool.shutdown(wait=True, cancel_futures=True)
-        cv2.setNumThreads(threads_of_cv2)
-    return work
-
-
-def _finished(made: Making, pool: ThreadPoolExecutor) -> np.ndarray:
-    """(N,) bool: rows written before and found intact."""
-    done = np.zeros(made.count, dtype=bool)
-    written = made.written()
-    for intact in pool.map(made.intact, np.array_split(written, max(1, len(written) // 256))):
-        done[intact] = True
-    return done
-
-
-def _make_rows(chunk: np.ndarray, paths: list[Path], size: Size, known: KnownRows) -> list[_Row]:
-    """Read, hash, and copy or decode some images; runs in a thread."""
-    return [_make_row(int(row), path, size, known) for row, path in zip(chunk, paths, strict=True)]
-
-
-def _make_row(row: int, path: Path, size: Size, known: KnownRows) -> _Row:
-    try:
-        data = path.read_bytes()
-        source_hash = source_digest(data)
-        pixels = known.find(source_hash)
-        if pixels is not None:
-            return _Row(row, pixels, digest(pixels), source_hash, copied=True)
-        pixels = resize(decode(data), size)
-        return _Row(row, pixels, digest(pixels), source_hash)
-    except OSError as error:
-        return _Row(row, None, why=f"can't be read: {error.strerror}")
-    except BadImage as error:
-        return _Row(row, None, why=str(error))
-
-
-def _write(made: Making, rows: list[_Row], work: _Work) -> None:
-    for row in rows:
-        if row.pixels is None:
-            work.bad[row.row] = row.why
-            continue
-        made.write(row.row, row.pixels, row.pixel_hash, row.source_hash)
-        work.copied += row.copied
-        work.decoded += not row.copied
-
-
-def _subject(records: RecordTable, sizes: np.ndarray, info: StoreInfo, bad: list[dict]) -> _Subject:
+def _subject(records: RecordTable, sizes: np.ndarray, info: StoreInfo, bad: list[dict[str, Any]]) -> _Subject:
     mark = fingerprint(info.dataset, info.provenance, records, sizes)
     changed = {"fingerprint": mark, "images": len(records), "bad": bad}
     return _Subject(records, sizes, StoreInfo(**{**_shallow(info), **changed}))
 
 
-def _shallow(info: StoreInfo) -> dict:
+def _shallow(info: StoreInfo) -> dict[str, Any]:
     return {name: getattr(info, name) for name in info.__slots__}
 
 
@@ -344,13 +242,6 @@ def _size_of(path: Path) -> int:
         return -1
 
 
-def _processors() -> int:
-    """Processors that this process may use."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
-
-
 @contextmanager
 def _explained(folder: Path) -> Iterator[None]:
     """Say in plain words that the disk is full or can't be written."""
@@ -371,6 +262,3 @@ def _explained(folder: Path) -> Iterator[None]:
                 "Choose a data directory that you may write to.",
             ) from error
         raise
-
-
-__all__ = ["Prepared", "Progress", "Provenance", "add_size", "prepare"]

@@ -139,12 +139,19 @@ class IdentitySampler:
         return EpochPlan(visible, infrared, np.repeat(labels, self.images, axis=1))
 
     def _draw_identities(self, generator: np.random.Generator) -> np.ndarray:
-        """(S, P) labels, distinct in each row and in random order: those of the P smallest random keys."""
-        block = max(1, KEYS_AT_ONCE // self.num_identities)
+        """(S, P) labels, distinct in each row and in random order: those of the P smallest random keys.
+
+        A key carries its label in its lowest bits, so that values are partitioned, not indices.
+        """
+        block, bits = max(1, KEYS_AT_ONCE // self.num_identities), np.uint64(self.num_identities.bit_length())
+        every, low = np.arange(self.num_identities, dtype=np.uint64), (np.uint64(1) << bits) - np.uint64(1)
         drawn = []
         for first in range(0, self.steps, block):
-            keys = generator.random((min(block, self.steps - first), self.num_identities))
-            smallest = np.argpartition(keys, self.identities - 1, axis=1)[:, : self.identities]
-            order = np.argsort(np.take_along_axis(keys, smallest, axis=1), axis=1)
-            drawn.append(np.take_along_axis(smallest, order, axis=1))
+            shape = (min(block, self.steps - first), self.num_identities)
+            keys = (
+                generator.integers(0, 2**64 - 1, shape, dtype=np.uint64, endpoint=True) >> bits << bits
+                | every
+            )
+            smallest = np.partition(keys, self.identities - 1, axis=1)[:, : self.identities]
+            drawn.append((np.sort(smallest, axis=1) & low).astype(np.int64))
         return np.concatenate(drawn)

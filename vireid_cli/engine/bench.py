@@ -108,7 +108,7 @@ def extract(engine: Engine, *, recipe: str, settings: list[str], repeats: int) -
     """Embedding: plain, channels-last, channels-last with batch norms folded (what we use)."""
     loaded, runtime = load_recipe(recipe, tuple(settings)), engine.runtime
     plain = _network(loaded, runtime).eval()
-    plain.to(memory_format=torch.contiguous_format)  # type: ignore[call-overload]
+    plain.to(memory_format=torch.contiguous_format)
     fast = _network(loaded, runtime).eval()
     folded = fold_batch_norms(fast)
     images = to_images(_pixels(loaded), runtime.device)

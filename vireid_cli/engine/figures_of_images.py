@@ -12,10 +12,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from vireid_cli.data.decode import decode, read_pixels
+from vireid_cli.data.decode import BadImage, decode, resize
 from vireid_cli.engine.output import Output
 from vireid_cli.engine.preparation import People, find_people
-from vireid_cli.errors import UsageError
+from vireid_cli.errors import DataError, UsageError
 from vireid_cli.figures import sheet, spectra, style
 from vireid_cli.frequency import fourier
 from vireid_cli.types import Modality, Size
@@ -45,12 +45,12 @@ def phase_swap(
         DataError: A file that can't be read.
     """
     if images is not None:
-        pixels = [read_pixels(path, size) for path in images]
-        name, title = "phase-swap", f"{images[0].name} and {images[1].name}"
+        pixels = [resize(_read(path), size) for path in images]
+        name, title = "phase-swap", " and ".join(str(path) for path in images)
     else:
         people = find_people(dataset, data_dir)
         files, pid = _pair(people, pid)
-        pixels = [read_pixels(file, size) for file in files]
+        pixels = [resize(_read(file), size) for file in files]
         name, title = f"phase-swap-{dataset}-{pid}", f"{people.title}, pid {pid}"
     figure = spectra.phase_swap_figure(_phase_swap(pixels[0], pixels[1]), title)
     return output.save(figure, Path("figures") / name)
@@ -84,7 +84,7 @@ def contact_sheet(
         (table.camids[first], random.permutation(len(seen))[table.pids[first]], -seen[table.pids[first]])
     )
     rows = first[order][:images]
-    pixels = [decode((people.root / str(table.paths[row])).read_bytes()) / np.float32(255) for row in rows]
+    pixels = [_read(people.root / str(table.paths[row])) / np.float32(255) for row in rows]
     labels = [f"pid {table.pids[row]} · cam {table.camids[row]}" for row in rows]
     frames = [style.MODALITY_COLOUR[Modality.of(table.modalities[row])] for row in rows]
     figure = sheet.contact_sheet(pixels, labels, columns, people.title, frames)
@@ -126,8 +126,8 @@ def _column(image: Tensor, other: Tensor) -> spectra.SpectrumColumn:
     mean = fourier.amplitude(fourier.spectrum(image)).mean().item()
     return spectra.SpectrumColumn(
         image=_pixels(image),
-        amplitude=_full(fourier.amplitude(plane), width, odd=False),
-        phase=_full(fourier.phase(plane), width, odd=True),
+        amplitude=spectra.mirrored(fourier.amplitude(plane).numpy(), width),
+        phase=spectra.mirrored(fourier.phase(plane).numpy(), width, odd=True),
         swapped=_pixels(fourier.swap_amplitude(image, other)),
         phase_only=_pixels(fourier.phase_only(image, mean)),
         amplitude_only=_pixels(fourier.amplitude_only(image)),
@@ -138,11 +138,16 @@ def _pixels(image: Tensor) -> np.ndarray:
     return image.permute(1, 2, 0).numpy()
 
 
-def _full(half: Tensor, width: int, *, odd: bool) -> np.ndarray:
-    """The full plane of a half spectrum's amplitude (even) or phase (odd): F(−u, −v) = conj F(u, v)."""
-    height = half.shape[-2]
-    rows = (-np.arange(height)) % height
-    columns = np.arange(half.shape[-1], width)
-    values = half.numpy()
-    mirrored = values[rows][:, width - columns]
-    return np.concatenate([values, -mirrored if odd else mirrored], axis=1)
+def _read(path: Path) -> np.ndarray:
+    """Pixels of an image file, (h, w, 3) uint8 RGB.
+
+    Raises:
+        UsageError: There is no such file.
+        DataError: It can't be read.
+    """
+    try:
+        return decode(path.read_bytes())
+    except FileNotFoundError as error:
+        raise UsageError(f"There is no image {path}.") from error
+    except (OSError, BadImage) as error:
+        raise DataError(f"{path} can't be read: {error}") from error

@@ -7,16 +7,8 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from vireid_cli.frequency.fourier import (
-    Kind,
-    Spectrum,
-    amplitude,
-    columns_to_full,
-    inverse,
-    phasor,
-    real,
-    spectrum,
-)
+from vireid_cli.frequency import fourier
+from vireid_cli.frequency.fourier import Kind, Spectrum, columns_to_full, inverse, phasor, real, spectrum
 
 LUMINANCE = (0.299, 0.587, 0.114)
 """Weights of R, G, B in the grey level."""
@@ -32,9 +24,9 @@ def grey_image(pixels: Tensor) -> Tensor:
 def seg_image(
     pixels: Tensor,
     *,
-    constant: Amplitude = "mean",
+    amplitude: Amplitude = "mean",
     phase_source: Literal["rgb", "gray"] = "rgb",
-    absolute: bool = False,
+    abs: bool = False,
     weight: float = 1.0,
     clip: bool = True,
     kind: Kind = "auto",
@@ -48,12 +40,12 @@ def seg_image(
 
     Args:
         pixels: (B, 3, H, W) in [0, 1].
-        constant: The amplitude: ``mean`` of |F| over all channels and the full plane of the image;
+        amplitude: The constant: ``mean`` of |F| over all channels and the full plane of the image;
             ``unit``: 1 before an inverse with factor 1/(HW), as the common transforms have it, that
             is 1/sqrt(HW) here; ``one_over_rms``: one over the rms that the phase image would have, so
             that ``weight`` is its rms (our reading of the name).
         phase_source: Phase of each colour channel, or of the grey image for all three.
-        absolute: Take |phase image|.
+        abs: Take |phase image|.
         weight: Factor on the phase image.
         clip: Clamp the sum to [0, 1].
         kind: Form of the transform.
@@ -67,10 +59,10 @@ def seg_image(
     bins = spectrum(source, kind)
     cosine, sine = phasor(bins)
     level = _level(
-        constant, bins, (cosine, sine), (pixels.shape[-2], pixels.shape[-1])
+        amplitude, bins, (cosine, sine), (pixels.shape[-2], pixels.shape[-1])
     )  # (B, 1, 1, 1) or 1.0
     image = inverse((level * cosine, level * sine), (pixels.shape[-2], pixels.shape[-1]), kind)
-    if absolute:
+    if abs:
         image = image.abs()
     image = (grey + weight * image).expand(-1, 3, -1, -1)
     return image.clamp(0.0, 1.0) if clip else image
@@ -104,13 +96,13 @@ def _luminance(pixels: Tensor) -> Tensor:
     return (LUMINANCE[0] * red + LUMINANCE[1] * green + LUMINANCE[2] * blue).unsqueeze(1)
 
 
-def _level(constant: Amplitude, bins: Spectrum, phases: Spectrum, size: tuple[int, int]) -> Tensor | float:
+def _level(amplitude: Amplitude, bins: Spectrum, phases: Spectrum, size: tuple[int, int]) -> Tensor | float:
     """The constant amplitude of the orthonormal spectrum: a number or one value an image, (B, 1, 1, 1)."""
-    if constant == "unit":
+    if amplitude == "unit":
         return float(size[0] * size[1]) ** -0.5
     counts = columns_to_full(size[1], bins[0])  # (W//2 + 1,)
-    if constant == "mean":
-        return _full_mean(amplitude(bins), counts)
+    if amplitude == "mean":
+        return _full_mean(fourier.amplitude(bins), counts)
     # Parseval: the mean square of the phase image is the share of bins that have a phase.
     present = phases[0].square() + phases[1].square()
     return _full_mean(present, counts).clamp_min(1e-12).rsqrt()

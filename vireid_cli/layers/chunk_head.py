@@ -5,6 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from vireid_cli.types import Modality
+
 
 class ChunkHeads(nn.Module):
     """For each part: Linear → batch norm → dropout → Linear to identities.
@@ -50,3 +52,35 @@ class ChunkHeads(nn.Module):
     def classifier_parameters(self) -> list[nn.Parameter]:
         """Weights and biases of the classifiers; empty where there are none."""
         return [self.classifier_weight, self.classifier_bias] if self.identities else []
+
+
+class ModalityHeads(nn.Module):
+    """A head on the whole pooled map for each modality: SEPG-Net's specific branches.
+
+    Args:
+        inputs: Features before the heads.
+        features: Features of an embedding.
+        identities: Number of training identities.
+        dropout: Probability that a feature is dropped before the classifier.
+    """
+
+    def __init__(self, inputs: int, features: int, identities: int, dropout: float = 0.5) -> None:
+        super().__init__()
+        self.visible = ChunkHeads(1, inputs, features, identities, dropout)
+        self.infrared = ChunkHeads(1, inputs, features, identities, dropout)
+
+    def of(self, modality: Modality) -> ChunkHeads:
+        """The head of one modality."""
+        return self.visible if modality is Modality.VISIBLE else self.infrared
+
+    def embed(self, pooled: Tensor, modality: Modality) -> Tensor:
+        """Embeddings of one modality: (B, inputs) → (1, B, features)."""
+        return self.of(modality).embed(pooled.unsqueeze(-1))
+
+    def logits(self, pooled: Tensor, visible: int) -> Tensor:
+        """Logits of a batch whose first ``visible`` rows are visible: (B, inputs) → (B, identities)."""
+        found = []
+        for modality, rows in ((Modality.VISIBLE, pooled[:visible]), (Modality.INFRARED, pooled[visible:])):
+            head = self.of(modality)
+            found.append(head.classify(head.dropout(self.embed(rows, modality))).squeeze(0))
+        return torch.cat(found)

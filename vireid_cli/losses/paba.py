@@ -27,7 +27,7 @@ def paba(
     labels: Tensor,
     *,
     margin: float = 0.5,
-    distance: Distance = "l2",
+    dist: Distance = "l2",
     negative: Literal["sample", "centre"] = "sample",
     anchor_grad: bool = True,
 ) -> Tensor:
@@ -45,7 +45,7 @@ def paba(
         features: (chunks, 2N, D), visible first; unit length along D in the paper.
         labels: (N,), valid for each half.
         margin: In the distance's unit; 0.5 for unit vectors and ``l2`` in the paper.
-        distance: See ``from_products``; the centre is not normalised for ``l2`` and ``l2sq``.
+        dist: See ``from_products``; the centre is not normalised for ``l2`` and ``l2sq``.
         negative: The nearest other identity's sample, or its centre, in the other modality.
         anchor_grad: Whether the gradient reaches the centre that is the anchor.
 
@@ -71,11 +71,11 @@ def paba(
         anchored = centres(products(features.detach(), features), share)
         anchor_lengths = centre_lengths.detach()
     sample_lengths = gram.diagonal(dim1=-2, dim2=-1)  # (chunks, 2N)
-    pairs = from_products(anchored, anchor_lengths, sample_lengths, distance)
+    pairs = from_products(anchored, anchor_lengths, sample_lengths, dist)
     against = pairs
     if negative == "centre":
         between = anchored @ share.mT  # <centre, centre>, (chunks, 2N, 2N)
-        against = from_products(between, anchor_lengths, centre_lengths, distance)
+        against = from_products(between, anchor_lengths, centre_lengths, dist)
     # Positives are the same identity, negatives another one, both of the other modality.
     hinge = (largest(pairs, ~same | half) - smallest(against, same | half) + margin).relu()  # (chunks, 2N)
     # The weights' mean runs over both directions; each of the two is a mean of its own.

@@ -21,14 +21,18 @@ import pkgutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from types import ModuleType
-from typing import Any, Protocol, cast, runtime_checkable
+from typing import Annotated, Any, Protocol, cast, runtime_checkable
 
+from pydantic import Field
 from torch import Tensor, nn
 
 from vireid_cli.backbones.two_stream import BackboneSpec
 from vireid_cli.errors import UsageError
-from vireid_cli.recipe.schema import Strict
+from vireid_cli.recipe.schema import Number, Strict
 from vireid_cli.types import Batch, Modality
+
+Weight = Annotated[Number, Field(ge=0.0)]
+"""Factor on a loss, or a margin; a weight of 0.0: the term is neither computed nor logged."""
 
 BACKBONE = "backbone"
 """Name of the parameter group on which the recipe's ``optimizer.backbone_scale`` acts."""
@@ -84,6 +88,15 @@ def load(name: str) -> ModuleType:
     return importlib.import_module(f"{__name__}.{name}")
 
 
+def options_type(name: str) -> type[Strict]:
+    """A method's ``Options`` model; what the recipe's loader checks ``method.options`` against.
+
+    Raises:
+        UsageError: There is no such method.
+    """
+    return cast(type[Strict], load(name).Options)
+
+
 def options_of(name: str, options: Mapping[str, Any]) -> Strict:
     """A method's typed options, defaults filled in.
 
@@ -96,7 +109,7 @@ def options_of(name: str, options: Mapping[str, Any]) -> Strict:
         pydantic.ValidationError: An option is unknown, of the wrong type or out of range; all of them
             at once, for the recipe's loader to explain.
     """
-    return cast(Strict, load(name).Options.model_validate(dict(options)))
+    return options_type(name).model_validate(dict(options))
 
 
 def build(name: str, options: Strict, num_identities: int, backbone: BackboneSpec) -> nn.Module:

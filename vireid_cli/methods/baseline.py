@@ -21,12 +21,9 @@ from vireid_cli.layers.pooling import GeneralisedMean, global_average
 from vireid_cli.losses.center import cross_center, hetero_center, hetero_center_triplet
 from vireid_cli.losses.identity import identity_loss
 from vireid_cli.losses.triplet import batch_hard_triplet
-from vireid_cli.methods import BACKBONE, ParameterGroup, trainable
+from vireid_cli.methods import BACKBONE, ParameterGroup, Weight, trainable
 from vireid_cli.recipe.schema import Number, Strict
 from vireid_cli.types import Batch, Modality
-
-Weight = Annotated[Number, Field(ge=0.0)]
-"""Factor on a loss; 0.0: the term is neither computed nor logged."""
 
 
 class Options(Strict):

@@ -19,19 +19,16 @@ from torch import Tensor, nn
 from vireid_cli.backbones.two_stream import STAGES, BackboneSpec, Streams, TwoStream
 from vireid_cli.errors import UsageError
 from vireid_cli.frequency.seg import grey_image, released_image, seg_image
-from vireid_cli.layers.chunk_head import ChunkHeads
+from vireid_cli.layers.chunk_head import ChunkHeads, ModalityHeads
 from vireid_cli.layers.pixels import Normalise, both_masks
 from vireid_cli.layers.pooling import global_average, stripes
 from vireid_cli.losses.center import cross_center, hetero_center
 from vireid_cli.losses.identity import identity_loss
 from vireid_cli.losses.paba import paba
 from vireid_cli.losses.triplet import batch_hard_triplet
-from vireid_cli.methods import BACKBONE, ParameterGroup, trainable
+from vireid_cli.methods import BACKBONE, ParameterGroup, Weight, trainable
 from vireid_cli.recipe.schema import Number, Probability, Strict
 from vireid_cli.types import Batch, Modality
-
-Weight = Annotated[Number, Field(ge=0.0)]
-"""Factor on a loss; 0.0: the term is neither computed nor logged."""
 
 
 def _bare_off(value: Any) -> Any:
@@ -45,11 +42,8 @@ class Seg(Strict):
     Attributes:
         mode: ``paper``: grey level plus phase image; ``gray_only``: the grey level; ``off``: the image
             itself; ``released``: what the public code computes, which depends on the whole batch.
-        amplitude: Constant amplitude of the phase image; ``mean`` is our reading.
-        phase_source: Phase of each colour channel, or of the grey image.
-        abs: Take the absolute phase image.
-        weight: Factor on the phase image.
-        clip: Clamp to [0, 1].
+        amplitude, phase_source, abs, weight, clip: See ``frequency.seg.seg_image``; an amplitude of
+            ``mean`` is our reading.
         at_test: Also when embedding; the released code forgets it there.
     """
 
@@ -69,14 +63,11 @@ class Seg(Strict):
 
 
 class Chunks(Strict):
-    """The horizontal parts and their heads (METHODS 2.1, 2.3).
+    """The n horizontal parts, their heads of ``features`` outputs, and the dropout before classifiers.
 
     Attributes:
-        n: Chunks; 12 in the paper. They overlap where n does not divide the rows of the map.
-        features: Features of a chunk's embedding.
-        dropout: Before the chunk's classifier.
-        metric_feature: Metric losses see the embedding before or after dropout; after in the released
-            code, before is our choice.
+        metric_feature: Metric losses see the embedding before dropout (our choice), or after it (the
+            released code).
     """
 
     n: Annotated[int, Field(ge=1)] = 12
@@ -86,14 +77,9 @@ class Chunks(Strict):
 
 
 class Paba(Strict):
-    """Part-based bidirectional alignment, Eq. 7–8 (METHODS 2.4).
+    """Part-based bidirectional alignment, λ2 = ``weight`` (Eq. 7–8, METHODS 2.4); see ``losses.paba``.
 
     Attributes:
-        weight: λ2.
-        margin: In the distance's unit.
-        dist: Euclidean, its square, or 1 − cosine.
-        negative: Nearest sample or nearest centre of the other identities.
-        anchor_grad: Whether the gradient reaches the anchoring centre.
         feature: The chunk's normalised embedding, or its normalised pooled feature.
     """
 
@@ -105,39 +91,25 @@ class Paba(Strict):
     feature: Literal["embedding", "pooled"] = "embedding"
 
 
-class CrossCenter(Strict):
-    """Cross-centre loss of the released code, in the place of PABA (weight 2.5 there).
-
-    Attributes:
-        weight: Factor; off in the full method.
-        margin: Squared distance that is free.
-        centre_gap: Factor of the added ||c_v − c_n||²; 0.5 in the released code.
-    """
+class HeteroCenter(Strict):
+    """Hetero-centre loss on chunks: what the paper cites for its CC row; off in the full method."""
 
     weight: Weight = 0.0
     margin: Weight = 0.0
+
+
+class CrossCenter(HeteroCenter):
+    """Cross-centre loss on chunks: in the released code (weight 2.5) in the place of PABA.
+
+    Attributes:
+        centre_gap: Factor of the added ||c_v − c_n||²; 0.5 in the released code.
+    """
+
     centre_gap: Weight = 0.5
 
 
-class HeteroCenter(Strict):
-    """Hetero-centre loss, which the paper cites for its CC row.
-
-    Attributes:
-        weight: Factor; off in the full method.
-        threshold: Squared distance that is free.
-    """
-
-    weight: Weight = 0.0
-    threshold: Weight = 0.0
-
-
 class AuxTriplet(Strict):
-    """Batch-hard triplet loss on each chunk: in the released code (weight 1), not in the paper.
-
-    Attributes:
-        weight: Factor.
-        margin: Euclidean, on unit vectors.
-    """
+    """Batch-hard triplet loss on chunks: in the released code (weight 1), not in the paper."""
 
     weight: Weight = 0.0
     margin: Weight = 0.3
@@ -160,17 +132,10 @@ class Options(Strict):
     """Knobs of SEPG-Net; defaults are the paper's.
 
     Attributes:
-        seg: The visible image's replacement.
         gate: Multiply the shared map by the sigmoid of the mean channel of the modality's layer 4, as
             the released code does; without it layer 4 has no part in the test embedding.
-        chunks: Parts and heads.
         chunk_weight: λ3, factor on the sum of the chunks' identity losses.
         specific_weight: λ1, factor on the identity loss of the specific branches (2 when released).
-        paba: Alignment loss.
-        cc: Cross-centre loss.
-        hc: Hetero-centre loss.
-        aux_triplet: Triplet loss on chunks.
-        embed: The test embedding.
     """
 
     seg: Seg = Seg()
@@ -188,8 +153,7 @@ class Options(Strict):
     def trains_chunks(self) -> bool:
         """Whether any loss reaches the chunk heads."""
         aligned = self.paba.weight > 0.0 and self.paba.feature == "embedding"
-        weights = (self.chunk_weight, self.cc.weight, self.hc.weight, self.aux_triplet.weight)
-        return aligned or any(weight > 0.0 for weight in weights)
+        return aligned or any((self.chunk_weight, self.cc.weight, self.hc.weight, self.aux_triplet.weight))
 
     @model_validator(mode="after")
     def _what_is_embedded_is_trained(self) -> Options:
@@ -201,15 +165,7 @@ class Options(Strict):
 
 
 class SepgNet(nn.Module):
-    """Shared trunk to layer 3, one layer 4 for each modality, chunk heads, specific heads.
-
-    What no loss reaches is not built.
-
-    Args:
-        options: Knobs.
-        num_identities: Width of the classifiers.
-        backbone: The trunk.
-    """
+    """Shared trunk to layer 3, a layer 4 a modality, chunk and specific heads; no part without a loss."""
 
     def __init__(self, options: Options, num_identities: int, backbone: BackboneSpec) -> None:
         super().__init__()
@@ -217,9 +173,8 @@ class SepgNet(nn.Module):
         self.normalise = Normalise()
         self.has_specific = options.specific_weight > 0.0
         self.has_layer4 = options.gate or self.has_specific
-        self.trunk = TwoStream(
-            backbone, separate=("layer4",), stages=STAGES if self.has_layer4 else STAGES[:-1]
-        )
+        stages = STAGES if self.has_layer4 else STAGES[:-1]
+        self.trunk = TwoStream(backbone, separate=("layer4",), stages=stages)
         if options.trains_chunks:
             self.chunk_heads = ChunkHeads(
                 options.chunks.n,
@@ -229,10 +184,8 @@ class SepgNet(nn.Module):
                 options.chunks.dropout,
             )
         if self.has_specific:
-            sizes = (1, self.trunk.channels["layer4"], options.chunks.features, num_identities)
-            self.specific_heads = nn.ModuleDict(
-                {modality.value: ChunkHeads(*sizes, options.chunks.dropout) for modality in Modality}
-            )
+            sizes = (self.trunk.channels["layer4"], options.chunks.features, num_identities)
+            self.specific_heads = ModalityHeads(*sizes, options.chunks.dropout)
 
     def losses(self, batch: Batch) -> dict[str, Tensor]:
         """Weighted ``specific``, ``paba``, ``chunk``, ``cc``, ``hc`` and ``aux_triplet`` losses.
@@ -244,11 +197,8 @@ class SepgNet(nn.Module):
         pooled = stripes(shared, self.options.chunks.n)  # (2B, C, n)
         terms = self._chunk_losses(pooled, batch.labels)
         if specific is not None and self.has_specific:
-            whole = global_average(specific).unsqueeze(-1)  # (2B, D, 1)
-            visible = self._specific_logits(whole[:count], Modality.VISIBLE)
-            infrared = self._specific_logits(whole[count:], Modality.INFRARED)
-            loss = identity_loss(torch.cat([visible, infrared]), batch.labels.repeat(2))
-            terms["specific"] = self.options.specific_weight * loss
+            logits = self.specific_heads.logits(global_average(specific), count)  # (2B, C)
+            terms["specific"] = self.options.specific_weight * identity_loss(logits, batch.labels.repeat(2))
         return terms
 
     def embed(self, images: Tensor, modality: Modality) -> Tensor:
@@ -260,8 +210,7 @@ class SepgNet(nn.Module):
         if "chunks" in self.options.embed.parts:
             blocks.append(self.chunk_heads.embed(stripes(shared, self.options.chunks.n)))
         if "specific" in self.options.embed.parts and specific is not None:
-            pooled = global_average(specific).unsqueeze(-1)  # (N, D, 1)
-            blocks.append(self._specific_head(modality).embed(pooled))
+            blocks.append(self.specific_heads.embed(global_average(specific), modality))
         embeddings = torch.cat(blocks).float()  # (parts, N, features)
         if self.options.embed.norm == "block":
             embeddings = F.normalize(embeddings, dim=-1)
@@ -269,11 +218,8 @@ class SepgNet(nn.Module):
 
     def parameter_groups(self) -> list[ParameterGroup]:
         """Heads at the full learning rate, the trunk with the backbone's (0.03 and 0.003 in the paper)."""
-        heads: list[nn.Parameter] = []
-        if self.options.trains_chunks:
-            heads += trainable(self.chunk_heads)
-        if self.has_specific:
-            heads += trainable(self.specific_heads)
+        backbone = {id(parameter) for parameter in self.trunk.parameters()}
+        heads = [parameter for parameter in trainable(self) if id(parameter) not in backbone]
         return [ParameterGroup(BACKBONE, trainable(self.trunk)), ParameterGroup("heads", heads)]
 
     def _inputs(self, batch: Batch) -> Tensor:
@@ -292,14 +238,7 @@ class SepgNet(nn.Module):
             return grey_image(visible)
         if seg.mode != "paper":
             return visible
-        return seg_image(
-            visible,
-            constant=seg.amplitude,
-            phase_source=seg.phase_source,
-            absolute=seg.abs,
-            weight=seg.weight,
-            clip=seg.clip,
-        )
+        return seg_image(visible, **seg.model_dump(exclude={"mode", "at_test"}))
 
     def _maps(self, images: Tensor, streams: Streams) -> tuple[Tensor, Tensor | None]:
         """The shared map after layer 3, gated, and the specific map after layer 4, if there is one."""
@@ -331,7 +270,7 @@ class SepgNet(nn.Module):
             loss = cross_center(metric, labels, options.cc.margin, options.cc.centre_gap)
             terms["cc"] = options.cc.weight * loss
         if options.hc.weight:
-            terms["hc"] = options.hc.weight * hetero_center(metric, labels, options.hc.threshold)
+            terms["hc"] = options.hc.weight * hetero_center(metric, labels, options.hc.margin)
         if options.aux_triplet.weight:
             loss = batch_hard_triplet(metric, labels.repeat(2), options.aux_triplet.margin)
             terms["aux_triplet"] = options.aux_triplet.weight * loss
@@ -341,23 +280,7 @@ class SepgNet(nn.Module):
         options = self.options.paba
         if options.feature == "pooled":
             metric = F.normalize(pooled.permute(2, 0, 1).float(), dim=-1)  # (n, 2B, C)
-        return paba(
-            metric,
-            labels,
-            margin=options.margin,
-            distance=options.dist,
-            negative=options.negative,
-            anchor_grad=options.anchor_grad,
-        )
-
-    def _specific_head(self, modality: Modality) -> ChunkHeads:
-        head = self.specific_heads[modality.value]
-        assert isinstance(head, ChunkHeads)
-        return head
-
-    def _specific_logits(self, whole: Tensor, modality: Modality) -> Tensor:
-        head = self._specific_head(modality)
-        return head.classify(head.dropout(head.embed(whole))).squeeze(0)  # (B, D, 1) → (B, C)
+        return paba(metric, labels, **options.model_dump(exclude={"weight", "feature"}))
 
 
 def build(options: Options, num_identities: int, backbone: BackboneSpec) -> SepgNet:

@@ -97,8 +97,10 @@ class Tally:
         if mask is not None:
             np.copyto(scores, -np.inf, where=mask)
         ordered = np.sort(scores, axis=1)
-        every = np.arange(len(scores))
-        dropped = count_up_to(ordered, every, np.full(len(scores), -np.inf, ordered.dtype))
+        dropped = np.zeros(len(scores), dtype=np.int64)
+        if mask is not None or ordered[:, 0].min() == -np.inf:
+            lowest = np.full(len(scores), -np.inf, ordered.dtype)
+            dropped = count_up_to(ordered, np.arange(len(scores)), lowest)
         # NaN sorts last; an infinity of the caller's own shows as one more than the rule wrote
         expected = 0 if mask is None else np.count_nonzero(mask)
         if not (ordered[:, -1] < np.inf).all() or dropped.sum() != expected:
@@ -135,7 +137,11 @@ class Tally:
         best = _per_identity(scores, tile, np.maximum)  # (n, identities)
         count = np.count_nonzero(best > target, axis=1)
         equal = best == target
-        tied = np.flatnonzero(np.count_nonzero(equal, axis=1) > (self.plan.home[rows] == number))
+        home = self.plan.home[rows] == number
+        tied = np.empty(0, dtype=np.int64)
+        # each query's own identity is equal to itself; anything more is a tie
+        if np.count_nonzero(equal) > np.count_nonzero(home):
+            tied = np.flatnonzero(np.count_nonzero(equal, axis=1) > home)
         position = self.plan.order[tile.start : tile.stop]
         step = max(1, _TIE_CELLS // len(position))
         for i in range(0, len(tied), step):

@@ -39,7 +39,7 @@ def add_skirt(figure: Figure) -> None:
     ratio = np.clip(0.72 + 0.9 * stride / h, 0.72, 1.05)
     s.cone(
         top, end, (r, flare), figure.left, (slot, slot),
-        ratio=ratio, height=-length * 0.0, around=r, flip=True, painted=True, present=skirt | coat,
+        ratio=ratio, around=r, flip=True, painted=True, present=skirt | coat,
     )  # fmt: skip
 
 
@@ -99,14 +99,12 @@ def add_bag(figure: Figure) -> None:
     spine = spine / np.linalg.norm(spine, axis=1, keepdims=True)
     forward = np.cross(figure.left, spine)
     held = np.where((side > 0)[:, None], j["left_hand"], j["right_hand"])
-    on_back = j["chest"] - forward * (chest * 0.66 + 0.030 * h * size)[:, None] + spine * (0.0 * h)[:, None]
-    at_hip = (
-        j["pelvis"] + figure.left * (side * 0.118 * h * figure.trait("hips") * figure.build**0.6)[:, None]
-    )
+    on_back = j["chest"] - forward * (chest * 0.66 + 0.030 * h * size)[:, None]
+    beside = side * 0.118 * h * figure.trait("hips") * figure.build**0.6
+    at_hip = j["pelvis"] + figure.left * beside[:, None]
     in_hand = held - np.array([0.0, 1.0, 0.0]) * (0.10 * h * size)[:, None]
-    pick = lambda a, b, c: np.where(back[:, None], a, np.where(hip[:, None], b, c))  # noqa: E731
-    centre = pick(on_back, at_hip, in_hand)
-    axis = pick(spine, spine, np.broadcast_to(np.array([0.0, 1.0, 0.0]), spine.shape))
+    centre = np.where(back[:, None], on_back, np.where(hip[:, None], at_hip, in_hand))
+    axis = np.where(hand[:, None], np.array([0.0, 1.0, 0.0]), spine)
     half = np.where(back, 0.065, np.where(hip, 0.030, 0.035)) * h * size
     radius = np.where(back, 0.075, np.where(hip, 0.055, 0.062)) * h * size
     # A backpack is wide across the back; the other bags are wide along the way one walks.
@@ -116,7 +114,7 @@ def add_bag(figure: Figure) -> None:
     low, high = centre - axis * half[:, None], centre + axis * half[:, None]
     options: dict[str, Any] = {"ratio": ratio, "around": radius, "present": present}
     frame = s.cone(low, high, (radius, radius * 0.88), lateral, bag, **options)
-    for at, r, rise in ((low, radius, 0.0 * half), (high, radius * 0.88, 2 * half)):
+    for at, r, rise in ((low, radius, 0 * half), (high, radius * 0.88, 2 * half)):
         s.ellipsoid(at, (r, r * 0.7, r * ratio), frame, bag, height=rise, around=radius, present=present)
     grip = np.where(hand[:, None], held, high + axis * 0.01)
     s.cone(high, grip, (0.008 * h, 0.008 * h), figure.left, bag, present=hand)

@@ -47,7 +47,7 @@ def sculpt(people: list[Person], posture: Posture) -> Primitives:
 
 
 def _torso(figure: Figure) -> None:
-    """Pelvis, waist, chest, shoulders and neck."""
+    """Pelvis, waist and chest."""
     s, j, h = figure.sculptor, figure.joints, figure.h
     jacket = np.where(figure.is_any("top", "jacket", "coat"), 1.10, 1.0)
     slack = (0.94 + 0.06 * figure.loose) * jacket
@@ -57,10 +57,9 @@ def _torso(figure: Figure) -> None:
     upper = 0.086 * h * figure.trait("shoulders") * figure.build**0.3 * jacket
     ratio = np.clip(0.66 + 0.35 * (figure.build - 1.0), 0.58, 0.86)
     around = chest * 0.9
-    skin, shirt = int(Slot.SKIN), int(Slot.TOP)
     belt = -figure.hang - 0.01 * h
     slots = (int(Slot.BOTTOM), int(Slot.TOP))
-    rise = [-0.033 * h, 0.095 * h, 0.21 * h, 0.295 * h]
+    rise = [-0.033 * h, 0.095 * h, 0.21 * h]
     shape: dict[str, Any] = {"ratio": ratio, "around": around, "painted": True}
     names = ("pelvis", "waist", "chest", "shoulder_line")
     girths = (hips, waist, chest, upper)
@@ -70,43 +69,38 @@ def _torso(figure: Figure) -> None:
         start, end = (seat if k == 0 else j[names[k]]), j[names[k + 1]]
         if k == 2:
             end = end - (end - start) * 0.35
-        frames.append(
-            s.cone(
-                start,
-                end,
-                (girths[k], girths[k + 1]),
-                figure.left,
-                slots,
-                height=rise[k],
-                border=belt,
-                **shape,
-            )
-        )
+        pair = (girths[k], girths[k + 1])
+        frames.append(s.cone(start, end, pair, figure.left, slots, height=rise[k], border=belt, **shape))
     for k in (0, 1, 2):
         r = girths[k]
         s.ellipsoid(
             seat if k == 0 else j[names[k]], (r, r * (0.3 if k == 0 else 1.0), r * ratio), frames[k], slots,
             border=belt, height=rise[k], around=around, painted=True,
         )  # fmt: skip
+    _shoulders(figure, upper * ratio, around, frames[2])
+
+
+def _shoulders(figure: Figure, depth: Array, around: Array, frame: Array) -> None:
+    """Yoke, the slopes to the shoulders, neck and collar; ``frame`` is the chest's."""
+    s, j, h = figure.sculptor, figure.joints, figure.h
+    skin, shirt, rise = int(Slot.SKIN), int(Slot.TOP), 0.295 * h
     yoke = j["shoulder_line"] - (j["shoulder_line"] - j["chest"]) * 0.2
     s.ellipsoid(
-        yoke, (0.098 * h * figure.trait("shoulders"), 0.034 * h, upper * ratio * 0.9), frames[2], slots,
-        border=-INFINITE, height=rise[3] - 0.02 * h, around=around, painted=True,
+        yoke, (0.098 * h * figure.trait("shoulders"), 0.034 * h, depth * 0.9), frame, (shirt, shirt),
+        height=rise - 0.02 * h, around=around, painted=True,
     )  # fmt: skip
     for side in ("left", "right"):
         # The slope from the neck to the shoulder.
         at = j[f"{side}_shoulder"]
         top = yoke + (j["neck"] - yoke) * 0.25
         s.cone(
-            top, at, (0.036 * h, 0.031 * h * figure.build**0.5), frames[2][:, 1], (shirt, shirt),
-            height=rise[3] - 0.02 * h, around=around,
+            top, at, (0.036 * h, 0.031 * h * figure.build**0.5), frame[:, 1], (shirt, shirt),
+            height=rise - 0.02 * h, around=around,
         )  # fmt: skip
     neck = 0.034 * h * (0.7 + 0.3 * figure.build)
     s.cone(yoke, j["head"], (neck * 1.15, neck * 0.9), figure.left, (skin, skin))
     collar = j["neck"] - (j["neck"] - yoke) * 0.35
-    s.cone(
-        yoke, collar, (neck * 1.5, neck * 1.12), figure.left, (shirt, shirt), height=rise[3], around=around
-    )
+    s.cone(yoke, collar, (neck * 1.5, neck * 1.12), figure.left, (shirt, shirt), height=rise, around=around)
 
 
 def _head(figure: Figure) -> None:

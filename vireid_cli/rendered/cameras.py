@@ -117,7 +117,7 @@ _INDOOR_2 = Camera(
 _INDOOR_3 = Camera(
     camid=3, spectrum="near_infrared", scene="library", shift=(0.7, 0.4), height=1.7, field=58, near=3.0,
     far=5.4, scale=0.95, facing=(0, 180, 80, -80), sky=0.06, ground=0.04, key=0.0, key_from=(0.1, 0.9, -0.3),
-    wrap=0.5, shadow=0.3, head=1.0, gains=(1.0, 1.0, 1.0), exposure=0.80, contrast=0.50, black=0.03,
+    wrap=0.5, shadow=0.3, head=1.0, gains=(1.0, 1.0, 1.0), exposure=0.95, contrast=0.50, black=0.03,
     blur=0.61, noise=(0.014, 0.014), jpeg=84,
 )  # fmt: skip
 _OUTDOOR_4 = Camera(
@@ -135,7 +135,7 @@ _OUTDOOR_5 = Camera(
 _OUTDOOR_6 = Camera(
     camid=6, spectrum="near_infrared", scene="passage", shift=(0.0, 0.0), height=2.5, field=48, near=4.6,
     far=8.8, scale=0.95, facing=(0, 180, 75, -75), sky=0.03, ground=0.02, key=0.0, key_from=(0.1, 0.9, -0.3),
-    wrap=0.5, shadow=0.35, head=1.0, gains=(1.0, 1.0, 1.0), exposure=0.74, contrast=0.54, black=0.02,
+    wrap=0.5, shadow=0.35, head=1.0, gains=(1.0, 1.0, 1.0), exposure=0.92, contrast=0.54, black=0.02,
     blur=0.72, noise=(0.020, 0.018), jpeg=78,
 )  # fmt: skip
 

@@ -37,8 +37,8 @@ class RenderOptions:
         UsageError: A number is out of range.
     """
 
-    ids: int = 300
-    images: int = 4
+    ids: int = 400
+    images: int = 3
     seed: int = 0
     size: Size = (160, 80)
 

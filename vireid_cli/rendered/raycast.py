@@ -105,7 +105,10 @@ def cast(solids: Primitives, grid: Grid, device: torch.device) -> Hits:
         rows = _row_coefficients(solids, k, (a[:, k], b[:, k], c[:, k]), grid, low[:, k], size[:, k])
         _keep_nearest(depth, index, k, rows, int(size[:, k, 0].max()), device)
     shape = (count, grid.height, grid.width)
-    return Hits(depth.view(shape), index.view(shape))
+    # Rows are as long as the widest box: what lies beyond an image's own columns does not count.
+    place = torch.arange(grid.width, device=device)
+    beyond = (place >= torch.from_numpy(grid.columns).to(device)[:, None])[:, None]
+    return Hits(depth.view(shape).masked_fill_(beyond, torch.inf), index.view(shape).masked_fill_(beyond, -1))
 
 
 def _row_coefficients(

@@ -18,7 +18,7 @@ from vireid_cli.rendered.materials import material_row
 from vireid_cli.rendered.raycast import Grid, Hits, cast
 from vireid_cli.rendered.scenes import ASPECT, render_plate
 from vireid_cli.rendered.shade import Tables, shade, solid_table
-from vireid_cli.rendered.shots import Shot, crop, draw_shots, into_camera, posture_of
+from vireid_cli.rendered.shots import MARGIN, Shot, crop, draw_shots, into_camera, posture_of
 from vireid_cli.types import Size
 
 Array = np.ndarray
@@ -94,7 +94,7 @@ class Renderer:
         share = _pool(covered[..., None].float())  # (B, h, w, 1)
         depth = torch.where(covered, hits.depth, torch.zeros_like(hits.depth))
         mean_depth = _pool(depth[..., None])[..., 0]
-        shading = _occlusion(mean_depth, share[..., 0], reach=max(2, round(self.size[0] / 24)))
+        shading = _occlusion(mean_depth, share[..., 0], reach=max(2, round(self.size[0] / 36)))
         return self._background(shots, draws, grid) * (1 - share) + _pool(people) * shading[..., None]
 
     def _background(self, shots: list[Shot], draws: dict[str, Array], grid: Grid) -> Tensor:
@@ -154,7 +154,7 @@ class Renderer:
         image = black + (1 - black) * (1 - torch.exp(-1.35 * image))
         image = image.clamp_(1e-4, 1.0) ** self._column([c.contrast for c in cameras])[..., None]
         developed = image.cpu().numpy()
-        rows, columns = grid.rows // SAMPLES, grid.columns // SAMPLES
+        rows, columns = grid.rows // SAMPLES - MARGIN, grid.columns // SAMPLES - MARGIN
         return [_expose(developed[i, : rows[i], : columns[i]], shot) for i, shot in enumerate(shots)]
 
 
@@ -173,13 +173,16 @@ def _occlusion(depth: Tensor, share: Tensor, reach: int) -> Tensor:
     Args:
         depth: (B, h, w), pooled depth, times the covered share.
         share: (B, h, w), covered share.
-        reach: Half the window in pixels.
+        reach: A third of the window in pixels.
     """
-    # Means over windows that overlap by half, at every ``reach``-th pixel, interpolated between.
-    coarse = F.avg_pool2d(
-        torch.stack([depth, share], dim=1), 2 * reach, stride=reach, padding=reach // 2, ceil_mode=True
-    )
-    pooled = F.interpolate(coarse, size=depth.shape[1:], mode="bilinear", align_corners=False)
+    height, width = depth.shape[1:]
+    # Means over windows that overlap by half, at every ``reach``-th pixel, interpolated between. The rim
+    # of empty windows makes the result of an image the same on a larger canvas.
+    rim = (reach, 2 * reach - width % reach, reach, 2 * reach - height % reach)
+    coarse = F.avg_pool2d(F.pad(torch.stack([depth, share], dim=1), rim), reach)
+    coarse = F.avg_pool2d(F.pad(coarse, (1, 1, 1, 1)), 3, stride=1)
+    fine = F.interpolate(coarse, scale_factor=float(reach), mode="bilinear", align_corners=False)
+    pooled = fine[..., reach : reach + height, reach : reach + width]
     around = pooled[:, 0] / pooled[:, 1].clamp(min=1e-4)
     behind = depth / share.clamp(min=1e-4) - around
     return (1.0 - 4.0 * behind.clamp(min=0.0)).clamp_(0.55, 1.0)

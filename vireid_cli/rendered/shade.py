@@ -44,7 +44,8 @@ def solid_table(solids: Primitives, cameras: list[Camera]) -> Array:
     """The solids' numbers as the shader reads them, (31, B·P).
 
     Rows: frame (9), frame·origin (3), D (3), e, ambient gradient in the frame (3), key light in the
-    frame (3), ambient, key offset, illuminator, texture height, metres per radian, border, two slots, painted.
+    frame (3), ambient, key offset, illuminator, texture height, metres per radian, border, two
+    slots, painted.
     The light's strengths are multiplied in.
     """
     up = np.array([-camera.rotation()[:, 1] for camera in cameras]) * -1.0

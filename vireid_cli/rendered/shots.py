@@ -18,6 +18,8 @@ from vireid_cli.rendered.skeleton import Posture
 from vireid_cli.types import Size
 
 Array = np.ndarray
+MARGIN = 2
+"""Pixels rendered beyond an image's right and lower edge, so that its blur never meets the canvas."""
 
 _FIELDS = (
     "x", "z", "yaw", "phase", "energy", "head_yaw", "head_pitch", "bend",
@@ -108,7 +110,8 @@ def crop(solids: Primitives, shots: list[Shot], draws: dict[str, Array], size: S
     """The detector's boxes as grids of samples.
 
     A box is the person's outline with uneven margins, sometimes cut on one side; its height in pixels
-    follows the distance. People are at least 0.55 and at most 1.25 times the nominal height.
+    follows the distance. People are at least 0.55 and at most 1.25 times the nominal height. The grids reach
+    ``MARGIN`` pixels beyond the boxes on the right and below.
 
     Args:
         solids: In camera coordinates.
@@ -136,8 +139,8 @@ def crop(solids: Primitives, shots: list[Shot], draws: dict[str, Array], size: S
         left,
         top,
         step / samples,
-        rows * samples,
-        columns * samples,
-        int(rows.max()) * samples,
-        int(columns.max()) * samples,
+        (rows + MARGIN) * samples,
+        (columns + MARGIN) * samples,
+        int(rows.max() + MARGIN) * samples,
+        int(columns.max() + MARGIN) * samples,
     )

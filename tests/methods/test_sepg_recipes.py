@@ -1,0 +1,64 @@
+"""The recipes of baseline and SEPG-Net say what they should, option by option."""
+
+import pytest
+
+from vireid_cli import methods
+from vireid_cli.recipe.load import load
+
+ROWS = {
+    "sepg-baseline.yaml": (69.6, 66.8),
+    "sepg-se.yaml": (72.3, 69.4),
+    "sepg-se-cc.yaml": (73.8, 69.7),
+    "sepg-se-paba.yaml": (76.4, 71.3),
+}
+
+
+def recipe_and_options(name):
+    recipe = load(name, options_of=methods.options_type)
+    return recipe, methods.options_of(recipe.method.name, recipe.method.options)
+
+
+def test_sepg_is_the_papers_setting():
+    recipe, options = recipe_and_options("sepg.yaml")
+    assert options == methods.options_of("sepg", {})  # the defaults are the paper's
+    assert recipe.data.size == (288, 144)
+    assert (recipe.data.sampler.identities, recipe.data.sampler.images) == (8, 7)
+    optimizer, schedule = recipe.train.optimizer, recipe.train.schedule
+    assert (optimizer.lr, optimizer.lr * optimizer.backbone_scale) == pytest.approx((0.03, 0.003))
+    assert optimizer.nesterov
+    assert (schedule.warmup_epochs, schedule.milestones, schedule.gamma) == (0, (30, 70), 0.1)
+    assert recipe.train.epochs == 120
+    reported = {(row.dataset, row.protocol): (row.rank1, row.mAP) for row in recipe.reported}
+    assert reported == {
+        ("sysu", "all-single"): (76.4, 71.3),
+        ("sysu", "indoor-single"): (84.5, 86.2),
+        ("regdb", "v2i"): (97.7, 90.8),
+        ("regdb", "i2v"): (95.8, 90.4),
+    }
+
+
+@pytest.mark.parametrize("name", ROWS)
+def test_rows_of_table_2_differ_in_their_component_only(name):
+    recipe, options = recipe_and_options(f"ablations/{name}")
+    parent, full = recipe_and_options("sepg.yaml")
+    assert [(row.dataset, row.protocol, row.rank1, row.mAP) for row in recipe.reported] == [
+        ("sysu", "all-single", *ROWS[name])
+    ]
+    assert (recipe.data, recipe.backbone, recipe.train) == (parent.data, parent.backbone, parent.train)
+    enhanced, aligned, centred = (
+        name != "sepg-baseline.yaml",
+        name == "sepg-se-paba.yaml",
+        name == "sepg-se-cc.yaml",
+    )
+    assert options.seg.mode == ("paper" if enhanced else "off")
+    assert options.paba.weight == (2.5 if aligned else 0.0)
+    assert options.cc.weight == (2.5 if centred else 0.0)
+    same = {"seg": full.seg, "paba": full.paba, "cc": full.cc}
+    assert options.model_copy(update=same) == full
+
+
+def test_baseline_is_the_base_variant():
+    recipe, options = recipe_and_options("baseline.yaml")
+    assert options == methods.options_of("baseline", {})
+    assert (recipe.data.sampler.identities, recipe.data.sampler.images) == (8, 4)
+    assert (recipe.train.schedule.warmup_epochs, recipe.train.schedule.milestones) == (10, (20, 50))

@@ -1,0 +1,178 @@
+"""The tree on disk: layout, sameness of bytes, interruption, refusal, verification."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+from scipy.io import loadmat
+
+from vireid_cli.errors import DataError, UsageError
+from vireid_cli.rendered import RenderOptions, contact_sheet, read_manifest, verify_tree, write_tree
+from vireid_cli.rendered.manifest import MANIFEST
+from vireid_cli.rendered.population import plan_population
+
+OPTIONS = RenderOptions(ids=6, images=2, seed=3, size=(40, 20))
+
+
+@pytest.fixture(scope="module")
+def tree(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    root = tmp_path_factory.mktemp("rendered") / "SYSU-MM01"
+    made = write_tree(root, OPTIONS, workers=1)
+    assert made.rendered == made.images > 0
+    return root
+
+
+def contents(root: Path) -> dict[str, bytes]:
+    return {p.relative_to(root).as_posix(): p.read_bytes() for p in sorted(root.rglob("*")) if p.is_file()}
+
+
+def test_layout_is_that_of_sysu(tree: Path) -> None:
+    plan = plan_population(OPTIONS.ids, OPTIONS.seed)
+    expected = {
+        f"cam{camid}/{pid:04d}/{frame:04d}.jpg"
+        for pid, cameras in plan.cameras.items()
+        for camid in cameras
+        for frame in (1, 2)
+    }
+    found = {name for name in contents(tree) if name.endswith(".jpg")}
+    assert found == expected
+    for name in sorted(found):
+        image = cv2.imread(str(tree / name), cv2.IMREAD_UNCHANGED)
+        assert image.ndim == 3
+        assert image.shape[2] == 3
+        if name[3] in "36":
+            assert np.abs(image[..., 0].astype(int) - image[..., 2]).max() <= 2
+
+
+def test_split_files_read_back(tree: Path) -> None:
+    plan = plan_population(OPTIONS.ids, OPTIONS.seed)
+    for name, ids in (("train", plan.train), ("val", plan.val), ("test", plan.test)):
+        lines = (tree / "exp" / f"{name}_id.txt").read_text().splitlines()
+        assert [int(x) for x in lines[0].split(",")] == list(ids)
+        assert loadmat(tree / "exp" / f"{name}_id.mat")["id"].ravel().tolist() == list(ids)
+    available = (tree / "exp" / "available_id.txt").read_text()
+    assert available == ",".join(str(pid) for pid in range(1, 7)) + "\n"
+
+
+def test_gallery_draws_read_as_the_official_file_does(tree: Path) -> None:
+    cells = loadmat(tree / "rand_perm_cam.mat")["rand_perm_cam"]
+    assert cells.shape == (6, 1)
+    plan = plan_population(OPTIONS.ids, OPTIONS.seed)
+    for camid in range(1, 7):
+        of_camera = cells[camid - 1][0]
+        assert of_camera.shape == (6, 1)
+        for pid in range(1, 7):
+            draws = of_camera[pid - 1][0]
+            if camid in plan.cameras[pid]:
+                assert draws.shape == (10, 2)
+                assert (np.sort(draws, axis=1) == [1, 2]).all()
+            else:
+                assert draws.size == 0
+
+
+def test_workers_change_no_byte(tree: Path, tmp_path: Path) -> None:
+    seen: list[tuple[int, int]] = []
+    write_tree(
+        tmp_path / "again", OPTIONS, workers=3, progress=lambda done, total: seen.append((done, total))
+    )
+    assert contents(tmp_path / "again") == contents(tree)
+    assert seen[0][0] == 0
+    assert seen[-1][0] == seen[-1][1]
+    assert [done for done, _ in seen] == sorted(done for done, _ in seen)
+
+
+def test_an_interrupted_run_continues_to_the_same_bytes(tree: Path, tmp_path: Path) -> None:
+    root = tmp_path / "broken"
+
+    def interrupt(done: int, total: int) -> None:
+        if done > 0:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        write_tree(root, OPTIONS, workers=1, progress=interrupt)
+    manifest = read_manifest(root)
+    assert manifest is not None
+    assert manifest["complete"] is False
+    assert verify_tree(root)
+    kept = sorted(root.rglob("*.jpg"))
+    assert 0 < len(kept) < len(list(tree.rglob("*.jpg")))
+    before = kept[1].stat().st_mtime_ns
+    # A file that a power cut left short is found and written again.
+    kept[0].write_bytes(kept[0].read_bytes()[:100])
+    write_tree(root, OPTIONS, workers=2)
+    assert contents(root) == contents(tree)
+    assert kept[1].stat().st_mtime_ns == before
+
+
+def test_a_whole_tree_is_left_alone_and_a_gap_is_filled(tree: Path, tmp_path: Path) -> None:
+    again = write_tree(tree, OPTIONS)
+    assert again.rendered == 0
+    assert again.content_hash == read_manifest(tree)["content_hash"]  # type: ignore[index]
+    missing = sorted(tree.rglob("*.jpg"))[0]
+    data = missing.read_bytes()
+    missing.unlink()
+    assert write_tree(tree, OPTIONS).rendered > 0
+    assert missing.read_bytes() == data
+    assert verify_tree(tree) == []
+
+
+@pytest.mark.parametrize("change", [{"seed": 4}, {"images": 3}, {"size": (48, 24)}, {"ids": 7}])
+def test_other_parameters_are_refused(tree: Path, change: dict[str, object]) -> None:
+    wanted = {"ids": 6, "images": 2, "seed": 3, "size": (40, 20)} | change
+    with pytest.raises(UsageError, match=next(iter(change))):
+        write_tree(tree, RenderOptions(**wanted))  # type: ignore[arg-type]
+
+
+def test_a_folder_of_other_files_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "cam1").mkdir()
+    with pytest.raises(UsageError, match="not rendered"):
+        write_tree(tmp_path, OPTIONS)
+    with pytest.raises(UsageError):
+        verify_tree(tmp_path)
+
+
+def test_a_changed_file_is_found(tree: Path) -> None:
+    assert verify_tree(tree) == []
+    path = sorted((tree / "cam4").rglob("*.jpg"))[0]
+    data = path.read_bytes()
+    try:
+        path.write_bytes(data[:-3] + b"\x00" + data[-2:])
+        problems = verify_tree(tree)
+        assert len(problems) == 1
+        assert "cam4" in problems[0]
+    finally:
+        path.write_bytes(data)
+
+
+def test_manifest_names_what_it_is(tree: Path, tmp_path: Path) -> None:
+    manifest = read_manifest(tree)
+    assert manifest is not None
+    assert manifest["parameters"] == {"ids": 6, "images": 2, "seed": 3, "size": [40, 20]}
+    assert sum(sum(split.values()) for split in manifest["images"].values()) == len(list(tree.rglob("*.jpg")))
+    assert read_manifest(tmp_path) is None
+    (tmp_path / MANIFEST).write_text("{")
+    with pytest.raises(DataError):
+        read_manifest(tmp_path)
+    (tmp_path / MANIFEST).write_text(json.dumps({"other": 1}))
+    with pytest.raises(DataError):
+        read_manifest(tmp_path)
+
+
+@pytest.mark.parametrize("wrong", [{"ids": 2}, {"images": 0}, {"seed": -1}, {"size": (10, 5)}])
+def test_options_out_of_range_are_refused(wrong: dict[str, object]) -> None:
+    with pytest.raises(UsageError):
+        RenderOptions(**wrong)  # type: ignore[arg-type]
+
+
+def test_contact_sheet_shows_the_same_from_options_and_tree(tree: Path, tmp_path: Path) -> None:
+    sheets = [
+        contact_sheet(source, tmp_path / f"{k}.png", images=6) for k, source in enumerate((tree, OPTIONS))
+    ]
+    first, second = (cv2.imread(str(path)).astype(int) for path in sheets)
+    assert first.shape == second.shape
+    # JPEG lies between them.
+    assert np.abs(first - second).mean() < 6

@@ -1,0 +1,139 @@
+"""Fill the rows of a size: a pool of threads decodes, one writer writes, bad images are collected.
+
+The decoder, the resizer and the hash release the interpreter's lock. At most twice as many chunks as
+there are threads wait to be written, so memory does not grow with the dataset.
+"""
+
+from __future__ import annotations
+
+import os
+from collections import deque
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from vireid_cli.data.decode import BadImage, decode, resize
+from vireid_cli.data.pixels import KnownRows, Making, digest, source_digest
+from vireid_cli.types import RecordTable, Size
+
+Progress = Callable[[int, int], None]
+"""Called with (rows done, rows in all)."""
+
+CHUNK = 16
+"""Images that a thread takes at once."""
+
+
+@dataclass(slots=True)
+class Work:
+    """Tally of one pass over the rows.
+
+    Attributes:
+        resumed: Rows finished before and found intact.
+        copied: Rows whose source file was known.
+        decoded: Rows decoded.
+        bad: Row → why its image can't be read.
+    """
+
+    resumed: int = 0
+    copied: int = 0
+    decoded: int = 0
+    bad: dict[int, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class _Row:
+    """One finished row on its way to disk; ``pixels`` is None for a bad image, ``why`` says why."""
+
+    row: int
+    pixels: np.ndarray | None
+    pixel_hash: bytes = b""
+    source_hash: bytes = b""
+    copied: bool = False
+    why: str = ""
+
+
+def processors() -> int:
+    """Processors that this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def fill(made: Making, records: RecordTable, root: Path, workers: int, progress: Progress | None) -> Work:
+    """Write every row that is not finished yet; bad images are collected, not raised.
+
+    Args:
+        made: The size in the making.
+        records: One a row.
+        root: Where their files are.
+        workers: Threads.
+        progress: Called after each chunk.
+    """
+    work, count = Work(), made.count
+    known = KnownRows.of(made.files)
+    threads_of_cv2 = cv2.getNumThreads()
+    cv2.setNumThreads(1)  # the pool is the parallelism
+    pool = ThreadPoolExecutor(workers, thread_name_prefix="decode")
+    pending: deque[Future[list[_Row]]] = deque()
+    try:
+        done = _finished(made, pool)
+        work.resumed = int(done.sum())
+        todo = np.flatnonzero(~done)
+        tell = progress or (lambda *_: None)
+        tell(work.resumed, count)
+        for chunk in np.split(todo, range(CHUNK, len(todo), CHUNK)):
+            paths = [root / path for path in records.paths[chunk].tolist()]
+            pending.append(pool.submit(_make_rows, chunk, paths, made.files.size, known))
+            if len(pending) > 2 * workers:
+                _write(made, pending.popleft().result(), work)
+                tell(work.resumed + work.decoded + work.copied + len(work.bad), count)
+        while pending:
+            _write(made, pending.popleft().result(), work)
+        tell(count, count)
+    finally:
+        pool.shutdown(wait=True, cancel_futures=True)
+        cv2.setNumThreads(threads_of_cv2)
+    return work
+
+
+def _finished(made: Making, pool: ThreadPoolExecutor) -> np.ndarray:
+    """(N,) bool: rows written before and found intact."""
+    done = np.zeros(made.count, dtype=bool)
+    written = made.written()
+    for intact in pool.map(made.intact, np.array_split(written, max(1, len(written) // 256))):
+        done[intact] = True
+    return done
+
+
+def _make_rows(chunk: np.ndarray, paths: list[Path], size: Size, known: KnownRows) -> list[_Row]:
+    """Read, hash, and copy or decode some images; runs in a thread."""
+    return [_make_row(int(row), path, size, known) for row, path in zip(chunk, paths, strict=True)]
+
+
+def _make_row(row: int, path: Path, size: Size, known: KnownRows) -> _Row:
+    try:
+        data = path.read_bytes()
+        source_hash = source_digest(data)
+        pixels = known.find(source_hash)
+        if pixels is not None:
+            return _Row(row, pixels, digest(pixels), source_hash, copied=True)
+        pixels = resize(decode(data), size)
+        return _Row(row, pixels, digest(pixels), source_hash)
+    except OSError as error:
+        return _Row(row, None, why=f"can't be read: {error.strerror}")
+    except BadImage as error:
+        return _Row(row, None, why=str(error))
+
+
+def _write(made: Making, rows: list[_Row], work: Work) -> None:
+    for row in rows:
+        if row.pixels is None:
+            work.bad[row.row] = row.why
+            continue
+        made.write(row.row, row.pixels, row.pixel_hash, row.source_hash)
+        work.copied += row.copied
+        work.decoded += not row.copied
