@@ -16,6 +16,9 @@ import numpy as np
 
 from vireid_cli.errors import DataError
 
+TEMPORARY = ".tmp"
+"""How the names of unfinished files end."""
+
 
 def write_with(path: Path, write: Callable[[IO[bytes]], None]) -> Path:
     """Write ``path`` through ``write(file)``, atomically; parent folders are made.
@@ -26,7 +29,7 @@ def write_with(path: Path, write: Callable[[IO[bytes]], None]) -> Path:
     temporary: Path | None = None
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".tmp", dir=path.parent)
+        handle, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=TEMPORARY, dir=path.parent)
         temporary = Path(name)
         with os.fdopen(handle, "wb") as file:
             write(file)
@@ -41,6 +44,12 @@ def write_with(path: Path, write: Callable[[IO[bytes]], None]) -> Path:
         if temporary is not None:
             temporary.unlink(missing_ok=True)
     return path
+
+
+def remove_leftovers(folder: Path) -> None:
+    """Delete temporary files of a process that was killed; only for who alone writes into the folder."""
+    for path in folder.glob(f".*{TEMPORARY}"):
+        path.unlink(missing_ok=True)
 
 
 def write_bytes(path: Path, content: bytes) -> Path:

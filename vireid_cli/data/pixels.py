@@ -26,8 +26,8 @@ from typing import Any
 
 import numpy as np
 
-from vireid_cli.data.atomic import write_json
 from vireid_cli.data.decode import RESIZE
+from vireid_cli.files import write_json
 from vireid_cli.types import Size
 
 HASH_BYTES = 16

@@ -17,13 +17,13 @@ from typing import Any
 
 import numpy as np
 
-from vireid_cli.data.atomic import remove_leftovers
 from vireid_cli.data.fill import Progress, Work, fill, processors
 from vireid_cli.data.lock import locked
 from vireid_cli.data.pixels import PixelFiles, making
 from vireid_cli.data.sources import Report, load_source
 from vireid_cli.data.store import Store, StoreInfo, fingerprint, read_store, store_folder, write_store
 from vireid_cli.errors import DataError
+from vireid_cli.files import remove_leftovers
 from vireid_cli.types import RecordTable, Size
 
 LISTED = 20

@@ -16,11 +16,11 @@ from typing import Any
 
 import numpy as np
 
-from vireid_cli.data.atomic import write_atomic, write_json
 from vireid_cli.data.pixels import PixelFiles, size_name
 from vireid_cli.data.provenance import Provenance, is_rendered
 from vireid_cli.data.sources import load_source
 from vireid_cli.errors import DataError, UsageError
+from vireid_cli.files import write_bytes, write_json
 from vireid_cli.types import RecordTable, Size
 
 FORMAT = 1
@@ -217,7 +217,7 @@ def write_store(folder: Path, records: RecordTable, info: StoreInfo) -> Store:
     """Write the records table and the description, in this order, each atomically.
 
     Raises:
-        OSError: No space or no permission.
+        DataError: No space or no permission.
     """
     buffer = BytesIO()
     np.savez(buffer, **{name: getattr(records, name) for name in COLUMNS})
@@ -225,7 +225,7 @@ def write_store(folder: Path, records: RecordTable, info: StoreInfo) -> Store:
     content["root"] = str(info.root)
     content["permutation"] = str(info.permutation) if info.permutation else None
     content["records_sha256"] = hashlib.sha256(buffer.getvalue()).hexdigest()
-    write_atomic(folder / "records.npz", lambda stream: stream.write(buffer.getvalue()))
+    write_bytes(folder / "records.npz", buffer.getvalue())
     write_json(folder / "store.json", content)
     return read_store(folder)
 

@@ -23,4 +23,5 @@ def identity_loss(logits: Tensor, labels: Tensor, label_smoothing: float = 0.0) 
     parts = 1 if logits.dim() == 2 else logits.shape[0]
     flat = logits.reshape(-1, logits.shape[-1])  # (parts·N, C)
     # The mean over parts·N equals the mean of the parts' means.
-    return parts * F.cross_entropy(flat, labels.repeat(parts), label_smoothing=label_smoothing)
+    targets = labels if parts == 1 else labels.repeat(parts)  # (parts·N,)
+    return parts * F.cross_entropy(flat, targets, label_smoothing=label_smoothing)

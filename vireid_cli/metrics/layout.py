@@ -2,8 +2,8 @@
 
 Where identities are merged (CMC of SYSU-MM01 and LLCM: only an identity's best image keeps its place),
 the gallery is laid out so that the best score of every identity is a maximum of contiguous slices:
-image k of all identities beside each other, identities with more images first. A plan takes under a
-millisecond or so and serves every trial and every embedding with the same labels.
+image k of all identities beside each other, identities with more images first. A plan takes
+milliseconds and serves every trial and every embedding with the same labels.
 """
 
 from __future__ import annotations
