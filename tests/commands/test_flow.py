@@ -38,7 +38,6 @@ def vireid(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) 
         monkeypatch.setattr(sys, "argv", ["vireid", *map(str, words)])
         with pytest.raises(SystemExit) as ended:
             command_line.main()
-            raise SystemExit(0)
         captured = capsys.readouterr()
         assert "Traceback" not in captured.err
         return Said(int(ended.value.code or 0), captured.out, captured.err)

@@ -49,7 +49,7 @@ def test_the_four_lines_stand_there() -> None:
 
 def test_make_targets_exist() -> None:
     makefile = (ROOT / "Makefile").read_text()
-    for target in re.findall(r"make ([a-z]+)`", README) + ["demo", "test"]:
+    for target in [*re.findall(r"make ([a-z]+)`", README), "demo", "test"]:
         assert re.search(rf"^{target}:", makefile, flags=re.M), target
 
 

@@ -14,7 +14,9 @@ from vireid_cli.errors import DataError, UsageError
 def checkpoint(step: int, optimizer: str = "adamw") -> Checkpoint:
     weight = torch.nn.Parameter(torch.full((2, 3), float(step)))
     made: torch.optim.Optimizer = (
-        torch.optim.AdamW([weight]) if optimizer == "adamw" else torch.optim.SGD([weight], lr=0.1, momentum=0.9)
+        torch.optim.AdamW([weight])
+        if optimizer == "adamw"
+        else torch.optim.SGD([weight], lr=0.1, momentum=0.9)
     )
     weight.sum().backward()
     made.step()

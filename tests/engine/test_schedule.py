@@ -13,7 +13,16 @@ from vireid_cli.recipe.schema import Optimizer, Schedule
 def test_agw_schedule() -> None:
     """METHODS 0.2: lr (e+1)/10 for e < 10, lr to 20, 0.1 lr to 50, 0.01 lr after."""
     schedule = Schedule()
-    for epoch, expected in [(0, 0.1), (8, 0.9), (9, 1.0), (10, 1.0), (19, 1.0), (20, 0.1), (49, 0.1), (50, 0.01)]:
+    for epoch, expected in [
+        (0, 0.1),
+        (8, 0.9),
+        (9, 1.0),
+        (10, 1.0),
+        (19, 1.0),
+        (20, 0.1),
+        (49, 0.1),
+        (50, 0.01),
+    ]:
         assert factor(schedule, epoch, 80) == pytest.approx(expected)
 
 

@@ -35,7 +35,7 @@ def same(a: dict[str, torch.Tensor], b: dict[str, torch.Tensor]) -> bool:
 
 
 @pytest.fixture
-def stop_after(monkeypatch: pytest.MonkeyPatch):  # noqa: ANN201
+def stop_after(monkeypatch: pytest.MonkeyPatch):
     """Ask to stop before the n-th step ends, as Ctrl-C would."""
 
     def arrange(steps: int) -> None:
@@ -78,7 +78,7 @@ def test_resume_gives_the_same_weights_to_the_bit(
     tiny_recipe: Path,
     sysu_tree: Path,
     tmp_path: Path,
-    stop_after,  # noqa: ANN001
+    stop_after,
     monkeypatch: pytest.MonkeyPatch,
     steps: int,
 ) -> None:
@@ -167,9 +167,7 @@ def test_imagenet_on_a_real_dataset_stops(
         train(tiny_recipe, sysu_tree, tmp_path, "backbone.weights=imagenet")
 
 
-def test_resume_refuses_other_data(
-    tiny_recipe: Path, sysu_tree: Path, tmp_path: Path, stop_after
-) -> None:  # noqa: ANN001
+def test_resume_refuses_other_data(tiny_recipe: Path, sysu_tree: Path, tmp_path: Path, stop_after) -> None:
     stop_after(1)
     with pytest.raises(Interrupted):
         train(tiny_recipe, sysu_tree, tmp_path)

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import copy
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 import torchvision.models as torchvision_models
 from torch import Tensor, nn
-from torchvision.models.resnet import BasicBlock, ResNet
+from torchvision.models.resnet import BasicBlock, Bottleneck, ResNet
 
 from vireid_cli.types import Modality
 
@@ -17,6 +17,16 @@ Name = Literal["resnet18", "resnet34", "resnet50"]
 Stage = Literal["stem", "layer1", "layer2", "layer3", "layer4"]
 
 STAGES: tuple[Stage, ...] = ("stem", "layer1", "layer2", "layer3", "layer4")
+
+WIDTH = 64
+"""Channels after torchvision's stem."""
+
+PARTS: dict[Name, tuple[type[BasicBlock | Bottleneck], list[int]]] = {
+    "resnet18": (BasicBlock, [2, 2, 2, 2]),
+    "resnet34": (BasicBlock, [3, 4, 6, 3]),
+    "resnet50": (Bottleneck, [3, 4, 6, 3]),
+}
+"""Block and blocks a stage."""
 
 Streams = Modality | int
 """Whose images a batch holds: one modality's, or so many visible ones followed by infrared ones."""
@@ -31,11 +41,29 @@ class BackboneSpec:
         last_stride: Stride of the last stage, 1 or 2.
         state: Checked weights of torchvision's network without its classifier (see
             ``backbones.weights.resolve``); None: random.
+        width: Channels after the stem, 64 in torchvision's networks; the others scale with it. Published
+            weights fit 64 only.
     """
 
     name: Name = "resnet50"
     last_stride: Literal[1, 2] = 1
     state: dict[str, Tensor] | None = field(default=None, repr=False)
+    width: int = WIDTH
+
+
+class _Scaled(ResNet):
+    """torchvision's network with all its channels scaled to a width."""
+
+    def __init__(self, width: int, block: type[BasicBlock | Bottleneck], layers: list[int]) -> None:
+        self._width = width
+        super().__init__(block, layers, num_classes=1)
+
+    def _make_layer(self, block: Any, planes: int, blocks: int, stride: int = 1, dilate: bool = False) -> Any:
+        if planes == WIDTH:  # the first stage: the stem is there, and not yet initialised
+            self.inplanes = self._width
+            self.conv1 = nn.Conv2d(3, self._width, kernel_size=7, stride=2, padding=3, bias=False)
+            self.bn1 = nn.BatchNorm2d(self._width)
+        return super()._make_layer(block, planes * self._width // WIDTH, blocks, stride, dilate)
 
 
 def residual_network(spec: BackboneSpec) -> ResNet:
@@ -43,7 +71,11 @@ def residual_network(spec: BackboneSpec) -> ResNet:
 
     Random weights are drawn from torch's global generator.
     """
-    network: ResNet = getattr(torchvision_models, spec.name)(weights=None)
+    network: ResNet
+    if spec.width == WIDTH:
+        network = getattr(torchvision_models, spec.name)(weights=None)
+    else:
+        network = _Scaled(spec.width, *PARTS[spec.name])
     network.fc = nn.Identity()
     if spec.state is not None:
         network.load_state_dict(spec.state)

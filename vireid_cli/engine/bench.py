@@ -208,7 +208,7 @@ def _retrieval(queries: int, gallery: int) -> tuple[np.ndarray, Labels, bool]:
 
 def _network(recipe: Recipe, runtime: Runtime) -> nn.Module:
     """The recipe's network with random weights."""
-    spec = BackboneSpec(recipe.backbone.name, recipe.backbone.last_stride, None)
+    spec = BackboneSpec(recipe.backbone.name, recipe.backbone.last_stride, None, recipe.backbone.width)
     return build_network(recipe, spec, IDENTITIES, runtime)
 
 

@@ -63,7 +63,7 @@ def starting_backbone(recipe: Recipe, rendered: bool, reporter: Reporter) -> Sta
             "from scratch, which its fingerprint says. " + error.hint.splitlines()[0]
         )
         state, used = None, "none (imagenet unavailable)"
-    return Start(BackboneSpec(wanted.name, wanted.last_stride, state), used)
+    return Start(BackboneSpec(wanted.name, wanted.last_stride, state, wanted.width), used)
 
 
 def build_network(recipe: Recipe, spec: BackboneSpec, num_identities: int, runtime: Runtime) -> nn.Module:

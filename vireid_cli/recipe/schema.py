@@ -128,11 +128,20 @@ class Backbone(Strict):
         weights: ``imagenet`` (torchvision's weights, from torch's cache or fetched), ``none``, or
             the path of a state dict.
         last_stride: Stride of the last stage; the field uses 1.
+        width: Channels after the stem; 64 is torchvision's, and what weights fit. Narrower networks
+            train in minutes on a CPU.
     """
 
     name: Literal["resnet18", "resnet34", "resnet50"] = "resnet50"
     weights: str = "imagenet"
     last_stride: Literal[1, 2] = 1
+    width: Annotated[int, Field(ge=8, le=256, multiple_of=8)] = 64
+
+    @model_validator(mode="after")
+    def _weights_fit_one_width(self) -> Backbone:
+        if self.width != 64 and self.weights != "none":
+            raise ValueError("weights fit width 64 only: say weights: none")
+        return self
 
 
 class Method(Strict):

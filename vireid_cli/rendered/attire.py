@@ -80,12 +80,16 @@ def add_hair_and_hat(figure: Figure) -> None:
     wide = np.where(figure.is_any("hat", "beanie"), 1.17, 1.14)
     s.ellipsoid(
         skull, (0.0465 * size * wide, 0.0600 * size * wide, 0.0590 * size * wide), frame, hat,
-        low=0.010 * size, present=figure.is_any("hat", "cap", "beanie"),
+        low=0.010 * size, present=~figure.is_any("hat", "none"),
     )  # fmt: skip
     brim = skull + up * (0.014 * size)[:, None] + forward * (0.060 * size)[:, None]
     s.ellipsoid(
         brim, (0.040 * size, 0.006 * size, 0.044 * size), frame, hat, present=figure.is_any("hat", "cap")
     )
+    s.ellipsoid(
+        skull + up * (0.014 * size)[:, None], (0.082 * size, 0.007 * size, 0.088 * size), frame, hat,
+        present=figure.is_any("hat", "brimmed"),
+    )  # fmt: skip
 
 
 def add_bag(figure: Figure) -> None:
@@ -118,6 +122,25 @@ def add_bag(figure: Figure) -> None:
         s.ellipsoid(at, (r, r * 0.7, r * ratio), frame, bag, height=rise, around=radius, present=present)
     grip = np.where(hand[:, None], held, high + axis * 0.01)
     s.cone(high, grip, (0.008 * h, 0.008 * h), figure.left, bag, present=hand)
+
+
+def add_scarf_and_hood(figure: Figure) -> None:
+    """A scarf around the neck with one end hanging in front; a hood that lies on the back."""
+    s, j, h = figure.sculptor, figure.joints, figure.h
+    spine = j["shoulder_line"] - j["chest"]
+    spine = spine / np.linalg.norm(spine, axis=1, keepdims=True)
+    frame, _ = frame_along(j["chest"], j["shoulder_line"], figure.left)
+    forward = frame[:, 2]
+    scarf, hood = figure.trait("scarf") > 0, figure.trait("hood") > 0
+    wool = (int(Slot.INNER),) * 2
+    knot = j["neck"] + spine * (0.002 * h)[:, None]
+    s.ellipsoid(knot, (0.058 * h, 0.026 * h, 0.056 * h), frame, wool, around=0.058 * h, present=scarf)
+    start = knot + forward * (0.048 * h)[:, None]
+    end = j["chest"] + forward * (0.068 * h * figure.build**0.7)[:, None] - spine * (0.02 * h)[:, None]
+    s.cone(start, end, (0.020 * h, 0.026 * h), figure.left, wool, ratio=0.5, flip=True, present=scarf)
+    at = j["shoulder_line"] - forward * (0.058 * h)[:, None] + spine * (0.012 * h)[:, None]
+    top = (int(Slot.TOP),) * 2
+    s.ellipsoid(at, (0.072 * h, 0.044 * h, 0.034 * h), frame, top, around=0.07 * h, present=hood)
 
 
 def paint_lines(people: list[Person]) -> Array:

@@ -10,7 +10,14 @@ from typing import Any
 
 import numpy as np
 
-from vireid_cli.rendered.attire import add_bag, add_hair_and_hat, add_skirt, hang_of, skirt_length
+from vireid_cli.rendered.attire import (
+    add_bag,
+    add_hair_and_hat,
+    add_scarf_and_hood,
+    add_skirt,
+    hang_of,
+    skirt_length,
+)
 from vireid_cli.rendered.figure import Figure
 from vireid_cli.rendered.materials import Slot
 from vireid_cli.rendered.population import Person
@@ -43,6 +50,7 @@ def sculpt(people: list[Person], posture: Posture) -> Primitives:
         _arm(figure, side, sign)
         _leg(figure, side)
     add_bag(figure)
+    add_scarf_and_hood(figure)
     return figure.sculptor.finish()
 
 
@@ -166,7 +174,6 @@ def _leg(figure: Figure, side: str) -> None:
     border = np.where(long, INFINITE, np.where(shorts, hem, under))
     hang = np.minimum(figure.hang, 0.05 * h)
     upper = (np.where(long & (figure.hang > 0), int(Slot.TOP), bottom), np.where(long, bottom, skin))
-    cloth: dict[str, Any] = {"border": border, "around": r_hip, "flip": True}
     slots = (bottom, skin)
     frame = s.cone(
         hip,
@@ -181,9 +188,14 @@ def _leg(figure: Figure, side: str) -> None:
     top = int(Slot.TOP)
     s.ellipsoid(hip, (r_hip, r_hip, r_hip), frame, (top, bottom), border=hang, around=r_hip)
     calf = r_knee * np.where(long, 1.0, 1.08)
-    lower = s.cone(knee, ankle, (calf, r_hem), figure.left, slots, height=thigh, **cloth)
+    boots = figure.trait("boots")
+    shaft = np.where(boots > 0, thigh + (1 - boots) * 0.245 * h * figure.trait("legs"), INFINITE)
+    over = (np.where(long, bottom, skin), int(Slot.SHOES))
+    lower = s.cone(
+        knee, ankle, (calf, r_hem), figure.left, over, height=thigh, border=shaft, around=r_hip, flip=True
+    )
     s.ellipsoid(knee, (calf, calf, calf), lower, slots, border=border, height=thigh, around=r_hip)
-    s.ellipsoid(ankle, (r_hem, r_hem, r_hem), lower, slots, border=border, height=2 * thigh, around=r_hip)
+    s.ellipsoid(ankle, (r_hem, r_hem, r_hem), lower, over, border=shaft, height=2 * thigh, around=r_hip)
     shoe = (int(Slot.SHOES),) * 2
     heel, toe = j[f"{side}_heel"], j[f"{side}_toe"]
     sole = s.cone(heel, toe, (0.0235 * h, 0.019 * h), figure.left, shoe)

@@ -23,7 +23,18 @@ import numpy as np
 
 from vireid_cli.rendered.draws import choose
 
-PATTERNS = ("plain", "stripes-across", "stripes-along", "check", "blocks", "print", "weave")
+PATTERNS = (
+    "plain",
+    "stripes-across",
+    "stripes-along",
+    "check",
+    "blocks",
+    "print",
+    "dots",
+    "blotches",
+    "weave",
+)
+RELIEFS = ("smooth", "knit", "ribs", "quilt")
 SPECTRA = ("visible", "near_infrared", "thermal")
 
 
@@ -73,7 +84,9 @@ class Material:
         pattern: One of ``PATTERNS``.
         period: Metres of one repeat (stripes, check), or the size of the motif (print, weave).
         phase: Two offsets in [0, 1) of the pattern.
-        relief: Depth of the knit or the weave, 0 smooth, 0.4 coarse; seen in every spectrum.
+        relief: One of ``RELIEFS``: knit, ribs lengthwise, quilted tubes across; seen in every spectrum.
+        depth: How much light the relief's hollows lose, 0 to 1.
+        pitch: Metres from one hollow to the next.
         folds: How far folds tilt the surface's normal (about radians).
     """
 
@@ -82,7 +95,9 @@ class Material:
     pattern: str = "plain"
     period: float = 0.08
     phase: tuple[float, float] = (0.0, 0.0)
-    relief: float = 0.0
+    relief: str = "smooth"
+    depth: float = 0.0
+    pitch: float = 0.04
     folds: float = 0.0
 
 
@@ -126,7 +141,7 @@ def dye_cloth(rng: np.random.Generator, thermal: float, *, avoid: Dye | None = N
         if avoid is None or abs(np.log(visible.mean() / np.mean(avoid.visible))) > 0.8:
             break
     shares = (
-        {"reactive": 0.45, "vat": 0.2, "carbon": 0.35} if name in _DARK else {"reactive": 0.7, "vat": 0.3}
+        {"reactive": 0.42, "vat": 0.18, "carbon": 0.40} if name in _DARK else {"reactive": 0.7, "vat": 0.3}
     )
     bands = {"reactive": (0.5, 0.85), "vat": (0.26, 0.5), "carbon": (0.045, 0.12)}
     low, high = bands[choose(rng, shares)]
@@ -134,31 +149,49 @@ def dye_cloth(rng: np.random.Generator, thermal: float, *, avoid: Dye | None = N
     return Dye((r, g, b), float(rng.uniform(low, high)), thermal)
 
 
+def _figure_reflectance(rng: np.random.Generator, ground: Dye, figure: Dye) -> float:
+    """Near-infrared reflectance of a pattern's figure.
+
+    Two colours of one kind of dye look alike in the infrared; a figure printed or woven with carbon black, or
+    left undyed on a ground of carbon black, stays; else it is as its own colour's dye was drawn.
+    """
+    kind = choose(rng, {"alike": 0.3, "carbon": 0.5, "drawn": 0.2})
+    if kind == "alike" or ground is figure:
+        return float(np.clip(ground.near_infrared * rng.uniform(0.85, 1.15), 0.04, 0.88))
+    if kind == "carbon":
+        dark = ground.near_infrared > 0.25
+        return float(rng.uniform(0.045, 0.12) if dark else rng.uniform(0.5, 0.85))
+    return figure.near_infrared
+
+
 def weave_cloth(
-    rng: np.random.Generator, thermal: float, patterns: dict[str, float], *, folds: float
+    rng: np.random.Generator,
+    thermal: float,
+    patterns: dict[str, float],
+    reliefs: dict[str, float],
+    *,
+    folds: float,
 ) -> Material:
-    """A garment's cloth: one of the weighted ``patterns``, its dyes, its relief."""
+    """A garment's cloth: one of the weighted ``patterns`` and ``reliefs``, its dyes, its measures."""
     first = dye_cloth(rng, thermal)
     pattern = choose(rng, patterns)
     second = first if pattern in ("plain", "weave") else dye_cloth(rng, thermal, avoid=first)
-    if rng.random() < 0.45:
-        # One kind of yarn, two colours: most patterns of reactive dyes vanish in the infrared.
-        second = replace(
-            second, near_infrared=float(np.clip(first.near_infrared * rng.uniform(0.85, 1.15), 0.04, 0.88))
-        )
+    second = replace(second, near_infrared=_figure_reflectance(rng, first, second))
     periods = {
         "stripes-across": (0.06, 0.17), "stripes-along": (0.05, 0.12), "check": (0.09, 0.2),
-        "print": (0.08, 0.16), "weave": (0.028, 0.05), "blocks": (0.30, 0.42),
+        "print": (0.08, 0.16), "blocks": (0.30, 0.42), "dots": (0.075, 0.15), "blotches": (0.12, 0.26),
     }  # fmt: skip
-    low, high = periods.get(pattern, (0.05, 0.1))
-    relief = float(rng.uniform(0.25, 0.5)) if pattern == "weave" else float(rng.uniform(0.0, 0.06))
+    pitches = {"knit": (0.04, 0.075), "ribs": (0.045, 0.09), "quilt": (0.08, 0.15), "smooth": (0.03, 0.04)}
+    relief = "knit" if pattern == "weave" else choose(rng, reliefs)
     return Material(
         first,
         second,
         pattern,
-        float(rng.uniform(low, high)),
+        float(rng.uniform(*periods.get(pattern, (0.05, 0.1)))),
         (float(rng.random()), float(rng.random())),
         relief,
+        float(rng.uniform(0.35, 0.65)) if relief != "smooth" else 0.03,
+        float(rng.uniform(*pitches[relief])),
         folds * float(rng.uniform(0.7, 1.3)),
     )
 
@@ -190,7 +223,8 @@ def hair_colour(rng: np.random.Generator) -> Dye:
 COLUMNS = (
     "red1", "green1", "blue1", "red2", "green2", "blue2",
     "frequency_u", "frequency_v", "phase_u", "phase_v", "duty", "sharpness",
-    "weight_u", "weight_v", "weight_motif", "motif", "window", "relief", "relief_frequency", "folds",
+    "weight_u", "weight_v", "weight_motif", "motif", "window", "bent",
+    "relief", "relief_u", "relief_v", "folds",
 )  # fmt: skip
 
 
@@ -200,13 +234,16 @@ def material_row(material: Material, spectrum: str) -> list[float]:
     across, along = p in ("stripes-across", "check"), p in ("stripes-along", "check")
     weight_u = 0.5 if p == "check" else float(along)
     weight_v = 0.5 if p == "check" else float(across or p == "blocks")
-    printed = float(p == "print")
+    # A print keeps to the chest; dots and blotches run all over.
+    printed, spread = float(p == "print"), float(p in ("print", "dots", "blotches"))
+    ribs = 0.0 if material.relief == "quilt" else 1.0 / material.pitch
+    tubes = 0.0 if material.relief == "ribs" else 1.0 / material.pitch
     # In thermal images a pattern's colours are equally warm: relief and folds alone remain.
     return [
         *material.first.radiance(spectrum), *material.second.radiance(spectrum),
         f if along else 0.0, 0.5 * f if p == "blocks" else (f if across else 0.0),
         material.phase[0], 0.1 * material.phase[1] + 0.35 if p == "blocks" else material.phase[1],
         0.5, 9.0,
-        weight_u, weight_v, printed, f, printed,
-        material.relief, f if p == "weave" else 26.0, material.folds,
+        weight_u, weight_v, spread, f, printed, 0.0 if p == "dots" else 1.0,
+        material.depth, ribs, tubes, material.folds,
     ]  # fmt: skip

@@ -40,12 +40,14 @@ class Person:
         top: ``tee``, ``shirt``, ``jacket`` (open in front), ``coat`` (long, open) or ``dress``.
         bottom: ``trousers``, ``wide``, ``shorts`` or ``skirt``.
         carried: ``nothing``, ``backpack``, ``shoulder-bag`` or ``handbag``.
-        hat: ``none``, ``cap`` or ``beanie``.
+        hat: ``none``, ``cap``, ``beanie`` or ``brimmed`` (all round).
         hem: Height of a skirt's, coat's or shorts' hem, 0 short to 1 long.
         sleeve: Where a short sleeve ends, as a share of the upper arm.
         loose: How much wider than the limb the clothes are cut.
         bag_size: Size of what is carried, relative to the mean.
         bag_side: −1 right, +1 left.
+        boots: Share of the shin that boots or high socks cover, 0 shoes only.
+        scarf, hood: Whether there is one; a hood hangs down the back.
         materials: One for each ``Slot``.
     """
 
@@ -72,21 +74,25 @@ class Person:
     loose: float
     bag_size: float
     bag_side: float
+    boots: float
+    scarf: bool
+    hood: bool
     materials: tuple[Material, ...]
 
 
 _TOP_PATTERNS = {
-    "plain": 0.40, "stripes-across": 0.12, "stripes-along": 0.08, "check": 0.09,
-    "blocks": 0.11, "print": 0.11, "weave": 0.09,
+    "plain": 0.26, "stripes-across": 0.06, "stripes-along": 0.08, "check": 0.15, "blocks": 0.09,
+    "print": 0.07, "dots": 0.11, "blotches": 0.11, "weave": 0.06,
 }  # fmt: skip
-_BOTTOM_PATTERNS = {"plain": 0.8, "stripes-along": 0.04, "check": 0.08, "weave": 0.08}
-_SKIRT_PATTERNS = {
-    "plain": 0.55,
-    "stripes-across": 0.12,
-    "check": 0.15,
-    "stripes-along": 0.08,
-    "weave": 0.1,
+_BOTTOM_PATTERNS = {"plain": 0.66, "stripes-along": 0.04, "check": 0.10, "blotches": 0.12, "weave": 0.08}
+_RELIEFS = {
+    "light": {"smooth": 0.68, "knit": 0.14, "ribs": 0.18},
+    "thick": {"smooth": 0.42, "knit": 0.18, "ribs": 0.12, "quilt": 0.28},
 }
+_SKIRT_PATTERNS = {
+    "plain": 0.36, "stripes-across": 0.08, "check": 0.16, "stripes-along": 0.08, "dots": 0.16,
+    "blotches": 0.10, "weave": 0.06,
+}  # fmt: skip
 
 
 def draw_person(seed: int, pid: int) -> Person:
@@ -121,13 +127,16 @@ def draw_person(seed: int, pid: int) -> Person:
         hair=hair,
         top=top,
         bottom=bottom,
-        carried=choose(rng, {"nothing": 0.42, "backpack": 0.27, "shoulder-bag": 0.19, "handbag": 0.12}),
-        hat=choose(rng, {"none": 0.78, "cap": 0.14, "beanie": 0.08}),
+        carried=choose(rng, {"nothing": 0.34, "backpack": 0.30, "shoulder-bag": 0.22, "handbag": 0.14}),
+        hat=choose(rng, {"none": 0.66, "cap": 0.14, "beanie": 0.10, "brimmed": 0.10}),
         hem=float(u(0.0, 1.0)),
         sleeve=float(u(0.45, 0.95)),
         loose=float(u(1.0, 1.35)),
         bag_size=float(u(0.78, 1.25)),
         bag_side=float(rng.choice([-1.0, 1.0])),
+        boots=float(u(0.3, 0.85)) if rng.random() < 0.3 else 0.0,
+        scarf=bool(rng.random() < 0.14),
+        hood=bool(rng.random() < (0.35 if top in ("shirt", "jacket", "coat") else 0.0)),
         materials=_dress(rng, top, bottom),
     )
 
@@ -136,19 +145,29 @@ def _dress(rng: np.random.Generator, top: str, bottom: str) -> tuple[Material, .
     """The materials of every slot, in the order of ``Slot``."""
     warm = {"tee": 0.62, "dress": 0.6, "shirt": 0.55, "jacket": 0.4, "coat": 0.28}[top]
     skin, hair = skin_tone(rng), hair_colour(rng)
-    shirt = weave_cloth(rng, warm, _TOP_PATTERNS, folds=0.10 if top == "tee" else 0.14)
-    legs = weave_cloth(rng, 0.52, _SKIRT_PATTERNS if bottom == "skirt" else _BOTTOM_PATTERNS, folds=0.12)
-    inner = weave_cloth(rng, 0.6, {"plain": 0.8, "stripes-across": 0.2}, folds=0.08)
+    shirt = weave_cloth(
+        rng, warm, _TOP_PATTERNS, _RELIEFS["light" if top in ("tee", "dress") else "thick"], folds=0.12
+    )
+    legs = weave_cloth(
+        rng,
+        0.52,
+        _SKIRT_PATTERNS if bottom == "skirt" else _BOTTOM_PATTERNS,
+        _RELIEFS["light"],
+        folds=0.12,
+    )
+    inner = weave_cloth(rng, 0.6, {"plain": 0.8, "stripes-across": 0.2}, _RELIEFS["light"], folds=0.08)
     contrasting = rng.random() < 0.14 and top in ("tee", "shirt")
-    sleeve = weave_cloth(rng, warm, {"plain": 1.0}, folds=0.12) if contrasting else shirt
+    sleeve = weave_cloth(rng, warm, {"plain": 1.0}, _RELIEFS["light"], folds=0.12) if contrasting else shirt
     by_slot: dict[Slot, Material] = {
         Slot.SKIN: _plain(skin, folds=0.0),
         Slot.FACE: _plain(skin, folds=0.0),
-        Slot.HAIR: Material(hair, hair, relief=0.12, folds=0.1),
+        Slot.HAIR: Material(hair, hair, relief="ribs", depth=0.2, pitch=0.03, folds=0.1),
         Slot.TOP: shirt,
         Slot.BOTTOM: shirt if top == "dress" else legs,
         Slot.SHOES: _plain(dye_cloth(rng, 0.3)),
-        Slot.BAG: weave_cloth(rng, 0.14, {"plain": 0.75, "blocks": 0.25}, folds=0.05),
+        Slot.BAG: weave_cloth(
+            rng, 0.14, {"plain": 0.6, "blocks": 0.2, "blotches": 0.2}, _RELIEFS["thick"], folds=0.05
+        ),
         Slot.HAT: _plain(dye_cloth(rng, 0.4)),
         Slot.INNER: inner,
         Slot.SLEEVE: sleeve,

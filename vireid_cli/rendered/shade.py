@@ -139,10 +139,8 @@ def _shade_block(
     normal = _fold(normal, across, height, m["folds"], extra)
     light = _light(normal, ray, t, f, u, v)
     share = _pattern(across, height, (q[2] > 0) & (f[30] > 0), m)
-    weave = torch.sin(across * (m["relief_frequency"] * 6.2832)) * torch.sin(
-        height * (m["relief_frequency"] * 6.2832)
-    )
-    light = light * (1.0 - m["relief"] * (0.5 + 0.5 * weave))
+    hollow = torch.cos(across * (m["relief_u"] * 6.2832)) * torch.cos(height * (m["relief_v"] * 6.2832))
+    light = light * (1.0 - m["relief"] * (0.5 + 0.5 * hollow) ** 2)
     light = light * _features(slot, q, height, extra[2])
     return torch.stack(
         [light * torch.lerp(m[f"{c}1"], m[f"{c}2"], share) for c in ("red", "green", "blue")], dim=1
@@ -205,12 +203,12 @@ def _pattern(across: Tensor, height: Tensor, front: Tensor, m: dict[str, Tensor]
 
     along = wave(across * m["frequency_u"] + m["phase_u"])
     over = wave(height * m["frequency_v"] + m["phase_v"])
-    k = m["motif"]
-    motif = torch.sin(across * (k * 6.3) + 6.3 * m["phase_u"] + 1.7 * torch.sin(height * (k * 5.0)))
-    motif = motif + torch.sin(height * (k * 6.3) + 6.3 * m["phase_v"] + 1.7 * torch.sin(across * (k * 4.0)))
+    k, bent = m["motif"] * 6.2832, m["bent"]
+    motif = torch.cos(across * k + 6.3 * m["phase_u"] + bent * 1.9 * torch.sin(height * (k * 0.8)))
+    motif = motif + torch.cos(height * k + 6.3 * m["phase_v"] + bent * 1.9 * torch.sin(across * (k * 0.6)))
     # A print sits on the front of the chest only, within a frame of 24 by 18 centimetres.
-    framed = (across.abs() < 0.12) & ((height - 0.34).abs() < 0.09) & front
-    motif = (motif * 4.0 + 0.8).clamp_(0.0, 1.0) * framed
+    framed = ((across.abs() < 0.12) & ((height - 0.34).abs() < 0.09) & front) | (m["window"] == 0)
+    motif = (motif * 3.5 + 0.4 * bent - 1.2 * (1 - bent)).clamp_(0.0, 1.0) * framed
     return (m["weight_u"] * along + m["weight_v"] * over + m["weight_motif"] * motif).clamp_(0.0, 1.0)
 
 

@@ -67,14 +67,14 @@ def _draw(shot: Shot) -> list[float]:
         rng.uniform(0, 2 * np.pi), rng.uniform(0.75, 1.15),
         rng.normal(0, 0.28), rng.normal(-0.03, 0.09), rng.normal(0, 0.03),
     ]  # fmt: skip
-    pads = list(rng.uniform(-0.01, 0.12, 4))
+    pads = list(rng.uniform([-0.02, -0.02, -0.03, -0.03], [0.17, 0.17, 0.22, 0.22]))
     cuts, chance = [0.0, 0.0, 0.0, 0.0], rng.random()
     depths = rng.random(4)
-    if chance < 0.10:
+    if chance < 0.12:
         cuts[1] = 0.08 + 0.24 * depths[1]
-    elif chance < 0.13:
+    elif chance < 0.16:
         cuts[0] = 0.03 + 0.07 * depths[0]
-    elif chance < 0.18:
+    elif chance < 0.22:
         side = 2 if depths[3] < 0.5 else 3
         cuts[side] = 0.08 + 0.16 * depths[2]
     return [

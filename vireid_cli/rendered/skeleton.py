@@ -79,10 +79,10 @@ def pose_joints(people: list[Person], posture: Posture) -> dict[str, Array]:
     joints["waist"] = pelvis + half * (0.095 * h)[:, None]
     joints["chest"] = joints["waist"] + spine * (0.115 * h)[:, None]
     joints["shoulder_line"] = joints["chest"] + spine * (0.085 * h)[:, None]
-    joints["neck"] = joints["shoulder_line"] + spine * (0.030 * h)[:, None]
+    joints["neck"] = joints["shoulder_line"] + spine * (0.024 * h)[:, None]
     tilt = lean * 0.6 - posture.head_pitch
     up = _turn(_stack(0.0, np.cos(tilt), np.sin(tilt), h), posture.head_yaw)
-    joints["head"] = joints["neck"] + up * (0.088 * h * column(people, "head"))[:, None]
+    joints["head"] = joints["neck"] + up * (0.083 * h * column(people, "head"))[:, None]
     joints["head_up"], joints["head_left"] = up, _turn(_stack(1.0, 0.0, 0.0, h), posture.head_yaw)
     for side, sign in (("left", 1.0), ("right", -1.0)):
         _pose_arm(joints, people, posture, spine, side, sign)
