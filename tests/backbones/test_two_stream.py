@@ -116,3 +116,14 @@ def test_bottlenecks_are_folded_and_norms_that_follow_no_convolution_stay():
     assert [type(module) for module in folded.modules()].count(nn.BatchNorm2d) == 1
     features = torch.randn(2, 8, 6, 5)
     torch.testing.assert_close(folded(features), network(features), rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("name", ["resnet18", "resnet50"])
+def test_width_scales_every_channel(name):
+    """Width 64 is torchvision's own network; a convolution between scaled channels has (w/64)² the weights."""
+    whole, half = (residual_network(BackboneSpec(name, 1, None, width)) for width in (64, 32))
+    for (key, wide), narrow in zip(whole.state_dict().items(), half.state_dict().values(), strict=True):
+        assert [n // 2 if n % 64 == 0 else n for n in wide.shape] == list(narrow.shape), key
+    trunk = TwoStream(BackboneSpec(name, 1, None, 32))
+    assert trunk(torch.rand(2, 3, 64, 32), 1).shape[1] == trunk.channels["layer4"]
+    assert trunk.channels["stem"] == 32

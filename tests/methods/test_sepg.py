@@ -329,6 +329,26 @@ def test_losses_on_12_parts_of_112_images_take_few_operations_and_no_host_synchr
         assert count.waits == []
 
 
+def test_the_profiler_counts_the_same(batch):
+    """The profiler's events that no other operation called, and none of those that wait for a device."""
+    labels = torch.arange(8).repeat_interleave(7)
+    features = torch.randn(12, 112, 512, requires_grad=True)
+    logits = torch.randn(12, 112, 395, requires_grad=True)
+
+    def step():
+        metric = F.normalize(features, dim=-1)
+        (identity_loss(logits, labels.repeat(2)) + 2.5 * paba(metric, labels)).backward()
+
+    step()
+    with torch.profiler.profile(activities=[torch.profiler.ProfilerActivity.CPU]) as profiler:
+        step()
+    events = [event for event in profiler.events() if event.name.startswith("aten::")]
+    outer = [e for e in events if e.cpu_parent is None or not e.cpu_parent.name.startswith("aten::")]
+    waiting = [e.name for e in events if e.name in ("aten::item", "aten::_local_scalar_dense", "aten::nonzero")]
+    assert 50 < len(outer) <= 300
+    assert len(waiting) <= 1
+
+
 def test_a_whole_step_after_the_trunk_takes_at_most_300_operations(batch):
     """Pooling, heads and all losses of the paper at 112 images × 12 chunks, forward and backward."""
     torch.manual_seed(0)

@@ -140,3 +140,9 @@ def test_find(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_defaults_are_valid() -> None:
     assert Recipe.model_validate(Recipe().model_dump(mode="json")) == Recipe()
+
+
+def test_weights_fit_one_width_only(tmp_path: Path) -> None:
+    path = write(tmp_path, "backbone: {width: 32}\n")
+    assert "weights fit width 64 only" in refusal(path)
+    assert load(path, ["backbone.weights=none"]).backbone.width == 32

@@ -117,7 +117,7 @@ _INDOOR_2 = Camera(
 _INDOOR_3 = Camera(
     camid=3, spectrum="near_infrared", scene="library", shift=(0.7, 0.4), height=1.7, field=58, near=3.0,
     far=5.4, scale=0.95, facing=(0, 180, 80, -80), sky=0.06, ground=0.04, key=0.0, key_from=(0.1, 0.9, -0.3),
-    wrap=0.5, shadow=0.3, head=1.0, gains=(1.0, 1.0, 1.0), exposure=0.95, contrast=0.50, black=0.03,
+    wrap=0.5, shadow=0.3, head=1.0, gains=(1.0, 1.0, 1.0), exposure=0.88, contrast=0.50, black=0.03,
     blur=0.61, noise=(0.014, 0.014), jpeg=84,
 )  # fmt: skip
 _OUTDOOR_4 = Camera(

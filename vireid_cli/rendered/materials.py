@@ -238,12 +238,13 @@ def material_row(material: Material, spectrum: str) -> list[float]:
     printed, spread = float(p == "print"), float(p in ("print", "dots", "blotches"))
     ribs = 0.0 if material.relief == "quilt" else 1.0 / material.pitch
     tubes = 0.0 if material.relief == "ribs" else 1.0 / material.pitch
-    # In thermal images a pattern's colours are equally warm: relief and folds alone remain.
+    # A pattern's colours are equally warm, and hollows are hardly cooler: little remains of either.
+    depth = material.depth * (0.35 if spectrum == "thermal" else 1.0)
     return [
         *material.first.radiance(spectrum), *material.second.radiance(spectrum),
         f if along else 0.0, 0.5 * f if p == "blocks" else (f if across else 0.0),
         material.phase[0], 0.1 * material.phase[1] + 0.35 if p == "blocks" else material.phase[1],
         0.5, 9.0,
         weight_u, weight_v, spread, f, printed, 0.0 if p == "dots" else 1.0,
-        material.depth, ribs, tubes, material.folds,
+        depth, ribs, tubes, material.folds,
     ]  # fmt: skip

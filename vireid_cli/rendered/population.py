@@ -166,7 +166,7 @@ def _dress(rng: np.random.Generator, top: str, bottom: str) -> tuple[Material, .
         Slot.BOTTOM: shirt if top == "dress" else legs,
         Slot.SHOES: _plain(dye_cloth(rng, 0.3)),
         Slot.BAG: weave_cloth(
-            rng, 0.14, {"plain": 0.6, "blocks": 0.2, "blotches": 0.2}, _RELIEFS["thick"], folds=0.05
+            rng, 0.26, {"plain": 0.6, "blocks": 0.2, "blotches": 0.2}, _RELIEFS["thick"], folds=0.05
         ),
         Slot.HAT: _plain(dye_cloth(rng, 0.4)),
         Slot.INNER: inner,

@@ -289,7 +289,7 @@ def _nearest(scene: Scene, camera: Camera, rays: Array, lattice: Array) -> tuple
 def _light(camera: Camera, rays: Array, surface: Array, distance: Array, level: Array) -> Array:
     """Radiance (N, 3) of the surfaces under the camera's light."""
     if camera.spectrum == "thermal":
-        return np.repeat(0.25 + 0.9 * surface[:, 4:], 3, axis=1)
+        return np.repeat(0.08 + 0.7 * surface[:, 4:], 3, axis=1)
     ambient = 0.75 * camera.sky + 0.3 * camera.ground + 0.55 * camera.key
     # Corners between floor and wall are darker.
     corner = 0.72 + 0.28 * np.clip(np.abs(level) / 0.5 + (level < 0.02), 0, 1)
