@@ -52,7 +52,7 @@ data:
   size: [64, 32]
   sampler: {identities: 3, images: 2}
   augment: {pad: 2, erase: {probability: 0.5}}
-backbone: {name: resnet18, weights: none}
+backbone: {name: resnet18, weights: none, width: 16}
 method: {name: baseline}
 train:
   epochs: 2
