@@ -120,7 +120,7 @@ def test_bottlenecks_are_folded_and_norms_that_follow_no_convolution_stay():
 
 @pytest.mark.parametrize("name", ["resnet18", "resnet50"])
 def test_width_scales_every_channel(name):
-    """Width 64 is torchvision's own network; a convolution between scaled channels has (w/64)² the weights."""
+    """Every channel but the image's is halved at half the width."""
     whole, half = (residual_network(BackboneSpec(name, 1, None, width)) for width in (64, 32))
     for (key, wide), narrow in zip(whole.state_dict().items(), half.state_dict().values(), strict=True):
         assert [n // 2 if n % 64 == 0 else n for n in wide.shape] == list(narrow.shape), key

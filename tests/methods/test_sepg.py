@@ -344,7 +344,9 @@ def test_the_profiler_counts_the_same(batch):
         step()
     events = [event for event in profiler.events() if event.name.startswith("aten::")]
     outer = [e for e in events if e.cpu_parent is None or not e.cpu_parent.name.startswith("aten::")]
-    waiting = [e.name for e in events if e.name in ("aten::item", "aten::_local_scalar_dense", "aten::nonzero")]
+    waiting = [
+        e.name for e in events if e.name in ("aten::item", "aten::_local_scalar_dense", "aten::nonzero")
+    ]
     assert 50 < len(outer) <= 300
     assert len(waiting) <= 1
 

@@ -11,7 +11,7 @@ import pytest
 from scipy.io import loadmat
 
 from vireid_cli.errors import DataError, UsageError
-from vireid_cli.rendered import RenderOptions, contact_sheet, read_manifest, verify_tree, write_tree
+from vireid_cli.rendered import RenderOptions, read_manifest, verify_tree, write_tree
 from vireid_cli.rendered.manifest import MANIFEST
 from vireid_cli.rendered.population import plan_population
 
@@ -166,13 +166,3 @@ def test_manifest_names_what_it_is(tree: Path, tmp_path: Path) -> None:
 def test_options_out_of_range_are_refused(wrong: dict[str, object]) -> None:
     with pytest.raises(UsageError):
         RenderOptions(**wrong)  # type: ignore[arg-type]
-
-
-def test_contact_sheet_shows_the_same_from_options_and_tree(tree: Path, tmp_path: Path) -> None:
-    sheets = [
-        contact_sheet(source, tmp_path / f"{k}.png", images=6) for k, source in enumerate((tree, OPTIONS))
-    ]
-    first, second = (cv2.imread(str(path)).astype(int) for path in sheets)
-    assert first.shape == second.shape
-    # JPEG lies between them.
-    assert np.abs(first - second).mean() < 6

@@ -17,7 +17,6 @@ of pixels and HOG reach 3.2.
 """
 
 from vireid_cli.rendered.manifest import RenderOptions, read_manifest
-from vireid_cli.rendered.sheet import contact_sheet
 from vireid_cli.rendered.tree import RenderedTree, verify_tree, write_tree
 
-__all__ = ["RenderOptions", "RenderedTree", "contact_sheet", "read_manifest", "verify_tree", "write_tree"]
+__all__ = ["RenderOptions", "RenderedTree", "read_manifest", "verify_tree", "write_tree"]

@@ -8,13 +8,12 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
-import threading
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from vireid_cli.errors import DataError, UsageError
+from vireid_cli.files import write_text
 from vireid_cli.rendered.population import Plan
 from vireid_cli.types import Size
 
@@ -129,7 +128,7 @@ def write_manifest(root: Path, options: RenderOptions, device: str, plan: Plan, 
         }  # fmt: skip
         content["images"] = count_images(options, plan)
     text = json.dumps(content, indent=1, sort_keys=True) + "\n"
-    write_atomically(root / MANIFEST, text.encode())
+    write_text(root / MANIFEST, text)
     return str(content.get("content_hash", ""))
 
 
@@ -153,14 +152,3 @@ def hash_tree(root: Path) -> tuple[str, dict[str, str]]:
             whole.update(line)
         parts[top.name] = part.hexdigest()
     return whole.hexdigest(), parts
-
-
-def write_atomically(path: Path, data: bytes) -> None:
-    """Write a file whole or not at all: temporary file, synchronised, moved into place."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{threading.get_ident()}")
-    with temporary.open("wb") as file:
-        file.write(data)
-        file.flush()
-        os.fsync(file.fileno())
-    os.replace(temporary, path)

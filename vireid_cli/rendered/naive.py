@@ -15,13 +15,12 @@ import cv2
 import numpy as np
 
 from vireid_cli.errors import DataError
+from vireid_cli.metrics.retrieval import evaluate_scores
 from vireid_cli.rendered.cameras import CAMERAS
 from vireid_cli.types import Modality
 
 Array = np.ndarray
 HEIGHT, WIDTH = 128, 64
-_SAME_PLACE = (3, 2)
-"""Queries of camera 3 ignore gallery images of camera 2."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,10 +124,17 @@ def match(features: Array, pids: Array, camids: Array, *, trials: int = 10, seed
     figures = []
     for trial in range(trials):
         gallery = _draw_gallery(pids, camids, np.random.default_rng((seed, trial)), infrared)
-        figures.append(_score(features, pids, camids, queries, gallery))
+        found = evaluate_scores(
+            features[queries] @ features[gallery].T,  # (Q, G)
+            pids[queries],
+            pids[gallery],
+            camids[queries],
+            camids[gallery],
+            rule="sysu",
+            merge_identities=True,
+        )
+        figures.append((found.rank(1), found.mAP, found.chance.rank1, found.valid))
     rank1, precision, chance, valid = np.mean(figures, axis=0)
-    if valid == 0:
-        raise DataError("no infrared query has a visible image of the same person in the gallery.")
     return NaiveScore(float(rank1), float(precision), float(chance), int(valid))
 
 
@@ -138,24 +144,6 @@ def _draw_gallery(pids: Array, camids: Array, rng: np.random.Generator, infrared
     shuffled = rng.permutation(visible)
     _, first = np.unique(pids[shuffled] * 100 + camids[shuffled], return_index=True)
     return shuffled[first]
-
-
-def _score(
-    features: Array, pids: Array, camids: Array, queries: Array, gallery: Array
-) -> tuple[float, float, float, int]:
-    """Rank-1, mAP, chance and number of valid queries of one draw."""
-    similarity = features[queries] @ features[gallery].T  # (Q, G)
-    same_place = (camids[queries] == _SAME_PLACE[0])[:, None] & (camids[gallery] == _SAME_PLACE[1])[None]
-    right = (pids[queries][:, None] == pids[gallery][None]) & ~same_place
-    valid = right.any(axis=1)
-    if not valid.any():
-        return 0.0, 0.0, 1.0, 0
-    order = np.argsort(-np.where(same_place, -np.inf, similarity), axis=1, kind="stable")
-    ranked = np.take_along_axis(right, order, axis=1)[valid]  # (V, G)
-    hits = np.cumsum(ranked, axis=1)
-    precision = (hits / np.arange(1, ranked.shape[1] + 1) * ranked).sum(axis=1) / ranked.sum(axis=1)
-    chance = right[valid].sum(axis=1) / (~same_place[valid]).sum(axis=1)
-    return float(ranked[:, 0].mean()), float(precision.mean()), float(chance.mean()), int(valid.sum())
 
 
 def load_split(root: Path, split: str = "test") -> tuple[Array, Array, Array]:

@@ -27,6 +27,7 @@ import torch
 from scipy.io import savemat
 
 from vireid_cli.errors import UsageError
+from vireid_cli.files import write_bytes
 from vireid_cli.rendered.cameras import CAMERAS
 from vireid_cli.rendered.draws import Purpose, stream
 from vireid_cli.rendered.manifest import (
@@ -36,7 +37,6 @@ from vireid_cli.rendered.manifest import (
     count_images,
     hash_tree,
     read_manifest,
-    write_atomically,
     write_manifest,
 )
 from vireid_cli.rendered.population import Person, Plan, draw_person, plan_population
@@ -227,9 +227,9 @@ def _write_protocol(root: Path, options: RenderOptions, plan: Plan) -> None:
     }
     for name, ids in lists.items():
         line = ",".join(str(pid) for pid in ids)
-        write_atomically(root / "exp" / f"{name}_id.txt", (line + "\n").encode())
-        write_atomically(root / "exp" / f"{name}_id.mat", _mat({"id": np.array([ids], dtype=np.float64)}))
-    write_atomically(root / "rand_perm_cam.mat", _mat({"rand_perm_cam": _draw_permutations(options, plan)}))
+        write_bytes(root / "exp" / f"{name}_id.txt", (line + "\n").encode())
+        write_bytes(root / "exp" / f"{name}_id.mat", _mat({"id": np.array([ids], dtype=np.float64)}))
+    write_bytes(root / "rand_perm_cam.mat", _mat({"rand_perm_cam": _draw_permutations(options, plan)}))
 
 
 def _draw_permutations(options: RenderOptions, plan: Plan) -> Array:
