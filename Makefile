@@ -20,7 +20,7 @@ $(STAMP): pyproject.toml
 
 demo: $(STAMP)  ## prepare, train, evaluate, draw and export on the embedded benchmark (minutes on 2 cores)
 	$(BIN)/vireid prepare synthetic
-	$(BIN)/vireid prepare sysu --size 144x72
+	$(BIN)/vireid prepare sysu --size 96x48
 	$(BIN)/vireid train --recipe quickstart.yaml
 	$(BIN)/vireid evaluate
 	$(BIN)/vireid visualize phase-swap
