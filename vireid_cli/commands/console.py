@@ -14,7 +14,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 
 from vireid_cli.engine.reporter import Reporter, duration
-from vireid_cli.errors import VireidError
+from vireid_cli.errors import Interrupted, VireidError
 
 if TYPE_CHECKING:
     from vireid_cli.results.schema import EvaluationFile
@@ -96,7 +96,8 @@ class ConsoleReporter(Reporter):
 
 def print_error(error: VireidError) -> None:
     """What is wrong, and what to do."""
-    err.print(f"error: {error.message}", style="bold red", markup=False)
+    word, style = ("interrupted", "yellow") if isinstance(error, Interrupted) else ("error", "bold red")
+    err.print(f"{word}: {error.message}", style=style, markup=False)
     if error.hint:
         err.print(error.hint, markup=False)
 

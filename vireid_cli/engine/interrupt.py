@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import threading
 from collections.abc import Iterator
@@ -28,6 +29,8 @@ class StopRequest:
         if self._asked:
             raise KeyboardInterrupt
         self._asked = True
+        if number:  # straight to the descriptor: a signal may interrupt a write of Python's own
+            os.write(2, b"\nstopping after this step; once more to stop at once\n")
 
 
 @contextmanager

@@ -172,6 +172,10 @@ def _fit(job: Job, reporter: Reporter) -> Run:
     try:
         job.loop.run(job.start)
     except KeyboardInterrupt as error:
+        if not (job.run.checkpoints / "last").exists():
+            raise Interrupted(
+                f"Stopped at once; {job.run.folder} has no checkpoint yet.", "Train it anew."
+            ) from error
         resume_line = f"Resume: vireid train --resume {job.run.folder}"
         raise Interrupted(
             f"Stopped; a checkpoint is in {job.run.checkpoints / 'last'}.", resume_line
