@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import cv2
@@ -9,7 +10,10 @@ import numpy as np
 import pytest
 import torch
 
-torch.set_num_threads(2)
+# One thread, here and in processes that tests start: networks are tiny, and threads that wait for each
+# other on a busy machine take ten times as long.
+torch.set_num_threads(1)
+os.environ["OMP_NUM_THREADS"] = "1"
 
 TRAIN = (1, 2, 3, 4, 5, 6)
 VAL = (7, 8)
