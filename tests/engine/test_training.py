@@ -164,7 +164,7 @@ def test_imagenet_on_a_real_dataset_stops(
 
     monkeypatch.setattr(backbone_weights, "resolve", unavailable)
     with pytest.raises(backbone_weights.WeightsUnavailable):
-        train(tiny_recipe, sysu_tree, tmp_path, "backbone.weights=imagenet")
+        train(tiny_recipe, sysu_tree, tmp_path, "backbone.weights=imagenet", "backbone.width=64")
 
 
 def test_resume_refuses_other_data(tiny_recipe: Path, sysu_tree: Path, tmp_path: Path, stop_after) -> None:
