@@ -34,6 +34,7 @@ class ConsoleReporter(Reporter):
         self._tasks: dict[str, Any] = {}
         self._began: dict[str, tuple[float, int]] = {}
         self._printed: dict[str, float] = {}
+        self._marks: dict[str, list[tuple[float, int]]] = {}
 
     def say(self, text: str) -> None:
         """Print one line."""
@@ -54,11 +55,18 @@ class ConsoleReporter(Reporter):
             self._bar(job, done, total, values)
         elif done >= total or now - self._printed.get(job, began) >= PLAIN_EVERY:
             self._printed[job] = now
-            left = (now - began) / max(1, done - first) * (total - done)
+            left = self._left(job, now, done, total)
             details = "  ".join(f"{name} {value}" for name, value in values.items())
             self.say(f"{job} {done}/{total}  {details}  left {duration(left)}")
         if done >= total:
             self._finish(job)
+
+    def _left(self, job: str, now: float, done: int, total: int) -> float:
+        """Seconds left at the speed since two printed lines ago: a machine's speed changes."""
+        marks = self._marks.setdefault(job, [self._began[job]])
+        since, before = marks[-2:][0]
+        marks.append((now, done))
+        return (now - since) / max(1, done - before) * (total - done)
 
     def close(self) -> None:
         """End every bar."""
@@ -89,6 +97,7 @@ class ConsoleReporter(Reporter):
     def _finish(self, job: str) -> None:
         self._began.pop(job, None)
         self._printed.pop(job, None)
+        self._marks.pop(job, None)
         self._tasks.pop(job, None)
         if not self._tasks:
             self.close()

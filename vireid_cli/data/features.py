@@ -141,8 +141,9 @@ def _load(path: Path) -> dict[str, np.ndarray]:
         with archive:
             return {name: archive[name] if name in known else np.empty(0) for name in archive.files}
     except (OSError, ValueError, zipfile.BadZipFile, EOFError) as error:
+        reason = "it is no zip archive" if "pickle" in str(error) else str(error)
         raise DataError(
-            f"{path} can't be read as an .npz file: {error}",
+            f"{path} can't be read as an .npz file: {reason}",
             "Arrays of Python objects are never loaded; save plain numeric arrays.\n" + _FORM,
         ) from error
 
@@ -213,9 +214,12 @@ def _lengths(
     """Range of the row norms, and the rows, brought to unit length if asked."""
     q_norm, g_norm = (np.linalg.norm(rows.astype(np.float64), axis=1) for rows in (q_feat, g_feat))
     low, high = min(q_norm.min(), g_norm.min()), max(q_norm.max(), g_norm.max())
+    if low == 0.0:
+        raise DataError(
+            f"{path} has feature rows that are all zero: every score of theirs would be a tie.",
+            "Leave these images out, or find out why the network gives nothing for them.",
+        )
     if normalise:
-        if low == 0.0:
-            raise DataError(f"{path} has feature rows that are all zero; they can't be normalised.")
         q_feat = q_feat.astype(np.float64) / q_norm[:, None]
         g_feat = g_feat.astype(np.float64) / g_norm[:, None]
     return q_feat, g_feat, (float(low), float(high))

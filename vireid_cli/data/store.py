@@ -58,14 +58,16 @@ def locate(dataset: str, data_dir: Path, root: Path | None = None) -> Located:
         if place.is_dir():
             return Located(place, is_rendered(place))
     raise UsageError(
-        f"{source.TITLE} was not found: there is neither {places[0]} nor {places[1]}", ways_out(dataset)
+        f"{source.TITLE} was not found: there is neither {places[0]} nor {places[1]} "
+        "(--data or $VIREID_DATA moves these).",
+        ways_out(dataset),
     )
 
 
 def ways_out(dataset: str) -> str:
     """What to do where a dataset is missing: get the real one, or render one."""
     source = load_source(dataset)
-    return f"{source.HOW_TO_GET}\nOr render people of our own instead: vireid prepare synthetic"
+    return f"{source.HOW_TO_GET} Or render one: vireid prepare synthetic"
 
 
 @dataclass(frozen=True, slots=True)

@@ -151,7 +151,10 @@ def _load(path: Path) -> dict[str, Tensor]:
     try:
         return load_file(path)
     except (OSError, SafetensorError) as error:
-        raise DataError(f"{path} can't be read: {error}") from error
+        raise DataError(
+            f"{path} can't be read: {error}",
+            "The checkpoint is damaged: restore the run's folder, or train anew.",
+        ) from error
 
 
 def _split_optimizer(state: dict[str, Any]) -> tuple[dict[str, Tensor], dict[str, Any]]:

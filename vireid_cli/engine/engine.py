@@ -157,4 +157,13 @@ class Engine:
 
     def find(self, run: Run | str | Path | None) -> Run:
         """A run by folder or name; the newest where None."""
-        return run if isinstance(run, Run) else runs.find(run, runs=self.runs_dir)
+        if isinstance(run, Run):
+            return run
+        try:
+            return runs.find(run, runs=self.runs_dir)
+        except UsageError as error:
+            if run is None and not preparation.is_prepared("sysu", self.data_dir):
+                raise UsageError(
+                    error.message, f"{error.hint}\n{preparation.missing('sysu', self.data_dir)}"
+                ) from error
+            raise

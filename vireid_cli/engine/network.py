@@ -11,6 +11,7 @@ from torch import nn
 from vireid_cli import methods
 from vireid_cli.backbones import weights
 from vireid_cli.backbones.two_stream import BackboneSpec
+from vireid_cli.data.sources import source_names
 from vireid_cli.engine.reporter import Reporter
 from vireid_cli.engine.runtime import Runtime, seed_of
 from vireid_cli.recipe import load as recipes
@@ -32,7 +33,7 @@ class Start:
 
 def load_recipe(name: str, settings: tuple[str, ...] = ()) -> Recipe:
     """Read and check a recipe, its method's options included (see ``recipe.load.load``)."""
-    return recipes.load(name, settings, options_of=options_of)
+    return recipes.load(name, settings, options_of=options_of, datasets=source_names())
 
 
 def options_of(name: str) -> type[BaseModel]:

@@ -16,6 +16,7 @@ from vireid_cli.data.sources import load_source
 from vireid_cli.data.store import Store
 from vireid_cli.data.verify import verify as verify_store
 from vireid_cli.engine.reporter import Reporter
+from vireid_cli.errors import UsageError
 from vireid_cli.types import RecordTable, Size
 
 
@@ -63,6 +64,7 @@ def ensure_prepared(dataset: str, size: Size, data_dir: Path, reporter: Reporter
     """
     shown = f"{size[0]}×{size[1]}"
     if not is_prepared(dataset, data_dir):
+        stores.locate(dataset, data_dir)  # before anything is announced
         reporter.say(f"{dataset} is not prepared yet: preparing it at {shown} first")
         return prepare_dataset(dataset, data_dir, size, reporter).store
     store = stores.open_store(data_dir, dataset)
@@ -70,6 +72,15 @@ def ensure_prepared(dataset: str, size: Size, data_dir: Path, reporter: Reporter
         reporter.say(f"{dataset} is not prepared at {shown} yet: adding this size")
         store = add_size(store, size, progress=reporter.progress("preparing")).store
     return store
+
+
+def missing(dataset: str, data_dir: Path) -> str:
+    """What to do first where a dataset is not prepared: get it, render it, or prepare what is there."""
+    try:
+        located = stores.locate(dataset, data_dir)
+    except UsageError as error:
+        return " ".join(str(error).split("\n"))
+    return f"{located.root} is not prepared yet: vireid prepare {dataset}"
 
 
 def is_prepared(dataset: str, data_dir: Path) -> bool:

@@ -7,7 +7,7 @@ options included, before any data or device is touched.
 from __future__ import annotations
 
 import difflib
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -58,13 +58,20 @@ def find(name: str) -> Path:
     )
 
 
-def load(name: str, settings: Iterable[str] = (), *, options_of: OptionsOf | None = None) -> Recipe:
+def load(
+    name: str,
+    settings: Iterable[str] = (),
+    *,
+    options_of: OptionsOf | None = None,
+    datasets: Sequence[str] = (),
+) -> Recipe:
     """Read a recipe with its parent and its settings from outside.
 
     Args:
         name: See ``find``.
         settings: ``key.path=value`` texts that override the file (``--set``).
         options_of: Where a method's options model comes from; None leaves them unchecked.
+        datasets: Names that ``data.dataset`` may have; none: any.
 
     Returns:
         The complete recipe, the method's options with every default written out.
@@ -79,9 +86,14 @@ def load(name: str, settings: Iterable[str] = (), *, options_of: OptionsOf | Non
     content.setdefault("name", path.stem)
     problems = [Problem(place, ".".join(key), "this key is written twice.") for key, place in source.twice]
     for setting in settings:
-        key, value = parse_setting(setting)
+        try:
+            key, value = parse_setting(setting)
+        except RecipeError as error:
+            problems.append(Problem("--set", setting, error.message.removeprefix(f"--set {setting}: ")))
+            continue
         problem = _assign(content, places, key, value)
         problems += [problem] if problem else []
+    problems += _unknown_dataset(content, places, datasets)
     return _checked(path.name, content, places, problems, options_of)
 
 
@@ -118,6 +130,18 @@ def _checked(
     return recipe.model_copy(update={"method": filled})
 
 
+def _unknown_dataset(
+    content: dict[str, Any], places: Mapping[KeyPath, str], datasets: Sequence[str]
+) -> list[Problem]:
+    """That the dataset has no source, if it has none."""
+    data = content.get("data")
+    name = data.get("dataset") if isinstance(data, dict) else None
+    if not datasets or not isinstance(name, str) or name in datasets:
+        return []
+    text = f"there is no dataset '{name}'. Known: {', '.join(datasets)}."
+    return [Problem(place_of(("data", "dataset"), places), "data.dataset", text)]
+
+
 def _method_options(
     method: dict[str, Any], places: Mapping[KeyPath, str], options_of: OptionsOf
 ) -> tuple[BaseModel | None, list[Problem]]:
@@ -130,7 +154,13 @@ def _method_options(
         model = options_of(name)
     except UsageError as error:
         key = ("method", "name")
-        return None, [Problem(place_of(key, places), "method.name", " ".join(str(error).split()))]
+        return None, [
+            Problem(
+                place_of(key, places),
+                "method.name",
+                f"{error.message.removeprefix('method.name: ')}. {error.hint}",
+            )
+        ]
     try:
         return model.model_validate(given), []
     except ValidationError as error:

@@ -96,7 +96,11 @@ def _problem(
     if item["type"] == "extra_forbidden":
         return Problem(place, ".".join(key), f"there is no such key.{nearest(key, model, prefix)}")
     if item["type"] == "missing":
-        return Problem(place, ".".join(key), "this key must be given.")
+        last = item["loc"][-1]
+        what = (
+            f"value {last + 1} of a list is missing." if isinstance(last, int) else "this key must be given."
+        )
+        return Problem(place, ".".join(key), what)
     text = str(item["msg"]).removeprefix("Value error, ").replace("Input should be", "expected")
     given = item.get("input")
     shown = "" if isinstance(given, (dict, BaseModel)) else f", not {given!r}"

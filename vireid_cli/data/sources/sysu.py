@@ -28,8 +28,8 @@ from vireid_cli.types import Modality, Record, RecordTable
 TITLE = "SYSU-MM01"
 FOLDER = "SYSU-MM01"
 HOW_TO_GET = (
-    "SYSU-MM01 is free for research under a signed agreement: https://github.com/wuancong/SYSU-MM01\n"
-    "Unpack it so that <data>/SYSU-MM01 holds cam1 … cam6 and exp."
+    "Real: free for research under a signed agreement (https://github.com/wuancong/SYSU-MM01), "
+    "unpacked so that the folder holds cam1 … cam6 and exp."
 )
 
 CAMERAS = (1, 2, 3, 4, 5, 6)
