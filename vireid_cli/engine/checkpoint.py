@@ -13,7 +13,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save
 from torch import Tensor, nn
@@ -177,8 +176,3 @@ def _join_optimizer(tensors: dict[str, Tensor], numbers: dict[str, Any]) -> dict
         index, _, key = name.partition("/")
         state.setdefault(int(index), {})[key] = value
     return {"state": state, "param_groups": numbers["param_groups"]}
-
-
-def all_finite(state: dict[str, Tensor]) -> bool:
-    """Whether every floating-point tensor is free of NaN and infinity."""
-    return all(bool(torch.isfinite(value).all()) for value in state.values() if value.is_floating_point())

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -129,8 +128,3 @@ def embed_rows(
     if features is None:
         raise DataError("There is no image to embed.")
     return Embeddings(features, table.pids, table.camids, table.modalities, table.paths)
-
-
-def checkpoint_folder(run: Run) -> Path:
-    """The checkpoint that is evaluated: the last one."""
-    return run.checkpoints / "last"
