@@ -127,3 +127,38 @@ def test_width_scales_every_channel(name):
     trunk = TwoStream(BackboneSpec(name, 1, None, 32))
     assert trunk(torch.rand(2, 3, 64, 32), 1).shape[1] == trunk.channels["layer4"]
     assert trunk.channels["stem"] == 32
+
+
+class Added(nn.Module):
+    """Adds its number to the features."""
+
+    def __init__(self, channels):
+        super().__init__()
+        self.shift = nn.Parameter(torch.ones(1, channels, 1, 1))
+
+    def forward(self, features):
+        return features + self.shift
+
+
+def test_modules_follow_the_last_blocks_and_the_blocks_keep_their_keys():
+    torch.manual_seed(0)
+    trunk = TwoStream(BackboneSpec("resnet34", 1, None, 8)).eval()
+    before = set(trunk.state_dict())
+    blocks = [trunk.layer3[i] for i in range(6)]
+    trunk.insert("layer3", 3, Added)
+    assert set(trunk.state_dict()) == before | {f"layer3.after{i}.shift" for i in (3, 4, 5)}
+    features = torch.randn(2, trunk.channels["layer2"], 8, 4)
+    expected = features
+    for i, block in enumerate(blocks):
+        expected = block(expected) + (i >= 3)
+    torch.testing.assert_close(trunk.run("layer3", features, Modality.VISIBLE), expected)
+
+
+def test_a_short_stage_is_followed_block_by_block_and_a_separate_one_in_both_copies():
+    trunk = TwoStream(BackboneSpec("resnet18", 1, None, 8), separate=("stem", "layer2"))
+    trunk.insert("layer2", 3, Added)
+    shifts = [
+        trunk.layer2.of(modality).get_submodule(f"after{i}").shift for modality in Modality for i in (0, 1)
+    ]
+    assert len({id(shift) for shift in shifts}) == 4
+    assert shifts[0].shape[1] == trunk.channels["layer2"]

@@ -85,6 +85,29 @@ def test_generalised_mean(learned):
     torch.testing.assert_close(generalised_mean(features.abs(), 1.0), global_average(features.abs()))
 
 
+@pytest.mark.parametrize("power", [3.0, 10.0, 40.0])
+@pytest.mark.parametrize("scale", [1e-7, 1e-3, 1.0, 1e6])
+def test_high_powers_of_small_and_large_features(power, scale):
+    # The tenth power of 1e-5 is 0 in float32, that of 1e4 infinite.
+    features = (scale * draw(1, 3, 4, 5).abs()).requires_grad_()
+    found = generalised_mean(features, power)
+    exact = features.detach().double().clamp_min(SMALLEST).requires_grad_()
+    expected = (exact**power).mean(dim=(2, 3)) ** (1 / power)
+    torch.testing.assert_close(found.double(), expected, rtol=1e-5, atol=0)
+    found.sum().backward()
+    expected.sum().backward()
+    inside = features.detach() > SMALLEST
+    assert features.grad.isfinite().all()
+    torch.testing.assert_close(features.grad.double()[inside], exact.grad[inside], rtol=1e-4, atol=1e-12)
+
+
+def test_generalised_mean_is_agw_s_up_to_its_constant():
+    features = draw(64, 8, 3, 3).relu() * 10.0 ** draw(64, 8, 1, 1, seed=1)
+    features[0] = 0.0
+    released = ((features.double() ** 3).mean(dim=(2, 3)) + 1e-12) ** (1 / 3)
+    assert (generalised_mean(features, 3.0).double() - released).abs().max() <= 1e-4
+
+
 def test_generalised_mean_of_negative_features_has_finite_gradients():
     features = (-draw(1, 2, 3, 3).abs()).requires_grad_()
     GeneralisedMean(3.0, True)(features).sum().backward()

@@ -9,7 +9,7 @@ from vireid_cli.losses.center import cross_center, hetero_center, hetero_center_
 from vireid_cli.losses.distance import SMALLEST_SQUARE, distances
 from vireid_cli.losses.identity import identity_loss
 from vireid_cli.losses.paba import paba
-from vireid_cli.losses.triplet import batch_hard_triplet
+from vireid_cli.losses.triplet import batch_hard_triplet, weighted_regularised_triplet, wrt_sq
 
 LABELS = torch.tensor([7, 7, 2, 2, 2, 5])  # unequal counts, labels with gaps
 
@@ -185,7 +185,91 @@ def test_paba_without_anchor_gradient_moves_the_samples_only():
     assert (gradient(True) - leaf.grad).abs().max() > 1e-2
 
 
+def weighted_by_loops(rows, labels, released):
+    """Weighted positive and negative of each anchor."""
+    found = []
+    for i, label in enumerate(labels):
+        pairs = [apart(rows[i], row) for row in rows]
+        weighted = []
+        for sign, member in ((1, labels == label), (-1, labels != label)):
+            chosen = [d for d, inside in zip(pairs, member, strict=True) if inside]
+            # The released code takes the maximum over a row whose other entries are 0.
+            shift = max([*(sign * d for d in chosen), 0.0]) if released else 0.0
+            raised = [math.exp(sign * d - shift) for d in chosen]
+            total = sum(raised) + (1e-6 if released else 0.0)
+            weighted.append(sum(r * d for r, d in zip(raised, chosen, strict=True)) / total)
+        found.append(weighted)
+    return found
+
+
+@pytest.mark.parametrize("released", [False, True])
+@pytest.mark.parametrize("scale", [1.0, 4.0, 12.0])
+def test_soft_triplets(released, scale):
+    rows = scale * draw(2, 6, 4)
+    soft = squared = 0.0
+    for part in rows:
+        for positive, negative in weighted_by_loops(part, LABELS, released):
+            gap = positive - negative
+            soft += math.log1p(math.exp(gap)) / 6
+            bounded = min(gap**2, 88.0) * (1 if gap > 0 else -1)
+            squared += math.log1p(math.exp(bounded)) / 6
+    assert weighted_regularised_triplet(rows, LABELS, released).item() == pytest.approx(soft, rel=1e-8)
+    assert wrt_sq(rows, LABELS, released).item() == pytest.approx(squared, rel=1e-8)
+    if scale == 12.0:
+        assert squared > 30, "the cap was reached"
+
+
+def test_soft_triplets_by_hand():
+    rows = torch.tensor([0.0, 1.0, 3.0, 4.5], dtype=torch.float64).unsqueeze(1)
+    labels = torch.tensor([0, 0, 1, 1])
+    weighted = [(0.73106, 3.27364), (0.73106, 2.27364), (1.22636, 2.26894), (1.22636, 3.76894)]
+    for found, expected in zip(weighted_by_loops(rows, labels, False), weighted, strict=True):
+        assert found == pytest.approx(expected, abs=1e-5)
+    assert weighted_regularised_triplet(rows, labels).item() == pytest.approx(0.1618030, abs=1e-7)
+    assert wrt_sq(rows, labels).item() == pytest.approx(0.0955676, abs=1e-7)
+
+
+@pytest.mark.parametrize(
+    ("far", "sum_of_weights"), [(10, 1.0), (15, 0.94), (18, 0.46), (20, 0.10), (25, 0.001)]
+)
+def test_the_released_softmax_forgets_far_negatives(far, sum_of_weights):
+    """56 negatives, all at one distance from an anchor; METHODS 8.19 has the sums of their weights."""
+    rows = torch.zeros(64, 1, dtype=torch.float64)
+    rows[8:] = far
+    labels = torch.zeros(64, dtype=torch.int64)
+    labels[8:] = 1
+    proper, released = (
+        math.log(math.expm1(weighted_regularised_triplet(rows, labels, eps).item())) for eps in (False, True)
+    )
+    # Positives are at distance 0: log(1 + exp(−weighted negative)) averaged over two kinds of anchors.
+    assert proper == pytest.approx(-far, rel=1e-6)
+    anchors = [far * n * math.exp(-far) / (n * math.exp(-far) + 1e-6) for n in (56, 8)]
+    assert anchors[0] == pytest.approx(far * sum_of_weights, abs=0.02 * far)
+    mean = sum(n * math.log1p(math.exp(-a)) for n, a in zip((8, 56), anchors, strict=True)) / 64
+    assert released == pytest.approx(
+        math.log(math.expm1(mean)), abs=1e-5
+    )  # the anchor's own distance is 1e-6
+
+
+def test_equal_gaps_count_as_a_negative_difference():
+    rows = torch.zeros(4, 2, dtype=torch.float64)
+    assert wrt_sq(rows, torch.tensor([0, 0, 1, 1])).item() == pytest.approx(math.log(2))
+
+
+def test_one_identity_alone_has_no_negative():
+    rows = draw(4, 3)
+    expected = 0.0
+    for anchor in rows:
+        pairs = [apart(anchor, row) for row in rows]
+        total = sum(math.exp(d) for d in pairs)
+        expected += math.log1p(math.exp(sum(math.exp(d) * d for d in pairs) / total)) / 4
+    assert weighted_regularised_triplet(rows, torch.zeros(4)).item() == pytest.approx(expected, rel=1e-9)
+
+
 LOSSES = {
+    "wrt": lambda rows, labels: weighted_regularised_triplet(rows, labels.repeat(2)),
+    "wrt-released": lambda rows, labels: weighted_regularised_triplet(rows, labels.repeat(2), True),
+    "wrt-squared": lambda rows, labels: wrt_sq(rows, labels.repeat(2)),
     "triplet": lambda rows, labels: batch_hard_triplet(rows, labels.repeat(2)),
     "hc": lambda rows, labels: hetero_center(rows, labels, 0.1),
     "cc": lambda rows, labels: cross_center(rows, labels, 0.1, 0.5),

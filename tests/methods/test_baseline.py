@@ -7,7 +7,7 @@ from vireid_cli import methods
 from vireid_cli.layers.pooling import generalised_mean
 from vireid_cli.losses.center import cross_center, hetero_center, hetero_center_triplet
 from vireid_cli.losses.identity import identity_loss
-from vireid_cli.losses.triplet import batch_hard_triplet
+from vireid_cli.losses.triplet import batch_hard_triplet, weighted_regularised_triplet, wrt_sq
 from vireid_cli.types import Modality
 
 
@@ -45,6 +45,14 @@ def test_center_losses_with_their_published_margins(build, batch, center, loss):
     torch.testing.assert_close(network.losses(batch)["center"], expected)
     margin = build("baseline", {"center": center, "center_margin": 0.9, "center_weight": 0.25}).eval()
     assert (margin.losses(batch)["center"] - expected).abs() > 1e-4
+
+
+@pytest.mark.parametrize(("triplet", "loss"), [("wrt", weighted_regularised_triplet), ("wrt_sq", wrt_sq)])
+@pytest.mark.parametrize("released", [False, True])
+def test_soft_triplets(build, batch, triplet, loss, released):
+    network = build("baseline", {"triplet": triplet, "released_eps": released, "triplet_weight": 0.5}).eval()
+    expected = 0.5 * loss(pooled_by_hand(network, batch), batch.labels.repeat(2), released)
+    torch.testing.assert_close(network.losses(batch)["triplet"], expected)
 
 
 def test_weights_scale_their_terms_and_zero_leaves_them_out(build, batch):
@@ -91,8 +99,13 @@ def test_a_learned_power_learns_with_the_backbone(build, batch):
 
 
 @pytest.mark.parametrize(
-    "options", [{"identity_weight": 0.0}, {"identity_weight": 0.0, "triplet_weight": 0.0, "embed": "pooled"}]
+    "options",
+    [
+        {"identity_weight": 0.0},
+        {"identity_weight": 0.0, "triplet_weight": 0.0, "embed": "pooled"},
+        {"released_eps": True},
+    ],
 )
-def test_untrained_embeddings_are_refused(options):
+def test_options_without_effect_and_untrained_embeddings_are_refused(options):
     with pytest.raises(pydantic.ValidationError):
         methods.options_of("baseline", options)

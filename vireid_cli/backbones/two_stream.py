@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -143,6 +144,24 @@ class TwoStream(nn.Module):
         self.stages = stages
         self.channels: dict[Stage, int] = _channels(network)
 
+    def insert(self, stage: Stage, count: int, build: Callable[[int], nn.Module]) -> None:
+        """Put a module after each of the last ``count`` residual blocks of a stage.
+
+        The blocks keep their names, and so their keys in a state dict; what follows block 2 is ``after2``.
+        A separate stage gets a copy for each modality.
+
+        Args:
+            stage: ``layer1`` … ``layer4``.
+            count: Blocks that are followed; all of them where the stage has fewer.
+            build: From the stage's channels to a module that keeps the shape.
+        """
+        module = self.get_submodule(stage)
+        copies = list(module.children()) if isinstance(module, PerModality) else [module]
+        blocks = len(list(copies[0].children()))
+        added = [build(self.channels[stage]) for _ in range(min(count, blocks))]
+        for blocks_of_one in copies:
+            _follow(blocks_of_one, copy.deepcopy(added))
+
     def run(self, stage: Stage, features: Tensor, streams: Streams) -> Tensor:
         """One stage.
 
@@ -162,6 +181,18 @@ class TwoStream(nn.Module):
         for stage in self.stages:
             images = self.run(stage, images, streams)
         return images
+
+
+def _follow(stage: nn.Module, added: list[nn.Module]) -> None:
+    """Put the added modules behind the last blocks of a ``Sequential``, one behind each."""
+    blocks = list(stage.named_children())
+    for name, _ in blocks:
+        delattr(stage, name)
+    first = len(blocks) - len(added)
+    for i, (name, block) in enumerate(blocks):
+        stage.add_module(name, block)
+        if i >= first:
+            stage.add_module(f"after{name}", added[i - first])
 
 
 def _channels(network: ResNet) -> dict[Stage, int]:

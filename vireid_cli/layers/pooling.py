@@ -17,13 +17,19 @@ def global_average(features: Tensor) -> Tensor:
 def generalised_mean(features: Tensor, power: Tensor | float) -> Tensor:
     """(mean x^p)^(1/p) over positions, in float32: (B, C, h, w) → (B, C).
 
+    AGW adds 1e-12 to the mean instead of clamping: where a whole channel is 0 it gives 1e-4.
+
     Args:
         features: Clamped from below to ``SMALLEST``.
         power: p; 1 is the mean, infinity the maximum.
     """
-    # Cubes of bf16 features lose the small positions, those of fp16 overflow at 40.
-    raised = features.float().clamp_min(SMALLEST).pow(power)
-    return raised.mean(dim=(-2, -1)).pow(1.0 / power).to(features.dtype)
+    # Cubes of bf16 features lose the small positions, those of fp16 overflow at 40; and tenth powers of
+    # small features vanish in float32. Relative to the largest nothing over- or underflows to 0, and
+    # its gradient cancels: the mean is homogeneous.
+    clamped = features.float().clamp_min(SMALLEST)
+    largest = clamped.detach().amax(dim=(-2, -1), keepdim=True)  # (B, C, 1, 1)
+    raised = (clamped / largest).pow(power).mean(dim=(-2, -1)).pow(1.0 / power)
+    return (raised * largest[..., 0, 0]).to(features.dtype)
 
 
 class GeneralisedMean(nn.Module):

@@ -1,7 +1,9 @@
-"""Batch-hard triplet loss."""
+"""Triplet losses over a batch: batch-hard, and AGW's and CAJ's soft ones without a margin."""
 
 from __future__ import annotations
 
+import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from vireid_cli.losses.distance import (
@@ -36,3 +38,71 @@ def batch_hard_triplet(
     pairs = distances(features, distance)  # (..., N, N)
     hinge = (largest(pairs, ~same) - smallest(pairs, same) + margin).relu()  # (..., N)
     return hinge.mean(-1).sum()
+
+
+SQUARE_CAP = 88.0
+"""CAJ's largest squared difference: the exponential of more overflows in float32."""
+
+RELEASED_EPS = 1e-6
+"""What AGW's released softmax adds to its denominator."""
+
+
+@in_full_precision
+def weighted_regularised_triplet(features: Tensor, labels: Tensor, released_eps: bool = False) -> Tensor:
+    """Mean over anchors of log(1 + exp(weighted positive − weighted negative)), summed over parts.
+
+    AGW's `wrt` (METHODS 0.6): positives are weighted by the softmax of their distances (the anchor
+    itself is one of them), negatives by the softmax of the negated ones, over both modalities together.
+    There is no margin.
+
+    Args:
+        features: (N, D), or (parts, N, D).
+        labels: (N,).
+        released_eps: The released softmax instead of a proper one (METHODS 8.19): negatives that are
+            far away, all of them, then count 0 instead of their distance.
+
+    Returns:
+        Scalar.
+    """
+    return F.softplus(_weighted_gap(features, labels, released_eps)).mean(-1).sum()
+
+
+@in_full_precision
+def wrt_sq(features: Tensor, labels: Tensor, released_eps: bool = False) -> Tensor:
+    """Mean over anchors of log(1 + exp(sgn(u) · min(u², 88))), summed over parts.
+
+    CAJ's enhanced squared difference (METHODS 0.6): u is the weighted positive minus the weighted
+    negative of ``weighted_regularised_triplet``, and sgn(0) = −1.
+
+    Args:
+        features: (N, D), or (parts, N, D).
+        labels: (N,).
+        released_eps: As there.
+
+    Returns:
+        Scalar.
+    """
+    gap = _weighted_gap(features, labels, released_eps)  # (..., N)
+    squared = gap.square().clamp_max(SQUARE_CAP)
+    return F.softplus(torch.where(gap > 0, squared, -squared)).mean(-1).sum()
+
+
+def _weighted_gap(features: Tensor, labels: Tensor, released_eps: bool) -> Tensor:
+    """u_i = Σ_j w^p_ij D_ij − Σ_j w^n_ij D_ij, (..., N)."""
+    same = same_identity(labels)  # (N, N)
+    pairs = distances(features)  # (..., N, N)
+    weights = _released_softmax if released_eps else _masked_softmax
+    return ((weights(pairs, same) - weights(-pairs, ~same)) * pairs).sum(-1)
+
+
+def _masked_softmax(scores: Tensor, member: Tensor) -> Tensor:
+    """Softmax along the last axis over the members; 0 elsewhere, and where there is no member."""
+    least = torch.finfo(scores.dtype).min
+    return scores.masked_fill(~member, least).softmax(-1) * member
+
+
+def _released_softmax(scores: Tensor, member: Tensor) -> Tensor:
+    """AGW's: shifted by the largest of the scores with others counted as 0, denominator + 1e-6."""
+    shift = torch.where(member, scores, 0.0).amax(-1, keepdim=True)
+    raised = torch.where(member, (scores - shift).exp(), 0.0)
+    return raised / (raised.sum(-1, keepdim=True) + RELEASED_EPS)

@@ -1,4 +1,4 @@
-"""The baseline: a two-stream ResNet with identity and batch-hard triplet loss.
+"""The baseline: a two-stream ResNet with identity and triplet loss.
 
 AGW's ``base`` variant (Ye et al., "Deep Learning for Person Re-identification: A Survey and Outlook",
 METHODS 0 and 6): one stem for each modality, shared layers 1–4, pooling, BN neck, classifier. Metric
@@ -20,7 +20,7 @@ from vireid_cli.layers.pixels import Normalise, both_modalities
 from vireid_cli.layers.pooling import GeneralisedMean, global_average
 from vireid_cli.losses.center import cross_center, hetero_center, hetero_center_triplet
 from vireid_cli.losses.identity import identity_loss
-from vireid_cli.losses.triplet import batch_hard_triplet
+from vireid_cli.losses.triplet import batch_hard_triplet, weighted_regularised_triplet, wrt_sq
 from vireid_cli.methods import BACKBONE, ParameterGroup, Weight, trainable
 from vireid_cli.recipe.schema import Number, Strict
 from vireid_cli.types import Batch, Modality
@@ -36,8 +36,11 @@ class Options(Strict):
         gem_learned: Whether p is learned.
         identity_weight: Factor on the cross-entropy.
         label_smoothing: Share of the target spread over all identities.
-        triplet_weight: Factor on the batch-hard triplet loss.
-        margin: Of the triplet loss, Euclidean.
+        triplet: Batch-hard, or one without a margin: AGW's weighted regularised one (``wrt``), or CAJ's
+            squared differences (``wrt_sq``).
+        triplet_weight: Factor on it.
+        margin: Of the batch-hard triplet loss, Euclidean.
+        released_eps: The softmax of AGW's released code in ``wrt`` and ``wrt_sq`` (METHODS 8.19).
         center: A loss on the identities' centres: hetero-centre (``hc``), cross-centre (``cc``) or
             hetero-centre triplet (``hctri``).
         center_weight: Factor on it (0.5 for ``hc``, 1 for ``hctri`` where they were published).
@@ -52,8 +55,10 @@ class Options(Strict):
     gem_learned: bool = False
     identity_weight: Weight = 1.0
     label_smoothing: Annotated[Number, Field(ge=0.0, lt=1.0)] = 0.0
+    triplet: Literal["batch_hard", "wrt", "wrt_sq"] = "batch_hard"
     triplet_weight: Weight = 1.0
     margin: Weight = 0.3
+    released_eps: bool = False
     center: Literal["none", "hc", "cc", "hctri"] = "none"
     center_weight: Weight = 0.5
     center_margin: Weight | None = None
@@ -66,6 +71,8 @@ class Options(Strict):
             raise ValueError(
                 "no loss is left: identity_weight, triplet_weight or center_weight must be above 0"
             )
+        if self.released_eps and self.triplet == "batch_hard":
+            raise ValueError("released_eps is a form of wrt and wrt_sq: triplet 'batch_hard' has no softmax")
         if self.embed == "neck" and not self.identity_weight:
             raise ValueError("embed 'neck' needs identity_weight above 0: nothing else trains the neck")
         return self
@@ -107,7 +114,7 @@ class Baseline(nn.Module):
                 logits, labels, options.label_smoothing
             )
         if options.triplet_weight:
-            terms["triplet"] = options.triplet_weight * batch_hard_triplet(pooled, labels, options.margin)
+            terms["triplet"] = options.triplet_weight * self._triplet(pooled, labels)
         if options.center != "none" and options.center_weight:
             center = self._center(pooled, batch.labels)
             terms["center"] = options.center_weight * center
@@ -129,6 +136,13 @@ class Baseline(nn.Module):
     def _pooled(self, images: Tensor, streams: Streams) -> Tensor:
         features = self.trunk(images, streams)  # (N, D, h, w)
         return global_average(features) if self.gem is None else self.gem(features)  # (N, D)
+
+    def _triplet(self, pooled: Tensor, labels: Tensor) -> Tensor:
+        options = self.options
+        if options.triplet == "batch_hard":
+            return batch_hard_triplet(pooled, labels, options.margin)
+        loss = weighted_regularised_triplet if options.triplet == "wrt" else wrt_sq
+        return loss(pooled, labels, options.released_eps)
 
     def _center(self, pooled: Tensor, labels: Tensor) -> Tensor:
         kind, margin = self.options.center, self.options.center_margin

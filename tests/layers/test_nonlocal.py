@@ -1,0 +1,56 @@
+"""AGW's non-local block against its published order of products, in float64."""
+
+import pytest
+import torch
+from torch import nn
+
+from vireid_cli.layers.nonlocal_block import NonLocal
+
+
+def block(inter, channels=6, seed=0):
+    torch.manual_seed(seed)
+    made = NonLocal(channels, inter).double()
+    nn.init.normal_(made.out[1].weight)
+    nn.init.normal_(made.out[1].bias)
+    return made
+
+
+def published(made, features):
+    """Every pair of positions by loops: y_i = Σ_j (θ_i · φ_j / N) g_j, then W, batch norm and the input."""
+    count, _, height, width = features.shape
+    maps = [convolution(features).flatten(2) for convolution in (made.theta, made.phi, made.g)]
+    positions = height * width
+    attended = torch.zeros_like(maps[2])
+    for b in range(count):
+        theta, phi, g = (values[b] for values in maps)
+        for i in range(positions):
+            for j in range(positions):
+                attended[b, :, i] += theta[:, i].dot(phi[:, j]) / positions * g[:, j]
+    return features + made.out(attended.view(count, -1, height, width))
+
+
+@pytest.mark.parametrize("inter", [1, "C/2"])
+@pytest.mark.parametrize("training", [True, False])
+def test_non_local(inter, training):
+    made = block(inter).train(training)
+    features = torch.randn(3, 6, 3, 2, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
+    torch.testing.assert_close(made(features), published(made, features), rtol=1e-10, atol=1e-12)
+
+
+@pytest.mark.parametrize("inter", [1, "C/2"])
+def test_gradients(inter):
+    made = block(inter, channels=4).eval()
+    features = torch.randn(2, 4, 2, 3, dtype=torch.float64, requires_grad=True)
+    assert torch.autograd.gradcheck(made, features)
+
+
+@pytest.mark.parametrize(
+    ("channels", "inter", "expected"), [(512, 1, 7 * 512 + 3), (8, "C/2", 8 * 16 + 4 * 3 + 8 + 16)]
+)
+def test_parameter_counts(channels, inter, expected):
+    assert sum(p.numel() for p in NonLocal(channels, inter).parameters()) == expected
+
+
+def test_it_starts_as_the_identity():
+    features = torch.randn(2, 8, 4, 3)
+    assert torch.equal(NonLocal(8)(features), features)
