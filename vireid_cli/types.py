@@ -130,6 +130,7 @@ class Erasure:
     Attributes:
         visible: (B, 1, H, W) bool, true where a visible pixel is erased.
         infrared: (B, 1, H, W) bool.
+        second: (B, 1, H, W) bool of the second view; None: there is none.
         fill: RGB value written there, in the space that ``normalised`` names.
         normalised: False: ``fill`` is in pixels [0, 1]; True: it is written after mean/std.
     """
@@ -138,6 +139,24 @@ class Erasure:
     infrared: Tensor
     fill: tuple[float, float, float]
     normalised: bool = False
+    second: Tensor | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Exchange:
+    """What becomes of colours after normalising and erasing; drawn by augmentation, applied by the network.
+
+    CAJ exchanges channels there, so that their different means and deviations are part of the
+    augmentation. A row is the weights of the three channels in the one that replaces them all; a row of
+    zeros leaves an image as it is.
+
+    Attributes:
+        infrared: (B, 3) float.
+        second: (B, 3) float, of the second view; None: there is none.
+    """
+
+    infrared: Tensor
+    second: Tensor | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,6 +171,9 @@ class Batch:
         visible_camids: (B,) int64, or None.
         infrared_camids: (B,) int64, or None.
         erase: Masks of random erasing, or None.
+        second: (B, 3, H, W) another view of the visible images, cropped, flipped and erased by draws of
+            its own (CAJ), or None.
+        exchange: Channels exchanged after normalising and erasing, or None.
     """
 
     visible: Tensor
@@ -160,6 +182,8 @@ class Batch:
     visible_camids: Tensor | None = None
     infrared_camids: Tensor | None = None
     erase: Erasure | None = None
+    second: Tensor | None = None
+    exchange: Exchange | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,12 +21,13 @@ from vireid_cli.data.augment import (
     augment_batch,
     crop_flip,
     draw,
+    late_weights,
     one_channel,
     stretch,
 )
 from vireid_cli.data.rectangles import Rectangles, rectangles
 from vireid_cli.data.reference import pil_chain
-from vireid_cli.recipe.schema import Augment, Erase
+from vireid_cli.recipe.schema import Augment, Erase, Exchange
 from vireid_cli.types import Modality
 
 OFF = Augment(pad=0, flip=0.0)
@@ -80,14 +81,14 @@ def test_the_field_s_chain_gives_the_same_pixels(size: tuple[int, int]) -> None:
 def test_everything_off_is_the_identity_and_leaves_its_input_alone() -> None:
     images = noise(8, (24, 12))
     before = images.clone()
-    visible, infrared, erase = augment_batch(images, images, OFF, source())
+    visible, infrared, erase, *_ = augment_batch(images, images, OFF, source())
     assert erase is None
     for done in (visible, infrared):
         assert torch.equal(done, before.permute(0, 3, 1, 2).float() / 255)
         assert done.is_contiguous(memory_format=torch.channels_last)
     augment_batch(images, images, FULL, source())
     assert torch.equal(images, before)
-    flipped, _, _ = augment_batch(images, images, Augment(pad=0, flip=1.0), source())
+    flipped, *_ = augment_batch(images, images, Augment(pad=0, flip=1.0), source())
     assert torch.equal(flipped, before.flip(2).permute(0, 3, 1, 2).float() / 255)
     assert torch.equal(images, before)
 
@@ -108,8 +109,8 @@ def test_both_layouts_of_memory_give_the_same() -> None:
 
 def test_an_expanded_batch_is_read_and_not_written() -> None:
     image = noise(1, (24, 12))
-    visible, _, _ = augment_batch(image.expand(6, -1, -1, -1), image.expand(6, -1, -1, -1), FULL, source())
-    alone, _, _ = augment_batch(image.repeat(6, 1, 1, 1), image.repeat(6, 1, 1, 1), FULL, source())
+    visible, *_ = augment_batch(image.expand(6, -1, -1, -1), image.expand(6, -1, -1, -1), FULL, source())
+    alone, *_ = augment_batch(image.repeat(6, 1, 1, 1), image.repeat(6, 1, 1, 1), FULL, source())
     assert torch.equal(visible, alone)
 
 
@@ -174,7 +175,7 @@ def test_grey_is_pil_s_luminance_up_to_its_rounding() -> None:
 
 def test_channel_exchange_copies_one_channel_of_visible_images_only() -> None:
     images, options = noise(60, (24, 12)), Augment(pad=0, flip=0.0, channel_exchange=1.0)
-    visible, infrared, _ = augment_batch(images, images, options, source())
+    visible, infrared, *_ = augment_batch(images, images, options, source())
     plain = images.permute(0, 3, 1, 2).float() / 255
     assert torch.equal(infrared, plain)
     seen = set()
@@ -231,7 +232,7 @@ def test_masks_are_the_rectangles() -> None:
 def test_erasing_is_handed_over_not_applied() -> None:
     images = noise(64, (48, 24))
     options = Augment(erase=Erase(probability=0.5, fill=(0.1, 0.2, 0.3), normalised=True))
-    visible, infrared, erase = augment_batch(images, images, options, source())
+    visible, infrared, erase, *_ = augment_batch(images, images, options, source())
     plain = augment_batch(images, images, Augment(), source())
     assert torch.equal(visible, plain[0])
     assert torch.equal(infrared, plain[1])
@@ -273,7 +274,7 @@ def test_one_switch_leaves_the_other_draws_as_they_were() -> None:
 
 def test_modalities_are_drawn_independently() -> None:
     images = noise(200, (24, 12))
-    visible, infrared, _ = augment_batch(images, images, Augment(), source())
+    visible, infrared, *_ = augment_batch(images, images, Augment(), source())
     same = [torch.equal(a, b) for a, b in zip(visible, infrared, strict=True)]
     assert sum(same) < 10
 
@@ -414,12 +415,78 @@ def test_working_on_all_images_gives_what_working_on_the_struck_ones_gives(monke
 def test_no_value_is_read_back_from_an_accelerator() -> None:
     """A tensor on the meta device has no values: reading one back to the host raises."""
     images = noise(8, (24, 12)).to("meta")
-    visible, infrared, erase = augment_batch(images, images, FULL, source())
+    visible, infrared, erase, *_ = augment_batch(images, images, FULL, source())
     assert erase is not None
     assert visible.shape == infrared.shape == (8, 3, 24, 12)
     assert visible.device.type == erase.visible.device.type == "meta"
     with pytest.raises(RuntimeError):
         images.sum().item()
+
+
+TWO_VIEWS = FULL.model_copy(
+    update={"second_view": True, "exchange": Exchange(second=1.0, infrared=0.75, infrared_grey=0.5)}
+)
+
+
+def test_a_second_view_has_draws_of_its_own_and_moves_no_other() -> None:
+    images = noise(64, (48, 24))
+    one, two = (augment_batch(images, images, law, source()) for law in (FULL, TWO_VIEWS))
+    assert torch.equal(one.visible, two.visible)
+    assert torch.equal(one.infrared, two.infrared)
+    assert one.second is one.exchange is None
+    assert two.second is not None
+    assert two.erase is not None
+    assert two.erase.second is not None
+    assert two.second.shape == two.visible.shape
+    same = [torch.equal(a, b) for a, b in zip(two.visible, two.second, strict=True)]
+    assert sum(same) < 4
+    assert not torch.equal(two.erase.second, two.erase.visible)
+    # Its pixels keep their colours here: they are exchanged after normalising.
+    greys = Augment(visible_grey=1.0, second_view=True, exchange=Exchange(second=1.0))
+    visible, _, _, second, _ = augment_batch(images, images, greys, source())
+    assert torch.equal(visible[:, 0], visible[:, 1])
+    assert not torch.equal(second[:, 0], second[:, 1])
+
+
+def test_late_weights_have_the_law_of_channel_adapt_grey() -> None:
+    weights = late_weights(torch.rand(3, 20_000, generator=source()), 0.75, 0.5)
+    kept = share((weights == 0).all(1))
+    grey = share((weights > 0).all(1))
+    assert abs(kept - 0.125) < 0.012
+    assert abs(grey - 0.125) < 0.012
+    for c in range(3):
+        assert abs(share(weights[:, c] == 1) - 0.25) < 0.016
+    assert set(weights[(weights > 0).all(1)].sum(1).tolist()) == {1.0}
+
+
+def test_exchange_is_handed_over() -> None:
+    images = noise(200, (24, 12))
+    exchange = augment_batch(images, images, TWO_VIEWS, source()).exchange
+    assert exchange is not None
+    assert exchange.second is not None
+    assert (exchange.second.sum(1) == 1).all()
+    assert not torch.equal(exchange.second, exchange.infrared)
+    alone = augment_batch(images, images, Augment(exchange=Exchange(infrared=1.0)), source()).exchange
+    assert alone is not None
+    assert alone.second is None
+    assert (alone.infrared.amax(1) == 1).all()
+
+
+@pytest.mark.parametrize("pad", [0, 2])
+def test_crop_to_another_size(pad: int) -> None:
+    images, options = noise(40, (24, 20)), Augment(pad=pad, crop=(20, 17), erase=Erase(probability=1.0))
+    draws = draw(40, (24, 20), options, Modality.VISIBLE, source())
+    done = apply(images, draws, options)
+    for i in range(40):
+        padded = vision.pad(images[i].permute(2, 0, 1), [pad])
+        expected = vision.crop(padded, int(draws.top[i]), int(draws.left[i]), 20, 17)
+        expected = vision.hflip(expected) if draws.flip[i] else expected
+        assert torch.equal(done[i], expected.float() / 255)
+    assert int(draws.top.max()) == 4 + 2 * pad
+    assert int(draws.left.max()) == 3 + 2 * pad
+    batch = augment_batch(images, images, options, source())
+    assert batch.erase is not None
+    assert batch.erase.visible.shape == (40, 1, 20, 17)
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU: host synchronisation can't be seen")

@@ -7,7 +7,7 @@ import torch
 
 from vireid_cli.losses.center import cross_center, hetero_center, hetero_center_triplet
 from vireid_cli.losses.distance import SMALLEST_SQUARE, distances
-from vireid_cli.losses.identity import identity_loss
+from vireid_cli.losses.identity import identity_loss, soft_identity_loss
 from vireid_cli.losses.paba import paba
 from vireid_cli.losses.triplet import batch_hard_triplet, weighted_regularised_triplet, wrt_sq
 
@@ -85,6 +85,20 @@ def test_identity_loss(smoothing):
     assert identity_loss(logits[0], labels, smoothing).item() == pytest.approx(
         expected - identity_loss(logits[1:], labels, smoothing).item(), rel=1e-12
     )
+
+
+def test_soft_identity_loss():
+    student, teacher = (draw(5, 7, seed=seed).requires_grad_() for seed in (1, 2))
+    expected = 0.0
+    for row, other in zip(student, teacher, strict=True):
+        total, shares = sum(map(math.exp, row.tolist())), sum(map(math.exp, other.tolist()))
+        for value, target in zip(row.tolist(), other.tolist(), strict=True):
+            expected -= math.exp(target) / shares * (value - math.log(total)) / 5
+    loss = soft_identity_loss(student, teacher)
+    assert loss.item() == pytest.approx(expected, rel=1e-12)
+    loss.backward()
+    assert teacher.grad is None
+    assert torch.autograd.gradcheck(lambda value: soft_identity_loss(value, teacher), student)
 
 
 @pytest.mark.parametrize("kind", ["l2", "l2sq", "cos"])

@@ -7,7 +7,7 @@ from torchvision.models.resnet import BasicBlock, ResNet
 
 from vireid_cli import methods
 from vireid_cli.backbones.two_stream import BackboneSpec
-from vireid_cli.types import Batch, Erasure
+from vireid_cli.types import Batch, Erasure, Exchange
 
 IDENTITIES = 5
 
@@ -24,7 +24,13 @@ def batch():
     masks = torch.zeros(2, 8, 1, 64, 32, dtype=torch.bool)
     masks[0, ::2, :, 10:30, 5:20] = True
     masks[1, 1::3, :, 40:60, 10:25] = True
-    return Batch(visible, infrared, labels, erase=Erasure(masks[0], masks[1], (0.49, 0.48, 0.45)))
+    second = (visible + 0.1 * torch.rand(8, 3, 64, 32, generator=generator)).clamp(0, 1)
+    erase = Erasure(masks[0], masks[1], (0.49, 0.48, 0.45), second=masks[0].flip(0))
+    weights = torch.eye(3).repeat(3, 1)[:8]
+    weights[4] = 0.0  # one image keeps its colours
+    return Batch(
+        visible, infrared, labels, erase=erase, second=second, exchange=Exchange(weights, weights.flip(0))
+    )
 
 
 class Narrow(ResNet):

@@ -9,7 +9,7 @@ from torch import nn
 from vireid_cli import methods
 from vireid_cli.backbones.fold import fold_batch_norms
 from vireid_cli.recipe.schema import Strict
-from vireid_cli.types import Batch, Erasure, Modality
+from vireid_cli.types import Erasure, Modality
 
 every_method = pytest.mark.parametrize("name", methods.available())
 
@@ -22,14 +22,15 @@ def without_dropout(network):
 
 
 def reordered(batch, order):
-    erase = batch.erase
-    return dataclasses.replace(
-        batch,
-        visible=batch.visible[order],
-        infrared=batch.infrared[order],
-        labels=batch.labels[order],
-        erase=dataclasses.replace(erase, visible=erase.visible[order], infrared=erase.infrared[order]),
-    )
+    def moved(part):
+        tensors = {
+            field.name: value[order]
+            for field in dataclasses.fields(part)
+            if isinstance(value := getattr(part, field.name), torch.Tensor)
+        }
+        return dataclasses.replace(part, **tensors)
+
+    return dataclasses.replace(moved(batch), erase=moved(batch.erase), exchange=moved(batch.exchange))
 
 
 def randomise_statistics(network):
@@ -118,9 +119,10 @@ def test_order_of_the_batch_changes_no_loss(name, build, batch):
 def test_erased_pixels_do_not_matter(name, build, batch):
     network = without_dropout(build(name)).train()
     everything = torch.ones_like(batch.erase.visible)
-    erase = Erasure(everything, everything, (0.3, 0.3, 0.3))
-    first = Batch(batch.visible, batch.infrared, batch.labels, erase=erase)
-    second = Batch(batch.visible.flip(0), batch.infrared.flip(0), batch.labels, erase=erase)
+    erase = Erasure(everything, everything, (0.3, 0.3, 0.3), second=everything)
+    first = dataclasses.replace(batch, erase=erase)
+    views = {name: getattr(batch, name).flip(0) for name in ("visible", "infrared", "second")}
+    second = dataclasses.replace(first, **views)
     found, expected = network.losses(first), network.losses(second)
     for term, value in expected.items():
         torch.testing.assert_close(found[term], value, rtol=1e-4, atol=1e-4)

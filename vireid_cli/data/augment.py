@@ -6,7 +6,8 @@ switching one augmentation on leaves the draws of the others as they were. Pixel
 crop and flip and become floats in [0, 1] once. There is no loop over images and, on an accelerator, no
 synchronisation with the host.
 
-Order: crop, flip, grey or channel exchange, random linear; random erasing is handed over as masks.
+Order: crop, flip, grey or channel exchange, random linear; random erasing is handed over as masks, and
+what happens to colours after normalising as channel weights.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -21,7 +23,7 @@ from torch.nn import functional as F
 
 from vireid_cli.data.rectangles import WIDTH, Rectangles, rectangles, whole
 from vireid_cli.recipe.schema import Augment
-from vireid_cli.types import Erasure, Modality, Size
+from vireid_cli.types import Erasure, Exchange, Modality, Size
 
 LUMINANCE = (0.299, 0.587, 0.114)
 """Weights of R, G, B in a grey image (ITU-R BT.601)."""
@@ -42,8 +44,8 @@ class Draws:
     """What happens to each of B images.
 
     Attributes:
-        top: (B,) int64 0..2·pad, first row of the crop in the padded image.
-        left: (B,) int64 0..2·pad.
+        top: (B,) int64, first row of the crop in the padded image.
+        left: (B,) int64.
         flip: (B,) bool, mirrored after cropping.
         mixed: (B,) bool, the three channels become one and the same; None: colours stay.
         weights: (B, 3) weights of R, G, B in that one channel; None: colours stay.
@@ -74,7 +76,7 @@ def draw(
 
     Args:
         count: B.
-        size: (H, W) in pixels.
+        size: (H, W) in pixels, before cropping.
         options: Probabilities and ranges.
         modality: Grey has a probability for each; channel exchange is for visible images only.
         generator: Every number comes from it; on the CPU it gives the same draws for any device.
@@ -83,6 +85,9 @@ def draw(
     table = torch.rand((count, COLUMNS), generator=generator, device=generator.device)
     uniform = table.to(device or generator.device, non_blocking=True)  # (B, COLUMNS)
     mixed, weights = _mix(uniform, options, modality)
+    height, width = cropped_size(size, options)
+    rows, columns = size[0] + 2 * options.pad - height, size[1] + 2 * options.pad - width
+    size = (height, width)
     linear = gain = erase = None
     if options.linear:
         linear = rectangles(uniform[:, _LINEAR], options.linear, options.linear_area, LINEAR_ASPECT, size)
@@ -91,8 +96,8 @@ def draw(
         law = options.erase
         erase = rectangles(uniform[:, _ERASE], law.probability, law.area, law.aspect, size)
     return Draws(
-        top=whole(uniform[:, _TOP], 2 * options.pad + 1),
-        left=whole(uniform[:, _LEFT], 2 * options.pad + 1),
+        top=whole(uniform[:, _TOP], rows + 1),
+        left=whole(uniform[:, _LEFT], columns + 1),
         flip=uniform[:, _FLIP] < options.flip,
         mixed=mixed,
         weights=weights,
@@ -100,6 +105,11 @@ def draw(
         gain=gain,
         erase=erase,
     )
+
+
+def cropped_size(size: Size, options: Augment) -> Size:
+    """(H, W) of augmented images whose prepared size is ``size``."""
+    return options.crop or size
 
 
 def arcsine(uniform: Tensor) -> Tensor:
@@ -125,22 +135,24 @@ def _mix(uniform: Tensor, options: Augment, modality: Modality) -> tuple[Tensor 
     return greyed | (uniform[:, _EXCHANGE] < exchange), torch.stack(columns, dim=1)  # (B,), (B, 3)
 
 
-def crop_flip(images: Tensor, draws: Draws, pad: int, value: int) -> Tensor:
-    """Pad, crop back to size and mirror, on uint8.
+def crop_flip(images: Tensor, draws: Draws, pad: int, value: int, crop: Size | None = None) -> Tensor:
+    """Pad, crop and mirror, on uint8.
 
     Args:
         images: (B, H, W, 3) uint8, contiguous.
         draws: Offsets and flips.
         pad: Pixels added on each side.
         value: Grey level of the border.
+        crop: (H', W') that is cut out; None: the size of the images.
 
     Returns:
-        (B, H, W, 3) uint8.
+        (B, H', W', 3) uint8.
     """
-    count, height, width, _ = images.shape
-    if pad:
+    count, tall, wide, _ = images.shape
+    height, width = crop or (tall, wide)
+    if pad or (height, width) != (tall, wide):
         padded = F.pad(images, (0, 0, pad, pad, pad, pad), value=value).contiguous()
-        tall, wide = height + 2 * pad, width + 2 * pad
+        tall, wide = tall + 2 * pad, wide + 2 * pad
         # Every run of `width` pixels of the flat image is a row of this overlapping view, so that the
         # crop is one gather of whole rows: as fast as copying memory.
         runs = padded.as_strided((count * tall * wide - width + 1, width * 3), (3, 1))
@@ -194,13 +206,13 @@ def apply(images: Tensor, draws: Draws, options: Augment) -> Tensor:
     Args:
         images: (B, H, W, 3) uint8, or (B, 3, H, W) in channels-last memory.
         draws: What happens to each; ``erase`` is not applied here.
-        options: ``pad`` and ``pad_value``.
+        options: ``pad``, ``pad_value`` and ``crop``.
 
     Returns:
-        (B, 3, H, W) float32 in [0, 1], channels-last memory.
+        (B, 3, H', W') float32 in [0, 1], channels-last memory.
     """
     rows = images.permute(0, 2, 3, 1) if images.shape[-1] != 3 else images  # (B, H, W, 3)
-    cut = crop_flip(rows.contiguous(), draws, options.pad, options.pad_value)
+    cut = crop_flip(rows.contiguous(), draws, options.pad, options.pad_value, options.crop)
     pixels = cut.to(torch.float32).div_(255)  # (B, H, W, 3)
     if draws.mixed is not None and draws.weights is not None:
         pixels = _change(pixels, draws.mixed, one_channel, draws.weights)
@@ -247,31 +259,81 @@ def _interleave(planes: list[Tensor]) -> Tensor:
     return pixels
 
 
+class Augmented(NamedTuple):
+    """An augmented batch; pixels are (B, 3, H, W) float32 in [0, 1] in channels-last memory.
+
+    Attributes:
+        visible: Visible images.
+        infrared: Infrared images.
+        erase: Masks of random erasing; None: it is off.
+        second: The second view of the visible images; None: there is none.
+        exchange: Channel weights after normalising; None: no such option is on.
+    """
+
+    visible: Tensor
+    infrared: Tensor
+    erase: Erasure | None
+    second: Tensor | None
+    exchange: Exchange | None
+
+
 def augment_batch(
     visible: Tensor, infrared: Tensor, options: Augment, generator: torch.Generator
-) -> tuple[Tensor, Tensor, Erasure | None]:
-    """Augment both halves of a batch, drawn independently, visible first.
+) -> Augmented:
+    """Augment both halves of a batch and the second view, drawn independently in that order.
 
     Args:
         visible: (B, H, W, 3) uint8, or (B, 3, H, W) in channels-last memory.
         infrared: The same.
         options: What is switched on.
         generator: Of every draw.
-
-    Returns:
-        Both as (B, 3, H, W) float32 in [0, 1] in channels-last memory, and the erasing masks, or None
-        where erasing is off.
     """
     size: Size = (visible.shape[1], visible.shape[2])
     if visible.shape[-1] != 3:
         size = (visible.shape[2], visible.shape[3])
-    draws = [
-        draw(len(images), size, options, modality, generator, images.device)
-        for images, modality in ((visible, Modality.VISIBLE), (infrared, Modality.INFRARED))
-    ]
-    pixels = [apply(images, drawn, options) for images, drawn in zip((visible, infrared), draws, strict=True)]
-    masks = [drawn.erase.masks(size) for drawn in draws if drawn.erase is not None]
-    if not masks:
-        return pixels[0], pixels[1], None
-    erase = options.erase
-    return pixels[0], pixels[1], Erasure(masks[0], masks[1], erase.fill, erase.normalised)
+    views = [(visible, Modality.VISIBLE, options), (infrared, Modality.INFRARED, options)]
+    if options.second_view:
+        plain = options.model_copy(update={"visible_grey": 0.0, "channel_exchange": 0.0})
+        views.append((visible, Modality.VISIBLE, plain))
+    draws = [draw(len(i), size, law, modality, generator, i.device) for i, modality, law in views]
+    pixels = [apply(images, drawn, law) for (images, _, law), drawn in zip(views, draws, strict=True)]
+    masks = [drawn.erase.masks(cropped_size(size, options)) for drawn in draws if drawn.erase is not None]
+    erase = None
+    if masks:
+        law = options.erase
+        erase = Erasure(
+            masks[0], masks[1], law.fill, law.normalised, masks[2] if options.second_view else None
+        )
+    second = pixels[2] if options.second_view else None
+    return Augmented(pixels[0], pixels[1], erase, second, _exchanged(infrared, options, generator))
+
+
+def _exchanged(infrared: Tensor, options: Augment, generator: torch.Generator) -> Exchange | None:
+    """Channel weights of infrared images and of the second view; drawn last, so that no other draw moves."""
+    law = options.exchange
+    if not (law.second or law.infrared or law.infrared_grey):
+        return None
+    table = torch.rand((2, 3, len(infrared)), generator=generator, device=generator.device)
+    first, other = table.to(infrared.device, non_blocking=True)
+    weights = late_weights(first, law.infrared, law.infrared_grey)
+    return Exchange(weights, late_weights(other, law.second, 0.0) if options.second_view else None)
+
+
+def late_weights(uniform: Tensor, exchange: float, grey: float) -> Tensor:
+    """Weights of the channels in the one that replaces them; zeros where an image keeps its colours.
+
+    CAJ's ``ChannelAdapGray`` (METHODS 6): with probability ``exchange`` one of the channels, each as
+    likely; else with probability ``grey`` the luminance.
+
+    Args:
+        uniform: (3, B) in [0, 1): whether to exchange, which channel, whether grey.
+        exchange: Probability.
+        grey: Probability, of those not exchanged.
+
+    Returns:
+        (B, 3).
+    """
+    exchanged, channel = uniform[0] < exchange, whole(uniform[1], 3)
+    greyed = ~exchanged & (uniform[2] < grey)
+    columns = [exchanged * (channel == c) + greyed * weight for c, weight in enumerate(LUMINANCE)]
+    return torch.stack(columns, dim=1)  # (B, 3)

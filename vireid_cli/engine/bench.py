@@ -82,8 +82,8 @@ def train(engine: Engine, *, recipe: str, settings: list[str], repeats: int) -> 
     ]
 
     def augment() -> Batch:
-        visible, infrared, erase = augment_batch(sides[0], sides[1], loaded.data.augment, random)
-        return Batch(visible, infrared, labels.to(runtime.device), erase=erase)
+        images = augment_batch(sides[0], sides[1], loaded.data.augment, random)
+        return Batch(**images._asdict(), labels=labels.to(runtime.device))
 
     def step() -> None:
         batch = augment()

@@ -111,16 +111,12 @@ class Feed:
         # drawn on the CPU: the same batch on every device
         draw = generator(torch.device("cpu"), self._seed, "augment", epoch, step)
         rows = self.store_rows(plan, step)
-        visible, infrared, erase = augment_batch(
-            self._pixels.batch(rows[0]), self._pixels.batch(rows[1]), self._augment, draw
-        )
+        images = augment_batch(self._pixels.batch(rows[0]), self._pixels.batch(rows[1]), self._augment, draw)
         return Batch(
-            visible=visible,
-            infrared=infrared,
+            **images._asdict(),
             labels=self._to_device(plan.labels[step]),
             visible_camids=self._to_device(self._camids[rows[0]]),
             infrared_camids=self._to_device(self._camids[rows[1]]),
-            erase=erase,
         )
 
     def _to_device(self, values: np.ndarray) -> Tensor:

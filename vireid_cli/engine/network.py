@@ -33,13 +33,19 @@ class Start:
 
 def load_recipe(name: str, settings: tuple[str, ...] = ()) -> Recipe:
     """Read and check a recipe, its method's options included (see ``recipe.load.load``)."""
-    return recipes.load(name, settings, options_of=options_of, datasets=source_names())
+    return recipes.load(name, settings, options_of=options_of, misfits=misfits, datasets=source_names())
 
 
 def options_of(name: str) -> type[BaseModel]:
     """The options model of a method. Raises ``UsageError`` for an unknown name."""
     model: type[BaseModel] = methods.load(name).Options
     return model
+
+
+def misfits(recipe: Recipe) -> list[tuple[tuple[str, ...], str]]:
+    """Keys of a recipe that don't fit its method, and why."""
+    name = recipe.method.name
+    return methods.fit_of(name).problems(name, recipe)
 
 
 def starting_backbone(recipe: Recipe, rendered: bool, reporter: Reporter) -> Start:

@@ -52,6 +52,21 @@ class Normalise(nn.Module):
         return (torch.where(mask, fill, pixels) - self.mean) / self.std
 
 
+def exchange_channels(images: Tensor, weights: Tensor) -> Tensor:
+    """Replace the channels of each image by one weighted sum of them, where its weights are not all 0.
+
+    CAJ's channel exchange (METHODS 6), of normalised and erased images.
+
+    Args:
+        images: (B, 3, H, W).
+        weights: (B, 3); a row of zeros leaves its image as it is.
+    """
+    # Sums of products: a matrix product may be rounded to ten bits on an accelerator.
+    shaped = weights[:, :, None, None]
+    mixed = (images * shaped).sum(1, keepdim=True)  # (B, 1, H, W)
+    return torch.where((shaped != 0).any(1, keepdim=True), mixed, images)
+
+
 def both_modalities(batch: Batch) -> tuple[Tensor, Tensor | None]:
     """Pixels and masks of the batch, visible first: (2B, 3, H, W) and (2B, 1, H, W) or None."""
     pixels = torch.cat([batch.visible, batch.infrared])

@@ -25,3 +25,20 @@ def identity_loss(logits: Tensor, labels: Tensor, label_smoothing: float = 0.0) 
     # The mean over parts·N equals the mean of the parts' means.
     targets = labels if parts == 1 else labels.repeat(parts)  # (parts·N,)
     return parts * F.cross_entropy(flat, targets, label_smoothing=label_smoothing)
+
+
+@in_full_precision
+def soft_identity_loss(logits: Tensor, teacher: Tensor) -> Tensor:
+    """Mean cross-entropy against another network output's distribution (CAJ+'s KL term, METHODS 6).
+
+    Up to the teacher's entropy, a constant, the Kullback-Leibler divergence; no gradient reaches the
+    teacher.
+
+    Args:
+        logits: (N, C) of the student.
+        teacher: (N, C) logits.
+
+    Returns:
+        Scalar, nats.
+    """
+    return F.cross_entropy(logits, teacher.detach().softmax(1))

@@ -2,7 +2,8 @@
 
 A method is one file ``methods/<name>.py`` with three public names: ``Options`` (its typed knobs), the
 network class, and ``build(options, num_identities, backbone)``. Nothing else has to be touched: the
-file's name is the method's name, and the contract tests find it by themselves.
+file's name is the method's name, and the contract tests find it by themselves. A method that asks more
+of the rest of the recipe than others says so by a fourth name, ``FIT``.
 
 What the network promises, beside the signatures of ``Method``:
 
@@ -28,7 +29,7 @@ from torch import Tensor, nn
 
 from vireid_cli.backbones.two_stream import BackboneSpec
 from vireid_cli.errors import UsageError
-from vireid_cli.recipe.schema import Number, Strict
+from vireid_cli.recipe.schema import Exchange, Number, Recipe, Strict
 from vireid_cli.types import Batch, Modality
 
 Weight = Annotated[Number, Field(ge=0.0)]
@@ -36,6 +37,40 @@ Weight = Annotated[Number, Field(ge=0.0)]
 
 BACKBONE = "backbone"
 """Name of the parameter group on which the recipe's ``optimizer.backbone_scale`` acts."""
+
+
+RESNETS = ("resnet18", "resnet34", "resnet50")
+
+
+@dataclass(frozen=True)
+class Fit:
+    """What the rest of a recipe must be for a method; a module says so by the name ``FIT`` if it differs.
+
+    Attributes:
+        backbones: ``backbone.name`` that it can be built on.
+        second_view: Whether it needs a second view of visible images; others would not see it.
+        exchange: Whether it exchanges channels after normalising; others would leave them.
+    """
+
+    backbones: tuple[str, ...] = RESNETS
+    second_view: bool = False
+    exchange: bool = False
+
+    def problems(self, name: str, recipe: Recipe) -> list[tuple[tuple[str, ...], str]]:
+        """Keys of a recipe that don't fit the method ``name``, and why."""
+        found: list[tuple[tuple[str, ...], str]] = []
+        trunk, augment = recipe.backbone.name, recipe.data.augment
+        if trunk not in self.backbones:
+            text = f"method {name} is not built on {trunk}. Choose: {', '.join(self.backbones)}."
+            found.append((("backbone", "name"), text))
+        if augment.second_view != self.second_view:
+            needs = "needs a second view" if self.second_view else "uses no second view"
+            text = f"method {name} {needs} of visible images: say {str(self.second_view).lower()}."
+            found.append((("data", "augment", "second_view"), text))
+        if augment.exchange != Exchange() and not self.exchange:
+            text = f"method {name} exchanges no channels after normalising: leave it out."
+            found.append((("data", "augment", "exchange"), text))
+        return found
 
 
 @dataclass(frozen=True)
@@ -86,6 +121,11 @@ def load(name: str) -> ModuleType:
         guess = f"Did you mean '{near[0]}'? " if near else ""
         raise UsageError(f"method.name: there is no method '{name}'", f"{guess}Available: {', '.join(names)}")
     return importlib.import_module(f"{__name__}.{name}")
+
+
+def fit_of(name: str) -> Fit:
+    """What a method asks of the rest of the recipe. Raises ``UsageError`` if there is no such method."""
+    return cast(Fit, getattr(load(name), "FIT", Fit()))
 
 
 def options_type(name: str) -> type[Strict]:

@@ -22,6 +22,9 @@ from vireid_cli.recipe.yaml_lines import KeyPath, Source, parse_setting, read_so
 OptionsOf = Callable[[str], type[BaseModel]]
 """A method's name → its ``Options`` model; raises ``UsageError`` for an unknown name."""
 
+Misfits = Callable[[Recipe], list[tuple[KeyPath, str]]]
+"""A recipe whose parts are right → keys that don't fit its method, and why."""
+
 
 def shipped_folder() -> Path:
     """Where the recipes that come with the package lie: in the wheel, or beside it in a checkout."""
@@ -63,6 +66,7 @@ def load(
     settings: Iterable[str] = (),
     *,
     options_of: OptionsOf | None = None,
+    misfits: Misfits | None = None,
     datasets: Sequence[str] = (),
 ) -> Recipe:
     """Read a recipe with its parent and its settings from outside.
@@ -71,6 +75,7 @@ def load(
         name: See ``find``.
         settings: ``key.path=value`` texts that override the file (``--set``).
         options_of: Where a method's options model comes from; None leaves them unchecked.
+        misfits: What of the rest doesn't fit the method; None: unchecked.
         datasets: Names that ``data.dataset`` may have; none: any.
 
     Returns:
@@ -94,7 +99,7 @@ def load(
         problem = _assign(content, places, key, value)
         problems += [problem] if problem else []
     problems += _unknown_dataset(content, places, datasets)
-    return _checked(path.name, content, places, problems, options_of)
+    return _checked(path.name, content, places, problems, options_of, misfits)
 
 
 def dump(recipe: Recipe) -> str:
@@ -110,6 +115,7 @@ def _checked(
     places: Mapping[KeyPath, str],
     problems: list[Problem],
     options_of: OptionsOf | None,
+    misfits: Misfits | None,
 ) -> Recipe:
     """Validate the whole and the method's options, and refuse with all mistakes together."""
     recipe: Recipe | None = None
@@ -122,6 +128,8 @@ def _checked(
     if options_of is not None and isinstance(method, dict):
         options, wrong = _method_options(method, places, options_of)
         problems += wrong
+    if recipe is not None and options is not None and misfits is not None:
+        problems += [Problem(place_of(key, places), ".".join(key), text) for key, text in misfits(recipe)]
     raise_all(name, problems)
     assert recipe is not None
     if options is None:

@@ -32,6 +32,7 @@ def _pair(value: Any) -> Any:
 
 Number = Annotated[float, BeforeValidator(_number)]
 Probability = Annotated[float, BeforeValidator(_number), Field(ge=0.0, le=1.0)]
+CropSide = Annotated[int, Field(ge=16, le=1024)]
 Range = Annotated[tuple[Number, Number], BeforeValidator(_pair)]
 
 
@@ -59,11 +60,27 @@ class Erase(Strict):
     normalised: bool = False
 
 
+class Exchange(Strict):
+    """Colours after normalising and erasing (CAJ, METHODS 6), handed to the method as channel weights.
+
+    Attributes:
+        second: Probability that one uniformly chosen channel of the second view is copied to all three.
+        infrared: The same for an infrared image (3/4 in CAJ).
+        infrared_grey: Probability that an infrared image whose channels are not exchanged becomes its
+            luminance (1/2 in CAJ).
+    """
+
+    second: Probability = 0.0
+    infrared: Probability = 0.0
+    infrared_grey: Probability = 0.0
+
+
 class Augment(Strict):
     """Batched augmentation; both modalities unless a key names one.
 
     Attributes:
-        pad: Pixels added on each side before the random crop back to size; 0: no crop.
+        pad: Pixels added on each side before the random crop; 0: none.
+        crop: (height, width) of the random crop; None: the size of the prepared images.
         pad_value: Grey level of the added border, 0..255.
         flip: Probability of a horizontal flip.
         visible_grey: Probability that a visible image becomes its luminance (three equal channels).
@@ -74,9 +91,13 @@ class Augment(Strict):
             maximum 1 and multiplied by Beta(0.5, 0.5) (SEPG release).
         linear_area: Share of the image's area of that rectangle, (low, high).
         erase: Random erasing.
+        second_view: Whether each visible image is augmented a second time, by draws of its own; its
+            colours are changed by ``exchange.second`` alone.
+        exchange: Colours after normalising and erasing.
     """
 
     pad: Annotated[int, Field(ge=0, le=128)] = 10
+    crop: Annotated[tuple[CropSide, CropSide], BeforeValidator(_pair)] | None = None
     pad_value: Annotated[int, Field(ge=0, le=255)] = 0
     flip: Probability = 0.5
     visible_grey: Probability = 0.0
@@ -85,6 +106,14 @@ class Augment(Strict):
     linear: Probability = 0.0
     linear_area: Range = (0.02, 0.4)
     erase: Erase = Erase()
+    second_view: bool = False
+    exchange: Exchange = Exchange()
+
+    @model_validator(mode="after")
+    def _only_a_second_view_is_exchanged(self) -> Augment:
+        if self.exchange.second and not self.second_view:
+            raise ValueError("exchange.second acts on the second view: say second_view: true")
+        return self
 
 
 class Sampler(Strict):
@@ -113,6 +142,15 @@ class Data(Strict):
     ] = (288, 144)
     sampler: Sampler = Sampler()
     augment: Augment = Augment()
+
+    @model_validator(mode="after")
+    def _crop_fits(self) -> Data:
+        crop, pad = self.augment.crop, self.augment.pad
+        if crop and any(part > whole + 2 * pad for part, whole in zip(crop, self.size, strict=True)):
+            raise ValueError(
+                f"augment.crop {list(crop)} is larger than the padded image of size {list(self.size)}"
+            )
+        return self
 
     @property
     def image_size(self) -> Size:
