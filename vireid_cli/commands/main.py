@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 from vireid_cli import __version__
-from vireid_cli.commands import bench, evaluate, export, prepare, results, train, visualize
+from vireid_cli.commands import bench, compare, evaluate, export, prepare, results, train, visualize
 from vireid_cli.errors import VireidError
 
 app = typer.Typer(
@@ -26,6 +26,7 @@ app.command("train")(train.train)
 app.command("evaluate")(evaluate.evaluate)
 app.add_typer(visualize.app, name="visualize")
 app.add_typer(export.app, name="export")
+app.command("compare")(compare.compare)
 app.command("results")(results.results)
 app.add_typer(bench.app, name="bench")
 

@@ -15,6 +15,7 @@ from typing import Any
 from vireid_cli.data.prepare import Prepared
 from vireid_cli.engine import (
     bench,
+    compare,
     evaluate,
     export,
     figures_of_images,
@@ -23,6 +24,7 @@ from vireid_cli.engine import (
     synthesis,
     training,
 )
+from vireid_cli.engine.compare import Comparison
 from vireid_cli.engine.evaluate import EvaluateOptions, Evaluation
 from vireid_cli.engine.export import Exported
 from vireid_cli.engine.network import load_recipe
@@ -31,6 +33,7 @@ from vireid_cli.engine.reporter import Reporter
 from vireid_cli.engine.runtime import Runtime
 from vireid_cli.errors import UsageError
 from vireid_cli.recipe.schema import Recipe
+from vireid_cli.recipe.study import Study, load_study
 from vireid_cli.rendered.tree import RenderedTree, RenderOptions
 from vireid_cli.results import run as runs
 from vireid_cli.results.run import Run
@@ -118,6 +121,18 @@ class Engine:
     def evaluate_features(self, path: Path, dataset: str) -> Evaluation:
         """Evaluate somebody else's embeddings; see ``evaluate.evaluate_features``."""
         return evaluate.evaluate_features(path, dataset)
+
+    def compare(self, study: str | Study, options: EvaluateOptions | None = None) -> Comparison:
+        """Train and evaluate every row of a study with every seed; see ``compare.compare``."""
+        loaded = study if isinstance(study, Study) else load_study(study)
+        return compare.compare(
+            loaded,
+            options or EvaluateOptions(modes=("all",)),
+            self.runtime,
+            self.reporter,
+            self.data_dir,
+            self.runs_dir,
+        )
 
     def visualize(self, figure: str, run: Run | str | Path | None = None, **options: Any) -> Path:
         """Draw a figure.

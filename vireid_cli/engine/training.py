@@ -63,7 +63,7 @@ def train(recipe: Recipe, runtime: Runtime, reporter: Reporter, data_dir: Path, 
     sampler, rows = _sampler(recipe, store)
     network = build_network(recipe, start.spec, sampler.num_identities, runtime)
     run = runs.create(recipe.name, recipe.data.dataset, runs=runs_dir)
-    environment = _environment(recipe, runtime, store, sampler, start.weights)
+    environment = _environment(recipe, runtime, store, sampler, network, start.weights)
     files.write_text(run.recipe_file, dump(recipe))
     files.write_json(run.folder / schema.ENVIRONMENT, environment)
     runs.name_latest(run)
@@ -208,7 +208,12 @@ def _explain(error: NotFinite, job: Job) -> VireidError:
 
 
 def _environment(
-    recipe: Recipe, runtime: Runtime, store: Store, sampler: IdentitySampler, weights: str
+    recipe: Recipe,
+    runtime: Runtime,
+    store: Store,
+    sampler: IdentitySampler,
+    network: nn.Module,
+    weights: str,
 ) -> dict[str, Any]:
     """``environment.json``."""
     tokens = identity_tokens(store, np.array(list(sampler.labels_of)))
@@ -218,6 +223,7 @@ def _environment(
         "seed": recipe.train.seed,
         "weights": weights,
         "num_identities": sampler.num_identities,
+        "parameters": sum(p.numel() for p in network.parameters()),
         "data": describe(store),
         "training_identities": hashlib.sha256("\n".join(tokens).encode()).hexdigest(),
     }

@@ -34,8 +34,8 @@ def shipped_folder() -> Path:
 
 
 def shipped() -> list[Path]:
-    """Every shipped recipe, ablations included, sorted by path."""
-    return sorted(shipped_folder().rglob("*.yaml"))
+    """Every shipped recipe, ablations included (studies are none), sorted by path."""
+    return sorted(path for path in shipped_folder().rglob("*.yaml") if path.parent.name != "studies")
 
 
 def find(name: str) -> Path:

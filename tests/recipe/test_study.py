@@ -1,0 +1,58 @@
+"""A study is right or refused, and says for each row and seed what ``--set`` would say."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from vireid_cli.engine.network import load_recipe
+from vireid_cli.errors import RecipeError, UsageError
+from vireid_cli.recipe.load import shipped_folder
+from vireid_cli.recipe.study import Row, Study, load_study
+
+
+def write(folder: Path, text: str) -> str:
+    path = folder / "trial.yaml"
+    path.write_text(text)
+    return str(path)
+
+
+def test_row_wins_over_study_and_seed_is_set() -> None:
+    row = Row(label="a", recipe="baseline", set={"data.size": [96, 48]})
+    study = Study(name="s", seeds=(5,), set={"data.size": [64, 32], "train.epochs": 2}, rows=(row,))
+    recipe = load_recipe(row.recipe, (*study.settings(row, 5),))
+    assert (recipe.data.size, recipe.train.epochs, recipe.train.seed) == ((96, 48), 2, 5)
+
+
+def test_every_mistake_with_its_line(tmp_path: Path) -> None:
+    name = write(
+        tmp_path, "seed: [1]\nrows:\n  - {label: a, recipe: baseline}\n  - {lable: b, recipe: agw}\n"
+    )
+    with pytest.raises(RecipeError) as caught:
+        load_study(name)
+    text = str(caught.value)
+    assert "trial.yaml:1: seed" in text
+    assert "Did you mean 'seeds'?" in text
+    assert "trial.yaml:4" in text
+    assert "lable" in text
+
+
+def test_labels_are_unique(tmp_path: Path) -> None:
+    name = write(tmp_path, "rows:\n  - {label: a, recipe: baseline}\n  - {label: a, recipe: agw}\n")
+    with pytest.raises(RecipeError, match=r"trial.yaml:3: rows.1.label: 'a' is another row's label"):
+        load_study(name)
+
+
+def test_unknown_study_names_the_shipped_ones() -> None:
+    with pytest.raises(UsageError, match="no study 'nothing'"):
+        load_study("nothing")
+
+
+@pytest.mark.parametrize(
+    "path", sorted((shipped_folder() / "studies").glob("*.yaml")), ids=lambda path: path.stem
+)
+def test_shipped_studies_name_valid_recipes(path: Path) -> None:
+    study = load_study(str(path))
+    for row in study.rows:
+        load_recipe(row.recipe, tuple(study.settings(row, study.seeds[0])))

@@ -1,0 +1,64 @@
+"""``vireid compare``."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from vireid_cli.commands.options import DataDir, Device, Precision, RunsDir, make_engine
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+    from vireid_cli.results.compare import TableRow
+
+
+def compare(
+    study: Annotated[str, typer.Argument(help="A path, a name in ./recipes/studies, or a shipped study.")],
+    markdown: Annotated[bool, typer.Option("--markdown", help="Print the tables in Markdown.")] = False,
+    json: Annotated[bool, typer.Option("--json", help="Print study.json instead.")] = False,
+    device: Device = "auto",
+    precision: Precision = "auto",
+    data: DataDir = None,
+    runs: RunsDir = None,
+) -> None:
+    """Train and evaluate every row of a study with every seed, and print mean ± standard deviation.
+
+    Rows that are finished are not trained again, unfinished ones go on.
+
+    Example: vireid compare methods
+    """
+    from vireid_cli import files
+    from vireid_cli.commands import console
+    from vireid_cli.results.compare import markdown as as_markdown
+
+    found = make_engine(device, precision, data, runs).compare(study)
+    if json:
+        console.print_json(files.read_json(found.path))
+        return
+    for protocol, rows in found.rows.items():
+        if markdown:
+            console.out.print(f"\n{protocol}\n\n{as_markdown(rows)}", markup=False)
+        else:
+            console.out.print(_table(f"{found.study.name} · {protocol}", rows))
+    console.print_paths([found.path])
+
+
+def _table(title: str, rows: list[TableRow]) -> Table:
+    """One protocol's table."""
+    from rich.table import Table
+
+    from vireid_cli.results.compare import percent
+
+    table = Table(title=title, title_justify="left", title_style="bold")
+    table.add_column("%, mean ± sd over seeds", no_wrap=True)
+    table.add_column("parameters", justify="right", no_wrap=True)
+    for name in rows[0].metrics:
+        table.add_column(name.replace("rank", "Rank-"), justify="right", no_wrap=True)
+    table.add_column("seeds", justify="right")
+    for row in rows:
+        cells = [percent(spread) for spread in row.metrics.values()]
+        table.add_row(row.label, f"{row.parameters / 1e6:.2f} M", *cells, str(len(row.seeds)))
+    table.add_row("chance", "", f"{100 * rows[0].chance:.1f}")
+    return table

@@ -1,0 +1,118 @@
+"""A study: several recipes under one budget and several seeds, as one file.
+
+A paper's comparison table is a list of rows, each a recipe with what it changes; what all rows share (the
+backbone, the steps, the size) is written once. ``load_study`` checks every row's recipe before anything is
+trained.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated, Any
+
+from pydantic import BeforeValidator, Field, ValidationError
+
+from vireid_cli.errors import RecipeError, UsageError
+from vireid_cli.recipe.load import shipped_folder
+from vireid_cli.recipe.problems import Problem, of_validation, raise_all
+from vireid_cli.recipe.schema import Strict
+from vireid_cli.recipe.yaml_lines import read_source
+
+
+def _tuple(value: Any) -> Any:
+    """Read a YAML list as a tuple, which strict mode would refuse."""
+    return tuple(value) if isinstance(value, list) else value
+
+
+class Row(Strict):
+    """One row of the table.
+
+    Attributes:
+        label: As printed; unique.
+        recipe: The recipe: a path, a name in ``./recipes``, or a shipped one.
+        set: Dotted key → value, over what the study sets for all rows.
+    """
+
+    label: Annotated[str, Field(min_length=1)]
+    recipe: str
+    set: dict[str, Any] = Field(default_factory=dict)
+
+
+class Study(Strict):
+    """Rows × seeds under one budget.
+
+    Attributes:
+        name: Of the result file; the file's stem where it is not given.
+        about: What is compared, for people.
+        seeds: ``train.seed`` of each repetition.
+        set: Dotted key → value for all rows.
+        rows: The table, top to bottom.
+    """
+
+    name: str = ""
+    about: str = ""
+    seeds: Annotated[tuple[int, ...], BeforeValidator(_tuple), Field(min_length=1)] = (0, 1, 2)
+    set: dict[str, Any] = Field(default_factory=dict)
+    rows: Annotated[tuple[Row, ...], BeforeValidator(_tuple), Field(min_length=1)]
+
+    def settings(self, row: Row, seed: int) -> list[str]:
+        """What ``--set`` would say for one row and seed; later ones win."""
+        values = {**self.set, **row.set, "train.seed": seed}
+        return [f"{key}={json.dumps(value)}" for key, value in values.items()]
+
+
+def find_study(name: str) -> Path:
+    """The file of a study: a path, else a name in ``./recipes/studies``, else a shipped one.
+
+    Raises:
+        UsageError: Nothing by that name; the shipped ones are listed.
+    """
+    names = [name] if name.endswith((".yaml", ".yml")) else [name, f"{name}.yaml"]
+    homes = [Path("recipes/studies"), shipped_folder() / "studies"]
+    for folder in [Path(), *homes]:
+        for candidate in (folder / n for n in names):
+            if candidate.is_file():
+                return candidate
+    known = sorted({path.stem for home in homes for path in home.glob("*.yaml")})
+    raise UsageError(f"There is no study '{name}'.", f"Shipped studies: {', '.join(known) or 'none'}")
+
+
+def load_study(name: str) -> Study:
+    """Read and check a study (its rows' recipes are the engine's to load).
+
+    Raises:
+        UsageError: No such study.
+        RecipeError: Every mistake at once, with its line.
+    """
+    path = find_study(name)
+    source = read_source(path)
+    content = {"name": path.stem, **source.content}
+    problems = [Problem(place, ".".join(key), "this key is written twice.") for key, place in source.twice]
+    try:
+        study = Study.model_validate(content)
+    except ValidationError as error:
+        raise_all(path.name, [*problems, *of_validation(error, Study, source.places)])
+        raise
+    labels = [row.label for row in study.rows]
+    for i, label in enumerate(labels):
+        if label in labels[:i]:
+            place = source.places[("rows", str(i), "label")]
+            problems.append(Problem(place, f"rows.{i}.label", f"'{label}' is another row's label."))
+    raise_all(path.name, problems)
+    return study
+
+
+def refuse(study: Study, errors: dict[str, RecipeError]) -> None:
+    """Refuse a study whose rows' recipes are wrong, all of them at once.
+
+    Args:
+        study: The study.
+        errors: By row label.
+
+    Raises:
+        RecipeError: There is at least one.
+    """
+    if errors:
+        lines = "\n".join(f"row '{label}': {error.message}" for label, error in errors.items())
+        raise RecipeError(f"The study {study.name} is refused.\n{lines}")
