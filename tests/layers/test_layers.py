@@ -9,6 +9,7 @@ from vireid_cli.layers.pooling import (
     SMALLEST,
     GeneralisedMean,
     generalised_mean,
+    generalised_mean_stripes,
     global_average,
     stripe_weights,
     stripes,
@@ -99,6 +100,20 @@ def test_high_powers_of_small_and_large_features(power, scale):
     inside = features.detach() > SMALLEST
     assert features.grad.isfinite().all()
     torch.testing.assert_close(features.grad.double()[inside], exact.grad[inside], rtol=1e-4, atol=1e-12)
+
+
+@pytest.mark.parametrize(("height", "count"), [(18, 6), (18, 12), (4, 6), (7, 5), (3, 1)])
+@pytest.mark.parametrize("power", [1.0, 3.0, 10.0])
+def test_generalised_mean_of_stripes(height, count, power):
+    # From row to row the size changes by a factor of ten: no stripe may lose itself in another's.
+    scale = 10.0 ** (torch.arange(height) % 5 - 4.0).view(-1, 1)
+    features = (scale * draw(2, 3, height, 4).abs()).requires_grad_()
+    pooled = generalised_mean_stripes(features, count, power)
+    exact = features.detach().double().clamp_min(SMALLEST)
+    expected = F.adaptive_avg_pool2d(exact**power, (count, 1)).squeeze(-1) ** (1 / power)
+    torch.testing.assert_close(pooled.double(), expected, rtol=1e-5, atol=0)
+    pooled.sum().backward()
+    assert features.grad.isfinite().all()
 
 
 def test_generalised_mean_is_agw_s_up_to_its_constant():

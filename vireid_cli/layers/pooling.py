@@ -23,13 +23,38 @@ def generalised_mean(features: Tensor, power: Tensor | float) -> Tensor:
         features: Clamped from below to ``SMALLEST``.
         power: p; 1 is the mean, infinity the maximum.
     """
+    clamped = features.flatten(2).float().clamp_min(SMALLEST)
+    return _power_mean(clamped, power).to(features.dtype)
+
+
+def generalised_mean_stripes(features: Tensor, count: int, power: float) -> Tensor:
+    """(mean x^p)^(1/p) over ``count`` horizontal stripes, in float32: (B, C, h, w) → (B, C, count).
+
+    Args:
+        features: Clamped from below to ``SMALLEST``.
+        count: Stripes; their rows are those of ``stripes``.
+        power: p; 1 is the mean.
+    """
+    rows = _power_mean(features.float().clamp_min(SMALLEST), power)  # (B, C, h)
+    height, parts = rows.shape[-1], torch.arange(count, device=rows.device)
+    first, end = parts * height // count, -(-(parts + 1) * height // count)  # (count,)
+    most = max(-(-(s + 1) * height // count) - s * height // count for s in range(count))
+    window = first.unsqueeze(1) + torch.arange(most, device=rows.device)  # (count, most)
+    inside = window < end.unsqueeze(1)
+    weights = inside / inside.sum(1, keepdim=True)
+    taken = rows[..., torch.minimum(window, end.unsqueeze(1) - 1)]  # (B, C, count, most)
+    return _power_mean(taken, power, weights).to(features.dtype)
+
+
+def _power_mean(values: Tensor, power: Tensor | float, weights: Tensor | None = None) -> Tensor:
+    """(Σ weight · x^p)^(1/p) over the last axis; without weights each counts alike; x > 0, float32."""
     # Cubes of bf16 features lose the small positions, those of fp16 overflow at 40; and tenth powers of
     # small features vanish in float32. Relative to the largest nothing over- or underflows to 0, and
     # its gradient cancels: the mean is homogeneous.
-    clamped = features.float().clamp_min(SMALLEST)
-    largest = clamped.detach().amax(dim=(-2, -1), keepdim=True)  # (B, C, 1, 1)
-    raised = (clamped / largest).pow(power).mean(dim=(-2, -1)).pow(1.0 / power)
-    return (raised * largest[..., 0, 0]).to(features.dtype)
+    largest = values.detach().amax(-1, keepdim=True)
+    raised = (values / largest).pow(power)
+    mean = raised.mean(-1) if weights is None else (raised * weights).sum(-1)
+    return mean.pow(1.0 / power) * largest.squeeze(-1)
 
 
 class GeneralisedMean(nn.Module):

@@ -1,0 +1,127 @@
+"""HcTri: horizontal stripes and the hetero-centre triplet loss (METHODS 6).
+
+Liu et al., "Parameter Sharing Exploration and Hetero-Center Triplet Loss for Visible-Thermal Person
+Re-Identification", TMM 2021; code: hijune6/Hetero-center-triplet-loss. Stem and layer 1 belong to each
+modality, layers 2–4 are shared; the map is cut into six stripes; each is pooled by a generalised mean
+and has its own 1×1 convolution, batch norm, ReLU and classifier. A convolution of a pooled stripe is a
+linear layer; its bias is left out, because the batch norm takes it away again.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import torch.nn.functional as F
+from pydantic import Field, model_validator
+from torch import Tensor, nn
+
+from vireid_cli.backbones.two_stream import STAGES, BackboneSpec, Stage, Streams, TwoStream
+from vireid_cli.layers.chunk_head import ChunkHeads
+from vireid_cli.layers.pixels import Normalise, both_modalities
+from vireid_cli.layers.pooling import generalised_mean_stripes
+from vireid_cli.losses.center import hetero_center_triplet
+from vireid_cli.losses.identity import identity_loss
+from vireid_cli.methods import BACKBONE, ParameterGroup, Weight, trainable
+from vireid_cli.recipe.schema import Number, Strict
+from vireid_cli.types import Batch, Modality
+
+
+class Options(Strict):
+    """Knobs of HcTri; the defaults are those for SYSU-MM01.
+
+    Attributes:
+        separate: Stages, counted from the stem, that each modality has for itself (stem and layer 1).
+        parts: Horizontal stripes.
+        features: Of a stripe's embedding.
+        gem_power: p of the generalised mean, fixed: 3 on SYSU-MM01, 10 on RegDB.
+        identity_weight: Factor on the sum of the stripes' cross-entropies.
+        label_smoothing: Share of the target spread over all identities: 0.1 on RegDB.
+        joined_weight: Factor on the hetero-centre triplet loss of the joined embedding.
+        stripe_weight: Factor on the sum of the stripes' ones: 1 on SYSU-MM01, 2 on RegDB.
+        margin: Of both, Euclidean.
+    """
+
+    separate: Annotated[int, Field(ge=0, le=5)] = 2
+    parts: Annotated[int, Field(ge=1)] = 6
+    features: Annotated[int, Field(ge=1)] = 256
+    gem_power: Annotated[Number, Field(gt=0.0)] = 3.0
+    identity_weight: Weight = 1.0
+    label_smoothing: Annotated[Number, Field(ge=0.0, lt=1.0)] = 0.0
+    joined_weight: Weight = 1.0
+    stripe_weight: Weight = 1.0
+    margin: Weight = 0.3
+
+    @model_validator(mode="after")
+    def _something_is_trained(self) -> Options:
+        if not (self.identity_weight or self.joined_weight or self.stripe_weight):
+            raise ValueError("no loss is left: identity_, joined_ or stripe_weight must be above 0")
+        if self.label_smoothing and not self.identity_weight:
+            raise ValueError("label_smoothing changes a loss whose weight is 0")
+        return self
+
+
+class HcTri(nn.Module):
+    """A trunk with separate first stages and one head for each stripe.
+
+    Args:
+        options: Knobs.
+        num_identities: Width of the classifiers.
+        backbone: The trunk.
+    """
+
+    def __init__(self, options: Options, num_identities: int, backbone: BackboneSpec) -> None:
+        super().__init__()
+        self.options = options
+        self.normalise = Normalise()
+        separate: tuple[Stage, ...] = STAGES[: options.separate]
+        self.trunk = TwoStream(backbone, separate=separate)
+        inputs = self.trunk.channels["layer4"]
+        identities = num_identities if options.identity_weight else 0
+        self.heads = ChunkHeads(options.parts, inputs, options.features, identities, dropout=0.0)
+        # Kaiming normal as for a 1×1 convolution, fan_in.
+        nn.init.normal_(self.heads.weight, std=(2.0 / inputs) ** 0.5)
+
+    def losses(self, batch: Batch) -> dict[str, Tensor]:
+        """Weighted ``identity``, ``joined`` and ``stripe`` loss of a P×K batch."""
+        options = self.options
+        pixels, masks = both_modalities(batch)  # (2B, 3, H, W)
+        stripes = self._stripes(self.normalise(pixels, masks, batch.erase), batch.visible.shape[0])
+        terms: dict[str, Tensor] = {}
+        if options.identity_weight:
+            logits = self.heads.classify(stripes)  # (parts, 2B, C)
+            loss = identity_loss(logits, batch.labels.repeat(2), options.label_smoothing)
+            terms["identity"] = options.identity_weight * loss
+        if options.joined_weight:
+            loss = hetero_center_triplet(_joined(stripes), batch.labels, options.margin)
+            terms["joined"] = options.joined_weight * loss
+        if options.stripe_weight:
+            loss = hetero_center_triplet(stripes, batch.labels, options.margin)
+            terms["stripe"] = options.stripe_weight * loss
+        return terms
+
+    def embed(self, images: Tensor, modality: Modality) -> Tensor:
+        """(N, 3, H, W) pixels → (N, parts · features) of unit length."""
+        return F.normalize(_joined(self._stripes(self.normalise(images), modality)).float(), dim=1)
+
+    def parameter_groups(self) -> list[ParameterGroup]:
+        """Heads at the full learning rate, the trunk with the backbone's."""
+        return [
+            ParameterGroup(BACKBONE, trainable(self.trunk)),
+            ParameterGroup("heads", trainable(self.heads)),
+        ]
+
+    def _stripes(self, images: Tensor, streams: Streams) -> Tensor:
+        """Embeddings of the stripes, (parts, N, features)."""
+        features = self.trunk(images, streams)  # (N, D, h, w)
+        pooled = generalised_mean_stripes(features, self.options.parts, self.options.gem_power)
+        return self.heads.embed(pooled).relu()
+
+
+def _joined(stripes: Tensor) -> Tensor:
+    """(parts, N, features) → (N, parts · features)."""
+    return stripes.transpose(0, 1).flatten(1)
+
+
+def build(options: Options, num_identities: int, backbone: BackboneSpec) -> HcTri:
+    """HcTri's network."""
+    return HcTri(options, num_identities, backbone)
