@@ -76,6 +76,27 @@ def sysu(
     _dataset("sysu", root, size, skip_bad, verify, workers, data)
 
 
+@app.command("occ-sysu")
+def occ_sysu(
+    root: Annotated[
+        Path | None,
+        typer.Option(help="The occluded tree.", show_default="<data>/Occ-SYSU-MM01, else the rendered one"),
+    ] = None,
+    size: Annotated[str, typer.Option(help="HEIGHTxWIDTH of the stored pixels.")] = "288x144",
+    skip_bad: Annotated[bool, typer.Option("--skip-bad", help="Leave unreadable images out.")] = False,
+    verify: Annotated[
+        bool, typer.Option("--verify", help="Check what was prepared against its hashes.")
+    ] = False,
+    workers: Workers = None,
+    data: DataDir = None,
+) -> None:
+    """Read an occluded SYSU-MM01, as `vireid prepare occluded` wrote it, into the prepared store.
+
+    Example: vireid prepare occ-sysu
+    """
+    _dataset("occ-sysu", root, size, skip_bad, verify, workers, data)
+
+
 def _dataset(
     name: str,
     root: Path | None,

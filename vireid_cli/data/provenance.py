@@ -1,7 +1,8 @@
-"""Where a dataset comes from: real, or rendered by this toolkit and marked as such.
+"""Where a dataset comes from: real, or rendered by this toolkit; and whether people were occluded.
 
-A rendered tree carries ``vireid-rendered.json`` at its root. The mark travels from here into the
-store, into every fingerprint and every table, so that no rendered figure is taken for a real one.
+A rendered tree carries ``vireid-rendered.json`` at its root, an occluded one ``vireid-occluded.json``
+(and its base's mark beside it). The marks travel from here into the store, into every fingerprint and
+every table, so that no rendered or occluded figure is taken for another one.
 """
 
 from __future__ import annotations
@@ -18,6 +19,11 @@ MANIFEST = "vireid-rendered.json"
 
 REQUIRED = ("content_hash", "seed", "version")
 
+OCCLUSION = "vireid-occluded.json"
+"""Name of the file that marks an occluded tree."""
+
+OCCLUSION_REQUIRED = ("content_hash", "from", "library", "policy", "preset", "seed", "version")
+
 
 @dataclass(frozen=True, slots=True)
 class Provenance:
@@ -26,10 +32,12 @@ class Provenance:
     Attributes:
         kind: ``real`` where the tree has no manifest.
         manifest: The manifest's content; empty for a real dataset.
+        occlusion: The occlusion mark's content; empty where nobody was occluded.
     """
 
     kind: Literal["real", "rendered"] = "real"
     manifest: dict[str, Any] = field(default_factory=dict)
+    occlusion: dict[str, Any] = field(default_factory=dict)
 
     @property
     def rendered(self) -> bool:
@@ -41,6 +49,11 @@ class Provenance:
         """The manifest's hash of the rendered content; empty for a real dataset."""
         return str(self.manifest.get("content_hash", ""))
 
+    @property
+    def occlusion_content(self) -> str:
+        """The occlusion mark's hash of the occluded tree; empty where nobody was occluded."""
+        return str(self.occlusion.get("content_hash", ""))
+
 
 def is_rendered(root: Path) -> bool:
     """Whether the tree at ``root`` carries the mark of a rendered dataset."""
@@ -51,25 +64,27 @@ def read_provenance(root: Path) -> Provenance:
     """Provenance of the tree at ``root``.
 
     Raises:
-        DataError: The manifest can't be read, lacks a key, or says that rendering did not finish.
+        DataError: A mark can't be read, lacks a key, or says that its making did not finish.
     """
-    path = root / MANIFEST
+    manifest = _read_mark(root / MANIFEST, REQUIRED, "rendered", "vireid prepare synthetic")
+    occlusion = _read_mark(root / OCCLUSION, OCCLUSION_REQUIRED, "occluded", "vireid prepare occluded")
+    return Provenance("rendered" if manifest else "real", manifest, occlusion)
+
+
+def _read_mark(path: Path, required: tuple[str, ...], what: str, command: str) -> dict[str, Any]:
+    """A mark's content, empty where there is none; see ``read_provenance`` for what it raises."""
     if not path.is_file():
-        return Provenance()
+        return {}
     try:
-        manifest = json.loads(path.read_text(encoding="utf-8"))
+        content = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
+        raise DataError(f"{path} can't be read: {error}", f"Make the dataset again: {command}") from error
+    if not isinstance(content, dict) or content.get("complete") is not True:
         raise DataError(
-            f"{path} can't be read: {error}", "Render it again: vireid prepare synthetic"
-        ) from error
-    if not isinstance(manifest, dict) or manifest.get("complete") is not True:
-        raise DataError(
-            f"the rendered dataset at {root} is not complete: rendering was interrupted",
-            "Run 'vireid prepare synthetic' with the same options: it continues where it stopped.",
+            f"the {what} dataset at {path.parent} is not complete: its making was interrupted",
+            f"Run '{command}' with the same options: it continues where it stopped.",
         )
-    missing = [key for key in REQUIRED if key not in manifest]
+    missing = [key for key in required if key not in content]
     if missing:
-        raise DataError(
-            f"{path} lacks {', '.join(missing)}", "Render the dataset again: vireid prepare synthetic"
-        )
-    return Provenance("rendered", manifest)
+        raise DataError(f"{path} lacks {', '.join(missing)}", f"Make the dataset again: {command}")
+    return content

@@ -202,7 +202,7 @@ def read_store(folder: Path) -> Store:
         raise DataError(f"the store at {folder} has format {content.get('format')}, not {FORMAT}", again)
     if hashlib.sha256(table).hexdigest() != content.get("records_sha256"):
         raise DataError(f"{folder / 'records.npz'} is not the table that store.json describes", again)
-    provenance = Provenance(content["provenance"]["kind"], content["provenance"]["manifest"])
+    provenance = Provenance(**content["provenance"])
     permutation = content["permutation"]
     known = {
         **content,
@@ -233,17 +233,19 @@ def write_store(folder: Path, records: RecordTable, info: StoreInfo) -> Store:
 
 
 def fingerprint(dataset: str, provenance: Provenance, records: RecordTable, sizes: np.ndarray) -> str:
-    """SHA-256 over the records, their files' sizes and the mark of a rendered tree, as hex.
+    """SHA-256 over the records, their files' sizes and the marks of the tree, as hex.
 
     Args:
         dataset: Name of the source.
-        provenance: Real or rendered; a rendered tree's content hash is part of it.
+        provenance: Real or rendered; a rendered or occluded tree's content hash is part of it.
         records: N records.
         sizes: (N,) file sizes in bytes.
     """
     total = hashlib.sha256(
         f"vireid store {FORMAT}\n{dataset}\n{provenance.kind}\n{provenance.content}\n".encode()
     )
+    if provenance.occlusion:
+        total.update(f"{provenance.occlusion_content}\n".encode())
     columns = zip(
         records.paths.tolist(),
         records.pids.tolist(),

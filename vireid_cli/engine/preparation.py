@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -147,9 +148,22 @@ def marks(store: Store) -> dict[str, Any]:
         found["rendered"] = (
             f"version {manifest['version']}, seed {manifest['seed']}, {manifest['content_hash'][:12]}"
         )
+    occlusion = store.info.provenance.occlusion
+    if occlusion:
+        found["occlusion"] = occlusion_text(occlusion)
     if store.info.bad:
         found["images_left_out"] = len(store.info.bad)
     return found
+
+
+def occlusion_text(mark: Mapping[str, Any]) -> str:
+    """What was put before the people: preset, probabilities, seed and library, on one line."""
+    policy, library = mark["policy"], mark["library"]
+    chances = ", ".join(f"{role} {policy[f'{role}_p']:g}" for role in ("train", "query", "gallery"))
+    return (
+        f"preset {mark['preset']} ({chances}; {policy['query_modality']} queries), seed {mark['seed']}, "
+        f"library {library['name']} {library['sha256'][:12]}, images {mark['content_hash'][:12]}"
+    )
 
 
 def describe(store: Store) -> dict[str, Any]:
@@ -161,10 +175,11 @@ def identity_tokens(store: Store, pids: np.ndarray) -> list[str]:
     """A short hash for each identity of a dataset: how a checkpoint remembers whom it was trained on.
 
     Args:
-        store: The dataset; a rendered one's identities are another population than the real one's.
+        store: The dataset; a rendered one's identities are another population than the real one's, an
+            occluded one's are its base's.
         pids: (P,) person numbers.
     """
-    population = store.info.dataset
+    population = str(store.info.provenance.occlusion.get("from", store.info.dataset))
     if store.rendered:
         population += f"-rendered-{store.info.provenance.manifest['seed']}"
     return [hashlib.sha256(f"{population}/{int(pid)}".encode()).hexdigest()[:16] for pid in pids]

@@ -2,7 +2,8 @@
 
 A source has four public names: ``TITLE`` (for people), ``FOLDER`` (where it is looked for under the
 data directory), ``HOW_TO_GET`` (one or two lines) and ``scan(root) -> Scan``. The file's name is the
-dataset's name: there is no registry, and a new source is a new file.
+dataset's name, with hyphens for underscores (``occ_sysu.py`` is ``occ-sysu``): there is no registry, and
+a new source is a new file.
 """
 
 from __future__ import annotations
@@ -97,7 +98,8 @@ class Source(Protocol):
 
 def source_names() -> list[str]:
     """Names of all sources: the files of this folder."""
-    return sorted(p.stem for p in Path(__file__).parent.glob("*.py") if p.stem != "__init__")
+    files = Path(__file__).parent.glob("*.py")
+    return sorted(path.stem.replace("_", "-") for path in files if path.stem != "__init__")
 
 
 def load_source(name: str) -> Source:
@@ -113,4 +115,4 @@ def load_source(name: str) -> Source:
             f"there is no dataset '{name}'" + (f" (did you mean '{near[0]}'?)" if near else ""),
             f"known: {', '.join(names)}",
         )
-    return cast(Source, importlib.import_module(f"{__name__}.{name}"))
+    return cast(Source, importlib.import_module(f"{__name__}.{name.replace('-', '_')}"))

@@ -1,0 +1,89 @@
+"""An occluded tree is read by its base's source, and its mark travels."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from tests.conftest import write_sysu_tree
+from vireid_cli.data.provenance import OCCLUSION, Provenance, read_provenance
+from vireid_cli.data.sources import load_source, source_names
+from vireid_cli.data.store import fingerprint, read_store, store_folder
+from vireid_cli.engine.engine import Engine
+from vireid_cli.engine.preparation import identity_tokens, marks
+from vireid_cli.errors import DataError, UsageError
+
+MARK = {
+    "complete": True,
+    "content_hash": "c" * 64,
+    "from": "sysu",
+    "library": {"name": "builtin", "sha256": "a" * 64},
+    "policy": {"train_p": 0.5, "query_p": 1.0, "gallery_p": 0.0, "query_modality": "infrared"},
+    "preset": "occ-sysu",
+    "seed": 3,
+    "version": 1,
+}
+
+
+@pytest.fixture
+def occluded(tmp_path: Path) -> Path:
+    root = write_sysu_tree(tmp_path / "Occ-SYSU-MM01", images=1)
+    (root / OCCLUSION).write_text(json.dumps(MARK))
+    return root
+
+
+def test_names_are_files_with_hyphens() -> None:
+    assert {"occ-sysu", "occ-regdb", "occ-llcm"} <= set(source_names())
+    assert load_source("occ-sysu").TITLE == "Occ-SYSU-MM01"
+    with pytest.raises(UsageError, match="did you mean 'occ-sysu'"):
+        load_source("occ_sysu")
+
+
+def test_reads_as_the_base_does(occluded: Path) -> None:
+    there = load_source("occ-sysu").scan(occluded)
+    base = load_source("sysu").scan(occluded)
+    np.testing.assert_array_equal(there.records.paths, base.records.paths)
+    assert there.report.provenance.occlusion == MARK
+
+
+def test_refuses_other_trees(occluded: Path) -> None:
+    (occluded / OCCLUSION).write_text(json.dumps({**MARK, "from": "other"}))
+    with pytest.raises(DataError, match="made from 'other', not from 'sysu'"):
+        load_source("occ-sysu").scan(occluded)
+    (occluded / OCCLUSION).write_text(json.dumps({**MARK, "complete": False}))
+    with pytest.raises(DataError, match="not complete"):
+        load_source("occ-sysu").scan(occluded)
+    (occluded / OCCLUSION).unlink()
+    with pytest.raises(UsageError, match="vireid prepare occluded --from sysu"):
+        load_source("occ-sysu").scan(occluded)
+
+
+def test_the_mark_reaches_store_and_fingerprint(occluded: Path) -> None:
+    engine = Engine.choose("cpu", data_dir=occluded.parent)
+    store = engine.prepare("occ-sysu", (32, 16)).store
+    assert store.folder == store_folder(occluded.parent, "occ-sysu", False)
+    assert read_store(store.folder).info.provenance.occlusion == MARK
+    text = marks(store)["occlusion"]
+    for part in ("occ-sysu", "query 1", "seed 3", "aaaaaaaaaaaa", "cccccccccccc"):
+        assert part in text
+    sizes = np.arange(len(store.records))
+    one = Provenance(occlusion=MARK)
+    prints = {
+        fingerprint("occ-sysu", provenance, store.records, sizes)
+        for provenance in (Provenance(), one, replace(one, occlusion={**MARK, "content_hash": "d"}))
+    }
+    assert len(prints) == 3
+
+
+def test_people_are_the_base_s_people(occluded: Path, sysu_tree: Path) -> None:
+    here = Engine.choose("cpu", data_dir=occluded.parent).prepare("occ-sysu", (32, 16)).store
+    there = Engine.choose("cpu", data_dir=occluded.parent).prepare(
+        "sysu", (32, 16), root=sysu_tree / "SYSU-MM01"
+    )
+    pids = np.array([1, 2])
+    assert identity_tokens(here, pids) == identity_tokens(there.store, pids)
+    assert read_provenance(sysu_tree / "SYSU-MM01").occlusion == {}
