@@ -6,7 +6,7 @@ Nothing here imports torch when it is loaded, so that a help text or a results t
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
@@ -217,3 +217,7 @@ class Embeddings:
     def take(self, index: np.ndarray) -> Embeddings:
         """The rows at ``index``, in that order."""
         return Embeddings(*(getattr(self, name)[index] for name in self.__slots__))
+
+    def widened(self) -> Embeddings:
+        """The same in float64: one product then ranks alike on every device."""
+        return replace(self, features=self.features.astype(np.float64))

@@ -183,3 +183,46 @@ def test_bf16_trains(tiny_recipe: Path, sysu_tree: Path, tmp_path: Path) -> None
     run = train(tiny_recipe, sysu_tree, tmp_path, "train.epochs=1", runtime=Runtime(CPU.device, "bf16"))
     assert all(np.isfinite(row["loss"]) for row in run.log_rows())
     assert run.environment()["precision"] == "bf16"
+
+
+SELECT = ("data.split=train", "train.select=val", "train.epochs=3", "train.optimizer.lr=0.05")
+
+
+def test_selection_keeps_the_best_epoch(tiny_recipe: Path, sysu_tree: Path, tmp_path: Path) -> None:
+    run = train(tiny_recipe, sysu_tree, tmp_path / "select", *SELECT)
+    rows = [row for row in run.log_rows() if row["kind"] == "epoch"]
+    found = [row["val"]["mAP"] for row in rows]
+    best = int(np.argmax(found)) + 1
+    state = json.loads((run.checkpoints / "best" / "state.json").read_text())
+    assert state["epoch"] == best
+    assert state["extra"]["best"]["mAP"] == max(found)
+    # the weights of that epoch, and the same steps as without selection
+    plain = train(tiny_recipe, sysu_tree, tmp_path / "plain", *SELECT[:1], *SELECT[2:])
+    assert same(weights(run), weights(plain))
+    short = ("train.epochs=1", "train.schedule.milestones=[1]")
+    if best == 1:
+        one = train(tiny_recipe, sysu_tree, tmp_path / "one", *SELECT[:2], SELECT[3], *short)
+        assert same(checkpoints.load_model(run.checkpoints / "best"), weights(one))
+    assert "val" not in next(row for row in plain.log_rows() if row["kind"] == "epoch")
+
+
+@pytest.mark.parametrize("steps", [3, 5])
+def test_resume_with_selection_is_exact(
+    tiny_recipe: Path, sysu_tree: Path, tmp_path: Path, stop_after, steps: int
+) -> None:
+    whole = train(tiny_recipe, sysu_tree, tmp_path / "whole", *SELECT)
+    stop_after(steps)
+    with pytest.raises(Interrupted):
+        train(tiny_recipe, sysu_tree, tmp_path / "cut", *SELECT)
+    run = Run(next((tmp_path / "cut").glob("tiny-*")))
+    training.resume(run, CPU, Reporter(), sysu_tree)
+    for name in ("last", "best"):
+        assert same(*(checkpoints.load_model(r.checkpoints / name) for r in (run, whole)))
+    ends = [[row["val"] for row in r.log_rows() if row["kind"] == "epoch"] for r in (run, whole)]
+    assert ends[0] == ends[1]
+    assert len(ends[0]) == 3
+
+
+def test_selection_needs_identities_of_its_own(tiny_recipe: Path, sysu_tree: Path, tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="select: val needs data.split: train"):
+        train(tiny_recipe, sysu_tree, tmp_path, "train.select=val")

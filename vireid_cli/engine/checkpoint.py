@@ -1,6 +1,6 @@
 """Checkpoints without pickle, replaced whole: a kill at any moment leaves one that loads.
 
-``checkpoints/last/`` holds ``model.safetensors``, ``state.safetensors`` (optimizer tensors, sums of
+``checkpoints/last/`` (and ``best/``, the best on validation identities) holds ``model.safetensors``, ``state.safetensors`` (optimizer tensors, sums of
 the running epoch) and ``state.json`` (epoch, step, optimizer numbers, training identities), which is
 written last and marks the folder as whole. A new one is made beside it as ``last.new`` and swapped in
 by renames; where a kill fell between the two renames, the reader takes ``last.new``.
@@ -21,6 +21,9 @@ from vireid_cli import files
 from vireid_cli.errors import DataError, UsageError
 
 VERSION = 1
+LAST, BEST = "last", "best"
+"""Folders under ``checkpoints/``: the newest, and the best on validation identities."""
+
 MODEL, TENSORS, STATE = "model.safetensors", "state.safetensors", "state.json"
 
 
@@ -47,7 +50,8 @@ class Checkpoint:
         model: The network's state dict, on the CPU.
         optimizer: The optimizer's state dict, with tensors.
         position: The next step to take.
-        extra: Numbers beside it: scaler state, sums of the running epoch, training identities.
+        extra: Numbers beside it: scaler state, sums of the running epoch, training identities, and the best
+            validation so far.
         tensors: Further named tensors.
     """
 
@@ -100,15 +104,7 @@ def load_checkpoint(folder: Path) -> Checkpoint:
         UsageError: There is none yet.
         DataError: It is damaged or of another version.
     """
-    _recover(folder)
-    if not (folder / STATE).is_file():
-        raise UsageError(
-            f"There is no checkpoint in {folder.parent}.",
-            "The run stopped before its first one was written: train it anew.",
-        )
-    state = files.read_json(folder / STATE)
-    if state.get("version") != VERSION:
-        raise DataError(f"{folder / STATE} has version {state.get('version')}, this vireid reads {VERSION}.")
+    state = _state(folder)
     model = load_model(folder)
     extra, optimizer = {}, {}
     for name, value in _load(folder / TENSORS).items():
@@ -116,9 +112,32 @@ def load_checkpoint(folder: Path) -> Checkpoint:
             extra[name.removeprefix("extra/")] = value
         else:
             optimizer[name] = value
-    position = Position(int(state["epoch"]), int(state["step"]), int(state["global_step"]))
+    position = _position(state)
     joined = _join_optimizer(optimizer, state["optimizer"])
     return Checkpoint(model, joined, position, state["extra"], extra)
+
+
+def load_position(folder: Path) -> Position:
+    """How far the training of a checkpoint folder has come; no tensor is read. Raises as above."""
+    return _position(_state(folder))
+
+
+def _state(folder: Path) -> dict[str, Any]:
+    """What ``state.json`` says."""
+    _recover(folder)
+    if not (folder / STATE).is_file():
+        raise UsageError(
+            f"There is no checkpoint '{folder.name}' in {folder.parent}.",
+            "The run stopped before its first one was written: train it anew.",
+        )
+    state: dict[str, Any] = files.read_json(folder / STATE)
+    if state.get("version") != VERSION:
+        raise DataError(f"{folder / STATE} has version {state.get('version')}, this vireid reads {VERSION}.")
+    return state
+
+
+def _position(state: dict[str, Any]) -> Position:
+    return Position(int(state["epoch"]), int(state["step"]), int(state["global_step"]))
 
 
 def load_model(folder: Path) -> dict[str, Tensor]:

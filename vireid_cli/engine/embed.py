@@ -33,6 +33,8 @@ class Trained:
         environment: The run's ``environment.json``.
         epochs: Epochs that the checkpoint has seen.
         tokens: Hashes of the identities that it was trained on.
+        best: The validation that chose it: ``epoch`` and figures; None where the last one was taken.
+        trained: Epochs that the run has done.
     """
 
     network: nn.Module
@@ -40,10 +42,20 @@ class Trained:
     environment: dict[str, Any]
     epochs: int
     tokens: frozenset[str]
+    best: dict[str, Any] | None
+    trained: int
+
+    @property
+    def choice(self) -> str:
+        """Which checkpoint this is, in words for a fingerprint."""
+        of = f"of {self.recipe.train.epochs}"
+        if self.best is None:
+            return f"last (epoch {self.epochs} {of})"
+        return f"best on val (epoch {self.epochs} {of}, val mAP {100 * self.best['mAP']:.2f} %)"
 
 
 def load_trained(run: Run, runtime: Runtime, reporter: Reporter, *, fold: bool = True) -> Trained:
-    """Load the network of a run's last checkpoint.
+    """Load the network of the checkpoint that the recipe selects: the last, or the best on val.
 
     Args:
         run: The run.
@@ -56,7 +68,14 @@ def load_trained(run: Run, runtime: Runtime, reporter: Reporter, *, fold: bool =
         DataError: The checkpoint does not fit the recipe.
     """
     recipe = load_recipe(str(run.recipe_file))
-    saved = checkpoints.load_checkpoint(run.checkpoints / "last")
+    folder, best = run.checkpoints / checkpoints.LAST, None
+    # the newest position comes without its tensors: a run may have gone on since its best epoch
+    trained = checkpoints.load_position(folder).epoch
+    if recipe.train.select == "val":
+        folder = run.checkpoints / checkpoints.BEST
+    saved = checkpoints.load_checkpoint(folder)
+    if recipe.train.select == "val":
+        best = dict(saved.extra["best"])
     environment = run.environment()
     bare = recipe.model_copy(update={"backbone": recipe.backbone.model_copy(update={"weights": "none"})})
     start = starting_backbone(bare, True, reporter)
@@ -65,12 +84,12 @@ def load_trained(run: Run, runtime: Runtime, reporter: Reporter, *, fold: bool =
         network.load_state_dict(saved.model)
     except RuntimeError as error:
         reason = "\n".join(str(error).splitlines()[:6])
-        raise DataError(f"{run.checkpoints / 'last'} does not fit {run.recipe_file}: {reason}") from error
+        raise DataError(f"{folder} does not fit {run.recipe_file}: {reason}") from error
     network.eval()
     if fold:
         network = fold_batch_norms(network)
     tokens = frozenset(saved.extra.get("training_identities", ()))
-    return Trained(network, recipe, environment, saved.position.epoch, tokens)
+    return Trained(network, recipe, environment, saved.position.epoch, tokens, best, trained)
 
 
 def embed_pixels(network: nn.Module, pixels: np.ndarray, modality: Modality, runtime: Runtime) -> np.ndarray:

@@ -70,9 +70,9 @@ def evaluate_run(
     trained = load_trained(run, runtime, reporter)
     size = trained.recipe.data.image_size
     store = ensure_prepared(trained.recipe.data.dataset, size, data_dir, reporter)
-    if trained.epochs < trained.recipe.train.epochs:
+    if trained.trained < trained.recipe.train.epochs:
         reporter.warn(
-            f"{run.folder} is not finished: {trained.epochs} of {trained.recipe.train.epochs} epochs are done"
+            f"{run.folder} is not finished: {trained.trained} of {trained.recipe.train.epochs} epochs are done"
         )
     overlap = _overlap(store, trained, options.allow_overlap)
     plans = [_plan(store, mode, shots, options) for shots in options.shots for mode in options.modes]
@@ -176,7 +176,7 @@ def _about(trained: Trained, store: Store, runtime: Runtime, overlap: int, width
         "distance": "cosine (float64 product)",
         "rerank": "none",
         "test_time_augmentation": "none",
-        "checkpoint": f"last (epoch {trained.epochs} of {trained.recipe.train.epochs})",
+        "checkpoint": trained.choice,
         "weights": trained.environment["weights"],
         "seed": trained.recipe.train.seed,
         "precision": runtime.precision,

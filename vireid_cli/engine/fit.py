@@ -54,12 +54,14 @@ class Hooks:
         save: Writes a checkpoint for a position.
         stop: Whether the work was asked to stop.
         reporter: Progress.
+        validate: Measures the network after an epoch and keeps it where it is the best; None: never.
     """
 
     row: Callable[[StepRow | EpochRow], None]
     save: Callable[[Position], None]
     stop: Callable[[], bool]
     reporter: Reporter
+    validate: Callable[[Position], dict[str, float]] | None = None
 
 
 @dataclass(slots=True)
@@ -160,8 +162,9 @@ class Loop:
             if asked:
                 self.hooks.save(at)
                 raise KeyboardInterrupt
-        self._log_epoch(at, steps, lr)
-        return Position(at.epoch + 1, 0, at.global_step)
+        after = Position(at.epoch + 1, 0, at.global_step)
+        self._log_epoch(at, steps, lr, self.hooks.validate(after) if self.hooks.validate else None)
+        return after
 
     def _step(self, batch: Batch, at: Position) -> None:
         """One forward, one backward, one update."""
@@ -209,16 +212,18 @@ class Loop:
         shown["images/s"] = f"{speed:.0f}"
         self.hooks.reporter.advance("training", at.epoch * steps + at.step, self.recipe.epochs * steps, shown)
 
-    def _log_epoch(self, at: Position, steps: int, lr: float) -> None:
+    def _log_epoch(self, at: Position, steps: int, lr: float, val: dict[str, float] | None) -> None:
+        """The epoch's line of the log."""
         means = self.meter.epoch_means()
-        self.hooks.row(
-            EpochRow(
-                kind="epoch",
-                epoch=at.epoch,
-                steps=steps,
-                global_step=at.global_step,
-                lr=lr,
-                loss=math.fsum(means.values()),
-                losses=means,
-            )
+        row = EpochRow(
+            kind="epoch",
+            epoch=at.epoch,
+            steps=steps,
+            global_step=at.global_step,
+            lr=lr,
+            loss=math.fsum(means.values()),
+            losses=means,
         )
+        if val is not None:
+            row["val"] = val
+        self.hooks.row(row)

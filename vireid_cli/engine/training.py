@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import time
 from dataclasses import dataclass
@@ -25,6 +26,7 @@ from vireid_cli.engine.preparation import describe, ensure_prepared, identity_to
 from vireid_cli.engine.reporter import Reporter
 from vireid_cli.engine.runtime import Runtime
 from vireid_cli.engine.schedule import build_optimizer
+from vireid_cli.engine.selection import Selection
 from vireid_cli.errors import Interrupted, UsageError, VireidError
 from vireid_cli.methods import Method
 from vireid_cli.recipe.load import dump
@@ -80,7 +82,7 @@ def resume(run: Run, runtime: Runtime, reporter: Reporter, data_dir: Path) -> Ru
         UsageError: No checkpoint, a finished run, or prepared data that has changed since.
     """
     recipe = load_recipe(str(run.recipe_file))
-    saved = checkpoints.load_checkpoint(run.checkpoints / "last")
+    saved = checkpoints.load_checkpoint(run.checkpoints / checkpoints.LAST)
     if saved.position.epoch >= recipe.train.epochs:
         raise UsageError(
             f"{run.folder} is finished: all {recipe.train.epochs} epochs are done.",
@@ -146,23 +148,31 @@ def _job(
     feed = Feed(pixels, rows, store.records.camids, recipe.data.augment, recipe.train.seed, runtime)
     tokens = identity_tokens(store, np.array(list(sampler.labels_of)))
 
-    def save(at: Position) -> None:
+    def save(at: Position, name: str = checkpoints.LAST) -> None:
         extra = {
             "scaler": scaler.state_dict(),
             "sums": loop.meter.sums,
             "steps": loop.meter.steps,
             "training_identities": tokens,
+            "best": selection.best if selection else {},
         }
         state = Checkpoint(checkpoints.model_state(network), optimizer.state_dict(), at, extra)
-        checkpoints.save_checkpoint(run.checkpoints / "last", state)
+        checkpoints.save_checkpoint(run.checkpoints / name, state)
 
+    selection = None
+    if recipe.train.select == "val":
+        keep = functools.partial(save, name=checkpoints.BEST)
+        selection = Selection(network, store, recipe.data.image_size, runtime, reporter, keep)
     hooks = Hooks(lambda row: runs.append_row(run.log, row), save, stop, reporter)
+    hooks.validate = selection.validate if selection else None
     loop = Loop(network, optimizer, scaler, sampler, feed, recipe.train, runtime, hooks)
     if saved is not None:
         optimizer.load_state_dict(saved.optimizer)
         scaler.load_state_dict(saved.extra["scaler"])
         loop.meter.sums = dict(saved.extra["sums"])
         loop.meter.steps = int(saved.extra["steps"])
+        if selection:
+            selection.best = dict(saved.extra["best"])
     return Job(run, recipe, loop, saved.position if saved else Position(), tokens)
 
 
@@ -172,7 +182,7 @@ def _fit(job: Job, reporter: Reporter) -> Run:
     try:
         job.loop.run(job.start)
     except KeyboardInterrupt as error:
-        if not (job.run.checkpoints / "last").exists():
+        if not (job.run.checkpoints / checkpoints.LAST).exists():
             raise Interrupted(
                 f"Stopped at once; {job.run.folder} has no checkpoint yet.", "Train it anew."
             ) from error

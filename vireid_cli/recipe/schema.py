@@ -253,6 +253,8 @@ class Train(Strict):
         schedule: Learning-rate schedule.
         log_every: Steps between two lines of ``train.jsonl``.
         checkpoint_every: Epochs between two checkpoints.
+        select: Which checkpoint is evaluated: the ``last`` epoch's, or the one that is best by mAP on the
+            validation identities (``val``), measured after each epoch; never by the test identities.
     """
 
     epochs: Annotated[int, Field(ge=1)] = 80
@@ -262,6 +264,7 @@ class Train(Strict):
     schedule: Schedule = Schedule()
     log_every: Annotated[int, Field(ge=1)] = 10
     checkpoint_every: Annotated[int, Field(ge=1)] = 1
+    select: Literal["last", "val"] = "last"
 
 
 class Reported(Strict):
@@ -302,3 +305,9 @@ class Recipe(Strict):
     method: Method = Method()
     train: Train = Train()
     reported: Annotated[tuple[Reported, ...], BeforeValidator(_pair)] = ()
+
+    @model_validator(mode="after")
+    def _selection_is_on_others(self) -> Recipe:
+        if self.train.select == "val" and self.data.split != "train":
+            raise ValueError("train.select: val needs data.split: train, or it would select on what it learned")
+        return self

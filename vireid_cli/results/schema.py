@@ -11,7 +11,7 @@ Metrics are stored in [0, 1] and printed in percent.
 
 from __future__ import annotations
 
-from typing import Any, TypedDict
+from typing import Any, NotRequired, TypedDict
 
 VERSION = 1
 RANKS = (1, 5, 10, 20)
@@ -61,7 +61,10 @@ class StepRow(TypedDict):
 
 
 class EpochRow(TypedDict):
-    """One finished epoch: means over its steps."""
+    """One finished epoch: means over its steps.
+
+    ``val`` is there with ``train.select: val`` only: rank1, mAP, mINP on the validation identities.
+    """
 
     kind: str  # "epoch"
     epoch: int
@@ -70,6 +73,7 @@ class EpochRow(TypedDict):
     lr: float
     loss: float
     losses: dict[str, float]
+    val: NotRequired[dict[str, float]]
 
 
 class Metric(TypedDict):

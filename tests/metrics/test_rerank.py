@@ -1,0 +1,92 @@
+"""Re-ranking against a plain implementation that follows the authors' code line by line."""
+
+import numpy as np
+import pytest
+
+from vireid_cli.errors import UsageError
+from vireid_cli.metrics import rerank
+from vireid_cli.metrics.rerank import gallery_mean, k_reciprocal
+
+
+def plain(q, g, k1=20, k2=6, weight=0.3):
+    """The published procedure with full matrices and a loop over images, in float64."""
+    x = np.concatenate([q, g]).astype(np.float64)
+    total, queries = len(x), len(q)
+    distance = np.array([[((a - b) ** 2).sum() for b in x] for a in x])
+    distance = distance / distance.max(axis=1)[:, None]
+    rank = np.argsort(distance, axis=1, kind="stable")
+    encoding = np.zeros((total, total))
+    for i in range(total):
+        forward = rank[i, : k1 + 1]
+        near = [j for j in forward if i in rank[j, : k1 + 1]]
+        expanded = set(near)
+        for candidate in near:
+            half = int(np.around(k1 / 2)) + 1
+            theirs = [j for j in rank[candidate, :half] if candidate in rank[j, :half]]
+            if len(set(theirs) & set(near)) > 2 / 3 * len(theirs):
+                expanded |= set(theirs)
+        members = sorted(expanded)
+        weights = np.exp(-distance[i, members])
+        encoding[i, members] = weights / weights.sum()
+    if k2 > 1:
+        encoding = np.array([encoding[rank[i, :k2]].mean(axis=0) for i in range(total)])
+    final = np.empty((queries, total - queries))
+    for i in range(queries):
+        for j in range(queries, total):
+            shared = np.minimum(encoding[i], encoding[j]).sum()
+            final[i, j - queries] = (1 - shared / (2 - shared)) * (1 - weight) + distance[i, j] * weight
+    return final
+
+
+def people(seed, queries=30, gallery=50, width=6):
+    rng = np.random.default_rng(seed)
+    centres = rng.standard_normal((8, width))
+    sides = (centres[np.arange(n) % 8] + 0.7 * rng.standard_normal((n, width)) for n in (queries, gallery))
+    return [rows / np.linalg.norm(rows, axis=1, keepdims=True) for rows in sides]
+
+
+@pytest.mark.parametrize(
+    ("seed", "options"),
+    [
+        (0, {}),
+        (1, {"k1": 5, "k2": 2}),
+        (2, {"k1": 7, "k2": 1, "weight": 0.0}),
+        (3, {"k1": 10, "k2": 4, "weight": 1.0}),
+    ],
+)
+def test_equals_the_plain_procedure(seed, options):
+    q, g = people(seed)
+    np.testing.assert_allclose(k_reciprocal(q, g, **options), plain(q, g, **options), rtol=0, atol=1e-9)
+
+
+def test_blocks_change_nothing(monkeypatch):
+    q, g = people(4)
+    whole = k_reciprocal(q, g)
+    monkeypatch.setattr(rerank, "_CELLS", 100)
+    np.testing.assert_allclose(k_reciprocal(q, g), whole, rtol=0, atol=1e-12)
+
+
+def test_fewer_images_than_neighbours():
+    q, g = people(5, queries=4, gallery=9)
+    np.testing.assert_allclose(k_reciprocal(q, g), plain(q, g), rtol=0, atol=1e-9)
+
+
+def test_features_of_any_length():
+    q, g = people(6)
+    np.testing.assert_allclose(k_reciprocal(3 * q, 3 * g), plain(3 * q, 3 * g), rtol=0, atol=1e-9)
+
+
+def test_refusals(monkeypatch):
+    q, g = people(0)
+    with pytest.raises(UsageError, match="k2"):
+        k_reciprocal(q, g, k1=3, k2=9)
+    monkeypatch.setattr(rerank, "MOST_CELLS", 100)
+    with pytest.raises(UsageError, match="re-ranking 30 queries against 50"):
+        k_reciprocal(q, g)
+
+
+def test_gallery_mean_by_hand():
+    q, g = np.array([[1.0, 0.0], [0.0, 1.0]]), np.array([[0.0, 1.0], [0.6, 0.8]])
+    found = gallery_mean(q, g, np.array([[1, 0], [0, -1]]))
+    first = np.array([1.6, 1.8]) / np.hypot(1.6, 1.8)
+    np.testing.assert_allclose(found, [first, [0.0, 1.0]])

@@ -1,0 +1,88 @@
+"""Where a retrieval fails: by camera pair, by identity, by query."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from vireid_cli.errors import DataError
+from vireid_cli.metrics.camera_rules import CameraRule
+from vireid_cli.metrics.outcome import Retrieval
+from vireid_cli.metrics.retrieval import evaluate_trials
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """Means over the valid queries of a group, all trials together.
+
+    Attributes:
+        key: (query camera, gallery camera), or (pid,).
+        queries: Valid (query, trial) pairs.
+        rank1, mAP, mINP: In [0, 1].
+    """
+
+    key: tuple[int, ...]
+    queries: int
+    rank1: float
+    mAP: float
+    mINP: float
+
+
+def by_label(labels: Sequence[np.ndarray], results: Sequence[Retrieval]) -> list[Group]:
+    """Group the valid queries of all trials by a label of theirs, labels ascending.
+
+    Args:
+        labels: For each trial (Q_t,) integers: the queries' pids, or cameras.
+        results: The trials.
+    """
+    label = np.concatenate([of[r.valid_mask] for of, r in zip(labels, results, strict=True)])
+    columns = [
+        np.concatenate([r.first_rank[r.valid_mask] == 1 for r in results]).astype(np.float64),
+        np.concatenate([r.average_precision[r.valid_mask] for r in results]),
+        np.concatenate([r.inverse_negative_penalty[r.valid_mask] for r in results]),
+    ]
+    names, slot, count = np.unique(label, return_inverse=True, return_counts=True)
+    means = np.stack([np.bincount(slot, column) / count for column in columns], axis=1)
+    return [
+        Group((int(name),), int(number), *map(float, row))
+        for name, number, row in zip(names, count, means, strict=True)
+    ]
+
+
+def by_camera_pair(
+    scores: np.ndarray,
+    galleries: Sequence[np.ndarray],
+    q_pids: np.ndarray,
+    u_pids: np.ndarray,
+    q_camids: np.ndarray,
+    u_camids: np.ndarray,
+    *,
+    rule: CameraRule,
+    merge_identities: bool,
+) -> list[Group]:
+    """Evaluate each gallery camera alone, and group its results by the queries' camera.
+
+    A pair that the camera rule leaves without a match is left out. Arguments as ``evaluate_trials``.
+    """
+    found: list[Group] = []
+    for camera in np.unique(np.concatenate([u_camids[columns] for columns in galleries])).tolist():
+        alone = [columns[u_camids[columns] == camera] for columns in galleries]
+        alone = [columns for columns in alone if len(columns)]
+        try:
+            trials = evaluate_trials(
+                scores,
+                alone,
+                q_pids,
+                u_pids,
+                q_camids,
+                u_camids,
+                rule=rule,
+                merge_identities=merge_identities,
+            )
+        except DataError:  # no query has a match under this camera
+            continue
+        groups = by_label([q_camids] * len(alone), trials.results)
+        found += [Group((g.key[0], camera), g.queries, g.rank1, g.mAP, g.mINP) for g in groups]
+    return sorted(found, key=lambda group: group.key)
