@@ -224,5 +224,5 @@ def test_resume_with_selection_is_exact(
 
 
 def test_selection_needs_identities_of_its_own(tiny_recipe: Path, sysu_tree: Path, tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match="select: val needs data.split: train"):
+    with pytest.raises(UsageError, match=r"select: val needs data\.split: train"):
         train(tiny_recipe, sysu_tree, tmp_path, "train.select=val")

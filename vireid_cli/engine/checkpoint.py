@@ -1,9 +1,10 @@
 """Checkpoints without pickle, replaced whole: a kill at any moment leaves one that loads.
 
-``checkpoints/last/`` (and ``best/``, the best on validation identities) holds ``model.safetensors``, ``state.safetensors`` (optimizer tensors, sums of
-the running epoch) and ``state.json`` (epoch, step, optimizer numbers, training identities), which is
-written last and marks the folder as whole. A new one is made beside it as ``last.new`` and swapped in
-by renames; where a kill fell between the two renames, the reader takes ``last.new``.
+``checkpoints/last/`` (and ``best/``, the best on validation identities) holds ``model.safetensors``,
+``state.safetensors`` (optimizer tensors, sums of the running epoch) and ``state.json`` (epoch, step,
+optimizer numbers, training identities), which is written last and marks the folder as whole. A new one
+is made beside it as ``last.new`` and swapped in by renames; where a kill fell between the two renames,
+the reader takes ``last.new``.
 """
 
 from __future__ import annotations

@@ -72,7 +72,7 @@ def evaluate_run(
     store = ensure_prepared(trained.recipe.data.dataset, size, data_dir, reporter)
     if trained.trained < trained.recipe.train.epochs:
         reporter.warn(
-            f"{run.folder} is not finished: {trained.trained} of {trained.recipe.train.epochs} epochs are done"
+            f"{run.folder} is not finished: {trained.trained} of {trained.recipe.train.epochs} epochs done"
         )
     overlap = _overlap(store, trained, options.allow_overlap)
     plans = [_plan(store, mode, shots, options) for shots in options.shots for mode in options.modes]
