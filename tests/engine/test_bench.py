@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 import torch
 
-from vireid_cli.engine.bench import interleaved
 from vireid_cli.engine.engine import Engine
 from vireid_cli.engine.runtime import Runtime
+from vireid_cli.engine.timing import interleaved
 from vireid_cli.errors import UsageError
 
 CPU = Runtime(torch.device("cpu"), "fp32")
@@ -34,7 +34,7 @@ def test_interleaved_runs_in_turn_after_a_warm_up() -> None:
         ("train", {"recipe": "quickstart", "settings": SMALL, "repeats": 1}, {"images_per_second"}),
         ("extract", {"recipe": "quickstart", "settings": SMALL, "repeats": 1}, {"folded_over_plain"}),
         ("augment", {"images": 6, "size": (64, 32), "repeats": 1}, {"uint8_over_pil", "to_float_over_pil"}),
-        ("evaluate", {"shape": "60x40", "repeats": 1}, {"times_faster"}),
+        ("gallery", {"images": 400, "queries": 40, "width": 8}, {"peak_memory_gib", "metric_over_product"}),
         ("difficulty", {"dataset": "sysu"}, {"pixels_rank1", "hog_rank1", "histograms_rank1"}),
     ],
 )
@@ -46,7 +46,17 @@ def test_every_subject(engine: Engine, subject: str, options: dict[str, object],
 
 
 def test_both_evaluators_agree(engine: Engine) -> None:
-    assert engine.bench("evaluate", shape="90x70", repeats=1)["mAP_difference"] < 1e-12
+    found = engine.bench("evaluate", shapes=["90x70", "60x60"], repeats=1)
+    for shape in ("90x70", "60x60"):
+        assert found[shape]["times_faster"] > 0
+        assert max(v for k, v in found[shape].items() if k.endswith("_difference")) < 1e-12
+
+
+def test_a_streamed_gallery_has_queries_with_matches(engine: Engine) -> None:
+    found = engine.bench("gallery", images=800, queries=60, width=8)
+    assert [row["gallery"] for row in found["sizes"]] == [200, 400, 800]
+    assert all(row["valid_queries"] > 50 for row in found["sizes"])
+    assert found["sizes"][0]["mAP"] > found["sizes"][2]["mAP"]
 
 
 def test_unknown_subject(engine: Engine) -> None:

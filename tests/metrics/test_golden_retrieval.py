@@ -11,7 +11,8 @@ from vireid_cli.metrics.retrieval import evaluate_distances, evaluate_scores
 from vireid_cli.metrics.verification import operating_points, verify_scores
 
 GOLDEN = Path(__file__).parents[1] / "golden"
-BESIDE = next((p for p in Path(__file__).parents if (p / "shared/golden").is_dir()), Path(__file__).parents[3])
+PARENTS = Path(__file__).parents
+BESIDE = next((folder for folder in PARENTS if (folder / "shared/golden").is_dir()), PARENTS[3])
 SHARED = Path(os.environ.get("VIREID_GOLDEN", BESIDE / "shared/golden"))
 RULES = {"sysu": ("sysu", True), "llcm": ("llcm", True), "regdb": ("none", False)}
 CASES = sorted(path.stem for path in GOLDEN.glob("*.npz") if path.stem.split("_")[0] in RULES)

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from enum import StrEnum
 from typing import Annotated, Any
 
 import typer
 
 from vireid_cli.commands.options import DataDir, Device, Precision, make_engine, parse_size
+from vireid_cli.errors import UsageError
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -79,15 +81,25 @@ def augment(
 
 @app.command()
 def evaluate(
-    shape: Annotated[Shape, typer.Option(help="Queries × gallery.")] = Shape.sysu_single,
+    shape: Annotated[
+        list[Shape] | None, typer.Option(help="Queries × gallery; all three by default; may be repeated.")
+    ] = None,
+    gallery: Annotated[
+        int | None, typer.Option(min=400, help="Instead: stream a gallery of so many images × 512.")
+    ] = None,
     repeats: Repeats = 5,
     json: Json = False,
 ) -> None:
-    """CMC, mAP and mINP from a score matrix, against a loop over queries.
+    """CMC, mAP and mINP from a distance matrix against a loop over queries, or a large gallery in blocks.
 
-    Example: vireid bench evaluate --shape 3803x3010 --repeats 3
+    Example: vireid bench evaluate --gallery 100000 --json
     """
-    _print("evaluate", json, "cpu", "fp32", shape=shape.value, repeats=repeats)
+    if gallery is not None:
+        if shape:
+            raise UsageError("--gallery and --shape are two benchmarks: give one of them.")
+        _print("gallery", json, "cpu", "fp32", images=gallery)
+        return
+    _print("evaluate", json, "cpu", "fp32", shapes=[s.value for s in shape or Shape], repeats=repeats)
 
 
 @app.command()
@@ -113,6 +125,17 @@ def _print(
     if json:
         console.print_json(result)
         return
-    for key, value in result.items():
-        shown = f"{value:,.3f}" if isinstance(value, float) else value
-        console.out.print(f"{key}: {shown}", markup=False)
+    _print_values(result, console.out.print)
+
+
+def _print_values(values: Mapping[str, Any], say: Callable[..., None], before: str = "") -> None:
+    """Print figures a line each, those of a part with the part's name before them."""
+    for key, value in values.items():
+        if isinstance(value, Mapping):
+            _print_values(value, say, f"{before}{key} ")
+        elif isinstance(value, list) and value and isinstance(value[0], Mapping):
+            for number, part in enumerate(value, 1):
+                _print_values(part, say, f"{before}{key} {number} ")
+        else:
+            shown = f"{value:,.3f}" if isinstance(value, float) else value
+            say(f"{before}{key}: {shown}", markup=False)

@@ -5,9 +5,7 @@ Medians of wall-clock seconds; on a shared machine the ratios carry, the absolut
 
 from __future__ import annotations
 
-import statistics
-import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
@@ -19,24 +17,20 @@ from vireid_cli.backbones.two_stream import BackboneSpec
 from vireid_cli.data import reference
 from vireid_cli.data.augment import apply, augment_batch, crop_flip, draw
 from vireid_cli.data.store import locate
+from vireid_cli.engine import bench_evaluate
 from vireid_cli.engine.embed import to_images
 from vireid_cli.engine.network import build_network, load_recipe
 from vireid_cli.engine.runtime import Runtime, generator
 from vireid_cli.engine.schedule import build_optimizer
+from vireid_cli.engine.timing import interleaved
 from vireid_cli.errors import UsageError
 from vireid_cli.methods import Method
-from vireid_cli.metrics.camera_rules import CameraRule
-from vireid_cli.metrics.oracle import evaluate_by_loop
-from vireid_cli.metrics.retrieval import evaluate_distances
 from vireid_cli.recipe.schema import Augment, Recipe
 from vireid_cli.rendered.naive import measure_tree
 from vireid_cli.types import Batch, Modality, Size
 
 if TYPE_CHECKING:
     from vireid_cli.engine.engine import Engine
-
-Labels = tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]
-"""Query and gallery pids, query and gallery camids."""
 
 IDENTITIES = 395
 """Width of the classifiers that are timed: SYSU-MM01's training identities."""
@@ -51,22 +45,6 @@ def measure(subject: str, engine: Engine, **options: Any) -> dict[str, Any]:
     if subject not in SUBJECTS:
         raise UsageError(f"There is no benchmark '{subject}'.", f"There are: {', '.join(SUBJECTS)}")
     return {"benchmark": subject, **SUBJECTS[subject](engine, **options), **engine.runtime.describe()}
-
-
-def interleaved(
-    works: Mapping[str, Callable[[], object]], repeats: int, runtime: Runtime
-) -> dict[str, float]:
-    """Median seconds of each piece of work, run in turn ``repeats`` times after one warm-up."""
-    taken: dict[str, list[float]] = {name: [] for name in works}
-    for turn in range(repeats + 1):
-        for name, work in works.items():
-            runtime.synchronize()
-            began = time.perf_counter()
-            work()
-            runtime.synchronize()
-            if turn:
-                taken[name].append(time.perf_counter() - began)
-    return {name: statistics.median(values) for name, values in taken.items()}
 
 
 def train(engine: Engine, *, recipe: str, settings: list[str], repeats: int) -> dict[str, Any]:
@@ -156,26 +134,6 @@ def augment(engine: Engine, *, images: int, size: Size, repeats: int) -> dict[st
     }
 
 
-def evaluate(engine: Engine, *, shape: str, repeats: int) -> dict[str, Any]:
-    """CMC, mAP and mINP from a score matrix against a loop over queries; both give the same figures."""
-    queries, gallery = (int(n) for n in shape.split("x"))
-    distances, labels, merge = _retrieval(queries, gallery)
-    rule: CameraRule = "sysu" if merge else "none"
-    works: dict[str, Callable[[], Any]] = {
-        "loop": lambda: evaluate_by_loop(distances, *labels, rule=rule, merge_identities=merge),
-        "ours": lambda: evaluate_distances(distances, *labels, rule=rule, merge_identities=merge),
-    }
-    loop, ours = works["loop"](), works["ours"]()
-    seconds = interleaved(works, repeats, engine.runtime)
-    return {
-        "shape": shape,
-        "loop_seconds": seconds["loop"],
-        "seconds": seconds["ours"],
-        "times_faster": seconds["loop"] / seconds["ours"],
-        "mAP_difference": abs(loop[1] - ours.mAP),
-    }
-
-
 def difficulty(engine: Engine, *, dataset: str, split: str = "test") -> dict[str, Any]:
     """Cross-modality Rank-1 and mAP of nearest neighbours on raw pixels, grey-level histograms and HOG.
 
@@ -192,18 +150,6 @@ def difficulty(engine: Engine, *, dataset: str, split: str = "test") -> dict[str
             "queries": score.queries,
         }
     return found
-
-
-def _retrieval(queries: int, gallery: int) -> tuple[np.ndarray, Labels, bool]:
-    """Random distances, pids and camids in the shape of SYSU-MM01 (96 ids) or RegDB (206 ids)."""
-    random = np.random.default_rng(0)
-    merge = queries != gallery
-    ids = 96 if merge else 206
-    q_pids, g_pids = np.sort(np.arange(queries) % ids), np.sort(np.arange(gallery) % ids)
-    q_camids = random.choice([3, 6], queries) if merge else np.full(queries, 1)
-    g_camids = random.choice([1, 2, 4, 5], gallery) if merge else np.full(gallery, 2)
-    distances = random.standard_normal((queries, gallery)).astype(np.float32)
-    return distances, (q_pids, g_pids, q_camids, g_camids), merge
 
 
 def _network(recipe: Recipe, runtime: Runtime) -> nn.Module:
@@ -232,6 +178,7 @@ SUBJECTS: dict[str, Callable[..., dict[str, Any]]] = {
     "train": train,
     "extract": extract,
     "augment": augment,
-    "evaluate": evaluate,
+    "evaluate": bench_evaluate.evaluate,
+    "gallery": bench_evaluate.gallery,
     "difficulty": difficulty,
 }

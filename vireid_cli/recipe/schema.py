@@ -309,7 +309,5 @@ class Recipe(Strict):
     @model_validator(mode="after")
     def _selection_is_on_others(self) -> Recipe:
         if self.train.select == "val" and self.data.split != "train":
-            raise ValueError(
-                "train.select: val needs data.split: train, to select on others than it learns"
-            )
+            raise ValueError("train.select: val needs data.split: train, to select on others than it learns")
         return self
