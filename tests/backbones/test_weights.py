@@ -75,7 +75,7 @@ def test_another_network_lists_five_keys_and_the_rest_as_a_number(network, tmp_p
 
 @pytest.mark.parametrize(
     ("content", "said"),
-    [(b"no weights", "can't be read"), ({"state_dict": {}}, "'state_dict' is a dict"), ([1], "holds a list")],
+    [(b"no weights", "can't be read"), ({"weights": {}}, "'weights' is a dict"), ([1], "holds a list")],
 )
 def test_files_of_another_kind(tmp_path, content, said):
     path = tmp_path / "wrong.pth"

@@ -13,18 +13,36 @@ IDENTITIES = 5
 
 
 @pytest.fixture
-def batch():
-    """4 identities × 2 images a modality, 64×32, with labels that leave gaps."""
+def batch(request):
+    """4 identities × 2 images a modality, with labels that leave gaps, 64×32.
+
+    A test of a method that takes images of one size only gets them in that size.
+    """
+    name = getattr(request.node, "callspec", None) and request.node.callspec.params.get("name")
+    size = (methods.fit_of(name).input if name in methods.available() else None) or (64, 32)
+    return make_batch(size)
+
+
+@pytest.fixture
+def faces():
+    """The same for LightCNN: 128×128."""
+    return make_batch((128, 128))
+
+
+def make_batch(size):
+    height, width = size
     generator = torch.Generator().manual_seed(11)
     labels = torch.tensor([4, 4, 0, 0, 1, 1, 3, 3])
     looks = torch.rand(IDENTITIES, 3, 8, 4, generator=generator)[labels]
-    looks = torch.nn.functional.interpolate(looks, size=(64, 32), mode="bilinear")
-    visible = (looks + 0.2 * torch.rand(8, 3, 64, 32, generator=generator)).clamp(0, 1)
-    infrared = (looks.mean(1, keepdim=True) + 0.2 * torch.rand(8, 3, 64, 32, generator=generator)).clamp(0, 1)
-    masks = torch.zeros(2, 8, 1, 64, 32, dtype=torch.bool)
+    looks = torch.nn.functional.interpolate(looks, size=size, mode="bilinear")
+    visible = (looks + 0.2 * torch.rand(8, 3, height, width, generator=generator)).clamp(0, 1)
+    infrared = (
+        looks.mean(1, keepdim=True) + 0.2 * torch.rand(8, 3, height, width, generator=generator)
+    ).clamp(0, 1)
+    masks = torch.zeros(2, 8, 1, height, width, dtype=torch.bool)
     masks[0, ::2, :, 10:30, 5:20] = True
     masks[1, 1::3, :, 40:60, 10:25] = True
-    second = (visible + 0.1 * torch.rand(8, 3, 64, 32, generator=generator)).clamp(0, 1)
+    second = (visible + 0.1 * torch.rand(8, 3, height, width, generator=generator)).clamp(0, 1)
     erase = Erasure(masks[0], masks[1], (0.49, 0.48, 0.45), second=masks[0].flip(0))
     weights = torch.eye(3).repeat(3, 1)[:8]
     weights[4] = 0.0  # one image keeps its colours
@@ -57,7 +75,8 @@ def build():
 
     def make(name, options=None, *, last_stride=1):
         torch.manual_seed(5)
-        spec = BackboneSpec("resnet18", last_stride)
+        faces = "resnet18" not in methods.fit_of(name).backbones
+        spec = BackboneSpec("lightcnn29", width=8) if faces else BackboneSpec("resnet18", last_stride)
         return methods.build(name, methods.options_of(name, options or {}), IDENTITIES, spec)
 
     return make

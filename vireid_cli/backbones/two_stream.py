@@ -14,7 +14,7 @@ from torchvision.models.resnet import BasicBlock, Bottleneck, ResNet
 
 from vireid_cli.types import Modality
 
-Name = Literal["resnet18", "resnet34", "resnet50"]
+Name = Literal["resnet18", "resnet34", "resnet50", "lightcnn29"]
 Stage = Literal["stem", "layer1", "layer2", "layer3", "layer4"]
 
 STAGES: tuple[Stage, ...] = ("stem", "layer1", "layer2", "layer3", "layer4")
@@ -38,12 +38,12 @@ class BackboneSpec:
     """The trunk that a method is to build.
 
     Attributes:
-        name: torchvision's residual network.
-        last_stride: Stride of the last stage, 1 or 2.
-        state: Checked weights of torchvision's network without its classifier (see
-            ``backbones.weights.resolve``); None: random.
-        width: Channels after the stem, 64 in torchvision's networks; the others scale with it. Published
-            weights fit 64 only.
+        name: torchvision's residual network, or LightCNN-29 for faces (``backbones.lightcnn``).
+        last_stride: Stride of a ResNet's last stage, 1 or 2.
+        state: Checked weights of the network without its classifier (see ``backbones.weights.resolve``);
+            None: random.
+        width: Channels after a ResNet's stem, 64 in torchvision's networks (48 in LightCNN-29, at the
+            same scale); the others scale with it. Published weights fit 64 only.
     """
 
     name: Name = "resnet50"

@@ -12,6 +12,7 @@ import torch
 import torchvision.models as torchvision_models
 from torch import Tensor
 
+from vireid_cli.backbones.lightcnn import LightCnn
 from vireid_cli.errors import UsageError, VireidError
 
 FETCH_TIMEOUT = 30.0
@@ -20,19 +21,27 @@ FETCH_TIMEOUT = 30.0
 SHOWN = 5
 """Keys of each kind that a mismatch lists."""
 
+RESNET_KEYS = "Keys must be torchvision's (conv1.weight, layer1.0.conv1.weight, …); fc.* is ignored."
+FACE_KEYS = (
+    "Keys must be those of LightCNN-29 v2 (conv1.filter.weight, block1.0.conv1.filter.weight, "
+    "group1.conv_a.filter.weight, …, fc.weight, with or without 'module.'); fc2.* is ignored. "
+    "Version 1 has fc.filter.* instead of fc.*."
+)
+
 
 class WeightsUnavailable(VireidError):
     """ImageNet weights that are neither in torch's cache nor can be fetched."""
 
 
 def resolve(name: str, weights: str) -> dict[str, Tensor] | None:
-    """The checked state of a torchvision network without its classifier.
+    """The checked state of a network without its classifier.
 
     Args:
-        name: ``resnet18``, ``resnet34`` or ``resnet50``.
+        name: ``resnet18``, ``resnet34``, ``resnet50`` or ``lightcnn29``.
         weights: ``imagenet``: torchvision's first ImageNet weights, the ones that the published
             methods start from; ``none``: no weights; else the path of a state dict (safetensors, or
-            a file of ``torch.save`` that holds tensors only).
+            a file of ``torch.save`` that holds tensors and plain values only: nothing is executed).
+            A checkpoint's ``state_dict`` is taken out of it, and the prefix ``module.`` off its keys.
 
     Returns:
         A tensor for each key, or None for ``none``.
@@ -47,7 +56,7 @@ def resolve(name: str, weights: str) -> dict[str, Tensor] | None:
         state = _imagenet(name)
         return _checked(state, name, f"the ImageNet weights of {name}")
     path = Path(weights).expanduser()
-    return _checked(_read(path), name, str(path))
+    return _checked(_without_prefix(_read(path)), name, str(path))
 
 
 def imagenet_file(name: str) -> Path:
@@ -96,6 +105,8 @@ def _read(path: Path) -> dict[str, Tensor]:
 
             return load_file(path)
         state = torch.load(path, map_location="cpu", weights_only=True)
+        if isinstance(state, dict) and isinstance(state.get("state_dict"), dict):
+            state = state["state_dict"]  # a training checkpoint, as LightCNN's is published
     except Exception as error:  # each format has its own errors; all mean that it can't be read
         raise UsageError(
             f"backbone.weights: {path} can't be read as a state dict: {_first_line(error)}",
@@ -120,12 +131,21 @@ def _not_tensors(state: object) -> str:
     return _listed(other)
 
 
+def _without_prefix(state: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Keys as they were before ``nn.DataParallel`` put ``module.`` in front of them all."""
+    if not all(key.startswith("module.") for key in state):
+        return state
+    return {key.removeprefix("module."): value for key, value in state.items()}
+
+
 def _checked(state: dict[str, Tensor], name: str, source: str) -> dict[str, Tensor]:
     """The state without classifier, if it fits the network key by key."""
+    face = name == "lightcnn29"
     with torch.device("meta"):
-        network = getattr(torchvision_models, name)(weights=None)
-    wanted = {key: value for key, value in network.state_dict().items() if not key.startswith("fc.")}
-    given = {key: value for key, value in state.items() if not key.startswith("fc.")}
+        network = LightCnn() if face else getattr(torchvision_models, name)(weights=None)
+    classifier = "fc2." if face else "fc."
+    wanted = {key: value for key, value in network.state_dict().items() if not key.startswith(classifier)}
+    given = {key: value for key, value in state.items() if not key.startswith(classifier)}
     # Counters of batch norm are missing in older files and unused with a fixed momentum.
     for key, value in wanted.items():
         if key.endswith("num_batches_tracked"):
@@ -143,7 +163,7 @@ def _checked(state: dict[str, Tensor], name: str, source: str) -> dict[str, Tens
     lines = [f"  {len(keys)} {kind}: {_listed(keys)}" for kind, keys in found if keys]
     raise UsageError(
         f"backbone.weights: {source} does not fit {name}:\n" + "\n".join(lines),
-        "Keys must be torchvision's (conv1.weight, layer1.0.conv1.weight, …); fc.* is ignored.",
+        FACE_KEYS if face else RESNET_KEYS,
     )
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from vireid_cli.types import IMAGENET_MEAN, IMAGENET_STD, Batch, Erasure
+from vireid_cli.types import IMAGENET_MEAN, IMAGENET_STD, Batch, Erasure, Size
 
 
 class Normalise(nn.Module):
@@ -78,3 +78,24 @@ def both_masks(batch: Batch) -> Tensor | None:
     if batch.erase is None:
         return None
     return torch.cat([batch.erase.visible, batch.erase.infrared])
+
+
+def luminance(images: Tensor) -> Tensor:
+    """Grey level (ITU-R BT.601) of RGB images: (B, 3, H, W) → (B, 1, H, W).
+
+    Three equal channels give that channel, up to rounding.
+    """
+    red, green, blue = images.split(1, dim=1)
+    return 0.299 * red + 0.587 * green + 0.114 * blue
+
+
+def centre_crop(images: Tensor, size: Size) -> Tensor:
+    """The middle ``size`` = (height, width) pixels of (B, C, H, W); the upper left of two middles.
+
+    Raises:
+        ValueError: An image is smaller.
+    """
+    top, left = images.shape[-2] - size[0], images.shape[-1] - size[1]
+    if top < 0 or left < 0:
+        raise ValueError(f"images of {tuple(images.shape[-2:])} are smaller than {size}")
+    return images[..., top // 2 : top // 2 + size[0], left // 2 : left // 2 + size[1]]

@@ -30,7 +30,7 @@ from torch import Tensor, nn
 from vireid_cli.backbones.two_stream import BackboneSpec
 from vireid_cli.errors import UsageError
 from vireid_cli.recipe.schema import Exchange, Number, Recipe, Strict
-from vireid_cli.types import Batch, Modality
+from vireid_cli.types import Batch, Modality, Size
 
 Weight = Annotated[Number, Field(ge=0.0)]
 """Factor on a loss, or a margin; a weight of 0.0: the term is neither computed nor logged."""
@@ -50,11 +50,14 @@ class Fit:
         backbones: ``backbone.name`` that it can be built on.
         second_view: Whether it needs a second view of visible images; others would not see it.
         exchange: Whether it exchanges channels after normalising; others would leave them.
+        input: (height, width) that its network takes, if it takes one only; what is larger when embedding
+            is cropped to its centre.
     """
 
     backbones: tuple[str, ...] = RESNETS
     second_view: bool = False
     exchange: bool = False
+    input: Size | None = None
 
     def problems(self, name: str, recipe: Recipe) -> list[tuple[tuple[str, ...], str]]:
         """Keys of a recipe that don't fit the method ``name``, and why."""
@@ -70,6 +73,10 @@ class Fit:
         if augment.exchange != Exchange() and not self.exchange:
             text = f"method {name} exchanges no channels after normalising: leave it out."
             found.append((("data", "augment", "exchange"), text))
+        size = augment.crop or recipe.data.image_size
+        if self.input is not None and size != self.input:
+            text = f"method {name} takes {list(self.input)} after data.augment.crop, not {list(size)}."
+            found.append((("data", "size"), text))
         return found
 
 

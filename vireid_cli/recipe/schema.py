@@ -159,18 +159,18 @@ class Data(Strict):
 
 
 class Backbone(Strict):
-    """The ResNet trunk.
+    """The trunk.
 
     Attributes:
-        name: torchvision's residual network.
-        weights: ``imagenet`` (torchvision's weights, from torch's cache or fetched), ``none``, or
-            the path of a state dict.
-        last_stride: Stride of the last stage; the field uses 1.
+        name: torchvision's residual network, or ``lightcnn29``, LightCNN-29 v2 for faces.
+        weights: ``imagenet`` (torchvision's weights, from torch's cache or fetched; not for
+            ``lightcnn29``), ``none``, or the path of a state dict.
+        last_stride: Stride of a ResNet's last stage; the field uses 1.
         width: Channels after the stem; 64 is torchvision's, and what weights fit. Narrower networks
             train in minutes on a CPU.
     """
 
-    name: Literal["resnet18", "resnet34", "resnet50"] = "resnet50"
+    name: Literal["resnet18", "resnet34", "resnet50", "lightcnn29"] = "resnet50"
     weights: str = "imagenet"
     last_stride: Literal[1, 2] = 1
     width: Annotated[int, Field(ge=8, le=256, multiple_of=8)] = 64
@@ -179,6 +179,14 @@ class Backbone(Strict):
     def _weights_fit_one_width(self) -> Backbone:
         if self.width != 64 and self.weights != "none":
             raise ValueError("weights fit width 64 only: say weights: none")
+        return self
+
+    @model_validator(mode="after")
+    def _faces_have_their_own_weights(self) -> Backbone:
+        if self.name == "lightcnn29" and self.weights == "imagenet":
+            raise ValueError("lightcnn29 has no ImageNet weights: give the path of its file, or none")
+        if self.name == "lightcnn29" and self.last_stride != 1:
+            raise ValueError("last_stride is a ResNet's: leave it out for lightcnn29")
         return self
 
 

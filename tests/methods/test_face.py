@@ -1,0 +1,113 @@
+import dataclasses
+
+import pydantic
+import pytest
+import torch
+import torch.nn.functional as F
+
+from vireid_cli import methods
+from vireid_cli.engine.network import load_recipe
+from vireid_cli.errors import RecipeError
+from vireid_cli.layers.pixels import centre_crop, luminance
+from vireid_cli.losses.identity import identity_loss
+from vireid_cli.losses.triplet import batch_hard_triplet
+from vireid_cli.types import Modality
+
+LUMINANCE = torch.tensor([0.299, 0.587, 0.114])
+
+RECIPE = """
+paper: none
+data: {{dataset: sysu, size: [144, 144], augment: {{pad: 0, crop: {crop}}}}}
+backbone: {{name: {backbone}, weights: none}}
+method: {{name: {method}}}
+"""
+
+
+def by_hand(network, images, streams):
+    features = torch.einsum("bchw,c->bhw", images, LUMINANCE).unsqueeze(1)
+    for stage in ("stem", "stage1", "stage2", "stage3"):
+        features = network.trunk.run(stage, features, streams)
+    return network.trunk.head(features)
+
+
+def test_losses(build, faces):
+    network = build("face", {"triplet_weight": 0.5, "margin": 0.7}).eval()
+    masks = torch.cat([faces.erase.visible, faces.erase.infrared])
+    fill = torch.tensor(faces.erase.fill).view(1, 3, 1, 1)
+    images = torch.where(masks, fill, torch.cat([faces.visible, faces.infrared]))
+    features, labels = by_hand(network, images, 8), faces.labels.repeat(2)
+    losses = network.losses(faces)
+    assert losses.keys() == {"identity", "triplet"}
+    expected = identity_loss(network.classifier(features), labels)
+    torch.testing.assert_close(losses["identity"], expected)
+    torch.testing.assert_close(
+        losses["triplet"], 0.5 * batch_hard_triplet(features, labels, 0.7), rtol=1e-4, atol=1e-5
+    )
+    # There is no mean and std: both spaces of erasing are one.
+    other = dataclasses.replace(faces, erase=dataclasses.replace(faces.erase, normalised=True))
+    assert torch.equal(network.losses(other)["identity"], losses["identity"])
+
+
+def test_weights_of_zero(build, faces):
+    assert build("face", {"identity_weight": 0.0}).losses(faces).keys() == {"triplet"}
+    assert build("face", {"identity_weight": 0.0}).classifier is None
+    assert build("face", {"triplet_weight": 0.0}).losses(faces).keys() == {"identity"}
+    with pytest.raises(pydantic.ValidationError):
+        methods.options_of("face", {"identity_weight": 0.0, "triplet_weight": 0.0})
+
+
+def test_the_centre_of_larger_images_is_embedded(build, faces):
+    network = build("face").eval()
+    wide = F.pad(faces.visible, (8, 8, 8, 8), value=0.7)
+    found = network.embed(wide, Modality.VISIBLE)
+    torch.testing.assert_close(found, network.embed(faces.visible, Modality.VISIBLE), rtol=0, atol=1e-6)
+    torch.testing.assert_close(
+        found, F.normalize(by_hand(network, faces.visible, Modality.VISIBLE)), rtol=1e-4, atol=1e-5
+    )
+    with pytest.raises(ValueError, match="smaller"):
+        network.embed(faces.visible[..., :100], Modality.VISIBLE)
+
+
+def test_dropout_acts_in_training_and_stems_are_shared_where_asked(build, faces):
+    network = build("face", {"dropout": 0.5, "stem": "shared"}).train()
+    assert network.losses(faces)["identity"] != network.losses(faces)["identity"]
+    still = build("face", {"dropout": 0.0}).train()
+    assert still.losses(faces)["identity"] == still.losses(faces)["identity"]
+    network.eval()
+    assert torch.equal(*(network.embed(faces.visible, modality) for modality in Modality))
+
+
+def test_luminance_and_centre():
+    images = torch.arange(30.0).view(1, 1, 5, 6).expand(1, 3, 5, 6)
+    torch.testing.assert_close(luminance(images), images[:, :1])
+    assert centre_crop(images, (3, 2))[0, 0].tolist() == [[8, 9], [14, 15], [20, 21]]
+
+
+@pytest.mark.parametrize(
+    ("method", "backbone", "crop", "said"),
+    [
+        ("face", "resnet18", "[128, 128]", "backbone.name: method face is not built on resnet18"),
+        ("baseline", "lightcnn29", "[128, 128]", "backbone.name: method baseline is not built on lightcnn29"),
+        ("face", "lightcnn29", "null", r"data.size: method face takes \[128, 128\]"),
+    ],
+)
+def test_what_does_not_fit_is_refused(tmp_path, method, backbone, crop, said):
+    path = tmp_path / "face.yaml"
+    path.write_text(RECIPE.format(method=method, backbone=backbone, crop=crop))
+    with pytest.raises(RecipeError, match=said):
+        load_recipe(str(path))
+
+
+@pytest.mark.parametrize(
+    ("setting", "said"),
+    [
+        ("backbone.weights=imagenet", "no ImageNet weights"),
+        ("backbone.last_stride=2", "last_stride is a ResNet's"),
+    ],
+)
+def test_settings_of_a_resnet_are_refused(tmp_path, setting, said):
+    path = tmp_path / "face.yaml"
+    path.write_text(RECIPE.format(method="face", backbone="lightcnn29", crop="[128, 128]"))
+    assert load_recipe(str(path)).backbone.name == "lightcnn29"
+    with pytest.raises(RecipeError, match=said):
+        load_recipe(str(path), (setting,))
