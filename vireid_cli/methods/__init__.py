@@ -48,14 +48,15 @@ class Fit:
 
     Attributes:
         backbones: ``backbone.name`` that it can be built on.
-        second_view: Whether it needs a second view of visible images; others would not see it.
+        second_view: Whether it needs a second view of visible images; others would not see it. None: an
+            option of the method decides.
         exchange: Whether it exchanges channels after normalising; others would leave them.
         input: (height, width) that its network takes, if it takes one only; what is larger when embedding
             is cropped to its centre.
     """
 
     backbones: tuple[str, ...] = RESNETS
-    second_view: bool = False
+    second_view: bool | None = False
     exchange: bool = False
     input: Size | None = None
 
@@ -66,7 +67,7 @@ class Fit:
         if trunk not in self.backbones:
             text = f"method {name} is not built on {trunk}. Choose: {', '.join(self.backbones)}."
             found.append((("backbone", "name"), text))
-        if augment.second_view != self.second_view:
+        if self.second_view is not None and augment.second_view != self.second_view:
             needs = "needs a second view" if self.second_view else "uses no second view"
             text = f"method {name} {needs} of visible images: say {str(self.second_view).lower()}."
             found.append((("data", "augment", "second_view"), text))

@@ -13,6 +13,17 @@ from vireid_cli.errors import RecipeError
 KeyPath = tuple[str, ...]
 
 
+class _Loader(yaml.SafeLoader):
+    """Keys are words: YAML 1.1 takes a bare ``on`` for true, as a key as well."""
+
+    def flatten_mapping(self, node: yaml.MappingNode) -> None:
+        """Resolve merges, then read every key as it is written."""
+        super().flatten_mapping(node)
+        for key, _ in node.value:
+            if isinstance(key, yaml.ScalarNode):
+                key.tag = "tag:yaml.org,2002:str"
+
+
 @dataclass(frozen=True, slots=True)
 class Source:
     """A parsed mapping and the place of each key.
@@ -47,7 +58,7 @@ def parse_source(text: str, origin: str) -> Source:
     """Parse YAML text; see ``read_source``."""
     try:
         root = yaml.compose(text, Loader=yaml.SafeLoader)
-        content = yaml.safe_load(text)
+        content = yaml.load(text, Loader=_Loader)
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         where = f"{origin}:{mark.line + 1}" if mark else origin
@@ -102,6 +113,6 @@ def parse_setting(setting: str) -> tuple[KeyPath, Any]:
             "For example: --set train.epochs=1",
         )
     try:
-        return parts, yaml.safe_load(text)
+        return parts, yaml.load(text, Loader=_Loader)
     except yaml.YAMLError as error:
         raise RecipeError(f"--set {setting}: the value is not valid YAML.") from error

@@ -1,0 +1,65 @@
+import math
+
+import pytest
+import torch
+from torch.autograd import gradcheck
+
+from vireid_cli.frequency.gabor import Gabor, band_pass, gaussian, radial_frequency
+
+
+def maps(*shape, dtype=torch.float64):
+    return torch.randn(*shape, generator=torch.Generator().manual_seed(0), dtype=dtype)
+
+
+@pytest.mark.parametrize("size", [(18, 9), (6, 4), (5, 1), (24, 12)])
+def test_radius_of_every_bin(size):
+    found = radial_frequency(size, maps(1))
+    for row in range(size[0]):
+        for column in range(size[1] // 2 + 1):
+            vertical = (row if row <= (size[0] - 1) // 2 else row - size[0]) / size[0]
+            expected = math.hypot(vertical, column / size[1]) / math.sqrt(0.5)
+            assert found[row, column].item() == pytest.approx(expected)
+    assert 0 <= found.min()
+    assert found.max() <= 1 + 1e-9
+
+
+@pytest.mark.parametrize("size", [(18, 9), (6, 4)])
+@pytest.mark.parametrize("keep_dc", [False, True])
+def test_band_pass_multiplies_the_full_spectrum(size, keep_dc):
+    given = maps(2, 3, *size)
+    radius = torch.hypot(*torch.meshgrid(*(torch.fft.fftfreq(n).double() for n in size), indexing="ij"))
+    weights = torch.exp(-((radius / math.sqrt(0.5) - 0.3) ** 2) / (2 * 0.2**2))
+    if keep_dc:
+        weights[0, 0] = 1.0
+    expected = torch.fft.ifft2(torch.fft.fft2(given) * weights).real
+    torch.testing.assert_close(band_pass(given, 0.3, 0.2, keep_dc), expected, rtol=1e-6, atol=1e-6)
+    if keep_dc:
+        torch.testing.assert_close(band_pass(given, 0.3, 0.2, True).mean((2, 3)), given.mean((2, 3)))
+
+
+def test_start_lets_through_what_it_should():
+    gabor = Gabor()
+    assert gabor.center.sigmoid().item() == pytest.approx(0.35)
+    spread = torch.nn.functional.softplus(gabor.spread).item()
+    assert spread == pytest.approx(0.25)
+    # The mean, the centre, and the highest bin of an 18×9 map.
+    highest = radial_frequency((18, 9), maps(1)).max()
+    weights = gaussian(torch.tensor([0.0, 0.35, highest], dtype=torch.float64), 0.35, 0.25)
+    torch.testing.assert_close(weights, torch.tensor([0.375, 1.0, 0.06], dtype=torch.float64), rtol=0, atol=3e-3)
+
+
+def test_switches():
+    given = maps(1, 2, 6, 4, dtype=torch.float32)
+    torch.testing.assert_close(Gabor()(given), band_pass(given, 0.35, 0.25))
+    torch.testing.assert_close(Gabor(keep_dc=True)(given), band_pass(given, 0.35, 0.25, True))
+    rows = Gabor("rows")(given) / given
+    torch.testing.assert_close(rows[0, 0], rows[0, 1], rtol=1e-4, atol=1e-5)
+    assert rows[0, 0, 0, 0].item() == pytest.approx(0.3753, abs=1e-3)
+    assert (Gabor("rows", keep_dc=True)(given) / given)[0, 0, 0, 0].item() == pytest.approx(1.0)
+    assert all(p.requires_grad for p in Gabor().parameters())
+    assert not any(p.requires_grad for p in Gabor(learned=False).parameters())
+
+
+def test_gradcheck():
+    numbers = [torch.tensor(x, dtype=torch.float64, requires_grad=True) for x in (0.3, 0.2)]
+    assert gradcheck(band_pass, (maps(1, 1, 4, 3).requires_grad_(), *numbers))

@@ -1,0 +1,163 @@
+"""Sinkhorn's plan against the same iterations in float64, and against the POT library."""
+
+import itertools
+
+import pytest
+import torch
+from torch.autograd import gradcheck
+
+from vireid_cli.frequency.transport import (
+    barycentric,
+    entropy_ratio,
+    relative_cost,
+    sinkhorn,
+    transported,
+)
+
+
+def tokens(*shape, seed=0, dtype=torch.float32):
+    return torch.randn(*shape, generator=torch.Generator().manual_seed(seed), dtype=dtype)
+
+
+def cost_of(batch=3, rows=18, columns=15):
+    return relative_cost(tokens(batch, rows, 8), tokens(batch, columns, 8, seed=1))
+
+
+def in_the_log_domain(cost, epsilon, iterations, a=None, b=None, order="rows first"):
+    cost = cost.double()
+    a = torch.full_like(cost[:, :, 0], 1 / cost.shape[1]) if a is None else a.double()
+    b = torch.full_like(cost[:, 0], 1 / cost.shape[2]) if b is None else b.double()
+    f, g = torch.zeros_like(a), torch.zeros_like(b)
+    for _ in range(iterations):
+        for side in ("rows", "columns") if order == "rows first" else ("columns", "rows"):
+            if side == "rows":
+                f = a.log() - torch.logsumexp(g.unsqueeze(1) - cost / epsilon, 2)
+            else:
+                g = b.log() - torch.logsumexp(f.unsqueeze(2) - cost / epsilon, 1)
+    return (f.unsqueeze(2) + g.unsqueeze(1) - cost / epsilon).exp()
+
+
+def far(plan, other):
+    """Mass of a plan of total 1 that lies elsewhere."""
+    return (plan.double() - other).abs().sum((1, 2)).max().item()
+
+
+@pytest.mark.parametrize("epsilon", [0.5, 0.05, 0.01, 0.002])
+@pytest.mark.parametrize("iterations", [1, 4, 5, 6, 20])
+def test_plan(epsilon, iterations):
+    found, expected = sinkhorn(cost_of(), epsilon, iterations), in_the_log_domain(cost_of(), epsilon, iterations)
+    assert far(found.plan, expected) < 1e-5
+    error = (expected.sum(2) - 1 / 18).abs().sum(1)
+    torch.testing.assert_close(found.error.double(), error, rtol=1e-3, atol=1e-5)
+
+
+def test_raw_costs_at_which_the_plain_kernel_is_all_zeros():
+    cost = (tokens(2, 90, 1, 512) - tokens(2, 1, 90, 512, seed=1)).square().sum(-1)
+    assert (-cost / 0.5).exp().sum() == 0
+    plan = sinkhorn(cost, 0.5, 20).plan
+    assert plan.isfinite().all()
+    assert far(plan, in_the_log_domain(cost, 0.5, 20)) < 1e-3
+
+
+def test_rows_come_first_and_columns_are_exact():
+    found = sinkhorn(cost_of(), 0.01, 20)
+    torch.testing.assert_close(found.plan.sum(1), torch.full((3, 15), 1 / 15), rtol=1e-5, atol=1e-7)
+    assert found.error.min() > 1e-4  # the rows are not, yet
+    assert far(found.plan, in_the_log_domain(cost_of(), 0.01, 20, order="columns first")) > 1e-3
+    assert sinkhorn(cost_of(), 0.05, 300).error.max() < 1e-5
+
+
+def test_given_marginals():
+    a, b = tokens(3, 18, seed=5).softmax(1), tokens(3, 15, seed=6).softmax(1)
+    found = sinkhorn(cost_of(), 0.05, 50, a, b)
+    torch.testing.assert_close(found.plan.sum(1), b, rtol=1e-4, atol=1e-6)
+    torch.testing.assert_close(found.plan.sum(2), a, rtol=1e-2, atol=1e-4)
+    assert far(found.plan, in_the_log_domain(cost_of(), 0.05, 50, a, b)) < 1e-5
+
+
+@pytest.mark.parametrize("epsilon", [0.05, 0.01])
+def test_the_pot_library_finds_the_same(epsilon):
+    ot = pytest.importorskip("ot")
+    from ot.batch import solve_batch
+
+    cost = cost_of(4, 30, 30)
+    found = sinkhorn(cost, epsilon, 400).plan
+    batched = solve_batch(cost.double(), reg=epsilon, max_iter=400, tol=0.0).plan
+    assert far(found, batched) < 1e-4
+    even = torch.full((30,), 1 / 30, dtype=torch.float64)
+    # Its solver for one pair begins with the columns: on the transposed problem they are our rows.
+    options = {"method": "sinkhorn_log", "numItermax": 400, "stopThr": 0.0, "warn": False}
+    alone = [ot.sinkhorn(even, even, c.double().T, epsilon, **options).T for c in cost]
+    assert far(found, torch.stack(alone)) < 1e-4
+
+
+def test_a_sharp_plan_is_the_best_assignment():
+    cost = tokens(1, 5, 5, seed=8).square()
+    best = min(itertools.permutations(range(5)), key=lambda p: sum(cost[0, i, p[i]].item() for i in range(5)))
+    plan = sinkhorn(cost, 0.01, 500).plan[0]
+    assert tuple(plan.argmax(1).tolist()) == best
+    assert entropy_ratio(plan.unsqueeze(0)).item() < 0.6
+    torch.testing.assert_close(entropy_ratio(torch.full((1, 5, 5), 0.04)), torch.ones(1))
+
+
+@pytest.mark.parametrize("iterations", [1, 3, 7])
+def test_gradcheck(iterations):
+    cost = cost_of(2, 4, 3).double().requires_grad_()
+    shares = tokens(2, 4, dtype=torch.float64).softmax(1).requires_grad_()
+    assert gradcheck(lambda c, a: sinkhorn(c, 0.2, iterations, a).plan, (cost, shares))
+
+
+def test_gradient_is_finite_where_the_plan_is_sharp():
+    cost = cost_of(2, 40, 40).requires_grad_()
+    plan = sinkhorn(cost, 0.002, 20).plan
+    (gradient,) = torch.autograd.grad((plan * tokens(*plan.shape, seed=2)).sum(), cost)
+    assert gradient.isfinite().all()
+
+
+def test_relative_cost_has_mean_1_whatever_the_scale():
+    left, right = tokens(2, 5, 7), tokens(2, 6, 7, seed=1)
+    cost = relative_cost(left, right)
+    torch.testing.assert_close(cost, relative_cost(3 * left, 0.1 * right))
+    torch.testing.assert_close(cost.mean((1, 2)), torch.ones(2))
+    unit = [x[0] / x[0].norm(dim=1, keepdim=True) for x in (left, right)]
+    by_hand = torch.cdist(*unit).square()
+    torch.testing.assert_close(cost[0], by_hand / by_hand.mean(), rtol=1e-4, atol=1e-5)
+
+
+def test_barycentric_is_a_mean_of_what_is_sent():
+    plan, values = sinkhorn(cost_of(1, 6, 4), 0.05, 20).plan, tokens(1, 6, 3)
+    found = barycentric(plan, values)
+    for j in range(4):
+        by_hand = sum(plan[0, i, j] * values[0, i] for i in range(6)) / plan[0, :, j].sum()
+        torch.testing.assert_close(found[0, j], by_hand)
+    torch.testing.assert_close(found, 4 * torch.einsum("bij,bid->bjd", plan, values), rtol=1e-4, atol=1e-5)
+
+
+def test_transported_gradients_and_both_directions():
+    source, target = (tokens(2, 6, 5, seed=s, dtype=torch.float64).requires_grad_() for s in (0, 1))
+    values = tokens(2, 6, 5, seed=2, dtype=torch.float64).requires_grad_()
+    there, none = transported(source, target, values)
+    assert none is None
+    assert all(g.abs().max() > 0 for g in torch.autograd.grad(there.sum(), (source, target, values)))
+    there, _ = transported(source, target, values, grad="detach_plan")
+    found = torch.autograd.grad(there.sum(), (source, target, values), allow_unused=True)
+    assert found[0] is None
+    assert found[1] is None
+    assert found[2].abs().max() > 0
+    _, back = transported(source, target, values, back=target)
+    plan = sinkhorn(relative_cost(source, target)).plan
+    torch.testing.assert_close(back, barycentric(plan.mT, target))
+
+
+def test_bf16_autocast_does_not_round():
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        assert torch.equal(sinkhorn(cost_of()).plan, sinkhorn(cost_of()).plan)
+        low = sinkhorn(cost_of()).plan
+    assert low.dtype == torch.float32
+    assert far(low, in_the_log_domain(cost_of(), 0.05, 20)) < 1e-5
+
+
+@pytest.mark.parametrize(("epsilon", "iterations"), [(0.0, 5), (-1.0, 5), (0.1, 0)])
+def test_out_of_range(epsilon, iterations):
+    with pytest.raises(ValueError, match="epsilon > 0"):
+        sinkhorn(cost_of(), epsilon, iterations)

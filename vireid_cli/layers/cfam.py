@@ -1,0 +1,231 @@
+"""CFAM, SFCL's cross-modal frequency alignment: from the spectra of a pair to aligned spectra (METHODS 3.4).
+
+Each stored bin of a map's half spectrum is one token of its log amplitudes and one of its phases. A
+Trans-Mamba block works on the tokens of each image; then the tokens of one modality attend to those of
+the other, infrared amplitude tokens are transported to the visible positions, and what was learned
+changes amplitude and phase. At the start it returns the spectra that it got.
+
+Spectra come and go as real tensors: the transforms, and the transport plan, belong to ``frequency``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from vireid_cli.layers.trans_mamba import Attention, TransMamba
+from vireid_cli.types import Modality
+
+AMPLITUDE_EPSILON = 1e-6
+"""A = sqrt(Re² + Im² + ε): its gradient is finite where a bin is 0 (METHODS 8.1)."""
+
+PHASOR_FLOOR = 1e-2
+"""Phasors shorter than this aren't stretched to length 1: bins of no amplitude have no phase to keep."""
+
+GRID = (18, 5)
+"""Frequencies that positions are learned for: the half spectrum of layer 4 at 288×144; others lie between."""
+
+Spectrum = tuple[Tensor, Tensor]
+Carry = Callable[["Spectral", "Spectral", Tensor, Tensor], tuple[Tensor, Tensor | None]]
+"""(infrared, visible, their amplitude tokens) → infrared tokens at the visible positions, and back or None."""
+
+
+@dataclass(frozen=True)
+class Spectral:
+    """Spectra of B maps and their tokens; N = H·(W//2 + 1) bins.
+
+    Attributes:
+        amplitude: A, (B, C, N).
+        cosine, sine: Re/A and Im/A, (B, C, N).
+        tokens: Of the amplitude, (B, N, d).
+        phases: Of the phase, (B, N, d).
+    """
+
+    amplitude: Tensor
+    cosine: Tensor
+    sine: Tensor
+    tokens: Tensor
+    phases: Tensor
+
+    def take(self, index: Tensor | slice) -> Spectral:
+        """Some of the maps, in this order."""
+        parts = (self.amplitude, self.cosine, self.sine, self.tokens, self.phases)
+        return Spectral(*(part[index] for part in parts))
+
+
+class Cfam(nn.Module):
+    """Cross-modal frequency alignment.
+
+    Args:
+        channels: C of the maps.
+        dim: Width d of the tokens.
+        depth, state, ratio: Trans-Mamba blocks, and of each its state size and inner channels over d.
+        phase_repr: Phases enter as (cos φ, sin φ), or as the angle, which has a jump at ±π; they leave as
+            a change of the phasor or of the angle.
+        carry: The transport, or None: tokens stay where they are.
+    """
+
+    def __init__(
+        self,
+        channels: int,
+        dim: int = 768,
+        *,
+        depth: int = 1,
+        state: int = 16,
+        ratio: int = 2,
+        phase_repr: Literal["sincos", "angle"] = "sincos",
+        carry: Carry | None = None,
+    ) -> None:
+        super().__init__()
+        self.phase_repr, self.carry = phase_repr, carry
+        parts = 2 if phase_repr == "sincos" else 1
+        self.amplitude_in, self.phase_in = nn.Linear(channels, dim), nn.Linear(parts * channels, dim)
+        self.positions = nn.Parameter(torch.zeros(2, *GRID, dim))
+        self.blocks = nn.ModuleList(TransMamba(dim, state, ratio) for _ in range(depth))
+        # Without weights of its own: scale and shift would be part of the projections that follow.
+        self.norm = nn.LayerNorm(dim, elementwise_affine=False)
+        self.amplitude_attention = nn.ModuleDict({m.value: Attention(dim) for m in Modality})
+        self.phase_attention = nn.ModuleDict({m.value: Attention(dim) for m in Modality})
+        self.amplitude_out, self.phase_out = nn.Linear(dim, channels), nn.Linear(dim, parts * channels)
+        for layer in (self.amplitude_out, self.phase_out):
+            nn.init.zeros_(layer.weight)
+            nn.init.zeros_(layer.bias)
+        self.fusion = nn.Parameter(torch.zeros(()))  # ω
+        self.gamma = nn.Parameter(torch.zeros(())) if carry is not None else None
+
+    def undecayed(self) -> list[nn.Parameter]:
+        """Parameters that weight decay must spare: scalars, norms, positions, and those of the scan."""
+        found = [self.positions, self.fusion] + ([] if self.gamma is None else [self.gamma])
+        for module in self.modules():
+            if isinstance(module, TransMamba):
+                found += module.scan.undecayed()
+                norms = (module.scan_norm, module.amplitude_norm, module.attention_norm, module.phase_norm)
+                found += [parameter for norm in norms for parameter in norm.parameters()]
+        return found
+
+    def encode(self, spectrum: Spectrum, angle: Tensor | None = None) -> Spectral:
+        """Spectra and their tokens after the Trans-Mamba blocks.
+
+        Args:
+            spectrum: Real and imaginary part, (B, C, H, W//2 + 1) float32.
+            angle: φ in radians, where ``phase_repr`` is ``angle``.
+
+        Raises:
+            ValueError: The angle is needed and not given.
+        """
+        size = (spectrum[0].shape[2], spectrum[0].shape[3])
+        re, im = (part.flatten(2) for part in spectrum)  # (B, C, N)
+        amplitude = (re * re + im * im + AMPLITUDE_EPSILON).sqrt()
+        cosine, sine = re / amplitude, im / amplitude
+        if self.phase_repr == "sincos":
+            phase = torch.cat([cosine, sine], dim=1)
+        elif angle is None:
+            raise ValueError("phase_repr 'angle' needs the angle of each bin")
+        else:
+            phase = angle.flatten(2)
+        at = _between(self.positions, size)  # (2, N, d)
+        tokens = self.amplitude_in((amplitude + 1e-2).log().mT) + at[0]
+        phases = self.phase_in(phase.mT) + at[1]
+        for block in self.blocks:
+            tokens, phases = block(tokens, phases, size)
+        return Spectral(amplitude, cosine, sine, tokens, phases)
+
+    def attend(self, own: Spectral, other: Spectral, modality: Modality) -> Spectral:
+        """The tokens of a modality after attending to the partner's, with the weights of this modality."""
+        kind = modality.value
+        tokens = own.tokens + self.amplitude_attention[kind](self.norm(own.tokens), self.norm(other.tokens))
+        phases = own.phases + self.phase_attention[kind](self.norm(own.phases), self.norm(other.phases))
+        return Spectral(own.amplitude, own.cosine, own.sine, tokens, phases)
+
+    def align(self, visible: Spectral, infrared: Spectral) -> tuple[Spectrum, Spectrum]:
+        """Aligned spectra of pairs, row by row: parts of (B, C, N) for visible and infrared maps."""
+        seen = self.attend(visible, infrared, Modality.VISIBLE)
+        warm = self.attend(infrared, visible, Modality.INFRARED)
+        seen, warm = self.move(seen, warm)
+        phasors = self._phasor(seen), self._phasor(warm)
+        share = 0.5 * self.fusion.tanh()  # w: the partner's phase has less than half a say
+        fused = (
+            _unit(tuple(x + share * y for x, y in zip(*pair, strict=True)))  # type: ignore[arg-type]
+            for pair in (phasors, phasors[::-1])
+        )
+        first, second = (
+            self._decoded(one, phasor) for one, phasor in zip((seen, warm), fused, strict=True)
+        )
+        return first, second
+
+    def move(self, visible: Spectral, infrared: Spectral) -> tuple[Spectral, Spectral]:
+        """Amplitude tokens moved towards what the transport brings: a ← a + γ (t − a)."""
+        if self.carry is None or self.gamma is None:
+            return visible, infrared
+        brought, back = self.carry(infrared, visible, infrared.tokens, visible.tokens)
+        visible = self._moved(visible, brought)
+        return visible, infrared if back is None else self._moved(infrared, back)
+
+    def alone(self, own: Spectral, modality: Modality) -> Spectrum:
+        """The spectrum of maps without a partner: each is its own, and nothing is transported."""
+        attended = self.attend(own, own, modality)
+        return self._decoded(attended, self._phasor(attended))
+
+    def facing(self, own: Spectral, tokens: Tensor, phases: Tensor, modality: Modality) -> Spectrum:
+        """The spectrum of maps whose partner is known by its tokens only, (N, d) each.
+
+        The phase is the map's own; visible maps receive transported tokens.
+        """
+        like = own.tokens
+        other = Spectral(
+            own.amplitude, own.cosine, own.sine, tokens.expand_as(like), phases.expand_as(like)
+        )
+        attended = self.attend(own, other, modality)
+        if modality is Modality.VISIBLE:
+            attended, _ = self.move(attended, other)
+        else:
+            _, attended = self.move(other, attended)
+        return self._decoded(attended, self._phasor(attended))
+
+    def _moved(self, own: Spectral, brought: Tensor) -> Spectral:
+        assert self.gamma is not None
+        tokens = own.tokens + self.gamma * (brought - own.tokens)
+        return Spectral(own.amplitude, own.cosine, own.sine, tokens, own.phases)
+
+    def _phasor(self, own: Spectral) -> Spectrum:
+        """The changed phase as a unit phasor, (B, C, N) each, float32."""
+        change = self.phase_out(own.phases).float().mT  # (B, 2C or C, N)
+        if self.phase_repr == "sincos":
+            cosine, sine = change.chunk(2, dim=1)
+            return _unit((own.cosine + cosine, own.sine + sine))
+        cosine, sine = change.cos(), change.sin()
+        return _unit((own.cosine * cosine - own.sine * sine, own.sine * cosine + own.cosine * sine))
+
+    def _decoded(self, own: Spectral, phasor: Spectrum) -> Spectrum:
+        gain = (2.0 * self.amplitude_out(own.tokens).float().tanh()).exp().mT  # (B, C, N), in (e⁻², e²)
+        changed = own.amplitude * gain
+        return changed * phasor[0], changed * phasor[1]
+
+
+def _unit(phasor: Spectrum) -> Spectrum:
+    cosine, sine = phasor
+    length = (cosine * cosine + sine * sine).clamp_min(PHASOR_FLOOR**2).sqrt()
+    return cosine / length, sine / length
+
+
+def _between(table: Tensor, size: tuple[int, int]) -> Tensor:
+    """A table over frequencies, (2, 18, 5, d), at those of a half spectrum of ``size``: (2, N, d).
+
+    Rows go round from 0 through ½ to −0 cycles a sample, columns from 0 to ½; linear in between. At the
+    table's own size it is the table.
+    """
+    if size == GRID:
+        return table.flatten(1, 2)
+    height, width = size
+    device, dtype = table.device, table.dtype
+    rows = torch.arange(height, device=device, dtype=dtype) * (GRID[0] / height)
+    columns = torch.arange(width, device=device, dtype=dtype) * ((GRID[1] - 1) / max(width - 1, 1))
+    gaps = (rows.unsqueeze(1) - torch.arange(GRID[0], device=device, dtype=dtype)).abs()
+    down = F.relu(1.0 - torch.minimum(gaps, GRID[0] - gaps))  # (H, 18)
+    across = F.relu(1.0 - (columns.unsqueeze(1) - torch.arange(GRID[1], device=device, dtype=dtype)).abs())
+    return torch.einsum("hr,wc,krcd->khwd", down, across, table).flatten(1, 2)

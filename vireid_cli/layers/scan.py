@@ -1,0 +1,206 @@
+"""The selective scan of a state-space model, exact, in plain PyTorch (METHODS 3.4).
+
+For each direction k and channel d, a state of n numbers runs along the sequence:
+
+    h_t = exp(Δ_t A) h_{t−1} + Δ_t B_t u_t,    y_t = C_t · h_t + D u_t,    h_{−1} = 0.
+
+One autograd function does all directions, channels and images at once: one fused operation a step, all
+else a segment of steps at a time. It keeps no graph of its steps. Forward keeps the state at the start of
+each segment only, and backward computes the states of one segment after the other anew, so that both
+need the memory of a few segments, whatever the length. Nothing is summed up in logarithms, which large
+steps Δ would turn into NaN.
+"""
+
+from __future__ import annotations
+
+import importlib
+from functools import cache
+from types import ModuleType
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.autograd.function import once_differentiable
+
+from vireid_cli.layers.recurrence import linear_recurrence
+
+SEGMENT_BYTES = 2**21
+"""A buffer of states of one segment takes about this much: it stays in the processor's cache."""
+
+LEAST_SEGMENT = 8
+"""Steps a segment at least: the starting states of L / 8 segments take no more than the states of 8."""
+
+KERNEL = "mamba_ssm.ops.selective_scan_interface"
+"""The optional package whose CUDA kernel is used on a GPU where it is installed."""
+
+
+def selective_scan(u: Tensor, delta: Tensor, a: Tensor, b: Tensor, c: Tensor, skip: Tensor) -> Tensor:
+    """Run the recurrence over all images, directions and channels.
+
+    In float32 whatever the autocast; float64 stays. On the CPU and, without the optional kernel, on a
+    GPU it is one autograd function; while exporting it is ``recurrence.linear_recurrence``.
+
+    Args:
+        u: Inputs, (B, K, L, D): images, directions, steps, channels.
+        delta: Step sizes Δ > 0, (B, K, L, D).
+        a: Decay rates A < 0, (K, D, N).
+        b: Input weights, (B, K, L, N).
+        c: Output weights, (B, K, L, N).
+        skip: D, the weight of the input itself, (K, D).
+
+    Returns:
+        y, (B, K, L, D).
+    """
+    device = u.device.type
+    if torch.is_autocast_enabled(device):
+        with torch.autocast(device, enabled=False):
+            return selective_scan(u, delta, a, b, c, skip)
+    u, delta, a, b, c, skip = (t if t.dtype == torch.float64 else t.float() for t in (u, delta, a, b, c, skip))
+    if torch.compiler.is_exporting() or torch.jit.is_tracing():
+        return scan_by_recurrence(u, delta, a, b, c, skip)
+    if u.is_cuda and u.dtype == torch.float32 and (kernel := cuda_kernel()) is not None:
+        return scan_by_kernel(kernel, u, delta, a, b, c, skip)
+    return _eager(u, delta, a, b, c) + u * skip.unsqueeze(1)
+
+
+def scan_by_recurrence(u: Tensor, delta: Tensor, a: Tensor, b: Tensor, c: Tensor, skip: Tensor) -> Tensor:
+    """The same by ``recurrence.linear_recurrence``: the form that exports; arguments as ``selective_scan``."""
+    decay, drive = decays_and_drives(u, delta, a, b)
+    states = linear_recurrence(decay, drive)  # (L, B, K, N, D)
+    seen = torch.einsum("lbknd,bkln->bkld", states, c)
+    return seen + u * skip.unsqueeze(1)
+
+
+def decays_and_drives(u: Tensor, delta: Tensor, a: Tensor, b: Tensor) -> tuple[Tensor, Tensor]:
+    """exp(Δ_t A) and Δ_t B_t u_t of every step, steps first: (L, B, K, N, D) each."""
+    steps = delta.movedim(2, 0)  # (L, B, K, D)
+    decay = (steps.unsqueeze(-2) * a.mT).exp()
+    drive = (steps * u.movedim(2, 0)).unsqueeze(-2) * b.movedim(2, 0).unsqueeze(-1)
+    return decay, drive
+
+
+@cache
+def cuda_kernel() -> ModuleType | None:
+    """The optional package's module, or None where it is not installed."""
+    try:
+        return importlib.import_module(KERNEL)
+    except ImportError:
+        return None
+
+
+def scan_by_kernel(
+    kernel: Any, u: Tensor, delta: Tensor, a: Tensor, b: Tensor, c: Tensor, skip: Tensor
+) -> Tensor:
+    """The same by the CUDA kernel, whose layout is channels before steps and directions as groups."""
+    inputs, steps = (t.mT.flatten(1, 2).contiguous() for t in (u, delta))  # (B, K·D, L)
+    groups = (t.mT.contiguous() for t in (b, c))  # (B, K, N, L)
+    found: Tensor = kernel.selective_scan_fn(inputs, steps, a.flatten(0, 1), *groups, skip.flatten())
+    return found.unflatten(1, skip.shape).mT  # (B, K, L, D)
+
+
+# The compiler would unroll hundreds of steps; it calls the function as it is instead.
+@torch.compiler.disable
+def _eager(u: Tensor, delta: Tensor, a: Tensor, b: Tensor, c: Tensor) -> Tensor:
+    found: Tensor = _SelectiveScan.apply(u, delta, a, b, c)
+    return found
+
+
+class _SelectiveScan(torch.autograd.Function):
+    """y_t = C_t · h_t; states are (B, K, N, D), channels last, so that inner loops are long."""
+
+    @staticmethod
+    def forward(ctx: Any, u: Tensor, delta: Tensor, a: Tensor, b: Tensor, c: Tensor) -> Tensor:
+        """Outputs (B, K, L, D); keeps the arguments and a state a segment."""
+        u_, delta_, b_, c_ = (t.movedim(2, 0).contiguous() for t in (u, delta, b, c))  # steps first
+        a_ = a.mT.contiguous()  # (K, N, D)
+        length, batch, directions, channels = u_.shape
+        state = u_.new_zeros(batch, directions, a_.shape[1], channels)
+        segments = _segments(length, state)
+        y = torch.empty_like(u_)
+        starts = []
+        for part in segments:
+            starts.append(state)
+            _, states = _states(u_[part], delta_[part], a_, b_[part], state)
+            y[part] = _contract(c_[part].unsqueeze(-2), states).squeeze(-2)
+            state = states[-1].clone()
+        ctx.save_for_backward(u_, delta_, a_, b_, c_, *starts)
+        return y.movedim(0, 2)
+
+    @staticmethod
+    @once_differentiable  # type: ignore[untyped-decorator]
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, ...]:
+        """Gradients of u, Δ, A, B and C, one segment after the other from the last to the first."""
+        u, delta, a, b, c, *starts = ctx.saved_tensors
+        device = u.device.type
+        with torch.autocast(device, enabled=False):
+            dy = gradient.to(u.dtype).movedim(2, 0).contiguous()  # (L, B, K, D)
+            grads = [torch.empty_like(t) for t in (u, delta, b, c)]
+            da, carry = torch.zeros_like(a), torch.zeros_like(starts[0])
+            for part, start in reversed(list(zip(_segments(len(u), starts[0]), starts, strict=True))):
+                given = (u[part], delta[part], a, b[part], c[part], start, dy[part])
+                *found, da_part, carry = _segment_backward(*given, carry)
+                da += da_part
+                for whole, piece in zip(grads, found, strict=True):
+                    whole[part] = piece
+        du, ddelta, db, dc = (t.movedim(0, 2) for t in grads)
+        return du, ddelta, da.mT, db, dc
+
+
+def _segments(length: int, state: Tensor) -> list[slice]:
+    """Consecutive pieces of the sequence whose states take about ``SEGMENT_BYTES``."""
+    steps = max(LEAST_SEGMENT, SEGMENT_BYTES // max(1, state.numel() * state.element_size()))
+    return [slice(i, min(i + steps, length)) for i in range(0, length, steps)]
+
+
+def _states(u: Tensor, delta: Tensor, a: Tensor, b: Tensor, state: Tensor) -> tuple[Tensor, Tensor]:
+    """exp(Δ_t A) and h_t of one segment's S steps from the state before it: (S, B, K, N, D) each."""
+    decay = (delta.unsqueeze(-2) * a).exp_()
+    states = _contract(b.unsqueeze(-1), (delta * u).unsqueeze(-2))  # Δ_t B_t u_t, made states in place
+    for drive, factor in zip(states.unbind(), decay.unbind(), strict=True):
+        state = drive.addcmul_(factor, state)
+    return decay, states
+
+
+def _segment_backward(
+    u: Tensor,
+    delta: Tensor,
+    a: Tensor,
+    b: Tensor,
+    c: Tensor,
+    start: Tensor,
+    dy: Tensor,
+    carry: Tensor,
+) -> tuple[Tensor, ...]:
+    """Gradients of one segment.
+
+    Args:
+        u, delta, a, b, c: Arguments of the segment, steps first.
+        start: State before its first step.
+        dy: Gradient of its outputs, (S, B, K, D).
+        carry: Gradient of its last state that comes from the steps after it.
+
+    Returns:
+        Gradients of u, Δ, B, C and A, and of the state before the segment.
+    """
+    decay, states = _states(u, delta, a, b, start)
+    dc = _contract(states, dy.unsqueeze(-1)).squeeze(-1)  # (S, B, K, N)
+    dstates = _contract(c.unsqueeze(-1), dy.unsqueeze(-2))  # (S, B, K, N, D)
+    dstates[-1] += carry
+    steps, factors = dstates.unbind(), decay.unbind()
+    for t in range(len(steps) - 2, -1, -1):
+        steps[t].addcmul_(factors[t + 1], steps[t + 1])
+    db = _contract(dstates, (delta * u).unsqueeze(-1)).squeeze(-1)  # (S, B, K, N)
+    ddrive = _contract(b.unsqueeze(-2), dstates).squeeze(-2)  # of Δ_t u_t, (S, B, K, D)
+    dexponent = dstates.mul_(decay)  # of Δ_t A, once it is multiplied by the state before
+    before = dexponent[0].clone()
+    dexponent[1:].mul_(states[:-1])
+    dexponent[0].mul_(start)
+    da = torch.mul(dexponent, delta.unsqueeze(-2), out=states).sum(dim=(0, 1))  # (K, N, D)
+    ddelta = torch.mul(dexponent, a, out=states).sum(-2).addcmul_(ddrive, u)
+    return ddrive * delta, ddelta, db, dc, da, before
+
+
+def _contract(left: Tensor, right: Tensor) -> Tensor:
+    """Matrix products over equal leading axes, without broadcasting: one batched product."""
+    lead = right.shape[:3]
+    return torch.bmm(left.flatten(0, 2), right.flatten(0, 2)).unflatten(0, lead)

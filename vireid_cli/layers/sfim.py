@@ -1,0 +1,115 @@
+"""SFIM, SFCL's interaction of the spatial and the frequency map (METHODS 3.5).
+
+Positions of the spatial map gather what they correlate with in the modulated frequency map; the
+cross-covariance of both, power-normalised, is added to the pooled feature. At the start the feature is
+that of the spatial map alone. Inner widths and the order of the parts are our readings.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Literal
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from vireid_cli.layers.pooling import generalised_mean
+
+OFFSET = 1e-4
+"""e of the power normalisation: the slope of a square root at 0 is infinite (METHODS 8.12)."""
+
+THRESHOLD = 0.2
+"""τ at the start."""
+
+
+def cosines(left: Tensor, right: Tensor) -> Tensor:
+    """Cosines of all pairs of positions: (B, C, N), (B, C, M) → (B, N, M)."""
+    return F.normalize(left, dim=1, eps=1e-6).mT @ F.normalize(right, dim=1, eps=1e-6)
+
+
+def shrunk(similarity: Tensor, threshold: Tensor | float) -> Tensor:
+    """Soft-thresholded rows that sum to 1, or to 0 where nothing is above: relu(S − τ) / (Σ + 1e-6)."""
+    kept = (similarity - threshold).relu()
+    return kept / (kept.sum(-1, keepdim=True) + 1e-6)
+
+
+def softmax_gate(similarity: Tensor, threshold: Tensor | float) -> Tensor:
+    """Softmax rows, each entry times a soft gate at the threshold: softmax(S) σ((S − τ)/0.1)."""
+    return similarity.softmax(-1) * ((similarity - threshold) / 0.1).sigmoid()
+
+
+def cross_covariance(left: Tensor, right: Tensor) -> Tensor:
+    """Covariance of two maps' channels over their positions: (B, r, N), (B, s, N) → (B, r, s)."""
+    left, right = (rows - rows.mean(-1, keepdim=True) for rows in (left, right))
+    return left @ right.mT / left.shape[-1]
+
+
+def power_normalised(values: Tensor, offset: float = OFFSET) -> Tensor:
+    """sgn(t) (sqrt(|t| + e) − sqrt(e)), of the shape of ``values``; its slope at 0 is 1 / (2 sqrt(e))."""
+    return values.sign() * ((values.abs() + offset).sqrt() - math.sqrt(offset))
+
+
+class Sfim(nn.Module):
+    """From two maps of one size to one feature of C numbers.
+
+    Args:
+        channels: C.
+        rank: Channels r in which the maps are compared.
+        hidden: Hidden units of the MLP on the r × r covariance.
+        residual: Add the pooled spatial map; without it the feature is the MLP's alone.
+        attn: ``shrink`` or ``softmax_gate``.
+        power: p of the generalised mean.
+    """
+
+    def __init__(
+        self,
+        channels: int,
+        rank: int = 64,
+        hidden: int = 1536,
+        *,
+        residual: bool = True,
+        attn: Literal["shrink", "softmax_gate"] = "shrink",
+        power: float = 3.0,
+    ) -> None:
+        super().__init__()
+        self.residual, self.power = residual, power
+        self.weigh = shrunk if attn == "shrink" else softmax_gate
+        self.threshold = nn.Parameter(torch.tensor(math.log(THRESHOLD / (1 - THRESHOLD))))
+        self.beta = nn.Parameter(torch.zeros(()))
+        self.spatial = nn.Sequential(nn.Conv2d(channels, rank, 1, bias=False), nn.BatchNorm2d(rank))
+        self.frequency = nn.Sequential(nn.Conv2d(channels, rank, 1, bias=False), nn.BatchNorm2d(rank))
+        self.mlp = nn.Sequential(
+            nn.Linear(rank * rank, hidden), nn.BatchNorm1d(hidden), nn.ReLU(), nn.Linear(hidden, channels)
+        )
+        if residual:  # without it a last layer of zeros would leave nothing to learn from
+            nn.init.zeros_(self.mlp[3].weight)
+            nn.init.zeros_(self.mlp[3].bias)
+
+    def undecayed(self) -> list[nn.Parameter]:
+        """Parameters that weight decay must spare: the scalars."""
+        return [self.threshold, self.beta]
+
+    def forward(self, spatial: Tensor, frequency: Tensor, modulated: Tensor) -> Tensor:
+        """The feature of each image.
+
+        Args:
+            spatial: X_spa, (B, C, h, w).
+            frequency: O_fre, (B, C, h, w): what positions are compared with.
+            modulated: G(O_fre), (B, C, h, w): what they gather.
+
+        Returns:
+            (B, C) float32.
+        """
+        device = spatial.device.type
+        if torch.is_autocast_enabled(device):  # cosines and covariances cancel in half precision
+            with torch.autocast(device, enabled=False):
+                return self(spatial.float(), frequency.float(), modulated.float())
+        similarity = cosines(spatial.flatten(2), frequency.flatten(2))  # (B, N, N)
+        weights = self.weigh(similarity, self.threshold.sigmoid())
+        gathered = (modulated.flatten(2) @ weights.mT).unflatten(2, spatial.shape[2:])  # (B, C, h, w)
+        enhanced = spatial + self.beta * gathered
+        covariance = cross_covariance(self.spatial(enhanced).flatten(2), self.frequency(modulated).flatten(2))
+        described = F.normalize(power_normalised(covariance).flatten(1), dim=1, eps=1e-6)  # (B, r²)
+        change: Tensor = self.mlp(described)
+        return generalised_mean(enhanced, self.power) + change if self.residual else change

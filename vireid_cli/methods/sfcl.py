@@ -1,0 +1,404 @@
+"""SFCL: spatial-frequency collaborative learning for occluded visible-infrared ReID (METHODS 3).
+
+AGW's network gives a spatial map X. CFAM turns the spectra of a pair of maps, one a modality, into
+aligned maps O; SFIM joins X and O into the feature; FAD adds a contrast of the O of both modalities and a
+semantic consistency of the feature's neighbours. No code of the paper is public: what it leaves open is
+read as METHODS 3 says, with a switch each.
+
+**Pairs.** A pair is a visible and an infrared image of one identity; a query has no partner that it may
+see. So the network is trained on two paths with shared weights, ``cross`` (true pairs) and ``self`` (each
+image as its own partner, nothing transported), and tests on ``self``. Both paths go through every batch
+norm in one call (METHODS 8.14).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import partial
+from typing import Annotated, Literal, NamedTuple
+
+import torch
+import torch.nn.functional as F
+from pydantic import BeforeValidator, Field, model_validator
+from torch import Tensor, nn
+
+from vireid_cli.backbones.two_stream import BackboneSpec, TwoStream
+from vireid_cli.frequency import fourier
+from vireid_cli.frequency.gabor import Gabor
+from vireid_cli.frequency.transport import transported
+from vireid_cli.layers.cfam import Cfam, Spectral
+from vireid_cli.layers.memory import TokenMemory
+from vireid_cli.layers.neck import bn_neck, classifier
+from vireid_cli.layers.nonlocal_block import NonLocal
+from vireid_cli.layers.pixels import Normalise, exchange_channels
+from vireid_cli.layers.pooling import generalised_mean
+from vireid_cli.layers.sfim import Sfim
+from vireid_cli.losses.fad import frequency_contrast, semantic_consistency
+from vireid_cli.losses.identity import identity_loss
+from vireid_cli.losses.triplet import weighted_regularised_triplet
+from vireid_cli.methods import BACKBONE, Fit, ParameterGroup, Weight, trainable
+from vireid_cli.recipe.schema import Number, Strict
+from vireid_cli.types import Batch, Modality
+
+FIT = Fit(second_view=None, exchange=True)
+
+Positive = Annotated[int, Field(ge=1)]
+Path = Literal["cross", "self"]
+
+
+class CfamOptions(Strict):
+    """Cross-modal frequency alignment.
+
+    Attributes:
+        on: Whether it is there; without it O is X.
+        dim: Width of the tokens: 768 has the size of the paper's, 256 is for small GPUs.
+        phase_repr: See ``layers.cfam``.
+    """
+
+    on: bool = True
+    dim: Annotated[int, Field(ge=8, multiple_of=8)] = 768
+    phase_repr: Literal["sincos", "angle"] = "sincos"
+
+
+class TransMambaOptions(Strict):
+    """Trans-Mamba blocks, and of each the state size and the inner channels over the width."""
+
+    depth: Positive = 1
+    state: Positive = 16
+    ratio: Positive = 2
+
+
+class TransportOptions(Strict):
+    """Sinkhorn transport of amplitude tokens from infrared to visible.
+
+    Attributes:
+        on: Whether there is any.
+        eps, iters: Of ``frequency.transport.sinkhorn``.
+        marginals: Even, or each position's share of log(1 + mean amplitude).
+        space: What the cost compares: tokens, or the amplitudes themselves.
+        direction: Infrared to visible, or also back by the same plan.
+        grad: Through the iterations, or through what is carried only.
+    """
+
+    on: bool = True
+    eps: Annotated[Number, Field(gt=0.0)] = 0.05
+    iters: Positive = 20
+    marginals: Literal["uniform", "energy"] = "uniform"
+    space: Literal["token", "amplitude"] = "token"
+    direction: Literal["n2v", "both"] = "n2v"
+    grad: Literal["unroll", "detach_plan"] = "unroll"
+
+
+class SfimOptions(Strict):
+    """Spatial-frequency interaction; see ``layers.sfim``. Without it (X + O)/2 is pooled."""
+
+    on: bool = True
+    rank: Positive = 64
+    hidden: Positive = 1536
+    residual: bool = True
+
+
+class GaborOptions(Strict):
+    """Modulation of O; see ``frequency.gabor``. ``learn``: whether its centre and width are learned."""
+
+    domain: Literal["spectrum", "rows"] = "spectrum"
+    keep_dc: bool = False
+    learn: bool = True
+
+
+class Contrast(Strict):
+    """L_cfc; see ``losses.fad.frequency_contrast``."""
+
+    on: bool = True
+    weight: Weight = 1.0
+    positives: Literal["all", "diag"] = "all"
+    tau: Annotated[Number, Field(gt=0.0)] = 0.1
+
+
+class Consistency(Strict):
+    """L_csc with k neighbours; see ``losses.fad.semantic_consistency``."""
+
+    on: bool = True
+    weight: Weight = 0.8
+    k: Positive = 4
+    detach: bool = True
+
+
+class Options(Strict):
+    """Knobs of SFCL; the defaults are METHODS 3's readings at the paper's size.
+
+    Attributes:
+        attn: How SFIM weighs positions; see ``layers.sfim``.
+        train_paths: ``cross``, ``self`` or both: identity and triplet loss are averaged over them; L_cfc and
+            L_csc act on ``cross`` where it is there.
+        test_pair: The partner of an image alone: itself, the mean tokens of the other modality's training
+            images, or none (O is X).
+        pair: The k-th visible with the k-th infrared image of an identity, or with one drawn each step. The
+            sampler draws both alike, so the first is random too.
+        caj_views: Visible views a batch: 1, or 2 as in CAJ, where both are paired with the infrared image.
+    """
+
+    cfam: CfamOptions = CfamOptions()
+    tm: TransMambaOptions = TransMambaOptions()
+    ot: TransportOptions = TransportOptions()
+    sfim: SfimOptions = SfimOptions()
+    gabor: GaborOptions = GaborOptions()
+    attn: Literal["shrink", "softmax_gate"] = "shrink"
+    cfc: Contrast = Contrast()
+    csc: Consistency = Consistency()
+    train_paths: Annotated[
+        tuple[Path, ...], BeforeValidator(lambda v: tuple(v) if isinstance(v, list) else v)
+    ] = ("cross", "self")
+    test_pair: Literal["self", "prototype", "none"] = "self"
+    pair: Literal["same_id_aligned", "same_id_shuffled"] = "same_id_aligned"
+    caj_views: Literal[1, 2] = 1
+    gem_power: Annotated[Number, Field(gt=0.0)] = 3.0
+    identity_weight: Annotated[Weight, Field(gt=0.0)] = 1.0
+    triplet_weight: Weight = 1.0
+
+    @property
+    def paths(self) -> tuple[Path, ...]:
+        """Paths that differ: without CFAM an image has no partner."""
+        return self.train_paths if self.cfam.on else ("self",)
+
+    @model_validator(mode="after")
+    def _switches_fit(self) -> Options:
+        if not self.train_paths or len(set(self.train_paths)) != len(self.train_paths):
+            raise ValueError("train_paths names cross, self or both, each once")
+        if self.cfc.on and self.cfc.weight and not self.cfam.on:
+            raise ValueError("cfc needs the frequency maps of CFAM: say cfc: {on: false}, or cfam: {on: true}")
+        if self.test_pair == "prototype" and "cross" not in self.paths:
+            raise ValueError("test_pair 'prototype' needs 'cross' among train_paths, and cfam.on")
+        return self
+
+
+class _Maps(NamedTuple):
+    """Spatial and frequency maps of images on a path, (N, C, h, w) each, visible first."""
+
+    spatial: Tensor
+    frequency: Tensor
+
+
+class Sfcl(nn.Module):
+    """AGW's network with CFAM and SFIM between its last map and its neck.
+
+    Args:
+        options: Knobs.
+        num_identities: Width of the classifier.
+        backbone: The trunk.
+    """
+
+    def __init__(self, options: Options, num_identities: int, backbone: BackboneSpec) -> None:
+        super().__init__()
+        self.options = options
+        self.normalise = Normalise()
+        self.trunk = TwoStream(backbone)
+        self.trunk.insert("layer2", 2, NonLocal)
+        self.trunk.insert("layer3", 3, NonLocal)
+        channels = self.trunk.channels["layer4"]
+        self.cfam = _cfam(options, channels) if options.cfam.on else None
+        self.memory = TokenMemory(options.cfam.dim) if options.test_pair == "prototype" else None
+        self.sfim: Sfim | None = None
+        self.gabor: Gabor | None = None
+        if options.sfim.on:
+            sizes = options.sfim.model_dump(exclude={"on"})
+            self.sfim = Sfim(channels, **sizes, attn=options.attn, power=options.gem_power)
+            self.gabor = Gabor(options.gabor.domain, options.gabor.keep_dc, options.gabor.learn)
+        self.neck = bn_neck(channels)
+        self.classifier = classifier(channels, num_identities)
+        self.contrasts = options.cfc.on and options.cfc.weight > 0.0
+        if self.contrasts:
+            self.contrast = nn.Linear(channels, 256, bias=False)
+
+    def losses(self, batch: Batch) -> dict[str, Tensor]:
+        """Weighted ``identity``, ``wrt``, ``cfc`` and ``csc``: L_id + L_tri + 1.0 L_cfc + 0.8 L_csc.
+
+        Raises:
+            ValueError: ``caj_views`` is 2 and the batch has no second view.
+        """
+        options, views = self.options, self.options.caj_views
+        images = self._inputs(batch)
+        count = views * len(batch.labels)
+        features = self.trunk(images, count)  # (count + B, C, h, w)
+        paths = self._paths(features[:count], features[count:], batch.labels)
+        pooled = self._feature(torch.cat([p.spatial for p in paths]), torch.cat([p.frequency for p in paths]))
+        logits = self.classifier(self.neck(pooled))  # (paths·2·count, identities)
+        labels = batch.labels.repeat(2 * views)  # of one path
+        terms = {"identity": options.identity_weight * identity_loss(logits, labels.repeat(len(paths)))}
+        of_paths = pooled.unflatten(0, (len(paths), -1))  # (paths, 2·count, C)
+        if options.triplet_weight:
+            loss = weighted_regularised_triplet(of_paths, labels) / len(paths)
+            terms["wrt"] = options.triplet_weight * loss
+        if self.contrasts:
+            terms["cfc"] = options.cfc.weight * self._contrast(paths[0].frequency, labels[:count])
+        if options.csc.on and options.csc.weight:
+            first = logits[: 2 * count]
+            loss = semantic_consistency(of_paths[0], first, count, options.csc.k, options.csc.detach)
+            terms["csc"] = options.csc.weight * loss
+        return terms
+
+    def embed(self, images: Tensor, modality: Modality) -> Tensor:
+        """(N, 3, H, W) pixels → (N, D) of unit length; no image sees another one."""
+        spatial = self.trunk(self.normalise(images), modality)
+        feature = self._feature(spatial, self._unpaired(spatial, modality))
+        return F.normalize(self.neck(feature).float(), dim=1)
+
+    def parameter_groups(self) -> list[ParameterGroup]:
+        """The trunk as backbone; all else at the full rate, scalars, norms and A, D without decay.
+
+        At a tenth of the rate what starts at 0 learns too slowly (METHODS 3.7, a reading).
+        """
+        spared = {id(p) for m in (self.cfam, self.sfim) if m is not None for p in m.undecayed()}
+        if self.gabor is not None:
+            spared |= {id(parameter) for parameter in self.gabor.parameters()}
+        backbone = {id(parameter) for parameter in self.trunk.parameters()}
+        rest = [p for p in trainable(self) if id(p) not in backbone]
+        groups = [
+            ParameterGroup(BACKBONE, trainable(self.trunk)),
+            ParameterGroup("heads", [p for p in rest if id(p) not in spared]),
+        ]
+        undecayed = [p for p in rest if id(p) in spared]
+        return [*groups, ParameterGroup("undecayed", undecayed, weight_decay=False)] if undecayed else groups
+
+    def _inputs(self, batch: Batch) -> Tensor:
+        """V, V' where there are two views, and infrared images: normalised, erased, channels exchanged."""
+        views, exchange, erase = [batch.visible], batch.exchange, batch.erase
+        masks = [] if erase is None else [erase.visible]
+        weights = [] if exchange is None else [torch.zeros_like(exchange.infrared)]
+        if self.options.caj_views == 2:
+            if batch.second is None:
+                raise ValueError("caj_views is 2: SFCL then needs augment.second_view")
+            views.append(batch.second)
+            if erase is not None:
+                masks.append(torch.zeros_like(masks[0]) if erase.second is None else erase.second)
+            if exchange is not None:
+                weights.append(weights[0] if exchange.second is None else exchange.second)
+        if erase is not None:
+            masks.append(erase.infrared)
+        mask = torch.cat(masks) if masks else None
+        images = self.normalise(torch.cat([*views, batch.infrared]), mask, erase)
+        if exchange is None:
+            return images
+        return exchange_channels(images, torch.cat([*weights, exchange.infrared]))
+
+    def _paths(self, visible: Tensor, infrared: Tensor, labels: Tensor) -> list[_Maps]:
+        """Maps of both modalities on each path, ``cross`` first; infrared ones as often as they are paired."""
+        partner = labels.new_zeros(0)
+        views, shuffled = len(visible) // len(labels), self.options.pair == "same_id_shuffled"
+        if views > 1 or shuffled:
+            one = shuffled_partners(labels, views) if shuffled else torch.arange(len(labels)).repeat(views)
+            partner = one.to(labels.device)
+            infrared = infrared[partner]
+        spatial = torch.cat([visible, infrared])
+        if self.cfam is None:
+            return [_Maps(spatial, spatial)]
+        encoded, count = self._encoded(spatial), len(visible)
+        sides = encoded.take(slice(0, count)), encoded.take(slice(count, None))
+        size, found = (spatial.shape[2], spatial.shape[3]), []
+        for path in sorted(self.options.paths):  # cross before self
+            if path == "cross":
+                if self.memory is not None and self.training:
+                    self.memory.learn(*((side.tokens, side.phases) for side in sides))
+                spectra = self.cfam.align(*sides)
+            else:
+                alone = [self.cfam.alone(side, m) for side, m in zip(sides, Modality, strict=True)]
+                spectra = alone[0], alone[1]
+            both = [torch.cat(parts) for parts in zip(*spectra, strict=True)]
+            found.append(_Maps(spatial, self._map((both[0], both[1]), size)))
+        return found
+
+    def _unpaired(self, spatial: Tensor, modality: Modality) -> Tensor:
+        """The frequency maps of images without a partner."""
+        if self.cfam is None or self.options.test_pair == "none":
+            return spatial
+        encoded = self._encoded(spatial)
+        if self.memory is None:
+            spectrum = self.cfam.alone(encoded, modality)
+        else:
+            spectrum = self.cfam.facing(encoded, *self.memory.recall(modality.other), modality)
+        return self._map(spectrum, (spatial.shape[2], spatial.shape[3]))
+
+    def _encoded(self, maps: Tensor) -> Spectral:
+        assert self.cfam is not None
+        bins = fourier.spectrum(maps)
+        angle = fourier.phase(bins) if self.options.cfam.phase_repr == "angle" else None
+        return self.cfam.encode(bins, angle)
+
+    def _map(self, spectrum: tuple[Tensor, Tensor], size: tuple[int, int]) -> Tensor:
+        grid = (size[0], size[1] // 2 + 1)
+        return fourier.inverse((spectrum[0].unflatten(2, grid), spectrum[1].unflatten(2, grid)), size)
+
+    def _feature(self, spatial: Tensor, frequency: Tensor) -> Tensor:
+        """O_sf of each image, (N, C) float32."""
+        spatial = spatial.float()
+        frequency = frequency.float()
+        if self.sfim is None or self.gabor is None:
+            return generalised_mean((spatial + frequency) / 2, self.options.gem_power)
+        feature: Tensor = self.sfim(spatial, frequency, self.gabor(frequency))
+        return feature
+
+    def _contrast(self, frequency: Tensor, labels: Tensor) -> Tensor:
+        """L_cfc of one path's frequency maps, visible first; means alone would see one bin (METHODS 8.9)."""
+        pooled = generalised_mean(frequency.relu(), self.options.gem_power)
+        visible, infrared = F.normalize(self.contrast(pooled).float(), dim=1).chunk(2)
+        options = self.options.cfc
+        return frequency_contrast(visible, infrared, labels, options.tau, options.positives)
+
+
+def shuffled_partners(labels: Tensor, views: int) -> Tensor:
+    """For each visible row an infrared row of the same identity, drawn without replacement in each view.
+
+    Args:
+        labels: (B,), of visible and of infrared rows.
+        views: Visible views; the draw of each is its own.
+
+    Returns:
+        (views·B,) int64.
+    """
+    order = labels.argsort(stable=True)
+    found = []
+    for _ in range(views):
+        drawn = torch.rand(len(labels), device=labels.device, dtype=torch.float64)
+        partner = torch.empty_like(order)
+        partner[order] = (labels + drawn).argsort()  # within an identity in a drawn order
+        found.append(partner)
+    return torch.cat(found)
+
+
+def _cfam(options: Options, channels: int) -> Cfam:
+    carry = partial(carry_tokens, options=options.ot) if options.ot.on else None
+    return Cfam(
+        channels,
+        options.cfam.dim,
+        **options.tm.model_dump(),
+        phase_repr=options.cfam.phase_repr,
+        carry=carry,
+    )
+
+
+def carry_tokens(
+    infrared: Spectral, visible: Spectral, source: Tensor, target: Tensor, options: TransportOptions
+) -> tuple[Tensor, Tensor | None]:
+    """Infrared tokens at the visible positions, and visible ones back where both directions are asked for."""
+    sides: Sequence[Spectral] = (infrared, visible)
+    features = [side.tokens if options.space == "token" else side.amplitude.mT for side in sides]
+    shares: list[Tensor | None] = [None, None]
+    if options.marginals == "energy":
+        energy = [side.amplitude.mean(1).log1p() for side in sides]  # (B, N)
+        shares = [e / e.sum(1, keepdim=True) for e in energy]
+    return transported(
+        features[0],
+        features[1],
+        source,
+        epsilon=options.eps,
+        iterations=options.iters,
+        source_share=shares[0],
+        target_share=shares[1],
+        grad=options.grad,
+        back=target if options.direction == "both" else None,
+    )
+
+
+def build(options: Options, num_identities: int, backbone: BackboneSpec) -> Sfcl:
+    """SFCL's network."""
+    return Sfcl(options, num_identities, backbone)
