@@ -45,7 +45,10 @@ def far(plan, other):
 @pytest.mark.parametrize("epsilon", [0.5, 0.05, 0.01, 0.002])
 @pytest.mark.parametrize("iterations", [1, 4, 5, 6, 20])
 def test_plan(epsilon, iterations):
-    found, expected = sinkhorn(cost_of(), epsilon, iterations), in_the_log_domain(cost_of(), epsilon, iterations)
+    found, expected = (
+        sinkhorn(cost_of(), epsilon, iterations),
+        in_the_log_domain(cost_of(), epsilon, iterations),
+    )
     assert far(found.plan, expected) < 1e-5
     error = (expected.sum(2) - 1 / 18).abs().sum(1)
     torch.testing.assert_close(found.error.double(), error, rtol=1e-3, atol=1e-5)

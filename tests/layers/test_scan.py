@@ -51,7 +51,7 @@ def test_values_and_gradients(form, step):
     torch.testing.assert_close(found, expected, rtol=1e-12, atol=1e-12)
     weights = torch.randn_like(expected)
     for name, right, left in zip(
-        "u delta a b c skip".split(),
+        ["u", "delta", "a", "b", "c", "skip"],
         torch.autograd.grad((expected * weights).sum(), given),
         torch.autograd.grad((found * weights).sum(), given),
         strict=True,
@@ -109,7 +109,10 @@ def test_autocast_does_not_round():
 
 @pytest.mark.parametrize("length", [1, 2, 5, 16, 21])
 def test_both_forms_for_export(length, monkeypatch):
-    decay, drive = torch.rand(length, 2, 3, dtype=torch.float64), torch.randn(length, 2, 3, dtype=torch.float64)
+    decay, drive = (
+        torch.rand(length, 2, 3, dtype=torch.float64),
+        torch.randn(length, 2, 3, dtype=torch.float64),
+    )
     state, expected = torch.zeros(2, 3, dtype=torch.float64), []
     for t in range(length):
         state = decay[t] * state + drive[t]

@@ -48,7 +48,9 @@ def test_consistency_by_loops(k):
     p, total = logits.softmax(1), 0.0
     for own, other in ((range(4), range(4, 7)), (range(4, 7), range(4))):
         for i in own:
-            near = sorted(other, key=lambda j: -float(F.cosine_similarity(features[i], features[j], dim=0)))[:k]
+            near = sorted(other, key=lambda j: -float(F.cosine_similarity(features[i], features[j], dim=0)))[
+                :k
+            ]
             mean = sum(p[j] for j in near) / len(near)
             total += 0.5 * float((p[i] * (p[i] / mean).log()).sum()) / len(own)
     assert semantic_consistency(features, logits, 4, k).item() == pytest.approx(total)
@@ -56,10 +58,13 @@ def test_consistency_by_loops(k):
 
 def test_consistency_gradients():
     features = torch.randn(6, 4, dtype=torch.float64, generator=torch.Generator().manual_seed(2))
-    logits = torch.randn(6, 3, dtype=torch.float64, generator=torch.Generator().manual_seed(3), requires_grad=True)
+    logits = torch.randn(
+        6, 3, dtype=torch.float64, generator=torch.Generator().manual_seed(3), requires_grad=True
+    )
     assert gradcheck(lambda x: semantic_consistency(features, x, 3, 2, detach=False), (logits,))
     gradients = [
-        torch.autograd.grad(semantic_consistency(features, logits, 3, 2, detach=d), logits)[0] for d in (True, False)
+        torch.autograd.grad(semantic_consistency(features, logits, 3, 2, detach=d), logits)[0]
+        for d in (True, False)
     ]
     assert (gradients[0] - gradients[1]).abs().max() > 1e-3
     features.requires_grad_()

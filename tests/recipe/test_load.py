@@ -146,3 +146,13 @@ def test_weights_fit_one_width_only(tmp_path: Path) -> None:
     path = write(tmp_path, "backbone: {width: 32}\n")
     assert "weights fit width 64 only" in refusal(path)
     assert load(path, ["backbone.weights=none"]).backbone.width == 32
+
+
+def test_keys_are_words(tmp_path: Path) -> None:
+    """YAML 1.1 reads a bare `on` as true, in values and in keys."""
+    path = tmp_path / "on.yaml"
+    path.write_text("method: {name: sfcl, options: {cfam: {on: true}, sfim: {on: false}}}\n")
+    recipe = load(str(path), ["method.options.csc={on: false}"])
+    assert recipe.method.options == {"cfam": {"on": True}, "sfim": {"on": False}, "csc": {"on": False}}
+    path.write_text(dump(recipe))
+    assert load(str(path)) == recipe

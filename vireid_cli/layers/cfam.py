@@ -32,7 +32,7 @@ GRID = (18, 5)
 
 Spectrum = tuple[Tensor, Tensor]
 Carry = Callable[["Spectral", "Spectral", Tensor, Tensor], tuple[Tensor, Tensor | None]]
-"""(infrared, visible, their amplitude tokens) → infrared tokens at the visible positions, and back or None."""
+"""(infrared, visible, their amplitude tokens) → infrared tokens at visible positions, and back or None."""
 
 
 @dataclass(frozen=True)
@@ -153,9 +153,7 @@ class Cfam(nn.Module):
             _unit(tuple(x + share * y for x, y in zip(*pair, strict=True)))  # type: ignore[arg-type]
             for pair in (phasors, phasors[::-1])
         )
-        first, second = (
-            self._decoded(one, phasor) for one, phasor in zip((seen, warm), fused, strict=True)
-        )
+        first, second = (self._decoded(one, phasor) for one, phasor in zip((seen, warm), fused, strict=True))
         return first, second
 
     def move(self, visible: Spectral, infrared: Spectral) -> tuple[Spectral, Spectral]:
@@ -177,9 +175,7 @@ class Cfam(nn.Module):
         The phase is the map's own; visible maps receive transported tokens.
         """
         like = own.tokens
-        other = Spectral(
-            own.amplitude, own.cosine, own.sine, tokens.expand_as(like), phases.expand_as(like)
-        )
+        other = Spectral(own.amplitude, own.cosine, own.sine, tokens.expand_as(like), phases.expand_as(like))
         attended = self.attend(own, other, modality)
         if modality is Modality.VISIBLE:
             attended, _ = self.move(attended, other)

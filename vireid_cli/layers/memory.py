@@ -32,7 +32,9 @@ class TokenMemory(nn.Module):
 
     def learn(self, visible: tuple[Tensor, Tensor], infrared: tuple[Tensor, Tensor]) -> None:
         """Take in a batch: amplitude and phase tokens, (B, N, d) each, of both modalities."""
-        means = torch.stack([torch.stack([t.detach().float().mean(0) for t in s]) for s in (visible, infrared)])
+        means = torch.stack(
+            [torch.stack([t.detach().float().mean(0) for t in s]) for s in (visible, infrared)]
+        )
         self.sums = MOMENTUM * self.sums + (1.0 - MOMENTUM) * means
         self.weight = MOMENTUM * self.weight + (1.0 - MOMENTUM)
 

@@ -55,7 +55,9 @@ def selective_scan(u: Tensor, delta: Tensor, a: Tensor, b: Tensor, c: Tensor, sk
     if torch.is_autocast_enabled(device):
         with torch.autocast(device, enabled=False):
             return selective_scan(u, delta, a, b, c, skip)
-    u, delta, a, b, c, skip = (t if t.dtype == torch.float64 else t.float() for t in (u, delta, a, b, c, skip))
+    u, delta, a, b, c, skip = (
+        t if t.dtype == torch.float64 else t.float() for t in (u, delta, a, b, c, skip)
+    )
     if torch.compiler.is_exporting() or torch.jit.is_tracing():
         return scan_by_recurrence(u, delta, a, b, c, skip)
     if u.is_cuda and u.dtype == torch.float32 and (kernel := cuda_kernel()) is not None:
@@ -64,7 +66,7 @@ def selective_scan(u: Tensor, delta: Tensor, a: Tensor, b: Tensor, c: Tensor, sk
 
 
 def scan_by_recurrence(u: Tensor, delta: Tensor, a: Tensor, b: Tensor, c: Tensor, skip: Tensor) -> Tensor:
-    """The same by ``recurrence.linear_recurrence``: the form that exports; arguments as ``selective_scan``."""
+    """The same by ``recurrence.linear_recurrence``, which exports; arguments as ``selective_scan``."""
     decay, drive = decays_and_drives(u, delta, a, b)
     states = linear_recurrence(decay, drive)  # (L, B, K, N, D)
     seen = torch.einsum("lbknd,bkln->bkld", states, c)
@@ -127,7 +129,7 @@ class _SelectiveScan(torch.autograd.Function):
         return y.movedim(0, 2)
 
     @staticmethod
-    @once_differentiable  # type: ignore[untyped-decorator]
+    @once_differentiable
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, ...]:
         """Gradients of u, Δ, A, B and C, one segment after the other from the last to the first."""
         u, delta, a, b, c, *starts = ctx.saved_tensors

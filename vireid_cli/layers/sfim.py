@@ -79,12 +79,12 @@ class Sfim(nn.Module):
         self.beta = nn.Parameter(torch.zeros(()))
         self.spatial = nn.Sequential(nn.Conv2d(channels, rank, 1, bias=False), nn.BatchNorm2d(rank))
         self.frequency = nn.Sequential(nn.Conv2d(channels, rank, 1, bias=False), nn.BatchNorm2d(rank))
-        self.mlp = nn.Sequential(
-            nn.Linear(rank * rank, hidden), nn.BatchNorm1d(hidden), nn.ReLU(), nn.Linear(hidden, channels)
-        )
+        last = nn.Linear(hidden, channels)
         if residual:  # without it a last layer of zeros would leave nothing to learn from
-            nn.init.zeros_(self.mlp[3].weight)
-            nn.init.zeros_(self.mlp[3].bias)
+            nn.init.zeros_(last.weight)
+            nn.init.zeros_(last.bias)
+        norm = nn.BatchNorm1d(hidden)
+        self.mlp = nn.Sequential(nn.Linear(rank * rank, hidden), norm, nn.ReLU(), last)
 
     def undecayed(self) -> list[nn.Parameter]:
         """Parameters that weight decay must spare: the scalars."""

@@ -90,9 +90,11 @@ class SelectiveScan2d(nn.Module):
         u, gate = self.project_in(tokens).chunk(2, dim=-1)  # (B, L, di) each
         grid = u.mT.unflatten(2, size)  # (B, di, h, w)
         ways = four_ways(F.silu(self.local(grid)))  # (B, 4, L, di)
-        chosen = (ways @ self.selection).split((self.rank, self.state, self.state), dim=-1)
+        shares = (self.rank, self.state, self.state)
+        chosen, inputs, outputs = (ways @ self.selection).split(shares, dim=-1)
         # Steps are of full precision: exp(Δ A) of a rounded Δ is off by a power.
-        steps = F.softplus((chosen[0] @ self.step_weight).float() + self.step_bias.unsqueeze(1))
-        scanned = selective_scan(ways, steps, -self.decay_log.float().exp(), *chosen[1:], self.skip)
+        steps = F.softplus((chosen @ self.step_weight).float() + self.step_bias.unsqueeze(1))
+        rates = -self.decay_log.float().exp()
+        scanned = selective_scan(ways, steps, rates, inputs, outputs, self.skip)
         mixed: Tensor = self.norm(joined_ways(scanned, size)) * F.silu(gate)
         return self.project_out(mixed.to(tokens.dtype))

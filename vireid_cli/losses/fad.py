@@ -1,4 +1,4 @@
-"""SFCL's frequency-aware discrimination: contrast of the frequency branch, semantic consistency (METHODS 3.6).
+"""SFCL's frequency-aware discrimination: frequency contrast, semantic consistency (METHODS 3.6).
 
 L_FAD = L_cfc + 0.8 L_csc. Temperature, positives and neighbours are our readings: the paper is silent.
 """
@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from typing import Literal
 
-import torch
 import torch.nn.functional as F
 from torch import Tensor
 

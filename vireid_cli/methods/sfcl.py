@@ -13,7 +13,6 @@ norm in one call (METHODS 8.14).
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from functools import partial
 from typing import Annotated, Literal, NamedTuple
 
@@ -30,6 +29,7 @@ from vireid_cli.layers.cfam import Cfam, Spectral
 from vireid_cli.layers.memory import TokenMemory
 from vireid_cli.layers.neck import bn_neck, classifier
 from vireid_cli.layers.nonlocal_block import NonLocal
+from vireid_cli.layers.pairs import partners
 from vireid_cli.layers.pixels import Normalise, exchange_channels
 from vireid_cli.layers.pooling import generalised_mean
 from vireid_cli.layers.sfim import Sfim
@@ -166,7 +166,9 @@ class Options(Strict):
         if not self.train_paths or len(set(self.train_paths)) != len(self.train_paths):
             raise ValueError("train_paths names cross, self or both, each once")
         if self.cfc.on and self.cfc.weight and not self.cfam.on:
-            raise ValueError("cfc needs the frequency maps of CFAM: say cfc: {on: false}, or cfam: {on: true}")
+            raise ValueError(
+                "cfc needs the frequency maps of CFAM: say cfc: {on: false}, or cfam: {on: true}"
+            )
         if self.test_pair == "prototype" and "cross" not in self.paths:
             raise ValueError("test_pair 'prototype' needs 'cross' among train_paths, and cfam.on")
         return self
@@ -282,13 +284,9 @@ class Sfcl(nn.Module):
         return exchange_channels(images, torch.cat([*weights, exchange.infrared]))
 
     def _paths(self, visible: Tensor, infrared: Tensor, labels: Tensor) -> list[_Maps]:
-        """Maps of both modalities on each path, ``cross`` first; infrared ones as often as they are paired."""
-        partner = labels.new_zeros(0)
+        """Maps of all pairs on each path, ``cross`` first; infrared ones as often as they are paired."""
         views, shuffled = len(visible) // len(labels), self.options.pair == "same_id_shuffled"
-        if views > 1 or shuffled:
-            one = shuffled_partners(labels, views) if shuffled else torch.arange(len(labels)).repeat(views)
-            partner = one.to(labels.device)
-            infrared = infrared[partner]
+        infrared = infrared[partners(labels, views, shuffled)]
         spatial = torch.cat([visible, infrared])
         if self.cfam is None:
             return [_Maps(spatial, spatial)]
@@ -345,26 +343,6 @@ class Sfcl(nn.Module):
         return frequency_contrast(visible, infrared, labels, options.tau, options.positives)
 
 
-def shuffled_partners(labels: Tensor, views: int) -> Tensor:
-    """For each visible row an infrared row of the same identity, drawn without replacement in each view.
-
-    Args:
-        labels: (B,), of visible and of infrared rows.
-        views: Visible views; the draw of each is its own.
-
-    Returns:
-        (views·B,) int64.
-    """
-    order = labels.argsort(stable=True)
-    found = []
-    for _ in range(views):
-        drawn = torch.rand(len(labels), device=labels.device, dtype=torch.float64)
-        partner = torch.empty_like(order)
-        partner[order] = (labels + drawn).argsort()  # within an identity in a drawn order
-        found.append(partner)
-    return torch.cat(found)
-
-
 def _cfam(options: Options, channels: int) -> Cfam:
     carry = partial(carry_tokens, options=options.ot) if options.ot.on else None
     return Cfam(
@@ -380,7 +358,7 @@ def carry_tokens(
     infrared: Spectral, visible: Spectral, source: Tensor, target: Tensor, options: TransportOptions
 ) -> tuple[Tensor, Tensor | None]:
     """Infrared tokens at the visible positions, and visible ones back where both directions are asked for."""
-    sides: Sequence[Spectral] = (infrared, visible)
+    sides = (infrared, visible)
     features = [side.tokens if options.space == "token" else side.amplitude.mT for side in sides]
     shares: list[Tensor | None] = [None, None]
     if options.marginals == "energy":

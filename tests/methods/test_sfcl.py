@@ -1,0 +1,262 @@
+"""SFCL: its base, its start, its paths, and every switch."""
+
+import dataclasses
+
+import pydantic
+import pytest
+import torch
+import torch.nn.functional as F
+
+from vireid_cli import methods
+from vireid_cli.backbones.two_stream import BackboneSpec
+from vireid_cli.exporters.onnx import export_onnx
+from vireid_cli.layers.pooling import generalised_mean
+from vireid_cli.losses.fad import frequency_contrast, semantic_consistency
+from vireid_cli.losses.identity import identity_loss
+from vireid_cli.losses.triplet import weighted_regularised_triplet
+from vireid_cli.types import Modality
+
+SMALL = {"cfam": {"dim": 16}, "tm": {"state": 2}, "sfim": {"rank": 4, "hidden": 16}}
+OFF = {"cfam": {"on": False}, "sfim": {"on": False}, "cfc": {"on": False}, "csc": {"on": False}}
+
+
+def small(changes=None):
+    options = {key: dict(value) for key, value in SMALL.items()}
+    for key, value in (changes or {}).items():
+        options[key] = options.get(key, {}) | value if isinstance(value, dict) else value
+    return options
+
+
+def count(module):
+    return sum(parameter.numel() for parameter in module.parameters())
+
+
+@pytest.fixture
+def trained(build):
+    """A function from changed options to a network whose every parameter is off its start, in eval mode."""
+
+    def make(changes=None):
+        network = build("sfcl", small(changes))
+        generator = torch.Generator().manual_seed(1)
+        for name, parameter in network.named_parameters():
+            if not name.startswith("trunk"):
+                parameter.data += 0.1 * torch.randn(parameter.shape, generator=generator)
+        torch.nn.init.normal_(network.classifier.weight, generator=generator)
+        return network.eval()
+
+    return make
+
+
+def test_the_base_is_agw_to_the_parameter():
+    spec = BackboneSpec("resnet50")
+    with torch.device("meta"):
+        base = methods.build("sfcl", methods.options_of("sfcl", OFF), 395, spec)
+        full = methods.build("sfcl", methods.options_of("sfcl", {}), 395, spec)
+    assert count(base) - count(base.classifier) == 23_550_351
+    # Reported: 23.55, 60.85 and 70.50 M.
+    assert round((count(full.cfam) - full.cfam.positions.numel()) / 1e6, 2) == 38.12
+    assert round((count(full.sfim) + count(full.gabor)) / 1e6, 2) == 9.71
+
+
+@pytest.mark.parametrize(
+    "changes", [{}, {"sfim": {"on": False}}, {"test_pair": "none"}, {"test_pair": "prototype"}]
+)
+def test_it_starts_from_the_base_s_embedding(build, batch, changes):
+    network, base = build("sfcl", small(changes)).eval(), build("sfcl", OFF).eval()
+    base.load_state_dict(network.state_dict(), strict=False)
+    agw = build("agw").eval()
+    agw.load_state_dict(network.state_dict(), strict=False)
+    for modality in Modality:
+        expected = agw.embed(batch.visible, modality)
+        torch.testing.assert_close(base.embed(batch.visible, modality), expected, rtol=0, atol=1e-6)
+        torch.testing.assert_close(network.embed(batch.visible, modality), expected, rtol=0, atol=2e-4)
+
+
+def inputs(network, batch):
+    return network.trunk(network._inputs(batch), 8)
+
+
+def test_losses_of_both_paths(trained, batch):
+    network = trained({"triplet_weight": 0.5, "cfc": {"tau": 0.3}, "csc": {"k": 2}})
+    features = inputs(network, batch)
+    visible, infrared = network._encoded(features[:8]), network._encoded(features[8:])
+    cfam, size = network.cfam, (features.shape[2], features.shape[3])
+    aligned = cfam.align(visible, infrared)
+    alone = cfam.alone(visible, Modality.VISIBLE), cfam.alone(infrared, Modality.INFRARED)
+    cross, own = (torch.cat([network._map(side, size) for side in path]) for path in (aligned, alone))
+    pooled = [network.sfim(features, maps, network.gabor(maps)) for maps in (cross, own)]
+    logits = [network.classifier(network.neck(feature)) for feature in pooled]
+    labels = batch.labels.repeat(2)
+    rows = F.normalize(network.contrast(generalised_mean(cross.relu(), 3.0)))
+    expected = {
+        "identity": sum(identity_loss(x, labels) for x in logits) / 2,
+        "wrt": 0.5 * sum(weighted_regularised_triplet(x, labels) for x in pooled) / 2,
+        "cfc": frequency_contrast(rows[:8], rows[8:], batch.labels, 0.3),
+        "csc": 0.8 * semantic_consistency(pooled[0], logits[0], 8, 2),
+    }
+    losses = network.losses(batch)
+    assert losses.keys() == expected.keys()
+    for term, value in expected.items():
+        torch.testing.assert_close(losses[term], value, rtol=1e-4, atol=1e-5)
+    assert (cross - own).abs().max() > 1e-3
+
+
+def test_one_image_alone_is_one_of_its_own_path(trained, batch):
+    """What is trained as `self` is what is embedded."""
+    network = trained()
+    features = inputs(network, dataclasses.replace(batch, erase=None, exchange=None))
+    own = network._paths(features[:8], features[8:], batch.labels)[1]
+    pooled = network._feature(own.spatial, own.frequency)
+    for rows, images, modality in (
+        (slice(0, 8), batch.visible, Modality.VISIBLE),
+        (slice(8, 16), batch.infrared, Modality.INFRARED),
+    ):
+        expected = F.normalize(network.neck(pooled[rows]))
+        torch.testing.assert_close(network.embed(images, modality), expected, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("changes", "terms"),
+    [
+        (OFF, {"identity", "wrt"}),
+        ({"sfim": {"on": False}, "cfc": {"on": False}, "csc": {"on": False}}, {"identity", "wrt"}),
+        ({"cfam": {"on": False}, "cfc": {"on": False}}, {"identity", "wrt", "csc"}),
+        ({"cfc": {"weight": 0.0}}, {"identity", "wrt", "csc"}),
+        ({"csc": {"weight": 0.0}, "triplet_weight": 0.0}, {"identity", "cfc"}),
+        ({"train_paths": ["cross"]}, {"identity", "wrt", "cfc", "csc"}),
+        ({"train_paths": ["self"]}, {"identity", "wrt", "cfc", "csc"}),
+        ({"sfim": {"residual": False}}, {"identity", "wrt", "cfc", "csc"}),
+        ({"ot": {"on": False}}, {"identity", "wrt", "cfc", "csc"}),
+        ({"cfam": {"phase_repr": "angle"}, "tm": {"depth": 2}}, {"identity", "wrt", "cfc", "csc"}),
+    ],
+)
+def test_what_is_on_is_computed_and_learns(build, batch, changes, terms):
+    network = build("sfcl", small(changes))
+    losses = network.losses(batch)
+    assert losses.keys() == terms
+    sum(losses.values()).backward()
+    idle = {name for name, p in network.named_parameters() if p.requires_grad and p.grad is None}
+    bypassed = {"cfam.fusion", "cfam.gamma"} if changes.get("train_paths") == ["self"] else set()
+    assert idle == bypassed
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"cfam": {"phase_repr": "angle"}},
+        {"tm": {"depth": 2}},
+        {"ot": {"on": False}},
+        {"ot": {"eps": 0.5}},
+        {"ot": {"iters": 1, "eps": 0.01}},
+        {"ot": {"marginals": "energy"}},
+        {"ot": {"space": "amplitude"}},
+        {"ot": {"direction": "both"}},
+        {"sfim": {"residual": False}},
+        {"gabor": {"domain": "rows"}},
+        {"gabor": {"keep_dc": True}},
+        {"attn": "softmax_gate"},
+        {"cfc": {"positives": "diag"}},
+        {"cfc": {"tau": 0.2}},
+        {"csc": {"k": 1}},
+        {"train_paths": ["cross"]},
+        {"pair": "same_id_shuffled"},
+        {"caj_views": 2},
+        {"gem_power": 2.0},
+    ],
+)
+def test_switches_reach_the_losses(trained, batch, changes):
+    torch.manual_seed(3)
+    plain, changed = trained().losses(batch), trained(changes).losses(batch)
+    assert max(abs(plain[term].item() - changed[term].item()) for term in plain) > 1e-6
+
+
+@pytest.mark.parametrize(("switch", "option"), [("ot", {"grad": "detach_plan"}), ("csc", {"detach": False})])
+def test_switches_reach_the_gradient(trained, batch, switch, option):
+    gradients = []
+    for changes in ({}, {switch: option}):
+        network = trained({"ot": {"eps": 0.05}, **changes})
+        sum(network.losses(batch).values()).backward()
+        gradients.append(network.cfam.amplitude_in.weight.grad)
+    assert (gradients[0] - gradients[1]).abs().max() > 1e-7
+
+
+def test_gabor_that_does_not_learn(build):
+    assert not any(
+        p.requires_grad for p in build("sfcl", small({"gabor": {"learn": False}})).gabor.parameters()
+    )
+
+
+def test_partners_at_test(trained, batch):
+    embeddings = {}
+    for pair in ("self", "prototype", "none"):
+        network = trained({"test_pair": pair}).train()
+        network.losses(batch)
+        network.eval()
+        embeddings[pair] = network.embed(batch.infrared, Modality.INFRARED)
+        alone = network.embed(batch.infrared[2:3], Modality.INFRARED)
+        torch.testing.assert_close(alone, embeddings[pair][2:3], rtol=0, atol=1e-5)
+    for first, second in (("self", "prototype"), ("self", "none"), ("prototype", "none")):
+        assert (embeddings[first] - embeddings[second]).abs().max() > 1e-4
+
+
+def test_a_saved_prototype_is_loaded(trained, batch, build):
+    network = trained({"test_pair": "prototype"}).train()
+    network.losses(batch)
+    fresh = build("sfcl", small({"test_pair": "prototype"})).eval()
+    fresh.load_state_dict(network.eval().state_dict())
+    assert torch.equal(
+        fresh.embed(batch.visible, Modality.VISIBLE), network.embed(batch.visible, Modality.VISIBLE)
+    )
+
+
+def test_two_visible_views(trained, batch):
+    network = trained({"caj_views": 2})
+    images = network._inputs(batch)
+    assert images.shape[0] == 24
+    features = network.trunk(images, 16)
+    path = network._paths(features[:16], features[16:], batch.labels)[0]
+    torch.testing.assert_close(path.spatial[16:24], path.spatial[24:])  # each infrared image is paired twice
+    torch.testing.assert_close(path.spatial[8:16], features[8:16])
+    with pytest.raises(ValueError, match="second_view"):
+        network.losses(dataclasses.replace(batch, second=None))
+
+
+def test_decay_spares_scalars_norms_positions_and_the_scan(build):
+    network = build("sfcl", small())
+    groups = {group.name: group for group in network.parameter_groups()}
+    names = {id(p): name for name, p in network.named_parameters()}
+    spared = {names[id(p)] for p in groups["undecayed"].parameters}
+    assert not groups["undecayed"].weight_decay
+    scan = "cfam.blocks.0.scan."
+    for name in (
+        *("cfam.gamma", "cfam.fusion", "cfam.positions", "sfim.beta", "sfim.threshold", "gabor.center"),
+        *(scan + "decay_log", scan + "skip", scan + "step_bias", scan + "norm.weight"),
+        "cfam.blocks.0.scan_norm.bias",
+    ):
+        assert name in spared
+    assert not any(name.startswith(("trunk", "neck", "classifier", "sfim.mlp")) for name in spared)
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ({"cfam": {"on": False}}, "cfc"),
+        ({"train_paths": []}, "train_paths"),
+        ({"train_paths": ["self", "self"]}, "train_paths"),
+        ({"train_paths": ["self"], "test_pair": "prototype"}, "prototype"),
+        ({"cfam": {"dim": 100}}, "multiple of 8"),
+    ],
+)
+def test_options_that_contradict(options, said):
+    with pytest.raises(pydantic.ValidationError, match=said):
+        methods.options_of("sfcl", options)
+
+
+@pytest.mark.slow
+def test_onnx_of_the_whole_method(trained, batch, tmp_path):
+    pytest.importorskip("onnxscript")
+    samples = {Modality.INFRARED: batch.infrared}
+    made = export_onnx(trained(), tmp_path, samples)
+    assert made.largest_difference < 1e-4
+    assert made.nodes["Scan"] == 1
+    assert sum(made.nodes.values()) < 600
