@@ -11,7 +11,7 @@ from PIL import Image
 from torch import Tensor
 from torchvision.transforms import functional as vision
 
-from vireid_cli.data import augment
+from vireid_cli.data import crop
 from vireid_cli.data import rectangles as drawn_rectangles
 from vireid_cli.data.augment import (
     COLUMNS,
@@ -19,12 +19,12 @@ from vireid_cli.data.augment import (
     apply,
     arcsine,
     augment_batch,
-    crop_flip,
     draw,
     late_weights,
     one_channel,
     stretch,
 )
+from vireid_cli.data.crop import crop_flip
 from vireid_cli.data.rectangles import Rectangles, rectangles
 from vireid_cli.data.reference import pil_chain
 from vireid_cli.recipe.schema import Augment, Erase, Exchange
@@ -61,7 +61,7 @@ def share(flags: Tensor) -> float:
 def test_crop_and_flip_are_torchvision_s_pad_crop_flip(size: tuple[int, int], pad: int) -> None:
     images, options = noise(40, size), Augment(pad=pad, pad_value=127)
     draws = draw(40, size, options, Modality.VISIBLE, source())
-    done = crop_flip(images, draws, pad, 127)
+    done = crop_flip(images, draws.top, draws.left, draws.flip, pad, 127)
     assert done.dtype == torch.uint8
     for i in range(40):
         padded = vision.pad(images[i].permute(2, 0, 1), [pad], fill=127)
@@ -69,6 +69,16 @@ def test_crop_and_flip_are_torchvision_s_pad_crop_flip(size: tuple[int, int], pa
         expected = vision.hflip(expected) if draws.flip[i] else expected
         assert torch.equal(done[i], expected.permute(1, 2, 0))
     assert 0 < int(draws.flip.sum()) < 40
+
+
+@pytest.mark.parametrize("count", [1, 2, 3])
+@pytest.mark.parametrize("corner", [(0, 0), (0, 8), (8, 0), (8, 8)])
+def test_crops_at_the_corners_of_the_batch_s_memory(count: int, corner: tuple[int, int]) -> None:
+    images = noise(count, (6, 8))
+    top, left = (torch.full((count,), offset) for offset in corner)
+    done = crop_flip(images, top, left, torch.zeros(count, dtype=torch.bool), 4, 9)
+    padded = np.pad(images.numpy(), ((0, 0), (4, 4), (4, 4), (0, 0)), constant_values=9)
+    assert (done.numpy() == padded[:, corner[0] : corner[0] + 6, corner[1] : corner[1] + 8]).all()
 
 
 @pytest.mark.parametrize("size", SIZES)
@@ -120,7 +130,7 @@ def test_the_whole_against_a_loop_in_float64(size: tuple[int, int]) -> None:
     images[5] = 0
     draws = draw(48, size, FULL, Modality.VISIBLE, source(5))
     done = apply(images, draws, FULL).double().numpy()
-    cut = crop_flip(images, draws, FULL.pad, FULL.pad_value).numpy()
+    cut = crop_flip(images, draws.top, draws.left, draws.flip, FULL.pad, FULL.pad_value).numpy()
     kinds = {"grey": 0, "exchange": 0, "linear": 0}
     for i in range(48):
         kinds_here, expected = _loop(cut[i].astype(np.float64) / 255, draws, i)
@@ -406,7 +416,7 @@ def test_working_on_all_images_gives_what_working_on_the_struck_ones_gives(monke
     """What an accelerator does, done on the CPU."""
     images = noise(40, size)
     few = augment_batch(images, images, FULL, source())
-    monkeypatch.setattr(augment, "_may_count", lambda device: False)
+    monkeypatch.setattr(crop, "_may_count", lambda device: False)
     every = augment_batch(images, images, FULL, source())
     for one, other in zip(few[:2], every[:2], strict=True):
         assert torch.equal(one, other)

@@ -13,14 +13,13 @@ what happens to colours after normalising as channel weights.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import NamedTuple
 
 import torch
 from torch import Tensor
-from torch.nn import functional as F
 
+from vireid_cli.data.crop import change_struck, crop_flip
 from vireid_cli.data.rectangles import WIDTH, Rectangles, rectangles, whole
 from vireid_cli.recipe.schema import Augment
 from vireid_cli.types import Erasure, Exchange, Modality, Size
@@ -135,71 +134,6 @@ def _mix(uniform: Tensor, options: Augment, modality: Modality) -> tuple[Tensor 
     return greyed | (uniform[:, _EXCHANGE] < exchange), torch.stack(columns, dim=1)  # (B,), (B, 3)
 
 
-def crop_flip(images: Tensor, draws: Draws, pad: int, value: int, crop: Size | None = None) -> Tensor:
-    """Pad, crop and mirror, on uint8.
-
-    Args:
-        images: (B, H, W, 3) uint8, contiguous.
-        draws: Offsets and flips.
-        pad: Pixels added on each side.
-        value: Grey level of the border.
-        crop: (H', W') that is cut out; None: the size of the images.
-
-    Returns:
-        (B, H', W', 3) uint8.
-    """
-    count, tall, wide, _ = images.shape
-    height, width = crop or (tall, wide)
-    if pad or (height, width) != (tall, wide):
-        padded = F.pad(images, (0, 0, pad, pad, pad, pad), value=value).contiguous()
-        tall, wide = tall + 2 * pad, wide + 2 * pad
-        # Every run of `width` pixels of the flat image is a row of this overlapping view, so that the
-        # crop is one gather of whole rows: as fast as copying memory.
-        runs = padded.as_strided((count * tall * wide - width + 1, width * 3), (3, 1))
-        rows = torch.arange(count, device=images.device)[:, None] * tall + draws.top[:, None]
-        rows = rows + torch.arange(height, device=images.device)  # (B, H)
-        start = (rows * wide + draws.left[:, None]).flatten()  # (B·H,)
-        images = runs.index_select(0, start).view(count, height, width, 3)
-    else:
-        images = images.clone()
-    return _change(images, draws.flip, _mirror)
-
-
-def _mirror(images: Tensor) -> Tensor:
-    return images.flip(2)  # (B, H, W, 3)
-
-
-def _change(images: Tensor, struck: Tensor, change: Callable[..., Tensor], *each: Tensor) -> Tensor:
-    """The images with ``change(images, *each)`` in place of those where ``struck`` (B,) is true.
-
-    On the CPU only the struck images are worked on, and written back into ``images``; an accelerator
-    would have to wait to learn how many they are, so there all are worked on and the right ones kept.
-
-    Args:
-        images: (B, H, W, 3), contiguous, nobody else's.
-        struck: (B,) bool.
-        change: (n, H, W, 3) and n rows of ``each`` → (n, H, W, 3).
-        each: (B, ...) tensors that go with the images.
-    """
-    if not _may_count(images.device):
-        return torch.where(struck[:, None, None, None], change(images, *each), images)
-    index = struck.nonzero()[:, 0]
-    changed = change(*(tensor.index_select(0, index) for tensor in (images, *each)))
-    _words(images)[index] = _words(changed.contiguous())
-    return images
-
-
-def _may_count(device: torch.device) -> bool:
-    """Whether reading a count off the device costs nothing."""
-    return device.type == "cpu"
-
-
-def _words(images: Tensor) -> Tensor:
-    """The same memory as (B, n) words of 8 bytes where that comes out even: rows are copied so, faster."""
-    flat = images.flatten(1)
-    return flat.view(torch.int64) if flat.shape[1] * flat.element_size() % 8 == 0 else flat
-
-
 def apply(images: Tensor, draws: Draws, options: Augment) -> Tensor:
     """Augment a batch of uint8 images.
 
@@ -212,13 +146,15 @@ def apply(images: Tensor, draws: Draws, options: Augment) -> Tensor:
         (B, 3, H', W') float32 in [0, 1], channels-last memory.
     """
     rows = images.permute(0, 2, 3, 1) if images.shape[-1] != 3 else images  # (B, H, W, 3)
-    cut = crop_flip(rows.contiguous(), draws, options.pad, options.pad_value, options.crop)
+    cut = crop_flip(
+        rows.contiguous(), draws.top, draws.left, draws.flip, options.pad, options.pad_value, options.crop
+    )
     pixels = cut.to(torch.float32).div_(255)  # (B, H, W, 3)
     if draws.mixed is not None and draws.weights is not None:
-        pixels = _change(pixels, draws.mixed, one_channel, draws.weights)
+        pixels = change_struck(pixels, draws.mixed, one_channel, draws.weights)
     if draws.linear is not None and draws.gain is not None:
         masks = draws.linear.masks((pixels.shape[1], pixels.shape[2]))[:, 0]  # (B, H, W)
-        pixels = _change(pixels, draws.linear.height > 0, stretch, masks, draws.gain)
+        pixels = change_struck(pixels, draws.linear.height > 0, stretch, masks, draws.gain)
     return pixels.permute(0, 3, 1, 2)  # (B, 3, H, W) in channels-last memory
 
 

@@ -15,7 +15,8 @@ from torch import nn
 from vireid_cli.backbones.fold import fold_batch_norms
 from vireid_cli.backbones.two_stream import BackboneSpec
 from vireid_cli.data import reference
-from vireid_cli.data.augment import apply, augment_batch, crop_flip, draw
+from vireid_cli.data.augment import apply, augment_batch, draw
+from vireid_cli.data.crop import crop_flip
 from vireid_cli.data.store import locate
 from vireid_cli.engine import bench_evaluate
 from vireid_cli.engine.embed import to_images
@@ -120,7 +121,7 @@ def augment(engine: Engine, *, images: int, size: Size, repeats: int) -> dict[st
     draws = draw(images, size, options, Modality.VISIBLE, random, runtime.device)
     works = {
         "pil": lambda: reference.pil_chain(pixels, draws, options.pad, options.pad_value),
-        "uint8": lambda: crop_flip(given, draws, options.pad, options.pad_value),
+        "uint8": lambda: crop_flip(given, draws.top, draws.left, draws.flip, options.pad, options.pad_value),
         "to_float": lambda: apply(given, draws, options),
     }
     seconds = interleaved(works, repeats, runtime)
