@@ -40,8 +40,8 @@ def make_batch(size):
         looks.mean(1, keepdim=True) + 0.2 * torch.rand(8, 3, height, width, generator=generator)
     ).clamp(0, 1)
     masks = torch.zeros(2, 8, 1, height, width, dtype=torch.bool)
-    masks[0, ::2, :, 10:30, 5:20] = True
-    masks[1, 1::3, :, 40:60, 10:25] = True
+    masks[0, ::2, :, height * 5 // 32 : height * 15 // 32, width * 5 // 32 : width * 5 // 8] = True
+    masks[1, 1::3, :, height * 5 // 8 : height * 15 // 16, width * 5 // 16 : width * 25 // 32] = True
     second = (visible + 0.1 * torch.rand(8, 3, height, width, generator=generator)).clamp(0, 1)
     erase = Erasure(masks[0], masks[1], (0.49, 0.48, 0.45), second=masks[0].flip(0))
     weights = torch.eye(3).repeat(3, 1)[:8]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+import yaml
 
 from vireid_cli.engine.network import options_of
 from vireid_cli.errors import RecipeError, UsageError
@@ -156,3 +157,19 @@ def test_keys_are_words(tmp_path: Path) -> None:
     assert recipe.method.options == {"cfam": {"on": True}, "sfim": {"on": False}, "csc": {"on": False}}
     path.write_text(dump(recipe))
     assert load(str(path)) == recipe
+
+
+def test_verification_rates_keep_their_names(tmp_path: Path) -> None:
+    """A paper's rate has the name that the measured one has, in the recipe and written out again."""
+    path = tmp_path / "face.yaml"
+    rates = {"vr_far_0.01": 97.9, "vr_far_0.001": 87.0}
+    row = {"dataset": "oulu", "protocol": "faces", "rank1": 100.0, **rates}
+    path.write_text(yaml.safe_dump({"paper": "none", "reported": [row]}))
+    recipe = load(str(path))
+    found = {key: value for key, value in recipe.reported[0].model_dump().items() if value is not None}
+    assert found == {"source": "", **row}
+    path.write_text(dump(recipe))
+    assert load(str(path)).reported == recipe.reported
+    path.write_text(yaml.safe_dump({"paper": "none", "reported": [row | {"vr_far_1": 3.0}]}))
+    with pytest.raises(RecipeError, match="vr_far_1: there is no such key"):
+        load(str(path))

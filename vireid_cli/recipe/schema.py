@@ -283,7 +283,11 @@ class Reported(Strict):
         protocol: e.g. ``all-single``; the evaluation folder's name without its draw.
         source: Where in the paper.
         rank1, rank5, rank10, rank20, mAP, mINP: Percent; None where the paper is silent.
+        vr_far_1, vr_far_01: Verification rate at a false acceptance rate of 1 % and of 0.1 % (faces); in
+            a recipe, and among measured figures, ``vr_far_0.01`` and ``vr_far_0.001``.
     """
+
+    model_config = ConfigDict(serialize_by_alias=True)
 
     dataset: str
     protocol: str
@@ -294,6 +298,8 @@ class Reported(Strict):
     rank20: Number | None = None
     mAP: Number | None = None
     mINP: Number | None = None
+    vr_far_1: Annotated[Number | None, Field(alias="vr_far_0.01")] = None
+    vr_far_01: Annotated[Number | None, Field(alias="vr_far_0.001")] = None
 
 
 class Recipe(Strict):
