@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
@@ -17,6 +17,10 @@ if TYPE_CHECKING:
 
 Size = tuple[int, int]
 """Image size as (height, width) in pixels."""
+
+Side = Literal["query", "gallery"]
+SIDES: tuple[Side, ...] = ("query", "gallery")
+"""The two sides of a test."""
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
@@ -54,7 +58,8 @@ class Record:
         pid: The dataset's own person number.
         camid: The dataset's own camera number.
         modality: Visible or infrared.
-        split: The dataset's own split of this person: ``train``, ``val`` or ``test``.
+        split: The dataset's own split of this person: ``train``, ``val`` or ``test``; ``query`` or
+            ``gallery`` where the dataset says on which side of a test an image stands.
     """
 
     path: str
@@ -93,6 +98,15 @@ class RecordTable:
     def __iter__(self) -> Iterator[Record]:
         for i in range(len(self)):
             yield self.row(i)
+
+    @property
+    def tested(self) -> np.ndarray:
+        """(N,) bool: rows of test identities, on whichever side."""
+        return np.isin(self.splits, ("test", *SIDES))
+
+    def side(self, name: Side, modality: Modality) -> np.ndarray:
+        """Rows of one modality that stand on one side of a test; those of split ``test`` stand on both."""
+        return np.flatnonzero(np.isin(self.splits, ("test", name)) & (self.modalities == modality.code))
 
     def row(self, index: int) -> Record:
         """The record at ``index``."""

@@ -8,7 +8,10 @@ import pytest
 
 from vireid_cli.data.permutation import Permutation
 from vireid_cli.data.plan import EvaluationPlan, evaluate_plan
-from vireid_cli.data.protocols import llcm_plan, regdb_plan, rule_of, sysu_plan
+from vireid_cli.data.protocols import rule_of
+from vireid_cli.data.protocols.llcm import llcm_plan
+from vireid_cli.data.protocols.regdb import regdb_plan
+from vireid_cli.data.protocols.sysu import sysu_plan
 from vireid_cli.errors import DataError, UsageError
 from vireid_cli.metrics.retrieval import evaluate_scores
 from vireid_cli.types import Embeddings, Modality, Record, RecordTable

@@ -12,7 +12,8 @@ from vireid_cli.commands.options import DataDir, Device, Precision, RunName, Run
 from vireid_cli.errors import UsageError
 
 if TYPE_CHECKING:
-    from vireid_cli.engine.evaluate import EvaluateOptions, Mode
+    from vireid_cli.data.protocols.request import Mode
+    from vireid_cli.engine.evaluate import EvaluateOptions
 
 
 class ModeName(StrEnum):
@@ -90,12 +91,13 @@ def _options(
     mode: ModeName, shots: ShotsName, protocol: DrawName, trials: int, allow_overlap: bool
 ) -> EvaluateOptions:
     """The engine's options; imported late, so that help stays fast."""
+    from vireid_cli.data.protocols.request import Request
     from vireid_cli.engine.evaluate import EvaluateOptions
 
-    return EvaluateOptions(
+    request = Request(
         modes=("all", "indoor") if mode is ModeName.both else (cast("Mode", mode.value),),
         shots=(1, 10) if shots is ShotsName.both else (1 if shots is ShotsName.single else 10,),
         draw=protocol.value,
         trials=trials,
-        allow_overlap=allow_overlap,
     )
+    return EvaluateOptions(request, allow_overlap)

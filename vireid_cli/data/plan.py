@@ -35,6 +35,8 @@ class EvaluationPlan:
         rule: Camera rule.
         merge_identities: Whether the CMC counts identities.
         fingerprint: The protocol in words and numbers.
+        fars: False acceptance rates at which the verification rate is reported too; none: Rank-k, mAP
+            and mINP only.
 
     Raises:
         DataError: A trial without queries or without gallery.
@@ -46,6 +48,7 @@ class EvaluationPlan:
     rule: CameraRule
     merge_identities: bool
     fingerprint: Fingerprint
+    fars: tuple[float, ...] = ()
 
     def __post_init__(self) -> None:
         if len(self.queries) != len(self.galleries) or not self.queries:

@@ -122,6 +122,11 @@ class Store:
         return self.info.provenance.rendered
 
     @property
+    def ignored(self) -> list[str]:
+        """Remarks of the scan on what it ignored: they belong into a protocol's fingerprint."""
+        return [note for note in self.info.notes if "ignored" in note]
+
+    @property
     def sizes(self) -> list[Size]:
         """(height, width) of each finished pixel file."""
         found = (re.fullmatch(r"(\d+)x(\d+)\.json", path.name) for path in self.folder.glob("*.json"))

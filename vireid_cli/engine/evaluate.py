@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 
 from vireid_cli import files
 from vireid_cli.data import protocols
 from vireid_cli.data.features import read_features
-from vireid_cli.data.permutation import find_permutation, read_permutation
 from vireid_cli.data.plan import EvaluationPlan, evaluate_plan
+from vireid_cli.data.protocols.request import Request
 from vireid_cli.data.store import Store
 from vireid_cli.engine.embed import Trained, embed_rows, load_trained
 from vireid_cli.engine.preparation import ensure_prepared, identity_tokens, marks
@@ -25,8 +25,6 @@ from vireid_cli.results import schema
 from vireid_cli.results.run import Run
 from vireid_cli.types import Embeddings
 
-Mode = Literal["all", "indoor"]
-Draw = Literal["seeded", "official"]
 TOP = 10
 """Matches a query that ``ranking.npz`` keeps."""
 
@@ -36,17 +34,11 @@ class EvaluateOptions:
     """What to measure.
 
     Attributes:
-        modes: SYSU's galleries: ``all`` cameras, ``indoor`` ones.
-        shots: Images an identity and camera in the gallery: 1, 10.
-        draw: How the gallery is drawn (DATASETS: ``seeded`` as most Python code, ``official``).
-        trials: Galleries drawn.
+        request: Settings of the dataset's protocol.
         allow_overlap: Evaluate although test identities were trained on; said beside the number.
     """
 
-    modes: tuple[Mode, ...] = ("all", "indoor")
-    shots: tuple[Literal[1, 10], ...] = (1,)
-    draw: Draw = "seeded"
-    trials: int = 10
+    request: Request = field(default_factory=Request)
     allow_overlap: bool = False
 
 
@@ -75,7 +67,7 @@ def evaluate_run(
             f"{run.folder} is not finished: {trained.trained} of {trained.recipe.train.epochs} epochs done"
         )
     overlap = _overlap(store, trained, options.allow_overlap)
-    plans = [_plan(store, mode, shots, options) for shots in options.shots for mode in options.modes]
+    plans = protocols.plans_for(store, options.request)
     rows = np.unique(np.concatenate([plan.rows for plan in plans]))
     embedded = embed_rows(trained.network, store, size, rows, runtime, reporter)
     measured = _Measured(replace(embedded, features=embedded.features.astype(np.float64)), rows)
@@ -139,24 +131,9 @@ class _Measured:
         return self.embedded.take(np.searchsorted(self.rows, rows))
 
 
-def _plan(store: Store, mode: Mode, shots: Literal[1, 10], options: EvaluateOptions) -> EvaluationPlan:
-    permutation = None
-    if options.draw == "official":
-        permutation = read_permutation(store.info.permutation or find_permutation(store.info.root))
-    return protocols.sysu_plan(
-        store.records,
-        mode=mode,
-        shots=shots,
-        draw=options.draw,
-        trials=options.trials,
-        permutation=permutation,
-        notes=[note for note in store.info.notes if "ignored" in note],
-    )
-
-
 def _overlap(store: Store, trained: Trained, allowed: bool) -> int:
     """Number of test identities that were trained on; refused unless allowed."""
-    test = np.unique(store.records.pids[store.records.splits == "test"])
+    test = np.unique(store.records.pids[store.records.tested])
     both = trained.tokens.intersection(identity_tokens(store, test))
     if both and not allowed:
         raise UsageError(

@@ -72,6 +72,6 @@ def export_run(
 def sample_images(store: Store, size: Size, modality: Modality, count: int) -> Tensor:
     """Test images of one modality, evenly spread over the table: (count, 3, H, W) in [0, 1]."""
     table = store.records
-    rows = np.flatnonzero((table.modalities == modality.code) & (table.splits == "test"))
+    rows = np.flatnonzero((table.modalities == modality.code) & table.tested)
     chosen = rows[np.linspace(0, len(rows) - 1, num=min(count, len(rows)), dtype=np.int64)]
     return to_images(store.batch(size, chosen), torch.device("cpu")).contiguous()

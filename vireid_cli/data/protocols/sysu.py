@@ -1,18 +1,19 @@
-"""The field's protocols as evaluation plans: SYSU-MM01, LLCM, RegDB.
-
-Each function reads labels and file names of a record table and draws the galleries exactly as the
-field's code does, quirks included; what is ours stands in the plan's fingerprint.
-"""
+"""SYSU-MM01: all infrared images query a gallery of drawn visible ones, over ten draws."""
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Sequence
-from typing import Literal
 
 import numpy as np
 
-from vireid_cli.data.permutation import TRIALS, Permutation, draw_official, official_orders
+from vireid_cli.data.permutation import (
+    TRIALS,
+    Permutation,
+    draw_official,
+    find_permutation,
+    official_orders,
+    read_permutation,
+)
 from vireid_cli.data.plan import (
     EvaluationPlan,
     Fingerprint,
@@ -23,14 +24,14 @@ from vireid_cli.data.plan import (
     folders_of,
     sorted_rows,
 )
+from vireid_cli.data.protocols.request import Draw, Mode, Request
+from vireid_cli.data.store import Store
 from vireid_cli.errors import DataError, UsageError
 from vireid_cli.metrics.camera_rules import CameraRule
 from vireid_cli.types import Modality, RecordTable
 
-Mode = Literal["all", "indoor"]
-Draw = Literal["seeded", "official"]
-Direction = Literal["v2i", "i2v"]
-LlcmProtocol = Literal["llcm-train", "llcm-release", "llcm-full"]
+RULE: CameraRule = "sysu"
+MERGED = True
 
 MULTI_SHOT = 10
 
@@ -40,33 +41,34 @@ SYSU_VAL_QUERY_CAMERAS = (3,)
 SYSU_VAL_GALLERY_CAMERAS = (4, 5)
 """The 99 validation ids were filmed by cameras 3, 4 and 5 only."""
 
-LLCM_CAMERAS = {Modality.VISIBLE: tuple(range(1, 10)), Modality.INFRARED: (1, 2, 4, 5, 6, 7, 8, 9)}
-ALL_IMAGES = 0
-"""``shots`` in a fingerprint where nothing is drawn."""
 
-RULES: dict[str, tuple[CameraRule, bool]] = {
-    "sysu": ("sysu", True),
-    "llcm": ("llcm", True),
-    "regdb": ("none", False),
-    "oulu": ("none", False),
-    "buaa": ("none", False),
-}
-"""Camera rule of each dataset, and whether its CMC counts identities."""
-
-
-def rule_of(dataset: str) -> tuple[CameraRule, bool]:
-    """Look up a dataset's camera rule, and whether its CMC counts identities.
+def plans(store: Store, request: Request) -> list[EvaluationPlan]:
+    """Plan each mode at each number of shots; by default all and indoor, single-shot, seeded.
 
     Raises:
-        UsageError: The dataset has no protocol here.
+        UsageError: Settings that contradict each other, or are another dataset's.
+        DataError: Cameras without images, or a permutation that is absent or does not fit the files.
     """
-    if dataset not in RULES:
-        near = difflib.get_close_matches(dataset, RULES, 1)
-        raise UsageError(
-            f"no protocol is known for dataset '{dataset}'; known: {', '.join(RULES)}.",
-            f"Did you mean '{near[0]}'?" if near else "",
+    request.only("SYSU-MM01", "modes", "shots", "draw", "trials", "split")
+    draw = request.draw or "seeded"
+    permutation = None
+    if draw == "official":
+        permutation = read_permutation(store.info.permutation or find_permutation(store.info.root))
+    usual: tuple[Mode, ...] = ("all",) if request.split == "val" else ("all", "indoor")
+    return [
+        sysu_plan(
+            store.records,
+            mode=mode,
+            shots=shots,
+            draw=draw,
+            trials=TRIALS if request.trials is None else request.trials,
+            split=request.split,
+            permutation=permutation,
+            notes=store.ignored,
         )
-    return RULES[dataset]
+        for shots in request.shots or (1,)
+        for mode in request.modes or usual
+    ]
 
 
 def sysu_plan(
@@ -172,91 +174,6 @@ def _sysu_fingerprint(
     )
 
 
-def llcm_plan(
-    table: RecordTable,
-    *,
-    direction: Direction,
-    protocol: LlcmProtocol = "llcm-train",
-    trials: int = TRIALS,
-    notes: Sequence[str] = (),
-) -> EvaluationPlan:
-    """Plan an evaluation on LLCM by one of the three protocols met in the wild.
-
-    ``llcm-train``: all images of one modality against one drawn image of each (id, camera) of the other.
-    ``llcm-release``: as the dataset's released test code computes "visible to infrared": the drawn
-    infrared images are the queries and all visible images the gallery; infrared to visible is as in
-    ``llcm-train``. ``llcm-full``: all images on both sides, one trial.
-
-    Args:
-        table: All records of the dataset.
-        direction: ``v2i``: visible queries; ``i2v``: infrared queries.
-        protocol: Which.
-        trials: Number of draws; ``llcm-full`` has none and one trial.
-        notes: Remarks of the source, kept in the fingerprint.
-
-    Raises:
-        UsageError: A number of trials below 1.
-        DataError: A side without images.
-    """
-    check_trials(trials)
-    side = Modality.VISIBLE if direction == "v2i" else Modality.INFRARED
-    remarks = list(notes)
-    query = sorted_rows(table, _llcm_rows(table, side, remarks))
-    other = _llcm_rows(table, side.other, remarks)
-    folders, cameras = folders_of(table, other), LLCM_CAMERAS[side.other]
-    galleries: tuple[np.ndarray, ...] = (sorted_rows(table, other),)
-    if protocol == "llcm-full":
-        trials = 1
-    else:
-        galleries = tuple(draw_seeded(folders, cameras, trial, 1) for trial in range(trials))
-    queries: tuple[np.ndarray, ...] = (query,) * trials
-    if protocol == "llcm-release" and direction == "v2i":
-        remarks.append("as the release's test code: drawn infrared images query all visible images")
-        queries, galleries = galleries, queries
-    fingerprint: Fingerprint = {
-        "dataset": "llcm",
-        "split": "test",
-        "mode": protocol,
-        "shots": ALL_IMAGES if protocol == "llcm-full" else 1,
-        "trials": trials,
-        "direction": direction,
-        "gallery_draw": "none" if protocol == "llcm-full" else "seeded",
-    }
-    full = complete_fingerprint(fingerprint, "llcm", merged=True, notes=remarks)
-    return EvaluationPlan(f"{protocol}-{direction}", queries, galleries, "llcm", True, full)
-
-
-def regdb_plan(
-    table: RecordTable, *, direction: Direction, trial: int, notes: Sequence[str] = ()
-) -> EvaluationPlan:
-    """Plan an evaluation on RegDB: all test images of one modality against all of the other, no rule.
-
-    Args:
-        table: The records of this trial: its own test ids have split ``test``.
-        direction: ``v2i`` or ``i2v``.
-        trial: 1..10; a model of this trial is tested on this trial only.
-        notes: Remarks of the source, kept in the fingerprint.
-
-    Raises:
-        DataError: A side without images.
-    """
-    side = Modality.VISIBLE if direction == "v2i" else Modality.INFRARED
-    test = table.splits == "test"
-    query = sorted_rows(table, np.flatnonzero(test & (table.modalities == side.code)))
-    gallery = sorted_rows(table, np.flatnonzero(test & (table.modalities == side.other.code)))
-    fingerprint: Fingerprint = {
-        "dataset": "regdb",
-        "split": "test",
-        "mode": f"trial-{trial}",
-        "shots": ALL_IMAGES,
-        "trials": 1,
-        "direction": direction,
-        "gallery_draw": "none",
-    }
-    full = complete_fingerprint(fingerprint, "none", merged=False, notes=notes)
-    return EvaluationPlan(f"{direction}-trial{trial}", (query,), (gallery,), "none", False, full)
-
-
 def _sysu_cameras(mode: Mode, split: str) -> tuple[tuple[int, ...], tuple[int, ...]]:
     """Query and gallery cameras."""
     if mode not in SYSU_GALLERY_CAMERAS:
@@ -289,12 +206,3 @@ def _require_cameras(
         )
     if (table.modalities[query] != Modality.INFRARED.code).any():
         raise DataError(f"images of cameras {q_cameras} must be infrared; the record table says otherwise.")
-
-
-def _llcm_rows(table: RecordTable, side: Modality, remarks: list[str]) -> np.ndarray:
-    """Test rows of one modality under the cameras that the protocol knows."""
-    rows = np.flatnonzero((table.splits == "test") & (table.modalities == side.code))
-    known = np.isin(table.camids[rows], LLCM_CAMERAS[side])
-    if not known.all():
-        remarks.append(f"{int((~known).sum())} {side} images of other cameras ignored")
-    return rows[known]

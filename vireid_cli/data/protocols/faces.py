@@ -1,0 +1,60 @@
+"""Oulu-CASIA NIR-VIS and BUAA-VisNir: infrared faces query visible ones; Rank-1 and VR@FAR."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from vireid_cli.data.plan import EvaluationPlan, Fingerprint, complete_fingerprint, sorted_rows
+from vireid_cli.data.protocols.request import ALL_IMAGES, Request
+from vireid_cli.data.store import Store
+from vireid_cli.errors import UsageError
+from vireid_cli.metrics.camera_rules import CameraRule
+from vireid_cli.metrics.verification import FACE_FARS
+from vireid_cli.types import Modality, RecordTable
+
+RULE: CameraRule = "none"
+MERGED = False
+
+
+def plans(store: Store, request: Request) -> list[EvaluationPlan]:
+    """Plan the one comparison that papers on faces report: infrared queries, visible gallery.
+
+    Raises:
+        UsageError: Settings that are another dataset's, or visible queries.
+        DataError: A side without images.
+    """
+    request.only(store.info.dataset, "directions")
+    if request.directions is not None and request.directions != ("i2v",):
+        raise UsageError(
+            "faces are compared in one direction: infrared queries, visible gallery (i2v).",
+            "Leave the direction out; for both, give your data to the source 'folder'.",
+        )
+    return [faces_plan(store.records, dataset=store.info.dataset, notes=store.ignored)]
+
+
+def faces_plan(table: RecordTable, *, dataset: str, notes: Sequence[str] = ()) -> EvaluationPlan:
+    """Plan an evaluation on faces: the infrared images of ``query`` against the visible ones of ``gallery``.
+
+    Images of split ``test`` stand on the side of their modality, for list files that know no sides.
+
+    Args:
+        table: All records of the dataset.
+        dataset: Name of the source.
+        notes: Remarks of the source, kept in the fingerprint.
+
+    Raises:
+        DataError: A side without images.
+    """
+    query = sorted_rows(table, table.side("query", Modality.INFRARED))
+    gallery = sorted_rows(table, table.side("gallery", Modality.VISIBLE))
+    fingerprint: Fingerprint = {
+        "dataset": dataset,
+        "split": "test",
+        "mode": "verification",
+        "shots": ALL_IMAGES,
+        "trials": 1,
+        "direction": "i2v",
+        "gallery_draw": "none",
+    }
+    full = complete_fingerprint(fingerprint, RULE, merged=MERGED, notes=notes)
+    return EvaluationPlan("faces", (query,), (gallery,), RULE, MERGED, full, FACE_FARS)

@@ -1,0 +1,68 @@
+"""A folder of one's own: all query images of one modality against the gallery images of the other."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from vireid_cli.data.plan import EvaluationPlan, Fingerprint, complete_fingerprint, sorted_rows
+from vireid_cli.data.protocols.request import ALL_IMAGES, BOTH_DIRECTIONS, Direction, Request
+from vireid_cli.data.store import Store
+from vireid_cli.errors import DataError
+from vireid_cli.metrics.camera_rules import CameraRule
+from vireid_cli.types import Modality, RecordTable
+
+RULE: CameraRule = "none"
+MERGED = False
+
+
+def plans(store: Store, request: Request) -> list[EvaluationPlan]:
+    """Plan each direction that is asked for; by default those that have images on both sides.
+
+    Raises:
+        UsageError: Settings that are another dataset's.
+        DataError: No direction, or one that was asked for, has images on both sides.
+    """
+    request.only("a folder", "directions")
+    possible = [d for d in BOTH_DIRECTIONS if all(len(rows) for rows in sides(store.records, d))]
+    asked = request.directions or tuple(possible)
+    lacking = [direction for direction in asked if direction not in possible]
+    if lacking or not asked:
+        raise DataError(
+            f"{store.info.root}: no evaluation {' or '.join(lacking or BOTH_DIRECTIONS)} is possible: "
+            "it needs query images of one modality and gallery images of the other.",
+            "Expected <root>/query/infrared/<pid>/ with <root>/gallery/visible/<pid>/ (i2v), or the reverse.",
+        )
+    return [folder_plan(store.records, direction=direction, notes=store.ignored) for direction in asked]
+
+
+def folder_plan(table: RecordTable, *, direction: Direction, notes: Sequence[str] = ()) -> EvaluationPlan:
+    """Plan an evaluation on a user's own data: no draw, no camera rule.
+
+    Args:
+        table: All records; images of split ``test`` stand on both sides.
+        direction: ``v2i`` or ``i2v``.
+        notes: Remarks of the source, kept in the fingerprint.
+
+    Raises:
+        DataError: A side without images.
+    """
+    query, gallery = (sorted_rows(table, rows) for rows in sides(table, direction))
+    fingerprint: Fingerprint = {
+        "dataset": "folder",
+        "split": "test",
+        "mode": "all images",
+        "shots": ALL_IMAGES,
+        "trials": 1,
+        "direction": direction,
+        "gallery_draw": "none",
+    }
+    full = complete_fingerprint(fingerprint, RULE, merged=MERGED, notes=notes)
+    return EvaluationPlan(f"folder-{direction}", (query,), (gallery,), RULE, MERGED, full)
+
+
+def sides(table: RecordTable, direction: Direction) -> tuple[np.ndarray, np.ndarray]:
+    """Query rows and gallery rows of a direction."""
+    asking = Modality.VISIBLE if direction == "v2i" else Modality.INFRARED
+    return table.side("query", asking), table.side("gallery", asking.other)

@@ -1,0 +1,120 @@
+"""LLCM: all images of one modality against drawn images of the other; three protocols."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from vireid_cli.data.permutation import TRIALS
+from vireid_cli.data.plan import (
+    EvaluationPlan,
+    Fingerprint,
+    check_trials,
+    complete_fingerprint,
+    draw_seeded,
+    folders_of,
+    sorted_rows,
+)
+from vireid_cli.data.protocols.request import (
+    ALL_IMAGES,
+    BOTH_DIRECTIONS,
+    Direction,
+    LlcmProtocol,
+    Request,
+)
+from vireid_cli.data.store import Store
+from vireid_cli.errors import UsageError
+from vireid_cli.metrics.camera_rules import CameraRule
+from vireid_cli.types import Modality, RecordTable
+
+RULE: CameraRule = "llcm"
+MERGED = True
+
+LLCM_CAMERAS = {Modality.VISIBLE: tuple(range(1, 10)), Modality.INFRARED: (1, 2, 4, 5, 6, 7, 8, 9)}
+
+
+def plans(store: Store, request: Request) -> list[EvaluationPlan]:
+    """Plan each direction; by default both, by ``llcm-train``.
+
+    Raises:
+        UsageError: Settings that are another dataset's, or trials for a protocol that draws nothing.
+        DataError: A side without images.
+    """
+    request.only("LLCM", "directions", "trials", "llcm")
+    protocol = request.llcm or "llcm-train"
+    if protocol == "llcm-full" and request.trials is not None:
+        raise UsageError("llcm-full draws nothing: it has one trial.", "Leave the number of trials out.")
+    return [
+        llcm_plan(
+            store.records,
+            direction=direction,
+            protocol=protocol,
+            trials=TRIALS if request.trials is None else request.trials,
+            notes=store.ignored,
+        )
+        for direction in request.directions or BOTH_DIRECTIONS
+    ]
+
+
+def llcm_plan(
+    table: RecordTable,
+    *,
+    direction: Direction,
+    protocol: LlcmProtocol = "llcm-train",
+    trials: int = TRIALS,
+    notes: Sequence[str] = (),
+) -> EvaluationPlan:
+    """Plan an evaluation on LLCM by one of the three protocols met in the wild.
+
+    ``llcm-train``: all images of one modality against one drawn image of each (id, camera) of the other.
+    ``llcm-release``: as the dataset's released test code computes "visible to infrared": the drawn
+    infrared images are the queries and all visible images the gallery; infrared to visible is as in
+    ``llcm-train``. ``llcm-full``: all images on both sides, one trial.
+
+    Args:
+        table: All records of the dataset.
+        direction: ``v2i``: visible queries; ``i2v``: infrared queries.
+        protocol: Which.
+        trials: Number of draws; ``llcm-full`` has none and one trial.
+        notes: Remarks of the source, kept in the fingerprint.
+
+    Raises:
+        UsageError: A number of trials below 1.
+        DataError: A side without images.
+    """
+    check_trials(trials)
+    side = Modality.VISIBLE if direction == "v2i" else Modality.INFRARED
+    remarks = list(notes)
+    query = sorted_rows(table, _llcm_rows(table, side, remarks))
+    other = _llcm_rows(table, side.other, remarks)
+    folders, cameras = folders_of(table, other), LLCM_CAMERAS[side.other]
+    galleries: tuple[np.ndarray, ...] = (sorted_rows(table, other),)
+    if protocol == "llcm-full":
+        trials = 1
+    else:
+        galleries = tuple(draw_seeded(folders, cameras, trial, 1) for trial in range(trials))
+    queries: tuple[np.ndarray, ...] = (query,) * trials
+    if protocol == "llcm-release" and direction == "v2i":
+        remarks.append("as the release's test code: drawn infrared images query all visible images")
+        queries, galleries = galleries, queries
+    fingerprint: Fingerprint = {
+        "dataset": "llcm",
+        "split": "test",
+        "mode": protocol,
+        "shots": ALL_IMAGES if protocol == "llcm-full" else 1,
+        "trials": trials,
+        "direction": direction,
+        "gallery_draw": "none" if protocol == "llcm-full" else "seeded",
+    }
+    full = complete_fingerprint(fingerprint, "llcm", merged=True, notes=remarks)
+    return EvaluationPlan(f"{protocol}-{direction}", queries, galleries, "llcm", True, full)
+
+
+def _llcm_rows(table: RecordTable, side: Modality, remarks: list[str]) -> np.ndarray:
+    """Test rows of one modality under the cameras that the protocol knows."""
+    rows = np.flatnonzero((table.splits == "test") & (table.modalities == side.code))
+    known = np.isin(table.camids[rows], LLCM_CAMERAS[side])
+    if not known.all():
+        remarks.append(f"{int((~known).sum())} {side} images of other cameras ignored")
+    return rows[known]

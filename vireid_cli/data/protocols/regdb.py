@@ -1,0 +1,66 @@
+"""RegDB: ten splits of the identities, each with a model of its own; all images on both sides."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from vireid_cli.data.plan import EvaluationPlan, Fingerprint, complete_fingerprint, sorted_rows
+from vireid_cli.data.protocols.request import ALL_IMAGES, BOTH_DIRECTIONS, Direction, Request
+from vireid_cli.data.store import Store
+from vireid_cli.errors import UsageError
+from vireid_cli.metrics.camera_rules import CameraRule
+from vireid_cli.types import Modality, RecordTable
+
+RULE: CameraRule = "none"
+MERGED = False
+
+
+def plans(store: Store, request: Request) -> list[EvaluationPlan]:
+    """Plan each direction of one trial; by default both.
+
+    Raises:
+        UsageError: No trial is named, or settings that are another dataset's.
+        DataError: A side without images.
+    """
+    request.only("RegDB", "directions", "trial")
+    if request.trial is None:
+        raise UsageError(
+            "RegDB has ten trials, each with its own model: the trial is not known.", "Say which: --trial 1"
+        )
+    return [
+        regdb_plan(store.records, direction=direction, trial=request.trial, notes=store.ignored)
+        for direction in request.directions or BOTH_DIRECTIONS
+    ]
+
+
+def regdb_plan(
+    table: RecordTable, *, direction: Direction, trial: int, notes: Sequence[str] = ()
+) -> EvaluationPlan:
+    """Plan an evaluation on RegDB: all test images of one modality against all of the other, no rule.
+
+    Args:
+        table: The records of this trial: its own test ids have split ``test``.
+        direction: ``v2i`` or ``i2v``.
+        trial: 1..10; a model of this trial is tested on this trial only.
+        notes: Remarks of the source, kept in the fingerprint.
+
+    Raises:
+        DataError: A side without images.
+    """
+    side = Modality.VISIBLE if direction == "v2i" else Modality.INFRARED
+    test = table.splits == "test"
+    query = sorted_rows(table, np.flatnonzero(test & (table.modalities == side.code)))
+    gallery = sorted_rows(table, np.flatnonzero(test & (table.modalities == side.other.code)))
+    fingerprint: Fingerprint = {
+        "dataset": "regdb",
+        "split": "test",
+        "mode": f"trial-{trial}",
+        "shots": ALL_IMAGES,
+        "trials": 1,
+        "direction": direction,
+        "gallery_draw": "none",
+    }
+    full = complete_fingerprint(fingerprint, "none", merged=False, notes=notes)
+    return EvaluationPlan(f"{direction}-trial{trial}", (query,), (gallery,), "none", False, full)
