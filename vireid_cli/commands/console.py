@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-from rich.table import Table
 
 from vireid_cli.engine.reporter import Reporter, duration
 from vireid_cli.errors import Interrupted, VireidError
@@ -128,48 +127,28 @@ def print_next(*commands: str) -> None:
         out.print(f"next: {command}", markup=False)
 
 
+def print_lines(lines: Iterable[str]) -> None:
+    """Sentences to stdout, a line each."""
+    for line in lines:
+        out.print(line, markup=False)
+
+
 def print_evaluations(contents: Iterable[EvaluationFile]) -> None:
     """The results table, each row with chance level and number of queries, and what was measured."""
-    rows = list(contents)
-    for content in rows:
-        out.print(evaluation_table(content))
-        out.print(fingerprint_text(content), markup=False, style="dim")
+    from vireid_cli.commands import tables
+
+    for content in contents:
+        out.print(tables.evaluation_table(content))
+        if interval := content.get("interval"):
+            out.print(f"interval: {interval}", markup=False, style="dim")
+        if against := content.get("against"):
+            out.print(f"difference: {against['test']}", markup=False, style="dim")
+        for table in tables.breakdown_tables(content["breakdown"]) if "breakdown" in content else ():
+            out.print(table)
+        out.print(tables.fingerprint_text(content), markup=False, style="dim")
         if content["fingerprint"].get("rendered"):
             out.print(
                 "Rendered benchmark: not comparable with any figure on real images.",
                 style="yellow",
                 markup=False,
             )
-
-
-def evaluation_table(content: EvaluationFile) -> Table:
-    """One protocol's metrics in percent: ours, chance, and the paper's where they are comparable."""
-    data = content["fingerprint"].get("dataset", "")
-    title = (
-        f"{data} · {content['protocol']} · {content['valid_queries']} of {content['queries']} queries valid, "
-        f"gallery {content['gallery']}, {content['trials']} trial{'s' if content['trials'] != 1 else ''}"
-    )
-    table = Table(title=title, title_justify="left", title_style="bold")
-    table.add_column("%")
-    for name in content["metrics"]:
-        table.add_column(name.replace("rank", "Rank-"), justify="right")
-    table.add_row("mean", *(f"{100 * m['mean']:.2f}" for m in content["metrics"].values()))
-    if content["trials"] > 1:
-        table.add_row("± sd over trials", *(_percent(m["std"]) for m in content["metrics"].values()))
-    chance = content["chance"]
-    table.add_row("chance", *(_percent(chance.get(name)) for name in content["metrics"]))
-    for row in content["reported"]:
-        table.add_row(
-            f"paper {row.get('source', '')}".strip(),
-            *(f"{row[name]:.2f}" if name in row else "–" for name in content["metrics"]),
-        )
-    return table
-
-
-def fingerprint_text(content: EvaluationFile) -> str:
-    """The protocol fingerprint on one line."""
-    return "  ".join(f"{key}={value}" for key, value in content["fingerprint"].items() if value != "")
-
-
-def _percent(value: float | None) -> str:
-    return "–" if value is None else f"{100 * value:.2f}"

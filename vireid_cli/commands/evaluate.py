@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, cast
+from typing import TYPE_CHECKING, Annotated, Any, cast
 
 import typer
 
-from vireid_cli.commands.options import DataDir, Device, Precision, RunName, RunsDir, make_engine
+from vireid_cli.commands.options import DataDir, Device, Precision, RunsDir, make_engine
 from vireid_cli.errors import UsageError
 
 if TYPE_CHECKING:
-    from vireid_cli.data.protocols.request import Mode
-    from vireid_cli.engine.evaluate import EvaluateOptions
+    from vireid_cli.data.protocols.request import Request
+    from vireid_cli.engine.engine import Engine
+    from vireid_cli.engine.evaluate import EvaluateOptions, Evaluation
 
 
 class ModeName(StrEnum):
@@ -32,27 +34,84 @@ class ShotsName(StrEnum):
     both = "both"
 
 
-class DrawName(StrEnum):
-    """How the gallery is drawn."""
+class ProtocolName(StrEnum):
+    """How the gallery is made."""
 
     seeded = "seeded"
     official = "official"
+    llcm_train = "llcm-train"
+    llcm_release = "llcm-release"
+    llcm_full = "llcm-full"
+
+
+class DirectionName(StrEnum):
+    """Which modality queries."""
+
+    v2i = "v2i"
+    i2v = "i2v"
+    both = "both"
+
+
+class RerankName(StrEnum):
+    """A second look at the ranking."""
+
+    k_reciprocal = "k-reciprocal"
+    gallery_mean = "gallery-mean"
+
+
+class FlipName(StrEnum):
+    """Averaging with mirror images."""
+
+    off = "off"
+    mean_renorm = "mean_renorm"
+    sum = "sum"
 
 
 def evaluate(
-    run: RunName = None,
-    mode: Annotated[ModeName, typer.Option(help="Gallery: all cameras, or indoor ones.")] = ModeName.both,
-    shots: Annotated[
-        ShotsName, typer.Option(help="Gallery images an identity and camera.")
-    ] = ShotsName.single,
-    protocol: Annotated[
-        DrawName, typer.Option(help="Gallery draw: random.seed(trial), or rand_perm_cam.mat.")
-    ] = DrawName.seeded,
-    trials: Annotated[int, typer.Option(min=1, max=10, help="Galleries drawn.")] = 10,
-    features: Annotated[
-        Path | None, typer.Option(help="Evaluate somebody else's embeddings: an .npz (needs --dataset).")
+    run: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="[RUN]...", help="Run folder or name; the newest by default. Several: their mean as well."
+        ),
     ] = None,
-    dataset: Annotated[str | None, typer.Option(help="Whose rules apply to --features.")] = None,
+    mode: Annotated[
+        ModeName | None, typer.Option(help="SYSU-MM01: gallery cameras.  [default: both]")
+    ] = None,
+    shots: Annotated[
+        ShotsName | None, typer.Option(help="SYSU-MM01: images an identity and camera.  [default: 1]")
+    ] = None,
+    protocol: Annotated[
+        ProtocolName | None,
+        typer.Option(help="SYSU-MM01: seeded (default), official; LLCM: llcm-train (default), …"),
+    ] = None,
+    trials: Annotated[
+        int | None, typer.Option(min=1, help="Galleries drawn (SYSU-MM01, LLCM).  [default: 10]")
+    ] = None,
+    direction: Annotated[
+        DirectionName | None, typer.Option(help="RegDB, LLCM, folder: who queries.  [default: both]")
+    ] = None,
+    trial: Annotated[
+        int | None, typer.Option(min=1, max=10, help="RegDB: which split; the model's own by default.")
+    ] = None,
+    features: Annotated[
+        Path | None, typer.Option(help="Evaluate embeddings or distances in an .npz (needs --dataset).")
+    ] = None,
+    dataset: Annotated[str | None, typer.Option(help="Whose rules apply to --features or --explain.")] = None,
+    rerank: Annotated[
+        list[RerankName] | None, typer.Option(help="Rows of its own beside the plain ones; may be repeated.")
+    ] = None,
+    flip: Annotated[
+        FlipName, typer.Option(help="Average with mirror images; rows of its own.")
+    ] = FlipName.off,
+    against: Annotated[
+        str | None, typer.Option(help="Another run (or features file): paired difference, with p-value.")
+    ] = None,
+    breakdown: Annotated[
+        bool, typer.Option("--breakdown", help="Tables by camera pair and identity; worst queries.")
+    ] = False,
+    explain: Annotated[
+        bool, typer.Option("--explain", help="Print the protocol's rules in plain words, and stop.")
+    ] = False,
     allow_overlap: Annotated[
         bool,
         typer.Option("--allow-overlap", help="Evaluate on identities that were trained on; it is said so."),
@@ -63,21 +122,37 @@ def evaluate(
     data: DataDir = None,
     runs: RunsDir = None,
 ) -> None:
-    """Evaluate a run under the protocols asked for: CMC, mAP and mINP over ten trials.
+    """Evaluate a run as the papers on its dataset do: CMC, mAP and mINP, or Rank-1 and VR@FAR for faces.
 
     Example: vireid evaluate --mode indoor --shots both
     """
     from vireid_cli.commands import console
 
+    wanted = _options(
+        _request(mode, shots, protocol, trials, direction, trial),
+        rerank or [],
+        flip,
+        breakdown,
+        allow_overlap,
+    )
+    names: list[str | None] = [*run] if run else [None]
+    engine = make_engine(device, precision, data, runs)
+    if explain:
+        lines = engine.explain(dataset, names[0], wanted)
+        if json:
+            console.print_json(lines)
+        else:
+            console.print_lines(lines)
+        return
     if (features is None) != (dataset is None):
         raise UsageError("--features and --dataset go together: a file, and whose rules apply to it.")
-    engine = make_engine(device, precision, data, runs)
     if features is not None and dataset is not None:
-        if run is not None:
+        if run:
             raise UsageError("Name a run or --features, not both.")
-        found = [engine.evaluate_features(features, dataset)]
+        _refuse_settings(wanted.request)
+        found = [engine.evaluate_features(features, dataset, wanted, Path(against) if against else None)]
     else:
-        found = engine.evaluate(run, _options(mode, shots, protocol, trials, allow_overlap))
+        found = _evaluate_runs(engine, names, wanted, against)
     if json:
         console.print_json([e.content for e in found] if len(found) > 1 else found[0].content)
         return
@@ -87,17 +162,67 @@ def evaluate(
         console.print_next("vireid visualize ranking", "vireid export onnx")
 
 
+def _evaluate_runs(
+    engine: Engine, names: Sequence[str | None], options: EvaluateOptions, against: str | None
+) -> list[Evaluation]:
+    """One run, one against another, or several and their mean."""
+    if len(names) == 1:
+        if against is None:
+            return engine.evaluate(names[0], options)
+        return engine.evaluate_against(names[0], against, options)
+    if against is not None:
+        raise UsageError("--against compares one run with another: name one.")
+    if len(set(names)) != len(names):
+        raise UsageError("the same run is named twice.")
+    by_run, means = engine.evaluate_runs([name for name in names if name is not None], options)
+    return [*(evaluation for evaluations in by_run for evaluation in evaluations), *means]
+
+
+def _refuse_settings(request: Request) -> None:
+    """Refuse settings of a draw beside a file that has its queries and gallery."""
+    from vireid_cli.data.protocols.request import Request
+
+    if request != Request():
+        raise UsageError(
+            "--features brings its own queries and gallery: mode, shots, protocol, trials, direction and "
+            "trial draw nothing.",
+            "Leave them out.",
+        )
+
+
+def _request(
+    mode: ModeName | None,
+    shots: ShotsName | None,
+    protocol: ProtocolName | None,
+    trials: int | None,
+    direction: DirectionName | None,
+    trial: int | None,
+) -> Request:
+    """The protocol's settings; what is not given stays as papers on the dataset have it."""
+    from vireid_cli.data.protocols.request import Request
+
+    given: dict[str, Any] = {"trials": trials, "trial": trial}
+    if mode is not None:
+        given["modes"] = ("all", "indoor") if mode is ModeName.both else (mode.value,)
+    if shots is not None:
+        given["shots"] = (1, 10) if shots is ShotsName.both else (int(shots.value),)
+    if protocol is not None:
+        given["llcm" if protocol.value.startswith("llcm") else "draw"] = protocol.value
+    if direction is not None:
+        given["directions"] = ("v2i", "i2v") if direction is DirectionName.both else (direction.value,)
+    return Request(**given)
+
+
 def _options(
-    mode: ModeName, shots: ShotsName, protocol: DrawName, trials: int, allow_overlap: bool
+    request: Request, rerank: Sequence[RerankName], flip: FlipName, breakdown: bool, allow_overlap: bool
 ) -> EvaluateOptions:
     """The engine's options; imported late, so that help stays fast."""
-    from vireid_cli.data.protocols.request import Request
     from vireid_cli.engine.evaluate import EvaluateOptions
 
-    request = Request(
-        modes=("all", "indoor") if mode is ModeName.both else (cast("Mode", mode.value),),
-        shots=(1, 10) if shots is ShotsName.both else (1 if shots is ShotsName.single else 10,),
-        draw=protocol.value,
-        trials=trials,
+    return EvaluateOptions(
+        request=request,
+        allow_overlap=allow_overlap,
+        rerank=cast(Any, tuple(dict.fromkeys(name.value for name in rerank))),
+        flip=cast(Any, flip.value),
+        breakdown=breakdown,
     )
-    return EvaluateOptions(request, allow_overlap)

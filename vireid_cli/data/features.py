@@ -16,6 +16,9 @@ from vireid_cli.types import Embeddings, Modality
 LABELS = ("q_pids", "g_pids", "q_camids", "g_camids")
 FEATURES = ("q_feat", "g_feat")
 DISTANCE = "distance"
+EMBEDDED = ("features", "pids", "camids", "modalities", "paths")
+TRIALS = ("queries", "query_offsets", "galleries", "gallery_offsets")
+"""Arrays of a run folder's ``embeddings.npz``."""
 
 UNIT_TOLERANCE = 1e-3
 """Rows whose norm lies within this of 1 count as unit length (float16 rounds by 5e-4)."""
@@ -101,7 +104,7 @@ def read_features(
         DataError: It is no ``.npz`` file, lacks arrays, or they are of wrong shape or kind, or not finite.
     """
     path = Path(path)
-    arrays = _load(path)
+    arrays = _load(path, (*LABELS, *FEATURES, DISTANCE))
     by_distance = DISTANCE in arrays
     _require(arrays, LABELS if by_distance else (*FEATURES, *LABELS), path)
     labels = {name: _labels(arrays[name], name, path) for name in LABELS}
@@ -129,7 +132,68 @@ def read_features(
     return FeatureFile(query, shown, distance, norms, normalise and not by_distance)
 
 
-def _load(path: Path) -> dict[str, np.ndarray]:
+@dataclass(frozen=True, slots=True)
+class StoredTrials:
+    """Embeddings that an evaluation of ours left, with its trials.
+
+    Attributes:
+        embeddings: Of every image that some trial uses.
+        queries, galleries: For each trial the rows of the embeddings.
+    """
+
+    embeddings: Embeddings
+    queries: tuple[np.ndarray, ...]
+    galleries: tuple[np.ndarray, ...]
+
+
+def holds_trials(path: Path) -> bool:
+    """Whether a file is of the form of a run folder's ``embeddings.npz``."""
+    return TRIALS[0] in _names(path) or "features" in _names(path)
+
+
+def read_trials(path: Path) -> StoredTrials:
+    """Read a run folder's ``embeddings.npz`` with the trials that it holds.
+
+    Raises:
+        DataError: It lacks arrays (older evaluations stored no trials), or they do not fit each other.
+    """
+    arrays = _load(path, (*EMBEDDED, *TRIALS))
+    missing = [name for name in TRIALS if name not in arrays]
+    if missing:
+        raise DataError(
+            f"{path} holds embeddings but not which are queries and gallery: it lacks {', '.join(missing)}.",
+            "Evaluate the run again: vireid evaluate RUN. For embeddings of your own:\n" + _FORM,
+        )
+    _require(arrays, EMBEDDED, path)
+    pids, camids = (_labels(arrays[name], name, path) for name in ("pids", "camids"))
+    features = _numbers(arrays["features"], "features", (len(pids), None), path)
+    columns = (camids, arrays["modalities"], arrays["paths"])
+    if any(len(column) != len(pids) for column in columns):
+        raise DataError(f"{path}: the columns pids, camids, modalities and paths differ in length.")
+    embeddings = Embeddings(features, pids, camids, arrays["modalities"], arrays["paths"])
+    parts = []
+    for name in ("queries", "galleries"):
+        rows = _labels(arrays[name], name, path)
+        offsets = _labels(arrays[TRIALS[1] if name == "queries" else TRIALS[3]], name, path)
+        if len(rows) and not 0 <= rows.min() <= rows.max() < len(pids):
+            raise DataError(f"{path}: {name} names rows that are not there.")
+        parts.append(tuple(np.split(rows, offsets[1:-1])))
+    # trials with the same queries share them: one product serves all
+    first = parts[0][0]
+    queries = tuple(first if np.array_equal(part, first) else part for part in parts[0])
+    return StoredTrials(embeddings, queries, parts[1])
+
+
+def _names(path: Path) -> list[str]:
+    """Names of a file's arrays; none where it is not an ``.npz``, which reading will explain."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            return [name.removesuffix(".npy") for name in archive.namelist()]
+    except (OSError, zipfile.BadZipFile):
+        return []
+
+
+def _load(path: Path, known: Collection[str]) -> dict[str, np.ndarray]:
     """All arrays of the file that we know by name; names of the others with empty arrays."""
     if not path.is_file():
         raise UsageError(f"{path} does not exist.", _FORM)
@@ -137,7 +201,6 @@ def _load(path: Path) -> dict[str, np.ndarray]:
         archive = np.load(path, allow_pickle=False)
         if not isinstance(archive, np.lib.npyio.NpzFile):
             raise DataError(f"{path} holds a single array, not a set of named ones.", _FORM)
-        known = {*LABELS, *FEATURES, DISTANCE}
         with archive:
             return {name: archive[name] if name in known else np.empty(0) for name in archive.files}
     except (OSError, ValueError, zipfile.BadZipFile, EOFError) as error:
@@ -199,7 +262,7 @@ def _numbers(array: np.ndarray, name: str, shape: tuple[int, int | None], path: 
         )
     if array.dtype not in (np.float32, np.float64):
         array = array.astype(np.float32 if array.dtype == np.float16 else np.float64)
-    bad = np.flatnonzero(~np.isfinite(array).all(axis=1))
+    bad = np.flatnonzero(~_finite(array))
     if len(bad):
         raise DataError(
             f"{name} in {path}: {len(bad)} rows hold NaN or infinity, the first is row {bad[0]}.",
@@ -212,7 +275,7 @@ def _lengths(
     q_feat: np.ndarray, g_feat: np.ndarray, normalise: bool, path: Path
 ) -> tuple[np.ndarray, np.ndarray, tuple[float, float]]:
     """Range of the row norms, and the rows, brought to unit length if asked."""
-    q_norm, g_norm = (np.linalg.norm(rows.astype(np.float64), axis=1) for rows in (q_feat, g_feat))
+    q_norm, g_norm = _norms(q_feat), _norms(g_feat)
     low, high = min(q_norm.min(), g_norm.min()), max(q_norm.max(), g_norm.max())
     if low == 0.0:
         raise DataError(
@@ -223,3 +286,19 @@ def _lengths(
         q_feat = q_feat.astype(np.float64) / q_norm[:, None]
         g_feat = g_feat.astype(np.float64) / g_norm[:, None]
     return q_feat, g_feat, (float(low), float(high))
+
+
+_ROWS = 8192
+"""Rows looked at at once: a large gallery is never copied whole."""
+
+
+def _finite(array: np.ndarray) -> np.ndarray:
+    """Whether each row holds finite numbers only, (n,)."""
+    blocks = (array[first : first + _ROWS] for first in range(0, len(array), _ROWS))
+    return np.concatenate([np.isfinite(block).all(axis=1) for block in blocks])
+
+
+def _norms(array: np.ndarray) -> np.ndarray:
+    """Length of each row in float64, (n,)."""
+    blocks = (array[first : first + _ROWS].astype(np.float64) for first in range(0, len(array), _ROWS))
+    return np.concatenate([np.linalg.norm(block, axis=1) for block in blocks])

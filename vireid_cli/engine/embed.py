@@ -116,7 +116,14 @@ def to_images(pixels: np.ndarray, device: torch.device) -> Tensor:
 
 
 def embed_rows(
-    network: nn.Module, store: Store, size: Size, rows: np.ndarray, runtime: Runtime, reporter: Reporter
+    network: nn.Module,
+    store: Store,
+    size: Size,
+    rows: np.ndarray,
+    runtime: Runtime,
+    reporter: Reporter,
+    *,
+    mirror: bool = False,
 ) -> Embeddings:
     """Embed rows of the store, each with its own modality.
 
@@ -127,6 +134,7 @@ def embed_rows(
         rows: (N,) row indices.
         runtime: Device and precision.
         reporter: Listener.
+        mirror: Embed the images flipped left to right.
 
     Returns:
         Embeddings in the order of ``rows``.
@@ -138,7 +146,8 @@ def embed_rows(
         places = np.flatnonzero(table.modalities == modality.code)
         for start in range(0, len(places), BATCH):
             chosen = places[start : start + BATCH]
-            part = embed_pixels(network, store.batch(size, rows[chosen]), modality, runtime)
+            pixels = store.batch(size, rows[chosen])
+            part = embed_pixels(network, pixels[:, :, ::-1] if mirror else pixels, modality, runtime)
             if features is None:
                 features = np.empty((len(rows), part.shape[1]), dtype=np.float32)
             features[chosen] = part

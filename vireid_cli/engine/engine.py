@@ -12,11 +12,14 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from vireid_cli.data import explain
 from vireid_cli.data.prepare import Prepared
+from vireid_cli.data.protocols.request import Request
 from vireid_cli.engine import (
     bench,
     compare,
     evaluate,
+    evaluate_given,
     export,
     figures_of_images,
     figures_of_runs,
@@ -118,16 +121,51 @@ class Engine:
             self.find(run), options or EvaluateOptions(), self.runtime, self.reporter, self.data_dir
         )
 
-    def evaluate_features(self, path: Path, dataset: str) -> Evaluation:
-        """Evaluate somebody else's embeddings; see ``evaluate.evaluate_features``."""
-        return evaluate.evaluate_features(path, dataset)
+    def evaluate_runs(
+        self, names: Sequence[Run | str | Path], options: EvaluateOptions | None = None
+    ) -> tuple[list[list[Evaluation]], list[Evaluation]]:
+        """Evaluate several models; each one's results, and their means; see ``evaluate.average_runs``."""
+        by_run = [self.evaluate(name, options) for name in names]
+        return by_run, evaluate.average_runs(by_run)
+
+    def evaluate_against(
+        self, run: Run | str | Path | None, other: Run | str | Path, options: EvaluateOptions | None = None
+    ) -> list[Evaluation]:
+        """Evaluate two runs and compare them query by query; see ``evaluate.evaluate_against``."""
+        theirs = self.find(other)
+        return evaluate.evaluate_against(
+            self.evaluate(run, options), self.evaluate(theirs, options), theirs.name
+        )
+
+    def evaluate_features(
+        self,
+        path: Path,
+        dataset: str,
+        options: EvaluateOptions | None = None,
+        against: Path | None = None,
+    ) -> Evaluation:
+        """Evaluate embeddings in a file, against another file; see ``evaluate_given.evaluate_features``."""
+        wanted = options or EvaluateOptions()
+        found = evaluate_given.evaluate_features(path, dataset, wanted)
+        if against is None:
+            return found
+        theirs = evaluate_given.evaluate_features(against, dataset, wanted)
+        return evaluate.evaluate_against([found], [theirs], against.name)[0]
+
+    def explain(
+        self, dataset: str | None, run: Run | str | Path | None, options: EvaluateOptions | None = None
+    ) -> list[str]:
+        """Say the rules of a dataset's protocol (None: the run's dataset) in plain words."""
+        if dataset is None:
+            dataset = load_recipe(str(self.find(run).recipe_file)).data.dataset
+        return explain.explain(dataset, (options or EvaluateOptions()).request)
 
     def compare(self, study: str | Study, options: EvaluateOptions | None = None) -> Comparison:
         """Train and evaluate every row of a study with every seed; see ``compare.compare``."""
         loaded = study if isinstance(study, Study) else load_study(study)
         return compare.compare(
             loaded,
-            options or EvaluateOptions(modes=("all",)),
+            options or EvaluateOptions(Request(modes=("all",))),
             self.runtime,
             self.reporter,
             self.data_dir,

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -10,23 +11,20 @@ import numpy as np
 
 from vireid_cli import files
 from vireid_cli.data import protocols
-from vireid_cli.data.features import read_features
-from vireid_cli.data.plan import EvaluationPlan, evaluate_plan
+from vireid_cli.data.plan import EvaluationPlan
 from vireid_cli.data.protocols.request import Request
 from vireid_cli.data.store import Store
+from vireid_cli.engine import evaluation_files
 from vireid_cli.engine.embed import Trained, embed_rows, load_trained
+from vireid_cli.engine.measure import FLIPS, RERANKS, Flip, Measured, Outcome, Rerank, measure_plan
 from vireid_cli.engine.preparation import ensure_prepared, identity_tokens, marks
 from vireid_cli.engine.reporter import Reporter
 from vireid_cli.engine.runtime import Runtime
+from vireid_cli.engine.summary import compared, over_models, summarize
 from vireid_cli.errors import UsageError
-from vireid_cli.metrics.retrieval import Retrieval, Trials, evaluate_scores, top
 from vireid_cli.recipe.schema import Recipe
 from vireid_cli.results import schema
 from vireid_cli.results.run import Run
-from vireid_cli.types import Embeddings
-
-TOP = 10
-"""Matches a query that ``ranking.npz`` keeps."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,17 +34,30 @@ class EvaluateOptions:
     Attributes:
         request: Settings of the dataset's protocol.
         allow_overlap: Evaluate although test identities were trained on; said beside the number.
+        rerank: Each gives rows of its own beside the plain result.
+        flip: Test-time averaging with mirror images; rows of its own beside the plain result.
+        breakdown: Tables by camera pair and identity, and the worst queries.
     """
 
     request: Request = field(default_factory=Request)
     allow_overlap: bool = False
+    rerank: tuple[Rerank, ...] = ()
+    flip: Flip = "off"
+    breakdown: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Evaluation:
-    """One protocol's result: what ``metrics.json`` holds, and where it lies (None: nowhere)."""
+    """One protocol's result.
+
+    Attributes:
+        content: What ``metrics.json`` holds.
+        plain: The plain result, query by query.
+        folder: Where it lies; None: nowhere.
+    """
 
     content: schema.EvaluationFile
+    plain: Outcome
     folder: Path | None = None
 
 
@@ -66,74 +77,117 @@ def evaluate_run(
         reporter.warn(
             f"{run.folder} is not finished: {trained.trained} of {trained.recipe.train.epochs} epochs done"
         )
-    overlap = _overlap(store, trained, options.allow_overlap)
     plans = protocols.plans_for(store, options.request)
     rows = np.unique(np.concatenate([plan.rows for plan in plans]))
+    overlap = _overlap(store, rows, trained, options.allow_overlap)
     embedded = embed_rows(trained.network, store, size, rows, runtime, reporter)
-    measured = _Measured(replace(embedded, features=embedded.features.astype(np.float64)), rows)
+    sides = [Measured(embedded.widened(), rows)]
+    if options.flip != "off":
+        mirrored = embed_rows(trained.network, store, size, rows, runtime, reporter, mirror=True)
+        sides.append(sides[0].mirrored(mirrored, options.flip))
     about = _about(trained, store, runtime, overlap, embedded.features.shape[1])
+    return [
+        measure(
+            plan,
+            sides,
+            options,
+            {**plan.fingerprint, **about},
+            _comparable(trained.recipe, store, plan),
+            run.evaluation(plan.name),
+        )
+        for plan in plans
+    ]
+
+
+def measure(
+    plan: EvaluationPlan,
+    sides: Sequence[Measured],
+    options: EvaluateOptions,
+    fingerprint: dict[str, Any],
+    reported: list[dict[str, Any]],
+    folder: Path | None,
+) -> Evaluation:
+    """Measure one plan in every way that is asked for, and write it down.
+
+    Args:
+        plan: The protocol.
+        sides: Plain embeddings, and those with test-time augmentation.
+        options: Which ways.
+        fingerprint: What was measured.
+        reported: The paper's figures where comparable.
+        folder: Where to; None: nowhere.
+    """
+    ways: tuple[Rerank, ...] = ("none", *options.rerank)
+    outcomes = [measure_plan(plan, side, rerank) for side in sides for rerank in ways]
+    content = summarize(plan.name, fingerprint, outcomes, reported)
+    if options.breakdown:
+        content["breakdown"] = evaluation_files.breakdown(plan, sides[0], outcomes[0])
+    if folder is not None:
+        evaluation_files.write(folder, plan, sides[0], outcomes[0], content)
+    return Evaluation(content, outcomes[0], folder)
+
+
+def evaluate_against(ours: Sequence[Evaluation], theirs: Sequence[Evaluation], name: str) -> list[Evaluation]:
+    """Add the paired difference from another run to each result, in its file as well.
+
+    Args:
+        ours: Results.
+        theirs: The other's results under the same protocols.
+        name: Of the other.
+
+    Raises:
+        UsageError: Protocols that the other lacks, or results that are not of the same queries.
+    """
+    by_name = {evaluation.content["protocol"]: evaluation for evaluation in theirs}
     found = []
-    for plan in plans:
-        trials = evaluate_plan(plan, measured.embedded, measured.rows)
-        fingerprint = {**plan.fingerprint, **about}
-        reported = _comparable(trained.recipe, store, plan)
-        content = summarize(plan.name, fingerprint, trials, reported)
-        found.append(_written(run, plan, measured, trials.results[0], content))
+    for evaluation in ours:
+        protocol = evaluation.content["protocol"]
+        if protocol not in by_name:
+            raise UsageError(f"{name} has no result under {protocol}: there is nothing to compare with.")
+        content = evaluation.content
+        content["against"] = compared(evaluation.plain, by_name[protocol].plain, name)
+        if evaluation.folder is not None:
+            files.write_json(evaluation.folder / schema.METRICS, content)
+        found.append(evaluation)
     return found
 
 
-def evaluate_features(path: Path, dataset: str, *, ranks: int = 20) -> Evaluation:
-    """Evaluate somebody else's embeddings from an ``.npz`` (float64 product, rows as they are).
+def average_runs(by_run: Sequence[Sequence[Evaluation]]) -> list[Evaluation]:
+    """Average several models, protocol by protocol: RegDB's ten trials, or seeds.
 
-    Args:
-        path: ``q_feat g_feat q_pids g_pids q_camids g_camids``, or ``distance`` in place of features.
-        dataset: Whose camera rule and CMC apply.
-        ranks: Ranks of the CMC.
+    RegDB's protocols carry their trial in their names (``v2i-trial3``); those of one direction belong
+    together, each trial once.
 
     Raises:
-        UsageError: Unknown dataset, or arrays missing.
-        DataError: Arrays that do not fit each other.
+        UsageError: A trial that occurs twice, or a protocol that not every run has.
     """
-    given = read_features(path)
-    rule, merge = protocols.rule_of(dataset)
-    result = evaluate_scores(
-        given.scores(),
-        given.q_pids,
-        given.g_pids,
-        given.q_camids,
-        given.g_camids,
-        rule=rule,
-        merge_identities=merge,
-        ranks=ranks,
-    )
-    fingerprint = {
-        "dataset": f"{dataset} (rules only)",
-        "features": path.name,
-        "camera_rule": rule,
-        "cmc": "identities merged" if merge else "images",
-        "distance": given.distance_name,
-    }
-    return Evaluation(summarize(f"features-{dataset}", fingerprint, Trials((result,)), []))
+    groups: dict[str, list[Evaluation]] = {}
+    for evaluations in by_run:
+        for evaluation in evaluations:
+            stem = evaluation.content["protocol"].partition("-trial")[0]
+            groups.setdefault(stem, []).append(evaluation)
+    found = []
+    for stem, group in groups.items():
+        if len(group) != len(by_run):
+            raise UsageError(f"{len(group)} of {len(by_run)} runs have a result under {stem}.")
+        names = [evaluation.content["protocol"] for evaluation in group]
+        trials = [int(name.partition("-trial")[2]) for name in names if "-trial" in name]
+        if len(set(trials)) != len(trials):
+            raise UsageError(
+                f"two of the runs were trained on the same trial of {stem}: {sorted(trials)}.",
+                "The mean over trials takes one model of each.",
+            )
+        name = f"{stem}-trials-{'-'.join(map(str, sorted(trials)))}" if trials else stem
+        content = over_models(
+            f"{name}-mean", [e.content for e in group], [evaluation.plain for evaluation in group]
+        )
+        found.append(Evaluation(content, group[0].plain))
+    return found
 
 
-@dataclass(frozen=True, slots=True)
-class _Measured:
-    """Embeddings of the rows (ascending) that the plans name.
-
-    They are in float64 from here on: one product ranks alike on every device.
-    """
-
-    embedded: Embeddings
-    rows: np.ndarray
-
-    def side(self, rows: np.ndarray) -> Embeddings:
-        """The embeddings of these rows."""
-        return self.embedded.take(np.searchsorted(self.rows, rows))
-
-
-def _overlap(store: Store, trained: Trained, allowed: bool) -> int:
-    """Number of test identities that were trained on; refused unless allowed."""
-    test = np.unique(store.records.pids[store.records.tested])
+def _overlap(store: Store, rows: np.ndarray, trained: Trained, allowed: bool) -> int:
+    """Number of identities among the rows that were trained on; refused unless allowed."""
+    test = np.unique(store.records.pids[rows])
     both = trained.tokens.intersection(identity_tokens(store, test))
     if both and not allowed:
         raise UsageError(
@@ -151,8 +205,8 @@ def _about(trained: Trained, store: Store, runtime: Runtime, overlap: int, width
         "method": trained.recipe.method.name,
         "embedding": f"{width}-d, unit length",
         "distance": "cosine (float64 product)",
-        "rerank": "none",
-        "test_time_augmentation": "none",
+        "rerank": RERANKS["none"],
+        "test_time_augmentation": FLIPS["off"],
         "checkpoint": trained.choice,
         "weights": trained.environment["weights"],
         "seed": trained.recipe.train.seed,
@@ -168,64 +222,9 @@ def _comparable(recipe: Recipe, store: Store, plan: EvaluationPlan) -> list[dict
     """The paper's figures for this very dataset and protocol; none beside a rendered one."""
     if store.rendered:
         return []
-    base = plan.name.removesuffix("-seeded").removesuffix("-official")
+    base = plan.name.removesuffix("-seeded").removesuffix("-official").partition("-trial")[0]
     return [
         {key: value for key, value in row.model_dump().items() if value is not None}
         for row in recipe.reported
         if (row.dataset, row.protocol) == (recipe.data.dataset, base)
     ]
-
-
-def summarize(
-    name: str, fingerprint: dict[str, Any], trials: Trials, reported: list[dict[str, Any]]
-) -> schema.EvaluationFile:
-    """``metrics.json``: mean and spread over trials, chance, and the paper's figures where comparable."""
-    first, chance = trials.results[0], trials.chance()
-    return schema.EvaluationFile(
-        version=schema.VERSION,
-        protocol=name,
-        fingerprint=fingerprint,
-        trials=len(trials),
-        queries=first.queries,
-        valid_queries=first.valid,
-        gallery=first.gallery,
-        metrics={k: schema.Metric(mean=v.mean, std=v.std) for k, v in trials.summary().items()},
-        cmc=trials.cmc().tolist(),
-        per_trial={k: [result.figures()[k] for result in trials] for k in first.figures()},
-        chance={"rank1": chance.rank1, "mAP": chance.mAP},
-        reported=reported,
-    )
-
-
-def _written(
-    run: Run, plan: EvaluationPlan, measured: _Measured, first: Retrieval, content: schema.EvaluationFile
-) -> Evaluation:
-    """Write the protocol's folder; ``metrics.json`` last, since it marks the rest as whole."""
-    folder = run.evaluation(plan.name)
-    query, gallery = measured.side(plan.query), measured.side(plan.galleries[0])
-    scores = query.features @ gallery.features.T
-    best = top(scores, query.pids, gallery.pids, query.camids, gallery.camids, rule=plan.rule, k=TOP)
-    files.write_npz(
-        folder / schema.RANKING,
-        query_paths=query.paths,
-        query_pids=query.pids,
-        query_camids=query.camids,
-        gallery_paths=gallery.paths,
-        gallery_pids=gallery.pids,
-        gallery_camids=gallery.camids,
-        top=best,
-        scores=np.take_along_axis(scores, np.maximum(best, 0), axis=1).astype(np.float32),
-        average_precision=first.average_precision,
-        first_rank=first.first_rank,
-    )
-    side = measured.side(plan.rows)
-    files.write_npz(
-        folder / schema.EMBEDDINGS,
-        features=side.features.astype(np.float32),
-        pids=side.pids,
-        camids=side.camids,
-        modalities=side.modalities,
-        paths=side.paths,
-    )
-    files.write_json(folder / schema.METRICS, content)
-    return Evaluation(content, folder)

@@ -15,6 +15,7 @@ from torch import nn
 
 from vireid_cli.data import protocols
 from vireid_cli.data.plan import EvaluationPlan, evaluate_plan
+from vireid_cli.data.protocols.request import Request
 from vireid_cli.data.store import Store
 from vireid_cli.engine.checkpoint import Position
 from vireid_cli.engine.embed import embed_rows
@@ -94,4 +95,4 @@ def validation_plan(store: Store) -> EvaluationPlan:
             f"train.select is val, and {store.info.dataset} as prepared has no validation identities.",
             "Say --set train.select=last; only SYSU-MM01 has its own validation identities.",
         )
-    return protocols.sysu_plan(store.records, mode="all", shots=1, draw="seeded", split="val")
+    return protocols.plans_for(store, Request(split="val"))[0]

@@ -4,7 +4,7 @@
 ``train.jsonl``         one ``StepRow`` a logged step, one ``EpochRow`` an epoch.
 ``evaluation/<protocol>/metrics.json``   ``EvaluationFile``.
 ``evaluation/<protocol>/ranking.npz``    see ``RANKING_ARRAYS``.
-``evaluation/<protocol>/embeddings.npz`` see ``EMBEDDING_ARRAYS``.
+``evaluation/<protocol>/embeddings.npz`` see ``EMBEDDING_ARRAYS`` and ``TRIAL_ARRAYS``.
 
 Metrics are stored in [0, 1] and printed in percent.
 """
@@ -31,6 +31,14 @@ EMBEDDING_ARRAYS = {
     "modalities": "(N,) uint8, 0 visible, 1 infrared",
     "paths": "(N,) unicode",
 }
+TRIAL_ARRAYS = {
+    "queries": "(sum of Q_t,) int64 rows of the embeddings, trial after trial",
+    "query_offsets": "(T + 1,) int64: where each trial begins in it",
+    "galleries": "(sum of G_t,) int64",
+    "gallery_offsets": "(T + 1,) int64",
+}
+"""Beside the embeddings: which rows are queries and gallery in each trial."""
+
 RANKING_ARRAYS = {
     "query_paths": "(Q,) unicode",
     "query_pids": "(Q,) int64",
@@ -77,14 +85,58 @@ class EpochRow(TypedDict):
 
 
 class Metric(TypedDict):
-    """Mean over trials and their sample standard deviation (null for a single trial), in [0, 1]."""
+    """A figure in [0, 1].
+
+    ``mean`` and ``std`` are over trials (null for a single one), ``interval`` is [low, high] of the
+    bootstrap over people that ``EvaluationFile.interval`` names; null where a figure has none.
+    """
 
     mean: float
     std: float | None
+    interval: list[float] | None
+
+
+class Variant(TypedDict):
+    """The same protocol with re-ranking or test-time augmentation: a row beside the plain one."""
+
+    name: str
+    rerank: str
+    test_time_augmentation: str
+    metrics: dict[str, Metric]
+    per_trial: dict[str, list[float]]
+
+
+class Difference(TypedDict):
+    """First minus second, its interval [low, high] and the p-value."""
+
+    mean: float
+    interval: list[float]
+    p_value: float
+
+
+class Against(TypedDict):
+    """The paired difference from another result under the same protocol."""
+
+    name: str
+    test: str
+    metrics: dict[str, Metric]
+    differences: dict[str, Difference]
+
+
+class Breakdown(TypedDict):
+    """Where a result fails: rows of figures, worst identities and queries first."""
+
+    camera_pairs: list[dict[str, Any]]
+    identities: list[dict[str, Any]]
+    worst_queries: list[dict[str, Any]]
 
 
 class EvaluationFile(TypedDict):
-    """``metrics.json``."""
+    """``metrics.json``.
+
+    ``models`` is there where several runs are averaged: means, deviations and ``per_trial`` are then
+    over models.
+    """
 
     version: int
     protocol: str
@@ -94,7 +146,12 @@ class EvaluationFile(TypedDict):
     valid_queries: int
     gallery: int
     metrics: dict[str, Metric]
+    interval: str
     cmc: list[float]
     per_trial: dict[str, list[float]]
     chance: dict[str, float]
+    variants: list[Variant]
     reported: list[dict[str, Any]]
+    against: NotRequired[Against]
+    breakdown: NotRequired[Breakdown]
+    models: NotRequired[int]

@@ -72,3 +72,12 @@ def plans_for(store: Store, request: Request) -> list[EvaluationPlan]:
         DataError: The data can't serve the protocol.
     """
     return family_of(store.info.dataset).plans(store, request)
+
+
+def fars_of(dataset: str) -> tuple[float, ...]:
+    """False acceptance rates at which a dataset's verification rate is reported; none for people.
+
+    Raises:
+        UsageError: No source of that name.
+    """
+    return tuple(getattr(family_of(dataset), "FARS", ()))

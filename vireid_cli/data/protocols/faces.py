@@ -14,6 +14,7 @@ from vireid_cli.types import Modality, RecordTable
 
 RULE: CameraRule = "none"
 MERGED = False
+FARS = FACE_FARS
 
 
 def plans(store: Store, request: Request) -> list[EvaluationPlan]:

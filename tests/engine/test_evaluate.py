@@ -1,0 +1,221 @@
+"""The verb evaluate: variants, intervals, paired differences, means over models, files of features."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from vireid_cli.data.plan import EvaluationPlan
+from vireid_cli.engine import evaluate_given
+from vireid_cli.engine.evaluate import EvaluateOptions, Evaluation, average_runs, evaluate_against, measure
+from vireid_cli.engine.measure import Measured, measure_plan
+from vireid_cli.errors import DataError, UsageError
+from vireid_cli.metrics.oracle import evaluate_by_loop
+from vireid_cli.metrics.rerank import k_reciprocal
+from vireid_cli.types import Embeddings
+
+GOLDEN = Path(__file__).parents[1] / "golden"
+FIGURES = ["rank1", "rank5", "rank10", "rank20", "mAP", "mINP"]
+
+
+def embedded(seed: int, count: int = 60, noise: float = 1.0) -> Measured:
+    rng = np.random.default_rng(seed)
+    pids = np.arange(count) % 6
+    features = np.random.default_rng(0).standard_normal((6, 5))[pids] + noise * rng.standard_normal(
+        (count, 5)
+    )
+    features /= np.linalg.norm(features, axis=1, keepdims=True)
+    infrared = np.arange(count) < count // 2
+    camids = np.where(infrared, np.where(pids % 2, 3, 6), 1 + np.arange(count) // 6 % 2)
+    return Measured(
+        Embeddings(
+            features,
+            pids,
+            camids,
+            infrared.astype(np.uint8),
+            np.array(
+                [f"cam{c}/{p:04d}/{i:04d}.jpg" for i, (c, p) in enumerate(zip(camids, pids, strict=True))]
+            ),
+        ),
+        np.arange(count),
+    )
+
+
+def plan(name: str = "all-single-seeded", **changes: object) -> EvaluationPlan:
+    query, gallery = np.arange(30), np.arange(30, 60)
+    made = EvaluationPlan(name, (query,) * 2, (gallery[:18], gallery[6:]), "sysu", True, {"dataset": "sysu"})
+    return replace(made, **changes)  # type: ignore[arg-type]
+
+
+def result(seed: int, name: str = "all-single-seeded", noise: float = 1.0, **options: object) -> Evaluation:
+    wanted = EvaluateOptions(**options)  # type: ignore[arg-type]
+    return measure(plan(name), [embedded(seed, noise=noise)], wanted, {"dataset": "sysu"}, [], None)
+
+
+def test_variants_stand_beside_the_plain_result() -> None:
+    found = result(1, rerank=("k-reciprocal", "gallery-mean")).content
+    assert [v["name"] for v in found["variants"]] == ["k-reciprocal", "gallery-mean"]
+    plain = result(1).content
+    assert found["metrics"] == plain["metrics"]
+    assert plain["variants"] == []
+    q, g = embedded(1).side(np.arange(30)), embedded(1).side(np.arange(30, 48))
+    _, precision, _ = evaluate_by_loop(
+        k_reciprocal(q.features, g.features),
+        q.pids,
+        g.pids,
+        q.camids,
+        g.camids,
+        rule="sysu",
+        merge_identities=True,
+    )
+    assert found["variants"][0]["per_trial"]["mAP"][0] == pytest.approx(precision, abs=1e-12)
+    assert found["variants"][1]["metrics"]["mAP"] != plain["metrics"]["mAP"]
+
+
+@pytest.mark.parametrize("flip", ["mean_renorm", "sum"])
+def test_mirrored_embeddings_are_averaged(flip: str) -> None:
+    one, other = embedded(1), embedded(2).embedded
+    found = one.mirrored(other, flip).embedded.features  # type: ignore[arg-type]
+    total = one.embedded.features + other.features
+    if flip == "mean_renorm":
+        total /= np.sqrt((total**2).sum(axis=1))[:, None]
+    np.testing.assert_allclose(found, total, rtol=0, atol=1e-15)
+
+
+def test_intervals_hold_the_mean() -> None:
+    metrics = result(1).content["metrics"]
+    assert list(metrics) == FIGURES
+    for metric in metrics.values():
+        assert metric["interval"] is not None
+        low, high = metric["interval"]
+        assert 0.0 <= low <= metric["mean"] <= high <= 1.0
+
+
+def test_the_paired_difference_is_the_difference_of_means() -> None:
+    ours, theirs = result(1, noise=0.4), result(2, noise=2.0)
+    [found] = evaluate_against([ours], [theirs], "other")
+    against = found.content["against"]
+    for name in FIGURES:
+        expected = ours.content["metrics"][name]["mean"] - theirs.content["metrics"][name]["mean"]
+        assert against["differences"][name]["mean"] == pytest.approx(expected, abs=1e-12)
+    assert against["differences"]["mAP"]["interval"][0] > 0
+    assert against["differences"]["mAP"]["p_value"] < 0.1  # six people: 2 / 64 at best
+    assert "people" in against["test"]
+    with pytest.raises(UsageError, match="no result under"):
+        evaluate_against([ours], [result(2, name="other")], "other")
+
+
+def test_models_are_averaged_once_each() -> None:
+    models = [result(seed, f"v2i-trial{seed}") for seed in (1, 2, 3)]
+    [mean] = average_runs([[model] for model in models])
+    assert mean.content["protocol"] == "v2i-trials-1-2-3-mean"
+    assert mean.content["models"] == 3
+    values = [model.content["metrics"]["mAP"]["mean"] for model in models]
+    assert mean.content["metrics"]["mAP"]["mean"] == pytest.approx(np.mean(values), abs=1e-12)
+    assert mean.content["metrics"]["mAP"]["std"] == pytest.approx(np.std(values, ddof=1), abs=1e-12)
+    assert mean.content["per_trial"]["mAP"] == pytest.approx(values)
+    with pytest.raises(UsageError, match="same trial"):
+        average_runs([[models[0]], [models[0]]])
+    with pytest.raises(UsageError, match="1 of 2 runs"):
+        average_runs([[models[0]], [result(1, "i2v-trial1")]])
+
+
+def test_faces_report_verification_rates() -> None:
+    faces = plan("faces", rule="none", merge_identities=False, fars=(0.01, 0.1))
+    for rerank in ("none", "k-reciprocal"):
+        rates = measure_plan(faces, embedded(3), rerank).per_trial()  # type: ignore[arg-type]
+        assert list(rates)[-2:] == ["vr_far_0.01", "vr_far_0.1"]
+        assert len(rates["vr_far_0.1"]) == 2
+        assert 0.0 <= rates["vr_far_0.01"][0] <= rates["vr_far_0.1"][0] <= 1.0
+
+
+def test_breakdown_lists_the_worst() -> None:
+    found = result(1, breakdown=True)
+    tables = found.content["breakdown"]
+    worst = tables["worst_queries"]
+    precisions = found.plain.trials.results[0].average_precision
+    assert worst[0]["average_precision"] == np.nanmin(precisions)
+    assert worst[0]["path"].startswith("cam")
+    maps = [row["mAP"] for row in tables["identities"]]
+    assert maps == sorted(maps)
+    assert {(row["query_camera"], row["gallery_camera"]) for row in tables["camera_pairs"]} == {
+        (3, 1),
+        (6, 1),
+        (6, 2),
+    }
+
+
+# ---------------------------------------------------------------- files of features
+
+
+def given(tmp_path: Path, **arrays: np.ndarray) -> Path:
+    path = tmp_path / "given.npz"
+    np.savez(path, **arrays)
+    return path
+
+
+def golden(name: str) -> dict[str, np.ndarray]:
+    with np.load(GOLDEN / f"{name}.npz", allow_pickle=False) as archive:
+        return dict(archive)
+
+
+LABELS = ("q_pids", "g_pids", "q_camids", "g_camids")
+
+
+@pytest.mark.parametrize(
+    ("name", "dataset"),
+    [("sysu_all_multi", "sysu"), ("regdb_v2t", "regdb"), ("llcm_n2v", "llcm"), ("sysu_small_ragged", "sysu")],
+)
+@pytest.mark.parametrize("form", ["features", "distance", "streamed"])
+def test_every_form_gives_the_golden_figures(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, dataset: str, form: str
+) -> None:
+    case = golden(name)
+    arrays = {key: case[key] for key in LABELS}
+    if form == "distance":
+        arrays["distance"] = -(case["q_feat"].astype(np.float64) @ case["g_feat"].astype(np.float64).T)
+    else:
+        arrays |= {key: case[key] for key in ("q_feat", "g_feat")}
+    if form == "streamed":
+        monkeypatch.setattr(evaluate_given, "MOST_CELLS", 10)
+    found = evaluate_given.evaluate_features(given(tmp_path, **arrays), dataset, EvaluateOptions())
+    tolerance = 1e-6 if form == "streamed" else 1e-9
+    assert found.content["metrics"]["mAP"]["mean"] == pytest.approx(float(case["mAP"]), abs=tolerance)
+    assert found.content["cmc"] == pytest.approx(case["cmc"].tolist(), abs=tolerance)
+    assert found.content["valid_queries"] == int(case["n_valid"])
+    if form == "streamed":
+        assert "float32 product, streamed" in found.content["fingerprint"]["distance"]
+
+
+@pytest.mark.parametrize("form", ["features", "distance"])
+def test_faces_from_a_file(tmp_path: Path, form: str) -> None:
+    case = golden("face_multi_gallery")
+    arrays = {key: case[key] for key in ("q_pids", "g_pids")}
+    arrays |= {"q_camids": np.zeros_like(case["q_pids"]), "g_camids": np.zeros_like(case["g_pids"])}
+    scores = case["q_feat"].astype(np.float64) @ case["g_feat"].astype(np.float64).T
+    arrays |= {"distance": -scores} if form == "distance" else {k: case[k] for k in ("q_feat", "g_feat")}
+    metrics = evaluate_given.evaluate_features(given(tmp_path, **arrays), "oulu", EvaluateOptions()).content[
+        "metrics"
+    ]
+    for far in (0.01, 0.001):
+        assert metrics[f"vr_far_{far}"]["mean"] == pytest.approx(float(case[f"vr_at_far_{far}"]), abs=1e-9)
+    assert metrics["rank1"]["mean"] == pytest.approx(float(case["rank1"]), abs=1e-9)
+
+
+def test_what_a_file_cannot_serve_is_refused(tmp_path: Path) -> None:
+    case = golden("sysu_small_unique")
+    arrays = {key: case[key] for key in LABELS} | {"distance": -(case["q_feat"] @ case["g_feat"].T)}
+    path = given(tmp_path, **arrays)
+    with pytest.raises(UsageError, match="--rerank needs"):
+        evaluate_given.evaluate_features(path, "sysu", EvaluateOptions(rerank=("k-reciprocal",)))
+    with pytest.raises(UsageError, match="--breakdown needs"):
+        evaluate_given.evaluate_features(path, "sysu", EvaluateOptions(breakdown=True))
+    with pytest.raises(UsageError, match="--flip needs images"):
+        evaluate_given.evaluate_features(path, "sysu", EvaluateOptions(flip="sum"))
+    with pytest.raises(DataError, match="which are queries and gallery"):
+        evaluate_given.evaluate_features(
+            given(tmp_path, features=np.ones((2, 2)), pids=np.ones(2, int)), "sysu", EvaluateOptions()
+        )

@@ -1,0 +1,121 @@
+"""Evaluation results as tables: what was measured, how sure it is, where it fails."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Any
+
+from rich.table import Table
+
+from vireid_cli.results.schema import Against, Breakdown, EvaluationFile, Metric
+
+SHOWN = 10
+"""Identities and queries of a breakdown that are printed; the file has more."""
+
+
+def evaluation_table(content: EvaluationFile) -> Table:
+    """One protocol's metrics in percent: ours, variants, chance, and the paper's where comparable."""
+    metrics = content["metrics"]
+    table = Table(title=_title(content), title_justify="left", title_style="bold")
+    table.add_column("%", no_wrap=True)
+    for name in metrics:
+        table.add_column(column_name(name), justify="right", no_wrap=True)
+    _add(table, "mean", metrics, list(metrics))
+    for variant in content.get("variants", []):
+        _add(table, variant["name"], variant["metrics"], list(metrics))
+    if against := content.get("against"):
+        _add_against(table, against, list(metrics))
+    chance = content["chance"]
+    table.add_row("chance", *(percent(chance.get(name)) for name in metrics))
+    for row in content["reported"]:
+        table.add_row(
+            f"paper {row.get('source', '')}".strip(),
+            *(f"{row[name]:.2f}" if name in row else "–" for name in metrics),
+        )
+    return table
+
+
+def _title(content: EvaluationFile) -> str:
+    over = f"{content['trials']} trial{'s' if content['trials'] != 1 else ''}"
+    if models := content.get("models"):
+        over = f"mean over {models} models"
+    return (
+        f"{content['fingerprint'].get('dataset', '')} · {content['protocol']} · {content['valid_queries']} "
+        f"of {content['queries']} queries valid, gallery {content['gallery']}, {over}"
+    )
+
+
+def _add(table: Table, label: str, metrics: Mapping[str, Metric], names: list[str]) -> None:
+    """Rows of the mean, its deviation over trials and its interval."""
+    table.add_row(label, *(percent(metrics[name]["mean"]) for name in names))
+    if any(metrics[name]["std"] is not None for name in names):
+        table.add_row("  ± sd", *(percent(metrics[name]["std"]) for name in names), style="dim")
+    if any(metrics[name].get("interval") for name in names):
+        table.add_row(
+            "  95 % interval", *(_bounds(metrics[name].get("interval")) for name in names), style="dim"
+        )
+
+
+def _add_against(table: Table, against: Against, names: list[str]) -> None:
+    """Rows of the other's mean, the difference, its interval and p-value."""
+    found = against["differences"]
+    table.add_row(
+        f"against {against['name']}",
+        *(percent(against["metrics"][n]["mean"]) if n in found else "–" for n in names),
+    )
+    table.add_row("  difference", *(f"{100 * found[n]['mean']:+.2f}" if n in found else "–" for n in names))
+    table.add_row("  95 % interval", *(_bounds(found[n]["interval"]) if n in found else "–" for n in names))
+    table.add_row("  p", *(f"{found[n]['p_value']:.4f}" if n in found else "–" for n in names))
+
+
+def breakdown_tables(breakdown: Breakdown) -> list[Table]:
+    """Camera pairs, the hardest identities, the worst queries."""
+    pairs = Table(title="by camera pair (query → gallery)", title_justify="left")
+    people = Table(title=f"the {SHOWN} hardest identities", title_justify="left")
+    for table, first in ((pairs, "cameras"), (people, "pid")):
+        table.add_column(first)
+        for name in ("queries", "Rank-1", "mAP", "mINP"):
+            table.add_column(name, justify="right")
+    for row in breakdown["camera_pairs"]:
+        pairs.add_row(f"{row['query_camera']} → {row['gallery_camera']}", *_group(row))
+    for row in breakdown["identities"][:SHOWN]:
+        people.add_row(str(row["pid"]), *_group(row))
+    worst = Table(title=f"the {SHOWN} worst queries of trial 0", title_justify="left")
+    for name in ("query", "pid", "AP %", "first match at rank", "took for it", "pid "):
+        worst.add_column(name, overflow="fold")
+    for row in breakdown["worst_queries"][:SHOWN]:
+        worst.add_row(
+            row["path"],
+            str(row["pid"]),
+            percent(row["average_precision"]),
+            str(row["first_rank"]),
+            row["best_match"],
+            str(row["best_match_pid"]),
+        )
+    return [pairs, people, worst]
+
+
+def _group(row: Mapping[str, Any]) -> list[str]:
+    return [str(row["queries"]), *(percent(row[name]) for name in ("rank1", "mAP", "mINP"))]
+
+
+def column_name(metric: str) -> str:
+    """``rank1`` → ``Rank-1``; ``vr_far_0.001`` → ``VR@FAR 0.1 %``."""
+    if found := re.fullmatch(r"vr_far_([\d.e-]+)", metric):
+        return f"VR@FAR {100 * float(found[1]):g} %"
+    return metric.replace("rank", "Rank-")
+
+
+def percent(value: float | None) -> str:
+    """A share in percent with two decimals."""
+    return "–" if value is None else f"{100 * value:.2f}"
+
+
+def _bounds(interval: list[float] | None) -> str:
+    return "–" if interval is None else f"{100 * interval[0]:.1f}…{100 * interval[1]:.1f}"
+
+
+def fingerprint_text(content: EvaluationFile) -> str:
+    """The protocol fingerprint on one line."""
+    return "  ".join(f"{key}={value}" for key, value in content["fingerprint"].items() if value != "")

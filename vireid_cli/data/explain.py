@@ -1,0 +1,135 @@
+"""The rules of a protocol in plain words, from the settings alone: no data and no network needed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from vireid_cli.data.permutation import TRIALS
+from vireid_cli.data.protocols import FAMILIES, fars_of, rule_of
+from vireid_cli.data.protocols.request import BOTH_DIRECTIONS, Direction, Request
+from vireid_cli.metrics.camera_rules import EXPLANATIONS
+
+_SIDES: dict[Direction, str] = {
+    "v2i": "visible images query infrared ones (v2i)",
+    "i2v": "infrared images query visible ones (i2v)",
+}
+
+
+def explain(dataset: str, request: Request) -> list[str]:
+    """Say what an evaluation with these settings does, a sentence or two each.
+
+    Raises:
+        UsageError: The dataset has no protocol here.
+    """
+    rule, merged = rule_of(dataset)
+    lines = _FAMILIES[FAMILIES[dataset]](request)
+    lines.append(f"Camera rule: {EXPLANATIONS[rule]}.")
+    lines.append(
+        "CMC counts identities: in a ranking only an identity's best image keeps its place."
+        if merged
+        else "CMC counts images."
+    )
+    lines += [
+        "Rank-k is the share of queries whose first right match has rank at most k. AP is the mean, over a "
+        "query's matches, of matches so far / rank; mINP is matches / rank of the last one, averaged.",
+        "Queries without a legal match leave every mean. Equal scores rank in gallery order.",
+    ]
+    if fars := fars_of(dataset):
+        shown = ", ".join(f"{far:.1%}" for far in fars)
+        lines.append(
+            f"Verification rate at FAR {shown}: share of genuine pairs accepted at the smallest threshold "
+            "whose false acceptance rate, over all query-gallery pairs, does not exceed it; nothing is "
+            "interpolated."
+        )
+    lines.append(
+        "Similarity is the inner product of embeddings of unit length (cosine), in float64. No re-ranking, "
+        "no test-time averaging; where they are asked for, they stand in rows of their own."
+    )
+    lines.append(
+        "Intervals: people are drawn again with replacement, with all their queries; galleries stay as drawn."
+    )
+    return lines
+
+
+def _sysu(request: Request) -> list[str]:
+    if request.split == "val":
+        return [
+            "Validation identities of SYSU-MM01 (99): all infrared images of camera 3 are queries, the "
+            "gallery is drawn from visible cameras 4 and 5.",
+            _draw(request),
+        ]
+    modes = {"all": "all-search: visible cameras 1, 2, 4, 5", "indoor": "indoor-search: visible cameras 1, 2"}
+    shots = " and ".join(
+        "1 image (single-shot)" if n == 1 else f"{n} images (multi-shot)" for n in request.shots or (1,)
+    )
+    return [
+        "Test identities of SYSU-MM01 (96): all infrared images (cameras 3 and 6) are queries.",
+        f"Gallery of {'; '.join(modes[mode] for mode in request.modes or ('all', 'indoor'))}.",
+        f"For each identity and camera, {shots} are drawn.",
+        _draw(request),
+    ]
+
+
+def _draw(request: Request) -> str:
+    trials = TRIALS if request.trials is None else request.trials
+    if request.draw == "official":
+        return (
+            f"Draw 'official': the first numbers of each trial's row in rand_perm_cam.mat, {trials} trials; "
+            "the mean over trials is reported."
+        )
+    return (
+        f"Draw 'seeded', as most Python code: random.seed(trial) for trial 0 to {trials - 1}, identities in "
+        "order, cameras within, random.choice of the sorted files (ten shots: random.sample, which is ours); "
+        "the mean over trials is reported."
+    )
+
+
+def _regdb(request: Request) -> list[str]:
+    trial = (
+        f"trial {request.trial}" if request.trial is not None else "the trial that the model was trained on"
+    )
+    return [
+        f"RegDB, {trial} of ten: its 206 test identities, all ten images of each modality on both sides.",
+        f"Direction: {_directions(request)}.",
+        "Each trial has a model of its own: a model of one trial has seen other trials' test identities. "
+        "Papers report the mean over ten models: vireid evaluate RUN1 … RUN10.",
+    ]
+
+
+def _llcm(request: Request) -> list[str]:
+    protocol = request.llcm or "llcm-train"
+    trials = TRIALS if request.trials is None else request.trials
+    drawn = f"random.seed(trial) for trial 0 to {trials - 1}"
+    words = {
+        "llcm-train": "all test images of one modality query one drawn image of each identity and camera of "
+        f"the other ({drawn}); the mean over trials is reported.",
+        "llcm-release": "as llcm-train, but visible to infrared is computed as the dataset's released test "
+        f"code does: the drawn infrared images query all visible images ({drawn}).",
+        "llcm-full": "all test images of one modality query all of the other; nothing is drawn.",
+    }
+    return [f"LLCM, protocol '{protocol}': {words[protocol]}", f"Direction: {_directions(request)}."]
+
+
+def _faces(request: Request) -> list[str]:
+    return [
+        "Faces: every infrared image of the test people queries all visible gallery images; nothing is "
+        "drawn. Who is tested stands in the protocol files or the list file."
+    ]
+
+
+def _folder(request: Request) -> list[str]:
+    where = _directions(request) if request.directions else "each that has images on both sides"
+    return [f"A folder of your own: all query images against all gallery images. Direction: {where}."]
+
+
+def _directions(request: Request) -> str:
+    return "; ".join(_SIDES[direction] for direction in request.directions or BOTH_DIRECTIONS)
+
+
+_FAMILIES: dict[str, Callable[[Request], list[str]]] = {
+    "sysu": _sysu,
+    "regdb": _regdb,
+    "llcm": _llcm,
+    "faces": _faces,
+    "folder": _folder,
+}
