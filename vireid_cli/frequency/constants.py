@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 from collections.abc import Callable
 from typing import Any
 
@@ -24,7 +25,28 @@ def constant(make: Make, arguments: tuple[int, ...], like: Tensor) -> Tensor:
         arguments: Its arguments.
         like: Whose device and floating type the result has.
     """
+    if torch.compiler.is_dynamo_compiling() and not torch.compiler.is_exporting():
+        # An operator that the compiler doesn't look into: it takes no second constant from one function.
+        name = f"{make.__module__}:{make.__name__}"
+        matrix: Tensor = _compiled_constant(name, list(arguments), like.device, like.dtype)
+        return matrix
     return _constant(make, arguments, like.device, like.dtype)
+
+
+@torch.library.custom_op("vireid::constant", mutates_args=())
+def _compiled_constant(name: str, arguments: list[int], device: torch.device, dtype: torch.dtype) -> Tensor:
+    return _constant(_named(name), tuple(arguments), device, dtype).clone()
+
+
+@_compiled_constant.register_fake
+def _(name: str, arguments: list[int], device: torch.device, dtype: torch.dtype) -> Tensor:
+    return torch.empty(_named(name)(*arguments).shape, device=device, dtype=dtype)
+
+
+def _named(name: str) -> Make:
+    module, _, function = name.partition(":")
+    make: Make = getattr(importlib.import_module(module), function)
+    return make
 
 
 # The compiler takes the result as it is, instead of tracing how it is made.

@@ -47,9 +47,7 @@ def spectrum(images: Tensor, kind: Kind = "auto") -> Spectrum:
         bins = torch.fft.rfft2(images, norm="ortho")
         return bins.real, bins.imag
     with _full_precision(images):
-        if height * width <= DENSE_POSITIONS:
-            return _dense_forward(images)
-        return _separable_forward(images)
+        return _forward(images)
 
 
 def inverse(spectrum: Spectrum, size: tuple[int, int], kind: Kind = "auto") -> Tensor:
@@ -77,9 +75,7 @@ def inverse(spectrum: Spectrum, size: tuple[int, int], kind: Kind = "auto") -> T
     if _chosen(kind, height, width) == "fft":
         return torch.fft.irfft2(torch.complex(re, im), s=(height, width), norm="ortho")
     with _full_precision(re):
-        if height * width <= DENSE_POSITIONS:
-            return _dense_inverse(re, im, size)
-        return _separable_inverse(re, im, size)
+        return _inverse(re, im, size)
 
 
 def amplitude(spectrum: Spectrum) -> Tensor:
@@ -96,8 +92,12 @@ def phasor(spectrum: Spectrum, floor: float = PHASE_FLOOR) -> Spectrum:
     Bins with |F| at most ``floor`` times the largest of their map have no phase: (0, 0), and no
     gradient; the gradient elsewhere is thereby bounded by 1 / (floor · max|F|).
     """
+    return unit_phasor(spectrum, amplitude(spectrum), floor)
+
+
+def unit_phasor(spectrum: Spectrum, size: Tensor, floor: float = PHASE_FLOOR) -> Spectrum:
+    """As ``phasor``, where the amplitude ``size`` of the spectrum is there already."""
     re, im = real(spectrum[0]), real(spectrum[1])
-    size = amplitude((re, im))
     kept = size > floor * size.detach().amax(dim=(-2, -1), keepdim=True)
     scale = torch.where(kept, 1.0 / torch.where(kept, size, 1.0), 0.0)
     return re * scale, im * scale
@@ -186,36 +186,66 @@ def _size(images: Tensor) -> tuple[int, int]:
     return images.shape[-2], images.shape[-1]
 
 
-def _dense_forward(images: Tensor) -> Spectrum:
+def _forward(images: Tensor) -> Spectrum:
+    """The products in the memory layout that the maps have: no transposed copy is made."""
+    if _channels_last(images):
+        return _channels_last_forward(images)
     height, width = images.shape[-2:]
     half = width // 2 + 1
-    matrix = constant(_dense_matrix, (height, width), images)  # (H·W, 2·H·half)
-    both = images.flatten(-2) @ matrix  # (..., 2·H·half)
-    both = both.unflatten(-1, (2, height, half))
+    if height * width <= DENSE_POSITIONS:
+        both = images.flatten(-2) @ constant(_dense_matrix, (height, width), images)  # (..., 2·H·half)
+        both = both.unflatten(-1, (2, height, half))
+    else:
+        rows = images @ constant(_row_matrix, (width,), images)  # (..., H, 2·half)
+        mixed = rows.reshape(*rows.shape[:-2], 2 * height, half)  # a row's real part, then its imaginary one
+        both = constant(_column_matrix, (height,), images) @ mixed  # (..., 2·H, half)
+        both = both.unflatten(-2, (2, height))
     return both.select(-3, 0), both.select(-3, 1)
 
 
-def _dense_inverse(re: Tensor, im: Tensor, size: tuple[int, int]) -> Tensor:
-    matrix = constant(_dense_inverse_matrix, size, re)  # (2·H·half, H·W)
-    both = torch.cat([re.flatten(-2), im.flatten(-2)], dim=-1)  # (..., 2·H·half)
-    return (both @ matrix).unflatten(-1, size)  # (..., H, W)
-
-
-def _separable_forward(images: Tensor) -> Spectrum:
-    height, width = images.shape[-2:]
-    half = width // 2 + 1
-    rows = images @ constant(_row_matrix, (width,), images)  # (..., H, 2·half)
-    stacked = torch.cat([rows[..., :half], rows[..., half:]], dim=-2)  # (..., 2·H, half)
-    both = constant(_column_matrix, (height, -1), images) @ stacked  # (..., 2·H, half)
-    return both[..., :height, :], both[..., height:, :]
-
-
-def _separable_inverse(re: Tensor, im: Tensor, size: tuple[int, int]) -> Tensor:
+def _inverse(re: Tensor, im: Tensor, size: tuple[int, int]) -> Tensor:
+    if _channels_last(re):
+        return _channels_last_inverse(re, im, size)
     height, width = size
-    stacked = torch.cat([re, im], dim=-2)  # (..., 2·H, half)
-    both = constant(_column_matrix, (height, 1), re) @ stacked  # (..., 2·H, half)
-    rows = torch.cat([both[..., :height, :], both[..., height:, :]], dim=-1)  # (..., H, 2·half)
+    if height * width <= DENSE_POSITIONS:
+        both = torch.cat([re.flatten(-2), im.flatten(-2)], dim=-1)  # (..., 2·H·half)
+        return (both @ constant(_dense_inverse_matrix, size, re)).unflatten(-1, size)  # (..., H, W)
+    both = torch.cat([re, im], dim=-2)  # (..., 2·H, half)
+    mixed = constant(_column_inverse_matrix, (height,), re) @ both  # (..., 2·H, half)
+    rows = mixed.reshape(*mixed.shape[:-2], height, -1)  # (..., H, 2·half)
     return rows @ constant(_row_inverse_matrix, (width,), re)  # (..., H, W)
+
+
+def _channels_last(maps: Tensor) -> bool:
+    return maps.dim() == 4 and maps.shape[1] > 1 and maps.stride(1) == 1
+
+
+def _channels_last_forward(images: Tensor) -> Spectrum:
+    """As ``_forward`` for (B, C, H, W) whose channels lie together; they are the products' columns."""
+    batch, channels, height, width = images.shape
+    half = width // 2 + 1
+    pixels = images.permute(0, 2, 3, 1).reshape(batch * height, width, channels)
+    rows = _times(constant(_row_matrix, (width,), images).mT, pixels)  # (B·H, 2·half, C)
+    both = _times(
+        constant(_column_matrix, (height,), images), rows.view(batch, 2 * height, -1)
+    )  # (B, 2·H, half·C)
+    bins = both.view(batch, 2, height, half, channels).permute(1, 0, 4, 2, 3)  # (2, B, C, H, half)
+    return bins[0], bins[1]
+
+
+def _channels_last_inverse(re: Tensor, im: Tensor, size: tuple[int, int]) -> Tensor:
+    height, width = size
+    batch, channels, _, half = re.shape
+    both = torch.cat([part.permute(0, 2, 3, 1) for part in (re, im)], dim=1)  # (B, 2·H, half, C)
+    mixed = _times(constant(_column_inverse_matrix, (height,), re), both.flatten(2))  # (B, 2·H, half·C)
+    rows = mixed.view(batch * height, 2 * half, channels)
+    pixels = _times(constant(_row_inverse_matrix, (width,), re).mT, rows)  # (B·H, W, C)
+    return pixels.view(batch, height, width, channels).permute(0, 3, 1, 2)
+
+
+def _times(matrix: Tensor, columns: Tensor) -> Tensor:
+    """The matrix (M, K) times each of a batch (B, K, N): (B, M, N)."""
+    return torch.bmm(matrix.expand(len(columns), -1, -1), columns)
 
 
 def _angles(length: int, count: int) -> np.ndarray:
@@ -245,7 +275,19 @@ def _row_inverse_matrix(width: int) -> np.ndarray:
     return np.concatenate([np.cos(angles) * counts, -np.sin(angles) * counts], axis=0) / np.sqrt(width)
 
 
-def _column_matrix(height: int, sign: int) -> np.ndarray:
+def _column_matrix(height: int) -> np.ndarray:
+    """(2·H, 2·H): the transform over rows; takes (row, part), gives (part, row), part being Re or Im."""
+    return (
+        _complex_columns(height, -1).reshape(2 * height, 2, height).transpose(0, 2, 1).reshape(2 * height, -1)
+    )
+
+
+def _column_inverse_matrix(height: int) -> np.ndarray:
+    """(2·H, 2·H): its inverse, from (part, row) to (row, part)."""
+    return _complex_columns(height, 1).reshape(2, height, -1).transpose(1, 0, 2).reshape(2 * height, -1)
+
+
+def _complex_columns(height: int, sign: int) -> np.ndarray:
     """(2·H, 2·H): complex transform over rows, exponent sign ``sign``, on real above imaginary parts."""
     angles = sign * _angles(height, height)
     cosine, sine = np.cos(angles) / np.sqrt(height), np.sin(angles) / np.sqrt(height)
@@ -254,17 +296,16 @@ def _column_matrix(height: int, sign: int) -> np.ndarray:
 
 def _dense_matrix(height: int, width: int) -> np.ndarray:
     """(H·W, 2·H·half): the transform of every unit map, flattened."""
-    half = width // 2 + 1
     units = np.eye(height * width).reshape(-1, height, width)
     rows = units @ _row_matrix(width)  # (H·W, H, 2·half)
-    stacked = np.concatenate([rows[..., :half], rows[..., half:]], axis=1)  # (H·W, 2·H, half)
-    return (_column_matrix(height, -1) @ stacked).reshape(height * width, -1)
+    mixed = rows.reshape(height * width, 2 * height, -1)  # (H·W, 2·H, half)
+    return (_column_matrix(height) @ mixed).reshape(height * width, -1)
 
 
 def _dense_inverse_matrix(height: int, width: int) -> np.ndarray:
     """(2·H·half, H·W): the inverse of every unit real and imaginary bin, flattened."""
     half = width // 2 + 1
     units = np.eye(2 * height * half).reshape(-1, 2 * height, half)
-    both = _column_matrix(height, 1) @ units  # (2·H·half, 2·H, half)
-    rows = np.concatenate([both[:, :height], both[:, height:]], axis=2)  # (2·H·half, H, 2·half)
+    mixed = _column_inverse_matrix(height) @ units  # (2·H·half, 2·H, half)
+    rows = mixed.reshape(-1, height, 2 * half)  # (2·H·half, H, 2·half)
     return (rows @ _row_inverse_matrix(width)).reshape(2 * height * half, -1)

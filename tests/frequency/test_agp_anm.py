@@ -1,0 +1,218 @@
+"""AGP and ANM against torch.fft in complex arithmetic, and what METHODS 10 says of them."""
+
+import pytest
+import torch
+import torch.nn.functional as F
+
+from vireid_cli.frequency import fourier
+from vireid_cli.frequency.agp import AmplitudeGuidedPhase, mean_amplitude
+from vireid_cli.frequency.anm import AmplitudeNuancesMining
+from vireid_cli.frequency.rotation import rotate
+
+KINDS = ("fft", "matmul")
+SIZES = [(6, 5), (5, 4), (24, 12)]
+
+
+def maps(*shape, seed=0, dtype=torch.float64):
+    return torch.randn(*shape, generator=torch.Generator().manual_seed(seed), dtype=dtype)
+
+
+def agp_by_fft(features, module):
+    """Equation by equation."""
+    bins = torch.fft.rfft2(features, norm="ortho")
+    share = torch.sigmoid(module.mix(bins.abs().mean(dim=(2, 3))))[..., None, None]
+    turned = torch.polar(bins.abs(), (1 + share) * bins.angle())
+    return torch.fft.irfft2(turned, s=features.shape[-2:], norm="ortho")
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("size", SIZES)
+@pytest.mark.parametrize("init", ["identity", "paper"])
+@pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
+def test_agp_is_its_equations_in_value_and_gradient(kind, size, init, layout):
+    torch.manual_seed(0)
+    module = AmplitudeGuidedPhase(3, init, kind=kind).double()
+    found = maps(2, 3, *size).contiguous(memory_format=layout).requires_grad_()
+    expected = found.detach().clone().requires_grad_()
+    weight = maps(2, 3, *size, seed=1)
+    gradients = []
+    for run, features in ((module, found), (lambda x: agp_by_fft(x, module), expected)):
+        module.zero_grad()
+        output = run(features)
+        (output * weight).sum().backward()
+        gradients.append((output, features.grad, module.mix.weight.grad.clone()))
+    for ours, theirs in zip(*gradients, strict=True):
+        torch.testing.assert_close(ours, theirs, rtol=1e-8, atol=1e-10)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("size", SIZES)
+def test_agp_without_share_is_the_identity_and_starts_near_it(kind, size):
+    features = maps(2, 8, *size)
+    bins = fourier.spectrum(features, kind)
+    unturned = rotate(bins, torch.zeros(2, 8, 1, 1, dtype=torch.float64))
+    torch.testing.assert_close(fourier.inverse(unturned, size, kind), features, rtol=0, atol=1e-6)
+    started = AmplitudeGuidedPhase(8, kind=kind).double()
+    assert (
+        started.share(mean_amplitude(fourier.amplitude(bins), size[1], "half")).sub(0.018).abs().max() < 2e-3
+    )
+    agreement = F.cosine_similarity(started(features).flatten(), features.flatten(), dim=0)
+    assert agreement > 0.99
+
+
+def test_split_convolutions_side_by_side_are_one():
+    module, guide = AmplitudeGuidedPhase(12).double(), maps(5, 12)
+    split = [
+        F.conv1d(guide[..., None], w[..., None], b)
+        for w, b in zip(module.mix.weight.chunk(4), module.mix.bias.chunk(4), strict=True)
+    ]
+    torch.testing.assert_close(module.share(guide), torch.sigmoid(torch.cat(split, 1).squeeze(-1)))
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_phasor_representation_is_a_gain(kind):
+    module, features = AmplitudeGuidedPhase(3, "paper", "phasor", kind=kind).double(), maps(2, 3, 6, 5)
+    bins = torch.fft.rfft2(features, norm="ortho")
+    share = torch.sigmoid(module.mix(bins.abs().mean(dim=(2, 3))))[..., None, None]
+    scaled = torch.fft.irfft2(bins * (1 + share), s=(6, 5), norm="ortho")
+    torch.testing.assert_close(module(features), scaled)
+
+
+@pytest.mark.parametrize("width", [5, 6])
+def test_pool_over_the_half_or_the_full_plane(width):
+    features = maps(2, 3, 4, width)
+    half = torch.fft.rfft2(features, norm="ortho").abs()
+    full = torch.fft.fft2(features, norm="ortho").abs().mean(dim=(2, 3))
+    torch.testing.assert_close(mean_amplitude(half, width, "hermitian"), full)
+    torch.testing.assert_close(mean_amplitude(half, width, "half"), half.mean(dim=(2, 3)))
+    assert (full - half.mean(dim=(2, 3))).abs().max() > 1e-3
+
+
+def test_rotation_gradcheck():
+    re, im = maps(2, 3, 4, seed=1).requires_grad_(), maps(2, 3, 4, seed=2).requires_grad_()
+    share = torch.rand(2, 1, 1, dtype=torch.float64).requires_grad_()
+    assert torch.autograd.gradcheck(lambda a, b, s: rotate((a, b), s), (re, im, share))
+
+
+def anm_by_fft(features, module):
+    """Equation by equation with torch's instance norm."""
+    bins = torch.fft.rfft2(features, norm="ortho")
+    outputs = []
+    for branch, kernel in enumerate(module.mix.weight.chunk(2)):
+        size = bins.abs()
+        mined = F.instance_norm(F.conv2d(size, kernel), weight=module.weight[branch].flatten(),
+                                bias=module.bias[branch].flatten())  # fmt: skip
+        mined = mined + size if module.residual else mined
+        positive = {"relu": F.relu, "softplus": F.softplus, "abs": torch.abs, "none": lambda x: x}
+        mined = positive[module.positivity](mined)
+        turned = mined * torch.exp(1j * bins.angle())
+        outputs.append(torch.fft.irfft2(turned, s=features.shape[-2:], norm="ortho"))
+    both = torch.cat(outputs)
+    return F.batch_norm(both, None, None, module.norm.weight, module.norm.bias, training=True)
+
+
+@pytest.mark.parametrize("residual", [True, False])
+@pytest.mark.parametrize("positivity", ["relu", "softplus", "abs", "none"])
+@pytest.mark.parametrize(("kind", "size"), [("fft", (6, 5)), ("matmul", (6, 5)), ("matmul", (24, 12))])
+@pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
+def test_anm_is_its_equations_in_value_and_gradient(residual, positivity, kind, size, layout):
+    torch.manual_seed(1)
+    module = AmplitudeNuancesMining(3, residual, positivity, kind).double().train()
+    torch.nn.init.uniform_(module.weight, 0.5, 1.5)
+    torch.nn.init.uniform_(module.bias, -0.5, 0.5)
+    found = maps(2, 3, *size).contiguous(memory_format=layout).requires_grad_()
+    expected = found.detach().clone().requires_grad_()
+    weight = maps(4, 3, *size, seed=1)
+    results = []
+    for run, features in ((module, found), (lambda x: anm_by_fft(x, module), expected)):
+        module.zero_grad()
+        output = run(features)
+        (output * weight).sum().backward()
+        results.append((output, features.grad, module.mix.weight.grad.clone(), module.weight.grad.clone()))
+    for ours, theirs in zip(*results, strict=True):
+        torch.testing.assert_close(ours, theirs, rtol=1e-7, atol=1e-9)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_global_average_after_an_inverse_is_the_zero_frequency(kind):
+    re, im = maps(2, 3, 6, 3), maps(2, 3, 6, 3, seed=1)
+    rebuilt = fourier.inverse((re, im), (6, 5), kind)
+    torch.testing.assert_close(rebuilt.mean(dim=(2, 3)), re[..., 0, 0] / 30**0.5)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("make", [AmplitudeGuidedPhase, AmplitudeNuancesMining])
+def test_gradients_are_finite_for_constant_and_empty_channels(kind, make):
+    features = torch.randn(2, 4, 8, 6)
+    features[:, 0], features[:, 1], features[0] = 0.0, 0.7, 0.0
+    module = make(4, kind=kind).train()
+    pixels = features.requires_grad_()
+    output = module(pixels)
+    (output * torch.randn_like(output)).sum().backward()
+    assert output.isfinite().all()
+    assert pixels.grad.isfinite().all()
+    assert all(parameter.grad.isfinite().all() for parameter in module.parameters())
+
+
+@pytest.mark.parametrize("make", [AmplitudeGuidedPhase, AmplitudeNuancesMining])
+def test_transforms_stay_in_float32_under_autocast(make):
+    torch.manual_seed(0)
+    module, features = make(4).eval(), torch.randn(2, 4, 8, 6)
+    with torch.no_grad():
+        exact = module(features.bfloat16().float())
+        with torch.autocast("cpu", dtype=torch.bfloat16):
+            low = module(features.bfloat16())
+    assert low.dtype == torch.bfloat16
+    torch.testing.assert_close(low.float(), exact, rtol=0.05, atol=0.05)
+
+
+@pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
+def test_products_follow_the_layout_of_the_maps(layout):
+    images = maps(2, 3, 16, 14, dtype=torch.float32).contiguous(memory_format=layout).requires_grad_()
+    bins = fourier.spectrum(images, "matmul")
+    expected = torch.fft.rfft2(images.detach(), norm="ortho")
+    torch.testing.assert_close(torch.complex(*bins), expected, rtol=1e-5, atol=1e-5)
+    back = fourier.inverse(bins, (16, 14), "matmul")
+    assert back.is_contiguous(memory_format=layout)
+    torch.testing.assert_close(back, images, rtol=1e-5, atol=1e-5)
+
+
+class Both(torch.nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.agp, self.anm = AmplitudeGuidedPhase(4), AmplitudeNuancesMining(4)
+
+    def forward(self, features):
+        return self.anm(self.agp(features))
+
+
+def test_compiles_whole_with_its_gradient():
+    torch.manual_seed(0)
+    module, features = Both().train(), maps(2, 4, 9, 6, dtype=torch.float32)
+    compiled = torch.compile(module, fullgraph=True, backend="aot_eager")
+    results = []
+    for run in (module, compiled):
+        given = features.clone().requires_grad_()
+        output = run(given)
+        output.square().sum().backward()
+        results.append((output, given.grad))
+    torch.testing.assert_close(results[1], results[0], rtol=1e-4, atol=1e-4)
+
+
+def test_exports_as_products_without_fourier_nodes(tmp_path):
+    pytest.importorskip("onnxscript")
+    runtime = pytest.importorskip("onnxruntime")
+    torch.manual_seed(0)
+    module, features = Both().eval(), maps(2, 4, 20, 12, dtype=torch.float32)
+    program = torch.onnx.export(
+        module, (features,), dynamo=True, dynamic_shapes=({0: "batch"},), verbose=False
+    )
+    nodes = {node.op_type for node in program.model.graph.all_nodes()}
+    assert "MatMul" in nodes
+    assert not nodes & {"DFT", "STFT", "Loop", "If"}
+    program.save(tmp_path / "both.onnx")
+    session = runtime.InferenceSession(str(tmp_path / "both.onnx"))
+    for batch in (1, 3):
+        more = maps(batch, 4, 20, 12, seed=batch, dtype=torch.float32)
+        (found,) = session.run(None, {session.get_inputs()[0].name: more.numpy()})
+        torch.testing.assert_close(torch.from_numpy(found), module(more).detach(), rtol=1e-4, atol=1e-4)

@@ -1,0 +1,76 @@
+"""AGP, FDNM's amplitude-guided phase module (METHODS 1.2)."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+
+from vireid_cli.frequency.fourier import Kind, amplitude, columns_to_full, inverse, real, spectrum
+from vireid_cli.frequency.rotation import rotate
+
+Init = Literal["identity", "paper"]
+Representation = Literal["angle", "phasor"]
+AmplitudePool = Literal["half", "hermitian"]
+
+
+class AmplitudeGuidedPhase(nn.Module):
+    """Scale the phase of each channel by 1 + S, S a sigmoid of the mean amplitudes of all channels.
+
+    S = σ(W·g + b), g the mean of |F| by channel; phases become (1 + S)·φ, amplitudes stay. The paper's
+    K parallel convolutions C → C/K, put side by side, are one convolution C → C, which is what is here.
+
+    Args:
+        channels: C.
+        init: ``identity``: bias −4 and weights N(0, 0.01²), so that S starts at 0.018 and the maps
+            nearly as they were (our choice); ``paper``: Kaiming weights and no bias, S about 0.5.
+        representation: ``angle``: the literal method; ``phasor``: (cos φ, sin φ) scaled by 1 + S,
+            which is the gain 1 + S on the channel: continuous, and no inverse transform is needed.
+        pool: g over the stored half of the spectrum, or over the full plane.
+        kind: Form of the transform, see ``fourier.spectrum``.
+    """
+
+    def __init__(
+        self,
+        channels: int,
+        init: Init = "identity",
+        representation: Representation = "angle",
+        pool: AmplitudePool = "half",
+        kind: Kind = "auto",
+    ) -> None:
+        super().__init__()
+        self.mix = nn.Linear(channels, channels, bias=init == "identity")
+        if init == "identity":
+            nn.init.normal_(self.mix.weight, std=0.01)
+            nn.init.constant_(self.mix.bias, -4.0)
+        else:
+            nn.init.kaiming_normal_(self.mix.weight)
+        self.representation, self.pool, self.kind = representation, pool, kind
+
+    def forward(self, features: Tensor) -> Tensor:
+        """(B, C, H, W) → (B, C, H, W) of the same type; transforms in float32."""
+        height, width = features.shape[-2:]
+        bins = spectrum(features, self.kind)
+        share = self.share(mean_amplitude(amplitude(bins), width, self.pool))[..., None, None]
+        if self.representation == "phasor":
+            return (real(features) * (1.0 + share)).to(features.dtype)
+        return inverse(rotate(bins, share), (height, width), self.kind).to(features.dtype)
+
+    def share(self, guide: Tensor) -> Tensor:
+        """S in (0, 1) from mean amplitudes: (B, C) → (B, C)."""
+        return real(torch.sigmoid(self.mix(guide)))
+
+
+def mean_amplitude(amplitudes: Tensor, width: int, pool: AmplitudePool) -> Tensor:
+    """Mean of |F| by channel: (B, C, H, W//2 + 1) → (B, C).
+
+    Args:
+        amplitudes: Of the stored half of the spectrum.
+        width: W of the maps.
+        pool: ``half``: over the stored bins; ``hermitian``: over the full plane.
+    """
+    if pool == "half":
+        return amplitudes.mean(dim=(-2, -1))
+    counts = columns_to_full(width, amplitudes)  # (W//2 + 1,)
+    return (amplitudes * counts).sum(dim=(-2, -1)) / (amplitudes.shape[-2] * width)

@@ -1,0 +1,34 @@
+"""A BN neck and a classifier for each of many parts, computed as one (METHODS 0.2, 1.1)."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from vireid_cli.layers.neck import bn_neck
+
+
+class PartHeads(nn.Module):
+    """For each part: BN neck with its bias frozen → Linear to identities without bias.
+
+    Args:
+        parts: Number of parts.
+        features: D of a part's feature.
+        identities: Number of training identities.
+    """
+
+    def __init__(self, parts: int, features: int, identities: int) -> None:
+        super().__init__()
+        self.necks = bn_neck(parts * features)
+        self.classifiers = nn.Parameter(torch.empty(parts, features, identities))
+        nn.init.normal_(self.classifiers, std=0.001)
+
+    def neck(self, pooled: Tensor) -> Tensor:
+        """Each part through its own batch norm: (parts, N, D) → (parts, N, D)."""
+        parts, count, _ = pooled.shape
+        normed: Tensor = self.necks(pooled.transpose(0, 1).reshape(count, -1))  # (N, parts·D)
+        return normed.unflatten(1, (parts, -1)).transpose(0, 1)
+
+    def classify(self, features: Tensor) -> Tensor:
+        """Logits: (parts, N, D) → (parts, N, C)."""
+        return torch.bmm(features, self.classifiers)

@@ -1,0 +1,77 @@
+"""The centre-guided nuances-mining loss of FDNM (METHODS 1.4)."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import torch.nn.functional as F
+from torch import Tensor
+
+from vireid_cli.losses.distance import (
+    SMALLEST_SQUARE,
+    centres,
+    distances,
+    identity_weights,
+    in_full_precision,
+    same_identity,
+    shares,
+    smallest,
+)
+
+Reduction = Literal["mean_pairs", "sum_pairs", "hardest_mean"]
+
+
+@in_full_precision
+def nuances_mining(
+    features: Tensor,
+    labels: Tensor,
+    margin: float = 0.2,
+    reduction: Reduction = "mean_pairs",
+    normalize: bool = False,
+) -> Tensor:
+    """Draw centres of a branch together across modalities, push branches and identities apart.
+
+    For the centre c of identity j in a modality and a branch, c' its counterpart in the other
+    modality, c" the one in the other branch, and c^k another identity's in the same modality and
+    branch: Σ_{j≠k} [2 D(c, c') − D(c, c") − D(c, c^k) + m]₊, mean over the two modalities and the two
+    branches. The paper's sum counts what doesn't depend on k P − 1 times; the mean is our reading.
+
+    Args:
+        features: (2, 2N, D), branch first, visible rows first; or (2, parts, 2N, D), whose losses
+            are summed over parts.
+        labels: (N,), valid for each half; two identities or more, with one the loss is 0.
+        margin: m, Euclidean.
+        reduction: ``mean_pairs``: mean over ordered pairs of identities; ``sum_pairs``: the literal
+            sum; ``hardest_mean``: the nearest other identity, mean over identities.
+        normalize: Unit features before their centres are taken.
+
+    Returns:
+        Scalar.
+    """
+    if features.dim() == 3:
+        features = features.unsqueeze(1)  # (2, 1, 2N, D)
+    if normalize:
+        features = F.normalize(features, dim=-1)
+    parts, count = features.shape[1], labels.shape[0]
+    same = same_identity(labels)
+    share = shares(same, features.dtype)  # (N, N)
+    rows = centres(features.reshape(4 * parts, count, -1), share)  # a centre for each row
+    middle = rows.unflatten(0, (2, parts, 2))  # (branch, parts, modality, N, D)
+    pull = 2.0 * _apart(middle, middle.flip(2)) - _apart(middle, middle.flip(0)) + margin
+    between = distances(rows).unflatten(0, (2, parts, 2))  # (branch, parts, modality, N, N)
+    weights = identity_weights(share)  # (N,), one over the rows of an identity and over identities
+    if reduction == "hardest_mean":
+        each = (pull - smallest(between, same)).relu()
+        return (each * weights).sum() / 4.0
+    once = share.diagonal()  # each of an identity's n rows counts 1/n
+    hinge = (pull.unsqueeze(-1) - between).relu().masked_fill(same, 0.0)
+    total = (hinge * once.unsqueeze(-1) * once).sum() / 4.0
+    if reduction == "sum_pairs":
+        return total
+    identities = once.sum()
+    return total / (identities * (identities - 1.0)).clamp_min(1.0)
+
+
+def _apart(left: Tensor, right: Tensor) -> Tensor:
+    """Euclidean distance of rows to their counterparts: (..., N, D) twice → (..., N)."""
+    return (left - right).square().sum(-1).clamp_min(SMALLEST_SQUARE).sqrt()
