@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 from vireid_cli import __version__
-from vireid_cli.commands import bench, compare, evaluate, export, prepare, results, train, visualize
+from vireid_cli.commands import bench, compare, evaluate, export, occlude, prepare, results, train, visualize
 from vireid_cli.errors import VireidError
 
 app = typer.Typer(
@@ -21,6 +21,10 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode="rich",
 )
+prepare.app.command("occluders")(occlude.occluders)
+prepare.app.command("occluded")(occlude.occluded)
+visualize.app.command("occlusion")(occlude.visualize_occlusion)
+bench.app.command("occlude")(occlude.bench_occlude)
 app.add_typer(prepare.app, name="prepare")
 app.command("train")(train.train)
 app.command("evaluate")(evaluate.evaluate)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from vireid_cli.data.provenance import OCCLUSION
+from vireid_cli.data.provenance import OCCLUSION, read_provenance
 from vireid_cli.data.sources import Scan, load_source
 from vireid_cli.errors import DataError, UsageError
 
@@ -28,11 +28,10 @@ def scan_as(base: str, root: Path) -> Scan:
     """
     if not (root / OCCLUSION).is_file():
         raise UsageError(f"{root} is not an occluded dataset: it holds no {OCCLUSION}", how_to_get(base))
-    found = load_source(base).scan(root)
-    made_from = found.report.provenance.occlusion["from"]
+    made_from = read_provenance(root).occlusion["from"]
     if made_from != base:
         raise DataError(
             f"{root} was made from '{made_from}', not from '{base}'",
             f"vireid prepare occ-{made_from} --root {root}",
         )
-    return found
+    return load_source(base).scan(root)

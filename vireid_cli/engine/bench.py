@@ -18,7 +18,7 @@ from vireid_cli.data import reference
 from vireid_cli.data.augment import apply, augment_batch, draw
 from vireid_cli.data.crop import crop_flip
 from vireid_cli.data.store import locate
-from vireid_cli.engine import bench_evaluate
+from vireid_cli.engine import bench_evaluate, occlusion
 from vireid_cli.engine.embed import to_images
 from vireid_cli.engine.network import build_network, load_recipe
 from vireid_cli.engine.runtime import Runtime, generator
@@ -175,6 +175,13 @@ def _about(recipe: Recipe) -> dict[str, Any]:
     }
 
 
+def occlude(engine: Engine, *, dataset: str, images: int, workers: int | None) -> dict[str, Any]:
+    """Images a second of writing an occluded tree, and milliseconds of each stage on one thread."""
+    return occlusion.measure(
+        engine.data_dir, engine.reporter, dataset=dataset, images=images, workers=workers
+    )
+
+
 SUBJECTS: dict[str, Callable[..., dict[str, Any]]] = {
     "train": train,
     "extract": extract,
@@ -182,4 +189,5 @@ SUBJECTS: dict[str, Callable[..., dict[str, Any]]] = {
     "evaluate": bench_evaluate.evaluate,
     "gallery": bench_evaluate.gallery,
     "difficulty": difficulty,
+    "occlude": occlude,
 }

@@ -23,6 +23,7 @@ from vireid_cli.engine import (
     export,
     figures_of_images,
     figures_of_runs,
+    occlusion,
     preparation,
     synthesis,
     training,
@@ -35,6 +36,7 @@ from vireid_cli.engine.output import Output
 from vireid_cli.engine.reporter import Reporter
 from vireid_cli.engine.runtime import Runtime
 from vireid_cli.errors import UsageError
+from vireid_cli.occlusion.build import OccludedTree
 from vireid_cli.recipe.schema import Recipe
 from vireid_cli.recipe.study import Study, load_study
 from vireid_cli.rendered.tree import RenderedTree, RenderOptions
@@ -42,7 +44,7 @@ from vireid_cli.results import run as runs
 from vireid_cli.results.run import Run
 from vireid_cli.types import Size
 
-FIGURES = ("phase-swap", "sheet", "tsne", "ranking", "curves")
+FIGURES = ("phase-swap", "sheet", "occlusion", "tsne", "ranking", "curves")
 
 
 class Engine:
@@ -99,6 +101,14 @@ class Engine:
         return preparation.prepare_dataset(
             dataset, self.data_dir, size, self.reporter, root=root, skip_bad=skip_bad, workers=workers
         )
+
+    def occlude(self, base: str, **options: Any) -> OccludedTree:
+        """Write a dataset's mirror with occluders before its people; see ``occlusion.occlude``."""
+        return occlusion.occlude(base, self.data_dir, self.reporter, **options)
+
+    def verify_occluded(self, base: str, root: Path | None = None) -> list[str]:
+        """What in an occluded tree differs from what was written; empty: nothing."""
+        return occlusion.verify(base, self.data_dir, self.reporter, root)
 
     def verify(self, dataset: str) -> list[str]:
         """What in a prepared store differs from what was written; empty: nothing."""
@@ -176,7 +186,8 @@ class Engine:
         """Draw a figure.
 
         Args:
-            figure: ``phase-swap`` and ``sheet`` (of a dataset); of a run: ``tsne``, ``ranking``, ``curves``.
+            figure: Of a dataset: ``phase-swap``, ``sheet``, ``occlusion``; of a run: ``tsne``,
+                ``ranking``, ``curves``.
             run: The run; None: the newest. Figures of a dataset take none.
             **options: As of the figure's function in ``engine/figures_of_*.py``; ``output`` says where to.
 
@@ -188,6 +199,8 @@ class Engine:
             return figures_of_images.phase_swap(data_dir=self.data_dir, **options)
         if figure == "sheet":
             return figures_of_images.contact_sheet(data_dir=self.data_dir, **options)
+        if figure == "occlusion":
+            return occlusion.figure(data_dir=self.data_dir, reporter=self.reporter, **options)
         if figure == "curves":
             return figures_of_runs.curves_of_run(self.find(run), **options)
         if figure == "tsne":
@@ -196,9 +209,7 @@ class Engine:
             return figures_of_runs.ranking_of_run(
                 self.find(run), data_dir=self.data_dir, reporter=self.reporter, **options
             )
-        raise UsageError(
-            f"There is no figure '{figure}'.", "There are: phase-swap, sheet, tsne, ranking, curves"
-        )
+        raise UsageError(f"There is no figure '{figure}'.", f"There are: {', '.join(FIGURES)}")
 
     def export(self, run: Run | str | Path | None = None, **options: Any) -> Exported:
         """Export a run's network to ONNX and check it; see ``export.export_run``."""

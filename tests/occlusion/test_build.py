@@ -1,0 +1,192 @@
+"""The occluded tree: same bytes for any split of the work, resumed, verified, read again."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from vireid_cli.commands.main import app
+from vireid_cli.data import provenance
+from vireid_cli.data.decode import decode
+from vireid_cli.data.sources import load_source
+from vireid_cli.engine.engine import Engine
+from vireid_cli.errors import DataError, UsageError
+from vireid_cli.occlusion import build, mark
+from vireid_cli.occlusion.build import OccludedTree, build_occluded
+from vireid_cli.occlusion.drawing.catalogue import build_builtin
+from vireid_cli.occlusion.library import INDEX, Library, read_library
+from vireid_cli.occlusion.mark import MANIFEST, MARK, OcclusionOptions, read_lines, verify_occluded
+from vireid_cli.occlusion.policy import Policy, preset
+
+
+@pytest.fixture(scope="session")
+def drawn(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("library")
+    build_builtin(folder, ["bin", "stop sign"])
+    return folder
+
+
+@pytest.fixture(scope="session")
+def library(drawn: Path) -> Library:
+    return read_library(drawn)
+
+
+def make(base: Path, root: Path, library: Library, name: str = "occ-sysu", **options: object) -> OccludedTree:
+    records = load_source("sysu").scan(base).records
+    chosen = OcclusionOptions("sysu", name, preset(name))
+    return build_occluded(records, base, root, library, chosen, decode, **options)  # type: ignore[arg-type]
+
+
+def content(root: Path) -> dict[str, bytes]:
+    return {p.relative_to(root).as_posix(): p.read_bytes() for p in sorted(root.rglob("*")) if p.is_file()}
+
+
+@pytest.fixture(scope="session")
+def base(sysu_tree: Path) -> Path:
+    return sysu_tree / "SYSU-MM01"
+
+
+@pytest.fixture(scope="session")
+def whole(base: Path, library: Library, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    root = tmp_path_factory.mktemp("occluded") / "tree"
+    make(base, root, library, workers=1)
+    return root
+
+
+def test_workers_and_parts_give_the_same_bytes(
+    base: Path, whole: Path, library: Library, tmp_path: Path
+) -> None:
+    make(base, tmp_path / "three", library, workers=3)
+    assert content(tmp_path / "three") == content(whole)
+    for k in (2, 1):
+        tree = make(base, tmp_path / "parts", library, part=(k, 2))
+        assert bool(tree.content_hash) == (k == 1)
+    assert content(tmp_path / "parts") == content(whole)
+
+
+def test_policy_by_role(whole: Path, base: Path) -> None:
+    lines = read_lines(whole / MANIFEST)
+    assert len(lines) == len(load_source("sysu").scan(base).records)
+    by_role = {
+        role: [line["occluded"] for line in lines if line["role"] == role]
+        for role in ("train", "query", "gallery")
+    }
+    assert all(by_role["query"])
+    assert not any(by_role["gallery"])
+    assert 0.3 < np.mean(by_role["train"]) < 0.7
+    for line in lines:
+        same = (whole / line["path"]).read_bytes() == (base / line["path"]).read_bytes()
+        assert same != line["occluded"]
+        if line["occluded"]:
+            assert line["pool"] == ("test" if line["role"] == "query" else "train")
+
+
+def test_an_interrupted_run_continues(
+    base: Path, whole: Path, library: Library, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made: list[str] = []
+    original = build.make_image
+
+    def failing(work: object, record: object) -> dict:  # type: ignore[type-arg]
+        if len(made) == 100:
+            raise KeyboardInterrupt
+        made.append("")
+        return original(work, record)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(build, "make_image", failing)
+    with pytest.raises(KeyboardInterrupt):
+        make(base, tmp_path / "tree", library, workers=1)
+    assert not json.loads((tmp_path / "tree" / MARK).read_text())["complete"]
+    with pytest.raises(DataError, match="not complete"):
+        load_source("occ-sysu").scan(tmp_path / "tree")
+    journal = next((tmp_path / "tree").glob(".journal*"))
+    journal.write_text(journal.read_text()[:-40])  # as a kill in the middle of a line leaves it
+    monkeypatch.setattr(build, "make_image", original)
+    tree = make(base, tmp_path / "tree", library)
+    assert 0 < tree.written < tree.images
+    assert content(tmp_path / "tree") == content(whole)
+
+
+def test_verify_finds_a_changed_byte(base: Path, library: Library, tmp_path: Path) -> None:
+    root = tmp_path / "tree"
+    make(base, root, library, "occ-all")
+    assert verify_occluded(root) == []
+    victim = root / read_lines(root / MANIFEST)[5]["path"]
+    data = bytearray(victim.read_bytes())
+    data[len(data) // 2] ^= 1
+    victim.write_bytes(bytes(data))
+    assert verify_occluded(root) == [f"{victim.relative_to(root).as_posix()}: changed since it was written"]
+    assert make(base, root, library, "occ-all").written == 1  # what is damaged is made again
+    assert verify_occluded(root) == []
+    (root / "exp" / "test_id.txt").write_text("1\n")
+    assert "exp/test_id.txt" in verify_occluded(root)[0]
+
+
+def test_other_parameters_and_foreign_folders_are_refused(
+    base: Path, whole: Path, library: Library, tmp_path: Path
+) -> None:
+    with pytest.raises(UsageError, match="other parameters"):
+        make(base, whole, library, "occ-all")
+    (tmp_path / "notes.txt").write_text("mine")
+    with pytest.raises(UsageError, match="not empty"):
+        make(base, tmp_path, library)
+
+
+def test_the_tree_is_read_by_the_ordinary_source(whole: Path, base: Path) -> None:
+    found, there = load_source("occ-sysu").scan(whole), load_source("sysu").scan(base)
+    np.testing.assert_array_equal(found.records.paths, there.records.paths)
+    assert found.report.provenance.occlusion["preset"] == "occ-sysu"
+    assert (mark.MARK, set(provenance.OCCLUSION_REQUIRED) - set(found.report.provenance.occlusion)) == (
+        provenance.OCCLUSION,
+        set(),
+    )
+
+
+def test_png_and_bmp_are_lossless() -> None:
+    pixels = np.random.default_rng(0).integers(0, 256, (20, 10, 3), dtype=np.uint8)
+    for ending in (".png", ".bmp"):
+        np.testing.assert_array_equal(decode(build.encode(pixels, ending, 95)), pixels)
+    assert cv2.imdecode(np.frombuffer(build.encode(pixels, ".jpg", 95), np.uint8), 1).shape == (20, 10, 3)
+
+
+def test_a_damaged_library_is_refused(drawn: Path, tmp_path: Path) -> None:
+    shutil.copytree(drawn, tmp_path, dirs_exist_ok=True)
+    made = read_library(tmp_path)
+    assert {thing.pool for thing in made.occluders} == {"train", "test"}
+    (tmp_path / "stop-sign-0.png").write_bytes(b"x")
+    with pytest.raises(DataError, match="not the cut-out"):
+        read_library(tmp_path)
+    (tmp_path / INDEX).unlink()
+    with pytest.raises(UsageError, match="vireid prepare occluders"):
+        read_library(tmp_path)
+
+
+@pytest.mark.parametrize("changes", [{"train_p": 1.5}, {"low": 0.0}, {"low": 0.8, "high": 0.7}])
+def test_policies_out_of_range_are_refused(changes: dict[str, float]) -> None:
+    with pytest.raises(UsageError, match="occlusion"):
+        Policy(**changes)  # type: ignore[arg-type]
+
+
+def test_the_command_line(base: Path, drawn: Path, tmp_path: Path) -> None:
+    from typer.testing import CliRunner
+
+    (tmp_path / "SYSU-MM01").symlink_to(base)
+    (tmp_path / "occluders").symlink_to(drawn)
+    runner, env = CliRunner(), {"VIREID_DATA": str(tmp_path)}
+    done = runner.invoke(
+        app, ["prepare", "occluded", "--from", "sysu", "--gallery-p", "1", "--seed", "4"], env=env
+    )
+    assert done.exit_code == 0, done.output
+    assert "complete" in done.output
+    assert runner.invoke(app, ["prepare", "occluded", "--verify"], env=env).exit_code == 0
+    store = Engine.choose("cpu", data_dir=tmp_path).prepare("occ-sysu", (32, 16)).store
+    assert store.info.provenance.occlusion["policy"]["gallery_p"] == 1.0
+    out = tmp_path / "sheet.png"
+    done = runner.invoke(app, ["visualize", "occlusion", "--rows", "1", "--out", str(out)], env=env)
+    assert done.exit_code == 0, done.output
+    assert out.is_file()

@@ -1,0 +1,192 @@
+"""``vireid prepare occluders`` and ``vireid prepare occluded``, their figure and their benchmark."""
+
+from __future__ import annotations
+
+import re
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from vireid_cli.commands.options import DataDir, make_engine
+from vireid_cli.errors import UsageError
+
+Workers = Annotated[int | None, typer.Option(min=1, help="Threads.", show_default="all cores")]
+Chance = Annotated[float | None, typer.Option(min=0, max=1, show_default="the preset's")]
+LibraryFolder = Annotated[
+    Path | None, typer.Option("--library", help="Folder of a library.", show_default="<data>/occluders")
+]
+
+
+class Preset(StrEnum):
+    """Which images are occluded."""
+
+    occ_sysu = "occ-sysu"
+    occ_regdb = "occ-regdb"
+    occ_all = "occ-all"
+
+
+class Epsilon(StrEnum):
+    """What ε measures."""
+
+    area = "area"
+    height_ratio = "height_ratio"
+    width_ratio = "width_ratio"
+
+
+class Side(StrEnum):
+    """Which modality's test images are queries."""
+
+    infrared = "infrared"
+    visible = "visible"
+
+
+def occluders(
+    category: Annotated[
+        list[str] | None, typer.Option(help="Only this one; may be repeated.", show_default="all")
+    ] = None,
+    library: LibraryFolder = None,
+    data: DataDir = None,
+) -> None:
+    """Draw the built-in occluders: 110 things that may stand before a person, in 21 categories.
+
+    Example: vireid prepare occluders
+    """
+    from vireid_cli.commands import console
+    from vireid_cli.engine.occlusion import LIBRARY
+    from vireid_cli.occlusion.drawing.catalogue import DESIGNS, build_builtin
+
+    unknown = sorted(set(category or ()) - set(DESIGNS))
+    if unknown:
+        raise UsageError(f"There is no category '{unknown[0]}'.", f"There are: {', '.join(DESIGNS)}")
+    engine = make_engine("cpu", data=data)
+    folder = library or engine.data_dir / LIBRARY
+    made = build_builtin(folder, category or (), progress=engine.reporter.progress("drawing"))
+    train = sum(thing.pool == "train" for thing in made.occluders)
+    console.out.print(
+        f"{len(made.occluders)} occluders, {train} for training, {len(made.occluders) - train} for testing, "
+        f"library {made.sha256[:12]}",
+        markup=False,
+    )
+    console.print_paths([folder])
+    console.print_next("vireid visualize occlusion --library-sheet", "vireid prepare occluded --from sysu")
+
+
+def occluded(
+    base: Annotated[str, typer.Option("--from", help="Dataset whose people are occluded.")] = "sysu",
+    preset: Annotated[
+        Preset | None, typer.Option(help="Which images.", show_default="the dataset's: occ-sysu for sysu")
+    ] = None,
+    seed: Annotated[int, typer.Option(min=0, help="Same seed, same bytes.")] = 0,
+    train_p: Chance = None,
+    query_p: Chance = None,
+    gallery_p: Chance = None,
+    query_modality: Annotated[Side, typer.Option(help="Whose test images are queries.")] = Side.infrared,
+    epsilon: Annotated[Epsilon, typer.Option(help="What ε ~ U(0.1, 0.7) measures.")] = Epsilon.area,
+    library: LibraryFolder = None,
+    root: Annotated[
+        Path | None, typer.Option(help="Folder to write.", show_default="Occ-… beside the dataset")
+    ] = None,
+    part: Annotated[str, typer.Option(help="I/N: this machine's share of the images.")] = "1/1",
+    verify: Annotated[bool, typer.Option("--verify", help="Check the tree against its hashes.")] = False,
+    workers: Workers = None,
+    data: DataDir = None,
+) -> None:
+    """Write a mirror of a dataset with occluders before its people. An interrupted run continues.
+
+    A file's bytes depend on seed and path only, so work can be split: --part 1/4 … 4/4 into one folder.
+
+    Example: vireid prepare occluded --from sysu --preset occ-sysu
+    """
+    from vireid_cli.commands import console
+
+    engine = make_engine("cpu", data=data)
+    if verify:
+        differences = engine.verify_occluded(base, root=root)
+        for line in differences:
+            console.out.print(line, markup=False)
+        if differences:
+            raise typer.Exit(1)
+        console.out.print("every file is as it was written", markup=False)
+        return
+    given = {"train_p": train_p, "query_p": query_p, "gallery_p": gallery_p}
+    changes = {key: value for key, value in given.items() if value is not None}
+    changes |= {"query_modality": query_modality.value, "epsilon": epsilon.value}  # type: ignore[dict-item]
+    tree = engine.occlude(
+        base,
+        preset_name=preset.value if preset else None,
+        changes=changes,
+        seed=seed,
+        library=library,
+        root=root,
+        part=_part(part),
+        workers=workers,
+    )
+    roles = ", ".join(f"{count} {role}" for role, count in sorted(tree.occluded.items()))
+    rate = f", {tree.written / tree.seconds:.0f} images/s" if tree.written else ", all were there before"
+    console.out.print(f"{tree.images} images, occluded: {roles or 'none'}{rate}", markup=False)
+    for path in tree.unreadable:
+        console.out.print(f"unreadable, carried over as it is: {path}", markup=False)
+    console.print_paths([tree.root])
+    if tree.content_hash:
+        console.out.print(f"complete, content {tree.content_hash[:12]}", markup=False)
+        console.print_next(f"vireid prepare occ-{base}" + (f" --root {root}" if root else ""))
+    else:
+        console.out.print("not complete yet: other parts are missing", markup=False)
+
+
+def _part(text: str) -> tuple[int, int]:
+    found = re.fullmatch(r"(\d+)/(\d+)", text)
+    if not found:
+        raise UsageError(f"--part {text}: expected I/N, such as 2/4.")
+    return int(found[1]), int(found[2])
+
+
+def visualize_occlusion(
+    dataset: Annotated[str, typer.Option(help="Whose people.")] = "sysu",
+    rows: Annotated[int, typer.Option(min=1, max=40, help="Pairs a camera, each of another category.")] = 5,
+    library_sheet: Annotated[
+        bool, typer.Option("--library-sheet", help="Show the occluders themselves.")
+    ] = False,
+    seed: Annotated[int, typer.Option(min=0, help="Of what is drawn at random.")] = 0,
+    library: LibraryFolder = None,
+    out: Annotated[Path | None, typer.Option(help="File to write.", show_default="./figures/…")] = None,
+    format: Annotated[str | None, typer.Option(help="png or svg.", show_default="by --out, else png")] = None,
+    dpi: Annotated[int, typer.Option(help="Pixels an inch, 20 to 1200.")] = 150,
+    data: DataDir = None,
+) -> None:
+    """People before and after, by camera and modality, each category once a camera; or the library.
+
+    Example: vireid visualize occlusion --rows 5
+    """
+    from vireid_cli.commands.console import print_paths
+    from vireid_cli.engine.output import Output
+
+    engine = make_engine("cpu", data=data)
+    path = engine.visualize(
+        "occlusion",
+        output=Output(out, format, dpi),
+        dataset=dataset,
+        rows=rows,
+        seed=seed,
+        library=library,
+        library_sheet=library_sheet,
+    )
+    print_paths([path])
+
+
+def bench_occlude(
+    dataset: Annotated[str, typer.Option(help="Whose images.")] = "sysu",
+    images: Annotated[int, typer.Option(min=1, help="How many.")] = 600,
+    workers: Workers = None,
+    json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    data: DataDir = None,
+) -> None:
+    """Images a second of `vireid prepare occluded`, reading to writing, and where the time goes.
+
+    Example: vireid bench occlude --images 600
+    """
+    from vireid_cli.commands import bench
+
+    bench._print("occlude", json, "cpu", "fp32", data=data, dataset=dataset, images=images, workers=workers)

@@ -1,0 +1,239 @@
+"""The verbs of the occlusion room: draw or read a library, write an occluded dataset, measure, compare."""
+
+from __future__ import annotations
+
+import tempfile
+import time
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from vireid_cli.data.decode import decode
+from vireid_cli.data.sources import load_source, source_names
+from vireid_cli.data.store import locate
+from vireid_cli.engine.output import Output
+from vireid_cli.engine.reporter import Reporter
+from vireid_cli.errors import UsageError
+from vireid_cli.figures.sheet import contact_sheet
+from vireid_cli.figures.style import MODALITY_COLOUR
+from vireid_cli.occlusion.build import OccludedTree, build_occluded, encode
+from vireid_cli.occlusion.compose import Composer, stream
+from vireid_cli.occlusion.drawing.catalogue import build_builtin
+from vireid_cli.occlusion.library import INDEX, Library, read_library
+from vireid_cli.occlusion.mark import OcclusionOptions, verify_occluded
+from vireid_cli.occlusion.policy import USUAL, Policy, preset, scene_of
+from vireid_cli.types import Modality, RecordTable
+
+LIBRARY = "occluders"
+"""Folder of the library under the data directory."""
+
+
+def ensure_library(folder: Path | None, data_dir: Path, reporter: Reporter) -> Library:
+    """The library in ``folder``; without one the built-in library, drawn now where it isn't there yet.
+
+    Raises:
+        UsageError: ``folder`` is given and holds none.
+        DataError: It is damaged.
+    """
+    if folder is not None:
+        return read_library(folder)
+    usual = data_dir / LIBRARY
+    if not (usual / INDEX).is_file():
+        reporter.say(f"drawing the built-in occluders into {usual} first")
+        return build_builtin(usual, progress=reporter.progress("drawing"))
+    return read_library(usual)
+
+
+def occluded_root(base: str, data_dir: Path, root: Path | None = None) -> tuple[Path, Path]:
+    """The base's root, and where its occluded tree goes.
+
+    Raises:
+        UsageError: No such dataset, it is not there, or it has no occluded form.
+    """
+    name = f"occ-{base}"
+    if name not in source_names():
+        known = [n.removeprefix("occ-") for n in source_names() if n.startswith("occ-")]
+        raise UsageError(f"'{base}' has no occluded form.", f"There is one of: {', '.join(known)}")
+    located = locate(base, data_dir)
+    place = data_dir / "rendered" if located.rendered else data_dir
+    return located.root, root or place / load_source(name).FOLDER
+
+
+def occlude(
+    base: str,
+    data_dir: Path,
+    reporter: Reporter,
+    *,
+    preset_name: str | None = None,
+    changes: dict[str, Any] | None = None,
+    seed: int = 0,
+    library: Path | None = None,
+    root: Path | None = None,
+    part: tuple[int, int] = (1, 1),
+    workers: int | None = None,
+) -> OccludedTree:
+    """Write the occluded tree of a dataset.
+
+    Args:
+        base: Name of the dataset.
+        data_dir: Data directory.
+        reporter: Listens.
+        preset_name: A preset; None: the dataset's usual one.
+        changes: Switches of the policy to set instead.
+        seed: Of every draw.
+        library: Folder of a library; None: the built-in one.
+        root: Where to; None: beside the base.
+        part: (i, n), where the work is split over machines.
+        workers: Threads.
+
+    Raises:
+        UsageError: Something named is not there, or the folder holds something else.
+        DataError: A layout or a library that can't be used, or a disk that can't be written.
+    """
+    source, target = occluded_root(base, data_dir, root)
+    name = preset_name or USUAL.get(base, "occ-all")
+    policy = replace(preset(name), **(changes or {}))
+    things = ensure_library(library, data_dir, reporter)
+    records = load_source(base).scan(source).records
+    options = OcclusionOptions(base, name, policy, seed)
+    return build_occluded(
+        records,
+        source,
+        target,
+        things,
+        options,
+        decode,
+        part=part,
+        workers=workers,
+        progress=reporter.progress("occluding"),
+    )
+
+
+def verify(base: str, data_dir: Path, reporter: Reporter, root: Path | None = None) -> list[str]:
+    """What in an occluded tree differs from what was written."""
+    target = occluded_root(base, data_dir, root)[1]
+    return verify_occluded(target, progress=reporter.progress("verifying"))
+
+
+def measure(
+    data_dir: Path, reporter: Reporter, *, dataset: str, images: int, workers: int | None
+) -> dict[str, Any]:
+    """Images a second of an occluded tree, from reading to writing, every image occluded."""
+    located = locate(dataset, data_dir)
+    records = load_source(dataset).scan(located.root).records
+    chosen = np.random.default_rng(0).permutation(len(records))[:images]
+    taken = records.take(np.sort(chosen))
+    library = ensure_library(None, data_dir, reporter)
+    found: dict[str, Any] = {"images": len(taken), "dataset": dataset}
+    options = OcclusionOptions(dataset, "occ-all", preset("occ-all"))
+    with tempfile.TemporaryDirectory() as folder:
+        began = time.perf_counter()
+        build_occluded(taken, located.root, Path(folder) / "tree", library, options, decode, workers=workers)
+        found["images_per_second"] = len(taken) / (time.perf_counter() - began)
+    return found | _stages(taken, located.root, library, dataset)
+
+
+def _stages(records: RecordTable, root: Path, library: Library, dataset: str) -> dict[str, float]:
+    """Milliseconds an image of each stage, on one thread."""
+    composer = Composer(library, Policy())
+    spent = {"read_decode_ms": 0.0, "occlude_ms": 0.0, "encode_ms": 0.0}
+    height = width = 0
+    rows = [records.row(i) for i in range(min(64, len(records)))]
+    for record in rows:
+        start = time.perf_counter()
+        pixels = decode((root / record.path).read_bytes())
+        decoded = time.perf_counter()
+        rng = stream(0, dataset, record.split, record.path)
+        scene = scene_of(dataset, record.camid)
+        pool = "test" if record.split == "test" else "train"
+        covered, _ = composer.occlude(pixels, record.modality, scene, pool, rng)  # type: ignore[arg-type]
+        placed = time.perf_counter()
+        encode(covered, ".jpg", 95)
+        spent["read_decode_ms"] += decoded - start
+        spent["occlude_ms"] += placed - decoded
+        spent["encode_ms"] += time.perf_counter() - placed
+        height, width = height + pixels.shape[0], width + pixels.shape[1]
+    means = {name: 1000 * value / len(rows) for name, value in spent.items()}
+    return means | {"mean_height": height / len(rows), "mean_width": width / len(rows)}
+
+
+def sheet_of_library(
+    data_dir: Path, reporter: Reporter, folder: Path | None
+) -> tuple[list[np.ndarray], list[str]]:
+    """Every occluder on grey, float RGB, and its label."""
+    library = ensure_library(folder, data_dir, reporter)
+    images = []
+    for cutout in library.cutouts:
+        alpha = cutout[..., 3:] / np.float32(255)
+        images.append((cutout[..., :3] * alpha / 255 + (1 - alpha) * 0.92).astype(np.float32))
+    return images, [
+        f"{thing.name}\n{thing.scene} · {thing.size} · {thing.pool}" for thing in library.occluders
+    ]
+
+
+def before_and_after(
+    base: str, data_dir: Path, reporter: Reporter, *, rows: int, seed: int, library: Path | None
+) -> tuple[list[np.ndarray], list[str], list[Modality]]:
+    """Pairs of a person without and with an occluder: by camera and modality, each category in turn.
+
+    Returns:
+        2·n images float RGB, their labels, and the modality of each.
+    """
+    source = locate(base, data_dir).root
+    records = load_source(base).scan(source).records
+    things = ensure_library(library, data_dir, reporter)
+    composer = Composer(things, Policy())
+    order = np.random.default_rng(seed).permutation(len(records))
+    cameras = np.unique(records.camids)
+    images: list[np.ndarray] = []
+    labels: list[str] = []
+    sides: list[Modality] = []
+    seen: dict[tuple[int, str], int] = {}
+    for camid in cameras:
+        kept = 0
+        for row in order[records.camids[order] == camid]:
+            record = records.row(int(row))
+            pixels = decode((source / record.path).read_bytes())
+            rng = stream(seed, base, record.split, record.path)
+            pool = "test" if record.split == "test" else "train"
+            covered, line = composer.occlude(pixels, record.modality, scene_of(base, record.camid), pool, rng)  # type: ignore[arg-type]
+            key = (int(camid), line["category"])
+            if seen.get(key):
+                continue
+            seen[key] = 1
+            images += [pixels / np.float32(255), covered / np.float32(255)]
+            labels += [
+                f"cam {record.camid}",
+                f"{line['category']}\nε {line['epsilon']:.2f} → {line['achieved']:.2f}",
+            ]
+            sides += [record.modality] * 2
+            kept += 1
+            if kept == rows:
+                break
+    return images, labels, sides
+
+
+def figure(
+    dataset: str,
+    data_dir: Path,
+    reporter: Reporter,
+    output: Output,
+    *,
+    rows: int = 5,
+    seed: int = 0,
+    library: Path | None = None,
+    library_sheet: bool = False,
+) -> Path:
+    """Draw the sheet of the library, or of people before and after."""
+    if library_sheet:
+        images, labels = sheet_of_library(data_dir, reporter, library)
+        return output.save(contact_sheet(images, labels, 10, "Occluders"), Path("figures") / "occluders")
+    images, labels, sides = before_and_after(
+        dataset, data_dir, reporter, rows=rows, seed=seed, library=library
+    )
+    frames = [MODALITY_COLOUR[side] for side in sides]
+    title = f"{load_source(dataset).TITLE}: before and after"
+    drawn = contact_sheet(images, labels, 2 * rows, title, frames)
+    return output.save(drawn, Path("figures") / f"occlusion-{dataset}")

@@ -1,0 +1,269 @@
+"""Put one occluder before one person (METHODS 5.4): choose, warp, adapt, feather, composite.
+
+Our readings. ε is drawn first; an occluder, its tilt and its anchor are drawn again, up to ``TRIES``
+times, until it reaches ε at a size that its class allows (a car is not a toy, a handbag no wall); the best
+try counts where none does. The feather is never wider than half of what a thin mask has, so that the tubes
+of a bicycle stay opaque.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import cv2
+import numpy as np
+
+from vireid_cli.occlusion.adapt import luminance, to_infrared
+from vireid_cli.occlusion.categories import CATEGORIES, SIZE_RANGE
+from vireid_cli.occlusion.library import Library, Pool
+from vireid_cli.occlusion.place import MaskArea, Placed, anchor_of
+from vireid_cli.occlusion.policy import Policy
+from vireid_cli.types import Modality
+
+TRIES = 24
+CLOSE = 0.01
+"""Error of ε that ends the search."""
+
+
+def stream(seed: int, dataset: str, split: str, path: str) -> np.random.Generator:
+    """The generator of one file: Philox keyed by a hash of seed, dataset, split and relative path."""
+    key = hashlib.sha256(f"{seed}\n{dataset}\n{split}\n{path}".encode()).digest()[:16]
+    return np.random.Generator(np.random.Philox(key=int.from_bytes(key, "little")))
+
+
+def smoothstep(x: np.ndarray) -> np.ndarray:
+    """3x² − 2x³ of x clipped to [0, 1]."""
+    x = np.clip(x, 0.0, 1.0)
+    return np.asarray(x * x * (3.0 - 2.0 * x))
+
+
+def feather(mask: np.ndarray, box: tuple[float, float]) -> np.ndarray:
+    """Opacity of a mask, float32: ``smoothstep(d / r)``, d the depth in it, r = max(2, 0.03·min(box)).
+
+    Args:
+        mask: (h, w) uint8, 0 or 255; what lies on its border is taken to go on.
+        box: Height and width of the whole occluder in pixels.
+    """
+    depth = cv2.distanceTransform(mask, cv2.DIST_L2, cv2.DIST_MASK_5)
+    inside = depth[mask > 0]
+    radius = max(2.0, 0.03 * min(box))
+    if inside.size:
+        radius = min(radius, max(1.0, float(np.median(inside))))
+    return smoothstep((depth - 0.5 * (mask > 0)) / np.float32(radius)).astype(np.float32)
+
+
+def composite(image: np.ndarray, occluder: np.ndarray, alpha: np.ndarray) -> np.ndarray:
+    """``m·X + (1 − m)·o`` with m = 1 − alpha the visibility: 1 where the person is kept, untouched there.
+
+    Args:
+        image: (h, w, 3) uint8.
+        occluder: (h, w, 3) float32 in 0..255.
+        alpha: (h, w) float32 in [0, 1].
+    """
+    kept = (1.0 - alpha)[..., None]
+    mixed = kept * image + (1.0 - kept) * occluder
+    return np.clip(np.rint(mixed), 0, 255).astype(np.uint8)
+
+
+def run_lengths(mask: np.ndarray) -> list[int]:
+    """Run lengths of a mask in column order, zeros first: COCO's uncompressed counts."""
+    flat = np.asarray(mask, dtype=bool).ravel(order="F")
+    edges = np.flatnonzero(flat[1:] != flat[:-1]) + 1
+    counts = np.diff(np.concatenate([[0], edges, [flat.size]])).tolist()
+    return [0, *counts] if flat.size and flat[0] else counts
+
+
+@dataclass(frozen=True)
+class Cutout:
+    """An occluder's pixels in the forms that placing and warping need.
+
+    Attributes:
+        pixels: (h, w, 4) uint8 RGBA.
+    """
+
+    pixels: np.ndarray
+
+    @cached_property
+    def mask(self) -> np.ndarray:
+        """(h, w) uint8, 0 or 255."""
+        return np.where(self.pixels[..., 3] > 127, 255, 0).astype(np.uint8)
+
+    @cached_property
+    def levels(self) -> list[np.ndarray]:
+        """Premultiplied RGBA, then halved by area again and again."""
+        opaque = self.pixels[..., 3:].astype(np.float32) / 255.0
+        first = np.concatenate([np.rint(self.pixels[..., :3] * opaque), self.pixels[..., 3:]], axis=-1)
+        levels = [first.astype(np.uint8)]
+        while min(levels[-1].shape[:2]) >= 16:
+            h, w = levels[-1].shape[:2]
+            levels.append(cv2.resize(levels[-1], ((w + 1) // 2, (h + 1) // 2), interpolation=cv2.INTER_AREA))
+        return levels
+
+    def warp(self, matrix: np.ndarray, scale: float, size: tuple[int, int]) -> np.ndarray:
+        """Premultiplied RGBA (h, w, 4) under a 2 × 3 map of ``scale``, from the level just above it."""
+        level = 0
+        while level + 1 < len(self.levels) and scale * 2 ** (level + 1) <= 1.0:
+            level += 1
+        pixels = self.levels[level]
+        y, x = self.pixels.shape[0] / pixels.shape[0], self.pixels.shape[1] / pixels.shape[1]
+        # pixel centres of a level lie at (i + ½)·factor − ½ of the whole
+        fitted = matrix[:, :2] * (x, y)
+        shift = matrix[:, 2] + matrix[:, :2] @ ((x - 1) / 2, (y - 1) / 2)
+        whole = np.concatenate([fitted, shift[:, None]], axis=1)
+        return np.asarray(cv2.warpAffine(pixels, whole, (size[1], size[0]), flags=cv2.INTER_LINEAR))
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """An occluder with its pose."""
+
+    index: int
+    placement: str
+    angle: float
+    flip: bool
+    area: MaskArea
+    placed: Placed
+    error: float
+
+
+class Composer:
+    """A library ready to be put before people.
+
+    Args:
+        library: The occluders.
+        policy: What ε means and its range.
+    """
+
+    def __init__(self, library: Library, policy: Policy) -> None:
+        self.library, self.policy = library, policy
+        self.cutouts = [Cutout(pixels) for pixels in library.cutouts]
+        self._pools: dict[tuple[str, str], dict[str, list[int]]] = {}
+        for i, thing in enumerate(library.occluders):
+            for scene in ("indoor", "outdoor"):
+                if thing.scene in (scene, "both"):
+                    pool = self._pools.setdefault((thing.pool, scene), {})
+                    pool.setdefault(thing.category, []).append(i)
+
+    def available(self, pool: Pool, scene: str) -> dict[str, list[int]]:
+        """Occluders by category; of both pools where this one has none for the scene."""
+        return self._pools.get((pool, scene)) or {}
+
+    def occlude(
+        self, image: np.ndarray, modality: Modality, scene: str, pool: Pool, rng: np.random.Generator
+    ) -> tuple[np.ndarray, dict[str, Any]]:
+        """The image with an occluder before it, and the manifest's line about it.
+
+        Args:
+            image: (H, W, 3) uint8 RGB.
+            modality: Of the image.
+            scene: ``indoor`` or ``outdoor``.
+            pool: Which half of the library.
+            rng: The file's generator.
+        """
+        frame = (image.shape[0], image.shape[1])
+        epsilon = self.policy.low + (self.policy.high - self.policy.low) * rng.random()
+        sigma = 0.5 + rng.random()
+        choice = self._choose(epsilon, scene, pool, frame, rng)
+        covered, mask = self._paint(image, modality, choice, sigma)
+        thing, placed = self.library.occluders[choice.index], choice.placed
+        box = (placed.left, placed.top, placed.width, placed.height)
+        line = {
+            "occluder": thing.name,
+            "category": thing.category,
+            "pool": thing.pool,
+            "scene": scene,
+            "placement": choice.placement,
+            "epsilon": round(epsilon, 6),
+            "achieved": round(self._achieved(mask, placed, frame), 6),
+            "box": [round(value, 2) for value in box],
+            "angle": round(choice.angle, 4),
+            "flip": choice.flip,
+            "blur": round(sigma, 4) if modality is Modality.INFRARED else 0.0,
+            "mask": {"size": list(frame), "counts": run_lengths(mask)},
+        }
+        return covered, line
+
+    def _achieved(self, mask: np.ndarray, placed: Placed, frame: tuple[int, int]) -> float:
+        if self.policy.epsilon == "height_ratio":
+            return placed.height / frame[0]
+        if self.policy.epsilon == "width_ratio":
+            return placed.width / frame[1]
+        return float(mask.mean())
+
+    def _choose(
+        self, epsilon: float, scene: str, pool: Pool, frame: tuple[int, int], rng: np.random.Generator
+    ) -> Choice:
+        """Draw until an occluder reaches ε at a size of its class; else the best of the tries."""
+        groups = self.available(pool, scene)
+        names = list(groups)
+        best: Choice | None = None
+        for _ in range(TRIES):
+            members = groups[names[int(rng.random() * len(names))]]
+            found = self._try(members[int(rng.random() * len(members))], epsilon, frame, rng)
+            if best is None or found.error < best.error:
+                best = found
+            if best.error <= CLOSE:
+                break
+        assert best is not None
+        return best
+
+    def _try(self, index: int, epsilon: float, frame: tuple[int, int], rng: np.random.Generator) -> Choice:
+        """One occluder in one pose, and how far it is from what is wanted."""
+        thing = self.library.occluders[index]
+        tilt = CATEGORIES[thing.category].tilt
+        angle, flip = float((2 * rng.random() - 1) * tilt), bool(rng.random() < 0.5)
+        placement = thing.placements[int(rng.random() * len(thing.placements))]
+        anchor = anchor_of(placement, frame, rng)
+        area = MaskArea(self.cutouts[index].mask, angle, flip)
+        placed = area.find(anchor, epsilon, self.policy.epsilon, frame)
+        reached = {
+            "area": placed.covered,
+            "height_ratio": placed.height / frame[0],
+            "width_ratio": placed.width / frame[1],
+        }[self.policy.epsilon]
+        low, high = SIZE_RANGE[thing.size]
+        size = max(placed.height, placed.width) / frame[0]
+        misfit = max(0.0, low / size - 1.0, size / high - 1.0) if size > 0 else 1.0
+        return Choice(index, placement, angle, flip, area, placed, abs(reached - epsilon) + 0.2 * misfit)
+
+    def _paint(
+        self, image: np.ndarray, modality: Modality, choice: Choice, sigma: float
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """The covered image and the occluder's mask (H, W) bool, worked out on its box only."""
+        placed, frame = choice.placed, (image.shape[0], image.shape[1])
+        margin = int(max(2.0, 0.03 * min(placed.height, placed.width))) + 3
+        top, left = max(int(placed.top) - 3, -margin), max(int(placed.left) - 3, -margin)
+        bottom = min(int(placed.top + placed.height) + 4, frame[0] + margin)
+        right = min(int(placed.left + placed.width) + 4, frame[1] + margin)
+        mask = np.zeros(frame, dtype=bool)
+        if bottom <= top or right <= left:
+            return image.copy(), mask
+        matrix = choice.area.matrix * placed.scale
+        matrix[:, 2] += (
+            placed.left - choice.area.left * placed.scale - left,
+            placed.top - choice.area.top * placed.scale - top,
+        )
+        warped = self.cutouts[choice.index].warp(matrix, placed.scale, (bottom - top, right - left))
+        solid = np.where(warped[..., 3] > 127, 255, 0).astype(np.uint8)
+        alpha = feather(solid, (placed.height, placed.width))
+        rows = slice(max(0, -top), frame[0] - top)
+        columns = slice(max(0, -left), frame[1] - left)
+        warped, solid, alpha = warped[rows, columns], solid[rows, columns], alpha[rows, columns]
+        inside = solid > 0
+        if not inside.any():
+            return image.copy(), mask
+        opacity = np.maximum(warped[..., 3:].astype(np.float32), 1.0)
+        colour = np.minimum(warped[..., :3] * (255.0 / opacity), 255.0).astype(np.float32)
+        if modality is Modality.INFRARED:
+            colour = to_infrared(colour, inside, inside.astype(np.float32), luminance(image), sigma)
+        area = (
+            slice(max(0, top), max(0, top) + inside.shape[0]),
+            slice(max(0, left), max(0, left) + inside.shape[1]),
+        )
+        result = image.copy()
+        result[area] = composite(image[area], colour, alpha)
+        mask[area] = inside
+        return result, mask

@@ -1,0 +1,1 @@
+"""The built-in occluders: surfaces in three dimensions, shaded and textured by our own code."""

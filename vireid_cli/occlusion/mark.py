@@ -1,0 +1,135 @@
+"""The mark of an occluded tree, its manifest, and the check of both.
+
+``vireid-occluded.json`` is written at the start with ``complete: false`` and last of all again with the
+content hash. ``vireid-occlusion.jsonl`` has one line an image, in the order of paths. Neither holds times.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from vireid_cli.errors import DataError, UsageError
+from vireid_cli.files import read_json, write_json
+from vireid_cli.occlusion.library import Library
+from vireid_cli.occlusion.policy import Policy
+
+MARK = "vireid-occluded.json"
+MANIFEST = "vireid-occlusion.jsonl"
+VERSION = 1
+"""Raised whenever the same parameters give other images."""
+
+
+@dataclass(frozen=True, slots=True)
+class OcclusionOptions:
+    """What to make.
+
+    Attributes:
+        dataset: Name of the base.
+        preset: Name of the policy.
+        policy: Which images, and how much.
+        seed: Everything that is drawn depends on it.
+        quality: Of JPEG files.
+    """
+
+    dataset: str
+    preset: str
+    policy: Policy
+    seed: int = 0
+    quality: int = 95
+
+
+def parameters(options: OcclusionOptions, library: Library, base: dict[str, Any]) -> dict[str, Any]:
+    """The mark without what is known only at the end."""
+    return {
+        "format": "vireid-occluded",
+        "version": VERSION,
+        "from": options.dataset,
+        "preset": options.preset,
+        "policy": options.policy.as_parameters(),
+        "seed": options.seed,
+        "quality": options.quality,
+        "library": {"name": library.name, "sha256": library.sha256, "occluders": len(library.occluders)},
+        "base": base,
+    }
+
+
+def begin(root: Path, wanted: dict[str, Any]) -> bool:
+    """Write the mark as unfinished; True where this very tree is finished already.
+
+    Raises:
+        UsageError: The folder holds another tree, or files that nobody here wrote.
+    """
+    if (root / MARK).is_file():
+        there = read_json(root / MARK)
+        differ = [f"{k}: there {there.get(k)}, wanted {v}" for k, v in wanted.items() if there.get(k) != v]
+        if differ:
+            raise UsageError(
+                f"{root} holds an occluded tree of other parameters ({'; '.join(differ)}).",
+                "Choose another folder with --root, repeat the parameters of this one, or delete it first.",
+            )
+        return bool(there.get("complete"))
+    if root.is_dir() and any(root.iterdir()):
+        raise UsageError(
+            f"{root} is not empty and was not written by vireid: nothing is written into it.",
+            "Choose another folder with --root.",
+        )
+    write_json(root / MARK, {**wanted, "complete": False})
+    return False
+
+
+def read_lines(path: Path) -> list[dict[str, Any]]:
+    """Lines of a manifest or journal; a last line that a kill cut short is left out."""
+    found = []
+    for line in path.read_text(encoding="utf-8").split("\n"):
+        try:
+            found.append(json.loads(line))
+        except ValueError:
+            continue
+    return [line for line in found if isinstance(line, dict) and "path" in line]
+
+
+def digest(path: Path) -> str:
+    """SHA-256 of a file as hex; empty where it can't be read."""
+    try:
+        return hashlib.sha256(path.read_bytes()).hexdigest()
+    except OSError:
+        return ""
+
+
+def verify_occluded(
+    root: Path, *, workers: int | None = None, progress: Callable[[int, int], None] | None = None
+) -> list[str]:
+    """What in an occluded tree differs from what was written; nothing: the list is empty.
+
+    Raises:
+        UsageError: It is no occluded tree.
+        DataError: Its manifest can't be read.
+    """
+    if not (root / MARK).is_file():
+        raise UsageError(f"{root} holds no {MARK}: it is not an occluded tree.")
+    mark = read_json(root / MARK)
+    if not mark.get("complete"):
+        return ["the tree is not complete: run the same command again to finish it"]
+    if digest(root / MANIFEST) != mark["content_hash"]:
+        return [f"{MANIFEST} is not the manifest that {MARK} describes"]
+    try:
+        expected = {line["path"]: line["sha256"] for line in read_lines(root / MANIFEST)}
+    except (OSError, KeyError) as error:
+        raise DataError(f"{root / MANIFEST} can't be read: {error}") from error
+    expected |= mark["lists"]
+    found = []
+    with ThreadPoolExecutor(workers) as pool:
+        for i, (path, there) in enumerate(
+            zip(expected, pool.map(lambda p: digest(root / p), expected), strict=True)
+        ):
+            if there != expected[path]:
+                found.append(f"{path}: " + ("changed since it was written" if there else "can't be read"))
+            if progress and (i % 256 == 255 or i + 1 == len(expected)):
+                progress(i + 1, len(expected))
+    return found
