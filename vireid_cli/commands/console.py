@@ -21,7 +21,10 @@ if TYPE_CHECKING:
 PLAIN_EVERY = 10.0
 """Seconds between two progress lines where the output is not a terminal."""
 
-out = Console(highlight=False, soft_wrap=True)
+PLAIN_WIDTH = 160
+"""Columns of a table where the output is not a terminal."""
+
+out = Console(highlight=False, soft_wrap=True, width=None if sys.stdout.isatty() else PLAIN_WIDTH)
 err = Console(stderr=True, highlight=False, soft_wrap=True)
 
 

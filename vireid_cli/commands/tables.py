@@ -6,6 +6,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
+from rich import box
 from rich.table import Table
 
 from vireid_cli.results.schema import Against, Breakdown, EvaluationFile, Metric
@@ -17,8 +18,8 @@ SHOWN = 10
 def evaluation_table(content: EvaluationFile) -> Table:
     """One protocol's metrics in percent: ours, variants, chance, and the paper's where comparable."""
     metrics = content["metrics"]
-    table = Table(title=_title(content), title_justify="left", title_style="bold")
-    table.add_column("%", no_wrap=True)
+    table = Table(title=_title(content), title_justify="left", title_style="bold", box=box.SIMPLE_HEAD)
+    table.add_column("%", overflow="fold")
     for name in metrics:
         table.add_column(column_name(name), justify="right", no_wrap=True)
     _add(table, "mean", metrics, list(metrics))
@@ -52,9 +53,7 @@ def _add(table: Table, label: str, metrics: Mapping[str, Metric], names: list[st
     if any(metrics[name]["std"] is not None for name in names):
         table.add_row("  ± sd", *(percent(metrics[name]["std"]) for name in names), style="dim")
     if any(metrics[name].get("interval") for name in names):
-        table.add_row(
-            "  95 % interval", *(_bounds(metrics[name].get("interval")) for name in names), style="dim"
-        )
+        table.add_row("  95 %", *(_bounds(metrics[name].get("interval")) for name in names), style="dim")
 
 
 def _add_against(table: Table, against: Against, names: list[str]) -> None:
@@ -65,14 +64,14 @@ def _add_against(table: Table, against: Against, names: list[str]) -> None:
         *(percent(against["metrics"][n]["mean"]) if n in found else "–" for n in names),
     )
     table.add_row("  difference", *(f"{100 * found[n]['mean']:+.2f}" if n in found else "–" for n in names))
-    table.add_row("  95 % interval", *(_bounds(found[n]["interval"]) if n in found else "–" for n in names))
+    table.add_row("  95 %", *(_bounds(found[n]["interval"]) if n in found else "–" for n in names))
     table.add_row("  p", *(f"{found[n]['p_value']:.4f}" if n in found else "–" for n in names))
 
 
 def breakdown_tables(breakdown: Breakdown) -> list[Table]:
     """Camera pairs, the hardest identities, the worst queries."""
-    pairs = Table(title="by camera pair (query → gallery)", title_justify="left")
-    people = Table(title=f"the {SHOWN} hardest identities", title_justify="left")
+    pairs = Table(title="by camera pair (query → gallery)", title_justify="left", box=box.SIMPLE_HEAD)
+    people = Table(title=f"the {SHOWN} hardest identities", title_justify="left", box=box.SIMPLE_HEAD)
     for table, first in ((pairs, "cameras"), (people, "pid")):
         table.add_column(first)
         for name in ("queries", "Rank-1", "mAP", "mINP"):
@@ -81,7 +80,7 @@ def breakdown_tables(breakdown: Breakdown) -> list[Table]:
         pairs.add_row(f"{row['query_camera']} → {row['gallery_camera']}", *_group(row))
     for row in breakdown["identities"][:SHOWN]:
         people.add_row(str(row["pid"]), *_group(row))
-    worst = Table(title=f"the {SHOWN} worst queries of trial 0", title_justify="left")
+    worst = Table(title=f"the {SHOWN} worst queries of trial 0", title_justify="left", box=box.SIMPLE_HEAD)
     for name in ("query", "pid", "AP %", "first match at rank", "took for it", "pid "):
         worst.add_column(name, overflow="fold")
     for row in breakdown["worst_queries"][:SHOWN]:
@@ -113,7 +112,7 @@ def percent(value: float | None) -> str:
 
 
 def _bounds(interval: list[float] | None) -> str:
-    return "–" if interval is None else f"{100 * interval[0]:.1f}…{100 * interval[1]:.1f}"
+    return "–" if interval is None else f"{100 * interval[0]:.1f}–{100 * interval[1]:.1f}"
 
 
 def fingerprint_text(content: EvaluationFile) -> str:

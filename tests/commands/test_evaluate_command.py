@@ -1,0 +1,123 @@
+"""``vireid evaluate`` as a person calls it: variants, comparisons, means, files, rules in words."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from vireid_cli.commands import main as command_line
+
+GOLDEN = Path(__file__).parents[1] / "golden"
+Command = Callable[..., tuple[int, str, str]]
+
+
+@pytest.fixture
+def vireid(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Command:
+    def run(*words: object) -> tuple[int, str, str]:
+        monkeypatch.setattr(sys, "argv", ["vireid", *map(str, words)])
+        with pytest.raises(SystemExit) as ended:
+            command_line.main()
+        said = capsys.readouterr()
+        assert "Traceback" not in said.err
+        return int(ended.value.code or 0), said.out, said.err
+
+    return run
+
+
+def test_a_run_in_every_way(
+    vireid: Command, sysu_tree: Path, tiny_recipe: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("VIREID_DATA", str(sysu_tree))
+    monkeypatch.setenv("VIREID_RUNS", str(tmp_path / "runs"))
+    quick = ("--set", "train.steps_per_epoch=1", "--set", "train.epochs=1")
+    runs = []
+    for seed in (0, 1):
+        choose = ("--set", "data.split=train", "--set", "train.select=val") if seed == 0 else ()
+        code, out, err = vireid("train", "--recipe", tiny_recipe, "--seed", seed, *quick, *choose)
+        assert code == 0, err
+        runs.append(Path(out.split("wrote ")[1].splitlines()[0]))
+
+    how = ("--mode", "all", "--trials", 2)
+    ways = ("--rerank", "k-reciprocal", "--rerank", "gallery-mean", "--flip", "sum", "--breakdown")
+    code, out, err = vireid("evaluate", runs[0], *how, *ways)
+    assert code == 0, err
+    for shown in ("k-reciprocal", "gallery-mean", "flip sum", "flip sum + k-reciprocal", "worst queries"):
+        assert shown in out
+    assert "best on val (epoch 1 of 1" in out
+    folder = runs[0] / "evaluation" / "all-single-seeded"
+    content = json.loads((folder / "metrics.json").read_text())
+    assert len(content["variants"]) == 5
+    assert content["breakdown"]["worst_queries"][0]["path"].endswith(".jpg")
+
+    # our own exported embeddings give the same figures
+    code, out, err = vireid(
+        "evaluate", "--features", folder / "embeddings.npz", "--dataset", "sysu", "--json", *ways[:2]
+    )
+    assert code == 0, err
+    again = json.loads(out)
+    assert again["metrics"]["mAP"]["mean"] == pytest.approx(content["metrics"]["mAP"]["mean"], abs=1e-6)
+    assert again["per_trial"]["rank1"] == pytest.approx(content["per_trial"]["rank1"], abs=1e-6)
+    assert again["trials"] == 2
+
+    code, out, err = vireid("evaluate", runs[0], *how, "--against", runs[1], "--json")
+    assert code == 0, err
+    differences = json.loads(out)["against"]["differences"]
+    assert 0.0 < differences["mAP"]["p_value"] <= 1.0
+    assert json.loads((folder / "metrics.json").read_text())["against"]["name"] == runs[1].name
+
+    code, out, err = vireid("evaluate", *runs, *how, "--json")
+    assert code == 0, err
+    found = json.loads(out)
+    assert [e["protocol"] for e in found] == ["all-single-seeded"] * 2 + ["all-single-seeded-mean"]
+    assert found[2]["models"] == 2
+
+    code, out, err = vireid("evaluate", runs[0], "--explain", "--mode", "indoor")
+    assert "visible cameras 1, 2" in out
+    assert "cameras 1, 2, 4, 5" not in out
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (("--dataset", "sysu"), "cameras 1, 2, 4, 5"),
+        (("--dataset", "sysu", "--protocol", "official"), "rand_perm_cam.mat"),
+        (("--dataset", "sysu", "--shots", "both"), "10 images (multi-shot)"),
+        (("--dataset", "regdb", "--direction", "i2v"), "infrared images query visible ones"),
+        (("--dataset", "llcm", "--protocol", "llcm-release"), "drawn infrared images query all visible"),
+        (("--dataset", "llcm", "--protocol", "llcm-full"), "nothing is drawn"),
+        (("--dataset", "buaa"), "FAR 1.0%, 0.1%"),
+        (("--dataset", "folder"), "A folder of your own"),
+    ],
+)
+def test_rules_in_plain_words(vireid: Command, words: tuple[str, ...], said: str) -> None:
+    code, out, err = vireid("evaluate", "--explain", *words)
+    assert code == 0, err
+    assert said in out
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (("--features", GOLDEN / "sysu_small_unique.npz", "--dataset", "sysu", "--mode", "all"), "its own"),
+        (("--features", GOLDEN / "sysu_small_unique.npz", "--dataset", "sisu"), "Did you mean 'sysu'?"),
+        (("--explain", "--dataset", "lcm"), "Did you mean 'llcm'?"),
+        (("one", "two", "--against", "three"), "name one"),
+        (("one", "one"), "named twice"),
+    ],
+)
+def test_wrong_use(vireid: Command, words: tuple[object, ...], said: str) -> None:
+    code, _, err = vireid("evaluate", *words)
+    assert code == 2
+    assert said in err.replace("\n", " ")
+
+
+def test_two_files_are_compared(vireid: Command) -> None:
+    file = GOLDEN / "sysu_all_single.npz"
+    code, out, err = vireid("evaluate", "--features", file, "--dataset", "sysu", "--against", file, "--json")
+    assert code == 0, err
+    against = json.loads(out)["against"]
+    assert against["differences"]["mAP"] == {"mean": 0.0, "interval": [0.0, 0.0], "p_value": 1.0}
