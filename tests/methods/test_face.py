@@ -10,6 +10,7 @@ from vireid_cli.engine.network import load_recipe
 from vireid_cli.errors import RecipeError
 from vireid_cli.layers.pixels import centre_crop, luminance
 from vireid_cli.losses.identity import identity_loss
+from vireid_cli.losses.nuances import nuances_mining
 from vireid_cli.losses.triplet import batch_hard_triplet
 from vireid_cli.types import Modality
 
@@ -30,8 +31,71 @@ def by_hand(network, images, streams):
     return network.trunk.head(features)
 
 
+PLAIN = {"agp": {"after": []}, "anm": {"on": False}, "cnm": {"weight": 0.0}}
+
+
+def fdnm_by_hand(network, images, streams):
+    """Stage by stage, a spectral module where its place is; (2, N, 256)."""
+    features = torch.einsum("bchw,c->bhw", images, LUMINANCE).unsqueeze(1)
+    for stage in ("stem", "stage1", "stage2", "stage3"):
+        features = network.trunk.run(stage, features, streams)
+        if stage in ("stage1", "stage2"):
+            features = network.agp[stage](features)
+    first, second = network.anm(features).chunk(2)
+    return torch.stack([network.trunk.head(first), network.trunk.head(second)])
+
+
+def test_fdnm_s_losses_are_means_over_branches(build, faces):
+    network = build("face", {"cnm": {"weight": 0.25, "margin": 0.4}, "triplet_weight": 2.0}).eval()
+    assert set(network.agp) == {"stage1", "stage2"}
+    plain = dataclasses.replace(faces, erase=None)
+    features = fdnm_by_hand(network, torch.cat([faces.visible, faces.infrared]), 8)
+    labels = faces.labels.repeat(2)
+    losses = network.losses(plain)
+    expected = {
+        "identity": sum(identity_loss(network.classifier(part), labels) for part in features) / 2,
+        "triplet": sum(batch_hard_triplet(part, labels, 0.3) for part in features),
+        "cnm": 0.25 * nuances_mining(features, faces.labels, 0.4),
+    }
+    assert losses.keys() == expected.keys()
+    for term, value in expected.items():
+        torch.testing.assert_close(losses[term], value, rtol=1e-4, atol=1e-5)
+
+
+def test_fdnm_joins_its_branches(build, faces):
+    network = build("face").eval()
+    found = network.embed(faces.infrared, Modality.INFRARED)
+    assert found.shape == (8, 512)
+    expected = F.normalize(torch.cat(list(fdnm_by_hand(network, faces.infrared, Modality.INFRARED)), 1))
+    torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    "option",
+    [
+        {"agp": {"init": "paper"}},
+        {"agp": {"init": "paper", "repr": "phasor"}},
+        {"agp": {"after": ["stem", "stage3"]}},
+        {"anm": {"residual": False}},
+        {"anm": {"positivity": "softplus"}},
+        {"cnm": {"reduction": "sum_pairs", "margin": 20.0}},
+        {"cnm": {"normalize": True, "margin": 20.0}},
+    ],
+)
+def test_fdnm_s_options_change_the_losses(build, faces, option):
+    default, changed = (build("face", options).eval().losses(faces) for options in ({}, option))
+    assert max(abs(changed[term].item() - default[term].item()) for term in default) > 1e-6
+
+
+def test_new_modules_learn_at_the_full_rate(build):
+    network = build("face")
+    groups = {group.name: {id(p) for p in group.parameters} for group in network.parameter_groups()}
+    new = [*network.agp.parameters(), *network.anm.parameters(), *network.classifier.parameters()]
+    assert groups["heads"] == {id(parameter) for parameter in new}
+
+
 def test_losses(build, faces):
-    network = build("face", {"triplet_weight": 0.5, "margin": 0.7}).eval()
+    network = build("face", PLAIN | {"triplet_weight": 0.5, "margin": 0.7}).eval()
     masks = torch.cat([faces.erase.visible, faces.erase.infrared])
     fill = torch.tensor(faces.erase.fill).view(1, 3, 1, 1)
     images = torch.where(masks, fill, torch.cat([faces.visible, faces.infrared]))
@@ -49,15 +113,19 @@ def test_losses(build, faces):
 
 
 def test_weights_of_zero(build, faces):
-    assert build("face", {"identity_weight": 0.0}).losses(faces).keys() == {"triplet"}
-    assert build("face", {"identity_weight": 0.0}).classifier is None
-    assert build("face", {"triplet_weight": 0.0}).losses(faces).keys() == {"identity"}
+    assert build("face", PLAIN | {"identity_weight": 0.0}).losses(faces).keys() == {"triplet"}
+    assert build("face", PLAIN | {"identity_weight": 0.0}).classifier is None
+    assert build("face", PLAIN | {"triplet_weight": 0.0}).losses(faces).keys() == {"identity"}
     with pytest.raises(pydantic.ValidationError):
         methods.options_of("face", {"identity_weight": 0.0, "triplet_weight": 0.0})
+    with pytest.raises(pydantic.ValidationError, match="two branches"):
+        methods.options_of("face", {"anm": {"on": False}})
+    with pytest.raises(pydantic.ValidationError, match="twice"):
+        methods.options_of("face", {"agp": {"after": ["stem", "stem"]}})
 
 
 def test_the_centre_of_larger_images_is_embedded(build, faces):
-    network = build("face").eval()
+    network = build("face", PLAIN).eval()
     wide = F.pad(faces.visible, (8, 8, 8, 8), value=0.7)
     found = network.embed(wide, Modality.VISIBLE)
     torch.testing.assert_close(found, network.embed(faces.visible, Modality.VISIBLE), rtol=0, atol=1e-6)
