@@ -67,56 +67,70 @@ class FlipName(StrEnum):
     sum = "sum"
 
 
+Runs = Annotated[
+    list[str] | None,
+    typer.Argument(
+        metavar="[RUN]...", help="Run folder or name; the newest by default. Several: their mean as well."
+    ),
+]
+Mode = Annotated[ModeName | None, typer.Option(help="SYSU-MM01: gallery cameras.  [default: both]")]
+Shots = Annotated[
+    ShotsName | None, typer.Option(help="SYSU-MM01: images an identity and camera.  [default: 1]")
+]
+Protocol = Annotated[
+    ProtocolName | None,
+    typer.Option(help="SYSU-MM01: seeded (default), official; LLCM: llcm-train (default), …"),
+]
+TrialCount = Annotated[
+    int | None, typer.Option(min=1, help="Galleries drawn (SYSU-MM01, LLCM).  [default: 10]")
+]
+Direction = Annotated[
+    DirectionName | None, typer.Option(help="RegDB, LLCM, folder: who queries.  [default: both]")
+]
+Trial = Annotated[
+    int | None, typer.Option(min=1, max=10, help="RegDB: which split; the model's own by default.")
+]
+Features = Annotated[
+    Path | None, typer.Option(help="Evaluate embeddings or distances in an .npz (needs --dataset).")
+]
+Dataset = Annotated[str | None, typer.Option(help="Whose rules apply to --features or --explain.")]
+Rerank = Annotated[
+    list[RerankName] | None, typer.Option(help="Rows of its own beside the plain ones; may be repeated.")
+]
+Flip = Annotated[FlipName, typer.Option(help="Average with mirror images; rows of its own.")]
+Against = Annotated[
+    str | None, typer.Option(help="Another run (or features file): paired difference, with p-value.")
+]
+Breakdown = Annotated[
+    bool, typer.Option("--breakdown", help="Tables by camera pair and identity; worst queries.")
+]
+Explain = Annotated[
+    bool, typer.Option("--explain", help="Print the protocol's rules in plain words, and stop.")
+]
+AllowOverlap = Annotated[
+    bool,
+    typer.Option("--allow-overlap", help="Evaluate on identities that were trained on; it is said so."),
+]
+Json = Annotated[bool, typer.Option("--json", help="Print metrics.json instead of tables.")]
+
+
 def evaluate(
-    run: Annotated[
-        list[str] | None,
-        typer.Argument(
-            metavar="[RUN]...", help="Run folder or name; the newest by default. Several: their mean as well."
-        ),
-    ] = None,
-    mode: Annotated[
-        ModeName | None, typer.Option(help="SYSU-MM01: gallery cameras.  [default: both]")
-    ] = None,
-    shots: Annotated[
-        ShotsName | None, typer.Option(help="SYSU-MM01: images an identity and camera.  [default: 1]")
-    ] = None,
-    protocol: Annotated[
-        ProtocolName | None,
-        typer.Option(help="SYSU-MM01: seeded (default), official; LLCM: llcm-train (default), …"),
-    ] = None,
-    trials: Annotated[
-        int | None, typer.Option(min=1, help="Galleries drawn (SYSU-MM01, LLCM).  [default: 10]")
-    ] = None,
-    direction: Annotated[
-        DirectionName | None, typer.Option(help="RegDB, LLCM, folder: who queries.  [default: both]")
-    ] = None,
-    trial: Annotated[
-        int | None, typer.Option(min=1, max=10, help="RegDB: which split; the model's own by default.")
-    ] = None,
-    features: Annotated[
-        Path | None, typer.Option(help="Evaluate embeddings or distances in an .npz (needs --dataset).")
-    ] = None,
-    dataset: Annotated[str | None, typer.Option(help="Whose rules apply to --features or --explain.")] = None,
-    rerank: Annotated[
-        list[RerankName] | None, typer.Option(help="Rows of its own beside the plain ones; may be repeated.")
-    ] = None,
-    flip: Annotated[
-        FlipName, typer.Option(help="Average with mirror images; rows of its own.")
-    ] = FlipName.off,
-    against: Annotated[
-        str | None, typer.Option(help="Another run (or features file): paired difference, with p-value.")
-    ] = None,
-    breakdown: Annotated[
-        bool, typer.Option("--breakdown", help="Tables by camera pair and identity; worst queries.")
-    ] = False,
-    explain: Annotated[
-        bool, typer.Option("--explain", help="Print the protocol's rules in plain words, and stop.")
-    ] = False,
-    allow_overlap: Annotated[
-        bool,
-        typer.Option("--allow-overlap", help="Evaluate on identities that were trained on; it is said so."),
-    ] = False,
-    json: Annotated[bool, typer.Option("--json", help="Print metrics.json instead of tables.")] = False,
+    run: Runs = None,
+    mode: Mode = None,
+    shots: Shots = None,
+    protocol: Protocol = None,
+    trials: TrialCount = None,
+    direction: Direction = None,
+    trial: Trial = None,
+    features: Features = None,
+    dataset: Dataset = None,
+    rerank: Rerank = None,
+    flip: Flip = FlipName.off,
+    against: Against = None,
+    breakdown: Breakdown = False,
+    explain: Explain = False,
+    allow_overlap: AllowOverlap = False,
+    json: Json = False,
     device: Device = "auto",
     precision: Precision = "auto",
     data: DataDir = None,
