@@ -85,8 +85,9 @@ def evaluate(
         list[Shape] | None, typer.Option(help="Queries × gallery; all three by default; may be repeated.")
     ] = None,
     gallery: Annotated[
-        int | None, typer.Option(min=400, help="Instead: stream a gallery of so many images × 512.")
+        int | None, typer.Option(min=400, help="Instead: stream a gallery of so many images.")
     ] = None,
+    width: Annotated[int, typer.Option(min=1, help="Of the embeddings of --gallery.")] = 512,
     repeats: Repeats = 5,
     json: Json = False,
 ) -> None:
@@ -97,7 +98,7 @@ def evaluate(
     if gallery is not None:
         if shape:
             raise UsageError("--gallery and --shape are two benchmarks: give one of them.")
-        _print("gallery", json, "cpu", "fp32", images=gallery)
+        _print("gallery", json, "cpu", "fp32", images=gallery, width=width)
         return
     _print("evaluate", json, "cpu", "fp32", shapes=[s.value for s in shape or Shape], repeats=repeats)
 
