@@ -74,11 +74,13 @@ class Cnm(Strict):
 
 
 class Options(Strict):
-    """Knobs of the face setting; the defaults are FDNM's, without ``agp.after``, ``anm.on`` and
-    ``cnm.weight`` it is LightCNN-29.
+    """Knobs of the face setting; the defaults are FDNM's.
+
+    With ``agp.after`` empty, ``anm.on`` false and ``cnm.weight`` 0 it is LightCNN-29 alone.
 
     Attributes:
         stem: One first unit for each modality, or one for both.
+        agp, anm, cnm: FDNM's modules and its loss.
         dropout: Probability that a feature is dropped before the classifier.
         identity_weight: Factor on the cross-entropy.
         triplet_weight: λ1, factor on the batch-hard triplet loss.
