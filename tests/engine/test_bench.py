@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from vireid_cli.engine.bench_spectra import by_complex_numbers, ours
 from vireid_cli.engine.engine import Engine
 from vireid_cli.engine.runtime import Runtime
 from vireid_cli.engine.timing import interleaved
@@ -57,6 +58,27 @@ def test_a_streamed_gallery_has_queries_with_matches(engine: Engine) -> None:
     assert [row["gallery"] for row in found["sizes"]] == [200, 400, 800]
     assert all(row["valid_queries"] > 50 for row in found["sizes"])
     assert found["sizes"][0]["mAP"] > found["sizes"][2]["mAP"]
+
+
+def test_spectra_over_shapes_and_layouts(engine: Engine) -> None:
+    found = engine.bench("spectra", shapes=["4x6x5", "2x8x8"], images=2, repeats=1)
+    for row in ("4x6x5 contiguous", "4x6x5 channels_last", "2x8x8 contiguous"):
+        assert min(found[row][key] for key in ("field_seconds", "products", "rfft2")) > 0
+
+
+def test_forms_of_the_edit_that_is_timed_agree() -> None:
+    maps = torch.randn(2, 3, 9, 6, dtype=torch.float64)
+    expected = by_complex_numbers(maps)
+    for kind in ("matmul", "fft"):
+        torch.testing.assert_close(ours(kind)(maps), expected)
+
+
+def test_steps_count_what_is_added(engine: Engine) -> None:
+    settings = [*SMALL, "backbone.name=resnet18", "backbone.weights=none"]
+    names = ["fdnm-global-local", "fdnm-agp", "fdnm"]
+    found = engine.bench("steps", recipes=names, settings=settings, repeats=1)
+    assert 0 < found["fdnm-agp"]["more_macs"] < found["fdnm"]["more_macs"]
+    assert "time_over_macs" not in found["fdnm-global-local"]
 
 
 def test_unknown_subject(engine: Engine) -> None:

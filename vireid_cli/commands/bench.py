@@ -20,6 +20,10 @@ Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 Repeats = Annotated[int, typer.Option(min=1, max=100, help="Interleaved repetitions; medians are printed.")]
 
 
+FEATURE_MAPS = ("2048x18x9", "2048x24x12", "512x36x18", "512x48x24", "256x72x36", "256x96x48")
+"""After the stages of a ResNet-50 at 288×144 and 384×192."""
+
+
 class Shape(StrEnum):
     """Query and gallery counts of the field's protocols."""
 
@@ -114,6 +118,47 @@ def difficulty(
     Example: vireid bench difficulty
     """
     _print("difficulty", json, "cpu", "fp32", data=data, dataset=dataset)
+
+
+@app.command()
+def spectra(
+    shape: Annotated[
+        list[str] | None, typer.Option(metavar="CxHxW", help="A feature map; the field's by default.")
+    ] = None,
+    images: Annotated[int, typer.Option(min=1, help="Maps a batch.")] = 4,
+    compiled: Annotated[bool, typer.Option("--compiled", help="Also compiled, which takes minutes.")] = False,
+    repeats: Repeats = 5,
+    device: Device = "auto",
+    json: Json = False,
+) -> None:
+    """An amplitude edit of feature maps, forward and backward: complex numbers, products, rfft2.
+
+    Example: vireid bench spectra --shape 2048x18x9
+    """
+    shapes = shape or list(FEATURE_MAPS)
+    for given in shapes:
+        if len(given.split("x")) != 3 or not all(n.isdecimal() and int(n) for n in given.split("x")):
+            raise UsageError(f"--shape {given}: expected CHANNELSxHEIGHTxWIDTH.", "Such as 2048x18x9.")
+    options: dict[str, Any] = {"shapes": shapes, "images": images, "repeats": repeats, "compiled": compiled}
+    _print("spectra", json, device, "fp32", **options)
+
+
+@app.command()
+def steps(
+    recipe: Annotated[list[str], typer.Option("--recipe", "-r", help="Given twice or more.")],
+    settings: Annotated[
+        list[str] | None, typer.Option("--set", "-s", metavar="KEY=VALUE", help="Change one key in all.")
+    ] = None,
+    repeats: Repeats = 3,
+    device: Device = "auto",
+    precision: Precision = "auto",
+    json: Json = False,
+) -> None:
+    """Steps of several recipes in turn: time and multiply-adds that each adds to the first.
+
+    Example: vireid bench steps -r fdnm-global-local -r fdnm-agp -r fdnm-anm -r fdnm
+    """
+    _print("steps", json, device, precision, recipes=recipe, settings=settings or [], repeats=repeats)
 
 
 def _print(

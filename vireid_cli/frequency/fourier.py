@@ -9,7 +9,7 @@ constant matrices. The second one compiles, exports without a DFT node, and is f
 from __future__ import annotations
 
 from contextlib import AbstractContextManager, nullcontext
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -23,8 +23,9 @@ Spectrum = tuple[Tensor, Tensor]
 DENSE_POSITIONS = 200
 """Up to this many positions H·W one dense product is used, above it one product an axis."""
 
-MATMUL_POSITIONS = 1024
-"""Up to this many positions H·W the products are the default outside of compilation and export."""
+MATMUL_POSITIONS = {False: 200, True: 1200}
+"""Up to so many positions H·W the products are the default outside of compilation and export: fewer for
+contiguous maps than (true) for those whose channels lie together. ``vireid bench spectra`` shows why."""
 
 PHASE_FLOOR = 1e-6
 """Bins whose amplitude is at most this share of the map's largest have no phase (METHODS 2.2, 8.1)."""
@@ -36,14 +37,14 @@ def spectrum(images: Tensor, kind: Kind = "auto") -> Spectrum:
     Args:
         images: (..., H, W), any floating type.
         kind: ``fft``, ``matmul``, or ``auto``: the products while compiling or exporting and for
-            maps of at most ``MATMUL_POSITIONS``, else ``torch.fft``.
+            maps of at most ``MATMUL_POSITIONS`` positions, else ``torch.fft``.
 
     Returns:
         Real and imaginary part, (..., H, W//2 + 1) each.
     """
     images = real(images)
     height, width = images.shape[-2:]
-    if _chosen(kind, height, width) == "fft":
+    if _chosen(kind, height * width, images) == "fft":
         bins = torch.fft.rfft2(images, norm="ortho")
         return bins.real, bins.imag
     with _full_precision(images):
@@ -72,7 +73,7 @@ def inverse(spectrum: Spectrum, size: tuple[int, int], kind: Kind = "auto") -> T
     if tuple(re.shape[-2:]) != (height, width // 2 + 1):
         expected = (height, width // 2 + 1)
         raise ValueError(f"a {height}×{width} map has a half spectrum {expected}, not {tuple(re.shape[-2:])}")
-    if _chosen(kind, height, width) == "fft":
+    if _chosen(kind, height * width, re) == "fft":
         return torch.fft.irfft2(torch.complex(re, im), s=(height, width), norm="ortho")
     with _full_precision(re):
         return _inverse(re, im, size)
@@ -80,10 +81,26 @@ def inverse(spectrum: Spectrum, size: tuple[int, int], kind: Kind = "auto") -> T
 
 def amplitude(spectrum: Spectrum) -> Tensor:
     """|F| = sqrt(Re² + Im²), with gradient 0 where it is 0 (METHODS 8.1); shape of the parts."""
-    re, im = real(spectrum[0]), real(spectrum[1])
-    power = re * re + im * im
-    positive = power > 0
-    return torch.where(positive, torch.where(positive, power, 1.0).sqrt(), 0.0)
+    size: Tensor = _Amplitude.apply(real(spectrum[0]), real(spectrum[1]))
+    return size
+
+
+class _Amplitude(torch.autograd.Function):
+    """The backward pass in closed form: a third of the passes over the bins."""
+
+    @staticmethod
+    def forward(ctx: Any, re: Tensor, im: Tensor) -> Tensor:
+        size = torch.addcmul(re * re, im, im).sqrt()
+        ctx.save_for_backward(re, im, size)
+        return size
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, Tensor]:
+        re, im, size = ctx.saved_tensors
+        # Where the size is 0 both parts are, so that any finite divisor will do.
+        scale = gradients[0] / size.clamp_min(torch.finfo(size.dtype).tiny)
+        scale = torch.where(size > 0, scale, 0.0)
+        return scale * re, scale * im
 
 
 def phasor(spectrum: Spectrum, floor: float = PHASE_FLOOR) -> Spectrum:
@@ -167,12 +184,13 @@ def columns_to_full(width: int, like: Tensor) -> Tensor:
     return constant(_column_counts, (width,), like)
 
 
-def _chosen(kind: Kind, height: int, width: int) -> Literal["fft", "matmul"]:
+def _chosen(kind: Kind, positions: int, maps: Tensor) -> Literal["fft", "matmul"]:
+    """The form for maps of so many positions; ``maps`` are they, or a part of their half spectrum."""
     if kind != "auto":
         return kind
     # is_compiling() is true under torch.compile and torch.export; the older exporter only traces.
     traced = torch.compiler.is_compiling() or torch.jit.is_tracing() or torch.onnx.is_in_onnx_export()
-    return "matmul" if traced or height * width <= MATMUL_POSITIONS else "fft"
+    return "matmul" if traced or positions <= MATMUL_POSITIONS[_channels_last(maps)] else "fft"
 
 
 def _full_precision(like: Tensor) -> AbstractContextManager[None]:
