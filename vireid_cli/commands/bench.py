@@ -32,6 +32,14 @@ class Shape(StrEnum):
     regdb = "2060x2060"
 
 
+class TransportShape(StrEnum):
+    """Pairs × rows × columns."""
+
+    large = "32x162x162"
+    half_spectrum = "32x90x90"
+    small = "256x18x9"
+
+
 @app.command()
 def train(
     recipe: Annotated[str, typer.Option("--recipe", "-r", help="Whose step is timed.")] = "quickstart.yaml",
@@ -159,6 +167,41 @@ def steps(
     Example: vireid bench steps -r fdnm-global-local -r fdnm-agp -r fdnm-anm -r fdnm
     """
     _print("steps", json, device, precision, recipes=recipe, settings=settings or [], repeats=repeats)
+
+
+@app.command()
+def scan(
+    batch: Annotated[int, typer.Option(min=1, help="Images.")] = 16,
+    length: Annotated[int, typer.Option(min=1, help="Steps of the sequence.")] = 162,
+    channels: Annotated[int, typer.Option(min=1, help="Channels.")] = 256,
+    state: Annotated[int, typer.Option(min=1, help="Numbers of a channel's state.")] = 16,
+    repeats: Repeats = 3,
+    device: Device = "auto",
+    json: Json = False,
+) -> None:
+    """Selective scan, forward and backward, against autograd through a loop and an associative scan.
+
+    Example: vireid bench scan --batch 4
+    """
+    sizes = {"batch": batch, "length": length, "channels": channels, "state": state}
+    _print("scan", json, device, "fp32", **sizes, repeats=repeats)
+
+
+@app.command()
+def transport(
+    shape: Annotated[TransportShape, typer.Option(help="Pairs × rows × columns.")] = TransportShape.large,
+    epsilon: Annotated[float, typer.Option(min=1e-6, help="ε, relative to the mean cost.")] = 0.05,
+    iterations: Annotated[int, typer.Option(min=1, help="Iterations.")] = 20,
+    repeats: Repeats = 7,
+    device: Device = "auto",
+    json: Json = False,
+) -> None:
+    """Sinkhorn transport plans of a batch, against the POT library where it is installed.
+
+    Example: vireid bench transport --shape 256x18x9
+    """
+    options = {"shape": shape.value, "epsilon": epsilon, "iterations": iterations}
+    _print("transport", json, device, "fp32", **options, repeats=repeats)
 
 
 def _print(

@@ -18,7 +18,7 @@ from vireid_cli.data import reference
 from vireid_cli.data.augment import apply, augment_batch, draw
 from vireid_cli.data.crop import crop_flip
 from vireid_cli.data.store import locate
-from vireid_cli.engine import bench_evaluate, bench_spectra, occlusion
+from vireid_cli.engine import bench_evaluate, bench_sequence, bench_spectra, occlusion
 from vireid_cli.engine.embed import to_images
 from vireid_cli.engine.network import build_network, load_recipe
 from vireid_cli.engine.runtime import Runtime, generator
@@ -192,4 +192,6 @@ SUBJECTS: dict[str, Callable[..., dict[str, Any]]] = {
     "occlude": occlude,
     "spectra": bench_spectra.spectra,
     "steps": bench_spectra.steps,
+    "scan": bench_sequence.scan,
+    "transport": bench_sequence.transport,
 }

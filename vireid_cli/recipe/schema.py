@@ -302,6 +302,24 @@ class Reported(Strict):
     vr_far_01: Annotated[Number | None, Field(alias="vr_far_0.001")] = None
 
 
+class ReportedCost(Strict):
+    """What the paper says its network costs.
+
+    Attributes:
+        source: Where in the paper.
+        parameters: Millions.
+        multiply_adds: 10⁹ for one image; papers often call them FLOPs.
+        latency: Milliseconds an image, on the paper's device.
+        size: (height, width) of the image they are counted on; None: not said.
+    """
+
+    source: str = ""
+    parameters: Number | None = None
+    multiply_adds: Number | None = None
+    latency: Number | None = None
+    size: Annotated[tuple[int, int], BeforeValidator(_pair)] | None = None
+
+
 class Recipe(Strict):
     """One experiment, complete.
 
@@ -310,6 +328,7 @@ class Recipe(Strict):
         paper: What it reproduces.
         data, backbone, method, train: The parts.
         reported: The paper's figures, printed beside ours where dataset and protocol are the same.
+        reported_cost: The paper's cost figures, printed beside ours by ``evaluate --cost``.
     """
 
     name: str = ""
@@ -319,6 +338,7 @@ class Recipe(Strict):
     method: Method = Method()
     train: Train = Train()
     reported: Annotated[tuple[Reported, ...], BeforeValidator(_pair)] = ()
+    reported_cost: ReportedCost | None = None
 
     @model_validator(mode="after")
     def _selection_is_on_others(self) -> Recipe:

@@ -1,0 +1,146 @@
+"""What a network costs: parameters, multiply-adds and FLOPs of one embedding, input size, latency.
+
+Multiply-adds are those of convolutions, linear layers, matrix products, attention, Fourier transforms
+(whichever form they have) and of the selective scan; elementwise work and norms are left out, as in the
+field's counters. FLOPs are twice the multiply-adds. Counted on one visible image, as ``embed`` sees it.
+"""
+
+from __future__ import annotations
+
+import math
+import statistics
+import time
+from typing import Any, cast
+
+import torch
+from torch import Tensor, nn
+from torch.utils.flop_counter import FlopCounterMode, sdpa_flop_count
+
+from vireid_cli.backbones.fold import fold_batch_norms
+from vireid_cli.backbones.two_stream import BackboneSpec
+from vireid_cli.engine.embed import BATCH
+from vireid_cli.engine.network import build_network
+from vireid_cli.engine.runtime import Runtime
+from vireid_cli.methods import Method
+from vireid_cli.recipe.schema import Recipe
+from vireid_cli.types import Modality, Size
+
+REPEATS = 5
+CLASSIFIER = "classifier"
+"""What parameters that only training needs have in their names, by the house's rule."""
+
+aten = torch.ops.aten
+
+
+def cost_of(
+    recipe: Recipe, runtime: Runtime, *, identities: int, size: Size | None = None, batch: int = BATCH
+) -> dict[str, Any]:
+    """Cost of a recipe's network with random weights; weights change none of it.
+
+    Args:
+        recipe: What is built.
+        runtime: Where latency is measured.
+        identities: Width of the classifiers.
+        size: (height, width) of the image; None: the recipe's.
+        batch: Images of the batch whose latency is measured.
+
+    Returns:
+        Plain values: parameters in numbers, multiply-adds and FLOPs of one image, milliseconds.
+    """
+    trunk = recipe.backbone
+    network = build_network(
+        recipe, BackboneSpec(trunk.name, trunk.last_stride, None, trunk.width), identities, runtime
+    ).eval()
+    height, width = size or recipe.data.image_size
+    flops = flops_of(network, (height, width), runtime)
+    alone, together = latency(network, (height, width), runtime, batch)
+    return {
+        "recipe": recipe.name,
+        "method": recipe.method.name,
+        "size": f"{height}x{width}",
+        **parameters_of(network),
+        "multiply_adds": flops // 2,
+        "flops": flops,
+        "latency_ms_one_image": alone,
+        "latency_ms_batch": together,
+        "latency_batch": batch,
+        "reported": reported_of(recipe),
+        **runtime.describe(),
+    }
+
+
+def reported_of(recipe: Recipe) -> dict[str, Any] | None:
+    """The paper's own cost figures as plain values, or None where it gives none."""
+    return None if recipe.reported_cost is None else recipe.reported_cost.model_dump()
+
+
+def parameters_of(network: nn.Module) -> dict[str, Any]:
+    """Numbers of parameters: all, without classifiers, and of each part of the network."""
+    sizes = {name: parameter.numel() for name, parameter in network.named_parameters()}
+    parts: dict[str, int] = {}
+    for name, size in sizes.items():
+        part = name.partition(".")[0]
+        parts[part] = parts.get(part, 0) + size
+    total = sum(sizes.values())
+    bare = sum(size for name, size in sizes.items() if CLASSIFIER not in name)
+    return {"parameters": total, "parameters_without_classifier": bare, "parts": parts}
+
+
+def flops_of(network: nn.Module, size: Size, runtime: Runtime) -> int:
+    """FLOPs of embedding one visible image of ``size``."""
+    images = torch.rand(1, 3, *size, device=runtime.device)
+    counter = FlopCounterMode(display=False, custom_mapping=_UNCOUNTED)
+    with torch.no_grad(), counter:
+        cast(Method, network).embed(images, Modality.VISIBLE)
+    return int(counter.get_total_flops())
+
+
+def latency(network: nn.Module, size: Size, runtime: Runtime, batch: int) -> tuple[float, float]:
+    """Median milliseconds of embedding one image, and a batch, as extraction does: batch norms folded."""
+    folded = fold_batch_norms(network)
+    found = []
+    for count in (1, batch):
+        images = torch.rand(count, 3, *size, device=runtime.device).to(memory_format=torch.channels_last)
+        taken = [_milliseconds(folded, images, runtime) for _ in range(REPEATS + 1)]
+        found.append(statistics.median(taken[1:]))  # the first warms up
+    return found[0], found[1]
+
+
+def _milliseconds(network: nn.Module, images: Tensor, runtime: Runtime) -> float:
+    with torch.inference_mode(), runtime.autocast():
+        runtime.synchronize()
+        began = time.perf_counter()
+        cast(Method, network).embed(images, Modality.VISIBLE)
+        runtime.synchronize()
+    return 1000.0 * (time.perf_counter() - began)
+
+
+def _attention(query: Any, key: Any, value: Any, *args: Any, **kwargs: Any) -> int:
+    return int(sdpa_flop_count(query, key, value))
+
+
+def _transform(shape: Any, axes: Any, *args: Any, **kwargs: Any) -> int:
+    """A real transform: half of the 5 N log₂ N of a complex one."""
+    points = math.prod(shape[axis] for axis in axes)
+    return int(2.5 * math.prod(shape) * math.log2(max(points, 2)))
+
+
+def _inverse_transform(shape: Any, axes: Any, *args: Any, out_shape: Any = None, **kwargs: Any) -> int:
+    return _transform(out_shape, axes)
+
+
+def _state_update(state: Any, *args: Any, **kwargs: Any) -> int:
+    """One step of the scan, for each number of the state: Δ·A, and decay times state plus drive.
+
+    Its outer and inner products with B and C are matrix products, which are counted anyway.
+    """
+    return 3 * math.prod(state)
+
+
+_UNCOUNTED = {
+    aten._scaled_dot_product_flash_attention_for_cpu: _attention,
+    aten._fft_r2c: _transform,
+    aten._fft_c2r: _inverse_transform,
+    aten.addcmul_: _state_update,
+}
+"""What torch's counter leaves out; only the scan uses ``addcmul_`` in a forward."""
