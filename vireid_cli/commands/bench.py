@@ -183,7 +183,7 @@ def scan(
 
     Example: vireid bench scan --batch 4
     """
-    sizes = {"batch": batch, "length": length, "channels": channels, "state": state}
+    sizes: dict[str, Any] = {"batch": batch, "length": length, "channels": channels, "state": state}
     _print("scan", json, device, "fp32", **sizes, repeats=repeats)
 
 
@@ -200,7 +200,7 @@ def transport(
 
     Example: vireid bench transport --shape 256x18x9
     """
-    options = {"shape": shape.value, "epsilon": epsilon, "iterations": iterations}
+    options: dict[str, Any] = {"shape": shape.value, "epsilon": epsilon, "iterations": iterations}
     _print("transport", json, device, "fp32", **options, repeats=repeats)
 
 
@@ -226,5 +226,10 @@ def _print_values(values: Mapping[str, Any], say: Callable[..., None], before: s
             for number, part in enumerate(value, 1):
                 _print_values(part, say, f"{before}{key} {number} ")
         else:
-            shown = f"{value:,.3f}" if isinstance(value, float) else value
+            shown = _shown(value) if isinstance(value, float) else value
             say(f"{before}{key}: {shown}", markup=False)
+
+
+def _shown(value: float) -> str:
+    """Three decimals, or two digits of what would be 0.000 with them."""
+    return f"{value:,.3f}" if value == 0.0 or abs(value) >= 0.01 else f"{value:.2g}"

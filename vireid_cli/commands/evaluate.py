@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, cast
 
 import typer
 
-from vireid_cli.commands.options import DataDir, Device, Precision, RunsDir, make_engine
+from vireid_cli.commands.options import DataDir, Device, Precision, RunsDir, make_engine, parse_size
 from vireid_cli.errors import UsageError
 
 if TYPE_CHECKING:
@@ -113,6 +113,17 @@ AllowOverlap = Annotated[
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print metrics.json instead of tables.")]
 
+Cost = Annotated[
+    bool, typer.Option("--cost", help="Instead: parameters, multiply-adds and latency of its network.")
+]
+CostRecipes = Annotated[
+    list[str] | None, typer.Option("--recipe", help="With --cost: of a recipe's network; may be repeated.")
+]
+CostSize = Annotated[
+    str | None,
+    typer.Option("--size", help="With --cost: HEIGHTxWIDTH of the image; the recipe's by default."),
+]
+
 
 def evaluate(
     run: Runs = None,
@@ -130,6 +141,9 @@ def evaluate(
     breakdown: Breakdown = False,
     explain: Explain = False,
     allow_overlap: AllowOverlap = False,
+    cost: Cost = False,
+    recipe: CostRecipes = None,
+    size: CostSize = None,
     json: Json = False,
     device: Device = "auto",
     precision: Precision = "auto",
@@ -151,6 +165,11 @@ def evaluate(
     )
     names: list[str | None] = [*run] if run else [None]
     engine = make_engine(device, precision, data, runs)
+    if not cost and (recipe or size):
+        raise UsageError("--recipe and --size go with --cost; a run is evaluated as it was trained.")
+    if cost:
+        _cost(engine, names if run else [], recipe or [], size, json)
+        return
     if explain:
         lines = engine.explain(dataset, names[0], wanted)
         if json:
@@ -174,6 +193,24 @@ def evaluate(
     console.print_paths(e.folder for e in found if e.folder)
     if features is None:
         console.print_next("vireid visualize ranking", "vireid export onnx")
+
+
+def _cost(engine: Engine, runs: Sequence[str | None], recipes: list[str], size: str | None, json: bool) -> None:
+    """Measure and print what the networks of runs or recipes cost; of the newest run where none is named."""
+    from vireid_cli.commands import console
+    from vireid_cli.commands.cost_table import print_costs
+
+    if runs and recipes:
+        raise UsageError("Name runs or --recipe, not both.")
+    wanted = parse_size(size) if size else None
+    if recipes:
+        found = [engine.cost(recipe=name, size=wanted) for name in recipes]
+    else:
+        found = [engine.cost(name, size=wanted) for name in runs or [None]]
+    if json:
+        console.print_json(found if len(found) > 1 else found[0])
+    else:
+        print_costs(found)
 
 
 def _evaluate_runs(

@@ -96,7 +96,7 @@ def _pot(cost: Tensor, epsilon: float, iterations: int) -> dict[str, Callable[[]
     except ImportError:
         return {}
     rows, columns = (torch.full((n,), 1.0 / n, device=cost.device) for n in cost.shape[1:])
-    settings = {"numItermax": iterations, "stopThr": 0.0, "warn": False}
+    settings = {"method": "sinkhorn_log", "numItermax": iterations, "stopThr": 0.0, "warn": False}
 
     def together() -> Any:
         return batched.solve_batch(cost, reg=epsilon, max_iter=iterations, tol=0.0).plan

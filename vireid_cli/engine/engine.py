@@ -18,6 +18,7 @@ from vireid_cli.data.protocols.request import Request
 from vireid_cli.engine import (
     bench,
     compare,
+    cost,
     evaluate,
     evaluate_given,
     export,
@@ -169,6 +170,22 @@ class Engine:
         if dataset is None:
             dataset = load_recipe(str(self.find(run).recipe_file)).data.dataset
         return explain.explain(dataset, (options or EvaluateOptions()).request)
+
+    def cost(
+        self,
+        run: Run | str | Path | None = None,
+        recipe: str | Recipe | None = None,
+        size: Size | None = None,
+    ) -> dict[str, Any]:
+        """What a recipe's network, or a run's, costs; see ``cost.cost_of``."""
+        if recipe is not None:
+            loaded = recipe if isinstance(recipe, Recipe) else load_recipe(recipe)
+            return cost.cost_of(loaded, self.runtime, identities=cost.IDENTITIES, size=size)
+        found = self.find(run)
+        identities = int(found.environment()["num_identities"])
+        return cost.cost_of(
+            load_recipe(str(found.recipe_file)), self.runtime, identities=identities, size=size
+        )
 
     def compare(self, study: str | Study, options: EvaluateOptions | None = None) -> Comparison:
         """Train and evaluate every row of a study with every seed; see ``compare.compare``."""

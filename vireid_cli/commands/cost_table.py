@@ -1,0 +1,48 @@
+"""The table of what networks cost."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from rich.table import Table
+
+from vireid_cli.commands.console import out
+
+
+def print_costs(costs: Sequence[Mapping[str, Any]]) -> None:
+    """One row a network, the paper's figures below it, and the machine that the latency is of."""
+    table = Table(title="cost of one embedding", title_justify="left", title_style="bold")
+    table.add_column("")
+    first = costs[0]
+    batch = f"ms/batch of {first['latency_batch']}"
+    for name in (
+        "size",
+        "M parameters",
+        "without classifier",
+        "G multiply-adds",
+        "GFLOPs",
+        "ms/image",
+        batch,
+    ):
+        table.add_column(name, justify="right")
+    for cost in costs:
+        table.add_row(
+            cost["recipe"],
+            cost["size"],
+            *(f"{cost[key] / 1e6:.2f}" for key in ("parameters", "parameters_without_classifier")),
+            *(f"{cost[key] / 1e9:.3f}" for key in ("multiply_adds", "flops")),
+            *(f"{cost[key]:.2f}" for key in ("latency_ms_one_image", "latency_ms_batch")),
+        )
+        if paper := cost["reported"]:
+            size = "–" if paper["size"] is None else "{}x{}".format(*paper["size"])
+            numbers = [paper[key] for key in ("parameters", "multiply_adds", "latency")]
+            parameters, products, latency = ("–" if n is None else f"{n:.2f}" for n in numbers)
+            table.add_row(
+                f"paper {paper['source']}".strip(), size, "–", parameters, products, "–", latency, "–"
+            )
+    out.print(table)
+    for cost in costs:
+        parts = ", ".join(f"{name} {size / 1e6:.2f} M" for name, size in cost["parts"].items())
+        out.print(f"{cost['recipe']}: {parts}", markup=False, style="dim")
+    out.print(f"latency on {first['device']}, {first['precision']}, {first['threads']} threads", markup=False)
