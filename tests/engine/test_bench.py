@@ -36,6 +36,16 @@ def test_interleaved_runs_in_turn_after_a_warm_up() -> None:
         ("extract", {"recipe": "quickstart", "settings": SMALL, "repeats": 1}, {"folded_over_plain"}),
         ("augment", {"images": 6, "size": (64, 32), "repeats": 1}, {"uint8_over_pil", "to_float_over_pil"}),
         ("gallery", {"images": 400, "queries": 40, "width": 8}, {"peak_memory_gib", "metric_over_product"}),
+        (
+            "scan",
+            {"batch": 2, "length": 9, "channels": 4, "state": 2, "repeats": 1},
+            {"loop_over_ours", "associative_over_ours"},
+        ),
+        (
+            "transport",
+            {"shape": "3x7x5", "epsilon": 0.05, "iterations": 6, "repeats": 1},
+            {"pot_batched_over_ours", "finite_at_0.01"},
+        ),
         ("difficulty", {"dataset": "sysu"}, {"pixels_rank1", "hog_rank1", "histograms_rank1"}),
     ],
 )
@@ -84,3 +94,10 @@ def test_steps_count_what_is_added(engine: Engine) -> None:
 def test_unknown_subject(engine: Engine) -> None:
     with pytest.raises(UsageError, match="no benchmark"):
         engine.bench("speed")
+
+
+def test_scan_and_transport_are_compared_with_what_computes_the_same(engine: Engine) -> None:
+    scan = engine.bench("scan", batch=2, length=12, channels=4, state=3, repeats=1)
+    assert max(scan["largest_error"], scan["largest_error_of_loop"]) < 1e-5
+    plan = engine.bench("transport", shape="2x8x8", epsilon=0.05, iterations=20, repeats=1)
+    assert plan["largest_mass_elsewhere"] < 1e-4

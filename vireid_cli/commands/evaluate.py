@@ -195,7 +195,9 @@ def evaluate(
         console.print_next("vireid visualize ranking", "vireid export onnx")
 
 
-def _cost(engine: Engine, runs: Sequence[str | None], recipes: list[str], size: str | None, json: bool) -> None:
+def _cost(
+    engine: Engine, runs: Sequence[str | None], recipes: list[str], size: str | None, json: bool
+) -> None:
     """Measure and print what the networks of runs or recipes cost; of the newest run where none is named."""
     from vireid_cli.commands import console
     from vireid_cli.commands.cost_table import print_costs

@@ -63,7 +63,7 @@ def by_association(u: Tensor, delta: Tensor, a: Tensor, b: Tensor, c: Tensor, sk
 
 
 def transport(engine: Engine, *, shape: str, epsilon: float, iterations: int, repeats: int) -> dict[str, Any]:
-    """Entropic plans of a batch of pairs: ours, and POT's batched and single solvers where it is installed."""
+    """Entropic plans of a batch of pairs: ours, and POT's batched and single solvers if it is installed."""
     runtime = engine.runtime
     batch, rows, columns = (int(part) for part in shape.split("x"))
     random = torch.Generator().manual_seed(0)

@@ -1,0 +1,84 @@
+"""Costs are counted where they can be counted by hand."""
+
+import pytest
+import torch
+from torch import nn
+
+from vireid_cli.engine.cost import cost_of, flops_of, parameters_of
+from vireid_cli.engine.network import load_recipe
+from vireid_cli.engine.runtime import Runtime
+from vireid_cli.frequency.fourier import spectrum
+from vireid_cli.layers.scan import selective_scan
+from vireid_cli.layers.trans_mamba import Attention
+
+CPU = Runtime(torch.device("cpu"), "fp32")
+NARROW = ("backbone.name=resnet18", "backbone.weights=none", "backbone.width=16")
+
+
+class Working(nn.Module):
+    """A network whose ``embed`` is one piece of work."""
+
+    def __init__(self, work):
+        super().__init__()
+        self.work = work
+
+    def embed(self, images, modality):
+        return self.work(images)
+
+
+def scanned(images):
+    u = torch.rand(1, 4, 10, 6)
+    return selective_scan(
+        u, u, -torch.rand(4, 6, 3), torch.rand(1, 4, 10, 3), torch.rand(1, 4, 10, 3), u[0, :, 0]
+    )
+
+
+def attended(images):
+    torch.manual_seed(0)
+    return Attention(16)(torch.rand(1, 5, 16), torch.rand(1, 7, 16))
+
+
+@pytest.mark.parametrize(
+    ("work", "multiply_adds"),
+    [
+        (nn.Conv2d(3, 5, 3, padding=1, bias=False), 32 * 16 * 5 * 3 * 9),
+        (lambda images: images.flatten(1) @ torch.rand(3 * 32 * 16, 7), 3 * 32 * 16 * 7),
+        # Dense: 18·9 positions to 2·18·5 numbers, for each of the three channels.
+        (lambda images: spectrum(images[:, :, :18, :9]), 3 * 162 * 180),
+        (lambda images: spectrum(images, "fft"), 0.5 * 2.5 * 3 * 512 * 9),
+        # Four directions × ten steps × eighteen numbers of state: B u, C h, decay · h + drive, and Δ A.
+        (scanned, 4 * 10 * 18 * (1 + 1 + 1.5)),
+        (attended, (5 * 16 + 7 * 32 + 5 * 16) * 16 + 2 * 5 * 7 * 16),
+    ],
+)
+def test_multiply_adds(work, multiply_adds):
+    assert flops_of(Working(work), (32, 16), CPU) == 2 * multiply_adds
+
+
+def test_parameters():
+    network = nn.ModuleDict({"trunk": nn.Linear(3, 4), "classifier": nn.Linear(4, 10, bias=False)})
+    found = parameters_of(network)
+    assert found == {
+        "parameters": 56,
+        "parameters_without_classifier": 16,
+        "parts": {"trunk": 16, "classifier": 40},
+    }
+
+
+@pytest.mark.parametrize("name", ["baseline", "sepg", "sfcl-light"])
+def test_cost_of_a_recipe(name):
+    recipe = load_recipe(name, NARROW)
+    found = cost_of(recipe, CPU, identities=7, size=(64, 32), batch=2)
+    assert found["flops"] == 2 * found["multiply_adds"] > 0
+    assert found["parameters"] > found["parameters_without_classifier"] > 0
+    assert sum(found["parts"].values()) == found["parameters"]
+    assert found["latency_ms_one_image"] > 0
+    assert (found["size"], found["latency_batch"], found["reported"]) == ("64x32", 2, None)
+
+
+def test_agw_s_count_and_the_paper_s():
+    recipe = load_recipe("sfcl-base", ("backbone.weights=none",))
+    found = cost_of(recipe, CPU, identities=395, size=(64, 32), batch=1)
+    assert found["parameters_without_classifier"] == 23_550_351
+    assert found["reported"]["parameters"] == 23.55
+    assert found["reported"]["size"] == (384, 192)
