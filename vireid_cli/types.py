@@ -22,6 +22,11 @@ Side = Literal["query", "gallery"]
 SIDES: tuple[Side, ...] = ("query", "gallery")
 """The two sides of a test."""
 
+TRIALS_MARK = "trials:"
+"""Begins the split of an image whose dataset is split anew in each trial: a letter a trial follows."""
+
+TRIAL_LETTERS = {"train": "r", "test": "e", "none": "-"}
+
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
 """Channel statistics (RGB, pixels in [0, 1]) that ImageNet backbones were trained with."""
@@ -59,7 +64,8 @@ class Record:
         camid: The dataset's own camera number.
         modality: Visible or infrared.
         split: The dataset's own split of this person: ``train``, ``val`` or ``test``; ``query`` or
-            ``gallery`` where the dataset says on which side of a test an image stands.
+            ``gallery`` where the dataset says on which side of a test an image stands. Where a dataset
+            is split anew in each trial, ``trials:`` and a letter a trial (``TRIAL_LETTERS``).
     """
 
     path: str
@@ -107,6 +113,27 @@ class RecordTable:
     def side(self, name: Side, modality: Modality) -> np.ndarray:
         """Rows of one modality that stand on one side of a test; those of split ``test`` stand on both."""
         return np.flatnonzero(np.isin(self.splits, ("test", name)) & (self.modalities == modality.code))
+
+    @property
+    def trials(self) -> int:
+        """Number of trials in which the dataset is split anew; 0 where it has one split for all."""
+        marked = len(self) > 0 and str(self.splits[0]).startswith(TRIALS_MARK)
+        return len(str(self.splits[0])) - len(TRIALS_MARK) if marked else 0
+
+    def in_trial(self, trial: int) -> RecordTable:
+        """The same rows with their split (``train``, ``test``, ``none``) in one trial, from 1.
+
+        Raises:
+            ValueError: There is no such trial.
+        """
+        if not 1 <= trial <= self.trials:
+            raise ValueError(f"trial {trial} of {self.trials}")
+        letters = self.splits.astype(f"U{len(TRIALS_MARK) + self.trials}").view("U1").reshape(len(self), -1)
+        column = letters[:, len(TRIALS_MARK) + trial - 1]
+        splits = np.full(len(self), "none", dtype="U5")
+        for split, letter in TRIAL_LETTERS.items():
+            splits[column == letter] = split
+        return RecordTable(self.paths, self.pids, self.camids, self.modalities, splits)
 
     def row(self, index: int) -> Record:
         """The record at ``index``."""

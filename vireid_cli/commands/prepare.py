@@ -55,46 +55,45 @@ def synthetic(
     print_next("vireid prepare sysu" + (f" --root {root}" if root else ""))
 
 
-@app.command()
-def sysu(
-    root: Annotated[
-        Path | None,
-        typer.Option(help="The dataset's folder.", show_default="<data>/SYSU-MM01, else the rendered one"),
-    ] = None,
-    size: Annotated[str, typer.Option(help="HEIGHTxWIDTH of the stored pixels.")] = "288x144",
-    skip_bad: Annotated[bool, typer.Option("--skip-bad", help="Leave unreadable images out.")] = False,
-    verify: Annotated[
-        bool, typer.Option("--verify", help="Check what was prepared against its hashes.")
-    ] = False,
-    workers: Workers = None,
-    data: DataDir = None,
-) -> None:
-    """Read SYSU-MM01 (or the rendered benchmark in its layout) into the prepared store.
-
-    Example: vireid prepare sysu --root /datasets/SYSU-MM01
-    """
-    _dataset("sysu", root, size, skip_bad, verify, workers, data)
+DATASETS = {
+    "sysu": "Read SYSU-MM01 (or the rendered benchmark in its layout) into the prepared store.",
+    "regdb": "Read RegDB (or the rendered benchmark in its layout), with its ten trials.",
+    "llcm": "Read LLCM (or the rendered benchmark in its layout).",
+    "oulu": "Read Oulu-CASIA NIR-VIS; writes faces/{train,gallery,probe}.txt where they are absent.",
+    "buaa": "Read BUAA-VisNir; writes faces/{train,gallery,probe}.txt where they are absent.",
+    "folder": "Read your own images: {train,query,gallery}/{visible,infrared}/<pid>/, or a records.csv.",
+    "occ-sysu": "Read an occluded SYSU-MM01, as `vireid prepare occluded` wrote it.",
+    "occ-regdb": "Read an occluded RegDB, as `vireid prepare occluded` wrote it.",
+    "occ-llcm": "Read an occluded LLCM, as `vireid prepare occluded` wrote it.",
+}
+"""Each source's command, with the first line of its help."""
 
 
-@app.command("occ-sysu")
-def occ_sysu(
-    root: Annotated[
-        Path | None,
-        typer.Option(help="The occluded tree.", show_default="<data>/Occ-SYSU-MM01, else the rendered one"),
-    ] = None,
-    size: Annotated[str, typer.Option(help="HEIGHTxWIDTH of the stored pixels.")] = "288x144",
-    skip_bad: Annotated[bool, typer.Option("--skip-bad", help="Leave unreadable images out.")] = False,
-    verify: Annotated[
-        bool, typer.Option("--verify", help="Check what was prepared against its hashes.")
-    ] = False,
-    workers: Workers = None,
-    data: DataDir = None,
-) -> None:
-    """Read an occluded SYSU-MM01, as `vireid prepare occluded` wrote it, into the prepared store.
+def _add(name: str, about: str) -> None:
+    """Make the command of one source; all take the same options."""
+    listed = "Images in another layout: a list records.csv at the root (path,pid,camid,modality,split)."
 
-    Example: vireid prepare occ-sysu
-    """
-    _dataset("occ-sysu", root, size, skip_bad, verify, workers, data)
+    @app.command(name, help=f"{about}\n\n{listed}\n\nExample: vireid prepare {name} --root /datasets/{name}")
+    def command(
+        root: Annotated[
+            Path | None,
+            typer.Option(
+                help="The dataset's folder.", show_default="under <data>, else the rendered one there"
+            ),
+        ] = None,
+        size: Annotated[str, typer.Option(help="HEIGHTxWIDTH of the stored pixels.")] = "288x144",
+        skip_bad: Annotated[bool, typer.Option("--skip-bad", help="Leave unreadable images out.")] = False,
+        verify: Annotated[
+            bool, typer.Option("--verify", help="Check what was prepared against its hashes.")
+        ] = False,
+        workers: Workers = None,
+        data: DataDir = None,
+    ) -> None:
+        _dataset(name, root, size, skip_bad, verify, workers, data)
+
+
+for _name, _about in DATASETS.items():
+    _add(_name, _about)
 
 
 def _dataset(
@@ -123,4 +122,5 @@ def _dataset(
     for line in summary_lines(done):
         console.out.print(line, markup=False)
     console.print_paths([done.store.folder])
-    console.print_next("vireid train --recipe quickstart.yaml")
+    dataset = "" if name == "sysu" else f" --dataset {name}"
+    console.print_next(f"vireid train --recipe quickstart.yaml{dataset}")

@@ -19,6 +19,10 @@ def train(
         typer.Option("--set", "-s", metavar="KEY=VALUE", help="Change one key; may be repeated."),
     ] = None,
     dataset: Annotated[str | None, typer.Option(help="Short for --set data.dataset=…")] = None,
+    trial: Annotated[
+        str | None,
+        typer.Option(metavar="1..10|all", help="RegDB: --set data.trial=…; all: ten runs."),
+    ] = None,
     seed: Annotated[int | None, typer.Option(help="Short for --set train.seed=…")] = None,
     resume: Annotated[
         str | None, typer.Option(metavar="RUN", help="Go on from this run's newest checkpoint ('latest').")
@@ -35,15 +39,22 @@ def train(
     changed = [*(settings or [])]
     changed += [f"data.dataset={dataset}"] if dataset else []
     changed += [f"train.seed={seed}"] if seed is not None else []
-    if resume and (recipe or changed):
+    changed += [f"data.trial={trial}"] if trial not in (None, "all") else []
+    if resume and (recipe or changed or trial):
         raise UsageError(
-            "--resume goes on with the run's own recipe: leave --recipe, --set, --dataset and --seed out."
+            "--resume goes on with the run's own recipe: leave --recipe, --set, --dataset, --trial "
+            "and --seed out."
         )
     if not resume and not recipe:
         raise UsageError("Nothing to train.", "Name a recipe: vireid train --recipe quickstart.yaml")
     from vireid_cli.commands.console import print_next, print_paths
 
     engine = make_engine(device, precision, data, runs)
+    if trial == "all":
+        trained = engine.train_trials(recipe or "", changed)
+        print_paths([run.folder for run in trained])
+        print_next("vireid evaluate " + " ".join(str(run.folder) for run in trained))
+        return
     run = engine.resume(resume) if resume else engine.train(recipe or "", changed)
     print_paths([run.folder])
     print_next(f"vireid evaluate {run.folder}", f"vireid visualize curves {run.folder}")

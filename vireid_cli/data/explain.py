@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from vireid_cli.data.permutation import TRIALS
-from vireid_cli.data.protocols import FAMILIES, fars_of, rule_of
+from vireid_cli.data.protocols import fars_of, rule_of
 from vireid_cli.data.protocols.request import BOTH_DIRECTIONS, Direction, Request
+from vireid_cli.data.sources import load_source
 from vireid_cli.metrics.camera_rules import EXPLANATIONS
 
 _SIDES: dict[Direction, str] = {
@@ -22,7 +23,7 @@ def explain(dataset: str, request: Request) -> list[str]:
         UsageError: The dataset has no protocol here.
     """
     rule, merged = rule_of(dataset)
-    lines = _FAMILIES[FAMILIES[dataset]](request)
+    lines = _FAMILIES[load_source(dataset).PROTOCOL](request)
     lines.append(f"Camera rule: {EXPLANATIONS[rule]}.")
     lines.append(
         "CMC counts identities: in a ranking only an identity's best image keeps its place."

@@ -17,10 +17,11 @@ from typing import Any
 
 import numpy as np
 
+from vireid_cli.data import records_file
 from vireid_cli.data.fill import Progress, Work, fill, processors
 from vireid_cli.data.lock import locked
 from vireid_cli.data.pixels import PixelFiles, making
-from vireid_cli.data.sources import Report, load_source
+from vireid_cli.data.sources import Report
 from vireid_cli.data.store import Store, StoreInfo, fingerprint, read_store, store_folder, write_store
 from vireid_cli.errors import DataError
 from vireid_cli.files import remove_leftovers
@@ -105,7 +106,7 @@ def prepare(
         DataError: The layout is incomplete, images can't be read, the disk is full or read-only, or
             another process writes the store.
     """
-    scanned = load_source(dataset).scan(root)
+    scanned = records_file.scan(dataset, root)
     provenance = scanned.report.provenance
     folder = store_folder(data_dir, dataset, provenance.rendered)
     info = StoreInfo(

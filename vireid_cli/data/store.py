@@ -121,6 +121,24 @@ class Store:
         """Whether its images were rendered by this toolkit."""
         return self.info.provenance.rendered
 
+    def table(self, trial: int) -> RecordTable:
+        """The records with their splits in one trial; as they are where one split serves all.
+
+        Args:
+            trial: From 1; datasets that are not split anew in each trial know only the first.
+
+        Raises:
+            UsageError: There is no such trial.
+        """
+        trials = self.records.trials
+        if not 1 <= trial <= max(trials, 1):
+            title = load_source(self.info.dataset).TITLE
+            known = f"{title} has the trials 1 to {trials}" if trials else f"{title} has one split, no trials"
+            raise UsageError(
+                f"trial {trial} was asked for: {known}.", "Set data.trial in the recipe, or --trial."
+            )
+        return self.records.in_trial(trial) if trials else self.records
+
     @property
     def ignored(self) -> list[str]:
         """Remarks of the scan on what it ignored: they belong into a protocol's fingerprint."""

@@ -120,6 +120,19 @@ class Engine:
         loaded = recipe if isinstance(recipe, Recipe) else load_recipe(recipe, tuple(settings))
         return training.train(loaded, self.runtime, self.reporter, self.data_dir, self.runs_dir)
 
+    def train_trials(self, recipe: str, settings: Sequence[str] = ()) -> list[Run]:
+        """Train a recipe once for each split of a dataset that has several (RegDB), one after the other.
+
+        Raises:
+            UsageError: The dataset has one split for all.
+        """
+        data = load_recipe(recipe, tuple(settings)).data
+        store = preparation.ensure_prepared(data.dataset, data.image_size, self.data_dir, self.reporter)
+        trials = store.records.trials
+        if not trials:
+            raise UsageError(f"{data.dataset} has one split for all: there are no trials to go through.")
+        return [self.train(recipe, [*settings, f"data.trial={trial}"]) for trial in range(1, trials + 1)]
+
     def resume(self, run: Run | str | Path) -> Run:
         """Go on from a run's newest checkpoint; see ``training.resume``."""
         return training.resume(self.find(run), self.runtime, self.reporter, self.data_dir)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -77,7 +77,10 @@ def evaluate_run(
         reporter.warn(
             f"{run.folder} is not finished: {trained.trained} of {trained.recipe.train.epochs} epochs done"
         )
-    plans = protocols.plans_for(store, options.request)
+    request = options.request
+    if store.records.trials and request.trial is None:
+        request = replace(request, trial=trained.recipe.data.trial)
+    plans = protocols.plans_for(store, request)
     rows = np.unique(np.concatenate([plan.rows for plan in plans]))
     overlap = _overlap(store, rows, trained, options.allow_overlap)
     embedded = embed_rows(trained.network, store, size, rows, runtime, reporter)

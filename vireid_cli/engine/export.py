@@ -56,7 +56,10 @@ def export_run(
     trained = load_trained(run, cpu, reporter)
     size = trained.recipe.data.image_size
     store = ensure_prepared(trained.recipe.data.dataset, size, data_dir, reporter)
-    samples = {modality: sample_images(store, size, modality, SAMPLES) for modality in Modality}
+    samples = {
+        modality: sample_images(store, size, modality, SAMPLES, trained.recipe.data.trial)
+        for modality in Modality
+    }
     reporter.say(f"exporting {run.folder} at {size[0]}×{size[1]}")
     metadata = {
         "recipe": trained.recipe.name,
@@ -69,9 +72,9 @@ def export_run(
     return Exported(run, made)
 
 
-def sample_images(store: Store, size: Size, modality: Modality, count: int) -> Tensor:
+def sample_images(store: Store, size: Size, modality: Modality, count: int, trial: int = 1) -> Tensor:
     """Test images of one modality, evenly spread over the table: (count, 3, H, W) in [0, 1]."""
-    table = store.records
+    table = store.table(trial)
     rows = np.flatnonzero((table.modalities == modality.code) & table.tested)
     chosen = rows[np.linspace(0, len(rows) - 1, num=min(count, len(rows)), dtype=np.int64)]
     return to_images(store.batch(size, chosen), torch.device("cpu")).contiguous()

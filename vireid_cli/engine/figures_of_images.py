@@ -97,7 +97,8 @@ def _pair(people: People, pid: int | None) -> tuple[list[Path], int]:
     sides = {m: set(table.pids[table.modalities == m.code].tolist()) for m in Modality}
     both = sides[Modality.VISIBLE] & sides[Modality.INFRARED]
     if pid is None:
-        test = set(table.pids[table.tested].tolist()) & both
+        tested = (table.in_trial(1) if table.trials else table).tested
+        test = set(table.pids[tested].tolist()) & both
         pid = min(test or both)
     if pid not in both:
         known = pid in sides[Modality.VISIBLE] | sides[Modality.INFRARED]

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from vireid_cli.data import records_file
 from vireid_cli.data import store as stores
 from vireid_cli.data.prepare import Prepared, add_size, prepare
 from vireid_cli.data.sources import load_source
@@ -126,7 +127,7 @@ def find_people(dataset: str, data_dir: Path) -> People:
         store = stores.open_store(data_dir, dataset)
         return People(store.records, store.info.root, store_title(store))
     located = stores.locate(dataset, data_dir)
-    found = load_source(dataset).scan(located.root)
+    found = records_file.scan(dataset, located.root)
     return People(found.records, located.root, _title(dataset, located.rendered))
 
 

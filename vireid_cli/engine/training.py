@@ -109,7 +109,7 @@ def _bare(recipe: Recipe) -> Any:
 
 def _sampler(recipe: Recipe, store: Store) -> tuple[IdentitySampler, np.ndarray]:
     """The P×K sampler over the rows of the recipe's split, and those rows."""
-    table = store.records
+    table = store.table(recipe.data.trial)
     rows = np.flatnonzero(np.isin(table.splits, SPLITS[recipe.data.split]))
     if len(rows) == 0:
         raise UsageError(

@@ -128,7 +128,10 @@ class Data(Strict):
 
     Attributes:
         dataset: Name of a source: ``data/sources/<name>.py``.
-        split: Identities trained on; ``trainval`` is what papers on SYSU-MM01 use (395).
+        split: Identities trained on; ``trainval`` is what papers on SYSU-MM01 use (395). The other
+            datasets have no validation identities: both are the same there.
+        trial: Which of a dataset's splits, where it has several (RegDB: 1..10); a model of one trial is
+            evaluated on that trial only.
         size: (height, width) in pixels of the prepared images.
         sampler: The P×K batch.
         augment: Augmentation.
@@ -136,6 +139,7 @@ class Data(Strict):
 
     dataset: str = "sysu"
     split: Literal["train", "trainval"] = "trainval"
+    trial: Annotated[int, Field(ge=1)] = 1
     size: Annotated[
         tuple[Annotated[int, Field(ge=32, le=1024)], Annotated[int, Field(ge=16, le=1024)]],
         BeforeValidator(_pair),

@@ -7,25 +7,14 @@ identities) and ``plans(store, request)``.
 
 from __future__ import annotations
 
-import difflib
 import importlib
 from typing import Protocol, cast
 
 from vireid_cli.data.plan import EvaluationPlan
 from vireid_cli.data.protocols.request import Request
+from vireid_cli.data.sources import load_source
 from vireid_cli.data.store import Store
-from vireid_cli.errors import UsageError
 from vireid_cli.metrics.camera_rules import CameraRule
-
-FAMILIES = {
-    "sysu": "sysu",
-    "regdb": "regdb",
-    "llcm": "llcm",
-    "oulu": "faces",
-    "buaa": "faces",
-    "folder": "folder",
-}
-"""Dataset → file of this folder."""
 
 
 class Family(Protocol):
@@ -40,18 +29,12 @@ class Family(Protocol):
 
 
 def family_of(dataset: str) -> Family:
-    """The protocol family of a dataset.
+    """The protocol family that a source names.
 
     Raises:
-        UsageError: The dataset has no protocol here.
+        UsageError: No source of that name.
     """
-    if dataset not in FAMILIES:
-        near = difflib.get_close_matches(dataset, FAMILIES, 1)
-        raise UsageError(
-            f"no protocol is known for dataset '{dataset}'; known: {', '.join(FAMILIES)}.",
-            f"Did you mean '{near[0]}'?" if near else "",
-        )
-    return cast(Family, importlib.import_module(f"{__name__}.{FAMILIES[dataset]}"))
+    return cast(Family, importlib.import_module(f"{__name__}.{load_source(dataset).PROTOCOL}"))
 
 
 def rule_of(dataset: str) -> tuple[CameraRule, bool]:

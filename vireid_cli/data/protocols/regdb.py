@@ -30,7 +30,7 @@ def plans(store: Store, request: Request) -> list[EvaluationPlan]:
             "RegDB has ten trials, each with its own model: the trial is not known.", "Say which: --trial 1"
         )
     return [
-        regdb_plan(store.records, direction=direction, trial=request.trial, notes=store.ignored)
+        regdb_plan(store.table(request.trial), direction=direction, trial=request.trial, notes=store.ignored)
         for direction in request.directions or BOTH_DIRECTIONS
     ]
 

@@ -1,6 +1,6 @@
 """The contract of a source: a file ``data/sources/<name>.py`` that reads one dataset's layout.
 
-A source has four public names: ``TITLE`` (for people), ``FOLDER`` (where it is looked for under the
+A source has five public names: ``TITLE`` (for people), ``FOLDER`` (where it is looked for under the
 data directory), ``HOW_TO_GET`` (one or two lines) and ``scan(root) -> Scan``. The file's name is the
 dataset's name, with hyphens for underscores (``occ_sysu.py`` is ``occ-sysu``): there is no registry, and
 a new source is a new file.
@@ -89,6 +89,7 @@ class Source(Protocol):
 
     TITLE: str
     FOLDER: str
+    PROTOCOL: str
     HOW_TO_GET: str
 
     def scan(self, root: Path) -> Scan:

@@ -9,6 +9,7 @@ from vireid_cli.data.sources import Scan
 
 TITLE = "Occ-LLCM"
 FOLDER = "Occ-LLCM"
+PROTOCOL = "llcm"
 HOW_TO_GET = how_to_get("llcm")
 
 

@@ -9,6 +9,7 @@ from vireid_cli.data.sources import Scan
 
 TITLE = "Occ-RegDB"
 FOLDER = "Occ-RegDB"
+PROTOCOL = "regdb"
 HOW_TO_GET = how_to_get("regdb")
 
 

@@ -9,6 +9,7 @@ from vireid_cli.data.sources import Scan
 
 TITLE = "Occ-SYSU-MM01"
 FOLDER = "Occ-SYSU-MM01"
+PROTOCOL = "sysu"
 HOW_TO_GET = how_to_get("sysu")
 
 

@@ -13,25 +13,27 @@ al., ICCV 2017, recomputed from the official permutation file.
 from __future__ import annotations
 
 import re
-from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 
+from vireid_cli.data import layout
 from vireid_cli.data.provenance import read_provenance
 from vireid_cli.data.sources import Count, Report, Scan
-from vireid_cli.errors import DataError, UsageError
+from vireid_cli.errors import DataError
 from vireid_cli.types import Modality, Record, RecordTable
 
 TITLE = "SYSU-MM01"
 FOLDER = "SYSU-MM01"
+PROTOCOL = "sysu"
 HOW_TO_GET = (
     "Real: free for research under a signed agreement (https://github.com/wuancong/SYSU-MM01), "
     "unpacked so that the folder holds cam1 … cam6 and exp."
 )
 
+ROOT = layout.Root("sysu", TITLE, tuple(f"cam{camid}" for camid in range(1, 7)), HOW_TO_GET)
 CAMERAS = (1, 2, 3, 4, 5, 6)
 INFRARED_CAMERAS = (3, 6)
 SPLITS = ("train", "val", "test")
@@ -44,6 +46,9 @@ EXPECTED_IMAGES: dict[str, tuple[int, ...]] = {
 }
 """Images of the real dataset by split and camera 1..6."""
 
+COUNTS = Path(__file__).with_name("sysu_counts.csv")
+"""Images of the real dataset by identity and camera."""
+
 EXPECTED_IDENTITIES = {"train": 296, "val": 99, "test": 96}
 
 _IMAGE = re.compile(r"\d{4}\.jpg", re.IGNORECASE)
@@ -51,20 +56,14 @@ _IDENTITY = re.compile(r"\d{4}")
 
 
 @dataclass(slots=True)
-class _Found:
-    """What a walk over the camera folders met besides records.
+class _Found(layout.Found):
+    """What a walk over the camera folders met.
 
     Attributes:
-        records: Images of listed identities.
-        stray: Files that are not images, by name or ending.
         unlisted: Identities that have a folder and are in no list.
-        odd_folders: Folders inside a camera whose name is not four digits.
     """
 
-    records: list[Record] = field(default_factory=list)
-    stray: Counter[str] = field(default_factory=Counter)
     unlisted: set[int] = field(default_factory=set)
-    odd_folders: list[str] = field(default_factory=list)
 
 
 def modality_of(camid: int) -> Modality:
@@ -82,70 +81,17 @@ def scan(root: Path) -> Scan:
         DataError: A camera folder or an identity list is missing, an identity is in two lists, or
             there is no image.
     """
-    check_root(root)
+    ROOT.check(root)
     provenance = read_provenance(root)
     split_of, notes = read_splits(root / "exp")
     found = _walk(root, split_of)
-    if not found.records:
-        raise DataError(
-            f"{root}: no image of a listed identity (expected cam1/<4-digit id>/<4-digit frame>.jpg)",
-            f"{sum(found.stray.values())} other files were found. Check that the archive was unpacked whole.",
-        )
-    records = RecordTable.of(sorted(found.records, key=lambda record: record.path))
+    records = found.table(root, "images of listed identities, cam1/<4-digit id>/<4-digit frame>.jpg")
     permutation = next((p for p in (root / PERMUTATION, root / "exp" / PERMUTATION) if p.is_file()), None)
     notes += list(_notes(found, records, split_of, real=not provenance.rendered))
     if permutation is None:
         notes.append(f"{PERMUTATION} is absent (root or exp/): the 'official' gallery draw is not available")
     counts = _counts(records, real=not provenance.rendered)
     return Scan(records, Report(counts, tuple(notes), provenance), permutation)
-
-
-def check_root(root: Path) -> None:
-    """Refuse a root that is not the folder holding cam1 … cam6 and exp, and say where that one is.
-
-    Raises:
-        UsageError: ``root`` is missing, or one or two levels off.
-        DataError: Some camera folders are missing.
-    """
-    if not root.is_dir():
-        raise UsageError(f"{root} is not a folder", HOW_TO_GET)
-    missing = [f"cam{camid}" for camid in CAMERAS if not (root / f"cam{camid}").is_dir()]
-    if not missing:
-        return
-    if len(missing) < len(CAMERAS):
-        raise DataError(
-            f"{root}: camera folders missing: {', '.join(missing)} (expected cam1 … cam6)",
-            "Unpack the dataset again; each of the six folders belongs directly under the root.",
-        )
-    resolved = root.resolve()
-    for parent in (resolved.parent, resolved.parent.parent):
-        if _holds_cameras(parent):
-            raise UsageError(
-                f"{root} is inside the dataset, one level or more too low: the root is {parent}",
-                f"vireid prepare sysu --root {parent}",
-            )
-    for child in sorted(path for path in root.iterdir() if path.is_dir()):
-        if _holds_cameras(child):
-            raise UsageError(
-                f"{root} is one level too high: the dataset is in {child}",
-                f"vireid prepare sysu --root {child}",
-            )
-    raise DataError(
-        f"{root} does not hold SYSU-MM01: no folder cam1 … cam6 (found: {_listing(root)})", HOW_TO_GET
-    )
-
-
-def _holds_cameras(folder: Path) -> bool:
-    return sum((folder / f"cam{camid}").is_dir() for camid in CAMERAS) >= 3
-
-
-def _listing(folder: Path, limit: int = 6) -> str:
-    """The first names in a folder, as a hint at what was given instead."""
-    names = sorted(path.name for path in folder.iterdir())
-    return (
-        ", ".join(names[:limit]) + (f" and {len(names) - limit} more" if len(names) > limit else "")
-        or "nothing"
-    )
 
 
 def read_splits(folder: Path) -> tuple[dict[int, str], list[str]]:
@@ -168,7 +114,8 @@ def read_splits(folder: Path) -> tuple[dict[int, str], list[str]]:
         twice = sorted(pid for pid in pids if pid in split_of)
         if twice:
             raise DataError(
-                f"{folder}: identities of {split}_id are in {split_of[twice[0]]}_id too: {_some(twice)}",
+                f"{folder}: identities of {split}_id are in {split_of[twice[0]]}_id too: "
+                f"{layout.some(twice)}",
                 "The three lists must not overlap; copy exp/ from the official archive again.",
             )
         split_of.update(dict.fromkeys(pids, split))
@@ -176,7 +123,7 @@ def read_splits(folder: Path) -> tuple[dict[int, str], list[str]]:
     if any((folder / f"available_id{ending}").is_file() for ending in (".txt", ".mat")):
         unavailable = sorted(set(split_of) - set(read_ids(folder, "available_id")))
         if unavailable:
-            notes.append(f"identities listed in a split but not in available_id: {_some(unavailable)}")
+            notes.append(f"identities listed in a split but not in available_id: {layout.some(unavailable)}")
     return split_of, notes
 
 
@@ -230,19 +177,12 @@ def _walk(root: Path, split_of: dict[int, str]) -> _Found:
     for camid in CAMERAS:
         for folder in (root / f"cam{camid}").iterdir():
             if not _IDENTITY.fullmatch(folder.name):
-                _note_odd(found, folder)
+                found.odd.append(f"cam{camid}/{folder.name}") if folder.is_dir() else found.ignore(folder)
             elif int(folder.name) not in split_of:
                 found.unlisted.add(int(folder.name))
             elif folder.is_dir():
                 _collect(found, folder, camid, split_of[int(folder.name)])
     return found
-
-
-def _note_odd(found: _Found, path: Path) -> None:
-    if path.is_dir():
-        found.odd_folders.append(f"{path.parent.name}/{path.name}")
-    else:
-        found.stray[path.name] += 1
 
 
 def _collect(found: _Found, folder: Path, camid: int, split: str) -> None:
@@ -253,45 +193,43 @@ def _collect(found: _Found, folder: Path, camid: int, split: str) -> None:
             relative = f"cam{camid}/{folder.name}/{path.name}"
             found.records.append(Record(relative, pid, camid, modality, split))
         else:
-            found.stray[path.name if path.name.startswith(".") or not path.suffix else f"*{path.suffix}"] += 1
+            found.ignore(path)
 
 
 def _notes(found: _Found, records: RecordTable, split_of: dict[int, str], *, real: bool) -> Iterator[str]:
     """Sentences on everything that is not as one would expect."""
-    if found.stray:
-        kinds = ", ".join(f"{count} × {name}" for name, count in sorted(found.stray.items())[:8])
-        yield (
-            f"{sum(found.stray.values())} stray files ignored ({kinds}); other evaluators may draw them "
-            "into a seeded gallery"
-        )
-    if found.odd_folders:
-        yield f"folders not named by a 4-digit identity, ignored: {', '.join(sorted(found.odd_folders)[:8])}"
+    yield from found.notes()
     if found.unlisted:
-        yield f"{_people(found.unlisted)} in no list, folders ignored: {_some(found.unlisted)}"
+        yield f"{layout.people(found.unlisted)} in no list, folders ignored: {layout.some(found.unlisted)}"
     present = set(records.pids.tolist())
     absent = sorted(set(split_of) - present)
     if absent:
-        yield f"{_people(absent)} listed but without any image: {_some(absent)}"
-    for modality in Modality:
-        having = set(records.pids[records.modalities == modality.code].tolist())
-        lacking = sorted(present - having)
-        if lacking:
-            yield f"{_people(lacking)} without {modality} images: {_some(lacking)}"
+        yield f"{layout.people(absent)} listed but without any image: {layout.some(absent)}"
+    yield from layout.lacking(records)
     for split, expected in EXPECTED_IDENTITIES.items() if real else ():
         listed = sum(value == split for value in split_of.values())
         if listed != expected:
             yield f"{split}_id lists {listed} identities, {expected} expected"
+    if real:
+        yield from _differing(records)
 
 
-def _people(pids: set[int] | list[int]) -> str:
-    return f"{len(pids)} {'identity' if len(pids) == 1 else 'identities'}"
-
-
-def _some(pids: set[int] | list[int], limit: int = 12) -> str:
-    """The first few numbers of a collection, sorted, and how many more there are."""
-    ordered = sorted(pids)
-    more = f" and {len(ordered) - limit} more" if len(ordered) > limit else ""
-    return ", ".join(map(str, ordered[:limit])) + more
+def _differing(records: RecordTable) -> Iterator[str]:
+    """Each identity and camera whose number of images is not the published one."""
+    published = np.loadtxt(COUNTS, dtype=np.int64, delimiter=",", skiprows=1)  # (ids, 1 + 6)
+    size = max(int(published[:, 0].max()), int(records.pids.max())) + 1
+    expected = np.zeros((size, len(CAMERAS)), dtype=np.int64)
+    expected[published[:, 0]] = published[:, 1:]
+    found = np.bincount(records.pids * len(CAMERAS) + records.camids - 1, minlength=expected.size)
+    found = found.reshape(expected.shape)
+    listed = np.unique(records.pids)
+    rows, cameras = np.nonzero(found[listed] != expected[listed])
+    if len(rows):
+        shown = [
+            f"id {pid} camera {camera + 1}: {found[pid, camera]} found, {expected[pid, camera]} expected"
+            for pid, camera in zip(listed[rows], cameras, strict=True)
+        ]
+        yield f"{len(shown)} counts differ from the published table: {layout.first(shown)}"
 
 
 def _counts(records: RecordTable, *, real: bool) -> tuple[Count, ...]:

@@ -1,0 +1,81 @@
+"""Training and evaluation on every layout: same loop, each dataset's own identities and protocol."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tests.data import trees
+from vireid_cli.data.protocols.request import Request
+from vireid_cli.engine.engine import Engine
+from vireid_cli.engine.evaluate import EvaluateOptions
+from vireid_cli.errors import UsageError
+
+WRITERS = {
+    "regdb": ("RegDB", trees.write_regdb),
+    "llcm": ("LLCM", trees.write_llcm),
+    "oulu": ("Oulu-CASIA", trees.write_oulu),
+    "buaa": ("BUAA-VisNir", trees.write_buaa),
+    "folder": ("folder", trees.write_folder),
+}
+TINY = ["data.size=[32, 16]", "data.sampler={identities: 2, images: 1}", "train.epochs=1"]
+
+
+def engine(tmp_path: Path, dataset: str) -> Engine:
+    folder, write = WRITERS[dataset]
+    write(tmp_path / "data" / folder)
+    return Engine.choose("cpu", data_dir=tmp_path / "data", runs_dir=tmp_path / "runs")
+
+
+def settings(dataset: str, *more: str) -> list[str]:
+    return [*TINY, "train.steps_per_epoch=1", f"data.dataset={dataset}", *more]
+
+
+@pytest.mark.parametrize(
+    ("dataset", "identities", "protocols"),
+    [
+        ("llcm", 4, ["llcm-train-v2i", "llcm-train-i2v"]),
+        ("oulu", 3, ["faces"]),
+        ("buaa", 2, ["faces"]),
+        ("folder", 3, ["folder-v2i", "folder-i2v"]),
+    ],
+)
+def test_trains_and_evaluates(
+    tmp_path: Path, tiny_recipe: Path, dataset: str, identities: int, protocols: list[str]
+) -> None:
+    there = engine(tmp_path, dataset)
+    run = there.train(str(tiny_recipe), settings(dataset))
+    assert run.environment()["num_identities"] == identities
+    found = there.evaluate(run)
+    assert [evaluation.content["protocol"] for evaluation in found] == protocols
+    assert all(0.0 < evaluation.content["metrics"]["mAP"]["mean"] <= 1.0 for evaluation in found)
+
+
+def test_a_model_knows_its_trial(tmp_path: Path, tiny_recipe: Path) -> None:
+    there = engine(tmp_path, "regdb")
+    run = there.train(str(tiny_recipe), settings("regdb", "data.trial=4"))
+    assert run.environment()["num_identities"] == 6
+    found = there.evaluate(run)
+    assert [evaluation.content["protocol"] for evaluation in found] == ["v2i-trial4", "i2v-trial4"]
+    with pytest.raises(UsageError, match="test identities were trained on"):
+        there.evaluate(run, EvaluateOptions(Request(trial=5)))
+    with pytest.raises(UsageError, match="RegDB has the trials 1 to 10"):
+        there.train(str(tiny_recipe), settings("regdb", "data.trial=11"))
+
+
+def test_trials_belong_to_regdb(tmp_path: Path, tiny_recipe: Path) -> None:
+    there = engine(tmp_path, "folder")
+    with pytest.raises(UsageError, match="one split, no trials"):
+        there.train(str(tiny_recipe), settings("folder", "data.trial=2"))
+    with pytest.raises(UsageError, match="there are no trials to go through"):
+        there.train_trials(str(tiny_recipe), settings("folder"))
+
+
+def test_all_trials_give_a_run_each(tmp_path: Path, tiny_recipe: Path) -> None:
+    there = engine(tmp_path, "regdb")
+    trained = there.train_trials(str(tiny_recipe), settings("regdb"))
+    assert len(trained) == 10
+    by_run, means = there.evaluate_runs(trained[:2], EvaluateOptions(Request(directions=("v2i",))))
+    assert [evaluations[0].content["protocol"] for evaluations in by_run] == ["v2i-trial1", "v2i-trial2"]
+    assert len(means) == 1

@@ -1,0 +1,81 @@
+"""BUAA-VisNir: faces of 150 people, visible and near infrared.
+
+Layout::
+
+    <root>/VIS/<person>/*.bmp      <root>/NIR/<person>/*.bmp      a person's folder is a number
+
+Copies differ; others are read by a list (``records.csv``). Papers train on 50 people and test on 100, with
+one visible image a person as gallery and all infrared ones as probes (recalled; no list was published). What
+is written here where ``faces/*.txt`` is absent is our reading: of the people with both modalities, in order,
+the first third trains; the first visible image by name is the gallery's.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+from vireid_cli.data import faces, layout
+from vireid_cli.data.sources import Scan
+from vireid_cli.types import Modality, Record
+
+TITLE = "BUAA-VisNir"
+FOLDER = "BUAA-VisNir"
+PROTOCOL = "faces"
+HOW_TO_GET = (
+    "Real: free for research on request from Beihang University (BUAA), unpacked so that the folder holds "
+    "VIS and NIR; copies in other layouts by a list: <root>/records.csv (path,pid,camid,modality,split)."
+)
+ROOT = layout.Root("buaa", TITLE, ("VIS", "NIR"), HOW_TO_GET)
+SIDES = {"VIS": Modality.VISIBLE, "NIR": Modality.INFRARED}
+
+
+def scan(root: Path) -> Scan:
+    """Read the layout under ``root`` by its protocol files, which are written where they are absent.
+
+    Raises:
+        UsageError: ``root`` does not exist, or is one level too high or too low.
+        DataError: A folder is missing, there is no image, or the protocol files can't be used or written.
+    """
+    ROOT.check(root)
+    return faces.scan_faces(root, _modality_of, lambda: _walk(root), _draw)
+
+
+def _modality_of(path: str) -> Modality | None:
+    return SIDES.get(path.split("/")[0])
+
+
+def _walk(root: Path) -> layout.Found:
+    """Find every image."""
+    found = layout.Found()
+    for side, modality in SIDES.items():
+        for path in sorted((root / side).rglob("*")):
+            if path.is_dir():
+                continue
+            relative = path.relative_to(root).as_posix()
+            parts = relative.split("/")  # side / person / image
+            if not layout.is_image(path):
+                found.ignore(path)
+            elif len(parts) != 3 or not parts[1].isdigit():
+                found.odd.append(relative)
+            else:
+                found.records.append(Record(relative, int(parts[1]), modality.code + 1, modality, ""))
+    return found
+
+
+def _draw(records: list[Record]) -> list[Record]:
+    """Choose the protocol's images."""
+    having = [{record.pid for record in records if record.modality is modality} for modality in Modality]
+    pids = sorted(having[0] & having[1])
+    trained, shown, chosen = set(pids[: len(pids) // 3]), set[int](), []
+    for record in sorted(records, key=lambda record: record.path):
+        if record.pid not in pids:
+            continue
+        if record.pid in trained:
+            chosen.append(replace(record, split="train"))
+        elif record.modality is Modality.INFRARED:
+            chosen.append(replace(record, split="query"))
+        elif record.pid not in shown:
+            shown.add(record.pid)
+            chosen.append(replace(record, split="gallery"))
+    return chosen

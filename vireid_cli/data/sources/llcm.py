@@ -1,0 +1,146 @@
+"""LLCM: low-light cross-modality, nine cameras, visible and near infrared.
+
+Layout::
+
+    LLCM/vis/<id>/0001_c01_s185535_f7010_vis.jpg     LLCM/nir/<id>/…_nir.jpg          (training people)
+    LLCM/test_vis/cam1..cam9/<id>/*.jpg              LLCM/test_nir/cam1,2,4..9/<id>/*.jpg
+    LLCM/idx/{train_vis,train_nir}.txt               lines "nir/0351/….jpg <label>"
+    LLCM/idx/test_id.txt                             one line, comma separated
+
+The label at a line's end is a number within the training set; the folder is the person, and the camera of a
+training image stands in its name.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+from vireid_cli.data import layout
+from vireid_cli.data.provenance import read_provenance
+from vireid_cli.data.sources import Report, Scan
+from vireid_cli.errors import DataError
+from vireid_cli.types import Modality, Record, RecordTable
+
+TITLE = "LLCM"
+FOLDER = "LLCM"
+PROTOCOL = "llcm"
+HOW_TO_GET = (
+    "Real: free for research under a signed agreement (https://github.com/ZYK100/LLCM), unpacked so that the "
+    "folder holds vis, nir, test_vis, test_nir and idx."
+)
+ROOT = layout.Root("llcm", TITLE, ("vis", "nir", "test_vis", "test_nir"), HOW_TO_GET)
+WORDS = {Modality.VISIBLE: "vis", Modality.INFRARED: "nir"}
+EXPECTED = {
+    ("train", Modality.VISIBLE): 16_946,
+    ("train", Modality.INFRARED): 13_975,
+    ("test", Modality.VISIBLE): 8_680,
+    ("test", Modality.INFRARED): 7_166,
+}
+"""Images of the real dataset."""
+EXPECTED_PEOPLE = {"train": 713, "test": 351}
+
+_CAMERA = re.compile(r"_c(\d{1,2})_")
+
+
+def scan(root: Path) -> Scan:
+    """Read the layout under ``root``.
+
+    Raises:
+        UsageError: ``root`` does not exist, or is one level too high or too low.
+        DataError: A folder or a list is missing, a list names files that are not there, or a person is in
+            both halves.
+    """
+    ROOT.check(root)
+    provenance = read_provenance(root)
+    found = layout.Found()
+    for modality in Modality:
+        _training(root, modality, found)
+    tested = set(layout.numbers(root / "idx" / "test_id.txt", "it lists the people of the test"))
+    unlisted: set[int] = set()
+    for modality in Modality:
+        _walk_test(root, modality, tested, unlisted, found)
+    records = found.table(root, "vis/<id>/*.jpg and test_vis/cam1/<id>/*.jpg")
+    layout.refuse_overlap(records, root, "Copy idx/ from the archive again.")
+    notes = [*found.notes(), *layout.lacking(records)]
+    if unlisted:
+        notes.append(
+            f"{layout.people(unlisted)} not in test_id.txt, folders ignored: {layout.some(unlisted)}"
+        )
+    if not provenance.rendered:
+        notes += _counted(records)
+    return Scan(records, Report(layout.count(records), tuple(notes), provenance), None)
+
+
+def _training(root: Path, modality: Modality, found: layout.Found) -> None:
+    """Add the images of one training list; count what else lies in its folder."""
+    word = WORDS[modality]
+    there = {path.relative_to(root).as_posix(): path for path in (root / word).rglob("*") if path.is_file()}
+    path = root / "idx" / f"train_{word}.txt"
+    what = f"it lists the training images, a line each: {word}/0351/<name>.jpg <label>"
+    listed: set[str] = set()
+    for number, line in enumerate(layout.read_lines(path, what), 1):
+        name = line.rsplit(None, 1)[0].replace("\\", "/")
+        parts = name.split("/")
+        camera = _CAMERA.search(parts[-1])
+        if len(parts) != 3 or parts[0] != word or not parts[1].isdigit() or camera is None:
+            raise DataError(
+                f"{path}:{number}: '{line}' can't be read: expected {word}/<id>/<name_c01_…>.jpg <label>",
+                "Copy idx/ from the archive again.",
+            )
+        listed.add(name)
+        found.records.append(Record(name, int(parts[1]), int(camera[1]), modality, "train"))
+    missing = sorted(listed - set(there))
+    if missing:
+        raise DataError(
+            f"{path} names {len(missing)} images that are not there: {layout.first(missing)}",
+            f"Unpack {word}/ again.",
+        )
+    for name in sorted(set(there) - listed):
+        if layout.is_image(there[name]):
+            found.odd.append(f"{name} (in no list)")
+        else:
+            found.ignore(there[name])
+
+
+def _walk_test(
+    root: Path, modality: Modality, tested: set[int], unlisted: set[int], found: layout.Found
+) -> None:
+    """Visit one modality's test folders by name."""
+    top = root / f"test_{WORDS[modality]}"
+    for camera in sorted(top.iterdir()):
+        number = re.fullmatch(r"cam(\d+)", camera.name)
+        if not camera.is_dir() or number is None:
+            found.ignore(camera) if camera.is_file() else found.odd.append(f"{top.name}/{camera.name}")
+            continue
+        for person in sorted(camera.iterdir()):
+            if not person.is_dir():
+                found.ignore(person)
+            elif not person.name.isdigit():
+                found.odd.append(f"{top.name}/{camera.name}/{person.name}")
+            elif int(person.name) not in tested:
+                unlisted.add(int(person.name))
+            else:
+                _collect(person, int(number[1]), modality, f"{top.name}/{camera.name}", found)
+
+
+def _collect(person: Path, camid: int, modality: Modality, where: str, found: layout.Found) -> None:
+    for path in sorted(person.iterdir()):
+        if layout.is_image(path):
+            relative = f"{where}/{person.name}/{path.name}"
+            found.records.append(Record(relative, int(person.name), camid, modality, "test"))
+        else:
+            found.ignore(path)
+
+
+def _counted(records: RecordTable) -> Iterator[str]:
+    """Where the real dataset's numbers differ from the published ones."""
+    for (split, modality), expected in EXPECTED.items():
+        images = int(((records.splits == split) & (records.modalities == modality.code)).sum())
+        if images != expected:
+            yield f"{split}, {modality}: {images:,} images found, {expected:,} expected"
+    for split, expected in EXPECTED_PEOPLE.items():
+        people = len(set(records.pids[records.splits == split].tolist()))
+        if people != expected:
+            yield f"{split}: {people} identities found, {expected} expected"

@@ -1,0 +1,93 @@
+"""Oulu-CASIA NIR-VIS: faces of people with six expressions, visible and near infrared.
+
+Layout::
+
+    <root>/{NI,VL}/{Strong,Weak,Dark}/P001/<Expression>/NNN.jpeg      NI near infrared, VL visible light
+
+The protocol that papers use (recalled: 40 people, half of them trained on, 8 frames an expression) was never
+published as a list. What is written here where ``faces/*.txt`` is absent is our reading: strong light; of
+the people with both modalities, in order, the first half trains; 8 frames an expression and modality, evenly
+spread over its sequence; visible images of the others are the gallery, infrared ones the probes.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import defaultdict
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+
+from vireid_cli.data import faces, layout
+from vireid_cli.data.sources import Scan
+from vireid_cli.types import Modality, Record
+
+TITLE = "Oulu-CASIA NIR-VIS"
+FOLDER = "Oulu-CASIA"
+PROTOCOL = "faces"
+HOW_TO_GET = (
+    "Real: free for research on request from the University of Oulu (CMVS), unpacked so that the folder "
+    "holds NI and VL; copies in other layouts by a list: <root>/records.csv (path,pid,camid,modality,split)."
+)
+ROOT = layout.Root("oulu", TITLE, ("NI", "VL"), HOW_TO_GET)
+SIDES = {"VL": Modality.VISIBLE, "NI": Modality.INFRARED}
+LIGHT = "Strong"
+FRAMES = 8
+
+_PERSON = re.compile(r"P(\d+)", re.IGNORECASE)
+
+
+def scan(root: Path) -> Scan:
+    """Read the layout under ``root`` by its protocol files, which are written where they are absent.
+
+    Raises:
+        UsageError: ``root`` does not exist, or is one level too high or too low.
+        DataError: A folder is missing, there is no image, or the protocol files can't be used or written.
+    """
+    ROOT.check(root)
+    return faces.scan_faces(root, _modality_of, lambda: _walk(root), _draw)
+
+
+def _modality_of(path: str) -> Modality | None:
+    return SIDES.get(path.split("/")[0])
+
+
+def _walk(root: Path) -> layout.Found:
+    """Find every image of every light."""
+    found = layout.Found()
+    for side, modality in SIDES.items():
+        for path in sorted((root / side).rglob("*")):
+            if path.is_dir():
+                continue
+            relative = path.relative_to(root).as_posix()
+            parts = relative.split("/")  # side / light / person / expression / frame
+            person = _PERSON.fullmatch(parts[2]) if len(parts) == 5 else None
+            if not layout.is_image(path):
+                found.ignore(path)
+            elif person is None:
+                found.odd.append(relative)
+            else:
+                found.records.append(Record(relative, int(person[1]), modality.code + 1, modality, ""))
+    return found
+
+
+def _draw(records: list[Record]) -> list[Record]:
+    """Choose the protocol's images."""
+    sequences: dict[tuple[int, Modality, str], list[Record]] = defaultdict(list)
+    for record in sorted(records, key=lambda record: record.path):
+        _, light, _, expression, _ = record.path.split("/")
+        if light == LIGHT:
+            sequences[record.pid, record.modality, expression].append(record)
+    having = [{pid for pid, side, _ in sequences if side is modality} for modality in Modality]
+    pids = sorted(having[0] & having[1])
+    trained = set(pids[: len(pids) // 2])
+    chosen = []
+    for (pid, modality, _), frames in sequences.items():
+        if pid not in pids:
+            continue
+        places = np.linspace(0, len(frames) - 1, num=min(FRAMES, len(frames)))
+        tested = "gallery" if modality is Modality.VISIBLE else "query"
+        split = "train" if pid in trained else tested
+        chosen += [replace(frames[int(place)], split=split) for place in places]
+    return chosen

@@ -1,0 +1,137 @@
+"""RegDB: 412 people, ten visible and ten thermal images each, ten splits into halves.
+
+Layout::
+
+    RegDB/Visible/<1..412>/<name>.bmp     RegDB/Thermal/<1..412>/<name>.bmp
+    RegDB/idx/{train,test}_{visible,thermal}_{1..10}.txt     lines "Visible/285/<name>.bmp 0"
+
+The number at a line's end is a label within its trial; the folder is the person. There are no cameras:
+camid is 1 for visible and 2 for thermal images, as in the field's evaluators. Each image's split is written
+as ``trials:`` and ten letters, one a trial (see ``RecordTable.in_trial``).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from vireid_cli.data import layout
+from vireid_cli.data.provenance import read_provenance
+from vireid_cli.data.sources import Report, Scan
+from vireid_cli.errors import DataError
+from vireid_cli.types import TRIAL_LETTERS, TRIALS_MARK, Modality, Record, RecordTable
+
+TITLE = "RegDB"
+FOLDER = "RegDB"
+PROTOCOL = "regdb"
+HOW_TO_GET = (
+    "Real: free for research from its authors on request (Dongguk Body-based Person Recognition Database, "
+    "DBPerson-Recog-DB1), unpacked so that the folder holds Visible, Thermal and idx."
+)
+TRIALS = 10
+IDENTITIES, IMAGES = 412, 10
+ROOT = layout.Root("regdb", TITLE, ("Visible", "Thermal"), HOW_TO_GET)
+SIDES = {Modality.VISIBLE: ("Visible", "visible", 1), Modality.INFRARED: ("Thermal", "thermal", 2)}
+"""Folder, word in the names of the lists, camera number."""
+
+
+def scan(root: Path) -> Scan:
+    """Read the layout under ``root`` with the lists of all ten trials.
+
+    Raises:
+        UsageError: ``root`` does not exist, or is one level too high or too low.
+        DataError: A folder or a list is missing, a list names files that are not there, or a trial has a
+            person on both sides.
+    """
+    ROOT.check(root)
+    provenance = read_provenance(root)
+    letters = _letters(root)
+    found = layout.Found()
+    for modality in Modality:
+        _walk(root, modality, letters, found)
+    absent = sorted(set(letters) - {record.path for record in found.records})
+    if absent:
+        raise DataError(
+            f"{root}: the lists in idx/ name {len(absent)} images that are not there: {layout.first(absent)}",
+            "Unpack Visible/ and Thermal/ again.",
+        )
+    records = found.table(root, "Visible/<id>/<name>.bmp and Thermal/<id>/<name>.bmp")
+    real = not provenance.rendered
+    notes = (*found.notes(), *layout.lacking(records), *(_counted(records) if real else ()))
+    return Scan(records, Report(layout.count(_unsplit(records)), notes, provenance), None)
+
+
+def _letters(root: Path) -> dict[str, str]:
+    """Path → ten letters, one a trial."""
+    rows: dict[str, list[str]] = {}
+    for trial in range(1, TRIALS + 1):
+        people: dict[str, set[str]] = {"train": set(), "test": set()}
+        for split in people:
+            for folder, word, _ in SIDES.values():
+                for path in _listed(root / "idx" / f"{split}_{word}_{trial}.txt", folder):
+                    people[split].add(path.split("/")[1])
+                    row = rows.setdefault(path, [TRIAL_LETTERS["none"]] * TRIALS)
+                    row[trial - 1] = TRIAL_LETTERS[split]
+        both = people["train"] & people["test"]
+        if both:
+            raise DataError(
+                f"{root / 'idx'}: trial {trial} trains and tests on {layout.people([int(p) for p in both])}: "
+                f"{layout.some([int(p) for p in both])}",
+                "Copy idx/ from the archive again.",
+            )
+    return {path: "".join(row) for path, row in rows.items()}
+
+
+def _listed(path: Path, folder: str) -> Iterator[str]:
+    """Image paths of one list."""
+    what = f"it lists the images of one trial, a line each: {folder}/285/<name>.bmp 0"
+    for number, line in enumerate(layout.read_lines(path, what), 1):
+        name = line.rsplit(None, 1)[0].replace("\\", "/") if " " in line else line
+        parts = name.split("/")
+        if len(parts) != 3 or parts[0] != folder or not parts[1].isdigit():
+            raise DataError(
+                f"{path}:{number}: '{line}' can't be read: expected {folder}/<id>/<name>.bmp <label>",
+                "Copy idx/ from the archive again.",
+            )
+        yield name
+
+
+def _walk(root: Path, modality: Modality, letters: dict[str, str], found: layout.Found) -> None:
+    """Visit one modality's folders by name."""
+    folder, _, camid = SIDES[modality]
+    for person in sorted((root / folder).iterdir()):
+        if not person.is_dir():
+            found.ignore(person)
+        elif not person.name.isdigit():
+            found.odd.append(f"{folder}/{person.name}")
+        else:
+            for path in sorted(person.iterdir()):
+                relative = f"{folder}/{person.name}/{path.name}"
+                if not layout.is_image(path):
+                    found.ignore(path)
+                elif relative not in letters:
+                    found.odd.append(f"{relative} (in no list)")
+                else:
+                    split = TRIALS_MARK + letters[relative]
+                    found.records.append(Record(relative, int(person.name), camid, modality, split))
+
+
+def _unsplit(records: RecordTable) -> RecordTable:
+    """The same with one split, to count by camera."""
+    splits = records.splits.copy()
+    splits[:] = "all"
+    return RecordTable(records.paths, records.pids, records.camids, records.modalities, splits)
+
+
+def _counted(records: RecordTable) -> Iterator[str]:
+    """Where the real dataset's numbers differ from the published ones."""
+    people = len(set(records.pids.tolist()))
+    expected = IDENTITIES * IMAGES * 2
+    if (people, len(records)) != (IDENTITIES, expected):
+        yield f"{people} identities with {len(records):,} images; {IDENTITIES} with {expected:,} expected"
+    for trial in range(1, TRIALS + 1):
+        table = records.in_trial(trial)
+        tested = len(set(table.pids[table.splits == "test"].tolist()))
+        trained = len(set(table.pids[table.splits == "train"].tolist()))
+        if (trained, tested) != (IDENTITIES // 2, IDENTITIES // 2):
+            yield f"trial {trial}: {trained} people to train on and {tested} to test; 206 and 206 expected"
