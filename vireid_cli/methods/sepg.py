@@ -9,7 +9,7 @@ says so; the defaults are the paper's, and what it leaves open is marked as our 
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 import torch
 import torch.nn.functional as F
@@ -27,13 +27,8 @@ from vireid_cli.losses.identity import identity_loss
 from vireid_cli.losses.paba import paba
 from vireid_cli.losses.triplet import batch_hard_triplet
 from vireid_cli.methods import BACKBONE, ParameterGroup, Weight, trainable
-from vireid_cli.recipe.schema import Number, Probability, Strict
+from vireid_cli.recipe.schema import Number, Probability, Strict, bare_off
 from vireid_cli.types import Batch, Modality
-
-
-def _bare_off(value: Any) -> Any:
-    """Read YAML's bare ``off``, which arrives as false, as the word."""
-    return "off" if value is False else value
 
 
 class Seg(Strict):
@@ -47,7 +42,7 @@ class Seg(Strict):
         at_test: Also when embedding; the released code forgets it there.
     """
 
-    mode: Annotated[Literal["paper", "released", "gray_only", "off"], BeforeValidator(_bare_off)] = "paper"
+    mode: Annotated[Literal["paper", "released", "gray_only", "off"], BeforeValidator(bare_off)] = "paper"
     amplitude: Literal["mean", "unit", "one_over_rms"] = "mean"
     phase_source: Literal["rgb", "gray"] = "rgb"
     abs: bool = False

@@ -30,6 +30,11 @@ def _pair(value: Any) -> Any:
     return tuple(value) if isinstance(value, list) else value
 
 
+def bare_off(value: Any) -> Any:
+    """Read YAML's bare ``off``, which arrives as false, as the word."""
+    return "off" if value is False else value
+
+
 Number = Annotated[float, BeforeValidator(_number)]
 Probability = Annotated[float, BeforeValidator(_number), Field(ge=0.0, le=1.0)]
 CropSide = Annotated[int, Field(ge=16, le=1024)]

@@ -1,0 +1,120 @@
+"""Orthogonal losses and DEEN's pair mining against plain loops in float64."""
+
+import math
+
+import pytest
+import torch
+
+from vireid_cli.losses.cpm import centre_pair_mining
+from vireid_cli.losses.orthogonal import cosine_orthogonality, inner_products, weight_orthogonality
+
+LABELS = torch.tensor([7, 7, 2, 2, 2, 5])  # unequal counts, labels with gaps
+
+
+def draw(*shape, seed=0):
+    return torch.randn(*shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
+
+
+def test_cosine_orthogonality():
+    first, second = draw(5, 8), draw(5, 8, seed=1)
+    expected = 0.0
+    for a, b in zip(first, second, strict=True):
+        expected += (float(a @ b) / (float(a @ a) * float(b @ b)) ** 0.5) ** 2 / 5
+    assert cosine_orthogonality(first, second).item() == pytest.approx(expected)
+    torch.testing.assert_close(cosine_orthogonality(3 * first, second), cosine_orthogonality(first, second))
+    assert cosine_orthogonality(first, -2 * first).item() == pytest.approx(1.0)
+    eye = torch.eye(4)
+    assert cosine_orthogonality(eye, eye.roll(1, 0)).item() == 0.0
+
+
+def test_rows_of_zeros_give_no_nan():
+    first = torch.zeros(3, 4, requires_grad=True)
+    cosine_orthogonality(first, torch.ones(3, 4)).backward()
+    assert first.grad.isfinite().all()
+
+
+def test_inner_products():
+    first, second = draw(5, 8), draw(5, 8, seed=1)
+    expected = sum(float(a @ b) for a, b in zip(first, second, strict=True)) / 5
+    assert inner_products(first, second).item() == pytest.approx(expected)
+
+
+def test_weight_orthogonality():
+    first, second = draw(3, 8), draw(2, 8, seed=1)
+    rows, total = [*first, *second], 0.0
+    for i, a in enumerate(rows):
+        for j, b in enumerate(rows):
+            total += (float(a @ b) - (i == j)) ** 2
+    assert weight_orthogonality(first, second).item() == pytest.approx(math.sqrt(total))
+    assert weight_orthogonality(torch.zeros(3, 8), torch.zeros(2, 8)).item() == pytest.approx(math.sqrt(5))
+    eye = torch.eye(6)
+    assert weight_orthogonality(eye[:3], eye[3:]).item() == pytest.approx(1e-6)
+
+
+@pytest.mark.parametrize("loss", [cosine_orthogonality, inner_products, weight_orthogonality])
+def test_gradients(loss):
+    rows = [draw(3, 4).requires_grad_(), draw(3, 4, seed=1).requires_grad_()]
+    assert torch.autograd.gradcheck(loss, rows)
+
+
+def cpm_by_loops(features, generated, labels, margin):
+    def centre(rows, identity):
+        members = [row for row, label in zip(rows, labels, strict=True) if label == identity]
+        return sum(members) / len(members)
+
+    def apart(a, b):
+        return math.sqrt(max(float((a - b) @ (a - b)), 1e-12))
+
+    identities = sorted(set(labels.tolist()))
+    half, total = len(labels), 0.0
+    halves = (features[:half], features[half:]), (generated[:half], generated[half:])
+    for own_side, other_side in ((0, 1), (1, 0)):
+        own = {p: centre(halves[0][own_side], p) for p in identities}
+        other = {p: centre(halves[0][other_side], p) for p in identities}
+        made = {p: centre(halves[1][own_side], p) for p in identities}
+        for j in identities:
+            across = apart(other[j], made[j])
+            nearest_made = min(apart(made[j], made[k]) for k in identities if k != j)
+            nearest_own = min(apart(own[j], own[k]) for k in identities if k != j)
+            hinges = [across - apart(own[j], made[j]), across - nearest_made, across - nearest_own]
+            first, second, third = (max(0.0, value + margin) for value in hinges)
+            total += (first + 0.5 * second + 0.5 * third) / len(identities)
+    return total / 2
+
+
+@pytest.mark.parametrize("margin", [0.0, 0.2, 3.0])
+def test_centre_pair_mining(margin):
+    features, generated = draw(12, 5), draw(12, 5, seed=1)
+    found = centre_pair_mining(features, generated, LABELS, margin)
+    assert found.item() == pytest.approx(cpm_by_loops(features, generated, LABELS, margin))
+
+
+def test_pair_mining_whatever_the_order_of_the_batch():
+    features, generated = draw(12, 5), draw(12, 5, seed=1)
+    order = torch.tensor([5, 0, 3, 1, 4, 2])
+    rows = torch.cat([order, order + 6])
+    moved = centre_pair_mining(features[rows], generated[rows], LABELS[order])
+    torch.testing.assert_close(moved, centre_pair_mining(features, generated, LABELS))
+
+
+def test_pair_mining_stops_the_gradient_at_the_own_distance():
+    # One identity: only the first hinge is left, [D(n, v') − sg D(v, v') + m]₊ and its mirror image.
+    features = torch.tensor([[0.0, 0.0], [3.0, 0.0]], dtype=torch.float64, requires_grad=True)
+    generated = torch.tensor([[1.0, 0.0], [2.0, 0.0]], dtype=torch.float64, requires_grad=True)
+    loss = centre_pair_mining(features, generated, torch.tensor([4]), 0.2)
+    assert loss.item() == pytest.approx(1.2)  # 2 − 1 + 0.2 both ways
+    loss.backward()
+    # d/dv' of D(n, v') alone is −1, halved by the mean of the two directions.
+    torch.testing.assert_close(generated.grad[:, 0], torch.tensor([-0.5, 0.5], dtype=torch.float64))
+    torch.testing.assert_close(features.grad[:, 0], torch.tensor([-0.5, 0.5], dtype=torch.float64))
+
+
+def test_pair_mining_gradients():
+    # Generated centres near the other modality close the hinge whose gradient is stopped.
+    far = torch.tensor([0.0, 0.0, 0.0, 50.0, 50.0, 50.0], dtype=torch.float64).unsqueeze(1)
+    features, generated = draw(6, 4) + far, draw(6, 4, seed=1) + far.flip(0)
+    labels = torch.tensor([0, 0, 1])
+    rows = (features.requires_grad_(), generated.requires_grad_())
+    loss = centre_pair_mining(*rows, labels, 9.0)
+    assert loss.item() > 1.0
+    assert torch.autograd.gradcheck(lambda a, b: centre_pair_mining(a, b, labels, 9.0), rows)

@@ -1,0 +1,162 @@
+"""DEEN: its total against the definition, each switch, its six cosines."""
+
+import pydantic
+import pytest
+import torch
+import torch.nn.functional as F
+
+from vireid_cli import methods
+from vireid_cli.backbones.two_stream import BackboneSpec
+from vireid_cli.losses.cpm import centre_pair_mining
+from vireid_cli.losses.triplet import batch_hard_triplet
+from vireid_cli.recipe.load import load
+from vireid_cli.types import Modality
+
+PLAIN = {"dee": {"on": False}, "cpm": {"weight": 0.0}, "ort_weight": 0.0, "embed": {"branches": "original"}}
+
+
+def opened(network):
+    """Fusion a little open, not the identity: each block is of third order in its input, and grows fast.
+
+    Eval mode: the same statistics twice.
+    """
+    torch.manual_seed(9)
+    for block in network.mfa.values():
+        for part in (block.channel, block.position):
+            torch.nn.init.uniform_(part.out[1].weight, 5e-3, 1e-2)
+    return network.eval()
+
+
+def by_hand(network, images, streams, last):
+    """Pooled features of the three branches, stage by stage."""
+    trunk = network.trunk
+    features = trunk.run("stem", images, streams)
+    for stage in ("layer1", "layer2") if last == "layer3" else ("layer1", "layer2", "layer3"):
+        features = network.mfa[stage](trunk.get_submodule(stage)(features), features)
+    features = torch.cat([features, *(branch(features) for branch in network.dee.branches)])
+    return trunk.get_submodule(last)(features).mean(dim=(2, 3))
+
+
+@pytest.mark.parametrize("last", ["layer4", "layer3"])
+def test_total_of_the_released_code(build, batch, last):
+    network = opened(build("deen", {"last": last}))
+    masks = torch.cat([batch.erase.visible, batch.erase.infrared])
+    images = network.normalise(torch.cat([batch.visible, batch.infrared]), masks, batch.erase)
+    pooled = by_hand(network, images, len(batch.visible), last)  # (3·2B, D)
+    labels = batch.labels.repeat(6)
+    original, first, second = pooled[:16], pooled[16:32], pooled[32:]
+    expected = {
+        "identity": F.cross_entropy(network.classifier(network.neck(pooled)), labels),
+        "triplet": batch_hard_triplet(pooled, labels, 0.3),
+        "cpm": 0.8 * sum(centre_pair_mining(original, made, batch.labels, 0.2) for made in (first, second)),
+        "ort": 0.01 * sum(a @ b for a, b in zip(first, second, strict=True)) / 48,
+    }
+    losses = network.losses(batch)
+    assert losses.keys() == expected.keys()
+    for term, value in expected.items():
+        torch.testing.assert_close(losses[term], value, rtol=1e-4, atol=1e-5)
+
+
+def test_regdb_variant_has_neither_layer4_nor_a_third_block(build):
+    assert list(build("deen").mfa) == ["layer1", "layer2", "layer3"]
+    network = build("deen", {"last": "layer3"})
+    assert list(network.mfa) == ["layer1", "layer2"]
+    assert not hasattr(network.trunk, "layer4")
+    assert network.dee.branches[0].expand.out_channels == network.trunk.channels["layer2"]
+
+
+def test_product_of_embeddings_is_the_mean_of_six_cosines(build, batch):
+    network = opened(build("deen"))
+    similarity, embedded = torch.zeros(8, 8), []
+    blocks = []
+    for modality, images in ((Modality.VISIBLE, batch.visible), (Modality.INFRARED, batch.infrared)):
+        pooled = by_hand(network, network.normalise(images), modality, "layer4")
+        blocks.append([*pooled.chunk(3), *network.neck(pooled).chunk(3)])
+        embedded.append(network.embed(images, modality))
+    for a, b in zip(*blocks, strict=True):
+        similarity += F.cosine_similarity(a[:, None], b[None], dim=-1) / 6
+    torch.testing.assert_close(embedded[0] @ embedded[1].T, similarity)
+
+
+@pytest.mark.parametrize(("branches", "count"), [("all", 3), ("original", 1)])
+@pytest.mark.parametrize(("level", "levels"), [("pooled+neck", 2), ("pooled", 1), ("neck", 1)])
+def test_blocks_of_the_embedding(build, batch, branches, count, level, levels):
+    network = opened(build("deen", {"embed": {"branches": branches, "level": level}}))
+    width = network.trunk.channels["layer4"]
+    found = network.embed(batch.visible, Modality.VISIBLE)
+    assert found.shape == (8, count * levels * width)
+    pooled = by_hand(network, network.normalise(batch.visible), Modality.VISIBLE, "layer4")[: 8 * count]
+    wanted = {
+        "pooled": [pooled],
+        "neck": [network.neck(pooled)],
+        "pooled+neck": [pooled, network.neck(pooled)],
+    }
+    blocks = [F.normalize(part) for rows in wanted[level] for part in rows.chunk(count)]
+    torch.testing.assert_close(found, torch.cat(blocks, 1) / (count * levels) ** 0.5)
+
+
+def test_flip_sum_adds_the_mirrored_image(build, batch):
+    network, mirrored = opened(build("deen")), opened(build("deen", {"embed": {"flip_sum": True}}))
+    images, width = batch.infrared, network.trunk.channels["layer4"]
+    plain, flipped = (network.embed(x, Modality.INFRARED) for x in (images, images.flip(-1)))
+    found = mirrored.embed(images, Modality.INFRARED)
+    torch.testing.assert_close(found, F.normalize(plain + flipped))
+    torch.testing.assert_close(mirrored.embed(images.flip(-1), Modality.INFRARED), found)
+    assert found.shape[1] == 6 * width
+    assert (found - plain).abs().max() > 1e-4
+
+
+@pytest.mark.parametrize(
+    ("options", "term"),
+    [({"margin": 1.0}, "triplet"), ({"cpm": {"margin": 0.9}}, "cpm"), ({"mfa": False}, "identity")],
+)
+def test_options_change_their_term(build, batch, options, term):
+    plain, changed = (opened(build("deen", given)).losses(batch) for given in ({}, options))
+    assert (plain[term] - changed[term]).abs() > 1e-6
+
+
+def test_weights_scale_their_terms_and_zero_leaves_them_out(build, batch):
+    options = {"identity_weight": 0.5, "triplet_weight": 2.0, "cpm": {"weight": 1.6}, "ort_weight": 0.03}
+    plain, scaled = (opened(build("deen", given)).losses(batch) for given in ({}, options))
+    for term, factor in (("identity", 0.5), ("triplet", 2.0), ("cpm", 2.0), ("ort", 3.0)):
+        torch.testing.assert_close(scaled[term], factor * plain[term])
+    none = {"triplet_weight": 0.0, "cpm": {"weight": 0.0}, "ort_weight": 0.0}
+    assert build("deen", none).losses(batch).keys() == {"identity"}
+    network = build("deen", PLAIN)
+    assert network.losses(batch).keys() == {"identity", "triplet"}
+    assert network.dee is None
+
+
+def test_dropout_acts_on_the_tripled_batch(build, batch):
+    network = build("deen", {"dee": {"dropout": 0.9}}).train()
+    assert network.dee.dropout.p == 0.9
+    first, second = (network.losses(batch)["triplet"] for _ in range(2))
+    assert first != second
+
+
+@pytest.mark.parametrize(
+    "options",
+    [{"dee": {"on": False}}, {"dee": {"on": False}, "cpm": {"weight": 0.0}, "ort_weight": 0.0}],
+)
+def test_switches_that_would_do_nothing_are_refused(options):
+    with pytest.raises(pydantic.ValidationError, match="dee is off"):
+        methods.options_of("deen", options)
+
+
+@pytest.mark.parametrize("spec", [BackboneSpec("resnet34", width=16), BackboneSpec("resnet50", width=8)])
+def test_narrow_networks_of_both_blocks(batch, spec):
+    network = methods.build("deen", methods.options_of("deen", {}), 5, spec)
+    sum(network.losses(batch).values()).backward()
+    assert all(p.grad is not None for p in network.parameters() if p.requires_grad)
+
+
+def test_recipe_is_the_released_setting():
+    recipe = load("deen.yaml", options_of=methods.options_type)
+    assert methods.options_of("deen", recipe.method.options) == methods.options_of("deen", {})
+    assert (recipe.data.size, recipe.data.sampler.identities, recipe.data.sampler.images) == (
+        (384, 144),
+        6,
+        4,
+    )
+    assert (recipe.train.epochs, recipe.train.schedule.milestones) == (151, (20, 80, 120))
+    assert (recipe.data.augment.visible_grey, recipe.data.augment.erase.area) == (0.5, (0.2, 0.8))

@@ -1,0 +1,156 @@
+"""The orthonormal two-dimensional DCT as matrix products, and FcaNet's choices of frequencies.
+
+Qin et al., "FcaNet: Frequency Channel Attention Networks", ICCV 2021. All of it runs in float32 (float64
+stays) whatever the autocast.
+"""
+
+from __future__ import annotations
+
+import itertools
+from typing import Literal
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from vireid_cli.frequency.constants import constant
+
+Frequencies = Literal["top16", "low16", "top1"]
+
+GRID = 7
+"""Rows and columns of the grid on which FcaNet's frequencies are counted."""
+
+# (u, v): periods over rows and over columns, the best first as FcaNet found them on ImageNet.
+_TOP = (
+    (0, 0), (0, 1), (6, 0), (0, 5), (0, 2), (1, 0), (1, 2), (4, 0),
+    (5, 0), (1, 6), (3, 0), (0, 4), (0, 6), (0, 3), (3, 5), (2, 2),
+)  # fmt: skip
+_LOW = (
+    (0, 0), (0, 1), (1, 0), (1, 1), (0, 2), (2, 0), (2, 1), (1, 2),
+    (2, 2), (0, 3), (3, 0), (4, 0), (0, 4), (1, 3), (3, 1), (0, 5),
+)  # fmt: skip
+FREQUENCIES: dict[Frequencies, tuple[tuple[int, int], ...]] = {
+    "top16": _TOP,
+    "low16": _LOW,
+    "top1": _TOP[:1],
+}
+
+
+def basis(size: int) -> np.ndarray:
+    """DCT-II matrix (size, size): row u is cos(πu(t + ½)/n)/√n, times √2 where u > 0; orthonormal."""
+    order, place = np.arange(size)[:, None], np.arange(size)
+    cosines = np.cos(np.pi * order * (place + 0.5) / size) / np.sqrt(size)
+    return np.asarray(np.where(order == 0, cosines, np.sqrt(2.0) * cosines))
+
+
+def part_bounds(height: int, parts: int) -> list[tuple[int, int]]:
+    """First row and end of each of ``parts`` horizontal parts that cover every row once.
+
+    Part p takes rows ⌊p·height/parts⌋ to ⌊(p+1)·height/parts⌋ − 1.
+
+    Raises:
+        ValueError: More parts than rows.
+    """
+    if not 1 <= parts <= height:
+        raise ValueError(f"a map of {height} rows cannot be cut into {parts} parts")
+    edges = [p * height // parts for p in range(parts + 1)]
+    return list(itertools.pairwise(edges))
+
+
+def part_basis(height: int, parts: int) -> np.ndarray:
+    """Block-diagonal (height, height) matrix: the DCT matrix of each part on its own rows."""
+    blocks = np.zeros((height, height))
+    for first, end in part_bounds(height, parts):
+        blocks[first:end, first:end] = basis(end - first)
+    return blocks
+
+
+def dct(maps: Tensor, parts: int = 1) -> Tensor:
+    """Orthonormal 2-D DCT-II of each of ``parts`` horizontal parts of the maps.
+
+    Args:
+        maps: (..., H, W).
+        parts: Parts that are transformed each on its own; 1: the whole map.
+
+    Returns:
+        (..., H, W): the coefficients of a part in its rows, DC in the part's first row and column.
+
+    Raises:
+        ValueError: More parts than rows.
+    """
+    return _sandwich(maps, parts, transposed=False)
+
+
+def inverse_dct(coefficients: Tensor, parts: int = 1) -> Tensor:
+    """The maps of which ``dct`` gives these coefficients: (..., H, W) → (..., H, W)."""
+    return _sandwich(coefficients, parts, transposed=True)
+
+
+def part_descriptors(maps: Tensor, parts: int, frequencies: Frequencies, dc_norm: bool = True) -> Tensor:
+    """One DCT coefficient a channel and part, each channel group at a frequency of its own (METHODS 4.2).
+
+    A part is first average-pooled to 7 × 7, so that frequency (u, v) means the same for a part of any
+    size. FcaNet instead scales u by ⌊height/7⌋, which makes every vertical frequency of a part of fewer
+    than 7 rows the DC term, silently.
+
+    Args:
+        maps: (B, C, H, W).
+        parts: Horizontal parts.
+        frequencies: FcaNet's 16 best, its 16 lowest, or DC alone. Channels fall into as many equal
+            groups; channel c of C has frequency ⌊16c/C⌋. Fewer channels than frequencies take the first.
+        dc_norm: Divide the DC term by √(7·7): it is the mean then, not 7 times as large.
+
+    Returns:
+        (B, C, parts), float32 or float64.
+
+    Raises:
+        ValueError: More parts than rows.
+    """
+    with torch.autocast(maps.device.type, enabled=False):
+        maps = maps if maps.dtype == torch.float64 else maps.float()
+        channels, height, width = maps.shape[1:]
+        across = maps @ constant(_pooling, (width, 1, GRID), maps).mT  # (B, C, H, 7)
+        pooled = constant(_pooling, (height, parts, GRID), maps) @ across  # (B, C, parts·7, 7)
+        cells = pooled.unflatten(2, (parts, GRID)).flatten(3)  # (B, C, parts, 49)
+        kind = list(FREQUENCIES).index(frequencies)
+        weights = constant(_channel_weights, (channels, kind, int(dc_norm)), maps)  # (C, 49)
+        return (cells * weights.unsqueeze(1)).sum(-1)
+
+
+def channel_frequencies(channels: int, frequencies: Frequencies) -> list[tuple[int, int]]:
+    """The frequency (u, v) of each channel; see ``part_descriptors``."""
+    chosen = FREQUENCIES[frequencies]
+    groups = min(len(chosen), channels)
+    return [chosen[c * groups // channels] for c in range(channels)]
+
+
+def _channel_weights(channels: int, kind: int, dc_norm: int) -> np.ndarray:
+    """DCT weights of the 49 cells for each channel: (channels, 49)."""
+    waves = basis(GRID)
+    found = np.empty((channels, GRID * GRID))
+    for c, (u, v) in enumerate(channel_frequencies(channels, list(FREQUENCIES)[kind])):
+        found[c] = np.outer(waves[u], waves[v]).ravel()
+        if dc_norm and (u, v) == (0, 0):
+            found[c] /= GRID
+    return found
+
+
+def _pooling(size: int, parts: int, cells: int) -> np.ndarray:
+    """Adaptive average pooling of each part of an axis to ``cells`` cells: (parts·cells, size)."""
+    weights = np.zeros((parts * cells, size))
+    for p, (first, end) in enumerate(part_bounds(size, parts)):
+        extent = end - first
+        for k in range(cells):
+            low, high = first + k * extent // cells, first - (-(k + 1) * extent // cells)
+            weights[p * cells + k, low:high] = 1.0 / (high - low)
+    return weights
+
+
+def _sandwich(maps: Tensor, parts: int, *, transposed: bool) -> Tensor:
+    """Rows × maps × columnsᵀ, with both matrices transposed for the inverse."""
+    with torch.autocast(maps.device.type, enabled=False):
+        maps = maps if maps.dtype == torch.float64 else maps.float()
+        height, width = maps.shape[-2:]
+        rows = constant(part_basis, (height, parts), maps)
+        columns = constant(part_basis, (width, 1), maps)
+        return rows.mT @ maps @ columns if transposed else rows @ maps @ columns.mT

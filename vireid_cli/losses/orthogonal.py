@@ -1,0 +1,59 @@
+"""Orthogonality between the features of two branches, in the readings of METHODS 4.4 and 6."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from vireid_cli.losses.distance import SMALLEST_SQUARE, in_full_precision
+
+
+@in_full_precision
+def cosine_orthogonality(first: Tensor, second: Tensor) -> Tensor:
+    """Mean over samples of cos²(first, second), in [0, 1] (our reading of D-SELACFP's loss).
+
+    Args:
+        first: (N, D).
+        second: (N, D), of the same samples.
+
+    Returns:
+        Scalar; a row of zeros counts 0.
+    """
+    product = (first * second).sum(-1)
+    lengths = first.square().sum(-1) * second.square().sum(-1)
+    return (product.square() / lengths.clamp_min(SMALLEST_SQUARE)).mean()
+
+
+@in_full_precision
+def inner_products(first: Tensor, second: Tensor) -> Tensor:
+    """Mean over samples of <first, second>: what DEEN's orthogonal loss sums (METHODS 6).
+
+    Not bounded below: features after a ReLU, which DEEN has, keep it at 0 or above.
+
+    Args:
+        first: (N, D).
+        second: (N, D), of the same samples.
+
+    Returns:
+        Scalar.
+    """
+    return (first * second).sum(-1).mean()
+
+
+@in_full_precision
+def weight_orthogonality(first: Tensor, second: Tensor) -> Tensor:
+    """||W Wᵀ − I||, Frobenius, W the rows of both matrices one below the other.
+
+    That both classifiers are taken as one matrix is our reading: so the shared branch's classes are
+    orthogonal to the specific branch's too.
+
+    Args:
+        first: (C, D) weights of one classifier.
+        second: (C', D) weights of the other.
+
+    Returns:
+        Scalar; √(C + C') where all weights are 0.
+    """
+    weights = torch.cat([first, second])  # (C + C', D)
+    gap = weights @ weights.mT - torch.eye(len(weights), device=weights.device, dtype=weights.dtype)
+    return gap.square().sum().clamp_min(SMALLEST_SQUARE).sqrt()

@@ -1,0 +1,182 @@
+"""DEEN: diverse embeddings generated from one, kept apart and drawn across the modalities (METHODS 6).
+
+Zhang and Wang, "Diverse Embedding Expansion Network and Low-Light Cross-Modality Benchmark for
+Visible-Infrared Person Re-identification", CVPR 2023; code: ZYK100/LLCM. MFA blocks fuse each stage's
+input with its output; before the last stage DEE triples the batch with two generated branches.
+
+Memory: everything after DEE, the last stage above all, has three times the activations of a ResNet-50
+with the same batch, in training and when embedding.
+"""
+
+from __future__ import annotations
+
+import itertools
+from typing import Annotated, Literal
+
+import torch
+import torch.nn.functional as F
+from pydantic import Field, model_validator
+from torch import Tensor, nn
+
+from vireid_cli.backbones.two_stream import STAGES, BackboneSpec, Streams, TwoStream
+from vireid_cli.layers.mfa import Diversify, Fusion
+from vireid_cli.layers.neck import bn_neck, classifier
+from vireid_cli.layers.pixels import Normalise, both_modalities
+from vireid_cli.layers.pooling import global_average
+from vireid_cli.losses.cpm import centre_pair_mining
+from vireid_cli.losses.identity import identity_loss
+from vireid_cli.losses.orthogonal import inner_products
+from vireid_cli.losses.triplet import batch_hard_triplet
+from vireid_cli.methods import BACKBONE, ParameterGroup, Weight, trainable
+from vireid_cli.recipe.schema import Probability, Strict
+from vireid_cli.types import Batch, Modality
+
+
+class Dee(Strict):
+    """Diverse embedding expansion, with the dropout on the tripled batch; off: no branch is generated."""
+
+    on: bool = True
+    dropout: Probability = 0.01
+
+
+class Cpm(Strict):
+    """Centre-guided pair mining; see ``losses.cpm``."""
+
+    weight: Weight = 0.8
+    margin: Weight = 0.2
+
+
+class Embed(Strict):
+    """The test embedding: blocks of unit length side by side, so that a product is their mean cosine.
+
+    Attributes:
+        branches: The original and both generated branches, or the original alone.
+        level: Pooled features, features after the neck, or both: with all branches the six cosines
+            that the released code sums.
+        flip_sum: Add the blocks of the mirrored image, as the released code does when it tests; off by
+            default, because it is test-time augmentation. The sum is brought to unit length (ours).
+    """
+
+    branches: Literal["all", "original"] = "all"
+    level: Literal["pooled+neck", "pooled", "neck"] = "pooled+neck"
+    flip_sum: bool = False
+
+
+class Options(Strict):
+    """Knobs of DEEN.
+
+    Attributes:
+        last: The last stage; ``layer3`` for RegDB, without the third MFA block.
+        mfa: Whether stages are fused with their inputs.
+        dee: Generated branches.
+        identity_weight: Factor on the cross-entropy over all branches.
+        triplet_weight: Factor on the batch-hard triplet loss over all branches.
+        margin: Its margin, Euclidean.
+        cpm: Centre-guided pair mining, for each generated branch.
+        ort_weight: Factor on Σ <f₁, f₂> / 3B of the two generated branches' pooled features.
+        embed: The test embedding.
+    """
+
+    last: Literal["layer3", "layer4"] = "layer4"
+    mfa: bool = True
+    dee: Dee = Dee()
+    identity_weight: Annotated[Weight, Field(gt=0.0)] = 1.0
+    triplet_weight: Weight = 1.0
+    margin: Weight = 0.3
+    cpm: Cpm = Cpm()
+    ort_weight: Weight = 0.01
+    embed: Embed = Embed()
+
+    @model_validator(mode="after")
+    def _generated_branches_are_there(self) -> Options:
+        if not self.dee.on and (self.cpm.weight or self.ort_weight):
+            raise ValueError("dee is off: set cpm.weight and ort_weight to 0, they act on its branches")
+        if not self.dee.on and self.embed.branches == "all":
+            raise ValueError("dee is off: embed.branches can be 'original' only")
+        return self
+
+
+class Deen(nn.Module):
+    """Two stems, shared stages each fused with its input, DEE before the last one, one neck.
+
+    Args:
+        options: Knobs.
+        num_identities: Width of the classifier.
+        backbone: The trunk.
+    """
+
+    def __init__(self, options: Options, num_identities: int, backbone: BackboneSpec) -> None:
+        super().__init__()
+        self.options = options
+        self.normalise = Normalise()
+        stages = STAGES[: STAGES.index(options.last) + 1]
+        self.trunk = TwoStream(backbone, stages=stages)
+        channels = self.trunk.channels
+        between = list(itertools.pairwise(stages[:-1])) if options.mfa else []
+        self.mfa = nn.ModuleDict(
+            {stage: Fusion(channels[stage], channels[before]) for before, stage in between}
+        )
+        self.dee = Diversify(channels[stages[-2]], options.dee.dropout) if options.dee.on else None
+        self.neck = bn_neck(channels[options.last])
+        self.classifier = classifier(channels[options.last], num_identities)
+
+    def losses(self, batch: Batch) -> dict[str, Tensor]:
+        """Weighted ``identity``, ``triplet``, ``cpm`` and ``ort`` loss of a P×K batch and its branches."""
+        options, labels = self.options, batch.labels
+        pixels, masks = both_modalities(batch)  # (2B, 3, H, W)
+        pooled = self._pooled(self.normalise(pixels, masks, batch.erase), batch.visible.shape[0])
+        all_labels = labels.repeat(len(pooled) // len(labels))  # (6B,)
+        identity = identity_loss(self.classifier(self.neck(pooled)), all_labels)
+        terms = {"identity": options.identity_weight * identity}
+        if options.triplet_weight:
+            terms["triplet"] = options.triplet_weight * batch_hard_triplet(pooled, all_labels, options.margin)
+        if options.cpm.weight:
+            original, first, second = pooled.chunk(3)
+            margin = options.cpm.margin
+            mined = [centre_pair_mining(original, made, labels, margin) for made in (first, second)]
+            terms["cpm"] = options.cpm.weight * (mined[0] + mined[1])
+        if options.ort_weight:
+            _, first, second = pooled.chunk(3)
+            terms["ort"] = options.ort_weight * inner_products(first, second) / 3
+        return terms
+
+    def embed(self, images: Tensor, modality: Modality) -> Tensor:
+        """(N, 3, H, W) pixels → (N, blocks·D) of unit length: 6 × 2048 with all blocks."""
+        blocks = self._blocks(self.normalise(images), modality)
+        if self.options.embed.flip_sum:
+            blocks = blocks + self._blocks(self.normalise(images.flip(-1)), modality)
+        return F.normalize(blocks.flatten(1), dim=1)
+
+    def parameter_groups(self) -> list[ParameterGroup]:
+        """Neck and classifier at the full rate; MFA and DEE learn with the backbone, as released."""
+        backbone = trainable(self.trunk) + trainable(self.mfa)
+        backbone += trainable(self.dee) if self.dee is not None else []
+        heads = trainable(self.neck) + trainable(self.classifier)
+        return [ParameterGroup(BACKBONE, backbone), ParameterGroup("heads", heads)]
+
+    def _pooled(self, images: Tensor, streams: Streams, original_only: bool = False) -> Tensor:
+        """(N, 3, H, W) → (3N, D), branch after branch; (N, D) of the original alone."""
+        features = images
+        for stage in self.trunk.stages:
+            low = features
+            if stage == self.options.last and self.dee is not None and not original_only:
+                low = self.dee(low)
+            features = self.trunk.run(stage, low, streams)
+            if stage in self.mfa:
+                features = self.mfa[stage](features, low)
+        return global_average(features)
+
+    def _blocks(self, images: Tensor, modality: Modality) -> Tensor:
+        """Blocks of unit length: (N, blocks, D) float32."""
+        options = self.options.embed
+        pooled = self._pooled(images, modality, options.branches == "original")
+        levels = [pooled] if "pooled" in options.level else []
+        levels += [self.neck(pooled)] if "neck" in options.level else []
+        count = 1 if options.branches == "original" else 3
+        blocks = torch.cat([level.unflatten(0, (count, -1)) for level in levels])  # (blocks, N, D)
+        return F.normalize(blocks.float().transpose(0, 1), dim=-1)
+
+
+def build(options: Options, num_identities: int, backbone: BackboneSpec) -> Deen:
+    """DEEN's network."""
+    return Deen(options, num_identities, backbone)
