@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
@@ -18,8 +19,19 @@ app = typer.Typer(
 Workers = Annotated[int | None, typer.Option(min=1, help="Processes or threads.", show_default="all cores")]
 
 
+class LayoutName(StrEnum):
+    """Whose layout is rendered."""
+
+    sysu = "sysu"
+    regdb = "regdb"
+    llcm = "llcm"
+
+
 @app.command()
 def synthetic(
+    layout: Annotated[
+        LayoutName, typer.Option(help="Six cameras; visible and thermal pairs; nine places at night.")
+    ] = LayoutName.sysu,
     ids: Annotated[
         int | None, typer.Option(min=8, max=533, help="Identities in all.", show_default="the demo's")
     ] = None,
@@ -33,26 +45,32 @@ def synthetic(
         typer.Option(help="Nominal crop size HEIGHTxWIDTH; crops vary around it.", show_default="the demo's"),
     ] = None,
     root: Annotated[
-        Path | None, typer.Option(help="Folder to write.", show_default="<data>/rendered/SYSU-MM01")
+        Path | None, typer.Option(help="Folder to write.", show_default="<data>/rendered/<dataset>")
     ] = None,
     workers: Workers = None,
     device: Device = "auto",
     data: DataDir = None,
 ) -> None:
-    """Render the embedded benchmark: walking people in six cameras, in the layout of SYSU-MM01.
+    """Render the embedded benchmark: walking people, in the layout of SYSU-MM01, RegDB or LLCM.
 
     Needs no download and no access request. An interrupted run continues.
 
-    Example: vireid prepare synthetic --ids 120 --images 4
+    Example: vireid prepare synthetic --layout regdb --ids 120
     """
     from vireid_cli.commands.console import out, print_next
+    from vireid_cli.rendered.layouts import load_layout
     from vireid_cli.rendered.tree import RenderOptions
 
-    given = {"ids": ids, "images": images, "size": parse_size(size) if size else None}
+    given = {
+        "ids": ids,
+        "images": images or load_layout(layout.value).images,
+        "size": parse_size(size) if size else None,
+        "layout": layout.value,
+    }
     options = RenderOptions(seed=seed, **{key: value for key, value in given.items() if value is not None})  # type: ignore[arg-type]
     tree = make_engine(device, data=data).synthesize(options, root=root, workers=workers)
     out.print(f"wrote {tree.root}: {tree.images} images, content {tree.content_hash[:12]}", markup=False)
-    print_next("vireid prepare sysu" + (f" --root {root}" if root else ""))
+    print_next(f"vireid prepare {layout.value}" + (f" --root {root}" if root else ""))
 
 
 DATASETS = {

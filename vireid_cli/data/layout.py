@@ -18,6 +18,9 @@ from vireid_cli.errors import DataError, UsageError
 from vireid_cli.types import Modality, Record, RecordTable
 
 IMAGE_ENDINGS = (".jpg", ".jpeg", ".png", ".bmp")
+JUNK = ("Thumbs.db", "desktop.ini")
+"""Files that systems leave behind; counted by name, others by ending."""
+
 LISTED = 8
 """Names shown in a note or an error; the others are counted."""
 
@@ -93,7 +96,8 @@ class Found:
 
     def ignore(self, path: Path) -> None:
         """Count a stray file."""
-        self.stray[path.name if path.name.startswith(".") or not path.suffix else f"*{path.suffix}"] += 1
+        known = path.name.startswith(".") or path.name in JUNK or not path.suffix
+        self.stray[path.name if known else f"*{path.suffix}"] += 1
 
     def table(self, root: Path, expected: str) -> RecordTable:
         """The records, sorted by path.

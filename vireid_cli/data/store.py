@@ -60,14 +60,8 @@ def locate(dataset: str, data_dir: Path, root: Path | None = None) -> Located:
     raise UsageError(
         f"{source.TITLE} was not found: there is neither {places[0]} nor {places[1]} "
         "(--data or $VIREID_DATA moves these).",
-        ways_out(dataset),
+        source.HOW_TO_GET,
     )
-
-
-def ways_out(dataset: str) -> str:
-    """What to do where a dataset is missing: get the real one, or render one."""
-    source = load_source(dataset)
-    return f"{source.HOW_TO_GET} Or render one: vireid prepare synthetic"
 
 
 @dataclass(frozen=True, slots=True)
@@ -200,8 +194,7 @@ def open_store(data_dir: Path, dataset: str) -> Store:
         raise UsageError(
             f"{source.TITLE} is not prepared: no store at {folder}, and no images at "
             f"{data_dir / source.FOLDER}",
-            f"{source.HOW_TO_GET}\nThen: vireid prepare {dataset}\n"
-            "Or render people of our own instead: vireid prepare synthetic",
+            f"{source.HOW_TO_GET}\nThen: vireid prepare {dataset}",
         ) from error
     raise UsageError(
         f"{source.TITLE} is at {located.root} but not prepared: no store at {folder}",

@@ -40,6 +40,7 @@ from vireid_cli.errors import UsageError
 from vireid_cli.occlusion.build import OccludedTree
 from vireid_cli.recipe.schema import Recipe
 from vireid_cli.recipe.study import Study, load_study
+from vireid_cli.rendered.layouts import load_layout
 from vireid_cli.rendered.tree import RenderedTree, RenderOptions
 from vireid_cli.results import run as runs
 from vireid_cli.results.run import Run
@@ -79,15 +80,14 @@ class Engine:
     def synthesize(
         self, options: RenderOptions, *, root: Path | None = None, workers: int | None = None
     ) -> RenderedTree:
-        """Render the embedded benchmark as a tree in SYSU-MM01's layout.
+        """Render the embedded benchmark as a tree in the layout of SYSU-MM01, RegDB or LLCM.
 
         Raises:
             UsageError: The folder holds a benchmark of other parameters.
             DataError: It can't be written.
         """
-        return synthesis.render(
-            options, root or self.data_dir / "rendered" / "SYSU-MM01", self.runtime, self.reporter, workers
-        )
+        usual = self.data_dir / "rendered" / load_layout(options.layout).folder
+        return synthesis.render(options, root or usual, self.runtime, self.reporter, workers)
 
     def prepare(
         self,

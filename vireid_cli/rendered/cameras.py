@@ -3,7 +3,7 @@
 World coordinates, metres: X right, Y up, Z away from the camera, which hangs at (0, height, 0) and looks
 along Z, pitched down.  Camera coordinates: x right, y down, z forward; a ray is (u, v, 1).
 Cameras 1, 2 are indoor visible, 3 indoor infrared in the room of 2, 4 and 5 outdoor visible, 6 outdoor
-infrared, as in SYSU-MM01.  A seventh, thermal one, is for layouts to come; no tree is written of it yet.
+infrared, as in SYSU-MM01.  A seventh, thermal one, stands beside camera 5: RegDB has pairs of that kind.
 """
 
 from __future__ import annotations

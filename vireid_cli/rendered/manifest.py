@@ -14,6 +14,7 @@ from typing import Any
 
 from vireid_cli.errors import DataError, UsageError
 from vireid_cli.files import write_text
+from vireid_cli.rendered.layouts import load_layout
 from vireid_cli.rendered.population import Plan
 from vireid_cli.types import Size
 
@@ -27,10 +28,11 @@ class RenderOptions:
     """What to render.
 
     Attributes:
-        ids: People in all; 74 % train, 7 % validate, 19 % test.
+        ids: People in all.
         images: Images of each person by each camera that saw it.
         seed: Everything that is drawn depends on it.
         size: Nominal (height, width) of a crop in pixels; sizes vary around it.
+        layout: Whose: ``sysu``, ``regdb``, ``llcm``.
 
     Raises:
         UsageError: A number is out of range.
@@ -40,6 +42,7 @@ class RenderOptions:
     images: int = 3
     seed: int = 0
     size: Size = (160, 80)
+    layout: str = "sysu"
 
     def __post_init__(self) -> None:
         limits = {"ids": (3, 9999), "images": (1, 9999), "seed": (0, 2**31 - 1)}
@@ -88,8 +91,9 @@ def check_parameters(root: Path, options: RenderOptions, device: str) -> dict[st
                 "Choose another folder, or move the files away if they are not needed.",
             )
         return None
-    wanted = {"version": VERSION, **options.as_parameters()}
-    there = {"version": manifest["version"], **manifest["parameters"]}
+    title = load_layout(options.layout).title
+    wanted = {"version": VERSION, "layout": title, **options.as_parameters()}
+    there = {"version": manifest["version"], "layout": manifest.get("layout"), **manifest["parameters"]}
     if not manifest["complete"]:
         wanted["device"], there["device"] = device, manifest.get("device")
     differ = [f"{k}: there {there.get(k)}, wanted {v}" for k, v in wanted.items() if there.get(k) != v]
@@ -104,9 +108,10 @@ def check_parameters(root: Path, options: RenderOptions, device: str) -> dict[st
 def count_images(options: RenderOptions, plan: Plan) -> dict[str, dict[int, int]]:
     """Images by split and camera."""
     counts: dict[str, dict[int, int]] = {}
+    cameras = load_layout(options.layout).cameras
     for split, pids in (("train", plan.train), ("val", plan.val), ("test", plan.test)):
         seen = [camid for pid in pids for camid in plan.cameras[pid]]
-        counts[split] = {camid: options.images * seen.count(camid) for camid in range(1, 7)}
+        counts[split] = {camid: options.images * seen.count(camid) for camid in cameras}
     return counts
 
 
@@ -114,7 +119,7 @@ def write_manifest(root: Path, options: RenderOptions, device: str, plan: Plan, 
     """Write the manifest and return the content hash ("" while the tree is not complete)."""
     content: dict[str, Any] = {
         "format": "vireid-rendered",
-        "layout": "SYSU-MM01",
+        "layout": load_layout(options.layout).title,
         "version": VERSION,
         "parameters": options.as_parameters(),
         "seed": options.seed,

@@ -1,7 +1,7 @@
-"""Write the benchmark as a folder in the layout of SYSU-MM01, and mark it as rendered.
+"""Write the benchmark as a folder in a dataset's layout, and mark it as rendered.
 
-``<root>/cam1..cam6/<4-digit id>/<4-digit frame>.jpg``, ``exp/*_id.txt`` and ``.mat``, ``rand_perm_cam.mat``,
-and last of all ``vireid-rendered.json``: while its ``complete`` is false the tree is not whole.
+Images and lists as ``layout_<name>.py`` says, and last of all ``vireid-rendered.json``: while its
+``complete`` is false the tree is not whole.
 
 An image's bytes depend on the parameters, the seed and its (pid, camid, frame) only. Images are rendered in
 batches whose composition follows from the parameters, by workers that share nothing, so that neither the
@@ -11,25 +11,23 @@ and a GPU, single grey levels may differ by rounding: the manifest names the dev
 
 from __future__ import annotations
 
-import io
 import os
 import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
+from itertools import repeat
 from pathlib import Path
-from typing import Any
 
 import cv2
 import numpy as np
 import torch
-from scipy.io import savemat
 
 from vireid_cli.errors import UsageError
 from vireid_cli.files import write_bytes
-from vireid_cli.rendered.cameras import CAMERAS
-from vireid_cli.rendered.draws import Purpose, stream
+from vireid_cli.rendered.cameras import Camera
+from vireid_cli.rendered.layouts import Layout, load_layout
 from vireid_cli.rendered.manifest import (
     MANIFEST,
     RenderOptions,
@@ -39,7 +37,7 @@ from vireid_cli.rendered.manifest import (
     read_manifest,
     write_manifest,
 )
-from vireid_cli.rendered.population import Person, Plan, draw_person, plan_population
+from vireid_cli.rendered.population import Person, Plan, draw_person
 from vireid_cli.rendered.render import Renderer
 from vireid_cli.rendered.shots import Shot
 
@@ -71,19 +69,15 @@ class RenderedTree:
 
 @dataclass(frozen=True, slots=True)
 class _Job:
-    """One batch: images of one camera, as (pid, frame)."""
+    """One batch: images of one camera, as (pid, frame), and their places under the root."""
 
-    camid: int
+    camera: Camera
     images: tuple[tuple[int, int], ...]
+    places: tuple[str, ...]
 
     def paths(self, root: Path) -> list[Path]:
         """Where its images belong."""
-        return [image_path(root, self.camid, pid, frame) for pid, frame in self.images]
-
-
-def image_path(root: Path, camid: int, pid: int, frame: int) -> Path:
-    """An image's place in the tree."""
-    return root / f"cam{camid}" / f"{pid:04d}" / f"{frame:04d}.jpg"
+        return [root / place for place in self.places]
 
 
 def write_tree(
@@ -108,9 +102,10 @@ def write_tree(
     """
     started = time.perf_counter()
     root = Path(root)
-    plan = plan_population(options.ids, options.seed)
+    layout = load_layout(options.layout)
+    plan = layout.plan(options.ids, options.seed)
     manifest = check_parameters(root, options, torch.device(device).type)
-    jobs = list(_plan_jobs(options, plan))
+    jobs = list(_plan_jobs(options, layout, plan))
     counts = count_images(options, plan)
     total = sum(len(job.images) for job in jobs)
     missing = [job for job in jobs if not all(_is_whole(path) for path in job.paths(root))]
@@ -120,15 +115,16 @@ def write_tree(
         )
     root.mkdir(parents=True, exist_ok=True)
     write_manifest(root, options, torch.device(device).type, plan, complete=False)
-    _write_protocol(root, options, plan)
+    for name, content in layout.lists(options, plan).items():
+        write_bytes(root / name, content)
     rendered = _render_all(root, options, jobs, missing, device, workers, progress)
     content_hash = write_manifest(root, options, torch.device(device).type, plan, complete=True)
     return RenderedTree(root, counts, total, rendered, time.perf_counter() - started, content_hash)
 
 
-def _plan_jobs(options: RenderOptions, plan: Plan) -> Iterator[_Job]:
+def _plan_jobs(options: RenderOptions, layout: Layout, plan: Plan) -> Iterator[_Job]:
     """All batches, camera by camera: they depend on the options alone."""
-    for camid in CAMERAS:
+    for camid, camera in layout.cameras.items():
         images = [
             (pid, frame)
             for pid in sorted(plan.cameras)
@@ -136,20 +132,23 @@ def _plan_jobs(options: RenderOptions, plan: Plan) -> Iterator[_Job]:
             for frame in range(1, options.images + 1)
         ]
         for first in range(0, len(images), BATCH):
-            yield _Job(camid, tuple(images[first : first + BATCH]))
+            part = tuple(images[first : first + BATCH])
+            yield _Job(camera, part, tuple(layout.place(plan, camid, *image) for image in part))
 
 
 def _is_whole(path: Path) -> bool:
-    """Whether a JPEG file is there from its first marker to its last.
+    """Whether a JPEG file is there from its first marker to its last, or a BMP file as long as it says.
 
     Files are renamed into place when they are written, but not synchronised one by one (thousands of them),
     so that after a power cut one may be empty or short.
     """
     try:
         with path.open("rb") as file:
-            head = file.read(2)
+            head = file.read(6)
+            if head[:2] == b"BM":
+                return int.from_bytes(head[2:], "little") == file.seek(0, os.SEEK_END)
             file.seek(-2, os.SEEK_END)
-            return head == b"\xff\xd8" and file.read(2) == b"\xff\xd9"
+            return head[:2] == b"\xff\xd8" and file.read(2) == b"\xff\xd9"
     except OSError:
         return False
 
@@ -176,8 +175,8 @@ def _render_all(
     pool = ThreadPoolExecutor(threads, initializer=torch.set_num_threads, initargs=(1,))
     try:
         # Camera by camera would hold all but one worker back at a new camera's plate: plates come first.
-        list(pool.map(renderer.prepare, {job.camid: CAMERAS[job.camid] for job in missing}.values(),
-                      [options.seed] * len(CAMERAS)))  # fmt: skip
+        list(pool.map(renderer.prepare, {job.camera.camid: job.camera for job in missing}.values(),
+                      repeat(options.seed)))  # fmt: skip
         pending: set[Future[int]] = {
             pool.submit(_render_job, root, options, job, renderer, stop) for job in missing
         }
@@ -200,60 +199,21 @@ def _render_job(
     if stop.is_set():
         return 0
     people: dict[int, Person] = {pid: draw_person(options.seed, pid) for pid, _ in job.images}
-    camera = CAMERAS[job.camid]
-    shots = [Shot(people[pid], camera, frame, options.seed) for pid, frame in job.images]
+    shots = [Shot(people[pid], job.camera, frame, options.seed) for pid, frame in job.images]
     for path, image in zip(job.paths(root), renderer.render(shots), strict=True):
         if not _is_whole(path):
-            _write_jpeg(path, image, camera.jpeg)
+            _write_image(path, image, job.camera.jpeg)
     return len(job.images)
 
 
-def _write_jpeg(path: Path, image: Array, quality: int) -> None:
-    """Encode (h, w, 3) RGB and move the file into place."""
-    encoded = cv2.imencode(".jpg", image[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, quality])[1]
+def _write_image(path: Path, image: Array, quality: int) -> None:
+    """Encode (h, w, 3) RGB by the path's ending and move the file into place; quality is a JPEG's."""
+    options = [cv2.IMWRITE_JPEG_QUALITY, quality] if path.suffix == ".jpg" else []
+    encoded = cv2.imencode(path.suffix, image[..., ::-1], options)[1]
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{threading.get_ident()}")
     temporary.write_bytes(encoded.tobytes())
     os.replace(temporary, path)
-
-
-def _write_protocol(root: Path, options: RenderOptions, plan: Plan) -> None:
-    """Write the split files and the gallery draws, in the forms that SYSU-MM01's readers expect."""
-    lists = {
-        "train": plan.train,
-        "val": plan.val,
-        "test": plan.test,
-        "available": tuple(sorted(plan.cameras)),
-    }
-    for name, ids in lists.items():
-        line = ",".join(str(pid) for pid in ids)
-        write_bytes(root / "exp" / f"{name}_id.txt", (line + "\n").encode())
-        write_bytes(root / "exp" / f"{name}_id.mat", _mat({"id": np.array([ids], dtype=np.float64)}))
-    write_bytes(root / "rand_perm_cam.mat", _mat({"rand_perm_cam": _draw_permutations(options, plan)}))
-
-
-def _draw_permutations(options: RenderOptions, plan: Plan) -> Array:
-    """Gallery draws as the official file has them: cell {camera}{id} is 10 × n, rows permutations of 1..n."""
-    cameras = np.empty((len(CAMERAS), 1), dtype=object)
-    for row, camid in enumerate(CAMERAS):
-        cell = np.empty((options.ids, 1), dtype=object)
-        for pid in range(1, options.ids + 1):
-            rng = stream(options.seed, Purpose.PERMUTATION, pid, camid)
-            count = options.images if camid in plan.cameras[pid] else 0
-            draws = [rng.permutation(count) + 1 for _ in range(10)] if count else np.empty((0, 0))
-            cell[pid - 1, 0] = np.array(draws, dtype=np.float64)
-        cameras[row, 0] = cell
-    return cameras
-
-
-def _mat(variables: dict[str, Array]) -> bytes:
-    """A MATLAB 5 file whose header names no date and no platform, so that it is the same every time."""
-    buffer = io.BytesIO()
-    write: Any = savemat  # its stubs know paths only
-    write(buffer, variables, do_compression=True)
-    data = bytearray(buffer.getvalue())
-    data[:116] = b"MATLAB 5.0 MAT-file, written by vireid".ljust(116)
-    return bytes(data)
 
 
 def verify_tree(root: Path) -> list[str]:

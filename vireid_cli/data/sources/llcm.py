@@ -28,7 +28,8 @@ FOLDER = "LLCM"
 PROTOCOL = "llcm"
 HOW_TO_GET = (
     "Real: free for research under a signed agreement (https://github.com/ZYK100/LLCM), unpacked so that the "
-    "folder holds vis, nir, test_vis, test_nir and idx."
+    "folder holds vis, nir, test_vis, test_nir and idx. "
+    "Or render one: vireid prepare synthetic --layout llcm"
 )
 ROOT = layout.Root("llcm", TITLE, ("vis", "nir", "test_vis", "test_nir"), HOW_TO_GET)
 WORDS = {Modality.VISIBLE: "vis", Modality.INFRARED: "nir"}

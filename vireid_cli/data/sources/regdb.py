@@ -26,7 +26,8 @@ FOLDER = "RegDB"
 PROTOCOL = "regdb"
 HOW_TO_GET = (
     "Real: free for research from its authors on request (Dongguk Body-based Person Recognition Database, "
-    "DBPerson-Recog-DB1), unpacked so that the folder holds Visible, Thermal and idx."
+    "DBPerson-Recog-DB1), unpacked so that the folder holds Visible, Thermal and idx. "
+    "Or render one: vireid prepare synthetic --layout regdb"
 )
 TRIALS = 10
 IDENTITIES, IMAGES = 412, 10

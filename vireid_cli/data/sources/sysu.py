@@ -30,7 +30,8 @@ FOLDER = "SYSU-MM01"
 PROTOCOL = "sysu"
 HOW_TO_GET = (
     "Real: free for research under a signed agreement (https://github.com/wuancong/SYSU-MM01), "
-    "unpacked so that the folder holds cam1 … cam6 and exp."
+    "unpacked so that the folder holds cam1 … cam6 and exp. "
+    "Or render one: vireid prepare synthetic"
 )
 
 ROOT = layout.Root("sysu", TITLE, tuple(f"cam{camid}" for camid in range(1, 7)), HOW_TO_GET)

@@ -1,0 +1,118 @@
+"""The layout of LLCM: nine places at night, each with a visible and (but for the third) an infrared camera.
+
+``vis/<id>/…_vis.jpg``, ``nir/<id>/…_nir.jpg`` for training people, ``test_vis/cam1..cam9/<id>/*.jpg`` and
+``test_nir/cam1,2,4..9/<id>/*.jpg`` for the others, ``idx/{train,test}_{vis,nir}.txt``, ``idx/test_id.txt``.
+Two thirds of the people are trained on (LLCM: 713 of 1,064); everybody was seen at some places only.
+
+Visible light is low: a fifth of the scene's, with a longer exposure, more noise and the cast of street lamps.
+How low is ours; the dataset's lights were not measured.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from vireid_cli.rendered.cameras import CAMERAS, Camera, seen_in
+from vireid_cli.rendered.draws import Purpose, stream
+from vireid_cli.rendered.layouts import Layout
+from vireid_cli.rendered.manifest import RenderOptions
+from vireid_cli.rendered.population import Plan
+from vireid_cli.types import Modality
+
+PLACES = range(1, 10)
+WITHOUT_INFRARED = 3
+SEEN_AT = (4, 7)
+"""Fewest and most places at which one person is seen."""
+
+WORDS = {Modality.VISIBLE: "vis", Modality.INFRARED: "nir"}
+DIM = 0.2
+"""Share of the scene's light that is left at night."""
+
+# Place → the camera it is like, where it stands in the scene (metres), colour cast of its lamps.
+_PLACES: dict[int, tuple[int, tuple[float, float], tuple[float, float, float]]] = {
+    1: (4, (0.0, 0.0), (1.18, 1.0, 0.70)),
+    2: (5, (0.0, 0.0), (1.05, 1.0, 0.86)),
+    3: (6, (0.0, 0.0), (1.22, 1.0, 0.62)),
+    4: (4, (2.2, 1.0), (1.10, 1.0, 0.80)),
+    5: (1, (0.0, 0.0), (1.04, 1.0, 0.92)),
+    6: (5, (-2.0, 0.8), (1.20, 1.0, 0.66)),
+    7: (2, (0.6, 0.3), (0.96, 1.0, 1.04)),
+    8: (6, (0.4, 1.2), (1.08, 1.0, 0.84)),
+    9: (4, (-2.4, 0.5), (0.98, 1.0, 1.00)),
+}
+
+
+def _visible(place: int) -> Camera:
+    """The visible camera of a place, at night."""
+    like, shift, gains = _PLACES[place]
+    day = seen_in(CAMERAS[like], "visible")
+    return replace(
+        day,
+        camid=40 + place,
+        shift=shift,
+        sky=day.sky * DIM,
+        ground=day.ground * DIM,
+        key=day.key * DIM,
+        shadow=day.shadow * 0.6,
+        gains=gains,
+        exposure=day.exposure * 1.6,
+        black=0.02,
+        blur=day.blur * 1.3,
+        noise=(0.045, 0.030),
+    )
+
+
+def _infrared(place: int) -> Camera:
+    """The infrared camera of a place."""
+    like, shift, _ = _PLACES[place]
+    return replace(seen_in(CAMERAS[like], "near_infrared"), camid=60 + place, shift=shift)
+
+
+_CAMERAS: dict[int, Camera] = {
+    **{40 + place: _visible(place) for place in PLACES},
+    **{60 + place: _infrared(place) for place in PLACES if place != WITHOUT_INFRARED},
+}
+
+
+def plan(ids: int, seed: int) -> Plan:
+    """Two thirds are trained on; each person was seen at 4 to 7 of the places, by all cameras there."""
+    order = stream(seed, Purpose.SPLIT, 0).permutation(ids) + 1
+    trained = round(ids * 713 / 1064)
+    cameras: dict[int, tuple[int, ...]] = {}
+    for pid in range(1, ids + 1):
+        rng = stream(seed, Purpose.PRESENCE, pid, 1)
+        count = int(rng.integers(SEEN_AT[0], SEEN_AT[1] + 1))
+        places = sorted(rng.permutation(len(PLACES))[:count] + 1)
+        cameras[pid] = tuple(
+            camid for base in (40, 60) for place in places if (camid := base + int(place)) in _CAMERAS
+        )
+    train, test = (tuple(sorted(int(pid) for pid in part)) for part in (order[:trained], order[trained:]))
+    return Plan(train=train, val=(), test=test, cameras=cameras)
+
+
+def place(plan: Plan, camid: int, pid: int, frame: int) -> str:
+    """An image's place in the tree, its name in the manner of LLCM's."""
+    word, number = WORDS[_CAMERAS[camid].modality], camid % 20
+    name = f"{pid:04d}_c{number:02d}_s{pid * 10 + number}_f{frame * 10}_{word}.jpg"
+    if pid in plan.test:
+        return f"test_{word}/cam{number}/{pid:04d}/{name}"
+    return f"{word}/{pid:04d}/{name}"
+
+
+def lists(options: RenderOptions, plan: Plan) -> dict[str, bytes]:
+    """The four image lists, a label at the end of each line, and the people of the test."""
+    content = {"idx/test_id.txt": (",".join(map(str, plan.test)) + "\n").encode()}
+    for split, pids in (("train", plan.train), ("test", plan.test)):
+        for modality, word in WORDS.items():
+            lines = [
+                f"{place(plan, camid, pid, frame)} {label}\n"
+                for label, pid in enumerate(pids)
+                for camid in plan.cameras[pid]
+                if _CAMERAS[camid].modality is modality
+                for frame in range(1, options.images + 1)
+            ]
+            content[f"idx/{split}_{word}.txt"] = "".join(lines).encode()
+    return content
+
+
+LAYOUT = Layout("LLCM", "LLCM", 2, _CAMERAS, plan, place, lists)
