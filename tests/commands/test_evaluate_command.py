@@ -103,8 +103,8 @@ def test_rules_in_plain_words(vireid: Command, words: tuple[str, ...], said: str
     ("words", "said"),
     [
         (("--features", GOLDEN / "sysu_small_unique.npz", "--dataset", "sysu", "--mode", "all"), "its own"),
-        (("--features", GOLDEN / "sysu_small_unique.npz", "--dataset", "sisu"), "Did you mean 'sysu'?"),
-        (("--explain", "--dataset", "lcm"), "Did you mean 'llcm'?"),
+        (("--features", GOLDEN / "sysu_small_unique.npz", "--dataset", "sisu"), "did you mean 'sysu'?"),
+        (("--explain", "--dataset", "lcm"), "did you mean 'llcm'?"),
         (("one", "two", "--against", "three"), "name one"),
         (("one", "one"), "named twice"),
     ],
