@@ -10,12 +10,14 @@ import numpy as np
 import pytest
 
 from tests.conftest import write_sysu_tree
+from vireid_cli.data.occluded import only_trial
 from vireid_cli.data.provenance import OCCLUSION, Provenance, read_provenance
 from vireid_cli.data.sources import load_source, source_names
 from vireid_cli.data.store import fingerprint, read_store, store_folder
 from vireid_cli.engine.engine import Engine
 from vireid_cli.engine.preparation import identity_tokens, marks
 from vireid_cli.errors import DataError, UsageError
+from vireid_cli.types import TRIALS_MARK, Modality, Record, RecordTable
 
 MARK = {
     "complete": True,
@@ -87,3 +89,14 @@ def test_people_are_the_base_s_people(occluded: Path, sysu_tree: Path) -> None:
     pids = np.array([1, 2])
     assert identity_tokens(here, pids) == identity_tokens(there.store, pids)
     assert read_provenance(sysu_tree / "SYSU-MM01").occlusion == {}
+
+
+def test_only_the_trial_that_was_occluded_can_be_used() -> None:
+    splits = [TRIALS_MARK + letters for letters in ("re", "er", "rr")]
+    records = RecordTable.of(
+        [Record(f"{k}.bmp", k, 1, Modality.VISIBLE, split) for k, split in enumerate(splits)]
+    )
+    kept = only_trial(records, 2)
+    assert kept.trials == 2
+    assert kept.in_trial(2).splits.tolist() == ["test", "train", "train"]
+    assert kept.in_trial(1).splits.tolist() == ["none"] * 3

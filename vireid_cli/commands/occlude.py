@@ -35,6 +35,14 @@ class Epsilon(StrEnum):
     width_ratio = "width_ratio"
 
 
+class Refine(StrEnum):
+    """How masks are sharpened."""
+
+    none = "none"
+    grabcut = "grabcut"
+    sam = "sam"
+
+
 class Side(StrEnum):
     """Which modality's test images are queries."""
 
@@ -44,33 +52,57 @@ class Side(StrEnum):
 
 def occluders(
     category: Annotated[
-        list[str] | None, typer.Option(help="Only this one; may be repeated.", show_default="all")
+        list[str] | None, typer.Option(help="Built-in ones of this category only; may be repeated.")
     ] = None,
+    coco: Annotated[Path | None, typer.Option(help="COCO annotation file to import, with --images.")] = None,
+    images: Annotated[Path | None, typer.Option(help="Folder of photographs.")] = None,
+    detector: Annotated[
+        str | None, typer.Option(help="maskrcnn, or the path of a YOLOv8-seg network (.onnx), with --images.")
+    ] = None,
+    weights: Annotated[
+        str, typer.Option(help="Mask R-CNN's: torchvision, or the path of a state dict.")
+    ] = "torchvision",
+    refine: Annotated[Refine, typer.Option(help="How masks are sharpened.")] = Refine.none,
+    sam_weights: Annotated[Path | None, typer.Option(help="SAM's checkpoint.")] = None,
+    sam_kind: Annotated[str, typer.Option(help="vit_b, vit_l or vit_h.")] = "vit_b",
     library: LibraryFolder = None,
     data: DataDir = None,
 ) -> None:
-    """Draw the built-in occluders: 110 things that may stand before a person, in 21 categories.
+    """Make the library of what may stand before a person: built-in things, or cut out of your photographs.
+
+    Without --images: 110 drawn things in 21 categories. With them: the instances of a COCO annotation file,
+    or what a detector finds; rejected ones are counted by reason.
 
     Example: vireid prepare occluders
     """
     from vireid_cli.commands import console
-    from vireid_cli.engine.occlusion import LIBRARY
-    from vireid_cli.occlusion.drawing.catalogue import DESIGNS, build_builtin
 
-    unknown = sorted(set(category or ()) - set(DESIGNS))
-    if unknown:
-        raise UsageError(f"There is no category '{unknown[0]}'.", f"There are: {', '.join(DESIGNS)}")
     engine = make_engine("cpu", data=data)
-    folder = library or engine.data_dir / LIBRARY
-    made = build_builtin(folder, category or (), progress=engine.reporter.progress("drawing"))
-    train = sum(thing.pool == "train" for thing in made.occluders)
+    made = engine.occluders(
+        library,
+        categories=category or (),
+        coco=coco,
+        images=images,
+        detector=detector,
+        weights=weights,
+        refine=refine.value,
+        sam_weights=sam_weights,
+        sam_kind=sam_kind,
+    )
+    for reason, count in made.skipped.items():
+        console.out.print(f"left out, {reason}: {count}", markup=False)
+    things = made.library.occluders
+    train = sum(thing.pool == "train" for thing in things)
     console.out.print(
-        f"{len(made.occluders)} occluders, {train} for training, {len(made.occluders) - train} for testing, "
-        f"library {made.sha256[:12]}",
+        f"{len(things)} occluders, {train} for training, {len(things) - train} for testing, "
+        f"library {made.library.sha256[:12]}",
         markup=False,
     )
-    console.print_paths([folder])
-    console.print_next("vireid visualize occlusion --library-sheet", "vireid prepare occluded --from sysu")
+    console.print_paths([made.folder])
+    given = f" --library {library}" if library else ""
+    console.print_next(
+        f"vireid visualize occlusion --library-sheet{given}", f"vireid prepare occluded --from sysu{given}"
+    )
 
 
 def occluded(
@@ -88,6 +120,7 @@ def occluded(
     root: Annotated[
         Path | None, typer.Option(help="Folder to write.", show_default="Occ-… beside the dataset")
     ] = None,
+    trial: Annotated[int, typer.Option(min=1, help="RegDB: whose split decides who is a query.")] = 1,
     part: Annotated[str, typer.Option(help="I/N: this machine's share of the images.")] = "1/1",
     verify: Annotated[bool, typer.Option("--verify", help="Check the tree against its hashes.")] = False,
     workers: Workers = None,
@@ -121,6 +154,7 @@ def occluded(
         library=library,
         root=root,
         part=_part(part),
+        trial=trial,
         workers=workers,
     )
     roles = ", ".join(f"{count} {role}" for role, count in sorted(tree.occluded.items()))

@@ -33,6 +33,7 @@ from vireid_cli.engine.compare import Comparison
 from vireid_cli.engine.evaluate import EvaluateOptions, Evaluation
 from vireid_cli.engine.export import Exported
 from vireid_cli.engine.network import load_recipe
+from vireid_cli.engine.occlusion import MadeLibrary
 from vireid_cli.engine.output import Output
 from vireid_cli.engine.reporter import Reporter
 from vireid_cli.engine.runtime import Runtime
@@ -102,6 +103,10 @@ class Engine:
         return preparation.prepare_dataset(
             dataset, self.data_dir, size, self.reporter, root=root, skip_bad=skip_bad, workers=workers
         )
+
+    def occluders(self, folder: Path | None = None, **options: Any) -> MadeLibrary:
+        """Make a library of occluders; see ``occlusion.make_library``."""
+        return occlusion.make_library(folder or self.data_dir / occlusion.LIBRARY, self.reporter, **options)
 
     def occlude(self, base: str, **options: Any) -> OccludedTree:
         """Write a dataset's mirror with occluders before its people; see ``occlusion.occlude``."""

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import tempfile
 import time
-from dataclasses import replace
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -19,11 +21,15 @@ from vireid_cli.errors import UsageError
 from vireid_cli.figures.sheet import contact_sheet
 from vireid_cli.figures.style import MODALITY_COLOUR
 from vireid_cli.occlusion.build import OccludedTree, build_occluded, encode
+from vireid_cli.occlusion.coco import read_coco
 from vireid_cli.occlusion.compose import Composer, stream
-from vireid_cli.occlusion.drawing.catalogue import build_builtin
-from vireid_cli.occlusion.library import INDEX, Library, read_library
+from vireid_cli.occlusion.detect import Detector, MaskRcnn, YoloSeg
+from vireid_cli.occlusion.drawing.catalogue import DESIGNS, build_builtin
+from vireid_cli.occlusion.extract import detected, extract
+from vireid_cli.occlusion.library import INDEX, Library, read_library, write_library
 from vireid_cli.occlusion.mark import OcclusionOptions, verify_occluded
 from vireid_cli.occlusion.policy import USUAL, Policy, preset, scene_of
+from vireid_cli.occlusion.refine import Refiner, Sam, grabcut, keep
 from vireid_cli.types import Modality, RecordTable
 
 LIBRARY = "occluders"
@@ -44,6 +50,102 @@ def ensure_library(folder: Path | None, data_dir: Path, reporter: Reporter) -> L
         reporter.say(f"drawing the built-in occluders into {usual} first")
         return build_builtin(usual, progress=reporter.progress("drawing"))
     return read_library(usual)
+
+
+@dataclass(frozen=True, slots=True)
+class MadeLibrary:
+    """A library that was made.
+
+    Attributes:
+        library: It.
+        folder: Where it lies.
+        skipped: How many instances were left out, by reason.
+    """
+
+    library: Library
+    folder: Path
+    skipped: dict[str, int]
+
+
+def make_library(
+    folder: Path,
+    reporter: Reporter,
+    *,
+    categories: Sequence[str] = (),
+    coco: Path | None = None,
+    images: Path | None = None,
+    detector: str | None = None,
+    weights: str = "torchvision",
+    refine: str = "none",
+    sam_weights: Path | None = None,
+    sam_kind: str = "vit_b",
+) -> MadeLibrary:
+    """Draw the built-in library, or cut one out of photographs.
+
+    Args:
+        folder: Where to.
+        reporter: Listens.
+        categories: Of the built-in library; none: all.
+        coco: Annotation file.
+        images: Folder of photographs.
+        detector: ``maskrcnn`` or the path of a YOLOv8-seg network in an ONNX file.
+        weights: Of Mask R-CNN.
+        refine: ``none``, ``grabcut`` or ``sam``.
+        sam_weights: SAM's checkpoint.
+        sam_kind: SAM's size.
+
+    Raises:
+        UsageError: Options that do not go together, something that is not there, or nothing found.
+    """
+    unknown = sorted(set(categories) - set(DESIGNS))
+    if unknown:
+        raise UsageError(f"There is no category '{unknown[0]}'.", f"There are: {', '.join(DESIGNS)}")
+    if coco is None and images is None and detector is None:
+        if refine != "none":
+            raise UsageError(f"--refine {refine} sharpens masks of photographs.", "Give --images, too.")
+        library = build_builtin(folder, categories, progress=reporter.progress("drawing"))
+        return MadeLibrary(library, folder, {})
+    if images is None or (coco is None) == (detector is None) or categories:
+        raise UsageError(
+            "Photographs need --images, and either --coco or --detector; "
+            "--category is for the built-in library."
+        )
+    skipped: Counter[str] = Counter()
+    refiner = _refiner(refine, sam_weights, sam_kind)
+    if coco is not None:
+        found = read_coco(coco, images, skipped)
+    else:
+        found = detected(images, _detector(str(detector), weights), decode, skipped)
+    things = list(extract(found, refiner, decode, skipped))
+    if not things:
+        reasons = ", ".join(f"{reason}: {count}" for reason, count in skipped.most_common())
+        raise UsageError(
+            "No occluder passed the rules: nothing is written.", f"Left out, {reasons}" if reasons else ""
+        )
+    return MadeLibrary(write_library(folder, "coco" if coco else "detected", things), folder, dict(skipped))
+
+
+def _detector(name: str, weights: str) -> Detector:
+    if name == "maskrcnn":
+        return MaskRcnn.load(weights)
+    path = Path(name)
+    if path.suffix.lower() != ".onnx" or not path.is_file():
+        raise UsageError(f"--detector {name}: expected 'maskrcnn' or the path of an .onnx file that exists.")
+    return YoloSeg(path)
+
+
+def _refiner(name: str, sam_weights: Path | None, sam_kind: str) -> Refiner:
+    if name == "sam":
+        if sam_weights is None:
+            raise UsageError("--refine sam needs SAM's checkpoint.", "--sam-weights sam_vit_b_01ec64.pth")
+        return Sam(sam_weights, sam_kind)
+    return grabcut if name == "grabcut" else keep
+
+
+def people_of(base: str, root: Path, trial: int = 1) -> RecordTable:
+    """A dataset's records, with one trial's splits where it has several."""
+    records = load_source(base).scan(root).records
+    return records.in_trial(trial) if records.trials else records
 
 
 def occluded_root(base: str, data_dir: Path, root: Path | None = None) -> tuple[Path, Path]:
@@ -72,6 +174,7 @@ def occlude(
     library: Path | None = None,
     root: Path | None = None,
     part: tuple[int, int] = (1, 1),
+    trial: int = 1,
     workers: int | None = None,
 ) -> OccludedTree:
     """Write the occluded tree of a dataset.
@@ -86,6 +189,7 @@ def occlude(
         library: Folder of a library; None: the built-in one.
         root: Where to; None: beside the base.
         part: (i, n), where the work is split over machines.
+        trial: Whose split decides on roles, for a dataset that is split anew in each (RegDB).
         workers: Threads.
 
     Raises:
@@ -97,7 +201,10 @@ def occlude(
     policy = replace(preset(name), **(changes or {}))
     things = ensure_library(library, data_dir, reporter)
     records = load_source(base).scan(source).records
-    options = OcclusionOptions(base, name, policy, seed)
+    if trial != 1 and not 1 <= trial <= records.trials:
+        raise UsageError(f"--trial {trial}: {load_source(base).TITLE} has {records.trials or 'no'} trials.")
+    options = OcclusionOptions(base, name, policy, seed, trial=trial if records.trials else 0)
+    records = records.in_trial(trial) if records.trials else records
     return build_occluded(
         records,
         source,
@@ -122,7 +229,7 @@ def measure(
 ) -> dict[str, Any]:
     """Images a second of an occluded tree, from reading to writing, every image occluded."""
     located = locate(dataset, data_dir)
-    records = load_source(dataset).scan(located.root).records
+    records = people_of(dataset, located.root)
     chosen = np.random.default_rng(0).permutation(len(records))[:images]
     taken = records.take(np.sort(chosen))
     library = ensure_library(None, data_dir, reporter)
@@ -169,7 +276,7 @@ def sheet_of_library(
         alpha = cutout[..., 3:] / np.float32(255)
         images.append((cutout[..., :3] * alpha / 255 + (1 - alpha) * 0.92).astype(np.float32))
     return images, [
-        f"{thing.name}\n{thing.scene} · {thing.size} · {thing.pool}" for thing in library.occluders
+        f"{thing.name}\n{thing.scene} · {thing.size}\n{thing.pool}" for thing in library.occluders
     ]
 
 
@@ -182,7 +289,7 @@ def before_and_after(
         2·n images float RGB, their labels, and the modality of each.
     """
     source = locate(base, data_dir).root
-    records = load_source(base).scan(source).records
+    records = people_of(base, source)
     things = ensure_library(library, data_dir, reporter)
     composer = Composer(things, Policy())
     order = np.random.default_rng(seed).permutation(len(records))

@@ -160,9 +160,11 @@ def marks(store: Store) -> dict[str, Any]:
 def occlusion_text(mark: Mapping[str, Any]) -> str:
     """What was put before the people: preset, probabilities, seed and library, on one line."""
     policy, library = mark["policy"], mark["library"]
+    trial = f"trial {mark['trial']}, " if mark.get("trial") else ""
     chances = ", ".join(f"{role} {policy[f'{role}_p']:g}" for role in ("train", "query", "gallery"))
     return (
-        f"preset {mark['preset']} ({chances}; {policy['query_modality']} queries), seed {mark['seed']}, "
+        f"preset {mark['preset']} ({chances}; {policy['query_modality']} queries), "
+        f"seed {mark['seed']}, {trial}"
         f"library {library['name']} {library['sha256'][:12]}, images {mark['content_hash'][:12]}"
     )
 

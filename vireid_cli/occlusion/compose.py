@@ -1,9 +1,9 @@
 """Put one occluder before one person (METHODS 5.4): choose, warp, adapt, feather, composite.
 
-Our readings. ε is drawn first; an occluder, its tilt and its anchor are drawn again, up to ``TRIES``
-times, until it reaches ε at a size that its class allows (a car is not a toy, a handbag no wall); the best
-try counts where none does. The feather is never wider than half of what a thin mask has, so that the tubes
-of a bicycle stay opaque.
+Our readings. ε is drawn first, then a category among those that can reach it; an occluder, its tilt and its
+anchor are drawn again, up to ``TRIES`` times, until it reaches ε at a size that its class allows (a car is not
+a toy, a handbag no wall); the best try counts where none does. The feather is never wider than the median depth
+of the mask, so that the tubes of a bicycle stay opaque.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ import numpy as np
 from vireid_cli.occlusion.adapt import luminance, to_infrared
 from vireid_cli.occlusion.categories import CATEGORIES, SIZE_RANGE
 from vireid_cli.occlusion.library import Library, Pool
-from vireid_cli.occlusion.place import MaskArea, Placed, anchor_of
+from vireid_cli.occlusion.place import WIDEST, MaskArea, Placed, anchor_of
 from vireid_cli.occlusion.policy import Policy
 from vireid_cli.types import Modality
 
@@ -51,7 +51,7 @@ def feather(mask: np.ndarray, box: tuple[float, float]) -> np.ndarray:
     inside = depth[mask > 0]
     radius = max(2.0, 0.03 * min(box))
     if inside.size:
-        radius = min(radius, max(1.0, float(np.median(inside))))
+        radius = min(radius, max(1.0, float(np.median(inside[::8]))))
     return smoothstep((depth - 0.5 * (mask > 0)) / np.float32(radius)).astype(np.float32)
 
 
@@ -63,9 +63,9 @@ def composite(image: np.ndarray, occluder: np.ndarray, alpha: np.ndarray) -> np.
         occluder: (h, w, 3) float32 in 0..255.
         alpha: (h, w) float32 in [0, 1].
     """
-    kept = (1.0 - alpha)[..., None]
-    mixed = kept * image + (1.0 - kept) * occluder
-    return np.clip(np.rint(mixed), 0, 255).astype(np.uint8)
+    image_part = image.astype(np.float32)
+    mixed = image_part + alpha[..., None] * (occluder - image_part)  # m·X + (1 − m)·o, in one product
+    return np.asarray(cv2.convertScaleAbs(np.rint(mixed)))
 
 
 def run_lengths(mask: np.ndarray) -> list[int]:
@@ -140,6 +140,11 @@ class Composer:
     def __init__(self, library: Library, policy: Policy) -> None:
         self.library, self.policy = library, policy
         self.cutouts = [Cutout(pixels) for pixels in library.cutouts]
+        rows = [
+            (*cutout.mask.shape, np.count_nonzero(cutout.mask), SIZE_RANGE[thing.size][1])
+            for cutout, thing in zip(self.cutouts, library.occluders, strict=True)
+        ]
+        self._extent = np.array(rows, dtype=np.float64)  # (n, 4): height, width, area, largest size
         self._pools: dict[tuple[str, str], dict[str, list[int]]] = {}
         for i, thing in enumerate(library.occluders):
             for scene in ("indoor", "outdoor"):
@@ -198,6 +203,12 @@ class Composer:
     ) -> Choice:
         """Draw until an occluder reaches ε at a size of its class; else the best of the tries."""
         groups = self.available(pool, scene)
+        if self.policy.epsilon == "area":
+            able = self._most(frame) >= epsilon
+            groups = {
+                name: kept for name, members in groups.items() if (kept := [i for i in members if able[i]])
+            }
+            groups = groups or self.available(pool, scene)
         names = list(groups)
         best: Choice | None = None
         for _ in range(TRIES):
@@ -209,6 +220,12 @@ class Composer:
                 break
         assert best is not None
         return best
+
+    def _most(self, frame: tuple[int, int]) -> np.ndarray:
+        """(n,) largest share of the frame that each occluder could cover at a size of its class, upright."""
+        heights, widths, areas, highest = self._extent.T
+        scale = np.minimum(WIDEST * frame[1] / widths, highest * frame[0] / np.maximum(heights, widths))
+        return np.asarray(areas * scale**2 / (frame[0] * frame[1]))
 
     def _try(self, index: int, epsilon: float, frame: tuple[int, int], rng: np.random.Generator) -> Choice:
         """One occluder in one pose, and how far it is from what is wanted."""

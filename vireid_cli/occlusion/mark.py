@@ -35,6 +35,7 @@ class OcclusionOptions:
         policy: Which images, and how much.
         seed: Everything that is drawn depends on it.
         quality: Of JPEG files.
+        trial: Which of the base's splits decides on roles; 0 where it has one split for all.
     """
 
     dataset: str
@@ -42,6 +43,7 @@ class OcclusionOptions:
     policy: Policy
     seed: int = 0
     quality: int = 95
+    trial: int = 0
 
 
 def parameters(options: OcclusionOptions, library: Library, base: dict[str, Any]) -> dict[str, Any]:
@@ -54,6 +56,7 @@ def parameters(options: OcclusionOptions, library: Library, base: dict[str, Any]
         "policy": options.policy.as_parameters(),
         "seed": options.seed,
         "quality": options.quality,
+        "trial": options.trial,
         "library": {"name": library.name, "sha256": library.sha256, "occluders": len(library.occluders)},
         "base": base,
     }

@@ -1,7 +1,8 @@
 """Where an occluder stands and how large it is (METHODS 5.4, steps 2 to 4).
 
-The scale is found by bisection: the part of the rotated mask that lies in the frame is summed from its
-summed-area table, so that a step costs a few look-ups, and no image is warped before the scale is known.
+The scale is found by repeated section: the part of the rotated mask that lies in the frame is summed from its
+summed-area table for many scales at once, so that no image is warped before the scale is known. Two rounds of
+24 sections narrow the scale as nine bisections would, to a five-hundredth of the widest.
 """
 
 from __future__ import annotations
@@ -14,10 +15,10 @@ import numpy as np
 
 from vireid_cli.occlusion.policy import Epsilon
 
-STEPS = 20
+SECTIONS, ROUNDS = 24, 2
 WIDEST = 1.5
 """Largest width of an occluder's box over the image's."""
-MASK_SIDE = 128
+MASK_SIDE = 96
 """Longer side in pixels at which a mask's area is measured."""
 
 
@@ -114,30 +115,37 @@ class MaskArea:
         self.cell = 1.0 / shrink
         self.sums = cv2.integral((small > 127).astype(np.uint8))
 
-    def within(self, left: float, top: float, right: float, bottom: float) -> float:
-        """Square cut-out pixels of the mask in a rectangle, measured from the tight box's corner."""
-        at = self._at
-        return max(0.0, at(bottom, right) - at(top, right) - at(bottom, left) + at(top, left))
+    def covered(self, anchor: Anchor, scales: np.ndarray, frame: tuple[int, int]) -> np.ndarray:
+        """(n,) share of the frame that the mask covers at each of n scales."""
+        left = anchor.x - anchor.across * self.width * scales
+        top = anchor.y - anchor.down * self.height * scales
+        x = self._cells(np.stack([-left, frame[1] - left]) / scales, self.sums.shape[1])  # (2, n)
+        y = self._cells(np.stack([-top, frame[0] - top]) / scales, self.sums.shape[0])
+        corners = self._sums_at(y[:, None], x[None, :])  # (2, 2, n): upper and lower × left and right
+        inner = corners[1, 1] - corners[0, 1] - corners[1, 0] + corners[0, 0]
+        area = np.maximum(inner, 0.0) * self.cell**2
+        return np.asarray(area * scales**2 / (frame[0] * frame[1]))
 
-    def _at(self, y: float, x: float) -> float:
-        """Bilinear value of the summed-area table."""
-        rows, columns = self.sums.shape
-        y = min(max(y / self.cell, 0.0), rows - 1.0)
-        x = min(max(x / self.cell, 0.0), columns - 1.0)
-        i, j = min(int(y), max(rows - 2, 0)), min(int(x), max(columns - 2, 0))
-        a, b = y - i, x - j
+    def _cells(self, position: np.ndarray, count: int) -> np.ndarray:
+        """Positions in the summed-area table of cut-out pixels counted from the tight box's corner."""
+        return np.asarray(np.clip(position / self.cell, 0.0, count - 1.0))
+
+    def _sums_at(self, y: np.ndarray, x: np.ndarray) -> np.ndarray:
+        """Bilinear values of the summed-area table."""
         s = self.sums
-        value = (1 - a) * ((1 - b) * s[i, j] + b * s[i, j + 1]) + a * (
-            (1 - b) * s[i + 1, j] + b * s[i + 1, j + 1]
-        )
-        return float(value) * self.cell**2
+        i = np.minimum(y.astype(np.int64), s.shape[0] - 2)
+        j = np.minimum(x.astype(np.int64), s.shape[1] - 2)
+        a, b = y - i, x - j
+        upper = (1 - b) * s[i, j] + b * s[i, j + 1]
+        lower = (1 - b) * s[i + 1, j] + b * s[i + 1, j + 1]
+        return np.asarray((1 - a) * upper + a * lower)
 
     def place(self, anchor: Anchor, scale: float, frame: tuple[int, int]) -> Placed:
         """The box at a scale, and the share of the frame that the mask covers there."""
         height, width = self.height * scale, self.width * scale
         left, top = anchor.x - anchor.across * width, anchor.y - anchor.down * height
-        inner = self.within(-left / scale, -top / scale, (frame[1] - left) / scale, (frame[0] - top) / scale)
-        return Placed(scale, left, top, width, height, inner * scale**2 / (frame[0] * frame[1]))
+        covered = float(self.covered(anchor, np.array([scale]), frame)[0])
+        return Placed(scale, left, top, width, height, covered)
 
     def find(self, anchor: Anchor, epsilon: float, reading: Epsilon, frame: tuple[int, int]) -> Placed:
         """The scale at which ε is reached, no wider than 1.5 frames; the nearest where it can't be."""
@@ -147,10 +155,17 @@ class MaskArea:
         if reading == "width_ratio":
             return self.place(anchor, min(widest, epsilon * frame[1] / self.width), frame)
         low, high = 0.0, widest
-        best = self.place(anchor, widest, frame)
-        for _ in range(STEPS):
-            middle = self.place(anchor, (low + high) / 2, frame)
-            if abs(middle.covered - epsilon) < abs(best.covered - epsilon):
-                best = middle
-            low, high = (middle.scale, high) if middle.covered < epsilon else (low, middle.scale)
-        return best
+        best, error = widest, np.inf
+        for _ in range(ROUNDS):
+            scales = np.linspace(low, high, SECTIONS + 1)[1:]
+            covered = self.covered(anchor, scales, frame)
+            errors = np.abs(covered - epsilon)
+            nearest = int(np.argmin(errors))
+            if errors[nearest] < error:
+                best, error = float(scales[nearest]), float(errors[nearest])
+            enough = np.flatnonzero(covered >= epsilon)
+            if not enough.size:
+                break  # not even the widest reaches it
+            first = int(enough[0])
+            low, high = (float(scales[first - 1]) if first else low), float(scales[first])
+        return self.place(anchor, best, frame)

@@ -1,0 +1,83 @@
+"""Sharpen a mask: GrabCut (OpenCV), or SAM where ``segment_anything`` and its weights are at hand."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, Protocol
+
+import cv2
+import numpy as np
+
+from vireid_cli.errors import UsageError
+from vireid_cli.occlusion.coco import Instance
+
+ROUNDS = 4
+
+
+class Refiner(Protocol):
+    """Anything that redraws an instance's mask."""
+
+    def __call__(self, image: np.ndarray, instance: Instance) -> tuple[np.ndarray, float]:
+        """The new (H, W) bool mask, and the refiner's own estimate of its IoU (1 where it has none)."""
+        ...
+
+
+def keep(image: np.ndarray, instance: Instance) -> tuple[np.ndarray, float]:
+    """The mask as it is."""
+    return instance.mask, 1.0
+
+
+def grabcut(image: np.ndarray, instance: Instance) -> tuple[np.ndarray, float]:
+    """GrabCut from the mask: its core is certain, its rim and what lies around it are to be decided."""
+    reach = max(3, int(0.04 * min(instance.box[2] - instance.box[0], instance.box[3] - instance.box[1])))
+    kernel = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * reach + 1, 2 * reach + 1))
+    mask = instance.mask.astype(np.uint8)
+    core, around = cv2.erode(mask, kernel), cv2.dilate(mask, kernel)
+    if not core.any() or around.all():
+        return instance.mask, 1.0
+    labels = np.full(mask.shape, cv2.GC_BGD, np.uint8)
+    labels[around > 0] = cv2.GC_PR_BGD
+    labels[mask > 0] = cv2.GC_PR_FGD
+    labels[core > 0] = cv2.GC_FGD
+    cv2.setRNGSeed(0)  # its mixtures start from k-means
+    models = np.zeros((1, 65), np.float64), np.zeros((1, 65), np.float64)
+    cv2.grabCut(cv2.cvtColor(image, cv2.COLOR_RGB2BGR), labels, None, *models, ROUNDS, cv2.GC_INIT_WITH_MASK)
+    return (labels == cv2.GC_FGD) | (labels == cv2.GC_PR_FGD), 1.0
+
+
+class Sam:
+    """SAM with the instance's box as its prompt.
+
+    Args:
+        weights: Its checkpoint.
+        kind: ``vit_b``, ``vit_l`` or ``vit_h``.
+
+    Raises:
+        UsageError: The package or the checkpoint is missing, or the kind is unknown.
+    """
+
+    def __init__(self, weights: Path, kind: str = "vit_b") -> None:
+        try:
+            import segment_anything
+        except ImportError as error:
+            raise UsageError(
+                "SAM needs the package 'segment_anything', which is not installed.",
+                "Install it with its weights, or use --refine grabcut.",
+            ) from error
+        if not weights.is_file():
+            raise UsageError(f"SAM's checkpoint {weights} does not exist.", "--sam-weights")
+        if kind not in segment_anything.sam_model_registry:
+            raise UsageError(
+                f"There is no SAM of kind '{kind}'.", ", ".join(segment_anything.sam_model_registry)
+            )
+        model = segment_anything.sam_model_registry[kind](checkpoint=str(weights))
+        self.predictor: Any = segment_anything.SamPredictor(model)
+        self._image: np.ndarray | None = None
+
+    def __call__(self, image: np.ndarray, instance: Instance) -> tuple[np.ndarray, float]:
+        """SAM's mask in the box, and the IoU that it predicts."""
+        if self._image is not image:
+            self.predictor.set_image(image)
+            self._image = image
+        masks, scores, _ = self.predictor.predict(box=np.asarray(instance.box), multimask_output=False)
+        return np.asarray(masks[0], dtype=bool), float(scores[0])
