@@ -10,6 +10,7 @@ import cv2
 import numpy as np
 import pytest
 
+from tests.data import trees
 from vireid_cli.commands.main import app
 from vireid_cli.data import provenance
 from vireid_cli.data.decode import decode
@@ -190,3 +191,27 @@ def test_the_command_line(base: Path, drawn: Path, tmp_path: Path) -> None:
     done = runner.invoke(app, ["visualize", "occlusion", "--rows", "1", "--out", str(out)], env=env)
     assert done.exit_code == 0, done.output
     assert out.is_file()
+
+
+@pytest.mark.parametrize("name", ["regdb", "llcm"])
+def test_other_layouts_and_their_trials(name: str, drawn: Path, tmp_path: Path) -> None:
+    writer = {"regdb": trees.write_regdb, "llcm": trees.write_llcm}[name]
+    writer(tmp_path / load_source(name).FOLDER)
+    (tmp_path / "occluders").symlink_to(drawn)
+    engine = Engine.choose("cpu", data_dir=tmp_path)
+    trial = 3 if name == "regdb" else 1
+    tree = engine.occlude(name, trial=trial)
+    lines = read_lines(tree.root / MANIFEST)
+    store = engine.prepare(f"occ-{name}", (32, 16)).store
+    table = store.table(trial)
+    split_of = dict(zip(table.paths.tolist(), table.splits.tolist(), strict=True))
+    assert len(split_of) == len(lines)
+    for line in lines:
+        assert (line["role"] == "train") == (split_of[line["path"]] != "test")
+        assert line["role"] == "train" or line["occluded"]
+    if name == "regdb":
+        assert set(store.table(4).splits.tolist()) == {"none"}
+        with pytest.raises(UsageError, match="--trial 11"):
+            engine.occlude(name, trial=11)
+    with pytest.raises(UsageError, match=r"other parameters|trials"):
+        engine.occlude(name, trial=trial + 1)

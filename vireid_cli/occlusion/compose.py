@@ -1,9 +1,9 @@
 """Put one occluder before one person (METHODS 5.4): choose, warp, adapt, feather, composite.
 
 Our readings. ε is drawn first, then a category among those that can reach it; an occluder, its tilt and its
-anchor are drawn again, up to ``TRIES`` times, until it reaches ε at a size that its class allows (a car is not
-a toy, a handbag no wall); the best try counts where none does. The feather is never wider than the median depth
-of the mask, so that the tubes of a bicycle stay opaque.
+anchor are drawn again, up to ``TRIES`` times, until it reaches ε at a size that its class allows (a car is no
+toy, a handbag no wall); the best try counts where none does. The feather is never wider than the median
+depth of the mask, so that the tubes of a bicycle stay opaque.
 """
 
 from __future__ import annotations
