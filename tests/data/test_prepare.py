@@ -13,6 +13,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
 from vireid_cli.data import pixels as pixel_files
@@ -431,3 +432,9 @@ def test_space_is_taken_before_the_first_row(tmp_path: Path) -> None:
     assert np.load(path, mmap_mode="r").shape == (100, 32, 16, 3)
     if hasattr(os, "posix_fallocate"):
         assert path.stat().st_blocks * 512 >= 100 * 32 * 16 * 3
+
+
+def test_thread_counts_are_as_before(sysu_tree: Path, tmp_path: Path) -> None:
+    before = torch.get_num_threads(), cv2.getNumThreads()
+    prepare("sysu", sysu_tree / "SYSU-MM01", tmp_path, (32, 16), workers=2)
+    assert (torch.get_num_threads(), cv2.getNumThreads()) == before

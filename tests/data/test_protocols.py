@@ -12,6 +12,7 @@ from vireid_cli.data.protocols import rule_of
 from vireid_cli.data.protocols.llcm import llcm_plan
 from vireid_cli.data.protocols.regdb import regdb_plan
 from vireid_cli.data.protocols.sysu import sysu_plan
+from vireid_cli.data.sources import load_source
 from vireid_cli.errors import DataError, UsageError
 from vireid_cli.metrics.retrieval import evaluate_scores
 from vireid_cli.types import Embeddings, Modality, Record, RecordTable
@@ -37,6 +38,44 @@ def tree_of(name):
         records.append(Record(path, int(pid), camid, modality, "test" if int(pid) in ids else "train"))
     order = np.random.default_rng(0).permutation(len(records))
     return RecordTable.of([records[i] for i in order]), content
+
+
+def rebuilt(tmp_path, name):
+    """The golden tree as files on disk, read by its source."""
+    content = json.loads((GOLDEN / f"gallery_selection_{name}.json").read_text(encoding="utf-8"))
+    for path in content["tree"]:
+        (tmp_path / path).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / path).touch()
+    lists = {"sysu": {"exp/train_id.txt": "1000", "exp/val_id.txt": "1001"}}
+    lists["llcm"] = {
+        f"idx/train_{side}.txt": f"{side}/2000/2000_c01_s1_f1_{side}.jpg 0" for side in ("vis", "nir")
+    }
+    for path, text in {**lists[name], content["test_id_file"]: content["test_id_text"]}.items():
+        (tmp_path / path).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / path).write_text(text)
+    if name == "llcm":
+        for line in lists["llcm"].values():
+            (tmp_path / line.split()[0]).parent.mkdir(parents=True)
+            (tmp_path / line.split()[0]).touch()
+    return load_source(name).scan(tmp_path).records, content
+
+
+@pytest.mark.parametrize("mode", ["all", "indoor"])
+def test_sysu_tree_on_disk_draws_the_golden_paths(tmp_path, mode):
+    table, content = rebuilt(tmp_path, "sysu")
+    plan = sysu_plan(table, mode=mode, shots=1, draw="seeded")
+    assert table.paths[plan.query].tolist() == content["query"][mode]["paths"]
+    drawn = [table.paths[gallery].tolist() for gallery in plan.galleries]
+    assert drawn == [content["gallery"][mode][str(trial)]["paths"] for trial in range(10)]
+
+
+@pytest.mark.parametrize(("direction", "query", "gallery"), [("v2i", "vis", "nir"), ("i2v", "nir", "vis")])
+def test_llcm_tree_on_disk_draws_the_golden_paths(tmp_path, direction, query, gallery):
+    table, content = rebuilt(tmp_path, "llcm")
+    plan = llcm_plan(table, direction=direction)
+    assert table.paths[plan.query].tolist() == content["query"][query]["paths"]
+    drawn = [table.paths[rows].tolist() for rows in plan.galleries]
+    assert drawn == [content["gallery"][gallery][str(trial)]["paths"] for trial in range(10)]
 
 
 @pytest.mark.parametrize("mode", ["all", "indoor"])

@@ -46,6 +46,8 @@ def test_interleaved_runs_in_turn_after_a_warm_up() -> None:
             {"shape": "3x7x5", "epsilon": 0.05, "iterations": 6, "repeats": 1},
             {"pot_batched_over_ours", "finite_at_0.01"},
         ),
+        ("prepare", {"images": 8, "size": (32, 16), "repeats": 1}, {"decode_over_pil", "prepare_over_pil"}),
+        ("sampler", {"repeats": 1}, {"index_over_lists", "plan_over_loop"}),
         ("difficulty", {"dataset": "sysu"}, {"pixels_rank1", "hog_rank1", "histograms_rank1"}),
     ],
 )

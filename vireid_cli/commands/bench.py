@@ -188,6 +188,29 @@ def scan(
 
 
 @app.command()
+def prepare(
+    images: Annotated[int, typer.Option(min=8, help="Image files.")] = 600,
+    size: Annotated[str, typer.Option(help="HEIGHTxWIDTH.")] = "288x144",
+    repeats: Repeats = 5,
+    json: Json = False,
+) -> None:
+    """Images a second of `prepare` on all cores, against PIL and Lanczos on one; growth of memory.
+
+    Example: vireid bench prepare --images 200
+    """
+    _print("prepare", json, "cpu", "fp32", images=images, size=parse_size(size), repeats=repeats)
+
+
+@app.command()
+def sampler(repeats: Repeats = 5, json: Json = False) -> None:
+    """Index and an epoch's plan for 34,167 training images, against lists and loops.
+
+    Example: vireid bench sampler
+    """
+    _print("sampler", json, "cpu", "fp32", repeats=repeats)
+
+
+@app.command()
 def transport(
     shape: Annotated[TransportShape, typer.Option(help="Pairs × rows × columns.")] = TransportShape.large,
     epsilon: Annotated[float, typer.Option(min=1e-6, help="ε, relative to the mean cost.")] = 0.05,

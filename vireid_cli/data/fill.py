@@ -8,13 +8,15 @@ from __future__ import annotations
 
 import os
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import cv2
 import numpy as np
+import torch
 
 from vireid_cli.data.decode import BadImage, decode, resize
 from vireid_cli.data.pixels import KnownRows, Making, digest, source_digest
@@ -63,6 +65,39 @@ def processors() -> int:
     return os.cpu_count() or 1
 
 
+@contextmanager
+def decoders(workers: int) -> Iterator[ThreadPoolExecutor]:
+    """A pool of threads whose libraries use one thread each: the pool is the parallelism."""
+    before = cv2.getNumThreads(), torch.get_num_threads()
+    cv2.setNumThreads(1)
+    pool = ThreadPoolExecutor(
+        workers, thread_name_prefix="decode", initializer=torch.set_num_threads, initargs=(1,)
+    )
+    try:
+        yield pool
+    finally:
+        pool.shutdown(wait=True, cancel_futures=True)
+        cv2.setNumThreads(before[0])
+        torch.set_num_threads(before[1])
+
+
+def decode_files(paths: list[Path], size: Size, workers: int | None = None) -> np.ndarray:
+    """Decode and resize image files with all processors: (N, height, width, 3) uint8 RGB, in memory.
+
+    Raises:
+        BadImage: One can't be read.
+    """
+    pixels = np.empty((len(paths), *size, 3), dtype=np.uint8)
+
+    def work(chunk: np.ndarray) -> None:
+        for row in chunk.tolist():
+            pixels[row] = resize(decode(paths[row].read_bytes()), size)
+
+    with decoders(workers or processors()) as pool:
+        list(pool.map(work, np.array_split(np.arange(len(paths)), max(1, len(paths) // CHUNK))))
+    return pixels
+
+
 def fill(made: Making, records: RecordTable, root: Path, workers: int, progress: Progress | None) -> Work:
     """Write every row that is not finished yet; bad images are collected, not raised.
 
@@ -75,11 +110,8 @@ def fill(made: Making, records: RecordTable, root: Path, workers: int, progress:
     """
     work, count = Work(), made.count
     known = KnownRows.of(made.files)
-    threads_of_cv2 = cv2.getNumThreads()
-    cv2.setNumThreads(1)  # the pool is the parallelism
-    pool = ThreadPoolExecutor(workers, thread_name_prefix="decode")
     pending: deque[Future[list[_Row]]] = deque()
-    try:
+    with decoders(workers) as pool:
         done = _finished(made, pool)
         work.resumed = int(done.sum())
         todo = np.flatnonzero(~done)
@@ -94,9 +126,6 @@ def fill(made: Making, records: RecordTable, root: Path, workers: int, progress:
         while pending:
             _write(made, pending.popleft().result(), work)
         tell(count, count)
-    finally:
-        pool.shutdown(wait=True, cancel_futures=True)
-        cv2.setNumThreads(threads_of_cv2)
     return work
 
 

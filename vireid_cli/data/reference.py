@@ -55,3 +55,41 @@ def pil_decode(paths: list[Path], size: Size) -> np.ndarray:
             for path in paths
         ]
     )
+
+
+def index_lists(labels: list[int]) -> dict[int, list[int]]:
+    """The field's index, for the benchmark: for each label, one pass over all rows."""
+    every = sorted(set(labels))
+    return {label: [row for row, value in enumerate(labels) if value == label] for label in every}
+
+
+def plan_by_loop(
+    visible: dict[int, list[int]],
+    infrared: dict[int, list[int]],
+    steps: int,
+    identities: int,
+    images: int,
+    random: np.random.Generator,
+) -> list[tuple[np.ndarray, np.ndarray]]:
+    """The field's epoch, for the benchmark: batch by batch, identity by identity.
+
+    Args:
+        visible: Rows of each label.
+        infrared: The same.
+        steps: Batches.
+        identities: P.
+        images: K.
+        random: Where draws come from.
+
+    Returns:
+        Visible and infrared rows (P·K,) of each batch.
+    """
+    labels, plan = np.array(sorted(visible)), []
+    for _ in range(steps):
+        chosen = random.choice(labels, identities, replace=False)
+        sides = [
+            np.concatenate([random.choice(index[int(label)], images) for label in chosen])
+            for index in (visible, infrared)
+        ]
+        plan.append((sides[0], sides[1]))
+    return plan

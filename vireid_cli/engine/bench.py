@@ -18,7 +18,7 @@ from vireid_cli.data import reference
 from vireid_cli.data.augment import apply, augment_batch, draw
 from vireid_cli.data.crop import crop_flip
 from vireid_cli.data.store import locate
-from vireid_cli.engine import bench_evaluate, bench_sequence, bench_spectra, occlusion
+from vireid_cli.engine import bench_evaluate, bench_prepare, bench_sequence, bench_spectra, occlusion
 from vireid_cli.engine.embed import to_images
 from vireid_cli.engine.network import build_network, load_recipe
 from vireid_cli.engine.runtime import Runtime, generator
@@ -188,6 +188,8 @@ SUBJECTS: dict[str, Callable[..., dict[str, Any]]] = {
     "augment": augment,
     "evaluate": bench_evaluate.evaluate,
     "gallery": bench_evaluate.gallery,
+    "prepare": bench_prepare.prepare,
+    "sampler": bench_prepare.sampler,
     "difficulty": difficulty,
     "occlude": occlude,
     "spectra": bench_spectra.spectra,
