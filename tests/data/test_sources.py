@@ -202,7 +202,7 @@ def test_buaa_and_its_plan(tmp_path: Path) -> None:
         plans_for(store, Request(directions=("v2i",)))
     faces = store.info.root / "faces"
     (faces / "gallery.txt").write_text("VIS/1/0.bmp 1\n")
-    with pytest.raises(DataError, match="1 identity are both in train and in the test: 1"):
+    with pytest.raises(DataError, match="1 identity both in train and in the test: 1"):
         load_source("buaa").scan(store.info.root)
     (faces / "gallery.txt").write_text("VIS/3/9.bmp 3\n")
     with pytest.raises(DataError, match=r"names 1 images that are not there: VIS/3/9.bmp"):
@@ -228,7 +228,7 @@ def test_folder(tmp_path: Path) -> None:
 def test_folder_refuses_people_on_both_sides(tmp_path: Path) -> None:
     root = tree(tmp_path, "folder")
     trees.write_image(root / "query" / "infrared" / "2" / "1.png", 2)
-    with pytest.raises(DataError, match="1 identity are both in train and in the test: 2"):
+    with pytest.raises(DataError, match="1 identity both in train and in the test: 2"):
         load_source("folder").scan(root)
     shutil.rmtree(root / "query" / "infrared" / "2")
     trees.write_image(root / "query" / "infrared" / "anna" / "1.png", 2)

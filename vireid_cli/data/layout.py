@@ -172,7 +172,7 @@ def refuse_overlap(records: RecordTable, where: Path, remedy: str) -> None:
     trained = set(records.pids[np.isin(records.splits, ("train", "val"))].tolist())
     both = trained & set(records.pids[records.tested].tolist())
     if both:
-        raise DataError(f"{where}: {people(both)} are both in train and in the test: {some(both)}", remedy)
+        raise DataError(f"{where}: {people(both)} both in train and in the test: {some(both)}", remedy)
 
 
 def count(
