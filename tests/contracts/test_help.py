@@ -36,7 +36,7 @@ def test_help_ends_in_an_example(words: tuple[str, ...]) -> None:
     assert tuple(example[: len(words)]) == words or not words
 
 
-@pytest.mark.parametrize("words", [[], ["train"], ["evaluate"], ["visualize", "tsne"]])
+@pytest.mark.parametrize("words", [[], ["train"], ["evaluate"], ["visualize", "tsne"], ["recipes", "check"]])
 def test_help_imports_no_torch(words: list[str]) -> None:
     code = (
         "import sys; from vireid_cli.commands.main import app\n"

@@ -95,17 +95,6 @@ def test_blocks_of_the_embedding(build, batch, branches, count, level, levels):
     torch.testing.assert_close(found, torch.cat(blocks, 1) / (count * levels) ** 0.5)
 
 
-def test_flip_sum_adds_the_mirrored_image(build, batch):
-    network, mirrored = opened(build("deen")), opened(build("deen", {"embed": {"flip_sum": True}}))
-    images, width = batch.infrared, network.trunk.channels["layer4"]
-    plain, flipped = (network.embed(x, Modality.INFRARED) for x in (images, images.flip(-1)))
-    found = mirrored.embed(images, Modality.INFRARED)
-    torch.testing.assert_close(found, F.normalize(plain + flipped))
-    torch.testing.assert_close(mirrored.embed(images.flip(-1), Modality.INFRARED), found)
-    assert found.shape[1] == 6 * width
-    assert (found - plain).abs().max() > 1e-4
-
-
 @pytest.mark.parametrize(
     ("options", "term"),
     [({"margin": 1.0}, "triplet"), ({"cpm": {"margin": 0.9}}, "cpm"), ({"mfa": False}, "identity")],
@@ -148,6 +137,21 @@ def test_narrow_networks_of_both_blocks(batch, spec):
     network = methods.build("deen", methods.options_of("deen", {}), 5, spec)
     sum(network.losses(batch).values()).backward()
     assert all(p.grad is not None for p in network.parameters() if p.requires_grad)
+
+
+def test_regdb_and_llcm_differ_in_network_and_erasing_only():
+    full, regdb, llcm = (
+        load(f"{n}.yaml", options_of=methods.options_type) for n in ("deen", "deen-regdb", "deen-llcm")
+    )
+    assert llcm.method == full.method
+    assert regdb.method.options == full.method.options | {"last": "layer3"}
+    for recipe in (regdb, llcm):
+        assert recipe.data.augment.erase.area == (0.02, 0.4)
+        assert (recipe.train, recipe.backbone, recipe.data.size) == (
+            full.train,
+            full.backbone,
+            full.data.size,
+        )
 
 
 def test_recipe_is_the_released_setting():

@@ -212,6 +212,16 @@ def test_recipe_is_the_papers_setting():
     assert [(r.rank1, r.mAP) for r in recipe.reported] == [(82.77, 79.91), (88.40, 90.61)]
 
 
+def test_regdb_recipe_ends_at_layer3():
+    recipe, full = (load(name, options_of=methods.options_type) for name in ("dselacfp-regdb", "dselacfp"))
+    assert recipe.method.options == full.method.options | {"last": "layer3"}
+    assert (recipe.train, recipe.data.size) == (full.train, full.data.size)
+    assert [(r.protocol, r.rank1, r.mAP) for r in recipe.reported] == [
+        ("v2i", 95.54, 92.10),
+        ("i2v", 95.95, 92.79),
+    ]
+
+
 ROWS = [path for path in shipped() if path.stem.startswith("dselacfp-") and path.parent.name == "ablations"]
 
 

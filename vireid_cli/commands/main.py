@@ -10,7 +10,18 @@ from typing import Annotated
 import typer
 
 from vireid_cli import __version__
-from vireid_cli.commands import bench, compare, evaluate, export, occlude, prepare, results, train, visualize
+from vireid_cli.commands import (
+    bench,
+    compare,
+    evaluate,
+    export,
+    occlude,
+    prepare,
+    recipes,
+    results,
+    train,
+    visualize,
+)
 from vireid_cli.errors import VireidError
 
 app = typer.Typer(
@@ -32,6 +43,7 @@ app.add_typer(visualize.app, name="visualize")
 app.add_typer(export.app, name="export")
 app.command("compare")(compare.compare)
 app.command("results")(results.results)
+app.add_typer(recipes.app, name="recipes")
 app.add_typer(bench.app, name="bench")
 
 

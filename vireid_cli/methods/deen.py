@@ -49,17 +49,16 @@ class Cpm(Strict):
 class Embed(Strict):
     """The test embedding: blocks of unit length side by side, so that a product is their mean cosine.
 
+    The released code adds the blocks of the mirrored image: ``vireid evaluate --flip sum``.
+
     Attributes:
         branches: The original and both generated branches, or the original alone.
         level: Pooled features, features after the neck, or both: with all branches the six cosines
             that the released code sums.
-        flip_sum: Add the blocks of the mirrored image, as the released code does when it tests; off by
-            default, because it is test-time augmentation. The sum is brought to unit length (ours).
     """
 
     branches: Literal["all", "original"] = "all"
     level: Literal["pooled+neck", "pooled", "neck"] = "pooled+neck"
-    flip_sum: bool = False
 
 
 class Options(Strict):
@@ -142,10 +141,7 @@ class Deen(nn.Module):
 
     def embed(self, images: Tensor, modality: Modality) -> Tensor:
         """(N, 3, H, W) pixels → (N, blocks·D) of unit length: 6 × 2048 with all blocks."""
-        blocks = self._blocks(self.normalise(images), modality)
-        if self.options.embed.flip_sum:
-            blocks = blocks + self._blocks(self.normalise(images.flip(-1)), modality)
-        return F.normalize(blocks.flatten(1), dim=1)
+        return F.normalize(self._blocks(self.normalise(images), modality).flatten(1), dim=1)
 
     def parameter_groups(self) -> list[ParameterGroup]:
         """Neck and classifier at the full rate; MFA and DEE learn with the backbone, as released."""

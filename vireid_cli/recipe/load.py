@@ -57,7 +57,7 @@ def find(name: str) -> Path:
     close = difflib.get_close_matches(Path(name).stem, known, n=3, cutoff=0.5)
     raise UsageError(
         f"There is no recipe '{name}': not a file, not in ./recipes, not shipped.",
-        f"Did you mean: {', '.join(close)}?" if close else f"Shipped recipes: {', '.join(known)}",
+        f"Did you mean: {', '.join(close)}?" if close else "See all: vireid recipes list",
     )
 
 

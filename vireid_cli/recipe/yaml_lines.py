@@ -57,8 +57,9 @@ def read_source(path: Path) -> Source:
 def parse_source(text: str, origin: str) -> Source:
     """Parse YAML text; see ``read_source``."""
     try:
-        root = yaml.compose(text, Loader=yaml.SafeLoader)
-        content = yaml.load(text, Loader=_Loader)
+        loader = _Loader(text)
+        root = loader.get_single_node()
+        content = loader.construct_document(root) if root is not None else None
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         where = f"{origin}:{mark.line + 1}" if mark else origin

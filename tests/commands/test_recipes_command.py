@@ -1,0 +1,126 @@
+"""``vireid recipes`` as a person uses it."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from vireid_cli.commands import main as command_line
+from vireid_cli.engine.network import load_recipe
+from vireid_cli.recipe.load import shipped
+
+Ended = tuple[int, str, str]
+
+
+@pytest.fixture
+def vireid(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> Callable[..., Ended]:
+    """Run ``vireid recipes`` in an empty folder: exit code, stdout, stderr."""
+    monkeypatch.chdir(tmp_path)
+
+    def run(*words: object) -> Ended:
+        monkeypatch.setattr(sys, "argv", ["vireid", "recipes", *map(str, words)])
+        with pytest.raises(SystemExit) as ended:
+            command_line.main()
+        said = capsys.readouterr()
+        return int(ended.value.code or 0), said.out, said.err
+
+    return run
+
+
+def test_list_as_a_table(vireid: Callable[..., Ended]) -> None:
+    code, out, _ = vireid("list", "deen")
+    assert code == 0
+    row = next(line for line in out.splitlines() if line.split()[:1] == ["deen"])
+    assert row.split()[1:3] == ["deen", "sysu"]
+    assert "all-single 74.70 / 71.80" in row
+    assert "Zhang and Wang" in row
+    assert "next: vireid recipes show deen" in out
+    code, _, err = vireid("list", "no such thing")
+    assert (code, "No recipe holds 'no such thing'." in err) == (2, True)
+
+
+def test_list_as_json(vireid: Callable[..., Ended]) -> None:
+    code, out, _ = vireid("list", "--json")
+    found = {entry["name"]: entry for entry in json.loads(out)}
+    assert code == 0
+    assert len(found) == len(shipped())
+    assert found["dselacfp-regdb"]["reported"][0] == {
+        "dataset": "regdb", "protocol": "v2i", "source": "main comparison",
+        "rank1": 95.54, "rank10": 97.96, "mAP": 92.1,
+    }  # fmt: skip
+    entry = found["ablations/sepg-se"]
+    assert (entry["method"], entry["dataset"], entry["own"]) == ("sepg", "sysu", False)
+    assert entry["paper"].startswith("SEPG-Net")
+
+
+def test_list_shows_a_refused_recipe_and_why(vireid: Callable[..., Ended]) -> None:
+    Path("recipes").mkdir()
+    Path("recipes/mine.yaml").write_text("data: {size: 3}\n")
+    code, out, err = vireid("list", "mine")
+    assert code == 0
+    assert "mine (yours)" in out
+    assert "mine.yaml:1: data.size" in err
+    _, out, _ = vireid("list", "mine", "--json")
+    assert "data.size" in json.loads(out)[0]["problem"]
+
+
+def test_list_needs_no_torch(tmp_path: Path) -> None:
+    code = (
+        "import sys; from vireid_cli.commands.main import app\n"
+        "try: app(['recipes', 'list', 'sepg'])\n"
+        "except SystemExit: pass\n"
+        "sys.exit('torch' in sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert "sepg" in done.stdout
+
+
+def test_what_show_prints_is_the_recipe_with_its_header(vireid: Callable[..., Ended]) -> None:
+    code, out, _ = vireid("show", "sepg-se")
+    assert code == 0
+    assert out.startswith(
+        "# SEPG-Net, Table II, row 2: baseline + spectral enhancement (SE).\n#\n#   vireid train"
+    )
+    assert "at_test: true" in out, "defaults of the method are written out"
+    Path("shown.yaml").write_text(out)
+    assert load_recipe("shown.yaml") == load_recipe("sepg-se")
+
+
+def test_copy_then_check(vireid: Callable[..., Ended]) -> None:
+    code, out, _ = vireid("copy", "dselacfp")
+    assert code == 0
+    assert out.splitlines()[0] == "wrote recipes/dselacfp.yaml"
+    assert vireid("copy", "dselacfp")[0] == 2
+    assert vireid("copy", "dselacfp", "--force")[0] == 0
+    code, out, _ = vireid("check", "recipes/dselacfp.yaml", "fdnm")
+    assert code == 0
+    assert "recipes/dselacfp.yaml: right (method dselacfp, dataset sysu, 150 epochs)" in out
+    assert "fdnm.yaml: right" in out
+
+
+def test_check_prints_every_mistake_of_every_file_with_its_line(vireid: Callable[..., Ended]) -> None:
+    vireid("copy", "dselacfp", "one.yaml")
+    one = Path("one.yaml")
+    lines = one.read_text().replace("parts: 4", "part: 4").replace("epochs: 150", "epoch: 150").splitlines()
+    one.write_text("\n".join(lines) + "\n")
+    place = {key: next(i for i, line in enumerate(lines, 1) if key in line) for key in ("part:", "epoch:")}
+    Path("two.yaml").write_text("method: {name: sepgg}\n")
+    code, out, err = vireid("check", one, "two.yaml", "three.yaml", "sepg")
+    assert code == 2
+    assert f"one.yaml:{place['part:']}: method.options.lam.part: there is no such key." in err
+    assert "Did you mean 'method.options.lam.parts'?" in err
+    assert (
+        f"one.yaml:{place['epoch:']}: train.epoch: there is no such key. Did you mean 'train.epochs'?" in err
+    )
+    assert "two.yaml:1: method.name: there is no method 'sepgg'." in err
+    assert "There is no recipe 'three.yaml'" in err
+    assert "3 of 4 refused" in err
+    assert "sepg.yaml: right" in out
