@@ -7,6 +7,7 @@ import torch.nn.functional as F
 
 from vireid_cli import methods
 from vireid_cli.backbones.two_stream import BackboneSpec
+from vireid_cli.errors import UsageError
 from vireid_cli.frequency.lam import SpectrumMask
 from vireid_cli.layers.pooling import generalised_mean
 from vireid_cli.losses.center import hetero_center_triplet
@@ -170,6 +171,12 @@ def test_weights_scale_their_terms_and_zero_leaves_them_out(build, batch):
 def test_switches_that_would_do_nothing_are_refused(options, message):
     with pytest.raises(pydantic.ValidationError, match=message):
         methods.options_of("dselacfp", options)
+
+
+def test_more_parts_than_rows_are_the_users_turn(build, batch):
+    network = build("dselacfp", {"lam": {"parts": 9}})  # layer3 gets 8 rows of a 64×32 image
+    with pytest.raises(UsageError, match="9 parts, but layer3 gets a map of 8 rows"):
+        network.losses(batch)
 
 
 def test_a_bare_off_is_the_word():

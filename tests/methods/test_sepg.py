@@ -365,3 +365,15 @@ def test_a_whole_step_after_the_trunk_takes_at_most_300_operations(batch):
     count = counted(lambda: torch.stack(list(network.losses(step).values())).sum())
     assert count.operations <= 300
     assert count.waits == []
+
+
+@pytest.mark.parametrize("mode", ["off", "gray_only", "released"])
+@pytest.mark.parametrize(
+    "given",
+    [{"amplitude": "unit"}, {"phase_source": "gray"}, {"abs": True}, {"weight": 0.5}, {"clip": False}],
+)
+def test_options_of_a_phase_image_that_is_not_made_are_refused(mode, given):
+    seg = {"mode": mode, "at_test": False}
+    assert methods.options_of("sepg", {"seg": seg}).seg.mode == mode
+    with pytest.raises(pydantic.ValidationError, match=f"has no phase image: leave {next(iter(given))} out"):
+        methods.options_of("sepg", {"seg": seg | given})

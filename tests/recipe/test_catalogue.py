@@ -52,9 +52,10 @@ def test_the_shipped_folder_is_not_listed_as_ones_own(monkeypatch: pytest.Monkey
 
 
 def test_search_in_name_paper_dataset_and_method() -> None:
-    found = {
-        text: [e.name for e in catalogue.entries() if e.matches(text)] for text in ("LLCM", "Zhang and W")
-    }
+    found: dict[str, list[str]] = {text: [] for text in ("LLCM", "Zhang and W")}
+    for entry in catalogue.entries():
+        for text, names in found.items():
+            names += [entry.name] if entry.matches(text) else []
     assert {"deen-llcm", "agw-llcm", "deen"} <= set(found["LLCM"])
     assert set(found["Zhang and W"]) == {"deen", "deen-llcm", "deen-regdb"}
 

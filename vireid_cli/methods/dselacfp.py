@@ -18,6 +18,7 @@ from pydantic import BeforeValidator, Field, model_validator
 from torch import Tensor, nn
 
 from vireid_cli.backbones.two_stream import STAGES, BackboneSpec, Stage, Streams, TwoStream
+from vireid_cli.errors import UsageError
 from vireid_cli.frequency.lam import lam
 from vireid_cli.layers.imfpe import Imfpe, reduced_channels
 from vireid_cli.layers.neck import bn_neck, classifier
@@ -248,6 +249,7 @@ class Dselacfp(nn.Module):
         kept: dict[str, Tensor] = {}
         for stage in self.trunk.stages:
             if stage in self.lam:
+                self._refuse_too_many_parts(stage, features.shape[2])
                 features = self.lam[stage](features)
             before = features
             features = kept[stage] = self.trunk.run(stage, features, streams)
@@ -255,6 +257,15 @@ class Dselacfp(nn.Module):
                 features = self.imfpe(kept[self.options.imfpe.low], features)
                 features = features if self.fusion is None else self.fusion(features)
         return features, before
+
+    def _refuse_too_many_parts(self, stage: Stage, rows: int) -> None:
+        """Raise ``UsageError`` where the input of a stage has fewer rows than LAM has parts."""
+        parts = self.options.lam.parts
+        if rows < parts:
+            raise UsageError(
+                f"method.options.lam.parts: {parts} parts, but {stage} gets a map of {rows} rows.",
+                "Take fewer parts, or higher images (data.size).",
+            )
 
     def _branch_losses(self, name: str, branch: Branch, pooled: Tensor, labels: Tensor) -> dict[str, Tensor]:
         options = self.options

@@ -56,6 +56,16 @@ class Seg(Strict):
             raise ValueError("mode 'released' needs at_test: false, because it mixes the images of a batch")
         return self
 
+    @model_validator(mode="after")
+    def _only_a_phase_image_has_them(self) -> Seg:
+        chosen = [key for key in ("amplitude", "phase_source", "abs", "weight", "clip") if self._differs(key)]
+        if self.mode != "paper" and chosen:
+            raise ValueError(f"mode '{self.mode}' has no phase image: leave {', '.join(chosen)} out")
+        return self
+
+    def _differs(self, key: str) -> bool:
+        return bool(getattr(self, key) != type(self).model_fields[key].default)
+
 
 class Chunks(Strict):
     """The n horizontal parts, their heads of ``features`` outputs, and the dropout before classifiers.
