@@ -8,7 +8,7 @@ import pytest
 
 from vireid_cli.engine.engine import Engine
 from vireid_cli.errors import RecipeError
-from vireid_cli.files import read_json
+from vireid_cli.files import read_json, write_json
 from vireid_cli.recipe.study import Row, Study
 
 SHARED = {"data.size": [64, 32], "train.epochs": 1, "train.steps_per_epoch": 2}
@@ -24,7 +24,7 @@ def test_rows_by_seeds_and_a_second_call_trains_nothing(
     )
     study = Study(name="tiny", seeds=(0, 1), set=SHARED, rows=rows)
     found = engine.compare(study)
-    table = found.rows["all-single-seeded"]
+    table = found.tables["all-single-seeded"].rows
     assert [row.label for row in table] == ["plain", "gem"]
     assert all(row.seeds == (0, 1) and row.parameters > 0 for row in table)
     each = [
@@ -34,19 +34,35 @@ def test_rows_by_seeds_and_a_second_call_trains_nothing(
     assert table[0].metrics["mAP"].mean == pytest.approx(sum(each) / 2)
     folders = set((tmp_path / "runs" / "tiny").iterdir())
     again = engine.compare(study)
-    assert again.rows == found.rows
+    assert again.tables == found.tables
     assert set((tmp_path / "runs" / "tiny").iterdir()) == folders
-    assert read_json(found.path)["protocols"]["all-single-seeded"][0]["label"] == "plain"
+    assert read_json(found.path)["protocols"]["all-single-seeded"]["rows"][0]["label"] == "plain"
+
+
+def test_a_run_on_other_data_is_not_taken(sysu_tree: Path, tiny_recipe: Path, tmp_path: Path) -> None:
+    engine = Engine.choose(device="cpu", precision="fp32", data_dir=sysu_tree, runs_dir=tmp_path / "runs")
+    study = Study(name="tiny", seeds=(0,), set=SHARED, rows=(Row(label="a", recipe=str(tiny_recipe)),))
+    engine.compare(study)
+    (first,) = (tmp_path / "runs" / "tiny").glob("tiny-*")
+    environment = read_json(first / "environment.json")
+    environment["data"]["fingerprint"] = "another"
+    write_json(first / "environment.json", environment)
+    engine.compare(study)
+    assert len(list((tmp_path / "runs" / "tiny").glob("tiny-*"))) == 2
 
 
 def test_all_wrong_rows_are_named_before_training(sysu_tree: Path, tiny_recipe: Path, tmp_path: Path) -> None:
     engine = Engine.choose(device="cpu", data_dir=sysu_tree, runs_dir=tmp_path / "runs")
-    rows = tuple(
-        Row(label=label, recipe=str(tiny_recipe), set={key: 1})
-        for label, key in (("a", "train.epoch"), ("b", "method.options.gemm"))
+    rows = (
+        *(
+            Row(label=label, recipe=str(tiny_recipe), set={key: 1})
+            for label, key in (("a", "train.epoch"), ("b", "method.options.gemm"))
+        ),
+        Row(label="c", recipe="no-such-recipe"),
     )
     with pytest.raises(RecipeError) as caught:
         engine.compare(Study(name="wrong", rows=rows))
     assert "row 'a'" in str(caught.value)
     assert "row 'b'" in str(caught.value)
+    assert "row 'c'" in str(caught.value)
     assert not (tmp_path / "runs").exists()

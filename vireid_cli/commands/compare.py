@@ -11,7 +11,7 @@ from vireid_cli.commands.options import DataDir, Device, Precision, RunsDir, mak
 if TYPE_CHECKING:
     from rich.table import Table
 
-    from vireid_cli.results.compare import TableRow
+    from vireid_cli.results.compare import Comparison
 
 
 def compare(
@@ -31,21 +31,25 @@ def compare(
     """
     from vireid_cli import files
     from vireid_cli.commands import console
+    from vireid_cli.commands.tables import fingerprint_text
     from vireid_cli.results.compare import markdown as as_markdown
 
     found = make_engine(device, precision, data, runs).compare(study)
     if json:
         console.print_json(files.read_json(found.path))
         return
-    for protocol, rows in found.rows.items():
+    for protocol, table in found.tables.items():
         if markdown:
-            console.out.print(f"\n{protocol}\n\n{as_markdown(rows)}", markup=False)
+            console.out.print(f"\n{protocol}\n\n{as_markdown(table)}\n", markup=False)
         else:
-            console.out.print(_table(f"{found.study.name} · {protocol}", rows))
+            console.out.print(_table(f"{found.study.name} · {protocol}", table))
+        console.out.print(fingerprint_text(table.fingerprint), markup=False, style="dim")
+        if table.rendered:
+            console.out.print(console.RENDERED, style="yellow", markup=False)
     console.print_paths([found.path])
 
 
-def _table(title: str, rows: list[TableRow]) -> Table:
+def _table(title: str, comparison: Comparison) -> Table:
     """One protocol's table."""
     from rich.table import Table
 
@@ -54,6 +58,7 @@ def _table(title: str, rows: list[TableRow]) -> Table:
     table = Table(title=title, title_justify="left", title_style="bold")
     table.add_column("%, mean ± sd over seeds", no_wrap=True)
     table.add_column("parameters", justify="right", no_wrap=True)
+    rows = comparison.rows
     for name in rows[0].metrics:
         table.add_column(name.replace("rank", "Rank-"), justify="right", no_wrap=True)
     table.add_column("seeds", justify="right")

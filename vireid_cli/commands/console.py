@@ -18,6 +18,8 @@ from vireid_cli.errors import Interrupted, VireidError
 if TYPE_CHECKING:
     from vireid_cli.results.schema import EvaluationFile
 
+RENDERED = "Rendered benchmark: not comparable with any figure on real images."
+
 PLAIN_EVERY = 10.0
 """Seconds between two progress lines where the output is not a terminal."""
 
@@ -148,10 +150,6 @@ def print_evaluations(contents: Iterable[EvaluationFile]) -> None:
             out.print(f"difference: {against['test']}", markup=False, style="dim")
         for table in tables.breakdown_tables(content["breakdown"]) if "breakdown" in content else ():
             out.print(table)
-        out.print(tables.fingerprint_text(content), markup=False, style="dim")
+        out.print(tables.fingerprint_text(content["fingerprint"]), markup=False, style="dim")
         if content["fingerprint"].get("rendered"):
-            out.print(
-                "Rendered benchmark: not comparable with any figure on real images.",
-                style="yellow",
-                markup=False,
-            )
+            out.print(RENDERED, style="yellow", markup=False)

@@ -115,6 +115,6 @@ def _bounds(interval: list[float] | None) -> str:
     return "–" if interval is None else f"{100 * interval[0]:.1f}–{100 * interval[1]:.1f}"
 
 
-def fingerprint_text(content: EvaluationFile) -> str:
-    """The protocol fingerprint on one line."""
-    return "  ".join(f"{key}={value}" for key, value in content["fingerprint"].items() if value != "")
+def fingerprint_text(fingerprint: Mapping[str, Any]) -> str:
+    """A protocol fingerprint on one line."""
+    return "  ".join(f"{key}={value}" for key, value in fingerprint.items() if value != "")

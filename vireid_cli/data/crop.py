@@ -73,7 +73,9 @@ def _paint(cut: Tensor, top: Tensor, left: Tensor, whole: Size, pad: int, value:
     columns = inside[:, :, None].expand(-1, -1, 3).reshape(count, 1, width * 3)
     lanes, columns = _words(cut.view(count, height, width * 3)), _words(columns)
     rows = ((y >= 0) & (y < whole[0])).to(lanes.dtype).neg_()[:, :, None]  # all bits or none
-    level = torch.full((WORD,), value, dtype=torch.uint8, device=cut.device).view(lanes.dtype)[:1]
+    level = None
+    if value:
+        level = torch.full((WORD,), value, dtype=torch.uint8, device=cut.device).view(lanes.dtype)[:1]
     edge = -(-pad * 3 // lanes.element_size())
     for side in (slice(None, edge), slice(-edge, None)):
         _keep(lanes[:, :, side], columns[:, :, side], level)
@@ -81,18 +83,26 @@ def _paint(cut: Tensor, top: Tensor, left: Tensor, whole: Size, pad: int, value:
         _keep(lanes[:, side], rows[:, side], level)
 
 
-def _keep(lanes: Tensor, mask: Tensor, level: Tensor) -> None:
-    """Keep the bits that the mask has, in place, and take the others from ``level``."""
-    lanes.bitwise_and_(mask).bitwise_or_(mask.bitwise_not() & level)
+def _keep(lanes: Tensor, mask: Tensor, level: Tensor | None) -> None:
+    """Keep the bits that the mask has, in place, and take the others from ``level``; None: they are 0."""
+    lanes.bitwise_and_(mask)
+    if level is not None:
+        lanes.bitwise_or_(mask.bitwise_not() & level)
 
 
 def _mirror(images: Tensor) -> Tensor:
-    """(n, H, W, 3) mirrored; on the CPU by OpenCV, which is faster at pixels of three bytes."""
+    """(n, H, W, 3) mirrored; on the CPU by OpenCV.
+
+    OpenCV mirrors single bytes and swaps channels by vector instructions, pixels of three bytes one by one:
+    so whole rows are mirrored byte by byte, and their channels put back in order.
+    """
     if images.device.type != "cpu" or not len(images):
         return images.flip(2)
     count, height, width, _ = images.shape
-    flat = cv2.flip(images.numpy().reshape(count * height, width, 3), 1)
-    return torch.from_numpy(flat).view(count, height, width, 3)
+    rows = images.numpy().reshape(count * height, width * 3)
+    pixels = cv2.flip(rows, 1).reshape(count * height, width, 3)
+    cv2.cvtColor(pixels, cv2.COLOR_RGB2BGR, dst=pixels)  # red and blue change places again
+    return torch.from_numpy(pixels).view(count, height, width, 3)
 
 
 def change_struck(images: Tensor, struck: Tensor, change: Callable[..., Tensor], *each: Tensor) -> Tensor:

@@ -1,8 +1,8 @@
 """The verb ``compare``: train and evaluate every row of a study with every seed, and average.
 
-What is finished is not done again: a run in the study's folder whose resolved recipe is the very same is
-taken as it is, an unfinished one is resumed. So a study can be stopped and called again, and a row can be
-added to it.
+What is finished is not done again: a run in the study's folder whose resolved recipe and data are the very
+same is taken as it is, an unfinished one is resumed. So a study can be stopped and called again, and a row
+can be added to it.
 """
 
 from __future__ import annotations
@@ -15,31 +15,32 @@ from vireid_cli.engine import evaluate, training
 from vireid_cli.engine.checkpoint import load_checkpoint
 from vireid_cli.engine.evaluate import EvaluateOptions
 from vireid_cli.engine.network import load_recipe
+from vireid_cli.engine.preparation import ensure_prepared
 from vireid_cli.engine.reporter import Reporter
 from vireid_cli.engine.runtime import Runtime
-from vireid_cli.errors import DataError, RecipeError, UsageError
+from vireid_cli.errors import DataError, UsageError
 from vireid_cli.recipe.load import dump
 from vireid_cli.recipe.schema import Recipe
 from vireid_cli.recipe.study import Study, refuse
 from vireid_cli.results import schema
-from vireid_cli.results.compare import TableRow, as_json, table_row
+from vireid_cli.results.compare import Comparison, as_json, comparison
 from vireid_cli.results.run import Run
 
 STUDY = "study.json"
 
 
 @dataclass(frozen=True, slots=True)
-class Comparison:
+class StudyResult:
     """What a study gave.
 
     Attributes:
         study: What was asked.
-        rows: By protocol, the table's rows in the study's order.
+        tables: By protocol, in the study's order of rows.
         path: ``study.json``.
     """
 
     study: Study
-    rows: dict[str, list[TableRow]]
+    tables: dict[str, Comparison]
     path: Path
 
 
@@ -50,7 +51,7 @@ def compare(
     reporter: Reporter,
     data_dir: Path,
     runs_dir: Path,
-) -> Comparison:
+) -> StudyResult:
     """Fill a study's table; seeds outermost, so that an interrupted one has whole tables of fewer seeds.
 
     Args:
@@ -77,18 +78,18 @@ def compare(
         for protocol, content in _evaluated(run, options, runtime, reporter, data_dir).items():
             found.setdefault(protocol, {}).setdefault(label, {})[seed] = content
         path = _write(folder, study, found, parameters)
-    return Comparison(study, _tables(found, parameters), path)
+    return StudyResult(study, _tables(found, parameters), path)
 
 
 def _recipes(study: Study) -> dict[tuple[str, int], Recipe]:
     """Every row's recipe with every seed, checked; seeds outermost."""
     recipes: dict[tuple[str, int], Recipe] = {}
-    errors: dict[str, RecipeError] = {}
+    errors: dict[str, UsageError] = {}
     for seed in study.seeds:
         for row in study.rows:
             try:
                 recipes[row.label, seed] = load_recipe(row.recipe, tuple(study.settings(row, seed)))
-            except RecipeError as error:
+            except UsageError as error:
                 errors.setdefault(row.label, error)
     refuse(study, errors)
     return recipes
@@ -97,6 +98,7 @@ def _recipes(study: Study) -> dict[tuple[str, int], Recipe]:
 def _trained(recipe: Recipe, runtime: Runtime, reporter: Reporter, data_dir: Path, folder: Path) -> Run:
     """The run of this very recipe: found, resumed, or trained now."""
     text = dump(recipe)
+    store = ensure_prepared(recipe.data.dataset, recipe.data.image_size, data_dir, reporter)
     for path in sorted(folder.glob(f"*/{schema.RECIPE}")):
         if path.parent.is_symlink() or path.read_text(encoding="utf-8") != text:
             continue
@@ -105,6 +107,8 @@ def _trained(recipe: Recipe, runtime: Runtime, reporter: Reporter, data_dir: Pat
             position = load_checkpoint(run.checkpoints / "last").position
         except (DataError, UsageError):
             continue  # stopped before its first checkpoint
+        if not training.trained_on(run, store):
+            continue
         if position.epoch >= recipe.train.epochs:
             return run
         return training.resume(run, runtime, reporter, data_dir)
@@ -121,11 +125,8 @@ def _evaluated(
 
 def _tables(
     found: dict[str, dict[str, dict[int, schema.EvaluationFile]]], parameters: dict[str, int]
-) -> dict[str, list[TableRow]]:
-    return {
-        protocol: [table_row(label, by_seed, parameters[label]) for label, by_seed in by_label.items()]
-        for protocol, by_label in found.items()
-    }
+) -> dict[str, Comparison]:
+    return {protocol: comparison(by_label, parameters) for protocol, by_label in found.items()}
 
 
 def _write(
@@ -138,6 +139,6 @@ def _write(
     content = {
         "version": schema.VERSION,
         "study": study.model_dump(mode="json"),
-        "protocols": {name: as_json(rows) for name, rows in _tables(found, parameters).items()},
+        "protocols": {name: as_json(table) for name, table in _tables(found, parameters).items()},
     }
     return files.write_json(folder / STUDY, content)

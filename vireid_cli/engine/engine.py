@@ -29,7 +29,7 @@ from vireid_cli.engine import (
     synthesis,
     training,
 )
-from vireid_cli.engine.compare import Comparison
+from vireid_cli.engine.compare import StudyResult
 from vireid_cli.engine.evaluate import EvaluateOptions, Evaluation
 from vireid_cli.engine.export import Exported
 from vireid_cli.engine.network import load_recipe
@@ -205,7 +205,7 @@ class Engine:
             load_recipe(str(found.recipe_file)), self.runtime, identities=identities, size=size
         )
 
-    def compare(self, study: str | Study, options: EvaluateOptions | None = None) -> Comparison:
+    def compare(self, study: str | Study, options: EvaluateOptions | None = None) -> StudyResult:
         """Train and evaluate every row of a study with every seed; see ``compare.compare``."""
         loaded = study if isinstance(study, Study) else load_study(study)
         return compare.compare(

@@ -239,10 +239,14 @@ def _environment(
     }
 
 
+def trained_on(run: Run, store: Store) -> bool:
+    """Whether a run was trained on a store as it is now."""
+    return bool(run.environment()["data"]["fingerprint"] == store.info.fingerprint)
+
+
 def _same_data(run: Run, store: Store) -> None:
     """Refuse to go on with other data than the run began with."""
-    before = run.environment()["data"]["fingerprint"]
-    if before != store.info.fingerprint:
+    if not trained_on(run, store):
         raise UsageError(
             f"{run.folder} was trained on other data: {store.folder} has changed since.",
             "Restore that data, or train anew.",

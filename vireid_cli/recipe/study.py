@@ -103,7 +103,7 @@ def load_study(name: str) -> Study:
     return study
 
 
-def refuse(study: Study, errors: dict[str, RecipeError]) -> None:
+def refuse(study: Study, errors: dict[str, UsageError]) -> None:
     """Refuse a study whose rows' recipes are wrong, all of them at once.
 
     Args:
@@ -114,5 +114,5 @@ def refuse(study: Study, errors: dict[str, RecipeError]) -> None:
         RecipeError: There is at least one.
     """
     if errors:
-        lines = "\n".join(f"row '{label}': {error.message}" for label, error in errors.items())
+        lines = "\n".join(f"row '{label}': {error}" for label, error in errors.items())
         raise RecipeError(f"The study {study.name} is refused.\n{lines}")

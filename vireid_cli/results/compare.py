@@ -72,18 +72,57 @@ def table_row(label: str, evaluations: Mapping[int, EvaluationFile], parameters:
     return TableRow(label, tuple(evaluations), spreads, parameters, found[0]["chance"]["rank1"])
 
 
-def as_json(rows: Sequence[TableRow]) -> list[dict[str, Any]]:
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """One protocol's table.
+
+    Attributes:
+        rows: From top to bottom.
+        fingerprint: What all rows and seeds have in common of what was measured, the data's mark included.
+    """
+
+    rows: tuple[TableRow, ...]
+    fingerprint: dict[str, Any]
+
+    @property
+    def rendered(self) -> bool:
+        """Whether any of it was measured on rendered images."""
+        return "rendered" in self.fingerprint
+
+
+def comparison(
+    evaluations: Mapping[str, Mapping[int, EvaluationFile]], parameters: Mapping[str, int]
+) -> Comparison:
+    """Put one protocol's table together.
+
+    Args:
+        evaluations: Label → seed → ``metrics.json``.
+        parameters: Label → parameters of the network.
+
+    Raises:
+        ValueError: Rows that were measured on different data.
+    """
+    rows = tuple(table_row(label, by_seed, parameters[label]) for label, by_seed in evaluations.items())
+    marks = [content["fingerprint"] for by_seed in evaluations.values() for content in by_seed.values()]
+    if len({str(mark.get("data")) for mark in marks}) > 1:
+        raise ValueError("rows were evaluated on different data: figures can't stand in one table")
+    shared = {key: value for key, value in marks[0].items() if all(mark.get(key) == value for mark in marks)}
+    return Comparison(rows, shared)
+
+
+def as_json(table: Comparison) -> dict[str, Any]:
     """The table for ``study.json``; metrics in [0, 1]."""
-    return [
-        {
-            "label": row.label,
-            "seeds": list(row.seeds),
-            "parameters": row.parameters,
-            "chance_rank1": row.chance,
-            "metrics": {name: {"mean": s.mean, "std": s.std} for name, s in row.metrics.items()},
-        }
-        for row in rows
-    ]
+    return {"fingerprint": table.fingerprint, "rows": [_row_as_json(row) for row in table.rows]}
+
+
+def _row_as_json(row: TableRow) -> dict[str, Any]:
+    return {
+        "label": row.label,
+        "seeds": list(row.seeds),
+        "parameters": row.parameters,
+        "chance_rank1": row.chance,
+        "metrics": {name: {"mean": s.mean, "std": s.std} for name, s in row.metrics.items()},
+    }
 
 
 def percent(spread: Spread) -> str:
@@ -92,12 +131,12 @@ def percent(spread: Spread) -> str:
     return mean if spread.std is None else f"{mean} ± {100 * spread.std:.1f}"
 
 
-def markdown(rows: Sequence[TableRow]) -> str:
+def markdown(table: Comparison) -> str:
     """The table in Markdown, metrics in percent, mean ± standard deviation over seeds."""
-    names = list(rows[0].metrics)
+    names = list(table.rows[0].metrics)
     heads = ["row", "parameters", *(name.replace("rank", "Rank-") for name in names), "seeds"]
     lines = ["| " + " | ".join(heads) + " |", "|" + "---|" * len(heads)]
-    for row in rows:
+    for row in table.rows:
         cells = [row.label, f"{row.parameters / 1e6:.2f} M"]
         cells += [percent(row.metrics[name]) for name in names]
         lines.append("| " + " | ".join([*cells, str(len(row.seeds))]) + " |")
