@@ -107,6 +107,8 @@ def test_rules_in_plain_words(vireid: Command, words: tuple[str, ...], said: str
         (("--explain", "--dataset", "lcm"), "did you mean 'llcm'?"),
         (("one", "two", "--against", "three"), "name one"),
         (("one", "one"), "named twice"),
+        (("--cost", "--mode", "all"), "leave what belongs to an evaluation out"),
+        (("--cost", "--breakdown"), "leave what belongs to an evaluation out"),
     ],
 )
 def test_wrong_use(vireid: Command, words: tuple[object, ...], said: str) -> None:

@@ -168,6 +168,8 @@ def evaluate(
     if not cost and (recipe or size):
         raise UsageError("--recipe and --size go with --cost; a run is evaluated as it was trained.")
     if cost:
+        if features or dataset or against or explain or wanted != type(wanted)():
+            raise UsageError("--cost measures a network: leave what belongs to an evaluation out.")
         _cost(engine, names if run else [], recipe or [], size, json)
         return
     if explain:

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from vireid_cli import files
 from vireid_cli.engine import evaluate, training
-from vireid_cli.engine.checkpoint import load_checkpoint
+from vireid_cli.engine.checkpoint import LAST, load_position
 from vireid_cli.engine.evaluate import EvaluateOptions
 from vireid_cli.engine.network import load_recipe
 from vireid_cli.engine.preparation import ensure_prepared
@@ -104,7 +104,7 @@ def _trained(recipe: Recipe, runtime: Runtime, reporter: Reporter, data_dir: Pat
             continue
         run = Run(path.parent)
         try:
-            position = load_checkpoint(run.checkpoints / "last").position
+            position = load_position(run.checkpoints / LAST)
         except (DataError, UsageError):
             continue  # stopped before its first checkpoint
         if not training.trained_on(run, store):

@@ -14,7 +14,6 @@ from typing import Any
 
 from vireid_cli.data import explain
 from vireid_cli.data.prepare import Prepared
-from vireid_cli.data.protocols.request import Request
 from vireid_cli.engine import (
     bench,
     compare,
@@ -210,7 +209,7 @@ class Engine:
         loaded = study if isinstance(study, Study) else load_study(study)
         return compare.compare(
             loaded,
-            options or EvaluateOptions(Request(modes=("all",))),
+            options or EvaluateOptions(),
             self.runtime,
             self.reporter,
             self.data_dir,

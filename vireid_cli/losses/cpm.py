@@ -5,11 +5,11 @@ from __future__ import annotations
 from torch import Tensor
 
 from vireid_cli.losses.distance import (
-    SMALLEST_SQUARE,
     centres,
     distances,
     identity_weights,
     in_full_precision,
+    row_distances,
     same_identity,
     shares,
     smallest,
@@ -46,14 +46,9 @@ def centre_pair_mining(features: Tensor, generated: Tensor, labels: Tensor, marg
     )
     total = features.new_zeros(())
     for own, made, other in both:
-        across = _between(other, made)  # (N,)
-        stay = (across - _between(own, made).detach() + margin).relu()
+        across = row_distances(other, made)  # (N,)
+        stay = (across - row_distances(own, made).detach() + margin).relu()
         apart_made = (across - smallest(distances(made), same) + margin).relu()
         apart_own = (across - smallest(distances(own), same) + margin).relu()
         total = total + ((stay + 0.5 * apart_made + 0.5 * apart_own) * weights).sum()
     return 0.5 * total
-
-
-def _between(first: Tensor, second: Tensor) -> Tensor:
-    """Euclidean distances row by row: (N, D), (N, D) → (N,)."""
-    return (first - second).square().sum(-1).clamp_min(SMALLEST_SQUARE).sqrt()

@@ -61,6 +61,11 @@ def from_products(product: Tensor, left: Tensor, right: Tensor, kind: Distance =
     return squared if kind == "l2sq" else squared.sqrt()
 
 
+def row_distances(left: Tensor, right: Tensor) -> Tensor:
+    """Euclidean distance of each row to its counterpart: (..., N, D) twice → (..., N)."""
+    return (left - right).square().sum(-1).clamp_min(SMALLEST_SQUARE).sqrt()
+
+
 def distances(features: Tensor, kind: Distance = "l2") -> Tensor:
     """Distances between all rows: (..., N, D) → (..., N, N); a row's to itself is the smallest there is."""
     gram = products(features, features)

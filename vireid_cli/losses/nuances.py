@@ -8,11 +8,11 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from vireid_cli.losses.distance import (
-    SMALLEST_SQUARE,
     centres,
     distances,
     identity_weights,
     in_full_precision,
+    row_distances,
     same_identity,
     shares,
     smallest,
@@ -57,7 +57,7 @@ def nuances_mining(
     share = shares(same, features.dtype)  # (N, N)
     rows = centres(features.reshape(4 * parts, count, -1), share)  # a centre for each row
     middle = rows.unflatten(0, (2, parts, 2))  # (branch, parts, modality, N, D)
-    pull = 2.0 * _apart(middle, middle.flip(2)) - _apart(middle, middle.flip(0)) + margin
+    pull = 2.0 * row_distances(middle, middle.flip(2)) - row_distances(middle, middle.flip(0)) + margin
     between = distances(rows).unflatten(0, (2, parts, 2))  # (branch, parts, modality, N, N)
     weights = identity_weights(share)  # (N,), one over the rows of an identity and over identities
     if reduction == "hardest_mean":
@@ -70,8 +70,3 @@ def nuances_mining(
         return total
     identities = once.sum()
     return total / (identities * (identities - 1.0)).clamp_min(1.0)
-
-
-def _apart(left: Tensor, right: Tensor) -> Tensor:
-    """Euclidean distance of rows to their counterparts: (..., N, D) twice → (..., N)."""
-    return (left - right).square().sum(-1).clamp_min(SMALLEST_SQUARE).sqrt()

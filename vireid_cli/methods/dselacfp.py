@@ -51,7 +51,7 @@ class Lam(Strict):
             ``frequency.dct.part_descriptors``.
         residual: y = x + attended x.
         kind: Channel attention from a DCT descriptor, or a learned mask between DCT and inverse DCT,
-            which the paper's "reconstruction" could mean; see ``layers.lam``.
+            which the paper's "reconstruction" could mean; see ``frequency.lam``.
     """
 
     before: Annotated[tuple[Place, ...], BeforeValidator(_places)] = ("layer2", "layer3")
