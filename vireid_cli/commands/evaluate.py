@@ -93,7 +93,13 @@ Trial = Annotated[
 Features = Annotated[
     Path | None, typer.Option(help="Evaluate embeddings or distances in an .npz (needs --dataset).")
 ]
-Dataset = Annotated[str | None, typer.Option(help="Whose rules apply to --features or --explain.")]
+Dataset = Annotated[
+    str | None,
+    typer.Option(
+        help="Evaluate on this one of the run's kind (occ-sysu) instead of the run's own; with --features or "
+        "--explain: whose rules apply."
+    ),
+]
 Rerank = Annotated[
     list[RerankName] | None, typer.Option(help="Rows of its own beside the plain ones; may be repeated.")
 ]
@@ -162,6 +168,7 @@ def evaluate(
         flip,
         breakdown,
         allow_overlap,
+        None if features or explain or cost else dataset,
     )
     names: list[str | None] = [*run] if run else [None]
     engine = make_engine(device, precision, data, runs)
@@ -179,9 +186,9 @@ def evaluate(
         else:
             console.print_lines(lines)
         return
-    if (features is None) != (dataset is None):
-        raise UsageError("--features and --dataset go together: a file, and whose rules apply to it.")
-    if features is not None and dataset is not None:
+    if features is not None:
+        if dataset is None:
+            raise UsageError("--features needs --dataset: whose rules apply to the file.")
         if run:
             raise UsageError("Name a run or --features, not both.")
         _refuse_settings(wanted.request)
@@ -269,13 +276,19 @@ def _request(
 
 
 def _options(
-    request: Request, rerank: Sequence[RerankName], flip: FlipName, breakdown: bool, allow_overlap: bool
+    request: Request,
+    rerank: Sequence[RerankName],
+    flip: FlipName,
+    breakdown: bool,
+    allow_overlap: bool,
+    dataset: str | None,
 ) -> EvaluateOptions:
     """The engine's options; imported late, so that help stays fast."""
     from vireid_cli.engine.evaluate import EvaluateOptions
 
     return EvaluateOptions(
         request=request,
+        dataset=dataset,
         allow_overlap=allow_overlap,
         rerank=cast(Any, tuple(dict.fromkeys(name.value for name in rerank))),
         flip=cast(Any, flip.value),

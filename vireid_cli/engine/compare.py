@@ -7,7 +7,8 @@ can be added to it.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from vireid_cli import files
@@ -18,13 +19,14 @@ from vireid_cli.engine.network import load_recipe
 from vireid_cli.engine.preparation import ensure_prepared
 from vireid_cli.engine.reporter import Reporter
 from vireid_cli.engine.runtime import Runtime
-from vireid_cli.errors import DataError, UsageError
+from vireid_cli.errors import DataError, RecipeError, UsageError
 from vireid_cli.recipe.load import dump
 from vireid_cli.recipe.schema import Recipe
 from vireid_cli.recipe.study import Study, refuse
 from vireid_cli.results import schema
 from vireid_cli.results.compare import Comparison, as_json, comparison
 from vireid_cli.results.run import Run
+from vireid_cli.types import Size
 
 STUDY = "study.json"
 
@@ -35,7 +37,8 @@ class StudyResult:
 
     Attributes:
         study: What was asked.
-        tables: By protocol, in the study's order of rows.
+        tables: By protocol, in the study's order of rows; by ``<dataset>-<protocol>`` where the study names
+            the datasets to evaluate on.
         path: ``study.json``.
     """
 
@@ -60,23 +63,33 @@ def compare(
         runtime: Device and precision.
         reporter: Listener.
         data_dir: Datasets and stores.
-        runs_dir: Run folders; the study's are in ``<runs_dir>/<study's name>/``.
+        runs_dir: Run folders; the study's are in ``<runs_dir>/<study's name>/``, or in the folder of the
+            study that ``runs`` names.
 
     Raises:
-        RecipeError: Recipes of some rows are wrong; all of them are named before anything is trained.
+        RecipeError: Recipes of some rows are wrong, or rows and datasets do not fit each other; all that is
+            wrong is named before anything is trained.
+        UsageError: A dataset is not there.
         Interrupted: Asked to stop; calling again goes on.
     """
     recipes = _recipes(study)
+    _check_datasets(study, recipes)
+    for dataset, size in _needed(study, recipes):
+        ensure_prepared(dataset, size, data_dir, reporter)
     folder = runs_dir / study.name
     found: dict[str, dict[str, dict[int, schema.EvaluationFile]]] = {}
     parameters: dict[str, int] = {}
     total = len(recipes)
     for done, ((label, seed), recipe) in enumerate(recipes.items()):
         reporter.say(f"{study.name}: {done + 1} of {total}: {label}, seed {seed}")
-        run = _trained(recipe, runtime, reporter, data_dir, folder)
+        run = _trained(recipe, runtime, reporter, data_dir, runs_dir / (study.runs or study.name))
         parameters[label] = int(run.environment()["parameters"])
-        for protocol, content in _evaluated(run, options, runtime, reporter, data_dir).items():
-            found.setdefault(protocol, {}).setdefault(label, {})[seed] = content
+        for dataset in study.evaluate.datasets or ("",):
+            wanted = replace(options, dataset=dataset or options.dataset)
+            for evaluation in evaluate.evaluate_run(run, wanted, runtime, reporter, data_dir):
+                protocol = evaluation.content["protocol"]
+                name = f"{dataset}-{protocol}" if dataset else protocol
+                found.setdefault(name, {}).setdefault(label, {})[seed] = evaluation.content
         path = _write(folder, study, found, parameters)
     return StudyResult(study, _tables(found, parameters), path)
 
@@ -93,6 +106,37 @@ def _recipes(study: Study) -> dict[tuple[str, int], Recipe]:
                 errors.setdefault(row.label, error)
     refuse(study, errors)
     return recipes
+
+
+def _check_datasets(study: Study, recipes: Mapping[tuple[str, int], Recipe]) -> None:
+    """Refuse rows that can't stand in one table, and datasets that a row can't be evaluated on."""
+    trained = {label: recipe.data.dataset for (label, _), recipe in recipes.items()}
+    wanted = study.evaluate.datasets
+    if not wanted and len(set(trained.values())) > 1:
+        names = ", ".join(sorted(set(trained.values())))
+        raise RecipeError(
+            f"The study {study.name} is refused: its rows are trained on {names}, and figures on each "
+            "row's own dataset can't stand in one table.",
+            "Name what all are evaluated on: evaluate: {datasets: [...]}",
+        )
+    errors: dict[str, UsageError] = {}
+    for label, own in trained.items():
+        for dataset in wanted:
+            try:
+                evaluate.check_kind(own, dataset)
+            except UsageError as error:
+                errors[label] = error
+    refuse(study, errors)
+
+
+def _needed(study: Study, recipes: Mapping[tuple[str, int], Recipe]) -> list[tuple[str, Size]]:
+    """Datasets and sizes that training and evaluation will read, so that nothing is missing hours later."""
+    pairs = [
+        (dataset, recipe.data.image_size)
+        for recipe in recipes.values()
+        for dataset in (recipe.data.dataset, *study.evaluate.datasets)
+    ]
+    return list(dict.fromkeys(pairs))
 
 
 def _trained(recipe: Recipe, runtime: Runtime, reporter: Reporter, data_dir: Path, folder: Path) -> Run:
@@ -113,14 +157,6 @@ def _trained(recipe: Recipe, runtime: Runtime, reporter: Reporter, data_dir: Pat
             return run
         return training.resume(run, runtime, reporter, data_dir)
     return training.train(recipe, runtime, reporter, data_dir, folder)
-
-
-def _evaluated(
-    run: Run, options: EvaluateOptions, runtime: Runtime, reporter: Reporter, data_dir: Path
-) -> dict[str, schema.EvaluationFile]:
-    """By protocol, the run's results."""
-    evaluations = evaluate.evaluate_run(run, options, runtime, reporter, data_dir)
-    return {evaluation.content["protocol"]: evaluation.content for evaluation in evaluations}
 
 
 def _tables(

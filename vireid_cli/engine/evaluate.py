@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -13,6 +13,7 @@ from vireid_cli import files
 from vireid_cli.data import protocols
 from vireid_cli.data.plan import EvaluationPlan
 from vireid_cli.data.protocols.request import Request
+from vireid_cli.data.sources import load_source, source_names
 from vireid_cli.data.store import Store
 from vireid_cli.engine import evaluation_files
 from vireid_cli.engine.embed import Trained, embed_rows, load_trained
@@ -33,6 +34,8 @@ class EvaluateOptions:
 
     Attributes:
         request: Settings of the dataset's protocol.
+        dataset: Whose test images; None: of the run's own dataset. Another one of the same protocol family
+            (a run of ``sysu`` on ``occ-sysu``) has result folders of its own.
         allow_overlap: Evaluate although test identities were trained on; said beside the number.
         rerank: Each gives rows of its own beside the plain result.
         flip: Test-time averaging with mirror images; rows of its own beside the plain result.
@@ -40,6 +43,7 @@ class EvaluateOptions:
     """
 
     request: Request = field(default_factory=Request)
+    dataset: str | None = None
     allow_overlap: bool = False
     rerank: tuple[Rerank, ...] = ()
     flip: Flip = "off"
@@ -64,15 +68,19 @@ class Evaluation:
 def evaluate_run(
     run: Run, options: EvaluateOptions, runtime: Runtime, reporter: Reporter, data_dir: Path
 ) -> list[Evaluation]:
-    """Evaluate a run on its dataset's test identities under each protocol asked for.
+    """Evaluate a run on a dataset's test identities under each protocol asked for.
 
     Raises:
-        UsageError: No data, no checkpoint, or test identities that were trained on.
+        UsageError: No data, no checkpoint, a dataset of another kind than the run's, or test identities that
+            were trained on.
         DataError: A protocol that the data can't serve.
     """
     trained = load_trained(run, runtime, reporter)
     size = trained.recipe.data.image_size
-    store = ensure_prepared(trained.recipe.data.dataset, size, data_dir, reporter)
+    own = trained.recipe.data.dataset
+    dataset = options.dataset or own
+    check_kind(own, dataset)
+    store = ensure_prepared(dataset, size, data_dir, reporter)
     if trained.trained < trained.recipe.train.epochs:
         reporter.warn(
             f"{run.folder} is not finished: {trained.trained} of {trained.recipe.train.epochs} epochs done"
@@ -96,10 +104,25 @@ def evaluate_run(
             options,
             {**plan.fingerprint, **about},
             _comparable(trained.recipe, store, plan),
-            run.evaluation(plan.name),
+            run.evaluation(plan.name if dataset == own else f"{dataset}-{plan.name}"),
         )
         for plan in plans
     ]
+
+
+def check_kind(trained_on: str, dataset: str) -> None:
+    """Refuse to evaluate on a dataset of another protocol family than the one trained on.
+
+    Raises:
+        UsageError: No such dataset, or of another family; those of the family are named.
+    """
+    family = load_source(trained_on).PROTOCOL
+    if family != load_source(dataset).PROTOCOL:
+        kin = [name for name in source_names() if family == load_source(name).PROTOCOL]
+        raise UsageError(
+            f"A run on {trained_on} can't be evaluated on {dataset}: their protocols differ.",
+            f"Datasets like {trained_on}: {', '.join(kin)}",
+        )
 
 
 def measure(
@@ -139,7 +162,7 @@ def evaluate_against(ours: Sequence[Evaluation], theirs: Sequence[Evaluation], n
         name: Of the other.
 
     Raises:
-        UsageError: Protocols that the other lacks, or results that are not of the same queries.
+        UsageError: Protocols that the other lacks, or results that are not of the same images.
     """
     by_name = {evaluation.content["protocol"]: evaluation for evaluation in theirs}
     found = []
@@ -148,6 +171,12 @@ def evaluate_against(ours: Sequence[Evaluation], theirs: Sequence[Evaluation], n
         if protocol not in by_name:
             raise UsageError(f"{name} has no result under {protocol}: there is nothing to compare with.")
         content = evaluation.content
+        data = [str(c["fingerprint"].get("data")) for c in (content, by_name[protocol].content)]
+        if data[0] != data[1]:
+            raise UsageError(
+                f"{name} was evaluated on other images (data {data[1]}, not {data[0]}): nothing is paired.",
+                "Evaluate both on one dataset: --dataset NAME",
+            )
         content["against"] = compared(evaluation.plain, by_name[protocol].plain, name)
         if evaluation.folder is not None:
             files.write_json(evaluation.folder / schema.METRICS, content)
@@ -204,6 +233,8 @@ def _about(trained: Trained, store: Store, runtime: Runtime, overlap: int, width
     """What the fingerprint says besides the protocol."""
     about = {
         **marks(store),
+        "source": store.info.dataset,
+        "trained_on": _trained_on(trained.environment["data"]),
         "recipe": trained.recipe.name,
         "method": trained.recipe.method.name,
         "embedding": f"{width}-d, unit length",
@@ -221,9 +252,15 @@ def _about(trained: Trained, store: Store, runtime: Runtime, overlap: int, width
     return about
 
 
+def _trained_on(data: Mapping[str, Any]) -> str:
+    """The data of ``environment.json`` on one line: whose, which, and how occluded."""
+    occlusion = f", {data['occlusion']}" if data.get("occlusion") else ""
+    return f"{data['dataset']} {data['data']}{occlusion}"
+
+
 def _comparable(recipe: Recipe, store: Store, plan: EvaluationPlan) -> list[dict[str, Any]]:
-    """The paper's figures for this very dataset and protocol; none beside a rendered one."""
-    if store.rendered:
+    """The paper's figures for this very dataset and protocol, trained on it; none beside a rendered one."""
+    if store.rendered or store.info.dataset != recipe.data.dataset:
         return []
     base = plan.name.removesuffix("-seeded").removesuffix("-official").partition("-trial")[0]
     return [

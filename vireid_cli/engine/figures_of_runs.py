@@ -89,7 +89,8 @@ def ranking_of_run(
     arrays = read_arrays(folder / schema.RANKING, schema.RANKING_ARRAYS, f"vireid evaluate {run.folder}")
     recipe = load_recipe(str(run.recipe_file))
     size = recipe.data.image_size
-    store = ensure_prepared(recipe.data.dataset, size, data_dir, reporter)
+    measured = run.evaluations()[name]["fingerprint"]
+    store = ensure_prepared(measured.get("source", recipe.data.dataset), size, data_dir, reporter)
     chosen = _queries(arrays["average_precision"], queries, order, seed)
     rows = [_ranking_row(arrays, int(query), store, size) for query in chosen]
     subtitle = f"{name}, trial 0, {order} queries; cosine similarity"

@@ -39,6 +39,16 @@ class Row(Strict):
     set: dict[str, Any] = Field(default_factory=dict)
 
 
+class Evaluate(Strict):
+    """What every run of a study is evaluated on.
+
+    Attributes:
+        datasets: A table each; none: each run's own dataset, which must then be the same for all rows.
+    """
+
+    datasets: Annotated[tuple[str, ...], BeforeValidator(_tuple)] = ()
+
+
 class Study(Strict):
     """Rows × seeds under one budget.
 
@@ -47,6 +57,9 @@ class Study(Strict):
         about: What is compared, for people.
         seeds: ``train.seed`` of each repetition.
         set: Dotted key → value for all rows.
+        evaluate: What on.
+        runs: Name of the study in whose folder the runs lie, so that rows in common are trained once; the
+            study's own where it is empty.
         rows: The table, top to bottom.
     """
 
@@ -54,6 +67,8 @@ class Study(Strict):
     about: str = ""
     seeds: Annotated[tuple[int, ...], BeforeValidator(_tuple), Field(min_length=1)] = (0, 1, 2)
     set: dict[str, Any] = Field(default_factory=dict)
+    evaluate: Evaluate = Evaluate()
+    runs: Annotated[str, Field(pattern=r"^[\w.-]*$")] = ""
     rows: Annotated[tuple[Row, ...], BeforeValidator(_tuple), Field(min_length=1)]
 
     def settings(self, row: Row, seed: int) -> list[str]:

@@ -2,7 +2,8 @@
 
 ``environment.json``    ``Environment``: versions, device, commit, seed, fingerprints.
 ``train.jsonl``         one ``StepRow`` a logged step, one ``EpochRow`` an epoch.
-``evaluation/<protocol>/metrics.json``   ``EvaluationFile``.
+``evaluation/<protocol>/metrics.json``   ``EvaluationFile``; ``<dataset>-<protocol>`` where a run is evaluated
+                                         on another dataset than it was trained on.
 ``evaluation/<protocol>/ranking.npz``    see ``RANKING_ARRAYS``.
 ``evaluation/<protocol>/embeddings.npz`` see ``EMBEDDING_ARRAYS`` and ``TRIAL_ARRAYS``.
 
