@@ -25,6 +25,7 @@ NO_SIBLINGS = {
     "figures": "style",
     "exporters": "",
     "data/sources": "__init__",
+    "engine/drawings": "__init__",
 }
 FILES = sorted(path for path in ROOT.rglob("*.py") if path != ROOT / "__init__.py")
 

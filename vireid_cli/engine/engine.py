@@ -18,11 +18,10 @@ from vireid_cli.engine import (
     bench,
     compare,
     cost,
+    drawings,
     evaluate,
     evaluate_given,
     export,
-    figures_of_images,
-    figures_of_runs,
     occlusion,
     preparation,
     synthesis,
@@ -45,8 +44,6 @@ from vireid_cli.rendered.tree import RenderedTree, RenderOptions
 from vireid_cli.results import run as runs
 from vireid_cli.results.run import Run
 from vireid_cli.types import Size
-
-FIGURES = ("phase-swap", "sheet", "occlusion", "tsne", "ranking", "curves")
 
 
 class Engine:
@@ -216,34 +213,28 @@ class Engine:
             self.runs_dir,
         )
 
-    def visualize(self, figure: str, run: Run | str | Path | None = None, **options: Any) -> Path:
+    def visualize(
+        self,
+        figure: str,
+        run: Run | str | Path | Sequence[Run | str | Path] | None = None,
+        **options: Any,
+    ) -> Path:
         """Draw a figure.
 
         Args:
-            figure: Of a dataset: ``phase-swap``, ``sheet``, ``occlusion``; of a run: ``tsne``,
-                ``ranking``, ``curves``.
-            run: The run; None: the newest. Figures of a dataset take none.
-            **options: As of the figure's function in ``engine/figures_of_*.py``; ``output`` says where to.
+            figure: One of ``drawings.names()``.
+            run: The run, or several; None: the newest. A figure of a dataset takes none.
+            **options: As of ``draw`` in the figure's file in ``engine/drawings``; ``output`` says where to.
 
         Raises:
             UsageError: No such figure, or what it is drawn from is not there yet.
         """
-        options.setdefault("output", Output())
-        if figure == "phase-swap":
-            return figures_of_images.phase_swap(data_dir=self.data_dir, **options)
-        if figure == "sheet":
-            return figures_of_images.contact_sheet(data_dir=self.data_dir, **options)
-        if figure == "occlusion":
-            return occlusion.figure(data_dir=self.data_dir, reporter=self.reporter, **options)
-        if figure == "curves":
-            return figures_of_runs.curves_of_run(self.find(run), **options)
-        if figure == "tsne":
-            return figures_of_runs.tsne_of_run(self.find(run), reporter=self.reporter, **options)
-        if figure == "ranking":
-            return figures_of_runs.ranking_of_run(
-                self.find(run), data_dir=self.data_dir, reporter=self.reporter, **options
-            )
-        raise UsageError(f"There is no figure '{figure}'.", f"There are: {', '.join(FIGURES)}")
+        named = [run] if run is None or isinstance(run, (Run, str, Path)) else list(run)
+        takes_none = drawings.runs_taken(figure)[1] == 0 and run is None
+        found = () if takes_none else tuple(self.find(one) for one in named)
+        output = options.pop("output", None) or Output()
+        studio = drawings.Studio(found, self.runtime, self.data_dir, self.reporter, output)
+        return drawings.draw(figure, studio, **options)
 
     def export(self, run: Run | str | Path | None = None, **options: Any) -> Exported:
         """Export a run's network to ONNX and check it; see ``export.export_run``."""

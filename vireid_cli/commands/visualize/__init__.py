@@ -1,0 +1,18 @@
+"""``vireid visualize``: one function a figure, by what it is drawn from."""
+
+from __future__ import annotations
+
+import typer
+
+from vireid_cli.commands.visualize import embeddings, images, results
+
+app = typer.Typer(
+    no_args_is_help=True,
+    help="Draw figures from a run folder or from images.\n\nExample: vireid visualize phase-swap",
+)
+
+app.command("phase-swap")(images.phase_swap)
+app.command()(images.sheet)
+app.command()(embeddings.tsne)
+app.command()(results.ranking)
+app.command()(results.curves)

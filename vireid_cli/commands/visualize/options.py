@@ -1,0 +1,47 @@
+"""Options that figures share."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+Out = Annotated[Path | None, typer.Option(help="File to write.", show_default="the run's figures folder")]
+Format = Annotated[str | None, typer.Option(help="png or svg.", show_default="by --out, else png")]
+Dpi = Annotated[int, typer.Option(help="Pixels an inch, 20 to 1200.")]
+Protocol = Annotated[
+    str | None, typer.Option(help="Which evaluation of the run.", show_default="the first there is")
+]
+Seed = Annotated[int, typer.Option(min=0, help="Of what is drawn at random.")]
+FigureOut = Annotated[Path | None, typer.Option("--out", help="File to write.", show_default="./figures/…")]
+Runs = Annotated[
+    list[str] | None,
+    typer.Argument(metavar="[RUN]...", help="Run folders or their names; the newest by default."),
+]
+
+
+class Order(StrEnum):
+    """Which queries."""
+
+    random = "random"
+    best = "best"
+    worst = "worst"
+
+
+def draw(
+    figure: str,
+    run: str | Sequence[str] | None,
+    engine: Any,
+    out: Path | None,
+    format: str | None,
+    dpi: int,
+    **options: Any,
+) -> None:
+    """Draw one figure and print where it is."""
+    from vireid_cli.commands.console import print_paths
+    from vireid_cli.engine.output import Output
+
+    print_paths([engine.visualize(figure, run, output=Output(out, format, dpi), **options)])

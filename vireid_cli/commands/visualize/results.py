@@ -1,0 +1,53 @@
+"""Figures of a run's results and of its training."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from vireid_cli.commands.options import DataDir, RunName, RunsDir, make_engine
+from vireid_cli.commands.visualize.options import Dpi, Format, Order, Out, Protocol, Seed, draw
+
+
+def ranking(
+    run: RunName = None,
+    queries: Annotated[int, typer.Option(min=1, max=50, help="How many queries.")] = 6,
+    order: Annotated[
+        Order, typer.Option(help="Which: random, or best or worst by average precision.")
+    ] = Order.random,
+    protocol: Protocol = None,
+    seed: Seed = 0,
+    out: Out = None,
+    format: Format = None,
+    dpi: Dpi = 150,
+    data: DataDir = None,
+    runs: RunsDir = None,
+) -> None:
+    """Queries with their first ten matches: right ones framed green, wrong ones red.
+
+    Example: vireid visualize ranking --order worst
+    """
+    engine = make_engine("cpu", data=data, runs=runs)
+    draw(
+        "ranking",
+        run,
+        engine,
+        out,
+        format,
+        dpi,
+        protocol=protocol,
+        queries=queries,
+        order=order.value,
+        seed=seed,
+    )
+
+
+def curves(
+    run: RunName = None, out: Out = None, format: Format = None, dpi: Dpi = 150, runs: RunsDir = None
+) -> None:
+    """Loss terms and learning rate over the steps of a run.
+
+    Example: vireid visualize curves
+    """
+    draw("curves", run, make_engine("cpu", runs=runs), out, format, dpi)

@@ -1,0 +1,47 @@
+"""A contact sheet of a dataset."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+
+from vireid_cli.engine.drawings import Studio
+from vireid_cli.engine.pictures import read
+from vireid_cli.engine.preparation import find_people
+from vireid_cli.figures import sheet, style
+from vireid_cli.types import Modality
+
+RUNS = (0, 0)
+
+
+def draw(studio: Studio, *, dataset: str, images: int, seed: int, columns: int = 12) -> Path:
+    """People of a dataset, one image a camera: by identity, then by camera.
+
+    Args:
+        studio: What it is drawn with.
+        dataset: Its image files, prepared or not.
+        images: How many at most.
+        seed: Of the choice among people, those seen by most cameras first, and among their images.
+        columns: Images in a row.
+
+    Raises:
+        UsageError: No data.
+        DataError: An image can't be read.
+    """
+    people = find_people(dataset, studio.data_dir)
+    table = people.records
+    random = np.random.default_rng(seed)
+    shuffled = random.permutation(len(table))
+    pairs = np.stack([table.pids[shuffled], table.camids[shuffled]], axis=1)
+    first = shuffled[np.unique(pairs, axis=0, return_index=True)[1]]  # one row a person and camera
+    seen = np.bincount(table.pids[first])
+    order = np.lexsort(
+        (table.camids[first], random.permutation(len(seen))[table.pids[first]], -seen[table.pids[first]])
+    )
+    rows = first[order][:images]
+    pixels = [read(people.root / str(table.paths[row])) / np.float32(255) for row in rows]
+    labels = [f"pid {table.pids[row]} · cam {table.camids[row]}" for row in rows]
+    frames = [style.MODALITY_COLOUR[Modality.of(table.modalities[row])] for row in rows]
+    figure = sheet.contact_sheet(pixels, labels, columns, people.title, frames)
+    return studio.output.save(figure, Path("figures") / f"sheet-{dataset}")
