@@ -132,6 +132,26 @@ def test_faces_report_verification_rates() -> None:
         assert 0.0 <= rates["vr_far_0.01"][0] <= rates["vr_far_0.1"][0] <= 1.0
 
 
+def test_verification_rates_have_intervals_and_differences() -> None:
+    faces = plan("faces", rule="none", merge_identities=False, fars=(0.01, 0.1))
+    sides = [embedded(1, noise=0.4), embedded(2, noise=2.0)]
+    ours, theirs = (measure(faces, [side], EvaluateOptions(), {}, [], None) for side in sides)
+    for name in ("vr_far_0.01", "vr_far_0.1"):
+        metric = ours.content["metrics"][name]
+        assert metric["interval"] is not None
+        assert 0.0 <= metric["interval"][0] <= metric["mean"] <= metric["interval"][1] <= 1.0
+    assert "threshold set anew" in ours.content["interval"]
+    assert "threshold" not in result(1).content["interval"]
+    [found] = evaluate_against([ours], [theirs], "other")
+    against = found.content["against"]
+    expected = ours.content["metrics"]["vr_far_0.1"]["mean"] - theirs.content["metrics"]["vr_far_0.1"]["mean"]
+    assert against["differences"]["vr_far_0.1"]["mean"] == pytest.approx(expected, abs=1e-12)
+    assert against["differences"]["vr_far_0.1"]["interval"][0] > 0
+    assert "thresholds as measured" in against["test"]
+    [mean] = average_runs([[ours], [theirs]])
+    assert mean.content["metrics"]["vr_far_0.1"]["interval"] is not None
+
+
 def test_breakdown_lists_the_worst() -> None:
     found = result(1, breakdown=True)
     tables = found.content["breakdown"]
@@ -202,6 +222,7 @@ def test_faces_from_a_file(tmp_path: Path, form: str) -> None:
     ]
     for far in (0.01, 0.001):
         assert metrics[f"vr_far_{far}"]["mean"] == pytest.approx(float(case[f"vr_at_far_{far}"]), abs=1e-9)
+        assert metrics[f"vr_far_{far}"]["interval"] is not None
     assert metrics["rank1"]["mean"] == pytest.approx(float(case["rank1"]), abs=1e-9)
 
 

@@ -46,8 +46,10 @@ def explain(dataset: str, request: Request) -> list[str]:
         "Similarity is the inner product of embeddings of unit length (cosine), in float64. No re-ranking, "
         "no test-time averaging; where they are asked for, they stand in rows of their own."
     )
+    again = " A verification rate's threshold is set anew in each draw." if fars else ""
     lines.append(
         "Intervals: people are drawn again with replacement, with all their queries; galleries stay as drawn."
+        + again
     )
     return lines
 

@@ -12,13 +12,14 @@ from vireid_cli.data import protocols
 from vireid_cli.data.features import FeatureFile, holds_trials, read_features, read_trials
 from vireid_cli.data.plan import EvaluationPlan
 from vireid_cli.engine.evaluate import EvaluateOptions, Evaluation, measure
-from vireid_cli.engine.measure import FLIPS, RERANKS, Measured, Outcome, verification_rates
+from vireid_cli.engine.measure import FLIPS, RERANKS, Measured, Outcome
 from vireid_cli.engine.summary import summarize
 from vireid_cli.errors import UsageError
 from vireid_cli.metrics.camera_rules import CameraRule
 from vireid_cli.metrics.outcome import Trials
 from vireid_cli.metrics.retrieval import evaluate_distances
 from vireid_cli.metrics.streaming import evaluate_features as stream_features
+from vireid_cli.metrics.verification_intervals import PairScores
 from vireid_cli.types import Embeddings
 
 UNIT = "cosine (rows of unit length as stored, float64 product)"
@@ -105,8 +106,8 @@ def _by_distances(path: Path, given: FeatureFile, rules: _Rules) -> Evaluation:
     assert distance is not None
     labels = (given.q_pids, given.g_pids, given.q_camids, given.g_camids)
     result = evaluate_distances(distance, *labels, rule=rules.rule, merge_identities=rules.merge)
-    rates = verification_rates(-distance, given.q_pids, given.g_pids, rules.fars) if rules.fars else {}
-    outcome = Outcome(Trials((result,)), (given.q_pids,), (rates,))
+    pairs = (PairScores.of(-distance, given.q_pids, given.g_pids),) if rules.fars else ()
+    outcome = Outcome(Trials((result,)), (given.q_pids,), rules.fars, pairs)
     return Evaluation(
         summarize(rules.name, rules.fingerprint(path, given.distance_name), [outcome], []), outcome
     )
@@ -130,7 +131,7 @@ def _streamed(path: Path, given: FeatureFile, rules: _Rules) -> Evaluation:
         merge_identities=rules.merge,
     )
     name = given.distance_name.replace("float64 product", f"{result_type(given)} product, streamed")
-    outcome = Outcome(Trials((result,)), (given.q_pids,), ({},))
+    outcome = Outcome(Trials((result,)), (given.q_pids,))
     return Evaluation(summarize(rules.name, rules.fingerprint(path, name), [outcome], []), outcome)
 
 

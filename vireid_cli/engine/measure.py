@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -13,7 +12,8 @@ from vireid_cli.metrics.bootstrap import People, sums_by_person
 from vireid_cli.metrics.outcome import REPORTED_RANKS, Retrieval, Trials
 from vireid_cli.metrics.rerank import EXPANSION, K1, K2, LAMBDA, gallery_mean, k_reciprocal
 from vireid_cli.metrics.retrieval import evaluate_scores, top
-from vireid_cli.metrics.verification import verify_scores
+from vireid_cli.metrics.verification import operating_points
+from vireid_cli.metrics.verification_intervals import PairScores
 from vireid_cli.types import Embeddings
 
 Rerank = Literal["none", "k-reciprocal", "gallery-mean"]
@@ -65,20 +65,25 @@ class Outcome:
     Attributes:
         trials: The results.
         pids: For each trial the queries' persons.
-        rates: For each trial the verification rate by figure name; empty dicts where none is reported.
+        fars: False acceptance rates at which the verification rate is reported; none for people.
+        pairs: For each trial the scored pairs, where a verification rate is reported.
         rerank, flip: The way.
     """
 
     trials: Trials
     pids: tuple[np.ndarray, ...]
-    rates: tuple[dict[str, float], ...]
+    fars: tuple[float, ...] = ()
+    pairs: tuple[PairScores, ...] = ()
     rerank: Rerank = "none"
     flip: Flip = "off"
 
     def per_trial(self) -> dict[str, list[float]]:
         """Every reported figure, trial by trial."""
-        rows = [{**r.figures(), **rates} for r, rates in zip(self.trials, self.rates, strict=True)]
-        return {name: [row[name] for row in rows] for name in rows[0]}
+        rows = [result.figures() for result in self.trials]
+        found = {name: [row[name] for row in rows] for name in rows[0]}
+        points = [operating_points(pair.genuine, pair.impostor, self.fars) for pair in self.pairs]
+        rates = {far_name(far): [row[i].rate for row in points] for i, far in enumerate(self.fars)}
+        return {**found, **rates}
 
     def people(self) -> People:
         """Sums of the per-query values by person, for intervals and paired differences."""
@@ -103,13 +108,12 @@ def measure_plan(plan: EvaluationPlan, measured: Measured, rerank: Rerank = "non
         DataError: No query has a legal match.
     """
     pids = tuple(measured.side(query).pids for query in plan.queries)
-    if rerank == "none":
-        trials = evaluate_plan(plan, measured.embedded, measured.rows)
-        rates = tuple(_rates(plan, q.features @ g.features.T, q, g) for q, g in _sides(plan, measured))
-        return Outcome(trials, pids, rates, rerank, measured.flip)
-    results, found = [], []
-    for q, g in _sides(plan, measured, always=True):
-        scores = second_look(plan, q, g, rerank)
+    if rerank == "none" and not plan.fars:
+        return Outcome(evaluate_plan(plan, measured.embedded, measured.rows), pids, flip=measured.flip)
+    results, pairs = [], []
+    for query, gallery in zip(plan.queries, plan.galleries, strict=True):
+        q, g = measured.side(query), measured.side(gallery)
+        scores = q.features @ g.features.T if rerank == "none" else second_look(plan, q, g, rerank)
         results.append(
             evaluate_scores(
                 scores,
@@ -121,8 +125,9 @@ def measure_plan(plan: EvaluationPlan, measured: Measured, rerank: Rerank = "non
                 merge_identities=plan.merge_identities,
             )
         )
-        found.append(_rates(plan, scores, q, g))
-    return Outcome(Trials(tuple(results)), pids, tuple(found), rerank, measured.flip)
+        if plan.fars:
+            pairs.append(PairScores.of(scores, q.pids, g.pids))
+    return Outcome(Trials(tuple(results)), pids, plan.fars, tuple(pairs), rerank, measured.flip)
 
 
 def second_look(plan: EvaluationPlan, q: Embeddings, g: Embeddings, rerank: Rerank) -> np.ndarray:
@@ -135,26 +140,6 @@ def second_look(plan: EvaluationPlan, q: Embeddings, g: Embeddings, rerank: Rera
     return expanded
 
 
-def _sides(
-    plan: EvaluationPlan, measured: Measured, *, always: bool = False
-) -> Iterator[tuple[Embeddings, Embeddings]]:
-    """Query and gallery embeddings of each trial; empty ones where no score matrix is needed."""
-    nothing = np.empty(0, dtype=np.int64)
-    for query, gallery in zip(plan.queries, plan.galleries, strict=True):
-        needed = always or bool(plan.fars)
-        yield measured.side(query if needed else nothing), measured.side(gallery if needed else nothing)
-
-
-def _rates(plan: EvaluationPlan, scores: np.ndarray, q: Embeddings, g: Embeddings) -> dict[str, float]:
-    """Verification rates by figure name: ``vr_far_0.01``."""
-    if not plan.fars:
-        return {}
-    return verification_rates(scores, q.pids, g.pids, plan.fars)
-
-
-def verification_rates(
-    scores: np.ndarray, q_pids: np.ndarray, g_pids: np.ndarray, fars: Sequence[float]
-) -> dict[str, float]:
-    """Verification rate at each false acceptance rate, by figure name: ``vr_far_0.01``."""
-    points = verify_scores(scores, q_pids, g_pids, fars).points
-    return {f"vr_far_{point.far:g}": point.rate for point in points}
+def far_name(far: float) -> str:
+    """The figure name of a verification rate: ``vr_far_0.01``."""
+    return f"vr_far_{far:g}"

@@ -7,10 +7,11 @@ from typing import Any
 
 import numpy as np
 
-from vireid_cli.engine.measure import FLIPS, RERANKS, Outcome
+from vireid_cli.engine.measure import FLIPS, RERANKS, Outcome, far_name
 from vireid_cli.errors import UsageError
 from vireid_cli.metrics.bootstrap import LEVEL, REPLICATES, intervals, paired
 from vireid_cli.metrics.outcome import Trials
+from vireid_cli.metrics.verification_intervals import paired_rates, rate_intervals
 from vireid_cli.results import schema
 
 INTERVAL = f"{LEVEL:.0%} percentile bootstrap, people drawn again ({REPLICATES} draws), galleries fixed"
@@ -18,6 +19,8 @@ TEST = (
     f"{LEVEL:.0%} paired bootstrap over people ({REPLICATES} draws); p: two-sided sign-flip permutation test "
     f"over people ({REPLICATES} flips)"
 )
+RATES_INTERVAL = "; verification rates: threshold set anew in each draw"
+RATES_TEST = "; verification rates: flips at the thresholds as measured"
 
 
 def summarize(
@@ -42,7 +45,7 @@ def summarize(
         valid_queries=first.valid,
         gallery=first.gallery,
         metrics=metrics_of(plain),
-        interval=INTERVAL,
+        interval=INTERVAL + (RATES_INTERVAL if plain.pairs else ""),
         cmc=plain.trials.cmc().tolist(),
         per_trial=plain.per_trial(),
         chance={"rank1": chance.rank1, "mAP": chance.mAP},
@@ -54,6 +57,9 @@ def summarize(
 def metrics_of(outcome: Outcome) -> dict[str, schema.Metric]:
     """Mean and standard deviation over trials of each figure, and its interval."""
     bounds = intervals(outcome.people())
+    if outcome.pairs:
+        names = [far_name(far) for far in outcome.fars]
+        bounds |= dict(zip(names, rate_intervals(outcome.pairs, outcome.fars), strict=True))
     found = {}
     for name, values in outcome.per_trial().items():
         std = float(np.std(values, ddof=1)) if len(values) > 1 else None
@@ -83,10 +89,13 @@ def compared(one: Outcome, other: Outcome, name: str) -> schema.Against:
         UsageError: They are not of the same queries.
     """
     found = paired(one.people(), other.people())
+    if one.pairs:
+        rates = paired_rates(one.pairs, other.pairs, one.fars)
+        found |= {far_name(far): rate for far, rate in zip(one.fars, rates, strict=True)}
     theirs = metrics_of(other)
     return schema.Against(
         name=name,
-        test=TEST,
+        test=TEST + (RATES_TEST if one.pairs else ""),
         metrics={key: theirs[key] for key in found},
         differences={
             key: schema.Difference(mean=d.mean, interval=[d.low, d.high], p_value=d.p_value)
@@ -106,7 +115,8 @@ def pooled(outcomes: Sequence[Outcome]) -> Outcome:
     return Outcome(
         Trials(tuple(result for outcome in outcomes for result in outcome.trials)),
         tuple(pids for outcome in outcomes for pids in outcome.pids),
-        tuple(rates for outcome in outcomes for rates in outcome.rates),
+        outcomes[0].fars,
+        tuple(pair for outcome in outcomes for pair in outcome.pairs),
     )
 
 

@@ -116,20 +116,29 @@ def paired(
     Raises:
         UsageError: The two are not of the same people and valid queries.
     """
+    refuse_others(one, other)
+    ours, theirs = _replicates(one, (one.sums, other.sums), replicates, seed)
+    low, high = np.quantile(ours - theirs, [(1 - level) / 2, (1 + level) / 2], axis=0)
+    mean = one.mean() - other.mean()
+    p_values = sign_flips(one, other, replicates, seed)
+    return {
+        name: Difference(float(mean[i]), float(low[i]), float(high[i]), float(p_values[i]))
+        for i, name in enumerate(one.names)
+    }
+
+
+def refuse_others(one: People, other: People) -> None:
+    """Refuse results that are not of the same people and queries.
+
+    Raises:
+        UsageError: They are not.
+    """
     same = one.names == other.names and np.array_equal(one.pids, other.pids)
     if not (same and np.array_equal(one.counts, other.counts)):
         raise UsageError(
             "the two evaluations are not of the same queries: a paired difference has no meaning.",
             "Evaluate both under one protocol, on the same data.",
         )
-    ours, theirs = _replicates(one, (one.sums, other.sums), replicates, seed)
-    low, high = np.quantile(ours - theirs, [(1 - level) / 2, (1 + level) / 2], axis=0)
-    mean = one.mean() - other.mean()
-    p_values = _sign_flips(one, other, replicates, seed)
-    return {
-        name: Difference(float(mean[i]), float(low[i]), float(high[i]), float(p_values[i]))
-        for i, name in enumerate(one.names)
-    }
 
 
 def _replicates(
@@ -154,7 +163,7 @@ def _replicates(
     return found
 
 
-def _sign_flips(one: People, other: People, replicates: int, seed: int) -> np.ndarray:
+def sign_flips(one: People, other: People, replicates: int, seed: int) -> np.ndarray:
     """Two-sided p-values (M,) of exchanging people's results at random."""
     random = np.random.default_rng([seed, 1])
     scale = one.counts.sum(axis=1)[:, None, None] * len(one.counts)

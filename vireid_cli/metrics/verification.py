@@ -108,14 +108,30 @@ def verify_scores(
         UsageError: Shapes that do not fit.
         DataError: No genuine or no impostor pair, or a score that is not finite.
     """
-    if scores.shape != (len(q_pids), len(g_pids)):
-        raise UsageError(
-            f"scores of shape {scores.shape} for {len(q_pids)} queries and {len(g_pids)} images."
-        )
-    same = q_pids[:, None] == g_pids  # (Q, G)
-    genuine, impostor = scores[same], scores[~same]
+    genuine, impostor, same = split_pairs(scores, q_pids, g_pids)
     points = operating_points(genuine, impostor, fars)
     valid = same.any(axis=1)
     # argmax takes the first of equal scores: gallery order
     right = g_pids[np.argmax(scores, axis=1)] == q_pids
     return Verification(float(right[valid].mean()), points, len(genuine), len(impostor), int(valid.sum()))
+
+
+def split_pairs(
+    scores: np.ndarray, q_pids: np.ndarray, g_pids: np.ndarray
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Scores of genuine and of impostor pairs, and which pairs are genuine, (Q, G) bool.
+
+    Args:
+        scores: (Q, G).
+        q_pids: (Q,).
+        g_pids: (G,).
+
+    Raises:
+        UsageError: Shapes that do not fit.
+    """
+    if scores.shape != (len(q_pids), len(g_pids)):
+        raise UsageError(
+            f"scores of shape {scores.shape} for {len(q_pids)} queries and {len(g_pids)} images."
+        )
+    same = q_pids[:, None] == g_pids
+    return scores[same], scores[~same], same
