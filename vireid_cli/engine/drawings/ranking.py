@@ -39,8 +39,10 @@ def draw(studio: Studio, *, protocol: str | None, queries: int, order: str, seed
     arrays = read_arrays(folder / schema.RANKING, schema.RANKING_ARRAYS, f"vireid evaluate {run.folder}")
     recipe = load_recipe(str(run.recipe_file))
     size = recipe.data.image_size
-    measured = run.evaluations()[name]["fingerprint"]
-    store = ensure_prepared(measured.get("source", recipe.data.dataset), size, studio.data_dir, studio.reporter)
+    measured = run.evaluations()[name]["fingerprint"]  # of another dataset than the recipe's, perhaps
+    store = ensure_prepared(
+        measured.get("source", recipe.data.dataset), size, studio.data_dir, studio.reporter
+    )
     chosen = _queries(arrays["average_precision"], queries, order, seed)
     rows = [_ranking_row(arrays, int(query), store, size) for query in chosen]
     subtitle = f"{name}, trial 0, {order} queries; cosine similarity"
