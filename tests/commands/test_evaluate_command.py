@@ -74,6 +74,9 @@ def test_a_run_in_every_way(
     found = json.loads(out)
     assert [e["protocol"] for e in found] == ["all-single-seeded"] * 2 + ["all-single-seeded-mean"]
     assert found[2]["models"] == 2
+    assert found[2]["runs"] == sorted(run.name for run in runs)
+    [stored] = (tmp_path / "runs" / "means").glob("*/evaluation/all-single-seeded-mean/metrics.json")
+    assert json.loads(stored.read_text()) == found[2]
 
     code, out, err = vireid("evaluate", runs[0], "--explain", "--mode", "indoor")
     assert "visible cameras 1, 2" in out
@@ -87,7 +90,10 @@ def test_a_run_in_every_way(
         (("--dataset", "sysu", "--protocol", "official"), "rand_perm_cam.mat"),
         (("--dataset", "sysu", "--shots", "both"), "10 images (multi-shot)"),
         (("--dataset", "regdb", "--direction", "i2v"), "infrared images query visible ones"),
-        (("--dataset", "llcm", "--protocol", "llcm-release"), "drawn infrared images query all visible"),
+        (("--dataset", "llcm"), "drawn infrared images query all visible"),
+        (("--dataset", "llcm", "--protocol", "llcm-train"), "query one drawn image of each identity"),
+        (("--dataset", "regdb", "--trial", "3"), "RegDB, trial 3 of ten"),
+        (("--dataset", "regdb", "--trial", "all"), "the trial that the model was trained on"),
         (("--dataset", "llcm", "--protocol", "llcm-full"), "nothing is drawn"),
         (("--dataset", "buaa"), "FAR 1.0%, 0.1%"),
         (("--dataset", "folder"), "A folder of your own"),
@@ -108,6 +114,14 @@ def test_rules_in_plain_words(vireid: Command, words: tuple[str, ...], said: str
         (("one", "two", "--against", "three"), "name one"),
         (("one", "one"), "named twice"),
         (("--cost", "--mode", "all"), "leave what belongs to an evaluation out"),
+        (("--cost", "--trial", "all"), "leave what belongs to an evaluation out"),
+        (("--trial", "eleven"), "expected a number from 1 to 10, or all"),
+        (("--trial", "11"), "expected a number from 1 to 10, or all"),
+        (("one", "two", "--trial", "all"), "Name one of them at most"),
+        (("one", "--trial", "all", "--against", "two"), "Name one of them at most"),
+        (("--features", GOLDEN / "regdb_small.npz", "--dataset", "regdb", "--trial", "all"), "its own"),
+        (("--features", GOLDEN / "regdb_small.npz"), "needs --dataset"),
+        (("one", "--features", GOLDEN / "regdb_small.npz", "--dataset", "regdb"), "not both"),
         (("--cost", "--breakdown"), "leave what belongs to an evaluation out"),
     ],
 )

@@ -157,11 +157,15 @@ def test_llcm(tmp_path: Path) -> None:
 def test_llcm_plans(tmp_path: Path) -> None:
     store = prepare("llcm", tree(tmp_path, "llcm"), tmp_path, (32, 16)).store
     plans = plans_for(store, Request(trials=3))
-    assert [(plan.name, len(plan.query), plan.trials) for plan in plans] == [
-        ("llcm-train-v2i", 18, 3),
-        ("llcm-train-i2v", 12, 3),
+    assert [(plan.name, len(plan.queries[0]), plan.trials) for plan in plans] == [
+        ("llcm-release-v2i", 6, 3),
+        ("llcm-release-i2v", 12, 3),
     ]
-    assert [len(gallery) for gallery in plans[0].galleries] == [6] * 3  # 3 people × 2 infrared cameras
+    assert [len(query) for query in plans[0].queries] == [6] * 3  # 3 people × 2 infrared cameras
+    assert len(plans[0].gallery) == 18
+    words, _ = plans_for(store, Request(trials=3, llcm="llcm-train"))
+    assert (words.name, len(words.query)) == ("llcm-train-v2i", 18)
+    assert [len(gallery) for gallery in words.galleries] == [6] * 3
     (full,) = plans_for(store, Request(llcm="llcm-full", directions=("v2i",)))
     assert (len(full.query), len(full.gallery)) == (18, 12)
     with pytest.raises(UsageError, match="draws nothing"):

@@ -7,10 +7,12 @@ from pathlib import Path
 import pytest
 
 from tests.data import trees
+from vireid_cli import files
 from vireid_cli.data.protocols.request import Request
 from vireid_cli.engine.engine import Engine
 from vireid_cli.engine.evaluate import EvaluateOptions
 from vireid_cli.errors import UsageError
+from vireid_cli.results import schema
 
 WRITERS = {
     "regdb": ("RegDB", trees.write_regdb),
@@ -35,7 +37,7 @@ def settings(dataset: str, *more: str) -> list[str]:
 @pytest.mark.parametrize(
     ("dataset", "identities", "protocols"),
     [
-        ("llcm", 4, ["llcm-train-v2i", "llcm-train-i2v"]),
+        ("llcm", 4, ["llcm-release-v2i", "llcm-release-i2v"]),
         ("oulu", 3, ["faces"]),
         ("buaa", 2, ["faces"]),
         ("folder", 3, ["folder-v2i", "folder-i2v"]),
@@ -72,10 +74,41 @@ def test_trials_belong_to_regdb(tmp_path: Path, tiny_recipe: Path) -> None:
         there.train_trials(str(tiny_recipe), settings("folder"))
 
 
-def test_all_trials_give_a_run_each(tmp_path: Path, tiny_recipe: Path) -> None:
+def test_all_trials_give_a_run_each_and_their_mean_a_file(tmp_path: Path, tiny_recipe: Path) -> None:
     there = engine(tmp_path, "regdb")
     trained = there.train_trials(str(tiny_recipe), settings("regdb"))
     assert len(trained) == 10
-    by_run, means = there.evaluate_runs(trained[:2], EvaluateOptions(Request(directions=("v2i",))))
+    only = EvaluateOptions(Request(directions=("v2i",)))
+    by_run, [mean] = there.evaluate_runs(trained[:2], only)
     assert [evaluations[0].content["protocol"] for evaluations in by_run] == ["v2i-trial1", "v2i-trial2"]
-    assert len(means) == 1
+    assert mean.folder is not None
+    stored = files.read_json(mean.folder / schema.METRICS)
+    assert stored == mean.content
+    assert stored["runs"] == sorted(run.name for run in trained[:2])
+    assert mean.folder.parents[2] == tmp_path / "runs" / "means"
+    # other runs' mean lies elsewhere; the same runs in another order write the same folder again
+    _, [again] = there.evaluate_runs([trained[1], trained[0]], only)
+    assert again.folder == mean.folder
+    _, [other] = there.evaluate_runs(trained[1:3], only)
+    assert other.folder != mean.folder
+
+
+def test_the_runs_of_all_trials_are_found(tmp_path: Path, tiny_recipe: Path) -> None:
+    there = engine(tmp_path, "regdb")
+    trained = [there.train(str(tiny_recipe), settings("regdb", f"data.trial={t}")) for t in (1, 2, 4)]
+    again = there.train(str(tiny_recipe), settings("regdb", "data.trial=2"))
+    there.train(str(tiny_recipe), settings("regdb", "data.trial=3", "train.seed=5"))  # another recipe
+    with pytest.raises(UsageError, match="was trained on trial 3, 5, 6, 7, 8, 9, 10") as error:
+        there.runs_of_trials(trained[0])
+    assert "--trial 3" in error.value.hint
+    rest = [there.train(str(tiny_recipe), settings("regdb", f"data.trial={t}")) for t in (3, *range(5, 11))]
+    found = there.runs_of_trials(rest[-1])
+    expected = [trained[0], again, rest[0], trained[2], *rest[1:]]  # the newer one of trial 2
+    assert [run.name for run in found] == [run.name for run in expected]
+
+
+def test_trials_are_looked_for_where_there_are_any(tmp_path: Path, tiny_recipe: Path) -> None:
+    there = engine(tmp_path, "folder")
+    run = there.train(str(tiny_recipe), settings("folder"))
+    with pytest.raises(UsageError, match="one split for all"):
+        there.runs_of_trials(run)

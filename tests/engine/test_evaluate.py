@@ -10,7 +10,8 @@ import pytest
 
 from vireid_cli.data.plan import EvaluationPlan
 from vireid_cli.engine import evaluate_given
-from vireid_cli.engine.evaluate import EvaluateOptions, Evaluation, average_runs, evaluate_against, measure
+from vireid_cli.engine.evaluate import EvaluateOptions, Evaluation, measure
+from vireid_cli.engine.evaluate_several import average_runs, evaluate_against
 from vireid_cli.engine.measure import Measured, measure_plan
 from vireid_cli.errors import DataError, UsageError
 from vireid_cli.metrics.oracle import evaluate_by_loop

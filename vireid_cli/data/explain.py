@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 from vireid_cli.data.permutation import TRIALS
 from vireid_cli.data.protocols import fars_of, rule_of
+from vireid_cli.data.protocols.llcm import DEFAULT as LLCM_DEFAULT
 from vireid_cli.data.protocols.request import BOTH_DIRECTIONS, Direction, Request
 from vireid_cli.data.sources import load_source
 from vireid_cli.metrics.camera_rules import EXPLANATIONS
@@ -95,19 +96,21 @@ def _regdb(request: Request) -> list[str]:
         f"RegDB, {trial} of ten: its 206 test identities, all ten images of each modality on both sides.",
         f"Direction: {_directions(request)}.",
         "Each trial has a model of its own: a model of one trial has seen other trials' test identities. "
-        "Papers report the mean over ten models: vireid evaluate RUN1 … RUN10.",
+        "Papers report the mean over ten models: vireid evaluate RUN1 … RUN10, or --trial all.",
     ]
 
 
 def _llcm(request: Request) -> list[str]:
-    protocol = request.llcm or "llcm-train"
+    protocol = request.llcm or LLCM_DEFAULT
     trials = TRIALS if request.trials is None else request.trials
     drawn = f"random.seed(trial) for trial 0 to {trials - 1}"
     words = {
         "llcm-train": "all test images of one modality query one drawn image of each identity and camera of "
         f"the other ({drawn}); the mean over trials is reported.",
-        "llcm-release": "as llcm-train, but visible to infrared is computed as the dataset's released test "
-        f"code does: the drawn infrared images query all visible images ({drawn}).",
+        "llcm-release": "what papers report. Infrared to visible: all infrared test images query one drawn "
+        "visible image of each identity and camera. Visible to infrared, as the dataset's released test code "
+        f"computes it: the drawn infrared images query all visible images ({drawn}). The mean over trials is "
+        "reported.",
         "llcm-full": "all test images of one modality query all of the other; nothing is drawn.",
     }
     return [f"LLCM, protocol '{protocol}': {words[protocol]}", f"Direction: {_directions(request)}."]

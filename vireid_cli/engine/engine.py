@@ -21,6 +21,7 @@ from vireid_cli.engine import (
     drawings,
     evaluate,
     evaluate_given,
+    evaluate_several,
     export,
     occlusion,
     preparation,
@@ -149,16 +150,25 @@ class Engine:
     def evaluate_runs(
         self, names: Sequence[Run | str | Path], options: EvaluateOptions | None = None
     ) -> tuple[list[list[Evaluation]], list[Evaluation]]:
-        """Evaluate several models; each one's results, and their means; see ``evaluate.average_runs``."""
-        by_run = [self.evaluate(name, options) for name in names]
-        return by_run, evaluate.average_runs(by_run)
+        """Evaluate several models: each one's results, and their means, which are written to a file.
+
+        See ``evaluate_several.average_runs`` and ``write_means``.
+        """
+        found = [self.find(name) for name in names]
+        by_run = [self.evaluate(run, options) for run in found]
+        means = evaluate_several.average_runs(by_run)
+        return by_run, evaluate_several.write_means(means, found, self.runs_dir)
+
+    def runs_of_trials(self, run: Run | str | Path | None = None) -> list[Run]:
+        """Find the run of each of RegDB's trials; see ``evaluate_several.runs_of_trials``."""
+        return evaluate_several.runs_of_trials(self.find(run), self.reporter, self.data_dir)
 
     def evaluate_against(
         self, run: Run | str | Path | None, other: Run | str | Path, options: EvaluateOptions | None = None
     ) -> list[Evaluation]:
-        """Evaluate two runs and compare them query by query; see ``evaluate.evaluate_against``."""
+        """Evaluate two runs and compare them query by query; see ``evaluate_several.evaluate_against``."""
         theirs = self.find(other)
-        return evaluate.evaluate_against(
+        return evaluate_several.evaluate_against(
             self.evaluate(run, options), self.evaluate(theirs, options), theirs.name
         )
 
@@ -175,7 +185,7 @@ class Engine:
         if against is None:
             return found
         theirs = evaluate_given.evaluate_features(against, dataset, wanted)
-        return evaluate.evaluate_against([found], [theirs], against.name)[0]
+        return evaluate_several.evaluate_against([found], [theirs], against.name)[0]
 
     def explain(
         self, dataset: str | None, run: Run | str | Path | None, options: EvaluateOptions | None = None

@@ -9,7 +9,6 @@ from typing import Any
 
 import numpy as np
 
-from vireid_cli import files
 from vireid_cli.data import protocols
 from vireid_cli.data.plan import EvaluationPlan
 from vireid_cli.data.protocols.request import Request
@@ -21,7 +20,7 @@ from vireid_cli.engine.measure import FLIPS, RERANKS, Flip, Measured, Outcome, R
 from vireid_cli.engine.preparation import ensure_prepared, identity_tokens, marks
 from vireid_cli.engine.reporter import Reporter
 from vireid_cli.engine.runtime import Runtime
-from vireid_cli.engine.summary import compared, over_models, summarize
+from vireid_cli.engine.summary import summarize
 from vireid_cli.errors import UsageError
 from vireid_cli.recipe.schema import Recipe
 from vireid_cli.results import schema
@@ -103,7 +102,7 @@ def evaluate_run(
             sides,
             options,
             {**plan.fingerprint, **about},
-            _comparable(trained.recipe, store, plan),
+            comparable(trained.recipe, store, plan),
             run.evaluation(plan.name if dataset == own else f"{dataset}-{plan.name}"),
         )
         for plan in plans
@@ -153,70 +152,6 @@ def measure(
     return Evaluation(content, outcomes[0], folder)
 
 
-def evaluate_against(ours: Sequence[Evaluation], theirs: Sequence[Evaluation], name: str) -> list[Evaluation]:
-    """Add the paired difference from another run to each result, in its file as well.
-
-    Args:
-        ours: Results.
-        theirs: The other's results under the same protocols.
-        name: Of the other.
-
-    Raises:
-        UsageError: Protocols that the other lacks, or results that are not of the same images.
-    """
-    by_name = {evaluation.content["protocol"]: evaluation for evaluation in theirs}
-    found = []
-    for evaluation in ours:
-        protocol = evaluation.content["protocol"]
-        if protocol not in by_name:
-            raise UsageError(f"{name} has no result under {protocol}: there is nothing to compare with.")
-        content = evaluation.content
-        data = [str(c["fingerprint"].get("data")) for c in (content, by_name[protocol].content)]
-        if data[0] != data[1]:
-            raise UsageError(
-                f"{name} was evaluated on other images (data {data[1]}, not {data[0]}): nothing is paired.",
-                "Evaluate both on one dataset: --dataset NAME",
-            )
-        content["against"] = compared(evaluation.plain, by_name[protocol].plain, name)
-        if evaluation.folder is not None:
-            files.write_json(evaluation.folder / schema.METRICS, content)
-        found.append(evaluation)
-    return found
-
-
-def average_runs(by_run: Sequence[Sequence[Evaluation]]) -> list[Evaluation]:
-    """Average several models, protocol by protocol: RegDB's ten trials, or seeds.
-
-    RegDB's protocols carry their trial in their names (``v2i-trial3``); those of one direction belong
-    together, each trial once.
-
-    Raises:
-        UsageError: A trial that occurs twice, or a protocol that not every run has.
-    """
-    groups: dict[str, list[Evaluation]] = {}
-    for evaluations in by_run:
-        for evaluation in evaluations:
-            stem = evaluation.content["protocol"].partition("-trial")[0]
-            groups.setdefault(stem, []).append(evaluation)
-    found = []
-    for stem, group in groups.items():
-        if len(group) != len(by_run):
-            raise UsageError(f"{len(group)} of {len(by_run)} runs have a result under {stem}.")
-        names = [evaluation.content["protocol"] for evaluation in group]
-        trials = [int(name.partition("-trial")[2]) for name in names if "-trial" in name]
-        if len(set(trials)) != len(trials):
-            raise UsageError(
-                f"two of the runs were trained on the same trial of {stem}: {sorted(trials)}.",
-                "The mean over trials takes one model of each.",
-            )
-        name = f"{stem}-trials-{'-'.join(map(str, sorted(trials)))}" if trials else stem
-        content = over_models(
-            f"{name}-mean", [e.content for e in group], [evaluation.plain for evaluation in group]
-        )
-        found.append(Evaluation(content, group[0].plain))
-    return found
-
-
 def _overlap(store: Store, rows: np.ndarray, trained: Trained, allowed: bool) -> int:
     """Number of identities among the rows that were trained on; refused unless allowed."""
     test = np.unique(store.records.pids[rows])
@@ -258,13 +193,22 @@ def _trained_on(data: Mapping[str, Any]) -> str:
     return f"{data['dataset']} {data['data']}{occlusion}"
 
 
-def _comparable(recipe: Recipe, store: Store, plan: EvaluationPlan) -> list[dict[str, Any]]:
-    """The paper's figures for this very dataset and protocol, trained on it; none beside a rendered one."""
-    if store.rendered or store.info.dataset != recipe.data.dataset:
+def comparable(recipe: Recipe, store: Store, plan: EvaluationPlan) -> list[dict[str, Any]]:
+    """The paper's figures for this very dataset and protocol, trained on it; none beside a rendered one.
+
+    Args:
+        recipe: Of the run.
+        store: What it is evaluated on.
+        plan: The protocol.
+    """
+    dataset = recipe.data.dataset
+    if store.rendered or store.info.dataset != dataset:
         return []
-    base = plan.name.removesuffix("-seeded").removesuffix("-official").partition("-trial")[0]
-    return [
-        {key: value for key, value in row.model_dump().items() if value is not None}
-        for row in recipe.reported
-        if (row.dataset, row.protocol) == (recipe.data.dataset, base)
-    ]
+    name = protocols.published_name(dataset, plan)
+    rows = [row for row in recipe.reported if (row.dataset, row.protocol) == (dataset, name)]
+    found = [{key: value for key, value in row.model_dump().items() if value is not None} for row in rows]
+    if store.records.trials:
+        for row in found:
+            over = f"mean over {store.records.trials} trials"
+            row["source"] = ", ".join(part for part in (row.get("source", ""), over) if part)
+    return found

@@ -136,7 +136,8 @@ def over_models(
         together["metrics"][key]["std"] = float(np.std(values, ddof=1))
     together["per_trial"] = per_model
     together["models"] = len(contents)
-    together["reported"] = contents[0]["reported"]
+    if all(content["reported"] == contents[0]["reported"] for content in contents):
+        together["reported"] = contents[0]["reported"]
     return together
 
 

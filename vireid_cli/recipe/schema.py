@@ -289,7 +289,8 @@ class Reported(Strict):
 
     Attributes:
         dataset: The real dataset it was measured on.
-        protocol: e.g. ``all-single``; the evaluation folder's name without its draw.
+        protocol: SYSU-MM01 ``all-single``, ``all-multi``, ``indoor-single``, ``indoor-multi``; RegDB (mean
+            over ten trials) and LLCM (as its release computes them) ``v2i``, ``i2v``; faces ``faces``.
         source: Where in the paper.
         rank1, rank5, rank10, rank20, mAP, mINP: Percent; None where the paper is silent.
         vr_far_1, vr_far_01: Verification rate at a false acceptance rate of 1 % and of 0.1 % (faces); in

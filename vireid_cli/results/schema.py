@@ -136,7 +136,7 @@ class EvaluationFile(TypedDict):
     """``metrics.json``.
 
     ``models`` is there where several runs are averaged: means, deviations and ``per_trial`` are then
-    over models.
+    over models, in the order in which they were named; ``runs`` are their names, sorted.
     """
 
     version: int
@@ -156,3 +156,4 @@ class EvaluationFile(TypedDict):
     against: NotRequired[Against]
     breakdown: NotRequired[Breakdown]
     models: NotRequired[int]
+    runs: NotRequired[list[str]]

@@ -2,7 +2,7 @@
 
 Each file draws the galleries exactly as the field's code does, quirks included; what is ours stands in
 the plan's fingerprint. Its public names: ``RULE`` (camera rule), ``MERGED`` (whether the CMC counts
-identities) and ``plans(store, request)``.
+identities), ``plans(store, request)`` and ``published(plan)``.
 """
 
 from __future__ import annotations
@@ -25,6 +25,10 @@ class Family(Protocol):
 
     def plans(self, store: Store, request: Request) -> list[EvaluationPlan]:
         """Every evaluation that the request asks for on a dataset of this family."""
+        ...
+
+    def published(self, plan: EvaluationPlan) -> str | None:
+        """The protocol whose figures papers print, if the plan is that one: ``all-single``, ``v2i``."""
         ...
 
 
@@ -64,3 +68,15 @@ def fars_of(dataset: str) -> tuple[float, ...]:
         UsageError: No source of that name.
     """
     return tuple(getattr(family_of(dataset), "FARS", ()))
+
+
+def published_name(dataset: str, plan: EvaluationPlan) -> str | None:
+    """Name the protocol of papers that a plan is, as recipes call it in ``reported``.
+
+    Returns:
+        None where papers report something else: another number of trials, validation identities.
+
+    Raises:
+        UsageError: No source of that name.
+    """
+    return family_of(dataset).published(plan)

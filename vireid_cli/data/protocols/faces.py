@@ -33,6 +33,11 @@ def plans(store: Store, request: Request) -> list[EvaluationPlan]:
     return [faces_plan(store.records, dataset=store.info.dataset, notes=store.ignored)]
 
 
+def published(plan: EvaluationPlan) -> str | None:
+    """``faces``."""
+    return plan.name
+
+
 def faces_plan(table: RecordTable, *, dataset: str, notes: Sequence[str] = ()) -> EvaluationPlan:
     """Plan an evaluation on faces: the infrared images of ``query`` against the visible ones of ``gallery``.
 

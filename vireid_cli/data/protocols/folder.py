@@ -37,6 +37,11 @@ def plans(store: Store, request: Request) -> list[EvaluationPlan]:
     return [folder_plan(store.records, direction=direction, notes=store.ignored) for direction in asked]
 
 
+def published(plan: EvaluationPlan) -> str | None:
+    """None: nobody published figures of a user's own data."""
+    return None
+
+
 def folder_plan(table: RecordTable, *, direction: Direction, notes: Sequence[str] = ()) -> EvaluationPlan:
     """Plan an evaluation on a user's own data: no draw, no camera rule.
 

@@ -35,6 +35,11 @@ def plans(store: Store, request: Request) -> list[EvaluationPlan]:
     ]
 
 
+def published(plan: EvaluationPlan) -> str | None:
+    """``v2i`` or ``i2v``: papers print the mean over the ten trials."""
+    return str(plan.fingerprint["direction"])
+
+
 def regdb_plan(
     table: RecordTable, *, direction: Direction, trial: int, notes: Sequence[str] = ()
 ) -> EvaluationPlan:

@@ -71,6 +71,13 @@ def plans(store: Store, request: Request) -> list[EvaluationPlan]:
     ]
 
 
+def published(plan: EvaluationPlan) -> str | None:
+    """``all-single`` and the like: ten trials on the test identities, of either draw."""
+    if plan.trials != TRIALS or plan.fingerprint["split"] != "test":
+        return None
+    return f"{plan.fingerprint['mode']}-{'single' if plan.fingerprint['shots'] == 1 else 'multi'}"
+
+
 def sysu_plan(
     table: RecordTable,
     *,

@@ -1,0 +1,91 @@
+"""The paper's figures stand beside ours where dataset and protocol are the same, and only there."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from tests.data import trees
+from vireid_cli.data.prepare import prepare
+from vireid_cli.data.protocols import plans_for, published_name
+from vireid_cli.data.protocols.request import Request
+from vireid_cli.data.store import Store
+from vireid_cli.engine.evaluate import comparable
+from vireid_cli.engine.network import load_recipe
+from vireid_cli.recipe.load import shipped
+
+PUBLISHED = {
+    "sysu": {"all-single", "all-multi", "indoor-single", "indoor-multi"},
+    "regdb": {"v2i", "i2v"},
+    "llcm": {"v2i", "i2v"},
+    "oulu": {"faces"},
+    "buaa": {"faces"},
+}
+WRITERS: dict[str, Callable[[Path], Path]] = {
+    "regdb": trees.write_regdb,
+    "llcm": trees.write_llcm,
+    "oulu": trees.write_oulu,
+    "buaa": trees.write_buaa,
+}
+
+
+def store_of(dataset: str, tmp_path: Path, sysu_tree: Path) -> Store:
+    root = sysu_tree / "SYSU-MM01" if dataset == "sysu" else WRITERS[dataset](tmp_path / dataset)
+    return prepare(dataset, root, tmp_path, (32, 16)).store
+
+
+def beside(recipe: str, store: Store, **asked: object) -> dict[str, list[dict[str, object]]]:
+    """By plan, the rows that a recipe's paper has for it."""
+    request = Request(**asked)  # type: ignore[arg-type]
+    return {p.name: comparable(load_recipe(recipe), store, p) for p in plans_for(store, request)}
+
+
+def test_sysu(tmp_path: Path, sysu_tree: Path) -> None:
+    store = store_of("sysu", tmp_path, sysu_tree)
+    found = beside("fdnm", store, shots=(1, 10))
+    assert [row["rank1"] for row in found["all-single-seeded"]] == [77.8]
+    assert [row["mAP"] for row in found["indoor-single-seeded"]] == [89.1]
+    # FDNM's paper has no multi-shot figures
+    assert found["all-multi-seeded"] == found["indoor-multi-seeded"] == []
+    assert beside("fdnm", store, trials=3) == {"all-single-seeded": [], "indoor-single-seeded": []}
+    assert beside("fdnm", store, split="val") == {"val-all-single-seeded": []}
+    assert {published_name("sysu", plan) for plan in plans_for(store, Request(shots=(1, 10)))} == PUBLISHED[
+        "sysu"
+    ]
+
+
+def test_regdb(tmp_path: Path, sysu_tree: Path) -> None:
+    found = beside("fdnm-regdb", store_of("regdb", tmp_path, sysu_tree), trial=3)
+    assert [row["rank1"] for row in found["v2i-trial3"]] == [95.5]
+    assert [row["rank1"] for row in found["i2v-trial3"]] == [94.0]
+    assert found["v2i-trial3"][0]["source"] == "main comparison, mean over 10 trials"
+
+
+def test_llcm(tmp_path: Path, sysu_tree: Path) -> None:
+    store = store_of("llcm", tmp_path, sysu_tree)
+    usual = beside("fdnm-llcm", store)
+    assert [row["rank1"] for row in usual["llcm-release-v2i"]] == [70.2]
+    assert [row["rank1"] for row in usual["llcm-release-i2v"]] == [56.6]
+    words = beside("fdnm-llcm", store, llcm="llcm-train")
+    assert words["llcm-train-v2i"] == []  # the published figure has the roles exchanged
+    assert [row["rank1"] for row in words["llcm-train-i2v"]] == [56.6]
+    assert not any(beside("fdnm-llcm", store, llcm="llcm-full").values())
+
+
+@pytest.mark.parametrize(("dataset", "far"), [("oulu", 92.2), ("buaa", 95.5)])
+def test_faces(tmp_path: Path, sysu_tree: Path, dataset: str, far: float) -> None:
+    found = beside(f"fdnm-{dataset}", store_of(dataset, tmp_path, sysu_tree))
+    assert [row["vr_far_0.001"] for row in found["faces"]] == [far]
+    assert found["faces"][0]["source"] == "FDNM"
+
+
+def test_every_reported_row_of_a_shipped_recipe_is_met_by_some_plan() -> None:
+    rows = [
+        (r.dataset.removeprefix("occ-"), r.protocol)
+        for path in shipped()
+        for r in load_recipe(str(path)).reported
+    ]
+    assert rows
+    assert [row for row in rows if row[1] not in PUBLISHED[row[0]]] == []
