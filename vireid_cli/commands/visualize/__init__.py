@@ -14,5 +14,6 @@ app = typer.Typer(
 app.command("phase-swap")(images.phase_swap)
 app.command()(images.sheet)
 app.command()(embeddings.tsne)
+app.command()(embeddings.distances)
 app.command()(results.ranking)
 app.command()(results.curves)

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from vireid_cli.commands.options import RunName, RunsDir, make_engine
-from vireid_cli.commands.visualize.options import Dpi, Format, Out, Protocol, Seed, draw
+from vireid_cli.commands.visualize.options import Dpi, Format, Out, Protocol, Runs, Seed, draw
 
 
 class By(StrEnum):
@@ -36,3 +36,18 @@ def tsne(
     """
     engine = make_engine("cpu", runs=runs)
     draw("tsne", run, engine, out, format, dpi, protocol=protocol, ids=ids, seed=seed, by=by.value)
+
+
+def distances(
+    run: Runs = None,
+    protocol: Protocol = None,
+    out: Out = None,
+    format: Format = None,
+    dpi: Dpi = 150,
+    runs: RunsDir = None,
+) -> None:
+    """How far apart one person's visible and infrared images are, how far two people's: a panel a run.
+
+    Example: vireid visualize distances
+    """
+    draw("distances", run, make_engine("cpu", runs=runs), out, format, dpi, protocol=protocol)

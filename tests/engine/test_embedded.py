@@ -1,0 +1,117 @@
+"""Embeddings of several runs on the same images, and the figures that are drawn from them."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from vireid_cli.engine.embedded import distances_of, embedded, embedded_alike
+from vireid_cli.engine.engine import Engine
+from vireid_cli.engine.output import Output
+from vireid_cli.engine.reporter import Reporter
+from vireid_cli.errors import DataError, UsageError
+from vireid_cli.metrics.distances import pair_distances
+from vireid_cli.results.run import Run
+
+PROTOCOL = "all-single-seeded"
+COLUMNS = ("features", "pids", "camids", "modalities", "paths")
+
+
+class Listener(Reporter):
+    """Keeps what it is told."""
+
+    def __init__(self) -> None:
+        self.warnings: list[str] = []
+        self.jobs: dict[str, tuple[int, int]] = {}
+
+    def warn(self, text: str) -> None:
+        self.warnings.append(text)
+
+    def advance(self, job: str, done: int, total: int, shown: object = None) -> None:
+        self.jobs[job] = (done, total)
+
+
+def evaluated(folder: Path, rows: np.ndarray, seed: int = 0, data: str = "abc", **columns: np.ndarray) -> Run:
+    """A run that embedded some of 96 images of 8 people."""
+    everything = np.arange(96)
+    arrays = {
+        "features": np.random.default_rng(seed).normal(size=(96, 8)).astype(np.float32),
+        "pids": everything % 8,
+        "camids": np.where(everything < 48, 1, 3),
+        "modalities": (everything >= 48).astype(np.uint8),
+        "paths": np.array([f"{i % 7}/{i:04d}.jpg" for i in everything]),
+        **columns,
+    }
+    place = folder / "evaluation" / PROTOCOL
+    place.mkdir(parents=True)
+    (folder / "recipe.yaml").write_text("paper: none\n")
+    np.savez(place / "embeddings.npz", **{name: arrays[name][rows] for name in COLUMNS})
+    (place / "metrics.json").write_text(json.dumps({"fingerprint": {"source": "sysu", "data": data}}))
+    return Run(folder)
+
+
+def test_runs_are_compared_on_the_images_that_all_have(tmp_path):
+    shuffled = np.random.default_rng(5).permutation(96)
+    first = evaluated(tmp_path / "a", shuffled[:80])
+    second = evaluated(tmp_path / "b", np.sort(shuffled[10:]), seed=1)
+    listener = Listener()
+    one, other = embedded_alike((first, second), None, listener)
+    assert one.embeddings.paths.tolist() == other.embeddings.paths.tolist()
+    assert len(one.embeddings) == 70
+    assert listener.warnings == ["70 images are in all 2 evaluations; up to 16 are left out"]
+    for run, found in ((first, one), (second, other)):
+        alone = embedded(run, None).embeddings
+        by_path = dict(zip(alone.paths, alone.features, strict=True))
+        for path, row in zip(found.embeddings.paths, found.embeddings.features, strict=True):
+            np.testing.assert_array_equal(row, by_path[path])
+        np.testing.assert_array_equal(found.embeddings.pids, one.embeddings.pids)
+
+
+def test_distances_of_a_run_are_those_of_its_file(tmp_path):
+    run, listener = evaluated(tmp_path / "a", np.arange(96)), Listener()
+    found = distances_of(embedded(run, PROTOCOL), listener)
+    with np.load(run.evaluation(PROTOCOL) / "embeddings.npz") as file:
+        expected = pair_distances(file["features"], file["pids"], file["modalities"])
+    np.testing.assert_array_equal(found.intra, expected.intra)
+    assert (found.delta, found.pairs, found.people) == (expected.delta, 48 * 48, 8)
+    assert listener.jobs == {"pairs of a": (48 * 48, 48 * 48)}
+
+
+@pytest.mark.parametrize("name", ["a.png", "a.svg"])
+def test_distances_are_drawn_to_the_same_bytes(tmp_path, name):
+    runs = [evaluated(tmp_path / str(seed), np.arange(96), seed) for seed in range(3)]
+    engine = Engine.choose("cpu", runs_dir=tmp_path)
+
+    def drawn(folder: str) -> bytes:
+        output = Output(tmp_path / folder / name, dpi=60)
+        return engine.visualize("distances", runs, output=output, protocol=None).read_bytes()
+
+    assert drawn("x") == drawn("y")
+    assert engine.visualize("distances", runs[1], protocol=None) == runs[1].figures / "distances.png"
+
+
+def test_what_can_not_be_compared_says_what_to_do(tmp_path):
+    everything = np.arange(96)
+    one = evaluated(tmp_path / "one", everything)
+    with pytest.raises(UsageError, match=r"(?s)evaluated on sysu abc.*vireid evaluate .*--dataset sysu"):
+        embedded_alike((one, evaluated(tmp_path / "other", everything, data="xyz")), None, Reporter())
+    with pytest.raises(UsageError, match="there is no infrared image"):
+        embedded(evaluated(tmp_path / "visible", everything[:48]), None)
+    with pytest.raises(UsageError, match=r"(?s)both modalities: 1,.*vireid evaluate"):
+        embedded(evaluated(tmp_path / "person", everything[everything % 8 == 1]), None)
+    some, others = everything[:60], np.concatenate([everything[:49], everything[60:]])  # both have image 48
+    runs = (evaluated(tmp_path / "some", some), evaluated(tmp_path / "others", others))
+    with pytest.raises(UsageError, match=r"(?s)both modalities: 1,.*--protocol"):
+        embedded_alike(runs, None, Reporter())
+    with pytest.raises(UsageError, match="no evaluation 'indoor'"):
+        embedded(one, "indoor")
+    bare = Run(tmp_path / "bare")
+    bare.folder.mkdir()
+    with pytest.raises(UsageError, match=r"(?s)has not been evaluated.*vireid evaluate .*bare"):
+        embedded(bare, None)
+    (one.evaluation(PROTOCOL) / "embeddings.npz").write_bytes(b"no archive")
+    with pytest.raises(DataError, match="vireid evaluate"):
+        embedded(one, None)

@@ -1,0 +1,79 @@
+"""The distances figure: one grid for all runs, percent of each class, means where they are."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from vireid_cli.errors import UsageError
+from vireid_cli.figures import style
+from vireid_cli.figures.distances import distances_figure
+from vireid_cli.metrics.distances import PairDistances, pair_distances
+
+
+def run(noise: float, seed: int = 0) -> PairDistances:
+    rng = np.random.default_rng(seed)
+    pids = np.arange(120) % 12
+    features = rng.normal(size=(12, 16))[pids] + noise * rng.normal(size=(120, 16))
+    return pair_distances(features, pids, np.arange(120) // 60)
+
+
+@pytest.fixture(scope="module")
+def panels() -> list[tuple[str, PairDistances]]:
+    return [("one", run(0.3)), ("two", run(1.5))]
+
+
+def test_panels_share_their_axes_and_show_percent_of_each_class(panels):
+    figure = distances_figure(panels, "test images")
+    assert len({(*axes.get_xlim(), *axes.get_ylim()) for axes in figure.axes}) == 1
+    for axes, (name, found), letter in zip(figure.axes, panels, "ab", strict=True):
+        assert axes.get_title(loc="left") == f"({letter}) {name}"
+        surfaces = {tuple(np.round(patch.get_data().values, 9)) for patch in axes.patches}
+        for counts in (found.intra, found.inter):
+            percent = 100 * counts / counts.sum()
+            assert percent.sum() == pytest.approx(100)
+            assert tuple(np.round(percent, 9)) in surfaces
+        low, high = axes.get_xlim()
+        seen = found.edges[:-1][(found.intra + found.inter) > 0]
+        assert low <= np.quantile(seen, 0.05) < np.quantile(seen, 0.95) <= high
+
+
+def test_means_and_delta_are_marked_and_written(panels):
+    for axes, (_, found) in zip(distances_figure(panels).axes, panels, strict=True):
+        assert [line.get_xdata()[0] for line in axes.lines] == [found.intra_mean, found.inter_mean]
+        words = " ".join(text.get_text() for text in axes.texts)
+        assert f"δ = {found.inter_mean - found.intra_mean:.3f}" in words
+        assert f"one person {found.intra_mean:.3f}, two people {found.inter_mean:.3f}" in words
+        assert "60 visible × 60 infrared" in words
+        arrow = next(text for text in axes.texts if getattr(text, "arrow_patch", None))
+        assert sorted((arrow.xy[0], arrow.xyann[0])) == sorted((found.intra_mean, found.inter_mean))
+
+
+def test_a_negative_delta_is_written_as_such():
+    rng = np.random.default_rng(0)
+    features = rng.normal(size=(40, 8))
+    features[20:] = -features[:20] + 0.1 * rng.normal(size=(20, 8))  # everybody's own images are opposite
+    found = pair_distances(features, np.arange(40) % 20, np.arange(40) // 20)
+    assert found.delta < -0.5
+    words = [text.get_text() for text in distances_figure([("x", found)]).axes[0].texts]
+    assert f"δ = −{-found.delta:.3f}" in words
+
+
+def test_a_long_name_is_cut_in_its_middle(panels):
+    name = "a-recipe-with-a-very-long-name-that-goes-on-sysu-20260101-000000"
+    figure = distances_figure([(name, panels[0][1])] * 3)
+    shown = figure.axes[0].get_title(loc="left")
+    assert shown.startswith("(a) a-recipe")
+    assert "…" in shown
+    assert shown.endswith("000000")
+
+
+@pytest.mark.parametrize("name", ["a.png", "a.svg"])
+def test_same_distances_same_bytes(panels, tmp_path, name):
+    first = style.save(distances_figure(panels), tmp_path / "1" / name).read_bytes()
+    assert style.save(distances_figure(panels), tmp_path / "2" / name).read_bytes() == first
+
+
+def test_no_run_says_what_to_do():
+    with pytest.raises(UsageError, match="vireid evaluate"):
+        distances_figure([])

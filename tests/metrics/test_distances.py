@@ -1,0 +1,114 @@
+"""Distances of visible–infrared pairs against plain loops, closed forms, and any size of tile."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+
+from vireid_cli.metrics.distances import BINS, PairDistances, pair_distances
+
+
+def made_up(count: int = 60, width: int = 7, people: int = 5) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    rng = np.random.default_rng(3)
+    features = rng.normal(size=(count, width)) * rng.uniform(0.1, 9.0, (count, 1))
+    return features, rng.integers(0, people, count) * 11, rng.integers(0, 2, count).astype(np.uint8)
+
+
+def by_loops(features, pids, modalities) -> dict[str, list[float]]:
+    """Distances of intra- and inter-class pairs, one pair after the other, in float64."""
+    found: dict[str, list[float]] = {"intra": [], "inter": []}
+    for i in np.flatnonzero(modalities == 0):
+        for j in np.flatnonzero(modalities == 1):
+            a, b = features[i].astype(float), features[j].astype(float)
+            cosine = math.fsum(a * b) / math.sqrt(math.fsum(a * a) * math.fsum(b * b))
+            found["intra" if pids[i] == pids[j] else "inter"].append(1.0 - cosine)
+    return found
+
+
+def same(one: PairDistances, other: PairDistances, tolerance: float) -> None:
+    for name in ("intra", "inter", "edges"):
+        np.testing.assert_array_equal(getattr(one, name), getattr(other, name))
+    assert one.intra_mean == pytest.approx(other.intra_mean, abs=tolerance)
+    assert one.inter_mean == pytest.approx(other.inter_mean, abs=tolerance)
+
+
+@pytest.mark.parametrize(
+    ("dtype", "tolerance"), [(np.float64, 1e-14), (np.float32, 1e-7), (np.float16, 1e-7)]
+)
+def test_counts_and_means_against_plain_loops(dtype, tolerance):
+    features, pids, modalities = made_up()
+    features = features.astype(dtype)
+    loops = by_loops(features, pids, modalities)
+    found = pair_distances(features, pids, modalities, tile=13)
+    for name in ("intra", "inter"):
+        expected = np.histogram(loops[name], bins=found.edges)[0]
+        np.testing.assert_array_equal(getattr(found, name), expected)
+        assert getattr(found, f"{name}_mean") == pytest.approx(np.mean(loops[name]), abs=tolerance)
+    assert found.delta == pytest.approx(np.mean(loops["inter"]) - np.mean(loops["intra"]), abs=2 * tolerance)
+    assert (found.visible, found.infrared) == ((modalities == 0).sum(), (modalities == 1).sum())
+    assert found.pairs == found.intra.sum() + found.inter.sum()
+    assert found.people == 5
+
+
+def test_means_against_sums_of_people():
+    """Σ over pairs of a·b = (Σa)·(Σb): the means without any pair."""
+    rng = np.random.default_rng(0)
+    features = rng.normal(size=(300, 16)) + 0.5
+    features /= np.linalg.norm(features, axis=1, keepdims=True)
+    pids, modalities = np.arange(300) // 2 % 10, np.arange(300) % 2
+    sums = np.array(
+        [[features[(modalities == m) & (pids == p)].sum(axis=0) for p in range(10)] for m in (0, 1)]
+    )
+    one_person = (sums[0] * sums[1]).sum() / (10 * 15 * 15)
+    two_people = (sums[0].sum(axis=0) @ sums[1].sum(axis=0) - one_person * 2250) / (150 * 150 - 2250)
+    found = pair_distances(features, pids, modalities)
+    assert found.intra_mean == pytest.approx(1 - one_person, abs=1e-13)
+    assert found.inter_mean == pytest.approx(1 - two_people, abs=1e-13)
+
+
+@pytest.mark.parametrize("tile", [1, 7, 1000])
+def test_the_tile_changes_nothing(tile):
+    told: list[tuple[int, int]] = []
+    arrays = made_up()
+    found = pair_distances(*arrays, tile=tile, progress=lambda *at: told.append(at))
+    same(found, pair_distances(*arrays, tile=10), 1e-14)
+    assert told[-1] == (found.pairs, found.pairs)
+    assert [done for done, _ in told] == sorted(done for done, _ in told)
+
+
+def test_neither_order_nor_length_counts_and_modalities_may_be_exchanged():
+    features, pids, modalities = made_up()
+    found = pair_distances(features, pids, modalities)
+    order = np.random.default_rng(1).permutation(len(pids))
+    same(found, pair_distances(features[order], pids[order], modalities[order]), 1e-14)
+    same(found, pair_distances(3.0 * features, pids, modalities), 1e-14)
+    same(found, pair_distances(features, pids, 1 - modalities), 1e-14)
+
+
+def test_by_hand_with_both_ends_in_their_bins():
+    features = np.array([[1.0, 0.0], [2.0, 0.0], [-3.0, 0.0], [0.0, 4.0]])
+    found = pair_distances(features, np.array([1, 1, 2, 2]), np.array([0, 1, 1, 1]))
+    # the visible image is at 0 from its own person, at 2 and at 1 from the other
+    assert (found.intra_mean, found.inter_mean, found.delta) == (0.0, 1.5, 1.5)
+    assert found.intra.nonzero()[0].tolist() == [0]
+    assert found.inter.nonzero()[0].tolist() == [BINS // 2, BINS - 1]
+    assert (found.visible, found.infrared, found.people, found.pairs) == (1, 3, 1, 3)
+
+
+def test_a_row_of_zeros_is_at_distance_one():
+    found = pair_distances(
+        np.array([[0.0, 0.0], [1.0, 0.0], [0.0, 1.0]]), np.array([1, 1, 2]), np.array([0, 1, 1])
+    )
+    assert (found.intra_mean, found.inter_mean) == (1.0, 1.0)
+
+
+@pytest.mark.parametrize(
+    ("pids", "modalities"),
+    [([1, 1, 2], [0, 0, 0]), ([1, 1, 1], [0, 1, 1]), ([1, 2, 2], [0, 1, 1]), ([1, 2], [0, 1])],
+    ids=["one modality", "one person", "nobody in both", "a row short"],
+)
+def test_what_can_not_be_compared(pids, modalities):
+    with pytest.raises(ValueError, match=r"pairs|features"):
+        pair_distances(np.ones((3, 4)), np.array(pids), np.array(modalities))

@@ -1,0 +1,31 @@
+"""FDNM's sixth figure, a–e: distances of one person's images and of two people's, across modality."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from vireid_cli.engine.drawings import Studio
+from vireid_cli.engine.embedded import distances_of, embedded_alike
+from vireid_cli.figures import distances
+
+RUNS = (1, 6)
+
+
+def draw(studio: Studio, *, protocol: str | None) -> Path:
+    """Histograms of the cosine distances of all visible–infrared pairs of the test set, a panel a run.
+
+    Several runs are compared on the images that all of them embedded.
+
+    Args:
+        studio: What it is drawn with; one to six evaluated runs.
+        protocol: Which evaluation of each; None: the first that each has.
+
+    Raises:
+        UsageError: Not evaluated yet, a modality missing, too few people, or nothing in common.
+        DataError: A file of embeddings is damaged.
+    """
+    compared = embedded_alike(studio.runs, protocol, studio.reporter)
+    panels = [(one.run.name, distances_of(one, studio.reporter)) for one in compared]
+    names = " / ".join(dict.fromkeys(one.protocol for one in compared))
+    figure = distances.distances_figure(panels, f"test images of {names}")
+    return studio.output.save(figure, studio.runs[0].figures / "distances")
