@@ -7,51 +7,14 @@ import re
 import shutil
 import sys
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
-from vireid_cli.commands import main as command_line
-
 GOLDEN = Path(__file__).parents[1] / "golden"
-
-
-@dataclass
-class Said:
-    """What a command left behind."""
-
-    code: int
-    out: str
-    err: str
-
-
-Command = Callable[..., Said]
-
-
-@pytest.fixture
-def vireid(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Command:
-    """Run a command line in this process, as ``main`` does."""
-
-    def run(*words: object) -> Said:
-        monkeypatch.setattr(sys, "argv", ["vireid", *map(str, words)])
-        with pytest.raises(SystemExit) as ended:
-            command_line.main()
-        captured = capsys.readouterr()
-        assert "Traceback" not in captured.err
-        return Said(int(ended.value.code or 0), captured.out, captured.err)
-
-    return run
-
-
-@pytest.fixture
-def place(sysu_tree: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, tiny_recipe: Path) -> Path:
-    """A working directory beside the data, with a small recipe in it."""
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("VIREID_DATA", str(sysu_tree))
-    monkeypatch.setenv("VIREID_RUNS", str(tmp_path / "runs"))
-    return tmp_path
+Command = Callable[..., Any]
 
 
 def test_prepare_to_export(vireid: Command, place: Path) -> None:
@@ -141,7 +104,7 @@ def test_somebody_elses_features(vireid: Command, tmp_path: Path) -> None:
         (("train", "--resume", "latest"), "no run yet"),
         (("train", "--resume", "latest", "--seed", "1"), "leave --recipe"),
         (("evaluate",), "no run yet"),
-        (("evaluate", "--features", "x.npz"), "go together"),
+        (("evaluate", "--features", "x.npz"), "needs --dataset"),
         (("evaluate", "--features", "x.npz", "--dataset", "sysu"), "does not exist"),
         (("prepare", "sysu", "--size", "12"), "HEIGHTxWIDTH"),
         (("prepare", "sysu", "--root", "nowhere"), "nowhere"),

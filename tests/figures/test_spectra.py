@@ -1,4 +1,4 @@
-"""The phase-swap figure: what stands where, and what its grey levels mean."""
+"""Figures of spectra: what stands where, and what its grey levels mean."""
 
 from __future__ import annotations
 
@@ -9,8 +9,9 @@ import numpy as np
 import pytest
 from matplotlib import colormaps
 
-from vireid_cli.figures import spectra, style
-from vireid_cli.figures.spectra import PhaseSwap, SpectrumColumn, mirrored, phase_swap_figure, stretched
+from vireid_cli.figures import style
+from vireid_cli.figures.spectra import SpectrumColumn, mirrored, phase_swap_figure, spectrum_figure
+from vireid_cli.figures.style import stretched
 
 SIZE = (48, 24)
 
@@ -19,88 +20,135 @@ def rebuilt(amplitude: np.ndarray, phase: np.ndarray) -> np.ndarray:
     return np.fft.ifft2(amplitude * np.exp(1j * phase), axes=(0, 1), norm="ortho").real
 
 
-def column(image: np.ndarray, other: np.ndarray) -> SpectrumColumn:
+def column(name: str, image: np.ndarray, other: np.ndarray) -> SpectrumColumn:
     mine, theirs = (np.fft.fft2(x, axes=(0, 1), norm="ortho") for x in (image, other))
     grey = np.fft.fft2(image.mean(axis=2), norm="ortho")
     amplitude, phase = np.abs(mine), np.angle(mine)
     return SpectrumColumn(
+        name,
+        "cam 1",
+        style.INK,
         image,
         np.abs(grey),
         np.angle(grey),
-        swapped=rebuilt(np.abs(theirs), phase),
         phase_only=rebuilt(np.full_like(amplitude, amplitude.mean()), phase),
         amplitude_only=rebuilt(amplitude, np.zeros_like(phase)),
+        swapped=rebuilt(np.abs(theirs), phase),
     )
 
 
 @pytest.fixture(scope="module")
-def data(person) -> PhaseSwap:
+def data(person) -> tuple[SpectrumColumn, SpectrumColumn]:
     visible, infrared = person(7, 0, False, SIZE), person(7, 1, True, SIZE)
-    return PhaseSwap(column(visible, infrared), column(infrared, visible))
+    return column("visible", visible, infrared), column("infrared", infrared, visible)
 
 
 def flat(value: float) -> SpectrumColumn:
     image = np.full((*SIZE, 3), value)
     grey, zero = np.full(SIZE, value), np.zeros(SIZE)
-    return SpectrumColumn(image, grey, zero, image, zero, zero)
+    return SpectrumColumn("flat", "", style.INK, image, grey, zero, zero, zero, swapped=image)
+
+
+def drawings(data, title: str = "x"):
+    return {"swap": phase_swap_figure(*data, title), "spectrum": spectrum_figure(data, title)}
 
 
 def texts(figure) -> list[str]:
     return [text.get_text() for text in figure.axes[0].texts]
 
 
+def shown(figure) -> list[tuple[np.ndarray, np.ndarray]]:
+    return [(np.array(i.get_extent()), np.asarray(i.get_array())) for i in figure.axes[0].images]
+
+
 def test_all_six_are_labelled_in_five_rows(data):
-    words = texts(phase_swap_figure(data, "Person 7"))
+    words = texts(phase_swap_figure(*data, "Person 7"))
     assert words[0] == "Person 7"
     for letter in "abcde":
         assert words.count(f"({letter})") == 1
     for name in ("visible", "infrared", "Image", "Amplitude", "Phase", "Swapped"):
         assert words.count(name) == 1
-    assert words.count("phase only") == words.count("amplitude only") == 2
+    assert words.count("phase only") == words.count("amplitude only") == words.count("cam 1") == 2
     assert "visible phase, infrared amplitude" in words
     assert "infrared phase, visible amplitude" in words
 
 
+def test_a_spectrum_says_what_each_of_its_rows_is(data):
+    words = texts(spectrum_figure(data, "Person 7"))
+    for name in ("Image", "Amplitude", "Phase", "Amplitude only", "Phase only", "visible", "infrared"):
+        assert words.count(name) == 1
+
+
 @pytest.mark.parametrize("name", ["a.png", "a.svg"])
-def test_same_arrays_same_bytes(data, tmp_path, name):
-    first = style.save(phase_swap_figure(data, "x"), tmp_path / "1" / name).read_bytes()
-    assert style.save(phase_swap_figure(data, "x"), tmp_path / "2" / name).read_bytes() == first
+@pytest.mark.parametrize("which", ["swap", "spectrum"])
+def test_same_arrays_same_bytes(data, tmp_path, which, name):
+    first = style.save(drawings(data)[which], tmp_path / "1" / name).read_bytes()
+    assert style.save(drawings(data)[which], tmp_path / "2" / name).read_bytes() == first
 
 
-def test_images_lie_in_their_columns(data, tmp_path):
-    figure = phase_swap_figure(data, "x")
-    images = [(np.array(i.get_extent()), np.asarray(i.get_array())) for i in figure.axes[0].images]
-    assert len(images) == 2 * 6 + 2  # six a modality, two colour bars
-    tops = sorted({round(float(extent[3]), 6) for extent, _ in images})
-    assert len(tops) == 5
-    visible = [array for extent, array in images[:6]]
-    np.testing.assert_array_equal(visible[0], data.visible.image)
-    np.testing.assert_array_equal(visible[3], stretched(data.visible.swapped))
-    left, right = images[0][0], images[6][0]
-    assert left[1] < right[0]  # visible left of infrared
-    phase_only, amplitude_only = images[4][0], images[5][0]
-    assert phase_only[1] < amplitude_only[0]
-    for extent, array in images[:12]:
-        shown = (extent[2] - extent[3]) / (extent[1] - extent[0])
-        assert shown == pytest.approx(array.shape[0] / array.shape[1])  # proportions kept
+def test_images_lie_in_their_columns(data):
+    images = shown(phase_swap_figure(*data, "x"))
+    assert len(images) == 2 * 6 + 2  # six a column, two colour bars
+    by_row: dict[float, list[int]] = {}
+    for i, (extent, array) in enumerate(images):
+        by_row.setdefault(round(float(extent[3]), 6), []).append(i)
+        if array.shape[:2] == SIZE:
+            proportions = (extent[2] - extent[3]) / (extent[1] - extent[0])
+            assert proportions == pytest.approx(SIZE[0] / SIZE[1])
+    rows = [sorted(by_row[top], key=lambda i: images[i][0][0]) for top in sorted(by_row)]
+    assert [len(row) for row in rows] == [2, 3, 3, 2, 4]
+    visible, infrared = data
+    for row, expected in (
+        (0, (visible.image, infrared.image)),
+        (3, (stretched(visible.swapped), stretched(infrared.swapped))),
+        (
+            4,
+            (
+                stretched(visible.phase_only, about_zero=True),
+                stretched(np.fft.fftshift(visible.amplitude_only, axes=(0, 1))),
+                stretched(infrared.phase_only, about_zero=True),
+                stretched(np.fft.fftshift(infrared.amplitude_only, axes=(0, 1))),
+            ),
+        ),
+    ):
+        for i, array in zip(rows[row], expected, strict=True):
+            np.testing.assert_array_equal(images[i][1], array)
+
+
+@pytest.mark.parametrize("count", [1, 2, 6])
+def test_a_spectrum_has_a_column_an_image(data, count, tmp_path):
+    columns = [
+        replace(data[i % 2], name=f"image {i}", detail="a/long/path/of/a/file.png") for i in range(count)
+    ]
+    figure = spectrum_figure(columns, "A title that is longer than the page of a single image is wide " * 3)
+    images = shown(figure)
+    assert len(images) == 5 * count + 2
+    lefts = sorted({round(float(extent[0]), 6) for extent, array in images if array.shape[:2] == SIZE})
+    assert len(lefts) == count
+    width, height = figure.get_size_inches()
+    figure.canvas.draw()
+    for text in figure.axes[0].texts:
+        box = text.get_window_extent().transformed(figure.dpi_scale_trans.inverted())
+        assert 0 <= box.x0 < box.x1 <= width or not text.get_text(), text.get_text()
+        assert 0 <= box.y0 < box.y1 <= height or not text.get_text(), text.get_text()
 
 
 def test_amplitudes_are_logarithmic_centred_and_on_one_scale():
     bright, dark = flat(1.0), flat(1e-3)
     peaked = replace(bright, amplitude=np.full(SIZE, 1e-3))
     peaked.amplitude[0, 0] = 1.0
-    figure = phase_swap_figure(PhaseSwap(bright, dark), "x")
-    shown = [np.asarray(i.get_array()) for i in figure.axes[0].images]
-    ramp = colormaps[spectra.AMPLITUDE_COLOURS]
-    np.testing.assert_allclose(shown[1], np.broadcast_to(ramp(1.0)[:3], shown[1].shape))
-    np.testing.assert_allclose(shown[7], np.broadcast_to(ramp(0.0)[:3], shown[7].shape))
-    centred = np.asarray(phase_swap_figure(PhaseSwap(peaked, bright), "x").axes[0].images[1].get_array())
+    ramp = colormaps[style.AMPLITUDE_COLOURS]
+    for figure in (phase_swap_figure(bright, dark, "x"), spectrum_figure([bright, dark], "x")):
+        images = shown(figure)
+        np.testing.assert_allclose(images[1][1], np.broadcast_to(ramp(1.0)[:3], (*SIZE, 3)))
+        np.testing.assert_allclose(images[4][1], np.broadcast_to(ramp(0.0)[:3], (*SIZE, 3)))
+    centred = shown(phase_swap_figure(peaked, bright, "x"))[1][1]
     brightest = np.unravel_index(centred.sum(axis=2).argmax(), SIZE)
     assert brightest == (SIZE[0] // 2, SIZE[1] // 2)
 
 
 def test_figure_of_the_usual_size_is_one_screen_wide(data, tmp_path):
-    figure = phase_swap_figure(data, "x")
+    figure = phase_swap_figure(*data, "x")
     height, width = matplotlib.image.imread(style.save(figure, tmp_path / "a.png")).shape[:2]
     assert (width, height) == pytest.approx(150 * figure.get_size_inches(), abs=1)  # cut to whole pixels
     assert width < 1300
@@ -143,11 +191,20 @@ def test_mirrored_completes_numpys_half_spectrum(size):
 )
 def test_wrong_arrays_are_named(data, name, value):
     with pytest.raises(ValueError, match=name):
-        replace(data.visible, **{name: value})
+        replace(data[0], **{name: value})
 
 
-def test_two_sizes_are_refused(data):
+def test_two_sizes_and_what_is_not_swapped_are_refused(data):
     small = np.zeros((4, 2))
-    other = SpectrumColumn(np.zeros((4, 2, 3)), small, small, small, small, small)
+    other = SpectrumColumn("", "", style.INK, np.zeros((4, 2, 3)), small, small, small, small, swapped=small)
     with pytest.raises(ValueError, match="sizes differ"):
-        PhaseSwap(data.visible, other)
+        phase_swap_figure(data[0], other, "x")
+    with pytest.raises(ValueError, match="swapped"):
+        phase_swap_figure(data[0], replace(data[1], swapped=None), "x")
+    with pytest.raises(ValueError, match="no image"):
+        spectrum_figure([], "x")
+
+
+def test_a_path_is_shortened_at_its_beginning():
+    assert style.shortened("cam1/0001.jpg", 13) == "cam1/0001.jpg"
+    assert style.shortened("data/cam1/0001.jpg", 9) == "…0001.jpg"

@@ -1,41 +1,130 @@
-"""Images for figures: a person's files in both modalities, and the pixels of a file."""
+"""Images for figures: which people, which of their files, and the pixels of a file."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
-from vireid_cli.data.decode import BadImage, decode
+from vireid_cli.data.decode import BadImage, decode, resize
 from vireid_cli.engine.preparation import People
 from vireid_cli.errors import DataError, UsageError
-from vireid_cli.types import Modality
+from vireid_cli.types import Modality, RecordTable, Size
 
 
-def pair(people: People, pid: int | None) -> tuple[list[Path], int]:
-    """Files of a visible and an infrared image of one person, and the person's number.
+@dataclass(frozen=True, slots=True)
+class Picture:
+    """One image file and what it is called in a figure.
+
+    Attributes:
+        path: The file.
+        name: A word for captions: its modality, or ``first`` …
+        detail: Its camera, or the file.
+        modality: None where it is not known.
+    """
+
+    path: Path
+    name: str
+    detail: str
+    modality: Modality | None = None
+
+    def pixels(self, size: Size | None = None) -> np.ndarray:
+        """(H, W, 3) uint8 RGB, resized to ``size``; see ``read`` for what it raises."""
+        return read(self.path) if size is None else resize(read(self.path), size)
+
+
+def people_with_both(people: People, trial: int = 1) -> np.ndarray:
+    """Person numbers with images of both modalities: test identities first, ascending.
 
     Args:
         people: Whose images.
-        pid: The person; None: the first test identity with both modalities.
+        trial: Whose test identities, where the dataset is split anew in each.
 
     Raises:
-        UsageError: No such person, or one without both modalities.
+        UsageError: There is nobody.
     """
     table = people.records
-    sides = {m: set(table.pids[table.modalities == m.code].tolist()) for m in Modality}
-    both = sides[Modality.VISIBLE] & sides[Modality.INFRARED]
-    if pid is None:
-        tested = (table.in_trial(1) if table.trials else table).tested
-        test = set(table.pids[tested].tolist()) & both
-        pid = min(test or both)
-    if pid not in both:
-        known = pid in sides[Modality.VISIBLE] | sides[Modality.INFRARED]
-        what = "has images of one modality only" if known else "is not in it"
-        some = ", ".join(str(p) for p in sorted(both)[:10])
-        raise UsageError(f"{people.title}: pid {pid} {what}.", f"With both modalities: {some} …")
-    rows = [np.flatnonzero((table.pids == pid) & (table.modalities == m.code))[0] for m in Modality]
-    return [people.root / str(table.paths[row]) for row in rows], pid
+    sides = [np.unique(table.pids[table.modalities == m.code]) for m in Modality]
+    both = np.intersect1d(sides[0], sides[1])
+    if not len(both):
+        found = ", ".join(f"{len(side)} {m.value}" for m, side in zip(Modality, sides, strict=True))
+        raise UsageError(
+            f"{people.title}: nobody has images of both modalities (people: {found}).",
+            "Choose another dataset, or name image files.",
+        )
+    tested = (table.in_trial(trial) if table.trials else table).tested
+    test = np.isin(both, table.pids[tested])
+    return np.concatenate([both[test], both[~test]])
+
+
+def chosen_people(people: People, pids: Sequence[int], count: int, trial: int = 1) -> list[int]:
+    """The people named, else the first ``count`` that have both modalities, test identities first.
+
+    Raises:
+        UsageError: Nobody has both modalities, one named is unknown or has one modality only, or fewer
+            than ``count`` have both.
+    """
+    both = people_with_both(people, trial)
+    for pid in pids:
+        if pid not in both:
+            known = pid in people.records.pids
+            what = "has images of one modality only" if known else "is not in it"
+            some = ", ".join(str(p) for p in both[:10]) + (" …" if len(both) > 10 else "")
+            raise UsageError(f"{people.title}: pid {pid} {what}.", f"With both modalities: {some}")
+    if not pids and len(both) < count:
+        raise UsageError(
+            f"{people.title}: {len(both)} people have images of both modalities, not {count}.",
+            f"Ask for fewer: --ids {len(both)}",
+        )
+    return [int(pid) for pid in pids] or [int(pid) for pid in both[:count]]
+
+
+def pair(people: People, pid: int, modality: Modality | None = None) -> tuple[Picture, Picture]:
+    """A visible and an infrared image of one person, or two images of one modality.
+
+    Args:
+        people: Whose images.
+        pid: The person.
+        modality: Both images are of this one, of two cameras if there are; None: one of each.
+
+    Raises:
+        UsageError: The person has too few images of it.
+    """
+    table = people.records
+    if modality is None:
+        rows = [_rows(table, pid, one)[0] for one in Modality]
+    else:
+        found = _rows(table, pid, modality)
+        if len(found) < 2:
+            raise UsageError(
+                f"{people.title}: pid {pid} has {len(found)} {modality.value} image, not two.",
+                "Choose another person with --pid, or leave --modality out.",
+            )
+        elsewhere = found[table.camids[found] != table.camids[found[0]]]
+        rows = [found[0], elsewhere[0] if len(elsewhere) else found[1]]
+    first, second = (_picture(people, int(row)) for row in rows)
+    return first, second
+
+
+def of_files(files: Sequence[Path], modalities: Sequence[Modality | None]) -> list[Picture]:
+    """Pictures of image files, called by their modality where it is known, else by their number."""
+    words = ("first", "second", "third", "fourth", "fifth", "sixth")
+    return [
+        Picture(file, modality.value if modality else word, str(file), modality)
+        for file, modality, word in zip(files, modalities, words, strict=False)
+    ]
+
+
+def _rows(table: RecordTable, pid: int, modality: Modality) -> np.ndarray:
+    return np.flatnonzero((table.pids == pid) & (table.modalities == modality.code))
+
+
+def _picture(people: People, row: int) -> Picture:
+    table = people.records
+    modality = Modality.of(table.modalities[row])
+    return Picture(people.root / str(table.paths[row]), modality.value, f"cam {table.camids[row]}", modality)
 
 
 def read(path: Path) -> np.ndarray:

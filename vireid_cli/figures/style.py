@@ -7,13 +7,14 @@ used, never pyplot's global state, and a user's own ``matplotlibrc`` changes not
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Literal
 
 import matplotlib
 import numpy as np
+from matplotlib import colormaps
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.colors import to_rgb
@@ -45,6 +46,12 @@ TEXT_SIZE = 9.0
 SMALL_SIZE = 7.5
 """Font sizes in points; at 150 dpi the smallest is 16 pixels high."""
 
+CLIP = (1.0, 99.0)
+"""Percentiles between which values without a scale of their own are stretched to black and white."""
+
+AMPLITUDE_COLOURS = "magma"
+PHASE_COLOURS = "twilight"  # cyclic: −π and π are the same angle and the same colour
+
 Format = Literal["png", "svg"]
 
 _SETTINGS = {
@@ -63,6 +70,7 @@ _SETTINGS = {
     "grid.color": GRID,
     "grid.linewidth": 0.6,
     "text.color": INK,
+    "text.parse_math": False,  # a dollar sign in a file name is one
     "xtick.color": FAINT,
     "ytick.color": FAINT,
     "xtick.labelsize": SMALL_SIZE + 0.5,
@@ -141,6 +149,49 @@ def write(axes: Axes, x: float, y: float, text: str, size: float = TEXT_SIZE, **
     ``look`` goes to matplotlib's text (``ha``, ``va``, ``color``, ``weight`` …).
     """
     axes.text(x, y, text, fontsize=size, **{"ha": "left", "va": "top", **look})  # type: ignore[arg-type]
+
+
+def coloured(values: np.ndarray, name: str, low: float, high: float) -> np.ndarray:
+    """(…, 3) colours in [0, 1] of values (…) between ``low`` and ``high``; those outside get the end's."""
+    shares = np.clip((values - low) / (high - low), 0.0, 1.0)
+    return np.asarray(colormaps[name](shares))[..., :3]
+
+
+def stretched(values: np.ndarray, about_zero: bool = False) -> np.ndarray:
+    """Map values to grey levels or colours, (H, W, 3) in [0, 1].
+
+    Args:
+        values: (H, W) or (H, W, 3), any range; channels are stretched together.
+        about_zero: Map 0 to mid-grey and ± the 99th percentile of the absolute value to white and
+            black; otherwise the 1st and the 99th percentile become black and white.
+    """
+    if about_zero:
+        reach = float(np.percentile(np.abs(values), CLIP[1]))
+        low, high = -reach, reach
+    else:
+        low, high = (float(v) for v in np.percentile(values, CLIP))
+    shares = np.clip((values - low) / max(high - low, 1e-12), 0.0, 1.0)
+    return shares if shares.ndim == 3 else np.repeat(shares[..., None], 3, axis=2)
+
+
+def colour_bar(axes: Axes, left: float, top: float, height: float, name: str, labels: Sequence[str]) -> None:
+    """A colour bar on a page, two or three labels spread from its upper end to the lower; inches."""
+    ramp = coloured(np.linspace(1.0, 0.0, 128)[:, None], name, 0.0, 1.0)
+    place(axes, ramp, (left, top, 0.11, height))
+    for i, label in enumerate(labels):
+        at = i / (len(labels) - 1)
+        side = ("top", "center", "bottom")[round(at * 2)]
+        write(axes, left + 0.16, top + at * height, label, SMALL_SIZE, va=side)
+
+
+def signed(value: float) -> str:
+    """A number with one decimal and a real minus sign."""
+    return f"{value:.1f}".replace("-", "−")
+
+
+def shortened(text: str, most: int) -> str:
+    """``text`` in at most so many characters: the end of a path tells more than its beginning."""
+    return text if len(text) <= most else "…" + text[len(text) - most + 1 :]
 
 
 def fit(height: float, width: float, box_height: float, box_width: float) -> tuple[float, float]:

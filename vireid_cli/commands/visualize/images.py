@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
@@ -10,28 +11,96 @@ import typer
 from vireid_cli.commands.options import DataDir, make_engine, parse_size
 from vireid_cli.commands.visualize.options import Dpi, FigureOut, Format, Seed, draw
 from vireid_cli.errors import UsageError
+from vireid_cli.types import Modality
+
+PersonOf = Annotated[str, typer.Option("--dataset", help="Dataset that the person is taken from.")]
+Pid = Annotated[int | None, typer.Option(help="The person.", show_default="a test identity")]
+TakenAt = Annotated[str, typer.Option("--size", help="HEIGHTxWIDTH that the images are taken at.")]
+
+MOST = 6
+"""Images side by side."""
 
 
-def phase_swap(
-    dataset: Annotated[str, typer.Option(help="Dataset that the person is taken from.")] = "sysu",
-    pid: Annotated[int | None, typer.Option(help="The person.", show_default="a test identity")] = None,
-    visible: Annotated[Path | None, typer.Option(help="A visible image file, with --infrared.")] = None,
-    infrared: Annotated[Path | None, typer.Option(help="An infrared image file, with --visible.")] = None,
-    size: Annotated[str, typer.Option(help="HEIGHTxWIDTH that the images are taken at.")] = "288x144",
+class Pair(StrEnum):
+    """Of which modality two images are."""
+
+    both = "both"
+    visible = "visible"
+    infrared = "infrared"
+
+
+def spectrum(
+    images: Annotated[
+        list[Path] | None,
+        typer.Argument(metavar="[IMAGE]...", help=f"Up to {MOST} image files; none: a person of a dataset."),
+    ] = None,
+    dataset: PersonOf = "sysu",
+    pid: Pid = None,
+    size: TakenAt = "288x144",
     out: FigureOut = None,
     format: Format = None,
     dpi: Dpi = 150,
     data: DataDir = None,
 ) -> None:
-    """A person in both modalities: images, amplitudes, phases, swapped, phase-only, amplitude-only.
+    """Images, amplitude, phase, amplitude alone and phase alone: of a person in both modalities, or of files.
+
+    Example: vireid visualize spectrum --pid 6
+    """
+    from vireid_cli.engine.pictures import of_files
+
+    files = images or []
+    if files and pid is not None:
+        raise UsageError("Name a person with --pid or image files, not both.")
+    if len(files) > MOST:
+        raise UsageError(f"{len(files)} images don't fit side by side.", f"Name {MOST} at most.")
+    engine = make_engine("cpu", data=data)
+    draw(
+        "spectrum",
+        None,
+        engine,
+        out,
+        format,
+        dpi,
+        dataset=dataset,
+        pid=pid,
+        images=of_files(files, [None] * len(files)),
+        size=parse_size(size),
+    )
+
+
+def phase_swap(
+    images: Annotated[
+        list[Path] | None,
+        typer.Argument(metavar="[IMAGE IMAGE]", help="Any two image files; none: a person of a dataset."),
+    ] = None,
+    dataset: PersonOf = "sysu",
+    pid: Pid = None,
+    modality: Annotated[
+        Pair, typer.Option(help="Of which modality the person's two images are.")
+    ] = Pair.both,
+    visible: Annotated[Path | None, typer.Option(help="A visible image file, with --infrared.")] = None,
+    infrared: Annotated[Path | None, typer.Option(help="An infrared image file, with --visible.")] = None,
+    size: TakenAt = "288x144",
+    out: FigureOut = None,
+    format: Format = None,
+    dpi: Dpi = 150,
+    data: DataDir = None,
+) -> None:
+    """Two images, of one person or any: amplitudes, phases, swapped, phase alone, amplitude alone.
 
     Example: vireid visualize phase-swap --pid 6 --out swap.svg
     """
+    from vireid_cli.engine.pictures import of_files
+
     if (visible is None) != (infrared is None):
         raise UsageError("--visible and --infrared go together.")
-    if visible is not None and pid is not None:
-        raise UsageError("Name a person with --pid or two files, not both.")
-    images = (visible, infrared) if visible is not None else None
+    named = [visible, infrared] if visible is not None and infrared is not None else []
+    files = images or []
+    if files and len(files) != 2:
+        raise UsageError(f"phase-swap takes two images, not {len(files)}.")
+    if bool(files) + bool(named) + (pid is not None or modality is not Pair.both) > 1:
+        raise UsageError("Name a person with --pid, or two files, not both.")
+    pictures = of_files(named, list(Modality)) if named else of_files(files, [None, None])
     draw(
         "phase-swap",
         None,
@@ -41,7 +110,8 @@ def phase_swap(
         dpi,
         dataset=dataset,
         pid=pid,
-        images=images,
+        modality=None if modality is Pair.both else Modality(modality.value),
+        images=tuple(pictures) or None,
         size=parse_size(size),
     )
 
