@@ -40,6 +40,7 @@ def test_prepare_to_export(vireid: Command, place: Path) -> None:
         ("tsne", "--ids", "4", "--format", "svg"),
         ("ranking", "--order", "worst"),
         ("curves", "--dpi", "80"),
+        ("cmc", "--ranks", "5"),
     ):
         drawn = vireid("visualize", *words)
         assert drawn.code == 0, drawn.err
@@ -109,6 +110,7 @@ def test_somebody_elses_features(vireid: Command, tmp_path: Path) -> None:
         (("prepare", "sysu", "--size", "12"), "HEIGHTxWIDTH"),
         (("prepare", "sysu", "--root", "nowhere"), "nowhere"),
         (("visualize", "tsne"), "no run yet"),
+        (("visualize", "cmc", "nothing-like-it"), "There is no run"),
         (("visualize", "phase-swap", "--pid", "999", "--size", "64x32"), "pid 999 is not in it"),
         (("visualize", "phase-swap", "--visible", "a.png"), "go together"),
         (("export", "onnx", "somewhere"), "There is no run 'somewhere'"),

@@ -12,7 +12,7 @@ from tests.conftest import TEST, write_sysu_tree
 from vireid_cli.data.protocols.request import Request
 from vireid_cli.data.provenance import OCCLUSION
 from vireid_cli.data.store import open_store
-from vireid_cli.engine import figures_of_runs
+from vireid_cli.engine.drawings import ranking as ranking_drawing
 from vireid_cli.engine.engine import Engine
 from vireid_cli.engine.evaluate import EvaluateOptions
 from vireid_cli.engine.output import Output
@@ -79,7 +79,7 @@ def test_both_datasets_stand_side_by_side(
     assert own.content["metrics"] != other.content["metrics"]
     shown: list[str] = []
     monkeypatch.setattr(
-        figures_of_runs, "ensure_prepared", lambda name, *_: shown.append(name) or open_store(data, name)
+        ranking_drawing, "ensure_prepared", lambda name, *_: shown.append(name) or open_store(data, name)
     )
     for protocol in run.evaluations():
         out = Output(tmp_path / f"{protocol}.png")

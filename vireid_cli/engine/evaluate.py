@@ -145,6 +145,7 @@ def measure(
     ways: tuple[Rerank, ...] = ("none", *options.rerank)
     outcomes = [measure_plan(plan, side, rerank) for side in sides for rerank in ways]
     content = summarize(plan.name, fingerprint, outcomes, reported)
+    content["chance_cmc"] = evaluation_files.chance_of(plan, sides[0])
     if options.breakdown:
         content["breakdown"] = evaluation_files.breakdown(plan, sides[0], outcomes[0])
     if folder is not None:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 
 from vireid_cli.data.store import Store
 from vireid_cli.errors import DataError, UsageError
+from vireid_cli.recipe.load import load as load_recipe
 from vireid_cli.results.run import Run
 
 
@@ -28,6 +30,47 @@ def evaluation_of(run: Run, protocol: str | None) -> tuple[str, Path]:
     if name not in done:
         raise UsageError(f"{run.folder} has no evaluation '{name}'.", f"There is: {', '.join(done)}")
     return name, run.evaluation(name)
+
+
+def shared_evaluation(runs: Sequence[Run], protocol: str | None) -> str:
+    """The protocol under which several runs are shown together, on the same images.
+
+    Args:
+        runs: At least one.
+        protocol: Which evaluation; None: the first that all have.
+
+    Raises:
+        UsageError: A run is not evaluated, or not so; or they were evaluated on different images.
+    """
+    done = [run.evaluations() for run in runs]
+    for run, found in zip(runs, done, strict=True):
+        evaluation_of(run, protocol if found else None)
+    shared = [name for name in done[0] if all(name in found for found in done)]
+    if not shared:
+        each = "\n".join(f"  {run.name}: {', '.join(found)}" for run, found in zip(runs, done, strict=True))
+        raise UsageError(
+            "These runs have no evaluation in common.", f"{each}\nEvaluate them alike: vireid evaluate RUN"
+        )
+    name = protocol or shared[0]
+    marks = {str(found[name]["fingerprint"].get("data")) for found in done}
+    if len(marks) > 1:
+        raise UsageError(
+            f"These runs were evaluated under {name} on different images (data {', '.join(sorted(marks))}).",
+            "Evaluate them on one dataset: vireid evaluate RUN --dataset NAME",
+        )
+    return name
+
+
+def labels_of(runs: Sequence[Run]) -> tuple[str, ...]:
+    """What tells several runs apart: the recipe's name, else with the seed, else the folder's name."""
+    recipes = [load_recipe(str(run.recipe_file)) for run in runs]
+    for names in (
+        [recipe.name for recipe in recipes],
+        [f"{recipe.name}, seed {recipe.train.seed}" for recipe in recipes],
+    ):
+        if len(set(names)) == len(runs):
+            return tuple(names)
+    return tuple(run.name for run in runs)
 
 
 def rows_of(store: Store, paths: list[str]) -> np.ndarray:

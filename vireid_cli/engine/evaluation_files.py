@@ -12,6 +12,7 @@ from vireid_cli import files
 from vireid_cli.data.plan import EvaluationPlan
 from vireid_cli.engine.measure import Measured, Outcome
 from vireid_cli.metrics.breakdown import Group, by_camera_pair, by_label
+from vireid_cli.metrics.chance import chance_cmc
 from vireid_cli.metrics.outcome import Retrieval
 from vireid_cli.metrics.retrieval import top
 from vireid_cli.results import schema
@@ -31,7 +32,7 @@ def write(
     content: schema.EvaluationFile,
 ) -> None:
     """Write the protocol's folder; ``metrics.json`` last, since it marks the rest as whole."""
-    write_ranking(folder / schema.RANKING, plan, measured, outcome.trials.results[0])
+    write_ranking(folder / schema.RANKING, plan, measured, outcome)
     side = measured.side(plan.rows)
     queries, galleries = (_flat(part, plan.rows) for part in (plan.queries, plan.galleries))
     files.write_npz(
@@ -49,8 +50,9 @@ def write(
     files.write_json(folder / schema.METRICS, content)
 
 
-def write_ranking(path: Path, plan: EvaluationPlan, measured: Measured, first: Retrieval) -> None:
-    """Write the best matches of each query in trial 0."""
+def write_ranking(path: Path, plan: EvaluationPlan, measured: Measured, outcome: Outcome) -> None:
+    """Write the best matches of each query in trial 0, and the first match's rank in every trial."""
+    first = outcome.trials.results[0]
     query, gallery = measured.side(plan.queries[0]), measured.side(plan.galleries[0])
     scores = query.features @ gallery.features.T
     best = top(scores, query.pids, gallery.pids, query.camids, gallery.camids, rule=plan.rule, k=TOP)
@@ -66,7 +68,22 @@ def write_ranking(path: Path, plan: EvaluationPlan, measured: Measured, first: R
         scores=np.take_along_axis(scores, np.maximum(best, 0), axis=1).astype(np.float32),
         average_precision=first.average_precision,
         first_rank=first.first_rank,
+        first_ranks=np.concatenate([result.first_rank for result in outcome.trials]).astype(np.int32),
+        first_rank_pids=np.concatenate(outcome.pids),
+        first_rank_offsets=np.concatenate(([0], np.cumsum([len(pids) for pids in outcome.pids]))),
     )
+
+
+def chance_of(plan: EvaluationPlan, measured: Measured) -> list[float]:
+    """Expectation of the CMC under a random order, mean over the plan's trials."""
+    trials = []
+    for query, gallery in zip(plan.queries, plan.galleries, strict=True):
+        q, g = measured.labels(query), measured.labels(gallery)
+        trials.append(
+            chance_cmc(*q[:1], *g[:1], *q[1:], *g[1:], rule=plan.rule, merge_identities=plan.merge_identities)
+        )
+    mean: list[float] = np.mean(trials, axis=0).tolist()
+    return mean
 
 
 def _flat(parts: Sequence[np.ndarray], rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -49,6 +49,11 @@ class Measured:
         """The embeddings of these rows."""
         return self.embedded.take(np.searchsorted(self.rows, rows))
 
+    def labels(self, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Persons and cameras of these rows."""
+        at = np.searchsorted(self.rows, rows)
+        return self.embedded.pids[at], self.embedded.camids[at]
+
     def mirrored(self, other: Embeddings, flip: Flip) -> Measured:
         """Average with the embeddings of the mirror images (METHODS 0.4: CAJ renormalises, SEPG adds)."""
         total = self.embedded.features + other.widened().features

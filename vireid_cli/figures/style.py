@@ -210,6 +210,14 @@ def colours(count: int) -> list[tuple[float, float, float]]:
     return [(float(r), float(g), float(b)) for r, g, b in table[np.arange(count) % len(table)]]
 
 
+def series(number: int) -> tuple[str, str, str]:
+    """Colour, line style and marker of the ``number``-th of several lines: any two of 24 differ in one."""
+    lines = ("-", "--", "-.", ":")
+    markers = ("o", "s", "^", "D", "v", "P", "X", "*")
+    colour = PALETTE[number % len(PALETTE)]
+    return colour, lines[(number + number // len(PALETTE)) % len(lines)], markers[number % len(markers)]
+
+
 def checked_pixels(what: str, images: np.ndarray, dimensions: int = 3) -> None:
     """Refuse what is not RGB pixels in [0, 1] with the channel last.
 

@@ -8,13 +8,16 @@
 ``evaluation/<protocol>/embeddings.npz`` see ``EMBEDDING_ARRAYS`` and ``TRIAL_ARRAYS``.
 
 Metrics are stored in [0, 1] and printed in percent.
+
+Versions: 2 adds ``FIRST_RANK_ARRAYS`` to ``ranking.npz`` and ``chance_cmc`` to ``metrics.json``. Files of
+version 1 are read: what needs these says so and goes without.
 """
 
 from __future__ import annotations
 
 from typing import Any, NotRequired, TypedDict
 
-VERSION = 1
+VERSION = 2
 RANKS = (1, 5, 10, 20)
 """Ranks whose CMC is printed."""
 
@@ -52,6 +55,14 @@ RANKING_ARRAYS = {
     "average_precision": "(Q,) float64: NaN where a query has no legal match",
     "first_rank": "(Q,) int64: 1-based rank of the first match, as the CMC counts; 0: none",
 }
+
+
+FIRST_RANK_ARRAYS = {
+    "first_ranks": "(sum of Q_t,) int32: as first_rank, trial after trial",
+    "first_rank_pids": "(sum of Q_t,) int64: the queries' persons",
+    "first_rank_offsets": "(T + 1,) int64: where each trial begins in them",
+}
+"""Beside the ranking of trial 0, from version 2 on: the first match of every query in every trial."""
 
 
 class StepRow(TypedDict):
@@ -137,6 +148,8 @@ class EvaluationFile(TypedDict):
 
     ``models`` is there where several runs are averaged: means, deviations and ``per_trial`` are then
     over models, in the order in which they were named; ``runs`` are their names, sorted.
+    ``chance_cmc`` is the expectation of CMC@1 … CMC@50 under a random order, mean over trials
+    (``metrics.chance``); version 1 lacks it.
     """
 
     version: int
@@ -157,3 +170,4 @@ class EvaluationFile(TypedDict):
     breakdown: NotRequired[Breakdown]
     models: NotRequired[int]
     runs: NotRequired[list[str]]
+    chance_cmc: NotRequired[list[float]]

@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from vireid_cli.commands.options import DataDir, RunName, RunsDir, make_engine
-from vireid_cli.commands.visualize.options import Dpi, Format, Order, Out, Protocol, Seed, draw
+from vireid_cli.commands.visualize.options import Dpi, Format, Order, Out, Protocol, Runs, Seed, draw
 
 
 def ranking(
@@ -41,6 +41,22 @@ def ranking(
         order=order.value,
         seed=seed,
     )
+
+
+def cmc(
+    run: Runs = None,
+    ranks: Annotated[int, typer.Option(min=2, max=50, help="Up to this rank.")] = 20,
+    protocol: Protocol = None,
+    out: Out = None,
+    format: Format = None,
+    dpi: Dpi = 150,
+    runs: RunsDir = None,
+) -> None:
+    """CMC curves of runs with 95 % bootstrap bands over people, and the chance level.
+
+    Example: vireid visualize cmc --ranks 20
+    """
+    draw("cmc", run, make_engine("cpu", runs=runs), out, format, dpi, protocol=protocol, ranks=ranks)
 
 
 def curves(

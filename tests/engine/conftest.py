@@ -1,0 +1,64 @@
+"""Run folders that were evaluated, without a training: made-up embeddings through the real evaluation."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from vireid_cli import files
+from vireid_cli.data.plan import EvaluationPlan
+from vireid_cli.engine.evaluate import EvaluateOptions, measure
+from vireid_cli.engine.measure import Measured
+from vireid_cli.recipe.load import dump
+from vireid_cli.recipe.schema import Recipe
+from vireid_cli.results.run import Run
+from vireid_cli.types import Embeddings
+
+MakeRun = Callable[..., Run]
+
+
+def made_up(noise: float, people: int = 6, count: int = 60, seed: int = 0) -> Measured:
+    """``count`` embeddings of ``people`` people, the first half infrared."""
+    rng = np.random.default_rng(seed)
+    pids = np.arange(count) % people
+    centres = np.random.default_rng(0).standard_normal((people, 5))
+    features = centres[pids] + noise * rng.standard_normal((count, 5))
+    features /= np.linalg.norm(features, axis=1, keepdims=True)
+    infrared = np.arange(count) < count // 2
+    camids = np.where(infrared, np.where(pids % 2, 3, 6), 1 + np.arange(count) // people % 2)
+    names = [f"cam{c}/{p:04d}/{i:04d}.jpg" for i, (c, p) in enumerate(zip(camids, pids, strict=True))]
+    embedded = Embeddings(features, pids, camids, infrared.astype(np.uint8), np.array(names))
+    return Measured(embedded, np.arange(count))
+
+
+@pytest.fixture
+def evaluated_run(tmp_path: Path) -> MakeRun:
+    """Make a run folder with one evaluation of two trials: ``evaluated_run(name, noise=…, recipe=…)``."""
+
+    def make(
+        name: str,
+        noise: float = 1.0,
+        recipe: Recipe | None = None,
+        protocol: str = "all-single-seeded",
+        data: str = "mark",
+        measured: Measured | None = None,
+    ) -> Run:
+        run = Run(tmp_path / "runs" / name)
+        files.write_text(run.recipe_file, dump(recipe or Recipe(name=name)))
+        query, gallery = np.arange(30), np.arange(30, 60)
+        plan = EvaluationPlan(
+            protocol,
+            (query,) * 2,
+            (gallery[:18], gallery[6:]),
+            "sysu",
+            True,
+            {"dataset": "sysu", "cmc": "identities", "data": data, "source": "sysu"},
+        )
+        sides = [measured or made_up(noise)]
+        measure(plan, sides, EvaluateOptions(), dict(plan.fingerprint), [], run.evaluation(protocol))
+        return run
+
+    return make

@@ -1,0 +1,113 @@
+"""CMC with bands from run folders: the stored intervals, older files, runs that do not go together."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from vireid_cli import files
+from vireid_cli.engine.cmc import cmc_curve
+from vireid_cli.engine.engine import Engine
+from vireid_cli.engine.evaluated import labels_of, shared_evaluation
+from vireid_cli.engine.output import Output
+from vireid_cli.engine.reporter import Reporter
+from vireid_cli.errors import UsageError
+from vireid_cli.recipe.schema import Recipe
+from vireid_cli.results import schema
+from vireid_cli.results.run import Run
+
+PROTOCOL = "all-single-seeded"
+
+
+class Listener(Reporter):
+    """Keeps what is warned of."""
+
+    def __init__(self) -> None:
+        self.warned: list[str] = []
+
+    def warn(self, text: str) -> None:
+        self.warned.append(text)
+
+
+def as_version_1(run: Run) -> None:
+    """Rewrite an evaluation as it was before version 2."""
+    folder = run.evaluation(PROTOCOL)
+    content = json.loads((folder / schema.METRICS).read_text())
+    content["version"] = 1
+    del content["chance_cmc"]
+    files.write_json(folder / schema.METRICS, content)
+    with np.load(folder / schema.RANKING) as file:
+        arrays = {name: file[name] for name in schema.RANKING_ARRAYS}
+    files.write_npz(folder / schema.RANKING, **arrays)
+
+
+def test_curve_and_band_are_those_of_the_metrics(evaluated_run) -> None:
+    run = evaluated_run("a")
+    content = run.evaluations()[PROTOCOL]
+    curve = cmc_curve(run, "a", None, 20, Reporter())
+    np.testing.assert_allclose(curve.cmc, content["cmc"], rtol=0, atol=1e-12)
+    for k in (1, 5, 10, 20):
+        metric = content["metrics"][f"rank{k}"]
+        found = [curve.low[k - 1], curve.high[k - 1]]
+        np.testing.assert_allclose(found, metric["interval"], rtol=0, atol=1e-12)
+    assert curve.chance[0] == pytest.approx(content["chance"]["rank1"], abs=1e-12)
+    assert len(content["chance_cmc"]) == 50
+
+
+def test_ranks_beyond_the_stored_cmc(evaluated_run) -> None:
+    curve = cmc_curve(evaluated_run("a"), "a", PROTOCOL, 40, Reporter())
+    assert len(curve.cmc) == len(curve.low) == len(curve.chance) == 40
+    assert curve.cmc[-1] == 1.0  # six identities: everybody is found
+
+
+def test_an_old_evaluation_is_drawn_without_a_band(evaluated_run) -> None:
+    run = evaluated_run("a")
+    as_version_1(run)
+    listener = Listener()
+    curve = cmc_curve(run, "a", PROTOCOL, 10, listener)
+    np.testing.assert_array_equal(curve.cmc, run.evaluations()[PROTOCOL]["cmc"][:10])
+    assert curve.low is None
+    assert curve.chance is None
+    assert f"vireid evaluate {run.folder}" in listener.warned[0]
+    with pytest.raises(UsageError, match="vireid evaluate"):
+        cmc_curve(run, "a", PROTOCOL, 21, listener)
+
+
+def test_runs_share_a_protocol_and_images(evaluated_run) -> None:
+    one, other = evaluated_run("a"), evaluated_run("b", noise=2.0)
+    assert shared_evaluation([one, other], None) == PROTOCOL
+    with pytest.raises(UsageError, match="no evaluation 'indoor'"):
+        shared_evaluation([one, other], "indoor")
+    elsewhere = evaluated_run("c", protocol="v2i")
+    with pytest.raises(UsageError, match=r"in common.*\n.*a: all-single-seeded(.|\n)*c: v2i"):
+        shared_evaluation([one, elsewhere], None)
+    with pytest.raises(UsageError, match="different images"):
+        shared_evaluation([one, evaluated_run("d", data="other")], None)
+    bare = Run(one.folder.parent / "bare")
+    with pytest.raises(UsageError, match="vireid evaluate"):
+        shared_evaluation([one, bare], None)
+
+
+def test_labels_tell_runs_apart(evaluated_run) -> None:
+    def seeded(folder: str, name: str, seed: int) -> Run:
+        recipe = Recipe(name=name)
+        train = recipe.train.model_copy(update={"seed": seed})
+        return evaluated_run(folder, recipe=recipe.model_copy(update={"train": train}))
+
+    a, b, c = seeded("x", "fdnm", 0), seeded("y", "agw", 0), seeded("z", "fdnm", 1)
+    assert labels_of([a, b]) == ("fdnm", "agw")
+    assert labels_of([a, b, c]) == ("fdnm, seed 0", "agw, seed 0", "fdnm, seed 1")
+    assert labels_of([a, b, seeded("w", "fdnm", 0)]) == ("x", "y", "w")
+
+
+def test_several_runs_are_drawn(evaluated_run, tmp_path: Path) -> None:
+    runs = [evaluated_run("a"), evaluated_run("b", noise=2.0)]
+    engine = Engine.choose(device="cpu", data_dir=tmp_path, runs_dir=tmp_path / "runs")
+    path = engine.visualize("cmc", runs, output=Output(), protocol=None, ranks=6)
+    assert path == runs[0].figures / "cmc-2-runs.png"
+    assert path.stat().st_size > 5000
+    alone = engine.visualize("cmc", "a", output=Output(format="svg"), protocol=None, ranks=6)
+    assert alone == runs[0].figures / "cmc.svg"

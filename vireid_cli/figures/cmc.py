@@ -1,0 +1,119 @@
+"""CMC curves: the share of queries whose person is among the first k, with bands and chance level."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.ticker import MaxNLocator
+
+from vireid_cli.errors import UsageError
+from vireid_cli.figures import style
+
+_WIDTH = 6.2
+_PLOT = 3.4
+_TOP = 0.85
+_LINE = 0.16  # inches of a legend's line
+_LEFT, _RIGHT = 0.62, 0.25
+
+
+@dataclass(frozen=True)
+class CmcCurve:
+    """One CMC.
+
+    Attributes:
+        label: As shown.
+        cmc: (n,) CMC@1 … CMC@n in [0, 1].
+        low, high: (n,) bounds of its band, or None for both.
+        chance: (at least n,) chance level in [0, 1], or None.
+    """
+
+    label: str
+    cmc: np.ndarray
+    low: np.ndarray | None = None
+    high: np.ndarray | None = None
+    chance: np.ndarray | None = None
+
+    def __post_init__(self) -> None:
+        if (self.low is None) != (self.high is None):
+            raise ValueError("low and high: give both or none")
+        for name in ("cmc", "low", "high", "chance"):
+            values = getattr(self, name)
+            if values is None:
+                continue
+            if values.ndim != 1 or len(values) < len(self.cmc) or not len(values):
+                raise ValueError(f"{name}: expected {len(self.cmc)} values, not {values.shape}")
+            if not (values.min() >= -1e-9 and values.max() <= 1 + 1e-9):
+                raise ValueError(f"{name}: values outside of [0, 1]")
+
+
+@style.styled()
+def cmc_figure(curves: Sequence[CmcCurve], title: str, subtitle: str = "") -> Figure:
+    """Draw CMC curves over rank, in percent from 0 to 100, a line style and a colour each.
+
+    Args:
+        curves: At least one; of the same length.
+        title: Over the figure.
+        subtitle: One or two lines beneath it: protocol, what the band is.
+
+    Raises:
+        UsageError: No curve.
+    """
+    if not curves:
+        raise UsageError("There is no evaluation to draw.", "Evaluate a run first: vireid evaluate")
+    chance = next((curve.chance for curve in curves if curve.chance is not None), None)
+    lines = len(curves) + (chance is not None)
+    below = 0.55 + _LINE * lines + 0.1
+    height = _TOP + _PLOT + below
+    figure = style.blank(_WIDTH, height)
+    figure.text(0.25 / _WIDTH, 1 - 0.14 / height, title, fontsize=style.TITLE_SIZE, weight="bold", va="top")
+    look = {"fontsize": style.SMALL_SIZE, "color": style.FAINT, "va": "top", "linespacing": 1.3}
+    figure.text(0.25 / _WIDTH, 1 - 0.4 / height, subtitle, **look)  # type: ignore[arg-type]
+    box = (_LEFT / _WIDTH, below / height, (_WIDTH - _LEFT - _RIGHT) / _WIDTH, _PLOT / height)
+    axes = figure.add_axes(box)
+    handles = [_draw(axes, i, curve) for i, curve in enumerate(curves)]
+    if chance is not None:
+        ranks = np.arange(1, len(curves[0].cmc) + 1)
+        handles += axes.plot(ranks, 100 * chance[: len(ranks)], color=style.FAINT, linewidth=1, linestyle=":")
+        handles[-1].set_label(f"chance: Rank-1 {100 * chance[0]:.1f} %")
+    _dress(axes, len(curves[0].cmc))
+    figure.legend(
+        handles=handles,
+        loc="lower left",
+        bbox_to_anchor=((_LEFT - 0.05) / _WIDTH, 0.06 / height),
+        borderaxespad=0.0,
+        labelspacing=0.35,
+        handlelength=3.2,
+    )
+    return figure
+
+
+def _draw(axes: Axes, number: int, curve: CmcCurve) -> Line2D:
+    """One curve with its band; the line, labelled."""
+    colour, dashes, marker = style.series(number)
+    ranks = np.arange(1, len(curve.cmc) + 1)
+    bounds = ""
+    if curve.low is not None and curve.high is not None:
+        axes.fill_between(ranks, 100 * curve.low, 100 * curve.high, color=colour, alpha=0.16, linewidth=0)
+        bounds = f" [{100 * curve.low[0]:.1f}, {100 * curve.high[0]:.1f}]"
+    (line,) = axes.plot(
+        ranks, 100 * curve.cmc, color=colour, linestyle=dashes, marker=marker, markersize=3.5, linewidth=1.6
+    )
+    line.set_label(f"{curve.label}: Rank-1 {100 * curve.cmc[0]:.1f} %{bounds}")
+    return line
+
+
+def _dress(axes: Axes, ranks: int) -> None:
+    """Scales: every rank that is there, every percent from 0 to 100."""
+    axes.set_xlabel("rank")
+    axes.set_ylabel("queries whose person is found (%)")
+    axes.set_ylim(0, 100)
+    axes.set_xlim(0.6, ranks + 0.4)
+    ticks = [1, *range(5, ranks + 1, 5)] if ranks <= 30 else [1, *range(10, ranks + 1, 10)]
+    axes.set_xticks(ticks if ranks > 5 else list(range(1, ranks + 1)))
+    axes.yaxis.set_major_locator(MaxNLocator(10))
+    axes.grid(True, axis="y")
