@@ -81,6 +81,15 @@ def test_crops_at_the_corners_of_the_batch_s_memory(count: int, corner: tuple[in
     assert (done.numpy() == padded[:, corner[0] : corner[0] + 6, corner[1] : corner[1] + 8]).all()
 
 
+@pytest.mark.parametrize("block", [1, 4000, 10_000])
+def test_how_many_images_are_worked_on_at_once_changes_nothing(monkeypatch, block: int) -> None:
+    images = noise(11, (24, 13))  # 936 bytes each: blocks of one, of four and a rest of three, of ten and one
+    whole, *_ = augment_batch(images, images, FULL, source())
+    monkeypatch.setattr(crop, "BLOCK_BYTES", block)
+    parts, *_ = augment_batch(images, images, FULL, source())
+    assert torch.equal(parts, whole)
+
+
 @pytest.mark.parametrize("size", SIZES)
 def test_the_field_s_chain_gives_the_same_pixels(size: tuple[int, int]) -> None:
     images, options = noise(24, size), Augment(pad=4, pad_value=9)

@@ -1,8 +1,8 @@
-"""Pad, crop and mirror a batch of uint8 images without a padded copy and without a loop over images.
+"""Pad, crop and mirror a batch of uint8 images without a loop over images.
 
-Every run of ``width`` pixels of the flat batch is a row of one overlapping view, so that all crops are one
-gather of whole rows, as fast as copying memory. A run that reaches beyond its image's edge brings pixels of
-a neighbouring row; they lie in the outermost ``pad`` columns and rows, which are then painted over.
+A few images at a time are written between margins, those to be mirrored backwards; there every run of
+``width`` pixels is a row of one overlapping view, so that all crops are one gather of whole rows, as fast
+as copying memory. On the CPU the few images stay in the cache in between.
 """
 
 from __future__ import annotations
@@ -12,12 +12,11 @@ from collections.abc import Callable
 import cv2
 import torch
 from torch import Tensor
-from torch.nn import functional as F
 
 from vireid_cli.types import Size
 
-WORD = 8
-"""Bytes that are copied or masked at once, where the width of a row allows."""
+BLOCK_BYTES = 2 << 20
+"""Bytes of images that the CPU works on at once: about a core's second-level cache."""
 
 
 def crop_flip(
@@ -37,72 +36,47 @@ def crop_flip(
     Returns:
         (B, H', W', 3) uint8.
     """
-    whole = (images.shape[1], images.shape[2])
-    size = crop or whole
-    if not pad and size == whole:
-        return change_struck(images.clone(), flip, _mirror)
-    cut = _gather(images, top - pad, left - pad, size)
-    if pad:
-        _paint(cut, top - pad, left - pad, whole, pad, value)
-        # Runs of the first and the last image may reach beyond the batch's memory, where there is nothing
-        # to read: these two are cut from padded copies.
-        ends = slice(None, None, max(1, len(images) - 1))
-        padded = F.pad(images[ends], (0, 0, pad, pad, pad, pad), value=value).contiguous()
-        cut[ends] = _gather(padded, top[ends], left[ends], size)
-    return change_struck(cut, flip, _mirror)
-
-
-def _gather(images: Tensor, top: Tensor, left: Tensor, size: Size) -> Tensor:
-    """Crops as runs of the flat batch: (B, H, W, 3), offsets (B,) that may be negative → (B, H', W', 3)."""
     count, tall, wide, _ = images.shape
-    height, width = size
-    pixels = count * tall * wide
-    rows = (top[:, None] + torch.arange(height, device=images.device)).clamp(0, tall - 1)  # (B, H')
-    rows = rows + torch.arange(count, device=images.device)[:, None] * tall
-    start = (rows * wide + left[:, None]).clamp(0, pixels - width)
-    runs = images.as_strided((pixels - width + 1, width * 3), (3, 1), images.storage_offset())
-    return runs.index_select(0, start.flatten()).view(count, height, width, 3)
+    height, width = crop or (tall, wide)
+    if not pad and (height, width) == (tall, wide):
+        return change_struck(images.clone(), flip, _mirror)
+    step = images_at_once(images)
+    some, margins, pitch = min(step, count), wide + 2 * pad, tall + pad
+    # Images one below the other between margins of the border's level; two neighbours share theirs.
+    rows = images.new_full((pad + some * pitch, margins, 3), value)
+    inner = rows[pad:].unflatten(0, (some, pitch))[:, :tall, pad : pad + wide]  # (n, H, W, 3)
+    runs = rows.as_strided((len(rows) * margins - width + 1, width * 3), (3, 1))
+    nth = torch.arange(count, device=images.device) % step
+    left = torch.where(flip, margins - width - left, left)  # a crop of what is mirrored already
+    starts = (nth * pitch + top) * margins + left  # (B,)
+    starts = starts[:, None] + torch.arange(height, device=images.device) * margins  # (B, H')
+    cut = images.new_empty((count, height, width, 3))
+    for first in range(0, count, step):
+        block = slice(first, first + step)
+        _write(images[block], flip[block], inner)
+        torch.index_select(runs, 0, starts[block].flatten(), out=cut[block].view(-1, width * 3))
+    return cut
 
 
-def _paint(cut: Tensor, top: Tensor, left: Tensor, whole: Size, pad: int, value: int) -> None:
-    """Write the border's grey level, in place, where a crop reaches beyond its image of size ``whole``."""
-    count, height, width, _ = cut.shape
-    x = left[:, None] + torch.arange(width, device=cut.device)  # (B, W')
-    y = top[:, None] + torch.arange(height, device=cut.device)  # (B, H')
-    inside = ((x >= 0) & (x < whole[1])).to(torch.uint8).mul_(255)
-    columns = inside[:, :, None].expand(-1, -1, 3).reshape(count, 1, width * 3)
-    lanes, columns = _words(cut.view(count, height, width * 3)), _words(columns)
-    rows = ((y >= 0) & (y < whole[0])).to(lanes.dtype).neg_()[:, :, None]  # all bits or none
-    level = None
-    if value:
-        level = torch.full((WORD,), value, dtype=torch.uint8, device=cut.device).view(lanes.dtype)[:1]
-    edge = -(-pad * 3 // lanes.element_size())
-    for side in (slice(None, edge), slice(-edge, None)):
-        _keep(lanes[:, :, side], columns[:, :, side], level)
-    for side in (slice(None, pad), slice(-pad, None)):
-        _keep(lanes[:, side], rows[:, side], level)
-
-
-def _keep(lanes: Tensor, mask: Tensor, level: Tensor | None) -> None:
-    """Keep the bits that the mask has, in place, and take the others from ``level``; None: they are 0."""
-    lanes.bitwise_and_(mask)
-    if level is not None:
-        lanes.bitwise_or_(mask.bitwise_not() & level)
+def _write(images: Tensor, flip: Tensor, into: Tensor) -> None:
+    """Copy images (n, H, W, 3) into the first n of ``into``, mirrored where ``flip`` (n,) is true."""
+    into = into[: len(images)]
+    if not _may_count(images.device):
+        into.copy_(torch.where(flip[:, None, None, None], images.flip(2), images))
+        return
+    into.copy_(images)
+    index = flip.nonzero()[:, 0]
+    into.numpy()[index.numpy()] = _mirror(images.index_select(0, index)).numpy()
 
 
 def _mirror(images: Tensor) -> Tensor:
-    """(n, H, W, 3) mirrored; on the CPU by OpenCV.
-
-    OpenCV mirrors single bytes and swaps channels by vector instructions, pixels of three bytes one by one:
-    so whole rows are mirrored byte by byte, and their channels put back in order.
-    """
-    if images.device.type != "cpu" or not len(images):
+    """Mirror (n, H, W, 3), in place on the CPU, where OpenCV is fast with pixels of three bytes."""
+    if not _may_count(images.device):
         return images.flip(2)
-    count, height, width, _ = images.shape
-    rows = images.numpy().reshape(count * height, width * 3)
-    pixels = cv2.flip(rows, 1).reshape(count * height, width, 3)
-    cv2.cvtColor(pixels, cv2.COLOR_RGB2BGR, dst=pixels)  # red and blue change places again
-    return torch.from_numpy(pixels).view(count, height, width, 3)
+    if len(images):
+        rows = images.flatten(0, 1).numpy()  # (n·H, W, 3)
+        cv2.flip(rows, 1, dst=rows)
+    return images
 
 
 def change_struck(images: Tensor, struck: Tensor, change: Callable[..., Tensor], *each: Tensor) -> Tensor:
@@ -119,17 +93,20 @@ def change_struck(images: Tensor, struck: Tensor, change: Callable[..., Tensor],
     """
     if not _may_count(images.device):
         return torch.where(struck[:, None, None, None], change(images, *each), images)
-    index = struck.nonzero()[:, 0]
-    changed = change(*(tensor.index_select(0, index) for tensor in (images, *each)))
-    _words(images.flatten(1))[index] = _words(changed.contiguous().flatten(1))
+    rows = images.flatten(1).numpy()
+    for index in struck.nonzero()[:, 0].split(images_at_once(images)):
+        changed = change(*(tensor.index_select(0, index) for tensor in (images, *each)))
+        rows[index.numpy()] = changed.flatten(1).numpy()
     return images
+
+
+def images_at_once(images: Tensor) -> int:
+    """Images (B, H, W, 3) that are worked on at once: on the CPU what its cache holds, else all."""
+    if images.device.type != "cpu":
+        return max(1, len(images))
+    return max(1, BLOCK_BYTES // max(1, images[:1].nbytes))
 
 
 def _may_count(device: torch.device) -> bool:
     """Whether reading a count off the device costs nothing."""
     return device.type == "cpu"
-
-
-def _words(rows: Tensor) -> Tensor:
-    """The same memory with the last axis in words of 8 bytes where that comes out even."""
-    return rows.view(torch.int64) if rows.shape[-1] * rows.element_size() % WORD == 0 else rows
