@@ -62,6 +62,7 @@ def test_two_images_of_one_modality_are_of_two_cameras(place: Path) -> None:
     first, second = pair(people, 12, Modality.INFRARED)
     assert (first.detail, second.detail) == ("cam 3", "cam 6")
     assert first.modality is second.modality is Modality.INFRARED
+    assert (first.name, second.name) == ("infrared 1", "infrared 2")
     visible, infrared = pair(people, 12)
     assert (visible.modality, infrared.modality) == tuple(Modality)
     for picture in (first, second, visible, infrared):
@@ -80,6 +81,7 @@ def test_two_images_of_one_modality_are_of_two_cameras(place: Path) -> None:
         (("phase-swap", "a.png", "b.png", "--pid", "3"), "not both"),
         (("phase-swap", "a.png", "b.png", "--visible", "a.png", "--infrared", "b.png"), "not both"),
         (("spectrum", "--dataset", "regdb"), "RegDB"),
+        (("seg", "--ids", "12", "--pid", "999"), "pid 999 is not in it"),
     ],
 )
 def test_wrong_use_exits_with_two(vireid: Command, place: Path, words: tuple[str, ...], said: str) -> None:
@@ -98,3 +100,59 @@ def test_people_of_one_modality_are_told(vireid: Command, place: Path, sysu_tree
     assert "pid 12 has images of one modality only" in one.err
     pair = vireid("visualize", "phase-swap", "--pid", "12", "--modality", "infrared", "--data", data)
     assert pair.code == 2
+    many = vireid("visualize", "seg", "--ids", 12, "--data", data)
+    assert many.code == 2
+    assert "11 people have images of both modalities, not 12" in many.err
+    assert "--ids 11" in many.err
+
+
+def test_a_dataset_of_one_modality_is_told(tmp_path: Path) -> None:
+    from vireid_cli.engine.pictures import people_with_both
+    from vireid_cli.engine.preparation import People
+    from vireid_cli.errors import UsageError
+    from vireid_cli.types import Modality, Record, RecordTable
+
+    table = RecordTable.of([Record(f"{i}.jpg", i, 1, Modality.VISIBLE, "test") for i in range(3)])
+    with pytest.raises(UsageError, match=r"nobody has images of both modalities \(people: 3 visible, 0 infr"):
+        people_with_both(People(table, tmp_path, "Half"))
+
+
+def mean_amplitude(images: np.ndarray) -> np.ndarray:
+    """(H, W) mean |F| over images (N, H, W, 3) and channels, by numpy's complex transform."""
+    return np.abs(np.fft.fft2(images, axes=(1, 2), norm="ortho")).mean(axis=(0, 3))
+
+
+def test_gaps_of_seg_images_are_those_of_the_definition(
+    vireid: Command, place: Path, sysu_tree: Path
+) -> None:
+    said = vireid("visualize", "seg", "--size", "64x32", "--ids", 2, "--images", 500)
+    assert written(said).name == "seg-sysu.png"
+    root = sysu_tree / "SYSU-MM01"
+    visible, infrared = (
+        np.stack([cv2.imread(str(f))[..., ::-1] for c in cams for f in sorted(root.glob(f"cam{c}/*/*.jpg"))])
+        / 255.0
+        for cams in ((1, 2, 4, 5), (3, 6))
+    )
+    grey = np.repeat((visible @ [0.299, 0.587, 0.114])[..., None], 3, axis=3)
+    bins = np.fft.fft2(visible, axes=(1, 2), norm="ortho")
+    level = np.abs(bins).mean(axis=(1, 2, 3), keepdims=True)
+    phase = np.fft.ifft2(level * np.exp(1j * np.angle(bins)), axes=(1, 2), norm="ortho").real
+    kinds = {"visible": visible, "grey": grey, "SEG": np.clip(grey + phase, 0, 1)}
+    goal = np.log10(mean_amplitude(infrared))
+    for kind, images in kinds.items():
+        expected = np.abs(np.log10(mean_amplitude(images)) - goal).mean()
+        found = re.search(rf"gap to infrared, {kind}: (\S+) decades", said.out + said.err)
+        assert float(found[1]) == pytest.approx(expected, abs=2e-4)  # type: ignore[index]
+    floor = re.search(r"gap to infrared, infrared: (\S+) decades", said.out + said.err)
+    assert 0 < float(floor[1]) < 1  # type: ignore[index]
+
+
+def test_a_seed_draws_the_images_of_the_mean_spectra(vireid: Command, place: Path) -> None:
+    def drawn(*words: object) -> bytes:
+        few = ("--size", "64x32", "--ids", 1, "--images", 9, "--dpi", 40)
+        return written(vireid("visualize", "seg", *few, *words)).read_bytes()
+
+    first = drawn()
+    assert drawn("--seed", 0) == first
+    assert drawn("--seed", 1) != first
+    assert drawn("--pid", 3, "--pid", 12) != first

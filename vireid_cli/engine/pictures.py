@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -105,12 +105,14 @@ def pair(people: People, pid: int, modality: Modality | None = None) -> tuple[Pi
         elsewhere = found[table.camids[found] != table.camids[found[0]]]
         rows = [found[0], elsewhere[0] if len(elsewhere) else found[1]]
     first, second = (_picture(people, int(row)) for row in rows)
+    if modality is not None:
+        first, second = (replace(one, name=f"{one.name} {i}") for i, one in enumerate((first, second), 1))
     return first, second
 
 
 def of_files(files: Sequence[Path], modalities: Sequence[Modality | None]) -> list[Picture]:
-    """Pictures of image files, called by their modality where it is known, else by their number."""
-    words = ("first", "second", "third", "fourth", "fifth", "sixth")
+    """Pictures of up to six image files, called by their modality where it is known, else by their number."""
+    words = ("first", "second", "third", "fourth", "fifth", "sixth") if len(files) > 1 else ("image",)
     return [
         Picture(file, modality.value if modality else word, str(file), modality)
         for file, modality, word in zip(files, modalities, words, strict=False)

@@ -13,6 +13,7 @@ app = typer.Typer(
 
 app.command("phase-swap")(images.phase_swap)
 app.command()(images.spectrum)
+app.command()(images.seg)
 app.command()(images.sheet)
 app.command()(embeddings.tsne)
 app.command()(embeddings.distances)

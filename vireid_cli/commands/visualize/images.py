@@ -116,6 +116,42 @@ def phase_swap(
     )
 
 
+def seg(
+    dataset: Annotated[str, typer.Option(help="Whose images.")] = "sysu",
+    ids: Annotated[int, typer.Option(min=1, max=12, help="People shown.")] = 4,
+    pid: Annotated[
+        list[int] | None, typer.Option(help="A person shown; may be given again.", show_default="test ones")
+    ] = None,
+    images: Annotated[
+        int, typer.Option(min=2, help="Images of each modality that the mean spectra are of.")
+    ] = 256,
+    size: TakenAt = "288x144",
+    seed: Seed = 0,
+    out: FigureOut = None,
+    format: Format = None,
+    dpi: Dpi = 150,
+    data: DataDir = None,
+) -> None:
+    """People's SEG images and what they are made of; mean amplitude spectra and their gap to infrared.
+
+    Example: vireid visualize seg --ids 4 --images 256
+    """
+    draw(
+        "seg",
+        None,
+        make_engine("cpu", data=data),
+        out,
+        format,
+        dpi,
+        dataset=dataset,
+        ids=ids,
+        pids=pid or [],
+        images=images,
+        size=parse_size(size),
+        seed=seed,
+    )
+
+
 def sheet(
     dataset: Annotated[str, typer.Option(help="Whose images.")] = "sysu",
     images: Annotated[int, typer.Option(min=1, max=400, help="How many.")] = 40,
