@@ -8,12 +8,9 @@ import sys
 
 import numpy as np
 import pytest
-from matplotlib.colors import to_rgb
 
 from vireid_cli.errors import MissingExtra, UsageError
-from vireid_cli.figures import style
-from vireid_cli.figures.tsne import _apart, tsne_figure, tsne_points
-from vireid_cli.types import Modality
+from vireid_cli.figures.tsne import tsne_points
 
 pytest.importorskip("sklearn")
 
@@ -31,11 +28,11 @@ def groups(people: int = 5, each: int = 8, noise: float = 0.2) -> tuple[np.ndarr
 @pytest.fixture(scope="module")
 def laid_out():
     features, pids = groups()
-    return tsne_points(features, seed=3), pids, np.tile(np.arange(8) % 2, 5).astype(np.uint8)
+    return tsne_points(features, seed=3), pids
 
 
 def test_people_who_are_apart_stay_apart(laid_out):
-    points, pids, _ = laid_out
+    points, pids = laid_out
     assert points.shape == (40, 2)
     distances = np.linalg.norm(points[:, None] - points[None], axis=2) + np.diag(np.full(40, np.inf))
     same = pids[:, None] == pids[None]
@@ -100,54 +97,3 @@ def test_without_scikit_learn(monkeypatch):
     monkeypatch.setitem(sys.modules, "sklearn.manifold", None)
     with pytest.raises(MissingExtra, match=r"(?s)scikit-learn.*vireid\[figures\]"):
         tsne_points(np.zeros((12, 4)))
-
-
-@pytest.mark.parametrize(("by", "panels"), [("both", 2), ("modality", 1), ("identity", 1)])
-def test_panels_shapes_and_colours(laid_out, by, panels):
-    points, pids, modalities = laid_out
-    figure = tsne_figure(points, pids, modalities, by, "t-SNE", "a run")
-    assert len(figure.axes) == panels
-    assert [text.get_text() for text in figure.texts] == ["t-SNE", "a run"]
-    for axes in figure.axes:
-        assert len(axes.collections) == 2
-        circles, triangles = (c.get_paths()[0].vertices for c in axes.collections)
-        assert len(circles) > len(triangles)  # a curve, and three corners
-        for collection, modality in zip(axes.collections, Modality, strict=True):
-            mine = modalities == modality.code
-            np.testing.assert_allclose(collection.get_offsets(), points[mine])
-            colours = collection.get_facecolors()[:, :3]
-            if axes.get_title(loc="left") == "by modality":
-                np.testing.assert_allclose(colours[0], to_rgb(style.MODALITY_COLOUR[modality]))
-            else:
-                assert len({tuple(c) for c in colours}) == len(np.unique(pids[mine]))
-                assert {t.get_text() for t in axes.texts} == {str(pid) for pid in np.unique(pids)}
-    labels = [text.get_text() for text in figure.legends[0].get_texts()]
-    assert labels == ["visible", "infrared"]
-
-
-@pytest.mark.parametrize("name", ["a.png", "a.svg"])
-def test_same_points_same_bytes(laid_out, tmp_path, name):
-    first = style.save(tsne_figure(*laid_out), tmp_path / "1" / name).read_bytes()
-    assert style.save(tsne_figure(*laid_out), tmp_path / "2" / name).read_bytes() == first
-
-
-def test_names_that_would_overlap_are_pushed_apart():
-    box = (0.3, 0.16)
-    places = _apart(np.zeros((12, 2)), box, rounds=500)
-    gap = np.abs(places[:, None] - places[None])
-    overlap = ((gap[..., 0] < 0.99 * box[0]) & (gap[..., 1] < 0.99 * box[1])).sum() - 12
-    assert overlap == 0
-    far = np.array([[0.0, 0.0], [5.0, 5.0]])
-    np.testing.assert_allclose(_apart(far, box), far, atol=0.002)
-
-
-def test_one_person_or_one_modality_says_what_to_do(laid_out):
-    points, pids, modalities = laid_out
-    with pytest.raises(UsageError, match="--ids"):
-        tsne_figure(points, np.zeros_like(pids), modalities)
-    with pytest.raises(UsageError, match="no infrared"):
-        tsne_figure(points, pids, np.zeros_like(modalities))
-    with pytest.raises(ValueError, match="pids"):
-        tsne_figure(points, pids[:-1], modalities)
-    with pytest.raises(ValueError, match="camera"):
-        tsne_figure(points, pids, modalities, by="camera")

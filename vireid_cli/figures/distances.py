@@ -54,9 +54,10 @@ def distances_figure(
     figure.text(
         0.15 / width, 1 - 0.42 / height, subtitle, fontsize=style.SMALL_SIZE, color=style.FAINT, va="top"
     )
+    merged = _merged([found for _, found in panels])
     low, high = _reach([found for _, found in panels])
     top = 1.32 * max(
-        float(_percent(counts).max()) for _, found in panels for counts in (found.intra, found.inter)
+        float(_percent(counts, merged).max()) for _, found in panels for counts in (found.intra, found.inter)
     )
     for i, (name, found) in enumerate(panels):
         left = _LEFT + i * (plane + _GAP)
@@ -65,7 +66,7 @@ def distances_figure(
         axes.set_xlim(low, high)
         axes.set_ylim(0.0, top)
         letter = f"({chr(ord('a') + i)}) " if len(panels) > 1 else ""
-        _panel(axes, found, letter + _cut(name, plane))
+        _panel(axes, found, merged, letter + style.shortened(name, plane))
         if i:
             axes.set_yticklabels([])
         else:
@@ -74,7 +75,7 @@ def distances_figure(
     return figure
 
 
-def _panel(axes: Axes, found: PairDistances, name: str) -> None:
+def _panel(axes: Axes, found: PairDistances, merged: int, name: str) -> None:
     """Two histograms, their means, and δ."""
     axes.set_title(name, pad=16)
     axes.text(
@@ -88,10 +89,11 @@ def _panel(axes: Axes, found: PairDistances, name: str) -> None:
     )
     axes.set_xlabel("cosine distance")
     axes.grid(axis="y")
-    axes.stairs(_percent(found.inter), found.edges, fill=True, color=INTER, alpha=0.55, linewidth=0)
-    axes.stairs(_percent(found.intra), found.edges, fill=True, color=INTRA, alpha=0.35, linewidth=0)
-    axes.stairs(_percent(found.intra), found.edges, color=INTRA, linewidth=1.3)
-    axes.stairs(_percent(found.inter), found.edges, color=_dark(INTER), linewidth=0.8)
+    intra, inter, edges = (*(_percent(c, merged) for c in (found.intra, found.inter)), found.edges[::merged])
+    axes.stairs(inter, edges, fill=True, color=INTER, alpha=0.55, linewidth=0)
+    axes.stairs(intra, edges, fill=True, color=INTRA, alpha=0.35, linewidth=0)
+    axes.stairs(intra, edges, color=INTRA, linewidth=1.3)
+    axes.stairs(inter, edges, color=_dark(INTER), linewidth=0.8)
     for mean, colour in ((found.intra_mean, INTRA), (found.inter_mean, _dark(INTER))):
         axes.axvline(mean, ymax=_ARROW, color=colour, linestyle=(0, (4, 2)), linewidth=1.2)
     _delta(axes, found)
@@ -118,9 +120,15 @@ def _delta(axes: Axes, found: PairDistances) -> None:
     )
 
 
-def _percent(counts: np.ndarray) -> np.ndarray:
-    """Counts as percent of their sum."""
-    return 100.0 * counts / counts.sum()
+def _percent(counts: np.ndarray, merged: int) -> np.ndarray:
+    """Counts as percent of their sum, ``merged`` bins as one."""
+    return 100.0 * counts.reshape(-1, merged).sum(axis=1) / counts.sum()
+
+
+def _merged(all_found: Sequence[PairDistances]) -> int:
+    """How many bins are drawn as one: as few as give each a hundred pairs, so that chance draws no comb."""
+    pairs_a_bin = min(found.intra.sum() / np.count_nonzero(found.intra) for found in all_found)
+    return next((n for n in (1, 2, 4) if n * pairs_a_bin >= 100), 5)
 
 
 def _reach(all_found: Sequence[PairDistances]) -> tuple[float, float]:
@@ -141,14 +149,6 @@ def _dark(colour: str) -> tuple[float, float, float]:
     """A colour at 70 percent of its lightness: a thin line of it stands out from its own surface."""
     red, green, blue = to_rgb(colour)
     return 0.7 * red, 0.7 * green, 0.7 * blue
-
-
-def _cut(name: str, inches: float) -> str:
-    """A name that fits over a panel, its middle left out where it is too long."""
-    most = int(inches * 10.5)
-    if len(name) <= most:
-        return name
-    return f"{name[: most // 2 - 1]}…{name[-(most - most // 2) :]}"
 
 
 def _legend(figure: Figure, width: float, height: float) -> None:

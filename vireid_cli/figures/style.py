@@ -200,6 +200,14 @@ def fit(height: float, width: float, box_height: float, box_width: float) -> tup
     return height * scale, width * scale
 
 
+def shortened(name: str, inches: float) -> str:
+    """A name that fits over a panel of so many inches in bold title size; a long one loses its middle."""
+    most = int(inches * 10.5)
+    if len(name) <= most:
+        return name
+    return f"{name[: most // 2 - 1]}…{name[-(most - most // 2) :]}"
+
+
 def colours(count: int) -> list[tuple[float, float, float]]:
     """``count`` colours: the palette, then it darkened, then lightened; 24 differ, then they repeat."""
     base = np.array([to_rgb(c) for c in PALETTE])  # (8, 3)

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from vireid_cli.commands.options import RunName, RunsDir, make_engine
+from vireid_cli.commands.options import DataDir, Device, Precision, RunsDir, make_engine
 from vireid_cli.commands.visualize.options import Dpi, Format, Out, Protocol, Runs, Seed, draw
 
 
@@ -19,23 +19,54 @@ class By(StrEnum):
     both = "both"
 
 
+class Component(StrEnum):
+    """What is laid out."""
+
+    spatial = "spatial"
+    amplitude = "amplitude"
+    phase = "phase"
+    all = "all"
+
+
 def tsne(
-    run: RunName = None,
+    run: Runs = None,
     ids: Annotated[int, typer.Option(min=2, help="Identities shown.")] = 24,
+    images: Annotated[
+        int, typer.Option(min=1, help="Images shown of each identity and modality at most.")
+    ] = 20,
+    component: Annotated[
+        Component,
+        typer.Option(help="Embeddings, or amplitude or phase of the backbone's last map, or all three."),
+    ] = Component.spatial,
     by: Annotated[By, typer.Option(help="How points are coloured.")] = By.both,
     protocol: Protocol = None,
     seed: Seed = 0,
     out: Out = None,
     format: Format = None,
     dpi: Dpi = 150,
+    device: Device = "auto",
+    precision: Precision = "auto",
+    data: DataDir = None,
     runs: RunsDir = None,
 ) -> None:
-    """The test embeddings of a run on a plane, by modality and by identity.
+    """Test images on a plane, by modality and by identity; several runs on the same images.
 
     Example: vireid visualize tsne --ids 24
     """
-    engine = make_engine("cpu", runs=runs)
-    draw("tsne", run, engine, out, format, dpi, protocol=protocol, ids=ids, seed=seed, by=by.value)
+    draw(
+        "tsne",
+        run,
+        make_engine(device, precision, data, runs),
+        out,
+        format,
+        dpi,
+        protocol=protocol,
+        ids=ids,
+        images=images,
+        seed=seed,
+        by=by.value,
+        component=component.value,
+    )
 
 
 def distances(

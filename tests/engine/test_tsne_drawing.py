@@ -1,0 +1,172 @@
+"""t-SNE of runs: which images are shown, their components through the network, and what is refused."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import replace
+from itertools import pairwise
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from tests.conftest import TINY
+from vireid_cli.data.store import open_store
+from vireid_cli.engine import components
+from vireid_cli.engine.components import component_rows, components_of
+from vireid_cli.engine.drawings.tsne import chosen
+from vireid_cli.engine.embed import load_trained, to_images
+from vireid_cli.engine.embedded import embedded
+from vireid_cli.engine.engine import Engine
+from vireid_cli.engine.output import Output
+from vireid_cli.engine.reporter import Reporter
+from vireid_cli.errors import DataError, UsageError
+from vireid_cli.figures import planes
+from vireid_cli.frequency import fourier
+from vireid_cli.results.run import Run
+from vireid_cli.types import Embeddings, Modality
+
+OPTIONS = {"protocol": None, "ids": 4, "images": 4, "seed": 0, "by": "modality", "component": "all"}
+
+
+@pytest.fixture(scope="module")
+def trained(sysu_tree: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Engine, list[Run]]]:
+    """Two tiny runs, evaluated."""
+    place = tmp_path_factory.mktemp("tsne")
+    (place / "tiny.yaml").write_text(TINY)
+    engine = Engine.choose("cpu", "fp32", data_dir=sysu_tree, runs_dir=place / "runs")
+    settings = ["train.epochs=1", "train.steps_per_epoch=1"]
+    runs = [engine.train(str(place / "tiny.yaml"), [*settings, f"train.seed={seed}"]) for seed in (1, 2)]
+    for run in runs:
+        engine.evaluate(run)
+    return engine, runs
+
+
+def table(pids: list[int], modalities: list[int], paths: list[str]) -> Embeddings:
+    count = len(pids)
+    columns = (np.array(pids), np.zeros(count, int), np.array(modalities, np.uint8), np.array(paths))
+    return Embeddings(np.zeros((count, 2)), *columns)
+
+
+def test_images_are_spread_evenly_over_each_persons_paths():
+    paths = [f"{i:02d}" for i in (7, 6, 5, 4, 3, 2, 1, 0)]
+    images = table([1] * 8 + [2, 2, 3] + [1], [0] * 11 + [1], [*paths, "a", "b", "c", "d"])
+    rows = chosen(images, np.array([1, 2]), 4)
+    assert [str(path) for path in images.paths[rows]] == ["07", "05", "03", "01", "a", "b", "d"]
+    assert chosen(images, np.array([1, 2]), 100).tolist() == [*range(10), 11]
+    assert chosen(images, np.array([2]), 1).tolist() == [9]
+
+
+def test_components_are_those_of_each_image_alone(trained):
+    engine, (run, _) = trained
+    store = open_store(engine.data_dir, "sysu")
+    network = load_trained(run, engine.runtime, Reporter(), fold=False).network
+    rows = np.array([75, 3, 100, 9, 8])
+    assert set(store.records.modalities[rows]) == {0, 1}
+    names = ("amplitude", "phase")
+    found = component_rows(network, names, store, (64, 32), rows, engine.runtime, Reporter())
+    for i, row in enumerate(rows):
+        image = to_images(store.batch((64, 32), rows[i : i + 1]), torch.device("cpu"))
+        modality = Modality.of(store.records.modalities[row])
+        with torch.no_grad():
+            maps = network.trunk(network.normalise(image), modality)
+        spectrum = fourier.spectrum(maps)
+        size, angle = fourier.amplitude(spectrum), fourier.phase(spectrum).flatten().numpy()
+        weighted = (size * fourier.columns_to_full(maps.shape[-1], size).sqrt()).flatten().numpy()
+        bins = len(weighted)
+        assert found["phase"].shape[1] == 2 * bins < components.LENGTH
+        np.testing.assert_allclose(found["amplitude"][i], weighted, rtol=1e-3, atol=1e-4)
+        seen = weighted > 1e-2 * weighted.max()
+        assert seen.sum() > 100
+        cosine, sine = found["phase"][i][:bins], found["phase"][i][bins:]
+        np.testing.assert_allclose(np.arctan2(sine, cosine)[seen], angle[seen], atol=1e-3)
+
+
+def test_batches_and_order_change_nothing(trained, monkeypatch):
+    engine, (run, _) = trained
+    store = open_store(engine.data_dir, "sysu")
+    network = load_trained(run, engine.runtime, Reporter()).network
+    rows = np.arange(0, 216, 9)
+    arguments = (store, (64, 32), rows, engine.runtime, Reporter())
+    found = component_rows(network, ("phase",), *arguments)["phase"]
+    monkeypatch.setattr(components, "BATCH", 3)
+    order = np.random.default_rng(0).permutation(len(rows))
+    other = component_rows(network, ("phase",), store, (64, 32), rows[order], engine.runtime, Reporter())
+    np.testing.assert_allclose(other["phase"], found[order], atol=2e-2)
+    unit = found / np.linalg.norm(found, axis=1, keepdims=True)
+    again = other["phase"] / np.linalg.norm(other["phase"], axis=1, keepdims=True)
+    assert (unit[order] * again).sum(axis=1).min() > 0.999
+
+
+def test_runs_and_components_are_drawn_of_the_same_images(trained, tmp_path, monkeypatch):
+    engine, runs = trained
+    seen = []
+    figure = planes.planes_figure
+
+    def spy(laid_out, pids, modalities, by, *titles):
+        seen.append((laid_out, pids, modalities, titles))
+        return figure(laid_out, pids, modalities, by, *titles)
+
+    monkeypatch.setattr(planes, "planes_figure", spy)
+    engine.visualize("tsne", runs, output=Output(tmp_path / "a.png", dpi=40), **OPTIONS)
+    laid_out, pids, modalities, titles = seen[0]
+    assert [plane.run for plane in laid_out] == [runs[0].name] * 3 + [runs[1].name] * 3
+    assert [plane.component.split()[0] for plane in laid_out] == ["spatial", "amplitude", "phase"] * 2
+    counts = {
+        (int(p), int(m)): int(((pids == p) & (modalities == m)).sum()) for p in (11, 14) for m in (0, 1)
+    }
+    assert counts == dict.fromkeys(counts, 4)
+    assert titles[0] == "2 runs on the same images"
+    assert "32 images of 4 people" in titles[1]
+    points = [plane.points for plane in laid_out]
+    assert all(np.abs(a - b).max() > 1e-3 for a, b in pairwise(points))
+
+
+@pytest.mark.parametrize("format", ["png", "svg"])
+def test_one_component_is_drawn_into_the_run_to_the_same_bytes(trained, format):
+    engine, (run, _) = trained
+    options = {**OPTIONS, "component": "phase", "output": Output(format=format, dpi=40)}
+    path = engine.visualize("tsne", run, **options)
+    assert path == run.figures / f"tsne-phase.{format}"
+    first = path.read_bytes()
+    assert engine.visualize("tsne", run, **options).read_bytes() == first
+
+
+def test_other_images_and_a_further_trained_network_are_noticed(trained):
+    engine, (run, _) = trained
+    one = embedded(run, None)
+    arguments = (("phase",), engine.runtime, engine.data_dir)
+    other = replace(one, fingerprint={**one.fingerprint, "data": "0123456789ab"})
+    with pytest.raises(DataError, match=r"(?s)other images \(0123456789ab\).*vireid evaluate"):
+        components_of(other, *arguments, Reporter())
+    told: list[str] = []
+    reporter = Reporter()
+    reporter.warn = told.append  # type: ignore[method-assign]
+    older = replace(one, fingerprint={**one.fingerprint, "checkpoint": "last (epoch 0 of 1)"})
+    components_of(older.take(np.arange(2)), *arguments, reporter)
+    assert len(told) == 1
+    assert "checkpoint last (epoch 0 of 1)" in told[0]
+
+
+def test_without_data_or_checkpoint_it_says_what_to_do(trained, tmp_path):
+    engine, (run, _) = trained
+    elsewhere = Engine.choose("cpu", data_dir=tmp_path / "empty")
+    with pytest.raises(UsageError, match="vireid prepare"):
+        elsewhere.visualize("tsne", run, **OPTIONS)
+    spatial = {**OPTIONS, "component": "spatial"}
+    assert elsewhere.visualize("tsne", run, output=Output(tmp_path / "a.png", dpi=40), **spatial).is_file()
+    bare = Run(tmp_path / "bare")
+    (bare.folder / "evaluation").mkdir(parents=True)
+    with pytest.raises(UsageError, match=r"(?s)has not been evaluated.*vireid evaluate"):
+        engine.visualize("tsne", bare, **OPTIONS)
+    folder = run.evaluation(embedded(run, None).protocol)
+    target = bare.folder / "evaluation" / folder.name
+    target.mkdir()
+    for file in folder.iterdir():
+        (target / file.name).write_bytes(file.read_bytes())
+    (bare.folder / "recipe.yaml").write_text(run.recipe_file.read_text())
+    (bare.folder / "environment.json").write_text(json.dumps(run.environment()))
+    with pytest.raises(UsageError, match="checkpoint"):
+        engine.visualize("tsne", bare, **OPTIONS)

@@ -1,0 +1,56 @@
+"""The backbone's last feature map is found in every method, image by image."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import nn
+
+from vireid_cli import methods
+from vireid_cli.backbones.fold import fold_batch_norms
+from vireid_cli.engine.last_map import last_map
+from vireid_cli.types import Modality
+
+
+@pytest.mark.parametrize("name", methods.available())
+@pytest.mark.parametrize("modality", list(Modality))
+def test_every_method_has_one_that_belongs_to_its_image(name, modality, build, batch):
+    network = build(name).eval()
+    images = batch.visible if modality is Modality.VISIBLE else batch.infrared
+    with torch.no_grad(), last_map(network) as newest:
+        network.embed(images[:4], modality)
+        together = newest()[:4]
+        alone = []
+        for image in images[:4]:
+            network.embed(image[None], modality)
+            alone.append(newest()[:1])
+    assert together.shape[0] == 4
+    assert together.shape[1] in network.trunk.channels.values()
+    assert min(together.shape[2:]) >= 2
+    torch.testing.assert_close(torch.cat(alone), together, rtol=0, atol=1e-4)
+    assert (together[0] - together[2]).abs().max() > 1e-4
+
+
+def test_it_is_what_the_last_stage_makes_with_its_gradient(build, batch):
+    network = build("baseline").eval()
+    with last_map(network) as newest:
+        embedding = network.embed(batch.visible, Modality.VISIBLE)
+        found = newest()
+    expected = network.trunk(network.normalise(batch.visible), Modality.VISIBLE)
+    torch.testing.assert_close(found, expected, rtol=0, atol=0)
+    (gradient,) = torch.autograd.grad(embedding[0, 0], found)
+    assert gradient[0].abs().max() > 0
+    assert not gradient[1:].any()
+    folded = fold_batch_norms(network)
+    with torch.no_grad(), last_map(folded) as newest:
+        folded.embed(batch.visible, Modality.VISIBLE)
+        torch.testing.assert_close(newest(), expected, rtol=0, atol=1e-4)
+
+
+def test_afterwards_nothing_is_watched_and_other_networks_are_refused(build, batch):
+    network = build("baseline").eval()
+    with last_map(network):
+        pass
+    assert not any(module._forward_hooks for module in network.modules())
+    with pytest.raises(ValueError, match="Linear has no"), last_map(nn.Linear(2, 2)):
+        pass

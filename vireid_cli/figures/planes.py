@@ -1,0 +1,266 @@
+"""Points on planes: do the modalities mix, do the people separate? Runs and components side by side."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.patheffects import withStroke
+
+from vireid_cli.errors import UsageError
+from vireid_cli.figures import style
+from vireid_cli.types import Modality
+
+MOST_NAMED = 60
+"""Identities up to which each is named beside its points."""
+
+By = Literal["both", "modality", "identity"]
+
+_PANELS = (5.6, 5.6, 4.4, 3.7)
+"""Inches of a panel by the number of columns; the last for more of them."""
+
+_GAP, _LOWER, _ABOVE = 0.3, 0.55, 0.32
+"""Inches between columns, below the panels, and above each for its title."""
+
+
+@dataclass(frozen=True, slots=True)
+class Plane:
+    """The images of all planes of a figure, as one run and one component see them.
+
+    Attributes:
+        run: Whose.
+        component: Which, in words.
+        points: (N, 2), of ``tsne.tsne_points``.
+    """
+
+    run: str
+    component: str
+    points: np.ndarray
+
+
+@style.styled()
+def planes_figure(
+    planes: Sequence[Plane],
+    pids: np.ndarray,
+    modalities: np.ndarray,
+    by: By = "both",
+    title: str = "",
+    subtitle: str = "",
+) -> Figure:
+    """Draw planes coloured by modality, by identity, or each both ways.
+
+    Circles are visible, triangles infrared, in every panel. Columns are the runs where there are several,
+    else the components, else the ways to colour; the rest are rows.
+
+    Args:
+        planes: One for each run and component; all have the same N images in the same order.
+        pids: (N,) integers.
+        modalities: (N,) ``Modality.code``.
+        by: Which panels.
+        title, subtitle: Over the figure; what was embedded, which run.
+
+    Raises:
+        ValueError: Lengths differ, ``by`` is unknown, or a run lacks a component.
+        UsageError: A single identity, or one modality is missing.
+    """
+    for plane in planes:
+        _check(plane.points, pids, modalities, by)
+    rows = _arranged(planes, by)
+    several = len({plane.run for plane in planes}) > 1
+    columns = len(rows[0])
+    panel = _PANELS[min(columns, len(_PANELS)) - 1]
+    top = 0.68 + (0.28 if several else 0.0)
+    width = _GAP + columns * (panel + _GAP)
+    height = top + len(rows) * (panel + _ABOVE) + _LOWER
+    figure = style.blank(width, height)
+    figure.text(0.3 / width, 1 - 0.18 / height, title, fontsize=style.TITLE_SIZE, weight="bold", va="top")
+    figure.text(
+        0.3 / width, 1 - 0.45 / height, subtitle, fontsize=style.SMALL_SIZE, color=style.FAINT, va="top"
+    )
+    for i, row in enumerate(rows):
+        for j, (plane, way) in enumerate(row):
+            left, under = _GAP + j * (panel + _GAP), height - top - (i + 1) * (panel + _ABOVE)
+            axes = figure.add_axes((left / width, under / height, panel / width, panel / height))
+            if several and i == 0:
+                at = (left / width, 1 - (top - 0.12) / height)
+                figure.text(*at, style.shortened(plane.run, panel), fontsize=style.TEXT_SIZE + 1, va="bottom")
+            _frame(axes, plane.points)
+            draw = _by_modality if way == "modality" else _by_identity
+            draw(axes, plane.points, pids, modalities, panel)
+            if len(planes) > 1:
+                axes.set_title(f"{plane.component}, {axes.get_title(loc='left')}")
+    _legend(figure, by != "identity")
+    return figure
+
+
+def _arranged(planes: Sequence[Plane], by: By) -> list[list[tuple[Plane, str]]]:
+    """Rows of (plane, way to colour it)."""
+    ways = ("modality", "identity") if by == "both" else (by,)
+    runs = list(dict.fromkeys(plane.run for plane in planes))
+    components = list(dict.fromkeys(plane.component for plane in planes))
+    of = {(plane.run, plane.component): plane for plane in planes}
+    if len(of) != len(planes) or len(of) != len(runs) * len(components) or not planes:
+        raise ValueError(f"{len(planes)} planes of {len(runs)} runs and {len(components)} components")
+    if len(runs) > 1:
+        return [[(of[run, component], way) for run in runs] for component in components for way in ways]
+    if len(components) > 1:
+        return [[(of[runs[0], component], way) for component in components] for way in ways]
+    return [[(planes[0], way) for way in ways]]
+
+
+def _check(points: np.ndarray, pids: np.ndarray, modalities: np.ndarray, by: str) -> None:
+    """Refuse what can't be drawn."""
+    if points.ndim != 2 or points.shape[1] != 2 or not len(points) == len(pids) == len(modalities):
+        raise ValueError(f"points {points.shape}, pids {pids.shape}, modalities {modalities.shape}")
+    if by not in ("both", "modality", "identity"):
+        raise ValueError(f"by: '{by}'")
+    if len(np.unique(pids)) < 2:
+        raise UsageError("t-SNE of a single person shows nothing.", "Choose two or more: --ids 24.")
+    for modality in Modality:
+        if not (modalities == modality.code).any():
+            raise UsageError(
+                f"There is no {modality.value} image among the {len(points)}.",
+                "Choose people who were seen in both modalities.",
+            )
+
+
+def _frame(axes: Axes, points: np.ndarray) -> None:
+    """Equal scales, a thin frame, no ticks: t-SNE's axes have no unit."""
+    axes.set_xticks([])
+    axes.set_yticks([])
+    for spine in axes.spines.values():
+        spine.set_visible(True)
+        spine.set_color(style.GRID)
+    low, high = points.min(axis=0), points.max(axis=0)
+    middle, reach = (low + high) / 2, max(float((high - low).max()) * 0.54, 1e-6)
+    axes.set_xlim(middle[0] - reach, middle[0] + reach)
+    axes.set_ylim(middle[1] - reach, middle[1] + reach)
+
+
+def _size(count: int, panel: float) -> float:
+    """Area of a marker in square points: smaller where there are many, and on a small panel."""
+    return float(np.clip(9000.0 / count, 8.0, 46.0)) * (panel / _PANELS[0]) ** 1.5
+
+
+def _by_modality(
+    axes: Axes, points: np.ndarray, pids: np.ndarray, modalities: np.ndarray, panel: float
+) -> None:
+    axes.set_title("by modality")
+    for modality in Modality:
+        mine = points[modalities == modality.code]
+        axes.scatter(
+            mine[:, 0],
+            mine[:, 1],
+            s=_size(len(points), panel),
+            marker=style.MODALITY_MARKER[modality],
+            facecolor=style.MODALITY_COLOUR[modality],
+            edgecolor="white",
+            linewidth=0.4,
+            alpha=0.85,
+        )
+
+
+def _by_identity(
+    axes: Axes, points: np.ndarray, pids: np.ndarray, modalities: np.ndarray, panel: float
+) -> None:
+    people = np.unique(pids)
+    axes.set_title(f"by identity ({len(people)})")
+    table = np.array(style.colours(len(people)))[np.searchsorted(people, pids)]  # (N, 3)
+    for modality in Modality:
+        mine = modalities == modality.code
+        axes.scatter(
+            points[mine, 0],
+            points[mine, 1],
+            s=_size(len(points), panel),
+            marker=style.MODALITY_MARKER[modality],
+            facecolor=table[mine],
+            edgecolor="white",
+            linewidth=0.4,
+            alpha=0.9,
+        )
+    if len(people) <= MOST_NAMED:
+        _name(axes, points, pids, panel)
+
+
+def _name(axes: Axes, points: np.ndarray, pids: np.ndarray, panel: float) -> None:
+    """Write each pid above the middle of its points, moved apart where two would overlap."""
+    people = np.unique(pids)
+    reach = axes.get_xlim()[1] - axes.get_xlim()[0]
+    inches = points * panel / reach
+    above = np.array([_above(inches[pids == pid]) for pid in people])
+    middle = np.array([sum(axes.get_xlim()), sum(axes.get_ylim())]) / 2 * panel / reach
+    inside = panel / 2 - np.array([0.16, 0.09])
+    places = np.clip(_apart(above, (0.3, 0.16)), middle - inside, middle + inside) * reach / panel
+    colours = style.colours(len(people))
+    for pid, place, colour in zip(people, places, colours, strict=True):
+        axes.annotate(
+            str(pid),
+            (float(place[0]), float(place[1])),
+            ha="center",
+            va="center",
+            fontsize=style.SMALL_SIZE,
+            weight="bold",
+            color=_readable(colour),
+            path_effects=[withStroke(linewidth=2.5, foreground="white")],
+        )
+
+
+def _above(points: np.ndarray) -> np.ndarray:
+    """Where a name goes: over those points that lie within 0.4 inches of the median, (2,)."""
+    middle = np.median(points, axis=0)
+    near = points[np.abs(points - middle).max(axis=1) < 0.4]
+    top = near[:, 1].max() if len(near) else middle[1]
+    return np.array([middle[0], top + 0.13])
+
+
+def _readable(colour: tuple[float, float, float]) -> tuple[float, float, float]:
+    """A colour darkened until letters in it stand out from white."""
+    light = 0.2126 * colour[0] + 0.7152 * colour[1] + 0.0722 * colour[2]
+    share = min(1.0, 0.38 / max(light, 1e-6))
+    return (colour[0] * share, colour[1] * share, colour[2] * share)
+
+
+def _apart(centres: np.ndarray, box: tuple[float, float], rounds: int = 200) -> np.ndarray:
+    """Push boxes of (width, height) apart until none overlap, or the rounds are over.
+
+    Args:
+        centres: (n, 2), in the unit of ``box``.
+    """
+    places = centres.astype(np.float64).copy()
+    # a fixed nudge parts those that lie on one another
+    places += 1e-3 * np.stack([np.cos(np.arange(len(places))), np.sin(np.arange(len(places)))], axis=1)
+    for _ in range(rounds):
+        gap = places[:, None] - places[None]  # (n, n, 2)
+        overlap = np.array(box) - np.abs(gap)
+        overlap[np.arange(len(places)), np.arange(len(places))] = 0.0
+        hit: np.ndarray = np.all(overlap > 0, axis=2)
+        if not hit.any():
+            break
+        short = overlap.argmin(axis=2)  # part along the axis that takes the smaller step
+        step = np.zeros_like(gap)
+        np.put_along_axis(step, short[..., None], overlap.min(axis=2)[..., None], axis=2)
+        places += (np.sign(gap) * step * hit[..., None]).sum(axis=1) * 0.3
+    return places
+
+
+def _legend(figure: Figure, coloured: bool) -> None:
+    """Say which shape is which modality; in its colour where a panel uses that."""
+    handles = [
+        Line2D(
+            [],
+            [],
+            linestyle="",
+            marker=style.MODALITY_MARKER[modality],
+            markersize=7,
+            markerfacecolor=style.MODALITY_COLOUR[modality] if coloured else "#80868B",
+            markeredgecolor="white",
+            label=modality.value,
+        )
+        for modality in Modality
+    ]
+    figure.legend(handles=handles, loc="lower left", ncols=2, bbox_to_anchor=(0.01, 0.01), handletextpad=0.1)
