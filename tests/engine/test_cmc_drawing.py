@@ -10,11 +10,13 @@ import pytest
 
 from vireid_cli import files
 from vireid_cli.engine.cmc import cmc_curve
+from vireid_cli.engine.drawings import cmc as drawing
 from vireid_cli.engine.engine import Engine
 from vireid_cli.engine.evaluated import labels_of, shared_evaluation
 from vireid_cli.engine.output import Output
 from vireid_cli.engine.reporter import Reporter
 from vireid_cli.errors import UsageError
+from vireid_cli.figures import style
 from vireid_cli.recipe.schema import Recipe
 from vireid_cli.results import schema
 from vireid_cli.results.run import Run
@@ -74,6 +76,21 @@ def test_an_old_evaluation_is_drawn_without_a_band(evaluated_run) -> None:
     assert f"vireid evaluate {run.folder}" in listener.warned[0]
     with pytest.raises(UsageError, match="vireid evaluate"):
         cmc_curve(run, "a", PROTOCOL, 21, listener)
+
+
+def test_the_subtitle_speaks_of_a_band_only_where_there_is_one(evaluated_run, tmp_path, monkeypatch) -> None:
+    said: list[str] = []
+    monkeypatch.setattr(
+        drawing.cmc, "cmc_figure", lambda curves, title, subtitle: said.append(subtitle) or style.blank(1, 1)
+    )
+    run = evaluated_run("a")
+    engine = Engine.choose(device="cpu", data_dir=tmp_path, runs_dir=tmp_path / "runs")
+    for old in (False, True):
+        if old:
+            as_version_1(run)
+        engine.visualize("cmc", run, output=Output(), protocol=None, ranks=5)
+    assert "30 queries, ranks count identities\nmean of 2 trials; 95 % pointwise bootstrap band" in said[0]
+    assert "bootstrap" not in said[1]
 
 
 def test_runs_share_a_protocol_and_images(evaluated_run) -> None:

@@ -11,7 +11,7 @@ from matplotlib.colors import to_rgb
 
 from vireid_cli.errors import UsageError
 from vireid_cli.figures import style
-from vireid_cli.figures.ranking import RankingRow, ranking_figure
+from vireid_cli.figures.ranking import RankingRow, compared_figure, ranking_figure
 
 SIZE = (36, 18)
 
@@ -84,6 +84,36 @@ def test_without_scores_and_without_matches(person):
     words = [text.get_text() for text in ranking_figure([bare, empty], "x").axes[0].texts]
     assert "✓" in words
     assert "none" in words
+
+
+def test_runs_are_stacked_beside_one_query(rows, person):
+    other = [True] * 10
+    groups = [
+        [replace(rows[0], head="FDNM: AP 60.0 %"), replace(row(other, person), head="AGW: AP 9.0 %")]
+    ] * 2
+    axes = compared_figure(groups, "FDNM above AGW").axes[0]
+    boxes = np.array([image.get_extent() for image in axes.images]).reshape(2, 21, 4)  # left right bottom top
+    for query, first, second in zip(boxes[:, 0], boxes[:, 1], boxes[:, 11], strict=True):
+        assert query[1] < first[0] == second[0]
+        middle = (query[2] + query[3]) / 2
+        assert middle == pytest.approx((first[3] + second[2]) / 2)  # centred on both lines
+        assert first[2] < second[3]
+    assert boxes[0, 11:, 2].max() < boxes[1, 1, 3]  # the next query is below
+    heads = [text for text in axes.texts if " AP " in text.get_text()]
+    assert [text.get_text() for text in heads] == ["FDNM: AP 60.0 %", "AGW: AP 9.0 %"] * 2
+    for head, line in zip(heads, boxes[:, [1, 11]].reshape(4, 4), strict=True):
+        assert head.get_position()[1] < line[3]
+        assert line[3] - head.get_position()[1] < 0.3
+    words = [text.get_text() for text in axes.texts]
+    assert words.count("pid 3 · cam 3") == 2
+    assert len([word for word in words if word[:3] == "✓ 0"]) == 2 * (5 + 10)
+
+
+def test_every_query_needs_every_run(rows):
+    with pytest.raises(ValueError, match="each run"):
+        compared_figure([[rows[0]], [rows[0], rows[1]]], "x")
+    with pytest.raises(UsageError, match="vireid evaluate"):
+        compared_figure([], "x")
 
 
 @pytest.mark.parametrize("name", ["a.png", "a.svg"])

@@ -136,11 +136,22 @@ def test_impossible_dpi_is_refused(tmp_path, dpi):
         style.save(drawing(), tmp_path / "a.png", dpi=dpi)
 
 
+def test_a_png_that_no_canvas_holds_is_refused(tmp_path):
+    figure = style.blank(3.0, 100.0)
+    with pytest.raises(UsageError, match=r"70,000 pixels.*\n.*--dpi 650 or less"):
+        style.save(figure, tmp_path / "a.png", dpi=700)
+    assert not list(tmp_path.iterdir())
+    assert style.save(figure, tmp_path / "a.svg", dpi=700).exists()
+
+
 def test_a_failed_write_leaves_the_old_file_alone(tmp_path):
     target = style.save(drawing(), tmp_path / "a.png")
     before = target.read_bytes()
 
     class Broken:
+        def get_size_inches(self):
+            return (3.0, 2.0)
+
         def savefig(self, file, **_):
             file.write(b"half a picture")
             raise OSError("disk full")

@@ -1,4 +1,8 @@
-"""Queries with their first matches, right ones framed green and ticked, wrong ones red and crossed."""
+"""Queries with their first matches, right ones framed green and ticked, wrong ones red and crossed.
+
+One run: a line of images a query. Several runs on the same queries: their lines one above the other,
+beside the query that they share.
+"""
 
 from __future__ import annotations
 
@@ -19,6 +23,8 @@ _CELL = (1.36, 0.78)  # inches: the largest image
 _GAP = 0.14
 _BREAK = 0.3  # between a query and its matches
 _LABELS = 0.46
+_HEAD = 0.24  # a run's name above its line
+_RULE = 0.16  # around the rule between two queries
 _LEFT = 0.25
 _TOP = 0.86
 _BOTTOM = 0.5
@@ -35,6 +41,7 @@ class RankingRow:
         correct: (k,) bool: the query's person.
         labels: k lines of about 16 letters beneath the matches, e.g. ``pid 12 · cam 1``.
         scores: (k,) similarities, or None.
+        head: Above the matches where runs are compared: the run and how it did.
     """
 
     query_image: np.ndarray
@@ -43,6 +50,7 @@ class RankingRow:
     correct: np.ndarray
     labels: tuple[str, ...]
     scores: np.ndarray | None = None
+    head: str = ""
 
     def __post_init__(self) -> None:
         style.checked_pixels("query_image", self.query_image)
@@ -70,24 +78,67 @@ def ranking_figure(rows: Sequence[RankingRow], title: str, subtitle: str = "") -
     Raises:
         UsageError: No query.
     """
-    if not rows:
+    step = _CELL[0] + _LABELS + 0.1
+    axes, height = _page([[row] for row in rows], _TOP + len(rows) * step + _BOTTOM, title, subtitle)
+    for i, row in enumerate(rows):
+        _draw_query(axes, row, _TOP + i * step)
+        _draw_matches(axes, row, _TOP + i * step)
+    _legend(axes, height - 0.36)
+    return axes.get_figure(root=True)  # type: ignore[return-value]
+
+
+@style.styled()
+def compared_figure(groups: Sequence[Sequence[RankingRow]], title: str, subtitle: str = "") -> Figure:
+    """Draw several runs on the same queries: a query, and beside it a line of matches for each run.
+
+    Args:
+        groups: One a query; in each, one row a run, in the same order, with its ``head``.
+        title: Over the figure.
+        subtitle: Beneath the title.
+
+    Raises:
+        UsageError: No query.
+        ValueError: Groups of different numbers of runs, or none.
+    """
+    if groups and (len({len(group) for group in groups}) != 1 or not groups[0]):
+        raise ValueError(f"every query needs a row of each run, not {[len(group) for group in groups]}")
+    line = _HEAD + _CELL[0] + _LABELS
+    step = len(groups[0]) * line + 2 * _RULE if groups else 0.0
+    axes, height = _page(groups, _TOP + len(groups) * step + _BOTTOM, title, subtitle)
+    for i, group in enumerate(groups):
+        top = _TOP + i * step
+        if i:
+            axes.axhline(top - _RULE, *_rule_ends(axes), color=style.GRID, linewidth=0.8)
+        middle = (len(group) * line - _LABELS + _HEAD - _CELL[0]) / 2  # query centred on all lines' images
+        _draw_query(axes, group[0], top + middle)
+        for j, row in enumerate(group):
+            style.write(axes, _left_of(0), top + j * line + 0.02, row.head, weight="bold")
+            _draw_matches(axes, row, top + j * line + _HEAD)
+    _legend(axes, height - 0.36)
+    return axes.get_figure(root=True)  # type: ignore[return-value]
+
+
+def _page(
+    groups: Sequence[Sequence[RankingRow]], height: float, title: str, subtitle: str
+) -> tuple[Axes, float]:
+    """A page with titles and the ranks over the columns; its axes and its height in inches."""
+    if not groups:
         raise UsageError("There is no query to draw.", "Evaluate the run first: vireid evaluate")
-    columns = max(1, *(min(MOST, len(row.images)) for row in rows))
-    row_height = _CELL[0] + _LABELS + 0.1
+    columns = max(1, *(min(MOST, len(row.images)) for group in groups for row in group))
     width = 2 * _LEFT + _CELL[1] + _BREAK + columns * (_CELL[1] + _GAP)
-    height = _TOP + len(rows) * row_height + _BOTTOM
-    figure, axes = style.page(max(width, 5.5), height)
+    _, axes = style.page(max(width, 5.5), height)
     style.write(axes, _LEFT, 0.16, title, style.TITLE_SIZE, weight="bold")
     style.write(axes, _LEFT, 0.4, subtitle, style.SMALL_SIZE, color=style.FAINT)
-    style.write(axes, _LEFT + _CELL[1] / 2, _TOP - 0.22, "query", ha="center", weight="bold")
-    for rank in range(columns):
-        style.write(
-            axes, _left_of(rank) + _CELL[1] / 2, _TOP - 0.22, str(rank + 1), ha="center", weight="bold"
-        )
-    for i, row in enumerate(rows):
-        _draw_row(axes, row, _TOP + i * row_height)
-    _legend(axes, height - 0.36)
-    return figure
+    heads = {_LEFT: "query", **{_left_of(rank): str(rank + 1) for rank in range(columns)}}
+    for left, head in heads.items():
+        style.write(axes, left + _CELL[1] / 2, _TOP - 0.22, head, ha="center", weight="bold")
+    return axes, height
+
+
+def _rule_ends(axes: Axes) -> tuple[float, float]:
+    """Where a rule across the page begins and ends, in shares of its width."""
+    width = axes.get_xlim()[1]
+    return _LEFT / width, 1 - _LEFT / width
 
 
 def _left_of(rank: int) -> float:
@@ -95,13 +146,18 @@ def _left_of(rank: int) -> float:
     return _LEFT + _CELL[1] + _BREAK + rank * (_CELL[1] + _GAP)
 
 
-def _draw_row(axes: Axes, row: RankingRow, top: float) -> None:
-    """Place a query and its matches, each with the lines beneath it."""
+def _draw_query(axes: Axes, row: RankingRow, top: float) -> None:
+    """Place a query and what stands beneath it."""
     _centred(axes, row.query_image, _LEFT, top, None)
     below = top + _CELL[0] + 0.08
     style.write(
         axes, _LEFT + _CELL[1] / 2, below, row.query_label, style.SMALL_SIZE, ha="center", linespacing=1.25
     )
+
+
+def _draw_matches(axes: Axes, row: RankingRow, top: float) -> None:
+    """Place the matches of a query, each with the lines beneath it."""
+    below = top + _CELL[0] + 0.08
     for rank in range(min(MOST, len(row.images))):
         right = bool(row.correct[rank])
         colour, mark = (style.RIGHT, style.RIGHT_MARK) if right else (style.WRONG, style.WRONG_MARK)

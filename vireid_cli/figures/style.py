@@ -52,6 +52,9 @@ CLIP = (1.0, 99.0)
 AMPLITUDE_COLOURS = "magma"
 PHASE_COLOURS = "twilight"  # cyclic: −π and π are the same angle and the same colour
 
+MOST_PIXELS = 65_000
+"""Longest side of a PNG: matplotlib's canvas ends at 2^16."""
+
 Format = Literal["png", "svg"]
 
 _SETTINGS = {
@@ -274,11 +277,18 @@ def save(figure: Figure, path: Path, format: str | None = None, dpi: int = 150) 
         The file's path, its ending included.
 
     Raises:
-        UsageError: An unknown format, one that contradicts the ending, or ``dpi`` out of range.
+        UsageError: An unknown format, one that contradicts the ending, ``dpi`` out of range, or a PNG that
+            would be too large.
     """
     if not 20 <= dpi <= 1200:
         raise UsageError(f"--dpi {dpi} is outside of 20 to 1,200.", "150 suits a screen, 300 a paper.")
     name = chosen_format(path, format)
+    if name == "png" and (longest := dpi * max(figure.get_size_inches())) > MOST_PIXELS:
+        fits = int(MOST_PIXELS / max(figure.get_size_inches()))
+        raise UsageError(
+            f"The figure would be {longest:,.0f} pixels long; a PNG holds {MOST_PIXELS:,}.",
+            f"Show less in it, say --dpi {fits} or less, or --format svg.",
+        )
     target = path if path.suffix.lower() == f".{name}" else path.with_name(f"{path.name}.{name}")
     # no date, no version of matplotlib: the bytes depend on the figure alone
     metadata = {"Software": None} if name == "png" else {"Date": None, "Creator": None}

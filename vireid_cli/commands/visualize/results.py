@@ -11,11 +11,21 @@ from vireid_cli.commands.visualize.options import Dpi, Format, Order, Out, Proto
 
 
 def ranking(
-    run: RunName = None,
-    queries: Annotated[int, typer.Option(min=1, max=50, help="How many queries.")] = 6,
+    run: Runs = None,
+    queries: Annotated[
+        int | None, typer.Option(min=1, max=50, help="How many queries.", show_default="6")
+    ] = None,
     order: Annotated[
-        Order, typer.Option(help="Which: random, or best or worst by average precision.")
-    ] = Order.random,
+        Order | None,
+        typer.Option(
+            help="Which: random, or best or worst by the first run's average precision.",
+            show_default="random",
+        ),
+    ] = None,
+    pid: Annotated[list[int] | None, typer.Option(help="Queries of this person only; repeatable.")] = None,
+    query: Annotated[
+        list[str] | None, typer.Option(help="This very query, by its path in the dataset; repeatable.")
+    ] = None,
     protocol: Protocol = None,
     seed: Seed = 0,
     out: Out = None,
@@ -26,20 +36,23 @@ def ranking(
 ) -> None:
     """Queries with their first ten matches: right ones framed green, wrong ones red.
 
+    Several runs (at most four) stand one above another, beside the query that they share.
+
     Example: vireid visualize ranking --order worst
     """
-    engine = make_engine("cpu", data=data, runs=runs)
     draw(
         "ranking",
         run,
-        engine,
+        make_engine("cpu", data=data, runs=runs),
         out,
         format,
         dpi,
         protocol=protocol,
         queries=queries,
-        order=order.value,
+        order=order.value if order else None,
         seed=seed,
+        pids=pid or (),
+        paths=query or (),
     )
 
 

@@ -32,8 +32,9 @@ def draw(studio: Studio, *, protocol: str | None, ranks: int) -> Path:
             studio.reporter.advance("bootstrap of runs", done + 1, len(studio.runs))
     counted = "identities" if content["fingerprint"].get("cmc") == "identities" else "images"
     title = studio.run.name if len(curves) == 1 else "CMC"
-    trials = f"mean of {content['trials']} trials; " if content["trials"] > 1 else ""
-    subtitle = f"{name}: {content['valid_queries']:,} queries, ranks count {counted}\n{trials}{BAND}"
+    about = [f"mean of {content['trials']} trials"] if content["trials"] > 1 else []
+    about += [BAND] if any(curve.low is not None for curve in curves) else []
+    subtitle = f"{name}: {content['valid_queries']:,} queries, ranks count {counted}\n{'; '.join(about)}"
     figure = cmc.cmc_figure(curves, title, subtitle)
     stem = "cmc" if len(curves) == 1 else f"cmc-{len(curves)}-runs"
     return studio.output.save(figure, studio.runs[0].figures / stem)

@@ -1,0 +1,153 @@
+"""The ranking figure of runs: which queries, the same ones for all runs, images from the store."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+
+from vireid_cli.engine.drawings import ranking as drawing
+from vireid_cli.engine.engine import Engine
+from vireid_cli.engine.output import Output
+from vireid_cli.errors import UsageError
+from vireid_cli.results import schema
+from vireid_cli.results.run import Run, read_arrays
+
+PROTOCOL = "all-single-seeded"
+CHOICE = {"protocol": None, "queries": None, "order": None, "seed": 0}
+
+
+class Drawn:
+    """Catches what is handed to the figure."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, paths: np.ndarray) -> None:
+        self.groups: list = []
+        self.words: tuple[str, ...] = ()
+        real = {name: getattr(drawing.ranking, name) for name in ("ranking_figure", "compared_figure")}
+        for name, figure in real.items():
+            monkeypatch.setattr(drawing.ranking, name, self._catch(figure))
+        store = SimpleNamespace(
+            records=Paths(np.sort(paths)),
+            folder=Path("store"),
+            batch=lambda size, rows: np.stack([np.full((8, 4, 3), row, np.uint8) for row in rows]),
+        )
+        self.sorted = np.sort(paths)
+        monkeypatch.setattr(drawing, "ensure_prepared", lambda *_: store)
+
+    def _catch(self, figure):
+        def caught(rows, *words):
+            self.groups, self.words = list(rows), words
+            return figure(rows[:1], *words)  # the whole page takes long, and is the figure's own test
+
+        return caught
+
+
+class Paths:
+    """As much of a record table as the figure reads."""
+
+    def __init__(self, paths: np.ndarray) -> None:
+        self.paths = paths
+
+    def __len__(self) -> int:
+        return len(self.paths)
+
+
+def table(run: Run) -> dict[str, np.ndarray]:
+    return read_arrays(run.evaluation(PROTOCOL) / schema.RANKING, schema.RANKING_ARRAYS, "")
+
+
+@pytest.fixture
+def runs(evaluated_run) -> list[Run]:
+    return [evaluated_run("near", noise=1.0), evaluated_run("far", noise=3.0)]
+
+
+@pytest.fixture
+def drawn(runs: list[Run], monkeypatch: pytest.MonkeyPatch) -> Drawn:
+    arrays = table(runs[0])
+    return Drawn(monkeypatch, np.concatenate([arrays["query_paths"], arrays["gallery_paths"]]))
+
+
+@pytest.fixture
+def engine(tmp_path: Path) -> Engine:
+    return Engine.choose(device="cpu", data_dir=tmp_path, runs_dir=tmp_path / "runs")
+
+
+def draw(engine: Engine, runs, tmp_path: Path, **options: object) -> Path:
+    output = Output(tmp_path / "figure.png", dpi=40)
+    return engine.visualize("ranking", runs, output=output, **{**CHOICE, **options})
+
+
+def test_two_runs_stand_beside_the_same_queries(engine, runs, drawn, tmp_path) -> None:
+    draw(engine, runs, tmp_path, order="worst", queries=3)
+    near, far = table(runs[0]), table(runs[1])
+    worst = np.argsort(near["average_precision"], kind="stable")[:3]
+    assert len(drawn.groups) == 3
+    for query, (ours, theirs) in zip(worst, drawn.groups, strict=True):
+        assert (
+            ours.query_label == theirs.query_label == f"pid {query % 6} · cam {near['query_camids'][query]}"
+        )
+        at = np.searchsorted(drawn.sorted, near["query_paths"][query])
+        np.testing.assert_allclose(ours.query_image, at / 255)
+        np.testing.assert_array_equal(ours.query_image, theirs.query_image)
+        for row, arrays, name in ((ours, near, "near"), (theirs, far, "far")):
+            top = arrays["top"][query]
+            np.testing.assert_array_equal(row.correct, arrays["gallery_pids"][top] == query % 6)
+            at = np.searchsorted(drawn.sorted, arrays["gallery_paths"][top])
+            np.testing.assert_allclose(row.images[:, 0, 0, 0], at / 255)
+            assert row.head == f"{name}: AP {100 * arrays['average_precision'][query]:.1f} %"
+    assert drawn.words == (
+        "near above far",
+        f"{PROTOCOL}, trial 0, worst queries by near; cosine similarity",
+    )
+
+
+def test_best_random_and_one_run(engine, runs, drawn, tmp_path) -> None:
+    arrays = table(runs[0])
+    draw(engine, "near", tmp_path, order="best", queries=2)
+    assert drawn.groups[0].query_label.endswith(f"AP {100 * np.nanmax(arrays['average_precision']):.1f} %")
+    draw(engine, "near", tmp_path)
+    first = [row.query_label for row in drawn.groups]
+    assert len(first) == drawing.QUERIES
+    draw(engine, "near", tmp_path)
+    assert [row.query_label for row in drawn.groups] == first
+    draw(engine, "near", tmp_path, seed=1)
+    assert [row.query_label for row in drawn.groups] != first
+
+
+def test_queries_of_people_and_by_path(engine, runs, drawn, tmp_path) -> None:
+    draw(engine, runs, tmp_path, pids=[4, 2], queries=50)
+    assert {group[0].query_label[:5] for group in drawn.groups} == {"pid 2", "pid 4"}
+    assert len(drawn.groups) == 10
+    assert "random queries of pid 4, 2" in drawn.words[1]
+    paths = table(runs[0])["query_paths"][[7, 3]].tolist()
+    draw(engine, "near", tmp_path, paths=[f"/somewhere/SYSU-MM01/{paths[0]}", paths[1]])
+    assert [row.query_label.split(" · ")[0] for row in drawn.groups] == ["pid 1", "pid 3"]
+    assert "queries as named" in drawn.words[1]
+
+
+def test_wrong_choices_are_refused(engine, runs, drawn, tmp_path, evaluated_run) -> None:
+    with pytest.raises(UsageError, match=r"pid 77 is no query(.|\n)*0, 1, 2"):
+        draw(engine, "near", tmp_path, pids=[77])
+    with pytest.raises(UsageError, match=r"no query(.|\n)*Nearest: cam6/0000/000"):
+        draw(engine, "near", tmp_path, paths=["cam6/0000/9000.jpg"])
+    with pytest.raises(UsageError, match="leave --pid, --order and --queries out"):
+        draw(engine, "near", tmp_path, paths=["x"], order="best")
+    with pytest.raises(UsageError, match="1 to 4 runs, not 5"):
+        draw(engine, ["near", "far", "near", "far", "near"], tmp_path)
+    bare = tmp_path / "runs" / "bare"
+    bare.mkdir()
+    (bare / "recipe.yaml").write_text((runs[0].recipe_file).read_text())
+    with pytest.raises(UsageError, match="vireid evaluate"):
+        draw(engine, "bare", tmp_path)
+
+
+def test_runs_that_were_asked_other_queries_are_refused(engine, runs, drawn, tmp_path) -> None:
+    file = runs[1].evaluation(PROTOCOL) / schema.RANKING
+    with np.load(file) as content:
+        arrays = dict(content)
+    arrays["query_paths"] = arrays["query_paths"][::-1]
+    np.savez(file, **arrays)
+    with pytest.raises(UsageError, match=r"far was evaluated .* with other queries"):
+        draw(engine, runs, tmp_path)
