@@ -66,7 +66,7 @@ def distances_figure(
         axes.set_xlim(low, high)
         axes.set_ylim(0.0, top)
         letter = f"({chr(ord('a') + i)}) " if len(panels) > 1 else ""
-        _panel(axes, found, merged, letter + style.shortened(name, plane))
+        _panel(axes, found, merged, letter + style.without_middle(name, plane))
         if i:
             axes.set_yticklabels([])
         else:

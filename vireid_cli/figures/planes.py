@@ -88,7 +88,9 @@ def planes_figure(
             axes = figure.add_axes((left / width, under / height, panel / width, panel / height))
             if several and i == 0:
                 at = (left / width, 1 - (top - 0.12) / height)
-                figure.text(*at, style.shortened(plane.run, panel), fontsize=style.TEXT_SIZE + 1, va="bottom")
+                figure.text(
+                    *at, style.without_middle(plane.run, panel), fontsize=style.TEXT_SIZE + 1, va="bottom"
+                )
             _frame(axes, plane.points)
             draw = _by_modality if way == "modality" else _by_identity
             draw(axes, plane.points, pids, modalities, panel)

@@ -203,12 +203,12 @@ def fit(height: float, width: float, box_height: float, box_width: float) -> tup
     return height * scale, width * scale
 
 
-def shortened(name: str, inches: float) -> str:
-    """A name that fits over a panel of so many inches in bold title size; a long one loses its middle."""
+def without_middle(text: str, inches: float) -> str:
+    """A name that fits over a panel of so many inches in bold; both ends of a run's name tell something."""
     most = int(inches * 10.5)
-    if len(name) <= most:
-        return name
-    return f"{name[: most // 2 - 1]}…{name[-(most - most // 2) :]}"
+    if len(text) <= most:
+        return text
+    return f"{text[: most // 2 - 1]}…{text[-(most - most // 2) :]}"
 
 
 def colours(count: int) -> list[tuple[float, float, float]]:
