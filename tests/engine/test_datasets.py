@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import pytest
@@ -77,7 +78,7 @@ def test_trials_belong_to_regdb(tmp_path: Path, tiny_recipe: Path) -> None:
 def test_all_trials_give_a_run_each_and_their_mean_a_file(tmp_path: Path, tiny_recipe: Path) -> None:
     there = engine(tmp_path, "regdb")
     trained = there.train_trials(str(tiny_recipe), settings("regdb"))
-    assert len(trained) == 10
+    assert [run.environment()["num_identities"] for run in trained] == [6] * 10
     only = EvaluateOptions(Request(directions=("v2i",)))
     by_run, [mean] = there.evaluate_runs(trained[:2], only)
     assert [evaluations[0].content["protocol"] for evaluations in by_run] == ["v2i-trial1", "v2i-trial2"]
@@ -95,16 +96,28 @@ def test_all_trials_give_a_run_each_and_their_mean_a_file(tmp_path: Path, tiny_r
 
 def test_the_runs_of_all_trials_are_found(tmp_path: Path, tiny_recipe: Path) -> None:
     there = engine(tmp_path, "regdb")
-    trained = [there.train(str(tiny_recipe), settings("regdb", f"data.trial={t}")) for t in (1, 2, 4)]
-    again = there.train(str(tiny_recipe), settings("regdb", "data.trial=2"))
-    there.train(str(tiny_recipe), settings("regdb", "data.trial=3", "train.seed=5"))  # another recipe
+    run = there.train(str(tiny_recipe), settings("regdb"))
+
+    def like(name: str, trial: int, **change: str) -> str:
+        """A copy of the run that says to be of another trial."""
+        folder = shutil.copytree(run.folder, run.folder.with_name(name))
+        text = run.recipe_file.read_text()
+        assert "trial: 1\n" in text
+        for old, new in {"trial: 1\n": f"trial: {trial}\n", **change}.items():
+            text = text.replace(old, new)
+        (folder / schema.RECIPE).write_text(text)
+        return folder.name
+
+    of = {trial: like(f"x{trial}-1", trial) for trial in (2, 4)}
+    of[2] = like("x2-2", 2)  # the newer one
+    like("y3", 3, **{"seed: 0\n": "seed: 5\n"})  # another recipe
+    like("z3", 3, **{"epochs: 1\n": "epochs: 9\n"})  # another one, unfinished
     with pytest.raises(UsageError, match="was trained on trial 3, 5, 6, 7, 8, 9, 10") as error:
-        there.runs_of_trials(trained[0])
+        there.runs_of_trials(run)
     assert "--trial 3" in error.value.hint
-    rest = [there.train(str(tiny_recipe), settings("regdb", f"data.trial={t}")) for t in (3, *range(5, 11))]
-    found = there.runs_of_trials(rest[-1])
-    expected = [trained[0], again, rest[0], trained[2], *rest[1:]]  # the newer one of trial 2
-    assert [run.name for run in found] == [run.name for run in expected]
+    of |= {trial: like(f"x{trial}", trial) for trial in (3, *range(5, 11))}
+    found = there.runs_of_trials(of[7])
+    assert [found.name for found in found] == [run.name, *(of[trial] for trial in range(2, 11))]
 
 
 def test_trials_are_looked_for_where_there_are_any(tmp_path: Path, tiny_recipe: Path) -> None:

@@ -9,8 +9,9 @@ from typing import Any
 import numpy as np
 
 from vireid_cli.data import protocols
-from vireid_cli.data.features import FeatureFile, holds_trials, read_features, read_trials
+from vireid_cli.data.features import FeatureFile, read_features
 from vireid_cli.data.plan import EvaluationPlan
+from vireid_cli.data.stored_trials import holds_trials, read_trials
 from vireid_cli.engine.evaluate import EvaluateOptions, Evaluation, measure
 from vireid_cli.engine.measure import FLIPS, RERANKS, Measured, Outcome
 from vireid_cli.engine.summary import summarize

@@ -1,0 +1,116 @@
+"""Arrays of somebody's ``.npz``: loaded without unpickling, checked one by one, missing ones named."""
+
+from __future__ import annotations
+
+import difflib
+import zipfile
+from collections.abc import Collection, Iterator, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from vireid_cli.errors import DataError, UsageError
+
+FORM = (
+    "Expected arrays: q_feat (Q, D) and g_feat (G, D), or distance (Q, G); q_pids and q_camids (Q,), "
+    "g_pids and g_camids (G,), integers. Write them with numpy.savez(path, q_feat=…, …)."
+)
+"""What a file of features or distances must hold, for an error's hint."""
+
+_ROWS = 8192
+"""Rows looked at at once: a large gallery is never copied whole."""
+
+
+def load(path: Path, known: Collection[str]) -> dict[str, np.ndarray]:
+    """Load the arrays of a file that are known by name; the others are named with empty arrays.
+
+    Raises:
+        UsageError: The file does not exist.
+        DataError: It is no ``.npz`` file.
+    """
+    if not path.is_file():
+        raise UsageError(f"{path} does not exist.", FORM)
+    try:
+        archive = np.load(path, allow_pickle=False)
+        if not isinstance(archive, np.lib.npyio.NpzFile):
+            raise DataError(f"{path} holds a single array, not a set of named ones.", FORM)
+        with archive:
+            return {name: archive[name] if name in known else np.empty(0) for name in archive.files}
+    except (OSError, ValueError, zipfile.BadZipFile, EOFError) as error:
+        reason = "it is no zip archive" if "pickle" in str(error) else str(error)
+        raise DataError(
+            f"{path} can't be read as an .npz file: {reason}",
+            "Arrays of Python objects are never loaded; save plain numeric arrays.\n" + FORM,
+        ) from error
+
+
+def require(arrays: Collection[str], names: Sequence[str], path: Path) -> None:
+    """Refuse a file that lacks arrays; name those that look like a misspelling.
+
+    Raises:
+        DataError: Some are missing.
+    """
+    missing = [name for name in names if name not in arrays]
+    if not missing:
+        return
+    lines = []
+    for name in missing:
+        near = difflib.get_close_matches(name, [other for other in arrays if other not in names], 1, 0.5)
+        lines.append(f"{name} (is it '{near[0]}'?)" if near else name)
+    raise DataError(
+        f"{path} lacks {', '.join(lines)}; it holds {', '.join(sorted(arrays)) or 'nothing'}.", FORM
+    )
+
+
+def labels(array: np.ndarray, name: str, path: Path) -> np.ndarray:
+    """Take integers (n,) as int64.
+
+    Raises:
+        DataError: Of another kind or shape.
+    """
+    if array.ndim != 1 or array.dtype.kind not in "iu":
+        raise DataError(
+            f"{name} in {path} is {array.dtype} of shape {array.shape}; expected integers of one dimension.",
+            FORM,
+        )
+    return array.astype(np.int64)
+
+
+def numbers(array: np.ndarray, name: str, shape: tuple[int, int | None], path: Path) -> np.ndarray:
+    """Take finite numbers of a shape (None: any, but not 0); integers and halves are widened.
+
+    Raises:
+        DataError: Of another kind or shape, or rows with NaN or infinity.
+    """
+    if array.ndim != 2 or array.dtype.kind not in "fiu":
+        raise DataError(
+            f"{name} in {path} is {array.dtype} of shape {array.shape}; expected numbers of two dimensions.",
+            FORM,
+        )
+    rows, columns = shape
+    if len(array) != rows or array.shape[1] == 0 or (columns is not None and array.shape[1] != columns):
+        wanted = f"({rows}, {columns if columns is not None else 'D'})"
+        raise DataError(f"{name} in {path} has shape {array.shape}; the other arrays ask for {wanted}.", FORM)
+    if array.dtype not in (np.float32, np.float64):
+        array = array.astype(np.float32 if array.dtype == np.float16 else np.float64)
+    bad = np.flatnonzero(~_finite(array))
+    if len(bad):
+        raise DataError(
+            f"{name} in {path}: {len(bad)} rows hold NaN or infinity, the first is row {bad[0]}.",
+            "A network that has diverged gives such rows; find the image and look.",
+        )
+    return array
+
+
+def _finite(array: np.ndarray) -> np.ndarray:
+    """Whether each row holds finite numbers only, (n,)."""
+    return np.concatenate([np.isfinite(block).all(axis=1) for block in _blocks(array)])
+
+
+def norms(array: np.ndarray) -> np.ndarray:
+    """Length of each row in float64, (n,)."""
+    return np.concatenate([np.linalg.norm(block.astype(np.float64), axis=1) for block in _blocks(array)])
+
+
+def _blocks(array: np.ndarray) -> Iterator[np.ndarray]:
+    return (array[first : first + _ROWS] for first in range(0, len(array), _ROWS))
