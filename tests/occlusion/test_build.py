@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import json
+import multiprocessing
 import shutil
+import sys
+import time
 from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
 
+from tests.conftest import write_sysu_tree
 from tests.data import trees
 from vireid_cli.commands.main import app
 from vireid_cli.data import provenance
@@ -17,9 +21,10 @@ from vireid_cli.data.decode import decode
 from vireid_cli.data.sources import load_source
 from vireid_cli.engine.engine import Engine
 from vireid_cli.errors import DataError, UsageError
-from vireid_cli.occlusion import build, mark
+from vireid_cli.occlusion import build, image, mark
 from vireid_cli.occlusion.build import OccludedTree, build_occluded
 from vireid_cli.occlusion.drawing.catalogue import build_builtin
+from vireid_cli.occlusion.image import UNFINISHED
 from vireid_cli.occlusion.library import INDEX, Library, read_library
 from vireid_cli.occlusion.mark import MANIFEST, MARK, OcclusionOptions, read_lines, verify_occluded
 from vireid_cli.occlusion.policy import Policy, preset
@@ -62,8 +67,9 @@ def whole(base: Path, library: Library, tmp_path_factory: pytest.TempPathFactory
 def test_workers_and_parts_give_the_same_bytes(
     base: Path, whole: Path, library: Library, tmp_path: Path
 ) -> None:
-    make(base, tmp_path / "three", library, workers=3)
-    assert content(tmp_path / "three") == content(whole)
+    for workers in (2, 3):
+        make(base, tmp_path / str(workers), library, workers=workers)
+        assert content(tmp_path / str(workers)) == content(whole)
     for k in (2, 1):
         tree = make(base, tmp_path / "parts", library, part=(k, 2))
         assert bool(tree.content_hash) == (k == 1)
@@ -113,6 +119,27 @@ def test_an_interrupted_run_continues(
     assert content(tmp_path / "tree") == content(whole)
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="forks")
+def test_a_killed_run_continues(library: Library, tmp_path: Path) -> None:
+    base, tree = write_sysu_tree(tmp_path / "base", images=4), tmp_path / "tree"
+    killed = multiprocessing.get_context("fork").Process(
+        target=make, args=(base, tree, library), kwargs={"workers": 2}
+    )
+    killed.start()
+    while killed.is_alive() and not any(p.stat().st_size > 1 for p in tree.glob(".journal*")):
+        time.sleep(0.001)
+    killed.kill()
+    killed.join()
+    assert not json.loads((tree / MARK).read_text())["complete"]
+    torn = tree / "cam1" / "0001" / f".0001.jpg.123{UNFINISHED}"
+    torn.parent.mkdir(parents=True, exist_ok=True)
+    torn.write_bytes(b"half")  # as a kill in the middle of a file leaves it
+    make(base, tmp_path / "whole", library, workers=1)
+    assert 0 < make(base, tree, library).written < len(read_lines(tree / MANIFEST))
+    assert not torn.exists()
+    assert content(tree) == content(tmp_path / "whole")
+
+
 def test_verify_finds_a_changed_byte(base: Path, library: Library, tmp_path: Path) -> None:
     root = tmp_path / "tree"
     make(base, root, library, "occ-all")
@@ -151,8 +178,8 @@ def test_the_tree_is_read_by_the_ordinary_source(whole: Path, base: Path) -> Non
 def test_png_and_bmp_are_lossless() -> None:
     pixels = np.random.default_rng(0).integers(0, 256, (20, 10, 3), dtype=np.uint8)
     for ending in (".png", ".bmp"):
-        np.testing.assert_array_equal(decode(build.encode(pixels, ending, 95)), pixels)
-    assert cv2.imdecode(np.frombuffer(build.encode(pixels, ".jpg", 95), np.uint8), 1).shape == (20, 10, 3)
+        np.testing.assert_array_equal(decode(image.encode(pixels, ending, 95)), pixels)
+    assert cv2.imdecode(np.frombuffer(image.encode(pixels, ".jpg", 95), np.uint8), 1).shape == (20, 10, 3)
 
 
 def test_a_damaged_library_is_refused(drawn: Path, tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from vireid_cli.occlusion import adapt
+from vireid_cli.occlusion.categories import CATEGORIES
 from vireid_cli.occlusion.compose import Composer, composite, feather, run_lengths, stream
 from vireid_cli.occlusion.library import Library, Occluder, pools, record_of
 from vireid_cli.occlusion.place import MaskArea, anchor_of
@@ -77,6 +78,26 @@ def test_bisection_agrees_with_a_drawn_mask() -> None:
         centre = placed.left + radius, placed.top + placed.height / 2
         covered = (np.hypot(x - centre[0], y - centre[1]) <= radius).mean()
         assert abs(covered - placed.covered) < 0.01
+
+
+@pytest.mark.parametrize("category", ["person", "bus", "stop sign", "motorcycle", "handbag"])
+def test_nothing_is_a_toy_and_writing_is_not_mirrored(category: str) -> None:
+    """Where ε can be reached at a natural size it is, beside a category that could reach any ε."""
+    tall = np.full((200, 70 if category != "stop sign" else 24, 4), 255, np.uint8)
+    things = (record_of("one", "a", category), record_of("two", "b", "backpack"))
+    composer = Composer(
+        Library("test", things, (tall, disc()), "0" * 64), Policy(high=0.6 if category == "bus" else 0.3)
+    )
+    low, high = CATEGORIES[category].height
+    flips = set()
+    for k in range(60):
+        _, line = composer.occlude(
+            person(), Modality.VISIBLE, "outdoor", "train", stream(k, "d", "train", "p")
+        )
+        if line["category"] == category:
+            flips.add(line["flip"])
+            assert low - 0.06 <= line["box"][3] / 120 <= high + 0.06
+    assert flips == ({False} if category == "stop sign" else {False, True})
 
 
 @pytest.mark.parametrize(("placement", "side"), [("left", -1), ("right", 1)])

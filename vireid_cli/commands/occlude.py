@@ -5,14 +5,18 @@ from __future__ import annotations
 import re
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from vireid_cli.commands.options import DataDir, make_engine
 from vireid_cli.errors import UsageError
 
-Workers = Annotated[int | None, typer.Option(min=1, help="Threads.", show_default="all cores")]
+if TYPE_CHECKING:
+    from vireid_cli.engine.engine import Engine
+    from vireid_cli.occlusion.build import OccludedTree
+
+Workers = Annotated[int | None, typer.Option(min=1, help="Processes.", show_default="all cores")]
 Chance = Annotated[float | None, typer.Option(min=0, max=1, show_default="the preset's")]
 LibraryFolder = Annotated[
     Path | None, typer.Option("--library", help="Folder of a library.", show_default="<data>/occluders")
@@ -41,6 +45,14 @@ class Refine(StrEnum):
     none = "none"
     grabcut = "grabcut"
     sam = "sam"
+
+
+class Grouping(StrEnum):
+    """What the lines of a sheet have in common."""
+
+    camera = "camera"
+    category = "category"
+    modality = "modality"
 
 
 class Side(StrEnum):
@@ -132,16 +144,9 @@ def occluded(
 
     Example: vireid prepare occluded --from sysu --preset occ-sysu
     """
-    from vireid_cli.commands import console
-
     engine = make_engine("cpu", data=data)
     if verify:
-        differences = engine.verify_occluded(base, root=root)
-        for line in differences:
-            console.out.print(line, markup=False)
-        if differences:
-            raise typer.Exit(1)
-        console.out.print("every file is as it was written", markup=False)
+        _verify(engine, base, root)
         return
     given = {"train_p": train_p, "query_p": query_p, "gallery_p": gallery_p}
     changes = {key: value for key, value in given.items() if value is not None}
@@ -157,6 +162,25 @@ def occluded(
         trial=trial,
         workers=workers,
     )
+    _print_tree(tree, base, root)
+
+
+def _verify(engine: Engine, base: str, root: Path | None) -> None:
+    """Print what differs; exit 1 where anything does."""
+    from vireid_cli.commands import console
+
+    differences = engine.verify_occluded(base, root=root)
+    for line in differences:
+        console.out.print(line, markup=False)
+    if differences:
+        raise typer.Exit(1)
+    console.out.print("every file is as it was written", markup=False)
+
+
+def _print_tree(tree: OccludedTree, base: str, root: Path | None) -> None:
+    """How many images are occluded, what is missing, where it lies."""
+    from vireid_cli.commands import console
+
     roles = ", ".join(f"{count} {role}" for role, count in sorted(tree.occluded.items()))
     rate = f", {tree.written / tree.seconds:.0f} images/s" if tree.written else ", all were there before"
     console.out.print(f"{tree.images} images, occluded: {roles or 'none'}{rate}", markup=False)
@@ -179,7 +203,8 @@ def _part(text: str) -> tuple[int, int]:
 
 def visualize_occlusion(
     dataset: Annotated[str, typer.Option(help="Whose people.")] = "sysu",
-    rows: Annotated[int, typer.Option(min=1, max=40, help="Pairs a camera, each of another category.")] = 5,
+    by: Annotated[Grouping, typer.Option(help="What the pairs of a line have in common.")] = Grouping.camera,
+    rows: Annotated[int, typer.Option(min=1, max=40, help="Pairs a line.")] = 5,
     library_sheet: Annotated[
         bool, typer.Option("--library-sheet", help="Show the occluders themselves.")
     ] = False,
@@ -190,9 +215,9 @@ def visualize_occlusion(
     dpi: Annotated[int, typer.Option(help="Pixels an inch, 20 to 1200.")] = 150,
     data: DataDir = None,
 ) -> None:
-    """People before and after, by camera and modality, each category once a camera; or the library.
+    """People before and after, a line for each camera, category or modality; or the library.
 
-    Example: vireid visualize occlusion --rows 5
+    Example: vireid visualize occlusion --by category --rows 4
     """
     from vireid_cli.commands.console import print_paths
     from vireid_cli.engine.output import Output
@@ -202,6 +227,7 @@ def visualize_occlusion(
         "occlusion",
         output=Output(out, format, dpi),
         dataset=dataset,
+        by=by.value,
         rows=rows,
         seed=seed,
         library=library,

@@ -18,7 +18,7 @@ from vireid_cli.data import reference
 from vireid_cli.data.augment import apply, augment_batch, draw
 from vireid_cli.data.crop import crop_flip
 from vireid_cli.data.store import locate
-from vireid_cli.engine import bench_evaluate, bench_prepare, bench_sequence, bench_spectra, occlusion
+from vireid_cli.engine import bench_evaluate, bench_occlude, bench_prepare, bench_sequence, bench_spectra
 from vireid_cli.engine.embed import to_images
 from vireid_cli.engine.network import build_network, load_recipe
 from vireid_cli.engine.runtime import Runtime, generator
@@ -177,7 +177,7 @@ def _about(recipe: Recipe) -> dict[str, Any]:
 
 def occlude(engine: Engine, *, dataset: str, images: int, workers: int | None) -> dict[str, Any]:
     """Images a second of writing an occluded tree, and milliseconds of each stage on one thread."""
-    return occlusion.measure(
+    return bench_occlude.measure(
         engine.data_dir, engine.reporter, dataset=dataset, images=images, workers=workers
     )
 

@@ -1,36 +1,28 @@
-"""The verbs of the occlusion room: draw or read a library, write an occluded dataset, measure, compare."""
+"""The verbs of the occlusion room: draw or read a library, write an occluded dataset, verify it."""
 
 from __future__ import annotations
 
-import tempfile
-import time
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from vireid_cli.data.decode import decode
 from vireid_cli.data.sources import load_source, source_names
 from vireid_cli.data.store import locate
-from vireid_cli.engine.output import Output
 from vireid_cli.engine.reporter import Reporter
 from vireid_cli.errors import UsageError
-from vireid_cli.figures.sheet import contact_sheet
-from vireid_cli.figures.style import MODALITY_COLOUR
-from vireid_cli.occlusion.build import OccludedTree, build_occluded, encode
+from vireid_cli.occlusion.build import OccludedTree, build_occluded
 from vireid_cli.occlusion.coco import read_coco
-from vireid_cli.occlusion.compose import Composer, stream
 from vireid_cli.occlusion.detect import Detector, MaskRcnn, YoloSeg
 from vireid_cli.occlusion.drawing.catalogue import DESIGNS, build_builtin
 from vireid_cli.occlusion.extract import detected, extract
 from vireid_cli.occlusion.library import INDEX, Library, read_library, write_library
 from vireid_cli.occlusion.mark import OcclusionOptions, verify_occluded
-from vireid_cli.occlusion.policy import USUAL, Policy, preset, scene_of
+from vireid_cli.occlusion.policy import USUAL, preset
 from vireid_cli.occlusion.refine import Refiner, Sam, grabcut, keep
-from vireid_cli.types import Modality, RecordTable
+from vireid_cli.types import RecordTable
 
 LIBRARY = "occluders"
 """Folder of the library under the data directory."""
@@ -190,7 +182,7 @@ def occlude(
         root: Where to; None: beside the base.
         part: (i, n), where the work is split over machines.
         trial: Whose split decides on roles, for a dataset that is split anew in each (RegDB).
-        workers: Threads.
+        workers: Processes.
 
     Raises:
         UsageError: Something named is not there, or the folder holds something else.
@@ -222,125 +214,3 @@ def verify(base: str, data_dir: Path, reporter: Reporter, root: Path | None = No
     """What in an occluded tree differs from what was written."""
     target = occluded_root(base, data_dir, root)[1]
     return verify_occluded(target, progress=reporter.progress("verifying"))
-
-
-def measure(
-    data_dir: Path, reporter: Reporter, *, dataset: str, images: int, workers: int | None
-) -> dict[str, Any]:
-    """Images a second of an occluded tree, from reading to writing, every image occluded."""
-    located = locate(dataset, data_dir)
-    records = people_of(dataset, located.root)
-    chosen = np.random.default_rng(0).permutation(len(records))[:images]
-    taken = records.take(np.sort(chosen))
-    library = ensure_library(None, data_dir, reporter)
-    found: dict[str, Any] = {"images": len(taken), "dataset": dataset}
-    options = OcclusionOptions(dataset, "occ-all", preset("occ-all"))
-    with tempfile.TemporaryDirectory() as folder:
-        began = time.perf_counter()
-        build_occluded(taken, located.root, Path(folder) / "tree", library, options, decode, workers=workers)
-        found["images_per_second"] = len(taken) / (time.perf_counter() - began)
-    return found | _stages(taken, located.root, library, dataset)
-
-
-def _stages(records: RecordTable, root: Path, library: Library, dataset: str) -> dict[str, float]:
-    """Milliseconds an image of each stage, on one thread."""
-    composer = Composer(library, Policy())
-    spent = {"read_decode_ms": 0.0, "occlude_ms": 0.0, "encode_ms": 0.0}
-    height = width = 0
-    rows = [records.row(i) for i in range(min(64, len(records)))]
-    for record in rows:
-        start = time.perf_counter()
-        pixels = decode((root / record.path).read_bytes())
-        decoded = time.perf_counter()
-        rng = stream(0, dataset, record.split, record.path)
-        scene = scene_of(dataset, record.camid)
-        pool = "test" if record.split == "test" else "train"
-        covered, _ = composer.occlude(pixels, record.modality, scene, pool, rng)  # type: ignore[arg-type]
-        placed = time.perf_counter()
-        encode(covered, ".jpg", 95)
-        spent["read_decode_ms"] += decoded - start
-        spent["occlude_ms"] += placed - decoded
-        spent["encode_ms"] += time.perf_counter() - placed
-        height, width = height + pixels.shape[0], width + pixels.shape[1]
-    means = {name: 1000 * value / len(rows) for name, value in spent.items()}
-    return means | {"mean_height": height / len(rows), "mean_width": width / len(rows)}
-
-
-def sheet_of_library(
-    data_dir: Path, reporter: Reporter, folder: Path | None
-) -> tuple[list[np.ndarray], list[str]]:
-    """Every occluder on grey, float RGB, and its label."""
-    library = ensure_library(folder, data_dir, reporter)
-    images = []
-    for cutout in library.cutouts:
-        alpha = cutout[..., 3:] / np.float32(255)
-        images.append((cutout[..., :3] * alpha / 255 + (1 - alpha) * 0.92).astype(np.float32))
-    return images, [
-        f"{thing.name}\n{thing.scene} · {thing.size}\n{thing.pool}" for thing in library.occluders
-    ]
-
-
-def before_and_after(
-    base: str, data_dir: Path, reporter: Reporter, *, rows: int, seed: int, library: Path | None
-) -> tuple[list[np.ndarray], list[str], list[Modality]]:
-    """Pairs of a person without and with an occluder: by camera and modality, each category in turn.
-
-    Returns:
-        2·n images float RGB, their labels, and the modality of each.
-    """
-    source = locate(base, data_dir).root
-    records = people_of(base, source)
-    things = ensure_library(library, data_dir, reporter)
-    composer = Composer(things, Policy())
-    order = np.random.default_rng(seed).permutation(len(records))
-    cameras = np.unique(records.camids)
-    images: list[np.ndarray] = []
-    labels: list[str] = []
-    sides: list[Modality] = []
-    seen: dict[tuple[int, str], int] = {}
-    for camid in cameras:
-        kept = 0
-        for row in order[records.camids[order] == camid]:
-            record = records.row(int(row))
-            pixels = decode((source / record.path).read_bytes())
-            rng = stream(seed, base, record.split, record.path)
-            pool = "test" if record.split == "test" else "train"
-            covered, line = composer.occlude(pixels, record.modality, scene_of(base, record.camid), pool, rng)  # type: ignore[arg-type]
-            key = (int(camid), line["category"])
-            if seen.get(key):
-                continue
-            seen[key] = 1
-            images += [pixels / np.float32(255), covered / np.float32(255)]
-            labels += [
-                f"cam {record.camid}",
-                f"{line['category']}\nε {line['epsilon']:.2f} → {line['achieved']:.2f}",
-            ]
-            sides += [record.modality] * 2
-            kept += 1
-            if kept == rows:
-                break
-    return images, labels, sides
-
-
-def figure(
-    dataset: str,
-    data_dir: Path,
-    reporter: Reporter,
-    output: Output,
-    *,
-    rows: int = 5,
-    seed: int = 0,
-    library: Path | None = None,
-    library_sheet: bool = False,
-) -> Path:
-    """Draw the sheet of the library, or of people before and after."""
-    if library_sheet:
-        images, labels = sheet_of_library(data_dir, reporter, library)
-        return output.save(contact_sheet(images, labels, 10, "Occluders"), Path("figures") / "occluders")
-    images, labels, sides = before_and_after(
-        dataset, data_dir, reporter, rows=rows, seed=seed, library=library
-    )
-    frames = [MODALITY_COLOUR[side] for side in sides]
-    title = f"{load_source(dataset).TITLE}: before and after"
-    drawn = contact_sheet(images, labels, 2 * rows, title, frames)
-    return output.save(drawn, Path("figures") / f"occlusion-{dataset}")

@@ -1,7 +1,7 @@
 """Write an occluded mirror of a dataset: same paths, some images with an occluder before the person.
 
 An image's bytes depend on the parameters, the seed and its relative path only. Images are shared out to
-threads, and to machines by ``part``; each writes its journal, and whoever finds every image done puts the
+processes, and to machines by ``part``; each writes its journal, and whoever finds every image done puts the
 manifest together. (Between processors of different kinds single grey levels may differ by rounding.)
 """
 
@@ -9,14 +9,13 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import shutil
-import threading
 import time
 from collections import Counter
 from collections.abc import Callable
-from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from contextlib import closing
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +24,8 @@ import numpy as np
 
 from vireid_cli.errors import DataError, UsageError
 from vireid_cli.files import write_json, write_text
-from vireid_cli.occlusion.compose import Composer, stream
+from vireid_cli.occlusion.compose import Composer
+from vireid_cli.occlusion.image import UNFINISHED, Decode, Work, make_image
 from vireid_cli.occlusion.library import Library
 from vireid_cli.occlusion.mark import (
     MANIFEST,
@@ -37,12 +37,12 @@ from vireid_cli.occlusion.mark import (
     read_lines,
 )
 from vireid_cli.occlusion.policy import scene_of
+from vireid_cli.occlusion.workers import processors, shared_out
 from vireid_cli.types import Record, RecordTable
 
 BATCH = 32
 """Images between two entries of the journal."""
 IMAGES = (".jpg", ".jpeg", ".png", ".bmp")
-Decode = Callable[[bytes], np.ndarray]
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,17 +68,6 @@ class OccludedTree:
     unreadable: tuple[str, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class _Work:
-    """What every worker needs."""
-
-    source: Path
-    root: Path
-    options: OcclusionOptions
-    composer: Composer
-    decode: Decode
-
-
 def build_occluded(
     records: RecordTable,
     source: Path,
@@ -101,7 +90,7 @@ def build_occluded(
         options: Which images and how.
         decode: (h, w, 3) uint8 RGB of an encoded image; ``ValueError`` where it can't be read.
         part: (i, n): the images i, i + n, i + 2n … of the sorted paths, counted from 1.
-        workers: Threads; None: one a core.
+        workers: Processes; None: one a processor.
         progress: Called with (images done, images of this part).
 
     Raises:
@@ -111,7 +100,7 @@ def build_occluded(
     started = time.perf_counter()
     if not 1 <= part[0] <= part[1]:
         raise UsageError(f"--part {part[0]}/{part[1]}: expected I/N with 1 ≤ I ≤ N, such as 2/4.")
-    work = _Work(source, root, options, Composer(library, options.policy), decode)
+    work = Work(source, root, options, Composer(library, options.policy), decode)
     _check_pools(work.composer, records, options)
     wanted = parameters(options, library, _base(records, source))
     begin(root, wanted)
@@ -182,7 +171,7 @@ def _finished(root: Path) -> dict[str, dict[str, Any]]:
 
 
 def _run(
-    work: _Work,
+    work: Work,
     records: RecordTable,
     missing: list[int],
     total: int,
@@ -190,27 +179,22 @@ def _run(
     workers: int | None,
     progress: Callable[[int, int], None] | None,
 ) -> list[dict[str, Any]]:
-    """Make the missing images with threads; the journal is written batch by batch."""
+    """Make the missing images, shared out to processes; the journal is written batch by batch."""
     done = total - len(missing)
     if progress:
         progress(done, total)
     lines: list[dict[str, Any]] = []
     if not missing:
         return lines
-    stop = threading.Event()
+    batches = [missing[i : i + BATCH] for i in range(0, len(missing), BATCH)]
+    crew = min(workers or processors(), len(batches))
     previous = cv2.getNumThreads()
-    cv2.setNumThreads(1)  # each worker is a thread of its own
-    pool = ThreadPoolExecutor(workers or os.cpu_count() or 1)
+    cv2.setNumThreads(1)  # each worker is a processor of its own
+    results = shared_out(partial(_batch, work), [[records.row(i) for i in rows] for rows in batches], crew)
     try:
-        batches = [missing[i : i + BATCH] for i in range(0, len(missing), BATCH)]
-        pending: set[Future[list[dict[str, Any]]]] = {
-            pool.submit(_batch, work, [records.row(i) for i in batch], stop) for batch in batches
-        }
-        with journal.open("a", encoding="utf-8") as stream_:
+        with journal.open("a", encoding="utf-8") as stream_, closing(results):
             stream_.write("\n")  # after a line that a kill cut short
-            while pending:
-                ended, pending = wait(pending, return_when=FIRST_COMPLETED)
-                fresh = [line for future in ended for line in future.result()]
+            for fresh in results:
                 stream_.writelines(_text(line) for line in fresh)
                 stream_.flush()
                 lines += fresh
@@ -221,71 +205,13 @@ def _run(
             f"{work.root} can't be written: {error.strerror or error}", "What is finished is kept."
         ) from error
     finally:
-        stop.set()
-        pool.shutdown(wait=True, cancel_futures=True)
         cv2.setNumThreads(previous)
     return lines
 
 
-def _batch(work: _Work, records: list[Record], stop: threading.Event) -> list[dict[str, Any]]:
-    """Make some images; none more once stopped."""
-    return [make_image(work, record) for record in records if not stop.is_set()]
-
-
-def make_image(work: _Work, record: Record) -> dict[str, Any]:
-    """Write one image of the tree and return its line of the manifest."""
-    options, policy = work.options, work.options.policy
-    rng = stream(options.seed, options.dataset, record.split, record.path)
-    role = policy.role(record.split, record.modality)
-    line: dict[str, Any] = {
-        "path": record.path,
-        "role": role,
-        "modality": str(record.modality),
-        "occluded": False,
-    }
-    source, target = work.source / record.path, work.root / record.path
-    target.parent.mkdir(parents=True, exist_ok=True)
-    data = source.read_bytes()
-    if rng.random() < policy.probability(role):
-        try:
-            pixels = work.decode(data)
-        except ValueError as error:
-            line["unreadable"] = str(error)
-        else:
-            pool = "test" if record.split == "test" else "train"
-            scene = scene_of(options.dataset, record.camid)
-            covered, about = work.composer.occlude(pixels, record.modality, scene, pool, rng)  # type: ignore[arg-type]
-            data = encode(covered, target.suffix.lower(), options.quality)
-            line |= {"occluded": True, **about}
-            _put(target, lambda path: path.write_bytes(data))
-    if not line["occluded"]:
-        _put(target, lambda path: _link(source, path))
-    return line | {"sha256": hashlib.sha256(data).hexdigest()}
-
-
-def encode(pixels: np.ndarray, ending: str, quality: int) -> bytes:
-    """Bytes of (h, w, 3) uint8 RGB in the format of a file's ending: JPEG at ``quality``, else lossless."""
-    given = [cv2.IMWRITE_JPEG_QUALITY, quality] if ending in (".jpg", ".jpeg") else []
-    return cv2.imencode(ending, cv2.cvtColor(pixels, cv2.COLOR_RGB2BGR), given)[1].tobytes()
-
-
-def _put(target: Path, write: Callable[[Path], object]) -> None:
-    """Write beside the target and rename; not synchronised: the journal's hash tells a torn file."""
-    temporary = target.with_name(f".{target.name}.{os.getpid()}-{threading.get_ident()}")
-    temporary.unlink(missing_ok=True)
-    try:
-        write(temporary)
-        temporary.replace(target)
-    finally:
-        temporary.unlink(missing_ok=True)
-
-
-def _link(source: Path, target: Path) -> None:
-    """A hard link where the file system has them, else a copy."""
-    try:
-        os.link(source.resolve(), target)
-    except OSError:
-        shutil.copyfile(source, target)
+def _batch(work: Work, records: list[Record]) -> list[dict[str, Any]]:
+    """Make some images."""
+    return [make_image(work, record) for record in records]
 
 
 def _text(line: dict[str, Any]) -> str:
@@ -295,7 +221,10 @@ def _text(line: dict[str, Any]) -> str:
 def _finish(
     root: Path, wanted: dict[str, Any], lists: dict[str, str], known: dict[str, dict[str, Any]]
 ) -> str:
-    """Write the manifest, then the mark, then drop the journals."""
+    """Drop what a kill left, write the manifest, then the mark, then drop the journals."""
+    for folder in {(root / path).parent for path in known}:
+        for left in folder.glob(f".*{UNFINISHED}"):  # by a worker that was killed
+            left.unlink()
     text = "".join(_text(known[path]) for path in sorted(known))
     content = hashlib.sha256(text.encode()).hexdigest()
     roles: dict[str, dict[str, int]] = {}

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass
-from functools import cached_property
 from typing import Any
 
 import cv2
@@ -18,7 +17,8 @@ import numpy as np
 
 from vireid_cli.occlusion.adapt import luminance, to_infrared
 from vireid_cli.occlusion.categories import CATEGORIES, SIZE_RANGE
-from vireid_cli.occlusion.library import Library, Pool
+from vireid_cli.occlusion.cutout import Cutout
+from vireid_cli.occlusion.library import Library, Occluder, Pool
 from vireid_cli.occlusion.place import WIDEST, MaskArea, Placed, anchor_of
 from vireid_cli.occlusion.policy import Policy
 from vireid_cli.types import Modality
@@ -26,6 +26,8 @@ from vireid_cli.types import Modality
 TRIES = 24
 CLOSE = 0.01
 """Error of ε that ends the search."""
+INSIDE = 0.3
+"""Share of an occluder that lies in the frame where it is anchored furthest out, at least."""
 
 
 def stream(seed: int, dataset: str, split: str, path: str) -> np.random.Generator:
@@ -36,8 +38,8 @@ def stream(seed: int, dataset: str, split: str, path: str) -> np.random.Generato
 
 def smoothstep(x: np.ndarray) -> np.ndarray:
     """3x² − 2x³ of x clipped to [0, 1]."""
-    x = np.clip(x, 0.0, 1.0)
-    return np.asarray(x * x * (3.0 - 2.0 * x))
+    x = np.clip(x, 0, 1)
+    return np.asarray(x * x * (3 - 2 * x))
 
 
 def feather(mask: np.ndarray, box: tuple[float, float]) -> np.ndarray:
@@ -48,11 +50,12 @@ def feather(mask: np.ndarray, box: tuple[float, float]) -> np.ndarray:
         box: Height and width of the whole occluder in pixels.
     """
     depth = cv2.distanceTransform(mask, cv2.DIST_L2, cv2.DIST_MASK_5)
-    inside = depth[mask > 0]
+    inside = depth[mask > 0][::8]
     radius = max(2.0, 0.03 * min(box))
     if inside.size:
-        radius = min(radius, max(1.0, float(np.median(inside[::8]))))
-    return smoothstep((depth - 0.5 * (mask > 0)) / np.float32(radius)).astype(np.float32)
+        half = inside.size // 2
+        radius = min(radius, max(1.0, float(np.partition(inside, half)[half])))
+    return smoothstep((depth - np.float32(0.5)) / np.float32(radius))
 
 
 def composite(image: np.ndarray, occluder: np.ndarray, alpha: np.ndarray) -> np.ndarray:
@@ -63,9 +66,10 @@ def composite(image: np.ndarray, occluder: np.ndarray, alpha: np.ndarray) -> np.
         occluder: (h, w, 3) float32 in 0..255.
         alpha: (h, w) float32 in [0, 1].
     """
-    image_part = image.astype(np.float32)
-    mixed = image_part + alpha[..., None] * (occluder - image_part)  # m·X + (1 − m)·o, in one product
-    return np.asarray(cv2.convertScaleAbs(np.rint(mixed)))
+    mixed = occluder - image
+    mixed *= alpha[..., None]
+    mixed += image  # m·X + (1 − m)·o, in one product
+    return np.asarray(cv2.convertScaleAbs(mixed))  # rounds
 
 
 def run_lengths(mask: np.ndarray) -> list[int]:
@@ -76,44 +80,9 @@ def run_lengths(mask: np.ndarray) -> list[int]:
     return [0, *counts] if flat.size and flat[0] else counts
 
 
-@dataclass(frozen=True)
-class Cutout:
-    """An occluder's pixels in the forms that placing and warping need.
-
-    Attributes:
-        pixels: (h, w, 4) uint8 RGBA.
-    """
-
-    pixels: np.ndarray
-
-    @cached_property
-    def mask(self) -> np.ndarray:
-        """(h, w) uint8, 0 or 255."""
-        return np.where(self.pixels[..., 3] > 127, 255, 0).astype(np.uint8)
-
-    @cached_property
-    def levels(self) -> list[np.ndarray]:
-        """Premultiplied RGBA, then halved by area again and again."""
-        opaque = self.pixels[..., 3:].astype(np.float32) / 255.0
-        first = np.concatenate([np.rint(self.pixels[..., :3] * opaque), self.pixels[..., 3:]], axis=-1)
-        levels = [first.astype(np.uint8)]
-        while min(levels[-1].shape[:2]) >= 16:
-            h, w = levels[-1].shape[:2]
-            levels.append(cv2.resize(levels[-1], ((w + 1) // 2, (h + 1) // 2), interpolation=cv2.INTER_AREA))
-        return levels
-
-    def warp(self, matrix: np.ndarray, scale: float, size: tuple[int, int]) -> np.ndarray:
-        """Premultiplied RGBA (h, w, 4) under a 2 × 3 map of ``scale``, from the level just above it."""
-        level = 0
-        while level + 1 < len(self.levels) and scale * 2 ** (level + 1) <= 1.0:
-            level += 1
-        pixels = self.levels[level]
-        y, x = self.pixels.shape[0] / pixels.shape[0], self.pixels.shape[1] / pixels.shape[1]
-        # pixel centres of a level lie at (i + ½)·factor − ½ of the whole
-        fitted = matrix[:, :2] * (x, y)
-        shift = matrix[:, 2] + matrix[:, :2] @ ((x - 1) / 2, (y - 1) / 2)
-        whole = np.concatenate([fitted, shift[:, None]], axis=1)
-        return np.asarray(cv2.warpAffine(pixels, whole, (size[1], size[0]), flags=cv2.INTER_LINEAR))
+def _sizes(thing: Occluder) -> tuple[float, float, float, float]:
+    """Ranges over the frame's height: of the box's longer side by size class, of its height by category."""
+    return *SIZE_RANGE[thing.size], *CATEGORIES[thing.category].height
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,10 +110,10 @@ class Composer:
         self.library, self.policy = library, policy
         self.cutouts = [Cutout(pixels) for pixels in library.cutouts]
         rows = [
-            (*cutout.mask.shape, np.count_nonzero(cutout.mask), SIZE_RANGE[thing.size][1])
+            (*cutout.mask.shape, np.count_nonzero(cutout.mask), *_sizes(thing))
             for cutout, thing in zip(self.cutouts, library.occluders, strict=True)
         ]
-        self._extent = np.array(rows, dtype=np.float64)  # (n, 4): height, width, area, largest size
+        self._extent = np.array(rows, dtype=np.float64).T  # (7, n): height, width, area, and see _sizes
         self._pools: dict[tuple[str, str], dict[str, list[int]]] = {}
         for i, thing in enumerate(library.occluders):
             for scene in ("indoor", "outdoor"):
@@ -204,7 +173,7 @@ class Composer:
         """Draw until an occluder reaches ε at a size of its class; else the best of the tries."""
         groups = self.available(pool, scene)
         if self.policy.epsilon == "area":
-            able = self._most(frame) >= epsilon
+            able = self._able(epsilon, frame)
             groups = {
                 name: kept for name, members in groups.items() if (kept := [i for i in members if able[i]])
             }
@@ -221,17 +190,24 @@ class Composer:
         assert best is not None
         return best
 
-    def _most(self, frame: tuple[int, int]) -> np.ndarray:
-        """(n,) largest share of the frame that each occluder could cover at a size of its class, upright."""
-        heights, widths, areas, highest = self._extent.T
-        scale = np.minimum(WIDEST * frame[1] / widths, highest * frame[0] / np.maximum(heights, widths))
-        return np.asarray(areas * scale**2 / (frame[0] * frame[1]))
+    def _able(self, epsilon: float, frame: tuple[int, int]) -> list[bool]:
+        """Whether each occluder can cover this share of the frame at a size of its kind, upright."""
+        heights, widths, areas, low, high, least, most = self._extent
+        longer, pixels = np.maximum(heights, widths), frame[0] * frame[1]
+        largest = np.minimum(WIDEST * frame[1] / widths, frame[0] * np.minimum(high / longer, most / heights))
+        smallest = frame[0] * np.maximum(low / longer, least / heights)
+        too_little, too_much = (
+            areas * largest**2 < epsilon * pixels,
+            areas * smallest**2 > epsilon * pixels / INSIDE,
+        )
+        found: list[bool] = (~(too_little | too_much)).tolist()
+        return found
 
     def _try(self, index: int, epsilon: float, frame: tuple[int, int], rng: np.random.Generator) -> Choice:
         """One occluder in one pose, and how far it is from what is wanted."""
         thing = self.library.occluders[index]
-        tilt = CATEGORIES[thing.category].tilt
-        angle, flip = float((2 * rng.random() - 1) * tilt), bool(rng.random() < 0.5)
+        kind = CATEGORIES[thing.category]
+        angle, flip = float((2 * rng.random() - 1) * kind.tilt), bool(rng.random() < 0.5) and kind.mirrored
         placement = thing.placements[int(rng.random() * len(thing.placements))]
         anchor = anchor_of(placement, frame, rng)
         area = MaskArea(self.cutouts[index].mask, angle, flip)
@@ -241,9 +217,9 @@ class Composer:
             "height_ratio": placed.height / frame[0],
             "width_ratio": placed.width / frame[1],
         }[self.policy.epsilon]
-        low, high = SIZE_RANGE[thing.size]
-        size = max(placed.height, placed.width) / frame[0]
-        misfit = max(0.0, low / size - 1.0, size / high - 1.0) if size > 0 else 1.0
+        low, high, least, most = _sizes(thing)
+        size, tall = max(placed.height, placed.width) / frame[0], placed.height / frame[0]
+        misfit = max(0.0, low / size - 1.0, size / high - 1.0, least / tall - 1.0, tall / most - 1.0)
         return Choice(index, placement, angle, flip, area, placed, abs(reached - epsilon) + 0.2 * misfit)
 
     def _paint(
@@ -264,7 +240,7 @@ class Composer:
             placed.top - choice.area.top * placed.scale - top,
         )
         warped = self.cutouts[choice.index].warp(matrix, placed.scale, (bottom - top, right - left))
-        solid = np.where(warped[..., 3] > 127, 255, 0).astype(np.uint8)
+        solid = cv2.threshold(warped[..., 3], 127, 255, cv2.THRESH_BINARY)[1]
         alpha = feather(solid, (placed.height, placed.width))
         rows = slice(max(0, -top), frame[0] - top)
         columns = slice(max(0, -left), frame[1] - left)
@@ -272,8 +248,8 @@ class Composer:
         inside = solid > 0
         if not inside.any():
             return image.copy(), mask
-        opacity = np.maximum(warped[..., 3:].astype(np.float32), 1.0)
-        colour = np.minimum(warped[..., :3] * (255.0 / opacity), 255.0).astype(np.float32)
+        opacity = np.maximum(warped[..., 3:], 1, dtype=np.float32)
+        colour = np.minimum(warped[..., :3] * (np.float32(255) / opacity), np.float32(255))
         if modality is Modality.INFRARED:
             colour = to_infrared(colour, inside, inside.astype(np.float32), luminance(image), sigma)
         area = (

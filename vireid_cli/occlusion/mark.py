@@ -21,7 +21,7 @@ from vireid_cli.occlusion.policy import Policy
 
 MARK = "vireid-occluded.json"
 MANIFEST = "vireid-occlusion.jsonl"
-VERSION = 1
+VERSION = 2
 """Raised whenever the same parameters give other images."""
 
 

@@ -16,6 +16,7 @@ import numpy as np
 from vireid_cli.occlusion.policy import Epsilon
 
 SECTIONS, ROUNDS = 24, 2
+FRACTIONS = np.arange(1, SECTIONS + 1) / SECTIONS
 WIDEST = 1.5
 """Largest width of an occluder's box over the image's."""
 MASK_SIDE = 96
@@ -106,45 +107,45 @@ class MaskArea:
         shrink = min(1.0, MASK_SIDE / max(tall, wide))
         canvas = (max(1, math.ceil(wide * shrink)), max(1, math.ceil(tall * shrink)))
         small = cv2.warpAffine(mask, self.matrix * shrink, canvas, flags=cv2.INTER_LINEAR)
-        rows, columns = np.flatnonzero(small.max(axis=1) > 127), np.flatnonzero(small.max(axis=0) > 127)
-        if not len(rows):
-            rows, columns = np.array([0, small.shape[0] - 1]), np.array([0, small.shape[1] - 1])
-        self.top, self.left = rows[0] / shrink, columns[0] / shrink
-        small = small[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
-        self.height, self.width = small.shape[0] / shrink, small.shape[1] / shrink
+        solid = cv2.threshold(small, 127, 1, cv2.THRESH_BINARY)[1]
+        left, top, width, height = cv2.boundingRect(solid)
+        if not width:
+            left, top, width, height = 0, 0, *canvas
+        self.left, self.top = left / shrink, top / shrink
+        self.height, self.width = height / shrink, width / shrink
         self.cell = 1.0 / shrink
-        self.sums = cv2.integral((small > 127).astype(np.uint8))
+        sums = cv2.integral(solid[top : top + height, left : left + width])
+        self.cells = np.array([[width], [height], [width], [height]], dtype=np.float64)
+        self.row = width + 2
+        # one more row and column than needed: positions on the far edge interpolate without a special case
+        self.sums = cv2.copyMakeBorder(sums, 0, 1, 0, 1, cv2.BORDER_REPLICATE).ravel()
 
     def covered(self, anchor: Anchor, scales: np.ndarray, frame: tuple[int, int]) -> np.ndarray:
         """(n,) share of the frame that the mask covers at each of n scales."""
-        left = anchor.x - anchor.across * self.width * scales
-        top = anchor.y - anchor.down * self.height * scales
-        x = self._cells(np.stack([-left, frame[1] - left]) / scales, self.sums.shape[1])  # (2, n)
-        y = self._cells(np.stack([-top, frame[0] - top]) / scales, self.sums.shape[0])
-        corners = self._sums_at(y[:, None], x[None, :])  # (2, 2, n): upper and lower × left and right
+        # edges of the frame in cells of the mask: left, upper, right, lower
+        fixed = np.array([[anchor.across * self.width], [anchor.down * self.height]] * 2)
+        reach = np.array([[0.0], [0.0], [frame[1]], [frame[0]]]) - [[anchor.x], [anchor.y]] * 2
+        edges = np.clip((fixed + reach / scales) / self.cell, 0.0, self.cells)  # (4, n)
+        whole = edges.astype(np.int64)
+        x, y = (edges - whole).reshape(2, 2, -1).swapaxes(0, 1)  # (2, n): fractions at both ends
+        j, i = whole.reshape(2, 2, -1).swapaxes(0, 1)
+        at = i[:, None] * self.row + j  # (2, 2, n): upper and lower × left and right
+        s, y = self.sums, y[:, None]
+        upper = s[at] + x * (s[at + 1] - s[at])
+        at = at + self.row
+        lower = s[at] + x * (s[at + 1] - s[at])
+        corners = upper + y * (lower - upper)
         inner = corners[1, 1] - corners[0, 1] - corners[1, 0] + corners[0, 0]
-        area = np.maximum(inner, 0.0) * self.cell**2
-        return np.asarray(area * scales**2 / (frame[0] * frame[1]))
-
-    def _cells(self, position: np.ndarray, count: int) -> np.ndarray:
-        """Positions in the summed-area table of cut-out pixels counted from the tight box's corner."""
-        return np.asarray(np.clip(position / self.cell, 0.0, count - 1.0))
-
-    def _sums_at(self, y: np.ndarray, x: np.ndarray) -> np.ndarray:
-        """Bilinear values of the summed-area table."""
-        s = self.sums
-        i = np.minimum(y.astype(np.int64), s.shape[0] - 2)
-        j = np.minimum(x.astype(np.int64), s.shape[1] - 2)
-        a, b = y - i, x - j
-        upper = (1 - b) * s[i, j] + b * s[i, j + 1]
-        lower = (1 - b) * s[i + 1, j] + b * s[i + 1, j + 1]
-        return np.asarray((1 - a) * upper + a * lower)
+        return np.asarray(inner * (scales * self.cell) ** 2 / (frame[0] * frame[1]))
 
     def place(self, anchor: Anchor, scale: float, frame: tuple[int, int]) -> Placed:
         """The box at a scale, and the share of the frame that the mask covers there."""
+        covered = float(self.covered(anchor, np.array([scale]), frame)[0])
+        return self._placed(anchor, scale, covered)
+
+    def _placed(self, anchor: Anchor, scale: float, covered: float) -> Placed:
         height, width = self.height * scale, self.width * scale
         left, top = anchor.x - anchor.across * width, anchor.y - anchor.down * height
-        covered = float(self.covered(anchor, np.array([scale]), frame)[0])
         return Placed(scale, left, top, width, height, covered)
 
     def find(self, anchor: Anchor, epsilon: float, reading: Epsilon, frame: tuple[int, int]) -> Placed:
@@ -155,17 +156,16 @@ class MaskArea:
         if reading == "width_ratio":
             return self.place(anchor, min(widest, epsilon * frame[1] / self.width), frame)
         low, high = 0.0, widest
-        best, error = widest, np.inf
+        best, reached = widest, np.inf
         for _ in range(ROUNDS):
-            scales = np.linspace(low, high, SECTIONS + 1)[1:]
+            scales = low + (high - low) * FRACTIONS
             covered = self.covered(anchor, scales, frame)
-            errors = np.abs(covered - epsilon)
-            nearest = int(np.argmin(errors))
-            if errors[nearest] < error:
-                best, error = float(scales[nearest]), float(errors[nearest])
-            enough = np.flatnonzero(covered >= epsilon)
-            if not enough.size:
+            nearest = int(np.abs(covered - epsilon).argmin())
+            if abs(covered[nearest] - epsilon) < abs(reached - epsilon):
+                best, reached = float(scales[nearest]), float(covered[nearest])
+            enough = covered >= epsilon
+            first = int(enough.argmax())
+            if not enough[first]:
                 break  # not even the widest reaches it
-            first = int(enough[0])
             low, high = (float(scales[first - 1]) if first else low), float(scales[first])
-        return self.place(anchor, best, frame)
+        return self._placed(anchor, best, reached)

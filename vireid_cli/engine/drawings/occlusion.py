@@ -1,18 +1,145 @@
-"""People before and after occluders were put before them, or the library of occluders."""
+"""Figures of the occlusion room: the occluders themselves, and people without and with one."""
 
 from __future__ import annotations
 
+from collections import Counter
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Literal
 
-from vireid_cli.engine import occlusion
+import numpy as np
+
+from vireid_cli.data.decode import decode
+from vireid_cli.data.sources import load_source
+from vireid_cli.data.store import locate
 from vireid_cli.engine.drawings import Studio
+from vireid_cli.engine.occlusion import ensure_library, people_of
+from vireid_cli.engine.reporter import Reporter
+from vireid_cli.figures.sheet import contact_sheet
+from vireid_cli.figures.style import MODALITY_COLOUR
+from vireid_cli.occlusion.compose import Composer, stream
+from vireid_cli.occlusion.library import Pool
+from vireid_cli.occlusion.policy import Policy, scene_of
+from vireid_cli.types import Modality, Record
 
 RUNS = (0, 0)
+Grouping = Literal["camera", "category", "modality"]
+MOST = 3000
+"""Images that are looked at for a sheet by category: some categories are rare."""
 
 
-def draw(studio: Studio, **options: Any) -> Path:
-    """Draw the sheet; see ``engine.occlusion.figure``."""
-    return occlusion.figure(
-        data_dir=studio.data_dir, reporter=studio.reporter, output=studio.output, **options
-    )
+@dataclass(frozen=True, slots=True)
+class Pair:
+    """One person without and with an occluder.
+
+    Attributes:
+        record: Of the image.
+        before: (h, w, 3) uint8 RGB.
+        after: The same with the occluder.
+        category: Of the occluder.
+        wanted: ε that was drawn.
+        achieved: ε that was reached.
+    """
+
+    record: Record
+    before: np.ndarray
+    after: np.ndarray
+    category: str
+    wanted: float
+    achieved: float
+
+
+def sheet_of_library(
+    data_dir: Path, reporter: Reporter, folder: Path | None
+) -> tuple[list[np.ndarray], list[str]]:
+    """Every occluder on grey, float RGB, and its label."""
+    library = ensure_library(folder, data_dir, reporter)
+    images = []
+    for cutout in library.cutouts:
+        alpha = cutout[..., 3:] / np.float32(255)
+        images.append((cutout[..., :3] * alpha / 255 + (1 - alpha) * 0.92).astype(np.float32))
+    return images, [
+        f"{thing.name}\n{thing.scene} · {thing.size}\n{thing.pool}" for thing in library.occluders
+    ]
+
+
+def pairs_of(
+    base: str, data_dir: Path, reporter: Reporter, by: Grouping, wanted: int, seed: int, library: Path | None
+) -> dict[str, list[Pair]]:
+    """Pairs in groups of up to ``wanted``, the groups sorted by name.
+
+    By camera and by modality each category comes once a group. By category each camera comes once and half
+    of the pairs are infrared, as far as ``MOST`` images give that.
+    """
+    source = locate(base, data_dir).root
+    records = people_of(base, source)
+    composer = Composer(ensure_library(library, data_dir, reporter), Policy())
+    groups: dict[str, list[Pair]] = {}
+    taken: Counter[tuple[str, str]] = Counter()
+    for row in np.random.default_rng(seed).permutation(len(records))[:MOST]:
+        record = records.row(int(row))
+        place, side = f"camera {record.camid}", str(record.modality)
+        known = {"camera": place, "modality": side, "category": ""}[by]
+        if len(groups.get(known, [])) == wanted:
+            continue
+        pair = _pair(base, source, record, composer, seed)
+        marks: tuple[str, ...]
+        if by == "category":
+            share = wanted // 2 if record.modality is Modality.INFRARED else -(-wanted // 2)
+            group, full = pair.category, taken[pair.category, side] == share
+            marks = place, side
+        else:
+            group, full, marks = known, False, (pair.category,)
+        if full or taken[group, marks[0]]:
+            continue
+        taken.update((group, mark) for mark in marks)
+        groups.setdefault(group, []).append(pair)
+    return dict(sorted(groups.items()))
+
+
+def _pair(base: str, source: Path, record: Record, composer: Composer, seed: int) -> Pair:
+    """One person without and with an occluder, as ``prepare occluded`` would put it there."""
+    pixels = decode((source / record.path).read_bytes())
+    rng = stream(seed, base, record.split, record.path)
+    scene = scene_of(base, record.camid)
+    pool: Pool = "test" if record.split == "test" else "train"
+    covered, line = composer.occlude(pixels, record.modality, scene, pool, rng)
+    return Pair(record, pixels, covered, line["category"], line["epsilon"], line["achieved"])
+
+
+def draw(
+    studio: Studio,
+    dataset: str,
+    by: Grouping = "camera",
+    rows: int = 5,
+    seed: int = 0,
+    library: Path | None = None,
+    library_sheet: bool = False,
+) -> Path:
+    """Draw the sheet of the library, or of people before and after: a line of ``rows`` pairs a group.
+
+    Raises:
+        UsageError: The dataset or the library is not there.
+    """
+    data_dir, reporter, output = studio.data_dir, studio.reporter, studio.output
+    if library_sheet:
+        things = sheet_of_library(data_dir, reporter, library)
+        return output.save(contact_sheet(*things, 10, "Occluders"), Path("figures") / "occluders")
+    images: list[np.ndarray] = []
+    labels: list[str] = []
+    frames: list[str | None] = []
+    for pairs in pairs_of(dataset, data_dir, reporter, by, rows, seed, library).values():
+        for pair in pairs:
+            images += [pair.before / np.float32(255), pair.after / np.float32(255)]
+            labels += [
+                f"cam {pair.record.camid}",
+                f"{pair.category}\nε {pair.wanted:.2f} → {pair.achieved:.2f}",
+            ]
+            frames += [MODALITY_COLOUR[pair.record.modality]] * 2
+        missing = 2 * (rows - len(pairs))
+        images += [np.ones((2, 1, 3), np.float32)] * missing  # white: the group's line ends early
+        labels += [""] * missing
+        frames += [None] * missing
+    title = f"{load_source(dataset).TITLE}: before and after, by {by}"
+    drawn = contact_sheet(images, labels, 2 * rows, title, frames)
+    return output.save(drawn, Path("figures") / f"occlusion-{dataset}-by-{by}")

@@ -1,0 +1,111 @@
+"""Share batches out to processes.
+
+Occluding an image takes a hundred short array operations, between which Python's lock is held: threads would
+wait for each other. Each process has every n-th batch from the start and sends its results back; one whose
+parent is gone ends at its next result.
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import signal
+import sys
+from collections.abc import Callable, Generator, Iterator, Sequence
+from multiprocessing.connection import Connection, wait
+from typing import Any, TypeVar
+
+from vireid_cli.errors import DataError
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
+
+
+def processors() -> int:
+    """Processors that this process may use."""
+    return len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count() or 1
+
+
+def shared_out(job: Callable[[Item], Result], batches: Sequence[Item], workers: int) -> Generator[Result]:
+    """The job's result for each batch, as they come; for one worker here, in order.
+
+    Args:
+        job: Free of side effects that the parent would need to see; picklable, as are batches and results.
+        batches: What to do.
+        workers: Processes.
+
+    Raises:
+        DataError: A worker was killed.
+        Exception: Whatever the job raised.
+    """
+    if workers <= 1:
+        yield from map(job, batches)
+        return
+    # forking copies nothing; where it is not safe, a worker starts anew
+    forked = sys.platform == "linux"
+    context = multiprocessing.get_context("fork") if forked else multiprocessing.get_context("spawn")
+    ends: list[Connection] = []
+    crew = []
+    try:
+        for k in range(workers):
+            mine, theirs = context.Pipe(duplex=False)
+            ends.append(mine)
+            inherited = list(ends) if forked else []
+            process = context.Process(
+                target=_serve, args=(job, batches[k::workers], theirs, inherited), daemon=True
+            )
+            process.start()
+            crew.append(process)
+            theirs.close()
+        yield from _received(ends)
+    finally:
+        for process in crew:
+            process.terminate()
+            process.join()
+        for end in ends:
+            end.close()
+
+
+def _received(ends: list[Connection]) -> Iterator[Any]:
+    """Results of all workers until each has said that it is done; ``ends`` loses those that are."""
+    while ends:
+        for end in wait(ends):
+            assert isinstance(end, Connection)
+            try:
+                found = end.recv()
+            except EOFError as error:
+                raise DataError(
+                    "A worker process was killed.", "What is finished is kept: give the same command again."
+                ) from error
+            if found is None:
+                ends.remove(end)
+                end.close()
+            elif isinstance(found, Exception):
+                raise found
+            else:
+                yield found
+
+
+def _serve(
+    job: Callable[[Any], Any], batches: Sequence[Any], end: Connection, inherited: Sequence[Connection]
+) -> None:
+    """Do batches and send results, then None; an error is sent in a result's place.
+
+    Args:
+        job: What to do.
+        batches: What with.
+        end: To the parent.
+        inherited: The parent's ends; while a worker holds one, its writers can't see that the parent is gone.
+    """
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent is interrupted and ends its workers
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    for other in inherited:
+        other.close()
+    try:
+        for batch in batches:
+            end.send(job(batch))
+        end.send(None)
+    except BrokenPipeError:
+        return
+    except Exception as error:
+        end.send(error)
