@@ -1,30 +1,39 @@
-"""Training curves: one panel a quantity, gaps where a term was off."""
+"""Training curves: one panel a quantity, gaps where a term was off, runs over each other."""
 
 from __future__ import annotations
+
+import itertools
 
 import numpy as np
 import pytest
 
 from vireid_cli.errors import UsageError
 from vireid_cli.figures import style
-from vireid_cli.figures.curves import curves_figure, running_mean
+from vireid_cli.figures.curves import Log, curves_figure, running_mean
+from vireid_cli.results import schema
 
 
-def step(i: int, **losses: float) -> dict:
-    total = sum(losses.values())
-    return {
-        "kind": "step",
-        "epoch": i // 10,
-        "step": i % 10,
-        "global_step": i,
-        "lr": 0.1,
-        "loss": total,
-        "losses": losses,
-    }
+def step(i: int, **losses: float) -> schema.StepRow:
+    return schema.StepRow(
+        kind="step",
+        epoch=i // 10,
+        step=i % 10,
+        global_step=i,
+        lr=0.1,
+        loss=sum(losses.values()),
+        losses=losses,
+    )
+
+
+def epoch(i: int, **val: float) -> schema.EpochRow:
+    row = schema.EpochRow(
+        kind="epoch", epoch=i, steps=10, global_step=10 * i + 10, lr=0.1, loss=1.0, losses={}
+    )
+    return {**row, "val": val} if val else row  # type: ignore[return-value,typeddict-item]
 
 
 @pytest.fixture
-def steps() -> list[dict]:
+def steps() -> list[schema.StepRow]:
     return [step(i, identity=5.0 / (i + 1), **({"triplet": 0.5} if i >= 6 else {})) for i in range(20)]
 
 
@@ -33,37 +42,75 @@ def drawn(figure) -> dict[str, tuple[np.ndarray, np.ndarray]]:
 
 
 def test_each_quantity_has_its_panel_and_its_values(steps):
-    panels = drawn(curves_figure(steps))
+    panels = drawn(curves_figure([Log("a", steps)]))
     assert list(panels) == ["loss", "loss: identity", "loss: triplet", "learning rate"]
     np.testing.assert_array_equal(panels["loss"][0], np.arange(20))  # since the beginning, not of the epoch
     np.testing.assert_allclose(panels["loss"][1], [row["loss"] for row in steps])
     np.testing.assert_array_equal(np.isnan(panels["loss: triplet"][1]), np.arange(20) < 6)
 
 
-def test_speed_and_validation_get_panels_where_rows_have_them(steps):
-    steps = [{**row, "images_per_second": 100.0 + i} for i, row in enumerate(steps)]
-    epochs = [{"epoch": e, "global_step": 10 * (e + 1), "validation": {"mAP": 0.25 * e}} for e in range(2)]
-    figure = curves_figure(steps, epochs, "Training", "a run")
+def test_validation_is_drawn_over_epochs_as_the_log_has_it(steps):
+    epochs = [epoch(0, rank1=0.5, mAP=0.25), epoch(1, rank1=0.5, mAP=0.75), epoch(2, rank1=0.75, mAP=0.5)]
+    figure = curves_figure([Log("a", steps, epochs)], "Training", "a run")
     panels = drawn(figure)
-    np.testing.assert_array_equal(panels["images/s"][1], 100.0 + np.arange(20))
-    np.testing.assert_array_equal(panels["validation mAP (%)"], ([10, 20], [0, 25]))
+    np.testing.assert_array_equal(panels["validation rank1 (%)"], ([1, 2, 3], [50, 50, 75]))
+    np.testing.assert_array_equal(panels["validation mAP (%)"], ([1, 2, 3], [25, 75, 50]))
+    labels = [axes.get_xlabel() for axes in figure.axes]
+    assert labels == ["step"] * 4 + ["epoch", "epoch (★ best: 75.0 % after 2)"]
+    star = figure.axes[-1].lines[1]
+    assert (star.get_marker(), *star.get_xydata()[0]) == ("*", 2, 75)
     assert [text.get_text() for text in figure.texts] == ["Training", "a run"]
-    ends = [line.get_xdata()[0] for line in figure.axes[0].lines[1:]]
-    assert ends == [10, 20]
+    assert "validation" not in " ".join(drawn(curves_figure([Log("a", steps, [epoch(0)])])))
+
+
+def test_runs_lie_over_each_other_with_colour_and_line_style(steps):
+    short = [step(i, identity=1.0, center=0.5) for i in range(7)]
+    logs = [Log("FDNM", steps), Log("AGW", short), Log("DEEN", steps, [epoch(0, mAP=0.5)])]
+    figure = curves_figure(logs)
+    panels = {axes.get_title(loc="left"): axes for axes in figure.axes}
+    assert list(panels) == [
+        "loss",
+        "loss: identity",
+        "loss: triplet",
+        "loss: center",
+        "learning rate",
+        "validation mAP (%)",
+    ]
+    assert [len(line.get_xdata()) for line in panels["loss"].lines] == [20, 7, 20]
+    assert len(panels["loss: triplet"].lines) == 2
+    (only,) = panels["loss: center"].lines
+    legend = figure.legends[0]
+    assert [text.get_text() for text in legend.get_texts()] == ["FDNM", "AGW", "DEEN"]
+    looks = [(line.get_color(), line.get_linestyle()) for line in legend.get_lines()]
+    assert looks == [(line.get_color(), line.get_linestyle()) for line in panels["loss"].lines]
+    assert (only.get_color(), only.get_linestyle()) == looks[1]
+    assert all(a[0] != b[0] and a[1] != b[1] for a, b in itertools.combinations(looks, 2))
 
 
 def test_scales_are_linear_and_begin_at_zero(steps):
-    for axes in curves_figure(steps).axes:
+    for axes in curves_figure([Log("a", steps, [epoch(0, mAP=0.5)])]).axes:
         assert axes.get_yscale() == "linear"
         assert axes.get_ylim()[0] == 0.0
 
 
-def test_many_rows_are_smoothed_over_pale_values():
+def test_numbers_beside_the_axes_are_plain(steps):
+    figure = curves_figure([Log("a", [{**row, "lr": 2e-5} for row in steps])])
+    figure.canvas.draw()
+    words = [label.get_text() for axes in figure.axes for label in axes.get_yticklabels()]
+    words += [axes.yaxis.get_offset_text().get_text() for axes in figure.axes]
+    assert "1e−5" in words
+    assert "$" not in "".join(words)
+
+
+def test_many_rows_are_smoothed_over_pale_values_and_it_is_said():
     rows = [step(i, identity=float(i % 2)) for i in range(100)]
-    pale, smooth = curves_figure(rows).axes[0].lines
+    figure = curves_figure([Log("a", rows)], subtitle="x")
+    pale, smooth = figure.axes[0].lines
     assert pale.get_alpha() < 0.5
     assert np.ptp(pale.get_ydata()) == 1.0
     assert np.ptp(smooth.get_ydata()) == pytest.approx(1 / 3)  # the ends: 0, 1, 0 and 1, 0, 1
+    assert figure.texts[1].get_text() == "x; bold: mean of 5 logged values around each; pale: as logged"
+    assert len(figure.axes[-1].lines) == 1  # the learning rate is as it is
 
 
 def test_running_mean_against_a_plain_loop():
@@ -79,11 +126,14 @@ def test_running_mean_against_a_plain_loop():
 
 @pytest.mark.parametrize("name", ["a.png", "a.svg"])
 def test_same_rows_same_bytes(steps, tmp_path, name):
-    first = style.save(curves_figure(steps), tmp_path / "1" / name).read_bytes()
-    assert style.save(curves_figure(steps), tmp_path / "2" / name).read_bytes() == first
+    logs = [Log("a", steps), Log("b", steps[:5], [epoch(0, mAP=0.5)])]
+    first = style.save(curves_figure(logs), tmp_path / "1" / name).read_bytes()
+    assert style.save(curves_figure(logs), tmp_path / "2" / name).read_bytes() == first
 
 
 def test_a_single_step_is_drawn_as_a_point_and_none_is_refused(steps):
-    assert curves_figure(steps[:1]).axes[0].lines[0].get_marker() == "o"
+    assert curves_figure([Log("a", steps[:1])]).axes[0].lines[0].get_marker() == "o"
+    with pytest.raises(UsageError, match=r"b: the log holds no(.|\n)*vireid train"):
+        curves_figure([Log("a", steps), Log("b", [])])
     with pytest.raises(UsageError, match="vireid train"):
         curves_figure([])

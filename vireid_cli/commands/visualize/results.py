@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from vireid_cli.commands.options import DataDir, RunName, RunsDir, make_engine
+from vireid_cli.commands.options import DataDir, RunsDir, make_engine
 from vireid_cli.commands.visualize.options import Dpi, Format, Order, Out, Protocol, Runs, Seed, draw
 
 
@@ -73,9 +73,9 @@ def cmc(
 
 
 def curves(
-    run: RunName = None, out: Out = None, format: Format = None, dpi: Dpi = 150, runs: RunsDir = None
+    run: Runs = None, out: Out = None, format: Format = None, dpi: Dpi = 150, runs: RunsDir = None
 ) -> None:
-    """Loss terms and learning rate over the steps of a run.
+    """Loss terms and learning rate over the steps of runs, validation over their epochs.
 
     Example: vireid visualize curves
     """
