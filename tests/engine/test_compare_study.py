@@ -5,11 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+import torch
+from safetensors.torch import load_file
 
 from vireid_cli.engine.engine import Engine
 from vireid_cli.errors import RecipeError
 from vireid_cli.files import read_json, write_json
-from vireid_cli.recipe.study import Row, Study
+from vireid_cli.recipe.study import Row, Start, Study
 
 SHARED = {"data.size": [64, 32], "train.epochs": 1, "train.steps_per_epoch": 2}
 
@@ -66,3 +68,34 @@ def test_all_wrong_rows_are_named_before_training(sysu_tree: Path, tiny_recipe: 
     assert "row 'b'" in str(caught.value)
     assert "row 'c'" in str(caught.value)
     assert not (tmp_path / "runs").exists()
+
+
+def test_rows_start_from_the_trunk_of_a_run(sysu_tree: Path, tiny_recipe: Path, tmp_path: Path) -> None:
+    """What the start has learned is what both stems and the trunk of a row have before their first step."""
+    engine = Engine.choose(device="cpu", precision="fp32", data_dir=sysu_tree, runs_dir=tmp_path / "runs")
+    start = Start(recipe=str(tiny_recipe), set={**SHARED, "method.options.stem": "shared", "train.seed": 5})
+    still = {"train.optimizer": {"name": "sgd", "lr": 1e-30}}
+    row = Row(label="plain", recipe=str(tiny_recipe), set=still)
+    study = Study(name="tiny", seeds=(0,), set=SHARED, start=start, rows=(row,))
+    engine.compare(study)
+    folder = tmp_path / "runs" / "tiny"
+    (weights,) = folder.glob("start-*.safetensors")
+    runs = {engine.find(path).environment()["weights"]: path for path in folder.glob("tiny-*")}
+    assert set(runs) == {"none", str(weights)}
+    first = load_file(runs["none"] / "checkpoints" / "last" / "model.safetensors")
+    then = load_file(runs[str(weights)] / "checkpoints" / "last" / "model.safetensors")
+    for stem in ("visible", "infrared"):
+        torch.testing.assert_close(then[f"trunk.stem.{stem}.conv1.weight"], first["trunk.stem.conv1.weight"])
+    torch.testing.assert_close(
+        then["trunk.layer4.1.conv2.weight"], first["trunk.layer4.1.conv2.weight"], rtol=0, atol=0
+    )
+    assert len(load_file(weights)) == 120
+    engine.compare(study)
+    assert len(list(folder.glob("tiny-*"))) == 2
+
+
+def test_a_start_that_is_wrong_is_named(sysu_tree: Path, tiny_recipe: Path, tmp_path: Path) -> None:
+    engine = Engine.choose(device="cpu", data_dir=sysu_tree, runs_dir=tmp_path / "runs")
+    start = Start(recipe=str(tiny_recipe), set={"train.epoch": 1})
+    with pytest.raises(RecipeError, match=r"row 'start'(?s:.)*train\.epoch"):
+        engine.compare(Study(name="w", start=start, rows=(Row(label="a", recipe=str(tiny_recipe)),)))

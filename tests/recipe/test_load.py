@@ -143,9 +143,10 @@ def test_defaults_are_valid() -> None:
     assert Recipe.model_validate(Recipe().model_dump(mode="json")) == Recipe()
 
 
-def test_weights_fit_one_width_only(tmp_path: Path) -> None:
+def test_imagenet_weights_are_of_one_width(tmp_path: Path) -> None:
     path = write(tmp_path, "backbone: {width: 32}\n")
     assert "weights fit width 64 only" in refusal(path)
+    assert load(path, ["backbone.weights=mine.safetensors"]).backbone.width == 32
     assert load(path, ["backbone.weights=none"]).backbone.width == 32
 
 

@@ -20,6 +20,7 @@ Stage = Literal["stem", "layer1", "layer2", "layer3", "layer4"]
 STAGES: tuple[Stage, ...] = ("stem", "layer1", "layer2", "layer3", "layer4")
 
 WIDTH = 64
+INSERTED = "after"
 """Channels after torchvision's stem."""
 
 PARTS: dict[Name, tuple[type[BasicBlock | Bottleneck], list[int]]] = {
@@ -162,6 +163,21 @@ class TwoStream(nn.Module):
         for blocks_of_one in copies:
             _follow(blocks_of_one, copy.deepcopy(added))
 
+    def plain_state(self, modality: Modality = Modality.VISIBLE) -> dict[str, Tensor]:
+        """The trunk of one modality under torchvision's keys: what another network can start from.
+
+        Inserted modules are left out; stages that aren't built are missing.
+        """
+        state: dict[str, Tensor] = {}
+        for stage in self.stages:
+            module = self.get_submodule(stage)
+            one = module.of(modality) if isinstance(module, PerModality) else module
+            prefix = "" if stage == "stem" else f"{stage}."
+            for key, value in one.state_dict().items():
+                if not key.startswith(INSERTED):
+                    state[prefix + key] = value
+        return state
+
     def run(self, stage: Stage, features: Tensor, streams: Streams) -> Tensor:
         """One stage.
 
@@ -192,7 +208,7 @@ def _follow(stage: nn.Module, added: list[nn.Module]) -> None:
     for i, (name, block) in enumerate(blocks):
         stage.add_module(name, block)
         if i >= first:
-            stage.add_module(f"after{name}", added[i - first])
+            stage.add_module(f"{INSERTED}{name}", added[i - first])
 
 
 def _channels(network: ResNet) -> dict[Stage, int]:

@@ -7,12 +7,14 @@ import socket
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import cast
 
 import torch
 import torchvision.models as torchvision_models
 from torch import Tensor
 
 from vireid_cli.backbones.lightcnn import LightCnn
+from vireid_cli.backbones.two_stream import WIDTH, BackboneSpec, Name, residual_network
 from vireid_cli.errors import UsageError, VireidError
 
 FETCH_TIMEOUT = 30.0
@@ -33,7 +35,7 @@ class WeightsUnavailable(VireidError):
     """ImageNet weights that are neither in torch's cache nor can be fetched."""
 
 
-def resolve(name: str, weights: str) -> dict[str, Tensor] | None:
+def resolve(name: str, weights: str, width: int = WIDTH) -> dict[str, Tensor] | None:
     """The checked state of a network without its classifier.
 
     Args:
@@ -42,6 +44,7 @@ def resolve(name: str, weights: str) -> dict[str, Tensor] | None:
             methods start from; ``none``: no weights; else the path of a state dict (safetensors, or
             a file of ``torch.save`` that holds tensors and plain values only: nothing is executed).
             A checkpoint's ``state_dict`` is taken out of it, and the prefix ``module.`` off its keys.
+        width: Of the network, see ``BackboneSpec``.
 
     Returns:
         A tensor for each key, or None for ``none``.
@@ -54,9 +57,9 @@ def resolve(name: str, weights: str) -> dict[str, Tensor] | None:
         return None
     if weights == "imagenet":
         state = _imagenet(name)
-        return _checked(state, name, f"the ImageNet weights of {name}")
+        return _checked(state, name, f"the ImageNet weights of {name}", WIDTH)
     path = Path(weights).expanduser()
-    return _checked(_without_prefix(_read(path)), name, str(path))
+    return _checked(_without_prefix(_read(path)), name, str(path), width)
 
 
 def imagenet_file(name: str) -> Path:
@@ -138,11 +141,11 @@ def _without_prefix(state: dict[str, Tensor]) -> dict[str, Tensor]:
     return {key.removeprefix("module."): value for key, value in state.items()}
 
 
-def _checked(state: dict[str, Tensor], name: str, source: str) -> dict[str, Tensor]:
+def _checked(state: dict[str, Tensor], name: str, source: str, width: int) -> dict[str, Tensor]:
     """The state without classifier, if it fits the network key by key."""
     face = name == "lightcnn29"
     with torch.device("meta"):
-        network = LightCnn() if face else getattr(torchvision_models, name)(weights=None)
+        network = LightCnn(width) if face else residual_network(BackboneSpec(cast(Name, name), width=width))
     classifier = "fc2." if face else "fc."
     wanted = {key: value for key, value in network.state_dict().items() if not key.startswith(classifier)}
     given = {key: value for key, value in state.items() if not key.startswith(classifier)}
@@ -162,7 +165,8 @@ def _checked(state: dict[str, Tensor], name: str, source: str) -> dict[str, Tens
     found = (("missing", missing), ("unexpected", unexpected), ("of another shape", shapes))
     lines = [f"  {len(keys)} {kind}: {_listed(keys)}" for kind, keys in found if keys]
     raise UsageError(
-        f"backbone.weights: {source} does not fit {name}:\n" + "\n".join(lines),
+        f"backbone.weights: {source} does not fit {name}{'' if width == WIDTH else f' of width {width}'}:\n"
+        + "\n".join(lines),
         FACE_KEYS if face else RESNET_KEYS,
     )
 

@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from vireid_cli.commands.options import DataDir, RunName, RunsDir, make_engine
+from vireid_cli.types import Modality
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -57,3 +58,25 @@ def onnx(
         f"{made.largest_difference:.2e} (limit 1e-4), opset {made.opset}",
         markup=False,
     )
+
+
+@app.command()
+def backbone(
+    run: RunName = None,
+    modality: Annotated[
+        Modality, typer.Option(help="Whose copy of the stages that each modality has for itself.")
+    ] = Modality.VISIBLE,
+    out: Annotated[
+        Path | None, typer.Option(help="File, .safetensors.", show_default="the run's exports folder")
+    ] = None,
+    runs: RunsDir = None,
+) -> None:
+    """Write a run's trunk as weights for another recipe: --set backbone.weights=PATH.
+
+    Keys are torchvision's. Who trained it on test identities must not evaluate on them.
+
+    Example: vireid export backbone
+    """
+    from vireid_cli.commands.console import print_paths
+
+    print_paths([make_engine("cpu", runs=runs).export_backbone(run, modality=modality, out=out)])

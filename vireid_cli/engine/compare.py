@@ -9,12 +9,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from hashlib import sha256
 from pathlib import Path
 
 from vireid_cli import files
 from vireid_cli.engine import evaluate, training
 from vireid_cli.engine.checkpoint import LAST, load_position
 from vireid_cli.engine.evaluate import EvaluateOptions
+from vireid_cli.engine.export import export_backbone
 from vireid_cli.engine.network import load_recipe
 from vireid_cli.engine.preparation import ensure_prepared
 from vireid_cli.engine.reporter import Reporter
@@ -26,7 +28,7 @@ from vireid_cli.recipe.study import Study, refuse
 from vireid_cli.results import schema
 from vireid_cli.results.compare import Comparison, as_json, comparison
 from vireid_cli.results.run import Run
-from vireid_cli.types import Size
+from vireid_cli.types import Modality, Size
 
 STUDY = "study.json"
 
@@ -72,17 +74,24 @@ def compare(
         UsageError: A dataset is not there.
         Interrupted: Asked to stop; calling again goes on.
     """
-    recipes = _recipes(study)
+    home = runs_dir / (study.runs or study.name)
+    start = _start(study)
+    weights = home / f"start-{sha256(dump(start).encode()).hexdigest()[:8]}.safetensors" if start else None
+    recipes = _recipes(study, weights)
     _check_datasets(study, recipes)
     for dataset, size in _needed(study, recipes):
         ensure_prepared(dataset, size, data_dir, reporter)
+    if start and weights and not weights.is_file():
+        reporter.say(f"{study.name}: first the run that all rows start from, {start.name}")
+        run = _trained(start, runtime, reporter, data_dir, home)
+        export_backbone(run, reporter, modality=Modality.VISIBLE, out=weights)
     folder = runs_dir / study.name
     found: dict[str, dict[str, dict[int, schema.EvaluationFile]]] = {}
     parameters: dict[str, int] = {}
     total = len(recipes)
     for done, ((label, seed), recipe) in enumerate(recipes.items()):
         reporter.say(f"{study.name}: {done + 1} of {total}: {label}, seed {seed}")
-        run = _trained(recipe, runtime, reporter, data_dir, runs_dir / (study.runs or study.name))
+        run = _trained(recipe, runtime, reporter, data_dir, home)
         parameters[label] = int(run.environment()["parameters"])
         for dataset in study.evaluate.datasets or ("",):
             wanted = replace(options, dataset=dataset or options.dataset)
@@ -94,14 +103,26 @@ def compare(
     return StudyResult(study, _tables(found, parameters), path)
 
 
-def _recipes(study: Study) -> dict[tuple[str, int], Recipe]:
+def _start(study: Study) -> Recipe | None:
+    """The recipe that all rows start from, checked."""
+    if study.start is None:
+        return None
+    try:
+        return load_recipe(study.start.recipe, tuple(study.start.settings()))
+    except UsageError as error:
+        refuse(study, {"start": error})
+        raise
+
+
+def _recipes(study: Study, weights: Path | None) -> dict[tuple[str, int], Recipe]:
     """Every row's recipe with every seed, checked; seeds outermost."""
+    given = [] if weights is None else [f"backbone.weights={weights}"]
     recipes: dict[tuple[str, int], Recipe] = {}
     errors: dict[str, UsageError] = {}
     for seed in study.seeds:
         for row in study.rows:
             try:
-                recipes[row.label, seed] = load_recipe(row.recipe, tuple(study.settings(row, seed)))
+                recipes[row.label, seed] = load_recipe(row.recipe, (*study.settings(row, seed), *given))
             except UsageError as error:
                 errors.setdefault(row.label, error)
     refuse(study, errors)

@@ -250,6 +250,10 @@ class Engine:
         """Export a run's network to ONNX and check it; see ``export.export_run``."""
         return export.export_run(self.find(run), self.reporter, self.data_dir, **options)
 
+    def export_backbone(self, run: Run | str | Path | None = None, **options: Any) -> Path:
+        """Write a run's trunk as weights that another recipe starts from; see ``export.export_backbone``."""
+        return export.export_backbone(self.find(run), self.reporter, **options)
+
     def bench(self, subject: str, **options: Any) -> Mapping[str, Any]:
         """Measure speed; see ``bench.SUBJECTS``."""
         return bench.measure(subject, self, **options)

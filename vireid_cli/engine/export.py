@@ -1,4 +1,4 @@
-"""The verb ``export``: a run's network as ONNX, checked against PyTorch on real images."""
+"""The verb ``export``: a run's network as ONNX, checked against PyTorch on real images; its trunk for others."""
 
 from __future__ import annotations
 
@@ -8,14 +8,18 @@ from typing import Literal
 
 import numpy as np
 import torch
+from safetensors.torch import save
 from torch import Tensor
 
+from vireid_cli.backbones.two_stream import STAGES, TwoStream
 from vireid_cli.data.store import Store
 from vireid_cli.engine.embed import load_trained, to_images
 from vireid_cli.engine.preparation import ensure_prepared, store_title
 from vireid_cli.engine.reporter import Reporter
 from vireid_cli.engine.runtime import Runtime
+from vireid_cli.errors import UsageError
 from vireid_cli.exporters.onnx import OnnxExport, export_onnx
+from vireid_cli.files import write_bytes
 from vireid_cli.results.run import Run
 from vireid_cli.types import Modality, Size
 
@@ -70,6 +74,40 @@ def export_run(
     }
     made = export_onnx(trained.network, out or run.exports, samples, layout=layout, metadata=metadata)
     return Exported(run, made)
+
+
+def export_backbone(run: Run, reporter: Reporter, *, modality: Modality, out: Path | None = None) -> Path:
+    """Write a run's trunk under torchvision's keys, for ``backbone.weights`` of another recipe.
+
+    Args:
+        run: The run; its last checkpoint is taken.
+        reporter: Listener.
+        modality: Whose copy of the stages that each modality has for itself.
+        out: File, ``.safetensors``; ``exports/backbone.safetensors`` of the run by default.
+
+    Raises:
+        UsageError: No checkpoint, no ResNet trunk, or one without its last stage.
+    """
+    path = out or run.exports / "backbone.safetensors"
+    if path.suffix != ".safetensors":
+        raise UsageError(f"--out {path}: the file is a state dict, its name must end in .safetensors.")
+    trained = load_trained(run, Runtime(torch.device("cpu"), "fp32"), reporter, fold=False)
+    trunks = [module for module in trained.network.modules() if isinstance(module, TwoStream)]
+    if not trunks or trunks[0].stages != STAGES:
+        raise UsageError(
+            f"{run.folder}: {trained.recipe.method.name} has no whole ResNet trunk that another recipe "
+            "could start from."
+        )
+    state = {key: value.contiguous() for key, value in trunks[0].plain_state(modality).items()}
+    backbone = trained.recipe.backbone
+    metadata = {
+        "network": backbone.name,
+        "width": str(backbone.width),
+        "run": run.name,
+        "modality": modality.value,
+        "training_identities": str(trained.environment.get("num_identities", "")),
+    }
+    return write_bytes(path, save(state, metadata))
 
 
 def sample_images(store: Store, size: Size, modality: Modality, count: int, trial: int = 1) -> Tensor:

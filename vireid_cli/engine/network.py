@@ -61,7 +61,7 @@ def starting_backbone(recipe: Recipe, rendered: bool, reporter: Reporter) -> Sta
     wanted = recipe.backbone
     used = wanted.weights
     try:
-        state = weights.resolve(wanted.name, wanted.weights)
+        state = weights.resolve(wanted.name, wanted.weights, wanted.width)
     except weights.WeightsUnavailable as error:
         if not rendered:
             raise

@@ -175,8 +175,8 @@ class Backbone(Strict):
         weights: ``imagenet`` (torchvision's weights, from torch's cache or fetched; not for
             ``lightcnn29``), ``none``, or the path of a state dict.
         last_stride: Stride of a ResNet's last stage; the field uses 1.
-        width: Channels after the stem; 64 is torchvision's, and what weights fit. Narrower networks
-            train in minutes on a CPU.
+        width: Channels after the stem; 64 is torchvision's, and what published weights fit. Narrower
+            networks train in minutes on a CPU; ``vireid export backbone`` makes weights of their width.
     """
 
     name: Literal["resnet18", "resnet34", "resnet50", "lightcnn29"] = "resnet50"
@@ -185,9 +185,9 @@ class Backbone(Strict):
     width: Annotated[int, Field(ge=8, le=256, multiple_of=8)] = 64
 
     @model_validator(mode="after")
-    def _weights_fit_one_width(self) -> Backbone:
-        if self.width != 64 and self.weights != "none":
-            raise ValueError("weights fit width 64 only: say weights: none")
+    def _imagenet_is_of_one_width(self) -> Backbone:
+        if self.width != 64 and self.weights == "imagenet":
+            raise ValueError("ImageNet weights fit width 64 only: say weights: none, or the path of a file")
         return self
 
     @model_validator(mode="after")

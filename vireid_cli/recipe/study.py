@@ -39,6 +39,22 @@ class Row(Strict):
     set: dict[str, Any] = Field(default_factory=dict)
 
 
+class Start(Strict):
+    """A run whose trunk every row starts from, in the place of ImageNet's weights.
+
+    Attributes:
+        recipe: Its recipe.
+        set: Dotted key → value over it; what the study sets for all rows does not hold for it.
+    """
+
+    recipe: str
+    set: dict[str, Any] = Field(default_factory=dict)
+
+    def settings(self) -> list[str]:
+        """What ``--set`` would say."""
+        return [f"{key}={json.dumps(value)}" for key, value in self.set.items()]
+
+
 class Evaluate(Strict):
     """What every run of a study is evaluated on.
 
@@ -57,6 +73,7 @@ class Study(Strict):
         about: What is compared, for people.
         seeds: ``train.seed`` of each repetition.
         set: Dotted key → value for all rows.
+        start: Trained first, once; its trunk becomes ``backbone.weights`` of all rows.
         evaluate: What on.
         runs: Name of the study in whose folder the runs lie, so that rows in common are trained once; the
             study's own where it is empty.
@@ -67,6 +84,7 @@ class Study(Strict):
     about: str = ""
     seeds: Annotated[tuple[int, ...], BeforeValidator(_tuple), Field(min_length=1)] = (0, 1, 2)
     set: dict[str, Any] = Field(default_factory=dict)
+    start: Start | None = None
     evaluate: Evaluate = Evaluate()
     runs: Annotated[str, Field(pattern=r"^[\w.-]*$")] = ""
     rows: Annotated[tuple[Row, ...], BeforeValidator(_tuple), Field(min_length=1)]
