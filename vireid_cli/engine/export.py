@@ -1,4 +1,4 @@
-"""The verb ``export``: a run's network as ONNX, checked against PyTorch on real images; its trunk for others."""
+"""The verb ``export``: a run's network as ONNX, checked against PyTorch on images; its trunk as weights."""
 
 from __future__ import annotations
 
