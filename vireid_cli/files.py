@@ -5,6 +5,7 @@ Temp file in the same folder → flush → fsync → rename.
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import tempfile
@@ -39,11 +40,20 @@ def write_with(path: Path, write: Callable[[IO[bytes]], None]) -> Path:
         temporary.replace(path)
         temporary = None
     except OSError as error:
-        raise DataError(f"cannot write {path}: {error.strerror or error}") from error
+        raise DataError(f"cannot write {path}: {error.strerror or error}", _advice(error)) from error
     finally:
         if temporary is not None:
             temporary.unlink(missing_ok=True)
     return path
+
+
+def _advice(error: OSError) -> str:
+    """What to do about a file that can't be written."""
+    if error.errno in (errno.ENOSPC, getattr(errno, "EDQUOT", errno.ENOSPC)):
+        return "The disk is full: free some space and run this again; what stood there before is unchanged."
+    if error.errno in (errno.EROFS, errno.EACCES, errno.EPERM):
+        return "Choose a place that you may write to; what stood there before is unchanged."
+    return ""
 
 
 def remove_leftovers(folder: Path) -> None:

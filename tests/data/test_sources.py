@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import sys
 from collections import Counter
 from pathlib import Path
 
@@ -10,12 +11,13 @@ import numpy as np
 import pytest
 
 from tests.data import trees
+from vireid_cli.commands import main as command_line
 from vireid_cli.data import records_file
 from vireid_cli.data.prepare import prepare
 from vireid_cli.data.protocols import family_of, plans_for
 from vireid_cli.data.protocols.request import Request
 from vireid_cli.data.sources import load_source, source_names
-from vireid_cli.data.sources.sysu import COUNTS, EXPECTED_IDENTITIES, EXPECTED_IMAGES, _differing
+from vireid_cli.data.sources.sysu import COUNTS, EXPECTED_IDENTITIES, EXPECTED_IMAGES, differences
 from vireid_cli.errors import DataError, UsageError
 from vireid_cli.types import Modality, Record, RecordTable
 
@@ -146,6 +148,9 @@ def test_llcm(tmp_path: Path) -> None:
     assert sorted(set(records.camids[records.modalities == 1].tolist())) == [1, 2]
     assert "1 identity not in test_id.txt, folders ignored: 99" in scan.report.notes
     assert "train, visible: 12 images found, 16,946 expected" in scan.report.notes
+    cameras = [note for note in scan.report.notes if note.startswith("no test image of")]
+    assert "test_vis/cam4, test_vis/cam5" in cameras[0]
+    assert "test_nir/cam3" not in cameras[1]
     (root / "idx" / "test_id.txt").write_text("7,eight,9")
     with pytest.raises(DataError, match=r"test_id.txt is not a list of numbers"):
         load_source("llcm").scan(root)
@@ -264,7 +269,7 @@ def test_a_list_serves_every_source(tmp_path: Path, dataset: str) -> None:
 
 
 def test_sysu_counts_are_the_published_ones() -> None:
-    table = np.loadtxt(COUNTS, dtype=np.int64, delimiter=",", skiprows=1)
+    table = np.loadtxt(COUNTS, dtype=np.int64, delimiter=",")
     # sums over all 513 people, from the golden README
     assert table[:, 1:].sum(axis=0).tolist() == [6289, 7528, 9812, 8030, 8224, 5980]
     assert (table[:, 1:] > 0).sum(axis=0).tolist() == [259, 259, 486, 493, 502, 299]
@@ -272,15 +277,29 @@ def test_sysu_counts_are_the_published_ones() -> None:
     assert sum(EXPECTED_IDENTITIES.values()) == 491
 
 
+def test_verification_lists_every_count_that_is_not_the_published_one(
+    sysu_tree: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    prepare("sysu", sysu_tree / "SYSU-MM01", tmp_path, (32, 16))
+    monkeypatch.setattr(sys, "argv", ["vireid", "prepare", "sysu", "--verify", "--data", str(tmp_path)])
+    with pytest.raises(SystemExit) as ended:
+        command_line.main()
+    assert ended.value.code == 1
+    lines = capsys.readouterr().out.splitlines()
+    assert len(lines) == 72  # twelve people in six cameras, all with three images: none as published
+    assert "published numbers: id 14 camera 6: 3 found, 20 expected" in lines
+
+
 def test_sysu_differences_name_identity_and_camera() -> None:
-    table = np.loadtxt(COUNTS, dtype=np.int64, delimiter=",", skiprows=1)
+    table = np.loadtxt(COUNTS, dtype=np.int64, delimiter=",")
     rows = [
         Record(f"cam{c}/{pid:04d}/{i:04d}.jpg", int(pid), c, Modality.VISIBLE, "train")
         for pid, *counts in table[:3].tolist()
         for c, n in enumerate(counts, 1)
         for i in range(n)
     ]
-    assert list(_differing(RecordTable.of(rows))) == []
+    assert differences(RecordTable.of(rows)) == []
     pid, first = int(table[0, 0]), int(table[0, 1])
-    (note,) = _differing(RecordTable.of(rows[1:]))
-    assert note.endswith(f"table: id {pid} camera 1: {first - 1} found, {first} expected")
+    assert differences(RecordTable.of(rows[1:])) == [
+        f"id {pid} camera 1: {first - 1} found, {first} expected"
+    ]

@@ -75,6 +75,12 @@ def main() -> None:
 
         print_error(error)
         sys.exit(error.exit_code)
+    except OSError as error:
+        from vireid_cli.commands.console import print_error
+
+        where = f"{error.filename}: " if error.filename else ""
+        print_error(VireidError(f"{where}{error.strerror or error}"))
+        sys.exit(VireidError.exit_code)
 
 
 def _terminate(number: int, frame: FrameType | None) -> None:

@@ -102,7 +102,10 @@ def _add(name: str, about: str) -> None:
         size: Annotated[str, typer.Option(help="HEIGHTxWIDTH of the stored pixels.")] = "288x144",
         skip_bad: Annotated[bool, typer.Option("--skip-bad", help="Leave unreadable images out.")] = False,
         verify: Annotated[
-            bool, typer.Option("--verify", help="Check what was prepared against its hashes.")
+            bool,
+            typer.Option(
+                "--verify", help="Check what was prepared: its hashes, its files, published counts."
+            ),
         ] = False,
         workers: Workers = None,
         data: DataDir = None,

@@ -65,7 +65,8 @@ def scan_faces(
 
 
 def _write(paths: dict[str, Path], records: list[Record]) -> None:
-    """Write the three lists, each sorted by path."""
+    """Write the three lists, each sorted by path; all of them or none."""
+    texts = {}
     for name, path in paths.items():
         lines = sorted(f"{record.path} {record.pid}" for record in records if record.split == LISTS[name])
         if not lines:
@@ -73,7 +74,19 @@ def _write(paths: dict[str, Path], records: list[Record]) -> None:
                 f"{path.parent.parent}: the layout has no image for {name}.txt",
                 "Too few people have both visible and infrared images.",
             )
-        files.write_text(path, "\n".join(lines) + "\n")
+        texts[path] = "\n".join(lines) + "\n"
+    folder = next(iter(texts)).parent
+    try:
+        for path, text in texts.items():
+            files.write_text(path, text)
+    except DataError as error:
+        for path in texts:
+            path.unlink(missing_ok=True)
+        raise DataError(
+            error.message,
+            f"The lists belong beside the images. If {folder.parent} can't be written, make another with "
+            "a link to each of its folders (ln -s), and prepare that: --root THERE.",
+        ) from error
 
 
 def _read(root: Path, path: Path, split: str, modality_of: Callable[[str], Modality | None]) -> list[Record]:

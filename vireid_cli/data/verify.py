@@ -10,6 +10,8 @@ from pathlib import Path
 import numpy as np
 
 from vireid_cli.data.pixels import PixelFiles, digest, size_name, source_digest
+from vireid_cli.data.records_file import NAME as LIST
+from vireid_cli.data.sources import differences as source_differences
 from vireid_cli.data.store import Store
 
 CHUNK = 256
@@ -50,6 +52,20 @@ def verify(
                     if progress:
                         progress(done, total)
     return differences if len(differences) <= LISTED else _shortened(differences)
+
+
+def unlike_published(store: Store) -> list[str]:
+    """List every number that is not the real dataset's: of SYSU-MM01 each identity and camera.
+
+    Returns:
+        Nothing for a rendered dataset, one that is read from a list, and one without published numbers.
+    """
+    if store.rendered or (store.info.root / LIST).is_file():
+        return []
+    found = [f"published numbers: {line}" for line in source_differences(store.info.dataset, store.records)]
+    if found and store.info.bad:
+        found.append(f"{len(store.info.bad)} unreadable images were left out (--skip-bad)")
+    return found
 
 
 def _parts(count: int) -> list[np.ndarray]:

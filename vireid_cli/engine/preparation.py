@@ -16,6 +16,7 @@ from vireid_cli.data import store as stores
 from vireid_cli.data.prepare import Prepared, add_size, prepare
 from vireid_cli.data.sources import load_source
 from vireid_cli.data.store import Store
+from vireid_cli.data.verify import unlike_published
 from vireid_cli.data.verify import verify as verify_store
 from vireid_cli.engine.reporter import Reporter
 from vireid_cli.errors import UsageError
@@ -97,8 +98,9 @@ def is_prepared(dataset: str, data_dir: Path) -> bool:
 
 
 def verify(dataset: str, data_dir: Path, reporter: Reporter) -> list[str]:
-    """What in a prepared store, or in its source files, differs from what was written."""
-    return verify_store(stores.open_store(data_dir, dataset), progress=reporter.progress("verifying"))
+    """What in a prepared store, its source files or their published numbers is not as it should be."""
+    store = stores.open_store(data_dir, dataset)
+    return [*verify_store(store, progress=reporter.progress("verifying")), *unlike_published(store)]
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,7 +1,8 @@
 """The contract of a source: a file ``data/sources/<name>.py`` that reads one dataset's layout.
 
 A source has five public names: ``TITLE`` (for people), ``FOLDER`` (where it is looked for under the
-data directory), ``HOW_TO_GET`` (one or two lines) and ``scan(root) -> Scan``. The file's name is the
+data directory), ``PROTOCOL`` (its family), ``HOW_TO_GET`` (one or two lines) and ``scan(root) -> Scan``;
+one whose real dataset has published numbers has a sixth, ``differences(records)``. The file's name is the
 dataset's name, with hyphens for underscores (``occ_sysu.py`` is ``occ-sysu``): there is no registry, and
 a new source is a new file.
 """
@@ -117,3 +118,16 @@ def load_source(name: str) -> Source:
             f"known: {', '.join(names)}",
         )
     return cast(Source, importlib.import_module(f"{__name__}.{name.replace('-', '_')}"))
+
+
+def differences(name: str, records: RecordTable) -> list[str]:
+    """Compare a real dataset with its published numbers, a line for each that differs.
+
+    Returns:
+        Nothing where the source has no published numbers.
+
+    Raises:
+        UsageError: No source of that name.
+    """
+    compare = getattr(load_source(name), "differences", None)
+    return [] if compare is None else list(compare(records))

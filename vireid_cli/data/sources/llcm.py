@@ -14,7 +14,6 @@ training image stands in its name.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
 from pathlib import Path
 
 from vireid_cli.data import layout
@@ -40,6 +39,8 @@ EXPECTED = {
     ("test", Modality.INFRARED): 7_166,
 }
 """Images of the real dataset."""
+CAMERAS = {Modality.VISIBLE: tuple(range(1, 10)), Modality.INFRARED: (1, 2, 4, 5, 6, 7, 8, 9)}
+"""Cameras of the test folders."""
 EXPECTED_PEOPLE = {"train": 713, "test": 351}
 
 _CAMERA = re.compile(r"_c(\d{1,2})_")
@@ -70,7 +71,7 @@ def scan(root: Path) -> Scan:
             f"{layout.people(unlisted)} not in test_id.txt, folders ignored: {layout.some(unlisted)}"
         )
     if not provenance.rendered:
-        notes += _counted(records)
+        notes += differences(records)
     return Scan(records, Report(layout.count(records), tuple(notes), provenance), None)
 
 
@@ -135,13 +136,23 @@ def _collect(person: Path, camid: int, modality: Modality, where: str, found: la
             found.ignore(path)
 
 
-def _counted(records: RecordTable) -> Iterator[str]:
-    """Where the real dataset's numbers differ from the published ones."""
+def differences(records: RecordTable) -> list[str]:
+    """Compare cameras, images and identities with the real dataset's; a line for each that differs."""
+    found = []
+    for modality, cameras in CAMERAS.items():
+        here = records.camids[(records.splits == "test") & (records.modalities == modality.code)]
+        missing = [f"test_{WORDS[modality]}/cam{camid}" for camid in cameras if camid not in here]
+        if missing:
+            found.append(
+                f"no test image of {', '.join(missing)} ({len(cameras)} camera folders expected): figures "
+                "compare with nobody's; unpack the dataset again"
+            )
     for (split, modality), expected in EXPECTED.items():
         images = int(((records.splits == split) & (records.modalities == modality.code)).sum())
         if images != expected:
-            yield f"{split}, {modality}: {images:,} images found, {expected:,} expected"
+            found.append(f"{split}, {modality}: {images:,} images found, {expected:,} expected")
     for split, expected in EXPECTED_PEOPLE.items():
         people = len(set(records.pids[records.splits == split].tolist()))
         if people != expected:
-            yield f"{split}: {people} identities found, {expected} expected"
+            found.append(f"{split}: {people} identities found, {expected} expected")
+    return found

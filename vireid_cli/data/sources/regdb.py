@@ -58,7 +58,7 @@ def scan(root: Path) -> Scan:
         )
     records = found.table(root, "Visible/<id>/<name>.bmp and Thermal/<id>/<name>.bmp")
     real = not provenance.rendered
-    notes = (*found.notes(), *layout.lacking(records), *(_counted(records) if real else ()))
+    notes = (*found.notes(), *layout.lacking(records), *(differences(records) if real else ()))
     return Scan(records, Report(layout.count(_unsplit(records)), notes, provenance), None)
 
 
@@ -124,15 +124,21 @@ def _unsplit(records: RecordTable) -> RecordTable:
     return RecordTable(records.paths, records.pids, records.camids, records.modalities, splits)
 
 
-def _counted(records: RecordTable) -> Iterator[str]:
-    """Where the real dataset's numbers differ from the published ones."""
+def differences(records: RecordTable) -> list[str]:
+    """Compare identities, images and trials with the real dataset's; a line for each number that differs."""
+    found = []
     people = len(set(records.pids.tolist()))
     expected = IDENTITIES * IMAGES * 2
     if (people, len(records)) != (IDENTITIES, expected):
-        yield f"{people} identities with {len(records):,} images; {IDENTITIES} with {expected:,} expected"
+        found.append(
+            f"{people} identities with {len(records):,} images; {IDENTITIES} with {expected:,} expected"
+        )
     for trial in range(1, TRIALS + 1):
         table = records.in_trial(trial)
         tested = len(set(table.pids[table.splits == "test"].tolist()))
         trained = len(set(table.pids[table.splits == "train"].tolist()))
         if (trained, tested) != (IDENTITIES // 2, IDENTITIES // 2):
-            yield f"trial {trial}: {trained} people to train on and {tested} to test; 206 and 206 expected"
+            found.append(
+                f"trial {trial}: {trained} people to train on and {tested} to test; 206 and 206 expected"
+            )
+    return found

@@ -48,7 +48,8 @@ EXPECTED_IMAGES: dict[str, tuple[int, ...]] = {
 """Images of the real dataset by split and camera 1..6."""
 
 COUNTS = Path(__file__).with_name("sysu_counts.csv")
-"""Images of the real dataset by identity and camera."""
+"""Images of the real dataset by identity and camera: numbers, counted from the shapes in the official
+permutation file; no image, name or order of the dataset is in it. See its first lines."""
 
 EXPECTED_IDENTITIES = {"train": 296, "val": 99, "test": 96}
 
@@ -193,6 +194,8 @@ def _collect(found: _Found, folder: Path, camid: int, split: str) -> None:
         if _IMAGE.fullmatch(path.name):
             relative = f"cam{camid}/{folder.name}/{path.name}"
             found.records.append(Record(relative, pid, camid, modality, split))
+        elif layout.is_image(path):
+            found.odd.append(f"cam{camid}/{folder.name}/{path.name} (not <4-digit frame>.jpg)")
         else:
             found.ignore(path)
 
@@ -211,13 +214,21 @@ def _notes(found: _Found, records: RecordTable, split_of: dict[int, str], *, rea
         listed = sum(value == split for value in split_of.values())
         if listed != expected:
             yield f"{split}_id lists {listed} identities, {expected} expected"
-    if real:
-        yield from _differing(records)
+    differing = differences(records) if real else []
+    if differing:
+        yield (
+            f"{len(differing)} counts differ from the published table: {layout.first(differing)} "
+            "(all of them: vireid prepare sysu --verify)"
+        )
 
 
-def _differing(records: RecordTable) -> Iterator[str]:
-    """Each identity and camera whose number of images is not the published one."""
-    published = np.loadtxt(COUNTS, dtype=np.int64, delimiter=",", skiprows=1)  # (ids, 1 + 6)
+def differences(records: RecordTable) -> list[str]:
+    """Compare the number of images of each listed identity in each camera with the published table.
+
+    Returns:
+        A line for each that differs, by identity, then camera.
+    """
+    published = np.loadtxt(COUNTS, dtype=np.int64, delimiter=",")
     size = max(int(published[:, 0].max()), int(records.pids.max())) + 1
     expected = np.zeros((size, len(CAMERAS)), dtype=np.int64)
     expected[published[:, 0]] = published[:, 1:]
@@ -225,12 +236,10 @@ def _differing(records: RecordTable) -> Iterator[str]:
     found = found.reshape(expected.shape)
     listed = np.unique(records.pids)
     rows, cameras = np.nonzero(found[listed] != expected[listed])
-    if len(rows):
-        shown = [
-            f"id {pid} camera {camera + 1}: {found[pid, camera]} found, {expected[pid, camera]} expected"
-            for pid, camera in zip(listed[rows], cameras, strict=True)
-        ]
-        yield f"{len(shown)} counts differ from the published table: {layout.first(shown)}"
+    return [
+        f"id {pid} camera {camera + 1}: {found[pid, camera]} found, {expected[pid, camera]} expected"
+        for pid, camera in zip(listed[rows], cameras, strict=True)
+    ]
 
 
 def _counts(records: RecordTable, *, real: bool) -> tuple[Count, ...]:
