@@ -14,11 +14,10 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from vireid_cli.engine.reporter import Reporter, duration
 from vireid_cli.errors import Interrupted, VireidError
+from vireid_cli.results.wording import RENDERED
 
 if TYPE_CHECKING:
     from vireid_cli.results.schema import EvaluationFile
-
-RENDERED = "Rendered benchmark: not comparable with any figure on real images."
 
 PLAIN_EVERY = 10.0
 """Seconds between two progress lines where the output is not a terminal."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -10,6 +9,7 @@ from rich import box
 from rich.table import Table
 
 from vireid_cli.results.schema import Against, Breakdown, EvaluationFile, Metric
+from vireid_cli.results.wording import bounds, column_name, evaluation_title, percent
 
 SHOWN = 10
 """Identities and queries of a breakdown that are printed; the file has more."""
@@ -18,7 +18,9 @@ SHOWN = 10
 def evaluation_table(content: EvaluationFile) -> Table:
     """One protocol's metrics in percent: ours, variants, chance, and the paper's where comparable."""
     metrics = content["metrics"]
-    table = Table(title=_title(content), title_justify="left", title_style="bold", box=box.SIMPLE_HEAD)
+    table = Table(
+        title=evaluation_title(content), title_justify="left", title_style="bold", box=box.SIMPLE_HEAD
+    )
     table.add_column("%", overflow="fold")
     for name in metrics:
         table.add_column(column_name(name), justify="right", no_wrap=True)
@@ -37,23 +39,13 @@ def evaluation_table(content: EvaluationFile) -> Table:
     return table
 
 
-def _title(content: EvaluationFile) -> str:
-    over = f"{content['trials']} trial{'s' if content['trials'] != 1 else ''}"
-    if models := content.get("models"):
-        over = f"mean over {models} models"
-    return (
-        f"{content['fingerprint'].get('dataset', '')} · {content['protocol']} · {content['valid_queries']} "
-        f"of {content['queries']} queries valid, gallery {content['gallery']}, {over}"
-    )
-
-
 def _add(table: Table, label: str, metrics: Mapping[str, Metric], names: list[str]) -> None:
     """Rows of the mean, its deviation over trials and its interval."""
     table.add_row(label, *(percent(metrics[name]["mean"]) for name in names))
     if any(metrics[name]["std"] is not None for name in names):
         table.add_row("  ± sd", *(percent(metrics[name]["std"]) for name in names), style="dim")
     if any(metrics[name].get("interval") for name in names):
-        table.add_row("  95 %", *(_bounds(metrics[name].get("interval")) for name in names), style="dim")
+        table.add_row("  95 %", *(bounds(metrics[name].get("interval")) for name in names), style="dim")
 
 
 def _add_against(table: Table, against: Against, names: list[str]) -> None:
@@ -64,7 +56,7 @@ def _add_against(table: Table, against: Against, names: list[str]) -> None:
         *(percent(against["metrics"][n]["mean"]) if n in found else "–" for n in names),
     )
     table.add_row("  difference", *(f"{100 * found[n]['mean']:+.2f}" if n in found else "–" for n in names))
-    table.add_row("  95 %", *(_bounds(found[n]["interval"]) if n in found else "–" for n in names))
+    table.add_row("  95 %", *(bounds(found[n]["interval"]) if n in found else "–" for n in names))
     table.add_row("  p", *(f"{found[n]['p_value']:.4f}" if n in found else "–" for n in names))
 
 
@@ -97,22 +89,6 @@ def breakdown_tables(breakdown: Breakdown) -> list[Table]:
 
 def _group(row: Mapping[str, Any]) -> list[str]:
     return [str(row["queries"]), *(percent(row[name]) for name in ("rank1", "mAP", "mINP"))]
-
-
-def column_name(metric: str) -> str:
-    """``rank1`` → ``Rank-1``; ``vr_far_0.001`` → ``VR@FAR 0.1 %``."""
-    if found := re.fullmatch(r"vr_far_([\d.e-]+)", metric):
-        return f"VR@FAR {100 * float(found[1]):g} %"
-    return metric.replace("rank", "Rank-")
-
-
-def percent(value: float | None) -> str:
-    """A share in percent with two decimals."""
-    return "–" if value is None else f"{100 * value:.2f}"
-
-
-def _bounds(interval: list[float] | None) -> str:
-    return "–" if interval is None else f"{100 * interval[0]:.1f}–{100 * interval[1]:.1f}"
 
 
 def fingerprint_text(fingerprint: Mapping[str, Any]) -> str:

@@ -35,7 +35,13 @@ aten = torch.ops.aten
 
 
 def cost_of(
-    recipe: Recipe, runtime: Runtime, *, identities: int, size: Size | None = None, batch: int | None = None
+    recipe: Recipe,
+    runtime: Runtime,
+    *,
+    identities: int,
+    size: Size | None = None,
+    batch: int | None = None,
+    timed: bool = True,
 ) -> dict[str, Any]:
     """Cost of a recipe's network with random weights; weights change none of it.
 
@@ -45,6 +51,7 @@ def cost_of(
         identities: Width of the classifiers.
         size: (height, width) of the image; None: the recipe's.
         batch: Images of the batch whose latency is measured; None: 8 on a CPU, 64 elsewhere.
+        timed: Measure latency; without it the values are the same every time.
 
     Returns:
         Plain values: parameters in numbers, multiply-adds and FLOPs of one image, milliseconds.
@@ -56,7 +63,7 @@ def cost_of(
     height, width = size or recipe.data.image_size
     batch = batch or (8 if runtime.device.type == "cpu" else 64)
     flops = flops_of(network, (height, width), runtime)
-    alone, together = latency(network, (height, width), runtime, batch)
+    times = latency_of(network, (height, width), runtime, batch) if timed else {}
     return {
         "recipe": recipe.name,
         "method": recipe.method.name,
@@ -64,12 +71,16 @@ def cost_of(
         **parameters_of(network),
         "multiply_adds": flops // 2,
         "flops": flops,
-        "latency_ms_one_image": alone,
-        "latency_ms_batch": together,
-        "latency_batch": batch,
+        **times,
         "reported": reported_of(recipe),
         **runtime.describe(),
     }
+
+
+def latency_of(network: nn.Module, size: Size, runtime: Runtime, batch: int) -> dict[str, Any]:
+    """``latency`` by name, with the size of the batch."""
+    alone, together = latency(network, size, runtime, batch)
+    return {"latency_ms_one_image": alone, "latency_ms_batch": together, "latency_batch": batch}
 
 
 def reported_of(recipe: Recipe) -> dict[str, Any] | None:

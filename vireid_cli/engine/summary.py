@@ -130,7 +130,7 @@ def over_models(
         contents: Each model's own.
         outcomes: Each model's plain result.
     """
-    together = summarize(name, _common([c["fingerprint"] for c in contents]), [pooled(outcomes)], [])
+    together = summarize(name, common([c["fingerprint"] for c in contents]), [pooled(outcomes)], [])
     per_model = {key: [c["metrics"][key]["mean"] for c in contents] for key in contents[0]["metrics"]}
     for key, values in per_model.items():
         together["metrics"][key]["std"] = float(np.std(values, ddof=1))
@@ -141,7 +141,7 @@ def over_models(
     return together
 
 
-def _common(fingerprints: Sequence[dict[str, Any]]) -> dict[str, Any]:
+def common(fingerprints: Sequence[dict[str, Any]]) -> dict[str, Any]:
     """What all fingerprints say; where they differ, each value once."""
     found = {}
     for key in fingerprints[0]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typer
 
-from vireid_cli.commands.visualize import embeddings, images, results
+from vireid_cli.commands.visualize import embeddings, images, pages, results
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -20,3 +20,4 @@ app.command()(embeddings.distances)
 app.command()(results.ranking)
 app.command()(results.cmc)
 app.command()(results.curves)
+app.command()(pages.report)

@@ -1,0 +1,216 @@
+"""The report of evaluated runs: what stands in it is what was measured; wrong use is said."""
+
+from __future__ import annotations
+
+import base64
+import json
+import re
+from collections.abc import Callable
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from vireid_cli import files
+from vireid_cli.data import protocols
+from vireid_cli.data.protocols.request import Request
+from vireid_cli.data.store import Store
+from vireid_cli.engine import report_images
+from vireid_cli.engine.engine import Engine
+from vireid_cli.engine.evaluate import EvaluateOptions, measure
+from vireid_cli.engine.measure import Measured
+from vireid_cli.engine.output import Output
+from vireid_cli.engine.preparation import marks, prepare_dataset
+from vireid_cli.engine.report_gallery import people_shown
+from vireid_cli.engine.report_images import Album, encoded
+from vireid_cli.engine.reporter import Reporter
+from vireid_cli.errors import DataError, UsageError
+from vireid_cli.recipe.load import dump
+from vireid_cli.recipe.schema import Recipe
+from vireid_cli.results import schema
+from vireid_cli.results.run import Run, append_row
+from vireid_cli.types import Embeddings
+
+SIZE = (64, 32)
+PROTOCOL = "all-single-seeded"
+
+
+@pytest.fixture(scope="module")
+def store(sysu_tree: Path) -> Store:
+    return prepare_dataset("sysu", sysu_tree, SIZE, Reporter(), workers=1).store
+
+
+@pytest.fixture
+def engine(sysu_tree: Path, tmp_path: Path) -> Engine:
+    return Engine.choose("cpu", "fp32", data_dir=sysu_tree, runs_dir=tmp_path / "runs")
+
+
+@pytest.fixture
+def evaluated(store: Store, tmp_path: Path) -> Callable[..., Run]:
+    """Make a run folder whose embeddings are a person's direction plus noise: ``evaluated(name, noise)``."""
+
+    def make(name: str, noise: float = 0.5, trials: int = 2, mode: str = "all") -> Run:
+        run = Run(tmp_path / "runs" / name)
+        recipe = Recipe.model_validate(
+            {
+                "name": name,
+                "data": {"dataset": "sysu", "size": list(SIZE)},
+                "backbone": {"name": "resnet18", "weights": "none", "width": 16},
+                "method": {"name": "baseline"},
+            }
+        )
+        files.write_text(run.recipe_file, dump(recipe))
+        environment = {"version": 1, "device": "a machine", "num_identities": 6, "data": marks(store)}
+        files.write_json(run.folder / schema.ENVIRONMENT, environment)
+        for i in range(5):
+            row = {"kind": "step", "epoch": 0, "step": i, "global_step": i, "lr": 0.1, "loss": 2.0 / (i + 1)}
+            append_row(run.log, {**row, "losses": {"identity": 2.0 / (i + 1)}})
+        request = Request(modes=(mode,), shots=(1,), trials=trials)  # type: ignore[arg-type]
+        [plan] = protocols.plans_for(store, request)
+        table, rows = store.records, plan.rows
+        random = np.random.default_rng(0)
+        features = random.standard_normal((100, 8))[table.pids[rows]]
+        features += noise * random.standard_normal(features.shape)
+        features = (features / np.linalg.norm(features, axis=1, keepdims=True)).astype(np.float32)
+        columns = (table.pids[rows], table.camids[rows], table.modalities[rows], table.paths[rows])
+        measured = Measured(Embeddings(features.astype(np.float64), *columns), rows)
+        about = {**plan.fingerprint, **marks(store), "source": "sysu", "method": "baseline"}
+        reported = [{"source": "Table 1", "rank1": 54.1}]
+        measure(plan, [measured], EvaluateOptions(), about, reported, run.evaluation(plan.name))
+        return run
+
+    return make
+
+
+def report(engine: Engine, out: Path, *runs: Run, **options) -> str:
+    wanted = {"protocol": None, "ids": 4, "seed": 0, "latency": False, **options}
+    path = engine.visualize("report", list(runs), output=Output(out), **wanted)
+    return path.read_text(encoding="utf-8")
+
+
+def data_of(text: str, name: str = "data"):
+    found = re.search(rf'<script type="application/json" id="{name}">(.*?)</script>', text, re.S)
+    assert found
+    return json.loads(found[1])
+
+
+def test_what_stands_in_it_is_what_was_measured(engine, evaluated, tmp_path):
+    run = evaluated("a")
+    text = report(engine, tmp_path / "a.html", run)
+    content = run.evaluations()[PROTOCOL]
+    for metric in content["metrics"].values():
+        assert f">{100 * metric['mean']:.2f}<" in text
+        low, high = (100 * bound for bound in metric["interval"])
+        assert f"<small>{low:.1f}–{high:.1f}</small>" in text
+    assert "54.10" in text
+    assert content["fingerprint"]["data"] in text
+    assert "a machine" in text
+    assert run.recipe_file.read_text().splitlines()[-1] in text
+    data = data_of(text)
+    [cmc, _] = data["charts"]["cmc-0"]["series"]
+    np.testing.assert_allclose(cmc["y"], 100 * np.array(content["cmc"]), atol=0.006)
+    assert all(low <= y <= high for low, y, high in zip(cmc["low"], cmc["y"], cmc["high"], strict=True))
+
+
+def test_the_gallery_is_the_ranking_of_trial_0_and_its_images_are_those(engine, evaluated, store, tmp_path):
+    run = evaluated("a")
+    text = report(engine, tmp_path / "a.html", run)
+    gallery, images = data_of(text)["gallery"], data_of(text, "images")
+    with np.load(run.evaluation(PROTOCOL) / schema.RANKING) as ranking:
+        arrays = dict(ranking)
+    assert gallery["query"]["path"] == arrays["query_paths"].tolist()
+    [one] = gallery["rankings"]
+    for query, top in enumerate(one["top"]):
+        wanted = arrays["gallery_paths"][arrays["top"][query][arrays["top"][query] >= 0]].tolist()
+        assert [gallery["gallery"]["path"][i] for i in top if i >= 0] == wanted
+        assert [gallery["gallery"]["pid"][i] for i in top if i >= 0] == [int(p.split("/")[1]) for p in wanted]
+    assert len(set(images)) == len(images)
+    paths = gallery["query"]["path"] + gallery["gallery"]["path"]
+    for path, place in zip(paths, gallery["query"]["image"] + gallery["gallery"]["image"], strict=True):
+        coded = np.frombuffer(base64.b64decode(images[place].partition(",")[2]), np.uint8)
+        shown = cv2.imdecode(coded, cv2.IMREAD_COLOR)[:, :, ::-1].astype(float)
+        row = int(np.searchsorted(store.records.paths, path))
+        assert np.abs(shown - store.batch(SIZE, np.array([row]))[0]).mean() < 12  # another image: over 40
+
+
+def test_same_runs_same_bytes_and_an_interrupted_write_leaves_the_old_page(
+    engine, evaluated, tmp_path, monkeypatch
+):
+    run = evaluated("a")
+    first = report(engine, tmp_path / "a.html", run)
+    assert report(engine, tmp_path / "b.html", run) == first
+
+    def fail(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(report_images, "_files", fail)
+    with pytest.raises(KeyboardInterrupt):
+        report(engine, tmp_path / "a.html", run)
+    assert (tmp_path / "a.html").read_text(encoding="utf-8") == first
+
+
+def test_runs_side_by_side(engine, evaluated, tmp_path):
+    good, bad = evaluated("good", 0.2), evaluated("bad", 3.0)
+    text = report(engine, tmp_path / "c.html", good, bad)
+    means = [run.evaluations()[PROTOCOL]["metrics"]["mAP"]["mean"] for run in (good, bad)]
+    assert f"{100 * (means[0] - means[1]):+.2f}".replace("-", "−") in text
+    assert "good − bad" in text
+    data = data_of(text)
+    assert data["runs"] == ["good", "bad"]
+    assert len(data["gallery"]["rankings"]) == 2
+    assert [s["name"] for s in data["charts"]["cmc-0"]["series"]] == ["good", "bad", "chance"]
+    assert [s["name"] for s in data["charts"]["training-0"]["series"]] == ["good", "bad"]
+    assert {"tsne-0", "tsne-1", "distances-0", "distances-1"} <= data["charts"].keys()
+    assert ">name<" in text  # a key of the recipes that differs
+
+
+def test_wrong_use_is_said(engine, evaluated, tmp_path):
+    run = evaluated("a")
+    bare = Run(tmp_path / "runs" / "bare")
+    files.write_text(bare.recipe_file, run.recipe_file.read_text())
+    with pytest.raises(UsageError, match="vireid evaluate"):
+        report(engine, tmp_path / "x.html", bare)
+    with pytest.raises(UsageError, match="no evaluation 'other'"):
+        report(engine, tmp_path / "x.html", run, protocol="other")
+    with pytest.raises(UsageError, match="HTML page"):
+        report(engine, tmp_path / "x.png", run)
+    with pytest.raises(UsageError, match="no evaluation in common"):
+        report(engine, tmp_path / "x.html", run, evaluated("b", mode="indoor"))
+    embeddings = run.evaluation(PROTOCOL) / schema.EMBEDDINGS
+    with np.load(embeddings) as stored:
+        arrays = dict(stored)
+    arrays["features"] = arrays["features"][::-1]
+    files.write_npz(embeddings, **arrays)
+    with pytest.raises(DataError, match="Evaluate again"):
+        report(engine, tmp_path / "x.html", run)
+
+
+def test_images_stay_within_their_budget(store):
+    album = Album.of([store.records.paths[::9], store.records.paths[::18]])
+    large = encoded(album, store, SIZE, Reporter())
+    assert (large.size, len(large.files)) == (SIZE, len(album.paths))
+    assert large.quality == report_images.LADDER[0][1]
+    with pytest.raises(DataError, match="do not fit"):
+        encoded(album, store, SIZE, Reporter(), sum(map(len, large.files)) // 20)
+    tall = prepare_dataset("sysu", store.folder.parents[1], (160, 80), Reporter(), workers=1).store
+    full = encoded(album, tall, (160, 80), Reporter())
+    assert full.size == (160, 80)
+    total = sum(map(len, full.files))
+    for share in (0.5, 0.3):
+        small = encoded(album, tall, (160, 80), Reporter(), int(share * total))
+        assert sum(map(len, small.files)) <= share * total
+        assert small.size[0] < 160
+        assert small.size[1] == small.size[0] // 2
+
+
+def test_tsne_shows_a_few_images_of_each_person_and_modality():
+    random = np.random.default_rng(0)
+    pids, modalities = random.integers(0, 5, 300), random.integers(0, 2, 300)
+    columns = (pids, pids, modalities.astype(np.uint8), np.arange(300).astype(str))
+    rows = people_shown(Embeddings(np.zeros((300, 2)), *columns), np.arange(5), 3)
+    assert (np.diff(rows) > 0).all()
+    for pid in range(5):
+        for modality in range(2):
+            wanted = min(12, ((pids == pid) & (modalities == modality)).sum()) if pid < 3 else 0
+            assert ((pids[rows] == pid) & (modalities[rows] == modality)).sum() == wanted

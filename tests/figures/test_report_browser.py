@@ -1,0 +1,234 @@
+"""The report in a real browser: it loads, filters, enlarges, asks for nothing, fits a phone and paper."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from tests import chromium
+from tests.figures.made_report import made_gallery, made_report
+from vireid_cli.engine.report_images import BUDGET
+from vireid_cli.figures.report.page import page
+
+pytestmark = pytest.mark.skipif(
+    chromium.found() is None, reason="no Chromium here: apt-get install chromium (Debian, Ubuntu)"
+)
+
+SYSU_QUERIES, SYSU_GALLERY = 3803, 301
+LIMIT = 15_000_000
+STATUS = "document.getElementById('gallery-status').textContent"
+MORE = "while (!document.getElementById('more').hidden) document.getElementById('more').click()"
+LOOSE = 30.0
+"""Seconds; what it takes on a quiet machine is measured by ``measure_report.py``, not asserted here."""
+
+
+@pytest.fixture(scope="module")
+def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[chromium.Chromium]:
+    with chromium.Chromium(tmp_path_factory.mktemp("profile")) as started:
+        yield started
+
+
+@pytest.fixture(scope="module")
+def files(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """One run, two runs, and one of SYSU-MM01's size whose images fill their budget."""
+    folder = tmp_path_factory.mktemp("reports")
+    weight = BUDGET // (SYSU_QUERIES + SYSU_GALLERY)
+    made = {
+        "one": made_report(60, 40),
+        "two": made_report(60, 40, runs=2),
+        "large": made_report(SYSU_QUERIES, SYSU_GALLERY, weight=weight),
+    }
+    for name, report in made.items():
+        (folder / f"{name}.html").write_text(page(report), encoding="utf-8")
+    return {name: folder / f"{name}.html" for name in made}
+
+
+@pytest.fixture
+def opened(browser: chromium.Chromium, files: dict[str, Path]):
+    """Open one of the files in a desktop's window: ``opened(name)``."""
+
+    def load(name: str) -> chromium.Chromium:
+        browser.events.clear()
+        browser.screen(1280, 900)
+        browser.prefer()
+        browser.open(files[name])
+        return browser
+
+    return load
+
+
+def choose(browser: chromium.Chromium, field: str, value: str) -> None:
+    browser.run(
+        f"(one => {{ one.value = '{value}'; one.dispatchEvent(new Event('input', {{bubbles: true}})); }})"
+        f"(document.getElementById('filter-{field}'))"
+    )
+
+
+def cards(browser: chromium.Chromium) -> list[int]:
+    return browser.run("[...document.querySelectorAll('.card')].map(card => Number(card.dataset.query))")
+
+
+def every(browser: chromium.Chromium, selector: str, condition: str) -> bool:
+    """Whether a condition on ``e`` holds for every element, of which there is at least one."""
+    found = f"[...document.querySelectorAll('{selector}')]"
+    return bool(browser.run(f"{found}.length > 0 && {found}.every(e => {condition})"))
+
+
+@pytest.mark.parametrize("name", ["one", "two"])
+def test_it_loads_without_a_complaint_and_asks_for_nothing(opened, files, name):
+    browser = opened(name)
+    assert browser.complaints() == []
+    assert browser.requests() == [files[name].as_uri()]
+    assert browser.run("document.querySelectorAll('.chart').length") >= 5
+    assert every(browser, ".chart", "e.querySelector('svg.plot').childElementCount > 5")
+    browser.wait("[...document.querySelectorAll('.card img')].every(i => i.complete)")
+    assert every(browser, ".card img", "e.naturalWidth === 64 && e.naturalHeight === 128")
+
+
+def test_a_request_would_be_noticed_and_is_refused(opened):
+    browser = opened("one")
+    browser.run("fetch('https://example.org/x').catch(() => 0)")
+    image = "const i = new Image(); i.onerror = done; i.src = 'http://127.0.0.1:9/x.png'"
+    browser.run(f"new Promise(done => {{ {image} }})")
+    assert len(browser.complaints()) >= 2
+    assert all("Content Security Policy" in text for text in browser.complaints())
+
+
+@pytest.mark.parametrize(("camera", "pid"), [("", ""), ("3", ""), ("", "7"), ("6", "9")])
+def test_the_filters_filter(opened, camera, pid):
+    browser = opened("one")
+    gallery = made_gallery(60, 40, 1)
+    first, query = gallery.rankings[0].first_rank, gallery.query
+    right = gallery.gallery.pids[gallery.rankings[0].top[:, 0]] == query.pids  # labels, not first_rank
+    legal, of_camera = first > 0, query.camids == int(camera or 0)
+    wanted = {"all": first >= 0, "right": legal & right, "wrong": legal & ~right, "none": ~legal}
+    choose(browser, "camera", camera)
+    choose(browser, "pid", pid)
+    choose(browser, "order", "given")
+    for outcome, keep in wanted.items():
+        if camera:
+            keep = keep & of_camera
+        if pid:
+            keep = keep & (query.pids == int(pid))
+        choose(browser, "outcome", outcome)
+        browser.run(MORE)
+        assert cards(browser) == np.flatnonzero(keep).tolist()
+        number = re.match(r"(\d+) of 60 queries", browser.run(STATUS))
+        assert (int(number[1]) if number else 0) == keep.sum()
+
+
+def test_queries_are_shown_a_page_at_a_time_worst_first(opened):
+    browser = opened("one")
+    precision = made_gallery(60, 40, 1).rankings[0].average_precision
+    order = np.argsort(np.where(np.isnan(precision), 2, np.round(precision, 4)), kind="stable")
+    assert cards(browser) == order[:24].tolist()
+    browser.run("document.getElementById('more').click()")
+    assert cards(browser) == order[:48].tolist()
+    assert browser.run("document.activeElement.closest('.card')?.dataset.query") == str(order[24])
+
+
+def test_runs_are_compared_query_by_query(opened):
+    browser = opened("two")
+    gallery = made_gallery(60, 40, 2)
+    right = np.stack([ranking.first_rank == 1 for ranking in gallery.rankings])
+    legal = gallery.rankings[0].first_rank > 0
+    choose(browser, "order", "given")
+    choose(browser, "outcome", "disagree")
+    browser.run(MORE)
+    assert cards(browser) == np.flatnonzero(legal & (right[0] != right[1])).tolist()
+    assert browser.run("document.querySelector('.card').querySelectorAll('.strip').length") == 2
+    choose(browser, "outcome", "wrong:1")
+    browser.run(MORE)
+    assert cards(browser) == np.flatnonzero(legal & ~right[1]).tolist()
+
+
+def test_an_image_enlarges_arrows_step_and_escape_closes(opened):
+    browser = opened("one")
+    browser.run("document.querySelector('.strip .shot').focus()")
+    browser.key("Enter", 13, "\r")
+    assert browser.run("viewer.open") is True
+    large = browser.run("document.getElementById('viewer-match').clientHeight")
+    assert large > 2 * browser.run("document.querySelector('.strip img').clientHeight")
+    title = "document.getElementById('viewer-title').textContent"
+    assert browser.run(title).startswith("match 1 of")
+    browser.key("ArrowRight", 39)
+    assert browser.run(title).startswith("match 2 of")
+    browser.key("ArrowLeft", 37)
+    browser.key("ArrowLeft", 37)
+    assert browser.run(title).startswith("match 10 of")
+    before = browser.run("document.getElementById('viewer-query').src")
+    browser.key("ArrowDown", 40)
+    assert browser.run("document.getElementById('viewer-query').src") != before
+    browser.key("Escape", 27)
+    assert browser.run("viewer.open") is False
+    assert browser.run("document.activeElement.className").startswith("shot")  # back where one came from
+    assert browser.complaints() == []
+
+
+def test_a_point_names_its_person_by_keyboard_and_by_pointer(opened):
+    browser = opened("one")
+    browser.run("document.querySelector('#tsne-0 svg.plot').focus()")
+    browser.key("ArrowRight", 39)
+    tip = "(t => t.hidden ? '' : t.textContent)(document.querySelector('#tsne-0 .tip'))"
+    assert browser.run(tip) == "pid 0 · camera 1visible"
+    browser.wait("document.querySelector('#tsne-0 .tip img').naturalWidth === 64")
+    browser.key("Escape", 27)
+    assert browser.run(tip) == ""
+    browser.run("document.querySelector('#tsne-0').scrollIntoView({behavior: 'instant'})")
+    box = "document.querySelectorAll('#tsne-0 .dot')[5].getBoundingClientRect()"
+    x, y = browser.run(f"(b => [b.x + b.width / 2, b.y + b.height / 2])({box})")
+    browser("Input.dispatchMouseEvent", type="mouseMoved", x=x, y=y)
+    browser.wait(f"{tip} !== ''")
+    assert browser.run(tip) == "pid 5 · camera 2infrared"
+
+
+def test_dark_mode_turns_the_page_dark(opened):
+    browser = opened("one")
+    background = "getComputedStyle(document.documentElement).backgroundColor.match(/\\d+/g).map(Number)"
+    colour = "getComputedStyle(document.body).color.match(/\\d+/g).map(Number)"
+    assert min(browser.run(background)) > 240 > 100 > max(browser.run(colour))
+    browser.prefer("dark")
+    assert max(browser.run(background)) < 60 < 200 < min(browser.run(colour))
+
+
+def test_on_a_phone_only_boxes_scroll_sideways(opened):
+    browser = opened("two")
+    browser.screen(360, 740, mobile=True)
+    browser.wait("document.querySelector('#cmc-0 svg.plot').clientWidth < 360")
+    assert browser.run("document.documentElement.scrollWidth") <= 360
+    assert browser.run("document.querySelector('.scroll').scrollWidth") > 360
+
+
+def test_it_prints_with_everything_open(opened):
+    browser = opened("one")
+    assert browser.pdf().startswith(b"%PDF")
+    browser.prefer(media="print")
+    assert every(browser, "nav, .filters, #more", "getComputedStyle(e).display === 'none'")
+    browser.run("window.dispatchEvent(new Event('beforeprint'))")
+    assert every(browser, "details", "e.open")
+    browser.run("window.dispatchEvent(new Event('afterprint'))")
+    assert every(browser, "details", "!e.open")
+    assert browser.complaints() == []
+
+
+def test_names_for_those_who_do_not_see(opened):
+    browser = opened("two")
+    assert every(browser, "button", "(e.ariaLabel || e.textContent).trim()")
+    assert every(browser, "select, input", "e.labels.length === 1")
+    assert every(browser, "svg.plot", "e.getAttribute('aria-label').length > 20")
+    names = browser.run("[...document.querySelectorAll('[id]')].map(e => e.id)")
+    assert len(names) == len(set(names))
+
+
+def test_sysu_mm01s_size(browser, files):
+    assert files["large"].stat().st_size < LIMIT
+    browser.screen(1280, 900)
+    assert browser.open(files["large"]) < LOOSE
+    assert len(cards(browser)) == 24
+    first = made_gallery(SYSU_QUERIES, SYSU_GALLERY, 1).rankings[0].first_rank
+    choose(browser, "outcome", "wrong")
+    assert browser.run(STATUS).startswith(f"{int((first > 1).sum()):,} of 3,803 queries")

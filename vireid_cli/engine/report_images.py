@@ -1,0 +1,113 @@
+"""Images of a report: which ones, each once, as small files that together stay within a budget."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+
+from vireid_cli.data.decode import resize
+from vireid_cli.data.store import Store
+from vireid_cli.engine.evaluated import rows_of
+from vireid_cli.engine.reporter import Reporter
+from vireid_cli.errors import DataError
+from vireid_cli.types import Size
+
+BUDGET = 9_500_000
+"""Bytes of all images of a page; 4/3 of it in base64."""
+
+LADDER = ((256, 80), (224, 76), (192, 72), (160, 68), (144, 62), (128, 55), (112, 50), (96, 42), (80, 35))
+"""(height in pixels, WebP quality): the first with which the images fit the budget is taken."""
+
+MOST_IMAGES = 9_000
+"""Images of a page: more would be too small to be recognised."""
+
+_SAMPLE = 96
+_BLOCK = 256
+
+
+@dataclass(frozen=True, slots=True)
+class Album:
+    """The paths of a page's images, ascending, each once.
+
+    Attributes:
+        paths: (N,) unicode.
+    """
+
+    paths: np.ndarray
+
+    @staticmethod
+    def of(parts: Sequence[np.ndarray]) -> Album:
+        """All paths of several columns."""
+        return Album(np.unique(np.concatenate(parts)))
+
+    def places(self, paths: np.ndarray) -> np.ndarray:
+        """Which of the images each path is, (n,)."""
+        return np.searchsorted(self.paths, paths)
+
+
+@dataclass(frozen=True, slots=True)
+class Pictures:
+    """Encoded images, WebP.
+
+    Attributes:
+        files: One an image.
+        size: (height, width) of all of them.
+        quality: WebP's.
+    """
+
+    files: tuple[bytes, ...]
+    size: Size
+    quality: int
+
+
+def encoded(album: Album, store: Store, size: Size, reporter: Reporter, budget: int = BUDGET) -> Pictures:
+    """The album's images as WebP files, as large as the budget allows.
+
+    Args:
+        album: Whose images.
+        store: Where they are taken from.
+        size: (height, width) that is prepared.
+        reporter: Is told how far it has come.
+        budget: Bytes of all files.
+
+    Raises:
+        DataError: An image is not in the store any more, or the smallest images do not fit.
+    """
+    rows = rows_of(store, album.paths.tolist())
+    sample = store.batch(size, rows[np.linspace(0, len(rows) - 1, min(_SAMPLE, len(rows))).astype(int)])
+    for height, quality in LADDER:
+        step = fitted(size, min(height, size[0]))
+        mean = sum(len(file) for file in _files(sample, step, quality)) / len(sample)
+        if 1.05 * mean * len(rows) > budget:
+            continue
+        files: list[bytes] = []
+        for first in range(0, len(rows), _BLOCK):
+            files += _files(store.batch(size, rows[first : first + _BLOCK]), step, quality)
+            reporter.advance("images", len(files), len(rows))
+        if sum(map(len, files)) <= budget:
+            return Pictures(tuple(files), step, quality)
+    raise DataError(f"{len(rows)} images do not fit into {budget:,} bytes.", "Name fewer runs.")
+
+
+def fitted(size: Size, height: int) -> Size:
+    """The size of that height with the same proportions."""
+    return height, max(1, round(size[1] * height / size[0]))
+
+
+def _files(pixels: np.ndarray, size: Size, quality: int) -> list[bytes]:
+    """WebP files of (n, H, W, 3) uint8 RGB at another size."""
+    with ThreadPoolExecutor(min(4, os.cpu_count() or 1)) as pool:
+        return list(pool.map(lambda image: _webp(image, size, quality), pixels))
+
+
+def _webp(image: np.ndarray, size: Size, quality: int) -> bytes:
+    small = image if image.shape[:2] == size else resize(image, size)
+    done, buffer = cv2.imencode(".webp", small[:, :, ::-1], [cv2.IMWRITE_WEBP_QUALITY, quality])
+    if not done:
+        raise DataError("OpenCV can't write WebP images.", "Install opencv-python-headless as it is on PyPI.")
+    return buffer.tobytes()

@@ -1,0 +1,142 @@
+"""From a report's parts to the text of one HTML file that needs nothing else.
+
+No request leaves the page: style, script and images are in it, and its content security policy allows
+nothing from outside; style and script are named by their hashes. The same parts give the same bytes.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup
+
+import vireid_cli
+from vireid_cli.figures import style
+from vireid_cli.figures.report.parts import Gallery, Report, Side
+from vireid_cli.types import Modality
+
+FOLDER = Path(__file__).parent
+SCRIPTS = ("charts.js", "tsne.js", "gallery.js", "page.js")
+"""In the order in which they are put together."""
+
+
+def page(report: Report) -> str:
+    """The whole HTML file."""
+    environment = Environment(
+        loader=FileSystemLoader(FOLDER),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+    )
+    css = _colours() + (FOLDER / "page.css").read_text(encoding="utf-8")
+    script = "\n".join((FOLDER / name).read_text(encoding="utf-8") for name in SCRIPTS)
+    charts = {
+        f"{section.key}-{i}": chart.spec
+        for section in (*report.sections, *report.more)
+        for i, chart in enumerate(section.charts)
+    }
+    data = {
+        "runs": report.runs,
+        "charts": charts,
+        "size": report.image_size,
+        "gallery": gallery_data(report.gallery) if report.gallery else None,
+    }
+    return environment.get_template("page.html.j2").render(
+        report=report,
+        policy=Markup(_policy(css, script)),
+        css=Markup(css),
+        script=Markup(script),
+        data=Markup(embedded_json(data)),
+        images=Markup(embedded_json([data_uri(image) for image in report.images])),
+        cameras=_cameras(report.gallery),
+        people=_people(report.gallery),
+        version=vireid_cli.__version__,
+    )
+
+
+def embedded_json(content: Any) -> str:
+    """JSON that can stand in a script element: nothing in it ends the element or opens a comment."""
+    text = json.dumps(content, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
+    return (
+        text.replace("<", "\\u003c")
+        .replace(">", "\\u003e")
+        .replace("\u2028", "\\u2028")
+        .replace("\u2029", "\\u2029")
+    )
+
+
+def data_uri(image: bytes) -> str:
+    """An image file as a ``data:`` address.
+
+    Raises:
+        ValueError: Neither WebP nor JPEG nor PNG.
+    """
+    kinds = {b"RIFF": "webp", b"\xff\xd8\xff": "jpeg", b"\x89PNG": "png"}
+    kind = next((name for mark, name in kinds.items() if image.startswith(mark)), None)
+    if kind is None:
+        raise ValueError(f"an image begins with {image[:4]!r}")
+    return f"data:image/{kind};base64,{base64.b64encode(image).decode()}"
+
+
+def gallery_data(gallery: Gallery) -> dict[str, Any]:
+    """A gallery as columns of small integers, the way the page's script reads it."""
+    return {
+        "query": _columns(gallery.query),
+        "gallery": _columns(gallery.gallery),
+        "runs": gallery.runs,
+        "rankings": [
+            {
+                "precision": [None if np.isnan(p) else round(float(p), 4) for p in ranking.average_precision],
+                "first": ranking.first_rank.tolist(),
+                "top": ranking.top.tolist(),
+                "scores": np.round(np.nan_to_num(ranking.scores) * 1000).astype(int).tolist(),
+            }
+            for ranking in gallery.rankings
+        ],
+    }
+
+
+def _columns(side: Side) -> dict[str, list[Any]]:
+    return {
+        "path": side.paths.tolist(),
+        "pid": side.pids.tolist(),
+        "camera": side.camids.tolist(),
+        "image": side.images.tolist(),
+    }
+
+
+def _cameras(gallery: Gallery | None) -> list[int]:
+    return [] if gallery is None else np.unique(gallery.query.camids).tolist()
+
+
+def _people(gallery: Gallery | None) -> list[int]:
+    return [] if gallery is None else np.unique(gallery.query.pids).tolist()
+
+
+def _policy(css: str, script: str) -> str:
+    """The content security policy: our style, our script, images of the page itself, and nothing else."""
+    return (
+        "default-src 'none'; img-src data:; base-uri 'none'; form-action 'none'; "
+        f"style-src '{_hash(css)}'; script-src '{_hash(script)}'"
+    )
+
+
+def _hash(text: str) -> str:
+    return "sha256-" + base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()
+
+
+def _colours() -> str:
+    """The palette of every figure as CSS variables."""
+    named = {f"run{i}": colour for i, colour in enumerate(style.PALETTE)}
+    named |= {modality.value: style.MODALITY_COLOUR[modality] for modality in Modality}
+    named |= {"right": style.RIGHT, "wrong": style.WRONG}
+    inner = "".join(f"--{name}-base:{colour};" for name, colour in named.items())
+    return f":root{{{inner}}}\n"

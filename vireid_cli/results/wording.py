@@ -1,0 +1,37 @@
+"""How results are said to people: names of figures, shares in percent, what a protocol's title is."""
+
+from __future__ import annotations
+
+import re
+
+from vireid_cli.results.schema import EvaluationFile
+
+RENDERED = "Rendered benchmark: not comparable with any figure on real images."
+
+
+def column_name(metric: str) -> str:
+    """``rank1`` → ``Rank-1``; ``vr_far_0.001`` → ``VR@FAR 0.1 %``."""
+    if found := re.fullmatch(r"vr_far_([\d.e-]+)", metric):
+        return f"VR@FAR {100 * float(found[1]):g} %"
+    return metric.replace("rank", "Rank-")
+
+
+def percent(value: float | None) -> str:
+    """A share in percent with two decimals."""
+    return "–" if value is None else f"{100 * value:.2f}"
+
+
+def bounds(interval: list[float] | None) -> str:
+    """An interval in percent."""
+    return "–" if interval is None else f"{100 * interval[0]:.1f}–{100 * interval[1]:.1f}"
+
+
+def evaluation_title(content: EvaluationFile) -> str:
+    """Dataset, protocol, numbers of queries, gallery images and trials on one line."""
+    over = f"{content['trials']} trial{'s' if content['trials'] != 1 else ''}"
+    if models := content.get("models"):
+        over = f"mean over {models} models"
+    return (
+        f"{content['fingerprint'].get('dataset', '')} · {content['protocol']} · {content['valid_queries']} "
+        f"of {content['queries']} queries valid, gallery {content['gallery']}, {over}"
+    )
