@@ -124,3 +124,14 @@ def test_names_stay_inside(laid_out):
         assert frame.x0 <= box.x0
         assert box.x1 <= frame.x1
         assert box.y1 <= frame.y1 + 1
+
+
+def test_a_name_stands_over_the_densest_spot_of_its_person():
+    rng = np.random.default_rng(0)
+    spots = np.array([[0.0, 0.0]] * 6 + [[100.0, 0.0]] * 3 + [[0.0, 100.0]] * 5)
+    points = spots + rng.uniform(-0.5, 0.5, spots.shape)
+    pids, modalities = np.array([1] * 9 + [2] * 5), np.arange(14) % 2
+    (axes,) = planes_figure([Plane("run", "spatial", points)], pids, modalities, "identity").axes
+    places = {text.get_text(): text.xy for text in axes.texts}
+    assert np.abs(np.subtract(places["1"], (0.0, 0.0))).max() < 5
+    assert np.abs(np.subtract(places["2"], (0.0, 100.0))).max() < 5

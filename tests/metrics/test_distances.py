@@ -7,7 +7,7 @@ import math
 import numpy as np
 import pytest
 
-from vireid_cli.metrics.distances import BINS, PairDistances, pair_distances
+from vireid_cli.metrics.distances import BINS, PairDistances, pair_distances, readable_bins
 
 
 def made_up(count: int = 60, width: int = 7, people: int = 5) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -95,6 +95,28 @@ def test_by_hand_with_both_ends_in_their_bins():
     assert found.intra.nonzero()[0].tolist() == [0]
     assert found.inter.nonzero()[0].tolist() == [BINS // 2, BINS - 1]
     assert (found.visible, found.infrared, found.people, found.pairs) == (1, 3, 1, 3)
+
+
+def test_bins_are_merged_until_they_hold_enough():
+    def one(intra: dict[int, int], inter: dict[int, int]) -> PairDistances:
+        counts = np.zeros((2, BINS), dtype=np.int64)
+        for row, filled in enumerate((intra, inter)):
+            counts[row, list(filled)] = list(filled.values())
+        return PairDistances(np.linspace(0, 2, BINS + 1), counts[0], counts[1], 0.0, 0.0, 1, 1, 1)
+
+    many = one(dict.fromkeys(range(100, 140), 500), {150: 7})
+    assert readable_bins([many]) == 1  # 51 bins wide, 500 pairs each
+    assert readable_bins([many, one({400: 500}, {401: 1})]) == 4  # 302 bins over both
+    few = one(dict.fromkeys(range(100, 140), 21), {150: 7})
+    assert readable_bins([few]) == 5
+    assert readable_bins([many, few]) == 5
+    assert readable_bins([one({3: 1}, {900: 1})]) == 25
+    edges, intra, inter = few.merged(5)
+    assert intra.nonzero()[0].tolist() == list(range(20, 28))
+    assert intra[20] == 105
+    assert (inter[30], inter.sum()) == (7, 7)
+    assert edges[20] == pytest.approx(0.2)
+    assert len(edges) == len(intra) + 1 == len(inter) + 1 == 201
 
 
 def test_a_row_of_zeros_is_at_distance_one():

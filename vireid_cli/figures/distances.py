@@ -13,7 +13,7 @@ from matplotlib.patches import Patch
 
 from vireid_cli.errors import UsageError
 from vireid_cli.figures import style
-from vireid_cli.metrics.distances import PairDistances
+from vireid_cli.metrics.distances import PairDistances, readable_bins
 
 INTRA, INTER = style.PALETTE[0], style.PALETTE[1]
 """Colours of pairs of one person and of two; the first is drawn with a line, the second without."""
@@ -54,11 +54,9 @@ def distances_figure(
     figure.text(
         0.15 / width, 1 - 0.42 / height, subtitle, fontsize=style.SMALL_SIZE, color=style.FAINT, va="top"
     )
-    merged = _merged([found for _, found in panels])
+    merged = readable_bins([found for _, found in panels])
     low, high = _reach([found for _, found in panels])
-    top = 1.32 * max(
-        float(_percent(counts, merged).max()) for _, found in panels for counts in (found.intra, found.inter)
-    )
+    top = 1.32 * max(float(_percent(counts).max()) for _, one in panels for counts in one.merged(merged)[1:])
     for i, (name, found) in enumerate(panels):
         left = _LEFT + i * (plane + _GAP)
         box = (left / width, _BOTTOM / height, plane / width, _HEIGHT / height)
@@ -89,7 +87,8 @@ def _panel(axes: Axes, found: PairDistances, merged: int, name: str) -> None:
     )
     axes.set_xlabel("cosine distance")
     axes.grid(axis="y")
-    intra, inter, edges = (*(_percent(c, merged) for c in (found.intra, found.inter)), found.edges[::merged])
+    edges, *both = found.merged(merged)
+    intra, inter = (_percent(counts) for counts in both)
     axes.stairs(inter, edges, fill=True, color=INTER, alpha=0.55, linewidth=0)
     axes.stairs(intra, edges, fill=True, color=INTRA, alpha=0.35, linewidth=0)
     axes.stairs(intra, edges, color=INTRA, linewidth=1.3)
@@ -120,15 +119,9 @@ def _delta(axes: Axes, found: PairDistances) -> None:
     )
 
 
-def _percent(counts: np.ndarray, merged: int) -> np.ndarray:
-    """Counts as percent of their sum, ``merged`` bins as one."""
-    return 100.0 * counts.reshape(-1, merged).sum(axis=1) / counts.sum()
-
-
-def _merged(all_found: Sequence[PairDistances]) -> int:
-    """How many bins are drawn as one: as few as give each a hundred pairs, so that chance draws no comb."""
-    pairs_a_bin = min(found.intra.sum() / np.count_nonzero(found.intra) for found in all_found)
-    return next((n for n in (1, 2, 4) if n * pairs_a_bin >= 100), 5)
+def _percent(counts: np.ndarray) -> np.ndarray:
+    """Counts as percent of their sum."""
+    return 100.0 * counts / counts.sum()
 
 
 def _reach(all_found: Sequence[PairDistances]) -> tuple[float, float]:

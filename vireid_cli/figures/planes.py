@@ -87,9 +87,9 @@ def planes_figure(
             left, under = _GAP + j * (panel + _GAP), height - top - (i + 1) * (panel + _ABOVE)
             axes = figure.add_axes((left / width, under / height, panel / width, panel / height))
             if several and i == 0:
-                at = (left / width, 1 - (top - 0.12) / height)
+                at = (left / width, 1 - (top - 0.04) / height)
                 figure.text(
-                    *at, style.without_middle(plane.run, panel), fontsize=style.TEXT_SIZE + 1, va="bottom"
+                    *at, style.without_middle(plane.run, panel), fontsize=style.TEXT_SIZE + 2, va="bottom"
                 )
             _frame(axes, plane.points)
             draw = _by_modality if way == "modality" else _by_identity
@@ -190,7 +190,7 @@ def _by_identity(
 
 
 def _name(axes: Axes, points: np.ndarray, pids: np.ndarray, panel: float) -> None:
-    """Write each pid above the middle of its points, moved apart where two would overlap."""
+    """Write each pid above the densest spot of its points, moved apart where two would overlap."""
     people = np.unique(pids)
     reach = axes.get_xlim()[1] - axes.get_xlim()[0]
     inches = points * panel / reach
@@ -213,11 +213,10 @@ def _name(axes: Axes, points: np.ndarray, pids: np.ndarray, panel: float) -> Non
 
 
 def _above(points: np.ndarray) -> np.ndarray:
-    """Where a name goes: over those points that lie within 0.4 inches of the median, (2,)."""
-    middle = np.median(points, axis=0)
-    near = points[np.abs(points - middle).max(axis=1) < 0.4]
-    top = near[:, 1].max() if len(near) else middle[1]
-    return np.array([middle[0], top + 0.13])
+    """Where a name goes: over the densest spot, the point with most others within 0.4 inches, (2,)."""
+    near = np.abs(points[:, None] - points[None]).max(axis=2) < 0.4  # (n, n)
+    spot = points[near[near.sum(axis=1).argmax()]]
+    return np.array([np.median(spot[:, 0]), spot[:, 1].max() + 0.13])
 
 
 def _readable(colour: tuple[float, float, float]) -> tuple[float, float, float]:

@@ -108,12 +108,13 @@ def _features(one: Embedded, names: Sequence[str], studio: Studio) -> dict[str, 
 
 def _subtitle(compared: Sequence[Embedded], names: Sequence[str], seed: int) -> str:
     """What was laid out, of how many images of how many people."""
-    what = "embeddings" if names == (SPATIAL,) else f"{' / '.join(names)}"
-    of_maps = " (amplitude and phase of the backbone's last map)" if set(names) & set(COMPONENTS) else ""
+    of_maps = [name for name in names if name in COMPONENTS]
+    parts = ["embeddings"] if SPATIAL in names else []
+    parts += [f"{' and '.join(of_maps)} of the backbone's last map"] if of_maps else []
     shown = compared[0].embeddings
     protocols = " / ".join(dict.fromkeys(one.protocol for one in compared))
     return (
-        f"t-SNE of {what}{of_maps}, {len(shown)} images of {len(compared[0].people)} people, "
+        f"t-SNE of {' and of '.join(parts)}, {len(shown)} images of {len(compared[0].people)} people, "
         f"{protocols}, seed {seed}"
     )
 
