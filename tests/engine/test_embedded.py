@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import json
-from pathlib import Path
-
 import numpy as np
 import pytest
 
+from tests.engine.evaluated_runs import PROTOCOL, evaluated
 from vireid_cli.engine.embedded import distances_of, embedded, embedded_alike
 from vireid_cli.engine.engine import Engine
 from vireid_cli.engine.output import Output
@@ -15,9 +13,6 @@ from vireid_cli.engine.reporter import Reporter
 from vireid_cli.errors import DataError, UsageError
 from vireid_cli.metrics.distances import pair_distances
 from vireid_cli.results.run import Run
-
-PROTOCOL = "all-single-seeded"
-COLUMNS = ("features", "pids", "camids", "modalities", "paths")
 
 
 class Listener(Reporter):
@@ -32,25 +27,6 @@ class Listener(Reporter):
 
     def advance(self, job: str, done: int, total: int, shown: object = None) -> None:
         self.jobs[job] = (done, total)
-
-
-def evaluated(folder: Path, rows: np.ndarray, seed: int = 0, data: str = "abc", **columns: np.ndarray) -> Run:
-    """A run that embedded some of 96 images of 8 people."""
-    everything = np.arange(96)
-    arrays = {
-        "features": np.random.default_rng(seed).normal(size=(96, 8)).astype(np.float32),
-        "pids": everything % 8,
-        "camids": np.where(everything < 48, 1, 3),
-        "modalities": (everything >= 48).astype(np.uint8),
-        "paths": np.array([f"{i % 7}/{i:04d}.jpg" for i in everything]),
-        **columns,
-    }
-    place = folder / "evaluation" / PROTOCOL
-    place.mkdir(parents=True)
-    (folder / "recipe.yaml").write_text("paper: none\n")
-    np.savez(place / "embeddings.npz", **{name: arrays[name][rows] for name in COLUMNS})
-    (place / "metrics.json").write_text(json.dumps({"fingerprint": {"source": "sysu", "data": data}}))
-    return Run(folder)
 
 
 def test_runs_are_compared_on_the_images_that_all_have(tmp_path):

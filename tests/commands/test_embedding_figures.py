@@ -1,0 +1,75 @@
+"""Figures of embeddings through the command line: what they write, and what they say where they can't."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from tests.engine.evaluated_runs import evaluated
+
+EVERYTHING = np.arange(96)
+
+
+@pytest.fixture
+def runs(place: Path) -> Path:
+    """A folder with two runs that can be drawn, and some that can't."""
+    folder = place / "runs"
+    evaluated(folder / "one", EVERYTHING)
+    evaluated(folder / "two", EVERYTHING, seed=1)
+    evaluated(folder / "visible", EVERYTHING[:48])
+    evaluated(folder / "single", EVERYTHING[EVERYTHING % 8 == 1])
+    evaluated(folder / "other", EVERYTHING, data="xyz")
+    (folder / "bare").mkdir()
+    (folder / "bare" / "recipe.yaml").write_text("paper: none\n")
+    return folder
+
+
+def test_figures_of_several_runs(vireid, runs):
+    drawn = vireid("visualize", "distances", "one", "two", "--dpi", "50")
+    assert drawn.code == 0, drawn.err
+    assert drawn.out.strip() == f"wrote {runs / 'one' / 'figures' / 'distances.png'}"
+    assert "pairs of two 2304/2304" in drawn.err
+    drawn = vireid("visualize", "tsne", "two", "one", "--ids", "9", "--by", "modality", "--out", "plane.svg")
+    assert drawn.code == 0, drawn.err
+    assert "only 8 identities have both modalities; all are shown" in drawn.err
+    assert drawn.out.strip() == "wrote plane.svg"
+    assert Path("plane.svg").read_text().startswith("<?xml")
+
+
+@pytest.mark.parametrize("figure", ["distances", "tsne"])
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (("nothing",), "There is no run 'nothing'"),
+        (("bare",), "has not been evaluated. Do it: vireid evaluate"),
+        (("one", "--protocol", "indoor"), "no evaluation 'indoor'. There is: all-single-seeded"),
+        (("visible",), "there is no infrared image. Evaluate it on people seen in both: vireid evaluate"),
+        (("single",), "people with images in both modalities: 1,"),
+        (("one", "other"), "one was evaluated on sysu abc, other on sysu xyz"),
+        (("one", "--format", "pdf"), "can't be written as 'pdf'"),
+        (("one", "--dpi", "5"), "--dpi 5 is outside"),
+        (("one",) * 7, "from 1 to 6 runs, not 7"),
+    ],
+)
+def test_what_can_not_be_drawn_exits_with_two(vireid, runs, figure, words, said):
+    result = vireid("visualize", figure, *words)
+    assert result.code == 2
+    assert said in result.err.replace("\n", " ")
+    assert not result.out
+
+
+def test_without_a_run_it_says_how_to_get_one(vireid, place):
+    for figure in ("distances", "tsne"):
+        result = vireid("visualize", figure)
+        assert result.code == 2
+        assert "no run yet" in result.err
+        assert "vireid train" in result.err
+
+
+def test_amplitudes_need_a_checkpoint_and_images(vireid, runs):
+    result = vireid("visualize", "tsne", "one", "--component", "amplitude", "--device", "cpu")
+    assert result.code == 2
+    assert "one" in result.err
+    assert vireid("visualize", "tsne", "one", "--component", "colour").code == 2
