@@ -9,6 +9,7 @@ import select
 import shutil
 import subprocess
 import time
+from collections.abc import Callable
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -124,13 +125,20 @@ class Chromium:
             raise RuntimeError(f"{script}: {found['exceptionDetails']}")
         return found["result"].get("value")
 
-    def wait(self, script: str) -> None:
-        """Wait until an expression is true."""
+    def wait(self, script: str, again: Callable[[], object] = lambda: None) -> None:
+        """Wait until an expression is true, doing something again before each look."""
         until = time.monotonic() + PATIENCE
-        while not self.run(script):
+        while again() is not None or not self.run(script):
             if time.monotonic() > until:
                 raise TimeoutError(script)
             time.sleep(0.02)
+
+    def point(self, element: str) -> None:
+        """Move the pointer to the middle of an element, given as an expression."""
+        x, y = self.run(
+            f"(b => [b.x + b.width / 2, b.y + b.height / 2])(({element}).getBoundingClientRect())"
+        )
+        self("Input.dispatchMouseEvent", type="mouseMoved", x=x, y=y)
 
     def key(self, name: str, code: int, text: str = "") -> None:
         """Press and release a key."""

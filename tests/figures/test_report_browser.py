@@ -179,11 +179,8 @@ def test_a_point_names_its_person_by_keyboard_and_by_pointer(opened):
     browser.key("Escape", 27)
     assert browser.run(tip) == ""
     browser.run("document.querySelector('#tsne-0').scrollIntoView({behavior: 'instant'})")
-    box = "document.querySelectorAll('#tsne-0 .dot')[5].getBoundingClientRect()"
-    x, y = browser.run(f"(b => [b.x + b.width / 2, b.y + b.height / 2])({box})")
-    browser("Input.dispatchMouseEvent", type="mouseMoved", x=x, y=y)
-    browser.wait(f"{tip} !== ''")
-    assert browser.run(tip) == "pid 5 · camera 2infrared"
+    dot = "document.querySelectorAll('#tsne-0 .dot')[5]"
+    browser.wait(f"{tip} === 'pid 5 · camera 2infrared'", lambda: browser.point(dot))
 
 
 def test_dark_mode_turns_the_page_dark(opened):
