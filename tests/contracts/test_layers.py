@@ -12,14 +12,14 @@ import vireid_cli
 ROOT = Path(vireid_cli.__file__).parent
 FLOORS = {
     "types": 0, "errors": 0,
-    "files": 0.5,  # a landing: it raises errors, and every room above writes through it
+    "files": 0.5, "lock": 0.5,  # a landing: they raise errors, and every room above writes through them
     "recipe": 1, "frequency": 1, "losses": 1, "layers": 1, "metrics": 1,
     "data": 2, "rendered": 2, "occlusion": 2, "backbones": 2, "results": 2,
     "methods": 3, "figures": 3, "exporters": 3,
     "engine": 4,
     "commands": 5,
 }  # fmt: skip
-NO_TORCH = ("recipe", "results", "figures", "commands", "errors", "files", "types")
+NO_TORCH = ("recipe", "results", "figures", "commands", "errors", "files", "lock", "types")
 NO_SIBLINGS = {
     "methods": "__init__",
     "figures": "style",

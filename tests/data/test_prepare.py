@@ -19,12 +19,12 @@ from PIL import Image
 from vireid_cli.data import pixels as pixel_files
 from vireid_cli.data import prepare as preparing
 from vireid_cli.data.decode import BadImage, decode, resize
-from vireid_cli.data.lock import locked
 from vireid_cli.data.prepare import add_size, prepare
 from vireid_cli.data.reference import pil_decode
 from vireid_cli.data.store import Store, open_store
 from vireid_cli.data.verify import verify
 from vireid_cli.errors import DataError
+from vireid_cli.lock import locked
 
 SIZE = (32, 16)
 

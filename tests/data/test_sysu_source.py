@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from scipy.io import savemat
 
+from vireid_cli.data import records_file
 from vireid_cli.data.provenance import MANIFEST
 from vireid_cli.data.sources import load_source, source_names, sysu
 from vireid_cli.errors import DataError, UsageError
@@ -216,3 +217,10 @@ def test_sources_are_the_files_of_their_folder() -> None:
         assert callable(source.scan)
     with pytest.raises(UsageError, match="did you mean 'sysu'"):
         load_source("sysuu")
+
+
+def test_an_interrupted_tree_is_named_before_the_folders_that_it_lacks(tmp_path: Path) -> None:
+    (tmp_path / "cam1").mkdir()
+    (tmp_path / MANIFEST).write_text('{"complete": false, "seed": 1}')
+    with pytest.raises(DataError, match="not complete"):
+        records_file.scan("sysu", tmp_path)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import json
+import os
 from pathlib import Path
 
 import cv2
@@ -11,7 +13,9 @@ import pytest
 from scipy.io import loadmat
 
 from vireid_cli.errors import DataError, UsageError
+from vireid_cli.lock import locked
 from vireid_cli.rendered import RenderOptions, read_manifest, verify_tree, write_tree
+from vireid_cli.rendered import tree as tree_module
 from vireid_cli.rendered.manifest import MANIFEST
 from vireid_cli.rendered.population import plan_population
 
@@ -166,3 +170,52 @@ def test_manifest_names_what_it_is(tree: Path, tmp_path: Path) -> None:
 def test_options_out_of_range_are_refused(wrong: dict[str, object]) -> None:
     with pytest.raises(UsageError):
         RenderOptions(**wrong)  # type: ignore[arg-type]
+
+
+def test_a_full_disk_is_said_in_words_and_the_run_continues(
+    tree: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    root, replace, written = tmp_path / "SYSU-MM01", os.replace, []
+
+    def fill_up(source: Path, target: Path) -> None:
+        written.append(target)
+        if len(written) > 20:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        replace(source, target)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(tree_module.os, "replace", fill_up)
+        with pytest.raises(DataError, match="No space left") as caught:
+            write_tree(root, OPTIONS, workers=1)
+    assert "what is finished is kept" in caught.value.hint
+    assert list(root.rglob(".*")), "the file that did not fit"
+    write_tree(root, OPTIONS, workers=2)
+    assert contents(root) == contents(tree)
+
+
+def test_a_place_that_is_no_folder_is_refused(tmp_path: Path) -> None:
+    file = tmp_path / "file"
+    file.write_text("mine")
+    with pytest.raises(UsageError, match="is a file"):
+        write_tree(file, OPTIONS)
+    with pytest.raises(DataError, match="can't be written to"):
+        write_tree(file / "below", OPTIONS)
+    assert file.read_text() == "mine"
+
+
+def test_a_kill_before_the_first_manifest_is_no_obstacle(tree: Path, tmp_path: Path) -> None:
+    root = tmp_path / "SYSU-MM01"
+    root.mkdir()
+    (root / f".{MANIFEST}.abc.tmp").write_text("{")
+    write_tree(root, OPTIONS)
+    assert contents(root) == contents(tree)
+
+
+def test_two_processes_do_not_render_one_tree(tmp_path: Path) -> None:
+    root = tmp_path / "SYSU-MM01"
+    with (
+        locked(root, tmp_path / ".SYSU-MM01.lock"),
+        pytest.raises(DataError, match=rf"another process \(process id {os.getpid()}\)"),
+    ):
+        write_tree(root, OPTIONS)
+    assert not root.exists()

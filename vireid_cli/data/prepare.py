@@ -19,12 +19,12 @@ import numpy as np
 
 from vireid_cli.data import records_file
 from vireid_cli.data.fill import Progress, Work, fill, processors
-from vireid_cli.data.lock import locked
 from vireid_cli.data.pixels import PixelFiles, making
 from vireid_cli.data.sources import Report
 from vireid_cli.data.store import Store, StoreInfo, fingerprint, read_store, store_folder, write_store
 from vireid_cli.errors import DataError
 from vireid_cli.files import remove_leftovers
+from vireid_cli.lock import locked
 from vireid_cli.types import RecordTable, Size
 
 LISTED = 20

@@ -30,6 +30,7 @@ def scan(dataset: str, root: Path) -> Scan:
         DataError: The list or the layout can't be used as it stands.
     """
     source = load_source(dataset)
+    read_provenance(root)  # a tree whose making was interrupted lacks folders: that is the reason to name
     return scan_list(root) if (root / NAME).is_file() else source.scan(root)
 
 

@@ -68,7 +68,7 @@ def read_manifest(root: Path) -> dict[str, Any] | None:
     path = Path(root) / MANIFEST
     try:
         found = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         return None
     except (OSError, ValueError) as error:
         raise DataError(f"{path} can't be read: {error}", "Delete the folder and render it again.") from error
@@ -83,9 +83,11 @@ def check_parameters(root: Path, options: RenderOptions, device: str) -> dict[st
     Raises:
         UsageError: Another tree, or files that nobody rendered, are in the way.
     """
+    if root.exists() and not root.is_dir():
+        raise UsageError(f"{root} is a file: the benchmark is written into a folder.", "Choose another one.")
     manifest = read_manifest(root)
     if manifest is None:
-        if root.is_dir() and any(root.iterdir()):
+        if root.is_dir() and not all(path.name.startswith(f".{MANIFEST}.") for path in root.iterdir()):
             raise UsageError(
                 f"{root} is not empty and was not rendered by vireid: nothing is written into it.",
                 "Choose another folder, or move the files away if they are not needed.",

@@ -16,6 +16,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import repeat
 from pathlib import Path
@@ -24,8 +25,9 @@ import cv2
 import numpy as np
 import torch
 
-from vireid_cli.errors import UsageError
-from vireid_cli.files import write_bytes
+from vireid_cli.errors import DataError, UsageError
+from vireid_cli.files import TEMPORARY, remove_leftovers, write_bytes
+from vireid_cli.lock import locked
 from vireid_cli.rendered.cameras import Camera
 from vireid_cli.rendered.layouts import Layout, load_layout
 from vireid_cli.rendered.manifest import (
@@ -99,6 +101,7 @@ def write_tree(
 
     Raises:
         UsageError: The folder holds a tree of other parameters, or files that were not rendered.
+        DataError: No space, no permission, or another process renders into the folder.
     """
     started = time.perf_counter()
     root = Path(root)
@@ -113,13 +116,27 @@ def write_tree(
         return RenderedTree(
             root, counts, total, 0, time.perf_counter() - started, str(manifest["content_hash"])
         )
-    root.mkdir(parents=True, exist_ok=True)
-    write_manifest(root, options, torch.device(device).type, plan, complete=False)
-    for name, content in layout.lists(options, plan).items():
-        write_bytes(root / name, content)
-    rendered = _render_all(root, options, jobs, missing, device, workers, progress)
-    content_hash = write_manifest(root, options, torch.device(device).type, plan, complete=True)
+    with _explained(root), locked(root, root.with_name(f".{root.name}.lock")):
+        root.mkdir(parents=True, exist_ok=True)
+        remove_leftovers(root)
+        write_manifest(root, options, torch.device(device).type, plan, complete=False)
+        for name, content in layout.lists(options, plan).items():
+            write_bytes(root / name, content)
+        rendered = _render_all(root, options, jobs, missing, device, workers, progress)
+        content_hash = write_manifest(root, options, torch.device(device).type, plan, complete=True)
     return RenderedTree(root, counts, total, rendered, time.perf_counter() - started, content_hash)
+
+
+@contextmanager
+def _explained(root: Path) -> Iterator[None]:
+    """Say in plain words what the system has against writing the tree."""
+    try:
+        yield
+    except OSError as error:
+        raise DataError(
+            f"the benchmark can't be written to {root}: {error.strerror or error}",
+            "Free some space or choose another folder, and run this again: what is finished is kept.",
+        ) from error
 
 
 def _plan_jobs(options: RenderOptions, layout: Layout, plan: Plan) -> Iterator[_Job]:
@@ -211,7 +228,8 @@ def _write_image(path: Path, image: Array, quality: int) -> None:
     options = [cv2.IMWRITE_JPEG_QUALITY, quality] if path.suffix == ".jpg" else []
     encoded = cv2.imencode(path.suffix, image[..., ::-1], options)[1]
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{threading.get_ident()}")
+    # one name for each image: what a kill leaves is written over, for its image is missing then
+    temporary = path.with_name(f".{path.name}{TEMPORARY}")
     temporary.write_bytes(encoded.tobytes())
     os.replace(temporary, path)
 

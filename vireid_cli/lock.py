@@ -1,4 +1,4 @@
-"""One process at a time in a folder: a lock that the system drops when its holder dies."""
+"""One process at a time writes a folder: a lock that the system drops when its holder dies."""
 
 from __future__ import annotations
 
@@ -26,14 +26,18 @@ else:
 
 
 @contextmanager
-def locked(folder: Path) -> Iterator[None]:
-    """Hold ``<folder>/lock`` while the block runs; the folder is made where it is missing.
+def locked(folder: Path, path: Path | None = None) -> Iterator[None]:
+    """Hold the lock of ``folder`` while the block runs.
+
+    Args:
+        folder: What is written.
+        path: The lock's file, whose folder is made where it is missing; None: ``<folder>/lock``.
 
     Raises:
         DataError: Another process holds it; its number is named.
     """
-    folder.mkdir(parents=True, exist_ok=True)
-    path = folder / "lock"
+    path = path or folder / "lock"
+    path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("a+", encoding="ascii") as stream:
         try:
             _seize(stream)
