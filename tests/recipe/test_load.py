@@ -174,3 +174,27 @@ def test_verification_rates_keep_their_names(tmp_path: Path) -> None:
     path.write_text(yaml.safe_dump({"paper": "none", "reported": [row | {"vr_far_1": 3.0}]}))
     with pytest.raises(RecipeError, match="vr_far_1: there is no such key"):
         load(str(path))
+
+
+@pytest.mark.parametrize("name", ["../evil", "a/b", ".hidden", "-x", "a\\b", "a\nb"])
+def test_a_name_that_leaves_the_runs_folder_is_refused(tmp_path: Path, name: str) -> None:
+    text = refusal(write(tmp_path, f"name: {name!r}\n".replace("\\n", "\n\n")))
+    assert "r.yaml:1: name: " in text
+
+
+@pytest.mark.parametrize("number", [".inf", "inf", "1e999", ".nan"])
+def test_a_number_without_end_is_refused(tmp_path: Path, number: str) -> None:
+    text = refusal(write(tmp_path, "paper: none\n"), f"train.optimizer.lr={number}")
+    assert "--set: train.optimizer.lr: expected" in text
+
+
+def test_a_list_of_another_length_is_said_in_words(tmp_path: Path) -> None:
+    assert "r.yaml:1: data.size: expected 2 values, not [96, 48, 3]." in refusal(
+        write(tmp_path, "data: {size: [96, 48, 3]}\n")
+    )
+
+
+def test_a_mistake_between_parts_has_no_empty_key(tmp_path: Path) -> None:
+    assert "  recipe: train.select: val needs" in refusal(
+        write(tmp_path, "train: {select: val}\ndata: {split: trainval}\n")
+    )

@@ -28,7 +28,7 @@ class Problem:
     text: str
 
     def __str__(self) -> str:
-        return f"{self.place}: {self.key}: {self.text}"
+        return ": ".join(part for part in (self.place, self.key, self.text) if part)
 
 
 def raise_all(name: str, problems: Iterable[Problem]) -> None:
@@ -101,8 +101,12 @@ def _problem(
             f"value {last + 1} of a list is missing." if isinstance(last, int) else "this key must be given."
         )
         return Problem(place, ".".join(key), what)
-    text = str(item["msg"]).removeprefix("Value error, ").replace("Input should be", "expected")
     given = item.get("input")
+    if item["type"] in ("too_long", "too_short"):
+        limits = item["ctx"]
+        count = limits.get("max_length", limits.get("min_length"))
+        return Problem(place, ".".join(key), f"expected {count} values, not {list(given or ())}.")
+    text = str(item["msg"]).removeprefix("Value error, ").replace("Input should be", "expected")
     shown = "" if isinstance(given, (dict, BaseModel)) else f", not {given!r}"
     return Problem(place, ".".join(key), f"{text}{shown}.")
 

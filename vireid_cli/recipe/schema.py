@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_validator, model_validator
 
 from vireid_cli.types import Size
 
@@ -42,9 +42,9 @@ Range = Annotated[tuple[Number, Number], BeforeValidator(_pair)]
 
 
 class Strict(BaseModel):
-    """Frozen, without coercion, without unknown keys."""
+    """Frozen, without coercion, without unknown keys, without infinite numbers."""
 
-    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True, allow_inf_nan=False)
 
 
 class Erase(Strict):
@@ -349,6 +349,15 @@ class Recipe(Strict):
     train: Train = Train()
     reported: Annotated[tuple[Reported, ...], BeforeValidator(_pair)] = ()
     reported_cost: ReportedCost | None = None
+
+    @field_validator("name")
+    @classmethod
+    def _name_is_a_folder(cls, name: str) -> str:
+        if name.startswith((".", "-")) or any(c in r'/\:*?"<>|' or not c.isprintable() for c in name):
+            raise ValueError(
+                "a name begins the run folder's: no / \\ : * ? \" < > |, no . or - at its beginning"
+            )
+        return name
 
     @model_validator(mode="after")
     def _selection_is_on_others(self) -> Recipe:
