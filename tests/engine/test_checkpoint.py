@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from vireid_cli.engine.checkpoint import Checkpoint, Position, load_checkpoint, save_checkpoint
+from vireid_cli.engine.checkpoint import Checkpoint, Position, load_checkpoint, load_model, save_checkpoint
 from vireid_cli.errors import DataError, UsageError
 
 
@@ -92,3 +92,14 @@ def test_errors(tmp_path: Path) -> None:
     (tmp_path / "last" / "model.safetensors").write_bytes(b"garbage")
     with pytest.raises(DataError, match="can't be read"):
         load_checkpoint(tmp_path / "last")
+
+
+def test_a_reader_renames_nothing(tmp_path: Path) -> None:
+    """Between the two renames of a swap in another process, the fresh one is read where it is."""
+    folder, fresh = tmp_path / "last", tmp_path / "last.new"
+    save_checkpoint(folder, checkpoint(2))
+    folder.rename(fresh)
+    assert load_checkpoint(folder).position.epoch == 2
+    assert load_model(folder).keys() == {"w"}
+    assert fresh.is_dir()
+    assert not folder.exists()

@@ -105,6 +105,7 @@ def load_checkpoint(folder: Path) -> Checkpoint:
         UsageError: There is none yet.
         DataError: It is damaged or of another version.
     """
+    folder = _whole(folder)
     state = _state(folder)
     model = load_model(folder)
     extra, optimizer = {}, {}
@@ -125,7 +126,7 @@ def load_position(folder: Path) -> Position:
 
 def _state(folder: Path) -> dict[str, Any]:
     """What ``state.json`` says."""
-    _recover(folder)
+    folder = _whole(folder)
     if not (folder / STATE).is_file():
         raise UsageError(
             f"There is no checkpoint '{folder.name}' in {folder.parent}.",
@@ -143,7 +144,7 @@ def _position(state: dict[str, Any]) -> Position:
 
 def load_model(folder: Path) -> dict[str, Tensor]:
     """The network's state dict of a checkpoint folder, on the CPU. Raises as ``load_checkpoint``."""
-    _recover(folder)
+    folder = _whole(folder)
     if not (folder / MODEL).is_file():
         raise UsageError(f"There is no checkpoint in {folder.parent}.", "Train first, or name another run.")
     return _load(folder / MODEL)
@@ -154,10 +155,19 @@ def model_state(network: nn.Module) -> dict[str, Tensor]:
     return {name: value.detach().to("cpu", copy=True) for name, value in network.state_dict().items()}
 
 
-def _recover(folder: Path) -> None:
-    """Finish a swap that a kill cut between its two renames."""
+def _whole(folder: Path) -> Path:
+    """Where the newest whole checkpoint is: between the two renames of a swap, beside its place.
+
+    A reader renames nothing: another process may be in the middle of the swap.
+    """
     fresh = folder.with_name(f"{folder.name}.new")
-    if not folder.exists() and (fresh / STATE).is_file():
+    return fresh if not folder.exists() and (fresh / STATE).is_file() else folder
+
+
+def _recover(folder: Path) -> None:
+    """Finish a swap that a kill cut between its two renames; only for who alone writes the run."""
+    fresh = _whole(folder)
+    if fresh != folder:
         fresh.rename(folder)
 
 

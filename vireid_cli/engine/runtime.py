@@ -28,10 +28,12 @@ class Runtime:
         device: Where tensors live.
         precision: fp32, or the type that autocast uses for convolutions and products; spectra,
             distances and losses stay in fp32 (METHODS 8.3, 8.10).
+        automatic: Whether nobody asked for this precision: a run that goes on then keeps its own.
     """
 
     device: torch.device
     precision: Precision
+    automatic: bool = False
 
     @staticmethod
     def choose(device: str = "auto", precision: str = "auto") -> Runtime:
@@ -48,7 +50,7 @@ class Runtime:
         if precision not in PRECISIONS:
             raise UsageError(f"--precision {precision}: expected one of {', '.join(PRECISIONS)}.")
         if precision == "auto":
-            precision = "bf16" if _has_bf16(chosen) else "fp32"
+            return Runtime(chosen, "bf16" if _has_bf16(chosen) else "fp32", automatic=True)
         return Runtime(chosen, precision)  # type: ignore[arg-type]
 
     def autocast(self) -> AbstractContextManager[Any]:
@@ -119,8 +121,8 @@ def _device(name: str) -> torch.device:
         name = "cuda" if torch.cuda.is_available() else "cpu"
     try:
         device = torch.device(name)
-        torch.empty(1, device=device)
-    except (RuntimeError, AssertionError) as error:
+        torch.zeros(1, device=device).item()
+    except (RuntimeError, AssertionError, NotImplementedError) as error:
         reason = str(error).splitlines()[0]
         raise UsageError(f"--device {name} can't be used: {reason}", "Try --device cpu.") from error
     return device

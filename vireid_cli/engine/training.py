@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import hashlib
+import shlex
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,14 +21,22 @@ from vireid_cli.engine import checkpoint as checkpoints
 from vireid_cli.engine.checkpoint import Checkpoint, Position
 from vireid_cli.engine.feed import Feed, Pixels
 from vireid_cli.engine.fit import Hooks, Loop, NotFinite
+from vireid_cli.engine.going_on import note_arithmetic, with_own_precision
 from vireid_cli.engine.interrupt import StopRequest, stop_on_signals
 from vireid_cli.engine.network import build_network, load_recipe, starting_backbone
-from vireid_cli.engine.preparation import describe, ensure_prepared, identity_tokens, store_title
+from vireid_cli.engine.preparation import (
+    data_folder,
+    describe,
+    ensure_prepared,
+    identity_tokens,
+    store_title,
+)
 from vireid_cli.engine.reporter import Reporter
 from vireid_cli.engine.runtime import Runtime
 from vireid_cli.engine.schedule import build_optimizer
-from vireid_cli.engine.selection import Selection
+from vireid_cli.engine.selection import Selection, validation_plan
 from vireid_cli.errors import Interrupted, UsageError, VireidError
+from vireid_cli.lock import locked
 from vireid_cli.methods import Method
 from vireid_cli.recipe.load import dump
 from vireid_cli.recipe.schema import Recipe
@@ -63,6 +72,8 @@ def train(recipe: Recipe, runtime: Runtime, reporter: Reporter, data_dir: Path, 
     store = ensure_prepared(recipe.data.dataset, recipe.data.image_size, data_dir, reporter)
     start = starting_backbone(recipe, store.rendered, reporter)
     sampler, rows = _sampler(recipe, store)
+    if recipe.train.select == "val":
+        validation_plan(store)  # refuses what can't be validated, before there is a run
     network = build_network(recipe, start.spec, sampler.num_identities, runtime)
     run = runs.create(recipe.name, recipe.data.dataset, runs=runs_dir)
     environment = _environment(recipe, runtime, store, sampler, network, start.weights)
@@ -70,17 +81,27 @@ def train(recipe: Recipe, runtime: Runtime, reporter: Reporter, data_dir: Path, 
     files.write_json(run.folder / schema.ENVIRONMENT, environment)
     runs.name_latest(run)
     _announce(recipe, store, sampler, network, reporter)
-    with stop_on_signals() as stop:
+    with locked(run.folder, run.lock), stop_on_signals() as stop:
         job = _job(run, recipe, runtime, store, sampler, rows, network, stop, reporter)
-        return _fit(job, reporter)
+        return _fit(job, reporter, data_dir)
 
 
 def resume(run: Run, runtime: Runtime, reporter: Reporter, data_dir: Path) -> Run:
     """Go on from a run's newest checkpoint, to the same weights as an uninterrupted run.
 
+    The precision is the run's own unless another was asked for; arithmetic that differs is said and kept
+    in ``environment.json``.
+
     Raises:
         UsageError: No checkpoint, a finished run, or prepared data that has changed since.
+        DataError: Another process trains this run.
     """
+    with locked(run.folder, run.lock):
+        return _resume(run, runtime, reporter, data_dir)
+
+
+def _resume(run: Run, runtime: Runtime, reporter: Reporter, data_dir: Path) -> Run:
+    """Go on with a run that nobody else writes."""
     recipe = load_recipe(str(run.recipe_file))
     saved = checkpoints.load_checkpoint(run.checkpoints / checkpoints.LAST)
     if saved.position.epoch >= recipe.train.epochs:
@@ -90,16 +111,18 @@ def resume(run: Run, runtime: Runtime, reporter: Reporter, data_dir: Path) -> Ru
         )
     store = ensure_prepared(recipe.data.dataset, recipe.data.image_size, data_dir, reporter)
     _same_data(run, store)
+    runtime = with_own_precision(runtime, run)
     start = starting_backbone(recipe.model_copy(update={"backbone": _bare(recipe)}), True, reporter)
     sampler, rows = _sampler(recipe, store)
     network = build_network(recipe, start.spec, sampler.num_identities, runtime)
     network.load_state_dict(saved.model)
     runs.keep_rows_until(run.log, saved.position.global_step)
     runs.name_latest(run)
+    note_arithmetic(run, runtime, saved.position, reporter)
     reporter.say(f"resuming {run.folder} at epoch {saved.position.epoch + 1}, step {saved.position.step + 1}")
     with stop_on_signals() as stop:
         job = _job(run, recipe, runtime, store, sampler, rows, network, stop, reporter, saved)
-        return _fit(job, reporter)
+        return _fit(job, reporter, data_dir)
 
 
 def _bare(recipe: Recipe) -> Any:
@@ -176,7 +199,7 @@ def _job(
     return Job(run, recipe, loop, saved.position if saved else Position(), tokens)
 
 
-def _fit(job: Job, reporter: Reporter) -> Run:
+def _fit(job: Job, reporter: Reporter, data_dir: Path) -> Run:
     """Run the loop; explain what stopped it."""
     began = time.perf_counter()
     try:
@@ -186,7 +209,8 @@ def _fit(job: Job, reporter: Reporter) -> Run:
             raise Interrupted(
                 f"Stopped at once; {job.run.folder} has no checkpoint yet.", "Train it anew."
             ) from error
-        resume_line = f"Resume: vireid train --resume {job.run.folder}"
+        given = "" if data_dir == data_folder() else f" --data {shlex.quote(str(data_dir))}"
+        resume_line = f"Resume: vireid train --resume {shlex.quote(str(job.run.folder))}{given}"
         raise Interrupted(
             f"Stopped; a checkpoint is in {job.run.checkpoints / 'last'}.", resume_line
         ) from error

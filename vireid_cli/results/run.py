@@ -56,6 +56,11 @@ class Run:
         return self.folder / "exports"
 
     @property
+    def lock(self) -> Path:
+        """Held by the process that trains it."""
+        return self.folder / ".lock"
+
+    @property
     def log(self) -> Path:
         """``train.jsonl``."""
         return self.folder / schema.LOG

@@ -1,0 +1,108 @@
+"""An interrupted training goes on alone, with its own arithmetic or with another one that is said."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from vireid_cli.engine import training
+from vireid_cli.engine.fit import Loop
+from vireid_cli.engine.network import load_recipe
+from vireid_cli.engine.reporter import Reporter
+from vireid_cli.engine.runtime import Runtime
+from vireid_cli.errors import DataError, Interrupted, UsageError
+from vireid_cli.lock import locked
+from vireid_cli.results.run import Run
+
+CPU = torch.device("cpu")
+
+
+class Listener(Reporter):
+    """Keeps the warnings."""
+
+    def __init__(self) -> None:
+        self.warnings: list[str] = []
+
+    def warn(self, text: str) -> None:
+        self.warnings.append(text)
+
+
+@pytest.fixture
+def cut(tiny_recipe: Path, sysu_tree: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
+    """A run in bf16 that was stopped after its first epoch."""
+    epoch = Loop._epoch
+
+    def stop(self: Loop, plan, at, lr):  # type: ignore[no-untyped-def]
+        if at.epoch == 1:
+            raise KeyboardInterrupt
+        return epoch(self, plan, at, lr)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Loop, "_epoch", stop)
+        with pytest.raises(Interrupted) as caught:
+            training.train(
+                load_recipe(str(tiny_recipe)),
+                Runtime(CPU, "bf16"),
+                Reporter(),
+                sysu_tree,
+                tmp_path / "my runs",
+            )
+    run = Run(next((tmp_path / "my runs").glob("tiny-*")))
+    assert caught.value.hint == f"Resume: vireid train --resume '{run.folder}' --data {sysu_tree}"
+    return run
+
+
+def test_its_own_precision_unless_another_is_asked_for(
+    cut: Run, sysu_tree: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[str] = []
+    step = Loop._step
+
+    def look(self: Loop, *args: object) -> None:
+        seen.append(self.runtime.precision)
+        step(self, *args)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(Loop, "_step", look)
+    listener = Listener()
+    training.resume(cut, Runtime(CPU, "fp32", automatic=True), listener, sysu_tree)
+    assert seen == ["bf16"] * 3
+    assert listener.warnings == []
+    assert "resumed" not in cut.environment()
+
+
+def test_another_arithmetic_is_said_and_kept(cut: Run, sysu_tree: Path) -> None:
+    listener = Listener()
+    training.resume(cut, Runtime(CPU, "fp32"), listener, sysu_tree)
+    assert len(listener.warnings) == 1
+    assert "precision bf16 → fp32" in listener.warnings[0]
+    environment = cut.environment()
+    assert environment["precision"] == "bf16"
+    assert environment["resumed"] == [{"global_step": 3, "precision": "fp32"}]
+
+
+def test_one_process_trains_a_run(cut: Run, sysu_tree: Path) -> None:
+    before = cut.log.read_bytes()
+    with locked(cut.folder, cut.lock), pytest.raises(DataError, match="another process"):
+        training.resume(cut, Runtime(CPU, "bf16"), Reporter(), sysu_tree)
+    assert cut.log.read_bytes() == before
+
+
+def test_what_cannot_be_validated_leaves_no_run(
+    tiny_recipe: Path, sysu_tree: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(store: object) -> None:
+        raise UsageError("no validation identities")
+
+    monkeypatch.setattr(training, "validation_plan", refuse)
+    recipe = load_recipe(str(tiny_recipe), ("data.split=train", "train.select=val"))
+    with pytest.raises(UsageError):
+        training.train(recipe, Runtime(CPU, "fp32"), Reporter(), sysu_tree, tmp_path / "runs")
+    assert not (tmp_path / "runs").exists()
+
+
+@pytest.mark.parametrize("name", ["meta", "mps:0", "foo", "cuda:99"])
+def test_a_device_that_does_not_compute_is_refused(name: str) -> None:
+    with pytest.raises(UsageError, match="can't be used"):
+        Runtime.choose(name)
