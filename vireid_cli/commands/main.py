@@ -5,7 +5,7 @@ from __future__ import annotations
 import signal
 import sys
 from types import FrameType
-from typing import Annotated
+from typing import Annotated, NoReturn
 
 import typer
 
@@ -22,7 +22,7 @@ from vireid_cli.commands import (
     train,
     visualize,
 )
-from vireid_cli.errors import VireidError
+from vireid_cli.errors import Interrupted, VireidError
 
 app = typer.Typer(
     name="vireid",
@@ -71,16 +71,24 @@ def main() -> None:
     try:
         app()
     except VireidError as error:
-        from vireid_cli.commands.console import print_error
-
-        print_error(error)
-        sys.exit(error.exit_code)
+        _leave(error)
     except OSError as error:
-        from vireid_cli.commands.console import print_error
+        if error.errno is None:
+            raise  # not the system's answer about a file: a mistake of ours
+        place = f"{error.filename}: " if error.filename else ""
+        _leave(VireidError(f"{place}{error.strerror}"))
+    except SystemExit as done:
+        if done.code == Interrupted.exit_code:  # Ctrl-C or SIGTERM, which typer turned into an exit
+            _leave(Interrupted("stopped.", "The same command starts again; what is whole is kept."))
+        raise
 
-        where = f"{error.filename}: " if error.filename else ""
-        print_error(VireidError(f"{where}{error.strerror or error}"))
-        sys.exit(VireidError.exit_code)
+
+def _leave(error: VireidError) -> NoReturn:
+    """Say what is wrong and what to do, and end with its exit code."""
+    from vireid_cli.commands.console import print_error
+
+    print_error(error)
+    sys.exit(error.exit_code)
 
 
 def _terminate(number: int, frame: FrameType | None) -> None:

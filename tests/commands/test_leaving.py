@@ -1,0 +1,47 @@
+"""How the program ends: the system's refusals in words, an interruption as one."""
+
+from __future__ import annotations
+
+import errno
+import os
+
+import pytest
+
+from vireid_cli.commands import main
+
+
+@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EROFS, errno.EACCES])
+def test_the_system_s_refusal_is_said_without_a_traceback(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], number: int
+) -> None:
+    def refuse() -> None:
+        raise OSError(number, os.strerror(number), "place/file")
+
+    monkeypatch.setattr(main, "app", refuse)
+    with pytest.raises(SystemExit) as left:
+        main.main()
+    assert left.value.code == 1
+    assert capsys.readouterr().err == f"error: place/file: {os.strerror(number)}\n"
+
+
+def test_a_mistake_of_ours_keeps_its_traceback(monkeypatch: pytest.MonkeyPatch) -> None:
+    def wrong() -> None:
+        raise OSError("not from the system")
+
+    monkeypatch.setattr(main, "app", wrong)
+    with pytest.raises(OSError, match="not from the system"):
+        main.main()
+
+
+def test_an_interruption_is_said(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    from vireid_cli.engine.engine import Engine
+
+    def interrupted(self: Engine, *args: object, **options: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Engine, "synthesize", interrupted)
+    monkeypatch.setattr("sys.argv", ["vireid", "prepare", "synthetic", "--device", "cpu"])
+    with pytest.raises(SystemExit) as left:
+        main.main()
+    assert left.value.code == 130
+    assert capsys.readouterr().err.startswith("interrupted: stopped.\nThe same command")
