@@ -8,6 +8,7 @@ from torch import nn
 
 from vireid_cli import methods
 from vireid_cli.backbones.fold import fold_batch_norms
+from vireid_cli.engine.attention import attention_maps
 from vireid_cli.recipe.schema import Strict
 from vireid_cli.types import Erasure, Modality
 
@@ -164,6 +165,20 @@ def test_bf16_autocast_gives_finite_losses_close_to_float32(name, build, batch):
     for term, value in exact.items():
         assert low[term].dtype == torch.float32
         assert low[term].item() == pytest.approx(value.item(), rel=0.15, abs=0.1), term
+
+
+@every_method
+@pytest.mark.parametrize("modality", list(Modality))
+def test_attention_is_drawn_of_every_method(name, modality, build, batch):
+    network = fold_batch_norms(randomise_statistics(build(name)))
+    images = (batch.visible if modality is Modality.VISIBLE else batch.infrared)[[0, 2]]
+    maps = attention_maps(network, images, modality, steps=2)
+    assert maps.shape == (2, *images.shape[2:])
+    assert maps.isfinite().all()
+    assert maps.min() >= 0
+    torch.testing.assert_close(maps.amax((1, 2)), torch.ones(2))
+    assert (maps.std((1, 2)) > 0.01).all()
+    assert (maps[0] - maps[1]).abs().max() > 0.01
 
 
 @every_method

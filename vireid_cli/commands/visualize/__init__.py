@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typer
 
-from vireid_cli.commands.visualize import embeddings, images, pages, results
+from vireid_cli.commands.visualize import embeddings, images, networks, pages, results
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -17,6 +17,7 @@ app.command()(images.seg)
 app.command()(images.sheet)
 app.command()(embeddings.tsne)
 app.command()(embeddings.distances)
+app.command()(networks.attention)
 app.command()(results.ranking)
 app.command()(results.cmc)
 app.command()(results.curves)

@@ -105,7 +105,7 @@ def _spectra(studio: Studio, people: People, size: Size, images: int, seed: int)
         {kind: _mean_spectrum(means[kind], means["infrared"], size) for kind in seg.KINDS},
         frequencies.numpy(),
         log_gap(means["first half"], means["second half"], size[1]),
-        f"{len(visible)} visible and {len(infrared)} infrared images of {len(both)} people, "
+        f"{len(visible)} visible and {len(infrared)} infrared images drawn among {len(both)} people, "
         f"{size[0]}×{size[1]}, seed {seed}; grey and SEG are made of the visible ones.",
     )
 

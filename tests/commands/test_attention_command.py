@@ -1,0 +1,59 @@
+"""Attention of trained runs through the command line."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+Command = Callable[..., Any]
+
+TRAIN = ("train", "--recipe", "tiny.yaml", "--set", "train.epochs=1", "--set", "train.steps_per_epoch=1")
+
+
+def written(said: Any) -> Path:
+    assert said.code == 0, said.err
+    return Path(said.out.split("wrote ")[1].splitlines()[0])
+
+
+def test_one_run_and_two(vireid: Command, place: Path) -> None:
+    first = written(vireid(*TRAIN))
+    alone = written(vireid("visualize", "attention", "--ids", 2, "--steps", 2, "--format", "svg"))
+    assert alone == first / "figures" / "attention.svg"
+    content = alone.read_bytes()
+    again = vireid("visualize", "attention", first, "--ids", 2, "--steps", 2, "--out", "again.svg")
+    assert written(again).read_bytes() == content
+    named = ("--pid", 12, "--pid", 3, "--steps", 2, "--out", "named.svg")
+    assert written(vireid("visualize", "attention", *named)).read_bytes() != content
+
+    second = written(vireid(*TRAIN, "--seed", 5))
+    both = written(
+        vireid("visualize", "attention", first, second, "--ids", 2, "--steps", 2, "--out", "two.svg")
+    )
+    assert both.stat().st_size > len(content)
+
+    unknown = vireid("visualize", "attention", "--pid", 999)
+    assert unknown.code == 2
+    assert "pid 999 is not in it" in unknown.err
+    many = vireid("visualize", "attention", *[first] * 7)
+    assert many.code == 2
+    assert "1 to 6 runs" in many.err
+    text = (second / "recipe.yaml").read_text()
+    (second / "recipe.yaml").write_text(text.replace("dataset: sysu", "dataset: regdb"))
+    mixed = vireid("visualize", "attention", first, second)
+    assert mixed.code == 2
+    assert "Draw runs of one dataset" in mixed.err
+    shutil.rmtree(first / "checkpoints")
+    bare = vireid("visualize", "attention", first)
+    assert bare.code == 2
+    assert "checkpoint" in bare.err
+
+
+@pytest.mark.parametrize("words", [("attention",), ("attention", "nowhere")])
+def test_without_a_run_it_says_so(vireid: Command, place: Path, words: tuple[str, ...]) -> None:
+    result = vireid("visualize", *words)
+    assert result.code == 2
+    assert "run" in result.err

@@ -1,0 +1,175 @@
+"""Where embeddings look: heat over the images of people in both modalities, a row a run."""
+
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from vireid_cli.figures import style
+from vireid_cli.types import Modality
+
+COLOURS = "plasma"  # lightness rises with the value: it reads without telling its hues apart
+OPACITY = 0.8
+"""Share of the heat's colour where it is 1; the rest is the image in grey."""
+
+_EDGE = 0.25
+_NAMES = 1.75  # inches of the column with the runs' names
+_CELL = (1.45, 0.76)  # the largest image
+_INNER = 0.06  # between the two images of a person
+_OUTER = 0.24  # between people
+_ROW_GAP = 0.3
+_TOP = 1.12
+_BAR = 0.62
+_NARROWEST = 6.8  # holds title and note
+
+
+@dataclass(frozen=True)
+class Person:
+    """One person's two images.
+
+    Attributes:
+        heading: Who.
+        details: Beneath the modality: the visible and the infrared image's camera.
+        images: The visible and the infrared image, (H, W, 3) pixels in [0, 1] each.
+    """
+
+    heading: str
+    details: tuple[str, str]
+    images: tuple[np.ndarray, np.ndarray]
+
+
+@dataclass(frozen=True)
+class Look:
+    """What one run makes of one person.
+
+    Attributes:
+        images: As the run sees them, (H, W, 3) pixels in [0, 1] each.
+        heat: (H, W) in [0, 1] each.
+        cosine: Between the embeddings of both.
+    """
+
+    images: tuple[np.ndarray, np.ndarray]
+    heat: tuple[np.ndarray, np.ndarray]
+    cosine: float
+
+    def __post_init__(self) -> None:
+        for image, heat in zip(self.images, self.heat, strict=True):
+            style.checked_pixels("image", image)
+            if heat.shape != image.shape[:2]:
+                raise ValueError(f"heat: expected {image.shape[:2]}, not {heat.shape}")
+            if not (heat.min() >= 0 and heat.max() <= 1):  # NaN fails, too
+                raise ValueError(f"heat: values outside of [0, 1]: {heat.min():.3g} to {heat.max():.3g}")
+
+
+@dataclass(frozen=True)
+class RunRow:
+    """One run.
+
+    Attributes:
+        name: Its method.
+        detail: Its folder.
+        looks: One a person.
+    """
+
+    name: str
+    detail: str
+    looks: tuple[Look, ...]
+
+
+@style.styled()
+def attention_figure(people: Sequence[Person], runs: Sequence[RunRow], title: str, note: str) -> Figure:
+    """Draw people in columns of two images, visible and infrared, and a row of heat a run.
+
+    Each map has its own scale from 0 to its maximum; beneath a pair stands the cosine of its embeddings.
+
+    Raises:
+        ValueError: No person, no run, or a run without one look a person.
+    """
+    if not people or not runs or any(len(run.looks) != len(people) for run in runs):
+        raise ValueError(f"{len(people)} people, looks: {[len(run.looks) for run in runs]}")
+    height, width = people[0].images[0].shape[:2]
+    cell = style.fit(height, width, _CELL[0], _CELL[1])
+    right = _left(len(people), 0, cell[1])
+    page_width = max(right + _BAR, _NARROWEST)
+    page_height = _row(len(runs) + 1, cell[0]) + 0.5
+    figure, axes = style.page(page_width, page_height)
+    style.write(
+        axes,
+        _EDGE,
+        0.18,
+        style.shortened(title, int(9 * (page_width - 2 * _EDGE))),
+        style.TITLE_SIZE,
+        weight="bold",
+    )
+    style.write(axes, _EDGE, _row(0, cell[0]), "image", weight="bold")
+    for i, person in enumerate(people):
+        _heading(axes, person, i, cell)
+        for side in (0, 1):
+            box = (_left(i, side, cell[1]), _row(0, cell[0]), cell[1], cell[0])
+            style.place(axes, person.images[side], box)
+    for j, run in enumerate(runs, start=1):
+        top = _row(j, cell[0])
+        style.write(axes, _EDGE, top, style.shortened(run.name, 20), weight="bold")
+        style.write(axes, _EDGE, top + 0.2, _wrapped(run.detail), style.SMALL_SIZE, color=style.FAINT)
+        for i, look in enumerate(run.looks):
+            for side in (0, 1):
+                box = (_left(i, side, cell[1]), top, cell[1], cell[0])
+                style.place(axes, overlaid(look.images[side], look.heat[side]), box)
+            middle = _left(i, 1, cell[1]) - _INNER / 2
+            text = f"cosine {look.cosine:.2f}".replace("-", "−")
+            style.write(axes, middle, top + cell[0] + 0.05, text, style.SMALL_SIZE, ha="center")
+    _bar(axes, right, _row(1, cell[0]), cell[0])
+    style.write(axes, _EDGE, page_height - 0.5, note, style.SMALL_SIZE, color=style.FAINT, linespacing=1.35)
+    return figure
+
+
+def overlaid(image: np.ndarray, heat: np.ndarray) -> np.ndarray:
+    """The image in grey with heat over it, (H, W, 3): the more heat, the less of the image.
+
+    Args:
+        image: (H, W, 3) in [0, 1].
+        heat: (H, W) in [0, 1].
+    """
+    grey = image.mean(axis=2, keepdims=True)
+    share = OPACITY * heat[..., None]
+    return (1 - share) * grey + share * style.coloured(heat, COLOURS, 0.0, 1.0)
+
+
+def _left(person: int, side: int, width: float) -> float:
+    """Inches from the page's left to an image; side 0 is visible, 1 infrared."""
+    return _EDGE + _NAMES + person * (2 * width + _INNER + _OUTER) + side * (width + _INNER)
+
+
+def _row(row: int, height: float) -> float:
+    """Inches from the page's top to a row; row 0 are the images themselves."""
+    return _TOP + row * (height + _ROW_GAP) - (0.14 if row else 0.0)
+
+
+def _heading(axes: Axes, person: Person, column: int, cell: tuple[float, float]) -> None:
+    middle = _left(column, 1, cell[1]) - _INNER / 2
+    style.write(axes, middle, _TOP - 0.56, person.heading, ha="center", weight="bold")
+    for side, modality in enumerate(Modality):
+        x = _left(column, side, cell[1]) + cell[1] / 2
+        colour = style.MODALITY_COLOUR[modality]
+        style.write(axes, x, _TOP - 0.37, modality.value, style.SMALL_SIZE, ha="center", color=colour)
+        style.write(
+            axes, x, _TOP - 0.21, person.details[side], style.SMALL_SIZE, ha="center", color=style.FAINT
+        )
+
+
+def _bar(axes: Axes, left: float, top: float, height: float) -> None:
+    """The heat's colours as they lie over a grey image."""
+    ramp = overlaid(np.full((128, 1, 3), 0.6), np.linspace(1.0, 0.0, 128)[:, None])
+    style.place(axes, ramp, (left, top, 0.11, height))
+    style.write(axes, left + 0.16, top, "most", style.SMALL_SIZE)
+    style.write(axes, left + 0.16, top + height, "none", style.SMALL_SIZE, va="bottom")
+
+
+def _wrapped(text: str) -> str:
+    """A run's name in lines that fit its column, broken behind hyphens where there are any."""
+    return "\n".join(textwrap.wrap(text, 24))
