@@ -77,6 +77,9 @@ def test_a_run_in_every_way(
     assert found[2]["runs"] == sorted(run.name for run in runs)
     [stored] = (tmp_path / "runs" / "means").glob("*/evaluation/all-single-seeded-mean/metrics.json")
     assert json.loads(stored.read_text()) == found[2]
+    code, out, err = vireid("results", stored.parents[2].name, "--json")
+    assert code == 0, err
+    assert json.loads(out) == {"all-single-seeded-mean": found[2]}
 
     code, out, err = vireid("evaluate", runs[0], "--explain", "--mode", "indoor")
     assert "visible cameras 1, 2" in out

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
 from vireid_cli.metrics.oracle import evaluate_by_loop
 from vireid_cli.metrics.retrieval import evaluate_distances, evaluate_scores
@@ -54,6 +55,19 @@ def test_float32_scores_give_the_same(name):
     rule, merge = RULES[name.split("_")[0]]
     scores = case["q_feat"] @ case["g_feat"].T
     assert scores.dtype == np.float32
+    found = evaluate_scores(scores, *labels(case), rule=rule, merge_identities=merge)
+    np.testing.assert_allclose(found.cmc, case["cmc"], rtol=0, atol=1e-6)
+    assert found.mAP == pytest.approx(case["mAP"], abs=1e-6)
+    assert found.mINP == pytest.approx(case["mINP"], abs=1e-6)
+
+
+@pytest.mark.parametrize("name", sorted(set(CASES) - TIED))
+def test_float32_products_of_the_device_give_the_same(name):
+    case = load(name)
+    rule, merge = RULES[name.split("_")[0]]
+    device = "cuda" if torch.cuda.is_available() else "cpu"  # float32 products: torch's default on both
+    q, g = (torch.from_numpy(case[side]).to(device) for side in ("q_feat", "g_feat"))
+    scores = (q @ g.T).cpu().numpy()
     found = evaluate_scores(scores, *labels(case), rule=rule, merge_identities=merge)
     np.testing.assert_allclose(found.cmc, case["cmc"], rtol=0, atol=1e-6)
     assert found.mAP == pytest.approx(case["mAP"], abs=1e-6)

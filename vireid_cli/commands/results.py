@@ -22,7 +22,7 @@ def results(
     from vireid_cli.commands import console
     from vireid_cli.results import run as folders
 
-    found = folders.find(run, runs=runs)
+    found = folders.find_results(run, runs=runs)
     evaluations = found.evaluations()
     if json:
         console.print_json(evaluations)

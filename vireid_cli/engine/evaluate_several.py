@@ -18,10 +18,7 @@ from vireid_cli.engine.summary import compared, over_models
 from vireid_cli.errors import UsageError, VireidError
 from vireid_cli.recipe.schema import Recipe
 from vireid_cli.results import schema
-from vireid_cli.results.run import Run
-
-MEANS = "means"
-"""Folder of the runs folder that holds means over models; no run is named so."""
+from vireid_cli.results.run import MEANS, Run
 
 
 def evaluate_against(ours: Sequence[Evaluation], theirs: Sequence[Evaluation], name: str) -> list[Evaluation]:

@@ -17,6 +17,8 @@ from vireid_cli.errors import DataError, UsageError
 from vireid_cli.results import schema
 
 LATEST = "latest"
+MEANS = "means"
+"""Folder of the runs folder that holds means over models; no run is named so."""
 
 
 def runs_folder() -> Path:
@@ -140,6 +142,19 @@ def find(name: str | Path | None = None, *, runs: Path | None = None) -> Run:
         f"There is no run '{name}': no folder with a {schema.RECIPE}, here or in {runs}.",
         f"Runs in {runs}:\n{listed}" if known else "Train one first: vireid train --recipe quickstart.yaml",
     )
+
+
+def find_results(name: str | Path | None = None, *, runs: Path | None = None) -> Run:
+    """As ``find``, or the folder of a mean over models (``means/<name>``), which has results and no recipe.
+
+    Raises:
+        UsageError: There is neither.
+    """
+    runs = runs or runs_folder()
+    for folder in () if name is None else (Path(name), runs / name, runs / MEANS / name):
+        if (folder / "evaluation").is_dir() and folder.parent.name == MEANS:
+            return Run(folder)
+    return find(name, runs=runs)
 
 
 def _latest(runs: Path) -> Run:
