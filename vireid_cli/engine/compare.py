@@ -76,7 +76,7 @@ def compare(
     """
     home = runs_dir / (study.runs or study.name)
     start = _start(study)
-    weights = home / f"start-{sha256(dump(start).encode()).hexdigest()[:8]}.safetensors" if start else None
+    weights = _weights(home, start) if start else None
     recipes = _recipes(study, weights)
     _check_datasets(study, recipes)
     for dataset, size in _needed(study, recipes):
@@ -101,6 +101,39 @@ def compare(
                 found.setdefault(name, {}).setdefault(label, {})[seed] = evaluation.content
         path = _write(folder, study, found, parameters)
     return StudyResult(study, _tables(found, parameters), path)
+
+
+def runs_of_study(folder: Path) -> list[Run]:
+    """The runs of a study that was compared, by its own recipes, wherever they lie (``Study.runs``).
+
+    Args:
+        folder: The study's, with its ``study.json``; without one there are none.
+
+    Raises:
+        UsageError: A recipe that the study names is not there any more, or has become wrong.
+    """
+    path = folder / STUDY
+    if not path.is_file():
+        return []
+    study = Study.model_validate(files.read_json(path)["study"])
+    home = folder.parent / (study.runs or study.name)
+    start = _start(study)
+    weights = _weights(home, start) if start else None
+    wanted = {_by_name(recipe) for recipe in _recipes(study, weights).values()}
+    places = [path.parent for path in sorted(home.glob(f"*/{schema.RECIPE}"))]
+    runs = [Run(place) for place in places if not place.is_symlink()]
+    return [run for run in runs if _by_name(load_recipe(str(run.recipe_file))) in wanted]
+
+
+def _by_name(recipe: Recipe) -> str:
+    """A resolved recipe with its weights by name: the folder may be called by another path now."""
+    name = Path(recipe.backbone.weights).name
+    return dump(recipe.model_copy(update={"backbone": recipe.backbone.model_copy(update={"weights": name})}))
+
+
+def _weights(home: Path, start: Recipe) -> Path:
+    """Where the trunk that all rows start from is kept."""
+    return home / f"start-{sha256(dump(start).encode()).hexdigest()[:8]}.safetensors"
 
 
 def _start(study: Study) -> Recipe | None:

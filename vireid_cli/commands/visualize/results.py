@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -80,3 +81,40 @@ def curves(
     Example: vireid visualize curves
     """
     draw("curves", run, make_engine("cpu", runs=runs), out, format, dpi)
+
+
+def sweep(
+    folder: Annotated[
+        Path, typer.Argument(help="Folder of run folders, or a study's name in the folder of runs.")
+    ],
+    key: Annotated[
+        str | None, typer.Option(help="What is swept; its last parts do.", show_default="the one that varies")
+    ] = None,
+    metric: Annotated[str, typer.Option(help="Metrics, by comma.")] = "rank1,mAP",
+    where: Annotated[
+        list[str] | None, typer.Option(help="KEY=VALUE that runs must have; repeatable.")
+    ] = None,
+    protocol: Protocol = None,
+    out: Annotated[Path | None, typer.Option(help="File to write.", show_default="FOLDER/figures/…")] = None,
+    format: Format = None,
+    dpi: Dpi = 150,
+    runs: RunsDir = None,
+) -> None:
+    """Metrics over a hyperparameter, from the runs of a folder: mean and deviation over seeds.
+
+    Example: vireid visualize sweep runs/fdnm-margin --key cnm.margin --metric rank1,mAP
+    """
+    engine = make_engine("cpu", runs=runs)
+    draw(
+        "sweep",
+        None,
+        engine,
+        out,
+        format,
+        dpi,
+        folder=folder if folder.is_dir() else engine.runs_dir / folder,
+        key=key,
+        metrics=tuple(name.strip() for name in metric.split(",") if name.strip()),
+        protocol=protocol,
+        where=where or (),
+    )

@@ -1,0 +1,181 @@
+"""Sweeps from run folders: what is found, a study's layout, what is said when it can't be drawn."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from vireid_cli import files
+from vireid_cli.engine import compare
+from vireid_cli.engine.drawings import sweep as drawing
+from vireid_cli.engine.engine import Engine
+from vireid_cli.engine.network import load_recipe
+from vireid_cli.engine.output import Output
+from vireid_cli.engine.reporter import Reporter
+from vireid_cli.errors import UsageError
+from vireid_cli.recipe.study import Row, Start, Study
+from vireid_cli.results.run import Run
+
+PROTOCOL = "all-single-seeded"
+
+
+class Listener(Reporter):
+    """Keeps what is said."""
+
+    def __init__(self) -> None:
+        self.lines: list[str] = []
+
+    def say(self, text: str) -> None:
+        self.lines.append(text)
+
+    def warn(self, text: str) -> None:
+        self.lines.append(text)
+
+
+@pytest.fixture
+def listener() -> Listener:
+    return Listener()
+
+
+@pytest.fixture
+def engine(tmp_path: Path, listener: Listener) -> Engine:
+    return Engine.choose(device="cpu", reporter=listener, data_dir=tmp_path, runs_dir=tmp_path / "runs")
+
+
+@pytest.fixture
+def swept(evaluated_run) -> list[Run]:
+    """FDNM's fifth figure: a weight and a margin, one at a time, around the full method; one value twice."""
+    return [
+        evaluated_run(f"{recipe}-{seed}", noise=noise, recipe=load_recipe(recipe, (f"train.seed={seed}",)))
+        for recipe, seed, noise in (
+            ("fdnm-weight-0.1", 0, 2.0),
+            ("fdnm-full", 0, 0.5),
+            ("fdnm-full", 1, 1.0),
+            ("fdnm-weight-2.0", 0, 1.5),
+            ("fdnm-margin-0.0", 0, 3.0),
+        )
+    ]
+
+
+@pytest.fixture
+def figures(monkeypatch: pytest.MonkeyPatch) -> list:
+    """What the figure was given, call by call."""
+    seen: list = []
+    real = drawing.sweep.sweep_figure
+    monkeypatch.setattr(drawing.sweep, "sweep_figure", lambda *given: seen.append(given) or real(*given))
+    return seen
+
+
+def draw(engine: Engine, folder: Path, **options: object) -> Path:
+    wanted = {"folder": folder, "key": None, "metrics": ("rank1", "mAP"), "protocol": None, **options}
+    return engine.visualize("sweep", output=Output(dpi=50), **wanted)
+
+
+def mAP(run: Run) -> float:
+    return run.evaluations()[PROTOCOL]["metrics"]["mAP"]["mean"]
+
+
+def test_a_weight_with_its_seeds_from_one_folder(engine, swept, figures, tmp_path, listener) -> None:
+    path = draw(engine, tmp_path / "runs", key="cnm.weight")
+    assert path == tmp_path / "runs" / "figures" / "sweep-cnm-weight.png"
+    key, values, (rank1, precision), title, about = figures[0]
+    assert (key, values, title) == ("method.options.cnm.weight", [0.1, 0.5, 2.0], f"runs: {PROTOCOL}")
+    assert (rank1.label, precision.label) == ("Rank-1", "mAP")
+    low, one, other, high = (mAP(run) for run in swept[:4])
+    np.testing.assert_allclose(precision.means, [low, (one + other) / 2, high], rtol=0, atol=1e-15)
+    np.testing.assert_allclose(precision.stds, [np.nan, abs(one - other) / np.sqrt(2), np.nan], atol=1e-15)
+    assert about.splitlines() == [
+        "points: mean over 1 to 2 seeds; bars: ± one standard deviation over seeds",
+        "held: cnm.margin = 0.2",
+    ]
+    assert listener.lines == ["1 of 5 runs are not part of this sweep"]
+    with pytest.raises(UsageError, match=r"2 keys vary(.|\n)*cnm.margin: 0, 0.2\n.*cnm.weight: 0.1, 0.5, 2"):
+        draw(engine, tmp_path / "runs")
+
+
+def test_runs_that_are_not_evaluated_are_left_out_and_named(
+    engine, swept, figures, tmp_path, listener
+) -> None:
+    (swept[3].evaluation(PROTOCOL) / "metrics.json").unlink()
+    draw(engine, tmp_path / "runs", key="cnm.weight")
+    assert figures[0][1] == [0.1, 0.5]
+    assert f"1 of 5 runs have no evaluation {PROTOCOL}: left out, first fdnm-weight-2.0-0" in listener.lines
+    for run in swept:
+        (run.evaluation(PROTOCOL) / "metrics.json").unlink(missing_ok=True)
+    with pytest.raises(UsageError, match=r"None of the 5 runs(.|\n)*vireid evaluate"):
+        draw(engine, tmp_path / "runs")
+
+
+def test_what_can_not_be_drawn_is_said(engine, swept, evaluated_run, tmp_path) -> None:
+    runs = tmp_path / "runs"
+    for folder, said in (
+        (runs / "nowhere", "There is no folder"),
+        (tmp_path, rf"holds no runs itself(.|\n)*{runs}"),
+        (swept[0].folder, rf"is one run(.|\n)*{runs}"),
+        (swept[0].folder / "evaluation", "no run in"),
+    ):
+        with pytest.raises(UsageError, match=said):
+            draw(engine, folder)
+    with pytest.raises(UsageError, match=rf"evaluation 'indoor'(.|\n)*{PROTOCOL}"):
+        draw(engine, runs, protocol="indoor")
+    evaluated_run("elsewhere", recipe=load_recipe("fdnm-weight-1.0"), data="other")
+    with pytest.raises(UsageError, match="different images"):
+        draw(engine, runs, key="cnm.weight")
+
+
+def test_methods_stand_beside_each_other_as_words(engine, evaluated_run, figures, tmp_path, listener) -> None:
+    for recipe in ("agw", "fdnm", "deen"):
+        evaluated_run(recipe, recipe=load_recipe(recipe))
+    draw(engine, tmp_path / "runs", key="method.name", metrics=("mAP",))
+    key, values, _, _, about = figures[0]
+    assert (key, values) == ("method.name", ["agw", "deen", "fdnm"])
+    assert about.startswith("one seed each\nchange with it: ")
+    assert "the effect may be theirs" in listener.lines[0]
+
+
+def test_a_study_whose_runs_lie_with_another(engine, evaluated_run, figures, tmp_path, tiny_recipe) -> None:
+    rows = tuple(
+        Row(label=str(m), recipe=str(tiny_recipe), set={"method.options.margin": m}) for m in (0.1, 0.5)
+    )
+    study = Study(name="margins", runs="shared", seeds=(0, 1), rows=rows)
+    for row in (*rows, Row(label="x", recipe=str(tiny_recipe), set={"method.options.margin": 9.0})):
+        for seed in (0, 1):
+            recipe = load_recipe(row.recipe, tuple(study.settings(row, seed)))
+            evaluated_run(f"shared/{row.label}-{seed}", noise=1.0 + seed, recipe=recipe)
+    content = {"version": 1, "study": study.model_dump(mode="json"), "protocols": {}}
+    files.write_json(tmp_path / "runs" / "margins" / "study.json", json.loads(json.dumps(content)))
+    path = draw(engine, tmp_path / "runs" / "margins")
+    assert path.parent == tmp_path / "runs" / "margins" / "figures"
+    key, values, *_ = figures[0]
+    assert (key, values) == ("method.options.margin", [0.1, 0.5])
+    draw(engine, tmp_path / "runs" / "shared")
+    assert figures[1][1] == [0.1, 0.5, 9.0]
+
+
+def test_a_study_leaves_out_what_its_rows_start_from(
+    engine, evaluated_run, figures, tmp_path, tiny_recipe, listener
+) -> None:
+    rows = tuple(
+        Row(label=str(m), recipe=str(tiny_recipe), set={"method.options.margin": m}) for m in (0.1, 0.5)
+    )
+    begin = Start(recipe=str(tiny_recipe), set={"train.epochs": 9})
+    study = Study(name="tiny", seeds=(0,), rows=rows, start=begin)
+    start = load_recipe(str(tiny_recipe), ("train.epochs=9",))
+    evaluated_run("tiny/start", recipe=start)
+    weights = compare._weights(Path("called/otherwise/then"), start)
+    for row in rows:
+        recipe = load_recipe(row.recipe, (*study.settings(row, 0), f"backbone.weights={weights}"))
+        evaluated_run(f"tiny/{row.label}", recipe=recipe)
+    content = {"version": 1, "study": study.model_dump(mode="json"), "protocols": {}}
+    folder = tmp_path / "runs" / "tiny"
+    files.write_json(folder / "study.json", content)
+    draw(engine, folder)
+    assert figures[0][:2] == ("method.options.margin", [0.1, 0.5])
+    assert listener.lines == []
+    tiny_recipe.unlink()
+    with pytest.raises(UsageError, match="keys vary"):
+        draw(engine, folder)
+    assert "every run counts" in listener.lines[0]

@@ -1,0 +1,128 @@
+"""Sweeps over made-up recipes: which key varies, what is held, means over seeds by hand."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+
+from vireid_cli.errors import UsageError
+from vireid_cli.recipe.schema import Recipe
+from vireid_cli.results.sweep import ABSENT, Member, settings_of, shown, sweep_of, varying
+
+METRICS = ("mAP",)
+
+
+def member(name: str, mAP: float = 0.5, seed: int = 0, **settings: object) -> Member:
+    return Member(name, seed, {"data.size": [96, 48], "margin": 0.2, "weight": 0.5, **settings}, {"mAP": mAP})
+
+
+def values(members: list[Member], key: str | None = None, **options: object) -> list[object]:
+    return [point.value for point in sweep_of(members, key, METRICS, **options).points]  # type: ignore[arg-type]
+
+
+def test_settings_are_the_resolved_recipe_without_names_and_seed() -> None:
+    content = Recipe(name="a", paper="b").model_dump(mode="json")
+    content["method"]["options"] = {"cnm": {"margin": 0.2}}
+    content["train"]["seed"] = 7
+    settings, seed = settings_of(content)
+    assert seed == 7
+    assert settings["method.options.cnm.margin"] == 0.2
+    assert settings["data.size"] == content["data"]["size"]
+    assert settings["train.optimizer.lr"] == 0.1
+    assert not {"name", "paper", "train.seed", "reported"} & set(settings)
+
+
+def test_the_one_key_that_varies_is_found_and_seeds_are_averaged() -> None:
+    members = [
+        member("a", 0.2, 0, margin=0.1),
+        member("b", 0.4, 1, margin=0.1),
+        member("c", 0.3, 0, margin=0),
+        member("d", 0.9, 2, margin=0.1),
+    ]
+    found = sweep_of(members, None, METRICS)
+    assert found.key == "margin"
+    assert [point.value for point in found.points] == [0, 0.1]
+    first, second = found.points
+    assert first.metrics["mAP"].mean == 0.3
+    assert first.metrics["mAP"].std is None
+    assert second.seeds == (0, 1, 2)
+    assert second.metrics["mAP"].mean == pytest.approx(0.5)
+    assert second.metrics["mAP"].std == pytest.approx(math.sqrt((0.09 + 0.01 + 0.16) / 2))
+    assert found.numeric
+    assert (found.held, found.along, found.left_out) == ({}, (), 0)
+
+
+def test_several_keys_are_listed_and_one_thing_at_a_time_is_held() -> None:
+    members = [member(f"w{w}", weight=w) for w in (0.1, 0.5, 2.0)]
+    members += [member(f"m{m}", margin=m) for m in (0.0, 0.3)]
+    with pytest.raises(
+        UsageError, match=r"2 keys vary: name one with --key.\n  margin: 0, 0.2, 0.3\n  weight: 0.1, 0.5, 2"
+    ):
+        sweep_of(members, None, METRICS)
+    found = sweep_of(members, "weight", METRICS)
+    assert [point.value for point in found.points] == [0.1, 0.5, 2.0]
+    assert (found.held, found.left_out) == ({"margin": 0.2}, 2)
+    assert values(members, "margin") == [0.0, 0.2, 0.3]
+
+
+def test_a_grid_has_to_be_cut_by_hand() -> None:
+    grid = [member(f"{w}{m}", weight=w, margin=m) for w in (0.1, 1.0) for m in (0.0, 0.2)]
+    with pytest.raises(
+        UsageError, match=r"same weight differ in other keys(.|\n)*margin: 0, 0.2(.|\n)*--where margin=0"
+    ):
+        sweep_of(grid, "weight", METRICS)
+    assert values(grid, "weight", where=["margin=0.20"]) == [0.1, 1.0]
+    assert values(grid, where=["weight = 1e0"]) == [0.0, 0.2]
+    for wrong, said in (
+        ("margin=0.7", "No run has margin = 0.7(.|\n)*There is: 0, 0.2"),
+        ("margin", "KEY=VALUE"),
+        ("margn=1", "no recipe|No recipe(.|\n)*margin"),
+    ):
+        with pytest.raises(UsageError, match=said):
+            sweep_of(grid, "weight", METRICS, [wrong])
+
+
+def test_options_that_come_with_a_method_are_said() -> None:
+    members = [
+        member("a", **{"method.name": "agw", "method.options.wrt": True}),
+        member("b", **{"method.name": "fdnm", "method.options.cnm.margin": 0.1}),
+    ]
+    found = sweep_of(members, "method.name", METRICS)
+    assert [point.value for point in found.points] == ["agw", "fdnm"]
+    assert not found.numeric
+    assert found.along == ("method.options.wrt", "method.options.cnm.margin")
+    assert varying(members)["method.options.wrt"] == [ABSENT, True]
+
+
+def test_most_values_are_held_even_where_each_has_one_run() -> None:
+    members = [member(f"w{w}", weight=w) for w in (0.1, 0.5, 2.0)] + [member("m", weight=4.0, margin=0.3)]
+    found = sweep_of(members, "weight", METRICS)
+    assert [point.value for point in found.points] == [0.1, 0.5, 2.0]
+    assert (found.held, found.along) == ({"margin": 0.2}, ())
+
+
+def test_a_key_by_its_end_and_wrong_keys() -> None:
+    members = [member(str(m), **{"method.options.cnm.margin": m, "data.margin": 1}) for m in (0.0, 0.1)]
+    assert sweep_of(members, "cnm.margin", METRICS).key == "method.options.cnm.margin"
+    assert sweep_of(members, None, METRICS).key == "method.options.cnm.margin"
+    with pytest.raises(UsageError, match=r"key 'cnm.margn'(.|\n)*method.options.cnm.margin"):
+        sweep_of(members, "cnm.margn", METRICS)
+    with pytest.raises(
+        UsageError, match=r"weight is 0.5 in all of the 2 runs(.|\n)*method.options.cnm.margin: 0, 0.1"
+    ):
+        sweep_of(members, "weight", METRICS)
+    with pytest.raises(UsageError, match=r"no metric 'rank-1'(.|\n)*Known: mAP"):
+        sweep_of(members, None, ("mAP", "rank-1"))
+    with pytest.raises(UsageError, match="nothing to sweep"):
+        sweep_of([member("a"), member("b", seed=1)], None, METRICS)
+
+
+def test_a_run_trained_twice_counts_once_and_values_of_kinds_stay_apart() -> None:
+    twice = [member("a", 0.1, margin=0.1), member("b", 0.3, margin=0.1), member("c", 0.5, margin=0.2)]
+    found = sweep_of(twice, None, METRICS)
+    assert [point.metrics["mAP"].mean for point in found.points] == [0.3, 0.5]
+    assert found.left_out == 1
+    kinds = [member(str(i), margin=m) for i, m in enumerate((False, 0.0, None, "mean", [1, 2]))]
+    assert len(values(kinds)) == 5
+    assert [shown(value) for value in values(kinds)] == ["0", "mean", "[1, 2]", "false", "null"]

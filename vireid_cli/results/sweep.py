@@ -1,0 +1,293 @@
+"""A metric over a hyperparameter, from the runs of a folder: which key varies, and the mean at each value.
+
+Pure functions of resolved recipes and figures; no torch.
+"""
+
+from __future__ import annotations
+
+import difflib
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from vireid_cli.errors import UsageError
+from vireid_cli.results.compare import Spread
+
+ABSENT = "(absent)"
+"""The value of a key that a recipe does not have: an option of another method."""
+
+_NOT_SETTINGS = ("name", "paper", "reported", "reported_cost", "train.seed")
+_LISTED = 12
+"""Keys that an error lists."""
+
+Value = Any
+"""Of a setting: a number, a text, a bool, None or a list."""
+
+
+@dataclass(frozen=True, slots=True)
+class Member:
+    """One evaluated run of a sweep.
+
+    Attributes:
+        name: Of its folder.
+        seed: ``train.seed``.
+        settings: Dotted key → value of everything else in its recipe.
+        metrics: Metric → mean over trials, in [0, 1].
+    """
+
+    name: str
+    seed: int
+    settings: dict[str, Value]
+    metrics: dict[str, float]
+
+
+@dataclass(frozen=True, slots=True)
+class Point:
+    """What one value gave.
+
+    Attributes:
+        value: Of the key.
+        metrics: Metric → mean over seeds, and its spread, in [0, 1].
+        seeds: That were measured.
+    """
+
+    value: Value
+    metrics: dict[str, Spread]
+    seeds: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Sweep:
+    """A metric over a key.
+
+    Attributes:
+        key: That varies.
+        points: Numbers ascending, else by text.
+        held: Other keys that vary in the folder, with the value that all points share.
+        along: Other keys that change with the key, so that their effects can't be told apart.
+        left_out: Runs with other values of ``held``, or the same recipe and seed as a newer run.
+    """
+
+    key: str
+    points: tuple[Point, ...]
+    held: dict[str, Value]
+    along: tuple[str, ...]
+    left_out: int
+
+    @property
+    def numeric(self) -> bool:
+        """Whether all values are numbers."""
+        return all(_is_number(point.value) for point in self.points)
+
+
+def settings_of(recipe: Mapping[str, Any]) -> tuple[dict[str, Value], int]:
+    """Dotted key → value of a resolved recipe, what is no setting left out; and its seed."""
+    found = dict(_leaves(recipe, ""))
+    seed = int(found.get("train.seed", 0))
+    return {key: value for key, value in found.items() if not _is_in(key, _NOT_SETTINGS)}, seed
+
+
+def _leaves(content: Mapping[str, Any], prefix: str) -> Iterable[tuple[str, Value]]:
+    for name, value in content.items():
+        if isinstance(value, Mapping):
+            yield from _leaves(value, f"{prefix}{name}.")
+        else:
+            yield f"{prefix}{name}", value
+
+
+def _is_in(key: str, names: Sequence[str]) -> bool:
+    """Whether a key is one of the names or lies below one."""
+    return any(key == name or key.startswith(f"{name}.") for name in names)
+
+
+def varying(members: Sequence[Member]) -> dict[str, list[Value]]:
+    """Keys that are not the same in all, with their values in order."""
+    keys = dict.fromkeys(key for member in members for key in member.settings)
+    found = {}
+    for key in keys:
+        values = {_text(member.settings.get(key, ABSENT)): member for member in members}
+        if len(values) > 1:
+            found[key] = sorted((m.settings.get(key, ABSENT) for m in values.values()), key=_order)
+    return found
+
+
+def sweep_of(
+    members: Sequence[Member],
+    key: str | None,
+    metrics: Sequence[str],
+    where: Sequence[str] = (),
+) -> Sweep:
+    """Put a sweep together.
+
+    Where other keys vary too, the runs that agree in them and have the most values of the key are taken:
+    a study that changes one thing at a time has one such set. Keys that change with the key (the options
+    of a method with its name) can't be held: all runs are taken then, and ``along`` says so.
+
+    Args:
+        members: Evaluated runs.
+        key: What is swept, its last parts suffice; None: the one key that varies.
+        metrics: At least one, of those that all members have.
+        where: ``KEY=VALUE`` texts that runs must fit.
+
+    Raises:
+        UsageError: No key varies, or several and none is named; no such key, metric or value; or other keys
+            that can't be held.
+    """
+    _refuse_metrics(members, metrics)
+    keys = dict.fromkeys(k for member in members for k in member.settings)
+    kept = list(members)
+    for text in where:
+        kept = _fitting(kept, text, keys)
+    changes = varying(kept)
+    swept = _only(changes) if key is None else _known(key, keys)
+    if swept not in changes:
+        value = shown(kept[0].settings.get(swept, ABSENT))
+        listed = f"What varies:\n{_listed(changes)}" if changes else "Nothing varies but the seed."
+        raise UsageError(f"{swept} is {value} in all of the {len(kept)} runs.", listed)
+    others = [name for name in changes if name != swept]
+    chosen, held, along = _slice(kept, swept, others)
+    single = _newest(chosen)
+    by_value: dict[str, list[Member]] = {}
+    for member in single:
+        by_value.setdefault(_text(member.settings.get(swept, ABSENT)), []).append(member)
+    points = [_point(group, swept, metrics) for group in by_value.values()]
+    points.sort(key=lambda point: _order(point.value))
+    return Sweep(swept, tuple(points), held, along, len(members) - len(single))
+
+
+def _fitting(members: Sequence[Member], text: str, keys: Iterable[str]) -> list[Member]:
+    """Members that have a ``KEY=VALUE``.
+
+    Raises:
+        UsageError: Not of that form, no such key, or no such value.
+    """
+    name, equals, wanted = (part.strip() for part in text.partition("="))
+    if not equals or not wanted:
+        raise UsageError(f"--where {text}: expected KEY=VALUE.", "For example: --where cnm.margin=0.2")
+    key = _known(name, keys)
+    found = [member for member in members if _fits(member.settings.get(key, ABSENT), wanted)]
+    if not found:
+        values = ", ".join(dict.fromkeys(shown(m.settings.get(key, ABSENT)) for m in members))
+        raise UsageError(f"No run has {key} = {wanted}.", f"There is: {values}")
+    return found
+
+
+def _fits(value: Value, text: str) -> bool:
+    """Whether a text writes a value: 5e-4 is 0.0005."""
+    try:
+        return float(text) == float(value) if _is_number(value) else shown(value) == text
+    except ValueError:
+        return False
+
+
+def _refuse_metrics(members: Sequence[Member], metrics: Sequence[str]) -> None:
+    """Refuse metrics that not every member has."""
+    for name in metrics:
+        if not all(name in member.metrics for member in members):
+            known = [n for n in members[0].metrics if all(n in member.metrics for member in members)]
+            raise UsageError(f"There is no metric '{name}' in all of the runs.", f"Known: {', '.join(known)}")
+
+
+def _known(name: str, keys: Iterable[str]) -> str:
+    """The full key of that name, or of which it is the end.
+
+    Raises:
+        UsageError: None or several.
+    """
+    names = list(keys)
+    if name in names:
+        return name
+    ends = [key for key in names if key.endswith(f".{name}")]
+    if len(ends) == 1:
+        return ends[0]
+    close = ends or difflib.get_close_matches(name, names, n=3, cutoff=0.3)
+    which = "Several keys end so" if ends else "Nearest"
+    raise UsageError(f"No recipe of these runs has the key '{name}'.", f"{which}: {', '.join(close)}")
+
+
+def _only(changes: Mapping[str, list[Value]]) -> str:
+    """The one key that varies."""
+    if len(changes) == 1:
+        return next(iter(changes))
+    if not changes:
+        raise UsageError("All runs have the same recipe, seeds aside: there is nothing to sweep.")
+    raise UsageError(f"{len(changes)} keys vary: name one with --key.", _listed(changes))
+
+
+def _listed(changes: Mapping[str, list[Value]]) -> str:
+    """Keys with their values, a line each."""
+    lines = [f"  {key}: {', '.join(map(shown, values))}" for key, values in changes.items()]
+    more = [f"  … and {len(lines) - _LISTED} more"] if len(lines) > _LISTED else []
+    return "\n".join([*lines[:_LISTED], *more])
+
+
+def _slice(
+    members: Sequence[Member], swept: str, others: Sequence[str]
+) -> tuple[list[Member], dict[str, Value], tuple[str, ...]]:
+    """Runs between which only the key differs; what is held in them; what changes with it.
+
+    Raises:
+        UsageError: Several sets of runs have as many values of the key.
+    """
+
+    def signature(member: Member) -> tuple[str, ...]:
+        return tuple(_text(member.settings.get(name, ABSENT)) for name in others)
+
+    at_value: dict[str, set[tuple[str, ...]]] = {}
+    values_of: dict[tuple[str, ...], set[str]] = {}
+    for member in members:
+        value = _text(member.settings.get(swept, ABSENT))
+        at_value.setdefault(value, set()).add(signature(member))
+        values_of.setdefault(signature(member), set()).add(value)
+    most = max(len(values) for values in values_of.values())
+    best = [sign for sign, values in values_of.items() if len(values) == most]
+    if all(len(found) == 1 for found in at_value.values()) and (2 * most <= len(at_value) or not others):
+        return list(members), {}, tuple(others)
+    if most < 2 or len(best) > 1:
+        first = next(m for m in members if signature(m) == best[0])
+        example = f"{others[0]}={shown(first.settings.get(others[0], ABSENT))}"
+        found = varying(members)
+        raise UsageError(
+            f"Runs with the same {swept} differ in other keys: say which are meant.",
+            f"{_listed({name: found[name] for name in others})}\nFor example: --where {example}",
+        )
+    chosen = [m for m in members if signature(m) == best[0]]
+    return chosen, {name: chosen[0].settings.get(name, ABSENT) for name in others}, ()
+
+
+def _newest(members: Iterable[Member]) -> list[Member]:
+    """The last by name of the runs with one recipe and seed: a run trained twice counts once."""
+    ordered = sorted(members, key=lambda member: member.name)
+    last = {(json.dumps(member.settings, sort_keys=True), member.seed): member for member in ordered}
+    return list(last.values())
+
+
+def _point(group: Sequence[Member], swept: str, metrics: Sequence[str]) -> Point:
+    """Mean and spread over the seeds of one value."""
+    ordered = sorted(group, key=lambda m: m.seed)
+    spreads = {name: Spread.of([m.metrics[name] for m in ordered]) for name in metrics}
+    return Point(group[0].settings.get(swept, ABSENT), spreads, tuple(m.seed for m in ordered))
+
+
+def shown(value: Value) -> str:
+    """A value as one writes it in a recipe."""
+    if isinstance(value, str):
+        return value
+    if isinstance(value, list):
+        return f"[{', '.join(map(shown, value))}]"
+    return f"{value:g}" if _is_number(value) else json.dumps(value)
+
+
+def _text(value: Value) -> str:
+    """What tells values apart; Python holds 0, 0.0 and False for one."""
+    return f"{value:.17g}" if _is_number(value) else json.dumps(value)
+
+
+def _is_number(value: Value) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def _order(value: Value) -> tuple[int, float, str]:
+    """Numbers ascending, then everything else by text."""
+    return (0, float(value), "") if _is_number(value) else (1, 0.0, json.dumps(value))
