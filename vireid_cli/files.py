@@ -9,7 +9,7 @@ import errno
 import json
 import os
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from pathlib import Path
 from typing import IO, Any
 
@@ -82,8 +82,12 @@ def write_npz(path: Path, **arrays: np.ndarray) -> Path:
     return write_with(path, lambda file: np.savez_compressed(file, **arrays))  # type: ignore[arg-type]
 
 
-def read_json(path: Path) -> Any:
+def read_json(path: Path, hint: str = "") -> Any:
     """The content of a JSON file.
+
+    Args:
+        path: The file.
+        hint: What to do where it can't be read.
 
     Raises:
         DataError: The file is missing or is not JSON.
@@ -91,9 +95,29 @@ def read_json(path: Path) -> Any:
     try:
         return json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError as error:
-        raise DataError(f"{path} does not exist.") from error
+        raise DataError(f"{path} does not exist.", hint) from error
     except (OSError, ValueError) as error:
-        raise DataError(f"{path} can't be read as JSON: {error}") from error
+        raise DataError(f"{path} can't be read as JSON: {error}", hint) from error
+
+
+def read_mapping(path: Path, needed: Collection[str], hint: str) -> dict[str, Any]:
+    """The content of a JSON file that holds these keys at least.
+
+    Args:
+        path: The file.
+        needed: Keys.
+        hint: What to do where it can't be read or lacks one.
+
+    Raises:
+        DataError: The file is missing, is not JSON, or is of another form.
+    """
+    content = read_json(path, hint)
+    if not isinstance(content, dict):
+        raise DataError(f"{path} is not of the form that vireid writes.", hint)
+    lacking = [key for key in needed if key not in content]
+    if lacking:
+        raise DataError(f"{path} lacks {', '.join(lacking)}.", hint)
+    return content
 
 
 def _all(file: IO[bytes], content: bytes) -> None:

@@ -232,3 +232,12 @@ def test_adding_a_size_needs_the_same_images(data: Path) -> None:
     with pytest.raises(DataError, match="1 of 216 are missing"):
         add_size(store, (24, 12))
     assert open_store(data, "sysu").sizes == [SIZE]
+
+
+@pytest.mark.parametrize("spoil", [lambda c: [c], lambda c: {**c, "more": 1}, lambda c: c.pop("root") and c])
+def test_a_description_of_another_form_is_named(data: Path, spoil) -> None:
+    folder = data / "prepared" / "sysu"
+    content = json.loads((folder / "store.json").read_text())
+    (folder / "store.json").write_text(json.dumps(spoil(content)))
+    with pytest.raises(DataError, match=r"store\.json is not of the form"):
+        open_store(data, "sysu")

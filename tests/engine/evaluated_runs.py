@@ -28,5 +28,6 @@ def evaluated(folder: Path, rows: np.ndarray, seed: int = 0, data: str = "abc", 
     place.mkdir(parents=True)
     (folder / "recipe.yaml").write_text("paper: none\n")
     np.savez(place / "embeddings.npz", **{name: arrays[name][rows] for name in COLUMNS})
-    (place / "metrics.json").write_text(json.dumps({"fingerprint": {"source": "sysu", "data": data}}))
+    content = {"fingerprint": {"source": "sysu", "data": data}, "metrics": {}}
+    (place / "metrics.json").write_text(json.dumps(content))
     return Run(folder)

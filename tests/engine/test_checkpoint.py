@@ -7,7 +7,14 @@ from pathlib import Path
 import pytest
 import torch
 
-from vireid_cli.engine.checkpoint import Checkpoint, Position, load_checkpoint, load_model, save_checkpoint
+from vireid_cli.engine.checkpoint import (
+    Checkpoint,
+    Position,
+    load_checkpoint,
+    load_model,
+    load_position,
+    save_checkpoint,
+)
 from vireid_cli.errors import DataError, UsageError
 
 
@@ -103,3 +110,14 @@ def test_a_reader_renames_nothing(tmp_path: Path) -> None:
     assert load_model(folder).keys() == {"w"}
     assert fresh.is_dir()
     assert not folder.exists()
+
+
+@pytest.mark.parametrize("damaged", ["", '{"version": 1', '{"version": 1}', "[]"])
+def test_a_damaged_state_is_named(tmp_path: Path, damaged: str) -> None:
+    folder = tmp_path / "last"
+    save_checkpoint(folder, checkpoint(2))
+    (folder / "state.json").write_text(damaged)
+    for read in (load_checkpoint, load_position):
+        with pytest.raises(DataError, match=r"state\.json") as caught:
+            read(folder)
+        assert "damaged" in caught.value.hint

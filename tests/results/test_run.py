@@ -88,6 +88,43 @@ def test_arrays_and_their_errors(tmp_path: Path) -> None:
 
 def test_evaluations(tmp_path: Path) -> None:
     run = made(tmp_path)
-    files.write_json(run.evaluation("all-single-seeded") / schema.METRICS, {"protocol": "all-single-seeded"})
+    path = run.evaluation("all-single-seeded") / schema.METRICS
+    files.write_json(path, {"fingerprint": {}, "metrics": {}})
     (run.folder / "evaluation" / "half").mkdir()
     assert list(run.evaluations()) == ["all-single-seeded"]
+    for damaged in ('{"fingerprint": ', "{}", "[]"):
+        path.write_text(damaged)
+        with pytest.raises(DataError, match=r"metrics\.json") as caught:
+            run.evaluations()
+        assert "vireid evaluate" in caught.value.hint
+
+
+@pytest.mark.parametrize("damaged", ["", "{", "[]", '{"data": {}}'])
+def test_a_damaged_environment_is_named(tmp_path: Path, damaged: str) -> None:
+    run = made(tmp_path)
+    with pytest.raises(DataError, match=r"environment\.json does not exist"):
+        run.environment()
+    (run.folder / schema.ENVIRONMENT).write_text(damaged)
+    with pytest.raises(DataError, match=r"environment\.json"):
+        run.environment()
+
+
+def test_damaged_arrays_are_said_wherever_the_damage_is(tmp_path: Path) -> None:
+    path = files.write_npz(tmp_path / "x.npz", a=np.random.default_rng(0).normal(size=200))
+    whole = path.read_bytes()
+    for length in (0, 10, len(whole) // 2, len(whole) - 1):
+        path.write_bytes(whole[:length])
+        with pytest.raises(DataError, match="can't be read"):
+            runs.read_arrays(path, {"a": ""}, "x")
+    for begin in range(60, len(whole) - 200, 97):
+        path.write_bytes(whole[:begin] + bytes(100) + whole[begin + 100 :])
+        with pytest.raises(DataError, match="can't be read"):
+            runs.read_arrays(path, {"a": ""}, "x")
+
+
+def test_lines_of_a_log_that_are_none_are_left_out(tmp_path: Path) -> None:
+    run = made(tmp_path)
+    run.log.write_bytes(b'\xff\xfe{"kind\n[1]\n{"kind": "step", "global_step": 1}\n{"epoch": 1}\n')
+    assert [row["global_step"] for row in run.log_rows()] == [1]
+    runs.keep_rows_until(run.log, 1)
+    assert [row["global_step"] for row in run.log_rows()] == [1]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import zipfile
+import zlib
 from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
 
@@ -36,7 +37,7 @@ def load(path: Path, known: Collection[str]) -> dict[str, np.ndarray]:
             raise DataError(f"{path} holds a single array, not a set of named ones.", FORM)
         with archive:
             return {name: archive[name] if name in known else np.empty(0) for name in archive.files}
-    except (OSError, ValueError, zipfile.BadZipFile, EOFError) as error:
+    except (OSError, ValueError, zipfile.BadZipFile, EOFError, zlib.error) as error:
         reason = "it is no zip archive" if "pickle" in str(error) else str(error)
         raise DataError(
             f"{path} can't be read as an .npz file: {reason}",

@@ -214,21 +214,26 @@ def read_store(folder: Path) -> Store:
         table = (folder / "records.npz").read_bytes()
     except (OSError, ValueError) as error:
         raise DataError(f"the store at {folder} can't be read: {error}", again) from error
+    if not isinstance(content, dict):
+        raise DataError(f"{folder / 'store.json'} is not of the form that vireid writes", again)
     if content.get("format") != FORMAT:
         raise DataError(f"the store at {folder} has format {content.get('format')}, not {FORMAT}", again)
     if hashlib.sha256(table).hexdigest() != content.get("records_sha256"):
         raise DataError(f"{folder / 'records.npz'} is not the table that store.json describes", again)
-    provenance = Provenance(**content["provenance"])
-    permutation = content["permutation"]
-    known = {
-        **content,
-        "root": Path(content["root"]),
-        "provenance": provenance,
-        "permutation": Path(permutation) if permutation else None,
-    }
+    try:
+        permutation = content["permutation"]
+        known = {
+            **content,
+            "root": Path(content["root"]),
+            "provenance": Provenance(**content["provenance"]),
+            "permutation": Path(permutation) if permutation else None,
+        }
+        info = StoreInfo(**known)
+    except (KeyError, TypeError) as error:
+        raise DataError(f"{folder / 'store.json'} is not of the form that vireid writes", again) from error
     with np.load(BytesIO(table), allow_pickle=False) as arrays:
         records = RecordTable(*(arrays[name] for name in COLUMNS))
-    return Store(folder, records, StoreInfo(**known))
+    return Store(folder, records, info)
 
 
 def write_store(folder: Path, records: RecordTable, info: StoreInfo) -> Store:

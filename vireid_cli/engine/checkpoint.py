@@ -26,6 +26,9 @@ LAST, BEST = "last", "best"
 """Folders under ``checkpoints/``: the newest, and the best on validation identities."""
 
 MODEL, TENSORS, STATE = "model.safetensors", "state.safetensors", "state.json"
+STATE_KEYS = ("version", "epoch", "step", "global_step", "optimizer", "extra")
+
+DAMAGED = "The checkpoint is damaged: restore the run's folder, or train anew."
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,7 +135,7 @@ def _state(folder: Path) -> dict[str, Any]:
             f"There is no checkpoint '{folder.name}' in {folder.parent}.",
             "The run stopped before its first one was written: train it anew.",
         )
-    state: dict[str, Any] = files.read_json(folder / STATE)
+    state = files.read_mapping(folder / STATE, STATE_KEYS, DAMAGED)
     if state.get("version") != VERSION:
         raise DataError(f"{folder / STATE} has version {state.get('version')}, this vireid reads {VERSION}.")
     return state
@@ -180,10 +183,7 @@ def _load(path: Path) -> dict[str, Tensor]:
     try:
         return load_file(path)
     except (OSError, SafetensorError) as error:
-        raise DataError(
-            f"{path} can't be read: {error}",
-            "The checkpoint is damaged: restore the run's folder, or train anew.",
-        ) from error
+        raise DataError(f"{path} can't be read: {error}", DAMAGED) from error
 
 
 def _split_optimizer(state: dict[str, Any]) -> tuple[dict[str, Tensor], dict[str, Any]]:

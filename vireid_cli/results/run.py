@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import os
+import zipfile
+import zlib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
@@ -72,23 +74,27 @@ class Run:
         return self.folder / "evaluation" / protocol
 
     def environment(self) -> dict[str, Any]:
-        """What ``environment.json`` says. Raises ``DataError`` where it is missing."""
-        return dict(files.read_json(self.folder / schema.ENVIRONMENT))
+        """What ``environment.json`` says. Raises ``DataError`` where it is missing or damaged."""
+        hint = "The run is damaged: restore its folder, or train anew."
+        return files.read_mapping(self.folder / schema.ENVIRONMENT, schema.ENVIRONMENT_KEYS, hint)
 
     def log_rows(self) -> Iterator[dict[str, Any]]:
-        """Rows of ``train.jsonl``; a last line cut by a kill is left out."""
+        """Rows of ``train.jsonl``; a line cut by a kill is left out."""
         if not self.log.is_file():
             return
-        for line in self.log.read_text(encoding="utf-8").splitlines():
+        for line in self.log.read_text(encoding="utf-8", errors="replace").splitlines():
             try:
-                yield json.loads(line)
+                row = json.loads(line)
             except ValueError:
                 continue
+            if isinstance(row, dict) and "kind" in row:
+                yield row
 
     def evaluations(self) -> dict[str, dict[str, Any]]:
-        """Every finished evaluation by protocol name."""
+        """Every finished evaluation by protocol name. Raises ``DataError`` where one is damaged."""
+        hint = f"Evaluate it again: vireid evaluate {self.folder}"
         found = sorted(self.folder.glob(f"evaluation/*/{schema.METRICS}"))
-        return {path.parent.name: dict(files.read_json(path)) for path in found}
+        return {path.parent.name: files.read_mapping(path, schema.EVALUATION_KEYS, hint) for path in found}
 
 
 def create(recipe_name: str, dataset: str, *, runs: Path | None = None, now: datetime | None = None) -> Run:
@@ -184,12 +190,12 @@ def keep_rows_until(path: Path, global_step: int) -> None:
     if not path.is_file():
         return
     kept = []
-    for line in path.read_text(encoding="utf-8").splitlines():
+    for line in path.read_text(encoding="utf-8", errors="replace").splitlines():
         try:
             row = json.loads(line)
         except ValueError:
             continue
-        if row.get("global_step", 0) <= global_step:
+        if isinstance(row, dict) and "kind" in row and row.get("global_step", 0) <= global_step:
             kept.append(line)
     files.write_text(path, "".join(f"{line}\n" for line in kept))
 
@@ -211,7 +217,7 @@ def read_arrays(path: Path, names: Mapping[str, str], next_command: str) -> dict
     try:
         with np.load(path, allow_pickle=False) as file:
             arrays = {name: file[name] for name in names if name in file}
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, EOFError, zipfile.BadZipFile, zlib.error) as error:
         raise DataError(f"{path} can't be read: {error}", f"Make it again: {next_command}") from error
     missing = [name for name in names if name not in arrays]
     if missing:

@@ -28,6 +28,10 @@ METRICS = "metrics.json"
 RANKING = "ranking.npz"
 EMBEDDINGS = "embeddings.npz"
 
+ENVIRONMENT_KEYS = ("data", "num_identities")
+EVALUATION_KEYS = ("fingerprint", "metrics")
+"""What every file of that name holds, of any version."""
+
 EMBEDDING_ARRAYS = {
     "features": "(N, D) float32",
     "pids": "(N,) int64",
