@@ -107,15 +107,20 @@ def pair_distances(
     visible, infrared = rows[Modality.VISIBLE], rows[Modality.INFRARED]
     people = len(np.intersect1d(pids[visible], pids[infrared]))
     total = len(visible) * len(infrared)
+    lengths = np.sqrt(np.einsum("nd,nd->n", features, features, dtype=np.float64))
+    lengths = np.maximum(lengths, np.finfo(np.float32).tiny)  # a row of zeros stays one
     counts = np.zeros((2, BINS), dtype=np.int64)  # of two people, of one
     sums = np.zeros(2)
     done = 0
     for first in range(0, len(infrared), tile):
         columns = infrared[first : first + tile]
-        right = _directions(features[columns])
+        right = _widened(features[columns])
         for start in range(0, len(visible), tile):
             chosen = visible[start : start + tile]
-            distances = 1.0 - _directions(features[chosen]) @ right.T  # (tile, tile)
+            distances = _widened(features[chosen]) @ right.T  # (tile, tile)
+            distances /= lengths[chosen][:, None]
+            distances /= lengths[columns]
+            np.subtract(1.0, distances, out=distances)
             _count(distances, pids[chosen][:, None] == pids[columns][None], counts, sums)
             done += distances.size
             if progress is not None:
@@ -128,12 +133,9 @@ def pair_distances(
     return PairDistances(edges, counts[1], counts[0], intra, inter, len(visible), len(infrared), people)
 
 
-def _directions(features: np.ndarray) -> np.ndarray:
-    """Rows of unit length, float32 (float64 stays): (n, D)."""
-    rows = features.astype(np.result_type(features, np.float32))
-    lengths = np.sqrt(np.einsum("nd,nd->n", rows, rows))
-    rows /= np.maximum(lengths, np.finfo(rows.dtype).tiny)[:, None]
-    return rows
+def _widened(features: np.ndarray) -> np.ndarray:
+    """Features in float32; float64 stays."""
+    return features.astype(np.result_type(features, np.float32), copy=False)
 
 
 def _count(distances: np.ndarray, same: np.ndarray, counts: np.ndarray, sums: np.ndarray) -> None:

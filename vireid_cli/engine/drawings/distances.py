@@ -27,5 +27,7 @@ def draw(studio: Studio, *, protocol: str | None) -> Path:
     compared = embedded_alike(studio.runs, protocol, studio.reporter)
     panels = [(one.run.name, distances_of(one, studio.reporter)) for one in compared]
     names = " / ".join(dict.fromkeys(one.protocol for one in compared))
-    figure = distances.distances_figure(panels, f"test images of {names}")
+    figure = distances.distances_figure(
+        panels, f"every visible–infrared pair of the images in queries and galleries of {names}"
+    )
     return studio.output.save(figure, studio.runs[0].figures / "distances")
