@@ -69,7 +69,9 @@ def made_report(queries: int = 60, gallery: int = 40, runs: int = 1, weight: int
     cmc = np.minimum(1.0, 0.3 + 0.03 * np.arange(20))
     curve = charts.cmc_chart([(n, cmc, cmc - 0.05, cmc) for n in names], cmc / 9)
     counts = np.bincount(random.integers(40, 120, 4000), minlength=200)
-    distances = charts.distance_chart("", np.linspace(0, 2, 201), counts, counts[::-1], (0.8, 1.2))
+    distances = charts.distance_charts(
+        np.linspace(0, 2, 201), [charts.Histogram("", counts, counts[::-1], (0.8, 1.2))]
+    )
     training = charts.training_charts([(n, [step(i) for i in range(30)]) for n in names])
     points, shown = random.normal(size=(80, 2)), np.arange(80)
     plane = [
@@ -93,7 +95,7 @@ def made_report(queries: int = 60, gallery: int = 40, runs: int = 1, weight: int
         gallery=made_gallery(queries, gallery, runs),
         more=(
             Section("tsne", "t-SNE", charts=tuple(plane)),
-            Section("distances", "Distances", charts=(distances,)),
+            Section("distances", "Distances", charts=tuple(distances)),
             Section("training", "Training", charts=tuple(training)),
             Section("setup", "Recipe and environment", texts=(("Recipe", "paper: <none>\n" * 5),)),
         ),

@@ -237,8 +237,14 @@ def test_a_term_that_was_off_leaves_a_gap_and_validation_has_a_chart():
 def test_histograms_hold_every_pair():
     intra, inter = np.zeros(200, dtype=np.int64), np.zeros(200, dtype=np.int64)
     intra[30:90], inter[60:150] = 3, 7
-    spec = charts.distance_chart("", np.linspace(0, 2, 201), intra, inter, (0.6, 1.05)).spec
+    runs = [
+        charts.Histogram("a", intra, inter, (0.6, 1.05)),
+        charts.Histogram("b", inter, intra, (0.6, 1.05)),
+    ]
+    spec, other = (chart.spec for chart in charts.distance_charts(np.linspace(0, 2, 201), runs))
+    assert (spec["x"], spec["y"]) == (other["x"], other["y"])  # what is compared is on one scale
     for one in spec["series"]:
         assert sum(one["y"][:-1]) == pytest.approx(100, abs=0.1)
+        assert max(one["y"]) < spec["y"]["max"]
     assert [mark["x"] for mark in spec["marks"]] == [0.6, 1.05]
     assert "δ = 0.450" in spec["legend"]

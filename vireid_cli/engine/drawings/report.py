@@ -215,11 +215,13 @@ def _distances(subject: _Subject, embedded: Sequence[Embedded]) -> Section:
     found = []
     for one, name in zip(embedded, subject.names, strict=True):
         d = distances_of(one, subject.studio.reporter)
-        means = (d.intra_mean, d.inter_mean)
-        found.append(charts.distance_chart("" if subject.single else name, d.edges, d.intra, d.inter, means))
+        shown = "" if subject.single else name
+        found.append(charts.Histogram(shown, d.intra, d.inter, (d.intra_mean, d.inter_mean)))
     lead = "Cosine distances between visible and infrared images of one person, and of two people."
     note = f"All {d.pairs:,} pairs of {d.visible:,} visible and {d.infrared:,} infrared images."
-    return Section("distances", "Distances", lead, tuple(found), notes=(note,))
+    return Section(
+        "distances", "Distances", lead, tuple(charts.distance_charts(d.edges, found)), notes=(note,)
+    )
 
 
 def _training(subject: _Subject) -> tuple[Section, ...]:

@@ -67,7 +67,7 @@ function frame(figure, spec) {
   const { x, y } = spec;
   const toX = (value) => box.left + ((value - x.min) / (x.max - x.min || 1)) * (box.right - box.left);
   const toY = (value) => box.bottom - ((value - y.min) / (y.max - y.min || 1)) * (box.bottom - box.top);
-  const rows = niceTicks(y.min, y.max, height / 62);
+  const rows = niceTicks(y.min, y.max, height / 45);
   for (const tick of rows.ticks) {
     const at = Math.round(toY(tick)) + 0.5;
     put("line", { class: "grid", x1: box.left, x2: box.right, y1: at, y2: at }, plot);
@@ -127,7 +127,7 @@ function drawMarks(spec, { plot, box, toX }) {
 function legend(figure, spec) {
   figure.querySelector(".legend-keys")?.remove();
   const named = spec.series.filter((one) => !one.pale);
-  if (named.length < 2 && !spec.legend) return;
+  if (named.length < 2 && report.runs.length < 2 && !spec.legend) return;
   const list = add("ul", { class: "legend-keys" }, figure);
   for (const one of named) {
     const item = add("li", {}, list);

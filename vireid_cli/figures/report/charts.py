@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -51,38 +52,58 @@ def _floor(series: Sequence[Mapping[str, Any]]) -> float:
     return 50.0 if lowest > 55 else 0.0
 
 
-def distance_chart(
-    name: str, edges: np.ndarray, intra: np.ndarray, inter: np.ndarray, means: tuple[float, float]
-) -> Chart:
-    """Histograms of the distances of one person's images and of two people's, across modality.
+@dataclass(frozen=True, slots=True)
+class Histogram:
+    """Distances of one person's images and of two people's, across modality, counted.
 
-    Args:
-        name: Of the run.
-        edges: (B + 1,).
+    Attributes:
+        name: Of the run; empty: there is one only.
         intra, inter: (B,) pairs in each bin.
         means: Of the distances of one person's images, and of two people's.
     """
-    some = np.flatnonzero(intra + inter)
+
+    name: str
+    intra: np.ndarray
+    inter: np.ndarray
+    means: tuple[float, float]
+
+
+def distance_charts(edges: np.ndarray, runs: Sequence[Histogram]) -> list[Chart]:
+    """A chart a run, all on one scale.
+
+    Args:
+        edges: (B + 1,) of the bins.
+        runs: One or more.
+    """
+    some = np.flatnonzero(sum(run.intra + run.inter for run in runs))
     first, last = int(some[0]), int(some[-1]) + 1
-    step = max(1, (last - first) // 50)
-    starts = np.arange(first, last, step)
+    starts = np.arange(first, last, max(1, (last - first) // 50))
+    found = [_distance_chart(edges, run, starts, last) for run in runs]
+    top = max(max(one["y"]) for chart in found for one in chart.spec["series"])
+    for chart in found:
+        chart.spec["y"]["max"] = 1.08 * top
+    return found
+
+
+def _distance_chart(edges: np.ndarray, run: Histogram, starts: np.ndarray, last: int) -> Chart:
+    """One run's histograms, bins from each of ``starts`` to the next, the last one up to ``last``."""
+    means = run.means
     series = []
-    for label, css, counts in (("one person", "intra", intra), ("two people", "inter", inter)):
+    for label, css, counts in (("one person", "intra", run.intra), ("two people", "inter", run.inter)):
         shares = 100 * np.add.reduceat(counts[:last], starts) / counts.sum()
         x = np.append(edges[starts], edges[last])
         series.append(_series(label, css, x, np.append(shares, shares[-1]), 3) | {"area": True, "step": True})
-    top = max(max(one["y"]) for one in series)
     delta = means[1] - means[0]
     spec = {
         "kind": "lines",
-        "x": {"label": "cosine distance", "min": float(edges[first]), "max": float(edges[last])},
-        "y": {"min": 0, "max": 1.08 * top, "unit": " %"},
+        "x": {"label": "cosine distance", "min": float(edges[starts[0]]), "max": float(edges[last])},
+        "y": {"min": 0, "unit": " %"},
         "series": series,
         "marks": [{"x": round(m, 4), "css": css} for m, css in zip(means, ("intra", "inter"), strict=True)],
         "legend": [f"means {means[0]:.3f} and {means[1]:.3f}", f"δ = {delta:.3f}"],
     }
     said = f"Mean distance of one person's images {means[0]:.3f}, of two people's {means[1]:.3f}."
-    return Chart(f"{name}, share of pairs, %" if name else "Share of pairs, %", said, spec)
+    return Chart(f"{run.name}, share of pairs, %" if run.name else "Share of pairs, %", said, spec)
 
 
 def training_charts(logs: Sequence[tuple[str, Sequence[Mapping[str, Any]]]]) -> list[Chart]:
@@ -96,7 +117,11 @@ def training_charts(logs: Sequence[tuple[str, Sequence[Mapping[str, Any]]]]) -> 
         for title, steps, values in _quantities(rows):
             x, y = _thinned(steps, values)
             panels.setdefault(title, []).append(_series(name, f"run{run}", x, y, None))
-    return [_panel(title, series) for title, series in panels.items()]
+    kinds = ("loss", "learning rate", "validation")
+    order = sorted(
+        panels, key=lambda title: next(i for i, kind in enumerate(kinds) if title.startswith(kind))
+    )
+    return [_panel(title, panels[title]) for title in order]
 
 
 def _quantities(rows: Sequence[Mapping[str, Any]]) -> list[tuple[str, np.ndarray, np.ndarray]]:

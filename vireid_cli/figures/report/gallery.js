@@ -1,5 +1,6 @@
 // Queries with their first matches: filtered, a page at a time, enlarged in a dialog.
 
+const FIRST = 12;
 const PAGE = 24;
 
 /** Which queries a choice leaves, in order. Plain data in, indices out. */
@@ -24,7 +25,10 @@ function chosenQueries(gallery, { outcome, camera, pid, order }) {
     const values = rankings.map((ranking) => ranking.precision[i] ?? 0);
     return Math.max(...values) - Math.min(...values);
   };
+  // the same for everybody, and neither by name nor by success
+  const mixed = (i) => Math.imul(i + 1, 2654435761) >>> 0;
   const before = {
+    mixed: (a, b) => mixed(a) - mixed(b),
     worst: (a, b) => precision(a) - precision(b),
     best: (a, b) => (precision(b) > 1 ? -1 : precision(b)) - (precision(a) > 1 ? -1 : precision(a)),
     difference: (a, b) => spread(b) - spread(a),
@@ -63,7 +67,7 @@ class GalleryView {
   }
 
   showMore() {
-    const next = this.found.slice(this.count, this.count + PAGE);
+    const next = this.found.slice(this.count, this.count + (this.count ? PAGE : FIRST));
     const first = this.count;
     this.cards.append(...next.map((query) => this.card(query)));
     this.count += next.length;
@@ -84,7 +88,8 @@ class GalleryView {
     this.shot(label, side.image[query], `Query, pid ${side.pid[query]}, camera ${side.camera[query]}`, query, 0, -1);
     const text = add("p", {}, label);
     add("strong", {}, text, `pid ${side.pid[query]}`);
-    text.append(` camera ${side.camera[query]}`);
+    add("br", {}, text);
+    text.append(`camera ${side.camera[query]}`);
     if (rankings.length === 1) {
       add("br", {}, text);
       text.append(`AP ${percent(rankings[0].precision[query])}`);

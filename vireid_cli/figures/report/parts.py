@@ -18,7 +18,7 @@ class Cell:
 
     Attributes:
         text: What it says.
-        note: A smaller second line: an interval, a deviation.
+        note: Smaller lines beneath: an interval, a deviation.
         share: Length of a bar beneath the text, in [0, 1]; None: no bar.
         run: Whose colour the bar has.
         emphasis: How it stands out.

@@ -111,10 +111,15 @@ def _difference_rows(one: Against, first: str, figures: Sequence[str]) -> list[R
             cells.append(NONE)
             continue
         low, high = (100 * bound for bound in found["interval"])
-        text = f"{signed(low, 1)} to {signed(high, 1)}, p {found['p_value']:.3f}"
+        text = f"{signed(low, 1)} to {signed(high, 1)}\n{p_text(found['p_value'])}"
         clear = (low > 0 or high < 0) and found["p_value"] < CLEAR
         cells.append(Cell(signed(100 * found["mean"], 2), text, emphasis="best" if clear else ""))
     return [Row(Cell(f"{first} − {one['name']}", "paired, in points"), tuple(cells))]
+
+
+def p_text(value: float) -> str:
+    """A p-value with three decimals."""
+    return f"p {value:.3f}" if value >= 0.001 else "p < 0.001"
 
 
 def signed(value: float, digits: int) -> str:
