@@ -1,24 +1,40 @@
 """Ranks of the true matches, counted exactly without ranking the gallery.
 
 The rank of a match is one plus the number of gallery images that are better: higher score, or the same
-score and earlier in the gallery (a stable sort). So no order is ever made: the *values* of each row are
-sorted and each match is looked up by bisection. Counts add over parts of the gallery ("tiles"), which
-keeps memory bounded and lets a gallery be streamed.
+score and earlier in the gallery (a stable sort). So no order is ever made: each row is compared with its
+matches, or its *values* are sorted and each match is looked up by bisection. Counts add over parts of
+the gallery ("tiles"), which keeps memory bounded and lets a gallery be streamed.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import NoReturn
 
 import numpy as np
 
 from vireid_cli.errors import UsageError
-from vireid_cli.metrics.camera_rules import ignored_cells
+from vireid_cli.metrics.camera_rules import ignore, ignored_cells
 from vireid_cli.metrics.layout import Layers, RankPlan, Tile
 
 _TIE_CELLS = 1 << 22
 """Comparisons made at once where ties are resolved."""
+
+COUNT_FROM = 2049
+"""Rows of at least so many scores are compared with each match, narrower ones sorted: there NumPy compares
+four times slower, and its sort has a fast path for very short rows."""
+
+COUNT_UP_TO = 48
+"""Above so many matches of one query its block of rows is sorted."""
+
+COUNT_CELLS = 1 << 21
+"""Comparisons made at once, a byte each."""
+
+COUNT_GROUP = 1024
+"""Truth values in a group of 128 words of eight bytes each, so that a byte counts no further than 128."""
+
+Counting = Callable[[np.ndarray, np.ndarray, np.ndarray], tuple[np.ndarray, np.ndarray]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,40 +103,41 @@ class Tally:
         """
         plan, tile = self.plan, self.plan.tiles[number]
         rows = slice(first, first + len(scores))
-        mask = ignored_cells(
-            plan.rule,
+        labels = (
             plan.q_pids[rows],
             plan.q_camids[rows],
             plan.g_pids[tile.start : tile.stop],
             plan.g_camids[tile.start : tile.stop],
         )
-        if mask is not None:
-            np.copyto(scores, -np.inf, where=mask)
-        ordered = np.sort(scores, axis=1)
-        dropped = np.zeros(len(scores), dtype=np.int64)
-        if mask is not None or ordered[:, 0].min() == -np.inf:
-            lowest = np.full(len(scores), -np.inf, ordered.dtype)
-            dropped = count_up_to(ordered, np.arange(len(scores)), lowest)
-        # NaN sorts last; an infinity of the caller's own shows as one more than the rule wrote
-        expected = 0 if mask is None else np.count_nonzero(mask)
-        if not (ordered[:, -1] < np.inf).all() or dropped.sum() != expected:
-            refuse_infinite(ordered, first)
+        dropped = ignore(plan.rule, *labels, scores)
+        # an infinity of the caller's own, or NaN, shows as fewer finite cells than the rule leaves
+        if np.count_nonzero(np.isfinite(scores)) != scores.size - np.sum(dropped):
+            refuse_infinite(scores, first, ignored_cells(plan.rule, *labels))
         self.kept[rows] += tile.stop - tile.start - dropped
         if plan.merge:
             self._add_identities(number, rows, scores)
-        self._add_matches(number, rows, scores, ordered)
+        self._add_matches(number, rows, scores)
 
-    def _add_matches(self, number: int, rows: slice, scores: np.ndarray, ordered: np.ndarray) -> None:
+    def _add_matches(self, number: int, rows: slice, scores: np.ndarray) -> None:
         """Count the images of the tile that are better than each match of these queries."""
+        width, most = scores.shape[1], int(self.matches[rows].max(initial=0))
+        if width < COUNT_FROM or most > COUNT_UP_TO:
+            self._add_block(number, rows, scores, by_sorting)
+            return
+        step = max(1, COUNT_CELLS // (max(1, most) * width))
+        for first in range(0, len(scores), step):
+            part = scores[first : first + step]
+            at = rows.start + first
+            self._add_block(number, slice(at, at + len(part)), part, by_comparing)
+
+    def _add_block(self, number: int, rows: slice, scores: np.ndarray, count: Counting) -> None:
         tile = self.plan.tiles[number]
         some = slice(self.plan.offsets[rows.start], self.plan.offsets[rows.stop])
         row, value, column = self.row[some] - rows.start, self.values[some], self.plan.columns[some]
-        up_to = count_up_to(ordered, row, value)  # (m,)
-        better = len(ordered[0]) - up_to
-        # a tie: one more equal value below the match's own, which is there if the match lies in this tile
+        better, at_least = count(scores, row, value)  # (m,)
+        # a tie: an equal value more than the match's own, which is there if the match lies in this tile
         own = (column >= tile.start) & (column < tile.stop)
-        below = up_to - 1 - own
-        tied = np.flatnonzero((below >= 0) & (ordered[row, np.maximum(below, 0)] == value))
+        tied = np.flatnonzero(at_least - better > own)
         position = self.plan.order[tile.start : tile.stop]
         step = max(1, _TIE_CELLS // len(position))
         for i in range(0, len(tied), step):
@@ -193,6 +210,56 @@ def _fold(cells: np.ndarray, layers: Layers, pick: np.ufunc) -> np.ndarray:
     return cells
 
 
+def by_sorting(scores: np.ndarray, row: np.ndarray, value: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Count by sorting each row's values and bisecting: for narrow rows, and for many matches in one.
+
+    Args:
+        scores: (n, w), w ≥ 1.
+        row: (m,) row of each value, ascending.
+        value: (m,).
+
+    Returns:
+        Entries of ``scores[row]`` that are more than the value, and that are at least the value, (m,) each.
+    """
+    ordered, width = np.sort(scores, axis=1), scores.shape[1]
+    more = width - count_up_to(ordered, row, value)
+    # one equal value more shows below the last one; more than that are not told apart from it
+    below = np.maximum(width - more - 1, 0)
+    equal = (ordered[row, below] == value).astype(np.int64)
+    equal += (below > 0) & (ordered[row, np.maximum(below - 1, 0)] == value)
+    return more, more + equal
+
+
+def by_comparing(scores: np.ndarray, row: np.ndarray, value: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Count by comparing each row with each of its values: a twentieth of a sort's time for each value.
+
+    Arguments and result are those of ``by_sorting``; here equal values are all counted.
+    """
+    number = np.bincount(row, minlength=len(scores))
+    nth = np.arange(len(row)) - (np.cumsum(number) - number)[row]
+    table = np.full((len(scores), int(number.max(initial=1))), np.inf, scores.dtype)  # (n, most)
+    table[row, nth] = value
+    # rows of whole groups of words, so that truth values can be added eight at a time
+    whole = -(-scores.shape[1] // COUNT_GROUP) * COUNT_GROUP
+    truth = np.empty((*table.shape, whole), dtype=bool)
+    found, truth[:, :, scores.shape[1] :] = truth[:, :, : scores.shape[1]], False
+    np.greater(scores[:, None], table[:, :, None], out=found)
+    more = row_counts(truth)[row, nth]
+    np.equal(scores[:, None], table[:, :, None], out=found)
+    return more, more + row_counts(truth)[row, nth] if truth.any() else more
+
+
+def row_counts(truth: np.ndarray) -> np.ndarray:
+    """Number of true values along the last axis: (..., w) → (...), int64; w a multiple of ``COUNT_GROUP``.
+
+    Eight bytes are added as one word; no sum in a byte exceeds 128.
+    """
+    words = truth.view(np.uint64).reshape(*truth.shape[:-1], -1, COUNT_GROUP // 8)
+    sums = np.einsum("...gk->...g", words)  # a sum whose loops are twice as fast as np.sum's
+    counts: np.ndarray = sums.view(np.uint8).sum(axis=-1, dtype=np.int64)
+    return counts
+
+
 def count_up_to(ordered: np.ndarray, row: np.ndarray, value: np.ndarray) -> np.ndarray:
     """Number of entries of ``ordered[row]`` that are at most ``value``, by bisection of all pairs at once.
 
@@ -212,13 +279,15 @@ def count_up_to(ordered: np.ndarray, row: np.ndarray, value: np.ndarray) -> np.n
     return left - base + (flat[left] <= value)
 
 
-def refuse_infinite(scores: np.ndarray, first: int) -> NoReturn:
+def refuse_infinite(scores: np.ndarray, first: int, mask: np.ndarray | None = None) -> NoReturn:
     """Raise the error for scores (n, w) of the queries from ``first`` that hold NaN or infinity.
+
+    Where ``mask`` is true the camera rule has written.
 
     Raises:
         UsageError: Always.
     """
-    strange = ~np.isfinite(scores)
+    strange = ~np.isfinite(scores) if mask is None else ~np.isfinite(scores) & ~mask
     at = f", first query {first + int(np.argwhere(strange)[0][0])} or soon after" if strange.any() else ""
     raise UsageError(
         f"the scores hold NaN or infinity{at}.",
