@@ -11,10 +11,10 @@ from __future__ import annotations
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any, Literal
 
-import numpy as np
 import torch
 from torch import Tensor
 
+from vireid_cli.frequency import matrices
 from vireid_cli.frequency.constants import constant
 
 Kind = Literal["auto", "fft", "matmul"]
@@ -23,7 +23,7 @@ Spectrum = tuple[Tensor, Tensor]
 DENSE_POSITIONS = 200
 """Up to this many positions H·W one dense product is used, above it one product an axis."""
 
-MATMUL_POSITIONS = {False: 200, True: 1200}
+MATMUL_POSITIONS = {False: 200, True: 5000}
 """Up to so many positions H·W the products are the default outside of compilation and export: fewer for
 contiguous maps than (true) for those whose channels lie together. ``vireid bench spectra`` shows why."""
 
@@ -46,7 +46,8 @@ def spectrum(images: Tensor, kind: Kind = "auto") -> Spectrum:
     height, width = images.shape[-2:]
     if _chosen(kind, height * width, images) == "fft":
         bins = torch.fft.rfft2(images, norm="ortho")
-        return bins.real, bins.imag
+        # Each in one piece: vector instructions don't read every second number.
+        return bins.real.contiguous(), bins.imag.contiguous()
     with _full_precision(images):
         return _forward(images)
 
@@ -97,9 +98,9 @@ class _Amplitude(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, Tensor]:
         re, im, size = ctx.saved_tensors
-        # Where the size is 0 both parts are, so that any finite divisor will do.
-        scale = gradients[0] / size.clamp_min(torch.finfo(size.dtype).tiny)
-        scale = torch.where(size > 0, scale, 0.0)
+        # Where the size is 0 so are both parts (or nearly: their squares vanish): the divisor only has to
+        # be finite then. A mask would cost more than all the rest on a CPU.
+        scale = gradients[0] / size.clamp_min(torch.finfo(size.dtype).tiny ** 0.5)
         return scale * re, scale * im
 
 
@@ -113,11 +114,36 @@ def phasor(spectrum: Spectrum, floor: float = PHASE_FLOOR) -> Spectrum:
 
 
 def unit_phasor(spectrum: Spectrum, size: Tensor, floor: float = PHASE_FLOOR) -> Spectrum:
-    """As ``phasor``, where the amplitude ``size`` of the spectrum is there already."""
-    re, im = real(spectrum[0]), real(spectrum[1])
-    kept = size > floor * size.detach().amax(dim=(-2, -1), keepdim=True)
-    scale = torch.where(kept, 1.0 / torch.where(kept, size, 1.0), 0.0)
-    return re * scale, im * scale
+    """As ``phasor``, where the amplitude ``size`` of the spectrum is there already.
+
+    The gradient is that of F/|F|, whether ``size`` has a graph or not.
+    """
+    found: Spectrum = _Phasor.apply(real(spectrum[0]), real(spectrum[1]), size.detach(), floor)
+    return found
+
+
+class _Phasor(torch.autograd.Function):
+    """The backward pass in closed form; the amplitude takes no gradient, its part is in it.
+
+    Masks are numbers 0 and 1: choosing by ``where`` takes a CPU ten times longer than multiplying.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, re: Tensor, im: Tensor, size: Tensor, floor: float) -> Spectrum:
+        least = size.amax(dim=(-2, -1), keepdim=True) * floor
+        scale = size.clone().gt_(least)
+        scale /= size.clamp_min(torch.finfo(size.dtype).tiny ** 0.5)
+        cosine, sine = re * scale, im * scale
+        ctx.save_for_backward(cosine, sine, scale)
+        return cosine, sine
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, Tensor, None, None]:
+        cosine, sine, scale = ctx.saved_tensors
+        to_cosine, to_sine = gradients
+        # What turns the bin is left of the gradient, what lengthens it is not.
+        turning = (to_sine * cosine - to_cosine * sine) * scale
+        return -turning * sine, turning * cosine, None, None
 
 
 def phase(spectrum: Spectrum, floor: float = PHASE_FLOOR) -> Tensor:
@@ -181,7 +207,7 @@ def columns_to_full(width: int, like: Tensor) -> Tensor:
     A half spectrum leaves out the mirror of every column but the first and, for even widths, the
     last; sums over the full plane (Parseval, mean amplitude) need these weights.
     """
-    return constant(_column_counts, (width,), like)
+    return constant(matrices.column_counts, (width,), like)
 
 
 def _chosen(kind: Kind, positions: int, maps: Tensor) -> Literal["fft", "matmul"]:
@@ -190,7 +216,7 @@ def _chosen(kind: Kind, positions: int, maps: Tensor) -> Literal["fft", "matmul"
         return kind
     # is_compiling() is true under torch.compile and torch.export; the older exporter only traces.
     traced = torch.compiler.is_compiling() or torch.jit.is_tracing() or torch.onnx.is_in_onnx_export()
-    return "matmul" if traced or positions <= MATMUL_POSITIONS[_channels_last(maps)] else "fft"
+    return "matmul" if traced or positions <= MATMUL_POSITIONS[channels_last(maps)] else "fft"
 
 
 def _full_precision(like: Tensor) -> AbstractContextManager[None]:
@@ -206,35 +232,38 @@ def _size(images: Tensor) -> tuple[int, int]:
 
 def _forward(images: Tensor) -> Spectrum:
     """The products in the memory layout that the maps have: no transposed copy is made."""
-    if _channels_last(images):
+    if channels_last(images):
         return _channels_last_forward(images)
     height, width = images.shape[-2:]
     half = width // 2 + 1
     if height * width <= DENSE_POSITIONS:
-        both = images.flatten(-2) @ constant(_dense_matrix, (height, width), images)  # (..., 2·H·half)
+        both = images.flatten(-2) @ constant(
+            matrices.dense_matrix, (height, width), images
+        )  # (..., 2·H·half)
         both = both.unflatten(-1, (2, height, half))
     else:
-        rows = images @ constant(_row_matrix, (width,), images)  # (..., H, 2·half)
+        rows = images @ constant(matrices.row_matrix, (width,), images)  # (..., H, 2·half)
         mixed = rows.reshape(*rows.shape[:-2], 2 * height, half)  # a row's real part, then its imaginary one
-        both = constant(_column_matrix, (height,), images) @ mixed  # (..., 2·H, half)
+        both = constant(matrices.column_matrix, (height,), images) @ mixed  # (..., 2·H, half)
         both = both.unflatten(-2, (2, height))
     return both.select(-3, 0), both.select(-3, 1)
 
 
 def _inverse(re: Tensor, im: Tensor, size: tuple[int, int]) -> Tensor:
-    if _channels_last(re):
+    if channels_last(re):
         return _channels_last_inverse(re, im, size)
     height, width = size
     if height * width <= DENSE_POSITIONS:
         both = torch.cat([re.flatten(-2), im.flatten(-2)], dim=-1)  # (..., 2·H·half)
-        return (both @ constant(_dense_inverse_matrix, size, re)).unflatten(-1, size)  # (..., H, W)
+        return (both @ constant(matrices.dense_inverse_matrix, size, re)).unflatten(-1, size)  # (..., H, W)
     both = torch.cat([re, im], dim=-2)  # (..., 2·H, half)
-    mixed = constant(_column_inverse_matrix, (height,), re) @ both  # (..., 2·H, half)
+    mixed = constant(matrices.column_inverse_matrix, (height,), re) @ both  # (..., 2·H, half)
     rows = mixed.reshape(*mixed.shape[:-2], height, -1)  # (..., H, 2·half)
-    return rows @ constant(_row_inverse_matrix, (width,), re)  # (..., H, W)
+    return rows @ constant(matrices.row_inverse_matrix, (width,), re)  # (..., H, W)
 
 
-def _channels_last(maps: Tensor) -> bool:
+def channels_last(maps: Tensor) -> bool:
+    """Whether the channels of (B, C, H, W) lie together in memory."""
     return maps.dim() == 4 and maps.shape[1] > 1 and maps.stride(1) == 1
 
 
@@ -243,87 +272,27 @@ def _channels_last_forward(images: Tensor) -> Spectrum:
     batch, channels, height, width = images.shape
     half = width // 2 + 1
     pixels = images.permute(0, 2, 3, 1).reshape(batch * height, width, channels)
-    rows = _times(constant(_row_matrix, (width,), images).mT, pixels)  # (B·H, 2·half, C)
+    rows = _times(constant(matrices.row_matrix, (width,), images).mT, pixels)  # (B·H, 2·half, C)
     both = _times(
-        constant(_column_matrix, (height,), images), rows.view(batch, 2 * height, -1)
+        constant(matrices.column_matrix, (height,), images), rows.view(batch, 2 * height, -1)
     )  # (B, 2·H, half·C)
-    bins = both.view(batch, 2, height, half, channels).permute(1, 0, 4, 2, 3)  # (2, B, C, H, half)
-    return bins[0], bins[1]
+    # Parts are split before axes are put in order, so that gradients are joined in this layout as well.
+    re, im = both.view(batch, 2, height, half, channels).unbind(1)  # (B, H, half, C)
+    return re.permute(0, 3, 1, 2), im.permute(0, 3, 1, 2)
 
 
 def _channels_last_inverse(re: Tensor, im: Tensor, size: tuple[int, int]) -> Tensor:
     height, width = size
     batch, channels, _, half = re.shape
     both = torch.cat([part.permute(0, 2, 3, 1) for part in (re, im)], dim=1)  # (B, 2·H, half, C)
-    mixed = _times(constant(_column_inverse_matrix, (height,), re), both.flatten(2))  # (B, 2·H, half·C)
+    mixed = _times(
+        constant(matrices.column_inverse_matrix, (height,), re), both.flatten(2)
+    )  # (B, 2·H, half·C)
     rows = mixed.view(batch * height, 2 * half, channels)
-    pixels = _times(constant(_row_inverse_matrix, (width,), re).mT, rows)  # (B·H, W, C)
+    pixels = _times(constant(matrices.row_inverse_matrix, (width,), re).mT, rows)  # (B·H, W, C)
     return pixels.view(batch, height, width, channels).permute(0, 3, 1, 2)
 
 
 def _times(matrix: Tensor, columns: Tensor) -> Tensor:
     """The matrix (M, K) times each of a batch (B, K, N): (B, M, N)."""
     return torch.bmm(matrix.expand(len(columns), -1, -1), columns)
-
-
-def _angles(length: int, count: int) -> np.ndarray:
-    """2π·n·k / length for n < length, k < count, reduced exactly before the division: (length, count)."""
-    turns = np.outer(np.arange(length), np.arange(count)) % length
-    return turns * (2.0 * np.pi / length)
-
-
-def _column_counts(width: int) -> np.ndarray:
-    counts = np.full(width // 2 + 1, 2.0)
-    counts[0] = 1.0
-    if width % 2 == 0:
-        counts[-1] = 1.0
-    return counts
-
-
-def _row_matrix(width: int) -> np.ndarray:
-    """(W, 2·half): a row times this is its half spectrum, real parts before imaginary ones."""
-    angles = _angles(width, width // 2 + 1)
-    return np.concatenate([np.cos(angles), -np.sin(angles)], axis=1) / np.sqrt(width)
-
-
-def _row_inverse_matrix(width: int) -> np.ndarray:
-    """(2·half, W): the inverse of ``_row_matrix``; mirrored columns count twice."""
-    angles = _angles(width, width // 2 + 1).T  # (half, W)
-    counts = _column_counts(width)[:, None]
-    return np.concatenate([np.cos(angles) * counts, -np.sin(angles) * counts], axis=0) / np.sqrt(width)
-
-
-def _column_matrix(height: int) -> np.ndarray:
-    """(2·H, 2·H): the transform over rows; takes (row, part), gives (part, row), part being Re or Im."""
-    return (
-        _complex_columns(height, -1).reshape(2 * height, 2, height).transpose(0, 2, 1).reshape(2 * height, -1)
-    )
-
-
-def _column_inverse_matrix(height: int) -> np.ndarray:
-    """(2·H, 2·H): its inverse, from (part, row) to (row, part)."""
-    return _complex_columns(height, 1).reshape(2, height, -1).transpose(1, 0, 2).reshape(2 * height, -1)
-
-
-def _complex_columns(height: int, sign: int) -> np.ndarray:
-    """(2·H, 2·H): complex transform over rows, exponent sign ``sign``, on real above imaginary parts."""
-    angles = sign * _angles(height, height)
-    cosine, sine = np.cos(angles) / np.sqrt(height), np.sin(angles) / np.sqrt(height)
-    return np.block([[cosine, -sine], [sine, cosine]])
-
-
-def _dense_matrix(height: int, width: int) -> np.ndarray:
-    """(H·W, 2·H·half): the transform of every unit map, flattened."""
-    units = np.eye(height * width).reshape(-1, height, width)
-    rows = units @ _row_matrix(width)  # (H·W, H, 2·half)
-    mixed = rows.reshape(height * width, 2 * height, -1)  # (H·W, 2·H, half)
-    return (_column_matrix(height) @ mixed).reshape(height * width, -1)
-
-
-def _dense_inverse_matrix(height: int, width: int) -> np.ndarray:
-    """(2·H·half, H·W): the inverse of every unit real and imaginary bin, flattened."""
-    half = width // 2 + 1
-    units = np.eye(2 * height * half).reshape(-1, 2 * height, half)
-    mixed = _column_inverse_matrix(height) @ units  # (2·H·half, 2·H, half)
-    rows = mixed.reshape(-1, height, 2 * half)  # (2·H·half, H, 2·half)
-    return (rows @ _row_inverse_matrix(width)).reshape(2 * height * half, -1)

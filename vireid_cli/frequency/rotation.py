@@ -31,32 +31,35 @@ def rotate(spectrum: Spectrum, share: Tensor, floor: float = PHASE_FLOOR) -> Spe
 
 
 class _Rotation(torch.autograd.Function):
-    """The backward pass in closed form: half the passes over the bins, no division near zero."""
+    """The backward pass in closed form: half the passes over the bins, no division near zero.
+
+    Masks are numbers 0 and 1: choosing by ``where`` takes a CPU ten times longer than multiplying.
+    """
 
     @staticmethod
     def forward(ctx: Any, re: Tensor, im: Tensor, share: Tensor, floor: float) -> Spectrum:
-        power = re * re + im * im
+        power = torch.addcmul(re * re, im, im)
         # A square of the floor below the smallest number would make a phase of nothing.
-        least = (power.amax(dim=(-2, -1), keepdim=True) * floor**2).clamp_min(torch.finfo(re.dtype).tiny)
-        kept = power > least
-        angle = torch.where(kept, torch.atan2(im, re), 0.0)
+        tiny = torch.finfo(re.dtype).tiny
+        least = (power.amax(dim=(-2, -1), keepdim=True) * floor**2).clamp_min(tiny)
+        kept = power.clone().gt_(least)
+        angle = torch.atan2(im, re).mul_(kept)
         turn = share * angle
         cosine, sine = turn.cos(), turn.sin()
-        ctx.save_for_backward(re, im, share, angle, least)
-        return re * cosine - im * sine, re * sine + im * cosine
+        turned = (re * cosine).addcmul_(im, sine, value=-1.0), (im * cosine).addcmul_(re, sine)
+        ctx.save_for_backward(re, im, share, angle, kept.div_(power.clamp_min_(tiny)))
+        return turned
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, Tensor, Tensor, None]:
-        re, im, share, angle, least = ctx.saved_tensors
+        re, im, share, angle, per_power = ctx.saved_tensors
         to_re, to_im = gradients
         turn = share * angle
         cosine, sine = turn.cos(), turn.sin()
         # Turned back; with F they say how the loss changes with the angle.
-        back_re = to_re * cosine + to_im * sine
-        back_im = to_im * cosine - to_re * sine
-        slope = back_im * re - back_re * im
-        power = re * re + im * im
-        kept = power > least
-        through = torch.where(kept, share * slope / torch.where(kept, power, 1.0), 0.0)
+        back_re = (to_re * cosine).addcmul_(to_im, sine)
+        back_im = (to_im * cosine).addcmul_(to_re, sine, value=-1.0)
+        slope = (back_im * re).addcmul_(back_re, im, value=-1.0)
         to_share = (slope * angle).sum_to_size(share.shape)
-        return back_re - through * im, back_im + through * re, to_share, None
+        through = slope.mul_(share).mul_(per_power)
+        return back_re.addcmul_(through, im, value=-1.0), back_im.addcmul_(through, re), to_share, None

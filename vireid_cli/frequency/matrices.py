@@ -1,0 +1,73 @@
+"""Constant matrices of the Fourier transform of real maps, float64; ``fourier`` multiplies by them.
+
+Real and imaginary parts are kept apart: "half" is W//2 + 1 columns, and a matrix side of 2·half or 2·H
+holds both parts in the order that its docstring says.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+
+def _angles(length: int, count: int) -> np.ndarray:
+    """2π·n·k / length for n < length, k < count, reduced exactly before the division: (length, count)."""
+    turns = np.outer(np.arange(length), np.arange(count)) % length
+    return turns * (2.0 * np.pi / length)
+
+
+def column_counts(width: int) -> np.ndarray:
+    """How often each stored column stands for one of the full plane: (half,), 1 or 2."""
+    counts = np.full(width // 2 + 1, 2.0)
+    counts[0] = 1.0
+    if width % 2 == 0:
+        counts[-1] = 1.0
+    return counts
+
+
+def row_matrix(width: int) -> np.ndarray:
+    """(W, 2·half): a row times this is its half spectrum, real parts before imaginary ones."""
+    angles = _angles(width, width // 2 + 1)
+    return np.concatenate([np.cos(angles), -np.sin(angles)], axis=1) / np.sqrt(width)
+
+
+def row_inverse_matrix(width: int) -> np.ndarray:
+    """(2·half, W): the inverse of ``row_matrix``; mirrored columns count twice."""
+    angles = _angles(width, width // 2 + 1).T  # (half, W)
+    counts = column_counts(width)[:, None]
+    return np.concatenate([np.cos(angles) * counts, -np.sin(angles) * counts], axis=0) / np.sqrt(width)
+
+
+def column_matrix(height: int) -> np.ndarray:
+    """(2·H, 2·H): the transform over rows; takes (row, part), gives (part, row), part being Re or Im."""
+    return (
+        _complex_columns(height, -1).reshape(2 * height, 2, height).transpose(0, 2, 1).reshape(2 * height, -1)
+    )
+
+
+def column_inverse_matrix(height: int) -> np.ndarray:
+    """(2·H, 2·H): its inverse, from (part, row) to (row, part)."""
+    return _complex_columns(height, 1).reshape(2, height, -1).transpose(1, 0, 2).reshape(2 * height, -1)
+
+
+def _complex_columns(height: int, sign: int) -> np.ndarray:
+    """(2·H, 2·H): complex transform over rows, exponent sign ``sign``, on real above imaginary parts."""
+    angles = sign * _angles(height, height)
+    cosine, sine = np.cos(angles) / np.sqrt(height), np.sin(angles) / np.sqrt(height)
+    return np.block([[cosine, -sine], [sine, cosine]])
+
+
+def dense_matrix(height: int, width: int) -> np.ndarray:
+    """(H·W, 2·H·half): the transform of every unit map, flattened."""
+    units = np.eye(height * width).reshape(-1, height, width)
+    rows = units @ row_matrix(width)  # (H·W, H, 2·half)
+    mixed = rows.reshape(height * width, 2 * height, -1)  # (H·W, 2·H, half)
+    return (column_matrix(height) @ mixed).reshape(height * width, -1)
+
+
+def dense_inverse_matrix(height: int, width: int) -> np.ndarray:
+    """(2·H·half, H·W): the inverse of every unit real and imaginary bin, flattened."""
+    half = width // 2 + 1
+    units = np.eye(2 * height * half).reshape(-1, 2 * height, half)
+    mixed = column_inverse_matrix(height) @ units  # (2·H·half, 2·H, half)
+    rows = mixed.reshape(-1, height, 2 * half)  # (2·H·half, H, 2·half)
+    return (rows @ row_inverse_matrix(width)).reshape(2 * height * half, -1)
