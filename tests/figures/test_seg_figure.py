@@ -32,7 +32,7 @@ def spectra() -> Spectra:
         kind: MeanSpectrum(scale * fall, scale / (0.01 + frequencies), gap)
         for kind, scale, gap in zip(seg.KINDS, (4.0, 3.0, 2.0, 1.0), (0.6, 0.48, 0.3, 0.0), strict=True)
     }
-    return Spectra(kinds, frequencies, 0.0123, "12 visible and 12 infrared images")
+    return Spectra(kinds, frequencies, 0.0123, "12 visible and 12 infrared images\nSEG: amplitude mean")
 
 
 def test_people_stand_in_rows_of_five_and_spectra_beside_them(rows, spectra):

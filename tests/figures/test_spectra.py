@@ -164,6 +164,7 @@ def test_stretching_about_zero_keeps_zero_grey_and_percentiles_clip():
     low, high = np.percentile(values, (1, 99))
     np.testing.assert_allclose(plain, np.clip((values - low) / (high - low), 0, 1))
     np.testing.assert_array_equal(stretched(np.full((4, 4), 7.0)), np.zeros((4, 4, 3)))
+    np.testing.assert_array_equal(stretched(np.zeros((4, 4)), about_zero=True), np.full((4, 4, 3), 0.5))
 
 
 @pytest.mark.parametrize("size", [(8, 6), (7, 6), (8, 5), (7, 5), (1, 2), (4, 1)])

@@ -21,8 +21,8 @@ from torch import Tensor, nn
 from vireid_cli.types import Modality
 
 STEPS = 8
-"""Points of the path whose gradients are averaged: of small networks, maps correlate with those of 64 points
-by 0.99 and more."""
+"""Points of the path whose gradients are averaged: on four small trained networks of different methods, maps
+correlate with those of 64 points by 0.98 and more."""
 
 BLUR = 1 / 8
 """Standard deviation of the path's beginning, in heights of the image."""

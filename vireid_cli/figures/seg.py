@@ -85,7 +85,7 @@ class Spectra:
         frequencies: (n,) of the profiles, in cycles a pixel.
         floor: Gap between the infrared images of one half of the people and of the other: what remains
             where nothing differs but the people.
-        note: Which images they are of.
+        note: Which images they are of; two lines at most.
     """
 
     kinds: dict[str, MeanSpectrum]
@@ -120,7 +120,7 @@ def seg_figure(rows: Sequence[SegRow], spectra: Spectra, title: str) -> Figure:
     people = len(rows) * (cell[0] + 0.32)
     below = _TOP + plane[0] + 0.5  # where the plots begin
     width = left + len(KINDS) * (_PLANE + _GAP) + 0.62
-    height = max(_TOP + people, below + _PLOTS) + 0.75
+    height = max(_TOP + people, below + _PLOTS) + 0.9
     figure, axes = style.page(width, height)
     style.write(axes, _EDGE, 0.18, style.shortened(title, int(9 * width)), style.TITLE_SIZE, weight="bold")
     _people(axes, rows, cell)
@@ -129,7 +129,7 @@ def seg_figure(rows: Sequence[SegRow], spectra: Spectra, title: str) -> Figure:
     gap = "gap: mean |log₁₀ difference| to infrared over all frequencies, zero included"
     floor = "two halves: infrared images of one half of the people against the other's"
     note = f"{gap}; {floor}.\n{spectra.note}"
-    style.write(axes, _EDGE, height - 0.45, note, style.SMALL_SIZE, color=style.FAINT, linespacing=1.35)
+    style.write(axes, _EDGE, height - 0.6, note, style.SMALL_SIZE, color=style.FAINT, linespacing=1.35)
     return figure
 
 

@@ -169,7 +169,7 @@ def stretched(values: np.ndarray, about_zero: bool = False) -> np.ndarray:
             black; otherwise the 1st and the 99th percentile become black and white.
     """
     if about_zero:
-        reach = float(np.percentile(np.abs(values), CLIP[1]))
+        reach = max(float(np.percentile(np.abs(values), CLIP[1])), 1e-12)
         low, high = -reach, reach
     else:
         low, high = (float(v) for v in np.percentile(values, CLIP))

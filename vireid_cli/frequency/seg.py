@@ -14,6 +14,7 @@ LUMINANCE = (0.299, 0.587, 0.114)
 """Weights of R, G, B in the grey level."""
 
 Amplitude = Literal["mean", "unit", "one_over_rms"]
+PhaseSource = Literal["rgb", "gray"]
 
 
 def grey_image(pixels: Tensor) -> Tensor:
@@ -25,7 +26,7 @@ def seg_image(
     pixels: Tensor,
     *,
     amplitude: Amplitude = "mean",
-    phase_source: Literal["rgb", "gray"] = "rgb",
+    phase_source: PhaseSource = "rgb",
     abs: bool = False,
     weight: float = 1.0,
     clip: bool = True,

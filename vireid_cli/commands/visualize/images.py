@@ -29,6 +29,21 @@ class Pair(StrEnum):
     infrared = "infrared"
 
 
+class Amplitude(StrEnum):
+    """The constant amplitude of a phase image, as in ``method.options.seg.amplitude``."""
+
+    mean = "mean"
+    unit = "unit"
+    one_over_rms = "one_over_rms"
+
+
+class PhaseSource(StrEnum):
+    """Whose phase, as in ``method.options.seg.phase_source``."""
+
+    rgb = "rgb"
+    gray = "gray"
+
+
 def spectrum(
     images: Annotated[
         list[Path] | None,
@@ -125,6 +140,11 @@ def seg(
     images: Annotated[
         int, typer.Option(min=2, help="Images of each modality that the mean spectra are of.")
     ] = 256,
+    amplitude: Annotated[Amplitude, typer.Option(help="Amplitude of the phase image.")] = Amplitude.mean,
+    phase_source: Annotated[
+        PhaseSource, typer.Option(help="Phase of each colour channel, or of the grey image.")
+    ] = PhaseSource.rgb,
+    weight: Annotated[float, typer.Option(min=0.0, help="Factor on the phase image.")] = 1.0,
     size: TakenAt = "288x144",
     seed: Seed = 0,
     out: FigureOut = None,
@@ -147,6 +167,9 @@ def seg(
         ids=ids,
         pids=pid or [],
         images=images,
+        amplitude=amplitude.value,
+        phase_source=phase_source.value,
+        weight=weight,
         size=parse_size(size),
         seed=seed,
     )

@@ -1,11 +1,14 @@
 """SEG images of people, and how near their mean amplitude spectra come to those of infrared images.
 
-SEG images come from ``frequency.seg`` as the method takes them, with its default options.
+SEG images come from ``frequency.seg`` as the method takes them; what the paper leaves open can be chosen as
+in a recipe's ``method.options.seg``.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -20,10 +23,13 @@ from vireid_cli.errors import UsageError
 from vireid_cli.figures import seg
 from vireid_cli.figures.spectra import mirrored
 from vireid_cli.frequency.profile import log_gap, radial_profile, summed_amplitude
-from vireid_cli.frequency.seg import grey_image, seg_image
+from vireid_cli.frequency.seg import Amplitude, PhaseSource, grey_image, seg_image
 from vireid_cli.types import Modality, Size
 
 RUNS = (0, 0)
+
+Make = Callable[..., Tensor]
+"""(B, 3, H, W) pixels → their SEG images."""
 
 _CHUNK = 16  # images transformed at once
 
@@ -37,6 +43,9 @@ def draw(
     images: int,
     seed: int,
     pids: Sequence[int] = (),
+    amplitude: Amplitude = "mean",
+    phase_source: PhaseSource = "rgb",
+    weight: float = 1.0,
 ) -> Path:
     """People's visible, grey, phase-only and SEG image beside an infrared one, and mean spectra.
 
@@ -49,36 +58,42 @@ def draw(
             people with both.
         seed: Of that draw.
         pids: People shown instead.
+        amplitude: See ``frequency.seg.seg_image``, as for those below.
+        phase_source: Phase of each colour channel or of the grey image.
+        weight: Factor on the phase image.
 
     Raises:
         UsageError: No data, an unknown person, or too few with both modalities.
         DataError: An image can't be read.
     """
     people = find_people(dataset, studio.data_dir)
-    rows = [_row(people, pid, size) for pid in chosen_people(people, pids, ids)]
-    spectra = _spectra(studio, people, size, images, seed)
+    make = partial(seg_image, amplitude=amplitude, phase_source=phase_source, weight=weight)
+    rows = [_row(people, pid, size, make) for pid in chosen_people(people, pids, ids)]
+    spectra = _spectra(studio, people, size, images, seed, make)
     for kind in seg.KINDS:
         studio.reporter.say(f"gap to infrared, {kind}: {spectra.gap_of(kind):.4f} decades")
     title = f"{people.title}: SEG images"
+    reading = f"\nSEG: amplitude {amplitude}, phase of {phase_source}, weight {weight:g}."
+    spectra = replace(spectra, note=spectra.note + reading)
     return studio.output.save(seg.seg_figure(rows, spectra, title), Path("figures") / f"seg-{dataset}")
 
 
-def _row(people: People, pid: int, size: Size) -> seg.SegRow:
+def _row(people: People, pid: int, size: Size, make: Make) -> seg.SegRow:
     visible, infrared = pair(people, pid)
     pixels = as_tensor(visible.pixels(size))[None]  # (1, 3, H, W)
     grey = grey_image(pixels)
     images = {
         "visible": pixels,
         "grey": grey,
-        "phase_only": seg_image(pixels, clip=False) - grey,
-        "seg": seg_image(pixels),
+        "phase_only": make(pixels, clip=False) - grey,
+        "seg": make(pixels),
         "infrared": as_tensor(infrared.pixels(size))[None],
     }
     label = f"pid {pid} · {visible.detail} and {infrared.detail}"
     return seg.SegRow(label, **{name: as_pixels(image[0]) for name, image in images.items()})
 
 
-def _spectra(studio: Studio, people: People, size: Size, images: int, seed: int) -> seg.Spectra:
+def _spectra(studio: Studio, people: People, size: Size, images: int, seed: int, make: Make) -> seg.Spectra:
     """Mean spectra of all kinds, over the same visible images for visible, grey and SEG.
 
     Raises:
@@ -98,7 +113,7 @@ def _spectra(studio: Studio, people: People, size: Size, images: int, seed: int)
         )
     first = np.isin(table.pids[infrared], shown[: len(shown) // 2])
     groups = {"visible": visible, "first half": infrared[first], "second half": infrared[~first]}
-    means = _mean_amplitudes(studio, people, size, groups)
+    means = _mean_amplitudes(studio, people, size, groups, make)
     means["infrared"] = first.mean() * means["first half"] + (1 - first.mean()) * means["second half"]
     frequencies, _ = radial_profile(means["infrared"], size[1])
     return seg.Spectra(
@@ -111,7 +126,7 @@ def _spectra(studio: Studio, people: People, size: Size, images: int, seed: int)
 
 
 def _mean_amplitudes(
-    studio: Studio, people: People, size: Size, groups: Mapping[str, np.ndarray]
+    studio: Studio, people: People, size: Size, groups: Mapping[str, np.ndarray], make: Make
 ) -> dict[str, Tensor]:
     """Mean amplitude, (H, W//2 + 1), of each group of rows; of ``visible`` also when grey and SEG."""
     progress = studio.reporter.progress("mean spectra")
@@ -123,7 +138,7 @@ def _mean_amplitudes(
             pixels = as_tensor(np.stack([resize(read(file), size) for file in files]))
             kinds = {name: pixels}
             if name == "visible":
-                kinds |= {"grey": grey_image(pixels), "SEG": seg_image(pixels)}
+                kinds |= {"grey": grey_image(pixels), "SEG": make(pixels)}
             for kind, made in kinds.items():
                 mean = summed_amplitude(made) / (3 * len(rows))
                 sums[kind] = sums[kind] + mean if kind in sums else mean
