@@ -14,6 +14,8 @@ import pytest
 
 Command = Callable[..., Any]
 
+SMALL = ("--size", "64x32", "--dpi", "40")
+
 
 @pytest.fixture
 def files(place: Path) -> list[Path]:
@@ -39,17 +41,17 @@ def written(said: Any) -> Path:
     ],
 )
 def test_a_person_of_a_dataset(vireid: Command, place: Path, words: tuple[str, ...], name: str) -> None:
-    first = written(vireid("visualize", *words, "--size", "64x32"))
+    first = written(vireid("visualize", *words, *SMALL))
     assert first == Path("figures") / name
     content = first.read_bytes()
-    assert written(vireid("visualize", *words, "--size", "64x32")).read_bytes() == content
+    assert written(vireid("visualize", *words, *SMALL)).read_bytes() == content
 
 
 def test_image_files(vireid: Command, files: list[Path]) -> None:
-    assert written(vireid("visualize", "spectrum", *files, "--size", "64x32")).name == "spectrum-a.png"
-    swapped = written(vireid("visualize", "phase-swap", *files[:2], "--size", "64x32", "--out", "s.png"))
+    assert written(vireid("visualize", "spectrum", *files, *SMALL)).name == "spectrum-a.png"
+    swapped = written(vireid("visualize", "phase-swap", *files[:2], *SMALL, "--out", "s.png"))
     named = ("--visible", files[0], "--infrared", files[1])
-    other = written(vireid("visualize", "phase-swap", *named, "--size", "64x32", "--out", "t.png"))
+    other = written(vireid("visualize", "phase-swap", *named, *SMALL, "--out", "t.png"))
     assert swapped.read_bytes() != other.read_bytes(), "headings say the modalities where they are known"
 
 
@@ -127,7 +129,7 @@ def test_gaps_of_seg_images_are_the_definition(
     vireid: Command, place: Path, sysu_tree: Path, reading: str
 ) -> None:
     other = ("--amplitude", "unit", "--phase-source", "gray", "--weight", 30) if reading == "another" else ()
-    said = vireid("visualize", "seg", "--size", "64x32", "--ids", 2, "--images", 500, *other)
+    said = vireid("visualize", "seg", *SMALL, "--ids", 2, "--images", 500, *other)
     assert written(said).name == "seg-sysu.png"
     root = sysu_tree / "SYSU-MM01"
     visible, infrared = (
@@ -151,7 +153,7 @@ def test_gaps_of_seg_images_are_the_definition(
 
 def test_a_seed_draws_the_images_of_the_mean_spectra(vireid: Command, place: Path) -> None:
     def drawn(*words: object) -> bytes:
-        few = ("--size", "64x32", "--ids", 1, "--images", 9, "--dpi", 40)
+        few = (*SMALL, "--ids", 1, "--images", 9)
         return written(vireid("visualize", "seg", *few, *words)).read_bytes()
 
     first = drawn()
