@@ -112,16 +112,31 @@ def test_the_paired_difference_is_the_difference_of_means() -> None:
 def test_models_are_averaged_once_each() -> None:
     models = [result(seed, f"v2i-trial{seed}") for seed in (1, 2, 3)]
     [mean] = average_runs([[model] for model in models])
-    assert mean.content["protocol"] == "v2i-trials-1-2-3-mean"
+    assert mean.content["protocol"] == "v2i-trials-1-to-3-mean"
+    [some] = average_runs([[models[2]], [models[0]]])
+    assert some.content["protocol"] == "v2i-trials-1-3-mean"
     assert mean.content["models"] == 3
     values = [model.content["metrics"]["mAP"]["mean"] for model in models]
     assert mean.content["metrics"]["mAP"]["mean"] == pytest.approx(np.mean(values), abs=1e-12)
     assert mean.content["metrics"]["mAP"]["std"] == pytest.approx(np.std(values, ddof=1), abs=1e-12)
     assert mean.content["per_trial"]["mAP"] == pytest.approx(values)
+    assert mean.content["variants"] == []
     with pytest.raises(UsageError, match="same trial"):
         average_runs([[models[0]], [models[0]]])
     with pytest.raises(UsageError, match="1 of 2 runs"):
         average_runs([[models[0]], [result(1, "i2v-trial1")]])
+
+
+def test_variants_are_averaged_over_models_too() -> None:
+    models = [result(seed, rerank=("k-reciprocal", "gallery-mean")) for seed in (1, 2)]
+    [mean] = average_runs([[model] for model in models])
+    assert [v["name"] for v in mean.content["variants"]] == ["k-reciprocal", "gallery-mean"]
+    for number, variant in enumerate(mean.content["variants"]):
+        values = [model.content["variants"][number]["metrics"]["mAP"]["mean"] for model in models]
+        assert variant["metrics"]["mAP"]["mean"] == pytest.approx(np.mean(values), abs=1e-12)
+        assert variant["metrics"]["mAP"]["std"] == pytest.approx(np.std(values, ddof=1), abs=1e-12)
+        assert variant["per_trial"]["mAP"] == pytest.approx(values)
+        assert variant["metrics"]["mAP"]["interval"] is not None
 
 
 def test_faces_report_verification_rates() -> None:

@@ -62,7 +62,11 @@ def _add_against(table: Table, against: Against, names: list[str]) -> None:
 
 def breakdown_tables(breakdown: Breakdown) -> list[Table]:
     """Camera pairs, the hardest identities, the worst queries."""
-    pairs = Table(title="by camera pair (query → gallery)", title_justify="left", box=box.SIMPLE_HEAD)
+    pairs = Table(
+        title="by camera pair (query → gallery); a query counts once in each trial",
+        title_justify="left",
+        box=box.SIMPLE_HEAD,
+    )
     people = Table(title=f"the {SHOWN} hardest identities", title_justify="left", box=box.SIMPLE_HEAD)
     for table, first in ((pairs, "cameras"), (people, "pid")):
         table.add_column(first)

@@ -57,11 +57,13 @@ class Evaluation:
         content: What ``metrics.json`` holds.
         plain: The plain result, query by query.
         folder: Where it lies; None: nowhere.
+        variants: Re-ranked and flip-averaged results, query by query.
     """
 
     content: schema.EvaluationFile
     plain: Outcome
     folder: Path | None = None
+    variants: tuple[Outcome, ...] = ()
 
 
 def evaluate_run(
@@ -150,7 +152,7 @@ def measure(
         content["breakdown"] = evaluation_files.breakdown(plan, sides[0], outcomes[0])
     if folder is not None:
         evaluation_files.write(folder, plan, sides[0], outcomes[0], content)
-    return Evaluation(content, outcomes[0], folder)
+    return Evaluation(content, outcomes[0], folder, tuple(outcomes[1:]))
 
 
 def _overlap(store: Store, rows: np.ndarray, trained: Trained, allowed: bool) -> int:

@@ -77,12 +77,18 @@ def average_runs(by_run: Sequence[Sequence[Evaluation]]) -> list[Evaluation]:
                 f"two of the runs were trained on the same trial of {stem}: {sorted(trials)}.",
                 "The mean over trials takes one model of each.",
             )
-        name = f"{stem}-trials-{'-'.join(map(str, sorted(trials)))}" if trials else stem
-        content = over_models(
-            f"{name}-mean", [e.content for e in group], [evaluation.plain for evaluation in group]
-        )
+        name = f"{stem}-trials-{_listed(sorted(trials))}" if trials else stem
+        outcomes = [(evaluation.plain, *evaluation.variants) for evaluation in group]
+        content = over_models(f"{name}-mean", [evaluation.content for evaluation in group], outcomes)
         found.append(Evaluation(content, group[0].plain))
     return found
+
+
+def _listed(numbers: Sequence[int]) -> str:
+    """``1-3``, or ``1-to-10`` where none between is left out."""
+    if len(numbers) > 2 and numbers[-1] - numbers[0] == len(numbers) - 1:
+        return f"{numbers[0]}-to-{numbers[-1]}"
+    return "-".join(map(str, numbers))
 
 
 def write_means(means: Sequence[Evaluation], runs: Sequence[Run], runs_dir: Path) -> list[Evaluation]:

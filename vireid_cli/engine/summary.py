@@ -117,28 +117,41 @@ def pooled(outcomes: Sequence[Outcome]) -> Outcome:
         tuple(pids for outcome in outcomes for pids in outcome.pids),
         outcomes[0].fars,
         tuple(pair for outcome in outcomes for pair in outcome.pairs),
+        outcomes[0].rerank,
+        outcomes[0].flip,
     )
 
 
 def over_models(
-    name: str, contents: Sequence[schema.EvaluationFile], outcomes: Sequence[Outcome]
+    name: str, contents: Sequence[schema.EvaluationFile], outcomes: Sequence[Sequence[Outcome]]
 ) -> schema.EvaluationFile:
-    """``metrics.json`` of several models: mean and standard deviation are over models.
+    """``metrics.json`` of several models: mean and standard deviation are over models, variants' as well.
 
     Args:
         name: Of the protocol.
         contents: Each model's own.
-        outcomes: Each model's plain result.
+        outcomes: Of each model the plain result, then each variant.
     """
-    together = summarize(name, common([c["fingerprint"] for c in contents]), [pooled(outcomes)], [])
-    per_model = {key: [c["metrics"][key]["mean"] for c in contents] for key in contents[0]["metrics"]}
-    for key, values in per_model.items():
-        together["metrics"][key]["std"] = float(np.std(values, ddof=1))
-    together["per_trial"] = per_model
+    ways = [pooled(way) for way in zip(*outcomes, strict=True)]
+    together = summarize(name, common([c["fingerprint"] for c in contents]), ways, [])
+    _spread_over_models(together, contents)
+    for number, variant in enumerate(together["variants"]):
+        _spread_over_models(variant, [content["variants"][number] for content in contents])
     together["models"] = len(contents)
     if all(content["reported"] == contents[0]["reported"] for content in contents):
         together["reported"] = contents[0]["reported"]
     return together
+
+
+def _spread_over_models(
+    together: schema.EvaluationFile | schema.Variant,
+    contents: Sequence[schema.EvaluationFile] | Sequence[schema.Variant],
+) -> None:
+    """Put the models' means in place of the trials' figures."""
+    names = contents[0]["metrics"]
+    together["per_trial"] = {key: [c["metrics"][key]["mean"] for c in contents] for key in names}
+    for key, values in together["per_trial"].items():
+        together["metrics"][key]["std"] = float(np.std(values, ddof=1))
 
 
 def common(fingerprints: Sequence[dict[str, Any]]) -> dict[str, Any]:
