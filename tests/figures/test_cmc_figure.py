@@ -20,14 +20,17 @@ def curve(label: str, start: float, ranks: int = 20) -> CmcCurve:
 def test_curves_bands_and_chance_in_percent() -> None:
     figure = cmc_figure([curve("FDNM", 0.6), curve("AGW", 0.4)], "CMC", "all-single")
     (axes,) = figure.axes
-    first, second, chance = axes.lines
+    first, second, chance = (line for line in axes.lines if line.get_linewidth() >= 1)
     np.testing.assert_array_equal(first.get_xdata(), np.arange(1, 21))
     np.testing.assert_allclose(first.get_ydata(), 100 * curve("", 0.6).cmc)
     np.testing.assert_allclose(second.get_ydata()[0], 40)
     np.testing.assert_allclose(chance.get_ydata(), 100 * np.arange(1, 21) / 96)
     band = axes.collections[0].get_paths()[0].vertices
     assert {round(float(y), 9) for x, y in band if x == 1} >= {55.0, 64.0}
+    edges = [line.get_ydata()[0] for line in axes.lines if line.get_linewidth() < 1]
+    np.testing.assert_allclose(edges, [55, 64, 35, 44])
     assert axes.get_ylim() == (0, 100)
+    assert cmc_figure([CmcCurve("low", np.array([0.2, 0.33]))], "CMC").axes[0].get_ylim() == (0, 40)
     words = [text.get_text() for text in figure.legends[0].get_texts()]
     assert words == [
         "FDNM: Rank-1 60.0 % [55.0, 64.0]",

@@ -8,13 +8,17 @@ import pytest
 
 from vireid_cli.errors import UsageError
 from vireid_cli.recipe.schema import Recipe
-from vireid_cli.results.sweep import ABSENT, Member, settings_of, shown, sweep_of, varying
+from vireid_cli.results.settings import ABSENT, settings_of, shown
+from vireid_cli.results.sweep import Member, sweep_of, varying
 
 METRICS = ("mAP",)
 
 
-def member(name: str, mAP: float = 0.5, seed: int = 0, **settings: object) -> Member:
-    return Member(name, seed, {"data.size": [96, 48], "margin": 0.2, "weight": 0.5, **settings}, {"mAP": mAP})
+def member(
+    name: str, mAP: float = 0.5, seed: int = 0, data: str = "a", recipe: str = "fdnm", **settings: object
+) -> Member:
+    usual = {"name": recipe, "data.size": [96, 48], "margin": 0.2, "weight": 0.5}
+    return Member(name, seed, {**usual, **settings}, data, {"mAP": mAP})
 
 
 def values(members: list[Member], key: str | None = None, **options: object) -> list[object]:
@@ -30,7 +34,7 @@ def test_settings_are_the_resolved_recipe_without_names_and_seed() -> None:
     assert settings["method.options.cnm.margin"] == 0.2
     assert settings["data.size"] == content["data"]["size"]
     assert settings["train.optimizer.lr"] == 0.1
-    assert not {"name", "paper", "train.seed", "reported"} & set(settings)
+    assert not {"paper", "train.seed", "reported"} & set(settings)
 
 
 def test_the_one_key_that_varies_is_found_and_seeds_are_averaged() -> None:
@@ -100,6 +104,23 @@ def test_most_values_are_held_even_where_each_has_one_run() -> None:
     found = sweep_of(members, "weight", METRICS)
     assert [point.value for point in found.points] == [0.1, 0.5, 2.0]
     assert (found.held, found.along) == ({"margin": 0.2}, ())
+
+
+def test_recipes_by_name() -> None:
+    members = [member(n, margin=m, recipe=n) for n, m in (("no-cnm", 0.0), ("fdnm", 0.2))]
+    assert sweep_of(members, None, METRICS).key == "margin"
+    found = sweep_of(members, "name", METRICS)
+    assert [point.value for point in found.points] == ["fdnm", "no-cnm"]
+    assert found.along == ("margin",)
+
+
+def test_figures_on_different_images_are_refused_where_both_are_taken() -> None:
+    members = [member(f"{m}{d}", margin=m, data=d, **{"data.dataset": d}) for m in (0, 1) for d in "ab"]
+    with pytest.raises(UsageError, match="differ in other keys"):
+        sweep_of(members, "margin", METRICS)
+    assert values(members, "margin", where=["data.dataset=b"]) == [0, 1]
+    with pytest.raises(UsageError, match=r"different images, such as 0a and 0b(.|\n)*--dataset"):
+        sweep_of(members, "data.dataset", METRICS, ["margin=0"])
 
 
 def test_a_key_by_its_end_and_wrong_keys() -> None:

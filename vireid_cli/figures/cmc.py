@@ -53,7 +53,7 @@ class CmcCurve:
 
 @style.styled()
 def cmc_figure(curves: Sequence[CmcCurve], title: str, subtitle: str = "") -> Figure:
-    """Draw CMC curves over rank, in percent from 0 to 100, a line style and a colour each.
+    """Draw CMC curves over rank, in percent from 0, a line style and a colour each.
 
     Args:
         curves: At least one; of the same length.
@@ -75,12 +75,13 @@ def cmc_figure(curves: Sequence[CmcCurve], title: str, subtitle: str = "") -> Fi
     figure.text(0.25 / _WIDTH, 1 - 0.4 / height, subtitle, **look)  # type: ignore[arg-type]
     box = (_LEFT / _WIDTH, below / height, (_WIDTH - _LEFT - _RIGHT) / _WIDTH, _PLOT / height)
     axes = figure.add_axes(box)
-    handles = [_draw(axes, i, curve) for i, curve in enumerate(curves)]
+    alpha = 0.16 if len(curves) <= 3 else 0.06  # of several bands over each other the edges tell more
+    handles = [_draw(axes, i, curve, alpha) for i, curve in enumerate(curves)]
     if chance is not None:
         ranks = np.arange(1, len(curves[0].cmc) + 1)
         handles += axes.plot(ranks, 100 * chance[: len(ranks)], color=style.FAINT, linewidth=1, linestyle=":")
         handles[-1].set_label(f"chance: Rank-1 {100 * chance[0]:.1f} %")
-    _dress(axes, len(curves[0].cmc))
+    _dress(axes, len(curves[0].cmc), max(float((c.cmc if c.high is None else c.high).max()) for c in curves))
     figure.legend(
         handles=handles,
         loc="lower left",
@@ -92,13 +93,15 @@ def cmc_figure(curves: Sequence[CmcCurve], title: str, subtitle: str = "") -> Fi
     return figure
 
 
-def _draw(axes: Axes, number: int, curve: CmcCurve) -> Line2D:
+def _draw(axes: Axes, number: int, curve: CmcCurve, alpha: float) -> Line2D:
     """One curve with its band; the line, labelled."""
     colour, dashes, marker = style.series(number)
     ranks = np.arange(1, len(curve.cmc) + 1)
     bounds = ""
     if curve.low is not None and curve.high is not None:
-        axes.fill_between(ranks, 100 * curve.low, 100 * curve.high, color=colour, alpha=0.16, linewidth=0)
+        axes.fill_between(ranks, 100 * curve.low, 100 * curve.high, color=colour, alpha=alpha, linewidth=0)
+        for edge in (curve.low, curve.high):
+            axes.plot(ranks, 100 * edge, color=colour, linestyle=dashes, linewidth=0.6, alpha=0.6)
         bounds = f" [{100 * curve.low[0]:.1f}, {100 * curve.high[0]:.1f}]"
     (line,) = axes.plot(
         ranks, 100 * curve.cmc, color=colour, linestyle=dashes, marker=marker, markersize=3.5, linewidth=1.6
@@ -107,11 +110,11 @@ def _draw(axes: Axes, number: int, curve: CmcCurve) -> Line2D:
     return line
 
 
-def _dress(axes: Axes, ranks: int) -> None:
-    """Scales: every rank that is there, every percent from 0 to 100."""
+def _dress(axes: Axes, ranks: int, highest: float) -> None:
+    """Scales: every rank that is there, percent from 0 to the next ten."""
     axes.set_xlabel("rank")
     axes.set_ylabel("queries whose person is found (%)")
-    axes.set_ylim(0, 100)
+    axes.set_ylim(0, min(100.0, 10.0 * np.ceil(10.0 * highest + 0.1)))
     axes.set_xlim(0.6, ranks + 0.4)
     ticks = [1, *range(5, ranks + 1, 5)] if ranks <= 30 else [1, *range(10, ranks + 1, 10)]
     axes.set_xticks(ticks if ranks > 5 else list(range(1, ranks + 1)))

@@ -9,20 +9,13 @@ import difflib
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from vireid_cli.errors import UsageError
 from vireid_cli.results.compare import Spread
+from vireid_cli.results.settings import ABSENT, NAME, Value, is_number, order_of, shown, text_of
 
-ABSENT = "(absent)"
-"""The value of a key that a recipe does not have: an option of another method."""
-
-_NOT_SETTINGS = ("name", "paper", "reported", "reported_cost", "train.seed")
 _LISTED = 12
 """Keys that an error lists."""
-
-Value = Any
-"""Of a setting: a number, a text, a bool, None or a list."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,12 +26,14 @@ class Member:
         name: Of its folder.
         seed: ``train.seed``.
         settings: Dotted key → value of everything else in its recipe.
+        data: Mark of the images that it was evaluated on.
         metrics: Metric → mean over trials, in [0, 1].
     """
 
     name: str
     seed: int
     settings: dict[str, Value]
+    data: str
     metrics: dict[str, float]
 
 
@@ -78,37 +73,17 @@ class Sweep:
     @property
     def numeric(self) -> bool:
         """Whether all values are numbers."""
-        return all(_is_number(point.value) for point in self.points)
-
-
-def settings_of(recipe: Mapping[str, Any]) -> tuple[dict[str, Value], int]:
-    """Dotted key → value of a resolved recipe, what is no setting left out; and its seed."""
-    found = dict(_leaves(recipe, ""))
-    seed = int(found.get("train.seed", 0))
-    return {key: value for key, value in found.items() if not _is_in(key, _NOT_SETTINGS)}, seed
-
-
-def _leaves(content: Mapping[str, Any], prefix: str) -> Iterable[tuple[str, Value]]:
-    for name, value in content.items():
-        if isinstance(value, Mapping):
-            yield from _leaves(value, f"{prefix}{name}.")
-        else:
-            yield f"{prefix}{name}", value
-
-
-def _is_in(key: str, names: Sequence[str]) -> bool:
-    """Whether a key is one of the names or lies below one."""
-    return any(key == name or key.startswith(f"{name}.") for name in names)
+        return all(is_number(point.value) for point in self.points)
 
 
 def varying(members: Sequence[Member]) -> dict[str, list[Value]]:
-    """Keys that are not the same in all, with their values in order."""
+    """Keys that are not the same in all, with their values in order; names aside."""
     keys = dict.fromkeys(key for member in members for key in member.settings)
     found = {}
     for key in keys:
-        values = {_text(member.settings.get(key, ABSENT)): member for member in members}
-        if len(values) > 1:
-            found[key] = sorted((m.settings.get(key, ABSENT) for m in values.values()), key=_order)
+        values = {text_of(member.settings.get(key, ABSENT)): member for member in members}
+        if len(values) > 1 and key != NAME:
+            found[key] = sorted((m.settings.get(key, ABSENT) for m in values.values()), key=order_of)
     return found
 
 
@@ -131,8 +106,8 @@ def sweep_of(
         where: ``KEY=VALUE`` texts that runs must fit.
 
     Raises:
-        UsageError: No key varies, or several and none is named; no such key, metric or value; or other keys
-            that can't be held.
+        UsageError: No key varies, or several and none is named; no such key, metric or value; other keys
+            that can't be held; or runs that were evaluated on different images.
     """
     _refuse_metrics(members, metrics)
     keys = dict.fromkeys(k for member in members for k in member.settings)
@@ -141,18 +116,19 @@ def sweep_of(
         kept = _fitting(kept, text, keys)
     changes = varying(kept)
     swept = _only(changes) if key is None else _known(key, keys)
-    if swept not in changes:
+    if swept not in changes and swept != NAME:
         value = shown(kept[0].settings.get(swept, ABSENT))
         listed = f"What varies:\n{_listed(changes)}" if changes else "Nothing varies but the seed."
         raise UsageError(f"{swept} is {value} in all of the {len(kept)} runs.", listed)
     others = [name for name in changes if name != swept]
     chosen, held, along = _slice(kept, swept, others)
     single = _newest(chosen)
+    _refuse_images(single)
     by_value: dict[str, list[Member]] = {}
     for member in single:
-        by_value.setdefault(_text(member.settings.get(swept, ABSENT)), []).append(member)
+        by_value.setdefault(text_of(member.settings.get(swept, ABSENT)), []).append(member)
     points = [_point(group, swept, metrics) for group in by_value.values()]
-    points.sort(key=lambda point: _order(point.value))
+    points.sort(key=lambda point: order_of(point.value))
     return Sweep(swept, tuple(points), held, along, len(members) - len(single))
 
 
@@ -176,7 +152,7 @@ def _fitting(members: Sequence[Member], text: str, keys: Iterable[str]) -> list[
 def _fits(value: Value, text: str) -> bool:
     """Whether a text writes a value: 5e-4 is 0.0005."""
     try:
-        return float(text) == float(value) if _is_number(value) else shown(value) == text
+        return float(text) == float(value) if is_number(value) else shown(value) == text
     except ValueError:
         return False
 
@@ -187,6 +163,20 @@ def _refuse_metrics(members: Sequence[Member], metrics: Sequence[str]) -> None:
         if not all(name in member.metrics for member in members):
             known = [n for n in members[0].metrics if all(n in member.metrics for member in members)]
             raise UsageError(f"There is no metric '{name}' in all of the runs.", f"Known: {', '.join(known)}")
+
+
+def _refuse_images(members: Sequence[Member]) -> None:
+    """Refuse figures on different images."""
+    first: dict[str, str] = {}
+    for member in members:
+        first.setdefault(member.data, member.name)
+    if len(first) > 1:
+        names = " and ".join(list(first.values())[:2])
+        raise UsageError(
+            f"The runs were evaluated on different images, such as {names}.",
+            "Evaluate them on one dataset (vireid evaluate RUN --dataset NAME), or take those of one: "
+            "--where data.dataset=NAME",
+        )
 
 
 def _known(name: str, keys: Iterable[str]) -> str:
@@ -232,12 +222,12 @@ def _slice(
     """
 
     def signature(member: Member) -> tuple[str, ...]:
-        return tuple(_text(member.settings.get(name, ABSENT)) for name in others)
+        return tuple(text_of(member.settings.get(name, ABSENT)) for name in others)
 
     at_value: dict[str, set[tuple[str, ...]]] = {}
     values_of: dict[tuple[str, ...], set[str]] = {}
     for member in members:
-        value = _text(member.settings.get(swept, ABSENT))
+        value = text_of(member.settings.get(swept, ABSENT))
         at_value.setdefault(value, set()).add(signature(member))
         values_of.setdefault(signature(member), set()).add(value)
     most = max(len(values) for values in values_of.values())
@@ -268,26 +258,3 @@ def _point(group: Sequence[Member], swept: str, metrics: Sequence[str]) -> Point
     ordered = sorted(group, key=lambda m: m.seed)
     spreads = {name: Spread.of([m.metrics[name] for m in ordered]) for name in metrics}
     return Point(group[0].settings.get(swept, ABSENT), spreads, tuple(m.seed for m in ordered))
-
-
-def shown(value: Value) -> str:
-    """A value as one writes it in a recipe."""
-    if isinstance(value, str):
-        return value
-    if isinstance(value, list):
-        return f"[{', '.join(map(shown, value))}]"
-    return f"{value:g}" if _is_number(value) else json.dumps(value)
-
-
-def _text(value: Value) -> str:
-    """What tells values apart; Python holds 0, 0.0 and False for one."""
-    return f"{value:.17g}" if _is_number(value) else json.dumps(value)
-
-
-def _is_number(value: Value) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool)
-
-
-def _order(value: Value) -> tuple[int, float, str]:
-    """Numbers ascending, then everything else by text."""
-    return (0, float(value), "") if _is_number(value) else (1, 0.0, json.dumps(value))

@@ -17,7 +17,8 @@ from vireid_cli.errors import UsageError
 from vireid_cli.figures import sweep
 from vireid_cli.results import schema
 from vireid_cli.results.run import Run
-from vireid_cli.results.sweep import Member, Sweep, settings_of, shown, sweep_of
+from vireid_cli.results.settings import settings_of, shown
+from vireid_cli.results.sweep import Member, Sweep, sweep_of
 
 RUNS = (0, 0)
 
@@ -55,12 +56,6 @@ def draw(
     if missing:
         studio.reporter.warn(
             f"{len(missing)} of {len(runs)} runs have no evaluation {name}: left out, first {missing[0]}"
-        )
-    marks = {str(content["fingerprint"].get("data")) for content in evaluated.values()}
-    if len(marks) > 1:
-        raise UsageError(
-            f"The runs in {folder} were evaluated under {name} on different images ({len(marks)} of them).",
-            "Evaluate them on one dataset: vireid evaluate RUN --dataset NAME",
         )
     members = [_member(run, content) for run, content in evaluated.items()]
     found = sweep_of(members, key, metrics, where)
@@ -119,7 +114,7 @@ def _member(run: Run, content: Mapping[str, Any]) -> Member:
     recipe = load_recipe(str(run.recipe_file))  # fills in keys that are newer than the run
     settings, seed = settings_of(recipe.model_dump(mode="json"))
     figures = {name: float(metric["mean"]) for name, metric in content["metrics"].items()}
-    return Member(run.name, seed, settings, figures)
+    return Member(run.name, seed, settings, str(content["fingerprint"].get("data")), figures)
 
 
 def _figure(found: Sweep, metrics: Sequence[str], title: str) -> Any:
