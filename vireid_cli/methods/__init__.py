@@ -113,12 +113,12 @@ class Method(Protocol):
 
 
 def available() -> list[str]:
-    """Names of all methods: the files of this package, in alphabetical order."""
+    """Names of all methods: this package's files (a long one's folder), in alphabetical order."""
     return sorted(module.name for module in pkgutil.iter_modules(__path__) if not module.name.startswith("_"))
 
 
 def load(name: str) -> ModuleType:
-    """The module ``methods/<name>.py``.
+    """The module ``methods/<name>.py``, or the folder of that name where one file would be too long.
 
     Raises:
         UsageError: There is no such file; names the nearest ones and all that there are.

@@ -1,24 +1,12 @@
-"""SFCL: spatial-frequency collaborative learning for occluded visible-infrared ReID (METHODS 3).
-
-AGW's network gives a spatial map X. CFAM turns the spectra of a pair of maps, one a modality, into
-aligned maps O; SFIM joins X and O into the feature; FAD adds a contrast of the O of both modalities and a
-semantic consistency of the feature's neighbours. No code of the paper is public: what it leaves open is
-read as METHODS 3 says, with a switch each.
-
-**Pairs.** A pair is a visible and an infrared image of one identity; a query has no partner that it may
-see. So the network is trained on two paths with shared weights, ``cross`` (true pairs) and ``self`` (each
-image as its own partner, nothing transported), and tests on ``self``. Both paths go through every batch
-norm in one call (METHODS 8.14).
-"""
+"""SFCL's network: AGW's, with CFAM and SFIM between its last map and its neck."""
 
 from __future__ import annotations
 
 from functools import partial
-from typing import Annotated, Literal, NamedTuple
+from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
-from pydantic import BeforeValidator, Field, model_validator
 from torch import Tensor, nn
 
 from vireid_cli.backbones.two_stream import BackboneSpec, TwoStream
@@ -36,142 +24,9 @@ from vireid_cli.layers.sfim import Sfim
 from vireid_cli.losses.fad import frequency_contrast, semantic_consistency
 from vireid_cli.losses.identity import identity_loss
 from vireid_cli.losses.triplet import weighted_regularised_triplet
-from vireid_cli.methods import BACKBONE, Fit, ParameterGroup, Weight, trainable
-from vireid_cli.recipe.schema import Number, Strict
+from vireid_cli.methods import BACKBONE, ParameterGroup, trainable
+from vireid_cli.methods.sfcl.options import Options, TransportOptions
 from vireid_cli.types import Batch, Modality
-
-FIT = Fit(second_view=None, exchange=True)
-
-Positive = Annotated[int, Field(ge=1)]
-Path = Literal["cross", "self"]
-
-
-class CfamOptions(Strict):
-    """Cross-modal frequency alignment.
-
-    Attributes:
-        on: Whether it is there; without it O is X.
-        dim: Width of the tokens: 768 has the size of the paper's, 256 is for small GPUs.
-        phase_repr: See ``layers.cfam``.
-    """
-
-    on: bool = True
-    dim: Annotated[int, Field(ge=8, multiple_of=8)] = 768
-    phase_repr: Literal["sincos", "angle"] = "sincos"
-
-
-class TransMambaOptions(Strict):
-    """Trans-Mamba blocks, and of each the state size and the inner channels over the width."""
-
-    depth: Positive = 1
-    state: Positive = 16
-    ratio: Positive = 2
-
-
-class TransportOptions(Strict):
-    """Sinkhorn transport of amplitude tokens from infrared to visible.
-
-    Attributes:
-        on: Whether there is any.
-        eps, iters: Of ``frequency.transport.sinkhorn``.
-        marginals: Even, or each position's share of log(1 + mean amplitude).
-        space: What the cost compares: tokens, or the amplitudes themselves.
-        direction: Infrared to visible, or also back by the same plan.
-        grad: Through the iterations, or through what is carried only.
-    """
-
-    on: bool = True
-    eps: Annotated[Number, Field(gt=0.0)] = 0.05
-    iters: Positive = 20
-    marginals: Literal["uniform", "energy"] = "uniform"
-    space: Literal["token", "amplitude"] = "token"
-    direction: Literal["n2v", "both"] = "n2v"
-    grad: Literal["unroll", "detach_plan"] = "unroll"
-
-
-class SfimOptions(Strict):
-    """Spatial-frequency interaction; see ``layers.sfim``. Without it (X + O)/2 is pooled."""
-
-    on: bool = True
-    rank: Positive = 64
-    hidden: Positive = 1536
-    residual: bool = True
-
-
-class GaborOptions(Strict):
-    """Modulation of O; see ``frequency.gabor``. ``learn``: whether its centre and width are learned."""
-
-    domain: Literal["spectrum", "rows"] = "spectrum"
-    keep_dc: bool = False
-    learn: bool = True
-
-
-class Contrast(Strict):
-    """L_cfc; see ``losses.fad.frequency_contrast``."""
-
-    on: bool = True
-    weight: Weight = 1.0
-    positives: Literal["all", "diag"] = "all"
-    tau: Annotated[Number, Field(gt=0.0)] = 0.1
-
-
-class Consistency(Strict):
-    """L_csc with k neighbours; see ``losses.fad.semantic_consistency``."""
-
-    on: bool = True
-    weight: Weight = 0.8
-    k: Positive = 4
-    detach: bool = True
-
-
-class Options(Strict):
-    """Knobs of SFCL; the defaults are METHODS 3's readings at the paper's size.
-
-    Attributes:
-        attn: How SFIM weighs positions; see ``layers.sfim``.
-        train_paths: ``cross``, ``self`` or both: identity and triplet loss are averaged over them; L_cfc and
-            L_csc act on ``cross`` where it is there.
-        test_pair: The partner of an image alone: itself, the mean tokens of the other modality's training
-            images, or none (O is X).
-        pair: The k-th visible with the k-th infrared image of an identity, or with one drawn each step. The
-            sampler draws both alike, so the first is random too.
-        caj_views: Visible views a batch: 1, or 2 as in CAJ, where both are paired with the infrared image.
-    """
-
-    cfam: CfamOptions = CfamOptions()
-    tm: TransMambaOptions = TransMambaOptions()
-    ot: TransportOptions = TransportOptions()
-    sfim: SfimOptions = SfimOptions()
-    gabor: GaborOptions = GaborOptions()
-    attn: Literal["shrink", "softmax_gate"] = "shrink"
-    cfc: Contrast = Contrast()
-    csc: Consistency = Consistency()
-    train_paths: Annotated[
-        tuple[Path, ...], BeforeValidator(lambda v: tuple(v) if isinstance(v, list) else v)
-    ] = ("cross", "self")
-    test_pair: Literal["self", "prototype", "none"] = "self"
-    pair: Literal["same_id_aligned", "same_id_shuffled"] = "same_id_aligned"
-    caj_views: Literal[1, 2] = 1
-    gem_power: Annotated[Number, Field(gt=0.0)] = 3.0
-    identity_weight: Annotated[Weight, Field(gt=0.0)] = 1.0
-    triplet_weight: Weight = 1.0
-
-    @property
-    def paths(self) -> tuple[Path, ...]:
-        """Paths that differ: without CFAM an image has no partner."""
-        return self.train_paths if self.cfam.on else ("self",)
-
-    @model_validator(mode="after")
-    def _switches_fit(self) -> Options:
-        if not self.train_paths or len(set(self.train_paths)) != len(self.train_paths):
-            raise ValueError("train_paths names cross, self or both, each once")
-        if self.cfc.on and self.cfc.weight and not self.cfam.on:
-            raise ValueError(
-                "cfc needs the frequency maps of CFAM: say cfc: {on: false}, or cfam: {on: true}"
-            )
-        if self.test_pair == "prototype" and "cross" not in self.paths:
-            raise ValueError("test_pair 'prototype' needs 'cross' among train_paths, and cfam.on")
-        return self
 
 
 class _Maps(NamedTuple):
@@ -375,8 +230,3 @@ def carry_tokens(
         grad=options.grad,
         back=target if options.direction == "both" else None,
     )
-
-
-def build(options: Options, num_identities: int, backbone: BackboneSpec) -> Sfcl:
-    """SFCL's network."""
-    return Sfcl(options, num_identities, backbone)

@@ -1,0 +1,141 @@
+"""SFCL's knobs: what the paper leaves open, with a switch each (METHODS 3)."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import BeforeValidator, Field, model_validator
+
+from vireid_cli.methods import Weight
+from vireid_cli.recipe.schema import Number, Strict
+
+Positive = Annotated[int, Field(ge=1)]
+Path = Literal["cross", "self"]
+
+
+class CfamOptions(Strict):
+    """Cross-modal frequency alignment.
+
+    Attributes:
+        on: Whether it is there; without it O is X.
+        dim: Width of the tokens: 768 has the size of the paper's, 256 is for small GPUs.
+        phase_repr: See ``layers.cfam``.
+    """
+
+    on: bool = True
+    dim: Annotated[int, Field(ge=8, multiple_of=8)] = 768
+    phase_repr: Literal["sincos", "angle"] = "sincos"
+
+
+class TransMambaOptions(Strict):
+    """Trans-Mamba blocks, and of each the state size and the inner channels over the width."""
+
+    depth: Positive = 1
+    state: Positive = 16
+    ratio: Positive = 2
+
+
+class TransportOptions(Strict):
+    """Sinkhorn transport of amplitude tokens from infrared to visible.
+
+    Attributes:
+        on: Whether there is any.
+        eps, iters: Of ``frequency.transport.sinkhorn``.
+        marginals: Even, or each position's share of log(1 + mean amplitude).
+        space: What the cost compares: tokens, or the amplitudes themselves.
+        direction: Infrared to visible, or also back by the same plan.
+        grad: Through the iterations, or through what is carried only.
+    """
+
+    on: bool = True
+    eps: Annotated[Number, Field(gt=0.0)] = 0.05
+    iters: Positive = 20
+    marginals: Literal["uniform", "energy"] = "uniform"
+    space: Literal["token", "amplitude"] = "token"
+    direction: Literal["n2v", "both"] = "n2v"
+    grad: Literal["unroll", "detach_plan"] = "unroll"
+
+
+class SfimOptions(Strict):
+    """Spatial-frequency interaction; see ``layers.sfim``. Without it (X + O)/2 is pooled."""
+
+    on: bool = True
+    rank: Positive = 64
+    hidden: Positive = 1536
+    residual: bool = True
+
+
+class GaborOptions(Strict):
+    """Modulation of O; see ``frequency.gabor``. ``learn``: whether its centre and width are learned."""
+
+    domain: Literal["spectrum", "rows"] = "spectrum"
+    keep_dc: bool = False
+    learn: bool = True
+
+
+class Contrast(Strict):
+    """L_cfc; see ``losses.fad.frequency_contrast``."""
+
+    on: bool = True
+    weight: Weight = 1.0
+    positives: Literal["all", "diag"] = "all"
+    tau: Annotated[Number, Field(gt=0.0)] = 0.1
+
+
+class Consistency(Strict):
+    """L_csc with k neighbours; see ``losses.fad.semantic_consistency``."""
+
+    on: bool = True
+    weight: Weight = 0.8
+    k: Positive = 4
+    detach: bool = True
+
+
+class Options(Strict):
+    """Knobs of SFCL; the defaults are METHODS 3's readings at the paper's size.
+
+    Attributes:
+        attn: How SFIM weighs positions; see ``layers.sfim``.
+        train_paths: ``cross``, ``self`` or both: identity and triplet loss are averaged over them; L_cfc and
+            L_csc act on ``cross`` where it is there.
+        test_pair: The partner of an image alone: itself, the mean tokens of the other modality's training
+            images, or none (O is X).
+        pair: The k-th visible with the k-th infrared image of an identity, or with one drawn each step. The
+            sampler draws both alike, so the first is random too.
+        caj_views: Visible views a batch: 1, or 2 as in CAJ, where both are paired with the infrared image.
+    """
+
+    cfam: CfamOptions = CfamOptions()
+    tm: TransMambaOptions = TransMambaOptions()
+    ot: TransportOptions = TransportOptions()
+    sfim: SfimOptions = SfimOptions()
+    gabor: GaborOptions = GaborOptions()
+    attn: Literal["shrink", "softmax_gate"] = "shrink"
+    cfc: Contrast = Contrast()
+    csc: Consistency = Consistency()
+    train_paths: Annotated[
+        tuple[Path, ...], BeforeValidator(lambda v: tuple(v) if isinstance(v, list) else v)
+    ] = ("cross", "self")
+    test_pair: Literal["self", "prototype", "none"] = "self"
+    pair: Literal["same_id_aligned", "same_id_shuffled"] = "same_id_aligned"
+    caj_views: Literal[1, 2] = 1
+    gem_power: Annotated[Number, Field(gt=0.0)] = 3.0
+    identity_weight: Annotated[Weight, Field(gt=0.0)] = 1.0
+    triplet_weight: Weight = 1.0
+
+    @property
+    def paths(self) -> tuple[Path, ...]:
+        """Paths that differ: without CFAM an image has no partner."""
+        return self.train_paths if self.cfam.on else ("self",)
+
+    @model_validator(mode="after")
+    def _switches_fit(self) -> Options:
+        if not self.train_paths or len(set(self.train_paths)) != len(self.train_paths):
+            raise ValueError("train_paths names cross, self or both, each once")
+        if self.cfc.on and self.cfc.weight and not self.cfam.on:
+            raise ValueError(
+                "cfc needs the frequency maps of CFAM: say cfc: {on: false}, or cfam: {on: true}"
+            )
+        if self.test_pair == "prototype" and "cross" not in self.paths:
+            raise ValueError("test_pair 'prototype' needs 'cross' among train_paths, and cfam.on")
+        return self
