@@ -45,13 +45,14 @@ def evaluated_run(tmp_path: Path) -> MakeRun:
         protocol: str = "all-single-seeded",
         data: str = "mark",
         measured: Measured | None = None,
+        queries: tuple[np.ndarray, np.ndarray] | None = None,
     ) -> Run:
         run = Run(tmp_path / "runs" / name)
         files.write_text(run.recipe_file, dump(recipe or Recipe(name=name)))
         query, gallery = np.arange(30), np.arange(30, 60)
         plan = EvaluationPlan(
             protocol,
-            (query,) * 2,
+            queries or (query,) * 2,
             (gallery[:18], gallery[6:]),
             "sysu",
             True,

@@ -59,6 +59,14 @@ def test_curve_and_band_are_those_of_the_metrics(evaluated_run) -> None:
     assert len(content["chance_cmc"]) == 50
 
 
+def test_trials_with_queries_of_their_own(evaluated_run) -> None:
+    run = evaluated_run("a", queries=(np.arange(12), np.arange(9, 30)))
+    content = run.evaluations()[PROTOCOL]
+    curve = cmc_curve(run, "a", None, 5, Reporter())
+    np.testing.assert_allclose(curve.cmc, content["cmc"][:5], rtol=0, atol=1e-12)
+    np.testing.assert_allclose([curve.low[0], curve.high[0]], content["metrics"]["rank1"]["interval"])
+
+
 def test_ranks_beyond_the_stored_cmc(evaluated_run) -> None:
     curve = cmc_curve(evaluated_run("a"), "a", PROTOCOL, 40, Reporter())
     assert len(curve.cmc) == len(curve.low) == len(curve.chance) == 40

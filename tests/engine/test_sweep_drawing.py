@@ -133,6 +133,9 @@ def test_methods_stand_beside_each_other_as_words(engine, evaluated_run, figures
     key, values, _, _, about = figures[0]
     assert (key, values) == ("method.name", ["agw", "deen", "fdnm"])
     assert about.startswith("one seed each\nchange with it: ")
+    draw(engine, tmp_path / "runs", key="name", where=["data.dataset=sysu"])
+    assert figures[1][0] == "recipe"
+    assert figures[1][-1].splitlines()[1] == "where data.dataset=sysu"
     assert "the effect may be theirs" in listener.lines[0]
 
 

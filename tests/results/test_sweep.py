@@ -112,6 +112,8 @@ def test_recipes_by_name() -> None:
     found = sweep_of(members, "name", METRICS)
     assert [point.value for point in found.points] == ["fdnm", "no-cnm"]
     assert found.along == ("margin",)
+    with pytest.raises(UsageError, match=r"name is fdnm in all(.|\n)*margin: 0, 0.2"):
+        sweep_of([member("a", margin=0.0), member("b")], "name", METRICS)
 
 
 def test_figures_on_different_images_are_refused_where_both_are_taken() -> None:

@@ -118,5 +118,5 @@ def _dress(axes: Axes, ranks: int, highest: float) -> None:
     axes.set_xlim(0.6, ranks + 0.4)
     ticks = [1, *range(5, ranks + 1, 5)] if ranks <= 30 else [1, *range(10, ranks + 1, 10)]
     axes.set_xticks(ticks if ranks > 5 else list(range(1, ranks + 1)))
-    axes.yaxis.set_major_locator(MaxNLocator(10))
+    axes.yaxis.set_major_locator(MaxNLocator(10, steps=[1, 2, 5, 10]))
     axes.grid(True, axis="y")

@@ -152,7 +152,7 @@ def _draw(axes: Axes, name: str, series: Sequence[Series], term: int | None) -> 
     axes.set_title(name)
     axes.grid(True, axis="y")
     axes.xaxis.set_major_locator(MaxNLocator(5, integer=True))
-    axes.yaxis.set_major_locator(MaxNLocator(4))
+    axes.yaxis.set_major_locator(MaxNLocator(4, steps=[1, 2, 2.5, 5, 10]))
     axes.ticklabel_format(axis="y", scilimits=(-3, 4))
     axes.set_xlabel("epoch" if name.startswith("validation") else "step")
     for one in series:

@@ -76,7 +76,7 @@ def sweep_figure(
     longest = max(map(len, words), default=0)
     width = max(6.0, _LEFT + _RIGHT + (min(12.0, 0.55 * len(values)) if words else 0.0))
     slanted = bool(words) and longest * _LETTER > (width - _LEFT - _RIGHT) / len(words)
-    below = 0.6 + (min(30, longest) * _LETTER * 0.75 if slanted else 0.0)
+    below = 0.6 + (min(30, longest) * _LETTER * 0.6 if slanted else 0.0)
     legend = 0.1 + _LINE * len(lines)
     top = _TOP + 0.14 * subtitle.count("\n")
     height = top + _PLOT + below + legend
@@ -92,7 +92,7 @@ def sweep_figure(
         _draw(axes, x + beside, number, line, joined=not words)
     axes.set_xlabel(key)
     axes.set_ylabel("%")
-    axes.yaxis.set_major_locator(MaxNLocator(6))
+    axes.yaxis.set_major_locator(MaxNLocator(7, steps=[1, 2, 5, 10]))
     axes.grid(True, axis="y")
     axes.margins(y=0.12)
     at = ((_LEFT - 0.05) / width, 0.08 / height)

@@ -116,7 +116,7 @@ def sweep_of(
         kept = _fitting(kept, text, keys)
     changes = varying(kept)
     swept = _only(changes) if key is None else _known(key, keys)
-    if swept not in changes and swept != NAME:
+    if len({text_of(member.settings.get(swept, ABSENT)) for member in kept}) == 1:
         value = shown(kept[0].settings.get(swept, ABSENT))
         listed = f"What varies:\n{_listed(changes)}" if changes else "Nothing varies but the seed."
         raise UsageError(f"{swept} is {value} in all of the {len(kept)} runs.", listed)

@@ -17,7 +17,7 @@ from vireid_cli.errors import UsageError
 from vireid_cli.figures import sweep
 from vireid_cli.results import schema
 from vireid_cli.results.run import Run
-from vireid_cli.results.settings import settings_of, shown
+from vireid_cli.results.settings import NAME, settings_of, shown
 from vireid_cli.results.sweep import Member, Sweep, sweep_of
 
 RUNS = (0, 0)
@@ -63,7 +63,7 @@ def draw(
         studio.reporter.warn(f"with {found.key}, {_some(found.along)} change too: the effect may be theirs")
     if found.left_out:
         studio.reporter.say(f"{found.left_out} of {len(members)} runs are not part of this sweep")
-    figure = _figure(found, metrics, f"{folder.name}: {name}")
+    figure = _figure(found, metrics, where, f"{folder.name}: {name}")
     stem = "-".join(["sweep", *found.key.split(".")[-2:]])
     return studio.output.save(figure, folder / "figures" / stem)
 
@@ -117,7 +117,7 @@ def _member(run: Run, content: Mapping[str, Any]) -> Member:
     return Member(run.name, seed, settings, str(content["fingerprint"].get("data")), figures)
 
 
-def _figure(found: Sweep, metrics: Sequence[str], title: str) -> Any:
+def _figure(found: Sweep, metrics: Sequence[str], where: Sequence[str], title: str) -> Any:
     """The picture, and beneath its title what a point is."""
     lines = []
     for name in metrics:
@@ -129,11 +129,13 @@ def _figure(found: Sweep, metrics: Sequence[str], title: str) -> Any:
     seeds = " to ".join(str(count) for count in dict.fromkeys((counts[0], counts[-1])))
     about = f"points: mean over {seeds} seeds" if counts[-1] > 1 else "one seed each"
     about += "; bars: ± one standard deviation over seeds" if counts[-1] > 1 else ""
+    about += f"\nwhere {', '.join(where)}" if where else ""
     held = ", ".join(f"{key.removeprefix('method.options.')} = {shown(v)}" for key, v in found.held.items())
     about += f"\nheld: {held}" if held else ""
     about += f"\nchange with it: {_some(found.along)}" if found.along else ""
     values = [point.value if found.numeric else shown(point.value) for point in found.points]
-    return sweep.sweep_figure(found.key, values, lines, title, about)
+    key = "recipe" if found.key == NAME else found.key
+    return sweep.sweep_figure(key, values, lines, title, about)
 
 
 def _some(keys: Sequence[str]) -> str:
