@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 
 from tests.data import trees
-from vireid_cli import files
+from vireid_cli import files, lock
 from vireid_cli.commands import main as command_line
-from vireid_cli.data import lock, pixels
+from vireid_cli.data import pixels
 from vireid_cli.data.prepare import prepare
 from vireid_cli.data.sources import load_source
 from vireid_cli.data.verify import verify

@@ -119,7 +119,8 @@ def _llcm(request: Request) -> list[str]:
 def _faces(request: Request) -> list[str]:
     return [
         "Faces: every infrared image of the test people queries all visible gallery images; nothing is "
-        "drawn. Who is tested stands in the protocol files or the list file."
+        "drawn. Who is tested stands in the protocol files faces/*.txt or the list file; papers' figures "
+        "stand beside ours only where the lists were not drawn here."
     ]
 
 

@@ -1,8 +1,8 @@
 """Protocol files of face datasets: who is trained on, who stands in the gallery, who is a probe.
 
 ``<root>/faces/{train,gallery,probe}.txt``, a line an image: its path under the root and the person's number,
-separated by a blank. Where they are absent, ``prepare`` writes them once from the layout that it finds;
-from then on they are read, so that the lists of a paper can be put in their place.
+separated by a blank; lines that begin with # are remarks. Where they are absent, ``prepare`` writes them once
+from the layout that it finds; from then on they are read, so that a paper's lists can be put in their place.
 """
 
 from __future__ import annotations
@@ -20,6 +20,11 @@ from vireid_cli.types import Modality, Record
 FOLDER = "faces"
 LISTS = {"train": "train", "gallery": "gallery", "probe": "query"}
 """Name of a list → split of its images."""
+
+DRAWN = "# drawn by vireid from the layout; put a paper's list in its place"
+"""First line of a list that no paper gave: figures under it stand beside nobody's."""
+OURS = f"{FOLDER}/*.txt were drawn from the layout: under a paper's own lists figures may differ"
+"""The note on such lists."""
 
 Draw = Callable[[list[Record]], list[Record]]
 """All images of a layout → those of the protocol, with their splits."""
@@ -55,6 +60,8 @@ def scan_faces(
     listed = [
         record for name, path in paths.items() for record in _read(root, path, LISTS[name], modality_of)
     ]
+    if any(path.read_text(encoding="utf-8-sig").startswith(DRAWN) for path in paths.values()):
+        notes.append(OURS)
     unlisted = len({record.path for record in found.records} - {record.path for record in listed})
     if unlisted:
         notes.append(f"{unlisted} images in no list of {FOLDER}/, ignored")
@@ -74,7 +81,7 @@ def _write(paths: dict[str, Path], records: list[Record]) -> None:
                 f"{path.parent.parent}: the layout has no image for {name}.txt",
                 "Too few people have both visible and infrared images.",
             )
-        texts[path] = "\n".join(lines) + "\n"
+        texts[path] = "\n".join([DRAWN, *lines]) + "\n"
     folder = next(iter(texts)).parent
     try:
         for path, text in texts.items():
@@ -93,6 +100,8 @@ def _read(root: Path, path: Path, split: str, modality_of: Callable[[str], Modal
     """Records of one list."""
     records, missing = [], []
     for number, line in enumerate(layout.read_lines(path, "a line an image: <path> <person>"), 1):
+        if line.startswith("#"):
+            continue
         name, _, pid = line.replace("\\", "/").rpartition(" ")
         modality = modality_of(name)
         if not name or not pid.isdigit() or modality is None:

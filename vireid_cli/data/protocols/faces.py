@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from vireid_cli.data.faces import OURS
 from vireid_cli.data.plan import EvaluationPlan, Fingerprint, complete_fingerprint, sorted_rows
 from vireid_cli.data.protocols.request import ALL_IMAGES, Request
 from vireid_cli.data.store import Store
@@ -30,12 +31,13 @@ def plans(store: Store, request: Request) -> list[EvaluationPlan]:
             "faces are compared in one direction: infrared queries, visible gallery (i2v).",
             "Leave the direction out; for both, give your data to the source 'folder'.",
         )
-    return [faces_plan(store.records, dataset=store.info.dataset, notes=store.ignored)]
+    notes = [*store.ignored, *(note for note in store.info.notes if note == OURS)]
+    return [faces_plan(store.records, dataset=store.info.dataset, notes=notes)]
 
 
 def published(plan: EvaluationPlan) -> str | None:
-    """``faces``."""
-    return plan.name
+    """``faces``, unless the people were chosen by us: no paper's figure belongs beside them."""
+    return None if OURS in str(plan.fingerprint["notes"]) else plan.name
 
 
 def faces_plan(table: RecordTable, *, dataset: str, notes: Sequence[str] = ()) -> EvaluationPlan:
