@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
+import shlex
+import shutil
 import sys
 import time
 from collections.abc import Iterable, Mapping
@@ -25,7 +28,16 @@ PLAIN_EVERY = 10.0
 PLAIN_WIDTH = 160
 """Columns of a table where the output is not a terminal."""
 
-out = Console(highlight=False, soft_wrap=True, width=None if sys.stdout.isatty() else PLAIN_WIDTH)
+NARROWEST = 100
+"""Columns of a table on any terminal: a narrower one wraps its lines rather than cut a figure short."""
+
+
+def _columns() -> int:
+    """Columns of what goes to stdout."""
+    return max(NARROWEST, shutil.get_terminal_size().columns) if sys.stdout.isatty() else PLAIN_WIDTH
+
+
+out = Console(highlight=False, soft_wrap=True, width=_columns())
 err = Console(stderr=True, highlight=False, soft_wrap=True)
 
 
@@ -123,6 +135,23 @@ def print_paths(paths: Iterable[Path]) -> None:
     """The paths that a command wrote, a line each."""
     for path in paths:
         out.print(f"wrote {path}", markup=False)
+
+
+def line(*words: object, data: Path | None = None, runs: Path | None = None) -> str:
+    """A command to copy: ``vireid`` and its words, quoted for a shell, with the directories once more.
+
+    Args:
+        words: Sub-command and arguments; empty ones are left out.
+        data, runs: As given with ``--data`` and ``--runs``; what is the default anyhow is not repeated.
+    """
+    given = [str(word) for word in words if str(word)]
+    for option, folder, usual in (
+        ("--data", data, os.environ.get("VIREID_DATA") or "data"),
+        ("--runs", runs, os.environ.get("VIREID_RUNS") or "runs"),
+    ):
+        if folder is not None and folder != Path(usual):
+            given += [option, str(folder)]
+    return shlex.join(["vireid", *given])
 
 
 def print_next(*commands: str) -> None:

@@ -93,11 +93,18 @@ def evaluate(
             raise _settings_beside_a_file()
         _print([_evaluate_features(engine, features, dataset, wanted, against)], json)
     else:
-        _print(_evaluate_runs(engine, names, wanted, against, trial == ALL_TRIALS), json)
+        found = _evaluate_runs(engine, names, wanted, against, trial == ALL_TRIALS)
+        _print(found, json, names[0] if names else "", data, runs)
 
 
-def _print(found: Sequence[Evaluation], json: bool) -> None:
-    """Tables, paths and the next command, or the content of ``metrics.json``: a list of several."""
+def _print(
+    found: Sequence[Evaluation],
+    json: bool,
+    run: str = "",
+    data: Path | None = None,
+    runs: Path | None = None,
+) -> None:
+    """Tables, paths and the next commands of a run, or the content of ``metrics.json``: a list of several."""
     from vireid_cli.commands import console
 
     if json:
@@ -107,7 +114,10 @@ def _print(found: Sequence[Evaluation], json: bool) -> None:
     folders = [e.folder for e in found if e.folder]
     console.print_paths(folders)
     if folders:
-        console.print_next("vireid visualize ranking", "vireid export onnx")
+        console.print_next(
+            console.line("visualize", "ranking", run, data=data, runs=runs),
+            console.line("export", "onnx", run, data=data, runs=runs),
+        )
 
 
 def _explain(

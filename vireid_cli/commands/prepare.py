@@ -57,7 +57,7 @@ def synthetic(
 
     Example: vireid prepare synthetic --layout regdb --ids 120
     """
-    from vireid_cli.commands.console import out, print_next
+    from vireid_cli.commands.console import line, out, print_next
     from vireid_cli.rendered.layouts import load_layout
     from vireid_cli.rendered.tree import RenderOptions
 
@@ -70,7 +70,7 @@ def synthetic(
     options = RenderOptions(seed=seed, **{key: value for key, value in given.items() if value is not None})  # type: ignore[arg-type]
     tree = make_engine(device, data=data).synthesize(options, root=root, workers=workers)
     out.print(f"wrote {tree.root}: {tree.images} images, content {tree.content_hash[:12]}", markup=False)
-    print_next(f"vireid prepare {layout.value}" + (f" --root {root}" if root else ""))
+    print_next(line("prepare", layout.value, *(["--root", root] if root else []), data=data))
 
 
 DATASETS = {
@@ -143,5 +143,5 @@ def _dataset(
     for line in summary_lines(done):
         console.out.print(line, markup=False)
     console.print_paths([done.store.folder])
-    dataset = "" if name == "sysu" else f" --dataset {name}"
-    console.print_next(f"vireid train --recipe quickstart.yaml{dataset}")
+    dataset = [] if name == "sysu" else ["--dataset", name]
+    console.print_next(console.line("train", "--recipe", "quickstart.yaml", *dataset, data=data))

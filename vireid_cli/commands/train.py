@@ -47,14 +47,14 @@ def train(
         )
     if not resume and not recipe:
         raise UsageError("Nothing to train.", "Name a recipe: vireid train --recipe quickstart.yaml")
-    from vireid_cli.commands.console import print_next, print_paths
+    from vireid_cli.commands.console import line, print_next, print_paths
 
     engine = make_engine(device, precision, data, runs)
     if trial == "all":
         trained = engine.train_trials(recipe or "", changed)
         print_paths([run.folder for run in trained])
-        print_next("vireid evaluate " + " ".join(str(run.folder) for run in trained))
+        print_next(line("evaluate", *(run.folder for run in trained), data=data))
         return
     run = engine.resume(resume) if resume else engine.train(recipe or "", changed)
     print_paths([run.folder])
-    print_next(f"vireid evaluate {run.folder}", f"vireid visualize curves {run.folder}")
+    print_next(line("evaluate", run.folder, data=data), line("visualize", "curves", run.folder))

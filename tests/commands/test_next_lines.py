@@ -1,0 +1,52 @@
+"""The commands that are printed can be copied: quoted, for the run and the directories that were named."""
+
+from __future__ import annotations
+
+import shlex
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from vireid_cli.commands.console import line
+from vireid_cli.commands.main import app
+
+
+def test_quoted_and_with_directories_that_are_not_the_usual(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("VIREID_DATA", raising=False)
+    monkeypatch.setenv("VIREID_RUNS", "/elsewhere")
+    assert line("evaluate", Path("my runs/a")) == "vireid evaluate 'my runs/a'"
+    assert line("export", "onnx", "") == "vireid export onnx"
+    usual = line("evaluate", data=Path("data"), runs=Path("/elsewhere"))
+    assert usual == "vireid evaluate"
+    assert (
+        line("evaluate", data=Path("/a b"), runs=Path("runs")) == "vireid evaluate --data '/a b' --runs runs"
+    )
+
+
+def test_the_lines_that_are_printed_run(tiny_recipe: Path, sysu_tree: Path, tmp_path: Path) -> None:
+    """From ``train`` to the figure, in a folder with a space, by nothing but the printed lines."""
+    run = CliRunner().invoke
+    first = [
+        "train",
+        "--recipe",
+        str(tiny_recipe),
+        "--set",
+        "train.epochs=1",
+        "--set",
+        "train.steps_per_epoch=1",
+    ]
+    place = ["--data", str(sysu_tree), "--runs", str(tmp_path / "my runs")]
+    trained = run(app, [*first, *place])
+    assert trained.exit_code == 0, trained.output
+    evaluated = run(app, _next(trained.output, "evaluate"))
+    assert evaluated.exit_code == 0, evaluated.output
+    drawn = run(app, _next(evaluated.output, "visualize"))
+    assert drawn.exit_code == 0, drawn.output
+    assert len(list((tmp_path / "my runs").glob("tiny-*/figures/ranking.png"))) == 1
+
+
+def _next(output: str, command: str) -> list[str]:
+    """The words after ``vireid`` of the printed line with that command."""
+    found = next(text for text in output.splitlines() if text.startswith(f"next: vireid {command}"))
+    return shlex.split(found.removeprefix("next: vireid "))
