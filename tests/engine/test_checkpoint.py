@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import pytest
@@ -13,6 +14,7 @@ from vireid_cli.engine.checkpoint import (
     load_checkpoint,
     load_model,
     load_position,
+    refuse_full_disk,
     save_checkpoint,
 )
 from vireid_cli.errors import DataError, UsageError
@@ -121,3 +123,15 @@ def test_a_damaged_state_is_named(tmp_path: Path, damaged: str) -> None:
         with pytest.raises(DataError, match=r"state\.json") as caught:
             read(folder)
         assert "damaged" in caught.value.hint
+
+
+def test_a_disk_without_room_for_two_checkpoints_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    network = torch.nn.Linear(999, 1)  # 1,000 numbers of 4 bytes, and two moments of each: 12,000 bytes
+    usage = shutil.disk_usage(tmp_path)
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: usage._replace(free=24_000))
+    refuse_full_disk(tmp_path / "runs" / "to be made", network, moments=2, kept=1)
+    with pytest.raises(DataError, match=r"0 MB free") as caught:
+        refuse_full_disk(tmp_path, network, moments=2, kept=2)
+    assert "--runs" in caught.value.hint

@@ -101,6 +101,30 @@ def save_checkpoint(folder: Path, checkpoint: Checkpoint) -> None:
         raise DataError(f"cannot replace the checkpoint {folder}: {error.strerror or error}") from error
 
 
+def refuse_full_disk(place: Path, network: nn.Module, moments: int, kept: int) -> None:
+    """Refuse to train where the checkpoints will not fit: after hours, there would be nothing to keep.
+
+    Args:
+        place: The folder of run folders; it need not exist yet.
+        network: What is trained.
+        moments: Numbers that the optimizer keeps for each parameter.
+        kept: Checkpoints that stay; a new one is whole before the old one goes.
+
+    Raises:
+        DataError: Less space is free.
+    """
+    weights = sum(value.nbytes for value in network.state_dict().values())
+    needed = (kept + 1) * (weights + moments * sum(value.nbytes for value in network.parameters()))
+    there = next(folder for folder in (place.absolute(), *place.absolute().parents) if folder.is_dir())
+    free = shutil.disk_usage(there).free
+    if free < needed:
+        raise DataError(
+            f"{there} has {free / 1e6:,.0f} MB free; the checkpoints of this training need "
+            f"{needed / 1e6:,.0f} MB.",
+            "Free some space, or train into another folder: --runs DIR.",
+        )
+
+
 def load_checkpoint(folder: Path) -> Checkpoint:
     """Read a checkpoint folder back.
 

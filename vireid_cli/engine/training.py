@@ -75,6 +75,9 @@ def train(recipe: Recipe, runtime: Runtime, reporter: Reporter, data_dir: Path, 
     if recipe.train.select == "val":
         validation_plan(store)  # refuses what can't be validated, before there is a run
     network = build_network(recipe, start.spec, sampler.num_identities, runtime)
+    moments = 2 if recipe.train.optimizer.name != "sgd" else int(recipe.train.optimizer.momentum > 0.0)
+    kept = 2 if recipe.train.select == "val" else 1
+    checkpoints.refuse_full_disk(runs_dir or runs.runs_folder(), network, moments, kept)
     run = runs.create(recipe.name, recipe.data.dataset, runs=runs_dir)
     environment = _environment(recipe, runtime, store, sampler, network, start.weights)
     files.write_text(run.recipe_file, dump(recipe))

@@ -167,11 +167,10 @@ def _workplace(folder: Path) -> Iterator[Path]:
     """A folder within ``folder`` that vanishes afterwards; ``VireidError`` where none can be made."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        made = tempfile.TemporaryDirectory(prefix=".onnx-", dir=folder)
+        with tempfile.TemporaryDirectory(prefix=".onnx-", dir=folder) as name:
+            yield Path(name)
     except OSError as error:
         raise VireidError(f"cannot write to {folder}: {error.strerror or error}") from error
-    with made as name:
-        yield Path(name)
 
 
 @contextmanager
