@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import errno
 import os
+import shlex
+import subprocess
+import sys
 
 import pytest
 
@@ -45,3 +48,27 @@ def test_an_interruption_is_said(monkeypatch: pytest.MonkeyPatch, capsys: pytest
         main.main()
     assert left.value.code == 130
     assert capsys.readouterr().err.startswith("interrupted: stopped.\nThe same command")
+
+
+def test_a_narrow_character_set_and_a_closed_output_are_no_obstacle() -> None:
+    """What a bare system gives: no UTF-8, and perhaps no stdout at all."""
+    code = "from vireid_cli.commands.main import main; main()"
+    words = [sys.executable, "-c", code, "recipes", "list"]
+    bare = {"PATH": os.defpath, "PYTHONIOENCODING": "ascii", "PYTHONPATH": os.pathsep.join(sys.path)}
+    narrow = subprocess.run(words, env=bare, capture_output=True, check=False)
+    assert narrow.returncode == 0, narrow.stderr
+    assert b"quickstart" in narrow.stdout
+    assert narrow.stdout.isascii()
+    closed = subprocess.run(
+        ["sh", "-c", shlex.join(words) + " >&-"], env=bare, capture_output=True, check=False
+    )
+    assert (closed.returncode, closed.stderr) == (0, b"")
+
+
+def test_a_narrow_terminal_cuts_no_figure(monkeypatch: pytest.MonkeyPatch) -> None:
+    from vireid_cli.commands import console
+
+    monkeypatch.setattr(console.sys.stdout, "isatty", lambda: True, raising=False)
+    for columns, expected in (("40", 100), ("80", 100), ("132", 132)):
+        monkeypatch.setenv("COLUMNS", columns)
+        assert console._columns() == expected

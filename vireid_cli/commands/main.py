@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import io
+import os
 import signal
 import sys
 from types import FrameType
@@ -68,6 +70,7 @@ def root(
 def main() -> None:
     """Run the command line: exit 0 done, 1 failure, 2 the user's turn, 130 interrupted."""
     signal.signal(signal.SIGTERM, _terminate)
+    _open_streams()
     try:
         app()
     except VireidError as error:
@@ -89,6 +92,17 @@ def _leave(error: VireidError) -> NoReturn:
 
     print_error(error)
     sys.exit(error.exit_code)
+
+
+def _open_streams() -> None:
+    """Make the output take whatever is printed: a closed one nothing, a narrow character set with marks."""
+    if sys.stdout is None:
+        sys.stdout = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115 — for the life of the process
+    if sys.stderr is None:
+        sys.stderr = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper) and stream.errors == "strict":
+            stream.reconfigure(errors="replace")
 
 
 def _terminate(number: int, frame: FrameType | None) -> None:
