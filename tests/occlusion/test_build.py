@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 import multiprocessing
+import pickle
 import shutil
 import sys
 import time
+from functools import partial
 from pathlib import Path
 
 import cv2
@@ -23,8 +25,9 @@ from vireid_cli.engine.engine import Engine
 from vireid_cli.errors import DataError, UsageError
 from vireid_cli.occlusion import build, image, mark
 from vireid_cli.occlusion.build import OccludedTree, build_occluded
+from vireid_cli.occlusion.compose import Composer
 from vireid_cli.occlusion.drawing.catalogue import build_builtin
-from vireid_cli.occlusion.image import UNFINISHED
+from vireid_cli.occlusion.image import UNFINISHED, Work
 from vireid_cli.occlusion.library import INDEX, Library, read_library
 from vireid_cli.occlusion.mark import MANIFEST, MARK, OcclusionOptions, read_lines, verify_occluded
 from vireid_cli.occlusion.policy import Policy, preset
@@ -74,6 +77,18 @@ def test_workers_and_parts_give_the_same_bytes(
         tree = make(base, tmp_path / "parts", library, part=(k, 2))
         assert bool(tree.content_hash) == (k == 1)
     assert content(tmp_path / "parts") == content(whole)
+
+
+def test_a_worker_that_starts_anew_makes_the_same_bytes(
+    base: Path, whole: Path, library: Library, tmp_path: Path
+) -> None:
+    """Where forking is not safe, a worker gets a copy of what it needs."""
+    records = load_source("sysu").scan(base).records
+    options = OcclusionOptions("sysu", "occ-sysu", preset("occ-sysu"))
+    work = Work(base, tmp_path, options, Composer(library, options.policy), decode)
+    sent = pickle.loads(pickle.dumps(partial(build._batch, work)))
+    for line in sent([records.row(i) for i in range(0, len(records), 9)]):
+        assert (tmp_path / line["path"]).read_bytes() == (whole / line["path"]).read_bytes()
 
 
 def test_policy_by_role(whole: Path, base: Path) -> None:
