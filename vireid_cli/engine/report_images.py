@@ -17,16 +17,19 @@ from vireid_cli.engine.reporter import Reporter
 from vireid_cli.errors import DataError
 from vireid_cli.types import Size
 
-BUDGET = 9_500_000
-"""Bytes of all images of a page; 4/3 of it in base64."""
+BUDGET = 6_500_000
+"""Bytes of all images of a page; 4/3 of it in base64: with everything else well under 15 MB."""
+
+PIXELS = 60_000_000
+"""Pixels of all images of a page: about six seconds of one core's encoding."""
 
 LADDER = ((256, 80), (224, 76), (192, 72), (160, 68), (144, 62), (128, 55), (112, 50), (96, 42), (80, 35))
-"""(height in pixels, WebP quality): the first with which the images fit the budget is taken."""
+"""(height in pixels, WebP quality): the first with which the images fit both budgets is taken."""
 
 MOST_IMAGES = 9_000
 """Images of a page: more would be too small to be recognised."""
 
-_SAMPLE = 96
+_SAMPLE = 64
 _BLOCK = 256
 
 
@@ -82,6 +85,8 @@ def encoded(album: Album, store: Store, size: Size, reporter: Reporter, budget: 
     sample = store.batch(size, rows[np.linspace(0, len(rows) - 1, min(_SAMPLE, len(rows))).astype(int)])
     for height, quality in LADDER:
         step = fitted(size, min(height, size[0]))
+        if step[0] * step[1] * len(rows) > PIXELS and height > LADDER[-1][0]:
+            continue
         mean = sum(len(file) for file in _files(sample, step, quality)) / len(sample)
         if 1.05 * mean * len(rows) > budget:
             continue

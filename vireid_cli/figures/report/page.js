@@ -39,12 +39,15 @@ function openForPaper() {
 }
 
 drawCharts();
-if (report.gallery) new GalleryView(report.gallery);
 followSections();
 openForPaper();
+// the images stand last in the file, so that numbers and charts are there before they have been read
+document.addEventListener("DOMContentLoaded", () => {
+  if (report.gallery) new GalleryView(report.gallery);
+  document.documentElement.dataset.ready = "true";
+});
 let waiting = 0;
 window.addEventListener("resize", () => {
   cancelAnimationFrame(waiting);
   waiting = requestAnimationFrame(drawCharts);
 });
-document.documentElement.dataset.ready = "true";
