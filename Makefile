@@ -27,6 +27,7 @@ demo: $(STAMP)  ## prepare, train, evaluate, draw and export on the embedded ben
 	$(BIN)/vireid visualize curves
 	$(BIN)/vireid visualize tsne
 	$(BIN)/vireid visualize ranking
+	$(BIN)/vireid visualize report
 	$(BIN)/vireid export onnx
 	$(BIN)/vireid results
 

@@ -41,6 +41,7 @@ def test_prepare_to_export(vireid: Command, place: Path) -> None:
         ("ranking", "--order", "worst"),
         ("curves", "--dpi", "80"),
         ("cmc", "--ranks", "5"),
+        ("report", "--ids", "4"),
     ):
         drawn = vireid("visualize", *words)
         assert drawn.code == 0, drawn.err
@@ -112,6 +113,7 @@ def test_somebody_elses_features(vireid: Command, tmp_path: Path) -> None:
         (("prepare", "sysu", "--size", "12"), "HEIGHTxWIDTH"),
         (("prepare", "sysu", "--root", "nowhere"), "nowhere"),
         (("visualize", "tsne"), "no run yet"),
+        (("visualize", "report"), "no run yet"),
         (("visualize", "cmc", "nothing-like-it"), "There is no run"),
         (("visualize", "sweep", "nowhere"), "There is no folder"),
         (("visualize", "sweep", "."), "There is no run in"),
