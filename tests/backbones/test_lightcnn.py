@@ -125,6 +125,13 @@ def test_another_network_is_explained_key_by_key(tmp_path, state):
     assert "Version 1 has fc.filter" in text
 
 
+def test_a_missing_file_offers_no_imagenet_weights(tmp_path):
+    with pytest.raises(UsageError, match="there is no file") as error:
+        weights.resolve("lightcnn29", str(tmp_path / "LightCNN_29Layers_V2_checkpoint.pth.tar"))
+    assert "backbone.weights=none" in str(error.value)
+    assert "imagenet" not in str(error.value)
+
+
 class Payload:
     """Would write a file if a pickle were executed."""
 

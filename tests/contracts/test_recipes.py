@@ -43,3 +43,10 @@ def test_ablation_changes_its_parent(path: Path) -> None:
     assert settings != before or whole, (
         "an ablation row changes a key, or is the full method by its row's name"
     )
+
+
+@pytest.mark.parametrize(
+    "path", [p for p in RECIPES if p.stem.startswith(("fdnm", "sfcl"))], ids=lambda p: p.stem
+)
+def test_gradients_through_a_spectrum_are_clipped(path: Path) -> None:
+    assert load_recipe(str(path)).train.optimizer.grad_clip == 10.0

@@ -187,7 +187,7 @@ ROWS = {
     "fdnm-full": ("global+local", ("layer1", "layer2"), True, True),
     **{
         f"fdnm-agp-{stage}": ("global+local", (stage,), False, False)
-        for stage in ("stem", "layer1", "layer4")
+        for stage in ("stem", "layer1", "layer2", "layer3", "layer4")
     },
 }
 

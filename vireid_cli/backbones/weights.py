@@ -30,6 +30,13 @@ FACE_KEYS = (
     "Version 1 has fc.filter.* instead of fc.*."
 )
 
+NO_RESNET_FILE = "Give 'imagenet', 'none', or the path of a state dict (.safetensors, .pth)."
+NO_FACE_FILE = (
+    "Put LightCNN-29 v2's file there, or\n"
+    "  --set backbone.weights=PATH   the file elsewhere, or a state dict of the same network\n"
+    "  --set backbone.weights=none   start from scratch"
+)
+
 
 class WeightsUnavailable(VireidError):
     """ImageNet weights that are neither in torch's cache nor can be fetched."""
@@ -59,7 +66,7 @@ def resolve(name: str, weights: str, width: int = WIDTH) -> dict[str, Tensor] | 
         state = _imagenet(name)
         return _checked(state, name, f"the ImageNet weights of {name}", WIDTH)
     path = Path(weights).expanduser()
-    return _checked(_without_prefix(_read(path)), name, str(path), width)
+    return _checked(_without_prefix(_read(path, name)), name, str(path), width)
 
 
 def imagenet_file(name: str) -> Path:
@@ -96,11 +103,11 @@ def _impatient() -> Iterator[None]:
         socket.setdefaulttimeout(before)
 
 
-def _read(path: Path) -> dict[str, Tensor]:
+def _read(path: Path, name: str) -> dict[str, Tensor]:
     if not path.is_file():
         raise UsageError(
             f"backbone.weights: there is no file {path}",
-            "Give 'imagenet', 'none', or the path of a state dict (.safetensors, .pth).",
+            NO_FACE_FILE if name == "lightcnn29" else NO_RESNET_FILE,
         )
     try:
         if path.suffix == ".safetensors":
