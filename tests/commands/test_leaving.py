@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import io
 import os
 import shlex
 import subprocess
@@ -11,6 +12,7 @@ import sys
 import pytest
 
 from vireid_cli.commands import main
+from vireid_cli.errors import Interrupted
 
 
 @pytest.mark.parametrize("number", [errno.ENOSPC, errno.EROFS, errno.EACCES])
@@ -72,3 +74,23 @@ def test_a_narrow_terminal_cuts_no_figure(monkeypatch: pytest.MonkeyPatch) -> No
     for columns, expected in (("40", 100), ("80", 100), ("132", 132)):
         monkeypatch.setenv("COLUMNS", columns)
         assert console._columns() == expected
+
+
+def test_a_failure_ends_the_bar_and_gives_the_cursor_back(monkeypatch: pytest.MonkeyPatch) -> None:
+    from rich.console import Console
+
+    from vireid_cli.commands import console
+
+    screen = io.StringIO()
+    monkeypatch.setattr(console, "err", Console(file=screen, force_terminal=True, width=80, soft_wrap=True))
+    reporter = console.ConsoleReporter()
+    reporter.advance("rendering", 1, 3)
+    assert screen.getvalue().count("\x1b[?25l") == 1, "the cursor is hidden while the bar moves"
+    console.print_error(Interrupted("stopped."))
+    shown = screen.getvalue()
+    assert shown.count("\x1b[?25h") == 1
+    assert shown.index("\x1b[?25h") < shown.index("interrupted: stopped.")
+    assert "rendering" not in shown[shown.index("interrupted") :]
+    reporter.advance("rendering", 2, 3)  # a caller that goes on gets a new bar
+    console.close_bars()
+    assert screen.getvalue().count("\x1b[?25h") == 2

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import json
 import os
 import shlex
@@ -89,6 +90,7 @@ class ConsoleReporter(Reporter):
             self._bars.stop()
             self._bars = None
             self._tasks.clear()
+            _showing.remove(self)
 
     def _console(self) -> Console:
         return self._bars.console if self._bars is not None else err
@@ -104,6 +106,7 @@ class ConsoleReporter(Reporter):
             )
             self._bars = Progress(*columns, console=err, refresh_per_second=4)
             self._bars.start()
+            _showing.append(self)
         text = "  ".join(f"{name} {value}" for name, value in values.items())
         if job not in self._tasks:
             self._tasks[job] = self._bars.add_task(job, total=total, shown=text)
@@ -118,8 +121,20 @@ class ConsoleReporter(Reporter):
             self.close()
 
 
+_showing: list[ConsoleReporter] = []
+"""Those with bars on the terminal."""
+
+
+@atexit.register
+def close_bars() -> None:
+    """End every bar that a failure left: the cursor comes back, and lines stand by themselves."""
+    for reporter in list(_showing):
+        reporter.close()
+
+
 def print_error(error: VireidError) -> None:
     """What is wrong, and what to do."""
+    close_bars()
     word, style = ("interrupted", "yellow") if isinstance(error, Interrupted) else ("error", "bold red")
     err.print(f"{word}: {error.message}", style=style, markup=False)
     if error.hint:
