@@ -74,8 +74,13 @@ def results_of(runs: Sequence[Run], names: Sequence[str], protocol: str, reporte
 
 def _measured(run: Run, protocol: str, content: schema.EvaluationFile) -> Evaluation:
     """Measure stored embeddings again, query by query, and check that the stored figures are theirs."""
-    dataset = content["fingerprint"]["source"]
+    dataset = content["fingerprint"].get("source")
     path = run.evaluation(protocol) / schema.EMBEDDINGS
+    if dataset is None:
+        raise DataError(
+            f"{path.parent / schema.METRICS} does not say whose images were evaluated.",
+            f"Evaluate again: vireid evaluate {run.folder}",
+        )
     found = evaluate_features(path, dataset, EvaluateOptions(breakdown="breakdown" not in content))
     for name, metric in found.content["metrics"].items():
         stored = content["metrics"].get(name)

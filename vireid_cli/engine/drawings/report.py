@@ -256,7 +256,9 @@ def _setup(subject: _Subject) -> Section:
     found = []
     if not subject.single:
         caption = "Keys of the recipes that differ"
-        found.append(tables.differences(caption, differing([keys for _, keys in recipes]), names))
+        rows = differing([keys for _, keys in recipes])
+        chosen = {key: texts for key, texts in rows.items() if not key.startswith("reported")}
+        found.append(tables.differences(caption, chosen, names))
     keys = dict.fromkeys(key for one in environments for key in one)
     rows = {key: [one.get(key, "–") for one in environments] for key in keys}
     found.append(tables.differences("Environment", rows, names))
