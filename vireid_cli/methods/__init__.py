@@ -175,6 +175,31 @@ def build(name: str, options: Strict, num_identities: int, backbone: BackboneSpe
     return cast(nn.Module, load(name).build(options, num_identities, backbone))
 
 
+def refuse_idle(options: Strict, why: str, *keys: str) -> None:
+    """Refuse keys that change nothing under the other options, where they are not at their defaults.
+
+    Defaults are let through: a recipe may write them out.
+
+    Args:
+        options: The model that the keys are in.
+        why: What makes them idle, for the message.
+        keys: Dotted, from ``options``.
+
+    Raises:
+        ValueError: Names those that were changed.
+    """
+    changed = []
+    for key in keys:
+        *sections, name = key.split(".")
+        model = options
+        for section in sections:
+            model = getattr(model, section)
+        if getattr(model, name) != type(model).model_fields[name].default:
+            changed.append(key)
+    if changed:
+        raise ValueError(f"{why}: {', '.join(changed)} would change nothing, leave out")
+
+
 def trainable(module: nn.Module) -> list[nn.Parameter]:
     """Parameters of a module that learn, each once."""
     return [parameter for parameter in module.parameters() if parameter.requires_grad]

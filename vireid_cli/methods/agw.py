@@ -21,7 +21,7 @@ from vireid_cli.layers.pixels import Normalise, both_modalities
 from vireid_cli.layers.pooling import GeneralisedMean
 from vireid_cli.losses.identity import identity_loss
 from vireid_cli.losses.triplet import weighted_regularised_triplet
-from vireid_cli.methods import BACKBONE, ParameterGroup, Weight, trainable
+from vireid_cli.methods import BACKBONE, ParameterGroup, Weight, refuse_idle, trainable
 from vireid_cli.recipe.schema import Number, Strict
 from vireid_cli.types import Batch, Modality
 
@@ -38,6 +38,12 @@ class NonLocalOptions(Strict):
     layer2: Annotated[int, Field(ge=0)] = 2
     layer3: Annotated[int, Field(ge=0)] = 3
     inter: Literal[1, "C/2"] = 1
+
+    @model_validator(mode="after")
+    def _inter_is_used(self) -> NonLocalOptions:
+        if not (self.layer2 or self.layer3):
+            refuse_idle(self, "there is no non-local block", "inter")
+        return self
 
 
 class Wrt(Strict):

@@ -21,7 +21,7 @@ from vireid_cli.layers.pooling import GeneralisedMean, global_average
 from vireid_cli.losses.center import cross_center, hetero_center, hetero_center_triplet
 from vireid_cli.losses.identity import identity_loss
 from vireid_cli.losses.triplet import batch_hard_triplet, weighted_regularised_triplet, wrt_sq
-from vireid_cli.methods import BACKBONE, ParameterGroup, Weight, trainable
+from vireid_cli.methods import BACKBONE, ParameterGroup, Weight, refuse_idle, trainable
 from vireid_cli.recipe.schema import Number, Strict
 from vireid_cli.types import Batch, Modality
 
@@ -75,6 +75,18 @@ class Options(Strict):
             raise ValueError("released_eps is a form of wrt and wrt_sq: triplet 'batch_hard' has no softmax")
         if self.embed == "neck" and not self.identity_weight:
             raise ValueError("embed 'neck' needs identity_weight above 0: nothing else trains the neck")
+        if self.pool == "gap":
+            refuse_idle(self, "pool is 'gap'", "gem_power", "gem_learned")
+        if not self.identity_weight:
+            refuse_idle(self, "identity_weight is 0", "label_smoothing")
+        if not self.triplet_weight:
+            refuse_idle(self, "triplet_weight is 0", "triplet", "released_eps")
+        if not self.triplet_weight or self.triplet != "batch_hard":
+            refuse_idle(self, "there is no batch-hard triplet loss", "margin")
+        if self.center == "none":
+            refuse_idle(self, "center is 'none'", "center_weight")
+        if not center:
+            refuse_idle(self, "there is no loss on centres", "center_margin")
         return self
 
 

@@ -27,7 +27,7 @@ from vireid_cli.losses.cpm import centre_pair_mining
 from vireid_cli.losses.identity import identity_loss
 from vireid_cli.losses.orthogonal import inner_products
 from vireid_cli.losses.triplet import batch_hard_triplet
-from vireid_cli.methods import BACKBONE, ParameterGroup, Weight, trainable
+from vireid_cli.methods import BACKBONE, ParameterGroup, Weight, refuse_idle, trainable
 from vireid_cli.recipe.schema import Probability, Strict
 from vireid_cli.types import Batch, Modality
 
@@ -92,6 +92,12 @@ class Options(Strict):
             raise ValueError("dee is off: set cpm.weight and ort_weight to 0, they act on its branches")
         if not self.dee.on and self.embed.branches == "all":
             raise ValueError("dee is off: embed.branches can be 'original' only")
+        if not self.dee.on:
+            refuse_idle(self, "dee is off", "dee.dropout")
+        if not self.cpm.weight:
+            refuse_idle(self, "cpm.weight is 0", "cpm.margin")
+        if not self.triplet_weight:
+            refuse_idle(self, "triplet_weight is 0", "margin")
         return self
 
 

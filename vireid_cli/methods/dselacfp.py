@@ -28,7 +28,7 @@ from vireid_cli.layers.pooling import GeneralisedMean
 from vireid_cli.losses.center import hetero_center_triplet
 from vireid_cli.losses.identity import identity_loss
 from vireid_cli.losses.orthogonal import cosine_orthogonality, inner_products, weight_orthogonality
-from vireid_cli.methods import BACKBONE, ParameterGroup, Weight, trainable
+from vireid_cli.methods import BACKBONE, ParameterGroup, Weight, refuse_idle, trainable
 from vireid_cli.recipe.schema import Number, Strict, bare_off
 from vireid_cli.types import Batch, Modality
 
@@ -65,6 +65,8 @@ class Lam(Strict):
     def _switches_act(self) -> Lam:
         if len(set(self.before)) != len(self.before):
             raise ValueError("before names a stage twice")
+        if not self.before:
+            refuse_idle(self, "before is empty", "parts", "freq", "dc_norm", "residual", "kind")
         if self.kind == "idct" and (self.freq, self.dc_norm) != ("top16", True):
             raise ValueError("kind 'idct' weighs all frequencies: leave freq and dc_norm out")
         return self
@@ -151,6 +153,10 @@ class Options(Strict):
             raise ValueError(f"imfpe.high names a stage after {self.last}, which is the last")
         if self.ort.weight and not self.specific:
             raise ValueError("the orthogonal loss needs the specific branch: set ort.weight to 0")
+        if not self.hctri.weight:
+            refuse_idle(self, "hctri.weight is 0", "hctri.margin")
+        if not self.ort.weight:
+            refuse_idle(self, "ort.weight is 0", "ort.kind")
         return self
 
 

@@ -25,7 +25,7 @@ from vireid_cli.layers.pixels import Normalise, both_modalities, centre_crop, lu
 from vireid_cli.losses.identity import identity_loss
 from vireid_cli.losses.nuances import nuances_mining
 from vireid_cli.losses.triplet import batch_hard_triplet
-from vireid_cli.methods import BACKBONE, Fit, ParameterGroup, Weight, trainable
+from vireid_cli.methods import BACKBONE, Fit, ParameterGroup, Weight, refuse_idle, trainable
 from vireid_cli.recipe.schema import Probability, Strict
 from vireid_cli.types import Batch, Modality
 
@@ -102,6 +102,16 @@ class Options(Strict):
             raise ValueError("no loss is left: identity_weight or triplet_weight must be above 0")
         if self.cnm.weight and not self.anm.on:
             raise ValueError("cnm compares ANM's two branches: anm.on is false, so cnm.weight must be 0")
+        if not self.agp.after:
+            refuse_idle(self, "agp.after is empty", "agp.init", "agp.repr", "agp.pool")
+        if not self.anm.on:
+            refuse_idle(self, "anm is off", "anm.residual", "anm.positivity")
+        if not self.cnm.weight:
+            refuse_idle(self, "cnm.weight is 0", "cnm.margin", "cnm.reduction", "cnm.normalize")
+        if not self.identity_weight:
+            refuse_idle(self, "identity_weight is 0", "dropout")
+        if not self.triplet_weight:
+            refuse_idle(self, "triplet_weight is 0", "margin")
         return self
 
 

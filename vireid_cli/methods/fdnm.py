@@ -26,7 +26,7 @@ from vireid_cli.layers.pooling import generalised_mean_stripes, stripes
 from vireid_cli.losses.identity import identity_loss
 from vireid_cli.losses.nuances import nuances_mining
 from vireid_cli.losses.triplet import batch_hard_triplet
-from vireid_cli.methods import BACKBONE, ParameterGroup, Weight, trainable
+from vireid_cli.methods import BACKBONE, ParameterGroup, Weight, refuse_idle, trainable
 from vireid_cli.recipe.schema import Strict
 from vireid_cli.types import Batch, Modality
 
@@ -147,6 +147,19 @@ class Options(Strict):
             raise ValueError("no loss is left: identity_weight, triplet_weight or cnm.weight must be above 0")
         if "bn" in self.embed.level and not self.identity_weight:
             raise ValueError(f"embed.level '{self.embed.level}' needs identity_weight above 0")
+        if not self.agp.after:
+            refuse_idle(self, "agp.after is empty", "agp.init", "agp.repr", "agp.pool")
+        if not self.anm.on:
+            idle = ("anm.residual", "anm.positivity", "anm.pool", "embed.branches")
+            refuse_idle(self, "anm is off", *idle)
+        if not self.cnm.on:
+            refuse_idle(self, "cnm is off", "cnm.weight")
+        if not self.mines:
+            refuse_idle(self, "cnm is off", "cnm.reduction", "cnm.normalize", "cnm.margin")
+        if self.head == "global":
+            refuse_idle(self, "head has no parts", "parts.n", "parts.reduce")
+        if not self.triplet_weight:
+            refuse_idle(self, "triplet_weight is 0", "margin")
         return self
 
 

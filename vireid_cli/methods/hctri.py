@@ -21,7 +21,7 @@ from vireid_cli.layers.pixels import Normalise, both_modalities
 from vireid_cli.layers.pooling import generalised_mean_stripes
 from vireid_cli.losses.center import hetero_center_triplet
 from vireid_cli.losses.identity import identity_loss
-from vireid_cli.methods import BACKBONE, ParameterGroup, Weight, trainable
+from vireid_cli.methods import BACKBONE, ParameterGroup, Weight, refuse_idle, trainable
 from vireid_cli.recipe.schema import Number, Strict
 from vireid_cli.types import Batch, Modality
 
@@ -57,6 +57,8 @@ class Options(Strict):
             raise ValueError("no loss is left: identity_, joined_ or stripe_weight must be above 0")
         if self.label_smoothing and not self.identity_weight:
             raise ValueError("label_smoothing changes a loss whose weight is 0")
+        if not (self.joined_weight or self.stripe_weight):
+            refuse_idle(self, "joined_weight and stripe_weight are 0", "margin")
         return self
 
 
