@@ -44,7 +44,7 @@ def attended(images):
         (nn.Conv2d(3, 5, 3, padding=1, bias=False), 32 * 16 * 5 * 3 * 9),
         (lambda images: images.flatten(1) @ torch.rand(3 * 32 * 16, 7), 3 * 32 * 16 * 7),
         # Dense: 18·9 positions to 2·18·5 numbers, for each of the three channels.
-        (lambda images: spectrum(images[:, :, :18, :9]), 3 * 162 * 180),
+        (lambda images: spectrum(images[:, :, :18, :9], "matmul"), 3 * 162 * 180),
         (lambda images: spectrum(images, "fft"), 0.5 * 2.5 * 3 * 512 * 9),
         # Four directions × ten steps × eighteen numbers of state: B u, C h, decay · h + drive, and Δ A.
         (scanned, 4 * 10 * 18 * (1 + 1 + 1.5)),

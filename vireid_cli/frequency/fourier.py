@@ -23,9 +23,11 @@ Spectrum = tuple[Tensor, Tensor]
 DENSE_POSITIONS = 200
 """Up to this many positions H·W one dense product is used, above it one product an axis."""
 
-MATMUL_POSITIONS = {False: 200, True: 5000}
+MATMUL_POSITIONS = {False: 100, True: 5000}
 """Up to so many positions H·W the products are the default outside of compilation and export: fewer for
-contiguous maps than (true) for those whose channels lie together. ``vireid bench spectra`` shows why."""
+contiguous maps than (true) for those whose channels lie together. There ``torch.fft`` is about as fast on
+72×36 maps, but its maps are contiguous, which slows down the convolutions that follow. ``vireid bench
+spectra`` shows the times of both forms."""
 
 PHASE_FLOOR = 1e-6
 """Bins whose amplitude is at most this share of the map's largest have no phase (METHODS 2.2, 8.1)."""
@@ -246,7 +248,8 @@ def _forward(images: Tensor) -> Spectrum:
         mixed = rows.reshape(*rows.shape[:-2], 2 * height, half)  # a row's real part, then its imaginary one
         both = constant(matrices.column_matrix, (height,), images) @ mixed  # (..., 2·H, half)
         both = both.unflatten(-2, (2, height))
-    return both.select(-3, 0), both.select(-3, 1)
+    re, im = both.unbind(-3)
+    return re, im
 
 
 def _inverse(re: Tensor, im: Tensor, size: tuple[int, int]) -> Tensor:
