@@ -90,6 +90,9 @@ def draw(
         groups.append([_row(table, int(query), store, size, label) for table, label in each])
         if len(chosen) > QUERIES:
             studio.reporter.advance("queries", done + 1, len(chosen))
+    if len(chosen) > QUERIES:
+        images = sum(1 + len(row.images) for group in groups for row in group)
+        studio.reporter.say(f"drawing {images:,} images; a page of this size takes a moment")
     subtitle = f"{name}, trial 0, {_told(choice, labels)}; cosine similarity"
     if len(groups[0]) == 1:
         figure = ranking.ranking_figure([row for (row,) in groups], studio.run.name, subtitle)
