@@ -54,5 +54,9 @@ def test_unknown_study_names_the_shipped_ones() -> None:
 )
 def test_shipped_studies_name_valid_recipes(path: Path) -> None:
     study = load_study(str(path))
+    trunk = []
+    if study.start:
+        load_recipe(study.start.recipe, tuple(study.start.settings()))
+        trunk = ["backbone.weights=trunk.safetensors"]  # what the start becomes
     for row in study.rows:
-        load_recipe(row.recipe, tuple(study.settings(row, study.seeds[0])))
+        load_recipe(row.recipe, (*study.settings(row, study.seeds[0]), *trunk))
