@@ -51,6 +51,14 @@ def test_idle_options_are_refused_by_name(method, options, idle):
     assert f": {', '.join(idle)} would change nothing" in error["msg"]
 
 
+def test_all_of_them_are_named_at_once():
+    with pytest.raises(pydantic.ValidationError) as refused:
+        methods.options_of("baseline", {"gem_power": 10.0, "center_margin": 0.5})
+    (error,) = refused.value.errors()
+    assert "pool is 'gap': gem_power" in error["msg"]
+    assert "no loss on centres: center_margin" in error["msg"]
+
+
 def test_dropout_of_branches_that_are_not_made():
     options = {"dee": {"on": False, "dropout": 0.3}, "cpm": {"weight": 0.0}, "ort_weight": 0.0}
     with pytest.raises(pydantic.ValidationError, match=r"dee\.dropout would change nothing"):

@@ -175,29 +175,33 @@ def build(name: str, options: Strict, num_identities: int, backbone: BackboneSpe
     return cast(nn.Module, load(name).build(options, num_identities, backbone))
 
 
-def refuse_idle(options: Strict, why: str, *keys: str) -> None:
+def refuse_idle(options: Strict, *rules: tuple[object, str, tuple[str, ...]]) -> None:
     """Refuse keys that change nothing under the other options, where they are not at their defaults.
 
     Defaults are let through: a recipe may write them out.
 
     Args:
         options: The model that the keys are in.
-        why: What makes them idle, for the message.
-        keys: Dotted, from ``options``.
+        rules: Whether the keys of one are idle, why, and their names, dotted from ``options``.
 
     Raises:
-        ValueError: Names those that were changed.
+        ValueError: Names all that were changed.
     """
-    changed = []
-    for key in keys:
-        *sections, name = key.split(".")
-        model = options
-        for section in sections:
-            model = getattr(model, section)
-        if getattr(model, name) != type(model).model_fields[name].default:
-            changed.append(key)
-    if changed:
-        raise ValueError(f"{why}: {', '.join(changed)} would change nothing, leave out")
+    found = []
+    for idle, why, keys in rules:
+        changed = [key for key in keys if idle and _changed(options, key)]
+        if changed:
+            found.append(f"{why}: {', '.join(changed)} would change nothing, leave out")
+    if found:
+        raise ValueError("; ".join(found))
+
+
+def _changed(options: Strict, key: str) -> bool:
+    """Whether the value of a dotted key is not its default."""
+    *sections, name = key.split(".")
+    for section in sections:
+        options = getattr(options, section)
+    return bool(getattr(options, name) != type(options).model_fields[name].default)
 
 
 def trainable(module: nn.Module) -> list[nn.Parameter]:

@@ -75,18 +75,16 @@ class Options(Strict):
             raise ValueError("released_eps is a form of wrt and wrt_sq: triplet 'batch_hard' has no softmax")
         if self.embed == "neck" and not self.identity_weight:
             raise ValueError("embed 'neck' needs identity_weight above 0: nothing else trains the neck")
-        if self.pool == "gap":
-            refuse_idle(self, "pool is 'gap'", "gem_power", "gem_learned")
-        if not self.identity_weight:
-            refuse_idle(self, "identity_weight is 0", "label_smoothing")
-        if not self.triplet_weight:
-            refuse_idle(self, "triplet_weight is 0", "triplet", "released_eps")
-        if not self.triplet_weight or self.triplet != "batch_hard":
-            refuse_idle(self, "there is no batch-hard triplet loss", "margin")
-        if self.center == "none":
-            refuse_idle(self, "center is 'none'", "center_weight")
-        if not center:
-            refuse_idle(self, "there is no loss on centres", "center_margin")
+        soft = not self.triplet_weight or self.triplet != "batch_hard"
+        refuse_idle(
+            self,
+            (self.pool == "gap", "pool is 'gap'", ("gem_power", "gem_learned")),
+            (not self.identity_weight, "identity_weight is 0", ("label_smoothing",)),
+            (not self.triplet_weight, "triplet_weight is 0", ("triplet", "released_eps")),
+            (soft, "there is no batch-hard triplet loss", ("margin",)),
+            (self.center == "none", "center is 'none'", ("center_weight",)),
+            (not center, "there is no loss on centres", ("center_margin",)),
+        )
         return self
 
 

@@ -46,8 +46,7 @@ class NonLocalOptions(Strict):
 
     @model_validator(mode="after")
     def _inter_is_used(self) -> NonLocalOptions:
-        if not (self.layer2 or self.layer3):
-            refuse_idle(self, "there is no non-local block", "inter")
+        refuse_idle(self, (not (self.layer2 or self.layer3), "there is no non-local block", ("inter",)))
         return self
 
 

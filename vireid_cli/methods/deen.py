@@ -92,12 +92,12 @@ class Options(Strict):
             raise ValueError("dee is off: set cpm.weight and ort_weight to 0, they act on its branches")
         if not self.dee.on and self.embed.branches == "all":
             raise ValueError("dee is off: embed.branches can be 'original' only")
-        if not self.dee.on:
-            refuse_idle(self, "dee is off", "dee.dropout")
-        if not self.cpm.weight:
-            refuse_idle(self, "cpm.weight is 0", "cpm.margin")
-        if not self.triplet_weight:
-            refuse_idle(self, "triplet_weight is 0", "margin")
+        refuse_idle(
+            self,
+            (not self.dee.on, "dee is off", ("dee.dropout",)),
+            (not self.cpm.weight, "cpm.weight is 0", ("cpm.margin",)),
+            (not self.triplet_weight, "triplet_weight is 0", ("margin",)),
+        )
         return self
 
 

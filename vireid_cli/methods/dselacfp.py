@@ -65,8 +65,8 @@ class Lam(Strict):
     def _switches_act(self) -> Lam:
         if len(set(self.before)) != len(self.before):
             raise ValueError("before names a stage twice")
-        if not self.before:
-            refuse_idle(self, "before is empty", "parts", "freq", "dc_norm", "residual", "kind")
+        idle = ("parts", "freq", "dc_norm", "residual", "kind")
+        refuse_idle(self, (not self.before, "before is empty", idle))
         if self.kind == "idct" and (self.freq, self.dc_norm) != ("top16", True):
             raise ValueError("kind 'idct' weighs all frequencies: leave freq and dc_norm out")
         return self
@@ -153,10 +153,11 @@ class Options(Strict):
             raise ValueError(f"imfpe.high names a stage after {self.last}, which is the last")
         if self.ort.weight and not self.specific:
             raise ValueError("the orthogonal loss needs the specific branch: set ort.weight to 0")
-        if not self.hctri.weight:
-            refuse_idle(self, "hctri.weight is 0", "hctri.margin")
-        if not self.ort.weight:
-            refuse_idle(self, "ort.weight is 0", "ort.kind")
+        refuse_idle(
+            self,
+            (not self.hctri.weight, "hctri.weight is 0", ("hctri.margin",)),
+            (not self.ort.weight, "ort.weight is 0", ("ort.kind",)),
+        )
         return self
 
 

@@ -102,16 +102,14 @@ class Options(Strict):
             raise ValueError("no loss is left: identity_weight or triplet_weight must be above 0")
         if self.cnm.weight and not self.anm.on:
             raise ValueError("cnm compares ANM's two branches: anm.on is false, so cnm.weight must be 0")
-        if not self.agp.after:
-            refuse_idle(self, "agp.after is empty", "agp.init", "agp.repr", "agp.pool")
-        if not self.anm.on:
-            refuse_idle(self, "anm is off", "anm.residual", "anm.positivity")
-        if not self.cnm.weight:
-            refuse_idle(self, "cnm.weight is 0", "cnm.margin", "cnm.reduction", "cnm.normalize")
-        if not self.identity_weight:
-            refuse_idle(self, "identity_weight is 0", "dropout")
-        if not self.triplet_weight:
-            refuse_idle(self, "triplet_weight is 0", "margin")
+        refuse_idle(
+            self,
+            (not self.agp.after, "agp.after is empty", ("agp.init", "agp.repr", "agp.pool")),
+            (not self.anm.on, "anm is off", ("anm.residual", "anm.positivity")),
+            (not self.cnm.weight, "cnm.weight is 0", ("cnm.margin", "cnm.reduction", "cnm.normalize")),
+            (not self.identity_weight, "identity_weight is 0", ("dropout",)),
+            (not self.triplet_weight, "triplet_weight is 0", ("margin",)),
+        )
         return self
 
 

@@ -147,19 +147,15 @@ class Options(Strict):
             raise ValueError("no loss is left: identity_weight, triplet_weight or cnm.weight must be above 0")
         if "bn" in self.embed.level and not self.identity_weight:
             raise ValueError(f"embed.level '{self.embed.level}' needs identity_weight above 0")
-        if not self.agp.after:
-            refuse_idle(self, "agp.after is empty", "agp.init", "agp.repr", "agp.pool")
-        if not self.anm.on:
-            idle = ("anm.residual", "anm.positivity", "anm.pool", "embed.branches")
-            refuse_idle(self, "anm is off", *idle)
-        if not self.cnm.on:
-            refuse_idle(self, "cnm is off", "cnm.weight")
-        if not self.mines:
-            refuse_idle(self, "cnm is off", "cnm.reduction", "cnm.normalize", "cnm.margin")
-        if self.head == "global":
-            refuse_idle(self, "head has no parts", "parts.n", "parts.reduce")
-        if not self.triplet_weight:
-            refuse_idle(self, "triplet_weight is 0", "margin")
+        refuse_idle(
+            self,
+            (not self.agp.after, "agp.after is empty", ("agp.init", "agp.repr", "agp.pool")),
+            (not self.anm.on, "anm is off", ("anm.residual", "anm.positivity", "anm.pool", "embed.branches")),
+            (not self.cnm.on, "cnm is off", ("cnm.weight",)),
+            (not self.mines, "cnm is off", ("cnm.reduction", "cnm.normalize", "cnm.margin")),
+            (self.head == "global", "head has no parts", ("parts.n", "parts.reduce")),
+            (not self.triplet_weight, "triplet_weight is 0", ("margin",)),
+        )
         return self
 
 

@@ -57,8 +57,8 @@ class Options(Strict):
             raise ValueError("no loss is left: identity_, joined_ or stripe_weight must be above 0")
         if self.label_smoothing and not self.identity_weight:
             raise ValueError("label_smoothing changes a loss whose weight is 0")
-        if not (self.joined_weight or self.stripe_weight):
-            refuse_idle(self, "joined_weight and stripe_weight are 0", "margin")
+        metric = self.joined_weight or self.stripe_weight
+        refuse_idle(self, (not metric, "joined_weight and stripe_weight are 0", ("margin",)))
         return self
 
 
