@@ -17,6 +17,7 @@ from vireid_cli.data import protocols
 from vireid_cli.data.protocols.request import Request
 from vireid_cli.data.store import Store
 from vireid_cli.engine import report_images
+from vireid_cli.engine.drawings import report as drawing
 from vireid_cli.engine.engine import Engine
 from vireid_cli.engine.evaluate import EvaluateOptions, measure
 from vireid_cli.engine.measure import Measured
@@ -25,7 +26,7 @@ from vireid_cli.engine.preparation import marks, prepare_dataset
 from vireid_cli.engine.report_gallery import people_shown
 from vireid_cli.engine.report_images import Album, encoded
 from vireid_cli.engine.reporter import Reporter
-from vireid_cli.errors import DataError, UsageError
+from vireid_cli.errors import DataError, MissingExtra, UsageError
 from vireid_cli.recipe.load import dump
 from vireid_cli.recipe.schema import Recipe
 from vireid_cli.results import schema
@@ -214,3 +215,21 @@ def test_tsne_shows_a_few_images_of_each_person_and_modality():
         for modality in range(2):
             wanted = min(12, ((pids == pid) & (modalities == modality)).sum()) if pid < 3 else 0
             assert ((pids[rows] == pid) & (modalities[rows] == modality)).sum() == wanted
+
+
+def test_without_scikit_learn_the_rest_is_there(engine, evaluated, tmp_path, monkeypatch):
+    def refuse(*_):
+        raise MissingExtra("scikit-learn", "figures", "The t-SNE figure")
+
+    monkeypatch.setattr(drawing, "tsne_points", refuse)
+    text = report(engine, tmp_path / "a.html", evaluated("a"))
+    assert "pip install &#39;vireid[figures]&#39;" in text
+    charts = data_of(text)["charts"]
+    assert "cmc-0" in charts
+    assert "tsne-0" not in charts
+
+
+def test_latency_is_there_where_it_is_asked_for(engine, evaluated, tmp_path):
+    run = evaluated("a")
+    assert " ms</td>" not in report(engine, tmp_path / "a.html", run)
+    assert len(re.findall(r">\d+\.\d\d ms<", report(engine, tmp_path / "b.html", run, latency=True))) == 2
