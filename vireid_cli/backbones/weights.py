@@ -86,7 +86,7 @@ def _imagenet(name: str) -> dict[str, Tensor]:
         raise WeightsUnavailable(
             f"ImageNet weights of {name}: not usable from {path}, and fetching {entry.url} "
             f"failed ({error or type(error).__name__}).",
-            f"Put the file there (its name must be {path.name}), or\n"
+            f"Put the file at {path}, or\n"
             "  --set backbone.weights=PATH   a state dict of the same network\n"
             "  --set backbone.weights=none   start from scratch",
         ) from error

@@ -148,6 +148,7 @@ class Loop:
         steps = len(plan.labels)
         images = 2 * plan.labels.shape[1]
         marked, began = at.step, time.perf_counter()
+        self._timed = self._timed or [began]
         for step in range(at.step, steps):
             self._step(self.feed.batch(plan, at.epoch, step), at)
             at = Position(at.epoch, step + 1, at.global_step + 1)
@@ -182,12 +183,19 @@ class Loop:
         self.scaler.update()
 
     def _foretell(self, steps_left: int) -> None:
-        """Say once, after the second step of this process, how long the rest will take."""
-        if len(self._timed) == 2:
+        """Say once how long the rest will take: after the second step, the first being slow to start.
+
+        Where the first alone took long, its start is no matter and nobody waits for the second.
+        """
+        if len(self._timed) == 3:
             return
         self.runtime.synchronize()
         self._timed.append(time.perf_counter())
-        if len(self._timed) == 2 and (seconds := (self._timed[1] - self._timed[0]) * steps_left) > LONG:
+        if len(self._timed) == 2 and self._timed[1] - self._timed[0] <= LONG:
+            return
+        seconds = (self._timed[-1] - self._timed[-2]) * steps_left
+        self._timed += [0.0] * (3 - len(self._timed))
+        if seconds > LONG:
             self.hooks.reporter.say(
                 f"about {duration(seconds)} to go on {self.runtime.device.type}"
                 + (f" ({SHORTER})" if seconds > VERY_LONG else "")

@@ -67,7 +67,9 @@ def starting_backbone(recipe: Recipe, rendered: bool, reporter: Reporter) -> Sta
             raise
         reporter.warn(
             f"ImageNet weights of {wanted.name} can't be had here; on the rendered benchmark the run starts "
-            "from scratch, which its fingerprint says. " + error.hint.splitlines()[0]
+            "from scratch, which its fingerprint says. "
+            + error.hint.splitlines()[0].removesuffix(", or")
+            + "."
         )
         state, used = None, "none (imagenet unavailable)"
     return Start(BackboneSpec(wanted.name, wanted.last_stride, state, wanted.width), used)
