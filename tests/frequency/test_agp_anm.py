@@ -177,6 +177,17 @@ def test_products_follow_the_layout_of_the_maps(layout):
     torch.testing.assert_close(back, images, rtol=1e-5, atol=1e-5)
 
 
+@pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
+def test_the_norm_of_anm_is_handed_a_gradient_in_its_own_layout(layout):
+    module, layouts = AmplitudeNuancesMining(3).train(), []
+    module.norm.register_full_backward_hook(
+        lambda norm, to_maps, given: layouts.append(given[0].is_contiguous(memory_format=layout))
+    )
+    features = maps(2, 3, 8, 6, dtype=torch.float32).contiguous(memory_format=layout).requires_grad_()
+    module(features).mean(dim=(-2, -1)).sum().backward()  # pooling: one number for all pixels of a map
+    assert layouts == [True]
+
+
 class Both(torch.nn.Module):
     def __init__(self):
         super().__init__()
