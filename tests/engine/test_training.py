@@ -159,7 +159,7 @@ def test_imagenet_on_a_real_dataset_stops(
 ) -> None:
     from vireid_cli.backbones import weights as backbone_weights
 
-    def unavailable(name: str, wanted: str) -> None:
+    def unavailable(name: str, wanted: str, width: int) -> None:
         raise backbone_weights.WeightsUnavailable("not to be had", "put it there\nor there")
 
     monkeypatch.setattr(backbone_weights, "resolve", unavailable)
