@@ -93,6 +93,12 @@ def test_steps_count_what_is_added(engine: Engine) -> None:
     assert "time_over_macs" not in found["fdnm-global-local"]
 
 
+def test_steps_of_a_method_with_a_second_view(engine: Engine) -> None:
+    settings = [*SMALL, "backbone.name=resnet18", "backbone.weights=none"]
+    found = engine.bench("steps", recipes=["agw", "caj"], settings=settings, repeats=1)
+    assert found["caj"]["more_macs"] > 0
+
+
 def test_unknown_subject(engine: Engine) -> None:
     with pytest.raises(UsageError, match="no benchmark"):
         engine.bench("speed")

@@ -127,13 +127,14 @@ def _step(recipe: Recipe, runtime: Runtime) -> tuple[Callable[[], None], float]:
         torch.rand(len(labels), 3, *size, generator=random)
         .to(runtime.device)
         .contiguous(memory_format=torch.channels_last)
-        for _ in range(2)
+        for _ in range(3 if recipe.data.augment.second_view else 2)
     ]
+    second = sides[2] if recipe.data.augment.second_view else None
 
     def step() -> None:
         network.zero_grad(set_to_none=True)
         with runtime.autocast():
-            losses = cast(Method, network).losses(Batch(sides[0], sides[1], labels))
+            losses = cast(Method, network).losses(Batch(sides[0], sides[1], labels, second=second))
         torch.stack([value.float() for value in losses.values()]).sum().backward()
 
     chosen = [(m, m.kind) for m in network.modules() if getattr(m, "kind", None) in get_args(Kind)]
