@@ -8,10 +8,12 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+from vireid_cli.engine.embed import load_trained
 from vireid_cli.engine.engine import Engine
 from vireid_cli.errors import RecipeError
 from vireid_cli.files import read_json, write_json
 from vireid_cli.recipe.study import Row, Start, Study
+from vireid_cli.types import Modality
 
 SHARED = {"data.size": [64, 32], "train.epochs": 1, "train.steps_per_epoch": 2}
 
@@ -92,6 +94,24 @@ def test_rows_start_from_the_trunk_of_a_run(sysu_tree: Path, tiny_recipe: Path, 
     assert len(load_file(weights)) == 120
     engine.compare(study)
     assert len(list(folder.glob("tiny-*"))) == 2
+
+
+def test_who_the_trunk_was_trained_on_is_not_evaluated_on(
+    sysu_tree: Path, tiny_recipe: Path, tmp_path: Path
+) -> None:
+    """From a trunk that has seen 'trainval', training on 'train' alone: val identities stay trained on."""
+    engine = Engine.choose(device="cpu", precision="fp32", data_dir=sysu_tree, runs_dir=tmp_path / "runs")
+    few = [f"{key}={value}" for key, value in SHARED.items()]
+    wide = engine.train(str(tiny_recipe), [*few, "data.split=trainval"])
+    trunk = engine.export_backbone(wide, modality=Modality.VISIBLE)
+    narrow = engine.train(str(tiny_recipe), [*few, "data.split=train"])
+    heir = engine.train(str(tiny_recipe), [*few, "data.split=train", f"backbone.weights={trunk}"])
+    known = {
+        run.name: set(load_trained(run, engine.runtime, engine.reporter).tokens)
+        for run in (wide, narrow, heir)
+    }
+    assert known[narrow.name] < known[wide.name]
+    assert known[heir.name] == known[wide.name]
 
 
 def test_a_start_that_is_wrong_is_named(sysu_tree: Path, tiny_recipe: Path, tmp_path: Path) -> None:

@@ -11,6 +11,8 @@ from typing import cast
 
 import torch
 import torchvision.models as torchvision_models
+from safetensors import safe_open
+from safetensors.torch import load_file
 from torch import Tensor
 
 from vireid_cli.backbones.lightcnn import LightCnn
@@ -19,6 +21,9 @@ from vireid_cli.errors import UsageError, VireidError
 
 FETCH_TIMEOUT = 30.0
 """Seconds without an answer after which fetching is given up."""
+
+IDENTITIES = "training_identities"
+"""Metadata of a file of weights: hashes of the identities that it was trained on, one space between."""
 
 SHOWN = 5
 """Keys of each kind that a mismatch lists."""
@@ -69,6 +74,22 @@ def resolve(name: str, weights: str, width: int = WIDTH) -> dict[str, Tensor] | 
     return _checked(_without_prefix(_read(path, name)), name, str(path), width)
 
 
+def training_identities(weights: str) -> tuple[str, ...]:
+    """Hashes of the identities that a file was trained on, as ``vireid export backbone`` writes them.
+
+    Args:
+        weights: As of ``resolve``, which has read it.
+
+    Returns:
+        None of them where the file does not say, or where there is no file.
+    """
+    path = Path(weights).expanduser()
+    if path.suffix != ".safetensors" or not path.is_file():
+        return ()
+    with safe_open(path, framework="pt") as file:
+        return tuple((file.metadata() or {}).get(IDENTITIES, "").split())
+
+
 def imagenet_file(name: str) -> Path:
     """Where torch's cache keeps the ImageNet weights of a network, whether there or not."""
     url = torchvision_models.get_model_weights(name).IMAGENET1K_V1.url
@@ -111,8 +132,6 @@ def _read(path: Path, name: str) -> dict[str, Tensor]:
         )
     try:
         if path.suffix == ".safetensors":
-            from safetensors.torch import load_file
-
             return load_file(path)
         state = torch.load(path, map_location="cpu", weights_only=True)
         if isinstance(state, dict) and isinstance(state.get("state_dict"), dict):

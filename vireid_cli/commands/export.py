@@ -73,7 +73,8 @@ def backbone(
 ) -> None:
     """Write a run's trunk as weights for another recipe: --set backbone.weights=PATH.
 
-    Keys are torchvision's. Who trained it on test identities must not evaluate on them.
+    Keys are torchvision's. The file names the identities that it was trained on, and a run that starts from
+    it is not evaluated on them.
 
     Example: vireid export backbone
     """

@@ -12,6 +12,7 @@ from safetensors.torch import save
 from torch import Tensor
 
 from vireid_cli.backbones.two_stream import STAGES, TwoStream
+from vireid_cli.backbones.weights import IDENTITIES
 from vireid_cli.data.store import Store
 from vireid_cli.engine.embed import load_trained, to_images
 from vireid_cli.engine.preparation import ensure_prepared, store_title
@@ -80,7 +81,8 @@ def export_backbone(run: Run, reporter: Reporter, *, modality: Modality, out: Pa
     """Write a run's trunk under torchvision's keys, for ``backbone.weights`` of another recipe.
 
     Args:
-        run: The run; its last checkpoint is taken.
+        run: The run; the checkpoint that its recipe selects is taken. Whoever starts from the file
+            inherits the identities that it was trained on: they are refused in evaluation.
         reporter: Listener.
         modality: Whose copy of the stages that each modality has for itself.
         out: File, ``.safetensors``; ``exports/backbone.safetensors`` of the run by default.
@@ -105,7 +107,7 @@ def export_backbone(run: Run, reporter: Reporter, *, modality: Modality, out: Pa
         "width": str(backbone.width),
         "run": run.name,
         "modality": modality.value,
-        "training_identities": str(trained.environment.get("num_identities", "")),
+        IDENTITIES: " ".join(sorted(trained.tokens)),
     }
     return write_bytes(path, save(state, metadata))
 

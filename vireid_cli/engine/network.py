@@ -25,10 +25,12 @@ class Start:
     Attributes:
         spec: What the method builds on.
         weights: What was really used: ``imagenet``, a path, ``none``, or ``none (…)`` with the reason.
+        identities: Hashes of the identities that the weights were trained on, where their file says so.
     """
 
     spec: BackboneSpec
     weights: str
+    identities: tuple[str, ...] = ()
 
 
 def load_recipe(name: str, settings: tuple[str, ...] = ()) -> Recipe:
@@ -72,7 +74,8 @@ def starting_backbone(recipe: Recipe, rendered: bool, reporter: Reporter) -> Sta
             + "."
         )
         state, used = None, "none (imagenet unavailable)"
-    return Start(BackboneSpec(wanted.name, wanted.last_stride, state, wanted.width), used)
+    spec = BackboneSpec(wanted.name, wanted.last_stride, state, wanted.width)
+    return Start(spec, used, weights.training_identities(used))
 
 
 def build_network(recipe: Recipe, spec: BackboneSpec, num_identities: int, runtime: Runtime) -> nn.Module:

@@ -55,7 +55,6 @@ class Job:
     recipe: Recipe
     loop: Loop
     start: Position
-    tokens: list[str]
 
 
 def train(recipe: Recipe, runtime: Runtime, reporter: Reporter, data_dir: Path, runs_dir: Path | None) -> Run:
@@ -79,13 +78,14 @@ def train(recipe: Recipe, runtime: Runtime, reporter: Reporter, data_dir: Path, 
     kept = 2 if recipe.train.select == "val" else 1
     checkpoints.refuse_full_disk(runs_dir or runs.runs_folder(), network, moments, kept)
     run = runs.create(recipe.name, recipe.data.dataset, runs=runs_dir)
-    environment = _environment(recipe, runtime, store, sampler, network, start.weights)
+    tokens = _identities(store, sampler, start.identities)
+    environment = _environment(recipe, runtime, store, sampler, tokens, network, start.weights)
     files.write_text(run.recipe_file, dump(recipe))
     files.write_json(run.folder / schema.ENVIRONMENT, environment)
     runs.name_latest(run)
     _announce(recipe, store, sampler, network, reporter)
     with locked(run.folder, run.lock), stop_on_signals() as stop:
-        job = _job(run, recipe, runtime, store, sampler, rows, network, stop, reporter)
+        job = _job(run, recipe, runtime, store, sampler, rows, network, stop, reporter, tokens)
         return _fit(job, reporter, data_dir)
 
 
@@ -124,7 +124,8 @@ def _resume(run: Run, runtime: Runtime, reporter: Reporter, data_dir: Path) -> R
     note_arithmetic(run, runtime, saved.position, reporter)
     reporter.say(f"resuming {run.folder} at epoch {saved.position.epoch + 1}, step {saved.position.step + 1}")
     with stop_on_signals() as stop:
-        job = _job(run, recipe, runtime, store, sampler, rows, network, stop, reporter, saved)
+        tokens = list(saved.extra["training_identities"])
+        job = _job(run, recipe, runtime, store, sampler, rows, network, stop, reporter, tokens, saved)
         return _fit(job, reporter, data_dir)
 
 
@@ -155,6 +156,12 @@ def _sampler(recipe: Recipe, store: Store) -> tuple[IdentitySampler, np.ndarray]
     return sampler, rows
 
 
+def _identities(store: Store, sampler: IdentitySampler, inherited: tuple[str, ...]) -> list[str]:
+    """Hashes of all identities that the network has seen, those of its starting weights included."""
+    own = identity_tokens(store, np.array(list(sampler.labels_of)))
+    return own + sorted(set(inherited) - set(own))
+
+
 def _job(
     run: Run,
     recipe: Recipe,
@@ -165,6 +172,7 @@ def _job(
     network: nn.Module,
     stop: StopRequest,
     reporter: Reporter,
+    tokens: list[str],
     saved: Checkpoint | None = None,
 ) -> Job:
     """Put the loop together, from the start or from a checkpoint."""
@@ -172,7 +180,6 @@ def _job(
     scaler = runtime.scaler()
     pixels = Pixels(store, recipe.data.image_size, rows, runtime)
     feed = Feed(pixels, rows, store.records.camids, recipe.data.augment, recipe.train.seed, runtime)
-    tokens = identity_tokens(store, np.array(list(sampler.labels_of)))
 
     def save(at: Position, name: str = checkpoints.LAST) -> None:
         extra = {
@@ -199,7 +206,7 @@ def _job(
         loop.meter.steps = int(saved.extra["steps"])
         if selection:
             selection.best = dict(saved.extra["best"])
-    return Job(run, recipe, loop, saved.position if saved else Position(), tokens)
+    return Job(run, recipe, loop, saved.position if saved else Position())
 
 
 def _fit(job: Job, reporter: Reporter, data_dir: Path) -> Run:
@@ -249,11 +256,11 @@ def _environment(
     runtime: Runtime,
     store: Store,
     sampler: IdentitySampler,
+    tokens: list[str],
     network: nn.Module,
     weights: str,
 ) -> dict[str, Any]:
     """``environment.json``."""
-    tokens = identity_tokens(store, np.array(list(sampler.labels_of)))
     return {
         "version": schema.VERSION,
         **runtime.describe(),
