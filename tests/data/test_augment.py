@@ -27,7 +27,7 @@ from vireid_cli.data.augment import (
 from vireid_cli.data.crop import crop_flip
 from vireid_cli.data.rectangles import Rectangles, rectangles
 from vireid_cli.data.reference import pil_chain
-from vireid_cli.recipe.schema import Augment, Erase, Exchange
+from vireid_cli.recipe.augmentation import Augment, Erase, Exchange
 from vireid_cli.types import Modality
 
 OFF = Augment(pad=0, flip=0.0)
@@ -59,7 +59,7 @@ def share(flags: Tensor) -> float:
 @pytest.mark.parametrize("size", SIZES)
 @pytest.mark.parametrize("pad", [0, 1, 10])
 def test_crop_and_flip_are_torchvision_s_pad_crop_flip(size: tuple[int, int], pad: int) -> None:
-    images, options = noise(40, size), Augment(pad=pad, pad_value=127)
+    images, options = noise(40, size), Augment(pad=pad)
     draws = draw(40, size, options, Modality.VISIBLE, source())
     done = crop_flip(images, draws.top, draws.left, draws.flip, pad, 127)
     assert done.dtype == torch.uint8
@@ -207,11 +207,12 @@ def test_channel_exchange_copies_one_channel_of_visible_images_only() -> None:
 
 def test_grey_wins_over_exchange() -> None:
     images = noise(10, (24, 12))
-    both = Augment(pad=0, flip=0.0, visible_grey=1.0, channel_exchange=1.0)
-    grey = Augment(pad=0, flip=0.0, visible_grey=1.0)
-    assert torch.equal(
-        augment_batch(images, images, both, source())[0], augment_batch(images, images, grey, source())[0]
-    )
+    both = Augment(pad=0, flip=0.0, visible_grey=0.5, channel_exchange=1.0)
+    greyed, kept = (Augment(pad=0, flip=0.0, visible_grey=chance) for chance in (0.5, 0.0))
+    found, grey, plain = (augment_batch(images, images, law, source())[0] for law in (both, greyed, kept))
+    struck = (grey != plain).flatten(1).any(1)
+    assert 0 < struck.sum() < len(images)
+    assert torch.equal(found[struck], grey[struck])
 
 
 def test_stretch_brings_the_maximum_to_the_gain_and_black_stays_black() -> None:

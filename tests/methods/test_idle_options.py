@@ -6,6 +6,7 @@ import pytest
 from vireid_cli import methods
 
 FDNM_PLAIN = {"anm": {"on": False}, "cnm": {"on": False}}
+SFCL_PLAIN = {"cfam": {"on": False}, "cfc": {"on": False}}
 
 IDLE = [
     ("fdnm", {"agp": {"after": [], "init": "paper", "repr": "phasor"}}, ["agp.init", "agp.repr"]),
@@ -40,6 +41,46 @@ IDLE = [
     ("dselacfp", {"lam": {"before": [], "parts": 6, "residual": True}}, ["parts", "residual"]),
     ("dselacfp", {"hctri": {"weight": 0.0, "margin": 0.5}}, ["hctri.margin"]),
     ("dselacfp", {"ort": {"weight": 0.0, "kind": "weights"}}, ["ort.kind"]),
+    ("sepg", {"seg": {"mode": "off", "at_test": False}}, ["at_test"]),
+    ("sepg", {"seg": {"weight": 0.0, "amplitude": "unit", "clip": False}}, ["amplitude", "clip"]),
+    ("sepg", {"paba": {"weight": 0.0, "margin": 0.3}}, ["paba.margin"]),
+    ("sepg", {"paba": {"weight": 0.0, "dist": "cos", "negative": "centre"}}, ["paba.dist", "paba.negative"]),
+    ("sepg", {"paba": {"weight": 0.0, "anchor_grad": False}}, ["paba.anchor_grad"]),
+    ("sepg", {"paba": {"weight": 0.0, "feature": "pooled"}}, ["paba.feature"]),
+    ("sepg", {"cc": {"margin": 0.1, "centre_gap": 1.0}}, ["cc.margin", "cc.centre_gap"]),
+    ("sepg", {"hc": {"margin": 0.1}}, ["hc.margin"]),
+    ("sepg", {"aux_triplet": {"margin": 0.1}}, ["aux_triplet.margin"]),
+    (
+        "sepg",
+        {"paba": {"feature": "pooled"}, "chunks": {"metric_feature": "after_dropout"}},
+        ["chunks.metric_feature"],
+    ),
+    (
+        "sepg",
+        {"chunks": {"dropout": 0.0, "metric_feature": "after_dropout"}},
+        ["chunks.metric_feature"],
+    ),
+    ("sepg", {"chunk_weight": 0.0, "specific_weight": 0.0, "chunks": {"dropout": 0.2}}, ["chunks.dropout"]),
+    ("sepg", {"embed": {"parts": "specific", "norm": "whole"}}, ["embed.norm"]),
+    ("sfcl", {**SFCL_PLAIN, "cfam": {"on": False, "phase_repr": "angle"}}, ["cfam.phase_repr"]),
+    ("sfcl", {**SFCL_PLAIN, "test_pair": "none"}, ["test_pair"]),
+    ("sfcl", {**SFCL_PLAIN, "train_paths": ["self"], "ot": {"on": False}}, ["train_paths"]),
+    ("sfcl", {"train_paths": ["self"], "ot": {"on": False}}, ["ot.on"]),
+    ("sfcl", {"train_paths": ["self"], "ot": {"eps": 0.1, "space": "amplitude"}}, ["ot.eps", "ot.space"]),
+    ("sfcl", {"ot": {"on": False, "iters": 5, "marginals": "energy"}}, ["ot.iters", "ot.marginals"]),
+    ("sfcl", {"ot": {"on": False, "direction": "both"}}, ["ot.direction"]),
+    ("sfcl", {"sfim": {"on": False, "residual": False}}, ["sfim.residual"]),
+    ("sfcl", {"sfim": {"on": False}, "gabor": {"domain": "rows"}}, ["gabor.domain"]),
+    ("sfcl", {"sfim": {"on": False}, "attn": "softmax_gate"}, ["attn"]),
+    ("sfcl", {"cfc": {"on": False, "weight": 0.5}}, ["cfc.weight"]),
+    ("sfcl", {"cfc": {"weight": 0.0, "tau": 0.2, "positives": "diag"}}, ["cfc.positives", "cfc.tau"]),
+    ("sfcl", {"csc": {"on": False, "weight": 0.5}}, ["csc.weight"]),
+    ("sfcl", {"csc": {"weight": 0.0, "k": 2, "detach": False}}, ["csc.k", "csc.detach"]),
+    (
+        "sepg",
+        {"paba": {"weight": 0.0}, "chunk_weight": 0.0, "embed": {"parts": "specific"}, "gate": False},
+        ["gate"],
+    ),
 ]
 
 
@@ -49,6 +90,17 @@ def test_idle_options_are_refused_by_name(method, options, idle):
         methods.options_of(method, options)
     (error,) = refused.value.errors()
     assert f": {', '.join(idle)} would change nothing" in error["msg"]
+
+
+def test_the_default_that_takes_a_value_back_is_named():
+    with pytest.raises(pydantic.ValidationError, match=r"leave out \(default margin: 0\.3\)"):
+        methods.options_of("deen", {"triplet_weight": 0.0, "margin": 0.5})
+
+
+def test_keys_of_cost_are_let_through_while_their_module_is_off():
+    light = {"cfam": {"on": False, "dim": 256}, "tm": {"state": 1}, "ot": {"grad": "detach_plan"}}
+    options = methods.options_of("sfcl", {**SFCL_PLAIN, **light, "sfim": {"on": False, "hidden": 768}})
+    assert options.cfam.dim == 256
 
 
 def test_all_of_them_are_named_at_once():

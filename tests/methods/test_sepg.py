@@ -245,8 +245,16 @@ def test_chunks(build, batch):
     assert network.embed(batch.visible, Modality.VISIBLE).shape == (8, 5 * 32)
 
 
-@pytest.mark.parametrize("parts", ["chunks", "specific", "chunks+specific"])
-@pytest.mark.parametrize("norm", ["block", "whole"])
+@pytest.mark.parametrize(
+    ("parts", "norm"),
+    [
+        ("chunks", "block"),
+        ("chunks", "whole"),
+        ("specific", "block"),
+        ("chunks+specific", "block"),
+        ("chunks+specific", "whole"),
+    ],
+)
 def test_embedding(build, batch, parts, norm):
     network = build("sepg", {"embed": {"parts": parts, "norm": norm}}).eval()
     shared, specific = network._maps(network.normalise(batch.infrared), Modality.INFRARED)
@@ -373,7 +381,9 @@ def test_a_whole_step_after_the_trunk_takes_at_most_300_operations(batch):
     [{"amplitude": "unit"}, {"phase_source": "gray"}, {"abs": True}, {"weight": 0.5}, {"clip": False}],
 )
 def test_options_of_a_phase_image_that_is_not_made_are_refused(mode, given):
-    seg = {"mode": mode, "at_test": False}
+    seg = {"mode": mode} if mode == "off" else {"mode": mode, "at_test": False}
     assert methods.options_of("sepg", {"seg": seg}).seg.mode == mode
-    with pytest.raises(pydantic.ValidationError, match=f"has no phase image: leave {next(iter(given))} out"):
+    with pytest.raises(
+        pydantic.ValidationError, match=f"has no phase image: {next(iter(given))} would change nothing"
+    ):
         methods.options_of("sepg", {"seg": seg | given})

@@ -21,7 +21,7 @@ from torch import Tensor
 
 from vireid_cli.data.crop import change_struck, crop_flip
 from vireid_cli.data.rectangles import WIDTH, Rectangles, rectangles, whole
-from vireid_cli.recipe.schema import Augment
+from vireid_cli.recipe.augmentation import Augment
 from vireid_cli.types import Erasure, Exchange, Modality, Size
 
 LUMINANCE = (0.299, 0.587, 0.114)

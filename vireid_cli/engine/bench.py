@@ -26,7 +26,8 @@ from vireid_cli.engine.schedule import build_optimizer
 from vireid_cli.engine.timing import interleaved
 from vireid_cli.errors import UsageError
 from vireid_cli.methods import Method
-from vireid_cli.recipe.schema import Augment, Recipe
+from vireid_cli.recipe.augmentation import Augment
+from vireid_cli.recipe.schema import Recipe
 from vireid_cli.rendered.naive import measure_tree
 from vireid_cli.types import Batch, Modality, Size
 

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from vireid_cli.data.augment import augment_batch
 from vireid_cli.engine.runtime import Runtime, generator
-from vireid_cli.recipe.schema import Augment
+from vireid_cli.recipe.augmentation import Augment
 from vireid_cli.types import Batch, Size
 
 if TYPE_CHECKING:

@@ -29,7 +29,10 @@ from torch import Tensor, nn
 
 from vireid_cli.backbones.two_stream import BackboneSpec
 from vireid_cli.errors import UsageError
-from vireid_cli.recipe.schema import Exchange, Number, Recipe, Strict
+from vireid_cli.recipe.augmentation import Exchange
+from vireid_cli.recipe.schema import Recipe
+from vireid_cli.recipe.strict import Number, Strict
+from vireid_cli.recipe.strict import refuse_idle as refuse_idle
 from vireid_cli.types import Batch, Modality, Size
 
 Weight = Annotated[Number, Field(ge=0.0)]
@@ -41,6 +44,9 @@ BACKBONE = "backbone"
 
 RESNETS = ("resnet18", "resnet34", "resnet50")
 
+Setting = tuple[str, object]
+"""A method's option and a value of it."""
+
 
 @dataclass(frozen=True)
 class Fit:
@@ -48,17 +54,20 @@ class Fit:
 
     Attributes:
         backbones: ``backbone.name`` that it can be built on.
-        second_view: Whether it needs a second view of visible images; others would not see it. None: an
-            option of the method decides.
+        second_view: Whether it needs a second view of visible images, or under which option; it would not
+            see one that it doesn't need.
         exchange: Whether it exchanges channels after normalising; others would leave them.
         input: (height, width) that its network takes, if it takes one only; what is larger when embedding
             is cropped to its centre.
+        ends_early: Options under which, all of them together, its trunk ends before the ResNet's last stage;
+            none: it never does.
     """
 
     backbones: tuple[str, ...] = RESNETS
-    second_view: bool | None = False
+    second_view: bool | Setting = False
     exchange: bool = False
     input: Size | None = None
+    ends_early: tuple[Setting, ...] = ()
 
     def problems(self, name: str, recipe: Recipe) -> list[tuple[tuple[str, ...], str]]:
         """Keys of a recipe that don't fit the method ``name``, and why."""
@@ -67,10 +76,11 @@ class Fit:
         if trunk not in self.backbones:
             text = f"method {name} is not built on {trunk}. Choose: {', '.join(self.backbones)}."
             found.append((("backbone", "name"), text))
-        if self.second_view is not None and augment.second_view != self.second_view:
-            needs = "needs a second view" if self.second_view else "uses no second view"
-            text = f"method {name} {needs} of visible images: say {str(self.second_view).lower()}."
-            found.append((("data", "augment", "second_view"), text))
+        options = options_of(name, recipe.method.options)
+        found += self._views(name, options, augment.second_view)
+        if self.ends_early and recipe.backbone.last_stride != 1 and _hold(options, *self.ends_early):
+            text = f"method {name} has no layer4 with {_shown(self.ends_early)}: leave out."
+            found.append((("backbone", "last_stride"), text))
         if augment.exchange != Exchange() and not self.exchange:
             text = f"method {name} exchanges no channels after normalising: leave it out."
             found.append((("data", "augment", "exchange"), text))
@@ -79,6 +89,28 @@ class Fit:
             text = f"method {name} takes {list(self.input)} after data.augment.crop, not {list(size)}."
             found.append((("data", "size"), text))
         return found
+
+    def _views(self, name: str, options: Strict, given: bool) -> list[tuple[tuple[str, ...], str]]:
+        """What is wrong with ``data.augment.second_view``, if anything is."""
+        by, needed = "", self.second_view
+        if isinstance(needed, tuple):
+            by = f" with {_shown([(needed[0], getattr(options, needed[0]))])}"
+            needed = _hold(options, needed)
+        if given == needed:
+            return []
+        needs = "needs a second view" if needed else "uses no second view"
+        text = f"method {name} {needs} of visible images{by}: say {str(needed).lower()}."
+        return [(("data", "augment", "second_view"), text)]
+
+
+def _hold(options: Strict, *settings: Setting) -> bool:
+    """Whether the options have all these values."""
+    return all(getattr(options, key) == value for key, value in settings)
+
+
+def _shown(settings: Sequence[Setting]) -> str:
+    """``method.options.last layer3``, joined by "and"."""
+    return " and ".join(f"method.options.{key} {value}" for key, value in settings)
 
 
 @dataclass(frozen=True)
@@ -173,35 +205,6 @@ def build(name: str, options: Strict, num_identities: int, backbone: BackboneSpe
         A module that is a ``Method`` too.
     """
     return cast(nn.Module, load(name).build(options, num_identities, backbone))
-
-
-def refuse_idle(options: Strict, *rules: tuple[object, str, tuple[str, ...]]) -> None:
-    """Refuse keys that change nothing under the other options, where they are not at their defaults.
-
-    Defaults are let through: a recipe may write them out.
-
-    Args:
-        options: The model that the keys are in.
-        rules: Whether the keys of one are idle, why, and their names, dotted from ``options``.
-
-    Raises:
-        ValueError: Names all that were changed.
-    """
-    found = []
-    for idle, why, keys in rules:
-        changed = [key for key in keys if idle and _changed(options, key)]
-        if changed:
-            found.append(f"{why}: {', '.join(changed)} would change nothing, leave out")
-    if found:
-        raise ValueError("; ".join(found))
-
-
-def _changed(options: Strict, key: str) -> bool:
-    """Whether the value of a dotted key is not its default."""
-    *sections, name = key.split(".")
-    for section in sections:
-        options = getattr(options, section)
-    return bool(getattr(options, name) != type(options).model_fields[name].default)
 
 
 def trainable(module: nn.Module) -> list[nn.Parameter]:

@@ -21,8 +21,8 @@ from vireid_cli.layers.pooling import GeneralisedMean, global_average
 from vireid_cli.losses.center import cross_center, hetero_center, hetero_center_triplet
 from vireid_cli.losses.identity import identity_loss
 from vireid_cli.losses.triplet import batch_hard_triplet, weighted_regularised_triplet, wrt_sq
-from vireid_cli.methods import BACKBONE, ParameterGroup, Weight, refuse_idle, trainable
-from vireid_cli.recipe.schema import Number, Strict
+from vireid_cli.methods import BACKBONE, ParameterGroup, Weight, trainable
+from vireid_cli.recipe.strict import Number, Strict, refuse_idle
 from vireid_cli.types import Batch, Modality
 
 

@@ -24,8 +24,8 @@ from vireid_cli.layers.pixels import Normalise, exchange_channels
 from vireid_cli.layers.pooling import GeneralisedMean
 from vireid_cli.losses.identity import identity_loss, soft_identity_loss
 from vireid_cli.losses.triplet import wrt_sq
-from vireid_cli.methods import BACKBONE, Fit, ParameterGroup, Weight, refuse_idle, trainable
-from vireid_cli.recipe.schema import Number, Strict
+from vireid_cli.methods import BACKBONE, Fit, ParameterGroup, Weight, trainable
+from vireid_cli.recipe.strict import Number, Strict, refuse_idle
 from vireid_cli.types import Batch, Modality
 
 FIT = Fit(second_view=True, exchange=True)

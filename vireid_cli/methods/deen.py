@@ -27,9 +27,11 @@ from vireid_cli.losses.cpm import centre_pair_mining
 from vireid_cli.losses.identity import identity_loss
 from vireid_cli.losses.orthogonal import inner_products
 from vireid_cli.losses.triplet import batch_hard_triplet
-from vireid_cli.methods import BACKBONE, ParameterGroup, Weight, refuse_idle, trainable
-from vireid_cli.recipe.schema import Probability, Strict
+from vireid_cli.methods import BACKBONE, Fit, ParameterGroup, Weight, trainable
+from vireid_cli.recipe.strict import Probability, Strict, refuse_idle
 from vireid_cli.types import Batch, Modality
+
+FIT = Fit(ends_early=(("last", "layer3"),))
 
 
 class Dee(Strict):

@@ -11,7 +11,7 @@ come out of this text.
 from __future__ import annotations
 
 import copy
-from typing import Annotated, Any, Literal, cast
+from typing import Annotated, Literal, cast
 
 import torch.nn.functional as F
 from pydantic import BeforeValidator, Field, model_validator
@@ -28,16 +28,13 @@ from vireid_cli.layers.pooling import GeneralisedMean
 from vireid_cli.losses.center import hetero_center_triplet
 from vireid_cli.losses.identity import identity_loss
 from vireid_cli.losses.orthogonal import cosine_orthogonality, inner_products, weight_orthogonality
-from vireid_cli.methods import BACKBONE, ParameterGroup, Weight, refuse_idle, trainable
-from vireid_cli.recipe.schema import Number, Strict, bare_off
+from vireid_cli.methods import BACKBONE, Fit, ParameterGroup, Weight, trainable
+from vireid_cli.recipe.strict import Number, Strict, as_tuple, bare_off, refuse_idle
 from vireid_cli.types import Batch, Modality
 
+FIT = Fit(ends_early=(("last", "layer3"),))
+
 Place = Literal["layer1", "layer2", "layer3", "layer4"]
-
-
-def _places(value: Any) -> Any:
-    """Read a YAML list as a tuple."""
-    return tuple(value) if isinstance(value, list) else value
 
 
 class Lam(Strict):
@@ -54,7 +51,7 @@ class Lam(Strict):
             which the paper's "reconstruction" could mean; see ``frequency.lam``.
     """
 
-    before: Annotated[tuple[Place, ...], BeforeValidator(_places)] = ("layer2", "layer3")
+    before: Annotated[tuple[Place, ...], BeforeValidator(as_tuple)] = ("layer2", "layer3")
     parts: Annotated[int, Field(ge=1)] = 4
     freq: Literal["top16", "low16", "top1"] = "top16"
     dc_norm: bool = True

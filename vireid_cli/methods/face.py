@@ -10,7 +10,7 @@ faces: placement, classifier, dropout as in LightCNN, losses and learning rates 
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 import torch.nn.functional as F
 from pydantic import BeforeValidator, model_validator
@@ -25,16 +25,11 @@ from vireid_cli.layers.pixels import Normalise, both_modalities, centre_crop, lu
 from vireid_cli.losses.identity import identity_loss
 from vireid_cli.losses.nuances import nuances_mining
 from vireid_cli.losses.triplet import batch_hard_triplet
-from vireid_cli.methods import BACKBONE, Fit, ParameterGroup, Weight, refuse_idle, trainable
-from vireid_cli.recipe.schema import Probability, Strict
+from vireid_cli.methods import BACKBONE, Fit, ParameterGroup, Weight, trainable
+from vireid_cli.recipe.strict import Probability, Strict, as_tuple, refuse_idle
 from vireid_cli.types import Batch, Modality
 
 FIT = Fit(backbones=("lightcnn29",), input=(SIDE, SIDE))
-
-
-def _tuple(value: Any) -> Any:
-    """Read a YAML list as a tuple, which strict mode would refuse."""
-    return tuple(value) if isinstance(value, list) else value
 
 
 class Agp(Strict):
@@ -44,7 +39,7 @@ class Agp(Strict):
         after: Stages that are followed by one.
     """
 
-    after: Annotated[tuple[Stage, ...], BeforeValidator(_tuple)] = ("stage1", "stage2")
+    after: Annotated[tuple[Stage, ...], BeforeValidator(as_tuple)] = ("stage1", "stage2")
     init: Literal["identity", "paper"] = "identity"
     repr: Literal["angle", "phasor"] = "angle"
     pool: Literal["half", "hermitian"] = "half"

@@ -8,117 +8,12 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_validator, model_validator
+from pydantic import BeforeValidator, ConfigDict, Field, field_validator, model_validator
 
+from vireid_cli.recipe.augmentation import Augment
+from vireid_cli.recipe.strict import Number, Probability, as_tuple, refuse_idle
+from vireid_cli.recipe.strict import Strict as Strict
 from vireid_cli.types import Size
-
-
-def _number(value: Any) -> Any:
-    """Read the text ``3e-4`` as the float that was meant: YAML 1.1 takes it for a string."""
-    if isinstance(value, str):
-        try:
-            return float(value)
-        except ValueError:
-            return value
-    if isinstance(value, int) and not isinstance(value, bool):
-        return float(value)
-    return value
-
-
-def _pair(value: Any) -> Any:
-    """Read a YAML list as a tuple, which strict mode would refuse."""
-    return tuple(value) if isinstance(value, list) else value
-
-
-def bare_off(value: Any) -> Any:
-    """Read YAML's bare ``off``, which arrives as false, as the word."""
-    return "off" if value is False else value
-
-
-Number = Annotated[float, BeforeValidator(_number)]
-Probability = Annotated[float, BeforeValidator(_number), Field(ge=0.0, le=1.0)]
-CropSide = Annotated[int, Field(ge=16, le=1024)]
-Range = Annotated[tuple[Number, Number], BeforeValidator(_pair)]
-
-
-class Strict(BaseModel):
-    """Frozen, without coercion, without unknown keys, without infinite numbers."""
-
-    model_config = ConfigDict(extra="forbid", strict=True, frozen=True, allow_inf_nan=False)
-
-
-class Erase(Strict):
-    """Random erasing (METHODS 2.3, 6): one rectangle an image, handed to the method as a mask.
-
-    Attributes:
-        probability: That an image is struck.
-        area: Share of the image's area that the rectangle covers, (low, high).
-        aspect: Height over width, (low, high), drawn uniformly.
-        fill: RGB value that is written.
-        normalised: False: ``fill`` is in pixels [0, 1]; True: it is written after mean/std.
-    """
-
-    probability: Probability = 0.0
-    area: Range = (0.02, 0.4)
-    aspect: Range = (0.3, 3.3333)
-    fill: Annotated[tuple[Number, Number, Number], BeforeValidator(_pair)] = (0.4914, 0.4822, 0.4465)
-    normalised: bool = False
-
-
-class Exchange(Strict):
-    """Colours after normalising and erasing (CAJ, METHODS 6), handed to the method as channel weights.
-
-    Attributes:
-        second: Probability that one uniformly chosen channel of the second view is copied to all three.
-        infrared: The same for an infrared image (3/4 in CAJ).
-        infrared_grey: Probability that an infrared image whose channels are not exchanged becomes its
-            luminance (1/2 in CAJ).
-    """
-
-    second: Probability = 0.0
-    infrared: Probability = 0.0
-    infrared_grey: Probability = 0.0
-
-
-class Augment(Strict):
-    """Batched augmentation; both modalities unless a key names one.
-
-    Attributes:
-        pad: Pixels added on each side before the random crop; 0: none.
-        crop: (height, width) of the random crop; None: the size of the prepared images.
-        pad_value: Grey level of the added border, 0..255.
-        flip: Probability of a horizontal flip.
-        visible_grey: Probability that a visible image becomes its luminance (three equal channels).
-        infrared_grey: Probability that an infrared image becomes its luminance.
-        channel_exchange: Probability that one uniformly chosen channel of a visible image is copied
-            to all three (CAJ).
-        linear: Probability of random linear: in a random rectangle each channel is stretched to
-            maximum 1 and multiplied by Beta(0.5, 0.5) (SEPG release).
-        linear_area: Share of the image's area of that rectangle, (low, high).
-        erase: Random erasing.
-        second_view: Whether each visible image is augmented a second time, by draws of its own; its
-            colours are changed by ``exchange.second`` alone.
-        exchange: Colours after normalising and erasing.
-    """
-
-    pad: Annotated[int, Field(ge=0, le=128)] = 10
-    crop: Annotated[tuple[CropSide, CropSide], BeforeValidator(_pair)] | None = None
-    pad_value: Annotated[int, Field(ge=0, le=255)] = 0
-    flip: Probability = 0.5
-    visible_grey: Probability = 0.0
-    infrared_grey: Probability = 0.0
-    channel_exchange: Probability = 0.0
-    linear: Probability = 0.0
-    linear_area: Range = (0.02, 0.4)
-    erase: Erase = Erase()
-    second_view: bool = False
-    exchange: Exchange = Exchange()
-
-    @model_validator(mode="after")
-    def _only_a_second_view_is_exchanged(self) -> Augment:
-        if self.exchange.second and not self.second_view:
-            raise ValueError("exchange.second acts on the second view: say second_view: true")
-        return self
 
 
 class Sampler(Strict):
@@ -147,7 +42,7 @@ class Data(Strict):
     trial: Annotated[int, Field(ge=1)] = 1
     size: Annotated[
         tuple[Annotated[int, Field(ge=32, le=1024)], Annotated[int, Field(ge=16, le=1024)]],
-        BeforeValidator(_pair),
+        BeforeValidator(as_tuple),
     ] = (288, 144)
     sampler: Sampler = Sampler()
     augment: Augment = Augment()
@@ -228,9 +123,10 @@ class Optimizer(Strict):
     grad_clip: Annotated[Number, Field(ge=0.0)] = 0.0
 
     @model_validator(mode="after")
-    def _nesterov_needs_momentum(self) -> Optimizer:
+    def _sgd_alone_has_momentum(self) -> Optimizer:
         if self.name == "sgd" and self.nesterov and self.momentum == 0.0:
             raise ValueError("nesterov needs momentum > 0")
+        refuse_idle(self, (self.name != "sgd", f"name is '{self.name}'", ("momentum", "nesterov")))
         return self
 
 
@@ -242,20 +138,28 @@ class Schedule(Strict):
             ``max(warmup_start, (e + 1) / warmup_epochs)``.
         warmup_start: Smallest factor during warm-up.
         kind: ``step`` multiplies by ``gamma`` at each milestone; ``cosine`` falls to 0.
-        milestones: Epochs at which the factor drops.
-        gamma: Factor of each drop.
+        milestones: Epochs at which the factor drops; ``step`` only.
+        gamma: Factor of each drop; ``step`` only.
     """
 
     warmup_epochs: Annotated[int, Field(ge=0)] = 10
     warmup_start: Probability = 0.0
     kind: Literal["step", "cosine"] = "step"
-    milestones: Annotated[tuple[int, ...], BeforeValidator(_pair)] = (20, 50)
+    milestones: Annotated[tuple[int, ...], BeforeValidator(as_tuple)] = (20, 50)
     gamma: Annotated[Number, Field(gt=0.0, le=1.0)] = 0.1
 
     @model_validator(mode="after")
-    def _milestones_rise(self) -> Schedule:
+    def _keys_act(self) -> Schedule:
         if list(self.milestones) != sorted(set(self.milestones)):
             raise ValueError("milestones must rise strictly")
+        cosine = self.kind == "cosine"
+        refuse_idle(
+            self,
+            (cosine and self.milestones, "kind is 'cosine'", ("milestones",)),
+            (cosine, "kind is 'cosine'", ("gamma",)),
+            (not cosine and not self.milestones, "milestones is empty", ("gamma",)),
+            (self.warmup_epochs < 2, f"warmup_epochs is {self.warmup_epochs}", ("warmup_start",)),
+        )
         return self
 
 
@@ -327,7 +231,7 @@ class ReportedCost(Strict):
     parameters: Number | None = None
     multiply_adds: Number | None = None
     latency: Number | None = None
-    size: Annotated[tuple[int, int], BeforeValidator(_pair)] | None = None
+    size: Annotated[tuple[int, int], BeforeValidator(as_tuple)] | None = None
 
 
 class Recipe(Strict):
@@ -347,7 +251,7 @@ class Recipe(Strict):
     backbone: Backbone = Backbone()
     method: Method = Method()
     train: Train = Train()
-    reported: Annotated[tuple[Reported, ...], BeforeValidator(_pair)] = ()
+    reported: Annotated[tuple[Reported, ...], BeforeValidator(as_tuple)] = ()
     reported_cost: ReportedCost | None = None
 
     @field_validator("name")

@@ -16,13 +16,8 @@ from pydantic import BeforeValidator, Field, ValidationError
 from vireid_cli.errors import RecipeError, UsageError
 from vireid_cli.recipe.load import shipped_folder
 from vireid_cli.recipe.problems import Problem, of_validation, raise_all
-from vireid_cli.recipe.schema import Strict
+from vireid_cli.recipe.strict import Strict, as_tuple
 from vireid_cli.recipe.yaml_lines import read_source
-
-
-def _tuple(value: Any) -> Any:
-    """Read a YAML list as a tuple, which strict mode would refuse."""
-    return tuple(value) if isinstance(value, list) else value
 
 
 class Row(Strict):
@@ -62,7 +57,7 @@ class Evaluate(Strict):
         datasets: A table each; none: each run's own dataset, which must then be the same for all rows.
     """
 
-    datasets: Annotated[tuple[str, ...], BeforeValidator(_tuple)] = ()
+    datasets: Annotated[tuple[str, ...], BeforeValidator(as_tuple)] = ()
 
 
 class Study(Strict):
@@ -82,12 +77,12 @@ class Study(Strict):
 
     name: str = ""
     about: str = ""
-    seeds: Annotated[tuple[int, ...], BeforeValidator(_tuple), Field(min_length=1)] = (0, 1, 2)
+    seeds: Annotated[tuple[int, ...], BeforeValidator(as_tuple), Field(min_length=1)] = (0, 1, 2)
     set: dict[str, Any] = Field(default_factory=dict)
     start: Start | None = None
     evaluate: Evaluate = Evaluate()
     runs: Annotated[str, Field(pattern=r"^[\w.-]*$")] = ""
-    rows: Annotated[tuple[Row, ...], BeforeValidator(_tuple), Field(min_length=1)]
+    rows: Annotated[tuple[Row, ...], BeforeValidator(as_tuple), Field(min_length=1)]
 
     def settings(self, row: Row, seed: int) -> list[str]:
         """What ``--set`` would say for one row and seed; later ones win."""

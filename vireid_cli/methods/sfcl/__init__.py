@@ -20,7 +20,7 @@ from vireid_cli.methods.sfcl.options import Options
 
 __all__ = ["FIT", "Options", "Sfcl", "build"]
 
-FIT = Fit(second_view=None, exchange=True)
+FIT = Fit(second_view=("caj_views", 2), exchange=True)
 
 
 def build(options: Options, num_identities: int, backbone: BackboneSpec) -> Sfcl:

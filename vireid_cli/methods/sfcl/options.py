@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 from pydantic import BeforeValidator, Field, model_validator
 
 from vireid_cli.methods import Weight
-from vireid_cli.recipe.schema import Number, Strict
+from vireid_cli.recipe.strict import Number, Strict, as_tuple, refuse_idle
 
 Positive = Annotated[int, Field(ge=1)]
 Path = Literal["cross", "self"]
@@ -113,9 +113,7 @@ class Options(Strict):
     attn: Literal["shrink", "softmax_gate"] = "shrink"
     cfc: Contrast = Contrast()
     csc: Consistency = Consistency()
-    train_paths: Annotated[
-        tuple[Path, ...], BeforeValidator(lambda v: tuple(v) if isinstance(v, list) else v)
-    ] = ("cross", "self")
+    train_paths: Annotated[tuple[Path, ...], BeforeValidator(as_tuple)] = ("cross", "self")
     test_pair: Literal["self", "prototype", "none"] = "self"
     pair: Literal["same_id_aligned", "same_id_shuffled"] = "same_id_aligned"
     caj_views: Literal[1, 2] = 1
@@ -138,4 +136,26 @@ class Options(Strict):
             )
         if self.test_pair == "prototype" and "cross" not in self.paths:
             raise ValueError("test_pair 'prototype' needs 'cross' among train_paths, and cfam.on")
+        return self
+
+    @model_validator(mode="after")
+    def _keys_act(self) -> Options:
+        """Refuse what changes nothing; keys of cost are let through.
+
+        Widths, states and ``ot.grad`` are what a light recipe sets; its rows switch modules off.
+        """
+        contrasts, agrees = self.cfc.on and self.cfc.weight, self.csc.on and self.csc.weight
+        transport = ("ot.eps", "ot.iters", "ot.marginals", "ot.space", "ot.direction")
+        sfim = ("sfim.residual", "gabor.domain", "gabor.keep_dc", "gabor.learn", "attn")
+        refuse_idle(
+            self,
+            (not self.cfam.on, "cfam is off", ("cfam.phase_repr", "train_paths", "test_pair")),
+            ("cross" not in self.paths, "nothing is trained on the path cross", ("ot.on", *transport)),
+            (not self.ot.on, "ot is off", transport),
+            (not self.sfim.on, "sfim is off", sfim),
+            (not self.cfc.on, "cfc is off", ("cfc.weight",)),
+            (not contrasts, "there is no loss cfc", ("cfc.positives", "cfc.tau")),
+            (not self.csc.on, "csc is off", ("csc.weight",)),
+            (not agrees, "there is no loss csc", ("csc.k", "csc.detach")),
+        )
         return self

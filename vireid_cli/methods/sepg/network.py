@@ -1,23 +1,12 @@
-"""SEPG-Net: spectral enhancement and part-based bidirectional alignment (METHODS 2).
-
-The visible image becomes its SEG image (grey level plus phase); one stem and layers 1–3 serve both
-modalities; each modality has its own layer 4, which learns from an identity loss of its own and gates
-the shared map; the shared map is cut into 12 horizontal chunks with a head each; PABA aligns the chunks
-of the two modalities. Where the paper and its released code differ, or the paper is silent, a switch
-says so; the defaults are the paper's, and what it leaves open is marked as our reading.
-"""
+"""SEPG-Net's network: a shared trunk whose map is gated and cut into chunks, a layer 4 for each modality."""
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
-
 import torch
 import torch.nn.functional as F
-from pydantic import BeforeValidator, Field, model_validator
 from torch import Tensor, nn
 
 from vireid_cli.backbones.two_stream import STAGES, BackboneSpec, Streams, TwoStream
-from vireid_cli.errors import UsageError
 from vireid_cli.frequency.seg import grey_image, released_image, seg_image
 from vireid_cli.layers.chunk_head import ChunkHeads, ModalityHeads
 from vireid_cli.layers.pixels import Normalise, both_masks
@@ -26,147 +15,9 @@ from vireid_cli.losses.center import cross_center, hetero_center
 from vireid_cli.losses.identity import identity_loss
 from vireid_cli.losses.paba import paba
 from vireid_cli.losses.triplet import batch_hard_triplet
-from vireid_cli.methods import BACKBONE, ParameterGroup, Weight, trainable
-from vireid_cli.recipe.schema import Number, Probability, Strict, bare_off
+from vireid_cli.methods import BACKBONE, ParameterGroup, trainable
+from vireid_cli.methods.sepg.options import Options
 from vireid_cli.types import Batch, Modality
-
-
-class Seg(Strict):
-    """What replaces the visible image (METHODS 2.2).
-
-    Attributes:
-        mode: ``paper``: grey level plus phase image; ``gray_only``: the grey level; ``off``: the image
-            itself; ``released``: what the public code computes, which depends on the whole batch.
-        amplitude, phase_source, abs, weight, clip: See ``frequency.seg.seg_image``; an amplitude of
-            ``mean`` is our reading.
-        at_test: Also when embedding; the released code forgets it there.
-    """
-
-    mode: Annotated[Literal["paper", "released", "gray_only", "off"], BeforeValidator(bare_off)] = "paper"
-    amplitude: Literal["mean", "unit", "one_over_rms"] = "mean"
-    phase_source: Literal["rgb", "gray"] = "rgb"
-    abs: bool = False
-    weight: Number = 1.0
-    clip: bool = True
-    at_test: bool = True
-
-    @model_validator(mode="after")
-    def _released_never_at_test(self) -> Seg:
-        if self.mode == "released" and self.at_test:
-            raise ValueError("mode 'released' needs at_test: false, because it mixes the images of a batch")
-        return self
-
-    @model_validator(mode="after")
-    def _only_a_phase_image_has_them(self) -> Seg:
-        chosen = [key for key in ("amplitude", "phase_source", "abs", "weight", "clip") if self._differs(key)]
-        if self.mode != "paper" and chosen:
-            raise ValueError(f"mode '{self.mode}' has no phase image: leave {', '.join(chosen)} out")
-        return self
-
-    def _differs(self, key: str) -> bool:
-        return bool(getattr(self, key) != type(self).model_fields[key].default)
-
-
-class Chunks(Strict):
-    """The n horizontal parts, their heads of ``features`` outputs, and the dropout before classifiers.
-
-    Attributes:
-        metric_feature: Metric losses see the embedding before dropout (our choice), or after it (the
-            released code).
-    """
-
-    n: Annotated[int, Field(ge=1)] = 12
-    features: Annotated[int, Field(ge=1)] = 512
-    dropout: Probability = 0.5
-    metric_feature: Literal["before_dropout", "after_dropout"] = "before_dropout"
-
-
-class Paba(Strict):
-    """Part-based bidirectional alignment, λ2 = ``weight`` (Eq. 7–8, METHODS 2.4); see ``losses.paba``.
-
-    Attributes:
-        feature: The chunk's normalised embedding, or its normalised pooled feature.
-    """
-
-    weight: Weight = 2.5
-    margin: Weight = 0.5
-    dist: Literal["l2", "l2sq", "cos"] = "l2"
-    negative: Literal["sample", "centre"] = "sample"
-    anchor_grad: bool = True
-    feature: Literal["embedding", "pooled"] = "embedding"
-
-
-class HeteroCenter(Strict):
-    """Hetero-centre loss on chunks: what the paper cites for its CC row; off in the full method."""
-
-    weight: Weight = 0.0
-    margin: Weight = 0.0
-
-
-class CrossCenter(HeteroCenter):
-    """Cross-centre loss on chunks: in the released code (weight 2.5) in the place of PABA.
-
-    Attributes:
-        centre_gap: Factor of the added ||c_v − c_n||²; 0.5 in the released code.
-    """
-
-    centre_gap: Weight = 0.5
-
-
-class AuxTriplet(Strict):
-    """Batch-hard triplet loss on chunks: in the released code (weight 1), not in the paper."""
-
-    weight: Weight = 0.0
-    margin: Weight = 0.3
-
-
-class Embed(Strict):
-    """The test embedding; the paper is silent, the defaults are the released code's (METHODS 2.1).
-
-    Attributes:
-        parts: Chunk embeddings, the modality's specific embedding, or both.
-        norm: Unit length for each block before they are joined (the product is then the mean of the
-            blocks' cosines), or for the whole only.
-    """
-
-    parts: Literal["chunks", "specific", "chunks+specific"] = "chunks"
-    norm: Literal["block", "whole"] = "block"
-
-
-class Options(Strict):
-    """Knobs of SEPG-Net; defaults are the paper's.
-
-    Attributes:
-        gate: Multiply the shared map by the sigmoid of the mean channel of the modality's layer 4, as
-            the released code does; without it layer 4 has no part in the test embedding.
-        chunk_weight: λ3, factor on the sum of the chunks' identity losses.
-        specific_weight: λ1, factor on the identity loss of the specific branches (2 when released).
-    """
-
-    seg: Seg = Seg()
-    gate: bool = True
-    chunks: Chunks = Chunks()
-    chunk_weight: Weight = 1.0
-    specific_weight: Weight = 1.0
-    paba: Paba = Paba()
-    cc: CrossCenter = CrossCenter()
-    hc: HeteroCenter = HeteroCenter()
-    aux_triplet: AuxTriplet = AuxTriplet()
-    embed: Embed = Embed()
-
-    @property
-    def trains_chunks(self) -> bool:
-        """Whether any loss reaches the chunk heads."""
-        aligned = self.paba.weight > 0.0 and self.paba.feature == "embedding"
-        return aligned or any((self.chunk_weight, self.cc.weight, self.hc.weight, self.aux_triplet.weight))
-
-    @model_validator(mode="after")
-    def _what_is_embedded_is_trained(self) -> Options:
-        if "chunks" in self.embed.parts and not self.trains_chunks:
-            raise ValueError("embed.parts holds 'chunks', but no loss reaches the chunk heads")
-        if "specific" in self.embed.parts and not self.specific_weight:
-            raise ValueError("embed.parts holds 'specific', but specific_weight is 0")
-        return self
 
 
 class SepgNet(nn.Module):
@@ -286,17 +137,3 @@ class SepgNet(nn.Module):
         if options.feature == "pooled":
             metric = F.normalize(pooled.permute(2, 0, 1).float(), dim=-1)  # (n, 2B, C)
         return paba(metric, labels, **options.model_dump(exclude={"weight", "feature"}))
-
-
-def build(options: Options, num_identities: int, backbone: BackboneSpec) -> SepgNet:
-    """SEPG-Net's network.
-
-    Raises:
-        UsageError: The gate needs a layer 4 of stride 1.
-    """
-    if options.gate and backbone.last_stride != 1:
-        raise UsageError(
-            "method.options.gate: layer 4 gates the map of layer 3, so both must have one size.",
-            "--set backbone.last_stride=1, or --set method.options.gate=false",
-        )
-    return SepgNet(options, num_identities, backbone)

@@ -1,0 +1,34 @@
+"""SEPG-Net: spectral enhancement and part-based bidirectional alignment (METHODS 2).
+
+The visible image becomes its SEG image (grey level plus phase); one stem and layers 1–3 serve both
+modalities; each modality has its own layer 4, which learns from an identity loss of its own and gates
+the shared map; the shared map is cut into 12 horizontal chunks with a head each; PABA aligns the chunks
+of the two modalities. Where the paper and its released code differ, or the paper is silent, a switch
+says so; the defaults are the paper's, and what it leaves open is marked as our reading.
+"""
+
+from __future__ import annotations
+
+from vireid_cli.backbones.two_stream import BackboneSpec
+from vireid_cli.errors import UsageError
+from vireid_cli.methods import Fit
+from vireid_cli.methods.sepg.network import SepgNet
+from vireid_cli.methods.sepg.options import Options
+
+__all__ = ["FIT", "Options", "SepgNet", "build"]
+
+FIT = Fit(ends_early=(("gate", False), ("specific_weight", 0.0)))
+
+
+def build(options: Options, num_identities: int, backbone: BackboneSpec) -> SepgNet:
+    """SEPG-Net's network.
+
+    Raises:
+        UsageError: The gate needs a layer 4 of stride 1.
+    """
+    if options.gate and backbone.last_stride != 1:
+        raise UsageError(
+            "method.options.gate: layer 4 gates the map of layer 3, so both must have one size.",
+            "--set backbone.last_stride=1, or --set method.options.gate=false",
+        )
+    return SepgNet(options, num_identities, backbone)

@@ -1,0 +1,176 @@
+"""SEPG-Net's knobs: what the paper leaves open, or its released code does otherwise, with a switch each."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import BeforeValidator, Field, model_validator
+
+from vireid_cli.methods import Weight
+from vireid_cli.recipe.strict import Number, Probability, Strict, bare_off, refuse_idle
+
+
+class Seg(Strict):
+    """What replaces the visible image (METHODS 2.2).
+
+    Attributes:
+        mode: ``paper``: grey level plus phase image; ``gray_only``: the grey level; ``off``: the image
+            itself; ``released``: what the public code computes, which depends on the whole batch.
+        amplitude, phase_source, abs, weight, clip: See ``frequency.seg.seg_image``; an amplitude of
+            ``mean`` is our reading.
+        at_test: Also when embedding; the released code forgets it there.
+    """
+
+    mode: Annotated[Literal["paper", "released", "gray_only", "off"], BeforeValidator(bare_off)] = "paper"
+    amplitude: Literal["mean", "unit", "one_over_rms"] = "mean"
+    phase_source: Literal["rgb", "gray"] = "rgb"
+    abs: bool = False
+    weight: Number = 1.0
+    clip: bool = True
+    at_test: bool = True
+
+    @model_validator(mode="after")
+    def _released_never_at_test(self) -> Seg:
+        if self.mode == "released" and self.at_test:
+            raise ValueError("mode 'released' needs at_test: false, because it mixes the images of a batch")
+        return self
+
+    @model_validator(mode="after")
+    def _keys_act(self) -> Seg:
+        phase = ("amplitude", "phase_source", "abs", "clip")
+        refuse_idle(
+            self,
+            (self.mode != "paper", f"mode '{self.mode}' has no phase image", (*phase, "weight")),
+            (self.mode == "paper" and not self.weight, "weight is 0", phase),
+            (self.mode == "off", "mode is 'off'", ("at_test",)),
+        )
+        return self
+
+
+class Chunks(Strict):
+    """The n horizontal parts, their heads of ``features`` outputs, and the dropout before classifiers.
+
+    Attributes:
+        metric_feature: Metric losses see the embedding before dropout (our choice), or after it (the
+            released code).
+    """
+
+    n: Annotated[int, Field(ge=1)] = 12
+    features: Annotated[int, Field(ge=1)] = 512
+    dropout: Probability = 0.5
+    metric_feature: Literal["before_dropout", "after_dropout"] = "before_dropout"
+
+
+class Paba(Strict):
+    """Part-based bidirectional alignment, λ2 = ``weight`` (Eq. 7–8, METHODS 2.4); see ``losses.paba``.
+
+    Attributes:
+        feature: The chunk's normalised embedding, or its normalised pooled feature.
+    """
+
+    weight: Weight = 2.5
+    margin: Weight = 0.5
+    dist: Literal["l2", "l2sq", "cos"] = "l2"
+    negative: Literal["sample", "centre"] = "sample"
+    anchor_grad: bool = True
+    feature: Literal["embedding", "pooled"] = "embedding"
+
+
+class HeteroCenter(Strict):
+    """Hetero-centre loss on chunks: what the paper cites for its CC row; off in the full method."""
+
+    weight: Weight = 0.0
+    margin: Weight = 0.0
+
+
+class CrossCenter(HeteroCenter):
+    """Cross-centre loss on chunks: in the released code (weight 2.5) in the place of PABA.
+
+    Attributes:
+        centre_gap: Factor of the added ||c_v − c_n||²; 0.5 in the released code.
+    """
+
+    centre_gap: Weight = 0.5
+
+
+class AuxTriplet(Strict):
+    """Batch-hard triplet loss on chunks: in the released code (weight 1), not in the paper."""
+
+    weight: Weight = 0.0
+    margin: Weight = 0.3
+
+
+class Embed(Strict):
+    """The test embedding; the paper is silent, the defaults are the released code's (METHODS 2.1).
+
+    Attributes:
+        parts: Chunk embeddings, the modality's specific embedding, or both.
+        norm: Unit length for each block before they are joined (the product is then the mean of the
+            blocks' cosines), or for the whole only.
+    """
+
+    parts: Literal["chunks", "specific", "chunks+specific"] = "chunks"
+    norm: Literal["block", "whole"] = "block"
+
+
+class Options(Strict):
+    """Knobs of SEPG-Net; defaults are the paper's.
+
+    Attributes:
+        gate: Multiply the shared map by the sigmoid of the mean channel of the modality's layer 4, as
+            the released code does; without it layer 4 has no part in the test embedding.
+        chunk_weight: λ3, factor on the sum of the chunks' identity losses.
+        specific_weight: λ1, factor on the identity loss of the specific branches (2 when released).
+    """
+
+    seg: Seg = Seg()
+    gate: bool = True
+    chunks: Chunks = Chunks()
+    chunk_weight: Weight = 1.0
+    specific_weight: Weight = 1.0
+    paba: Paba = Paba()
+    cc: CrossCenter = CrossCenter()
+    hc: HeteroCenter = HeteroCenter()
+    aux_triplet: AuxTriplet = AuxTriplet()
+    embed: Embed = Embed()
+
+    @property
+    def trains_chunks(self) -> bool:
+        """Whether any loss reaches the chunk heads."""
+        return self.pulls_embeddings or self.chunk_weight > 0.0
+
+    @property
+    def pulls_embeddings(self) -> bool:
+        """Whether a metric loss acts on the embeddings of the chunk heads."""
+        aligned = self.paba.weight > 0.0 and self.paba.feature == "embedding"
+        return aligned or any((self.cc.weight, self.hc.weight, self.aux_triplet.weight))
+
+    @model_validator(mode="after")
+    def _what_is_embedded_is_trained(self) -> Options:
+        if "chunks" in self.embed.parts and not self.trains_chunks:
+            raise ValueError("embed.parts holds 'chunks', but no loss reaches the chunk heads")
+        if "specific" in self.embed.parts and not self.specific_weight:
+            raise ValueError("embed.parts holds 'specific', but specific_weight is 0")
+        return self
+
+    @model_validator(mode="after")
+    def _keys_act(self) -> Options:
+        pulled = self.pulls_embeddings
+        after = pulled and self.chunks.metric_feature == "after_dropout"
+        dropped = after or any((self.chunk_weight, self.specific_weight))
+        chunks = self.trains_chunks or self.paba.weight > 0.0
+        one = self.embed.parts == "specific" or (self.embed.parts == "chunks" and self.chunks.n == 1)
+        paba = ("paba.margin", "paba.dist", "paba.negative", "paba.anchor_grad", "paba.feature")
+        refuse_idle(
+            self,
+            (not self.paba.weight, "paba.weight is 0", paba),
+            (not self.cc.weight, "cc.weight is 0", ("cc.margin", "cc.centre_gap")),
+            (not self.hc.weight, "hc.weight is 0", ("hc.margin",)),
+            (not self.aux_triplet.weight, "aux_triplet.weight is 0", ("aux_triplet.margin",)),
+            (not pulled, "no metric loss is on the chunks' embeddings", ("chunks.metric_feature",)),
+            (not self.chunks.dropout, "chunks.dropout is 0", ("chunks.metric_feature",)),
+            (not dropped, "chunk_weight and specific_weight are 0", ("chunks.dropout",)),
+            (not chunks, "no loss is on the chunks", ("chunks.n", "gate")),
+            (one, "one block is embedded", ("embed.norm",)),
+        )
+        return self
