@@ -71,6 +71,29 @@ def test_no_torch_when_loaded(path: Path) -> None:
         }
 
 
+def test_torchvision_waits_until_a_network_is_built() -> None:
+    """It takes longer to import than torch: who draws a curve or prints a table does not wait for it."""
+    slow = {
+        "torchvision",
+        "vireid_cli.backbones.residual",
+        "vireid_cli.data.reference",
+        "vireid_cli.engine.bench",
+    }
+    exempt = {"backbones/residual.py", "data/reference.py"}
+    importers = {
+        str(path.relative_to(ROOT)): found
+        for path in FILES
+        if (
+            found := {
+                n for n in modules_imported(path, top_level=True) if n in slow or n.startswith("torchvision.")
+            }
+        )
+    }
+    assert exempt <= set(importers)  # the test sees what it looks for
+    late = {name: found for name, found in importers.items() if name not in exempt}
+    assert set(late) == {"engine/bench.py", "engine/bench_prepare.py"}, late
+
+
 @pytest.mark.parametrize("folder", NO_SIBLINGS)
 def test_siblings_never_meet(folder: str) -> None:
     package = ".".join(("vireid_cli", *folder.split("/")))

@@ -18,7 +18,7 @@ from PIL import Image
 
 from vireid_cli.data import pixels as pixel_files
 from vireid_cli.data import prepare as preparing
-from vireid_cli.data.decode import BadImage, decode, resize
+from vireid_cli.data.decode import BadImage, decode, resize, resize_all
 from vireid_cli.data.prepare import add_size, prepare
 from vireid_cli.data.reference import pil_decode
 from vireid_cli.data.store import Store, open_store
@@ -90,6 +90,15 @@ def test_an_image_of_the_right_size_is_not_touched() -> None:
     pixels = np.random.default_rng(2).integers(0, 256, (*SIZE, 3), dtype=np.uint8)
     assert resize(pixels, SIZE) is pixels
     np.testing.assert_array_equal(decode(cv2.imencode(".png", pixels[:, :, ::-1])[1].tobytes()), pixels)
+
+
+@pytest.mark.parametrize("size", [(16, 8), (40, 30), (50, 21)])
+def test_many_images_are_resized_as_each_alone(size):
+    images = np.random.default_rng(3).integers(0, 256, (5, 37, 21, 3), dtype=np.uint8)
+    together = resize_all(images, size)
+    assert together.dtype == np.uint8
+    np.testing.assert_array_equal(together, np.stack([resize(image, size) for image in images]))
+    assert resize_all(together, size) is together
 
 
 def test_grey_and_turned_files_become_three_upright_channels(tmp_path: Path) -> None:

@@ -8,7 +8,6 @@ from typing import TypeVar
 
 from torch import nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
-from torchvision.models.resnet import BasicBlock, Bottleneck
 
 Network = TypeVar("Network", bound=nn.Module)
 
@@ -34,6 +33,8 @@ def fold_batch_norms(network: Network) -> Network:
 
 
 def _pairs(module: nn.Module) -> list[tuple[str, str]]:
+    from torchvision.models.resnet import BasicBlock, Bottleneck  # slow to import; see backbones.residual
+
     if isinstance(module, (BasicBlock, Bottleneck)):
         return [pair for pair in _RESIDUAL_PAIRS if _is_pair(module, *pair)]
     if isinstance(module, nn.Sequential):

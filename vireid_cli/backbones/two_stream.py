@@ -5,14 +5,15 @@ from __future__ import annotations
 import copy
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Literal
 
 import torch
-import torchvision.models as torchvision_models
 from torch import Tensor, nn
-from torchvision.models.resnet import BasicBlock, Bottleneck, ResNet
 
 from vireid_cli.types import Modality
+
+if TYPE_CHECKING:
+    from torchvision.models.resnet import ResNet
 
 Name = Literal["resnet18", "resnet34", "resnet50", "lightcnn29"]
 Stage = Literal["stem", "layer1", "layer2", "layer3", "layer4"]
@@ -20,15 +21,9 @@ Stage = Literal["stem", "layer1", "layer2", "layer3", "layer4"]
 STAGES: tuple[Stage, ...] = ("stem", "layer1", "layer2", "layer3", "layer4")
 
 WIDTH = 64
-INSERTED = "after"
 """Channels after torchvision's stem."""
 
-PARTS: dict[Name, tuple[type[BasicBlock | Bottleneck], list[int]]] = {
-    "resnet18": (BasicBlock, [2, 2, 2, 2]),
-    "resnet34": (BasicBlock, [3, 4, 6, 3]),
-    "resnet50": (Bottleneck, [3, 4, 6, 3]),
-}
-"""Block and blocks a stage."""
+INSERTED = "after"
 
 Streams = Modality | int
 """Whose images a batch holds: one modality's, or so many visible ones followed by infrared ones."""
@@ -53,38 +48,21 @@ class BackboneSpec:
     width: int = WIDTH
 
 
-class _Scaled(ResNet):
-    """torchvision's network with all its channels scaled to a width."""
-
-    def __init__(self, width: int, block: type[BasicBlock | Bottleneck], layers: list[int]) -> None:
-        self._width = width
-        super().__init__(block, layers, num_classes=1)
-
-    def _make_layer(self, block: Any, planes: int, blocks: int, stride: int = 1, dilate: bool = False) -> Any:
-        if planes == WIDTH:  # the first stage: the stem is there, and not yet initialised
-            self.inplanes = self._width
-            self.conv1 = nn.Conv2d(3, self._width, kernel_size=7, stride=2, padding=3, bias=False)
-            self.bn1 = nn.BatchNorm2d(self._width)
-        return super()._make_layer(block, planes * self._width // WIDTH, blocks, stride, dilate)
-
-
 def residual_network(spec: BackboneSpec) -> ResNet:
     """torchvision's network with the last stride and the weights of ``spec``, its classifier removed.
 
     Random weights are drawn from torch's global generator.
     """
-    network: ResNet
-    if spec.width == WIDTH:
-        network = getattr(torchvision_models, spec.name)(weights=None)
-    else:
-        network = _Scaled(spec.width, *PARTS[spec.name])
+    from vireid_cli.backbones.residual import torchvision_network
+
+    network = torchvision_network(spec.name, spec.width)
     network.fc = nn.Identity()
     if spec.state is not None:
         network.load_state_dict(spec.state)
     first = network.layer4[0]
     stride = (spec.last_stride, spec.last_stride)
     # A basic block strides in its first convolution, a bottleneck in its 3×3 one.
-    (first.conv1 if isinstance(first, BasicBlock) else first.conv2).stride = stride
+    (first.conv2 if hasattr(first, "conv3") else first.conv1).stride = stride
     first.downsample[0].stride = stride
     return network
 
@@ -215,5 +193,5 @@ def _channels(network: ResNet) -> dict[Stage, int]:
     channels: dict[Stage, int] = {"stem": network.conv1.out_channels}
     for stage in STAGES[1:]:
         last = getattr(network, stage)[-1]
-        channels[stage] = (last.conv2 if isinstance(last, BasicBlock) else last.conv3).out_channels
+        channels[stage] = (last.conv3 if hasattr(last, "conv3") else last.conv2).out_channels
     return channels

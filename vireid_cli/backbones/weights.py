@@ -7,10 +7,9 @@ import socket
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import cast
+from typing import Any, cast
 
 import torch
-import torchvision.models as torchvision_models
 from safetensors import safe_open
 from safetensors.torch import load_file
 from torch import Tensor
@@ -92,12 +91,18 @@ def training_identities(weights: str) -> tuple[str, ...]:
 
 def imagenet_file(name: str) -> Path:
     """Where torch's cache keeps the ImageNet weights of a network, whether there or not."""
-    url = torchvision_models.get_model_weights(name).IMAGENET1K_V1.url
-    return Path(torch.hub.get_dir()) / "checkpoints" / url.rsplit("/", 1)[-1]
+    return Path(torch.hub.get_dir()) / "checkpoints" / _entry(name).url.rsplit("/", 1)[-1]
+
+
+def _entry(name: str) -> Any:
+    """torchvision's first ImageNet weights of a network: where they are, and how to load them."""
+    from torchvision.models import get_model_weights  # slow to import; see backbones.residual
+
+    return get_model_weights(name).IMAGENET1K_V1
 
 
 def _imagenet(name: str) -> dict[str, Tensor]:
-    entry = torchvision_models.get_model_weights(name).IMAGENET1K_V1
+    entry = _entry(name)
     path = imagenet_file(name)
     try:
         with _impatient():

@@ -62,9 +62,14 @@ def cut_short(data: bytes) -> bool:
 
 def resize(pixels: np.ndarray, size: Size) -> np.ndarray:
     """Bring (h, w, 3) uint8 to ``size`` = (height, width); the same array where it has that size."""
-    if pixels.shape[:2] == size:
+    return pixels if pixels.shape[:2] == size else resize_all(pixels[None], size)[0]
+
+
+def resize_all(pixels: np.ndarray, size: Size) -> np.ndarray:
+    """Bring (N, h, w, 3) uint8 to a size at once: the same bytes, in less than half the time of N calls."""
+    if pixels.shape[1:3] == size:
         return pixels
     rows = np.require(pixels, requirements=["C", "W"])  # torch wants memory that it could write to
-    image = torch.from_numpy(rows).permute(2, 0, 1)[None]  # (1, 3, h, w), channels last
-    resized = torch.nn.functional.interpolate(image, size, mode="bicubic", antialias=True)
-    return np.ascontiguousarray(resized[0].permute(1, 2, 0).numpy())  # (H, W, 3)
+    images = torch.from_numpy(rows).permute(0, 3, 1, 2)  # (N, 3, h, w), channels last
+    resized = torch.nn.functional.interpolate(images, size, mode="bicubic", antialias=True)
+    return np.ascontiguousarray(resized.permute(0, 2, 3, 1).numpy())  # (N, H, W, 3)

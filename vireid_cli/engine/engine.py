@@ -15,7 +15,6 @@ from typing import Any
 from vireid_cli.data import explain
 from vireid_cli.data.prepare import Prepared
 from vireid_cli.engine import (
-    bench,
     compare,
     cost,
     drawings,
@@ -256,6 +255,8 @@ class Engine:
 
     def bench(self, subject: str, **options: Any) -> Mapping[str, Any]:
         """Measure speed; see ``bench.SUBJECTS``."""
+        from vireid_cli.engine import bench  # with what it compares to: slow to import, for nobody else
+
         return bench.measure(subject, self, **options)
 
     def find(self, run: Run | str | Path | None) -> Run:
