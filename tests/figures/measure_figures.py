@@ -44,18 +44,11 @@ FIGURES = {
 
 def measure(folder: Path, arguments: str) -> tuple[float, float, bool]:
     """Processor and wall seconds of drawing one figure, and whether it was drawn."""
-    figure, *options = arguments.format(runs=folder / "runs").split()
-    out = folder / ("out.html" if figure == "report" else "out.png")
+    chosen = arguments.format(runs=folder / "runs").split()
+    out = str(folder / ("out.html" if chosen[0] == "report" else "out.png"))
     places = {"VIREID_DATA": str(folder / "data"), "VIREID_RUNS": str(folder / "runs")}
-    command = [
-        sys.executable,
-        "-m",
-        "vireid_cli.commands.main",
-        "visualize",
-        *arguments.split(),
-        "--out",
-        out,
-    ]
+    program = [sys.executable, "-m", "vireid_cli.commands.main", "visualize"]
+    command = [*program, *chosen, "--out", out]
     before, began = resource.getrusage(resource.RUSAGE_CHILDREN), time.perf_counter()
     done = subprocess.run(command, env={**os.environ, **places}, capture_output=True, check=False)
     wall, after = time.perf_counter() - began, resource.getrusage(resource.RUSAGE_CHILDREN)
