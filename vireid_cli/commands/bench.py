@@ -8,7 +8,15 @@ from typing import Annotated, Any
 
 import typer
 
-from vireid_cli.commands.options import DataDir, Device, Precision, make_engine, parse_size
+from vireid_cli.commands.options import (
+    DataDir,
+    Device,
+    Precision,
+    make_engine,
+    parse_size,
+    refuse_idle,
+    refuse_overridden,
+)
 from vireid_cli.errors import UsageError
 
 app = typer.Typer(
@@ -55,6 +63,7 @@ def train(
 
     Example: vireid bench train --recipe sepg.yaml --set data.sampler.images=2
     """
+    refuse_overridden(settings or [])
     _print("train", json, device, precision, recipe=recipe, settings=settings or [], repeats=repeats)
 
 
@@ -73,6 +82,7 @@ def extract(
 
     Example: vireid bench extract
     """
+    refuse_overridden(settings or [])
     _print("extract", json, device, precision, recipe=recipe, settings=settings or [], repeats=repeats)
 
 
@@ -93,6 +103,7 @@ def augment(
 
 @app.command()
 def evaluate(
+    context: typer.Context,
     shape: Annotated[
         list[Shape] | None, typer.Option(help="Queries × gallery; all three by default; may be repeated.")
     ] = None,
@@ -110,8 +121,10 @@ def evaluate(
     if gallery is not None:
         if shape:
             raise UsageError("--gallery and --shape are two benchmarks: give one of them.")
+        refuse_idle(context, "--gallery is measured once, at three sizes", "repeats")
         _print("gallery", json, "cpu", "fp32", images=gallery, width=width)
         return
+    refuse_idle(context, "Distances are given without --gallery", "width")
     _print("evaluate", json, "cpu", "fp32", shapes=[s.value for s in shape or Shape], repeats=repeats)
 
 
@@ -166,6 +179,7 @@ def steps(
 
     Example: vireid bench steps -r fdnm-global-local -r fdnm-agp -r fdnm-anm -r fdnm
     """
+    refuse_overridden(settings or [])
     _print("steps", json, device, precision, recipes=recipe, settings=settings or [], repeats=repeats)
 
 

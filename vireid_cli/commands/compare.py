@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from vireid_cli.commands.options import DataDir, Device, Precision, RunsDir, make_engine
+from vireid_cli.commands.options import DataDir, Device, Precision, RunsDir, make_engine, refuse_idle
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
 
 def compare(
+    context: typer.Context,
     study: Annotated[str, typer.Argument(help="A path, a name in ./recipes/studies, or a shipped study.")],
     markdown: Annotated[bool, typer.Option("--markdown", help="Print the tables in Markdown.")] = False,
     json: Annotated[bool, typer.Option("--json", help="Print study.json instead.")] = False,
@@ -34,6 +35,8 @@ def compare(
     from vireid_cli.commands.tables import fingerprint_text
     from vireid_cli.results.compare import markdown as as_markdown
 
+    if json:
+        refuse_idle(context, "--json prints the file, no tables", "markdown")
     found = make_engine(device, precision, data, runs).compare(study)
     if json:
         console.print_json(files.read_json(found.path))

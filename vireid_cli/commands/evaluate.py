@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import typer
+
 from vireid_cli.commands.evaluate_options import (
     ALL_TRIALS,
     Against,
@@ -31,7 +33,15 @@ from vireid_cli.commands.evaluate_options import (
     options_of,
     request_of,
 )
-from vireid_cli.commands.options import DataDir, Device, Precision, RunsDir, make_engine, parse_size
+from vireid_cli.commands.options import (
+    DataDir,
+    Device,
+    Precision,
+    RunsDir,
+    make_engine,
+    parse_size,
+    refuse_idle,
+)
 from vireid_cli.errors import UsageError
 
 if TYPE_CHECKING:
@@ -40,6 +50,7 @@ if TYPE_CHECKING:
 
 
 def evaluate(
+    context: typer.Context,
     run: Runs = None,
     mode: Mode = None,
     shots: Shots = None,
@@ -85,12 +96,20 @@ def evaluate(
             raise UsageError("--cost measures a network: leave what belongs to an evaluation out.")
         _cost(engine, names, recipe or [], size, json)
     elif explain:
+        _refuse_beside_explain(context, names, dataset)
         _explain(engine, dataset, names, wanted, json)
     elif features is not None:
         if run:
             raise UsageError("Name a run or --features, not both.")
         if trial:
             raise _settings_beside_a_file()
+        refuse_idle(
+            context,
+            "--features runs no network and knows no checkpoint",
+            "device",
+            "precision",
+            "allow_overlap",
+        )
         _print([_evaluate_features(engine, features, dataset, wanted, against)], json)
     else:
         found = _evaluate_runs(engine, names, wanted, against, trial == ALL_TRIALS)
@@ -118,6 +137,20 @@ def _print(
             console.line("visualize", "ranking", run, data=data, runs=runs),
             console.line("export", "onnx", run, data=data, runs=runs),
         )
+
+
+def _refuse_beside_explain(context: typer.Context, names: Sequence[str], dataset: str | None) -> None:
+    """Refuse what changes no rule of a protocol.
+
+    Raises:
+        UsageError: One of them was typed, or several runs.
+    """
+    measured = ("features", "against", "rerank", "flip", "breakdown", "allow_overlap", "device", "precision")
+    refuse_idle(context, "--explain says rules and measures nothing", *measured)
+    if dataset is not None:
+        refuse_idle(context, "--explain --dataset says the rules of that dataset", "run")
+    if len(names) > 1:
+        raise UsageError("--explain says the rules of one run: name one, or --dataset.")
 
 
 def _explain(

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from vireid_cli.commands.options import DataDir, make_engine
+from vireid_cli.commands.options import DataDir, make_engine, refuse_idle
 from vireid_cli.errors import UsageError
 
 if TYPE_CHECKING:
@@ -63,6 +63,7 @@ class Side(StrEnum):
 
 
 def occluders(
+    context: typer.Context,
     category: Annotated[
         list[str] | None, typer.Option(help="Built-in ones of this category only; may be repeated.")
     ] = None,
@@ -89,6 +90,10 @@ def occluders(
     """
     from vireid_cli.commands import console
 
+    if detector != "maskrcnn":
+        refuse_idle(context, "No Mask R-CNN is run without --detector maskrcnn", "weights")
+    if refine is not Refine.sam:
+        refuse_idle(context, "SAM is not run without --refine sam", "sam_weights", "sam_kind")
     engine = make_engine("cpu", data=data)
     made = engine.occluders(
         library,
@@ -117,7 +122,15 @@ def occluders(
     )
 
 
+WRITTEN = (
+    *("preset", "seed", "train_p", "query_p", "gallery_p", "query_modality", "epsilon", "library", "trial"),
+    *("part", "workers"),
+)
+"""Options of ``occluded`` that say what is written and how."""
+
+
 def occluded(
+    context: typer.Context,
     base: Annotated[str, typer.Option("--from", help="Dataset whose people are occluded.")] = "sysu",
     preset: Annotated[
         Preset | None, typer.Option(help="Which images.", show_default="the dataset's: occ-sysu for sysu")
@@ -146,6 +159,7 @@ def occluded(
     """
     engine = make_engine("cpu", data=data)
     if verify:
+        refuse_idle(context, "--verify checks a tree as it was written", *WRITTEN)
         _verify(engine, base, root)
         return
     given = {"train_p": train_p, "query_p": query_p, "gallery_p": gallery_p}
@@ -202,6 +216,7 @@ def _part(text: str) -> tuple[int, int]:
 
 
 def visualize_occlusion(
+    context: typer.Context,
     dataset: Annotated[str, typer.Option(help="Whose people.")] = "sysu",
     by: Annotated[Grouping, typer.Option(help="What the pairs of a line have in common.")] = Grouping.camera,
     rows: Annotated[int, typer.Option(min=1, max=40, help="Pairs a line.")] = 5,
@@ -222,6 +237,10 @@ def visualize_occlusion(
     from vireid_cli.commands.console import print_paths
     from vireid_cli.engine.output import Output
 
+    if library_sheet:
+        refuse_idle(
+            context, "--library-sheet shows every occluder, no people", "dataset", "by", "rows", "seed"
+        )
     engine = make_engine("cpu", data=data)
     path = engine.visualize(
         "occlusion",

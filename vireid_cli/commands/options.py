@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -39,6 +40,45 @@ def make_engine(
     from vireid_cli.engine.engine import Engine
 
     return Engine.choose(device, precision, reporter=ConsoleReporter(), data_dir=data, runs_dir=runs)
+
+
+def refuse_idle(context: typer.Context, why: str, *names: str) -> None:
+    """Refuse options that were typed although another one leaves them without effect.
+
+    A default that is typed is refused, too; what an environment variable gives is let through.
+
+    Args:
+        context: Of the command.
+        why: The other option and what it does, as the beginning of a sentence.
+        names: Parameters of the command's function.
+
+    Raises:
+        UsageError: At least one was typed; all that were are named.
+    """
+    typed = []
+    for parameter in context.command.params:
+        source = context.get_parameter_source(parameter.name or "")
+        if parameter.name in names and source is not None and source.name == "COMMANDLINE":
+            typed.append(max(parameter.opts, key=len) if parameter.param_type_name == "option" else "RUN")
+    if typed:
+        raise UsageError(f"{why}: {', '.join(typed)} would change nothing, leave out.")
+
+
+def refuse_overridden(settings: Sequence[str]) -> None:
+    """Refuse a ``KEY=VALUE`` whose key, or a section that holds it, is set again after it.
+
+    Raises:
+        UsageError: There is one; names both.
+    """
+    keys = [text.partition("=")[0].strip().split(".") for text in settings]
+    for i, (first, key) in enumerate(zip(settings, keys, strict=True)):
+        for later, other in zip(settings[i + 1 :], keys[i + 1 :], strict=True):
+            if key[: len(other)] == other:
+                raise UsageError(
+                    f"{first} would change nothing: {later} comes after it.",
+                    "Say it once. --dataset, --trial and --seed are short for data.dataset, data.trial and "
+                    "train.seed.",
+                )
 
 
 def parse_size(text: str) -> Size:

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from vireid_cli.commands.options import DataDir, Device, make_engine, parse_size
+from vireid_cli.commands.options import DataDir, Device, make_engine, parse_size, refuse_idle
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -93,6 +93,7 @@ def _add(name: str, about: str) -> None:
 
     @app.command(name, help=f"{about}\n\n{listed}\n\nExample: vireid prepare {name} --root /datasets/{name}")
     def command(
+        context: typer.Context,
         root: Annotated[
             Path | None,
             typer.Option(
@@ -110,35 +111,37 @@ def _add(name: str, about: str) -> None:
         workers: Workers = None,
         data: DataDir = None,
     ) -> None:
-        _dataset(name, root, size, skip_bad, verify, workers, data)
+        if verify:
+            refuse_idle(context, "--verify checks what was prepared", "root", "size", "skip_bad")
+            _verify(name, workers, data)
+        else:
+            _prepare(name, root, size, skip_bad, workers, data)
 
 
 for _name, _about in DATASETS.items():
     _add(_name, _about)
 
 
-def _dataset(
-    name: str,
-    root: Path | None,
-    size: str,
-    skip_bad: bool,
-    verify: bool,
-    workers: int | None,
-    data: Path | None,
+def _verify(name: str, workers: int | None, data: Path | None) -> None:
+    """Check the store of one dataset and print what differs; exit 1 where anything does."""
+    from vireid_cli.commands import console
+
+    differences = make_engine("cpu", data=data).verify(name, workers=workers)
+    for line in differences:
+        console.out.print(line, markup=False)
+    if differences:
+        raise typer.Exit(1)
+    console.out.print(f"{name}: every prepared row is as it was written", markup=False)
+
+
+def _prepare(
+    name: str, root: Path | None, size: str, skip_bad: bool, workers: int | None, data: Path | None
 ) -> None:
-    """Prepare or verify one dataset and print what was found."""
+    """Prepare one dataset and print what was found."""
     from vireid_cli.commands import console
     from vireid_cli.engine.preparation import summary_lines
 
     engine = make_engine("cpu", data=data)
-    if verify:
-        differences = engine.verify(name)
-        for line in differences:
-            console.out.print(line, markup=False)
-        if differences:
-            raise typer.Exit(1)
-        console.out.print(f"{name}: every prepared row is as it was written", markup=False)
-        return
     done = engine.prepare(name, parse_size(size), root=root, skip_bad=skip_bad, workers=workers)
     for line in summary_lines(done):
         console.out.print(line, markup=False)

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from vireid_cli.commands.options import DataDir, Device, Precision, RunsDir, make_engine
+from vireid_cli.commands.options import DataDir, Device, Precision, RunsDir, make_engine, refuse_overridden
 from vireid_cli.errors import UsageError
 
 
@@ -47,6 +47,7 @@ def train(
         )
     if not resume and not recipe:
         raise UsageError("Nothing to train.", "Name a recipe: vireid train --recipe quickstart.yaml")
+    refuse_overridden([*changed, "data.trial=all"] if trial == "all" else changed)
     from vireid_cli.commands.console import line, print_next, print_paths
 
     engine = make_engine(device, precision, data, runs)

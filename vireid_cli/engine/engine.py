@@ -112,9 +112,9 @@ class Engine:
         """What in an occluded tree differs from what was written; empty: nothing."""
         return occlusion.verify(base, self.data_dir, self.reporter, root)
 
-    def verify(self, dataset: str) -> list[str]:
+    def verify(self, dataset: str, *, workers: int | None = None) -> list[str]:
         """What in a prepared store differs from what was written; empty: nothing."""
-        return preparation.verify(dataset, self.data_dir, self.reporter)
+        return preparation.verify(dataset, self.data_dir, self.reporter, workers)
 
     def train(self, recipe: str | Recipe, settings: Sequence[str] = ()) -> Run:
         """Train a recipe by name or as it is; see ``training.train``."""

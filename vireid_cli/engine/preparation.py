@@ -97,10 +97,11 @@ def is_prepared(dataset: str, data_dir: Path) -> bool:
     return any((folder / "store.json").is_file() for folder in folders)
 
 
-def verify(dataset: str, data_dir: Path, reporter: Reporter) -> list[str]:
+def verify(dataset: str, data_dir: Path, reporter: Reporter, workers: int | None = None) -> list[str]:
     """What in a prepared store, its source files or their published numbers is not as it should be."""
     store = stores.open_store(data_dir, dataset)
-    return [*verify_store(store, progress=reporter.progress("verifying")), *unlike_published(store)]
+    found = verify_store(store, workers=workers, progress=reporter.progress("verifying"))
+    return [*found, *unlike_published(store)]
 
 
 @dataclass(frozen=True, slots=True)

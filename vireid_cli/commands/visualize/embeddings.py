@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from vireid_cli.commands.options import DataDir, Device, Precision, RunsDir, make_engine
+from vireid_cli.commands.options import DataDir, Device, Precision, RunsDir, make_engine, refuse_idle
 from vireid_cli.commands.visualize.options import Dpi, Format, Out, Protocol, Runs, Seed, draw
 
 
@@ -29,6 +29,7 @@ class Component(StrEnum):
 
 
 def tsne(
+    context: typer.Context,
     run: Runs = None,
     ids: Annotated[int, typer.Option(min=2, help="Identities shown.")] = 24,
     images: Annotated[
@@ -53,6 +54,8 @@ def tsne(
 
     Example: vireid visualize tsne --ids 24
     """
+    if component is Component.spatial:
+        refuse_idle(context, "--component spatial lays out stored embeddings", "device", "precision")
     draw(
         "tsne",
         run,

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from vireid_cli.commands.options import DataDir, make_engine, parse_size
+from vireid_cli.commands.options import DataDir, make_engine, parse_size, refuse_idle
 from vireid_cli.commands.visualize.options import Dpi, FigureOut, Format, Seed, draw
 from vireid_cli.errors import UsageError
 from vireid_cli.types import Modality
@@ -45,6 +45,7 @@ class PhaseSource(StrEnum):
 
 
 def spectrum(
+    context: typer.Context,
     images: Annotated[
         list[Path] | None,
         typer.Argument(metavar="[IMAGE]...", help=f"Up to {MOST} image files; none: a person of a dataset."),
@@ -68,6 +69,8 @@ def spectrum(
         raise UsageError("Name a person with --pid or image files, not both.")
     if len(files) > MOST:
         raise UsageError(f"{len(files)} images don't fit side by side.", f"Name {MOST} at most.")
+    if files:
+        refuse_idle(context, "Image files are named, no person of a dataset", "dataset")
     engine = make_engine("cpu", data=data)
     draw(
         "spectrum",
@@ -84,6 +87,7 @@ def spectrum(
 
 
 def phase_swap(
+    context: typer.Context,
     images: Annotated[
         list[Path] | None,
         typer.Argument(metavar="[IMAGE IMAGE]", help="Any two image files; none: a person of a dataset."),
@@ -115,6 +119,8 @@ def phase_swap(
         raise UsageError(f"phase-swap takes two images, not {len(files)}.")
     if bool(files) + bool(named) + (pid is not None or modality is not Pair.both) > 1:
         raise UsageError("Name a person with --pid, or two files, not both.")
+    if files or named:
+        refuse_idle(context, "Two files are named, no person of a dataset", "dataset", "modality")
     pictures = of_files(named, list(Modality)) if named else of_files(files, [None, None])
     draw(
         "phase-swap",
@@ -132,6 +138,7 @@ def phase_swap(
 
 
 def seg(
+    context: typer.Context,
     dataset: Annotated[str, typer.Option(help="Whose images.")] = "sysu",
     ids: Annotated[int, typer.Option(min=1, max=12, help="People shown.")] = 4,
     pid: Annotated[
@@ -156,6 +163,10 @@ def seg(
 
     Example: vireid visualize seg --ids 4 --images 256
     """
+    if pid:
+        refuse_idle(context, "--pid names the people", "ids")
+    if weight == 0.0:
+        refuse_idle(context, "--weight 0 leaves no phase image", "amplitude", "phase_source")
     draw(
         "seg",
         None,

@@ -6,11 +6,12 @@ from typing import Annotated
 
 import typer
 
-from vireid_cli.commands.options import DataDir, Device, RunsDir, make_engine
+from vireid_cli.commands.options import DataDir, Device, RunsDir, make_engine, refuse_idle
 from vireid_cli.commands.visualize.options import Dpi, Format, Out, Runs, draw
 
 
 def attention(
+    context: typer.Context,
     run: Runs = None,
     ids: Annotated[int, typer.Option(min=1, max=8, help="People shown.")] = 4,
     pid: Annotated[
@@ -30,5 +31,7 @@ def attention(
 
     Example: vireid visualize attention --ids 4
     """
+    if pid:
+        refuse_idle(context, "--pid names the people", "ids")
     engine = make_engine(device, "fp32", data, runs)
     draw("attention", run, engine, out, format, dpi, ids=ids, pids=pid or [], steps=steps)

@@ -7,11 +7,12 @@ from typing import Annotated
 
 import typer
 
-from vireid_cli.commands.options import DataDir, RunsDir, make_engine
+from vireid_cli.commands.options import DataDir, RunsDir, make_engine, refuse_idle
 from vireid_cli.commands.visualize.options import Dpi, Format, Order, Out, Protocol, Runs, Seed, draw
 
 
 def ranking(
+    context: typer.Context,
     run: Runs = None,
     queries: Annotated[
         int | None, typer.Option(min=1, max=50, help="How many queries.", show_default="6")
@@ -41,6 +42,8 @@ def ranking(
 
     Example: vireid visualize ranking --order worst
     """
+    if query or order in (Order.best, Order.worst):
+        refuse_idle(context, "Nothing is drawn at random beside --query or --order best", "seed")
     draw(
         "ranking",
         run,

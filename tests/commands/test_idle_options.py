@@ -1,0 +1,124 @@
+"""An option that another one leaves without effect is refused before anything is done: one line, exit 2."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+IDLE = [
+    (
+        "prepare sysu --verify --root ROOT --size 96x48 --skip-bad",
+        "--verify",
+        ["--root", "--size", "--skip-bad"],
+    ),
+    ("prepare regdb --verify --size 288x144", "--verify", ["--size"]),
+    ("prepare occluded --verify --seed 0 --part 1/1", "--verify", ["--seed", "--part"]),
+    (
+        "prepare occluded --verify --preset occ-all --query-p 0.5 --query-modality visible --epsilon area",
+        "--verify",
+        ["--preset", "--query-p", "--query-modality", "--epsilon"],
+    ),
+    ("prepare occluded --verify --library L --trial 2 --workers 1", "--verify", ["--library", "--trial"]),
+    ("prepare occluders --weights w.pth", "--detector maskrcnn", ["--weights"]),
+    ("prepare occluders --images I --detector net.onnx --weights w.pth", "maskrcnn", ["--weights"]),
+    (
+        "prepare occluders --sam-weights s.pth --sam-kind vit_h",
+        "--refine sam",
+        ["--sam-weights", "--sam-kind"],
+    ),
+    (
+        "visualize occlusion --library-sheet --dataset sysu --by camera",
+        "--library-sheet",
+        ["--dataset", "--by"],
+    ),
+    ("visualize occlusion --library-sheet --rows 3 --seed 1", "--library-sheet", ["--rows", "--seed"]),
+    ("visualize spectrum a.png --dataset sysu", "files", ["--dataset"]),
+    ("visualize phase-swap a.png b.png --dataset sysu", "files", ["--dataset"]),
+    ("visualize phase-swap --visible a.png --infrared b.png --dataset sysu", "files", ["--dataset"]),
+    ("visualize seg --pid 6 --ids 4", "--pid", ["--ids"]),
+    ("visualize seg --weight 0 --amplitude unit", "--weight 0", ["--amplitude"]),
+    ("visualize attention --pid 6 --ids 4", "--pid", ["--ids"]),
+    ("visualize ranking --order worst --seed 1", "--order", ["--seed"]),
+    ("visualize ranking --query a.jpg --seed 1", "--query", ["--seed"]),
+    ("visualize tsne --device cpu --precision fp32", "--component spatial", ["--device", "--precision"]),
+    ("compare methods --json --markdown", "--json", ["--markdown"]),
+    ("bench evaluate --gallery 400 --repeats 2", "--gallery", ["--repeats"]),
+    ("bench evaluate --width 64", "--gallery", ["--width"]),
+    ("evaluate --explain --dataset sysu --rerank k-reciprocal", "--explain", ["--rerank"]),
+    ("evaluate --explain --dataset sysu --flip sum --breakdown", "--explain", ["--flip", "--breakdown"]),
+    (
+        "evaluate --explain --dataset sysu --features f.npz --against g",
+        "--explain",
+        ["--features", "--against"],
+    ),
+    ("evaluate --explain --dataset sysu --allow-overlap --device cpu", "--explain", ["--allow-overlap"]),
+    ("evaluate a --explain --dataset sysu", "--dataset", ["RUN"]),
+    ("evaluate --features f.npz --dataset sysu --allow-overlap", "--features", ["--allow-overlap"]),
+    ("evaluate --features f.npz --dataset sysu --device cpu --precision fp32", "--features", ["--precision"]),
+]
+
+
+@pytest.mark.parametrize(("words", "by", "idle"), IDLE, ids=[words for words, _, _ in IDLE])
+def test_refused_with_both_named(
+    vireid, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, words: str, by: str, idle: list[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    said = vireid(*words.split())
+    assert said.code == 2
+    first = " ".join(said.err.split())
+    assert by in first
+    assert "would change nothing, leave out" in first
+    for option in idle:
+        assert option in first.split(": ", 1)[1]
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("words", "first", "later"),
+    [
+        ("--set train.epochs=1 --set train.epochs=2", "train.epochs=1", "train.epochs=2"),
+        (
+            "--set train.optimizer.lr=1 --set train.optimizer={lr:2}",
+            "train.optimizer.lr=1",
+            "optimizer={lr:2}",
+        ),
+        ("--set data.dataset=regdb --dataset llcm", "data.dataset=regdb", "data.dataset=llcm"),
+        ("--set train.seed=1 --seed 2", "train.seed=1", "train.seed=2"),
+        ("--set data.trial=3 --trial all", "data.trial=3", "data.trial=all"),
+    ],
+)
+def test_a_setting_that_is_replaced(vireid, words: str, first: str, later: str) -> None:
+    said = vireid("train", "--recipe", "baseline", *words.split())
+    assert said.code == 2
+    assert f"{first} would change nothing: " in said.err
+    assert later in said.err
+    if "--trial" not in words and "--dataset" not in words and "--seed" not in words:
+        assert vireid("bench", "train", *words.split()).code == 2
+
+
+def test_a_part_may_be_set_after_its_section(vireid, place: Path) -> None:
+    settings = ("--set", "train.optimizer={name: adam}", "--set", "train.optimizer.lr=nonsense")
+    said = vireid("train", "--recipe", "baseline", *settings)
+    assert said.code == 2
+    assert "train.optimizer.lr: expected a valid number" in said.err
+
+
+def test_a_folder_from_the_environment_is_no_typed_option(vireid, place: Path) -> None:
+    """``VIREID_DATA`` and ``VIREID_RUNS`` are set here."""
+    said = vireid("evaluate", "--explain", "--dataset", "sysu", "--mode", "indoor", "--json")
+    assert said.code == 0, said.err
+
+
+def test_verify_takes_its_threads_from_workers(vireid, place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from vireid_cli.engine import preparation
+
+    assert vireid("prepare", "sysu", "--size", "64x32").code == 0
+    taken = []
+    monkeypatch.setattr(
+        preparation, "verify_store", lambda store, workers, progress: taken.append(workers) or []
+    )
+    monkeypatch.setattr(preparation, "unlike_published", lambda store: [])
+    assert vireid("prepare", "sysu", "--verify", "--workers", 3).code == 0
+    assert vireid("prepare", "sysu", "--verify").code == 0
+    assert taken == [3, None]
