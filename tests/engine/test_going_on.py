@@ -92,7 +92,7 @@ def test_one_process_trains_a_run(cut: Run, sysu_tree: Path) -> None:
 def test_what_cannot_be_validated_leaves_no_run(
     tiny_recipe: Path, sysu_tree: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def refuse(store: object) -> None:
+    def refuse(*given: object) -> None:
         raise UsageError("no validation identities")
 
     monkeypatch.setattr(training, "validation_plan", refuse)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +12,7 @@ import torch
 
 from vireid_cli.engine import checkpoint as checkpoints
 from vireid_cli.engine import training
+from vireid_cli.engine.export import export_backbone
 from vireid_cli.engine.fit import Loop
 from vireid_cli.engine.interrupt import StopRequest
 from vireid_cli.engine.network import load_recipe
@@ -18,6 +20,7 @@ from vireid_cli.engine.reporter import Reporter
 from vireid_cli.engine.runtime import Runtime
 from vireid_cli.errors import Interrupted, UsageError, VireidError
 from vireid_cli.results.run import Run
+from vireid_cli.types import Modality
 
 CPU = Runtime(torch.device("cpu"), "fp32")
 
@@ -221,6 +224,28 @@ def test_resume_with_selection_is_exact(
     ends = [[row["val"] for row in r.log_rows() if row["kind"] == "epoch"] for r in (run, whole)]
     assert ends[0] == ends[1]
     assert len(ends[0]) == 3
+
+
+def test_selection_needs_weights_that_have_not_seen_them(
+    tiny_recipe: Path, sysu_tree: Path, tmp_path: Path
+) -> None:
+    """The trunk of a run on train ∪ val knows the validation identities, that of one on train does not."""
+    few = ("train.epochs=1", "train.steps_per_epoch=1")
+    trunks = []
+    for split in ("trainval", "train"):
+        run = train(tiny_recipe, sysu_tree, tmp_path / split, *few, f"data.split={split}")
+        trunks.append(export_backbone(run, Reporter(), modality=Modality.VISIBLE))
+    heirs = tmp_path / "heirs"
+    chosen = (*few, "data.split=train", "train.select=val")
+    with pytest.raises(UsageError, match=r"select is val, .*trained on \d+ of \d+ validation") as refused:
+        train(tiny_recipe, sysu_tree, heirs, *chosen, f"backbone.weights={trunks[0]}")
+    of, whole = re.findall(r"\d+", refused.value.message)
+    assert of == whole != "0"
+    assert not heirs.exists()
+    last = train(tiny_recipe, sysu_tree, heirs, *few, "data.split=train", f"backbone.weights={trunks[0]}")
+    heir = train(tiny_recipe, sysu_tree, heirs, *chosen, f"backbone.weights={trunks[1]}")
+    assert not (last.checkpoints / "best").exists()
+    assert (heir.checkpoints / "best").is_dir()
 
 
 def test_selection_needs_identities_of_its_own(tiny_recipe: Path, sysu_tree: Path, tmp_path: Path) -> None:

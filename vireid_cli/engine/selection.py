@@ -7,7 +7,7 @@ with selection takes the same steps as one without.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import Any
 
 import numpy as np
@@ -19,6 +19,7 @@ from vireid_cli.data.protocols.request import Request
 from vireid_cli.data.store import Store
 from vireid_cli.engine.checkpoint import Position
 from vireid_cli.engine.embed import embed_rows
+from vireid_cli.engine.preparation import identity_tokens
 from vireid_cli.engine.reporter import Reporter
 from vireid_cli.engine.runtime import Runtime
 from vireid_cli.errors import UsageError
@@ -84,15 +85,28 @@ class Selection:
         return found
 
 
-def validation_plan(store: Store) -> EvaluationPlan:
+def validation_plan(store: Store, seen: Collection[str] = ()) -> EvaluationPlan:
     """Plan the validation of a dataset.
 
+    Args:
+        store: The dataset.
+        seen: Hashes of the identities that the starting weights were trained on, as ``identity_tokens``.
+
     Raises:
-        UsageError: It has no validation identities.
+        UsageError: It has no validation identities, or some of them were trained on before.
     """
     if not np.any(store.records.splits == "val"):
         raise UsageError(
             f"train.select is val, and {store.info.dataset} as prepared has no validation identities.",
             "Say --set train.select=last; only SYSU-MM01 has its own validation identities.",
         )
-    return protocols.plans_for(store, Request(split="val"))[0]
+    plan = protocols.plans_for(store, Request(split="val"))[0]
+    pids = np.unique(store.records.pids[plan.rows])
+    known = set(seen).intersection(identity_tokens(store, pids))
+    if known:
+        raise UsageError(
+            f"train.select is val, and backbone.weights were trained on {len(known)} of {len(pids)} "
+            "validation identities: the selection would be on people whom they know.",
+            "Start from a trunk trained on data.split: train, or say --set train.select=last.",
+        )
+    return plan

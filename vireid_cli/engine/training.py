@@ -72,7 +72,7 @@ def train(recipe: Recipe, runtime: Runtime, reporter: Reporter, data_dir: Path, 
     start = starting_backbone(recipe, store.rendered, reporter)
     sampler, rows = _sampler(recipe, store)
     if recipe.train.select == "val":
-        validation_plan(store)  # refuses what can't be validated, before there is a run
+        validation_plan(store, start.identities)  # refuses what can't be validated, before there is a run
     network = build_network(recipe, start.spec, sampler.num_identities, runtime)
     moments = 2 if recipe.train.optimizer.name != "sgd" else int(recipe.train.optimizer.momentum > 0.0)
     kept = 2 if recipe.train.select == "val" else 1
