@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 from safetensors.torch import load_file
 
+from vireid_cli.engine import evaluate
 from vireid_cli.engine.embed import load_trained
 from vireid_cli.engine.engine import Engine
+from vireid_cli.engine.evaluate import EvaluateOptions
+from vireid_cli.engine.runtime import Runtime
 from vireid_cli.errors import RecipeError
 from vireid_cli.files import read_json, write_json
 from vireid_cli.recipe.study import Row, Start, Study
+from vireid_cli.results.run import Run
 from vireid_cli.types import Modality
 
 SHARED = {"data.size": [64, 32], "train.epochs": 1, "train.steps_per_epoch": 2}
@@ -41,6 +46,47 @@ def test_rows_by_seeds_and_a_second_call_trains_nothing(
     assert again.tables == found.tables
     assert set((tmp_path / "runs" / "tiny").iterdir()) == folders
     assert read_json(found.path)["protocols"]["all-single-seeded"]["rows"][0]["label"] == "plain"
+
+
+def test_what_is_evaluated_is_not_evaluated_again(
+    sysu_tree: Path, tiny_recipe: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    engine = Engine.choose(device="cpu", precision="fp32", data_dir=sysu_tree, runs_dir=tmp_path / "runs")
+    row = Row(label="a", recipe=str(tiny_recipe))
+    study = Study(name="tiny", seeds=(0,), set={**SHARED, "train.epochs": 2}, rows=(row,))
+    measured = []
+    measure = evaluate.evaluate_run
+
+    def counted(run: Run, *given: Any) -> list[evaluate.Evaluation]:
+        measured.append(run.name)
+        return measure(run, *given)
+
+    monkeypatch.setattr(evaluate, "evaluate_run", counted)
+    first = engine.compare(study)
+    assert len(measured) == 1
+    assert engine.compare(study).tables == first.tables
+    assert len(measured) == 1, "nothing has changed"
+    (folder,) = (tmp_path / "runs" / "tiny").glob("tiny-*/evaluation/all-single-seeded")
+
+    def again(expected: int) -> None:
+        engine.compare(study)
+        assert len(measured) == expected
+        engine.compare(study)
+        assert len(measured) == expected
+
+    (folder / "embeddings.npz").unlink()
+    again(2)
+    content = read_json(folder / "metrics.json")
+    for key, other in (("checkpoint", "last (epoch 1 of 2)"), ("data", "another"), ("trials", 9)):
+        changed = {**content, "fingerprint": {**content["fingerprint"], key: other}}
+        write_json(folder / "metrics.json", changed)
+        again(len(measured) + 1)
+    (folder / "metrics.json").write_text("{")
+    again(6)
+    engine.runtime = Runtime.choose("cpu", "bf16")
+    again(7)
+    engine.compare(study, EvaluateOptions(breakdown=True))
+    assert len(measured) == 8
 
 
 def test_a_run_on_other_data_is_not_taken(sysu_tree: Path, tiny_recipe: Path, tmp_path: Path) -> None:

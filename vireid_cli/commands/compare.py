@@ -26,7 +26,7 @@ def compare(
 ) -> None:
     """Train and evaluate every row of a study with every seed, and print mean ± standard deviation.
 
-    Rows that are finished are not trained again, unfinished ones go on.
+    Rows that are finished are not trained or evaluated again, unfinished ones go on.
 
     Example: vireid compare methods
     """

@@ -151,6 +151,11 @@ def load_position(folder: Path) -> Position:
     return _position(_state(folder))
 
 
+def load_extra(folder: Path) -> dict[str, Any]:
+    """The numbers beside a checkpoint, as in ``Checkpoint.extra``; no tensor is read. Raises as above."""
+    return dict(_state(folder)["extra"])
+
+
 def _state(folder: Path) -> dict[str, Any]:
     """What ``state.json`` says."""
     folder = _whole(folder)

@@ -1,8 +1,8 @@
 """The verb ``compare``: train and evaluate every row of a study with every seed, and average.
 
 What is finished is not done again: a run in the study's folder whose resolved recipe and data are the very
-same is taken as it is, an unfinished one is resumed. So a study can be stopped and called again, and a row
-can be added to it.
+same is taken as it is, with its evaluations of the same fingerprint; an unfinished one is resumed. So a study
+can be stopped and called again, and a row can be added to it.
 """
 
 from __future__ import annotations
@@ -95,10 +95,9 @@ def compare(
         parameters[label] = int(run.environment()["parameters"])
         for dataset in study.evaluate.datasets or ("",):
             wanted = replace(options, dataset=dataset or options.dataset)
-            for evaluation in evaluate.evaluate_run(run, wanted, runtime, reporter, data_dir):
-                protocol = evaluation.content["protocol"]
-                name = f"{dataset}-{protocol}" if dataset else protocol
-                found.setdefault(name, {}).setdefault(label, {})[seed] = evaluation.content
+            for content in _evaluated(run, wanted, runtime, reporter, data_dir):
+                name = f"{dataset}-{content['protocol']}" if dataset else content["protocol"]
+                found.setdefault(name, {}).setdefault(label, {})[seed] = content
         path = _write(folder, study, found, parameters)
     return StudyResult(study, _tables(found, parameters), path)
 
@@ -211,6 +210,16 @@ def _trained(recipe: Recipe, runtime: Runtime, reporter: Reporter, data_dir: Pat
             return run
         return training.resume(run, runtime, reporter, data_dir)
     return training.train(recipe, runtime, reporter, data_dir, folder)
+
+
+def _evaluated(
+    run: Run, options: EvaluateOptions, runtime: Runtime, reporter: Reporter, data_dir: Path
+) -> list[schema.EvaluationFile]:
+    """A run's results under each protocol: found in its folder, or measured now."""
+    there = evaluate.stored_evaluations(run, options, runtime, reporter, data_dir)
+    if there:
+        return there
+    return [e.content for e in evaluate.evaluate_run(run, options, runtime, reporter, data_dir)]
 
 
 def _tables(

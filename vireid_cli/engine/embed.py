@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -24,11 +25,11 @@ BATCH = 64
 
 
 @dataclass(frozen=True, slots=True)
-class Trained:
-    """A run's network, ready to embed.
+class Chosen:
+    """The checkpoint of a run that its recipe selects, as far as it is known without reading a tensor.
 
     Attributes:
-        network: In eval mode, on the device.
+        folder: The checkpoint's.
         recipe: The run's resolved recipe.
         environment: The run's ``environment.json``.
         epochs: Epochs that the checkpoint has seen.
@@ -37,7 +38,7 @@ class Trained:
         trained: Epochs that the run has done.
     """
 
-    network: nn.Module
+    folder: Path
     recipe: Recipe
     environment: dict[str, Any]
     epochs: int
@@ -54,6 +55,42 @@ class Trained:
         return f"best on val (epoch {self.epochs} {of}, val mAP {100 * self.best['mAP']:.2f} %)"
 
 
+@dataclass(frozen=True, slots=True)
+class Trained(Chosen):
+    """That checkpoint with its network, ready to embed.
+
+    Attributes:
+        network: In eval mode, on the device.
+    """
+
+    network: nn.Module
+
+
+def chosen_checkpoint(run: Run) -> Chosen:
+    """The checkpoint that a run's recipe selects: the last, or the best on val.
+
+    Raises:
+        UsageError: There is none.
+        DataError: It is damaged.
+    """
+    recipe = load_recipe(str(run.recipe_file))
+    last = run.checkpoints / checkpoints.LAST
+    # the newest position: a run may have gone on since its best epoch
+    trained = checkpoints.load_position(last).epoch
+    selects = recipe.train.select == "val"
+    folder = run.checkpoints / checkpoints.BEST if selects else last
+    extra = checkpoints.load_extra(folder)
+    return Chosen(
+        folder,
+        recipe,
+        run.environment(),
+        checkpoints.load_position(folder).epoch,
+        frozenset(extra.get("training_identities", ())),
+        dict(extra["best"]) if selects else None,
+        trained,
+    )
+
+
 def load_trained(run: Run, runtime: Runtime, reporter: Reporter, *, fold: bool = True) -> Trained:
     """Load the network of the checkpoint that the recipe selects: the last, or the best on val.
 
@@ -67,29 +104,21 @@ def load_trained(run: Run, runtime: Runtime, reporter: Reporter, *, fold: bool =
         UsageError: There is no checkpoint.
         DataError: The checkpoint does not fit the recipe.
     """
-    recipe = load_recipe(str(run.recipe_file))
-    folder, best = run.checkpoints / checkpoints.LAST, None
-    # the newest position comes without its tensors: a run may have gone on since its best epoch
-    trained = checkpoints.load_position(folder).epoch
-    if recipe.train.select == "val":
-        folder = run.checkpoints / checkpoints.BEST
-    saved = checkpoints.load_checkpoint(folder)
-    if recipe.train.select == "val":
-        best = dict(saved.extra["best"])
-    environment = run.environment()
+    chosen = chosen_checkpoint(run)
+    recipe, folder = chosen.recipe, chosen.folder
     bare = recipe.model_copy(update={"backbone": recipe.backbone.model_copy(update={"weights": "none"})})
     start = starting_backbone(bare, True, reporter)
-    network = build_network(recipe, start.spec, int(environment["num_identities"]), runtime)
+    network = build_network(recipe, start.spec, int(chosen.environment["num_identities"]), runtime)
     try:
-        network.load_state_dict(saved.model)
+        network.load_state_dict(checkpoints.load_model(folder))
     except RuntimeError as error:
         reason = "\n".join(str(error).splitlines()[:6])
         raise DataError(f"{folder} does not fit {run.recipe_file}: {reason}") from error
     network.eval()
     if fold:
         network = fold_batch_norms(network)
-    tokens = frozenset(saved.extra.get("training_identities", ()))
-    return Trained(network, recipe, environment, saved.position.epoch, tokens, best, trained)
+    known = {field.name: getattr(chosen, field.name) for field in fields(chosen)}
+    return Trained(**known, network=network)
 
 
 def embed_pixels(network: nn.Module, pixels: np.ndarray, modality: Modality, runtime: Runtime) -> np.ndarray:

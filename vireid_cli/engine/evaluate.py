@@ -2,26 +2,28 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 
+from vireid_cli import files
 from vireid_cli.data import protocols
 from vireid_cli.data.plan import EvaluationPlan
 from vireid_cli.data.protocols.request import Request
 from vireid_cli.data.sources import load_source, source_names
 from vireid_cli.data.store import Store
 from vireid_cli.engine import evaluation_files
-from vireid_cli.engine.embed import Trained, embed_rows, load_trained
+from vireid_cli.engine.embed import Chosen, chosen_checkpoint, embed_rows, load_trained
 from vireid_cli.engine.measure import FLIPS, RERANKS, Flip, Measured, Outcome, Rerank, measure_plan
 from vireid_cli.engine.preparation import ensure_prepared, identity_tokens, marks
 from vireid_cli.engine.reporter import Reporter
 from vireid_cli.engine.runtime import Runtime
 from vireid_cli.engine.summary import summarize
-from vireid_cli.errors import UsageError
+from vireid_cli.errors import DataError, UsageError
 from vireid_cli.recipe.schema import Recipe
 from vireid_cli.results import schema
 from vireid_cli.results.run import Run
@@ -78,18 +80,11 @@ def evaluate_run(
     """
     trained = load_trained(run, runtime, reporter)
     size = trained.recipe.data.image_size
-    own = trained.recipe.data.dataset
-    dataset = options.dataset or own
-    check_kind(own, dataset)
-    store = ensure_prepared(dataset, size, data_dir, reporter)
+    store, plans = _planned(trained.recipe, options, reporter, data_dir)
     if trained.trained < trained.recipe.train.epochs:
         reporter.warn(
             f"{run.folder} is not finished: {trained.trained} of {trained.recipe.train.epochs} epochs done"
         )
-    request = options.request
-    if store.records.trials and request.trial is None:
-        request = replace(request, trial=trained.recipe.data.trial)
-    plans = protocols.plans_for(store, request)
     rows = np.unique(np.concatenate([plan.rows for plan in plans]))
     overlap = _overlap(store, rows, trained, options.allow_overlap)
     embedded = embed_rows(trained.network, store, size, rows, runtime, reporter)
@@ -97,7 +92,7 @@ def evaluate_run(
     if options.flip != "off":
         mirrored = embed_rows(trained.network, store, size, rows, runtime, reporter, mirror=True)
         sides.append(sides[0].mirrored(mirrored, options.flip))
-    about = _about(trained, store, runtime, overlap, embedded.features.shape[1])
+    about = _about(trained, store, runtime, overlap, f"{embedded.features.shape[1]}-d, unit length")
     return [
         measure(
             plan,
@@ -105,10 +100,67 @@ def evaluate_run(
             options,
             {**plan.fingerprint, **about},
             comparable(trained.recipe, store, plan),
-            run.evaluation(plan.name if dataset == own else f"{dataset}-{plan.name}"),
+            _folder(run, trained.recipe, store, plan),
         )
         for plan in plans
     ]
+
+
+def stored_evaluations(
+    run: Run, options: EvaluateOptions, runtime: Runtime, reporter: Reporter, data_dir: Path
+) -> list[schema.EvaluationFile]:
+    """What ``evaluate_run`` would give, where the run folder holds it already.
+
+    Taken are whole evaluations whose fingerprint is the one that evaluating now would write: the same
+    checkpoint, images, protocol and precision.
+
+    Returns:
+        One for each protocol asked for; none where one of them is missing or another, or where more than
+        the plain figures is asked for.
+
+    Raises:
+        UsageError, DataError: As ``evaluate_run``.
+    """
+    if options.rerank or options.flip != "off" or options.breakdown:
+        return []
+    chosen = chosen_checkpoint(run)
+    store, plans = _planned(chosen.recipe, options, reporter, data_dir)
+    rows = np.unique(np.concatenate([plan.rows for plan in plans]))
+    overlap = _overlap(store, rows, chosen, options.allow_overlap)
+    found, needed = [], (*schema.EVALUATION_KEYS, "version", "protocol")
+    for plan in plans:
+        folder = _folder(run, chosen.recipe, store, plan)
+        try:
+            content = files.read_mapping(folder / schema.METRICS, needed, "")
+        except DataError:
+            return []
+        # the width of the embedding is known from the network alone
+        about = _about(chosen, store, runtime, overlap, content["fingerprint"].get("embedding", ""))
+        same = content["fingerprint"] == json.loads(json.dumps({**plan.fingerprint, **about}))
+        arrays = (folder / schema.RANKING, folder / schema.EMBEDDINGS)
+        if content["version"] != schema.VERSION or not same or not all(path.is_file() for path in arrays):
+            return []
+        found.append(cast(schema.EvaluationFile, content))
+    return found
+
+
+def _planned(
+    recipe: Recipe, options: EvaluateOptions, reporter: Reporter, data_dir: Path
+) -> tuple[Store, list[EvaluationPlan]]:
+    """The dataset that a run of this recipe is evaluated on, and the plan of each protocol asked for."""
+    dataset = options.dataset or recipe.data.dataset
+    check_kind(recipe.data.dataset, dataset)
+    store = ensure_prepared(dataset, recipe.data.image_size, data_dir, reporter)
+    request = options.request
+    if store.records.trials and request.trial is None:
+        request = replace(request, trial=recipe.data.trial)
+    return store, protocols.plans_for(store, request)
+
+
+def _folder(run: Run, recipe: Recipe, store: Store, plan: EvaluationPlan) -> Path:
+    """Where a plan's results lie in the run folder; another dataset's beside the run's own."""
+    dataset = store.info.dataset
+    return run.evaluation(plan.name if dataset == recipe.data.dataset else f"{dataset}-{plan.name}")
 
 
 def check_kind(trained_on: str, dataset: str) -> None:
@@ -155,7 +207,7 @@ def measure(
     return Evaluation(content, outcomes[0], folder, tuple(outcomes[1:]))
 
 
-def _overlap(store: Store, rows: np.ndarray, trained: Trained, allowed: bool) -> int:
+def _overlap(store: Store, rows: np.ndarray, trained: Chosen, allowed: bool) -> int:
     """Number of identities among the rows that were trained on; refused unless allowed."""
     test = np.unique(store.records.pids[rows])
     both = trained.tokens.intersection(identity_tokens(store, test))
@@ -167,7 +219,7 @@ def _overlap(store: Store, rows: np.ndarray, trained: Trained, allowed: bool) ->
     return len(both)
 
 
-def _about(trained: Trained, store: Store, runtime: Runtime, overlap: int, width: int) -> dict[str, Any]:
+def _about(trained: Chosen, store: Store, runtime: Runtime, overlap: int, embedding: str) -> dict[str, Any]:
     """What the fingerprint says besides the protocol."""
     about = {
         **marks(store),
@@ -175,7 +227,7 @@ def _about(trained: Trained, store: Store, runtime: Runtime, overlap: int, width
         "trained_on": _trained_on(trained.environment["data"]),
         "recipe": trained.recipe.name,
         "method": trained.recipe.method.name,
-        "embedding": f"{width}-d, unit length",
+        "embedding": embedding,
         "distance": "cosine (float64 product)",
         "rerank": RERANKS["none"],
         "test_time_augmentation": FLIPS["off"],
