@@ -47,6 +47,23 @@ def write_with(path: Path, write: Callable[[IO[bytes]], None]) -> Path:
     return path
 
 
+def refuse_unwritable(folder: Path) -> None:
+    """Refuse a folder that can't be written into, before the work whose result would go there.
+
+    Args:
+        folder: It need not exist yet; the nearest folder above it that does is tried then. Nothing stays.
+
+    Raises:
+        DataError: The folder is read-only, the disk is full, or what stands there is no folder.
+    """
+    there = next(place for place in (folder.absolute(), *folder.absolute().parents) if place.exists())
+    try:
+        with tempfile.TemporaryFile(dir=there):
+            pass
+    except OSError as error:
+        raise DataError(f"cannot write into {folder}: {error.strerror or error}", _advice(error)) from error
+
+
 def _advice(error: OSError) -> str:
     """What to do about a file that can't be written."""
     if error.errno in (errno.ENOSPC, getattr(errno, "EDQUOT", errno.ENOSPC)):

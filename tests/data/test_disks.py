@@ -16,8 +16,10 @@ from vireid_cli.data import pixels
 from vireid_cli.data.prepare import prepare
 from vireid_cli.data.sources import load_source
 from vireid_cli.data.verify import verify
+from vireid_cli.engine import occlusion
 from vireid_cli.engine.preparation import is_prepared
 from vireid_cli.errors import DataError
+from vireid_cli.occlusion.drawing import catalogue
 
 WRITERS = {
     "sysu": lambda root: root,
@@ -141,3 +143,34 @@ def test_any_other_failure_of_the_system_has_no_traceback(
     code, said = run(monkeypatch, capsys, "prepare", "regdb", "--root", root, "--data", tmp_path)
     assert code == 1
     assert "RegDB/Visible: Permission denied" in said.replace("\n", "")
+
+
+@pytest.mark.parametrize(
+    ("number", "advice"), [(FULL, "free some space"), (READ_ONLY, "Choose a place that you may write to")]
+)
+@pytest.mark.parametrize("words", [(), ("--images", "photos", "--coco", "instances.json")])
+def test_a_library_s_folder_is_tried_before_anything_is_drawn_or_cut_out(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    words: tuple[str, ...],
+    number: int,
+    advice: str,
+) -> None:
+    def never(*_: object) -> None:
+        raise AssertionError("work was done for a folder that can't be written into")
+
+    monkeypatch.setattr(catalogue, "draw_occluder", never)
+    monkeypatch.setattr(occlusion, "read_coco", never)
+    folder = tmp_path / "not there yet" / "library"
+    with monkeypatch.context() as patch:
+        patch.setattr(files.tempfile, "TemporaryFile", refuse(number))
+        code, said = run(patch, capsys, "prepare", "occluders", "--library", folder, *words)
+    assert code == 1
+    assert f"cannot write into {folder}: {os.strerror(number)}" in " ".join(said.split())
+    assert advice in said
+    assert list(tmp_path.iterdir()) == []
+    (tmp_path / "file").touch()
+    code, said = run(monkeypatch, capsys, "prepare", "occluders", "--library", tmp_path / "file", *words)
+    assert code == 1
+    assert "cannot write into" in said

@@ -13,6 +13,7 @@ from vireid_cli.data.sources import load_source, source_names
 from vireid_cli.data.store import locate
 from vireid_cli.engine.reporter import Reporter
 from vireid_cli.errors import UsageError
+from vireid_cli.files import refuse_unwritable
 from vireid_cli.occlusion.build import OccludedTree, build_occluded
 from vireid_cli.occlusion.coco import read_coco
 from vireid_cli.occlusion.detect import Detector, MaskRcnn, YoloSeg
@@ -88,6 +89,7 @@ def make_library(
 
     Raises:
         UsageError: Options that do not go together, something that is not there, or nothing found.
+        DataError: The folder can't be written into; found out before anything is drawn or cut out.
     """
     unknown = sorted(set(categories) - set(DESIGNS))
     if unknown:
@@ -102,6 +104,7 @@ def make_library(
             "Photographs need --images, and either --coco or --detector; "
             "--category is for the built-in library."
         )
+    refuse_unwritable(folder)
     skipped: Counter[str] = Counter()
     refiner = _refiner(refine, sam_weights, sam_kind)
     if coco is not None:

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
+from vireid_cli.files import refuse_unwritable
 from vireid_cli.occlusion.drawing import carried, living, street, vehicles
 from vireid_cli.occlusion.drawing.raster import draw
 from vireid_cli.occlusion.drawing.surfaces import Patch
@@ -65,7 +66,11 @@ def build_builtin(
         folder: Where to.
         categories: Only these; none: all.
         progress: Called with (drawn, in all).
+
+    Raises:
+        DataError: It can't be written there; found out before anything is drawn.
     """
+    refuse_unwritable(folder)
     wanted = variants(categories)
     things: list[tuple[Occluder, np.ndarray]] = []
     with ThreadPoolExecutor(os.cpu_count()) as pool:
