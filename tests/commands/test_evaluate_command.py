@@ -99,6 +99,8 @@ def test_a_run_in_every_way(
         (("--dataset", "regdb", "--trial", "all"), "the trial that the model was trained on"),
         (("--dataset", "llcm", "--protocol", "llcm-full"), "nothing is drawn"),
         (("--dataset", "buaa"), "FAR 1.0%, 0.1%"),
+        (("--dataset", "buaa"), "does not exceed the target"),
+        (("--dataset", "oulu", "--far", "nearest"), "nearest to the target, which it may exceed"),
         (("--dataset", "folder"), "A folder of your own"),
     ],
 )
@@ -106,6 +108,25 @@ def test_rules_in_plain_words(vireid: Command, words: tuple[str, ...], said: str
     code, out, err = vireid("evaluate", "--explain", *words)
     assert code == 0, err
     assert said in out
+
+
+@pytest.mark.parametrize(
+    ("dataset", "words", "setting"),
+    [
+        ("sysu", ("--far", "nearest"), "the protocol of SYSU-MM01 has no setting far"),
+        ("regdb", ("--mode", "indoor"), "the protocol of RegDB has no setting modes"),
+        ("llcm", ("--shots", "10"), "the protocol of LLCM has no setting shots"),
+        ("llcm", ("--protocol", "llcm-full", "--trials", "3"), "llcm-full draws nothing"),
+        ("buaa", ("--trials", "3"), "the protocol of faces has no setting trials"),
+        ("folder", ("--trial", "3"), "the protocol of a folder has no setting trial"),
+    ],
+)
+def test_rules_of_settings_that_are_another_dataset_s(
+    vireid: Command, dataset: str, words: tuple[str, ...], setting: str
+) -> None:
+    code, _, err = vireid("evaluate", "--explain", "--dataset", dataset, *words)
+    assert code == 2
+    assert setting in err
 
 
 @pytest.mark.parametrize(

@@ -14,6 +14,7 @@ from vireid_cli.data.protocols.request import Request
 from vireid_cli.data.store import Store
 from vireid_cli.engine.evaluate import comparable
 from vireid_cli.engine.network import load_recipe
+from vireid_cli.metrics.verification import FAR_READINGS
 from vireid_cli.recipe.load import shipped
 
 PUBLISHED = {
@@ -86,6 +87,12 @@ def test_faces(tmp_path: Path, sysu_tree: Path, dataset: str, far: float) -> Non
     found = beside(f"fdnm-{dataset}", given)
     assert [row["vr_far_0.001"] for row in found["faces"]] == [far]
     assert found["faces"][0]["source"] == "FDNM"
+    [strict], [near] = (plans_for(given, Request(far=reading)) for reading in FAR_READINGS)
+    assert (strict.name, near.name) == ("faces", "faces-nearest")
+    assert strict.fingerprint == plans_for(given, Request())[0].fingerprint
+    changed = {key for key, value in near.fingerprint.items() if strict.fingerprint[key] != value}
+    assert changed == {"verification_rate"}
+    assert (strict.far_reading, near.far_reading) == tuple(FAR_READINGS)
 
 
 def test_every_reported_row_of_a_shipped_recipe_is_met_by_some_plan() -> None:

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from vireid_cli.data.plan import EvaluationPlan
+from vireid_cli.data.protocols.request import Request
 from vireid_cli.engine import evaluate_given
 from vireid_cli.engine.evaluate import EvaluateOptions, Evaluation, measure
 from vireid_cli.engine.evaluate_several import average_runs, evaluate_against
@@ -16,6 +17,7 @@ from vireid_cli.engine.measure import Measured, measure_plan
 from vireid_cli.errors import DataError, UsageError
 from vireid_cli.metrics.oracle import evaluate_by_loop
 from vireid_cli.metrics.rerank import k_reciprocal
+from vireid_cli.metrics.verification import FAR_READINGS, FarReading
 from vireid_cli.types import Embeddings
 
 GOLDEN = Path(__file__).parents[1] / "golden"
@@ -226,20 +228,32 @@ def test_every_form_gives_the_golden_figures(
         assert "float32 product, streamed" in found.content["fingerprint"]["distance"]
 
 
+@pytest.mark.parametrize("reading", FAR_READINGS)
 @pytest.mark.parametrize("form", ["features", "distance"])
-def test_faces_from_a_file(tmp_path: Path, form: str) -> None:
+def test_faces_from_a_file(tmp_path: Path, form: str, reading: FarReading) -> None:
     case = golden("face_multi_gallery")
     arrays = {key: case[key] for key in ("q_pids", "g_pids")}
     arrays |= {"q_camids": np.zeros_like(case["q_pids"]), "g_camids": np.zeros_like(case["g_pids"])}
     scores = case["q_feat"].astype(np.float64) @ case["g_feat"].astype(np.float64).T
     arrays |= {"distance": -scores} if form == "distance" else {k: case[k] for k in ("q_feat", "g_feat")}
-    metrics = evaluate_given.evaluate_features(given(tmp_path, **arrays), "oulu", EvaluateOptions()).content[
-        "metrics"
-    ]
+    options = EvaluateOptions(Request(far=reading))
+    content = evaluate_given.evaluate_features(given(tmp_path, **arrays), "oulu", options).content
+    assert content["fingerprint"]["verification_rate"] == FAR_READINGS[reading]
+    metrics = content["metrics"]
+    expected = "info_nearest_point" if reading == "nearest" else "vr_at_far"
     for far in (0.01, 0.001):
-        assert metrics[f"vr_far_{far}"]["mean"] == pytest.approx(float(case[f"vr_at_far_{far}"]), abs=1e-9)
+        assert metrics[f"vr_far_{far}"]["mean"] == pytest.approx(float(case[f"{expected}_{far}"]), abs=1e-9)
         assert metrics[f"vr_far_{far}"]["interval"] is not None
     assert metrics["rank1"]["mean"] == pytest.approx(float(case["rank1"]), abs=1e-9)
+
+
+def test_a_reading_is_of_verification_rates_only(tmp_path: Path) -> None:
+    case = golden("sysu_small_unique")
+    arrays = {key: case[key] for key in LABELS} | {"distance": -(case["q_feat"] @ case["g_feat"].T)}
+    with pytest.raises(UsageError, match="--far reads a verification rate: sysu has none"):
+        evaluate_given.evaluate_features(
+            given(tmp_path, **arrays), "sysu", EvaluateOptions(Request(far="nearest"))
+        )
 
 
 def test_what_a_file_cannot_serve_is_refused(tmp_path: Path) -> None:

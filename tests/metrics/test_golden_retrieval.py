@@ -1,6 +1,7 @@
 """Every golden retrieval case, to 1e-9 with float64 distances and to 1e-6 with float32 scores."""
 
 import os
+from fractions import Fraction
 from pathlib import Path
 
 import numpy as np
@@ -9,7 +10,7 @@ import torch
 
 from vireid_cli.metrics.oracle import evaluate_by_loop
 from vireid_cli.metrics.retrieval import evaluate_distances, evaluate_scores
-from vireid_cli.metrics.verification import operating_points, verify_scores
+from vireid_cli.metrics.verification import operating_points, split_pairs, verify_scores
 
 GOLDEN = Path(__file__).parents[1] / "golden"
 PARENTS = Path(__file__).parents
@@ -176,6 +177,38 @@ def test_faces(name):
 def test_face_scores(name):
     case = load(name)
     check_points(operating_points(case["genuine"], case["impostor"]), case)
+
+
+@pytest.mark.parametrize("name", ["face_single_gallery", "face_multi_gallery"])
+def test_faces_at_the_nearest_rate(name):
+    case = load(name)
+    scores = case["q_feat"].astype(np.float64) @ case["g_feat"].astype(np.float64).T
+    genuine, impostor, _ = split_pairs(scores, case["q_pids"], case["g_pids"])
+    check_nearest(genuine, impostor, case)
+
+
+@pytest.mark.parametrize("name", ["face_scores", "face_scores_ties", "face_scores_few_impostors"])
+def test_face_scores_at_the_nearest_rate(name):
+    case = load(name)
+    check_nearest(case["genuine"], case["impostor"], case)
+
+
+def check_nearest(genuine, impostor, case):
+    """Ours is the nearest of all thresholds; the golden one is the nearest of the curve's corners."""
+    thresholds = np.unique(np.concatenate([genuine, impostor]))[::-1]
+    accepted, let_in = (np.searchsorted(np.sort(-s), -thresholds, side="right") for s in (genuine, impostor))
+    accepted, let_in = np.r_[0, accepted], np.r_[0, let_in]
+    bends = (np.diff(accepted, 2) != 0) | (np.diff(let_in, 2) != 0)
+    corners = np.flatnonzero(np.r_[True, bends, True])
+    for point in operating_points(genuine, impostor, reading="nearest"):
+        target = Fraction(str(point.far)) * len(impostor)
+        best = [
+            min((abs(let_in[i] - target), -let_in[i], -accepted[i]) for i in places)
+            for places in (range(len(let_in)), corners)
+        ]
+        assert point.rate == pytest.approx(-best[0][2] / len(genuine), abs=1e-12)
+        assert point.far_reached == pytest.approx(-best[0][1] / len(impostor), abs=1e-12)
+        assert -best[1][2] / len(genuine) == pytest.approx(case[f"info_nearest_point_{point.far}"], abs=1e-9)
 
 
 def check_points(points, case):

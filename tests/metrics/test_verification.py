@@ -1,12 +1,14 @@
 """Verification rates by hand, and by the definition written out."""
 
+from fractions import Fraction
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from vireid_cli.errors import DataError, UsageError
-from vireid_cli.metrics.verification import operating_points, verify_scores
+from vireid_cli.metrics.verification import FAR_READINGS, operating_points, verify_scores
 
 
 def test_by_hand():
@@ -44,6 +46,31 @@ def test_is_the_best_rate_whose_far_is_not_exceeded(genuine, impostor, far):
     assert point.threshold == min(allowed)
     assert point.rate == np.mean(genuine >= point.threshold)
     assert point.far_reached == np.mean(impostor >= point.threshold)
+
+
+@settings(max_examples=150, deadline=None)
+@given(scores, scores, st.sampled_from([0.0, 0.001, 0.01, 0.1, 0.25, 0.5, 1.0]))
+def test_nearest_is_the_best_rate_at_the_nearest_far(genuine, impostor, far):
+    genuine, impostor = np.array(genuine, float), np.array(impostor, float)
+    (point,) = operating_points(genuine, impostor, (far,), "nearest")
+    thresholds = [*np.unique(np.concatenate([genuine, impostor])), np.inf]
+    reached = {t: Fraction(int(np.sum(impostor >= t)), len(impostor)) for t in thresholds}
+    gap = min(abs(share - Fraction(str(far))) for share in reached.values())
+    share = max(share for share in reached.values() if abs(share - Fraction(str(far))) == gap)
+    assert point.threshold == min(t for t in thresholds if reached[t] == share)
+    assert point.rate == np.mean(genuine >= point.threshold)
+    assert point.far_reached == float(share)
+
+
+def test_nearest_by_hand():
+    genuine = np.array([0.9, 0.8, 0.6, 0.4, 0.2])
+    impostor = np.array([0.7, 0.5, 0.5, 0.3])
+    strict, near = (operating_points(genuine, impostor, (0.2, 0.5, 0.6), law) for law in FAR_READINGS)
+    assert [point.rate for point in strict] == [2 / 5, 3 / 5, 3 / 5]
+    assert [point.far_reached for point in strict] == [0.0, 1 / 4, 1 / 4]
+    # 0.2: 1/4 is nearer than 0; 0.5: 1/4 and 3/4 are as near, the larger counts
+    assert [point.rate for point in near] == [3 / 5, 4 / 5, 4 / 5]
+    assert [point.far_reached for point in near] == [1 / 4, 3 / 4, 3 / 4]
 
 
 def test_rank1_counts_queries_with_a_gallery_image():

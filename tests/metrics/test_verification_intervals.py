@@ -9,7 +9,13 @@ from hypothesis import strategies as st
 
 from vireid_cli.errors import UsageError
 from vireid_cli.metrics import verification_intervals
-from vireid_cli.metrics.verification import operating_points, verify_scores
+from vireid_cli.metrics.verification import (
+    FAR_READINGS,
+    FarReading,
+    operating_points,
+    split_pairs,
+    verify_scores,
+)
 from vireid_cli.metrics.verification_intervals import PairScores, paired_rates, rate_intervals
 
 FARS = (0.05, 0.2)
@@ -25,7 +31,9 @@ def matrix(
     return (np.round(scores * levels) if levels else scores), q_pids, g_pids
 
 
-def by_loop(trials: list[tuple[np.ndarray, ...]], replicates: int, seed: int) -> np.ndarray:
+def by_loop(
+    trials: list[tuple[np.ndarray, ...]], replicates: int, seed: int, reading: FarReading = "not-exceeded"
+) -> np.ndarray:
     """Rates (B, F) of people drawn again: rows repeated, the definition applied."""
     people = np.unique(np.concatenate([q for _, q, _ in trials]))
     random = np.random.default_rng(seed)
@@ -37,35 +45,42 @@ def by_loop(trials: list[tuple[np.ndarray, ...]], replicates: int, seed: int) ->
             again = np.repeat(np.arange(len(q_pids)), row[np.searchsorted(people, q_pids)])
             same = q_pids[again][:, None] == g_pids
             if same.any():
-                points = operating_points(scores[again][same], scores[again][~same], FARS)
+                points = operating_points(scores[again][same], scores[again][~same], FARS, reading)
                 rates.append([point.rate for point in points])
         drawn.append(np.mean(rates, axis=0) if rates else np.zeros(len(FARS)))
     return np.array(drawn)
 
 
+@pytest.mark.parametrize("reading", FAR_READINGS)
 @pytest.mark.parametrize("levels", [0, 2])
 @pytest.mark.parametrize("kept", [1, 8])
 def test_replicates_apply_the_definition_to_people_drawn_again(
-    monkeypatch: pytest.MonkeyPatch, levels: int, kept: int
+    monkeypatch: pytest.MonkeyPatch, levels: int, kept: int, reading: FarReading
 ) -> None:
     monkeypatch.setattr(verification_intervals, "_KEPT", kept)  # 1: some draws need scores left out at first
     trials = [matrix(1, levels=levels), matrix(2, people=4, levels=levels)]
-    expected = np.quantile(by_loop(trials, 150, 7), [0.025, 0.975], axis=0)
+    expected = np.quantile(by_loop(trials, 150, 7, reading), [0.025, 0.975], axis=0)
     pairs = [PairScores.of(*trial) for trial in trials]
-    found = rate_intervals(pairs, FARS, replicates=150, seed=7)
+    found = rate_intervals(pairs, FARS, reading=reading, replicates=150, seed=7)
     np.testing.assert_allclose(np.transpose(found), expected, rtol=0, atol=1e-12)
 
 
 @settings(max_examples=60, deadline=None)
-@given(st.integers(0, 2**32 - 1), st.integers(1, 4), st.sampled_from([0.0, 0.01, 0.1, 0.29, 0.5, 1.0]))
-def test_weights_are_repetitions(seed: int, levels: int, far: float) -> None:
+@given(
+    st.integers(0, 2**32 - 1),
+    st.integers(1, 4),
+    st.sampled_from([0.0, 0.01, 0.1, 0.29, 0.5, 1.0]),
+    st.sampled_from(list(FAR_READINGS)),
+)
+def test_weights_are_repetitions(seed: int, levels: int, far: float, reading: FarReading) -> None:
     scores, q_pids, g_pids = matrix(seed, levels=levels)
     weights = np.random.default_rng(seed).integers(0, 4, (3, 7))
     weights[:, 0] += 1  # a genuine pair and an impostor one
     ranked = verification_intervals._Ranked(PairScores.of(scores, q_pids, g_pids), np.arange(7), (far,))
-    for row, found in zip(weights, ranked.rates(weights, (far,))[:, 0], strict=True):
+    for row, found in zip(weights, ranked.rates(weights, (far,), reading)[:, 0], strict=True):
         again = np.repeat(np.arange(len(q_pids)), row[q_pids])
-        (point,) = verify_scores(scores[again], q_pids[again], g_pids, (far,)).points
+        genuine, impostor, _ = split_pairs(scores[again], q_pids[again], g_pids)
+        (point,) = operating_points(genuine, impostor, (far,), reading)
         assert found == pytest.approx(point.rate, abs=1e-12)
 
 
@@ -80,6 +95,19 @@ def test_the_difference_is_that_of_the_rates() -> None:
         assert (difference.low, difference.high) == pytest.approx((low, high), abs=1e-12)
         assert difference.low > 0
         assert difference.p_value < 0.06  # six people: 2 / 64 at best
+
+
+def test_the_difference_of_nearest_rates() -> None:
+    better, worse = matrix(3, lift=3.0), matrix(4, lift=0.5)
+    pairs = [PairScores.of(*side) for side in (better, worse)]
+    found = paired_rates([pairs[0]], [pairs[1]], FARS, reading="nearest", seed=7)
+    drawn = by_loop([better], 2000, 7, "nearest") - by_loop([worse], 2000, 7, "nearest")
+    points = [operating_points(side.genuine, side.impostor, FARS, "nearest") for side in pairs]
+    for column, difference in enumerate(found):
+        expected = points[0][column].rate - points[1][column].rate
+        assert difference.mean == pytest.approx(expected, abs=1e-12)
+        low, high = np.quantile(drawn[:, column], [0.025, 0.975])
+        assert (difference.low, difference.high) == pytest.approx((low, high), abs=1e-12)
 
 
 def test_nothing_between_equals() -> None:

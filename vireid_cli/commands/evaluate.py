@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -19,6 +20,7 @@ from vireid_cli.commands.evaluate_options import (
     Dataset,
     Direction,
     Explain,
+    Far,
     Features,
     Flip,
     FlipName,
@@ -58,6 +60,7 @@ def evaluate(
     trials: TrialCount = None,
     direction: Direction = None,
     trial: Trial = None,
+    far: Far = None,
     features: Features = None,
     dataset: Dataset = None,
     rerank: Rerank = None,
@@ -80,7 +83,7 @@ def evaluate(
     Example: vireid evaluate --mode indoor --shots both
     """
     wanted = options_of(
-        request_of(mode, shots, protocol, trials, direction, trial),
+        request_of(mode, shots, protocol, trials, direction, trial, far),
         rerank or [],
         flip,
         breakdown,
@@ -217,7 +220,7 @@ def _evaluate_features(
 
     if dataset is None:
         raise UsageError("--features needs --dataset: whose rules apply to the file.")
-    if options.request != Request():
+    if replace(options.request, far=None) != Request():
         raise _settings_beside_a_file()
     return engine.evaluate_features(path, dataset, options, Path(against) if against else None)
 

@@ -53,6 +53,13 @@ class DirectionName(StrEnum):
     both = "both"
 
 
+class FarName(StrEnum):
+    """Which operating point a false acceptance rate means."""
+
+    not_exceeded = "not-exceeded"
+    nearest = "nearest"
+
+
 class RerankName(StrEnum):
     """A second look at the ranking."""
 
@@ -93,6 +100,13 @@ Trial = Annotated[
     typer.Option(
         metavar="1..10|all",
         help="RegDB: which split; the model's own by default; all: the runs of all ten, and their mean.",
+    ),
+]
+Far = Annotated[
+    FarName | None,
+    typer.Option(
+        help="Faces: VR where the FAR does not exceed its target, or where it is nearest to it, as in public "
+        "code.  [default: not-exceeded]"
     ),
 ]
 Features = Annotated[
@@ -143,6 +157,7 @@ def request_of(
     trials: int | None,
     direction: DirectionName | None,
     trial: str | None,
+    far: FarName | None = None,
 ) -> Request:
     """The protocol's settings; what is not given stays as papers on the dataset have it.
 
@@ -158,6 +173,7 @@ def request_of(
     given: dict[str, Any] = {
         "trials": trials,
         "trial": None if trial in (None, ALL_TRIALS) else int(trial or 0),
+        "far": far.value if far else None,
     }
     if mode is not None:
         given["modes"] = ("all", "indoor") if mode is ModeName.both else (mode.value,)

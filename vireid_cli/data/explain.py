@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from vireid_cli.data.permutation import TRIALS
-from vireid_cli.data.protocols import fars_of, rule_of
+from vireid_cli.data.protocols import check, fars_of, rule_of
 from vireid_cli.data.protocols.llcm import DEFAULT as LLCM_DEFAULT
 from vireid_cli.data.protocols.request import BOTH_DIRECTIONS, Direction, Request
 from vireid_cli.data.sources import load_source
 from vireid_cli.metrics.camera_rules import EXPLANATIONS
+from vireid_cli.metrics.verification import FAR_READINGS
 
 _SIDES: dict[Direction, str] = {
     "v2i": "visible images query infrared ones (v2i)",
@@ -21,8 +22,9 @@ def explain(dataset: str, request: Request) -> list[str]:
     """Say what an evaluation with these settings does, a sentence or two each.
 
     Raises:
-        UsageError: The dataset has no protocol here.
+        UsageError: The dataset has no protocol here, or its protocol does not know a setting.
     """
+    check(dataset, request)
     rule, merged = rule_of(dataset)
     lines = _FAMILIES[load_source(dataset).PROTOCOL](request)
     lines.append(f"Camera rule: {EXPLANATIONS[rule]}.")
@@ -39,9 +41,9 @@ def explain(dataset: str, request: Request) -> list[str]:
     if fars := fars_of(dataset):
         shown = ", ".join(f"{far:.1%}" for far in fars)
         lines.append(
-            f"Verification rate at FAR {shown}: share of genuine pairs accepted at the smallest threshold "
-            "whose false acceptance rate, over all query-gallery pairs, does not exceed it; nothing is "
-            "interpolated."
+            f"Verification rate at FAR {shown}: share of genuine pairs accepted at "
+            f"{FAR_READINGS[request.far or 'not-exceeded']}, false acceptance being counted over all "
+            "query-gallery pairs; nothing is interpolated."
         )
     lines.append(
         "Similarity is the inner product of embeddings of unit length (cosine), in float64. No re-ranking, "

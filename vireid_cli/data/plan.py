@@ -17,6 +17,7 @@ from vireid_cli.errors import DataError, UsageError
 from vireid_cli.metrics.camera_rules import EXPLANATIONS, CameraRule
 from vireid_cli.metrics.outcome import Trials
 from vireid_cli.metrics.retrieval import evaluate_trials
+from vireid_cli.metrics.verification import FarReading
 from vireid_cli.types import Embeddings, RecordTable
 
 Fingerprint = dict[str, str | int | float | bool]
@@ -37,6 +38,7 @@ class EvaluationPlan:
         fingerprint: The protocol in words and numbers.
         fars: False acceptance rates at which the verification rate is reported too; none: Rank-k, mAP
             and mINP only.
+        far_reading: Which operating point such a rate means.
 
     Raises:
         DataError: A trial without queries or without gallery.
@@ -49,6 +51,7 @@ class EvaluationPlan:
     merge_identities: bool
     fingerprint: Fingerprint
     fars: tuple[float, ...] = ()
+    far_reading: FarReading = "not-exceeded"
 
     def __post_init__(self) -> None:
         if len(self.queries) != len(self.galleries) or not self.queries:

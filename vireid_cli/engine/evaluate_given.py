@@ -20,6 +20,7 @@ from vireid_cli.metrics.camera_rules import CameraRule
 from vireid_cli.metrics.outcome import Trials
 from vireid_cli.metrics.retrieval import evaluate_distances
 from vireid_cli.metrics.streaming import evaluate_features as stream_features
+from vireid_cli.metrics.verification import FAR_READINGS, FarReading
 from vireid_cli.metrics.verification_intervals import PairScores
 from vireid_cli.types import Embeddings
 
@@ -41,7 +42,12 @@ def evaluate_features(path: Path, dataset: str, options: EvaluateOptions) -> Eva
     """
     if options.flip != "off":
         raise UsageError("--flip needs images: a file of features holds none.", "Leave it out.")
-    rules = _Rules(dataset, *protocols.rule_of(dataset), protocols.fars_of(dataset))
+    reading = options.request.far
+    rules = _Rules(
+        dataset, *protocols.rule_of(dataset), protocols.fars_of(dataset), reading or "not-exceeded"
+    )
+    if reading and not rules.fars:
+        raise UsageError(f"--far reads a verification rate: {dataset} has none.", "Leave it out.")
     if holds_trials(path):
         stored = read_trials(path)
         fingerprint = rules.fingerprint(path, UNIT) | {"trials": len(stored.queries)}
@@ -62,12 +68,13 @@ def evaluate_features(path: Path, dataset: str, options: EvaluateOptions) -> Eva
 
 @dataclass(frozen=True, slots=True)
 class _Rules:
-    """A dataset's rules: its name, camera rule, kind of CMC, false acceptance rates."""
+    """A dataset's rules: its name, camera rule, kind of CMC, false acceptance rates and their reading."""
 
     dataset: str
     rule: CameraRule
     merge: bool
     fars: tuple[float, ...]
+    far_reading: FarReading
 
     @property
     def name(self) -> str:
@@ -76,11 +83,13 @@ class _Rules:
 
     def fingerprint(self, path: Path, distance: str) -> dict[str, Any]:
         """What is measured."""
+        rate = {"verification_rate": FAR_READINGS[self.far_reading]} if self.fars else {}
         return {
             "dataset": f"{self.dataset} (rules only)",
             "features": path.name,
             "camera_rule": self.rule,
             "cmc": "identities" if self.merge else "images",
+            **rate,
             "distance": distance,
             "rerank": RERANKS["none"],
             "test_time_augmentation": FLIPS["off"],
@@ -93,7 +102,9 @@ class _Rules:
         fingerprint: dict[str, Any],
     ) -> EvaluationPlan:
         """These trials under these rules."""
-        return EvaluationPlan(self.name, queries, galleries, self.rule, self.merge, fingerprint, self.fars)
+        return EvaluationPlan(
+            self.name, queries, galleries, self.rule, self.merge, fingerprint, self.fars, self.far_reading
+        )
 
 
 def _measure(plan: EvaluationPlan, embedded: Embeddings, options: EvaluateOptions) -> Evaluation:
@@ -108,7 +119,7 @@ def _by_distances(path: Path, given: FeatureFile, rules: _Rules) -> Evaluation:
     labels = (given.q_pids, given.g_pids, given.q_camids, given.g_camids)
     result = evaluate_distances(distance, *labels, rule=rules.rule, merge_identities=rules.merge)
     pairs = (PairScores.of(-distance, given.q_pids, given.g_pids),) if rules.fars else ()
-    outcome = Outcome(Trials((result,)), (given.q_pids,), rules.fars, pairs)
+    outcome = Outcome(Trials((result,)), (given.q_pids,), rules.fars, pairs, far_reading=rules.far_reading)
     return Evaluation(
         summarize(rules.name, rules.fingerprint(path, given.distance_name), [outcome], []), outcome
     )

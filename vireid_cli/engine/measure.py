@@ -12,7 +12,7 @@ from vireid_cli.metrics.bootstrap import People, sums_by_person
 from vireid_cli.metrics.outcome import REPORTED_RANKS, Retrieval, Trials
 from vireid_cli.metrics.rerank import EXPANSION, K1, K2, LAMBDA, gallery_mean, k_reciprocal
 from vireid_cli.metrics.retrieval import evaluate_scores, top
-from vireid_cli.metrics.verification import operating_points
+from vireid_cli.metrics.verification import FarReading, operating_points
 from vireid_cli.metrics.verification_intervals import PairScores
 from vireid_cli.types import Embeddings
 
@@ -73,6 +73,7 @@ class Outcome:
         fars: False acceptance rates at which the verification rate is reported; none for people.
         pairs: For each trial the scored pairs, where a verification rate is reported.
         rerank, flip: The way.
+        far_reading: Which operating point a false acceptance rate means.
     """
 
     trials: Trials
@@ -81,12 +82,15 @@ class Outcome:
     pairs: tuple[PairScores, ...] = ()
     rerank: Rerank = "none"
     flip: Flip = "off"
+    far_reading: FarReading = "not-exceeded"
 
     def per_trial(self) -> dict[str, list[float]]:
         """Every reported figure, trial by trial."""
         rows = [result.figures() for result in self.trials]
         found = {name: [row[name] for row in rows] for name in rows[0]}
-        points = [operating_points(pair.genuine, pair.impostor, self.fars) for pair in self.pairs]
+        points = [
+            operating_points(pair.genuine, pair.impostor, self.fars, self.far_reading) for pair in self.pairs
+        ]
         rates = {far_name(far): [row[i].rate for row in points] for i, far in enumerate(self.fars)}
         return {**found, **rates}
 
@@ -132,7 +136,9 @@ def measure_plan(plan: EvaluationPlan, measured: Measured, rerank: Rerank = "non
         )
         if plan.fars:
             pairs.append(PairScores.of(scores, q.pids, g.pids))
-    return Outcome(Trials(tuple(results)), pids, plan.fars, tuple(pairs), rerank, measured.flip)
+    return Outcome(
+        Trials(tuple(results)), pids, plan.fars, tuple(pairs), rerank, measured.flip, plan.far_reading
+    )
 
 
 def second_look(plan: EvaluationPlan, q: Embeddings, g: Embeddings, rerank: Rerank) -> np.ndarray:

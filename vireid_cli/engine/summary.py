@@ -59,7 +59,8 @@ def metrics_of(outcome: Outcome) -> dict[str, schema.Metric]:
     bounds = intervals(outcome.people())
     if outcome.pairs:
         names = [far_name(far) for far in outcome.fars]
-        bounds |= dict(zip(names, rate_intervals(outcome.pairs, outcome.fars), strict=True))
+        rates = rate_intervals(outcome.pairs, outcome.fars, reading=outcome.far_reading)
+        bounds |= dict(zip(names, rates, strict=True))
     found = {}
     for name, values in outcome.per_trial().items():
         std = float(np.std(values, ddof=1)) if len(values) > 1 else None
@@ -90,7 +91,7 @@ def compared(one: Outcome, other: Outcome, name: str) -> schema.Against:
     """
     found = paired(one.people(), other.people())
     if one.pairs:
-        rates = paired_rates(one.pairs, other.pairs, one.fars)
+        rates = paired_rates(one.pairs, other.pairs, one.fars, reading=one.far_reading)
         found |= {far_name(far): rate for far, rate in zip(one.fars, rates, strict=True)}
     theirs = metrics_of(other)
     return schema.Against(
@@ -119,6 +120,7 @@ def pooled(outcomes: Sequence[Outcome]) -> Outcome:
         tuple(pair for outcome in outcomes for pair in outcome.pairs),
         outcomes[0].rerank,
         outcomes[0].flip,
+        outcomes[0].far_reading,
     )
 
 

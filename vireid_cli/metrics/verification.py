@@ -4,6 +4,11 @@ A pair is accepted when its score is at least t. FAR(t) is the share of impostor
 the share of genuine ones. VR@FAR=f is VR at the smallest threshold whose FAR does not exceed f; nothing
 is interpolated between operating points. Closed form: k = floor(f · impostors), s the (k+1)-th largest
 impostor score, VR the share of genuine scores strictly above s.
+
+Public code on faces has another reading, ``nearest`` (METHODS 7): the largest VR at the FAR nearest to f,
+of two as near the larger one. It may exceed f: s and its equals are let in where that is as near or nearer.
+Ours looks at every threshold, that code at the corners of scikit-learn's curve only, which can be a few
+genuine pairs away.
 """
 
 from __future__ import annotations
@@ -11,10 +16,20 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
+from typing import Literal
 
 import numpy as np
 
 from vireid_cli.errors import DataError, UsageError
+
+FarReading = Literal["not-exceeded", "nearest"]
+"""Which operating point a target false acceptance rate means."""
+
+FAR_READINGS: dict[FarReading, str] = {
+    "not-exceeded": "the smallest threshold whose FAR does not exceed the target",
+    "nearest": "the threshold whose FAR is nearest to the target, which it may exceed",
+}
+"""The readings in words, for fingerprints."""
 
 FACE_FARS = (0.01, 0.001)
 """The false acceptance rates that papers on Oulu-CASIA NIR-VIS and BUAA-VisNir report."""
@@ -25,9 +40,9 @@ class OperatingPoint:
     """One point of a verification curve.
 
     Attributes:
-        far: The target that must not be exceeded.
+        far: The target.
         rate: Share of genuine pairs accepted, in [0, 1].
-        far_reached: Share of impostor pairs accepted there, at most ``far``.
+        far_reached: Share of impostor pairs accepted there, at most ``far`` unless the nearest was asked for.
         threshold: The smallest observed score that is accepted; infinity where none may be.
     """
 
@@ -57,7 +72,10 @@ class Verification:
 
 
 def operating_points(
-    genuine: np.ndarray, impostor: np.ndarray, fars: Sequence[float] = FACE_FARS
+    genuine: np.ndarray,
+    impostor: np.ndarray,
+    fars: Sequence[float] = FACE_FARS,
+    reading: FarReading = "not-exceeded",
 ) -> tuple[OperatingPoint, ...]:
     """Compute the verification rate at each false acceptance rate.
 
@@ -65,6 +83,7 @@ def operating_points(
         genuine: (n,) scores of pairs of one person, higher is more alike.
         impostor: (m,) scores of pairs of two persons.
         fars: Targets in [0, 1].
+        reading: Of a target.
 
     Raises:
         DataError: No genuine or no impostor pair, or a score that is not finite.
@@ -76,18 +95,23 @@ def operating_points(
         )
     if not (np.isfinite(genuine).all() and np.isfinite(impostor).all()):
         raise DataError("verification scores hold NaN or infinity.")
-    return tuple(_point(genuine, impostor, far) for far in fars)
+    return tuple(_point(genuine, impostor, far, reading) for far in fars)
 
 
-def _point(genuine: np.ndarray, impostor: np.ndarray, far: float) -> OperatingPoint:
+def _point(genuine: np.ndarray, impostor: np.ndarray, far: float, reading: FarReading) -> OperatingPoint:
     if not 0.0 <= far <= 1.0:
         raise UsageError(f"a false acceptance rate lies in [0, 1]; {far} was asked for.")
     # in exact decimals: 0.29 · 100 is 28.999… in binary
-    allowed = int(Fraction(str(far)) * len(impostor))
-    if allowed >= len(impostor):
+    wanted = Fraction(str(far)) * len(impostor)
+    limit = -np.inf
+    if (allowed := int(wanted)) < len(impostor):
+        place = len(impostor) - 1 - allowed
+        limit = np.partition(impostor, place)[place]
+        fewer, more = int((impostor > limit).sum()), int((impostor >= limit).sum())
+        if reading == "nearest" and more - wanted <= wanted - fewer:
+            limit = impostor[impostor < limit].max(initial=-np.inf)
+    if limit == -np.inf:
         return OperatingPoint(far, 1.0, 1.0, float(min(genuine.min(), impostor.min())))
-    place = len(impostor) - 1 - allowed
-    limit = np.partition(impostor, place)[place]
     accepted, let_in = genuine[genuine > limit], impostor[impostor > limit]
     threshold = min((float(part.min()) for part in (accepted, let_in) if len(part)), default=np.inf)
     return OperatingPoint(far, len(accepted) / len(genuine), len(let_in) / len(impostor), threshold)

@@ -22,7 +22,7 @@ from vireid_cli.metrics.bootstrap import (
     refuse_others,
     sign_flips,
 )
-from vireid_cli.metrics.verification import operating_points, split_pairs
+from vireid_cli.metrics.verification import FarReading, operating_points, split_pairs
 
 _BLOCK = 500
 """Replicates at once: (500, P) look-ups."""
@@ -57,6 +57,7 @@ def rate_intervals(
     trials: Sequence[PairScores],
     fars: Sequence[float],
     *,
+    reading: FarReading = "not-exceeded",
     replicates: int = REPLICATES,
     level: float = LEVEL,
     seed: int = 0,
@@ -66,6 +67,7 @@ def rate_intervals(
     Args:
         trials: Scored pairs of each trial; the rate is their mean.
         fars: Targets in [0, 1].
+        reading: Of a target.
         replicates: Number of draws.
         level: Of the interval.
         seed: Of the draws.
@@ -73,7 +75,7 @@ def rate_intervals(
     Returns:
         (low, high) for each target.
     """
-    drawn = _replicates(trials, fars, replicates, seed)
+    drawn = _replicates(trials, fars, reading, replicates, seed)
     low, high = np.quantile(drawn, [(1 - level) / 2, (1 + level) / 2], axis=0)
     return [(float(a), float(b)) for a, b in zip(low, high, strict=True)]
 
@@ -83,6 +85,7 @@ def paired_rates(
     other: Sequence[PairScores],
     fars: Sequence[float],
     *,
+    reading: FarReading = "not-exceeded",
     replicates: int = REPLICATES,
     level: float = LEVEL,
     seed: int = 0,
@@ -97,10 +100,11 @@ def paired_rates(
         UsageError: The two are not of the same people and pairs.
     """
     names = tuple(f"{far:g}" for far in fars)
-    ours, theirs = (_accepted(side, fars, names) for side in (one, other))
+    ours, theirs = (_accepted(side, fars, names, reading) for side in (one, other))
     refuse_others(ours, theirs)
     refuse_others(_impostors(one), _impostors(other))
-    drawn = _replicates(one, fars, replicates, seed) - _replicates(other, fars, replicates, seed)
+    drawn = _replicates(one, fars, reading, replicates, seed)
+    drawn -= _replicates(other, fars, reading, replicates, seed)
     low, high = np.quantile(drawn, [(1 - level) / 2, (1 + level) / 2], axis=0)
     mean = ours.mean() - theirs.mean()
     p_values = sign_flips(ours, theirs, replicates, seed)
@@ -110,7 +114,9 @@ def paired_rates(
     ]
 
 
-def _accepted(trials: Sequence[PairScores], fars: Sequence[float], names: tuple[str, ...]) -> People:
+def _accepted(
+    trials: Sequence[PairScores], fars: Sequence[float], names: tuple[str, ...], reading: FarReading
+) -> People:
     """Genuine pairs of each person, and how many of them are accepted at each target."""
     people = np.unique(np.concatenate([trial.genuine_pids for trial in trials]))
     sums = np.zeros((len(trials), len(people), len(fars)))
@@ -118,7 +124,7 @@ def _accepted(trials: Sequence[PairScores], fars: Sequence[float], names: tuple[
     for number, trial in enumerate(trials):
         slot = np.searchsorted(people, trial.genuine_pids)
         counts[number] = np.bincount(slot, minlength=len(people))
-        for column, point in enumerate(operating_points(trial.genuine, trial.impostor, fars)):
+        for column, point in enumerate(operating_points(trial.genuine, trial.impostor, fars, reading)):
             accepted = trial.genuine >= point.threshold
             sums[number, :, column] = np.bincount(slot[accepted], minlength=len(people))
     return People(people, names, sums, counts)
@@ -133,7 +139,7 @@ def _impostors(trials: Sequence[PairScores]) -> People:
 
 
 def _replicates(
-    trials: Sequence[PairScores], fars: Sequence[float], replicates: int, seed: int
+    trials: Sequence[PairScores], fars: Sequence[float], reading: FarReading, replicates: int, seed: int
 ) -> np.ndarray:
     """Mean rate over the trials in each replicate at each target, (B, F); all sides draw the same people."""
     random = np.random.default_rng(seed)
@@ -143,7 +149,7 @@ def _replicates(
     for first in range(0, replicates, _BLOCK):
         number = min(_BLOCK, replicates - first)
         weights = random.multinomial(size, np.full(size, 1 / size), number)  # (b, P)
-        rates = np.stack([trial.rates(weights, fars) for trial in ranked])  # (T, b, F)
+        rates = np.stack([trial.rates(weights, fars, reading) for trial in ranked])  # (T, b, F)
         # a draw may hold no genuine pair of a trial: that trial leaves its mean
         held = ~np.isnan(rates)
         total = np.where(held, rates, 0.0).sum(axis=0)
@@ -181,7 +187,7 @@ class _Ranked:
         below = np.searchsorted(distinct, trial.genuine, side="left")
         self._genuine = _Counts(np.searchsorted(people, trial.genuine_pids), below, len(people))
 
-    def rates(self, weights: np.ndarray, fars: Sequence[float]) -> np.ndarray:
+    def rates(self, weights: np.ndarray, fars: Sequence[float], reading: FarReading) -> np.ndarray:
         """Rates (b, F) under weights (b, P); NaN where a draw holds no genuine pair."""
         pairs, genuine = weights @ self.impostors, weights @ self.genuine
         found = np.empty((len(weights), len(fars)))
@@ -189,10 +195,34 @@ class _Ranked:
             share = Fraction(str(far))
             allowed = pairs * share.numerator // share.denominator
             limits = self._limits(weights, allowed)  # first: it may rank the scores anew
+            if reading == "nearest":
+                allowed, limits = self._nearest(weights, pairs, share, limits)
             accepted = self._genuine.above(weights, limits)
             accepted = np.where(allowed >= pairs, genuine, accepted)
             found[:, column] = np.where(genuine > 0, accepted / np.maximum(genuine, 1), np.nan)
         return found
+
+    def _nearest(
+        self, weights: np.ndarray, pairs: np.ndarray, share: Fraction, limits: np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """(b,) impostor pairs let in, and limits, where the share let in is nearest to the target.
+
+        Args:
+            weights: (b, P).
+            pairs: (b,) weighted impostor pairs.
+            share: The target.
+            limits: (b,) as of ``_limits`` for the pairs that the target allows.
+        """
+        fewer = self._impostor.above(weights, limits)
+        more = self._impostor.above(weights, limits - 1)  # and all that equal the limit
+        further = 2 * share.numerator * pairs >= share.denominator * (fewer + more)
+        allowed = np.where(further, more, fewer)
+        kept, again = self.all_kept, self._limits(weights, allowed)
+        if self.all_kept == kept:
+            return allowed, again
+        # ranked anew: what was counted may have lacked the scores left out
+        first = self._limits(weights, pairs * share.numerator // share.denominator)
+        return self._nearest(weights, pairs, share, first)
 
     def _limits(self, weights: np.ndarray, allowed: np.ndarray) -> np.ndarray:
         """(b,) smallest rank above which at most ``allowed`` weighted impostor pairs lie."""

@@ -2,7 +2,7 @@
 
 Each file draws the galleries exactly as the field's code does, quirks included; what is ours stands in
 the plan's fingerprint. Its public names: ``RULE`` (camera rule), ``MERGED`` (whether the CMC counts
-identities), ``plans(store, request)`` and ``published(plan)``.
+identities), ``plans(store, request)``, ``check(request)`` and ``published(plan)``.
 """
 
 from __future__ import annotations
@@ -27,6 +27,10 @@ class Family(Protocol):
         """Every evaluation that the request asks for on a dataset of this family."""
         ...
 
+    def check(self, request: Request) -> None:
+        """Refuse settings that the protocol does not know, or that contradict each other."""
+        ...
+
     def published(self, plan: EvaluationPlan) -> str | None:
         """The protocol whose figures papers print, if the plan is that one: ``all-single``, ``v2i``."""
         ...
@@ -49,6 +53,15 @@ def rule_of(dataset: str) -> tuple[CameraRule, bool]:
     """
     family = family_of(dataset)
     return family.RULE, family.MERGED
+
+
+def check(dataset: str, request: Request) -> None:
+    """Refuse settings that a dataset's protocol does not know, without its data.
+
+    Raises:
+        UsageError: There is one, or no source of that name.
+    """
+    family_of(dataset).check(request)
 
 
 def plans_for(store: Store, request: Request) -> list[EvaluationPlan]:

@@ -10,7 +10,7 @@ from vireid_cli.data.protocols.request import ALL_IMAGES, Request
 from vireid_cli.data.store import Store
 from vireid_cli.errors import UsageError
 from vireid_cli.metrics.camera_rules import CameraRule
-from vireid_cli.metrics.verification import FACE_FARS
+from vireid_cli.metrics.verification import FACE_FARS, FAR_READINGS, FarReading
 from vireid_cli.types import Modality, RecordTable
 
 RULE: CameraRule = "none"
@@ -25,22 +25,38 @@ def plans(store: Store, request: Request) -> list[EvaluationPlan]:
         UsageError: Settings that are another dataset's, or visible queries.
         DataError: A side without images.
     """
-    request.only(store.info.dataset, "directions")
+    check(request)
+    notes = [*store.ignored, *(note for note in store.info.notes if note == OURS)]
+    reading = request.far or "not-exceeded"
+    return [faces_plan(store.records, dataset=store.info.dataset, notes=notes, reading=reading)]
+
+
+def check(request: Request) -> None:
+    """Refuse settings that this protocol does not know, or that contradict each other.
+
+    Raises:
+        UsageError: There is one.
+    """
+    request.only("faces", "directions", "far")
     if request.directions is not None and request.directions != ("i2v",):
         raise UsageError(
             "faces are compared in one direction: infrared queries, visible gallery (i2v).",
             "Leave the direction out; for both, give your data to the source 'folder'.",
         )
-    notes = [*store.ignored, *(note for note in store.info.notes if note == OURS)]
-    return [faces_plan(store.records, dataset=store.info.dataset, notes=notes)]
 
 
 def published(plan: EvaluationPlan) -> str | None:
     """``faces``, unless the people were chosen by us: no paper's figure belongs beside them."""
-    return None if OURS in str(plan.fingerprint["notes"]) else plan.name
+    return None if OURS in str(plan.fingerprint["notes"]) else "faces"
 
 
-def faces_plan(table: RecordTable, *, dataset: str, notes: Sequence[str] = ()) -> EvaluationPlan:
+def faces_plan(
+    table: RecordTable,
+    *,
+    dataset: str,
+    notes: Sequence[str] = (),
+    reading: FarReading = "not-exceeded",
+) -> EvaluationPlan:
     """Plan an evaluation on faces: the infrared images of ``query`` against the visible ones of ``gallery``.
 
     Images of split ``test`` stand on the side of their modality, for list files that know no sides.
@@ -49,6 +65,8 @@ def faces_plan(table: RecordTable, *, dataset: str, notes: Sequence[str] = ()) -
         table: All records of the dataset.
         dataset: Name of the source.
         notes: Remarks of the source, kept in the fingerprint.
+        reading: Which operating point a false acceptance rate means; another than the default has a name of
+            its own.
 
     Raises:
         DataError: A side without images.
@@ -63,6 +81,8 @@ def faces_plan(table: RecordTable, *, dataset: str, notes: Sequence[str] = ()) -
         "trials": 1,
         "direction": "i2v",
         "gallery_draw": "none",
+        "verification_rate": FAR_READINGS[reading],
     }
     full = complete_fingerprint(fingerprint, RULE, merged=MERGED, notes=notes)
-    return EvaluationPlan("faces", (query,), (gallery,), RULE, MERGED, full, FACE_FARS)
+    name = "faces" if reading == "not-exceeded" else f"faces-{reading}"
+    return EvaluationPlan(name, (query,), (gallery,), RULE, MERGED, full, FACE_FARS, reading)

@@ -24,7 +24,7 @@ def plans(store: Store, request: Request) -> list[EvaluationPlan]:
         UsageError: Settings that are another dataset's.
         DataError: No direction, or one that was asked for, has images on both sides.
     """
-    request.only("a folder", "directions")
+    check(request)
     possible = [d for d in BOTH_DIRECTIONS if all(len(rows) for rows in sides(store.records, d))]
     asked = request.directions or tuple(possible)
     lacking = [direction for direction in asked if direction not in possible]
@@ -35,6 +35,15 @@ def plans(store: Store, request: Request) -> list[EvaluationPlan]:
             "Expected <root>/query/infrared/<pid>/ with <root>/gallery/visible/<pid>/ (i2v), or the reverse.",
         )
     return [folder_plan(store.records, direction=direction, notes=store.ignored) for direction in asked]
+
+
+def check(request: Request) -> None:
+    """Refuse settings that this protocol does not know, or that contradict each other.
+
+    Raises:
+        UsageError: There is one.
+    """
+    request.only("a folder", "directions")
 
 
 def published(plan: EvaluationPlan) -> str | None:

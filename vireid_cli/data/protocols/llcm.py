@@ -44,10 +44,8 @@ def plans(store: Store, request: Request) -> list[EvaluationPlan]:
         UsageError: Settings that are another dataset's, or trials for a protocol that draws nothing.
         DataError: A side without images.
     """
-    request.only("LLCM", "directions", "trials", "llcm")
+    check(request)
     protocol = request.llcm or DEFAULT
-    if protocol == "llcm-full" and request.trials is not None:
-        raise UsageError("llcm-full draws nothing: it has one trial.", "Leave the number of trials out.")
     return [
         llcm_plan(
             store.records,
@@ -58,6 +56,17 @@ def plans(store: Store, request: Request) -> list[EvaluationPlan]:
         )
         for direction in request.directions or BOTH_DIRECTIONS
     ]
+
+
+def check(request: Request) -> None:
+    """Refuse settings that this protocol does not know, or that contradict each other.
+
+    Raises:
+        UsageError: There is one.
+    """
+    request.only("LLCM", "directions", "trials", "llcm")
+    if request.llcm == "llcm-full" and request.trials is not None:
+        raise UsageError("llcm-full draws nothing: it has one trial.", "Leave the number of trials out.")
 
 
 def published(plan: EvaluationPlan) -> str | None:

@@ -24,7 +24,7 @@ def plans(store: Store, request: Request) -> list[EvaluationPlan]:
         UsageError: No trial is named, or settings that are another dataset's.
         DataError: A side without images.
     """
-    request.only("RegDB", "directions", "trial")
+    check(request)
     if request.trial is None:
         raise UsageError(
             "RegDB has ten trials, each with its own model: the trial is not known.", "Say which: --trial 1"
@@ -33,6 +33,15 @@ def plans(store: Store, request: Request) -> list[EvaluationPlan]:
         regdb_plan(store.table(request.trial), direction=direction, trial=request.trial, notes=store.ignored)
         for direction in request.directions or BOTH_DIRECTIONS
     ]
+
+
+def check(request: Request) -> None:
+    """Refuse settings that this protocol does not know, or that contradict each other.
+
+    Raises:
+        UsageError: There is one.
+    """
+    request.only("RegDB", "directions", "trial")
 
 
 def published(plan: EvaluationPlan) -> str | None:

@@ -6,6 +6,7 @@ from dataclasses import dataclass, fields
 from typing import Literal
 
 from vireid_cli.errors import UsageError
+from vireid_cli.metrics.verification import FarReading
 
 Mode = Literal["all", "indoor"]
 Shots = Literal[1, 10]
@@ -33,6 +34,7 @@ class Request:
         directions: ``v2i``: visible queries; ``i2v``: infrared queries.
         trial: RegDB: which of the ten splits, 1..10; the one that the model was trained on.
         llcm: Which of LLCM's protocols.
+        far: Faces: which operating point a false acceptance rate means; see ``metrics.verification``.
         split: ``test``, or ``val`` where the dataset has validation identities (SYSU-MM01).
     """
 
@@ -43,6 +45,7 @@ class Request:
     directions: tuple[Direction, ...] | None = None
     trial: int | None = None
     llcm: LlcmProtocol | None = None
+    far: FarReading | None = None
     split: Split = "test"
 
     def only(self, title: str, *known: str) -> None:

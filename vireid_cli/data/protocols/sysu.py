@@ -49,7 +49,7 @@ def plans(store: Store, request: Request) -> list[EvaluationPlan]:
         UsageError: Settings that contradict each other, or are another dataset's.
         DataError: Cameras without images, or a permutation that is absent or does not fit the files.
     """
-    request.only("SYSU-MM01", "modes", "shots", "draw", "trials", "split")
+    check(request)
     draw = request.draw or "seeded"
     permutation = None
     if draw == "official":
@@ -69,6 +69,15 @@ def plans(store: Store, request: Request) -> list[EvaluationPlan]:
         for shots in request.shots or (1,)
         for mode in request.modes or usual
     ]
+
+
+def check(request: Request) -> None:
+    """Refuse settings that this protocol does not know, or that contradict each other.
+
+    Raises:
+        UsageError: There is one.
+    """
+    request.only("SYSU-MM01", "modes", "shots", "draw", "trials", "split")
 
 
 def published(plan: EvaluationPlan) -> str | None:
