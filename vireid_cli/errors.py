@@ -23,6 +23,7 @@ class VireidError(Exception):
         self.hint = hint
 
     def __str__(self) -> str:
+        """The message, and the hint on lines of its own."""
         return f"{self.message}\n{self.hint}" if self.hint else self.message
 
 

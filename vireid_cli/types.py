@@ -99,9 +99,11 @@ class RecordTable:
             raise ValueError(f"columns of a record table differ in length: {sorted(lengths)}")
 
     def __len__(self) -> int:
+        """Number of images."""
         return len(self.paths)
 
     def __iter__(self) -> Iterator[Record]:
+        """The rows as records, in order."""
         for i in range(len(self)):
             yield self.row(i)
 
@@ -253,6 +255,7 @@ class Embeddings:
             raise ValueError(f"columns of embeddings differ in length: {sorted(lengths)}")
 
     def __len__(self) -> int:
+        """Number of images, N."""
         return len(self.pids)
 
     def take(self, index: np.ndarray) -> Embeddings:

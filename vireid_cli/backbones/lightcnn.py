@@ -33,7 +33,14 @@ BLOCKS = (1, 2, 3, 4)
 
 
 class Mfm(nn.Module):
-    """Max-feature-map unit: a convolution of twice the channels, the larger of each pair kept."""
+    """Max-feature-map unit: a convolution of twice the channels, the larger of each pair kept.
+
+    Args:
+        inputs: Channels C.
+        outputs: Channels C' that are kept.
+        kernel: Side of the convolution in pixels.
+        padding: Pixels of zeros on each side.
+    """
 
     def __init__(self, inputs: int, outputs: int, kernel: int, padding: int) -> None:
         super().__init__()
@@ -46,7 +53,11 @@ class Mfm(nn.Module):
 
 
 class Residual(nn.Module):
-    """Two 3×3 units and the input added."""
+    """Two 3×3 units and the input added.
+
+    Args:
+        channels: C, before and after.
+    """
 
     def __init__(self, channels: int) -> None:
         super().__init__()
@@ -59,7 +70,12 @@ class Residual(nn.Module):
 
 
 class Group(nn.Module):
-    """A 1×1 unit and a 3×3 unit that changes the channels."""
+    """A 1×1 unit and a 3×3 unit that changes the channels.
+
+    Args:
+        inputs: Channels C.
+        outputs: Channels C'.
+    """
 
     def __init__(self, inputs: int, outputs: int) -> None:
         super().__init__()

@@ -37,22 +37,22 @@ class FeatureFile:
 
     @property
     def q_pids(self) -> np.ndarray:
-        """(Q,)."""
+        """The queries' persons, (Q,)."""
         return self.query.pids
 
     @property
     def g_pids(self) -> np.ndarray:
-        """(G,)."""
+        """The gallery images' persons, (G,)."""
         return self.gallery.pids
 
     @property
     def q_camids(self) -> np.ndarray:
-        """(Q,)."""
+        """The queries' cameras, (Q,)."""
         return self.query.camids
 
     @property
     def g_camids(self) -> np.ndarray:
-        """(G,)."""
+        """The gallery images' cameras, (G,)."""
         return self.gallery.camids
 
     @property

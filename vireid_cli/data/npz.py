@@ -78,7 +78,13 @@ def labels(array: np.ndarray, name: str, path: Path) -> np.ndarray:
 
 
 def numbers(array: np.ndarray, name: str, shape: tuple[int, int | None], path: Path) -> np.ndarray:
-    """Take finite numbers of a shape (None: any, but not 0); integers and halves are widened.
+    """Take finite numbers of a shape; halves become float32, integers float64.
+
+    Args:
+        array: As read.
+        name: Of the array, for errors.
+        shape: (rows, columns) that it must have; columns None: any number but 0.
+        path: Of the file, for errors.
 
     Raises:
         DataError: Of another kind or shape, or rows with NaN or infinity.

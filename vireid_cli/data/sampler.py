@@ -34,6 +34,7 @@ class EpochPlan:
     labels: np.ndarray
 
     def __len__(self) -> int:
+        """Steps of the epoch."""
         return len(self.labels)
 
 

@@ -50,7 +50,11 @@ def measure(subject: str, engine: Engine, **options: Any) -> dict[str, Any]:
 
 
 def train(engine: Engine, *, recipe: str, settings: list[str], repeats: int) -> dict[str, Any]:
-    """A whole training step of a recipe on random pixels, and augmentation's share of it."""
+    """A whole training step of a recipe on random pixels, and augmentation's share of it.
+
+    Raises:
+        UsageError: A recipe that is wrong or not there.
+    """
     loaded, runtime = load_recipe(recipe, tuple(settings)), engine.runtime
     network = _network(loaded, runtime).train()
     optimizer = build_optimizer(cast(Method, network).parameter_groups(), loaded.train.optimizer)

@@ -24,7 +24,16 @@ Inputs = list[Tensor]
 def scan(
     engine: Engine, *, batch: int, length: int, channels: int, state: int, repeats: int
 ) -> dict[str, Any]:
-    """Forward and backward of the selective scan: ours, autograd through a loop, an associative scan."""
+    """Forward and backward of the selective scan: ours, autograd through a loop, an associative scan.
+
+    Args:
+        engine: Its device is measured on.
+        batch, length, channels, state: B, L, D and N of ``layers.scan``.
+        repeats: Interleaved repetitions.
+
+    Returns:
+        Median seconds of each form, their ratios, and the largest error against float64.
+    """
     runtime = engine.runtime
     given = _scan_inputs((batch, length, channels, state), runtime.device)
     forms = {"ours": selective_scan, "loop": by_loop, "associative": by_association}
@@ -46,7 +55,10 @@ def scan(
 
 
 def by_loop(u: Tensor, delta: Tensor, a: Tensor, b: Tensor, c: Tensor, skip: Tensor) -> Tensor:
-    """The field's reference in PyTorch: all decays at once, a Python loop over steps, autograd."""
+    """The field's reference in PyTorch: all decays at once, a Python loop over steps, autograd.
+
+    Shapes as ``selective_scan``.
+    """
     decay = torch.exp(torch.einsum("bkld,kdn->bkldn", delta, a))
     drive = torch.einsum("bkld,bkln,bkld->bkldn", delta, b, u)
     state, outputs = torch.zeros_like(drive[:, :, 0]), []
@@ -57,13 +69,24 @@ def by_loop(u: Tensor, delta: Tensor, a: Tensor, b: Tensor, c: Tensor, skip: Ten
 
 
 def by_association(u: Tensor, delta: Tensor, a: Tensor, b: Tensor, c: Tensor, skip: Tensor) -> Tensor:
-    """A scan of log-many rounds through autograd."""
+    """A scan of log₂ L rounds through autograd; shapes as ``selective_scan``."""
     states = by_doubling(*decays_and_drives(u, delta, a, b))
     return torch.einsum("lbknd,bkln->bkld", states, c) + u * skip.unsqueeze(1)
 
 
 def transport(engine: Engine, *, shape: str, epsilon: float, iterations: int, repeats: int) -> dict[str, Any]:
-    """Entropic plans of a batch of pairs: ours, and POT's batched and single solvers if it is installed."""
+    """Entropic plans of a batch of pairs: ours, and POT's batched and single solvers if it is installed.
+
+    Args:
+        engine: Its device is measured on.
+        shape: ``PAIRSxROWSxCOLUMNS``.
+        epsilon: ε, relative to the mean cost.
+        iterations: Of Sinkhorn.
+        repeats: Interleaved repetitions.
+
+    Returns:
+        Median seconds of each solver, their ratios, and how exact the plans are.
+    """
     runtime = engine.runtime
     batch, rows, columns = (int(part) for part in shape.split("x"))
     random = torch.Generator().manual_seed(0)

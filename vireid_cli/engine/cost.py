@@ -101,7 +101,13 @@ def parameters_of(network: nn.Module) -> dict[str, Any]:
 
 
 def flops_of(network: nn.Module, size: Size, runtime: Runtime) -> int:
-    """FLOPs of embedding one visible image of ``size``."""
+    """Floating-point operations of embedding one visible image: two for each multiply-add.
+
+    Args:
+        network: A method's, in eval mode.
+        size: (height, width) of the image in pixels.
+        runtime: Where the network is.
+    """
     images = torch.rand(1, 3, *size, device=runtime.device)
     counter = FlopCounterMode(display=False, custom_mapping=_UNCOUNTED)
     with torch.no_grad(), counter:
@@ -110,7 +116,17 @@ def flops_of(network: nn.Module, size: Size, runtime: Runtime) -> int:
 
 
 def latency(network: nn.Module, size: Size, runtime: Runtime, batch: int) -> tuple[float, float]:
-    """Median milliseconds of embedding one image, and a batch, as extraction does: batch norms folded."""
+    """Median milliseconds of embedding one image, and a batch, as extraction does: batch norms folded.
+
+    Args:
+        network: A method's, in eval mode; left as it is.
+        size: (height, width) of the images in pixels.
+        runtime: Device, and the precision of autocast.
+        batch: Images of the batch.
+
+    Returns:
+        Milliseconds of one image alone, and of the whole batch.
+    """
     folded = fold_batch_norms(network)
     found = []
     for count in (1, batch):

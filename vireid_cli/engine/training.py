@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import hashlib
 import shlex
 import time
 from dataclasses import dataclass
@@ -11,7 +10,6 @@ from pathlib import Path
 from typing import Any, cast
 
 import numpy as np
-import torch
 from torch import nn
 
 from vireid_cli import files
@@ -23,14 +21,9 @@ from vireid_cli.engine.feed import Feed, Pixels
 from vireid_cli.engine.fit import Hooks, Loop, NotFinite
 from vireid_cli.engine.going_on import note_arithmetic, with_own_precision
 from vireid_cli.engine.interrupt import StopRequest, stop_on_signals
+from vireid_cli.engine.introduction import announce, environment_of
 from vireid_cli.engine.network import build_network, load_recipe, starting_backbone
-from vireid_cli.engine.preparation import (
-    data_folder,
-    describe,
-    ensure_prepared,
-    identity_tokens,
-    store_title,
-)
+from vireid_cli.engine.preparation import data_folder, ensure_prepared, identity_tokens
 from vireid_cli.engine.reporter import Reporter
 from vireid_cli.engine.runtime import Runtime
 from vireid_cli.engine.schedule import build_optimizer
@@ -79,11 +72,11 @@ def train(recipe: Recipe, runtime: Runtime, reporter: Reporter, data_dir: Path, 
     checkpoints.refuse_full_disk(runs_dir or runs.runs_folder(), network, moments, kept)
     run = runs.create(recipe.name, recipe.data.dataset, runs=runs_dir)
     tokens = _identities(store, sampler, start.identities)
-    environment = _environment(recipe, runtime, store, sampler, tokens, network, start.weights)
+    environment = environment_of(recipe, runtime, store, sampler, tokens, network, start.weights)
     files.write_text(run.recipe_file, dump(recipe))
     files.write_json(run.folder / schema.ENVIRONMENT, environment)
     runs.name_latest(run)
-    _announce(recipe, store, sampler, network, reporter)
+    announce(recipe, store, sampler, network, reporter)
     with locked(run.folder, run.lock), stop_on_signals() as stop:
         job = _job(run, recipe, runtime, store, sampler, rows, network, stop, reporter, tokens)
         return _fit(job, reporter, data_dir)
@@ -251,28 +244,6 @@ def _explain(error: NotFinite, job: Job) -> VireidError:
     )
 
 
-def _environment(
-    recipe: Recipe,
-    runtime: Runtime,
-    store: Store,
-    sampler: IdentitySampler,
-    tokens: list[str],
-    network: nn.Module,
-    weights: str,
-) -> dict[str, Any]:
-    """``environment.json``."""
-    return {
-        "version": schema.VERSION,
-        **runtime.describe(),
-        "seed": recipe.train.seed,
-        "weights": weights,
-        "num_identities": sampler.num_identities,
-        "parameters": sum(p.numel() for p in network.parameters()),
-        "data": describe(store),
-        "training_identities": hashlib.sha256("\n".join(tokens).encode()).hexdigest(),
-    }
-
-
 def trained_on(run: Run, store: Store) -> bool:
     """Whether a run was trained on a store as it is now."""
     return bool(run.environment()["data"]["fingerprint"] == store.info.fingerprint)
@@ -285,19 +256,3 @@ def _same_data(run: Run, store: Store) -> None:
             f"{run.folder} was trained on other data: {store.folder} has changed since.",
             "Restore that data, or train anew.",
         )
-
-
-def _announce(
-    recipe: Recipe, store: Store, sampler: IdentitySampler, network: nn.Module, reporter: Reporter
-) -> None:
-    parameters = sum(p.numel() for p in network.parameters())
-    height, width = recipe.data.image_size
-    wanted = recipe.data.sampler
-    reporter.say(
-        f"{recipe.name}: {recipe.method.name} on {store_title(store)}, {sampler.num_identities} identities, "
-        f"{height}×{width}, {wanted.identities}×({wanted.images}+{wanted.images}) a batch, "
-        f"{sampler.steps} steps an epoch, {parameters / 1e6:.2f} M parameters, "
-        f"{torch.get_num_threads()} threads"
-    )
-    if sampler.dropped:
-        reporter.warn(f"{len(sampler.dropped)} identities lack a modality and are not trained on")

@@ -70,7 +70,12 @@ class PositionFusion(nn.Module):
 
 
 class Fusion(nn.Module):
-    """DEEN's MFA block: channels fused, then positions; arguments as for both."""
+    """DEEN's MFA block: channels fused, then positions.
+
+    Args:
+        high: Channels C' of the stage's output.
+        low: Channels C of its input.
+    """
 
     def __init__(self, high: int, low: int) -> None:
         super().__init__()

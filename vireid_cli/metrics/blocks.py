@@ -13,7 +13,14 @@ BLOCK_BYTES = 1 << 20
 def for_each_block(
     total: int, step: int, work: Callable[[int, int], None], threads: int | None = None
 ) -> None:
-    """Call ``work(first, last)`` for consecutive ranges that cover ``range(total)``, on several threads."""
+    """Call ``work(first, last)`` for consecutive ranges that cover ``range(total)``, on several threads.
+
+    Args:
+        total: Number of rows.
+        step: Rows at once; the last range may be shorter.
+        work: Writes its own rows only; what it raises is raised here.
+        threads: None: one a core.
+    """
     ranges = [(first, min(first + step, total)) for first in range(0, total, step)]
     workers = min(threads or cores(), len(ranges))
     if workers <= 1:

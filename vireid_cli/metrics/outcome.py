@@ -121,9 +121,11 @@ class Trials:
             raise ValueError("at least one trial is needed")
 
     def __len__(self) -> int:
+        """Number of trials."""
         return len(self.results)
 
     def __iter__(self) -> Iterator[Retrieval]:
+        """The trials' results, in order."""
         return iter(self.results)
 
     def spread(self, of: Callable[[Retrieval], float]) -> Spread:

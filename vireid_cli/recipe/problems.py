@@ -28,6 +28,7 @@ class Problem:
     text: str
 
     def __str__(self) -> str:
+        """Place, key and text on one line; what is empty is left out."""
         return ": ".join(part for part in (self.place, self.key, self.text) if part)
 
 

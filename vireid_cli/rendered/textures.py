@@ -30,7 +30,13 @@ def smooth_noise(x: Array, y: Array, lattice: Array) -> Array:
 
 
 def cloud(x: Array, y: Array, lattice: Array, octaves: int = 4) -> Array:
-    """Fractal noise in [0, 1]."""
+    """Fractal noise in [0, 1].
+
+    Args:
+        x, y: (N,) coordinates; the coarsest grain has size 1 in them.
+        lattice: (64, 64) random numbers in [0, 1].
+        octaves: Grains, each half as large as the one before and 0.55 as strong.
+    """
     total, weight, sum_ = np.zeros_like(x), 0.5, 0.0
     for k in range(octaves):
         total += weight * smooth_noise(x * 2**k + 17 * k, y * 2**k + 5 * k, lattice)
@@ -51,7 +57,13 @@ def _line(x: Array, period: float, width: float) -> Array:
 
 
 def tiles(first: tuple[float, ...], joint: tuple[float, ...], side: float, uneven: float = 0.12) -> Texture:
-    """Square tiles with joints and slight differences from tile to tile."""
+    """Square tiles with joints and slight differences from tile to tile.
+
+    Args:
+        first, joint: Surface of a tile and of the joints.
+        side: Of a tile, metres.
+        uneven: Largest share by which a tile is lighter or darker.
+    """
 
     def texture(x: Array, y: Array, lattice: Array) -> Array:
         i, j = np.floor(x / side).astype(int) % 64, np.floor(y / side).astype(int) % 64
@@ -120,7 +132,13 @@ def shelves(case: tuple[float, ...]) -> Texture:
 
 
 def facade(wall: tuple[float, ...], glass: tuple[float, ...], width: float, floor: float) -> Texture:
-    """A house front: plaster and rows of windows."""
+    """A house front: plaster and rows of windows.
+
+    Args:
+        wall, glass: Surfaces.
+        width: From window to window, metres.
+        floor: Height of a storey, metres.
+    """
 
     def texture(x: Array, y: Array, lattice: Array) -> Array:
         fx, fy = (x / width) % 1.0, ((y - 0.4) / floor) % 1.0

@@ -66,7 +66,7 @@ class Run:
 
     @property
     def log(self) -> Path:
-        """``train.jsonl``."""
+        """The log of its training, ``train.jsonl``."""
         return self.folder / schema.LOG
 
     def evaluation(self, protocol: str) -> Path:

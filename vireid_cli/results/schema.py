@@ -148,7 +148,7 @@ class Breakdown(TypedDict):
 
 
 class EvaluationFile(TypedDict):
-    """``metrics.json``.
+    """What ``metrics.json`` holds.
 
     ``models`` is there where several runs are averaged: means, deviations and ``per_trial`` are then
     over models, in the order in which they were named; ``runs`` are their names, sorted.

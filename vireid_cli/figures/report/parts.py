@@ -129,6 +129,7 @@ class Side:
     images: np.ndarray
 
     def __len__(self) -> int:
+        """Number of them."""
         return len(self.paths)
 
 

@@ -21,7 +21,13 @@ from vireid_cli.types import Batch, Modality
 
 
 class SepgNet(nn.Module):
-    """Shared trunk to layer 3, a layer 4 a modality, chunk and specific heads; no part without a loss."""
+    """Shared trunk to layer 3, a layer 4 a modality, chunk and specific heads; no part without a loss.
+
+    Args:
+        options: Knobs.
+        num_identities: Width of the classifiers.
+        backbone: The trunk, a ResNet whose layer 4 strides by 1 where it gates.
+    """
 
     def __init__(self, options: Options, num_identities: int, backbone: BackboneSpec) -> None:
         super().__init__()
