@@ -89,13 +89,13 @@ def test_two_runs_stand_beside_the_same_queries(engine, runs, drawn, tmp_path) -
             ours.query_label == theirs.query_label == f"pid {query % 6} · cam {near['query_camids'][query]}"
         )
         at = np.searchsorted(drawn.sorted, near["query_paths"][query])
-        np.testing.assert_allclose(ours.query_image, at / 255)
+        np.testing.assert_array_equal(ours.query_image, np.full_like(ours.query_image, at))
         np.testing.assert_array_equal(ours.query_image, theirs.query_image)
         for row, arrays, name in ((ours, near, "near"), (theirs, far, "far")):
             top = arrays["top"][query]
             np.testing.assert_array_equal(row.correct, arrays["gallery_pids"][top] == query % 6)
             at = np.searchsorted(drawn.sorted, arrays["gallery_paths"][top])
-            np.testing.assert_allclose(row.images[:, 0, 0, 0], at / 255)
+            np.testing.assert_array_equal(row.images[:, 0, 0, 0], at)
             assert row.head == f"{name}: AP {100 * arrays['average_precision'][query]:.1f} %"
     assert drawn.words == (
         "near above far",

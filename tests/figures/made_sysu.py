@@ -75,6 +75,8 @@ def made_run(engine: Engine, recipe: str, width: int, seed: int) -> Run:
     if run.folder.is_dir():
         return run
     settings = ["backbone.weights=none", "train.epochs=1", "train.steps_per_epoch=1", f"train.seed={seed}"]
+    # a sweep needs a key that varies
+    settings.append(f"train.log_every={10 + seed}")
     small = ["data.size=[288,144]", "data.sampler.identities=2", "data.sampler.images=2"]
     trained = engine.train(recipe, [*settings, *small])
     _log(trained.folder / "train.jsonl", seed)

@@ -23,7 +23,7 @@ ONE, OTHER, WIDE = (f"{recipe}-{seed}" for recipe, _, seed in RUNS)
 FIGURES = {
     "cmc, 2 runs": f"cmc {ONE} {OTHER}",
     "curves, 2 runs": f"curves {ONE} {OTHER}",
-    "sweep": "sweep {runs} --key train.seed",
+    "sweep": "sweep {runs} --key log_every",
     "sheet, 400 images": "sheet --images 400",
     "spectrum": "spectrum",
     "phase-swap": "phase-swap",

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from matplotlib import colormaps
 
-from vireid_cli.figures import attention, style
+from vireid_cli.figures import attention, saving, style
 from vireid_cli.figures.attention import Look, Person, RunRow, attention_figure, overlaid
 
 SIZE = (48, 24)
@@ -47,7 +47,7 @@ def test_people_stand_in_pairs_of_columns_and_runs_in_rows(people, runs):
         pairs = [zip(look.images, look.heat, strict=True) for look in run.looks]
         expected += [overlaid(image, heat) for pair in pairs for image, heat in pair]
     for found, wanted in zip(shown, expected, strict=True):
-        np.testing.assert_array_equal(found, wanted)
+        np.testing.assert_array_equal(found, style.as_bytes(wanted))
     words = [text.get_text() for text in figure.axes[0].texts]
     assert words.count("visible") == words.count("infrared") == 3
     assert words.count("cosine 0.50") == words.count("cosine −1.50") == 2
@@ -85,7 +85,7 @@ def test_all_words_are_on_the_page_and_apart(people, runs, count):
 @pytest.mark.parametrize("name", ["a.png", "a.svg"])
 def test_same_arrays_same_bytes(people, runs, tmp_path, name):
     def draw(folder: str) -> bytes:
-        return style.save(attention_figure(people, runs, "x", "y"), tmp_path / folder / name).read_bytes()
+        return saving.save(attention_figure(people, runs, "x", "y"), tmp_path / folder / name).read_bytes()
 
     assert draw("1") == draw("2")
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from vireid_cli.errors import UsageError
-from vireid_cli.figures import style
+from vireid_cli.figures import saving
 from vireid_cli.figures.cmc import CmcCurve, cmc_figure
 
 
@@ -49,8 +49,8 @@ def test_without_a_band_and_without_chance() -> None:
 
 @pytest.mark.parametrize("name", ["a.png", "a.svg"])
 def test_same_curves_same_bytes(tmp_path, name: str) -> None:
-    first = style.save(cmc_figure([curve("a", 0.5)], "x"), tmp_path / "1" / name).read_bytes()
-    assert style.save(cmc_figure([curve("a", 0.5)], "x"), tmp_path / "2" / name).read_bytes() == first
+    first = saving.save(cmc_figure([curve("a", 0.5)], "x"), tmp_path / "1" / name).read_bytes()
+    assert saving.save(cmc_figure([curve("a", 0.5)], "x"), tmp_path / "2" / name).read_bytes() == first
 
 
 def test_eight_curves_fit_their_page() -> None:

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from vireid_cli.errors import UsageError
-from vireid_cli.figures import style
+from vireid_cli.figures import saving
 from vireid_cli.figures.curves import Log, curves_figure, running_mean
 from vireid_cli.results import schema
 
@@ -127,8 +127,8 @@ def test_running_mean_against_a_plain_loop():
 @pytest.mark.parametrize("name", ["a.png", "a.svg"])
 def test_same_rows_same_bytes(steps, tmp_path, name):
     logs = [Log("a", steps), Log("b", steps[:5], [epoch(0, mAP=0.5)])]
-    first = style.save(curves_figure(logs), tmp_path / "1" / name).read_bytes()
-    assert style.save(curves_figure(logs), tmp_path / "2" / name).read_bytes() == first
+    first = saving.save(curves_figure(logs), tmp_path / "1" / name).read_bytes()
+    assert saving.save(curves_figure(logs), tmp_path / "2" / name).read_bytes() == first
 
 
 def test_a_single_step_is_drawn_as_a_point_and_none_is_refused(steps):

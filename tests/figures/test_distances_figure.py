@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from vireid_cli.errors import UsageError
-from vireid_cli.figures import style
+from vireid_cli.figures import saving
 from vireid_cli.figures.distances import distances_figure
 from vireid_cli.metrics.distances import PairDistances, pair_distances, readable_bins
 
@@ -71,8 +71,8 @@ def test_a_long_name_is_cut_in_its_middle(panels):
 
 @pytest.mark.parametrize("name", ["a.png", "a.svg"])
 def test_same_distances_same_bytes(panels, tmp_path, name):
-    first = style.save(distances_figure(panels), tmp_path / "1" / name).read_bytes()
-    assert style.save(distances_figure(panels), tmp_path / "2" / name).read_bytes() == first
+    first = saving.save(distances_figure(panels), tmp_path / "1" / name).read_bytes()
+    assert saving.save(distances_figure(panels), tmp_path / "2" / name).read_bytes() == first
 
 
 def test_no_run_says_what_to_do():

@@ -7,7 +7,7 @@ import pytest
 from matplotlib.colors import to_rgb
 
 from vireid_cli.errors import UsageError
-from vireid_cli.figures import style
+from vireid_cli.figures import saving, style
 from vireid_cli.figures.planes import Plane, _apart, planes_figure
 from vireid_cli.types import Modality
 
@@ -46,8 +46,8 @@ def test_panels_shapes_and_colours(laid_out, by, panels):
 @pytest.mark.parametrize("name", ["a.png", "a.svg"])
 def test_same_points_same_bytes(laid_out, tmp_path, name):
     planes, columns = [Plane("a", "x", laid_out[0]), Plane("b", "x", -laid_out[0])], laid_out[1:]
-    first = style.save(planes_figure(planes, *columns), tmp_path / "1" / name).read_bytes()
-    assert style.save(planes_figure(planes, *columns), tmp_path / "2" / name).read_bytes() == first
+    first = saving.save(planes_figure(planes, *columns), tmp_path / "1" / name).read_bytes()
+    assert saving.save(planes_figure(planes, *columns), tmp_path / "2" / name).read_bytes() == first
 
 
 def test_names_that_would_overlap_are_pushed_apart():

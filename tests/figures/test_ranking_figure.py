@@ -10,7 +10,7 @@ import pytest
 from matplotlib.colors import to_rgb
 
 from vireid_cli.errors import UsageError
-from vireid_cli.figures import style
+from vireid_cli.figures import saving, style
 from vireid_cli.figures.ranking import RankingRow, compared_figure, ranking_figure
 
 SIZE = (36, 18)
@@ -37,7 +37,7 @@ def rows(person) -> list[RankingRow]:
 
 def test_frames_have_the_right_colour_at_the_right_place(rows, tmp_path):
     figure = ranking_figure(rows, "Matches")
-    drawn = matplotlib.image.imread(style.save(figure, tmp_path / "a.png", dpi=200))[..., :3]
+    drawn = matplotlib.image.imread(saving.save(figure, tmp_path / "a.png", dpi=200))[..., :3]
     extents = [image.get_extent() for image in figure.axes[0].images]
     assert len(extents) == 1 + 10 + 1 + 4
     matches = [*extents[1:11], *extents[12:]]
@@ -70,7 +70,7 @@ def test_images_are_drawn_best_first_and_at_most_ten(person):
     images = ranking_figure([many], "x").axes[0].images
     assert len(images) == 11
     for drawn, given in zip(images[1:], many.images, strict=False):
-        np.testing.assert_array_equal(np.asarray(drawn.get_array()), given)
+        np.testing.assert_array_equal(np.asarray(drawn.get_array()), style.as_bytes(given))
     lefts = [image.get_extent()[0] for image in images]
     assert lefts == sorted(lefts)
 
@@ -118,8 +118,8 @@ def test_every_query_needs_every_run(rows):
 
 @pytest.mark.parametrize("name", ["a.png", "a.svg"])
 def test_same_rows_same_bytes(rows, tmp_path, name):
-    first = style.save(ranking_figure(rows, "x"), tmp_path / "1" / name).read_bytes()
-    assert style.save(ranking_figure(rows, "x"), tmp_path / "2" / name).read_bytes() == first
+    first = saving.save(ranking_figure(rows, "x"), tmp_path / "1" / name).read_bytes()
+    assert saving.save(ranking_figure(rows, "x"), tmp_path / "2" / name).read_bytes() == first
 
 
 def test_no_query_says_what_to_do():
@@ -132,7 +132,7 @@ def test_no_query_says_what_to_do():
     [
         ("query_image", np.zeros((1, *SIZE, 3))),
         ("images", np.zeros((*SIZE, 3))),
-        ("images", np.zeros((2, *SIZE, 3), np.uint8)),
+        ("images", np.zeros((2, *SIZE, 3), np.int64)),
         ("correct", np.array([1, 0])),
         ("correct", np.array([True])),
         ("labels", ("one",)),

@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from vireid_cli.figures import seg, style
+from vireid_cli.figures import saving, seg, style
 from vireid_cli.figures.seg import MeanSpectrum, SegRow, Spectra, seg_figure
 
 SIZE = (48, 24)
@@ -46,7 +46,7 @@ def test_people_stand_in_rows_of_five_and_spectra_beside_them(rows, spectra):
     for row, found in zip(rows, np.reshape(np.arange(15), (3, 5)), strict=True):
         phase = style.stretched(row.phase_only, about_zero=True)
         for i, expected in zip(found, (row.visible, row.grey, phase, row.seg, row.infrared), strict=True):
-            np.testing.assert_array_equal(shown[i], expected)
+            np.testing.assert_array_equal(shown[i], style.as_bytes(expected))
     brightest = np.unravel_index(np.asarray(images[15].get_array()).sum(axis=2).argmax(), SIZE)
     assert brightest == (24, 12)
     for image in images[:19]:
@@ -91,7 +91,7 @@ def test_all_words_are_on_the_page(rows, spectra, count):
 @pytest.mark.parametrize("name", ["a.png", "a.svg"])
 def test_same_arrays_same_bytes(rows, spectra, tmp_path, name):
     def draw(folder: str) -> bytes:
-        return style.save(seg_figure(rows[:1], spectra, "x"), tmp_path / folder / name).read_bytes()
+        return saving.save(seg_figure(rows[:1], spectra, "x"), tmp_path / folder / name).read_bytes()
 
     assert draw("1") == draw("2")
 

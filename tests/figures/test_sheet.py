@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from vireid_cli.errors import UsageError
-from vireid_cli.figures import style
+from vireid_cli.figures import saving
 from vireid_cli.figures.sheet import contact_sheet
 
 
@@ -35,7 +35,7 @@ def test_pixels_and_frames_arrive_in_the_file(tmp_path):
     colours = [(0.9, 0.1, 0.1), (0.1, 0.1, 0.9)]
     blocks = [np.broadcast_to(colour, (20, 10, 3)).copy() for colour in colours]
     figure = contact_sheet(blocks, ["", ""], 2, frames=[None, "#009E73"])
-    drawn = matplotlib.image.imread(style.save(figure, tmp_path / "a.png", dpi=100))[..., :3]
+    drawn = matplotlib.image.imread(saving.save(figure, tmp_path / "a.png", dpi=100))[..., :3]
     for image, colour in zip(figure.axes[0].images, colours, strict=True):
         left, right, bottom, top = image.get_extent()
         middle = drawn[round(50 * (top + bottom)), round(50 * (left + right))]
@@ -48,7 +48,7 @@ def test_pixels_and_frames_arrive_in_the_file(tmp_path):
 @pytest.mark.parametrize("name", ["a.png", "a.svg"])
 def test_same_images_same_bytes(images, tmp_path, name):
     def draw(folder: str) -> bytes:
-        return style.save(contact_sheet(images, [""] * 7, 4), tmp_path / folder / name).read_bytes()
+        return saving.save(contact_sheet(images, [""] * 7, 4), tmp_path / folder / name).read_bytes()
 
     assert draw("1") == draw("2")
 

@@ -13,7 +13,7 @@ import pytest
 from matplotlib.colors import to_rgb
 
 from vireid_cli.errors import UsageError, VireidError
-from vireid_cli.figures import style
+from vireid_cli.figures import saving, style
 from vireid_cli.types import Modality
 
 # Machado, Oliveira and Fernandes 2009, severity 1.0, on linear RGB.
@@ -49,7 +49,8 @@ def lab(colour: str, deficiency: str) -> np.ndarray:
 def drawing() -> matplotlib.figure.Figure:
     with style.styled():
         figure, axes = style.page(3.0, 2.0)
-        style.place(axes, np.linspace(0, 1, 300).reshape(10, 10, 3), (0.5, 0.5, 1.0, 1.0), style.RIGHT)
+        style.place(axes, np.linspace(0, 1, 300).reshape(10, 10, 3), (0.5, 0.5, 1.0, 1.0))
+        style.frames(axes, [(0.5, 0.5, 1.0, 1.0)], [style.RIGHT])
         style.write(axes, 1.8, 0.5, "✓ right")
     return figure
 
@@ -83,21 +84,21 @@ def test_24_identity_colours_differ_and_then_repeat():
 
 @pytest.mark.parametrize("dpi", [72, 150])
 def test_a_png_is_inches_times_dpi(tmp_path, dpi):
-    assert png_size(style.save(drawing(), tmp_path / "a.png", dpi=dpi)) == (3 * dpi, 2 * dpi)
+    assert png_size(saving.save(drawing(), tmp_path / "a.png", dpi=dpi)) == (3 * dpi, 2 * dpi)
 
 
 @pytest.mark.parametrize("name", ["a.png", "a.svg"])
 def test_same_figure_same_bytes(tmp_path, name):
-    first = style.save(drawing(), tmp_path / "1" / name).read_bytes()
-    assert style.save(drawing(), tmp_path / "2" / name).read_bytes() == first
+    first = saving.save(drawing(), tmp_path / "1" / name).read_bytes()
+    assert saving.save(drawing(), tmp_path / "2" / name).read_bytes() == first
     assert b"atplotlib" not in first  # no version, hence no other bytes after an upgrade
     assert b"dc:date" not in first
 
 
 def test_a_users_matplotlibrc_changes_nothing_and_is_put_back(tmp_path):
-    plain = style.save(drawing(), tmp_path / "a.svg").read_bytes()
+    plain = saving.save(drawing(), tmp_path / "a.svg").read_bytes()
     with matplotlib.rc_context({"font.size": 30.0, "font.family": "monospace", "axes.facecolor": "red"}):
-        assert style.save(drawing(), tmp_path / "b.svg").read_bytes() == plain
+        assert saving.save(drawing(), tmp_path / "b.svg").read_bytes() == plain
         assert matplotlib.rcParams["font.size"] == 30.0
 
 
@@ -111,7 +112,7 @@ def test_a_users_matplotlibrc_changes_nothing_and_is_put_back(tmp_path):
     ],
 )
 def test_format_and_ending(tmp_path, path, format, written):
-    saved = style.save(drawing(), tmp_path / path, format)
+    saved = saving.save(drawing(), tmp_path / path, format)
     assert saved == tmp_path / written
     start = saved.read_bytes()[:5]
     assert start == (b"<?xml" if written.endswith("svg") else b"\x89PNG\r")
@@ -121,52 +122,71 @@ def test_format_and_ending(tmp_path, path, format, written):
 @pytest.mark.parametrize(("path", "format"), [("a.png", "svg"), ("a", "pdf"), ("a.svg", "jpeg")])
 def test_contradicting_or_unknown_formats_are_refused(tmp_path, path, format):
     with pytest.raises(UsageError, match=format):
-        style.save(drawing(), tmp_path / path, format)
+        saving.save(drawing(), tmp_path / path, format)
     assert not list(tmp_path.iterdir())
 
 
 def test_an_unknown_ending_is_refused(tmp_path):
     with pytest.raises(UsageError, match="pdf"):
-        style.save(drawing(), tmp_path / "a.pdf")
+        saving.save(drawing(), tmp_path / "a.pdf")
 
 
 @pytest.mark.parametrize("dpi", [0, 19, 1201])
 def test_impossible_dpi_is_refused(tmp_path, dpi):
     with pytest.raises(UsageError, match=f"{dpi}"):
-        style.save(drawing(), tmp_path / "a.png", dpi=dpi)
+        saving.save(drawing(), tmp_path / "a.png", dpi=dpi)
 
 
 def test_a_png_that_no_canvas_holds_is_refused(tmp_path):
     figure = style.blank(3.0, 100.0)
     with pytest.raises(UsageError, match=r"70,000 pixels.*\n.*--dpi 650 or less"):
-        style.save(figure, tmp_path / "a.png", dpi=700)
+        saving.save(figure, tmp_path / "a.png", dpi=700)
     assert not list(tmp_path.iterdir())
-    assert style.save(figure, tmp_path / "a.svg", dpi=700).exists()
+    assert saving.save(figure, tmp_path / "a.svg", dpi=700).exists()
 
 
-def test_a_failed_write_leaves_the_old_file_alone(tmp_path):
-    target = style.save(drawing(), tmp_path / "a.png")
+def test_a_failed_write_leaves_the_old_file_alone(tmp_path, monkeypatch):
+    target = saving.save(drawing(), tmp_path / "a.png")
     before = target.read_bytes()
 
-    class Broken:
-        def get_size_inches(self):
-            return (3.0, 2.0)
+    def half(self, file, *_, **__):
+        file.write(b"half a picture")
+        raise OSError("disk full")
 
-        def savefig(self, file, **_):
-            file.write(b"half a picture")
-            raise OSError("disk full")
-
+    monkeypatch.setattr(saving.Image.Image, "save", half)
     with pytest.raises(VireidError, match=r"a\.png"):
-        style.save(Broken(), target)
+        saving.save(drawing(), target)
     assert target.read_bytes() == before
     assert [p.name for p in tmp_path.iterdir()] == ["a.png"]
+
+
+def test_a_png_has_the_pixels_of_matplotlibs_own_without_its_alpha(tmp_path):
+    ours = saving.Image.open(saving.save(drawing(), tmp_path / "a.png", dpi=80))
+    with style.styled():
+        drawing().savefig(tmp_path / "b.png", dpi=80)
+    assert (ours.mode, round(ours.info["dpi"][0])) == ("RGB", 80)
+    np.testing.assert_array_equal(np.asarray(ours) / np.float32(255), pixels(tmp_path / "b.png"))
+
+
+def test_bytes_and_shares_are_the_same_image(tmp_path):
+    levels = np.arange(256, dtype=np.uint8).reshape(16, 16)[..., None].repeat(3, axis=2)
+    np.testing.assert_array_equal(style.as_bytes(levels / np.float32(255)), levels)
+    files = []
+    for i, image in enumerate((levels, levels / 255, levels / np.float32(255))):
+        with style.styled():
+            figure, axes = style.page(1.0, 1.0)
+            style.place(axes, image, (0.1, 0.1, 0.5, 0.5))
+        files.append(saving.save(figure, tmp_path / f"{i}.png").read_bytes())
+    assert len(set(files)) == 1
 
 
 def test_a_frame_surrounds_its_image_without_a_gap(tmp_path):
     with style.styled():
         figure, axes = style.page(2.0, 2.0)
-        style.place(axes, np.zeros((7, 5, 3)), (0.503, 0.501, 1.0, 1.0), style.RIGHT, frame_width=0.1)
-    row = pixels(style.save(figure, tmp_path / "a.png", dpi=100))[100]
+        box = (0.503, 0.501, 1.0, 1.0)
+        style.place(axes, np.zeros((7, 5, 3)), box)
+        style.frames(axes, [box], [style.RIGHT], width=0.1)
+    row = pixels(saving.save(figure, tmp_path / "a.png", dpi=100))[100]
     green, black, white = (
         np.abs(row - to_rgb(c)).max(axis=1) < 0.02 for c in (style.RIGHT, "black", "white")
     )
@@ -182,7 +202,7 @@ def test_a_frame_surrounds_its_image_without_a_gap(tmp_path):
     [
         np.zeros((4, 4)),
         np.zeros((4, 4, 1)),
-        np.zeros((4, 4, 3), np.uint8),
+        np.zeros((4, 4, 3), np.int64),
         np.full((4, 4, 3), 1.1),
         np.full((4, 4, 3), -0.1),
         np.full((4, 4, 3), np.nan),

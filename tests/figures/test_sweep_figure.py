@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from vireid_cli.errors import UsageError
-from vireid_cli.figures import style
+from vireid_cli.figures import saving
 from vireid_cli.figures.sweep import SweepLine, sweep_figure
 
 WEIGHTS = [0.1, 0.25, 0.5, 1.0, 2.0]
@@ -61,8 +61,8 @@ def test_words_stand_beside_each_other_unjoined_and_fit() -> None:
 
 @pytest.mark.parametrize("name", ["a.png", "a.svg"])
 def test_same_runs_same_bytes(tmp_path, name: str) -> None:
-    first = style.save(sweep_figure("w", WEIGHTS, lines(5), "x"), tmp_path / "1" / name).read_bytes()
-    assert style.save(sweep_figure("w", WEIGHTS, lines(5), "x"), tmp_path / "2" / name).read_bytes() == first
+    first = saving.save(sweep_figure("w", WEIGHTS, lines(5), "x"), tmp_path / "1" / name).read_bytes()
+    assert saving.save(sweep_figure("w", WEIGHTS, lines(5), "x"), tmp_path / "2" / name).read_bytes() == first
 
 
 def test_nothing_and_wrong_lengths_are_refused() -> None:

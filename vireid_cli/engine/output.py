@@ -7,7 +7,7 @@ from pathlib import Path
 
 from matplotlib.figure import Figure
 
-from vireid_cli.figures.style import save
+from vireid_cli.figures.saving import save
 
 
 @dataclass(frozen=True, slots=True)

@@ -35,9 +35,9 @@ class RankingRow:
     """One query and its matches, best first.
 
     Attributes:
-        query_image: (H, W, 3) pixels in [0, 1].
+        query_image: (H, W, 3) pixels, uint8 or in [0, 1].
         query_label: One or two lines of about 20 letters beneath the query, e.g. ``pid 12 · cam 3``.
-        images: (k, h, w, 3) pixels in [0, 1]; the first ten are drawn.
+        images: (k, h, w, 3) pixels alike; the first ten are drawn.
         correct: (k,) bool: the query's person.
         labels: k lines of about 16 letters beneath the matches, e.g. ``pid 12 · cam 1``.
         scores: (k,) similarities, or None.
@@ -148,7 +148,7 @@ def _left_of(rank: int) -> float:
 
 def _draw_query(axes: Axes, row: RankingRow, top: float) -> None:
     """Place a query and what stands beneath it."""
-    _centred(axes, row.query_image, _LEFT, top, None)
+    style.place(axes, row.query_image, _centred(row.query_image, _LEFT, top))
     below = top + _CELL[0] + 0.08
     style.write(
         axes, _LEFT + _CELL[1] / 2, below, row.query_label, style.SMALL_SIZE, ha="center", linespacing=1.25
@@ -158,24 +158,26 @@ def _draw_query(axes: Axes, row: RankingRow, top: float) -> None:
 def _draw_matches(axes: Axes, row: RankingRow, top: float) -> None:
     """Place the matches of a query, each with the lines beneath it."""
     below = top + _CELL[0] + 0.08
-    for rank in range(min(MOST, len(row.images))):
+    shown = min(MOST, len(row.images))
+    boxes = [_centred(row.images[rank], _left_of(rank), top) for rank in range(shown)]
+    if shown:
+        style.frames(axes, boxes, [style.RIGHT if right else style.WRONG for right in row.correct[:shown]])
+    for rank in range(shown):
         right = bool(row.correct[rank])
         colour, mark = (style.RIGHT, style.RIGHT_MARK) if right else (style.WRONG, style.WRONG_MARK)
-        left = _left_of(rank)
-        _centred(axes, row.images[rank], left, top, colour)
+        style.place(axes, row.images[rank], boxes[rank])
         score = "" if row.scores is None else f" {row.scores[rank]:.3f}"
-        middle = left + _CELL[1] / 2
+        middle = _left_of(rank) + _CELL[1] / 2
         style.write(
             axes, middle, below, f"{mark}{score}", style.SMALL_SIZE, ha="center", color=colour, weight="bold"
         )
         style.write(axes, middle, below + 0.15, row.labels[rank], style.SMALL_SIZE - 0.5, ha="center")
 
 
-def _centred(axes: Axes, image: np.ndarray, left: float, top: float, frame: str | None) -> None:
-    """Place an image in a cell as large as it fits."""
+def _centred(image: np.ndarray, left: float, top: float) -> tuple[float, float, float, float]:
+    """Where an image stands in a cell, as large as it fits."""
     height, width = style.fit(image.shape[0], image.shape[1], *_CELL)
-    box = (left + (_CELL[1] - width) / 2, top + (_CELL[0] - height) / 2, width, height)
-    style.place(axes, image, box, frame)
+    return left + (_CELL[1] - width) / 2, top + (_CELL[0] - height) / 2, width, height
 
 
 def _legend(axes: Axes, top: float) -> None:

@@ -27,7 +27,7 @@ def contact_sheet(
     """Draw images row by row, each as large as its cell allows, with its label beneath.
 
     Args:
-        images: (H, W, 3) pixels in [0, 1] each; sizes may differ.
+        images: (H, W, 3) pixels, uint8 or in [0, 1], each; sizes may differ.
         labels: One an image; may hold several lines, and all empty ones take no room.
         columns: Images in a row, 1 or more.
         title: Over the grid; empty: no room is kept for it.
@@ -53,15 +53,19 @@ def contact_sheet(
     rows = -(-len(images) // columns)
     figure, axes = style.page(2 * _LEFT + columns * (cell[1] + _GAP) - _GAP, top + rows * row_height + 0.1)
     style.write(axes, _LEFT, 0.16, title, style.TITLE_SIZE, weight="bold")
+    boxes = []
     for i, (image, label) in enumerate(zip(images, labels, strict=True)):
         left, upper = _LEFT + (i % columns) * (cell[1] + _GAP), top + (i // columns) * row_height
         height, width = style.fit(image.shape[0], image.shape[1], *cell)
         # bottoms are aligned, so that feet stand on one line
-        box = (left + (cell[1] - width) / 2, upper + cell[0] - height, width, height)
-        style.place(axes, image, box, frames[i] if frames is not None else None)
+        boxes.append((left + (cell[1] - width) / 2, upper + cell[0] - height, width, height))
+        style.place(axes, image, boxes[-1])
         style.write(
             axes, left + cell[1] / 2, upper + cell[0] + 0.07, label, style.SMALL_SIZE - 0.5, ha="center"
         )
+    framed = [i for i, colour in enumerate(frames or ()) if colour is not None]
+    if framed:
+        style.frames(axes, [boxes[i] for i in framed], [str(frames[i]) for i in framed])  # type: ignore[index]
     return figure
 
 

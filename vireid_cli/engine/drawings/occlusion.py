@@ -130,14 +130,14 @@ def draw(
     frames: list[str | None] = []
     for pairs in pairs_of(dataset, data_dir, reporter, by, rows, seed, library).values():
         for pair in pairs:
-            images += [pair.before / np.float32(255), pair.after / np.float32(255)]
+            images += [pair.before, pair.after]
             labels += [
                 f"cam {pair.record.camid}",
                 f"{pair.category}\nε {pair.wanted:.2f} → {pair.achieved:.2f}",
             ]
             frames += [MODALITY_COLOUR[pair.record.modality]] * 2
         missing = 2 * (rows - len(pairs))
-        images += [np.ones((2, 1, 3), np.float32)] * missing  # white: the group's line ends early
+        images += [np.full((2, 1, 3), 255, np.uint8)] * missing  # white: the group's line ends early
         labels += [""] * missing
         frames += [None] * missing
     title = f"{load_source(dataset).TITLE}: before and after, by {by}"

@@ -176,7 +176,7 @@ def _row(arrays: Arrays, query: int, store: Store, size: Size, label: str) -> ra
     top = arrays["top"][query]
     top = top[top >= 0]
     paths = [str(arrays["query_paths"][query]), *(str(arrays["gallery_paths"][i]) for i in top)]
-    pixels = store.batch(size, rows_of(store, paths)).astype(np.float32) / 255.0
+    pixels = store.batch(size, rows_of(store, paths))
     pid = int(arrays["query_pids"][query])
     matches = arrays["gallery_pids"][top]
     precision = float(arrays["average_precision"][query])

@@ -40,7 +40,7 @@ def draw(studio: Studio, *, dataset: str, images: int, seed: int, columns: int =
         (table.camids[first], random.permutation(len(seen))[table.pids[first]], -seen[table.pids[first]])
     )
     rows = first[order][:images]
-    pixels = [read(people.root / str(table.paths[row])) / np.float32(255) for row in rows]
+    pixels = [read(people.root / str(table.paths[row])) for row in rows]
     labels = [f"pid {table.pids[row]} · cam {table.camids[row]}" for row in rows]
     frames = [style.MODALITY_COLOUR[Modality.of(table.modalities[row])] for row in rows]
     figure = sheet.contact_sheet(pixels, labels, columns, people.title, frames)
