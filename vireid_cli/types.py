@@ -112,6 +112,11 @@ class RecordTable:
         """(N,) bool: rows of test identities, on whichever side."""
         return np.isin(self.splits, ("test", *SIDES))
 
+    @property
+    def has_cameras(self) -> bool:
+        """Whether camera numbers say more than modalities: faces and RegDB have one a modality."""
+        return any(len(np.unique(self.camids[self.modalities == m.code])) > 1 for m in Modality)
+
     def side(self, name: Side, modality: Modality) -> np.ndarray:
         """Rows of one modality that stand on one side of a test; those of split ``test`` stand on both."""
         return np.flatnonzero(np.isin(self.splits, ("test", name)) & (self.modalities == modality.code))

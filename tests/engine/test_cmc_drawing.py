@@ -126,6 +126,8 @@ def test_labels_tell_runs_apart(evaluated_run) -> None:
     assert labels_of([a, b]) == ("fdnm", "agw")
     assert labels_of([a, b, c]) == ("fdnm, seed 0", "agw, seed 0", "fdnm, seed 1")
     assert labels_of([a, b, seeded("w", "fdnm", 0)]) == ("x", "y", "w")
+    same = seeded("elsewhere/x", "fdnm", 0)
+    assert labels_of([a, same]) == (str(a.folder), str(same.folder))
 
 
 def test_several_runs_are_drawn(evaluated_run, tmp_path: Path) -> None:

@@ -14,6 +14,7 @@ from vireid_cli.engine.output import Output
 from vireid_cli.errors import UsageError
 from vireid_cli.results import schema
 from vireid_cli.results.run import Run, read_arrays
+from vireid_cli.types import RecordTable
 
 PROTOCOL = "all-single-seeded"
 CHOICE = {"protocol": None, "queries": None, "order": None, "seed": 0}
@@ -29,7 +30,7 @@ class Drawn:
         for name, figure in real.items():
             monkeypatch.setattr(drawing.ranking, name, self._catch(figure))
         store = SimpleNamespace(
-            records=Paths(np.sort(paths)),
+            records=records_of(np.sort(paths)),
             folder=Path("store"),
             batch=lambda size, rows: np.stack([np.full((8, 4, 3), row, np.uint8) for row in rows]),
         )
@@ -44,14 +45,13 @@ class Drawn:
         return caught
 
 
-class Paths:
-    """As much of a record table as the figure reads."""
-
-    def __init__(self, paths: np.ndarray) -> None:
-        self.paths = paths
-
-    def __len__(self) -> int:
-        return len(self.paths)
+def records_of(paths: np.ndarray) -> RecordTable:
+    """The record table of ``cam<camid>/<pid>/<image>.jpg``; infrared are cameras 3 and 6."""
+    parts = np.char.partition(np.char.replace(paths, "cam", ""), "/")
+    camids = parts[:, 0].astype(np.int64)
+    pids = np.char.partition(parts[:, 2], "/")[:, 0].astype(np.int64)
+    modalities = np.isin(camids, (3, 6)).astype(np.uint8)
+    return RecordTable(paths, pids, camids, modalities, np.full(len(paths), "test"))
 
 
 def table(run: Run) -> dict[str, np.ndarray]:

@@ -112,7 +112,7 @@ def test_runs_and_components_are_drawn_of_the_same_images(trained, tmp_path, mon
     monkeypatch.setattr(planes, "planes_figure", spy)
     engine.visualize("tsne", runs, output=Output(tmp_path / "a.png", dpi=40), **OPTIONS)
     laid_out, pids, modalities, titles = seen[0]
-    assert [plane.run for plane in laid_out] == [runs[0].name] * 3 + [runs[1].name] * 3
+    assert [plane.run for plane in laid_out] == ["tiny, seed 1"] * 3 + ["tiny, seed 2"] * 3
     assert [plane.component.split()[0] for plane in laid_out] == ["spatial", "amplitude", "phase"] * 2
     counts = {
         (int(p), int(m)): int(((pids == p) & (modalities == m)).sum()) for p in (11, 14) for m in (0, 1)

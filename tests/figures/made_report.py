@@ -31,7 +31,7 @@ def _picture(number: int) -> bytes:
     return bytes(cv2.imencode(".webp", small, [cv2.IMWRITE_WEBP_QUALITY, 60])[1])
 
 
-def made_gallery(queries: int, gallery: int, runs: int, seed: int = 0) -> Gallery:
+def made_gallery(queries: int, gallery: int, runs: int, seed: int = 0, cameras: bool = True) -> Gallery:
     """Queries whose matches are right more often in the first run than in the next."""
     random = np.random.default_rng(seed)
     people = min(PEOPLE, gallery)
@@ -50,7 +50,7 @@ def made_gallery(queries: int, gallery: int, runs: int, seed: int = 0) -> Galler
         rankings.append(Ranking(precision, rank, top, scores))
     query = Side(_names("q", queries), q_pids, np.where(np.arange(queries) % 2, 6, 3), np.arange(queries))
     side = Side(_names("g", gallery), g_pids, np.arange(gallery) % 4 + 1, queries + np.arange(gallery))
-    return Gallery(query, side, tuple(rankings), tuple(range(runs)), f"{queries} made-up queries.")
+    return Gallery(query, side, tuple(rankings), tuple(range(runs)), f"{queries} made-up queries.", cameras)
 
 
 def _names(side: str, count: int) -> np.ndarray:
@@ -62,7 +62,9 @@ def step(i: int) -> dict:
     return {"kind": "step", "global_step": 10 * i, "lr": 0.1, "loss": loss, "losses": {"identity": loss}}
 
 
-def made_report(queries: int = 60, gallery: int = 40, runs: int = 1, weight: int = 600) -> Report:
+def made_report(
+    queries: int = 60, gallery: int = 40, runs: int = 1, weight: int = 600, cameras: bool = True
+) -> Report:
     """A report with everything in it that a real one has."""
     random = np.random.default_rng(1)
     names = tuple(f"run-{chr(97 + run)}" for run in range(runs))
@@ -75,7 +77,14 @@ def made_report(queries: int = 60, gallery: int = 40, runs: int = 1, weight: int
     training = charts.training_charts([(n, [step(i) for i in range(30)]) for n in names])
     points, shown = random.normal(size=(80, 2)), np.arange(80)
     plane = [
-        charts.tsne_chart(name, points, shown % 8, shown % 4 + 1, shown % 2, shown % (queries + gallery))
+        charts.tsne_chart(
+            name,
+            points,
+            shown % 8,
+            shown % 4 + 1 if cameras else None,
+            shown % 2,
+            shown % (queries + gallery),
+        )
         for name in names
     ]
     rows = tuple(Row(Cell(f"row {i}"), (Cell("12.34", "11.1–13.3", 0.5),) * 12) for i in range(4))
@@ -92,7 +101,7 @@ def made_report(queries: int = 60, gallery: int = 40, runs: int = 1, weight: int
             Section("cmc", "CMC", "Lead.", (curve,)),
             Section("cameras", "Cameras", tables=(wide,)),
         ),
-        gallery=made_gallery(queries, gallery, runs),
+        gallery=made_gallery(queries, gallery, runs, cameras=cameras),
         more=(
             Section("tsne", "t-SNE", charts=tuple(plane)),
             Section("distances", "Distances", charts=tuple(distances)),

@@ -40,6 +40,7 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     made = {
         "one": made_report(60, 40),
         "two": made_report(60, 40, runs=2),
+        "plain": made_report(60, 40, cameras=False),
         "large": made_report(SYSU_QUERIES, SYSU_GALLERY, weight=weight),
     }
     for name, report in made.items():
@@ -119,6 +120,24 @@ def test_the_filters_filter(opened, camera, pid):
         assert cards(browser) == np.flatnonzero(keep).tolist()
         number = re.match(r"(\d+) of 60 queries", browser.run(STATUS))
         assert (int(number[1]) if number else 0) == keep.sum()
+
+
+def test_no_camera_is_named_where_the_dataset_has_none(opened):
+    browser = opened("plain")
+    browser.run("document.querySelector('#tsne-0 svg.plot').focus()")
+    browser.key("ArrowRight", 39)
+    assert browser.run("document.querySelector('#tsne-0 .tip').textContent") == "pid 0visible"
+    choose(browser, "pid", "7")
+    wanted = np.flatnonzero(made_gallery(60, 40, 1).query.pids == 7)
+    assert sorted(cards(browser)) == wanted.tolist()
+    browser.run("document.querySelector('.card .strip .shot').click()")
+    assert browser.run("document.getElementById('viewer-query-text').textContent").startswith(
+        "query: pid 7, AP "
+    )
+    assert browser.run("document.getElementById('viewer-match-text').textContent").count("similarity") == 1
+    assert not browser.run("/camera [0-9]/i.test(document.body.innerHTML.split('<script')[0])")
+    assert browser.run("document.getElementById('filter-camera')") is None
+    assert browser.complaints() == []
 
 
 def test_queries_are_shown_a_page_at_a_time_worst_first(opened):

@@ -62,15 +62,16 @@ def shared_evaluation(runs: Sequence[Run], protocol: str | None) -> str:
 
 
 def labels_of(runs: Sequence[Run]) -> tuple[str, ...]:
-    """What tells several runs apart: the recipe's name, else with the seed, else the folder's name."""
+    """What tells runs apart: the recipe's name, else with its seed, else the folder's, else its path."""
     recipes = [load_recipe(str(run.recipe_file)) for run in runs]
     for names in (
         [recipe.name for recipe in recipes],
         [f"{recipe.name}, seed {recipe.train.seed}" for recipe in recipes],
+        [run.name for run in runs],
     ):
         if len(set(names)) == len(runs):
             return tuple(names)
-    return tuple(run.name for run in runs)
+    return tuple(str(run.folder) for run in runs)
 
 
 def rows_of(store: Store, paths: list[str]) -> np.ndarray:

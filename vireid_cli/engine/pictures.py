@@ -21,7 +21,7 @@ class Picture:
     Attributes:
         path: The file.
         name: A word for captions: its modality, or ``first`` …
-        detail: Its camera, or the file.
+        detail: Its camera, or the file; empty where cameras say no more than the modality.
         modality: None where it is not known.
     """
 
@@ -126,7 +126,8 @@ def _rows(table: RecordTable, pid: int, modality: Modality) -> np.ndarray:
 def _picture(people: People, row: int) -> Picture:
     table = people.records
     modality = Modality.of(table.modalities[row])
-    return Picture(people.root / str(table.paths[row]), modality.value, f"cam {table.camids[row]}", modality)
+    camera = f"cam {table.camids[row]}" if table.has_cameras else ""
+    return Picture(people.root / str(table.paths[row]), modality.value, camera, modality)
 
 
 def read(path: Path) -> np.ndarray:

@@ -70,14 +70,15 @@ def _known(top: np.ndarray) -> np.ndarray:
     return top[top >= 0]
 
 
-def gallery_of(rankings: Sequence[Arrays], album: Album, total: int, protocol: str) -> Gallery:
+def gallery_of(rankings: Sequence[Arrays], album: Album, total: int, protocol: str, cameras: bool) -> Gallery:
     """Put the rankings of all runs together; the gallery holds what is among anybody's matches.
 
     Args:
         rankings: Of ``rankings_of``.
         album: The page's images.
         total: Queries of the evaluation.
-        protocol: Its name.
+        protocol: Its name, and which trial is shown of several.
+        cameras: Whether the dataset's cameras say more than modalities.
     """
     first = rankings[0]
     paths = np.unique(np.concatenate(image_paths(rankings)[1:]))
@@ -96,14 +97,14 @@ def gallery_of(rankings: Sequence[Arrays], album: Album, total: int, protocol: s
     shown = len(first["query_paths"])
     some = "All" if shown == total else f"{shown:,} of"
     note = (
-        f"{some} {total:,} queries of {protocol}, first trial, each with its ten best matches. "
+        f"{some} {total:,} queries of {protocol}, each with its ten best matches. "
         "Choose an image to enlarge it."
     )
     query = Side(
         first["query_paths"], first["query_pids"], first["query_camids"], album.places(first["query_paths"])
     )
     gallery = Side(paths, columns[0], columns[1], album.places(paths))
-    return Gallery(query, gallery, tuple(found), tuple(range(len(found))), note)
+    return Gallery(query, gallery, tuple(found), tuple(range(len(found))), note, cameras)
 
 
 def people_shown(embeddings: Embeddings, people: np.ndarray, ids: int) -> np.ndarray:

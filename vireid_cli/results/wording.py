@@ -8,6 +8,8 @@ from vireid_cli.results.schema import EvaluationFile
 
 RENDERED = "Rendered benchmark: not comparable with any figure on real images."
 
+DIRECTIONS = {"v2i": "visible queries, infrared gallery", "i2v": "infrared queries, visible gallery"}
+
 
 def column_name(metric: str) -> str:
     """``rank1`` → ``Rank-1``; ``vr_far_0.001`` → ``VR@FAR 0.1 %``."""
@@ -26,12 +28,17 @@ def bounds(interval: list[float] | None) -> str:
     return "–" if interval is None else f"{100 * interval[0]:.1f}–{100 * interval[1]:.1f}"
 
 
+def protocol_words(name: str) -> str:
+    """A protocol's name, and who queries where it says so: ``i2v-trial1 (infrared queries, …)``."""
+    said = [words for short, words in DIRECTIONS.items() if short in name.split("-")]
+    return f"{name} ({said[0]})" if said else name
+
+
 def evaluation_title(content: EvaluationFile) -> str:
     """Dataset, protocol, numbers of queries, gallery images and trials on one line."""
     over = f"{content['trials']} trial{'s' if content['trials'] != 1 else ''}"
     if models := content.get("models"):
         over = f"mean over {models} models"
-    return (
-        f"{content['fingerprint'].get('dataset', '')} · {content['protocol']} · {content['valid_queries']} "
-        f"of {content['queries']} queries valid, gallery {content['gallery']}, {over}"
-    )
+    counts = f"{content['valid_queries']} of {content['queries']} queries valid, gallery {content['gallery']}"
+    dataset = content["fingerprint"].get("dataset", "")
+    return f"{dataset} · {protocol_words(content['protocol'])} · {counts}, {over}"

@@ -8,6 +8,7 @@ from vireid_cli.engine.cmc import BAND, cmc_curve
 from vireid_cli.engine.drawings import Studio
 from vireid_cli.engine.evaluated import labels_of, shared_evaluation
 from vireid_cli.figures import cmc
+from vireid_cli.results.wording import protocol_words
 
 RUNS = (1, 8)
 
@@ -34,7 +35,8 @@ def draw(studio: Studio, *, protocol: str | None, ranks: int) -> Path:
     title = studio.run.name if len(curves) == 1 else "CMC"
     about = [f"mean of {content['trials']} trials"] if content["trials"] > 1 else []
     about += [BAND] if any(curve.low is not None for curve in curves) else []
-    subtitle = f"{name}: {content['valid_queries']:,} queries, ranks count {counted}\n{'; '.join(about)}"
+    counts = f"{content['valid_queries']:,} queries, ranks count {counted}"
+    subtitle = f"{protocol_words(name)}: {counts}\n{'; '.join(about)}"
     figure = cmc.cmc_figure(curves, title, subtitle)
     stem = "cmc" if len(curves) == 1 else f"cmc-{len(curves)}-runs"
     return studio.output.save(figure, studio.runs[0].figures / stem)

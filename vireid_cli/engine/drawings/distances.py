@@ -6,6 +6,7 @@ from pathlib import Path
 
 from vireid_cli.engine.drawings import Studio
 from vireid_cli.engine.embedded import distances_of, embedded_alike
+from vireid_cli.engine.evaluated import labels_of
 from vireid_cli.figures import distances
 
 RUNS = (1, 6)
@@ -25,7 +26,10 @@ def draw(studio: Studio, *, protocol: str | None) -> Path:
         DataError: A file of embeddings is damaged.
     """
     compared = embedded_alike(studio.runs, protocol, studio.reporter)
-    panels = [(one.run.name, distances_of(one, studio.reporter)) for one in compared]
+    labels = labels_of(studio.runs) if len(compared) > 1 else (studio.run.name,)
+    panels = [
+        (label, distances_of(one, studio.reporter)) for label, one in zip(labels, compared, strict=True)
+    ]
     names = " / ".join(dict.fromkeys(one.protocol for one in compared))
     figure = distances.distances_figure(
         panels, f"every visible–infrared pair of the images in queries and galleries of {names}"

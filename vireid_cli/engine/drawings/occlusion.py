@@ -34,6 +34,7 @@ class Pair:
 
     Attributes:
         record: Of the image.
+        place: Its camera, ``cam 3``; its modality where the dataset has one camera a modality.
         before: (h, w, 3) uint8 RGB.
         after: The same with the occluder.
         category: Of the occluder.
@@ -42,6 +43,7 @@ class Pair:
     """
 
     record: Record
+    place: str
     before: np.ndarray
     after: np.ndarray
     category: str
@@ -73,16 +75,18 @@ def pairs_of(
     """
     source = locate(base, data_dir).root
     records = people_of(base, source)
+    cameras = records.has_cameras
     composer = Composer(ensure_library(library, data_dir, reporter), Policy())
     groups: dict[str, list[Pair]] = {}
     taken: Counter[tuple[str, str]] = Counter()
     for row in np.random.default_rng(seed).permutation(len(records))[:MOST]:
         record = records.row(int(row))
-        place, side = f"camera {record.camid}", str(record.modality)
+        side = str(record.modality)
+        place = f"cam {record.camid}" if cameras else side
         known = {"camera": place, "modality": side, "category": ""}[by]
         if len(groups.get(known, [])) == wanted:
             continue
-        pair = _pair(base, source, record, composer, seed)
+        pair = _pair(base, source, record, place, composer, seed)
         marks: tuple[str, ...]
         if by == "category":
             share = wanted // 2 if record.modality is Modality.INFRARED else -(-wanted // 2)
@@ -97,14 +101,14 @@ def pairs_of(
     return dict(sorted(groups.items()))
 
 
-def _pair(base: str, source: Path, record: Record, composer: Composer, seed: int) -> Pair:
+def _pair(base: str, source: Path, record: Record, place: str, composer: Composer, seed: int) -> Pair:
     """One person without and with an occluder, as ``prepare occluded`` would put it there."""
     pixels = decode((source / record.path).read_bytes())
     rng = stream(seed, base, record.split, record.path)
     scene = scene_of(base, record.camid)
     pool: Pool = "test" if record.split == "test" else "train"
     covered, line = composer.occlude(pixels, record.modality, scene, pool, rng)
-    return Pair(record, pixels, covered, line["category"], line["epsilon"], line["achieved"])
+    return Pair(record, place, pixels, covered, line["category"], line["epsilon"], line["achieved"])
 
 
 def draw(
@@ -132,7 +136,7 @@ def draw(
         for pair in pairs:
             images += [pair.before, pair.after]
             labels += [
-                f"cam {pair.record.camid}",
+                pair.place,
                 f"{pair.category}\nε {pair.wanted:.2f} → {pair.achieved:.2f}",
             ]
             frames += [MODALITY_COLOUR[pair.record.modality]] * 2

@@ -18,7 +18,8 @@ from vireid_cli.figures import ranking
 from vireid_cli.recipe.load import load as load_recipe
 from vireid_cli.results import schema
 from vireid_cli.results.run import read_arrays
-from vireid_cli.types import Size
+from vireid_cli.results.wording import protocol_words
+from vireid_cli.types import Modality, Size
 
 RUNS = (1, 4)
 
@@ -79,10 +80,9 @@ def draw(
     chosen = _chosen(tables[0], choice)
     recipe = load_recipe(str(studio.runs[0].recipe_file))
     size = recipe.data.image_size
-    measured = studio.runs[0].evaluations()[name]["fingerprint"]  # of another dataset than the recipe's
-    store = ensure_prepared(
-        measured.get("source", recipe.data.dataset), size, studio.data_dir, studio.reporter
-    )
+    content = studio.runs[0].evaluations()[name]
+    source = content["fingerprint"].get("source", recipe.data.dataset)  # may be another than the recipe's
+    store = ensure_prepared(source, size, studio.data_dir, studio.reporter)
     labels = labels_of(studio.runs) if len(studio.runs) > 1 else ("",)
     groups = []
     for done, query in enumerate(chosen):
@@ -93,7 +93,8 @@ def draw(
     if len(chosen) > QUERIES:
         images = sum(1 + len(row.images) for group in groups for row in group)
         studio.reporter.say(f"drawing {images:,} images; a page of this size takes a moment")
-    subtitle = f"{name}, trial 0, {_told(choice, labels)}; cosine similarity"
+    trial = ", trial 0" if content["trials"] > 1 else ""
+    subtitle = f"{protocol_words(name)}{trial}, {_told(choice, labels)}; cosine similarity"
     if len(groups[0]) == 1:
         figure = ranking.ranking_figure([row for (row,) in groups], studio.run.name, subtitle)
         return studio.output.save(figure, studio.run.figures / "ranking")
@@ -176,19 +177,23 @@ def _row(arrays: Arrays, query: int, store: Store, size: Size, label: str) -> ra
     top = arrays["top"][query]
     top = top[top >= 0]
     paths = [str(arrays["query_paths"][query]), *(str(arrays["gallery_paths"][i]) for i in top)]
-    pixels = store.batch(size, rows_of(store, paths))
+    rows = rows_of(store, paths)
+    pixels = store.batch(size, rows)
     pid = int(arrays["query_pids"][query])
     matches = arrays["gallery_pids"][top]
     precision = float(arrays["average_precision"][query])
     did = "no match in the gallery" if np.isnan(precision) else f"AP {100 * precision:.1f} %"
-    asked = f"pid {pid} · cam {arrays['query_camids'][query]}"
+    cameras = store.records.has_cameras
+    side = Modality.of(store.records.modalities[rows[0]])
+    asked = f"pid {pid} · cam {arrays['query_camids'][query]}" if cameras else f"pid {pid} · {side}"
     return ranking.RankingRow(
         query_image=pixels[0],
         query_label=asked if label else f"{asked}\n{did}",
         images=pixels[1:],
         correct=matches == pid,
         labels=tuple(
-            f"pid {p} · cam {arrays['gallery_camids'][i]}" for p, i in zip(matches, top, strict=True)
+            f"pid {p} · cam {arrays['gallery_camids'][i]}" if cameras else f"pid {p}"
+            for p, i in zip(matches, top, strict=True)
         ),
         scores=arrays["scores"][query][: len(top)],
         head=f"{label}: {did}",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -34,7 +34,7 @@ from vireid_cli.figures.report import charts, page, tables
 from vireid_cli.figures.report.parts import Chart, Report, Section
 from vireid_cli.figures.tsne import tsne_points
 from vireid_cli.recipe.load import load as load_recipe
-from vireid_cli.results.wording import RENDERED
+from vireid_cli.results.wording import RENDERED, protocol_words
 
 RUNS = (1, 6)
 ENDINGS = (".html", ".htm")
@@ -49,12 +49,14 @@ class _Subject:
         names: What the runs are called.
         protocol: Under which they are shown.
         results: What they reached.
+        cameras: Whether the dataset's cameras say more than modalities.
     """
 
     studio: Studio
     names: tuple[str, ...]
     protocol: str
     results: Results
+    cameras: bool = True
 
     @property
     def single(self) -> bool:
@@ -88,23 +90,28 @@ def draw(studio: Studio, *, protocol: str | None, ids: int, seed: int, latency: 
     names = (studio.run.name,) if single else labels_of(studio.runs)
     subject = _Subject(studio, names, name, results_of(studio.runs, names, name, studio.reporter))
     store, size = _store(subject)
+    subject = replace(subject, cameras=store.records.has_cameras)
     embedded = embedded_alike(studio.runs, name, studio.reporter)
     rankings = rankings_of(studio.runs, name, seed)
     shown = embedded[0].embeddings.take(people_shown(embedded[0].embeddings, embedded[0].people, ids))
     album = Album.of([*image_paths(rankings), shown.paths])
     pictures = encoded(album, store, size, studio.reporter)
-    gallery = gallery_of(rankings, album, subject.results.contents[0]["queries"], name)
+    first = subject.results.contents[0]
+    shown_as = f"{name}, first trial" if first["trials"] > 1 else name
+    gallery = gallery_of(rankings, album, first["queries"], shown_as, subject.cameras)
     report = Report(
         title=names[0] if single else " · ".join(names),
         subtitle=_subtitle(subject),
         runs=names,
         warnings=_warnings(subject),
-        tiles=tables.tiles(subject.results.contents[0]) if single else (),
+        tiles=tables.tiles(first) if single else (),
         facts=tuple(
-            (key.replace("_", " "), str(value)) for key, value in subject.fingerprint.items() if value
+            (key.replace("_", " "), str(value))
+            for key, value in subject.fingerprint.items()
+            if value or (value == 0 and value is not False)
         ),
         results=_results(subject),
-        sections=(_curve(subject), _cameras(subject)),
+        sections=(_curve(subject), *_cameras(subject)),
         gallery=gallery,
         more=(
             _plane(subject, embedded, album, ids, seed),
@@ -148,7 +155,8 @@ def _store(subject: _Subject) -> tuple[Store, tuple[int, int]]:
 def _subtitle(subject: _Subject) -> str:
     about = subject.fingerprint
     method = str(about.get("method", "")) if subject.single else ""
-    return " · ".join(part for part in (method, str(about.get("dataset", "")), subject.protocol) if part)
+    parts = (method, str(about.get("dataset", "")), protocol_words(subject.protocol))
+    return " · ".join(part for part in parts if part)
 
 
 def _warnings(subject: _Subject) -> tuple[str, ...]:
@@ -183,9 +191,11 @@ def _cut(curve: CmcCurve) -> np.ndarray | None:
     return None if curve.chance is None else curve.chance[: len(curve.cmc)]
 
 
-def _cameras(subject: _Subject) -> Section:
+def _cameras(subject: _Subject) -> tuple[Section, ...]:
+    if not subject.cameras:
+        return ()
     table = tables.camera_pairs(subject.results.camera_pairs, subject.names)
-    return Section("cameras", "Cameras", "Where it works, and where it does not.", tables=(table,))
+    return (Section("cameras", "Cameras", "Where it works, and where it does not.", tables=(table,)),)
 
 
 def _plane(subject: _Subject, embedded: Sequence[Embedded], album: Album, ids: int, seed: int) -> Section:
@@ -202,7 +212,8 @@ def _plane(subject: _Subject, embedded: Sequence[Embedded], album: Album, ids: i
             subject.studio.reporter.say(f"t-SNE of {len(rows)} embeddings of {name}")
             points = tsne_points(e.features, seed)
             places = album.places(e.paths)
-            found.append(charts.tsne_chart(name, points, e.pids, e.camids, e.modalities, places))
+            camids = e.camids if subject.cameras else None
+            found.append(charts.tsne_chart(name, points, e.pids, camids, e.modalities, places))
     except (MissingExtra, UsageError) as error:
         subject.studio.reporter.warn(f"the report has no t-SNE: {error.message}")
         return Section("tsne", "t-SNE", notes=(f"Left out: {error.message} {error.hint}",))

@@ -89,7 +89,8 @@ def _row(people: People, pid: int, size: Size, make: Make) -> seg.SegRow:
         "seg": make(pixels),
         "infrared": as_tensor(infrared.pixels(size))[None],
     }
-    label = f"pid {pid} · {visible.detail} and {infrared.detail}"
+    cameras = " and ".join(dict.fromkeys(image.detail for image in (visible, infrared) if image.detail))
+    label = f"pid {pid} · {cameras}" if cameras else f"pid {pid}"
     return seg.SegRow(label, **{name: as_pixels(image[0]) for name, image in images.items()})
 
 

@@ -16,7 +16,7 @@ RUNS = (0, 0)
 
 
 def draw(studio: Studio, *, dataset: str, images: int, seed: int, columns: int = 12) -> Path:
-    """People of a dataset, one image a camera: by identity, then by camera.
+    """People of a dataset, one image a camera and modality: by identity, then by camera.
 
     Args:
         studio: What it is drawn with.
@@ -33,15 +33,22 @@ def draw(studio: Studio, *, dataset: str, images: int, seed: int, columns: int =
     table = people.records
     random = np.random.default_rng(seed)
     shuffled = random.permutation(len(table))
-    pairs = np.stack([table.pids[shuffled], table.camids[shuffled]], axis=1)
-    first = shuffled[np.unique(pairs, axis=0, return_index=True)[1]]  # one row a person and camera
+    views = np.stack([table.pids[shuffled], table.camids[shuffled], table.modalities[shuffled]], axis=1)
+    first = shuffled[np.unique(views, axis=0, return_index=True)[1]]  # one row a person and view
     seen = np.bincount(table.pids[first])
     order = np.lexsort(
-        (table.camids[first], random.permutation(len(seen))[table.pids[first]], -seen[table.pids[first]])
+        (
+            table.modalities[first],
+            table.camids[first],
+            random.permutation(len(seen))[table.pids[first]],
+            -seen[table.pids[first]],
+        )
     )
     rows = first[order][:images]
     pixels = [read(people.root / str(table.paths[row])) for row in rows]
-    labels = [f"pid {table.pids[row]} · cam {table.camids[row]}" for row in rows]
-    frames = [style.MODALITY_COLOUR[Modality.of(table.modalities[row])] for row in rows]
+    sides = [Modality.of(table.modalities[row]) for row in rows]
+    seen_by = [f"cam {table.camids[row]}" for row in rows] if table.has_cameras else sides
+    labels = [f"pid {table.pids[row]} · {by}" for row, by in zip(rows, seen_by, strict=True)]
+    frames = [style.MODALITY_COLOUR[side] for side in sides]
     figure = sheet.contact_sheet(pixels, labels, columns, people.title, frames)
     return studio.output.save(figure, Path("figures") / f"sheet-{dataset}")

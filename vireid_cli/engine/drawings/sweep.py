@@ -19,6 +19,7 @@ from vireid_cli.results import schema
 from vireid_cli.results.run import Run
 from vireid_cli.results.settings import NAME, settings_of, shown
 from vireid_cli.results.sweep import Member, Sweep, sweep_of
+from vireid_cli.results.wording import protocol_words
 
 RUNS = (0, 0)
 
@@ -63,7 +64,7 @@ def draw(
         studio.reporter.warn(f"with {found.key}, {_some(found.along)} change too: the effect may be theirs")
     if found.left_out:
         studio.reporter.say(f"{found.left_out} of {len(members)} runs are not part of this sweep")
-    figure = _figure(found, metrics, where, f"{folder.name}: {name}")
+    figure = _figure(found, metrics, where, f"{folder.name}: {protocol_words(name)}")
     stem = "-".join(["sweep", *found.key.split(".")[-2:]])
     return studio.output.save(figure, folder / "figures" / stem)
 

@@ -10,6 +10,7 @@ import numpy as np
 from vireid_cli.engine.components import COMPONENTS, components_of
 from vireid_cli.engine.drawings import Studio
 from vireid_cli.engine.embedded import Embedded, embedded_alike
+from vireid_cli.engine.evaluated import labels_of
 from vireid_cli.figures import planes, tsne
 from vireid_cli.types import Embeddings
 
@@ -56,8 +57,9 @@ def draw(
     compared = [one.take(rows) for one in compared]
     names = tuple(WORDS) if component == "all" else (component,)
     features = [_features(one, names, studio) for one in compared]
+    labels = labels_of(studio.runs)
     laid_out = []
-    for i, (run, of_run) in enumerate(zip(_names(compared), features, strict=True)):
+    for i, (run, of_run) in enumerate(zip(labels, features, strict=True)):
         for j, name in enumerate(names):
             reporter.advance("t-SNE", i * len(names) + j, len(names) * len(compared))
             laid_out.append(planes.Plane(run, WORDS[name], tsne.tsne_points(of_run[name], seed)))
@@ -117,9 +119,3 @@ def _subtitle(compared: Sequence[Embedded], names: Sequence[str], seed: int) -> 
         f"t-SNE of {' and of '.join(parts)}, {len(shown)} images of {len(compared[0].people)} people, "
         f"{protocols}, seed {seed}"
     )
-
-
-def _names(compared: Sequence[Embedded]) -> list[str]:
-    """A name for each run that no other has."""
-    names = [one.run.name for one in compared]
-    return names if len(set(names)) == len(names) else [str(one.run.folder) for one in compared]

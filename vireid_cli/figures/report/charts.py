@@ -183,7 +183,7 @@ def tsne_chart(
     name: str,
     points: np.ndarray,
     pids: np.ndarray,
-    camids: np.ndarray,
+    camids: np.ndarray | None,
     modalities: np.ndarray,
     images: np.ndarray,
 ) -> Chart:
@@ -192,7 +192,8 @@ def tsne_chart(
     Args:
         name: Of the run.
         points: (N, 2) of ``figures.tsne.tsne_points``.
-        pids, camids: (N,).
+        pids: (N,).
+        camids: (N,); None: the dataset has no cameras to tell apart.
         modalities: (N,) ``Modality.code``.
         images: (N,) which of the report's images each is, -1: none.
     """
@@ -207,7 +208,7 @@ def tsne_chart(
         "y": places[:, 1].tolist(),
         "height": int(places[:, 1].max()),
         "pid": pids.tolist(),
-        "camera": camids.tolist(),
+        "camera": None if camids is None else camids.tolist(),
         "modality": modalities.astype(int).tolist(),
         "image": images.tolist(),
         "people": people.tolist(),

@@ -56,8 +56,13 @@ class GalleryView {
     this.filter();
   }
 
+  /** The camera of an image in words; nothing where the dataset has none. */
+  seen(side, index) {
+    return this.gallery.cameras ? `, camera ${side.camera[index]}` : "";
+  }
+
   filter() {
-    const value = (name) => document.getElementById(`filter-${name}`).value.trim();
+    const value = (name) => document.getElementById(`filter-${name}`)?.value.trim() ?? "";
     this.found = chosenQueries(this.gallery, {
       outcome: value("outcome"), camera: value("camera"), pid: value("pid"), order: value("order"),
     });
@@ -85,11 +90,13 @@ class GalleryView {
     const card = add("li", { class: "card" });
     card.dataset.query = query;
     const label = add("div", { class: "query" }, card);
-    this.shot(label, side.image[query], `Query, pid ${side.pid[query]}, camera ${side.camera[query]}`, query, 0, -1);
+    this.shot(label, side.image[query], `Query, pid ${side.pid[query]}${this.seen(side, query)}`, query, 0, -1);
     const text = add("p", {}, label);
     add("strong", {}, text, `pid ${side.pid[query]}`);
-    add("br", {}, text);
-    text.append(`camera ${side.camera[query]}`);
+    if (this.gallery.cameras) {
+      add("br", {}, text);
+      text.append(`camera ${side.camera[query]}`);
+    }
     if (rankings.length === 1) {
       add("br", {}, text);
       text.append(`AP ${percent(rankings[0].precision[query])}`);
@@ -112,7 +119,7 @@ class GalleryView {
     rankings[r].top[query].forEach((match, rank) => {
       if (match < 0) return;
       const right = gallery.pid[match] === side.pid[query];
-      const said = `Rank ${rank + 1}: pid ${gallery.pid[match]}, camera ${gallery.camera[match]}, ${right ? "right" : "wrong"}`;
+      const said = `Rank ${rank + 1}: pid ${gallery.pid[match]}${this.seen(gallery, match)}, ${right ? "right" : "wrong"}`;
       const shot = this.shot(strip, gallery.image[match], said, query, r, rank);
       shot.classList.add(right ? "ok" : "no");
       const text = add("span", {}, shot);
@@ -191,7 +198,7 @@ class Viewer {
     one("viewer-query").src = pictures(gallery.query.image[query]);
     one("viewer-query").alt = `Query, pid ${gallery.query.pid[query]}`;
     one("viewer-query-text").textContent =
-      `query: pid ${gallery.query.pid[query]}, camera ${gallery.query.camera[query]}, AP ${percent(ranking.precision[query])}, ` +
+      `query: pid ${gallery.query.pid[query]}${this.view.seen(gallery.query, query)}, AP ${percent(ranking.precision[query])}, ` +
       `first match at rank ${ranking.first[query] || "–"}. ${gallery.query.path[query]}`;
     const image = one("viewer-match");
     image.className = "";
@@ -205,7 +212,7 @@ class Viewer {
     image.alt = `Match ${rank + 1}, pid ${gallery.gallery.pid[match]}`;
     image.className = right ? "ok" : "no";
     one("viewer-match-text").textContent =
-      `${right ? "✓ the query’s person" : "✗ another person"}: pid ${gallery.gallery.pid[match]}, camera ` +
-      `${gallery.gallery.camera[match]}, similarity ${(ranking.scores[query][rank] / 1000).toFixed(3)}. ${gallery.gallery.path[match]}`;
+      `${right ? "✓ the query’s person" : "✗ another person"}: pid ${gallery.gallery.pid[match]}` +
+      `${this.view.seen(gallery.gallery, match)}, similarity ${(ranking.scores[query][rank] / 1000).toFixed(3)}. ${gallery.gallery.path[match]}`;
   }
 }

@@ -92,6 +92,7 @@ def gallery_data(gallery: Gallery) -> dict[str, Any]:
         "query": _columns(gallery.query),
         "gallery": _columns(gallery.gallery),
         "runs": gallery.runs,
+        "cameras": gallery.cameras,
         "rankings": [
             {
                 "precision": [None if np.isnan(p) else round(float(p), 4) for p in ranking.average_precision],
@@ -114,7 +115,9 @@ def _columns(side: Side) -> dict[str, list[Any]]:
 
 
 def _cameras(gallery: Gallery | None) -> list[int]:
-    return [] if gallery is None else np.unique(gallery.query.camids).tolist()
+    """What queries can be filtered by; none where that would be no choice."""
+    known = [] if gallery is None or not gallery.cameras else np.unique(gallery.query.camids).tolist()
+    return known if len(known) > 1 else []
 
 
 def _people(gallery: Gallery | None) -> list[int]:

@@ -143,6 +143,7 @@ class Gallery:
         rankings: One a run.
         runs: Which of the report's runs they are of.
         note: What is shown and what is not.
+        cameras: Whether camera numbers say more than modalities, so that they are shown.
 
     Raises:
         ValueError: Arrays that do not fit each other.
@@ -153,6 +154,7 @@ class Gallery:
     rankings: tuple[Ranking, ...]
     runs: tuple[int, ...]
     note: str = ""
+    cameras: bool = True
 
     def __post_init__(self) -> None:
         for ranking in self.rankings:

@@ -80,7 +80,7 @@ function pointReadout(figure, spec, { plot, dots, at, size }) {
     });
     tip.replaceChildren();
     if (spec.image[here] >= 0) add("img", { src: pictures(spec.image[here]), alt: "" }, tip);
-    add("div", {}, tip, `pid ${person} · camera ${spec.camera[here]}`);
+    add("div", {}, tip, spec.camera ? `pid ${person} · camera ${spec.camera[here]}` : `pid ${person}`);
     add("div", {}, tip, MODALITIES[spec.modality[here]]);
     tip.hidden = false;
     const scale = plot.clientWidth / size;

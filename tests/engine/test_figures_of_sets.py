@@ -1,0 +1,120 @@
+"""Figures and reports of sets unlike SYSU-MM01: no camera is named where a modality has one camera only."""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+from matplotlib.figure import Figure
+from matplotlib.text import Text
+
+from tests.engine.test_datasets import TINY, WRITERS, engine
+from vireid_cli.engine.engine import Engine
+from vireid_cli.engine.output import Output
+from vireid_cli.results.run import Run
+from vireid_cli.types import Modality, Record, RecordTable
+
+SIZE = (32, 16)
+RANKING = {"protocol": None, "queries": 2, "order": None, "seed": 0}
+
+
+@dataclass(frozen=True, slots=True)
+class Words(Output):
+    """Keeps a figure's texts and writes nothing."""
+
+    said: list[str] = field(default_factory=list)
+
+    def save(self, figure: Figure, default: Path) -> Path:
+        self.said.extend(text.get_text() for text in figure.findobj(Text) if text.get_text())
+        return default
+
+
+@pytest.fixture(scope="module")
+def there(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Engine]:
+    """An engine for each set."""
+    return {name: engine(tmp_path_factory.mktemp(name), name) for name in WRITERS}
+
+
+@pytest.fixture(scope="module")
+def runs(there: dict[str, Engine], tmp_path_factory: pytest.TempPathFactory) -> dict[str, Run]:
+    """A run of a set with cameras and two of sets without, evaluated."""
+    recipe = tmp_path_factory.mktemp("recipe") / "tiny.yaml"
+    text = "method: {name: baseline}\nbackbone: {name: resnet18, weights: none, width: 16}\n"
+    recipe.write_text(f"paper: none\n{text}")
+    settings = [*TINY, "train.steps_per_epoch=1"]
+    found = {}
+    for name in ("regdb", "llcm", "oulu"):
+        found[name] = there[name].train(str(recipe), [*settings, f"data.dataset={name}"])
+        there[name].evaluate(found[name])
+    return found
+
+
+def words_of(engine: Engine, figure: str, run: Run | None, **options: object) -> list[str]:
+    output = Words()
+    engine.visualize(figure, run, output=output, **options)
+    return output.said
+
+
+def named(words: list[str]) -> list[str]:
+    return [word for word in words if re.search(r"\bcam", word)]
+
+
+def test_cameras_say_something_where_a_modality_has_several() -> None:
+    def table(*camids: tuple[int, Modality]) -> RecordTable:
+        return RecordTable.of([Record(f"{i}.jpg", 1, c, m, "test") for i, (c, m) in enumerate(camids)])
+
+    one, two = Modality.VISIBLE, Modality.INFRARED
+    assert not table((1, one), (2, two), (1, one)).has_cameras
+    assert not table((1, one), (1, two)).has_cameras
+    assert table((1, one), (2, one), (3, two)).has_cameras
+    assert table((1, one), (1, two), (2, two)).has_cameras
+
+
+@pytest.mark.parametrize(("name", "cameras"), [("regdb", 0), ("oulu", 0), ("llcm", 2), ("folder", 2)])
+def test_figures_of_images(there: dict[str, Engine], name: str, cameras: int) -> None:
+    spectrum = words_of(there[name], "spectrum", None, dataset=name, size=SIZE)
+    assert len(named(spectrum)) == cameras
+    assert {"visible", "infrared"} <= set(spectrum)
+    seg = words_of(there[name], "seg", None, dataset=name, size=SIZE, ids=2, images=4, seed=0)
+    rows = [word for word in seg if word.startswith("pid ")]
+    assert len(rows) == 2
+    assert len(named(rows)) == cameras
+    sheet = words_of(there[name], "sheet", None, dataset=name, images=40, seed=0)
+    assert bool(named(sheet)) == bool(cameras)
+    assert cameras or {word.split(" · ")[1] for word in sheet[1:]} == {"visible", "infrared"}
+
+
+def test_a_sheet_shows_both_modalities_of_a_camera(there: dict[str, Engine]) -> None:
+    sheet = words_of(there["llcm"], "sheet", None, dataset="llcm", images=40, seed=0)
+    assert len(sheet) == 1 + 7 * 5, "7 people, three visible cameras, two infrared ones; and the title"
+    assert sheet.count("pid 7 · cam 1") == 2
+    assert sheet.count("pid 7 · cam 3") == 1
+
+
+@pytest.mark.parametrize(("name", "cameras"), [("regdb", False), ("oulu", False), ("llcm", True)])
+def test_rankings_and_reports(
+    there: dict[str, Engine], runs: dict[str, Run], tmp_path: Path, name: str, cameras: bool
+) -> None:
+    ranking = words_of(there[name], "ranking", runs[name], **RANKING)
+    assert bool(named(ranking)) == cameras
+    queries = [word for word in ranking if "\nAP " in word]
+    assert len(queries) == 2
+    assert cameras or all(" · infrared\n" in word for word in queries), "both protocols drawn are i2v"
+    [about] = [word for word in ranking if "cosine similarity" in word]
+    assert (", trial 0," in about) == (name == "llcm"), "of one gallery there are no trials"
+    assert name == "oulu" or ("i2v" in about and "(infrared queries, visible gallery)" in about)
+    options = {"protocol": None, "ids": 4, "seed": 0, "latency": False}
+    path = there[name].visualize("report", runs[name], output=Output(tmp_path / "r.html"), **options)
+    text = path.read_text(encoding="utf-8")
+    assert ('id="cameras"' in text) == ('href="#cameras"' in text) == cameras
+    assert ('id="filter-camera"' in text) == cameras
+    found = re.search(r'<script type="application/json" id="data">(.*?)</script>', text, re.S)
+    assert found
+    data = json.loads(found[1])
+    assert data["gallery"]["cameras"] is cameras
+    assert (", first trial, each" in text) == (name == "llcm")
+    assert "<dt>seed</dt><dd>0</dd>" in text
+    assert (data["charts"]["tsne-0"]["camera"] is not None) == cameras
