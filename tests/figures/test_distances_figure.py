@@ -50,6 +50,17 @@ def test_means_and_delta_are_marked_and_written(panels):
         assert sorted((arrow.xy[0], arrow.xyann[0])) == sorted((found.intra_mean, found.inter_mean))
 
 
+def test_drawn_pairs_are_told():
+    rng = np.random.default_rng(0)
+    columns = np.arange(90) % 30, np.arange(90) // 45
+    found = pair_distances(rng.normal(size=(90, 8)), *columns, most=45 * 45 * 8 // 3)
+    words = " ".join(text.get_text() for text in distances_figure([("x", found)]).axes[0].texts)
+    assert f"two people: {found.inter.sum():,} of {found.of_two:,} pairs drawn" in words
+    every = pair_distances(rng.normal(size=(90, 8)), *columns)
+    words = " ".join(text.get_text() for text in distances_figure([("x", every)]).axes[0].texts)
+    assert "drawn" not in words
+
+
 def test_a_negative_delta_is_written_as_such():
     rng = np.random.default_rng(0)
     features = rng.normal(size=(40, 8))

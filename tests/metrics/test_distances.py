@@ -78,6 +78,54 @@ def test_the_tile_changes_nothing(tile):
     assert [done for done, _ in told] == sorted(done for done, _ in told)
 
 
+@pytest.mark.parametrize("parts", [2, 3, 5])
+def test_drawn_pairs_are_among_all_and_means_stay_those_of_all(parts):
+    features, pids, modalities = made_up(count=300, people=9)
+    every = pair_distances(features, pids, modalities, most=None)
+    work = every.pairs * features.shape[1]
+    told: list[tuple[int, int]] = []
+    found = pair_distances(
+        features, pids, modalities, tile=20, most=-(-work // parts), progress=lambda *at: told.append(at)
+    )
+    assert (every.parts, found.parts) == (1, parts)
+    np.testing.assert_array_equal(found.intra, every.intra)
+    assert (found.inter <= every.inter).all()  # each pair once at most
+    assert found.inter.sum() == pytest.approx(every.inter.sum() / parts, rel=0.02)
+    assert found.of_two == every.inter.sum()
+    assert found.intra_mean == pytest.approx(every.intra_mean, abs=1e-14)
+    assert found.inter_mean == pytest.approx(every.inter_mean, abs=1e-14)
+    again = pair_distances(features, pids, modalities, tile=1000, most=-(-work // parts))
+    same(found, again, 1e-14)
+    assert told[-1][0] == told[-1][1]
+    assert [done for done, _ in told] == sorted(done for done, _ in told)
+
+
+def test_every_image_is_in_the_drawn_histogram():
+    """One image lies opposite to all others: in each modality's place it must leave its mark."""
+    rng = np.random.default_rng(5)
+    features = rng.normal(size=(120, 3)) * 0.01 + [1.0, 0.0, 0.0]
+    pids, modalities = np.arange(120) // 4, np.arange(120) % 2
+    for odd in (0, 17, 58, 119):
+        turned = features.copy()
+        turned[odd] *= -1
+        found = pair_distances(turned, pids, modalities, most=60 * 60 * 3 // 4)
+        assert found.parts == 4
+        assert found.inter[-5:].sum() == pytest.approx(58 / 4, abs=1)
+
+
+def test_the_drawn_histogram_is_near_the_whole_one():
+    rng = np.random.default_rng(7)
+    people, cameras = rng.normal(size=(40, 32)), 2 * rng.normal(size=(6, 32))
+    pids = rng.integers(0, 40, 3000)
+    features = rng.normal(size=(3000, 32)) + people[pids] + cameras[rng.integers(0, 6, 3000)]
+    modalities = np.arange(3000) % 2
+    every = pair_distances(features, pids, modalities, most=None)
+    found = pair_distances(features, pids, modalities, most=every.pairs * 32 // 5)
+    _, _, whole = every.merged(25)
+    _, _, drawn = found.merged(25)
+    assert np.abs(drawn / drawn.sum() - whole / whole.sum()).max() < 0.0015  # of bars up to 0.06
+
+
 def test_neither_order_nor_length_counts_and_modalities_may_be_exchanged():
     features, pids, modalities = made_up()
     found = pair_distances(features, pids, modalities)

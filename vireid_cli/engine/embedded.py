@@ -12,7 +12,7 @@ import numpy as np
 from vireid_cli.engine.evaluated import evaluation_of
 from vireid_cli.engine.reporter import Reporter
 from vireid_cli.errors import UsageError
-from vireid_cli.metrics.distances import PairDistances, pair_distances
+from vireid_cli.metrics.distances import MOST, PairDistances, pair_distances
 from vireid_cli.results import schema
 from vireid_cli.results.run import Run, read_arrays
 from vireid_cli.types import Embeddings, Modality
@@ -101,15 +101,21 @@ def embedded_alike(runs: Sequence[Run], protocol: str | None, reporter: Reporter
     return found
 
 
-def distances_of(one: Embedded, reporter: Reporter) -> PairDistances:
-    """Count the cosine distances of all visible–infrared pairs of an evaluation, in bounded memory.
+def distances_of(one: Embedded, reporter: Reporter, all_pairs: bool = False) -> PairDistances:
+    """Count the cosine distances of visible–infrared pairs of an evaluation, in bounded memory and time.
+
+    Args:
+        one: The evaluation.
+        reporter: Told of the progress.
+        all_pairs: Count every pair of two people, however long it takes; see ``metrics.distances``.
 
     >>> from vireid_cli.results import run as runs
     >>> distances_of(embedded(runs.find(), None), Reporter()).delta  # doctest: +SKIP
     """
     found = one.embeddings
     progress = reporter.progress(f"pairs of {one.run.name}")
-    return pair_distances(found.features, found.pids, found.modalities, progress=progress)
+    most = None if all_pairs else MOST
+    return pair_distances(found.features, found.pids, found.modalities, most=most, progress=progress)
 
 
 def _refuse_too_few(one: Embedded, hint: str) -> None:

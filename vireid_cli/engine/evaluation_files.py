@@ -37,6 +37,7 @@ def write(
     queries, galleries = (_flat(part, plan.rows) for part in (plan.queries, plan.galleries))
     files.write_npz(
         folder / schema.EMBEDDINGS,
+        False,
         features=side.features.astype(np.float32),
         pids=side.pids,
         camids=side.camids,

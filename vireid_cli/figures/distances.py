@@ -114,6 +114,8 @@ def _delta(axes: Axes, found: PairDistances) -> None:
     words = f"δ = {found.delta:.3f}".replace("-", "−")
     axes.text(middle, at + 0.02 * axes.get_ylim()[1], words, ha="center", va="bottom", weight="bold")
     numbers = f"means: one person {found.intra_mean:.3f}, two people {found.inter_mean:.3f}"
+    if found.parts > 1:
+        numbers += f"\ntwo people: {found.inter.sum():,} of {found.of_two:,} pairs drawn"
     axes.text(
         0.0, -0.22, numbers, transform=axes.transAxes, fontsize=style.SMALL_SIZE, color=style.FAINT, va="top"
     )

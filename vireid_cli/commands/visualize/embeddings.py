@@ -75,6 +75,14 @@ def tsne(
 def distances(
     run: Runs = None,
     protocol: Protocol = None,
+    all_pairs: Annotated[
+        bool,
+        typer.Option(
+            "--all-pairs",
+            help="Count every pair of two people. By default a histogram of very long embeddings (FDNM's) is "
+            "of a share of them, drawn by a fixed seed and told; means and δ are always of all.",
+        ),
+    ] = False,
     out: Out = None,
     format: Format = None,
     dpi: Dpi = 150,
@@ -84,4 +92,5 @@ def distances(
 
     Example: vireid visualize distances
     """
-    draw("distances", run, make_engine("cpu", runs=runs), out, format, dpi, protocol=protocol)
+    engine = make_engine("cpu", runs=runs)
+    draw("distances", run, engine, out, format, dpi, protocol=protocol, all_pairs=all_pairs)

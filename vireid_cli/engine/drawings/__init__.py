@@ -71,11 +71,17 @@ def draw(figure: str, studio: Studio, **options: Any) -> Path:
         **options: As of the figure's own ``draw``.
 
     Raises:
-        UsageError: No such figure, too many or too few runs, or what it is drawn from is not there yet.
+        UsageError: No such figure, too many or too few runs, what it is drawn from is not there yet, or a
+            wrong file, format or resolution, which is found out before anything is computed.
+        DataError: The file can't be written; found out before, too.
     """
     fewest, most = runs_taken(figure)
     _refuse_number(figure, studio.runs, fewest, most)
-    path: Path = _module(figure).draw(studio, **options)
+    module = _module(figure)
+    if not hasattr(module, "ENDINGS"):  # a page has neither format nor resolution
+        studio.output.refuse_form()
+    studio.output.refuse_place(studio.runs[0].figures if studio.runs else None)
+    path: Path = module.draw(studio, **options)
     return path
 
 

@@ -223,16 +223,19 @@ def _plane(subject: _Subject, embedded: Sequence[Embedded], album: Album, ids: i
 
 
 def _distances(subject: _Subject, embedded: Sequence[Embedded]) -> Section:
-    found = []
+    found, drawn = [], []
     for one, name in zip(embedded, subject.names, strict=True):
         d = distances_of(one, subject.studio.reporter)
         shown = "" if subject.single else name
         found.append(charts.Histogram(shown, d.intra, d.inter, (d.intra_mean, d.inter_mean)))
+        if d.parts > 1:
+            drawn.append(
+                f"{name}: means are of all pairs; the histogram of two people is of {d.inter.sum():,}, drawn."
+            )
     lead = "Cosine distances between visible and infrared images of one person, and of two people."
     note = f"All {d.pairs:,} pairs of {d.visible:,} visible and {d.infrared:,} infrared images."
-    return Section(
-        "distances", "Distances", lead, tuple(charts.distance_charts(d.edges, found)), notes=(note,)
-    )
+    shown_as = tuple(charts.distance_charts(d.edges, found))
+    return Section("distances", "Distances", lead, shown_as, notes=(note, *drawn))
 
 
 def _training(subject: _Subject) -> tuple[Section, ...]:

@@ -1,0 +1,58 @@
+"""A wrong file, format or resolution is refused before anything is computed, for every figure there is."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from vireid_cli.engine import drawings
+from vireid_cli.engine.output import Output
+from vireid_cli.engine.reporter import Reporter
+from vireid_cli.engine.runtime import Runtime
+from vireid_cli.errors import DataError, UsageError, VireidError
+from vireid_cli.results.run import Run
+
+PAGES = ("report",)
+
+
+def refused(figure: str, tmp_path: Path, output: Output) -> VireidError:
+    """The refusal of a figure of runs that are not there and without its options: no work can begin."""
+    runs = tuple(Run(tmp_path / f"run-{i}") for i in range(drawings.runs_taken(figure)[0]))
+    studio = drawings.Studio(runs, Runtime.choose("cpu"), tmp_path, Reporter(), output)
+    with pytest.raises(VireidError) as caught:
+        drawings.draw(figure, studio)
+    return caught.value
+
+
+def test_pages_are_known():
+    assert set(PAGES) < set(drawings.names())
+
+
+@pytest.mark.parametrize("figure", drawings.names())
+def test_an_unwritable_place_is_refused_first(figure, tmp_path):
+    (tmp_path / "file").write_text("")
+    beneath = refused(figure, tmp_path, Output(tmp_path / "file" / "a.png"))
+    assert isinstance(beneath, DataError)
+    assert str(tmp_path / "file") in beneath.message
+    folder = refused(figure, tmp_path, Output(tmp_path))
+    assert isinstance(folder, UsageError)
+    assert "is a folder" in folder.message
+    assert [path.name for path in tmp_path.iterdir()] == ["file"]
+
+
+@pytest.mark.parametrize("figure", [name for name in drawings.names() if name not in PAGES])
+@pytest.mark.parametrize(
+    ("output", "said"),
+    [
+        (Output(dpi=19), "--dpi 19"),
+        (Output(dpi=1201), "--dpi 1201"),
+        (Output(format="jpeg"), "'jpeg'"),
+        (Output(Path("a.pdf")), "'pdf'"),
+        (Output(Path("a.png"), "svg"), "ends in .png"),
+    ],
+)
+def test_a_wrong_form_is_refused_first(figure, output, said, tmp_path):
+    error = refused(figure, tmp_path, output)
+    assert isinstance(error, UsageError)
+    assert said in error.message
