@@ -41,7 +41,7 @@ IDLE = [
     ("visualize attention --pid 6 --ids 4", "--pid", ["--ids"]),
     ("visualize ranking --order worst --seed 1", "--order", ["--seed"]),
     ("visualize ranking --query a.jpg --seed 1", "--query", ["--seed"]),
-    ("visualize tsne --device cpu --precision fp32", "--component spatial", ["--device", "--precision"]),
+    ("visualize tsne --precision fp32", "--component spatial", ["--precision"]),
     ("compare methods --json --markdown", "--json", ["--markdown"]),
     ("bench evaluate --gallery 400 --repeats 2", "--gallery", ["--repeats"]),
     ("bench evaluate --width 64", "--gallery", ["--width"]),
@@ -52,10 +52,10 @@ IDLE = [
         "--explain",
         ["--features", "--against"],
     ),
-    ("evaluate --explain --dataset sysu --allow-overlap --device cpu", "--explain", ["--allow-overlap"]),
+    ("evaluate --explain --dataset sysu --allow-overlap --precision fp32", "--explain", ["--precision"]),
     ("evaluate a --explain --dataset sysu", "--dataset", ["RUN"]),
     ("evaluate --features f.npz --dataset sysu --allow-overlap", "--features", ["--allow-overlap"]),
-    ("evaluate --features f.npz --dataset sysu --device cpu --precision fp32", "--features", ["--precision"]),
+    ("evaluate --features f.npz --dataset sysu --precision fp32", "--features", ["--precision"]),
 ]
 
 

@@ -60,3 +60,27 @@ def test_shipped_studies_name_valid_recipes(path: Path) -> None:
         trunk = ["backbone.weights=trunk.safetensors"]  # what the start becomes
     for row in study.rows:
         load_recipe(row.recipe, (*study.settings(row, study.seeds[0]), *trunk))
+
+
+@pytest.mark.parametrize("where", ["set", "row 'a'"])
+@pytest.mark.parametrize(
+    ("key", "value", "by"), [("train.seed", 3, "seeds"), ("backbone.weights", "none", "start")]
+)
+def test_what_the_study_itself_gives_is_set_nowhere_else(
+    tmp_path: Path, where: str, key: str, value: object, by: str
+) -> None:
+    shared, own = (f"  {key}: {value}\n" if where == place else "" for place in ("set", "row 'a'"))
+    row = f"rows:\n- label: a\n  recipe: baseline\n{'  set:' if own else ''}\n{'  ' + own if own else ''}"
+    text = f"start: {{recipe: quickstart}}\n{'set:' if shared else ''}\n{shared}{row}"
+    with pytest.raises(RecipeError) as refused:
+        load_study(write(tmp_path, text))
+    assert f"{where}: {key} would change nothing beside {by}, leave out" in str(refused.value)
+    if by == "start":
+        load_study(write(tmp_path, text.replace("start: {recipe: quickstart}\n", "")))
+
+
+def test_a_row_s_section_wins_over_a_key_in_it() -> None:
+    row = Row(label="a", recipe="baseline", set={"train.optimizer": {"name": "adam", "lr": 0.5}})
+    shared = {"train.optimizer": {"name": "adam"}, "train.optimizer.lr": 0.1}
+    study = Study(name="s", seeds=(5,), set=shared, rows=(row,))
+    assert load_recipe(row.recipe, tuple(study.settings(row, 5))).train.optimizer.lr == 0.5

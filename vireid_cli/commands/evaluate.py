@@ -106,13 +106,7 @@ def evaluate(
             raise UsageError("Name a run or --features, not both.")
         if trial:
             raise _settings_beside_a_file()
-        refuse_idle(
-            context,
-            "--features runs no network and knows no checkpoint",
-            "device",
-            "precision",
-            "allow_overlap",
-        )
+        refuse_idle(context, "--features runs no network, knows no checkpoint", "precision", "allow_overlap")
         _print([_evaluate_features(engine, features, dataset, wanted, against)], json)
     else:
         found = _evaluate_runs(engine, names, wanted, against, trial == ALL_TRIALS)
@@ -148,7 +142,7 @@ def _refuse_beside_explain(context: typer.Context, names: Sequence[str], dataset
     Raises:
         UsageError: One of them was typed, or several runs.
     """
-    measured = ("features", "against", "rerank", "flip", "breakdown", "allow_overlap", "device", "precision")
+    measured = ("features", "against", "rerank", "flip", "breakdown", "allow_overlap", "precision")
     refuse_idle(context, "--explain says rules and measures nothing", *measured)
     if dataset is not None:
         refuse_idle(context, "--explain --dataset says the rules of that dataset", "run")

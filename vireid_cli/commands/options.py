@@ -45,7 +45,8 @@ def make_engine(
 def refuse_idle(context: typer.Context, why: str, *names: str) -> None:
     """Refuse options that were typed although another one leaves them without effect.
 
-    A default that is typed is refused, too; what an environment variable gives is let through.
+    A default that is typed is refused, too. Options of place (``--data``, ``--runs``, ``--device``) are never
+    named: scripts give them to every command, and they don't change what comes out.
 
     Args:
         context: Of the command.

@@ -11,7 +11,7 @@ import json
 from pathlib import Path
 from typing import Annotated, Any
 
-from pydantic import BeforeValidator, Field, ValidationError
+from pydantic import BeforeValidator, Field, ValidationError, model_validator
 
 from vireid_cli.errors import RecipeError, UsageError
 from vireid_cli.recipe.load import shipped_folder
@@ -84,9 +84,24 @@ class Study(Strict):
     runs: Annotated[str, Field(pattern=r"^[\w.-]*$")] = ""
     rows: Annotated[tuple[Row, ...], BeforeValidator(as_tuple), Field(min_length=1)]
 
+    @model_validator(mode="after")
+    def _keys_act(self) -> Study:
+        given = {"train.seed": "seeds"} | ({"backbone.weights": "start"} if self.start else {})
+        places = {"set": self.set} | {f"row '{row.label}'": row.set for row in self.rows}
+        found = [
+            f"{place}: {key} would change nothing beside {by}, leave out"
+            for place, keys in places.items()
+            for key, by in given.items()
+            if key in keys
+        ]
+        if found:
+            raise ValueError("; ".join(found))
+        return self
+
     def settings(self, row: Row, seed: int) -> list[str]:
         """What ``--set`` would say for one row and seed; later ones win."""
-        values = {**self.set, **row.set, "train.seed": seed}
+        shared = {key: value for key, value in self.set.items() if key not in row.set}  # the row's come later
+        values = {**shared, **row.set, "train.seed": seed}
         return [f"{key}={json.dumps(value)}" for key, value in values.items()]
 
 

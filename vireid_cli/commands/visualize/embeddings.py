@@ -55,7 +55,7 @@ def tsne(
     Example: vireid visualize tsne --ids 24
     """
     if component is Component.spatial:
-        refuse_idle(context, "--component spatial lays out stored embeddings", "device", "precision")
+        refuse_idle(context, "--component spatial lays out stored embeddings", "precision")
     draw(
         "tsne",
         run,
