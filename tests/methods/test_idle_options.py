@@ -93,7 +93,7 @@ def test_idle_options_are_refused_by_name(method, options, idle):
 
 
 def test_the_default_that_takes_a_value_back_is_named():
-    with pytest.raises(pydantic.ValidationError, match=r"leave out \(default margin: 0\.3\)"):
+    with pytest.raises(pydantic.ValidationError, match=r"leave out or say margin: 0\.3"):
         methods.options_of("deen", {"triplet_weight": 0.0, "margin": 0.5})
 
 

@@ -58,7 +58,7 @@ def refuse_idle(options: Strict, *rules: tuple[object, str, tuple[str, ...]]) ->
         changed = [key for key in keys if idle and _changed(options, key)]
         if changed:
             usual = ", ".join(f"{key}: {_shown(_default(options, key))}" for key in changed)
-            found.append(f"{why}: {', '.join(changed)} would change nothing, leave out (default {usual})")
+            found.append(f"{why}: {', '.join(changed)} would change nothing, leave out or say {usual}")
     if found:
         raise ValueError("; ".join(found))
 
