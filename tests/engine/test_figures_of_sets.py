@@ -12,12 +12,18 @@ from matplotlib.figure import Figure
 from matplotlib.text import Text
 
 from tests.engine.test_datasets import TINY, WRITERS, engine
+from vireid_cli.data import protocols
+from vireid_cli.data.protocols.request import Request
 from vireid_cli.engine.engine import Engine
 from vireid_cli.engine.output import Output
+from vireid_cli.engine.preparation import ensure_prepared
+from vireid_cli.engine.reporter import Reporter
 from vireid_cli.results.run import Run
+from vireid_cli.results.wording import protocol_words
 from vireid_cli.types import Modality, Record, RecordTable
 
 SIZE = (32, 16)
+LLCM = ("llcm-train", "llcm-release", "llcm-full")
 RANKING = {"protocol": None, "queries": 2, "order": None, "seed": 0}
 
 
@@ -71,6 +77,21 @@ def test_cameras_say_something_where_a_modality_has_several() -> None:
     assert not table((1, one), (1, two)).has_cameras
     assert table((1, one), (2, one), (3, two)).has_cameras
     assert table((1, one), (1, two), (2, two)).has_cameras
+
+
+@pytest.mark.parametrize("name", ["regdb", "llcm", "folder"])
+def test_who_queries_is_said_as_it_is(there: dict[str, Engine], name: str) -> None:
+    store = ensure_prepared(name, SIZE, there[name].data_dir, Reporter())
+    of = {"llcm": [Request(llcm=protocol) for protocol in LLCM], "regdb": [Request(trial=1)]}
+    requests = of.get(name, [Request()])
+    plans = [plan for request in requests for plan in protocols.plans_for(store, request)]
+    assert len(plans) == 2 * len(requests)
+    for plan in plans:
+        [asking] = {Modality.of(code) for code in store.records.modalities[plan.queries[0]]}
+        [asked] = {Modality.of(code) for code in store.records.modalities[plan.galleries[0]]}
+        words = protocol_words(plan.name)
+        assert f"{asking} queries, " in words
+        assert f"{asked} " in words.partition("queries, ")[2]
 
 
 @pytest.mark.parametrize(("name", "cameras"), [("regdb", 0), ("oulu", 0), ("llcm", 2), ("folder", 2)])

@@ -109,6 +109,20 @@ def test_runs_are_stacked_beside_one_query(rows, person):
     assert len([word for word in words if word[:3] == "✓ 0"]) == 2 * (5 + 10)
 
 
+def test_lines_are_as_high_as_their_images(rows):
+    """Faces are square: no room is left above and below them."""
+    square = [
+        replace(one, query_image=one.query_image[:20, :20], images=one.images[:, :20, :20]) for one in rows
+    ]
+    for draw, made in ((ranking_figure, list), (compared_figure, lambda some: [some])):
+        high, low = (draw(made(some), "Title") for some in (rows, square))
+        lines = [np.array([image.get_extent() for image in one.axes[0].images]) for one in (high, low)]
+        tall = [np.ptp(extents[:, 2:], axis=1).max() for extents in lines]
+        saved = high.get_size_inches()[1] - low.get_size_inches()[1]
+        assert saved == pytest.approx(len(rows) * (tall[0] - tall[1]), abs=1e-6)
+        assert saved > 0.5
+
+
 def test_every_query_needs_every_run(rows):
     with pytest.raises(ValueError, match="each run"):
         compared_figure([[rows[0]], [rows[0], rows[1]]], "x")

@@ -78,11 +78,12 @@ def ranking_figure(rows: Sequence[RankingRow], title: str, subtitle: str = "") -
     Raises:
         UsageError: No query.
     """
-    step = _CELL[0] + _LABELS + 0.1
+    tall = _tallest([rows])
+    step = tall + _LABELS + 0.1
     axes, height = _page([[row] for row in rows], _TOP + len(rows) * step + _BOTTOM, title, subtitle)
     for i, row in enumerate(rows):
-        _draw_query(axes, row, _TOP + i * step)
-        _draw_matches(axes, row, _TOP + i * step)
+        _draw_query(axes, row, _TOP + i * step, tall)
+        _draw_matches(axes, row, _TOP + i * step, tall)
     _legend(axes, height - 0.36)
     return axes.get_figure(root=True)  # type: ignore[return-value]
 
@@ -102,18 +103,19 @@ def compared_figure(groups: Sequence[Sequence[RankingRow]], title: str, subtitle
     """
     if groups and (len({len(group) for group in groups}) != 1 or not groups[0]):
         raise ValueError(f"every query needs a row of each run, not {[len(group) for group in groups]}")
-    line = _HEAD + _CELL[0] + _LABELS
+    tall = _tallest(groups)
+    line = _HEAD + tall + _LABELS
     step = len(groups[0]) * line + 2 * _RULE if groups else 0.0
     axes, height = _page(groups, _TOP + len(groups) * step + _BOTTOM, title, subtitle)
     for i, group in enumerate(groups):
         top = _TOP + i * step
         if i:
             axes.axhline(top - _RULE, *_rule_ends(axes), color=style.GRID, linewidth=0.8)
-        middle = (len(group) * line - _LABELS + _HEAD - _CELL[0]) / 2  # query centred on all lines' images
-        _draw_query(axes, group[0], top + middle)
+        middle = (len(group) * line - _LABELS + _HEAD - tall) / 2  # query centred on all lines' images
+        _draw_query(axes, group[0], top + middle, tall)
         for j, row in enumerate(group):
             style.write(axes, _left_of(0), top + j * line + 0.02, row.head, weight="bold")
-            _draw_matches(axes, row, top + j * line + _HEAD)
+            _draw_matches(axes, row, top + j * line + _HEAD, tall)
     _legend(axes, height - 0.36)
     return axes.get_figure(root=True)  # type: ignore[return-value]
 
@@ -146,20 +148,26 @@ def _left_of(rank: int) -> float:
     return _LEFT + _CELL[1] + _BREAK + rank * (_CELL[1] + _GAP)
 
 
-def _draw_query(axes: Axes, row: RankingRow, top: float) -> None:
-    """Place a query and what stands beneath it."""
-    style.place(axes, row.query_image, _centred(row.query_image, _LEFT, top))
-    below = top + _CELL[0] + 0.08
+def _tallest(groups: Sequence[Sequence[RankingRow]]) -> float:
+    """Inches of the highest image: faces are lower than people."""
+    shown = [image for group in groups for row in group for image in (row.query_image, *row.images[:1])]
+    return max((style.fit(image.shape[0], image.shape[1], *_CELL)[0] for image in shown), default=_CELL[0])
+
+
+def _draw_query(axes: Axes, row: RankingRow, top: float, tall: float) -> None:
+    """Place a query and what stands beneath it, in a line of images ``tall`` inches high."""
+    style.place(axes, row.query_image, _centred(row.query_image, _LEFT, top, tall))
+    below = top + tall + 0.08
     style.write(
         axes, _LEFT + _CELL[1] / 2, below, row.query_label, style.SMALL_SIZE, ha="center", linespacing=1.25
     )
 
 
-def _draw_matches(axes: Axes, row: RankingRow, top: float) -> None:
+def _draw_matches(axes: Axes, row: RankingRow, top: float, tall: float) -> None:
     """Place the matches of a query, each with the lines beneath it."""
-    below = top + _CELL[0] + 0.08
+    below = top + tall + 0.08
     shown = min(MOST, len(row.images))
-    boxes = [_centred(row.images[rank], _left_of(rank), top) for rank in range(shown)]
+    boxes = [_centred(row.images[rank], _left_of(rank), top, tall) for rank in range(shown)]
     if shown:
         style.frames(axes, boxes, [style.RIGHT if right else style.WRONG for right in row.correct[:shown]])
     for rank in range(shown):
@@ -174,10 +182,10 @@ def _draw_matches(axes: Axes, row: RankingRow, top: float) -> None:
         style.write(axes, middle, below + 0.15, row.labels[rank], style.SMALL_SIZE - 0.5, ha="center")
 
 
-def _centred(image: np.ndarray, left: float, top: float) -> tuple[float, float, float, float]:
+def _centred(image: np.ndarray, left: float, top: float, tall: float) -> tuple[float, float, float, float]:
     """Where an image stands in a cell, as large as it fits."""
     height, width = style.fit(image.shape[0], image.shape[1], *_CELL)
-    return left + (_CELL[1] - width) / 2, top + (_CELL[0] - height) / 2, width, height
+    return left + (_CELL[1] - width) / 2, top + (tall - height) / 2, width, height
 
 
 def _legend(axes: Axes, top: float) -> None:

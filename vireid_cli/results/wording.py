@@ -9,6 +9,8 @@ from vireid_cli.results.schema import EvaluationFile
 RENDERED = "Rendered benchmark: not comparable with any figure on real images."
 
 DIRECTIONS = {"v2i": "visible queries, infrared gallery", "i2v": "infrared queries, visible gallery"}
+_EXCHANGED = {"llcm-release-v2i": "drawn infrared queries, all visible images, as released"}
+"""Protocols whose name says other roles than they have: see ``data.protocols.llcm``."""
 
 
 def column_name(metric: str) -> str:
@@ -31,7 +33,8 @@ def bounds(interval: list[float] | None) -> str:
 def protocol_words(name: str) -> str:
     """A protocol's name, and who queries where it says so: ``i2v-trial1 (infrared queries, …)``."""
     said = [words for short, words in DIRECTIONS.items() if short in name.split("-")]
-    return f"{name} ({said[0]})" if said else name
+    roles = _EXCHANGED.get(name, said[0] if said else "")
+    return f"{name} ({roles})" if roles else name
 
 
 def evaluation_title(content: EvaluationFile) -> str:
