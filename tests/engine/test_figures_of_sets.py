@@ -138,4 +138,5 @@ def test_rankings_and_reports(
     assert data["gallery"]["cameras"] is cameras
     assert (", first trial, each" in text) == (name == "llcm")
     assert "<dt>seed</dt><dd>0</dd>" in text
+    assert f"<dt>shots</dt><dd>{'1' if name == 'llcm' else 'all images'}</dd>" in text
     assert (data["charts"]["tsne-0"]["camera"] is not None) == cameras

@@ -15,7 +15,7 @@ import pytest
 from tests.figures.made_report import made_gallery, made_report, webp
 from vireid_cli.figures.report import charts, tables
 from vireid_cli.figures.report.page import data_uri, embedded_json, page
-from vireid_cli.figures.report.parts import Cell, Gallery, Row, Table
+from vireid_cli.figures.report.parts import Cell, Gallery, Report, Row, Table
 
 
 class Reader(HTMLParser):
@@ -200,6 +200,19 @@ def test_camera_pairs_side_by_side():
         "camera 6 → 1": ["10", "40.00", "–", "50.00", "–"],
     }
     assert [cell.emphasis for cell in found.rows[0].cells[1:3]] == ["", "best"]
+    assert [cell.emphasis for cell in found.rows[0].cells[3:]] == ["", ""], "equal: nobody is better"
+    assert [cell.emphasis for cell in found.rows[1].cells] == [""] * 5, "nobody to be better than"
+    alone = tables.camera_pairs([[pair(3, 1, 0.2)]], ["a"])
+    assert [cell.emphasis for cell in alone.rows[0].cells] == [""] * 4
+
+
+@pytest.mark.parametrize(("rows", "folded"), [(24, False), (25, True)])
+def test_long_tables_of_numbers_are_folded(rows, folded):
+    table = Table("Pairs", ("pair", "Rank-1"), tuple(Row(Cell(str(i)), (Cell("1"),)) for i in range(rows)))
+    text = page(Report("a", "b", ("a",), results=(table,)))
+    assert (f"<summary>{rows} rows</summary>" in text) == folded
+    words = page(Report("a", "b", ("a",), results=(replace(table, words=True),)))
+    assert "rows</summary>" not in words
 
 
 def test_long_curves_are_means_of_equal_stretches():

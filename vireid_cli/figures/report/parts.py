@@ -12,6 +12,10 @@ from vireid_cli.types import Size
 Emphasis = Literal["", "best", "faint"]
 
 
+FOLDED_FROM = 24
+"""Rows from which on a table of numbers is folded."""
+
+
 @dataclass(frozen=True, slots=True)
 class Cell:
     """One cell of a table.
@@ -61,6 +65,11 @@ class Table:
     rows: tuple[Row, ...]
     notes: tuple[str, ...] = ()
     words: bool = False
+
+    @property
+    def long(self) -> bool:
+        """Whether it is folded until somebody opens it: 72 camera pairs are three screens of a phone."""
+        return not self.words and len(self.rows) > FOLDED_FROM
 
     def __post_init__(self) -> None:
         for row in self.rows:

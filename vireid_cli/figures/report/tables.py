@@ -140,13 +140,14 @@ def camera_pairs(by_run: Sequence[Sequence[Mapping[str, Any]]], names: Sequence[
         cells = [Cell(f"{tables[0][key]['queries']:,}")]
         for figure in figures:
             values = [table[key][figure] if key in table else None for table in tables]
-            best = max(value for value in values if value is not None)
+            known = [value for value in values if value is not None]
+            best = max(known) if len(set(known)) > 1 else None  # nobody is better where all are equal
             cells += [
                 Cell(
                     percent(value),
                     share=value,
                     run=run,
-                    emphasis="best" if several and value == best else "",
+                    emphasis="best" if best is not None and value == best else "",
                 )
                 for run, value in enumerate(values)
             ]
