@@ -66,10 +66,23 @@ def test_stripes_are_adaptive_average_pooling(height, count):
     torch.testing.assert_close(stripes(features, count), expected, rtol=1e-5, atol=1e-6)
 
 
+@pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
+def test_stripes_of_several_counts_and_their_gradient(layout):
+    features = draw(2, 3, 7, 4).double().contiguous(memory_format=layout).requires_grad_()
+    weight = draw(2, 3, 9).double()
+    pooled = [F.adaptive_avg_pool2d(features, (count, 1)).squeeze(-1) for count in (1, 3, 5)]
+    (expected,) = torch.autograd.grad((torch.cat(pooled, -1) * weight).sum(), features)
+    found = stripes(features, 1, 3, 5)
+    torch.testing.assert_close(found, torch.cat(pooled, -1))
+    (gradient,) = torch.autograd.grad((found * weight).sum(), features)
+    torch.testing.assert_close(gradient, expected)
+    assert gradient.is_contiguous(memory_format=torch.channels_last), "what convolutions here go on with"
+
+
 def test_eighteen_rows_in_twelve_stripes():
     windows = [[0, 1], [1, 2], [3, 4], [4, 5], [6, 7], [7, 8], [9, 10], [10, 11]]
     windows += [[12, 13], [13, 14], [15, 16], [16, 17]]
-    weights = stripe_weights(18, 12, torch.zeros(1))
+    weights = stripe_weights(18, 1, 12, torch.zeros(1))
     for stripe, rows in enumerate(windows):
         assert weights[:, stripe].nonzero().flatten().tolist() == rows
         assert weights[rows, stripe].tolist() == [0.5, 0.5]

@@ -13,7 +13,8 @@ from vireid_cli.backbones.two_stream import BackboneSpec
 from vireid_cli.engine.network import build_network, load_recipe
 from vireid_cli.engine.runtime import Runtime, generator
 from vireid_cli.engine.timing import interleaved
-from vireid_cli.frequency.fourier import Kind, amplitude, inverse, spectrum, unit_phasor
+from vireid_cli.frequency.fourier import Kind, amplitude, inverse, polar, spectrum, unit_phasor
+from vireid_cli.frequency.products import blocks, plain, together
 from vireid_cli.methods import Method
 from vireid_cli.recipe.schema import Recipe
 from vireid_cli.types import Batch
@@ -75,11 +76,14 @@ def ours(kind: Kind) -> Edit:
     """The same edit on the half spectrum without an angle."""
 
     def edit(maps: Tensor) -> Tensor:
-        bins = spectrum(maps, kind)
+        return together([block(part) for part in blocks(maps)])
+
+    def block(maps: Tensor) -> Tensor:
+        bins = spectrum(maps, kind, ordered=False)
         size = amplitude(bins)
-        cosine, sine = unit_phasor(bins, size)
+        phase = unit_phasor(bins, size)
         edited = (0.9 * size + 0.1).relu()
-        return inverse((edited * cosine, edited * sine), (maps.shape[-2], maps.shape[-1]), kind)
+        return inverse(polar(edited, phase), (maps.shape[-2], maps.shape[-1]), kind, ordered=False)
 
     return edit
 
@@ -97,7 +101,8 @@ def steps(engine: Engine, *, recipes: list[str], settings: list[str], repeats: i
 
     ``time_over_macs`` of a recipe is its added share of time over its added share of multiply-adds,
     both against the first recipe; 1 means that what was added is as fast as the rest. Multiply-adds
-    are those of convolutions and products; transforms are counted as products, whatever form runs.
+    are those of convolutions and products; transforms are counted as plain products, one an axis,
+    whatever form runs.
     """
     runtime = engine.runtime
     found: dict[str, Any] = {}
@@ -139,7 +144,7 @@ def _step(recipe: Recipe, runtime: Runtime) -> tuple[Callable[[], None], float]:
 
     chosen = [(m, m.kind) for m in network.modules() if getattr(m, "kind", None) in get_args(Kind)]
     _kinds([(module, "matmul") for module, _ in chosen])
-    with FlopCounterMode(display=False) as counter:
+    with plain(), FlopCounterMode(display=False) as counter:
         step()
     _kinds(chosen)
     return step, counter.get_total_flops() / 2.0

@@ -2,12 +2,21 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
 
-from vireid_cli.frequency.fourier import Kind, amplitude, columns_to_full, inverse, real, spectrum
+from vireid_cli.frequency.fourier import (
+    Kind,
+    Spectrum,
+    amplitude,
+    columns_to_full,
+    inverse,
+    real,
+    spectrum,
+)
+from vireid_cli.frequency.products import blocks, together
 from vireid_cli.frequency.rotation import rotate
 
 Init = Literal["identity", "paper"]
@@ -50,16 +59,44 @@ class AmplitudeGuidedPhase(nn.Module):
 
     def forward(self, features: Tensor) -> Tensor:
         """(B, C, H, W) → (B, C, H, W) of the same type; transforms in float32."""
+        return together([self._block(part) for part in blocks(features)])
+
+    def _block(self, features: Tensor) -> Tensor:
         height, width = features.shape[-2:]
-        bins = spectrum(features, self.kind)
-        share = self.share(mean_amplitude(amplitude(bins), width, self.pool))[..., None, None]
+        bins, guide = guided(spectrum(features, self.kind, ordered=False), width, self.pool)
+        share = self.share(guide)[..., None, None]
         if self.representation == "phasor":
             return (real(features) * (1.0 + share)).to(features.dtype)
-        return inverse(rotate(bins, share), (height, width), self.kind).to(features.dtype)
+        return inverse(rotate(bins, share), (height, width), self.kind, ordered=False, dtype=features.dtype)
 
     def share(self, guide: Tensor) -> Tensor:
         """S in (0, 1) from mean amplitudes: (B, C) → (B, C)."""
         return real(torch.sigmoid(self.mix(guide)))
+
+
+def guided(bins: Spectrum, width: int, pool: AmplitudePool) -> tuple[Spectrum, Tensor]:
+    """The spectrum as it is, and its ``mean_amplitude`` (B, C); the gradients of both meet in one pass."""
+    re, im, guide = _Guided.apply(*bins, width, pool)
+    return (re, im), guide
+
+
+class _Guided(torch.autograd.Function):
+    @staticmethod
+    def forward(
+        ctx: Any, re: Tensor, im: Tensor, width: int, pool: AmplitudePool
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        found = amplitude((re, im))
+        ctx.save_for_backward(re, im, found)
+        ctx.width, ctx.pool = width, pool
+        return re.view_as(re), im.view_as(im), mean_amplitude(found, width, pool)
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, Tensor, None, None]:
+        re, im, found = ctx.saved_tensors
+        to_re, to_im, to_guide = gradients
+        share = to_guide[..., None, None] * bin_weights(found, ctx.width, ctx.pool)  # of each bin in the mean
+        scale = share / found.clamp_min(torch.finfo(found.dtype).tiny ** 0.5)  # as fourier.amplitude has it
+        return torch.addcmul(to_re, scale, re), torch.addcmul(to_im, scale, im), None, None
 
 
 def mean_amplitude(amplitudes: Tensor, width: int, pool: AmplitudePool) -> Tensor:
@@ -70,7 +107,12 @@ def mean_amplitude(amplitudes: Tensor, width: int, pool: AmplitudePool) -> Tenso
         width: W of the maps.
         pool: ``half``: over the stored bins; ``hermitian``: over the full plane.
     """
+    return (amplitudes * bin_weights(amplitudes, width, pool)).sum(dim=(-2, -1))
+
+
+def bin_weights(amplitudes: Tensor, width: int, pool: AmplitudePool) -> Tensor:
+    """What each stored bin counts in ``mean_amplitude``, of the same parameters; broadcasts."""
+    height, half = amplitudes.shape[-2:]
     if pool == "half":
-        return amplitudes.mean(dim=(-2, -1))
-    counts = columns_to_full(width, amplitudes)  # (W//2 + 1,)
-    return (amplitudes * counts).sum(dim=(-2, -1)) / (amplitudes.shape[-2] * width)
+        return amplitudes.new_full((), 1.0 / (height * half))
+    return columns_to_full(width, amplitudes) / (height * width)  # (half,)

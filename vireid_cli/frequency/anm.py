@@ -8,7 +8,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from vireid_cli.frequency.fourier import Kind, amplitude, channels_last, inverse, spectrum, unit_phasor
+from vireid_cli.frequency.fourier import Kind, Spectrum, amplitude, inverse, polar, spectrum, unit_phasor
+from vireid_cli.frequency.products import blocks, channels_last, together
 
 Positivity = Literal["relu", "softplus", "abs", "none"]
 
@@ -47,25 +48,34 @@ class AmplitudeNuancesMining(nn.Module):
     def forward(self, features: Tensor) -> Tensor:
         """(B, C, H, W) → (2·B, C, H, W), the first branch's maps before the second's."""
         size = (features.shape[-2], features.shape[-1])
-        bins = spectrum(features, self.kind)
-        found = amplitude(bins)  # (B, C, H, half)
-        cosine, sine = unit_phasor(bins, found)
-        mined = self.amplitudes(found)
-        both = (torch.cat([own * cosine for own in mined]), torch.cat([own * sine for own in mined]))
-        maps: Tensor = self.norm(inverse(both, size, self.kind))  # (2·B, C, H, W)
-        if self.training:
-            maps = _DenseGradient.apply(maps)
-        return maps.to(features.dtype)
+        parts = [self._polar(part) for part in blocks(features)]
+        mixed = blocks(self._mixed(together([found for found, _ in parts])), features)
+        mined = [
+            self._mined(*part, own, size, features.dtype) for part, own in zip(parts, mixed, strict=True)
+        ]
+        maps: Tensor = self.norm(together([part for branch in zip(*mined, strict=True) for part in branch]))
+        return _DenseGradient.apply(maps) if self.training else maps
 
-    def amplitudes(self, found: Tensor) -> list[Tensor]:
-        """A_1 and A_2 from A: (B, C, H, half) → two of that shape, float32."""
+    def _polar(self, features: Tensor) -> tuple[Tensor, Spectrum]:
+        """Amplitude A (B, C, H, half), float32, and phase of the maps."""
+        bins = spectrum(features, self.kind, ordered=False)
+        found = amplitude(bins)
+        return found, unit_phasor(bins, found)
+
+    def _mixed(self, found: Tensor) -> Tensor:
+        """conv_1(A), conv_2(A): (B, C, H, half) → (B, 2·C, H, half), in autocast's type."""
         weight = self.mix.weight.flatten(1)  # (2·C, C)
         if channels_last(found):
-            mixed = F.linear(found.permute(0, 2, 3, 1), weight).permute(0, 3, 1, 2)  # (B, 2·C, H, half)
-        else:
-            mixed = torch.matmul(weight, found.flatten(2)).unflatten(2, found.shape[2:])
+            return F.linear(found.permute(0, 2, 3, 1), weight).permute(0, 3, 1, 2)
+        return torch.matmul(weight, found.flatten(2)).unflatten(2, found.shape[2:])
+
+    def _mined(
+        self, found: Tensor, phase: Spectrum, mixed: Tensor, size: tuple[int, int], dtype: torch.dtype
+    ) -> list[Tensor]:
+        """The two maps of A, the phase and the mixed amplitudes: (B, C, H, W) each."""
         branches = mixed.to(found.dtype).chunk(BRANCHES, dim=1)
-        return [self._positive(self._normed(own, found, index)) for index, own in enumerate(branches)]
+        amplitudes = [self._positive(self._normed(own, found, index)) for index, own in enumerate(branches)]
+        return [inverse(polar(own, phase), size, self.kind, ordered=False, dtype=dtype) for own in amplitudes]
 
     def _normed(self, branch: Tensor, found: Tensor, index: int) -> Tensor:
         """Instance norm over bins, with the residual."""

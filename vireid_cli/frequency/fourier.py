@@ -8,20 +8,17 @@ constant matrices. The second one compiles, exports without a DFT node, and is f
 
 from __future__ import annotations
 
-from contextlib import AbstractContextManager, nullcontext
 from typing import Any, Literal
 
 import torch
 from torch import Tensor
 
-from vireid_cli.frequency import matrices
+from vireid_cli.frequency import matrices, products
 from vireid_cli.frequency.constants import constant
+from vireid_cli.frequency.products import channels_last, real, traced
 
 Kind = Literal["auto", "fft", "matmul"]
 Spectrum = tuple[Tensor, Tensor]
-
-DENSE_POSITIONS = 200
-"""Up to this many positions H·W one dense product is used, above it one product an axis."""
 
 MATMUL_POSITIONS = {False: 100, True: 5000}
 """Up to so many positions H·W the products are the default outside of compilation and export: fewer for
@@ -33,28 +30,34 @@ PHASE_FLOOR = 1e-6
 """Bins whose amplitude is at most this share of the map's largest have no phase (METHODS 2.2, 8.1)."""
 
 
-def spectrum(images: Tensor, kind: Kind = "auto") -> Spectrum:
+def spectrum(images: Tensor, kind: Kind = "auto", ordered: bool = True) -> Spectrum:
     """The orthonormal half spectrum of real maps.
 
     Args:
         images: (..., H, W), any floating type.
         kind: ``fft``, ``matmul``, or ``auto``: the products while compiling or exporting and for
             maps of at most ``MATMUL_POSITIONS`` positions, else ``torch.fft``.
+        ordered: Rows by frequency. If not, they may be in another order, the same for all spectra of one
+            shape, layout and kind: cheaper, where all bins are treated alike.
 
     Returns:
         Real and imaginary part, (..., H, W//2 + 1) each.
     """
-    images = real(images)
     height, width = images.shape[-2:]
     if _chosen(kind, height * width, images) == "fft":
-        bins = torch.fft.rfft2(images, norm="ortho")
+        bins = torch.fft.rfft2(real(images), norm="ortho")
         # Each in one piece: vector instructions don't read every second number.
         return bins.real.contiguous(), bins.imag.contiguous()
-    with _full_precision(images):
-        return _forward(images)
+    return products.forward(images, ordered)
 
 
-def inverse(spectrum: Spectrum, size: tuple[int, int], kind: Kind = "auto") -> Tensor:
+def inverse(
+    spectrum: Spectrum,
+    size: tuple[int, int],
+    kind: Kind = "auto",
+    ordered: bool = True,
+    dtype: torch.dtype | None = None,
+) -> Tensor:
     """The real maps whose orthonormal half spectrum is given; the inverse of ``spectrum``.
 
     As ``irfft2``: the imaginary parts that a real map can't have (first column, and the last one of
@@ -63,7 +66,8 @@ def inverse(spectrum: Spectrum, size: tuple[int, int], kind: Kind = "auto") -> T
     Args:
         spectrum: Real and imaginary part, (..., H, W//2 + 1) each.
         size: (H, W) of the maps: the half spectrum alone doesn't tell odd from even widths.
-        kind: As for ``spectrum``.
+        kind, ordered: As for ``spectrum``, and the same as there if not ``ordered``.
+        dtype: Of the maps; that of the spectrum if None. All is computed in float32 or float64.
 
     Returns:
         (..., H, W).
@@ -77,9 +81,8 @@ def inverse(spectrum: Spectrum, size: tuple[int, int], kind: Kind = "auto") -> T
         expected = (height, width // 2 + 1)
         raise ValueError(f"a {height}×{width} map has a half spectrum {expected}, not {tuple(re.shape[-2:])}")
     if _chosen(kind, height * width, re) == "fft":
-        return torch.fft.irfft2(torch.complex(re, im), s=(height, width), norm="ortho")
-    with _full_precision(re):
-        return _inverse(re, im, size)
+        return torch.fft.irfft2(torch.complex(re, im), s=(height, width), norm="ortho").to(dtype or re.dtype)
+    return products.inverse(re, im, size, dtype or re.dtype, ordered)
 
 
 def amplitude(spectrum: Spectrum) -> Tensor:
@@ -144,8 +147,30 @@ class _Phasor(torch.autograd.Function):
         cosine, sine, scale = ctx.saved_tensors
         to_cosine, to_sine = gradients
         # What turns the bin is left of the gradient, what lengthens it is not.
-        turning = (to_sine * cosine - to_cosine * sine) * scale
-        return -turning * sine, turning * cosine, None, None
+        turning = (to_sine * cosine).addcmul_(to_cosine, sine, value=-1.0).mul_(scale)
+        to_im = turning * cosine
+        return turning.neg_().mul_(sine), to_im, None, None
+
+
+def polar(size: Tensor, phasor: Spectrum) -> Spectrum:
+    """The spectrum |F|·(cos φ, sin φ); all of one shape."""
+    spectrum: Spectrum = _Polar.apply(size, *phasor)
+    return spectrum
+
+
+class _Polar(torch.autograd.Function):
+    """One pass less over the bins than autograd's products."""
+
+    @staticmethod
+    def forward(ctx: Any, size: Tensor, cosine: Tensor, sine: Tensor) -> Spectrum:
+        ctx.save_for_backward(size, cosine, sine)
+        return size * cosine, size * sine
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        size, cosine, sine = ctx.saved_tensors
+        to_re, to_im = gradients
+        return torch.addcmul(to_re * cosine, to_im, sine), to_re * size, to_im * size
 
 
 def phase(spectrum: Spectrum, floor: float = PHASE_FLOOR) -> Tensor:
@@ -193,14 +218,8 @@ def swap_amplitude(images: Tensor, amplitude_of: Tensor, kind: Kind = "auto") ->
     Returns:
         (..., H, W).
     """
-    cosine, sine = phasor(spectrum(images, kind))
     taken = amplitude(spectrum(amplitude_of, kind))
-    return inverse((taken * cosine, taken * sine), _size(images), kind)
-
-
-def real(values: Tensor) -> Tensor:
-    """The values in float32; float64 stays."""
-    return values if values.dtype == torch.float64 else values.float()
+    return inverse(polar(taken, phasor(spectrum(images, kind))), _size(images), kind)
 
 
 def columns_to_full(width: int, like: Tensor) -> Tensor:
@@ -216,86 +235,8 @@ def _chosen(kind: Kind, positions: int, maps: Tensor) -> Literal["fft", "matmul"
     """The form for maps of so many positions; ``maps`` are they, or a part of their half spectrum."""
     if kind != "auto":
         return kind
-    # is_compiling() is true under torch.compile and torch.export; the older exporter only traces.
-    traced = torch.compiler.is_compiling() or torch.jit.is_tracing() or torch.onnx.is_in_onnx_export()
-    return "matmul" if traced or positions <= MATMUL_POSITIONS[channels_last(maps)] else "fft"
-
-
-def _full_precision(like: Tensor) -> AbstractContextManager[None]:
-    """Autocast off; entered only where it is on, so that an export holds no trace of it."""
-    if torch.is_autocast_enabled(like.device.type):
-        return torch.autocast(like.device.type, enabled=False)
-    return nullcontext()
+    return "matmul" if traced() or positions <= MATMUL_POSITIONS[channels_last(maps)] else "fft"
 
 
 def _size(images: Tensor) -> tuple[int, int]:
     return images.shape[-2], images.shape[-1]
-
-
-def _forward(images: Tensor) -> Spectrum:
-    """The products in the memory layout that the maps have: no transposed copy is made."""
-    if channels_last(images):
-        return _channels_last_forward(images)
-    height, width = images.shape[-2:]
-    half = width // 2 + 1
-    if height * width <= DENSE_POSITIONS:
-        both = images.flatten(-2) @ constant(
-            matrices.dense_matrix, (height, width), images
-        )  # (..., 2·H·half)
-        both = both.unflatten(-1, (2, height, half))
-    else:
-        rows = images @ constant(matrices.row_matrix, (width,), images)  # (..., H, 2·half)
-        mixed = rows.reshape(*rows.shape[:-2], 2 * height, half)  # a row's real part, then its imaginary one
-        both = constant(matrices.column_matrix, (height,), images) @ mixed  # (..., 2·H, half)
-        both = both.unflatten(-2, (2, height))
-    re, im = both.unbind(-3)
-    return re, im
-
-
-def _inverse(re: Tensor, im: Tensor, size: tuple[int, int]) -> Tensor:
-    if channels_last(re):
-        return _channels_last_inverse(re, im, size)
-    height, width = size
-    if height * width <= DENSE_POSITIONS:
-        both = torch.cat([re.flatten(-2), im.flatten(-2)], dim=-1)  # (..., 2·H·half)
-        return (both @ constant(matrices.dense_inverse_matrix, size, re)).unflatten(-1, size)  # (..., H, W)
-    both = torch.cat([re, im], dim=-2)  # (..., 2·H, half)
-    mixed = constant(matrices.column_inverse_matrix, (height,), re) @ both  # (..., 2·H, half)
-    rows = mixed.reshape(*mixed.shape[:-2], height, -1)  # (..., H, 2·half)
-    return rows @ constant(matrices.row_inverse_matrix, (width,), re)  # (..., H, W)
-
-
-def channels_last(maps: Tensor) -> bool:
-    """Whether the channels of (B, C, H, W) lie together in memory."""
-    return maps.dim() == 4 and maps.shape[1] > 1 and maps.stride(1) == 1
-
-
-def _channels_last_forward(images: Tensor) -> Spectrum:
-    """As ``_forward`` for (B, C, H, W) whose channels lie together; they are the products' columns."""
-    batch, channels, height, width = images.shape
-    half = width // 2 + 1
-    pixels = images.permute(0, 2, 3, 1).reshape(batch * height, width, channels)
-    rows = _times(constant(matrices.row_matrix, (width,), images).mT, pixels)  # (B·H, 2·half, C)
-    both = _times(
-        constant(matrices.column_matrix, (height,), images), rows.view(batch, 2 * height, -1)
-    )  # (B, 2·H, half·C)
-    # Parts are split before axes are put in order, so that gradients are joined in this layout as well.
-    re, im = both.view(batch, 2, height, half, channels).unbind(1)  # (B, H, half, C)
-    return re.permute(0, 3, 1, 2), im.permute(0, 3, 1, 2)
-
-
-def _channels_last_inverse(re: Tensor, im: Tensor, size: tuple[int, int]) -> Tensor:
-    height, width = size
-    batch, channels, _, half = re.shape
-    both = torch.cat([part.permute(0, 2, 3, 1) for part in (re, im)], dim=1)  # (B, 2·H, half, C)
-    mixed = _times(
-        constant(matrices.column_inverse_matrix, (height,), re), both.flatten(2)
-    )  # (B, 2·H, half·C)
-    rows = mixed.view(batch * height, 2 * half, channels)
-    pixels = _times(constant(matrices.row_inverse_matrix, (width,), re).mT, rows)  # (B·H, W, C)
-    return pixels.view(batch, height, width, channels).permute(0, 3, 1, 2)
-
-
-def _times(matrix: Tensor, columns: Tensor) -> Tensor:
-    """The matrix (M, K) times each of a batch (B, K, N): (B, M, N)."""
-    return torch.bmm(matrix.expand(len(columns), -1, -1), columns)

@@ -39,9 +39,7 @@ def row_inverse_matrix(width: int) -> np.ndarray:
 
 def column_matrix(height: int) -> np.ndarray:
     """(2·H, 2·H): the transform over rows; takes (row, part), gives (part, row), part being Re or Im."""
-    return (
-        _complex_columns(height, -1).reshape(2 * height, 2, height).transpose(0, 2, 1).reshape(2 * height, -1)
-    )
+    return _parts_inside(_complex_columns(height, -1))
 
 
 def column_inverse_matrix(height: int) -> np.ndarray:
@@ -54,6 +52,41 @@ def _complex_columns(height: int, sign: int) -> np.ndarray:
     angles = sign * _angles(height, height)
     cosine, sine = np.cos(angles) / np.sqrt(height), np.sin(angles) / np.sqrt(height)
     return np.block([[cosine, -sine], [sine, cosine]])
+
+
+def first_columns(first: int) -> np.ndarray:
+    """(2·P, 2·P): the transform over p of rows n = Q·p + q, unscaled; from (p, part) to (part, bin)."""
+    return _parts_inside(_complex_columns(first, -1)) * np.sqrt(first)
+
+
+def first_columns_back(first: int) -> np.ndarray:
+    """(2·P, 2·P): its transpose, from (bin, part) to (p, part)."""
+    return _parts_inside(first_columns(first).T)
+
+
+def second_columns(first: int, second: int) -> np.ndarray:
+    """(P, 2·Q, 2·Q): for each bin k of the P, over q, from (q, part) to (part, bin); bins are k + P·bin."""
+    return np.stack([_parts_inside(matrix) for matrix in _turned_columns(first, second)])
+
+
+def second_columns_back(first: int, second: int) -> np.ndarray:
+    """(P, 2·Q, 2·Q): the transposes, from (part, bin) to (part, q)."""
+    return np.stack([matrix.T for matrix in _turned_columns(first, second)])
+
+
+def _turned_columns(first: int, second: int) -> list[np.ndarray]:
+    """P times (2·Q, 2·Q), real above imaginary parts on both sides; the turns between stages are in them."""
+    height = first * second
+    bins = np.arange(first)[:, None] + first * np.arange(second)  # (P, Q)
+    angles = (bins[:, :, None] * np.arange(second)) % height * (-2.0 * np.pi / height)  # (P, Q bins, Q rows)
+    cosine, sine = np.cos(angles) / np.sqrt(height), np.sin(angles) / np.sqrt(height)
+    return [np.block([[c, -s], [s, c]]) for c, s in zip(cosine, sine, strict=True)]
+
+
+def _parts_inside(matrix: np.ndarray) -> np.ndarray:
+    """Columns of (2·H, 2·H) from (part, row) to (row, part) order."""
+    height = len(matrix) // 2
+    return matrix.reshape(2 * height, 2, height).transpose(0, 2, 1).reshape(2 * height, -1)
 
 
 def dense_matrix(height: int, width: int) -> np.ndarray:

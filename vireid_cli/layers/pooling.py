@@ -74,25 +74,27 @@ class GeneralisedMean(nn.Module):
         return generalised_mean(features, self.power)
 
 
-def stripes(features: Tensor, count: int) -> Tensor:
-    """Means over ``count`` horizontal stripes: (B, C, h, w) → (B, C, count).
+def stripes(features: Tensor, *counts: int) -> Tensor:
+    """Means over horizontal stripes, ``count`` of the whole height for each: (B, C, h, w) → (B, C, Σ counts).
 
-    Stripe i takes rows ⌊i·h/count⌋ to ⌈(i+1)·h/count⌉ − 1, as adaptive average pooling does; where
-    ``count`` does not divide h, neighbours overlap: 18 rows in 12 stripes give 12 windows of 2 rows
-    (METHODS 2.1).
+    Stripe i of n takes rows ⌊i·h/n⌋ to ⌈(i+1)·h/n⌉ − 1, as adaptive average pooling does; where n does
+    not divide h, neighbours overlap: 18 rows in 12 stripes give 12 windows of 2 rows (METHODS 2.1).
+    One product over all positions, whose gradient has the layout of the maps.
     """
-    rows = features.mean(dim=-1)  # (B, C, h)
-    return rows @ stripe_weights(features.shape[-2], count, rows)  # (B, C, count)
+    height, width = features.shape[-2:]
+    weights = [stripe_weights(height, width, count, features) for count in counts]  # (h·w, count) each
+    shares = weights[0] if len(weights) == 1 else torch.cat(weights, dim=1)
+    return torch.bmm(shares.mT.expand(features.shape[0], -1, -1), features.flatten(2).mT).mT
 
 
-def stripe_weights(height: int, count: int, like: Tensor) -> Tensor:
-    """Share of each row in each stripe's mean, (height, count), on the device and in the type of ``like``.
+def stripe_weights(height: int, width: int, count: int, like: Tensor) -> Tensor:
+    """Share of each position in each stripe's mean, (h·w, count), on the device and in the type of ``like``.
 
     A product with these exports where adaptive pooling into overlapping windows does not.
     """
     # Row r lies in stripe s if r ≥ ⌊s·h/count⌋ and r < ⌈(s+1)·h/count⌉: −h < s·h − r·count < count.
     starts = torch.arange(0, count * height, height, device=like.device)  # (count,)
-    rows = torch.arange(0, count * height, count, device=like.device)  # (h,)
-    gap = starts - rows.unsqueeze(1)  # (h, count)
+    rows = torch.arange(height * width, device=like.device) // width * count  # (h·w,)
+    gap = starts - rows.unsqueeze(1)  # (h·w, count)
     inside = ((gap > -height) & (gap < count)).to(like.dtype)
     return inside / inside.sum(0)

@@ -248,11 +248,11 @@ class Fdnm(nn.Module):
             images = self.anm(images)  # (branches·N, D, h, w)
             gem = self.options.anm.pool == "gem"
         counts = [1] * self.has_global + [self.options.parts.n] * self.has_local
-        found = [
-            generalised_mean_stripes(images, count, GEM_POWER) if gem else stripes(images, count)
-            for count in counts
-        ]
-        pooled = torch.cat(found, dim=-1)  # (branches·N, D, parts)
+        if gem:
+            found = [generalised_mean_stripes(images, count, GEM_POWER) for count in counts]
+            pooled = torch.cat(found, dim=-1)  # (branches·N, D, parts)
+        else:
+            pooled = stripes(images, *counts)
         return pooled.unflatten(0, (self.branches, -1)).permute(0, 3, 1, 2)
 
     def _necked(self, pooled: Tensor) -> Tensor:

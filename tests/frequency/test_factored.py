@@ -1,0 +1,119 @@
+"""Transforms in two stages over the rows, and work in blocks of the batch: the same numbers."""
+
+import pytest
+import torch
+
+from vireid_cli.frequency import factored, fourier, products
+from vireid_cli.frequency.agp import AmplitudeGuidedPhase
+from vireid_cli.frequency.anm import AmplitudeNuancesMining
+
+SIZES = [(18, 9), (24, 12), (36, 18), (72, 36), (7, 5), (29, 4), (26, 7), (1, 6), (48, 1), (2, 2)]
+
+
+def maps(*shape, seed=0, dtype=torch.float64):
+    values = torch.randn(*shape, generator=torch.Generator().manual_seed(seed), dtype=dtype)
+    return values.contiguous(memory_format=torch.channels_last)
+
+
+def rows(height):
+    """Where the row of each frequency is."""
+    first, second = factored.factors(height)
+    return torch.tensor([second * (k % first) + k // first for k in range(height)])
+
+
+@pytest.mark.parametrize("height", [1, 2, 7, 18, 24, 29, 36, 72, 96])
+def test_factors_are_near_to_each_other(height):
+    first, second = factored.factors(height)
+    assert first * second == height
+    assert first <= second
+    assert not [n for n in range(first + 1, second) if height % n == 0 and n <= height // n]
+
+
+@pytest.mark.parametrize("size", SIZES)
+@pytest.mark.parametrize(("dtype", "error"), [(torch.float64, 1e-12), (torch.float32, 1e-5)])
+def test_two_stages_agree_with_torch_fft_in_value_and_gradient(size, dtype, error):
+    images, order = maps(2, 3, *size, dtype=dtype).requires_grad_(), rows(size[0])
+    found = torch.complex(*(part[:, :, order] for part in factored.forward(images)))
+    expected = torch.fft.rfft2(images, norm="ortho")
+    weight = torch.complex(*(maps(*expected.shape, seed=seed, dtype=dtype) for seed in (1, 2)))
+    back = torch.argsort(order)
+    parts = [
+        part[:, :, back].contiguous(memory_format=torch.channels_last) for part in (weight.real, weight.imag)
+    ]
+    given = [part.requires_grad_() for part in parts]
+    bins = torch.complex(*(part[:, :, order] for part in given))
+    pairs = [(found, expected)]
+    pairs.append((factored.inverse(*given, size, dtype), torch.fft.irfft2(bins, s=size, norm="ortho")))
+    for ours, theirs in list(pairs):
+        towards = maps(*ours.shape, seed=3, dtype=dtype) * (weight if ours.is_complex() else 1.0)
+        inputs = [images] if ours.is_complex() else given
+        gradients = [torch.autograd.grad((out * towards).real.sum(), inputs) for out in (ours, theirs)]
+        pairs += zip(*gradients, strict=True)
+    for ours, theirs in pairs:
+        assert (ours - theirs).abs().max() <= error * theirs.abs().max().clamp_min(1.0)
+
+
+def test_rows_are_in_order_unless_any_order_will_do():
+    images = maps(2, 3, 24, 12)
+    expected = torch.fft.rfft2(images, norm="ortho")
+    torch.testing.assert_close(torch.complex(*fourier.spectrum(images, "matmul")), expected)
+    loose = fourier.spectrum(images, "matmul", ordered=False)
+    torch.testing.assert_close(torch.complex(*loose)[:, :, rows(24)], expected)
+    torch.testing.assert_close(fourier.inverse(loose, (24, 12), "matmul", ordered=False), images)
+    with products.plain():
+        torch.testing.assert_close(
+            torch.complex(*fourier.spectrum(images, "matmul", ordered=False)), expected
+        )
+
+
+def test_types_and_layouts_of_half_precision():
+    images = maps(2, 4, 18, 9, dtype=torch.float32).bfloat16().requires_grad_()
+    bins = fourier.spectrum(images, "matmul", ordered=False)
+    assert bins[0].dtype == torch.float32
+    back = fourier.inverse(bins, (18, 9), "matmul", ordered=False, dtype=torch.bfloat16)
+    assert back.is_contiguous(memory_format=torch.channels_last)
+    # float32 in between: what is lost is less than half a bfloat16 digit of all but the smallest pixels.
+    torch.testing.assert_close(back, images, rtol=0, atol=1e-5)
+    back.float().square().sum().backward()
+    assert images.grad.dtype == torch.bfloat16
+    assert images.grad.is_contiguous(memory_format=torch.channels_last)
+
+
+def test_autocast_reaches_no_product_of_the_backward_pass():
+    gradients = []
+    for low in (False, True):
+        images = maps(2, 3, 18, 9, dtype=torch.float32).requires_grad_()
+        with torch.autocast("cpu", torch.bfloat16, enabled=low):
+            re, im = factored.forward(images)
+            back = factored.inverse(re * re, im, (18, 9), torch.float32)
+            (back * maps(2, 3, 18, 9, seed=1, dtype=torch.float32)).sum().backward()
+        gradients.append(images.grad)
+    assert torch.equal(*gradients)
+
+
+@pytest.mark.parametrize("make", [AmplitudeGuidedPhase, AmplitudeNuancesMining])
+@pytest.mark.parametrize("kind", ["fft", "matmul"])
+@pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
+def test_blocks_change_nothing(make, kind, layout, monkeypatch):
+    torch.manual_seed(0)
+    module, results = make(3, kind=kind).double(), []
+    for block in (2**20, 200, 1):  # all five, two, and one at a time
+        monkeypatch.setattr(products, "BLOCK", block)
+        module.zero_grad()
+        features = maps(5, 3, 6, 5).contiguous(memory_format=layout).requires_grad_()
+        output = module(features)
+        (output * maps(*output.shape, seed=1)).sum().backward()
+        results.append([output, features.grad, *(p.grad.clone() for p in module.parameters())])
+    assert [len(part) for part in products.blocks(features)] == [1] * 5
+    for other in results[1:]:
+        for ours, theirs in zip(other, results[0], strict=True):
+            torch.testing.assert_close(ours, theirs)
+
+
+def test_blocks_hold_what_fits(monkeypatch):
+    monkeypatch.setattr(products, "BLOCK", 2 * 3 * 4 * 5)
+    features = maps(5, 3, 4, 5)
+    assert [len(part) for part in products.blocks(features)] == [2, 2, 1]
+    assert torch.equal(products.together(products.blocks(features)), features)
+    assert [len(part) for part in products.blocks(maps(5, 6, 4, 5), features)] == [2, 2, 1]
+    assert len(products.blocks(maps(0, 3, 4, 5))[0]) == 0

@@ -1,0 +1,156 @@
+"""The Fourier transform of real maps as products with constant matrices, in the layout the maps have.
+
+``fourier`` chooses between these and ``torch.fft``. Maps are float32 or float64 here; a spectrum is
+(re, im) over the half plane, (..., H, W//2 + 1) each. No transposed copy is made: maps whose channels
+lie together in memory are transformed as they lie.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import torch
+from torch import Tensor
+
+from vireid_cli.frequency import factored, matrices
+from vireid_cli.frequency.constants import constant
+
+Pair = tuple[Tensor, Tensor]
+
+DENSE_POSITIONS = 200
+"""Up to this many positions H·W one dense product is used, above it one product an axis."""
+
+BLOCK = 2**20
+"""Numbers of a block of maps."""
+
+
+_plain = False
+
+
+def traced() -> bool:
+    """Whether a compiler or an exporter looks on: it sees plain products only."""
+    # is_compiling() is true under torch.compile and torch.export; the older exporter only traces.
+    return torch.compiler.is_compiling() or torch.jit.is_tracing() or torch.onnx.is_in_onnx_export()
+
+
+def blocks(maps: Tensor, like: Tensor | None = None) -> list[Tensor]:
+    """(B, C, H, W) in pieces of the batch, so small that what is made of one stays in the processor's cache.
+
+    All in one on a GPU, whose kernels want much work at once, and where a compiler looks on.
+
+    Args:
+        maps: What is split.
+        like: Maps by whose size and place the pieces are cut, if not by those of ``maps``.
+    """
+    like = maps if like is None else like
+    if traced() or not like.is_cpu or len(like) < 2:
+        return [maps]
+    return list(maps.split(max(1, BLOCK // max(1, like[0].numel()))))
+
+
+def together(pieces: list[Tensor]) -> Tensor:
+    """The batch of ``blocks`` that were worked on."""
+    return torch.cat(pieces) if len(pieces) > 1 else pieces[0]
+
+
+def channels_last(maps: Tensor) -> bool:
+    """Whether the channels of (B, C, H, W) lie together in memory."""
+    return maps.dim() == 4 and maps.shape[1] > 1 and maps.stride(1) == 1
+
+
+def forward(images: Tensor, ordered: bool) -> Pair:
+    """The half spectrum of maps (..., H, W) of any floating type; rows in any order if not ``ordered``."""
+    if not ordered and _factored(images):
+        return factored.forward(images)
+    with factored.full_precision(images):
+        return _forward(real(images))
+
+
+def inverse(re: Tensor, im: Tensor, size: tuple[int, int], dtype: torch.dtype, ordered: bool) -> Tensor:
+    """The maps (..., H, W) of a half spectrum, in ``dtype``; of one that ``forward`` made as ``ordered``."""
+    if not ordered and _factored(re):
+        return factored.inverse(re, im, size, dtype)
+    with factored.full_precision(re):
+        return _inverse(re, im, size).to(dtype)
+
+
+@contextmanager
+def plain() -> Iterator[None]:
+    """Within it, products are those that a compiler or an exporter sees."""
+    global _plain
+    before, _plain = _plain, True
+    try:
+        yield
+    finally:
+        _plain = before
+
+
+def real(values: Tensor) -> Tensor:
+    """The values in float32; float64 stays."""
+    return values if values.dtype == torch.float64 else values.float()
+
+
+def _factored(maps: Tensor) -> bool:
+    return factored.suits(maps) and not (_plain or traced())
+
+
+def _forward(images: Tensor) -> Pair:
+    if channels_last(images):
+        return _channels_last_forward(images)
+    height, width = images.shape[-2:]
+    half = width // 2 + 1
+    if height * width <= DENSE_POSITIONS:
+        matrix = constant(matrices.dense_matrix, (height, width), images)
+        both = (images.flatten(-2) @ matrix).unflatten(-1, (2, height, half))  # (..., 2, H, half)
+    else:
+        rows = images @ constant(matrices.row_matrix, (width,), images)  # (..., H, 2·half)
+        mixed = rows.reshape(*rows.shape[:-2], 2 * height, half)  # a row's real part, then its imaginary one
+        both = constant(matrices.column_matrix, (height,), images) @ mixed  # (..., 2·H, half)
+        both = both.unflatten(-2, (2, height))
+    re, im = both.unbind(-3)
+    return re, im
+
+
+def _inverse(re: Tensor, im: Tensor, size: tuple[int, int]) -> Tensor:
+    if channels_last(re):
+        return _channels_last_inverse(re, im, size)
+    height, width = size
+    if height * width <= DENSE_POSITIONS:
+        both = torch.cat([re.flatten(-2), im.flatten(-2)], dim=-1)  # (..., 2·H·half)
+        return (both @ constant(matrices.dense_inverse_matrix, size, re)).unflatten(-1, size)  # (..., H, W)
+    both = torch.cat([re, im], dim=-2)  # (..., 2·H, half)
+    mixed = constant(matrices.column_inverse_matrix, (height,), re) @ both  # (..., 2·H, half)
+    rows = mixed.reshape(*mixed.shape[:-2], height, -1)  # (..., H, 2·half)
+    return rows @ constant(matrices.row_inverse_matrix, (width,), re)  # (..., H, W)
+
+
+def _channels_last_forward(images: Tensor) -> Pair:
+    """As ``forward`` for (B, C, H, W) whose channels lie together; they are the products' columns."""
+    batch, channels, height, width = images.shape
+    half = width // 2 + 1
+    pixels = images.permute(0, 2, 3, 1).reshape(batch * height, width, channels)
+    rows = _times(constant(matrices.row_matrix, (width,), images).mT, pixels)  # (B·H, 2·half, C)
+    both = _times(
+        constant(matrices.column_matrix, (height,), images), rows.view(batch, 2 * height, -1)
+    )  # (B, 2·H, half·C)
+    # Parts are split before axes are put in order, so that gradients are joined in this layout as well.
+    re, im = both.view(batch, 2, height, half, channels).unbind(1)  # (B, H, half, C)
+    return re.permute(0, 3, 1, 2), im.permute(0, 3, 1, 2)
+
+
+def _channels_last_inverse(re: Tensor, im: Tensor, size: tuple[int, int]) -> Tensor:
+    height, width = size
+    batch, channels, _, half = re.shape
+    both = torch.cat([part.permute(0, 2, 3, 1) for part in (re, im)], dim=1)  # (B, 2·H, half, C)
+    mixed = _times(
+        constant(matrices.column_inverse_matrix, (height,), re), both.flatten(2)
+    )  # (B, 2·H, half·C)
+    rows = mixed.view(batch * height, 2 * half, channels)
+    pixels = _times(constant(matrices.row_inverse_matrix, (width,), re).mT, rows)  # (B·H, W, C)
+    return pixels.view(batch, height, width, channels).permute(0, 3, 1, 2)
+
+
+def _times(matrix: Tensor, columns: Tensor) -> Tensor:
+    """The matrix (M, K) times each of a batch (B, K, N): (B, M, N)."""
+    return torch.bmm(matrix.expand(len(columns), -1, -1), columns)
