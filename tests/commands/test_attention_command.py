@@ -52,6 +52,20 @@ def test_one_run_and_two(vireid: Command, place: Path) -> None:
     assert "checkpoint" in bare.err
 
 
+def test_people_that_were_trained_on_are_said(vireid: Command, place: Path) -> None:
+    from vireid_cli.engine.preparation import data_folder, find_people
+
+    run = written(vireid(*TRAIN))
+    records = find_people("sysu", data_folder()).records
+    trained = records.pids[records.splits == "train"].min()
+    said = vireid("visualize", "attention", "--pid", trained, "--steps", 1, "--out", "seen.svg")
+    assert written(said).name == "seen.svg"
+    assert f"{run.name} was trained on pid {trained}: marked in the figure" in " ".join(said.err.split())
+    fresh = vireid("visualize", "attention", "--ids", 1, "--steps", 1, "--out", "fresh.svg")
+    assert written(fresh).name == "fresh.svg"
+    assert "trained on" not in fresh.err
+
+
 @pytest.mark.parametrize("words", [("attention",), ("attention", "nowhere")])
 def test_without_a_run_it_says_so(vireid: Command, place: Path, words: tuple[str, ...]) -> None:
     result = vireid("visualize", *words)

@@ -109,6 +109,7 @@ def test_people_of_one_modality_are_told(vireid: Command, place: Path, sysu_tree
 
 
 def test_a_dataset_of_one_modality_is_told(tmp_path: Path) -> None:
+    from vireid_cli.data.provenance import Provenance
     from vireid_cli.engine.pictures import people_with_both
     from vireid_cli.engine.preparation import People
     from vireid_cli.errors import UsageError
@@ -116,7 +117,7 @@ def test_a_dataset_of_one_modality_is_told(tmp_path: Path) -> None:
 
     table = RecordTable.of([Record(f"{i}.jpg", i, 1, Modality.VISIBLE, "test") for i in range(3)])
     with pytest.raises(UsageError, match=r"nobody has images of both modalities \(people: 3 visible, 0 infr"):
-        people_with_both(People(table, tmp_path, "Half"))
+        people_with_both(People(table, tmp_path, "Half", "sysu", Provenance()))
 
 
 def mean_amplitude(images: np.ndarray) -> np.ndarray:

@@ -55,6 +55,14 @@ def test_people_stand_in_pairs_of_columns_and_runs_in_rows(people, runs):
         assert words.count(word) == 1
 
 
+def test_people_that_were_trained_on_are_marked(people, runs):
+    looks = (replace(runs[0].looks[0], seen=True), *runs[0].looks[1:])
+    texts = attention_figure(people, [replace(runs[0], looks=looks), runs[1]], "x", "y").axes[0].texts
+    marked = [text for text in texts if "trained on" in text.get_text()]
+    assert [text.get_text() for text in marked] == ["cosine 0.50 · trained on"]
+    assert marked[0].get_color() == style.WRONG
+
+
 def test_heat_hides_the_image_where_it_is_strong_only():
     image = np.full((2, 1, 3), 0.3)
     shown = overlaid(image, np.array([[0.0], [1.0]]))

@@ -14,15 +14,17 @@ the image apart from its own low frequencies, black clothes included.
 
 from __future__ import annotations
 
+from typing import Protocol
+
 import torch
 import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import Tensor
 
 from vireid_cli.types import Modality
 
-STEPS = 8
-"""Points of the path whose gradients are averaged: on four small trained networks of different methods, maps
-correlate with those of 64 points by 0.98 and more."""
+STEPS = 6
+"""Points of the path whose gradients are averaged: on five small trained networks of different methods, all
+40 maps correlate with those of 64 points in fp32 by 0.98 and more, 0.996 in the mean; in bf16 as well."""
 
 BLUR = 1 / 8
 """Standard deviation of the path's beginning, in heights of the image."""
@@ -35,7 +37,21 @@ _ROUNDING = 1e-5  # of pixels, which are steps of 1/255
 _AT_ONCE = 8  # images in one backward pass: a ResNet-50 at 288×144 keeps 150 MB for each
 
 
-def attention_maps(network: nn.Module, images: Tensor, modality: Modality, steps: int = STEPS) -> Tensor:
+class Embedder(Protocol):
+    """What maps are made of: any network of ``methods``, or what stands for one."""
+
+    def embed(self, images: Tensor, modality: Modality) -> Tensor:
+        """(N, 3, H, W) in [0, 1] → (N, D) of unit length."""
+        ...
+
+
+def attention_maps(
+    network: Embedder,
+    images: Tensor,
+    modality: Modality,
+    steps: int = STEPS,
+    embeddings: Tensor | None = None,
+) -> Tensor:
     """How much each place of an image brings its embedding about, each map scaled to a maximum of 1.
 
     Attributions of pixels (``integrated_gradients``) are smoothed with their signs, so that noise cancels
@@ -46,18 +62,23 @@ def attention_maps(network: nn.Module, images: Tensor, modality: Modality, steps
         images: (N, 3, H, W) in [0, 1], of one modality.
         modality: Theirs.
         steps: Points of the path.
+        embeddings: (N, D) of the images, where they are known already.
 
     Returns:
         (N, H, W) float32 in [0, 1]; a map is 0 everywhere only if no place speaks for the embedding.
     """
-    signed = integrated_gradients(network, images, modality, steps)
+    signed = integrated_gradients(network, images, modality, steps, embeddings)
     heat = blurred(signed[:, None], SMOOTHING * images.shape[2])[:, 0].clamp_min(0.0)  # (N, H, W)
     largest = heat.amax(dim=(1, 2), keepdim=True)
     return torch.where(largest > 0, heat / largest.clamp_min(torch.finfo(heat.dtype).tiny), 0.0)
 
 
 def integrated_gradients(
-    network: nn.Module, images: Tensor, modality: Modality, steps: int = STEPS
+    network: Embedder,
+    images: Tensor,
+    modality: Modality,
+    steps: int = STEPS,
+    embeddings: Tensor | None = None,
 ) -> Tensor:
     """Each pixel's part in the similarity that an image gains on its way from ``beginning`` to itself.
 
@@ -69,16 +90,18 @@ def integrated_gradients(
         images: (N, 3, H, W) in [0, 1], of one modality.
         modality: Theirs.
         steps: Points of the path.
+        embeddings: (N, D) of the images, where they are known already.
 
     Returns:
         (N, H, W) of either sign, in the type of ``images``.
     """
-    with torch.no_grad():
-        goals: Tensor = network.embed(images, modality)  # type: ignore[operator]  # (N, D)
+    if embeddings is None:
+        with torch.no_grad():
+            embeddings = network.embed(images, modality)  # (N, D)
     starts = beginning(images)
     shares = (torch.arange(steps, device=images.device, dtype=images.dtype) + 0.5) / steps
     maps = []
-    for start, way, goal in zip(starts, images - starts, goals, strict=True):
+    for start, way, goal in zip(starts, images - starts, embeddings, strict=True):
         total = torch.zeros_like(start)
         for part in shares.split(_AT_ONCE):
             path = start + part.view(-1, 1, 1, 1) * way  # (S, 3, H, W)
@@ -110,11 +133,11 @@ def blurred(maps: Tensor, deviation: float) -> Tensor:
     return F.conv2d(rows, kernel.view(1, 1, -1, 1).expand(channels, 1, -1, 1), groups=channels)
 
 
-def _gradients(network: nn.Module, images: Tensor, modality: Modality, goal: Tensor) -> Tensor:
+def _gradients(network: Embedder, images: Tensor, modality: Modality, goal: Tensor) -> Tensor:
     """∂ e(x)·goal / ∂x of each image, (S, 3, H, W)."""
     # a caller in inference mode gets gradients, too
     with torch.inference_mode(False), torch.enable_grad():
         given = images.clone().requires_grad_()
-        similarity = network.embed(given, modality) @ goal.clone()  # type: ignore[operator]  # (S,)
+        similarity = network.embed(given, modality) @ goal.clone()  # (S,)
         (gradient,) = torch.autograd.grad(similarity.sum(), given)
     return gradient

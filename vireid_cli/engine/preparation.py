@@ -14,6 +14,7 @@ import numpy as np
 from vireid_cli.data import records_file
 from vireid_cli.data import store as stores
 from vireid_cli.data.prepare import Prepared, add_size, prepare
+from vireid_cli.data.provenance import Provenance
 from vireid_cli.data.sources import load_source
 from vireid_cli.data.store import Store
 from vireid_cli.data.verify import unlike_published
@@ -112,11 +113,19 @@ class People:
         records: One row an image.
         root: What their paths are relative to.
         title: The dataset's name, marked where it is rendered.
+        dataset: The source's name.
+        provenance: Real, or rendered with its manifest.
     """
 
     records: RecordTable
     root: Path
     title: str
+    dataset: str
+    provenance: Provenance
+
+    def tokens(self, pids: np.ndarray) -> list[str]:
+        """A short hash for each identity, as ``identity_tokens``."""
+        return _tokens(self.dataset, self.provenance, pids)
 
 
 def find_people(dataset: str, data_dir: Path) -> People:
@@ -128,10 +137,11 @@ def find_people(dataset: str, data_dir: Path) -> People:
     """
     if is_prepared(dataset, data_dir):
         store = stores.open_store(data_dir, dataset)
-        return People(store.records, store.info.root, store_title(store))
+        return People(store.records, store.info.root, store_title(store), dataset, store.info.provenance)
     located = stores.locate(dataset, data_dir)
     found = records_file.scan(dataset, located.root)
-    return People(found.records, located.root, _title(dataset, located.rendered))
+    title = _title(dataset, located.rendered)
+    return People(found.records, located.root, title, dataset, found.report.provenance)
 
 
 def store_title(store: Store) -> str:
@@ -185,9 +195,13 @@ def identity_tokens(store: Store, pids: np.ndarray) -> list[str]:
             occluded one's are its base's.
         pids: (P,) person numbers.
     """
-    population = str(store.info.provenance.occlusion.get("from", store.info.dataset))
-    if store.rendered:
-        population += f"-rendered-{store.info.provenance.manifest['seed']}"
+    return _tokens(store.info.dataset, store.info.provenance, pids)
+
+
+def _tokens(dataset: str, provenance: Provenance, pids: np.ndarray) -> list[str]:
+    population = str(provenance.occlusion.get("from", dataset))
+    if provenance.rendered:
+        population += f"-rendered-{provenance.manifest['seed']}"
     return [hashlib.sha256(f"{population}/{int(pid)}".encode()).hexdigest()[:16] for pid in pids]
 
 

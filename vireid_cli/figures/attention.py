@@ -14,6 +14,9 @@ from vireid_cli.figures import style
 from vireid_cli.types import Modality
 
 COLOURS = "plasma"  # lightness rises with the value: it reads without telling its hues apart
+SEEN = "trained on"
+"""Stands beneath people that a run has seen in training."""
+
 OPACITY = 0.8
 """Share of the heat's colour where it is 1; the rest is the image in grey."""
 
@@ -51,11 +54,13 @@ class Look:
         images: As the run sees them, (H, W, 3) pixels in [0, 1] each.
         heat: (H, W) in [0, 1] each.
         cosine: Between the embeddings of both.
+        seen: Whether the run was trained on this person, which is then said.
     """
 
     images: tuple[np.ndarray, np.ndarray]
     heat: tuple[np.ndarray, np.ndarray]
     cosine: float
+    seen: bool = False
 
     def __post_init__(self) -> None:
         for image, heat in zip(self.images, self.heat, strict=True):
@@ -96,7 +101,8 @@ def attention_figure(people: Sequence[Person], runs: Sequence[RunRow], title: st
     cell = style.fit(height, width, _CELL[0], _CELL[1])
     right = _left(len(people), 0, cell[1])
     page_width = max(right + _BAR, _NARROWEST)
-    page_height = _row(len(runs) + 1, cell[0]) + 0.5
+    foot = 0.24 + 0.13 * (note.count("\n") + 1)
+    page_height = _row(len(runs) + 1, cell[0]) + foot
     figure, axes = style.page(page_width, page_height)
     style.write(
         axes,
@@ -121,10 +127,11 @@ def attention_figure(people: Sequence[Person], runs: Sequence[RunRow], title: st
                 box = (_left(i, side, cell[1]), top, cell[1], cell[0])
                 style.place(axes, overlaid(look.images[side], look.heat[side]), box)
             middle = _left(i, 1, cell[1]) - _INNER / 2
-            text = f"cosine {look.cosine:.2f}".replace("-", "−")
-            style.write(axes, middle, top + cell[0] + 0.05, text, style.SMALL_SIZE, ha="center")
+            text = f"cosine {look.cosine:.2f}".replace("-", "−") + (f" · {SEEN}" if look.seen else "")
+            colour = style.WRONG if look.seen else style.INK
+            style.write(axes, middle, top + cell[0] + 0.05, text, style.SMALL_SIZE, ha="center", color=colour)
     _bar(axes, right, _row(1, cell[0]), cell[0])
-    style.write(axes, _EDGE, page_height - 0.5, note, style.SMALL_SIZE, color=style.FAINT, linespacing=1.35)
+    style.write(axes, _EDGE, page_height - foot, note, style.SMALL_SIZE, color=style.FAINT, linespacing=1.35)
     return figure
 
 

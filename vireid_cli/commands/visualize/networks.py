@@ -19,7 +19,7 @@ def attention(
     ] = None,
     steps: Annotated[
         int, typer.Option(min=1, max=256, help="Points of the path whose gradients are averaged.")
-    ] = 8,
+    ] = 6,
     out: Out = None,
     format: Format = None,
     dpi: Dpi = 150,
@@ -33,5 +33,5 @@ def attention(
     """
     if pid:
         refuse_idle(context, "--pid names the people", "ids")
-    engine = make_engine(device, "fp32", data, runs)
+    engine = make_engine(device, "auto", data, runs)
     draw("attention", run, engine, out, format, dpi, ids=ids, pids=pid or [], steps=steps)
