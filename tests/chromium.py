@@ -29,8 +29,22 @@ FLAGS = (
     "--hide-scrollbars",
     "--remote-debugging-pipe",
 )
-PATIENCE = 60.0
+PATIENCE = 180.0
 """Seconds that an answer may take on a busy machine."""
+
+
+class Patience:
+    """Time that runs while this process does: a minute for which it was stopped counts as a second."""
+
+    def __init__(self) -> None:
+        self._left, self._last = PATIENCE, time.monotonic()
+
+    def ended(self) -> bool:
+        """Whether it has come to its end; to be asked every second."""
+        now = time.monotonic()
+        self._left -= min(1.0, now - self._last)
+        self._last = now
+        return self._left <= 0
 
 
 def found() -> str | None:
@@ -102,9 +116,9 @@ class Chromium:
         if self._session is not None:
             message["sessionId"] = self._session
         os.write(self._out, json.dumps(message).encode() + b"\0")
-        until = time.monotonic() + PATIENCE
+        patience = Patience()
         while self._number not in self._answers:
-            self._listen(until)
+            self._listen(patience)
         answer = self._answers.pop(self._number)
         if "error" in answer:
             raise RuntimeError(f"{method}: {answer['error']}")
@@ -127,9 +141,9 @@ class Chromium:
 
     def wait(self, script: str, again: Callable[[], object] = lambda: None) -> None:
         """Wait until an expression is true, doing something again before each look."""
-        until = time.monotonic() + PATIENCE
+        patience = Patience()
         while again() is not None or not self.run(script):
-            if time.monotonic() > until:
+            if patience.ended():
                 raise TimeoutError(script)
             time.sleep(0.02)
 
@@ -138,7 +152,8 @@ class Chromium:
         x, y = self.run(
             f"(b => [b.x + b.width / 2, b.y + b.height / 2])(({element}).getBoundingClientRect())"
         )
-        self("Input.dispatchMouseEvent", type="mouseMoved", x=x, y=y)
+        for aside in (1, 0):  # no event comes of a pointer that stands there already
+            self("Input.dispatchMouseEvent", type="mouseMoved", x=x - aside, y=y)
 
     def key(self, name: str, code: int, text: str = "") -> None:
         """Press and release a key."""
@@ -192,12 +207,14 @@ class Chromium:
         ]
         return [url for url in urls if not url.startswith("data:")]
 
-    def _listen(self, until: float) -> None:
+    def _listen(self, patience: Patience) -> None:
         """Take in what the browser says next."""
-        ready, _, _ = select.select([self._in], [], [], max(0.0, until - time.monotonic()))
-        chunk = os.read(self._in, 1 << 16) if ready else b""
+        while not select.select([self._in], [], [], 1.0)[0]:
+            if patience.ended():
+                raise TimeoutError(f"the browser said nothing for {PATIENCE:.0f} s")
+        chunk = os.read(self._in, 1 << 16)
         if not chunk:
-            raise TimeoutError(f"the browser said nothing for {PATIENCE:.0f} s, or it has left")
+            raise TimeoutError("the browser has left")
         *whole, self._rest = (self._rest + chunk).split(b"\0")
         for text in whole:
             message = json.loads(text)

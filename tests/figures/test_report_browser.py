@@ -79,6 +79,19 @@ def every(browser: chromium.Chromium, selector: str, condition: str) -> bool:
     return bool(browser.run(f"{found}.length > 0 && {found}.every(e => {condition})"))
 
 
+def test_patience_runs_only_while_the_test_does(monkeypatch):
+    clock = 0.0
+    monkeypatch.setattr(chromium.time, "monotonic", lambda: clock)
+    patience = chromium.Patience()
+    clock += 3600.0  # the process was stopped
+    assert not patience.ended()
+    for _ in range(int(2 * chromium.PATIENCE) - 3):  # a second of it is gone already
+        clock += 0.5
+        assert not patience.ended()
+    clock += 0.5
+    assert patience.ended()
+
+
 @pytest.mark.parametrize("name", ["one", "two"])
 def test_it_loads_without_a_complaint_and_asks_for_nothing(opened, files, name):
     browser = opened(name)
@@ -195,10 +208,10 @@ def test_a_point_names_its_person_by_keyboard_and_by_pointer(opened):
     browser.run("document.querySelector('#tsne-0 svg.plot').focus()")
     browser.key("ArrowRight", 39)
     tip = "(t => t.hidden ? '' : t.textContent)(document.querySelector('#tsne-0 .tip'))"
-    assert browser.run(tip) == "pid 0 · camera 1visible"
-    browser.wait("document.querySelector('#tsne-0 .tip img').naturalWidth === 64")
+    browser.wait(f"{tip} === 'pid 0 · camera 1visible'")
+    browser.wait("document.querySelector('#tsne-0 .tip img')?.naturalWidth === 64")
     browser.key("Escape", 27)
-    assert browser.run(tip) == ""
+    browser.wait(f"{tip} === ''")
     browser.run("document.querySelector('#tsne-0').scrollIntoView({behavior: 'instant'})")
     dot = "document.querySelectorAll('#tsne-0 .dot')[5]"
     browser.wait(f"{tip} === 'pid 5 · camera 2infrared'", lambda: browser.point(dot))

@@ -13,6 +13,7 @@ from vireid_cli import files
 from vireid_cli.errors import DataError, UsageError
 from vireid_cli.results import run as runs
 from vireid_cli.results import schema
+from vireid_cli.results.run import Run
 
 NOW = datetime(2024, 2, 3, 4, 5, 6)
 
@@ -128,3 +129,48 @@ def test_lines_of_a_log_that_are_none_are_left_out(tmp_path: Path) -> None:
     assert [row["global_step"] for row in run.log_rows()] == [1]
     runs.keep_rows_until(run.log, 1)
     assert [row["global_step"] for row in run.log_rows()] == [1]
+
+
+STEP = {"kind": "step", "global_step": 2, "lr": 0.1, "loss": 1.5, "losses": {"identity": 1.5}}
+EPOCH = {"kind": "epoch", "epoch": 0, "global_step": 2, "val": {"mAP": 0.5}}
+
+
+def test_whole_rows_are_drawn(tmp_path: Path) -> None:
+    run = Run(tmp_path)
+    rows = [
+        STEP,
+        {**STEP, "loss": None, "losses": {}},
+        EPOCH,
+        {"kind": "epoch", "epoch": 1, "global_step": 3},
+    ]
+    rows.append({"kind": "remark", "text": "of nobody's concern"})
+    for row in rows:
+        runs.append_row(run.log, row)
+    assert run.rows_to_draw() == rows
+
+
+@pytest.mark.parametrize("key", ["global_step", "lr", "loss", "losses"])
+def test_a_row_that_lacks_something_is_named_by_its_line(tmp_path: Path, key: str) -> None:
+    run = Run(tmp_path)
+    runs.append_row(run.log, STEP)
+    runs.append_row(run.log, {name: value for name, value in STEP.items() if name != key})
+    with pytest.raises(DataError, match=rf"train\.jsonl, line 2: this step row lacks '{key}'"):
+        run.rows_to_draw()
+
+
+@pytest.mark.parametrize(
+    ("row", "key"),
+    [
+        ({**STEP, "loss": "high"}, "loss"),
+        ({**STEP, "lr": None}, "lr"),
+        ({**STEP, "losses": 3.0}, "losses"),
+        ({**STEP, "losses": {"identity": [1]}}, "losses"),
+        ({**EPOCH, "epoch": "first"}, "epoch"),
+        ({**EPOCH, "val": None}, "val"),
+    ],
+)
+def test_a_row_without_numbers_is_named_by_its_line(tmp_path: Path, row: dict, key: str) -> None:
+    run = Run(tmp_path)
+    runs.append_row(run.log, row)
+    with pytest.raises(DataError, match=rf"line 1: .* in '{key}'"):
+        run.rows_to_draw()

@@ -80,15 +80,36 @@ class Run:
 
     def log_rows(self) -> Iterator[dict[str, Any]]:
         """Rows of ``train.jsonl``; a line cut by a kill is left out."""
+        return (row for _, row in self._numbered_rows())
+
+    def _numbered_rows(self) -> Iterator[tuple[int, dict[str, Any]]]:
+        """Those rows with the numbers of their lines, from 1."""
         if not self.log.is_file():
             return
-        for line in self.log.read_text(encoding="utf-8", errors="replace").splitlines():
+        text = self.log.read_text(encoding="utf-8", errors="replace")
+        for number, line in enumerate(text.splitlines(), start=1):
             try:
                 row = json.loads(line)
             except ValueError:
                 continue
             if isinstance(row, dict) and "kind" in row:
-                yield row
+                yield number, row
+
+    def rows_to_draw(self) -> list[dict[str, Any]]:
+        """Rows of steps and epochs that hold what ``schema.StepRow`` and ``EpochRow`` say.
+
+        Raises:
+            DataError: One does not, as a line written by hand or by another program may not.
+        """
+        found = []
+        for number, row in self._numbered_rows():
+            if flaw := _flaw(row):
+                raise DataError(
+                    f"{self.log}, line {number}: this {row['kind']} row {flaw}.",
+                    "Mend or delete the line; vireid train writes such rows whole.",
+                )
+            found.append(row)
+        return found
 
     def evaluations(self) -> dict[str, dict[str, Any]]:
         """Every finished evaluation by protocol name. Raises ``DataError`` where one is damaged."""
@@ -223,3 +244,26 @@ def read_arrays(path: Path, names: Mapping[str, str], next_command: str) -> dict
     if missing:
         raise DataError(f"{path} lacks {', '.join(missing)}.", f"Make it again: {next_command}")
     return arrays
+
+
+def _flaw(row: Mapping[str, Any]) -> str:
+    """What a row of the log lacks to be drawn; empty: nothing, or it is of a kind that nobody draws."""
+    numbers, terms = schema.LOG_COLUMNS.get(str(row["kind"]), ((), ()))
+    for key in numbers:
+        if key not in row:
+            return f"lacks '{key}'"
+        if not (_is_number(row[key]) or (key == "loss" and row[key] is None)):
+            return f"has no number in '{key}'"
+    for key in terms:
+        if key not in row and key != "val":
+            return f"lacks '{key}'"
+        values = row.get(key, {})
+        if not isinstance(values, dict) or not all(
+            value is None or _is_number(value) for value in values.values()
+        ):
+            return f"has no names with numbers in '{key}'"
+    return ""
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, (int, float))

@@ -100,6 +100,13 @@ class EpochRow(TypedDict):
     val: NotRequired[dict[str, float]]
 
 
+LOG_COLUMNS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
+    "step": (("global_step", "lr", "loss"), ("losses",)),
+    "epoch": (("epoch", "global_step"), ("val",)),
+}
+"""What is drawn of a row, by its kind: numbers, and names with a number each (``val`` may be missing)."""
+
+
 class Metric(TypedDict):
     """A figure in [0, 1].
 

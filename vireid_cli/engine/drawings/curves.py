@@ -17,6 +17,7 @@ def draw(studio: Studio) -> Path:
 
     Raises:
         UsageError: A log is empty.
+        DataError: A row of a log lacks what is drawn.
     """
     logs = [_log(run, label) for run, label in zip(studio.runs, labels_of(studio.runs), strict=True)]
     if len(logs) == 1:
@@ -28,6 +29,6 @@ def draw(studio: Studio) -> Path:
 
 def _log(run: Run, label: str) -> curves.Log:
     """The rows of a run's log, by kind."""
-    rows = list(run.log_rows())
+    rows = run.rows_to_draw()
     steps = [row for row in rows if row.get("kind") == "step"]
     return curves.Log(label, steps, [row for row in rows if row.get("kind") == "epoch"])

@@ -245,9 +245,7 @@ def _distances(subject: _Subject, embedded: Sequence[Embedded]) -> Section:
 
 
 def _training(subject: _Subject) -> tuple[Section, ...]:
-    logs = [
-        (name, list(run.log_rows())) for run, name in zip(subject.studio.runs, subject.names, strict=True)
-    ]
+    logs = [(name, run.rows_to_draw()) for run, name in zip(subject.studio.runs, subject.names, strict=True)]
     found = charts.training_charts(logs)
     if not found:
         return ()
