@@ -146,7 +146,7 @@ def spectra(
     shape: Annotated[
         list[str] | None, typer.Option(metavar="CxHxW", help="A feature map; the field's by default.")
     ] = None,
-    images: Annotated[int, typer.Option(min=1, help="Maps a batch.")] = 4,
+    images: Annotated[int, typer.Option(min=1, help="Maps a batch.")] = 16,
     compiled: Annotated[bool, typer.Option("--compiled", help="Also compiled, which takes minutes.")] = False,
     repeats: Repeats = 5,
     device: Device = "auto",

@@ -20,6 +20,7 @@ from vireid_cli.data.crop import crop_flip
 from vireid_cli.data.store import locate
 from vireid_cli.engine import bench_evaluate, bench_occlude, bench_prepare, bench_sequence, bench_spectra
 from vireid_cli.engine.embed import to_images
+from vireid_cli.engine.memory import keep_freed_memory
 from vireid_cli.engine.network import build_network, load_recipe
 from vireid_cli.engine.runtime import Runtime, generator
 from vireid_cli.engine.schedule import build_optimizer
@@ -77,6 +78,7 @@ def train(engine: Engine, *, recipe: str, settings: list[str], repeats: int) -> 
         torch.stack([value.float() for value in losses.values()]).sum().backward()
         optimizer.step()
 
+    keep_freed_memory(runtime.device)  # as training does
     seconds = interleaved({"step": step, "augment": augment}, repeats, runtime)
     images = 2 * len(labels)
     return {

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from vireid_cli.backbones.two_stream import BackboneSpec
+from vireid_cli.engine.memory import keep_freed_memory
 from vireid_cli.engine.network import build_network, load_recipe
 from vireid_cli.engine.runtime import Runtime, generator
 from vireid_cli.engine.timing import interleaved
@@ -111,6 +112,7 @@ def steps(engine: Engine, *, recipes: list[str], settings: list[str], repeats: i
     for name in recipes:
         loaded = load_recipe(name, tuple(settings))
         works[loaded.name], macs[loaded.name] = _step(loaded, runtime)
+    keep_freed_memory(runtime.device)  # as training does
     seconds = interleaved(works, repeats, runtime)
     first = next(iter(works))
     for name, taken in seconds.items():

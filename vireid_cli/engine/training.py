@@ -22,6 +22,7 @@ from vireid_cli.engine.fit import Hooks, Loop, NotFinite
 from vireid_cli.engine.going_on import note_arithmetic, with_own_precision
 from vireid_cli.engine.interrupt import StopRequest, stop_on_signals
 from vireid_cli.engine.introduction import announce, environment_of
+from vireid_cli.engine.memory import keep_freed_memory
 from vireid_cli.engine.network import build_network, load_recipe, starting_backbone
 from vireid_cli.engine.preparation import data_folder, ensure_prepared, identity_tokens
 from vireid_cli.engine.reporter import Reporter
@@ -204,6 +205,7 @@ def _job(
 
 def _fit(job: Job, reporter: Reporter, data_dir: Path) -> Run:
     """Run the loop; explain what stopped it."""
+    keep_freed_memory(job.loop.runtime.device)
     began = time.perf_counter()
     try:
         job.loop.run(job.start)
