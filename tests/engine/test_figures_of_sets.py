@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import json
 import re
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import pytest
 from matplotlib.figure import Figure
 from matplotlib.text import Text
 
+from tests.data import trees
 from tests.engine.test_datasets import TINY, WRITERS, engine
+from tests.occlusion.test_compose import library
 from vireid_cli.data import protocols
 from vireid_cli.data.protocols.request import Request
+from vireid_cli.engine.drawings import occlusion
 from vireid_cli.engine.engine import Engine
 from vireid_cli.engine.output import Output
 from vireid_cli.engine.preparation import ensure_prepared
@@ -106,6 +109,43 @@ def test_figures_of_images(there: dict[str, Engine], name: str, cameras: int) ->
     sheet = words_of(there[name], "sheet", None, dataset=name, images=40, seed=0)
     assert bool(named(sheet)) == bool(cameras)
     assert cameras or {word.split(" · ")[1] for word in sheet[1:]} == {"visible", "infrared"}
+
+
+@pytest.fixture(autouse=True)
+def one_occluder(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A library of one thing in either pool: the built-in one takes long to draw."""
+    one = library()
+    things = tuple(replace(one.occluders[0], name=pool, pool=pool) for pool in ("train", "test"))
+    both = replace(one, occluders=things, cutouts=one.cutouts * 2)
+    monkeypatch.setattr(occlusion, "ensure_library", lambda *_: both)
+
+
+@pytest.mark.parametrize(("name", "by"), [("regdb", "modality"), ("llcm", "camera")])
+def test_before_and_after(there: dict[str, Engine], name: str, by: str) -> None:
+    words = words_of(there[name], "occlusion", None, dataset=name, rows=1)
+    assert words[0].endswith(f": before and after, by {by}")
+    places = words[1::2]
+    assert places == {"modality": ["infrared", "visible"], "camera": ["cam 1", "cam 2", "cam 3"]}[by]
+
+
+def test_a_list_in_place_of_a_layout_is_drawn(tmp_path: Path) -> None:
+    root = tmp_path / "data" / "folder"
+    rows = [
+        (f"{pid}-{side}-{camid}.png", pid, camid, side, "train" if pid < 3 else "test")
+        for pid in (1, 2, 3, 4)
+        for side, camids in (("visible", (1, 2)), ("infrared", (5,)))
+        for camid in camids
+    ]
+    for name, pid, *_ in rows:
+        trees.write_image(root / name, pid)
+    text = "".join(
+        ",".join(map(str, row)) + "\n" for row in [("path", "pid", "camid", "modality", "split"), *rows]
+    )
+    (root / "records.csv").write_text(text)
+    listed = Engine.choose("cpu", data_dir=tmp_path / "data", runs_dir=tmp_path / "runs")
+    words = words_of(listed, "occlusion", None, dataset="folder", rows=1)
+    assert words[1::2] == ["cam 1", "cam 2", "cam 5"]
+    assert len(named(words_of(listed, "sheet", None, dataset="folder", images=40, seed=0))) == len(rows)
 
 
 def test_a_sheet_shows_both_modalities_of_a_camera(there: dict[str, Engine]) -> None:

@@ -69,3 +69,12 @@ def test_refusals(images):
         contact_sheet(images, [""] * 7, 0)
     with pytest.raises(ValueError, match="image 1"):
         contact_sheet([images[0], images[0] * 2], ["", ""], 2)
+
+
+def test_a_long_title_is_not_cut(images):
+    title = "rendered SYSU-MM01 layout: before and after, by modality"
+    figure = contact_sheet(images[:2], ["", ""], 2, title)
+    figure.draw_without_rendering()
+    box = figure.axes[0].texts[0].get_window_extent()
+    assert box.x1 <= figure.bbox.x1
+    assert contact_sheet(images, [""] * 7, 7, "People").get_size_inches()[0] < 7

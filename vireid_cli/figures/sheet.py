@@ -14,6 +14,7 @@ _CELL = (1.5, 0.8)  # inches: the largest image
 _GAP = 0.1
 _LINE = 0.135
 _LEFT = 0.2
+_LETTER = 0.102  # inches of a letter of the title
 
 
 @style.styled()
@@ -51,7 +52,8 @@ def contact_sheet(
     row_height = cell[0] + lines * _LINE + (0.14 if lines else _GAP)
     top = 0.55 if title else _LEFT
     rows = -(-len(images) // columns)
-    figure, axes = style.page(2 * _LEFT + columns * (cell[1] + _GAP) - _GAP, top + rows * row_height + 0.1)
+    wide = max(columns * (cell[1] + _GAP) - _GAP, _LETTER * len(title))
+    figure, axes = style.page(2 * _LEFT + wide, top + rows * row_height + 0.1)
     style.write(axes, _LEFT, 0.16, title, style.TITLE_SIZE, weight="bold")
     boxes = []
     for i, (image, label) in enumerate(zip(images, labels, strict=True)):

@@ -10,10 +10,9 @@ from typing import Literal
 import numpy as np
 
 from vireid_cli.data.decode import decode
-from vireid_cli.data.sources import load_source
-from vireid_cli.data.store import locate
 from vireid_cli.engine.drawings import Studio
-from vireid_cli.engine.occlusion import ensure_library, people_of
+from vireid_cli.engine.occlusion import ensure_library
+from vireid_cli.engine.preparation import People, find_people
 from vireid_cli.engine.reporter import Reporter
 from vireid_cli.figures.sheet import contact_sheet
 from vireid_cli.figures.style import MODALITY_COLOUR
@@ -66,17 +65,15 @@ def sheet_of_library(
 
 
 def pairs_of(
-    base: str, data_dir: Path, reporter: Reporter, by: Grouping, wanted: int, seed: int, library: Path | None
+    people: People, base: str, composer: Composer, by: Grouping, wanted: int, seed: int
 ) -> dict[str, list[Pair]]:
     """Pairs in groups of up to ``wanted``, the groups sorted by name.
 
     By camera and by modality each category comes once a group. By category each camera comes once and half
     of the pairs are infrared, as far as ``MOST`` images give that.
     """
-    source = locate(base, data_dir).root
-    records = people_of(base, source)
+    records = people.records.in_trial(1) if people.records.trials else people.records
     cameras = records.has_cameras
-    composer = Composer(ensure_library(library, data_dir, reporter), Policy())
     groups: dict[str, list[Pair]] = {}
     taken: Counter[tuple[str, str]] = Counter()
     for row in np.random.default_rng(seed).permutation(len(records))[:MOST]:
@@ -86,7 +83,7 @@ def pairs_of(
         known = {"camera": place, "modality": side, "category": ""}[by]
         if len(groups.get(known, [])) == wanted:
             continue
-        pair = _pair(base, source, record, place, composer, seed)
+        pair = _pair(base, people.root, record, place, composer, seed)
         marks: tuple[str, ...]
         if by == "category":
             share = wanted // 2 if record.modality is Modality.INFRARED else -(-wanted // 2)
@@ -132,7 +129,9 @@ def draw(
     images: list[np.ndarray] = []
     labels: list[str] = []
     frames: list[str | None] = []
-    for pairs in pairs_of(dataset, data_dir, reporter, by, rows, seed, library).values():
+    people = find_people(dataset, data_dir)
+    composer = Composer(ensure_library(library, data_dir, reporter), Policy())
+    for pairs in pairs_of(people, dataset, composer, by, rows, seed).values():
         for pair in pairs:
             images += [pair.before, pair.after]
             labels += [
@@ -144,6 +143,7 @@ def draw(
         images += [np.full((2, 1, 3), 255, np.uint8)] * missing  # white: the group's line ends early
         labels += [""] * missing
         frames += [None] * missing
-    title = f"{load_source(dataset).TITLE}: before and after, by {by}"
+    grouped = by if people.records.has_cameras or by != "camera" else "modality"
+    title = f"{people.title}: before and after, by {grouped}"
     drawn = contact_sheet(images, labels, 2 * rows, title, frames)
     return output.save(drawn, Path("figures") / f"occlusion-{dataset}-by-{by}")
