@@ -125,6 +125,12 @@ def test_figures_on_different_images_are_refused_where_both_are_taken() -> None:
         sweep_of(members, "data.dataset", METRICS, ["margin=0"])
 
 
+def test_one_run_is_no_sweep() -> None:
+    with pytest.raises(UsageError, match="a is the only run") as error:
+        sweep_of([member("a")], None, METRICS)
+    assert "vireid train --set" in error.value.hint
+
+
 def test_a_key_by_its_end_and_wrong_keys() -> None:
     members = [member(str(m), **{"method.options.cnm.margin": m, "data.margin": 1}) for m in (0.0, 0.1)]
     assert sweep_of(members, "cnm.margin", METRICS).key == "method.options.cnm.margin"

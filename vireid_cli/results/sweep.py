@@ -16,6 +16,7 @@ from vireid_cli.results.settings import ABSENT, NAME, Value, is_number, order_of
 
 _LISTED = 12
 """Keys that an error lists."""
+_MORE = "Train others: vireid train --set KEY=VALUE, or a study: vireid compare fdnm-sweep"
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,6 +115,8 @@ def sweep_of(
     kept = list(members)
     for text in where:
         kept = _fitting(kept, text, keys)
+    if len(kept) == 1:
+        raise UsageError(f"{kept[0].name} is the only run: a sweep needs several values of a key.", _MORE)
     changes = varying(kept)
     swept = _only(changes) if key is None else _known(key, keys)
     if len({text_of(member.settings.get(swept, ABSENT)) for member in kept}) == 1:
@@ -201,7 +204,7 @@ def _only(changes: Mapping[str, list[Value]]) -> str:
     if len(changes) == 1:
         return next(iter(changes))
     if not changes:
-        raise UsageError("All runs have the same recipe, seeds aside: there is nothing to sweep.")
+        raise UsageError("All runs have the same recipe, seeds aside: there is nothing to sweep.", _MORE)
     raise UsageError(f"{len(changes)} keys vary: name one with --key.", _listed(changes))
 
 
