@@ -26,8 +26,8 @@ from vireid_cli.layers.pooling import generalised_mean_stripes, stripes
 from vireid_cli.losses.identity import identity_loss
 from vireid_cli.losses.nuances import nuances_mining
 from vireid_cli.losses.triplet import batch_hard_triplet
-from vireid_cli.methods import BACKBONE, ParameterGroup, Weight, refuse_idle, trainable
-from vireid_cli.recipe.schema import Strict
+from vireid_cli.methods import BACKBONE, ParameterGroup, Weight, trainable
+from vireid_cli.recipe.strict import Strict, refuse_idle
 from vireid_cli.types import Batch, Modality
 
 GEM_POWER = 3.0
