@@ -85,8 +85,11 @@ def write_bytes(path: Path, content: bytes) -> Path:
 
 
 def write_text(path: Path, text: str) -> Path:
-    """Write UTF-8 text atomically. Raises ``DataError`` where it can't."""
-    return write_bytes(path, text.encode())
+    """Write UTF-8 text atomically. Raises ``DataError`` where it can't.
+
+    Bytes of a path that the locale could not read, Python's surrogates, are written as they were.
+    """
+    return write_bytes(path, text.encode("utf-8", "surrogateescape"))
 
 
 def write_json(path: Path, content: Any) -> Path:

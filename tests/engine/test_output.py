@@ -56,3 +56,12 @@ def test_a_wrong_form_is_refused_first(figure, output, said, tmp_path):
     error = refused(figure, tmp_path, output)
     assert isinstance(error, UsageError)
     assert said in error.message
+
+
+def test_a_run_is_named_once(tmp_path):
+    (tmp_path / "run").mkdir()
+    (tmp_path / "same").symlink_to(tmp_path / "run")
+    runs = (Run(tmp_path / "run"), Run(tmp_path / "same"))
+    studio = drawings.Studio(runs, Runtime.choose("cpu"), tmp_path, Reporter(), Output())
+    with pytest.raises(UsageError, match="is given twice"):
+        drawings.draw("cmc", studio, protocol=None, ranks=20)

@@ -50,7 +50,7 @@ def test_people_stand_in_pairs_of_columns_and_runs_in_rows(people, runs):
         np.testing.assert_array_equal(found, style.as_bytes(wanted))
     words = [text.get_text() for text in figure.axes[0].texts]
     assert words.count("visible") == words.count("infrared") == 3
-    assert words.count("cosine 0.50") == words.count("cosine −1.50") == 2
+    assert words.count("cosine of both 0.50") == words.count("cosine of both −1.50") == 2
     for word in ("pid 4", "baseline", "sepg", "note", "Looks"):
         assert words.count(word) == 1
 
@@ -59,7 +59,7 @@ def test_people_that_were_trained_on_are_marked(people, runs):
     looks = (replace(runs[0].looks[0], seen=True), *runs[0].looks[1:])
     texts = attention_figure(people, [replace(runs[0], looks=looks), runs[1]], "x", "y").axes[0].texts
     marked = [text for text in texts if "trained on" in text.get_text()]
-    assert [text.get_text() for text in marked] == ["cosine 0.50 · trained on"]
+    assert [text.get_text() for text in marked] == ["cosine of both 0.50 · trained on"]
     assert marked[0].get_color() == style.WRONG
 
 

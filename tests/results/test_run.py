@@ -174,3 +174,14 @@ def test_a_row_without_numbers_is_named_by_its_line(tmp_path: Path, row: dict, k
     runs.append_row(run.log, row)
     with pytest.raises(DataError, match=rf"line 1: .* in '{key}'"):
         run.rows_to_draw()
+
+
+def test_a_log_of_other_lines_is_damaged_and_a_cut_last_one_is_not(tmp_path: Path) -> None:
+    run = Run(tmp_path)
+    runs.append_row(run.log, STEP)
+    with run.log.open("a", encoding="utf-8") as log:
+        log.write('{"kind": "st')
+    assert run.rows_to_draw() == [STEP]
+    run.log.write_text('garbage\n{"x":\n', encoding="utf-8")
+    with pytest.raises(DataError, match=r"train\.jsonl: 2 of 2 lines are no rows"):
+        run.rows_to_draw()

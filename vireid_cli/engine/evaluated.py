@@ -10,6 +10,7 @@ import numpy as np
 from vireid_cli.data.store import Store
 from vireid_cli.errors import DataError, UsageError
 from vireid_cli.recipe.load import load as load_recipe
+from vireid_cli.results import schema
 from vireid_cli.results.run import Run
 
 
@@ -72,6 +73,24 @@ def labels_of(runs: Sequence[Run]) -> tuple[str, ...]:
         if len(set(names)) == len(runs):
             return tuple(names)
     return tuple(str(run.folder) for run in runs)
+
+
+RENDERED = "rendered people"
+
+
+def rendered_note(runs: Sequence[Run]) -> str | None:
+    """What every figure of measurements on rendered people says; None for photographs.
+
+    Raises:
+        DataError: A run's environment, or the description of an evaluation, is damaged.
+    """
+    for run in runs:
+        said = [content["fingerprint"] for content in run.evaluations().values()]
+        if (run.folder / schema.ENVIRONMENT).is_file():  # a folder of results alone has none
+            said.append(run.environment()["data"])
+        if any(marks.get("rendered") for marks in said):
+            return RENDERED
+    return None
 
 
 def rows_of(store: Store, paths: list[str]) -> np.ndarray:

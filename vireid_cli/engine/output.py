@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -20,11 +21,13 @@ class Output:
         out: File or None for the figure's own place.
         format: ``png`` or ``svg``; None: by ``out``, else PNG.
         dpi: Pixels an inch.
+        note: What must be read with the figure.
     """
 
     out: Path | None = None
     format: str | None = None
     dpi: int = 150
+    note: str | None = None
 
     def refuse_form(self) -> None:
         """Refuse a format or a resolution that ``save`` would refuse, before there is a figure.
@@ -45,11 +48,13 @@ class Output:
             DataError: It can't be written.
         """
         if self.out is not None and self.out.is_dir():
-            raise UsageError(f"{self.out} is a folder.", f"Name a file: --out {self.out / 'figure.png'}")
+            raise UsageError(
+                f"{self.out} is a folder.", f"Name a file: --out {shlex.quote(str(self.out / 'figure.png'))}"
+            )
         folder = self.out.parent if self.out is not None else usual
         if folder is not None:
             refuse_unwritable(folder)
 
     def save(self, figure: Figure, default: Path) -> Path:
         """Write a figure, atomically; its path with the ending."""
-        return save(figure, self.out or default, self.format, self.dpi)
+        return save(figure, self.out or default, self.format, self.dpi, self.note)

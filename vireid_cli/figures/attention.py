@@ -127,7 +127,7 @@ def attention_figure(people: Sequence[Person], runs: Sequence[RunRow], title: st
                 box = (_left(i, side, cell[1]), top, cell[1], cell[0])
                 style.place(axes, overlaid(look.images[side], look.heat[side]), box)
             middle = _left(i, 1, cell[1]) - _INNER / 2
-            text = f"cosine {look.cosine:.2f}".replace("-", "−") + (f" · {SEEN}" if look.seen else "")
+            text = f"cosine of both {look.cosine:.2f}".replace("-", "−") + (f" · {SEEN}" if look.seen else "")
             colour = style.WRONG if look.seen else style.INK
             style.write(axes, middle, top + cell[0] + 0.05, text, style.SMALL_SIZE, ha="center", color=colour)
     _bar(axes, right, _row(1, cell[0]), cell[0])

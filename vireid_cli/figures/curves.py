@@ -76,7 +76,9 @@ def curves_figure(logs: Sequence[Log], title: str = "Training", subtitle: str = 
         UsageError: No run, or one without a row.
     """
     if not logs:
-        raise UsageError("There is no training to draw.", "Train first: vireid train")
+        raise UsageError(
+            "There is no training to draw.", "Train longer, or resume the run: vireid train --resume RUN"
+        )
     for log in logs:
         if not log.steps:
             raise UsageError(f"{log.label}: the log holds no training step yet.", "Train first: vireid train")

@@ -171,7 +171,8 @@ def _by_identity(
     axes: Axes, points: np.ndarray, pids: np.ndarray, modalities: np.ndarray, panel: float
 ) -> None:
     people = np.unique(pids)
-    axes.set_title(f"by identity ({len(people)})")
+    repeat = f"; colours repeat after {style.COLOURS}" if len(people) > style.COLOURS else ""
+    axes.set_title(f"by identity ({len(people)}{repeat})")
     table = np.array(style.colours(len(people)))[np.searchsorted(people, pids)]  # (N, 3)
     for modality in Modality:
         mine = modalities == modality.code

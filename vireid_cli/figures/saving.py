@@ -49,7 +49,9 @@ def checked(path: Path, format: str | None, dpi: int) -> Format:
     return chosen_format(path, format)
 
 
-def save(figure: Figure, path: Path, format: str | None = None, dpi: int = 150) -> Path:
+def save(
+    figure: Figure, path: Path, format: str | None = None, dpi: int = 150, note: str | None = None
+) -> Path:
     """Write a figure to a file, the same bytes for the same figure, whole or not at all.
 
     Args:
@@ -57,6 +59,7 @@ def save(figure: Figure, path: Path, format: str | None = None, dpi: int = 150) 
         path: Where to; its folders are made; without .png or .svg the format's ending is added.
         format: ``png`` or ``svg``; None: by the path's ending, else PNG.
         dpi: Pixels an inch, 20 to 1,200; a PNG is the figure's inches × ``dpi`` pixels.
+        note: What must be read with the figure; small, in its lower right corner.
 
     Returns:
         The file's path, its ending included.
@@ -75,6 +78,9 @@ def save(figure: Figure, path: Path, format: str | None = None, dpi: int = 150) 
     target = path if path.suffix.lower() == f".{name}" else path.with_name(f"{path.name}.{name}")
     write = _write_png if name == "png" else _write_svg
     with style.styled():
+        if note:
+            style.add_note(figure, note)
+        style.mend_letters(figure)
         return write_with(target, lambda file: write(figure, file, dpi))
 
 

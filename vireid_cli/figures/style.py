@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from typing import Any
 
 import matplotlib
 import numpy as np
@@ -19,6 +20,7 @@ from matplotlib.collections import PolyCollection
 from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 from matplotlib.image import AxesImage
+from matplotlib.text import Text
 
 from vireid_cli.types import Modality
 
@@ -160,6 +162,21 @@ def write(axes: Axes, x: float, y: float, text: str, size: float = TEXT_SIZE, **
     axes.text(x, y, text, fontsize=size, **{"ha": "left", "va": "top", **look})  # type: ignore[arg-type]
 
 
+def mend_letters(figure: Figure) -> None:
+    """Read letters of a path as UTF-8 where the locale could not; no font has Python's surrogates."""
+    for text in figure.findobj(Text):
+        words = text.get_text()
+        if not words.isascii():
+            text.set_text(words.encode("utf-8", "surrogateescape").decode("utf-8", "replace"))
+
+
+def add_note(figure: Figure, text: str) -> None:
+    """Write a few small words into the figure's lower right corner."""
+    width, height = figure.get_size_inches()
+    look: dict[str, Any] = {"fontsize": SMALL_SIZE - 1.0, "color": FAINT, "ha": "right", "va": "bottom"}
+    figure.text(1.0 - 0.04 / width, 0.03 / height, text, **look)
+
+
 def coloured(values: np.ndarray, name: str, low: float, high: float) -> np.ndarray:
     """(…, 3) colours in [0, 1] of values (…) between ``low`` and ``high``; those outside get the end's."""
     shares = np.clip((values - low) / (high - low), 0.0, 1.0)
@@ -215,6 +232,10 @@ def without_middle(text: str, inches: float) -> str:
     if len(text) <= most:
         return text
     return f"{text[: most // 2 - 1]}…{text[-(most - most // 2) :]}"
+
+
+COLOURS = 24
+"""How many of ``colours`` differ."""
 
 
 def colours(count: int) -> list[tuple[float, float, float]]:

@@ -99,7 +99,8 @@ class Run:
         """Rows of steps and epochs that hold what ``schema.StepRow`` and ``EpochRow`` say.
 
         Raises:
-            DataError: One does not, as a line written by hand or by another program may not.
+            DataError: One does not, as a line written by hand or by another program may not; or a line
+                other than the last is no row at all.
         """
         found = []
         for number, row in self._numbered_rows():
@@ -109,6 +110,12 @@ class Run:
                     "Mend or delete the line; vireid train writes such rows whole.",
                 )
             found.append(row)
+        lines = self.log.read_bytes().splitlines() if self.log.is_file() else []
+        if len(found) < len(lines) - 1:  # the last one may have been cut by a kill
+            raise DataError(
+                f"{self.log}: {len(lines) - len(found)} of {len(lines)} lines are no rows of a log.",
+                "The log is damaged: restore it, or train anew.",
+            )
         return found
 
     def evaluations(self) -> dict[str, dict[str, Any]]:

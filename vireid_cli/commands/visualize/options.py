@@ -19,7 +19,7 @@ Seed = Annotated[int, typer.Option(min=0, help="Of what is drawn at random.")]
 FigureOut = Annotated[Path | None, typer.Option("--out", help="File to write.", show_default="./figures/…")]
 Runs = Annotated[
     list[str] | None,
-    typer.Argument(metavar="[RUN]...", help="Run folders or their names; the newest by default."),
+    typer.Argument(metavar="[RUN]...", help="Run folders or their names, each once; the newest by default."),
 ]
 
 

@@ -7,12 +7,13 @@ folders and hands them to ``figures``, which knows how things are drawn and no m
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib import import_module
 from pathlib import Path
 from pkgutil import iter_modules
 from typing import Any
 
+from vireid_cli.engine.evaluated import rendered_note
 from vireid_cli.engine.output import Output
 from vireid_cli.engine.reporter import Reporter
 from vireid_cli.engine.runtime import Runtime
@@ -77,16 +78,25 @@ def draw(figure: str, studio: Studio, **options: Any) -> Path:
     """
     fewest, most = runs_taken(figure)
     _refuse_number(figure, studio.runs, fewest, most)
+    _refuse_twice(studio.runs)
     module = _module(figure)
     if not hasattr(module, "ENDINGS"):  # a page has neither format nor resolution
         studio.output.refuse_form()
     studio.output.refuse_place(studio.runs[0].figures if studio.runs else None)
+    studio = replace(studio, output=replace(studio.output, note=rendered_note(studio.runs)))
     path: Path = module.draw(studio, **options)
     return path
 
 
 def _module(figure: str) -> Any:
     return import_module(f"{__name__}.{figure.replace('-', '_')}")
+
+
+def _refuse_twice(runs: Sequence[Run]) -> None:
+    places = [run.folder.resolve() for run in runs]
+    twice = [run for index, run in enumerate(runs) if places[index] in places[:index]]
+    if twice:
+        raise UsageError(f"{twice[0].folder} is given twice.", "Name each run once.")
 
 
 def _refuse_number(figure: str, runs: Sequence[Run], fewest: int, most: int) -> None:

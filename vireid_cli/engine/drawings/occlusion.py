@@ -144,6 +144,6 @@ def draw(
         labels += [""] * missing
         frames += [None] * missing
     grouped = by if people.records.has_cameras or by != "camera" else "modality"
-    title = f"{people.title}: before and after, by {grouped}"
+    title = f"{people.title}: before and after, by {grouped} (ε: share covered, drawn → reached)"
     drawn = contact_sheet(images, labels, 2 * rows, title, frames)
     return output.save(drawn, Path("figures") / f"occlusion-{dataset}-by-{by}")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ import numpy as np
 
 from vireid_cli.engine.compare import runs_of_study
 from vireid_cli.engine.drawings import Studio
+from vireid_cli.engine.evaluated import rendered_note
 from vireid_cli.engine.network import load_recipe
 from vireid_cli.engine.reporter import Reporter
 from vireid_cli.errors import UsageError
@@ -66,7 +68,8 @@ def draw(
         studio.reporter.say(f"{found.left_out} of {len(members)} runs are not part of this sweep")
     figure = _figure(found, metrics, where, f"{folder.name}: {protocol_words(name)}")
     stem = "-".join(["sweep", *found.key.split(".")[-2:]])
-    return studio.output.save(figure, folder / "figures" / stem)
+    output = replace(studio.output, note=rendered_note(list(evaluated)))
+    return output.save(figure, folder / "figures" / stem)
 
 
 def _runs_in(folder: Path, reporter: Reporter) -> list[Run]:

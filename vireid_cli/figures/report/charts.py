@@ -40,7 +40,7 @@ def cmc_chart(
         "x": {"label": "rank", "min": 1, "max": ranks, "ticks": ticks},
         "y": {"min": _floor(series), "max": 100, "unit": " %"},
         "series": series,
-        "legend": ["band: 95 % bootstrap over people"],
+        "legend": ["band: 95 %"],
     }
     said = "; ".join(f"{name} Rank-1 {100 * values[0]:.1f} %" for name, values, *_ in curves)
     return Chart("Cumulative matching characteristic, %", f"CMC over ranks. {said}.", spec)

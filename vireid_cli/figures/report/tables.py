@@ -153,6 +153,8 @@ def camera_pairs(by_run: Sequence[Sequence[Mapping[str, Any]]], names: Sequence[
             ]
         rows.append(Row(Cell(f"camera {key[0]} → {key[1]}"), tuple(cells)))
     note = "Each gallery camera alone; valid queries of all trials together. Means in percent."
+    if not several and all(row["mAP"] == row["mINP"] for row in by_run[0]):
+        note += " mAP and mINP are equal where every query has one right image."
     return Table("By camera pair", tuple(heads), tuple(rows), (note,))
 
 

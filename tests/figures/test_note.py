@@ -1,0 +1,46 @@
+"""What must be read with a figure stands in its corner."""
+
+import json
+
+import pytest
+
+from vireid_cli.engine.evaluated import RENDERED, rendered_note
+from vireid_cli.figures import style
+from vireid_cli.figures.saving import save
+from vireid_cli.files import write_text
+from vireid_cli.results.run import Run
+
+
+@pytest.mark.parametrize("size", [(2.0, 9.0), (12.0, 1.5)])
+def test_the_note_lies_in_the_lower_right_corner(size, tmp_path):
+    figure = style.blank(*size)
+    save(figure, tmp_path / "a.png", note="rendered people")
+    (text,) = figure.texts
+    assert text.get_text() == "rendered people"
+    box = text.get_window_extent()
+    assert 0 < figure.bbox.width - box.x1 < 0.1 * figure.dpi
+    assert 0 < box.y0 < 0.1 * figure.dpi
+    save(style.blank(*size), tmp_path / "b.png")
+    assert (tmp_path / "a.png").read_bytes() != (tmp_path / "b.png").read_bytes()
+
+
+@pytest.mark.parametrize("marks", [{}, {"rendered": "version 1, seed 0"}])
+def test_runs_on_rendered_people_are_known_by_what_they_say_of_their_data(marks, tmp_path):
+    assert rendered_note([Run(tmp_path)]) is None, "nothing is said"
+    told = {"version": 1, "num_identities": 2, "data": {"dataset": "x", **marks}}
+    (tmp_path / "environment.json").write_text(json.dumps(told))
+    assert rendered_note([Run(tmp_path)]) == (RENDERED if marks else None)
+
+
+@pytest.mark.parametrize("ending", ["png", "svg"])
+def test_letters_that_the_locale_could_not_read_are_drawn(ending, tmp_path):
+    figures = [style.page(3.0, 1.0) for _ in range(2)]
+    for (_, axes), words in zip(figures, ("ü", "ü".encode().decode("ascii", "surrogateescape")), strict=True):
+        style.write(axes, 0.1, 0.1, words)
+    paths = [save(figure, tmp_path / f"{i}.{ending}") for i, (figure, _) in enumerate(figures)]
+    assert paths[0].read_bytes() == paths[1].read_bytes()
+
+
+def test_text_of_such_letters_is_written_as_it_was(tmp_path):
+    path = write_text(tmp_path / "a.txt", "ü".encode().decode("ascii", "surrogateescape"))
+    assert path.read_text(encoding="utf-8") == "ü"
