@@ -21,6 +21,7 @@ from vireid_cli.engine.engine import Engine
 from vireid_cli.engine.output import Output
 from vireid_cli.engine.preparation import ensure_prepared
 from vireid_cli.engine.reporter import Reporter
+from vireid_cli.errors import UsageError
 from vireid_cli.results.run import Run
 from vireid_cli.results.wording import protocol_words
 from vireid_cli.types import Modality, Record, RecordTable
@@ -146,6 +147,37 @@ def test_a_list_in_place_of_a_layout_is_drawn(tmp_path: Path) -> None:
     words = words_of(listed, "occlusion", None, dataset="folder", rows=1)
     assert words[1::2] == ["cam 1", "cam 2", "cam 5"]
     assert len(named(words_of(listed, "sheet", None, dataset="folder", images=40, seed=0))) == len(rows)
+
+
+def test_numbers_of_people_may_be_huge_and_one_modality_is_enough(tmp_path: Path) -> None:
+    root = tmp_path / "data" / "folder"
+    huge = 123456789012
+    rows = [
+        (f"{pid}-{i}.png", pid, i, "visible", split)
+        for pid, images, split in ((1, 1, "test"), (2, 2, "train"), (huge, 3, "test"))
+        for i in range(1, images + 1)
+    ]
+    for name, pid, *_ in rows:
+        trees.write_image(root / name, pid)
+    lines = [("path", "pid", "camid", "modality", "split"), *rows]
+    (root / "records.csv").write_text("".join(",".join(map(str, line)) + "\n" for line in lines))
+    listed = Engine.choose("cpu", data_dir=tmp_path / "data", runs_dir=tmp_path / "runs")
+    sheet = words_of(listed, "sheet", None, dataset="folder", images=40, seed=0)
+    counts = (huge, 3), (2, 2), (1, 1)
+    assert sheet[1:] == [f"pid {pid} · cam {i}" for pid, n in counts for i in range(1, n + 1)]
+
+    two = {"dataset": "folder", "size": SIZE, "modality": Modality.VISIBLE}
+    swap = words_of(listed, "phase-swap", None, **two)
+    assert any(f"pid {huge}" in word for word in swap), "the first test identity with two images"
+    assert any("pid 2" in word for word in words_of(listed, "phase-swap", None, pid=2, **two))
+    with pytest.raises(UsageError, match=r"nobody has two infrared images(.|\n)*--modality"):
+        words_of(listed, "phase-swap", None, **{**two, "modality": Modality.INFRARED})
+    with pytest.raises(UsageError, match="pid 1 has 1 visible image, not two"):
+        words_of(listed, "phase-swap", None, pid=1, **two)
+    with pytest.raises(UsageError, match=rf"pid 9 is not in it(.|\n)*--pid {huge}"):
+        words_of(listed, "phase-swap", None, pid=9, **two)
+    with pytest.raises(UsageError, match="nobody has images of both modalities"):
+        words_of(listed, "phase-swap", None, **{**two, "modality": None})
 
 
 def test_a_sheet_shows_both_modalities_of_a_camera(there: dict[str, Engine]) -> None:

@@ -54,9 +54,31 @@ def people_with_both(people: People, trial: int = 1) -> np.ndarray:
             f"{people.title}: nobody has images of both modalities (people: {found}).",
             "Choose another dataset, or name image files.",
         )
+    return _test_first(people, both, trial)
+
+
+def person_with_two(people: People, modality: Modality) -> int:
+    """The first person with two images of one modality, test identities first.
+
+    Raises:
+        UsageError: There is nobody.
+    """
+    table = people.records
+    found, images = np.unique(table.pids[table.modalities == modality.code], return_counts=True)
+    if not (images > 1).any():
+        raise UsageError(
+            f"{people.title}: nobody has two {modality.value} images (people with one: {len(found)}).",
+            "Choose another --modality or dataset, or name image files.",
+        )
+    return int(_test_first(people, found[images > 1])[0])
+
+
+def _test_first(people: People, pids: np.ndarray, trial: int = 1) -> np.ndarray:
+    """``pids`` (P,), the test identities of a trial before the others."""
+    table = people.records
     tested = (table.in_trial(trial) if table.trials else table).tested
-    test = np.isin(both, table.pids[tested])
-    return np.concatenate([both[test], both[~test]])
+    test = np.isin(pids, table.pids[tested])
+    return np.concatenate([pids[test], pids[~test]])
 
 
 def chosen_people(people: People, pids: Sequence[int], count: int, trial: int = 1) -> list[int]:
@@ -90,13 +112,18 @@ def pair(people: People, pid: int, modality: Modality | None = None) -> tuple[Pi
         modality: Both images are of this one, of two cameras if there are; None: one of each.
 
     Raises:
-        UsageError: The person has too few images of it.
+        UsageError: No such person, or too few images of it.
     """
     table = people.records
     if modality is None:
         rows = [_rows(table, pid, one)[0] for one in Modality]
     else:
         found = _rows(table, pid, modality)
+        if pid not in table.pids:
+            raise UsageError(
+                f"{people.title}: pid {pid} is not in it.",
+                f"One of it with two {modality.value} images: --pid {person_with_two(people, modality)}",
+            )
         if len(found) < 2:
             raise UsageError(
                 f"{people.title}: pid {pid} has {len(found)} {modality.value} image, not two.",

@@ -229,16 +229,16 @@ def differences(records: RecordTable) -> list[str]:
         A line for each that differs, by identity, then camera.
     """
     published = np.loadtxt(COUNTS, dtype=np.int64, delimiter=",")
-    size = max(int(published[:, 0].max()), int(records.pids.max())) + 1
-    expected = np.zeros((size, len(CAMERAS)), dtype=np.int64)
-    expected[published[:, 0]] = published[:, 1:]
-    found = np.bincount(records.pids * len(CAMERAS) + records.camids - 1, minlength=expected.size)
+    listed, person = np.unique(records.pids, return_inverse=True)
+    expected = np.zeros((len(listed), len(CAMERAS)), dtype=np.int64)
+    _, row, known = np.intersect1d(listed, published[:, 0], assume_unique=True, return_indices=True)
+    expected[row] = published[known, 1:]
+    found = np.bincount(person * len(CAMERAS) + records.camids - 1, minlength=expected.size)
     found = found.reshape(expected.shape)
-    listed = np.unique(records.pids)
-    rows, cameras = np.nonzero(found[listed] != expected[listed])
+    rows, cameras = np.nonzero(found != expected)
     return [
-        f"id {pid} camera {camera + 1}: {found[pid, camera]} found, {expected[pid, camera]} expected"
-        for pid, camera in zip(listed[rows], cameras, strict=True)
+        f"id {listed[row]} camera {camera + 1}: {found[row, camera]} found, {expected[row, camera]} expected"
+        for row, camera in zip(rows, cameras, strict=True)
     ]
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from vireid_cli.engine.drawings import Studio
-from vireid_cli.engine.pictures import Picture, chosen_people, pair
+from vireid_cli.engine.pictures import Picture, chosen_people, pair, person_with_two
 from vireid_cli.engine.preparation import find_people
 from vireid_cli.engine.spectral import spectrum_column
 from vireid_cli.figures import spectra
@@ -29,19 +29,22 @@ def draw(
         studio: What it is drawn with.
         dataset: Where the person is taken from: its image files, prepared or not.
         size: (height, width) that the images are taken at.
-        pid: The person; None: the first test identity with both modalities.
+        pid: The person; None: the first test identity with both modalities, or with two of ``modality``.
         modality: Both images are of this one; None: one of each.
         images: Two files instead; see ``pictures.of_files``.
 
     Raises:
-        UsageError: No such person, one without both modalities, or no such file.
+        UsageError: No such person, one without both modalities or two images, or no such file.
         DataError: A file that can't be read.
     """
     if images is not None:
         name, title = "phase-swap", "Phase and amplitude swapped"
     else:
         people = find_people(dataset, studio.data_dir)
-        (pid,) = chosen_people(people, [] if pid is None else [pid], 1)
+        if modality is None:
+            (pid,) = chosen_people(people, [] if pid is None else [pid], 1)
+        elif pid is None:
+            pid = person_with_two(people, modality)
         images = pair(people, pid, modality)
         name, title = f"phase-swap-{dataset}-{pid}", f"{people.title}, pid {pid}"
         name += f"-{modality.value}" if modality else ""

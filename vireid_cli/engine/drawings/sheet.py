@@ -35,13 +35,13 @@ def draw(studio: Studio, *, dataset: str, images: int, seed: int, columns: int =
     shuffled = random.permutation(len(table))
     views = np.stack([table.pids[shuffled], table.camids[shuffled], table.modalities[shuffled]], axis=1)
     first = shuffled[np.unique(views, axis=0, return_index=True)[1]]  # one row a person and view
-    seen = np.bincount(table.pids[first])
+    _, person, seen = np.unique(table.pids[first], return_inverse=True, return_counts=True)
     order = np.lexsort(
         (
             table.modalities[first],
             table.camids[first],
-            random.permutation(len(seen))[table.pids[first]],
-            -seen[table.pids[first]],
+            random.permutation(len(seen))[person],
+            -seen[person],
         )
     )
     rows = first[order][:images]
