@@ -15,7 +15,7 @@ from vireid_cli.engine.engine import Engine
 from vireid_cli.engine.network import load_recipe
 from vireid_cli.engine.output import Output
 from vireid_cli.engine.reporter import Reporter
-from vireid_cli.errors import UsageError
+from vireid_cli.errors import DataError, UsageError
 from vireid_cli.recipe.study import Row, Start, Study
 from vireid_cli.results.run import Run
 
@@ -107,6 +107,36 @@ def test_runs_that_are_not_evaluated_are_left_out_and_named(
         (run.evaluation(PROTOCOL) / "metrics.json").unlink(missing_ok=True)
     with pytest.raises(UsageError, match=r"None of the 5 runs(.|\n)*vireid evaluate"):
         draw(engine, tmp_path / "runs")
+
+
+def test_runs_with_a_damaged_evaluation_are_left_out_and_named(
+    engine, swept, figures, tmp_path, listener
+) -> None:
+    files.write_text(swept[3].evaluation(PROTOCOL) / "metrics.json", "{")
+    draw(engine, tmp_path / "runs", key="cnm.weight")
+    assert figures[0][1] == [0.1, 0.5]
+    assert listener.lines[0].startswith("1 of 5 runs have a damaged evaluation: left out, first ")
+    assert "fdnm-weight-2.0-0" in listener.lines[0]
+    with pytest.raises(UsageError, match="has the key 'nope'"):
+        draw(engine, tmp_path / "runs", key="nope")
+    with pytest.raises(UsageError, match="no metric 'foo'"):
+        draw(engine, tmp_path / "runs", metrics=("foo",))
+    for run in swept:
+        files.write_text(run.evaluation(PROTOCOL) / "metrics.json", "{")
+    with pytest.raises(DataError, match=r"metrics.json(.|\n)*Evaluate it again"):
+        draw(engine, tmp_path / "runs")
+
+
+def test_links_to_runs_count_once(engine, swept, figures, tmp_path, listener) -> None:
+    folder = tmp_path / "links"
+    folder.mkdir()
+    for run in swept[:4]:
+        (folder / run.name).symlink_to(run.folder)
+    (folder / "again").symlink_to(swept[0].folder)
+    (folder / "latest").symlink_to(swept[4].folder)
+    draw(engine, folder)
+    assert figures[0][:2] == ("method.options.cnm.weight", [0.1, 0.5, 2.0])
+    assert listener.lines == []
 
 
 def test_what_can_not_be_drawn_is_said(engine, swept, evaluated_run, tmp_path) -> None:

@@ -185,3 +185,19 @@ def test_a_log_of_other_lines_is_damaged_and_a_cut_last_one_is_not(tmp_path: Pat
     run.log.write_text('garbage\n{"x":\n', encoding="utf-8")
     with pytest.raises(DataError, match=r"train\.jsonl: 2 of 2 lines are no rows"):
         run.rows_to_draw()
+
+
+def test_runs_in_a_folder_each_once_under_its_own_name(tmp_path: Path) -> None:
+    home, elsewhere = tmp_path / "home", tmp_path / "elsewhere"
+    for folder in (home / "b", elsewhere / "c"):
+        files.write_text(folder / schema.RECIPE, "")
+    for name, target in (
+        ("a", home / "b"),
+        ("latest", home / "b"),
+        ("c", elsewhere / "c"),
+        ("d", home / "c"),
+    ):
+        (home / name).symlink_to(target)
+    (home / "broken").symlink_to(tmp_path / "nowhere")
+    assert [run.name for run in runs.runs_in(home)] == ["b", "c"]
+    assert runs.runs_in(tmp_path / "nowhere") == []

@@ -155,3 +155,11 @@ def test_a_run_trained_twice_counts_once_and_values_of_kinds_stay_apart() -> Non
     kinds = [member(str(i), margin=m) for i, m in enumerate((False, 0.0, None, "mean", [1, 2]))]
     assert len(values(kinds)) == 5
     assert [shown(value) for value in values(kinds)] == ["0", "mean", "[1, 2]", "false", "null"]
+
+
+@pytest.mark.parametrize("name", ["train.seed", "seed"])
+def test_seeds_are_no_key_but_what_is_averaged_over(name: str) -> None:
+    members = [member("a", margin=0.1), member("b", seed=1, margin=0.3)]
+    for key, where in ((name, ()), (None, (f"{name}=1",))):
+        with pytest.raises(UsageError, match="seeds are what a sweep averages over"):
+            sweep_of(members, key, METRICS, where)

@@ -27,7 +27,7 @@ from vireid_cli.recipe.schema import Recipe
 from vireid_cli.recipe.study import Study, refuse
 from vireid_cli.results import schema
 from vireid_cli.results.compare import Comparison, as_json, comparison
-from vireid_cli.results.run import Run
+from vireid_cli.results.run import Run, runs_in
 from vireid_cli.types import Modality, Size
 
 STUDY = "study.json"
@@ -119,9 +119,7 @@ def runs_of_study(folder: Path) -> list[Run]:
     start = _start(study)
     weights = _weights(home, start) if start else None
     wanted = {_by_name(recipe) for recipe in _recipes(study, weights).values()}
-    places = [path.parent for path in sorted(home.glob(f"*/{schema.RECIPE}"))]
-    runs = [Run(place) for place in places if not place.is_symlink()]
-    return [run for run in runs if _by_name(load_recipe(str(run.recipe_file))) in wanted]
+    return [run for run in runs_in(home) if _by_name(load_recipe(str(run.recipe_file))) in wanted]
 
 
 def _by_name(recipe: Recipe) -> str:

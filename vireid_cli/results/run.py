@@ -178,6 +178,15 @@ def find(name: str | Path | None = None, *, runs: Path | None = None) -> Run:
     )
 
 
+def runs_in(folder: Path) -> list[Run]:
+    """The runs right in a folder, by name; links count, but ``latest`` and a second name of a run do not."""
+    places = sorted(path.parent for path in folder.glob(f"*/{schema.RECIPE}") if path.parent.name != LATEST)
+    first: dict[Path, Path] = {}
+    for place in sorted(places, key=Path.is_symlink):  # a run's own folder goes before links to it
+        first.setdefault(place.resolve(), place)
+    return [Run(place) for place in sorted(first.values())]
+
+
 def find_results(name: str | Path | None = None, *, runs: Path | None = None) -> Run:
     """As ``find``, or the folder of a mean over models (``means/<name>``), which has results and no recipe.
 

@@ -14,6 +14,7 @@ from vireid_cli.errors import UsageError
 from vireid_cli.results.compare import Spread
 from vireid_cli.results.settings import ABSENT, NAME, Value, is_number, order_of, shown, text_of
 
+SEED = "train.seed"
 _LISTED = 12
 """Keys that an error lists."""
 _MORE = "Train others: vireid train --set KEY=VALUE, or a study: vireid compare fdnm-sweep"
@@ -186,7 +187,7 @@ def _known(name: str, keys: Iterable[str]) -> str:
     """The full key of that name, or of which it is the end.
 
     Raises:
-        UsageError: None or several.
+        UsageError: None or several, or the seed, over which is averaged.
     """
     names = list(keys)
     if name in names:
@@ -194,6 +195,11 @@ def _known(name: str, keys: Iterable[str]) -> str:
     ends = [key for key in names if key.endswith(f".{name}")]
     if len(ends) == 1:
         return ends[0]
+    if not ends and name in (SEED, "seed"):
+        raise UsageError(
+            f"{SEED} can't be chosen: seeds are what a sweep averages over.",
+            "Name another key with --key, or leave it out: the one that varies is taken.",
+        )
     close = ends or difflib.get_close_matches(name, names, n=3, cutoff=0.3)
     which = "Several keys end so" if ends else "Nearest"
     raise UsageError(f"No recipe of these runs has the key '{name}'.", f"{which}: {', '.join(close)}")

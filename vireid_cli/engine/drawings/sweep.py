@@ -15,10 +15,10 @@ from vireid_cli.engine.drawings import Studio
 from vireid_cli.engine.evaluated import rendered_note
 from vireid_cli.engine.network import load_recipe
 from vireid_cli.engine.reporter import Reporter
-from vireid_cli.errors import UsageError
+from vireid_cli.errors import DataError, UsageError
 from vireid_cli.figures import sweep
 from vireid_cli.results import schema
-from vireid_cli.results.run import Run
+from vireid_cli.results.run import Run, runs_in
 from vireid_cli.results.settings import NAME, settings_of, shown
 from vireid_cli.results.sweep import Member, Sweep, sweep_of
 from vireid_cli.results.wording import protocol_words
@@ -47,18 +47,19 @@ def draw(
 
     Raises:
         UsageError: No runs, none evaluated so, on different images, or a key that can't be swept.
+        DataError: The evaluations of all runs are damaged.
     """
     runs = _runs_in(folder, studio.reporter)
-    done = {run: run.evaluations() for run in runs}
+    done = _evaluations(runs, studio.reporter)
     name = protocol or _usual(folder, done)
     evaluated = {run: found[name] for run, found in done.items() if name in found}
     if not evaluated:
         known = sorted({name for found in done.values() for name in found})
         raise UsageError(f"No run in {folder} has an evaluation '{name}'.", f"There is: {', '.join(known)}")
-    missing = [run.name for run in runs if run not in evaluated]
+    missing = [run.name for run in done if run not in evaluated]
     if missing:
         studio.reporter.warn(
-            f"{len(missing)} of {len(runs)} runs have no evaluation {name}: left out, first {missing[0]}"
+            f"{len(missing)} of {len(done)} runs have no evaluation {name}: left out, first {missing[0]}"
         )
     members = [_member(run, content) for run, content in evaluated.items()]
     found = sweep_of(members, key, metrics, where)
@@ -80,8 +81,7 @@ def _runs_in(folder: Path, reporter: Reporter) -> list[Run]:
     """
     if not folder.is_dir():
         raise UsageError(f"There is no folder {folder}.", "Name one that holds run folders: runs/STUDY")
-    places = sorted(path.parent for path in folder.glob(f"*/{schema.RECIPE}"))
-    runs = [Run(place) for place in places if not place.is_symlink()]
+    runs = runs_in(folder)
     try:
         runs = runs_of_study(folder) or runs
     except UsageError as error:
@@ -100,6 +100,29 @@ def _runs_in(folder: Path, reporter: Reporter) -> list[Run]:
     if (folder / schema.RECIPE).is_file():
         raise UsageError(f"{folder} is one run.", f"Name the folder that holds it: {folder.parent}")
     raise UsageError(f"There is no run in {folder}.", "Make some: vireid compare STUDY")
+
+
+def _evaluations(runs: Sequence[Run], reporter: Reporter) -> dict[Run, Mapping[str, Any]]:
+    """Each run's evaluations by name; runs with a damaged one are left out, and it is said.
+
+    Raises:
+        DataError: No run is left.
+    """
+    found: dict[Run, Mapping[str, Any]] = {}
+    damaged: list[DataError] = []
+    for run in runs:
+        try:
+            found[run] = run.evaluations()
+        except DataError as error:
+            damaged.append(error)
+    if damaged and not found:
+        raise damaged[0]
+    if damaged:
+        reporter.warn(
+            f"{len(damaged)} of {len(runs)} runs have a damaged evaluation: left out, "
+            f"first {damaged[0].message} {damaged[0].hint}"
+        )
+    return found
 
 
 def _usual(folder: Path, done: Mapping[Run, Mapping[str, Any]]) -> str:
