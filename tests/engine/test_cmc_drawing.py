@@ -11,11 +11,12 @@ import pytest
 from vireid_cli import files
 from vireid_cli.engine.cmc import cmc_curve
 from vireid_cli.engine.drawings import cmc as drawing
+from vireid_cli.engine.embed import chosen_checkpoint
 from vireid_cli.engine.engine import Engine
 from vireid_cli.engine.evaluated import labels_of, shared_evaluation
 from vireid_cli.engine.output import Output
 from vireid_cli.engine.reporter import Reporter
-from vireid_cli.errors import UsageError
+from vireid_cli.errors import DataError, UsageError
 from vireid_cli.figures import style
 from vireid_cli.recipe.schema import Recipe
 from vireid_cli.results import schema
@@ -107,13 +108,53 @@ def test_runs_share_a_protocol_and_images(evaluated_run) -> None:
     with pytest.raises(UsageError, match="no evaluation 'indoor'"):
         shared_evaluation([one, other], "indoor")
     elsewhere = evaluated_run("c", protocol="v2i")
-    with pytest.raises(UsageError, match=r"in common.*\n.*a: all-single-seeded(.|\n)*c: v2i"):
+    again = rf"\n  vireid evaluate {one.folder}\n  vireid evaluate {{}}$"
+    each = r"in common.*\n.*a: all-single-seeded(.|\n)*c: v2i"
+    with pytest.raises(UsageError, match=each + r"(.|\n)*" + again.format(elsewhere.folder)):
         shared_evaluation([one, elsewhere], None)
-    with pytest.raises(UsageError, match="different images"):
-        shared_evaluation([one, evaluated_run("d", data="other")], None)
+    others = evaluated_run("d", data="other")
+    with pytest.raises(UsageError, match=r"different images(.|\n)*" + again.format(others.folder)):
+        shared_evaluation([one, others], None)
     bare = Run(one.folder.parent / "bare")
     with pytest.raises(UsageError, match="vireid evaluate"):
         shared_evaluation([one, bare], None)
+
+
+def test_runs_whose_test_people_differ_are_not_sent_to_be_evaluated(evaluated_run) -> None:
+    def of(name: str, protocol: str, **data: object) -> Run:
+        recipe = Recipe.model_validate({"name": name, "paper": "none", "data": data})
+        return evaluated_run(name, recipe=recipe, protocol=protocol, data=name)
+
+    sysu, occluded = of("a", "all", dataset="sysu"), of("b", "all", dataset="occ-sysu")
+    trials = [of(f"r{trial}", f"v2i-trial{trial}", dataset="regdb", trial=trial) for trial in (1, 2)]
+    for runs, why, lines in (
+        ([sysu, trials[0]], "several datasets (sysu, regdb), whose protocols differ.", ["sysu", "regdb"]),
+        ([sysu, occluded], "several datasets (sysu, occ-sysu).", ["sysu", "occ-sysu"]),
+        (trials, "several trials of regdb, each with test people of its own.", ["trial 1", "trial 2"]),
+    ):
+        with pytest.raises(UsageError) as refused:
+            shared_evaluation(runs, None)
+        assert refused.value.message == f"These runs can't be compared: they are of {why}"
+        listed = [f"  {name}: {run.folder}" for name, run in zip(lines, runs, strict=True)]
+        assert refused.value.hint.splitlines()[1:] == listed
+
+
+@pytest.mark.parametrize("content", [b"name: [a\n", b"\xff\xfe", b"hello", b"nonsense: 3\n", None])
+def test_a_damaged_recipe_of_a_run_is_a_failure_of_the_run(evaluated_run, tmp_path, content) -> None:
+    run, other = evaluated_run("a"), evaluated_run("b")
+    engine = Engine.choose(device="cpu", data_dir=tmp_path, runs_dir=tmp_path / "runs")
+    run.recipe_file.write_bytes(content) if content is not None else run.recipe_file.unlink()
+    drawn = {"output": Output(), "protocol": None}
+    for use in (
+        lambda: labels_of([other, run]),
+        lambda: engine.visualize("ranking", run, queries=1, order=None, seed=0, **drawn),
+        lambda: engine.visualize("report", run, ids=4, seed=0, latency=False, **drawn),
+        lambda: engine.visualize("attention", run, output=Output(), ids=1, steps=1),
+        lambda: chosen_checkpoint(run),
+        lambda: engine.resume(run),
+    ):
+        with pytest.raises(DataError, match=r"recipe.yaml(.|\n)*The run is damaged: restore its folder"):
+            use()
 
 
 def test_labels_tell_runs_apart(evaluated_run) -> None:

@@ -72,8 +72,15 @@ def test_distances_are_drawn_to_the_same_bytes(tmp_path, name):
 def test_what_can_not_be_compared_says_what_to_do(tmp_path):
     everything = np.arange(96)
     one = evaluated(tmp_path / "one", everything)
-    with pytest.raises(UsageError, match=r"(?s)evaluated on sysu abc.*vireid evaluate .*--dataset sysu"):
+    with pytest.raises(
+        UsageError, match=r"(?s)on sysu abc.*vireid evaluate .*one --dataset sysu\n.*other --dataset sysu$"
+    ):
         embedded_alike((one, evaluated(tmp_path / "other", everything, data="xyz")), None, Reporter())
+    elsewhere = evaluated(tmp_path / "else where", everything, data="xyz")
+    (elsewhere.folder / "recipe.yaml").write_text("paper: none\ndata: {dataset: regdb}\n")
+    with pytest.raises(UsageError, match=r"(?s)protocols differ.*regdb: '[^\n]*else where'$") as refused:
+        embedded_alike((one, elsewhere), None, Reporter())
+    assert "vireid evaluate" not in refused.value.hint
     with pytest.raises(UsageError, match="there is no infrared image"):
         embedded(evaluated(tmp_path / "visible", everything[:48]), None)
     with pytest.raises(UsageError, match=r"(?s)both modalities: 1,.*vireid evaluate"):

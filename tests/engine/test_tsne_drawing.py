@@ -13,9 +13,11 @@ import pytest
 import torch
 
 from tests.conftest import TINY
+from tests.engine.evaluated_runs import evaluated as made_up
 from vireid_cli.data.store import open_store
 from vireid_cli.engine import components
 from vireid_cli.engine.components import component_rows, components_of
+from vireid_cli.engine.drawings import tsne as drawing
 from vireid_cli.engine.drawings.tsne import chosen
 from vireid_cli.engine.embed import load_trained, to_images
 from vireid_cli.engine.embedded import embedded
@@ -57,6 +59,24 @@ def test_images_are_spread_evenly_over_each_persons_paths():
     assert [str(path) for path in images.paths[rows]] == ["07", "05", "03", "01", "a", "b", "d"]
     assert chosen(images, np.array([1, 2]), 100).tolist() == [*range(10), 11]
     assert chosen(images, np.array([2]), 1).tolist() == [9]
+
+
+@pytest.mark.parametrize(
+    ("each", "ids", "images", "hint"),
+    [
+        (2, 2, 12, "Show more: --ids 3$"),
+        (2, 2, 1, "Show more: --ids 4 --images 2$"),
+        (2, 24, 1, "Show more: --images 2$"),
+        (1, 2, 12, "people seen in both modalities are 4"),
+    ],
+)
+def test_too_few_images_are_refused_before_the_work(tmp_path, monkeypatch, each, ids, images, hint):
+    rows = np.flatnonzero((np.arange(96) % 8 < 4) & (np.arange(96) % 48 < 8 * each))
+    run = made_up(tmp_path / "few", rows)
+    monkeypatch.setattr(drawing, "components_of", lambda *_: pytest.fail("worked on images that are too few"))
+    engine = Engine.choose("cpu", data_dir=tmp_path, runs_dir=tmp_path)
+    with pytest.raises(UsageError, match=rf"images are too few for t-SNE; it needs 10(.|\n)*{hint}"):
+        engine.visualize("tsne", run, **{**OPTIONS, "ids": ids, "images": images})
 
 
 def test_components_are_those_of_each_image_alone(trained):

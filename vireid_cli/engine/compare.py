@@ -17,7 +17,7 @@ from vireid_cli.engine import evaluate, training
 from vireid_cli.engine.checkpoint import LAST, load_position
 from vireid_cli.engine.evaluate import EvaluateOptions
 from vireid_cli.engine.export import export_backbone
-from vireid_cli.engine.network import load_recipe
+from vireid_cli.engine.network import load_recipe, run_recipe
 from vireid_cli.engine.preparation import ensure_prepared
 from vireid_cli.engine.reporter import Reporter
 from vireid_cli.engine.runtime import Runtime
@@ -119,7 +119,7 @@ def runs_of_study(folder: Path) -> list[Run]:
     start = _start(study)
     weights = _weights(home, start) if start else None
     wanted = {_by_name(recipe) for recipe in _recipes(study, weights).values()}
-    return [run for run in runs_in(home) if _by_name(load_recipe(str(run.recipe_file))) in wanted]
+    return [run for run in runs_in(home) if _by_name(run_recipe(run)) in wanted]
 
 
 def _by_name(recipe: Recipe) -> str:

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from vireid_cli.backbones.fold import fold_batch_norms
 from vireid_cli.data.store import Store
 from vireid_cli.engine import checkpoint as checkpoints
-from vireid_cli.engine.network import build_network, load_recipe, starting_backbone
+from vireid_cli.engine.network import build_network, run_recipe, starting_backbone
 from vireid_cli.engine.reporter import Reporter
 from vireid_cli.engine.runtime import Runtime
 from vireid_cli.errors import DataError
@@ -73,7 +73,7 @@ def chosen_checkpoint(run: Run) -> Chosen:
         UsageError: There is none.
         DataError: It is damaged.
     """
-    recipe = load_recipe(str(run.recipe_file))
+    recipe = run_recipe(run)
     last = run.checkpoints / checkpoints.LAST
     # the newest position: a run may have gone on since its best epoch
     trained = checkpoints.load_position(last).epoch

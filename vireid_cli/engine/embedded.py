@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from vireid_cli.engine.evaluated import evaluation_of
+from vireid_cli.engine.evaluated import evaluate_each, evaluation_of, refuse_other_people
 from vireid_cli.engine.reporter import Reporter
 from vireid_cli.errors import UsageError
 from vireid_cli.metrics.distances import MOST, PairDistances, pair_distances
@@ -84,11 +84,14 @@ def embedded_alike(runs: Sequence[Run], protocol: str | None, reporter: Reporter
         return all_of  # as it is: 10,000 embeddings of 20,480 numbers are better not copied
     for other in all_of[1:]:
         if _data(other) != _data(first):
+            refuse_other_people(runs)
+            again = evaluate_each(runs, "--dataset", str(first.fingerprint.get("source", "…")))
+            if not protocol and other.fingerprint.get("source") != first.fingerprint.get("source"):
+                again += f"\nThen name it: --protocol {first.protocol}"
             raise UsageError(
                 f"{first.run.name} was evaluated on {_said(first)}, {other.run.name} on {_said(other)}: "
                 "there is no image that both have.",
-                f"Evaluate both alike: vireid evaluate {other.run.folder} --dataset "
-                f"{first.fingerprint.get('source', '…')}",
+                f"Evaluate them on the same images:\n{again}",
             )
     paths = reduce(np.intersect1d, [one.embeddings.paths for one in all_of])
     found = [one.take(_places(one.embeddings.paths, paths)) for one in all_of]

@@ -30,7 +30,7 @@ from vireid_cli.engine import (
 from vireid_cli.engine.compare import StudyResult
 from vireid_cli.engine.evaluate import EvaluateOptions, Evaluation
 from vireid_cli.engine.export import Exported
-from vireid_cli.engine.network import load_recipe
+from vireid_cli.engine.network import load_recipe, run_recipe
 from vireid_cli.engine.occlusion import MadeLibrary
 from vireid_cli.engine.output import Output
 from vireid_cli.engine.reporter import Reporter
@@ -191,7 +191,7 @@ class Engine:
     ) -> list[str]:
         """Say the rules of a dataset's protocol (None: the run's dataset) in plain words."""
         if dataset is None:
-            dataset = load_recipe(str(self.find(run).recipe_file)).data.dataset
+            dataset = run_recipe(self.find(run)).data.dataset
         return explain.explain(dataset, (options or EvaluateOptions()).request)
 
     def cost(
@@ -206,9 +206,7 @@ class Engine:
             return cost.cost_of(loaded, self.runtime, identities=cost.IDENTITIES, size=size)
         found = self.find(run)
         identities = int(found.environment()["num_identities"])
-        return cost.cost_of(
-            load_recipe(str(found.recipe_file)), self.runtime, identities=identities, size=size
-        )
+        return cost.cost_of(run_recipe(found), self.runtime, identities=identities, size=size)
 
     def compare(self, study: str | Study, options: EvaluateOptions | None = None) -> StudyResult:
         """Train and evaluate every row of a study with every seed; see ``compare.compare``."""

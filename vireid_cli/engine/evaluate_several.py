@@ -11,7 +11,7 @@ from pathlib import Path
 from vireid_cli import files
 from vireid_cli.engine import checkpoint as checkpoints
 from vireid_cli.engine.evaluate import Evaluation
-from vireid_cli.engine.network import load_recipe
+from vireid_cli.engine.network import run_recipe
 from vireid_cli.engine.preparation import ensure_prepared
 from vireid_cli.engine.reporter import Reporter
 from vireid_cli.engine.summary import compared, over_models
@@ -133,7 +133,7 @@ def runs_of_trials(run: Run, reporter: Reporter, data_dir: Path) -> list[Run]:
     Raises:
         UsageError: The dataset has one split for all, or trials have no such run.
     """
-    recipe = load_recipe(str(run.recipe_file))
+    recipe = run_recipe(run)
     data = recipe.data
     trials = ensure_prepared(data.dataset, data.image_size, data_dir, reporter).records.trials
     if not trials:
@@ -158,7 +158,7 @@ def runs_of_trials(run: Run, reporter: Reporter, data_dir: Path) -> list[Run]:
 def _trial_of(run: Run, recipe: Recipe) -> int | None:
     """The trial of a finished run of the very same recipe but for its trial; None: another recipe's."""
     try:
-        other = load_recipe(str(run.recipe_file))
+        other = run_recipe(run)
         done = checkpoints.load_position(run.checkpoints / checkpoints.LAST).epoch
     except VireidError:
         return None

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 
+from vireid_cli.data.sources import load_source
 from vireid_cli.data.store import Store
+from vireid_cli.engine.network import run_recipe
 from vireid_cli.errors import DataError, UsageError
-from vireid_cli.recipe.load import load as load_recipe
 from vireid_cli.results import schema
 from vireid_cli.results.run import Run
 
@@ -48,23 +50,64 @@ def shared_evaluation(runs: Sequence[Run], protocol: str | None) -> str:
         evaluation_of(run, protocol if found else None)
     shared = [name for name in done[0] if all(name in found for found in done)]
     if not shared:
+        refuse_other_people(runs)
         each = "\n".join(f"  {run.name}: {', '.join(found)}" for run, found in zip(runs, done, strict=True))
         raise UsageError(
-            "These runs have no evaluation in common.", f"{each}\nEvaluate them alike: vireid evaluate RUN"
+            "These runs have no evaluation in common.", f"{each}\nEvaluate them alike:\n{evaluate_each(runs)}"
         )
     name = protocol or shared[0]
     marks = {str(found[name]["fingerprint"].get("data")) for found in done}
     if len(marks) > 1:
+        refuse_other_people(runs)
         raise UsageError(
             f"These runs were evaluated under {name} on different images (data {', '.join(sorted(marks))}).",
-            "Evaluate them on one dataset: vireid evaluate RUN --dataset NAME",
+            f"Evaluate all of them on the images that there are now:\n{evaluate_each(runs)}",
         )
     return name
 
 
+def evaluate_each(runs: Sequence[Run], *more: str) -> str:
+    """The commands that evaluate runs, a line each, with ``more`` options."""
+    lines = dict.fromkeys(shlex.join(["vireid", "evaluate", str(run.folder), *more]) for run in runs)
+    return "\n".join(f"  {line}" for line in lines)
+
+
+def refuse_other_people(runs: Sequence[Run]) -> None:
+    """Refuse runs whose own test people differ: no evaluation would make them comparable.
+
+    Raises:
+        UsageError: The runs are of several datasets, or of several trials of one; they are listed by it.
+        DataError: A run's recipe is damaged.
+    """
+    of: dict[tuple[str, int], list[Run]] = {}
+    for run in runs:
+        data = run_recipe(run, checked=False).data
+        of.setdefault((data.dataset, data.trial), []).append(run)
+    if len(of) == 1:
+        return
+    datasets = list(dict.fromkeys(dataset for dataset, _ in of))
+    if len(datasets) == 1:
+        why = f"they are of several trials of {datasets[0]}, each with test people of its own"
+        names = [f"trial {trial}" for _, trial in of]
+    else:
+        protocols = {load_source(dataset).PROTOCOL for dataset in datasets}
+        why = f"they are of several datasets ({', '.join(datasets)})"
+        why += ", whose protocols differ" if len(protocols) > 1 else ""
+        trials = len(of) > len(datasets)
+        names = [f"{dataset}, trial {trial}" if trials else dataset for dataset, trial in of]
+    listed = [
+        f"  {name}: {shlex.join(str(run.folder) for run in group)}"
+        for name, group in zip(names, of.values(), strict=True)
+    ]
+    one = "trial" if len(datasets) == 1 else "dataset"
+    raise UsageError(
+        f"These runs can't be compared: {why}.", "\n".join([f"Name runs of one {one}:", *listed])
+    )
+
+
 def labels_of(runs: Sequence[Run]) -> tuple[str, ...]:
     """What tells runs apart: the recipe's name, else with its seed, else the folder's, else its path."""
-    recipes = [load_recipe(str(run.recipe_file)) for run in runs]
+    recipes = [run_recipe(run, checked=False) for run in runs]
     for names in (
         [recipe.name for recipe in recipes],
         [f"{recipe.name}, seed {recipe.train.seed}" for recipe in recipes],

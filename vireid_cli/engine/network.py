@@ -14,8 +14,10 @@ from vireid_cli.backbones.two_stream import BackboneSpec
 from vireid_cli.data.sources import source_names
 from vireid_cli.engine.reporter import Reporter
 from vireid_cli.engine.runtime import Runtime, seed_of
+from vireid_cli.errors import DataError, UsageError
 from vireid_cli.recipe import load as recipes
 from vireid_cli.recipe.schema import Recipe
+from vireid_cli.results.run import DAMAGED, Run
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +38,24 @@ class Start:
 def load_recipe(name: str, settings: tuple[str, ...] = ()) -> Recipe:
     """Read and check a recipe, its method's options included (see ``recipe.load.load``)."""
     return recipes.load(name, settings, options_of=options_of, misfits=misfits, datasets=source_names())
+
+
+def run_recipe(run: Run, *, checked: bool = True) -> Recipe:
+    """The recipe that a run was trained by.
+
+    Args:
+        run: The run.
+        checked: Its method's options, and what fits the method, are checked too.
+
+    Raises:
+        DataError: It is not there or is damaged.
+    """
+    if not run.recipe_file.is_file():
+        raise DataError(f"{run.recipe_file} is not there.", DAMAGED)
+    try:
+        return load_recipe(str(run.recipe_file)) if checked else recipes.load(str(run.recipe_file))
+    except UsageError as error:
+        raise DataError(error.message, DAMAGED) from error
 
 
 def options_of(name: str) -> type[BaseModel]:

@@ -14,7 +14,7 @@ from vireid_cli.engine.reporter import Reporter
 from vireid_cli.engine.summary import compared
 from vireid_cli.errors import DataError, UsageError
 from vireid_cli.results import schema
-from vireid_cli.results.run import Run
+from vireid_cli.results.run import DAMAGED, Run
 
 CLOSE = 1e-6
 """How far a recomputed figure may be from the stored one."""
@@ -130,4 +130,4 @@ def recipe_of(run: Run) -> tuple[str, dict[str, str]]:
         text = run.recipe_file.read_text(encoding="utf-8")
         return text, flat(yaml.safe_load(text) or {})
     except (OSError, ValueError, yaml.YAMLError) as error:
-        raise DataError(f"{run.recipe_file} can't be read: {error}") from error
+        raise DataError(f"{run.recipe_file} can't be read: {error}", DAMAGED) from error

@@ -23,7 +23,7 @@ from vireid_cli.engine.going_on import note_arithmetic, with_own_precision
 from vireid_cli.engine.interrupt import StopRequest, stop_on_signals
 from vireid_cli.engine.introduction import announce, environment_of
 from vireid_cli.engine.memory import keep_freed_memory
-from vireid_cli.engine.network import build_network, load_recipe, starting_backbone
+from vireid_cli.engine.network import build_network, run_recipe, starting_backbone
 from vireid_cli.engine.preparation import data_folder, ensure_prepared, identity_tokens
 from vireid_cli.engine.reporter import Reporter
 from vireid_cli.engine.runtime import Runtime
@@ -99,7 +99,7 @@ def resume(run: Run, runtime: Runtime, reporter: Reporter, data_dir: Path) -> Ru
 
 def _resume(run: Run, runtime: Runtime, reporter: Reporter, data_dir: Path) -> Run:
     """Go on with a run that nobody else writes."""
-    recipe = load_recipe(str(run.recipe_file))
+    recipe = run_recipe(run)
     saved = checkpoints.load_checkpoint(run.checkpoints / checkpoints.LAST)
     if saved.position.epoch >= recipe.train.epochs:
         raise UsageError(

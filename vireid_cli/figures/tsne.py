@@ -38,7 +38,7 @@ def tsne_points(features: np.ndarray, seed: int = 0, perplexity: float = 30.0) -
     if len(features) < FEWEST_POINTS:
         raise UsageError(
             f"{len(features)} images are too few for t-SNE; it needs {FEWEST_POINTS} or more.",
-            "Choose more identities, e.g. --ids 24.",
+            "Show more identities (--ids), or more images of each.",
         )
     try:
         threads = importlib.import_module("threadpoolctl")  # comes with scikit-learn

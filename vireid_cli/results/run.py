@@ -19,6 +19,7 @@ from vireid_cli.errors import DataError, UsageError
 from vireid_cli.results import schema
 
 LATEST = "latest"
+DAMAGED = "The run is damaged: restore its folder, or train anew."
 MEANS = "means"
 """Folder of the runs folder that holds means over models; no run is named so."""
 
@@ -75,8 +76,7 @@ class Run:
 
     def environment(self) -> dict[str, Any]:
         """What ``environment.json`` says. Raises ``DataError`` where it is missing or damaged."""
-        hint = "The run is damaged: restore its folder, or train anew."
-        return files.read_mapping(self.folder / schema.ENVIRONMENT, schema.ENVIRONMENT_KEYS, hint)
+        return files.read_mapping(self.folder / schema.ENVIRONMENT, schema.ENVIRONMENT_KEYS, DAMAGED)
 
     def log_rows(self) -> Iterator[dict[str, Any]]:
         """Rows of ``train.jsonl``; a line cut by a kill is left out."""

@@ -13,12 +13,12 @@ from torch import Tensor, nn
 from vireid_cli.engine.attention import BLUR, SMOOTHING, attention_maps
 from vireid_cli.engine.drawings import Studio
 from vireid_cli.engine.embed import load_trained, to_images
+from vireid_cli.engine.network import run_recipe
 from vireid_cli.engine.pictures import Picture, chosen_people, pair
 from vireid_cli.engine.preparation import find_people
 from vireid_cli.engine.runtime import Runtime
 from vireid_cli.errors import UsageError
 from vireid_cli.figures import attention
-from vireid_cli.recipe.load import load as load_recipe
 from vireid_cli.types import Modality, Size
 
 RUNS = (1, 6)
@@ -40,7 +40,7 @@ def draw(studio: Studio, *, ids: int, steps: int, pids: Sequence[int] = ()) -> P
             with both modalities.
         DataError: An image can't be read, or a checkpoint doesn't fit.
     """
-    settings = [load_recipe(str(run.recipe_file)).data for run in studio.runs]
+    settings = [run_recipe(run, checked=False).data for run in studio.runs]
     dataset = settings[0].dataset
     for run, data in zip(studio.runs, settings, strict=True):
         if data.dataset != dataset:

@@ -11,11 +11,11 @@ import numpy as np
 
 from vireid_cli.data.store import Store
 from vireid_cli.engine.drawings import Studio
-from vireid_cli.engine.evaluated import labels_of, rows_of, shared_evaluation
+from vireid_cli.engine.evaluated import evaluate_each, labels_of, rows_of, shared_evaluation
+from vireid_cli.engine.network import run_recipe
 from vireid_cli.engine.preparation import ensure_prepared
 from vireid_cli.errors import UsageError
 from vireid_cli.figures import ranking
-from vireid_cli.recipe.load import load as load_recipe
 from vireid_cli.results import schema
 from vireid_cli.results.run import read_arrays
 from vireid_cli.results.wording import protocol_words
@@ -78,7 +78,7 @@ def draw(
     _refuse_others(studio, tables, name)
     choice = Choice(order, queries, seed, tuple(pids), tuple(paths))
     chosen = _chosen(tables[0], choice)
-    recipe = load_recipe(str(studio.runs[0].recipe_file))
+    recipe = run_recipe(studio.runs[0], checked=False)
     size = recipe.data.image_size
     content = studio.runs[0].evaluations()[name]
     source = content["fingerprint"].get("source", recipe.data.dataset)  # may be another than the recipe's
@@ -110,7 +110,7 @@ def _refuse_others(studio: Studio, tables: Sequence[Arrays], name: str) -> None:
                 raise UsageError(
                     f"{run.name} was evaluated under {name} with other queries or another gallery than "
                     f"{studio.runs[0].name}.",
-                    f"Evaluate both again: vireid evaluate {run.folder}",
+                    f"Evaluate both again:\n{evaluate_each([studio.runs[0], run])}",
                 )
 
 

@@ -16,6 +16,7 @@ from vireid_cli.engine.cmc import BAND, cmc_curve
 from vireid_cli.engine.drawings import Studio
 from vireid_cli.engine.embedded import Embedded, distances_of, embedded_alike
 from vireid_cli.engine.evaluated import labels_of, shared_evaluation
+from vireid_cli.engine.network import run_recipe
 from vireid_cli.engine.preparation import ensure_prepared
 from vireid_cli.engine.report_gallery import gallery_of, image_paths, people_shown, rankings_of
 from vireid_cli.engine.report_images import Album, encoded
@@ -33,7 +34,6 @@ from vireid_cli.figures.cmc import CmcCurve
 from vireid_cli.figures.report import charts, page, tables
 from vireid_cli.figures.report.parts import Chart, Report, Section
 from vireid_cli.figures.tsne import tsne_points
-from vireid_cli.recipe.load import load as load_recipe
 from vireid_cli.results.wording import RENDERED, protocol_words
 
 RUNS = (1, 6)
@@ -142,7 +142,7 @@ def _path(studio: Studio) -> Path:
 def _store(subject: _Subject) -> tuple[Store, tuple[int, int]]:
     """The images that were evaluated, at the size that the first run saw."""
     studio = subject.studio
-    recipe = load_recipe(str(studio.runs[0].recipe_file))
+    recipe = run_recipe(studio.runs[0], checked=False)
     dataset = subject.fingerprint.get("source", recipe.data.dataset)
     size = recipe.data.image_size
     return ensure_prepared(dataset, size, studio.data_dir, studio.reporter), size
@@ -256,7 +256,7 @@ def _cost(subject: _Subject, latency: bool) -> Section:
     studio = subject.studio
     found = [
         cost.cost_of(
-            load_recipe(str(run.recipe_file)),
+            run_recipe(run, checked=False),
             studio.runtime,
             identities=int(run.environment()["num_identities"]),
             timed=latency,

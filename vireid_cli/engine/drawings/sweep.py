@@ -13,7 +13,7 @@ import numpy as np
 from vireid_cli.engine.compare import runs_of_study
 from vireid_cli.engine.drawings import Studio
 from vireid_cli.engine.evaluated import rendered_note
-from vireid_cli.engine.network import load_recipe
+from vireid_cli.engine.network import run_recipe
 from vireid_cli.engine.reporter import Reporter
 from vireid_cli.errors import DataError, UsageError
 from vireid_cli.figures import sweep
@@ -138,7 +138,7 @@ def _usual(folder: Path, done: Mapping[Run, Mapping[str, Any]]) -> str:
 
 def _member(run: Run, content: Mapping[str, Any]) -> Member:
     """What the sweep reads of a run."""
-    recipe = load_recipe(str(run.recipe_file))  # fills in keys that are newer than the run
+    recipe = run_recipe(run)  # fills in keys that are newer than the run
     settings, seed = settings_of(recipe.model_dump(mode="json"))
     figures = {name: float(metric["mean"]) for name, metric in content["metrics"].items()}
     return Member(run.name, seed, settings, str(content["fingerprint"].get("data")), figures)

@@ -11,6 +11,7 @@ from vireid_cli.engine.components import COMPONENTS, components_of
 from vireid_cli.engine.drawings import Studio
 from vireid_cli.engine.embedded import Embedded, embedded_alike
 from vireid_cli.engine.evaluated import labels_of
+from vireid_cli.errors import UsageError
 from vireid_cli.figures import planes, tsne
 from vireid_cli.types import Embeddings
 
@@ -54,6 +55,7 @@ def draw(
     if ids > len(people):
         reporter.warn(f"only {len(people)} identities have both modalities; all are shown")
     rows = chosen(compared[0].embeddings, people[:ids], images)
+    _refuse_few(compared[0].embeddings, people, ids, images, len(rows))
     compared = [one.take(rows) for one in compared]
     names = tuple(WORDS) if component == "all" else (component,)
     features = [_features(one, names, studio) for one in compared]
@@ -97,6 +99,27 @@ def chosen(images: Embeddings, people: np.ndarray, most: int) -> np.ndarray:
     size = np.repeat(sizes, sizes)
     kept = np.minimum(most, size)
     return np.sort(rows[(place + 1) * kept // size > place * kept // size])
+
+
+def _refuse_few(shown: Embeddings, people: np.ndarray, ids: int, images: int, count: int) -> None:
+    """Refuse fewer images than t-SNE needs, before any work, and say what would give enough.
+
+    Args:
+        shown: All images.
+        people: (P,) identities that can be shown.
+        ids, images: As chosen.
+        count: Images that they give.
+    """
+    if count >= tsne.FEWEST_POINTS:
+        return
+    more = [(number, images) for number in range(ids + 1, min(ids + tsne.FEWEST_POINTS, len(people)) + 1)]
+    more += [(len(people), most) for most in range(images + 1, tsne.FEWEST_POINTS + 1)]
+    hint = f"Evaluate it on more images: the people seen in both modalities are {len(people)}."
+    for number, most in more:
+        if len(chosen(shown, people[:number], most)) >= tsne.FEWEST_POINTS:
+            hint = "Show more:" + f" --ids {number}" * (number > ids) + f" --images {most}" * (most > images)
+            break
+    raise UsageError(f"{count} images are too few for t-SNE; it needs {tsne.FEWEST_POINTS} or more.", hint)
 
 
 def _features(one: Embedded, names: Sequence[str], studio: Studio) -> dict[str, np.ndarray]:
