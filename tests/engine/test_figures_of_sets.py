@@ -124,8 +124,9 @@ def one_occluder(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize(("name", "by"), [("regdb", "modality"), ("llcm", "camera")])
 def test_before_and_after(there: dict[str, Engine], name: str, by: str) -> None:
     words = words_of(there[name], "occlusion", None, dataset=name, rows=1)
-    assert f": before and after, by {by} (ε" in words[0]
-    places = words[1::2]
+    assert words[0].replace("\n", " ").endswith(f": before and after, by {by}")
+    assert words[1].startswith("ε: ")
+    places = words[2::2]
     assert places == {"modality": ["infrared", "visible"], "camera": ["cam 1", "cam 2", "cam 3"]}[by]
 
 
@@ -145,7 +146,7 @@ def test_a_list_in_place_of_a_layout_is_drawn(tmp_path: Path) -> None:
     (root / "records.csv").write_text(text)
     listed = Engine.choose("cpu", data_dir=tmp_path / "data", runs_dir=tmp_path / "runs")
     words = words_of(listed, "occlusion", None, dataset="folder", rows=1)
-    assert words[1::2] == ["cam 1", "cam 2", "cam 5"]
+    assert words[2::2] == ["cam 1", "cam 2", "cam 5"]
     assert len(named(words_of(listed, "sheet", None, dataset="folder", images=40, seed=0))) == len(rows)
 
 

@@ -113,6 +113,25 @@ def test_many_rows_are_smoothed_over_pale_values_and_it_is_said():
     assert len(figure.axes[-1].lines) == 1  # the learning rate is as it is
 
 
+def test_a_short_run_beside_a_long_one_is_said_to_be_as_logged():
+    long, short = ([step(i, identity=float(i % 2)) for i in range(n)] for n in (100, 30))
+    figure = curves_figure([Log("a", long), Log("b", short)])
+    assert len(figure.axes[0].lines) == 3
+    assert figure.texts[1].get_text().endswith("; runs of fewer than 60 values have no pale line: as logged")
+    assert figure.texts[1].get_text().startswith("bold: mean of 5 logged values")
+    figure.draw_without_rendering()
+    assert figure.texts[1].get_window_extent().x1 < figure.bbox.x1
+    assert curves_figure([Log("b", short)]).texts[1].get_text() == ""
+
+
+def test_a_term_that_is_always_zero_has_a_plain_axis():
+    figure = curves_figure([Log("a", [step(i, identity=1.0, cnm=0.0) for i in range(5)])])
+    figure.draw_without_rendering()
+    [axes] = [axes for axes in figure.axes if axes.get_title(loc="left") == "loss: cnm"]
+    assert axes.get_ylim() == (-0.05, 1.0)
+    assert axes.yaxis.get_offset_text().get_text() == ""
+
+
 def test_running_mean_against_a_plain_loop():
     values = np.random.default_rng(0).normal(size=30)
     values[[0, 7, 8]] = np.nan

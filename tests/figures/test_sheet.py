@@ -71,10 +71,16 @@ def test_refusals(images):
         contact_sheet([images[0], images[0] * 2], ["", ""], 2)
 
 
-def test_a_long_title_is_not_cut(images):
-    title = "rendered SYSU-MM01 layout: before and after, by modality"
-    figure = contact_sheet(images[:2], ["", ""], 2, title)
+@pytest.mark.parametrize("columns", [1, 2, 4, 7])
+@pytest.mark.parametrize("name", ["SYSU-MM01", "rendered SYSU-MM01 layout", "my_own_data_set_of_a_long_name"])
+def test_long_titles_are_not_cut_and_cover_nothing(images, columns, name):
+    title, about = f"{name}: before and after, by modality", "ε: share covered, as drawn → as reached"
+    figure = contact_sheet(images, [""] * 7, columns, title, subtitle=about)
     figure.draw_without_rendering()
-    box = figure.axes[0].texts[0].get_window_extent()
-    assert box.x1 <= figure.bbox.x1
+    upper, lower = (text.get_window_extent() for text in figure.axes[0].texts[:2])
+    assert max(upper.x1, lower.x1) <= figure.bbox.x1
+    assert upper.y0 > lower.y1
+    assert lower.y0 > max(image.get_window_extent().y1 for image in figure.axes[0].images)
+    words = " ".join(text.get_text() for text in figure.axes[0].texts[:2])
+    assert words.replace("\n", " ") == f"{title} {about}"
     assert contact_sheet(images, [""] * 7, 7, "People").get_size_inches()[0] < 7

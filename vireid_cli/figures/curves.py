@@ -140,7 +140,10 @@ def _smoothing(logs: Sequence[Log]) -> str:
     widths = sorted({_width(len(log.steps)) for log in logs if len(log.steps) >= SMOOTH_FROM})
     if not widths:
         return ""
-    return f"bold: mean of {' or '.join(map(str, widths))} logged values around each; pale: as logged"
+    text = f"bold: mean of {' or '.join(map(str, widths))} logged values around each; pale: as logged"
+    if any(len(log.steps) < SMOOTH_FROM for log in logs):
+        text += f"; runs of fewer than {SMOOTH_FROM} values have no pale line: as logged"
+    return text
 
 
 def _width(values: int) -> int:
@@ -161,7 +164,9 @@ def _draw(axes: Axes, name: str, series: Sequence[Series], term: int | None) -> 
         _draw_series(axes, one, name.startswith("loss"), term)
     values = np.concatenate([one.y for one in series])
     if np.nanmin(values) >= 0:
-        axes.set_ylim(0.0, 1.08 * max(float(np.nanmax(values)), 1e-12))  # from 0: heights can be compared
+        top = float(np.nanmax(values))
+        # from 0: heights can be compared; what is always 0 would lie beneath the axis
+        axes.set_ylim(*((0.0, 1.08 * top) if top > 0 else (-0.05, 1.0)))
 
 
 def _draw_series(axes: Axes, one: Series, noisy: bool, term: int | None) -> None:

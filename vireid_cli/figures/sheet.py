@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Sequence
 
 import numpy as np
@@ -15,6 +16,9 @@ _GAP = 0.1
 _LINE = 0.135
 _LEFT = 0.2
 _LETTER = 0.102  # inches of a letter of the title
+_SMALL_LETTER = 0.063  # of the subtitle
+_TITLE_LINE = 0.21
+_NARROW = 3.4  # inches: a title that is longer is broken
 
 
 @style.styled()
@@ -24,6 +28,7 @@ def contact_sheet(
     columns: int,
     title: str = "",
     frames: Sequence[str | None] | None = None,
+    subtitle: str = "",
 ) -> Figure:
     """Draw images row by row, each as large as its cell allows, with its label beneath.
 
@@ -31,8 +36,9 @@ def contact_sheet(
         images: (H, W, 3) pixels, uint8 or in [0, 1], each; sizes may differ.
         labels: One an image; may hold several lines, and all empty ones take no room.
         columns: Images in a row, 1 or more.
-        title: Over the grid; empty: no room is kept for it.
+        title: Over the grid, broken into lines where it is wider; empty: no room is kept for it.
         frames: A colour around each image (``style.MODALITY_COLOUR``), or None.
+        subtitle: Beneath the title, smaller, broken likewise.
 
     Raises:
         ValueError: Numbers of images, labels and frames differ, or no column.
@@ -50,11 +56,17 @@ def contact_sheet(
     lines = max(label.count("\n") + 1 if label else 0 for label in labels)
     cell = _cell(images)
     row_height = cell[0] + lines * _LINE + (0.14 if lines else _GAP)
-    top = 0.55 if title else _LEFT
     rows = -(-len(images) // columns)
-    wide = max(columns * (cell[1] + _GAP) - _GAP, _LETTER * len(title))
+    wide = max(columns * (cell[1] + _GAP) - _GAP, min(_LETTER * len(title), _NARROW))
+    heads = textwrap.wrap(title, int(wide / _LETTER)) if title else []
+    about = textwrap.wrap(subtitle, int(wide / _SMALL_LETTER)) if subtitle else []
+    below_title = 0.16 + _TITLE_LINE * len(heads)
+    top = below_title + 0.05 + _LINE * len(about) + 0.13 if heads or about else _LEFT
     figure, axes = style.page(2 * _LEFT + wide, top + rows * row_height + 0.1)
-    style.write(axes, _LEFT, 0.16, title, style.TITLE_SIZE, weight="bold")
+    style.write(axes, _LEFT, 0.16, "\n".join(heads), style.TITLE_SIZE, weight="bold")
+    if about:
+        look = {"color": style.FAINT, "linespacing": 1.25}
+        style.write(axes, _LEFT, below_title + 0.02, "\n".join(about), style.SMALL_SIZE, **look)
     boxes = []
     for i, (image, label) in enumerate(zip(images, labels, strict=True)):
         left, upper = _LEFT + (i % columns) * (cell[1] + _GAP), top + (i // columns) * row_height

@@ -144,6 +144,7 @@ def draw(
         labels += [""] * missing
         frames += [None] * missing
     grouped = by if people.records.has_cameras or by != "camera" else "modality"
-    title = f"{people.title}: before and after, by {grouped} (ε: share covered, drawn → reached)"
-    drawn = contact_sheet(images, labels, 2 * rows, title, frames)
+    title = f"{people.title}: before and after, by {grouped}"
+    about = "ε: covered share of the image, drawn → reached"
+    drawn = contact_sheet(images, labels, 2 * rows, title, frames, about)
     return output.save(drawn, Path("figures") / f"occlusion-{dataset}-by-{by}")
