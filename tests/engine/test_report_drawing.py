@@ -25,6 +25,7 @@ from vireid_cli.engine.output import Output
 from vireid_cli.engine.preparation import marks, prepare_dataset
 from vireid_cli.engine.report_gallery import people_shown
 from vireid_cli.engine.report_images import Album, encoded
+from vireid_cli.engine.report_results import facts_of
 from vireid_cli.engine.reporter import Reporter
 from vireid_cli.errors import DataError, MissingExtra, UsageError
 from vireid_cli.recipe.load import dump
@@ -149,6 +150,20 @@ def test_same_runs_same_bytes_and_an_interrupted_write_leaves_the_old_page(
     with pytest.raises(KeyboardInterrupt):
         report(engine, tmp_path / "a.html", run)
     assert (tmp_path / "a.html").read_text(encoding="utf-8") == first
+
+
+def test_what_differs_between_evaluations_is_said_with_its_run():
+    first = {"dataset": "SYSU-MM01", "embedding": "256-d", "shots": 1, "rendered": True, "flip": False}
+    second = {**first, "embedding": "2560-d", "shots": None}
+    third = {**first, "overlap": "3 people", "flip": None}
+    assert facts_of([first, second, third], ["a", "b", "c"]) == (
+        ("dataset", "SYSU-MM01"),
+        ("embedding", "a · c: 256-d\nb: 2560-d"),
+        ("shots", "a · c: 1\nb: all images"),
+        ("rendered", "True"),
+        ("overlap", "a · b: –\nc: 3 people"),
+    )
+    assert facts_of([second], ["b"])[2] == ("shots", "all images")
 
 
 def test_runs_side_by_side(engine, evaluated, tmp_path):

@@ -65,6 +65,13 @@ def test_every_match_has_a_mark_a_score_and_a_label(rows):
     assert {"✓ the query's person", "✗ another person"} <= set(words)
 
 
+def test_negative_scores_have_a_real_minus(rows):
+    figure = ranking_figure([replace(rows[0], scores=-rows[0].scores)], "x")
+    words = [text.get_text() for text in figure.axes[0].texts]
+    assert "✓ −0.900" in words
+    assert "-" not in "".join(words)
+
+
 def test_images_are_drawn_best_first_and_at_most_ten(person):
     many = row([True] * 14, person)
     images = ranking_figure([many], "x").axes[0].images

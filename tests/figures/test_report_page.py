@@ -199,11 +199,7 @@ def test_camera_pairs_side_by_side():
         "camera 3 → 1": ["10", "20.00", "30.00", "50.00", "50.00"],
         "camera 6 → 1": ["10", "40.00", "–", "50.00", "–"],
     }
-    assert [cell.emphasis for cell in found.rows[0].cells[1:3]] == ["", "best"]
-    assert [cell.emphasis for cell in found.rows[0].cells[3:]] == ["", ""], "equal: nobody is better"
-    assert [cell.emphasis for cell in found.rows[1].cells] == [""] * 5, "nobody to be better than"
-    alone = tables.camera_pairs([[pair(3, 1, 0.2)]], ["a"])
-    assert [cell.emphasis for cell in alone.rows[0].cells] == [""] * 4
+    assert not any(cell.emphasis for row in found.rows for cell in row.cells), "bold: a clear difference"
 
 
 @pytest.mark.parametrize(("rows", "folded"), [(24, False), (25, True)])

@@ -99,6 +99,28 @@ def others_of(runs: Sequence[Run], protocol: str) -> dict[str, list[Any]]:
     return {name: [found[name] for found in done] for name in names}
 
 
+def facts_of(fingerprints: Sequence[Mapping[str, Any]], names: Sequence[str]) -> tuple[tuple[str, str], ...]:
+    """What evaluations say of themselves, in words; what holds for none of them left out.
+
+    Args:
+        fingerprints: One a run.
+        names: Of the runs; where a value is not the same in all, each is on a line of its own beneath them.
+    """
+    facts = []
+    for key in dict.fromkeys(key for fingerprint in fingerprints for key in fingerprint):
+        whose: dict[str, list[str]] = {}
+        for fingerprint, name in zip(fingerprints, names, strict=True):
+            value = fingerprint.get(key)
+            if key == "shots" and key in fingerprint:
+                value = value or "all images"
+            whose.setdefault("–" if value in (None, False, "") else str(value), []).append(name)
+        if set(whose) == {"–"}:
+            continue
+        lines = whose if len(whose) == 1 else [f"{' · '.join(who)}: {value}" for value, who in whose.items()]
+        facts.append((key.replace("_", " "), "\n".join(lines)))
+    return tuple(facts)
+
+
 def flat(content: Mapping[str, Any], prefix: str = "") -> dict[str, str]:
     """Nested values by their dotted key paths, as text; lists on one line."""
     found: dict[str, str] = {}

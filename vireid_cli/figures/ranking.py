@@ -174,7 +174,7 @@ def _draw_matches(axes: Axes, row: RankingRow, top: float, tall: float) -> None:
         right = bool(row.correct[rank])
         colour, mark = (style.RIGHT, style.RIGHT_MARK) if right else (style.WRONG, style.WRONG_MARK)
         style.place(axes, row.images[rank], boxes[rank])
-        score = "" if row.scores is None else f" {row.scores[rank]:.3f}"
+        score = "" if row.scores is None else f" {style.signed(row.scores[rank], 3)}"
         middle = _left_of(rank) + _CELL[1] / 2
         style.write(
             axes, middle, below, f"{mark}{score}", style.SMALL_SIZE, ha="center", color=colour, weight="bold"

@@ -210,9 +210,9 @@ def colour_bar(axes: Axes, left: float, top: float, height: float, name: str, la
         write(axes, left + 0.16, top + at * height, label, SMALL_SIZE, va=side)
 
 
-def signed(value: float) -> str:
-    """A number with one decimal and a real minus sign."""
-    return f"{value:.1f}".replace("-", "−")
+def signed(value: float, decimals: int = 1) -> str:
+    """A number with so many decimals and a real minus sign."""
+    return f"{value:.{decimals}f}".replace("-", "−")
 
 
 def shortened(text: str, most: int) -> str:

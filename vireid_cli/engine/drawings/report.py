@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -23,6 +23,7 @@ from vireid_cli.engine.report_images import Album, encoded
 from vireid_cli.engine.report_results import (
     Results,
     differing,
+    facts_of,
     flat,
     others_of,
     recipe_of,
@@ -105,7 +106,7 @@ def draw(studio: Studio, *, protocol: str | None, ids: int, seed: int, latency: 
         runs=names,
         warnings=_warnings(subject),
         tiles=tables.tiles(first) if single else (),
-        facts=_facts(subject.fingerprint),
+        facts=facts_of([c["fingerprint"] for c in subject.results.contents], names),
         results=_results(subject),
         sections=(_curve(subject), *_cameras(subject)),
         gallery=gallery,
@@ -153,16 +154,6 @@ def _subtitle(subject: _Subject) -> str:
     method = str(about.get("method", "")) if subject.single else ""
     parts = (method, str(about.get("dataset", "")), protocol_words(subject.protocol))
     return " · ".join(part for part in parts if part)
-
-
-def _facts(fingerprint: Mapping[str, Any]) -> tuple[tuple[str, str], ...]:
-    """What an evaluation says of itself, in words; what does not hold for it left out."""
-    told = {**fingerprint, "shots": fingerprint.get("shots") or "all images"}
-    return tuple(
-        (key.replace("_", " "), str(value))
-        for key, value in told.items()
-        if key in fingerprint and value is not None and value is not False and value != ""
-    )
 
 
 def _warnings(subject: _Subject) -> tuple[str, ...]:

@@ -205,7 +205,7 @@ class Report:
         runs: Names of the runs, one or more; their order gives the colours.
         warnings: What must not be missed: rendered data, trained-on identities.
         tiles: Headline numbers of a single run.
-        facts: (name, value) of the protocol fingerprint.
+        facts: (name, value) of the protocol fingerprint; values that differ between runs, a line each.
         results: Headline tables.
         sections: What comes next, in order.
         gallery: After them; None where there is none.

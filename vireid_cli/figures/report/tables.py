@@ -140,17 +140,7 @@ def camera_pairs(by_run: Sequence[Sequence[Mapping[str, Any]]], names: Sequence[
         cells = [Cell(f"{tables[0][key]['queries']:,}")]
         for figure in figures:
             values = [table[key][figure] if key in table else None for table in tables]
-            known = [value for value in values if value is not None]
-            best = max(known) if len(set(known)) > 1 else None  # nobody is better where all are equal
-            cells += [
-                Cell(
-                    percent(value),
-                    share=value,
-                    run=run,
-                    emphasis="best" if best is not None and value == best else "",
-                )
-                for run, value in enumerate(values)
-            ]
+            cells += [Cell(percent(value), share=value, run=run) for run, value in enumerate(values)]
         rows.append(Row(Cell(f"camera {key[0]} → {key[1]}"), tuple(cells)))
     note = "Each gallery camera alone; valid queries of all trials together. Means in percent."
     if not several and all(row["mAP"] == row["mINP"] for row in by_run[0]):
