@@ -165,7 +165,7 @@ def test_numbers_of_people_may_be_huge_and_one_modality_is_enough(tmp_path: Path
     listed = Engine.choose("cpu", data_dir=tmp_path / "data", runs_dir=tmp_path / "runs")
     sheet = words_of(listed, "sheet", None, dataset="folder", images=40, seed=0)
     counts = (huge, 3), (2, 2), (1, 1)
-    assert sheet[1:] == [f"pid {pid} · cam {i}" for pid, n in counts for i in range(1, n + 1)]
+    assert sheet[1:] == [f"pid\n{pid}\ncam {i}" for pid, n in counts for i in range(1, n + 1)]
 
     two = {"dataset": "folder", "size": SIZE, "modality": Modality.VISIBLE}
     swap = words_of(listed, "phase-swap", None, **two)

@@ -13,6 +13,8 @@ from vireid_cli.figures import sheet, style
 from vireid_cli.types import Modality
 
 RUNS = (0, 0)
+MOST_LETTERS = 18
+"""Of a label on one line; longer ones would run into their neighbours."""
 
 
 def draw(studio: Studio, *, dataset: str, images: int, seed: int, columns: int = 12) -> Path:
@@ -49,6 +51,8 @@ def draw(studio: Studio, *, dataset: str, images: int, seed: int, columns: int =
     sides = [Modality.of(table.modalities[row]) for row in rows]
     seen_by = [f"cam {table.camids[row]}" for row in rows] if table.has_cameras else sides
     labels = [f"pid {table.pids[row]} · {by}" for row, by in zip(rows, seen_by, strict=True)]
+    if max(map(len, labels), default=0) > MOST_LETTERS:
+        labels = [f"pid\n{table.pids[row]}\n{by}" for row, by in zip(rows, seen_by, strict=True)]
     frames = [style.MODALITY_COLOUR[side] for side in sides]
     figure = sheet.contact_sheet(pixels, labels, columns, people.title, frames)
     return studio.output.save(figure, Path("figures") / f"sheet-{dataset}")
