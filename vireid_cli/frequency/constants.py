@@ -49,8 +49,6 @@ def _named(name: str) -> Make:
     return make
 
 
-# The compiler takes the result as it is, instead of tracing how it is made.
-@torch.compiler.assume_constant_result
 def _constant(make: Make, arguments: tuple[int, ...], device: torch.device, dtype: torch.dtype) -> Tensor:
     key = (make, arguments, device, dtype)
     found = _kept.get(key)
@@ -62,3 +60,8 @@ def _constant(make: Make, arguments: tuple[int, ...], device: torch.device, dtyp
         if type(found) is Tensor and not torch.compiler.is_exporting():
             _kept[key] = found
     return found
+
+
+# The compiler takes the result as it is, instead of tracing how it is made. torch.compiler's
+# ``assume_constant_result`` sets just this, and loads the compiler for it: a second of every command.
+_constant._dynamo_marked_constant = True  # type: ignore[attr-defined]
