@@ -113,7 +113,8 @@ def facts_of(fingerprints: Sequence[Mapping[str, Any]], names: Sequence[str]) ->
             value = fingerprint.get(key)
             if key == "shots" and key in fingerprint:
                 value = value or "all images"
-            whose.setdefault("–" if value in (None, False, "") else str(value), []).append(name)
+            nothing = value is None or value is False or value == ""  # not ``in``: 0 equals False
+            whose.setdefault("–" if nothing else str(value), []).append(name)
         if set(whose) == {"–"}:
             continue
         lines = whose if len(whose) == 1 else [f"{' · '.join(who)}: {value}" for value, who in whose.items()]
