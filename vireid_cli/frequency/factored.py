@@ -21,11 +21,6 @@ from vireid_cli.frequency.constants import constant
 Pair = tuple[Tensor, Tensor]
 
 
-def suits(maps: Tensor) -> bool:
-    """Whether the channels of (B, C, H, W) lie together, on a CPU."""
-    return maps.is_cpu and maps.dim() == 4 and maps.shape[1] > 1 and maps.stride(1) == 1
-
-
 def forward(images: Tensor) -> Pair:
     """The half spectrum (B, C, H, W//2 + 1) twice of (B, C, H, W); float64 stays, all else is float32."""
     spectrum: Pair = _Forward.apply(images)
@@ -76,9 +71,9 @@ def _analyse(maps: Tensor, row: Tensor) -> Pair:
     pixels = maps.permute(0, 2, 3, 1).unflatten(1, (first, second)).transpose(1, 2)
     pixels = _written(pixels, row.dtype)  # (B, Q, P, W, C)
     with full_precision(row):
-        mixed = _times(row.mT, pixels.view(batch * height, width, channels))  # (B·Q·P, 2·half, C)
+        mixed = times(row.mT, pixels.view(batch * height, width, channels))  # (B·Q·P, 2·half, C)
         mixed = mixed.view(batch * second, 2 * first, -1)  # rows (P, part)
-        mixed = _times(constant(matrices.first_columns, (first,), row), mixed)  # rows (part, bins of P)
+        mixed = times(constant(matrices.first_columns, (first,), row), mixed)  # rows (part, bins of P)
         pieces = mixed.view(batch, 2 * second, first, -1).transpose(1, 2)  # (B, P, (Q, part), half·C)
         matrix = constant(matrices.second_columns, (first, second), row)
         re, im = (_each(half, pieces) for half in matrix.split(second, dim=1))  # (B, P, Q, half·C)
@@ -96,7 +91,7 @@ def _synthesise(re: Tensor, im: Tensor, row: Tensor, dtype: torch.dtype) -> Tens
         mixed = _each(matrix[..., :second], parts[0], matrix[..., second:], parts[1])
         pieces = mixed.view(batch, 2 * first, second, -1).transpose(1, 2)  # (B, Q, (bins of P, part), half·C)
         mixed = _each(constant(matrices.first_columns_back, (first,), re).expand(second, -1, -1), pieces)
-        pixels = _times(row, mixed.view(batch * height, 2 * half, channels))  # (B·Q·P, W, C)
+        pixels = times(row, mixed.view(batch * height, 2 * half, channels))  # (B·Q·P, W, C)
     maps = _written(pixels.view(batch, second, first, -1, channels).transpose(1, 2), dtype)
     return maps.flatten(1, 2).permute(0, 3, 1, 2)
 
@@ -121,7 +116,7 @@ def _written(values: Tensor, dtype: torch.dtype) -> Tensor:
     return torch.empty(values.shape, dtype=dtype, device=values.device).copy_(values)
 
 
-def _times(matrix: Tensor, columns: Tensor) -> Tensor:
+def times(matrix: Tensor, columns: Tensor) -> Tensor:
     """The matrix (M, K) times each of a batch (B, K, N): (B, M, N)."""
     return torch.bmm(matrix.expand(len(columns), -1, -1), columns)
 

@@ -92,7 +92,7 @@ def real(values: Tensor) -> Tensor:
 
 
 def _factored(maps: Tensor) -> bool:
-    return factored.suits(maps) and not (_plain or traced())
+    return maps.is_cpu and channels_last(maps) and not (_plain or traced())
 
 
 def _forward(images: Tensor) -> Pair:
@@ -130,8 +130,8 @@ def _channels_last_forward(images: Tensor) -> Pair:
     batch, channels, height, width = images.shape
     half = width // 2 + 1
     pixels = images.permute(0, 2, 3, 1).reshape(batch * height, width, channels)
-    rows = _times(constant(matrices.row_matrix, (width,), images).mT, pixels)  # (B·H, 2·half, C)
-    both = _times(
+    rows = factored.times(constant(matrices.row_matrix, (width,), images).mT, pixels)  # (B·H, 2·half, C)
+    both = factored.times(
         constant(matrices.column_matrix, (height,), images), rows.view(batch, 2 * height, -1)
     )  # (B, 2·H, half·C)
     # Parts are split before axes are put in order, so that gradients are joined in this layout as well.
@@ -143,14 +143,9 @@ def _channels_last_inverse(re: Tensor, im: Tensor, size: tuple[int, int]) -> Ten
     height, width = size
     batch, channels, _, half = re.shape
     both = torch.cat([part.permute(0, 2, 3, 1) for part in (re, im)], dim=1)  # (B, 2·H, half, C)
-    mixed = _times(
+    mixed = factored.times(
         constant(matrices.column_inverse_matrix, (height,), re), both.flatten(2)
     )  # (B, 2·H, half·C)
     rows = mixed.view(batch * height, 2 * half, channels)
-    pixels = _times(constant(matrices.row_inverse_matrix, (width,), re).mT, rows)  # (B·H, W, C)
+    pixels = factored.times(constant(matrices.row_inverse_matrix, (width,), re).mT, rows)  # (B·H, W, C)
     return pixels.view(batch, height, width, channels).permute(0, 3, 1, 2)
-
-
-def _times(matrix: Tensor, columns: Tensor) -> Tensor:
-    """The matrix (M, K) times each of a batch (B, K, N): (B, M, N)."""
-    return torch.bmm(matrix.expand(len(columns), -1, -1), columns)
