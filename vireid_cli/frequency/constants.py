@@ -25,7 +25,7 @@ def constant(make: Make, arguments: tuple[int, ...], like: Tensor) -> Tensor:
         arguments: Its arguments.
         like: Whose device and floating type the result has.
     """
-    if torch.compiler.is_dynamo_compiling() and not torch.compiler.is_exporting():
+    if torch.compiler.is_dynamo_compiling():
         # An operator that the compiler doesn't look into: it takes no second constant from one function.
         name = f"{make.__module__}:{make.__name__}"
         matrix: Tensor = _compiled_constant(name, list(arguments), like.device, like.dtype)
@@ -56,8 +56,10 @@ def _constant(make: Make, arguments: tuple[int, ...], device: torch.device, dtyp
         # Made in inference mode, it could not be used in a training step later.
         with torch.inference_mode(False):
             found = torch.from_numpy(np.ascontiguousarray(make(*arguments), NUMPY_TYPES[dtype])).to(device)
-        # During an export this is the trace's own symbol, which must not outlive it.
-        if type(found) is Tensor and not torch.compiler.is_exporting():
+        # During an export this is the trace's own symbol, which must not outlive it. (is_exporting() would
+        # be true under torch.compile, too, up to PyTorch 2.11.)
+        exporting = torch.compiler.is_compiling() and not torch.compiler.is_dynamo_compiling()
+        if type(found) is Tensor and not exporting:
             _kept[key] = found
     return found
 

@@ -58,7 +58,9 @@ def selective_scan(u: Tensor, delta: Tensor, a: Tensor, b: Tensor, c: Tensor, sk
     u, delta, a, b, c, skip = (
         t if t.dtype == torch.float64 else t.float() for t in (u, delta, a, b, c, skip)
     )
-    if torch.compiler.is_exporting() or torch.jit.is_tracing():
+    # Not torch.compiler.is_exporting(): up to PyTorch 2.11 it is true under torch.compile, too.
+    exporting = torch.compiler.is_compiling() and not torch.compiler.is_dynamo_compiling()
+    if exporting or torch.jit.is_tracing():
         return scan_by_recurrence(u, delta, a, b, c, skip)
     if u.is_cuda and u.dtype == torch.float32 and (kernel := cuda_kernel()) is not None:
         return scan_by_kernel(kernel, u, delta, a, b, c, skip)
