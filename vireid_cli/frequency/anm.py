@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from vireid_cli.frequency.fourier import Kind, Spectrum, amplitude, inverse, polar, spectrum, unit_phasor
 from vireid_cli.frequency.products import blocks, channels_last, together
+from vireid_cli.frequency.unseen import batch_normed, bins_of, row_means_and_energy
 
 Positivity = Literal["relu", "softplus", "abs", "none"]
 
@@ -51,10 +52,31 @@ class AmplitudeNuancesMining(nn.Module):
         parts = [self._polar(part) for part in blocks(features)]
         mixed = blocks(self._mixed(together([found for found, _ in parts])), features)
         mined = [
-            self._mined(*part, own, size, features.dtype) for part, own in zip(parts, mixed, strict=True)
+            [
+                inverse(polar(own, phase), size, self.kind, ordered=False, dtype=features.dtype)
+                for own in self._mined(found, branches)
+            ]
+            for (found, phase), branches in zip(parts, mixed, strict=True)
         ]
         maps: Tensor = self.norm(together([part for branch in zip(*mined, strict=True) for part in branch]))
         return _DenseGradient.apply(maps) if self.training else maps
+
+    def rows(self, features: Tensor) -> Tensor:
+        """Means over each row of pixels of what ``forward`` gives: (B, C, H, W) → (2·B, C, H), float32.
+
+        The same numbers without the maps, where they would only be averaged over stripes (our way, not the
+        paper's): two of three transforms, and most of what is done to bins, are not needed for them.
+        """
+        width = features.shape[-1]
+        parts = [bins_of(spectrum(part, self.kind, ordered=False), width) for part in blocks(features)]
+        mixed = blocks(self._mixed(together([part.amplitude for part in parts])), features)
+        found = [
+            [row_means_and_energy(part, mined, width, self.kind) for mined in self._mined(part.amplitude, own)]
+            for part, own in zip(parts, mixed, strict=True)
+        ]
+        by_branch = [part for branch in zip(*found, strict=True) for part in branch]
+        rows, energies = (together(list(pieces)) for pieces in zip(*by_branch, strict=True))
+        return batch_normed(self.norm, rows, energies, width)
 
     def _polar(self, features: Tensor) -> tuple[Tensor, Spectrum]:
         """Amplitude A (B, C, H, half), float32, and phase of the maps."""
@@ -69,13 +91,10 @@ class AmplitudeNuancesMining(nn.Module):
             return F.linear(found.permute(0, 2, 3, 1), weight).permute(0, 3, 1, 2)
         return torch.matmul(weight, found.flatten(2)).unflatten(2, found.shape[2:])
 
-    def _mined(
-        self, found: Tensor, phase: Spectrum, mixed: Tensor, size: tuple[int, int], dtype: torch.dtype
-    ) -> list[Tensor]:
-        """The two maps of A, the phase and the mixed amplitudes: (B, C, H, W) each."""
+    def _mined(self, found: Tensor, mixed: Tensor) -> list[Tensor]:
+        """A_1 and A_2 from A and the mixed amplitudes: (B, C, H, half) each."""
         branches = mixed.to(found.dtype).chunk(BRANCHES, dim=1)
-        amplitudes = [self._positive(self._normed(own, found, index)) for index, own in enumerate(branches)]
-        return [inverse(polar(own, phase), size, self.kind, ordered=False, dtype=dtype) for own in amplitudes]
+        return [self._positive(self._normed(own, found, index)) for index, own in enumerate(branches)]
 
     def _normed(self, branch: Tensor, found: Tensor, index: int) -> Tensor:
         """Instance norm over bins, with the residual."""

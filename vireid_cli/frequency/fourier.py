@@ -118,13 +118,23 @@ def phasor(spectrum: Spectrum, floor: float = PHASE_FLOOR) -> Spectrum:
     return unit_phasor(spectrum, amplitude(spectrum), floor)
 
 
-def unit_phasor(spectrum: Spectrum, size: Tensor, floor: float = PHASE_FLOOR) -> Spectrum:
+def unit_phasor(
+    spectrum: Spectrum, size: Tensor, floor: float = PHASE_FLOOR, least: Tensor | None = None
+) -> Spectrum:
     """As ``phasor``, where the amplitude ``size`` of the spectrum is there already.
 
-    The gradient is that of F/|F|, whether ``size`` has a graph or not.
+    The gradient is that of F/|F|, whether ``size`` has a graph or not. ``least`` is the amplitude up to which
+    bins have no phase, where that is known: a part of a spectrum doesn't show the largest of all.
     """
-    found: Spectrum = _Phasor.apply(real(spectrum[0]), real(spectrum[1]), size.detach(), floor)
+    if least is None:
+        least = least_amplitude(size, floor)
+    found: Spectrum = _Phasor.apply(real(spectrum[0]), real(spectrum[1]), size.detach(), least)
     return found
+
+
+def least_amplitude(size: Tensor, floor: float = PHASE_FLOOR) -> Tensor:
+    """Up to which amplitude bins of each map have no phase: (..., H, half) → (..., 1, 1), no gradient."""
+    return size.detach().amax(dim=(-2, -1), keepdim=True) * floor
 
 
 class _Phasor(torch.autograd.Function):
@@ -134,8 +144,7 @@ class _Phasor(torch.autograd.Function):
     """
 
     @staticmethod
-    def forward(ctx: Any, re: Tensor, im: Tensor, size: Tensor, floor: float) -> Spectrum:
-        least = size.amax(dim=(-2, -1), keepdim=True) * floor
+    def forward(ctx: Any, re: Tensor, im: Tensor, size: Tensor, least: Tensor) -> Spectrum:
         scale = size.clone().gt_(least)
         scale /= size.clamp_min(torch.finfo(size.dtype).tiny ** 0.5)
         cosine, sine = re * scale, im * scale

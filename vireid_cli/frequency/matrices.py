@@ -24,6 +24,13 @@ def column_counts(width: int) -> np.ndarray:
     return counts
 
 
+def energy_counts(height: int, width: int) -> np.ndarray:
+    """The same for each bin, (H, half), and 0 for the mean: weights of |F|² in H·W times a map's variance."""
+    counts = np.tile(column_counts(width), (height, 1))
+    counts[0, 0] = 0.0
+    return counts
+
+
 def row_matrix(width: int) -> np.ndarray:
     """(W, 2·half): a row times this is its half spectrum, real parts before imaginary ones."""
     angles = _angles(width, width // 2 + 1)

@@ -243,16 +243,14 @@ class Fdnm(nn.Module):
             images = self.trunk.run(stage, images, streams)
             if stage in self.agp:
                 images = self.agp[stage](images)
-        gem = False
-        if self.options.anm.on:
-            images = self.anm(images)  # (branches·N, D, h, w)
-            gem = self.options.anm.pool == "gem"
         counts = [1] * self.has_global + [self.options.parts.n] * self.has_local
-        if gem:
-            found = [generalised_mean_stripes(images, count, GEM_POWER) for count in counts]
-            pooled = torch.cat(found, dim=-1)  # (branches·N, D, parts)
-        else:
+        if not self.options.anm.on:
             pooled = stripes(images, *counts)
+        elif self.options.anm.pool == "gap":
+            pooled = stripes(self.anm.rows(images).unsqueeze(-1), *counts)  # (branches·N, D, parts)
+        else:
+            maps = self.anm(images)  # (branches·N, D, h, w)
+            pooled = torch.cat([generalised_mean_stripes(maps, n, GEM_POWER) for n in counts], dim=-1)
         return pooled.unflatten(0, (self.branches, -1)).permute(0, 3, 1, 2)
 
     def _necked(self, pooled: Tensor) -> Tensor:

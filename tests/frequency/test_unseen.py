@@ -1,0 +1,111 @@
+"""Row means and batch norm of ANM's maps without the maps, against the maps themselves in float64."""
+
+import copy
+
+import pytest
+import torch
+
+from vireid_cli.frequency.anm import AmplitudeNuancesMining
+from vireid_cli.frequency.fourier import spectrum
+from vireid_cli.frequency.unseen import bins_of, row_means_and_energy
+
+
+def drawn(*shape, seed=0):
+    return torch.randn(shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
+
+
+def anm(channels, kind, residual=True, positivity="relu"):
+    torch.manual_seed(1)
+    module = AmplitudeNuancesMining(channels, residual, positivity, kind).double()
+    for parameter in (module.weight, module.norm.weight):
+        torch.nn.init.uniform_(parameter, 0.5, 1.5)
+    for parameter in (module.bias, module.norm.bias):
+        torch.nn.init.uniform_(parameter, -0.5, 0.5)
+    return module
+
+
+def of(module, features, weight, run):
+    """Row means, all gradients, and the running statistics after the pass."""
+    module, given = copy.deepcopy(module), features.clone().requires_grad_()
+    rows = run(module, given)
+    (rows * weight).sum().backward()
+    gradients = [given.grad, *(p.grad for p in module.parameters())]
+    return [rows.detach(), *gradients, *(b.detach() for b in module.norm.buffers())]
+
+
+def seen(module, features):
+    return module(features).mean(-1)
+
+
+def unseen(module, features):
+    return module.rows(features)
+
+
+@pytest.mark.parametrize("size", [(6, 5), (7, 4), (18, 9), (24, 12), (1, 6), (5, 1)])
+@pytest.mark.parametrize("kind", ["fft", "matmul"])
+@pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
+@pytest.mark.parametrize("training", [True, False])
+def test_rows_are_the_means_of_the_maps_in_value_gradient_and_statistics(size, kind, layout, training):
+    module = anm(4, kind).train(training)
+    features = drawn(3, 4, *size).contiguous(memory_format=layout)
+    features[:, 1] = features[:, 1].relu()
+    weight = drawn(6, 4, size[0], seed=2)
+    found, expected = (of(module, features, weight, run) for run in (unseen, seen))
+    for ours, theirs in zip(found, expected, strict=True):
+        torch.testing.assert_close(ours, theirs, rtol=1e-7, atol=1e-9)
+
+
+@pytest.mark.parametrize(("residual", "positivity"), [(False, "none"), (True, "softplus"), (False, "abs")])
+def test_rows_under_every_reading_of_the_branches(residual, positivity):
+    module, features = anm(3, "auto", residual, positivity).train(), drawn(2, 3, 9, 6)
+    weight = drawn(4, 3, 9, seed=2)
+    for ours, theirs in zip(
+        *(of(module, features, weight, run) for run in (unseen, seen)), strict=True
+    ):  # fmt: skip
+        torch.testing.assert_close(ours, theirs, rtol=1e-7, atol=1e-9)
+
+
+@pytest.mark.parametrize("kind", ["fft", "matmul"])
+def test_channels_that_are_empty_or_constant(kind):
+    module, features = anm(4, kind).train(), drawn(2, 4, 8, 6)
+    features[:, 0], features[:, 1], features[0] = 0.0, 0.7, 0.0
+    weight = drawn(4, 4, 8, seed=2)
+    found, expected = (of(module, features, weight, run) for run in (unseen, seen))
+    assert all(value.isfinite().all() for value in found)
+    # Bins of a constant are rounding errors: they have no phase in either way.
+    for index, (ours, theirs) in enumerate(zip(found, expected, strict=True)):
+        torch.testing.assert_close(ours, theirs, rtol=1e-6, atol=1e-8, msg=lambda m, i=index: f"{i}: {m}")
+
+
+def test_energy_is_the_squared_deviation_of_the_pixels():
+    maps = drawn(2, 3, 10, 7)
+    bins = bins_of(spectrum(maps, ordered=False), 7)
+    rows, energy = row_means_and_energy(bins, bins.amplitude, 7, "auto")
+    torch.testing.assert_close(rows, maps.mean(-1))
+    centred = maps - maps.mean(dim=(-2, -1), keepdim=True)
+    torch.testing.assert_close(energy, centred.square().sum(dim=(-2, -1)))
+
+
+def test_gradients_of_the_two_functions():
+    bins = bins_of(spectrum(drawn(1, 2, 4, 5), ordered=False), 5)
+
+    def of_maps(maps):
+        found = bins_of(spectrum(maps, ordered=False), 5)
+        return found.amplitude, *found.phase
+
+    def of_amplitudes(amplitude, cosine, sine):
+        return row_means_and_energy(bins._replace(phase=(cosine, sine)), amplitude, 5, "matmul")
+
+    assert torch.autograd.gradcheck(of_maps, (drawn(1, 2, 4, 5).requires_grad_(),))
+    given = (bins.amplitude.detach(), *(part.detach() for part in bins.phase))
+    assert torch.autograd.gradcheck(of_amplitudes, tuple(part.requires_grad_() for part in given))
+
+
+def test_many_maps_are_worked_on_in_blocks_with_the_same_result(monkeypatch):
+    module = anm(4, "matmul").train()
+    features = drawn(5, 4, 6, 5).contiguous(memory_format=torch.channels_last)
+    weight = drawn(10, 4, 6, seed=2)
+    whole = of(module, features, weight, unseen)
+    monkeypatch.setattr("vireid_cli.frequency.products.BLOCK", 2 * features[0].numel())
+    for ours, theirs in zip(of(module, features, weight, unseen), whole, strict=True):
+        torch.testing.assert_close(ours, theirs, rtol=1e-9, atol=1e-11)

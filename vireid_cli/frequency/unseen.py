@@ -1,0 +1,130 @@
+"""What is known of maps from their spectrum alone: means of their rows, and variances.
+
+The mean over a row of pixels is in the first column of the spectrum, and the variance over a map is the
+energy of its bins without the first (Parseval). Where nothing else is wanted of maps, they need not be made.
+"""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from vireid_cli.frequency import matrices
+from vireid_cli.frequency.constants import constant
+from vireid_cli.frequency.fourier import Kind, Spectrum, inverse, least_amplitude, real, unit_phasor
+
+
+class Bins(NamedTuple):
+    """Amplitudes, and the phases that the means of rows need.
+
+    Attributes:
+        amplitude: |F|, (B, C, H, half).
+        counts: How often each bin counts in the energy: 1 or 2, and 0 for the mean and for bins that have
+            no phase; (B, C, H, half), without gradient.
+        phase: (cos φ, sin φ) of the first column, (B, C, H, 1) each.
+    """
+
+    amplitude: Tensor
+    counts: Tensor
+    phase: Spectrum
+
+
+def bins_of(spectrum: Spectrum, width: int) -> Bins:
+    """Amplitudes and what belongs to them of a half spectrum of maps ``width`` pixels wide."""
+    size, *column = _AmplitudeAndColumn.apply(real(spectrum[0]), real(spectrum[1]))
+    least = least_amplitude(size)
+    counts = constant(matrices.energy_counts, (size.shape[-2], width), size)
+    known = size.detach().gt(least) * counts
+    return Bins(size, known, unit_phasor((column[0], column[1]), size.detach()[..., :1], least=least))
+
+
+def row_means_and_energy(bins: Bins, amplitude: Tensor, width: int, kind: Kind) -> tuple[Tensor, Tensor]:
+    """Of maps with these amplitudes and the phases of ``bins``, whose rows may be in any order.
+
+    Args:
+        bins: See ``bins_of``.
+        amplitude: (B, C, H, half), of any sign.
+        width: W of the maps.
+        kind: Form of the transform that made the spectrum.
+
+    Returns:
+        Means of the maps' rows (B, C, H), and Σ (x − mean)² over each map (B, C).
+    """
+    re, im, energy = _ColumnAndEnergy.apply(amplitude, bins.counts, *bins.phase)
+    rows = inverse((re, im), (re.shape[-2], 1), kind, ordered=False)  # (B, C, H, 1)
+    return rows.squeeze(-1) / width**0.5, energy
+
+
+def batch_normed(norm: nn.BatchNorm2d, rows: Tensor, energy: Tensor, width: int) -> Tensor:
+    """The means of rows (N, C, H) of what a batch norm makes of (N, C, H, W) maps of that energy (N, C).
+
+    Running statistics move as the norm's own forward pass moves them.
+    """
+    positions = rows.shape[2] * width
+    if norm.training:
+        means = rows.mean(-1)  # (N, C)
+        mean = means.mean(0)
+        variance = (energy / positions + (means - mean).square()).mean(0)
+        _keep(norm, mean.detach(), variance.detach(), len(rows) * positions)
+    else:
+        assert norm.running_mean is not None
+        assert norm.running_var is not None
+        mean, variance = real(norm.running_mean), real(norm.running_var)
+    scale = norm.weight * (variance + norm.eps).rsqrt()  # (C,)
+    return torch.addcmul((norm.bias - mean * scale).unsqueeze(1), rows, scale.unsqueeze(1))
+
+
+@torch.no_grad()
+def _keep(norm: nn.BatchNorm2d, mean: Tensor, variance: Tensor, count: int) -> None:
+    """Move the running statistics; the running variance is the unbiased one, as in PyTorch."""
+    assert norm.running_mean is not None
+    assert norm.running_var is not None
+    assert norm.num_batches_tracked is not None
+    assert norm.momentum is not None
+    norm.num_batches_tracked.add_(1)
+    norm.running_mean.lerp_(mean.to(norm.running_mean.dtype), norm.momentum)
+    unbiased = variance * (count / max(count - 1, 1))
+    norm.running_var.lerp_(unbiased.to(norm.running_var.dtype), norm.momentum)
+
+
+class _AmplitudeAndColumn(torch.autograd.Function):
+    """|F|, and the first column of F; gradient 0 where |F| is 0, as ``fourier.amplitude`` has it."""
+
+    @staticmethod
+    def forward(ctx: Any, re: Tensor, im: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        size = torch.addcmul(re * re, im, im).sqrt()
+        ctx.save_for_backward(re, im, size)
+        return size, re[..., :1].clone(), im[..., :1].clone()
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, Tensor]:
+        re, im, size = ctx.saved_tensors
+        to_size, *to_column = gradients
+        scale = to_size / size.clamp_min(torch.finfo(size.dtype).tiny ** 0.5)
+        to_parts = scale * re, scale * im
+        for whole, first in zip(to_parts, to_column, strict=True):
+            whole[..., :1] += first
+        return to_parts
+
+
+class _ColumnAndEnergy(torch.autograd.Function):
+    """The first column A·(cos φ, sin φ), and Σ counts·A² over each map: one gradient for both."""
+
+    @staticmethod
+    def forward(
+        ctx: Any, amplitude: Tensor, counts: Tensor, cosine: Tensor, sine: Tensor
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        ctx.save_for_backward(amplitude, counts, cosine, sine)
+        first = amplitude[..., :1]
+        return first * cosine, first * sine, (amplitude * counts).mul_(amplitude).sum(dim=(-2, -1))
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None, Tensor, Tensor]:
+        amplitude, counts, cosine, sine = ctx.saved_tensors
+        to_re, to_im, to_energy = gradients
+        first = amplitude[..., :1]
+        to_amplitude = (amplitude * counts).mul_(2.0 * to_energy[..., None, None])
+        to_amplitude[..., :1] += to_re * cosine + to_im * sine
+        return to_amplitude, None, to_re * first, to_im * first
