@@ -10,14 +10,13 @@ from torch import Tensor, nn
 from vireid_cli.frequency.fourier import (
     Kind,
     Spectrum,
-    amplitude,
     columns_to_full,
     inverse,
     real,
     spectrum,
 )
 from vireid_cli.frequency.products import blocks, together
-from vireid_cli.frequency.rotation import rotate
+from vireid_cli.frequency.rotation import above_zero, rotate
 
 Init = Literal["identity", "paper"]
 Representation = Literal["angle", "phasor"]
@@ -63,39 +62,44 @@ class AmplitudeGuidedPhase(nn.Module):
 
     def _block(self, features: Tensor) -> Tensor:
         height, width = features.shape[-2:]
-        bins, guide = guided(spectrum(features, self.kind, ordered=False), width, self.pool)
+        bins, size, guide = guided(spectrum(features, self.kind, ordered=False), width, self.pool)
         share = self.share(guide)[..., None, None]
         if self.representation == "phasor":
             return (real(features) * (1.0 + share)).to(features.dtype)
-        return inverse(rotate(bins, share), (height, width), self.kind, ordered=False, dtype=features.dtype)
+        turned = rotate(bins, share, size)
+        return inverse(turned, (height, width), self.kind, ordered=False, dtype=features.dtype)
 
     def share(self, guide: Tensor) -> Tensor:
         """S in (0, 1) from mean amplitudes: (B, C) → (B, C)."""
         return real(torch.sigmoid(self.mix(guide)))
 
 
-def guided(bins: Spectrum, width: int, pool: AmplitudePool) -> tuple[Spectrum, Tensor]:
-    """The spectrum as it is, and its ``mean_amplitude`` (B, C); the gradients of both meet in one pass."""
-    re, im, guide = _Guided.apply(*bins, width, pool)
-    return (re, im), guide
+def guided(bins: Spectrum, width: int, pool: AmplitudePool) -> tuple[Spectrum, Tensor, Tensor]:
+    """The spectrum as it is, its amplitude without gradient, and its ``mean_amplitude`` (B, C).
+
+    The gradients of the spectrum and of the mean meet in one pass.
+    """
+    re, im, size, guide = _Guided.apply(*bins, width, pool)
+    return (re, im), size, guide
 
 
 class _Guided(torch.autograd.Function):
     @staticmethod
     def forward(
         ctx: Any, re: Tensor, im: Tensor, width: int, pool: AmplitudePool
-    ) -> tuple[Tensor, Tensor, Tensor]:
-        found = amplitude((re, im))
-        ctx.save_for_backward(re, im, found)
+    ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        size = above_zero(torch.addcmul(re * re, im, im).sqrt_())
+        ctx.save_for_backward(re, im, size)
+        ctx.mark_non_differentiable(size)
         ctx.width, ctx.pool = width, pool
-        return re.view_as(re), im.view_as(im), mean_amplitude(found, width, pool)
+        return re.view_as(re), im.view_as(im), size, mean_amplitude(size, width, pool)
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, Tensor, None, None]:
-        re, im, found = ctx.saved_tensors
-        to_re, to_im, to_guide = gradients
-        share = to_guide[..., None, None] * bin_weights(found, ctx.width, ctx.pool)  # of each bin in the mean
-        scale = share / found.clamp_min(torch.finfo(found.dtype).tiny ** 0.5)  # as fourier.amplitude has it
+        re, im, size = ctx.saved_tensors
+        to_re, to_im, _, to_guide = gradients
+        # What each bin has in the mean, over its amplitude: times Re and Im it is its gradient.
+        scale = to_guide[..., None, None] * bin_weights(size, ctx.width, ctx.pool) / size
         return torch.addcmul(to_re, scale, re), torch.addcmul(to_im, scale, im), None, None
 
 
@@ -107,6 +111,8 @@ def mean_amplitude(amplitudes: Tensor, width: int, pool: AmplitudePool) -> Tenso
         width: W of the maps.
         pool: ``half``: over the stored bins; ``hermitian``: over the full plane.
     """
+    if pool == "half":
+        return amplitudes.mean(dim=(-2, -1))
     return (amplitudes * bin_weights(amplitudes, width, pool)).sum(dim=(-2, -1))
 
 
