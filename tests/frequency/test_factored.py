@@ -15,23 +15,35 @@ def maps(*shape, seed=0, dtype=torch.float64):
     return values.contiguous(memory_format=torch.channels_last)
 
 
+CPU = torch.empty(0)
+
+
+@pytest.fixture(params=["two stages", "one stage"])
+def stages(request, monkeypatch):
+    """On a CPU, and as on a GPU."""
+    if request.param == "one stage":
+        monkeypatch.setattr(factored, "factors", lambda height, like: (1, height))
+
+
 def rows(height):
     """Where the row of each frequency is."""
-    first, second = factored.factors(height)
+    first, second = factored.factors(height, CPU)
     return torch.tensor([second * (k % first) + k // first for k in range(height)])
 
 
 @pytest.mark.parametrize("height", [1, 2, 7, 18, 24, 29, 36, 72, 96])
 def test_factors_are_near_to_each_other(height):
-    first, second = factored.factors(height)
+    first, second = factored.factors(height, CPU)
     assert first * second == height
     assert first <= second
     assert not [n for n in range(first + 1, second) if height % n == 0 and n <= height // n]
+    assert factored.factors(height, torch.empty(0, device="meta")) == (1, height)
 
 
+@pytest.mark.usefixtures("stages")
 @pytest.mark.parametrize("size", SIZES)
 @pytest.mark.parametrize(("dtype", "error"), [(torch.float64, 1e-12), (torch.float32, 1e-5)])
-def test_two_stages_agree_with_torch_fft_in_value_and_gradient(size, dtype, error):
+def test_stages_agree_with_torch_fft_in_value_and_gradient(size, dtype, error):
     images, order = maps(2, 3, *size, dtype=dtype).requires_grad_(), rows(size[0])
     found = torch.complex(*(part[:, :, order] for part in factored.forward(images)))
     expected = torch.fft.rfft2(images, norm="ortho")
@@ -53,6 +65,7 @@ def test_two_stages_agree_with_torch_fft_in_value_and_gradient(size, dtype, erro
         assert (ours - theirs).abs().max() <= error * theirs.abs().max().clamp_min(1.0)
 
 
+@pytest.mark.usefixtures("stages")
 def test_rows_are_in_order_unless_any_order_will_do():
     images = maps(2, 3, 24, 12)
     expected = torch.fft.rfft2(images, norm="ortho")

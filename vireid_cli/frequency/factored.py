@@ -1,10 +1,11 @@
-"""The products of ``products`` on a CPU, for maps whose channels lie together: fewer multiply-adds.
+"""The products of ``products`` for maps whose channels lie together: no copies, on a CPU fewer multiply-adds.
 
 The transform over a row of W pixels is one product; that over H rows, H = P·Q, is two (Cooley and
 Tukey 1965), of P and of Q rows, with the turns between them in the second one's matrices: H·(P + Q)
-instead of H² complex multiply-adds a column. Both directions are one chain of products and its
-transpose; so are their gradients, written out here. Rows of a spectrum are in the order that the
-products leave, bin p + P·q at Q·p + q, which is nothing to what treats all bins alike.
+instead of H² complex multiply-adds a column. A GPU, to which small products are no gain, takes P = 1.
+Both directions are one chain of products and its transpose; so are their gradients, written out here.
+Rows of a spectrum are in the order that the products leave, bin p + P·q at Q·p + q, which is nothing to
+what treats all bins alike. Both parts of a spectrum are dense in memory, as fast kernels want them.
 """
 
 from __future__ import annotations
@@ -33,8 +34,10 @@ def inverse(re: Tensor, im: Tensor, size: tuple[int, int], dtype: torch.dtype) -
     return maps
 
 
-def factors(height: int) -> tuple[int, int]:
-    """P ≤ Q with P·Q = H, as near to each other as can be."""
+def factors(height: int, like: Tensor) -> tuple[int, int]:
+    """P ≤ Q with P·Q = H, as near to each other as can be on a CPU; P = 1 elsewhere."""
+    if not like.is_cpu:
+        return 1, height
     least = max(n for n in range(1, int(height**0.5) + 1) if height % n == 0)
     return least, height // least
 
@@ -66,14 +69,15 @@ class _Inverse(torch.autograd.Function):
 def _analyse(maps: Tensor, row: Tensor) -> Pair:
     """Pixels to bins: (B, C, H, W), the matrix (W, 2·half) → (B, C, H, half) twice, in the matrix's type."""
     batch, channels, height, width = maps.shape
-    first, second = factors(height)
+    first, second = factors(height, row)
     # Row n = Q·p + q goes to (q, p), so that the rows that one product joins lie together.
     pixels = maps.permute(0, 2, 3, 1).unflatten(1, (first, second)).transpose(1, 2)
     pixels = _written(pixels, row.dtype)  # (B, Q, P, W, C)
     with full_precision(row):
         mixed = times(row.mT, pixels.view(batch * height, width, channels))  # (B·Q·P, 2·half, C)
         mixed = mixed.view(batch * second, 2 * first, -1)  # rows (P, part)
-        mixed = times(constant(matrices.first_columns, (first,), row), mixed)  # rows (part, bins of P)
+        if first > 1:
+            mixed = times(constant(matrices.first_columns, (first,), row), mixed)  # rows (part, bins of P)
         pieces = mixed.view(batch, 2 * second, first, -1).transpose(1, 2)  # (B, P, (Q, part), half·C)
         matrix = constant(matrices.second_columns, (first, second), row)
         re, im = (_each(half, pieces) for half in matrix.split(second, dim=1))  # (B, P, Q, half·C)
@@ -84,13 +88,18 @@ def _analyse(maps: Tensor, row: Tensor) -> Pair:
 def _synthesise(re: Tensor, im: Tensor, row: Tensor, dtype: torch.dtype) -> Tensor:
     """The transpose of ``_analyse``, bins to pixels: (B, C, H, half) twice → (B, C, H, W) of ``dtype``."""
     batch, channels, height, half = re.shape
-    first, second = factors(height)
+    first, second = factors(height, re)
     parts = [part.permute(0, 2, 3, 1).reshape(batch, first, second, -1) for part in (re, im)]
     with full_precision(re):
-        matrix = constant(matrices.second_columns_back, (first, second), re)
-        mixed = _each(matrix[..., :second], parts[0], matrix[..., second:], parts[1])
-        pieces = mixed.view(batch, 2 * first, second, -1).transpose(1, 2)  # (B, Q, (bins of P, part), half·C)
-        mixed = _each(constant(matrices.first_columns_back, (first,), re).expand(second, -1, -1), pieces)
+        if first == 1:
+            matrix = constant(matrices.second_columns, (first, second), re).mT  # to rows (Q, part)
+            mixed = _each(matrix[..., :second], parts[0], matrix[..., second:], parts[1])
+        else:
+            matrix = constant(matrices.second_columns_back, (first, second), re)
+            mixed = _each(matrix[..., :second], parts[0], matrix[..., second:], parts[1])
+            pieces = mixed.view(batch, 2 * first, second, -1).transpose(1, 2)  # (B, Q, (bins of P, part), …)
+            matrix = constant(matrices.first_columns_back, (first,), re)
+            mixed = _each(matrix.expand(second, -1, -1), pieces)
         pixels = times(row, mixed.view(batch * height, 2 * half, channels))  # (B·Q·P, W, C)
     maps = _written(pixels.view(batch, second, first, -1, channels).transpose(1, 2), dtype)
     return maps.flatten(1, 2).permute(0, 3, 1, 2)
@@ -99,8 +108,14 @@ def _synthesise(re: Tensor, im: Tensor, row: Tensor, dtype: torch.dtype) -> Tens
 def _each(matrix: Tensor, given: Tensor, other: Tensor | None = None, more: Tensor | None = None) -> Tensor:
     """Matrices (N, M, K) times the pieces (B, N, K, L), and others times more if given: (B, N, M, L).
 
-    A map at a time: its pieces lie crosswise in memory, which a product over all maps would have to copy.
+    A map at a time if N > 1: its pieces lie crosswise in memory, which a product over all maps would have to
+    copy.
     """
+    if len(matrix) == 1:
+        found = times(matrix[0], given[:, 0])
+        if other is not None and more is not None:
+            found.baddbmm_(other.expand(len(found), -1, -1), more[:, 0])
+        return found.unsqueeze(1)
     found = given.new_empty(len(given), *matrix.shape[:2], given.shape[-1])
     for index, one in enumerate(found):
         torch.bmm(matrix, given[index], out=one)

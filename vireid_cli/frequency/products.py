@@ -92,7 +92,7 @@ def real(values: Tensor) -> Tensor:
 
 
 def _factored(maps: Tensor) -> bool:
-    return maps.is_cpu and channels_last(maps) and not (_plain or traced())
+    return (maps.is_cpu or maps.is_cuda) and channels_last(maps) and not (_plain or traced())
 
 
 def _forward(images: Tensor) -> Pair:
