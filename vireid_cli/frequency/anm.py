@@ -71,8 +71,8 @@ class AmplitudeNuancesMining(nn.Module):
         parts = [bins_of(spectrum(part, self.kind, ordered=False), width) for part in blocks(features)]
         mixed = blocks(self._mixed(together([part.amplitude for part in parts])), features)
         found = [
-            [row_means_and_energy(part, mined, width, self.kind) for mined in self._mined(part.amplitude, own)]
-            for part, own in zip(parts, mixed, strict=True)
+            [row_means_and_energy(part, mined, width, self.kind) for mined in self._mined(part.amplitude, of)]
+            for part, of in zip(parts, mixed, strict=True)
         ]
         by_branch = [part for branch in zip(*found, strict=True) for part in branch]
         rows, energies = (together(list(pieces)) for pieces in zip(*by_branch, strict=True))
