@@ -7,7 +7,7 @@ import torch
 
 from vireid_cli.frequency.anm import AmplitudeNuancesMining
 from vireid_cli.frequency.fourier import spectrum
-from vireid_cli.frequency.unseen import bins_of, row_means_and_energy
+from vireid_cli.frequency.unseen import bins_of, column_and_energy, row_means
 
 
 def drawn(*shape, seed=0):
@@ -80,8 +80,8 @@ def test_channels_that_are_empty_or_constant(kind):
 def test_energy_is_the_squared_deviation_of_the_pixels():
     maps = drawn(2, 3, 10, 7)
     bins = bins_of(spectrum(maps, ordered=False), 7)
-    rows, energy = row_means_and_energy(bins, bins.amplitude, 7, "auto")
-    torch.testing.assert_close(rows, maps.mean(-1))
+    *column, energy = column_and_energy(bins, bins.amplitude)
+    torch.testing.assert_close(row_means((column[0], column[1]), 7, "auto"), maps.mean(-1))
     centred = maps - maps.mean(dim=(-2, -1), keepdim=True)
     torch.testing.assert_close(energy, centred.square().sum(dim=(-2, -1)))
 
@@ -94,7 +94,7 @@ def test_gradients_of_the_two_functions():
         return found.amplitude, *found.phase
 
     def of_amplitudes(amplitude, cosine, sine):
-        return row_means_and_energy(bins._replace(phase=(cosine, sine)), amplitude, 5, "matmul")
+        return column_and_energy(bins._replace(phase=(cosine, sine)), amplitude)
 
     assert torch.autograd.gradcheck(of_maps, (drawn(1, 2, 4, 5).requires_grad_(),))
     given = (bins.amplitude.detach(), *(part.detach() for part in bins.phase))

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from vireid_cli.frequency.fourier import Kind, Spectrum, amplitude, inverse, polar, spectrum, unit_phasor
 from vireid_cli.frequency.products import blocks, channels_last, together
-from vireid_cli.frequency.unseen import batch_normed, bins_of, row_means_and_energy
+from vireid_cli.frequency.unseen import batch_normed, bins_of, column_and_energy, row_means
 
 Positivity = Literal["relu", "softplus", "abs", "none"]
 
@@ -71,12 +71,12 @@ class AmplitudeNuancesMining(nn.Module):
         parts = [bins_of(spectrum(part, self.kind, ordered=False), width) for part in blocks(features)]
         mixed = blocks(self._mixed(together([part.amplitude for part in parts])), features)
         found = [
-            [row_means_and_energy(part, mined, width, self.kind) for mined in self._mined(part.amplitude, of)]
+            [column_and_energy(part, mined) for mined in self._mined(part.amplitude, of)]
             for part, of in zip(parts, mixed, strict=True)
         ]
         by_branch = [part for branch in zip(*found, strict=True) for part in branch]
-        rows, energies = (together(list(pieces)) for pieces in zip(*by_branch, strict=True))
-        return batch_normed(self.norm, rows, energies, width)
+        re, im, energy = (together(list(pieces)) for pieces in zip(*by_branch, strict=True))
+        return batch_normed(self.norm, row_means((re, im), width, self.kind), energy, width)
 
     def _polar(self, features: Tensor) -> tuple[Tensor, Spectrum]:
         """Amplitude A (B, C, H, half), float32, and phase of the maps."""

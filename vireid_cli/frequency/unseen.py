@@ -40,21 +40,30 @@ def bins_of(spectrum: Spectrum, width: int) -> Bins:
     return Bins(size, known, unit_phasor((column[0], column[1]), size.detach()[..., :1], least=least))
 
 
-def row_means_and_energy(bins: Bins, amplitude: Tensor, width: int, kind: Kind) -> tuple[Tensor, Tensor]:
-    """Of maps with these amplitudes and the phases of ``bins``, whose rows may be in any order.
+def column_and_energy(bins: Bins, amplitude: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Of maps with these amplitudes (B, C, H, half), of any sign, and the phases of ``bins``.
+
+    Returns:
+        Real and imaginary part of the first column of their spectrum, (B, C, H, 1) each, and
+        Σ (x − mean)² over each map, (B, C).
+    """
+    found: tuple[Tensor, Tensor, Tensor] = _ColumnAndEnergy.apply(amplitude, bins.counts, *bins.phase)
+    return found
+
+
+def row_means(column: Spectrum, width: int, kind: Kind) -> Tensor:
+    """Means of the rows of maps ``width`` pixels wide, whose rows of bins may be in any order.
 
     Args:
-        bins: See ``bins_of``.
-        amplitude: (B, C, H, half), of any sign.
+        column: First column of their spectrum, (B, C, H, 1) twice.
         width: W of the maps.
         kind: Form of the transform that made the spectrum.
 
     Returns:
-        Means of the maps' rows (B, C, H), and Σ (x − mean)² over each map (B, C).
+        (B, C, H).
     """
-    re, im, energy = _ColumnAndEnergy.apply(amplitude, bins.counts, *bins.phase)
-    rows = inverse((re, im), (re.shape[-2], 1), kind, ordered=False)  # (B, C, H, 1)
-    return rows.squeeze(-1) / width**0.5, energy
+    rows = inverse(column, (column[0].shape[-2], 1), kind, ordered=False)  # (B, C, H, 1)
+    return rows.squeeze(-1) / width**0.5
 
 
 def batch_normed(norm: nn.BatchNorm2d, rows: Tensor, energy: Tensor, width: int) -> Tensor:
