@@ -47,15 +47,13 @@ class _Rotation(torch.autograd.Function):
         turn = share * angle
         cosine, sine = turn.cos(), turn.sin()
         turned = (re * cosine).addcmul_(im, sine, value=-1.0), (im * cosine).addcmul_(re, sine)
-        ctx.save_for_backward(re, im, share, angle, size)
+        ctx.save_for_backward(re, im, share, angle, size, cosine, sine)
         return turned
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, Tensor, Tensor, None]:
-        re, im, share, angle, size = ctx.saved_tensors
+        re, im, share, angle, size, cosine, sine = ctx.saved_tensors
         to_re, to_im = gradients
-        turn = share * angle
-        cosine, sine = turn.cos(), turn.sin()
         # Turned back; with F they say how the loss changes with the angle.
         back_re = (to_re * cosine).addcmul_(to_im, sine)
         back_im = (to_im * cosine).addcmul_(to_re, sine, value=-1.0)
