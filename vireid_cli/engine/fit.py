@@ -17,6 +17,7 @@ from torch import Tensor, nn
 
 from vireid_cli.data.sampler import EpochPlan, IdentitySampler
 from vireid_cli.engine.checkpoint import Position
+from vireid_cli.engine.compiled import Losses, losses_of
 from vireid_cli.engine.feed import Feed
 from vireid_cli.engine.reporter import Reporter, duration
 from vireid_cli.engine.runtime import Runtime, seed_of
@@ -120,6 +121,11 @@ class Loop:
     hooks: Hooks
     meter: Meter = field(default_factory=Meter)
     _timed: list[float] = field(default_factory=list)
+    _losses: Losses = field(init=False)
+
+    def __post_init__(self) -> None:
+        """Raises ``UsageError`` where the network is to be compiled and can't be."""
+        self._losses = losses_of(self.network, self.recipe.compile, self.runtime.device)
 
     def run(self, start: Position) -> Position:
         """Train from ``start`` to the last epoch.
@@ -171,7 +177,7 @@ class Loop:
         """One forward, one backward, one update."""
         torch.manual_seed(seed_of(self.recipe.seed, "network", at.epoch, at.step))
         with self.runtime.autocast():
-            losses: dict[str, Tensor] = self.network.losses(batch)  # type: ignore[operator]
+            losses = self._losses(batch)
         self.meter.add(losses, at)
         total = torch.stack([value.float() for value in losses.values()]).sum()
         self.optimizer.zero_grad(set_to_none=True)

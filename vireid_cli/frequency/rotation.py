@@ -46,7 +46,8 @@ class _Rotation(torch.autograd.Function):
         angle = torch.atan2(im, re)
         turn = share * angle
         cosine, sine = turn.cos(), turn.sin()
-        turned = (re * cosine).addcmul_(im, sine, value=-1.0), (im * cosine).addcmul_(re, sine)
+        # Not in place: PyTorch 2.11 compiles results made in place into ones without gradient.
+        turned = torch.addcmul(re * cosine, im, sine, value=-1.0), torch.addcmul(im * cosine, re, sine)
         ctx.save_for_backward(re, im, share, angle, size, cosine, sine)
         return turned
 

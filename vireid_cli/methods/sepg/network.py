@@ -33,6 +33,8 @@ class SepgNet(nn.Module):
         super().__init__()
         self.options = options
         self.normalise = Normalise()
+        self._seg = options.seg.model_dump(exclude={"mode", "at_test"})
+        self._paba_options = options.paba.model_dump(exclude={"weight", "feature"})
         self.has_specific = options.specific_weight > 0.0
         self.has_layer4 = options.gate or self.has_specific
         stages = STAGES if self.has_layer4 else STAGES[:-1]
@@ -100,7 +102,7 @@ class SepgNet(nn.Module):
             return grey_image(visible)
         if seg.mode != "paper":
             return visible
-        return seg_image(visible, **seg.model_dump(exclude={"mode", "at_test"}))
+        return seg_image(visible, **self._seg)
 
     def _maps(self, images: Tensor, streams: Streams) -> tuple[Tensor, Tensor | None]:
         """The shared map after layer 3, gated, and the specific map after layer 4, if there is one."""
@@ -142,4 +144,4 @@ class SepgNet(nn.Module):
         options = self.options.paba
         if options.feature == "pooled":
             metric = F.normalize(pooled.permute(2, 0, 1).float(), dim=-1)  # (n, 2B, C)
-        return paba(metric, labels, **options.model_dump(exclude={"weight", "feature"}))
+        return paba(metric, labels, **self._paba_options)
