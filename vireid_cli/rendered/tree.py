@@ -6,8 +6,8 @@ Images and lists as ``layout_<name>.py`` says, and last of all ``vireid-rendered
 An image's bytes depend on the parameters, the seed and its (pid, camid, frame) only. Images are rendered in
 batches whose composition follows from the parameters, by workers that share nothing, so that neither the
 number of workers nor an interruption shows in the result. (Between processors of different kinds, or a CPU
-and a GPU, single images may differ by rounding, which the manifest names the device for: of 768 images an
-H100 gave 736 as a CPU did, and the others within 6 grey levels.)
+and a GPU, single images may differ by rounding: the manifest names the device. Of 768 images an H100 gave
+736 as a CPU did, and the others within 6 grey levels.)
 """
 
 from __future__ import annotations
