@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from vireid_cli.frequency.fourier import Kind, Spectrum, amplitude, inverse, polar, spectrum, unit_phasor
 from vireid_cli.frequency.products import blocks, channels_last, together
-from vireid_cli.frequency.unseen import batch_normed, bins_of, column_and_energy, row_means
+from vireid_cli.frequency.row_means import batch_normed, bins_of, column_and_energy, row_means
 
 Positivity = Literal["relu", "softplus", "abs", "none"]
 

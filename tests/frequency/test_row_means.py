@@ -7,7 +7,7 @@ import torch
 
 from vireid_cli.frequency.anm import AmplitudeNuancesMining
 from vireid_cli.frequency.fourier import spectrum
-from vireid_cli.frequency.unseen import bins_of, column_and_energy, row_means
+from vireid_cli.frequency.row_means import bins_of, column_and_energy, row_means
 
 
 def drawn(*shape, seed=0):
