@@ -123,10 +123,6 @@ class Loop:
     _timed: list[float] = field(default_factory=list)
     _losses: Losses = field(init=False)
 
-    def __post_init__(self) -> None:
-        """Raises ``UsageError`` where the network is to be compiled and can't be."""
-        self._losses = losses_of(self.network, self.recipe.compile, self.runtime.device)
-
     def run(self, start: Position) -> Position:
         """Train from ``start`` to the last epoch.
 
@@ -136,7 +132,11 @@ class Loop:
         Raises:
             NotFinite: A loss term is NaN or infinite.
             KeyboardInterrupt: Asked to stop; a checkpoint was written first.
+            UsageError, VireidError: The network is to be compiled and can't be.
         """
+        self._losses = losses_of(self.network, self.recipe.compile, self.runtime.device)
+        if self.recipe.compile:
+            self.hooks.reporter.say("compiling the network at the first step: half a minute to several")
         at = start
         for epoch in range(start.epoch, self.recipe.epochs):
             self.network.train()
@@ -191,13 +191,14 @@ class Loop:
     def _foretell(self, steps_left: int) -> None:
         """Say once how long the rest will take: after the second step, the first being slow to start.
 
-        Where the first alone took long, its start is no matter and nobody waits for the second.
+        Where the first alone took long, its start is no matter and nobody waits for the second, unless what
+        took long was to compile.
         """
         if len(self._timed) == 3:
             return
         self.runtime.synchronize()
         self._timed.append(time.perf_counter())
-        if len(self._timed) == 2 and self._timed[1] - self._timed[0] <= LONG:
+        if len(self._timed) == 2 and (self.recipe.compile or self._timed[1] - self._timed[0] <= LONG):
             return
         seconds = (self._timed[-1] - self._timed[-2]) * steps_left
         self._timed += [0.0] * (3 - len(self._timed))
