@@ -11,7 +11,6 @@ from vireid_cli.engine import fit
 from vireid_cli.engine.fit import Hooks, Loop
 from vireid_cli.engine.reporter import Reporter
 from vireid_cli.engine.runtime import Runtime
-from vireid_cli.recipe.schema import Train
 
 
 class Listener(Reporter):
@@ -25,25 +24,24 @@ class Listener(Reporter):
 
 
 @pytest.mark.parametrize(
-    ("ends", "expected", "compiled"),
+    ("ends", "expected"),
     [
         # the first step is slow to start: 0.5 s a step from the second on, 98 steps left
-        ((5.0, 5.5, 6.0, 6.5), {2: "about 49 s to go on cpu"}, False),
+        ((5.0, 5.5, 6.0, 6.5), {2: "about 49 s to go on cpu"}),
         # a step of a minute and a half: known after the first, 99 left; the hint makes it short
-        ((90.0, 200.0, 300.0), {1: f"about 2 h 28 min to go on cpu ({fit.SHORTER})"}, False),
-        # the first step compiles: how long it took says nothing
-        ((90.0, 90.5, 91.0), {2: "about 49 s to go on cpu"}, True),
+        ((90.0, 200.0, 300.0), {1: f"about 2 h 28 min to go on cpu ({fit.SHORTER})"}),
         # less than ten seconds in all: nothing is said
-        ((1.0, 1.05, 1.1), {}, False),
+        ((1.0, 1.05, 1.1), {}),
     ],
 )
 def test_said_once_as_soon_as_it_is_known(
-    monkeypatch: pytest.MonkeyPatch, ends: tuple[float, ...], expected: dict[int, str], compiled: bool
+    monkeypatch: pytest.MonkeyPatch, ends: tuple[float, ...], expected: dict[int, str]
 ) -> None:
     listener, nothing = Listener(), cast(Any, None)
     hooks = Hooks(nothing, nothing, nothing, listener)
-    runtime = Runtime(torch.device("cpu"), "fp32")
-    loop = Loop(nothing, nothing, nothing, nothing, nothing, Train(compile=compiled), runtime, hooks)
+    loop = Loop(
+        nothing, nothing, nothing, nothing, nothing, nothing, Runtime(torch.device("cpu"), "fp32"), hooks
+    )
     loop._timed = [0.0]
     said: dict[int, str] = {}
     for step, end in enumerate(ends, start=1):

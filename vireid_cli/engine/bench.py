@@ -19,7 +19,6 @@ from vireid_cli.data.augment import apply, augment_batch, draw
 from vireid_cli.data.crop import crop_flip
 from vireid_cli.data.store import locate
 from vireid_cli.engine import bench_evaluate, bench_occlude, bench_prepare, bench_sequence, bench_spectra
-from vireid_cli.engine.compiled import losses_of
 from vireid_cli.engine.embed import to_images
 from vireid_cli.engine.memory import keep_freed_memory
 from vireid_cli.engine.network import build_network, load_recipe
@@ -60,7 +59,6 @@ def train(engine: Engine, *, recipe: str, settings: list[str], repeats: int) -> 
     loaded, runtime = load_recipe(recipe, tuple(settings)), engine.runtime
     network = _network(loaded, runtime).train()
     optimizer = build_optimizer(cast(Method, network).parameter_groups(), loaded.train.optimizer)
-    compute = losses_of(network, loaded.train.compile, runtime.device)
     pixels = _pixels(loaded)
     random = generator(torch.device("cpu"), "bench")
     labels = torch.arange(loaded.data.sampler.identities).repeat_interleave(loaded.data.sampler.images)
@@ -75,7 +73,7 @@ def train(engine: Engine, *, recipe: str, settings: list[str], repeats: int) -> 
     def step() -> None:
         batch = augment()
         with runtime.autocast():
-            losses = compute(batch)
+            losses = cast(Method, network).losses(batch)
         optimizer.zero_grad(set_to_none=True)
         torch.stack([value.float() for value in losses.values()]).sum().backward()
         optimizer.step()

@@ -3,20 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, get_args
+from typing import TYPE_CHECKING, Any, cast, get_args
 
 import torch
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from vireid_cli.backbones.two_stream import BackboneSpec
-from vireid_cli.engine.compiled import losses_of
 from vireid_cli.engine.memory import keep_freed_memory
 from vireid_cli.engine.network import build_network, load_recipe
 from vireid_cli.engine.runtime import Runtime, generator
 from vireid_cli.engine.timing import interleaved
 from vireid_cli.frequency.fourier import Kind, amplitude, inverse, polar, spectrum, unit_phasor
 from vireid_cli.frequency.products import blocks, plain, together
+from vireid_cli.methods import Method
 from vireid_cli.recipe.schema import Recipe
 from vireid_cli.types import Batch
 
@@ -137,12 +137,11 @@ def _step(recipe: Recipe, runtime: Runtime) -> tuple[Callable[[], None], float]:
         for _ in range(3 if recipe.data.augment.second_view else 2)
     ]
     second = sides[2] if recipe.data.augment.second_view else None
-    compute = losses_of(network, False, runtime.device)
 
     def step() -> None:
         network.zero_grad(set_to_none=True)
         with runtime.autocast():
-            losses = compute(Batch(sides[0], sides[1], labels, second=second))
+            losses = cast(Method, network).losses(Batch(sides[0], sides[1], labels, second=second))
         torch.stack([value.float() for value in losses.values()]).sum().backward()
 
     chosen = [(m, m.kind) for m in network.modules() if getattr(m, "kind", None) in get_args(Kind)]
@@ -150,7 +149,6 @@ def _step(recipe: Recipe, runtime: Runtime) -> tuple[Callable[[], None], float]:
     with plain(), FlopCounterMode(display=False) as counter:
         step()
     _kinds(chosen)
-    compute = losses_of(network, recipe.train.compile, runtime.device)
     return step, counter.get_total_flops() / 2.0
 
 

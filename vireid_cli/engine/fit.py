@@ -17,7 +17,6 @@ from torch import Tensor, nn
 
 from vireid_cli.data.sampler import EpochPlan, IdentitySampler
 from vireid_cli.engine.checkpoint import Position
-from vireid_cli.engine.compiled import Losses, losses_of
 from vireid_cli.engine.feed import Feed
 from vireid_cli.engine.reporter import Reporter, duration
 from vireid_cli.engine.runtime import Runtime, seed_of
@@ -121,7 +120,6 @@ class Loop:
     hooks: Hooks
     meter: Meter = field(default_factory=Meter)
     _timed: list[float] = field(default_factory=list)
-    _losses: Losses = field(init=False)
 
     def run(self, start: Position) -> Position:
         """Train from ``start`` to the last epoch.
@@ -132,11 +130,7 @@ class Loop:
         Raises:
             NotFinite: A loss term is NaN or infinite.
             KeyboardInterrupt: Asked to stop; a checkpoint was written first.
-            UsageError, VireidError: The network is to be compiled and can't be.
         """
-        self._losses = losses_of(self.network, self.recipe.compile, self.runtime.device)
-        if self.recipe.compile:
-            self.hooks.reporter.say("compiling the network at the first step: half a minute to several")
         at = start
         for epoch in range(start.epoch, self.recipe.epochs):
             self.network.train()
@@ -177,7 +171,7 @@ class Loop:
         """One forward, one backward, one update."""
         torch.manual_seed(seed_of(self.recipe.seed, "network", at.epoch, at.step))
         with self.runtime.autocast():
-            losses = self._losses(batch)
+            losses: dict[str, Tensor] = self.network.losses(batch)  # type: ignore[operator]
         self.meter.add(losses, at)
         total = torch.stack([value.float() for value in losses.values()]).sum()
         self.optimizer.zero_grad(set_to_none=True)
@@ -191,14 +185,13 @@ class Loop:
     def _foretell(self, steps_left: int) -> None:
         """Say once how long the rest will take: after the second step, the first being slow to start.
 
-        Where the first alone took long, its start is no matter and nobody waits for the second, unless what
-        took long was to compile.
+        Where the first alone took long, its start is no matter and nobody waits for the second.
         """
         if len(self._timed) == 3:
             return
         self.runtime.synchronize()
         self._timed.append(time.perf_counter())
-        if len(self._timed) == 2 and (self.recipe.compile or self._timed[1] - self._timed[0] <= LONG):
+        if len(self._timed) == 2 and self._timed[1] - self._timed[0] <= LONG:
             return
         seconds = (self._timed[-1] - self._timed[-2]) * steps_left
         self._timed += [0.0] * (3 - len(self._timed))

@@ -17,7 +17,6 @@ from vireid_cli.data.sampler import IdentitySampler
 from vireid_cli.data.store import Store
 from vireid_cli.engine import checkpoint as checkpoints
 from vireid_cli.engine.checkpoint import Checkpoint, Position
-from vireid_cli.engine.compiled import refuse_without_tools
 from vireid_cli.engine.feed import Feed, Pixels
 from vireid_cli.engine.fit import Hooks, Loop, NotFinite
 from vireid_cli.engine.going_on import note_arithmetic, with_own_precision
@@ -68,8 +67,6 @@ def train(recipe: Recipe, runtime: Runtime, reporter: Reporter, data_dir: Path, 
     sampler, rows = _sampler(recipe, store)
     if recipe.train.select == "val":
         validation_plan(store, start.identities)  # refuses what can't be validated, before there is a run
-    if recipe.train.compile:
-        refuse_without_tools(runtime.device)
     network = build_network(recipe, start.spec, sampler.num_identities, runtime)
     moments = 2 if recipe.train.optimizer.name != "sgd" else int(recipe.train.optimizer.momentum > 0.0)
     kept = 2 if recipe.train.select == "val" else 1

@@ -176,8 +176,6 @@ class Train(Strict):
         checkpoint_every: Epochs between two checkpoints.
         select: Which checkpoint is evaluated: the ``last`` epoch's, or the one that is best by mAP on the
             validation identities (``val``), measured after each epoch; never by the test identities.
-        compile: Compile the network with ``torch.compile``: half a minute to several before the first step,
-            then shorter steps; figures differ by rounding. For long trainings on a GPU.
     """
 
     epochs: Annotated[int, Field(ge=1)] = 80
@@ -188,7 +186,6 @@ class Train(Strict):
     log_every: Annotated[int, Field(ge=1)] = 10
     checkpoint_every: Annotated[int, Field(ge=1)] = 1
     select: Literal["last", "val"] = "last"
-    compile: bool = False
 
 
 class Reported(Strict):
