@@ -101,6 +101,8 @@ def test_somebody_elses_features(vireid: Command, tmp_path: Path) -> None:
     [
         (("train",), "Name a recipe"),
         (("train", "--recipe", "nothing-like-it"), "There is no recipe"),
+        (("recipes", "check", "methods-large"), "vireid compare methods-large"),
+        (("bench", "steps", "-r", "fdnm"), "give --recipe twice or more"),
         (("train", "--recipe", "tiny.yaml", "--set", "train.epoch=1"), "Did you mean 'train.epochs'?"),
         (("train", "--recipe", "tiny.yaml", "--device", "cuda:77"), "--device cuda:77 can't be used"),
         (("train", "--recipe", "tiny.yaml", "--precision", "fp8"), "expected one of auto, fp32"),

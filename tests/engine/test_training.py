@@ -109,12 +109,12 @@ def test_not_a_number_is_named_and_the_batch_saved(
 ) -> None:
     from vireid_cli.methods.baseline import Baseline
 
-    losses, taken = Baseline.losses, []
+    losses, taken, bad = Baseline.losses, [], [4]
 
     def poisoned(self: Baseline, batch: object) -> dict[str, torch.Tensor]:
         terms = losses(self, batch)  # type: ignore[arg-type]
         taken.append(batch)
-        return terms | ({"triplet": terms["triplet"] * float("nan")} if len(taken) == 4 else {})
+        return terms | ({"triplet": terms["triplet"] * float("nan")} if len(taken) == bad[0] else {})
 
     monkeypatch.setattr(Baseline, "losses", poisoned)
     with pytest.raises(VireidError, match="'triplet' became nan in epoch 2, step 1") as caught:
@@ -125,6 +125,12 @@ def test_not_a_number_is_named_and_the_batch_saved(
     with np.load(saved) as arrays:
         assert np.array_equal(arrays["visible"], taken[3].visible.numpy())
         assert np.array_equal(arrays["infrared"], taken[3].infrared.numpy())
+    assert "The last checkpoint before it is kept" in caught.value.hint
+    taken.clear()
+    bad[0] = 1
+    with pytest.raises(VireidError, match="in epoch 1, step 1") as caught:
+        train(tiny_recipe, sysu_tree, tmp_path)
+    assert "There is no checkpoint before it" in caught.value.hint
 
 
 def test_run_folder_says_what_it_is(tiny_recipe: Path, sysu_tree: Path, tmp_path: Path) -> None:

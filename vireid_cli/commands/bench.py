@@ -179,6 +179,11 @@ def steps(
 
     Example: vireid bench steps -r fdnm-global-local -r fdnm-agp -r fdnm-anm -r fdnm
     """
+    if len(recipe) < 2:
+        raise UsageError(
+            "bench steps compares recipes: give --recipe twice or more.",
+            "Such as: vireid bench steps -r fdnm-global-local -r fdnm",
+        )
     refuse_overridden(settings or [])
     _print("steps", json, device, precision, recipes=recipe, settings=settings or [], repeats=repeats)
 

@@ -82,7 +82,8 @@ def main() -> None:
         _leave(VireidError(f"{place}{error.strerror}"))
     except SystemExit as done:
         if done.code == Interrupted.exit_code:  # Ctrl-C or SIGTERM, which typer turned into an exit
-            _leave(Interrupted("stopped.", "The same command starts again; what is whole is kept."))
+            kept = "" if "bench" in sys.argv[1:2] else "; what is whole is kept"
+            _leave(Interrupted("stopped.", f"The same command starts again{kept}."))
         raise
 
 

@@ -239,9 +239,12 @@ def _explain(error: NotFinite, job: Job) -> VireidError:
         visible_rows=rows[0],
         infrared_rows=rows[1],
     )
+    kept = "The last checkpoint before it is kept. "
+    if not (job.run.checkpoints / checkpoints.LAST).exists():
+        kept = "There is no checkpoint before it. "
     return VireidError(
         f"The loss term '{error.term}' became {error.value} in epoch {at.epoch + 1}, step {at.step + 1}.",
-        f"The batch is saved: {path}\nThe last checkpoint before it is kept. Try a smaller "
+        f"The batch is saved: {path}\n{kept}Try a smaller "
         "train.optimizer.lr, --set train.optimizer.grad_clip=10, or --precision fp32.",
     )
 

@@ -53,6 +53,8 @@ def find(name: str) -> Path:
         for candidate in (folder / n for n in names):
             if candidate.is_file():
                 return candidate
+    if any((home / "studies" / n).is_file() for home in homes for n in names):
+        raise UsageError(f"'{name}' is a study, not a recipe.", f"Compare its rows: vireid compare {name}")
     known = sorted({path.stem for path in [*Path("recipes").rglob("*.yaml"), *shipped()]})
     close = difflib.get_close_matches(Path(name).stem, known, n=3, cutoff=0.5)
     raise UsageError(
