@@ -109,3 +109,13 @@ def test_many_maps_are_worked_on_in_blocks_with_the_same_result(monkeypatch):
     monkeypatch.setattr("vireid_cli.frequency.products.BLOCK", 2 * features[0].numel())
     for ours, theirs in zip(of(module, features, weight, unseen), whole, strict=True):
         torch.testing.assert_close(ours, theirs, rtol=1e-9, atol=1e-11)
+
+
+@pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
+def test_columns_of_maps_too_large_for_products_are_transformed_as_the_maps(layout, monkeypatch):
+    monkeypatch.setattr("vireid_cli.frequency.fourier.MATMUL_POSITIONS", {False: 20, True: 20})
+    module, features = anm(4, "auto").train(), drawn(3, 4, 12, 6).contiguous(memory_format=layout)
+    weight = drawn(6, 4, 12, seed=2)
+    found, expected = (of(module, features, weight, run) for run in (unseen, seen))
+    for ours, theirs in zip(found, expected, strict=True):
+        torch.testing.assert_close(ours, theirs, rtol=1e-7, atol=1e-9)

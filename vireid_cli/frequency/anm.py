@@ -8,7 +8,16 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from vireid_cli.frequency.fourier import Kind, Spectrum, amplitude, inverse, polar, spectrum, unit_phasor
+from vireid_cli.frequency.fourier import (
+    Kind,
+    Spectrum,
+    amplitude,
+    form,
+    inverse,
+    polar,
+    spectrum,
+    unit_phasor,
+)
 from vireid_cli.frequency.products import blocks, channels_last, together
 from vireid_cli.frequency.row_means import batch_normed, bins_of, column_and_energy, row_means
 
@@ -67,8 +76,9 @@ class AmplitudeNuancesMining(nn.Module):
         The same numbers without the maps, where they would only be averaged over stripes (our way, not the
         paper's): two of three transforms, and most of what is done to bins, are not needed for them.
         """
-        width = features.shape[-1]
-        parts = [bins_of(spectrum(part, self.kind, ordered=False), width) for part in blocks(features)]
+        height, width = features.shape[-2:]
+        kind = form(self.kind, height * width, features)  # one for whole maps and for their first column
+        parts = [bins_of(spectrum(part, kind, ordered=False), width) for part in blocks(features)]
         mixed = blocks(self._mixed(together([part.amplitude for part in parts])), features)
         found = [
             [column_and_energy(part, mined) for mined in self._mined(part.amplitude, of)]
@@ -76,7 +86,7 @@ class AmplitudeNuancesMining(nn.Module):
         ]
         by_branch = [part for branch in zip(*found, strict=True) for part in branch]
         re, im, energy = (together(list(pieces)) for pieces in zip(*by_branch, strict=True))
-        return batch_normed(self.norm, row_means((re, im), width, self.kind), energy, width)
+        return batch_normed(self.norm, row_means((re, im), width, kind), energy, width)
 
     def _polar(self, features: Tensor) -> tuple[Tensor, Spectrum]:
         """Amplitude A (B, C, H, half), float32, and phase of the maps."""

@@ -48,7 +48,7 @@ def spectrum(images: Tensor, kind: Kind = "auto", ordered: bool = True) -> Spect
         Real and imaginary part, (..., H, W//2 + 1) each.
     """
     height, width = images.shape[-2:]
-    if _chosen(kind, height * width, images) == "fft":
+    if form(kind, height * width, images) == "fft":
         bins = torch.fft.rfft2(real(images), norm="ortho")
         # Each in one piece: vector instructions don't read every second number.
         return bins.real.contiguous(), bins.imag.contiguous()
@@ -84,7 +84,7 @@ def inverse(
     if tuple(re.shape[-2:]) != (height, width // 2 + 1):
         expected = (height, width // 2 + 1)
         raise ValueError(f"a {height}×{width} map has a half spectrum {expected}, not {tuple(re.shape[-2:])}")
-    if _chosen(kind, height * width, re) == "fft":
+    if form(kind, height * width, re) == "fft":
         return torch.fft.irfft2(torch.complex(re, im), s=(height, width), norm="ortho").to(dtype or re.dtype)
     return products.inverse(re, im, size, dtype or re.dtype, ordered)
 
@@ -244,8 +244,8 @@ def columns_to_full(width: int, like: Tensor) -> Tensor:
     return constant(matrices.column_counts, (width,), like)
 
 
-def _chosen(kind: Kind, positions: int, maps: Tensor) -> Literal["fft", "matmul"]:
-    """The form for maps of so many positions; ``maps`` are they, or a part of their half spectrum."""
+def form(kind: Kind, positions: int, maps: Tensor) -> Literal["fft", "matmul"]:
+    """Which form ``kind`` is for maps of so many positions; ``maps`` are they, or part of their spectrum."""
     if kind != "auto":
         return kind
     most = GPU_POSITIONS if maps.is_cuda else MATMUL_POSITIONS

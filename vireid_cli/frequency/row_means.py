@@ -57,7 +57,7 @@ def row_means(column: Spectrum, width: int, kind: Kind) -> Tensor:
     Args:
         column: First column of their spectrum, (B, C, H, 1) twice.
         width: W of the maps.
-        kind: Form of the transform that made the spectrum.
+        kind: Form of the transform that made the spectrum, not ``auto``: a column is smaller than its map.
 
     Returns:
         (B, C, H).
