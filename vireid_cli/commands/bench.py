@@ -17,7 +17,7 @@ from vireid_cli.commands.options import (
     refuse_idle,
     refuse_overridden,
 )
-from vireid_cli.errors import UsageError
+from vireid_cli.errors import Interrupted, UsageError
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -252,7 +252,12 @@ def _print(
     """Measure and print."""
     from vireid_cli.commands import console
 
-    result = make_engine(device, precision, data=data).bench(subject, **options)
+    try:
+        result = make_engine(device, precision, data=data).bench(subject, **options)
+    except KeyboardInterrupt as error:
+        raise Interrupted(
+            "stopped: nothing is kept of a benchmark.", "The same command starts again."
+        ) from error
     if json:
         console.print_json(result)
         return

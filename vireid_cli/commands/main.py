@@ -82,8 +82,7 @@ def main() -> None:
         _leave(VireidError(f"{place}{error.strerror}"))
     except SystemExit as done:
         if done.code == Interrupted.exit_code:  # Ctrl-C or SIGTERM, which typer turned into an exit
-            kept = "" if "bench" in sys.argv[1:2] else "; what is whole is kept"
-            _leave(Interrupted("stopped.", f"The same command starts again{kept}."))
+            _leave(Interrupted("stopped.", "The same command starts again; what is whole is kept."))
         raise
 
 

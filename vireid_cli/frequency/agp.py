@@ -10,13 +10,15 @@ from torch import Tensor, nn
 from vireid_cli.frequency.fourier import (
     Kind,
     Spectrum,
+    above_zero,
     columns_to_full,
     inverse,
+    magnitude,
     real,
     spectrum,
 )
 from vireid_cli.frequency.products import blocks, together
-from vireid_cli.frequency.rotation import above_zero, rotate
+from vireid_cli.frequency.rotation import rotate
 
 Init = Literal["identity", "paper"]
 Representation = Literal["angle", "phasor"]
@@ -88,7 +90,7 @@ class _Guided(torch.autograd.Function):
     def forward(
         ctx: Any, re: Tensor, im: Tensor, width: int, pool: AmplitudePool
     ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        size = above_zero(torch.addcmul(re * re, im, im).sqrt_())
+        size = above_zero(magnitude(re, im))
         ctx.save_for_backward(re, im, size)
         ctx.mark_non_differentiable(size)
         ctx.width, ctx.pool = width, pool

@@ -93,10 +93,10 @@ def _synthesise(re: Tensor, im: Tensor, row: Tensor, dtype: torch.dtype) -> Tens
     with full_precision(re):
         if first == 1:
             matrix = constant(matrices.second_columns, (first, second), re).mT  # to rows (Q, part)
-            mixed = _each(matrix[..., :second], parts[0], matrix[..., second:], parts[1])
         else:
-            matrix = constant(matrices.second_columns_back, (first, second), re)
-            mixed = _each(matrix[..., :second], parts[0], matrix[..., second:], parts[1])
+            matrix = constant(matrices.second_columns_back, (first, second), re)  # to rows (part, Q)
+        mixed = _each(matrix[..., :second], parts[0], matrix[..., second:], parts[1])
+        if first > 1:
             pieces = mixed.view(batch, 2 * first, second, -1).transpose(1, 2)  # (B, Q, (bins of P, part), …)
             matrix = constant(matrices.first_columns_back, (first,), re)
             mixed = _each(matrix.expand(second, -1, -1), pieces)

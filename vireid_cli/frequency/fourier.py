@@ -95,21 +95,33 @@ def amplitude(spectrum: Spectrum) -> Tensor:
     return size
 
 
+def magnitude(re: Tensor, im: Tensor) -> Tensor:
+    """sqrt(Re² + Im²) for functions that have their own gradient; ``amplitude`` has one."""
+    return torch.addcmul(re * re, im, im).sqrt()
+
+
+def above_zero(size: Tensor) -> Tensor:
+    """Amplitudes that can be divided by, and their squares, too.
+
+    Where the size is 0 so are both parts (or nearly: their squares vanish): the divisor only has to be above
+    0 then. A mask would cost more than all the rest on a CPU.
+    """
+    return size.clamp_min(torch.finfo(size.dtype).tiny ** 0.5)
+
+
 class _Amplitude(torch.autograd.Function):
     """The backward pass in closed form: a third of the passes over the bins."""
 
     @staticmethod
     def forward(ctx: Any, re: Tensor, im: Tensor) -> Tensor:
-        size = torch.addcmul(re * re, im, im).sqrt()
+        size = magnitude(re, im)
         ctx.save_for_backward(re, im, size)
         return size
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, Tensor]:
         re, im, size = ctx.saved_tensors
-        # Where the size is 0 so are both parts (or nearly: their squares vanish): the divisor only has to
-        # be finite then. A mask would cost more than all the rest on a CPU.
-        scale = gradients[0] / size.clamp_min(torch.finfo(size.dtype).tiny ** 0.5)
+        scale = gradients[0] / above_zero(size)
         return scale * re, scale * im
 
 
@@ -150,7 +162,7 @@ class _Phasor(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, re: Tensor, im: Tensor, size: Tensor, least: Tensor) -> Spectrum:
         scale = size.clone().gt_(least)
-        scale /= size.clamp_min(torch.finfo(size.dtype).tiny ** 0.5)
+        scale /= above_zero(size)
         cosine, sine = re * scale, im * scale
         ctx.save_for_backward(cosine, sine, scale)
         return cosine, sine

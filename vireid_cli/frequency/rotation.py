@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from vireid_cli.frequency.fourier import Spectrum, amplitude, real
+from vireid_cli.frequency.fourier import Spectrum, above_zero, magnitude, real
 
 
 def rotate(spectrum: Spectrum, share: Tensor, size: Tensor | None = None) -> Spectrum:
@@ -20,22 +20,17 @@ def rotate(spectrum: Spectrum, share: Tensor, size: Tensor | None = None) -> Spe
     Args:
         spectrum: Real and imaginary part, (..., H, half) each.
         share: s, broadcasts against them, e.g. (B, C, 1, 1).
-        size: |F| if it is there already, not 0 (the smallest normal number in its place); no gradient goes
-            through it, that of the angle is in this function's own.
+        size: |F| ``above_zero`` if it is there already; no gradient goes through it, that of the angle is in
+            this function's own.
 
     Returns:
         Real and imaginary part, (..., H, half) each, float32 (float64 stays).
     """
     re, im = real(spectrum[0]), real(spectrum[1])
     if size is None:
-        size = above_zero(amplitude((re.detach(), im.detach())))
+        size = above_zero(magnitude(re.detach(), im.detach()))
     turned: Spectrum = _Rotation.apply(re, im, share.to(re.dtype), size.detach())
     return turned
-
-
-def above_zero(size: Tensor) -> Tensor:
-    """Amplitudes, in place clamped so that their square can be divided by."""
-    return size.clamp_min_(torch.finfo(size.dtype).tiny ** 0.5)
 
 
 class _Rotation(torch.autograd.Function):

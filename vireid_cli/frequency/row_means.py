@@ -13,7 +13,16 @@ from torch import Tensor, nn
 
 from vireid_cli.frequency import matrices
 from vireid_cli.frequency.constants import constant
-from vireid_cli.frequency.fourier import Kind, Spectrum, inverse, least_amplitude, real, unit_phasor
+from vireid_cli.frequency.fourier import (
+    Kind,
+    Spectrum,
+    above_zero,
+    inverse,
+    least_amplitude,
+    magnitude,
+    real,
+    unit_phasor,
+)
 
 
 class Bins(NamedTuple):
@@ -103,7 +112,7 @@ class _AmplitudeAndColumn(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, re: Tensor, im: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        size = torch.addcmul(re * re, im, im).sqrt()
+        size = magnitude(re, im)
         ctx.save_for_backward(re, im, size)
         return size, re[..., :1].clone(), im[..., :1].clone()
 
@@ -111,7 +120,7 @@ class _AmplitudeAndColumn(torch.autograd.Function):
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, Tensor]:
         re, im, size = ctx.saved_tensors
         to_size, *to_column = gradients
-        scale = to_size / size.clamp_min(torch.finfo(size.dtype).tiny ** 0.5)
+        scale = to_size / above_zero(size)
         to_parts = scale * re, scale * im
         for whole, first in zip(to_parts, to_column, strict=True):
             whole[..., :1] += first
