@@ -6,7 +6,7 @@ import torch.nn.functional as F
 
 from vireid_cli.backbones import weights
 from vireid_cli.backbones.lightcnn import STAGES, LightCnn, TwoStreamLightCnn
-from vireid_cli.backbones.two_stream import BackboneSpec
+from vireid_cli.backbones.spec import BackboneSpec
 from vireid_cli.errors import UsageError
 from vireid_cli.types import Modality
 

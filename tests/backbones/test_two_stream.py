@@ -5,7 +5,8 @@ from torch import nn
 from torchvision.models.resnet import Bottleneck
 
 from vireid_cli.backbones.fold import fold_batch_norms
-from vireid_cli.backbones.two_stream import STAGES, BackboneSpec, PerModality, TwoStream, residual_network
+from vireid_cli.backbones.spec import STAGES, BackboneSpec
+from vireid_cli.backbones.two_stream import PerModality, TwoStream, residual_network
 from vireid_cli.types import Modality
 
 

@@ -4,7 +4,8 @@ import torchvision
 from safetensors.torch import save_file
 
 from vireid_cli.backbones import weights
-from vireid_cli.backbones.two_stream import BackboneSpec, TwoStream
+from vireid_cli.backbones.spec import BackboneSpec
+from vireid_cli.backbones.two_stream import TwoStream
 from vireid_cli.errors import UsageError, VireidError
 
 

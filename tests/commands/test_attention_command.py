@@ -53,7 +53,8 @@ def test_one_run_and_two(vireid: Command, place: Path) -> None:
 
 
 def test_people_that_were_trained_on_are_said(vireid: Command, place: Path) -> None:
-    from vireid_cli.engine.preparation import data_folder, find_people
+    from vireid_cli.data.identity import find_people
+    from vireid_cli.engine.session import data_folder
 
     run = written(vireid(*TRAIN))
     records = find_people("sysu", data_folder()).records

@@ -71,8 +71,8 @@ def test_evaluating_on_training_identities_is_refused(vireid: Command, place: Pa
     run = Path(trained.out.split("wrote ")[1].splitlines()[0])
     state = run / "checkpoints" / "last" / "state.json"
     content = json.loads(state.read_text())
+    from vireid_cli.data.identity import identity_tokens
     from vireid_cli.data.store import open_store
-    from vireid_cli.engine.preparation import identity_tokens
 
     store = open_store(Path(sys.modules["os"].environ["VIREID_DATA"]), "sysu")
     content["extra"]["training_identities"] += identity_tokens(store, np.array([11]))

@@ -111,7 +111,7 @@ def test_a_folder_from_the_environment_is_no_typed_option(vireid, place: Path) -
 
 
 def test_verify_takes_its_threads_from_workers(vireid, place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from vireid_cli.engine import preparation
+    from vireid_cli.engine import prepare as preparation
 
     assert vireid("prepare", "sysu", "--size", "64x32").code == 0
     taken = []

@@ -56,8 +56,9 @@ def test_image_files(vireid: Command, files: list[Path]) -> None:
 
 
 def test_two_images_of_one_modality_are_of_two_cameras(place: Path) -> None:
-    from vireid_cli.engine.pictures import pair
-    from vireid_cli.engine.preparation import data_folder, find_people
+    from vireid_cli.data.identity import find_people
+    from vireid_cli.engine.session import data_folder
+    from vireid_cli.engine.subjects.images import pair
     from vireid_cli.types import Modality
 
     people = find_people("sysu", data_folder())
@@ -109,9 +110,9 @@ def test_people_of_one_modality_are_told(vireid: Command, place: Path, sysu_tree
 
 
 def test_a_dataset_of_one_modality_is_told(tmp_path: Path) -> None:
+    from vireid_cli.data.identity import People
     from vireid_cli.data.provenance import Provenance
-    from vireid_cli.engine.pictures import people_with_both
-    from vireid_cli.engine.preparation import People
+    from vireid_cli.engine.subjects.images import people_with_both
     from vireid_cli.errors import UsageError
     from vireid_cli.types import Modality, Record, RecordTable
 

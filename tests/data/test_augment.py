@@ -11,6 +11,7 @@ from PIL import Image
 from torch import Tensor
 from torchvision.transforms import functional as vision
 
+from vireid_cli.bench.reference import pil_chain
 from vireid_cli.data import crop
 from vireid_cli.data import rectangles as drawn_rectangles
 from vireid_cli.data.augment import (
@@ -26,7 +27,6 @@ from vireid_cli.data.augment import (
 )
 from vireid_cli.data.crop import crop_flip
 from vireid_cli.data.rectangles import Rectangles, rectangles
-from vireid_cli.data.reference import pil_chain
 from vireid_cli.recipe.augmentation import Augment, Erase, Exchange
 from vireid_cli.types import Modality
 

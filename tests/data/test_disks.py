@@ -13,11 +13,11 @@ from tests.data import trees
 from vireid_cli import files, lock
 from vireid_cli.commands import main as command_line
 from vireid_cli.data import pixels
+from vireid_cli.data.identity import is_prepared
 from vireid_cli.data.prepare import prepare
 from vireid_cli.data.sources import load_source
 from vireid_cli.data.verify import verify
 from vireid_cli.engine import occlusion
-from vireid_cli.engine.preparation import is_prepared
 from vireid_cli.errors import DataError
 from vireid_cli.occlusion.drawing import catalogue
 

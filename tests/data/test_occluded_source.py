@@ -10,12 +10,12 @@ import numpy as np
 import pytest
 
 from tests.conftest import write_sysu_tree
+from vireid_cli.data.identity import identity_tokens, marks
 from vireid_cli.data.occluded import only_trial
 from vireid_cli.data.provenance import OCCLUSION, Provenance, read_provenance
 from vireid_cli.data.sources import load_source, source_names
 from vireid_cli.data.store import fingerprint, read_store, store_folder
 from vireid_cli.engine.engine import Engine
-from vireid_cli.engine.preparation import identity_tokens, marks
 from vireid_cli.errors import DataError, UsageError
 from vireid_cli.types import TRIALS_MARK, Modality, Record, RecordTable
 

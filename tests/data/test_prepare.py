@@ -16,11 +16,11 @@ import pytest
 import torch
 from PIL import Image
 
+from vireid_cli.bench.reference import pil_decode
 from vireid_cli.data import pixels as pixel_files
 from vireid_cli.data import prepare as preparing
 from vireid_cli.data.decode import BadImage, decode, resize, resize_all
 from vireid_cli.data.prepare import add_size, prepare
-from vireid_cli.data.reference import pil_decode
 from vireid_cli.data.store import Store, open_store
 from vireid_cli.data.verify import verify
 from vireid_cli.errors import DataError

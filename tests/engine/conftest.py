@@ -10,8 +10,8 @@ import pytest
 
 from vireid_cli import files
 from vireid_cli.data.plan import EvaluationPlan
-from vireid_cli.engine.evaluate import EvaluateOptions, measure
-from vireid_cli.engine.measure import Measured
+from vireid_cli.engine.evaluate.evaluate import EvaluateOptions, measure
+from vireid_cli.engine.evaluate.scoring import Measured
 from vireid_cli.recipe.load import dump
 from vireid_cli.recipe.schema import Recipe
 from vireid_cli.results.run import Run

@@ -10,7 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from vireid_cli.engine.attention import attention_maps, beginning, blurred, integrated_gradients
+from vireid_cli.engine.subjects.attention import attention_maps, beginning, blurred, integrated_gradients
 from vireid_cli.types import Modality
 
 SIZE = (64, 32)

@@ -7,10 +7,11 @@ from pathlib import Path
 import pytest
 import torch
 
-from vireid_cli.engine.bench_spectra import by_complex_numbers, ours
+from vireid_cli.bench.measure import measure
+from vireid_cli.bench.spectra import by_complex_numbers, ours
+from vireid_cli.bench.timing import interleaved
 from vireid_cli.engine.engine import Engine
 from vireid_cli.engine.runtime import Runtime
-from vireid_cli.engine.timing import interleaved
 from vireid_cli.errors import UsageError
 
 CPU = Runtime(torch.device("cpu"), "fp32")
@@ -52,28 +53,28 @@ def test_interleaved_runs_in_turn_after_a_warm_up() -> None:
     ],
 )
 def test_every_subject(engine: Engine, subject: str, options: dict[str, object], keys: set[str]) -> None:
-    found = engine.bench(subject, **options)
+    found = measure(subject, engine.session, **options)
     assert keys <= found.keys()
     assert all(found[key] > 0 for key in keys)
     assert {"device", "torch", "vireid", "commit", "threads"} <= found.keys()
 
 
 def test_both_evaluators_agree(engine: Engine) -> None:
-    found = engine.bench("evaluate", shapes=["90x70", "60x60"], repeats=1)
+    found = measure("evaluate", engine.session, shapes=["90x70", "60x60"], repeats=1)
     for shape in ("90x70", "60x60"):
         assert found[shape]["times_faster"] > 0
         assert max(v for k, v in found[shape].items() if k.endswith("_difference")) < 1e-12
 
 
 def test_a_streamed_gallery_has_queries_with_matches(engine: Engine) -> None:
-    found = engine.bench("gallery", images=800, queries=60, width=8)
+    found = measure("gallery", engine.session, images=800, queries=60, width=8)
     assert [row["gallery"] for row in found["sizes"]] == [200, 400, 800]
     assert all(row["valid_queries"] > 50 for row in found["sizes"])
     assert found["sizes"][0]["mAP"] > found["sizes"][2]["mAP"]
 
 
 def test_spectra_over_shapes_and_layouts(engine: Engine) -> None:
-    found = engine.bench("spectra", shapes=["4x6x5", "2x8x8"], images=2, repeats=1)
+    found = measure("spectra", engine.session, shapes=["4x6x5", "2x8x8"], images=2, repeats=1)
     for row in ("4x6x5 contiguous", "4x6x5 channels_last", "2x8x8 contiguous"):
         assert min(found[row][key] for key in ("field_seconds", "products", "rfft2")) > 0
 
@@ -88,30 +89,30 @@ def test_forms_of_the_edit_that_is_timed_agree() -> None:
 def test_steps_count_what_is_added(engine: Engine) -> None:
     settings = [*SMALL, "backbone.name=resnet18", "backbone.weights=none"]
     names = ["fdnm-global-local", "fdnm-agp", "fdnm"]
-    found = engine.bench("steps", recipes=names, settings=settings, repeats=1)
+    found = measure("steps", engine.session, recipes=names, settings=settings, repeats=1)
     assert 0 < found["fdnm-agp"]["more_macs"] < found["fdnm"]["more_macs"]
     assert "time_over_macs" not in found["fdnm-global-local"]
 
 
 def test_steps_of_a_method_with_a_second_view(engine: Engine) -> None:
     settings = [*SMALL, "backbone.name=resnet18", "backbone.weights=none"]
-    found = engine.bench("steps", recipes=["agw", "caj"], settings=settings, repeats=1)
+    found = measure("steps", engine.session, recipes=["agw", "caj"], settings=settings, repeats=1)
     assert found["caj"]["more_macs"] > 0
 
 
 def test_unknown_subject(engine: Engine) -> None:
     with pytest.raises(UsageError, match="no benchmark"):
-        engine.bench("speed")
+        measure("speed", engine.session)
 
 
 def test_scan_is_compared_with_what_computes_the_same(engine: Engine) -> None:
-    scan = engine.bench("scan", batch=2, length=12, channels=4, state=3, repeats=1)
+    scan = measure("scan", engine.session, batch=2, length=12, channels=4, state=3, repeats=1)
     assert max(scan["largest_error"], scan["largest_error_of_loop"]) < 1e-5
 
 
 def test_transport_is_compared_with_what_computes_the_same(engine: Engine) -> None:
     pytest.importorskip("ot")
-    plan = engine.bench("transport", shape="2x8x8", epsilon=0.05, iterations=20, repeats=1)
+    plan = measure("transport", engine.session, shape="2x8x8", epsilon=0.05, iterations=20, repeats=1)
     assert plan["largest_mass_elsewhere"] < 1e-4
     assert plan["pot_batched_over_ours"] > 0
     assert plan["pot_per_pair_over_ours"] > 0

@@ -9,13 +9,13 @@ import numpy as np
 import pytest
 
 from vireid_cli import files
-from vireid_cli.engine.cmc import cmc_curve
-from vireid_cli.engine.drawings import cmc as drawing
 from vireid_cli.engine.embed import chosen_checkpoint
 from vireid_cli.engine.engine import Engine
-from vireid_cli.engine.evaluated import labels_of, shared_evaluation
-from vireid_cli.engine.output import Output
 from vireid_cli.engine.reporter import Reporter
+from vireid_cli.engine.subjects.cmc import cmc_curve
+from vireid_cli.engine.subjects.evaluations import labels_of, shared_evaluation
+from vireid_cli.engine.subjects.output import Output
+from vireid_cli.engine.visualize import cmc as drawing
 from vireid_cli.errors import DataError, UsageError
 from vireid_cli.figures import style
 from vireid_cli.recipe.schema import Recipe

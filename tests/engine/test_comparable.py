@@ -12,7 +12,7 @@ from vireid_cli.data.prepare import prepare
 from vireid_cli.data.protocols import plans_for, published_name
 from vireid_cli.data.protocols.request import Request
 from vireid_cli.data.store import Store
-from vireid_cli.engine.evaluate import comparable
+from vireid_cli.engine.evaluate.evaluate import comparable
 from vireid_cli.engine.network import load_recipe
 from vireid_cli.metrics.verification import FAR_READINGS
 from vireid_cli.recipe.load import shipped

@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 
 from tests.engine.evaluated_runs import PROTOCOL, evaluated
-from vireid_cli.engine.embedded import distances_of, embedded, embedded_alike
 from vireid_cli.engine.engine import Engine
-from vireid_cli.engine.output import Output
 from vireid_cli.engine.reporter import Reporter
+from vireid_cli.engine.subjects.embeddings import distances_of, embedded, embedded_alike
+from vireid_cli.engine.subjects.output import Output
 from vireid_cli.errors import DataError, UsageError
 from vireid_cli.metrics.distances import pair_distances
 from vireid_cli.results.run import Run

@@ -8,14 +8,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from vireid_cli.bench.oracle import evaluate_by_loop
 from vireid_cli.data.plan import EvaluationPlan
 from vireid_cli.data.protocols.request import Request
-from vireid_cli.engine import evaluate_given
-from vireid_cli.engine.evaluate import EvaluateOptions, Evaluation, measure
-from vireid_cli.engine.evaluate_several import average_runs, evaluate_against
-from vireid_cli.engine.measure import Measured, measure_plan
+from vireid_cli.engine.evaluate import features as evaluate_given
+from vireid_cli.engine.evaluate.aggregate import average_runs, evaluate_against
+from vireid_cli.engine.evaluate.evaluate import EvaluateOptions, Evaluation, measure
+from vireid_cli.engine.evaluate.scoring import Measured, measure_plan
 from vireid_cli.errors import DataError, UsageError
-from vireid_cli.metrics.oracle import evaluate_by_loop
 from vireid_cli.metrics.rerank import k_reciprocal
 from vireid_cli.metrics.verification import FAR_READINGS, FarReading
 from vireid_cli.types import Embeddings

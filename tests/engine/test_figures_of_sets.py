@@ -16,11 +16,11 @@ from tests.engine.test_datasets import TINY, WRITERS, engine
 from tests.occlusion.test_compose import library
 from vireid_cli.data import protocols
 from vireid_cli.data.protocols.request import Request
-from vireid_cli.engine.drawings import occlusion
 from vireid_cli.engine.engine import Engine
-from vireid_cli.engine.output import Output
-from vireid_cli.engine.preparation import ensure_prepared
+from vireid_cli.engine.prepare import ensure_prepared
 from vireid_cli.engine.reporter import Reporter
+from vireid_cli.engine.subjects.output import Output
+from vireid_cli.engine.visualize import occlusion
 from vireid_cli.errors import UsageError
 from vireid_cli.results.run import Run
 from vireid_cli.results.wording import protocol_words

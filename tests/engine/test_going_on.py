@@ -7,11 +7,11 @@ from pathlib import Path
 import pytest
 import torch
 
-from vireid_cli.engine import training
-from vireid_cli.engine.fit import Loop
 from vireid_cli.engine.network import load_recipe
 from vireid_cli.engine.reporter import Reporter
 from vireid_cli.engine.runtime import Runtime
+from vireid_cli.engine.train import resume, train
+from vireid_cli.engine.train.loop import Loop
 from vireid_cli.errors import DataError, Interrupted, UsageError
 from vireid_cli.lock import locked
 from vireid_cli.results.run import Run
@@ -42,7 +42,7 @@ def cut(tiny_recipe: Path, sysu_tree: Path, tmp_path: Path, monkeypatch: pytest.
     with monkeypatch.context() as patch:
         patch.setattr(Loop, "_epoch", stop)
         with pytest.raises(Interrupted) as caught:
-            training.train(
+            train.train(
                 load_recipe(str(tiny_recipe)),
                 Runtime(CPU, "bf16"),
                 Reporter(),
@@ -66,7 +66,7 @@ def test_its_own_precision_unless_another_is_asked_for(
 
     monkeypatch.setattr(Loop, "_step", look)
     listener = Listener()
-    training.resume(cut, Runtime(CPU, "fp32", automatic=True), listener, sysu_tree)
+    resume.resume(cut, Runtime(CPU, "fp32", automatic=True), listener, sysu_tree)
     assert seen == ["bf16"] * 3
     assert listener.warnings == []
     assert "resumed" not in cut.environment()
@@ -74,7 +74,7 @@ def test_its_own_precision_unless_another_is_asked_for(
 
 def test_another_arithmetic_is_said_and_kept(cut: Run, sysu_tree: Path) -> None:
     listener = Listener()
-    training.resume(cut, Runtime(CPU, "fp32"), listener, sysu_tree)
+    resume.resume(cut, Runtime(CPU, "fp32"), listener, sysu_tree)
     assert len(listener.warnings) == 1
     assert "precision bf16 → fp32" in listener.warnings[0]
     environment = cut.environment()
@@ -85,7 +85,7 @@ def test_another_arithmetic_is_said_and_kept(cut: Run, sysu_tree: Path) -> None:
 def test_one_process_trains_a_run(cut: Run, sysu_tree: Path) -> None:
     before = cut.log.read_bytes()
     with locked(cut.folder, cut.lock), pytest.raises(DataError, match="another process"):
-        training.resume(cut, Runtime(CPU, "bf16"), Reporter(), sysu_tree)
+        resume.resume(cut, Runtime(CPU, "bf16"), Reporter(), sysu_tree)
     assert cut.log.read_bytes() == before
 
 
@@ -95,10 +95,10 @@ def test_what_cannot_be_validated_leaves_no_run(
     def refuse(*given: object) -> None:
         raise UsageError("no validation identities")
 
-    monkeypatch.setattr(training, "validation_plan", refuse)
+    monkeypatch.setattr(train, "validation_plan", refuse)
     recipe = load_recipe(str(tiny_recipe), ("data.split=train", "train.select=val"))
     with pytest.raises(UsageError):
-        training.train(recipe, Runtime(CPU, "fp32"), Reporter(), sysu_tree, tmp_path / "runs")
+        train.train(recipe, Runtime(CPU, "fp32"), Reporter(), sysu_tree, tmp_path / "runs")
     assert not (tmp_path / "runs").exists()
 
 

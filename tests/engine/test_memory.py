@@ -7,12 +7,12 @@ import sys
 import pytest
 import torch
 
-from vireid_cli.engine.memory import keep_freed_memory
+from vireid_cli.engine.train.allocator import keep_freed_memory
 
 PAGES = 64 * 2**20 // 4096
 CODE = f"""
 import resource, sys, torch
-from vireid_cli.engine.memory import keep_freed_memory
+from vireid_cli.engine.train.allocator import keep_freed_memory
 if sys.argv[1] == "keep":
     assert keep_freed_memory(torch.device("cpu"))
 for turn in range(12):

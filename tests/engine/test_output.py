@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from vireid_cli.engine import drawings
-from vireid_cli.engine.output import Output
+from vireid_cli.engine import visualize as drawings
 from vireid_cli.engine.reporter import Reporter
 from vireid_cli.engine.runtime import Runtime
+from vireid_cli.engine.subjects.output import Output
 from vireid_cli.errors import DataError, UsageError, VireidError
 from vireid_cli.results.run import Run
 

@@ -8,9 +8,9 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from vireid_cli.engine.drawings import ranking as drawing
 from vireid_cli.engine.engine import Engine
-from vireid_cli.engine.output import Output
+from vireid_cli.engine.subjects.output import Output
+from vireid_cli.engine.visualize import ranking as drawing
 from vireid_cli.errors import UsageError
 from vireid_cli.results import schema
 from vireid_cli.results.run import Run, read_arrays

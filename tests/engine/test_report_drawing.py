@@ -14,19 +14,20 @@ import pytest
 
 from vireid_cli import files
 from vireid_cli.data import protocols
+from vireid_cli.data.identity import marks
 from vireid_cli.data.protocols.request import Request
 from vireid_cli.data.store import Store
-from vireid_cli.engine import report_images
-from vireid_cli.engine.drawings import report as drawing
 from vireid_cli.engine.engine import Engine
-from vireid_cli.engine.evaluate import EvaluateOptions, measure
-from vireid_cli.engine.measure import Measured
-from vireid_cli.engine.output import Output
-from vireid_cli.engine.preparation import marks, prepare_dataset
-from vireid_cli.engine.report_gallery import people_shown
-from vireid_cli.engine.report_images import Album, encoded
-from vireid_cli.engine.report_results import facts_of
+from vireid_cli.engine.evaluate.evaluate import EvaluateOptions, measure
+from vireid_cli.engine.evaluate.scoring import Measured
+from vireid_cli.engine.prepare import prepare_dataset
 from vireid_cli.engine.reporter import Reporter
+from vireid_cli.engine.subjects import report_images
+from vireid_cli.engine.subjects.output import Output
+from vireid_cli.engine.subjects.report_gallery import people_shown
+from vireid_cli.engine.subjects.report_images import Album, encoded
+from vireid_cli.engine.subjects.report_results import facts_of
+from vireid_cli.engine.visualize import report as drawing
 from vireid_cli.errors import DataError, MissingExtra, UsageError
 from vireid_cli.recipe.load import dump
 from vireid_cli.recipe.schema import Recipe

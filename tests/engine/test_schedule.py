@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from vireid_cli.engine.schedule import apply_factor, build_optimizer, factor
+from vireid_cli.engine.train.optimizer import apply_factor, build_optimizer, factor
 from vireid_cli.methods import ParameterGroup
 from vireid_cli.recipe.schema import Optimizer, Schedule
 

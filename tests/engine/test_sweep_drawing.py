@@ -10,11 +10,11 @@ import pytest
 
 from vireid_cli import files
 from vireid_cli.engine import compare
-from vireid_cli.engine.drawings import sweep as drawing
 from vireid_cli.engine.engine import Engine
 from vireid_cli.engine.network import load_recipe
-from vireid_cli.engine.output import Output
 from vireid_cli.engine.reporter import Reporter
+from vireid_cli.engine.subjects.output import Output
+from vireid_cli.engine.visualize import sweep as drawing
 from vireid_cli.errors import DataError, UsageError
 from vireid_cli.recipe.study import Row, Start, Study
 from vireid_cli.results.run import Run

@@ -11,13 +11,14 @@ import pytest
 import torch
 
 from vireid_cli.engine import checkpoint as checkpoints
-from vireid_cli.engine import training
 from vireid_cli.engine.export import export_backbone
-from vireid_cli.engine.fit import Loop
-from vireid_cli.engine.interrupt import StopRequest
 from vireid_cli.engine.network import load_recipe
 from vireid_cli.engine.reporter import Reporter
 from vireid_cli.engine.runtime import Runtime
+from vireid_cli.engine.train.interrupt import StopRequest
+from vireid_cli.engine.train.loop import Loop
+from vireid_cli.engine.train.resume import resume
+from vireid_cli.engine.train.train import train as start_training
 from vireid_cli.errors import Interrupted, UsageError, VireidError
 from vireid_cli.results.run import Run
 from vireid_cli.types import Modality
@@ -26,7 +27,7 @@ CPU = Runtime(torch.device("cpu"), "fp32")
 
 
 def train(recipe: Path, data: Path, runs: Path, *settings: str, runtime: Runtime = CPU) -> Run:
-    return training.train(load_recipe(str(recipe), settings), runtime, Reporter(), data, runs)
+    return start_training(load_recipe(str(recipe), settings), runtime, Reporter(), data, runs)
 
 
 def weights(run: Run) -> dict[str, torch.Tensor]:
@@ -94,14 +95,14 @@ def test_resume_gives_the_same_weights_to_the_bit(
     monkeypatch.undo()
     run = Run(next((tmp_path / "cut").glob("tiny-*")))
     assert checkpoints.load_checkpoint(run.checkpoints / "last").position.global_step == steps
-    training.resume(run, CPU, Reporter(), sysu_tree)
+    resume(run, CPU, Reporter(), sysu_tree)
     assert same(weights(run), weights(whole))
     ends = [[row for row in r.log_rows() if row["kind"] == "epoch"] for r in (run, whole)]
     assert len(ends[0]) == 2
     for mine, theirs in zip(*ends, strict=True):
         assert mine["loss"] == pytest.approx(theirs["loss"], abs=1e-9)
     with pytest.raises(UsageError, match="finished"):
-        training.resume(run, CPU, Reporter(), sysu_tree)
+        resume(run, CPU, Reporter(), sysu_tree)
 
 
 def test_not_a_number_is_named_and_the_batch_saved(
@@ -185,7 +186,7 @@ def test_resume_refuses_other_data(tiny_recipe: Path, sysu_tree: Path, tmp_path:
     environment["data"]["fingerprint"] = "0" * 64
     (run.folder / "environment.json").write_text(json.dumps(environment))
     with pytest.raises(UsageError, match="other data"):
-        training.resume(run, CPU, Reporter(), sysu_tree)
+        resume(run, CPU, Reporter(), sysu_tree)
 
 
 def test_bf16_trains(tiny_recipe: Path, sysu_tree: Path, tmp_path: Path) -> None:
@@ -224,7 +225,7 @@ def test_resume_with_selection_is_exact(
     with pytest.raises(Interrupted):
         train(tiny_recipe, sysu_tree, tmp_path / "cut", *SELECT)
     run = Run(next((tmp_path / "cut").glob("tiny-*")))
-    training.resume(run, CPU, Reporter(), sysu_tree)
+    resume(run, CPU, Reporter(), sysu_tree)
     for name in ("last", "best"):
         assert same(*(checkpoints.load_model(r.checkpoints / name) for r in (run, whole)))
     ends = [[row["val"] for row in r.log_rows() if row["kind"] == "epoch"] for r in (run, whole)]

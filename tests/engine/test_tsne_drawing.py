@@ -15,15 +15,15 @@ import torch
 from tests.conftest import TINY
 from tests.engine.evaluated_runs import evaluated as made_up
 from vireid_cli.data.store import open_store
-from vireid_cli.engine import components
-from vireid_cli.engine.components import component_rows, components_of
-from vireid_cli.engine.drawings import tsne as drawing
-from vireid_cli.engine.drawings.tsne import chosen
 from vireid_cli.engine.embed import load_trained, to_images
-from vireid_cli.engine.embedded import embedded
 from vireid_cli.engine.engine import Engine
-from vireid_cli.engine.output import Output
 from vireid_cli.engine.reporter import Reporter
+from vireid_cli.engine.subjects import components
+from vireid_cli.engine.subjects.components import component_rows, components_of
+from vireid_cli.engine.subjects.embeddings import embedded
+from vireid_cli.engine.subjects.output import Output
+from vireid_cli.engine.visualize import tsne as drawing
+from vireid_cli.engine.visualize.tsne import chosen
 from vireid_cli.errors import DataError, UsageError
 from vireid_cli.figures import planes
 from vireid_cli.frequency import fourier

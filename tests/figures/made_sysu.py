@@ -17,9 +17,9 @@ from vireid_cli.data.protocols.request import Request
 from vireid_cli.data.sources.sysu import EXPECTED_IMAGES
 from vireid_cli.data.store import open_store
 from vireid_cli.engine.engine import Engine
-from vireid_cli.engine.evaluate import EvaluateOptions, measure
-from vireid_cli.engine.measure import Measured
-from vireid_cli.rendered.manifest import RenderOptions
+from vireid_cli.engine.evaluate.evaluate import EvaluateOptions, measure
+from vireid_cli.engine.evaluate.scoring import Measured
+from vireid_cli.rendered.options import RenderOptions
 from vireid_cli.results.run import Run
 from vireid_cli.types import Embeddings
 

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from tests.chromium import Chromium
 from tests.figures.made_report import made_report
-from vireid_cli.engine.report_images import BUDGET
+from vireid_cli.engine.subjects.report_images import BUDGET
 from vireid_cli.figures.report.page import page
 
 QUERIES, GALLERY = 3803, 301

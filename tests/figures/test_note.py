@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from vireid_cli.engine.evaluated import RENDERED, rendered_note
+from vireid_cli.engine.subjects.evaluations import RENDERED, rendered_note
 from vireid_cli.figures import style
 from vireid_cli.figures.saving import save
 from vireid_cli.files import write_text

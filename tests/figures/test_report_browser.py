@@ -11,7 +11,7 @@ import pytest
 
 from tests import chromium
 from tests.figures.made_report import made_gallery, made_report
-from vireid_cli.engine.report_images import BUDGET
+from vireid_cli.engine.subjects.report_images import BUDGET
 from vireid_cli.figures.report.page import page
 
 pytestmark = pytest.mark.skipif(

@@ -6,7 +6,7 @@ import torchvision.models
 from torchvision.models.resnet import BasicBlock, ResNet
 
 from vireid_cli import methods
-from vireid_cli.backbones.two_stream import BackboneSpec
+from vireid_cli.backbones.spec import BackboneSpec
 from vireid_cli.types import Batch, Erasure, Exchange
 
 IDENTITIES = 5

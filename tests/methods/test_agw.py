@@ -3,7 +3,7 @@ import pytest
 import torch
 
 from vireid_cli import methods
-from vireid_cli.backbones.two_stream import BackboneSpec
+from vireid_cli.backbones.spec import BackboneSpec
 from vireid_cli.layers.nonlocal_block import NonLocal
 from vireid_cli.layers.pooling import generalised_mean
 from vireid_cli.losses.identity import identity_loss

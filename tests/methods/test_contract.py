@@ -8,7 +8,7 @@ from torch import nn
 
 from vireid_cli import methods
 from vireid_cli.backbones.fold import fold_batch_norms
-from vireid_cli.engine.attention import attention_maps
+from vireid_cli.engine.subjects.attention import attention_maps
 from vireid_cli.recipe.strict import Strict
 from vireid_cli.types import Erasure, Modality
 

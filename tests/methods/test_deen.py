@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 
 from vireid_cli import methods
-from vireid_cli.backbones.two_stream import BackboneSpec
+from vireid_cli.backbones.spec import BackboneSpec
 from vireid_cli.losses.cpm import centre_pair_mining
 from vireid_cli.losses.triplet import batch_hard_triplet
 from vireid_cli.recipe.load import load

@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 
 from vireid_cli import methods
-from vireid_cli.backbones.two_stream import BackboneSpec
+from vireid_cli.backbones.spec import BackboneSpec
 from vireid_cli.errors import UsageError
 from vireid_cli.frequency.lam import SpectrumMask
 from vireid_cli.layers.pooling import generalised_mean

@@ -8,7 +8,7 @@ from torch import nn
 
 from vireid_cli import methods
 from vireid_cli.backbones.fold import fold_batch_norms
-from vireid_cli.engine.last_map import last_map
+from vireid_cli.backbones.last_map import last_map
 from vireid_cli.types import Modality
 
 

@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from vireid_cli import methods
-from vireid_cli.backbones.two_stream import BackboneSpec
+from vireid_cli.backbones.spec import BackboneSpec
 from vireid_cli.errors import UsageError
 from vireid_cli.frequency.seg import grey_image, released_image, seg_image
 from vireid_cli.layers.pooling import stripes

@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 
 from vireid_cli import methods
-from vireid_cli.backbones.two_stream import BackboneSpec
+from vireid_cli.backbones.spec import BackboneSpec
 from vireid_cli.exporters.onnx import export_onnx
 from vireid_cli.layers.pooling import generalised_mean
 from vireid_cli.losses.fad import frequency_contrast, semantic_consistency

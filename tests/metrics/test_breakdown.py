@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
+from vireid_cli.bench.oracle import evaluate_by_loop
 from vireid_cli.metrics.breakdown import by_camera_pair, by_label
-from vireid_cli.metrics.oracle import evaluate_by_loop
 from vireid_cli.metrics.retrieval import evaluate_trials
 
 RNG = np.random.default_rng(0)

@@ -8,9 +8,9 @@ from fractions import Fraction
 import numpy as np
 import pytest
 
+from vireid_cli.bench.oracle import evaluate_by_loop
 from vireid_cli.metrics.camera_rules import CameraRule
 from vireid_cli.metrics.chance import chance_cmc
-from vireid_cli.metrics.oracle import evaluate_by_loop
 from vireid_cli.metrics.retrieval import evaluate_scores
 
 GALLERY = {"g_pids": np.array([1, 1, 2, 2, 2, 3, 9]), "g_camids": np.array([1, 2, 1, 2, 4, 2, 3])}

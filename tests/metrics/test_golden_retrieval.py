@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from vireid_cli.metrics.oracle import evaluate_by_loop
+from vireid_cli.bench.oracle import evaluate_by_loop
 from vireid_cli.metrics.retrieval import evaluate_distances, evaluate_scores
 from vireid_cli.metrics.verification import operating_points, split_pairs, verify_scores
 

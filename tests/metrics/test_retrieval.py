@@ -8,10 +8,10 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
+from vireid_cli.bench.oracle import evaluate_by_loop
 from vireid_cli.errors import DataError, UsageError
 from vireid_cli.metrics.camera_rules import ignored, ignored_cells
 from vireid_cli.metrics.layout import plan_ranks
-from vireid_cli.metrics.oracle import evaluate_by_loop
 from vireid_cli.metrics.outcome import Trials, chance_level, result_of
 from vireid_cli.metrics.ranking import count_up_to
 from vireid_cli.metrics.retrieval import (

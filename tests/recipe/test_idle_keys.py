@@ -77,7 +77,7 @@ def test_defaults_and_no_milestones_are_let_through(settings: tuple[str, ...]) -
 
 def test_every_schedule_key_acts_where_it_is_let_through() -> None:
     """The rules against the formula: each key that a kind takes changes some epoch's factor."""
-    from vireid_cli.engine.schedule import factor
+    from vireid_cli.engine.train.optimizer import factor
     from vireid_cli.recipe.schema import Schedule
 
     def factors(**keys: object) -> list[float]:

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 import torch
 
+from vireid_cli.bench.naive import MATCHERS, hog_features, match
 from vireid_cli.errors import DataError
 from vireid_cli.rendered.cameras import CAMERAS, THERMAL, seen_in
-from vireid_cli.rendered.naive import MATCHERS, hog_features, match
 from vireid_cli.rendered.population import draw_person
 from vireid_cli.rendered.primitives import Sculptor
 from vireid_cli.rendered.raycast import Grid, cast

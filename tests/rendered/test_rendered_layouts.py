@@ -8,10 +8,10 @@ import cv2
 import numpy as np
 import pytest
 
+from vireid_cli.data.identity import marks
 from vireid_cli.data.protocols import plans_for
 from vireid_cli.data.protocols.request import Request
 from vireid_cli.engine.engine import Engine
-from vireid_cli.engine.preparation import marks
 from vireid_cli.errors import UsageError
 from vireid_cli.rendered import RenderOptions, read_manifest, verify_tree, write_tree
 from vireid_cli.rendered.layouts import layout_names, load_layout

@@ -14,7 +14,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from vireid_cli.backbones.two_stream import WIDTH, BackboneSpec, PerModality, Streams
+from vireid_cli.backbones.spec import WIDTH, BackboneSpec, Streams
+from vireid_cli.backbones.two_stream import PerModality
 
 Stage = Literal["stem", "stage1", "stage2", "stage3"]
 

@@ -12,7 +12,7 @@ import torchvision.models
 from torch import nn
 from torchvision.models.resnet import BasicBlock, Bottleneck, ResNet
 
-from vireid_cli.backbones.two_stream import WIDTH
+from vireid_cli.backbones.spec import WIDTH
 
 PARTS: dict[str, tuple[type[BasicBlock | Bottleneck], list[int]]] = {
     "resnet18": (BasicBlock, [2, 2, 2, 2]),

@@ -15,7 +15,8 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from vireid_cli.backbones.lightcnn import LightCnn
-from vireid_cli.backbones.two_stream import WIDTH, BackboneSpec, Name, residual_network
+from vireid_cli.backbones.spec import WIDTH, BackboneSpec, Name
+from vireid_cli.backbones.two_stream import residual_network
 from vireid_cli.errors import UsageError, VireidError
 
 FETCH_TIMEOUT = 30.0

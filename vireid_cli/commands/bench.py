@@ -250,10 +250,11 @@ def _print(
     subject: str, json: bool, device: str, precision: str, *, data: DataDir = None, **options: Any
 ) -> None:
     """Measure and print."""
+    from vireid_cli.bench.measure import measure
     from vireid_cli.commands import console
 
     try:
-        result = make_engine(device, precision, data=data).bench(subject, **options)
+        result = measure(subject, make_engine(device, precision, data=data).session, **options)
     except KeyboardInterrupt as error:
         raise Interrupted(
             "stopped: nothing is kept of a benchmark.", "The same command starts again."

@@ -235,7 +235,7 @@ def visualize_occlusion(
     Example: vireid visualize occlusion --by category --rows 4
     """
     from vireid_cli.commands.console import print_paths
-    from vireid_cli.engine.output import Output
+    from vireid_cli.engine.subjects.output import Output
 
     if library_sheet:
         refuse_idle(

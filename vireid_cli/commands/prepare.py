@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from vireid_cli.commands.options import DataDir, Device, make_engine, parse_size, refuse_idle
+
+if TYPE_CHECKING:
+    from vireid_cli.data.prepare import Prepared
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -59,7 +62,7 @@ def synthetic(
     """
     from vireid_cli.commands.console import line, out, print_next
     from vireid_cli.rendered.layouts import load_layout
-    from vireid_cli.rendered.tree import RenderOptions
+    from vireid_cli.rendered.options import RenderOptions
 
     given = {
         "ids": ids,
@@ -139,7 +142,6 @@ def _prepare(
 ) -> None:
     """Prepare one dataset and print what was found."""
     from vireid_cli.commands import console
-    from vireid_cli.engine.preparation import summary_lines
 
     engine = make_engine("cpu", data=data)
     done = engine.prepare(name, parse_size(size), root=root, skip_bad=skip_bad, workers=workers)
@@ -154,3 +156,23 @@ def _training(name: str) -> list[str]:
     if name in ("oulu", "buaa"):
         return [f"fdnm-{name}.yaml"]
     return ["quickstart.yaml"] if name == "sysu" else ["quickstart.yaml", "--dataset", name]
+
+
+def summary_lines(prepared: Prepared) -> list[str]:
+    """What was found and done, a line each."""
+    lines: list[str] = []
+    if prepared.found is not None:
+        for count in prepared.found.counts:
+            expected = f" (expected {count.expected:,})" if count.differs else ""
+            lines.append(
+                f"camera {count.camid}  {count.modality:8}  {count.split:5}  "
+                f"{count.identities:4} identities  {count.images:6,} images{expected}"
+            )
+        lines += [f"note: {note}" for note in prepared.found.notes]
+    lines += [f"left out, unreadable: {path}" for path in prepared.bad]
+    done = f"{prepared.images} images in {prepared.seconds:.1f} s"
+    if prepared.rate:
+        done += f", {prepared.rate:.0f} images/s decoded"
+    if prepared.resumed:
+        done += f", {prepared.resumed} were there before"
+    return [*lines, done]

@@ -6,7 +6,6 @@ there are threads wait to be written, so memory does not grow with the dataset.
 
 from __future__ import annotations
 
-import os
 from collections import deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -20,6 +19,7 @@ import torch
 
 from vireid_cli.data.decode import BadImage, decode, resize
 from vireid_cli.data.pixels import KnownRows, Making, digest, source_digest
+from vireid_cli.processors import cores
 from vireid_cli.types import RecordTable, Size
 
 Progress = Callable[[int, int], None]
@@ -58,13 +58,6 @@ class _Row:
     why: str = ""
 
 
-def processors() -> int:
-    """Processors that this process may use."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
-
-
 @contextmanager
 def decoders(workers: int) -> Iterator[ThreadPoolExecutor]:
     """A pool of threads whose libraries use one thread each: the pool is the parallelism."""
@@ -93,7 +86,7 @@ def decode_files(paths: list[Path], size: Size, workers: int | None = None) -> n
         for row in chunk.tolist():
             pixels[row] = resize(decode(paths[row].read_bytes()), size)
 
-    with decoders(workers or processors()) as pool:
+    with decoders(workers or cores()) as pool:
         list(pool.map(work, np.array_split(np.arange(len(paths)), max(1, len(paths) // CHUNK))))
     return pixels
 

@@ -18,13 +18,14 @@ from typing import Any
 import numpy as np
 
 from vireid_cli.data import records_file
-from vireid_cli.data.fill import Progress, Work, fill, processors
+from vireid_cli.data.fill import Progress, Work, fill
 from vireid_cli.data.pixels import PixelFiles, making
 from vireid_cli.data.sources import Report
 from vireid_cli.data.store import Store, StoreInfo, fingerprint, read_store, store_folder, write_store
 from vireid_cli.errors import DataError
 from vireid_cli.files import remove_leftovers
 from vireid_cli.lock import locked
+from vireid_cli.processors import cores
 from vireid_cli.types import RecordTable, Size
 
 LISTED = 20
@@ -168,7 +169,7 @@ def _build(
             total.resumed = len(records) if not total.decoded else total.resumed
             break
         with making(files, mark, len(records)) as made:
-            work = fill(made, records, subject.info.root, workers or processors(), progress)
+            work = fill(made, records, subject.info.root, workers or cores(), progress)
             total.decoded += work.decoded
             if not work.bad:
                 total.resumed, total.copied = work.resumed, work.copied

@@ -13,14 +13,17 @@ from hashlib import sha256
 from pathlib import Path
 
 from vireid_cli import files
-from vireid_cli.engine import evaluate, training
 from vireid_cli.engine.checkpoint import LAST, load_position
-from vireid_cli.engine.evaluate import EvaluateOptions
+from vireid_cli.engine.evaluate import evaluate
+from vireid_cli.engine.evaluate.evaluate import EvaluateOptions
 from vireid_cli.engine.export import export_backbone
 from vireid_cli.engine.network import load_recipe, run_recipe
-from vireid_cli.engine.preparation import ensure_prepared
+from vireid_cli.engine.prepare import ensure_prepared
 from vireid_cli.engine.reporter import Reporter
 from vireid_cli.engine.runtime import Runtime
+from vireid_cli.engine.train.data import trained_on
+from vireid_cli.engine.train.resume import resume
+from vireid_cli.engine.train.train import train
 from vireid_cli.errors import DataError, RecipeError, UsageError
 from vireid_cli.recipe.load import dump
 from vireid_cli.recipe.schema import Recipe
@@ -202,12 +205,12 @@ def _trained(recipe: Recipe, runtime: Runtime, reporter: Reporter, data_dir: Pat
             position = load_position(run.checkpoints / LAST)
         except (DataError, UsageError):
             continue  # stopped before its first checkpoint
-        if not training.trained_on(run, store):
+        if not trained_on(run, store):
             continue
         if position.epoch >= recipe.train.epochs:
             return run
-        return training.resume(run, runtime, reporter, data_dir)
-    return training.train(recipe, runtime, reporter, data_dir, folder)
+        return resume(run, runtime, reporter, data_dir)
+    return train(recipe, runtime, reporter, data_dir, folder)
 
 
 def _evaluated(

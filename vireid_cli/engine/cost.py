@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode, sdpa_flop_count
 
 from vireid_cli.backbones.fold import fold_batch_norms
-from vireid_cli.backbones.two_stream import BackboneSpec
+from vireid_cli.backbones.spec import BackboneSpec
 from vireid_cli.engine.network import build_network
 from vireid_cli.engine.runtime import Runtime
 from vireid_cli.methods import Method

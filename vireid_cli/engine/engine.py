@@ -8,39 +8,32 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from vireid_cli.data import explain
+from vireid_cli.data.identity import is_prepared
 from vireid_cli.data.prepare import Prepared
-from vireid_cli.engine import (
-    compare,
-    cost,
-    drawings,
-    evaluate,
-    evaluate_given,
-    evaluate_several,
-    export,
-    occlusion,
-    preparation,
-    synthesis,
-    training,
-)
+from vireid_cli.engine import compare, cost, export, occlusion, prepare, visualize
 from vireid_cli.engine.compare import StudyResult
-from vireid_cli.engine.evaluate import EvaluateOptions, Evaluation
+from vireid_cli.engine.evaluate import aggregate, evaluate, features
+from vireid_cli.engine.evaluate.evaluate import EvaluateOptions, Evaluation
 from vireid_cli.engine.export import Exported
 from vireid_cli.engine.network import load_recipe, run_recipe
 from vireid_cli.engine.occlusion import MadeLibrary
-from vireid_cli.engine.output import Output
 from vireid_cli.engine.reporter import Reporter
 from vireid_cli.engine.runtime import Runtime
+from vireid_cli.engine.session import Session, data_folder
+from vireid_cli.engine.subjects.output import Output
+from vireid_cli.engine.train import resume, train
 from vireid_cli.errors import UsageError
 from vireid_cli.occlusion.build import OccludedTree
 from vireid_cli.recipe.schema import Recipe
 from vireid_cli.recipe.study import Study, load_study
 from vireid_cli.rendered.layouts import load_layout
-from vireid_cli.rendered.tree import RenderedTree, RenderOptions
+from vireid_cli.rendered.options import RenderOptions
+from vireid_cli.rendered.tree import RenderedTree
 from vireid_cli.results import run as runs
 from vireid_cli.results.run import Run
 from vireid_cli.types import Size
@@ -66,8 +59,13 @@ class Engine:
     ) -> None:
         self.runtime = runtime
         self.reporter = reporter or Reporter()
-        self.data_dir = preparation.data_folder(data_dir)
+        self.data_dir = data_folder(data_dir)
         self.runs_dir = runs_dir or runs.runs_folder()
+
+    @property
+    def session(self) -> Session:
+        """What the verbs work with."""
+        return Session(self.runtime, self.reporter, self.data_dir, self.runs_dir)
 
     @staticmethod
     def choose(device: str = "auto", precision: str = "auto", **options: Any) -> Engine:
@@ -84,7 +82,7 @@ class Engine:
             DataError: It can't be written.
         """
         usual = self.data_dir / "rendered" / load_layout(options.layout).folder
-        return synthesis.render(options, root or usual, self.runtime, self.reporter, workers)
+        return prepare.render(options, root or usual, self.runtime, self.reporter, workers)
 
     def prepare(
         self,
@@ -95,8 +93,8 @@ class Engine:
         skip_bad: bool = False,
         workers: int | None = None,
     ) -> Prepared:
-        """Fill the prepared store of a dataset at one size; see ``preparation.prepare_dataset``."""
-        return preparation.prepare_dataset(
+        """Fill the prepared store of a dataset at one size; see ``prepare.prepare_dataset``."""
+        return prepare.prepare_dataset(
             dataset, self.data_dir, size, self.reporter, root=root, skip_bad=skip_bad, workers=workers
         )
 
@@ -114,12 +112,12 @@ class Engine:
 
     def verify(self, dataset: str, *, workers: int | None = None) -> list[str]:
         """What in a prepared store differs from what was written; empty: nothing."""
-        return preparation.verify(dataset, self.data_dir, self.reporter, workers)
+        return prepare.verify(dataset, self.data_dir, self.reporter, workers)
 
     def train(self, recipe: str | Recipe, settings: Sequence[str] = ()) -> Run:
-        """Train a recipe by name or as it is; see ``training.train``."""
+        """Train a recipe by name or as it is; see ``train.train``."""
         loaded = recipe if isinstance(recipe, Recipe) else load_recipe(recipe, tuple(settings))
-        return training.train(loaded, self.runtime, self.reporter, self.data_dir, self.runs_dir)
+        return train.train(loaded, self.runtime, self.reporter, self.data_dir, self.runs_dir)
 
     def train_trials(self, recipe: str, settings: Sequence[str] = ()) -> list[Run]:
         """Train a recipe once for each split of a dataset that has several (RegDB), one after the other.
@@ -128,15 +126,15 @@ class Engine:
             UsageError: The dataset has one split for all.
         """
         data = load_recipe(recipe, tuple(settings)).data
-        store = preparation.ensure_prepared(data.dataset, data.image_size, self.data_dir, self.reporter)
+        store = prepare.ensure_prepared(data.dataset, data.image_size, self.data_dir, self.reporter)
         trials = store.records.trials
         if not trials:
             raise UsageError(f"{data.dataset} has one split for all: there are no trials to go through.")
         return [self.train(recipe, [*settings, f"data.trial={trial}"]) for trial in range(1, trials + 1)]
 
     def resume(self, run: Run | str | Path) -> Run:
-        """Go on from a run's newest checkpoint; see ``training.resume``."""
-        return training.resume(self.find(run), self.runtime, self.reporter, self.data_dir)
+        """Go on from a run's newest checkpoint; see ``resume.resume``."""
+        return resume.resume(self.find(run), self.runtime, self.reporter, self.data_dir)
 
     def evaluate(
         self, run: Run | str | Path | None = None, options: EvaluateOptions | None = None
@@ -151,23 +149,23 @@ class Engine:
     ) -> tuple[list[list[Evaluation]], list[Evaluation]]:
         """Evaluate several models: each one's results, and their means, which are written to a file.
 
-        See ``evaluate_several.average_runs`` and ``write_means``.
+        See ``aggregate.average_runs`` and ``write_means``.
         """
         found = [self.find(name) for name in names]
         by_run = [self.evaluate(run, options) for run in found]
-        means = evaluate_several.average_runs(by_run)
-        return by_run, evaluate_several.write_means(means, found, self.runs_dir)
+        means = aggregate.average_runs(by_run)
+        return by_run, aggregate.write_means(means, found, self.runs_dir)
 
     def runs_of_trials(self, run: Run | str | Path | None = None) -> list[Run]:
-        """Find the run of each of RegDB's trials; see ``evaluate_several.runs_of_trials``."""
-        return evaluate_several.runs_of_trials(self.find(run), self.reporter, self.data_dir)
+        """Find the run of each of RegDB's trials; see ``aggregate.runs_of_trials``."""
+        return aggregate.runs_of_trials(self.find(run), self.reporter, self.data_dir)
 
     def evaluate_against(
         self, run: Run | str | Path | None, other: Run | str | Path, options: EvaluateOptions | None = None
     ) -> list[Evaluation]:
-        """Evaluate two runs and compare them query by query; see ``evaluate_several.evaluate_against``."""
+        """Evaluate two runs and compare them query by query; see ``aggregate.evaluate_against``."""
         theirs = self.find(other)
-        return evaluate_several.evaluate_against(
+        return aggregate.evaluate_against(
             self.evaluate(run, options), self.evaluate(theirs, options), theirs.name
         )
 
@@ -178,13 +176,13 @@ class Engine:
         options: EvaluateOptions | None = None,
         against: Path | None = None,
     ) -> Evaluation:
-        """Evaluate embeddings in a file, against another file; see ``evaluate_given.evaluate_features``."""
+        """Evaluate embeddings in a file, against another file; see ``features.evaluate_features``."""
         wanted = options or EvaluateOptions()
-        found = evaluate_given.evaluate_features(path, dataset, wanted)
+        found = features.evaluate_features(path, dataset, wanted)
         if against is None:
             return found
-        theirs = evaluate_given.evaluate_features(against, dataset, wanted)
-        return evaluate_several.evaluate_against([found], [theirs], against.name)[0]
+        theirs = features.evaluate_features(against, dataset, wanted)
+        return aggregate.evaluate_against([found], [theirs], against.name)[0]
 
     def explain(
         self, dataset: str | None, run: Run | str | Path | None, options: EvaluateOptions | None = None
@@ -229,19 +227,19 @@ class Engine:
         """Draw a figure.
 
         Args:
-            figure: One of ``drawings.names()``.
+            figure: One of ``visualize.names()``.
             run: The run, or several; None: the newest. A figure of a dataset takes none.
-            **options: As of ``draw`` in the figure's file in ``engine/drawings``; ``output`` says where to.
+            **options: As of ``draw`` in the figure's file in ``engine/visualize``; ``output`` says where to.
 
         Raises:
             UsageError: No such figure, or what it is drawn from is not there yet.
         """
         named = [run] if run is None or isinstance(run, (Run, str, Path)) else list(run)
-        takes_none = drawings.runs_taken(figure)[1] == 0 and run is None
+        takes_none = visualize.runs_taken(figure)[1] == 0 and run is None
         found = () if takes_none else tuple(self.find(one) for one in named)
         output = options.pop("output", None) or Output()
-        studio = drawings.Studio(found, self.runtime, self.data_dir, self.reporter, output)
-        return drawings.draw(figure, studio, **options)
+        studio = visualize.Studio(found, self.runtime, self.data_dir, self.reporter, output)
+        return visualize.draw(figure, studio, **options)
 
     def export(self, run: Run | str | Path | None = None, **options: Any) -> Exported:
         """Export a run's network to ONNX and check it; see ``export.export_run``."""
@@ -251,12 +249,6 @@ class Engine:
         """Write a run's trunk as weights that another recipe starts from; see ``export.export_backbone``."""
         return export.export_backbone(self.find(run), self.reporter, **options)
 
-    def bench(self, subject: str, **options: Any) -> Mapping[str, Any]:
-        """Measure speed; see ``bench.SUBJECTS``."""
-        from vireid_cli.engine import bench  # with what it compares to: slow to import, for nobody else
-
-        return bench.measure(subject, self, **options)
-
     def find(self, run: Run | str | Path | None) -> Run:
         """A run by folder or name; the newest where None."""
         if isinstance(run, Run):
@@ -264,8 +256,8 @@ class Engine:
         try:
             return runs.find(run, runs=self.runs_dir)
         except UsageError as error:
-            if run is None and not preparation.is_prepared("sysu", self.data_dir):
+            if run is None and not is_prepared("sysu", self.data_dir):
                 raise UsageError(
-                    error.message, f"{error.hint}\n{preparation.missing('sysu', self.data_dir)}"
+                    error.message, f"{error.hint}\n{prepare.missing('sysu', self.data_dir)}"
                 ) from error
             raise

@@ -11,11 +11,13 @@ import torch
 from safetensors.torch import save
 from torch import Tensor
 
-from vireid_cli.backbones.two_stream import STAGES, TwoStream
+from vireid_cli.backbones.spec import STAGES
+from vireid_cli.backbones.two_stream import TwoStream
 from vireid_cli.backbones.weights import IDENTITIES
+from vireid_cli.data.identity import store_title
 from vireid_cli.data.store import Store
 from vireid_cli.engine.embed import load_trained, to_images
-from vireid_cli.engine.preparation import ensure_prepared, store_title
+from vireid_cli.engine.prepare import ensure_prepared
 from vireid_cli.engine.reporter import Reporter
 from vireid_cli.engine.runtime import Runtime
 from vireid_cli.errors import UsageError

@@ -10,7 +10,7 @@ from torch import nn
 
 from vireid_cli import methods
 from vireid_cli.backbones import weights
-from vireid_cli.backbones.two_stream import BackboneSpec
+from vireid_cli.backbones.spec import BackboneSpec
 from vireid_cli.data.sources import source_names
 from vireid_cli.engine.reporter import Reporter
 from vireid_cli.engine.runtime import Runtime, seed_of

@@ -27,7 +27,7 @@ from typing import Annotated, Any, Protocol, cast, runtime_checkable
 from pydantic import Field
 from torch import Tensor, nn
 
-from vireid_cli.backbones.two_stream import BackboneSpec
+from vireid_cli.backbones.spec import BackboneSpec
 from vireid_cli.errors import UsageError
 from vireid_cli.recipe.augmentation import Exchange
 from vireid_cli.recipe.schema import Recipe

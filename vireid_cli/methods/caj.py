@@ -17,7 +17,8 @@ import torch.nn.functional as F
 from pydantic import Field, model_validator
 from torch import Tensor, nn
 
-from vireid_cli.backbones.two_stream import BackboneSpec, Streams, TwoStream
+from vireid_cli.backbones.spec import BackboneSpec, Streams
+from vireid_cli.backbones.two_stream import TwoStream
 from vireid_cli.layers.neck import bn_neck, classifier
 from vireid_cli.layers.nonlocal_block import NonLocal
 from vireid_cli.layers.pixels import Normalise, exchange_channels

@@ -18,7 +18,8 @@ import torch.nn.functional as F
 from pydantic import Field, model_validator
 from torch import Tensor, nn
 
-from vireid_cli.backbones.two_stream import STAGES, BackboneSpec, Streams, TwoStream
+from vireid_cli.backbones.spec import STAGES, BackboneSpec, Streams
+from vireid_cli.backbones.two_stream import TwoStream
 from vireid_cli.layers.mfa import Diversify, Fusion
 from vireid_cli.layers.neck import bn_neck, classifier
 from vireid_cli.layers.pixels import Normalise, both_modalities

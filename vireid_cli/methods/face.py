@@ -17,7 +17,7 @@ from pydantic import BeforeValidator, model_validator
 from torch import Tensor, nn
 
 from vireid_cli.backbones.lightcnn import EMBEDDING, SIDE, STAGES, Stage, TwoStreamLightCnn
-from vireid_cli.backbones.two_stream import BackboneSpec, Streams
+from vireid_cli.backbones.spec import BackboneSpec, Streams
 from vireid_cli.frequency.agp import AmplitudeGuidedPhase
 from vireid_cli.frequency.anm import AmplitudeNuancesMining
 from vireid_cli.layers.neck import classifier

@@ -16,7 +16,8 @@ import torch.nn.functional as F
 from pydantic import BeforeValidator, Field, model_validator
 from torch import Tensor, nn
 
-from vireid_cli.backbones.two_stream import STAGES, BackboneSpec, Stage, Streams, TwoStream
+from vireid_cli.backbones.spec import STAGES, BackboneSpec, Stage, Streams
+from vireid_cli.backbones.two_stream import TwoStream
 from vireid_cli.frequency.agp import AmplitudeGuidedPhase
 from vireid_cli.frequency.anm import BRANCHES, AmplitudeNuancesMining
 from vireid_cli.frequency.fourier import Kind

@@ -15,7 +15,8 @@ import torch.nn.functional as F
 from pydantic import Field, model_validator
 from torch import Tensor, nn
 
-from vireid_cli.backbones.two_stream import STAGES, BackboneSpec, Stage, Streams, TwoStream
+from vireid_cli.backbones.spec import STAGES, BackboneSpec, Stage, Streams
+from vireid_cli.backbones.two_stream import TwoStream
 from vireid_cli.layers.chunk_head import ChunkHeads
 from vireid_cli.layers.pixels import Normalise, both_modalities
 from vireid_cli.layers.pooling import generalised_mean_stripes

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+
+from vireid_cli.processors import cores
 
 BLOCK_BYTES = 1 << 20
 """Scores handled at once by one thread: about a core's second-level cache."""
@@ -30,10 +31,3 @@ def for_each_block(
     with ThreadPoolExecutor(workers) as pool:
         for done in [pool.submit(work, first, last) for first, last in ranges]:
             done.result()
-
-
-def cores() -> int:
-    """Number of processor cores that this process may use."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1

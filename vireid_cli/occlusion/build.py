@@ -37,7 +37,8 @@ from vireid_cli.occlusion.mark import (
     read_lines,
 )
 from vireid_cli.occlusion.policy import scene_of
-from vireid_cli.occlusion.workers import processors, shared_out
+from vireid_cli.occlusion.workers import shared_out
+from vireid_cli.processors import cores
 from vireid_cli.types import Record, RecordTable
 
 BATCH = 32
@@ -187,7 +188,7 @@ def _run(
     if not missing:
         return lines
     batches = [missing[i : i + BATCH] for i in range(0, len(missing), BATCH)]
-    crew = min(workers or processors(), len(batches))
+    crew = min(workers or cores(), len(batches))
     previous = cv2.getNumThreads()
     cv2.setNumThreads(1)  # each worker is a processor of its own
     results = shared_out(partial(_batch, work), [[records.row(i) for i in rows] for rows in batches], crew)

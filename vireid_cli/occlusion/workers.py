@@ -8,7 +8,6 @@ parent is gone ends at its next result.
 from __future__ import annotations
 
 import multiprocessing
-import os
 import signal
 import sys
 from collections.abc import Callable, Generator, Iterator, Sequence
@@ -19,11 +18,6 @@ from vireid_cli.errors import DataError
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
-
-
-def processors() -> int:
-    """Processors that this process may use."""
-    return len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count() or 1
 
 
 def shared_out(job: Callable[[Item], Result], batches: Sequence[Item], workers: int) -> Generator[Result]:

@@ -16,7 +16,8 @@ Over twenty random sets of 76 of its 400 people the means are 1.90, 1.21 and 2.4
 of pixels and HOG reach 3.2.
 """
 
-from vireid_cli.rendered.manifest import RenderOptions, read_manifest
+from vireid_cli.rendered.manifest import read_manifest
+from vireid_cli.rendered.options import RenderOptions
 from vireid_cli.rendered.tree import RenderedTree, verify_tree, write_tree
 
 __all__ = ["RenderOptions", "RenderedTree", "read_manifest", "verify_tree", "write_tree"]

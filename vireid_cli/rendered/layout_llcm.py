@@ -15,7 +15,7 @@ from dataclasses import replace
 from vireid_cli.rendered.cameras import CAMERAS, Camera, seen_in
 from vireid_cli.rendered.draws import Purpose, stream
 from vireid_cli.rendered.layouts import Layout
-from vireid_cli.rendered.manifest import RenderOptions
+from vireid_cli.rendered.options import RenderOptions
 from vireid_cli.rendered.population import Plan
 from vireid_cli.types import Modality
 

@@ -12,7 +12,7 @@ from dataclasses import replace
 from vireid_cli.rendered.cameras import CAMERAS, THERMAL, Camera
 from vireid_cli.rendered.draws import Purpose, stream
 from vireid_cli.rendered.layouts import Layout
-from vireid_cli.rendered.manifest import RenderOptions
+from vireid_cli.rendered.options import RenderOptions
 from vireid_cli.rendered.population import Plan
 
 TRIALS = 10

@@ -11,7 +11,7 @@ from scipy.io import savemat
 from vireid_cli.rendered.cameras import CAMERAS
 from vireid_cli.rendered.draws import Purpose, stream
 from vireid_cli.rendered.layouts import Layout
-from vireid_cli.rendered.manifest import RenderOptions
+from vireid_cli.rendered.options import RenderOptions
 from vireid_cli.rendered.population import Plan, plan_population
 
 Array = np.ndarray

@@ -10,14 +10,12 @@ import importlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, cast
+from typing import cast
 
 from vireid_cli.errors import UsageError
 from vireid_cli.rendered.cameras import Camera
+from vireid_cli.rendered.options import RenderOptions
 from vireid_cli.rendered.population import Plan
-
-if TYPE_CHECKING:
-    from vireid_cli.rendered.manifest import RenderOptions
 
 
 @dataclass(frozen=True, slots=True)

@@ -29,17 +29,18 @@ import torch
 from vireid_cli.errors import DataError, UsageError
 from vireid_cli.files import TEMPORARY, remove_leftovers, write_bytes
 from vireid_cli.lock import locked
+from vireid_cli.processors import cores
 from vireid_cli.rendered.cameras import Camera
 from vireid_cli.rendered.layouts import Layout, load_layout
 from vireid_cli.rendered.manifest import (
     MANIFEST,
-    RenderOptions,
     check_parameters,
     count_images,
     hash_tree,
     read_manifest,
     write_manifest,
 )
+from vireid_cli.rendered.options import RenderOptions
 from vireid_cli.rendered.population import Person, Plan, draw_person
 from vireid_cli.rendered.render import Renderer
 from vireid_cli.rendered.shots import Shot
@@ -188,7 +189,7 @@ def _render_all(
         progress(done, total)
     stop = threading.Event()
     renderer = Renderer(options.size, device)
-    threads = max(1, workers if workers is not None else (os.cpu_count() or 1))
+    threads = max(1, workers if workers is not None else cores())
     previous = torch.get_num_threads()
     pool = ThreadPoolExecutor(threads, initializer=torch.set_num_threads, initargs=(1,))
     try:

@@ -62,7 +62,7 @@ def spectrum(
 
     Example: vireid visualize spectrum --pid 6
     """
-    from vireid_cli.engine.pictures import of_files
+    from vireid_cli.engine.subjects.images import of_files
 
     files = images or []
     if files and pid is not None:
@@ -109,7 +109,7 @@ def phase_swap(
 
     Example: vireid visualize phase-swap --pid 6 --out swap.svg
     """
-    from vireid_cli.engine.pictures import of_files
+    from vireid_cli.engine.subjects.images import of_files
 
     if (visible is None) != (infrared is None):
         raise UsageError("--visible and --infrared go together.")

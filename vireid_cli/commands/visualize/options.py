@@ -42,6 +42,6 @@ def draw(
 ) -> None:
     """Draw one figure and print where it is."""
     from vireid_cli.commands.console import print_paths
-    from vireid_cli.engine.output import Output
+    from vireid_cli.engine.subjects.output import Output
 
     print_paths([engine.visualize(figure, run, output=Output(out, format, dpi), **options)])

@@ -9,7 +9,7 @@ says so; the defaults are the paper's, and what it leaves open is marked as our 
 
 from __future__ import annotations
 
-from vireid_cli.backbones.two_stream import BackboneSpec
+from vireid_cli.backbones.spec import BackboneSpec
 from vireid_cli.errors import UsageError
 from vireid_cli.methods import Fit
 from vireid_cli.methods.sepg.network import SepgNet

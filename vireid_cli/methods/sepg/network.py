@@ -6,7 +6,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from vireid_cli.backbones.two_stream import STAGES, BackboneSpec, Streams, TwoStream
+from vireid_cli.backbones.spec import STAGES, BackboneSpec, Streams
+from vireid_cli.backbones.two_stream import TwoStream
 from vireid_cli.frequency.seg import grey_image, released_image, seg_image
 from vireid_cli.layers.chunk_head import ChunkHeads, ModalityHeads
 from vireid_cli.layers.pixels import Normalise, both_masks

@@ -13,7 +13,7 @@ norm in one call (METHODS 8.14).
 
 from __future__ import annotations
 
-from vireid_cli.backbones.two_stream import BackboneSpec
+from vireid_cli.backbones.spec import BackboneSpec
 from vireid_cli.methods import Fit
 from vireid_cli.methods.sfcl.network import Sfcl
 from vireid_cli.methods.sfcl.options import Options

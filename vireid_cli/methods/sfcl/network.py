@@ -9,7 +9,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from vireid_cli.backbones.two_stream import BackboneSpec, TwoStream
+from vireid_cli.backbones.spec import BackboneSpec
+from vireid_cli.backbones.two_stream import TwoStream
 from vireid_cli.frequency import fourier
 from vireid_cli.frequency.gabor import Gabor
 from vireid_cli.frequency.transport import transported

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import zlib
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -15,6 +14,7 @@ from vireid_cli.occlusion.drawing import carried, living, street, vehicles
 from vireid_cli.occlusion.drawing.raster import draw
 from vireid_cli.occlusion.drawing.surfaces import Patch
 from vireid_cli.occlusion.library import Library, Occluder, record_of, write_library
+from vireid_cli.processors import cores
 
 NAME = "builtin"
 Design = Callable[[np.random.Generator], list[Patch]]
@@ -73,7 +73,7 @@ def build_builtin(
     refuse_unwritable(folder)
     wanted = variants(categories)
     things: list[tuple[Occluder, np.ndarray]] = []
-    with ThreadPoolExecutor(os.cpu_count()) as pool:
+    with ThreadPoolExecutor(cores()) as pool:
         drawn = pool.map(lambda variant: draw_occluder(*variant), wanted)
         for (category, number), cutout in zip(wanted, drawn, strict=True):
             name = f"{category.replace(' ', '-')}-{number}"

@@ -1,0 +1,1 @@
+"""Benchmarks, and the reference code that they compare with."""

@@ -1,0 +1,137 @@
+"""Speed and memory of evaluation: against the field's loop, and with a gallery that fits no matrix."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+
+from vireid_cli.bench.oracle import evaluate_by_loop
+from vireid_cli.bench.timing import interleaved, peak_memory
+from vireid_cli.engine.session import Session
+from vireid_cli.errors import UsageError
+from vireid_cli.metrics.camera_rules import CameraRule
+from vireid_cli.metrics.layout import plan_ranks
+from vireid_cli.metrics.outcome import result_of
+from vireid_cli.metrics.retrieval import evaluate_distances
+from vireid_cli.metrics.streaming import rank_stream
+
+Labels = tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]
+"""Query and gallery pids, query and gallery camids."""
+
+SHAPES = ("3803x301", "3803x3010", "2060x2060")
+"""Queries × gallery of SYSU-MM01 single- and multi-shot, and of RegDB."""
+
+LOOP = (
+    "per query over one argsort of all: filter the ranking, match, merge identities, precision at every rank "
+    "(the steps of the field's evaluators; stable sort)"
+)
+IDENTITIES_PER_GALLERY = 10
+"""Images an identity in the large gallery."""
+
+
+def evaluate(session: Session, *, shapes: Sequence[str] = SHAPES, repeats: int) -> dict[str, Any]:
+    """CMC, mAP and mINP from a distance matrix against a loop over queries; both give the same figures."""
+    found: dict[str, Any] = {"loop": LOOP, "repeats": repeats}
+    for shape in shapes:
+        queries, gallery = (int(n) for n in shape.split("x"))
+        distances, labels, merge = _retrieval(queries, gallery)
+        rule: CameraRule = "sysu" if merge else "none"
+        works: dict[str, Callable[[], Any]] = {
+            "loop": _call(evaluate_by_loop, distances, labels, rule, merge),
+            "ours": _call(evaluate_distances, distances, labels, rule, merge),
+        }
+        loop, ours = works["loop"](), works["ours"]()
+        seconds = interleaved(works, repeats, session.runtime)
+        found[shape] = {
+            "loop_seconds": seconds["loop"],
+            "seconds": seconds["ours"],
+            "times_faster": seconds["loop"] / seconds["ours"],
+            "cmc_difference": float(np.abs(loop[0] - ours.cmc).max()),
+            "mAP_difference": abs(loop[1] - ours.mAP),
+            "mINP_difference": abs(loop[2] - ours.mINP),
+        }
+    return found
+
+
+def gallery(session: Session, *, images: int, queries: int = 3803, width: int = 512) -> dict[str, Any]:
+    """Evaluate features against a large gallery in blocks: time, its split, its growth, and peak memory.
+
+    A quarter, a half and the whole of one gallery are evaluated, so that growth shows; ``growth`` is the
+    slope of log time over log size from half to whole (1: linear).
+
+    Raises:
+        UsageError: Fewer than 400 gallery images.
+    """
+    if images < 400:
+        raise UsageError(f"--gallery {images}: at least 400 images show something.")
+    random = np.random.default_rng(0)
+    features = np.empty((images, width), dtype=np.float32)
+    for first in range(0, images, 4096):
+        random.standard_normal(dtype=np.float32, out=features[first : first + 4096])
+    asked = random.standard_normal((queries, width), dtype=np.float32)
+    g_pids = np.arange(images) // IDENTITIES_PER_GALLERY
+    # queries ask for identities of the first quarter: valid in all three
+    q_pids = random.integers(0, max(1, images // (4 * IDENTITIES_PER_GALLERY)), queries)
+    labels = (q_pids, g_pids, random.choice([3, 6], queries), random.choice([1, 2, 4, 5], images))
+    sizes = [images // 4, images // 2, images]
+    rows = [_stream(asked, features[:size], labels, size) for size in sizes]
+    return {
+        "queries": queries,
+        "width": width,
+        "identities": int(g_pids[-1]) + 1,
+        "sizes": rows,
+        "growth": math.log(rows[2]["seconds"] / rows[1]["seconds"]) / math.log(2),
+        "metric_over_product": rows[2]["metric_over_product"],
+        "features_gib": features.nbytes / 2**30,
+        "score_matrix_gib": queries * images * 4 / 2**30,
+        "peak_memory_gib": peak_memory() / 2**30,
+    }
+
+
+def _stream(asked: np.ndarray, features: np.ndarray, labels: Labels, size: int) -> dict[str, Any]:
+    """Evaluate one gallery, the time of its products kept apart."""
+    spent = 0.0
+
+    def product(positions: np.ndarray) -> np.ndarray:
+        nonlocal spent
+        began = time.perf_counter()
+        scores: np.ndarray = asked @ features[positions].T  # (Q, n)
+        spent += time.perf_counter() - began
+        return scores
+
+    began = time.perf_counter()
+    q_pids, g_pids, q_camids, g_camids = labels
+    plan = plan_ranks(q_pids, g_pids[:size], q_camids, g_camids[:size], rule="sysu", merge_identities=True)
+    found = result_of(plan, rank_stream(plan, product))
+    seconds = time.perf_counter() - began
+    return {
+        "gallery": size,
+        "seconds": seconds,
+        "product_seconds": spent,
+        "metric_seconds": seconds - spent,
+        "metric_over_product": (seconds - spent) / spent,
+        "valid_queries": found.valid,
+        "mAP": found.mAP,
+    }
+
+
+def _call(
+    evaluator: Callable[..., Any], distances: np.ndarray, labels: Labels, rule: CameraRule, merge: bool
+) -> Callable[[], Any]:
+    return lambda: evaluator(distances, *labels, rule=rule, merge_identities=merge)
+
+
+def _retrieval(queries: int, gallery: int) -> tuple[np.ndarray, Labels, bool]:
+    """Random distances, pids and camids in the shape of SYSU-MM01 (96 ids) or RegDB (206 ids)."""
+    random = np.random.default_rng(0)
+    merge = queries != gallery
+    ids = 96 if merge else 206
+    q_pids, g_pids = np.sort(np.arange(queries) % ids), np.sort(np.arange(gallery) % ids)
+    q_camids = random.choice([3, 6], queries) if merge else np.full(queries, 1)
+    g_camids = random.choice([1, 2, 4, 5], gallery) if merge else np.full(gallery, 2)
+    distances = random.standard_normal((queries, gallery)).astype(np.float32)
+    return distances, (q_pids, g_pids, q_camids, g_camids), merge

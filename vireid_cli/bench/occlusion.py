@@ -1,0 +1,66 @@
+"""Speed of ``prepare occluded``, from reading to writing, and where the time goes."""
+
+from __future__ import annotations
+
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from vireid_cli.data.decode import decode
+from vireid_cli.data.store import locate
+from vireid_cli.engine.occlusion import ensure_library, people_of
+from vireid_cli.engine.reporter import Reporter
+from vireid_cli.occlusion.build import build_occluded
+from vireid_cli.occlusion.compose import Composer, stream
+from vireid_cli.occlusion.image import encode
+from vireid_cli.occlusion.library import Library
+from vireid_cli.occlusion.mark import OcclusionOptions
+from vireid_cli.occlusion.policy import Policy, preset, scene_of
+from vireid_cli.processors import cores
+from vireid_cli.types import RecordTable
+
+
+def measure(
+    data_dir: Path, reporter: Reporter, *, dataset: str, images: int, workers: int | None
+) -> dict[str, Any]:
+    """Images a second of an occluded tree, from reading to writing, every image occluded."""
+    located = locate(dataset, data_dir)
+    records = people_of(dataset, located.root)
+    chosen = np.random.default_rng(0).permutation(len(records))[:images]
+    taken = records.take(np.sort(chosen))
+    library = ensure_library(None, data_dir, reporter)
+    crew = workers or cores()
+    found: dict[str, Any] = {"images": len(taken), "dataset": dataset, "workers": crew}
+    options = OcclusionOptions(dataset, "occ-all", preset("occ-all"))
+    with tempfile.TemporaryDirectory() as folder:
+        began = time.perf_counter()
+        build_occluded(taken, located.root, Path(folder) / "tree", library, options, decode, workers=crew)
+        found["images_per_second"] = len(taken) / (time.perf_counter() - began)
+    return found | _stages(taken, located.root, library, dataset)
+
+
+def _stages(records: RecordTable, root: Path, library: Library, dataset: str) -> dict[str, float]:
+    """Milliseconds an image of each stage, on one thread."""
+    composer = Composer(library, Policy())
+    spent = {"read_decode_ms": 0.0, "occlude_ms": 0.0, "encode_ms": 0.0}
+    height = width = 0
+    rows = [records.row(i) for i in range(min(64, len(records)))]
+    for record in rows:
+        start = time.perf_counter()
+        pixels = decode((root / record.path).read_bytes())
+        decoded = time.perf_counter()
+        rng = stream(0, dataset, record.split, record.path)
+        scene = scene_of(dataset, record.camid)
+        pool = "test" if record.split == "test" else "train"
+        covered, _ = composer.occlude(pixels, record.modality, scene, pool, rng)  # type: ignore[arg-type]
+        placed = time.perf_counter()
+        encode(covered, ".jpg", 95)
+        spent["read_decode_ms"] += decoded - start
+        spent["occlude_ms"] += placed - decoded
+        spent["encode_ms"] += time.perf_counter() - placed
+        height, width = height + pixels.shape[0], width + pixels.shape[1]
+    means = {name: 1000 * value / len(rows) for name, value in spent.items()}
+    return means | {"mean_height": height / len(rows), "mean_width": width / len(rows)}

@@ -1,0 +1,129 @@
+"""Names of a dataset and of its identities: titles, marks of fingerprints, hashes of the people in it."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from vireid_cli.data import records_file
+from vireid_cli.data import store as stores
+from vireid_cli.data.provenance import Provenance
+from vireid_cli.data.sources import load_source
+from vireid_cli.data.store import Store
+from vireid_cli.types import RecordTable
+
+
+def is_prepared(dataset: str, data_dir: Path) -> bool:
+    """Whether a store of the dataset exists, real or rendered.
+
+    Raises:
+        UsageError: No source of that name.
+    """
+    load_source(dataset)
+    folders = (stores.store_folder(data_dir, dataset, rendered) for rendered in (False, True))
+    return any((folder / "store.json").is_file() for folder in folders)
+
+
+@dataclass(frozen=True, slots=True)
+class People:
+    """A dataset's images as files.
+
+    Attributes:
+        records: One row an image.
+        root: What their paths are relative to.
+        title: The dataset's name, marked where it is rendered.
+        dataset: The source's name.
+        provenance: Real, or rendered with its manifest.
+    """
+
+    records: RecordTable
+    root: Path
+    title: str
+    dataset: str
+    provenance: Provenance
+
+    def tokens(self, pids: np.ndarray) -> list[str]:
+        """A short hash for each identity, as ``identity_tokens``."""
+        return _tokens(self.dataset, self.provenance, pids)
+
+
+def find_people(dataset: str, data_dir: Path) -> People:
+    """A dataset's records and where its files are, prepared or not.
+
+    Raises:
+        UsageError: It is neither prepared nor there.
+        DataError: Its layout is incomplete.
+    """
+    if is_prepared(dataset, data_dir):
+        store = stores.open_store(data_dir, dataset)
+        return People(store.records, store.info.root, store_title(store), dataset, store.info.provenance)
+    located = stores.locate(dataset, data_dir)
+    found = records_file.scan(dataset, located.root)
+    title = _title(dataset, located.rendered)
+    return People(found.records, located.root, title, dataset, found.report.provenance)
+
+
+def store_title(store: Store) -> str:
+    """The dataset's name as people know it, with the mark of a rendered one."""
+    return _title(store.info.dataset, store.rendered)
+
+
+def _title(dataset: str, rendered: bool) -> str:
+    title = load_source(dataset).TITLE
+    return f"rendered {title} layout" if rendered else title
+
+
+def marks(store: Store) -> dict[str, Any]:
+    """What every fingerprint says of the data: whose it is, and that rendered data are rendered."""
+    found: dict[str, Any] = {"dataset": store_title(store), "data": store.info.fingerprint[:12]}
+    if store.rendered:
+        manifest = store.info.provenance.manifest
+        found["rendered"] = (
+            f"version {manifest['version']}, seed {manifest['seed']}, {manifest['content_hash'][:12]}"
+        )
+    occlusion = store.info.provenance.occlusion
+    if occlusion:
+        found["occlusion"] = occlusion_text(occlusion)
+    if store.info.bad:
+        found["images_left_out"] = len(store.info.bad)
+    return found
+
+
+def occlusion_text(mark: Mapping[str, Any]) -> str:
+    """What was put before the people: preset, probabilities, seed and library, on one line."""
+    policy, library = mark["policy"], mark["library"]
+    trial = f"trial {mark['trial']}, " if mark.get("trial") else ""
+    chances = ", ".join(f"{role} {policy[f'{role}_p']:g}" for role in ("train", "query", "gallery"))
+    return (
+        f"preset {mark['preset']} ({chances}; {policy['query_modality']} queries), "
+        f"seed {mark['seed']}, {trial}"
+        f"library {library['name']} {library['sha256'][:12]}, images {mark['content_hash'][:12]}"
+    )
+
+
+def describe(store: Store) -> dict[str, Any]:
+    """The data's part of ``environment.json``."""
+    return {**marks(store), "fingerprint": store.info.fingerprint, "images": len(store.records)}
+
+
+def identity_tokens(store: Store, pids: np.ndarray) -> list[str]:
+    """A short hash for each identity of a dataset: how a checkpoint remembers whom it was trained on.
+
+    Args:
+        store: The dataset; a rendered one's identities are another population than the real one's, an
+            occluded one's are its base's.
+        pids: (P,) person numbers.
+    """
+    return _tokens(store.info.dataset, store.info.provenance, pids)
+
+
+def _tokens(dataset: str, provenance: Provenance, pids: np.ndarray) -> list[str]:
+    population = str(provenance.occlusion.get("from", dataset))
+    if provenance.rendered:
+        population += f"-rendered-{provenance.manifest['seed']}"
+    return [hashlib.sha256(f"{population}/{int(pid)}".encode()).hexdigest()[:16] for pid in pids]

@@ -1,0 +1,167 @@
+"""Several results together: one run against another, the mean over models, the runs of all trials."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from vireid_cli import files
+from vireid_cli.engine import checkpoint as checkpoints
+from vireid_cli.engine.evaluate.evaluate import Evaluation
+from vireid_cli.engine.evaluate.summary import compared, over_models
+from vireid_cli.engine.network import run_recipe
+from vireid_cli.engine.prepare import ensure_prepared
+from vireid_cli.engine.reporter import Reporter
+from vireid_cli.errors import UsageError, VireidError
+from vireid_cli.recipe.schema import Recipe
+from vireid_cli.results import schema
+from vireid_cli.results.run import MEANS, Run
+
+
+def evaluate_against(ours: Sequence[Evaluation], theirs: Sequence[Evaluation], name: str) -> list[Evaluation]:
+    """Add the paired difference from another run to each result, in its file as well.
+
+    Args:
+        ours: Results.
+        theirs: The other's results under the same protocols.
+        name: Of the other.
+
+    Raises:
+        UsageError: Protocols that the other lacks, or results that are not of the same images.
+    """
+    by_name = {evaluation.content["protocol"]: evaluation for evaluation in theirs}
+    found = []
+    for evaluation in ours:
+        protocol = evaluation.content["protocol"]
+        if protocol not in by_name:
+            raise UsageError(f"{name} has no result under {protocol}: there is nothing to compare with.")
+        content = evaluation.content
+        data = [str(c["fingerprint"].get("data")) for c in (content, by_name[protocol].content)]
+        if data[0] != data[1]:
+            raise UsageError(
+                f"{name} was evaluated on other images (data {data[1]}, not {data[0]}): nothing is paired.",
+                "Evaluate both on one dataset: --dataset NAME",
+            )
+        content["against"] = compared(evaluation.plain, by_name[protocol].plain, name)
+        if evaluation.folder is not None:
+            files.write_json(evaluation.folder / schema.METRICS, content)
+        found.append(evaluation)
+    return found
+
+
+def average_runs(by_run: Sequence[Sequence[Evaluation]]) -> list[Evaluation]:
+    """Average several models, protocol by protocol: RegDB's ten trials, or seeds.
+
+    RegDB's protocols carry their trial in their names (``v2i-trial3``); those of one direction belong
+    together, each trial once.
+
+    Raises:
+        UsageError: A trial that occurs twice, or a protocol that not every run has.
+    """
+    groups: dict[str, list[Evaluation]] = {}
+    for evaluations in by_run:
+        for evaluation in evaluations:
+            stem = evaluation.content["protocol"].partition("-trial")[0]
+            groups.setdefault(stem, []).append(evaluation)
+    found = []
+    for stem, group in groups.items():
+        if len(group) != len(by_run):
+            raise UsageError(f"{len(group)} of {len(by_run)} runs have a result under {stem}.")
+        names = [evaluation.content["protocol"] for evaluation in group]
+        trials = [int(name.partition("-trial")[2]) for name in names if "-trial" in name]
+        if len(set(trials)) != len(trials):
+            raise UsageError(
+                f"two of the runs were trained on the same trial of {stem}: {sorted(trials)}.",
+                "The mean over trials takes one model of each.",
+            )
+        name = f"{stem}-trials-{_listed(sorted(trials))}" if trials else stem
+        outcomes = [(evaluation.plain, *evaluation.variants) for evaluation in group]
+        content = over_models(f"{name}-mean", [evaluation.content for evaluation in group], outcomes)
+        found.append(Evaluation(content, group[0].plain))
+    return found
+
+
+def _listed(numbers: Sequence[int]) -> str:
+    """``1-3``, or ``1-to-10`` where none between is left out."""
+    if len(numbers) > 2 and numbers[-1] - numbers[0] == len(numbers) - 1:
+        return f"{numbers[0]}-to-{numbers[-1]}"
+    return "-".join(map(str, numbers))
+
+
+def write_means(means: Sequence[Evaluation], runs: Sequence[Run], runs_dir: Path) -> list[Evaluation]:
+    """Write means over models into a folder that the runs' names decide; the same runs write it again.
+
+    Args:
+        means: From ``average_runs``.
+        runs: The models' runs.
+        runs_dir: Where ``means/`` is.
+
+    Returns:
+        The same, knowing their folders.
+
+    Raises:
+        DataError: The folder can't be written.
+    """
+    names = sorted(run.name for run in runs)
+    stems = {re.sub(r"-\d{8}-\d{6}(-\d+)?$", "", name) for name in names}
+    mark = hashlib.sha256("\n".join(names).encode()).hexdigest()[:8]
+    stem = stems.pop() if len(stems) == 1 else "several"
+    folder = runs_dir / MEANS / f"{stem}-{len(names)}-runs-{mark}"
+    written = []
+    for mean in means:
+        mean.content["runs"] = names
+        place = Run(folder).evaluation(mean.content["protocol"])
+        files.write_json(place / schema.METRICS, mean.content)
+        written.append(replace(mean, folder=place))
+    return written
+
+
+def runs_of_trials(run: Run, reporter: Reporter, data_dir: Path) -> list[Run]:
+    """Find the newest finished run of each trial that was trained by this run's recipe, beside it.
+
+    Args:
+        run: One of them.
+        reporter: Listener.
+        data_dir: Where the dataset is.
+
+    Returns:
+        One run a trial, in order.
+
+    Raises:
+        UsageError: The dataset has one split for all, or trials have no such run.
+    """
+    recipe = run_recipe(run)
+    data = recipe.data
+    trials = ensure_prepared(data.dataset, data.image_size, data_dir, reporter).records.trials
+    if not trials:
+        raise UsageError(f"{data.dataset} has one split for all: there are no trials to go through.")
+    found: dict[int, Run] = {}
+    for path in sorted(run.folder.parent.glob(f"*/{schema.RECIPE}")):
+        other = Run(path.parent)
+        trial = None if path.parent.is_symlink() else _trial_of(other, recipe)
+        if trial is not None:
+            found[trial] = other
+    lacking = [trial for trial in range(1, trials + 1) if trial not in found]
+    if lacking:
+        listed = ", ".join(map(str, lacking))
+        raise UsageError(
+            f"no finished run of {recipe.name} in {run.folder.parent} was trained on trial {listed}.",
+            f"Train what is missing (vireid train --trial {lacking[0]} with that recipe), or name the runs "
+            "that there are: vireid evaluate RUN1 RUN2",
+        )
+    return [found[trial] for trial in range(1, trials + 1)]
+
+
+def _trial_of(run: Run, recipe: Recipe) -> int | None:
+    """The trial of a finished run of the very same recipe but for its trial; None: another recipe's."""
+    try:
+        other = run_recipe(run)
+        done = checkpoints.load_position(run.checkpoints / checkpoints.LAST).epoch
+    except VireidError:
+        return None
+    trial = other.data.trial
+    same = other.model_copy(update={"data": other.data.model_copy(update={"trial": recipe.data.trial})})
+    return trial if same == recipe and done >= recipe.train.epochs else None

@@ -1,0 +1,157 @@
+"""What an evaluation leaves in the run folder: rankings, embeddings with their trials, breakdown, figures."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from vireid_cli import files
+from vireid_cli.data.plan import EvaluationPlan
+from vireid_cli.engine.evaluate.scoring import Measured, Outcome
+from vireid_cli.metrics.breakdown import Group, by_camera_pair, by_label
+from vireid_cli.metrics.chance import chance_cmc
+from vireid_cli.metrics.outcome import Retrieval
+from vireid_cli.metrics.retrieval import top
+from vireid_cli.results import schema
+
+TOP = 10
+"""Matches a query that ``ranking.npz`` keeps."""
+
+WORST = 20
+"""Queries that a breakdown lists."""
+
+
+def write(
+    folder: Path,
+    plan: EvaluationPlan,
+    measured: Measured,
+    outcome: Outcome,
+    content: schema.EvaluationFile,
+) -> None:
+    """Write the protocol's folder; ``metrics.json`` last, since it marks the rest as whole."""
+    write_ranking(folder / schema.RANKING, plan, measured, outcome)
+    side = measured.side(plan.rows)
+    queries, galleries = (_flat(part, plan.rows) for part in (plan.queries, plan.galleries))
+    files.write_npz(
+        folder / schema.EMBEDDINGS,
+        False,
+        features=side.features.astype(np.float32),
+        pids=side.pids,
+        camids=side.camids,
+        modalities=side.modalities,
+        paths=side.paths,
+        queries=queries[0],
+        query_offsets=queries[1],
+        galleries=galleries[0],
+        gallery_offsets=galleries[1],
+    )
+    files.write_json(folder / schema.METRICS, content)
+
+
+def write_ranking(path: Path, plan: EvaluationPlan, measured: Measured, outcome: Outcome) -> None:
+    """Write the best matches of each query in trial 0, and the first match's rank in every trial."""
+    first = outcome.trials.results[0]
+    query, gallery = measured.side(plan.queries[0]), measured.side(plan.galleries[0])
+    scores = query.features @ gallery.features.T
+    best = top(scores, query.pids, gallery.pids, query.camids, gallery.camids, rule=plan.rule, k=TOP)
+    files.write_npz(
+        path,
+        query_paths=query.paths,
+        query_pids=query.pids,
+        query_camids=query.camids,
+        gallery_paths=gallery.paths,
+        gallery_pids=gallery.pids,
+        gallery_camids=gallery.camids,
+        top=best,
+        scores=np.take_along_axis(scores, np.maximum(best, 0), axis=1).astype(np.float32),
+        average_precision=first.average_precision,
+        first_rank=first.first_rank,
+        first_ranks=np.concatenate([result.first_rank for result in outcome.trials]).astype(np.int32),
+        first_rank_pids=np.concatenate(outcome.pids),
+        first_rank_offsets=np.concatenate(([0], np.cumsum([len(pids) for pids in outcome.pids]))),
+    )
+
+
+def chance_of(plan: EvaluationPlan, measured: Measured) -> list[float]:
+    """Expectation of the CMC under a random order, mean over the plan's trials."""
+    trials = []
+    for query, gallery in zip(plan.queries, plan.galleries, strict=True):
+        q, g = measured.labels(query), measured.labels(gallery)
+        trials.append(
+            chance_cmc(*q[:1], *g[:1], *q[1:], *g[1:], rule=plan.rule, merge_identities=plan.merge_identities)
+        )
+    mean: list[float] = np.mean(trials, axis=0).tolist()
+    return mean
+
+
+def _flat(parts: Sequence[np.ndarray], rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Rows of all trials one after the other, as places in ``rows``, and where each trial begins."""
+    lengths = [len(part) for part in parts]
+    return np.searchsorted(rows, np.concatenate(parts)), np.concatenate(([0], np.cumsum(lengths)))
+
+
+def breakdown(plan: EvaluationPlan, measured: Measured, outcome: Outcome) -> schema.Breakdown:
+    """Make the tables of where a plain result fails: camera pairs, identities, worst queries."""
+    sides = [measured.side(query) for query in plan.queries]
+    identities = by_label(outcome.pids, outcome.trials.results)
+    return schema.Breakdown(
+        camera_pairs=[
+            {"query_camera": g.key[0], "gallery_camera": g.key[1], **_figures(g)}
+            for g in camera_pairs(plan, measured)
+        ],
+        identities=[
+            {"pid": g.key[0], **_figures(g)} for g in sorted(identities, key=lambda g: (g.mAP, g.key))
+        ],
+        worst_queries=_worst(plan, measured, sides[0].paths, outcome.trials.results[0]),
+    )
+
+
+def camera_pairs(plan: EvaluationPlan, measured: Measured) -> list[Group]:
+    """Evaluate each (query camera, gallery camera) alone, over the plan's trials."""
+    if any(query is not plan.queries[0] for query in plan.queries):
+        # queries that differ between trials: the first trial stands for them
+        queries, galleries = plan.queries[0], plan.galleries[:1]
+    else:
+        queries, galleries = plan.queries[0], plan.galleries
+    union = np.unique(np.concatenate(galleries))
+    q, g = measured.side(queries), measured.side(union)
+    return by_camera_pair(
+        q.features @ g.features.T,
+        [np.searchsorted(union, part) for part in galleries],
+        q.pids,
+        g.pids,
+        q.camids,
+        g.camids,
+        rule=plan.rule,
+        merge_identities=plan.merge_identities,
+    )
+
+
+def _figures(group: Group) -> dict[str, Any]:
+    return {"queries": group.queries, "rank1": group.rank1, "mAP": group.mAP, "mINP": group.mINP}
+
+
+def _worst(
+    plan: EvaluationPlan, measured: Measured, paths: np.ndarray, first: Retrieval
+) -> list[dict[str, Any]]:
+    """The valid queries of trial 0 with the lowest AP, and the image that each takes for its match."""
+    valid = np.flatnonzero(first.valid_mask)
+    chosen = valid[np.argsort(first.average_precision[valid], kind="stable")[:WORST]]
+    q, g = measured.side(plan.queries[0]).take(chosen), measured.side(plan.galleries[0])
+    scores = q.features @ g.features.T
+    best = top(scores, q.pids, g.pids, q.camids, g.camids, rule=plan.rule, k=1)[:, 0]
+    return [
+        {
+            "path": str(paths[query]),
+            "pid": int(q.pids[i]),
+            "camera": int(q.camids[i]),
+            "average_precision": float(first.average_precision[query]),
+            "first_rank": int(first.first_rank[query]),
+            "best_match": str(g.paths[best[i]]),
+            "best_match_pid": int(g.pids[best[i]]),
+        }
+        for i, query in enumerate(chosen)
+    ]

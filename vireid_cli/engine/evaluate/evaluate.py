@@ -1,0 +1,270 @@
+"""The verb ``evaluate``: embeddings → every trial of a protocol → numbers that say what they are."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any, cast
+
+import numpy as np
+
+from vireid_cli import files
+from vireid_cli.data import protocols
+from vireid_cli.data.identity import identity_tokens, marks
+from vireid_cli.data.plan import EvaluationPlan
+from vireid_cli.data.protocols.request import Request
+from vireid_cli.data.sources import load_source, source_names
+from vireid_cli.data.store import Store
+from vireid_cli.engine.embed import Chosen, chosen_checkpoint, embed_rows, load_trained
+from vireid_cli.engine.evaluate import artifacts as evaluation_files
+from vireid_cli.engine.evaluate.scoring import FLIPS, RERANKS, Flip, Measured, Outcome, Rerank, measure_plan
+from vireid_cli.engine.evaluate.summary import summarize
+from vireid_cli.engine.prepare import ensure_prepared
+from vireid_cli.engine.reporter import Reporter
+from vireid_cli.engine.runtime import Runtime
+from vireid_cli.errors import DataError, UsageError
+from vireid_cli.recipe.schema import Recipe
+from vireid_cli.results import schema
+from vireid_cli.results.run import Run
+
+
+@dataclass(frozen=True, slots=True)
+class EvaluateOptions:
+    """What to measure.
+
+    Attributes:
+        request: Settings of the dataset's protocol.
+        dataset: Whose test images; None: of the run's own dataset. Another one of the same protocol family
+            (a run of ``sysu`` on ``occ-sysu``) has result folders of its own.
+        allow_overlap: Evaluate although test identities were trained on; said beside the number.
+        rerank: Each gives rows of its own beside the plain result.
+        flip: Test-time averaging with mirror images; rows of its own beside the plain result.
+        breakdown: Tables by camera pair and identity, and the worst queries.
+    """
+
+    request: Request = field(default_factory=Request)
+    dataset: str | None = None
+    allow_overlap: bool = False
+    rerank: tuple[Rerank, ...] = ()
+    flip: Flip = "off"
+    breakdown: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Evaluation:
+    """One protocol's result.
+
+    Attributes:
+        content: What ``metrics.json`` holds.
+        plain: The plain result, query by query.
+        folder: Where it lies; None: nowhere.
+        variants: Re-ranked and flip-averaged results, query by query.
+    """
+
+    content: schema.EvaluationFile
+    plain: Outcome
+    folder: Path | None = None
+    variants: tuple[Outcome, ...] = ()
+
+
+def evaluate_run(
+    run: Run, options: EvaluateOptions, runtime: Runtime, reporter: Reporter, data_dir: Path
+) -> list[Evaluation]:
+    """Evaluate a run on a dataset's test identities under each protocol asked for.
+
+    Raises:
+        UsageError: No data, no checkpoint, a dataset of another kind than the run's, or test identities that
+            were trained on.
+        DataError: A protocol that the data can't serve.
+    """
+    trained = load_trained(run, runtime, reporter)
+    size = trained.recipe.data.image_size
+    store, plans = _planned(trained.recipe, options, reporter, data_dir)
+    if trained.trained < trained.recipe.train.epochs:
+        reporter.warn(
+            f"{run.folder} is not finished: {trained.trained} of {trained.recipe.train.epochs} epochs done"
+        )
+    rows = np.unique(np.concatenate([plan.rows for plan in plans]))
+    overlap = _overlap(store, rows, trained, options.allow_overlap)
+    embedded = embed_rows(trained.network, store, size, rows, runtime, reporter)
+    sides = [Measured(embedded.widened(), rows)]
+    if options.flip != "off":
+        mirrored = embed_rows(trained.network, store, size, rows, runtime, reporter, mirror=True)
+        sides.append(sides[0].mirrored(mirrored, options.flip))
+    about = _about(trained, store, runtime, overlap, f"{embedded.features.shape[1]}-d, unit length")
+    return [
+        measure(
+            plan,
+            sides,
+            options,
+            {**plan.fingerprint, **about},
+            comparable(trained.recipe, store, plan),
+            _folder(run, trained.recipe, store, plan),
+        )
+        for plan in plans
+    ]
+
+
+def stored_evaluations(
+    run: Run, options: EvaluateOptions, runtime: Runtime, reporter: Reporter, data_dir: Path
+) -> list[schema.EvaluationFile]:
+    """What ``evaluate_run`` would give, where the run folder holds it already.
+
+    Taken are whole evaluations whose fingerprint is the one that evaluating now would write: the same
+    checkpoint, images, protocol and precision.
+
+    Returns:
+        One for each protocol asked for; none where one of them is missing or another, or where more than
+        the plain figures is asked for.
+
+    Raises:
+        UsageError, DataError: As ``evaluate_run``.
+    """
+    if options.rerank or options.flip != "off" or options.breakdown:
+        return []
+    chosen = chosen_checkpoint(run)
+    store, plans = _planned(chosen.recipe, options, reporter, data_dir)
+    rows = np.unique(np.concatenate([plan.rows for plan in plans]))
+    overlap = _overlap(store, rows, chosen, options.allow_overlap)
+    found, needed = [], (*schema.EVALUATION_KEYS, "version", "protocol")
+    for plan in plans:
+        folder = _folder(run, chosen.recipe, store, plan)
+        try:
+            content = files.read_mapping(folder / schema.METRICS, needed, "")
+        except DataError:
+            return []
+        # the width of the embedding is known from the network alone
+        about = _about(chosen, store, runtime, overlap, content["fingerprint"].get("embedding", ""))
+        same = content["fingerprint"] == json.loads(json.dumps({**plan.fingerprint, **about}))
+        arrays = (folder / schema.RANKING, folder / schema.EMBEDDINGS)
+        if content["version"] != schema.VERSION or not same or not all(path.is_file() for path in arrays):
+            return []
+        found.append(cast(schema.EvaluationFile, content))
+    return found
+
+
+def _planned(
+    recipe: Recipe, options: EvaluateOptions, reporter: Reporter, data_dir: Path
+) -> tuple[Store, list[EvaluationPlan]]:
+    """The dataset that a run of this recipe is evaluated on, and the plan of each protocol asked for."""
+    dataset = options.dataset or recipe.data.dataset
+    check_kind(recipe.data.dataset, dataset)
+    store = ensure_prepared(dataset, recipe.data.image_size, data_dir, reporter)
+    request = options.request
+    if store.records.trials and request.trial is None:
+        request = replace(request, trial=recipe.data.trial)
+    return store, protocols.plans_for(store, request)
+
+
+def _folder(run: Run, recipe: Recipe, store: Store, plan: EvaluationPlan) -> Path:
+    """Where a plan's results lie in the run folder; another dataset's beside the run's own."""
+    dataset = store.info.dataset
+    return run.evaluation(plan.name if dataset == recipe.data.dataset else f"{dataset}-{plan.name}")
+
+
+def check_kind(trained_on: str, dataset: str) -> None:
+    """Refuse to evaluate on a dataset of another protocol family than the one trained on.
+
+    Raises:
+        UsageError: No such dataset, or of another family; those of the family are named.
+    """
+    family = load_source(trained_on).PROTOCOL
+    if family != load_source(dataset).PROTOCOL:
+        kin = [name for name in source_names() if family == load_source(name).PROTOCOL]
+        raise UsageError(
+            f"A run on {trained_on} can't be evaluated on {dataset}: their protocols differ.",
+            f"Datasets like {trained_on}: {', '.join(kin)}",
+        )
+
+
+def measure(
+    plan: EvaluationPlan,
+    sides: Sequence[Measured],
+    options: EvaluateOptions,
+    fingerprint: dict[str, Any],
+    reported: list[dict[str, Any]],
+    folder: Path | None,
+) -> Evaluation:
+    """Measure one plan in every way that is asked for, and write it down.
+
+    Args:
+        plan: The protocol.
+        sides: Plain embeddings, and those with test-time augmentation.
+        options: Which ways.
+        fingerprint: What was measured.
+        reported: The paper's figures where comparable.
+        folder: Where to; None: nowhere.
+    """
+    ways: tuple[Rerank, ...] = ("none", *options.rerank)
+    outcomes = [measure_plan(plan, side, rerank) for side in sides for rerank in ways]
+    content = summarize(plan.name, fingerprint, outcomes, reported)
+    content["chance_cmc"] = evaluation_files.chance_of(plan, sides[0])
+    if options.breakdown:
+        content["breakdown"] = evaluation_files.breakdown(plan, sides[0], outcomes[0])
+    if folder is not None:
+        evaluation_files.write(folder, plan, sides[0], outcomes[0], content)
+    return Evaluation(content, outcomes[0], folder, tuple(outcomes[1:]))
+
+
+def _overlap(store: Store, rows: np.ndarray, trained: Chosen, allowed: bool) -> int:
+    """Number of identities among the rows that were trained on; refused unless allowed."""
+    test = np.unique(store.records.pids[rows])
+    both = trained.tokens.intersection(identity_tokens(store, test))
+    if both and not allowed:
+        raise UsageError(
+            f"{len(both)} of {len(test)} test identities were trained on: the figures would be worthless.",
+            "Evaluate on other identities, or say --allow-overlap to see them marked as such.",
+        )
+    return len(both)
+
+
+def _about(trained: Chosen, store: Store, runtime: Runtime, overlap: int, embedding: str) -> dict[str, Any]:
+    """What the fingerprint says besides the protocol."""
+    about = {
+        **marks(store),
+        "source": store.info.dataset,
+        "trained_on": _trained_on(trained.environment["data"]),
+        "recipe": trained.recipe.name,
+        "method": trained.recipe.method.name,
+        "embedding": embedding,
+        "distance": "cosine (float64 product)",
+        "rerank": RERANKS["none"],
+        "test_time_augmentation": FLIPS["off"],
+        "checkpoint": trained.choice,
+        "weights": trained.environment["weights"],
+        "seed": trained.recipe.train.seed,
+        "precision": runtime.precision,
+        "image_size": "×".join(str(n) for n in trained.recipe.data.size),
+    }
+    if overlap:
+        about["overlap"] = f"{overlap} test identities were trained on"
+    return about
+
+
+def _trained_on(data: Mapping[str, Any]) -> str:
+    """The data of ``environment.json`` on one line: whose, which, and how occluded."""
+    occlusion = f", {data['occlusion']}" if data.get("occlusion") else ""
+    return f"{data['dataset']} {data['data']}{occlusion}"
+
+
+def comparable(recipe: Recipe, store: Store, plan: EvaluationPlan) -> list[dict[str, Any]]:
+    """The paper's figures for this very dataset and protocol, trained on it; none beside a rendered one.
+
+    Args:
+        recipe: Of the run.
+        store: What it is evaluated on.
+        plan: The protocol.
+    """
+    dataset = recipe.data.dataset
+    if store.rendered or store.info.dataset != dataset:
+        return []
+    name = protocols.published_name(dataset, plan)
+    rows = [row for row in recipe.reported if (row.dataset, row.protocol) == (dataset, name)]
+    found = [{key: value for key, value in row.model_dump().items() if value is not None} for row in rows]
+    if store.records.trials:
+        for row in found:
+            over = f"mean over {store.records.trials} trials"
+            row["source"] = ", ".join(part for part in (row.get("source", ""), over) if part)
+    return found

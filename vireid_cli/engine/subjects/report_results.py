@@ -1,0 +1,156 @@
+"""Numbers of a report: results of every protocol, paired differences, camera pairs, recipes, environments."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import yaml
+
+from vireid_cli.engine.evaluate.evaluate import EvaluateOptions, Evaluation
+from vireid_cli.engine.evaluate.features import evaluate_features
+from vireid_cli.engine.evaluate.summary import compared
+from vireid_cli.engine.reporter import Reporter
+from vireid_cli.errors import DataError, UsageError
+from vireid_cli.results import schema
+from vireid_cli.results.run import DAMAGED, Run
+
+CLOSE = 1e-6
+"""How far a recomputed figure may be from the stored one."""
+
+
+@dataclass(frozen=True, slots=True)
+class Results:
+    """What the runs reached under one protocol.
+
+    Attributes:
+        protocol: Its name.
+        contents: Each run's ``metrics.json``.
+        camera_pairs: Each run's rows by camera pair.
+        against: Paired differences first − other; none for a single run.
+        unpaired: Why a run is not paired with the first, a line each.
+    """
+
+    protocol: str
+    contents: tuple[schema.EvaluationFile, ...]
+    camera_pairs: tuple[list[dict[str, Any]], ...]
+    against: tuple[schema.Against, ...]
+    unpaired: tuple[str, ...]
+
+
+def results_of(runs: Sequence[Run], names: Sequence[str], protocol: str, reporter: Reporter) -> Results:
+    """Read what the runs reached; what ``metrics.json`` lacks is measured from the stored embeddings.
+
+    Args:
+        runs: Evaluated under ``protocol``.
+        names: What they are called.
+        protocol: Of the evaluation.
+        reporter: Told of the progress.
+
+    Raises:
+        UsageError, DataError: The stored embeddings are missing, damaged, or not those of the figures.
+    """
+    contents, pairs, measured = [], [], []
+    for done, run in enumerate(runs):
+        content: Any = run.evaluations()[protocol]
+        again = _measured(run, protocol, content) if len(runs) > 1 or "breakdown" not in content else None
+        stored = content.get("breakdown") or (again.content["breakdown"] if again else {})
+        contents.append(content)
+        pairs.append(stored["camera_pairs"])
+        measured.append(again)
+        reporter.advance("results", done + 1, len(runs))
+    against, unpaired = [], []
+    for other, name in zip(measured[1:], names[1:], strict=True):
+        first = measured[0]
+        assert first is not None
+        assert other is not None
+        try:
+            against.append(compared(first.plain, other.plain, name))
+        except UsageError as error:
+            unpaired.append(f"{name} is not paired with {names[0]}: {error.message}")
+    return Results(protocol, tuple(contents), tuple(pairs), tuple(against), tuple(unpaired))
+
+
+def _measured(run: Run, protocol: str, content: schema.EvaluationFile) -> Evaluation:
+    """Measure stored embeddings again, query by query, and check that the stored figures are theirs."""
+    dataset = content["fingerprint"].get("source")
+    path = run.evaluation(protocol) / schema.EMBEDDINGS
+    if dataset is None:
+        raise DataError(
+            f"{path.parent / schema.METRICS} does not say whose images were evaluated.",
+            f"Evaluate again: vireid evaluate {run.folder}",
+        )
+    found = evaluate_features(path, dataset, EvaluateOptions(breakdown="breakdown" not in content))
+    for name, metric in found.content["metrics"].items():
+        stored = content["metrics"].get(name)
+        if stored is None or abs(stored["mean"] - metric["mean"]) > CLOSE:
+            raise DataError(
+                f"{path} gives {name} {metric['mean']:.4f}, not what {schema.METRICS} beside it says.",
+                f"Evaluate again: vireid evaluate {run.folder}",
+            )
+    return found
+
+
+def others_of(runs: Sequence[Run], protocol: str) -> dict[str, list[Any]]:
+    """Results under every further protocol that all runs have, by its name."""
+    done = [run.evaluations() for run in runs]
+    names = [name for name in done[0] if name != protocol and all(name in found for found in done)]
+    return {name: [found[name] for found in done] for name in names}
+
+
+def facts_of(fingerprints: Sequence[Mapping[str, Any]], names: Sequence[str]) -> tuple[tuple[str, str], ...]:
+    """What evaluations say of themselves, in words; what holds for none of them left out.
+
+    Args:
+        fingerprints: One a run.
+        names: Of the runs; where a value is not the same in all, each is on a line of its own beneath them.
+    """
+    facts = []
+    for key in dict.fromkeys(key for fingerprint in fingerprints for key in fingerprint):
+        whose: dict[str, list[str]] = {}
+        for fingerprint, name in zip(fingerprints, names, strict=True):
+            value = fingerprint.get(key)
+            if key == "shots" and key in fingerprint:
+                value = value or "all images"
+            nothing = value is None or value is False or value == ""  # not ``in``: 0 equals False
+            whose.setdefault("–" if nothing else str(value), []).append(name)
+        if set(whose) == {"–"}:
+            continue
+        lines = whose if len(whose) == 1 else [f"{' · '.join(who)}: {value}" for value, who in whose.items()]
+        facts.append((key.replace("_", " "), "\n".join(lines)))
+    return tuple(facts)
+
+
+def flat(content: Mapping[str, Any], prefix: str = "") -> dict[str, str]:
+    """Nested values by their dotted key paths, as text; lists on one line."""
+    found: dict[str, str] = {}
+    for key, value in content.items():
+        path = f"{prefix}{key}"
+        if isinstance(value, Mapping):
+            found |= flat(value, f"{path}.")
+        elif isinstance(value, float):
+            found[path] = f"{value:g}"
+        else:
+            found[path] = str(value)
+    return found
+
+
+def differing(contents: Sequence[Mapping[str, str]]) -> dict[str, list[str]]:
+    """Keys whose values are not the same everywhere, with each one's value."""
+    keys = dict.fromkeys(key for content in contents for key in content)
+    rows = {key: [content.get(key, "–") for content in contents] for key in keys}
+    return {key: texts for key, texts in rows.items() if len(set(texts)) > 1}
+
+
+def recipe_of(run: Run) -> tuple[str, dict[str, str]]:
+    """A run's resolved recipe: its text, and its keys.
+
+    Raises:
+        DataError: It is not there or is not YAML.
+    """
+    try:
+        text = run.recipe_file.read_text(encoding="utf-8")
+        return text, flat(yaml.safe_load(text) or {})
+    except (OSError, ValueError, yaml.YAMLError) as error:
+        raise DataError(f"{run.recipe_file} can't be read: {error}", DAMAGED) from error

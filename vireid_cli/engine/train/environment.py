@@ -1,0 +1,66 @@
+"""What a training says of itself when it begins: its ``environment.json``, and a line for people."""
+
+from __future__ import annotations
+
+import hashlib
+from typing import Any
+
+import torch
+from torch import nn
+
+from vireid_cli.data.identity import describe, store_title
+from vireid_cli.data.sampler import IdentitySampler
+from vireid_cli.data.store import Store
+from vireid_cli.engine.reporter import Reporter
+from vireid_cli.engine.runtime import Runtime
+from vireid_cli.recipe.schema import Recipe
+from vireid_cli.results import schema
+
+
+def environment_of(
+    recipe: Recipe,
+    runtime: Runtime,
+    store: Store,
+    sampler: IdentitySampler,
+    tokens: list[str],
+    network: nn.Module,
+    weights: str,
+) -> dict[str, Any]:
+    """What ``environment.json`` holds.
+
+    Args:
+        recipe: What is trained.
+        runtime: On what.
+        store: The data.
+        sampler: Whose identities are trained on.
+        tokens: Hashes of all identities that the network has seen, those of its starting weights included.
+        network: Untrained yet.
+        weights: What its trunk really starts from.
+    """
+    return {
+        "version": schema.VERSION,
+        **runtime.describe(),
+        "seed": recipe.train.seed,
+        "weights": weights,
+        "num_identities": sampler.num_identities,
+        "parameters": sum(p.numel() for p in network.parameters()),
+        "data": describe(store),
+        "training_identities": hashlib.sha256("\n".join(tokens).encode()).hexdigest(),
+    }
+
+
+def announce(
+    recipe: Recipe, store: Store, sampler: IdentitySampler, network: nn.Module, reporter: Reporter
+) -> None:
+    """Say what will be trained on what, and who can't be trained on."""
+    parameters = sum(p.numel() for p in network.parameters())
+    height, width = recipe.data.image_size
+    wanted = recipe.data.sampler
+    reporter.say(
+        f"{recipe.name}: {recipe.method.name} on {store_title(store)}, {sampler.num_identities} identities, "
+        f"{height}×{width}, {wanted.identities}×({wanted.images}+{wanted.images}) a batch, "
+        f"{sampler.steps} steps an epoch, {parameters / 1e6:.2f} M parameters, "
+        f"{torch.get_num_threads()} threads"
+    )
+    if sampler.dropped:
+        reporter.warn(f"{len(sampler.dropped)} identities lack a modality and are not trained on")

@@ -1,0 +1,237 @@
+"""The training loop: one loop for every method.
+
+A method is known by its two verbs only. Losses stay on the device; they cross to the host once a
+logged step, where every step since the last one is checked for NaN and infinity.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from vireid_cli.data.sampler import EpochPlan, IdentitySampler
+from vireid_cli.engine.checkpoint import Position
+from vireid_cli.engine.reporter import Reporter, duration
+from vireid_cli.engine.runtime import Runtime, seed_of
+from vireid_cli.engine.train.feed import Feed
+from vireid_cli.engine.train.optimizer import apply_factor, factor
+from vireid_cli.recipe.schema import Train
+from vireid_cli.results.schema import EpochRow, StepRow
+from vireid_cli.types import Batch
+
+LONG, VERY_LONG = 10.0, 3600.0
+"""Seconds from which on the loop says how long it will take, and how to make it short."""
+
+SHORTER = "shorter: --set train.epochs=1 --set train.steps_per_epoch=20"
+
+
+class NotFinite(Exception):
+    """A loss term became NaN or infinite.
+
+    Attributes:
+        term: Name of the term.
+        value: What it was.
+        epoch, step, global_step: The step that gave it.
+    """
+
+    def __init__(self, term: str, value: float, at: Position) -> None:
+        super().__init__(f"{term} = {value}")
+        self.term, self.value, self.at = term, value, at
+
+
+@dataclass(slots=True)
+class Hooks:
+    """What the loop calls out to.
+
+    Attributes:
+        row: Takes each line of the log.
+        save: Writes a checkpoint for a position.
+        stop: Whether the work was asked to stop.
+        reporter: Progress.
+        validate: Measures the network after an epoch and keeps it where it is the best; None: never.
+    """
+
+    row: Callable[[StepRow | EpochRow], None]
+    save: Callable[[Position], None]
+    stop: Callable[[], bool]
+    reporter: Reporter
+    validate: Callable[[Position], dict[str, float]] | None = None
+
+
+@dataclass(slots=True)
+class Meter:
+    """Loss terms of the steps since the last reading, on the device, and sums of the running epoch."""
+
+    names: list[str] = field(default_factory=list)
+    pending: list[Tensor] = field(default_factory=list)
+    positions: list[Position] = field(default_factory=list)
+    sums: dict[str, float] = field(default_factory=dict)
+    steps: int = 0
+
+    def add(self, losses: dict[str, Tensor], at: Position) -> None:
+        """Keep one step's terms; nothing crosses to the host."""
+        self.names = list(losses)
+        self.pending.append(torch.stack([value.detach().float() for value in losses.values()]))
+        self.positions.append(at)
+
+    def read(self) -> dict[str, float]:
+        """Means of the pending steps by term: the one host synchronisation.
+
+        Raises:
+            NotFinite: The first term that is not a number.
+        """
+        values = torch.stack(self.pending).cpu().numpy().astype(np.float64)  # (steps, terms)
+        bad = np.argwhere(~np.isfinite(values))
+        if len(bad):
+            row, column = bad[0]
+            raise NotFinite(self.names[column], float(values[row, column]), self.positions[row])
+        for name, total in zip(self.names, values.sum(axis=0), strict=True):
+            self.sums[name] = self.sums.get(name, 0.0) + float(total)
+        self.steps += len(values)
+        means = dict(zip(self.names, values.mean(axis=0).tolist(), strict=True))
+        self.pending.clear()
+        self.positions.clear()
+        return means
+
+    def epoch_means(self) -> dict[str, float]:
+        """Means over the running epoch, which ends with this."""
+        means = {name: total / max(1, self.steps) for name, total in self.sums.items()}
+        self.sums, self.steps = {}, 0
+        return means
+
+
+@dataclass(slots=True)
+class Loop:
+    """Everything that one training needs, put together by ``train``."""
+
+    network: nn.Module
+    optimizer: torch.optim.Optimizer
+    scaler: torch.amp.GradScaler
+    sampler: IdentitySampler
+    feed: Feed
+    recipe: Train
+    runtime: Runtime
+    hooks: Hooks
+    meter: Meter = field(default_factory=Meter)
+    _timed: list[float] = field(default_factory=list)
+
+    def run(self, start: Position) -> Position:
+        """Train from ``start`` to the last epoch.
+
+        Returns:
+            The position after the last step.
+
+        Raises:
+            NotFinite: A loss term is NaN or infinite.
+            KeyboardInterrupt: Asked to stop; a checkpoint was written first.
+        """
+        at = start
+        for epoch in range(start.epoch, self.recipe.epochs):
+            self.network.train()
+            plan = self.sampler.plan(epoch)
+            rate = factor(self.recipe.schedule, epoch, self.recipe.epochs)
+            apply_factor(self.optimizer, rate)
+            at = self._epoch(plan, at, self.recipe.optimizer.lr * rate)
+            done = epoch + 1
+            if done % self.recipe.checkpoint_every == 0 or done == self.recipe.epochs:
+                self.hooks.save(at)
+        return at
+
+    def _epoch(self, plan: EpochPlan, at: Position, lr: float) -> Position:
+        """The remaining steps of one epoch."""
+        steps = len(plan.labels)
+        images = 2 * plan.labels.shape[1]
+        marked, began = at.step, time.perf_counter()
+        self._timed = self._timed or [began]
+        for step in range(at.step, steps):
+            self._step(self.feed.batch(plan, at.epoch, step), at)
+            at = Position(at.epoch, step + 1, at.global_step + 1)
+            self._foretell(self.recipe.epochs * steps - at.global_step)
+            asked = self.hooks.stop()
+            if asked or at.global_step % self.recipe.log_every == 0 or step + 1 == steps:
+                means = self.meter.read()
+                now = time.perf_counter()
+                speed = (step + 1 - marked) * images / max(now - began, 1e-9)
+                marked, began = step + 1, now
+                self._log(at, steps, lr, means, speed)
+            if asked:
+                self.hooks.save(at)
+                raise KeyboardInterrupt
+        after = Position(at.epoch + 1, 0, at.global_step)
+        self._log_epoch(at, steps, lr, self.hooks.validate(after) if self.hooks.validate else None)
+        return after
+
+    def _step(self, batch: Batch, at: Position) -> None:
+        """One forward, one backward, one update."""
+        torch.manual_seed(seed_of(self.recipe.seed, "network", at.epoch, at.step))
+        with self.runtime.autocast():
+            losses: dict[str, Tensor] = self.network.losses(batch)  # type: ignore[operator]
+        self.meter.add(losses, at)
+        total = torch.stack([value.float() for value in losses.values()]).sum()
+        self.optimizer.zero_grad(set_to_none=True)
+        self.scaler.scale(total).backward()
+        if self.recipe.optimizer.grad_clip > 0.0:
+            self.scaler.unscale_(self.optimizer)
+            nn.utils.clip_grad_norm_(self.network.parameters(), self.recipe.optimizer.grad_clip)
+        self.scaler.step(self.optimizer)
+        self.scaler.update()
+
+    def _foretell(self, steps_left: int) -> None:
+        """Say once how long the rest will take: after the second step, the first being slow to start.
+
+        Where the first alone took long, its start is no matter and nobody waits for the second.
+        """
+        if len(self._timed) == 3:
+            return
+        self.runtime.synchronize()
+        self._timed.append(time.perf_counter())
+        if len(self._timed) == 2 and self._timed[1] - self._timed[0] <= LONG:
+            return
+        seconds = (self._timed[-1] - self._timed[-2]) * steps_left
+        self._timed += [0.0] * (3 - len(self._timed))
+        if seconds > LONG:
+            self.hooks.reporter.say(
+                f"about {duration(seconds)} to go on {self.runtime.device.type}"
+                + (f" ({SHORTER})" if seconds > VERY_LONG else "")
+            )
+
+    def _log(self, at: Position, steps: int, lr: float, means: dict[str, float], speed: float) -> None:
+        """One line of the log, and the progress bar."""
+        loss = math.fsum(means.values())
+        self.hooks.row(
+            StepRow(
+                kind="step",
+                epoch=at.epoch,
+                step=at.step,
+                global_step=at.global_step,
+                lr=lr,
+                loss=loss,
+                losses=means,
+            )
+        )
+        shown = {"epoch": f"{at.epoch + 1}/{self.recipe.epochs}", "loss": f"{loss:.3f}"}
+        shown |= {name: f"{value:.3f}" for name, value in means.items()}
+        shown["images/s"] = f"{speed:.0f}"
+        self.hooks.reporter.advance("training", at.epoch * steps + at.step, self.recipe.epochs * steps, shown)
+
+    def _log_epoch(self, at: Position, steps: int, lr: float, val: dict[str, float] | None) -> None:
+        """The epoch's line of the log."""
+        means = self.meter.epoch_means()
+        row = EpochRow(
+            kind="epoch",
+            epoch=at.epoch,
+            steps=steps,
+            global_step=at.global_step,
+            lr=lr,
+            loss=math.fsum(means.values()),
+            losses=means,
+        )
+        if val is not None:
+            row["val"] = val
+        self.hooks.row(row)

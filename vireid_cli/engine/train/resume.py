@@ -1,0 +1,105 @@
+"""Resume a training from its newest checkpoint, in its own precision unless another one is requested."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+from typing import Any
+
+from vireid_cli import files
+from vireid_cli.data.store import Store
+from vireid_cli.engine import checkpoint as checkpoints
+from vireid_cli.engine.checkpoint import Position
+from vireid_cli.engine.network import build_network, run_recipe, starting_backbone
+from vireid_cli.engine.prepare import ensure_prepared
+from vireid_cli.engine.reporter import Reporter
+from vireid_cli.engine.runtime import PRECISIONS, Runtime
+from vireid_cli.engine.train.data import sampler_of, trained_on
+from vireid_cli.engine.train.interrupt import stop_on_signals
+from vireid_cli.engine.train.train import assemble, fit
+from vireid_cli.errors import UsageError
+from vireid_cli.lock import locked
+from vireid_cli.recipe.schema import Recipe
+from vireid_cli.results import run as runs
+from vireid_cli.results import schema
+from vireid_cli.results.run import Run
+
+ARITHMETIC = ("device", "precision", "threads", "torch")
+"""What the last bits of the weights depend on, beside recipe and data."""
+
+
+def with_own_precision(runtime: Runtime, run: Run) -> Runtime:
+    """The runtime in the run's own precision, unless another one was asked for.
+
+    Raises:
+        DataError: ``environment.json`` can't be read.
+    """
+    own = run.environment().get("precision")
+    if not runtime.automatic or own not in PRECISIONS:
+        return runtime
+    return dataclasses.replace(runtime, precision=own)
+
+
+def note_arithmetic(run: Run, runtime: Runtime, at: Position, reporter: Reporter) -> None:
+    """Say and keep that a run goes on with another arithmetic than it began with, in ``environment.json``."""
+    environment, now = run.environment(), runtime.describe()
+    changed = {key: now[key] for key in ARITHMETIC if environment.get(key) != now[key]}
+    if changed:
+        told = ", ".join(f"{key} {environment.get(key)} → {value}" for key, value in changed.items())
+        reporter.warn(f"goes on with another arithmetic, so not to the same bits: {told}")
+        resumed = [*environment.get("resumed", []), {"global_step": at.global_step, **changed}]
+        files.write_json(run.folder / schema.ENVIRONMENT, {**environment, "resumed": resumed})
+
+
+def resume(run: Run, runtime: Runtime, reporter: Reporter, data_dir: Path) -> Run:
+    """Go on from a run's newest checkpoint, to the same weights as an uninterrupted run.
+
+    The precision is the run's own unless another was asked for; arithmetic that differs is said and kept
+    in ``environment.json``.
+
+    Raises:
+        UsageError: No checkpoint, a finished run, or prepared data that has changed since.
+        DataError: Another process trains this run.
+    """
+    with locked(run.folder, run.lock):
+        return _resume(run, runtime, reporter, data_dir)
+
+
+def _resume(run: Run, runtime: Runtime, reporter: Reporter, data_dir: Path) -> Run:
+    """Go on with a run that nobody else writes."""
+    recipe = run_recipe(run)
+    saved = checkpoints.load_checkpoint(run.checkpoints / checkpoints.LAST)
+    if saved.position.epoch >= recipe.train.epochs:
+        raise UsageError(
+            f"{run.folder} is finished: all {recipe.train.epochs} epochs are done.",
+            f"Evaluate it: vireid evaluate {run.folder}",
+        )
+    store = ensure_prepared(recipe.data.dataset, recipe.data.image_size, data_dir, reporter)
+    _same_data(run, store)
+    runtime = with_own_precision(runtime, run)
+    start = starting_backbone(recipe.model_copy(update={"backbone": _bare(recipe)}), True, reporter)
+    sampler, rows = sampler_of(recipe, store)
+    network = build_network(recipe, start.spec, sampler.num_identities, runtime)
+    network.load_state_dict(saved.model)
+    runs.keep_rows_until(run.log, saved.position.global_step)
+    runs.name_latest(run)
+    note_arithmetic(run, runtime, saved.position, reporter)
+    reporter.say(f"resuming {run.folder} at epoch {saved.position.epoch + 1}, step {saved.position.step + 1}")
+    with stop_on_signals() as stop:
+        tokens = list(saved.extra["training_identities"])
+        job = assemble(run, recipe, runtime, store, sampler, rows, network, stop, reporter, tokens, saved)
+        return fit(job, reporter, data_dir)
+
+
+def _bare(recipe: Recipe) -> Any:
+    """The backbone without weights: a checkpoint brings its own."""
+    return recipe.backbone.model_copy(update={"weights": "none"})
+
+
+def _same_data(run: Run, store: Store) -> None:
+    """Refuse to go on with other data than the run began with."""
+    if not trained_on(run, store):
+        raise UsageError(
+            f"{run.folder} was trained on other data: {store.folder} has changed since.",
+            "Restore that data, or train anew.",
+        )

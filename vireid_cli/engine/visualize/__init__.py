@@ -1,0 +1,105 @@
+"""The verb ``visualize``: one file a figure, each with ``draw(studio, **options)``.
+
+A figure named ``phase-swap`` is ``engine/visualize/phase_swap.py``. It gathers arrays from images or from run
+folders and hands them to ``figures``, which knows how things are drawn and no more.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from importlib import import_module
+from pathlib import Path
+from pkgutil import iter_modules
+from typing import Any
+
+from vireid_cli.engine.reporter import Reporter
+from vireid_cli.engine.runtime import Runtime
+from vireid_cli.engine.subjects.evaluations import rendered_note
+from vireid_cli.engine.subjects.output import Output
+from vireid_cli.errors import UsageError
+from vireid_cli.results.run import Run
+
+
+@dataclass(frozen=True, slots=True)
+class Studio:
+    """What every figure is drawn with.
+
+    Attributes:
+        runs: The runs that it is drawn from; none for a figure of a dataset.
+        runtime: Device and precision, for figures that run a network.
+        data_dir: Datasets and stores.
+        reporter: Listener.
+        output: Where to.
+    """
+
+    runs: tuple[Run, ...]
+    runtime: Runtime
+    data_dir: Path
+    reporter: Reporter
+    output: Output
+
+    @property
+    def run(self) -> Run:
+        """The run of a figure that takes one."""
+        (run,) = self.runs
+        return run
+
+
+def names() -> list[str]:
+    """Every figure there is."""
+    return sorted(module.name.replace("_", "-") for module in iter_modules(__path__))
+
+
+def runs_taken(figure: str) -> tuple[int, int]:
+    """Fewest and most runs that a figure is drawn from: its module's ``RUNS``.
+
+    Raises:
+        UsageError: No such figure.
+    """
+    if figure not in names():
+        raise UsageError(f"There is no figure '{figure}'.", f"There are: {', '.join(names())}")
+    fewest, most = _module(figure).RUNS
+    return fewest, most
+
+
+def draw(figure: str, studio: Studio, **options: Any) -> Path:
+    """Draw a figure.
+
+    Args:
+        figure: One of ``names()``.
+        studio: What it is drawn with.
+        **options: As of the figure's own ``draw``.
+
+    Raises:
+        UsageError: No such figure, too many or too few runs, what it is drawn from is not there yet, or a
+            wrong file, format or resolution, which is found out before anything is computed.
+        DataError: The file can't be written; found out before, too.
+    """
+    fewest, most = runs_taken(figure)
+    _refuse_number(figure, studio.runs, fewest, most)
+    _refuse_twice(studio.runs)
+    module = _module(figure)
+    if not hasattr(module, "ENDINGS"):  # a page has neither format nor resolution
+        studio.output.refuse_form()
+    studio.output.refuse_place(studio.runs[0].figures if studio.runs else None)
+    studio = replace(studio, output=replace(studio.output, note=rendered_note(studio.runs)))
+    path: Path = module.draw(studio, **options)
+    return path
+
+
+def _module(figure: str) -> Any:
+    return import_module(f"{__name__}.{figure.replace('-', '_')}")
+
+
+def _refuse_twice(runs: Sequence[Run]) -> None:
+    places = [run.folder.resolve() for run in runs]
+    twice = [run for index, run in enumerate(runs) if places[index] in places[:index]]
+    if twice:
+        raise UsageError(f"{twice[0].folder} is given twice.", "Name each run once.")
+
+
+def _refuse_number(figure: str, runs: Sequence[Run], fewest: int, most: int) -> None:
+    if not fewest <= len(runs) <= most:
+        allowed = str(most) if fewest == most else f"{fewest} to {most}"
+        raise UsageError(f"{figure} is drawn from {allowed or 'no'} runs, not {len(runs)}.")

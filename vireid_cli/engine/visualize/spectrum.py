@@ -1,0 +1,47 @@
+"""What the spectra of images hold: amplitude and phase, and each of them alone made an image again."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from vireid_cli.data.identity import find_people
+from vireid_cli.engine.subjects.images import Picture, chosen_people, pair
+from vireid_cli.engine.subjects.spectra import spectrum_column
+from vireid_cli.engine.visualize import Studio
+from vireid_cli.figures import spectra
+from vireid_cli.types import Size
+
+RUNS = (0, 0)
+
+
+def draw(
+    studio: Studio,
+    *,
+    dataset: str,
+    size: Size,
+    pid: int | None = None,
+    images: Sequence[Picture] = (),
+) -> Path:
+    """Spectra of a person in both modalities side by side, or of image files.
+
+    Args:
+        studio: What it is drawn with.
+        dataset: Where the person is taken from: its image files, prepared or not.
+        size: (height, width) that the images are taken at.
+        pid: The person; None: the first test identity with both modalities.
+        images: Files instead; see ``pictures.of_files``.
+
+    Raises:
+        UsageError: No such person, one without both modalities, or no such file.
+        DataError: A file that can't be read.
+    """
+    if images:
+        name, title = f"spectrum-{images[0].path.stem}", "Amplitude and phase"
+    else:
+        people = find_people(dataset, studio.data_dir)
+        (pid,) = chosen_people(people, [] if pid is None else [pid], 1)
+        images = pair(people, pid)
+        name, title = f"spectrum-{dataset}-{pid}", f"{people.title}, pid {pid}"
+    figure = spectra.spectrum_figure([spectrum_column(image, size) for image in images], title)
+    return studio.output.save(figure, Path("figures") / name)

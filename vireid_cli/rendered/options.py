@@ -1,0 +1,45 @@
+"""The parameters of a rendered benchmark."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from vireid_cli.errors import UsageError
+from vireid_cli.types import Size
+
+
+@dataclass(frozen=True)
+class RenderOptions:
+    """What to render.
+
+    Attributes:
+        ids: People in all.
+        images: Images of each person by each camera that saw it.
+        seed: Everything that is drawn depends on it.
+        size: Nominal (height, width) of a crop in pixels; sizes vary around it.
+        layout: Whose: ``sysu``, ``regdb``, ``llcm``.
+
+    Raises:
+        UsageError: A number is out of range.
+    """
+
+    ids: int = 400
+    images: int = 3
+    seed: int = 0
+    size: Size = (160, 80)
+    layout: str = "sysu"
+
+    def __post_init__(self) -> None:
+        limits = {"ids": (3, 9999), "images": (1, 9999), "seed": (0, 2**31 - 1)}
+        for name, (low, high) in limits.items():
+            if not low <= getattr(self, name) <= high:
+                raise UsageError(
+                    f"rendered benchmark: {name} is {getattr(self, name)}, must be {low} to {high}."
+                )
+        if not (32 <= self.size[0] <= 1024 and 16 <= self.size[1] <= 1024):
+            raise UsageError(f"rendered benchmark: size is {self.size}, must be 32×16 to 1024×1024.")
+
+    def as_parameters(self) -> dict[str, Any]:
+        """The parameters as the manifest records them."""
+        return {"ids": self.ids, "images": self.images, "seed": self.seed, "size": list(self.size)}
