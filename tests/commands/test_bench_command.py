@@ -5,14 +5,13 @@ from __future__ import annotations
 import pytest
 
 from tests.commands.conftest import Command
-from vireid_cli.engine.engine import Engine
 
 
 def test_an_interrupted_benchmark_promises_nothing(vireid: Command, monkeypatch: pytest.MonkeyPatch) -> None:
     def stop(*words: object, **options: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(Engine, "bench", stop)
+    monkeypatch.setattr("vireid_cli.bench.measure.measure", stop)
     said = vireid("bench", "sampler")
     assert said.code == 130
     assert "nothing is kept of a benchmark" in said.err

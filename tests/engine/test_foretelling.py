@@ -9,7 +9,7 @@ import torch
 
 from vireid_cli.engine.reporter import Reporter
 from vireid_cli.engine.runtime import Runtime
-from vireid_cli.engine.train import loop
+from vireid_cli.engine.train import loop as module
 from vireid_cli.engine.train.loop import Hooks, Loop
 
 
@@ -29,7 +29,7 @@ class Listener(Reporter):
         # the first step is slow to start: 0.5 s a step from the second on, 98 steps left
         ((5.0, 5.5, 6.0, 6.5), {2: "about 49 s to go on cpu"}),
         # a step of a minute and a half: known after the first, 99 left; the hint makes it short
-        ((90.0, 200.0, 300.0), {1: f"about 2 h 28 min to go on cpu ({loop.SHORTER})"}),
+        ((90.0, 200.0, 300.0), {1: f"about 2 h 28 min to go on cpu ({module.SHORTER})"}),
         # less than ten seconds in all: nothing is said
         ((1.0, 1.05, 1.1), {}),
     ],
@@ -45,7 +45,7 @@ def test_said_once_as_soon_as_it_is_known(
     loop._timed = [0.0]
     said: dict[int, str] = {}
     for step, end in enumerate(ends, start=1):
-        monkeypatch.setattr(loop.time, "perf_counter", lambda now=end: now)
+        monkeypatch.setattr(module.time, "perf_counter", lambda now=end: now)
         before = len(listener.said)
         loop._foretell(100 - step)
         if len(listener.said) > before:
