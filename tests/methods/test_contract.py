@@ -48,7 +48,14 @@ def test_module_has_the_three_public_names(name, build):
     module = methods.load(name)
     assert issubclass(module.Options, Strict)
     assert isinstance(methods.options_of(name, {}), module.Options)
-    assert isinstance(build(name), methods.Method)
+    assert isinstance(build(name), methods.ReIdNetwork)
+
+
+@pytest.mark.parametrize("missing", ["losses", "embed", "parameter_groups"])
+def test_network_without_part_of_the_contract_is_not_built(missing):
+    parts = {part: lambda self: None for part in ("losses", "embed", "parameter_groups") if part != missing}
+    with pytest.raises(TypeError, match=missing):
+        type("Incomplete", (methods.ReIdNetwork,), parts)()
 
 
 @every_method

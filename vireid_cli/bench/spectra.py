@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, cast, get_args
+from typing import Any, get_args
 
 import torch
 from torch import Tensor, nn
@@ -17,7 +17,6 @@ from vireid_cli.engine.session import Session
 from vireid_cli.engine.train.allocator import keep_freed_memory
 from vireid_cli.frequency.fourier import Kind, amplitude, inverse, polar, spectrum, unit_phasor
 from vireid_cli.frequency.products import blocks, plain, together
-from vireid_cli.methods import Method
 from vireid_cli.recipe.schema import Recipe
 from vireid_cli.types import Batch
 
@@ -139,7 +138,7 @@ def _step(recipe: Recipe, runtime: Runtime) -> tuple[Callable[[], None], float]:
     def step() -> None:
         network.zero_grad(set_to_none=True)
         with runtime.autocast():
-            losses = cast(Method, network).losses(Batch(sides[0], sides[1], labels, second=second))
+            losses = network.losses(Batch(sides[0], sides[1], labels, second=second))
         torch.stack([value.float() for value in losses.values()]).sum().backward()
 
     chosen = [(m, m.kind) for m in network.modules() if getattr(m, "kind", None) in get_args(Kind)]

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 import torch
-from torch import nn
 
 from vireid_cli.backbones.fold import fold_batch_norms
 from vireid_cli.backbones.spec import BackboneSpec
@@ -23,7 +22,7 @@ from vireid_cli.engine.runtime import Runtime, generator
 from vireid_cli.engine.session import Session
 from vireid_cli.engine.train.allocator import keep_freed_memory
 from vireid_cli.engine.train.optimizer import build_optimizer
-from vireid_cli.methods import Method
+from vireid_cli.methods import ReIdNetwork
 from vireid_cli.recipe.augmentation import Augment
 from vireid_cli.recipe.schema import Recipe
 from vireid_cli.types import Batch, Modality, Size
@@ -40,7 +39,7 @@ def train(session: Session, *, recipe: str, settings: list[str], repeats: int) -
     """
     loaded, runtime = load_recipe(recipe, tuple(settings)), session.runtime
     network = _network(loaded, runtime).train()
-    optimizer = build_optimizer(cast(Method, network).parameter_groups(), loaded.train.optimizer)
+    optimizer = build_optimizer(network.parameter_groups(), loaded.train.optimizer)
     pixels = _pixels(loaded)
     random = generator(torch.device("cpu"), "bench")
     labels = torch.arange(loaded.data.sampler.identities).repeat_interleave(loaded.data.sampler.images)
@@ -55,7 +54,7 @@ def train(session: Session, *, recipe: str, settings: list[str], repeats: int) -
     def step() -> None:
         batch = augment()
         with runtime.autocast():
-            losses = cast(Method, network).losses(batch)
+            losses = network.losses(batch)
         optimizer.zero_grad(set_to_none=True)
         torch.stack([value.float() for value in losses.values()]).sum().backward()
         optimizer.step()
@@ -81,12 +80,12 @@ def extract(session: Session, *, recipe: str, settings: list[str], repeats: int)
     folded = fold_batch_norms(fast)
     images = to_images(_pixels(loaded), runtime.device)
 
-    def embed(network: nn.Module, format: torch.memory_format) -> Callable[[], object]:
+    def embed(network: ReIdNetwork, format: torch.memory_format) -> Callable[[], object]:
         given = images.contiguous(memory_format=format)
 
         def work() -> object:
             with torch.inference_mode(), runtime.autocast():
-                return cast(Method, network).embed(given, Modality.VISIBLE)
+                return network.embed(given, Modality.VISIBLE)
 
         return work
 
@@ -142,7 +141,7 @@ def difficulty(session: Session, *, dataset: str, split: str = "test") -> dict[s
     return found
 
 
-def _network(recipe: Recipe, runtime: Runtime) -> nn.Module:
+def _network(recipe: Recipe, runtime: Runtime) -> ReIdNetwork:
     """The recipe's network with random weights."""
     spec = BackboneSpec(recipe.backbone.name, recipe.backbone.last_stride, None, recipe.backbone.width)
     return build_network(recipe, spec, IDENTITIES, runtime)

@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 import statistics
 import time
-from typing import Any, cast
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -20,7 +20,7 @@ from vireid_cli.backbones.fold import fold_batch_norms
 from vireid_cli.backbones.spec import BackboneSpec
 from vireid_cli.engine.network import build_network
 from vireid_cli.engine.runtime import Runtime
-from vireid_cli.methods import Method
+from vireid_cli.methods import ReIdNetwork
 from vireid_cli.recipe.schema import Recipe
 from vireid_cli.types import Modality, Size
 
@@ -77,7 +77,7 @@ def cost_of(
     }
 
 
-def latency_of(network: nn.Module, size: Size, runtime: Runtime, batch: int) -> dict[str, Any]:
+def latency_of(network: ReIdNetwork, size: Size, runtime: Runtime, batch: int) -> dict[str, Any]:
     """``latency`` by name, with the size of the batch."""
     alone, together = latency(network, size, runtime, batch)
     return {"latency_ms_one_image": alone, "latency_ms_batch": together, "latency_batch": batch}
@@ -100,7 +100,7 @@ def parameters_of(network: nn.Module) -> dict[str, Any]:
     return {"parameters": total, "parameters_without_classifier": bare, "parts": parts}
 
 
-def flops_of(network: nn.Module, size: Size, runtime: Runtime) -> int:
+def flops_of(network: ReIdNetwork, size: Size, runtime: Runtime) -> int:
     """Floating-point operations of embedding one visible image: two for each multiply-add.
 
     Args:
@@ -111,11 +111,11 @@ def flops_of(network: nn.Module, size: Size, runtime: Runtime) -> int:
     images = torch.rand(1, 3, *size, device=runtime.device)
     counter = FlopCounterMode(display=False, custom_mapping=_UNCOUNTED)
     with torch.no_grad(), counter:
-        cast(Method, network).embed(images, Modality.VISIBLE)
+        network.embed(images, Modality.VISIBLE)
     return int(counter.get_total_flops())
 
 
-def latency(network: nn.Module, size: Size, runtime: Runtime, batch: int) -> tuple[float, float]:
+def latency(network: ReIdNetwork, size: Size, runtime: Runtime, batch: int) -> tuple[float, float]:
     """Median milliseconds of embedding one image, and a batch, as extraction does: batch norms folded.
 
     Args:
@@ -136,11 +136,11 @@ def latency(network: nn.Module, size: Size, runtime: Runtime, batch: int) -> tup
     return found[0], found[1]
 
 
-def _milliseconds(network: nn.Module, images: Tensor, runtime: Runtime) -> float:
+def _milliseconds(network: ReIdNetwork, images: Tensor, runtime: Runtime) -> float:
     with torch.inference_mode(), runtime.autocast():
         runtime.synchronize()
         began = time.perf_counter()
-        cast(Method, network).embed(images, Modality.VISIBLE)
+        network.embed(images, Modality.VISIBLE)
         runtime.synchronize()
     return 1000.0 * (time.perf_counter() - began)
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from vireid_cli.backbones.fold import fold_batch_norms
 from vireid_cli.data.store import Store
@@ -17,6 +17,7 @@ from vireid_cli.engine.network import build_network, run_recipe, starting_backbo
 from vireid_cli.engine.reporter import Reporter
 from vireid_cli.engine.runtime import Runtime
 from vireid_cli.errors import DataError
+from vireid_cli.methods import ReIdNetwork
 from vireid_cli.recipe.schema import Recipe
 from vireid_cli.results.run import Run
 from vireid_cli.types import Embeddings, Modality, Size
@@ -63,7 +64,7 @@ class Trained(Chosen):
         network: In eval mode, on the device.
     """
 
-    network: nn.Module
+    network: ReIdNetwork
 
 
 def chosen_checkpoint(run: Run) -> Chosen:
@@ -121,7 +122,9 @@ def load_trained(run: Run, runtime: Runtime, reporter: Reporter, *, fold: bool =
     return Trained(**known, network=network)
 
 
-def embed_pixels(network: nn.Module, pixels: np.ndarray, modality: Modality, runtime: Runtime) -> np.ndarray:
+def embed_pixels(
+    network: ReIdNetwork, pixels: np.ndarray, modality: Modality, runtime: Runtime
+) -> np.ndarray:
     """Embed one batch.
 
     Args:
@@ -134,7 +137,7 @@ def embed_pixels(network: nn.Module, pixels: np.ndarray, modality: Modality, run
         (N, D) float32, rows of unit length.
     """
     with torch.inference_mode(), runtime.autocast():
-        embedding: Tensor = network.embed(to_images(pixels, runtime.device), modality)  # type: ignore[operator]
+        embedding = network.embed(to_images(pixels, runtime.device), modality)
     return embedding.float().cpu().numpy()
 
 
@@ -145,7 +148,7 @@ def to_images(pixels: np.ndarray, device: torch.device) -> Tensor:
 
 
 def embed_rows(
-    network: nn.Module,
+    network: ReIdNetwork,
     store: Store,
     size: Size,
     rows: np.ndarray,

@@ -6,7 +6,6 @@ from dataclasses import dataclass
 
 import torch
 from pydantic import BaseModel
-from torch import nn
 
 from vireid_cli import methods
 from vireid_cli.backbones import weights
@@ -15,6 +14,7 @@ from vireid_cli.data.sources import source_names
 from vireid_cli.engine.reporter import Reporter
 from vireid_cli.engine.runtime import Runtime, seed_of
 from vireid_cli.errors import DataError, UsageError
+from vireid_cli.methods import ReIdNetwork
 from vireid_cli.recipe import load as recipes
 from vireid_cli.recipe.schema import Recipe
 from vireid_cli.results.run import DAMAGED, Run
@@ -98,10 +98,12 @@ def starting_backbone(recipe: Recipe, rendered: bool, reporter: Reporter) -> Sta
     return Start(spec, used, weights.training_identities(used))
 
 
-def build_network(recipe: Recipe, spec: BackboneSpec, num_identities: int, runtime: Runtime) -> nn.Module:
+def build_network(recipe: Recipe, spec: BackboneSpec, num_identities: int, runtime: Runtime) -> ReIdNetwork:
     """Build the method's network on the device, initialised from the recipe's seed alone."""
-    module = methods.load(recipe.method.name)
-    options = module.Options.model_validate(recipe.method.options)
+    name = recipe.method.name
+    options = methods.options_of(name, recipe.method.options)
     torch.manual_seed(seed_of(recipe.train.seed, "init"))
-    network: nn.Module = module.build(options, num_identities, spec)
-    return network.to(runtime.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+    network = methods.build(name, options, num_identities, spec)
+    network.to(runtime.device)
+    network.to(memory_format=torch.channels_last)
+    return network

@@ -5,7 +5,7 @@ network class, and ``build(options, num_identities, backbone)``. Nothing else ha
 file's name is the method's name, and the contract tests find it by themselves. A method that asks more
 of the rest of the recipe than others says so by a fourth name, ``FIT``.
 
-What the network promises, beside the signatures of ``Method``:
+The network derives from ``ReIdNetwork`` and promises, beyond the signatures:
 
 * Images cross as plain pixels in [0, 1], RGB; the network normalises them itself.
 * ``losses`` returns named, weighted scalars whose sum is minimised; a weight of 0.0 means that the term
@@ -19,10 +19,11 @@ from __future__ import annotations
 import difflib
 import importlib
 import pkgutil
+from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from types import ModuleType
-from typing import Annotated, Any, Protocol, cast, runtime_checkable
+from typing import Annotated, Any, cast
 
 from pydantic import Field
 from torch import Tensor, nn
@@ -130,16 +131,18 @@ class ParameterGroup:
     weight_decay: bool = True
 
 
-@runtime_checkable
-class Method(Protocol):
-    """What the engine asks of a network; every method's network is an ``nn.Module`` besides."""
+class ReIdNetwork(nn.Module, ABC):
+    """The network of a method: all that the engine uses of it."""
 
+    @abstractmethod
     def losses(self, batch: Batch) -> dict[str, Tensor]:
         """Named, weighted scalars; the engine minimises their sum and logs each."""
 
+    @abstractmethod
     def embed(self, images: Tensor, modality: Modality) -> Tensor:
         """(N, 3, H, W) pixels in [0, 1] of one modality → (N, D) float32 of unit length."""
 
+    @abstractmethod
     def parameter_groups(self) -> list[ParameterGroup]:
         """All trainable parameters, grouped by how they learn."""
 
@@ -192,7 +195,7 @@ def options_of(name: str, options: Mapping[str, Any]) -> Strict:
     return options_type(name).model_validate(dict(options))
 
 
-def build(name: str, options: Strict, num_identities: int, backbone: BackboneSpec) -> nn.Module:
+def build(name: str, options: Strict, num_identities: int, backbone: BackboneSpec) -> ReIdNetwork:
     """The network of a method; random weights are drawn from torch's global generator.
 
     Args:
@@ -200,11 +203,9 @@ def build(name: str, options: Strict, num_identities: int, backbone: BackboneSpe
         options: Its ``Options``, from ``options_of``.
         num_identities: Training identities: width of the classifiers.
         backbone: The trunk.
-
-    Returns:
-        A module that is a ``Method`` too.
     """
-    return cast(nn.Module, load(name).build(options, num_identities, backbone))
+    network: ReIdNetwork = load(name).build(options, num_identities, backbone)
+    return network
 
 
 def trainable(module: nn.Module) -> list[nn.Parameter]:

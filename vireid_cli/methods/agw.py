@@ -12,7 +12,7 @@ from typing import Annotated, Literal
 
 import torch.nn.functional as F
 from pydantic import Field, model_validator
-from torch import Tensor, nn
+from torch import Tensor
 
 from vireid_cli.backbones.spec import BackboneSpec, Streams
 from vireid_cli.backbones.two_stream import TwoStream
@@ -22,7 +22,7 @@ from vireid_cli.layers.pixels import Normalise, both_modalities
 from vireid_cli.layers.pooling import GeneralisedMean
 from vireid_cli.losses.identity import identity_loss
 from vireid_cli.losses.triplet import weighted_regularised_triplet
-from vireid_cli.methods import BACKBONE, ParameterGroup, Weight, trainable
+from vireid_cli.methods import BACKBONE, ParameterGroup, ReIdNetwork, Weight, trainable
 from vireid_cli.recipe.strict import Number, Strict, refuse_idle
 from vireid_cli.types import Batch, Modality
 
@@ -77,7 +77,7 @@ class Options(Strict):
         return self
 
 
-class Agw(nn.Module):
+class Agw(ReIdNetwork):
     """Two stems, a shared trunk with non-local blocks, GeM, one neck, one classifier.
 
     Args:

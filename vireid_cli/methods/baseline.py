@@ -12,7 +12,7 @@ from typing import Annotated, Literal
 
 import torch.nn.functional as F
 from pydantic import Field, model_validator
-from torch import Tensor, nn
+from torch import Tensor
 
 from vireid_cli.backbones.spec import BackboneSpec, Streams
 from vireid_cli.backbones.two_stream import TwoStream
@@ -22,7 +22,7 @@ from vireid_cli.layers.pooling import GeneralisedMean, global_average
 from vireid_cli.losses.center import cross_center, hetero_center, hetero_center_triplet
 from vireid_cli.losses.identity import identity_loss
 from vireid_cli.losses.triplet import batch_hard_triplet, weighted_regularised_triplet, wrt_sq
-from vireid_cli.methods import BACKBONE, ParameterGroup, Weight, trainable
+from vireid_cli.methods import BACKBONE, ParameterGroup, ReIdNetwork, Weight, trainable
 from vireid_cli.recipe.strict import Number, Strict, refuse_idle
 from vireid_cli.types import Batch, Modality
 
@@ -89,7 +89,7 @@ class Options(Strict):
         return self
 
 
-class Baseline(nn.Module):
+class Baseline(ReIdNetwork):
     """Two stems, a shared trunk, one pooled feature, one neck, one classifier.
 
     Args:

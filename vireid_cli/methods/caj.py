@@ -15,7 +15,7 @@ from typing import Annotated, Literal
 import torch
 import torch.nn.functional as F
 from pydantic import Field, model_validator
-from torch import Tensor, nn
+from torch import Tensor
 
 from vireid_cli.backbones.spec import BackboneSpec, Streams
 from vireid_cli.backbones.two_stream import TwoStream
@@ -25,7 +25,7 @@ from vireid_cli.layers.pixels import Normalise, exchange_channels
 from vireid_cli.layers.pooling import GeneralisedMean
 from vireid_cli.losses.identity import identity_loss, soft_identity_loss
 from vireid_cli.losses.triplet import wrt_sq
-from vireid_cli.methods import BACKBONE, Fit, ParameterGroup, Weight, trainable
+from vireid_cli.methods import BACKBONE, Fit, ParameterGroup, ReIdNetwork, Weight, trainable
 from vireid_cli.recipe.strict import Number, Strict, refuse_idle
 from vireid_cli.types import Batch, Modality
 
@@ -84,7 +84,7 @@ class Options(Strict):
     embed: Literal["neck", "pooled"] = "neck"
 
 
-class Caj(nn.Module):
+class Caj(ReIdNetwork):
     """AGW's network: two stems, non-local blocks, GeM, one neck, one classifier.
 
     Args:

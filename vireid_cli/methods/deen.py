@@ -28,7 +28,7 @@ from vireid_cli.losses.cpm import centre_pair_mining
 from vireid_cli.losses.identity import identity_loss
 from vireid_cli.losses.orthogonal import inner_products
 from vireid_cli.losses.triplet import batch_hard_triplet
-from vireid_cli.methods import BACKBONE, Fit, ParameterGroup, Weight, trainable
+from vireid_cli.methods import BACKBONE, Fit, ParameterGroup, ReIdNetwork, Weight, trainable
 from vireid_cli.recipe.strict import Probability, Strict, refuse_idle
 from vireid_cli.types import Batch, Modality
 
@@ -104,7 +104,7 @@ class Options(Strict):
         return self
 
 
-class Deen(nn.Module):
+class Deen(ReIdNetwork):
     """Two stems, shared stages each fused with its input, DEE before the last one, one neck.
 
     Args:

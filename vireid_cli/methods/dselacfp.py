@@ -29,7 +29,7 @@ from vireid_cli.layers.pooling import GeneralisedMean
 from vireid_cli.losses.center import hetero_center_triplet
 from vireid_cli.losses.identity import identity_loss
 from vireid_cli.losses.orthogonal import cosine_orthogonality, inner_products, weight_orthogonality
-from vireid_cli.methods import BACKBONE, Fit, ParameterGroup, Weight, trainable
+from vireid_cli.methods import BACKBONE, Fit, ParameterGroup, ReIdNetwork, Weight, trainable
 from vireid_cli.recipe.strict import Number, Strict, as_tuple, bare_off, refuse_idle
 from vireid_cli.types import Batch, Modality
 
@@ -179,7 +179,7 @@ class Branch(nn.Module):
         return cast(Tensor, self.classifier(self.neck(pooled)))
 
 
-class Dselacfp(nn.Module):
+class Dselacfp(ReIdNetwork):
     """Own stems, shared stages with LAM between them, I-MFPE, a shared and a specific last stage.
 
     Args:

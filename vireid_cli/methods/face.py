@@ -25,7 +25,7 @@ from vireid_cli.layers.pixels import Normalise, both_modalities, centre_crop, lu
 from vireid_cli.losses.identity import identity_loss
 from vireid_cli.losses.nuances import nuances_mining
 from vireid_cli.losses.triplet import batch_hard_triplet
-from vireid_cli.methods import BACKBONE, Fit, ParameterGroup, Weight, trainable
+from vireid_cli.methods import BACKBONE, Fit, ParameterGroup, ReIdNetwork, Weight, trainable
 from vireid_cli.recipe.strict import Probability, Strict, as_tuple, refuse_idle
 from vireid_cli.types import Batch, Modality
 
@@ -108,7 +108,7 @@ class Options(Strict):
         return self
 
 
-class Face(nn.Module):
+class Face(ReIdNetwork):
     """LightCNN-29 of two modalities with FDNM's modules, and a classifier on its 256 features.
 
     Args:

@@ -27,7 +27,7 @@ from vireid_cli.layers.pooling import generalised_mean_stripes, stripes
 from vireid_cli.losses.identity import identity_loss
 from vireid_cli.losses.nuances import nuances_mining
 from vireid_cli.losses.triplet import batch_hard_triplet
-from vireid_cli.methods import BACKBONE, ParameterGroup, Weight, trainable
+from vireid_cli.methods import BACKBONE, ParameterGroup, ReIdNetwork, Weight, trainable
 from vireid_cli.recipe.strict import Strict, refuse_idle
 from vireid_cli.types import Batch, Modality
 
@@ -160,7 +160,7 @@ class Options(Strict):
         return self
 
 
-class Fdnm(nn.Module):
+class Fdnm(ReIdNetwork):
     """Two stems, a shared trunk with AGP, two branches of ANM, heads for the whole map and its parts.
 
     Args:

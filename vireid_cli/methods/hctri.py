@@ -22,7 +22,7 @@ from vireid_cli.layers.pixels import Normalise, both_modalities
 from vireid_cli.layers.pooling import generalised_mean_stripes
 from vireid_cli.losses.center import hetero_center_triplet
 from vireid_cli.losses.identity import identity_loss
-from vireid_cli.methods import BACKBONE, ParameterGroup, Weight, trainable
+from vireid_cli.methods import BACKBONE, ParameterGroup, ReIdNetwork, Weight, trainable
 from vireid_cli.recipe.strict import Number, Strict, refuse_idle
 from vireid_cli.types import Batch, Modality
 
@@ -63,7 +63,7 @@ class Options(Strict):
         return self
 
 
-class HcTri(nn.Module):
+class HcTri(ReIdNetwork):
     """A trunk with separate first stages and one head for each stripe.
 
     Args:

@@ -58,7 +58,7 @@ def attention_maps(
     out; what then speaks against the embedding is cut off at 0.
 
     Args:
-        network: In eval mode; see ``methods.Method.embed``.
+        network: In eval mode; see ``methods.ReIdNetwork.embed``.
         images: (N, 3, H, W) in [0, 1], of one modality.
         modality: Theirs.
         steps: Points of the path.

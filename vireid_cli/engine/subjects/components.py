@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from vireid_cli.backbones.last_map import last_map
 from vireid_cli.data.identity import marks
@@ -20,6 +20,7 @@ from vireid_cli.engine.subjects.embeddings import Embedded
 from vireid_cli.engine.subjects.evaluations import rows_of
 from vireid_cli.errors import DataError
 from vireid_cli.frequency.components import amplitude_component, folded, phase_component
+from vireid_cli.methods import ReIdNetwork
 from vireid_cli.types import Modality, Size
 
 LENGTH = 8192
@@ -71,7 +72,7 @@ def components_of(
 
 
 def component_rows(
-    network: nn.Module,
+    network: ReIdNetwork,
     names: Sequence[str],
     store: Store,
     size: Size,
@@ -104,7 +105,7 @@ def component_rows(
                 chosen = places[start : start + BATCH]
                 images = to_images(store.batch(size, rows[chosen]), runtime.device)
                 with runtime.autocast():
-                    network.embed(images, modality)  # type: ignore[operator]
+                    network.embed(images, modality)
                 maps = newest()[: len(chosen)].float()  # (n, C, h, w)
                 for name in names:
                     parts[name].append(folded(COMPONENTS[name](maps), LENGTH).cpu().numpy())

@@ -21,6 +21,7 @@ from vireid_cli.engine.reporter import Reporter, duration
 from vireid_cli.engine.runtime import Runtime, seed_of
 from vireid_cli.engine.train.feed import Feed
 from vireid_cli.engine.train.optimizer import apply_factor, factor
+from vireid_cli.methods import ReIdNetwork
 from vireid_cli.recipe.schema import Train
 from vireid_cli.results.schema import EpochRow, StepRow
 from vireid_cli.types import Batch
@@ -110,7 +111,7 @@ class Meter:
 class Loop:
     """Everything that one training needs, put together by ``train``."""
 
-    network: nn.Module
+    network: ReIdNetwork
     optimizer: torch.optim.Optimizer
     scaler: torch.amp.GradScaler
     sampler: IdentitySampler
@@ -171,7 +172,7 @@ class Loop:
         """One forward, one backward, one update."""
         torch.manual_seed(seed_of(self.recipe.seed, "network", at.epoch, at.step))
         with self.runtime.autocast():
-            losses: dict[str, Tensor] = self.network.losses(batch)  # type: ignore[operator]
+            losses = self.network.losses(batch)
         self.meter.add(losses, at)
         total = torch.stack([value.float() for value in losses.values()]).sum()
         self.optimizer.zero_grad(set_to_none=True)

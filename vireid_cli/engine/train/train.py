@@ -7,10 +7,8 @@ import shlex
 import time
 from dataclasses import dataclass
 from pathlib import Path
-from typing import cast
 
 import numpy as np
-from torch import nn
 
 from vireid_cli import files
 from vireid_cli.data.sampler import IdentitySampler
@@ -32,7 +30,7 @@ from vireid_cli.engine.train.optimizer import build_optimizer
 from vireid_cli.engine.train.validation import Selection, validation_plan
 from vireid_cli.errors import Interrupted, VireidError
 from vireid_cli.lock import locked
-from vireid_cli.methods import Method
+from vireid_cli.methods import ReIdNetwork
 from vireid_cli.recipe.load import dump
 from vireid_cli.recipe.schema import Recipe
 from vireid_cli.results import run as runs
@@ -89,14 +87,14 @@ def assemble(
     store: Store,
     sampler: IdentitySampler,
     rows: np.ndarray,
-    network: nn.Module,
+    network: ReIdNetwork,
     stop: StopRequest,
     reporter: Reporter,
     tokens: list[str],
     saved: Checkpoint | None = None,
 ) -> Job:
     """Put the loop together, from the start or from a checkpoint."""
-    optimizer = build_optimizer(cast(Method, network).parameter_groups(), recipe.train.optimizer)
+    optimizer = build_optimizer(network.parameter_groups(), recipe.train.optimizer)
     scaler = runtime.scaler()
     pixels = Pixels(store, recipe.data.image_size, rows, runtime)
     feed = Feed(pixels, rows, store.records.camids, recipe.data.augment, recipe.train.seed, runtime)

@@ -11,7 +11,6 @@ from collections.abc import Callable, Collection
 from typing import Any
 
 import numpy as np
-from torch import nn
 
 from vireid_cli.data import protocols
 from vireid_cli.data.identity import identity_tokens
@@ -23,6 +22,7 @@ from vireid_cli.engine.embed import embed_rows
 from vireid_cli.engine.reporter import Reporter
 from vireid_cli.engine.runtime import Runtime
 from vireid_cli.errors import UsageError
+from vireid_cli.methods import ReIdNetwork
 from vireid_cli.types import Size
 
 MEASURED = ("rank1", "mAP", "mINP")
@@ -47,7 +47,7 @@ class Selection:
 
     def __init__(
         self,
-        network: nn.Module,
+        network: ReIdNetwork,
         store: Store,
         size: Size,
         runtime: Runtime,

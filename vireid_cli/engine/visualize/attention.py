@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from vireid_cli.data.identity import find_people
 from vireid_cli.engine.embed import load_trained, to_images
@@ -19,6 +19,7 @@ from vireid_cli.engine.subjects.images import Picture, chosen_people, pair
 from vireid_cli.engine.visualize import Studio
 from vireid_cli.errors import UsageError
 from vireid_cli.figures import attention
+from vireid_cli.methods import ReIdNetwork
 from vireid_cli.types import Modality, Size
 
 RUNS = (1, 6)
@@ -80,13 +81,13 @@ def draw(studio: Studio, *, ids: int, steps: int, pids: Sequence[int] = ()) -> P
 class _Quick:
     """A network whose convolutions run in the runtime's precision; its pixels and embeddings stay in fp32."""
 
-    network: nn.Module
+    network: ReIdNetwork
     runtime: Runtime
 
     def embed(self, images: Tensor, modality: Modality) -> Tensor:
         """As the network's own."""
         with self.runtime.autocast():
-            found: Tensor = self.network.embed(images, modality)  # type: ignore[operator]
+            found = self.network.embed(images, modality)
         return found.float()
 
 
@@ -99,7 +100,7 @@ def _look(
         pixels = picture.pixels(size)  # (H, W, 3)
         image = to_images(pixels[None], network.runtime.device)
         with torch.no_grad():  # in fp32: the cosine is a number, the heat a picture
-            embeddings.append(network.network.embed(image, modality))  # type: ignore[operator]
+            embeddings.append(network.network.embed(image, modality))
         heat.append(attention_maps(network, image, modality, steps, embeddings[-1])[0].cpu().numpy())
         images.append(pixels / np.float32(255))
     cosine = float((embeddings[0] * embeddings[1]).sum())

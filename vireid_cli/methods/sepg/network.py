@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import Tensor
 
 from vireid_cli.backbones.spec import STAGES, BackboneSpec, Streams
 from vireid_cli.backbones.two_stream import TwoStream
@@ -16,12 +16,12 @@ from vireid_cli.losses.center import cross_center, hetero_center
 from vireid_cli.losses.identity import identity_loss
 from vireid_cli.losses.paba import paba
 from vireid_cli.losses.triplet import batch_hard_triplet
-from vireid_cli.methods import BACKBONE, ParameterGroup, trainable
+from vireid_cli.methods import BACKBONE, ParameterGroup, ReIdNetwork, trainable
 from vireid_cli.methods.sepg.options import Options
 from vireid_cli.types import Batch, Modality
 
 
-class SepgNet(nn.Module):
+class SepgNet(ReIdNetwork):
     """Shared trunk to layer 3, a layer 4 a modality, chunk and specific heads; no part without a loss.
 
     Args:

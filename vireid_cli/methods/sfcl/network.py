@@ -25,7 +25,7 @@ from vireid_cli.layers.sfim import Sfim
 from vireid_cli.losses.fad import frequency_contrast, semantic_consistency
 from vireid_cli.losses.identity import identity_loss
 from vireid_cli.losses.triplet import weighted_regularised_triplet
-from vireid_cli.methods import BACKBONE, ParameterGroup, trainable
+from vireid_cli.methods import BACKBONE, ParameterGroup, ReIdNetwork, trainable
 from vireid_cli.methods.sfcl.options import Options, TransportOptions
 from vireid_cli.types import Batch, Modality
 
@@ -37,7 +37,7 @@ class _Maps(NamedTuple):
     frequency: Tensor
 
 
-class Sfcl(nn.Module):
+class Sfcl(ReIdNetwork):
     """AGW's network with CFAM and SFIM between its last map and its neck.
 
     Args:
