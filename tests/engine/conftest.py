@@ -10,7 +10,7 @@ import pytest
 
 from vireid_cli import files
 from vireid_cli.data.plan import EvaluationPlan
-from vireid_cli.engine.evaluate.evaluate import EvaluateOptions, measure
+from vireid_cli.engine.evaluate.result import EvaluateOptions, evaluate_plan
 from vireid_cli.engine.evaluate.scoring import Measured
 from vireid_cli.recipe.load import dump
 from vireid_cli.recipe.schema import Recipe
@@ -59,7 +59,7 @@ def evaluated_run(tmp_path: Path) -> MakeRun:
             {"dataset": "sysu", "cmc": "identities", "data": data, "source": "sysu"},
         )
         sides = [measured or made_up(noise)]
-        measure(plan, sides, EvaluateOptions(), dict(plan.fingerprint), [], run.evaluation(protocol))
+        evaluate_plan(plan, sides, EvaluateOptions(), dict(plan.fingerprint), [], run.evaluation(protocol))
         return run
 
     return make

@@ -12,7 +12,7 @@ from safetensors.torch import load_file
 from vireid_cli.engine.embed import load_trained
 from vireid_cli.engine.engine import Engine
 from vireid_cli.engine.evaluate import evaluate
-from vireid_cli.engine.evaluate.evaluate import EvaluateOptions
+from vireid_cli.engine.evaluate.result import EvaluateOptions
 from vireid_cli.engine.runtime import Runtime
 from vireid_cli.errors import RecipeError
 from vireid_cli.files import read_json, write_json

@@ -11,7 +11,7 @@ from tests.data import trees
 from vireid_cli import files
 from vireid_cli.data.protocols.request import Request
 from vireid_cli.engine.engine import Engine
-from vireid_cli.engine.evaluate.evaluate import EvaluateOptions
+from vireid_cli.engine.evaluate.result import EvaluateOptions
 from vireid_cli.errors import UsageError
 from vireid_cli.results import schema
 

@@ -13,7 +13,7 @@ from vireid_cli.data.plan import EvaluationPlan
 from vireid_cli.data.protocols.request import Request
 from vireid_cli.engine.evaluate import features as evaluate_given
 from vireid_cli.engine.evaluate.aggregate import average_runs, evaluate_against
-from vireid_cli.engine.evaluate.evaluate import EvaluateOptions, Evaluation, measure
+from vireid_cli.engine.evaluate.result import EvaluateOptions, Evaluation, evaluate_plan
 from vireid_cli.engine.evaluate.scoring import Measured, measure_plan
 from vireid_cli.errors import DataError, UsageError
 from vireid_cli.metrics.rerank import k_reciprocal
@@ -55,7 +55,7 @@ def plan(name: str = "all-single-seeded", **changes: object) -> EvaluationPlan:
 
 def result(seed: int, name: str = "all-single-seeded", noise: float = 1.0, **options: object) -> Evaluation:
     wanted = EvaluateOptions(**options)  # type: ignore[arg-type]
-    return measure(plan(name), [embedded(seed, noise=noise)], wanted, {"dataset": "sysu"}, [], None)
+    return evaluate_plan(plan(name), [embedded(seed, noise=noise)], wanted, {"dataset": "sysu"}, [], None)
 
 
 def test_variants_stand_beside_the_plain_result() -> None:
@@ -153,7 +153,7 @@ def test_faces_report_verification_rates() -> None:
 def test_verification_rates_have_intervals_and_differences() -> None:
     faces = plan("faces", rule="none", merge_identities=False, fars=(0.01, 0.1))
     sides = [embedded(1, noise=0.4), embedded(2, noise=2.0)]
-    ours, theirs = (measure(faces, [side], EvaluateOptions(), {}, [], None) for side in sides)
+    ours, theirs = (evaluate_plan(faces, [side], EvaluateOptions(), {}, [], None) for side in sides)
     for name in ("vr_far_0.01", "vr_far_0.1"):
         metric = ours.content["metrics"][name]
         assert metric["interval"] is not None

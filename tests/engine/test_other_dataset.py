@@ -13,7 +13,7 @@ from vireid_cli.data.protocols.request import Request
 from vireid_cli.data.provenance import OCCLUSION
 from vireid_cli.data.store import open_store
 from vireid_cli.engine.engine import Engine
-from vireid_cli.engine.evaluate.evaluate import EvaluateOptions
+from vireid_cli.engine.evaluate.result import EvaluateOptions
 from vireid_cli.engine.subjects.output import Output
 from vireid_cli.engine.visualize import ranking as ranking_drawing
 from vireid_cli.errors import RecipeError, UsageError

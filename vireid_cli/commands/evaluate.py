@@ -48,7 +48,7 @@ from vireid_cli.errors import UsageError
 
 if TYPE_CHECKING:
     from vireid_cli.engine.engine import Engine
-    from vireid_cli.engine.evaluate.evaluate import EvaluateOptions, Evaluation
+    from vireid_cli.engine.evaluate.result import EvaluateOptions, Evaluation
 
 
 def evaluate(

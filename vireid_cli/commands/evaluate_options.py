@@ -13,7 +13,7 @@ from vireid_cli.errors import UsageError
 
 if TYPE_CHECKING:
     from vireid_cli.data.protocols.request import Request
-    from vireid_cli.engine.evaluate.evaluate import EvaluateOptions
+    from vireid_cli.engine.evaluate.result import EvaluateOptions
 
 ALL_TRIALS = "all"
 """``--trial``: the runs of all trials."""
@@ -195,7 +195,7 @@ def options_of(
     dataset: str | None,
 ) -> EvaluateOptions:
     """The engine's options; imported late, so that help stays fast."""
-    from vireid_cli.engine.evaluate.evaluate import EvaluateOptions
+    from vireid_cli.engine.evaluate.result import EvaluateOptions
 
     return EvaluateOptions(
         request=request,

@@ -15,7 +15,7 @@ from pathlib import Path
 from vireid_cli import files
 from vireid_cli.engine.checkpoint import LAST, load_position
 from vireid_cli.engine.evaluate import evaluate
-from vireid_cli.engine.evaluate.evaluate import EvaluateOptions
+from vireid_cli.engine.evaluate.result import EvaluateOptions
 from vireid_cli.engine.export import export_backbone
 from vireid_cli.engine.network import load_recipe, run_recipe
 from vireid_cli.engine.prepare import ensure_prepared

@@ -18,7 +18,7 @@ from vireid_cli.data.prepare import Prepared
 from vireid_cli.engine import compare, cost, export, occlusion, prepare, visualize
 from vireid_cli.engine.compare import StudyResult
 from vireid_cli.engine.evaluate import aggregate, evaluate, features
-from vireid_cli.engine.evaluate.evaluate import EvaluateOptions, Evaluation
+from vireid_cli.engine.evaluate.result import EvaluateOptions, Evaluation
 from vireid_cli.engine.export import Exported
 from vireid_cli.engine.network import load_recipe, run_recipe
 from vireid_cli.engine.occlusion import MadeLibrary

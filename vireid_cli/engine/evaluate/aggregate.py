@@ -10,7 +10,7 @@ from pathlib import Path
 
 from vireid_cli import files
 from vireid_cli.engine import checkpoint as checkpoints
-from vireid_cli.engine.evaluate.evaluate import Evaluation
+from vireid_cli.engine.evaluate.result import Evaluation
 from vireid_cli.engine.evaluate.summary import compared, over_models
 from vireid_cli.engine.network import run_recipe
 from vireid_cli.engine.prepare import ensure_prepared

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, cast
 
@@ -14,13 +14,11 @@ from vireid_cli import files
 from vireid_cli.data import protocols
 from vireid_cli.data.identity import identity_tokens, marks
 from vireid_cli.data.plan import EvaluationPlan
-from vireid_cli.data.protocols.request import Request
 from vireid_cli.data.sources import load_source, source_names
 from vireid_cli.data.store import Store
 from vireid_cli.engine.embed import Chosen, chosen_checkpoint, embed_rows, load_trained
-from vireid_cli.engine.evaluate import artifacts as evaluation_files
-from vireid_cli.engine.evaluate.scoring import FLIPS, RERANKS, Flip, Measured, Outcome, Rerank, measure_plan
-from vireid_cli.engine.evaluate.summary import summarize
+from vireid_cli.engine.evaluate.result import EvaluateOptions, Evaluation, evaluate_plan
+from vireid_cli.engine.evaluate.scoring import FLIPS, RERANKS, Measured
 from vireid_cli.engine.prepare import ensure_prepared
 from vireid_cli.engine.reporter import Reporter
 from vireid_cli.engine.runtime import Runtime
@@ -28,45 +26,6 @@ from vireid_cli.errors import DataError, UsageError
 from vireid_cli.recipe.schema import Recipe
 from vireid_cli.results import schema
 from vireid_cli.results.run import Run
-
-
-@dataclass(frozen=True, slots=True)
-class EvaluateOptions:
-    """What to measure.
-
-    Attributes:
-        request: Settings of the dataset's protocol.
-        dataset: Whose test images; None: of the run's own dataset. Another one of the same protocol family
-            (a run of ``sysu`` on ``occ-sysu``) has result folders of its own.
-        allow_overlap: Evaluate although test identities were trained on; said beside the number.
-        rerank: Each gives rows of its own beside the plain result.
-        flip: Test-time averaging with mirror images; rows of its own beside the plain result.
-        breakdown: Tables by camera pair and identity, and the worst queries.
-    """
-
-    request: Request = field(default_factory=Request)
-    dataset: str | None = None
-    allow_overlap: bool = False
-    rerank: tuple[Rerank, ...] = ()
-    flip: Flip = "off"
-    breakdown: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class Evaluation:
-    """One protocol's result.
-
-    Attributes:
-        content: What ``metrics.json`` holds.
-        plain: The plain result, query by query.
-        folder: Where it lies; None: nowhere.
-        variants: Re-ranked and flip-averaged results, query by query.
-    """
-
-    content: schema.EvaluationFile
-    plain: Outcome
-    folder: Path | None = None
-    variants: tuple[Outcome, ...] = ()
 
 
 def evaluate_run(
@@ -95,7 +54,7 @@ def evaluate_run(
         sides.append(sides[0].mirrored(mirrored, options.flip))
     about = _about(trained, store, runtime, overlap, f"{embedded.features.shape[1]}-d, unit length")
     return [
-        measure(
+        evaluate_plan(
             plan,
             sides,
             options,
@@ -177,35 +136,6 @@ def check_kind(trained_on: str, dataset: str) -> None:
             f"A run on {trained_on} can't be evaluated on {dataset}: their protocols differ.",
             f"Datasets like {trained_on}: {', '.join(kin)}",
         )
-
-
-def measure(
-    plan: EvaluationPlan,
-    sides: Sequence[Measured],
-    options: EvaluateOptions,
-    fingerprint: dict[str, Any],
-    reported: list[dict[str, Any]],
-    folder: Path | None,
-) -> Evaluation:
-    """Measure one plan in every way that is asked for, and write it down.
-
-    Args:
-        plan: The protocol.
-        sides: Plain embeddings, and those with test-time augmentation.
-        options: Which ways.
-        fingerprint: What was measured.
-        reported: The paper's figures where comparable.
-        folder: Where to; None: nowhere.
-    """
-    ways: tuple[Rerank, ...] = ("none", *options.rerank)
-    outcomes = [measure_plan(plan, side, rerank) for side in sides for rerank in ways]
-    content = summarize(plan.name, fingerprint, outcomes, reported)
-    content["chance_cmc"] = evaluation_files.chance_of(plan, sides[0])
-    if options.breakdown:
-        content["breakdown"] = evaluation_files.breakdown(plan, sides[0], outcomes[0])
-    if folder is not None:
-        evaluation_files.write(folder, plan, sides[0], outcomes[0], content)
-    return Evaluation(content, outcomes[0], folder, tuple(outcomes[1:]))
 
 
 def _overlap(store: Store, rows: np.ndarray, trained: Chosen, allowed: bool) -> int:

@@ -12,7 +12,7 @@ from vireid_cli.data import protocols
 from vireid_cli.data.features import FeatureFile, read_features
 from vireid_cli.data.plan import EvaluationPlan
 from vireid_cli.data.stored_trials import holds_trials, read_trials
-from vireid_cli.engine.evaluate.evaluate import EvaluateOptions, Evaluation, measure
+from vireid_cli.engine.evaluate.result import EvaluateOptions, Evaluation, evaluate_plan
 from vireid_cli.engine.evaluate.scoring import FLIPS, RERANKS, Measured, Outcome
 from vireid_cli.engine.evaluate.summary import summarize
 from vireid_cli.errors import UsageError
@@ -109,7 +109,7 @@ class _Rules:
 
 def _measure(plan: EvaluationPlan, embedded: Embeddings, options: EvaluateOptions) -> Evaluation:
     measured = Measured(embedded.widened(), np.arange(len(embedded)))
-    return measure(plan, [measured], options, dict(plan.fingerprint), [], None)
+    return evaluate_plan(plan, [measured], options, dict(plan.fingerprint), [], None)
 
 
 def _by_distances(path: Path, given: FeatureFile, rules: _Rules) -> Evaluation:

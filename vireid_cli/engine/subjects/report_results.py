@@ -8,8 +8,8 @@ from typing import Any
 
 import yaml
 
-from vireid_cli.engine.evaluate.evaluate import EvaluateOptions, Evaluation
 from vireid_cli.engine.evaluate.features import evaluate_features
+from vireid_cli.engine.evaluate.result import EvaluateOptions, Evaluation
 from vireid_cli.engine.evaluate.summary import compared
 from vireid_cli.engine.reporter import Reporter
 from vireid_cli.errors import DataError, UsageError
