@@ -15,6 +15,7 @@ from typing import IO, Any
 
 import numpy as np
 
+from vireid_cli import reading
 from vireid_cli.errors import DataError
 
 TEMPORARY = ".tmp"
@@ -119,11 +120,10 @@ def read_json(path: Path, hint: str = "") -> Any:
     Raises:
         DataError: The file is missing or is not JSON.
     """
+    text = reading.read_text(path, hint=hint, surrogates=True)
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError as error:
-        raise DataError(f"{path} does not exist.", hint) from error
-    except (OSError, ValueError) as error:
+        return json.loads(text)
+    except (ValueError, RecursionError) as error:
         raise DataError(f"{path} can't be read as JSON: {error}", hint) from error
 
 

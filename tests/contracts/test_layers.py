@@ -13,6 +13,7 @@ ROOT = Path(vireid_cli.__file__).parent
 FLOORS = {
     "types": 0, "errors": 0,
     "processors": 0,
+    "reading": 0.25,  # raises errors; every reader opens its files through it
     "files": 0.5, "lock": 0.5,  # a landing: they raise errors, and every room above writes through them
     "recipe": 1, "frequency": 1, "losses": 1, "layers": 1, "metrics": 1,
     "data": 2, "rendered": 2, "occlusion": 2, "backbones": 2, "results": 2,
@@ -21,7 +22,7 @@ FLOORS = {
     "bench": 5,
     "commands": 6,
 }  # fmt: skip
-NO_TORCH = ("recipe", "results", "figures", "commands", "errors", "files", "lock", "types")
+NO_TORCH = ("recipe", "results", "figures", "commands", "errors", "files", "lock", "reading", "types")
 NO_SIBLINGS = {
     "methods": "__init__",
     "figures": "style",

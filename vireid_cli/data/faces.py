@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
-from vireid_cli import files
+from vireid_cli import files, reading
 from vireid_cli.data import layout
 from vireid_cli.data.provenance import read_provenance
 from vireid_cli.data.sources import Report, Scan
@@ -60,7 +60,7 @@ def scan_faces(
     listed = [
         record for name, path in paths.items() for record in _read(root, path, LISTS[name], modality_of)
     ]
-    if any(path.read_text(encoding="utf-8-sig").startswith(DRAWN) for path in paths.values()):
+    if any(reading.read_text(path).startswith(DRAWN) for path in paths.values()):
         notes.append(OURS)
     unlisted = len({record.path for record in found.records} - {record.path for record in listed})
     if unlisted:

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
+from vireid_cli import reading
 from vireid_cli.data.sources import Count
 from vireid_cli.errors import DataError, UsageError
 from vireid_cli.types import Modality, Record, RecordTable
@@ -204,13 +205,10 @@ def read_lines(path: Path, what: str) -> list[str]:
     Raises:
         DataError: It is missing, empty or not text.
     """
-    try:
-        lines = [line.strip() for line in path.read_text(encoding="utf-8-sig").splitlines()]
-    except FileNotFoundError as error:
-        raise DataError(f"{path} is missing: {what}", "It is part of the official archive.") from error
-    except (OSError, UnicodeDecodeError) as error:
-        raise DataError(f"{path} can't be read: {error}", "Copy it from the archive again.") from error
-    found = [line for line in lines if line]
+    if not path.exists():
+        raise DataError(f"{path} is missing: {what}", "It is part of the official archive.")
+    text = reading.read_text(path, hint="Copy it from the archive again.")
+    found = [line for line in map(str.strip, text.splitlines()) if line]
     if not found:
         raise DataError(f"{path} is empty: {what}", "Copy it from the archive again.")
     return found

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
+from vireid_cli import reading
 from vireid_cli.data.plan import Folders
 from vireid_cli.errors import DataError
 
@@ -62,17 +63,16 @@ def read_permutation(path: Path) -> Permutation:
     from scipy.io import loadmat
 
     path = Path(path)
-    if not path.is_file():
-        raise DataError(f"{path} does not exist.", _ADVICE)
-    try:
-        content = loadmat(path, variable_names=[VARIABLE])
-    except NotImplementedError as error:
-        raise DataError(
-            f"{path} is a MATLAB 7.3 file; the official one is version 5.",
-            "Save it again with save('-v7', …), or take the official file.\n" + _ADVICE,
-        ) from error
-    except Exception as error:
-        raise DataError(f"{path} can't be read as a MATLAB file: {error}", _ADVICE) from error
+    with reading.open_regular(path, hint=_ADVICE) as file:
+        try:
+            content = loadmat(file, variable_names=[VARIABLE])
+        except NotImplementedError as error:
+            raise DataError(
+                f"{path} is a MATLAB 7.3 file; the official one is version 5.",
+                "Save it again with save('-v7', …), or take the official file.\n" + _ADVICE,
+            ) from error
+        except Exception as error:
+            raise DataError(f"{path} can't be read as a MATLAB file: {error}", _ADVICE) from error
     if VARIABLE not in content:
         raise DataError(f"{path} holds no variable '{VARIABLE}'.", _ADVICE)
     cameras = content[VARIABLE]

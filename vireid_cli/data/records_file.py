@@ -9,8 +9,10 @@ forward slashes; ``modality`` is ``visible`` or ``infrared``; ``split`` is ``tra
 from __future__ import annotations
 
 import csv
+from io import StringIO
 from pathlib import Path
 
+from vireid_cli import reading
 from vireid_cli.data import layout
 from vireid_cli.data.provenance import read_provenance
 from vireid_cli.data.sources import Report, Scan, load_source
@@ -61,25 +63,24 @@ def _read(path: Path) -> tuple[list[Record], list[tuple[int, str]]]:
     records: list[Record] = []
     wrong: list[tuple[int, str]] = []
     seen: dict[str, int] = {}
+    reader = csv.reader(StringIO(reading.read_text(path)))
     try:
-        with path.open(encoding="utf-8-sig", newline="") as file:
-            reader = csv.reader(file)
-            header = tuple(name.strip() for name in next(reader, []))
-            if header != HEADER:
-                return [], [(1, f"the header is {','.join(header) or 'missing'}")]
-            for row in reader:
-                line = reader.line_num
-                if not any(cell.strip() for cell in row):
-                    continue
-                record = _record([cell.strip() for cell in row])
-                if isinstance(record, str):
-                    wrong.append((line, record))
-                elif record.path in seen:
-                    wrong.append((line, f"{record.path} is listed in line {seen[record.path]} already"))
-                else:
-                    seen[record.path] = line
-                    records.append(record)
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        header = tuple(name.strip() for name in next(reader, []))
+        if header != HEADER:
+            return [], [(1, f"the header is {','.join(header) or 'missing'}")]
+        for row in reader:
+            line = reader.line_num
+            if not any(cell.strip() for cell in row):
+                continue
+            record = _record([cell.strip() for cell in row])
+            if isinstance(record, str):
+                wrong.append((line, record))
+            elif record.path in seen:
+                wrong.append((line, f"{record.path} is listed in line {seen[record.path]} already"))
+            else:
+                seen[record.path] = line
+                records.append(record)
+    except csv.Error as error:
         raise DataError(f"{path} can't be read: {error}") from error
     return records, wrong
 

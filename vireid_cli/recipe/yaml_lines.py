@@ -8,9 +8,13 @@ from typing import Any
 
 import yaml
 
+from vireid_cli import reading
 from vireid_cli.errors import RecipeError
 
 KeyPath = tuple[str, ...]
+
+LIMIT = reading.MIB
+"""Bytes of a recipe or study."""
 
 
 class _Loader(yaml.SafeLoader):
@@ -47,10 +51,7 @@ def read_source(path: Path) -> Source:
     Raises:
         RecipeError: The file can't be read, is not YAML, or is not a mapping at the top.
     """
-    try:
-        text = path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise RecipeError(f"cannot read the recipe {path}: {error}") from error
+    text = reading.read_text(path, limit=LIMIT, error=RecipeError)
     return parse_source(text, str(path))
 
 

@@ -19,6 +19,7 @@ from pathlib import Path
 
 import numpy as np
 
+from vireid_cli import reading
 from vireid_cli.data import layout
 from vireid_cli.data.provenance import read_provenance
 from vireid_cli.data.sources import Count, Report, Scan
@@ -136,9 +137,9 @@ def read_ids(folder: Path, name: str) -> list[int]:
         DataError: Neither exists, or the one that exists is not a list of numbers, or is empty.
     """
     text, matrix = folder / f"{name}.txt", folder / f"{name}.mat"
-    if text.is_file():
+    if text.exists():
         path, read = text, _ids_of_text
-    elif matrix.is_file():
+    elif matrix.exists():
         path, read = matrix, _ids_of_matrix
     else:
         raise DataError(
@@ -157,16 +158,17 @@ def read_ids(folder: Path, name: str) -> list[int]:
 
 
 def _ids_of_text(path: Path) -> list[int]:
-    return [int(part) for part in re.split(r"[,\s]+", path.read_text(encoding="utf-8-sig").strip()) if part]
+    return [int(part) for part in re.split(r"[,\s]+", reading.read_text(path).strip()) if part]
 
 
 def _ids_of_matrix(path: Path) -> list[int]:
     from scipy.io import loadmat
 
-    try:
-        variables = loadmat(str(path))
-    except Exception as error:  # a damaged file raises whatever its bytes happen to hit
-        raise ValueError(str(error)) from error
+    with reading.open_regular(path) as file:
+        try:
+            variables = loadmat(file)
+        except Exception as error:  # a damaged file raises whatever its bytes happen to hit
+            raise ValueError(str(error)) from error
     for name, value in variables.items():
         if not name.startswith("__") and np.issubdtype(np.asarray(value).dtype, np.number):
             return [int(pid) for pid in np.asarray(value).ravel()]
