@@ -134,6 +134,29 @@ def test_not_a_number_is_named_and_the_batch_saved(
     assert "There is no checkpoint before it" in caught.value.hint
 
 
+def test_monitors_are_logged_beside_the_losses_and_not_minimised(
+    tiny_recipe: Path, sysu_tree: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from vireid_cli.methods.baseline import Baseline
+
+    plain = train(tiny_recipe, sysu_tree, tmp_path / "plain")
+    calls: list[int] = []
+
+    def monitors(self: Baseline) -> dict[str, torch.Tensor]:
+        calls.append(len(calls) + 1)
+        return {"calls": torch.tensor(float(calls[-1])), "broken": torch.tensor(float("nan"))}
+
+    monkeypatch.setattr(Baseline, "monitors", monitors)
+    run = train(tiny_recipe, sysu_tree, tmp_path / "watched")
+    rows = list(run.log_rows())
+    # Means over the steps since the last line; an epoch's row repeats its last step row.
+    assert [row["monitors"] for row in rows] == [{"calls": n} for n in (1.5, 3.0, 3.0, 4.0, 5.5, 5.5)]
+    assert [row["losses"] for row in rows] == [row["losses"] for row in plain.log_rows()]
+    assert all("monitors" not in row for row in plain.log_rows())
+    assert same(weights(run), weights(plain))
+    assert run.rows_to_draw() == rows
+
+
 def test_run_folder_says_what_it_is(tiny_recipe: Path, sysu_tree: Path, tmp_path: Path) -> None:
     run = train(tiny_recipe, sysu_tree, tmp_path)
     environment = run.environment()

@@ -87,6 +87,15 @@ def test_runs_lie_over_each_other_with_colour_and_line_style(steps):
     assert all(a[0] != b[0] and a[1] != b[1] for a, b in itertools.combinations(looks, 2))
 
 
+def test_monitors_have_panels_between_losses_and_learning_rate(steps):
+    watched = [{**row, "monitors": {"agp.layer1": 0.1 * i}} for i, row in enumerate(steps)]
+    panels = {axes.get_title(loc="left"): axes for axes in curves_figure([Log("a", watched)]).axes}
+    assert list(panels)[-2:] == ["monitor: agp.layer1", "learning rate"]
+    np.testing.assert_allclose(
+        panels["monitor: agp.layer1"].lines[0].get_ydata(), 0.1 * np.arange(len(steps))
+    )
+
+
 def test_scales_are_linear_and_begin_at_zero(steps):
     for axes in curves_figure([Log("a", steps, [epoch(0, mAP=0.5)])]).axes:
         assert axes.get_yscale() == "linear"

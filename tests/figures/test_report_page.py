@@ -229,6 +229,7 @@ def test_a_term_that_was_off_leaves_a_gap_and_validation_has_a_chart():
             "lr": 0.1,
             "loss": 1.0,
             "losses": {"a": 1.0} | ({"b": 2.0} if i else {}),
+            "monitors": {"s": 0.5 * i},
         }
         for i in range(3)
     ]
@@ -238,6 +239,7 @@ def test_a_term_that_was_off_leaves_a_gap_and_validation_has_a_chart():
         "loss": [1, 1, 1],
         "loss: a": [1, 1, 1],
         "loss: b": [None, 2, 2],
+        "monitor: s": [0, 0.5, 1],
         "learning rate": [0.1, 0.1, 0.1],
         "validation mAP, %": [25],
     }

@@ -140,6 +140,7 @@ def test_whole_rows_are_drawn(tmp_path: Path) -> None:
     rows = [
         STEP,
         {**STEP, "loss": None, "losses": {}},
+        {**STEP, "monitors": {"agp.layer1": 0.02}},
         EPOCH,
         {"kind": "epoch", "epoch": 1, "global_step": 3},
     ]
@@ -165,6 +166,7 @@ def test_a_row_that_lacks_something_is_named_by_its_line(tmp_path: Path, key: st
         ({**STEP, "lr": None}, "lr"),
         ({**STEP, "losses": 3.0}, "losses"),
         ({**STEP, "losses": {"identity": [1]}}, "losses"),
+        ({**STEP, "monitors": {"agp.layer1": "high"}}, "monitors"),
         ({**EPOCH, "epoch": "first"}, "epoch"),
         ({**EPOCH, "val": None}, "val"),
     ],

@@ -107,6 +107,7 @@ def curves_figure(logs: Sequence[Log], title: str = "Training", subtitle: str = 
 def _panels(logs: Sequence[Log]) -> dict[str, list[Series]]:
     """Every quantity, by the panel's title, with the runs that have it."""
     terms = dict.fromkeys(name for log in logs for row in log.steps for name in row["losses"])
+    monitors = dict.fromkeys(name for log in logs for row in log.steps for name in row.get("monitors", ()))
     metrics = dict.fromkeys(name for log in logs for row in log.epochs for name in row.get("val", ()))
     panels: dict[str, list[Series]] = {}
     for number, log in enumerate(logs):
@@ -114,6 +115,9 @@ def _panels(logs: Sequence[Log]) -> dict[str, list[Series]]:
         found = {"loss": _column([row["loss"] for row in log.steps])}
         for name in terms:
             found[f"loss: {name}"] = _column([row["losses"].get(name) for row in log.steps])
+        for name in monitors:
+            values = [row.get("monitors", {}).get(name) for row in log.steps]
+            found[f"monitor: {name}"] = _column(values)
         found["learning rate"] = _column([row["lr"] for row in log.steps])
         for name, y in found.items():
             panels.setdefault(name, [])

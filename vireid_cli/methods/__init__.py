@@ -142,6 +142,13 @@ class ReIdNetwork(nn.Module, ABC):
     def embed(self, images: Tensor, modality: Modality) -> Tensor:
         """(N, 3, H, W) pixels in [0, 1] of one modality → (N, D) float32 of unit length."""
 
+    def monitors(self) -> dict[str, Tensor]:
+        """Named scalars of the parameters or of the last call of ``losses``, without gradient; default: none.
+
+        The engine logs them beside the losses and minimises none of them.
+        """
+        return {}
+
     @abstractmethod
     def parameter_groups(self) -> list[ParameterGroup]:
         """All trainable parameters, grouped by how they learn."""

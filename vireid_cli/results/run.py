@@ -271,7 +271,7 @@ def _flaw(row: Mapping[str, Any]) -> str:
         if not (_is_number(row[key]) or (key == "loss" and row[key] is None)):
             return f"has no number in '{key}'"
     for key in terms:
-        if key not in row and key != "val":
+        if key not in row and key not in schema.OPTIONAL_COLUMNS:
             return f"lacks '{key}'"
         values = row.get(key, {})
         if not isinstance(values, dict) or not all(

@@ -73,6 +73,7 @@ class StepRow(TypedDict):
     """One logged step.
 
     ``losses`` are the weighted terms, mean over the steps since the last line; ``loss`` their sum.
+    ``monitors`` are numbers of a method that are no losses, means likewise; only where it has any.
     """
 
     kind: str  # "step"
@@ -82,10 +83,11 @@ class StepRow(TypedDict):
     lr: float
     loss: float
     losses: dict[str, float]
+    monitors: NotRequired[dict[str, float]]
 
 
 class EpochRow(TypedDict):
-    """One finished epoch: means over its steps.
+    """One finished epoch: means over its steps; ``monitors`` as of its last step row.
 
     ``val`` is there with ``train.select: val`` only: rank1, mAP, mINP on the validation identities.
     """
@@ -97,14 +99,18 @@ class EpochRow(TypedDict):
     lr: float
     loss: float
     losses: dict[str, float]
+    monitors: NotRequired[dict[str, float]]
     val: NotRequired[dict[str, float]]
 
 
 LOG_COLUMNS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
-    "step": (("global_step", "lr", "loss"), ("losses",)),
+    "step": (("global_step", "lr", "loss"), ("losses", "monitors")),
     "epoch": (("epoch", "global_step"), ("val",)),
 }
-"""What is drawn of a row, by its kind: numbers, and names with a number each (``val`` may be missing)."""
+"""Columns of a row that figures draw, by its kind: numbers, and names with a number each."""
+
+OPTIONAL_COLUMNS = ("monitors", "val")
+"""Columns that a row may lack."""
 
 
 class Metric(TypedDict):

@@ -67,27 +67,41 @@ class Hooks:
 
 @dataclass(slots=True)
 class Meter:
-    """Loss terms of the steps since the last reading, on the device, and sums of the running epoch."""
+    """Loss terms and monitors of the steps since the last reading, on the device, and sums of the epoch.
+
+    Attributes:
+        names: Terms, in the order of the columns of ``pending``; the monitors' columns follow them.
+        monitor_names: Monitors.
+        pending: A row of values for each step since the last reading.
+        positions: The position of each of these steps.
+        sums: Sums of the terms over the running epoch.
+        steps: Steps in ``sums``.
+    """
 
     names: list[str] = field(default_factory=list)
+    monitor_names: list[str] = field(default_factory=list)
     pending: list[Tensor] = field(default_factory=list)
     positions: list[Position] = field(default_factory=list)
     sums: dict[str, float] = field(default_factory=dict)
     steps: int = 0
 
-    def add(self, losses: dict[str, Tensor], at: Position) -> None:
-        """Keep one step's terms; nothing crosses to the host."""
-        self.names = list(losses)
-        self.pending.append(torch.stack([value.detach().float() for value in losses.values()]))
+    def add(self, losses: dict[str, Tensor], monitors: dict[str, Tensor], at: Position) -> None:
+        """Keep one step's terms and monitors; nothing crosses to the host."""
+        self.names, self.monitor_names = list(losses), list(monitors)
+        values = (*losses.values(), *monitors.values())
+        self.pending.append(torch.stack([value.detach().float() for value in values]))
         self.positions.append(at)
 
-    def read(self) -> dict[str, float]:
-        """Means of the pending steps by term: the one host synchronisation.
+    def read(self) -> tuple[dict[str, float], dict[str, float]]:
+        """Means of the pending steps, by term and by monitor: the one host synchronisation.
+
+        A monitor that is not finite is left out.
 
         Raises:
             NotFinite: The first term that is not a number.
         """
-        values = torch.stack(self.pending).cpu().numpy().astype(np.float64)  # (steps, terms)
+        rows = torch.stack(self.pending).cpu().numpy().astype(np.float64)  # (steps, terms + monitors)
+        values, watched = np.split(rows, [len(self.names)], axis=1)
         bad = np.argwhere(~np.isfinite(values))
         if len(bad):
             row, column = bad[0]
@@ -96,9 +110,10 @@ class Meter:
             self.sums[name] = self.sums.get(name, 0.0) + float(total)
         self.steps += len(values)
         means = dict(zip(self.names, values.mean(axis=0).tolist(), strict=True))
+        states = dict(zip(self.monitor_names, watched.mean(axis=0).tolist(), strict=True))
         self.pending.clear()
         self.positions.clear()
-        return means
+        return means, {name: value for name, value in states.items() if math.isfinite(value)}
 
     def epoch_means(self) -> dict[str, float]:
         """Means over the running epoch, which ends with this."""
@@ -148,6 +163,7 @@ class Loop:
         """The remaining steps of one epoch."""
         steps = len(plan.labels)
         images = 2 * plan.labels.shape[1]
+        monitors: dict[str, float] = {}
         marked, began = at.step, time.perf_counter()
         self._timed = self._timed or [began]
         for step in range(at.step, steps):
@@ -156,24 +172,25 @@ class Loop:
             self._foretell(self.recipe.epochs * steps - at.global_step)
             asked = self.hooks.stop()
             if asked or at.global_step % self.recipe.log_every == 0 or step + 1 == steps:
-                means = self.meter.read()
+                means, monitors = self.meter.read()
                 now = time.perf_counter()
                 speed = (step + 1 - marked) * images / max(now - began, 1e-9)
                 marked, began = step + 1, now
-                self._log(at, steps, lr, means, speed)
+                self._log(at, steps, lr, means, monitors, speed)
             if asked:
                 self.hooks.save(at)
                 raise KeyboardInterrupt
         after = Position(at.epoch + 1, 0, at.global_step)
-        self._log_epoch(at, steps, lr, self.hooks.validate(after) if self.hooks.validate else None)
+        validated = self.hooks.validate(after) if self.hooks.validate else None
+        self._log_epoch(at, steps, lr, monitors, validated)
         return after
 
     def _step(self, batch: Batch, at: Position) -> None:
         """One forward, one backward, one update."""
         torch.manual_seed(seed_of(self.recipe.seed, "network", at.epoch, at.step))
         with self.runtime.autocast():
-            losses = self.network.losses(batch)
-        self.meter.add(losses, at)
+            losses, monitors = self.network.losses(batch), self.network.monitors()
+        self.meter.add(losses, monitors, at)
         total = torch.stack([value.float() for value in losses.values()]).sum()
         self.optimizer.zero_grad(set_to_none=True)
         self.scaler.scale(total).backward()
@@ -202,26 +219,42 @@ class Loop:
                 + (f" ({SHORTER})" if seconds > VERY_LONG else "")
             )
 
-    def _log(self, at: Position, steps: int, lr: float, means: dict[str, float], speed: float) -> None:
+    def _log(
+        self,
+        at: Position,
+        steps: int,
+        lr: float,
+        means: dict[str, float],
+        monitors: dict[str, float],
+        speed: float,
+    ) -> None:
         """One line of the log, and the progress bar."""
         loss = math.fsum(means.values())
-        self.hooks.row(
-            StepRow(
-                kind="step",
-                epoch=at.epoch,
-                step=at.step,
-                global_step=at.global_step,
-                lr=lr,
-                loss=loss,
-                losses=means,
-            )
+        row = StepRow(
+            kind="step",
+            epoch=at.epoch,
+            step=at.step,
+            global_step=at.global_step,
+            lr=lr,
+            loss=loss,
+            losses=means,
         )
+        if monitors:
+            row["monitors"] = monitors
+        self.hooks.row(row)
         shown = {"epoch": f"{at.epoch + 1}/{self.recipe.epochs}", "loss": f"{loss:.3f}"}
         shown |= {name: f"{value:.3f}" for name, value in means.items()}
         shown["images/s"] = f"{speed:.0f}"
         self.hooks.reporter.advance("training", at.epoch * steps + at.step, self.recipe.epochs * steps, shown)
 
-    def _log_epoch(self, at: Position, steps: int, lr: float, val: dict[str, float] | None) -> None:
+    def _log_epoch(
+        self,
+        at: Position,
+        steps: int,
+        lr: float,
+        monitors: dict[str, float],
+        val: dict[str, float] | None,
+    ) -> None:
         """The epoch's line of the log."""
         means = self.meter.epoch_means()
         row = EpochRow(
@@ -233,6 +266,8 @@ class Loop:
             loss=math.fsum(means.values()),
             losses=means,
         )
+        if monitors:
+            row["monitors"] = monitors
         if val is not None:
             row["val"] = val
         self.hooks.row(row)

@@ -117,7 +117,7 @@ def training_charts(logs: Sequence[tuple[str, Sequence[Mapping[str, Any]]]]) -> 
         for title, steps, values in _quantities(rows):
             x, y = _thinned(steps, values)
             panels.setdefault(title, []).append(_series(name, f"run{run}", x, y, None))
-    kinds = ("loss", "learning rate", "validation")
+    kinds = ("loss", "monitor", "learning rate", "validation")
     order = sorted(
         panels, key=lambda title: next(i for i, kind in enumerate(kinds) if title.startswith(kind))
     )
@@ -135,6 +135,9 @@ def _quantities(rows: Sequence[Mapping[str, Any]]) -> list[tuple[str, np.ndarray
         found.append(("loss", x, _column([row["loss"] for row in steps])))
     if len(terms) > 1:
         found += [(f"loss: {t}", x, _column([row["losses"].get(t) for row in steps])) for t in terms]
+    for name in dict.fromkeys(name for row in steps for name in row.get("monitors", ())):
+        values = _column([row.get("monitors", {}).get(name) for row in steps])
+        found.append((f"monitor: {name}", x, values))
     if steps:
         found.append(("learning rate", x, _column([row["lr"] for row in steps])))
     ends = np.array([row["global_step"] for row in epochs], dtype=np.float64)
