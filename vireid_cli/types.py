@@ -18,6 +18,12 @@ if TYPE_CHECKING:
 Size = tuple[int, int]
 """Image size as (height, width) in pixels."""
 
+Resize = Literal["lanczos", "bicubic"]
+"""Rule by which images are resized: Pillow's Lanczos filter, as the field does, or torch's cubic one."""
+
+RESIZE: Resize = "lanczos"
+"""The default rule."""
+
 Side = Literal["query", "gallery"]
 SIDES: tuple[Side, ...] = ("query", "gallery")
 """The two sides of a test."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import json
 import os
 import signal
 import subprocess
@@ -23,8 +24,11 @@ from vireid_cli.data.decode import BadImage, decode, resize, resize_all
 from vireid_cli.data.prepare import add_size, prepare
 from vireid_cli.data.store import Store, open_store
 from vireid_cli.data.verify import verify
+from vireid_cli.engine.prepare import ensure_prepared
+from vireid_cli.engine.reporter import Reporter
 from vireid_cli.errors import DataError
 from vireid_cli.lock import locked
+from vireid_cli.types import Resize, Size
 
 SIZE = (32, 16)
 
@@ -70,25 +74,74 @@ def test_each_row_is_its_image_decoded_and_resized(data: Path) -> None:
     for i, path in enumerate(store.records.paths.tolist()):
         with Image.open(data / "SYSU-MM01" / path) as image:
             pixels = np.asarray(image.convert("RGB"))
-        np.testing.assert_array_equal(images[i], resize(pixels, SIZE))
+        np.testing.assert_array_equal(images[i], resize(pixels, SIZE, "lanczos"))
 
 
-def test_resize_is_close_to_the_field_s_lanczos(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("rule", "mean", "most"),
+    [("lanczos", 0.1, 1), ("bicubic", 0.6, 8)],  # with Pillow's JPEG decoder, not only its filter
+)
+def test_resize_beside_the_field_s_own(tmp_path: Path, rule: Resize, mean: float, most: int) -> None:
     noise = np.random.default_rng(1)
     paths = []
     for k, height in enumerate((300, 410, 200)):
         image = cv2.GaussianBlur(noise.integers(0, 256, (height, height // 2, 3), dtype=np.uint8), (0, 0), 2)
         cv2.imwrite(str(tmp_path / f"{k}.jpg"), image)
         paths.append(tmp_path / f"{k}.jpg")
-    ours = np.stack([resize(decode(path.read_bytes()), (288, 144)) for path in paths]).astype(np.int64)
+    ours = np.stack([resize(decode(path.read_bytes()), (288, 144), rule) for path in paths]).astype(np.int64)
     theirs = pil_decode(paths, (288, 144)).astype(np.int64)
-    assert np.abs(ours - theirs).mean() < 0.6
-    assert np.abs(ours - theirs).max() <= 8
+    assert np.abs(ours - theirs).mean() < mean
+    assert np.abs(ours - theirs).max() <= most
+
+
+@pytest.mark.parametrize("size", [(16, 8), (64, 20), (75, 75), (37, 5)])
+def test_lanczos_is_pillow_s(size: Size) -> None:
+    pixels = np.random.default_rng(4).integers(0, 256, (37, 21, 3), dtype=np.uint8)
+    theirs = Image.fromarray(pixels).resize((size[1], size[0]), Image.Resampling.LANCZOS)
+    ours = resize(pixels, size, "lanczos")
+    np.testing.assert_array_equal(ours, np.asarray(theirs))
+    assert ours.flags.writeable
+
+
+def test_pixels_of_two_rules_lie_beside_each_other(data: Path) -> None:
+    first = run(data, resize="bicubic").store
+    before = contents(data)
+    assert first.resize == "bicubic"
+    assert stored(data).images(SIZE) is None
+    second = run(data).store
+    rows = np.arange(72)
+    assert not np.array_equal(first.batch(SIZE, rows), second.batch(SIZE, rows))
+    assert {name: contents(data)[name] for name in before} == before
+    assert [(files.size, files.resize) for files in second.finished] == [(SIZE, "bicubic"), (SIZE, "lanczos")]
+    assert verify(second) == []
+    with pytest.raises(
+        DataError, match=r"24x12, resized by bicubic, is not prepared \(prepared: 32x16"
+    ) as why:
+        first.batch((24, 12), rows)
+    assert "--size 24x12 --resize bicubic" in why.value.hint
+
+
+def test_a_store_of_the_time_before_lanczos_serves_and_is_extended(data: Path) -> None:
+    """Its pixel files are named by their size alone and were resized by torch's cubic filter."""
+    folder = run(data, resize="bicubic").store.folder
+    assert {"32x16.npy", "32x16.rows.npy", "32x16.json"} <= contents(data).keys()
+    assert json.loads((folder / "32x16.json").read_text())["resize"] == "cubic-antialias"
+
+    lines: list[str] = []
+
+    class Listener(Reporter):
+        def say(self, text: str) -> None:
+            lines.append(text)
+
+    store = ensure_prepared("sysu", SIZE, "lanczos", data, Listener())
+    assert lines == ["sysu is prepared at 32×16 by bicubic only: adding pixels by lanczos"]
+    assert (store.resize, store.sizes) == ("lanczos", [SIZE])
+    assert ensure_prepared("sysu", SIZE, "bicubic", data, Reporter()).sizes == [SIZE]
 
 
 def test_an_image_of_the_right_size_is_not_touched() -> None:
     pixels = np.random.default_rng(2).integers(0, 256, (*SIZE, 3), dtype=np.uint8)
-    assert resize(pixels, SIZE) is pixels
+    assert resize(pixels, SIZE, "lanczos") is pixels
     np.testing.assert_array_equal(decode(cv2.imencode(".png", pixels[:, :, ::-1])[1].tobytes()), pixels)
 
 
@@ -97,7 +150,7 @@ def test_many_images_are_resized_as_each_alone(size):
     images = np.random.default_rng(3).integers(0, 256, (5, 37, 21, 3), dtype=np.uint8)
     together = resize_all(images, size)
     assert together.dtype == np.uint8
-    np.testing.assert_array_equal(together, np.stack([resize(image, size) for image in images]))
+    np.testing.assert_array_equal(together, np.stack([resize(image, size, "bicubic") for image in images]))
     assert resize_all(together, size) is together
 
 
@@ -214,7 +267,7 @@ def test_a_half_written_row_is_made_again(data: Path, tmp_path: Path) -> None:
 
     with pytest.raises(KeyboardInterrupt):
         run(data, workers=1, progress=stop)
-    partial = data / "prepared" / "sysu" / "32x16.partial.npy"
+    partial = data / "prepared" / "sysu" / "32x16-lanczos.partial.npy"
     with partial.open("r+b") as stream:  # as after a power failure: the hash is there, the pixels are not
         stream.seek(128 + 3 * 32 * 16 * 3)
         stream.write(b"\0" * 700)
@@ -290,7 +343,8 @@ def _is_whole_or_refused(data: Path) -> None:
         assert images is not None
         for i, path in enumerate(store.records.paths.tolist()):
             if (root / path).exists():
-                np.testing.assert_array_equal(images[i], resize(decode((root / path).read_bytes()), size))
+                decoded = decode((root / path).read_bytes())
+                np.testing.assert_array_equal(images[i], resize(decoded, size, "lanczos"))
 
 
 def test_a_changed_dataset_is_prepared_anew_and_the_unchanged_copied(data: Path) -> None:
@@ -340,7 +394,7 @@ def test_bad_images_are_all_named_and_nothing_is_taken_for_whole(data: Path) -> 
         assert f"{name}: {why}" in error.value.message
     assert "--skip-bad" in error.value.hint
     assert not (data / "prepared" / "sysu" / "store.json").exists()
-    assert not (data / "prepared" / "sysu" / "32x16.json").exists()
+    assert not (data / "prepared" / "sysu" / "32x16-lanczos.json").exists()
 
 
 def test_a_failure_leaves_the_former_store_as_it_was(data: Path) -> None:

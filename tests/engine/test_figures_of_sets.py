@@ -85,7 +85,7 @@ def test_cameras_say_something_where_a_modality_has_several() -> None:
 
 @pytest.mark.parametrize("name", ["regdb", "llcm", "folder"])
 def test_who_queries_is_said_as_it_is(there: dict[str, Engine], name: str) -> None:
-    store = ensure_prepared(name, SIZE, there[name].data_dir, Reporter())
+    store = ensure_prepared(name, SIZE, "lanczos", there[name].data_dir, Reporter())
     of = {"llcm": [Request(llcm=protocol) for protocol in LLCM], "regdb": [Request(trial=1)]}
     requests = of.get(name, [Request()])
     plans = [plan for request in requests for plan in protocols.plans_for(store, request)]

@@ -30,6 +30,13 @@ class LayoutName(StrEnum):
     llcm = "llcm"
 
 
+class ResizeName(StrEnum):
+    """Rule by which images are resized; see ``types.Resize``."""
+
+    lanczos = "lanczos"
+    bicubic = "bicubic"
+
+
 @app.command()
 def synthetic(
     layout: Annotated[
@@ -104,6 +111,9 @@ def _add(name: str, about: str) -> None:
             ),
         ] = None,
         size: Annotated[str, typer.Option(help="HEIGHTxWIDTH of the stored pixels.")] = "288x144",
+        resize: Annotated[
+            ResizeName, typer.Option(help="Resampling filter; a recipe names it as data.resize.")
+        ] = ResizeName.lanczos,
         skip_bad: Annotated[bool, typer.Option("--skip-bad", help="Leave unreadable images out.")] = False,
         verify: Annotated[
             bool,
@@ -115,10 +125,10 @@ def _add(name: str, about: str) -> None:
         data: DataDir = None,
     ) -> None:
         if verify:
-            refuse_idle(context, "--verify checks what was prepared", "root", "size", "skip_bad")
+            refuse_idle(context, "--verify checks what was prepared", "root", "size", "resize", "skip_bad")
             _verify(name, workers, data)
         else:
-            _prepare(name, root, size, skip_bad, workers, data)
+            _prepare(name, root, size, resize, skip_bad, workers, data)
 
 
 for _name, _about in DATASETS.items():
@@ -138,13 +148,19 @@ def _verify(name: str, workers: int | None, data: Path | None) -> None:
 
 
 def _prepare(
-    name: str, root: Path | None, size: str, skip_bad: bool, workers: int | None, data: Path | None
+    name: str,
+    root: Path | None,
+    size: str,
+    resize: ResizeName,
+    skip_bad: bool,
+    workers: int | None,
+    data: Path | None,
 ) -> None:
     """Prepare one dataset and print what was found."""
     from vireid_cli.commands import console
 
-    engine = make_engine("cpu", data=data)
-    done = engine.prepare(name, parse_size(size), root=root, skip_bad=skip_bad, workers=workers)
+    engine, pixels = make_engine("cpu", data=data), parse_size(size)
+    done = engine.prepare(name, pixels, root=root, resize=resize.value, skip_bad=skip_bad, workers=workers)
     for line in summary_lines(done):
         console.out.print(line, markup=False)
     console.print_paths([done.store.folder])

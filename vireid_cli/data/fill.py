@@ -18,9 +18,9 @@ import numpy as np
 import torch
 
 from vireid_cli.data.decode import BadImage, decode, resize
-from vireid_cli.data.pixels import KnownRows, Making, digest, source_digest
+from vireid_cli.data.pixels import KnownRows, Making, PixelFiles, digest, source_digest
 from vireid_cli.processors import cores
-from vireid_cli.types import RecordTable, Size
+from vireid_cli.types import RESIZE, RecordTable, Resize, Size
 
 Progress = Callable[[int, int], None]
 """Called with (rows done, rows in all)."""
@@ -74,7 +74,9 @@ def decoders(workers: int) -> Iterator[ThreadPoolExecutor]:
         torch.set_num_threads(before[1])
 
 
-def decode_files(paths: list[Path], size: Size, workers: int | None = None) -> np.ndarray:
+def decode_files(
+    paths: list[Path], size: Size, rule: Resize = RESIZE, workers: int | None = None
+) -> np.ndarray:
     """Decode and resize image files with all processors: (N, height, width, 3) uint8 RGB, in memory.
 
     Raises:
@@ -84,7 +86,7 @@ def decode_files(paths: list[Path], size: Size, workers: int | None = None) -> n
 
     def work(chunk: np.ndarray) -> None:
         for row in chunk.tolist():
-            pixels[row] = resize(decode(paths[row].read_bytes()), size)
+            pixels[row] = resize(decode(paths[row].read_bytes()), size, rule)
 
     with decoders(workers or cores()) as pool:
         list(pool.map(work, np.array_split(np.arange(len(paths)), max(1, len(paths) // CHUNK))))
@@ -112,7 +114,7 @@ def fill(made: Making, records: RecordTable, root: Path, workers: int, progress:
         tell(work.resumed, count)
         for chunk in np.split(todo, range(CHUNK, len(todo), CHUNK)):
             paths = [root / path for path in records.paths[chunk].tolist()]
-            pending.append(pool.submit(_make_rows, chunk, paths, made.files.size, known))
+            pending.append(pool.submit(_make_rows, chunk, paths, made.files, known))
             if len(pending) > 2 * workers:
                 _write(made, pending.popleft().result(), work)
                 tell(work.resumed + work.decoded + work.copied + len(work.bad), count)
@@ -131,19 +133,19 @@ def _finished(made: Making, pool: ThreadPoolExecutor) -> np.ndarray:
     return done
 
 
-def _make_rows(chunk: np.ndarray, paths: list[Path], size: Size, known: KnownRows) -> list[_Row]:
+def _make_rows(chunk: np.ndarray, paths: list[Path], files: PixelFiles, known: KnownRows) -> list[_Row]:
     """Read, hash, and copy or decode some images; runs in a thread."""
-    return [_make_row(int(row), path, size, known) for row, path in zip(chunk, paths, strict=True)]
+    return [_make_row(int(row), path, files, known) for row, path in zip(chunk, paths, strict=True)]
 
 
-def _make_row(row: int, path: Path, size: Size, known: KnownRows) -> _Row:
+def _make_row(row: int, path: Path, files: PixelFiles, known: KnownRows) -> _Row:
     try:
         data = path.read_bytes()
-        source_hash = source_digest(data)
+        source_hash = source_digest(data, files.resize)
         pixels = known.find(source_hash)
         if pixels is not None:
             return _Row(row, pixels, digest(pixels), source_hash, copied=True)
-        pixels = resize(decode(data), size)
+        pixels = resize(decode(data), files.size, files.resize)
         return _Row(row, pixels, digest(pixels), source_hash)
     except OSError as error:
         return _Row(row, None, why=f"can't be read: {error.strerror}")

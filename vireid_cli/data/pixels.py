@@ -2,10 +2,13 @@
 
 Beside each other in the store's folder, for a size of 288×144::
 
-    288x144.npy            (N, 288, 144, 3) uint8 RGB, memory-mapped by readers
-    288x144.rows.npy       (N, 2, 16) uint8: hash of the row's pixels, hash of its source file
-    288x144.json           written last: without it the two above are not taken for whole
-    288x144.partial.*      the same three in the making
+    288x144-lanczos.npy            (N, 288, 144, 3) uint8 RGB, memory-mapped by readers
+    288x144-lanczos.rows.npy       (N, 2, 16) uint8: hash of the row's pixels, hash of its source file
+    288x144-lanczos.json           written last: without it the two above are not taken for whole
+    288x144-lanczos.partial.*      the same three in the making
+    288x144.*                      the same files of the resize rule ``bicubic``
+
+Files of ``bicubic`` keep the names from the time when it was the only rule, so older stores still serve.
 
 A row's hashes are written after its pixels, and compared with them again before it is believed, so a
 process killed at any moment loses no finished row and leaves no half-made one. Rows are found again
@@ -26,9 +29,9 @@ from typing import Any
 
 import numpy as np
 
-from vireid_cli.data.decode import RESIZE
+from vireid_cli.data.decode import METHODS
 from vireid_cli.files import write_json
-from vireid_cli.types import Size
+from vireid_cli.types import RESIZE, Resize, Size
 
 HASH_BYTES = 16
 
@@ -41,9 +44,9 @@ def digest(*parts: bytes | np.ndarray) -> bytes:
     return total.digest()[:HASH_BYTES]
 
 
-def source_digest(data: bytes) -> bytes:
+def source_digest(data: bytes, rule: Resize) -> bytes:
     """16-byte hash of an image file's bytes and of the resize method: equal hashes, equal pixels."""
-    return digest(RESIZE.encode(), data)
+    return digest(METHODS[rule].encode(), data)
 
 
 def size_name(size: Size) -> str:
@@ -58,15 +61,22 @@ class PixelFiles:
     Attributes:
         folder: The store.
         size: (height, width).
+        resize: Rule by which they were resized.
         partial: The files in the making.
     """
 
     folder: Path
     size: Size
+    resize: Resize = RESIZE
     partial: bool = False
 
+    @property
+    def name(self) -> str:
+        """Beginning of the files' names: size and rule."""
+        return size_name(self.size) + ("" if self.resize == "bicubic" else f"-{self.resize}")
+
     def _path(self, ending: str) -> Path:
-        return self.folder / f"{size_name(self.size)}{'.partial' if self.partial else ''}.{ending}"
+        return self.folder / f"{self.name}{'.partial' if self.partial else ''}.{ending}"
 
     @property
     def pixels(self) -> Path:
@@ -86,7 +96,7 @@ class PixelFiles:
     @property
     def making(self) -> PixelFiles:
         """The same size's files in the making."""
-        return PixelFiles(self.folder, self.size, partial=True)
+        return PixelFiles(self.folder, self.size, self.resize, partial=True)
 
     def description(self) -> dict[str, Any]:
         """Content of ``info``; empty where it is missing or not readable."""
@@ -108,7 +118,8 @@ class PixelFiles:
     def complete(self, fingerprint: str, count: int) -> bool:
         """Whether these are the finished pixels of ``count`` records with that fingerprint."""
         info = self.description()
-        if info.get("done") is not True or info.get("fingerprint") != fingerprint:
+        same = info.get("fingerprint") == fingerprint and info.get("resize") == METHODS[self.resize]
+        if info.get("done") is not True or not same:
             return False
         pixels, rows = self.open_pixels(), _open(self.rows, (2, HASH_BYTES))
         return pixels is not None and rows is not None and len(pixels) == len(rows) == count
@@ -174,9 +185,9 @@ class Making:
             OSError: No space or no permission.
         """
         self.files, self.making = files, files.making
-        self.fingerprint, self.count = fingerprint, count
+        self.fingerprint, self.count, self.method = fingerprint, count, METHODS[files.resize]
         info = self.making.description()
-        if info.get("fingerprint") == fingerprint and info.get("resize") == RESIZE:
+        if info.get("fingerprint") == fingerprint and info.get("resize") == self.method:
             self._recover()
         if not self._continues():
             self._begin()
@@ -194,7 +205,7 @@ class Making:
 
     def _continues(self) -> bool:
         info, pixels, rows = self.making.description(), self.making.open_pixels(), self.making.open_rows()
-        same = info.get("fingerprint") == self.fingerprint and info.get("resize") == RESIZE
+        same = info.get("fingerprint") == self.fingerprint and info.get("resize") == self.method
         return same and pixels is not None and rows is not None and len(pixels) == len(rows) == self.count
 
     def _begin(self) -> None:
@@ -207,7 +218,7 @@ class Making:
         self.making.remove()
         _reserve(self.making.rows, (self.count, 2, HASH_BYTES))
         _reserve(self.making.pixels, (self.count, *self.files.size, 3))
-        write_json(self.making.info, {"done": False, "fingerprint": self.fingerprint, "resize": RESIZE})
+        write_json(self.making.info, {"done": False, "fingerprint": self.fingerprint, "resize": self.method})
 
     def written(self) -> np.ndarray:
         """Indices of rows that have a hash; their pixels are still to be compared with it."""
@@ -248,7 +259,7 @@ class Making:
             {
                 "done": True,
                 "fingerprint": self.fingerprint,
-                "resize": RESIZE,
+                "resize": self.method,
                 "size": list(self.files.size),
                 "images": self.count,
                 "rows_sha256": content,

@@ -26,7 +26,7 @@ from vireid_cli.errors import DataError
 from vireid_cli.files import remove_leftovers
 from vireid_cli.lock import locked
 from vireid_cli.processors import cores
-from vireid_cli.types import RecordTable, Size
+from vireid_cli.types import RESIZE, RecordTable, Resize, Size
 
 LISTED = 20
 """Bad images named in an error; the others are counted."""
@@ -84,6 +84,7 @@ def prepare(
     data_dir: Path,
     size: Size,
     *,
+    resize: Resize = RESIZE,
     skip_bad: bool = False,
     workers: int | None = None,
     progress: Progress | None = None,
@@ -98,6 +99,7 @@ def prepare(
         root: Its root (``locate`` finds it).
         data_dir: Where ``prepared/`` is.
         size: (height, width) in pixels.
+        resize: Rule by which images are brought to it; pixels of another rule stay beside these.
         skip_bad: Leave out images that can't be read instead of refusing.
         workers: Threads; None: one per processor.
         progress: Called now and then with (done, total).
@@ -125,13 +127,13 @@ def prepare(
         subject = _subject(scanned.records, sizes, info, [])
         if skip_bad:
             subject = _without_known_bad(subject, folder)
-        return _build(folder, subject, size, skip_bad, workers, progress, scanned.report)
+        return _build(PixelFiles(folder, size, resize), subject, skip_bad, workers, progress, scanned.report)
 
 
 def add_size(
     store: Store, size: Size, *, workers: int | None = None, progress: Progress | None = None
 ) -> Prepared:
-    """Add a size to an open store, from the images that its records name.
+    """Add a size to an open store, from the images that its records name, by the store's resize rule.
 
     Raises:
         DataError: The images are gone or have changed since the store was made, or as for ``prepare``.
@@ -146,20 +148,20 @@ def add_size(
                 + (f": {gone:,} of {len(sizes):,} are missing" if gone else ""),
                 f"vireid prepare {store.info.dataset} --root <where they are now>",
             )
-        return _build(store.folder, subject, size, False, workers, progress, None)
+        files = PixelFiles(store.folder, size, store.resize)
+        return _build(files, subject, False, workers, progress, None)
 
 
 def _build(
-    folder: Path,
+    files: PixelFiles,
     subject: _Subject,
-    size: Size,
     skip_bad: bool,
     workers: int | None,
     progress: Progress | None,
     found: Report | None,
 ) -> Prepared:
     """Make the pixels, then put records, description and pixels in place, in this order."""
-    began, files = time.perf_counter(), PixelFiles(folder, size)
+    began, folder = time.perf_counter(), files.folder
     remove_leftovers(folder)
     total = Work()
     while True:
@@ -173,7 +175,7 @@ def _build(
             total.decoded += work.decoded
             if not work.bad:
                 total.resumed, total.copied = work.resumed, work.copied
-                _put_records(folder, subject)
+                _put_records(files, subject)
                 made.finish()
                 break
         if not skip_bad:
@@ -184,21 +186,22 @@ def _build(
                 "or leave them out with --skip-bad.",
             )
         subject = subject.without(work.bad)
-    store = _put_records(folder, subject)
+    store = _put_records(files, subject)
     seconds = time.perf_counter() - began
     bad = [entry["path"] for entry in subject.info.bad]
     rate = total.decoded / seconds if total.decoded else 0.0
     return Prepared(store, found, len(store.records), seconds, rate, total.resumed, total.copied, bad)
 
 
-def _put_records(folder: Path, subject: _Subject) -> Store:
+def _put_records(files: PixelFiles, subject: _Subject) -> Store:
     """Write records and description unless they are there as they should be."""
+    folder, resize = files.folder, files.resize
     try:
-        store = read_store(folder)
+        store = read_store(folder, resize)
     except DataError:
-        return write_store(folder, subject.records, subject.info)
+        return write_store(folder, subject.records, subject.info, resize)
     fresh = StoreInfo(**{**_shallow(subject.info), "records_sha256": store.info.records_sha256})
-    return store if store.info == fresh else write_store(folder, subject.records, subject.info)
+    return store if store.info == fresh else write_store(folder, subject.records, subject.info, resize)
 
 
 def _subject(records: RecordTable, sizes: np.ndarray, info: StoreInfo, bad: list[dict[str, Any]]) -> _Subject:

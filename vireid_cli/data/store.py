@@ -21,7 +21,7 @@ from vireid_cli.data.provenance import Provenance, is_rendered
 from vireid_cli.data.sources import load_source
 from vireid_cli.errors import DataError, UsageError
 from vireid_cli.files import write_bytes, write_json
-from vireid_cli.types import RecordTable, Size
+from vireid_cli.types import RESIZE, RecordTable, Resize, Size
 
 FORMAT = 1
 """Version of the store's files."""
@@ -103,11 +103,13 @@ class Store:
         folder: Where it lies.
         records: One row per image, sorted by path; row i of each pixel file is its image.
         info: What is known of it.
+        resize: Rule of the pixels that it returns; those of other rules lie beside them.
     """
 
     folder: Path
     records: RecordTable
     info: StoreInfo
+    resize: Resize = RESIZE
     _open: dict[Size, np.ndarray] = field(default_factory=dict, repr=False, compare=False)
 
     @property
@@ -140,15 +142,30 @@ class Store:
 
     @property
     def sizes(self) -> list[Size]:
-        """(height, width) of each finished pixel file."""
-        found = (re.fullmatch(r"(\d+)x(\d+)\.json", path.name) for path in self.folder.glob("*.json"))
-        sizes = sorted((int(match[1]), int(match[2])) for match in found if match)
-        return [size for size in sizes if self.images(size) is not None]
+        """(height, width) of each finished pixel file of this store's resize rule."""
+        return [files.size for files in self.finished if files.resize == self.resize]
+
+    @property
+    def finished(self) -> list[PixelFiles]:
+        """Finished pixel files of all sizes and resize rules, by size."""
+        found = (
+            re.fullmatch(r"(\d+)x(\d+)(?:-(lanczos))?\.json", path.name)
+            for path in self.folder.glob("*.json")
+        )
+        made = [
+            PixelFiles(self.folder, (int(match[1]), int(match[2])), "lanczos" if match[3] else "bicubic")
+            for match in found
+            if match
+        ]
+        count, mark = len(self.records), self.info.fingerprint
+        return sorted(
+            (files for files in made if files.complete(mark, count)), key=lambda f: (f.size, f.resize)
+        )
 
     def images(self, size: Size) -> np.ndarray | None:
         """(N, H, W, 3) uint8 RGB as a read-only memory map; None where this size is not prepared."""
         if size not in self._open:
-            files = PixelFiles(self.folder, size)
+            files = PixelFiles(self.folder, size, self.resize)
             pixels = files.open_pixels()
             if pixels is None or not files.complete(self.info.fingerprint, len(self.records)):
                 return None
@@ -163,10 +180,12 @@ class Store:
         """
         images = self.images(size)
         if images is None:
-            known = ", ".join(size_name(s) for s in self.sizes) or "none"
+            known = ", ".join(f"{size_name(files.size)} {files.resize}" for files in self.finished) or "none"
+            option = "" if self.resize == RESIZE else f" --resize {self.resize}"
             raise DataError(
-                f"{self.folder}: size {size_name(size)} is not prepared (prepared: {known})",
-                f"vireid prepare {self.info.dataset} --size {size_name(size)}",
+                f"{self.folder}: size {size_name(size)}, resized by {self.resize}, is not prepared "
+                f"(prepared: {known})",
+                f"vireid prepare {self.info.dataset} --size {size_name(size)}{option}",
             )
         return np.asarray(images)[index]
 
@@ -176,8 +195,13 @@ def store_folder(data_dir: Path, dataset: str, rendered: bool) -> Path:
     return data_dir / "prepared" / (f"{dataset}-rendered" if rendered else dataset)
 
 
-def open_store(data_dir: Path, dataset: str) -> Store:
+def open_store(data_dir: Path, dataset: str, resize: Resize = RESIZE) -> Store:
     """Open the prepared store of a dataset, the real one if there are both.
+
+    Args:
+        data_dir: Where ``prepared/`` is.
+        dataset: Name of a source.
+        resize: Rule of the pixels that it is to return.
 
     Raises:
         UsageError: It is not prepared; what is missing, where, and the ways out are said.
@@ -186,7 +210,7 @@ def open_store(data_dir: Path, dataset: str) -> Store:
     for rendered in (False, True):
         folder = store_folder(data_dir, dataset, rendered)
         if (folder / "store.json").is_file():
-            return read_store(folder)
+            return read_store(folder, resize)
     source, folder = load_source(dataset), store_folder(data_dir, dataset, False)
     try:
         located = locate(dataset, data_dir)
@@ -202,8 +226,8 @@ def open_store(data_dir: Path, dataset: str) -> Store:
     )
 
 
-def read_store(folder: Path) -> Store:
-    """Open the store in ``folder``.
+def read_store(folder: Path, resize: Resize = RESIZE) -> Store:
+    """Open the store in ``folder`` with the pixels of a resize rule.
 
     Raises:
         DataError: A file is missing, damaged, or of another version.
@@ -233,10 +257,10 @@ def read_store(folder: Path) -> Store:
         raise DataError(f"{folder / 'store.json'} is not of the form that vireid writes", again) from error
     with np.load(BytesIO(table), allow_pickle=False) as arrays:
         records = RecordTable(*(arrays[name] for name in COLUMNS))
-    return Store(folder, records, info)
+    return Store(folder, records, info, resize)
 
 
-def write_store(folder: Path, records: RecordTable, info: StoreInfo) -> Store:
+def write_store(folder: Path, records: RecordTable, info: StoreInfo, resize: Resize = RESIZE) -> Store:
     """Write the records table and the description, in this order, each atomically.
 
     Raises:
@@ -250,7 +274,7 @@ def write_store(folder: Path, records: RecordTable, info: StoreInfo) -> Store:
     content["records_sha256"] = hashlib.sha256(buffer.getvalue()).hexdigest()
     write_bytes(folder / "records.npz", buffer.getvalue())
     write_json(folder / "store.json", content)
-    return read_store(folder)
+    return read_store(folder, resize)
 
 
 def fingerprint(dataset: str, provenance: Provenance, records: RecordTable, sizes: np.ndarray) -> str:

@@ -9,10 +9,11 @@ from pathlib import Path
 
 import numpy as np
 
-from vireid_cli.data.pixels import PixelFiles, digest, size_name, source_digest
+from vireid_cli.data.pixels import PixelFiles, digest, source_digest
 from vireid_cli.data.records_file import NAME as LIST
 from vireid_cli.data.sources import differences as source_differences
 from vireid_cli.data.store import Store
+from vireid_cli.types import Resize
 
 CHUNK = 256
 LISTED = 50
@@ -32,18 +33,17 @@ def verify(
         progress: Called with (rows checked, rows in all).
     """
     differences: list[str] = []
-    sizes, count = store.sizes, len(store.records)
-    if not sizes:
+    finished, count = store.finished, len(store.records)
+    if not finished:
         differences.append(f"{store.folder}: no finished pixel file")
-    total, done = count * (len(sizes) + bool(sizes)), 0
+    total, done = count * (len(finished) + bool(finished)), 0
     with ThreadPoolExecutor(workers) as pool:
-        for k, size in enumerate(sizes):
-            files = PixelFiles(store.folder, size)
+        for k, files in enumerate(finished):
             rows = files.open_rows()
-            assert rows is not None  # `sizes` lists whole sizes only
+            assert rows is not None  # `finished` lists whole files only
             if hashlib.sha256(files.rows.read_bytes()).hexdigest() != files.description().get("rows_sha256"):
                 differences.append(f"{files.rows.name}: the row hashes are not those that were written")
-            jobs = [_Job(store, size, rows, part) for part in _parts(count)]
+            jobs = [_Job(store, files, rows, part) for part in _parts(count)]
             checks = [_changed_pixels] if k else [_changed_pixels, _changed_files]
             for check in checks:
                 for part, found in zip(_parts(count), pool.map(check, jobs), strict=True):
@@ -75,15 +75,15 @@ def _parts(count: int) -> list[np.ndarray]:
 class _Job:
     """Some rows of one size."""
 
-    def __init__(self, store: Store, size: tuple[int, int], rows: np.ndarray, index: np.ndarray) -> None:
-        self.store, self.size, self.rows, self.index = store, size, rows, index
+    def __init__(self, store: Store, files: PixelFiles, rows: np.ndarray, index: np.ndarray) -> None:
+        self.store, self.files, self.rows, self.index = store, files, rows, index
 
 
 def _changed_pixels(job: _Job) -> list[str]:
-    images = PixelFiles(job.store.folder, job.size).open_pixels()
+    images = job.files.open_pixels()
     assert images is not None
     return [
-        f"{size_name(job.size)}.npy row {i} ({job.store.records.paths[i]}): its pixels are not those written"
+        f"{job.files.pixels.name} row {i} ({job.store.records.paths[i]}): its pixels are not those written"
         for i in job.index.tolist()
         if digest(images[i]) != job.rows[i, 0].tobytes()
     ]
@@ -95,19 +95,20 @@ def _changed_files(job: _Job) -> list[str]:
         return [f"{root} is gone: the image files were not compared"] if 0 in job.index else []
     found = []
     for i in job.index.tolist():
-        complaint = _complaint(root / str(job.store.records.paths[i]), job.rows[i, 1].tobytes())
+        path, source = str(job.store.records.paths[i]), job.rows[i, 1].tobytes()
+        complaint = _complaint(root / path, source, job.files.resize)
         if complaint:
-            found.append(f"{job.store.records.paths[i]}: {complaint}")
+            found.append(f"{path}: {complaint}")
     return found
 
 
-def _complaint(path: Path, source: bytes) -> str:
+def _complaint(path: Path, source: bytes, rule: Resize) -> str:
     """What is wrong with an image file, or nothing."""
     try:
         data = path.read_bytes()
     except OSError as error:
         return f"can't be read: {error.strerror}"
-    return "" if source_digest(data) == source else "changed since it was prepared"
+    return "" if source_digest(data, rule) == source else "changed since it was prepared"
 
 
 def _shortened(differences: list[str]) -> list[str]:

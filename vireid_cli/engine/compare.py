@@ -31,7 +31,7 @@ from vireid_cli.recipe.study import Study, refuse
 from vireid_cli.results import schema
 from vireid_cli.results.compare import Comparison, as_json, comparison
 from vireid_cli.results.run import Run, runs_in
-from vireid_cli.types import Modality, Size
+from vireid_cli.types import Modality, Resize, Size
 
 STUDY = "study.json"
 
@@ -82,8 +82,8 @@ def compare(
     weights = _weights(home, start) if start else None
     recipes = _recipes(study, weights)
     _check_datasets(study, recipes)
-    for dataset, size in _needed(study, recipes):
-        ensure_prepared(dataset, size, data_dir, reporter)
+    for dataset, size, resize in _needed(study, recipes):
+        ensure_prepared(dataset, size, resize, data_dir, reporter)
     if start and weights and not weights.is_file():
         reporter.say(f"{study.name}: first the run that all rows start from, {start.name}")
         run = _trained(start, runtime, reporter, data_dir, home)
@@ -183,10 +183,10 @@ def _check_datasets(study: Study, recipes: Mapping[tuple[str, int], Recipe]) -> 
     refuse(study, errors)
 
 
-def _needed(study: Study, recipes: Mapping[tuple[str, int], Recipe]) -> list[tuple[str, Size]]:
-    """Datasets and sizes that training and evaluation will read, so that nothing is missing hours later."""
+def _needed(study: Study, recipes: Mapping[tuple[str, int], Recipe]) -> list[tuple[str, Size, Resize]]:
+    """Pixels that training and evaluation will read: dataset, size and resize rule, each once."""
     pairs = [
-        (dataset, recipe.data.image_size)
+        (dataset, recipe.data.image_size, recipe.data.resize)
         for recipe in recipes.values()
         for dataset in (recipe.data.dataset, *study.evaluate.datasets)
     ]
@@ -196,7 +196,8 @@ def _needed(study: Study, recipes: Mapping[tuple[str, int], Recipe]) -> list[tup
 def _trained(recipe: Recipe, runtime: Runtime, reporter: Reporter, data_dir: Path, folder: Path) -> Run:
     """The run of this very recipe: found, resumed, or trained now."""
     text = dump(recipe)
-    store = ensure_prepared(recipe.data.dataset, recipe.data.image_size, data_dir, reporter)
+    data = recipe.data
+    store = ensure_prepared(data.dataset, data.image_size, data.resize, data_dir, reporter)
     for path in sorted(folder.glob(f"*/{schema.RECIPE}")):
         if path.parent.is_symlink() or path.read_text(encoding="utf-8") != text:
             continue

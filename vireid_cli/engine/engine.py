@@ -36,7 +36,7 @@ from vireid_cli.rendered.options import RenderOptions
 from vireid_cli.rendered.tree import RenderedTree
 from vireid_cli.results import run as runs
 from vireid_cli.results.run import Run
-from vireid_cli.types import Size
+from vireid_cli.types import RESIZE, Resize, Size
 
 
 class Engine:
@@ -90,12 +90,20 @@ class Engine:
         size: Size = (288, 144),
         *,
         root: Path | None = None,
+        resize: Resize = RESIZE,
         skip_bad: bool = False,
         workers: int | None = None,
     ) -> Prepared:
         """Fill the prepared store of a dataset at one size; see ``prepare.prepare_dataset``."""
         return prepare.prepare_dataset(
-            dataset, self.data_dir, size, self.reporter, root=root, skip_bad=skip_bad, workers=workers
+            dataset,
+            self.data_dir,
+            size,
+            self.reporter,
+            root=root,
+            resize=resize,
+            skip_bad=skip_bad,
+            workers=workers,
         )
 
     def occluders(self, folder: Path | None = None, **options: Any) -> MadeLibrary:
@@ -126,7 +134,9 @@ class Engine:
             UsageError: The dataset has one split for all.
         """
         data = load_recipe(recipe, tuple(settings)).data
-        store = prepare.ensure_prepared(data.dataset, data.image_size, self.data_dir, self.reporter)
+        store = prepare.ensure_prepared(
+            data.dataset, data.image_size, data.resize, self.data_dir, self.reporter
+        )
         trials = store.records.trials
         if not trials:
             raise UsageError(f"{data.dataset} has one split for all: there are no trials to go through.")

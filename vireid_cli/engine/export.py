@@ -62,7 +62,8 @@ def export_run(
     cpu = Runtime(torch.device("cpu"), "fp32")
     trained = load_trained(run, cpu, reporter)
     size = trained.recipe.data.image_size
-    store = ensure_prepared(trained.recipe.data.dataset, size, data_dir, reporter)
+    data = trained.recipe.data
+    store = ensure_prepared(data.dataset, size, data.resize, data_dir, reporter)
     samples = {
         modality: sample_images(store, size, modality, SAMPLES, trained.recipe.data.trial)
         for modality in Modality

@@ -53,9 +53,13 @@ def run_recipe(run: Run, *, checked: bool = True) -> Recipe:
     if not run.recipe_file.is_file():
         raise DataError(f"{run.recipe_file} is not there.", DAMAGED)
     try:
-        return load_recipe(str(run.recipe_file)) if checked else recipes.load(str(run.recipe_file))
+        recipe = load_recipe(str(run.recipe_file)) if checked else recipes.load(str(run.recipe_file))
     except UsageError as error:
         raise DataError(error.message, DAMAGED) from error
+    if "resize" in recipe.data.model_fields_set:
+        return recipe
+    # A run writes every key. One without this key was trained when bicubic was the only rule.
+    return recipe.model_copy(update={"data": recipe.data.model_copy(update={"resize": "bicubic"})})
 
 
 def options_of(name: str) -> type[BaseModel]:

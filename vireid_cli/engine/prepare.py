@@ -15,7 +15,7 @@ from vireid_cli.engine.runtime import Runtime
 from vireid_cli.errors import UsageError
 from vireid_cli.rendered.options import RenderOptions
 from vireid_cli.rendered.tree import RenderedTree, write_tree
-from vireid_cli.types import Size
+from vireid_cli.types import RESIZE, Resize, Size
 
 
 def prepare_dataset(
@@ -25,6 +25,7 @@ def prepare_dataset(
     reporter: Reporter,
     *,
     root: Path | None = None,
+    resize: Resize = RESIZE,
     skip_bad: bool = False,
     workers: int | None = None,
 ) -> Prepared:
@@ -42,14 +43,15 @@ def prepare_dataset(
         located.root,
         data_dir,
         size,
+        resize=resize,
         skip_bad=skip_bad,
         workers=workers,
         progress=reporter.progress("preparing"),
     )
 
 
-def ensure_prepared(dataset: str, size: Size, data_dir: Path, reporter: Reporter) -> Store:
-    """The prepared store with pixels of ``size``; what is missing is prepared now, and said.
+def ensure_prepared(dataset: str, size: Size, resize: Resize, data_dir: Path, reporter: Reporter) -> Store:
+    """The prepared store with pixels of ``size``, resized by that rule; missing ones are prepared now.
 
     Raises:
         UsageError: The dataset is neither prepared nor there to be prepared.
@@ -59,10 +61,13 @@ def ensure_prepared(dataset: str, size: Size, data_dir: Path, reporter: Reporter
     if not is_prepared(dataset, data_dir):
         stores.locate(dataset, data_dir)  # before anything is announced
         reporter.say(f"{dataset} is not prepared yet: preparing it at {shown} first")
-        return prepare_dataset(dataset, data_dir, size, reporter).store
-    store = stores.open_store(data_dir, dataset)
+        return prepare_dataset(dataset, data_dir, size, reporter, resize=resize).store
+    store = stores.open_store(data_dir, dataset, resize)
     if store.images(size) is None:
-        reporter.say(f"{dataset} is not prepared at {shown} yet: adding this size")
+        if others := [files.resize for files in store.finished if files.size == size]:
+            reporter.say(f"{dataset} is prepared at {shown} by {others[0]} only: adding pixels by {resize}")
+        else:
+            reporter.say(f"{dataset} is not prepared at {shown} yet: adding this size")
         store = add_size(store, size, progress=reporter.progress("preparing")).store
     return store
 

@@ -13,7 +13,7 @@ from pydantic import BeforeValidator, ConfigDict, Field, field_validator, model_
 from vireid_cli.recipe.augmentation import Augment
 from vireid_cli.recipe.strict import Number, Probability, as_tuple, refuse_idle
 from vireid_cli.recipe.strict import Strict as Strict
-from vireid_cli.types import Size
+from vireid_cli.types import RESIZE, Resize, Size
 
 
 class Sampler(Strict):
@@ -33,6 +33,8 @@ class Data(Strict):
         trial: Which of a dataset's splits, where it has several (RegDB: 1..10); a model of one trial is
             evaluated on that trial only.
         size: (height, width) in pixels of the prepared images.
+        resize: Rule by which images are brought to that size: ``lanczos`` (Pillow's, as in every public
+            release of the field) or ``bicubic`` (the only rule of earlier versions).
         sampler: The P×K batch.
         augment: Augmentation.
     """
@@ -44,6 +46,7 @@ class Data(Strict):
         tuple[Annotated[int, Field(ge=32, le=1024)], Annotated[int, Field(ge=16, le=1024)]],
         BeforeValidator(as_tuple),
     ] = (288, 144)
+    resize: Resize = RESIZE
     sampler: Sampler = Sampler()
     augment: Augment = Augment()
 

@@ -135,7 +135,8 @@ def runs_of_trials(run: Run, reporter: Reporter, data_dir: Path) -> list[Run]:
     """
     recipe = run_recipe(run)
     data = recipe.data
-    trials = ensure_prepared(data.dataset, data.image_size, data_dir, reporter).records.trials
+    store = ensure_prepared(data.dataset, data.image_size, data.resize, data_dir, reporter)
+    trials = store.records.trials
     if not trials:
         raise UsageError(f"{data.dataset} has one split for all: there are no trials to go through.")
     found: dict[int, Run] = {}

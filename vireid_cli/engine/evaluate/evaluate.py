@@ -110,7 +110,7 @@ def _planned(
     """The dataset that a run of this recipe is evaluated on, and the plan of each protocol asked for."""
     dataset = options.dataset or recipe.data.dataset
     check_kind(recipe.data.dataset, dataset)
-    store = ensure_prepared(dataset, recipe.data.image_size, data_dir, reporter)
+    store = ensure_prepared(dataset, recipe.data.image_size, recipe.data.resize, data_dir, reporter)
     request = options.request
     if store.records.trials and request.trial is None:
         request = replace(request, trial=recipe.data.trial)
@@ -167,6 +167,7 @@ def _about(trained: Chosen, store: Store, runtime: Runtime, overlap: int, embedd
         "seed": trained.recipe.train.seed,
         "precision": runtime.precision,
         "image_size": "×".join(str(n) for n in trained.recipe.data.size),
+        "resize": trained.recipe.data.resize,
     }
     if overlap:
         about["overlap"] = f"{overlap} test identities were trained on"

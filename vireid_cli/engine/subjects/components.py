@@ -54,7 +54,7 @@ def components_of(
     trained = load_trained(one.run, runtime, reporter)
     size = trained.recipe.data.image_size
     dataset = one.fingerprint.get("source", trained.recipe.data.dataset)
-    store = ensure_prepared(dataset, size, data_dir, reporter)
+    store = ensure_prepared(dataset, size, trained.recipe.data.resize, data_dir, reporter)
     evaluated, now = one.fingerprint.get("data"), marks(store)["data"]
     if evaluated is not None and evaluated != now:
         raise DataError(

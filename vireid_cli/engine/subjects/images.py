@@ -11,7 +11,7 @@ import numpy as np
 from vireid_cli.data.decode import BadImage, decode, resize
 from vireid_cli.data.identity import People
 from vireid_cli.errors import DataError, UsageError
-from vireid_cli.types import Modality, RecordTable, Size
+from vireid_cli.types import RESIZE, Modality, RecordTable, Resize, Size
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,9 +30,9 @@ class Picture:
     detail: str
     modality: Modality | None = None
 
-    def pixels(self, size: Size | None = None) -> np.ndarray:
+    def pixels(self, size: Size | None = None, rule: Resize = RESIZE) -> np.ndarray:
         """(H, W, 3) uint8 RGB, resized to ``size``; see ``read`` for what it raises."""
-        return read(self.path) if size is None else resize(read(self.path), size)
+        return read(self.path) if size is None else resize(read(self.path), size, rule)
 
 
 def people_with_both(people: People, trial: int = 1) -> np.ndarray:

@@ -74,7 +74,8 @@ def _resume(run: Run, runtime: Runtime, reporter: Reporter, data_dir: Path) -> R
             f"{run.folder} is finished: all {recipe.train.epochs} epochs are done.",
             f"Evaluate it: vireid evaluate {run.folder}",
         )
-    store = ensure_prepared(recipe.data.dataset, recipe.data.image_size, data_dir, reporter)
+    data = recipe.data
+    store = ensure_prepared(data.dataset, data.image_size, data.resize, data_dir, reporter)
     _same_data(run, store)
     runtime = with_own_precision(runtime, run)
     start = starting_backbone(recipe.model_copy(update={"backbone": _bare(recipe)}), True, reporter)

@@ -59,7 +59,8 @@ def train(recipe: Recipe, runtime: Runtime, reporter: Reporter, data_dir: Path, 
         VireidError: A loss became NaN or infinite.
         Interrupted: Asked to stop; a checkpoint was written.
     """
-    store = ensure_prepared(recipe.data.dataset, recipe.data.image_size, data_dir, reporter)
+    data = recipe.data
+    store = ensure_prepared(data.dataset, data.image_size, data.resize, data_dir, reporter)
     start = starting_backbone(recipe, store.rendered, reporter)
     sampler, rows = sampler_of(recipe, store)
     if recipe.train.select == "val":

@@ -20,7 +20,8 @@ from vireid_cli.engine.visualize import Studio
 from vireid_cli.errors import UsageError
 from vireid_cli.figures import attention
 from vireid_cli.methods import ReIdNetwork
-from vireid_cli.types import Modality, Size
+from vireid_cli.recipe.schema import Data
+from vireid_cli.types import Modality
 
 RUNS = (1, 6)
 
@@ -56,7 +57,7 @@ def draw(studio: Studio, *, ids: int, steps: int, pids: Sequence[int] = ()) -> P
     rows = []
     for i, run in enumerate(studio.runs):
         trained = load_trained(run, studio.runtime, studio.reporter)
-        size = trained.recipe.data.image_size
+        data = trained.recipe.data
         network = _Quick(trained.network, studio.runtime)
         seen = [token in trained.tokens for token in people.tokens(np.array(named))]
         if any(seen):
@@ -64,7 +65,7 @@ def draw(studio: Studio, *, ids: int, steps: int, pids: Sequence[int] = ()) -> P
             studio.reporter.warn(f"{run.name} was trained on pid {who}: marked in the figure")
         looks = []
         for j, images in enumerate(pairs):
-            looks.append(_look(network, images, size, steps, seen[j]))
+            looks.append(_look(network, images, data, steps, seen[j]))
             progress(i * len(pairs) + j + 1, total)
         rows.append(attention.RunRow(trained.recipe.method.name, run.name, tuple(looks)))
     shown = [
@@ -92,12 +93,12 @@ class _Quick:
 
 
 def _look(
-    network: _Quick, pictures: tuple[Picture, Picture], size: Size, steps: int, seen: bool
+    network: _Quick, pictures: tuple[Picture, Picture], data: Data, steps: int, seen: bool
 ) -> attention.Look:
     """Both images of a person through one network."""
     images, heat, embeddings = [], [], []
     for picture, modality in zip(pictures, Modality, strict=True):
-        pixels = picture.pixels(size)  # (H, W, 3)
+        pixels = picture.pixels(data.image_size, data.resize)  # (H, W, 3)
         image = to_images(pixels[None], network.runtime.device)
         with torch.no_grad():  # in fp32: the cosine is a number, the heat a picture
             embeddings.append(network.network.embed(image, modality))

@@ -79,10 +79,10 @@ def draw(
     choice = Choice(order, queries, seed, tuple(pids), tuple(paths))
     chosen = _chosen(tables[0], choice)
     recipe = run_recipe(studio.runs[0], checked=False)
-    size = recipe.data.image_size
+    size, resize = recipe.data.image_size, recipe.data.resize
     content = studio.runs[0].evaluations()[name]
     source = content["fingerprint"].get("source", recipe.data.dataset)  # may be another than the recipe's
-    store = ensure_prepared(source, size, studio.data_dir, studio.reporter)
+    store = ensure_prepared(source, size, resize, studio.data_dir, studio.reporter)
     labels = labels_of(studio.runs) if len(studio.runs) > 1 else ("",)
     groups = []
     for done, query in enumerate(chosen):

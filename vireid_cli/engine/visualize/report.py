@@ -145,8 +145,8 @@ def _store(subject: _Subject) -> tuple[Store, tuple[int, int]]:
     studio = subject.studio
     recipe = run_recipe(studio.runs[0], checked=False)
     dataset = subject.fingerprint.get("source", recipe.data.dataset)
-    size = recipe.data.image_size
-    return ensure_prepared(dataset, size, studio.data_dir, studio.reporter), size
+    size, resize = recipe.data.image_size, recipe.data.resize
+    return ensure_prepared(dataset, size, resize, studio.data_dir, studio.reporter), size
 
 
 def _subtitle(subject: _Subject) -> str:

@@ -24,7 +24,7 @@ from vireid_cli.figures import seg
 from vireid_cli.figures.spectra import mirrored
 from vireid_cli.frequency.profile import log_gap, radial_profile, summed_amplitude
 from vireid_cli.frequency.seg import Amplitude, PhaseSource, grey_image, seg_image
-from vireid_cli.types import Modality, Size
+from vireid_cli.types import RESIZE, Modality, Size
 
 RUNS = (0, 0)
 
@@ -136,7 +136,7 @@ def _mean_amplitudes(
     for name, rows in groups.items():
         for start in range(0, len(rows), _CHUNK):
             files = [people.root / str(path) for path in people.records.paths[rows[start : start + _CHUNK]]]
-            pixels = as_tensor(np.stack([resize(read(file), size) for file in files]))
+            pixels = as_tensor(np.stack([resize(read(file), size, RESIZE) for file in files]))
             kinds = {name: pixels}
             if name == "visible":
                 kinds |= {"grey": grey_image(pixels), "SEG": make(pixels)}
