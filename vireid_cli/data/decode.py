@@ -17,7 +17,7 @@ from PIL import Image
 
 from vireid_cli.types import Resize, Size
 
-METHODS: dict[Resize, str] = {"lanczos": "lanczos-pillow", "bicubic": "cubic-antialias"}
+IMPLEMENTATIONS: dict[Resize, str] = {"lanczos": "lanczos-pillow", "bicubic": "cubic-antialias"}
 """Name of each rule's implementation, kept beside each pixel file."""
 
 FLAGS = cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION

@@ -29,7 +29,7 @@ from typing import Any
 
 import numpy as np
 
-from vireid_cli.data.decode import METHODS
+from vireid_cli.data.decode import IMPLEMENTATIONS
 from vireid_cli.files import write_json
 from vireid_cli.types import RESIZE, Resize, Size
 
@@ -46,7 +46,7 @@ def digest(*parts: bytes | np.ndarray) -> bytes:
 
 def source_digest(data: bytes, rule: Resize) -> bytes:
     """16-byte hash of an image file's bytes and of the resize method: equal hashes, equal pixels."""
-    return digest(METHODS[rule].encode(), data)
+    return digest(IMPLEMENTATIONS[rule].encode(), data)
 
 
 def size_name(size: Size) -> str:
@@ -118,7 +118,7 @@ class PixelFiles:
     def complete(self, fingerprint: str, count: int) -> bool:
         """Whether these are the finished pixels of ``count`` records with that fingerprint."""
         info = self.description()
-        same = info.get("fingerprint") == fingerprint and info.get("resize") == METHODS[self.resize]
+        same = info.get("fingerprint") == fingerprint and info.get("resize") == IMPLEMENTATIONS[self.resize]
         if info.get("done") is not True or not same:
             return False
         pixels, rows = self.open_pixels(), _open(self.rows, (2, HASH_BYTES))
@@ -185,7 +185,7 @@ class Making:
             OSError: No space or no permission.
         """
         self.files, self.making = files, files.making
-        self.fingerprint, self.count, self.method = fingerprint, count, METHODS[files.resize]
+        self.fingerprint, self.count, self.method = fingerprint, count, IMPLEMENTATIONS[files.resize]
         info = self.making.description()
         if info.get("fingerprint") == fingerprint and info.get("resize") == self.method:
             self._recover()
