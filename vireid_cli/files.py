@@ -41,11 +41,16 @@ def write_with(path: Path, write: Callable[[IO[bytes]], None]) -> Path:
         temporary.replace(path)
         temporary = None
     except OSError as error:
-        raise DataError(f"cannot write {path}: {error.strerror or error}", _advice(error)) from error
+        raise write_error(path, error) from error
     finally:
         if temporary is not None:
             temporary.unlink(missing_ok=True)
     return path
+
+
+def write_error(path: Path, error: OSError) -> DataError:
+    """Return the error for people of a file or a folder that can't be written."""
+    return DataError(f"cannot write {path}: {error.strerror or error}", _advice(error))
 
 
 def refuse_unwritable(folder: Path) -> None:

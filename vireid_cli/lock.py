@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import IO
 
 from vireid_cli.errors import DataError
+from vireid_cli.files import write_error
 
 if sys.platform == "win32":
     import msvcrt
@@ -34,11 +35,15 @@ def locked(folder: Path, path: Path | None = None) -> Iterator[None]:
         path: The lock's file, whose folder is made where it is missing; None: ``<folder>/lock``.
 
     Raises:
-        DataError: Another process holds it; its number is named.
+        DataError: Another process holds it, whose number the message gives, or the folder can't be written.
     """
     path = path or folder / "lock"
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("a+", encoding="ascii") as stream:
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        opened = path.open("a+", encoding="ascii", errors="replace")
+    except OSError as error:
+        raise write_error(folder, error) from error
+    with opened as stream:
         try:
             _seize(stream)
         except (BlockingIOError, PermissionError) as error:

@@ -40,11 +40,12 @@ def as_version_1(run: Run) -> None:
     folder = run.evaluation(PROTOCOL)
     content = json.loads((folder / schema.METRICS).read_text())
     content["version"] = 1
-    del content["chance_cmc"]
+    del content["chance_cmc"], content["identifier"]
     files.write_json(folder / schema.METRICS, content)
-    with np.load(folder / schema.RANKING) as file:
-        arrays = {name: file[name] for name in schema.RANKING_ARRAYS}
-    files.write_npz(folder / schema.RANKING, **arrays)
+    for name, kept in ((schema.RANKING, schema.RANKING_ARRAYS), (schema.EMBEDDINGS, schema.EMBEDDING_ARRAYS)):
+        with np.load(folder / name) as file:
+            arrays = {key: file[key] for key in kept}
+        files.write_npz(folder / name, **arrays)
 
 
 def test_curve_and_band_are_those_of_the_metrics(evaluated_run) -> None:

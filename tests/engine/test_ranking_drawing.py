@@ -13,7 +13,8 @@ from vireid_cli.engine.subjects.output import Output
 from vireid_cli.engine.visualize import ranking as drawing
 from vireid_cli.errors import UsageError
 from vireid_cli.results import schema
-from vireid_cli.results.run import Run, read_arrays
+from vireid_cli.results.arrays import read_arrays
+from vireid_cli.results.run import Run
 from vireid_cli.types import RecordTable
 
 PROTOCOL = "all-single-seeded"

@@ -13,6 +13,7 @@ from vireid_cli import files
 from vireid_cli.errors import DataError, UsageError
 from vireid_cli.results import run as runs
 from vireid_cli.results import schema
+from vireid_cli.results.arrays import read_arrays
 from vireid_cli.results.run import Run
 
 NOW = datetime(2024, 2, 3, 4, 5, 6)
@@ -77,14 +78,14 @@ def test_atomic_write_keeps_the_old_file(tmp_path: Path) -> None:
 def test_arrays_and_their_errors(tmp_path: Path) -> None:
     path = tmp_path / "e.npz"
     with pytest.raises(UsageError, match="vireid evaluate"):
-        runs.read_arrays(path, {"a": ""}, "vireid evaluate")
+        read_arrays(path, {"a": ""}, "vireid evaluate")
     files.write_npz(path, a=np.arange(3))
-    assert runs.read_arrays(path, {"a": ""}, "x")["a"].tolist() == [0, 1, 2]
+    assert read_arrays(path, {"a": ""}, "x")["a"].tolist() == [0, 1, 2]
     with pytest.raises(DataError, match="lacks b"):
-        runs.read_arrays(path, {"a": "", "b": ""}, "x")
+        read_arrays(path, {"a": "", "b": ""}, "x")
     path.write_bytes(b"nonsense")
     with pytest.raises(DataError, match="can't be read"):
-        runs.read_arrays(path, {"a": ""}, "x")
+        read_arrays(path, {"a": ""}, "x")
 
 
 def test_evaluations(tmp_path: Path) -> None:
@@ -116,11 +117,11 @@ def test_damaged_arrays_are_said_wherever_the_damage_is(tmp_path: Path) -> None:
     for length in (0, 10, len(whole) // 2, len(whole) - 1):
         path.write_bytes(whole[:length])
         with pytest.raises(DataError, match="can't be read"):
-            runs.read_arrays(path, {"a": ""}, "x")
+            read_arrays(path, {"a": ""}, "x")
     for begin in range(60, len(whole) - 200, 97):
         path.write_bytes(whole[:begin] + bytes(100) + whole[begin + 100 :])
         with pytest.raises(DataError, match="can't be read"):
-            runs.read_arrays(path, {"a": ""}, "x")
+            read_arrays(path, {"a": ""}, "x")
 
 
 def test_lines_of_a_log_that_are_none_are_left_out(tmp_path: Path) -> None:

@@ -30,6 +30,7 @@ def results(
     if not evaluations:
         raise UsageError(f"{found.folder} has not been evaluated.", f"Do it: vireid evaluate {found.folder}")
     console.print_evaluations(evaluations.values())  # type: ignore[arg-type]
-    made = [p for p in sorted(found.folder.rglob("*")) if p.is_file() and not p.name.startswith(".")]
-    for path in made:
+    for path in sorted(found.folder.rglob("*")):
+        if not path.is_file() or any(p.startswith(".") for p in path.relative_to(found.folder).parts):
+            continue  # locks, and files that are being written
         console.out.print(f"{path}  ({path.stat().st_size / 1e6:.2f} MB)", markup=False)

@@ -4,19 +4,16 @@ from __future__ import annotations
 
 import json
 import os
-import zipfile
-import zlib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from vireid_cli import files
 from vireid_cli.errors import DataError, UsageError
 from vireid_cli.results import schema
+from vireid_cli.results.evaluation import StoredEvaluation, read_evaluation, stored_names
 
 LATEST = "latest"
 DAMAGED = "The run is damaged: restore its folder, or train anew."
@@ -118,11 +115,18 @@ class Run:
             )
         return found
 
+    def stored(self) -> dict[str, StoredEvaluation]:
+        """Every finished evaluation by name, its files checked to be of one evaluation.
+
+        Raises:
+            DataError: One is damaged, or its files are of different evaluations.
+        """
+        home, again = self.folder / "evaluation", f"vireid evaluate {self.folder}"
+        return {name: read_evaluation(home / name, again) for name in stored_names(home)}
+
     def evaluations(self) -> dict[str, dict[str, Any]]:
-        """Every finished evaluation by protocol name. Raises ``DataError`` where one is damaged."""
-        hint = f"Evaluate it again: vireid evaluate {self.folder}"
-        found = sorted(self.folder.glob(f"evaluation/*/{schema.METRICS}"))
-        return {path.parent.name: files.read_mapping(path, schema.EVALUATION_KEYS, hint) for path in found}
+        """``metrics.json`` of every finished evaluation by name. Raises as ``stored``."""
+        return {name: found.content for name, found in self.stored().items()}
 
 
 def create(recipe_name: str, dataset: str, *, runs: Path | None = None, now: datetime | None = None) -> Run:
@@ -235,31 +239,6 @@ def keep_rows_until(path: Path, global_step: int) -> None:
         if isinstance(row, dict) and "kind" in row and row.get("global_step", 0) <= global_step:
             kept.append(line)
     files.write_text(path, "".join(f"{line}\n" for line in kept))
-
-
-def read_arrays(path: Path, names: Mapping[str, str], next_command: str) -> dict[str, np.ndarray]:
-    """Arrays of an ``.npz`` of the run folder.
-
-    Args:
-        path: The file.
-        names: The arrays that must be there (``schema``).
-        next_command: What makes the file, for the error.
-
-    Raises:
-        UsageError: The file is not there yet.
-        DataError: It is damaged or lacks an array.
-    """
-    if not path.is_file():
-        raise UsageError(f"{path} is not there yet.", f"Make it: {next_command}")
-    try:
-        with np.load(path, allow_pickle=False) as file:
-            arrays = {name: file[name] for name in names if name in file}
-    except (OSError, ValueError, EOFError, zipfile.BadZipFile, zlib.error) as error:
-        raise DataError(f"{path} can't be read: {error}", f"Make it again: {next_command}") from error
-    missing = [name for name in names if name not in arrays]
-    if missing:
-        raise DataError(f"{path} lacks {', '.join(missing)}.", f"Make it again: {next_command}")
-    return arrays
 
 
 def _flaw(row: Mapping[str, Any]) -> str:

@@ -9,6 +9,9 @@
 
 Metrics are stored in [0, 1] and printed in percent.
 
+The three files of an evaluation carry one ``identifier``, a hash over all that they hold; readers check it
+(``results.evaluation``). Files of before there were identifiers are read.
+
 Versions: 2 adds ``FIRST_RANK_ARRAYS`` to ``ranking.npz`` and ``chance_cmc`` to ``metrics.json``. Files of
 version 1 are read: what needs these says so and goes without.
 """
@@ -164,7 +167,8 @@ class EvaluationFile(TypedDict):
     """What ``metrics.json`` holds.
 
     ``models`` is there where several runs are averaged: means, deviations and ``per_trial`` are then
-    over models, in the order in which they were named; ``runs`` are their names, sorted.
+    over models, in the order in which they were named; ``runs`` are their names, sorted, and
+    ``evaluations`` the identifiers of what was averaged, in the order of ``per_trial``.
     ``chance_cmc`` is the expectation of CMC@1 … CMC@50 under a random order, mean over trials
     (``metrics.chance``); version 1 lacks it.
     """
@@ -188,3 +192,5 @@ class EvaluationFile(TypedDict):
     models: NotRequired[int]
     runs: NotRequired[list[str]]
     chance_cmc: NotRequired[list[float]]
+    identifier: NotRequired[str]
+    evaluations: NotRequired[list[str | None]]

@@ -8,7 +8,6 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from vireid_cli import files
 from vireid_cli.engine import checkpoint as checkpoints
 from vireid_cli.engine.evaluate.result import Evaluation
 from vireid_cli.engine.evaluate.summary import compared, over_models
@@ -18,6 +17,7 @@ from vireid_cli.engine.reporter import Reporter
 from vireid_cli.errors import UsageError, VireidError
 from vireid_cli.recipe.schema import Recipe
 from vireid_cli.results import schema
+from vireid_cli.results.evaluation import amend_evaluation, write_evaluation, writing
 from vireid_cli.results.run import MEANS, Run
 
 
@@ -47,7 +47,7 @@ def evaluate_against(ours: Sequence[Evaluation], theirs: Sequence[Evaluation], n
             )
         content["against"] = compared(evaluation.plain, by_name[protocol].plain, name)
         if evaluation.folder is not None:
-            files.write_json(evaluation.folder / schema.METRICS, content)
+            amend_evaluation(evaluation.folder, content)
         found.append(evaluation)
     return found
 
@@ -80,6 +80,7 @@ def average_runs(by_run: Sequence[Sequence[Evaluation]]) -> list[Evaluation]:
         name = f"{stem}-trials-{_listed(sorted(trials))}" if trials else stem
         outcomes = [(evaluation.plain, *evaluation.variants) for evaluation in group]
         content = over_models(f"{name}-mean", [evaluation.content for evaluation in group], outcomes)
+        content["evaluations"] = [evaluation.content.get("identifier") for evaluation in group]
         found.append(Evaluation(content, group[0].plain))
     return found
 
@@ -111,11 +112,12 @@ def write_means(means: Sequence[Evaluation], runs: Sequence[Run], runs_dir: Path
     stem = stems.pop() if len(stems) == 1 else "several"
     folder = runs_dir / MEANS / f"{stem}-{len(names)}-runs-{mark}"
     written = []
-    for mean in means:
-        mean.content["runs"] = names
-        place = Run(folder).evaluation(mean.content["protocol"])
-        files.write_json(place / schema.METRICS, mean.content)
-        written.append(replace(mean, folder=place))
+    with writing(folder / "evaluation"):
+        for mean in means:
+            mean.content["runs"] = names
+            place = Run(folder).evaluation(mean.content["protocol"])
+            write_evaluation(place, mean.content, {})
+            written.append(replace(mean, folder=place))
     return written
 
 

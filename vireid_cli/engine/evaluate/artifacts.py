@@ -8,7 +8,6 @@ from typing import Any
 
 import numpy as np
 
-from vireid_cli import files
 from vireid_cli.data.plan import EvaluationPlan
 from vireid_cli.engine.evaluate.scoring import Measured, Outcome
 from vireid_cli.metrics.breakdown import Group, by_camera_pair, by_label
@@ -16,6 +15,7 @@ from vireid_cli.metrics.chance import chance_cmc
 from vireid_cli.metrics.outcome import Retrieval
 from vireid_cli.metrics.retrieval import top
 from vireid_cli.results import schema
+from vireid_cli.results.evaluation import write_evaluation
 
 TOP = 10
 """Matches a query that ``ranking.npz`` keeps."""
@@ -31,48 +31,45 @@ def write(
     outcome: Outcome,
     content: schema.EvaluationFile,
 ) -> None:
-    """Write the protocol's folder; ``metrics.json`` last, since it marks the rest as whole."""
-    write_ranking(folder / schema.RANKING, plan, measured, outcome)
+    """Replace the protocol's folder as a whole; the identifier of its files is set in ``content``."""
     side = measured.side(plan.rows)
     queries, galleries = (_flat(part, plan.rows) for part in (plan.queries, plan.galleries))
-    files.write_npz(
-        folder / schema.EMBEDDINGS,
-        False,
-        features=side.features.astype(np.float32),
-        pids=side.pids,
-        camids=side.camids,
-        modalities=side.modalities,
-        paths=side.paths,
-        queries=queries[0],
-        query_offsets=queries[1],
-        galleries=galleries[0],
-        gallery_offsets=galleries[1],
-    )
-    files.write_json(folder / schema.METRICS, content)
+    embeddings = {
+        "features": side.features.astype(np.float32),
+        "pids": side.pids,
+        "camids": side.camids,
+        "modalities": side.modalities,
+        "paths": side.paths,
+        "queries": queries[0],
+        "query_offsets": queries[1],
+        "galleries": galleries[0],
+        "gallery_offsets": galleries[1],
+    }
+    ranking = ranking_arrays(plan, measured, outcome)
+    write_evaluation(folder, content, {schema.RANKING: ranking, schema.EMBEDDINGS: embeddings})
 
 
-def write_ranking(path: Path, plan: EvaluationPlan, measured: Measured, outcome: Outcome) -> None:
-    """Write the best matches of each query in trial 0, and the first match's rank in every trial."""
+def ranking_arrays(plan: EvaluationPlan, measured: Measured, outcome: Outcome) -> dict[str, np.ndarray]:
+    """Return the best matches of each query in trial 0, and the first match's rank in every trial."""
     first = outcome.trials.results[0]
     query, gallery = measured.side(plan.queries[0]), measured.side(plan.galleries[0])
     scores = query.features @ gallery.features.T
     best = top(scores, query.pids, gallery.pids, query.camids, gallery.camids, rule=plan.rule, k=TOP)
-    files.write_npz(
-        path,
-        query_paths=query.paths,
-        query_pids=query.pids,
-        query_camids=query.camids,
-        gallery_paths=gallery.paths,
-        gallery_pids=gallery.pids,
-        gallery_camids=gallery.camids,
-        top=best,
-        scores=np.take_along_axis(scores, np.maximum(best, 0), axis=1).astype(np.float32),
-        average_precision=first.average_precision,
-        first_rank=first.first_rank,
-        first_ranks=np.concatenate([result.first_rank for result in outcome.trials]).astype(np.int32),
-        first_rank_pids=np.concatenate(outcome.pids),
-        first_rank_offsets=np.concatenate(([0], np.cumsum([len(pids) for pids in outcome.pids]))),
-    )
+    return {
+        "query_paths": query.paths,
+        "query_pids": query.pids,
+        "query_camids": query.camids,
+        "gallery_paths": gallery.paths,
+        "gallery_pids": gallery.pids,
+        "gallery_camids": gallery.camids,
+        "top": best,
+        "scores": np.take_along_axis(scores, np.maximum(best, 0), axis=1).astype(np.float32),
+        "average_precision": first.average_precision,
+        "first_rank": first.first_rank,
+        "first_ranks": np.concatenate([result.first_rank for result in outcome.trials]).astype(np.int32),
+        "first_rank_pids": np.concatenate(outcome.pids),
+        "first_rank_offsets": np.concatenate(([0], np.cumsum([len(pids) for pids in outcome.pids]))),
+    }
 
 
 def chance_of(plan: EvaluationPlan, measured: Measured) -> list[float]:

@@ -10,7 +10,6 @@ from typing import Any, cast
 
 import numpy as np
 
-from vireid_cli import files
 from vireid_cli.data import protocols
 from vireid_cli.data.identity import identity_tokens, marks
 from vireid_cli.data.plan import EvaluationPlan
@@ -25,6 +24,7 @@ from vireid_cli.engine.runtime import Runtime
 from vireid_cli.errors import DataError, UsageError
 from vireid_cli.recipe.schema import Recipe
 from vireid_cli.results import schema
+from vireid_cli.results.evaluation import read_evaluation, writing
 from vireid_cli.results.run import Run
 
 
@@ -36,8 +36,16 @@ def evaluate_run(
     Raises:
         UsageError: No data, no checkpoint, a dataset of another kind than the run's, or test identities that
             were trained on.
-        DataError: A protocol that the data can't serve.
+        DataError: A protocol that the data can't serve, or another process is evaluating the run.
     """
+    with writing(run.folder / "evaluation"):
+        return _evaluate_run(run, options, runtime, reporter, data_dir)
+
+
+def _evaluate_run(
+    run: Run, options: EvaluateOptions, runtime: Runtime, reporter: Reporter, data_dir: Path
+) -> list[Evaluation]:
+    """Evaluate a run that no other process evaluates."""
     trained = load_trained(run, runtime, reporter)
     size = trained.recipe.data.image_size
     store, plans = _planned(trained.recipe, options, reporter, data_dir)
@@ -87,18 +95,21 @@ def stored_evaluations(
     store, plans = _planned(chosen.recipe, options, reporter, data_dir)
     rows = np.unique(np.concatenate([plan.rows for plan in plans]))
     overlap = _overlap(store, rows, chosen, options.allow_overlap)
-    found, needed = [], (*schema.EVALUATION_KEYS, "version", "protocol")
+    found = []
     for plan in plans:
         folder = _folder(run, chosen.recipe, store, plan)
         try:
-            content = files.read_mapping(folder / schema.METRICS, needed, "")
+            stored = read_evaluation(folder, "")
         except DataError:
+            return []
+        content = stored.content
+        if content.get("version") != schema.VERSION or "protocol" not in content:
             return []
         # the width of the embedding is known from the network alone
         about = _about(chosen, store, runtime, overlap, content["fingerprint"].get("embedding", ""))
         same = content["fingerprint"] == json.loads(json.dumps({**plan.fingerprint, **about}))
-        arrays = (folder / schema.RANKING, folder / schema.EMBEDDINGS)
-        if content["version"] != schema.VERSION or not same or not all(path.is_file() for path in arrays):
+        arrays = (stored.folder / schema.RANKING, stored.folder / schema.EMBEDDINGS)
+        if not same or not all(path.is_file() for path in arrays):
             return []
         found.append(cast(schema.EvaluationFile, content))
     return found

@@ -10,7 +10,7 @@ from vireid_cli.errors import UsageError
 from vireid_cli.figures.cmc import CmcCurve
 from vireid_cli.metrics.bootstrap import intervals, sums_by_person
 from vireid_cli.results import schema
-from vireid_cli.results.run import Run, read_arrays
+from vireid_cli.results.run import Run
 
 BAND = "95 % pointwise bootstrap band, people drawn again, galleries fixed"
 
@@ -30,9 +30,8 @@ def cmc_curve(run: Run, label: str, protocol: str | None, ranks: int, reporter: 
     Raises:
         UsageError: Not evaluated yet, not so, or more ranks than an old evaluation kept.
     """
-    name, folder = evaluation_of(run, protocol)
-    content = run.evaluations()[name]
-    again = f"vireid evaluate {run.folder}"
+    evaluation = evaluation_of(run, protocol)
+    folder, content, again = evaluation.folder, evaluation.content, evaluation.again
     chance = content.get("chance_cmc")
     level = None if chance is None else np.array(chance[:ranks])
     if content["version"] < 2:
@@ -44,7 +43,7 @@ def cmc_curve(run: Run, label: str, protocol: str | None, ranks: int, reporter: 
             )
         reporter.warn(f"{folder} was written before bands were kept: {label} has none. Again: {again}")
         return CmcCurve(label, stored[:ranks])
-    arrays = read_arrays(folder / schema.RANKING, schema.FIRST_RANK_ARRAYS, again)
+    arrays = evaluation.ranking(schema.FIRST_RANK_ARRAYS)
     cuts = arrays["first_rank_offsets"][1:-1]
     hits = [_hits(first, ranks) for first in np.split(arrays["first_ranks"], cuts)]
     people = sums_by_person(np.split(arrays["first_rank_pids"], cuts), hits)

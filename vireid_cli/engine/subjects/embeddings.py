@@ -13,8 +13,7 @@ from vireid_cli.engine.reporter import Reporter
 from vireid_cli.engine.subjects.evaluations import evaluate_each, evaluation_of, refuse_other_people
 from vireid_cli.errors import UsageError
 from vireid_cli.metrics.distances import MOST, PairDistances, pair_distances
-from vireid_cli.results import schema
-from vireid_cli.results.run import Run, read_arrays
+from vireid_cli.results.run import Run
 from vireid_cli.types import Embeddings, Modality
 
 
@@ -57,12 +56,11 @@ def embedded(run: Run, protocol: str | None) -> Embedded:
         UsageError: Not evaluated yet or not so, a modality is missing, or fewer than two people have both.
         DataError: The file of embeddings is damaged.
     """
-    name, folder = evaluation_of(run, protocol)
-    again = f"vireid evaluate {run.folder}"
-    arrays = read_arrays(folder / schema.EMBEDDINGS, schema.EMBEDDING_ARRAYS, again)
+    stored = evaluation_of(run, protocol)
+    arrays = stored.embeddings()
     columns = (arrays[column] for column in ("features", "pids", "camids", "modalities", "paths"))
-    found = Embedded(run, name, run.evaluations()[name]["fingerprint"], Embeddings(*columns))
-    _refuse_too_few(found, f"Evaluate it on people seen in both: {again} --dataset …")
+    found = Embedded(run, stored.name, stored.content["fingerprint"], Embeddings(*columns))
+    _refuse_too_few(found, f"Evaluate it on people seen in both: {stored.again} --dataset …")
     return found
 
 

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Sequence
-from pathlib import Path
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 
@@ -13,11 +13,12 @@ from vireid_cli.data.store import Store
 from vireid_cli.engine.network import run_recipe
 from vireid_cli.errors import DataError, UsageError
 from vireid_cli.results import schema
+from vireid_cli.results.evaluation import StoredEvaluation
 from vireid_cli.results.run import Run
 
 
-def evaluation_of(run: Run, protocol: str | None) -> tuple[str, Path]:
-    """Name and folder of one finished evaluation of a run.
+def evaluation_of(run: Run, protocol: str | None) -> StoredEvaluation:
+    """One finished evaluation of a run.
 
     Args:
         run: The run.
@@ -25,14 +26,31 @@ def evaluation_of(run: Run, protocol: str | None) -> tuple[str, Path]:
 
     Raises:
         UsageError: Not evaluated yet, or not so.
+        DataError: An evaluation is damaged, or its files are of different evaluations.
     """
-    done = run.evaluations()
+    done = run.stored()
     if not done:
         raise UsageError(f"{run.folder} has not been evaluated.", f"Do it: vireid evaluate {run.folder}")
     name = protocol or next(iter(done))
     if name not in done:
         raise UsageError(f"{run.folder} has no evaluation '{name}'.", f"There is: {', '.join(done)}")
-    return name, run.evaluation(name)
+    return done[name]
+
+
+def refuse_replaced(runs: Sequence[Run], contents: Sequence[Mapping[str, Any]], name: str) -> None:
+    """Refuse to write a figure whose runs were evaluated again while it was drawn.
+
+    Args:
+        runs: The runs.
+        contents: ``metrics.json`` of each, as read at first.
+        name: Of the evaluation.
+
+    Raises:
+        UsageError, DataError: An evaluation is gone or another one by now.
+    """
+    for run, content in zip(runs, contents, strict=True):
+        if evaluation_of(run, name).content != content:
+            raise DataError(f"{run.folder} was evaluated again in the meantime.", "Draw the figure again.")
 
 
 def shared_evaluation(runs: Sequence[Run], protocol: str | None) -> str:

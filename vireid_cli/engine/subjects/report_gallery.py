@@ -7,10 +7,11 @@ from typing import Any
 
 import numpy as np
 
+from vireid_cli.engine.subjects.evaluations import evaluation_of
 from vireid_cli.engine.subjects.report_images import MOST_IMAGES, Album
 from vireid_cli.figures.report.parts import Gallery, Ranking, Side
 from vireid_cli.results import schema
-from vireid_cli.results.run import Run, read_arrays
+from vireid_cli.results.run import Run
 from vireid_cli.types import Embeddings, Modality
 
 SHOWN = 12
@@ -33,12 +34,7 @@ def rankings_of(runs: Sequence[Run], protocol: str, seed: int) -> list[Arrays]:
         UsageError: A run has no ranking yet.
         DataError: A file is damaged.
     """
-    all_of = [
-        read_arrays(
-            run.evaluation(protocol) / schema.RANKING, schema.RANKING_ARRAYS, f"vireid evaluate {run.folder}"
-        )
-        for run in runs
-    ]
+    all_of = [evaluation_of(run, protocol).ranking() for run in runs]
     paths = all_of[0]["query_paths"]
     shared = np.logical_and.reduce([np.isin(paths, arrays["query_paths"]) for arrays in all_of])
     paths = paths[shared]

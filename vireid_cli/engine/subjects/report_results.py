@@ -12,8 +12,10 @@ from vireid_cli.engine.evaluate.features import evaluate_features
 from vireid_cli.engine.evaluate.result import EvaluateOptions, Evaluation
 from vireid_cli.engine.evaluate.summary import compared
 from vireid_cli.engine.reporter import Reporter
+from vireid_cli.engine.subjects.evaluations import evaluation_of
 from vireid_cli.errors import DataError, UsageError
 from vireid_cli.results import schema
+from vireid_cli.results.evaluation import StoredEvaluation
 from vireid_cli.results.run import DAMAGED, Run
 
 CLOSE = 1e-6
@@ -53,8 +55,9 @@ def results_of(runs: Sequence[Run], names: Sequence[str], protocol: str, reporte
     """
     contents, pairs, measured = [], [], []
     for done, run in enumerate(runs):
-        content: Any = run.evaluations()[protocol]
-        again = _measured(run, protocol, content) if len(runs) > 1 or "breakdown" not in content else None
+        whole = evaluation_of(run, protocol)
+        content: Any = whole.content
+        again = _measured(whole) if len(runs) > 1 or "breakdown" not in content else None
         stored = content.get("breakdown") or (again.content["breakdown"] if again else {})
         contents.append(content)
         pairs.append(stored["camera_pairs"])
@@ -72,22 +75,22 @@ def results_of(runs: Sequence[Run], names: Sequence[str], protocol: str, reporte
     return Results(protocol, tuple(contents), tuple(pairs), tuple(against), tuple(unpaired))
 
 
-def _measured(run: Run, protocol: str, content: schema.EvaluationFile) -> Evaluation:
+def _measured(stored: StoredEvaluation) -> Evaluation:
     """Measure stored embeddings again, query by query, and check that the stored figures are theirs."""
+    content, path = stored.content, stored.folder / schema.EMBEDDINGS
     dataset = content["fingerprint"].get("source")
-    path = run.evaluation(protocol) / schema.EMBEDDINGS
     if dataset is None:
         raise DataError(
             f"{path.parent / schema.METRICS} does not say whose images were evaluated.",
-            f"Evaluate again: vireid evaluate {run.folder}",
+            f"Evaluate again: {stored.again}",
         )
     found = evaluate_features(path, dataset, EvaluateOptions(breakdown="breakdown" not in content))
     for name, metric in found.content["metrics"].items():
-        stored = content["metrics"].get(name)
-        if stored is None or abs(stored["mean"] - metric["mean"]) > CLOSE:
+        figure = content["metrics"].get(name)
+        if figure is None or abs(figure["mean"] - metric["mean"]) > CLOSE:
             raise DataError(
                 f"{path} gives {name} {metric['mean']:.4f}, not what {schema.METRICS} beside it says.",
-                f"Evaluate again: vireid evaluate {run.folder}",
+                f"Evaluate again: {stored.again}",
             )
     return found
 

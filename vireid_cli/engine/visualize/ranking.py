@@ -12,12 +12,16 @@ import numpy as np
 from vireid_cli.data.store import Store
 from vireid_cli.engine.network import run_recipe
 from vireid_cli.engine.prepare import ensure_prepared
-from vireid_cli.engine.subjects.evaluations import evaluate_each, labels_of, rows_of, shared_evaluation
+from vireid_cli.engine.subjects.evaluations import (
+    evaluate_each,
+    evaluation_of,
+    labels_of,
+    rows_of,
+    shared_evaluation,
+)
 from vireid_cli.engine.visualize import Studio
 from vireid_cli.errors import UsageError
 from vireid_cli.figures import ranking
-from vireid_cli.results import schema
-from vireid_cli.results.run import read_arrays
 from vireid_cli.results.wording import protocol_words
 from vireid_cli.types import Modality, Size
 
@@ -70,17 +74,14 @@ def draw(
         UsageError: Not evaluated yet, no such query or person, or runs that were asked different queries.
     """
     name = shared_evaluation(studio.runs, protocol)
-    files = [run.evaluation(name) / schema.RANKING for run in studio.runs]
-    tables = [
-        read_arrays(file, schema.RANKING_ARRAYS, f"vireid evaluate {run.folder}")
-        for file, run in zip(files, studio.runs, strict=True)
-    ]
+    stored = [evaluation_of(run, name) for run in studio.runs]
+    tables = [one.ranking() for one in stored]
     _refuse_others(studio, tables, name)
     choice = Choice(order, queries, seed, tuple(pids), tuple(paths))
     chosen = _chosen(tables[0], choice)
     recipe = run_recipe(studio.runs[0], checked=False)
     size, resize = recipe.data.image_size, recipe.data.resize
-    content = studio.runs[0].evaluations()[name]
+    content = stored[0].content
     source = content["fingerprint"].get("source", recipe.data.dataset)  # may be another than the recipe's
     store = ensure_prepared(source, size, resize, studio.data_dir, studio.reporter)
     labels = labels_of(studio.runs) if len(studio.runs) > 1 else ("",)

@@ -17,7 +17,7 @@ from vireid_cli.engine.network import run_recipe
 from vireid_cli.engine.prepare import ensure_prepared
 from vireid_cli.engine.subjects.cmc import BAND, cmc_curve
 from vireid_cli.engine.subjects.embeddings import Embedded, distances_of, embedded_alike
-from vireid_cli.engine.subjects.evaluations import labels_of, shared_evaluation
+from vireid_cli.engine.subjects.evaluations import labels_of, refuse_replaced, shared_evaluation
 from vireid_cli.engine.subjects.report_gallery import gallery_of, image_paths, people_shown, rankings_of
 from vireid_cli.engine.subjects.report_images import Album, encoded
 from vireid_cli.engine.subjects.report_results import (
@@ -120,6 +120,7 @@ def draw(studio: Studio, *, protocol: str | None, ids: int, seed: int, latency: 
         images=pictures.files,
         image_size=pictures.size,
     )
+    refuse_replaced(studio.runs, subject.results.contents, name)
     return files.write_text(path, page.page(report))
 
 
