@@ -113,9 +113,9 @@ def test_the_modalities_are_told_apart(name, build, batch):
 
 
 @every_method
-def test_order_of_the_batch_changes_no_loss(name, build, batch):
+def test_order_of_identities_changes_no_loss(name, build, batch):
     network = without_dropout(build(name)).train()
-    order = torch.tensor([5, 0, 3, 7, 1, 6, 2, 4])
+    order = torch.tensor([4, 0, 2, 6, 1, 7, 5, 3])  # interleaved; each identity's images stay in order
     before = network.losses(batch)
     after = network.losses(reordered(batch, order))
     assert before.keys() == after.keys()

@@ -1,5 +1,7 @@
 """D-SELACFP: its total against the definition, each switch, and its recipes."""
 
+import dataclasses
+
 import pydantic
 import pytest
 import torch
@@ -359,6 +361,21 @@ def test_switches_change_their_terms_alone(build, batch, options, terms):
     for term, value in plain.items():
         differs = abs(changed[term].item() - value.item()) > 1e-5 * max(1.0, abs(value.item()))
         assert differs == (term in terms), term
+
+
+def test_order_of_an_identitys_images_matters_to_half_flips_and_slots_only(build, batch):
+    order = torch.tensor([1, 0, 2, 3, 5, 4, 6, 7])
+    moved = dataclasses.replace(
+        batch,
+        visible=batch.visible[order],
+        infrared=batch.infrared[order],
+        labels=batch.labels[order],
+        erase=None,
+    )
+    network = opened(build("dselacfp"))
+    plain, other = network.losses(dataclasses.replace(batch, erase=None)), network.losses(moved)
+    changed = {t for t in plain if abs(plain[t].item() - other[t].item()) > 1e-4 * abs(plain[t].item())}
+    assert changed == {"modality_shared", "slot_intra", "slot_inter"}
 
 
 def test_detached_inter_terms_do_not_train_the_specific_branch(build, batch):

@@ -87,7 +87,7 @@ def inverse_dct(coefficients: Tensor, parts: int = 1) -> Tensor:
 
 
 def part_descriptors(maps: Tensor, parts: int, frequencies: Frequencies, dc_norm: bool = True) -> Tensor:
-    """One DCT coefficient a channel and part, each channel group at a frequency of its own (METHODS 4.2).
+    """One DCT coefficient a channel and part, each group of channels at its frequency (docs/methods.md#lam).
 
     A part is first average-pooled to 7 × 7, so that frequency (u, v) means the same for a part of any
     size. FcaNet instead scales u by ⌊height/7⌋, which makes every vertical frequency of a part of fewer

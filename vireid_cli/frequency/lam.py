@@ -1,4 +1,4 @@
-"""LAM, D-SELACFP's local attention from DCT coefficients of horizontal parts (METHODS 4.2).
+"""LAM, D-SELACFP's local attention from DCT coefficients of horizontal parts (docs/methods.md#lam).
 
 The paper has neither equations nor code; it cites FcaNet, whose channel attention this is, on parts. How
 many parts, the pooling before the transform and the second kind are our readings.

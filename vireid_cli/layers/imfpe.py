@@ -1,4 +1,4 @@
-"""I-MFPE, D-SELACFP's extraction across scales and guided feature (METHODS 4.3).
+"""I-MFPE, D-SELACFP's extraction across scales and guided feature (docs/methods.md#i-mfpe).
 
 The paper's description fits the edge-aware and the edge-guided module of BGNet (Sun et al., "Boundary-
 Guided Camouflaged Object Detection", IJCAI 2022), without its edge supervision: the map that guides is

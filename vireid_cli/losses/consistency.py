@@ -1,8 +1,7 @@
 """Consistency between two sets of rows: distance graphs, class posteriors, posteriors of a slot.
 
 These are the alignment terms of IDKL's release (commit 8676b62), read as D-SELACFP's "modal consistency
-guider"; see "Modal consistency guider" in docs/methods.md. Rows correspond: row i of both sets is one
-identity. All logarithms are natural.
+guider" (docs/methods.md#modal-consistency-guider). Row i of both sets is one identity. Natural logarithms.
 """
 
 from __future__ import annotations

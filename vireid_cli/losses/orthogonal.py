@@ -1,4 +1,4 @@
-"""Orthogonality between the features of two branches, in the readings of METHODS 4.4 and 6."""
+"""Orthogonality between the features of two branches (docs/methods.md#orthogonal-loss)."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def cosine_orthogonality(first: Tensor, second: Tensor) -> Tensor:
 
 @in_full_precision
 def inner_products(first: Tensor, second: Tensor) -> Tensor:
-    """Mean over samples of <first, second>: what DEEN's orthogonal loss sums (METHODS 6).
+    """Mean over samples of <first, second>: what DEEN's orthogonal loss sums (docs/methods.md#deen).
 
     Not bounded below: features after a ReLU, which DEEN has, keep it at 0 or above.
 

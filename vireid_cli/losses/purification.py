@@ -1,6 +1,6 @@
 """Losses on the purified map of D-SELACFP's specific branch (IDKL's release, commit 8676b62).
 
-See "Modal purification restorer" in docs/methods.md.
+See docs/methods.md#modal-purification-restorer.
 """
 
 from __future__ import annotations

@@ -9,7 +9,8 @@ The network derives from ``ReIdNetwork`` and promises, beyond the signatures:
 
 * Images cross as plain pixels in [0, 1], RGB; the network normalises them itself.
 * ``losses`` returns named, weighted scalars whose sum is minimised; a weight of 0.0 means that the term
-  is neither computed nor logged. Labels matter by equality only: any order of the batch will do.
+  is neither computed nor logged. Labels matter by equality only, and identities may come in any order,
+  also interleaved; the k-th visible and the k-th infrared image of an identity may be taken as a pair.
 * ``embed`` needs one modality alone, gives rows of unit length in float32, and in eval mode an image's
   embedding doesn't depend on the others in its batch.
 """

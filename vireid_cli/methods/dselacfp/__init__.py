@@ -2,8 +2,8 @@
 
 WJIMT 8(7) 2025, doi 10.53469/wjimt.2025.08(07).09. The paper has no equations, no ablation and no code.
 Its settings are IDKL's and name two parts that it does not describe, a "modal purification restorer" and a
-"modal consistency guider": both follow IDKL's release. Every reading has a switch; "D-SELACFP" in
-docs/methods.md states them. ``recipes/dselacfp-plain.yaml`` has neither part.
+"modal consistency guider": both follow IDKL's release. Each reading has a switch (docs/methods.md#d-selacfp).
+``recipes/dselacfp-plain.yaml`` has neither part.
 """
 
 from __future__ import annotations
