@@ -22,6 +22,14 @@ TEMPORARY = ".tmp"
 """How the names of unfinished files end."""
 
 
+def expand(path: Path) -> Path:
+    """Replace ``~`` and ``~user`` at the beginning; a user whom the system does not know stays as written."""
+    try:
+        return path.expanduser()
+    except RuntimeError:
+        return path
+
+
 def write_with(path: Path, write: Callable[[IO[bytes]], None]) -> Path:
     """Write ``path`` through ``write(file)``, atomically; parent folders are made.
 

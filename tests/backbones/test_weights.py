@@ -1,3 +1,5 @@
+import hashlib
+
 import pytest
 import torch
 import torchvision
@@ -59,6 +61,7 @@ def test_a_mismatch_is_explained_key_by_key(network, tmp_path):
     del state["conv1.weight"]
     state["stem.weight"] = torch.zeros(1)
     state["layer1.0.conv1.weight"] = torch.zeros(2, 2)
+    state["bn1.weight"] = torch.zeros(64, dtype=torch.int64)
     torch.save(state, tmp_path / "other.pth")
     with pytest.raises(UsageError) as error:
         weights.resolve("resnet18", str(tmp_path / "other.pth"))
@@ -66,6 +69,7 @@ def test_a_mismatch_is_explained_key_by_key(network, tmp_path):
     assert "1 missing: conv1.weight" in text
     assert "1 unexpected: stem.weight" in text
     assert "layer1.0.conv1.weight: (2, 2) instead of (64, 64, 3, 3)" in text
+    assert "bn1.weight: torch.int64 instead of torch.float32" in text
 
 
 def test_another_network_lists_five_keys_and_the_rest_as_a_number(network, tmp_path):
@@ -76,7 +80,12 @@ def test_another_network_lists_five_keys_and_the_rest_as_a_number(network, tmp_p
 
 @pytest.mark.parametrize(
     ("content", "said"),
-    [(b"no weights", "can't be read"), ({"weights": {}}, "'weights' is a dict"), ([1], "holds a list")],
+    [
+        (b"no weights", "can't be read"),
+        ({"weights": {}}, "'weights' is a dict"),
+        ([1], "holds a list"),
+        ({1: torch.zeros(1)}, "named by text"),
+    ],
 )
 def test_files_of_another_kind(tmp_path, content, said):
     path = tmp_path / "wrong.pth"
@@ -104,18 +113,55 @@ def test_imagenet_offline_names_the_file_and_the_ways_out(nowhere):
     assert "backbone.weights=none" in text
 
 
-def test_imagenet_from_the_cache(network, nowhere):
+def publish(monkeypatch, path):
+    """Let a file pass for the published one: the name of torchvision's carries another hash."""
+    digest = hashlib.sha256(path.read_bytes()).hexdigest()
+    named = path.with_name(f"resnet18-{digest[:8]}.pth")
+    path.rename(named)
+    monkeypatch.setattr(weights, "_url", lambda name: f"https://nowhere.invalid/models/{named.name}")
+
+
+def test_imagenet_from_the_cache(network, nowhere, monkeypatch):
     path = weights.imagenet_file("resnet18")
     path.parent.mkdir(parents=True)
     torch.save(network.state_dict(), path)
+    publish(monkeypatch, path)
     found = weights.resolve("resnet18", "imagenet")
     assert found is not None
     assert torch.equal(found["conv1.weight"], network.conv1.weight)
+
+
+def test_a_cached_file_of_another_content_is_refused_by_its_hash(network, nowhere):
+    """Whole and loadable, but not the published one."""
+    path = weights.imagenet_file("resnet18")
+    path.parent.mkdir(parents=True)
+    torch.save(network.state_dict(), path)
+    with pytest.raises(
+        weights.WeightsUnavailable, match=r"SHA-256 begins with [0-9a-f]{8}, the published"
+    ) as e:
+        weights.resolve("resnet18", "imagenet")
+    assert e.value.damaged
+    assert "Delete it" in e.value.hint
+    with pytest.raises(UsageError, match="SHA-256"):
+        weights.resolve("resnet18", str(path))  # the same name given as a path
+    path = path.rename(path.with_name("mine.pth"))
+    assert weights.resolve("resnet18", str(path)) is not None
+
+
+def test_a_download_of_another_content_is_never_kept(nowhere, monkeypatch):
+    def wrong(url, dst, hash_prefix=None, progress=True):
+        raise RuntimeError(f'invalid hash value (expected "{hash_prefix}", got "00")')
+
+    monkeypatch.setattr(torch.hub, "download_url_to_file", wrong)
+    with pytest.raises(weights.WeightsUnavailable, match="invalid hash value") as error:
+        weights.resolve("resnet18", "imagenet")
+    assert not error.value.damaged
 
 
 def test_a_broken_cached_file_is_no_traceback(nowhere):
     path = weights.imagenet_file("resnet18")
     path.parent.mkdir(parents=True)
     path.write_bytes(b"half a download")
-    with pytest.raises(weights.WeightsUnavailable):
+    with pytest.raises(weights.WeightsUnavailable) as error:
         weights.resolve("resnet18", "imagenet")
+    assert error.value.damaged

@@ -205,7 +205,7 @@ def test_mask_rcnn_s_form_end_to_end(tmp_path: Path, refiner: refine.Refiner) ->
 
 def test_weights_that_do_not_fit_are_explained(tmp_path: Path) -> None:
     torch.save({"a": torch.zeros(1)}, tmp_path / "w.pt")
-    with pytest.raises(UsageError, match=r"can't be loaded"):
+    with pytest.raises(UsageError, match="does not fit Mask R-CNN"):
         detect.MaskRcnn.load(str(tmp_path / "w.pt"))
 
 
@@ -302,8 +302,9 @@ def test_grabcut_finds_the_edge_again() -> None:
 
 def test_sam_s_form_end_to_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     class Predictor:
-        def __init__(self, model: object) -> None:
-            assert model == "model of sam.pth"
+        def __init__(self, model: nn.Module) -> None:
+            assert torch.equal(model.weight, torch.tensor([[2.0]]))
+            assert not model.training
 
         def set_image(self, image: np.ndarray) -> None:
             self.image = image
@@ -314,14 +315,21 @@ def test_sam_s_form_end_to_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
             score = 0.95 if self.image.shape[0] == 240 else 0.5
             return truth(self.image)[None], np.array([score]), None
 
+    def sam(checkpoint: None) -> nn.Module:
+        assert checkpoint is None, "the package's own loader unpickles"
+        return nn.Linear(1, 1, bias=False)
+
     monkeypatch.setitem(sys.modules, "segment_anything", None)  # as if not installed
     with pytest.raises(UsageError, match="segment_anything"):
         Sam(tmp_path / "sam.pth")
     package = types.ModuleType("segment_anything")
     package.SamPredictor = Predictor  # type: ignore[attr-defined]
-    package.sam_model_registry = {"vit_b": lambda checkpoint: f"model of {Path(checkpoint).name}"}  # type: ignore[attr-defined]
+    package.sam_model_registry = {"vit_b": sam}  # type: ignore[attr-defined]
     monkeypatch.setitem(sys.modules, "segment_anything", package)
-    (tmp_path / "sam.pth").write_bytes(b"")
+    torch.save({"weight": torch.zeros(3)}, tmp_path / "other.pth")
+    with pytest.raises(UsageError, match="does not fit SAM"):
+        Sam(tmp_path / "other.pth")
+    torch.save({"weight": torch.tensor([[2.0]])}, tmp_path / "sam.pth")
     refiner, skipped = Sam(tmp_path / "sam.pth"), Counter[str]()
     images = []
     for name, size in (("sure", (240, 320)), ("unsure", (260, 320))):

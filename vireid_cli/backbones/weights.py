@@ -2,25 +2,25 @@
 
 from __future__ import annotations
 
-import pickle
-import socket
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, cast
 
 import torch
-from safetensors import safe_open
-from safetensors.torch import load_file
 from torch import Tensor
 
 from vireid_cli.backbones.lightcnn import LightCnn
 from vireid_cli.backbones.spec import WIDTH, BackboneSpec, Name
 from vireid_cli.backbones.two_stream import residual_network
 from vireid_cli.errors import UsageError, VireidError
-
-FETCH_TIMEOUT = 30.0
-"""Seconds without an answer after which fetching is given up."""
+from vireid_cli.files import expand
+from vireid_cli.tensor_files import load_tensors, read_metadata
+from vireid_cli.tensor_files.published import (
+    PublishedFileError,
+    cached_path,
+    load_published,
+    published_prefix,
+)
 
 IDENTITIES = "training_identities"
 """Metadata of a file of weights: hashes of the identities that it was trained on, one space between."""
@@ -44,7 +44,15 @@ NO_FACE_FILE = (
 
 
 class WeightsUnavailable(VireidError):
-    """ImageNet weights that are neither in torch's cache nor can be fetched."""
+    """ImageNet weights that are neither in torch's cache nor can be fetched.
+
+    Attributes:
+        damaged: The cache holds a file of their name, with other content than the published one.
+    """
+
+    def __init__(self, message: str, hint: str, *, damaged: bool = False) -> None:
+        super().__init__(message, hint)
+        self.damaged = damaged
 
 
 def resolve(name: str, weights: str, width: int = WIDTH) -> dict[str, Tensor] | None:
@@ -63,14 +71,14 @@ def resolve(name: str, weights: str, width: int = WIDTH) -> dict[str, Tensor] | 
 
     Raises:
         WeightsUnavailable: ``imagenet`` is neither in the cache nor can be fetched.
-        UsageError: The file is missing, unreadable, or of another network.
+        UsageError: The file is missing, refused (see ``load_tensors``), or of another network.
     """
     if weights == "none":
         return None
     if weights == "imagenet":
         state = _imagenet(name)
         return _checked(state, name, f"the ImageNet weights of {name}", WIDTH)
-    path = Path(weights).expanduser()
+    path = expand(Path(weights))
     return _checked(_without_prefix(_read(path, name)), name, str(path), width)
 
 
@@ -83,70 +91,47 @@ def training_identities(weights: str) -> tuple[str, ...]:
     Returns:
         None of them where the file does not say, or where there is no file.
     """
-    path = Path(weights).expanduser()
-    if path.suffix != ".safetensors" or not path.is_file():
-        return ()
-    with safe_open(path, framework="pt") as file:
-        return tuple((file.metadata() or {}).get(IDENTITIES, "").split())
+    return tuple(read_metadata(Path(weights)).get(IDENTITIES, "").split())
 
 
 def imagenet_file(name: str) -> Path:
-    """Where torch's cache keeps the ImageNet weights of a network, whether there or not."""
-    return Path(torch.hub.get_dir()) / "checkpoints" / _entry(name).url.rsplit("/", 1)[-1]
+    """Path of a network's ImageNet weights in torch's cache; the file need not exist."""
+    return cached_path(_url(name))
 
 
-def _entry(name: str) -> Any:
-    """torchvision's first ImageNet weights of a network: where they are, and how to load them."""
+def _url(name: str) -> str:
+    """Address of torchvision's first ImageNet weights of a network."""
     from torchvision.models import get_model_weights  # slow to import; see backbones.residual
 
-    return get_model_weights(name).IMAGENET1K_V1
+    entry: Any = get_model_weights(name)
+    return str(entry.IMAGENET1K_V1.url)
 
 
 def _imagenet(name: str) -> dict[str, Tensor]:
-    entry = _entry(name)
-    path = imagenet_file(name)
     try:
-        with _impatient():
-            return dict(entry.get_state_dict(progress=False, check_hash=True))
-    # URLError is an OSError; a wrong hash or a broken file is a RuntimeError or an unpickling error.
-    except (OSError, RuntimeError, EOFError, pickle.UnpicklingError) as error:
+        return load_published(_url(name))
+    except PublishedFileError as error:
         raise WeightsUnavailable(
-            f"ImageNet weights of {name}: not usable from {path}, and fetching {entry.url} "
-            f"failed ({error or type(error).__name__}).",
-            f"Put the file at {path}, or\n"
+            f"ImageNet weights of {name}: {error.message}",
+            f"{error.hint}, or\n"
             "  --set backbone.weights=PATH   a state dict of the same network\n"
             "  --set backbone.weights=none   start from scratch",
+            damaged=error.damaged,
         ) from error
-
-
-@contextmanager
-def _impatient() -> Iterator[None]:
-    """Give up on a network that doesn't answer; torch's own fetch waits for ever."""
-    before = socket.getdefaulttimeout()
-    socket.setdefaulttimeout(FETCH_TIMEOUT)
-    try:
-        yield
-    finally:
-        socket.setdefaulttimeout(before)
 
 
 def _read(path: Path, name: str) -> dict[str, Tensor]:
-    if not path.is_file():
-        raise UsageError(
-            f"backbone.weights: there is no file {path}",
-            NO_FACE_FILE if name == "lightcnn29" else NO_RESNET_FILE,
-        )
-    try:
-        if path.suffix == ".safetensors":
-            return load_file(path)
-        state = torch.load(path, map_location="cpu", weights_only=True)
-        if isinstance(state, dict) and isinstance(state.get("state_dict"), dict):
-            state = state["state_dict"]  # a training checkpoint, as LightCNN's is published
-    except Exception as error:  # each format has its own errors; all mean that it can't be read
-        raise UsageError(
-            f"backbone.weights: {path} can't be read as a state dict: {_first_line(error)}",
-            "Save one with torch.save(network.state_dict(), PATH) or safetensors.torch.save_file.",
-        ) from error
+    """The state dict in a file of the user; one under a published name must be the published file."""
+    hint = NO_FACE_FILE if name == "lightcnn29" else NO_RESNET_FILE
+    published = name != "lightcnn29" and path.name == imagenet_file(name).name
+    state = load_tensors(
+        path,
+        subject="backbone.weights",
+        hint=hint,
+        sha256_prefix=published_prefix(path.name) if published else None,
+    )
+    if isinstance(state.get("state_dict"), dict):
+        state = state["state_dict"]  # a training checkpoint, as LightCNN's is published
     wrong = _not_tensors(state)
     if wrong:
         raise UsageError(
@@ -155,13 +140,11 @@ def _read(path: Path, name: str) -> dict[str, Tensor]:
     return dict(state)
 
 
-def _not_tensors(state: object) -> str:
-    if not isinstance(state, dict):
-        return f"it holds a {type(state).__name__}"
+def _not_tensors(state: dict[Any, Any]) -> str:
     other = [
-        f"'{key}' is a {type(value).__name__}"
+        f"'{key}' is a {type(value).__name__}" if isinstance(key, str) else f"the name {key!r} is no text"
         for key, value in state.items()
-        if not isinstance(value, Tensor)
+        if not isinstance(value, Tensor) or not isinstance(key, str)
     ]
     return _listed(other)
 
@@ -192,9 +175,19 @@ def _checked(state: dict[str, Tensor], name: str, source: str, width: int) -> di
         for key, value in wanted.items()
         if key in given and given[key].shape != value.shape
     ]
-    if not (missing or unexpected or shapes):
+    types = [
+        f"{key}: {given[key].dtype} instead of {value.dtype}"
+        for key, value in wanted.items()
+        if key in given and given[key].is_floating_point() != value.is_floating_point()
+    ]
+    if not (missing or unexpected or shapes or types):
         return given
-    found = (("missing", missing), ("unexpected", unexpected), ("of another shape", shapes))
+    found = (
+        ("missing", missing),
+        ("unexpected", unexpected),
+        ("of another shape", shapes),
+        ("of another type", types),
+    )
     lines = [f"  {len(keys)} {kind}: {_listed(keys)}" for kind, keys in found if keys]
     raise UsageError(
         f"backbone.weights: {source} does not fit {name}{'' if width == WIDTH else f' of width {width}'}:\n"
@@ -207,7 +200,3 @@ def _listed(items: Iterable[str]) -> str:
     items = list(items)
     more = f", … and {len(items) - SHOWN} more" if len(items) > SHOWN else ""
     return ", ".join(items[:SHOWN]) + more
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error) or type(error).__name__).splitlines()[0]

@@ -14,12 +14,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from safetensors import SafetensorError
-from safetensors.torch import load_file, save
+from safetensors.torch import save
 from torch import Tensor, nn
 
 from vireid_cli import files
 from vireid_cli.errors import DataError, UsageError
+from vireid_cli.tensor_files import TensorFileError, load_safetensors
 
 VERSION = 1
 LAST, BEST = "last", "best"
@@ -210,9 +210,9 @@ def _plain(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
 
 def _load(path: Path) -> dict[str, Tensor]:
     try:
-        return load_file(path)
-    except (OSError, SafetensorError) as error:
-        raise DataError(f"{path} can't be read: {error}", DAMAGED) from error
+        return load_safetensors(path)
+    except TensorFileError as error:
+        raise DataError(error.message, DAMAGED) from error
 
 
 def _split_optimizer(state: dict[str, Any]) -> tuple[dict[str, Tensor], dict[str, Any]]:

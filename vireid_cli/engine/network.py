@@ -81,7 +81,8 @@ def starting_backbone(recipe: Recipe, rendered: bool, reporter: Reporter) -> Sta
     nor fetched, and says so; on a real dataset that would be another experiment, so it stops.
 
     Raises:
-        WeightsUnavailable: ImageNet weights can't be had and the dataset is real.
+        WeightsUnavailable: ImageNet weights can't be had and the dataset is real, or torch's cache holds
+            another file under their name.
         DataError: The file of ``backbone.weights`` does not fit.
     """
     wanted = recipe.backbone
@@ -89,7 +90,7 @@ def starting_backbone(recipe: Recipe, rendered: bool, reporter: Reporter) -> Sta
     try:
         state = weights.resolve(wanted.name, wanted.weights, wanted.width)
     except weights.WeightsUnavailable as error:
-        if not rendered:
+        if error.damaged or not rendered:
             raise
         reporter.warn(
             f"ImageNet weights of {wanted.name} can't be had here; on the rendered benchmark the run starts "

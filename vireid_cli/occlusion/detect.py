@@ -17,6 +17,8 @@ import numpy as np
 from vireid_cli.errors import MissingExtra, UsageError
 from vireid_cli.occlusion.categories import CATEGORIES
 from vireid_cli.occlusion.coco import Instance
+from vireid_cli.tensor_files import load_tensors
+from vireid_cli.tensor_files.published import PublishedFileError, load_published, published_prefix
 
 CONFIDENCE = 0.5
 OVERLAP = 0.45
@@ -35,6 +37,9 @@ COCO_80 = (
     "scissors", "teddy bear", "hair drier", "toothbrush",
 )  # fmt: skip
 """COCO's classes as YOLO counts them."""
+
+
+MASK_RCNN_FILE = "Give --weights the path of torchvision's maskrcnn_resnet50_fpn state dict."
 
 
 class Detector(Protocol):
@@ -63,20 +68,18 @@ class MaskRcnn:
         Raises:
             UsageError: The weights can't be had or do not fit.
         """
-        import torch
         from torchvision.models import detection
 
         known = detection.MaskRCNN_ResNet50_FPN_Weights.COCO_V1
+        state = _mask_rcnn_state(weights, str(known.url))
+        network = detection.maskrcnn_resnet50_fpn(weights=None, weights_backbone=None)
+        if not any(key.endswith("num_batches_tracked") for key in state):
+            _freeze_norms(network)  # as torchvision does for its own weights
         try:
-            if weights == "torchvision":
-                network = detection.maskrcnn_resnet50_fpn(weights=known)
-            else:
-                network = detection.maskrcnn_resnet50_fpn(weights=None, weights_backbone=None)
-                network.load_state_dict(torch.load(weights, map_location="cpu", weights_only=True))
-        except (OSError, RuntimeError, ValueError) as error:
+            network.load_state_dict(state)
+        except (RuntimeError, TypeError, AttributeError) as error:
             raise UsageError(
-                f"Mask R-CNN's weights ({weights}) can't be loaded: {str(error).splitlines()[0]}",
-                "Give --weights the path of torchvision's maskrcnn_resnet50_fpn state dict.",
+                f"--weights: {weights} does not fit Mask R-CNN: {_reasons(error)}", MASK_RCNN_FILE
             ) from error
         return MaskRcnn(network.eval(), list(known.meta["categories"]))
 
@@ -94,6 +97,37 @@ class MaskRcnn:
             for i, name in named
             if name in CATEGORIES
         ]
+
+
+def _mask_rcnn_state(weights: str, url: str) -> dict[str, Any]:
+    """The state dict of ``--weights``: torchvision's published one, or a file; nothing in it is executed."""
+    try:
+        if weights == "torchvision":
+            return load_published(url)
+        path = Path(weights)
+        prefix = published_prefix(path.name) if path.name == Path(url).name else None
+        return load_tensors(path, subject="--weights", hint=MASK_RCNN_FILE, sha256_prefix=prefix)
+    except PublishedFileError as error:
+        raise UsageError(
+            f"Mask R-CNN's weights: {error.message}", f"{error.hint}. {MASK_RCNN_FILE}"
+        ) from error
+
+
+def _freeze_norms(network: Any) -> None:
+    """Replace the batch norms of the trunk by frozen ones with ε = 0, which the published weights expect."""
+    from torch import nn
+    from torchvision.ops.misc import FrozenBatchNorm2d
+
+    for module in list(network.modules()):
+        for name, child in list(module.named_children()):
+            if isinstance(child, nn.BatchNorm2d):
+                setattr(module, name, FrozenBatchNorm2d(child.num_features, eps=0.0))
+
+
+def _reasons(error: Exception) -> str:
+    """torch's list of missing and unexpected keys, its first lines."""
+    lines = [line.strip()[:200] for line in str(error).splitlines() if line.strip()]
+    return " ".join(lines[1:3] or lines[:1])
 
 
 class YoloSeg:

@@ -10,8 +10,11 @@ import numpy as np
 
 from vireid_cli.errors import UsageError
 from vireid_cli.occlusion.coco import Instance
+from vireid_cli.tensor_files import load_tensors
 
 ROUNDS = 4
+
+SAM_FILE = "Give --sam-weights the published checkpoint of --sam-kind, such as sam_vit_b_01ec64.pth."
 
 
 class Refiner(Protocol):
@@ -64,13 +67,18 @@ class Sam:
                 "SAM needs the package 'segment_anything', which is not installed.",
                 "Install it with its weights, or use --refine grabcut.",
             ) from error
-        if not weights.is_file():
-            raise UsageError(f"SAM's checkpoint {weights} does not exist.", "--sam-weights")
         if kind not in segment_anything.sam_model_registry:
             raise UsageError(
                 f"There is no SAM of kind '{kind}'.", ", ".join(segment_anything.sam_model_registry)
             )
-        model = segment_anything.sam_model_registry[kind](checkpoint=str(weights))
+        # its own loader unpickles: the network is built without weights, which are read here
+        state = load_tensors(weights, subject="--sam-weights", hint=SAM_FILE)
+        model = segment_anything.sam_model_registry[kind](checkpoint=None)
+        try:
+            model.load_state_dict(state)
+        except (RuntimeError, TypeError, AttributeError) as error:
+            raise UsageError(f"--sam-weights: {weights} does not fit SAM's {kind}.", SAM_FILE) from error
+        model.eval()
         self.predictor: Any = segment_anything.SamPredictor(model)
         self._image: np.ndarray | None = None
 

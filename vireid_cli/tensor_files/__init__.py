@@ -1,0 +1,141 @@
+"""Read files of tensors without executing anything in them; the only entrance for weights of any command.
+
+safetensors files are recognised by their content; everything else goes to ``torch.load`` with
+``weights_only=True``, which builds tensors and plain values and refuses every other Python object.
+Published files carry the beginning of their SHA-256 in their name (``resnet50-0676ba61.pth``); it is
+compared before the file is opened, for a downloaded file and for one that was in torch's cache already.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import struct
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO, TYPE_CHECKING, Any
+
+from vireid_cli import reading
+from vireid_cli.errors import DataError, UsageError
+from vireid_cli.files import expand
+from vireid_cli.tensor_files.pickled import first_line, load_pickled
+from vireid_cli.tensor_files.refusal import Refused
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+
+class TensorFileError(UsageError):
+    """A file of tensors that is missing, unreadable, or refused.
+
+    Attributes:
+        reason: Why it is refused: a clause with its own subject, such as "it is empty".
+    """
+
+    def __init__(self, message: str, hint: str, reason: str) -> None:
+        super().__init__(message, hint)
+        self.reason = reason
+
+
+def load_tensors(
+    path: Path,
+    *,
+    subject: str = "",
+    hint: str = "",
+    numpy_scalars: bool = False,
+    sha256_prefix: str | None = None,
+) -> dict[str, Any]:
+    """The named tensors and plain values of a file, on the CPU; nothing in it is executed.
+
+    Args:
+        path: A safetensors file, or a file of ``torch.save`` (zip or legacy form); ``~`` is expanded.
+        subject: Option or recipe key that names the file, for messages.
+        hint: What to do about a file that is refused, for messages.
+        numpy_scalars: Also accept NumPy's numbers and arrays of numbers, which published checkpoints hold
+            beside their weights. They are rebuilt here from their bytes, not by NumPy's unpickling.
+        sha256_prefix: Hexadecimal beginning of the file's SHA-256; None: not checked.
+
+    Returns:
+        The top-level dictionary: tensors by name, or a training checkpoint's values by name.
+
+    Raises:
+        TensorFileError: The file is missing or not a regular file, its hash differs, it holds Python objects
+            other than tensors and plain values, it is damaged, or it claims more data than it has.
+    """
+    path = expand(path)
+    with _explained(path, subject, hint):
+        with reading.open_regular(path) as file:
+            if sha256_prefix is not None:
+                _compare_hash(file, sha256_prefix)
+            if not _is_safetensors(file):
+                return load_pickled(file, numpy_scalars)
+        return dict(_load_safetensors(path))
+
+
+def load_safetensors(path: Path, *, subject: str = "", hint: str = "") -> dict[str, Tensor]:
+    """The tensors of a safetensors file, on the CPU. Raises as ``load_tensors``; no other format is read."""
+    with _explained(path, subject, hint):
+        reading.open_regular(path).close()
+        return _load_safetensors(path)
+
+
+@contextmanager
+def _explained(path: Path, subject: str, hint: str) -> Iterator[None]:
+    """Turn refusals and the system's errors into ``TensorFileError``."""
+    prefix = f"{subject}: " if subject else ""
+    try:
+        yield
+    except DataError as error:  # of opening it
+        if isinstance(error.__cause__, FileNotFoundError):
+            raise TensorFileError(f"{prefix}there is no file {path}", hint, "it does not exist") from error
+        raise TensorFileError(f"{prefix}{error.message}", hint, error.message) from error
+    except (Refused, OSError) as error:
+        reason = getattr(error, "strerror", None) or str(error)
+        raise TensorFileError(f"{prefix}{path} can't be read as tensors: {reason}", hint, reason) from error
+
+
+def read_metadata(path: Path) -> dict[str, str]:
+    """The metadata of a safetensors file; empty for any other file, and for one that is not there."""
+    from safetensors import SafetensorError, safe_open
+
+    path = expand(path)
+    try:
+        if not path.is_file():
+            return {}
+        with path.open("rb") as file:
+            if not _is_safetensors(file):
+                return {}
+        with safe_open(path, framework="pt") as opened:
+            return dict(opened.metadata() or {})
+    except (OSError, SafetensorError, ValueError):
+        return {}
+
+
+def _compare_hash(file: IO[bytes], prefix: str) -> None:
+    hashed = hashlib.sha256()
+    while block := file.read(1 << 20):
+        hashed.update(block)
+    digest = hashed.hexdigest()
+    file.seek(0)
+    if not digest.startswith(prefix.lower()):
+        raise Refused(
+            f"its SHA-256 begins with {digest[: len(prefix)]}, the published file's with {prefix}: "
+            "it is damaged or another file"
+        )
+
+
+def _is_safetensors(file: IO[bytes]) -> bool:
+    """Whether a file begins as safetensors does: the header's length, then its opening brace."""
+    head = file.read(9)
+    file.seek(0)
+    return len(head) == 9 and head[8:] == b"{" and struct.unpack("<Q", head[:8])[0] < 1 << 32
+
+
+def _load_safetensors(path: Path) -> dict[str, Tensor]:
+    from safetensors import SafetensorError
+    from safetensors.torch import load_file
+
+    try:
+        return dict(load_file(path))
+    except (SafetensorError, ValueError, RuntimeError, KeyError, AttributeError) as error:
+        raise Refused(f"it is a damaged safetensors file ({first_line(error)})") from error
