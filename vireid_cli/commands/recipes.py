@@ -57,12 +57,13 @@ def show(name: Name) -> None:
 
     Example: vireid recipes show sepg
     """
+    from vireid_cli import reading
     from vireid_cli.engine.network import load_recipe
     from vireid_cli.recipe.catalogue import header
     from vireid_cli.recipe.load import dump, find
 
     recipe = load_recipe(name)
-    comment = header(find(name).read_text(encoding="utf-8"))
+    comment = header(reading.read_text(find(name)))
     typer.echo("\n".join(part for part in (comment, dump(recipe)) if part), nl=False)
 
 

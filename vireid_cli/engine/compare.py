@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from hashlib import sha256
 from pathlib import Path
 
-from vireid_cli import files
+from vireid_cli import files, reading
 from vireid_cli.engine.checkpoint import LAST, load_position
 from vireid_cli.engine.evaluate import evaluate
 from vireid_cli.engine.evaluate.result import EvaluateOptions
@@ -193,13 +193,21 @@ def _needed(study: Study, recipes: Mapping[tuple[str, int], Recipe]) -> list[tup
     return list(dict.fromkeys(pairs))
 
 
+def _holds(path: Path, text: str) -> bool:
+    """Whether a recipe's file has this text; one that can't be read has not."""
+    try:
+        return reading.read_text(path) == text
+    except DataError:
+        return False
+
+
 def _trained(recipe: Recipe, runtime: Runtime, reporter: Reporter, data_dir: Path, folder: Path) -> Run:
     """The run of this very recipe: found, resumed, or trained now."""
     text = dump(recipe)
     data = recipe.data
     store = ensure_prepared(data.dataset, data.image_size, data.resize, data_dir, reporter)
     for path in sorted(folder.glob(f"*/{schema.RECIPE}")):
-        if path.parent.is_symlink() or path.read_text(encoding="utf-8") != text:
+        if path.parent.is_symlink() or not _holds(path, text):
             continue
         run = Run(path.parent)
         try:

@@ -7,10 +7,11 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from vireid_cli import files
+from vireid_cli import files, reading
 from vireid_cli.errors import UsageError
 from vireid_cli.recipe.load import find, load, shipped, shipped_folder
 from vireid_cli.recipe.schema import Recipe, Reported
+from vireid_cli.recipe.yaml_lines import LIMIT
 
 OWN = Path("recipes")
 """Where a user's own recipes lie, from the folder in which a command runs."""
@@ -83,7 +84,7 @@ def copy(name: str, to: Path | None = None, *, overwrite: bool = False) -> Path:
             raise UsageError(f"{target} is the recipe itself.", "Give the copy another name.")
         if not overwrite:
             raise UsageError(f"{target} exists.", "Replace it with --force, or give another file.")
-    text = source.read_text(encoding="utf-8")
+    text = reading.read_text(source, limit=LIMIT, error=UsageError)
     launched = target.name if target.parent == OWN else target.as_posix()
     text = re.sub(rf"(--recipe )(\S*/)?{re.escape(source.name)}", lambda m: m[1] + launched, text)
     extends = re.compile(r"""(?m)^extends:[ ]*["']?([^\s"']+)["']?""")

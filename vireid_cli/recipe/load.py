@@ -14,8 +14,9 @@ from typing import Any
 import yaml
 from pydantic import BaseModel, ValidationError
 
+from vireid_cli import reading
 from vireid_cli.errors import RecipeError, UsageError
-from vireid_cli.recipe.problems import Problem, of_validation, place_of, raise_all
+from vireid_cli.recipe.problems import Problem, first_of_each, of_flaw, of_validation, place_of, raise_all
 from vireid_cli.recipe.schema import Recipe
 from vireid_cli.recipe.yaml_lines import KeyPath, Source, parse_setting, read_source
 
@@ -57,6 +58,8 @@ def find(name: str) -> Path:
         raise UsageError(f"'{name}' is a study, not a recipe.", f"Compare its rows: vireid compare {name}")
     known = sorted({path.stem for path in [*Path("recipes").rglob("*.yaml"), *shipped()]})
     close = difflib.get_close_matches(Path(name).stem, known, n=3, cutoff=0.5)
+    for candidate in map(Path, names):
+        reading.refuse_irregular(candidate, error=UsageError)
     raise UsageError(
         f"There is no recipe '{name}': not a file, not in ./recipes, not shipped.",
         f"Did you mean: {', '.join(close)}?" if close else "See all: vireid recipes list",
@@ -91,13 +94,14 @@ def load(
     source = _with_parent(read_source(path), path)
     content, places = source.content, dict(source.places)
     content.setdefault("name", path.stem)
-    problems = [Problem(place, ".".join(key), "this key is written twice.") for key, place in source.twice]
+    problems = [of_flaw(flaw) for flaw in source.flaws]
     for setting in settings:
         try:
-            key, value = parse_setting(setting)
+            key, value, flaws = parse_setting(setting)
         except RecipeError as error:
-            problems.append(Problem("--set", setting, error.message.removeprefix(f"--set {setting}: ")))
+            problems.append(Problem("", "", error.message))
             continue
+        problems += map(of_flaw, flaws)
         problem = _assign(content, places, key, value)
         problems += [problem] if problem else []
     problems += _unknown_dataset(content, places, datasets)
@@ -132,7 +136,7 @@ def _checked(
         problems += wrong
     if recipe is not None and options is not None and misfits is not None:
         problems += [Problem(place_of(key, places), ".".join(key), text) for key, text in misfits(recipe)]
-    raise_all(name, problems)
+    raise_all(name, first_of_each(problems))
     assert recipe is not None
     if options is None:
         return recipe
@@ -198,7 +202,7 @@ def _with_parent(source: Source, path: Path) -> Source:
     if isinstance(parent_method, dict) and _renames_method(source.content, parent_method):
         parent_method.pop("options", None)  # the parent's options are another method's
     merged = _merge(parent.content, source.content)
-    return Source(source.origin, merged, {**parent.places, **source.places}, (*parent.twice, *source.twice))
+    return Source(source.origin, merged, {**parent.places, **source.places}, (*parent.flaws, *source.flaws))
 
 
 def _renames_method(child: dict[str, Any], parent_method: dict[str, Any]) -> bool:

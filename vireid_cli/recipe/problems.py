@@ -10,7 +10,10 @@ from typing import Any
 from pydantic import BaseModel, ValidationError
 
 from vireid_cli.errors import RecipeError
-from vireid_cli.recipe.yaml_lines import KeyPath
+from vireid_cli.recipe.yaml_lines import Flaw, KeyPath
+from vireid_cli.recipe.yaml_scalars import NUMBERS, shorten, tag_of
+
+_TRUTH = {"yes": "true", "on": "true", "y": "true", "no": "false", "off": "false", "n": "false"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,11 +24,13 @@ class Problem:
         place: ``file:line`` or ``--set``.
         key: Dotted key path.
         text: What was expected, and the nearest right key where one is near.
+        is_flaw: The text itself is wrong, whatever the key expects.
     """
 
     place: str
     key: str
     text: str
+    is_flaw: bool = False
 
     def __str__(self) -> str:
         """Place, key and text on one line; what is empty is left out."""
@@ -43,6 +48,21 @@ def raise_all(name: str, problems: Iterable[Problem]) -> None:
         count = "one mistake" if len(found) == 1 else f"{len(found)} mistakes"
         lines = "\n".join(f"  {problem}" for problem in found)
         raise RecipeError(f"The recipe {name} is refused: {count}.\n{lines}")
+
+
+def first_of_each(problems: Iterable[Problem]) -> list[Problem]:
+    """Problems without those at a key that has one already: a refused value is not reported a second time."""
+    first: dict[str, list[Problem]] = {}
+    for problem in problems:
+        same = first.setdefault(problem.key, [])
+        if not problem.key or not same or problem.is_flaw:
+            same.append(problem)
+    return [problem for same in first.values() for problem in same]
+
+
+def of_flaw(flaw: Flaw) -> Problem:
+    """A mistake in the text as a problem."""
+    return Problem(flaw.place, ".".join(flaw.key), flaw.text, is_flaw=True)
 
 
 def of_validation(
@@ -106,10 +126,30 @@ def _problem(
     if item["type"] in ("too_long", "too_short"):
         limits = item["ctx"]
         count = limits.get("max_length", limits.get("min_length"))
-        return Problem(place, ".".join(key), f"expected {count} values, not {list(given or ())}.")
+        return Problem(
+            place, ".".join(key), f"expected {count} values, not {_written_value(list(given or ()))}."
+        )
     text = str(item["msg"]).removeprefix("Value error, ").replace("Input should be", "expected")
-    shown = "" if isinstance(given, (dict, BaseModel)) else f", not {given!r}"
-    return Problem(place, ".".join(key), f"{text}{shown}.")
+    shown = "" if isinstance(given, (dict, BaseModel)) else f", not {_written_value(given)}"
+    return Problem(place, ".".join(key), f"{text}{shown}.{_advice(item['type'], given)}")
+
+
+def _written_value(value: Any) -> str:
+    """A value as YAML has it, cut where it is long."""
+    if value is None or isinstance(value, bool):
+        return {None: "null", True: "true", False: "false"}[value]
+    return shorten(repr(value))
+
+
+def _advice(kind: str, value: Any) -> str:
+    """What to write instead of a value of a near type."""
+    if kind == "bool_type" and isinstance(value, str) and value.lower() in _TRUTH:
+        return f" Write {_TRUTH[value.lower()]}."
+    if kind == "int_type" and isinstance(value, float) and value.is_integer():
+        return f" Write {value:.0f}."
+    if kind in ("int_type", "float_type") and isinstance(value, str) and tag_of(value) in NUMBERS:
+        return " Write it without quotes."
+    return ""
 
 
 def _written(loc: tuple[Any, ...], places: Mapping[KeyPath, str], prefix: KeyPath) -> KeyPath:

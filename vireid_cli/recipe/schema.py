@@ -15,12 +15,15 @@ from vireid_cli.recipe.strict import Number, Probability, as_tuple, refuse_idle
 from vireid_cli.recipe.strict import Strict as Strict
 from vireid_cli.types import RESIZE, Resize, Size
 
+MOST_EPOCHS = 1_000_000
+"""Largest number of epochs, and of steps in an epoch."""
+
 
 class Sampler(Strict):
     """P identities without replacement × K images a modality, drawn with replacement."""
 
-    identities: Annotated[int, Field(ge=2)] = 8
-    images: Annotated[int, Field(ge=1)] = 4
+    identities: Annotated[int, Field(ge=2, le=4096)] = 8
+    images: Annotated[int, Field(ge=1, le=4096)] = 4
 
 
 class Data(Strict):
@@ -41,7 +44,7 @@ class Data(Strict):
 
     dataset: str = "sysu"
     split: Literal["train", "trainval"] = "trainval"
-    trial: Annotated[int, Field(ge=1)] = 1
+    trial: Annotated[int, Field(ge=1, le=1000)] = 1
     size: Annotated[
         tuple[Annotated[int, Field(ge=32, le=1024)], Annotated[int, Field(ge=16, le=1024)]],
         BeforeValidator(as_tuple),
@@ -145,7 +148,7 @@ class Schedule(Strict):
         gamma: Factor of each drop; ``step`` only.
     """
 
-    warmup_epochs: Annotated[int, Field(ge=0)] = 10
+    warmup_epochs: Annotated[int, Field(ge=0, le=MOST_EPOCHS)] = 10
     warmup_start: Probability = 0.0
     kind: Literal["step", "cosine"] = "step"
     milestones: Annotated[tuple[int, ...], BeforeValidator(as_tuple)] = (20, 50)
@@ -181,13 +184,13 @@ class Train(Strict):
             validation identities (``val``), measured after each epoch; never by the test identities.
     """
 
-    epochs: Annotated[int, Field(ge=1)] = 80
-    steps_per_epoch: Annotated[int, Field(ge=1)] | None = None
+    epochs: Annotated[int, Field(ge=1, le=MOST_EPOCHS)] = 80
+    steps_per_epoch: Annotated[int, Field(ge=1, le=MOST_EPOCHS)] | None = None
     seed: Annotated[int, Field(ge=0, lt=2**31)] = 0
     optimizer: Optimizer = Optimizer()
     schedule: Schedule = Schedule()
-    log_every: Annotated[int, Field(ge=1)] = 10
-    checkpoint_every: Annotated[int, Field(ge=1)] = 1
+    log_every: Annotated[int, Field(ge=1, le=MOST_EPOCHS)] = 10
+    checkpoint_every: Annotated[int, Field(ge=1, le=MOST_EPOCHS)] = 1
     select: Literal["last", "val"] = "last"
 
 

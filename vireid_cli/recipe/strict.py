@@ -4,16 +4,11 @@ from __future__ import annotations
 
 from typing import Annotated, Any
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
 
 
 def as_number(value: Any) -> Any:
-    """Read the text ``3e-4`` as the float that was meant: YAML 1.1 takes it for a string."""
-    if isinstance(value, str):
-        try:
-            return float(value)
-        except ValueError:
-            return value
+    """Read a whole number as a float, which strict mode would refuse."""
     if isinstance(value, int) and not isinstance(value, bool):
         return float(value)
     return value
@@ -25,13 +20,21 @@ def as_tuple(value: Any) -> Any:
 
 
 def bare_off(value: Any) -> Any:
-    """Read YAML's bare ``off``, which arrives as false, as the word."""
+    """Read ``false`` as the word ``off``."""
     return "off" if value is False else value
+
+
+def _rising(value: tuple[float, float]) -> tuple[float, float]:
+    low, high = value
+    if not 0.0 < low <= high:
+        raise ValueError("expected [low, high] with 0 < low and low at most high")
+    return value
 
 
 Number = Annotated[float, BeforeValidator(as_number)]
 Probability = Annotated[float, BeforeValidator(as_number), Field(ge=0.0, le=1.0)]
-Range = Annotated[tuple[Number, Number], BeforeValidator(as_tuple)]
+Range = Annotated[tuple[Number, Number], BeforeValidator(as_tuple), AfterValidator(_rising)]
+"""(low, high) with 0 < low ≤ high."""
 
 
 class Strict(BaseModel):

@@ -13,9 +13,10 @@ from typing import Annotated, Any
 
 from pydantic import BeforeValidator, Field, ValidationError, model_validator
 
+from vireid_cli import reading
 from vireid_cli.errors import RecipeError, UsageError
 from vireid_cli.recipe.load import shipped_folder
-from vireid_cli.recipe.problems import Problem, of_validation, raise_all
+from vireid_cli.recipe.problems import Problem, first_of_each, of_flaw, of_validation, raise_all
 from vireid_cli.recipe.strict import Strict, as_tuple
 from vireid_cli.recipe.yaml_lines import read_source
 
@@ -47,7 +48,7 @@ class Start(Strict):
 
     def settings(self) -> list[str]:
         """What ``--set`` would say."""
-        return [f"{key}={json.dumps(value)}" for key, value in self.set.items()]
+        return [f"{key}={json.dumps(value, ensure_ascii=False)}" for key, value in self.set.items()]
 
 
 class Evaluate(Strict):
@@ -102,7 +103,7 @@ class Study(Strict):
         """What ``--set`` would say for one row and seed; later ones win."""
         shared = {key: value for key, value in self.set.items() if key not in row.set}  # the row's come later
         values = {**shared, **row.set, "train.seed": seed}
-        return [f"{key}={json.dumps(value)}" for key, value in values.items()]
+        return [f"{key}={json.dumps(value, ensure_ascii=False)}" for key, value in values.items()]
 
 
 def find_study(name: str) -> Path:
@@ -117,6 +118,8 @@ def find_study(name: str) -> Path:
         for candidate in (folder / n for n in names):
             if candidate.is_file():
                 return candidate
+    for candidate in map(Path, names):
+        reading.refuse_irregular(candidate, error=UsageError)
     known = sorted({path.stem for home in homes for path in home.glob("*.yaml")})
     raise UsageError(f"There is no study '{name}'.", f"Shipped studies: {', '.join(known) or 'none'}")
 
@@ -131,11 +134,11 @@ def load_study(name: str) -> Study:
     path = find_study(name)
     source = read_source(path)
     content = {"name": path.stem, **source.content}
-    problems = [Problem(place, ".".join(key), "this key is written twice.") for key, place in source.twice]
+    problems = [of_flaw(flaw) for flaw in source.flaws]
     try:
         study = Study.model_validate(content)
     except ValidationError as error:
-        raise_all(path.name, [*problems, *of_validation(error, Study, source.places)])
+        raise_all(path.name, first_of_each([*problems, *of_validation(error, Study, source.places)]))
         raise
     labels = [row.label for row in study.rows]
     for i, label in enumerate(labels):

@@ -1,7 +1,11 @@
-"""YAML that remembers where each key stands, so that a mistake can be pointed at."""
+"""YAML with the place of each key, so that a mistake is reported with its line; bounded in every direction.
+
+Nesting, aliases and the size after all aliases are replaced have limits; tags are refused.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -10,22 +14,80 @@ import yaml
 
 from vireid_cli import reading
 from vireid_cli.errors import RecipeError
+from vireid_cli.recipe import yaml_scalars
+from vireid_cli.recipe.yaml_scalars import shorten
 
 KeyPath = tuple[str, ...]
 
-LIMIT = reading.MIB
+LIMIT = 256 * 1024
 """Bytes of a recipe or study."""
+
+DEPTH = 50
+"""Levels of nesting, aliases included."""
+
+ALIASES = 100
+"""Aliases of a document."""
+
+EXPANDED = 20_000
+"""Values of a document after every alias is replaced by a copy."""
+
+
+class _Refusal(yaml.MarkedYAMLError):
+    """Valid YAML beyond a limit, or with a feature that recipes do not use."""
 
 
 class _Loader(yaml.SafeLoader):
-    """Keys are words: YAML 1.1 takes a bare ``on`` for true, as a key as well."""
+    """Keys are text; scalars are read by ``yaml_scalars``; depth and aliases are counted while composing."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__(text)
+        self._depth = 0
+        self._aliases = 0
+
+    def resolve(self, kind: type[yaml.Node], value: Any, implicit: Any) -> str:
+        """Tag of a node without one."""
+        if kind is yaml.ScalarNode and implicit[0]:
+            return yaml_scalars.tag_of(value)
+        return str(super().resolve(kind, value, implicit))
+
+    def compose_node(self, parent: yaml.Node | None, index: Any) -> yaml.Node | None:
+        """Compose one node, refusing tags and what is beyond the limits."""
+        event = self.peek_event()
+        self._depth += 1
+        if self._depth > DEPTH:
+            raise _refusal(event, f"nested deeper than {DEPTH} levels, the limit")
+        if isinstance(event, yaml.AliasEvent):
+            self._aliases += 1
+            if self._aliases > ALIASES:
+                raise _refusal(event, f"more than {ALIASES} aliases (*name), the limit")
+        elif event.tag is not None:
+            tag = event.tag.replace(yaml_scalars.PREFIX, "!!")
+            raise _refusal(event, f"the tag {shorten(tag)} is not supported; remove it")
+        node = super().compose_node(parent, index)
+        self._depth -= 1
+        return node
 
     def flatten_mapping(self, node: yaml.MappingNode) -> None:
-        """Resolve merges, then read every key as it is written."""
+        """Resolve merges, then read every key as text."""
         super().flatten_mapping(node)
         for key, _ in node.value:
             if isinstance(key, yaml.ScalarNode):
-                key.tag = "tag:yaml.org,2002:str"
+                key.tag = yaml_scalars.TEXT
+
+
+@dataclass(frozen=True, slots=True)
+class Flaw:
+    """A mistake in the text itself.
+
+    Attributes:
+        key: Key path.
+        place: ``file:line``.
+        text: What is wrong and what to write.
+    """
+
+    key: KeyPath
+    place: str
+    text: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,85 +98,164 @@ class Source:
         origin: File name, or ``--set``.
         content: The mapping as plain dicts, lists and scalars.
         places: Key path → ``file:line``; list items have their index as text.
-        twice: Key paths written twice in one mapping, with their second place.
+        flaws: Keys written twice, ambiguous numbers, control characters.
     """
 
     origin: str
     content: dict[str, Any]
     places: dict[KeyPath, str] = field(default_factory=dict)
-    twice: tuple[tuple[KeyPath, str], ...] = ()
+    flaws: tuple[Flaw, ...] = ()
 
 
 def read_source(path: Path) -> Source:
     """Parse one YAML file.
 
     Raises:
-        RecipeError: The file can't be read, is not YAML, or is not a mapping at the top.
+        RecipeError: The file can't be read, is not YAML, is beyond a limit, or is not a mapping at the top.
     """
-    text = reading.read_text(path, limit=LIMIT, error=RecipeError)
-    return parse_source(text, str(path))
+    return parse_source(reading.read_text(path, limit=LIMIT, error=RecipeError), str(path))
 
 
 def parse_source(text: str, origin: str) -> Source:
     """Parse YAML text; see ``read_source``."""
-    try:
-        loader = _Loader(text)
-        root = loader.get_single_node()
-        content = loader.construct_document(root) if root is not None else None
-    except yaml.YAMLError as error:
-        mark = getattr(error, "problem_mark", None)
-        where = f"{origin}:{mark.line + 1}" if mark else origin
-        problem = getattr(error, "problem", None) or str(error).splitlines()[0]
-        raise RecipeError(f"{where}: not valid YAML: {problem}.") from error
-    if content is None:
-        content, root = {}, None
+    root, content, flaws = _parse(text, origin)
+    if root is None or content is None:
+        return Source(origin, {})
     if not isinstance(content, dict):
-        raise RecipeError(f"{origin}:1: a recipe is a mapping of keys, this is a {type(content).__name__}.")
-    places: dict[KeyPath, str] = {}
-    twice: list[tuple[KeyPath, str]] = []
-    if root is not None:
-        _collect(root, (), origin, places, twice)
-    return Source(origin, content, places, tuple(twice))
+        kind = "a list" if isinstance(content, list) else "a single value"
+        raise RecipeError(f"{origin}:1: a recipe is a mapping of keys, this is {kind}.")
+    places = {key: _place(marked, origin) for key, _, marked in _walk(root, ())}
+    return Source(origin, content, places, flaws)
 
 
-def _collect(
-    node: yaml.Node,
-    prefix: KeyPath,
-    origin: str,
-    places: dict[KeyPath, str],
-    twice: list[tuple[KeyPath, str]],
-) -> None:
-    """Note the place of every key and list item below ``node``."""
-    if isinstance(node, yaml.MappingNode):
-        children = [(str(key.value), key, value) for key, value in node.value]
-    elif isinstance(node, yaml.SequenceNode):
-        children = [(str(i), value, value) for i, value in enumerate(node.value)]
-    else:
-        return
-    seen: set[str] = set()
-    for name, marked, value in children:
-        place = f"{origin}:{marked.start_mark.line + 1}"
-        if name in seen:
-            twice.append(((*prefix, name), place))
-        seen.add(name)
-        places[(*prefix, name)] = place
-        _collect(value, (*prefix, name), origin, places, twice)
-
-
-def parse_setting(setting: str) -> tuple[KeyPath, Any]:
-    """Split ``a.b.c=value`` into its key path and its value, read as YAML.
+def parse_setting(setting: str) -> tuple[KeyPath, Any, tuple[Flaw, ...]]:
+    """Split ``a.b.c=value`` into its key path, its value, read as YAML, and the flaws of the value.
 
     Raises:
-        RecipeError: No ``=``, an empty key, or a value that is not YAML.
+        RecipeError: No ``=``, an empty key, or a value that is not YAML or is beyond a limit.
     """
     key, equals, text = setting.partition("=")
     parts = tuple(part.strip() for part in key.split("."))
+    shown = f"--set {shorten(setting)}"
     if not equals or not all(parts):
-        raise RecipeError(
-            f"--set {setting}: expected KEY=VALUE.",
-            "For example: --set train.epochs=1",
-        )
+        raise RecipeError(f"{shown}: expected KEY=VALUE.", "For example: --set train.epochs=1")
+    if len(parts) > DEPTH:
+        raise RecipeError(f"{shown}: the key has more than {DEPTH} parts.")
+    if len(text) > LIMIT:
+        raise RecipeError(f"{shown}: the value has more than {reading.size_text(LIMIT)}, the limit.")
+    _, value, flaws = _parse(text, shown, lines=False)
+    return parts, value, tuple(Flaw((*parts, *flaw.key), "--set", flaw.text) for flaw in flaws)
+
+
+def _parse(text: str, origin: str, lines: bool = True) -> tuple[yaml.Node | None, Any, tuple[Flaw, ...]]:
+    """Root node, content and flaws of a document.
+
+    Args:
+        text: YAML.
+        origin: What errors begin with.
+        lines: Errors name the line.
+    """
     try:
-        return parts, yaml.load(text, Loader=_Loader)
-    except yaml.YAMLError as error:
-        raise RecipeError(f"--set {setting}: the value is not valid YAML.") from error
+        loader = _Loader(text)
+        root = loader.get_single_node()
+        if root is None:
+            return None, None, ()
+        _measure(root)
+        flaws = tuple(_flaws(root, origin))
+        return root, loader.construct_document(root), flaws
+    except _Refusal as error:
+        raise RecipeError(f"{_line(error, text, origin, lines)}: {error.problem}.") from error
+    except (yaml.YAMLError, ValueError, OverflowError) as error:  # the last two: escapes such as \UFFFFFFFF
+        problem = getattr(error, "problem", None) or str(error).splitlines()[0]
+        if problem.startswith("but found"):  # the beginning of the sentence is the context then
+            problem = f"{error.context}, {problem}"  # type: ignore[union-attr]
+        if isinstance(error, yaml.reader.ReaderError):
+            problem = f"the control character U+{error.character:04X} is not allowed"
+        place = _line(error, text, origin, lines)
+        raise RecipeError(f"{place}: not valid YAML: {shorten(problem)}.") from error
+
+
+def _line(error: Exception, text: str, origin: str, lines: bool) -> str:
+    """``origin:line`` of an error of the parser."""
+    mark, position = getattr(error, "problem_mark", None), getattr(error, "position", None)
+    if not lines or (mark is None and position is None):
+        return origin
+    line = mark.line if mark is not None else text.count("\n", 0, position)
+    return f"{origin}:{line + 1}"
+
+
+def _refusal(node: Any, problem: str) -> _Refusal:
+    """Error at a node or an event."""
+    return _Refusal(problem=problem, problem_mark=node.start_mark)
+
+
+def _measure(root: yaml.Node) -> None:
+    """Refuse aliases that lead back to themselves, or that expand beyond the limits.
+
+    Each node is visited once; an iterative walk, since aliases can chain deeper than Python's stack.
+
+    Raises:
+        _Refusal: As above.
+    """
+    known: dict[int, tuple[int, int]] = {}  # values and levels below and with a node
+    entered: set[int] = set()
+    stack = [root]
+    while stack:
+        node = stack[-1]
+        below = [value for pair in _children(node) for value in pair]
+        if id(node) not in entered:
+            entered.add(id(node))
+            for child in below:
+                if id(child) in entered and id(child) not in known:
+                    raise _refusal(child, "an anchor (&name) contains an alias (*name) of itself")
+            stack += [child for child in below if id(child) not in known]
+            continue
+        stack.pop()
+        if id(node) in known:
+            continue
+        values = 1 + sum(known[id(child)][0] for child in below)
+        levels = 1 + max((known[id(child)][1] for child in below), default=0)
+        known[id(node)] = (values, levels)
+        if values > EXPANDED:
+            raise _refusal(node, f"aliases expand to more than {EXPANDED:,} values, the limit")
+        if levels > DEPTH + 1:
+            raise _refusal(node, f"nested deeper than {DEPTH} levels, the limit")
+
+
+def _children(node: yaml.Node) -> list[tuple[yaml.Node, ...]]:
+    """Keys and values of a mapping, items of a list."""
+    if isinstance(node, yaml.MappingNode):
+        return list(node.value)
+    return [(item,) for item in node.value] if isinstance(node, yaml.SequenceNode) else []
+
+
+def _walk(node: yaml.Node, prefix: KeyPath) -> Iterator[tuple[KeyPath, yaml.Node, yaml.Node]]:
+    """Key path, value and the node that carries the place, of everything below a node."""
+    for number, child in enumerate(_children(node)):
+        marked, value = child[0], child[-1]
+        name = str(marked.value) if len(child) == 2 else str(number)
+        yield (*prefix, name), value, marked
+        yield from _walk(value, (*prefix, name))
+
+
+def _flaws(root: yaml.Node, origin: str) -> Iterator[Flaw]:
+    """Keys written twice and refused scalars; called before merges are resolved, which repeat keys."""
+    seen: set[KeyPath] = set()
+    entries: list[tuple[KeyPath, yaml.Node, yaml.Node]] = [((), root, root), *_walk(root, ())]
+    for key, value, marked in entries:
+        place = _place(marked, origin)
+        if isinstance(marked, yaml.ScalarNode) and marked is not value:
+            if text := yaml_scalars.refusal(marked.value, plain=False):
+                yield Flaw(key, place, text)
+            if key in seen:
+                yield Flaw(key, place, "this key is written twice.")
+            seen.add(key)
+        if isinstance(value, yaml.ScalarNode):
+            if value.tag == yaml_scalars.MERGE:
+                value.tag = yaml_scalars.TEXT
+            if text := yaml_scalars.refusal(value.value, plain=value.style is None):
+                yield Flaw(key, place, text)
+
+
+def _place(node: yaml.Node, origin: str) -> str:
+    return f"{origin}:{node.start_mark.line + 1}"

@@ -6,14 +6,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import yaml
-
+from vireid_cli import reading
 from vireid_cli.engine.evaluate.features import evaluate_features
 from vireid_cli.engine.evaluate.result import EvaluateOptions, Evaluation
 from vireid_cli.engine.evaluate.summary import compared
 from vireid_cli.engine.reporter import Reporter
 from vireid_cli.engine.subjects.evaluations import evaluation_of
 from vireid_cli.errors import DataError, UsageError
+from vireid_cli.recipe.yaml_lines import LIMIT, parse_source
 from vireid_cli.results import schema
 from vireid_cli.results.evaluation import StoredEvaluation
 from vireid_cli.results.run import DAMAGED, Run
@@ -152,8 +152,8 @@ def recipe_of(run: Run) -> tuple[str, dict[str, str]]:
     Raises:
         DataError: It is not there or is not YAML.
     """
+    text = reading.read_text(run.recipe_file, limit=LIMIT, hint=DAMAGED)
     try:
-        text = run.recipe_file.read_text(encoding="utf-8")
-        return text, flat(yaml.safe_load(text) or {})
-    except (OSError, ValueError, yaml.YAMLError) as error:
-        raise DataError(f"{run.recipe_file} can't be read: {error}", DAMAGED) from error
+        return text, flat(parse_source(text, str(run.recipe_file)).content)
+    except UsageError as error:
+        raise DataError(error.message, DAMAGED) from error
