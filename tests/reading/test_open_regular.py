@@ -75,7 +75,7 @@ def test_the_limit_is_stated(tmp_path: Path) -> None:
     path = tmp_path / "large"
     with path.open("wb") as file:
         file.truncate(3 * reading.GIB)  # sparse: it takes no space
-    with pytest.raises(RecipeError, match=r"has 3\.0 GiB; the limit for such a file is 1\.0 MiB"):
+    with pytest.raises(RecipeError, match=r"has 3\.0 GiB; the limit for such a file is 256\.0 KiB"):
         read_source(path)
     with pytest.raises(DataError, match=r"limit for such a file is 1\.0 GiB"):
         reading.read_text(path)
