@@ -26,6 +26,7 @@ from vireid_cli.data.store import Store, open_store
 from vireid_cli.data.verify import verify
 from vireid_cli.engine.prepare import ensure_prepared
 from vireid_cli.engine.reporter import Reporter
+from vireid_cli.engine.session import Session
 from vireid_cli.errors import DataError
 from vireid_cli.lock import locked
 from vireid_cli.types import Resize, Size
@@ -133,10 +134,11 @@ def test_a_store_of_the_time_before_lanczos_serves_and_is_extended(data: Path) -
         def say(self, text: str) -> None:
             lines.append(text)
 
-    store = ensure_prepared("sysu", SIZE, "lanczos", data, Listener())
+    session = Session.choose("cpu", reporter=Listener(), data_dir=data)
+    store = ensure_prepared("sysu", session, SIZE, "lanczos")
     assert lines == ["sysu is prepared at 32×16 by bicubic only: adding pixels by lanczos"]
     assert (store.resize, store.sizes) == ("lanczos", [SIZE])
-    assert ensure_prepared("sysu", SIZE, "bicubic", data, Reporter()).sizes == [SIZE]
+    assert ensure_prepared("sysu", session, SIZE, "bicubic").sizes == [SIZE]
 
 
 def test_an_image_of_the_right_size_is_not_touched() -> None:

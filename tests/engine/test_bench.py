@@ -20,7 +20,7 @@ SMALL = ["data.size=[64, 32]", "data.sampler.identities=2", "data.sampler.images
 
 @pytest.fixture
 def engine(sysu_tree: Path) -> Engine:
-    return Engine(CPU, data_dir=sysu_tree)
+    return Engine.choose("cpu", "fp32", data_dir=sysu_tree)
 
 
 def test_interleaved_runs_in_turn_after_a_warm_up() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +13,7 @@ from vireid_cli import files
 from vireid_cli.engine.embed import chosen_checkpoint
 from vireid_cli.engine.engine import Engine
 from vireid_cli.engine.reporter import Reporter
+from vireid_cli.engine.session import Session
 from vireid_cli.engine.subjects.cmc import cmc_curve
 from vireid_cli.engine.subjects.evaluations import labels_of, shared_evaluation
 from vireid_cli.engine.subjects.output import Output
@@ -23,6 +25,7 @@ from vireid_cli.results import schema
 from vireid_cli.results.run import Run
 
 PROTOCOL = "all-single-seeded"
+SESSION = Session.choose("cpu")
 
 
 class Listener(Reporter):
@@ -51,7 +54,7 @@ def as_version_1(run: Run) -> None:
 def test_curve_and_band_are_those_of_the_metrics(evaluated_run) -> None:
     run = evaluated_run("a")
     content = run.evaluations()[PROTOCOL]
-    curve = cmc_curve(run, "a", None, 20, Reporter())
+    curve = cmc_curve(run, SESSION, "a", None, 20)
     np.testing.assert_allclose(curve.cmc, content["cmc"], rtol=0, atol=1e-12)
     for k in (1, 5, 10, 20):
         metric = content["metrics"][f"rank{k}"]
@@ -64,13 +67,13 @@ def test_curve_and_band_are_those_of_the_metrics(evaluated_run) -> None:
 def test_trials_with_queries_of_their_own(evaluated_run) -> None:
     run = evaluated_run("a", queries=(np.arange(12), np.arange(9, 30)))
     content = run.evaluations()[PROTOCOL]
-    curve = cmc_curve(run, "a", None, 5, Reporter())
+    curve = cmc_curve(run, SESSION, "a", None, 5)
     np.testing.assert_allclose(curve.cmc, content["cmc"][:5], rtol=0, atol=1e-12)
     np.testing.assert_allclose([curve.low[0], curve.high[0]], content["metrics"]["rank1"]["interval"])
 
 
 def test_ranks_beyond_the_stored_cmc(evaluated_run) -> None:
-    curve = cmc_curve(evaluated_run("a"), "a", PROTOCOL, 40, Reporter())
+    curve = cmc_curve(evaluated_run("a"), SESSION, "a", PROTOCOL, 40)
     assert len(curve.cmc) == len(curve.low) == len(curve.chance) == 40
     assert curve.cmc[-1] == 1.0  # six identities: everybody is found
 
@@ -79,13 +82,13 @@ def test_an_old_evaluation_is_drawn_without_a_band(evaluated_run) -> None:
     run = evaluated_run("a")
     as_version_1(run)
     listener = Listener()
-    curve = cmc_curve(run, "a", PROTOCOL, 10, listener)
+    curve = cmc_curve(run, replace(SESSION, reporter=listener), "a", PROTOCOL, 10)
     np.testing.assert_array_equal(curve.cmc, run.evaluations()[PROTOCOL]["cmc"][:10])
     assert curve.low is None
     assert curve.chance is None
     assert f"vireid evaluate {run.folder}" in listener.warned[0]
     with pytest.raises(UsageError, match="vireid evaluate"):
-        cmc_curve(run, "a", PROTOCOL, 21, listener)
+        cmc_curve(run, SESSION, "a", PROTOCOL, 21)
 
 
 def test_the_subtitle_speaks_of_a_band_only_where_there_is_one(evaluated_run, tmp_path, monkeypatch) -> None:

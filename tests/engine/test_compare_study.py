@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -83,7 +84,7 @@ def test_what_is_evaluated_is_not_evaluated_again(
         again(len(measured) + 1)
     (folder / "metrics.json").write_text("{")
     again(6)
-    engine.runtime = Runtime.choose("cpu", "bf16")
+    engine.session = replace(engine.session, runtime=Runtime.choose("cpu", "bf16"))
     again(7)
     engine.compare(study, EvaluateOptions(breakdown=True))
     assert len(measured) == 8
@@ -152,10 +153,7 @@ def test_who_the_trunk_was_trained_on_is_not_evaluated_on(
     trunk = engine.export_backbone(wide, modality=Modality.VISIBLE)
     narrow = engine.train(str(tiny_recipe), [*few, "data.split=train"])
     heir = engine.train(str(tiny_recipe), [*few, "data.split=train", f"backbone.weights={trunk}"])
-    known = {
-        run.name: set(load_trained(run, engine.runtime, engine.reporter).tokens)
-        for run in (wide, narrow, heir)
-    }
+    known = {run.name: set(load_trained(run, engine.session).tokens) for run in (wide, narrow, heir)}
     assert known[narrow.name] < known[wide.name]
     assert known[heir.name] == known[wide.name]
 

@@ -1,17 +1,22 @@
 """Costs are counted where they can be counted by hand."""
 
+from pathlib import Path
+
 import pytest
 import torch
 from torch import nn
 
 from vireid_cli.engine.cost import cost_of, flops_of, parameters_of
 from vireid_cli.engine.network import load_recipe
+from vireid_cli.engine.reporter import Reporter
 from vireid_cli.engine.runtime import Runtime
+from vireid_cli.engine.session import Session
 from vireid_cli.frequency.fourier import spectrum
 from vireid_cli.layers.scan import selective_scan
 from vireid_cli.layers.trans_mamba import Attention
 
 CPU = Runtime(torch.device("cpu"), "fp32")
+SESSION = Session(CPU, Reporter(), Path("data"), Path("runs"))
 NARROW = ("backbone.name=resnet18", "backbone.weights=none", "backbone.width=16")
 
 
@@ -68,7 +73,7 @@ def test_parameters():
 @pytest.mark.parametrize("name", ["baseline", "sepg", "sfcl-light"])
 def test_cost_of_a_recipe(name):
     recipe = load_recipe(name, NARROW)
-    found = cost_of(recipe, CPU, identities=7, size=(64, 32), batch=2)
+    found = cost_of(recipe, SESSION, identities=7, size=(64, 32), batch=2)
     assert found["flops"] == 2 * found["multiply_adds"] > 0
     assert found["parameters"] > found["parameters_without_classifier"] > 0
     assert sum(found["parts"].values()) == found["parameters"]
@@ -78,7 +83,7 @@ def test_cost_of_a_recipe(name):
 
 def test_agw_s_count_and_the_paper_s():
     recipe = load_recipe("sfcl-base", ("backbone.weights=none",))
-    found = cost_of(recipe, CPU, identities=395, size=(64, 32), batch=1)
+    found = cost_of(recipe, SESSION, identities=395, size=(64, 32), batch=1)
     assert found["parameters_without_classifier"] == 23_550_351
     assert found["reported"]["parameters"] == 23.55
     assert found["reported"]["size"] == (384, 192)

@@ -8,6 +8,7 @@ import pytest
 from tests.engine.evaluated_runs import PROTOCOL, evaluated
 from vireid_cli.engine.engine import Engine
 from vireid_cli.engine.reporter import Reporter
+from vireid_cli.engine.session import Session
 from vireid_cli.engine.subjects.embeddings import distances_of, embedded, embedded_alike
 from vireid_cli.engine.subjects.output import Output
 from vireid_cli.errors import DataError, UsageError
@@ -29,12 +30,16 @@ class Listener(Reporter):
         self.jobs[job] = (done, total)
 
 
+def session(reporter: Reporter | None = None) -> Session:
+    return Session.choose("cpu", reporter=reporter)
+
+
 def test_runs_are_compared_on_the_images_that_all_have(tmp_path):
     shuffled = np.random.default_rng(5).permutation(96)
     first = evaluated(tmp_path / "a", shuffled[:80])
     second = evaluated(tmp_path / "b", np.sort(shuffled[10:]), seed=1)
     listener = Listener()
-    one, other = embedded_alike((first, second), None, listener)
+    one, other = embedded_alike((first, second), session(listener), None)
     assert one.embeddings.paths.tolist() == other.embeddings.paths.tolist()
     assert len(one.embeddings) == 70
     assert listener.warnings == ["70 images are in all 2 evaluations; up to 16 are left out"]
@@ -48,7 +53,7 @@ def test_runs_are_compared_on_the_images_that_all_have(tmp_path):
 
 def test_distances_of_a_run_are_those_of_its_file(tmp_path):
     run, listener = evaluated(tmp_path / "a", np.arange(96)), Listener()
-    found = distances_of(embedded(run, PROTOCOL), listener)
+    found = distances_of(embedded(run, PROTOCOL), session(listener))
     with np.load(run.evaluation(PROTOCOL) / "embeddings.npz") as file:
         expected = pair_distances(file["features"], file["pids"], file["modalities"])
     np.testing.assert_array_equal(found.intra, expected.intra)
@@ -75,11 +80,11 @@ def test_what_can_not_be_compared_says_what_to_do(tmp_path):
     with pytest.raises(
         UsageError, match=r"(?s)on sysu abc.*vireid evaluate .*one --dataset sysu\n.*other --dataset sysu$"
     ):
-        embedded_alike((one, evaluated(tmp_path / "other", everything, data="xyz")), None, Reporter())
+        embedded_alike((one, evaluated(tmp_path / "other", everything, data="xyz")), session(), None)
     elsewhere = evaluated(tmp_path / "else where", everything, data="xyz")
     (elsewhere.folder / "recipe.yaml").write_text("paper: none\ndata: {dataset: regdb}\n")
     with pytest.raises(UsageError, match=r"(?s)protocols differ.*regdb: '[^\n]*else where'$") as refused:
-        embedded_alike((one, elsewhere), None, Reporter())
+        embedded_alike((one, elsewhere), session(), None)
     assert "vireid evaluate" not in refused.value.hint
     with pytest.raises(UsageError, match="there is no infrared image"):
         embedded(evaluated(tmp_path / "visible", everything[:48]), None)
@@ -88,7 +93,7 @@ def test_what_can_not_be_compared_says_what_to_do(tmp_path):
     some, others = everything[:60], np.concatenate([everything[:49], everything[60:]])  # both have image 48
     runs = (evaluated(tmp_path / "some", some), evaluated(tmp_path / "others", others))
     with pytest.raises(UsageError, match=r"(?s)both modalities: 1,.*--protocol"):
-        embedded_alike(runs, None, Reporter())
+        embedded_alike(runs, session(), None)
     with pytest.raises(UsageError, match="no evaluation 'indoor'"):
         embedded(one, "indoor")
     bare = Run(tmp_path / "bare")

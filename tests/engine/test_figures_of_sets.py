@@ -18,7 +18,6 @@ from vireid_cli.data import protocols
 from vireid_cli.data.protocols.request import Request
 from vireid_cli.engine.engine import Engine
 from vireid_cli.engine.prepare import ensure_prepared
-from vireid_cli.engine.reporter import Reporter
 from vireid_cli.engine.subjects.output import Output
 from vireid_cli.engine.visualize import occlusion
 from vireid_cli.errors import UsageError
@@ -62,9 +61,9 @@ def runs(there: dict[str, Engine], tmp_path_factory: pytest.TempPathFactory) -> 
     return found
 
 
-def words_of(engine: Engine, figure: str, run: Run | None, **options: object) -> list[str]:
+def words_of(engine: Engine, figure: str, subject: Run | str, **options: object) -> list[str]:
     output = Words()
-    engine.visualize(figure, run, output=output, **options)
+    engine.visualize(figure, subject, output=output, **options)
     return output.said
 
 
@@ -85,7 +84,7 @@ def test_cameras_say_something_where_a_modality_has_several() -> None:
 
 @pytest.mark.parametrize("name", ["regdb", "llcm", "folder"])
 def test_who_queries_is_said_as_it_is(there: dict[str, Engine], name: str) -> None:
-    store = ensure_prepared(name, SIZE, "lanczos", there[name].data_dir, Reporter())
+    store = ensure_prepared(name, there[name].session, SIZE, "lanczos")
     of = {"llcm": [Request(llcm=protocol) for protocol in LLCM], "regdb": [Request(trial=1)]}
     requests = of.get(name, [Request()])
     plans = [plan for request in requests for plan in protocols.plans_for(store, request)]
@@ -100,14 +99,14 @@ def test_who_queries_is_said_as_it_is(there: dict[str, Engine], name: str) -> No
 
 @pytest.mark.parametrize(("name", "cameras"), [("regdb", 0), ("oulu", 0), ("llcm", 2), ("folder", 2)])
 def test_figures_of_images(there: dict[str, Engine], name: str, cameras: int) -> None:
-    spectrum = words_of(there[name], "spectrum", None, dataset=name, size=SIZE)
+    spectrum = words_of(there[name], "spectrum", name, size=SIZE)
     assert len(named(spectrum)) == cameras
     assert {"visible", "infrared"} <= set(spectrum)
-    seg = words_of(there[name], "seg", None, dataset=name, size=SIZE, ids=2, images=4, seed=0)
+    seg = words_of(there[name], "seg", name, size=SIZE, ids=2, images=4, seed=0)
     rows = [word for word in seg if word.startswith("pid ")]
     assert len(rows) == 2
     assert len(named(rows)) == cameras
-    sheet = words_of(there[name], "sheet", None, dataset=name, images=40, seed=0)
+    sheet = words_of(there[name], "sheet", name, images=40, seed=0)
     assert bool(named(sheet)) == bool(cameras)
     assert cameras or {word.split(" · ")[1] for word in sheet[1:]} == {"visible", "infrared"}
 
@@ -123,7 +122,7 @@ def one_occluder(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.parametrize(("name", "by"), [("regdb", "modality"), ("llcm", "camera")])
 def test_before_and_after(there: dict[str, Engine], name: str, by: str) -> None:
-    words = words_of(there[name], "occlusion", None, dataset=name, rows=1)
+    words = words_of(there[name], "occlusion", name, rows=1)
     assert words[0].replace("\n", " ").endswith(f": before and after, by {by}")
     assert words[1].startswith("ε: ")
     places = words[2::2]
@@ -145,9 +144,9 @@ def test_a_list_in_place_of_a_layout_is_drawn(tmp_path: Path) -> None:
     )
     (root / "records.csv").write_text(text)
     listed = Engine.choose("cpu", data_dir=tmp_path / "data", runs_dir=tmp_path / "runs")
-    words = words_of(listed, "occlusion", None, dataset="folder", rows=1)
+    words = words_of(listed, "occlusion", "folder", rows=1)
     assert words[2::2] == ["cam 1", "cam 2", "cam 5"]
-    assert len(named(words_of(listed, "sheet", None, dataset="folder", images=40, seed=0))) == len(rows)
+    assert len(named(words_of(listed, "sheet", "folder", images=40, seed=0))) == len(rows)
 
 
 def test_numbers_of_people_may_be_huge_and_one_modality_is_enough(tmp_path: Path) -> None:
@@ -163,26 +162,26 @@ def test_numbers_of_people_may_be_huge_and_one_modality_is_enough(tmp_path: Path
     lines = [("path", "pid", "camid", "modality", "split"), *rows]
     (root / "records.csv").write_text("".join(",".join(map(str, line)) + "\n" for line in lines))
     listed = Engine.choose("cpu", data_dir=tmp_path / "data", runs_dir=tmp_path / "runs")
-    sheet = words_of(listed, "sheet", None, dataset="folder", images=40, seed=0)
+    sheet = words_of(listed, "sheet", "folder", images=40, seed=0)
     counts = (huge, 3), (2, 2), (1, 1)
     assert sheet[1:] == [f"pid\n{pid}\ncam {i}" for pid, n in counts for i in range(1, n + 1)]
 
-    two = {"dataset": "folder", "size": SIZE, "modality": Modality.VISIBLE}
-    swap = words_of(listed, "phase-swap", None, **two)
+    two = {"size": SIZE, "modality": Modality.VISIBLE}
+    swap = words_of(listed, "phase-swap", "folder", **two)
     assert any(f"pid {huge}" in word for word in swap), "the first test identity with two images"
-    assert any("pid 2" in word for word in words_of(listed, "phase-swap", None, pid=2, **two))
+    assert any("pid 2" in word for word in words_of(listed, "phase-swap", "folder", pid=2, **two))
     with pytest.raises(UsageError, match=r"nobody has two infrared images(.|\n)*--modality"):
-        words_of(listed, "phase-swap", None, **{**two, "modality": Modality.INFRARED})
+        words_of(listed, "phase-swap", "folder", **{**two, "modality": Modality.INFRARED})
     with pytest.raises(UsageError, match="pid 1 has 1 visible image, not two"):
-        words_of(listed, "phase-swap", None, pid=1, **two)
+        words_of(listed, "phase-swap", "folder", pid=1, **two)
     with pytest.raises(UsageError, match=rf"pid 9 is not in it(.|\n)*--pid {huge}"):
-        words_of(listed, "phase-swap", None, pid=9, **two)
+        words_of(listed, "phase-swap", "folder", pid=9, **two)
     with pytest.raises(UsageError, match="nobody has images of both modalities"):
-        words_of(listed, "phase-swap", None, **{**two, "modality": None})
+        words_of(listed, "phase-swap", "folder", **{**two, "modality": None})
 
 
 def test_a_sheet_shows_both_modalities_of_a_camera(there: dict[str, Engine]) -> None:
-    sheet = words_of(there["llcm"], "sheet", None, dataset="llcm", images=40, seed=0)
+    sheet = words_of(there["llcm"], "sheet", "llcm", images=40, seed=0)
     assert len(sheet) == 1 + 7 * 5, "7 people, three visible cameras, two infrared ones; and the title"
     assert sheet.count("pid 7 · cam 1") == 2
     assert sheet.count("pid 7 · cam 3") == 1

@@ -9,7 +9,8 @@ import torch
 
 from vireid_cli.engine.network import load_recipe
 from vireid_cli.engine.reporter import Reporter
-from vireid_cli.engine.runtime import Runtime
+from vireid_cli.engine.runtime import Precision, Runtime
+from vireid_cli.engine.session import Session
 from vireid_cli.engine.train import resume, train
 from vireid_cli.engine.train.loop import Loop
 from vireid_cli.errors import DataError, Interrupted, UsageError
@@ -29,6 +30,17 @@ class Listener(Reporter):
         self.warnings.append(text)
 
 
+def session(
+    data: Path,
+    precision: Precision,
+    reporter: Reporter | None = None,
+    *,
+    runs: Path = Path("unused"),
+    automatic: bool = False,
+) -> Session:
+    return Session(Runtime(CPU, precision, automatic), reporter or Reporter(), data, runs)
+
+
 @pytest.fixture
 def cut(tiny_recipe: Path, sysu_tree: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
     """A run in bf16 that was stopped after its first epoch."""
@@ -44,10 +56,7 @@ def cut(tiny_recipe: Path, sysu_tree: Path, tmp_path: Path, monkeypatch: pytest.
         with pytest.raises(Interrupted) as caught:
             train.train(
                 load_recipe(str(tiny_recipe)),
-                Runtime(CPU, "bf16"),
-                Reporter(),
-                sysu_tree,
-                tmp_path / "my runs",
+                session(sysu_tree, "bf16", runs=tmp_path / "my runs"),
             )
     run = Run(next((tmp_path / "my runs").glob("tiny-*")))
     assert caught.value.hint == f"Resume: vireid train --resume '{run.folder}' --data {sysu_tree}"
@@ -66,7 +75,7 @@ def test_its_own_precision_unless_another_is_asked_for(
 
     monkeypatch.setattr(Loop, "_step", look)
     listener = Listener()
-    resume.resume(cut, Runtime(CPU, "fp32", automatic=True), listener, sysu_tree)
+    resume.resume(cut, session(sysu_tree, "fp32", listener, automatic=True))
     assert seen == ["bf16"] * 3
     assert listener.warnings == []
     assert "resumed" not in cut.environment()
@@ -74,7 +83,7 @@ def test_its_own_precision_unless_another_is_asked_for(
 
 def test_another_arithmetic_is_said_and_kept(cut: Run, sysu_tree: Path) -> None:
     listener = Listener()
-    resume.resume(cut, Runtime(CPU, "fp32"), listener, sysu_tree)
+    resume.resume(cut, session(sysu_tree, "fp32", listener))
     assert len(listener.warnings) == 1
     assert "precision bf16 → fp32" in listener.warnings[0]
     environment = cut.environment()
@@ -85,7 +94,7 @@ def test_another_arithmetic_is_said_and_kept(cut: Run, sysu_tree: Path) -> None:
 def test_one_process_trains_a_run(cut: Run, sysu_tree: Path) -> None:
     before = cut.log.read_bytes()
     with locked(cut.folder, cut.lock), pytest.raises(DataError, match="another process"):
-        resume.resume(cut, Runtime(CPU, "bf16"), Reporter(), sysu_tree)
+        resume.resume(cut, session(sysu_tree, "bf16"))
     assert cut.log.read_bytes() == before
 
 
@@ -98,7 +107,7 @@ def test_what_cannot_be_validated_leaves_no_run(
     monkeypatch.setattr(train, "validation_plan", refuse)
     recipe = load_recipe(str(tiny_recipe), ("data.split=train", "train.select=val"))
     with pytest.raises(UsageError):
-        train.train(recipe, Runtime(CPU, "fp32"), Reporter(), sysu_tree, tmp_path / "runs")
+        train.train(recipe, session(sysu_tree, "fp32", runs=tmp_path / "runs"))
     assert not (tmp_path / "runs").exists()
 
 

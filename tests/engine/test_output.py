@@ -7,8 +7,7 @@ from pathlib import Path
 import pytest
 
 from vireid_cli.engine import visualize as drawings
-from vireid_cli.engine.reporter import Reporter
-from vireid_cli.engine.runtime import Runtime
+from vireid_cli.engine.session import Session
 from vireid_cli.engine.subjects.output import Output
 from vireid_cli.errors import DataError, UsageError, VireidError
 from vireid_cli.results.run import Run
@@ -19,9 +18,8 @@ PAGES = ("report",)
 def refused(figure: str, tmp_path: Path, output: Output) -> VireidError:
     """The refusal of a figure of runs that are not there and without its options: no work can begin."""
     runs = tuple(Run(tmp_path / f"run-{i}") for i in range(drawings.runs_taken(figure)[0]))
-    studio = drawings.Studio(runs, Runtime.choose("cpu"), tmp_path, Reporter(), output)
     with pytest.raises(VireidError) as caught:
-        drawings.draw(figure, studio)
+        drawings.draw(figure, runs or "sysu", Session.choose("cpu", data_dir=tmp_path), output)
     return caught.value
 
 
@@ -62,6 +60,5 @@ def test_a_run_is_named_once(tmp_path):
     (tmp_path / "run").mkdir()
     (tmp_path / "same").symlink_to(tmp_path / "run")
     runs = (Run(tmp_path / "run"), Run(tmp_path / "same"))
-    studio = drawings.Studio(runs, Runtime.choose("cpu"), tmp_path, Reporter(), Output())
     with pytest.raises(UsageError, match="is given twice"):
-        drawings.draw("cmc", studio, protocol=None, ranks=20)
+        drawings.draw("cmc", runs, Session.choose("cpu"), Output(), protocol=None, ranks=20)

@@ -21,7 +21,7 @@ from vireid_cli.engine.engine import Engine
 from vireid_cli.engine.evaluate.result import EvaluateOptions, evaluate_plan
 from vireid_cli.engine.evaluate.scoring import Measured
 from vireid_cli.engine.prepare import prepare_dataset
-from vireid_cli.engine.reporter import Reporter
+from vireid_cli.engine.session import Session
 from vireid_cli.engine.subjects import report_images
 from vireid_cli.engine.subjects.output import Output
 from vireid_cli.engine.subjects.report_gallery import people_shown
@@ -41,7 +41,7 @@ PROTOCOL = "all-single-seeded"
 
 @pytest.fixture(scope="module")
 def store(sysu_tree: Path) -> Store:
-    return prepare_dataset("sysu", sysu_tree, SIZE, Reporter(), workers=1).store
+    return prepare_dataset("sysu", Session.choose("cpu", data_dir=sysu_tree), SIZE, workers=1).store
 
 
 @pytest.fixture
@@ -203,19 +203,20 @@ def test_wrong_use_is_said(engine, evaluated, tmp_path):
         report(engine, tmp_path / "x.html", run)
 
 
-def test_images_stay_within_their_budget(store):
+def test_images_stay_within_their_budget(store, engine):
+    session = engine.session
     album = Album.of([store.records.paths[::9], store.records.paths[::18]])
-    large = encoded(album, store, SIZE, Reporter())
+    large = encoded(album, session, store, SIZE)
     assert (large.size, len(large.files)) == (SIZE, len(album.paths))
     assert large.quality == report_images.LADDER[0][1]
     with pytest.raises(DataError, match="do not fit"):
-        encoded(album, store, SIZE, Reporter(), sum(map(len, large.files)) // 20)
-    tall = prepare_dataset("sysu", store.folder.parents[1], (160, 80), Reporter(), workers=1).store
-    full = encoded(album, tall, (160, 80), Reporter())
+        encoded(album, session, store, SIZE, sum(map(len, large.files)) // 20)
+    tall = prepare_dataset("sysu", session, (160, 80), workers=1).store
+    full = encoded(album, session, tall, (160, 80))
     assert full.size == (160, 80)
     total = sum(map(len, full.files))
     for share in (0.5, 0.3):
-        small = encoded(album, tall, (160, 80), Reporter(), int(share * total))
+        small = encoded(album, session, tall, (160, 80), int(share * total))
         assert sum(map(len, small.files)) <= share * total
         assert small.size[0] < 160
         assert small.size[1] == small.size[0] // 2

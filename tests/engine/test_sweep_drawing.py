@@ -70,8 +70,8 @@ def figures(monkeypatch: pytest.MonkeyPatch) -> list:
 
 
 def draw(engine: Engine, folder: Path, **options: object) -> Path:
-    wanted = {"folder": folder, "key": None, "metrics": ("rank1", "mAP"), "protocol": None, **options}
-    return engine.visualize("sweep", output=Output(dpi=50), **wanted)
+    wanted = {"key": None, "metrics": ("rank1", "mAP"), "protocol": None, **options}
+    return engine.visualize("sweep", folder, output=Output(dpi=50), **wanted)
 
 
 def mAP(run: Run) -> float:

@@ -15,6 +15,7 @@ from vireid_cli.engine.export import export_backbone
 from vireid_cli.engine.network import load_recipe
 from vireid_cli.engine.reporter import Reporter
 from vireid_cli.engine.runtime import Runtime
+from vireid_cli.engine.session import Session
 from vireid_cli.engine.train.interrupt import StopRequest
 from vireid_cli.engine.train.loop import Loop
 from vireid_cli.engine.train.resume import resume
@@ -27,7 +28,7 @@ CPU = Runtime(torch.device("cpu"), "fp32")
 
 
 def train(recipe: Path, data: Path, runs: Path, *settings: str, runtime: Runtime = CPU) -> Run:
-    return start_training(load_recipe(str(recipe), settings), runtime, Reporter(), data, runs)
+    return start_training(load_recipe(str(recipe), settings), Session(runtime, Reporter(), data, runs))
 
 
 def weights(run: Run) -> dict[str, torch.Tensor]:
@@ -95,14 +96,14 @@ def test_resume_gives_the_same_weights_to_the_bit(
     monkeypatch.undo()
     run = Run(next((tmp_path / "cut").glob("tiny-*")))
     assert checkpoints.load_checkpoint(run.checkpoints / "last").position.global_step == steps
-    resume(run, CPU, Reporter(), sysu_tree)
+    resume(run, Session(CPU, Reporter(), sysu_tree, tmp_path))
     assert same(weights(run), weights(whole))
     ends = [[row for row in r.log_rows() if row["kind"] == "epoch"] for r in (run, whole)]
     assert len(ends[0]) == 2
     for mine, theirs in zip(*ends, strict=True):
         assert mine["loss"] == pytest.approx(theirs["loss"], abs=1e-9)
     with pytest.raises(UsageError, match="finished"):
-        resume(run, CPU, Reporter(), sysu_tree)
+        resume(run, Session(CPU, Reporter(), sysu_tree, tmp_path))
 
 
 def test_not_a_number_is_named_and_the_batch_saved(
@@ -209,7 +210,7 @@ def test_resume_refuses_other_data(tiny_recipe: Path, sysu_tree: Path, tmp_path:
     environment["data"]["fingerprint"] = "0" * 64
     (run.folder / "environment.json").write_text(json.dumps(environment))
     with pytest.raises(UsageError, match="other data"):
-        resume(run, CPU, Reporter(), sysu_tree)
+        resume(run, Session(CPU, Reporter(), sysu_tree, tmp_path))
 
 
 def test_bf16_trains(tiny_recipe: Path, sysu_tree: Path, tmp_path: Path) -> None:
@@ -248,7 +249,7 @@ def test_resume_with_selection_is_exact(
     with pytest.raises(Interrupted):
         train(tiny_recipe, sysu_tree, tmp_path / "cut", *SELECT)
     run = Run(next((tmp_path / "cut").glob("tiny-*")))
-    resume(run, CPU, Reporter(), sysu_tree)
+    resume(run, Session(CPU, Reporter(), sysu_tree, tmp_path))
     for name in ("last", "best"):
         assert same(*(checkpoints.load_model(r.checkpoints / name) for r in (run, whole)))
     ends = [[row["val"] for row in r.log_rows() if row["kind"] == "epoch"] for r in (run, whole)]
@@ -264,7 +265,9 @@ def test_selection_needs_weights_that_have_not_seen_them(
     trunks = []
     for split in ("trainval", "train"):
         run = train(tiny_recipe, sysu_tree, tmp_path / split, *few, f"data.split={split}")
-        trunks.append(export_backbone(run, Reporter(), modality=Modality.VISIBLE))
+        trunks.append(
+            export_backbone(run, Session(CPU, Reporter(), sysu_tree, tmp_path), modality=Modality.VISIBLE)
+        )
     heirs = tmp_path / "heirs"
     chosen = (*few, "data.split=train", "train.select=val")
     with pytest.raises(UsageError, match=r"select is val, .*trained on \d+ of \d+ validation") as refused:

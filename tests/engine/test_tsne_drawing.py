@@ -81,12 +81,12 @@ def test_too_few_images_are_refused_before_the_work(tmp_path, monkeypatch, each,
 
 def test_components_are_those_of_each_image_alone(trained):
     engine, (run, _) = trained
-    store = open_store(engine.data_dir, "sysu")
-    network = load_trained(run, engine.runtime, Reporter(), fold=False).network
+    store = open_store(engine.session.data_dir, "sysu")
+    network = load_trained(run, engine.session, fold=False).network
     rows = np.array([75, 3, 100, 9, 8])
     assert set(store.records.modalities[rows]) == {0, 1}
     names = ("amplitude", "phase")
-    found = component_rows(network, names, store, (64, 32), rows, engine.runtime, Reporter())
+    found = component_rows(network, engine.session, names, store, (64, 32), rows)
     for i, row in enumerate(rows):
         image = to_images(store.batch((64, 32), rows[i : i + 1]), torch.device("cpu"))
         modality = Modality.of(store.records.modalities[row])
@@ -106,14 +106,13 @@ def test_components_are_those_of_each_image_alone(trained):
 
 def test_batches_and_order_change_nothing(trained, monkeypatch):
     engine, (run, _) = trained
-    store = open_store(engine.data_dir, "sysu")
-    network = load_trained(run, engine.runtime, Reporter()).network
+    store = open_store(engine.session.data_dir, "sysu")
+    network = load_trained(run, engine.session).network
     rows = np.arange(0, 216, 9)
-    arguments = (store, (64, 32), rows, engine.runtime, Reporter())
-    found = component_rows(network, ("phase",), *arguments)["phase"]
+    found = component_rows(network, engine.session, ("phase",), store, (64, 32), rows)["phase"]
     monkeypatch.setattr(components, "BATCH", 3)
     order = np.random.default_rng(0).permutation(len(rows))
-    other = component_rows(network, ("phase",), store, (64, 32), rows[order], engine.runtime, Reporter())
+    other = component_rows(network, engine.session, ("phase",), store, (64, 32), rows[order])
     np.testing.assert_allclose(other["phase"], found[order], atol=2e-2)
     unit = found / np.linalg.norm(found, axis=1, keepdims=True)
     again = other["phase"] / np.linalg.norm(other["phase"], axis=1, keepdims=True)
@@ -157,15 +156,14 @@ def test_one_component_is_drawn_into_the_run_to_the_same_bytes(trained, format):
 def test_other_images_and_a_further_trained_network_are_noticed(trained):
     engine, (run, _) = trained
     one = embedded(run, None)
-    arguments = (("phase",), engine.runtime, engine.data_dir)
     other = replace(one, fingerprint={**one.fingerprint, "data": "0123456789ab"})
     with pytest.raises(DataError, match=r"(?s)other images \(0123456789ab\).*vireid evaluate"):
-        components_of(other, *arguments, Reporter())
+        components_of(other, engine.session, ("phase",))
     told: list[str] = []
     reporter = Reporter()
     reporter.warn = told.append  # type: ignore[method-assign]
     older = replace(one, fingerprint={**one.fingerprint, "checkpoint": "last (epoch 0 of 1)"})
-    components_of(older.take(np.arange(2)), *arguments, reporter)
+    components_of(older.take(np.arange(2)), replace(engine.session, reporter=reporter), ("phase",))
     assert len(told) == 1
     assert "checkpoint last (epoch 0 of 1)" in told[0]
 

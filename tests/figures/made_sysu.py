@@ -35,7 +35,7 @@ STEPS = 8000
 def made_data(folder: Path) -> Engine:
     """Make the tree and its prepared store, and an engine for runs beside it; what is there is kept."""
     engine = Engine.choose("cpu", data_dir=folder / "data", runs_dir=folder / "runs")
-    root = engine.data_dir / "SYSU-MM01"
+    root = engine.session.data_dir / "SYSU-MM01"
     if not root.is_dir():
         options = RenderOptions(ids=8, images=4, size=SIZE)
         source = engine.synthesize(options, root=folder / "rendered").root
@@ -71,7 +71,7 @@ def made_run(engine: Engine, recipe: str, width: int, seed: int) -> Run:
         width: D.
         seed: Of training and embeddings; names the run with the recipe.
     """
-    run = Run(engine.runs_dir / f"{recipe}-{seed}")
+    run = Run(engine.session.runs_dir / f"{recipe}-{seed}")
     if run.folder.is_dir():
         return run
     settings = ["backbone.weights=none", "train.epochs=1", "train.steps_per_epoch=1", f"train.seed={seed}"]
@@ -80,7 +80,7 @@ def made_run(engine: Engine, recipe: str, width: int, seed: int) -> Run:
     small = ["data.size=[288,144]", "data.sampler.identities=2", "data.sampler.images=2"]
     trained = engine.train(recipe, [*settings, *small])
     _log(trained.folder / "train.jsonl", seed)
-    store = open_store(engine.data_dir, "sysu")
+    store = open_store(engine.session.data_dir, "sysu")
     plans = protocols.plans_for(store, Request(modes=("all",)))
     rows = np.unique(np.concatenate([plan.rows for plan in plans]))
     embedded = Measured(_embeddings(store.records.take(rows), width, seed).widened(), rows)

@@ -24,13 +24,6 @@ def measure(subject: str, session: Session, **options: Any) -> dict[str, Any]:
     return {"benchmark": subject, **SUBJECTS[subject](session, **options), **session.runtime.describe()}
 
 
-def occlude(session: Session, *, dataset: str, images: int, workers: int | None) -> dict[str, Any]:
-    """Images a second of writing an occluded tree, and milliseconds of each stage on one thread."""
-    return occlusion.measure(
-        session.data_dir, session.reporter, dataset=dataset, images=images, workers=workers
-    )
-
-
 SUBJECTS: dict[str, Callable[..., dict[str, Any]]] = {
     "train": training.train,
     "extract": training.extract,
@@ -40,7 +33,7 @@ SUBJECTS: dict[str, Callable[..., dict[str, Any]]] = {
     "prepare": data.prepare,
     "sampler": data.sampler,
     "difficulty": training.difficulty,
-    "occlude": occlude,
+    "occlude": occlusion.occlude,
     "spectra": spectra.spectra,
     "steps": spectra.steps,
     "scan": sequence.scan,

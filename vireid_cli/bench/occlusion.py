@@ -12,7 +12,7 @@ import numpy as np
 from vireid_cli.data.decode import decode
 from vireid_cli.data.store import locate
 from vireid_cli.engine.occlusion import ensure_library, people_of
-from vireid_cli.engine.reporter import Reporter
+from vireid_cli.engine.session import Session
 from vireid_cli.occlusion.build import build_occluded
 from vireid_cli.occlusion.compose import Composer, stream
 from vireid_cli.occlusion.image import encode
@@ -23,15 +23,16 @@ from vireid_cli.processors import cores
 from vireid_cli.types import RecordTable
 
 
-def measure(
-    data_dir: Path, reporter: Reporter, *, dataset: str, images: int, workers: int | None
-) -> dict[str, Any]:
-    """Images a second of an occluded tree, from reading to writing, every image occluded."""
-    located = locate(dataset, data_dir)
+def occlude(session: Session, *, dataset: str, images: int, workers: int | None) -> dict[str, Any]:
+    """Images a second of an occluded tree, from reading to writing, and milliseconds of each stage.
+
+    Every image is occluded. The stages are measured on one thread.
+    """
+    located = locate(dataset, session.data_dir)
     records = people_of(dataset, located.root)
     chosen = np.random.default_rng(0).permutation(len(records))[:images]
     taken = records.take(np.sort(chosen))
-    library = ensure_library(None, data_dir, reporter)
+    library = ensure_library(None, session)
     crew = workers or cores()
     found: dict[str, Any] = {"images": len(taken), "dataset": dataset, "workers": crew}
     options = OcclusionOptions(dataset, "occ-all", preset("occ-all"))

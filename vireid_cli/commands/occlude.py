@@ -244,8 +244,8 @@ def visualize_occlusion(
     engine = make_engine("cpu", data=data)
     path = engine.visualize(
         "occlusion",
+        dataset,
         output=Output(out, format, dpi),
-        dataset=dataset,
         by=by.value,
         rows=rows,
         seed=seed,

@@ -19,8 +19,7 @@ from vireid_cli.engine.evaluate.result import EvaluateOptions
 from vireid_cli.engine.export import export_backbone
 from vireid_cli.engine.network import load_recipe, run_recipe
 from vireid_cli.engine.prepare import ensure_prepared
-from vireid_cli.engine.reporter import Reporter
-from vireid_cli.engine.runtime import Runtime
+from vireid_cli.engine.session import Session
 from vireid_cli.engine.train.data import trained_on
 from vireid_cli.engine.train.resume import resume
 from vireid_cli.engine.train.train import train
@@ -52,24 +51,14 @@ class StudyResult:
     path: Path
 
 
-def compare(
-    study: Study,
-    options: EvaluateOptions,
-    runtime: Runtime,
-    reporter: Reporter,
-    data_dir: Path,
-    runs_dir: Path,
-) -> StudyResult:
+def compare(study: Study, session: Session, options: EvaluateOptions) -> StudyResult:
     """Fill a study's table; seeds outermost, so that an interrupted one has whole tables of fewer seeds.
 
     Args:
         study: Rows, seeds, shared settings.
+        session: Device, listener, folders; the study's runs are in ``<runs_dir>/<study's name>/``, or in the
+            folder of the study that ``runs`` names.
         options: Protocols to evaluate under.
-        runtime: Device and precision.
-        reporter: Listener.
-        data_dir: Datasets and stores.
-        runs_dir: Run folders; the study's are in ``<runs_dir>/<study's name>/``, or in the folder of the
-            study that ``runs`` names.
 
     Raises:
         RecipeError: Recipes of some rows are wrong, or rows and datasets do not fit each other; all that is
@@ -77,28 +66,29 @@ def compare(
         UsageError: A dataset is not there.
         Interrupted: Asked to stop; calling again goes on.
     """
-    home = runs_dir / (study.runs or study.name)
+    home = session.runs_dir / (study.runs or study.name)
+    inside = replace(session, runs_dir=home)
     start = _start(study)
     weights = _weights(home, start) if start else None
     recipes = _recipes(study, weights)
     _check_datasets(study, recipes)
     for dataset, size, resize in _needed(study, recipes):
-        ensure_prepared(dataset, size, resize, data_dir, reporter)
+        ensure_prepared(dataset, session, size, resize)
     if start and weights and not weights.is_file():
-        reporter.say(f"{study.name}: first the run that all rows start from, {start.name}")
-        run = _trained(start, runtime, reporter, data_dir, home)
-        export_backbone(run, reporter, modality=Modality.VISIBLE, out=weights)
-    folder = runs_dir / study.name
+        session.reporter.say(f"{study.name}: first the run that all rows start from, {start.name}")
+        run = _trained(start, inside)
+        export_backbone(run, session, modality=Modality.VISIBLE, out=weights)
+    folder = session.runs_dir / study.name
     found: dict[str, dict[str, dict[int, schema.EvaluationFile]]] = {}
     parameters: dict[str, int] = {}
     total = len(recipes)
     for done, ((label, seed), recipe) in enumerate(recipes.items()):
-        reporter.say(f"{study.name}: {done + 1} of {total}: {label}, seed {seed}")
-        run = _trained(recipe, runtime, reporter, data_dir, home)
+        session.reporter.say(f"{study.name}: {done + 1} of {total}: {label}, seed {seed}")
+        run = _trained(recipe, inside)
         parameters[label] = int(run.environment()["parameters"])
         for dataset in study.evaluate.datasets or ("",):
             wanted = replace(options, dataset=dataset or options.dataset)
-            for content in _evaluated(run, wanted, runtime, reporter, data_dir):
+            for content in _evaluated(run, session, wanted):
                 name = f"{dataset}-{content['protocol']}" if dataset else content["protocol"]
                 found.setdefault(name, {}).setdefault(label, {})[seed] = content
         path = _write(folder, study, found, parameters)
@@ -201,12 +191,12 @@ def _holds(path: Path, text: str) -> bool:
         return False
 
 
-def _trained(recipe: Recipe, runtime: Runtime, reporter: Reporter, data_dir: Path, folder: Path) -> Run:
-    """The run of this very recipe: found, resumed, or trained now."""
+def _trained(recipe: Recipe, session: Session) -> Run:
+    """The run of this very recipe in the session's run folder: finished already, resumed, or trained now."""
     text = dump(recipe)
     data = recipe.data
-    store = ensure_prepared(data.dataset, data.image_size, data.resize, data_dir, reporter)
-    for path in sorted(folder.glob(f"*/{schema.RECIPE}")):
+    store = ensure_prepared(data.dataset, session, data.image_size, data.resize)
+    for path in sorted(session.runs_dir.glob(f"*/{schema.RECIPE}")):
         if path.parent.is_symlink() or not _holds(path, text):
             continue
         run = Run(path.parent)
@@ -218,18 +208,16 @@ def _trained(recipe: Recipe, runtime: Runtime, reporter: Reporter, data_dir: Pat
             continue
         if position.epoch >= recipe.train.epochs:
             return run
-        return resume(run, runtime, reporter, data_dir)
-    return train(recipe, runtime, reporter, data_dir, folder)
+        return resume(run, session)
+    return train(recipe, session)
 
 
-def _evaluated(
-    run: Run, options: EvaluateOptions, runtime: Runtime, reporter: Reporter, data_dir: Path
-) -> list[schema.EvaluationFile]:
+def _evaluated(run: Run, session: Session, options: EvaluateOptions) -> list[schema.EvaluationFile]:
     """A run's results under each protocol: found in its folder, or measured now."""
-    there = evaluate.stored_evaluations(run, options, runtime, reporter, data_dir)
+    there = evaluate.stored_evaluations(run, session, options)
     if there:
         return there
-    return [e.content for e in evaluate.evaluate_run(run, options, runtime, reporter, data_dir)]
+    return [e.content for e in evaluate.evaluate_run(run, session, options)]
 
 
 def _tables(

@@ -20,6 +20,7 @@ from vireid_cli.backbones.fold import fold_batch_norms
 from vireid_cli.backbones.spec import BackboneSpec
 from vireid_cli.engine.network import build_network
 from vireid_cli.engine.runtime import Runtime
+from vireid_cli.engine.session import Session
 from vireid_cli.methods import ReIdNetwork
 from vireid_cli.recipe.schema import Recipe
 from vireid_cli.types import Modality, Size
@@ -36,7 +37,7 @@ aten = torch.ops.aten
 
 def cost_of(
     recipe: Recipe,
-    runtime: Runtime,
+    session: Session,
     *,
     identities: int,
     size: Size | None = None,
@@ -47,7 +48,7 @@ def cost_of(
 
     Args:
         recipe: What is built.
-        runtime: Where latency is measured.
+        session: Its device is where latency is measured.
         identities: Width of the classifiers.
         size: (height, width) of the image; None: the recipe's.
         batch: Images of the batch whose latency is measured; None: 8 on a CPU, 64 elsewhere.
@@ -56,7 +57,7 @@ def cost_of(
     Returns:
         Plain values: parameters in numbers, multiply-adds and FLOPs of one image, milliseconds.
     """
-    trunk = recipe.backbone
+    trunk, runtime = recipe.backbone, session.runtime
     network = build_network(
         recipe, BackboneSpec(trunk.name, trunk.last_stride, None, trunk.width), identities, runtime
     ).eval()

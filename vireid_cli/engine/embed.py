@@ -14,8 +14,8 @@ from vireid_cli.backbones.fold import fold_batch_norms
 from vireid_cli.data.store import Store
 from vireid_cli.engine import checkpoint as checkpoints
 from vireid_cli.engine.network import build_network, run_recipe, starting_backbone
-from vireid_cli.engine.reporter import Reporter
 from vireid_cli.engine.runtime import Runtime
+from vireid_cli.engine.session import Session
 from vireid_cli.errors import DataError
 from vireid_cli.methods import ReIdNetwork
 from vireid_cli.recipe.schema import Recipe
@@ -92,13 +92,12 @@ def chosen_checkpoint(run: Run) -> Chosen:
     )
 
 
-def load_trained(run: Run, runtime: Runtime, reporter: Reporter, *, fold: bool = True) -> Trained:
+def load_trained(run: Run, session: Session, *, fold: bool = True) -> Trained:
     """Load the network of the checkpoint that the recipe selects: the last, or the best on val.
 
     Args:
         run: The run.
-        runtime: Device and precision.
-        reporter: Listener.
+        session: Device, listener, folders.
         fold: Fold batch norms into convolutions (the same embedding, faster).
 
     Raises:
@@ -108,8 +107,8 @@ def load_trained(run: Run, runtime: Runtime, reporter: Reporter, *, fold: bool =
     chosen = chosen_checkpoint(run)
     recipe, folder = chosen.recipe, chosen.folder
     bare = recipe.model_copy(update={"backbone": recipe.backbone.model_copy(update={"weights": "none"})})
-    start = starting_backbone(bare, True, reporter)
-    network = build_network(recipe, start.spec, int(chosen.environment["num_identities"]), runtime)
+    start = starting_backbone(bare, session, True)
+    network = build_network(recipe, start.spec, int(chosen.environment["num_identities"]), session.runtime)
     try:
         network.load_state_dict(checkpoints.load_model(folder))
     except RuntimeError as error:
@@ -149,11 +148,10 @@ def to_images(pixels: np.ndarray, device: torch.device) -> Tensor:
 
 def embed_rows(
     network: ReIdNetwork,
+    session: Session,
     store: Store,
     size: Size,
     rows: np.ndarray,
-    runtime: Runtime,
-    reporter: Reporter,
     *,
     mirror: bool = False,
 ) -> Embeddings:
@@ -161,11 +159,10 @@ def embed_rows(
 
     Args:
         network: In eval mode.
+        session: Device, precision, listener.
         store: The prepared store.
         size: (height, width) of the prepared pixels.
         rows: (N,) row indices.
-        runtime: Device and precision.
-        reporter: Listener.
         mirror: Embed the images flipped left to right.
 
     Returns:
@@ -179,12 +176,12 @@ def embed_rows(
         for start in range(0, len(places), BATCH):
             chosen = places[start : start + BATCH]
             pixels = store.batch(size, rows[chosen])
-            part = embed_pixels(network, pixels[:, :, ::-1] if mirror else pixels, modality, runtime)
+            part = embed_pixels(network, pixels[:, :, ::-1] if mirror else pixels, modality, session.runtime)
             if features is None:
                 features = np.empty((len(rows), part.shape[1]), dtype=np.float32)
             features[chosen] = part
             done += len(chosen)
-            reporter.advance("embedding", done, len(rows))
+            session.reporter.advance("embedding", done, len(rows))
     if features is None:
         raise DataError("There is no image to embed.")
     return Embeddings(features, table.pids, table.camids, table.modalities, table.paths)

@@ -1,4 +1,4 @@
-"""The engine: five verbs that the command line and a notebook call alike.
+"""The engine: every verb of the command line for Python, on one session.
 
 >>> from vireid_cli.engine.engine import Engine
 >>> engine = Engine.choose(device="cpu")
@@ -23,15 +23,13 @@ from vireid_cli.engine.export import Exported
 from vireid_cli.engine.network import load_recipe, run_recipe
 from vireid_cli.engine.occlusion import MadeLibrary
 from vireid_cli.engine.reporter import Reporter
-from vireid_cli.engine.runtime import Runtime
-from vireid_cli.engine.session import Session, data_folder
+from vireid_cli.engine.session import Session
 from vireid_cli.engine.subjects.output import Output
 from vireid_cli.engine.train import resume, train
 from vireid_cli.errors import UsageError
 from vireid_cli.occlusion.build import OccludedTree
 from vireid_cli.recipe.schema import Recipe
 from vireid_cli.recipe.study import Study, load_study
-from vireid_cli.rendered.layouts import load_layout
 from vireid_cli.rendered.options import RenderOptions
 from vireid_cli.rendered.tree import RenderedTree
 from vireid_cli.results import run as runs
@@ -40,37 +38,28 @@ from vireid_cli.types import RESIZE, Resize, Size
 
 
 class Engine:
-    """One engine for every command.
+    """The verbs on one session; each is documented where it is defined.
 
     Args:
-        runtime: Device and precision.
-        reporter: Listens to what is done; silent by default.
-        data_dir: Where datasets and prepared stores lie; ``$VIREID_DATA``, else ``./data``.
-        runs_dir: Where run folders lie; ``$VIREID_RUNS``, else ``./runs``.
+        session: Device, listener, folders; None: chosen by ``Session.choose``.
     """
 
-    def __init__(
-        self,
-        runtime: Runtime,
+    def __init__(self, session: Session | None = None) -> None:
+        self.session = session or Session.choose()
+
+    @staticmethod
+    def choose(
+        device: str = "auto",
+        precision: str = "auto",
         *,
         reporter: Reporter | None = None,
         data_dir: Path | None = None,
         runs_dir: Path | None = None,
-    ) -> None:
-        self.runtime = runtime
-        self.reporter = reporter or Reporter()
-        self.data_dir = data_folder(data_dir)
-        self.runs_dir = runs_dir or runs.runs_folder()
-
-    @property
-    def session(self) -> Session:
-        """What the verbs work with."""
-        return Session(self.runtime, self.reporter, self.data_dir, self.runs_dir)
-
-    @staticmethod
-    def choose(device: str = "auto", precision: str = "auto", **options: Any) -> Engine:
-        """An engine on a device by name; see ``Runtime.choose`` and the class."""
-        return Engine(Runtime.choose(device, precision), **options)
+    ) -> Engine:
+        """An engine on a device by name; see ``Session.choose``."""
+        return Engine(
+            Session.choose(device, precision, reporter=reporter, data_dir=data_dir, runs_dir=runs_dir)
+        )
 
     def synthesize(
         self, options: RenderOptions, *, root: Path | None = None, workers: int | None = None
@@ -81,8 +70,7 @@ class Engine:
             UsageError: The folder holds a benchmark of other parameters.
             DataError: It can't be written.
         """
-        usual = self.data_dir / "rendered" / load_layout(options.layout).folder
-        return prepare.render(options, root or usual, self.runtime, self.reporter, workers)
+        return prepare.render(options, self.session, root=root, workers=workers)
 
     def prepare(
         self,
@@ -96,36 +84,29 @@ class Engine:
     ) -> Prepared:
         """Fill the prepared store of a dataset at one size; see ``prepare.prepare_dataset``."""
         return prepare.prepare_dataset(
-            dataset,
-            self.data_dir,
-            size,
-            self.reporter,
-            root=root,
-            resize=resize,
-            skip_bad=skip_bad,
-            workers=workers,
+            dataset, self.session, size, root=root, resize=resize, skip_bad=skip_bad, workers=workers
         )
 
     def occluders(self, folder: Path | None = None, **options: Any) -> MadeLibrary:
         """Make a library of occluders; see ``occlusion.make_library``."""
-        return occlusion.make_library(folder or self.data_dir / occlusion.LIBRARY, self.reporter, **options)
+        return occlusion.make_library(folder, self.session, **options)
 
     def occlude(self, base: str, **options: Any) -> OccludedTree:
         """Write a dataset's mirror with occluders before its people; see ``occlusion.occlude``."""
-        return occlusion.occlude(base, self.data_dir, self.reporter, **options)
+        return occlusion.occlude(base, self.session, **options)
 
     def verify_occluded(self, base: str, root: Path | None = None) -> list[str]:
         """What in an occluded tree differs from what was written; empty: nothing."""
-        return occlusion.verify(base, self.data_dir, self.reporter, root)
+        return occlusion.verify(base, self.session, root)
 
     def verify(self, dataset: str, *, workers: int | None = None) -> list[str]:
         """What in a prepared store differs from what was written; empty: nothing."""
-        return prepare.verify(dataset, self.data_dir, self.reporter, workers)
+        return prepare.verify(dataset, self.session, workers)
 
     def train(self, recipe: str | Recipe, settings: Sequence[str] = ()) -> Run:
         """Train a recipe by name or as it is; see ``train.train``."""
         loaded = recipe if isinstance(recipe, Recipe) else load_recipe(recipe, tuple(settings))
-        return train.train(loaded, self.runtime, self.reporter, self.data_dir, self.runs_dir)
+        return train.train(loaded, self.session)
 
     def train_trials(self, recipe: str, settings: Sequence[str] = ()) -> list[Run]:
         """Train a recipe once for each split of a dataset that has several (RegDB), one after the other.
@@ -134,9 +115,7 @@ class Engine:
             UsageError: The dataset has one split for all.
         """
         data = load_recipe(recipe, tuple(settings)).data
-        store = prepare.ensure_prepared(
-            data.dataset, data.image_size, data.resize, self.data_dir, self.reporter
-        )
+        store = prepare.ensure_prepared(data.dataset, self.session, data.image_size, data.resize)
         trials = store.records.trials
         if not trials:
             raise UsageError(f"{data.dataset} has one split for all: there are no trials to go through.")
@@ -144,15 +123,13 @@ class Engine:
 
     def resume(self, run: Run | str | Path) -> Run:
         """Go on from a run's newest checkpoint; see ``resume.resume``."""
-        return resume.resume(self.find(run), self.runtime, self.reporter, self.data_dir)
+        return resume.resume(self.find(run), self.session)
 
     def evaluate(
         self, run: Run | str | Path | None = None, options: EvaluateOptions | None = None
     ) -> list[Evaluation]:
         """Evaluate a run (None: the newest) under each protocol asked for; see ``evaluate.evaluate_run``."""
-        return evaluate.evaluate_run(
-            self.find(run), options or EvaluateOptions(), self.runtime, self.reporter, self.data_dir
-        )
+        return evaluate.evaluate_run(self.find(run), self.session, options or EvaluateOptions())
 
     def evaluate_runs(
         self, names: Sequence[Run | str | Path], options: EvaluateOptions | None = None
@@ -164,11 +141,11 @@ class Engine:
         found = [self.find(name) for name in names]
         by_run = [self.evaluate(run, options) for run in found]
         means = aggregate.average_runs(by_run)
-        return by_run, aggregate.write_means(means, found, self.runs_dir)
+        return by_run, aggregate.write_means(means, found, self.session)
 
     def runs_of_trials(self, run: Run | str | Path | None = None) -> list[Run]:
         """Find the run of each of RegDB's trials; see ``aggregate.runs_of_trials``."""
-        return aggregate.runs_of_trials(self.find(run), self.reporter, self.data_dir)
+        return aggregate.runs_of_trials(self.find(run), self.session)
 
     def evaluate_against(
         self, run: Run | str | Path | None, other: Run | str | Path, options: EvaluateOptions | None = None
@@ -211,63 +188,62 @@ class Engine:
         """What a recipe's network, or a run's, costs; see ``cost.cost_of``."""
         if recipe is not None:
             loaded = recipe if isinstance(recipe, Recipe) else load_recipe(recipe)
-            return cost.cost_of(loaded, self.runtime, identities=cost.IDENTITIES, size=size)
+            return cost.cost_of(loaded, self.session, identities=cost.IDENTITIES, size=size)
         found = self.find(run)
         identities = int(found.environment()["num_identities"])
-        return cost.cost_of(run_recipe(found), self.runtime, identities=identities, size=size)
+        return cost.cost_of(run_recipe(found), self.session, identities=identities, size=size)
 
     def compare(self, study: str | Study, options: EvaluateOptions | None = None) -> StudyResult:
         """Train and evaluate every row of a study with every seed; see ``compare.compare``."""
         loaded = study if isinstance(study, Study) else load_study(study)
-        return compare.compare(
-            loaded,
-            options or EvaluateOptions(),
-            self.runtime,
-            self.reporter,
-            self.data_dir,
-            self.runs_dir,
-        )
+        return compare.compare(loaded, self.session, options or EvaluateOptions())
 
     def visualize(
         self,
         figure: str,
-        run: Run | str | Path | Sequence[Run | str | Path] | None = None,
+        subject: Run | str | Path | Sequence[Run | str | Path] | None = None,
+        *,
+        output: Output | None = None,
         **options: Any,
     ) -> Path:
         """Draw a figure.
 
         Args:
             figure: One of ``visualize.names()``.
-            run: The run, or several; None: the newest. A figure of a dataset takes none.
-            **options: As of ``draw`` in the figure's file in ``engine/visualize``; ``output`` says where to.
+            subject: The run, or several; None: the newest. For a figure of a dataset or of a folder of runs
+                the dataset's name or the folder.
+            output: File, format, resolution; None: the figure's usual ones.
+            **options: As of ``draw`` in the figure's file in ``engine/visualize``.
 
         Raises:
             UsageError: No such figure, or what it is drawn from is not there yet.
         """
-        named = [run] if run is None or isinstance(run, (Run, str, Path)) else list(run)
-        takes_none = visualize.runs_taken(figure)[1] == 0 and run is None
-        found = () if takes_none else tuple(self.find(one) for one in named)
-        output = options.pop("output", None) or Output()
-        studio = visualize.Studio(found, self.runtime, self.data_dir, self.reporter, output)
-        return visualize.draw(figure, studio, **options)
+        drawn: visualize.Subject
+        if visualize.runs_taken(figure)[1] == 0 and isinstance(subject, (str, Path)):
+            drawn = subject
+        elif subject is None or isinstance(subject, (Run, str, Path)):
+            drawn = (self.find(subject),)
+        else:
+            drawn = tuple(self.find(one) for one in subject)
+        return visualize.draw(figure, drawn, self.session, output or Output(), **options)
 
     def export(self, run: Run | str | Path | None = None, **options: Any) -> Exported:
         """Export a run's network to ONNX and check it; see ``export.export_run``."""
-        return export.export_run(self.find(run), self.reporter, self.data_dir, **options)
+        return export.export_run(self.find(run), self.session, **options)
 
     def export_backbone(self, run: Run | str | Path | None = None, **options: Any) -> Path:
         """Write a run's trunk as weights that another recipe starts from; see ``export.export_backbone``."""
-        return export.export_backbone(self.find(run), self.reporter, **options)
+        return export.export_backbone(self.find(run), self.session, **options)
 
     def find(self, run: Run | str | Path | None) -> Run:
         """A run by folder or name; the newest where None."""
         if isinstance(run, Run):
             return run
         try:
-            return runs.find(run, runs=self.runs_dir)
+            return runs.find(run, runs=self.session.runs_dir)
         except UsageError as error:
-            if run is None and not is_prepared("sysu", self.data_dir):
+            if run is None and not is_prepared("sysu", self.session.data_dir):
                 raise UsageError(
-                    error.message, f"{error.hint}\n{prepare.missing('sysu', self.data_dir)}"
+                    error.message, f"{error.hint}\n{prepare.missing('sysu', self.session)}"
                 ) from error
             raise

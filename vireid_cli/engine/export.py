@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
@@ -18,8 +18,8 @@ from vireid_cli.data.identity import store_title
 from vireid_cli.data.store import Store
 from vireid_cli.engine.embed import load_trained, to_images
 from vireid_cli.engine.prepare import ensure_prepared
-from vireid_cli.engine.reporter import Reporter
 from vireid_cli.engine.runtime import Runtime
+from vireid_cli.engine.session import Session
 from vireid_cli.errors import UsageError
 from vireid_cli.exporters.onnx import OnnxExport, export_onnx
 from vireid_cli.files import write_bytes
@@ -40,8 +40,7 @@ class Exported:
 
 def export_run(
     run: Run,
-    reporter: Reporter,
-    data_dir: Path,
+    session: Session,
     *,
     layout: Literal["split", "joint"] = "split",
     out: Path | None = None,
@@ -50,8 +49,7 @@ def export_run(
 
     Args:
         run: The run.
-        reporter: Listener.
-        data_dir: Where the run's dataset is prepared: the check runs on its images.
+        session: Listener, and the folder of the run's dataset: the check runs on its images.
         layout: ``split``: one file a modality; ``joint``: one file with both paths.
         out: Folder; the run's ``exports`` by default.
 
@@ -59,16 +57,15 @@ def export_run(
         MissingExtra: The packages of the extra ``export`` are not installed.
         VireidError: The exported network differs from PyTorch by more than 1e-4.
     """
-    cpu = Runtime(torch.device("cpu"), "fp32")
-    trained = load_trained(run, cpu, reporter)
+    trained = load_trained(run, _on_cpu(session))
     size = trained.recipe.data.image_size
     data = trained.recipe.data
-    store = ensure_prepared(data.dataset, size, data.resize, data_dir, reporter)
+    store = ensure_prepared(data.dataset, session, size, data.resize)
     samples = {
         modality: sample_images(store, size, modality, SAMPLES, trained.recipe.data.trial)
         for modality in Modality
     }
-    reporter.say(f"exporting {run.folder} at {size[0]}×{size[1]}")
+    session.reporter.say(f"exporting {run.folder} at {size[0]}×{size[1]}")
     metadata = {
         "recipe": trained.recipe.name,
         "method": trained.recipe.method.name,
@@ -80,13 +77,13 @@ def export_run(
     return Exported(run, made)
 
 
-def export_backbone(run: Run, reporter: Reporter, *, modality: Modality, out: Path | None = None) -> Path:
+def export_backbone(run: Run, session: Session, *, modality: Modality, out: Path | None = None) -> Path:
     """Write a run's trunk under torchvision's keys, for ``backbone.weights`` of another recipe.
 
     Args:
         run: The run; the checkpoint that its recipe selects is taken. Whoever starts from the file
             inherits the identities that it was trained on: they are refused in evaluation.
-        reporter: Listener.
+        session: Its listener is told.
         modality: Whose copy of the stages that each modality has for itself.
         out: File, ``.safetensors``; ``exports/backbone.safetensors`` of the run by default.
 
@@ -96,7 +93,7 @@ def export_backbone(run: Run, reporter: Reporter, *, modality: Modality, out: Pa
     path = out or run.exports / "backbone.safetensors"
     if path.suffix != ".safetensors":
         raise UsageError(f"--out {path}: the file is a state dict, its name must end in .safetensors.")
-    trained = load_trained(run, Runtime(torch.device("cpu"), "fp32"), reporter, fold=False)
+    trained = load_trained(run, _on_cpu(session), fold=False)
     trunks = [module for module in trained.network.modules() if isinstance(module, TwoStream)]
     if not trunks or trunks[0].stages != STAGES:
         raise UsageError(
@@ -113,6 +110,11 @@ def export_backbone(run: Run, reporter: Reporter, *, modality: Modality, out: Pa
         IDENTITIES: " ".join(sorted(trained.tokens)),
     }
     return write_bytes(path, save(state, metadata))
+
+
+def _on_cpu(session: Session) -> Session:
+    """The session on the CPU in fp32, where every export is made."""
+    return replace(session, runtime=Runtime(torch.device("cpu"), "fp32"))
 
 
 def sample_images(store: Store, size: Size, modality: Modality, count: int, trial: int = 1) -> Tensor:

@@ -11,8 +11,8 @@ from vireid_cli import methods
 from vireid_cli.backbones import weights
 from vireid_cli.backbones.spec import BackboneSpec
 from vireid_cli.data.sources import source_names
-from vireid_cli.engine.reporter import Reporter
 from vireid_cli.engine.runtime import Runtime, seed_of
+from vireid_cli.engine.session import Session
 from vireid_cli.errors import DataError, UsageError
 from vireid_cli.methods import ReIdNetwork
 from vireid_cli.recipe import load as recipes
@@ -74,7 +74,7 @@ def misfits(recipe: Recipe) -> list[tuple[tuple[str, ...], str]]:
     return methods.fit_of(name).problems(name, recipe)
 
 
-def starting_backbone(recipe: Recipe, rendered: bool, reporter: Reporter) -> Start:
+def starting_backbone(recipe: Recipe, session: Session, rendered: bool) -> Start:
     """Resolve ``backbone.weights``.
 
     On the rendered benchmark a run goes on without ImageNet weights where they can be neither found
@@ -92,7 +92,7 @@ def starting_backbone(recipe: Recipe, rendered: bool, reporter: Reporter) -> Sta
     except weights.WeightsUnavailable as error:
         if error.damaged or not rendered:
             raise
-        reporter.warn(
+        session.reporter.warn(
             f"ImageNet weights of {wanted.name} can't be had here; on the rendered benchmark the run starts "
             "from scratch, which its fingerprint says. "
             + error.hint.splitlines()[0].removesuffix(", or")

@@ -11,7 +11,7 @@ from typing import Any
 from vireid_cli.data.decode import decode
 from vireid_cli.data.sources import load_source, source_names
 from vireid_cli.data.store import locate
-from vireid_cli.engine.reporter import Reporter
+from vireid_cli.engine.session import Session
 from vireid_cli.errors import UsageError
 from vireid_cli.files import refuse_unwritable
 from vireid_cli.occlusion.build import OccludedTree, build_occluded
@@ -29,7 +29,7 @@ LIBRARY = "occluders"
 """Folder of the library under the data directory."""
 
 
-def ensure_library(folder: Path | None, data_dir: Path, reporter: Reporter) -> Library:
+def ensure_library(folder: Path | None, session: Session) -> Library:
     """The library in ``folder``; without one the built-in library, drawn now where it isn't there yet.
 
     Raises:
@@ -38,10 +38,10 @@ def ensure_library(folder: Path | None, data_dir: Path, reporter: Reporter) -> L
     """
     if folder is not None:
         return read_library(folder)
-    usual = data_dir / LIBRARY
+    usual = session.data_dir / LIBRARY
     if not (usual / INDEX).is_file():
-        reporter.say(f"drawing the built-in occluders into {usual} first")
-        return build_builtin(usual, progress=reporter.progress("drawing"))
+        session.reporter.say(f"drawing the built-in occluders into {usual} first")
+        return build_builtin(usual, progress=session.reporter.progress("drawing"))
     return read_library(usual)
 
 
@@ -61,8 +61,8 @@ class MadeLibrary:
 
 
 def make_library(
-    folder: Path,
-    reporter: Reporter,
+    folder: Path | None,
+    session: Session,
     *,
     categories: Sequence[str] = (),
     coco: Path | None = None,
@@ -76,8 +76,8 @@ def make_library(
     """Draw the built-in library, or cut one out of photographs.
 
     Args:
-        folder: Where to.
-        reporter: Listens.
+        folder: Folder of the library; None: its usual place under the data directory.
+        session: Device, listener, folders.
         categories: Of the built-in library; none: all.
         coco: Annotation file.
         images: Folder of photographs.
@@ -91,13 +91,14 @@ def make_library(
         UsageError: Options that do not go together, something that is not there, or nothing found.
         DataError: The folder can't be written into; found out before anything is drawn or cut out.
     """
+    folder = folder or session.data_dir / LIBRARY
     unknown = sorted(set(categories) - set(DESIGNS))
     if unknown:
         raise UsageError(f"There is no category '{unknown[0]}'.", f"There are: {', '.join(DESIGNS)}")
     if coco is None and images is None and detector is None:
         if refine != "none":
             raise UsageError(f"--refine {refine} sharpens masks of photographs.", "Give --images, too.")
-        library = build_builtin(folder, categories, progress=reporter.progress("drawing"))
+        library = build_builtin(folder, categories, progress=session.reporter.progress("drawing"))
         return MadeLibrary(library, folder, {})
     if images is None or (coco is None) == (detector is None) or categories:
         raise UsageError(
@@ -143,7 +144,7 @@ def people_of(base: str, root: Path, trial: int = 1) -> RecordTable:
     return records.in_trial(trial) if records.trials else records
 
 
-def occluded_root(base: str, data_dir: Path, root: Path | None = None) -> tuple[Path, Path]:
+def occluded_root(base: str, session: Session, root: Path | None = None) -> tuple[Path, Path]:
     """The base's root, and where its occluded tree goes.
 
     Raises:
@@ -153,15 +154,14 @@ def occluded_root(base: str, data_dir: Path, root: Path | None = None) -> tuple[
     if name not in source_names():
         known = [n.removeprefix("occ-") for n in source_names() if n.startswith("occ-")]
         raise UsageError(f"'{base}' has no occluded form.", f"There is one of: {', '.join(known)}")
-    located = locate(base, data_dir)
-    place = data_dir / "rendered" if located.rendered else data_dir
+    located = locate(base, session.data_dir)
+    place = session.data_dir / "rendered" if located.rendered else session.data_dir
     return located.root, root or place / load_source(name).FOLDER
 
 
 def occlude(
     base: str,
-    data_dir: Path,
-    reporter: Reporter,
+    session: Session,
     *,
     preset_name: str | None = None,
     changes: dict[str, Any] | None = None,
@@ -176,8 +176,7 @@ def occlude(
 
     Args:
         base: Name of the dataset.
-        data_dir: Data directory.
-        reporter: Listens.
+        session: Device, listener, folders.
         preset_name: A preset; None: the dataset's usual one.
         changes: Switches of the policy to set instead.
         seed: Of every draw.
@@ -191,10 +190,10 @@ def occlude(
         UsageError: Something named is not there, or the folder holds something else.
         DataError: A layout or a library that can't be used, or a disk that can't be written.
     """
-    source, target = occluded_root(base, data_dir, root)
+    source, target = occluded_root(base, session, root)
     name = preset_name or USUAL.get(base, "occ-all")
     policy = replace(preset(name), **(changes or {}))
-    things = ensure_library(library, data_dir, reporter)
+    things = ensure_library(library, session)
     records = load_source(base).scan(source).records
     if trial != 1 and not 1 <= trial <= records.trials:
         raise UsageError(f"--trial {trial}: {load_source(base).TITLE} has {records.trials or 'no'} trials.")
@@ -209,11 +208,11 @@ def occlude(
         decode,
         part=part,
         workers=workers,
-        progress=reporter.progress("occluding"),
+        progress=session.reporter.progress("occluding"),
     )
 
 
-def verify(base: str, data_dir: Path, reporter: Reporter, root: Path | None = None) -> list[str]:
+def verify(base: str, session: Session, root: Path | None = None) -> list[str]:
     """What in an occluded tree differs from what was written."""
-    target = occluded_root(base, data_dir, root)[1]
-    return verify_occluded(target, progress=reporter.progress("verifying"))
+    target = occluded_root(base, session, root)[1]
+    return verify_occluded(target, progress=session.reporter.progress("verifying"))

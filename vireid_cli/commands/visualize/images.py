@@ -74,12 +74,11 @@ def spectrum(
     engine = make_engine("cpu", data=data)
     draw(
         "spectrum",
-        None,
+        dataset,
         engine,
         out,
         format,
         dpi,
-        dataset=dataset,
         pid=pid,
         images=of_files(files, [None] * len(files)),
         size=parse_size(size),
@@ -124,12 +123,11 @@ def phase_swap(
     pictures = of_files(named, list(Modality)) if named else of_files(files, [None, None])
     draw(
         "phase-swap",
-        None,
+        dataset,
         make_engine("cpu", data=data),
         out,
         format,
         dpi,
-        dataset=dataset,
         pid=pid,
         modality=None if modality is Pair.both else Modality(modality.value),
         images=tuple(pictures) or None,
@@ -169,12 +167,11 @@ def seg(
         refuse_idle(context, "--weight 0 leaves no phase image", "amplitude", "phase_source")
     draw(
         "seg",
-        None,
+        dataset,
         make_engine("cpu", data=data),
         out,
         format,
         dpi,
-        dataset=dataset,
         ids=ids,
         pids=pid or [],
         images=images,
@@ -201,4 +198,4 @@ def sheet(
     Example: vireid visualize sheet --images 40
     """
     engine = make_engine("cpu", data=data)
-    draw("sheet", None, engine, out, format, dpi, dataset=dataset, images=images, columns=columns, seed=seed)
+    draw("sheet", dataset, engine, out, format, dpi, images=images, columns=columns, seed=seed)

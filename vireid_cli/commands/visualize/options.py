@@ -5,9 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+
+if TYPE_CHECKING:
+    from vireid_cli.engine.engine import Engine
 
 Out = Annotated[Path | None, typer.Option(help="File to write.", show_default="the run's figures folder")]
 Format = Annotated[str | None, typer.Option(help="png or svg.", show_default="by --out, else png")]
@@ -33,8 +36,8 @@ class Order(StrEnum):
 
 def draw(
     figure: str,
-    run: str | Sequence[str] | None,
-    engine: Any,
+    subject: Path | str | Sequence[str] | None,
+    engine: Engine,
     out: Path | None,
     format: str | None,
     dpi: int,
@@ -44,4 +47,4 @@ def draw(
     from vireid_cli.commands.console import print_paths
     from vireid_cli.engine.subjects.output import Output
 
-    print_paths([engine.visualize(figure, run, output=Output(out, format, dpi), **options)])
+    print_paths([engine.visualize(figure, subject, output=Output(out, format, dpi), **options)])

@@ -110,12 +110,11 @@ def sweep(
     engine = make_engine("cpu", runs=runs)
     draw(
         "sweep",
-        None,
+        folder if folder.is_dir() else engine.session.runs_dir / folder,
         engine,
         out,
         format,
         dpi,
-        folder=folder if folder.is_dir() else engine.runs_dir / folder,
         key=key,
         metrics=tuple(name.strip() for name in metric.split(",") if name.strip()),
         protocol=protocol,

@@ -6,14 +6,13 @@ import hashlib
 import re
 from collections.abc import Sequence
 from dataclasses import replace
-from pathlib import Path
 
 from vireid_cli.engine import checkpoint as checkpoints
 from vireid_cli.engine.evaluate.result import Evaluation
 from vireid_cli.engine.evaluate.summary import compared, over_models
 from vireid_cli.engine.network import run_recipe
 from vireid_cli.engine.prepare import ensure_prepared
-from vireid_cli.engine.reporter import Reporter
+from vireid_cli.engine.session import Session
 from vireid_cli.errors import UsageError, VireidError
 from vireid_cli.recipe.schema import Recipe
 from vireid_cli.results import schema
@@ -92,13 +91,13 @@ def _listed(numbers: Sequence[int]) -> str:
     return "-".join(map(str, numbers))
 
 
-def write_means(means: Sequence[Evaluation], runs: Sequence[Run], runs_dir: Path) -> list[Evaluation]:
+def write_means(means: Sequence[Evaluation], runs: Sequence[Run], session: Session) -> list[Evaluation]:
     """Write means over models into a folder that the runs' names decide; the same runs write it again.
 
     Args:
         means: From ``average_runs``.
         runs: The models' runs.
-        runs_dir: Where ``means/`` is.
+        session: Its run folders hold ``means/``.
 
     Returns:
         The same, knowing their folders.
@@ -110,7 +109,7 @@ def write_means(means: Sequence[Evaluation], runs: Sequence[Run], runs_dir: Path
     stems = {re.sub(r"-\d{8}-\d{6}(-\d+)?$", "", name) for name in names}
     mark = hashlib.sha256("\n".join(names).encode()).hexdigest()[:8]
     stem = stems.pop() if len(stems) == 1 else "several"
-    folder = runs_dir / MEANS / f"{stem}-{len(names)}-runs-{mark}"
+    folder = session.runs_dir / MEANS / f"{stem}-{len(names)}-runs-{mark}"
     written = []
     with writing(folder / "evaluation"):
         for mean in means:
@@ -121,13 +120,12 @@ def write_means(means: Sequence[Evaluation], runs: Sequence[Run], runs_dir: Path
     return written
 
 
-def runs_of_trials(run: Run, reporter: Reporter, data_dir: Path) -> list[Run]:
+def runs_of_trials(run: Run, session: Session) -> list[Run]:
     """Find the newest finished run of each trial that was trained by this run's recipe, beside it.
 
     Args:
         run: One of them.
-        reporter: Listener.
-        data_dir: Where the dataset is.
+        session: Device, listener, folders.
 
     Returns:
         One run a trial, in order.
@@ -137,7 +135,7 @@ def runs_of_trials(run: Run, reporter: Reporter, data_dir: Path) -> list[Run]:
     """
     recipe = run_recipe(run)
     data = recipe.data
-    store = ensure_prepared(data.dataset, data.image_size, data.resize, data_dir, reporter)
+    store = ensure_prepared(data.dataset, session, data.image_size, data.resize)
     trials = store.records.trials
     if not trials:
         raise UsageError(f"{data.dataset} has one split for all: there are no trials to go through.")

@@ -19,8 +19,7 @@ from vireid_cli.engine.embed import Chosen, chosen_checkpoint, embed_rows, load_
 from vireid_cli.engine.evaluate.result import EvaluateOptions, Evaluation, evaluate_plan
 from vireid_cli.engine.evaluate.scoring import FLIPS, RERANKS, Measured
 from vireid_cli.engine.prepare import ensure_prepared
-from vireid_cli.engine.reporter import Reporter
-from vireid_cli.engine.runtime import Runtime
+from vireid_cli.engine.session import Session
 from vireid_cli.errors import DataError, UsageError
 from vireid_cli.recipe.schema import Recipe
 from vireid_cli.results import schema
@@ -28,9 +27,7 @@ from vireid_cli.results.evaluation import read_evaluation, writing
 from vireid_cli.results.run import Run
 
 
-def evaluate_run(
-    run: Run, options: EvaluateOptions, runtime: Runtime, reporter: Reporter, data_dir: Path
-) -> list[Evaluation]:
+def evaluate_run(run: Run, session: Session, options: EvaluateOptions) -> list[Evaluation]:
     """Evaluate a run on a dataset's test identities under each protocol asked for.
 
     Raises:
@@ -39,28 +36,26 @@ def evaluate_run(
         DataError: A protocol that the data can't serve, or another process is evaluating the run.
     """
     with writing(run.folder / "evaluation"):
-        return _evaluate_run(run, options, runtime, reporter, data_dir)
+        return _evaluate_run(run, session, options)
 
 
-def _evaluate_run(
-    run: Run, options: EvaluateOptions, runtime: Runtime, reporter: Reporter, data_dir: Path
-) -> list[Evaluation]:
+def _evaluate_run(run: Run, session: Session, options: EvaluateOptions) -> list[Evaluation]:
     """Evaluate a run that no other process evaluates."""
-    trained = load_trained(run, runtime, reporter)
+    trained = load_trained(run, session)
     size = trained.recipe.data.image_size
-    store, plans = _planned(trained.recipe, options, reporter, data_dir)
+    store, plans = _planned(trained.recipe, session, options)
     if trained.trained < trained.recipe.train.epochs:
-        reporter.warn(
+        session.reporter.warn(
             f"{run.folder} is not finished: {trained.trained} of {trained.recipe.train.epochs} epochs done"
         )
     rows = np.unique(np.concatenate([plan.rows for plan in plans]))
     overlap = _overlap(store, rows, trained, options.allow_overlap)
-    embedded = embed_rows(trained.network, store, size, rows, runtime, reporter)
+    embedded = embed_rows(trained.network, session, store, size, rows)
     sides = [Measured(embedded.widened(), rows)]
     if options.flip != "off":
-        mirrored = embed_rows(trained.network, store, size, rows, runtime, reporter, mirror=True)
+        mirrored = embed_rows(trained.network, session, store, size, rows, mirror=True)
         sides.append(sides[0].mirrored(mirrored, options.flip))
-    about = _about(trained, store, runtime, overlap, f"{embedded.features.shape[1]}-d, unit length")
+    about = _about(trained, session, store, overlap, f"{embedded.features.shape[1]}-d, unit length")
     return [
         evaluate_plan(
             plan,
@@ -74,9 +69,7 @@ def _evaluate_run(
     ]
 
 
-def stored_evaluations(
-    run: Run, options: EvaluateOptions, runtime: Runtime, reporter: Reporter, data_dir: Path
-) -> list[schema.EvaluationFile]:
+def stored_evaluations(run: Run, session: Session, options: EvaluateOptions) -> list[schema.EvaluationFile]:
     """What ``evaluate_run`` would give, where the run folder holds it already.
 
     Taken are whole evaluations whose fingerprint is the one that evaluating now would write: the same
@@ -92,7 +85,7 @@ def stored_evaluations(
     if options.rerank or options.flip != "off" or options.breakdown:
         return []
     chosen = chosen_checkpoint(run)
-    store, plans = _planned(chosen.recipe, options, reporter, data_dir)
+    store, plans = _planned(chosen.recipe, session, options)
     rows = np.unique(np.concatenate([plan.rows for plan in plans]))
     overlap = _overlap(store, rows, chosen, options.allow_overlap)
     found = []
@@ -106,7 +99,7 @@ def stored_evaluations(
         if content.get("version") != schema.VERSION or "protocol" not in content:
             return []
         # the width of the embedding is known from the network alone
-        about = _about(chosen, store, runtime, overlap, content["fingerprint"].get("embedding", ""))
+        about = _about(chosen, session, store, overlap, content["fingerprint"].get("embedding", ""))
         same = content["fingerprint"] == json.loads(json.dumps({**plan.fingerprint, **about}))
         arrays = (stored.folder / schema.RANKING, stored.folder / schema.EMBEDDINGS)
         if not same or not all(path.is_file() for path in arrays):
@@ -116,12 +109,12 @@ def stored_evaluations(
 
 
 def _planned(
-    recipe: Recipe, options: EvaluateOptions, reporter: Reporter, data_dir: Path
+    recipe: Recipe, session: Session, options: EvaluateOptions
 ) -> tuple[Store, list[EvaluationPlan]]:
     """The dataset that a run of this recipe is evaluated on, and the plan of each protocol asked for."""
     dataset = options.dataset or recipe.data.dataset
     check_kind(recipe.data.dataset, dataset)
-    store = ensure_prepared(dataset, recipe.data.image_size, recipe.data.resize, data_dir, reporter)
+    store = ensure_prepared(dataset, session, recipe.data.image_size, recipe.data.resize)
     request = options.request
     if store.records.trials and request.trial is None:
         request = replace(request, trial=recipe.data.trial)
@@ -161,7 +154,7 @@ def _overlap(store: Store, rows: np.ndarray, trained: Chosen, allowed: bool) -> 
     return len(both)
 
 
-def _about(trained: Chosen, store: Store, runtime: Runtime, overlap: int, embedding: str) -> dict[str, Any]:
+def _about(trained: Chosen, session: Session, store: Store, overlap: int, embedding: str) -> dict[str, Any]:
     """What the fingerprint says besides the protocol."""
     about = {
         **marks(store),
@@ -176,7 +169,7 @@ def _about(trained: Chosen, store: Store, runtime: Runtime, overlap: int, embedd
         "checkpoint": trained.choice,
         "weights": trained.environment["weights"],
         "seed": trained.recipe.train.seed,
-        "precision": runtime.precision,
+        "precision": session.runtime.precision,
         "image_size": "×".join(str(n) for n in trained.recipe.data.size),
         "resize": trained.recipe.data.resize,
     }

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from vireid_cli.engine.reporter import Reporter
+from vireid_cli.engine.session import Session
 from vireid_cli.engine.subjects.evaluations import evaluation_of
 from vireid_cli.errors import UsageError
 from vireid_cli.figures.cmc import CmcCurve
@@ -15,17 +15,17 @@ from vireid_cli.results.run import Run
 BAND = "95 % pointwise bootstrap band, people drawn again, galleries fixed"
 
 
-def cmc_curve(run: Run, label: str, protocol: str | None, ranks: int, reporter: Reporter) -> CmcCurve:
+def cmc_curve(run: Run, session: Session, label: str, protocol: str | None, ranks: int) -> CmcCurve:
     """CMC@1 … CMC@ranks of one evaluation, mean over its trials, with the band where it can be had.
 
     An evaluation of version 1 kept no first ranks: its curve comes without a band, which is said.
 
     Args:
         run: An evaluated run.
+        session: Its listener is told of a missing band.
         label: As shown.
         protocol: Which evaluation; None: the first there is.
         ranks: How many, at least 1.
-        reporter: Told of a missing band.
 
     Raises:
         UsageError: Not evaluated yet, not so, or more ranks than an old evaluation kept.
@@ -41,7 +41,9 @@ def cmc_curve(run: Run, label: str, protocol: str | None, ranks: int, reporter: 
                 f"{folder} was written before ranks beyond {len(stored)} were kept.",
                 f"Evaluate again: {again}",
             )
-        reporter.warn(f"{folder} was written before bands were kept: {label} has none. Again: {again}")
+        session.reporter.warn(
+            f"{folder} was written before bands were kept: {label} has none. Again: {again}"
+        )
         return CmcCurve(label, stored[:ranks])
     arrays = evaluation.ranking(schema.FIRST_RANK_ARRAYS)
     cuts = arrays["first_rank_offsets"][1:-1]

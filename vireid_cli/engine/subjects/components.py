@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from pathlib import Path
 
 import numpy as np
 import torch
@@ -14,8 +13,7 @@ from vireid_cli.data.identity import marks
 from vireid_cli.data.store import Store
 from vireid_cli.engine.embed import BATCH, load_trained, to_images
 from vireid_cli.engine.prepare import ensure_prepared
-from vireid_cli.engine.reporter import Reporter
-from vireid_cli.engine.runtime import Runtime
+from vireid_cli.engine.session import Session
 from vireid_cli.engine.subjects.embeddings import Embedded
 from vireid_cli.engine.subjects.evaluations import rows_of
 from vireid_cli.errors import DataError
@@ -32,17 +30,13 @@ COMPONENTS: dict[str, Callable[[Tensor], Tensor]] = {
 }
 
 
-def components_of(
-    one: Embedded, names: Sequence[str], runtime: Runtime, data_dir: Path, reporter: Reporter
-) -> dict[str, np.ndarray]:
+def components_of(one: Embedded, session: Session, names: Sequence[str]) -> dict[str, np.ndarray]:
     """Components of the images of an evaluation, by the run's network as it is now.
 
     Args:
         one: The evaluation; its images are read from the prepared store.
+        session: Device, listener, folders.
         names: Some of ``COMPONENTS``.
-        runtime: Device and precision.
-        data_dir: Datasets and stores.
-        reporter: Is told where the network has been trained further since.
 
     Returns:
         For each name (N, D) float32, D at most ``LENGTH``.
@@ -51,10 +45,10 @@ def components_of(
         UsageError: No data, or no checkpoint.
         DataError: The images are others than those evaluated.
     """
-    trained = load_trained(one.run, runtime, reporter)
+    trained = load_trained(one.run, session)
     size = trained.recipe.data.image_size
     dataset = one.fingerprint.get("source", trained.recipe.data.dataset)
-    store = ensure_prepared(dataset, size, trained.recipe.data.resize, data_dir, reporter)
+    store = ensure_prepared(dataset, session, size, trained.recipe.data.resize)
     evaluated, now = one.fingerprint.get("data"), marks(store)["data"]
     if evaluated is not None and evaluated != now:
         raise DataError(
@@ -63,33 +57,31 @@ def components_of(
         )
     seen = one.fingerprint.get("checkpoint", trained.choice)
     if seen != trained.choice:
-        reporter.warn(
+        session.reporter.warn(
             f"{one.run.name} was evaluated at checkpoint {seen}; its amplitudes and phases are those of "
             f"{trained.choice}"
         )
     rows = rows_of(store, one.embeddings.paths.tolist())
-    return component_rows(trained.network, names, store, size, rows, runtime, reporter)
+    return component_rows(trained.network, session, names, store, size, rows)
 
 
 def component_rows(
     network: ReIdNetwork,
+    session: Session,
     names: Sequence[str],
     store: Store,
     size: Size,
     rows: np.ndarray,
-    runtime: Runtime,
-    reporter: Reporter,
 ) -> dict[str, np.ndarray]:
     """Components of rows of the store, each with its own modality.
 
     Args:
         network: In eval mode, on the device.
+        session: Device, precision, listener; the transforms are in float32 all the same.
         names: Some of ``COMPONENTS``.
         store: The prepared store.
         size: (height, width) of the prepared pixels.
         rows: (N,) row indices.
-        runtime: Device and precision; the transforms are in float32 all the same.
-        reporter: Listener.
 
     Returns:
         For each name (N, D) float32 in the order of ``rows``.
@@ -103,14 +95,14 @@ def component_rows(
             places = np.flatnonzero(modalities == modality.code)
             for start in range(0, len(places), BATCH):
                 chosen = places[start : start + BATCH]
-                images = to_images(store.batch(size, rows[chosen]), runtime.device)
-                with runtime.autocast():
+                images = to_images(store.batch(size, rows[chosen]), session.runtime.device)
+                with session.runtime.autocast():
                     network.embed(images, modality)
                 maps = newest()[: len(chosen)].float()  # (n, C, h, w)
                 for name in names:
                     parts[name].append(folded(COMPONENTS[name](maps), LENGTH).cpu().numpy())
                 order.append(chosen)
                 done += len(chosen)
-                reporter.advance("amplitudes and phases", done, len(rows))
+                session.reporter.advance("amplitudes and phases", done, len(rows))
     back = np.argsort(np.concatenate(order))
     return {name: np.concatenate(found)[back] for name, found in parts.items()}

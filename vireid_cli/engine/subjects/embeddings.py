@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from vireid_cli.engine.reporter import Reporter
+from vireid_cli.engine.session import Session
 from vireid_cli.engine.subjects.evaluations import evaluate_each, evaluation_of, refuse_other_people
 from vireid_cli.errors import UsageError
 from vireid_cli.metrics.distances import MOST, PairDistances, pair_distances
@@ -64,13 +64,13 @@ def embedded(run: Run, protocol: str | None) -> Embedded:
     return found
 
 
-def embedded_alike(runs: Sequence[Run], protocol: str | None, reporter: Reporter) -> list[Embedded]:
+def embedded_alike(runs: Sequence[Run], session: Session, protocol: str | None) -> list[Embedded]:
     """Read what several runs embedded, brought to the images that all of them have, in one order.
 
     Args:
         runs: One or more.
+        session: Its listener is told how many images are left out.
         protocol: Which evaluation of each; None: the first that each has.
-        reporter: Is told how many images are left out.
 
     Raises:
         UsageError: As of ``embedded``; runs evaluated on different data, or on too few images in common.
@@ -95,26 +95,26 @@ def embedded_alike(runs: Sequence[Run], protocol: str | None, reporter: Reporter
     found = [one.take(_places(one.embeddings.paths, paths)) for one in all_of]
     left_out = max(len(one.embeddings) for one in all_of) - len(paths)
     if left_out:
-        reporter.warn(
+        session.reporter.warn(
             f"{len(paths)} images are in all {len(runs)} evaluations; up to {left_out} are left out"
         )
         _refuse_too_few(found[0], "Evaluate all runs under one protocol and name it: --protocol …")
     return found
 
 
-def distances_of(one: Embedded, reporter: Reporter, all_pairs: bool = False) -> PairDistances:
+def distances_of(one: Embedded, session: Session, all_pairs: bool = False) -> PairDistances:
     """Count the cosine distances of visible–infrared pairs of an evaluation, in bounded memory and time.
 
     Args:
         one: The evaluation.
-        reporter: Told of the progress.
+        session: Its listener is told of the progress.
         all_pairs: Count every pair of two people, however long it takes; see ``metrics.distances``.
 
     >>> from vireid_cli.results import run as runs
-    >>> distances_of(embedded(runs.find(), None), Reporter()).delta  # doctest: +SKIP
+    >>> distances_of(embedded(runs.find(), None), Session.choose()).delta  # doctest: +SKIP
     """
     found = one.embeddings
-    progress = reporter.progress(f"pairs of {one.run.name}")
+    progress = session.reporter.progress(f"pairs of {one.run.name}")
     most = None if all_pairs else MOST
     return pair_distances(found.features, found.pids, found.modalities, most=most, progress=progress)
 

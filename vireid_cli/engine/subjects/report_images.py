@@ -12,7 +12,7 @@ from PIL import Image
 
 from vireid_cli.data.decode import resize_all
 from vireid_cli.data.store import Store
-from vireid_cli.engine.reporter import Reporter
+from vireid_cli.engine.session import Session
 from vireid_cli.engine.subjects.evaluations import rows_of
 from vireid_cli.errors import DataError
 from vireid_cli.processors import cores
@@ -73,14 +73,14 @@ class Pictures:
     quality: int
 
 
-def encoded(album: Album, store: Store, size: Size, reporter: Reporter, budget: int = BUDGET) -> Pictures:
+def encoded(album: Album, session: Session, store: Store, size: Size, budget: int = BUDGET) -> Pictures:
     """The album's images as WebP files, as large as the budget allows.
 
     Args:
         album: Whose images.
+        session: Its listener is told of the progress.
         store: Where they are taken from.
         size: (height, width) that is prepared.
-        reporter: Is told how far it has come.
         budget: Bytes of all files.
 
     Raises:
@@ -98,7 +98,7 @@ def encoded(album: Album, store: Store, size: Size, reporter: Reporter, budget: 
         files: list[bytes] = []
         for first in range(0, len(rows), _BLOCK):
             files += _files(store.batch(size, rows[first : first + _BLOCK]), step, quality)
-            reporter.advance("images", len(files), len(rows))
+            session.reporter.advance("images", len(files), len(rows))
         if sum(map(len, files)) <= budget:
             return Pictures(tuple(files), step, quality)
     raise DataError(f"{len(rows)} images do not fit into {budget:,} bytes.", "Name fewer runs.")

@@ -10,7 +10,7 @@ from vireid_cli import reading
 from vireid_cli.engine.evaluate.features import evaluate_features
 from vireid_cli.engine.evaluate.result import EvaluateOptions, Evaluation
 from vireid_cli.engine.evaluate.summary import compared
-from vireid_cli.engine.reporter import Reporter
+from vireid_cli.engine.session import Session
 from vireid_cli.engine.subjects.evaluations import evaluation_of
 from vireid_cli.errors import DataError, UsageError
 from vireid_cli.recipe.yaml_lines import LIMIT, parse_source
@@ -41,14 +41,14 @@ class Results:
     unpaired: tuple[str, ...]
 
 
-def results_of(runs: Sequence[Run], names: Sequence[str], protocol: str, reporter: Reporter) -> Results:
+def results_of(runs: Sequence[Run], session: Session, names: Sequence[str], protocol: str) -> Results:
     """Read what the runs reached; what ``metrics.json`` lacks is measured from the stored embeddings.
 
     Args:
         runs: Evaluated under ``protocol``.
+        session: Its listener is told of the progress.
         names: What they are called.
         protocol: Of the evaluation.
-        reporter: Told of the progress.
 
     Raises:
         UsageError, DataError: The stored embeddings are missing, damaged, or not those of the figures.
@@ -62,7 +62,7 @@ def results_of(runs: Sequence[Run], names: Sequence[str], protocol: str, reporte
         contents.append(content)
         pairs.append(stored["camera_pairs"])
         measured.append(again)
-        reporter.advance("results", done + 1, len(runs))
+        session.reporter.advance("results", done + 1, len(runs))
     against, unpaired = [], []
     for other, name in zip(measured[1:], names[1:], strict=True):
         first = measured[0]

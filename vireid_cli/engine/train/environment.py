@@ -11,15 +11,14 @@ from torch import nn
 from vireid_cli.data.identity import describe, store_title
 from vireid_cli.data.sampler import IdentitySampler
 from vireid_cli.data.store import Store
-from vireid_cli.engine.reporter import Reporter
-from vireid_cli.engine.runtime import Runtime
+from vireid_cli.engine.session import Session
 from vireid_cli.recipe.schema import Recipe
 from vireid_cli.results import schema
 
 
 def environment_of(
     recipe: Recipe,
-    runtime: Runtime,
+    session: Session,
     store: Store,
     sampler: IdentitySampler,
     tokens: list[str],
@@ -30,7 +29,7 @@ def environment_of(
 
     Args:
         recipe: What is trained.
-        runtime: On what.
+        session: On what device.
         store: The data.
         sampler: Whose identities are trained on.
         tokens: Hashes of all identities that the network has seen, those of its starting weights included.
@@ -39,7 +38,7 @@ def environment_of(
     """
     return {
         "version": schema.VERSION,
-        **runtime.describe(),
+        **session.runtime.describe(),
         "seed": recipe.train.seed,
         "weights": weights,
         "num_identities": sampler.num_identities,
@@ -50,17 +49,17 @@ def environment_of(
 
 
 def announce(
-    recipe: Recipe, store: Store, sampler: IdentitySampler, network: nn.Module, reporter: Reporter
+    recipe: Recipe, session: Session, store: Store, sampler: IdentitySampler, network: nn.Module
 ) -> None:
     """Say what will be trained on what, and who can't be trained on."""
     parameters = sum(p.numel() for p in network.parameters())
     height, width = recipe.data.image_size
     wanted = recipe.data.sampler
-    reporter.say(
+    session.reporter.say(
         f"{recipe.name}: {recipe.method.name} on {store_title(store)}, {sampler.num_identities} identities, "
         f"{height}×{width}, {wanted.identities}×({wanted.images}+{wanted.images}) a batch, "
         f"{sampler.steps} steps an epoch, {parameters / 1e6:.2f} M parameters, "
         f"{torch.get_num_threads()} threads"
     )
     if sampler.dropped:
-        reporter.warn(f"{len(sampler.dropped)} identities lack a modality and are not trained on")
+        session.reporter.warn(f"{len(sampler.dropped)} identities lack a modality and are not trained on")

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import dataclasses
-from pathlib import Path
+from dataclasses import replace
 from typing import Any
 
 from vireid_cli import files
@@ -12,8 +11,8 @@ from vireid_cli.engine import checkpoint as checkpoints
 from vireid_cli.engine.checkpoint import Position
 from vireid_cli.engine.network import build_network, run_recipe, starting_backbone
 from vireid_cli.engine.prepare import ensure_prepared
-from vireid_cli.engine.reporter import Reporter
-from vireid_cli.engine.runtime import PRECISIONS, Runtime
+from vireid_cli.engine.runtime import PRECISIONS
+from vireid_cli.engine.session import Session
 from vireid_cli.engine.train.data import sampler_of, trained_on
 from vireid_cli.engine.train.interrupt import stop_on_signals
 from vireid_cli.engine.train.train import assemble, fit
@@ -28,30 +27,30 @@ ARITHMETIC = ("device", "precision", "threads", "torch")
 """What the last bits of the weights depend on, beside recipe and data."""
 
 
-def with_own_precision(runtime: Runtime, run: Run) -> Runtime:
-    """The runtime in the run's own precision, unless another one was asked for.
+def with_own_precision(session: Session, run: Run) -> Session:
+    """The session in the run's own precision, unless another one was asked for.
 
     Raises:
         DataError: ``environment.json`` can't be read.
     """
     own = run.environment().get("precision")
-    if not runtime.automatic or own not in PRECISIONS:
-        return runtime
-    return dataclasses.replace(runtime, precision=own)
+    if not session.runtime.automatic or own not in PRECISIONS:
+        return session
+    return replace(session, runtime=replace(session.runtime, precision=own))
 
 
-def note_arithmetic(run: Run, runtime: Runtime, at: Position, reporter: Reporter) -> None:
+def note_arithmetic(run: Run, session: Session, at: Position) -> None:
     """Say and keep that a run goes on with another arithmetic than it began with, in ``environment.json``."""
-    environment, now = run.environment(), runtime.describe()
+    environment, now = run.environment(), session.runtime.describe()
     changed = {key: now[key] for key in ARITHMETIC if environment.get(key) != now[key]}
     if changed:
         told = ", ".join(f"{key} {environment.get(key)} → {value}" for key, value in changed.items())
-        reporter.warn(f"goes on with another arithmetic, so not to the same bits: {told}")
+        session.reporter.warn(f"goes on with another arithmetic, so not to the same bits: {told}")
         resumed = [*environment.get("resumed", []), {"global_step": at.global_step, **changed}]
         files.write_json(run.folder / schema.ENVIRONMENT, {**environment, "resumed": resumed})
 
 
-def resume(run: Run, runtime: Runtime, reporter: Reporter, data_dir: Path) -> Run:
+def resume(run: Run, session: Session) -> Run:
     """Go on from a run's newest checkpoint, to the same weights as an uninterrupted run.
 
     The precision is the run's own unless another was asked for; arithmetic that differs is said and kept
@@ -62,10 +61,10 @@ def resume(run: Run, runtime: Runtime, reporter: Reporter, data_dir: Path) -> Ru
         DataError: Another process trains this run.
     """
     with locked(run.folder, run.lock):
-        return _resume(run, runtime, reporter, data_dir)
+        return _resume(run, session)
 
 
-def _resume(run: Run, runtime: Runtime, reporter: Reporter, data_dir: Path) -> Run:
+def _resume(run: Run, session: Session) -> Run:
     """Go on with a run that nobody else writes."""
     recipe = run_recipe(run)
     saved = checkpoints.load_checkpoint(run.checkpoints / checkpoints.LAST)
@@ -75,21 +74,23 @@ def _resume(run: Run, runtime: Runtime, reporter: Reporter, data_dir: Path) -> R
             f"Evaluate it: vireid evaluate {run.folder}",
         )
     data = recipe.data
-    store = ensure_prepared(data.dataset, data.image_size, data.resize, data_dir, reporter)
+    store = ensure_prepared(data.dataset, session, data.image_size, data.resize)
     _same_data(run, store)
-    runtime = with_own_precision(runtime, run)
-    start = starting_backbone(recipe.model_copy(update={"backbone": _bare(recipe)}), True, reporter)
+    session = with_own_precision(session, run)
+    start = starting_backbone(recipe.model_copy(update={"backbone": _bare(recipe)}), session, True)
     sampler, rows = sampler_of(recipe, store)
-    network = build_network(recipe, start.spec, sampler.num_identities, runtime)
+    network = build_network(recipe, start.spec, sampler.num_identities, session.runtime)
     network.load_state_dict(saved.model)
     runs.keep_rows_until(run.log, saved.position.global_step)
     runs.name_latest(run)
-    note_arithmetic(run, runtime, saved.position, reporter)
-    reporter.say(f"resuming {run.folder} at epoch {saved.position.epoch + 1}, step {saved.position.step + 1}")
+    note_arithmetic(run, session, saved.position)
+    session.reporter.say(
+        f"resuming {run.folder} at epoch {saved.position.epoch + 1}, step {saved.position.step + 1}"
+    )
     with stop_on_signals() as stop:
         tokens = list(saved.extra["training_identities"])
-        job = assemble(run, recipe, runtime, store, sampler, rows, network, stop, reporter, tokens, saved)
-        return fit(job, reporter, data_dir)
+        job = assemble(run, session, recipe, store, sampler, rows, network, stop, tokens, saved)
+        return fit(job, session)
 
 
 def _bare(recipe: Recipe) -> Any:

@@ -6,7 +6,6 @@ import functools
 import shlex
 import time
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 
@@ -17,9 +16,7 @@ from vireid_cli.engine import checkpoint as checkpoints
 from vireid_cli.engine.checkpoint import Checkpoint, Position
 from vireid_cli.engine.network import build_network, starting_backbone
 from vireid_cli.engine.prepare import ensure_prepared
-from vireid_cli.engine.reporter import Reporter
-from vireid_cli.engine.runtime import Runtime
-from vireid_cli.engine.session import data_folder
+from vireid_cli.engine.session import Session, data_folder
 from vireid_cli.engine.train.allocator import keep_freed_memory
 from vireid_cli.engine.train.data import identities_seen, sampler_of
 from vireid_cli.engine.train.environment import announce, environment_of
@@ -48,7 +45,7 @@ class Job:
     start: Position
 
 
-def train(recipe: Recipe, runtime: Runtime, reporter: Reporter, data_dir: Path, runs_dir: Path | None) -> Run:
+def train(recipe: Recipe, session: Session) -> Run:
     """Train a recipe from its start.
 
     Returns:
@@ -60,42 +57,42 @@ def train(recipe: Recipe, runtime: Runtime, reporter: Reporter, data_dir: Path, 
         Interrupted: Asked to stop; a checkpoint was written.
     """
     data = recipe.data
-    store = ensure_prepared(data.dataset, data.image_size, data.resize, data_dir, reporter)
-    start = starting_backbone(recipe, store.rendered, reporter)
+    store = ensure_prepared(data.dataset, session, data.image_size, data.resize)
+    start = starting_backbone(recipe, session, store.rendered)
     sampler, rows = sampler_of(recipe, store)
     if recipe.train.select == "val":
         validation_plan(store, start.identities)  # refuses what can't be validated, before there is a run
-    network = build_network(recipe, start.spec, sampler.num_identities, runtime)
+    network = build_network(recipe, start.spec, sampler.num_identities, session.runtime)
     moments = 2 if recipe.train.optimizer.name != "sgd" else int(recipe.train.optimizer.momentum > 0.0)
     kept = 2 if recipe.train.select == "val" else 1
-    checkpoints.refuse_full_disk(runs_dir or runs.runs_folder(), network, moments, kept)
-    run = runs.create(recipe.name, recipe.data.dataset, runs=runs_dir)
+    checkpoints.refuse_full_disk(session.runs_dir, network, moments, kept)
+    run = runs.create(recipe.name, recipe.data.dataset, runs=session.runs_dir)
     tokens = identities_seen(store, sampler, start.identities)
-    environment = environment_of(recipe, runtime, store, sampler, tokens, network, start.weights)
+    environment = environment_of(recipe, session, store, sampler, tokens, network, start.weights)
     files.write_text(run.recipe_file, dump(recipe))
     files.write_json(run.folder / schema.ENVIRONMENT, environment)
     runs.name_latest(run)
-    announce(recipe, store, sampler, network, reporter)
+    announce(recipe, session, store, sampler, network)
     with locked(run.folder, run.lock), stop_on_signals() as stop:
-        job = assemble(run, recipe, runtime, store, sampler, rows, network, stop, reporter, tokens)
-        return fit(job, reporter, data_dir)
+        job = assemble(run, session, recipe, store, sampler, rows, network, stop, tokens)
+        return fit(job, session)
 
 
 def assemble(
     run: Run,
+    session: Session,
     recipe: Recipe,
-    runtime: Runtime,
     store: Store,
     sampler: IdentitySampler,
     rows: np.ndarray,
     network: ReIdNetwork,
     stop: StopRequest,
-    reporter: Reporter,
     tokens: list[str],
     saved: Checkpoint | None = None,
 ) -> Job:
     """Put the loop together, from the start or from a checkpoint."""
     optimizer = build_optimizer(network.parameter_groups(), recipe.train.optimizer)
+    runtime = session.runtime
     scaler = runtime.scaler()
     pixels = Pixels(store, recipe.data.image_size, rows, runtime)
     feed = Feed(pixels, rows, store.records.camids, recipe.data.augment, recipe.train.seed, runtime)
@@ -114,8 +111,8 @@ def assemble(
     selection = None
     if recipe.train.select == "val":
         keep = functools.partial(save, name=checkpoints.BEST)
-        selection = Selection(network, store, recipe.data.image_size, runtime, reporter, keep)
-    hooks = Hooks(lambda row: runs.append_row(run.log, row), save, stop, reporter)
+        selection = Selection(network, session, store, recipe.data.image_size, keep)
+    hooks = Hooks(lambda row: runs.append_row(run.log, row), save, stop, session.reporter)
     hooks.validate = selection.validate if selection else None
     loop = Loop(network, optimizer, scaler, sampler, feed, recipe.train, runtime, hooks)
     if saved is not None:
@@ -128,7 +125,7 @@ def assemble(
     return Job(run, recipe, loop, saved.position if saved else Position())
 
 
-def fit(job: Job, reporter: Reporter, data_dir: Path) -> Run:
+def fit(job: Job, session: Session) -> Run:
     """Run the loop; explain what stopped it."""
     keep_freed_memory(job.loop.runtime.device)
     began = time.perf_counter()
@@ -139,14 +136,14 @@ def fit(job: Job, reporter: Reporter, data_dir: Path) -> Run:
             raise Interrupted(
                 f"Stopped at once; {job.run.folder} has no checkpoint yet.", "Train it anew."
             ) from error
-        given = "" if data_dir == data_folder() else f" --data {shlex.quote(str(data_dir))}"
+        given = "" if session.data_dir == data_folder() else f" --data {shlex.quote(str(session.data_dir))}"
         resume_line = f"Resume: vireid train --resume {shlex.quote(str(job.run.folder))}{given}"
         raise Interrupted(
             f"Stopped; a checkpoint is in {job.run.checkpoints / 'last'}.", resume_line
         ) from error
     except NotFinite as error:
         raise _explain(error, job) from error
-    reporter.say(f"trained {job.recipe.train.epochs} epochs in {time.perf_counter() - began:.0f} s")
+    session.reporter.say(f"trained {job.recipe.train.epochs} epochs in {time.perf_counter() - began:.0f} s")
     return job.run
 
 

@@ -8,6 +8,7 @@ with selection takes the same steps as one without.
 from __future__ import annotations
 
 from collections.abc import Callable, Collection
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -20,7 +21,7 @@ from vireid_cli.data.store import Store
 from vireid_cli.engine.checkpoint import Position
 from vireid_cli.engine.embed import embed_rows
 from vireid_cli.engine.reporter import Reporter
-from vireid_cli.engine.runtime import Runtime
+from vireid_cli.engine.session import Session
 from vireid_cli.errors import UsageError
 from vireid_cli.methods import ReIdNetwork
 from vireid_cli.types import Size
@@ -35,10 +36,9 @@ class Selection:
 
     Args:
         network: The network in training; left in eval mode.
+        session: Device, precision; its listener is told each result.
         store: The prepared dataset.
         size: (height, width).
-        runtime: Device and precision.
-        reporter: Told each result.
         keep: Writes the checkpoint ``best`` for a position.
 
     Raises:
@@ -48,14 +48,13 @@ class Selection:
     def __init__(
         self,
         network: ReIdNetwork,
+        session: Session,
         store: Store,
         size: Size,
-        runtime: Runtime,
-        reporter: Reporter,
         keep: Callable[[Position], None],
     ) -> None:
-        self._network, self._store, self._size = network, store, size
-        self._runtime, self._reporter, self._keep = runtime, reporter, keep
+        self._network, self._session, self._keep = network, session, keep
+        self._store, self._size = store, size
         self.plan = validation_plan(store)
         self.best: dict[str, Any] = {}
 
@@ -69,8 +68,8 @@ class Selection:
             ``MEASURED`` figures in [0, 1], means over the trials.
         """
         self._network.eval()
-        rows = self.plan.rows
-        embedded = embed_rows(self._network, self._store, self._size, rows, self._runtime, Reporter())
+        rows, silent = self.plan.rows, replace(self._session, reporter=Reporter())
+        embedded = embed_rows(self._network, silent, self._store, self._size, rows)
         summary = evaluate_plan(self.plan, embedded.widened(), rows).summary()
         found = {name: summary[name].mean for name in MEASURED}
         # a resumed run may measure an epoch again: the same figure, which changes nothing
@@ -78,7 +77,7 @@ class Selection:
         if better:
             self.best = {"epoch": at.epoch, **found}
             self._keep(at)
-        self._reporter.say(
+        self._session.reporter.say(
             f"epoch {at.epoch}: validation mAP {100 * found[BY]:.2f} %, Rank-1 {100 * found['rank1']:.2f} %"
             + (" (best so far)" if better else "")
         )

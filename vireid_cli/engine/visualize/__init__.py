@@ -1,4 +1,4 @@
-"""The verb ``visualize``: one file a figure, each with ``draw(studio, **options)``.
+"""The verb ``visualize``: one file a figure, each with ``draw(subject, session, output, **options)``.
 
 A figure named ``phase-swap`` is ``engine/visualize/phase_swap.py``. It gathers arrays from images or from run
 folders and hands them to ``figures``, which knows how things are drawn and no more.
@@ -7,43 +7,20 @@ folders and hands them to ``figures``, which knows how things are drawn and no m
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from importlib import import_module
 from pathlib import Path
 from pkgutil import iter_modules
 from typing import Any
 
-from vireid_cli.engine.reporter import Reporter
-from vireid_cli.engine.runtime import Runtime
+from vireid_cli.engine.session import Session
 from vireid_cli.engine.subjects.evaluations import rendered_note
 from vireid_cli.engine.subjects.output import Output
 from vireid_cli.errors import UsageError
 from vireid_cli.results.run import Run
 
-
-@dataclass(frozen=True, slots=True)
-class Studio:
-    """What every figure is drawn with.
-
-    Attributes:
-        runs: The runs that it is drawn from; none for a figure of a dataset.
-        runtime: Device and precision, for figures that run a network.
-        data_dir: Datasets and stores.
-        reporter: Listener.
-        output: Where to.
-    """
-
-    runs: tuple[Run, ...]
-    runtime: Runtime
-    data_dir: Path
-    reporter: Reporter
-    output: Output
-
-    @property
-    def run(self) -> Run:
-        """The run of a figure that takes one."""
-        (run,) = self.runs
-        return run
+Subject = Sequence[Run] | str | Path
+"""What a figure is drawn from: runs, a dataset by its name, or a folder of runs."""
 
 
 def names() -> list[str]:
@@ -63,12 +40,14 @@ def runs_taken(figure: str) -> tuple[int, int]:
     return fewest, most
 
 
-def draw(figure: str, studio: Studio, **options: Any) -> Path:
+def draw(figure: str, subject: Subject, session: Session, output: Output, **options: Any) -> Path:
     """Draw a figure.
 
     Args:
         figure: One of ``names()``.
-        studio: What it is drawn with.
+        subject: Runs where ``runs_taken`` asks for some; else the subject of the figure's own ``draw``.
+        session: Device, listener, folders.
+        output: File, format, resolution.
         **options: As of the figure's own ``draw``.
 
     Raises:
@@ -77,14 +56,14 @@ def draw(figure: str, studio: Studio, **options: Any) -> Path:
         DataError: The file can't be written; found out before, too.
     """
     fewest, most = runs_taken(figure)
-    _refuse_number(figure, studio.runs, fewest, most)
-    _refuse_twice(studio.runs)
+    runs = () if isinstance(subject, (str, Path)) else tuple(subject)
+    _refuse_number(figure, runs, fewest, most)
+    _refuse_twice(runs)
     module = _module(figure)
     if not hasattr(module, "ENDINGS"):  # a page has neither format nor resolution
-        studio.output.refuse_form()
-    studio.output.refuse_place(studio.runs[0].figures if studio.runs else None)
-    studio = replace(studio, output=replace(studio.output, note=rendered_note(studio.runs)))
-    path: Path = module.draw(studio, **options)
+        output.refuse_form()
+    output.refuse_place(runs[0].figures if runs else None)
+    path: Path = module.draw(runs or subject, session, replace(output, note=rendered_note(runs)), **options)
     return path
 
 

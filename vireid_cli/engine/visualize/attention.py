@@ -14,25 +14,31 @@ from vireid_cli.data.identity import find_people
 from vireid_cli.engine.embed import load_trained, to_images
 from vireid_cli.engine.network import run_recipe
 from vireid_cli.engine.runtime import Runtime
+from vireid_cli.engine.session import Session
 from vireid_cli.engine.subjects.attention import BLUR, SMOOTHING, attention_maps
 from vireid_cli.engine.subjects.images import Picture, chosen_people, pair
-from vireid_cli.engine.visualize import Studio
+from vireid_cli.engine.subjects.output import Output
 from vireid_cli.errors import UsageError
 from vireid_cli.figures import attention
 from vireid_cli.methods import ReIdNetwork
 from vireid_cli.recipe.schema import Data
+from vireid_cli.results.run import Run
 from vireid_cli.types import Modality
 
 RUNS = (1, 6)
 
 
-def draw(studio: Studio, *, ids: int, steps: int, pids: Sequence[int] = ()) -> Path:
+def draw(
+    runs: Sequence[Run], session: Session, output: Output, *, ids: int, steps: int, pids: Sequence[int] = ()
+) -> Path:
     """Heat over a visible and an infrared image of each person, a row a run.
 
     People that a run was trained on are marked.
 
     Args:
-        studio: What it is drawn with; trained runs of one dataset.
+        runs: Trained runs of one dataset.
+        session: Device, listener, folders.
+        output: File, format, resolution.
         ids: People shown: the first test identities with both modalities.
         steps: Points of the path whose gradients are averaged; see ``engine.attention``.
         pids: People shown instead.
@@ -42,27 +48,27 @@ def draw(studio: Studio, *, ids: int, steps: int, pids: Sequence[int] = ()) -> P
             with both modalities.
         DataError: An image can't be read, or a checkpoint doesn't fit.
     """
-    settings = [run_recipe(run, checked=False).data for run in studio.runs]
+    settings = [run_recipe(run, checked=False).data for run in runs]
     dataset = settings[0].dataset
-    for run, data in zip(studio.runs, settings, strict=True):
+    for run, data in zip(runs, settings, strict=True):
         if data.dataset != dataset:
             raise UsageError(
-                f"{run.name} is of {data.dataset}, {studio.runs[0].name} of {dataset}.",
+                f"{run.name} is of {data.dataset}, {runs[0].name} of {dataset}.",
                 "Draw runs of one dataset, whose people they all know.",
             )
-    people = find_people(dataset, studio.data_dir)
+    people = find_people(dataset, session.data_dir)
     named = chosen_people(people, pids, ids, settings[0].trial)
     pairs = [pair(people, pid) for pid in named]
-    progress, total = studio.reporter.progress("attention"), len(studio.runs) * len(pairs)
+    progress, total = session.reporter.progress("attention"), len(runs) * len(pairs)
     rows = []
-    for i, run in enumerate(studio.runs):
-        trained = load_trained(run, studio.runtime, studio.reporter)
+    for i, run in enumerate(runs):
+        trained = load_trained(run, session)
         data = trained.recipe.data
-        network = _Quick(trained.network, studio.runtime)
+        network = _Quick(trained.network, session.runtime)
         seen = [token in trained.tokens for token in people.tokens(np.array(named))]
         if any(seen):
             who = ", ".join(str(pid) for pid, one in zip(named, seen, strict=True) if one)
-            studio.reporter.warn(f"{run.name} was trained on pid {who}: marked in the figure")
+            session.reporter.warn(f"{run.name} was trained on pid {who}: marked in the figure")
         looks = []
         for j, images in enumerate(pairs):
             looks.append(_look(network, images, data, steps, seen[j]))
@@ -75,7 +81,7 @@ def draw(studio: Studio, *, ids: int, steps: int, pids: Sequence[int] = ()) -> P
     title = f"{people.title}: where the embedding looks"
     note = _note(steps, any(look.seen for row in rows for look in row.looks))
     figure = attention.attention_figure(shown, rows, title, note)
-    return studio.output.save(figure, studio.runs[0].figures / "attention")
+    return output.save(figure, runs[0].figures / "attention")
 
 
 @dataclass(frozen=True)

@@ -2,41 +2,46 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
+from vireid_cli.engine.session import Session
 from vireid_cli.engine.subjects.cmc import BAND, cmc_curve
 from vireid_cli.engine.subjects.evaluations import labels_of, shared_evaluation
-from vireid_cli.engine.visualize import Studio
+from vireid_cli.engine.subjects.output import Output
 from vireid_cli.figures import cmc
+from vireid_cli.results.run import Run
 from vireid_cli.results.wording import protocol_words
 
 RUNS = (1, 8)
 
 
-def draw(studio: Studio, *, protocol: str | None, ranks: int) -> Path:
+def draw(runs: Sequence[Run], session: Session, output: Output, *, protocol: str | None, ranks: int) -> Path:
     """CMC curves of runs under one protocol, each with its 95 % band over people.
 
     Args:
-        studio: What it is drawn with; evaluated runs.
+        runs: Evaluated runs.
+        session: Device, listener, folders.
+        output: File, format, resolution.
         protocol: Which evaluation; None: the first that all runs have.
         ranks: From rank 1 to this one.
 
     Raises:
         UsageError: A run is not evaluated, not so, or not on the same images.
     """
-    name = shared_evaluation(studio.runs, protocol)
-    content = studio.runs[0].evaluations()[name]
+    name = shared_evaluation(runs, protocol)
+    content = runs[0].evaluations()[name]
     curves = []
-    for done, (run, label) in enumerate(zip(studio.runs, labels_of(studio.runs), strict=True)):
-        curves.append(cmc_curve(run, label, name, ranks, studio.reporter))
-        if len(studio.runs) > 1:
-            studio.reporter.advance("bootstrap of runs", done + 1, len(studio.runs))
+    for done, (run, label) in enumerate(zip(runs, labels_of(runs), strict=True)):
+        curves.append(cmc_curve(run, session, label, name, ranks))
+        if len(runs) > 1:
+            session.reporter.advance("bootstrap of runs", done + 1, len(runs))
     counted = "identities" if content["fingerprint"].get("cmc") == "identities" else "images"
-    title = studio.run.name if len(curves) == 1 else "CMC"
+    title = runs[0].name if len(curves) == 1 else "CMC"
     about = [f"mean of {content['trials']} trials"] if content["trials"] > 1 else []
     about += [BAND] if any(curve.low is not None for curve in curves) else []
     counts = f"{content['valid_queries']:,} queries, ranks count {counted}"
     subtitle = f"{protocol_words(name)}: {counts}\n{'; '.join(about)}"
     figure = cmc.cmc_figure(curves, title, subtitle)
     stem = "cmc" if len(curves) == 1 else f"cmc-{len(curves)}-runs"
-    return studio.output.save(figure, studio.runs[0].figures / stem)
+    return output.save(figure, runs[0].figures / stem)

@@ -2,29 +2,31 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
+from vireid_cli.engine.session import Session
 from vireid_cli.engine.subjects.evaluations import labels_of
-from vireid_cli.engine.visualize import Studio
+from vireid_cli.engine.subjects.output import Output
 from vireid_cli.figures import curves
 from vireid_cli.results.run import Run
 
 RUNS = (1, 8)
 
 
-def draw(studio: Studio) -> Path:
+def draw(runs: Sequence[Run], session: Session, output: Output) -> Path:
     """Loss terms and learning rate over steps, validation over epochs; several runs over each other.
 
     Raises:
         UsageError: A log is empty.
         DataError: A row of a log lacks what is drawn.
     """
-    logs = [_log(run, label) for run, label in zip(studio.runs, labels_of(studio.runs), strict=True)]
+    logs = [_log(run, label) for run, label in zip(runs, labels_of(runs), strict=True)]
     if len(logs) == 1:
-        figure = curves.curves_figure(logs, studio.run.name)
-        return studio.output.save(figure, studio.run.figures / "curves")
+        figure = curves.curves_figure(logs, runs[0].name)
+        return output.save(figure, runs[0].figures / "curves")
     figure = curves.curves_figure(logs, "Training")
-    return studio.output.save(figure, studio.runs[0].figures / f"curves-{len(logs)}-runs")
+    return output.save(figure, runs[0].figures / f"curves-{len(logs)}-runs")
 
 
 def _log(run: Run, label: str) -> curves.Log:

@@ -12,8 +12,8 @@ import numpy as np
 from vireid_cli.data.decode import decode
 from vireid_cli.data.identity import People, find_people
 from vireid_cli.engine.occlusion import ensure_library
-from vireid_cli.engine.reporter import Reporter
-from vireid_cli.engine.visualize import Studio
+from vireid_cli.engine.session import Session
+from vireid_cli.engine.subjects.output import Output
 from vireid_cli.figures.sheet import contact_sheet
 from vireid_cli.figures.style import MODALITY_COLOUR
 from vireid_cli.occlusion.compose import Composer, stream
@@ -50,11 +50,9 @@ class Pair:
     achieved: float
 
 
-def sheet_of_library(
-    data_dir: Path, reporter: Reporter, folder: Path | None
-) -> tuple[list[np.ndarray], list[str]]:
+def sheet_of_library(folder: Path | None, session: Session) -> tuple[list[np.ndarray], list[str]]:
     """Every occluder on grey, float RGB, and its label."""
-    library = ensure_library(folder, data_dir, reporter)
+    library = ensure_library(folder, session)
     images = []
     for cutout in library.cutouts:
         alpha = cutout[..., 3:] / np.float32(255)
@@ -109,8 +107,10 @@ def _pair(base: str, source: Path, record: Record, place: str, composer: Compose
 
 
 def draw(
-    studio: Studio,
     dataset: str,
+    session: Session,
+    output: Output,
+    *,
     by: Grouping = "camera",
     rows: int = 5,
     seed: int = 0,
@@ -122,15 +122,14 @@ def draw(
     Raises:
         UsageError: The dataset or the library is not there.
     """
-    data_dir, reporter, output = studio.data_dir, studio.reporter, studio.output
     if library_sheet:
-        things = sheet_of_library(data_dir, reporter, library)
+        things = sheet_of_library(library, session)
         return output.save(contact_sheet(*things, 10, "Occluders"), Path("figures") / "occluders")
     images: list[np.ndarray] = []
     labels: list[str] = []
     frames: list[str | None] = []
-    people = find_people(dataset, data_dir)
-    composer = Composer(ensure_library(library, data_dir, reporter), Policy())
+    people = find_people(dataset, session.data_dir)
+    composer = Composer(ensure_library(library, session), Policy())
     for pairs in pairs_of(people, dataset, composer, by, rows, seed).values():
         for pair in pairs:
             images += [pair.before, pair.after]

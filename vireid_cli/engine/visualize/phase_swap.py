@@ -5,9 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 
 from vireid_cli.data.identity import find_people
+from vireid_cli.engine.session import Session
 from vireid_cli.engine.subjects.images import Picture, chosen_people, pair, person_with_two
+from vireid_cli.engine.subjects.output import Output
 from vireid_cli.engine.subjects.spectra import spectrum_column
-from vireid_cli.engine.visualize import Studio
 from vireid_cli.figures import spectra
 from vireid_cli.types import Modality, Size
 
@@ -15,9 +16,10 @@ RUNS = (0, 0)
 
 
 def draw(
-    studio: Studio,
-    *,
     dataset: str,
+    session: Session,
+    output: Output,
+    *,
     size: Size,
     pid: int | None = None,
     modality: Modality | None = None,
@@ -26,8 +28,9 @@ def draw(
     """FDNM's first figure of one person, or of any two image files.
 
     Args:
-        studio: What it is drawn with.
         dataset: Where the person is taken from: its image files, prepared or not.
+        session: Device, listener, folders.
+        output: File, format, resolution.
         size: (height, width) that the images are taken at.
         pid: The person; None: the first test identity with both modalities, or with two of ``modality``.
         modality: Both images are of this one; None: one of each.
@@ -40,7 +43,7 @@ def draw(
     if images is not None:
         name, title = "phase-swap", "Phase and amplitude swapped"
     else:
-        people = find_people(dataset, studio.data_dir)
+        people = find_people(dataset, session.data_dir)
         if modality is None:
             (pid,) = chosen_people(people, [] if pid is None else [pid], 1)
         elif pid is None:
@@ -52,4 +55,4 @@ def draw(
     figure = spectra.phase_swap_figure(
         spectrum_column(first, size, second), spectrum_column(second, size, first), title
     )
-    return studio.output.save(figure, Path("figures") / name)
+    return output.save(figure, Path("figures") / name)

@@ -12,6 +12,7 @@ import numpy as np
 from vireid_cli.data.store import Store
 from vireid_cli.engine.network import run_recipe
 from vireid_cli.engine.prepare import ensure_prepared
+from vireid_cli.engine.session import Session
 from vireid_cli.engine.subjects.evaluations import (
     evaluate_each,
     evaluation_of,
@@ -19,9 +20,10 @@ from vireid_cli.engine.subjects.evaluations import (
     rows_of,
     shared_evaluation,
 )
-from vireid_cli.engine.visualize import Studio
+from vireid_cli.engine.subjects.output import Output
 from vireid_cli.errors import UsageError
 from vireid_cli.figures import ranking
+from vireid_cli.results.run import Run
 from vireid_cli.results.wording import protocol_words
 from vireid_cli.types import Modality, Size
 
@@ -54,7 +56,9 @@ class Choice:
 
 
 def draw(
-    studio: Studio,
+    runs: Sequence[Run],
+    session: Session,
+    output: Output,
     *,
     protocol: str | None,
     queries: int | None,
@@ -66,52 +70,54 @@ def draw(
     """Queries with their first ten matches in trial 0; runs one above another, beside the same query.
 
     Args:
-        studio: What it is drawn with; evaluated runs.
+        runs: Evaluated runs.
+        session: Device, listener, folders.
+        output: File, format, resolution.
         protocol: Which evaluation; None: the first that all runs have.
         queries, order, seed, pids, paths: See ``Choice``.
 
     Raises:
         UsageError: Not evaluated yet, no such query or person, or runs that were asked different queries.
     """
-    name = shared_evaluation(studio.runs, protocol)
-    stored = [evaluation_of(run, name) for run in studio.runs]
+    name = shared_evaluation(runs, protocol)
+    stored = [evaluation_of(run, name) for run in runs]
     tables = [one.ranking() for one in stored]
-    _refuse_others(studio, tables, name)
+    _refuse_others(runs, tables, name)
     choice = Choice(order, queries, seed, tuple(pids), tuple(paths))
     chosen = _chosen(tables[0], choice)
-    recipe = run_recipe(studio.runs[0], checked=False)
+    recipe = run_recipe(runs[0], checked=False)
     size, resize = recipe.data.image_size, recipe.data.resize
     content = stored[0].content
     source = content["fingerprint"].get("source", recipe.data.dataset)  # may be another than the recipe's
-    store = ensure_prepared(source, size, resize, studio.data_dir, studio.reporter)
-    labels = labels_of(studio.runs) if len(studio.runs) > 1 else ("",)
+    store = ensure_prepared(source, session, size, resize)
+    labels = labels_of(runs) if len(runs) > 1 else ("",)
     groups = []
     for done, query in enumerate(chosen):
         each = zip(tables, labels, strict=True)
         groups.append([_row(table, int(query), store, size, label) for table, label in each])
         if len(chosen) > QUERIES:
-            studio.reporter.advance("queries", done + 1, len(chosen))
+            session.reporter.advance("queries", done + 1, len(chosen))
     if len(chosen) > QUERIES:
         images = sum(1 + len(row.images) for group in groups for row in group)
-        studio.reporter.say(f"drawing {images:,} images; a page of this size takes a moment")
+        session.reporter.say(f"drawing {images:,} images; a page of this size takes a moment")
     trial = ", trial 0" if content["trials"] > 1 else ""
     subtitle = f"{protocol_words(name)}{trial}, {_told(choice, labels)}; cosine similarity"
     if len(groups[0]) == 1:
-        figure = ranking.ranking_figure([row for (row,) in groups], studio.run.name, subtitle)
-        return studio.output.save(figure, studio.run.figures / "ranking")
+        figure = ranking.ranking_figure([row for (row,) in groups], runs[0].name, subtitle)
+        return output.save(figure, runs[0].figures / "ranking")
     figure = ranking.compared_figure(groups, " above ".join(labels), subtitle)
-    return studio.output.save(figure, studio.runs[0].figures / f"ranking-{len(labels)}-runs")
+    return output.save(figure, runs[0].figures / f"ranking-{len(labels)}-runs")
 
 
-def _refuse_others(studio: Studio, tables: Sequence[Arrays], name: str) -> None:
+def _refuse_others(runs: Sequence[Run], tables: Sequence[Arrays], name: str) -> None:
     """Refuse runs whose queries or whose gallery of trial 0 differ."""
-    for run, table in zip(studio.runs, tables, strict=True):
+    for run, table in zip(runs, tables, strict=True):
         for side in ("query_paths", "gallery_paths"):
             if not np.array_equal(table[side], tables[0][side]):
                 raise UsageError(
                     f"{run.name} was evaluated under {name} with other queries or another gallery than "
-                    f"{studio.runs[0].name}.",
-                    f"Evaluate both again:\n{evaluate_each([studio.runs[0], run])}",
+                    f"{runs[0].name}.",
+                    f"Evaluate both again:\n{evaluate_each([runs[0], run])}",
                 )
 
 

@@ -15,9 +15,11 @@ from vireid_cli.engine import cost
 from vireid_cli.engine.evaluate.summary import common
 from vireid_cli.engine.network import run_recipe
 from vireid_cli.engine.prepare import ensure_prepared
+from vireid_cli.engine.session import Session
 from vireid_cli.engine.subjects.cmc import BAND, cmc_curve
 from vireid_cli.engine.subjects.embeddings import Embedded, distances_of, embedded_alike
 from vireid_cli.engine.subjects.evaluations import labels_of, refuse_replaced, shared_evaluation
+from vireid_cli.engine.subjects.output import Output
 from vireid_cli.engine.subjects.report_gallery import gallery_of, image_paths, people_shown, rankings_of
 from vireid_cli.engine.subjects.report_images import Album, encoded
 from vireid_cli.engine.subjects.report_results import (
@@ -29,12 +31,12 @@ from vireid_cli.engine.subjects.report_results import (
     recipe_of,
     results_of,
 )
-from vireid_cli.engine.visualize import Studio
 from vireid_cli.errors import MissingExtra, UsageError
 from vireid_cli.figures.cmc import CmcCurve
 from vireid_cli.figures.report import charts, page, tables
 from vireid_cli.figures.report.parts import Chart, Report, Section
 from vireid_cli.figures.tsne import tsne_points
+from vireid_cli.results.run import Run
 from vireid_cli.results.wording import RENDERED, protocol_words
 
 RUNS = (1, 6)
@@ -46,14 +48,16 @@ class _Subject:
     """What a report is about.
 
     Attributes:
-        studio: Runs, data, listener.
+        runs: One or several.
+        session: Device, listener, folders.
         names: What the runs are called.
         protocol: Under which they are shown.
         results: What they reached.
         cameras: Whether the dataset's cameras say more than modalities.
     """
 
-    studio: Studio
+    runs: Sequence[Run]
+    session: Session
     names: tuple[str, ...]
     protocol: str
     results: Results
@@ -70,11 +74,22 @@ class _Subject:
         return common([content["fingerprint"] for content in self.results.contents])
 
 
-def draw(studio: Studio, *, protocol: str | None, ids: int, seed: int, latency: bool) -> Path:
+def draw(
+    runs: Sequence[Run],
+    session: Session,
+    output: Output,
+    *,
+    protocol: str | None,
+    ids: int,
+    seed: int,
+    latency: bool,
+) -> Path:
     """Write the report of evaluated runs.
 
     Args:
-        studio: What it is drawn with; several runs: evaluated under one protocol, on the same images.
+        runs: Several runs: evaluated under one protocol, on the same images.
+        session: Device, listener, folders.
+        output: File, format, resolution.
         protocol: Whose rankings, curves and differences are shown; None: the first that all runs have.
         ids: People in the t-SNE chart.
         seed: Of t-SNE, and of the queries where not all fit.
@@ -85,18 +100,18 @@ def draw(studio: Studio, *, protocol: str | None, ids: int, seed: int, latency: 
         UsageError: A run is not evaluated, not so, or on other images; or a file name of another ending.
         DataError: A file of a run is damaged, or an image is not in the store any more.
     """
-    path = _path(studio)
-    name = shared_evaluation(studio.runs, protocol)
-    single = len(studio.runs) == 1
-    names = (studio.run.name,) if single else labels_of(studio.runs)
-    subject = _Subject(studio, names, name, results_of(studio.runs, names, name, studio.reporter))
+    path = _path(runs, output.out)
+    name = shared_evaluation(runs, protocol)
+    single = len(runs) == 1
+    names = (runs[0].name,) if single else labels_of(runs)
+    subject = _Subject(runs, session, names, name, results_of(runs, session, names, name))
     store, size = _store(subject)
     subject = replace(subject, cameras=store.records.has_cameras)
-    embedded = embedded_alike(studio.runs, name, studio.reporter)
-    rankings = rankings_of(studio.runs, name, seed)
+    embedded = embedded_alike(runs, session, name)
+    rankings = rankings_of(runs, name, seed)
     shown = embedded[0].embeddings.take(people_shown(embedded[0].embeddings, embedded[0].people, ids))
     album = Album.of([*image_paths(rankings), shown.paths])
-    pictures = encoded(album, store, size, studio.reporter)
+    pictures = encoded(album, session, store, size)
     first = subject.results.contents[0]
     shown_as = f"{name}, first trial" if first["trials"] > 1 else name
     gallery = gallery_of(rankings, album, first["queries"], shown_as, subject.cameras)
@@ -120,20 +135,19 @@ def draw(studio: Studio, *, protocol: str | None, ids: int, seed: int, latency: 
         images=pictures.files,
         image_size=pictures.size,
     )
-    refuse_replaced(studio.runs, subject.results.contents, name)
+    refuse_replaced(runs, subject.results.contents, name)
     return files.write_text(path, page.page(report))
 
 
-def _path(studio: Studio) -> Path:
+def _path(runs: Sequence[Run], out: Path | None) -> Path:
     """Where to: an HTML file.
 
     Raises:
         UsageError: Another ending.
     """
-    out = studio.output.out
     if out is None:
-        stem = "report" if len(studio.runs) == 1 else f"report-{len(studio.runs)}-runs"
-        return studio.runs[0].figures / f"{stem}.html"
+        stem = "report" if len(runs) == 1 else f"report-{len(runs)}-runs"
+        return runs[0].figures / f"{stem}.html"
     if out.suffix.lower() in ENDINGS:
         return out
     if out.suffix.lower() in (".png", ".svg", ".pdf"):
@@ -143,11 +157,10 @@ def _path(studio: Studio) -> Path:
 
 def _store(subject: _Subject) -> tuple[Store, tuple[int, int]]:
     """The images that were evaluated, at the size that the first run saw."""
-    studio = subject.studio
-    recipe = run_recipe(studio.runs[0], checked=False)
+    recipe = run_recipe(subject.runs[0], checked=False)
     dataset = subject.fingerprint.get("source", recipe.data.dataset)
     size, resize = recipe.data.image_size, recipe.data.resize
-    return ensure_prepared(dataset, size, resize, studio.data_dir, studio.reporter), size
+    return ensure_prepared(dataset, subject.session, size, resize), size
 
 
 def _subtitle(subject: _Subject) -> str:
@@ -168,15 +181,14 @@ def _warnings(subject: _Subject) -> tuple[str, ...]:
 def _results(subject: _Subject) -> tuple[Any, ...]:
     results = subject.results
     main = tables.headline(results.contents, subject.names, results.against)
-    others = others_of(subject.studio.runs, subject.protocol)
+    others = others_of(subject.runs, subject.protocol)
     return (main, *(tables.headline(contents, subject.names, ()) for contents in others.values()))
 
 
 def _curve(subject: _Subject) -> Section:
-    studio = subject.studio
     curves = [
-        cmc_curve(run, name, subject.protocol, 20, studio.reporter)
-        for run, name in zip(studio.runs, subject.names, strict=True)
+        cmc_curve(run, subject.session, name, subject.protocol, 20)
+        for run, name in zip(subject.runs, subject.names, strict=True)
     ]
     chart = charts.cmc_chart([(c.label, c.cmc, c.low, c.high) for c in curves], _cut(curves[0]))
     counted = "identities" if subject.fingerprint.get("cmc") == "identities" else "images"
@@ -207,13 +219,13 @@ def _plane(subject: _Subject, embedded: Sequence[Embedded], album: Album, ids: i
     try:
         for one, name in zip(embedded, subject.names, strict=True):
             e = one.embeddings.take(rows)
-            subject.studio.reporter.say(f"t-SNE of {len(rows)} embeddings of {name}")
+            subject.session.reporter.say(f"t-SNE of {len(rows)} embeddings of {name}")
             points = tsne_points(e.features, seed)
             places = album.places(e.paths)
             camids = e.camids if subject.cameras else None
             found.append(charts.tsne_chart(name, points, e.pids, camids, e.modalities, places))
     except (MissingExtra, UsageError) as error:
-        subject.studio.reporter.warn(f"the report has no t-SNE: {error.message}")
+        subject.session.reporter.warn(f"the report has no t-SNE: {error.message}")
         return Section("tsne", "t-SNE", notes=(f"Left out: {error.message} {error.hint}",))
     people = min(ids, len(embedded[0].people))
     note = f"{people} people, {len(rows)} images (at most 12 of a person and modality), seed {seed}."
@@ -223,7 +235,7 @@ def _plane(subject: _Subject, embedded: Sequence[Embedded], album: Album, ids: i
 def _distances(subject: _Subject, embedded: Sequence[Embedded]) -> Section:
     found, drawn = [], []
     for one, name in zip(embedded, subject.names, strict=True):
-        d = distances_of(one, subject.studio.reporter)
+        d = distances_of(one, subject.session)
         shown = "" if subject.single else name
         found.append(charts.Histogram(shown, d.intra, d.inter, (d.intra_mean, d.inter_mean)))
         if d.parts > 1:
@@ -237,7 +249,7 @@ def _distances(subject: _Subject, embedded: Sequence[Embedded]) -> Section:
 
 
 def _training(subject: _Subject) -> tuple[Section, ...]:
-    logs = [(name, run.rows_to_draw()) for run, name in zip(subject.studio.runs, subject.names, strict=True)]
+    logs = [(name, run.rows_to_draw()) for run, name in zip(subject.runs, subject.names, strict=True)]
     found = charts.training_charts(logs)
     if not found:
         return ()
@@ -245,22 +257,21 @@ def _training(subject: _Subject) -> tuple[Section, ...]:
 
 
 def _cost(subject: _Subject, latency: bool) -> Section:
-    studio = subject.studio
     found = [
         cost.cost_of(
             run_recipe(run, checked=False),
-            studio.runtime,
+            subject.session,
             identities=int(run.environment()["num_identities"]),
             timed=latency,
         )
-        for run in studio.runs
+        for run in subject.runs
     ]
     return Section("cost", "Cost", tables=(tables.costs(found, subject.names),))
 
 
 def _setup(subject: _Subject) -> Section:
     """Recipes and environments; for several runs, first what differs."""
-    runs, names = subject.studio.runs, subject.names
+    runs, names = subject.runs, subject.names
     recipes = [recipe_of(run) for run in runs]
     environments = [flat(run.environment()) for run in runs]
     found = []

@@ -16,9 +16,10 @@ from torch import Tensor
 
 from vireid_cli.data.decode import resize
 from vireid_cli.data.identity import People, find_people
+from vireid_cli.engine.session import Session
 from vireid_cli.engine.subjects.images import chosen_people, pair, people_with_both, read
+from vireid_cli.engine.subjects.output import Output
 from vireid_cli.engine.subjects.spectra import as_pixels, as_tensor
-from vireid_cli.engine.visualize import Studio
 from vireid_cli.errors import UsageError
 from vireid_cli.figures import seg
 from vireid_cli.figures.spectra import mirrored
@@ -35,9 +36,10 @@ _CHUNK = 16  # images transformed at once
 
 
 def draw(
-    studio: Studio,
-    *,
     dataset: str,
+    session: Session,
+    output: Output,
+    *,
     size: Size,
     ids: int,
     images: int,
@@ -50,8 +52,9 @@ def draw(
     """People's visible, grey, phase-only and SEG image beside an infrared one, and mean spectra.
 
     Args:
-        studio: What it is drawn with.
         dataset: Its image files, prepared or not.
+        session: Device, listener, folders.
+        output: File, format, resolution.
         size: (height, width) that the images are taken at.
         ids: People shown: the first test identities with both modalities.
         images: Images of each modality that the mean spectra are of, at most; drawn at random among
@@ -66,16 +69,16 @@ def draw(
         UsageError: No data, an unknown person, or too few with both modalities.
         DataError: An image can't be read.
     """
-    people = find_people(dataset, studio.data_dir)
+    people = find_people(dataset, session.data_dir)
     make = partial(seg_image, amplitude=amplitude, phase_source=phase_source, weight=weight)
     rows = [_row(people, pid, size, make) for pid in chosen_people(people, pids, ids)]
-    spectra = _spectra(studio, people, size, images, seed, make)
+    spectra = _spectra(session, people, size, images, seed, make)
     for kind in seg.KINDS:
-        studio.reporter.say(f"gap to infrared, {kind}: {spectra.gap_of(kind):.4f} decades")
+        session.reporter.say(f"gap to infrared, {kind}: {spectra.gap_of(kind):.4f} decades")
     title = f"{people.title}: SEG images"
     reading = f"\nSEG: amplitude {amplitude}, phase of {phase_source}, weight {weight:g}."
     spectra = replace(spectra, note=spectra.note + reading)
-    return studio.output.save(seg.seg_figure(rows, spectra, title), Path("figures") / f"seg-{dataset}")
+    return output.save(seg.seg_figure(rows, spectra, title), Path("figures") / f"seg-{dataset}")
 
 
 def _row(people: People, pid: int, size: Size, make: Make) -> seg.SegRow:
@@ -94,7 +97,7 @@ def _row(people: People, pid: int, size: Size, make: Make) -> seg.SegRow:
     return seg.SegRow(label, **{name: as_pixels(image[0]) for name, image in images.items()})
 
 
-def _spectra(studio: Studio, people: People, size: Size, images: int, seed: int, make: Make) -> seg.Spectra:
+def _spectra(session: Session, people: People, size: Size, images: int, seed: int, make: Make) -> seg.Spectra:
     """Mean spectra of all kinds, over the same visible images for visible, grey and SEG.
 
     Raises:
@@ -114,7 +117,7 @@ def _spectra(studio: Studio, people: People, size: Size, images: int, seed: int,
         )
     first = np.isin(table.pids[infrared], shown[: len(shown) // 2])
     groups = {"visible": visible, "first half": infrared[first], "second half": infrared[~first]}
-    means = _mean_amplitudes(studio, people, size, groups, make)
+    means = _mean_amplitudes(session, people, size, groups, make)
     means["infrared"] = first.mean() * means["first half"] + (1 - first.mean()) * means["second half"]
     frequencies, _ = radial_profile(means["infrared"], size[1])
     return seg.Spectra(
@@ -127,10 +130,10 @@ def _spectra(studio: Studio, people: People, size: Size, images: int, seed: int,
 
 
 def _mean_amplitudes(
-    studio: Studio, people: People, size: Size, groups: Mapping[str, np.ndarray], make: Make
+    session: Session, people: People, size: Size, groups: Mapping[str, np.ndarray], make: Make
 ) -> dict[str, Tensor]:
     """Mean amplitude, (H, W//2 + 1), of each group of rows; of ``visible`` also when grey and SEG."""
-    progress = studio.reporter.progress("mean spectra")
+    progress = session.reporter.progress("mean spectra")
     total, done = sum(len(rows) for rows in groups.values()), 0
     sums: dict[str, Tensor] = {}
     for name, rows in groups.items():

@@ -7,8 +7,9 @@ from pathlib import Path
 import numpy as np
 
 from vireid_cli.data.identity import find_people
+from vireid_cli.engine.session import Session
 from vireid_cli.engine.subjects.images import read
-from vireid_cli.engine.visualize import Studio
+from vireid_cli.engine.subjects.output import Output
 from vireid_cli.figures import sheet, style
 from vireid_cli.types import Modality
 
@@ -17,12 +18,15 @@ MOST_LETTERS = 18
 """Of a label on one line; longer ones would run into their neighbours."""
 
 
-def draw(studio: Studio, *, dataset: str, images: int, seed: int, columns: int = 12) -> Path:
+def draw(
+    dataset: str, session: Session, output: Output, *, images: int, seed: int, columns: int = 12
+) -> Path:
     """People of a dataset, one image a camera and modality: by identity, then by camera.
 
     Args:
-        studio: What it is drawn with.
         dataset: Its image files, prepared or not.
+        session: Device, listener, folders.
+        output: File, format, resolution.
         images: How many at most.
         seed: Of the choice among people, those seen by most cameras first, and among their images.
         columns: Images in a row.
@@ -31,7 +35,7 @@ def draw(studio: Studio, *, dataset: str, images: int, seed: int, columns: int =
         UsageError: No data.
         DataError: An image can't be read.
     """
-    people = find_people(dataset, studio.data_dir)
+    people = find_people(dataset, session.data_dir)
     table = people.records
     random = np.random.default_rng(seed)
     shuffled = random.permutation(len(table))
@@ -55,4 +59,4 @@ def draw(studio: Studio, *, dataset: str, images: int, seed: int, columns: int =
         labels = [f"pid\n{table.pids[row]}\n{by}" for row, by in zip(rows, seen_by, strict=True)]
     frames = [style.MODALITY_COLOUR[side] for side in sides]
     figure = sheet.contact_sheet(pixels, labels, columns, people.title, frames)
-    return studio.output.save(figure, Path("figures") / f"sheet-{dataset}")
+    return output.save(figure, Path("figures") / f"sheet-{dataset}")

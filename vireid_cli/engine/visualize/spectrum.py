@@ -6,9 +6,10 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from vireid_cli.data.identity import find_people
+from vireid_cli.engine.session import Session
 from vireid_cli.engine.subjects.images import Picture, chosen_people, pair
+from vireid_cli.engine.subjects.output import Output
 from vireid_cli.engine.subjects.spectra import spectrum_column
-from vireid_cli.engine.visualize import Studio
 from vireid_cli.figures import spectra
 from vireid_cli.types import Size
 
@@ -16,9 +17,10 @@ RUNS = (0, 0)
 
 
 def draw(
-    studio: Studio,
-    *,
     dataset: str,
+    session: Session,
+    output: Output,
+    *,
     size: Size,
     pid: int | None = None,
     images: Sequence[Picture] = (),
@@ -26,8 +28,9 @@ def draw(
     """Spectra of a person in both modalities side by side, or of image files.
 
     Args:
-        studio: What it is drawn with.
         dataset: Where the person is taken from: its image files, prepared or not.
+        session: Device, listener, folders.
+        output: File, format, resolution.
         size: (height, width) that the images are taken at.
         pid: The person; None: the first test identity with both modalities.
         images: Files instead; see ``pictures.of_files``.
@@ -39,9 +42,9 @@ def draw(
     if images:
         name, title = f"spectrum-{images[0].path.stem}", "Amplitude and phase"
     else:
-        people = find_people(dataset, studio.data_dir)
+        people = find_people(dataset, session.data_dir)
         (pid,) = chosen_people(people, [] if pid is None else [pid], 1)
         images = pair(people, pid)
         name, title = f"spectrum-{dataset}-{pid}", f"{people.title}, pid {pid}"
     figure = spectra.spectrum_figure([spectrum_column(image, size) for image in images], title)
-    return studio.output.save(figure, Path("figures") / name)
+    return output.save(figure, Path("figures") / name)

@@ -12,9 +12,9 @@ import numpy as np
 
 from vireid_cli.engine.compare import runs_of_study
 from vireid_cli.engine.network import run_recipe
-from vireid_cli.engine.reporter import Reporter
+from vireid_cli.engine.session import Session
 from vireid_cli.engine.subjects.evaluations import rendered_note
-from vireid_cli.engine.visualize import Studio
+from vireid_cli.engine.subjects.output import Output
 from vireid_cli.errors import DataError, UsageError
 from vireid_cli.figures import sweep
 from vireid_cli.results import schema
@@ -27,9 +27,10 @@ RUNS = (0, 0)
 
 
 def draw(
-    studio: Studio,
-    *,
     folder: Path,
+    session: Session,
+    output: Output,
+    *,
     key: str | None,
     metrics: Sequence[str],
     protocol: str | None,
@@ -38,8 +39,9 @@ def draw(
     """Metrics over the values of a key, mean and standard deviation over seeds.
 
     Args:
-        studio: What it is drawn with; no runs, they are found.
         folder: Holds the run folders: of a study (``runs/<study>``), or any.
+        session: Device, listener, folders.
+        output: File, format, resolution.
         key: What is swept; None: the one key that varies, seeds aside.
         metrics: Names of ``metrics.json``.
         protocol: Which evaluation; None: the first of those that most runs have.
@@ -49,8 +51,8 @@ def draw(
         UsageError: No runs, none evaluated so, on different images, or a key that can't be swept.
         DataError: The evaluations of all runs are damaged.
     """
-    runs = _runs_in(folder, studio.reporter)
-    done = _evaluations(runs, studio.reporter)
+    runs = _runs_in(folder, session)
+    done = _evaluations(runs, session)
     name = protocol or _usual(folder, done)
     evaluated = {run: found[name] for run, found in done.items() if name in found}
     if not evaluated:
@@ -58,22 +60,22 @@ def draw(
         raise UsageError(f"No run in {folder} has an evaluation '{name}'.", f"There is: {', '.join(known)}")
     missing = [run.name for run in done if run not in evaluated]
     if missing:
-        studio.reporter.warn(
+        session.reporter.warn(
             f"{len(missing)} of {len(done)} runs have no evaluation {name}: left out, first {missing[0]}"
         )
     members = [_member(run, content) for run, content in evaluated.items()]
     found = sweep_of(members, key, metrics, where)
     if found.along:
-        studio.reporter.warn(f"with {found.key}, {_some(found.along)} change too: the effect may be theirs")
+        session.reporter.warn(f"with {found.key}, {_some(found.along)} change too: the effect may be theirs")
     if found.left_out:
-        studio.reporter.say(f"{found.left_out} of {len(members)} runs are not part of this sweep")
+        session.reporter.say(f"{found.left_out} of {len(members)} runs are not part of this sweep")
     figure = _figure(found, metrics, where, f"{folder.name}: {protocol_words(name)}")
     stem = "-".join(["sweep", *found.key.split(".")[-2:]])
-    output = replace(studio.output, note=rendered_note(list(evaluated)))
+    output = replace(output, note=rendered_note(list(evaluated)))
     return output.save(figure, folder / "figures" / stem)
 
 
-def _runs_in(folder: Path, reporter: Reporter) -> list[Run]:
+def _runs_in(folder: Path, session: Session) -> list[Run]:
     """The runs of the study in that folder; without one, all run folders right below.
 
     Raises:
@@ -87,7 +89,7 @@ def _runs_in(folder: Path, reporter: Reporter) -> list[Run]:
     except UsageError as error:
         if not runs:
             raise
-        reporter.warn(
+        session.reporter.warn(
             f"what the study in {folder} asked for can't be read, every run counts: {error.message}"
         )
     if runs:
@@ -102,7 +104,7 @@ def _runs_in(folder: Path, reporter: Reporter) -> list[Run]:
     raise UsageError(f"There is no run in {folder}.", "Make some: vireid compare STUDY")
 
 
-def _evaluations(runs: Sequence[Run], reporter: Reporter) -> dict[Run, Mapping[str, Any]]:
+def _evaluations(runs: Sequence[Run], session: Session) -> dict[Run, Mapping[str, Any]]:
     """Each run's evaluations by name; runs with a damaged one are left out, and it is said.
 
     Raises:
@@ -118,7 +120,7 @@ def _evaluations(runs: Sequence[Run], reporter: Reporter) -> dict[Run, Mapping[s
     if damaged and not found:
         raise damaged[0]
     if damaged:
-        reporter.warn(
+        session.reporter.warn(
             f"{len(damaged)} of {len(runs)} runs have a damaged evaluation: left out, "
             f"first {damaged[0].message} {damaged[0].hint}"
         )

@@ -7,12 +7,14 @@ from pathlib import Path
 
 import numpy as np
 
+from vireid_cli.engine.session import Session
 from vireid_cli.engine.subjects.components import COMPONENTS, components_of
 from vireid_cli.engine.subjects.embeddings import Embedded, embedded_alike
 from vireid_cli.engine.subjects.evaluations import labels_of
-from vireid_cli.engine.visualize import Studio
+from vireid_cli.engine.subjects.output import Output
 from vireid_cli.errors import UsageError
 from vireid_cli.figures import planes, tsne
+from vireid_cli.results.run import Run
 from vireid_cli.types import Embeddings
 
 RUNS = (1, 6)
@@ -26,7 +28,16 @@ WORDS = {
 
 
 def draw(
-    studio: Studio, *, protocol: str | None, ids: int, images: int, seed: int, by: planes.By, component: str
+    runs: Sequence[Run],
+    session: Session,
+    output: Output,
+    *,
+    protocol: str | None,
+    ids: int,
+    images: int,
+    seed: int,
+    by: planes.By,
+    component: str,
 ) -> Path:
     """t-SNE of test images of one or several runs, always of the same images of the same people.
 
@@ -35,7 +46,9 @@ def draw(
     becomes a vector, on which the papers are silent.
 
     Args:
-        studio: What it is drawn with; one to six evaluated runs.
+        runs: One to six evaluated runs.
+        session: Device, listener, folders.
+        output: File, format, resolution.
         protocol: Which evaluation of each; None: the first that each has.
         ids: Identities shown: the first that have both modalities.
         images: Images of each in each modality at most, spread evenly over its paths.
@@ -49,8 +62,8 @@ def draw(
         DataError: A damaged file, or images other than those evaluated.
         MissingExtra: scikit-learn is not installed.
     """
-    reporter = studio.reporter
-    compared = embedded_alike(studio.runs, protocol, reporter)
+    reporter = session.reporter
+    compared = embedded_alike(runs, session, protocol)
     people = compared[0].people
     if ids > len(people):
         reporter.warn(f"only {len(people)} identities have both modalities; all are shown")
@@ -58,8 +71,8 @@ def draw(
     _refuse_few(compared[0].embeddings, people, ids, images, len(rows))
     compared = [one.take(rows) for one in compared]
     names = tuple(WORDS) if component == "all" else (component,)
-    features = [_features(one, names, studio) for one in compared]
-    labels = labels_of(studio.runs)
+    features = [_features(one, session, names) for one in compared]
+    labels = labels_of(runs)
     laid_out = []
     for i, (run, of_run) in enumerate(zip(labels, features, strict=True)):
         for j, name in enumerate(names):
@@ -76,7 +89,7 @@ def draw(
         _subtitle(compared, names, seed),
     )
     stem = "tsne" if component == SPATIAL else f"tsne-{component}"
-    return studio.output.save(figure, studio.runs[0].figures / stem)
+    return output.save(figure, runs[0].figures / stem)
 
 
 def chosen(images: Embeddings, people: np.ndarray, most: int) -> np.ndarray:
@@ -122,12 +135,12 @@ def _refuse_few(shown: Embeddings, people: np.ndarray, ids: int, images: int, co
     raise UsageError(f"{count} images are too few for t-SNE; it needs {tsne.FEWEST_POINTS} or more.", hint)
 
 
-def _features(one: Embedded, names: Sequence[str], studio: Studio) -> dict[str, np.ndarray]:
+def _features(one: Embedded, session: Session, names: Sequence[str]) -> dict[str, np.ndarray]:
     """Each component of a run's images, (N, D)."""
     of_maps = [name for name in names if name in COMPONENTS]
     found = {SPATIAL: one.embeddings.features}
     if of_maps:
-        found |= components_of(one, of_maps, studio.runtime, studio.data_dir, studio.reporter)
+        found |= components_of(one, session, of_maps)
     return found
 
 
