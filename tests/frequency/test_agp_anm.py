@@ -1,13 +1,14 @@
-"""AGP and ANM against torch.fft in complex arithmetic, and what METHODS 10 says of them."""
+"""AGP and ANM against torch.fft in complex arithmetic, and their laws."""
 
 import pytest
 import torch
 import torch.nn.functional as F
 
 from vireid_cli.frequency import fourier
-from vireid_cli.frequency.agp import AmplitudeGuidedPhase, mean_amplitude
+from vireid_cli.frequency.agp import AmplitudeGuidedPhase, mean_amplitude, share_monitors
 from vireid_cli.frequency.anm import AmplitudeNuancesMining
 from vireid_cli.frequency.rotation import rotate
+from vireid_cli.losses.nuances import nuances_mining
 
 KINDS = ("fft", "matmul")
 SIZES = [(6, 5), (5, 4), (24, 12)]
@@ -102,22 +103,39 @@ def anm_by_fft(features, module):
         size = bins.abs()
         mined = F.instance_norm(F.conv2d(size, kernel), weight=module.weight[branch].flatten(),
                                 bias=module.bias[branch].flatten())  # fmt: skip
-        mined = mined + size if module.residual else mined
         positive = {"relu": F.relu, "softplus": F.softplus, "abs": torch.abs, "none": lambda x: x}
-        mined = positive[module.positivity](mined)
+        if module.residual and module.positivity_on == "sum":
+            mined = positive[module.positivity](mined + size)
+        else:
+            mined = positive[module.positivity](mined) + (size if module.residual else 0.0)
         turned = mined * torch.exp(1j * bins.angle())
         outputs.append(torch.fft.irfft2(turned, s=features.shape[-2:], norm="ortho"))
-    both = torch.cat(outputs)
-    return F.batch_norm(both, None, None, module.norm.weight, module.norm.bias, training=True)
+    if module.norm is None:
+        return torch.cat(outputs)
+    groups = outputs if module.norm.branches == 2 else [torch.cat(outputs)]
+    shared = (module.norm.weight, module.norm.bias)
+    return torch.cat([F.batch_norm(maps, None, None, *shared, training=True) for maps in groups])
 
 
-@pytest.mark.parametrize("residual", [True, False])
-@pytest.mark.parametrize("positivity", ["relu", "softplus", "abs", "none"])
+@pytest.mark.parametrize(
+    "reading",
+    [
+        {},
+        {"norm": "joint"},
+        {"norm": "none"},
+        *({"positivity_on": "sum", "positivity": kind} for kind in ("relu", "softplus", "abs")),
+        *(
+            {"residual": False, "positivity": positivity}
+            for positivity in ("relu", "softplus", "abs", "none")
+        ),
+        *({"positivity": kind} for kind in ("softplus", "abs", "none")),
+    ],
+)
 @pytest.mark.parametrize(("kind", "size"), [("fft", (6, 5)), ("matmul", (6, 5)), ("matmul", (24, 12))])
 @pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
-def test_anm_is_its_equations_in_value_and_gradient(residual, positivity, kind, size, layout):
+def test_anm_is_its_equations_in_value_and_gradient(reading, kind, size, layout):
     torch.manual_seed(1)
-    module = AmplitudeNuancesMining(3, residual, positivity, kind).double().train()
+    module = AmplitudeNuancesMining(3, kind=kind, **reading).double().train()
     torch.nn.init.uniform_(module.weight, 0.5, 1.5)
     torch.nn.init.uniform_(module.bias, -0.5, 0.5)
     found = maps(2, 3, *size).contiguous(memory_format=layout).requires_grad_()
@@ -131,6 +149,69 @@ def test_anm_is_its_equations_in_value_and_gradient(residual, positivity, kind, 
         results.append((output, features.grad, module.mix.weight.grad.clone(), module.weight.grad.clone()))
     for ours, theirs in zip(*results, strict=True):
         torch.testing.assert_close(ours, theirs, rtol=1e-7, atol=1e-9)
+
+
+def test_positivity_on_the_sum_zeroes_zero_frequencies_and_on_the_mixed_amplitude_none():
+    """The global feature is the zero frequency: a channel whose bin is zeroed there learns nothing."""
+    features = maps(8, 32, 24, 12).relu()
+    shares = {}
+    for reading in ("mixed", "sum"):
+        torch.manual_seed(1)
+        module = AmplitudeNuancesMining(32, positivity_on=reading, norm="none").double()
+        shares[reading] = (module(features).mean(dim=(2, 3)).abs() < 1e-12).double().mean().item()
+    assert shares["mixed"] == 0.0
+    assert shares["sum"] > 0.2
+
+
+@pytest.mark.parametrize("norm", ["two", "joint"])
+def test_one_norm_over_both_branches_drives_them_to_opposite_poles_and_two_do_not(norm, monkeypatch):
+    """Pooled features of images that differ little, as those of a network at its start, in eval mode too."""
+    generator = torch.Generator().manual_seed(0)
+    identities, count = 6, 4
+    looks = 0.03 * torch.randn(1, identities, 1, 64, 1, 1, generator=generator)
+    modalities = 0.03 * torch.randn(2, 1, 1, 64, 1, 1, generator=generator)
+    images = 0.05 * torch.randn(2, identities, count, 64, 12, 6, generator=generator)
+    mean = torch.rand(64, 12, 6, generator=generator)
+    features = (mean + looks + modalities + images).relu().flatten(0, 2)
+    torch.manual_seed(1)
+    monkeypatch.setattr("vireid_cli.frequency.branch_norm.MOMENTUM", 1.0)  # one pass as many
+    module = AmplitudeNuancesMining(64, norm=norm).train()
+    with torch.no_grad():
+        trained = module(features).mean(dim=(2, 3)).unflatten(0, (2, -1))
+        tested = module.eval()(features).mean(dim=(2, 3)).unflatten(0, (2, -1))
+    labels = torch.arange(identities).repeat_interleave(count)
+    loss = nuances_mining(trained, labels)
+    for first, second in (trained, tested):
+        cosine = F.cosine_similarity(first, second).mean()
+        assert cosine > 0.2 if norm == "two" else cosine < -0.8
+    assert loss > 1.0 if norm == "two" else loss == 0.0
+
+
+def test_starts_of_the_gate():
+    guide = maps(6, 32).abs()
+    for init, start in (("identity", 0.018), ("open", 0.119)):
+        share = AmplitudeGuidedPhase(32, init).double().share(guide)
+        assert share.mean().item() == pytest.approx(start, rel=0.03)
+
+
+def test_the_last_share_is_of_the_training_batch_and_carries_no_gradient(monkeypatch):
+    module, features = AmplitudeGuidedPhase(4, "open").double(), maps(5, 4, 6, 5)
+    stages = torch.nn.ModuleDict({"layer1": module})
+    assert share_monitors(stages) == {}
+    module.eval()(features)
+    assert module.last_share() is None
+    guide = torch.fft.rfft2(features, norm="ortho").abs().mean(dim=(2, 3))
+    for block in (2**20, 1):  # whole, and image by image
+        monkeypatch.setattr("vireid_cli.frequency.products.BLOCK", block)
+        module.train()(features)
+        assert not module.last_share().requires_grad
+        torch.testing.assert_close(module.last_share(), module.share(guide).detach())
+    watched = share_monitors(stages)
+    assert watched.keys() == {"agp.layer1.mean", "agp.layer1.std"}
+    torch.testing.assert_close(watched["agp.layer1.mean"], module.share(guide).mean().detach())
+    torch.testing.assert_close(
+        watched["agp.layer1.std"], module.share(guide).mean(0).std(correction=0).detach()
+    )
 
 
 @pytest.mark.parametrize("kind", KINDS)

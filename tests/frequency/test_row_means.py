@@ -14,13 +14,16 @@ def drawn(*shape, seed=0):
     return torch.randn(shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
 
 
-def anm(channels, kind, residual=True, positivity="relu"):
+def anm(channels, kind, **options):
     torch.manual_seed(1)
-    module = AmplitudeNuancesMining(channels, residual, positivity, kind).double()
-    for parameter in (module.weight, module.norm.weight):
-        torch.nn.init.uniform_(parameter, 0.5, 1.5)
-    for parameter in (module.bias, module.norm.bias):
-        torch.nn.init.uniform_(parameter, -0.5, 0.5)
+    module = AmplitudeNuancesMining(channels, kind=kind, **options).double()
+    for name, parameter in module.named_parameters():
+        if name.endswith("weight") and "mix" not in name:
+            torch.nn.init.uniform_(parameter, 0.5, 1.5)
+        elif name.endswith("bias"):
+            torch.nn.init.uniform_(parameter, -0.5, 0.5)
+    for name, buffer in module.named_buffers():
+        torch.nn.init.uniform_(buffer, *((0.5, 1.5) if name.endswith("var") else (-0.5, 0.5)))
     return module
 
 
@@ -30,7 +33,7 @@ def of(module, features, weight, run):
     rows = run(module, given)
     (rows * weight).sum().backward()
     gradients = [given.grad, *(p.grad for p in module.parameters())]
-    return [rows.detach(), *gradients, *(b.detach() for b in module.norm.buffers())]
+    return [rows.detach(), *gradients, *(b.detach() for b in module.buffers())]
 
 
 def seen(module, features):
@@ -55,9 +58,20 @@ def test_rows_are_the_means_of_the_maps_in_value_gradient_and_statistics(size, k
         torch.testing.assert_close(ours, theirs, rtol=1e-7, atol=1e-9)
 
 
-@pytest.mark.parametrize(("residual", "positivity"), [(False, "none"), (True, "softplus"), (False, "abs")])
-def test_rows_under_every_reading_of_the_branches(residual, positivity):
-    module, features = anm(3, "auto", residual, positivity).train(), drawn(2, 3, 9, 6)
+@pytest.mark.parametrize(
+    "reading",
+    [
+        {"residual": False, "positivity": "none"},
+        {"positivity": "softplus"},
+        {"positivity": "abs", "residual": False},
+        {"positivity_on": "sum"},
+        {"norm": "joint"},
+        {"norm": "none", "positivity_on": "sum"},
+    ],
+)
+@pytest.mark.parametrize("training", [True, False])
+def test_rows_under_every_reading_of_the_branches(reading, training):
+    module, features = anm(3, "auto", **reading).train(training), drawn(2, 3, 9, 6)
     weight = drawn(4, 3, 9, seed=2)
     for ours, theirs in zip(
         *(of(module, features, weight, run) for run in (unseen, seen)), strict=True

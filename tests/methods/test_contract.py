@@ -9,6 +9,7 @@ from torch import nn
 from vireid_cli import methods
 from vireid_cli.backbones.fold import fold_batch_norms
 from vireid_cli.engine.subjects.attention import attention_maps
+from vireid_cli.frequency.branch_norm import BranchNorm
 from vireid_cli.recipe.strict import Strict
 from vireid_cli.types import Erasure, Modality
 
@@ -37,7 +38,7 @@ def reordered(batch, order):
 def randomise_statistics(network):
     """Running statistics as after some training, so that eval mode is no special case."""
     for module in network.modules():
-        if isinstance(module, (nn.BatchNorm1d, nn.BatchNorm2d)):
+        if isinstance(module, (nn.BatchNorm1d, nn.BatchNorm2d, BranchNorm)):
             nn.init.uniform_(module.running_mean, -0.1, 0.1)
             nn.init.uniform_(module.running_var, 0.5, 1.5)
     return network

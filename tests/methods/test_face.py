@@ -59,7 +59,7 @@ def test_fdnm_s_losses_are_means_over_branches(build, faces):
     }
     assert losses.keys() == expected.keys()
     for term, value in expected.items():
-        torch.testing.assert_close(losses[term], value, rtol=1e-4, atol=1e-5)
+        torch.testing.assert_close(losses[term], value, rtol=2e-3, atol=1e-5)
 
 
 def test_fdnm_joins_its_branches(build, faces):
@@ -76,9 +76,11 @@ def test_fdnm_joins_its_branches(build, faces):
         {"agp": {"init": "paper"}},
         {"agp": {"init": "paper", "repr": "phasor"}},
         {"agp": {"after": ["stem", "stage3"]}},
+        {"agp": {"init": "open"}},
         {"anm": {"residual": False}},
+        {"anm": {"norm": "pooled"}},
         {"anm": {"positivity": "softplus"}},
-        {"cnm": {"reduction": "sum_pairs", "margin": 20.0}},
+        {"cnm": {"reduction": "mean_pairs", "margin": 20.0}},
         {"cnm": {"normalize": True, "margin": 20.0}},
     ],
 )

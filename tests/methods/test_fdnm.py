@@ -1,5 +1,7 @@
 """FDNM: its total against the definition, and each switch."""
 
+import dataclasses
+
 import pydantic
 import pytest
 import torch
@@ -66,15 +68,20 @@ def test_total_of_the_paper(build, batch):
         {"head": "local"},
         {"agp": {"after": ["stem", "layer4"]}},
         {"agp": {"after": []}},
+        {"agp": {"init": "open"}},
         {"agp": {"init": "paper"}},
         {"agp": {"repr": "phasor"}},
         {"agp": {"pool": "hermitian", "init": "paper"}},
+        {"anm": {"norm": "joint"}},
+        {"anm": {"norm": "pooled"}},
+        {"anm": {"norm": "pooled", "pool": "gem"}},
         {"anm": {"residual": False}},
+        {"anm": {"positivity_on": "sum"}},
         {"anm": {"positivity": "softplus"}},
         {"anm": {"positivity": "abs", "residual": False}},
         {"anm": {"pool": "gem"}},
         PLAIN,
-        {"cnm": {"reduction": "sum_pairs"}},
+        {"cnm": {"reduction": "mean_pairs"}},
         {"cnm": {"reduction": "hardest_mean"}},
         {"cnm": {"normalize": True}},
         {"cnm": {"margin": 3.0}},
@@ -108,7 +115,7 @@ def test_zero_weights_are_not_computed(build, batch):
 
 @pytest.mark.parametrize("backend", ["fft", "matmul"])
 def test_backend_reaches_every_transform_and_changes_no_number(build, batch, backend):
-    # Not with the angle: small maps have bins at ±π, whose side rounding decides (METHODS 8.7).
+    # Not with the angle: small maps have bins at ±π, whose side rounding decides.
     gain = {"agp": {"repr": "phasor"}}
     network = build("fdnm", {"backend": backend, **gain}).eval().double()
     auto = build("fdnm", gain).eval().double()
@@ -146,6 +153,9 @@ def test_embedding(build, batch, parts, branches, level, norm):
         {"anm": {"on": False}},
         {"head": "global", "embed": {"parts": "local"}},
         {"agp": {"after": ["layer1", "layer1"]}},
+        {"anm": {"residual": False, "positivity_on": "sum"}},
+        {"agp": {"after": [], "rate": "backbone"}},
+        {"anm": {"on": False, "norm": "joint"}, "cnm": {"on": False}},
         {"identity_weight": 0.0},
         {"identity_weight": 0.0, "triplet_weight": 0.0, "cnm": {"on": False}, "embed": {"level": "pool"}},
     ],
@@ -155,11 +165,72 @@ def test_what_does_not_fit_is_refused(options):
         methods.options_of("fdnm", options)
 
 
-def test_shared_batch_norm_takes_one_update_of_both_branches(build, batch):
+def test_branches_share_scale_and_shift_and_keep_statistics_of_their_own(build, batch):
     network = build("fdnm").train()
+    width = network.trunk.channels["layer4"]
     network.losses(batch)
-    assert network.anm.norm.num_batches_tracked == 1
+    norm = network.anm.norm
+    assert {name: tuple(p.shape) for name, p in norm.named_parameters()} == {
+        "weight": (width,),
+        "bias": (width,),
+    }
+    assert norm.running_mean.shape == (2, width)
+    assert (norm.running_mean[0] - norm.running_mean[1]).abs().max() > 1e-4
     assert network.heads.necks.num_batches_tracked == 1
+    joint = build("fdnm", {"anm": {"norm": "joint"}})
+    assert joint.anm.norm.running_mean.shape == (1, width)
+    pooled = build("fdnm", {"anm": {"norm": "pooled"}}).train()
+    assert pooled.anm.norm is None
+    pooled.losses(batch)
+    assert pooled.pooled_norm.running_mean.shape == (10, width)
+
+
+def test_the_norm_after_pooling_normalises_every_branch_and_part(build, batch):
+    network = build("fdnm", {"anm": {"norm": "pooled"}}).train()
+    features = network._pooled(network.normalise(torch.cat([batch.visible, batch.infrared])), 8)
+    means, spread = features.mean(2), features.var(2, unbiased=False)  # (branches, parts, D)
+    torch.testing.assert_close(means, torch.zeros_like(means), rtol=0, atol=1e-4)
+    assert (spread - 1).abs().median() < 1e-2
+
+
+def test_the_nuances_mining_loss_is_above_0_and_reaches_the_branches_over_training(build, batch):
+    visible, infrared = (0.5 + 0.03 * (part - 0.5) for part in (batch.visible, batch.infrared))
+    alike = dataclasses.replace(
+        batch, visible=visible, infrared=infrared, erase=None
+    )  # people who look alike
+    network = build("fdnm").train()
+    optimizer = torch.optim.SGD(network.parameters(), lr=1e-3)
+    for _ in range(12):
+        losses = network.losses(alike)
+        optimizer.zero_grad()
+        losses["cnm"].backward(retain_graph=True)
+        assert losses["cnm"].item() > 0.0
+        assert network.anm.mix.weight.grad.norm() > 0.0
+        assert network.anm.norm.weight.grad.norm() > 0.0
+        (losses["identity"] + losses["triplet"]).backward()
+        optimizer.step()
+
+
+def test_the_gate_of_agp_moves_at_the_rate_of_the_heads(build, batch):
+    moves = {}
+    for rate in ("heads", "backbone"):
+        network = build("fdnm", {"agp": {"rate": rate}}).train()
+        groups = [
+            {"params": group.parameters, "lr": 0.1 if group.name == "heads" else 0.01}
+            for group in network.parameter_groups()
+        ]
+        optimizer = torch.optim.SGD(groups, momentum=0.9, nesterov=True)
+        assert network.monitors() == {}
+        shares = []
+        for _ in range(15):
+            optimizer.zero_grad()
+            sum(network.losses(batch).values()).backward()
+            torch.nn.utils.clip_grad_norm_(network.parameters(), 10.0)
+            optimizer.step()
+            shares.append({name: value.item() for name, value in network.monitors().items()})
+        assert shares[0].keys() == {f"agp.{s}.{k}" for s in ("layer1", "layer2") for k in ("mean", "std")}
+        moves[rate] = max(abs(shares[-1][name] - shares[0][name]) for name in shares[0])
+    assert moves["heads"] > 3 * moves["backbone"]
 
 
 def test_a_short_training_lowers_the_loss(build, batch):

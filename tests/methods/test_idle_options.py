@@ -17,7 +17,7 @@ IDLE = [
     ("fdnm", {**FDNM_PLAIN, "embed": {"branches": "first"}}, ["embed.branches"]),
     ("fdnm", {"cnm": {"on": False, "weight": 1.0}}, ["cnm.weight"]),
     ("fdnm", {"cnm": {"on": False, "margin": 0.5}}, ["cnm.margin"]),
-    ("fdnm", {"cnm": {"weight": 0.0, "reduction": "sum_pairs"}}, ["cnm.reduction"]),
+    ("fdnm", {"cnm": {"weight": 0.0, "reduction": "mean_pairs"}}, ["cnm.reduction"]),
     ("fdnm", {"cnm": {"weight": 0.0, "normalize": True}}, ["cnm.normalize"]),
     ("fdnm", {"head": "global", "parts": {"n": 6, "reduce": "sum"}}, ["parts.n", "parts.reduce"]),
     ("fdnm", {"triplet_weight": 0.0, "margin": 0.5}, ["margin"]),

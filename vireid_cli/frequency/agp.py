@@ -1,4 +1,4 @@
-"""AGP, FDNM's amplitude-guided phase module (METHODS 1.2)."""
+"""AGP, FDNM's amplitude-guided phase module (docs/methods.md#agp)."""
 
 from __future__ import annotations
 
@@ -20,7 +20,11 @@ from vireid_cli.frequency.fourier import (
 from vireid_cli.frequency.products import blocks, together
 from vireid_cli.frequency.rotation import rotate
 
-Init = Literal["identity", "paper"]
+Init = Literal["identity", "open", "paper"]
+
+STARTS = {"identity": -4.0, "open": -2.0}
+"""Bias of the gate at the start: S = 0.018 and 0.12."""
+
 Representation = Literal["angle", "phasor"]
 AmplitudePool = Literal["half", "hermitian"]
 
@@ -34,7 +38,8 @@ class AmplitudeGuidedPhase(nn.Module):
     Args:
         channels: C.
         init: ``identity``: bias −4 and weights N(0, 0.01²), so that S starts at 0.018 and the maps
-            nearly as they were (our choice); ``paper``: Kaiming weights and no bias, S about 0.5.
+            nearly as they were; ``open``: bias −2, S = 0.12, where the sigmoid's slope is six times larger
+            (both our choice); ``paper``: Kaiming weights and no bias, S about 0.5.
         representation: ``angle``: the literal method; ``phasor``: (cos φ, sin φ) scaled by 1 + S,
             which is the gain 1 + S on the channel: continuous, and no inverse transform is needed.
         pool: g over the stored half of the spectrum, or over the full plane.
@@ -50,22 +55,31 @@ class AmplitudeGuidedPhase(nn.Module):
         kind: Kind = "auto",
     ) -> None:
         super().__init__()
-        self.mix = nn.Linear(channels, channels, bias=init == "identity")
-        if init == "identity":
+        self.mix = nn.Linear(channels, channels, bias=init in STARTS)
+        if init in STARTS:
             nn.init.normal_(self.mix.weight, std=0.01)
-            nn.init.constant_(self.mix.bias, -4.0)
+            nn.init.constant_(self.mix.bias, STARTS[init])
         else:
             nn.init.kaiming_normal_(self.mix.weight)
         self.representation, self.pool, self.kind = representation, pool, kind
+        self._shares: list[Tensor] = []  # S of the last training pass, (B, C) in all, without gradient
 
     def forward(self, features: Tensor) -> Tensor:
         """(B, C, H, W) → (B, C, H, W) of the same type; transforms in float32."""
+        self._shares.clear()
         return together([self._block(part) for part in blocks(features)])
+
+    def last_share(self) -> Tensor | None:
+        """S of the last training batch, (B, C) without gradient; None before one."""
+        return together(self._shares) if self._shares else None
 
     def _block(self, features: Tensor) -> Tensor:
         height, width = features.shape[-2:]
         bins, size, guide = guided(spectrum(features, self.kind, ordered=False), width, self.pool)
-        share = self.share(guide)[..., None, None]
+        share = self.share(guide)
+        if self.training:
+            self._shares.append(share.detach())
+        share = share[..., None, None]
         if self.representation == "phasor":
             return (real(features) * (1.0 + share)).to(features.dtype)
         turned = rotate(bins, share, size)
@@ -74,6 +88,26 @@ class AmplitudeGuidedPhase(nn.Module):
     def share(self, guide: Tensor) -> Tensor:
         """S in (0, 1) from mean amplitudes: (B, C) → (B, C)."""
         return real(torch.sigmoid(self.mix(guide)))
+
+
+def share_monitors(modules: nn.ModuleDict) -> dict[str, Tensor]:
+    """S of AGP modules over the last training batch, for the log.
+
+    Args:
+        modules: ``AmplitudeGuidedPhase`` by the stages that they follow.
+
+    Returns:
+        ``agp.<stage>.mean`` over images and channels, and ``agp.<stage>.std``, the deviation over
+        channels of their means over images.
+    """
+    monitors = {}
+    for stage, module in modules.items():
+        assert isinstance(module, AmplitudeGuidedPhase)
+        share = module.last_share()
+        if share is not None:
+            monitors[f"agp.{stage}.mean"] = share.mean()
+            monitors[f"agp.{stage}.std"] = share.mean(0).std(correction=0)
+    return monitors
 
 
 def guided(bins: Spectrum, width: int, pool: AmplitudePool) -> tuple[Spectrum, Tensor, Tensor]:

@@ -1,4 +1,4 @@
-"""ANM, FDNM's amplitude nuances mining module (METHODS 1.3)."""
+"""ANM, FDNM's amplitude nuances mining module (docs/methods.md#anm)."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from vireid_cli.frequency.branch_norm import BranchNorm
 from vireid_cli.frequency.fourier import (
     Kind,
     Spectrum,
@@ -22,6 +23,8 @@ from vireid_cli.frequency.products import blocks, channels_last, together
 from vireid_cli.frequency.row_means import batch_normed, bins_of, column_and_energy, row_means
 
 Positivity = Literal["relu", "softplus", "abs", "none"]
+PositivityOn = Literal["mixed", "sum"]
+Norm = Literal["two", "joint", "none"]
 
 BRANCHES = 2
 EPSILON = 1e-5
@@ -29,87 +32,105 @@ EPSILON = 1e-5
 
 
 class AmplitudeNuancesMining(nn.Module):
-    """Two maps with the phase of one map and two learned amplitudes, under one batch norm.
+    """Two maps with the phase of one map and two learned amplitudes, each under a batch norm of its own.
 
-    A_b = relu(A + IN_b(conv_b(A))), b = 1, 2, conv a 1×1 convolution over channels. Residual and
-    positivity are our reading of the paper's Res_b (METHODS 1.3); without them ``residual`` false and
-    ``positivity`` none is the literal one, whose negative amplitudes turn phases by π. The batch norm
-    sees both branches as one batch, so that its running statistics are of both.
+    A_b = A + relu(IN_b(conv_b(A))), b = 1, 2, conv a 1×1 convolution over channels. Residual and
+    positivity are our reading of the paper's Res_b (docs/methods.md#anm); ``residual`` false with
+    ``positivity`` none is the literal one, whose negative amplitudes turn phases by π.
 
     Args:
         channels: C.
         residual: Add the amplitude itself.
-        positivity: What keeps A_b from being negative.
+        positivity: The function that keeps A_b from being negative.
+        positivity_on: ``mixed``: it acts on IN(conv A), so that A_b is at least A; ``sum``: on the sum
+            with A, where it zeroes bins, the zero frequency among them.
+        norm: ``two``: a batch norm a branch, with one γ and β for both, the paper's "parameter-shared";
+            ``joint``: one over both branches; ``none``: the maps as they are.
         kind: Form of the transform, see ``fourier.spectrum``.
     """
 
     def __init__(
-        self, channels: int, residual: bool = True, positivity: Positivity = "relu", kind: Kind = "auto"
+        self,
+        channels: int,
+        residual: bool = True,
+        positivity: Positivity = "relu",
+        positivity_on: PositivityOn = "mixed",
+        norm: Norm = "two",
+        kind: Kind = "auto",
     ) -> None:
         super().__init__()
-        # One product for both branches; a bias would be taken away by the instance norm.
+        # One product for both branches; the instance norm would remove a bias.
         self.mix = nn.Conv2d(channels, BRANCHES * channels, 1, bias=False)
         nn.init.kaiming_normal_(self.mix.weight)
         self.weight = nn.Parameter(torch.ones(BRANCHES, channels, 1, 1))
         self.bias = nn.Parameter(torch.zeros(BRANCHES, channels, 1, 1))
-        self.norm = nn.BatchNorm2d(channels)
-        self.residual, self.positivity, self.kind = residual, positivity, kind
+        norms = {"two": BRANCHES, "joint": 1}
+        self.norm = BranchNorm(channels, norms[norm]) if norm in norms else None
+        self.residual, self.positivity, self.positivity_on = residual, positivity, positivity_on
+        self.kind = kind
 
     def forward(self, features: Tensor) -> Tensor:
         """(B, C, H, W) → (2·B, C, H, W), the first branch's maps before the second's."""
         size = (features.shape[-2], features.shape[-1])
         parts = [self._polar(part) for part in blocks(features)]
-        mixed = blocks(self._mixed(together([found for found, _ in parts])), features)
+        mixed = blocks(self._mixed(together([amplitude for amplitude, _ in parts])), features)
         mined = [
             [
                 inverse(polar(own, phase), size, self.kind, ordered=False, dtype=features.dtype)
-                for own in self._mined(found, branches)
+                for own in self._mined(amplitude, branches)
             ]
-            for (found, phase), branches in zip(parts, mixed, strict=True)
+            for (amplitude, phase), branches in zip(parts, mixed, strict=True)
         ]
-        maps: Tensor = self.norm(together([part for branch in zip(*mined, strict=True) for part in branch]))
+        maps = together([part for branch in zip(*mined, strict=True) for part in branch])
+        if self.norm is not None:
+            maps = self.norm(maps)
         return _DenseGradient.apply(maps) if self.training else maps
 
     def rows(self, features: Tensor) -> Tensor:
-        """Means over each row of pixels of what ``forward`` gives: (B, C, H, W) → (2·B, C, H), float32.
+        """Means over each row of pixels of the maps of ``forward``: (B, C, H, W) → (2·B, C, H), float32.
 
-        The same numbers without the maps, where they would only be averaged over stripes (our way, not the
-        paper's): two of three transforms, and most of what is done to bins, are not needed for them.
+        The same numbers without the maps, for stripes that average them (our way, not the paper's): two of
+        three transforms, and most of the work on bins, are not needed for them.
         """
         height, width = features.shape[-2:]
         kind = form(self.kind, height * width, features)  # one for whole maps and for their first column
         parts = [bins_of(spectrum(part, kind, ordered=False), width) for part in blocks(features)]
         mixed = blocks(self._mixed(together([part.amplitude for part in parts])), features)
-        found = [
+        columns = [
             [column_and_energy(part, mined) for mined in self._mined(part.amplitude, of)]
             for part, of in zip(parts, mixed, strict=True)
         ]
-        by_branch = [part for branch in zip(*found, strict=True) for part in branch]
+        by_branch = [part for branch in zip(*columns, strict=True) for part in branch]
         re, im, energy = (together(list(pieces)) for pieces in zip(*by_branch, strict=True))
-        return batch_normed(self.norm, row_means((re, im), width, kind), energy, width)
+        rows = row_means((re, im), width, kind)
+        return rows if self.norm is None else batch_normed(self.norm, rows, energy, width)
 
     def _polar(self, features: Tensor) -> tuple[Tensor, Spectrum]:
         """Amplitude A (B, C, H, half), float32, and phase of the maps."""
         bins = spectrum(features, self.kind, ordered=False)
-        found = amplitude(bins)
-        return found, unit_phasor(bins, found)
+        size = amplitude(bins)
+        return size, unit_phasor(bins, size)
 
-    def _mixed(self, found: Tensor) -> Tensor:
+    def _mixed(self, size: Tensor) -> Tensor:
         """conv_1(A), conv_2(A): (B, C, H, half) → (B, 2·C, H, half), in autocast's type."""
         weight = self.mix.weight.flatten(1)  # (2·C, C)
-        if channels_last(found):
-            return F.linear(found.permute(0, 2, 3, 1), weight).permute(0, 3, 1, 2)
-        return torch.matmul(weight, found.flatten(2)).unflatten(2, found.shape[2:])
+        if channels_last(size):
+            return F.linear(size.permute(0, 2, 3, 1), weight).permute(0, 3, 1, 2)
+        return torch.matmul(weight, size.flatten(2)).unflatten(2, size.shape[2:])
 
-    def _mined(self, found: Tensor, mixed: Tensor) -> list[Tensor]:
+    def _mined(self, size: Tensor, mixed: Tensor) -> list[Tensor]:
         """A_1 and A_2 from A and the mixed amplitudes: (B, C, H, half) each."""
-        branches = mixed.to(found.dtype).chunk(BRANCHES, dim=1)
-        return [self._positive(self._normed(own, found, index)) for index, own in enumerate(branches)]
+        branches = mixed.to(size.dtype).chunk(BRANCHES, dim=1)
+        return [self._composed(own, size, index) for index, own in enumerate(branches)]
 
-    def _normed(self, branch: Tensor, found: Tensor, index: int) -> Tensor:
-        """Instance norm over bins, with the residual."""
+    def _composed(self, branch: Tensor, size: Tensor, index: int) -> Tensor:
+        """One branch's amplitude from its mixed amplitudes and A."""
         normed: Tensor = _InstanceNorm.apply(branch, self.weight[index], self.bias[index])
-        return normed + found if self.residual else normed
+        if not self.residual:
+            return self._positive(normed)
+        if self.positivity_on == "sum":
+            return self._positive(normed + size)
+        return self._positive(normed) + size
 
     def _positive(self, values: Tensor) -> Tensor:
         if self.positivity == "relu":

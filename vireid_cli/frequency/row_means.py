@@ -1,4 +1,4 @@
-"""What is known of maps from their spectrum alone: means of their rows, and variances.
+"""Means of the rows of maps, and their variances, from their spectrum alone.
 
 The mean over a row of pixels is in the first column of the spectrum, and the variance over a map is the
 energy of its bins without the first (Parseval). Where nothing else is wanted of maps, they need not be made.
@@ -9,9 +9,10 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from vireid_cli.frequency import matrices
+from vireid_cli.frequency.branch_norm import BranchNorm
 from vireid_cli.frequency.constants import constant
 from vireid_cli.frequency.fourier import (
     Kind,
@@ -75,36 +76,31 @@ def row_means(column: Spectrum, width: int, kind: Kind) -> Tensor:
     return rows.squeeze(-1) / width**0.5
 
 
-def batch_normed(norm: nn.BatchNorm2d, rows: Tensor, energy: Tensor, width: int) -> Tensor:
-    """The means of rows (N, C, H) of what a batch norm makes of (N, C, H, W) maps of that energy (N, C).
+def batch_normed(norm: BranchNorm, rows: Tensor, energy: Tensor, width: int) -> Tensor:
+    """Row means of the maps that ``norm`` makes of maps with these row means and energies.
 
     Running statistics move as the norm's own forward pass moves them.
+
+    Args:
+        norm: Batch norm of each branch.
+        rows: (branches·N, C, H) means of the rows of the maps, branch after branch.
+        energy: (branches·N, C), Σ (x − mean)² over each map.
+        width: W of the maps.
+
+    Returns:
+        (branches·N, C, H).
     """
     positions = rows.shape[2] * width
+    branches = rows.unflatten(0, (norm.branches, -1))  # (branches, N, C, H)
+    mean, variance = None, None
     if norm.training:
-        means = rows.mean(-1)  # (N, C)
-        mean = means.mean(0)
-        variance = (energy / positions + (means - mean).square()).mean(0)
-        _keep(norm, mean.detach(), variance.detach(), len(rows) * positions)
-    else:
-        assert norm.running_mean is not None
-        assert norm.running_var is not None
-        mean, variance = real(norm.running_mean), real(norm.running_var)
-    scale = norm.weight * (variance + norm.eps).rsqrt()  # (C,)
-    return torch.addcmul((norm.bias - mean * scale).unsqueeze(1), rows, scale.unsqueeze(1))
-
-
-@torch.no_grad()
-def _keep(norm: nn.BatchNorm2d, mean: Tensor, variance: Tensor, count: int) -> None:
-    """Move the running statistics; the running variance is the unbiased one, as in PyTorch."""
-    assert norm.running_mean is not None
-    assert norm.running_var is not None
-    assert norm.num_batches_tracked is not None
-    assert norm.momentum is not None
-    norm.num_batches_tracked.add_(1)
-    norm.running_mean.lerp_(mean.to(norm.running_mean.dtype), norm.momentum)
-    unbiased = variance * (count / max(count - 1, 1))
-    norm.running_var.lerp_(unbiased.to(norm.running_var.dtype), norm.momentum)
+        means = branches.mean(-1)  # (branches, N, C)
+        mean = means.mean(1)
+        spread = energy.unflatten(0, (norm.branches, -1)) / positions
+        variance = (spread + (means - mean.unsqueeze(1)).square()).mean(1)
+        norm.update(mean.detach(), variance.detach(), branches.shape[1] * positions)
+    scale, shift = (real(value)[:, None, :, None] for value in norm.affine(mean, variance))
+    return torch.addcmul(shift, branches, scale).flatten(0, 1)
 
 
 class _AmplitudeAndColumn(torch.autograd.Function):

@@ -1,4 +1,4 @@
-"""The centre-guided nuances-mining loss of FDNM (METHODS 1.4)."""
+"""The centre-guided nuances-mining loss of FDNM (docs/methods.md#nuances-mining)."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def nuances_mining(
     features: Tensor,
     labels: Tensor,
     margin: float = 0.2,
-    reduction: Reduction = "mean_pairs",
+    reduction: Reduction = "sum_pairs",
     normalize: bool = False,
 ) -> Tensor:
     """Draw centres of a branch together across modalities, push branches and identities apart.
@@ -34,15 +34,16 @@ def nuances_mining(
     For the centre c of identity j in a modality and a branch, c' its counterpart in the other
     modality, c" the one in the other branch, and c^k another identity's in the same modality and
     branch: Σ_{j≠k} [2 D(c, c') − D(c, c") − D(c, c^k) + m]₊, mean over the two modalities and the two
-    branches. The paper's sum counts what doesn't depend on k P − 1 times; the mean is our reading.
+    branches (FDNM, Eq. 7). The printed sum counts the terms that do not depend on k P − 1 times; a mean
+    over pairs leaves the branches closer to each other than the modalities are.
 
     Args:
         features: (2, 2N, D), branch first, visible rows first; or (2, parts, 2N, D), whose losses
             are summed over parts.
         labels: (N,), valid for each half; two identities or more, with one the loss is 0.
         margin: m, Euclidean.
-        reduction: ``mean_pairs``: mean over ordered pairs of identities; ``sum_pairs``: the literal
-            sum; ``hardest_mean``: the nearest other identity, mean over identities.
+        reduction: ``sum_pairs``: the sum over ordered pairs of identities, as printed; ``mean_pairs``:
+            their mean; ``hardest_mean``: the nearest other identity, mean over identities.
         normalize: Unit features before their centres are taken.
 
     Returns:

@@ -1,4 +1,4 @@
-"""Faces: FDNM's modules on LightCNN-29, and LightCNN-29 alone (METHODS 7).
+"""Faces: FDNM's modules on LightCNN-29, and LightCNN-29 alone (docs/methods.md#faces).
 
 The face setting of FDNM, visible against near-infrared images. Each modality has its own first unit;
 the rest is shared. AGP follows the stages of 96 and 192 channels, ANM the last map before its pooling;
@@ -18,8 +18,9 @@ from torch import Tensor, nn
 
 from vireid_cli.backbones.lightcnn import EMBEDDING, SIDE, STAGES, Stage, TwoStreamLightCnn
 from vireid_cli.backbones.spec import BackboneSpec, Streams
-from vireid_cli.frequency.agp import AmplitudeGuidedPhase
-from vireid_cli.frequency.anm import AmplitudeNuancesMining
+from vireid_cli.frequency.agp import AmplitudeGuidedPhase, share_monitors
+from vireid_cli.frequency.anm import BRANCHES, AmplitudeNuancesMining, Norm
+from vireid_cli.frequency.branch_norm import BranchNorm
 from vireid_cli.layers.neck import classifier
 from vireid_cli.layers.pixels import Normalise, both_modalities, centre_crop, luminance
 from vireid_cli.losses.identity import identity_loss
@@ -40,7 +41,7 @@ class Agp(Strict):
     """
 
     after: Annotated[tuple[Stage, ...], BeforeValidator(as_tuple)] = ("stage1", "stage2")
-    init: Literal["identity", "paper"] = "identity"
+    init: Literal["identity", "open", "paper"] = "identity"
     repr: Literal["angle", "phasor"] = "angle"
     pool: Literal["half", "hermitian"] = "half"
 
@@ -52,11 +53,17 @@ class Agp(Strict):
 
 
 class Anm(Strict):
-    """Amplitude nuances mining after the last stage; see ``frequency.anm``."""
+    """Amplitude nuances mining after the last stage; see ``frequency.anm``.
+
+    Attributes:
+        norm: ``two``, ``joint``: of the maps; ``pooled``: of each branch's 256 features.
+    """
 
     on: bool = True
+    norm: Literal["two", "joint", "pooled"] = "two"
     residual: bool = True
     positivity: Literal["relu", "softplus", "abs", "none"] = "relu"
+    positivity_on: Literal["mixed", "sum"] = "mixed"
 
 
 class Cnm(Strict):
@@ -64,7 +71,7 @@ class Cnm(Strict):
 
     weight: Weight = 0.5
     margin: Weight = 0.2
-    reduction: Literal["mean_pairs", "sum_pairs", "hardest_mean"] = "mean_pairs"
+    reduction: Literal["sum_pairs", "mean_pairs", "hardest_mean"] = "sum_pairs"
     normalize: bool = False
 
 
@@ -97,10 +104,13 @@ class Options(Strict):
             raise ValueError("no loss is left: identity_weight or triplet_weight must be above 0")
         if self.cnm.weight and not self.anm.on:
             raise ValueError("cnm compares ANM's two branches: anm.on is false, so cnm.weight must be 0")
+        composition = ("anm.norm", "anm.residual", "anm.positivity", "anm.positivity_on")
+        same = not self.anm.residual or self.anm.positivity == "none"
         refuse_idle(
             self,
             (not self.agp.after, "agp.after is empty", ("agp.init", "agp.repr", "agp.pool")),
-            (not self.anm.on, "anm is off", ("anm.residual", "anm.positivity")),
+            (not self.anm.on, "anm is off", composition),
+            (same, "both readings agree without residual or positivity", ("anm.positivity_on",)),
             (not self.cnm.weight, "cnm.weight is 0", ("cnm.margin", "cnm.reduction", "cnm.normalize")),
             (not self.identity_weight, "identity_weight is 0", ("dropout",)),
             (not self.triplet_weight, "triplet_weight is 0", ("margin",)),
@@ -130,9 +140,12 @@ class Face(ReIdNetwork):
                 for stage in agp.after
             }
         )
-        self.anm = (
-            AmplitudeNuancesMining(channels["stage3"], anm.residual, anm.positivity) if anm.on else None
-        )
+        self.anm, self.feature_norm = None, None
+        if anm.on:
+            norm: Norm = "none" if anm.norm == "pooled" else anm.norm
+            composition = (anm.residual, anm.positivity, anm.positivity_on)
+            self.anm = AmplitudeNuancesMining(channels["stage3"], *composition, norm)
+            self.feature_norm = BranchNorm(EMBEDDING, BRANCHES) if anm.norm == "pooled" else None
         self.dropout = nn.Dropout(options.dropout)
         # Without an identity loss nothing trains it.
         self.classifier = classifier(EMBEDDING, num_identities) if options.identity_weight else None
@@ -164,10 +177,14 @@ class Face(ReIdNetwork):
         features = self._features(self.normalise(images), modality)  # (branches, N, 256)
         return F.normalize(features.transpose(0, 1).flatten(1).float(), dim=1)
 
+    def monitors(self) -> dict[str, Tensor]:
+        """``agp.<stage>.mean`` and ``.std``: S over the batch, and its deviation over channels."""
+        return share_monitors(self.agp)
+
     def parameter_groups(self) -> list[ParameterGroup]:
         """What is new at the full learning rate, LightCNN with the backbone's."""
         new = trainable(self.agp)
-        for module in (self.anm, self.classifier):
+        for module in (self.anm, self.feature_norm, self.classifier):
             new += trainable(module) if module is not None else []
         return [ParameterGroup(BACKBONE, trainable(self.trunk)), ParameterGroup("heads", new)]
 
@@ -180,8 +197,9 @@ class Face(ReIdNetwork):
                 features = self.agp[stage](features)
         if self.anm is not None:
             features = self.anm(features)  # (2·N, C, 16, 16), branch first
-        branches = 1 if self.anm is None else 2
-        return self.trunk.head(features).unflatten(0, (branches, -1))
+        branches = 1 if self.anm is None else BRANCHES
+        heads = self.trunk.head(features).unflatten(0, (branches, -1))
+        return heads if self.feature_norm is None else self.feature_norm.features(heads)
 
 
 def build(options: Options, num_identities: int, backbone: BackboneSpec) -> Face:

@@ -1,4 +1,4 @@
-"""FDNM: frequency-domain nuances mining (METHODS 1).
+"""FDNM: frequency-domain nuances mining (docs/methods.md#fdnm).
 
 Separate stems, shared layers 1–4; AGP scales phases under the guidance of amplitudes after chosen
 stages; ANM makes two maps with learned amplitudes of the last one; each has a global feature and four
@@ -18,8 +18,9 @@ from torch import Tensor, nn
 
 from vireid_cli.backbones.spec import STAGES, BackboneSpec, Stage, Streams
 from vireid_cli.backbones.two_stream import TwoStream
-from vireid_cli.frequency.agp import AmplitudeGuidedPhase
-from vireid_cli.frequency.anm import BRANCHES, AmplitudeNuancesMining
+from vireid_cli.frequency.agp import AmplitudeGuidedPhase, share_monitors
+from vireid_cli.frequency.anm import BRANCHES, AmplitudeNuancesMining, Norm
+from vireid_cli.frequency.branch_norm import BranchNorm
 from vireid_cli.frequency.fourier import Kind
 from vireid_cli.layers.part_heads import PartHeads
 from vireid_cli.layers.pixels import Normalise, both_modalities
@@ -39,18 +40,20 @@ def _tuple(value: Any) -> Any:
 
 
 class Agp(Strict):
-    """Amplitude-guided phase (METHODS 1.2).
+    """Amplitude-guided phase (docs/methods.md#agp).
 
     Attributes:
         after: Stages after which one stands; none: off.
         init, repr, pool: See ``frequency.agp``: start near the identity (our choice) or as the paper;
             the angle itself or a gain on (cos, sin); amplitudes of the half or of the full spectrum.
+        rate: Whether the gate learns at the heads' rate (our choice) or at the trunk's.
     """
 
     after: Annotated[tuple[Stage, ...], BeforeValidator(_tuple)] = ("layer1", "layer2")
-    init: Literal["identity", "paper"] = "identity"
+    init: Literal["identity", "open", "paper"] = "identity"
     repr: Literal["angle", "phasor"] = "angle"
     pool: Literal["half", "hermitian"] = "half"
+    rate: Literal["heads", "backbone"] = "heads"
 
     @model_validator(mode="after")
     def _once_each(self) -> Agp:
@@ -60,17 +63,21 @@ class Agp(Strict):
 
 
 class Anm(Strict):
-    """Amplitude nuances mining (METHODS 1.3); off: one branch, the last map as it is.
+    """Amplitude nuances mining (docs/methods.md#anm); off: one branch, the last map as it is.
 
     Attributes:
-        residual, positivity: See ``frequency.anm``; the defaults are our reading.
+        norm: ``two``: a batch norm for each branch, γ and β shared, as the paper has it; ``joint``: one
+            over both branches; ``pooled``: after pooling, for each branch and part, γ and β shared.
+        residual, positivity, positivity_on: See ``frequency.anm``; the defaults are our reading.
         pool: Global average, or the generalised mean with p = 3 over the map and over each part. The
-            average of a map sees the zero frequency of its spectrum only (METHODS 1.3).
+            average of a map sees the zero frequency of its spectrum only (docs/methods.md#pooling).
     """
 
     on: bool = True
+    norm: Literal["two", "joint", "pooled"] = "two"
     residual: bool = True
     positivity: Literal["relu", "softplus", "abs", "none"] = "relu"
+    positivity_on: Literal["mixed", "sum"] = "mixed"
     pool: Literal["gap", "gem"] = "gap"
 
 
@@ -78,7 +85,7 @@ class Cnm(Strict):
     """Centre-guided nuances-mining loss, λ2 = ``weight``; see ``losses.nuances``."""
 
     on: bool = True
-    reduction: Literal["mean_pairs", "sum_pairs", "hardest_mean"] = "mean_pairs"
+    reduction: Literal["sum_pairs", "mean_pairs", "hardest_mean"] = "sum_pairs"
     normalize: bool = False
     margin: Weight = 0.2
     weight: Weight = 0.5
@@ -97,7 +104,9 @@ class Parts(Strict):
 
 
 class Embed(Strict):
-    """The test embedding, on which the paper is silent: all defaults are our reading (METHODS 1.1).
+    """The test embedding, on which the paper is silent: all defaults are our reading.
+
+    See docs/methods.md#fdnm-losses-and-embedding.
 
     Attributes:
         parts: Global feature, local parts, or all that the head has.
@@ -148,10 +157,14 @@ class Options(Strict):
             raise ValueError("no loss is left: identity_weight, triplet_weight or cnm.weight must be above 0")
         if "bn" in self.embed.level and not self.identity_weight:
             raise ValueError(f"embed.level '{self.embed.level}' needs identity_weight above 0")
+        agp = ("agp.init", "agp.repr", "agp.pool", "agp.rate")
+        composition = ("anm.residual", "anm.positivity", "anm.positivity_on")
+        same = not self.anm.residual or self.anm.positivity == "none"
         refuse_idle(
             self,
-            (not self.agp.after, "agp.after is empty", ("agp.init", "agp.repr", "agp.pool")),
-            (not self.anm.on, "anm is off", ("anm.residual", "anm.positivity", "anm.pool", "embed.branches")),
+            (not self.agp.after, "agp.after is empty", agp),
+            (not self.anm.on, "anm is off", (*composition, "anm.norm", "anm.pool", "embed.branches")),
+            (same, "both readings agree without residual or positivity", ("anm.positivity_on",)),
             (not self.cnm.on, "cnm is off", ("cnm.weight",)),
             (not self.mines, "cnm is off", ("cnm.reduction", "cnm.normalize", "cnm.margin")),
             (self.head == "global", "head has no parts", ("parts.n", "parts.reduce")),
@@ -182,11 +195,14 @@ class Fdnm(ReIdNetwork):
             }
         )
         features = channels["layer4"]
-        self.branches = BRANCHES if anm.on else 1
-        if anm.on:
-            self.anm = AmplitudeNuancesMining(features, anm.residual, anm.positivity, options.backend)
         self.has_global, self.has_local = "global" in options.head, "local" in options.head
         count = self.has_global + options.parts.n * self.has_local
+        self.branches = BRANCHES if anm.on else 1
+        if anm.on:
+            norm: Norm = "none" if anm.norm == "pooled" else anm.norm
+            composition = (anm.residual, anm.positivity, anm.positivity_on)
+            self.anm = AmplitudeNuancesMining(features, *composition, norm, options.backend)
+        self.pooled_norm = BranchNorm(features, BRANCHES * count) if anm.on and anm.norm == "pooled" else None
         if options.identity_weight:
             self.heads = PartHeads(count, features, num_identities)
 
@@ -231,9 +247,19 @@ class Fdnm(ReIdNetwork):
             chosen = F.normalize(chosen, dim=-1)
         return F.normalize(chosen.flatten(0, 2).transpose(0, 1).flatten(1), dim=1)
 
+    def monitors(self) -> dict[str, Tensor]:
+        """``agp.<stage>.mean`` and ``.std``: S over the batch, and its deviation over channels."""
+        return share_monitors(self.agp)
+
     def parameter_groups(self) -> list[ParameterGroup]:
-        """Necks and classifiers at the full learning rate; AGP and ANM learn with the trunk (METHODS 0.2)."""
+        """Necks, classifiers and, with ``agp.rate: heads``, AGP at the full rate; all else as the trunk.
+
+        A gate near 0 has a fourteenth of its slope at one half: at a tenth of the rate it does not move
+        (docs/methods.md#agp).
+        """
         heads = trainable(self.heads) if self.options.identity_weight else []
+        if self.options.agp.rate == "heads":
+            heads += trainable(self.agp)
         apart = {id(parameter) for parameter in heads}
         rest = [parameter for parameter in trainable(self) if id(parameter) not in apart]
         return [ParameterGroup(BACKBONE, rest), ParameterGroup("heads", heads)]
@@ -252,7 +278,10 @@ class Fdnm(ReIdNetwork):
         else:
             maps = self.anm(images)  # (branches·N, D, h, w)
             pooled = torch.cat([generalised_mean_stripes(maps, n, GEM_POWER) for n in counts], dim=-1)
-        return pooled.unflatten(0, (self.branches, -1)).permute(0, 3, 1, 2)
+        features = pooled.unflatten(0, (self.branches, -1)).permute(0, 3, 1, 2)
+        if self.pooled_norm is None:
+            return features
+        return self.pooled_norm.features(features.flatten(0, 1)).unflatten(0, features.shape[:2])
 
     def _necked(self, pooled: Tensor) -> Tensor:
         """After the necks, one batch norm for all branches: (branches, parts, N, D), likewise."""
