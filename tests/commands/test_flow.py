@@ -69,19 +69,26 @@ def test_evaluate_json_is_nothing_but_json(vireid: Command, place: Path) -> None
 def test_evaluating_on_training_identities_is_refused(vireid: Command, place: Path) -> None:
     trained = vireid("train", "--recipe", "tiny.yaml", "--set", "train.epochs=1")
     run = Path(trained.out.split("wrote ")[1].splitlines()[0])
-    state = run / "checkpoints" / "last" / "state.json"
-    content = json.loads(state.read_text())
     from vireid_cli.data.identity import identity_tokens
     from vireid_cli.data.store import open_store
+    from vireid_cli.engine.checkpoint import load_checkpoint, save_checkpoint
 
     store = open_store(Path(sys.modules["os"].environ["VIREID_DATA"]), "sysu")
-    content["extra"]["training_identities"] += identity_tokens(store, np.array([11]))
-    state.write_text(json.dumps(content))
+    last = run / "checkpoints" / "last"
+    saved = load_checkpoint(last)
+    saved.extra["training_identities"] += identity_tokens(store, np.array([11]))
+    save_checkpoint(last, saved)
     refused = vireid("evaluate", run)
     assert refused.code == 2
     assert "1 of 4 test identities were trained on" in refused.err
     allowed = vireid("evaluate", run, "--allow-overlap", "--mode", "all")
     assert "overlap=1 test identities were trained on" in allowed.out
+    content = json.loads((last / "state.json").read_text())
+    content["extra"]["training_identities"] = []
+    (last / "state.json").write_text(json.dumps(content))
+    changed = vireid("evaluate", run)
+    assert changed.code == 1
+    assert "was changed since it was written" in changed.err
 
 
 def test_somebody_elses_features(vireid: Command, tmp_path: Path) -> None:

@@ -1,34 +1,40 @@
 """Checkpoints without pickle, replaced whole: a kill at any moment leaves one that loads.
 
 ``checkpoints/last/`` (and ``best/``, the best on validation identities) holds ``model.safetensors``,
-``state.safetensors`` (optimizer tensors, sums of the running epoch) and ``state.json`` (epoch, step,
-optimizer numbers, training identities), which is written last and marks the folder as whole. A new one
-is made beside it as ``last.new`` and swapped in by renames; where a kill fell between the two renames,
-the reader takes ``last.new``.
+``state.safetensors`` (optimizer tensors) and ``state.json`` (epoch, step, optimizer numbers, sums of the
+running epoch, training identities, and the SHA-256 of every file), which is written last. A new checkpoint
+is made beside the old one and exchanged with it (``vireid_cli.folders``).
 """
 
 from __future__ import annotations
 
+import hashlib
+import shlex
 import shutil
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import torch
 from safetensors.torch import save
 from torch import Tensor, nn
 
-from vireid_cli import files
-from vireid_cli.errors import DataError, UsageError
+from vireid_cli import files, folders
+from vireid_cli.engine.checkpoint_state import VERSION, CheckpointState, read_state, write_state
+from vireid_cli.errors import DataError, UsageError, VireidError
 from vireid_cli.tensor_files import TensorFileError, load_safetensors
 
-VERSION = 1
 LAST, BEST = "last", "best"
 """Folders under ``checkpoints/``: the newest, and the best on validation identities."""
 
 MODEL, TENSORS, STATE = "model.safetensors", "state.safetensors", "state.json"
-STATE_KEYS = ("version", "epoch", "step", "global_step", "optimizer", "extra")
 
-DAMAGED = "The checkpoint is damaged: restore the run's folder, or train anew."
+ATTEMPTS = 5
+"""Times that a reader begins again because a training replaced the checkpoint meanwhile."""
+
+
+class Replaced(Exception):
+    """A training replaced the checkpoint while it was read."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +63,7 @@ class Checkpoint:
         extra: Numbers beside it: scaler state, sums of the running epoch, training identities, and the best
             validation so far.
         tensors: Further named tensors.
+        hashed: Whether its files were compared with their hashes; checkpoints of version 1 have none.
     """
 
     model: dict[str, Tensor]
@@ -64,6 +71,7 @@ class Checkpoint:
     position: Position
     extra: dict[str, Any] = field(default_factory=dict)
     tensors: dict[str, Tensor] = field(default_factory=dict)
+    hashed: bool = True
 
 
 def save_checkpoint(folder: Path, checkpoint: Checkpoint) -> None:
@@ -71,34 +79,48 @@ def save_checkpoint(folder: Path, checkpoint: Checkpoint) -> None:
 
     Raises:
         DataError: The disk is full or the folder is read-only; the old checkpoint stays.
+        VireidError: A weight is NaN or infinite; the old checkpoint stays.
     """
-    fresh, old = folder.with_name(f"{folder.name}.new"), folder.with_name(f"{folder.name}.old")
-    _recover(folder)
-    shutil.rmtree(fresh, ignore_errors=True)
+    if name := not_finite(checkpoint.model):
+        raise VireidError(
+            f"The weights '{name}' became NaN or infinite in step {checkpoint.position.global_step:,}: this "
+            "checkpoint is not written.",
+            "The checkpoint before it is kept. Try a smaller train.optimizer.lr, "
+            "--set train.optimizer.grad_clip=10, or --precision fp32.",
+        )
+    _recover_former(folder)
     tensors, numbers = _split_optimizer(checkpoint.optimizer)
     tensors |= {f"extra/{name}": value for name, value in checkpoint.tensors.items()}
-    files.write_bytes(fresh / MODEL, save(_plain(checkpoint.model)))
-    files.write_bytes(fresh / TENSORS, save(_plain(tensors)))
-    position = checkpoint.position
-    files.write_json(
-        fresh / STATE,
-        {
+    with folders.replacing(folder, STATE) as fresh:
+        hashes = {
+            MODEL: _write(fresh / MODEL, checkpoint.model),
+            TENSORS: _write(fresh / TENSORS, tensors),
+        }
+        content = {
             "version": VERSION,
-            "epoch": position.epoch,
-            "step": position.step,
-            "global_step": position.global_step,
+            "epoch": checkpoint.position.epoch,
+            "step": checkpoint.position.step,
+            "global_step": checkpoint.position.global_step,
             "optimizer": numbers,
             "extra": checkpoint.extra,
-        },
-    )
-    try:
-        shutil.rmtree(old, ignore_errors=True)
-        if folder.exists():
-            folder.rename(old)
-        fresh.rename(folder)
-        shutil.rmtree(old, ignore_errors=True)
-    except OSError as error:
-        raise DataError(f"cannot replace the checkpoint {folder}: {error.strerror or error}") from error
+            "files": hashes,
+        }
+        write_state(fresh / STATE, content)
+
+
+def _write(path: Path, tensors: dict[str, Tensor]) -> str:
+    """Write tensors; the SHA-256 of the file."""
+    content = save(_plain(tensors))
+    files.write_bytes(path, content)
+    return hashlib.sha256(content).hexdigest()
+
+
+def not_finite(tensors: dict[str, Tensor]) -> str | None:
+    """Name of the first tensor with a NaN or an infinity; None: there is none."""
+    for name, value in tensors.items():
+        if value.is_floating_point() and not bool(torch.isfinite(value).all()):
+            return name
+    return None
 
 
 def refuse_full_disk(place: Path, network: nn.Module, moments: int, kept: int) -> None:
@@ -130,56 +152,105 @@ def load_checkpoint(folder: Path) -> Checkpoint:
 
     Raises:
         UsageError: There is none yet.
-        DataError: It is damaged or of another version.
+        DataError: It is damaged or of another version; the message names the file.
     """
-    folder = _whole(folder)
-    state = _state(folder)
-    model = load_model(folder)
-    extra, optimizer = {}, {}
-    for name, value in _load(folder / TENSORS).items():
-        if name.startswith("extra/"):
-            extra[name.removeprefix("extra/")] = value
-        else:
-            optimizer[name] = value
-    position = _position(state)
-    joined = _join_optimizer(optimizer, state["optimizer"])
-    return Checkpoint(model, joined, position, state["extra"], extra)
+    for _ in range(ATTEMPTS):
+        state = load_state(folder)
+        try:
+            model, others = load_model(folder, state), _load(folder, TENSORS, state)
+        except Replaced:
+            continue
+        extra, optimizer = {}, {}
+        for name, value in others.items():
+            if name.startswith("extra/"):
+                extra[name.removeprefix("extra/")] = value
+            else:
+                optimizer[name] = value
+        joined = _join_optimizer(optimizer, state.optimizer.model_dump(), folder)
+        values = state.extra.model_dump(exclude_unset=True)
+        return Checkpoint(model, joined, position_of(state), values, extra, state.hashed)
+    raise _busy(folder)
 
 
-def load_position(folder: Path) -> Position:
-    """How far the training of a checkpoint folder has come; no tensor is read. Raises as above."""
-    return _position(_state(folder))
-
-
-def load_extra(folder: Path) -> dict[str, Any]:
-    """The numbers beside a checkpoint, as in ``Checkpoint.extra``; no tensor is read. Raises as above."""
-    return dict(_state(folder)["extra"])
-
-
-def _state(folder: Path) -> dict[str, Any]:
-    """What ``state.json`` says."""
-    folder = _whole(folder)
-    if not (folder / STATE).is_file():
+def load_state(folder: Path) -> CheckpointState:
+    """What ``state.json`` of a checkpoint folder holds; no tensor is read. Raises as ``load_checkpoint``."""
+    place = _whole(folder)
+    if not (place / STATE).is_file():
+        if (place / MODEL).is_file():
+            raise DataError(f"{place} lacks {STATE}.", advice(folder))
         raise UsageError(
             f"There is no checkpoint '{folder.name}' in {folder.parent}.",
             "The run stopped before its first one was written: train it anew.",
         )
-    state = files.read_mapping(folder / STATE, STATE_KEYS, DAMAGED)
-    if state.get("version") != VERSION:
-        raise DataError(f"{folder / STATE} has version {state.get('version')}, this vireid reads {VERSION}.")
-    return state
+    return read_state(place / STATE, advice(folder))
 
 
-def _position(state: dict[str, Any]) -> Position:
-    return Position(int(state["epoch"]), int(state["step"]), int(state["global_step"]))
+def load_position(folder: Path) -> Position:
+    """How far the training of a checkpoint folder has come; no tensor is read. Raises as above."""
+    return position_of(load_state(folder))
 
 
-def load_model(folder: Path) -> dict[str, Tensor]:
-    """The network's state dict of a checkpoint folder, on the CPU. Raises as ``load_checkpoint``."""
-    folder = _whole(folder)
-    if not (folder / MODEL).is_file():
-        raise UsageError(f"There is no checkpoint in {folder.parent}.", "Train first, or name another run.")
-    return _load(folder / MODEL)
+def position_of(state: CheckpointState) -> Position:
+    """The next step to take."""
+    return Position(state.epoch, state.step, state.global_step)
+
+
+def load_model(folder: Path, state: CheckpointState | None = None) -> dict[str, Tensor]:
+    """The network's state dict of a checkpoint folder, on the CPU.
+
+    Args:
+        folder: The checkpoint's.
+        state: Its ``state.json``, where that is read already.
+
+    Raises:
+        UsageError, DataError: As ``load_checkpoint``.
+        Replaced: ``state`` is of an older checkpoint than the one that is there by now.
+    """
+    if state is not None:
+        return _load(folder, MODEL, state)
+    for _ in range(ATTEMPTS):
+        try:
+            return _load(folder, MODEL, load_state(folder))
+        except Replaced:
+            continue
+    raise _busy(folder)
+
+
+def _load(folder: Path, name: str, state: CheckpointState) -> dict[str, Tensor]:
+    """The tensors of one file, which must be the one that ``state`` was written with."""
+    place = _whole(folder)
+    if state.files is not None and name not in state.files:
+        raise DataError(f"{place / STATE} has no hash of {name}.", advice(folder))
+    try:
+        tensors = load_safetensors(place / name, sha256=state.files[name] if state.files else None)
+    except TensorFileError as error:
+        if load_state(folder) != state:
+            raise Replaced from error
+        raise DataError(error.message, advice(folder)) from error
+    if bad := not_finite(tensors):
+        raise DataError(f"{place / name}: '{bad}' holds NaN or infinite numbers.", advice(folder))
+    return tensors
+
+
+def without_hashes(folder: Path) -> str:
+    """The warning about a checkpoint of version 1."""
+    return f"{folder} was written without hashes: damage to its numbers can't be noticed"
+
+
+def _busy(folder: Path) -> DataError:
+    return DataError(f"{folder} is replaced again and again while it is read.", "Try again later.")
+
+
+def advice(folder: Path) -> str:
+    """What to do about a damaged checkpoint: another one of the run, where it has one, or a new training."""
+    run = folder.parent.parent
+    others = [folder.with_name(name) for name in (LAST, BEST) if name != folder.name]
+    other = next((place for place in others if (place / STATE).is_file()), None)
+    instead = "" if other is None else f"take the run's other checkpoint in its place ({other}), "
+    return (
+        f"The checkpoint is damaged: restore {folder} from a copy, {instead}or train anew: "
+        f"vireid train --recipe {shlex.quote(str(run / 'recipe.yaml'))}"
+    )
 
 
 def model_state(network: nn.Module) -> dict[str, Tensor]:
@@ -188,31 +259,23 @@ def model_state(network: nn.Module) -> dict[str, Tensor]:
 
 
 def _whole(folder: Path) -> Path:
-    """Where the newest whole checkpoint is: between the two renames of a swap, beside its place.
-
-    A reader renames nothing: another process may be in the middle of the swap.
-    """
-    fresh = folder.with_name(f"{folder.name}.new")
-    return fresh if not folder.exists() and (fresh / STATE).is_file() else folder
+    """Where the newest whole checkpoint is (``folders.current``); earlier versions wrote ``last.new``."""
+    place = folders.current(folder, STATE)
+    former = folder.with_name(f"{folder.name}.new")
+    return former if not place.exists() and (former / STATE).is_file() else place
 
 
-def _recover(folder: Path) -> None:
-    """Finish a swap that a kill cut between its two renames; only for who alone writes the run."""
-    fresh = _whole(folder)
-    if fresh != folder:
-        fresh.rename(folder)
+def _recover_former(folder: Path) -> None:
+    """Finish what a killed training of an earlier version left; only for who alone writes the run."""
+    former = folder.with_name(f"{folder.name}.new")
+    if _whole(folder) == former:
+        former.rename(folder)
+    shutil.rmtree(former, ignore_errors=True)
 
 
 def _plain(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
     """Contiguous copies, as the format wants them; channels-last weights come back as plain ones."""
     return {name: value.detach().to("cpu").contiguous() for name, value in tensors.items()}
-
-
-def _load(path: Path) -> dict[str, Tensor]:
-    try:
-        return load_safetensors(path)
-    except TensorFileError as error:
-        raise DataError(error.message, DAMAGED) from error
 
 
 def _split_optimizer(state: dict[str, Any]) -> tuple[dict[str, Tensor], dict[str, Any]]:
@@ -228,10 +291,14 @@ def _split_optimizer(state: dict[str, Any]) -> tuple[dict[str, Tensor], dict[str
     return tensors, {"state": numbers, "param_groups": state.get("param_groups", [])}
 
 
-def _join_optimizer(tensors: dict[str, Tensor], numbers: dict[str, Any]) -> dict[str, Any]:
+def _join_optimizer(tensors: dict[str, Tensor], numbers: dict[str, Any], folder: Path) -> dict[str, Any]:
     """The inverse of ``_split_optimizer``."""
-    state = {int(index): dict(values) for index, values in numbers["state"].items()}
+    state: dict[int, dict[str, Any]] = {
+        int(index): dict(values) for index, values in numbers["state"].items()
+    }
     for name, value in tensors.items():
         index, _, key = name.partition("/")
+        if not (index.isascii() and index.isdigit() and key):
+            raise DataError(f"{folder / TENSORS}: '{name}' is no tensor of an optimizer.", advice(folder))
         state.setdefault(int(index), {})[key] = value
     return {"state": state, "param_groups": numbers["param_groups"]}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,8 @@ from torch import Tensor
 from vireid_cli.backbones.fold import fold_batch_norms
 from vireid_cli.data.store import Store
 from vireid_cli.engine import checkpoint as checkpoints
+from vireid_cli.engine.checkpoint_fit import check_position, load_weights
+from vireid_cli.engine.checkpoint_state import CheckpointState
 from vireid_cli.engine.network import build_network, run_recipe, starting_backbone
 from vireid_cli.engine.runtime import Runtime
 from vireid_cli.engine.session import Session
@@ -37,6 +40,7 @@ class Chosen:
         tokens: Hashes of the identities that it was trained on.
         best: The validation that chose it: ``epoch`` and figures; None where the last one was taken.
         trained: Epochs that the run has done.
+        state: ``state.json`` of the checkpoint, with the hashes of its files.
     """
 
     folder: Path
@@ -44,8 +48,9 @@ class Chosen:
     environment: dict[str, Any]
     epochs: int
     tokens: frozenset[str]
-    best: dict[str, Any] | None
+    best: Mapping[str, float] | None
     trained: int
+    state: CheckpointState
 
     @property
     def choice(self) -> str:
@@ -76,20 +81,39 @@ def chosen_checkpoint(run: Run) -> Chosen:
     """
     recipe = run_recipe(run)
     last = run.checkpoints / checkpoints.LAST
-    # the newest position: a run may have gone on since its best epoch
-    trained = checkpoints.load_position(last).epoch
+    newest = checkpoints.load_state(last)  # a run may have gone on since its best epoch
     selects = recipe.train.select == "val"
     folder = run.checkpoints / checkpoints.BEST if selects else last
-    extra = checkpoints.load_extra(folder)
+    state = checkpoints.load_state(folder) if selects else newest
+    for place, found in ((last, newest), (folder, state)):
+        check_position(place, checkpoints.position_of(found), recipe.train.epochs)
+    extra = state.extra
+    if extra.training_identities is None or (selects and not extra.best):
+        raise DataError(
+            f"{folder / checkpoints.STATE} lacks extra.training_identities or extra.best.",
+            checkpoints.advice(folder),
+        )
     return Chosen(
         folder,
         recipe,
         run.environment(),
-        checkpoints.load_position(folder).epoch,
-        frozenset(extra.get("training_identities", ())),
-        dict(extra["best"]) if selects else None,
-        trained,
+        state.epoch,
+        frozenset(extra.training_identities),
+        extra.best if selects else None,
+        newest.epoch,
+        state,
     )
+
+
+def _chosen_model(run: Run) -> tuple[Chosen, dict[str, Tensor]]:
+    """The chosen checkpoint and its weights, of one moment: a training may replace it meanwhile."""
+    for _ in range(checkpoints.ATTEMPTS):
+        chosen = chosen_checkpoint(run)
+        try:
+            return chosen, checkpoints.load_model(chosen.folder, chosen.state)
+        except checkpoints.Replaced:
+            continue
+    raise DataError(f"{run.checkpoints} is replaced again and again while it is read.", "Try again later.")
 
 
 def load_trained(run: Run, session: Session, *, fold: bool = True) -> Trained:
@@ -104,16 +128,14 @@ def load_trained(run: Run, session: Session, *, fold: bool = True) -> Trained:
         UsageError: There is no checkpoint.
         DataError: The checkpoint does not fit the recipe.
     """
-    chosen = chosen_checkpoint(run)
+    chosen, model = _chosen_model(run)
     recipe, folder = chosen.recipe, chosen.folder
+    if not chosen.state.hashed:
+        session.reporter.warn(checkpoints.without_hashes(folder))
     bare = recipe.model_copy(update={"backbone": recipe.backbone.model_copy(update={"weights": "none"})})
     start = starting_backbone(bare, session, True)
     network = build_network(recipe, start.spec, int(chosen.environment["num_identities"]), session.runtime)
-    try:
-        network.load_state_dict(checkpoints.load_model(folder))
-    except RuntimeError as error:
-        reason = "\n".join(str(error).splitlines()[:6])
-        raise DataError(f"{folder} does not fit {run.recipe_file}: {reason}") from error
+    load_weights(network, model, folder, run.recipe_file)
     network.eval()
     if fold:
         network = fold_batch_norms(network)

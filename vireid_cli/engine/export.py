@@ -8,7 +8,6 @@ from typing import Literal
 
 import numpy as np
 import torch
-from safetensors.torch import save
 from torch import Tensor
 
 from vireid_cli.backbones.spec import STAGES
@@ -22,8 +21,8 @@ from vireid_cli.engine.runtime import Runtime
 from vireid_cli.engine.session import Session
 from vireid_cli.errors import UsageError
 from vireid_cli.exporters.onnx import OnnxExport, export_onnx
-from vireid_cli.files import write_bytes
 from vireid_cli.results.run import Run
+from vireid_cli.tensor_files.sealed import save_sealed
 from vireid_cli.types import Modality, Size
 
 SAMPLES = 8
@@ -109,7 +108,7 @@ def export_backbone(run: Run, session: Session, *, modality: Modality, out: Path
         "modality": modality.value,
         IDENTITIES: " ".join(sorted(trained.tokens)),
     }
-    return write_bytes(path, save(state, metadata))
+    return save_sealed(path, state, metadata)
 
 
 def _on_cpu(session: Session) -> Session:

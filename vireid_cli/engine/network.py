@@ -99,6 +99,8 @@ def starting_backbone(recipe: Recipe, session: Session, rendered: bool) -> Start
             + "."
         )
         state, used = None, "none (imagenet unavailable)"
+    if weights.lacks_hash(used):
+        session.reporter.warn(f"{used} was written without a hash: damage to its numbers can't be noticed")
     spec = BackboneSpec(wanted.name, wanted.last_stride, state, wanted.width)
     return Start(spec, used, weights.training_identities(used))
 

@@ -36,13 +36,16 @@ def ensure_library(folder: Path | None, session: Session) -> Library:
         UsageError: ``folder`` is given and holds none.
         DataError: It is damaged.
     """
-    if folder is not None:
-        return read_library(folder)
     usual = session.data_dir / LIBRARY
-    if not (usual / INDEX).is_file():
+    if folder is None and not (usual / INDEX).is_file():
         session.reporter.say(f"drawing the built-in occluders into {usual} first")
         return build_builtin(usual, progress=session.reporter.progress("drawing"))
-    return read_library(usual)
+    library = read_library(folder or usual)
+    if not library.sealed:
+        session.reporter.warn(
+            f"{(folder or usual) / INDEX} was written without a hash: damage to it can't be noticed"
+        )
+    return library
 
 
 @dataclass(frozen=True, slots=True)

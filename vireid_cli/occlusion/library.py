@@ -7,6 +7,7 @@ an occluder would itself tell identities across splits. The library's hash cover
 from __future__ import annotations
 
 import hashlib
+import json
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -22,6 +23,9 @@ from vireid_cli.occlusion.categories import CATEGORIES, SIZE_RANGE
 Pool = Literal["train", "test"]
 INDEX = "library.json"
 VERSION = 1
+SEAL = "sha256"
+"""Key of the hash over the rest of the index."""
+
 TEST_EVERY = 5
 """Every fifth source image goes to the test pool: 80/20."""
 
@@ -62,12 +66,14 @@ class Library:
         occluders: The records.
         cutouts: (h, w, 4) uint8 RGBA each, not premultiplied.
         sha256: Hash over all records and pixels.
+        sealed: Whether damage to the index can be noticed; earlier versions wrote it without a hash.
     """
 
     name: str
     occluders: tuple[Occluder, ...]
     cutouts: tuple[np.ndarray, ...]
     sha256: str
+    sealed: bool = True
 
 
 def record_of(name: str, source: str, category: str) -> Occluder:
@@ -127,10 +133,15 @@ def write_library(folder: Path, name: str, things: list[tuple[Occluder, np.ndarr
         write_bytes(folder / f"{thing.name}.png", png)
         row = asdict(thing) | {"pool": pool_of[thing.source], "sha256": hashlib.sha256(png).hexdigest()}
         rows.append(row)
-    write_json(
-        folder / INDEX, {"format": "vireid-occluders", "version": VERSION, "name": name, "occluders": rows}
-    )
+    content = {"format": "vireid-occluders", "version": VERSION, "name": name, "occluders": rows}
+    write_json(folder / INDEX, {**content, SEAL: _seal(content)})
     return read_library(folder)
+
+
+def _seal(content: dict[str, Any]) -> str:
+    """SHA-256 over the index, whatever the order of its keys."""
+    plain = {key: value for key, value in content.items() if key != SEAL}
+    return hashlib.sha256(json.dumps(plain, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
 
 
 def read_library(folder: Path) -> Library:
@@ -145,6 +156,11 @@ def read_library(folder: Path) -> Library:
     content = read_json(folder / INDEX)
     if not isinstance(content, dict) or content.get("version") != VERSION:
         raise DataError(f"{folder / INDEX} is not of version {VERSION}.", "vireid prepare occluders")
+    if SEAL in content and content[SEAL] != _seal(content):
+        raise DataError(
+            f"{folder / INDEX} was changed since it was written: its hash is another.",
+            "Build the library again.",
+        )
     total = hashlib.sha256()
     occluders, cutouts = [], []
     for row in content["occluders"]:
@@ -152,7 +168,8 @@ def read_library(folder: Path) -> Library:
         cutouts.append(_pixels(folder / f"{thing.name}.png", thing.sha256))
         occluders.append(thing)
         total.update(f"{sorted(row.items())}\n".encode())
-    return Library(str(content["name"]), tuple(occluders), tuple(cutouts), total.hexdigest())
+    sealed = SEAL in content
+    return Library(str(content["name"]), tuple(occluders), tuple(cutouts), total.hexdigest(), sealed)
 
 
 def _record(folder: Path, row: dict[str, Any]) -> Occluder:

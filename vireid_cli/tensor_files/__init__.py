@@ -20,6 +20,7 @@ from vireid_cli.errors import DataError, UsageError
 from vireid_cli.files import expand
 from vireid_cli.tensor_files.pickled import first_line, load_pickled
 from vireid_cli.tensor_files.refusal import Refused
+from vireid_cli.tensor_files.sealed import check_seal
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -72,11 +73,28 @@ def load_tensors(
         return dict(_load_safetensors(path))
 
 
-def load_safetensors(path: Path, *, subject: str = "", hint: str = "") -> dict[str, Tensor]:
-    """The tensors of a safetensors file, on the CPU. Raises as ``load_tensors``; no other format is read."""
+def load_safetensors(
+    path: Path, *, subject: str = "", hint: str = "", sha256: str | None = None
+) -> dict[str, Tensor]:
+    """The tensors of a safetensors file, on the CPU; no other format is read.
+
+    Args:
+        path: The file.
+        subject: Option or recipe key that names the file, for messages.
+        hint: What to do about a file that is refused, for messages.
+        sha256: Of the whole file, compared with the very bytes that are loaded; None: not checked.
+
+    Raises:
+        TensorFileError: As ``load_tensors``.
+    """
     with _explained(path, subject, hint):
-        reading.open_regular(path).close()
-        return _load_safetensors(path)
+        if sha256 is None:
+            reading.open_regular(path).close()
+            return _load_safetensors(path)
+        content = reading.read_bytes(path)
+        if hashlib.sha256(content).hexdigest() != sha256:
+            raise Refused("its SHA-256 is not the one that was recorded when it was written")
+        return _load_safetensors(content)
 
 
 @contextmanager
@@ -131,11 +149,18 @@ def _is_safetensors(file: IO[bytes]) -> bool:
     return len(head) == 9 and head[8:] == b"{" and struct.unpack("<Q", head[:8])[0] < 1 << 32
 
 
-def _load_safetensors(path: Path) -> dict[str, Tensor]:
-    from safetensors import SafetensorError
-    from safetensors.torch import load_file
+def _load_safetensors(source: Path | bytes) -> dict[str, Tensor]:
+    """The tensors of a file, compared with the hash in its metadata if it has one; or of its content."""
+    from safetensors import SafetensorError, safe_open
+    from safetensors.torch import load
 
     try:
-        return dict(load_file(path))
+        if isinstance(source, bytes):
+            return dict(load(source))
+        with safe_open(source, framework="pt") as file:
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+            metadata = dict(file.metadata() or {})
     except (SafetensorError, ValueError, RuntimeError, KeyError, AttributeError) as error:
         raise Refused(f"it is a damaged safetensors file ({first_line(error)})") from error
+    check_seal(tensors, metadata)
+    return tensors

@@ -9,6 +9,7 @@ from vireid_cli import files
 from vireid_cli.data.store import Store
 from vireid_cli.engine import checkpoint as checkpoints
 from vireid_cli.engine.checkpoint import Position
+from vireid_cli.engine.checkpoint_fit import check_extra, check_position, load_weights
 from vireid_cli.engine.network import build_network, run_recipe, starting_backbone
 from vireid_cli.engine.prepare import ensure_prepared
 from vireid_cli.engine.runtime import PRECISIONS
@@ -58,7 +59,7 @@ def resume(run: Run, session: Session) -> Run:
 
     Raises:
         UsageError: No checkpoint, a finished run, or prepared data that has changed since.
-        DataError: Another process trains this run.
+        DataError: Another process trains this run, or its checkpoint is damaged or of another training.
     """
     with locked(run.folder, run.lock):
         return _resume(run, session)
@@ -66,8 +67,12 @@ def resume(run: Run, session: Session) -> Run:
 
 def _resume(run: Run, session: Session) -> Run:
     """Go on with a run that nobody else writes."""
-    recipe = run_recipe(run)
-    saved = checkpoints.load_checkpoint(run.checkpoints / checkpoints.LAST)
+    recipe, last = run_recipe(run), run.checkpoints / checkpoints.LAST
+    saved = checkpoints.load_checkpoint(last)
+    check_position(last, saved.position, recipe.train.epochs)
+    check_extra(last, saved.extra)
+    if not saved.hashed:
+        session.reporter.warn(checkpoints.without_hashes(last))
     if saved.position.epoch >= recipe.train.epochs:
         raise UsageError(
             f"{run.folder} is finished: all {recipe.train.epochs} epochs are done.",
@@ -79,8 +84,9 @@ def _resume(run: Run, session: Session) -> Run:
     session = with_own_precision(session, run)
     start = starting_backbone(recipe.model_copy(update={"backbone": _bare(recipe)}), session, True)
     sampler, rows = sampler_of(recipe, store)
+    check_position(last, saved.position, recipe.train.epochs, sampler.steps)
     network = build_network(recipe, start.spec, sampler.num_identities, session.runtime)
-    network.load_state_dict(saved.model)
+    load_weights(network, saved.model, last, run.recipe_file)
     runs.keep_rows_until(run.log, saved.position.global_step)
     runs.name_latest(run)
     note_arithmetic(run, session, saved.position)

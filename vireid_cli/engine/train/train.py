@@ -14,6 +14,7 @@ from vireid_cli.data.sampler import IdentitySampler
 from vireid_cli.data.store import Store
 from vireid_cli.engine import checkpoint as checkpoints
 from vireid_cli.engine.checkpoint import Checkpoint, Position
+from vireid_cli.engine.checkpoint_fit import load_optimizer, load_scaler
 from vireid_cli.engine.network import build_network, starting_backbone
 from vireid_cli.engine.prepare import ensure_prepared
 from vireid_cli.engine.session import Session, data_folder
@@ -69,8 +70,8 @@ def train(recipe: Recipe, session: Session) -> Run:
     run = runs.create(recipe.name, recipe.data.dataset, runs=session.runs_dir)
     tokens = identities_seen(store, sampler, start.identities)
     environment = environment_of(recipe, session, store, sampler, tokens, network, start.weights)
-    files.write_text(run.recipe_file, dump(recipe))
     files.write_json(run.folder / schema.ENVIRONMENT, environment)
+    files.write_text(run.recipe_file, dump(recipe))  # last: it marks the folder as a run
     runs.name_latest(run)
     announce(recipe, session, store, sampler, network)
     with locked(run.folder, run.lock), stop_on_signals() as stop:
@@ -116,8 +117,8 @@ def assemble(
     hooks.validate = selection.validate if selection else None
     loop = Loop(network, optimizer, scaler, sampler, feed, recipe.train, runtime, hooks)
     if saved is not None:
-        optimizer.load_state_dict(saved.optimizer)
-        scaler.load_state_dict(saved.extra["scaler"])
+        load_optimizer(optimizer, saved, run.checkpoints / checkpoints.LAST)
+        load_scaler(scaler, saved, run.checkpoints / checkpoints.LAST)
         loop.meter.sums = dict(saved.extra["sums"])
         loop.meter.steps = int(saved.extra["steps"])
         if selection:

@@ -1,0 +1,57 @@
+"""A hash over all tensors and metadata of a safetensors file, kept in its own metadata."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from vireid_cli.files import write_bytes
+from vireid_cli.tensor_files.refusal import Refused
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+SEAL = "content_sha256"
+"""Key of the metadata."""
+
+
+def save_sealed(path: Path, tensors: Mapping[str, Tensor], metadata: Mapping[str, str]) -> Path:
+    """Write a safetensors file whose metadata hold a hash over its content, atomically.
+
+    Args:
+        path: The file.
+        tensors: By their names; on the CPU, contiguous.
+        metadata: Further text, by key.
+
+    Raises:
+        DataError: It can't be written.
+    """
+    from safetensors.torch import save
+
+    return write_bytes(path, save(dict(tensors), {**metadata, SEAL: _seal(tensors, metadata)}))
+
+
+def check_seal(tensors: Mapping[str, Tensor], metadata: Mapping[str, str]) -> None:
+    """Compare a file's content with the hash in its metadata; files of other programs have none.
+
+    Raises:
+        Refused: They differ.
+    """
+    if SEAL in metadata and metadata[SEAL] != _seal(tensors, metadata):
+        raise Refused("it is damaged: its content differs from the hash in its metadata")
+
+
+def _seal(tensors: Mapping[str, Tensor], metadata: Mapping[str, str]) -> str:
+    import torch
+
+    plain = {key: value for key, value in metadata.items() if key != SEAL}
+    total = hashlib.sha256(json.dumps(plain, sort_keys=True).encode())
+    for name in sorted(tensors):
+        tensor = tensors[name]
+        total.update(f"\n{name} {tensor.dtype} {tuple(tensor.shape)}\n".encode())
+        if tensor.numel():
+            total.update(tensor.detach().contiguous().reshape(-1).view(torch.uint8).numpy().data)
+    return total.hexdigest()
