@@ -24,6 +24,9 @@ Resize = Literal["lanczos", "bicubic"]
 RESIZE: Resize = "lanczos"
 """The default rule."""
 
+IMAGE_ENDINGS = (".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff")
+"""Endings of image files, in lower case."""
+
 Side = Literal["query", "gallery"]
 SIDES: tuple[Side, ...] = ("query", "gallery")
 """The two sides of a test."""
@@ -157,6 +160,10 @@ class RecordTable:
             Modality.of(self.modalities[index]),
             str(self.splits[index]),
         )
+
+    def modality(self, index: int) -> Modality:
+        """The modality of the image at ``index``."""
+        return Modality.of(self.modalities[index])
 
     def take(self, index: np.ndarray) -> RecordTable:
         """The rows at ``index`` (integers or a boolean mask), in that order."""

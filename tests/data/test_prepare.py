@@ -20,8 +20,9 @@ from PIL import Image
 from vireid_cli.bench.reference import pil_decode
 from vireid_cli.data import pixels as pixel_files
 from vireid_cli.data import prepare as preparing
-from vireid_cli.data.decode import BadImage, decode, resize, resize_all
+from vireid_cli.data.decode import BadImage, decode
 from vireid_cli.data.prepare import add_size, prepare
+from vireid_cli.data.resize import resize, resize_all
 from vireid_cli.data.store import Store, open_store
 from vireid_cli.data.verify import verify
 from vireid_cli.engine.prepare import ensure_prepared
@@ -125,6 +126,8 @@ def test_pixels_of_two_rules_lie_beside_each_other(data: Path) -> None:
 def test_a_store_of_the_time_before_lanczos_serves_and_is_extended(data: Path) -> None:
     """Its pixel files are named by their size alone and were resized by torch's cubic filter."""
     folder = run(data, resize="bicubic").store.folder
+    for path in folder.glob("32x16-bicubic.*"):
+        path.rename(path.with_name(path.name.replace("-bicubic", "")))
     assert {"32x16.npy", "32x16.rows.npy", "32x16.json"} <= contents(data).keys()
     assert json.loads((folder / "32x16.json").read_text())["resize"] == "cubic-antialias"
 
@@ -269,7 +272,7 @@ def test_a_half_written_row_is_made_again(data: Path, tmp_path: Path) -> None:
 
     with pytest.raises(KeyboardInterrupt):
         run(data, workers=1, progress=stop)
-    partial = data / "prepared" / "sysu" / "32x16-lanczos.partial.npy"
+    partial = data / "prepared" / "sysu" / "32x16.partial.npy"
     with partial.open("r+b") as stream:  # as after a power failure: the hash is there, the pixels are not
         stream.seek(128 + 3 * 32 * 16 * 3)
         stream.write(b"\0" * 700)
@@ -396,7 +399,7 @@ def test_bad_images_are_all_named_and_nothing_is_taken_for_whole(data: Path) -> 
         assert f"{name}: {why}" in error.value.message
     assert "--skip-bad" in error.value.hint
     assert not (data / "prepared" / "sysu" / "store.json").exists()
-    assert not (data / "prepared" / "sysu" / "32x16-lanczos.json").exists()
+    assert not (data / "prepared" / "sysu" / "32x16.json").exists()
 
 
 def test_a_failure_leaves_the_former_store_as_it_was(data: Path) -> None:
@@ -446,7 +449,7 @@ def test_all_bad_is_refused_even_with_skip_bad(data: Path) -> None:
 def test_a_missing_file_is_bad_too(data: Path) -> None:
     link = data / "SYSU-MM01" / "cam1" / "0001" / "0004.jpg"
     link.symlink_to(data / "nowhere.jpg")
-    with pytest.raises(DataError, match=r"cam1/0001/0004.jpg: can't be read: No such file"):
+    with pytest.raises(DataError, match=r"cam1/0001/0004.jpg: does not exist"):
         run(data)
 
 

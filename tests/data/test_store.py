@@ -172,7 +172,7 @@ def test_verify_names_a_changed_row_and_a_changed_file(data: Path) -> None:
     told: list[tuple[int, int]] = []
     assert verify(store, progress=lambda done, total: told.append((done, total))) == []
     assert told[-1] == (432, 432)
-    with (store.folder / "32x16-lanczos.npy").open("r+b") as stream:
+    with (store.folder / "32x16.npy").open("r+b") as stream:
         stream.seek(-5, 2)
         byte = stream.read(1)
         stream.seek(-5, 2)
@@ -182,9 +182,9 @@ def test_verify_names_a_changed_row_and_a_changed_file(data: Path) -> None:
     (data / "SYSU-MM01" / "cam1" / "0001" / "0002.jpg").unlink()
     found = verify(open_store(data, "sysu"))
     assert len(found) == 3
-    assert "32x16-lanczos.npy row 215 (cam6/0014/0003.jpg): its pixels are not those written" in found
+    assert "32x16.npy row 215 (cam6/0014/0003.jpg): its pixels are not those written" in found
     assert "cam1/0001/0001.jpg: changed since it was prepared" in found
-    assert any(line.startswith("cam1/0001/0002.jpg: can't be read") for line in found)
+    assert any(line == "cam1/0001/0002.jpg: does not exist" for line in found)
 
 
 def test_verify_without_the_images_says_so(data: Path) -> None:
@@ -195,12 +195,12 @@ def test_verify_without_the_images_says_so(data: Path) -> None:
 
 def test_verify_sees_changed_row_hashes(data: Path) -> None:
     store = _reprepared(data)
-    path = store.folder / "32x16-lanczos.rows.npy"
+    path = store.folder / "32x16.rows.npy"
     rows = np.load(path)
     rows[0, 1] = 0
     np.save(path, rows)
     found = verify(open_store(data, "sysu"))
-    assert found[0].startswith("32x16-lanczos.rows.npy: the row hashes are not those")
+    assert found[0].startswith("32x16.rows.npy: the row hashes are not those")
 
 
 def test_a_damaged_store_is_refused(data: Path) -> None:
@@ -222,7 +222,7 @@ def test_a_damaged_store_is_refused(data: Path) -> None:
 
 def test_a_truncated_pixel_file_is_not_a_size(data: Path) -> None:
     folder = data / "prepared" / "sysu"
-    with (folder / "32x16-lanczos.npy").open("r+b") as stream:
+    with (folder / "32x16.npy").open("r+b") as stream:
         stream.truncate(5000)
     assert open_store(data, "sysu").sizes == []
     assert prepare("sysu", data / "SYSU-MM01", data, SIZE).store.sizes == [SIZE]

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from vireid_cli.data.decode import decode
+from vireid_cli.data.decode import Decoder
 from vireid_cli.data.store import locate
 from vireid_cli.engine.occlusion import ensure_library, people_of
 from vireid_cli.engine.session import Session
@@ -34,24 +34,27 @@ def occlude(session: Session, *, dataset: str, images: int, workers: int | None)
     taken = records.take(np.sort(chosen))
     library = ensure_library(None, session)
     crew = workers or cores()
+    decoder = Decoder()
     found: dict[str, Any] = {"images": len(taken), "dataset": dataset, "workers": crew}
     options = OcclusionOptions(dataset, "occ-all", preset("occ-all"))
     with tempfile.TemporaryDirectory() as folder:
         began = time.perf_counter()
-        build_occluded(taken, located.root, Path(folder) / "tree", library, options, decode, workers=crew)
+        build_occluded(
+            taken, located.root, Path(folder) / "tree", library, options, decoder.decode, workers=crew
+        )
         found["images_per_second"] = len(taken) / (time.perf_counter() - began)
     return found | _stages(taken, located.root, library, dataset)
 
 
 def _stages(records: RecordTable, root: Path, library: Library, dataset: str) -> dict[str, float]:
     """Milliseconds an image of each stage, on one thread."""
-    composer = Composer(library, Policy())
+    composer, decoder = Composer(library, Policy()), Decoder()
     spent = {"read_decode_ms": 0.0, "occlude_ms": 0.0, "encode_ms": 0.0}
     height = width = 0
     rows = [records.row(i) for i in range(min(64, len(records)))]
     for record in rows:
         start = time.perf_counter()
-        pixels = decode((root / record.path).read_bytes())
+        pixels = decoder.decode((root / record.path).read_bytes(), record.modality)
         decoded = time.perf_counter()
         rng = stream(0, dataset, record.split, record.path)
         scene = scene_of(dataset, record.camid)

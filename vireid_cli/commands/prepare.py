@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -114,6 +114,21 @@ def _add(name: str, about: str) -> None:
         resize: Annotated[
             ResizeName, typer.Option(help="Resampling filter; a recipe names it as data.resize.")
         ] = ResizeName.lanczos,
+        depth: Annotated[
+            str | None,
+            typer.Option(
+                help="16-bit images: auto (one range a modality, measured), full (÷ 256) or LOW:HIGH.",
+                show_default="the store's, else auto",
+            ),
+        ] = None,
+        exif: Annotated[
+            bool | None,
+            typer.Option(
+                "--exif/--no-exif",
+                help="Turn images as their EXIF orientation says.",
+                show_default="the store's, else on for folder only",
+            ),
+        ] = None,
         skip_bad: Annotated[bool, typer.Option("--skip-bad", help="Leave unreadable images out.")] = False,
         verify: Annotated[
             bool,
@@ -125,10 +140,12 @@ def _add(name: str, about: str) -> None:
         data: DataDir = None,
     ) -> None:
         if verify:
-            refuse_idle(context, "--verify checks what was prepared", "root", "size", "resize", "skip_bad")
+            idle = ("size", "resize", "depth", "exif", "skip_bad")
+            refuse_idle(context, "--verify checks what was prepared", "root", *idle)
             _verify(name, workers, data)
         else:
-            _prepare(name, root, size, resize, skip_bad, workers, data)
+            pixels = {"resize": resize.value, "depth": depth, "exif": exif, "skip_bad": skip_bad}
+            _prepare(name, root, size, workers, data, pixels)
 
 
 for _name, _about in DATASETS.items():
@@ -151,16 +168,15 @@ def _prepare(
     name: str,
     root: Path | None,
     size: str,
-    resize: ResizeName,
-    skip_bad: bool,
     workers: int | None,
     data: Path | None,
+    options: dict[str, Any],
 ) -> None:
-    """Prepare one dataset and print what was found."""
+    """Prepare one dataset and print what was found; ``options`` are those of ``Engine.prepare``."""
     from vireid_cli.commands import console
 
-    engine, pixels = make_engine("cpu", data=data), parse_size(size)
-    done = engine.prepare(name, pixels, root=root, resize=resize.value, skip_bad=skip_bad, workers=workers)
+    pixels, engine = parse_size(size), make_engine("cpu", data=data)
+    done = engine.prepare(name, pixels, root=root, workers=workers, **options)
     for line in summary_lines(done):
         console.out.print(line, markup=False)
     console.print_paths([done.store.folder])
@@ -189,6 +205,8 @@ def summary_lines(prepared: Prepared) -> list[str]:
     done = f"{prepared.images} images in {prepared.seconds:.1f} s"
     if prepared.rate:
         done += f", {prepared.rate:.0f} images/s decoded"
+    if prepared.damaged:
+        done += f", {prepared.damaged} damaged rows were decoded again"
     if prepared.resumed:
         done += f", {prepared.resumed} were there before"
     return [*lines, done]

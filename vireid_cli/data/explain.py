@@ -8,7 +8,7 @@ from vireid_cli.data.permutation import TRIALS
 from vireid_cli.data.protocols import check, fars_of, rule_of
 from vireid_cli.data.protocols.llcm import DEFAULT as LLCM_DEFAULT
 from vireid_cli.data.protocols.request import BOTH_DIRECTIONS, Direction, Request
-from vireid_cli.data.sources import load_source
+from vireid_cli.data.sources import load_source, obeys_exif
 from vireid_cli.metrics.camera_rules import EXPLANATIONS
 from vireid_cli.metrics.verification import FAR_READINGS
 
@@ -45,6 +45,7 @@ def explain(dataset: str, request: Request) -> list[str]:
             f"{FAR_READINGS[request.far or 'not-exceeded']}, false acceptance being counted over all "
             "query-gallery pairs; nothing is interpolated."
         )
+    lines.append(_decoding(dataset))
     lines.append(
         "Similarity is the inner product of embeddings of unit length (cosine), in float64. No re-ranking, "
         "no test-time averaging; where they are asked for, they stand in rows of their own."
@@ -55,6 +56,19 @@ def explain(dataset: str, request: Request) -> list[str]:
         + again
     )
     return lines
+
+
+def _decoding(dataset: str) -> str:
+    """How image files become pixels by default."""
+    turned = (
+        "EXIF orientation is obeyed (prepare --no-exif: not)"
+        if obeys_exif(dataset)
+        else "EXIF orientation is not obeyed, as in the field's code (prepare --exif: it is)"
+    )
+    return (
+        f"Images: {turned}. 16-bit images that fill a part of their range are scaled to 0-255 by one range "
+        "a modality, from the 0.1 % to the 99.9 % percentile of all samples (prepare --depth)."
+    )
 
 
 def _sysu(request: Request) -> list[str]:

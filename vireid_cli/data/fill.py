@@ -17,10 +17,12 @@ import cv2
 import numpy as np
 import torch
 
-from vireid_cli.data.decode import BadImage, decode, resize
+from vireid_cli.data.decode import BadImage, Decoder, load
+from vireid_cli.data.formats import inspect
 from vireid_cli.data.pixels import KnownRows, Making, PixelFiles, digest, source_digest
+from vireid_cli.data.resize import resize
 from vireid_cli.processors import cores
-from vireid_cli.types import RESIZE, RecordTable, Resize, Size
+from vireid_cli.types import RESIZE, Modality, RecordTable, Resize, Size
 
 Progress = Callable[[int, int], None]
 """Called with (rows done, rows in all)."""
@@ -44,6 +46,15 @@ class Work:
     copied: int = 0
     decoded: int = 0
     bad: dict[int, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class _Image:
+    """One image to decode: its row, its file and its modality."""
+
+    row: int
+    path: Path
+    modality: Modality
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,24 +93,32 @@ def decode_files(
     Raises:
         BadImage: One can't be read.
     """
-    pixels = np.empty((len(paths), *size, 3), dtype=np.uint8)
+    pixels, decoder = np.empty((len(paths), *size, 3), dtype=np.uint8), Decoder()
 
     def work(chunk: np.ndarray) -> None:
         for row in chunk.tolist():
-            pixels[row] = resize(decode(paths[row].read_bytes()), size, rule)
+            pixels[row] = resize(decoder.decode(load(paths[row])), size, rule)
 
     with decoders(workers or cores()) as pool:
         list(pool.map(work, np.array_split(np.arange(len(paths)), max(1, len(paths) // CHUNK))))
     return pixels
 
 
-def fill(made: Making, records: RecordTable, root: Path, workers: int, progress: Progress | None) -> Work:
+def fill(
+    made: Making,
+    records: RecordTable,
+    root: Path,
+    decoder: Decoder,
+    workers: int,
+    progress: Progress | None,
+) -> Work:
     """Write every row that is not finished yet; bad images are collected, not raised.
 
     Args:
         made: The size in the making.
         records: One a row.
         root: Where their files are.
+        decoder: How files become pixels.
         workers: Threads.
         progress: Called after each chunk.
     """
@@ -113,8 +132,8 @@ def fill(made: Making, records: RecordTable, root: Path, workers: int, progress:
         tell = progress or (lambda *_: None)
         tell(work.resumed, count)
         for chunk in np.split(todo, range(CHUNK, len(todo), CHUNK)):
-            paths = [root / path for path in records.paths[chunk].tolist()]
-            pending.append(pool.submit(_make_rows, chunk, paths, made.files, known))
+            images = [_Image(row, root / records.paths[row], records.modality(row)) for row in chunk.tolist()]
+            pending.append(pool.submit(_make_rows, images, made.files, known, decoder))
             if len(pending) > 2 * workers:
                 _write(made, pending.popleft().result(), work)
                 tell(work.resumed + work.decoded + work.copied + len(work.bad), count)
@@ -133,24 +152,23 @@ def _finished(made: Making, pool: ThreadPoolExecutor) -> np.ndarray:
     return done
 
 
-def _make_rows(chunk: np.ndarray, paths: list[Path], files: PixelFiles, known: KnownRows) -> list[_Row]:
+def _make_rows(images: list[_Image], files: PixelFiles, known: KnownRows, decoder: Decoder) -> list[_Row]:
     """Read, hash, and copy or decode some images; runs in a thread."""
-    return [_make_row(int(row), path, files, known) for row, path in zip(chunk, paths, strict=True)]
+    return [_make_row(image, files, known, decoder) for image in images]
 
 
-def _make_row(row: int, path: Path, files: PixelFiles, known: KnownRows) -> _Row:
+def _make_row(image: _Image, files: PixelFiles, known: KnownRows, decoder: Decoder) -> _Row:
     try:
-        data = path.read_bytes()
-        source_hash = source_digest(data, files.resize)
+        data = load(image.path)
+        header = inspect(data)
+        source_hash = source_digest(data, files.resize, decoder.mark(header, image.modality))
         pixels = known.find(source_hash)
-        if pixels is not None:
-            return _Row(row, pixels, digest(pixels), source_hash, copied=True)
-        pixels = resize(decode(data), files.size, files.resize)
-        return _Row(row, pixels, digest(pixels), source_hash)
-    except OSError as error:
-        return _Row(row, None, why=f"can't be read: {error.strerror}")
+        copied = pixels is not None
+        if pixels is None:
+            pixels = resize(decoder.decode(data, image.modality, header), files.size, files.resize)
+        return _Row(image.row, pixels, digest(pixels), source_hash, copied)
     except BadImage as error:
-        return _Row(row, None, why=str(error))
+        return _Row(image.row, None, why=str(error))
 
 
 def _write(made: Making, rows: list[_Row], work: Work) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -12,9 +12,13 @@ import numpy as np
 
 from vireid_cli.data import records_file
 from vireid_cli.data import store as stores
+from vireid_cli.data.decode import UNRECORDED, Decoder
+from vireid_cli.data.depth import AUTO, choose_decoder
+from vireid_cli.data.fill import decoders
 from vireid_cli.data.provenance import Provenance
-from vireid_cli.data.sources import load_source
+from vireid_cli.data.sources import load_source, obeys_exif
 from vireid_cli.data.store import Store
+from vireid_cli.processors import cores
 from vireid_cli.types import RecordTable
 
 
@@ -39,6 +43,7 @@ class People:
         title: The dataset's name, marked where it is rendered.
         dataset: The source's name.
         provenance: Real, or rendered with its manifest.
+        decoder: How the files become pixels: as in the store, where it is prepared.
     """
 
     records: RecordTable
@@ -46,6 +51,7 @@ class People:
     title: str
     dataset: str
     provenance: Provenance
+    decoder: Decoder = field(default_factory=Decoder)
 
     def tokens(self, pids: np.ndarray) -> list[str]:
         """A short hash for each identity, as ``identity_tokens``."""
@@ -61,11 +67,33 @@ def find_people(dataset: str, data_dir: Path) -> People:
     """
     if is_prepared(dataset, data_dir):
         store = stores.open_store(data_dir, dataset)
-        return People(store.records, store.info.root, store_title(store), dataset, store.info.provenance)
+        info = store.info
+        return People(store.records, info.root, store_title(store), dataset, info.provenance, info.decoder)
     located = stores.locate(dataset, data_dir)
     found = records_file.scan(dataset, located.root)
-    title = _title(dataset, located.rendered)
-    return People(found.records, located.root, title, dataset, found.report.provenance)
+    title, provenance = _title(dataset, located.rendered), found.report.provenance
+    decoder = usual_decoder(dataset, found.records, located.root, provenance)
+    return People(found.records, located.root, title, dataset, provenance, decoder)
+
+
+def decoder_of(
+    dataset: str, data_dir: Path, root: Path, records: RecordTable, provenance: Provenance
+) -> Decoder:
+    """How the files under a root become pixels: as in the store, if that was made from this root."""
+    if is_prepared(dataset, data_dir):
+        info = stores.open_store(data_dir, dataset).info
+        if info.root == root.resolve() and info.decoder.depth != UNRECORDED:
+            return info.decoder
+    return usual_decoder(dataset, records, root, provenance)
+
+
+def usual_decoder(dataset: str, records: RecordTable, root: Path, provenance: Provenance) -> Decoder:
+    """The decoder that ``prepare`` chooses for a dataset without options; 16-bit images are measured."""
+    made = provenance.occlusion.get("decoder")
+    if made is not None:
+        return Decoder.of_json(made)
+    with decoders(cores()) as pool:
+        return choose_decoder(records, root, AUTO, obeys_exif(dataset), pool)
 
 
 def store_title(store: Store) -> str:
@@ -89,6 +117,8 @@ def marks(store: Store) -> dict[str, Any]:
     occlusion = store.info.provenance.occlusion
     if occlusion:
         found["occlusion"] = occlusion_text(occlusion)
+    if choices := store.info.decoder.differences:
+        found["decoding"] = "; ".join(choices)
     if store.info.bad:
         found["images_left_out"] = len(store.info.bad)
     return found

@@ -16,9 +16,8 @@ import numpy as np
 from vireid_cli import reading
 from vireid_cli.data.sources import Count
 from vireid_cli.errors import DataError, UsageError
-from vireid_cli.types import Modality, Record, RecordTable
+from vireid_cli.types import IMAGE_ENDINGS, Modality, Record, RecordTable
 
-IMAGE_ENDINGS = (".jpg", ".jpeg", ".png", ".bmp")
 JUNK = ("Thumbs.db", "desktop.ini")
 """Files that systems leave behind; counted by name, others by ending."""
 

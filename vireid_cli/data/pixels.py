@@ -2,13 +2,14 @@
 
 Beside each other in the store's folder, for a size of 288×144::
 
-    288x144-lanczos.npy            (N, 288, 144, 3) uint8 RGB, memory-mapped by readers
-    288x144-lanczos.rows.npy       (N, 2, 16) uint8: hash of the row's pixels, hash of its source file
-    288x144-lanczos.json           written last: without it the two above are not taken for whole
-    288x144-lanczos.partial.*      the same three in the making
-    288x144.*                      the same files of the resize rule ``bicubic``
+    288x144.npy            (N, 288, 144, 3) uint8 RGB, memory-mapped by readers
+    288x144.rows.npy       (N, 2, 16) uint8: hash of the row's pixels, hash of its source file
+    288x144.json           written last: without it the two above are not taken for whole
+    288x144.partial.*      the same three in the making
+    288x144-bicubic.*      the same files of another resize rule than the default
 
-Files of ``bicubic`` keep the names from the time when it was the only rule, so older stores still serve.
+Earlier versions resized by ``bicubic`` only, without a mark in the names; ``name_by_rule`` renames their
+files, so that older stores still serve.
 
 A row's hashes are written after its pixels, and compared with them again before it is believed, so a
 process killed at any moment loses no finished row and leaves no half-made one. Rows are found again
@@ -21,6 +22,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -29,7 +31,7 @@ from typing import Any
 
 import numpy as np
 
-from vireid_cli.data.decode import IMPLEMENTATIONS
+from vireid_cli.data.resize import IMPLEMENTATIONS
 from vireid_cli.files import write_json
 from vireid_cli.types import RESIZE, Resize, Size
 
@@ -44,9 +46,15 @@ def digest(*parts: bytes | np.ndarray) -> bytes:
     return total.digest()[:HASH_BYTES]
 
 
-def source_digest(data: bytes, rule: Resize) -> bytes:
-    """16-byte hash of an image file's bytes and of the resize method: equal hashes, equal pixels."""
-    return digest(IMPLEMENTATIONS[rule].encode(), data)
+def source_digest(data: bytes, rule: Resize, mark: str = "") -> bytes:
+    """16-byte hash of an image file's bytes and of how they become pixels: equal hashes, equal pixels.
+
+    Args:
+        data: The whole file.
+        rule: Of resizing.
+        mark: Of the decoder on this file (``Decoder.mark``).
+    """
+    return digest(f"{IMPLEMENTATIONS[rule]}{mark}".encode(), data)
 
 
 def size_name(size: Size) -> str:
@@ -73,7 +81,7 @@ class PixelFiles:
     @property
     def name(self) -> str:
         """Beginning of the files' names: size and rule."""
-        return size_name(self.size) + ("" if self.resize == "bicubic" else f"-{self.resize}")
+        return size_name(self.size) + ("" if self.resize == RESIZE else f"-{self.resize}")
 
     def _path(self, ending: str) -> Path:
         return self.folder / f"{self.name}{'.partial' if self.partial else ''}.{ending}"
@@ -124,10 +132,31 @@ class PixelFiles:
         pixels, rows = self.open_pixels(), _open(self.rows, (2, HASH_BYTES))
         return pixels is not None and rows is not None and len(pixels) == len(rows) == count
 
+    def whole(self) -> bool:
+        """Whether all three files are there."""
+        return self.info.is_file() and self.open_pixels() is not None and self.open_rows() is not None
+
     def remove(self) -> None:
         """Delete the files, the description first."""
         for path in (self.info, self.pixels, self.rows):
             path.unlink(missing_ok=True)
+
+
+def name_by_rule(folder: Path) -> None:
+    """Rename pixel files of ``bicubic`` that an earlier version wrote under the names of the default rule.
+
+    The description comes last, so that a process killed in between leaves nothing that is taken for whole.
+    """
+    for path in folder.glob("*x*.json"):
+        size = re.fullmatch(r"([0-9]{1,5})x([0-9]{1,5})\.json", path.name)
+        if size is None:
+            continue
+        old = PixelFiles(folder, (int(size[1]), int(size[2])))
+        if old.description().get("resize") == IMPLEMENTATIONS["bicubic"]:
+            new = PixelFiles(folder, old.size, "bicubic")
+            for before, after in ((old.pixels, new.pixels), (old.rows, new.rows), (old.info, new.info)):
+                if before.exists():
+                    before.replace(after)
 
 
 def _open(path: Path, tail: tuple[int, ...]) -> np.ndarray | None:

@@ -9,20 +9,23 @@ from __future__ import annotations
 import errno
 import shutil
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from vireid_cli.data import records_file
-from vireid_cli.data.fill import Progress, Work, fill
+from vireid_cli.data.decode import UNRECORDED, Decoder
+from vireid_cli.data.depth import AUTO, choose_decoder, depth_notes, parse_depth
+from vireid_cli.data.fill import Progress, Work, decoders, fill
 from vireid_cli.data.pixels import PixelFiles, making
-from vireid_cli.data.sources import Report
+from vireid_cli.data.sources import Report, obeys_exif
 from vireid_cli.data.store import Store, StoreInfo, fingerprint, read_store, store_folder, write_store
-from vireid_cli.errors import DataError
+from vireid_cli.data.verify import damaged_rows
+from vireid_cli.errors import DataError, UsageError
 from vireid_cli.files import remove_leftovers
 from vireid_cli.lock import locked
 from vireid_cli.processors import cores
@@ -44,6 +47,7 @@ class Prepared:
         rate: Images decoded a second; 0 where none had to be.
         resumed: Rows that were finished before.
         copied: Rows copied from a former state of the store, their files being the same.
+        damaged: Finished rows that were not as written, and were decoded again.
         bad: Paths left out because they can't be read.
     """
 
@@ -54,7 +58,26 @@ class Prepared:
     rate: float
     resumed: int
     copied: int
+    damaged: int
     bad: list[str]
+
+
+@dataclass(frozen=True, slots=True)
+class Choices:
+    """What a user may choose about the pixels; None: as the store has it, else the dataset's usual way.
+
+    Attributes:
+        depth: Rule for 16-bit images: ``auto``, ``full`` or ``LOW:HIGH``.
+        upright: Whether EXIF orientation is obeyed.
+    """
+
+    depth: str | None = None
+    upright: bool | None = None
+
+
+CHOICES = Choices()
+Jobs = Callable[[str], Progress]
+"""Makes a listener for the progress of a named job."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,14 +108,17 @@ def prepare(
     size: Size,
     *,
     resize: Resize = RESIZE,
+    choices: Choices = CHOICES,
     skip_bad: bool = False,
     workers: int | None = None,
     progress: Progress | None = None,
+    jobs: Jobs | None = None,
 ) -> Prepared:
     """Read the dataset at ``root`` and write its records and its pixels at ``size`` to the store.
 
     Finished rows of an interrupted run are kept; where the dataset has changed, only what is new is
-    decoded; other sizes are not touched.
+    decoded; other sizes are not touched. A finished size is compared with its hashes and with the image
+    files; rows that differ are decoded again.
 
     Args:
         dataset: Name of a source.
@@ -100,15 +126,19 @@ def prepare(
         data_dir: Where ``prepared/`` is.
         size: (height, width) in pixels.
         resize: Rule by which images are brought to it; pixels of another rule stay beside these.
+        choices: How image files become pixels.
         skip_bad: Leave out images that can't be read instead of refusing.
         workers: Threads; None: one per processor.
         progress: Called now and then with (done, total).
+        jobs: Makes the listeners of the other passes: measuring 16-bit images, checking finished rows.
 
     Raises:
-        UsageError: ``root`` is not the dataset's root.
+        UsageError: ``root`` is not the dataset's root, or ``choices`` can't be followed.
         DataError: The layout is incomplete, images can't be read, the disk is full or read-only, or
             another process writes the store.
     """
+    if choices.depth is not None:
+        parse_depth(choices.depth)
     scanned = records_file.scan(dataset, root)
     provenance = scanned.report.provenance
     folder = store_folder(data_dir, dataset, provenance.rendered)
@@ -123,11 +153,50 @@ def prepare(
         permutation=scanned.permutation.resolve() if scanned.permutation else None,
     )
     with _explained(folder), locked(folder):
-        sizes = _file_sizes(root, scanned.records)
-        subject = _subject(scanned.records, sizes, info, [])
+        subject = _Subject(scanned.records, _file_sizes(root, scanned.records), info)
+        decoder = _decoder(subject, folder, choices, workers or cores(), jobs)
+        notes = [*scanned.report.notes, *depth_notes(decoder)]
+        subject = _subject(
+            subject.records, subject.file_sizes, replace(info, decoder=decoder, notes=notes), []
+        )
         if skip_bad:
             subject = _without_known_bad(subject, folder)
-        return _build(PixelFiles(folder, size, resize), subject, skip_bad, workers, progress, scanned.report)
+        report = replace(scanned.report, notes=tuple(notes))
+        return _build(PixelFiles(folder, size, resize), subject, skip_bad, workers, progress, report, jobs)
+
+
+def _decoder(subject: _Subject, folder: Path, choices: Choices, workers: int, jobs: Jobs | None) -> Decoder:
+    """The decoder of a preparation; measured ranges are kept while the images are the same."""
+    made = subject.info.provenance.occlusion.get("decoder")
+    if made is not None:
+        if choices != CHOICES:
+            raise UsageError(
+                f"--depth and --exif were decided when {subject.info.root} was written.",
+                "Leave them out, or write the occluded tree again from a base prepared with other choices.",
+            )
+        return Decoder.of_json(made)
+    try:
+        known = read_store(folder).info
+    except DataError:
+        known = None
+    before = known.decoder if known and known.decoder.depth != UNRECORDED else None
+    usual = Decoder(upright=obeys_exif(subject.info.dataset), depth=AUTO)
+    depth = choices.depth or (before or usual).depth
+    upright = (before or usual).upright if choices.upright is None else choices.upright
+    if known and before and before.depth == depth and _same_images(subject, known):
+        return replace(before, upright=upright)
+    measuring = jobs("measuring 16-bit images") if jobs else None
+    with decoders(workers) as pool:
+        return choose_decoder(subject.records, subject.info.root, depth, upright, pool, measuring)
+
+
+def _same_images(subject: _Subject, known: StoreInfo) -> bool:
+    """Whether a store was made from these images, by their records and the sizes of their files."""
+    bad = {entry["path"] for entry in known.bad}
+    kept = np.array([path not in bad for path in subject.records.paths.tolist()], dtype=bool)
+    records, sizes = subject.records.take(kept), subject.file_sizes[kept]
+    mark = fingerprint(subject.info.dataset, subject.info.provenance, records, sizes, known.decoder)
+    return mark == known.fingerprint
 
 
 def add_size(
@@ -149,7 +218,7 @@ def add_size(
                 f"vireid prepare {store.info.dataset} --root <where they are now>",
             )
         files = PixelFiles(store.folder, size, store.resize)
-        return _build(files, subject, False, workers, progress, None)
+        return _build(files, subject, False, workers, progress, None, None)
 
 
 def _build(
@@ -159,19 +228,26 @@ def _build(
     workers: int | None,
     progress: Progress | None,
     found: Report | None,
+    jobs: Jobs | None,
 ) -> Prepared:
     """Make the pixels, then put records, description and pixels in place, in this order."""
     began, folder = time.perf_counter(), files.folder
     remove_leftovers(folder)
-    total = Work()
+    total, damaged = Work(), 0
     while True:
-        records, mark = subject.records, subject.info.fingerprint
+        records, info, mark = subject.records, subject.info, subject.info.fingerprint
         if files.complete(mark, len(records)):
-            files.making.remove()  # a process killed at the very end may have left its description
-            total.resumed = len(records) if not total.decoded else total.resumed
-            break
+            checking = jobs("checking") if jobs else None
+            wrong = damaged_rows(files, records, info.root, info.decoder, workers, checking)
+            damaged = max(damaged, len(wrong))
+            if not files.making.whole():  # a process killed at the very end may have left its description
+                files.making.remove()
+            if not len(wrong):
+                files.making.remove()
+                total.resumed = len(records) if not total.decoded else total.resumed
+                break
         with making(files, mark, len(records)) as made:
-            work = fill(made, records, subject.info.root, workers or cores(), progress)
+            work = fill(made, records, info.root, info.decoder, workers or cores(), progress)
             total.decoded += work.decoded
             if not work.bad:
                 total.resumed, total.copied = work.resumed, work.copied
@@ -190,7 +266,9 @@ def _build(
     seconds = time.perf_counter() - began
     bad = [entry["path"] for entry in subject.info.bad]
     rate = total.decoded / seconds if total.decoded else 0.0
-    return Prepared(store, found, len(store.records), seconds, rate, total.resumed, total.copied, bad)
+    return Prepared(
+        store, found, len(store.records), seconds, rate, total.resumed, total.copied, damaged, bad
+    )
 
 
 def _put_records(files: PixelFiles, subject: _Subject) -> Store:
@@ -205,7 +283,7 @@ def _put_records(files: PixelFiles, subject: _Subject) -> Store:
 
 
 def _subject(records: RecordTable, sizes: np.ndarray, info: StoreInfo, bad: list[dict[str, Any]]) -> _Subject:
-    mark = fingerprint(info.dataset, info.provenance, records, sizes)
+    mark = fingerprint(info.dataset, info.provenance, records, sizes, info.decoder)
     changed = {"fingerprint": mark, "images": len(records), "bad": bad}
     return _Subject(records, sizes, StoreInfo(**{**_shallow(info), **changed}))
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from io import BytesIO
 from pathlib import Path
@@ -16,7 +17,8 @@ from typing import Any
 
 import numpy as np
 
-from vireid_cli.data.pixels import PixelFiles, size_name
+from vireid_cli.data.decode import Decoder
+from vireid_cli.data.pixels import PixelFiles, name_by_rule, size_name
 from vireid_cli.data.provenance import Provenance, is_rendered
 from vireid_cli.data.sources import load_source
 from vireid_cli.errors import DataError, UsageError
@@ -25,6 +27,8 @@ from vireid_cli.types import RESIZE, RecordTable, Resize, Size
 
 FORMAT = 1
 """Version of the store's files."""
+
+DECODER = Decoder()
 
 COLUMNS = ("paths", "pids", "camids", "modalities", "splits")
 
@@ -78,6 +82,7 @@ class StoreInfo:
         notes: What the scan remarked.
         bad: Images left out because they can't be read: path, reason, bytes.
         permutation: The official gallery permutation file, or None.
+        decoder: How its image files became pixels.
         records_sha256: Hash of ``records.npz``.
         format: Version of the store's files.
     """
@@ -91,6 +96,7 @@ class StoreInfo:
     notes: list[str] = field(default_factory=list)
     bad: list[dict[str, Any]] = field(default_factory=list)
     permutation: Path | None = None
+    decoder: Decoder = field(default_factory=Decoder)
     records_sha256: str = ""
     format: int = FORMAT
 
@@ -149,11 +155,11 @@ class Store:
     def finished(self) -> list[PixelFiles]:
         """Finished pixel files of all sizes and resize rules, by size."""
         found = (
-            re.fullmatch(r"(\d+)x(\d+)(?:-(lanczos))?\.json", path.name)
+            re.fullmatch(r"([0-9]{1,5})x([0-9]{1,5})(?:-(bicubic))?\.json", path.name)
             for path in self.folder.glob("*.json")
         )
         made = [
-            PixelFiles(self.folder, (int(match[1]), int(match[2])), "lanczos" if match[3] else "bicubic")
+            PixelFiles(self.folder, (int(match[1]), int(match[2])), "bicubic" if match[3] else RESIZE)
             for match in found
             if match
         ]
@@ -229,10 +235,14 @@ def open_store(data_dir: Path, dataset: str, resize: Resize = RESIZE) -> Store:
 def read_store(folder: Path, resize: Resize = RESIZE) -> Store:
     """Open the store in ``folder`` with the pixels of a resize rule.
 
+    Pixel files of an earlier version are renamed where the folder can be written.
+
     Raises:
         DataError: A file is missing, damaged, or of another version.
     """
     again = "Run 'vireid prepare' for this dataset again: finished images are kept."
+    with suppress(OSError):
+        name_by_rule(folder)
     try:
         content = json.loads((folder / "store.json").read_text(encoding="utf-8"))
         table = (folder / "records.npz").read_bytes()
@@ -251,9 +261,10 @@ def read_store(folder: Path, resize: Resize = RESIZE) -> Store:
             "root": Path(content["root"]),
             "provenance": Provenance(**content["provenance"]),
             "permutation": Path(permutation) if permutation else None,
+            "decoder": Decoder.of_json(content.get("decoder")),
         }
         info = StoreInfo(**known)
-    except (KeyError, TypeError) as error:
+    except (KeyError, TypeError, ValueError) as error:
         raise DataError(f"{folder / 'store.json'} is not of the form that vireid writes", again) from error
     with np.load(BytesIO(table), allow_pickle=False) as arrays:
         records = RecordTable(*(arrays[name] for name in COLUMNS))
@@ -270,6 +281,7 @@ def write_store(folder: Path, records: RecordTable, info: StoreInfo, resize: Res
     np.savez(buffer, **{name: getattr(records, name) for name in COLUMNS})
     content = asdict(info)
     content["root"] = str(info.root)
+    content["decoder"] = info.decoder.as_json()
     content["permutation"] = str(info.permutation) if info.permutation else None
     content["records_sha256"] = hashlib.sha256(buffer.getvalue()).hexdigest()
     write_bytes(folder / "records.npz", buffer.getvalue())
@@ -277,20 +289,29 @@ def write_store(folder: Path, records: RecordTable, info: StoreInfo, resize: Res
     return read_store(folder, resize)
 
 
-def fingerprint(dataset: str, provenance: Provenance, records: RecordTable, sizes: np.ndarray) -> str:
-    """SHA-256 over the records, their files' sizes and the marks of the tree, as hex.
+def fingerprint(
+    dataset: str,
+    provenance: Provenance,
+    records: RecordTable,
+    sizes: np.ndarray,
+    decoder: Decoder = DECODER,
+) -> str:
+    """SHA-256 over the records, their files' sizes, the decoder and the marks of the tree, as hex.
 
     Args:
         dataset: Name of the source.
         provenance: Real or rendered; a rendered or occluded tree's content hash is part of it.
         records: N records.
         sizes: (N,) file sizes in bytes.
+        decoder: How files become pixels.
     """
     total = hashlib.sha256(
         f"vireid store {FORMAT}\n{dataset}\n{provenance.kind}\n{provenance.content}\n".encode()
     )
     if provenance.occlusion:
         total.update(f"{provenance.occlusion_content}\n".encode())
+    for choice in decoder.differences:
+        total.update(f"{choice}\n".encode())
     columns = zip(
         records.paths.tolist(),
         records.pids.tolist(),

@@ -3,25 +3,30 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
+import shlex
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 
-from vireid_cli.data.pixels import PixelFiles, digest, source_digest
+from vireid_cli.data.decode import BadImage, Decoder, load
+from vireid_cli.data.formats import inspect
+from vireid_cli.data.pixels import PixelFiles, digest, size_name, source_digest
 from vireid_cli.data.records_file import NAME as LIST
 from vireid_cli.data.sources import differences as source_differences
 from vireid_cli.data.store import Store
-from vireid_cli.types import Resize
+from vireid_cli.types import RecordTable
 
 CHUNK = 256
 LISTED = 50
 
+Progress = Callable[[int, int], None]
+Found = TypeVar("Found")
 
-def verify(
-    store: Store, *, workers: int | None = None, progress: Callable[[int, int], None] | None = None
-) -> list[str]:
+
+def verify(store: Store, *, workers: int | None = None, progress: Progress | None = None) -> list[str]:
     """Differences between the store as it is and as it was written; none: the list is empty.
 
     Every prepared row is read again and its hash compared; every image file is read again where its
@@ -36,22 +41,67 @@ def verify(
     finished, count = store.finished, len(store.records)
     if not finished:
         differences.append(f"{store.folder}: no finished pixel file")
-    total, done = count * (len(finished) + bool(finished)), 0
+    counter = _Counter(count * (len(finished) + bool(finished)), progress)
+    paths, info = store.records.paths, store.info
     with ThreadPoolExecutor(workers) as pool:
         for k, files in enumerate(finished):
-            rows = files.open_rows()
-            assert rows is not None  # `finished` lists whole files only
-            if hashlib.sha256(files.rows.read_bytes()).hexdigest() != files.description().get("rows_sha256"):
+            if not _rows_as_written(files):
                 differences.append(f"{files.rows.name}: the row hashes are not those that were written")
-            jobs = [_Job(store, files, rows, part) for part in _parts(count)]
-            checks = [_changed_pixels] if k else [_changed_pixels, _changed_files]
-            for check in checks:
-                for part, found in zip(_parts(count), pool.map(check, jobs), strict=True):
-                    differences += found
-                    done += len(part)
-                    if progress:
-                        progress(done, total)
+            for row in _changed_pixels(files, count, pool, counter):
+                differences.append(
+                    f"{files.pixels.name} row {row} ({paths[row]}): its pixels are not those written"
+                )
+            if k == 0 and info.root.is_dir():
+                changed = _changed_files(files, store.records, info.root, info.decoder, pool, counter)
+                differences += [f"{paths[row]}: {reason}" for row, reason in changed]
+            elif k == 0:
+                differences.append(f"{info.root} is gone: the image files were not compared")
     return differences if len(differences) <= LISTED else _shortened(differences)
+
+
+def repairs(store: Store) -> list[str]:
+    """The commands that repair a store in which ``verify`` finds differences, a line each."""
+    info = store.info
+    if not info.root.is_dir():
+        return [f"to compare the files too: vireid prepare {info.dataset} --root <their folder now>"]
+    lines = []
+    if info.provenance.occlusion:
+        base = info.provenance.occlusion["from"]
+        lines.append(f"if files of {info.root} are damaged: vireid prepare occluded --from {base}, as before")
+    elif store.rendered:
+        lines.append(f"if files of {info.root} are damaged: vireid prepare synthetic, with the same options")
+    options = [f" --size {size_name(files.size)} --resize {files.resize}" for files in store.finished] or [""]
+    command = f"vireid prepare {info.dataset} --root {shlex.quote(str(info.root))}"
+    note = "decodes the rows that differ again, no others"
+    return [*lines, *(f"to repair: {command}{option} ({note})" for option in options)]
+
+
+def damaged_rows(
+    files: PixelFiles,
+    records: RecordTable,
+    root: Path,
+    decoder: Decoder,
+    workers: int | None = None,
+    progress: Progress | None = None,
+) -> np.ndarray:
+    """Rows of a finished size whose pixels are not those written, or whose image file has changed since.
+
+    Args:
+        files: The finished size.
+        records: One a row.
+        root: Of the image files.
+        decoder: How they became pixels.
+        workers: Threads; None: as many as there are processors.
+        progress: Called with (rows checked, rows in all); each row counts twice.
+
+    Returns:
+        (D,) int64, ascending.
+    """
+    counter = _Counter(2 * len(records), progress)
+    with ThreadPoolExecutor(workers) as pool:
+        pixels = _changed_pixels(files, len(records), pool, counter)
+        sources = _changed_files(files, records, root, decoder, pool, counter)
+    return np.unique(np.array([*pixels, *(row for row, _ in sources)], dtype=np.int64))
 
 
 def unlike_published(store: Store) -> list[str]:
@@ -68,47 +118,79 @@ def unlike_published(store: Store) -> list[str]:
     return found
 
 
-def _parts(count: int) -> list[np.ndarray]:
-    return np.array_split(np.arange(count), max(1, count // CHUNK))
+class _Counter:
+    """Counts rows and reports them."""
+
+    def __init__(self, total: int, progress: Progress | None) -> None:
+        self.done, self.total, self.progress = 0, total, progress
+
+    def add(self, rows: int) -> None:
+        self.done += rows
+        if self.progress:
+            self.progress(self.done, self.total)
 
 
-class _Job:
-    """Some rows of one size."""
-
-    def __init__(self, store: Store, files: PixelFiles, rows: np.ndarray, index: np.ndarray) -> None:
-        self.store, self.files, self.rows, self.index = store, files, rows, index
+def _rows_as_written(files: PixelFiles) -> bool:
+    """Whether the file of row hashes has the hash that the description states."""
+    return hashlib.sha256(files.rows.read_bytes()).hexdigest() == files.description().get("rows_sha256")
 
 
-def _changed_pixels(job: _Job) -> list[str]:
-    images = job.files.open_pixels()
-    assert images is not None
-    return [
-        f"{job.files.pixels.name} row {i} ({job.store.records.paths[i]}): its pixels are not those written"
-        for i in job.index.tolist()
-        if digest(images[i]) != job.rows[i, 0].tobytes()
-    ]
+def _changed_pixels(files: PixelFiles, count: int, pool: ThreadPoolExecutor, counter: _Counter) -> list[int]:
+    """Rows of a finished size whose pixels do not have the hash written for them."""
+    images, rows = files.open_pixels(), files.open_rows()
+    assert images is not None  # finished sizes only
+    assert rows is not None
+
+    def changed(part: np.ndarray) -> list[int]:
+        return [i for i in part.tolist() if digest(images[i]) != rows[i, 0].tobytes()]
+
+    return [row for found in _over_parts(changed, count, pool, counter) for row in found]
 
 
-def _changed_files(job: _Job) -> list[str]:
-    root = job.store.info.root
-    if not root.is_dir():
-        return [f"{root} is gone: the image files were not compared"] if 0 in job.index else []
-    found = []
-    for i in job.index.tolist():
-        path, source = str(job.store.records.paths[i]), job.rows[i, 1].tobytes()
-        complaint = _complaint(root / path, source, job.files.resize)
-        if complaint:
-            found.append(f"{path}: {complaint}")
-    return found
+def _changed_files(
+    files: PixelFiles,
+    records: RecordTable,
+    root: Path,
+    decoder: Decoder,
+    pool: ThreadPoolExecutor,
+    counter: _Counter,
+) -> list[tuple[int, str]]:
+    """Rows whose image file is not the one that was decoded, with the reason."""
+    rows = files.open_rows()
+    assert rows is not None
+
+    def changed(part: np.ndarray) -> list[tuple[int, str]]:
+        checked = (
+            (i, _complaint(files, root, records, i, decoder, rows[i, 1].tobytes())) for i in part.tolist()
+        )
+        return [(i, reason) for i, reason in checked if reason]
+
+    return [row for found in _over_parts(changed, len(records), pool, counter) for row in found]
 
 
-def _complaint(path: Path, source: bytes, rule: Resize) -> str:
-    """What is wrong with an image file, or nothing."""
+def _over_parts(
+    check: Callable[[np.ndarray], list[Found]], count: int, pool: ThreadPoolExecutor, counter: _Counter
+) -> Iterator[list[Found]]:
+    """Results of a check for each part of the rows, in order."""
+    parts = np.array_split(np.arange(count), max(1, count // CHUNK))
+    for part, found in zip(parts, pool.map(check, parts), strict=True):
+        yield found
+        counter.add(len(part))
+
+
+def _complaint(
+    files: PixelFiles, root: Path, records: RecordTable, row: int, decoder: Decoder, source: bytes
+) -> str:
+    """Reason why an image file is not the one that was decoded; empty where it is."""
     try:
-        data = path.read_bytes()
-    except OSError as error:
-        return f"can't be read: {error.strerror}"
-    return "" if source_digest(data, rule) == source else "changed since it was prepared"
+        data = load(root / str(records.paths[row]))
+    except BadImage as error:
+        return str(error)
+    try:
+        mark = decoder.mark(inspect(data), records.modality(row))
+    except BadImage:
+        return "changed since it was prepared"
+    return "" if source_digest(data, files.resize, mark) == source else "changed since it was prepared"
 
 
 def _shortened(differences: list[str]) -> list[str]:

@@ -14,7 +14,7 @@ from typing import Any
 
 from vireid_cli.data import explain
 from vireid_cli.data.identity import is_prepared
-from vireid_cli.data.prepare import Prepared
+from vireid_cli.data.prepare import Choices, Prepared
 from vireid_cli.engine import compare, cost, export, occlusion, prepare, visualize
 from vireid_cli.engine.compare import StudyResult
 from vireid_cli.engine.evaluate import aggregate, evaluate, features
@@ -79,12 +79,24 @@ class Engine:
         *,
         root: Path | None = None,
         resize: Resize = RESIZE,
+        depth: str | None = None,
+        exif: bool | None = None,
         skip_bad: bool = False,
         workers: int | None = None,
     ) -> Prepared:
-        """Fill the prepared store of a dataset at one size; see ``prepare.prepare_dataset``."""
+        """Fill the prepared store of a dataset at one size; see ``prepare.prepare_dataset``.
+
+        ``depth`` and ``exif`` are the ``Choices`` of ``data.prepare``.
+        """
         return prepare.prepare_dataset(
-            dataset, self.session, size, root=root, resize=resize, skip_bad=skip_bad, workers=workers
+            dataset,
+            self.session,
+            size,
+            root=root,
+            resize=resize,
+            choices=Choices(depth, exif),
+            skip_bad=skip_bad,
+            workers=workers,
         )
 
     def occluders(self, folder: Path | None = None, **options: Any) -> MadeLibrary:

@@ -8,7 +8,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from vireid_cli.data.decode import decode
+from vireid_cli.data.decode import Decoder
+from vireid_cli.data.identity import decoder_of
 from vireid_cli.data.sources import load_source, source_names
 from vireid_cli.data.store import locate
 from vireid_cli.engine.session import Session
@@ -112,8 +113,10 @@ def make_library(
     skipped: Counter[str] = Counter()
     refiner = _refiner(refine, sam_weights, sam_kind)
     if coco is not None:
+        decode = Decoder().decode  # annotations are in the coordinates of images as stored
         found = read_coco(coco, images, skipped)
     else:
+        decode = Decoder(upright=True).decode
         found = detected(images, _detector(str(detector), weights), decode, skipped)
     things = list(extract(found, refiner, decode, skipped))
     if not things:
@@ -197,10 +200,13 @@ def occlude(
     name = preset_name or USUAL.get(base, "occ-all")
     policy = replace(preset(name), **(changes or {}))
     things = ensure_library(library, session)
-    records = load_source(base).scan(source).records
+    scanned = load_source(base).scan(source)
+    records = scanned.records
     if trial != 1 and not 1 <= trial <= records.trials:
         raise UsageError(f"--trial {trial}: {load_source(base).TITLE} has {records.trials or 'no'} trials.")
-    options = OcclusionOptions(base, name, policy, seed, trial=trial if records.trials else 0)
+    decoder = decoder_of(base, session.data_dir, source, records, scanned.report.provenance)
+    noted = decoder.as_json() if decoder.differences else None
+    options = OcclusionOptions(base, name, policy, seed, trial=trial if records.trials else 0, decoder=noted)
     records = records.in_trial(trial) if records.trials else records
     return build_occluded(
         records,
@@ -208,7 +214,7 @@ def occlude(
         target,
         things,
         options,
-        decode,
+        decoder.decode,
         part=part,
         workers=workers,
         progress=session.reporter.progress("occluding"),

@@ -6,9 +6,9 @@ from pathlib import Path
 
 from vireid_cli.data import store as stores
 from vireid_cli.data.identity import is_prepared
-from vireid_cli.data.prepare import Prepared, add_size, prepare
+from vireid_cli.data.prepare import CHOICES, Choices, Prepared, add_size, prepare
 from vireid_cli.data.store import Store
-from vireid_cli.data.verify import unlike_published
+from vireid_cli.data.verify import repairs, unlike_published
 from vireid_cli.data.verify import verify as verify_store
 from vireid_cli.engine.session import Session
 from vireid_cli.errors import UsageError
@@ -25,6 +25,7 @@ def prepare_dataset(
     *,
     root: Path | None = None,
     resize: Resize = RESIZE,
+    choices: Choices = CHOICES,
     skip_bad: bool = False,
     workers: int | None = None,
 ) -> Prepared:
@@ -43,9 +44,11 @@ def prepare_dataset(
         session.data_dir,
         size,
         resize=resize,
+        choices=choices,
         skip_bad=skip_bad,
         workers=workers,
         progress=session.reporter.progress("preparing"),
+        jobs=session.reporter.progress,
     )
 
 
@@ -83,10 +86,10 @@ def missing(dataset: str, session: Session) -> str:
 
 
 def verify(dataset: str, session: Session, workers: int | None = None) -> list[str]:
-    """What in a prepared store, its source files or their published numbers is not as it should be."""
+    """Differences in a prepared store, its source files and their published numbers, and how to repair."""
     store = stores.open_store(session.data_dir, dataset)
     found = verify_store(store, workers=workers, progress=session.reporter.progress("verifying"))
-    return [*found, *unlike_published(store)]
+    return [*found, *unlike_published(store), *(repairs(store) if found else [])]
 
 
 def render(

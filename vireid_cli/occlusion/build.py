@@ -39,11 +39,10 @@ from vireid_cli.occlusion.mark import (
 from vireid_cli.occlusion.policy import scene_of
 from vireid_cli.occlusion.workers import shared_out
 from vireid_cli.processors import cores
-from vireid_cli.types import Record, RecordTable
+from vireid_cli.types import IMAGE_ENDINGS, Record, RecordTable
 
 BATCH = 32
 """Images between two entries of the journal."""
-IMAGES = (".jpg", ".jpeg", ".png", ".bmp")
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +88,7 @@ def build_occluded(
         root: Where to.
         library: The occluders.
         options: Which images and how.
-        decode: (h, w, 3) uint8 RGB of an encoded image; ``ValueError`` where it can't be read.
+        decode: (h, w, 3) uint8 RGB of an encoded image of a modality; ``ValueError`` where it can't be read.
         part: (i, n): the images i, i + n, i + 2n … of the sorted paths, counted from 1.
         workers: Processes; None: one a processor.
         progress: Called with (images done, images of this part).
@@ -151,7 +150,7 @@ def _copy_lists(records: RecordTable, source: Path, root: Path) -> dict[str, str
     for path in sorted(source.rglob("*")):
         relative = path.relative_to(source)
         hidden = any(name.startswith(".") for name in relative.parts)
-        image = path.suffix.lower() in IMAGES and relative.parts[0] in tops
+        image = path.suffix.lower() in IMAGE_ENDINGS and relative.parts[0] in tops
         if hidden or image or not path.is_file() or path.name in (MARK, MANIFEST, "Thumbs.db"):
             continue
         target = root / relative

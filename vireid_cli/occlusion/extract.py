@@ -14,10 +14,13 @@ from pathlib import Path
 import cv2
 import numpy as np
 
+from vireid_cli.errors import DataError
 from vireid_cli.occlusion.coco import Instance, box_of
 from vireid_cli.occlusion.detect import CONFIDENCE, Detector
 from vireid_cli.occlusion.library import Occluder, record_of
 from vireid_cli.occlusion.refine import Refiner
+from vireid_cli.reading import read_bytes
+from vireid_cli.types import IMAGE_ENDINGS
 
 SHORTEST = 64
 BORDER = 1.0
@@ -79,11 +82,10 @@ def cut(image: np.ndarray, mask: np.ndarray) -> np.ndarray:
 
 def detected(folder: Path, detector: Detector, decode: Decode, skipped: Counter[str]) -> Iterator[Annotated]:
     """Image file, source name and instances of each photograph under a folder."""
-    endings = (".jpg", ".jpeg", ".png", ".bmp")
-    for path in sorted(p for p in folder.rglob("*") if p.suffix.lower() in endings):
+    for path in sorted(p for p in folder.rglob("*") if p.suffix.lower() in IMAGE_ENDINGS):
         try:
-            image = decode(path.read_bytes())
-        except (OSError, ValueError):
+            image = decode(read_bytes(path))
+        except (DataError, ValueError):
             skipped["an image that can't be read"] += 1
             continue
         yield path, path.relative_to(folder).as_posix(), detector(image)
@@ -103,8 +105,8 @@ def extract(
     number: Counter[str] = Counter()
     for path, source, instances in images:
         try:
-            image = decode(path.read_bytes())
-        except (OSError, ValueError):
+            image = decode(read_bytes(path))
+        except (DataError, ValueError):
             skipped["an image that can't be read"] += 1
             continue
         for instance in instances:

@@ -16,9 +16,10 @@ import numpy as np
 from vireid_cli.occlusion.compose import Composer, stream
 from vireid_cli.occlusion.mark import OcclusionOptions
 from vireid_cli.occlusion.policy import scene_of
-from vireid_cli.types import Record
+from vireid_cli.reading import read_bytes
+from vireid_cli.types import Modality, Record
 
-Decode = Callable[[bytes], np.ndarray]
+Decode = Callable[[bytes, Modality], np.ndarray]
 UNFINISHED = ".part"
 """Ending of a file that is being written; its name begins with a dot."""
 
@@ -32,7 +33,7 @@ class Work:
         root: Where to.
         options: Which images and how.
         composer: The library, ready.
-        decode: (h, w, 3) uint8 RGB of an encoded image; ``ValueError`` where it can't be read.
+        decode: (h, w, 3) uint8 RGB of an encoded image of a modality; ``ValueError`` where it can't be read.
     """
 
     source: Path
@@ -55,10 +56,10 @@ def make_image(work: Work, record: Record) -> dict[str, Any]:
     }
     source, target = work.source / record.path, work.root / record.path
     target.parent.mkdir(parents=True, exist_ok=True)
-    data = source.read_bytes()
+    data = read_bytes(source)
     if rng.random() < policy.probability(role):
         try:
-            pixels = work.decode(data)
+            pixels = work.decode(data, record.modality)
         except ValueError as error:
             line["unreadable"] = str(error)
         else:

@@ -36,6 +36,7 @@ class OcclusionOptions:
         seed: Everything that is drawn depends on it.
         quality: Of JPEG files.
         trial: Which of the base's splits decides on roles; 0 where it has one split for all.
+        decoder: How the base's files became pixels, which the tree's must as well; None: nothing unusual.
     """
 
     dataset: str
@@ -44,6 +45,7 @@ class OcclusionOptions:
     seed: int = 0
     quality: int = 95
     trial: int = 0
+    decoder: dict[str, Any] | None = None
 
 
 def parameters(options: OcclusionOptions, library: Library, base: dict[str, Any]) -> dict[str, Any]:
@@ -57,6 +59,7 @@ def parameters(options: OcclusionOptions, library: Library, base: dict[str, Any]
         "seed": options.seed,
         "quality": options.quality,
         "trial": options.trial,
+        "decoder": options.decoder,
         "library": {"name": library.name, "sha256": library.sha256, "occluders": len(library.occluders)},
         "base": base,
     }

@@ -120,6 +120,14 @@ def load_source(name: str) -> Source:
     return cast(Source, importlib.import_module(f"{__name__}.{name.replace('-', '_')}"))
 
 
+def obeys_exif(name: str) -> bool:
+    """Whether EXIF orientation is obeyed by default: for one's own folder, not for the published datasets.
+
+    The field's readers leave published images as they are stored.
+    """
+    return load_source(name).PROTOCOL == "folder"
+
+
 def differences(name: str, records: RecordTable) -> list[str]:
     """Compare a real dataset with its published numbers, a line for each that differs.
 

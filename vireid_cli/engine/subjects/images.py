@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
 
-from vireid_cli.data.decode import BadImage, decode, resize
+from vireid_cli.data.decode import BadImage, Decoder, load
+from vireid_cli.data.depth import decoder_of_files
 from vireid_cli.data.identity import People
+from vireid_cli.data.resize import resize
 from vireid_cli.errors import DataError, UsageError
 from vireid_cli.types import RESIZE, Modality, RecordTable, Resize, Size
 
@@ -23,16 +25,19 @@ class Picture:
         name: A word for captions: its modality, or ``first`` …
         detail: Its camera, or the file; empty where cameras say no more than the modality.
         modality: None where it is not known.
+        decoder: How the file becomes pixels.
     """
 
     path: Path
     name: str
     detail: str
     modality: Modality | None = None
+    decoder: Decoder = field(default_factory=Decoder)
 
     def pixels(self, size: Size | None = None, rule: Resize = RESIZE) -> np.ndarray:
         """(H, W, 3) uint8 RGB, resized to ``size``; see ``read`` for what it raises."""
-        return read(self.path) if size is None else resize(read(self.path), size, rule)
+        pixels = read(self.path, self.decoder, self.modality)
+        return pixels if size is None else resize(pixels, size, rule)
 
 
 def people_with_both(people: People, trial: int = 1) -> np.ndarray:
@@ -138,10 +143,14 @@ def pair(people: People, pid: int, modality: Modality | None = None) -> tuple[Pi
 
 
 def of_files(files: Sequence[Path], modalities: Sequence[Modality | None]) -> list[Picture]:
-    """Pictures of up to six image files, called by their modality where it is known, else by their number."""
+    """Pictures of up to six image files, called by their modality where it is known, else by their number.
+
+    EXIF orientation is obeyed; 16-bit files share one range, measured over all of them.
+    """
+    decoder = decoder_of_files(files)
     words = ("first", "second", "third", "fourth", "fifth", "sixth") if len(files) > 1 else ("image",)
     return [
-        Picture(file, modality.value if modality else word, str(file), modality)
+        Picture(file, modality.value if modality else word, str(file), modality, decoder)
         for file, modality, word in zip(files, modalities, words, strict=False)
     ]
 
@@ -152,21 +161,32 @@ def _rows(table: RecordTable, pid: int, modality: Modality) -> np.ndarray:
 
 def _picture(people: People, row: int) -> Picture:
     table = people.records
-    modality = Modality.of(table.modalities[row])
+    modality = table.modality(row)
     camera = f"cam {table.camids[row]}" if table.has_cameras else ""
-    return Picture(people.root / str(table.paths[row]), modality.value, camera, modality)
+    return Picture(people.root / str(table.paths[row]), modality.value, camera, modality, people.decoder)
 
 
-def read(path: Path) -> np.ndarray:
+def read_row(people: People, row: int) -> np.ndarray:
+    """Pixels of the image at a row, (h, w, 3) uint8 RGB; see ``read`` for the errors."""
+    table = people.records
+    return read(people.root / str(table.paths[row]), people.decoder, table.modality(row))
+
+
+def read(path: Path, decoder: Decoder, modality: Modality | None) -> np.ndarray:
     """Pixels of an image file, (h, w, 3) uint8 RGB.
+
+    Args:
+        path: The file.
+        decoder: How it becomes pixels.
+        modality: Of the image; None: not known.
 
     Raises:
         UsageError: There is no such file.
         DataError: It can't be read.
     """
     try:
-        return decode(path.read_bytes())
-    except FileNotFoundError as error:
-        raise UsageError(f"There is no image {path}.") from error
-    except (OSError, BadImage) as error:
+        return decoder.decode(load(path), modality)
+    except BadImage as error:
+        if not path.exists():
+            raise UsageError(f"There is no image {path}.") from error
         raise DataError(f"{path} can't be read: {error}") from error

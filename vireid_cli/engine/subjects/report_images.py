@@ -10,7 +10,7 @@ from io import BytesIO
 import numpy as np
 from PIL import Image
 
-from vireid_cli.data.decode import resize_all
+from vireid_cli.data.resize import resize_all
 from vireid_cli.data.store import Store
 from vireid_cli.engine.session import Session
 from vireid_cli.engine.subjects.evaluations import rows_of

@@ -9,10 +9,10 @@ from typing import Literal
 
 import numpy as np
 
-from vireid_cli.data.decode import decode
 from vireid_cli.data.identity import People, find_people
 from vireid_cli.engine.occlusion import ensure_library
 from vireid_cli.engine.session import Session
+from vireid_cli.engine.subjects.images import read_row
 from vireid_cli.engine.subjects.output import Output
 from vireid_cli.figures.sheet import contact_sheet
 from vireid_cli.figures.style import MODALITY_COLOUR
@@ -81,7 +81,7 @@ def pairs_of(
         known = {"camera": place, "modality": side, "category": ""}[by]
         if len(groups.get(known, [])) == wanted:
             continue
-        pair = _pair(base, people.root, record, place, composer, seed)
+        pair = _pair(base, read_row(people, int(row)), record, place, composer, seed)
         marks: tuple[str, ...]
         if by == "category":
             share = wanted // 2 if record.modality is Modality.INFRARED else -(-wanted // 2)
@@ -96,9 +96,8 @@ def pairs_of(
     return dict(sorted(groups.items()))
 
 
-def _pair(base: str, source: Path, record: Record, place: str, composer: Composer, seed: int) -> Pair:
+def _pair(base: str, pixels: np.ndarray, record: Record, place: str, composer: Composer, seed: int) -> Pair:
     """One person without and with an occluder, as ``prepare occluded`` would put it there."""
-    pixels = decode((source / record.path).read_bytes())
     rng = stream(seed, base, record.split, record.path)
     scene = scene_of(base, record.camid)
     pool: Pool = "test" if record.split == "test" else "train"

@@ -14,10 +14,10 @@ from pathlib import Path
 import numpy as np
 from torch import Tensor
 
-from vireid_cli.data.decode import resize
 from vireid_cli.data.identity import People, find_people
+from vireid_cli.data.resize import resize
 from vireid_cli.engine.session import Session
-from vireid_cli.engine.subjects.images import chosen_people, pair, people_with_both, read
+from vireid_cli.engine.subjects.images import chosen_people, pair, people_with_both, read_row
 from vireid_cli.engine.subjects.output import Output
 from vireid_cli.engine.subjects.spectra import as_pixels, as_tensor
 from vireid_cli.errors import UsageError
@@ -138,15 +138,15 @@ def _mean_amplitudes(
     sums: dict[str, Tensor] = {}
     for name, rows in groups.items():
         for start in range(0, len(rows), _CHUNK):
-            files = [people.root / str(path) for path in people.records.paths[rows[start : start + _CHUNK]]]
-            pixels = as_tensor(np.stack([resize(read(file), size, RESIZE) for file in files]))
+            some = rows[start : start + _CHUNK].tolist()
+            pixels = as_tensor(np.stack([resize(read_row(people, row), size, RESIZE) for row in some]))
             kinds = {name: pixels}
             if name == "visible":
                 kinds |= {"grey": grey_image(pixels), "SEG": make(pixels)}
             for kind, made in kinds.items():
                 mean = summed_amplitude(made) / (3 * len(rows))
                 sums[kind] = sums[kind] + mean if kind in sums else mean
-            done += len(files)
+            done += len(some)
             progress(done, total)
     return sums
 

@@ -8,7 +8,7 @@ import numpy as np
 
 from vireid_cli.data.identity import find_people
 from vireid_cli.engine.session import Session
-from vireid_cli.engine.subjects.images import read
+from vireid_cli.engine.subjects.images import read_row
 from vireid_cli.engine.subjects.output import Output
 from vireid_cli.figures import sheet, style
 from vireid_cli.types import Modality
@@ -51,7 +51,7 @@ def draw(
         )
     )
     rows = first[order][:images]
-    pixels = [read(people.root / str(table.paths[row])) for row in rows]
+    pixels = [read_row(people, int(row)) for row in rows]
     sides = [Modality.of(table.modalities[row]) for row in rows]
     seen_by = [f"cam {table.camids[row]}" for row in rows] if table.has_cameras else sides
     labels = [f"pid {table.pids[row]} · {by}" for row, by in zip(rows, seen_by, strict=True)]
