@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
 import torch
+
+from vireid_cli.engine.reporter import Reporter
 
 # One thread, here and in processes that tests start: networks are tiny, and threads that wait for each
 # other on a busy machine take ten times as long.
@@ -73,3 +76,37 @@ def tiny_recipe(tmp_path: Path) -> Path:
     path = tmp_path / "tiny.yaml"
     path.write_text(TINY)
     return path
+
+
+class Listener(Reporter):
+    """Keeps everything that the engine reports.
+
+    Attributes:
+        said: Lines of information.
+        warnings: Warnings.
+        lines: Both, in their order.
+        jobs: (done, total) of each job, as last reported.
+    """
+
+    def __init__(self) -> None:
+        self.said: list[str] = []
+        self.warnings: list[str] = []
+        self.lines: list[str] = []
+        self.jobs: dict[str, tuple[int, int]] = {}
+
+    def say(self, text: str) -> None:
+        self.said.append(text)
+        self.lines.append(text)
+
+    def warn(self, text: str) -> None:
+        self.warnings.append(text)
+        self.lines.append(text)
+
+    def advance(self, job: str, done: int, total: int, shown: Mapping[str, str] | None = None) -> None:
+        self.jobs[job] = (done, total)
+
+
+@pytest.fixture
+def listener() -> Listener:
+    """A reporter that keeps everything."""
+    return Listener()

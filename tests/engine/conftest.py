@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import itertools
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +14,7 @@ from vireid_cli import files
 from vireid_cli.data.plan import EvaluationPlan
 from vireid_cli.engine.evaluate.result import EvaluateOptions, evaluate_plan
 from vireid_cli.engine.evaluate.scoring import Measured
+from vireid_cli.engine.train import trainer
 from vireid_cli.recipe.load import dump
 from vireid_cli.recipe.schema import Recipe
 from vireid_cli.results.run import Run
@@ -63,3 +66,19 @@ def evaluated_run(tmp_path: Path) -> MakeRun:
         return run
 
     return make
+
+
+@pytest.fixture
+def stop_after(monkeypatch: pytest.MonkeyPatch) -> Callable[[int], None]:
+    """Stop once after n further steps of training, as a signal would: ``stop_after(n)``."""
+
+    def arrange(steps: int) -> None:
+        taken = itertools.count(1)
+
+        @contextmanager
+        def stopping() -> Iterator[Callable[[], bool]]:
+            yield lambda: next(taken) == steps
+
+        monkeypatch.setattr(trainer, "stop_on_signals", stopping)
+
+    return arrange

@@ -9,10 +9,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from tests.conftest import Listener
 from vireid_cli import files
 from vireid_cli.engine.embed import chosen_checkpoint
 from vireid_cli.engine.engine import Engine
-from vireid_cli.engine.reporter import Reporter
 from vireid_cli.engine.session import Session
 from vireid_cli.engine.subjects.cmc import cmc_curve
 from vireid_cli.engine.subjects.evaluations import labels_of, shared_evaluation
@@ -26,16 +26,6 @@ from vireid_cli.results.run import Run
 
 PROTOCOL = "all-single-seeded"
 SESSION = Session.choose("cpu")
-
-
-class Listener(Reporter):
-    """Keeps what is warned of."""
-
-    def __init__(self) -> None:
-        self.warned: list[str] = []
-
-    def warn(self, text: str) -> None:
-        self.warned.append(text)
 
 
 def as_version_1(run: Run) -> None:
@@ -78,15 +68,14 @@ def test_ranks_beyond_the_stored_cmc(evaluated_run) -> None:
     assert curve.cmc[-1] == 1.0  # six identities: everybody is found
 
 
-def test_an_old_evaluation_is_drawn_without_a_band(evaluated_run) -> None:
+def test_an_old_evaluation_is_drawn_without_a_band(evaluated_run, listener: Listener) -> None:
     run = evaluated_run("a")
     as_version_1(run)
-    listener = Listener()
     curve = cmc_curve(run, replace(SESSION, reporter=listener), "a", PROTOCOL, 10)
     np.testing.assert_array_equal(curve.cmc, run.evaluations()[PROTOCOL]["cmc"][:10])
     assert curve.low is None
     assert curve.chance is None
-    assert f"vireid evaluate {run.folder}" in listener.warned[0]
+    assert f"vireid evaluate {run.folder}" in listener.warnings[0]
     with pytest.raises(UsageError, match="vireid evaluate"):
         cmc_curve(run, SESSION, "a", PROTOCOL, 21)
 

@@ -16,29 +16,14 @@ from vireid_cli.metrics.distances import pair_distances
 from vireid_cli.results.run import Run
 
 
-class Listener(Reporter):
-    """Keeps what it is told."""
-
-    def __init__(self) -> None:
-        self.warnings: list[str] = []
-        self.jobs: dict[str, tuple[int, int]] = {}
-
-    def warn(self, text: str) -> None:
-        self.warnings.append(text)
-
-    def advance(self, job: str, done: int, total: int, shown: object = None) -> None:
-        self.jobs[job] = (done, total)
-
-
 def session(reporter: Reporter | None = None) -> Session:
     return Session.choose("cpu", reporter=reporter)
 
 
-def test_runs_are_compared_on_the_images_that_all_have(tmp_path):
+def test_runs_are_compared_on_the_images_that_all_have(tmp_path, listener):
     shuffled = np.random.default_rng(5).permutation(96)
     first = evaluated(tmp_path / "a", shuffled[:80])
     second = evaluated(tmp_path / "b", np.sort(shuffled[10:]), seed=1)
-    listener = Listener()
     one, other = embedded_alike((first, second), session(listener), None)
     assert one.embeddings.paths.tolist() == other.embeddings.paths.tolist()
     assert len(one.embeddings) == 70
@@ -51,8 +36,8 @@ def test_runs_are_compared_on_the_images_that_all_have(tmp_path):
         np.testing.assert_array_equal(found.embeddings.pids, one.embeddings.pids)
 
 
-def test_distances_of_a_run_are_those_of_its_file(tmp_path):
-    run, listener = evaluated(tmp_path / "a", np.arange(96)), Listener()
+def test_distances_of_a_run_are_those_of_its_file(tmp_path, listener):
+    run = evaluated(tmp_path / "a", np.arange(96))
     found = distances_of(embedded(run, PROTOCOL), session(listener))
     with np.load(run.evaluation(PROTOCOL) / "embeddings.npz") as file:
         expected = pair_distances(file["features"], file["pids"], file["modalities"])

@@ -2,32 +2,26 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 
+from tests.conftest import Listener
+from vireid_cli.engine.checkpoint import load_position
 from vireid_cli.engine.network import load_recipe
 from vireid_cli.engine.reporter import Reporter
 from vireid_cli.engine.runtime import Precision, Runtime
 from vireid_cli.engine.session import Session
 from vireid_cli.engine.train import resume, train
-from vireid_cli.engine.train.loop import Loop
 from vireid_cli.errors import DataError, Interrupted, UsageError
 from vireid_cli.lock import locked
 from vireid_cli.results.run import Run
 
 CPU = torch.device("cpu")
-
-
-class Listener(Reporter):
-    """Keeps the warnings."""
-
-    def __init__(self) -> None:
-        self.warnings: list[str] = []
-
-    def warn(self, text: str) -> None:
-        self.warnings.append(text)
 
 
 def session(
@@ -42,47 +36,52 @@ def session(
 
 
 @pytest.fixture
-def cut(tiny_recipe: Path, sysu_tree: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
+def cut(tiny_recipe: Path, sysu_tree: Path, tmp_path: Path, stop_after: Callable[[int], None]) -> Run:
     """A run in bf16 that was stopped after its first epoch."""
-    epoch = Loop._epoch
-
-    def stop(self: Loop, plan, at, lr):  # type: ignore[no-untyped-def]
-        if at.epoch == 1:
-            raise KeyboardInterrupt
-        return epoch(self, plan, at, lr)
-
-    with monkeypatch.context() as patch:
-        patch.setattr(Loop, "_epoch", stop)
-        with pytest.raises(Interrupted) as caught:
-            train.train(
-                load_recipe(str(tiny_recipe)),
-                session(sysu_tree, "bf16", runs=tmp_path / "my runs"),
-            )
+    stop_after(3)
+    with pytest.raises(Interrupted, match=r"^Stopped; a checkpoint is in .*last\.\n") as caught:
+        train.train(
+            load_recipe(str(tiny_recipe)),
+            session(sysu_tree, "bf16", runs=tmp_path / "my runs"),
+        )
     run = Run(next((tmp_path / "my runs").glob("tiny-*")))
     assert caught.value.hint == f"Resume: vireid train --resume '{run.folder}' --data {sysu_tree}"
     return run
 
 
 def test_its_own_precision_unless_another_is_asked_for(
-    cut: Run, sysu_tree: Path, monkeypatch: pytest.MonkeyPatch
+    cut: Run, sysu_tree: Path, listener: Listener, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     seen: list[str] = []
-    step = Loop._step
+    autocast = Runtime.autocast
 
-    def look(self: Loop, *args: object) -> None:
-        seen.append(self.runtime.precision)
-        step(self, *args)  # type: ignore[arg-type]
+    def look(self: Runtime) -> AbstractContextManager[Any]:
+        seen.append(self.precision)
+        return autocast(self)
 
-    monkeypatch.setattr(Loop, "_step", look)
-    listener = Listener()
+    monkeypatch.setattr(Runtime, "autocast", look)
     resume.resume(cut, session(sysu_tree, "fp32", listener, automatic=True))
     assert seen == ["bf16"] * 3
     assert listener.warnings == []
     assert "resumed" not in cut.environment()
 
 
-def test_another_arithmetic_is_said_and_kept(cut: Run, sysu_tree: Path) -> None:
-    listener = Listener()
+def test_a_stop_in_the_middle_of_a_step_names_the_older_checkpoint(
+    cut: Run, sysu_tree: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupted(self: Runtime) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Runtime, "autocast", interrupted)
+    with pytest.raises(
+        Interrupted, match=r"^Stopped within a step; the checkpoint before it is in .*last\.\n"
+    ) as caught:
+        resume.resume(cut, session(sysu_tree, "bf16"))
+    assert caught.value.hint.startswith("Resume: vireid train --resume")
+    assert load_position(cut.checkpoints / "last").global_step == 3
+
+
+def test_another_arithmetic_is_said_and_kept(cut: Run, sysu_tree: Path, listener: Listener) -> None:
     resume.resume(cut, session(sysu_tree, "fp32", listener))
     assert len(listener.warnings) == 1
     assert "precision bf16 → fp32" in listener.warnings[0]

@@ -8,11 +8,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from tests.conftest import Listener
 from vireid_cli import files
 from vireid_cli.engine import compare
 from vireid_cli.engine.engine import Engine
 from vireid_cli.engine.network import load_recipe
-from vireid_cli.engine.reporter import Reporter
 from vireid_cli.engine.subjects.output import Output
 from vireid_cli.engine.visualize import sweep as drawing
 from vireid_cli.errors import DataError, UsageError
@@ -20,24 +20,6 @@ from vireid_cli.recipe.study import Row, Start, Study
 from vireid_cli.results.run import Run
 
 PROTOCOL = "all-single-seeded"
-
-
-class Listener(Reporter):
-    """Keeps what is said."""
-
-    def __init__(self) -> None:
-        self.lines: list[str] = []
-
-    def say(self, text: str) -> None:
-        self.lines.append(text)
-
-    def warn(self, text: str) -> None:
-        self.lines.append(text)
-
-
-@pytest.fixture
-def listener() -> Listener:
-    return Listener()
 
 
 @pytest.fixture

@@ -4,25 +4,27 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 
+from tests.conftest import Listener
 from vireid_cli.engine import checkpoint as checkpoints
 from vireid_cli.engine.export import export_backbone
 from vireid_cli.engine.network import load_recipe
 from vireid_cli.engine.reporter import Reporter
 from vireid_cli.engine.runtime import Runtime
 from vireid_cli.engine.session import Session
-from vireid_cli.engine.train.interrupt import StopRequest
-from vireid_cli.engine.train.loop import Loop
+from vireid_cli.engine.train import loop
 from vireid_cli.engine.train.resume import resume
 from vireid_cli.engine.train.train import train as start_training
 from vireid_cli.errors import Interrupted, UsageError, VireidError
+from vireid_cli.methods.baseline import Baseline
 from vireid_cli.results.run import Run
-from vireid_cli.types import Modality
+from vireid_cli.types import Batch, Modality
 
 CPU = Runtime(torch.device("cpu"), "fp32")
 
@@ -37,32 +39,6 @@ def weights(run: Run) -> dict[str, torch.Tensor]:
 
 def same(a: dict[str, torch.Tensor], b: dict[str, torch.Tensor]) -> bool:
     return a.keys() == b.keys() and all(torch.equal(a[k], b[k]) for k in a)
-
-
-@pytest.fixture
-def stop_after(monkeypatch: pytest.MonkeyPatch):
-    """Ask to stop before the n-th step ends, as Ctrl-C would."""
-
-    def arrange(steps: int) -> None:
-        asked: list[StopRequest] = []
-        taken = 0
-        init, step = StopRequest.__init__, Loop._step
-
-        def remember(self: StopRequest) -> None:
-            init(self)
-            asked.append(self)
-
-        def count(self: Loop, *args: object) -> None:
-            nonlocal taken
-            step(self, *args)  # type: ignore[arg-type]
-            taken += 1
-            if taken == steps:
-                asked[-1].ask()
-
-        monkeypatch.setattr(StopRequest, "__init__", remember)
-        monkeypatch.setattr(Loop, "_step", count)
-
-    return arrange
 
 
 def test_same_seed_same_log_to_the_byte(tiny_recipe: Path, sysu_tree: Path, tmp_path: Path) -> None:
@@ -83,17 +59,14 @@ def test_resume_gives_the_same_weights_to_the_bit(
     tiny_recipe: Path,
     sysu_tree: Path,
     tmp_path: Path,
-    stop_after,
-    monkeypatch: pytest.MonkeyPatch,
+    stop_after: Callable[[int], None],
     steps: int,
 ) -> None:
     whole = train(tiny_recipe, sysu_tree, tmp_path / "whole")
-    with monkeypatch.context():
-        stop_after(steps)
-        with pytest.raises(Interrupted, match="--resume") as caught:
-            train(tiny_recipe, sysu_tree, tmp_path / "cut")
+    stop_after(steps)
+    with pytest.raises(Interrupted, match="--resume") as caught:
+        train(tiny_recipe, sysu_tree, tmp_path / "cut")
     assert caught.value.exit_code == 130
-    monkeypatch.undo()
     run = Run(next((tmp_path / "cut").glob("tiny-*")))
     assert checkpoints.load_checkpoint(run.checkpoints / "last").position.global_step == steps
     resume(run, Session(CPU, Reporter(), sysu_tree, tmp_path))
@@ -109,8 +82,6 @@ def test_resume_gives_the_same_weights_to_the_bit(
 def test_not_a_number_is_named_and_the_batch_saved(
     tiny_recipe: Path, sysu_tree: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from vireid_cli.methods.baseline import Baseline
-
     losses, taken, bad = Baseline.losses, [], [4]
 
     def poisoned(self: Baseline, batch: object) -> dict[str, torch.Tensor]:
@@ -138,8 +109,6 @@ def test_not_a_number_is_named_and_the_batch_saved(
 def test_monitors_are_logged_beside_the_losses_and_not_minimised(
     tiny_recipe: Path, sysu_tree: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from vireid_cli.methods.baseline import Baseline
-
     plain = train(tiny_recipe, sysu_tree, tmp_path / "plain")
     calls: list[int] = []
 
@@ -201,7 +170,9 @@ def test_imagenet_on_a_real_dataset_stops(
         train(tiny_recipe, sysu_tree, tmp_path, "backbone.weights=imagenet", "backbone.width=64")
 
 
-def test_resume_refuses_other_data(tiny_recipe: Path, sysu_tree: Path, tmp_path: Path, stop_after) -> None:
+def test_resume_refuses_other_data(
+    tiny_recipe: Path, sysu_tree: Path, tmp_path: Path, stop_after: Callable[[int], None]
+) -> None:
     stop_after(1)
     with pytest.raises(Interrupted):
         train(tiny_recipe, sysu_tree, tmp_path)
@@ -242,7 +213,7 @@ def test_selection_keeps_the_best_epoch(tiny_recipe: Path, sysu_tree: Path, tmp_
 
 @pytest.mark.parametrize("steps", [3, 5])
 def test_resume_with_selection_is_exact(
-    tiny_recipe: Path, sysu_tree: Path, tmp_path: Path, stop_after, steps: int
+    tiny_recipe: Path, sysu_tree: Path, tmp_path: Path, stop_after: Callable[[int], None], steps: int
 ) -> None:
     whole = train(tiny_recipe, sysu_tree, tmp_path / "whole", *SELECT)
     stop_after(steps)
@@ -284,3 +255,21 @@ def test_selection_needs_weights_that_have_not_seen_them(
 def test_selection_needs_identities_of_its_own(tiny_recipe: Path, sysu_tree: Path, tmp_path: Path) -> None:
     with pytest.raises(UsageError, match=r"select: val needs data\.split: train"):
         train(tiny_recipe, sysu_tree, tmp_path, "train.select=val")
+
+
+def test_the_remaining_time_is_printed(
+    tiny_recipe: Path, sysu_tree: Path, tmp_path: Path, listener: Listener, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Two seconds for each of twelve steps, by a clock that advances when a loss is computed."""
+    clock = [0.0]
+    losses = Baseline.losses
+
+    def slow(self: Baseline, batch: Batch) -> dict[str, torch.Tensor]:
+        clock[0] += 2.0
+        return losses(self, batch)
+
+    monkeypatch.setattr(Baseline, "losses", slow)
+    monkeypatch.setattr(loop.time, "perf_counter", lambda: clock[0])
+    recipe = load_recipe(str(tiny_recipe), ("train.epochs=4",))
+    start_training(recipe, Session(CPU, listener, sysu_tree, tmp_path))
+    assert [line for line in listener.said if "to go" in line] == ["about 16 s to go on cpu"]

@@ -9,7 +9,6 @@ import torch
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from vireid_cli.backbones.spec import BackboneSpec
 from vireid_cli.bench.timing import interleaved
 from vireid_cli.engine.network import build_network, load_recipe
 from vireid_cli.engine.runtime import Runtime, generator
@@ -122,10 +121,9 @@ def steps(session: Session, *, recipes: list[str], settings: list[str], repeats:
 
 def _step(recipe: Recipe, runtime: Runtime) -> tuple[Callable[[], None], float]:
     """Forward and backward pass on random pixels, and its multiply-adds."""
-    spec = BackboneSpec(recipe.backbone.name, recipe.backbone.last_stride, None, recipe.backbone.width)
     sampler, size = recipe.data.sampler, recipe.data.image_size
     labels = torch.arange(sampler.identities).repeat_interleave(sampler.images).to(runtime.device)
-    network = build_network(recipe, spec, sampler.identities, runtime).train()
+    network = build_network(recipe, sampler.identities, runtime).train()
     random = generator(torch.device("cpu"), "steps")
     sides = [
         torch.rand(len(labels), 3, *size, generator=random)

@@ -9,26 +9,24 @@ import numpy as np
 import torch
 
 from vireid_cli.backbones.fold import fold_batch_norms
-from vireid_cli.backbones.spec import BackboneSpec
 from vireid_cli.bench import reference
 from vireid_cli.bench.naive import measure_tree
 from vireid_cli.bench.timing import interleaved
 from vireid_cli.data.augment import apply, augment_batch, draw
 from vireid_cli.data.crop import crop_flip
 from vireid_cli.data.store import locate
+from vireid_cli.engine.cost import IDENTITIES
 from vireid_cli.engine.embed import to_images
 from vireid_cli.engine.network import build_network, load_recipe
 from vireid_cli.engine.runtime import Runtime, generator
 from vireid_cli.engine.session import Session
 from vireid_cli.engine.train.allocator import keep_freed_memory
+from vireid_cli.engine.train.loop import total_loss
 from vireid_cli.engine.train.optimizer import build_optimizer
 from vireid_cli.methods import ReIdNetwork
 from vireid_cli.recipe.augmentation import Augment
 from vireid_cli.recipe.schema import Recipe
 from vireid_cli.types import Batch, Modality, Size
-
-IDENTITIES = 395
-"""Width of the classifiers that are timed: SYSU-MM01's training identities."""
 
 
 def train(session: Session, *, recipe: str, settings: list[str], repeats: int) -> dict[str, Any]:
@@ -56,7 +54,7 @@ def train(session: Session, *, recipe: str, settings: list[str], repeats: int) -
         with runtime.autocast():
             losses = network.losses(batch)
         optimizer.zero_grad(set_to_none=True)
-        torch.stack([value.float() for value in losses.values()]).sum().backward()
+        total_loss(losses).backward()
         optimizer.step()
 
     keep_freed_memory(runtime.device)  # as training does
@@ -143,8 +141,7 @@ def difficulty(session: Session, *, dataset: str, split: str = "test") -> dict[s
 
 def _network(recipe: Recipe, runtime: Runtime) -> ReIdNetwork:
     """The recipe's network with random weights."""
-    spec = BackboneSpec(recipe.backbone.name, recipe.backbone.last_stride, None, recipe.backbone.width)
-    return build_network(recipe, spec, IDENTITIES, runtime)
+    return build_network(recipe, IDENTITIES, runtime)
 
 
 def _pixels(recipe: Recipe) -> np.ndarray:

@@ -17,7 +17,6 @@ from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode, sdpa_flop_count
 
 from vireid_cli.backbones.fold import fold_batch_norms
-from vireid_cli.backbones.spec import BackboneSpec
 from vireid_cli.engine.network import build_network
 from vireid_cli.engine.runtime import Runtime
 from vireid_cli.engine.session import Session
@@ -57,10 +56,8 @@ def cost_of(
     Returns:
         Plain values: parameters in numbers, multiply-adds and FLOPs of one image, milliseconds.
     """
-    trunk, runtime = recipe.backbone, session.runtime
-    network = build_network(
-        recipe, BackboneSpec(trunk.name, trunk.last_stride, None, trunk.width), identities, runtime
-    ).eval()
+    runtime = session.runtime
+    network = build_network(recipe, identities, runtime).eval()
     height, width = size or recipe.data.image_size
     batch = batch or (8 if runtime.device.type == "cpu" else 64)
     flops = flops_of(network, (height, width), runtime)

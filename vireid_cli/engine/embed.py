@@ -16,7 +16,7 @@ from vireid_cli.data.store import Store
 from vireid_cli.engine import checkpoint as checkpoints
 from vireid_cli.engine.checkpoint_fit import check_position, load_weights
 from vireid_cli.engine.checkpoint_state import CheckpointState
-from vireid_cli.engine.network import build_network, run_recipe, starting_backbone
+from vireid_cli.engine.network import build_network, run_recipe
 from vireid_cli.engine.runtime import Runtime
 from vireid_cli.engine.session import Session
 from vireid_cli.errors import DataError
@@ -132,9 +132,8 @@ def load_trained(run: Run, session: Session, *, fold: bool = True) -> Trained:
     recipe, folder = chosen.recipe, chosen.folder
     if not chosen.state.hashed:
         session.reporter.warn(checkpoints.without_hashes(folder))
-    bare = recipe.model_copy(update={"backbone": recipe.backbone.model_copy(update={"weights": "none"})})
-    start = starting_backbone(bare, session, True)
-    network = build_network(recipe, start.spec, int(chosen.environment["num_identities"]), session.runtime)
+    identities = int(chosen.environment["num_identities"])
+    network = build_network(recipe, identities, session.runtime)
     load_weights(network, model, folder, run.recipe_file)
     network.eval()
     if fold:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import torch
 from pydantic import BaseModel
+from torch import Tensor
 
 from vireid_cli import methods
 from vireid_cli.backbones import weights
@@ -21,17 +22,17 @@ from vireid_cli.results.run import DAMAGED, Run
 
 
 @dataclass(frozen=True, slots=True)
-class Start:
-    """The backbone that a training starts from.
+class StartingWeights:
+    """The trunk's weights that a training starts from.
 
     Attributes:
-        spec: What the method builds on.
-        weights: What was really used: ``imagenet``, a path, ``none``, or ``none (…)`` with the reason.
+        state: Checked weights (see ``backbones.weights.resolve``); None: random.
+        source: What was really used: ``imagenet``, a path, ``none``, or ``none (…)`` with the reason.
         identities: Hashes of the identities that the weights were trained on, where their file says so.
     """
 
-    spec: BackboneSpec
-    weights: str
+    state: dict[str, Tensor] | None
+    source: str
     identities: tuple[str, ...] = ()
 
 
@@ -74,7 +75,7 @@ def misfits(recipe: Recipe) -> list[tuple[tuple[str, ...], str]]:
     return methods.fit_of(name).problems(name, recipe)
 
 
-def starting_backbone(recipe: Recipe, session: Session, rendered: bool) -> Start:
+def starting_weights(recipe: Recipe, session: Session, rendered: bool) -> StartingWeights:
     """Resolve ``backbone.weights``.
 
     On the rendered benchmark a run goes on without ImageNet weights where they can be neither found
@@ -101,15 +102,24 @@ def starting_backbone(recipe: Recipe, session: Session, rendered: bool) -> Start
         state, used = None, "none (imagenet unavailable)"
     if weights.lacks_hash(used):
         session.reporter.warn(f"{used} was written without a hash: damage to its numbers can't be noticed")
-    spec = BackboneSpec(wanted.name, wanted.last_stride, state, wanted.width)
-    return Start(spec, used, weights.training_identities(used))
+    return StartingWeights(state, used, weights.training_identities(used))
 
 
-def build_network(recipe: Recipe, spec: BackboneSpec, num_identities: int, runtime: Runtime) -> ReIdNetwork:
-    """Build the method's network on the device, initialised from the recipe's seed alone."""
-    name = recipe.method.name
+def build_network(
+    recipe: Recipe, num_identities: int, runtime: Runtime, state: dict[str, Tensor] | None = None
+) -> ReIdNetwork:
+    """Build a recipe's network on the device, initialised from the recipe's seed alone.
+
+    Args:
+        recipe: Its method, backbone and seed are used; ``backbone.weights`` is not.
+        num_identities: Width of the classifiers.
+        runtime: Device.
+        state: Weights of the trunk, from ``starting_weights``; None: random.
+    """
+    name, trunk = recipe.method.name, recipe.backbone
     options = methods.options_of(name, recipe.method.options)
     torch.manual_seed(seed_of(recipe.train.seed, "init"))
+    spec = BackboneSpec(trunk.name, trunk.last_stride, state, trunk.width)
     network = methods.build(name, options, num_identities, spec)
     network.to(runtime.device)
     network.to(memory_format=torch.channels_last)

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass
+
 import numpy as np
 
 from vireid_cli.data.identity import identity_tokens
@@ -14,8 +17,36 @@ from vireid_cli.results.run import Run
 SPLITS = {"train": ("train",), "trainval": ("train", "val")}
 
 
-def sampler_of(recipe: Recipe, store: Store) -> tuple[IdentitySampler, np.ndarray]:
-    """The P×K sampler over the rows of the recipe's split, and those rows."""
+@dataclass(frozen=True, slots=True)
+class TrainingData:
+    """What a training reads.
+
+    Attributes:
+        store: The prepared dataset.
+        rows: (N,) its rows that are trained on.
+        sampler: Draws P identities × K images of them.
+    """
+
+    store: Store
+    rows: np.ndarray
+    sampler: IdentitySampler
+
+    def identities_seen(self, inherited: Sequence[str] = ()) -> list[str]:
+        """Hashes of all identities that the network will have seen.
+
+        Args:
+            inherited: Those of its starting weights.
+        """
+        own = identity_tokens(self.store, np.array(list(self.sampler.labels_of)))
+        return own + sorted(set(inherited) - set(own))
+
+
+def training_data(recipe: Recipe, store: Store) -> TrainingData:
+    """The rows of the recipe's split, and the sampler over them.
+
+    Raises:
+        UsageError: The split has no image, or too few identities for the sampler.
+    """
     table = store.table(recipe.data.trial)
     rows = np.flatnonzero(np.isin(table.splits, SPLITS[recipe.data.split]))
     if len(rows) == 0:
@@ -33,13 +64,7 @@ def sampler_of(recipe: Recipe, store: Store) -> tuple[IdentitySampler, np.ndarra
         seed=recipe.train.seed,
         steps=recipe.train.steps_per_epoch,
     )
-    return sampler, rows
-
-
-def identities_seen(store: Store, sampler: IdentitySampler, inherited: tuple[str, ...]) -> list[str]:
-    """Hashes of all identities that the network has seen, those of its starting weights included."""
-    own = identity_tokens(store, np.array(list(sampler.labels_of)))
-    return own + sorted(set(inherited) - set(own))
+    return TrainingData(store, rows, sampler)
 
 
 def trained_on(run: Run, store: Store) -> bool:

@@ -9,9 +9,8 @@ import torch
 from torch import nn
 
 from vireid_cli.data.identity import describe, store_title
-from vireid_cli.data.sampler import IdentitySampler
-from vireid_cli.data.store import Store
 from vireid_cli.engine.session import Session
+from vireid_cli.engine.train.data import TrainingData
 from vireid_cli.recipe.schema import Recipe
 from vireid_cli.results import schema
 
@@ -19,10 +18,9 @@ from vireid_cli.results import schema
 def environment_of(
     recipe: Recipe,
     session: Session,
-    store: Store,
-    sampler: IdentitySampler,
-    tokens: list[str],
+    data: TrainingData,
     network: nn.Module,
+    tokens: list[str],
     weights: str,
 ) -> dict[str, Any]:
     """What ``environment.json`` holds.
@@ -30,10 +28,9 @@ def environment_of(
     Args:
         recipe: What is trained.
         session: On what device.
-        store: The data.
-        sampler: Whose identities are trained on.
-        tokens: Hashes of all identities that the network has seen, those of its starting weights included.
+        data: What is trained on.
         network: Untrained yet.
+        tokens: Hashes of all identities that the network has seen, those of its starting weights included.
         weights: What its trunk really starts from.
     """
     return {
@@ -41,22 +38,21 @@ def environment_of(
         **session.runtime.describe(),
         "seed": recipe.train.seed,
         "weights": weights,
-        "num_identities": sampler.num_identities,
+        "num_identities": data.sampler.num_identities,
         "parameters": sum(p.numel() for p in network.parameters()),
-        "data": describe(store),
+        "data": describe(data.store),
         "training_identities": hashlib.sha256("\n".join(tokens).encode()).hexdigest(),
     }
 
 
-def announce(
-    recipe: Recipe, session: Session, store: Store, sampler: IdentitySampler, network: nn.Module
-) -> None:
+def announce(recipe: Recipe, session: Session, data: TrainingData, network: nn.Module) -> None:
     """Say what will be trained on what, and who can't be trained on."""
     parameters = sum(p.numel() for p in network.parameters())
     height, width = recipe.data.image_size
-    wanted = recipe.data.sampler
+    wanted, sampler = recipe.data.sampler, data.sampler
     session.reporter.say(
-        f"{recipe.name}: {recipe.method.name} on {store_title(store)}, {sampler.num_identities} identities, "
+        f"{recipe.name}: {recipe.method.name} on {store_title(data.store)}, "
+        f"{sampler.num_identities} identities, "
         f"{height}×{width}, {wanted.identities}×({wanted.images}+{wanted.images}) a batch, "
         f"{sampler.steps} steps an epoch, {parameters / 1e6:.2f} M parameters, "
         f"{torch.get_num_threads()} threads"

@@ -10,6 +10,10 @@ from contextlib import contextmanager
 from types import FrameType
 
 
+class StopRequested(Exception):
+    """The loop stopped at a step boundary because it was asked to; a checkpoint was written first."""
+
+
 class StopRequest:
     """Whether the work was asked to stop."""
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -17,19 +17,16 @@ from torch import Tensor, nn
 
 from vireid_cli.data.sampler import EpochPlan, IdentitySampler
 from vireid_cli.engine.checkpoint import Position
-from vireid_cli.engine.reporter import Reporter, duration
+from vireid_cli.engine.reporter import Reporter
 from vireid_cli.engine.runtime import Runtime, seed_of
+from vireid_cli.engine.train.estimate import RemainingTime
 from vireid_cli.engine.train.feed import Feed
+from vireid_cli.engine.train.interrupt import StopRequested
 from vireid_cli.engine.train.optimizer import apply_factor, factor
 from vireid_cli.methods import ReIdNetwork
 from vireid_cli.recipe.schema import Train
 from vireid_cli.results.schema import EpochRow, StepRow
 from vireid_cli.types import Batch
-
-LONG, VERY_LONG = 10.0, 3600.0
-"""Seconds from which on the loop says how long it will take, and how to make it short."""
-
-SHORTER = "shorter: --set train.epochs=1 --set train.steps_per_epoch=20"
 
 
 class NotFinite(Exception):
@@ -52,15 +49,13 @@ class Hooks:
 
     Attributes:
         row: Takes each line of the log.
-        save: Writes a checkpoint for a position.
-        stop: Whether the work was asked to stop.
+        save: Writes a checkpoint of the loop as it is.
         reporter: Progress.
         validate: Measures the network after an epoch and keeps it where it is the best; None: never.
     """
 
     row: Callable[[StepRow | EpochRow], None]
-    save: Callable[[Position], None]
-    stop: Callable[[], bool]
+    save: Callable[[], None]
     reporter: Reporter
     validate: Callable[[Position], dict[str, float]] | None = None
 
@@ -122,9 +117,19 @@ class Meter:
         return means
 
 
+def total_loss(losses: Mapping[str, Tensor]) -> Tensor:
+    """The sum of named scalar losses in float32: what a step minimises."""
+    return torch.stack([value.float() for value in losses.values()]).sum()
+
+
 @dataclass(slots=True)
 class Loop:
-    """Everything that one training needs, put together by ``train``."""
+    """The steps of one training, put together by ``Trainer``.
+
+    Attributes:
+        position: The next step to take.
+        meter: Loss terms since the last reading, and sums of the running epoch.
+    """
 
     network: ReIdNetwork
     optimizer: torch.optim.Optimizer
@@ -135,55 +140,60 @@ class Loop:
     runtime: Runtime
     hooks: Hooks
     meter: Meter = field(default_factory=Meter)
-    _timed: list[float] = field(default_factory=list)
+    position: Position = field(default_factory=Position)
 
-    def run(self, start: Position) -> Position:
-        """Train from ``start`` to the last epoch.
+    def run(self, stop: Callable[[], bool] = lambda: False) -> None:
+        """Train from ``position`` to the last epoch.
 
-        Returns:
-            The position after the last step.
+        Args:
+            stop: Whether to stop, asked after each step.
 
         Raises:
             NotFinite: A loss term is NaN or infinite.
-            KeyboardInterrupt: Asked to stop; a checkpoint was written first.
+            StopRequested: ``stop`` was true; a checkpoint was written first.
         """
-        at = start
-        for epoch in range(start.epoch, self.recipe.epochs):
+        remaining = RemainingTime(self.hooks.reporter.say, self.runtime.device.type)
+        for epoch in range(self.position.epoch, self.recipe.epochs):
             self.network.train()
             plan = self.sampler.plan(epoch)
             rate = factor(self.recipe.schedule, epoch, self.recipe.epochs)
             apply_factor(self.optimizer, rate)
-            at = self._epoch(plan, at, self.recipe.optimizer.lr * rate)
+            self._epoch(plan, self.recipe.optimizer.lr * rate, remaining, stop)
             done = epoch + 1
             if done % self.recipe.checkpoint_every == 0 or done == self.recipe.epochs:
-                self.hooks.save(at)
-        return at
+                self.hooks.save()
 
-    def _epoch(self, plan: EpochPlan, at: Position, lr: float) -> Position:
+    def _epoch(self, plan: EpochPlan, lr: float, remaining: RemainingTime, stop: Callable[[], bool]) -> None:
         """The remaining steps of one epoch."""
-        steps = len(plan.labels)
-        images = 2 * plan.labels.shape[1]
+        at = self.position
+        steps, images = len(plan.labels), 2 * plan.labels.shape[1]
         monitors: dict[str, float] = {}
         marked, began = at.step, time.perf_counter()
-        self._timed = self._timed or [began]
+        timed = at.step  # steps of the epoch that the estimate knows of
+        remaining.start_epoch(began)
         for step in range(at.step, steps):
             self._step(self.feed.batch(plan, at.epoch, step), at)
-            at = Position(at.epoch, step + 1, at.global_step + 1)
-            self._foretell(self.recipe.epochs * steps - at.global_step)
-            asked = self.hooks.stop()
-            if asked or at.global_step % self.recipe.log_every == 0 or step + 1 == steps:
+            at = self.position = Position(at.epoch, step + 1, at.global_step + 1)
+            stopping = stop()
+            logged = stopping or at.global_step % self.recipe.log_every == 0 or step + 1 == steps
+            if logged:
                 means, monitors = self.meter.read()
                 now = time.perf_counter()
                 speed = (step + 1 - marked) * images / max(now - began, 1e-9)
                 marked, began = step + 1, now
                 self._log(at, steps, lr, means, monitors, speed)
-            if asked:
-                self.hooks.save(at)
-                raise KeyboardInterrupt
-        after = Position(at.epoch + 1, 0, at.global_step)
-        validated = self.hooks.validate(after) if self.hooks.validate else None
+            if logged or remaining.starting:
+                self.runtime.synchronize()
+                left = self.recipe.epochs * steps - at.global_step
+                epochs_left = self.recipe.epochs - at.epoch - 1
+                remaining.add(step + 1 - timed, time.perf_counter(), left, epochs_left)
+                timed = step + 1
+            if stopping:
+                self.hooks.save()
+                raise StopRequested
+        self.position = Position(at.epoch + 1, 0, at.global_step)
+        validated = self.hooks.validate(self.position) if self.hooks.validate else None
         self._log_epoch(at, steps, lr, monitors, validated)
-        return after
 
     def _step(self, batch: Batch, at: Position) -> None:
         """One forward, one backward, one update."""
@@ -191,33 +201,13 @@ class Loop:
         with self.runtime.autocast():
             losses, monitors = self.network.losses(batch), self.network.monitors()
         self.meter.add(losses, monitors, at)
-        total = torch.stack([value.float() for value in losses.values()]).sum()
         self.optimizer.zero_grad(set_to_none=True)
-        self.scaler.scale(total).backward()
+        self.scaler.scale(total_loss(losses)).backward()
         if self.recipe.optimizer.grad_clip > 0.0:
             self.scaler.unscale_(self.optimizer)
             nn.utils.clip_grad_norm_(self.network.parameters(), self.recipe.optimizer.grad_clip)
         self.scaler.step(self.optimizer)
         self.scaler.update()
-
-    def _foretell(self, steps_left: int) -> None:
-        """Say once how long the rest will take: after the second step, the first being slow to start.
-
-        Where the first alone took long, its start is no matter and nobody waits for the second.
-        """
-        if len(self._timed) == 3:
-            return
-        self.runtime.synchronize()
-        self._timed.append(time.perf_counter())
-        if len(self._timed) == 2 and self._timed[1] - self._timed[0] <= LONG:
-            return
-        seconds = (self._timed[-1] - self._timed[-2]) * steps_left
-        self._timed += [0.0] * (3 - len(self._timed))
-        if seconds > LONG:
-            self.hooks.reporter.say(
-                f"about {duration(seconds)} to go on {self.runtime.device.type}"
-                + (f" ({SHORTER})" if seconds > VERY_LONG else "")
-            )
 
     def _log(
         self,

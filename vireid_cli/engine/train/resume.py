@@ -3,23 +3,20 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Any
 
 from vireid_cli import files
 from vireid_cli.data.store import Store
 from vireid_cli.engine import checkpoint as checkpoints
 from vireid_cli.engine.checkpoint import Position
-from vireid_cli.engine.checkpoint_fit import check_extra, check_position, load_weights
-from vireid_cli.engine.network import build_network, run_recipe, starting_backbone
+from vireid_cli.engine.checkpoint_fit import check_extra, check_position
+from vireid_cli.engine.network import build_network, run_recipe
 from vireid_cli.engine.prepare import ensure_prepared
 from vireid_cli.engine.runtime import PRECISIONS
 from vireid_cli.engine.session import Session
-from vireid_cli.engine.train.data import sampler_of, trained_on
-from vireid_cli.engine.train.interrupt import stop_on_signals
-from vireid_cli.engine.train.train import assemble, fit
+from vireid_cli.engine.train.data import trained_on, training_data
+from vireid_cli.engine.train.trainer import Trainer
 from vireid_cli.errors import UsageError
 from vireid_cli.lock import locked
-from vireid_cli.recipe.schema import Recipe
 from vireid_cli.results import run as runs
 from vireid_cli.results import schema
 from vireid_cli.results.run import Run
@@ -82,26 +79,19 @@ def _resume(run: Run, session: Session) -> Run:
     store = ensure_prepared(data.dataset, session, data.image_size, data.resize)
     _same_data(run, store)
     session = with_own_precision(session, run)
-    start = starting_backbone(recipe.model_copy(update={"backbone": _bare(recipe)}), session, True)
-    sampler, rows = sampler_of(recipe, store)
-    check_position(last, saved.position, recipe.train.epochs, sampler.steps)
-    network = build_network(recipe, start.spec, sampler.num_identities, session.runtime)
-    load_weights(network, saved.model, last, run.recipe_file)
+    chosen = training_data(recipe, store)
+    check_position(last, saved.position, recipe.train.epochs, chosen.sampler.steps)
+    network = build_network(recipe, chosen.sampler.num_identities, session.runtime)
+    tokens = list(saved.extra["training_identities"])
+    trainer = Trainer(run, session, recipe, chosen, network, tokens)
+    trainer.restore(saved)
     runs.keep_rows_until(run.log, saved.position.global_step)
     runs.name_latest(run)
     note_arithmetic(run, session, saved.position)
     session.reporter.say(
         f"resuming {run.folder} at epoch {saved.position.epoch + 1}, step {saved.position.step + 1}"
     )
-    with stop_on_signals() as stop:
-        tokens = list(saved.extra["training_identities"])
-        job = assemble(run, session, recipe, store, sampler, rows, network, stop, tokens, saved)
-        return fit(job, session)
-
-
-def _bare(recipe: Recipe) -> Any:
-    """The backbone without weights: a checkpoint brings its own."""
-    return recipe.backbone.model_copy(update={"weights": "none"})
+    return trainer.fit()
 
 
 def _same_data(run: Run, store: Store) -> None:

@@ -39,7 +39,7 @@ class Selection:
         session: Device, precision; its listener is told each result.
         store: The prepared dataset.
         size: (height, width).
-        keep: Writes the checkpoint ``best`` for a position.
+        keep: Writes the checkpoint ``best``.
 
     Raises:
         UsageError: The dataset has no validation identities.
@@ -51,7 +51,7 @@ class Selection:
         session: Session,
         store: Store,
         size: Size,
-        keep: Callable[[Position], None],
+        keep: Callable[[], None],
     ) -> None:
         self._network, self._session, self._keep = network, session, keep
         self._store, self._size = store, size
@@ -76,7 +76,7 @@ class Selection:
         better = not self.best or found[BY] > self.best[BY] or at.epoch == self.best["epoch"]
         if better:
             self.best = {"epoch": at.epoch, **found}
-            self._keep(at)
+            self._keep()
         self._session.reporter.say(
             f"epoch {at.epoch}: validation mAP {100 * found[BY]:.2f} %, Rank-1 {100 * found['rank1']:.2f} %"
             + (" (best so far)" if better else "")

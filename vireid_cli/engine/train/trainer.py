@@ -1,0 +1,165 @@
+"""A training in its run folder: put together, saved, restored, and run to its end."""
+
+from __future__ import annotations
+
+import functools
+import shlex
+import time
+
+from vireid_cli import files
+from vireid_cli.engine import checkpoint as checkpoints
+from vireid_cli.engine.checkpoint import Checkpoint
+from vireid_cli.engine.checkpoint_fit import load_optimizer, load_scaler, load_weights
+from vireid_cli.engine.session import Session, data_folder
+from vireid_cli.engine.train.allocator import keep_freed_memory
+from vireid_cli.engine.train.data import TrainingData
+from vireid_cli.engine.train.feed import Feed, Pixels
+from vireid_cli.engine.train.interrupt import StopRequested, stop_on_signals
+from vireid_cli.engine.train.loop import Hooks, Loop, NotFinite
+from vireid_cli.engine.train.optimizer import build_optimizer
+from vireid_cli.engine.train.validation import Selection
+from vireid_cli.errors import Interrupted, VireidError
+from vireid_cli.methods import ReIdNetwork
+from vireid_cli.recipe.schema import Recipe
+from vireid_cli.results import run as runs
+from vireid_cli.results.run import Run
+
+
+class Trainer:
+    """Optimiser, scaler, batches, loop and model selection of one training.
+
+    Args:
+        run: The run folder; its log and its checkpoints are written.
+        session: Device, listener, folders.
+        recipe: What is trained.
+        data: The rows and identities that are trained on.
+        network: On the device.
+        tokens: Hashes of all identities that the network has seen, those of its starting weights included.
+    """
+
+    def __init__(
+        self,
+        run: Run,
+        session: Session,
+        recipe: Recipe,
+        data: TrainingData,
+        network: ReIdNetwork,
+        tokens: list[str],
+    ) -> None:
+        self.run, self.session, self.recipe, self.network = run, session, recipe, network
+        self._tokens = tokens
+        runtime, size = session.runtime, recipe.data.image_size
+        self.optimizer = build_optimizer(network.parameter_groups(), recipe.train.optimizer)
+        self.scaler = runtime.scaler()
+        self.selection: Selection | None = None
+        if recipe.train.select == "val":
+            keep = functools.partial(self.save, checkpoints.BEST)
+            self.selection = Selection(network, session, data.store, size, keep)
+        pixels = Pixels(data.store, size, data.rows, runtime)
+        camids = data.store.records.camids
+        feed = Feed(pixels, data.rows, camids, recipe.data.augment, recipe.train.seed, runtime)
+        hooks = Hooks(
+            functools.partial(runs.append_row, run.log),
+            self.save,
+            session.reporter,
+            self.selection.validate if self.selection else None,
+        )
+        self.loop = Loop(
+            network, self.optimizer, self.scaler, data.sampler, feed, recipe.train, runtime, hooks
+        )
+
+    def state(self) -> Checkpoint:
+        """Everything that ``restore`` needs to continue to the same bits."""
+        extra = {
+            "scaler": self.scaler.state_dict(),
+            "sums": self.loop.meter.sums,
+            "steps": self.loop.meter.steps,
+            "training_identities": self._tokens,
+            "best": self.selection.best if self.selection else {},
+        }
+        model = checkpoints.model_state(self.network)
+        return Checkpoint(model, self.optimizer.state_dict(), self.loop.position, extra)
+
+    def restore(self, saved: Checkpoint) -> None:
+        """Continue from a checkpoint: weights, optimiser, scaler, position, running sums, best validation.
+
+        Raises:
+            DataError: It does not fit the recipe's network or optimiser.
+        """
+        folder = self.run.checkpoints / checkpoints.LAST
+        load_weights(self.network, saved.model, folder, self.run.recipe_file)
+        load_optimizer(self.optimizer, saved, folder)
+        load_scaler(self.scaler, saved, folder)
+        self.loop.position = saved.position
+        self.loop.meter.sums = dict(saved.extra["sums"])
+        self.loop.meter.steps = int(saved.extra["steps"])
+        if self.selection:
+            self.selection.best = dict(saved.extra["best"])
+
+    def save(self, name: str = checkpoints.LAST) -> None:
+        """Write the checkpoint of that name."""
+        checkpoints.save_checkpoint(self.run.checkpoints / name, self.state())
+
+    def fit(self) -> Run:
+        """Train to the last epoch.
+
+        Raises:
+            Interrupted: Stopped by a signal; names the checkpoint and the command that resumes.
+            VireidError: A loss became NaN or infinite; the batch is saved.
+        """
+        keep_freed_memory(self.session.runtime.device)
+        began = time.perf_counter()
+        try:
+            with stop_on_signals() as stop:
+                self.loop.run(stop)
+        except (StopRequested, KeyboardInterrupt) as error:
+            raise self._interrupted(isinstance(error, StopRequested)) from error
+        except NotFinite as error:
+            raise self._explained(error) from error
+        seconds = time.perf_counter() - began
+        self.session.reporter.say(f"trained {self.recipe.train.epochs} epochs in {seconds:.0f} s")
+        return self.run
+
+    @property
+    def _has_checkpoint(self) -> bool:
+        return (self.run.checkpoints / checkpoints.LAST).exists()
+
+    def _interrupted(self, graceful: bool) -> Interrupted:
+        """The error of a stop, with the command that resumes.
+
+        Args:
+            graceful: Whether the loop saved a checkpoint first; else it was stopped in the middle of a step.
+        """
+        folder = self.run.folder
+        if not self._has_checkpoint:
+            return Interrupted(f"Stopped at once; {folder} has no checkpoint yet.", "Train it anew.")
+        data_dir = self.session.data_dir
+        data = "" if data_dir == data_folder() else f" --data {shlex.quote(str(data_dir))}"
+        last = self.run.checkpoints / checkpoints.LAST
+        stopped = f"Stopped; a checkpoint is in {last}."
+        if not graceful:
+            stopped = f"Stopped within a step; the checkpoint before it is in {last}."
+        return Interrupted(stopped, f"Resume: vireid train --resume {shlex.quote(str(folder))}{data}")
+
+    def _explained(self, error: NotFinite) -> VireidError:
+        """Save the batch that gave the bad loss and name everything."""
+        loop, at = self.loop, error.at
+        plan = loop.sampler.plan(at.epoch)
+        batch = loop.feed.batch(plan, at.epoch, at.step)
+        rows = loop.feed.store_rows(plan, at.step)
+        path = files.write_npz(
+            self.run.folder / f"bad-batch-{at.global_step}.npz",
+            visible=batch.visible.float().cpu().numpy(),
+            infrared=batch.infrared.float().cpu().numpy(),
+            labels=batch.labels.cpu().numpy(),
+            visible_rows=rows[0],
+            infrared_rows=rows[1],
+        )
+        kept = "The last checkpoint before it is kept. "
+        if not self._has_checkpoint:
+            kept = "There is no checkpoint before it. "
+        return VireidError(
+            f"The loss term '{error.term}' became {error.value} in epoch {at.epoch + 1}, step {at.step + 1}.",
+            f"The batch is saved: {path}\n{kept}Try a smaller "
+            "train.optimizer.lr, --set train.optimizer.grad_clip=10, or --precision fp32.",
+        )
