@@ -113,5 +113,5 @@ def test_other_files_are_refused(tmp_path):
 
 def test_nothing_is_unpickled(tmp_path):
     trap = np.array([{"a": 1}], dtype=object)
-    with pytest.raises(DataError, match="Python objects are never loaded"):
+    with pytest.raises(DataError, match="holds Python objects"):
         read_features(save(tmp_path, q_pids=trap))

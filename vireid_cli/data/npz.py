@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import difflib
-import zipfile
-import zlib
 from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
 
+from vireid_cli.array_files import load_arrays
 from vireid_cli.errors import DataError, UsageError
 
 FORM = (
@@ -27,22 +26,12 @@ def load(path: Path, known: Collection[str]) -> dict[str, np.ndarray]:
 
     Raises:
         UsageError: The file does not exist.
-        DataError: It is no ``.npz`` file.
+        DataError: It is no ``.npz`` file, or an array is damaged or of Python objects.
     """
-    if not path.is_file():
+    if not path.exists():
         raise UsageError(f"{path} does not exist.", FORM)
-    try:
-        archive = np.load(path, allow_pickle=False)
-        if not isinstance(archive, np.lib.npyio.NpzFile):
-            raise DataError(f"{path} holds a single array, not a set of named ones.", FORM)
-        with archive:
-            return {name: archive[name] if name in known else np.empty(0) for name in archive.files}
-    except (OSError, ValueError, zipfile.BadZipFile, EOFError, zlib.error) as error:
-        reason = "it is no zip archive" if "pickle" in str(error) else str(error)
-        raise DataError(
-            f"{path} can't be read as an .npz file: {reason}",
-            "Arrays of Python objects are never loaded; save plain numeric arrays.\n" + FORM,
-        ) from error
+    arrays, names = load_arrays(path, known, hint=FORM)
+    return {name: arrays.get(name, np.empty(0)) for name in names}
 
 
 def require(arrays: Collection[str], names: Sequence[str], path: Path) -> None:

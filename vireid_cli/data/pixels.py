@@ -31,7 +31,9 @@ from typing import Any
 
 import numpy as np
 
+from vireid_cli.array_files import map_array
 from vireid_cli.data.resize import IMPLEMENTATIONS
+from vireid_cli.errors import DataError
 from vireid_cli.files import write_json
 from vireid_cli.types import RESIZE, Resize, Size
 
@@ -161,8 +163,8 @@ def name_by_rule(folder: Path) -> None:
 
 def _open(path: Path, tail: tuple[int, ...]) -> np.ndarray | None:
     try:
-        array = np.load(path, mmap_mode="r", allow_pickle=False)
-    except (OSError, ValueError, EOFError):
+        array = map_array(path)
+    except DataError:
         return None
     return array if array.dtype == np.uint8 and array.shape[1:] == tail else None
 

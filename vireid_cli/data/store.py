@@ -17,6 +17,8 @@ from typing import Any
 
 import numpy as np
 
+from vireid_cli import reading
+from vireid_cli.array_files import load_from
 from vireid_cli.data.decode import Decoder
 from vireid_cli.data.pixels import PixelFiles, name_by_rule, size_name
 from vireid_cli.data.provenance import Provenance, is_rendered
@@ -245,7 +247,7 @@ def read_store(folder: Path, resize: Resize = RESIZE) -> Store:
         name_by_rule(folder)
     try:
         content = json.loads((folder / "store.json").read_text(encoding="utf-8"))
-        table = (folder / "records.npz").read_bytes()
+        table = reading.read_bytes(folder / "records.npz", hint=again)
     except (OSError, ValueError) as error:
         raise DataError(f"the store at {folder} can't be read: {error}", again) from error
     if not isinstance(content, dict):
@@ -266,8 +268,11 @@ def read_store(folder: Path, resize: Resize = RESIZE) -> Store:
         info = StoreInfo(**known)
     except (KeyError, TypeError, ValueError) as error:
         raise DataError(f"{folder / 'store.json'} is not of the form that vireid writes", again) from error
-    with np.load(BytesIO(table), allow_pickle=False) as arrays:
-        records = RecordTable(*(arrays[name] for name in COLUMNS))
+    arrays, _ = load_from(BytesIO(table), str(folder / "records.npz"), COLUMNS, hint=again)
+    missing = [name for name in COLUMNS if name not in arrays]
+    if missing:
+        raise DataError(f"{folder / 'records.npz'} lacks {', '.join(missing)}", again)
+    records = RecordTable(*(arrays[name] for name in COLUMNS))
     return Store(folder, records, info, resize)
 
 

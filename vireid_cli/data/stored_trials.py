@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import zipfile
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
+from vireid_cli.array_files import load_arrays
 from vireid_cli.data import npz
 from vireid_cli.errors import DataError
 from vireid_cli.types import Embeddings
@@ -33,7 +33,9 @@ class StoredTrials:
 
 def holds_trials(path: Path) -> bool:
     """Whether a file is of the form of a run folder's ``embeddings.npz``."""
-    return TRIALS[0] in _names(path) or "features" in _names(path)
+    if not path.is_file():
+        return False  # reading names the problem
+    return not {TRIALS[0], "features"}.isdisjoint(load_arrays(path, (), hint=npz.FORM)[1])
 
 
 def read_trials(path: Path) -> StoredTrials:
@@ -55,24 +57,22 @@ def read_trials(path: Path) -> StoredTrials:
     columns = (camids, arrays["modalities"], arrays["paths"])
     if any(len(column) != len(pids) for column in columns):
         raise DataError(f"{path}: the columns pids, camids, modalities and paths differ in length.")
+    if arrays["paths"].dtype.kind != "U" or arrays["modalities"].dtype.kind not in "iu":
+        raise DataError(f"{path}: paths must be text and modalities integers.", npz.FORM)
     embeddings = Embeddings(features, pids, camids, arrays["modalities"], arrays["paths"])
     parts = []
     for name in ("queries", "galleries"):
         rows = npz.labels(arrays[name], name, path)
-        offsets = npz.labels(arrays[TRIALS[1] if name == "queries" else TRIALS[3]], name, path)
+        offset_name = TRIALS[1] if name == "queries" else TRIALS[3]
+        offsets = npz.labels(arrays[offset_name], offset_name, path)
+        if len(offsets) < 2 or offsets[0] != 0 or offsets[-1] != len(rows) or (np.diff(offsets) < 0).any():
+            raise DataError(f"{path}: {offset_name} does not divide {name} into trials.")
         if len(rows) and not 0 <= rows.min() <= rows.max() < len(pids):
             raise DataError(f"{path}: {name} names rows that are not there.")
         parts.append(tuple(np.split(rows, offsets[1:-1])))
+    if len(parts[0]) != len(parts[1]):
+        raise DataError(f"{path}: {TRIALS[1]} counts {len(parts[0])} trials, {TRIALS[3]} {len(parts[1])}.")
     # trials with the same queries share them: one product serves all
     first = parts[0][0]
     queries = tuple(first if np.array_equal(part, first) else part for part in parts[0])
     return StoredTrials(embeddings, queries, parts[1])
-
-
-def _names(path: Path) -> list[str]:
-    """Names of a file's arrays; none where it is not an ``.npz``, which reading will explain."""
-    try:
-        with zipfile.ZipFile(path) as archive:
-            return [name.removesuffix(".npy") for name in archive.namelist()]
-    except (OSError, zipfile.BadZipFile):
-        return []

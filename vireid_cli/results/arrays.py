@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-import zipfile
-import zlib
-from collections.abc import Mapping
+import re
+from collections.abc import Collection, Mapping
 from pathlib import Path
 
 import numpy as np
 
+from vireid_cli.array_files import load_arrays
 from vireid_cli.errors import DataError, UsageError
+from vireid_cli.results import schema
 
 Arrays = dict[str, np.ndarray]
 """Arrays by their names in the file."""
@@ -30,14 +31,64 @@ def read_arrays(
         UsageError: The file is not there yet.
         DataError: It is damaged or lacks an array.
     """
-    if not path.is_file():
+    if not path.exists():
         raise UsageError(f"{path} is not there yet.", f"Make it: {next_command}")
-    try:
-        with np.load(path, allow_pickle=False) as file:
-            arrays = {name: file[name] for name in (*names, *optional) if name in file}
-    except (OSError, ValueError, EOFError, zipfile.BadZipFile, zlib.error) as error:
-        raise DataError(f"{path} can't be read: {error}", f"Make it again: {next_command}") from error
+    hint = f"Make it again: {next_command}"
+    arrays, _ = load_arrays(path, (*names, *optional), hint=hint)
     missing = [name for name in names if name not in arrays]
     if missing:
-        raise DataError(f"{path} lacks {', '.join(missing)}.", f"Make it again: {next_command}")
+        raise DataError(f"{path} lacks {', '.join(missing)}.", hint)
+    refuse_misfits(arrays, names, path, hint)
     return arrays
+
+
+_NUMBER_KINDS = {"int": "iu", "uint": "iu", "float": "f", "unicode": "U"}
+
+
+def refuse_misfits(arrays: Arrays, forms: Mapping[str, str], path: Path, hint: str) -> None:
+    """Refuse arrays of another type or shape than ``schema`` states.
+
+    Args:
+        arrays: By name.
+        forms: Name → form, such as ``(Q, 10) int64: …``. A letter is one length in all arrays of the file.
+        path: Of the file, for the error.
+        hint: What to do.
+
+    Raises:
+        DataError: An array is of another kind of number, or its shape does not fit the form or the others.
+    """
+    lengths: dict[str, int] = {}
+    for name, form in forms.items():
+        if not form:
+            continue
+        array = arrays[name]
+        parsed = re.match(r"\((.*?)\) ([a-z]+)", form)
+        assert parsed is not None, form
+        sides = [side.strip() for side in parsed[1].split(",") if side.strip()]
+        fits = array.ndim == len(sides) and array.dtype.kind in _NUMBER_KINDS[parsed[2]]
+        if not fits or any(
+            length != (int(side) if side.isdigit() else lengths.setdefault(side, length))
+            for side, length in zip(sides, array.shape, strict=True)
+        ):
+            known = ", ".join(f"{side} = {length}" for side, length in lengths.items())
+            raise DataError(
+                f"{path}: array '{name}' is {array.dtype} of shape {array.shape}; "
+                f"expected {form.partition(':')[0].rstrip()}{f' with {known}' if known else ''}.",
+                hint,
+            )
+    _refuse_rows(arrays, forms, path, hint)
+
+
+def _refuse_rows(arrays: Arrays, forms: Collection[str], path: Path, hint: str) -> None:
+    """Refuse rows that are out of range, and offsets that do not divide their array into trials."""
+    for name, (low, limit) in schema.ROWS.items():
+        if name in forms and (values := arrays[name]).size:
+            count = len(arrays[limit]) if limit in arrays else None
+            if values.min() < low or (count is not None and values.max() >= count):
+                raise DataError(f"{path}: array '{name}' names rows that '{limit}' has not.", hint)
+    for name, rows in schema.OFFSETS.items():
+        if name in forms:
+            offsets = arrays[name]
+            last = len(arrays[rows]) if rows in arrays else offsets[-1:].sum()
+            if len(offsets) < 2 or offsets[0] != 0 or offsets[-1] != last or (np.diff(offsets) < 0).any():
+                raise DataError(f"{path}: array '{name}' does not divide '{rows}' into trials.", hint)

@@ -72,6 +72,21 @@ FIRST_RANK_ARRAYS = {
 """Beside the ranking of trial 0, from version 2 on: the first match of every query in every trial."""
 
 
+ROWS = {
+    "queries": (0, "pids"),
+    "galleries": (0, "pids"),
+    "top": (-1, "gallery_pids"),
+}
+"""Arrays of rows: the smallest row, and the array that the rows are of."""
+
+OFFSETS = {
+    "query_offsets": "queries",
+    "gallery_offsets": "galleries",
+    "first_rank_offsets": "first_ranks",
+}
+"""Arrays of offsets, and the array that they divide into trials."""
+
+
 class StepRow(TypedDict):
     """One logged step.
 
