@@ -24,8 +24,8 @@ FLOORS = {
     "bench": 5,
     "commands": 6,
 }  # fmt: skip
-NO_TORCH = ("array_files",
-    "recipe", "results", "figures", "commands", "errors", "files", "folders", "lock", "reading",
+NO_TORCH = (
+    "array_files", "recipe", "results", "figures", "commands", "errors", "files", "folders", "lock", "reading",
     "tensor_files", "types"
 )  # fmt: skip
 NO_SIBLINGS = {
