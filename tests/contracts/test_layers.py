@@ -25,8 +25,8 @@ FLOORS = {
     "commands": 6,
 }  # fmt: skip
 NO_TORCH = (
-    "array_files", "recipe", "results", "figures", "commands", "errors", "files", "folders", "lock", "reading",
-    "tensor_files", "types"
+    "recipe", "results", "figures", "commands", "errors", "files", "folders", "lock", "reading",
+    "array_files", "tensor_files", "types"
 )  # fmt: skip
 NO_SIBLINGS = {
     "methods": "__init__",
