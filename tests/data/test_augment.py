@@ -476,7 +476,23 @@ def test_late_weights_have_the_law_of_channel_adapt_grey() -> None:
     assert abs(grey - 0.125) < 0.012
     for c in range(3):
         assert abs(share(weights[:, c] == 1) - 0.25) < 0.016
-    assert set(weights[(weights > 0).all(1)].sum(1).tolist()) == {1.0}
+    greyed = weights[(weights > 0).all(1)]
+    torch.testing.assert_close(greyed, torch.tensor([0.2989, 0.5870, 0.1140]).expand_as(greyed))
+
+
+@pytest.mark.parametrize(("visible", "infrared"), [(1.0, 0.0), (0.0, 1.0), (0.6, 0.5)])
+def test_infrared_images_are_erased_with_their_own_probability(visible: float, infrared: float) -> None:
+    images = noise(600, (24, 12))
+    law = Erase(probability=visible, infrared_probability=infrared)
+    erase = augment_batch(images, images, Augment(erase=law, second_view=True), source()).erase
+    assert erase is not None
+    assert erase.second is not None
+    struck = [share(masks.flatten(1).any(1)) for masks in (erase.visible, erase.second, erase.infrared)]
+    for found, chance in zip(struck, (visible, visible, infrared), strict=True):
+        assert abs(found - chance) < 0.08
+    both = augment_batch(images, images, Augment(erase=Erase(probability=0.3)), source()).erase
+    assert both is not None
+    assert abs(share(both.infrared.flatten(1).any(1)) - 0.3) < 0.08
 
 
 def test_exchange_is_handed_over() -> None:

@@ -101,39 +101,59 @@ def test_generalised_mean(learned):
 
 @pytest.mark.parametrize("power", [3.0, 10.0, 40.0])
 @pytest.mark.parametrize("scale", [1e-7, 1e-3, 1.0, 1e6])
-def test_high_powers_of_small_and_large_features(power, scale):
+@pytest.mark.parametrize("form", ["paper", "released"])
+def test_high_powers_of_small_and_large_features(power, scale, form):
     # The tenth power of 1e-5 is 0 in float32, that of 1e4 infinite.
     features = (scale * draw(1, 3, 4, 5).abs()).requires_grad_()
-    found = generalised_mean(features, power)
-    exact = features.detach().double().clamp_min(SMALLEST).requires_grad_()
-    expected = (exact**power).mean(dim=(2, 3)) ** (1 / power)
+    found = generalised_mean(features, power, form)
+    least, addend = (SMALLEST, 0.0) if form == "paper" else (0.0, 1e-12)
+    exact = features.detach().double().clamp_min(least).requires_grad_()
+    expected = ((exact**power).mean(dim=(2, 3)) + addend) ** (1 / power)
     torch.testing.assert_close(found.double(), expected, rtol=1e-5, atol=0)
     found.sum().backward()
     expected.sum().backward()
-    inside = features.detach() > SMALLEST
+    inside = features.detach() > least
     assert features.grad.isfinite().all()
     torch.testing.assert_close(features.grad.double()[inside], exact.grad[inside], rtol=1e-4, atol=1e-12)
 
 
 @pytest.mark.parametrize(("height", "count"), [(18, 6), (18, 12), (4, 6), (7, 5), (3, 1)])
 @pytest.mark.parametrize("power", [1.0, 3.0, 10.0])
-def test_generalised_mean_of_stripes(height, count, power):
+@pytest.mark.parametrize("form", ["paper", "released"])
+def test_generalised_mean_of_stripes(height, count, power, form):
     # From row to row the size changes by a factor of ten: no stripe may lose itself in another's.
     scale = 10.0 ** (torch.arange(height) % 5 - 4.0).view(-1, 1)
     features = (scale * draw(2, 3, height, 4).abs()).requires_grad_()
-    pooled = generalised_mean_stripes(features, count, power)
-    exact = features.detach().double().clamp_min(SMALLEST)
-    expected = F.adaptive_avg_pool2d(exact**power, (count, 1)).squeeze(-1) ** (1 / power)
+    pooled = generalised_mean_stripes(features, count, power, form)
+    least, addend = (SMALLEST, 0.0) if form == "paper" else (0.0, 1e-12)
+    exact = features.detach().double().clamp_min(least)
+    raised = F.adaptive_avg_pool2d(exact**power, (count, 1)).squeeze(-1)
+    expected = (raised + addend) ** (1 / power)
     torch.testing.assert_close(pooled.double(), expected, rtol=1e-5, atol=0)
     pooled.sum().backward()
     assert features.grad.isfinite().all()
 
 
-def test_generalised_mean_is_agw_s_up_to_its_constant():
+def test_the_two_forms_of_the_generalised_mean_differ_by_a_constant_at_most():
     features = draw(64, 8, 3, 3).relu() * 10.0 ** draw(64, 8, 1, 1, seed=1)
     features[0] = 0.0
-    released = ((features.double() ** 3).mean(dim=(2, 3)) + 1e-12) ** (1 / 3)
-    assert (generalised_mean(features, 3.0).double() - released).abs().max() <= 1e-4
+    paper, released = (generalised_mean(features, 3.0, form) for form in ("paper", "released"))
+    assert (paper - released).abs().max() <= 1e-4
+    torch.testing.assert_close(released[0], torch.full((8,), 1e-4))
+
+
+def test_the_released_form_of_empty_maps_has_finite_gradients():
+    features = torch.zeros(2, 3, 6, 4, requires_grad=True)
+    for power in (1.0, 3.0, 10.0):
+        pooled = generalised_mean_stripes(features, 3, power, "released").sum()
+        (pooled + generalised_mean(features, power, "released").sum()).backward()
+    assert features.grad.isfinite().all()
+
+
+def test_the_released_form_with_a_learned_power():
+    features = draw(2, 3, 4, 5).abs().double()
+    power = torch.tensor(3.0, dtype=torch.float64, requires_grad=True)
+    assert torch.autograd.gradcheck(lambda p: generalised_mean(features, p, "released"), power)
 
 
 def test_generalised_mean_of_negative_features_has_finite_gradients():

@@ -51,6 +51,17 @@ def test_parameter_counts(channels, inter, expected):
     assert sum(p.numel() for p in NonLocal(channels, inter).parameters()) == expected
 
 
+@pytest.mark.parametrize("inter", [1, "C/2"])
+def test_convolutions_start_as_pytorch_s_do(inter):
+    made = NonLocal(400, inter)
+    for convolution, inputs in ((made.theta, 400), (made.phi, 400), (made.g, 400)):
+        bound = inputs**-0.5
+        assert bound / 2 < convolution.weight.abs().max() <= bound
+        assert convolution.bias.abs().max() > 0
+    assert made.out[0].weight.abs().max() <= made.theta.out_channels**-0.5
+    assert not made.out[1].weight.any()
+
+
 def test_it_starts_as_the_identity():
     features = torch.randn(2, 8, 4, 3)
     assert torch.equal(NonLocal(8)(features), features)

@@ -7,6 +7,9 @@ import torch.nn.functional as F
 
 from vireid_cli import methods
 from vireid_cli.backbones.spec import BackboneSpec
+from vireid_cli.engine.network import load_recipe
+from vireid_cli.errors import RecipeError, UsageError
+from vireid_cli.layers.mfa import PositionFusion
 from vireid_cli.losses.cpm import centre_pair_mining
 from vireid_cli.losses.triplet import batch_hard_triplet
 from vireid_cli.recipe.load import load
@@ -95,9 +98,72 @@ def test_blocks_of_the_embedding(build, batch, branches, count, level, levels):
     torch.testing.assert_close(found, torch.cat(blocks, 1) / (count * levels) ** 0.5)
 
 
+@pytest.mark.parametrize("branches", ["all", "original"])
+def test_the_second_score_weighs_pooled_features_and_those_after_the_neck(build, batch, branches):
+    network = opened(build("deen", {"embed": {"branches": branches, "score": "mixed"}}))
+    count = 3 if branches == "all" else 1
+    score, embedded, blocks = torch.zeros(8, 8), [], []
+    for modality, images in ((Modality.VISIBLE, batch.visible), (Modality.INFRARED, batch.infrared)):
+        pooled = by_hand(network, network.normalise(images), modality, "layer4")[: 8 * count]
+        blocks.append((pooled.chunk(count), network.neck(pooled).chunk(count)))
+        embedded.append(network.embed(images, modality))
+    for weight, ours, theirs in zip((0.1, 0.9), *blocks, strict=True):
+        for a, b in zip(ours, theirs, strict=True):
+            score += weight * F.cosine_similarity(a[:, None], b[None], dim=-1) / count
+    torch.testing.assert_close(embedded[0] @ embedded[1].T, score)
+    torch.testing.assert_close(embedded[0].norm(dim=1), torch.ones(8))
+
+
+def test_short_forms_and_switches_of_earlier_versions():
+    assert methods.options_of("deen", {"embed": "mixed"}).embed.score == "mixed"
+    assert [methods.options_of("deen", {"mfa": was}).mfa for was in (True, False)] == ["plain", "off"]
+    with pytest.raises(pydantic.ValidationError, match="one kind of cosine"):
+        methods.options_of("deen", {"embed": {"level": "neck", "score": "mixed"}})
+
+
+@pytest.mark.parametrize(
+    ("size", "last", "odd"),
+    [
+        ([384, 144], "layer4", ""),
+        ([72, 36], "layer4", "9×5 after layer2, 5×3 after layer3"),
+        ([72, 36], "layer3", "9×5 after layer2"),
+        ([100, 60], "layer3", "25×15 after stem, 25×15 after layer1"),
+    ],
+)
+def test_sizes_that_the_released_fusion_can_not_halve_are_refused(size, last, odd):
+    settings = [f"data.size={size}", f"method.options.last={last}"]
+    if not odd:
+        load_recipe("deen", settings)
+        return
+    with pytest.raises(RecipeError, match=odd):
+        load_recipe("deen", settings)
+    load_recipe("deen", [*settings, "method.options.mfa=plain"])
+
+
+def test_the_form_of_the_fusion_changes_the_embedding(build, batch):
+    """Once it is open; that the released form is right is in tests/releases."""
+    found = []
+    for form in ("plain", "released"):
+        network = opened(build("deen", {"mfa": form}))
+        for block in network.mfa.values():
+            block.position.out[1].weight.data.fill_(1.0)
+        found.append(network.embed(batch.visible, Modality.VISIBLE))
+    assert (found[0] - found[1]).norm() > 1e-3 * found[0].norm()
+
+
+def test_an_odd_map_is_refused_by_the_layer_too():
+    fusion = PositionFusion(6, 4, "released")
+    with pytest.raises(UsageError, match="3×5 positions are an odd number"):
+        fusion(torch.zeros(1, 6, 4, 5), torch.zeros(1, 4, 3, 5))
+
+
 @pytest.mark.parametrize(
     ("options", "term"),
-    [({"margin": 1.0}, "triplet"), ({"cpm": {"margin": 0.9}}, "cpm"), ({"mfa": False}, "identity")],
+    [
+        ({"margin": 1.0}, "triplet"),
+        ({"cpm": {"margin": 0.9}}, "cpm"),
+        ({"mfa": "off"}, "identity"),
+    ],
 )
 def test_options_change_their_term(build, batch, options, term):
     plain, changed = (opened(build("deen", given)).losses(batch) for given in ({}, options))
@@ -156,7 +222,7 @@ def test_regdb_and_llcm_differ_in_network_and_erasing_only():
 
 def test_recipe_is_the_released_setting():
     recipe = load("deen.yaml", options_of=methods.options_type)
-    assert methods.options_of("deen", recipe.method.options) == methods.options_of("deen", {})
+    assert recipe.method.options == methods.options_of("deen", {"mfa": "released"}).model_dump()
     assert (recipe.data.size, recipe.data.sampler.identities, recipe.data.sampler.images) == (
         (384, 144),
         6,

@@ -1,4 +1,4 @@
-"""A ResNet trunk for two modalities: each stage shared, or one copy for each modality (METHODS 0.1)."""
+"""A ResNet trunk for two modalities, each stage shared or one for each modality (docs/methods.md#trunk)."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ class TwoStream(nn.Module):
     """ResNet stages stem, layer1 … layer4, some of them with one copy for each modality.
 
     The modalities travel as one batch, visible first, so that a shared batch norm sees both
-    (METHODS 8.13).
+    (docs/methods.md#numerical-precision).
 
     Args:
         spec: Network, last stride, weights.

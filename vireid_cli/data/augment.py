@@ -27,6 +27,9 @@ from vireid_cli.types import Erasure, Exchange, Modality, Size
 LUMINANCE = (0.299, 0.587, 0.114)
 """Weights of R, G, B in a grey image (ITU-R BT.601)."""
 
+CAJ_LUMINANCE = (0.2989, 0.5870, 0.1140)
+"""The same as CAJ's released code rounds them, after normalising."""
+
 LINEAR_ASPECT = (0.3, 1 / 0.3)
 """Height over width of random linear's rectangle; the release uses random erasing's range."""
 
@@ -91,9 +94,9 @@ def draw(
     if options.linear:
         linear = rectangles(uniform[:, _LINEAR], options.linear, options.linear_area, LINEAR_ASPECT, size)
         gain = arcsine(uniform[:, _BETA])
-    if options.erase.probability:
-        law = options.erase
-        erase = rectangles(uniform[:, _ERASE], law.probability, law.area, law.aspect, size)
+    if options.erase.strikes:
+        law, chance = options.erase, options.erase.chance(modality is Modality.INFRARED)
+        erase = rectangles(uniform[:, _ERASE], chance, law.area, law.aspect, size)
     return Draws(
         top=whole(uniform[:, _TOP], rows + 1),
         left=whole(uniform[:, _LEFT], columns + 1),
@@ -258,7 +261,7 @@ def _exchanged(infrared: Tensor, options: Augment, generator: torch.Generator) -
 def late_weights(uniform: Tensor, exchange: float, grey: float) -> Tensor:
     """Weights of the channels in the one that replaces them; zeros where an image keeps its colours.
 
-    CAJ's ``ChannelAdapGray`` (METHODS 6): with probability ``exchange`` one of the channels, each as
+    CAJ's ``ChannelAdapGray``: with probability ``exchange`` one of the channels, each as
     likely; else with probability ``grey`` the luminance.
 
     Args:
@@ -271,5 +274,5 @@ def late_weights(uniform: Tensor, exchange: float, grey: float) -> Tensor:
     """
     exchanged, channel = uniform[0] < exchange, whole(uniform[1], 3)
     greyed = ~exchanged & (uniform[2] < grey)
-    columns = [exchanged * (channel == c) + greyed * weight for c, weight in enumerate(LUMINANCE)]
+    columns = [exchanged * (channel == c) + greyed * weight for c, weight in enumerate(CAJ_LUMINANCE)]
     return torch.stack(columns, dim=1)  # (B, 3)

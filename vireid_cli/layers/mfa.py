@@ -1,15 +1,21 @@
-"""DEEN's fusion of a stage's input with its output, and its generated branches (METHODS 6).
+"""DEEN's fusion of a stage's input with its output, and its generated branches (docs/methods.md#deen).
 
 Zhang and Wang, "Diverse Embedding Expansion Network and Low-Light Cross-Modality Benchmark for
-Visible-Infrared Person Re-identification", CVPR 2023; the numbers are those of its released code.
+Visible-Infrared Person Re-identification", CVPR 2023; the numbers are those of its released code,
+in which the fusions' convolutions start as PyTorch's do, those of the generated branches by Kaiming's rule.
 """
 
 from __future__ import annotations
 
-from typing import cast
+from typing import Literal, cast
 
 import torch
 from torch import Tensor, nn
+
+from vireid_cli.errors import UsageError
+
+PositionForm = Literal["released", "plain"]
+"""How positions are compared, see ``PositionFusion``."""
 
 
 class ChannelFusion(nn.Module):
@@ -29,7 +35,6 @@ class ChannelFusion(nn.Module):
         self.phi = nn.Conv2d(low, low, 1)
         self.g = nn.Conv2d(low, low, 1)
         self.out = _closed(low, high)
-        _kaiming(self.theta, self.phi, self.g)
 
     def forward(self, high: Tensor, low: Tensor) -> Tensor:
         """Fuse: (B, C', h, w) and (B, C, H, W) → (B, C', h, w); H, W are s times h, w, rounded up."""
@@ -50,23 +55,42 @@ class PositionFusion(nn.Module):
     Args:
         high: Channels of the map that is added to.
         low: Channels of the earlier map; half of them are compared.
+        form: ``plain``: all positions of the high map attend to all of the low one. ``released``: the
+            published code reads each of θ, φ and g, C/2 channels of N positions, as C channels of N/2,
+            so that the upper and the lower half of a channel's map become two channels, positions meet
+            as halves only, and N is half the positions (docs/methods.md#mfa).
     """
 
-    def __init__(self, high: int, low: int) -> None:
+    def __init__(self, high: int, low: int, form: PositionForm = "plain") -> None:
         super().__init__()
         width = low // 2
+        self.halves = 2 if form == "released" else 1
         self.theta = nn.Conv2d(high, width, 1)
         self.phi = nn.Conv2d(low, width, 1)
         self.g = nn.Conv2d(low, width, 1)
         self.out = _closed(width, high)
-        _kaiming(self.theta, self.phi, self.g)
 
     def forward(self, high: Tensor, low: Tensor) -> Tensor:
-        """Fuse: (B, C', h, w) and (B, C, H, W) → (B, C', h, w)."""
-        theta, g = self.theta(high).flatten(2), self.g(low).flatten(2)
-        phi = self.phi(low).flatten(2) / g.shape[2]  # divided first: sums stay small in fp16
-        attended = ((g @ phi.mT) @ theta).unflatten(2, high.shape[2:])  # (B, C/2, h, w)
-        return high + cast(Tensor, self.out(attended))
+        """Fuse: (B, C', h, w) and (B, C, H, W) → (B, C', h, w).
+
+        Raises:
+            UsageError: The form is ``released`` and a map has an odd number of positions.
+        """
+        theta, g = self._channels(self.theta(high)), self._channels(self.g(low))
+        phi = self._channels(self.phi(low)) / g.shape[2]  # divided first: sums stay small in fp16
+        attended = (g @ phi.mT) @ theta  # (B, C/2, h·w), or (B, C, h·w/2)
+        joined = attended.reshape(high.shape[0], -1, *high.shape[2:])  # (B, C/2, h, w)
+        return high + cast(Tensor, self.out(joined))
+
+    def _channels(self, features: Tensor) -> Tensor:
+        """(B, c, h, w) → (B, halves · c, h·w / halves), row by row."""
+        rows, columns = features.shape[2:]
+        if rows * columns % self.halves:
+            raise UsageError(
+                f"DEEN's released fusion halves its maps: {rows}×{columns} positions are an odd number.",
+                "--set method.options.mfa=plain, or another data.size",
+            )
+        return features.flatten(2).reshape(features.shape[0], self.halves * features.shape[1], -1)
 
 
 class Fusion(nn.Module):
@@ -75,12 +99,13 @@ class Fusion(nn.Module):
     Args:
         high: Channels C' of the stage's output.
         low: Channels C of its input.
+        form: Of ``PositionFusion``.
     """
 
-    def __init__(self, high: int, low: int) -> None:
+    def __init__(self, high: int, low: int, form: PositionForm = "plain") -> None:
         super().__init__()
         self.channel = ChannelFusion(high, low)
-        self.position = PositionFusion(high, low)
+        self.position = PositionFusion(high, low, form)
 
     def forward(self, high: Tensor, low: Tensor) -> Tensor:
         """Fuse a stage's output with its input: (B, C', h, w) and (B, C, H, W) → (B, C', h, w)."""
@@ -138,7 +163,6 @@ def _every(low: Tensor, high: Tensor) -> Tensor:
 def _closed(inputs: int, outputs: int) -> nn.Sequential:
     """1 × 1 convolution and a batch norm that starts at 0."""
     convolution, norm = nn.Conv2d(inputs, outputs, 1), nn.BatchNorm2d(outputs)
-    _kaiming(convolution)
     nn.init.zeros_(norm.weight)
     nn.init.zeros_(norm.bias)
     return nn.Sequential(convolution, norm)

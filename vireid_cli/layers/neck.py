@@ -1,4 +1,4 @@
-"""BN neck and classifier, as initialised in the AGW family (METHODS 0.2)."""
+"""BN neck and classifier, as initialised in the AGW family (docs/methods.md#heads)."""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
-"""AGW's non-local block: every position attends to all others by plain products (METHODS 6)."""
+"""AGW's non-local block: every position attends to all others by plain products (docs/methods.md#agw)."""
 
 from __future__ import annotations
 
-from typing import Literal, cast
+from typing import Literal
 
 from torch import Tensor, nn
 
@@ -14,8 +14,9 @@ class NonLocal(nn.Module):
     """Add W(θ φᵀ g / N) to the features, N the number of positions; the identity at the start.
 
     The released code reduces to one channel, because its expression for the width divides a number by
-    itself (METHODS 6); ``C/2`` is the width that it means to have. There is no softmax, so that
-    θ (φᵀ g) gives the same as (θ φᵀ) g and the N × N matrix is never formed.
+    itself; ``C/2`` is the width that it means to have. There is no softmax, so that
+    θ (φᵀ g) gives the same as (θ φᵀ) g and the N × N matrix is never formed. Convolutions start as
+    PyTorch's do (uniform, with bias), as in the released code; the last norm starts at 0.
 
     Args:
         channels: C of the features.
@@ -30,9 +31,6 @@ class NonLocal(nn.Module):
         self.g = nn.Conv2d(channels, width, 1)
         expand, norm = nn.Conv2d(width, channels, 1), nn.BatchNorm2d(channels)
         self.out = nn.Sequential(expand, norm)
-        for convolution in (self.theta, self.phi, self.g, expand):
-            nn.init.kaiming_normal_(convolution.weight, mode="fan_in")
-            nn.init.constant_(cast(Tensor, convolution.bias), 0.0)
         nn.init.zeros_(norm.weight)
         nn.init.zeros_(norm.bias)
 

@@ -55,7 +55,7 @@ class Normalise(nn.Module):
 def exchange_channels(images: Tensor, weights: Tensor) -> Tensor:
     """Replace the channels of each image by one weighted sum of them, where its weights are not all 0.
 
-    CAJ's channel exchange (METHODS 6), of normalised and erased images.
+    CAJ's channel exchange (docs/methods.md#caj), of normalised and erased images.
 
     Args:
         images: (B, 3, H, W).

@@ -2,11 +2,19 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 import torch
 from torch import Tensor, nn
 
+GemForm = Literal["paper", "released"]
+"""How a generalised mean stays defined where features are 0 (docs/methods.md#pooling)."""
+
 SMALLEST = 1e-6
-"""Features are clamped here before the power: the root of a negative mean is NaN (METHODS 8.15)."""
+"""``paper``: features are clamped here before the power, because the root of a negative mean is NaN."""
+
+RELEASED_ADDEND = 1e-12
+"""``released``: the codes of AGW, CAJ and HcTri add this to the mean and clamp nothing."""
 
 
 def global_average(features: Tensor) -> Tensor:
@@ -14,47 +22,72 @@ def global_average(features: Tensor) -> Tensor:
     return features.mean(dim=(-2, -1))
 
 
-def generalised_mean(features: Tensor, power: Tensor | float) -> Tensor:
-    """(mean x^p)^(1/p) over positions, in float32: (B, C, h, w) → (B, C).
-
-    AGW adds 1e-12 to the mean instead of clamping: where a whole channel is 0 it gives 1e-4.
+def generalised_mean(features: Tensor, power: Tensor | float, form: GemForm = "paper") -> Tensor:
+    """(mean x^p)^(1/p) over positions, in float32 (float64 stays): (B, C, h, w) → (B, C).
 
     Args:
-        features: Clamped from below to ``SMALLEST``.
+        features: ``paper``: clamped from below to ``SMALLEST``. ``released``: not negative, as after a ReLU.
         power: p; 1 is the mean, infinity the maximum.
+        form: ``released`` computes (mean x^p + 1e-12)^(1/p), whose least value is 1e-4 with p = 3 and
+            0.063 with p = 10.
     """
-    clamped = features.flatten(2).float().clamp_min(SMALLEST)
-    return _power_mean(clamped, power).to(features.dtype)
+    values = _prepared(features.flatten(2), form)
+    mean, scale = _mean_power(values, power, form)
+    return _root(mean, scale, power, form).to(features.dtype)
 
 
-def generalised_mean_stripes(features: Tensor, count: int, power: float) -> Tensor:
-    """(mean x^p)^(1/p) over ``count`` horizontal stripes, in float32: (B, C, h, w) → (B, C, count).
+def generalised_mean_stripes(features: Tensor, count: int, power: float, form: GemForm = "paper") -> Tensor:
+    """(mean x^p)^(1/p) over ``count`` horizontal stripes, in float32 (float64 stays).
 
     Args:
-        features: Clamped from below to ``SMALLEST``.
+        features: (B, C, h, w), as of ``generalised_mean``.
         count: Stripes; their rows are those of ``stripes``.
         power: p; 1 is the mean.
+        form: As of ``generalised_mean``.
+
+    Returns:
+        (B, C, count).
     """
-    rows = _power_mean(features.float().clamp_min(SMALLEST), power)  # (B, C, h)
-    height, parts = rows.shape[-1], torch.arange(count, device=rows.device)
+    height, parts = features.shape[2], torch.arange(count, device=features.device)
     first, end = parts * height // count, -(-(parts + 1) * height // count)  # (count,)
     most = max(-(-(s + 1) * height // count) - s * height // count for s in range(count))
-    window = first.unsqueeze(1) + torch.arange(most, device=rows.device)  # (count, most)
+    window = first.unsqueeze(1) + torch.arange(most, device=features.device)  # (count, most)
     inside = window < end.unsqueeze(1)
-    weights = inside / inside.sum(1, keepdim=True)
-    taken = rows[..., torch.minimum(window, end.unsqueeze(1) - 1)]  # (B, C, count, most)
-    return _power_mean(taken, power, weights).to(features.dtype)
+    rows, row_scale = _mean_power(_prepared(features, form), power, form)  # (B, C, h) each
+    taken = torch.minimum(window, end.unsqueeze(1) - 1)
+    scale = row_scale[..., taken].amax(-1)  # (B, C, count)
+    rescaled = rows[..., taken] * (row_scale[..., taken] / scale.unsqueeze(-1)).pow(power)
+    member = inside.to(rows.dtype)
+    mean = (rescaled * (member / member.sum(1, keepdim=True))).sum(-1)
+    return _root(mean, scale, power, form).to(features.dtype)
 
 
-def _power_mean(values: Tensor, power: Tensor | float, weights: Tensor | None = None) -> Tensor:
-    """(Σ weight · x^p)^(1/p) over the last axis; without weights each counts alike; x > 0, float32."""
+def _prepared(features: Tensor, form: GemForm) -> Tensor:
+    full = features if features.dtype == torch.float64 else features.float()
+    return full.clamp_min(SMALLEST) if form == "paper" else full
+
+
+def _mean_power(values: Tensor, power: Tensor | float, form: GemForm) -> tuple[Tensor, Tensor]:
+    """Mean of (x / s)^p over the last axis, and s: the largest x or the least mean, without gradient."""
     # Cubes of bf16 features lose the small positions, those of fp16 overflow at 40; and tenth powers of
     # small features vanish in float32. Relative to the largest nothing over- or underflows to 0, and
     # its gradient cancels: the mean is homogeneous.
-    largest = values.detach().amax(-1, keepdim=True)
-    raised = (values / largest).pow(power)
-    mean = raised.mean(-1) if weights is None else (raised * weights).sum(-1)
-    return mean.pow(1.0 / power) * largest.squeeze(-1)
+    largest, least = values.detach().amax(-1, keepdim=True), RELEASED_ADDEND ** (1.0 / power)
+    if form == "paper":
+        scale = largest  # at least SMALLEST
+    elif isinstance(least, Tensor):
+        scale = largest.maximum(least.detach())
+    else:
+        scale = largest.clamp_min(least)
+    return (values / scale).pow(power).mean(-1), scale.squeeze(-1)
+
+
+def _root(mean: Tensor, scale: Tensor, power: Tensor | float, form: GemForm) -> Tensor:
+    """s · (mean (x / s)^p)^(1/p), for ``released`` with 1e-12 added to the mean of x^p."""
+    if form == "released":
+        # In this order no intermediate under- or overflows: the addend is scale^p at most.
+        mean = mean + (RELEASED_ADDEND ** (1.0 / power) / scale).pow(power)
+    return mean.pow(1.0 / power) * scale
 
 
 class GeneralisedMean(nn.Module):
@@ -63,22 +96,24 @@ class GeneralisedMean(nn.Module):
     Args:
         power: p at the start; 3 in AGW.
         learned: Whether p is a parameter.
+        form: As of ``generalised_mean``.
     """
 
-    def __init__(self, power: float = 3.0, learned: bool = False) -> None:
+    def __init__(self, power: float = 3.0, learned: bool = False, form: GemForm = "paper") -> None:
         super().__init__()
+        self.form: GemForm = form
         self.power: float | nn.Parameter = nn.Parameter(torch.tensor(power)) if learned else power
 
     def forward(self, features: Tensor) -> Tensor:
         """Pool: (B, C, h, w) → (B, C)."""
-        return generalised_mean(features, self.power)
+        return generalised_mean(features, self.power, self.form)
 
 
 def stripes(features: Tensor, *counts: int) -> Tensor:
     """Means over horizontal stripes, ``count`` of the whole height for each: (B, C, h, w) → (B, C, Σ counts).
 
     Stripe i of n takes rows ⌊i·h/n⌋ to ⌈(i+1)·h/n⌉ − 1, as adaptive average pooling does; where n does
-    not divide h, neighbours overlap: 18 rows in 12 stripes give 12 windows of 2 rows (METHODS 2.1).
+    not divide h, neighbours overlap: 18 rows in 12 stripes give 12 windows of 2 rows.
     One product over all positions, whose gradient has the layout of the maps.
     """
     height, width = features.shape[-2:]

@@ -24,7 +24,7 @@ from vireid_cli.losses.distance import (
 
 @in_full_precision
 def hetero_center(features: Tensor, labels: Tensor, threshold: float = 0.0) -> Tensor:
-    """Sum over identities of [||c_v − c_n||² − threshold]₊ (Zhu's HC loss, METHODS 0.6).
+    """Sum over identities of [||c_v − c_n||² − threshold]₊ (Zhu's HC loss).
 
     Args:
         features: (2N, D) or (parts, 2N, D), visible first.
@@ -43,7 +43,7 @@ def hetero_center(features: Tensor, labels: Tensor, threshold: float = 0.0) -> T
 
 @in_full_precision
 def cross_center(features: Tensor, labels: Tensor, margin: float = 0.0, centre_gap: float = 0.0) -> Tensor:
-    """Squared distances of samples to their identity's centre in the other modality (METHODS 0.6).
+    """Squared distances of samples to their identity's centre in the other modality.
 
     Mean over identities of 1/(2K) Σ_j [||x_vj − c_n||² − m]₊ + [||x_nj − c_v||² − m]₊.
 
@@ -69,7 +69,7 @@ def cross_center(features: Tensor, labels: Tensor, margin: float = 0.0, centre_g
 
 @in_full_precision
 def hetero_center_triplet(features: Tensor, labels: Tensor, margin: float = 0.3) -> Tensor:
-    """Batch-hard triplet over the 2P centres, mean over the 2P anchors (HcTri, METHODS 0.6).
+    """Batch-hard triplet over the 2P centres, mean over the 2P anchors (docs/methods.md#hctri).
 
     Args:
         features: (2N, D) or (parts, 2N, D), visible first.

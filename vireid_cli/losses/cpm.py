@@ -1,4 +1,4 @@
-"""DEEN's centre-guided pair mining between original and generated features (METHODS 6)."""
+"""DEEN's centre-guided pair mining between original and generated features (docs/methods.md#deen)."""
 
 from __future__ import annotations
 

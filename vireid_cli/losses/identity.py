@@ -10,7 +10,7 @@ from vireid_cli.losses.distance import in_full_precision
 
 @in_full_precision
 def identity_loss(logits: Tensor, labels: Tensor, label_smoothing: float = 0.0) -> Tensor:
-    """Mean cross-entropy over samples, summed over parts (METHODS 0.6, 2.4).
+    """Mean cross-entropy over samples, summed over parts (docs/methods.md#identity-and-metric-losses).
 
     Args:
         logits: (N, C), or (parts, N, C).
@@ -29,7 +29,7 @@ def identity_loss(logits: Tensor, labels: Tensor, label_smoothing: float = 0.0) 
 
 @in_full_precision
 def soft_identity_loss(logits: Tensor, teacher: Tensor) -> Tensor:
-    """Mean cross-entropy against another network output's distribution (CAJ+'s KL term, METHODS 6).
+    """Mean cross-entropy against another network output's distribution (CAJ+'s KL term, docs/methods.md#caj).
 
     Up to the teacher's entropy, a constant, the Kullback-Leibler divergence; no gradient reaches the
     teacher.

@@ -22,7 +22,7 @@ def batch_hard_triplet(
 ) -> Tensor:
     """Mean over anchors of [hardest positive − hardest negative + margin]₊, summed over parts.
 
-    The loss `tri_bh` of METHODS 0.6: every sample of the batch, of either modality, is an anchor; the
+    Every sample of the batch, of either modality, is an anchor; the
     anchor itself is among its positives.
 
     Args:
@@ -51,14 +51,14 @@ RELEASED_EPS = 1e-6
 def weighted_regularised_triplet(features: Tensor, labels: Tensor, released_eps: bool = False) -> Tensor:
     """Mean over anchors of log(1 + exp(weighted positive − weighted negative)), summed over parts.
 
-    AGW's `wrt` (METHODS 0.6): positives are weighted by the softmax of their distances (the anchor
-    itself is one of them), negatives by the softmax of the negated ones, over both modalities together.
-    There is no margin.
+    AGW's `wrt` (docs/methods.md#identity-and-metric-losses): positives are weighted by the softmax of their
+    distances (the anchor itself is one of them), negatives by the softmax of the negated ones, over both
+    modalities together. There is no margin.
 
     Args:
         features: (N, D), or (parts, N, D).
         labels: (N,).
-        released_eps: The released softmax instead of a proper one (METHODS 8.19): negatives that are
+        released_eps: The released softmax instead of a proper one (docs/methods.md#agw): negatives that are
             far away, all of them, then count 0 instead of their distance.
 
     Returns:
@@ -71,7 +71,7 @@ def weighted_regularised_triplet(features: Tensor, labels: Tensor, released_eps:
 def wrt_sq(features: Tensor, labels: Tensor, released_eps: bool = False) -> Tensor:
     """Mean over anchors of log(1 + exp(sgn(u) · min(u², 88))), summed over parts.
 
-    CAJ's enhanced squared difference (METHODS 0.6): u is the weighted positive minus the weighted
+    CAJ's enhanced squared difference (docs/methods.md#caj): u is the weighted positive minus the weighted
     negative of ``weighted_regularised_triplet``, and sgn(0) = −1.
 
     Args:

@@ -21,7 +21,7 @@ import difflib
 import importlib
 import pkgutil
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from types import ModuleType
 from typing import Annotated, Any, cast
@@ -63,6 +63,8 @@ class Fit:
             is cropped to its centre.
         ends_early: Options under which, all of them together, its trunk ends before the ResNet's last stage;
             none: it never does.
+        size_problem: From the method's options and an input size to the reason why they do not fit each
+            other, empty where they do; None: every size fits.
     """
 
     backbones: tuple[str, ...] = RESNETS
@@ -70,6 +72,7 @@ class Fit:
     exchange: bool = False
     input: Size | None = None
     ends_early: tuple[Setting, ...] = ()
+    size_problem: Callable[[Strict, Size], str] | None = None
 
     def problems(self, name: str, recipe: Recipe) -> list[tuple[tuple[str, ...], str]]:
         """Keys of a recipe that don't fit the method ``name``, and why."""
@@ -90,6 +93,8 @@ class Fit:
         if self.input is not None and size != self.input:
             text = f"method {name} takes {list(self.input)} after data.augment.crop, not {list(size)}."
             found.append((("data", "size"), text))
+        if self.size_problem is not None and (text := self.size_problem(options, size)):
+            found.append((("data", "size"), f"method {name}: {text}"))
         return found
 
     def _views(self, name: str, options: Strict, given: bool) -> list[tuple[tuple[str, ...], str]]:

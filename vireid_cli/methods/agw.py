@@ -1,4 +1,4 @@
-"""AGW: non-local attention, generalised-mean pooling, weighted regularised triplet (METHODS 6).
+"""AGW: non-local attention, generalised-mean pooling, weighted regularised triplet (docs/methods.md#agw).
 
 Ye et al., "Deep Learning for Person Re-identification: A Survey and Outlook", TPAMI 2021; code:
 mangye16/Cross-Modal-Re-ID-baseline. One stem for each modality; non-local blocks after the last two
@@ -19,7 +19,7 @@ from vireid_cli.backbones.two_stream import TwoStream
 from vireid_cli.layers.neck import bn_neck, classifier
 from vireid_cli.layers.nonlocal_block import NonLocal
 from vireid_cli.layers.pixels import Normalise, both_modalities
-from vireid_cli.layers.pooling import GeneralisedMean
+from vireid_cli.layers.pooling import GemForm, GeneralisedMean
 from vireid_cli.losses.identity import identity_loss
 from vireid_cli.losses.triplet import weighted_regularised_triplet
 from vireid_cli.methods import BACKBONE, ParameterGroup, ReIdNetwork, Weight, trainable
@@ -47,7 +47,7 @@ class NonLocalOptions(Strict):
 
 
 class Wrt(Strict):
-    """Weighted regularised triplet loss; ``released_eps``: see ``losses.triplet`` (METHODS 8.19)."""
+    """Weighted regularised triplet loss; ``released_eps``: see ``losses.triplet``."""
 
     weight: Weight = 1.0
     released_eps: bool = False
@@ -59,6 +59,7 @@ class Options(Strict):
     Attributes:
         nl: Non-local blocks.
         gem_power: p of the generalised mean, fixed.
+        gem_form: Clamped features, or the released code's addend (``layers.pooling.generalised_mean``).
         identity_weight: Factor on the cross-entropy.
         wrt: Weighted regularised triplet loss.
         embed: After the neck, what the literature quotes, or pooled before it.
@@ -66,6 +67,7 @@ class Options(Strict):
 
     nl: NonLocalOptions = NonLocalOptions()
     gem_power: Annotated[Number, Field(gt=0.0)] = 3.0
+    gem_form: GemForm = "paper"
     identity_weight: Annotated[Weight, Field(gt=0.0)] = 1.0
     wrt: Wrt = Wrt()
     embed: Literal["neck", "pooled"] = "neck"
@@ -93,7 +95,7 @@ class Agw(ReIdNetwork):
         self.trunk = TwoStream(backbone)
         self.trunk.insert("layer2", options.nl.layer2, lambda channels: NonLocal(channels, options.nl.inter))
         self.trunk.insert("layer3", options.nl.layer3, lambda channels: NonLocal(channels, options.nl.inter))
-        self.gem = GeneralisedMean(options.gem_power)
+        self.gem = GeneralisedMean(options.gem_power, form=options.gem_form)
         features = self.trunk.channels["layer4"]
         self.neck = bn_neck(features)
         self.classifier = classifier(features, num_identities)

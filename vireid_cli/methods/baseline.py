@@ -1,9 +1,9 @@
 """The baseline: a two-stream ResNet with identity and triplet loss.
 
 AGW's ``base`` variant (Ye et al., "Deep Learning for Person Re-identification: A Survey and Outlook",
-METHODS 0 and 6): one stem for each modality, shared layers 1–4, pooling, BN neck, classifier. Metric
+docs/methods.md#agw): one stem for each modality, shared layers 1–4, pooling, BN neck, classifier. Metric
 losses act on the pooled feature, cross-entropy on the classifier behind the neck. The centre losses of
-METHODS 0.6 can be added.
+docs/methods.md#identity-and-metric-losses can be added.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from vireid_cli.backbones.spec import BackboneSpec, Streams
 from vireid_cli.backbones.two_stream import TwoStream
 from vireid_cli.layers.neck import bn_neck, classifier
 from vireid_cli.layers.pixels import Normalise, both_modalities
-from vireid_cli.layers.pooling import GeneralisedMean, global_average
+from vireid_cli.layers.pooling import GemForm, GeneralisedMean, global_average
 from vireid_cli.losses.center import cross_center, hetero_center, hetero_center_triplet
 from vireid_cli.losses.identity import identity_loss
 from vireid_cli.losses.triplet import batch_hard_triplet, weighted_regularised_triplet, wrt_sq
@@ -35,13 +35,14 @@ class Options(Strict):
         pool: Global average or generalised mean.
         gem_power: p of the generalised mean (3 in AGW).
         gem_learned: Whether p is learned.
+        gem_form: Clamped features, or the released code's addend (``layers.pooling.generalised_mean``).
         identity_weight: Factor on the cross-entropy.
         label_smoothing: Share of the target spread over all identities.
         triplet: Batch-hard, or one without a margin: AGW's weighted regularised one (``wrt``), or CAJ's
             squared differences (``wrt_sq``).
         triplet_weight: Factor on it.
         margin: Of the batch-hard triplet loss, Euclidean.
-        released_eps: The softmax of AGW's released code in ``wrt`` and ``wrt_sq`` (METHODS 8.19).
+        released_eps: The softmax of AGW's released code in ``wrt`` and ``wrt_sq``.
         center: A loss on the identities' centres: hetero-centre (``hc``), cross-centre (``cc``) or
             hetero-centre triplet (``hctri``).
         center_weight: Factor on it (0.5 for ``hc``, 1 for ``hctri`` where they were published).
@@ -54,6 +55,7 @@ class Options(Strict):
     pool: Literal["gap", "gem"] = "gap"
     gem_power: Annotated[Number, Field(gt=0.0)] = 3.0
     gem_learned: bool = False
+    gem_form: GemForm = "paper"
     identity_weight: Weight = 1.0
     label_smoothing: Annotated[Number, Field(ge=0.0, lt=1.0)] = 0.0
     triplet: Literal["batch_hard", "wrt", "wrt_sq"] = "batch_hard"
@@ -79,7 +81,7 @@ class Options(Strict):
         soft = not self.triplet_weight or self.triplet != "batch_hard"
         refuse_idle(
             self,
-            (self.pool == "gap", "pool is 'gap'", ("gem_power", "gem_learned")),
+            (self.pool == "gap", "pool is 'gap'", ("gem_power", "gem_learned", "gem_form")),
             (not self.identity_weight, "identity_weight is 0", ("label_smoothing",)),
             (not self.triplet_weight, "triplet_weight is 0", ("triplet", "released_eps")),
             (soft, "there is no batch-hard triplet loss", ("margin",)),
@@ -103,7 +105,8 @@ class Baseline(ReIdNetwork):
         self.options = options
         self.normalise = Normalise()
         self.trunk = TwoStream(backbone, separate=("stem",) if options.stem == "separate" else ())
-        self.gem = GeneralisedMean(options.gem_power, options.gem_learned) if options.pool == "gem" else None
+        gem = (options.gem_power, options.gem_learned, options.gem_form)
+        self.gem = GeneralisedMean(*gem) if options.pool == "gem" else None
         features = self.trunk.channels["layer4"]
         # Without an identity loss nothing trains them.
         self.heads = options.identity_weight > 0.0
@@ -139,7 +142,7 @@ class Baseline(ReIdNetwork):
         return F.normalize(feature.float(), dim=1)
 
     def parameter_groups(self) -> list[ParameterGroup]:
-        """Neck and classifier at the full learning rate, everything else with the backbone (METHODS 0.2)."""
+        """Neck and classifier at the full learning rate, everything else with the backbone."""
         backbone = trainable(self.trunk) + (trainable(self.gem) if self.gem is not None else [])
         heads = trainable(self.neck) + trainable(self.classifier) if self.heads else []
         return [ParameterGroup(BACKBONE, backbone), ParameterGroup("heads", heads)]

@@ -1,4 +1,4 @@
-"""CAJ and CAJ+: channel-augmented joint learning on AGW's network (METHODS 6).
+"""CAJ and CAJ+: channel-augmented joint learning on AGW's network (docs/methods.md#caj).
 
 Ye et al., "Channel Augmented Joint Learning for Visible-Infrared Recognition", ICCV 2021, and its
 extension "Channel Augmentation for Visible-Infrared Re-Identification", TPAMI 2023. Each visible image
@@ -22,7 +22,7 @@ from vireid_cli.backbones.two_stream import TwoStream
 from vireid_cli.layers.neck import bn_neck, classifier
 from vireid_cli.layers.nonlocal_block import NonLocal
 from vireid_cli.layers.pixels import Normalise, exchange_channels
-from vireid_cli.layers.pooling import GeneralisedMean
+from vireid_cli.layers.pooling import GemForm, GeneralisedMean
 from vireid_cli.losses.identity import identity_loss, soft_identity_loss
 from vireid_cli.losses.triplet import wrt_sq
 from vireid_cli.methods import BACKBONE, Fit, ParameterGroup, ReIdNetwork, Weight, trainable
@@ -52,7 +52,7 @@ class NonLocalOptions(Strict):
 
 
 class WrtSq(Strict):
-    """Enhanced squared difference; ``released_eps``: see ``losses.triplet`` (METHODS 8.19)."""
+    """Enhanced squared difference; ``released_eps``: see ``losses.triplet``."""
 
     weight: Weight = 1.0
     released_eps: bool = False
@@ -70,6 +70,7 @@ class Options(Strict):
     Attributes:
         nl: Non-local blocks.
         gem_power: p of the generalised mean, fixed.
+        gem_form: Clamped features, or the released code's addend (``layers.pooling.generalised_mean``).
         identity_weight: Factor on the cross-entropy.
         wrt_sq: Enhanced squared difference.
         kl_weight: Factor on the cross-entropy of V against the distribution of V'.
@@ -78,6 +79,7 @@ class Options(Strict):
 
     nl: NonLocalOptions = NonLocalOptions()
     gem_power: Annotated[Number, Field(gt=0.0)] = 3.0
+    gem_form: GemForm = "paper"
     identity_weight: Annotated[Weight, Field(gt=0.0)] = 1.0
     wrt_sq: WrtSq = WrtSq()
     kl_weight: Weight = 0.0
@@ -100,7 +102,7 @@ class Caj(ReIdNetwork):
         self.trunk = TwoStream(backbone)
         self.trunk.insert("layer2", options.nl.layer2, lambda channels: NonLocal(channels, options.nl.inter))
         self.trunk.insert("layer3", options.nl.layer3, lambda channels: NonLocal(channels, options.nl.inter))
-        self.gem = GeneralisedMean(options.gem_power)
+        self.gem = GeneralisedMean(options.gem_power, form=options.gem_form)
         features = self.trunk.channels["layer4"]
         self.neck = bn_neck(features)
         self.classifier = classifier(features, num_identities)

@@ -1,8 +1,9 @@
-"""DEEN: diverse embeddings generated from one, kept apart and drawn across the modalities (METHODS 6).
+"""DEEN: diverse embeddings generated from one, kept apart and drawn across the modalities.
 
 Zhang and Wang, "Diverse Embedding Expansion Network and Low-Light Cross-Modality Benchmark for
-Visible-Infrared Person Re-identification", CVPR 2023; code: ZYK100/LLCM. MFA blocks fuse each stage's
-input with its output; before the last stage DEE triples the batch with two generated branches.
+Visible-Infrared Person Re-identification", CVPR 2023; code: ZYK100/LLCM; docs/methods.md#deen. MFA blocks
+fuse each stage's input with its output; before the last stage DEE triples the batch with two generated
+branches.
 
 Memory: everything after DEE, the last stage above all, has three times the activations of a ResNet-50
 with the same batch, in training and when embedding.
@@ -11,11 +12,11 @@ with the same batch, in training and when embedding.
 from __future__ import annotations
 
 import itertools
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import torch
 import torch.nn.functional as F
-from pydantic import Field, model_validator
+from pydantic import BeforeValidator, Field, model_validator
 from torch import Tensor, nn
 
 from vireid_cli.backbones.spec import STAGES, BackboneSpec, Streams
@@ -30,9 +31,7 @@ from vireid_cli.losses.orthogonal import inner_products
 from vireid_cli.losses.triplet import batch_hard_triplet
 from vireid_cli.methods import BACKBONE, Fit, ParameterGroup, ReIdNetwork, Weight, trainable
 from vireid_cli.recipe.strict import Probability, Strict, refuse_idle
-from vireid_cli.types import Batch, Modality
-
-FIT = Fit(ends_early=(("last", "layer3"),))
+from vireid_cli.types import Batch, Modality, Size
 
 
 class Dee(Strict):
@@ -49,19 +48,45 @@ class Cpm(Strict):
     margin: Weight = 0.2
 
 
-class Embed(Strict):
-    """The test embedding: blocks of unit length side by side, so that a product is their mean cosine.
+MIXED = {"pooled": 0.1, "neck": 0.9}
+"""Weights of the levels' cosines in the released code's second score."""
 
-    The released code adds the blocks of the mirrored image: ``vireid evaluate --flip sum``.
+
+class Embed(Strict):
+    """The test embedding: blocks of unit length side by side, so that a product is a mean of their cosines.
+
+    The released code adds the blocks of the mirrored image: ``vireid evaluate --flip sum``. In a recipe
+    ``embed: mixed`` is short for ``embed: {score: mixed}``.
 
     Attributes:
         branches: The original and both generated branches, or the original alone.
         level: Pooled features, features after the neck, or both: with all branches the six cosines
             that the released code sums.
+        score: Weights of the cosines in that mean. ``blocks``: equal, the released code's first score;
+            ``mixed``: 0.1 for pooled features and 0.9 for those after the neck, its second score.
     """
 
     branches: Literal["all", "original"] = "all"
     level: Literal["pooled+neck", "pooled", "neck"] = "pooled+neck"
+    score: Literal["blocks", "mixed"] = "blocks"
+
+    @model_validator(mode="before")
+    @classmethod
+    def _score_alone(cls, value: Any) -> Any:
+        return {"score": value} if isinstance(value, str) else value
+
+    @model_validator(mode="after")
+    def _score_acts(self) -> Embed:
+        one = self.level != "pooled+neck"
+        refuse_idle(self, (one, f"level '{self.level}' has one kind of cosine", ("score",)))
+        return self
+
+
+def _former_switch(value: Any) -> Any:
+    """Read the switch of earlier versions, whose runs were trained with the plain form."""
+    if isinstance(value, bool):
+        return "plain" if value else "off"
+    return value
 
 
 class Options(Strict):
@@ -69,7 +94,8 @@ class Options(Strict):
 
     Attributes:
         last: The last stage; ``layer3`` for RegDB, without the third MFA block.
-        mfa: Whether stages are fused with their inputs.
+        mfa: How stages are fused with their inputs: ``plain`` or, as in the published code, ``released``
+            (see ``layers.mfa.PositionFusion``), or ``off``.
         dee: Generated branches.
         identity_weight: Factor on the cross-entropy over all branches.
         triplet_weight: Factor on the batch-hard triplet loss over all branches.
@@ -80,7 +106,7 @@ class Options(Strict):
     """
 
     last: Literal["layer3", "layer4"] = "layer4"
-    mfa: bool = True
+    mfa: Annotated[Literal["released", "plain", "off"], BeforeValidator(_former_switch)] = "plain"
     dee: Dee = Dee()
     identity_weight: Annotated[Weight, Field(gt=0.0)] = 1.0
     triplet_weight: Weight = 1.0
@@ -104,6 +130,25 @@ class Options(Strict):
         return self
 
 
+def _odd_maps(options: Strict, size: Size) -> str:
+    """Maps of an input size that the released fusion can't halve; empty: none."""
+    assert isinstance(options, Options)
+    if options.mfa != "released":
+        return ""
+    odd, (height, width) = [], size
+    for stage in STAGES[: STAGES.index(options.last)]:
+        for _ in range({"stem": 2, "layer1": 0}.get(stage, 1)):
+            height, width = -(-height // 2), -(-width // 2)
+        if height * width % 2:
+            odd.append(f"{height}×{width} after {stage}")
+    if not odd:
+        return ""
+    return f"mfa 'released' halves its maps, an odd number of positions can't be: {', '.join(odd)}."
+
+
+FIT = Fit(ends_early=(("last", "layer3"),), size_problem=_odd_maps)
+
+
 class Deen(ReIdNetwork):
     """Two stems, shared stages each fused with its input, DEE before the last one, one neck.
 
@@ -120,10 +165,10 @@ class Deen(ReIdNetwork):
         stages = STAGES[: STAGES.index(options.last) + 1]
         self.trunk = TwoStream(backbone, stages=stages)
         channels = self.trunk.channels
-        between = list(itertools.pairwise(stages[:-1])) if options.mfa else []
-        self.mfa = nn.ModuleDict(
-            {stage: Fusion(channels[stage], channels[before]) for before, stage in between}
-        )
+        self.mfa = nn.ModuleDict()
+        if options.mfa != "off":
+            for before, stage in itertools.pairwise(stages[:-1]):
+                self.mfa[stage] = Fusion(channels[stage], channels[before], options.mfa)
         self.dee = Diversify(channels[stages[-2]], options.dee.dropout) if options.dee.on else None
         self.neck = bn_neck(channels[options.last])
         self.classifier = classifier(channels[options.last], num_identities)
@@ -172,14 +217,19 @@ class Deen(ReIdNetwork):
         return global_average(features)
 
     def _blocks(self, images: Tensor, modality: Modality) -> Tensor:
-        """Blocks of unit length: (N, blocks, D) float32."""
+        """Blocks of unit length, or of the square root of their weight: (N, blocks, D) float32."""
         options = self.options.embed
         pooled = self._pooled(images, modality, options.branches == "original")
         levels = [pooled] if "pooled" in options.level else []
         levels += [self.neck(pooled)] if "neck" in options.level else []
         count = 1 if options.branches == "original" else 3
         blocks = torch.cat([level.unflatten(0, (count, -1)) for level in levels])  # (blocks, N, D)
-        return F.normalize(blocks.float().transpose(0, 1), dim=-1)
+        unit = F.normalize(blocks.float().transpose(0, 1), dim=-1)
+        if options.score == "mixed":
+            pooled, neck = unit.chunk(2, dim=1)
+            # A product of blocks scaled by √w is w times their cosine.
+            unit = torch.cat([pooled * MIXED["pooled"] ** 0.5, neck * MIXED["neck"] ** 0.5], dim=1)
+        return unit
 
 
 def build(options: Options, num_identities: int, backbone: BackboneSpec) -> Deen:

@@ -1,4 +1,4 @@
-"""HcTri: horizontal stripes and the hetero-centre triplet loss (METHODS 6).
+"""HcTri: horizontal stripes and the hetero-centre triplet loss (docs/methods.md#hctri).
 
 Liu et al., "Parameter Sharing Exploration and Hetero-Center Triplet Loss for Visible-Thermal Person
 Re-Identification", TMM 2021; code: hijune6/Hetero-center-triplet-loss. Stem and layer 1 belong to each
@@ -19,7 +19,7 @@ from vireid_cli.backbones.spec import STAGES, BackboneSpec, Stage, Streams
 from vireid_cli.backbones.two_stream import TwoStream
 from vireid_cli.layers.chunk_head import ChunkHeads
 from vireid_cli.layers.pixels import Normalise, both_modalities
-from vireid_cli.layers.pooling import generalised_mean_stripes
+from vireid_cli.layers.pooling import GemForm, generalised_mean_stripes
 from vireid_cli.losses.center import hetero_center_triplet
 from vireid_cli.losses.identity import identity_loss
 from vireid_cli.methods import BACKBONE, ParameterGroup, ReIdNetwork, Weight, trainable
@@ -35,6 +35,7 @@ class Options(Strict):
         parts: Horizontal stripes.
         features: Of a stripe's embedding.
         gem_power: p of the generalised mean, fixed: 3 on SYSU-MM01, 10 on RegDB.
+        gem_form: Clamped features, or the released code's addend (``layers.pooling.generalised_mean``).
         identity_weight: Factor on the sum of the stripes' cross-entropies.
         label_smoothing: Share of the target spread over all identities: 0.1 on RegDB.
         joined_weight: Factor on the hetero-centre triplet loss of the joined embedding.
@@ -46,6 +47,7 @@ class Options(Strict):
     parts: Annotated[int, Field(ge=1)] = 6
     features: Annotated[int, Field(ge=1)] = 256
     gem_power: Annotated[Number, Field(gt=0.0)] = 3.0
+    gem_form: GemForm = "paper"
     identity_weight: Weight = 1.0
     label_smoothing: Annotated[Number, Field(ge=0.0, lt=1.0)] = 0.0
     joined_weight: Weight = 1.0
@@ -116,7 +118,8 @@ class HcTri(ReIdNetwork):
     def _stripes(self, images: Tensor, streams: Streams) -> Tensor:
         """Embeddings of the stripes, (parts, N, features)."""
         features = self.trunk(images, streams)  # (N, D, h, w)
-        pooled = generalised_mean_stripes(features, self.options.parts, self.options.gem_power)
+        options = self.options
+        pooled = generalised_mean_stripes(features, options.parts, options.gem_power, options.gem_form)
         return self.heads.embed(pooled).relu()
 
 

@@ -12,10 +12,11 @@ CropSide = Annotated[int, Field(ge=16, le=1024)]
 
 
 class Erase(Strict):
-    """Random erasing (METHODS 2.3, 6): one rectangle an image, handed to the method as a mask.
+    """Random erasing (docs/methods.md#caj): one rectangle an image, handed to the method as a mask.
 
     Attributes:
         probability: That an image is struck.
+        infrared_probability: That an infrared image is struck, where it is another; None: ``probability``.
         area: Share of the image's area that the rectangle covers, (low, high).
         aspect: Height over width, (low, high), drawn uniformly.
         fill: RGB value that is written.
@@ -23,6 +24,7 @@ class Erase(Strict):
     """
 
     probability: Probability = 0.0
+    infrared_probability: Probability | None = None
     area: Range = (0.02, 0.4)
     aspect: Range = (0.3, 3.3333)
     fill: Annotated[tuple[Number, Number, Number], BeforeValidator(as_tuple)] = (0.4914, 0.4822, 0.4465)
@@ -31,12 +33,22 @@ class Erase(Strict):
     @model_validator(mode="after")
     def _keys_act(self) -> Erase:
         idle = ("area", "aspect", "fill", "normalised")
-        refuse_idle(self, (not self.probability, "probability is 0", idle))
+        refuse_idle(self, (not self.strikes, "probability is 0", idle))
         return self
+
+    @property
+    def strikes(self) -> bool:
+        """Whether any image can be struck."""
+        return bool(self.probability or self.infrared_probability)
+
+    def chance(self, infrared: bool) -> float:
+        """Probability that an image of one modality is struck."""
+        other = self.infrared_probability
+        return other if infrared and other is not None else self.probability
 
 
 class Exchange(Strict):
-    """Colours after normalising and erasing (CAJ, METHODS 6), handed to the method as channel weights.
+    """Colours after normalising and erasing (CAJ), handed to the method as channel weights.
 
     Attributes:
         second: Probability that one uniformly chosen channel of the second view is copied to all three.

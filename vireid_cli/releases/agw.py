@@ -1,0 +1,24 @@
+"""AGW's checkpoints."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from torch import Tensor
+
+from vireid_cli.releases._rules import SPARE, Rule, nonlocal_rules, trunk_rules
+
+TITLE = "AGW (mangye16/Cross-Modal-Re-ID-baseline)"
+RECIPES = {"": "agw", "regdb": "agw-regdb", "llcm": "agw-llcm"}
+CLASSIFIER = "classifier.weight"
+UNUSED = SPARE
+
+
+def rules(state: Mapping[str, Tensor]) -> list[Rule]:
+    """Where each key of ``methods.agw`` comes from."""
+    return [*nonlocal_rules(), *trunk_rules()]
+
+
+def settings(state: Mapping[str, Tensor]) -> tuple[str, ...]:
+    """None: the tensors decide nothing that the recipe leaves open."""
+    return ()

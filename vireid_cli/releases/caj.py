@@ -1,0 +1,24 @@
+"""CAJ's and CAJ+'s checkpoints; the keys are AGW's."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from torch import Tensor
+
+from vireid_cli.releases._rules import SPARE, Rule, nonlocal_rules, trunk_rules
+
+TITLE = "CAJ (mangye16/Cross-Modal-Re-ID-baseline, ICCV 2021)"
+RECIPES = {"": "caj", "regdb": "caj-regdb"}
+CLASSIFIER = "classifier.weight"
+UNUSED = SPARE
+
+
+def rules(state: Mapping[str, Tensor]) -> list[Rule]:
+    """Where each key of ``methods.caj`` comes from."""
+    return [*nonlocal_rules(), *trunk_rules()]
+
+
+def settings(state: Mapping[str, Tensor]) -> tuple[str, ...]:
+    """None: the tensors decide nothing that the recipe leaves open."""
+    return ()

@@ -1,0 +1,41 @@
+"""DEEN's checkpoints (ZYK100/LLCM)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from torch import Tensor
+
+from vireid_cli.releases._rules import SPARE, Rule, trunk_rules
+
+TITLE = "DEEN (ZYK100/LLCM)"
+RECIPES = {"": "deen", "regdb": "deen-regdb", "llcm": "deen-llcm"}
+CLASSIFIER = "classifier.weight"
+UNUSED = (*SPARE, r"base_resnet\.base\.layer4\..*")  # the last where the trunk ends with layer 3
+SHORT_FEATURES = 1024
+"""Width of the classifier's input where the trunk ends with layer 3, as for RegDB."""
+
+
+def rules(state: Mapping[str, Tensor]) -> list[Rule]:
+    """Where each key of ``methods.deen`` comes from."""
+    found = [
+        *trunk_rules(),
+        Rule(r"mfa\.layer(\d)\.channel\.out\.(.*)", (r"MFA\1.CNL.W.\2",)),
+        Rule(r"mfa\.layer(\d)\.channel\.(.*)", (r"MFA\1.CNL.\2",)),
+        Rule(r"mfa\.layer(\d)\.position\.out\.(.*)", (r"MFA\1.PNL.W.\2",)),
+        Rule(r"mfa\.layer(\d)\.position\.(.*)", (r"MFA\1.PNL.\2",)),
+    ]
+    for branch in (0, 1):
+        ours, theirs = rf"dee\.branches\.{branch}", f"DEE.FC{branch + 1}"
+        found += [Rule(rf"{ours}\.dilated\.{i}\.weight", (f"{theirs}{i + 1}.weight",)) for i in range(3)]
+        found.append(Rule(rf"{ours}\.expand\.(.*)", (rf"{theirs}.\1",)))
+    return found
+
+
+def settings(state: Mapping[str, Tensor]) -> tuple[str, ...]:
+    """The last stage: layer 3 where the classifier takes 1024 features."""
+    classifier = state.get(CLASSIFIER)
+    if classifier is None or classifier.dim() != 2:
+        return ()
+    short = classifier.shape[1] == SHORT_FEATURES
+    return (f"method.options.last={'layer3' if short else 'layer4'}",)
