@@ -18,6 +18,9 @@ if TYPE_CHECKING:
 Size = tuple[int, int]
 """Image size as (height, width) in pixels."""
 
+SIZE: Size = (288, 144)
+"""The input size of most papers of the field."""
+
 Resize = Literal["lanczos", "bicubic"]
 """Rule by which images are resized: Pillow's Lanczos filter, as the field does, or torch's cubic one."""
 

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from vireid_cli.commands import main as command_line
@@ -137,8 +139,8 @@ def test_rules_of_settings_that_are_another_dataset_s(
         (("--explain", "--dataset", "lcm"), "did you mean 'llcm'?"),
         (("one", "two", "--against", "three"), "name one"),
         (("one", "one"), "named twice"),
-        (("--cost", "--mode", "all"), "leave what belongs to an evaluation out"),
-        (("--cost", "--trial", "all"), "leave what belongs to an evaluation out"),
+        (("--cost", "--mode", "all"), "remove the options of an evaluation"),
+        (("--cost", "--trial", "all"), "remove the options of an evaluation"),
         (("--trial", "eleven"), "expected a number from 1 to 10, or all"),
         (("--trial", "11"), "expected a number from 1 to 10, or all"),
         (("one", "two", "--trial", "all"), "Name one of them at most"),
@@ -146,7 +148,7 @@ def test_rules_of_settings_that_are_another_dataset_s(
         (("--features", GOLDEN / "regdb_small.npz", "--dataset", "regdb", "--trial", "all"), "its own"),
         (("--features", GOLDEN / "regdb_small.npz"), "needs --dataset"),
         (("one", "--features", GOLDEN / "regdb_small.npz", "--dataset", "regdb"), "not both"),
-        (("--cost", "--breakdown"), "leave what belongs to an evaluation out"),
+        (("--cost", "--breakdown"), "remove the options of an evaluation"),
     ],
 )
 def test_wrong_use(vireid: Command, words: tuple[object, ...], said: str) -> None:
@@ -161,3 +163,25 @@ def test_two_files_are_compared(vireid: Command) -> None:
     assert code == 0, err
     against = json.loads(out)["against"]
     assert against["differences"]["mAP"] == {"mean": 0.0, "interval": [0.0, 0.0], "p_value": 1.0}
+
+
+def test_features_are_evaluated_without_torch_and_matplotlib(tmp_path: Path) -> None:
+    """Their import takes several times as long as the evaluation of SYSU-MM01."""
+    draw = np.random.default_rng(0)
+    pids, features = np.arange(6) // 2, draw.standard_normal((6, 4), dtype=np.float32)
+    sides = {"feat": features, "pids": pids}
+    np.savez(
+        tmp_path / "f.npz",
+        **{f"{side}_{name}": value for side in "qg" for name, value in sides.items()},
+        q_camids=np.full(6, 3),
+        g_camids=np.full(6, 1),
+    )
+    code = (
+        "import sys; from vireid_cli.commands.main import app\n"
+        f"try: app(['evaluate-features', {str(tmp_path / 'f.npz')!r}, '--dataset', 'sysu'])\n"
+        "except SystemExit as done: assert not done.code\n"
+        "print([name for name in ('torch', 'torchvision', 'matplotlib') if name in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert "Rank-1" in done.stdout
+    assert done.stdout.splitlines()[-1] == "[]"

@@ -12,7 +12,8 @@ from vireid_cli.bench.oracle import evaluate_by_loop
 from vireid_cli.data.plan import EvaluationPlan
 from vireid_cli.data.protocols.request import Request
 from vireid_cli.engine.evaluate import features as evaluate_given
-from vireid_cli.engine.evaluate.aggregate import average_runs, evaluate_against
+from vireid_cli.engine.evaluate.aggregate import average_runs
+from vireid_cli.engine.evaluate.pairing import evaluate_against
 from vireid_cli.engine.evaluate.result import EvaluateOptions, Evaluation, evaluate_plan
 from vireid_cli.engine.evaluate.scoring import Measured, measure_plan
 from vireid_cli.errors import DataError, UsageError

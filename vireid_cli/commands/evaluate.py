@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import typer
 
+from vireid_cli.commands.cost import print_costs_of
+from vireid_cli.commands.evaluate_features import print_features
 from vireid_cli.commands.evaluate_options import (
     ALL_TRIALS,
     Against,
@@ -35,13 +36,13 @@ from vireid_cli.commands.evaluate_options import (
     options_of,
     request_of,
 )
+from vireid_cli.commands.explain import print_rules
 from vireid_cli.commands.options import (
     DataDir,
     Device,
     Precision,
     RunsDir,
     make_engine,
-    parse_size,
     refuse_idle,
 )
 from vireid_cli.errors import UsageError
@@ -91,26 +92,33 @@ def evaluate(
         None if features or explain or cost else dataset,
     )
     names = run or []
-    engine = make_engine(device, precision, data, runs)
     if not cost and (recipe or size):
-        raise UsageError("--recipe and --size go with --cost; a run is evaluated as it was trained.")
+        raise UsageError("--recipe and --size belong to vireid cost; a run is evaluated as it was trained.")
     if cost:
         if features or dataset or against or explain or trial or wanted != type(wanted)():
-            raise UsageError("--cost measures a network: leave what belongs to an evaluation out.")
-        _cost(engine, names, recipe or [], size, json)
+            raise UsageError("--cost measures a network: remove the options of an evaluation.")
+        _replaced_by("cost")
+        print_costs_of(make_engine(device, precision, data, runs), names, recipe or [], size, json)
     elif explain:
         _refuse_beside_explain(context, names, dataset)
-        _explain(engine, dataset, names, wanted, json)
+        _replaced_by("explain")
+        print_rules(names[0] if names else None, dataset, wanted.request, json, data, runs)
     elif features is not None:
-        if run:
-            raise UsageError("Name a run or --features, not both.")
-        if trial:
-            raise _settings_beside_a_file()
-        refuse_idle(context, "--features runs no network, knows no checkpoint", "precision", "allow_overlap")
-        _print([_evaluate_features(engine, features, dataset, wanted, against)], json)
+        _refuse_beside_features(context, names, dataset)
+        _replaced_by("evaluate-features FILE")
+        other = Path(against) if against else None
+        print_features(features, str(dataset), rerank or (), far, other, breakdown, json)
     else:
-        found = _evaluate_runs(engine, names, wanted, against, trial == ALL_TRIALS)
-        _print(found, json, names[0] if names else "", data, runs)
+        engine = make_engine(device, precision, data, runs)
+        results = _evaluate_runs(engine, names, wanted, against, trial == ALL_TRIALS)
+        _print(results, json, names[0] if names else "", data, runs)
+
+
+def _replaced_by(command: str) -> None:
+    """Print that an option has become a command of its own."""
+    from vireid_cli.commands.console import ConsoleReporter
+
+    ConsoleReporter().warn(f"this option will be removed: use vireid {command}")
 
 
 def _print(
@@ -150,37 +158,6 @@ def _refuse_beside_explain(context: typer.Context, names: Sequence[str], dataset
         raise UsageError("--explain says the rules of one run: name one, or --dataset.")
 
 
-def _explain(
-    engine: Engine, dataset: str | None, names: Sequence[str], options: EvaluateOptions, json: bool
-) -> None:
-    """Print the rules of the protocol in use."""
-    from vireid_cli.commands import console
-
-    lines = engine.explain(dataset, names[0] if names else None, options)
-    if json:
-        console.print_json(lines)
-    else:
-        console.print_lines(lines)
-
-
-def _cost(engine: Engine, runs: Sequence[str], recipes: list[str], size: str | None, json: bool) -> None:
-    """Measure and print what the networks of runs or recipes cost; of the newest run where none is named."""
-    from vireid_cli.commands import console
-    from vireid_cli.commands.cost_table import print_costs
-
-    if runs and recipes:
-        raise UsageError("Name runs or --recipe, not both.")
-    wanted = parse_size(size) if size else None
-    if recipes:
-        found = [engine.cost(recipe=name, size=wanted) for name in recipes]
-    else:
-        found = [engine.cost(name, size=wanted) for name in runs] or [engine.cost(size=wanted)]
-    if json:
-        console.print_json(found if len(found) > 1 else found[0])
-    else:
-        print_costs(found)
-
-
 def _evaluate_runs(
     engine: Engine, names: Sequence[str], options: EvaluateOptions, against: str | None, all_trials: bool
 ) -> list[Evaluation]:
@@ -206,22 +183,17 @@ def _evaluate_runs(
     return [*(evaluation for evaluations in by_run for evaluation in evaluations), *means]
 
 
-def _evaluate_features(
-    engine: Engine, path: Path, dataset: str | None, options: EvaluateOptions, against: str | None
-) -> Evaluation:
-    """A file by a dataset's rules, perhaps against another file."""
-    from vireid_cli.data.protocols.request import Request
+def _refuse_beside_features(context: typer.Context, names: Sequence[str], dataset: str | None) -> None:
+    """Refuse what a file of features makes idle.
 
+    Raises:
+        UsageError: One such option was typed, or the dataset is missing.
+    """
+    if names:
+        raise UsageError("Name a run or --features, not both.")
+    drawn = ("mode", "shots", "protocol", "trials", "direction", "trial")
+    refuse_idle(context, "--features brings its own queries and gallery", *drawn)
+    refuse_idle(context, "--features holds no images", "flip")
+    refuse_idle(context, "--features runs no network, knows no checkpoint", "precision", "allow_overlap")
     if dataset is None:
-        raise UsageError("--features needs --dataset: whose rules apply to the file.")
-    if replace(options.request, far=None) != Request():
-        raise _settings_beside_a_file()
-    return engine.evaluate_features(path, dataset, options, Path(against) if against else None)
-
-
-def _settings_beside_a_file() -> UsageError:
-    return UsageError(
-        "--features brings its own queries and gallery: mode, shots, protocol, trials, direction and trial "
-        "draw nothing.",
-        "Leave them out.",
-    )
+        raise UsageError("--features needs --dataset: the dataset whose rules apply to the file.")

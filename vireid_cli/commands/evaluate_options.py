@@ -110,14 +110,11 @@ Far = Annotated[
     ),
 ]
 Features = Annotated[
-    Path | None, typer.Option(help="Evaluate embeddings or distances in an .npz (needs --dataset).")
+    Path | None, typer.Option(help="Old spelling of: vireid evaluate-features FILE.", hidden=True)
 ]
 Dataset = Annotated[
     str | None,
-    typer.Option(
-        help="Evaluate on this one of the run's kind (occ-sysu) instead of the run's own; with --features or "
-        "--explain: whose rules apply."
-    ),
+    typer.Option(help="Evaluate on this dataset of the run's kind (occ-sysu) instead of the run's own."),
 ]
 Rerank = Annotated[
     list[RerankName] | None, typer.Option(help="Rows of its own beside the plain ones; may be repeated.")
@@ -129,24 +126,20 @@ Against = Annotated[
 Breakdown = Annotated[
     bool, typer.Option("--breakdown", help="Tables by camera pair and identity; worst queries.")
 ]
-Explain = Annotated[
-    bool, typer.Option("--explain", help="Print the protocol's rules in plain words, and stop.")
-]
+Explain = Annotated[bool, typer.Option("--explain", help="Old spelling of: vireid explain.", hidden=True)]
 AllowOverlap = Annotated[
     bool,
     typer.Option("--allow-overlap", help="Evaluate on identities that were trained on; it is said so."),
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print metrics.json instead of tables.")]
 
-Cost = Annotated[
-    bool, typer.Option("--cost", help="Instead: parameters, multiply-adds and latency of its network.")
-]
+Cost = Annotated[bool, typer.Option("--cost", help="Old spelling of: vireid cost.", hidden=True)]
 CostRecipes = Annotated[
-    list[str] | None, typer.Option("--recipe", help="With --cost: of a recipe's network; may be repeated.")
+    list[str] | None, typer.Option("--recipe", help="Old spelling of: vireid cost --recipe.", hidden=True)
 ]
 CostSize = Annotated[
     str | None,
-    typer.Option("--size", help="With --cost: HEIGHTxWIDTH of the image; the recipe's by default."),
+    typer.Option("--size", help="Old spelling of: vireid cost --size.", hidden=True),
 ]
 
 
@@ -166,24 +159,21 @@ def request_of(
     Raises:
         UsageError: A trial that is neither a number from 1 to 10 nor ``all``.
     """
-    from vireid_cli.data.protocols.request import Request
+    from vireid_cli.data.protocols import request
 
     if trial is not None and trial != ALL_TRIALS and not (trial.isdigit() and 1 <= int(trial) <= 10):
         raise UsageError(f"--trial {trial}: expected a number from 1 to 10, or {ALL_TRIALS}.")
-    given: dict[str, Any] = {
-        "trials": trials,
-        "trial": None if trial in (None, ALL_TRIALS) else int(trial or 0),
-        "far": far.value if far else None,
-    }
-    if mode is not None:
-        given["modes"] = ("all", "indoor") if mode is ModeName.both else (mode.value,)
-    if shots is not None:
-        given["shots"] = (1, 10) if shots is ShotsName.both else (int(shots.value),)
-    if protocol is not None:
-        given["llcm" if protocol.value.startswith("llcm") else "draw"] = protocol.value
-    if direction is not None:
-        given["directions"] = ("v2i", "i2v") if direction is DirectionName.both else (direction.value,)
-    return Request(**given)
+    return request.request_of(
+        mode=cast(Any, mode.value if mode else None),
+        shots=cast(
+            Any, None if shots is None else shots.value if shots is ShotsName.both else int(shots.value)
+        ),
+        protocol=cast(Any, protocol.value if protocol else None),
+        trials=trials,
+        direction=cast(Any, direction.value if direction else None),
+        trial=None if trial in (None, ALL_TRIALS) else int(trial or 0),
+        far=cast(Any, far.value if far else None),
+    )
 
 
 def options_of(

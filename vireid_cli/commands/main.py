@@ -15,7 +15,10 @@ from vireid_cli import __version__
 from vireid_cli.commands import (
     bench,
     compare,
+    cost,
     evaluate,
+    evaluate_features,
+    explain,
     export,
     occlude,
     prepare,
@@ -41,6 +44,9 @@ bench.app.command("occlude")(occlude.bench_occlude)
 app.add_typer(prepare.app, name="prepare")
 app.command("train")(train.train)
 app.command("evaluate")(evaluate.evaluate)
+app.command("evaluate-features")(evaluate_features.evaluate_features)
+app.command("explain")(explain.explain)
+app.command("cost")(cost.cost)
 app.add_typer(visualize.app, name="visualize")
 app.add_typer(export.app, name="export")
 app.command("compare")(compare.compare)

@@ -138,7 +138,12 @@ def occlusion_text(mark: Mapping[str, Any]) -> str:
 
 def describe(store: Store) -> dict[str, Any]:
     """The data's part of ``environment.json``."""
-    return {**marks(store), "fingerprint": store.info.fingerprint, "images": len(store.records)}
+    return {
+        **marks(store),
+        "fingerprint": store.info.fingerprint,
+        "images": len(store.records),
+        "decoder": store.info.decoder.as_json(),
+    }
 
 
 def identity_tokens(store: Store, pids: np.ndarray) -> list[str]:

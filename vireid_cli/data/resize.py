@@ -11,7 +11,6 @@ Two rules, both antialiased (the filter widens where the image shrinks), on uint
 from __future__ import annotations
 
 import numpy as np
-import torch
 from PIL import Image
 
 from vireid_cli.types import Resize, Size
@@ -34,6 +33,8 @@ def resize_all(pixels: np.ndarray, size: Size) -> np.ndarray:
     """Bring (N, h, w, 3) uint8 to a size at once by ``bicubic``, in less than half the time of N calls."""
     if pixels.shape[1:3] == size:
         return pixels
+    import torch  # late: evaluation of stored embeddings needs the rules' names only
+
     rows = np.require(pixels, requirements=["C", "W"])  # torch wants memory that it could write to
     images = torch.from_numpy(rows).permute(0, 3, 1, 2)  # (N, 3, h, w), channels last
     resized = torch.nn.functional.interpolate(images, size, mode="bicubic", antialias=True)

@@ -1,40 +1,84 @@
 """The engine: every verb of the command line for Python, on one session.
 
->>> from vireid_cli.engine.engine import Engine
->>> engine = Engine.choose(device="cpu")
->>> run = engine.train("quickstart.yaml", settings=["train.epochs=1"])  # doctest: +SKIP
->>> engine.evaluate(run)[0].content["metrics"]["mAP"]["mean"]  # doctest: +SKIP
+>>> from vireid_cli import Engine
+>>> engine = Engine()  # picks the device
+>>> run = engine.train("quickstart.yaml", epochs=1)  # doctest: +SKIP
+>>> engine.evaluate(run, mode="all").rank1  # doctest: +SKIP
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, TypedDict, Unpack
+
+from torch import Tensor
 
 from vireid_cli.data import explain
 from vireid_cli.data.identity import is_prepared
 from vireid_cli.data.prepare import Choices, Prepared
+from vireid_cli.data.protocols.request import Direction, Draw, LlcmProtocol, Mode, Shots, request_of
 from vireid_cli.engine import compare, cost, export, occlusion, prepare, visualize
 from vireid_cli.engine.compare import StudyResult
-from vireid_cli.engine.evaluate import aggregate, evaluate, features
-from vireid_cli.engine.evaluate.result import EvaluateOptions, Evaluation
+from vireid_cli.engine.dataset import PersonDataset, dataset_of
+from vireid_cli.engine.evaluate import aggregate, evaluate, features, pairing
+from vireid_cli.engine.evaluate.result import EvaluateOptions, Evaluation, Evaluations
+from vireid_cli.engine.evaluate.scoring import Flip, Rerank
 from vireid_cli.engine.export import Exported
+from vireid_cli.engine.model import Model, parse_modality
 from vireid_cli.engine.network import load_recipe, run_recipe
 from vireid_cli.engine.occlusion import MadeLibrary
 from vireid_cli.engine.reporter import Reporter
+from vireid_cli.engine.run import Run
 from vireid_cli.engine.session import Session
 from vireid_cli.engine.subjects.output import Output
 from vireid_cli.engine.train import resume, train
 from vireid_cli.errors import UsageError
+from vireid_cli.metrics.verification import FarReading
 from vireid_cli.occlusion.build import OccludedTree
 from vireid_cli.recipe.schema import Recipe
 from vireid_cli.recipe.study import Study, load_study
 from vireid_cli.rendered.options import RenderOptions
 from vireid_cli.rendered.tree import RenderedTree
 from vireid_cli.results import run as runs
-from vireid_cli.results.run import Run
-from vireid_cli.types import RESIZE, Resize, Size
+from vireid_cli.results.run import Run as RunFolder
+from vireid_cli.types import RESIZE, SIZE, Modality, Resize, Size
+
+RunName = RunFolder | str | Path
+"""A run: itself, its folder, or the folder's name in the folder of runs."""
+
+
+class FigureOptions(TypedDict, total=False):
+    """Options of figures; each figure takes those that ``draw`` in its file of ``engine/visualize`` names."""
+
+    all_pairs: bool
+    amplitude: str
+    by: str
+    columns: int
+    component: str
+    ids: int
+    images: Any
+    key: str | None
+    latency: bool
+    library: Path | None
+    library_sheet: bool
+    metrics: Sequence[str]
+    modality: Modality | None
+    order: str | None
+    paths: Sequence[str]
+    phase_source: str
+    pid: int | None
+    pids: Sequence[int]
+    protocol: str | None
+    queries: int | None
+    ranks: int
+    rows: int
+    seed: int
+    size: Size
+    steps: int
+    weight: float
+    where: Sequence[str]
 
 
 class Engine:
@@ -75,7 +119,7 @@ class Engine:
     def prepare(
         self,
         dataset: str,
-        size: Size = (288, 144),
+        size: Size = SIZE,
         *,
         root: Path | None = None,
         resize: Resize = RESIZE,
@@ -99,13 +143,59 @@ class Engine:
             workers=workers,
         )
 
-    def occluders(self, folder: Path | None = None, **options: Any) -> MadeLibrary:
-        """Make a library of occluders; see ``occlusion.make_library``."""
-        return occlusion.make_library(folder, self.session, **options)
+    def occluders(
+        self,
+        folder: Path | None = None,
+        *,
+        categories: Sequence[str] = (),
+        coco: Path | None = None,
+        images: Path | None = None,
+        detector: str | None = None,
+        weights: str = "torchvision",
+        refine: str = "none",
+        sam_weights: Path | None = None,
+        sam_kind: str = "vit_b",
+    ) -> MadeLibrary:
+        """Draw a library of occluders, or cut one out of photographs; see ``occlusion.make_library``."""
+        return occlusion.make_library(
+            folder,
+            self.session,
+            categories=categories,
+            coco=coco,
+            images=images,
+            detector=detector,
+            weights=weights,
+            refine=refine,
+            sam_weights=sam_weights,
+            sam_kind=sam_kind,
+        )
 
-    def occlude(self, base: str, **options: Any) -> OccludedTree:
-        """Write a dataset's mirror with occluders before its people; see ``occlusion.occlude``."""
-        return occlusion.occlude(base, self.session, **options)
+    def occlude(
+        self,
+        base: str,
+        *,
+        preset_name: str | None = None,
+        changes: Mapping[str, Any] | None = None,
+        seed: int = 0,
+        library: Path | None = None,
+        root: Path | None = None,
+        part: tuple[int, int] = (1, 1),
+        trial: int = 1,
+        workers: int | None = None,
+    ) -> OccludedTree:
+        """Write a dataset's mirror with occluders in front of its people; see ``occlusion.occlude``."""
+        return occlusion.occlude(
+            base,
+            self.session,
+            preset_name=preset_name,
+            changes=dict(changes or {}),
+            seed=seed,
+            library=library,
+            root=root,
+            part=part,
+            trial=trial,
+            workers=workers,
+        )
 
     def verify_occluded(self, base: str, root: Path | None = None) -> list[str]:
         """What in an occluded tree differs from what was written; empty: nothing."""
@@ -115,10 +205,41 @@ class Engine:
         """What in a prepared store differs from what was written; empty: nothing."""
         return prepare.verify(dataset, self.session, workers)
 
-    def train(self, recipe: str | Recipe, settings: Sequence[str] = ()) -> Run:
-        """Train a recipe by name or as it is; see ``train.train``."""
-        loaded = recipe if isinstance(recipe, Recipe) else load_recipe(recipe, tuple(settings))
-        return train.train(loaded, self.session)
+    def train(
+        self,
+        recipe: str | Path | Recipe,
+        settings: Sequence[str] = (),
+        *,
+        dataset: str | None = None,
+        epochs: int | None = None,
+        seed: int | None = None,
+    ) -> Run:
+        """Train a recipe from its start.
+
+        Args:
+            recipe: Name of a shipped recipe, path of a recipe file, or a recipe.
+            settings: ``KEY=VALUE``, as ``--set`` on the command line takes them.
+            dataset: Short for ``data.dataset=…``.
+            epochs: Short for ``train.epochs=…``.
+            seed: Short for ``train.seed=…``.
+
+        Returns:
+            The run, with its last checkpoint.
+
+        Raises:
+            UsageError: The dataset is missing, the recipe is wrong or does not fit the dataset.
+            VireidError: A loss became NaN or infinite.
+            Interrupted: The training was interrupted; a checkpoint was written.
+        """
+        short = {"data.dataset": dataset, "train.epochs": epochs, "train.seed": seed}
+        changes = [*settings, *(f"{key}={value}" for key, value in short.items() if value is not None)]
+        if isinstance(recipe, Recipe):
+            if changes:
+                raise UsageError(f"A loaded recipe takes no settings ({', '.join(changes)}): pass its name.")
+            loaded = recipe
+        else:
+            loaded = load_recipe(str(recipe), tuple(changes))
+        return self.find(train.train(loaded, self.session))
 
     def train_trials(self, recipe: str, settings: Sequence[str] = ()) -> list[Run]:
         """Train a recipe once for each split of a dataset that has several (RegDB), one after the other.
@@ -133,19 +254,64 @@ class Engine:
             raise UsageError(f"{data.dataset} has one split for all: there are no trials to go through.")
         return [self.train(recipe, [*settings, f"data.trial={trial}"]) for trial in range(1, trials + 1)]
 
-    def resume(self, run: Run | str | Path) -> Run:
-        """Go on from a run's newest checkpoint; see ``resume.resume``."""
-        return resume.resume(self.find(run), self.session)
+    def resume(self, run: RunName) -> Run:
+        """Continue a training from the run's newest checkpoint; see ``resume.resume``."""
+        return self.find(resume.resume(self.find(run), self.session))
 
     def evaluate(
-        self, run: Run | str | Path | None = None, options: EvaluateOptions | None = None
-    ) -> list[Evaluation]:
-        """Evaluate a run (None: the newest) under each protocol asked for; see ``evaluate.evaluate_run``."""
-        return evaluate.evaluate_run(self.find(run), self.session, options or EvaluateOptions())
+        self,
+        run: RunName | None = None,
+        options: EvaluateOptions | None = None,
+        *,
+        mode: Mode | Literal["both"] | None = None,
+        shots: Shots | Literal["both"] | None = None,
+        protocol: Draw | LlcmProtocol | None = None,
+        trials: int | None = None,
+        direction: Direction | Literal["both"] | None = None,
+        trial: int | None = None,
+        far: FarReading | None = None,
+        dataset: str | None = None,
+        rerank: Sequence[Rerank] = (),
+        flip: Flip = "off",
+        breakdown: bool = False,
+        allow_overlap: bool = False,
+    ) -> Evaluations:
+        """Evaluate a run under each protocol requested.
+
+        Args:
+            run: The run; None: the newest.
+            options: All options at once, instead of the keywords below.
+            mode, shots, protocol, trials, direction, trial, far: Settings of the dataset's protocol; see
+                ``data.protocols.request.request_of``. None: as the papers on the dataset report.
+            dataset: Evaluate on this dataset of the same kind instead of the run's own.
+            rerank: Re-ranking methods, each reported beside the plain result.
+            flip: Test-time averaging with mirror images, reported beside the plain result.
+            breakdown: Also compute tables by camera pair and identity.
+            allow_overlap: Evaluate although the network was trained on test identities; the result is marked.
+
+        Returns:
+            One result per protocol. Where there is one, ``rank1``, ``mAP`` and ``mINP`` are its metrics.
+
+        Raises:
+            UsageError: No data, no checkpoint, a wrong setting, or training identities in the test set.
+            DataError: Data that the protocol needs is missing or damaged.
+        """
+        if options is None:
+            request = request_of(
+                mode=mode,
+                shots=shots,
+                protocol=protocol,
+                trials=trials,
+                direction=direction,
+                trial=trial,
+                far=far,
+            )
+            options = EvaluateOptions(request, dataset, allow_overlap, tuple(rerank), flip, breakdown)
+        return Evaluations(evaluate.evaluate_run(self.find(run), self.session, options))
 
     def evaluate_runs(
-        self, names: Sequence[Run | str | Path], options: EvaluateOptions | None = None
-    ) -> tuple[list[list[Evaluation]], list[Evaluation]]:
+        self, names: Sequence[RunName], options: EvaluateOptions | None = None
+    ) -> tuple[list[Evaluations], list[Evaluation]]:
         """Evaluate several models: each one's results, and their means, which are written to a file.
 
         See ``aggregate.average_runs`` and ``write_means``.
@@ -155,36 +321,32 @@ class Engine:
         means = aggregate.average_runs(by_run)
         return by_run, aggregate.write_means(means, found, self.session)
 
-    def runs_of_trials(self, run: Run | str | Path | None = None) -> list[Run]:
+    def runs_of_trials(self, run: RunName | None = None) -> list[RunFolder]:
         """Find the run of each of RegDB's trials; see ``aggregate.runs_of_trials``."""
         return aggregate.runs_of_trials(self.find(run), self.session)
 
     def evaluate_against(
-        self, run: Run | str | Path | None, other: Run | str | Path, options: EvaluateOptions | None = None
+        self, run: RunName | None, other: RunName, options: EvaluateOptions | None = None
     ) -> list[Evaluation]:
-        """Evaluate two runs and compare them query by query; see ``aggregate.evaluate_against``."""
+        """Evaluate two runs and compare them query by query; see ``pairing.evaluate_against``."""
         theirs = self.find(other)
-        return aggregate.evaluate_against(
+        return pairing.evaluate_against(
             self.evaluate(run, options), self.evaluate(theirs, options), theirs.name
         )
 
     def evaluate_features(
         self,
-        path: Path,
+        path: str | Path,
         dataset: str,
         options: EvaluateOptions | None = None,
-        against: Path | None = None,
+        against: str | Path | None = None,
     ) -> Evaluation:
-        """Evaluate embeddings in a file, against another file; see ``features.evaluate_features``."""
-        wanted = options or EvaluateOptions()
-        found = features.evaluate_features(path, dataset, wanted)
-        if against is None:
-            return found
-        theirs = features.evaluate_features(against, dataset, wanted)
-        return aggregate.evaluate_against([found], [theirs], against.name)[0]
+        """Evaluate embeddings or distances in a file; see ``features.evaluate_features``."""
+        other = None if against is None else Path(against)
+        return features.evaluate_features(Path(path), dataset, options or EvaluateOptions(), other)
 
     def explain(
-        self, dataset: str | None, run: Run | str | Path | None, options: EvaluateOptions | None = None
+        self, dataset: str | None, run: RunName | None, options: EvaluateOptions | None = None
     ) -> list[str]:
         """Say the rules of a dataset's protocol (None: the run's dataset) in plain words."""
         if dataset is None:
@@ -193,7 +355,7 @@ class Engine:
 
     def cost(
         self,
-        run: Run | str | Path | None = None,
+        run: RunName | None = None,
         recipe: str | Recipe | None = None,
         size: Size | None = None,
     ) -> dict[str, Any]:
@@ -213,46 +375,96 @@ class Engine:
     def visualize(
         self,
         figure: str,
-        subject: Run | str | Path | Sequence[Run | str | Path] | None = None,
+        subject: RunName | Sequence[RunName] | None = None,
         *,
         output: Output | None = None,
-        **options: Any,
+        **options: Unpack[FigureOptions],
     ) -> Path:
         """Draw a figure.
 
         Args:
             figure: One of ``visualize.names()``.
             subject: The run, or several; None: the newest. For a figure of a dataset or of a folder of runs
-                the dataset's name or the folder.
+                the dataset's name (None: ``sysu``) or the folder.
             output: File, format, resolution; None: the figure's usual ones.
-            **options: As of ``draw`` in the figure's file in ``engine/visualize``.
+            **options: Those of ``draw`` in the figure's file in ``engine/visualize``.
+
+        Returns:
+            The path of the written file.
 
         Raises:
-            UsageError: No such figure, or what it is drawn from is not there yet.
+            UsageError: No such figure, an option that it does not take, or its data do not exist yet.
         """
         drawn: visualize.Subject
-        if visualize.runs_taken(figure)[1] == 0 and isinstance(subject, (str, Path)):
-            drawn = subject
-        elif subject is None or isinstance(subject, (Run, str, Path)):
+        if visualize.runs_taken(figure)[1] == 0 and (subject is None or isinstance(subject, (str, Path))):
+            drawn = "sysu" if subject is None else subject
+        elif subject is None or isinstance(subject, (RunFolder, str, Path)):
             drawn = (self.find(subject),)
         else:
             drawn = tuple(self.find(one) for one in subject)
         return visualize.draw(figure, drawn, self.session, output or Output(), **options)
 
-    def export(self, run: Run | str | Path | None = None, **options: Any) -> Exported:
+    def export(
+        self,
+        run: RunName | None = None,
+        *,
+        layout: Literal["split", "joint"] = "split",
+        out: Path | None = None,
+    ) -> Exported:
         """Export a run's network to ONNX and check it; see ``export.export_run``."""
-        return export.export_run(self.find(run), self.session, **options)
+        return export.export_run(self.find(run), self.session, layout=layout, out=out)
 
-    def export_backbone(self, run: Run | str | Path | None = None, **options: Any) -> Path:
+    def export_backbone(
+        self, run: RunName | None = None, *, modality: Modality, out: Path | None = None
+    ) -> Path:
         """Write a run's trunk as weights that another recipe starts from; see ``export.export_backbone``."""
-        return export.export_backbone(self.find(run), self.session, **options)
+        return export.export_backbone(self.find(run), self.session, modality=modality, out=out)
 
-    def find(self, run: Run | str | Path | None) -> Run:
-        """A run by folder or name; the newest where None."""
+    def load(self, run: RunName | None = None) -> Model:
+        """Load a run's network for embedding; see ``Run.load``."""
+        return self.find(run).load()
+
+    def dataset(
+        self,
+        name: str = "sysu",
+        split: str = "train",
+        *,
+        size: Size = SIZE,
+        resize: Resize = RESIZE,
+        modality: Modality | str | None = None,
+        trial: int = 1,
+        transform: Callable[[Tensor], Tensor] | None = None,
+    ) -> PersonDataset:
+        """A prepared dataset for a training loop of your own; a missing size is prepared first.
+
+        Args:
+            name: The dataset's name, as of ``vireid prepare``.
+            split: ``train``, ``val``, ``trainval``, ``test`` or ``all``.
+            size: (height, width) of the images.
+            resize: Rule by which images are resized.
+            modality: ``visible`` or ``infrared``; None: both.
+            trial: Number of the split, from 1, of a dataset that has several (RegDB).
+            transform: Applied to each (3, H, W) float image in [0, 1].
+
+        Raises:
+            UsageError: The dataset is missing, or the split has no images.
+        """
+        store = prepare.ensure_prepared(name, self.session, size, resize)
+        kind = None if modality is None else parse_modality(modality)
+        return dataset_of(store, size, split, modality=kind, trial=trial, transform=transform)
+
+    def find(self, run: RunName | None = None) -> Run:
+        """A run by its folder or name; None: the newest.
+
+        Raises:
+            UsageError: There is no such run; the error lists the newest ones.
+        """
         if isinstance(run, Run):
-            return run
+            return run if run.session is not None else replace(run, session=self.session)
+        if isinstance(run, RunFolder):
+            return Run(run.folder, self.session)
         try:
-            return runs.find(run, runs=self.session.runs_dir)
+            return Run(runs.find(run, runs=self.session.runs_dir).folder, self.session)
         except UsageError as error:
             if run is None and not is_prepared("sysu", self.session.data_dir):
                 raise UsageError(

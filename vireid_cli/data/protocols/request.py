@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, fields
-from typing import Literal
+from typing import Literal, cast, get_args
 
 from vireid_cli.errors import UsageError
 from vireid_cli.metrics.verification import FarReading
@@ -64,3 +64,57 @@ class Request:
                 f"the protocol of {title} has no setting {', '.join(foreign)}.",
                 f"It knows: {', '.join(known)}." if known else "It has no settings.",
             )
+
+
+def request_of(
+    *,
+    mode: Mode | Literal["both"] | None = None,
+    shots: Shots | Literal["both"] | None = None,
+    protocol: Draw | LlcmProtocol | None = None,
+    trials: int | None = None,
+    direction: Direction | Literal["both"] | None = None,
+    trial: int | None = None,
+    far: FarReading | None = None,
+) -> Request:
+    """A request from one value per setting, as the command line and the Python API take them.
+
+    Args:
+        mode: SYSU-MM01: ``all``, ``indoor`` or ``both``.
+        shots: SYSU-MM01: 1, 10 or ``both``.
+        protocol: SYSU-MM01: ``seeded`` or ``official``; LLCM: ``llcm-train``, ``llcm-release`` or
+            ``llcm-full``.
+        trials: Number of galleries.
+        direction: ``v2i``, ``i2v`` or ``both``.
+        trial: RegDB: 1..10.
+        far: Faces: ``not-exceeded`` or ``nearest``.
+
+    Raises:
+        UsageError: A value that is not among these; all such values are named.
+    """
+    known: dict[str, tuple[object, tuple[object, ...]]] = {
+        "mode": (mode, ("all", "indoor", "both")),
+        "shots": (shots, (1, 10, "both")),
+        "protocol": (protocol, (*get_args(Draw), *get_args(LlcmProtocol))),
+        "direction": (direction, (*BOTH_DIRECTIONS, "both")),
+        "far": (far, get_args(FarReading)),
+    }
+    unknown = [
+        f"{name} is {value!r}: expected {', '.join(map(str, values))}"
+        for name, (value, values) in known.items()
+        if value is not None and value not in values
+    ]
+    if trials is not None and trials < 1:
+        unknown.append(f"trials is {trials}: expected 1 or more")
+    if unknown:
+        raise UsageError(f"{'; '.join(unknown)}.")
+    llcm = protocol is not None and protocol.startswith("llcm")
+    return Request(
+        modes=None if mode is None else (("all", "indoor") if mode == "both" else (mode,)),
+        shots=None if shots is None else ((1, 10) if shots == "both" else (shots,)),
+        draw=None if llcm else cast(Draw | None, protocol),
+        trials=trials,
+        directions=None if direction is None else (BOTH_DIRECTIONS if direction == "both" else (direction,)),
+        trial=trial,
+        llcm=cast(LlcmProtocol, protocol) if llcm else None,
+        far=far,
+    )

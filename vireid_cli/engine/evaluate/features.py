@@ -12,6 +12,7 @@ from vireid_cli.data import protocols
 from vireid_cli.data.features import FeatureFile, read_features
 from vireid_cli.data.plan import EvaluationPlan
 from vireid_cli.data.stored_trials import holds_trials, read_trials
+from vireid_cli.engine.evaluate.pairing import evaluate_against
 from vireid_cli.engine.evaluate.result import EvaluateOptions, Evaluation, evaluate_plan
 from vireid_cli.engine.evaluate.scoring import FLIPS, RERANKS, Measured, Outcome
 from vireid_cli.engine.evaluate.summary import summarize
@@ -29,7 +30,21 @@ MOST_CELLS = 1 << 27
 """Largest score matrix that is held: 1 GiB of float64. Beyond it the gallery is streamed."""
 
 
-def evaluate_features(path: Path, dataset: str, options: EvaluateOptions) -> Evaluation:
+def evaluate_features(
+    path: Path, dataset: str, options: EvaluateOptions, against: Path | None = None
+) -> Evaluation:
+    """Evaluate a file by the rules of a dataset, and its paired difference from another file if named.
+
+    See ``evaluate_file`` for the forms of a file and the errors.
+    """
+    evaluation = evaluate_file(path, dataset, options)
+    if against is None:
+        return evaluation
+    other = evaluate_file(against, dataset, options)
+    return evaluate_against([evaluation], [other], against.name)[0]
+
+
+def evaluate_file(path: Path, dataset: str, options: EvaluateOptions) -> Evaluation:
     """Evaluate an ``.npz`` by the rules of a dataset (float64 product, rows as they are).
 
     Three forms: ``q_feat g_feat q_pids g_pids q_camids g_camids``; ``distance`` in place of features; or

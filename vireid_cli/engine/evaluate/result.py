@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -12,7 +13,9 @@ from vireid_cli.data.protocols.request import Request
 from vireid_cli.engine.evaluate import artifacts
 from vireid_cli.engine.evaluate.scoring import Flip, Measured, Outcome, Rerank, measure_plan
 from vireid_cli.engine.evaluate.summary import summarize
+from vireid_cli.errors import UsageError
 from vireid_cli.results import schema
+from vireid_cli.results.wording import column_name, percent
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +55,104 @@ class Evaluation:
     plain: Outcome
     folder: Path | None = None
     variants: tuple[Outcome, ...] = ()
+
+    @property
+    def protocol(self) -> str:
+        """Name of the protocol, such as ``all-single``."""
+        return self.content["protocol"]
+
+    @property
+    def rank1(self) -> float:
+        """Rank-1 in [0, 1], mean over the trials."""
+        return self.metric("rank1")
+
+    @property
+    def mAP(self) -> float:
+        """Mean average precision in [0, 1], mean over the trials."""
+        return self.metric("mAP")
+
+    @property
+    def mINP(self) -> float:
+        """Mean inverse negative penalty in [0, 1], mean over the trials."""
+        return self.metric("mINP")
+
+    def metric(self, name: str) -> float:
+        """A metric in [0, 1] by its key in ``metrics.json``, mean over the trials.
+
+        Raises:
+            UsageError: The protocol has no such metric; the error lists those that it has.
+        """
+        metrics = self.content["metrics"]
+        if name not in metrics:
+            raise UsageError(f"{self.protocol} has no metric '{name}'.", f"It has: {', '.join(metrics)}")
+        return metrics[name]["mean"]
+
+    def to_dict(self) -> dict[str, Any]:
+        """The content of ``metrics.json``, as a copy."""
+        return copy.deepcopy(dict(self.content))
+
+    def to_markdown(self) -> str:
+        """A table in Markdown: one row per result, one column per metric, in percent."""
+        return markdown_table([self])
+
+
+class Evaluations(list[Evaluation]):
+    """The results of one or several protocols, in order: a list with the metrics of its only element."""
+
+    @property
+    def only(self) -> Evaluation:
+        """The result, where there is exactly one.
+
+        Raises:
+            UsageError: There are several; the error names their protocols.
+        """
+        if len(self) != 1:
+            names = ", ".join(evaluation.protocol for evaluation in self)
+            raise UsageError(
+                f"{len(self)} protocols were evaluated: {names}.", "Index the result, or choose one."
+            )
+        return self[0]
+
+    @property
+    def rank1(self) -> float:
+        """Rank-1 in [0, 1] of the only protocol."""
+        return self.only.rank1
+
+    @property
+    def mAP(self) -> float:
+        """Mean average precision in [0, 1] of the only protocol."""
+        return self.only.mAP
+
+    @property
+    def mINP(self) -> float:
+        """Mean inverse negative penalty in [0, 1] of the only protocol."""
+        return self.only.mINP
+
+    def to_dict(self) -> dict[str, dict[str, Any]]:
+        """Copies of the contents of ``metrics.json``, keyed by protocol."""
+        return {evaluation.protocol: evaluation.to_dict() for evaluation in self}
+
+    def to_markdown(self) -> str:
+        """A table in Markdown: one row per result, one column per metric, in percent."""
+        return markdown_table(self)
+
+
+def markdown_table(evaluations: Sequence[Evaluation]) -> str:
+    """Plain results, their variants and the chance level as a table in Markdown, in percent.
+
+    Pipes and line breaks in names are escaped. A metric that a protocol does not have is shown as a dash.
+    """
+    names = list(dict.fromkeys(name for e in evaluations for name in e.content["metrics"]))
+    lines = [["protocol", *map(column_name, names)], ["---", *("--:" for _ in names)]]
+    for evaluation in evaluations:
+        content = evaluation.content
+        rows = [(evaluation.protocol, content["metrics"])]
+        rows += [(f"{evaluation.protocol}, {v['name']}", v["metrics"]) for v in content["variants"]]
+        for label, metrics in rows:
+            cells = (percent(metrics[name]["mean"] if name in metrics else None) for name in names)
+            lines.append([label.replace("|", r"\|").replace("\n", " "), *cells])
+        lines.append([f"{evaluation.protocol}, chance", *(percent(content["chance"].get(n)) for n in names)])
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 
 def evaluate_plan(

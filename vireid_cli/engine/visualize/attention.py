@@ -29,7 +29,13 @@ RUNS = (1, 6)
 
 
 def draw(
-    runs: Sequence[Run], session: Session, output: Output, *, ids: int, steps: int, pids: Sequence[int] = ()
+    runs: Sequence[Run],
+    session: Session,
+    output: Output,
+    *,
+    ids: int = 4,
+    steps: int = 6,
+    pids: Sequence[int] = (),
 ) -> Path:
     """Heat over a visible and an infrared image of each person, a row a run.
 

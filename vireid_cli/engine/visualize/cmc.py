@@ -16,7 +16,9 @@ from vireid_cli.results.wording import protocol_words
 RUNS = (1, 8)
 
 
-def draw(runs: Sequence[Run], session: Session, output: Output, *, protocol: str | None, ranks: int) -> Path:
+def draw(
+    runs: Sequence[Run], session: Session, output: Output, *, protocol: str | None = None, ranks: int = 20
+) -> Path:
     """CMC curves of runs under one protocol, each with its 95 % band over people.
 
     Args:

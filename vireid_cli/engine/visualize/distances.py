@@ -16,7 +16,12 @@ RUNS = (1, 6)
 
 
 def draw(
-    runs: Sequence[Run], session: Session, output: Output, *, protocol: str | None, all_pairs: bool = False
+    runs: Sequence[Run],
+    session: Session,
+    output: Output,
+    *,
+    protocol: str | None = None,
+    all_pairs: bool = False,
 ) -> Path:
     """Histograms of the cosine distances of all visible–infrared pairs of the test set, a panel a run.
 

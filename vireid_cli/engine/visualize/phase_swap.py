@@ -10,7 +10,7 @@ from vireid_cli.engine.subjects.images import Picture, chosen_people, pair, pers
 from vireid_cli.engine.subjects.output import Output
 from vireid_cli.engine.subjects.spectra import spectrum_column
 from vireid_cli.figures import spectra
-from vireid_cli.types import Modality, Size
+from vireid_cli.types import SIZE, Modality, Size
 
 RUNS = (0, 0)
 
@@ -20,7 +20,7 @@ def draw(
     session: Session,
     output: Output,
     *,
-    size: Size,
+    size: Size = SIZE,
     pid: int | None = None,
     modality: Modality | None = None,
     images: tuple[Picture, Picture] | None = None,

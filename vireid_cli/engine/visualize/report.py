@@ -79,10 +79,10 @@ def draw(
     session: Session,
     output: Output,
     *,
-    protocol: str | None,
-    ids: int,
-    seed: int,
-    latency: bool,
+    protocol: str | None = None,
+    ids: int = 24,
+    seed: int = 0,
+    latency: bool = False,
 ) -> Path:
     """Write the report of evaluated runs.
 

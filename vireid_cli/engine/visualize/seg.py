@@ -25,7 +25,7 @@ from vireid_cli.figures import seg
 from vireid_cli.figures.spectra import mirrored
 from vireid_cli.frequency.profile import log_gap, radial_profile, summed_amplitude
 from vireid_cli.frequency.seg import Amplitude, PhaseSource, grey_image, seg_image
-from vireid_cli.types import RESIZE, Modality, Size
+from vireid_cli.types import RESIZE, SIZE, Modality, Size
 
 RUNS = (0, 0)
 
@@ -40,10 +40,10 @@ def draw(
     session: Session,
     output: Output,
     *,
-    size: Size,
-    ids: int,
-    images: int,
-    seed: int,
+    size: Size = SIZE,
+    ids: int = 4,
+    images: int = 256,
+    seed: int = 0,
     pids: Sequence[int] = (),
     amplitude: Amplitude = "mean",
     phase_source: PhaseSource = "rgb",

@@ -19,7 +19,7 @@ MOST_LETTERS = 18
 
 
 def draw(
-    dataset: str, session: Session, output: Output, *, images: int, seed: int, columns: int = 12
+    dataset: str, session: Session, output: Output, *, images: int = 40, seed: int = 0, columns: int = 12
 ) -> Path:
     """People of a dataset, one image a camera and modality: by identity, then by camera.
 

@@ -11,7 +11,7 @@ from vireid_cli.engine.subjects.images import Picture, chosen_people, pair
 from vireid_cli.engine.subjects.output import Output
 from vireid_cli.engine.subjects.spectra import spectrum_column
 from vireid_cli.figures import spectra
-from vireid_cli.types import Size
+from vireid_cli.types import SIZE, Size
 
 RUNS = (0, 0)
 
@@ -21,7 +21,7 @@ def draw(
     session: Session,
     output: Output,
     *,
-    size: Size,
+    size: Size = SIZE,
     pid: int | None = None,
     images: Sequence[Picture] = (),
 ) -> Path:

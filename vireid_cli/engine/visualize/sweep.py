@@ -31,9 +31,9 @@ def draw(
     session: Session,
     output: Output,
     *,
-    key: str | None,
-    metrics: Sequence[str],
-    protocol: str | None,
+    key: str | None = None,
+    metrics: Sequence[str] = ("rank1", "mAP"),
+    protocol: str | None = None,
     where: Sequence[str] = (),
 ) -> Path:
     """Metrics over the values of a key, mean and standard deviation over seeds.

@@ -32,12 +32,12 @@ def draw(
     session: Session,
     output: Output,
     *,
-    protocol: str | None,
-    ids: int,
-    images: int,
-    seed: int,
-    by: planes.By,
-    component: str,
+    protocol: str | None = None,
+    ids: int = 24,
+    images: int = 20,
+    seed: int = 0,
+    by: planes.By = "both",
+    component: str = "spatial",
 ) -> Path:
     """t-SNE of test images of one or several runs, always of the same images of the same people.
 

@@ -1,0 +1,67 @@
+"""``vireid cost``: parameters, multiply-adds and latency of networks."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from vireid_cli.commands.evaluate_options import Json
+from vireid_cli.commands.options import DataDir, Device, Precision, RunsDir, make_engine, parse_size
+from vireid_cli.errors import UsageError
+
+if TYPE_CHECKING:
+    from vireid_cli.engine.engine import Engine
+
+Runs = Annotated[
+    list[str] | None,
+    typer.Argument(metavar="[RUN]...", help="Run folders or their names; the newest by default."),
+]
+Recipes = Annotated[
+    list[str] | None, typer.Option("--recipe", help="A recipe instead of a run; may be repeated.")
+]
+InputSize = Annotated[
+    str | None, typer.Option("--size", help="HEIGHTxWIDTH of an image.", show_default="the recipe's")
+]
+
+
+def cost(
+    run: Runs = None,
+    recipe: Recipes = None,
+    size: InputSize = None,
+    json: Json = False,
+    device: Device = "auto",
+    precision: Precision = "auto",
+    data: DataDir = None,
+    runs: RunsDir = None,
+) -> None:
+    """Measure what the networks of runs or recipes cost: parameters, multiply-adds, latency.
+
+    Example: vireid cost --recipe agw --recipe fdnm
+    """
+    print_costs_of(make_engine(device, precision, data, runs), run or [], recipe or [], size, json)
+
+
+def print_costs_of(
+    engine: Engine, runs: Sequence[str], recipes: Sequence[str], size: str | None, json: bool
+) -> None:
+    """Measure and print the costs of runs or recipes; of the newest run where none is named.
+
+    Raises:
+        UsageError: Runs and recipes at once.
+    """
+    from vireid_cli.commands import console
+    from vireid_cli.commands.cost_table import print_costs
+
+    if runs and recipes:
+        raise UsageError("Name runs or --recipe, not both.")
+    pixels = parse_size(size) if size else None
+    if recipes:
+        costs = [engine.cost(recipe=name, size=pixels) for name in recipes]
+    else:
+        costs = [engine.cost(name, size=pixels) for name in runs] or [engine.cost(size=pixels)]
+    if json:
+        console.print_json(costs if len(costs) > 1 else costs[0])
+    else:
+        print_costs(costs)

@@ -1,0 +1,65 @@
+"""``vireid evaluate-features``: embeddings or distances in a file; imports no torch and no matplotlib."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from vireid_cli.commands.evaluate_options import (
+    Breakdown,
+    Far,
+    FarName,
+    FlipName,
+    Json,
+    Rerank,
+    RerankName,
+    options_of,
+    request_of,
+)
+
+File = Annotated[Path, typer.Argument(help="An .npz file with embeddings or distances.")]
+RulesOf = Annotated[str, typer.Option("--dataset", help="The dataset whose protocol applies.")]
+Other = Annotated[Path | None, typer.Option(help="Another file: paired difference, with p-value.")]
+
+
+def evaluate_features(
+    file: File,
+    dataset: RulesOf,
+    rerank: Rerank = None,
+    far: Far = None,
+    against: Other = None,
+    breakdown: Breakdown = False,
+    json: Json = False,
+) -> None:
+    """Evaluate embeddings or distances in a file by a dataset's protocol.
+
+    Arrays: q_feat g_feat (or distance), q_pids g_pids q_camids g_camids; or the embeddings.npz of a run.
+
+    Example: vireid evaluate-features runs/latest/evaluation/all-single/embeddings.npz --dataset sysu
+    """
+    print_features(file, dataset, rerank or (), far, against, breakdown, json)
+
+
+def print_features(
+    file: Path,
+    dataset: str,
+    rerank: Sequence[RerankName],
+    far: FarName | None,
+    against: Path | None,
+    breakdown: bool,
+    json: bool,
+) -> None:
+    """Evaluate a file and print tables, or JSON."""
+    from vireid_cli.commands import console
+    from vireid_cli.engine.evaluate import features
+
+    request = request_of(None, None, None, None, None, None, far)
+    options = options_of(request, rerank, FlipName.off, breakdown, False, None)
+    evaluation = features.evaluate_features(file, dataset, options, against)
+    if json:
+        console.print_json(evaluation.content)
+    else:
+        console.print_evaluations([evaluation.content])

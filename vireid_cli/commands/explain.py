@@ -1,0 +1,66 @@
+"""``vireid explain``: the rules of a protocol in words."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from vireid_cli.commands.evaluate_options import (
+    Direction,
+    Far,
+    Json,
+    Mode,
+    Protocol,
+    Shots,
+    Trial,
+    TrialCount,
+    request_of,
+)
+from vireid_cli.commands.options import DataDir, RunName, RunsDir, make_engine, refuse_idle
+
+if TYPE_CHECKING:
+    from vireid_cli.data.protocols.request import Request
+
+RulesOf = Annotated[
+    str | None, typer.Option("--dataset", help="The dataset.", show_default="that of the newest run")
+]
+
+
+def explain(
+    context: typer.Context,
+    run: RunName = None,
+    dataset: RulesOf = None,
+    mode: Mode = None,
+    shots: Shots = None,
+    protocol: Protocol = None,
+    trials: TrialCount = None,
+    direction: Direction = None,
+    trial: Trial = None,
+    far: Far = None,
+    json: Json = False,
+    data: DataDir = None,
+    runs: RunsDir = None,
+) -> None:
+    """Print the rules of an evaluation protocol in words; nothing is evaluated.
+
+    Example: vireid explain --dataset sysu --mode indoor
+    """
+    if dataset is not None:
+        refuse_idle(context, "--dataset names the dataset whose rules are printed", "run")
+    request = request_of(mode, shots, protocol, trials, direction, trial, far)
+    print_rules(run, dataset, request, json, data, runs)
+
+
+def print_rules(
+    run: str | None, dataset: str | None, request: Request, json: bool, data: DataDir, runs: RunsDir
+) -> None:
+    """Print the rules of a dataset, or of a run's dataset, a sentence per line."""
+    from vireid_cli.commands import console
+    from vireid_cli.engine.evaluate.result import EvaluateOptions
+
+    lines = make_engine("cpu", data=data, runs=runs).explain(dataset, run, EvaluateOptions(request))
+    if json:
+        console.print_json(lines)
+    else:
+        console.print_lines(lines)

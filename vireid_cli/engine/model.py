@@ -1,0 +1,183 @@
+"""A trained network for other programs: images of any size in, embeddings out."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from vireid_cli.data.decode import BadImage, Decoder, load
+from vireid_cli.data.resize import resize
+from vireid_cli.engine.checkpoint import MODEL
+from vireid_cli.engine.embed import BATCH, Trained, embed_pixels, load_trained
+from vireid_cli.engine.runtime import Runtime
+from vireid_cli.engine.session import Session
+from vireid_cli.errors import DataError, UsageError
+from vireid_cli.methods import ReIdNetwork
+from vireid_cli.processors import cores
+from vireid_cli.results.run import Run
+from vireid_cli.types import Modality, Resize, Size
+
+ImageInput = str | Path | np.ndarray
+"""The path of an image file, or its pixels: (H, W, 3) or (H, W) uint8, RGB or grey, of any size."""
+
+
+@dataclass(frozen=True, slots=True)
+class Model:
+    """The network of a run, with everything that an embedding depends on.
+
+    Attributes:
+        network: In eval mode, on the device of ``runtime``; batch norms are folded into convolutions.
+        runtime: Device and precision.
+        size: (height, width) of the network's input; every image is resized to it.
+        resize: Rule by which images are resized.
+        decoder: How image files become pixels: the range of 16-bit images, EXIF orientation.
+        method: Name of the method.
+        fingerprint: What an embedding depends on: recipe, method, checkpoint, hash of the weights, input
+            size, resize rule, precision. Embeddings of equal fingerprints can be compared.
+    """
+
+    network: ReIdNetwork
+    runtime: Runtime
+    size: Size
+    resize: Resize
+    decoder: Decoder
+    method: str
+    fingerprint: dict[str, Any]
+
+    def embed(
+        self,
+        images: ImageInput | Iterable[ImageInput],
+        modality: Modality | str,
+        *,
+        batch: int = BATCH,
+        workers: int | None = None,
+    ) -> np.ndarray:
+        """Embed images of one modality.
+
+        Args:
+            images: One image or several; files and arrays may be mixed. They are read a batch at a time, so
+                an iterator over any number of them needs the memory of two batches.
+            modality: ``visible`` or ``infrared``.
+            batch: Images per forward pass.
+            workers: Threads that decode and resize; None: one per processor core.
+
+        Returns:
+            (N, D) float32, rows of unit length, in the order of ``images``. The inner product of two rows is
+            their cosine similarity.
+
+        Raises:
+            UsageError: An unknown modality, no image, or an array that is no image.
+            DataError: A file that is missing or not an image; names it.
+        """
+        kind = parse_modality(modality)
+        if batch < 1:
+            raise UsageError(f"batch is {batch}: at least one image is needed per forward pass.")
+        several = [images] if isinstance(images, (str, Path, np.ndarray)) else images
+        parts = [
+            embed_pixels(self.network, pixels, kind, self.runtime)
+            for pixels in self._batches(several, kind, batch, workers or cores())
+        ]
+        if not parts:
+            raise UsageError("There is no image to embed.")
+        return np.concatenate(parts)
+
+    def _batches(
+        self, images: Iterable[ImageInput], kind: Modality, batch: int, workers: int
+    ) -> Iterator[np.ndarray]:
+        """(n, H, W, 3) uint8 of consecutive images; the next batch is decoded during the forward pass."""
+        remaining = iter(images)
+        with ThreadPoolExecutor(workers, thread_name_prefix="decode") as pool:
+
+            def submit() -> list[Any]:
+                return [pool.submit(self._read, image, kind) for image in islice(remaining, batch)]
+
+            pending = submit()
+            while pending:
+                following = submit()
+                yield np.stack([future.result() for future in pending])
+                pending = following
+
+    def _read(self, image: ImageInput, kind: Modality) -> np.ndarray:
+        """One image as ``vireid prepare`` reads and resizes it, (height, width, 3) uint8 RGB."""
+        if isinstance(image, np.ndarray):
+            return resize(_colour(image), self.size, self.resize)
+        path = Path(image)
+        try:
+            return resize(self.decoder.decode(load(path), kind), self.size, self.resize)
+        except BadImage as error:
+            raise DataError(f"{path}: {error}") from error
+
+
+def _colour(pixels: np.ndarray) -> np.ndarray:
+    """(H, W, 3) of an array with one or three channels."""
+    grey = pixels.ndim == 2 or (pixels.ndim == 3 and pixels.shape[2] == 1)
+    if (
+        pixels.dtype != np.uint8
+        or not (grey or (pixels.ndim == 3 and pixels.shape[2] == 3))
+        or not pixels.size
+    ):
+        raise UsageError(
+            f"an array of shape {pixels.shape} and type {pixels.dtype} is no image.",
+            "Pass (H, W, 3) RGB or (H, W) grey pixels as uint8.",
+        )
+    return np.repeat(pixels.reshape(*pixels.shape[:2], 1), 3, axis=2) if grey else pixels
+
+
+def parse_modality(name: Modality | str) -> Modality:
+    """A modality by its name.
+
+    Raises:
+        UsageError: The name is unknown.
+    """
+    try:
+        return Modality(name)
+    except ValueError:
+        known: Sequence[str] = [modality.value for modality in Modality]
+        raise UsageError(f"There is no modality '{name}'.", f"Choose: {' or '.join(known)}") from None
+
+
+def load_model(run: Run, session: Session) -> Model:
+    """Load the network of the checkpoint that a run's recipe selects: the last, or the best on val.
+
+    Args:
+        run: The run.
+        session: Device and precision.
+
+    Raises:
+        UsageError: The run has no checkpoint.
+        DataError: The checkpoint is damaged or does not fit the recipe.
+    """
+    trained = load_trained(run, session)
+    data = trained.recipe.data
+    return Model(
+        trained.network,
+        session.runtime,
+        data.image_size,
+        data.resize,
+        Decoder.of_json(trained.environment["data"].get("decoder")),
+        trained.recipe.method.name,
+        fingerprint_of(trained, session.runtime),
+    )
+
+
+def fingerprint_of(trained: Trained, runtime: Runtime) -> dict[str, Any]:
+    """What the embeddings of a checkpoint depend on, in values that JSON keeps."""
+    data = trained.recipe.data
+    weights = (trained.folder / MODEL).read_bytes()
+    return {
+        "recipe": trained.recipe.name,
+        "method": trained.recipe.method.name,
+        "trained_on": trained.environment["data"]["dataset"],
+        "checkpoint": trained.choice,
+        "weights_sha256": hashlib.sha256(weights).hexdigest(),
+        "size": "x".join(map(str, data.image_size)),
+        "resize": data.resize,
+        "precision": runtime.precision,
+    }
