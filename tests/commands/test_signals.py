@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_train_stops_and_resumes(
     tiny_recipe: Path, sysu_tree: Path, tmp_path: Path, number: signal.Signals
 ) -> None:

@@ -262,10 +262,10 @@ def _print(
     if json:
         console.print_json(result)
         return
-    _print_values(result, console.out.print)
+    _print_values(result, console.print_line)
 
 
-def _print_values(values: Mapping[str, Any], say: Callable[..., None], before: str = "") -> None:
+def _print_values(values: Mapping[str, Any], say: Callable[[str], None], before: str = "") -> None:
     """Print figures a line each, those of a part with the part's name before them."""
     for key, value in values.items():
         if isinstance(value, Mapping):
@@ -275,7 +275,7 @@ def _print_values(values: Mapping[str, Any], say: Callable[..., None], before: s
                 _print_values(part, say, f"{before}{key} {number} ")
         else:
             shown = _shown(value) if isinstance(value, float) else value
-            say(f"{before}{key}: {shown}", markup=False)
+            say(f"{before}{key}: {shown}")
 
 
 def _shown(value: float) -> str:

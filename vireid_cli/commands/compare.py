@@ -43,12 +43,12 @@ def compare(
         return
     for protocol, table in found.tables.items():
         if markdown:
-            console.out.print(f"\n{protocol}\n\n{as_markdown(table)}\n", markup=False)
+            console.print_text(f"\n{protocol}\n\n{as_markdown(table)}\n\n")
         else:
-            console.out.print(_table(f"{found.study.name} · {protocol}", table))
-        console.out.print(fingerprint_text(table.fingerprint), markup=False, style="dim")
+            console.print_table(_table(f"{found.study.name} · {protocol}", table))
+        console.print_line(fingerprint_text(table.fingerprint), "dim")
         if table.rendered:
-            console.out.print(console.RENDERED, style="yellow", markup=False)
+            console.print_line(console.RENDERED, "yellow")
     console.print_paths([found.path])
 
 

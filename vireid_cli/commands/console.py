@@ -5,7 +5,6 @@ from __future__ import annotations
 import atexit
 import json
 import os
-import shlex
 import shutil
 import sys
 import time
@@ -13,11 +12,19 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from rich.console import Console
+from rich.console import Console, RenderableType
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+from vireid_cli.commands.terminal import Terminal, leave_unread
 from vireid_cli.engine.reporter import Reporter, duration
 from vireid_cli.errors import Interrupted, VireidError
+from vireid_cli.printable import (
+    printable,
+    printable_block,
+    printable_json,
+    printable_lines,
+    shell_line,
+)
 from vireid_cli.results.wording import RENDERED
 
 if TYPE_CHECKING:
@@ -38,8 +45,8 @@ def _columns() -> int:
     return max(NARROWEST, shutil.get_terminal_size().columns) if sys.stdout.isatty() else PLAIN_WIDTH
 
 
-out = Console(highlight=False, soft_wrap=True, width=_columns())
-err = Console(stderr=True, highlight=False, soft_wrap=True)
+out = Terminal(width=_columns())
+err = Terminal(stderr=True)
 
 
 class ConsoleReporter(Reporter):
@@ -54,11 +61,11 @@ class ConsoleReporter(Reporter):
 
     def say(self, text: str) -> None:
         """Print one line."""
-        self._console().print(text, markup=False)
+        _print_lines(self._console(), text)
 
     def warn(self, text: str) -> None:
         """Print one line that stands out."""
-        self._console().print(f"warning: {text}", style="yellow", markup=False)
+        _print_lines(self._console(), f"warning: {text}", style="yellow")
 
     def advance(self, job: str, done: int, total: int, shown: Mapping[str, str] | None = None) -> None:
         """Move the bar, or print a line if the last one is old enough."""
@@ -98,18 +105,18 @@ class ConsoleReporter(Reporter):
     def _bar(self, job: str, done: int, total: int, values: Mapping[str, str]) -> None:
         if self._bars is None:
             columns = (
-                TextColumn("{task.description}"),
+                TextColumn("{task.description}", markup=False),
                 BarColumn(),
                 MofNCompleteColumn(),
                 TimeRemainingColumn(),
-                TextColumn("{task.fields[shown]}"),
+                TextColumn("{task.fields[shown]}", markup=False),
             )
             self._bars = Progress(*columns, console=err, refresh_per_second=4)
             self._bars.start()
             _showing.append(self)
-        text = "  ".join(f"{name} {value}" for name, value in values.items())
+        text = printable("  ".join(f"{name} {value}" for name, value in values.items()))
         if job not in self._tasks:
-            self._tasks[job] = self._bars.add_task(job, total=total, shown=text)
+            self._tasks[job] = self._bars.add_task(printable(job), total=total, shown=text)
         self._bars.update(self._tasks[job], completed=done, total=total, shown=text)
 
     def _finish(self, job: str) -> None:
@@ -136,20 +143,54 @@ def print_error(error: VireidError) -> None:
     """What is wrong, and what to do."""
     close_bars()
     word, style = ("interrupted", "yellow") if isinstance(error, Interrupted) else ("error", "bold red")
-    err.print(f"{word}: {error.message}", style=style, markup=False)
+    _print_lines(err, f"{word}: {error.message}", style=style)
     if error.hint:
-        err.print(error.hint, markup=False)
+        _print_lines(err, error.hint, advice=True)
+
+
+def _print_lines(console: Console, text: str, *, style: str | None = None, advice: bool = False) -> None:
+    """Print a message of our own, in which names may stand, line by line."""
+    for line in printable_lines(text, advice=advice):
+        console.print(line, style=style)
 
 
 def print_json(content: Any) -> None:
     """JSON to stdout, and nothing else."""
-    sys.stdout.write(json.dumps(content, indent=2, ensure_ascii=False) + "\n")
+    _write(printable_json(json.dumps(content, indent=2, ensure_ascii=False)) + "\n")
+
+
+def print_text(text: str) -> None:
+    """Print lines whose breaks are meant, such as a table in Markdown or a recipe, as they are."""
+    _write(printable_block(text) + ("" if text.endswith("\n") else "\n"))
+
+
+def _write(text: str) -> None:
+    try:
+        sys.stdout.write(text)
+        sys.stdout.flush()
+    except BrokenPipeError:
+        leave_unread()
+
+
+def print_table(table: RenderableType) -> None:
+    """Print a table of rich, whose cells, headings and title are plain strings."""
+    out.print(table)
+
+
+def print_line(text: str, style: str | None = None) -> None:
+    """Print one line of a result, in rich's style (``dim``, ``yellow``)."""
+    out.print(text, style=style)
+
+
+def print_note(text: str) -> None:
+    """Print one line beside the results, to stderr."""
+    err.print(text)
 
 
 def print_paths(paths: Iterable[Path]) -> None:
     """The paths that a command wrote, a line each."""
     for path in paths:
-        out.print(f"wrote {path}", markup=False)
+        print_line(f"wrote {path}")
 
 
 def line(*words: object, data: Path | None = None, runs: Path | None = None) -> str:
@@ -166,19 +207,19 @@ def line(*words: object, data: Path | None = None, runs: Path | None = None) -> 
     ):
         if folder is not None and folder != Path(usual):
             given += [option, str(folder)]
-    return shlex.join(["vireid", *given])
+    return shell_line(["vireid", *given])
 
 
 def print_next(*commands: str) -> None:
     """The command that one would give next."""
     for command in commands:
-        out.print(f"next: {command}", markup=False)
+        print_line(f"next: {command}")
 
 
 def print_lines(lines: Iterable[str]) -> None:
     """Sentences to stdout, a line each."""
     for line in lines:
-        out.print(line, markup=False)
+        print_line(line)
 
 
 def print_evaluations(contents: Iterable[EvaluationFile]) -> None:
@@ -186,13 +227,13 @@ def print_evaluations(contents: Iterable[EvaluationFile]) -> None:
     from vireid_cli.commands import tables
 
     for content in contents:
-        out.print(tables.evaluation_table(content))
+        print_table(tables.evaluation_table(content))
         if interval := content.get("interval"):
-            out.print(f"interval: {interval}", markup=False, style="dim")
+            print_line(f"interval: {interval}", "dim")
         if against := content.get("against"):
-            out.print(f"difference: {against['test']}", markup=False, style="dim")
+            print_line(f"difference: {against['test']}", "dim")
         for table in tables.breakdown_tables(content["breakdown"]) if "breakdown" in content else ():
-            out.print(table)
-        out.print(tables.fingerprint_text(content["fingerprint"]), markup=False, style="dim")
+            print_table(table)
+        print_line(tables.fingerprint_text(content["fingerprint"]), "dim")
         if content["fingerprint"].get("rendered"):
-            out.print(RENDERED, style="yellow", markup=False)
+            print_line(RENDERED, "yellow")

@@ -7,7 +7,7 @@ from typing import Any
 
 from rich.table import Table
 
-from vireid_cli.commands.console import out
+from vireid_cli.commands.console import print_line, print_table
 
 
 def print_costs(costs: Sequence[Mapping[str, Any]]) -> None:
@@ -41,8 +41,8 @@ def print_costs(costs: Sequence[Mapping[str, Any]]) -> None:
             table.add_row(
                 f"paper {paper['source']}".strip(), size, "–", parameters, products, "–", latency, "–"
             )
-    out.print(table)
+    print_table(table)
     for cost in costs:
         parts = ", ".join(f"{name} {size / 1e6:.2f} M" for name, size in cost["parts"].items())
-        out.print(f"{cost['recipe']}: {parts}", markup=False, style="dim")
-    out.print(f"latency on {first['device']}, {first['precision']}, {first['threads']} threads", markup=False)
+        print_line(f"{cost['recipe']}: {parts}", "dim")
+    print_line(f"latency on {first['device']}, {first['precision']}, {first['threads']} threads")

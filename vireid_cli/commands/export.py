@@ -48,15 +48,13 @@ def onnx(
 
     Example: vireid export onnx --layout joint
     """
-    from vireid_cli.commands.console import out as stdout
-    from vireid_cli.commands.console import print_paths
+    from vireid_cli.commands.console import print_line, print_paths
 
     made = make_engine("cpu", data=data, runs=runs).export(run, layout=layout.value, out=out).onnx
     print_paths(made.files)
-    stdout.print(
+    print_line(
         f"checked on {made.images} images: largest embedding difference to PyTorch "
-        f"{made.largest_difference:.2e} (limit 1e-4), opset {made.opset}",
-        markup=False,
+        f"{made.largest_difference:.2e} (limit 1e-4), opset {made.opset}"
     )
 
 

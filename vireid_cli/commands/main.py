@@ -27,6 +27,8 @@ from vireid_cli.commands import (
     train,
     visualize,
 )
+from vireid_cli.commands.root import RootGroup, flush_output, memory_error
+from vireid_cli.commands.terminal import leave_unread
 from vireid_cli.errors import Interrupted, VireidError
 
 app = typer.Typer(
@@ -36,6 +38,7 @@ app = typer.Typer(
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     rich_markup_mode="rich",
+    cls=RootGroup,
 )
 prepare.app.command("occluders")(occlude.occluders)
 prepare.app.command("occluded")(occlude.occluded)
@@ -57,7 +60,9 @@ app.add_typer(bench.app, name="bench")
 
 def _version(value: bool) -> None:
     if value:
-        typer.echo(f"vireid {__version__}")
+        from vireid_cli.commands.console import print_line
+
+        print_line(f"vireid {__version__}")
         raise typer.Exit
 
 
@@ -74,9 +79,21 @@ def root(
 
 
 def main() -> None:
-    """Run the command line: exit 0 done, 1 failure, 2 the user's turn, 130 interrupted."""
-    signal.signal(signal.SIGTERM, _terminate)
+    """Run the command line: exit 0 done, 1 failure, 2 wrong use, 130 interrupted, 141 output unread."""
+    _listen()
     _open_streams()
+    try:
+        _run()
+    except SystemExit as done:
+        if isinstance(done.__context__, BrokenPipeError):  # rich's answer to it while help is printed
+            leave_unread()
+        _finish()
+        raise
+    _finish()
+
+
+def _run() -> None:
+    """Run the command line; every error that a user can cause ends in a message."""
     try:
         app()
     except VireidError as error:
@@ -85,11 +102,25 @@ def main() -> None:
         if error.errno is None:
             raise  # not the system's answer about a file: a mistake of ours
         place = f"{error.filename}: " if error.filename else ""
-        _leave(VireidError(f"{place}{error.strerror}"))
+        _leave(memory_error(error) or VireidError(f"{place}{error.strerror}"))
     except SystemExit as done:
         if done.code == Interrupted.exit_code:  # Ctrl-C or SIGTERM, which typer turned into an exit
             _leave(Interrupted("stopped.", "The same command starts again; what is whole is kept."))
         raise
+    except Exception as error:
+        explained = memory_error(error)
+        if explained is None:
+            raise
+        _leave(explained)
+
+
+def _finish() -> None:
+    """Write out what is still buffered, where a failure can still be reported."""
+    try:
+        if not flush_output():
+            leave_unread()
+    except VireidError as error:
+        _leave(error)
 
 
 def _leave(error: VireidError) -> NoReturn:
@@ -111,8 +142,18 @@ def _open_streams() -> None:
             stream.reconfigure(errors="replace")
 
 
+def _listen() -> None:
+    """Let SIGTERM and SIGHUP (the terminal is gone) interrupt like Ctrl-C; what was finished is kept.
+
+    A signal that the parent has switched off, as ``nohup`` does, stays switched off.
+    """
+    for name in ("SIGTERM", "SIGHUP"):
+        number = getattr(signal, name, None)
+        if number is not None and signal.getsignal(number) is not signal.SIG_IGN:
+            signal.signal(number, _terminate)
+
+
 def _terminate(number: int, frame: FrameType | None) -> None:
-    """SIGTERM is an interruption like Ctrl-C: what was finished is kept."""
     raise KeyboardInterrupt
 
 

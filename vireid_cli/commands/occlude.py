@@ -107,18 +107,18 @@ def occluders(
         sam_kind=sam_kind,
     )
     for reason, count in made.skipped.items():
-        console.out.print(f"left out, {reason}: {count}", markup=False)
+        console.print_line(f"left out, {reason}: {count}")
     things = made.library.occluders
     train = sum(thing.pool == "train" for thing in things)
-    console.out.print(
+    console.print_line(
         f"{len(things)} occluders, {train} for training, {len(things) - train} for testing, "
-        f"library {made.library.sha256[:12]}",
-        markup=False,
+        f"library {made.library.sha256[:12]}"
     )
     console.print_paths([made.folder])
-    given = f" --library {library}" if library else ""
+    given = ["--library", library] if library else []
     console.print_next(
-        f"vireid visualize occlusion --library-sheet{given}", f"vireid prepare occluded --from sysu{given}"
+        console.line("visualize", "occlusion", "--library-sheet", *given, data=data),
+        console.line("prepare", "occluded", "--from", "sysu", *given, data=data),
     )
 
 
@@ -185,10 +185,10 @@ def _verify(engine: Engine, base: str, root: Path | None) -> None:
 
     differences = engine.verify_occluded(base, root=root)
     for line in differences:
-        console.out.print(line, markup=False)
+        console.print_line(line)
     if differences:
         raise typer.Exit(1)
-    console.out.print("every file is as it was written", markup=False)
+    console.print_line("every file is as it was written")
 
 
 def _print_tree(tree: OccludedTree, base: str, root: Path | None) -> None:
@@ -197,15 +197,15 @@ def _print_tree(tree: OccludedTree, base: str, root: Path | None) -> None:
 
     roles = ", ".join(f"{count} {role}" for role, count in sorted(tree.occluded.items()))
     rate = f", {tree.written / tree.seconds:.0f} images/s" if tree.written else ", all were there before"
-    console.out.print(f"{tree.images} images, occluded: {roles or 'none'}{rate}", markup=False)
+    console.print_line(f"{tree.images} images, occluded: {roles or 'none'}{rate}")
     for path in tree.unreadable:
-        console.out.print(f"unreadable, carried over as it is: {path}", markup=False)
+        console.print_line(f"unreadable, carried over as it is: {path}")
     console.print_paths([tree.root])
     if tree.content_hash:
-        console.out.print(f"complete, content {tree.content_hash[:12]}", markup=False)
-        console.print_next(f"vireid prepare occ-{base}" + (f" --root {root}" if root else ""))
+        console.print_line(f"complete, content {tree.content_hash[:12]}")
+        console.print_next(console.line("prepare", f"occ-{base}", *(["--root", root] if root else [])))
     else:
-        console.out.print("not complete yet: other parts are missing", markup=False)
+        console.print_line("not complete yet: other parts are missing")
 
 
 def _part(text: str) -> tuple[int, int]:

@@ -67,7 +67,7 @@ def synthetic(
 
     Example: vireid prepare synthetic --layout regdb --ids 120
     """
-    from vireid_cli.commands.console import line, out, print_next
+    from vireid_cli.commands import console
     from vireid_cli.rendered.layouts import load_layout
     from vireid_cli.rendered.options import RenderOptions
 
@@ -79,8 +79,8 @@ def synthetic(
     }
     options = RenderOptions(seed=seed, **{key: value for key, value in given.items() if value is not None})  # type: ignore[arg-type]
     tree = make_engine(device, data=data).synthesize(options, root=root, workers=workers)
-    out.print(f"wrote {tree.root}: {tree.images} images, content {tree.content_hash[:12]}", markup=False)
-    print_next(line("prepare", layout.value, *(["--root", root] if root else []), data=data))
+    console.print_line(f"wrote {tree.root}: {tree.images} images, content {tree.content_hash[:12]}")
+    console.print_next(console.line("prepare", layout.value, *(["--root", root] if root else []), data=data))
 
 
 DATASETS = {
@@ -158,10 +158,10 @@ def _verify(name: str, workers: int | None, data: Path | None) -> None:
 
     differences = make_engine("cpu", data=data).verify(name, workers=workers)
     for line in differences:
-        console.out.print(line, markup=False)
+        console.print_line(line)
     if differences:
         raise typer.Exit(1)
-    console.out.print(f"{name}: every prepared row is as it was written", markup=False)
+    console.print_line(f"{name}: every prepared row is as it was written")
 
 
 def _prepare(
@@ -178,7 +178,7 @@ def _prepare(
     pixels, engine = parse_size(size), make_engine("cpu", data=data)
     done = engine.prepare(name, pixels, root=root, workers=workers, **options)
     for line in summary_lines(done):
-        console.out.print(line, markup=False)
+        console.print_line(line)
     console.print_paths([done.store.folder])
     console.print_next(console.line("train", "--recipe", *_training(name), data=data))
 

@@ -44,11 +44,11 @@ def list_recipes(
         return
     if not found:
         raise UsageError(f"No recipe holds '{text}'.", "See all: vireid recipes list")
-    console.out.print(_table(found))
+    console.print_table(_table(found))
     for entry in found:
         if entry.problem:
-            console.err.print(f"{entry.path}: {entry.problem}", markup=False)
-    console.print_next(f"vireid recipes show {found[0].name}", f"vireid recipes copy {found[0].name}")
+            console.print_note(f"{entry.path}: {entry.problem}")
+    console.print_next(*(console.line("recipes", verb, found[0].name) for verb in ("show", "copy")))
 
 
 @app.command()
@@ -58,13 +58,14 @@ def show(name: Name) -> None:
     Example: vireid recipes show sepg
     """
     from vireid_cli import reading
+    from vireid_cli.commands.console import print_text
     from vireid_cli.engine.network import load_recipe
     from vireid_cli.recipe.catalogue import header
     from vireid_cli.recipe.load import dump, find
 
     recipe = load_recipe(name)
     comment = header(reading.read_text(find(name)))
-    typer.echo("\n".join(part for part in (comment, dump(recipe)) if part), nl=False)
+    print_text("\n".join(part for part in (comment, dump(recipe)) if part))
 
 
 @app.command()
@@ -79,12 +80,12 @@ def copy(
 
     Example: vireid recipes copy sepg && vireid train --recipe sepg
     """
-    from vireid_cli.commands.console import print_next, print_paths
+    from vireid_cli.commands.console import line, print_next, print_paths
     from vireid_cli.recipe import catalogue
 
     path = catalogue.copy(name, to, overwrite=force)
     print_paths([path])
-    print_next(f"vireid recipes check {path}", f"vireid train --recipe {path}")
+    print_next(line("recipes", "check", path), line("train", "--recipe", path))
 
 
 @app.command()
@@ -109,13 +110,12 @@ def check(
             refused += 1
             console.print_error(error)
             continue
-        console.out.print(
+        console.print_line(
             f"{find(name)}: right (method {recipe.method.name}, dataset {recipe.data.dataset}, "
-            f"{recipe.train.epochs} epochs)",
-            markup=False,
+            f"{recipe.train.epochs} epochs)"
         )
     if refused:
-        console.err.print(f"{refused} of {len(names)} refused", markup=False)
+        console.print_note(f"{refused} of {len(names)} refused")
         raise typer.Exit(UsageError.exit_code)
 
 
@@ -123,7 +123,9 @@ def _table(found: Iterable[Entry]) -> Table:
     """One row a recipe."""
     from rich import box
     from rich.table import Table
+    from rich.text import Text
 
+    from vireid_cli.printable import printable_block
     from vireid_cli.recipe.catalogue import figures
 
     table = Table(box=box.SIMPLE_HEAD)
@@ -139,7 +141,9 @@ def _table(found: Iterable[Entry]) -> Table:
             figures(row) if row.dataset == recipe.data.dataset else f"{row.dataset} {figures(row)}"
             for row in recipe.reported
         )
-        table.add_row(name, recipe.method.name, recipe.data.dataset, rows or "–", recipe.paper)
+        table.add_row(
+            name, recipe.method.name, recipe.data.dataset, Text(printable_block(rows or "–")), recipe.paper
+        )
     return table
 
 

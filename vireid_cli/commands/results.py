@@ -33,4 +33,4 @@ def results(
     for path in sorted(found.folder.rglob("*")):
         if not path.is_file() or any(p.startswith(".") for p in path.relative_to(found.folder).parts):
             continue  # locks, and files that are being written
-        console.out.print(f"{path}  ({path.stat().st_size / 1e6:.2f} MB)", markup=False)
+        console.print_line(f"{path}  ({path.stat().st_size / 1e6:.2f} MB)")

@@ -80,7 +80,7 @@ def save(
     with style.styled():
         if note:
             style.add_note(figure, note)
-        style.mend_letters(figure)
+        style.escape_letters(figure)
         return write_with(target, lambda file: write(figure, file, dpi))
 
 

@@ -8,7 +8,8 @@ used, never pyplot's global state, and a user's own ``matplotlibrc`` changes not
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from functools import cache
 from typing import Any
 
 import matplotlib
@@ -19,9 +20,11 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.collections import PolyCollection
 from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
+from matplotlib.font_manager import findfont, get_font
 from matplotlib.image import AxesImage
 from matplotlib.text import Text
 
+from vireid_cli.printable import escaped, printable, printable_block
 from vireid_cli.types import Modality
 
 PALETTE = ("#0072B2", "#E69F00", "#009E73", "#D55E00", "#56B4E9", "#CC79A7", "#000000", "#B8A900")
@@ -162,12 +165,30 @@ def write(axes: Axes, x: float, y: float, text: str, size: float = TEXT_SIZE, **
     axes.text(x, y, text, fontsize=size, **{"ha": "left", "va": "top", **look})  # type: ignore[arg-type]
 
 
-def mend_letters(figure: Figure) -> None:
-    """Read letters of a path as UTF-8 where the locale could not; no font has Python's surrogates."""
+def escape_letters(figure: Figure) -> None:
+    """Show control characters, lone surrogates and letters without a glyph in our font as escapes.
+
+    Bytes of a path that the locale could not read, but that are UTF-8, are read as such.
+    """
     for text in figure.findobj(Text):
+        text.set_parse_math(False)  # a dollar sign in a name is one, wherever the text was made
         words = text.get_text()
-        if not words.isascii():
-            text.set_text(words.encode("utf-8", "surrogateescape").decode("utf-8", "replace"))
+        if not (words.isascii() and words.isprintable()):
+            text.set_text(drawable(words))
+
+
+def drawable(text: str) -> str:
+    """Text in letters of the figures' font, line breaks kept; all others as escapes such as ``\\u7167``."""
+    with suppress(UnicodeError):
+        text = text.encode("utf-8", "surrogateescape").decode("utf-8")
+    text = printable_block(text)
+    return "".join(c if c in "\n\t" or _has_glyph(c) else escaped(c) for c in text)
+
+
+@cache
+def _has_glyph(character: str) -> bool:
+    font = get_font(findfont(_SETTINGS["font.family"]))
+    return bool(font.get_char_index(ord(character)))
 
 
 def add_note(figure: Figure, text: str) -> None:
@@ -216,7 +237,8 @@ def signed(value: float, decimals: int = 1) -> str:
 
 
 def shortened(text: str, most: int) -> str:
-    """``text`` in at most so many characters: the end of a path tells more than its beginning."""
+    """A name in at most so many characters: the end of a path tells more than its beginning."""
+    text = printable(text)
     return text if len(text) <= most else "…" + text[len(text) - most + 1 :]
 
 
@@ -228,7 +250,7 @@ def fit(height: float, width: float, box_height: float, box_width: float) -> tup
 
 def without_middle(text: str, inches: float) -> str:
     """A name that fits over a panel of so many inches in bold; both ends of a run's name tell something."""
-    most = int(inches * 10.5)
+    text, most = printable(text), int(inches * 10.5)
     if len(text) <= most:
         return text
     return f"{text[: most // 2 - 1]}…{text[-(most - most // 2) :]}"

@@ -10,6 +10,7 @@ from typing import Any
 from pydantic import BaseModel, ValidationError
 
 from vireid_cli.errors import RecipeError
+from vireid_cli.printable import printable
 from vireid_cli.recipe.yaml_lines import Flaw, KeyPath
 from vireid_cli.recipe.yaml_scalars import NUMBERS, shorten, tag_of
 
@@ -34,7 +35,7 @@ class Problem:
 
     def __str__(self) -> str:
         """Place, key and text on one line; what is empty is left out."""
-        return ": ".join(part for part in (self.place, self.key, self.text) if part)
+        return printable(": ".join(part for part in (self.place, self.key, self.text) if part))
 
 
 def raise_all(name: str, problems: Iterable[Problem]) -> None:

@@ -160,5 +160,5 @@ def refuse(study: Study, errors: dict[str, UsageError]) -> None:
         RecipeError: There is at least one.
     """
     if errors:
-        lines = "\n".join(f"row '{label}': {error}" for label, error in errors.items())
+        lines = "\n".join(f"  row '{label}': {error}" for label, error in errors.items())
         raise RecipeError(f"The study {study.name} is refused.\n{lines}")

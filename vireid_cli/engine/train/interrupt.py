@@ -1,4 +1,4 @@
-"""Stop at the next step boundary when asked: Ctrl-C or SIGTERM; asked twice, stop at once."""
+"""Stop at the next step boundary when asked: Ctrl-C, SIGTERM or SIGHUP; asked twice, stop at once."""
 
 from __future__ import annotations
 
@@ -6,8 +6,11 @@ import os
 import signal
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from types import FrameType
+
+ENDING = ("SIGINT", "SIGTERM", "SIGHUP")
+"""Signals after which the work ends with a checkpoint; Windows has no SIGHUP."""
 
 
 class StopRequested(Exception):
@@ -34,17 +37,23 @@ class StopRequest:
             raise KeyboardInterrupt
         self._asked = True
         if number:  # straight to the descriptor: a signal may interrupt a write of Python's own
-            os.write(2, b"\nstopping after this step; once more to stop at once\n")
+            with suppress(OSError):  # the terminal may be gone: that is what SIGHUP means
+                os.write(2, b"\nstopping after this step; once more to stop at once\n")
 
 
 @contextmanager
 def stop_on_signals() -> Iterator[StopRequest]:
-    """Turn SIGINT and SIGTERM into a request for the length of the block (main thread only)."""
+    """Turn the signals that end a process into a request for the length of the block (main thread only).
+
+    A signal that is switched off, as SIGHUP is by ``nohup``, stays so.
+    """
     request = StopRequest()
     if threading.current_thread() is not threading.main_thread():
         yield request
         return
-    before = {number: signal.signal(number, request.ask) for number in (signal.SIGINT, signal.SIGTERM)}
+    numbers = [getattr(signal, name) for name in ENDING if hasattr(signal, name)]
+    heard = [number for number in numbers if signal.getsignal(number) is not signal.SIG_IGN]
+    before = {number: signal.signal(number, request.ask) for number in heard}
     try:
         yield request
     finally:

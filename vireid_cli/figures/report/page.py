@@ -9,6 +9,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ from markupsafe import Markup
 import vireid_cli
 from vireid_cli.figures import style
 from vireid_cli.figures.report.parts import Gallery, Report, Side
+from vireid_cli.printable import printable, printable_block
 from vireid_cli.types import Modality
 
 FOLDER = Path(__file__).parent
@@ -35,6 +37,7 @@ def page(report: Report) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
         keep_trailing_newline=True,
+        finalize=_shown,
     )
     css = _colours() + (FOLDER / "page.css").read_text(encoding="utf-8")
     script = "\n".join((FOLDER / name).read_text(encoding="utf-8") for name in SCRIPTS)
@@ -64,13 +67,24 @@ def page(report: Report) -> str:
 
 def embedded_json(content: Any) -> str:
     """JSON that can stand in a script element: nothing in it ends the element or opens a comment."""
-    text = json.dumps(content, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
-    return (
-        text.replace("<", "\\u003c")
-        .replace(">", "\\u003e")
-        .replace("\u2028", "\\u2028")
-        .replace("\u2029", "\\u2029")
-    )
+    text = json.dumps(_names_shown(content), ensure_ascii=False, separators=(",", ":"), allow_nan=False)
+    return text.replace("<", "\\u003c").replace(">", "\\u003e")
+
+
+def _names_shown(content: Any) -> Any:
+    """JSON's content with every text printable, as a reader of the page sees it."""
+    if isinstance(content, str):
+        return printable_block(content)
+    if isinstance(content, Mapping):
+        return {printable(key): _names_shown(value) for key, value in content.items()}
+    if isinstance(content, list | tuple):
+        return [_names_shown(value) for value in content]
+    return content
+
+
+def _shown(value: Any) -> Any:
+    """A value as the page shows it; the page's own HTML stays as it is."""
+    return printable_block(value) if isinstance(value, str) and not isinstance(value, Markup) else value
 
 
 def data_uri(image: bytes) -> str:
