@@ -54,8 +54,11 @@ CLIP = (1.0, 99.0)
 AMPLITUDE_COLOURS = "magma"
 PHASE_COLOURS = "twilight"  # cyclic: −π and π are the same angle and the same colour
 
+FONT = "DejaVu Sans"
+"""It comes with matplotlib, so the same glyphs everywhere, ✓ and ✗ too."""
+
 _SETTINGS = {
-    "font.family": "DejaVu Sans",  # comes with matplotlib, so the same glyphs everywhere, ✓ and ✗ too
+    "font.family": FONT,
     "font.size": TEXT_SIZE,
     "axes.titlesize": TEXT_SIZE + 1,
     "axes.titleweight": "bold",
@@ -187,7 +190,7 @@ def drawable(text: str) -> str:
 
 @cache
 def _has_glyph(character: str) -> bool:
-    font = get_font(findfont(_SETTINGS["font.family"]))
+    font = get_font(findfont(FONT))
     return bool(font.get_char_index(ord(character)))
 
 
