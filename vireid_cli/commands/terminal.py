@@ -41,6 +41,7 @@ class Terminal(Console):
 
     @file.setter
     def file(self, stream: IO[str]) -> None:
+        """Write to another stream."""
         Console.file.fset(self, stream)  # type: ignore[attr-defined]
 
     def on_broken_pipe(self) -> None:
@@ -75,12 +76,14 @@ class _Lossy:
         return getattr(self._stream, name)
 
     def write(self, text: str) -> int:
+        """Write text, or lose it; returns its length."""
         try:
             return self._stream.write(text)
         except OSError as error:
             return _ignore_unread(error, len(text))
 
     def flush(self) -> None:
+        """Write out what is buffered, or lose it."""
         try:
             self._stream.flush()
         except OSError as error:
