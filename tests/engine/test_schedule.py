@@ -11,7 +11,7 @@ from vireid_cli.recipe.schema import Optimizer, Schedule
 
 
 def test_agw_schedule() -> None:
-    """METHODS 0.2: lr (e+1)/10 for e < 10, lr to 20, 0.1 lr to 50, 0.01 lr after."""
+    """docs/methods.md#heads: lr (e+1)/10 for e < 10, lr to 20, 0.1 lr to 50, 0.01 lr after."""
     schedule = Schedule()
     for epoch, expected in [
         (0, 0.1),
@@ -27,7 +27,7 @@ def test_agw_schedule() -> None:
 
 
 def test_sepg_schedule() -> None:
-    """METHODS 2.3: no warm-up, ×0.1 at 30 and 70."""
+    """docs/methods.md#sepg-net-training: no warm-up, ×0.1 at 30 and 70."""
     schedule = Schedule(warmup_epochs=0, milestones=(30, 70))
     assert [factor(schedule, e, 120) for e in (0, 29, 30, 69, 70)] == pytest.approx([1, 1, 0.1, 0.1, 0.01])
 

@@ -1,4 +1,4 @@
-"""Every loss against plain loops in float64, the numbers of METHODS section 10, and laws."""
+"""Every loss against plain loops in float64, worked numbers, and laws."""
 
 import math
 
@@ -247,7 +247,7 @@ def test_soft_triplets_by_hand():
     ("far", "sum_of_weights"), [(10, 1.0), (15, 0.94), (18, 0.46), (20, 0.10), (25, 0.001)]
 )
 def test_the_released_softmax_forgets_far_negatives(far, sum_of_weights):
-    """56 negatives, all at one distance from an anchor; METHODS 8.19 has the sums of their weights."""
+    """56 negatives, all at one distance from an anchor."""
     rows = torch.zeros(64, 1, dtype=torch.float64)
     rows[8:] = far
     labels = torch.zeros(64, dtype=torch.int64)

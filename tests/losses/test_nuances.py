@@ -1,4 +1,4 @@
-"""The nuances-mining loss against plain loops, and the numbers of METHODS section 10."""
+"""The nuances-mining loss against plain loops."""
 
 import math
 

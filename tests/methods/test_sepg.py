@@ -37,10 +37,17 @@ def input_at_test(network, images, modality):
     return seen[0]
 
 
-def metric_of(network, batch):
-    """Unit chunk embeddings of a step, before dropout: (n, 2B, features)."""
-    shared, _ = network._maps(network._inputs(batch), len(batch.visible))
-    return F.normalize(network.chunk_heads.embed(stripes(shared, network.options.chunks.n)), dim=-1)
+def maps_of(network, images, streams):
+    """Shared and specific map."""
+    return network._maps(images, streams, specific=True)
+
+
+def metric_of(network, batch, feature="embedding"):
+    """Unit features of a step, (n, 2B, D): chunk embeddings before dropout, or pooled chunks."""
+    shared, _ = maps_of(network, network._inputs(batch), len(batch.visible))
+    pooled = stripes(shared, network.options.chunks.n)
+    features = network.chunk_heads.embed(pooled) if feature == "embedding" else pooled.permute(2, 0, 1)
+    return F.normalize(features, dim=-1)
 
 
 def test_total_of_the_paper(build, batch):
@@ -57,11 +64,11 @@ def test_total_of_the_paper(build, batch):
     for specific, head in zip(own, (heads.visible, heads.infrared), strict=True):
         embedding = head.embed(specific.mean(dim=(2, 3)).unsqueeze(-1))
         logits.append(head.classify(embedding)[0])
-    gated = features * torch.sigmoid(torch.cat(own).mean(1, keepdim=True))
-    chunks = network.chunk_heads.embed(F.adaptive_avg_pool2d(gated, (12, 1)).squeeze(-1))
+    pooled = F.adaptive_avg_pool2d(features, (12, 1)).squeeze(-1)
+    chunks = network.chunk_heads.embed(pooled)
     expected = {
         "specific": F.cross_entropy(torch.cat(logits), labels),
-        "paba": 2.5 * paba(F.normalize(chunks, dim=-1), batch.labels, margin=0.5),
+        "paba": 2.5 * paba(F.normalize(pooled.permute(2, 0, 1), dim=-1), batch.labels, margin=0.5),
         "chunk": sum(F.cross_entropy(part, labels) for part in network.chunk_heads.classify(chunks)),
     }
     losses = network.losses(batch)
@@ -137,15 +144,26 @@ def test_released_at_test_is_refused():
 
 
 def test_gate_multiplies_the_shared_map(build, batch):
-    open_, gated = build("sepg", {"gate": False}), build("sepg")
+    open_, gated = build("sepg"), build("sepg", {"gate": True})
     images = torch.randn(2, 3, 64, 32)
-    plain, specific = open_.eval()._maps(images, Modality.INFRARED)
-    found, _ = gated.eval()._maps(images, Modality.INFRARED)
-    torch.testing.assert_close(found, plain * specific.mean(1, keepdim=True).sigmoid())
+    plain, specific = maps_of(open_.eval(), images, Modality.INFRARED)
+    shared, _ = maps_of(gated.eval(), images, Modality.INFRARED)
+    torch.testing.assert_close(shared, plain * specific.mean(1, keepdim=True).sigmoid())
+
+
+@pytest.mark.parametrize(
+    ("options", "runs"),
+    [({}, False), ({"gate": True}, True), ({"embed": {"parts": "chunks+specific"}}, True)],
+)
+def test_layer_4_runs_at_test_only_where_it_changes_the_embedding(build, batch, options, runs):
+    network, calls = build("sepg", options).eval(), []
+    network.trunk.layer4.infrared.register_forward_hook(lambda *_: calls.append(1))
+    network.embed(batch.infrared, Modality.INFRARED)
+    assert bool(calls) is runs
 
 
 def test_what_no_loss_reaches_is_not_built(build, batch):
-    network = build("sepg", {"gate": False, "specific_weight": 0.0})
+    network = build("sepg", {"specific_weight": 0.0})
     assert not hasattr(network.trunk, "layer4")
     assert network.losses(batch).keys() == {"chunk", "paba"}
     alone = {"chunk_weight": 0.0, "paba": {"weight": 0.0}, "embed": {"parts": "specific"}}
@@ -164,10 +182,10 @@ def test_what_no_loss_reaches_is_not_built(build, batch):
 @pytest.mark.parametrize(
     "options",
     [
-        {"gate": False},
-        {"gate": False, "specific_weight": 0.0},
-        {"chunk_weight": 0.0},
-        {"paba": {"feature": "pooled"}},
+        {"gate": True},
+        {"specific_weight": 0.0},
+        {"chunk_weight": 0.0, "paba": {"feature": "embedding"}},
+        {"paba": {"feature": "embedding"}},
         {"embed": {"parts": "chunks+specific"}},
         RELEASED,
     ],
@@ -194,7 +212,7 @@ def test_weights_scale_their_terms(build, batch):
 )
 def test_paba_switches_reach_the_loss(build, batch, switch):
     network = build("sepg", {"paba": switch}).eval()
-    expected = 2.5 * paba(metric_of(network, batch), batch.labels, **{"margin": 0.5, **switch})
+    expected = 2.5 * paba(metric_of(network, batch, "pooled"), batch.labels, **{"margin": 0.5, **switch})
     found = network.losses(batch)["paba"]
     torch.testing.assert_close(found, expected)
     assert (found - build("sepg").eval().losses(batch)["paba"]).abs() > 1e-4
@@ -205,21 +223,59 @@ def test_paba_anchor_gradient(build, batch):
     for anchor_grad in (True, False):
         network = build("sepg", {"paba": {"anchor_grad": anchor_grad}}).eval()
         network.losses(batch)["paba"].backward()
-        gradients.append(network.chunk_heads.weight.grad)
+        gradients.append(network.trunk.stem[0].weight.grad)
     assert (gradients[0] - gradients[1]).abs().max() > 1e-6
 
 
-def test_paba_on_the_pooled_feature(build, batch):
-    network = build("sepg", {"paba": {"feature": "pooled"}}).eval()
-    shared, _ = network._maps(network._inputs(batch), 8)
-    pooled = F.normalize(stripes(shared, 12).permute(2, 0, 1), dim=-1)
-    torch.testing.assert_close(network.losses(batch)["paba"], 2.5 * paba(pooled, batch.labels))
+@pytest.mark.parametrize("feature", ["pooled", "embedding"])
+def test_paba_s_feature(build, batch, feature):
+    network = build("sepg", {"paba": {"feature": feature}}).eval()
+    expected = 2.5 * paba(metric_of(network, batch, feature), batch.labels)
+    torch.testing.assert_close(network.losses(batch)["paba"], expected)
+
+
+def test_paba_acts_on_the_trunk_and_draws_the_modalities_together(build, batch):
+    network = build("sepg").train()
+    optimizer = torch.optim.SGD(network.parameters(), lr=0.02)
+    assert network.monitors() == {}
+    aligned, cosines, gradients = [], [], []
+    for _ in range(4):
+        losses = network.losses(batch)
+        optimizer.zero_grad()
+        losses["paba"].backward()
+        gradients.append(network.trunk.stem[0].weight.grad.norm().item())
+        optimizer.step()
+        aligned.append(losses["paba"].item())
+        cosines.append(network.monitors()["paba.cosine"].item())
+    assert gradients[0] > 1e-6
+    assert aligned[-1] < 0.95 * aligned[0]
+    assert min(cosines) > 0.0, "features after a relu cannot be antipodal"
+
+
+def test_modalities_at_opposite_poles_are_a_degenerate_minimum_of_paba_on_signed_features():
+    """The loss is the margin per direction there, whoever is whose, and its gradient is 0."""
+    pole = F.normalize(torch.randn(1, 1, 32, dtype=torch.float64), dim=-1)
+    features = torch.cat([pole.expand(3, 8, 32), -pole.expand(3, 8, 32)], dim=1).clone().requires_grad_()
+    labels = torch.arange(4).repeat_interleave(2)
+    loss = paba(F.normalize(features, dim=-1), labels, margin=0.5)
+    torch.testing.assert_close(loss, torch.tensor(3 * 2 * 0.5, dtype=torch.float64))
+    loss.backward()
+    assert features.grad.abs().max() < 1e-9
+
+
+def test_monitored_cosine_is_of_the_modalities_means(build, batch):
+    network = build("sepg", {"chunks": {"dropout": 0.0}}).train()
+    network.losses(batch)
+    metric = network._aligned
+    means = [half.mean(1) for half in metric.split(len(batch.visible), dim=1)]  # (n, D)
+    expected = torch.stack([F.cosine_similarity(a, b, dim=0) for a, b in zip(*means, strict=True)]).mean()
+    torch.testing.assert_close(network.monitors()["paba.cosine"], expected)
 
 
 def test_other_metric_losses(build, batch):
     options = {
         "cc": {"weight": 2.5},
-        "hc": {"weight": 0.5, "margin": 0.1},
+        "hc": {"weight": 0.5, "margin": 0.1, "feature": "embedding"},
         "aux_triplet": {"weight": 2.0, "margin": 0.4},
     }
     network = build("sepg", options).eval()
@@ -228,13 +284,17 @@ def test_other_metric_losses(build, batch):
     torch.testing.assert_close(losses["hc"], 0.5 * hetero_center(metric, batch.labels, 0.1))
     expected = 2.0 * batch_hard_triplet(metric, batch.labels.repeat(2), 0.4)
     torch.testing.assert_close(losses["aux_triplet"], expected)
+    centred = build("sepg", {"hc": {"weight": 0.5, "margin": 0.01}}).eval()
+    expected = 0.5 * hetero_center(metric_of(centred, batch, "pooled"), batch.labels, 0.01)
+    torch.testing.assert_close(centred.losses(batch)["hc"], expected)
     changed = build("sepg", {"cc": {"weight": 2.5, "margin": 0.2, "centre_gap": 0.0}}).eval().losses(batch)
     torch.testing.assert_close(changed["cc"], 2.5 * cross_center(metric, batch.labels, 0.2, 0.0))
 
 
 def test_metric_feature_before_or_after_dropout(build, batch):
     for when, drawn in (("before_dropout", False), ("after_dropout", True)):
-        network = build("sepg", {"chunks": {"metric_feature": when, "dropout": 0.7}}).train()
+        chunks = {"metric_feature": when, "dropout": 0.7}
+        network = build("sepg", {"chunks": chunks, "paba": {"feature": "embedding"}}).train()
         first, second = (network.losses(batch) for _ in range(2))
         assert (abs(first["paba"].item() - second["paba"].item()) > 1e-5) is drawn
         assert abs(first["chunk"].item() - second["chunk"].item()) > 1e-6
@@ -257,7 +317,7 @@ def test_chunks(build, batch):
 )
 def test_embedding(build, batch, parts, norm):
     network = build("sepg", {"embed": {"parts": parts, "norm": norm}}).eval()
-    shared, specific = network._maps(network.normalise(batch.infrared), Modality.INFRARED)
+    shared, specific = maps_of(network, network.normalise(batch.infrared), Modality.INFRARED)
     blocks = list(network.chunk_heads.embed(stripes(shared, 12))) if "chunks" in parts else []
     if "specific" in parts:
         blocks.append(network.specific_heads.infrared.embed(specific.mean(dim=(2, 3)).unsqueeze(-1))[0])
@@ -278,8 +338,8 @@ def test_similarity_is_the_mean_of_the_chunks_cosines(build, batch):
 
 def test_gate_needs_stride_1(build, batch):
     with pytest.raises(UsageError, match="gate"):
-        build("sepg", last_stride=2)
-    network = build("sepg", {"gate": False}, last_stride=2)
+        build("sepg", {"gate": True}, last_stride=2)
+    network = build("sepg", last_stride=2)
     assert network.embed(batch.visible, Modality.VISIBLE).shape == (8, 12 * 512)
 
 
@@ -367,7 +427,7 @@ def test_a_whole_step_after_the_trunk_takes_at_most_300_operations(batch):
     shared = torch.randn(112, network.trunk.channels["layer3"], 18, 9, requires_grad=True)
     specific = torch.randn(112, network.trunk.channels["layer4"], 18, 9, requires_grad=True)
     network._inputs = lambda batch: shared
-    network._maps = lambda images, streams: (shared, specific)
+    network._maps = lambda images, streams, **_: (shared, specific)
     images = torch.zeros(56, 3, 1, 1)
     step = type(batch)(images, images, labels)
     count = counted(lambda: torch.stack(list(network.losses(step).values())).sum())

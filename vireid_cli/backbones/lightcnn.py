@@ -1,4 +1,4 @@
-"""LightCNN-29 v2, the face network of max-feature-map units (METHODS 7).
+"""LightCNN-29 v2, the face network of max-feature-map units (docs/methods.md#faces).
 
 Wu et al., "A Light CNN for Deep Face Representation with Noisy Labels", TIFS 2018. Input is one grey
 channel of 128×128 in [0, 1] without mean and std. Modules are named as in the public weights, so that

@@ -13,12 +13,13 @@ what happens to colours after normalising as channel weights.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
+from vireid_cli.data import random_linear
 from vireid_cli.data.crop import change_struck, crop_flip
 from vireid_cli.data.rectangles import WIDTH, Rectangles, rectangles, whole
 from vireid_cli.recipe.augmentation import Augment
@@ -29,9 +30,6 @@ LUMINANCE = (0.299, 0.587, 0.114)
 
 CAJ_LUMINANCE = (0.2989, 0.5870, 0.1140)
 """The same as CAJ's released code rounds them, after normalising."""
-
-LINEAR_ASPECT = (0.3, 1 / 0.3)
-"""Height over width of random linear's rectangle; the release uses random erasing's range."""
 
 _TOP, _LEFT, _FLIP, _GREY, _EXCHANGE, _CHANNEL = range(6)
 _BETA = slice(6, 9)
@@ -53,6 +51,7 @@ class Draws:
         weights: (B, 3) weights of R, G, B in that one channel; None: colours stay.
         linear: Rectangles of random linear, or None.
         gain: (B, 3) Beta(0.5, 0.5) numbers that each channel's maximum becomes; None without linear.
+        further: More rectangles of random linear with their gains, applied one after another.
         erase: Rectangles of random erasing, or None.
     """
 
@@ -64,6 +63,7 @@ class Draws:
     linear: Rectangles | None = None
     gain: Tensor | None = None
     erase: Rectangles | None = None
+    further: list[tuple[Rectangles, Tensor]] = field(default_factory=list)
 
 
 def draw(
@@ -92,7 +92,9 @@ def draw(
     size = (height, width)
     linear = gain = erase = None
     if options.linear:
-        linear = rectangles(uniform[:, _LINEAR], options.linear, options.linear_area, LINEAR_ASPECT, size)
+        linear = rectangles(
+            uniform[:, _LINEAR], options.linear, options.linear_area, random_linear.ASPECT, size
+        )
         gain = arcsine(uniform[:, _BETA])
     if options.erase.strikes:
         law, chance = options.erase, options.erase.chance(modality is Modality.INFRARED)
@@ -156,8 +158,9 @@ def apply(images: Tensor, draws: Draws, options: Augment) -> Tensor:
     if draws.mixed is not None and draws.weights is not None:
         pixels = change_struck(pixels, draws.mixed, one_channel, draws.weights)
     if draws.linear is not None and draws.gain is not None:
-        masks = draws.linear.masks((pixels.shape[1], pixels.shape[2]))[:, 0]  # (B, H, W)
-        pixels = change_struck(pixels, draws.linear.height > 0, stretch, masks, draws.gain)
+        for struck, gain in ((draws.linear, draws.gain), *draws.further):
+            masks = struck.masks((pixels.shape[1], pixels.shape[2]))[:, 0]  # (B, H, W)
+            pixels = change_struck(pixels, struck.height > 0, stretch, masks, gain)
     return pixels.permute(0, 3, 1, 2)  # (B, 3, H, W) in channels-last memory
 
 
@@ -235,6 +238,9 @@ def augment_batch(
         plain = options.model_copy(update={"visible_grey": 0.0, "channel_exchange": 0.0})
         views.append((visible, Modality.VISIBLE, plain))
     draws = [draw(len(i), size, law, modality, generator, i.device) for i, modality, law in views]
+    exchange = _exchanged(infrared, options, generator)
+    if options.linear and options.linear_repeat:
+        draws = [_repeated(drawn, cropped_size(size, options), options, generator) for drawn in draws]
     pixels = [apply(images, drawn, law) for (images, _, law), drawn in zip(views, draws, strict=True)]
     masks = [drawn.erase.masks(cropped_size(size, options)) for drawn in draws if drawn.erase is not None]
     erase = None
@@ -244,11 +250,22 @@ def augment_batch(
             masks[0], masks[1], law.fill, law.normalised, masks[2] if options.second_view else None
         )
     second = pixels[2] if options.second_view else None
-    return Augmented(pixels[0], pixels[1], erase, second, _exchanged(infrared, options, generator))
+    return Augmented(pixels[0], pixels[1], erase, second, exchange)
+
+
+def _repeated(draws: Draws, size: Size, options: Augment, generator: torch.Generator) -> Draws:
+    """The draws with further rectangles of random linear; drawn last, so that no other draw moves."""
+    assert draws.linear is not None
+    assert draws.gain is not None
+    shape = (len(draws.gain), random_linear.MOST - 1, 3 + WIDTH)
+    uniform = torch.rand(shape, generator=generator, device=generator.device).to(draws.gain.device)
+    gains, uniform = arcsine(uniform[..., :3]), uniform[..., 3:]
+    law = (gains, uniform, options.linear_area, size)
+    return replace(draws, further=random_linear.further_rectangles(draws.linear, draws.gain, *law))
 
 
 def _exchanged(infrared: Tensor, options: Augment, generator: torch.Generator) -> Exchange | None:
-    """Channel weights of infrared images and of the second view; drawn last, so that no other draw moves."""
+    """Channel weights of infrared images and of the second view, drawn after all of each view alone."""
     law = options.exchange
     if not (law.second or law.infrared or law.infrared_grey):
         return None

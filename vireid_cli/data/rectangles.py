@@ -1,6 +1,6 @@
 """Random rectangles in a batch of images, drawn for all images at once.
 
-The law is the field's random erasing (METHODS sections 2.3 and 6): area uniform in a range of shares
+The law is the field's random erasing (docs/methods.md#caj): area uniform in a range of shares
 of the image's area, height over width uniform in a range, sides rounded, kept only if smaller than
 the image, placed uniformly. The field's code tries up to 100 times an image; here ``TRIES`` tries are
 drawn for each image and the first that fits is taken. At 288×144 and the usual ranges a try fits with

@@ -1,6 +1,6 @@
 """The P×K batch: P identities without replacement, K images a modality with replacement.
 
-METHODS section 0.3: contiguous by identity, the same identity order in both modalities,
+docs/methods.md#batches: contiguous by identity, the same identity order in both modalities,
 floor(N / (P·K)) + 1 batches an epoch with N the images of the larger modality. A whole epoch is drawn
 at once from a generator keyed by (seed, epoch): no state is carried, so a resumed run draws what an
 uninterrupted one would have drawn.

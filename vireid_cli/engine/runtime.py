@@ -27,7 +27,7 @@ class Runtime:
     Attributes:
         device: Where tensors live.
         precision: fp32, or the type that autocast uses for convolutions and products; spectra,
-            distances and losses stay in fp32 (METHODS 8.3, 8.10).
+            distances and losses stay in fp32 (docs/methods.md#numerical-precision).
         automatic: Whether nobody asked for this precision: a run that goes on then keeps its own.
     """
 

@@ -106,7 +106,7 @@ def seg_figure(rows: Sequence[SegRow], spectra: Spectra, title: str) -> Figure:
     of the same person. Spectra: the planes in log₁₀ on one colour scale, zero frequency in the middle;
     the profiles over spatial frequency; their ratio to infrared.
 
-    Source: SEPG-Net, figure 3 (METHODS 2.2); the numbers of the gap are ours.
+    Source: SEPG-Net, figure 3 (docs/methods.md#seg); the numbers of the gap are ours.
 
     Raises:
         ValueError: No person.

@@ -110,7 +110,7 @@ def phase_swap_figure(first: SpectrumColumn, second: SpectrumColumn, title: str)
     columns so that their gap shows, (c) phase, (d) swapped: a column's own phase with the other's
     amplitude, (e) phase only and amplitude only, side by side.
 
-    Source: FDNM, figure 1 (METHODS 1). How the values become grey levels is ours: (d) and (e) are
+    Source: FDNM, figure 1 (docs/methods.md#fdnm). How the values become grey levels is ours: (d) and (e) are
     stretched between their 1st and 99th percentile, phase only symmetrically about 0, amplitude only
     with its peak moved from the corner to the middle.
 

@@ -1,9 +1,10 @@
 """The amplitude and the phase of feature maps as vectors that a cosine can compare (for FDNM's figures 2, 6).
 
 The paper draws both components and doesn't say how a spectrum becomes a vector; the reading is ours. No
-frequency is averaged away: a mean over frequencies of phasors is the phase-only map at its first pixel, and
-the mean over positions is the zero frequency alone (METHODS 1.3). Instead the inner product of two vectors
-is the sum over all channels and all frequencies of the full plane, and ``folded`` makes them short.
+frequency is averaged away: a mean over frequencies of phasors is the phase-only map at its first pixel,
+and the mean over positions is the zero frequency alone (docs/methods.md#pooling). Instead the inner
+product of two vectors is the sum over all channels and all frequencies of the full plane, and ``folded``
+makes them short.
 """
 
 from __future__ import annotations

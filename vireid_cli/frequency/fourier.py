@@ -1,9 +1,10 @@
 """Orthonormal two-dimensional Fourier transform of real maps in real arithmetic.
 
 A spectrum is a pair (re, im) of real tensors over the half plane: (..., H, W//2 + 1), both axes
-unshifted. Everything is computed in float32 (float64 stays float64), whatever the autocast: bf16
-reaches no transform (METHODS 8.3). Two forms give the same numbers: ``torch.fft`` and products with
-constant matrices. The second one compiles, exports without a DFT node, and is faster on small maps.
+unshifted. Everything is computed in float32 (float64 stays float64), whatever the autocast: bf16 reaches
+no transform (docs/methods.md#numerical-precision). Two forms give the same numbers: ``torch.fft`` and
+products with constant matrices. The second one compiles, exports without a DFT node, and is faster on
+small maps.
 """
 
 from __future__ import annotations
@@ -31,7 +32,10 @@ GPU_POSITIONS = {False: 200, True: 5000}
 slower; where channels lie together products are faster on all maps of the field's networks."""
 
 PHASE_FLOOR = 1e-6
-"""Bins whose amplitude is at most this share of the map's largest have no phase (METHODS 2.2, 8.1)."""
+"""Bins whose amplitude is at most this share of the map's largest have no phase.
+
+See docs/methods.md#numerical-precision.
+"""
 
 
 def spectrum(images: Tensor, kind: Kind = "auto", ordered: bool = True) -> Spectrum:
@@ -90,7 +94,10 @@ def inverse(
 
 
 def amplitude(spectrum: Spectrum) -> Tensor:
-    """|F| = sqrt(Re² + Im²), with gradient 0 where it is 0 (METHODS 8.1); shape of the parts."""
+    """|F| = sqrt(Re² + Im²), with gradient 0 where it is 0; shape of the parts.
+
+    See docs/methods.md#numerical-precision.
+    """
     size: Tensor = _Amplitude.apply(real(spectrum[0]), real(spectrum[1]))
     return size
 

@@ -13,7 +13,7 @@ from vireid_cli.frequency.fourier import Spectrum, above_zero, magnitude, real
 def rotate(spectrum: Spectrum, share: Tensor, size: Tensor | None = None) -> Spectrum:
     """F·e^{i·s·φ}: the amplitude is kept, the phase φ becomes (1 + s)·φ.
 
-    FDNM's phase of AGP (METHODS 1.2); φ in (−π, π] is not continuous at ±π, which is in the method.
+    FDNM's phase of AGP (docs/methods.md#agp); φ in (−π, π] is not continuous at ±π, which is in the method.
     A bin that is 0 stays so; bins that are rounding errors are turned like others, which is as small.
     The gradient is bounded by (1 + s) everywhere: the 1/|F| of the angle meets the |F| of the bin.
 

@@ -1,4 +1,4 @@
-"""SEPG-Net's SEG images: grey level plus the image of the phase (METHODS 2.2)."""
+"""SEPG-Net's SEG images: grey level plus the image of the phase (docs/methods.md#seg)."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def seg_image(
     SEPG-Net's Y_seg = IFFT(P) + g, where the paper leaves the amplitude open. The default takes the
     image's mean amplitude: with amplitude 1 the phase image is invisible after the addition (rms
     1/sqrt(HW), 0.005 at 288×144). Each image is transformed alone, before mean and std, in float32
-    (METHODS 2.2).
+    (docs/methods.md#seg).
 
     Args:
         pixels: (B, 3, H, W) in [0, 1].
@@ -70,8 +70,9 @@ def seg_image(
 
 
 def released_image(normalised: Tensor) -> Tensor:
-    """What the released code computes in the place of SEG (METHODS 2.2), for comparison only.
+    """The released code's image in the place of SEG, for comparison only.
 
+    See docs/methods.md#sepg-net-release.
     No spectrum is taken: the sign of the *normalised* image, times the mean |value| of the whole
     batch, goes through an unnormalised inverse transform; its absolute value is added to the image
     itself, not to its grey level. The result of one image depends on its batch.

@@ -1,4 +1,4 @@
-"""Separate heads for many parts, computed as one batched product (METHODS 2.3)."""
+"""Separate heads for many parts, computed as one batched product (docs/methods.md#sepg-net-network)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A BN neck and a classifier for each of many parts, computed as one (METHODS 0.2, 1.1)."""
+"""A BN neck and a classifier for each of many parts, computed as one (docs/methods.md#heads)."""
 
 from __future__ import annotations
 

@@ -17,11 +17,14 @@ Distance = Literal["l2", "l2sq", "cos"]
 P = ParamSpec("P")
 
 SMALLEST_SQUARE = 1e-12
-"""Squared distances are clamped here before the root, so that its gradient stays finite (METHODS 0.6)."""
+"""Squared distances are clamped here before the root: a finite gradient (docs/methods.md#notation)."""
 
 
 def in_full_precision(loss: Callable[P, Tensor]) -> Callable[P, Tensor]:
-    """Run a loss in float32 (float64 stays) whatever the autocast: distances cancel (METHODS 8.10)."""
+    """Run a loss in float32 (float64 stays) whatever the autocast: distances cancel.
+
+    See docs/methods.md#numerical-precision.
+    """
 
     @wraps(loss)
     def run(*args: P.args, **kwargs: P.kwargs) -> Tensor:

@@ -1,4 +1,4 @@
-"""PABA, SEPG-Net's part-based alignment between the modalities (METHODS 2.4)."""
+"""PABA, SEPG-Net's Pseudo Anchor-guided Bidirectional Aggregation (docs/methods.md#paba)."""
 
 from __future__ import annotations
 

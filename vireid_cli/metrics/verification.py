@@ -5,10 +5,10 @@ the share of genuine ones. VR@FAR=f is VR at the smallest threshold whose FAR do
 is interpolated between operating points. Closed form: k = floor(f · impostors), s the (k+1)-th largest
 impostor score, VR the share of genuine scores strictly above s.
 
-Public code on faces has another reading, ``nearest`` (METHODS 7): the largest VR at the FAR nearest to f,
-of two as near the larger one. It may exceed f: s and its equals are let in where that is as near or nearer.
-Ours looks at every threshold, that code at the corners of scikit-learn's curve only, which can be a few
-genuine pairs away.
+Public code on faces has another reading, ``nearest`` (docs/methods.md#faces): the largest VR at the FAR
+nearest to f, of two as near the larger one. It may exceed f: s and its equals are let in where that is as
+near or nearer. Ours looks at every threshold, that code at the corners of scikit-learn's curve only,
+which can be a few genuine pairs away.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Give an occluder the look of an infrared image (METHODS 5.3), in its order.
+"""Give an occluder the look of an infrared image (docs/methods.md#occluder-adaptation), in its order.
 
 Grey → mean and deviation of the target → 256-bin histogram of the target, blended 0.7 → blur at the
 target's resolution → three equal channels. For thermal images (RegDB) a grey-level match of a visible

@@ -1,4 +1,4 @@
-"""What may stand before a person: scene, placement, size and tilt of each category (METHODS 5.2).
+"""Categories of occluders: scene, placement, size and tilt of each (docs/methods.md#occluder-library).
 
 The sizes' ranges, and which placement gets which share, are our reading: the paper names them only.
 """

@@ -1,4 +1,6 @@
-"""Put one occluder before one person (METHODS 5.4): choose, warp, adapt, feather, composite.
+"""Put one occluder before one person: choose, warp, adapt, feather, composite.
+
+See docs/methods.md#occluder-placement.
 
 Our readings. ε is drawn first, then a category among those that can reach it; an occluder, its tilt and its
 anchor are drawn again, up to ``TRIES`` times, until it reaches ε at a size that its class allows (a car is no

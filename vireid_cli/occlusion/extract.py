@@ -1,4 +1,4 @@
-"""Cut occluders out of photographs, with the rejection rules of METHODS 5.2.
+"""Cut occluders out of photographs, with the rejection rules of docs/methods.md#occluder-library.
 
 In the order met: confidence below 0.5 · a box side under 64 px · a box on the left, right or upper border ·
 refiner's IoU estimate below 0.88 · IoU with the first mask below 0.7 · largest component under 95 % · mask

@@ -1,4 +1,4 @@
-"""Where an occluder stands and how large it is (METHODS 5.4, steps 2 to 4).
+"""Where an occluder stands and how large it is (docs/methods.md#occluder-placement, steps 2 to 4).
 
 The scale is found by repeated section: the part of the rotated mask that lies in the frame is summed from its
 summed-area table for many scales at once, so that no image is warped before the scale is known. Two rounds of

@@ -1,4 +1,4 @@
-"""Which images are occluded, and by how much: presets and their switches (METHODS 5.1).
+"""Which images are occluded, and by how much: presets and their switches (docs/methods.md#occlusion-presets).
 
 The papers do not say which images are occluded; the presets follow what their figures suggest, and
 where roles come from is our reading: test queries are one modality, the other one is the gallery;

@@ -82,6 +82,8 @@ class Augment(Strict):
         linear: Probability of random linear: in a random rectangle each channel is stretched to
             maximum 1 and multiplied by Beta(0.5, 0.5) (SEPG release).
         linear_area: Share of the image's area of that rectangle, (low, high).
+        linear_repeat: Whether to draw further rectangles until the product of the gains is below 0.01 in
+            some pixel, 3.2 rectangles and 43 % of the pixels on average, as the SEPG release does.
         erase: Random erasing.
         second_view: Whether each visible image is augmented a second time, by draws of its own; its
             colours are changed by ``exchange.second`` alone.
@@ -97,6 +99,7 @@ class Augment(Strict):
     channel_exchange: Probability = 0.0
     linear: Probability = 0.0
     linear_area: Range = (0.02, 0.4)
+    linear_repeat: bool = False
     erase: Erase = Erase()
     second_view: bool = False
     exchange: Exchange = Exchange()
@@ -108,7 +111,7 @@ class Augment(Strict):
         refuse_idle(
             self,
             (not self.pad, "pad is 0", ("pad_value",)),
-            (not self.linear, "linear is 0", ("linear_area",)),
+            (not self.linear, "linear is 0", ("linear_area", "linear_repeat")),
             (self.visible_grey == 1.0, "visible_grey is 1", ("channel_exchange",)),
         )
         return self

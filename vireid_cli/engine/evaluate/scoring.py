@@ -55,7 +55,10 @@ class Measured:
         return self.embedded.pids[at], self.embedded.camids[at]
 
     def mirrored(self, other: Embeddings, flip: Flip) -> Measured:
-        """Average with the embeddings of the mirror images (METHODS 0.4: CAJ renormalises, SEPG adds)."""
+        """Average with the embeddings of the mirror images: CAJ renormalises, SEPG adds.
+
+        See docs/methods.md#test-embedding.
+        """
         total = self.embedded.features + other.widened().features
         if flip == "mean_renorm":
             total /= np.linalg.norm(total, axis=1, keepdims=True)

@@ -15,7 +15,7 @@ def factor(schedule: Schedule, epoch: int, epochs: int) -> float:
     """The factor on every learning rate in ``epoch`` (from 0) of ``epochs``.
 
     During warm-up max(start, (e + 1) / warmup); after it γ^(milestones passed), or half a cosine from
-    1 at the end of warm-up to 0 at ``epochs`` (METHODS 0.2: AGW's 0.1, 0.2 … 1.0, then steps).
+    1 at the end of warm-up to 0 at ``epochs`` (docs/methods.md#heads: AGW's 0.1, 0.2 … 1.0, then steps).
     """
     if epoch < schedule.warmup_epochs:
         return max(schedule.warmup_start, (epoch + 1) / schedule.warmup_epochs)

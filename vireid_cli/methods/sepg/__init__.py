@@ -1,10 +1,11 @@
-"""SEPG-Net: spectral enhancement and part-based bidirectional alignment (METHODS 2).
+"""SEPG-Net: spectral enhancement, pseudo anchor-guided bidirectional aggregation (docs/methods.md#sepg-net).
 
 The visible image becomes its SEG image (grey level plus phase); one stem and layers 1–3 serve both
-modalities; each modality has its own layer 4, which learns from an identity loss of its own and gates
-the shared map; the shared map is cut into 12 horizontal chunks with a head each; PABA aligns the chunks
-of the two modalities. Where the paper and its released code differ, or the paper is silent, a switch
-says so; the defaults are the paper's, and what it leaves open is marked as our reading.
+modalities; each modality has its own layer 4, which learns from an identity loss of its own (in the
+released code it gates the shared map, too); the shared map is cut into 12 horizontal chunks with a head
+each; PABA draws the chunks of the two modalities together. Where the paper and its released code differ,
+or the paper is silent, a switch names both; the defaults are the paper's, and our readings of what it
+leaves open are marked.
 """
 
 from __future__ import annotations

@@ -36,6 +36,7 @@ class SepgNet(ReIdNetwork):
         self.normalise = Normalise()
         self._seg = options.seg.model_dump(exclude={"mode", "at_test"})
         self._paba_options = options.paba.model_dump(exclude={"weight", "feature"})
+        self._aligned: Tensor | None = None  # features of PABA in the last training step, without gradient
         self.has_specific = options.specific_weight > 0.0
         self.has_layer4 = options.gate or self.has_specific
         stages = STAGES if self.has_layer4 else STAGES[:-1]
@@ -58,7 +59,7 @@ class SepgNet(ReIdNetwork):
         The total of the paper is λ1 L_ID^spec + λ2 L_PABA + λ3 Σ_i L_ID^chunk(i), with (1, 2.5, 1).
         """
         count = batch.visible.shape[0]
-        shared, specific = self._maps(self._inputs(batch), count)
+        shared, specific = self._maps(self._inputs(batch), count, specific=self.has_layer4)
         pooled = stripes(shared, self.options.chunks.n)  # (2B, C, n)
         terms = self._chunk_losses(pooled, batch.labels)
         if specific is not None and self.has_specific:
@@ -70,7 +71,8 @@ class SepgNet(ReIdNetwork):
         """(N, 3, H, W) pixels → (N, D) of unit length: 12 × 512 in the paper's setting."""
         if modality is Modality.VISIBLE and self.options.seg.at_test:
             images = self._enhanced(images)
-        shared, specific = self._maps(self.normalise(images), modality)
+        specialised = "specific" in self.options.embed.parts
+        shared, specific = self._maps(self.normalise(images), modality, specific=specialised)
         blocks: list[Tensor] = []  # (parts, N, features) each
         if "chunks" in self.options.embed.parts:
             blocks.append(self.chunk_heads.embed(stripes(shared, self.options.chunks.n)))
@@ -80,6 +82,16 @@ class SepgNet(ReIdNetwork):
         if self.options.embed.norm == "block":
             embeddings = F.normalize(embeddings, dim=-1)
         return F.normalize(embeddings.transpose(0, 1).flatten(1), dim=1)  # (N, parts·features)
+
+    def monitors(self) -> dict[str, Tensor]:
+        """``paba.cosine``: of the two modalities' mean features, over the chunks that PABA acts on.
+
+        −1: the modalities stand at opposite poles, a degenerate minimum of PABA (docs/methods.md#paba).
+        """
+        if self._aligned is None:
+            return {}
+        visible, infrared = self._aligned.unflatten(1, (2, -1)).mean(2).unbind(1)  # (n, D)
+        return {"paba.cosine": F.cosine_similarity(visible, infrared, dim=-1).mean()}
 
     def parameter_groups(self) -> list[ParameterGroup]:
         """Heads at the full learning rate, the trunk with the backbone's (0.03 and 0.003 in the paper)."""
@@ -105,44 +117,55 @@ class SepgNet(ReIdNetwork):
             return visible
         return seg_image(visible, **self._seg)
 
-    def _maps(self, images: Tensor, streams: Streams) -> tuple[Tensor, Tensor | None]:
-        """The shared map after layer 3, gated, and the specific map after layer 4, if there is one."""
+    def _maps(self, images: Tensor, streams: Streams, specific: bool) -> tuple[Tensor, Tensor | None]:
+        """The shared map after layer 3, gated, and the specific map after layer 4.
+
+        Layer 4 runs where it gates or where its map is asked for, else that is None.
+        """
         for stage in STAGES[:-1]:
             images = self.trunk.run(stage, images, streams)
-        if not self.has_layer4:
+        if not (specific or self.options.gate):
             return images, None
-        specific = self.trunk.run("layer4", images, streams)  # (N, D, h, w)
+        own = self.trunk.run("layer4", images, streams)  # (N, D, h, w)
         if self.options.gate:
-            images = images * specific.mean(dim=1, keepdim=True).sigmoid()
-        return images, specific
+            images = images * own.mean(dim=1, keepdim=True).sigmoid()
+        return images, own
 
     def _chunk_losses(self, pooled: Tensor, labels: Tensor) -> dict[str, Tensor]:
         """All terms on chunks; ``pooled`` is (2B, C, n), visible first."""
         options = self.options
         terms: dict[str, Tensor] = {}
-        metric = pooled.permute(2, 0, 1)  # (n, 2B, C)
+        features: dict[str, Tensor] = {}
+        if options.aligns("pooled"):
+            features["pooled"] = F.normalize(pooled.permute(2, 0, 1).float(), dim=-1)  # (n, 2B, C)
         if options.trains_chunks:
             embeddings = self.chunk_heads.embed(pooled)  # (n, 2B, features)
             dropped = self.chunk_heads.dropout(embeddings)
             if options.chunk_weight:
                 loss = identity_loss(self.chunk_heads.classify(dropped), labels.repeat(2))
                 terms["chunk"] = options.chunk_weight * loss
-            metric = dropped if options.chunks.metric_feature == "after_dropout" else embeddings
-        metric = F.normalize(metric.float(), dim=-1)
+            if options.pulls_embeddings:
+                metric = dropped if options.chunks.metric_feature == "after_dropout" else embeddings
+                features["embedding"] = F.normalize(metric.float(), dim=-1)
+        return terms | self._metric_losses(features, labels)
+
+    def _metric_losses(self, features: dict[str, Tensor], labels: Tensor) -> dict[str, Tensor]:
+        """Terms on unit features of the chunks, ``pooled`` or ``embedding``: (n, 2B, D), visible first."""
+        options = self.options
+        terms: dict[str, Tensor] = {}
         if options.paba.weight:
-            terms["paba"] = options.paba.weight * self._paba(pooled, metric, labels)
+            aligned = features[options.paba.feature]
+            self._aligned = aligned.detach() if self.training else None
+            terms["paba"] = options.paba.weight * paba(aligned, labels, **self._paba_options)
         if options.cc.weight:
-            loss = cross_center(metric, labels, options.cc.margin, options.cc.centre_gap)
+            loss = cross_center(features["embedding"], labels, options.cc.margin, options.cc.centre_gap)
             terms["cc"] = options.cc.weight * loss
         if options.hc.weight:
-            terms["hc"] = options.hc.weight * hetero_center(metric, labels, options.hc.margin)
+            loss = hetero_center(features[options.hc.feature], labels, options.hc.margin)
+            terms["hc"] = options.hc.weight * loss
         if options.aux_triplet.weight:
-            loss = batch_hard_triplet(metric, labels.repeat(2), options.aux_triplet.margin)
-            terms["aux_triplet"] = options.aux_triplet.weight * loss
+            both, margin = labels.repeat(2), options.aux_triplet.margin
+            terms["aux_triplet"] = options.aux_triplet.weight * batch_hard_triplet(
+                features["embedding"], both, margin
+            )
         return terms
-
-    def _paba(self, pooled: Tensor, metric: Tensor, labels: Tensor) -> Tensor:
-        options = self.options.paba
-        if options.feature == "pooled":
-            metric = F.normalize(pooled.permute(2, 0, 1).float(), dim=-1)  # (n, 2B, C)
-        return paba(metric, labels, **self._paba_options)

@@ -9,9 +9,12 @@ from pydantic import BeforeValidator, Field, model_validator
 from vireid_cli.methods import Weight
 from vireid_cli.recipe.strict import Number, Probability, Strict, bare_off, refuse_idle
 
+Feature = Literal["pooled", "embedding"]
+"""Of a chunk: its pooled feature, or the embedding of its head."""
+
 
 class Seg(Strict):
-    """What replaces the visible image (METHODS 2.2).
+    """What replaces the visible image (docs/methods.md#seg).
 
     Attributes:
         mode: ``paper``: grey level plus phase image; ``gray_only``: the grey level; ``off``: the image
@@ -62,10 +65,11 @@ class Chunks(Strict):
 
 
 class Paba(Strict):
-    """Part-based bidirectional alignment, λ2 = ``weight`` (Eq. 7–8, METHODS 2.4); see ``losses.paba``.
+    """Pseudo Anchor-guided Bidirectional Aggregation, λ2 = ``weight`` (Eq. 7–8); see ``losses.paba``.
 
     Attributes:
-        feature: The chunk's normalised embedding, or its normalised pooled feature.
+        feature: The chunk's normalised pooled feature, as the paper's equations have it, or the normalised
+            embedding of its head (docs/methods.md#paba).
     """
 
     weight: Weight = 2.5
@@ -73,23 +77,32 @@ class Paba(Strict):
     dist: Literal["l2", "l2sq", "cos"] = "l2"
     negative: Literal["sample", "centre"] = "sample"
     anchor_grad: bool = True
-    feature: Literal["embedding", "pooled"] = "embedding"
+    feature: Feature = "pooled"
 
 
 class HeteroCenter(Strict):
-    """Hetero-centre loss on chunks: what the paper cites for its CC row; off in the full method."""
+    """Hetero-centre loss on chunks, the paper's CC row; off in the full method.
+
+    Attributes:
+        margin: Squared distance of two centres below which it is 0.
+        feature: As PABA's.
+    """
 
     weight: Weight = 0.0
     margin: Weight = 0.0
+    feature: Feature = "pooled"
 
 
-class CrossCenter(HeteroCenter):
-    """Cross-centre loss on chunks: in the released code (weight 2.5) in the place of PABA.
+class CrossCenter(Strict):
+    """Cross-centre loss on chunk embeddings: in the released code (weight 2.5) in the place of PABA.
 
     Attributes:
+        margin: Squared distance below which it is 0.
         centre_gap: Factor of the added ||c_v − c_n||²; 0.5 in the released code.
     """
 
+    weight: Weight = 0.0
+    margin: Weight = 0.0
     centre_gap: Weight = 0.5
 
 
@@ -101,7 +114,7 @@ class AuxTriplet(Strict):
 
 
 class Embed(Strict):
-    """The test embedding; the paper is silent, the defaults are the released code's (METHODS 2.1).
+    """The test embedding; the paper is silent, the defaults are the released code's.
 
     Attributes:
         parts: Chunk embeddings, the modality's specific embedding, or both.
@@ -118,13 +131,14 @@ class Options(Strict):
 
     Attributes:
         gate: Multiply the shared map by the sigmoid of the mean channel of the modality's layer 4, as
-            the released code does; without it layer 4 has no part in the test embedding.
+            the released code does and the paper does not; without it layer 4 has no part in the test
+            embedding.
         chunk_weight: λ3, factor on the sum of the chunks' identity losses.
         specific_weight: λ1, factor on the identity loss of the specific branches (2 when released).
     """
 
     seg: Seg = Seg()
-    gate: bool = True
+    gate: bool = False
     chunks: Chunks = Chunks()
     chunk_weight: Weight = 1.0
     specific_weight: Weight = 1.0
@@ -142,8 +156,11 @@ class Options(Strict):
     @property
     def pulls_embeddings(self) -> bool:
         """Whether a metric loss acts on the embeddings of the chunk heads."""
-        aligned = self.paba.weight > 0.0 and self.paba.feature == "embedding"
-        return aligned or any((self.cc.weight, self.hc.weight, self.aux_triplet.weight))
+        return self.aligns("embedding") or any((self.cc.weight, self.aux_triplet.weight))
+
+    def aligns(self, feature: Feature) -> bool:
+        """Whether PABA or the hetero-centre loss acts on this feature of the chunks."""
+        return any(term.weight > 0.0 and term.feature == feature for term in (self.paba, self.hc))
 
     @model_validator(mode="after")
     def _what_is_embedded_is_trained(self) -> Options:
@@ -158,14 +175,14 @@ class Options(Strict):
         pulled = self.pulls_embeddings
         after = pulled and self.chunks.metric_feature == "after_dropout"
         dropped = after or any((self.chunk_weight, self.specific_weight))
-        chunks = self.trains_chunks or self.paba.weight > 0.0
+        chunks = self.trains_chunks or any((self.paba.weight, self.hc.weight))
         one = self.embed.parts == "specific" or (self.embed.parts == "chunks" and self.chunks.n == 1)
         paba = ("paba.margin", "paba.dist", "paba.negative", "paba.anchor_grad", "paba.feature")
         refuse_idle(
             self,
             (not self.paba.weight, "paba.weight is 0", paba),
             (not self.cc.weight, "cc.weight is 0", ("cc.margin", "cc.centre_gap")),
-            (not self.hc.weight, "hc.weight is 0", ("hc.margin",)),
+            (not self.hc.weight, "hc.weight is 0", ("hc.margin", "hc.feature")),
             (not self.aux_triplet.weight, "aux_triplet.weight is 0", ("aux_triplet.margin",)),
             (not pulled, "no metric loss is on the chunks' embeddings", ("chunks.metric_feature",)),
             (not self.chunks.dropout, "chunks.dropout is 0", ("chunks.metric_feature",)),
