@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
 from enum import StrEnum
 from typing import Annotated, Any
@@ -158,7 +159,7 @@ def spectra(
     """
     shapes = shape or list(FEATURE_MAPS)
     for given in shapes:
-        if len(given.split("x")) != 3 or not all(n.isdecimal() and int(n) for n in given.split("x")):
+        if not re.fullmatch(r"[1-9][0-9]{0,5}(x[1-9][0-9]{0,5}){2}", given):
             raise UsageError(f"--shape {given}: expected CHANNELSxHEIGHTxWIDTH.", "Such as 2048x18x9.")
     options: dict[str, Any] = {"shapes": shapes, "images": images, "repeats": repeats, "compiled": compiled}
     _print("spectra", json, device, "fp32", **options)

@@ -159,9 +159,11 @@ def request_of(
     Raises:
         UsageError: A trial that is neither a number from 1 to 10 nor ``all``.
     """
+    from vireid_cli.data.ids import parse_id
     from vireid_cli.data.protocols import request
 
-    if trial is not None and trial != ALL_TRIALS and not (trial.isdigit() and 1 <= int(trial) <= 10):
+    number = None if trial in (None, ALL_TRIALS) else parse_id(str(trial))
+    if trial not in (None, ALL_TRIALS) and not (number is not None and 1 <= number <= 10):
         raise UsageError(f"--trial {trial}: expected a number from 1 to 10, or {ALL_TRIALS}.")
     return request.request_of(
         mode=cast(Any, mode.value if mode else None),
@@ -171,7 +173,7 @@ def request_of(
         protocol=cast(Any, protocol.value if protocol else None),
         trials=trials,
         direction=cast(Any, direction.value if direction else None),
-        trial=None if trial in (None, ALL_TRIALS) else int(trial or 0),
+        trial=number,
         far=cast(Any, far.value if far else None),
     )
 

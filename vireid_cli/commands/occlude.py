@@ -209,7 +209,7 @@ def _print_tree(tree: OccludedTree, base: str, root: Path | None) -> None:
 
 
 def _part(text: str) -> tuple[int, int]:
-    found = re.fullmatch(r"(\d+)/(\d+)", text)
+    found = re.fullmatch(r"([0-9]{1,6})/([0-9]{1,6})", text)
     if not found:
         raise UsageError(f"--part {text}: expected I/N, such as 2/4.")
     return int(found[1]), int(found[2])

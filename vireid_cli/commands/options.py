@@ -88,7 +88,7 @@ def parse_size(text: str) -> Size:
     Raises:
         UsageError: Not of that form, or out of 32..1024 × 16..1024.
     """
-    found = re.fullmatch(r"(\d+)[x×](\d+)", text.strip())
+    found = re.fullmatch(r"([0-9]{1,6})[x×]([0-9]{1,6})", text.strip())
     if not found:
         raise UsageError(f"--size {text}: expected HEIGHTxWIDTH, such as 288x144.")
     height, width = int(found[1]), int(found[2])

@@ -1,8 +1,9 @@
 """Protocol files of face datasets: who is trained on, who stands in the gallery, who is a probe.
 
 ``<root>/faces/{train,gallery,probe}.txt``, a line an image: its path under the root and the person's number,
-separated by a blank; lines that begin with # are remarks. Where they are absent, ``prepare`` writes them once
-from the layout that it finds; from then on they are read, so that a paper's lists can be put in their place.
+separated by blanks or tabs; lines that begin with # are remarks. Where they are absent, ``prepare`` writes
+them once from the layout that it finds; from then on they are read, so that a paper's lists can be put in
+their place.
 """
 
 from __future__ import annotations
@@ -11,7 +12,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 from vireid_cli import files, reading
-from vireid_cli.data import layout
+from vireid_cli.data import layout, listing
+from vireid_cli.data.ids import parse_id, shorten
 from vireid_cli.data.provenance import read_provenance
 from vireid_cli.data.sources import Report, Scan
 from vireid_cli.errors import DataError
@@ -67,8 +69,19 @@ def scan_faces(
         notes.append(f"{unlisted} images in no list of {FOLDER}/, ignored")
     table = layout.Found(listed).table(root, f"images named by {FOLDER}/*.txt")
     layout.refuse_overlap(table, root / FOLDER, "A person is either in train.txt or in the other two.")
+    _refuse_both_sides(listed, root / FOLDER)
     notes += [*found.notes(), *layout.lacking(table)]
     return Scan(table, Report(layout.count(table), tuple(notes), read_provenance(root)), None)
+
+
+def _refuse_both_sides(records: list[Record], folder: Path) -> None:
+    """Refuse images that are both gallery and probe: each would find itself."""
+    sides = {split: {record.path for record in records if record.split == split} for split in LISTS.values()}
+    if both := sides["gallery"] & sides["query"]:
+        raise DataError(
+            f"{folder}: {len(both)} images are in gallery.txt and in probe.txt: {layout.first(sorted(both))}",
+            "Delete each from one of the two lists.",
+        )
 
 
 def _write(paths: dict[str, Path], records: list[Record]) -> None:
@@ -96,22 +109,34 @@ def _write(paths: dict[str, Path], records: list[Record]) -> None:
         ) from error
 
 
-def _read(root: Path, path: Path, split: str, modality_of: Callable[[str], Modality | None]) -> list[Record]:
+def _read(
+    root: Path,
+    path: Path,
+    split: str,
+    modality_of: Callable[[str], Modality | None],
+) -> list[Record]:
     """Records of one list."""
     records, missing = [], []
-    for number, line in enumerate(layout.read_lines(path, "a line an image: <path> <person>"), 1):
+    listed: dict[str, int] = {}
+    for number, line in listing.read_lines(path, "a line an image: <path> <person>"):
         if line.startswith("#"):
             continue
-        name, _, pid = line.replace("\\", "/").rpartition(" ")
-        modality = modality_of(name)
-        if not name or not pid.isdigit() or modality is None:
+        text, label = listing.name_and_label(line)
+        name, pid = listing.normalise(text.replace("\\", "/")), parse_id(label)
+        modality = modality_of(name) if name else None
+        fix = f"Fix or delete the line, or delete {path.parent} to have the lists written anew."
+        if name is None or pid is None or modality is None:
             raise DataError(
-                f"{path}:{number}: '{line}' can't be read: expected <path under the root> <person's number>",
-                f"Mend the line, or delete {path.parent} to have the lists written anew.",
+                f"{path}:{number}: '{shorten(line, layout.LONGEST)}' can't be read: expected "
+                "<path under the root> <person's number>",
+                fix,
             )
+        if name in listed:
+            raise DataError(f"{path}:{number}: {name} is listed in line {listed[name]} already", fix)
+        listed[name] = number
         if not (root / name).is_file():
             missing.append(name)
-        records.append(Record(name, int(pid), modality.code + 1, modality, split))
+        records.append(Record(name, pid, modality.code + 1, modality, split))
     if missing:
         raise DataError(
             f"{path} names {len(missing)} images that are not there: {layout.first(missing)}",

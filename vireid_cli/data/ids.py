@@ -7,6 +7,7 @@ superscripts and the digits of other scripts, and have no limit.
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
@@ -15,12 +16,27 @@ LARGEST = 2**63 - 1
 """Largest number of a person or camera."""
 
 _DIGITS = re.compile(r"[0-9]+")
+_SURROGATE = re.compile("[\ud800-\udfff]")
 _SHOWN = 40
 
 
 def parse_id(text: str) -> int | None:
     """The number that a text states; None where it states none, see ``id_problem``."""
     return None if id_problem(text) else int(text.lstrip("0") or "0")
+
+
+def parse_ids(texts: Iterable[str]) -> list[int]:
+    """The numbers that texts state.
+
+    Raises:
+        ValueError: One states none, see ``id_problem``.
+    """
+    found = []
+    for text in texts:
+        if problem := id_problem(text):
+            raise ValueError(problem)
+        found.append(int(text.lstrip("0") or "0"))
+    return found
 
 
 def id_problem(text: str) -> str:
@@ -33,9 +49,14 @@ def id_problem(text: str) -> str:
     return ""
 
 
-def shorten(text: str) -> str:
-    """A text for a message: control characters and bytes that are not UTF-8 escaped, cut to 40 characters."""
-    shown = text if len(text) <= _SHOWN else f"{text[:_SHOWN]}…"
+def is_text(name: str) -> bool:
+    """Whether a file's name is UTF-8: Python holds other bytes as lone surrogates."""
+    return name.isascii() or not _SURROGATE.search(name)
+
+
+def shorten(text: str, length: int = _SHOWN) -> str:
+    """A text for a message: control characters and bytes that are not UTF-8 escaped, cut to a length."""
+    shown = text if len(text) <= length else f"{text[:length]}…"
     return "".join(c if c.isprintable() else _escape(c) for c in shown)
 
 

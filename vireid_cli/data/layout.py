@@ -5,7 +5,6 @@ Sources read names only; no image is opened here.
 
 from __future__ import annotations
 
-import re
 from collections import Counter
 from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass, field
@@ -13,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
-from vireid_cli import reading
+from vireid_cli.data.ids import id_problem, is_text, parse_id, shorten
 from vireid_cli.data.sources import Count
 from vireid_cli.errors import DataError, UsageError
 from vireid_cli.types import IMAGE_ENDINGS, Modality, Record, RecordTable
@@ -23,6 +22,12 @@ JUNK = ("Thumbs.db", "desktop.ini")
 
 LISTED = 8
 """Names shown in a note or an error; the others are counted."""
+
+SHOWN = 3
+"""Names shown where each is an example of a fault."""
+
+LONGEST = 160
+"""Characters of a path in a message."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,39 +87,87 @@ class Root:
 
 @dataclass(slots=True)
 class Found:
-    """What a walk met.
+    """Files and folders that a walk met.
 
     Attributes:
         records: Usable images.
-        stray: Files that are not images of the layout, by name or ending.
-        odd: Names that can't be read as the layout has them, relative to the root.
+        stray: Number of files that are not images of the layout, by name or ending.
+        odd: Names that can't be read as the layout has them, relative to the root, with the reason.
+        remarks: Further sentences for the notes.
     """
 
     records: list[Record] = field(default_factory=list)
     stray: Counter[str] = field(default_factory=Counter)
     odd: list[str] = field(default_factory=list)
+    remarks: list[str] = field(default_factory=list)
+    _strays: list[str] = field(default_factory=list, repr=False)
+    _folders: dict[tuple[str, int], list[str]] = field(default_factory=dict, repr=False)
 
     def ignore(self, path: Path) -> None:
         """Count a stray file."""
         known = path.name.startswith(".") or path.name in JUNK or not path.suffix
-        self.stray[path.name if known else f"*{path.suffix}"] += 1
+        self.stray[shorten(path.name if known else f"*{path.suffix}")] += 1
+        if len(self._strays) < SHOWN:
+            self._strays.append(f"{shorten(path.name)} (not an image: {', '.join(IMAGE_ENDINGS)})")
+
+    def person(self, parent: str, name: str, digits: str | None = None) -> int | None:
+        """Number of a person whose folder is ``parent/name``; None, and an odd name, where it states none.
+
+        Args:
+            parent: The folder that holds it, relative to the root.
+            name: Of the folder.
+            digits: The part of the name that is the number; None: all of it.
+        """
+        pid = parse_id(name if digits is None else digits)
+        if pid is None:
+            problem = id_problem(name if digits is None else digits)
+            reason = "a person is a number" if not name.isdigit() else problem
+            self.odd.append(f"{shorten(f'{parent}/{name}', LONGEST)} ({reason})")
+            return None
+        names = self._folders.setdefault((parent, pid), [])
+        if name not in names:
+            names.append(name)
+        return pid
 
     def table(self, root: Path, expected: str) -> RecordTable:
         """The records, sorted by path.
 
         Raises:
-            DataError: There is none.
+            DataError: There is none, two folders are one person, or a name is not UTF-8.
         """
         if not self.records:
+            ignored = [*sorted(self.odd)[:SHOWN], *self._strays][:SHOWN]
+            lines = "".join(f"\n  ignored: {name}" for name in ignored)
             raise DataError(
-                f"{root}: no image was found (expected {expected})",
+                f"{root}: no image was found (expected {expected}){lines}",
                 f"{sum(self.stray.values())} other files were found, and {len(self.odd)} names that can't be "
-                "read. Check that the archive was unpacked whole.",
+                "read. "
+                + (
+                    "Rename them, or list the images in records.csv (path,pid,camid,modality,split)."
+                    if self.odd
+                    else "Check that the archive was unpacked whole."
+                ),
             )
+        self._refuse_twins(root)
+        _refuse_other_bytes(self.records, root)
         return RecordTable.of(sorted(self.records, key=lambda record: record.path))
 
+    def _refuse_twins(self, root: Path) -> None:
+        """Refuse two folders beside each other that are one person: ``0001`` and ``1``."""
+        twins = [
+            f"{parent}/{{{','.join(map(shorten, names))}}} (person {pid})"
+            for (parent, pid), names in sorted(self._folders.items())
+            if len(names) > 1
+        ]
+        if twins:
+            raise DataError(
+                f"{root}: {len(twins)} numbers have two folders beside each other: {first(twins, SHOWN)}",
+                "A person's number is read without leading zeros. Merge the folders, or give one of them "
+                "another number.",
+            )
+
     def notes(self) -> Iterator[str]:
-        """Sentences on what was ignored."""
+        """Sentences on ignored files, and on folders of different names that are one person."""
         if self.stray:
             kinds = ", ".join(f"{count} × {name}" for name, count in sorted(self.stray.items())[:LISTED])
             yield (
@@ -123,6 +176,31 @@ class Found:
             )
         if self.odd:
             yield f"{len(self.odd)} names that can't be read, ignored: {first(sorted(self.odd))}"
+        spellings: dict[int, set[str]] = {}
+        for (_, pid), names in self._folders.items():
+            spellings.setdefault(pid, set()).update(names)
+        several = [
+            f"{' and '.join(sorted(names))}" for _, names in sorted(spellings.items()) if len(names) > 1
+        ]
+        if several:
+            yield f"folders that are read as one person: {first(several, SHOWN)}"
+        yield from self.remarks
+
+
+def _refuse_other_bytes(records: list[Record], root: Path) -> None:
+    """Refuse images whose names are not UTF-8: no list, table or figure could name them.
+
+    Raises:
+        DataError: There are some; the first are named, their bytes as escapes.
+    """
+    wrong = sorted(record.path for record in records if not is_text(record.path))
+    if wrong:
+        shown = first([shorten(name, LONGEST) for name in wrong], SHOWN)
+        raise DataError(
+            f"{root}: the names of {len(wrong)} images are not UTF-8: {shown}",
+            "Rename them, for example with: convmv -r -f gbk -t utf8 --notest FOLDER (gbk: the encoding of "
+            "the system that made the archive).",
+        )
 
 
 def is_image(path: Path) -> bool:
@@ -138,7 +216,7 @@ def listing(folder: Path, limit: int = 6) -> str:
 
 def first(names: Collection[object], limit: int = LISTED) -> str:
     """The first few of a collection, as they come, and how many more there are."""
-    shown = [str(name) for name in names]
+    shown = [shorten(str(name), LONGEST) for name in names]
     more = f" and {len(shown) - limit} more" if len(shown) > limit else ""
     return ", ".join(shown[:limit]) + more
 
@@ -196,29 +274,3 @@ def count(
             Count(camid, split, modality, int(here.sum()), len(np.unique(records.pids[here])), wanted)
         )
     return tuple(rows)
-
-
-def read_lines(path: Path, what: str) -> list[str]:
-    """The lines of a list file that are not empty.
-
-    Raises:
-        DataError: It is missing, empty or not text.
-    """
-    if not path.exists():
-        raise DataError(f"{path} is missing: {what}", "It is part of the official archive.")
-    text = reading.read_text(path, hint="Copy it from the archive again.")
-    found = [line for line in map(str.strip, text.splitlines()) if line]
-    if not found:
-        raise DataError(f"{path} is empty: {what}", "Copy it from the archive again.")
-    return found
-
-
-def numbers(path: Path, what: str) -> list[int]:
-    """Whole numbers of a list file, separated by commas or spaces. Raises as ``read_lines``."""
-    parts = re.split(r"[,\s]+", ",".join(read_lines(path, what)))
-    try:
-        return [int(part) for part in parts if part]
-    except ValueError as error:
-        raise DataError(
-            f"{path} is not a list of numbers: {error}", "Copy it from the archive again."
-        ) from error

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from vireid_cli.array_files import load_arrays
+from vireid_cli.data.ids import LARGEST
 from vireid_cli.errors import DataError, UsageError
 
 FORM = (
@@ -63,6 +64,8 @@ def labels(array: np.ndarray, name: str, path: Path) -> np.ndarray:
             f"{name} in {path} is {array.dtype} of shape {array.shape}; expected integers of one dimension.",
             FORM,
         )
+    if len(array) and array.max() > LARGEST:
+        raise DataError(f"{name} in {path} holds {array.max()}, which is larger than {LARGEST}.", FORM)
     return array.astype(np.int64)
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from vireid_cli import reading
+from vireid_cli.data.ids import ids_of_array
 from vireid_cli.data.plan import Folders
 from vireid_cli.errors import DataError
 
@@ -94,7 +95,10 @@ def _checked(cell: np.ndarray, camid: int, pid: int, path: Path) -> np.ndarray:
     where = f"cell {{{camid}}}{{{pid}}} of {path}"
     if cell.ndim != 2 or len(cell) != TRIALS or cell.dtype.kind not in "uif":
         raise DataError(f"{where} has shape {cell.shape}, expected numbers of shape ({TRIALS}, n).", _ADVICE)
-    order = cell.astype(np.int64)
+    try:
+        order = np.array(ids_of_array(cell), dtype=np.int64).reshape(cell.shape)
+    except ValueError as error:
+        raise DataError(f"{where}: {error}.", _ADVICE) from error
     if not np.array_equal(np.sort(order, axis=1), np.tile(np.arange(1, cell.shape[1] + 1), (TRIALS, 1))):
         raise DataError(f"{where}: a row is no permutation of 1..{cell.shape[1]}.", _ADVICE)
     return order

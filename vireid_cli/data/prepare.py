@@ -21,6 +21,7 @@ from vireid_cli.data import records_file
 from vireid_cli.data.decode import UNRECORDED, Decoder
 from vireid_cli.data.depth import AUTO, choose_decoder, depth_notes, parse_depth
 from vireid_cli.data.fill import Progress, Work, decoders, fill
+from vireid_cli.data.ids import is_text, shorten
 from vireid_cli.data.pixels import PixelFiles, making
 from vireid_cli.data.sources import Report, obeys_exif
 from vireid_cli.data.store import Store, StoreInfo, fingerprint, read_store, store_folder, write_store
@@ -139,6 +140,7 @@ def prepare(
     """
     if choices.depth is not None:
         parse_depth(choices.depth)
+    _refuse_other_bytes(root, data_dir)
     scanned = records_file.scan(dataset, root)
     provenance = scanned.report.provenance
     folder = store_folder(data_dir, dataset, provenance.rendered)
@@ -163,6 +165,16 @@ def prepare(
             subject = _without_known_bad(subject, folder)
         report = replace(scanned.report, notes=tuple(notes))
         return _build(PixelFiles(folder, size, resize), subject, skip_bad, workers, progress, report, jobs)
+
+
+def _refuse_other_bytes(*folders: Path) -> None:
+    """Refuse folders whose path is not UTF-8: the store's description could not hold it."""
+    for folder in folders:
+        if not is_text(str(folder.resolve())):
+            raise UsageError(
+                f"the path of {shorten(str(folder.resolve()), 200)} is not UTF-8",
+                "Rename the folder, or move the data to another one.",
+            )
 
 
 def _decoder(subject: _Subject, folder: Path, choices: Choices, workers: int, jobs: Jobs | None) -> Decoder:

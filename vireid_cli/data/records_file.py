@@ -1,19 +1,23 @@
 """A dataset as a list: ``records.csv`` at its root, in place of a layout.
 
 Every source reads it first, so that images that lie in another layout than the usual one need no copying.
-One line an image, with the header ``path,pid,camid,modality,split``; paths are relative to the file, with
-forward slashes; ``modality`` is ``visible`` or ``infrared``; ``split`` is ``train``, ``val``, ``test``,
+One line an image, with the header ``path,pid,camid,modality,split``; semicolons, tabs or blanks may separate
+the fields instead of commas. Paths are relative to the file, with forward slashes; ``./a.jpg`` and ``a.jpg``
+are one image. ``modality`` is ``visible`` or ``infrared``; ``split`` is ``train``, ``val``, ``test``,
 ``query`` or ``gallery``.
 """
 
 from __future__ import annotations
 
 import csv
+from collections.abc import Iterator
 from io import StringIO
 from pathlib import Path
 
 from vireid_cli import reading
 from vireid_cli.data import layout
+from vireid_cli.data.ids import id_problem, parse_id, shorten
+from vireid_cli.data.listing import normalise
 from vireid_cli.data.provenance import read_provenance
 from vireid_cli.data.sources import Report, Scan, load_source
 from vireid_cli.errors import DataError
@@ -63,16 +67,15 @@ def _read(path: Path) -> tuple[list[Record], list[tuple[int, str]]]:
     records: list[Record] = []
     wrong: list[tuple[int, str]] = []
     seen: dict[str, int] = {}
-    reader = csv.reader(StringIO(reading.read_text(path)))
+    rows = _rows(reading.read_text(path))
     try:
-        header = tuple(name.strip() for name in next(reader, []))
-        if header != HEADER:
-            return [], [(1, f"the header is {','.join(header) or 'missing'}")]
-        for row in reader:
-            line = reader.line_num
+        _, header = next(rows, (1, []))
+        if tuple(header) != HEADER:
+            return [], [(1, f"the header is {shorten(','.join(header)) or 'missing'}")]
+        for line, row in rows:
             if not any(cell.strip() for cell in row):
                 continue
-            record = _record([cell.strip() for cell in row])
+            record = _record(row)
             if isinstance(record, str):
                 wrong.append((line, record))
             elif record.path in seen:
@@ -85,18 +88,34 @@ def _read(path: Path) -> tuple[list[Record], list[tuple[int, str]]]:
     return records, wrong
 
 
+def _rows(text: str) -> Iterator[tuple[int, list[str]]]:
+    """Rows with the number of their line; the header decides between commas, semicolons, tabs and blanks."""
+    start = text.lstrip("\n").partition("\n")[0]
+    separator = next((mark for mark in ",;\t" if mark in start), None)
+    if separator is None:
+        for line, row in enumerate(text.split("\n"), 1):
+            yield line, row.rsplit(None, len(HEADER) - 1)  # a path may hold blanks
+        return
+    reader = csv.reader(StringIO(text), delimiter=separator)
+    for cells in reader:
+        yield reader.line_num, [cell.strip() for cell in cells]
+
+
 def _record(cells: list[str]) -> Record | str:
     """A record, or what is wrong with the line."""
     if len(cells) != len(HEADER):
         return f"{len(cells)} values where {len(HEADER)} are expected"
     path, pid, camid, modality, split = cells
-    if not path or path.startswith("/") or ".." in path.split("/"):
-        return f"path '{path}' is not inside the dataset's root"
+    if "\\" in path:
+        return f"path '{shorten(path, layout.LONGEST)}' has backslashes: write forward slashes (images/1.jpg)"
+    inside = normalise(path)
+    if inside is None:
+        return f"path '{shorten(path, layout.LONGEST)}' is not inside the dataset's root"
     for name, text in (("pid", pid), ("camid", camid)):
-        if not text.isdigit():
-            return f"{name} '{text}' is not a whole number from 0"
+        if problem := id_problem(text):
+            return f"{name} {problem}"
     if modality not in tuple(Modality):
-        return f"modality '{modality}' is neither visible nor infrared"
+        return f"modality '{shorten(modality)}' is neither visible nor infrared"
     if split not in SPLITS:
-        return f"split '{split}' is none of {', '.join(SPLITS)}"
-    return Record(path, int(pid), int(camid), Modality(modality), split)
+        return f"split '{shorten(split)}' is none of {', '.join(SPLITS)}"
+    return Record(inside, parse_id(pid) or 0, parse_id(camid) or 0, Modality(modality), split)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import shutil
 import time
 from collections import Counter
@@ -151,7 +152,8 @@ def _copy_lists(records: RecordTable, source: Path, root: Path) -> dict[str, str
         relative = path.relative_to(source)
         hidden = any(name.startswith(".") for name in relative.parts)
         image = path.suffix.lower() in IMAGE_ENDINGS and relative.parts[0] in tops
-        if hidden or image or not path.is_file() or path.name in (MARK, MANIFEST, "Thumbs.db"):
+        named = relative.as_posix().encode("utf-8", "replace") == os.fsencode(relative.as_posix())
+        if hidden or image or not named or not path.is_file() or path.name in (MARK, MANIFEST, "Thumbs.db"):
             continue
         target = root / relative
         if digest(target) != digest(path):

@@ -88,7 +88,8 @@ def detected(folder: Path, detector: Detector, decode: Decode, skipped: Counter[
         except (DataError, ValueError):
             skipped["an image that can't be read"] += 1
             continue
-        yield path, path.relative_to(folder).as_posix(), detector(image)
+        source = path.relative_to(folder).as_posix().encode("utf-8", "surrogateescape")
+        yield path, source.decode("utf-8", "backslashreplace"), detector(image)
 
 
 def extract(

@@ -117,7 +117,7 @@ def hash_tree(root: Path) -> tuple[str, dict[str, str]]:
             if path.name.startswith("."):
                 continue
             digest = hashlib.sha256(path.read_bytes()).hexdigest()
-            line = f"{path.relative_to(root).as_posix()} {digest}\n".encode()
+            line = f"{path.relative_to(root).as_posix()} {digest}\n".encode("utf-8", "surrogateescape")
             part.update(line)
             whole.update(line)
         parts[top.name] = part.hexdigest()

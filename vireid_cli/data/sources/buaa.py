@@ -56,10 +56,10 @@ def _walk(root: Path) -> layout.Found:
             parts = relative.split("/")  # side / person / image
             if not layout.is_image(path):
                 found.ignore(path)
-            elif len(parts) != 3 or not parts[1].isdigit():
-                found.odd.append(relative)
-            else:
-                found.records.append(Record(relative, int(parts[1]), modality.code + 1, modality, ""))
+            elif len(parts) != 3:
+                found.odd.append(f"{relative} (not {side}/<person>/<image>)")
+            elif (pid := found.person(side, parts[1])) is not None:
+                found.records.append(Record(relative, pid, modality.code + 1, modality, ""))
     return found
 
 

@@ -2,7 +2,7 @@
 
 Layout::
 
-    <root>/{train,query,gallery}/{visible,infrared}/<pid>/[c<camid>_]*.{jpg,jpeg,png,bmp}
+    <root>/{train,query,gallery}/{visible,infrared}/<pid>/[c<camid>_]*.{jpg,jpeg,png,bmp,tif,tiff}
 
 A person is a number. Without ``c<camid>_`` visible images are camera 1 and infrared ones camera 2. People of
 ``train`` may not occur in ``query`` or ``gallery``. A list works too: ``records.csv`` at the root
@@ -15,6 +15,7 @@ import re
 from pathlib import Path
 
 from vireid_cli.data import layout
+from vireid_cli.data.ids import id_problem, parse_id
 from vireid_cli.data.provenance import read_provenance
 from vireid_cli.data.sources import Report, Scan
 from vireid_cli.errors import DataError
@@ -29,7 +30,7 @@ HOW_TO_GET = (
 )
 SPLITS = ("train", "query", "gallery")
 
-_CAMERA = re.compile(r"c(\d+)_")
+_CAMERA = re.compile(r"c([0-9]+)_")
 
 
 def scan(root: Path) -> Scan:
@@ -68,18 +69,21 @@ def _walk(root: Path, split: str, found: layout.Found) -> None:
         for person in sorted(side.iterdir()):
             if not person.is_dir():
                 found.ignore(person)
-            elif not person.name.isdigit():
-                found.odd.append(f"{split}/{side.name}/{person.name} (a person is a number)")
-            else:
-                _collect(person, f"{split}/{side.name}", Modality(side.name), split, found)
+                continue
+            pid = found.person(f"{split}/{side.name}", person.name)
+            if pid is not None:
+                _collect(person, f"{split}/{side.name}", pid, Modality(side.name), split, found)
 
 
-def _collect(person: Path, where: str, modality: Modality, split: str, found: layout.Found) -> None:
+def _collect(person: Path, where: str, pid: int, modality: Modality, split: str, found: layout.Found) -> None:
     for path in sorted(person.iterdir()):
         if not layout.is_image(path):
             found.ignore(path)
             continue
-        camera = _CAMERA.match(path.name)
-        camid = int(camera[1]) if camera else modality.code + 1
         relative = f"{where}/{person.name}/{path.name}"
-        found.records.append(Record(relative, int(person.name), camid, modality, split))
+        camera = _CAMERA.match(path.name)
+        camid = parse_id(camera[1]) if camera else modality.code + 1
+        if camid is None:
+            found.odd.append(f"{relative} (camera {id_problem(path.name[1:].partition('_')[0])})")
+        else:
+            found.records.append(Record(relative, pid, camid, modality, split))

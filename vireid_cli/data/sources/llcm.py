@@ -16,7 +16,8 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from vireid_cli.data import layout
+from vireid_cli.data import layout, listing
+from vireid_cli.data.ids import parse_id, shorten
 from vireid_cli.data.provenance import read_provenance
 from vireid_cli.data.sources import Report, Scan
 from vireid_cli.errors import DataError
@@ -43,7 +44,7 @@ CAMERAS = {Modality.VISIBLE: tuple(range(1, 10)), Modality.INFRARED: (1, 2, 4, 5
 """Cameras of the test folders."""
 EXPECTED_PEOPLE = {"train": 713, "test": 351}
 
-_CAMERA = re.compile(r"_c(\d{1,2})_")
+_CAMERA = re.compile(r"_c([0-9]{1,2})_")
 
 
 def scan(root: Path) -> Scan:
@@ -59,7 +60,7 @@ def scan(root: Path) -> Scan:
     found = layout.Found()
     for modality in Modality:
         _training(root, modality, found)
-    tested = set(layout.numbers(root / "idx" / "test_id.txt", "it lists the people of the test"))
+    tested = set(listing.numbers(root / "idx" / "test_id.txt", "it lists the people of the test"))
     unlisted: set[int] = set()
     for modality in Modality:
         _walk_test(root, modality, tested, unlisted, found)
@@ -82,17 +83,25 @@ def _training(root: Path, modality: Modality, found: layout.Found) -> None:
     path = root / "idx" / f"train_{word}.txt"
     what = f"it lists the training images, a line each: {word}/0351/<name>.jpg <label>"
     listed: set[str] = set()
-    for number, line in enumerate(layout.read_lines(path, what), 1):
-        name = line.rsplit(None, 1)[0].replace("\\", "/")
+    repeated = 0
+    for number, line in listing.read_lines(path, what):
+        name = listing.normalise(listing.name_and_label(line)[0].replace("\\", "/")) or ""
         parts = name.split("/")
+        pid = parse_id(parts[1]) if len(parts) == 3 and parts[0] == word else None
         camera = _CAMERA.search(parts[-1])
-        if len(parts) != 3 or parts[0] != word or not parts[1].isdigit() or camera is None:
+        if pid is None or camera is None:
             raise DataError(
-                f"{path}:{number}: '{line}' can't be read: expected {word}/<id>/<name_c01_…>.jpg <label>",
+                f"{path}:{number}: '{shorten(line, layout.LONGEST)}' can't be read: expected "
+                f"{word}/<id>/<name_c01_…>.jpg <label>",
                 "Copy idx/ from the archive again.",
             )
+        if name in listed:
+            repeated += 1
+            continue
         listed.add(name)
-        found.records.append(Record(name, int(parts[1]), int(camera[1]), modality, "train"))
+        found.records.append(Record(name, pid, int(camera[1]), modality, "train"))
+    if repeated:
+        found.remarks.append(f"{repeated} lines of {path.name} repeat an image, ignored")
     missing = sorted(listed - set(there))
     if missing:
         raise DataError(
@@ -112,26 +121,27 @@ def _walk_test(
     """Visit one modality's test folders by name."""
     top = root / f"test_{WORDS[modality]}"
     for camera in sorted(top.iterdir()):
-        number = re.fullmatch(r"cam(\d+)", camera.name)
+        number = re.fullmatch(r"cam([0-9]{1,3})", camera.name)
         if not camera.is_dir() or number is None:
             found.ignore(camera) if camera.is_file() else found.odd.append(f"{top.name}/{camera.name}")
             continue
         for person in sorted(camera.iterdir()):
             if not person.is_dir():
                 found.ignore(person)
-            elif not person.name.isdigit():
-                found.odd.append(f"{top.name}/{camera.name}/{person.name}")
-            elif int(person.name) not in tested:
-                unlisted.add(int(person.name))
-            else:
-                _collect(person, int(number[1]), modality, f"{top.name}/{camera.name}", found)
+                continue
+            where = f"{top.name}/{camera.name}"
+            pid = found.person(where, person.name)
+            if pid is not None and pid not in tested:
+                unlisted.add(pid)
+            elif pid is not None:
+                _collect(person, pid, int(number[1]), modality, where, found)
 
 
-def _collect(person: Path, camid: int, modality: Modality, where: str, found: layout.Found) -> None:
+def _collect(person: Path, pid: int, camid: int, modality: Modality, where: str, found: layout.Found) -> None:
     for path in sorted(person.iterdir()):
         if layout.is_image(path):
             relative = f"{where}/{person.name}/{path.name}"
-            found.records.append(Record(relative, int(person.name), camid, modality, "test"))
+            found.records.append(Record(relative, pid, camid, modality, "test"))
         else:
             found.ignore(path)
 

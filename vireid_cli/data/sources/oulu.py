@@ -35,7 +35,7 @@ SIDES = {"VL": Modality.VISIBLE, "NI": Modality.INFRARED}
 LIGHT = "Strong"
 FRAMES = 8
 
-_PERSON = re.compile(r"P(\d+)", re.IGNORECASE)
+_PERSON = re.compile(r"P([0-9]+)", re.IGNORECASE)
 
 
 def scan(root: Path) -> Scan:
@@ -66,9 +66,9 @@ def _walk(root: Path) -> layout.Found:
             if not layout.is_image(path):
                 found.ignore(path)
             elif person is None:
-                found.odd.append(relative)
-            else:
-                found.records.append(Record(relative, int(person[1]), modality.code + 1, modality, ""))
+                found.odd.append(f"{relative} (not {side}/<light>/P<number>/<expression>/<frame>)")
+            elif (pid := found.person(f"{side}/{parts[1]}", parts[2], person[1])) is not None:
+                found.records.append(Record(relative, pid, modality.code + 1, modality, ""))
     return found
 
 

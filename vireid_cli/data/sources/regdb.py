@@ -15,7 +15,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
-from vireid_cli.data import layout
+from vireid_cli.data import layout, listing
+from vireid_cli.data.ids import parse_id, shorten
 from vireid_cli.data.provenance import read_provenance
 from vireid_cli.data.sources import Report, Scan
 from vireid_cli.errors import DataError
@@ -66,35 +67,37 @@ def _letters(root: Path) -> dict[str, str]:
     """Path → ten letters, one a trial."""
     rows: dict[str, list[str]] = {}
     for trial in range(1, TRIALS + 1):
-        people: dict[str, set[str]] = {"train": set(), "test": set()}
+        people: dict[str, set[int]] = {"train": set(), "test": set()}
         for split in people:
             for folder, word, _ in SIDES.values():
-                for path in _listed(root / "idx" / f"{split}_{word}_{trial}.txt", folder):
-                    people[split].add(path.split("/")[1])
+                for path, pid in _listed(root / "idx" / f"{split}_{word}_{trial}.txt", folder):
+                    people[split].add(pid)
                     row = rows.setdefault(path, [TRIAL_LETTERS["none"]] * TRIALS)
                     row[trial - 1] = TRIAL_LETTERS[split]
         both = people["train"] & people["test"]
         if both:
             raise DataError(
-                f"{root / 'idx'}: trial {trial} trains and tests on {layout.people([int(p) for p in both])}: "
-                f"{layout.some([int(p) for p in both])}",
+                f"{root / 'idx'}: trial {trial} trains and tests on {layout.people(both)}: "
+                f"{layout.some(both)}",
                 "Copy idx/ from the archive again.",
             )
     return {path: "".join(row) for path, row in rows.items()}
 
 
-def _listed(path: Path, folder: str) -> Iterator[str]:
-    """Image paths of one list."""
+def _listed(path: Path, folder: str) -> Iterator[tuple[str, int]]:
+    """Image paths of one list with the numbers of their people."""
     what = f"it lists the images of one trial, a line each: {folder}/285/<name>.bmp 0"
-    for number, line in enumerate(layout.read_lines(path, what), 1):
-        name = line.rsplit(None, 1)[0].replace("\\", "/") if " " in line else line
+    for number, line in listing.read_lines(path, what):
+        name = listing.normalise(listing.name_and_label(line)[0].replace("\\", "/")) or ""
         parts = name.split("/")
-        if len(parts) != 3 or parts[0] != folder or not parts[1].isdigit():
+        pid = parse_id(parts[1]) if len(parts) == 3 and parts[0] == folder else None
+        if pid is None:
             raise DataError(
-                f"{path}:{number}: '{line}' can't be read: expected {folder}/<id>/<name>.bmp <label>",
+                f"{path}:{number}: '{shorten(line, layout.LONGEST)}' can't be read: expected "
+                f"{folder}/<id>/<name>.bmp <label>",
                 "Copy idx/ from the archive again.",
             )
-        yield name
+        yield name, pid
 
 
 def _walk(root: Path, modality: Modality, letters: dict[str, str], found: layout.Found) -> None:
@@ -103,9 +106,9 @@ def _walk(root: Path, modality: Modality, letters: dict[str, str], found: layout
     for person in sorted((root / folder).iterdir()):
         if not person.is_dir():
             found.ignore(person)
-        elif not person.name.isdigit():
-            found.odd.append(f"{folder}/{person.name}")
-        else:
+            continue
+        pid = found.person(folder, person.name)
+        if pid is not None:
             for path in sorted(person.iterdir()):
                 relative = f"{folder}/{person.name}/{path.name}"
                 if not layout.is_image(path):
@@ -114,7 +117,7 @@ def _walk(root: Path, modality: Modality, letters: dict[str, str], found: layout
                     found.odd.append(f"{relative} (in no list)")
                 else:
                     split = TRIALS_MARK + letters[relative]
-                    found.records.append(Record(relative, int(person.name), camid, modality, split))
+                    found.records.append(Record(relative, pid, camid, modality, split))
 
 
 def _unsplit(records: RecordTable) -> RecordTable:

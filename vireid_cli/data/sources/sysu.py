@@ -21,6 +21,7 @@ import numpy as np
 
 from vireid_cli import reading
 from vireid_cli.data import layout
+from vireid_cli.data.ids import ids_of_array, parse_ids
 from vireid_cli.data.provenance import read_provenance
 from vireid_cli.data.sources import Count, Report, Scan
 from vireid_cli.errors import DataError
@@ -54,8 +55,8 @@ permutation file; no image, name or order of the dataset is in it. See its first
 
 EXPECTED_IDENTITIES = {"train": 296, "val": 99, "test": 96}
 
-_IMAGE = re.compile(r"\d{4}\.jpg", re.IGNORECASE)
-_IDENTITY = re.compile(r"\d{4}")
+_IMAGE = re.compile(r"[0-9]{4}\.jpg", re.IGNORECASE)
+_IDENTITY = re.compile(r"[0-9]{4}")
 
 
 @dataclass(slots=True)
@@ -158,7 +159,7 @@ def read_ids(folder: Path, name: str) -> list[int]:
 
 
 def _ids_of_text(path: Path) -> list[int]:
-    return [int(part) for part in re.split(r"[,\s]+", reading.read_text(path).strip()) if part]
+    return parse_ids(part for part in re.split(r"[,\s]+", reading.read_text(path)) if part)
 
 
 def _ids_of_matrix(path: Path) -> list[int]:
@@ -171,7 +172,7 @@ def _ids_of_matrix(path: Path) -> list[int]:
             raise ValueError(str(error)) from error
     for name, value in variables.items():
         if not name.startswith("__") and np.issubdtype(np.asarray(value).dtype, np.number):
-            return [int(pid) for pid in np.asarray(value).ravel()]
+            return ids_of_array(value)
     raise ValueError("no numeric variable in it")
 
 
