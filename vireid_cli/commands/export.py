@@ -50,8 +50,9 @@ def onnx(
     """
     from vireid_cli.commands.console import print_line, print_paths
 
-    made = make_engine("cpu", data=data, runs=runs).export(run, layout=layout.value, out=out).onnx
-    print_paths(made.files)
+    exported = make_engine("cpu", data=data, runs=runs).export(run, layout=layout.value, out=out)
+    made = exported.onnx
+    print_paths([*made.files, exported.record])
     print_line(
         f"checked on {made.images} images: largest embedding difference to PyTorch "
         f"{made.largest_difference:.2e} (limit 1e-4), opset {made.opset}"

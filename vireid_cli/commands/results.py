@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from vireid_cli.commands.options import RunName, RunsDir
-from vireid_cli.errors import UsageError
+from vireid_cli.errors import DataError, UsageError
 
 
 def results(
@@ -21,6 +21,7 @@ def results(
     """
     from vireid_cli.commands import console
     from vireid_cli.results import run as folders
+    from vireid_cli.results.export import read_export, records_in
 
     found = folders.find_results(run, runs=runs)
     evaluations = found.evaluations()
@@ -30,6 +31,11 @@ def results(
     if not evaluations:
         raise UsageError(f"{found.folder} has not been evaluated.", f"Do it: vireid evaluate {found.folder}")
     console.print_evaluations(evaluations.values())  # type: ignore[arg-type]
+    for record in records_in(found.exports):
+        try:
+            read_export(record)
+        except DataError as error:
+            console.ConsoleReporter().warn(f"{error.message} {error.hint}")
     for path in sorted(found.folder.rglob("*")):
         if not path.is_file() or any(p.startswith(".") for p in path.relative_to(found.folder).parts):
             continue  # locks, and files that are being written

@@ -24,6 +24,7 @@ from vireid_cli.engine.train.data import trained_on
 from vireid_cli.engine.train.resume import resume
 from vireid_cli.engine.train.train import train
 from vireid_cli.errors import DataError, RecipeError, UsageError
+from vireid_cli.lock import locked
 from vireid_cli.recipe.load import dump
 from vireid_cli.recipe.schema import Recipe
 from vireid_cli.recipe.study import Study, refuse
@@ -64,6 +65,7 @@ def compare(study: Study, session: Session, options: EvaluateOptions) -> StudyRe
         RecipeError: Recipes of some rows are wrong, or rows and datasets do not fit each other; all that is
             wrong is named before anything is trained.
         UsageError: A dataset is not there.
+        DataError: Another process compares the same study.
         Interrupted: Asked to stop; calling again goes on.
     """
     home = session.runs_dir / (study.runs or study.name)
@@ -74,10 +76,23 @@ def compare(study: Study, session: Session, options: EvaluateOptions) -> StudyRe
     _check_datasets(study, recipes)
     for dataset, size, resize in _needed(study, recipes):
         ensure_prepared(dataset, session, size, resize)
-    if start and weights and not weights.is_file():
-        session.reporter.say(f"{study.name}: first the run that all rows start from, {start.name}")
-        run = _trained(start, inside)
-        export_backbone(run, session, modality=Modality.VISIBLE, out=weights)
+    folder = session.runs_dir / study.name
+    with locked(folder, folder / ".lock"):
+        if start and weights and not weights.is_file():
+            session.reporter.say(f"{study.name}: first the run that all rows start from, {start.name}")
+            run = _trained(start, inside)
+            export_backbone(run, session, modality=Modality.VISIBLE, out=weights)
+        return _fill(study, recipes, session, inside, options)
+
+
+def _fill(
+    study: Study,
+    recipes: Mapping[tuple[str, int], Recipe],
+    session: Session,
+    inside: Session,
+    options: EvaluateOptions,
+) -> StudyResult:
+    """Train and evaluate every row with every seed; ``study.json`` is written after each."""
     folder = session.runs_dir / study.name
     found: dict[str, dict[str, dict[int, schema.EvaluationFile]]] = {}
     parameters: dict[str, int] = {}

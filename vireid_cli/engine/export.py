@@ -21,8 +21,9 @@ from vireid_cli.engine.runtime import Runtime
 from vireid_cli.engine.session import Session
 from vireid_cli.errors import UsageError
 from vireid_cli.exporters.onnx import OnnxExport, export_onnx
+from vireid_cli.results.export import ExportRecord, hashes_of, write_record
 from vireid_cli.results.run import Run
-from vireid_cli.tensor_files.sealed import save_sealed
+from vireid_cli.tensor_files.sealed import content_hash, save_sealed
 from vireid_cli.types import Modality, Size
 
 SAMPLES = 8
@@ -31,10 +32,17 @@ SAMPLES = 8
 
 @dataclass(frozen=True, slots=True)
 class Exported:
-    """What was exported, and from which run."""
+    """An export to ONNX.
+
+    Attributes:
+        run: The exported run.
+        onnx: The files.
+        record: The file that names them and their hashes, see ``results.export``.
+    """
 
     run: Run
     onnx: OnnxExport
+    record: Path
 
 
 def export_run(
@@ -72,8 +80,21 @@ def export_run(
         "epochs": str(trained.epochs),
         "commit": str(trained.environment.get("commit", "")),
     }
-    made = export_onnx(trained.network, out or run.exports, samples, layout=layout, metadata=metadata)
-    return Exported(run, made)
+    about = {**metadata, "layout": layout, "size": f"{size[0]}x{size[1]}"}
+    identifier = content_hash(trained.network.state_dict(), about)[:32]
+    folder, named = out or run.exports, {**metadata, "export": identifier}
+    made = export_onnx(trained.network, folder, samples, layout=layout, metadata=named)
+    record = ExportRecord(
+        identifier=identifier,
+        layout=layout,
+        files=hashes_of(made.files),
+        metadata=metadata,
+        largest_difference=made.largest_difference,
+        images=made.images,
+        opset=made.opset,
+        nodes=made.nodes,
+    )
+    return Exported(run, made, write_record(folder, record))
 
 
 def export_backbone(run: Run, session: Session, *, modality: Modality, out: Path | None = None) -> Path:

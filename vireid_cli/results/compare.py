@@ -44,6 +44,7 @@ class TableRow:
         metrics: Metric → mean over seeds of the mean over trials, and its spread over seeds; in [0, 1].
         parameters: Trainable and fixed parameters of the network, classifiers included.
         chance: Rank-1 of a random ranking, in [0, 1].
+        evaluations: Identifier of each seed's evaluation; None for results of before there were identifiers.
     """
 
     label: str
@@ -51,6 +52,7 @@ class TableRow:
     metrics: dict[str, Spread]
     parameters: int
     chance: float
+    evaluations: tuple[str | None, ...] = ()
 
 
 def table_row(label: str, evaluations: Mapping[int, EvaluationFile], parameters: int) -> TableRow:
@@ -69,7 +71,8 @@ def table_row(label: str, evaluations: Mapping[int, EvaluationFile], parameters:
         raise ValueError(f"row '{label}' mixes protocols, or has no evaluation")
     names = [name for name in SHOWN if name in found[0]["metrics"]]
     spreads = {name: Spread.of([content["metrics"][name]["mean"] for content in found]) for name in names}
-    return TableRow(label, tuple(evaluations), spreads, parameters, found[0]["chance"]["rank1"])
+    identifiers = tuple(content.get("identifier") for content in found)
+    return TableRow(label, tuple(evaluations), spreads, parameters, found[0]["chance"]["rank1"], identifiers)
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,6 +122,7 @@ def _row_as_json(row: TableRow) -> dict[str, Any]:
     return {
         "label": row.label,
         "seeds": list(row.seeds),
+        "evaluations": list(row.evaluations),
         "parameters": row.parameters,
         "chance_rank1": row.chance,
         "metrics": {name: {"mean": s.mean, "std": s.std} for name, s in row.metrics.items()},

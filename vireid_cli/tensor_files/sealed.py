@@ -31,7 +31,7 @@ def save_sealed(path: Path, tensors: Mapping[str, Tensor], metadata: Mapping[str
     """
     from safetensors.torch import save
 
-    return write_bytes(path, save(dict(tensors), {**metadata, SEAL: _seal(tensors, metadata)}))
+    return write_bytes(path, save(dict(tensors), {**metadata, SEAL: content_hash(tensors, metadata)}))
 
 
 def check_seal(tensors: Mapping[str, Tensor], metadata: Mapping[str, str]) -> None:
@@ -40,11 +40,12 @@ def check_seal(tensors: Mapping[str, Tensor], metadata: Mapping[str, str]) -> No
     Raises:
         Refused: They differ.
     """
-    if SEAL in metadata and metadata[SEAL] != _seal(tensors, metadata):
+    if SEAL in metadata and metadata[SEAL] != content_hash(tensors, metadata):
         raise Refused("it is damaged: its content differs from the hash in its metadata")
 
 
-def _seal(tensors: Mapping[str, Tensor], metadata: Mapping[str, str]) -> str:
+def content_hash(tensors: Mapping[str, Tensor], metadata: Mapping[str, str]) -> str:
+    """SHA-256 over names, types, shapes and numbers of tensors, and over text beside them."""
     import torch
 
     plain = {key: value for key, value in metadata.items() if key != SEAL}
@@ -53,5 +54,5 @@ def _seal(tensors: Mapping[str, Tensor], metadata: Mapping[str, str]) -> str:
         tensor = tensors[name]
         total.update(f"\n{name} {tensor.dtype} {tuple(tensor.shape)}\n".encode())
         if tensor.numel():
-            total.update(tensor.detach().contiguous().reshape(-1).view(torch.uint8).numpy().data)
+            total.update(tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().data)
     return total.hexdigest()
