@@ -15,8 +15,9 @@ from vireid_cli.engine.engine import Engine
 from vireid_cli.engine.evaluate import evaluate
 from vireid_cli.engine.evaluate.result import EvaluateOptions
 from vireid_cli.engine.runtime import Runtime
-from vireid_cli.errors import RecipeError
+from vireid_cli.errors import DataError, RecipeError
 from vireid_cli.files import read_json, write_json
+from vireid_cli.lock import locked
 from vireid_cli.recipe.study import Row, Start, Study
 from vireid_cli.results.run import Run
 from vireid_cli.types import Modality
@@ -46,7 +47,13 @@ def test_rows_by_seeds_and_a_second_call_trains_nothing(
     again = engine.compare(study)
     assert again.tables == found.tables
     assert set((tmp_path / "runs" / "tiny").iterdir()) == folders
-    assert read_json(found.path)["protocols"]["all-single-seeded"]["rows"][0]["label"] == "plain"
+    written = read_json(found.path)["protocols"]["all-single-seeded"]["rows"][0]
+    assert written["label"] == "plain"
+    assert len(set(written["evaluations"])) == 2
+    assert all(len(identifier) == 32 for identifier in written["evaluations"])
+    folder = found.path.parent
+    with locked(folder, folder / ".lock"), pytest.raises(DataError, match="another process"):
+        engine.compare(study)
 
 
 def test_what_is_evaluated_is_not_evaluated_again(

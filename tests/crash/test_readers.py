@@ -1,0 +1,69 @@
+"""Files of two evaluations beside each other are refused by every command that reads them."""
+
+from __future__ import annotations
+
+import shutil
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.crash.conftest import OPTIONS, PROTOCOL, copy_of, engine, with_other_weights
+from vireid_cli.commands import main as command_line
+from vireid_cli.errors import DataError
+from vireid_cli.lock import locked
+from vireid_cli.results.run import Run
+
+READERS = (
+    ("results", ()),
+    ("visualize", ("ranking",)),
+    ("visualize", ("cmc",)),
+    ("visualize", ("distances",)),
+    ("visualize", ("tsne",)),
+    ("visualize", ("report",)),
+)
+
+
+@pytest.fixture
+def mixed(data: Path, trained: Run, tmp_path: Path) -> Run:
+    """A run whose figures are of one evaluation, and its arrays of another one."""
+    other = with_other_weights(copy_of(trained, tmp_path / "other"))
+    engine(data, tmp_path / "other").evaluate(other, OPTIONS)
+    run = copy_of(trained, tmp_path / "runs")
+    for name in ("ranking.npz", "embeddings.npz"):
+        shutil.copy(other.evaluation(PROTOCOL) / name, run.evaluation(PROTOCOL) / name)
+    return run
+
+
+@pytest.mark.parametrize(("command", "figure"), READERS, ids=lambda words: "-".join(words) or None)
+def test_every_reader_notices(
+    mixed: Run,
+    data: Path,
+    command: str,
+    figure: tuple[str, ...],
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setenv("VIREID_DATA", str(data))
+    monkeypatch.setenv("COLUMNS", "500")
+    monkeypatch.setattr(sys, "argv", ["vireid", command, *figure, str(mixed.folder)])
+    with pytest.raises(SystemExit) as ended:
+        command_line.main()
+    error = capsys.readouterr().err
+    assert ended.value.code == 1
+    assert "of different evaluations" in error
+    assert f"vireid evaluate {mixed.folder}" in error
+    assert not mixed.figures.exists()
+
+
+def test_a_second_evaluation_is_refused_at_once(
+    data: Path, trained: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from vireid_cli.engine.evaluate import evaluate
+
+    monkeypatch.setattr(evaluate, "load_trained", lambda *_: pytest.fail("work was begun"))
+    run = copy_of(trained, tmp_path / "runs")
+    home = run.folder / "evaluation"
+    with locked(home, home / ".lock"), pytest.raises(DataError, match="another process") as caught:
+        engine(data, tmp_path / "runs").evaluate(run, OPTIONS)
+    assert "Wait" in caught.value.hint
