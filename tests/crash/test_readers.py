@@ -5,11 +5,15 @@ from __future__ import annotations
 import shutil
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
+from PIL import Image
 
 from tests.crash.conftest import OPTIONS, PROTOCOL, copy_of, engine, with_other_weights
 from vireid_cli.commands import main as command_line
+from vireid_cli.engine.subjects.output import Output
+from vireid_cli.engine.visualize import cmc
 from vireid_cli.errors import DataError
 from vireid_cli.lock import locked
 from vireid_cli.results.run import Run
@@ -67,3 +71,35 @@ def test_a_second_evaluation_is_refused_at_once(
     with locked(home, home / ".lock"), pytest.raises(DataError, match="another process") as caught:
         engine(data, tmp_path / "runs").evaluate(run, OPTIONS)
     assert "Wait" in caught.value.hint
+
+
+@pytest.mark.parametrize("ending", ["png", "svg"])
+def test_a_figure_says_of_which_evaluation_it_is(
+    data: Path, trained: Run, tmp_path: Path, ending: str
+) -> None:
+    run = copy_of(trained, tmp_path / "runs")
+    output = Output(format=ending)
+    path = engine(data, tmp_path / "runs").visualize("cmc", run, protocol=None, ranks=5, output=output)
+    said = f"{run.name}/{PROTOCOL} {run.stored()[PROTOCOL].identifier}"
+    if ending == "png":
+        with Image.open(path) as image:
+            assert image.text["Description"] == said
+    else:
+        assert said in path.read_text()
+
+
+def test_a_figure_of_two_evaluations_is_not_written(
+    data: Path, trained: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = with_other_weights(copy_of(trained, tmp_path / "runs"))
+    made = engine(data, tmp_path / "runs")
+    whole = cmc.cmc_curve
+
+    def slow(*arguments: Any) -> Any:
+        made.evaluate(run, OPTIONS)
+        return whole(*arguments)
+
+    monkeypatch.setattr(cmc, "cmc_curve", slow)
+    with pytest.raises(DataError, match="in the meantime"):
+        made.visualize("cmc", run, protocol=None, ranks=5)
+    assert not list(run.figures.glob("*"))

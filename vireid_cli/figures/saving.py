@@ -8,12 +8,16 @@ from typing import IO, Literal
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from PIL import Image
+from PIL.PngImagePlugin import PngInfo
 
 from vireid_cli.errors import UsageError
 from vireid_cli.figures import style
 from vireid_cli.files import write_with
 
 Format = Literal["png", "svg"]
+
+DESCRIPTION = "Description"
+"""Key of a PNG's and an SVG's metadata."""
 
 MOST_PIXELS = 65_000
 """Longest side of a PNG: matplotlib's canvas ends at 2^16."""
@@ -50,7 +54,12 @@ def checked(path: Path, format: str | None, dpi: int) -> Format:
 
 
 def save(
-    figure: Figure, path: Path, format: str | None = None, dpi: int = 150, note: str | None = None
+    figure: Figure,
+    path: Path,
+    format: str | None = None,
+    dpi: int = 150,
+    note: str | None = None,
+    sources: str = "",
 ) -> Path:
     """Write a figure to a file, the same bytes for the same figure, whole or not at all.
 
@@ -60,6 +69,7 @@ def save(
         format: ``png`` or ``svg``; None: by the path's ending, else PNG.
         dpi: Pixels an inch, 20 to 1,200; a PNG is the figure's inches × ``dpi`` pixels.
         note: What must be read with the figure; small, in its lower right corner.
+        sources: What the figure is made of; kept in the file's metadata under ``Description``.
 
     Returns:
         The file's path, its ending included.
@@ -81,10 +91,10 @@ def save(
         if note:
             style.add_note(figure, note)
         style.escape_letters(figure)
-        return write_with(target, lambda file: write(figure, file, dpi))
+        return write_with(target, lambda file: write(figure, file, dpi, sources))
 
 
-def _write_png(figure: Figure, file: IO[bytes], dpi: int) -> None:
+def _write_png(figure: Figure, file: IO[bytes], dpi: int, sources: str) -> None:
     """Draw and encode without an alpha channel, which matplotlib's own PNG has and no figure needs."""
     figure.set_dpi(dpi)
     canvas = FigureCanvasAgg(figure)
@@ -93,9 +103,13 @@ def _write_png(figure: Figure, file: IO[bytes], dpi: int) -> None:
     pixels = canvas.buffer_rgba()
     drawn = Image.frombuffer("RGBA", (width, height), pixels, "raw", "RGBA", 0, 1)
     effort = 6 if width * height < LARGE else 3
-    drawn.convert("RGB").save(file, "PNG", compress_level=effort, dpi=(dpi, dpi))
+    about = PngInfo()
+    if sources:
+        about.add_itxt(DESCRIPTION, sources)
+    drawn.convert("RGB").save(file, "PNG", compress_level=effort, dpi=(dpi, dpi), pnginfo=about)
 
 
-def _write_svg(figure: Figure, file: IO[bytes], dpi: int) -> None:
+def _write_svg(figure: Figure, file: IO[bytes], dpi: int, sources: str) -> None:
     # no date, no version of matplotlib: the bytes depend on the figure alone
-    figure.savefig(file, format="svg", dpi=dpi, metadata={"Date": None, "Creator": None})
+    about = {"Date": None, "Creator": None} | ({DESCRIPTION: sources} if sources else {})
+    figure.savefig(file, format="svg", dpi=dpi, metadata=about)

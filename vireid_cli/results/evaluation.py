@@ -91,7 +91,7 @@ class StoredEvaluation:
         optional = ("average_precision", "first_rank")
         arrays = read_arrays(path, {}, self.again, optional)
         precision = arrays.get("average_precision")
-        if precision is None or not np.issubdtype(precision.dtype, np.floating):
+        if precision is None or precision.ndim != 1 or precision.dtype.kind != "f":
             return
         valid = ~np.isnan(precision)
         counts = {"queries": len(precision), "valid_queries": int(valid.sum())}
@@ -110,7 +110,7 @@ class StoredEvaluation:
         arrays = read_arrays(path, {}, self.again, ("query_offsets", "gallery_offsets"))
         for key, name in (("queries", "query_offsets"), ("gallery", "gallery_offsets")):
             offsets = arrays.get(name)
-            if offsets is None or offsets.ndim != 1 or len(offsets) < 2:
+            if offsets is None or offsets.ndim != 1 or len(offsets) < 2 or offsets.dtype.kind not in "iu":
                 continue
             count = int(offsets[1])
             if self.content.get(key, count) != count:

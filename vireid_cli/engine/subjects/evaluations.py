@@ -53,6 +53,17 @@ def refuse_replaced(runs: Sequence[Run], contents: Sequence[Mapping[str, Any]], 
             raise DataError(f"{run.folder} was evaluated again in the meantime.", "Draw the figure again.")
 
 
+def identifiers_of(runs: Sequence[Run]) -> dict[str, str]:
+    """Identifiers of all evaluations of runs by ``<run>/<protocol>``; empty text for older results.
+
+    Raises:
+        DataError: An evaluation is damaged, or its files are of different evaluations.
+    """
+    return {
+        f"{run.name}/{name}": stored.identifier or "" for run in runs for name, stored in run.stored().items()
+    }
+
+
 def shared_evaluation(runs: Sequence[Run], protocol: str | None) -> str:
     """The protocol under which several runs are shown together, on the same images.
 

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import shlex
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from vireid_cli.errors import UsageError
+from vireid_cli.engine.subjects.evaluations import identifiers_of
+from vireid_cli.errors import DataError, UsageError
 from vireid_cli.figures.saving import checked, save
 from vireid_cli.files import refuse_unwritable
+from vireid_cli.results.run import Run
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -24,12 +27,17 @@ class Output:
         format: ``png`` or ``svg``; None: by ``out``, else PNG.
         dpi: Pixels an inch.
         note: What must be read with the figure.
+        runs: The runs that the figure is drawn from.
+        evaluations: Identifiers of their evaluations before drawing, see ``identifiers_of``; they are kept in
+            the file's metadata.
     """
 
     out: Path | None = None
     format: str | None = None
     dpi: int = 150
     note: str | None = None
+    runs: tuple[Run, ...] = ()
+    evaluations: Mapping[str, str] = field(default_factory=dict)
 
     def refuse_form(self) -> None:
         """Refuse a format or a resolution that ``save`` would refuse, before there is a figure.
@@ -58,5 +66,16 @@ class Output:
             refuse_unwritable(folder)
 
     def save(self, figure: Figure, default: Path) -> Path:
-        """Write a figure, atomically; its path with the ending."""
-        return save(figure, self.out or default, self.format, self.dpi, self.note)
+        """Write a figure, atomically.
+
+        Returns:
+            Its path with the ending.
+
+        Raises:
+            DataError: The runs were evaluated again while it was drawn, or it can't be written.
+        """
+        if identifiers_of(self.runs) != self.evaluations:
+            names = ", ".join(run.name for run in self.runs)
+            raise DataError(f"{names}: evaluated again in the meantime.", "Draw the figure again.")
+        about = "; ".join(f"{name} {identifier}" for name, identifier in self.evaluations.items())
+        return save(figure, self.out or default, self.format, self.dpi, self.note, about)

@@ -14,7 +14,7 @@ from pkgutil import iter_modules
 from typing import Any
 
 from vireid_cli.engine.session import Session
-from vireid_cli.engine.subjects.evaluations import rendered_note
+from vireid_cli.engine.subjects.evaluations import identifiers_of, rendered_note
 from vireid_cli.engine.subjects.output import Output
 from vireid_cli.errors import UsageError
 from vireid_cli.results.run import Run
@@ -63,7 +63,8 @@ def draw(figure: str, subject: Subject, session: Session, output: Output, **opti
     if not hasattr(module, "ENDINGS"):  # a page has neither format nor resolution
         output.refuse_form()
     output.refuse_place(runs[0].figures if runs else None)
-    path: Path = module.draw(runs or subject, session, replace(output, note=rendered_note(runs)), **options)
+    drawn = replace(output, note=rendered_note(runs), runs=tuple(runs), evaluations=identifiers_of(runs))
+    path: Path = module.draw(runs or subject, session, drawn, **options)
     return path
 
 
