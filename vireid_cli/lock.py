@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import sys
 from collections.abc import Iterator
@@ -11,6 +12,8 @@ from typing import IO
 
 from vireid_cli.errors import DataError
 from vireid_cli.files import write_error
+
+_NO_LOCKS = (errno.ENOLCK, errno.ENOSYS, getattr(errno, "ENOTSUP", errno.ENOSYS))
 
 if sys.platform == "win32":
     import msvcrt
@@ -28,7 +31,7 @@ else:
 
 @contextmanager
 def locked(folder: Path, path: Path | None = None) -> Iterator[None]:
-    """Hold the lock of ``folder`` while the block runs.
+    """Hold the lock of ``folder`` while the block runs; a file system without locks is written without.
 
     Args:
         folder: What is written.
@@ -46,7 +49,12 @@ def locked(folder: Path, path: Path | None = None) -> Iterator[None]:
     with opened as stream:
         try:
             _seize(stream)
-        except (BlockingIOError, PermissionError) as error:
+        except OSError as error:
+            if error.errno in _NO_LOCKS:
+                yield  # some network file systems have no locks; the writes are atomic there, too
+                return
+            if not isinstance(error, BlockingIOError | PermissionError):
+                raise write_error(folder, error) from error
             stream.seek(0)
             holder = stream.read().strip() or "unknown"
             raise DataError(

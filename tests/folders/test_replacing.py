@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from vireid_cli import files, folders
+from vireid_cli import files, folders, lock
 from vireid_cli.errors import DataError
 from vireid_cli.lock import locked
 
@@ -136,4 +138,22 @@ def test_a_folder_that_can_not_be_written_is_an_error_for_people(tmp_path: Path)
     with pytest.raises(DataError, match="cannot write"):
         write(tmp_path / "file" / "a", 1)
     with pytest.raises(DataError, match="cannot write"), locked(tmp_path / "file" / "a"):
+        pass
+
+
+def test_a_file_system_without_locks_is_written_without(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(number: int) -> Callable[[object], None]:
+        def seize(stream: object) -> None:
+            raise OSError(number, os.strerror(number))
+
+        return seize
+
+    monkeypatch.setattr(lock, "_seize", refuse(errno.ENOLCK))
+    with locked(tmp_path / "a"):
+        write(tmp_path / "a" / "b", 1)
+    assert read(tmp_path / "a" / "b") == 1
+    monkeypatch.setattr(lock, "_seize", refuse(errno.EIO))
+    with pytest.raises(DataError, match="cannot write"), locked(tmp_path / "a"):
         pass

@@ -12,6 +12,7 @@ from vireid_cli.engine.subjects.evaluations import identifiers_of
 from vireid_cli.errors import DataError, UsageError
 from vireid_cli.figures.saving import checked, save
 from vireid_cli.files import refuse_unwritable
+from vireid_cli.printable import printable
 from vireid_cli.results.run import Run
 
 if TYPE_CHECKING:
@@ -77,5 +78,5 @@ class Output:
         if identifiers_of(self.runs) != self.evaluations:
             names = ", ".join(run.name for run in self.runs)
             raise DataError(f"{names}: evaluated again in the meantime.", "Draw the figure again.")
-        about = "; ".join(f"{name} {identifier}" for name, identifier in self.evaluations.items())
+        about = "; ".join(f"{printable(name)} {number}" for name, number in self.evaluations.items())
         return save(figure, self.out or default, self.format, self.dpi, self.note, about)
