@@ -8,10 +8,10 @@ import torch.nn.functional as F
 from torch.autograd import gradcheck
 
 from vireid_cli.frequency import fourier
-from vireid_cli.layers.cfam import GRID, Cfam, _between
-from vireid_cli.layers.memory import TokenMemory
+from vireid_cli.layers.cfam import GRID, Cfam, Spectral, _between
 from vireid_cli.layers.pairs import partners
 from vireid_cli.layers.pooling import generalised_mean
+from vireid_cli.layers.prototypes import Prototypes
 from vireid_cli.layers.sfim import Sfim, cross_covariance, power_normalised, shrunk, softmax_gate
 from vireid_cli.layers.trans_mamba import Attention, TransMamba
 from vireid_cli.types import Modality
@@ -74,7 +74,7 @@ def test_cfam_starts_as_the_identity(phase_repr, scale):
     for found, expected in (
         *zip(cfam.align(*sides), (maps, other), strict=True),
         (cfam.alone(sides[0], Modality.VISIBLE), maps),
-        (cfam.facing(sides[1], sides[0].tokens[0], sides[0].phases[0], Modality.INFRARED), other),
+        (cfam.facing(sides[1], sides[0], Modality.INFRARED), other),
     ):
         error = (rebuilt(found) - expected).norm() / expected.norm()
         assert error < 1e-4
@@ -258,16 +258,29 @@ def test_partners():
     assert len(partners(labels, 3, True)) == 18
 
 
-def test_memory_is_the_mean_from_the_first_batch_on(tmp_path):
-    memory = TokenMemory(4)
-    batches = [[torch.randn(3, 6, 4) for _ in range(4)] for _ in range(3)]
-    for k, (va, vp, ia, ip) in enumerate(batches):
-        memory.learn((va, vp), (ia, ip))
-        if k == 0:
-            torch.testing.assert_close(memory.recall(Modality.INFRARED)[1], ip.mean(0), rtol=1e-3, atol=1e-4)
-    weights = torch.tensor([0.99**2, 0.99, 1.0])
-    expected = sum(w * b[0].mean(0) for w, b in zip(weights, batches, strict=True)) / weights.sum()
-    torch.testing.assert_close(memory.recall(Modality.VISIBLE)[0], expected, rtol=1e-3, atol=1e-4)
-    fresh = TokenMemory(4)
-    fresh.load_state_dict(memory.state_dict())
-    assert torch.equal(fresh.recall(Modality.VISIBLE)[0], memory.recall(Modality.VISIBLE)[0])
+def made_up(count, positions=6):
+    parts = (
+        torch.randn(count, 3, positions),
+        torch.randn(count, positions, 4),
+        torch.randn(count, positions, 4),
+    )
+    return Spectral(parts[0], parts[0], parts[0], parts[1], parts[2])
+
+
+def test_prototypes_are_means_over_images_whatever_the_batches():
+    prototypes = Prototypes(3, 4)
+    assert prototypes.empty
+    batches = {m: [made_up(3), made_up(1), made_up(2)] for m in Modality}
+    prototypes.learn(batches)
+    assert not prototypes.empty
+    for modality, parts in batches.items():
+        found = prototypes.of(modality, made_up(5))
+        for name in ("amplitude", "tokens", "phases"):
+            expected = torch.cat([getattr(part, name) for part in parts]).mean(0)
+            assert getattr(found, name).shape[0] == 5
+            torch.testing.assert_close(getattr(found, name)[4], expected)
+    fresh = Prototypes(3, 4)
+    fresh.load_state_dict(prototypes.state_dict())
+    assert all(torch.equal(a, b) for a, b in zip(fresh.buffers(), prototypes.buffers(), strict=True))
+    with pytest.raises(ValueError, match="both modalities"):
+        prototypes.learn({Modality.VISIBLE: batches[Modality.VISIBLE], Modality.INFRARED: []})

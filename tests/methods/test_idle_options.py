@@ -85,7 +85,7 @@ IDLE = [
     ),
     ("sepg", {"embed": {"parts": "specific", "norm": "whole"}}, ["embed.norm"]),
     ("sfcl", {**SFCL_PLAIN, "cfam": {"on": False, "phase_repr": "angle"}}, ["cfam.phase_repr"]),
-    ("sfcl", {**SFCL_PLAIN, "test_pair": "none"}, ["test_pair"]),
+    ("sfcl", {**SFCL_PLAIN, "inference": "none"}, ["inference"]),
     ("sfcl", {**SFCL_PLAIN, "train_paths": ["self"], "ot": {"on": False}}, ["train_paths"]),
     ("sfcl", {"train_paths": ["self"], "ot": {"on": False}}, ["ot.on"]),
     ("sfcl", {"train_paths": ["self"], "ot": {"eps": 0.1, "space": "amplitude"}}, ["ot.eps", "ot.space"]),

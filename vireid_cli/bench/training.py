@@ -75,8 +75,11 @@ def extract(session: Session, *, recipe: str, settings: list[str], repeats: int)
     plain = _network(loaded, runtime).eval()
     plain.to(memory_format=torch.contiguous_format)
     fast = _network(loaded, runtime).eval()
-    folded = fold_batch_norms(fast)
     images = to_images(_pixels(loaded), runtime.device)
+    with torch.no_grad():
+        for network in (plain, fast):
+            network.calibrate(lambda _: iter([images]))
+    folded = fold_batch_norms(fast)
 
     def embed(network: ReIdNetwork, format: torch.memory_format) -> Callable[[], object]:
         given = images.contiguous(memory_format=format)

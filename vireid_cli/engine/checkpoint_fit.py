@@ -81,7 +81,7 @@ def load_weights(network: nn.Module, model: Mapping[str, Tensor], folder: Path, 
         "of another shape": [
             f"{name} {tuple(model[name].shape)} instead of {tuple(wanted[name].shape)}"
             for name in both
-            if model[name].shape != wanted[name].shape
+            if not _same_shape(model[name], wanted[name])
         ],
         "of another type": [
             f"{name} {_type(model[name])} instead of {_type(wanted[name])}"
@@ -197,6 +197,12 @@ def _moment_flaw(name: str, value: Any, parameter: Tensor, steps: int) -> str:
     if name in _NOT_NEGATIVE and bool((value < 0).any()):
         return "holds negative numbers"
     return ""
+
+
+def _same_shape(saved: Tensor, own: Tensor) -> bool:
+    """Whether a saved tensor fits the network's, in which a size of 0 is free: training sets it."""
+    sizes = zip(saved.shape, own.shape, strict=False)
+    return saved.dim() == own.dim() and all(b in (a, 0) for a, b in sizes)
 
 
 def _type(value: Tensor) -> str:

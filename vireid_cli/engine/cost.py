@@ -60,6 +60,8 @@ def cost_of(
     network = build_network(recipe, identities, runtime).eval()
     height, width = size or recipe.data.image_size
     batch = batch or (8 if runtime.device.type == "cpu" else 64)
+    with torch.no_grad():
+        network.calibrate(lambda _: iter([torch.rand(1, 3, height, width, device=runtime.device)]))
     flops = flops_of(network, (height, width), runtime)
     times = latency_of(network, (height, width), runtime, batch) if timed else {}
     return {

@@ -1,4 +1,4 @@
-"""Radial band-pass of feature maps: SFIM's Gabor modulation (METHODS 3.5).
+"""Radial band-pass of feature maps: SFIM's Gabor modulation (docs/methods.md#sfim).
 
 The paper leaves open what frequency a spatial row has. Our reading: each map is multiplied in the
 frequency domain by a Gaussian around the radial frequency ω₀, the only reading with the stated purpose.

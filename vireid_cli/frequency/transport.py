@@ -1,4 +1,6 @@
-"""Entropic optimal transport between two sets of tokens: batched, stabilised Sinkhorn (METHODS 3.4, 8.11).
+"""Entropic optimal transport between two sets of tokens: batched, stabilised Sinkhorn.
+
+Source: docs/methods.md#optimal-transport.
 
 The plan is Z = argmin <Z, C> − ε H(Z) over plans with given marginals. In each iteration **the rows come
 first, then the columns**: after the last one the columns are exact, and only the rows can still be off;
@@ -126,7 +128,7 @@ def relative_cost(source: Tensor, target: Tensor) -> Tensor:
 
 
 def entropy_ratio(plan: Tensor) -> Tensor:
-    """H(Z) over the entropy of the even plan, (B,): 1 where the plan says nothing (METHODS 8.11)."""
+    """H(Z) over the entropy of the even plan, (B,): 1 where the plan says nothing."""
     positions = plan.shape[1] * plan.shape[2]
     return torch.special.entr(plan).sum(dim=(1, 2)) / torch.tensor(float(positions)).log()
 

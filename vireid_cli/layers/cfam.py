@@ -1,4 +1,4 @@
-"""CFAM, SFCL's cross-modal frequency alignment: from the spectra of a pair to aligned spectra (METHODS 3.4).
+"""CFAM, SFCL's cross-modal frequency alignment: from spectra of pairs to aligned ones (docs/methods.md#cfam).
 
 Each stored bin of a map's half spectrum is one token of its log amplitudes and one of its phases. A
 Trans-Mamba block works on the tokens of each image; then the tokens of one modality attend to those of
@@ -22,7 +22,7 @@ from vireid_cli.layers.trans_mamba import Attention, TransMamba
 from vireid_cli.types import Modality
 
 AMPLITUDE_EPSILON = 1e-6
-"""A = sqrt(Re² + Im² + ε): its gradient is finite where a bin is 0 (METHODS 8.1)."""
+"""A = sqrt(Re² + Im² + ε): its gradient is finite where a bin is 0 (docs/methods.md#numerical-precision)."""
 
 PHASOR_FLOOR = 1e-2
 """Phasors shorter than this aren't stretched to length 1: bins of no amplitude have no phase to keep."""
@@ -169,18 +169,16 @@ class Cfam(nn.Module):
         attended = self.attend(own, own, modality)
         return self._decoded(attended, self._phasor(attended))
 
-    def facing(self, own: Spectral, tokens: Tensor, phases: Tensor, modality: Modality) -> Spectrum:
-        """The spectrum of maps whose partner is known by its tokens only, (N, d) each.
+    def facing(self, own: Spectral, other: Spectral, modality: Modality) -> Spectrum:
+        """The spectrum of maps of one modality with partners of which tokens and amplitudes are known only.
 
-        The phase is the map's own; visible maps receive transported tokens.
+        As ``align``, but for the phase, which is not fused: it is the map's own.
         """
-        like = own.tokens
-        other = Spectral(own.amplitude, own.cosine, own.sine, tokens.expand_as(like), phases.expand_as(like))
-        attended = self.attend(own, other, modality)
+        attended, partner = self.attend(own, other, modality), self.attend(other, own, modality.other)
         if modality is Modality.VISIBLE:
-            attended, _ = self.move(attended, other)
+            attended, _ = self.move(attended, partner)
         else:
-            _, attended = self.move(other, attended)
+            _, attended = self.move(partner, attended)
         return self._decoded(attended, self._phasor(attended))
 
     def _moved(self, own: Spectral, brought: Tensor) -> Spectral:
@@ -190,15 +188,23 @@ class Cfam(nn.Module):
 
     def _phasor(self, own: Spectral) -> Spectrum:
         """The changed phase as a unit phasor, (B, C, N) each, float32."""
-        change = self.phase_out(own.phases).float().mT  # (B, 2C or C, N)
+        change = self._read_out(self.phase_out, own.phases)  # (B, 2C or C, N)
         if self.phase_repr == "sincos":
             cosine, sine = change.chunk(2, dim=1)
             return _unit((own.cosine + cosine, own.sine + sine))
         cosine, sine = change.cos(), change.sin()
         return _unit((own.cosine * cosine - own.sine * sine, own.sine * cosine + own.cosine * sine))
 
+    def _read_out(self, layer: nn.Linear, tokens: Tensor) -> Tensor:
+        """A linear layer of normalised tokens over √d: (B, N, d) → (B, outputs, N) float32.
+
+        An optimizer moves all d weights of an output alike at first: without both scales the tanh of the
+        amplitudes saturates within ten steps of Adam, and CFAM then learns no more.
+        """
+        return (layer(self.norm(tokens)).float() / tokens.shape[2] ** 0.5).mT
+
     def _decoded(self, own: Spectral, phasor: Spectrum) -> Spectrum:
-        gain = (2.0 * self.amplitude_out(own.tokens).float().tanh()).exp().mT  # (B, C, N), in (e⁻², e²)
+        gain = (2.0 * self._read_out(self.amplitude_out, own.tokens).tanh()).exp()  # (B, C, N), in (e⁻², e²)
         changed = own.amplitude * gain
         return changed * phasor[0], changed * phasor[1]
 

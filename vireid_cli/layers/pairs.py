@@ -1,4 +1,4 @@
-"""Pairs of a visible and an infrared image of one identity in a P×K batch (METHODS 3.3)."""
+"""Visible and infrared partners of one identity in a batch (docs/methods.md#sfcl-pairs-and-paths)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The selective scan of a state-space model, exact, in plain PyTorch (METHODS 3.4).
+"""The selective scan of a state-space model, exact, in plain PyTorch (docs/methods.md#cfam).
 
 For each direction k and channel d, a state of n numbers runs along the sequence:
 

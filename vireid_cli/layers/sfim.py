@@ -1,4 +1,4 @@
-"""SFIM, SFCL's interaction of the spatial and the frequency map (METHODS 3.5).
+"""SFIM, SFCL's interaction of the spatial and the frequency map (docs/methods.md#sfim).
 
 Positions of the spatial map gather what they correlate with in the modulated frequency map; the
 cross-covariance of both, power-normalised, is added to the pooled feature. At the start the feature is
@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from vireid_cli.layers.pooling import generalised_mean
 
 OFFSET = 1e-4
-"""e of the power normalisation: the slope of a square root at 0 is infinite (METHODS 8.12)."""
+"""e of the power normalisation: the slope of a square root at 0 is infinite."""
 
 THRESHOLD = 0.2
 """τ at the start."""

@@ -1,4 +1,4 @@
-"""SS2D, VMamba's selective scan over a grid in four directions, in plain PyTorch (METHODS 3.4).
+"""SS2D, VMamba's selective scan over a grid in four directions, in plain PyTorch (docs/methods.md#cfam).
 
 Liu et al., "VMamba: Visual State Space Model", 2024: rows, columns, and both reversed.
 """

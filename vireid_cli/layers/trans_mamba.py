@@ -1,4 +1,4 @@
-"""SFCL's Trans-Mamba block: a selective scan on amplitude tokens, attention on phase tokens (METHODS 3.4).
+"""SFCL's Trans-Mamba block: a scan of amplitude tokens, attention on phase tokens (docs/methods.md#cfam).
 
 Widths, ratios and the order of the parts are our readings; the paper names the parts.
 """

@@ -1,4 +1,4 @@
-"""SFCL's frequency-aware discrimination: frequency contrast, semantic consistency (METHODS 3.6).
+"""SFCL's frequency-aware discrimination: frequency contrast, semantic consistency (docs/methods.md#fad).
 
 L_FAD = L_cfc + 0.8 L_csc. Temperature, positives and neighbours are our readings: the paper is silent.
 """

@@ -21,7 +21,7 @@ import difflib
 import importlib
 import pkgutil
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from types import ModuleType
 from typing import Annotated, Any, cast
@@ -45,6 +45,9 @@ BACKBONE = "backbone"
 
 
 RESNETS = ("resnet18", "resnet34", "resnet50")
+
+TrainingImages = Callable[[Modality], Iterator[Tensor]]
+"""From a modality to batches (N, 3, H, W) of all its training images as pixels, without augmentation."""
 
 Setting = tuple[str, object]
 """A method's option and a value of it."""
@@ -154,6 +157,15 @@ class ReIdNetwork(nn.Module, ABC):
         The engine logs them beside the losses and minimises none of them.
         """
         return {}
+
+    def calibrate(self, images: TrainingImages) -> None:
+        """Compute what ``embed`` needs of the training images and keep it in buffers; default: nothing.
+
+        The engine calls it in eval mode, without gradients, before it saves or validates an epoch.
+
+        Args:
+            images: The training images of a modality, in an order that does not change.
+        """
 
     @abstractmethod
     def parameter_groups(self) -> list[ParameterGroup]:

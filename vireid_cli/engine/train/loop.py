@@ -52,12 +52,14 @@ class Hooks:
         save: Writes a checkpoint of the loop as it is.
         reporter: Progress.
         validate: Measures the network after an epoch and keeps it where it is the best; None: never.
+        calibrate: Computes the network's buffers for ``embed`` before an epoch is saved or validated.
     """
 
     row: Callable[[StepRow | EpochRow], None]
     save: Callable[[], None]
     reporter: Reporter
     validate: Callable[[Position], dict[str, float]] | None = None
+    calibrate: Callable[[], None] = lambda: None
 
 
 @dataclass(slots=True)
@@ -159,9 +161,13 @@ class Loop:
             rate = factor(self.recipe.schedule, epoch, self.recipe.epochs)
             apply_factor(self.optimizer, rate)
             self._epoch(plan, self.recipe.optimizer.lr * rate, remaining, stop)
-            done = epoch + 1
-            if done % self.recipe.checkpoint_every == 0 or done == self.recipe.epochs:
+            if self._saves(epoch):
                 self.hooks.save()
+
+    def _saves(self, epoch: int) -> bool:
+        """Whether a checkpoint follows this epoch."""
+        done = epoch + 1
+        return done % self.recipe.checkpoint_every == 0 or done == self.recipe.epochs
 
     def _epoch(self, plan: EpochPlan, lr: float, remaining: RemainingTime, stop: Callable[[], bool]) -> None:
         """The remaining steps of one epoch."""
@@ -192,6 +198,8 @@ class Loop:
                 self.hooks.save()
                 raise StopRequested
         self.position = Position(at.epoch + 1, 0, at.global_step)
+        if self.hooks.validate or self._saves(at.epoch):
+            self.hooks.calibrate()
         validated = self.hooks.validate(self.position) if self.hooks.validate else None
         self._log_epoch(at, steps, lr, monitors, validated)
 

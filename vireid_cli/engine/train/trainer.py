@@ -12,6 +12,7 @@ from vireid_cli.engine.checkpoint import Checkpoint
 from vireid_cli.engine.checkpoint_fit import load_optimizer, load_scaler, load_weights
 from vireid_cli.engine.session import Session, data_folder
 from vireid_cli.engine.train.allocator import keep_freed_memory
+from vireid_cli.engine.train.calibration import calibration
 from vireid_cli.engine.train.data import TrainingData
 from vireid_cli.engine.train.feed import Feed, Pixels
 from vireid_cli.engine.train.interrupt import StopRequested, stop_on_signals
@@ -63,6 +64,7 @@ class Trainer:
             self.save,
             session.reporter,
             self.selection.validate if self.selection else None,
+            calibration(network, data, size, runtime),
         )
         self.loop = Loop(
             network, self.optimizer, self.scaler, data.sampler, feed, recipe.train, runtime, hooks

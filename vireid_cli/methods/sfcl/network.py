@@ -11,21 +11,22 @@ from torch import Tensor, nn
 
 from vireid_cli.backbones.spec import BackboneSpec
 from vireid_cli.backbones.two_stream import TwoStream
+from vireid_cli.errors import UsageError
 from vireid_cli.frequency import fourier
 from vireid_cli.frequency.gabor import Gabor
 from vireid_cli.frequency.transport import transported
 from vireid_cli.layers.cfam import Cfam, Spectral
-from vireid_cli.layers.memory import TokenMemory
 from vireid_cli.layers.neck import bn_neck, classifier
 from vireid_cli.layers.nonlocal_block import NonLocal
 from vireid_cli.layers.pairs import partners
 from vireid_cli.layers.pixels import Normalise, exchange_channels
 from vireid_cli.layers.pooling import generalised_mean
+from vireid_cli.layers.prototypes import Prototypes
 from vireid_cli.layers.sfim import Sfim
 from vireid_cli.losses.fad import frequency_contrast, semantic_consistency
 from vireid_cli.losses.identity import identity_loss
 from vireid_cli.losses.triplet import weighted_regularised_triplet
-from vireid_cli.methods import BACKBONE, ParameterGroup, ReIdNetwork, trainable
+from vireid_cli.methods import BACKBONE, ParameterGroup, ReIdNetwork, TrainingImages, trainable
 from vireid_cli.methods.sfcl.options import Options, TransportOptions
 from vireid_cli.types import Batch, Modality
 
@@ -41,7 +42,7 @@ class Sfcl(ReIdNetwork):
     """AGW's network with CFAM and SFIM between its last map and its neck.
 
     Args:
-        options: Knobs.
+        options: Switches and weights.
         num_identities: Width of the classifier.
         backbone: The trunk.
     """
@@ -55,7 +56,9 @@ class Sfcl(ReIdNetwork):
         self.trunk.insert("layer3", 3, NonLocal)
         channels = self.trunk.channels["layer4"]
         self.cfam = _cfam(options, channels) if options.cfam.on else None
-        self.memory = TokenMemory(options.cfam.dim) if options.test_pair == "prototype" else None
+        self.change: Tensor | None = None  # |O − X|/|X|, for ``monitors``
+        prototype = options.inference == "prototype"
+        self.prototypes = Prototypes(channels, options.cfam.dim) if prototype else None
         self.sfim: Sfim | None = None
         self.gabor: Gabor | None = None
         if options.sfim.on:
@@ -66,7 +69,8 @@ class Sfcl(ReIdNetwork):
         self.classifier = classifier(channels, num_identities)
         self.contrasts = options.cfc.on and options.cfc.weight > 0.0
         if self.contrasts:
-            self.contrast = nn.Linear(channels, 256, bias=False)
+            # Pooled features are positive: without the norm all share one direction, where the loss is flat.
+            self.contrast = nn.Sequential(nn.BatchNorm1d(channels), nn.Linear(channels, 256, bias=False))
 
     def losses(self, batch: Batch) -> dict[str, Tensor]:
         """Weighted ``identity``, ``wrt``, ``cfc`` and ``csc``: L_id + L_tri + 1.0 L_cfc + 0.8 L_csc.
@@ -79,6 +83,7 @@ class Sfcl(ReIdNetwork):
         count = views * len(batch.labels)
         features = self.trunk(images, count)  # (count + B, C, h, w)
         paths = self._paths(features[:count], features[count:], batch.labels)
+        self.change = _relative_change(paths[0].frequency, paths[0].spatial)
         pooled = self._feature(torch.cat([p.spatial for p in paths]), torch.cat([p.frequency for p in paths]))
         logits = self.classifier(self.neck(pooled))  # (paths·2·count, identities)
         labels = batch.labels.repeat(2 * views)  # of one path
@@ -101,10 +106,28 @@ class Sfcl(ReIdNetwork):
         feature = self._feature(spatial, self._unpaired(spatial, modality))
         return F.normalize(self.neck(feature).float(), dim=1)
 
+    def calibrate(self, images: TrainingImages) -> None:
+        """Mean tokens of all training images, if ``inference`` needs them."""
+        if self.prototypes is not None:
+            self.prototypes.learn({m: map(partial(self._spectra, m), images(m)) for m in Modality})
+
+    def monitors(self) -> dict[str, Tensor]:
+        """γ, ω and β, which start at 0, and |O − X|/|X| of the last batch's maps on the first path."""
+        values: dict[str, Tensor] = {}
+        if self.cfam is not None:
+            values["cfam.omega"] = self.cfam.fusion.detach()
+            if self.cfam.gamma is not None:
+                values["cfam.gamma"] = self.cfam.gamma.detach()
+            if self.change is not None:
+                values["cfam.change"] = self.change
+        if self.sfim is not None:
+            values["sfim.beta"] = self.sfim.beta.detach()
+        return values
+
     def parameter_groups(self) -> list[ParameterGroup]:
         """The trunk as backbone; all else at the full rate, scalars, norms and A, D without decay.
 
-        At a tenth of the rate what starts at 0 learns too slowly (METHODS 3.7, a reading).
+        At a tenth of the rate what starts at 0 learns too slowly (our reading).
         """
         spared = {id(p) for m in (self.cfam, self.sfim) if m is not None for p in m.undecayed()}
         if self.gabor is not None:
@@ -151,8 +174,6 @@ class Sfcl(ReIdNetwork):
         size, found = (spatial.shape[2], spatial.shape[3]), []
         for path in sorted(self.options.paths):  # cross before self
             if path == "cross":
-                if self.memory is not None and self.training:
-                    self.memory.learn(*((side.tokens, side.phases) for side in sides))
                 spectra = self.cfam.align(*sides)
             else:
                 alone = [self.cfam.alone(side, m) for side, m in zip(sides, Modality, strict=True)]
@@ -163,14 +184,25 @@ class Sfcl(ReIdNetwork):
 
     def _unpaired(self, spatial: Tensor, modality: Modality) -> Tensor:
         """The frequency maps of images without a partner."""
-        if self.cfam is None or self.options.test_pair == "none":
+        if self.cfam is None or self.options.inference == "none":
             return spatial
         encoded = self._encoded(spatial)
-        if self.memory is None:
+        if self.prototypes is None:
             spectrum = self.cfam.alone(encoded, modality)
+        elif self.prototypes.empty:
+            raise UsageError(
+                "method.options.inference is 'prototype', but this network has no mean tokens of the "
+                "training images: no epoch was finished.",
+                "Finish one epoch (vireid train --resume RUN), or train with inference: self.",
+            )
         else:
-            spectrum = self.cfam.facing(encoded, *self.memory.recall(modality.other), modality)
+            partners = self.prototypes.of(modality.other, encoded)
+            spectrum = self.cfam.facing(encoded, partners, modality)
         return self._map(spectrum, (spatial.shape[2], spatial.shape[3]))
+
+    def _spectra(self, modality: Modality, images: Tensor) -> Spectral:
+        """Spectra and tokens of plain pixels of one modality."""
+        return self._encoded(self.trunk(self.normalise(images), modality))
 
     def _encoded(self, maps: Tensor) -> Spectral:
         assert self.cfam is not None
@@ -192,11 +224,17 @@ class Sfcl(ReIdNetwork):
         return feature
 
     def _contrast(self, frequency: Tensor, labels: Tensor) -> Tensor:
-        """L_cfc of one path's frequency maps, visible first; means alone would see one bin (METHODS 8.9)."""
+        """L_cfc of one path's frequency maps, visible first; plain means would see one bin alone."""
         pooled = generalised_mean(frequency.relu(), self.options.gem_power)
         visible, infrared = F.normalize(self.contrast(pooled).float(), dim=1).chunk(2)
         options = self.options.cfc
         return frequency_contrast(visible, infrared, labels, options.tau, options.positives)
+
+
+def _relative_change(changed: Tensor, maps: Tensor) -> Tensor:
+    """|changed − maps| / |maps| over the whole batch, without gradient."""
+    changed, maps = changed.detach().float(), maps.detach().float()
+    return (changed - maps).norm() / maps.norm().clamp_min(1e-12)
 
 
 def _cfam(options: Options, channels: int) -> Cfam:

@@ -1,4 +1,4 @@
-"""SFCL's knobs: what the paper leaves open, with a switch each (METHODS 3)."""
+"""SFCL's options: every reading of what the paper leaves open has a switch (docs/methods.md#sfcl)."""
 
 from __future__ import annotations
 
@@ -92,14 +92,14 @@ class Consistency(Strict):
 
 
 class Options(Strict):
-    """Knobs of SFCL; the defaults are METHODS 3's readings at the paper's size.
+    """Options of SFCL; the defaults are the readings of docs/methods.md#sfcl at the paper's size.
 
     Attributes:
         attn: How SFIM weighs positions; see ``layers.sfim``.
         train_paths: ``cross``, ``self`` or both: identity and triplet loss are averaged over them; L_cfc and
             L_csc act on ``cross`` where it is there.
-        test_pair: The partner of an image alone: itself, the mean tokens of the other modality's training
-            images, or none (O is X).
+        inference: The partner of an image that is embedded alone: itself, the mean tokens of the other
+            modality's training images, to which its tokens are transported, or none (O is X).
         pair: The k-th visible with the k-th infrared image of an identity, or with one drawn each step. The
             sampler draws both alike, so the first is random too.
         caj_views: Visible views a batch: 1, or 2 as in CAJ, where both are paired with the infrared image.
@@ -114,7 +114,7 @@ class Options(Strict):
     cfc: Contrast = Contrast()
     csc: Consistency = Consistency()
     train_paths: Annotated[tuple[Path, ...], BeforeValidator(as_tuple)] = ("cross", "self")
-    test_pair: Literal["self", "prototype", "none"] = "self"
+    inference: Literal["self", "prototype", "none"] = "self"
     pair: Literal["same_id_aligned", "same_id_shuffled"] = "same_id_aligned"
     caj_views: Literal[1, 2] = 1
     gem_power: Annotated[Number, Field(gt=0.0)] = 3.0
@@ -134,8 +134,8 @@ class Options(Strict):
             raise ValueError(
                 "cfc needs the frequency maps of CFAM: say cfc: {on: false}, or cfam: {on: true}"
             )
-        if self.test_pair == "prototype" and "cross" not in self.paths:
-            raise ValueError("test_pair 'prototype' needs 'cross' among train_paths, and cfam.on")
+        if self.inference == "prototype" and "cross" not in self.paths:
+            raise ValueError("inference 'prototype' needs 'cross' among train_paths, and cfam.on")
         return self
 
     @model_validator(mode="after")
@@ -149,7 +149,7 @@ class Options(Strict):
         sfim = ("sfim.residual", "gabor.domain", "gabor.keep_dc", "gabor.learn", "attn")
         refuse_idle(
             self,
-            (not self.cfam.on, "cfam is off", ("cfam.phase_repr", "train_paths", "test_pair")),
+            (not self.cfam.on, "cfam is off", ("cfam.phase_repr", "train_paths", "inference")),
             ("cross" not in self.paths, "nothing is trained on the path cross", ("ot.on", *transport)),
             (not self.ot.on, "ot is off", transport),
             (not self.sfim.on, "sfim is off", sfim),

@@ -1,0 +1,38 @@
+"""What a network's embedding needs of the training images, computed before an epoch is saved or validated."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+import torch
+from torch import Tensor
+
+from vireid_cli.engine.embed import BATCH, to_images
+from vireid_cli.engine.runtime import Runtime
+from vireid_cli.engine.train.data import TrainingData
+from vireid_cli.methods import ReIdNetwork
+from vireid_cli.types import Modality, Size
+
+
+def calibration(network: ReIdNetwork, data: TrainingData, size: Size, runtime: Runtime) -> Callable[[], None]:
+    """A function that runs the network's ``calibrate`` over all training images and leaves it in eval mode.
+
+    Args:
+        network: The network in training.
+        data: The training images.
+        size: (height, width).
+        runtime: Device and precision.
+    """
+    modalities = data.store.records.modalities[data.rows]
+
+    def images(modality: Modality) -> Iterator[Tensor]:
+        chosen = data.rows[modalities == modality.code]
+        for start in range(0, len(chosen), BATCH):
+            yield to_images(data.store.batch(size, chosen[start : start + BATCH]), runtime.device)
+
+    def run() -> None:
+        network.eval()
+        with torch.no_grad(), runtime.autocast():
+            network.calibrate(images)
+
+    return run
