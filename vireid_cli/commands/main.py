@@ -20,6 +20,7 @@ from vireid_cli.commands import (
     evaluate_features,
     explain,
     export,
+    import_run,
     occlude,
     prepare,
     recipes,
@@ -52,6 +53,7 @@ app.command("explain")(explain.explain)
 app.command("cost")(cost.cost)
 app.add_typer(visualize.app, name="visualize")
 app.add_typer(export.app, name="export")
+app.command("import")(import_run.import_checkpoint)
 app.command("compare")(compare.compare)
 app.command("results")(results.results)
 app.add_typer(recipes.app, name="recipes")

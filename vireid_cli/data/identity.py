@@ -21,6 +21,9 @@ from vireid_cli.data.store import Store
 from vireid_cli.processors import cores
 from vireid_cli.types import RecordTable
 
+TRAINING_SPLITS = ("train", "val")
+"""Splits that papers train on."""
+
 
 def is_prepared(dataset: str, data_dir: Path) -> bool:
     """Whether a store of the dataset exists, real or rendered.
@@ -155,6 +158,30 @@ def identity_tokens(store: Store, pids: np.ndarray) -> list[str]:
         pids: (P,) person numbers.
     """
     return _tokens(store.info.dataset, store.info.provenance, pids)
+
+
+def training_identities(dataset: str) -> int | None:
+    """Identities that papers train on; None: the dataset has no published split."""
+    return getattr(load_source(dataset), "TRAINING_IDENTITIES", None)
+
+
+def official_tokens(dataset: str) -> list[str]:
+    """Hashes of a real dataset's official training identities; empty: only its own files list them."""
+    source = load_source(dataset)
+    if not hasattr(source, "training_pids"):
+        return []
+    return _tokens(dataset, Provenance(), source.training_pids())
+
+
+def stored_tokens(dataset: str, data_dir: Path, trial: int) -> list[str]:
+    """Hashes of the training identities of a prepared real dataset; empty: it is not prepared."""
+    if not is_prepared(dataset, data_dir):
+        return []
+    store = stores.open_store(data_dir, dataset)
+    if store.rendered or store.info.provenance.occlusion:
+        return []
+    table = store.table(trial)
+    return identity_tokens(store, np.unique(table.pids[np.isin(table.splits, TRAINING_SPLITS)]))
 
 
 def _tokens(dataset: str, provenance: Provenance, pids: np.ndarray) -> list[str]:

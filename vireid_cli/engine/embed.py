@@ -53,8 +53,16 @@ class Chosen:
     state: CheckpointState
 
     @property
+    def imported(self) -> dict[str, Any] | None:
+        """Where the checkpoint was imported from; None: it was trained here."""
+        about: dict[str, Any] | None = self.environment.get("imported")
+        return about
+
+    @property
     def choice(self) -> str:
         """Which checkpoint this is, in words for a fingerprint."""
+        if self.imported:
+            return f"imported (epoch {self.epochs})"
         of = f"of {self.recipe.train.epochs}"
         if self.best is None:
             return f"last (epoch {self.epochs} {of})"

@@ -19,13 +19,14 @@ from vireid_cli.data import explain
 from vireid_cli.data.identity import is_prepared
 from vireid_cli.data.prepare import Choices, Prepared
 from vireid_cli.data.protocols.request import Direction, Draw, LlcmProtocol, Mode, Shots, request_of
-from vireid_cli.engine import compare, cost, export, occlusion, prepare, visualize
+from vireid_cli.engine import compare, cost, export, import_run, occlusion, prepare, visualize
 from vireid_cli.engine.compare import StudyResult
 from vireid_cli.engine.dataset import PersonDataset, dataset_of
 from vireid_cli.engine.evaluate import aggregate, evaluate, features, pairing
 from vireid_cli.engine.evaluate.result import EvaluateOptions, Evaluation, Evaluations
 from vireid_cli.engine.evaluate.scoring import Flip, Rerank
 from vireid_cli.engine.export import Exported
+from vireid_cli.engine.import_run import Imported
 from vireid_cli.engine.model import Model, parse_modality
 from vireid_cli.engine.network import load_recipe, run_recipe
 from vireid_cli.engine.occlusion import MadeLibrary
@@ -253,6 +254,10 @@ class Engine:
         if not trials:
             raise UsageError(f"{data.dataset} has one split for all: there are no trials to go through.")
         return [self.train(recipe, [*settings, f"data.trial={trial}"]) for trial in range(1, trials + 1)]
+
+    def import_run(self, path: Path, release: str, **options: Any) -> Imported:
+        """Write a run folder from a checkpoint of a public release; see ``import_run.import_run``."""
+        return import_run.import_run(path, self.session, release, **options)
 
     def resume(self, run: RunName) -> Run:
         """Continue a training from the run's newest checkpoint; see ``resume.resume``."""

@@ -81,7 +81,10 @@ def curves_figure(logs: Sequence[Log], title: str = "Training", subtitle: str = 
         )
     for log in logs:
         if not log.steps:
-            raise UsageError(f"{log.label}: the log holds no training step yet.", "Train first: vireid train")
+            raise UsageError(
+                f"{log.label}: the log holds no training step.",
+                "Train first: vireid train. An imported run was trained elsewhere and has no log.",
+            )
     panels = _panels(logs)
     rows, columns = -(-len(panels) // COLUMNS), min(COLUMNS, len(panels))
     legend = 0.12 + _LINE * len(logs) if len(logs) > 1 else 0.0

@@ -5,6 +5,7 @@ A release is one file ``releases/<name>.py`` with these names; the file's name i
 * ``TITLE``: the project, and where its code is.
 * ``RECIPES``: dataset → shipped recipe whose network the checkpoint is; ``""`` for every other dataset.
 * ``CLASSIFIER``: key whose tensor has one row for each training identity.
+* ``MARK``: beginning of keys that other releases lack.
 * ``rules(state)``: where each of our keys comes from, the first rule that matches.
 * ``UNUSED``: keys (regular expressions) of modules that the published networks hold and never run.
 * ``settings(state)``: recipe settings that the tensors decide, ``key.path=value``.
@@ -83,6 +84,11 @@ def identities(release: ModuleType, state: Mapping[str, Tensor]) -> int | None:
     """Training identities: rows of the classifier; None: the file has no classifier of that name."""
     weight = state.get(release.CLASSIFIER)
     return None if weight is None or weight.dim() < 2 else len(weight)
+
+
+def of_keys(state: Mapping[str, Tensor]) -> list[str]:
+    """Releases whose mark the keys carry."""
+    return [name for name in names() if any(key.startswith(load(name).MARK) for key in state)]
 
 
 def translate(release: ModuleType, state: Mapping[str, Tensor], ours: Mapping[str, Tensor]) -> Translation:

@@ -11,6 +11,7 @@ from vireid_cli.releases._rules import SPARE, Rule, nonlocal_rules, trunk_rules
 TITLE = "AGW (mangye16/Cross-Modal-Re-ID-baseline)"
 RECIPES = {"": "agw", "regdb": "agw-regdb", "llcm": "agw-llcm"}
 CLASSIFIER = "classifier.weight"
+MARK = "NL_2."
 UNUSED = SPARE
 
 

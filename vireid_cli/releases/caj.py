@@ -11,6 +11,7 @@ from vireid_cli.releases._rules import SPARE, Rule, nonlocal_rules, trunk_rules
 TITLE = "CAJ (mangye16/Cross-Modal-Re-ID-baseline, ICCV 2021)"
 RECIPES = {"": "caj", "regdb": "caj-regdb"}
 CLASSIFIER = "classifier.weight"
+MARK = "NL_2."
 UNUSED = SPARE
 
 

@@ -11,9 +11,8 @@ from vireid_cli.releases._rules import SPARE, Rule, trunk_rules
 TITLE = "DEEN (ZYK100/LLCM)"
 RECIPES = {"": "deen", "regdb": "deen-regdb", "llcm": "deen-llcm"}
 CLASSIFIER = "classifier.weight"
+MARK = "MFA1."
 UNUSED = (*SPARE, r"base_resnet\.base\.layer4\..*")  # the last where the trunk ends with layer 3
-SHORT_FEATURES = 1024
-"""Width of the classifier's input where the trunk ends with layer 3, as for RegDB."""
 
 
 def rules(state: Mapping[str, Tensor]) -> list[Rule]:
@@ -33,9 +32,6 @@ def rules(state: Mapping[str, Tensor]) -> list[Rule]:
 
 
 def settings(state: Mapping[str, Tensor]) -> tuple[str, ...]:
-    """The last stage: layer 3 where the classifier takes 1024 features."""
-    classifier = state.get(CLASSIFIER)
-    if classifier is None or classifier.dim() != 2:
-        return ()
-    short = classifier.shape[1] == SHORT_FEATURES
+    """The last stage: layer 3 where there is no third MFA block, as for RegDB."""
+    short = not any(key.startswith("MFA3.") for key in state)
     return (f"method.options.last={'layer3' if short else 'layer4'}",)

@@ -11,6 +11,7 @@ from vireid_cli.releases._rules import Rule, count, head_rules, stem_rules
 TITLE = "HcTri (hijune6/Hetero-center-triplet-loss)"
 RECIPES = {"": "hctri", "regdb": "hctri-regdb"}
 CLASSIFIER = "fc_list.0.weight"
+MARK = "fc_list."
 UNUSED: tuple[str, ...] = ()
 
 

@@ -11,6 +11,7 @@ from vireid_cli.releases._rules import Rule, count, head_rules
 TITLE = "SEPG-Net (1024AILab/ReID-SEPG)"
 RECIPES = {"": "sepg-release"}
 CLASSIFIER = "classifier.classifier_0.classifier.0.weight"
+MARK = "att_v."
 UNUSED = (
     r"base_resnet\.base\.(layer4|fc)\..*",
     r"att_[vn]\.base\.(conv1|bn1|layer[123]|fc)\..*",

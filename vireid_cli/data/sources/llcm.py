@@ -44,6 +44,9 @@ CAMERAS = {Modality.VISIBLE: tuple(range(1, 10)), Modality.INFRARED: (1, 2, 4, 5
 """Cameras of the test folders."""
 EXPECTED_PEOPLE = {"train": 713, "test": 351}
 
+TRAINING_IDENTITIES = EXPECTED_PEOPLE["train"]
+"""Identities that papers train on."""
+
 _CAMERA = re.compile(r"_c([0-9]{1,2})_")
 
 

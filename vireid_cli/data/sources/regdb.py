@@ -32,6 +32,9 @@ HOW_TO_GET = (
 )
 TRIALS = 10
 IDENTITIES, IMAGES = 412, 10
+TRAINING_IDENTITIES = 206
+"""Identities that papers train on, in each trial."""
+
 ROOT = layout.Root("regdb", TITLE, ("Visible", "Thermal"), HOW_TO_GET)
 SIDES = {Modality.VISIBLE: ("Visible", "visible", 1), Modality.INFRARED: ("Thermal", "thermal", 2)}
 """Folder, word in the names of the lists, camera number."""
@@ -142,6 +145,7 @@ def differences(records: RecordTable) -> list[str]:
         trained = len(set(table.pids[table.splits == "train"].tolist()))
         if (trained, tested) != (IDENTITIES // 2, IDENTITIES // 2):
             found.append(
-                f"trial {trial}: {trained} people to train on and {tested} to test; 206 and 206 expected"
+                f"trial {trial}: {trained} people to train on and {tested} to test; "
+                f"{TRAINING_IDENTITIES} and {IDENTITIES - TRAINING_IDENTITIES} expected"
             )
     return found

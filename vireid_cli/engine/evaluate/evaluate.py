@@ -44,7 +44,7 @@ def _evaluate_run(run: Run, session: Session, options: EvaluateOptions) -> list[
     trained = load_trained(run, session)
     size = trained.recipe.data.image_size
     store, plans = _planned(trained.recipe, session, options)
-    if trained.trained < trained.recipe.train.epochs:
+    if not trained.imported and trained.trained < trained.recipe.train.epochs:
         session.reporter.warn(
             f"{run.folder} is not finished: {trained.trained} of {trained.recipe.train.epochs} epochs done"
         )
@@ -173,6 +173,10 @@ def _about(trained: Chosen, session: Session, store: Store, overlap: int, embedd
         "image_size": "×".join(str(n) for n in trained.recipe.data.size),
         "resize": trained.recipe.data.resize,
     }
+    if imported := trained.imported:
+        source = f"{imported['from']}: {imported['file']}, sha256 {imported['sha256']}"
+        known = imported["training_identities"]
+        about |= {"imported": source, "training_identities": known, "seed": "not recorded"}
     if overlap:
         about["overlap"] = f"{overlap} test identities were trained on"
     return about

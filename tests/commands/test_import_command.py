@@ -1,0 +1,66 @@
+"""``vireid import``: what it prints, and that a file which would execute is refused without a trace."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+
+from tests.engine.test_import_run import NARROW, narrow, published, saved
+from tests.tensor_files.payloads import FORMS
+from vireid_cli.results import run as runs
+
+SETTINGS = [word for setting in NARROW for word in ("--set", setting)]
+
+
+def test_it_names_source_identities_figures_and_the_next_command(vireid, tmp_path: Path) -> None:
+    saved(tmp_path / "sysu_agw_best.t")
+    places = ("--data", tmp_path / "data", "--runs", tmp_path / "runs")
+    done = vireid("import", tmp_path / "sysu_agw_best.t", "--from", "agw", *SETTINGS, *places)
+    assert done.code == 0
+    run = runs.find(runs=tmp_path / "runs")
+    assert run.name.startswith("agw-imported-sysu-")
+    text = " ".join(done.out.split())
+    assert "SYSU-MM01's official training split (395 identities), assumed" in text
+    assert "rank1 47.50 %, mAP 47.65 %, mINP 30.00 %" in text
+    assert f"next: vireid evaluate {run.folder}" in text
+
+
+@pytest.mark.parametrize("form", FORMS, ids=lambda form: form.__name__)
+def test_nothing_in_a_file_is_executed(vireid, tmp_path: Path, form: Callable[[Path, Path], None]) -> None:
+    marker, path = tmp_path / "marker", tmp_path / "best.t"
+    form(path, marker)
+    done = vireid("import", path, "--from", "agw", "--dataset", "sysu", "--runs", tmp_path / "runs")
+    assert done.code in (1, 2)
+    assert "best.t" in done.err
+    assert not marker.exists()
+    assert not list((tmp_path / "runs").glob("*"))
+
+
+def test_a_payload_beside_good_weights_is_refused(vireid, tmp_path: Path) -> None:
+    marker, path = tmp_path / "marker", tmp_path / "best.t"
+
+    class Payload:
+        def __reduce__(self) -> tuple[object, ...]:
+            return open, (str(marker), "w")
+
+    torch.save({"net": published("agw", narrow("agw", 395)), "mAP": Payload()}, path)
+    done = vireid("import", path, "--from", "agw", *SETTINGS, "--runs", tmp_path / "runs")
+    assert done.code == 2
+    assert not marker.exists()
+
+
+@pytest.mark.parametrize(
+    ("words", "text"),
+    [
+        (("missing.t", "--from", "agw"), "missing.t"),
+        (("missing.t", "--from", "resnet"), "--from"),
+        (("missing.t",), "--from"),
+    ],
+)
+def test_wrong_use_ends_with_2(vireid, words: tuple[str, ...], text: str) -> None:
+    done = vireid("import", *words)
+    assert done.code == 2
+    assert text in done.err
