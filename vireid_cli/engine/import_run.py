@@ -15,7 +15,6 @@ import torch
 from torch import Tensor
 
 from vireid_cli import files, reading, releases
-from vireid_cli.backbones.spec import BackboneSpec
 from vireid_cli.data.identity import official_tokens, stored_tokens, training_identities
 from vireid_cli.data.sources import load_source, source_names
 from vireid_cli.engine import checkpoint as checkpoints
@@ -100,7 +99,7 @@ def import_run(
     trial = _trial_of(path, dataset, trial)
     epoch = _epoch(content)
     recipe = _recipe(project, state, dataset, trial, epoch, settings)
-    network = _network(recipe, count)
+    network = build_network(recipe, count, Runtime(torch.device("cpu"), "fp32"))
     translation = releases.translate(project, state, network.state_dict())
     _refuse_misfit(path, release, state, translation)
     network.load_state_dict(translation.state)
@@ -217,13 +216,6 @@ def _recipe(
         named += (f"train.epochs={epoch}",)
     recipe = load_recipe(name, (*named, *settings))
     return recipe.model_copy(update={"name": f"{recipe.name}-imported"})
-
-
-def _network(recipe: Recipe, identities: int) -> ReIdNetwork:
-    """The recipe's network with that many identities, on the CPU."""
-    backbone = recipe.backbone
-    spec = BackboneSpec(backbone.name, backbone.last_stride, None, backbone.width)
-    return build_network(recipe, spec, identities, Runtime(torch.device("cpu"), "fp32"))
 
 
 def _refuse_misfit(path: Path, release: str, state: Mapping[str, Tensor], translation: Translation) -> None:
