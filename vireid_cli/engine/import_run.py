@@ -76,12 +76,13 @@ def import_run(
         session: Folders and listener.
         release: One of ``releases.names()``.
         dataset: What it was trained on; None: told by the number of training identities.
-        trial: Split that it was trained on, where the dataset has several; None: from the file's name.
+        trial: Split that it was trained on, where the dataset has several; None: from the file's name, else
+            the first, with a warning.
         settings: Further settings of the recipe, ``key.path=value``.
 
     Raises:
         UsageError: No such release or dataset, the file is missing, refused or holds no state dict, or its
-            dataset or trial is not known.
+            dataset is not known.
         DataError: Keys are missing or unexpected, or tensors do not fit; every one is listed.
     """
     if release not in releases.names():
@@ -96,7 +97,7 @@ def import_run(
             _other_release(release, state),
         )
     dataset = dataset or _dataset_of(path, count)
-    trial = _trial_of(path, dataset, trial)
+    trial = _trial_of(path, dataset, trial, session)
     epoch = _epoch(content)
     recipe = _recipe(project, state, dataset, trial, epoch, settings)
     network = build_network(recipe, count, Runtime(torch.device("cpu"), "fp32"))
@@ -162,23 +163,23 @@ def _dataset_of(path: Path, count: int) -> str:
     )
 
 
-def _trial_of(path: Path, dataset: str, trial: int | None) -> int:
-    """The trial of a dataset with several splits: as named, else as the file's name says."""
-    if load_source(dataset).PROTOCOL != "regdb":
+def _trial_of(path: Path, dataset: str, trial: int | None, session: Session) -> int:
+    """The trial of a dataset with several splits: as named, else as the file's name says, else the first."""
+    title = load_source(dataset).TITLE
+    if not _has_trials(dataset):
         if trial is not None:
-            raise UsageError(f"--trial {trial}: {load_source(dataset).TITLE} has one split, no trials.")
+            raise UsageError(f"--trial {trial}: {title} has one split, no trials.")
         return 1
-    if trial is None:
-        match = re.search(r"trial_?(\d{1,2})(?!\d)", path.name)
-        if match is None:
-            raise UsageError(
-                f"A model of {load_source(dataset).TITLE} is of one trial; {path.name} names none.",
-                "Name it: --trial 1 … 10",
-            )
-        trial = int(match[1])
-    if not 1 <= trial <= 10:
-        raise UsageError(f"--trial {trial}: {load_source(dataset).TITLE} has the trials 1 to 10.")
-    return trial
+    match = re.search(r"trial_?(\d{1,2})(?!\d)", path.name)
+    if trial is None and match is None:
+        session.reporter.warn(
+            f"a model of {title} is of one trial, and the name of {path.name} has none: trial 1 is assumed. "
+            "Name another one: --trial N"
+        )
+    chosen = trial if trial is not None else int(match[1]) if match else 1
+    if not 1 <= chosen <= 10:
+        raise UsageError(f"--trial {chosen}: {title} has the trials 1 to 10.")
+    return chosen
 
 
 def _epoch(content: Mapping[str, Any]) -> int:
