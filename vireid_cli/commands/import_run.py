@@ -60,6 +60,6 @@ def import_checkpoint(
         stated = ", ".join(f"{name} {100 * value:.2f} %" for name, value in made.figures.items())
         lines.append(f"test figures in the file, of its authors: {stated}")
     for line in lines:
-        console.out.print(line, markup=False)
+        console.print_line(line)
     console.print_paths([made.run.folder])
     console.print_next(console.line("evaluate", made.run.folder, data=data))
