@@ -26,7 +26,6 @@ from vireid_cli.engine.session import Session
 from vireid_cli.engine.train.resume import resume
 from vireid_cli.errors import DataError, UsageError, VireidError
 from vireid_cli.methods import ReIdNetwork
-from vireid_cli.recipe.load import shipped_folder
 from vireid_cli.releases import _rules
 from vireid_cli.types import Modality
 
@@ -50,8 +49,6 @@ def session(tmp_path: Path) -> Session:
 
 def narrow(release: str, identities: int, *settings: str, seed: int = 0) -> ReIdNetwork:
     """A release's network of an eighth of the width, with random weights and statistics."""
-    if release == "sepg" and not (shipped_folder() / "sepg-release.yaml").is_file():
-        pytest.skip("no recipe sepg-release")
     recipe = load_recipe(RECIPES[release], (*NARROW, *settings))
     torch.manual_seed(seed)
     options = methods.options_of(recipe.method.name, recipe.method.options)

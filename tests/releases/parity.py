@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pytest
 import torch
 from torch import Tensor
 
@@ -116,8 +115,6 @@ def network(case: str, *settings: str) -> tuple[ReIdNetwork, dict[str, tuple[str
     state = releases.without_prefix(released_state(case))
     found = releases.identities(release, state)
     assert found is not None
-    if case == "sepg" and not (FOLDER.parents[2] / "recipes" / "sepg-release.yaml").is_file():
-        pytest.skip("no recipe sepg-release")
     recipe = load_recipe(recipe_name, (*release.settings(state), *settings))
     options = methods.options_of(recipe.method.name, recipe.method.options)
     with torch.device("meta"):
