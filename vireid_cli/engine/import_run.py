@@ -170,7 +170,7 @@ def _trial_of(path: Path, dataset: str, trial: int | None, session: Session) -> 
         if trial is not None:
             raise UsageError(f"--trial {trial}: {title} has one split, no trials.")
         return 1
-    match = re.search(r"trial_?(\d{1,2})(?!\d)", path.name)
+    match = re.search(r"trial_?([0-9]{1,2})(?![0-9])", path.name)
     if trial is None and match is None:
         session.reporter.warn(
             f"a model of {title} is of one trial, and the name of {path.name} has none: trial 1 is assumed. "
