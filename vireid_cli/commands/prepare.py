@@ -37,8 +37,13 @@ class ResizeName(StrEnum):
     bicubic = "bicubic"
 
 
+RENDERED = ("ids", "images", "seed", "size", "workers", "device")
+"""Options of ``synthetic`` that determine the images and how they are made."""
+
+
 @app.command()
 def synthetic(
+    context: typer.Context,
     layout: Annotated[
         LayoutName, typer.Option(help="Six cameras; visible and thermal pairs; nine places at night.")
     ] = LayoutName.sysu,
@@ -57,13 +62,14 @@ def synthetic(
     root: Annotated[
         Path | None, typer.Option(help="Folder to write.", show_default="<data>/rendered/<dataset>")
     ] = None,
+    verify: Annotated[bool, typer.Option("--verify", help="Check the tree against its hashes.")] = False,
     workers: Workers = None,
     device: Device = "auto",
     data: DataDir = None,
 ) -> None:
     """Render the embedded benchmark: walking people, in the layout of SYSU-MM01, RegDB or LLCM.
 
-    Needs no download and no access request. An interrupted run continues.
+    Needs no download and no access request. An interrupted run continues; damaged files are rendered again.
 
     Example: vireid prepare synthetic --layout regdb --ids 120
     """
@@ -71,6 +77,11 @@ def synthetic(
     from vireid_cli.rendered.layouts import load_layout
     from vireid_cli.rendered.options import RenderOptions
 
+    if verify:
+        refuse_idle(context, "--verify checks a tree as it was written", *RENDERED)
+        _print_differences(make_engine("cpu", data=data).verify_rendered(layout.value, root))
+        console.print_line("every file is as it was rendered")
+        return
     given = {
         "ids": ids,
         "images": images or load_layout(layout.value).images,
@@ -79,6 +90,8 @@ def synthetic(
     }
     options = RenderOptions(seed=seed, **{key: value for key, value in given.items() if value is not None})  # type: ignore[arg-type]
     tree = make_engine(device, data=data).synthesize(options, root=root, workers=workers)
+    if tree.repaired:
+        console.print_line(f"{tree.repaired} damaged or missing files were written again")
     console.print_line(f"wrote {tree.root}: {tree.images} images, content {tree.content_hash[:12]}")
     console.print_next(console.line("prepare", layout.value, *(["--root", root] if root else []), data=data))
 
@@ -156,12 +169,18 @@ def _verify(name: str, workers: int | None, data: Path | None) -> None:
     """Check the store of one dataset and print what differs; exit 1 where anything does."""
     from vireid_cli.commands import console
 
-    differences = make_engine("cpu", data=data).verify(name, workers=workers)
+    _print_differences(make_engine("cpu", data=data).verify(name, workers=workers))
+    console.print_line(f"{name}: every prepared row is as it was written")
+
+
+def _print_differences(differences: list[str]) -> None:
+    """Print differences and repairs; exit 1 where there are any."""
+    from vireid_cli.commands import console
+
     for line in differences:
         console.print_line(line)
     if differences:
         raise typer.Exit(1)
-    console.print_line(f"{name}: every prepared row is as it was written")
 
 
 def _prepare(

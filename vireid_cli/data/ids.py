@@ -12,11 +12,16 @@ from typing import Any
 
 import numpy as np
 
+from vireid_cli.printable import printable
+
 LARGEST = 2**63 - 1
 """Largest number of a person or camera."""
 
 _DIGITS = re.compile(r"[0-9]+")
 _SURROGATE = re.compile("[\ud800-\udfff]")
+_BYTE = re.compile("[\udc80-\udcff]")
+"""Bytes that are not UTF-8, as Python holds them in names."""
+
 _SHOWN = 40
 
 
@@ -57,14 +62,7 @@ def is_text(name: str) -> bool:
 def shorten(text: str, length: int = _SHOWN) -> str:
     """A text for a message: control characters and bytes that are not UTF-8 escaped, cut to a length."""
     shown = text if len(text) <= length else f"{text[:length]}…"
-    return "".join(c if c.isprintable() else _escape(c) for c in shown)
-
-
-def _escape(character: str) -> str:
-    code = ord(character)
-    if 0xDC80 <= code <= 0xDCFF:  # a byte that is not UTF-8, as Python holds it in names
-        return f"\\x{code - 0xDC00:02x}"
-    return character.encode("unicode_escape").decode("ascii")
+    return printable(_BYTE.sub(lambda match: f"\\x{ord(match[0]) - 0xDC00:02x}", shown))
 
 
 def ids_of_array(values: Any) -> list[int]:

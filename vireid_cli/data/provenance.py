@@ -8,6 +8,8 @@ every table, so that no rendered or occluded figure is taken for another one.
 from __future__ import annotations
 
 import json
+import shlex
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -53,6 +55,21 @@ class Provenance:
     def occlusion_content(self) -> str:
         """The occlusion mark's hash of the occluded tree; empty where nobody was occluded."""
         return str(self.occlusion.get("content_hash", ""))
+
+
+def rendering_command(layout: str, manifest: Mapping[str, Any], root: Path) -> str:
+    """The command that renders a tree with the parameters of its manifest, and repairs it."""
+    known = manifest.get("parameters", {})
+    size = "x".join(map(str, known.get("size", ()))) or None
+    options = {
+        "ids": known.get("ids"),
+        "images": known.get("images"),
+        "seed": known.get("seed"),
+        "size": size,
+    }
+    words = [f"--{name} {value}" for name, value in options.items() if value is not None]
+    command = ["vireid prepare synthetic --layout", layout, *words, "--root", shlex.quote(str(root))]
+    return " ".join([*command, "--device", str(manifest.get("device", "auto"))])
 
 
 def is_rendered(root: Path) -> bool:

@@ -14,6 +14,7 @@ import numpy as np
 from vireid_cli.data.decode import BadImage, Decoder, load
 from vireid_cli.data.formats import inspect
 from vireid_cli.data.pixels import PixelFiles, digest, size_name, source_digest
+from vireid_cli.data.provenance import rendering_command
 from vireid_cli.data.records_file import NAME as LIST
 from vireid_cli.data.sources import differences as source_differences
 from vireid_cli.data.store import Store
@@ -67,9 +68,13 @@ def repairs(store: Store) -> list[str]:
     lines = []
     if info.provenance.occlusion:
         base = info.provenance.occlusion["from"]
-        lines.append(f"if files of {info.root} are damaged: vireid prepare occluded --from {base}, as before")
+        lines.append(
+            f"if files of {info.root} are damaged or missing: vireid prepare occluded --from {base}, with "
+            "the options of the first time"
+        )
     elif store.rendered:
-        lines.append(f"if files of {info.root} are damaged: vireid prepare synthetic, with the same options")
+        command = rendering_command(info.dataset, info.provenance.manifest, info.root)
+        lines.append(f"if files of {info.root} are damaged or missing: {command}")
     options = [f" --size {size_name(files.size)} --resize {files.resize}" for files in store.finished] or [""]
     command = f"vireid prepare {info.dataset} --root {shlex.quote(str(info.root))}"
     note = "decodes the rows that differ again, no others"

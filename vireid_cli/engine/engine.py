@@ -202,6 +202,10 @@ class Engine:
         """What in an occluded tree differs from what was written; empty: nothing."""
         return occlusion.verify(base, self.session, root)
 
+    def verify_rendered(self, layout: str, root: Path | None = None) -> list[str]:
+        """Differences between a rendered tree and its hashes, and how to repair it; empty: none."""
+        return prepare.verify_rendered(layout, self.session, root)
+
     def verify(self, dataset: str, *, workers: int | None = None) -> list[str]:
         """What in a prepared store differs from what was written; empty: nothing."""
         return prepare.verify(dataset, self.session, workers)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -222,6 +223,8 @@ def occlude(
 
 
 def verify(base: str, session: Session, root: Path | None = None) -> list[str]:
-    """What in an occluded tree differs from what was written."""
+    """Differences between an occluded tree and what was written, and how to repair it."""
     target = occluded_root(base, session, root)[1]
-    return verify_occluded(target, progress=session.reporter.progress("verifying"))
+    found = verify_occluded(target, progress=session.reporter.progress("verifying"))
+    command = f"vireid prepare occluded --from {base} --root {shlex.quote(str(target))}"
+    return [*found, f"to repair: {command}, with the options of the first time"] if found else []

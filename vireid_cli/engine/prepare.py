@@ -7,14 +7,16 @@ from pathlib import Path
 from vireid_cli.data import store as stores
 from vireid_cli.data.identity import is_prepared
 from vireid_cli.data.prepare import CHOICES, Choices, Prepared, add_size, prepare
+from vireid_cli.data.provenance import rendering_command
 from vireid_cli.data.store import Store
 from vireid_cli.data.verify import repairs, unlike_published
 from vireid_cli.data.verify import verify as verify_store
 from vireid_cli.engine.session import Session
 from vireid_cli.errors import UsageError
 from vireid_cli.rendered.layouts import load_layout
+from vireid_cli.rendered.manifest import read_manifest
 from vireid_cli.rendered.options import RenderOptions
-from vireid_cli.rendered.tree import RenderedTree, write_tree
+from vireid_cli.rendered.tree import RenderedTree, verify_tree, write_tree
 from vireid_cli.types import RESIZE, Resize, Size
 
 
@@ -90,6 +92,19 @@ def verify(dataset: str, session: Session, workers: int | None = None) -> list[s
     store = stores.open_store(session.data_dir, dataset)
     found = verify_store(store, workers=workers, progress=session.reporter.progress("verifying"))
     return [*found, *unlike_published(store), *(repairs(store) if found else [])]
+
+
+def verify_rendered(layout: str, session: Session, root: Path | None = None) -> list[str]:
+    """Differences between a rendered tree and its hashes, and how to repair it.
+
+    Raises:
+        UsageError: There is no rendered tree.
+        DataError: Its manifest can't be read.
+    """
+    folder = root or session.data_dir / "rendered" / load_layout(layout).folder
+    found = verify_tree(folder)
+    manifest = read_manifest(folder) or {}
+    return [*found, f"to repair: {rendering_command(layout, manifest, folder)}"] if found else []
 
 
 def render(

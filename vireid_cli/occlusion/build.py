@@ -191,7 +191,6 @@ def _run(
     batches = [missing[i : i + BATCH] for i in range(0, len(missing), BATCH)]
     crew = min(workers or cores(), len(batches))
     previous = cv2.getNumThreads()
-    cv2.setNumThreads(1)  # each worker is a processor of its own
     results = shared_out(partial(_batch, work), [[records.row(i) for i in rows] for rows in batches], crew)
     try:
         with journal.open("a", encoding="utf-8") as stream_, closing(results):
@@ -212,7 +211,8 @@ def _run(
 
 
 def _batch(work: Work, records: list[Record]) -> list[dict[str, Any]]:
-    """Make some images."""
+    """Make some images; each worker is a processor of its own, so that OpenCV needs no threads."""
+    cv2.setNumThreads(1)
     return [make_image(work, record) for record in records]
 
 

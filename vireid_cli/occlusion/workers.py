@@ -3,6 +3,9 @@
 Occluding an image takes a hundred short array operations, between which Python's lock is held: threads would
 wait for each other. Each process has every n-th batch from the start and sends its results back; one whose
 parent is gone ends at its next result.
+
+Processes are started anew on every system: a forked one would hold the locks of threads that it does not
+have (those of OpenCV and torch), and could wait for them for ever.
 """
 
 from __future__ import annotations
@@ -11,10 +14,13 @@ import multiprocessing
 import signal
 import sys
 from collections.abc import Callable, Generator, Iterator, Sequence
+from contextlib import contextmanager
 from multiprocessing.connection import Connection, wait
 from typing import Any, TypeVar
 
 from vireid_cli.errors import DataError
+
+_CAN_BLOCK = hasattr(signal, "pthread_sigmask")
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -35,20 +41,16 @@ def shared_out(job: Callable[[Item], Result], batches: Sequence[Item], workers: 
     if workers <= 1:
         yield from map(job, batches)
         return
-    # forking copies nothing; where it is not safe, a worker starts anew
-    forked = sys.platform == "linux"
-    context = multiprocessing.get_context("fork") if forked else multiprocessing.get_context("spawn")
+    context = multiprocessing.get_context("spawn")
     ends: list[Connection] = []
     crew = []
     try:
         for k in range(workers):
             mine, theirs = context.Pipe(duplex=False)
             ends.append(mine)
-            inherited = list(ends) if forked else []
-            process = context.Process(
-                target=_serve, args=(job, batches[k::workers], theirs, inherited), daemon=True
-            )
-            process.start()
+            process = context.Process(target=_serve, args=(job, batches[k::workers], theirs), daemon=True)
+            with _apart():
+                process.start()
             crew.append(process)
             theirs.close()
         yield from _received(ends)
@@ -58,6 +60,29 @@ def shared_out(job: Callable[[Item], Result], batches: Sequence[Item], workers: 
             process.join()
         for end in ends:
             end.close()
+
+
+@contextmanager
+def _apart() -> Iterator[None]:
+    """Start a process that neither runs the parent's script again nor gets its Ctrl-C.
+
+    Python runs the main script in each new process to find what is defined there; nothing of ours is, and a
+    script without the guard ``if __name__ == "__main__"`` would start its whole work again.
+    """
+    main = sys.modules["__main__"]
+    spec, file = main.__spec__, getattr(main, "__file__", None)
+    blocked = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT}) if _CAN_BLOCK else None
+    try:
+        main.__spec__ = None
+        if file is not None:
+            del main.__file__
+        yield
+    finally:
+        main.__spec__ = spec
+        if file is not None:
+            main.__file__ = file
+        if blocked is not None:
+            signal.pthread_sigmask(signal.SIG_SETMASK, blocked)
 
 
 def _received(ends: list[Connection]) -> Iterator[Any]:
@@ -80,21 +105,16 @@ def _received(ends: list[Connection]) -> Iterator[Any]:
                 yield found
 
 
-def _serve(
-    job: Callable[[Any], Any], batches: Sequence[Any], end: Connection, inherited: Sequence[Connection]
-) -> None:
+def _serve(job: Callable[[Any], Any], batches: Sequence[Any], end: Connection) -> None:
     """Do batches and send results, then None; an error is sent in a result's place.
 
     Args:
         job: What to do.
         batches: What with.
         end: To the parent.
-        inherited: The parent's ends; while a worker holds one, its writers can't see that the parent is gone.
     """
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent is interrupted and ends its workers
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
-    for other in inherited:
-        other.close()
     try:
         for batch in batches:
             end.send(job(batch))

@@ -2,22 +2,28 @@
 
 ``vireid-rendered.json`` is written at the start with ``complete: false`` and, last of all files, again with
 ``complete: true``, counts and hashes. It holds no times, so that two trees of one seed are equal files.
+``vireid-rendered.sha256`` has the hash of each file in the form of ``sha256sum``, by which damaged files are
+named and rendered again.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Collection, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 from vireid_cli.errors import DataError, UsageError
 from vireid_cli.files import write_text
+from vireid_cli.reading import read_text
 from vireid_cli.rendered.layouts import load_layout
 from vireid_cli.rendered.options import RenderOptions
 from vireid_cli.rendered.population import Plan
 
 MANIFEST = "vireid-rendered.json"
+SUMS = "vireid-rendered.sha256"
 VERSION = 1
 """Raised whenever the same parameters give other images."""
 
@@ -80,8 +86,18 @@ def count_images(options: RenderOptions, plan: Plan) -> dict[str, dict[int, int]
     return counts
 
 
-def write_manifest(root: Path, options: RenderOptions, device: str, plan: Plan, *, complete: bool) -> str:
-    """Write the manifest and return the content hash ("" while the tree is not complete)."""
+def write_manifest(
+    root: Path, options: RenderOptions, device: str, plan: Plan, files: Collection[str] | None = None
+) -> str:
+    """Write the manifest and return the content hash ("" while the tree is not complete).
+
+    Args:
+        root: The tree.
+        options: Its parameters.
+        device: Kind of device that renders.
+        plan: Its people.
+        files: Paths of all its files, once they are written; None: it is not complete.
+    """
     content: dict[str, Any] = {
         "format": "vireid-rendered",
         "layout": load_layout(options.layout).title,
@@ -89,10 +105,13 @@ def write_manifest(root: Path, options: RenderOptions, device: str, plan: Plan, 
         "parameters": options.as_parameters(),
         "seed": options.seed,
         "device": device,
-        "complete": complete,
+        "complete": files is not None,
     }
-    if complete:
-        content["content_hash"], content["parts"] = hash_tree(root)
+    if files is not None:
+        content["content_hash"], content["parts"], sums = hash_tree(root, files)
+        text = "".join(f"{digest}  {path}\n" for path, digest in sums.items())
+        content["files_sha256"] = hashlib.sha256(text.encode()).hexdigest()
+        write_text(root / SUMS, text)
         content["identities"] = {
             "train": len(plan.train), "val": len(plan.val), "test": len(plan.test)
         }  # fmt: skip
@@ -102,23 +121,51 @@ def write_manifest(root: Path, options: RenderOptions, device: str, plan: Plan, 
     return str(content.get("content_hash", ""))
 
 
-def hash_tree(root: Path) -> tuple[str, dict[str, str]]:
-    """sha256 over the sorted relative paths and file hashes, of the whole and of each top-level entry.
+def read_sums(root: Path, manifest: Mapping[str, Any]) -> dict[str, str] | None:
+    """Hash of each file of a complete tree by its path; None: the list is missing or not the manifest's."""
+    try:
+        text = read_text(root / SUMS, surrogates=True)
+    except DataError:
+        return None
+    if hashlib.sha256(text.encode("utf-8", "surrogateescape")).hexdigest() != manifest.get("files_sha256"):
+        return None
+    rows = (line.partition("  ") for line in text.splitlines())
+    return {path: digest for digest, _, path in rows}
 
-    The manifest itself and files whose name starts with a dot are left out.
-    """
-    whole, parts = hashlib.sha256(), {}
+
+def tree_files(root: Path) -> list[str]:
+    """Paths of all files under a tree, sorted by part: all but the manifest, the hashes and hidden ones."""
+    found = []
     for top in sorted(root.iterdir()):
-        if top.name == MANIFEST or top.name.startswith("."):
+        if top.name in (MANIFEST, SUMS) or top.name.startswith("."):
             continue
         files = [top] if top.is_file() else sorted(path for path in top.rglob("*") if path.is_file())
-        part = hashlib.sha256()
-        for path in files:
-            if path.name.startswith("."):
-                continue
-            digest = hashlib.sha256(path.read_bytes()).hexdigest()
-            line = f"{path.relative_to(root).as_posix()} {digest}\n".encode("utf-8", "surrogateescape")
-            part.update(line)
-            whole.update(line)
-        parts[top.name] = part.hexdigest()
-    return whole.hexdigest(), parts
+        found += [path.relative_to(root).as_posix() for path in files if not path.name.startswith(".")]
+    return found
+
+
+def hash_tree(root: Path, files: Collection[str] | None = None) -> tuple[str, dict[str, str], dict[str, str]]:
+    """Hash the files of a tree.
+
+    Args:
+        root: The tree.
+        files: Those that count, which may be missing; None: all.
+
+    Returns:
+        sha256 over the sorted relative paths and file hashes, of the whole; the same of each top-level entry;
+        the hash of each file by its path.
+    """
+    names = [name for name in tree_files(root) if files is None or name in files]
+    with ThreadPoolExecutor() as pool:
+        sums = dict(zip(names, pool.map(lambda name: _digest(root / name), names), strict=True))
+    whole = hashlib.sha256()
+    parts: dict[str, hashlib._Hash] = {}
+    for name, digest in sums.items():
+        line = f"{name} {digest}\n".encode("utf-8", "surrogateescape")
+        whole.update(line)
+        parts.setdefault(name.split("/")[0], hashlib.sha256()).update(line)
+    return whole.hexdigest(), {name: part.hexdigest() for name, part in parts.items()}, sums
+
+
+def _digest(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()

@@ -31,12 +31,12 @@ from vireid_cli.files import TEMPORARY, remove_leftovers, write_bytes
 from vireid_cli.lock import locked
 from vireid_cli.processors import cores
 from vireid_cli.rendered.cameras import Camera
+from vireid_cli.rendered.damage import find_damage
 from vireid_cli.rendered.layouts import Layout, load_layout
 from vireid_cli.rendered.manifest import (
     MANIFEST,
     check_parameters,
     count_images,
-    hash_tree,
     read_manifest,
     write_manifest,
 )
@@ -61,6 +61,7 @@ class RenderedTree:
         rendered: Images rendered by this call; the others were there already.
         seconds: Wall time of this call.
         content_hash: sha256 over the sorted relative paths and their files' hashes.
+        repaired: Files that were damaged or missing in a complete tree, and were written again.
     """
 
     root: Path
@@ -69,6 +70,7 @@ class RenderedTree:
     rendered: int
     seconds: float
     content_hash: str
+    repaired: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,6 +96,8 @@ def write_tree(
 ) -> RenderedTree:
     """Render the benchmark into ``root``; what is already there and whole is kept.
 
+    In a complete tree each file is compared with its hash; those that differ or are missing are made again.
+
     Args:
         root: The dataset's folder; made where it is missing.
         options: What to render.
@@ -102,7 +106,8 @@ def write_tree(
         progress: Called with (images done, images in all), from the calling thread.
 
     Raises:
-        UsageError: The folder holds a tree of other parameters, or files that were not rendered.
+        UsageError: The folder holds a tree of other parameters, or files that were not rendered, or a damaged
+            tree that another kind of device rendered.
         DataError: No space, no permission, or another process renders into the folder.
     """
     started = time.perf_counter()
@@ -112,21 +117,38 @@ def write_tree(
     manifest = check_parameters(root, options, torch.device(device).type)
     jobs = list(_plan_jobs(options, layout, plan))
     counts = count_images(options, plan)
-    total = sum(len(job.images) for job in jobs)
-    missing = [job for job in jobs if not all(_is_whole(path) for path in job.paths(root))]
-    if manifest is not None and manifest["complete"] and not missing:
-        return RenderedTree(
-            root, counts, total, 0, time.perf_counter() - started, str(manifest["content_hash"])
-        )
+    total, kind = sum(len(job.images) for job in jobs), torch.device(device).type
+    damaged: tuple[str, ...] = ()
+    if manifest is not None and manifest["complete"]:
+        damaged = find_damage(root, manifest).paths
+        if not damaged:
+            seconds = time.perf_counter() - started
+            return RenderedTree(root, counts, total, 0, seconds, str(manifest["content_hash"]))
+        _refuse_other_device(root, str(manifest["device"]), kind)
     with _explained(root), locked(root, root.with_name(f".{root.name}.lock")):
         root.mkdir(parents=True, exist_ok=True)
         remove_leftovers(root)
-        write_manifest(root, options, torch.device(device).type, plan, complete=False)
-        for name, content in layout.lists(options, plan).items():
+        write_manifest(root, options, kind, plan)
+        for path in damaged:
+            (root / path).unlink(missing_ok=True)
+        lists = layout.lists(options, plan)
+        for name, content in lists.items():
             write_bytes(root / name, content)
+        missing = [job for job in jobs if not all(_is_whole(path) for path in job.paths(root))]
         rendered = _render_all(root, options, jobs, missing, device, workers, progress)
-        content_hash = write_manifest(root, options, torch.device(device).type, plan, complete=True)
-    return RenderedTree(root, counts, total, rendered, time.perf_counter() - started, content_hash)
+        files = {*lists, *(place for job in jobs for place in job.places)}
+        content_hash = write_manifest(root, options, kind, plan, files)
+    seconds = time.perf_counter() - started
+    return RenderedTree(root, counts, total, rendered, seconds, content_hash, len(damaged))
+
+
+def _refuse_other_device(root: Path, there: str, here: str) -> None:
+    """Refuse to repair a tree with images of another kind of device: single grey levels would differ."""
+    if there != here:
+        raise UsageError(
+            f"{root} is damaged, and was rendered on the device '{there}'; '{here}' gives other grey levels.",
+            f"Repair it with --device {there}, or delete the folder and render all of it again.",
+        )
 
 
 @contextmanager
@@ -247,9 +269,4 @@ def verify_tree(root: Path) -> list[str]:
         raise UsageError(f"{root} holds no {MANIFEST}: it is not a rendered benchmark.")
     if not manifest["complete"]:
         return ["the tree is not complete: rendering was interrupted; run it again to finish"]
-    found, parts = hash_tree(root)
-    if found == manifest["content_hash"]:
-        return []
-    expected = manifest["parts"]
-    wrong = [part for part in sorted({*expected, *parts}) if expected.get(part) != parts.get(part)]
-    return [f"{part}: files differ from those that were rendered" for part in wrong]
+    return find_damage(root, manifest).lines()

@@ -1,0 +1,107 @@
+"""Damaged rendered trees: each file is named, and written again as it was."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import pytest
+
+from vireid_cli.engine.prepare import verify_rendered
+from vireid_cli.engine.session import Session
+from vireid_cli.errors import UsageError
+from vireid_cli.rendered import RenderOptions, read_manifest, verify_tree, write_tree
+from vireid_cli.rendered.manifest import MANIFEST, SUMS
+
+OPTIONS = RenderOptions(ids=4, images=1, seed=3, size=(40, 20))
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    root = tmp_path_factory.mktemp("whole") / "SYSU-MM01"
+    write_tree(root, OPTIONS, workers=1)
+    return root
+
+
+@pytest.fixture
+def tree(whole: Path, tmp_path: Path) -> Path:
+    return Path(shutil.copytree(whole, tmp_path / "SYSU-MM01"))
+
+
+def contents(root: Path) -> dict[str, bytes]:
+    return {p.relative_to(root).as_posix(): p.read_bytes() for p in root.rglob("*") if p.is_file()}
+
+
+def change(path: Path) -> None:
+    """Flip a bit in the middle: the file still has its first and last marker."""
+    data = bytearray(path.read_bytes())
+    data[len(data) // 2] ^= 1
+    path.write_bytes(data)
+
+
+def test_the_list_of_hashes_is_that_of_sha256sum(tree: Path) -> None:
+    lines = (tree / SUMS).read_text().splitlines()
+    assert {line[66:] for line in lines} == contents(tree).keys() - {MANIFEST, SUMS}
+    assert all(line[64:66] == "  " and len(line.split("  ")[0]) == 64 for line in lines)
+
+
+def test_changed_and_missing_files_are_written_again_and_no_others(tree: Path, whole: Path) -> None:
+    images = sorted(tree.rglob("*.jpg"))
+    change(images[0])
+    images[5].unlink()
+    change(tree / "exp" / "train_id.txt")
+    (tree / "exp" / "test_id.txt").unlink()
+    kept = images[9].stat().st_mtime_ns
+    names = [path.relative_to(tree).as_posix() for path in (images[0], images[5])]
+    assert sorted(verify_tree(tree)) == sorted(
+        [
+            f"{names[0]}: changed since it was rendered",
+            "exp/train_id.txt: changed since it was rendered",
+            f"{names[1]}: missing",
+            "exp/test_id.txt: missing",
+        ]
+    )
+    done = write_tree(tree, OPTIONS, workers=1)
+    assert done.repaired == 4
+    assert contents(tree) == contents(whole)
+    assert images[9].stat().st_mtime_ns == kept
+    assert verify_tree(tree) == []
+    assert (write_tree(tree, OPTIONS).rendered, write_tree(tree, OPTIONS).repaired) == (0, 0)
+
+
+def test_a_file_of_somebody_else_is_named_and_does_not_count(tree: Path) -> None:
+    content = read_manifest(tree)["content_hash"]  # type: ignore[index]
+    (tree / "cam1" / "notes.txt").write_text("mine")
+    assert verify_tree(tree) == ["cam1/notes.txt: not a file of the benchmark; delete it"]
+    change(sorted(tree.rglob("*.jpg"))[0])
+    assert write_tree(tree, OPTIONS, workers=1).content_hash == content
+    assert (tree / "cam1" / "notes.txt").read_text() == "mine"
+
+
+def test_a_tree_without_the_list_is_repaired_part_by_part(tree: Path, whole: Path) -> None:
+    (tree / SUMS).unlink()
+    assert write_tree(tree, OPTIONS).repaired == 0
+    image = sorted((tree / "cam2").rglob("*.jpg"))[0]
+    change(image)
+    assert verify_tree(tree) == ["cam2: files differ from those that were rendered"]
+    assert write_tree(tree, OPTIONS, workers=1).repaired == len(list((tree / "cam2").rglob("*.jpg")))
+    assert contents(tree) == contents(whole)
+
+
+def test_a_tree_of_another_device_is_not_repaired_with_other_pixels(tree: Path) -> None:
+    text = (tree / MANIFEST).read_text()
+    (tree / MANIFEST).write_text(text.replace('"device": "cpu"', '"device": "cuda"'))
+    assert write_tree(tree, OPTIONS).repaired == 0
+    change(sorted(tree.rglob("*.jpg"))[0])
+    with pytest.raises(UsageError, match=r"rendered on the device 'cuda'"):
+        write_tree(tree, OPTIONS)
+
+
+def test_verify_names_the_command_that_repairs(tree: Path) -> None:
+    session = Session.choose("cpu", data_dir=tree.parent)
+    assert verify_rendered("sysu", session, tree) == []
+    change(sorted(tree.rglob("*.jpg"))[0])
+    lines = verify_rendered("sysu", session, tree)
+    assert len(lines) == 2
+    command = f"vireid prepare synthetic --layout sysu --ids 4 --images 1 --seed 3 --size 40x20 --root {tree}"
+    assert lines[1] == f"to repair: {command} --device cpu"
