@@ -56,3 +56,17 @@ def test_make_targets_exist() -> None:
 def test_linked_files_exist() -> None:
     for target in re.findall(r"\]\((?!http)([^)#]+)\)", README):
         assert (ROOT / target).exists(), target
+
+
+def test_python_runs(sysu_tree: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Blocks that import the package, on a small tree."""
+    blocks = [
+        b for b in re.findall(r"```python\n(.*?)```", README, flags=re.S) if "from vireid_cli import" in b
+    ]
+    assert blocks
+    monkeypatch.setenv("VIREID_DATA", str(sysu_tree))
+    monkeypatch.setenv("VIREID_RUNS", str(tmp_path / "runs"))
+    for block in blocks:
+        names: dict[str, object] = {}
+        exec(compile(block, "README.md", "exec"), names)
+        assert names["vectors"].shape[0] == 2  # type: ignore[attr-defined]

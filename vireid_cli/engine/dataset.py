@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -92,6 +93,10 @@ class PersonDataset(Dataset[Sample]):
             )
             for image, i in zip(images, chosen, strict=True)
         ]
+
+    def file(self, index: int) -> Path:
+        """Path of an image's original file."""
+        return self.store.info.root / str(self.records.paths[index])
 
     def __getstate__(self) -> dict[str, Any]:
         """Without the memory map: another process opens the store's files itself."""
