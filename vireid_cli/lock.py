@@ -35,10 +35,10 @@ def locked(folder: Path, path: Path | None = None) -> Iterator[None]:
 
     Args:
         folder: What is written.
-        path: The lock's file, whose folder is made where it is missing; None: ``<folder>/lock``.
+        path: The lock's file; missing folders are made. None: ``<folder>/lock``.
 
     Raises:
-        DataError: Another process holds it, whose number the message gives, or the folder can't be written.
+        DataError: Another process holds it (the message gives its number), or the folder can't be written.
     """
     path = path or folder / "lock"
     try:

@@ -46,11 +46,11 @@ def test_evaluate(data: Path, trained: Run, tmp_path: Path, system: str) -> None
     seen = []
     for moment in moments:
         killed = Run(moment.folder)
-        found = killed.stored()[PROTOCOL]  # the old one is never lost
-        assert embedded(killed, PROTOCOL).embeddings.features.shape[0] == len(found.embeddings()["pids"])
-        found.ranking()
+        stored = killed.stored()[PROTOCOL]  # the old one is never lost
+        assert embedded(killed, PROTOCOL).embeddings.features.shape[0] == len(stored.embeddings()["pids"])
+        stored.ranking()
         cmc_curve(killed, engine(data, tmp_path).session, "a", PROTOCOL, 5)
-        seen.append(found.identifier)
+        seen.append(stored.identifier)
     assert sorted(set(seen)) == sorted((old, new))
     assert seen == sorted(seen, key=(old, new).index), "once it is replaced, it stays so"
     for moment in some(moments):

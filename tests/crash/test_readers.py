@@ -39,7 +39,9 @@ def mixed(data: Path, trained: Run, tmp_path: Path) -> Run:
     return run
 
 
-@pytest.mark.parametrize(("command", "figure"), READERS, ids=lambda words: "-".join(words) or None)
+@pytest.mark.parametrize(
+    ("command", "figure"), READERS, ids=["results", *(words[0] for _, words in READERS[1:])]
+)
 def test_every_reader_notices(
     mixed: Run,
     data: Path,
@@ -80,12 +82,12 @@ def test_a_figure_says_of_which_evaluation_it_is(
     run = copy_of(trained, tmp_path / "runs")
     output = Output(format=ending)
     path = engine(data, tmp_path / "runs").visualize("cmc", run, protocol=None, ranks=5, output=output)
-    said = f"{run.name}/{PROTOCOL} {run.stored()[PROTOCOL].identifier}"
+    description = f"{run.name}/{PROTOCOL} {run.stored()[PROTOCOL].identifier}"
     if ending == "png":
         with Image.open(path) as image:
-            assert image.text["Description"] == said
+            assert image.text["Description"] == description
     else:
-        assert said in path.read_text()
+        assert description in path.read_text()
 
 
 def test_a_figure_of_two_evaluations_is_not_written(

@@ -52,12 +52,12 @@ def saved(folder: Path, kind: str = "adamw") -> Path:
 
 def restore(folder: Path, kind: str = "adamw") -> None:
     """Everything that resuming checks."""
-    found = load_checkpoint(folder)
-    check_position(folder, found.position, epochs=4, steps=3)
-    check_extra(folder, found.extra)
+    loaded = load_checkpoint(folder)
+    check_position(folder, loaded.position, epochs=4, steps=3)
+    check_extra(folder, loaded.extra)
     module = network()
-    load_weights(module, found.model, folder, Path("recipe.yaml"))
-    load_optimizer(optimizer_of(module, kind), found, folder)
+    load_weights(module, loaded.model, folder, Path("recipe.yaml"))
+    load_optimizer(optimizer_of(module, kind), loaded, folder)
 
 
 def edit(folder: Path, change: Callable[[dict[str, Any]], object]) -> None:

@@ -20,6 +20,7 @@ from safetensors.torch import save
 from torch import Tensor, nn
 
 from vireid_cli import files, folders
+from vireid_cli.engine.checkpoint_optimizer import join_optimizer, split_optimizer
 from vireid_cli.engine.checkpoint_state import VERSION, CheckpointState, read_state, write_state
 from vireid_cli.errors import DataError, UsageError, VireidError
 from vireid_cli.tensor_files import TensorFileError, load_safetensors
@@ -89,7 +90,7 @@ def save_checkpoint(folder: Path, checkpoint: Checkpoint) -> None:
             "--set train.optimizer.grad_clip=10, or --precision fp32.",
         )
     _recover_former(folder)
-    tensors, numbers = _split_optimizer(checkpoint.optimizer)
+    tensors, numbers = split_optimizer(checkpoint.optimizer)
     tensors |= {f"extra/{name}": value for name, value in checkpoint.tensors.items()}
     with folders.replacing(folder, STATE) as fresh:
         hashes = {
@@ -166,7 +167,10 @@ def load_checkpoint(folder: Path) -> Checkpoint:
                 extra[name.removeprefix("extra/")] = value
             else:
                 optimizer[name] = value
-        joined = _join_optimizer(optimizer, state.optimizer.model_dump(), folder)
+        try:
+            joined = join_optimizer(optimizer, state.optimizer.model_dump())
+        except ValueError as error:
+            raise DataError(f"{folder / TENSORS}: {error}.", advice(folder)) from error
         values = state.extra.model_dump(exclude_unset=True)
         return Checkpoint(model, joined, position_of(state), values, extra, state.hashed)
     raise _busy(folder)
@@ -276,29 +280,3 @@ def _recover_former(folder: Path) -> None:
 def _plain(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
     """Contiguous copies, as the format wants them; channels-last weights come back as plain ones."""
     return {name: value.detach().to("cpu").contiguous() for name, value in tensors.items()}
-
-
-def _split_optimizer(state: dict[str, Any]) -> tuple[dict[str, Tensor], dict[str, Any]]:
-    """An optimizer's state dict as named tensors and plain numbers."""
-    tensors: dict[str, Tensor] = {}
-    numbers: dict[str, dict[str, Any]] = {}
-    for index, values in state.get("state", {}).items():
-        for key, value in values.items():
-            if isinstance(value, Tensor):
-                tensors[f"{index}/{key}"] = value
-            elif value is not None:
-                numbers.setdefault(str(index), {})[key] = value
-    return tensors, {"state": numbers, "param_groups": state.get("param_groups", [])}
-
-
-def _join_optimizer(tensors: dict[str, Tensor], numbers: dict[str, Any], folder: Path) -> dict[str, Any]:
-    """The inverse of ``_split_optimizer``."""
-    state: dict[int, dict[str, Any]] = {
-        int(index): dict(values) for index, values in numbers["state"].items()
-    }
-    for name, value in tensors.items():
-        index, _, key = name.partition("/")
-        if not (index.isascii() and index.isdigit() and key):
-            raise DataError(f"{folder / TENSORS}: '{name}' is no tensor of an optimizer.", advice(folder))
-        state.setdefault(int(index), {})[key] = value
-    return {"state": state, "param_groups": numbers["param_groups"]}

@@ -93,8 +93,8 @@ def chosen_checkpoint(run: Run) -> Chosen:
     selects = recipe.train.select == "val"
     folder = run.checkpoints / checkpoints.BEST if selects else last
     state = checkpoints.load_state(folder) if selects else newest
-    for place, found in ((last, newest), (folder, state)):
-        check_position(place, checkpoints.position_of(found), recipe.train.epochs)
+    for place, its_state in ((last, newest), (folder, state)):
+        check_position(place, checkpoints.position_of(its_state), recipe.train.epochs)
     extra = state.extra
     if extra.training_identities is None or (selects and not extra.best):
         raise DataError(

@@ -49,8 +49,8 @@ class StoredEvaluation:
     @property
     def identifier(self) -> str | None:
         """What all its files carry; None for results of before there were identifiers."""
-        found = self.content.get(IDENTIFIER)
-        return None if found is None else str(found)
+        identifier = self.content.get(IDENTIFIER)
+        return None if identifier is None else str(identifier)
 
     def ranking(self, names: Mapping[str, str] = schema.RANKING_ARRAYS) -> Arrays:
         """Arrays of ``ranking.npz``, by default ``schema.RANKING_ARRAYS``. Raises as ``read_arrays``."""
@@ -140,9 +140,9 @@ def read_evaluation(folder: Path, again: str) -> StoredEvaluation:
     content = files.read_mapping(
         place / schema.METRICS, schema.EVALUATION_KEYS, f"Evaluate it again: {again}"
     )
-    found = StoredEvaluation(folder.name, place, content, again)
-    found.check()
-    return found
+    stored = StoredEvaluation(folder.name, place, content, again)
+    stored.check()
+    return stored
 
 
 def stored_names(home: Path) -> list[str]:

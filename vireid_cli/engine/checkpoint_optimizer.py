@@ -1,0 +1,35 @@
+"""An optimizer's state dict as named tensors, for a safetensors file, and plain numbers, for JSON."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from torch import Tensor
+
+
+def split_optimizer(state: dict[str, Any]) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    """Split a state dict into tensors by ``<parameter>/<name>``, and numbers."""
+    tensors: dict[str, Tensor] = {}
+    numbers: dict[str, dict[str, Any]] = {}
+    for index, values in state.get("state", {}).items():
+        for key, value in values.items():
+            if isinstance(value, Tensor):
+                tensors[f"{index}/{key}"] = value
+            elif value is not None:
+                numbers.setdefault(str(index), {})[key] = value
+    return tensors, {"state": numbers, "param_groups": state.get("param_groups", [])}
+
+
+def join_optimizer(tensors: dict[str, Tensor], numbers: dict[str, Any]) -> dict[str, Any]:
+    """Join what ``split_optimizer`` split.
+
+    Raises:
+        ValueError: The name of a tensor is of another form.
+    """
+    state: dict[int, dict[str, Any]] = {int(index): dict(kept) for index, kept in numbers["state"].items()}
+    for name, value in tensors.items():
+        index, _, key = name.partition("/")
+        if not (index.isascii() and index.isdigit() and len(index) < 10 and key):
+            raise ValueError(f"'{name}' is no tensor of an optimizer")
+        state.setdefault(int(index), {})[key] = value
+    return {"state": state, "param_groups": numbers["param_groups"]}
