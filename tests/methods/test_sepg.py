@@ -263,12 +263,12 @@ def test_modalities_at_opposite_poles_are_a_degenerate_minimum_of_paba_on_signed
     assert features.grad.abs().max() < 1e-9
 
 
-def test_monitored_cosine_is_of_the_modalities_means(build, batch):
+def test_monitored_cosine_is_the_mean_over_all_pairs_of_the_two_modalities(build, batch):
     network = build("sepg", {"chunks": {"dropout": 0.0}}).train()
     network.losses(batch)
     metric = network._aligned
-    means = [half.mean(1) for half in metric.split(len(batch.visible), dim=1)]  # (n, D)
-    expected = torch.stack([F.cosine_similarity(a, b, dim=0) for a, b in zip(*means, strict=True)]).mean()
+    visible, infrared = metric.split(len(batch.visible), dim=1)  # (n, B, D)
+    expected = torch.stack([a @ b.T for a, b in zip(visible, infrared, strict=True)]).mean()
     torch.testing.assert_close(network.monitors()["paba.cosine"], expected)
 
 

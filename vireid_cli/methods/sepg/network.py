@@ -84,14 +84,14 @@ class SepgNet(ReIdNetwork):
         return F.normalize(embeddings.transpose(0, 1).flatten(1), dim=1)  # (N, parts·features)
 
     def monitors(self) -> dict[str, Tensor]:
-        """``paba.cosine``: of the two modalities' mean features, over the chunks that PABA acts on.
+        """``paba.cosine``: mean cosine between a visible and an infrared chunk, over all pairs of the batch.
 
         −1: the modalities stand at opposite poles, a degenerate minimum of PABA (docs/methods.md#paba).
         """
         if self._aligned is None:
             return {}
         visible, infrared = self._aligned.unflatten(1, (2, -1)).mean(2).unbind(1)  # (n, D)
-        return {"paba.cosine": F.cosine_similarity(visible, infrared, dim=-1).mean()}
+        return {"paba.cosine": (visible * infrared).sum(-1).mean()}
 
     def parameter_groups(self) -> list[ParameterGroup]:
         """Heads at the full learning rate, the trunk with the backbone's (0.03 and 0.003 in the paper)."""
