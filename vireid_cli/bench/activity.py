@@ -8,9 +8,10 @@ wherever they have the same ones, so that a switch without effect changes nothin
 
 from __future__ import annotations
 
+import math
 import tempfile
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,16 @@ from torch import Tensor
 
 from vireid_cli import methods
 from vireid_cli.backbones.spec import BackboneSpec
+from vireid_cli.bench.activity_values import (
+    LEAST_CHANGE,
+    Activity,
+    Outcome,
+    Switch,
+    Term,
+    flatten,
+    nested,
+    relative_change,
+)
 from vireid_cli.engine.network import load_recipe
 from vireid_cli.engine.prepare import ensure_prepared, render
 from vireid_cli.engine.session import Session
@@ -36,90 +47,14 @@ from vireid_cli.rendered.options import RenderOptions
 from vireid_cli.types import Batch, Modality
 
 STEPS = 30
-LEAST_GRADIENT = 1e-6
-"""Of a term's gradient norm, relative to the largest of all terms."""
-LEAST_CHANGE = 1e-3
-"""Of a value that moves, and of a switch's effect on a loss or the embedding, relative."""
-
 SIZE, WIDTH = (64, 32), 8
 SAMPLER = Sampler(identities=4, images=2)
-OPTIMIZER = Optimizer(name="adamw", lr=1e-3, backbone_scale=1.0, weight_decay=0.01, grad_clip=10.0)
+OPTIMIZER = Optimizer(name="adamw", lr=3e-3, backbone_scale=1.0, weight_decay=0.01, grad_clip=10.0)
+SMALLER = {
+    ("cfam", "dim"): 32, ("tm", "state"): 2, ("tm", "ratio"): 1, ("sfim", "rank"): 8, ("sfim", "hidden"): 64,
+}  # fmt: skip
+"""Widths of modules, where a method has these options: the backbone is narrow, too."""
 RENDERED = RenderOptions(ids=12, images=1, size=SIZE)
-
-Key = tuple[str, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class Term:
-    """A loss term over a short training.
-
-    Attributes:
-        name: As logged.
-        start, end: Its weighted value on the first batch, before and after training.
-        gradient: Largest ratio of its gradient norm to the largest of all terms, before and after training.
-    """
-
-    name: str
-    start: float
-    end: float
-    gradient: float
-
-    @property
-    def acts(self) -> bool:
-        """Whether it has a gradient or its value moves."""
-        return self.gradient > LEAST_GRADIENT or _relative(self.start, self.end) > LEAST_CHANGE
-
-
-@dataclass(frozen=True, slots=True)
-class Switch:
-    """A difference of a recipe's method options from those of the recipe that it extends.
-
-    Attributes:
-        keys: Dotted options that change together; one, where it can be taken back alone.
-        losses: Largest relative difference of a common loss term.
-        embedding: Relative difference of the embeddings; 1 if their widths differ.
-    """
-
-    keys: tuple[str, ...]
-    losses: float
-    embedding: float
-
-    @property
-    def acts(self) -> bool:
-        """Whether losses or embedding differ."""
-        return max(self.losses, self.embedding) > LEAST_CHANGE
-
-
-@dataclass(frozen=True, slots=True)
-class Activity:
-    """The terms and switches of a recipe."""
-
-    recipe: str
-    terms: tuple[Term, ...]
-    switches: tuple[Switch, ...]
-
-    @property
-    def idle(self) -> list[str]:
-        """Terms and switches that do not act."""
-        names = [term.name for term in self.terms if not term.acts]
-        return names + [" ".join(switch.keys) for switch in self.switches if not switch.acts]
-
-
-@dataclass(frozen=True, slots=True)
-class Outcome:
-    """A short training's terms, its losses at the end and its embeddings of the first batch."""
-
-    terms: tuple[Term, ...]
-    embeddings: Tensor
-
-    def differences(self, other: Outcome) -> tuple[float, float]:
-        """Largest relative difference of a common term at the end, and of the embeddings."""
-        own, ends = ({t.name: t.end for t in o.terms} for o in (self, other))
-        losses = max((_relative(own[name], ends[name]) for name in own.keys() & ends.keys()), default=0.0)
-        if self.embeddings.shape != other.embeddings.shape:
-            return losses, 1.0
-        gap = (self.embeddings - other.embeddings).norm() / self.embeddings.norm()
-        return losses, float(gap)
 
 
 class Laboratory:
@@ -128,19 +63,22 @@ class Laboratory:
     Args:
         session: Device, listener and folders; the benchmark is in its data directory.
         steps: Steps of a training.
+        whole: Measure the gradients of all terms and take back each switch of a recipe alone; else only
+            gradients of terms whose value has not moved, and all switches together.
     """
 
-    def __init__(self, session: Session, steps: int = STEPS) -> None:
-        self.session, self.steps = session, steps
+    def __init__(self, session: Session, steps: int = STEPS, *, whole: bool = True) -> None:
+        self.session, self.steps, self.whole = session, steps, whole
         self._outcomes: dict[tuple[str, str, str, str], Outcome] = {}
         self._batches: dict[str, list[Batch]] = {}
+        self._starts: dict[tuple[str, str], dict[str, Tensor]] = {}
 
     def examine(self, recipe: Recipe, parent: Recipe | None = None) -> Activity:
         """Terms of a recipe, and switches in which it differs from the recipe that it extends."""
         name = recipe.method.name
-        own = methods.options_of(name, recipe.method.options)
+        own = small_options(name, recipe.method.options)
         same = parent is not None and parent.method.name == name
-        root = methods.options_of(name, parent.method.options) if parent and same else own
+        root = small_options(name, parent.method.options) if parent and same else own
         outcome = self._outcome(recipe, own, root)
         switches = tuple(self._switches(recipe, own, root, outcome)) if same else ()
         return Activity(recipe.name, outcome.terms, switches)
@@ -152,6 +90,9 @@ class Laboratory:
         keys = [key for key in values if values[key] != before.get(key)]
         for key in keys:
             name, other = ".".join(key), root
+            if len(keys) > 1 and not self.whole:
+                together.append(name)
+                continue
             if len(keys) > 1:
                 try:
                     taken_back = nested({**values, key: before[key]})
@@ -170,21 +111,25 @@ class Laboratory:
         if key not in self._outcomes:
             batches = self.batches(recipe)
             network = self._network(method, options, root)
-            self._outcomes[key] = train(network, batches, self.steps)
+            self._outcomes[key] = train(network, batches, self.steps, whole=self.whole)
         return self._outcomes[key]
 
     def _network(self, method: str, options: Strict, root: Strict) -> ReIdNetwork:
-        backbones = methods.fit_of(method).backbones
-        name = "resnet18" if "resnet18" in backbones else backbones[0]
-        spec = BackboneSpec(name, 1, None, WIDTH)  # type: ignore[arg-type]
-        networks = []
-        for chosen in (options, root):
-            torch.manual_seed(0)
-            networks.append(methods.build(method, chosen, RENDERED.ids, spec))
-        own, start = networks[0].state_dict(), networks[1].state_dict()
-        common = {key: value for key, value in start.items() if key in own and own[key].shape == value.shape}
-        networks[0].load_state_dict(common, strict=False)
-        return networks[0].to(self.session.runtime.device)
+        spec = narrow_backbone(method)
+        network = self._built(method, options, spec)
+        key = (method, root.model_dump_json())
+        if key not in self._starts:
+            state = self._built(method, root, spec).state_dict()
+            self._starts[key] = {name: value.clone() for name, value in state.items()}
+        own = {name: value.shape for name, value in network.state_dict().items()}
+        start = {n: v for n, v in self._starts[key].items() if own.get(n) == v.shape}
+        if len(start) < len(own):  # equal structures draw equal weights, unless the switch is their start
+            network.load_state_dict(start, strict=False)
+        return network.to(self.session.runtime.device)
+
+    def _built(self, method: str, options: Strict, spec: BackboneSpec) -> ReIdNetwork:
+        torch.manual_seed(0)
+        return methods.build(method, options, RENDERED.ids, spec)
 
     def batches(self, recipe: Recipe) -> list[Batch]:
         """Batches of the small benchmark under the recipe's augmentation; the first is measured on."""
@@ -208,35 +153,55 @@ class Laboratory:
         return self._batches[key]
 
 
-def train(network: ReIdNetwork, batches: Sequence[Batch], steps: int) -> Outcome:
-    """Train for some steps and measure terms and embeddings on the first batch, before and after."""
+def narrow_backbone(method: str) -> BackboneSpec:
+    """The backbone of the short trainings of a method, random weights."""
+    faces = "resnet18" not in methods.fit_of(method).backbones
+    return BackboneSpec("lightcnn29" if faces else "resnet18", 1, None, WIDTH)
+
+
+def train(network: ReIdNetwork, batches: Sequence[Batch], steps: int, *, whole: bool = True) -> Outcome:
+    """Train for some steps and measure terms and embeddings on the first batch, before and after.
+
+    Args:
+        network: From its start.
+        batches: One per step, or more.
+        steps: Steps.
+        whole: Measure the gradients of all terms; else of those only whose value has not moved.
+    """
     optimizer = build_optimizer(network.parameter_groups(), OPTIMIZER)
-    before = _measured(network, batches[0])
-    network.train()
+    first = _losses(network, batches[0])
+    start = {name: loss.item() for name, loss in first.items()}
+    gradients = _gradients(network, first) if whole else {}
     for step in range(steps):
         torch.manual_seed(step)
         optimizer.zero_grad(set_to_none=True)
         total_loss(network.losses(batches[step])).backward()
         torch.nn.utils.clip_grad_norm_(network.parameters(), OPTIMIZER.grad_clip)
         optimizer.step()
-    after = _measured(network, batches[0])
-    terms = tuple(
-        Term(name, before[name][0], after[name][0], max(before[name][1], after[name][1])) for name in before
-    )
+    last = _losses(network, batches[0])
+    end = {name: loss.item() for name, loss in last.items()}
+    if whole or any(relative_change(start[name], end[name]) <= LEAST_CHANGE for name in start):
+        later = _gradients(network, last)
+        gradients = {name: max(gradients.get(name, 0.0), later[name]) for name in later}
+    terms = tuple(Term(name, start[name], end[name], gradients.get(name, math.nan)) for name in start)
     return Outcome(terms, _embeddings(network, batches[0]))
 
 
-def _measured(network: ReIdNetwork, batch: Batch) -> dict[str, tuple[float, float]]:
-    """Value of each term on a batch, and its gradient norm over the largest of all terms."""
+def _losses(network: ReIdNetwork, batch: Batch) -> dict[str, Tensor]:
+    """The terms of a batch, the same draws each time."""
     torch.manual_seed(0)
-    losses = network.train().losses(batch)
+    return network.train().losses(batch)
+
+
+def _gradients(network: ReIdNetwork, losses: Mapping[str, Tensor]) -> dict[str, float]:
+    """Gradient norm of each term over the largest of all terms."""
     parameters = methods.trainable(network)
     norms: dict[str, float] = {}
     for name, loss in losses.items():
         gradients = torch.autograd.grad(loss, parameters, retain_graph=True, allow_unused=True)
         norms[name] = float(torch.stack([g.norm() for g in gradients if g is not None]).norm())
     largest = max(norms.values())
-    return {name: (loss.item(), norms[name] / largest) for name, loss in losses.items()}
+    return {name: norm / largest for name, norm in norms.items()}
 
 
 @torch.no_grad()
@@ -255,9 +220,14 @@ def activity(session: Session, *, recipe: Sequence[str] = (), steps: int = STEPS
     Returns:
         ``recipes``: one mapping per recipe with its terms, switches and idle ones.
     """
+    names = list(recipe) or [str(path) for path in recipes.shipped()]
+    pairs = [with_parent(name) for name in names]  # refused before anything is rendered
+    examined = []
     with tempfile.TemporaryDirectory() as folder:
         laboratory = prepared_laboratory(replace(session, data_dir=Path(folder)), steps)
-        examined = [laboratory.examine(*with_parent(name)) for name in recipe or recipes.shipped()]
+        for number, pair in enumerate(pairs):
+            session.reporter.advance("examining", number, len(pairs), {"recipe": pair[0].name})
+            examined.append(laboratory.examine(*pair))
     return {"steps": steps, "recipes": [{**asdict(one), "idle": one.idle} for one in examined]}
 
 
@@ -277,25 +247,7 @@ def with_parent(name: str | Path) -> tuple[Recipe, Recipe | None]:
     return load_recipe(str(path)), load_recipe(str(beside if beside.is_file() else extends))
 
 
-def flatten(values: Mapping[str, Any], prefix: Key = ()) -> dict[Key, Any]:
-    """Nested mappings as one, keyed by path."""
-    flat: dict[Key, Any] = {}
-    for key, value in values.items():
-        flat |= flatten(value, (*prefix, key)) if isinstance(value, Mapping) else {(*prefix, key): value}
-    return flat
-
-
-def nested(flat: Mapping[Key, Any]) -> dict[str, Any]:
-    """The inverse of ``flatten``."""
-    values: dict[str, Any] = {}
-    for key, value in flat.items():
-        node = values
-        for part in key[:-1]:
-            node = node.setdefault(part, {})
-        node[key[-1]] = value
-    return values
-
-
-def _relative(first: float, second: float) -> float:
-    """|a − b| over the larger of both; 0 if both are 0."""
-    return abs(first - second) / max(abs(first), abs(second), 1e-12)
+def small_options(name: str, options: Mapping[str, Any]) -> Strict:
+    """A method's typed options with the widths of ``SMALLER``."""
+    values = flatten(methods.options_of(name, options).model_dump())
+    return methods.options_of(name, nested(values | {k: v for k, v in SMALLER.items() if k in values}))

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from vireid_cli.bench import data, evaluation, occlusion, sequence, spectra, training
+from vireid_cli.bench import activity, data, evaluation, occlusion, sequence, spectra, training
 from vireid_cli.engine.session import Session
 from vireid_cli.errors import UsageError
 
@@ -38,4 +38,5 @@ SUBJECTS: dict[str, Callable[..., dict[str, Any]]] = {
     "steps": spectra.steps,
     "scan": sequence.scan,
     "transport": sequence.transport,
+    "activity": activity.activity,
 }

@@ -247,6 +247,59 @@ def transport(
     _print("transport", json, device, "fp32", **options, repeats=repeats)
 
 
+@app.command()
+def activity(
+    recipe: Annotated[
+        list[str] | None, typer.Option("--recipe", "-r", help="May be repeated; all by default.")
+    ] = None,
+    steps: Annotated[int, typer.Option(min=1, help="Steps of each training.")] = 30,
+    device: Device = "auto",
+    json: Json = False,
+    markdown: Annotated[bool, typer.Option("--markdown", help="Print a Markdown table.")] = False,
+) -> None:
+    """Whether every loss term and every switch of a recipe acts, on a small rendered benchmark.
+
+    A term acts if its value moves or its gradient is not negligible; a switch acts if a training with the
+    value of the extended recipe ends elsewhere. Takes minutes for all recipes.
+
+    Example: vireid bench activity --recipe dselacfp --steps 3
+    """
+    from vireid_cli.bench.measure import measure
+    from vireid_cli.commands import console
+
+    if json and markdown:
+        raise UsageError("--json and --markdown are two formats.", "Give one of them.")
+    session = make_engine(device, "fp32").session
+    try:
+        result = measure("activity", session, recipe=recipe or [], steps=steps)
+    except KeyboardInterrupt as error:
+        raise Interrupted(
+            "stopped: nothing is kept of a benchmark.", "The same command starts again."
+        ) from error
+    if json:
+        console.print_json(result)
+        return
+    for row in result["recipes"]:
+        terms = [_term(term) for term in row["terms"]]
+        switches = [_switch(switch) for switch in row["switches"]]
+        idle = ", ".join(row["idle"]) or "none"
+        if markdown:
+            line = f"| {row['recipe']} | {', '.join(terms)} | {', '.join(switches)} | {idle} |"
+        else:
+            line = f"{row['recipe']}: idle: {idle}; {', '.join([*terms, *switches])}"
+        console.out.print(line, markup=False, soft_wrap=True)
+
+
+def _term(term: Mapping[str, Any]) -> str:
+    """``ort 0.09→0.08 (3e-03)``: the values, and the gradient norm over the largest term's."""
+    return f"{term['name']} {term['start']:.3g}→{term['end']:.3g} ({term['gradient']:.0e})"
+
+
+def _switch(switch: Mapping[str, Any]) -> str:
+    """``ort.weight: 3e-02, 9e-03``: relative differences of the losses and of the embedding."""
+    return f"{' '.join(switch['keys'])}: {switch['losses']:.0e}/{switch['embedding']:.0e}"
+
+
 def _print(
     subject: str, json: bool, device: str, precision: str, *, data: DataDir = None, **options: Any
 ) -> None:
