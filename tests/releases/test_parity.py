@@ -118,6 +118,21 @@ def test_embeddings_in_float32(case: str) -> None:
         assert parity.deviation(ours, embedding(case, modality)) <= 5e-6
 
 
+@pytest.mark.parametrize("score", ["equal", "weighted"])
+@pytest.mark.parametrize("case", among(without=tuple(set(parity.CASES) - {"deen", "deen_regdb"})))
+def test_scores_of_deen(case: str, score: str) -> None:
+    """The two scores that its test script prints, with mirror images."""
+    kind = "mixed" if score == "weighted" else "blocks"
+    network, _ = parity.network(case, f"method.options.embed.score={kind}")
+    summed = []
+    for modality, images in parity.images((384, 144)).items():
+        with torch.inference_mode():
+            summed.append(network.embed(images, modality) + network.embed(images.flip(-1), modality))
+    weights = 3.0 if score == "weighted" else 6.0  # of all blocks together
+    theirs = parity.expected(case)[f"scores_test_{score}"]
+    assert parity.deviation(weights * summed[1] @ summed[0].mT, theirs) <= 5e-6
+
+
 def compute_losses(case: str) -> tuple[ReIdNetwork, dict[str, tuple[str, ...]], dict[str, Tensor]]:
     network, sources = parity.network(case, *(["method.options.kl_weight=1.0"] if case == "caj" else []))
     network = trained(network)

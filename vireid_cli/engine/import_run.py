@@ -140,14 +140,11 @@ def _state_of(content: Mapping[str, Any], path: Path) -> dict[str, Tensor]:
     odd = [key for key, value in state.items() if value.layout != torch.strided or value.is_complex()]
     if odd:
         raise DataError(f"{path}: these tensors are sparse or complex: {', '.join(odd)}.")
-    bad = checkpoints.not_finite(dict(state)) or next((k for k, v in state.items() if _negative(k, v)), None)
+    negative = (k for k, v in state.items() if k.endswith("running_var") and bool((v < 0).any()))
+    bad = checkpoints.not_finite(dict(state)) or next(negative, None)
     if bad:
         raise DataError(f"{path}: '{bad}' holds NaN, infinite or impossible numbers: the file is damaged.")
     return dict(state)
-
-
-def _negative(key: str, value: Tensor) -> bool:
-    return key.endswith("running_var") and bool((value < 0).any())
 
 
 def _dataset_of(path: Path, count: int) -> str:
