@@ -354,7 +354,7 @@ def test_weight_0_leaves_a_term_and_its_modules_out(build, batch):
         ({"consistency": {"graph": {"cross": "idkl"}}}, {"graph_intra"}),
         ({"ort": {"on": "neck"}}, {"ort"}),
     ],
-    ids=str,
+    ids=lambda value: str(sorted(value) if isinstance(value, set) else value),
 )
 def test_switches_change_their_terms_alone(build, batch, options, terms):
     plain, changed = (opened(build("dselacfp", chosen)).losses(batch) for chosen in ({}, options))
