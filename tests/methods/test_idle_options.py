@@ -95,7 +95,7 @@ IDLE = [
     ("sfcl", {"sfim": {"on": False}, "gabor": {"domain": "rows"}}, ["gabor.domain"]),
     ("sfcl", {"sfim": {"on": False}, "attn": "softmax_gate"}, ["attn"]),
     ("sfcl", {"cfc": {"on": False, "weight": 0.5}}, ["cfc.weight"]),
-    ("sfcl", {"cfc": {"weight": 0.0, "tau": 0.2, "positives": "diag"}}, ["cfc.positives", "cfc.tau"]),
+    ("sfcl", {"cfc": {"weight": 0.0, "tau": 0.2, "norm": "none"}}, ["cfc.tau", "cfc.norm"]),
     ("sfcl", {"csc": {"on": False, "weight": 0.5}}, ["csc.weight"]),
     ("sfcl", {"csc": {"weight": 0.0, "k": 2, "detach": False}}, ["csc.k", "csc.detach"]),
     (

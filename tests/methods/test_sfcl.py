@@ -1,6 +1,7 @@
 """SFCL: its base, its start, its paths, and every switch."""
 
 import dataclasses
+import math
 
 import pydantic
 import pytest
@@ -170,6 +171,7 @@ def test_what_is_on_is_computed_and_learns(build, batch, changes, terms):
         {"attn": "softmax_gate"},
         {"cfc": {"positives": "diag"}},
         {"cfc": {"tau": 0.2}},
+        {"cfc": {"norm": "none"}},
         {"csc": {"k": 1}},
         {"train_paths": ["cross"]},
         {"pair": "same_id_shuffled"},
@@ -191,6 +193,14 @@ def test_switches_reach_the_gradient(trained, batch, switch, option):
         sum(network.losses(batch).values()).backward()
         gradients.append(network.cfam.amplitude_in.weight.grad)
     assert (gradients[0] - gradients[1]).abs().max() > 1e-7
+
+
+def test_without_its_norm_the_contrast_is_flat(build, batch):
+    """Pooled maps of random weights share one direction: L_cfc is the ln 8 of equal similarities."""
+    for norm, flat in (("none", True), ("batch", False)):
+        network = build("sfcl", small({"cfc": {"norm": norm, "positives": "diag"}}))
+        loss = network.losses(batch)["cfc"]
+        assert (abs(loss.item() - math.log(8)) < 0.1) == flat
 
 
 def test_gabor_that_does_not_learn(build):

@@ -69,8 +69,8 @@ class Sfcl(ReIdNetwork):
         self.classifier = classifier(channels, num_identities)
         self.contrasts = options.cfc.on and options.cfc.weight > 0.0
         if self.contrasts:
-            # Pooled features are positive: without the norm all share one direction, where the loss is flat.
-            self.contrast = nn.Sequential(nn.BatchNorm1d(channels), nn.Linear(channels, 256, bias=False))
+            norm = nn.BatchNorm1d(channels) if options.cfc.norm == "batch" else nn.Identity()
+            self.contrast = nn.Sequential(norm, nn.Linear(channels, 256, bias=False))
 
     def losses(self, batch: Batch) -> dict[str, Tensor]:
         """Weighted ``identity``, ``wrt``, ``cfc`` and ``csc``: L_id + L_tri + 1.0 L_cfc + 0.8 L_csc.

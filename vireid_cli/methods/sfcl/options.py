@@ -74,12 +74,18 @@ class GaborOptions(Strict):
 
 
 class Contrast(Strict):
-    """L_cfc; see ``losses.fad.frequency_contrast``."""
+    """L_cfc; see ``losses.fad.frequency_contrast``.
+
+    Attributes:
+        norm: Batch norm of the pooled features before their projection, or none: then all features share
+            one direction, at which the loss is flat.
+    """
 
     on: bool = True
     weight: Weight = 1.0
     positives: Literal["all", "diag"] = "all"
     tau: Annotated[Number, Field(gt=0.0)] = 0.1
+    norm: Literal["batch", "none"] = "batch"
 
 
 class Consistency(Strict):
@@ -154,7 +160,7 @@ class Options(Strict):
             (not self.ot.on, "ot is off", transport),
             (not self.sfim.on, "sfim is off", sfim),
             (not self.cfc.on, "cfc is off", ("cfc.weight",)),
-            (not contrasts, "there is no loss cfc", ("cfc.positives", "cfc.tau")),
+            (not contrasts, "there is no loss cfc", ("cfc.positives", "cfc.tau", "cfc.norm")),
             (not self.csc.on, "csc is off", ("csc.weight",)),
             (not agrees, "there is no loss csc", ("csc.k", "csc.detach")),
         )
