@@ -5,7 +5,7 @@ Nothing here imports torch when it is loaded, so that a help text or a results t
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import TYPE_CHECKING, Literal
@@ -14,6 +14,9 @@ import numpy as np
 
 if TYPE_CHECKING:
     from torch import Tensor
+
+Progress = Callable[[int, int], None]
+"""Called with (done, total)."""
 
 Size = tuple[int, int]
 """Image size as (height, width) in pixels."""
@@ -38,6 +41,9 @@ TRIALS_MARK = "trials:"
 """Begins the split of an image whose dataset is split anew in each trial: a letter a trial follows."""
 
 TRIAL_LETTERS = {"train": "r", "test": "e", "none": "-"}
+
+LUMINANCE = (0.299, 0.587, 0.114)
+"""Weights of R, G, B in a grey image (ITU-R BT.601)."""
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)

@@ -27,7 +27,7 @@ from vireid_cli.data.augment import (
 )
 from vireid_cli.data.crop import crop_flip
 from vireid_cli.data.rectangles import Rectangles, rectangles
-from vireid_cli.recipe.augmentation import Augment, Erase, Exchange
+from vireid_cli.recipe.augmentation import Augment, Erase, ExchangeOptions
 from vireid_cli.types import Modality
 
 OFF = Augment(pad=0, flip=0.0)
@@ -444,7 +444,7 @@ def test_no_value_is_read_back_from_an_accelerator() -> None:
 
 
 TWO_VIEWS = FULL.model_copy(
-    update={"second_view": True, "exchange": Exchange(second=1.0, infrared=0.75, infrared_grey=0.5)}
+    update={"second_view": True, "exchange": ExchangeOptions(second=1.0, infrared=0.75, infrared_grey=0.5)}
 )
 
 
@@ -462,7 +462,7 @@ def test_a_second_view_has_draws_of_its_own_and_moves_no_other() -> None:
     assert sum(same) < 4
     assert not torch.equal(two.erase.second, two.erase.visible)
     # Its pixels keep their colours here: they are exchanged after normalising.
-    greys = Augment(visible_grey=1.0, second_view=True, exchange=Exchange(second=1.0))
+    greys = Augment(visible_grey=1.0, second_view=True, exchange=ExchangeOptions(second=1.0))
     visible, _, _, second, _ = augment_batch(images, images, greys, source())
     assert torch.equal(visible[:, 0], visible[:, 1])
     assert not torch.equal(second[:, 0], second[:, 1])
@@ -502,7 +502,7 @@ def test_exchange_is_handed_over() -> None:
     assert exchange.second is not None
     assert (exchange.second.sum(1) == 1).all()
     assert not torch.equal(exchange.second, exchange.infrared)
-    alone = augment_batch(images, images, Augment(exchange=Exchange(infrared=1.0)), source()).exchange
+    alone = augment_batch(images, images, Augment(exchange=ExchangeOptions(infrared=1.0)), source()).exchange
     assert alone is not None
     assert alone.second is None
     assert (alone.infrared.amax(1) == 1).all()

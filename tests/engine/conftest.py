@@ -12,7 +12,7 @@ import pytest
 
 from vireid_cli import files
 from vireid_cli.data.plan import EvaluationPlan
-from vireid_cli.engine.evaluate.result import EvaluateOptions, evaluate_plan
+from vireid_cli.engine.evaluate.result import EvaluateOptions, evaluate_protocol
 from vireid_cli.engine.evaluate.scoring import Measured
 from vireid_cli.engine.train import trainer
 from vireid_cli.recipe.load import dump
@@ -62,7 +62,9 @@ def evaluated_run(tmp_path: Path) -> MakeRun:
             {"dataset": "sysu", "cmc": "identities", "data": data, "source": "sysu"},
         )
         sides = [measured or made_up(noise)]
-        evaluate_plan(plan, sides, EvaluateOptions(), dict(plan.fingerprint), [], run.evaluation(protocol))
+        evaluate_protocol(
+            plan, sides, EvaluateOptions(), dict(plan.fingerprint), [], run.evaluation(protocol)
+        )
         return run
 
     return make

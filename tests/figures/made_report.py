@@ -8,7 +8,17 @@ import cv2
 import numpy as np
 
 from vireid_cli.figures.report import charts
-from vireid_cli.figures.report.parts import Cell, Gallery, Ranking, Report, Row, Section, Side, Table, Tile
+from vireid_cli.figures.report.parts import (
+    Cell,
+    Gallery,
+    Headline,
+    ImageTable,
+    Ranking,
+    Report,
+    Section,
+    Table,
+    TableRow,
+)
 
 PEOPLE = 96
 TOP = 10
@@ -48,8 +58,10 @@ def made_gallery(queries: int, gallery: int, runs: int, seed: int = 0, cameras: 
         precision[::97], rank[::97] = np.nan, 0
         scores = np.sort(random.random((queries, TOP)), axis=1)[:, ::-1]
         rankings.append(Ranking(precision, rank, top, scores))
-    query = Side(_names("q", queries), q_pids, np.where(np.arange(queries) % 2, 6, 3), np.arange(queries))
-    side = Side(_names("g", gallery), g_pids, np.arange(gallery) % 4 + 1, queries + np.arange(gallery))
+    query = ImageTable(
+        _names("q", queries), q_pids, np.where(np.arange(queries) % 2, 6, 3), np.arange(queries)
+    )
+    side = ImageTable(_names("g", gallery), g_pids, np.arange(gallery) % 4 + 1, queries + np.arange(gallery))
     return Gallery(query, side, tuple(rankings), tuple(range(runs)), f"{queries} made-up queries.", cameras)
 
 
@@ -87,14 +99,14 @@ def made_report(
         )
         for name in names
     ]
-    rows = tuple(Row(Cell(f"row {i}"), (Cell("12.34", "11.1–13.3", 0.5),) * 12) for i in range(4))
+    rows = tuple(TableRow(Cell(f"row {i}"), (Cell("12.34", "11.1–13.3", 0.5),) * 12) for i in range(4))
     wide = Table("A wide table", ("row", *(f"column {i}" for i in range(12))), rows)
     return Report(
         title=" · ".join(names),
         subtitle="made up",
         runs=names,
         warnings=("Made up.",),
-        tiles=(Tile("Rank-1", 61.2, 58.0, 64.1, 1.3, 62.0), Tile("mAP", 55.0)) if runs == 1 else (),
+        tiles=(Headline("Rank-1", 61.2, 58.0, 64.1, 1.3, 62.0), Headline("mAP", 55.0)) if runs == 1 else (),
         facts=(("dataset", "made up"), ("trials", "10")),
         results=(wide,),
         sections=(

@@ -17,7 +17,7 @@ from vireid_cli.data.protocols.request import Request
 from vireid_cli.data.sources.sysu import EXPECTED_IMAGES
 from vireid_cli.data.store import open_store
 from vireid_cli.engine.engine import Engine
-from vireid_cli.engine.evaluate.result import EvaluateOptions, evaluate_plan
+from vireid_cli.engine.evaluate.result import EvaluateOptions, evaluate_protocol
 from vireid_cli.engine.evaluate.scoring import Measured
 from vireid_cli.rendered.options import RenderOptions
 from vireid_cli.results.run import Run
@@ -86,7 +86,7 @@ def made_run(engine: Engine, recipe: str, width: int, seed: int) -> Run:
     embedded = Measured(_embeddings(store.records.take(rows), width, seed).widened(), rows)
     about = {"source": "sysu", "data": store.info.fingerprint[:12], "embedding": f"made up, {width}"}
     for plan in plans:
-        evaluate_plan(
+        evaluate_protocol(
             plan,
             [embedded],
             EvaluateOptions(breakdown=True),

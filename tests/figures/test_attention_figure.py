@@ -9,15 +9,17 @@ import pytest
 from matplotlib import colormaps
 
 from vireid_cli.figures import attention, saving, style
-from vireid_cli.figures.attention import Look, Person, RunRow, attention_figure, overlaid
+from vireid_cli.figures.attention import Look, PersonImages, RunRow, attention_figure, overlaid
 
 SIZE = (48, 24)
 
 
 @pytest.fixture(scope="module")
-def people(person) -> list[Person]:
+def people(person) -> list[PersonImages]:
     return [
-        Person(f"pid {pid}", ("cam 1", "cam 3"), (person(pid, 0, False, SIZE), person(pid, 1, True, SIZE)))
+        PersonImages(
+            f"pid {pid}", ("cam 1", "cam 3"), (person(pid, 0, False, SIZE), person(pid, 1, True, SIZE))
+        )
         for pid in (4, 5, 6)
     ]
 

@@ -4,11 +4,12 @@ import json
 
 import pytest
 
-from vireid_cli.engine.subjects.evaluations import RENDERED, rendered_note
+from vireid_cli.engine.subjects.evaluations import rendered_note
 from vireid_cli.figures import style
 from vireid_cli.figures.saving import save
 from vireid_cli.files import write_text
 from vireid_cli.results.run import Run
+from vireid_cli.results.wording import RENDERED_NOTE
 
 
 @pytest.mark.parametrize("size", [(2.0, 9.0), (12.0, 1.5)])
@@ -29,7 +30,7 @@ def test_runs_on_rendered_people_are_known_by_what_they_say_of_their_data(marks,
     assert rendered_note([Run(tmp_path)]) is None, "nothing is said"
     told = {"version": 1, "num_identities": 2, "data": {"dataset": "x", **marks}}
     (tmp_path / "environment.json").write_text(json.dumps(told))
-    assert rendered_note([Run(tmp_path)]) == (RENDERED if marks else None)
+    assert rendered_note([Run(tmp_path)]) == (RENDERED_NOTE if marks else None)
 
 
 @pytest.mark.parametrize("ending", ["png", "svg"])

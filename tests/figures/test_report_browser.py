@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -14,9 +14,7 @@ from tests.figures.made_report import made_gallery, made_report
 from vireid_cli.engine.subjects.report_images import BUDGET
 from vireid_cli.figures.report.page import page
 
-pytestmark = pytest.mark.skipif(
-    chromium.found() is None, reason="no Chromium here: apt-get install chromium (Debian, Ubuntu)"
-)
+pytestmark = pytest.mark.skipif(bool(chromium.missing()), reason=chromium.missing())
 
 SYSU_QUERIES, SYSU_GALLERY = 3803, 301
 LIMIT = 15_000_000
@@ -49,11 +47,10 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
 
 
 @pytest.fixture
-def opened(browser: chromium.Chromium, files: dict[str, Path]):
+def opened(browser: chromium.Chromium, files: dict[str, Path]) -> Callable[[str], chromium.Chromium]:
     """Open one of the files in a desktop's window: ``opened(name)``."""
 
     def load(name: str) -> chromium.Chromium:
-        browser.events.clear()
         browser.screen(1280, 900)
         browser.prefer()
         browser.open(files[name])
@@ -79,24 +76,11 @@ def every(browser: chromium.Chromium, selector: str, condition: str) -> bool:
     return bool(browser.run(f"{found}.length > 0 && {found}.every(e => {condition})"))
 
 
-def test_patience_runs_only_while_the_test_does(monkeypatch):
-    clock = 0.0
-    monkeypatch.setattr(chromium.time, "monotonic", lambda: clock)
-    patience = chromium.Patience()
-    clock += 3600.0  # the process was stopped
-    assert not patience.ended()
-    for _ in range(int(2 * chromium.PATIENCE) - 3):  # a second of it is gone already
-        clock += 0.5
-        assert not patience.ended()
-    clock += 0.5
-    assert patience.ended()
-
-
 @pytest.mark.parametrize("name", ["one", "two"])
 def test_it_loads_without_a_complaint_and_asks_for_nothing(opened, files, name):
     browser = opened(name)
-    assert browser.complaints() == []
-    assert browser.requests() == [files[name].as_uri()]
+    assert browser.complaints == []
+    assert browser.requests == [files[name].as_uri()]
     assert browser.run("document.querySelectorAll('.chart').length") >= 5
     assert every(browser, ".chart", "e.querySelector('svg.plot').childElementCount > 5")
     browser.wait("[...document.querySelectorAll('.card img')].every(i => i.complete)")
@@ -108,8 +92,8 @@ def test_a_request_would_be_noticed_and_is_refused(opened):
     browser.run("fetch('https://example.org/x').catch(() => 0)")
     image = "const i = new Image(); i.onerror = done; i.src = 'http://127.0.0.1:9/x.png'"
     browser.run(f"new Promise(done => {{ {image} }})")
-    assert len(browser.complaints()) >= 2
-    assert all("Content Security Policy" in text for text in browser.complaints())
+    assert len(browser.complaints) >= 2
+    assert all("Content Security Policy" in text for text in browser.complaints)
 
 
 @pytest.mark.parametrize(("camera", "pid"), [("", ""), ("3", ""), ("", "7"), ("6", "9")])
@@ -138,7 +122,7 @@ def test_the_filters_filter(opened, camera, pid):
 def test_no_camera_is_named_where_the_dataset_has_none(opened):
     browser = opened("plain")
     browser.run("document.querySelector('#tsne-0 svg.plot').focus()")
-    browser.key("ArrowRight", 39)
+    browser.key("ArrowRight")
     assert browser.run("document.querySelector('#tsne-0 .tip').textContent") == "pid 0visible"
     choose(browser, "pid", "7")
     wanted = np.flatnonzero(made_gallery(60, 40, 1).query.pids == 7)
@@ -150,7 +134,7 @@ def test_no_camera_is_named_where_the_dataset_has_none(opened):
     assert browser.run("document.getElementById('viewer-match-text').textContent").count("similarity") == 1
     assert not browser.run("/camera [0-9]/i.test(document.body.innerHTML.split('<script')[0])")
     assert browser.run("document.getElementById('filter-camera')") is None
-    assert browser.complaints() == []
+    assert browser.complaints == []
 
 
 def test_queries_are_shown_a_page_at_a_time_worst_first(opened):
@@ -183,34 +167,34 @@ def test_runs_are_compared_query_by_query(opened):
 def test_an_image_enlarges_arrows_step_and_escape_closes(opened):
     browser = opened("one")
     browser.run("document.querySelector('.strip .shot').focus()")
-    browser.key("Enter", 13, "\r")
+    browser.key("Enter")
     assert browser.run("viewer.open") is True
     large = browser.run("document.getElementById('viewer-match').clientHeight")
     assert large > 2 * browser.run("document.querySelector('.strip img').clientHeight")
     title = "document.getElementById('viewer-title').textContent"
     assert browser.run(title).startswith("match 1 of")
-    browser.key("ArrowRight", 39)
+    browser.key("ArrowRight")
     assert browser.run(title).startswith("match 2 of")
-    browser.key("ArrowLeft", 37)
-    browser.key("ArrowLeft", 37)
+    browser.key("ArrowLeft")
+    browser.key("ArrowLeft")
     assert browser.run(title).startswith("match 10 of")
     before = browser.run("document.getElementById('viewer-query').src")
-    browser.key("ArrowDown", 40)
+    browser.key("ArrowDown")
     assert browser.run("document.getElementById('viewer-query').src") != before
-    browser.key("Escape", 27)
+    browser.key("Escape")
     assert browser.run("viewer.open") is False
     assert browser.run("document.activeElement.className").startswith("shot")  # back where one came from
-    assert browser.complaints() == []
+    assert browser.complaints == []
 
 
 def test_a_point_names_its_person_by_keyboard_and_by_pointer(opened):
     browser = opened("one")
     browser.run("document.querySelector('#tsne-0 svg.plot').focus()")
-    browser.key("ArrowRight", 39)
+    browser.key("ArrowRight")
     tip = "(t => t.hidden ? '' : t.textContent)(document.querySelector('#tsne-0 .tip'))"
     browser.wait(f"{tip} === 'pid 0 · camera 1visible'")
     browser.wait("document.querySelector('#tsne-0 .tip img')?.naturalWidth === 64")
-    browser.key("Escape", 27)
+    browser.key("Escape")
     browser.wait(f"{tip} === ''")
     browser.run("document.querySelector('#tsne-0').scrollIntoView({behavior: 'instant'})")
     dot = "document.querySelectorAll('#tsne-0 .dot')[5]"
@@ -243,7 +227,7 @@ def test_it_prints_with_everything_open(opened):
     assert every(browser, "details", "e.open")
     browser.run("window.dispatchEvent(new Event('afterprint'))")
     assert every(browser, "details", "!e.open")
-    assert browser.complaints() == []
+    assert browser.complaints == []
 
 
 def test_names_for_those_who_do_not_see(opened):

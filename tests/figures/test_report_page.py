@@ -15,7 +15,7 @@ import pytest
 from tests.figures.made_report import made_gallery, made_report, webp
 from vireid_cli.figures.report import charts, tables
 from vireid_cli.figures.report.page import data_uri, embedded_json, page
-from vireid_cli.figures.report.parts import Cell, Gallery, Report, Row, Table
+from vireid_cli.figures.report.parts import Cell, Gallery, Report, Table, TableRow
 
 
 class Reader(HTMLParser):
@@ -114,7 +114,7 @@ def test_only_images_are_taken_for_images():
 
 def test_parts_that_do_not_fit_are_refused():
     with pytest.raises(ValueError, match="1 cells under 2 heads"):
-        Table("x", ("a", "b", "c"), (Row(Cell("r"), (Cell("1"),)),))
+        Table("x", ("a", "b", "c"), (TableRow(Cell("r"), (Cell("1"),)),))
     made = made_gallery(20, 10, 1)
     with pytest.raises(ValueError, match="not in the gallery"):
         Gallery(made.query, replace(made.gallery, paths=made.gallery.paths[:3]), made.rankings, (0,))
@@ -204,7 +204,9 @@ def test_camera_pairs_side_by_side():
 
 @pytest.mark.parametrize(("rows", "folded"), [(24, False), (25, True)])
 def test_long_tables_of_numbers_are_folded(rows, folded):
-    table = Table("Pairs", ("pair", "Rank-1"), tuple(Row(Cell(str(i)), (Cell("1"),)) for i in range(rows)))
+    table = Table(
+        "Pairs", ("pair", "Rank-1"), tuple(TableRow(Cell(str(i)), (Cell("1"),)) for i in range(rows))
+    )
     text = page(Report("a", "b", ("a",), results=(table,)))
     assert (f"<summary>{rows} rows</summary>" in text) == folded
     words = page(Report("a", "b", ("a",), results=(replace(table, words=True),)))

@@ -9,7 +9,7 @@ from vireid_cli.errors import UsageError
 from vireid_cli.metrics.layout import plan_ranks
 from vireid_cli.metrics.outcome import result_of
 from vireid_cli.metrics.retrieval import evaluate_scores
-from vireid_cli.metrics.streaming import evaluate_features, rank_stream
+from vireid_cli.metrics.streaming import evaluate_streamed, rank_stream
 
 
 def case(seed, gallery=300, tied=False):
@@ -35,7 +35,7 @@ def case(seed, gallery=300, tied=False):
 def test_equals_the_score_matrix(seed, tied, merge, rule, tile, kept_bytes):
     q, g, labels = case(seed, tied=tied)
     how = {"rule": rule, "merge_identities": merge}
-    found = evaluate_features(q, g, *labels, tile=tile, kept_bytes=kept_bytes, **how)
+    found = evaluate_streamed(q, g, *labels, tile=tile, kept_bytes=kept_bytes, **how)
     expected = evaluate_scores(q @ g.T, *labels, **how)
     np.testing.assert_array_equal(found.cmc, expected.cmc)
     np.testing.assert_allclose(found.average_precision, expected.average_precision, rtol=1e-12)
@@ -64,7 +64,7 @@ def test_half_precision_features_are_compared_in_float32():
     rng = np.random.default_rng(0)
     q, g = (rng.standard_normal((n, 64)).astype(np.float16) for n in (20, 90))
     labels = [rng.integers(0, 5, 20), rng.integers(0, 5, 90), np.ones(20, int), np.ones(90, int)]
-    found = evaluate_features(q, g, *labels, rule="none", merge_identities=False)
+    found = evaluate_streamed(q, g, *labels, rule="none", merge_identities=False)
     scores = q.astype(np.float64) @ g.astype(np.float64).T
     expected = evaluate_scores(scores, *labels, rule="none", merge_identities=False)
     assert found.mAP == pytest.approx(expected.mAP, abs=1e-6)
@@ -90,11 +90,11 @@ def test_refusals():
     q, g, labels = case(0)
     how = {"rule": "none", "merge_identities": False}
     with pytest.raises(UsageError, match="do not fit"):
-        evaluate_features(q[:, :4], g, *labels, **how)
+        evaluate_streamed(q[:, :4], g, *labels, **how)
     with pytest.raises(UsageError, match="do not fit"):
-        evaluate_features(q, g[:-1], *labels, **how)
+        evaluate_streamed(q, g[:-1], *labels, **how)
     with pytest.raises(UsageError, match="nothing"):
-        evaluate_features(q[:0], g, labels[0][:0], labels[1], labels[2][:0], labels[3], **how)
+        evaluate_streamed(q[:0], g, labels[0][:0], labels[1], labels[2][:0], labels[3], **how)
     g[7, 0] = np.nan
     with pytest.raises(UsageError, match="NaN or infinity"):
-        evaluate_features(q, g, *labels, **how)
+        evaluate_streamed(q, g, *labels, **how)

@@ -27,9 +27,9 @@ from vireid_cli.occlusion import build, image, mark
 from vireid_cli.occlusion.build import OccludedTree, build_occluded
 from vireid_cli.occlusion.compose import Composer
 from vireid_cli.occlusion.drawing.catalogue import build_builtin
-from vireid_cli.occlusion.image import UNFINISHED, Work
+from vireid_cli.occlusion.image import UNFINISHED, OcclusionWork
 from vireid_cli.occlusion.library import INDEX, Library, read_library
-from vireid_cli.occlusion.mark import MANIFEST, MARK, OcclusionOptions, read_lines, verify_occluded
+from vireid_cli.occlusion.mark import MANIFEST, MARK, OcclusionOptions, read_manifest_lines, verify_occluded
 from vireid_cli.occlusion.policy import Policy, preset
 
 
@@ -85,14 +85,14 @@ def test_a_worker_that_starts_anew_makes_the_same_bytes(
     """Where forking is not safe, a worker gets a copy of what it needs."""
     records = load_source("sysu").scan(base).records
     options = OcclusionOptions("sysu", "occ-sysu", preset("occ-sysu"))
-    work = Work(base, tmp_path, options, Composer(library, options.policy), decode)
+    work = OcclusionWork(base, tmp_path, options, Composer(library, options.policy), decode)
     sent = pickle.loads(pickle.dumps(partial(build._batch, work)))
     for line in sent([records.row(i) for i in range(0, len(records), 9)]):
         assert (tmp_path / line["path"]).read_bytes() == (whole / line["path"]).read_bytes()
 
 
 def test_policy_by_role(whole: Path, base: Path) -> None:
-    lines = read_lines(whole / MANIFEST)
+    lines = read_manifest_lines(whole / MANIFEST)
     assert len(lines) == len(load_source("sysu").scan(base).records)
     by_role = {
         role: [line["occluded"] for line in lines if line["role"] == role]
@@ -150,7 +150,7 @@ def test_a_killed_run_continues(library: Library, tmp_path: Path) -> None:
     torn.parent.mkdir(parents=True, exist_ok=True)
     torn.write_bytes(b"half")  # as a kill in the middle of a file leaves it
     make(base, tmp_path / "whole", library, workers=1)
-    assert 0 < make(base, tree, library).written < len(read_lines(tree / MANIFEST))
+    assert 0 < make(base, tree, library).written < len(read_manifest_lines(tree / MANIFEST))
     assert not torn.exists()
     assert content(tree) == content(tmp_path / "whole")
 
@@ -159,7 +159,7 @@ def test_verify_finds_a_changed_byte(base: Path, library: Library, tmp_path: Pat
     root = tmp_path / "tree"
     make(base, root, library, "occ-all")
     assert verify_occluded(root) == []
-    victim = root / read_lines(root / MANIFEST)[5]["path"]
+    victim = root / read_manifest_lines(root / MANIFEST)[5]["path"]
     data = bytearray(victim.read_bytes())
     data[len(data) // 2] ^= 1
     victim.write_bytes(bytes(data))
@@ -243,7 +243,7 @@ def test_other_layouts_and_their_trials(name: str, drawn: Path, tmp_path: Path) 
     engine = Engine.choose("cpu", data_dir=tmp_path)
     trial = 3 if name == "regdb" else 1
     tree = engine.occlude(name, trial=trial)
-    lines = read_lines(tree.root / MANIFEST)
+    lines = read_manifest_lines(tree.root / MANIFEST)
     store = engine.prepare(f"occ-{name}", (32, 16)).store
     table = store.table(trial)
     split_of = dict(zip(table.paths.tolist(), table.splits.tolist(), strict=True))

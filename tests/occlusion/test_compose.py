@@ -7,7 +7,7 @@ import pytest
 
 from vireid_cli.occlusion import adapt
 from vireid_cli.occlusion.categories import CATEGORIES
-from vireid_cli.occlusion.compose import Composer, composite, feather, run_lengths, stream
+from vireid_cli.occlusion.compose import Composer, composite, feather, file_stream, run_lengths
 from vireid_cli.occlusion.library import Library, Occluder, pools, record_of
 from vireid_cli.occlusion.place import MaskArea, anchor_of
 from vireid_cli.occlusion.policy import Policy
@@ -43,7 +43,7 @@ def test_outside_the_mask_nothing_changes_and_no_ground_bleeds_in() -> None:
     composer = Composer(library(), Policy())
     for k in range(20):
         covered, line = composer.occlude(
-            image, Modality.VISIBLE, "outdoor", "train", stream(k, "d", "train", "p")
+            image, Modality.VISIBLE, "outdoor", "train", file_stream(k, "d", "train", "p")
         )
         size, counts = line["mask"]["size"], line["mask"]["counts"]
         mask = np.repeat(np.arange(len(counts)) % 2, counts).reshape(size, order="F").astype(bool)
@@ -62,7 +62,7 @@ def test_epsilon_is_reached(reading: str) -> None:
     composer = Composer(library("person"), Policy(epsilon=reading, low=0.3, high=0.6))  # type: ignore[arg-type]
     for k in range(15):
         _, line = composer.occlude(
-            person(), Modality.VISIBLE, "outdoor", "train", stream(k, "d", "train", "p")
+            person(), Modality.VISIBLE, "outdoor", "train", file_stream(k, "d", "train", "p")
         )
         assert abs(line["achieved"] - line["epsilon"]) < 0.02
 
@@ -92,7 +92,7 @@ def test_nothing_is_a_toy_and_writing_is_not_mirrored(category: str) -> None:
     flips = set()
     for k in range(60):
         _, line = composer.occlude(
-            person(), Modality.VISIBLE, "outdoor", "train", stream(k, "d", "train", "p")
+            person(), Modality.VISIBLE, "outdoor", "train", file_stream(k, "d", "train", "p")
         )
         if line["category"] == category:
             flips.add(line["flip"])
@@ -146,7 +146,9 @@ def test_blur_takes_nothing_from_outside() -> None:
 def test_infrared_occluders_are_grey_and_of_the_target_s_levels() -> None:
     image = np.repeat(np.random.default_rng(5).integers(90, 140, (120, 60, 1), dtype=np.uint8), 3, axis=2)
     composer = Composer(library("person"), Policy(low=0.4, high=0.5))
-    covered, _ = composer.occlude(image, Modality.INFRARED, "outdoor", "train", stream(0, "d", "train", "p"))
+    covered, _ = composer.occlude(
+        image, Modality.INFRARED, "outdoor", "train", file_stream(0, "d", "train", "p")
+    )
     assert (covered[..., 0] == covered[..., 1]).all()
     assert (covered[..., 0] == covered[..., 2]).all()
     assert 70 <= covered.min() <= covered.max() <= 160

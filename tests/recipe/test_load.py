@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 import yaml
 
-from vireid_cli.engine.network import options_of
 from vireid_cli.errors import RecipeError, UsageError
+from vireid_cli.methods import options_type
 from vireid_cli.recipe.load import dump, find, load
 from vireid_cli.recipe.schema import Recipe
 
@@ -22,7 +22,7 @@ def write(folder: Path, text: str, name: str = "r.yaml") -> str:
 
 def refusal(path: str, *settings: str) -> str:
     with pytest.raises(RecipeError) as caught:
-        load(path, settings, options_of=options_of)
+        load(path, settings, options_of=options_type)
     assert caught.value.exit_code == 2
     return str(caught.value)
 
@@ -110,7 +110,7 @@ def test_extends_one_level(tmp_path: Path) -> None:
         tmp_path, "train: {epochs: 7, seed: 3}\nmethod: {name: sepg, options: {gate: false}}\n", "parent.yaml"
     )
     child = write(tmp_path, "extends: parent.yaml\ntrain: {epochs: 9}\n", "child.yaml")
-    recipe = load(child, options_of=options_of)
+    recipe = load(child, options_of=options_type)
     assert (recipe.train.epochs, recipe.train.seed, recipe.name) == (9, 3, "child")
     assert recipe.method.options["gate"] is False
     grandchild = write(tmp_path, "extends: child.yaml\n", "grandchild.yaml")
@@ -120,12 +120,12 @@ def test_extends_one_level(tmp_path: Path) -> None:
 def test_another_method_does_not_inherit_options(tmp_path: Path) -> None:
     write(tmp_path, "method: {name: sepg, options: {gate: false}}\n", "parent.yaml")
     child = write(tmp_path, "extends: parent.yaml\nmethod: {name: baseline}\n", "child.yaml")
-    assert "gate" not in load(child, options_of=options_of).method.options
+    assert "gate" not in load(child, options_of=options_type).method.options
 
 
 def test_resolved_recipe_is_a_recipe(tmp_path: Path) -> None:
-    recipe = load(write(tmp_path, "method: {name: sepg}\n"), options_of=options_of)
-    again = load(write(tmp_path, dump(recipe), "again.yaml"), options_of=options_of)
+    recipe = load(write(tmp_path, "method: {name: sepg}\n"), options_of=options_type)
+    again = load(write(tmp_path, dump(recipe), "again.yaml"), options_of=options_type)
     assert again == recipe
     assert again.method.options
 

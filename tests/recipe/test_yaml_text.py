@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from vireid_cli.engine.network import options_of
 from vireid_cli.errors import RecipeError, UsageError
+from vireid_cli.methods import options_type
 from vireid_cli.recipe import yaml_lines
 from vireid_cli.recipe.load import load
 from vireid_cli.recipe.study import load_study
@@ -162,7 +162,7 @@ def test_scalars(text: str, value: object) -> None:
 )
 def test_near_types_are_refused_with_what_to_write(setting: str, advice: str) -> None:
     with pytest.raises(RecipeError) as caught:
-        load("agw", [setting], options_of=options_of)
+        load("agw", [setting], options_of=options_type)
     assert advice in caught.value.message
 
 

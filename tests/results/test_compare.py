@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from vireid_cli.results.compare import Spread, as_json, comparison, markdown, table_row
+from vireid_cli.results.compare import SeedSpread, as_json, comparison, markdown, table_row
 from vireid_cli.results.schema import EvaluationFile, Metric
 
 
@@ -28,7 +28,7 @@ def test_mean_and_sample_deviation() -> None:
 
 
 def test_a_single_seed_has_no_spread() -> None:
-    assert Spread.of([0.5]) == Spread(0.5, None)
+    assert SeedSpread.of([0.5]) == SeedSpread(0.5, None)
     assert "| x | 1.50 M | 50.0 | 25.0 | 1 |" in markdown(
         comparison({"x": {0: evaluation(0.5)}}, {"x": 1_500_000})
     )

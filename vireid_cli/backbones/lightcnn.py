@@ -70,7 +70,7 @@ class Residual(nn.Module):
         return features + self.conv2(self.conv1(features))
 
 
-class Group(nn.Module):
+class ResidualGroup(nn.Module):
     """A 1×1 unit and a 3×3 unit that changes the channels.
 
     Args:
@@ -110,7 +110,7 @@ class LightCnn(nn.Module):
         for i, count in enumerate(BLOCKS):
             blocks = nn.Sequential(*(Residual(channels[i]) for _ in range(count)))
             self.add_module(f"block{i + 1}", blocks)
-            self.add_module(f"group{i + 1}", Group(channels[i], channels[i + 1]))
+            self.add_module(f"group{i + 1}", ResidualGroup(channels[i], channels[i + 1]))
         self.fc = nn.Linear(channels[4] * (SIDE // 16) ** 2, EMBEDDING)
         self.channels = channels
 

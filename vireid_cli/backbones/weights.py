@@ -23,7 +23,7 @@ from vireid_cli.tensor_files.published import (
 )
 from vireid_cli.tensor_files.sealed import SEAL
 
-IDENTITIES = "training_identities"
+IDENTITIES_KEY = "training_identities"
 """Metadata of a file of weights: hashes of the identities that it was trained on, one space between."""
 
 SHOWN = 5
@@ -92,13 +92,13 @@ def training_identities(weights: str) -> tuple[str, ...]:
     Returns:
         None of them where the file does not say, or where there is no file.
     """
-    return tuple(read_metadata(Path(weights)).get(IDENTITIES, "").split())
+    return tuple(read_metadata(Path(weights)).get(IDENTITIES_KEY, "").split())
 
 
 def lacks_hash(weights: str) -> bool:
     """Whether a file that ``vireid export backbone`` wrote holds no hash, as earlier versions wrote it."""
     metadata = read_metadata(Path(weights))
-    return IDENTITIES in metadata and SEAL not in metadata
+    return IDENTITIES_KEY in metadata and SEAL not in metadata
 
 
 def imagenet_file(name: str) -> Path:

@@ -24,7 +24,7 @@ from vireid_cli.backbones.spec import BackboneSpec
 from vireid_cli.bench.activity_values import (
     LEAST_CHANGE,
     Activity,
-    Outcome,
+    ShortTraining,
     Switch,
     Term,
     flatten,
@@ -54,7 +54,7 @@ SMALLER = {
     ("cfam", "dim"): 32, ("tm", "state"): 2, ("tm", "ratio"): 1, ("sfim", "rank"): 8, ("sfim", "hidden"): 64,
 }  # fmt: skip
 """Widths of modules, where a method has these options: the backbone is narrow, too."""
-RENDERED = RenderOptions(ids=12, images=1, size=SIZE)
+BENCHMARK = RenderOptions(ids=12, images=1, size=SIZE)
 
 
 class Laboratory:
@@ -69,7 +69,7 @@ class Laboratory:
 
     def __init__(self, session: Session, steps: int = STEPS, *, whole: bool = True) -> None:
         self.session, self.steps, self.whole = session, steps, whole
-        self._outcomes: dict[tuple[str, str, str, str], Outcome] = {}
+        self._outcomes: dict[tuple[str, str, str, str], ShortTraining] = {}
         self._batches: dict[str, list[Batch]] = {}
         self._starts: dict[tuple[str, str], dict[str, Tensor]] = {}
 
@@ -83,7 +83,9 @@ class Laboratory:
         switches = tuple(self._switches(recipe, own, root, outcome)) if same else ()
         return Activity(recipe.name, outcome.terms, switches)
 
-    def _switches(self, recipe: Recipe, own: Strict, root: Strict, outcome: Outcome) -> Iterable[Switch]:
+    def _switches(
+        self, recipe: Recipe, own: Strict, root: Strict, outcome: ShortTraining
+    ) -> Iterable[Switch]:
         """Each differing option taken back alone; those that cannot be, all options together."""
         values, before = (flatten(options.model_dump()) for options in (own, root))
         together: list[str] = []
@@ -104,7 +106,7 @@ class Laboratory:
         if together:
             yield Switch(tuple(together), *outcome.differences(self._outcome(recipe, root, root)))
 
-    def _outcome(self, recipe: Recipe, options: Strict, root: Strict) -> Outcome:
+    def _outcome(self, recipe: Recipe, options: Strict, root: Strict) -> ShortTraining:
         """Train options from the weights of ``root``'s network, as far as they have the same ones."""
         method, augment = recipe.method.name, recipe.data.augment.model_dump_json()
         key = (method, augment, options.model_dump_json(), root.model_dump_json())
@@ -129,7 +131,7 @@ class Laboratory:
 
     def _built(self, method: str, options: Strict, spec: BackboneSpec) -> ReIdNetwork:
         torch.manual_seed(0)
-        return methods.build(method, options, RENDERED.ids, spec)
+        return methods.build(method, options, BENCHMARK.ids, spec)
 
     def batches(self, recipe: Recipe) -> list[Batch]:
         """Batches of the small benchmark under the recipe's augmentation; the first is measured on."""
@@ -159,7 +161,7 @@ def narrow_backbone(method: str) -> BackboneSpec:
     return BackboneSpec("lightcnn29" if faces else "resnet18", 1, None, WIDTH)
 
 
-def train(network: ReIdNetwork, batches: Sequence[Batch], steps: int, *, whole: bool = True) -> Outcome:
+def train(network: ReIdNetwork, batches: Sequence[Batch], steps: int, *, whole: bool = True) -> ShortTraining:
     """Train for some steps and measure terms and embeddings on the first batch, before and after.
 
     Args:
@@ -184,7 +186,7 @@ def train(network: ReIdNetwork, batches: Sequence[Batch], steps: int, *, whole: 
         later = _gradients(network, last)
         gradients = {name: max(gradients.get(name, 0.0), later[name]) for name in later}
     terms = tuple(Term(name, start[name], end[name], gradients.get(name, math.nan)) for name in start)
-    return Outcome(terms, _embeddings(network, batches[0]))
+    return ShortTraining(terms, _embeddings(network, batches[0]))
 
 
 def _losses(network: ReIdNetwork, batch: Batch) -> dict[str, Tensor]:
@@ -233,7 +235,7 @@ def activity(session: Session, *, recipe: Sequence[str] = (), steps: int = STEPS
 
 def prepared_laboratory(session: Session, steps: int) -> Laboratory:
     """Render the benchmark into the session's data directory."""
-    render(RENDERED, session, workers=1)
+    render(BENCHMARK, session, workers=1)
     return Laboratory(session, steps)
 
 

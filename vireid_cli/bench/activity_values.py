@@ -74,13 +74,13 @@ class Activity:
 
 
 @dataclass(frozen=True, slots=True)
-class Outcome:
+class ShortTraining:
     """A short training's terms, its losses at the end and its embeddings of the first batch."""
 
     terms: tuple[Term, ...]
     embeddings: Tensor
 
-    def differences(self, other: Outcome) -> tuple[float, float]:
+    def differences(self, other: ShortTraining) -> tuple[float, float]:
         """Largest relative difference of a common term at the end, and of the embeddings."""
         own, ends = ({t.name: t.end for t in o.terms} for o in (self, other))
         losses = max(

@@ -15,6 +15,7 @@ from vireid_cli.bench.timing import interleaved, peak_memory
 from vireid_cli.data.fill import decode_files
 from vireid_cli.data.prepare import prepare as prepare_store
 from vireid_cli.data.sampler import IdentitySampler
+from vireid_cli.engine.cost import IDENTITIES
 from vireid_cli.engine.session import Session
 from vireid_cli.processors import cores
 from vireid_cli.types import Modality, Size
@@ -22,7 +23,7 @@ from vireid_cli.types import Modality, Size
 ROWS = (22_258, 11_909)
 """Visible and infrared training images of SYSU-MM01."""
 
-IDENTITIES, P, K = 395, 8, 4
+P, K = 8, 4
 
 
 def prepare(session: Session, *, images: int, size: Size, repeats: int) -> dict[str, Any]:

@@ -14,7 +14,7 @@ from vireid_cli.data.store import locate
 from vireid_cli.engine.occlusion import ensure_library, people_of
 from vireid_cli.engine.session import Session
 from vireid_cli.occlusion.build import build_occluded
-from vireid_cli.occlusion.compose import Composer, stream
+from vireid_cli.occlusion.compose import Composer, file_stream
 from vireid_cli.occlusion.image import encode
 from vireid_cli.occlusion.library import Library
 from vireid_cli.occlusion.mark import OcclusionOptions
@@ -56,7 +56,7 @@ def _stages(records: RecordTable, root: Path, library: Library, dataset: str) ->
         start = time.perf_counter()
         pixels = decoder.decode((root / record.path).read_bytes(), record.modality)
         decoded = time.perf_counter()
-        rng = stream(0, dataset, record.split, record.path)
+        rng = file_stream(0, dataset, record.split, record.path)
         scene = scene_of(dataset, record.camid)
         pool = "test" if record.split == "test" else "train"
         covered, _ = composer.occlude(pixels, record.modality, scene, pool, rng)  # type: ignore[arg-type]

@@ -12,7 +12,7 @@ import typer
 from vireid_cli.commands.options import (
     DataDir,
     Device,
-    Precision,
+    PrecisionOption,
     make_engine,
     parse_size,
     refuse_idle,
@@ -57,7 +57,7 @@ def train(
     ] = None,
     repeats: Repeats = 5,
     device: Device = "auto",
-    precision: Precision = "auto",
+    precision: PrecisionOption = "auto",
     json: Json = False,
 ) -> None:
     """Images a second of a whole training step (forward, backward, update) on random pixels.
@@ -76,7 +76,7 @@ def extract(
     ] = None,
     repeats: Repeats = 5,
     device: Device = "auto",
-    precision: Precision = "auto",
+    precision: PrecisionOption = "auto",
     json: Json = False,
 ) -> None:
     """Images a second of embedding: plain, channels-last, batch norms folded.
@@ -173,7 +173,7 @@ def steps(
     ] = None,
     repeats: Repeats = 3,
     device: Device = "auto",
-    precision: Precision = "auto",
+    precision: PrecisionOption = "auto",
     json: Json = False,
 ) -> None:
     """Steps of several recipes in turn: time and multiply-adds that each adds to the first.

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from vireid_cli.commands.options import DataDir, Device, Precision, RunsDir, make_engine, refuse_idle
+from vireid_cli.commands.options import DataDir, Device, PrecisionOption, RunsDir, make_engine, refuse_idle
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -20,7 +20,7 @@ def compare(
     markdown: Annotated[bool, typer.Option("--markdown", help="Print the tables in Markdown.")] = False,
     json: Annotated[bool, typer.Option("--json", help="Print study.json instead.")] = False,
     device: Device = "auto",
-    precision: Precision = "auto",
+    precision: PrecisionOption = "auto",
     data: DataDir = None,
     runs: RunsDir = None,
 ) -> None:
@@ -56,7 +56,7 @@ def _table(title: str, comparison: Comparison) -> Table:
     """One protocol's table."""
     from rich.table import Table
 
-    from vireid_cli.results.compare import percent
+    from vireid_cli.results.compare import percent_spread
 
     table = Table(title=title, title_justify="left", title_style="bold")
     table.add_column("%, mean ± sd over seeds", no_wrap=True)
@@ -66,7 +66,7 @@ def _table(title: str, comparison: Comparison) -> Table:
         table.add_column(name.replace("rank", "Rank-"), justify="right", no_wrap=True)
     table.add_column("seeds", justify="right")
     for row in rows:
-        cells = [percent(spread) for spread in row.metrics.values()]
+        cells = [percent_spread(spread) for spread in row.metrics.values()]
         table.add_row(row.label, f"{row.parameters / 1e6:.2f} M", *cells, str(len(row.seeds)))
     table.add_row("chance", "", f"{100 * rows[0].chance:.1f}")
     return table

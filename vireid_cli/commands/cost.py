@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from vireid_cli.commands.evaluate_options import Json
-from vireid_cli.commands.options import DataDir, Device, Precision, RunsDir, make_engine, parse_size
+from vireid_cli.commands.options import DataDir, Device, PrecisionOption, RunsDir, make_engine, parse_size
 from vireid_cli.errors import UsageError
 
 if TYPE_CHECKING:
@@ -32,7 +32,7 @@ def cost(
     size: InputSize = None,
     json: Json = False,
     device: Device = "auto",
-    precision: Precision = "auto",
+    precision: PrecisionOption = "auto",
     data: DataDir = None,
     runs: RunsDir = None,
 ) -> None:

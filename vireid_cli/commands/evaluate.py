@@ -33,14 +33,14 @@ from vireid_cli.commands.evaluate_options import (
     Shots,
     Trial,
     TrialCount,
-    options_of,
+    evaluate_options,
     request_of,
 )
 from vireid_cli.commands.explain import print_rules
 from vireid_cli.commands.options import (
     DataDir,
     Device,
-    Precision,
+    PrecisionOption,
     RunsDir,
     make_engine,
     refuse_idle,
@@ -75,7 +75,7 @@ def evaluate(
     size: CostSize = None,
     json: Json = False,
     device: Device = "auto",
-    precision: Precision = "auto",
+    precision: PrecisionOption = "auto",
     data: DataDir = None,
     runs: RunsDir = None,
 ) -> None:
@@ -83,7 +83,7 @@ def evaluate(
 
     Example: vireid evaluate --mode indoor --shots both
     """
-    wanted = options_of(
+    wanted = evaluate_options(
         request_of(mode, shots, protocol, trials, direction, trial, far),
         rerank or [],
         flip,

@@ -16,7 +16,7 @@ from vireid_cli.commands.evaluate_options import (
     Json,
     Rerank,
     RerankName,
-    options_of,
+    evaluate_options,
     request_of,
 )
 
@@ -57,7 +57,7 @@ def print_features(
     from vireid_cli.engine.evaluate import features
 
     request = request_of(None, None, None, None, None, None, far)
-    options = options_of(request, rerank, FlipName.off, breakdown, False, None)
+    options = evaluate_options(request, rerank, FlipName.off, breakdown, False, None)
     evaluation = features.evaluate_features(file, dataset, options, against)
     if json:
         console.print_json(evaluation.content)

@@ -178,7 +178,7 @@ def request_of(
     )
 
 
-def options_of(
+def evaluate_options(
     request: Request,
     rerank: Sequence[RerankName],
     flip: FlipName,

@@ -17,7 +17,7 @@ app = typer.Typer(
 )
 
 
-class Layout(StrEnum):
+class LayoutOption(StrEnum):
     """How many files."""
 
     SPLIT = "split"
@@ -36,8 +36,8 @@ def root() -> None:
 def onnx(
     run: RunName = None,
     layout: Annotated[
-        Layout, typer.Option(help="One file a modality, or one with both paths.")
-    ] = Layout.SPLIT,
+        LayoutOption, typer.Option(help="One file a modality, or one with both paths.")
+    ] = LayoutOption.SPLIT,
     out: Annotated[Path | None, typer.Option(help="Folder.", show_default="the run's exports folder")] = None,
     data: DataDir = None,
     runs: RunsDir = None,

@@ -55,7 +55,7 @@ class Grouping(StrEnum):
     modality = "modality"
 
 
-class Side(StrEnum):
+class QueryModality(StrEnum):
     """Which modality's test images are queries."""
 
     infrared = "infrared"
@@ -139,7 +139,9 @@ def occluded(
     train_p: Chance = None,
     query_p: Chance = None,
     gallery_p: Chance = None,
-    query_modality: Annotated[Side, typer.Option(help="Whose test images are queries.")] = Side.infrared,
+    query_modality: Annotated[
+        QueryModality, typer.Option(help="Whose test images are queries.")
+    ] = QueryModality.infrared,
     epsilon: Annotated[Epsilon, typer.Option(help="What ε ~ U(0.1, 0.7) measures.")] = Epsilon.area,
     library: LibraryFolder = None,
     root: Annotated[

@@ -24,7 +24,7 @@ RunsDir = Annotated[
     typer.Option("--runs", help="Folder of run folders.", envvar="VIREID_RUNS", show_default="./runs"),
 ]
 Device = Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1 …")]
-Precision = Annotated[
+PrecisionOption = Annotated[
     str, typer.Option(help="auto, fp32, bf16 or fp16; auto is bf16 where the processor has it.")
 ]
 RunName = Annotated[

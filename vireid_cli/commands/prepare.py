@@ -37,7 +37,7 @@ class ResizeName(StrEnum):
     bicubic = "bicubic"
 
 
-RENDERED = ("ids", "images", "seed", "size", "workers", "device")
+RENDER_OPTIONS = ("ids", "images", "seed", "size", "workers", "device")
 """Options of ``synthetic`` that determine the images and how they are made."""
 
 
@@ -78,7 +78,7 @@ def synthetic(
     from vireid_cli.rendered.options import RenderOptions
 
     if verify:
-        refuse_idle(context, "--verify checks a tree as it was written", *RENDERED)
+        refuse_idle(context, "--verify checks a tree as it was written", *RENDER_OPTIONS)
         _print_differences(make_engine("cpu", data=data).verify_rendered(layout.value, root))
         console.print_line("every file is as it was rendered")
         return

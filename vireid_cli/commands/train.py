@@ -6,7 +6,14 @@ from typing import Annotated
 
 import typer
 
-from vireid_cli.commands.options import DataDir, Device, Precision, RunsDir, make_engine, refuse_overridden
+from vireid_cli.commands.options import (
+    DataDir,
+    Device,
+    PrecisionOption,
+    RunsDir,
+    make_engine,
+    refuse_overridden,
+)
 from vireid_cli.errors import UsageError
 
 
@@ -28,7 +35,7 @@ def train(
         str | None, typer.Option(metavar="RUN", help="Go on from this run's newest checkpoint ('latest').")
     ] = None,
     device: Device = "auto",
-    precision: Precision = "auto",
+    precision: PrecisionOption = "auto",
     data: DataDir = None,
     runs: RunsDir = None,
 ) -> None:

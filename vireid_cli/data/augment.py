@@ -23,10 +23,7 @@ from vireid_cli.data import random_linear
 from vireid_cli.data.crop import change_struck, crop_flip
 from vireid_cli.data.rectangles import WIDTH, Rectangles, rectangles, whole
 from vireid_cli.recipe.augmentation import Augment
-from vireid_cli.types import Erasure, Exchange, Modality, Size
-
-LUMINANCE = (0.299, 0.587, 0.114)
-"""Weights of R, G, B in a grey image (ITU-R BT.601)."""
+from vireid_cli.types import LUMINANCE, Erasure, Exchange, Modality, Size
 
 CAJ_LUMINANCE = (0.2989, 0.5870, 0.1140)
 """The same as CAJ's released code rounds them, after normalising."""

@@ -13,7 +13,7 @@ levels. The rule ``auto``:
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from itertools import islice
 from pathlib import Path
@@ -25,7 +25,7 @@ from vireid_cli.data.decode import FULL, BadImage, Decoder, Range, load, samples
 from vireid_cli.data.formats import inspect, png, tiff
 from vireid_cli.data.ids import parse_id
 from vireid_cli.errors import UsageError, VireidError
-from vireid_cli.types import Modality, RecordTable
+from vireid_cli.types import Modality, Progress, RecordTable
 
 AUTO, WHOLE = "auto", "full"
 LOWEST, HIGHEST = 0.001, 0.999
@@ -33,8 +33,6 @@ LOWEST, HIGHEST = 0.001, 0.999
 
 _VALUES = FULL[1] + 1
 _CHUNK = 64
-
-Progress = Callable[[int, int], None]
 
 
 def parse_depth(text: str) -> Range | None:

@@ -15,7 +15,7 @@ from vireid_cli import files, reading
 from vireid_cli.data import layout, listing
 from vireid_cli.data.ids import parse_id, shorten
 from vireid_cli.data.provenance import read_provenance
-from vireid_cli.data.sources import Report, Scan
+from vireid_cli.data.sources import Scan, ScanReport
 from vireid_cli.errors import DataError
 from vireid_cli.types import Modality, Record
 
@@ -71,7 +71,7 @@ def scan_faces(
     layout.refuse_overlap(table, root / FOLDER, "A person is either in train.txt or in the other two.")
     _refuse_both_sides(listed, root / FOLDER)
     notes += [*found.notes(), *layout.lacking(table)]
-    return Scan(table, Report(layout.count(table), tuple(notes), read_provenance(root)), None)
+    return Scan(table, ScanReport(layout.count(table), tuple(notes), read_provenance(root)), None)
 
 
 def _refuse_both_sides(records: list[Record], folder: Path) -> None:

@@ -7,7 +7,7 @@ there are threads wait to be written, so memory does not grow with the dataset.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -22,9 +22,8 @@ from vireid_cli.data.formats import inspect
 from vireid_cli.data.pixels import KnownRows, Making, PixelFiles, digest, source_digest
 from vireid_cli.data.resize import resize
 from vireid_cli.processors import cores
-from vireid_cli.types import RESIZE, Modality, RecordTable, Resize, Size
+from vireid_cli.types import RESIZE, Modality, Progress, RecordTable, Resize, Size
 
-Progress = Callable[[int, int], None]
 """Called with (rows done, rows in all)."""
 
 CHUNK = 16

@@ -20,17 +20,17 @@ import numpy as np
 from vireid_cli.data import records_file
 from vireid_cli.data.decode import UNRECORDED, Decoder
 from vireid_cli.data.depth import AUTO, choose_decoder, depth_notes, parse_depth
-from vireid_cli.data.fill import Progress, Work, decoders, fill
+from vireid_cli.data.fill import Work, decoders, fill
 from vireid_cli.data.ids import is_text, shorten
 from vireid_cli.data.pixels import PixelFiles, making
-from vireid_cli.data.sources import Report, obeys_exif
+from vireid_cli.data.sources import ScanReport, obeys_exif
 from vireid_cli.data.store import Store, StoreInfo, fingerprint, read_store, store_folder, write_store
 from vireid_cli.data.verify import damaged_rows
 from vireid_cli.errors import DataError, UsageError
 from vireid_cli.files import remove_leftovers
 from vireid_cli.lock import locked
 from vireid_cli.processors import cores
-from vireid_cli.types import RESIZE, RecordTable, Resize, Size
+from vireid_cli.types import RESIZE, Progress, RecordTable, Resize, Size
 
 LISTED = 20
 """Bad images named in an error; the others are counted."""
@@ -53,7 +53,7 @@ class Prepared:
     """
 
     store: Store
-    found: Report | None
+    found: ScanReport | None
     images: int
     seconds: float
     rate: float
@@ -239,7 +239,7 @@ def _build(
     skip_bad: bool,
     workers: int | None,
     progress: Progress | None,
-    found: Report | None,
+    found: ScanReport | None,
     jobs: Jobs | None,
 ) -> Prepared:
     """Make the pixels, then put records, description and pixels in place, in this order."""

@@ -19,7 +19,7 @@ from vireid_cli.data import layout
 from vireid_cli.data.ids import id_problem, parse_id, shorten
 from vireid_cli.data.listing import normalise
 from vireid_cli.data.provenance import read_provenance
-from vireid_cli.data.sources import Report, Scan, load_source
+from vireid_cli.data.sources import Scan, ScanReport, load_source
 from vireid_cli.errors import DataError
 from vireid_cli.types import Modality, Record
 
@@ -59,7 +59,7 @@ def scan_list(root: Path) -> Scan:
     table = found.table(root, f"one image a line in {NAME}")
     layout.refuse_overlap(table, path, "Each person is either trained on or tested on: change its split.")
     notes = (f"read from {NAME}", *layout.lacking(table))
-    return Scan(table, Report(layout.count(table), notes, read_provenance(root)), None)
+    return Scan(table, ScanReport(layout.count(table), notes, read_provenance(root)), None)
 
 
 def _read(path: Path) -> tuple[list[Record], list[tuple[int, str]]]:

@@ -18,12 +18,10 @@ from vireid_cli.data.provenance import rendering_command
 from vireid_cli.data.records_file import NAME as LIST
 from vireid_cli.data.sources import differences as source_differences
 from vireid_cli.data.store import Store
-from vireid_cli.types import RecordTable
+from vireid_cli.types import Progress, RecordTable
 
 CHUNK = 256
 LISTED = 50
-
-Progress = Callable[[int, int], None]
 Found = TypeVar("Found")
 
 

@@ -29,7 +29,7 @@ class _Strict(BaseModel):
     model_config = ConfigDict(strict=True, frozen=True)
 
 
-class Optimizer(_Strict):
+class OptimizerState(_Strict):
     """Numbers of an optimizer's state dict; its tensors are in ``state.safetensors``.
 
     Attributes:
@@ -76,7 +76,7 @@ class CheckpointState(_Strict):
     epoch: Count
     step: Count
     global_step: Count
-    optimizer: Optimizer
+    optimizer: OptimizerState
     extra: Extra
     files: dict[str, Sha256] | None = None
     sha256: Sha256 | None = None

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from vireid_cli.backbones.spec import STAGES
 from vireid_cli.backbones.two_stream import TwoStream
-from vireid_cli.backbones.weights import IDENTITIES
+from vireid_cli.backbones.weights import IDENTITIES_KEY
 from vireid_cli.data.identity import store_title
 from vireid_cli.data.store import Store
 from vireid_cli.engine.embed import load_trained, to_images
@@ -127,7 +127,7 @@ def export_backbone(run: Run, session: Session, *, modality: Modality, out: Path
         "width": str(backbone.width),
         "run": run.name,
         "modality": modality.value,
-        IDENTITIES: " ".join(sorted(trained.tokens)),
+        IDENTITIES_KEY: " ".join(sorted(trained.tokens)),
     }
     return save_sealed(path, state, metadata)
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import torch
-from pydantic import BaseModel
 from torch import Tensor
 
 from vireid_cli import methods
@@ -38,7 +37,9 @@ class StartingWeights:
 
 def load_recipe(name: str, settings: tuple[str, ...] = ()) -> Recipe:
     """Read and check a recipe, its method's options included (see ``recipe.load.load``)."""
-    return recipes.load(name, settings, options_of=options_of, misfits=misfits, datasets=source_names())
+    return recipes.load(
+        name, settings, options_of=methods.options_type, misfits=misfits, datasets=source_names()
+    )
 
 
 def run_recipe(run: Run, *, checked: bool = True) -> Recipe:
@@ -61,12 +62,6 @@ def run_recipe(run: Run, *, checked: bool = True) -> Recipe:
         return recipe
     # A run writes every key. One without this key was trained when bicubic was the only rule.
     return recipe.model_copy(update={"data": recipe.data.model_copy(update={"resize": "bicubic"})})
-
-
-def options_of(name: str) -> type[BaseModel]:
-    """The options model of a method. Raises ``UsageError`` for an unknown name."""
-    model: type[BaseModel] = methods.load(name).Options
-    return model
 
 
 def misfits(recipe: Recipe) -> list[tuple[tuple[str, ...], str]]:

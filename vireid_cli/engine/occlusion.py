@@ -24,7 +24,7 @@ from vireid_cli.occlusion.extract import detected, extract
 from vireid_cli.occlusion.library import INDEX, Library, read_library, write_library
 from vireid_cli.occlusion.mark import OcclusionOptions, verify_occluded
 from vireid_cli.occlusion.policy import USUAL, preset
-from vireid_cli.occlusion.refine import Refiner, Sam, grabcut, keep
+from vireid_cli.occlusion.refine import MaskRefiner, Sam, grabcut, keep
 from vireid_cli.types import RecordTable
 
 LIBRARY = "occluders"
@@ -137,7 +137,7 @@ def _detector(name: str, weights: str) -> Detector:
     return YoloSeg(path)
 
 
-def _refiner(name: str, sam_weights: Path | None, sam_kind: str) -> Refiner:
+def _refiner(name: str, sam_weights: Path | None, sam_kind: str) -> MaskRefiner:
     if name == "sam":
         if sam_weights is None:
             raise UsageError("--refine sam needs SAM's checkpoint.", "--sam-weights sam_vit_b_01ec64.pth")

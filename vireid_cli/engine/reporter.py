@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 
-Progress = Callable[[int, int], None]
-"""Called with (done, total)."""
+from vireid_cli.types import Progress
 
 
 class Reporter:

@@ -42,7 +42,7 @@ REFUSED = frozenset({"DFT", "STFT"})
 CHECKED_BATCHES = (1, 2, 5)
 """Batch sizes that every file must take; two inputs get different ones."""
 
-Layout = Literal["split", "joint"]
+FileLayout = Literal["split", "joint"]
 
 
 @dataclass(frozen=True)
@@ -94,7 +94,7 @@ def export_onnx(
     folder: Path,
     samples: Mapping[Modality, Tensor],
     *,
-    layout: Layout = "split",
+    layout: FileLayout = "split",
     opset: int = OPSET,
     metadata: Mapping[str, str] | None = None,
 ) -> OnnxExport:
@@ -139,7 +139,7 @@ def export_onnx(
     return OnnxExport(paths, largest, compared, opset, dict(sorted(nodes.items())))
 
 
-def _files(network: nn.Module, samples: Mapping[Modality, Tensor], layout: Layout) -> list[_File]:
+def _files(network: nn.Module, samples: Mapping[Modality, Tensor], layout: FileLayout) -> list[_File]:
     """The files of a layout, visible before infrared."""
     pixels = {m: _checked(m, samples[m]) for m in Modality if m in samples}
     if len({images.shape[2:] for images in pixels.values()}) != 1:

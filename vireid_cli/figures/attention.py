@@ -32,7 +32,7 @@ _NARROWEST = 6.8  # holds title and note
 
 
 @dataclass(frozen=True)
-class Person:
+class PersonImages:
     """One person's two images.
 
     Attributes:
@@ -87,7 +87,7 @@ class RunRow:
 
 
 @style.styled()
-def attention_figure(people: Sequence[Person], runs: Sequence[RunRow], title: str, note: str) -> Figure:
+def attention_figure(people: Sequence[PersonImages], runs: Sequence[RunRow], title: str, note: str) -> Figure:
     """Draw people in columns of two images, visible and infrared, and a row of heat a run.
 
     Each map has its own scale from 0 to its maximum; beneath a pair stands the cosine of its embeddings.
@@ -157,7 +157,7 @@ def _row(row: int, height: float) -> float:
     return _TOP + row * (height + _ROW_GAP) - (0.14 if row else 0.0)
 
 
-def _heading(axes: Axes, person: Person, column: int, cell: tuple[float, float]) -> None:
+def _heading(axes: Axes, person: PersonImages, column: int, cell: tuple[float, float]) -> None:
     middle = _left(column, 1, cell[1]) - _INNER / 2
     style.write(axes, middle, _TOP - 0.56, person.heading, ha="center", weight="bold")
     for side, modality in enumerate(Modality):

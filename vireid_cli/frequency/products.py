@@ -15,8 +15,7 @@ from torch import Tensor
 
 from vireid_cli.frequency import factored, matrices
 from vireid_cli.frequency.constants import constant
-
-Pair = tuple[Tensor, Tensor]
+from vireid_cli.frequency.factored import Pair
 
 DENSE_POSITIONS = 200
 """Up to this many positions H·W one dense product is used, above it one product an axis."""

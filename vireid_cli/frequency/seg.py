@@ -9,9 +9,7 @@ from torch import Tensor
 
 from vireid_cli.frequency import fourier
 from vireid_cli.frequency.fourier import Kind, Spectrum, columns_to_full, inverse, phasor, real, spectrum
-
-LUMINANCE = (0.299, 0.587, 0.114)
-"""Weights of R, G, B in the grey level."""
+from vireid_cli.types import LUMINANCE
 
 Amplitude = Literal["mean", "unit", "one_over_rms"]
 PhaseSource = Literal["rgb", "gray"]

@@ -31,7 +31,7 @@ from torch import Tensor, nn
 
 from vireid_cli.backbones.spec import BackboneSpec
 from vireid_cli.errors import UsageError
-from vireid_cli.recipe.augmentation import Exchange
+from vireid_cli.recipe.augmentation import ExchangeOptions
 from vireid_cli.recipe.schema import Recipe
 from vireid_cli.recipe.strict import Number, Strict
 from vireid_cli.recipe.strict import refuse_idle as refuse_idle
@@ -89,7 +89,7 @@ class Fit:
         if self.ends_early and recipe.backbone.last_stride != 1 and _hold(options, *self.ends_early):
             text = f"method {name} has no layer4 with {_shown(self.ends_early)}: leave out."
             found.append((("backbone", "last_stride"), text))
-        if augment.exchange != Exchange() and not self.exchange:
+        if augment.exchange != ExchangeOptions() and not self.exchange:
             text = f"method {name} exchanges no channels after normalising: leave it out."
             found.append((("data", "augment", "exchange"), text))
         size = augment.crop or recipe.data.image_size

@@ -29,14 +29,10 @@ from vireid_cli.losses.identity import identity_loss
 from vireid_cli.losses.nuances import nuances_mining
 from vireid_cli.losses.triplet import batch_hard_triplet
 from vireid_cli.methods import BACKBONE, ParameterGroup, ReIdNetwork, Weight, trainable
-from vireid_cli.recipe.strict import Strict, refuse_idle
+from vireid_cli.recipe.strict import Strict, as_tuple, refuse_idle
 from vireid_cli.types import Batch, Modality
 
 GEM_POWER = 3.0
-
-
-def _tuple(value: Any) -> Any:
-    return tuple(value) if isinstance(value, list) else value
 
 
 class Agp(Strict):
@@ -49,7 +45,7 @@ class Agp(Strict):
         rate: Whether the gate learns at the heads' rate (our choice) or at the trunk's.
     """
 
-    after: Annotated[tuple[Stage, ...], BeforeValidator(_tuple)] = ("layer1", "layer2")
+    after: Annotated[tuple[Stage, ...], BeforeValidator(as_tuple)] = ("layer1", "layer2")
     init: Literal["identity", "open", "paper"] = "identity"
     repr: Literal["angle", "phasor"] = "angle"
     pool: Literal["half", "hermitian"] = "half"

@@ -21,7 +21,7 @@ _BLOCK = 500
 
 
 @dataclass(frozen=True, slots=True)
-class People:
+class PersonSums:
     """Sums over the valid queries of each person: T trials, P people, M figures.
 
     Attributes:
@@ -42,7 +42,7 @@ class People:
 
 
 @dataclass(frozen=True, slots=True)
-class Difference:
+class PairedDifference:
     """One figure's paired difference.
 
     Attributes:
@@ -57,7 +57,7 @@ class Difference:
     p_value: float
 
 
-def sums_by_person(pids: Sequence[np.ndarray], values: Sequence[dict[str, np.ndarray]]) -> People:
+def sums_by_person(pids: Sequence[np.ndarray], values: Sequence[dict[str, np.ndarray]]) -> PersonSums:
     """Add the per-query values of each person.
 
     Args:
@@ -80,11 +80,11 @@ def sums_by_person(pids: Sequence[np.ndarray], values: Sequence[dict[str, np.nda
         for column, name in enumerate(names):
             sums[trial, :, column] = np.bincount(slot, row[name][valid], len(people))
     some = counts.any(axis=0)
-    return People(people[some], names, sums[:, some], counts[:, some])
+    return PersonSums(people[some], names, sums[:, some], counts[:, some])
 
 
 def intervals(
-    people: People, *, replicates: int = REPLICATES, level: float = LEVEL, seed: int = 0
+    people: PersonSums, *, replicates: int = REPLICATES, level: float = LEVEL, seed: int = 0
 ) -> dict[str, tuple[float, float]]:
     """Compute the percentile bootstrap interval of each figure, people drawn with replacement.
 
@@ -105,8 +105,8 @@ def intervals(
 
 
 def paired(
-    one: People, other: People, *, replicates: int = REPLICATES, level: float = LEVEL, seed: int = 0
-) -> dict[str, Difference]:
+    one: PersonSums, other: PersonSums, *, replicates: int = REPLICATES, level: float = LEVEL, seed: int = 0
+) -> dict[str, PairedDifference]:
     """Compare two evaluations of the same queries.
 
     The interval is a paired bootstrap over people: both sides are weighed by one draw. The p-value is
@@ -122,12 +122,12 @@ def paired(
     mean = one.mean() - other.mean()
     p_values = sign_flips(one, other, replicates, seed)
     return {
-        name: Difference(float(mean[i]), float(low[i]), float(high[i]), float(p_values[i]))
+        name: PairedDifference(float(mean[i]), float(low[i]), float(high[i]), float(p_values[i]))
         for i, name in enumerate(one.names)
     }
 
 
-def refuse_others(one: People, other: People) -> None:
+def refuse_others(one: PersonSums, other: PersonSums) -> None:
     """Refuse results that are not of the same people and queries.
 
     Raises:
@@ -142,7 +142,7 @@ def refuse_others(one: People, other: People) -> None:
 
 
 def _replicates(
-    people: People, sides: tuple[np.ndarray, ...], replicates: int, seed: int
+    people: PersonSums, sides: tuple[np.ndarray, ...], replicates: int, seed: int
 ) -> list[np.ndarray]:
     """The figures of each replicate, for every side with the same draws: (B, M) each."""
     random = np.random.default_rng(seed)
@@ -163,7 +163,7 @@ def _replicates(
     return found
 
 
-def sign_flips(one: People, other: People, replicates: int, seed: int) -> np.ndarray:
+def sign_flips(one: PersonSums, other: PersonSums, replicates: int, seed: int) -> np.ndarray:
     """Two-sided p-values (M,) of exchanging people's results at random."""
     random = np.random.default_rng([seed, 1])
     scale = one.counts.sum(axis=1)[:, None, None] * len(one.counts)

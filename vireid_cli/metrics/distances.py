@@ -7,12 +7,12 @@ modality.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
-from vireid_cli.types import Modality
+from vireid_cli.types import Modality, Progress
 
 BINS = 1000
 """Bins of a histogram, each 0.002 wide: fixed, so that the histograms of all runs lie on one grid."""
@@ -101,7 +101,7 @@ def pair_distances(
     *,
     tile: int = TILE,
     most: int | None = MOST,
-    progress: Callable[[int, int], None] | None = None,
+    progress: Progress | None = None,
 ) -> PairDistances:
     """Count the cosine distances of visible images to infrared ones, tile by tile.
 
@@ -201,7 +201,7 @@ def _counts(
     pids: np.ndarray,
     sides: Sequence[np.ndarray],
     parts: int,
-    progress: Callable[[int, int], None] | None,
+    progress: Progress | None,
 ) -> np.ndarray:
     """(2, BINS) pairs of two people and of one."""
     blocks = _blocks(units, pids, sides, parts)

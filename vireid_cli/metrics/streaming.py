@@ -27,7 +27,7 @@ KEPT_BYTES = 256 << 20
 """Scores of the first pass that are kept for the second."""
 
 
-def evaluate_features(
+def evaluate_streamed(
     q_features: np.ndarray,
     g_features: np.ndarray,
     q_pids: np.ndarray,

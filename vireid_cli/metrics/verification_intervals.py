@@ -17,8 +17,8 @@ import numpy as np
 from vireid_cli.metrics.bootstrap import (
     LEVEL,
     REPLICATES,
-    Difference,
-    People,
+    PairedDifference,
+    PersonSums,
     refuse_others,
     sign_flips,
 )
@@ -89,7 +89,7 @@ def paired_rates(
     replicates: int = REPLICATES,
     level: float = LEVEL,
     seed: int = 0,
-) -> list[Difference]:
+) -> list[PairedDifference]:
     """Compare the verification rates of two evaluations of the same pairs, at each false acceptance rate.
 
     The interval is a paired bootstrap over people. The p-value is that of a sign-flip permutation test over
@@ -109,14 +109,14 @@ def paired_rates(
     mean = ours.mean() - theirs.mean()
     p_values = sign_flips(ours, theirs, replicates, seed)
     return [
-        Difference(float(mean[i]), float(low[i]), float(high[i]), float(p_values[i]))
+        PairedDifference(float(mean[i]), float(low[i]), float(high[i]), float(p_values[i]))
         for i in range(len(names))
     ]
 
 
 def _accepted(
     trials: Sequence[PairScores], fars: Sequence[float], names: tuple[str, ...], reading: FarReading
-) -> People:
+) -> PersonSums:
     """Genuine pairs of each person, and how many of them are accepted at each target."""
     people = np.unique(np.concatenate([trial.genuine_pids for trial in trials]))
     sums = np.zeros((len(trials), len(people), len(fars)))
@@ -127,15 +127,15 @@ def _accepted(
         for column, point in enumerate(operating_points(trial.genuine, trial.impostor, fars, reading)):
             accepted = trial.genuine >= point.threshold
             sums[number, :, column] = np.bincount(slot[accepted], minlength=len(people))
-    return People(people, names, sums, counts)
+    return PersonSums(people, names, sums, counts)
 
 
-def _impostors(trials: Sequence[PairScores]) -> People:
+def _impostors(trials: Sequence[PairScores]) -> PersonSums:
     """Impostor pairs of each person."""
     people = np.unique(np.concatenate([trial.impostor_pids for trial in trials]))
     slots = [np.searchsorted(people, trial.impostor_pids) for trial in trials]
     counts = np.stack([np.bincount(slot, minlength=len(people)) for slot in slots])
-    return People(people, (), np.zeros((*counts.shape, 0)), counts)
+    return PersonSums(people, (), np.zeros((*counts.shape, 0)), counts)
 
 
 def _replicates(

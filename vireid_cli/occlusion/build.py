@@ -13,7 +13,6 @@ import os
 import shutil
 import time
 from collections import Counter
-from collections.abc import Callable
 from contextlib import closing
 from dataclasses import dataclass
 from functools import partial
@@ -26,21 +25,21 @@ import numpy as np
 from vireid_cli.errors import DataError, UsageError
 from vireid_cli.files import write_json, write_text
 from vireid_cli.occlusion.compose import Composer
-from vireid_cli.occlusion.image import UNFINISHED, Decode, Work, make_image
+from vireid_cli.occlusion.image import UNFINISHED, Decode, OcclusionWork, make_image
 from vireid_cli.occlusion.library import Library
 from vireid_cli.occlusion.mark import (
     MANIFEST,
     MARK,
     OcclusionOptions,
     begin,
-    digest,
+    file_digest,
     parameters,
-    read_lines,
+    read_manifest_lines,
 )
 from vireid_cli.occlusion.policy import scene_of
 from vireid_cli.occlusion.workers import shared_out
 from vireid_cli.processors import cores
-from vireid_cli.types import IMAGE_ENDINGS, Record, RecordTable
+from vireid_cli.types import IMAGE_ENDINGS, Progress, Record, RecordTable
 
 BATCH = 32
 """Images between two entries of the journal."""
@@ -79,7 +78,7 @@ def build_occluded(
     *,
     part: tuple[int, int] = (1, 1),
     workers: int | None = None,
-    progress: Callable[[int, int], None] | None = None,
+    progress: Progress | None = None,
 ) -> OccludedTree:
     """Write the tree, or one part of it; what is there and whole is kept.
 
@@ -101,7 +100,7 @@ def build_occluded(
     started = time.perf_counter()
     if not 1 <= part[0] <= part[1]:
         raise UsageError(f"--part {part[0]}/{part[1]}: expected I/N with 1 ≤ I ≤ N, such as 2/4.")
-    work = Work(source, root, options, Composer(library, options.policy), decode)
+    work = OcclusionWork(source, root, options, Composer(library, options.policy), decode)
     _check_pools(work.composer, records, options)
     wanted = parameters(options, library, _base(records, source))
     begin(root, wanted)
@@ -156,10 +155,10 @@ def _copy_lists(records: RecordTable, source: Path, root: Path) -> dict[str, str
         if hidden or image or not named or not path.is_file() or path.name in (MARK, MANIFEST, "Thumbs.db"):
             continue
         target = root / relative
-        if digest(target) != digest(path):
+        if file_digest(target) != file_digest(path):
             target.parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(path, target)
-        found[relative.as_posix()] = digest(target)
+        found[relative.as_posix()] = file_digest(target)
     return found
 
 
@@ -168,18 +167,18 @@ def _finished(root: Path) -> dict[str, dict[str, Any]]:
     known: dict[str, dict[str, Any]] = {}
     for path in [*sorted(root.glob(".journal-*.jsonl")), root / MANIFEST]:
         if path.is_file():
-            known |= {line["path"]: line for line in read_lines(path)}
-    return {path: line for path, line in known.items() if digest(root / path) == line["sha256"]}
+            known |= {line["path"]: line for line in read_manifest_lines(path)}
+    return {path: line for path, line in known.items() if file_digest(root / path) == line["sha256"]}
 
 
 def _run(
-    work: Work,
+    work: OcclusionWork,
     records: RecordTable,
     missing: list[int],
     total: int,
     journal: Path,
     workers: int | None,
-    progress: Callable[[int, int], None] | None,
+    progress: Progress | None,
 ) -> list[dict[str, Any]]:
     """Make the missing images, shared out to processes; the journal is written batch by batch."""
     done = total - len(missing)
@@ -210,7 +209,7 @@ def _run(
     return lines
 
 
-def _batch(work: Work, records: list[Record]) -> list[dict[str, Any]]:
+def _batch(work: OcclusionWork, records: list[Record]) -> list[dict[str, Any]]:
     """Make some images; each worker is a processor of its own, so that OpenCV needs no threads."""
     cv2.setNumThreads(1)
     return [make_image(work, record) for record in records]

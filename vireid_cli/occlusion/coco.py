@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+import importlib
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
-import cv2
 import numpy as np
 
-from vireid_cli.errors import DataError, UsageError
+from vireid_cli.errors import DataError, MissingExtra, UsageError
 from vireid_cli.files import read_json
 from vireid_cli.occlusion.categories import CATEGORIES
 
@@ -33,64 +34,71 @@ class Instance:
     mask: np.ndarray
 
 
-def expand_counts(counts: list[int], size: tuple[int, int]) -> np.ndarray:
-    """(H, W) bool mask of run lengths in column order, zeros first.
+def mask_of(segmentation: Any, size: tuple[int, int]) -> np.ndarray:
+    """Rasterise an annotation's ``segmentation`` as COCO's own code does (``pycocotools``).
+
+    Values are checked first: ``pycocotools`` takes all of the memory for a vertex that is no number.
+
+    Args:
+        segmentation: Polygons, run lengths, or compressed run lengths.
+        size: (height, width) of the image in pixels.
+
+    Returns:
+        (H, W) bool mask.
 
     Raises:
-        ValueError: The runs do not add up to the image.
+        ValueError: It is none of the three forms, does not fit the image, or is damaged.
+        MissingExtra: ``pycocotools`` is not installed.
     """
+    rle = _pycocotools()
+    if isinstance(segmentation, dict):
+        encoded = _run_lengths(rle, segmentation, size)
+    else:
+        encoded = rle.merge(rle.frPyObjects(_rings(segmentation, size), *size))
+    return np.asarray(rle.decode(encoded), dtype=bool)
+
+
+def _pycocotools() -> ModuleType:
+    try:
+        return importlib.import_module("pycocotools.mask")
+    except ImportError as error:
+        raise MissingExtra("pycocotools", "coco", "Importing COCO annotations") from error
+
+
+def _run_lengths(rle: ModuleType, segmentation: dict[str, Any], size: tuple[int, int]) -> dict[str, Any]:
+    """COCO's compressed form of plain or compressed run lengths that cover the image exactly."""
+    shape = tuple(segmentation["size"])
+    if shape != size:
+        raise ValueError(f"its mask is {'×'.join(map(str, shape))}, the image {size[0]}×{size[1]}")
+    counts = segmentation["counts"]
+    if isinstance(counts, str):
+        encoded = {"size": list(size), "counts": counts.encode("ascii")}
+        if rle.encode(rle.decode(encoded))["counts"] != encoded["counts"]:
+            raise ValueError("its run lengths end before the image does")
+        return encoded
+    if not all(isinstance(count, int) and count >= 0 for count in counts):
+        raise ValueError("a run length is not a whole number from 0")
     if sum(counts) != size[0] * size[1]:
         raise ValueError(f"runs add up to {sum(counts)} pixels, the image has {size[0] * size[1]}")
-    flat = np.repeat(np.arange(len(counts)) % 2 == 1, counts)
-    return flat.reshape(size, order="F")
+    return dict(rle.frPyObjects({"size": list(size), "counts": counts}, *size))
 
 
-def read_counts(text: str) -> list[int]:
-    """Run lengths of COCO's compressed text.
-
-    Each number is written in base 32, low digits first, in characters from code 48; bit 5 says that more
-    follow, bit 4 of the last that it is negative; from the fourth on, a number is the difference to the
-    one two before it.
-
-    Raises:
-        ValueError: The text ends within a number.
-    """
-    counts: list[int] = []
-    value = shift = 0
-    for character in text:
-        digit = ord(character) - 48
-        value |= (digit & 31) << shift
-        shift += 5
-        if digit & 32:
-            continue
-        if digit & 16:
-            value -= 1 << shift
-        counts.append(value + (counts[-2] if len(counts) > 2 else 0))
-        value = shift = 0
-    if shift:
-        raise ValueError("the compressed run lengths end within a number")
-    return counts
-
-
-def mask_of(segmentation: Any, size: tuple[int, int]) -> np.ndarray:
-    """(H, W) bool mask of an annotation's ``segmentation``.
-
-    Raises:
-        ValueError: It is none of the three forms.
-    """
-    if isinstance(segmentation, dict):
-        counts = segmentation["counts"]
-        shape = (int(segmentation["size"][0]), int(segmentation["size"][1]))
-        if shape != size:
-            raise ValueError(f"its mask is {shape[0]}×{shape[1]}, the image {size[0]}×{size[1]}")
-        return expand_counts(read_counts(counts) if isinstance(counts, str) else counts, size)
+def _rings(segmentation: Any, size: tuple[int, int]) -> list[list[float]]:
+    """Polygons as lists x, y, x, y, …, checked: finite, at least three corners, near the image."""
     if not isinstance(segmentation, list) or not segmentation:
         raise ValueError("no polygon and no run lengths")
-    mask = np.zeros(size, np.uint8)
+    rings = []
     for ring in segmentation:
-        corners = np.asarray(ring, dtype=np.float64).reshape(-1, 2)
-        cv2.fillPoly(mask, [np.floor(corners).astype(np.int32)], 1)
-    return mask > 0
+        corners = np.asarray(ring, dtype=np.float64)
+        if corners.ndim != 1 or len(corners) < 6 or len(corners) % 2:
+            raise ValueError("a polygon has no three corners")
+        points = corners.reshape(-1, 2)
+        height, width = size
+        near = (points >= (-width, -height)) & (points <= (2 * width, 2 * height))
+        if not near.all():  # false for NaN, too
+            raise ValueError("a corner of a polygon is far outside the image")
+        rings.append(corners.tolist())
+    return rings
 
 
 def read_coco(path: Path, folder: Path, skipped: Counter[str]) -> Iterator[tuple[Path, str, list[Instance]]]:
@@ -104,7 +112,9 @@ def read_coco(path: Path, folder: Path, skipped: Counter[str]) -> Iterator[tuple
     Raises:
         UsageError: The file or the folder is not there, or no category is one of ours.
         DataError: The file is not of COCO's form.
+        MissingExtra: ``pycocotools`` is not installed.
     """
+    _pycocotools()  # before anything is read
     if not path.is_file() or not folder.is_dir():
         raise UsageError(f"{path if not path.is_file() else folder} does not exist.", "--coco and --images")
     content = read_json(path)

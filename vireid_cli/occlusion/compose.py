@@ -32,7 +32,7 @@ INSIDE = 0.3
 """Share of an occluder that lies in the frame where it is anchored furthest out, at least."""
 
 
-def stream(seed: int, dataset: str, split: str, path: str) -> np.random.Generator:
+def file_stream(seed: int, dataset: str, split: str, path: str) -> np.random.Generator:
     """The generator of one file: Philox keyed by a hash of seed, dataset, split and relative path."""
     key = hashlib.sha256(f"{seed}\n{dataset}\n{split}\n{path}".encode()).digest()[:16]
     return np.random.Generator(np.random.Philox(key=int.from_bytes(key, "little")))

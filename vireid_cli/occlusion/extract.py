@@ -18,7 +18,7 @@ from vireid_cli.errors import DataError
 from vireid_cli.occlusion.coco import Instance, box_of
 from vireid_cli.occlusion.detect import CONFIDENCE, Detector
 from vireid_cli.occlusion.library import Occluder, record_of
-from vireid_cli.occlusion.refine import Refiner
+from vireid_cli.occlusion.refine import MaskRefiner
 from vireid_cli.reading import read_bytes
 from vireid_cli.types import IMAGE_ENDINGS
 
@@ -93,7 +93,7 @@ def detected(folder: Path, detector: Detector, decode: Decode, skipped: Counter[
 
 
 def extract(
-    images: Iterable[Annotated], refiner: Refiner, decode: Decode, skipped: Counter[str]
+    images: Iterable[Annotated], refiner: MaskRefiner, decode: Decode, skipped: Counter[str]
 ) -> Iterator[tuple[Occluder, np.ndarray]]:
     """Records and (h, w, 4) RGBA cut-outs of whatever passes the rules.
 

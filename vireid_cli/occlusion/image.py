@@ -13,7 +13,7 @@ from typing import Any
 import cv2
 import numpy as np
 
-from vireid_cli.occlusion.compose import Composer, stream
+from vireid_cli.occlusion.compose import Composer, file_stream
 from vireid_cli.occlusion.mark import OcclusionOptions
 from vireid_cli.occlusion.policy import scene_of
 from vireid_cli.reading import read_bytes
@@ -25,7 +25,7 @@ UNFINISHED = ".part"
 
 
 @dataclass(frozen=True, slots=True)
-class Work:
+class OcclusionWork:
     """What every worker needs.
 
     Attributes:
@@ -43,10 +43,10 @@ class Work:
     decode: Decode
 
 
-def make_image(work: Work, record: Record) -> dict[str, Any]:
+def make_image(work: OcclusionWork, record: Record) -> dict[str, Any]:
     """Write one image of the tree and return its line of the manifest."""
     options, policy = work.options, work.options.policy
-    rng = stream(options.seed, options.dataset, record.split, record.path)
+    rng = file_stream(options.seed, options.dataset, record.split, record.path)
     role = policy.role(record.split, record.modality)
     line: dict[str, Any] = {
         "path": record.path,

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +17,7 @@ from vireid_cli.errors import DataError, UsageError
 from vireid_cli.files import read_json, write_json
 from vireid_cli.occlusion.library import Library
 from vireid_cli.occlusion.policy import Policy
+from vireid_cli.types import Progress
 
 MARK = "vireid-occluded.json"
 MANIFEST = "vireid-occlusion.jsonl"
@@ -89,7 +89,7 @@ def begin(root: Path, wanted: dict[str, Any]) -> bool:
     return False
 
 
-def read_lines(path: Path) -> list[dict[str, Any]]:
+def read_manifest_lines(path: Path) -> list[dict[str, Any]]:
     """Lines of a manifest or journal; a last line that a kill cut short is left out."""
     found = []
     for line in path.read_text(encoding="utf-8").split("\n"):
@@ -100,7 +100,7 @@ def read_lines(path: Path) -> list[dict[str, Any]]:
     return [line for line in found if isinstance(line, dict) and "path" in line]
 
 
-def digest(path: Path) -> str:
+def file_digest(path: Path) -> str:
     """SHA-256 of a file as hex; empty where it can't be read."""
     try:
         return hashlib.sha256(path.read_bytes()).hexdigest()
@@ -108,9 +108,7 @@ def digest(path: Path) -> str:
         return ""
 
 
-def verify_occluded(
-    root: Path, *, workers: int | None = None, progress: Callable[[int, int], None] | None = None
-) -> list[str]:
+def verify_occluded(root: Path, *, workers: int | None = None, progress: Progress | None = None) -> list[str]:
     """What in an occluded tree differs from what was written; nothing: the list is empty.
 
     Raises:
@@ -122,17 +120,17 @@ def verify_occluded(
     mark = read_json(root / MARK)
     if not mark.get("complete"):
         return ["the tree is not complete: run the same command again to finish it"]
-    if digest(root / MANIFEST) != mark["content_hash"]:
+    if file_digest(root / MANIFEST) != mark["content_hash"]:
         return [f"{MANIFEST} is not the manifest that {MARK} describes"]
     try:
-        expected = {line["path"]: line["sha256"] for line in read_lines(root / MANIFEST)}
+        expected = {line["path"]: line["sha256"] for line in read_manifest_lines(root / MANIFEST)}
     except (OSError, KeyError) as error:
         raise DataError(f"{root / MANIFEST} can't be read: {error}") from error
     expected |= mark["lists"]
     found = []
     with ThreadPoolExecutor(workers) as pool:
         for i, (path, there) in enumerate(
-            zip(expected, pool.map(lambda p: digest(root / p), expected), strict=True)
+            zip(expected, pool.map(lambda p: file_digest(root / p), expected), strict=True)
         ):
             if there != expected[path]:
                 found.append(f"{path}: " + ("changed since it was written" if there else "can't be read"))

@@ -17,7 +17,7 @@ ROUNDS = 4
 SAM_FILE = "Give --sam-weights the published checkpoint of --sam-kind, such as sam_vit_b_01ec64.pth."
 
 
-class Refiner(Protocol):
+class MaskRefiner(Protocol):
     """Anything that redraws an instance's mask."""
 
     def __call__(self, image: np.ndarray, instance: Instance) -> tuple[np.ndarray, float]:

@@ -47,7 +47,7 @@ class Erase(Strict):
         return other if infrared and other is not None else self.probability
 
 
-class Exchange(Strict):
+class ExchangeOptions(Strict):
     """Colours after normalising and erasing (CAJ), handed to the method as channel weights.
 
     Attributes:
@@ -62,7 +62,7 @@ class Exchange(Strict):
     infrared_grey: Probability = 0.0
 
     @model_validator(mode="after")
-    def _keys_act(self) -> Exchange:
+    def _keys_act(self) -> ExchangeOptions:
         refuse_idle(self, (self.infrared == 1.0, "infrared is 1", ("infrared_grey",)))
         return self
 
@@ -102,7 +102,7 @@ class Augment(Strict):
     linear_repeat: bool = False
     erase: Erase = Erase()
     second_view: bool = False
-    exchange: Exchange = Exchange()
+    exchange: ExchangeOptions = ExchangeOptions()
 
     @model_validator(mode="after")
     def _keys_act(self) -> Augment:

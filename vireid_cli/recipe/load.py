@@ -18,7 +18,7 @@ from vireid_cli import reading
 from vireid_cli.errors import RecipeError, UsageError
 from vireid_cli.recipe.problems import Problem, first_of_each, of_flaw, of_validation, place_of, raise_all
 from vireid_cli.recipe.schema import Recipe
-from vireid_cli.recipe.yaml_lines import KeyPath, Source, parse_setting, read_source
+from vireid_cli.recipe.yaml_lines import KeyPath, RecipeSource, parse_setting, read_source
 
 OptionsOf = Callable[[str], type[BaseModel]]
 """A method's name → its ``Options`` model; raises ``UsageError`` for an unknown name."""
@@ -181,7 +181,7 @@ def _method_options(
         return None, of_validation(error, model, places, ("method", "options"))
 
 
-def _with_parent(source: Source, path: Path) -> Source:
+def _with_parent(source: RecipeSource, path: Path) -> RecipeSource:
     """Merge a recipe over the one it ``extends`` (one level)."""
     extends = source.content.pop("extends", None)
     if extends is None:
@@ -202,7 +202,9 @@ def _with_parent(source: Source, path: Path) -> Source:
     if isinstance(parent_method, dict) and _renames_method(source.content, parent_method):
         parent_method.pop("options", None)  # the parent's options are another method's
     merged = _merge(parent.content, source.content)
-    return Source(source.origin, merged, {**parent.places, **source.places}, (*parent.flaws, *source.flaws))
+    return RecipeSource(
+        source.origin, merged, {**parent.places, **source.places}, (*parent.flaws, *source.flaws)
+    )
 
 
 def _renames_method(child: dict[str, Any], parent_method: dict[str, Any]) -> bool:

@@ -91,7 +91,7 @@ class Flaw:
 
 
 @dataclass(frozen=True, slots=True)
-class Source:
+class RecipeSource:
     """A parsed mapping and the place of each key.
 
     Attributes:
@@ -107,7 +107,7 @@ class Source:
     flaws: tuple[Flaw, ...] = ()
 
 
-def read_source(path: Path) -> Source:
+def read_source(path: Path) -> RecipeSource:
     """Parse one YAML file.
 
     Raises:
@@ -116,16 +116,16 @@ def read_source(path: Path) -> Source:
     return parse_source(reading.read_text(path, limit=LIMIT, error=RecipeError), str(path))
 
 
-def parse_source(text: str, origin: str) -> Source:
+def parse_source(text: str, origin: str) -> RecipeSource:
     """Parse YAML text; see ``read_source``."""
     root, content, flaws = _parse(text, origin)
     if root is None or content is None:
-        return Source(origin, {})
+        return RecipeSource(origin, {})
     if not isinstance(content, dict):
         kind = "a list" if isinstance(content, list) else "a single value"
         raise RecipeError(f"{origin}:1: a recipe is a mapping of keys, this is {kind}.")
     places = {key: _place(marked, origin) for key, _, marked in _walk(root, ())}
-    return Source(origin, content, places, flaws)
+    return RecipeSource(origin, content, places, flaws)
 
 
 def parse_setting(setting: str) -> tuple[KeyPath, Any, tuple[Flaw, ...]]:

@@ -15,7 +15,7 @@ from __future__ import annotations
 import os
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -44,6 +44,7 @@ from vireid_cli.rendered.options import RenderOptions
 from vireid_cli.rendered.population import Person, Plan, draw_person
 from vireid_cli.rendered.render import Renderer
 from vireid_cli.rendered.shots import Shot
+from vireid_cli.types import Progress
 
 Array = np.ndarray
 BATCH = 24
@@ -92,7 +93,7 @@ def write_tree(
     *,
     device: str = "cpu",
     workers: int | None = None,
-    progress: Callable[[int, int], None] | None = None,
+    progress: Progress | None = None,
 ) -> RenderedTree:
     """Render the benchmark into ``root``; what is already there and whole is kept.
 
@@ -201,7 +202,7 @@ def _render_all(
     missing: list[_Job],
     device: str,
     workers: int | None,
-    progress: Callable[[int, int], None] | None,
+    progress: Progress | None,
 ) -> int:
     """Render the missing batches with threads, and return how many images were written."""
     total = sum(len(job.images) for job in jobs)

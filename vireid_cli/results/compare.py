@@ -17,7 +17,7 @@ SHOWN = ("rank1", "rank10", "mAP", "mINP")
 
 
 @dataclass(frozen=True, slots=True)
-class Spread:
+class SeedSpread:
     """A figure over repetitions.
 
     Attributes:
@@ -29,13 +29,13 @@ class Spread:
     std: float | None
 
     @staticmethod
-    def of(values: Sequence[float]) -> Spread:
+    def of(values: Sequence[float]) -> SeedSpread:
         """Mean and sample standard deviation of at least one value."""
-        return Spread(statistics.fmean(values), statistics.stdev(values) if len(values) > 1 else None)
+        return SeedSpread(statistics.fmean(values), statistics.stdev(values) if len(values) > 1 else None)
 
 
 @dataclass(frozen=True, slots=True)
-class TableRow:
+class ComparisonRow:
     """One row of a comparison.
 
     Attributes:
@@ -49,13 +49,13 @@ class TableRow:
 
     label: str
     seeds: tuple[int, ...]
-    metrics: dict[str, Spread]
+    metrics: dict[str, SeedSpread]
     parameters: int
     chance: float
     evaluations: tuple[str | None, ...] = ()
 
 
-def table_row(label: str, evaluations: Mapping[int, EvaluationFile], parameters: int) -> TableRow:
+def table_row(label: str, evaluations: Mapping[int, EvaluationFile], parameters: int) -> ComparisonRow:
     """Average one row's evaluations under one protocol over its seeds.
 
     Args:
@@ -70,9 +70,10 @@ def table_row(label: str, evaluations: Mapping[int, EvaluationFile], parameters:
     if len({content["protocol"] for content in found}) != 1:
         raise ValueError(f"row '{label}' mixes protocols, or has no evaluation")
     names = [name for name in SHOWN if name in found[0]["metrics"]]
-    spreads = {name: Spread.of([content["metrics"][name]["mean"] for content in found]) for name in names}
+    spreads = {name: SeedSpread.of([content["metrics"][name]["mean"] for content in found]) for name in names}
     identifiers = tuple(content.get("identifier") for content in found)
-    return TableRow(label, tuple(evaluations), spreads, parameters, found[0]["chance"]["rank1"], identifiers)
+    chance = found[0]["chance"]["rank1"]
+    return ComparisonRow(label, tuple(evaluations), spreads, parameters, chance, identifiers)
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +85,7 @@ class Comparison:
         fingerprint: What all rows and seeds have in common of what was measured, the data's mark included.
     """
 
-    rows: tuple[TableRow, ...]
+    rows: tuple[ComparisonRow, ...]
     fingerprint: dict[str, Any]
 
     @property
@@ -118,7 +119,7 @@ def as_json(table: Comparison) -> dict[str, Any]:
     return {"fingerprint": table.fingerprint, "rows": [_row_as_json(row) for row in table.rows]}
 
 
-def _row_as_json(row: TableRow) -> dict[str, Any]:
+def _row_as_json(row: ComparisonRow) -> dict[str, Any]:
     return {
         "label": row.label,
         "seeds": list(row.seeds),
@@ -129,7 +130,7 @@ def _row_as_json(row: TableRow) -> dict[str, Any]:
     }
 
 
-def percent(spread: Spread) -> str:
+def percent_spread(spread: SeedSpread) -> str:
     """``12.34 ± 0.56``, in percent."""
     mean = f"{100 * spread.mean:.1f}"
     return mean if spread.std is None else f"{mean} ± {100 * spread.std:.1f}"
@@ -142,6 +143,6 @@ def markdown(table: Comparison) -> str:
     lines = ["| " + " | ".join(heads) + " |", "|" + "---|" * len(heads)]
     for row in table.rows:
         cells = [row.label, f"{row.parameters / 1e6:.2f} M"]
-        cells += [percent(row.metrics[name]) for name in names]
+        cells += [percent_spread(row.metrics[name]) for name in names]
         lines.append("| " + " | ".join([*cells, str(len(row.seeds))]) + " |")
     return "\n".join(lines)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 ABSENT = "(absent)"
@@ -20,15 +20,16 @@ Value = Any
 
 def settings_of(recipe: Mapping[str, Any]) -> tuple[dict[str, Value], int]:
     """Dotted key → value of a resolved recipe, what is no setting left out; and its seed."""
-    found = dict(_leaves(recipe, ""))
+    found = dict(leaves(recipe))
     seed = int(found.get("train.seed", 0))
     return {key: value for key, value in found.items() if not _is_in(key, _NOT_SETTINGS)}, seed
 
 
-def _leaves(content: Mapping[str, Any], prefix: str) -> Iterable[tuple[str, Value]]:
+def leaves(content: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Value]]:
+    """Values of nested mappings with their dotted key paths, in order."""
     for name, value in content.items():
         if isinstance(value, Mapping):
-            yield from _leaves(value, f"{prefix}{name}.")
+            yield from leaves(value, f"{prefix}{name}.")
         else:
             yield f"{prefix}{name}", value
 

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from vireid_cli.errors import UsageError
-from vireid_cli.results.compare import Spread
+from vireid_cli.results.compare import SeedSpread
 from vireid_cli.results.settings import ABSENT, NAME, Value, is_number, order_of, shown, text_of
 
 SEED = "train.seed"
@@ -50,7 +50,7 @@ class Point:
     """
 
     value: Value
-    metrics: dict[str, Spread]
+    metrics: dict[str, SeedSpread]
     seeds: tuple[int, ...]
 
 
@@ -265,5 +265,5 @@ def _newest(members: Iterable[Member]) -> list[Member]:
 def _point(group: Sequence[Member], swept: str, metrics: Sequence[str]) -> Point:
     """Mean and spread over the seeds of one value."""
     ordered = sorted(group, key=lambda m: m.seed)
-    spreads = {name: Spread.of([m.metrics[name] for m in ordered]) for name in metrics}
+    spreads = {name: SeedSpread.of([m.metrics[name] for m in ordered]) for name in metrics}
     return Point(group[0].settings.get(swept, ABSENT), spreads, tuple(m.seed for m in ordered))

@@ -8,6 +8,9 @@ from vireid_cli.results.schema import EvaluationFile
 
 RENDERED = "Rendered benchmark: not comparable with any figure on real images."
 
+RENDERED_NOTE = "rendered people"
+"""The same on a figure, where there is room for two words."""
+
 DIRECTIONS = {"v2i": "visible queries, infrared gallery", "i2v": "infrared queries, visible gallery"}
 _EXCHANGED = {"llcm-release-v2i": "drawn infrared queries, all visible images, as released"}
 """Protocols whose name says other roles than they have: see ``data.protocols.llcm``."""

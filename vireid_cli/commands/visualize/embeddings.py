@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from vireid_cli.commands.options import DataDir, Device, Precision, RunsDir, make_engine, refuse_idle
+from vireid_cli.commands.options import DataDir, Device, PrecisionOption, RunsDir, make_engine, refuse_idle
 from vireid_cli.commands.visualize.options import Dpi, Format, Out, Protocol, Runs, Seed, draw
 
 
@@ -46,7 +46,7 @@ def tsne(
     format: Format = None,
     dpi: Dpi = 150,
     device: Device = "auto",
-    precision: Precision = "auto",
+    precision: PrecisionOption = "auto",
     data: DataDir = None,
     runs: RunsDir = None,
 ) -> None:

@@ -21,7 +21,7 @@ MOST = 6
 """Images side by side."""
 
 
-class Pair(StrEnum):
+class PairModality(StrEnum):
     """Of which modality two images are."""
 
     both = "both"
@@ -94,8 +94,8 @@ def phase_swap(
     dataset: PersonOf = "sysu",
     pid: Pid = None,
     modality: Annotated[
-        Pair, typer.Option(help="Of which modality the person's two images are.")
-    ] = Pair.both,
+        PairModality, typer.Option(help="Of which modality the person's two images are.")
+    ] = PairModality.both,
     visible: Annotated[Path | None, typer.Option(help="A visible image file, with --infrared.")] = None,
     infrared: Annotated[Path | None, typer.Option(help="An infrared image file, with --visible.")] = None,
     size: TakenAt = "288x144",
@@ -116,7 +116,7 @@ def phase_swap(
     files = images or []
     if files and len(files) != 2:
         raise UsageError(f"phase-swap takes two images, not {len(files)}.")
-    if bool(files) + bool(named) + (pid is not None or modality is not Pair.both) > 1:
+    if bool(files) + bool(named) + (pid is not None or modality is not PairModality.both) > 1:
         raise UsageError("Name a person with --pid, or two files, not both.")
     if files or named:
         refuse_idle(context, "Two files are named, no person of a dataset", "dataset", "modality")
@@ -129,7 +129,7 @@ def phase_swap(
         format,
         dpi,
         pid=pid,
-        modality=None if modality is Pair.both else Modality(modality.value),
+        modality=None if modality is PairModality.both else Modality(modality.value),
         images=tuple(pictures) or None,
         size=parse_size(size),
     )

@@ -47,7 +47,7 @@ class Count:
 
 
 @dataclass(frozen=True, slots=True)
-class Report:
+class ScanReport:
     """What a scan found against what it expected.
 
     Attributes:
@@ -81,7 +81,7 @@ class Scan:
     """
 
     records: RecordTable
-    report: Report
+    report: ScanReport
     permutation: Path | None
 
 

@@ -17,7 +17,7 @@ from pathlib import Path
 from vireid_cli.data import layout
 from vireid_cli.data.ids import id_problem, parse_id
 from vireid_cli.data.provenance import read_provenance
-from vireid_cli.data.sources import Report, Scan
+from vireid_cli.data.sources import Scan, ScanReport
 from vireid_cli.errors import DataError
 from vireid_cli.types import Modality, Record
 
@@ -52,7 +52,7 @@ def scan(root: Path) -> Scan:
         records, root, "Each person is either trained on or tested on: move its folders to one side."
     )
     notes = (*found.notes(), *layout.lacking(records))
-    return Scan(records, Report(layout.count(records), notes, read_provenance(root)), None)
+    return Scan(records, ScanReport(layout.count(records), notes, read_provenance(root)), None)
 
 
 def _walk(root: Path, split: str, found: layout.Found) -> None:

@@ -19,7 +19,7 @@ from pathlib import Path
 from vireid_cli.data import layout, listing
 from vireid_cli.data.ids import parse_id, shorten
 from vireid_cli.data.provenance import read_provenance
-from vireid_cli.data.sources import Report, Scan
+from vireid_cli.data.sources import Scan, ScanReport
 from vireid_cli.errors import DataError
 from vireid_cli.types import Modality, Record, RecordTable
 
@@ -76,7 +76,7 @@ def scan(root: Path) -> Scan:
         )
     if not provenance.rendered:
         notes += differences(records)
-    return Scan(records, Report(layout.count(records), tuple(notes), provenance), None)
+    return Scan(records, ScanReport(layout.count(records), tuple(notes), provenance), None)
 
 
 def _training(root: Path, modality: Modality, found: layout.Found) -> None:

@@ -18,7 +18,7 @@ from pathlib import Path
 from vireid_cli.data import layout, listing
 from vireid_cli.data.ids import parse_id, shorten
 from vireid_cli.data.provenance import read_provenance
-from vireid_cli.data.sources import Report, Scan
+from vireid_cli.data.sources import Scan, ScanReport
 from vireid_cli.errors import DataError
 from vireid_cli.types import TRIAL_LETTERS, TRIALS_MARK, Modality, Record, RecordTable
 
@@ -63,7 +63,7 @@ def scan(root: Path) -> Scan:
     records = found.table(root, "Visible/<id>/<name>.bmp and Thermal/<id>/<name>.bmp")
     real = not provenance.rendered
     notes = (*found.notes(), *layout.lacking(records), *(differences(records) if real else ()))
-    return Scan(records, Report(layout.count(_unsplit(records)), notes, provenance), None)
+    return Scan(records, ScanReport(layout.count(_unsplit(records)), notes, provenance), None)
 
 
 def _letters(root: Path) -> dict[str, str]:

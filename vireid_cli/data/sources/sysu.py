@@ -23,7 +23,7 @@ from vireid_cli import reading
 from vireid_cli.data import layout
 from vireid_cli.data.ids import ids_of_array, parse_ids
 from vireid_cli.data.provenance import read_provenance
-from vireid_cli.data.sources import Count, Report, Scan
+from vireid_cli.data.sources import Count, Scan, ScanReport
 from vireid_cli.errors import DataError
 from vireid_cli.types import Modality, Record, RecordTable
 
@@ -112,7 +112,7 @@ def scan(root: Path) -> Scan:
     if permutation is None:
         notes.append(f"{PERMUTATION} is absent (root or exp/): the 'official' gallery draw is not available")
     counts = _counts(records, real=not provenance.rendered)
-    return Scan(records, Report(counts, tuple(notes), provenance), permutation)
+    return Scan(records, ScanReport(counts, tuple(notes), provenance), permutation)
 
 
 def read_splits(folder: Path) -> tuple[dict[int, str], list[str]]:

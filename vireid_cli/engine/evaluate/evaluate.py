@@ -16,7 +16,7 @@ from vireid_cli.data.plan import EvaluationPlan
 from vireid_cli.data.sources import load_source, source_names
 from vireid_cli.data.store import Store
 from vireid_cli.engine.embed import Chosen, chosen_checkpoint, embed_rows, load_trained
-from vireid_cli.engine.evaluate.result import EvaluateOptions, Evaluation, evaluate_plan
+from vireid_cli.engine.evaluate.result import EvaluateOptions, Evaluation, evaluate_protocol
 from vireid_cli.engine.evaluate.scoring import FLIPS, RERANKS, Measured
 from vireid_cli.engine.prepare import ensure_prepared
 from vireid_cli.engine.session import Session
@@ -57,7 +57,7 @@ def _evaluate_run(run: Run, session: Session, options: EvaluateOptions) -> list[
         sides.append(sides[0].mirrored(mirrored, options.flip))
     about = _about(trained, session, store, overlap, f"{embedded.features.shape[1]}-d, unit length")
     return [
-        evaluate_plan(
+        evaluate_protocol(
             plan,
             sides,
             options,

@@ -13,14 +13,14 @@ from vireid_cli.data.features import FeatureFile, read_features
 from vireid_cli.data.plan import EvaluationPlan
 from vireid_cli.data.stored_trials import holds_trials, read_trials
 from vireid_cli.engine.evaluate.pairing import evaluate_against
-from vireid_cli.engine.evaluate.result import EvaluateOptions, Evaluation, evaluate_plan
+from vireid_cli.engine.evaluate.result import EvaluateOptions, Evaluation, evaluate_protocol
 from vireid_cli.engine.evaluate.scoring import FLIPS, RERANKS, Measured, Outcome
 from vireid_cli.engine.evaluate.summary import summarize
 from vireid_cli.errors import UsageError
 from vireid_cli.metrics.camera_rules import CameraRule
 from vireid_cli.metrics.outcome import Trials
 from vireid_cli.metrics.retrieval import evaluate_distances
-from vireid_cli.metrics.streaming import evaluate_features as stream_features
+from vireid_cli.metrics.streaming import evaluate_streamed
 from vireid_cli.metrics.verification import FAR_READINGS, FarReading
 from vireid_cli.metrics.verification_intervals import PairScores
 from vireid_cli.types import Embeddings
@@ -124,7 +124,7 @@ class _Rules:
 
 def _measure(plan: EvaluationPlan, embedded: Embeddings, options: EvaluateOptions) -> Evaluation:
     measured = Measured(embedded.widened(), np.arange(len(embedded)))
-    return evaluate_plan(plan, [measured], options, dict(plan.fingerprint), [], None)
+    return evaluate_protocol(plan, [measured], options, dict(plan.fingerprint), [], None)
 
 
 def _by_distances(path: Path, given: FeatureFile, rules: _Rules) -> Evaluation:
@@ -147,7 +147,7 @@ def _streamed(path: Path, given: FeatureFile, rules: _Rules) -> Evaluation:
             f"verification rates of {len(given.query) * len(given.gallery):,} pairs do not fit into memory.",
             "Give fewer images.",
         )
-    result = stream_features(
+    result = evaluate_streamed(
         given.query.features,
         given.gallery.features,
         given.q_pids,

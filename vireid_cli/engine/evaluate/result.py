@@ -155,7 +155,7 @@ def markdown_table(evaluations: Sequence[Evaluation]) -> str:
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 
-def evaluate_plan(
+def evaluate_protocol(
     plan: EvaluationPlan,
     sides: Sequence[Measured],
     options: EvaluateOptions,

@@ -8,7 +8,7 @@ from typing import Literal
 import numpy as np
 
 from vireid_cli.data.plan import EvaluationPlan, evaluate_plan
-from vireid_cli.metrics.bootstrap import People, sums_by_person
+from vireid_cli.metrics.bootstrap import PersonSums, sums_by_person
 from vireid_cli.metrics.outcome import REPORTED_RANKS, Retrieval, Trials
 from vireid_cli.metrics.rerank import EXPANSION, K1, K2, LAMBDA, gallery_mean, k_reciprocal
 from vireid_cli.metrics.retrieval import evaluate_scores, top
@@ -97,7 +97,7 @@ class Outcome:
         rates = {far_name(far): [row[i].rate for row in points] for i, far in enumerate(self.fars)}
         return {**found, **rates}
 
-    def people(self) -> People:
+    def people(self) -> PersonSums:
         """Sums of the per-query values by person, for intervals and paired differences."""
         return sums_by_person(self.pids, [per_query(result) for result in self.trials])
 

@@ -15,6 +15,7 @@ from vireid_cli.errors import DataError, UsageError
 from vireid_cli.results import schema
 from vireid_cli.results.evaluation import StoredEvaluation
 from vireid_cli.results.run import Run
+from vireid_cli.results.wording import RENDERED_NOTE
 
 
 def evaluation_of(run: Run, protocol: str | None) -> StoredEvaluation:
@@ -147,9 +148,6 @@ def labels_of(runs: Sequence[Run]) -> tuple[str, ...]:
     return tuple(str(run.folder) for run in runs)
 
 
-RENDERED = "rendered people"
-
-
 def rendered_note(runs: Sequence[Run]) -> str | None:
     """What every figure of measurements on rendered people says; None for photographs.
 
@@ -161,7 +159,7 @@ def rendered_note(runs: Sequence[Run]) -> str | None:
         if (run.folder / schema.ENVIRONMENT).is_file():  # a folder of results alone has none
             said.append(run.environment()["data"])
         if any(marks.get("rendered") for marks in said):
-            return RENDERED
+            return RENDERED_NOTE
     return None
 
 

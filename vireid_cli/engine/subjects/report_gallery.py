@@ -9,7 +9,7 @@ import numpy as np
 
 from vireid_cli.engine.subjects.evaluations import evaluation_of
 from vireid_cli.engine.subjects.report_images import MOST_IMAGES, Album
-from vireid_cli.figures.report.parts import Gallery, Ranking, Side
+from vireid_cli.figures.report.parts import Gallery, ImageTable, Ranking
 from vireid_cli.results import schema
 from vireid_cli.results.run import Run
 from vireid_cli.types import Embeddings, Modality
@@ -96,10 +96,10 @@ def gallery_of(rankings: Sequence[Arrays], album: Album, total: int, protocol: s
         f"{some} {total:,} queries of {protocol}, each with its ten best matches. "
         "Choose an image to enlarge it."
     )
-    query = Side(
+    query = ImageTable(
         first["query_paths"], first["query_pids"], first["query_camids"], album.places(first["query_paths"])
     )
-    gallery = Side(paths, columns[0], columns[1], album.places(paths))
+    gallery = ImageTable(paths, columns[0], columns[1], album.places(paths))
     return Gallery(query, gallery, tuple(found), tuple(range(len(found))), note, cameras)
 
 

@@ -17,6 +17,7 @@ from vireid_cli.recipe.yaml_lines import LIMIT, parse_source
 from vireid_cli.results import schema
 from vireid_cli.results.evaluation import StoredEvaluation
 from vireid_cli.results.run import DAMAGED, Run
+from vireid_cli.results.settings import leaves
 
 CLOSE = 1e-6
 """How far a recomputed figure may be from the stored one."""
@@ -125,18 +126,9 @@ def facts_of(fingerprints: Sequence[Mapping[str, Any]], names: Sequence[str]) ->
     return tuple(facts)
 
 
-def flat(content: Mapping[str, Any], prefix: str = "") -> dict[str, str]:
+def flat(content: Mapping[str, Any]) -> dict[str, str]:
     """Nested values by their dotted key paths, as text; lists on one line."""
-    found: dict[str, str] = {}
-    for key, value in content.items():
-        path = f"{prefix}{key}"
-        if isinstance(value, Mapping):
-            found |= flat(value, f"{path}.")
-        elif isinstance(value, float):
-            found[path] = f"{value:g}"
-        else:
-            found[path] = str(value)
-    return found
+    return {path: f"{value:g}" if isinstance(value, float) else str(value) for path, value in leaves(content)}
 
 
 def differing(contents: Sequence[Mapping[str, str]]) -> dict[str, list[str]]:

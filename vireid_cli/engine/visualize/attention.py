@@ -81,7 +81,7 @@ def draw(
             progress(i * len(pairs) + j + 1, total)
         rows.append(attention.RunRow(trained.recipe.method.name, run.name, tuple(looks)))
     shown = [
-        attention.Person(f"pid {pid}", (images[0].detail, images[1].detail), look.images)
+        attention.PersonImages(f"pid {pid}", (images[0].detail, images[1].detail), look.images)
         for pid, images, look in zip(named, pairs, rows[0].looks, strict=True)
     ]
     title = f"{people.title}: where the embedding looks"

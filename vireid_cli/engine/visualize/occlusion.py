@@ -16,7 +16,7 @@ from vireid_cli.engine.subjects.images import read_row
 from vireid_cli.engine.subjects.output import Output
 from vireid_cli.figures.sheet import contact_sheet
 from vireid_cli.figures.style import MODALITY_COLOUR
-from vireid_cli.occlusion.compose import Composer, stream
+from vireid_cli.occlusion.compose import Composer, file_stream
 from vireid_cli.occlusion.library import Pool
 from vireid_cli.occlusion.policy import Policy, scene_of
 from vireid_cli.types import Modality, Record
@@ -28,7 +28,7 @@ MOST = 3000
 
 
 @dataclass(frozen=True, slots=True)
-class Pair:
+class BeforeAfter:
     """One person without and with an occluder.
 
     Attributes:
@@ -64,7 +64,7 @@ def sheet_of_library(folder: Path | None, session: Session) -> tuple[list[np.nda
 
 def pairs_of(
     people: People, base: str, composer: Composer, by: Grouping, wanted: int, seed: int
-) -> dict[str, list[Pair]]:
+) -> dict[str, list[BeforeAfter]]:
     """Pairs in groups of up to ``wanted``, the groups sorted by name.
 
     By camera and by modality each category comes once a group. By category each camera comes once and half
@@ -72,7 +72,7 @@ def pairs_of(
     """
     records = people.records.in_trial(1) if people.records.trials else people.records
     cameras = records.has_cameras
-    groups: dict[str, list[Pair]] = {}
+    groups: dict[str, list[BeforeAfter]] = {}
     taken: Counter[tuple[str, str]] = Counter()
     for row in np.random.default_rng(seed).permutation(len(records))[:MOST]:
         record = records.row(int(row))
@@ -96,13 +96,15 @@ def pairs_of(
     return dict(sorted(groups.items()))
 
 
-def _pair(base: str, pixels: np.ndarray, record: Record, place: str, composer: Composer, seed: int) -> Pair:
+def _pair(
+    base: str, pixels: np.ndarray, record: Record, place: str, composer: Composer, seed: int
+) -> BeforeAfter:
     """One person without and with an occluder, as ``prepare occluded`` would put it there."""
-    rng = stream(seed, base, record.split, record.path)
+    rng = file_stream(seed, base, record.split, record.path)
     scene = scene_of(base, record.camid)
     pool: Pool = "test" if record.split == "test" else "train"
     covered, line = composer.occlude(pixels, record.modality, scene, pool, rng)
-    return Pair(record, place, pixels, covered, line["category"], line["epsilon"], line["achieved"])
+    return BeforeAfter(record, place, pixels, covered, line["category"], line["epsilon"], line["achieved"])
 
 
 def draw(

@@ -37,7 +37,7 @@ Arrays = dict[str, np.ndarray]
 
 
 @dataclass(frozen=True, slots=True)
-class Choice:
+class QueryChoice:
     """Which queries are drawn.
 
     Attributes:
@@ -74,7 +74,7 @@ def draw(
         session: Device, listener, folders.
         output: File, format, resolution.
         protocol: Which evaluation; None: the first that all runs have.
-        queries, order, seed, pids, paths: See ``Choice``.
+        queries, order, seed, pids, paths: See ``QueryChoice``.
 
     Raises:
         UsageError: Not evaluated yet, no such query or person, or runs that were asked different queries.
@@ -83,7 +83,7 @@ def draw(
     stored = [evaluation_of(run, name) for run in runs]
     tables = [one.ranking() for one in stored]
     _refuse_others(runs, tables, name)
-    choice = Choice(order, queries, seed, tuple(pids), tuple(paths))
+    choice = QueryChoice(order, queries, seed, tuple(pids), tuple(paths))
     chosen = _chosen(tables[0], choice)
     recipe = run_recipe(runs[0], checked=False)
     size, resize = recipe.data.image_size, recipe.data.resize
@@ -121,7 +121,7 @@ def _refuse_others(runs: Sequence[Run], tables: Sequence[Arrays], name: str) -> 
                 )
 
 
-def _told(choice: Choice, labels: Sequence[str]) -> str:
+def _told(choice: QueryChoice, labels: Sequence[str]) -> str:
     """The choice in words."""
     if choice.paths:
         return "queries as named"
@@ -130,7 +130,7 @@ def _told(choice: Choice, labels: Sequence[str]) -> str:
     return f"{choice.order or 'random'} queries{of}{by}"
 
 
-def _chosen(arrays: Arrays, choice: Choice) -> np.ndarray:
+def _chosen(arrays: Arrays, choice: QueryChoice) -> np.ndarray:
     """Indices of the queries to draw.
 
     Raises:

@@ -19,7 +19,7 @@ from markupsafe import Markup
 
 import vireid_cli
 from vireid_cli.figures import style
-from vireid_cli.figures.report.parts import Gallery, Report, Side
+from vireid_cli.figures.report.parts import Gallery, ImageTable, Report
 from vireid_cli.printable import printable, printable_block
 from vireid_cli.types import Modality
 
@@ -119,7 +119,7 @@ def gallery_data(gallery: Gallery) -> dict[str, Any]:
     }
 
 
-def _columns(side: Side) -> dict[str, list[Any]]:
+def _columns(side: ImageTable) -> dict[str, list[Any]]:
     return {
         "path": side.paths.tolist(),
         "pid": side.pids.tolist(),

@@ -36,7 +36,7 @@ class Cell:
 
 
 @dataclass(frozen=True, slots=True)
-class Row:
+class TableRow:
     """One row: its head and its cells; ``run`` is the run whose colour marks it, ``faint`` sets it back."""
 
     head: Cell
@@ -62,7 +62,7 @@ class Table:
 
     caption: str
     heads: tuple[str, ...]
-    rows: tuple[Row, ...]
+    rows: tuple[TableRow, ...]
     notes: tuple[str, ...] = ()
     words: bool = False
 
@@ -78,7 +78,7 @@ class Table:
 
 
 @dataclass(frozen=True, slots=True)
-class Tile:
+class Headline:
     """A headline number.
 
     Attributes:
@@ -129,7 +129,7 @@ class Ranking:
 
 
 @dataclass(frozen=True, slots=True)
-class Side:
+class ImageTable:
     """Queries, or the gallery images that occur: labels, and which of the report's images each is."""
 
     paths: np.ndarray
@@ -158,8 +158,8 @@ class Gallery:
         ValueError: Arrays that do not fit each other.
     """
 
-    query: Side
-    gallery: Side
+    query: ImageTable
+    gallery: ImageTable
     rankings: tuple[Ranking, ...]
     runs: tuple[int, ...]
     note: str = ""
@@ -218,7 +218,7 @@ class Report:
     subtitle: str
     runs: tuple[str, ...]
     warnings: tuple[str, ...] = ()
-    tiles: tuple[Tile, ...] = ()
+    tiles: tuple[Headline, ...] = ()
     facts: tuple[tuple[str, str], ...] = ()
     results: tuple[Table, ...] = ()
     sections: tuple[Section, ...] = ()

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from vireid_cli.figures.report.parts import Cell, Row, Table, Tile
+from vireid_cli.figures.report.parts import Cell, Headline, Table, TableRow
 from vireid_cli.results.schema import Against, EvaluationFile, Metric
 from vireid_cli.results.wording import bounds, column_name, evaluation_title, percent
 
@@ -15,7 +15,7 @@ CLEAR = 0.05
 """p-value below which a difference stands out, if its interval leaves out zero, too."""
 
 
-def tiles(content: EvaluationFile) -> tuple[Tile, ...]:
+def tiles(content: EvaluationFile) -> tuple[Headline, ...]:
     """The numbers that a reader looks for first; a face set's verification rates in place of mINP."""
     metrics = content["metrics"]
     names = [name for name in TILES if name in metrics]
@@ -26,9 +26,9 @@ def tiles(content: EvaluationFile) -> tuple[Tile, ...]:
     return tuple(_tile(name, metrics[name], content["chance"].get(name), paper.get(name)) for name in names)
 
 
-def _tile(name: str, metric: Metric, chance: float | None, paper: float | None) -> Tile:
+def _tile(name: str, metric: Metric, chance: float | None, paper: float | None) -> Headline:
     low, high = (None, None) if metric["interval"] is None else (100 * b for b in metric["interval"])
-    return Tile(
+    return Headline(
         column_name(name),
         100 * metric["mean"],
         low,
@@ -52,16 +52,18 @@ def headline(contents: Sequence[EvaluationFile], names: Sequence[str], against: 
     rows = []
     for run, (content, name) in enumerate(zip(contents, names, strict=True)):
         head = Cell(name if several else "this run", "" if several else "95 % interval beneath")
-        rows.append(Row(head, _cells(content["metrics"], figures), run if several else None))
+        rows.append(TableRow(head, _cells(content["metrics"], figures), run if several else None))
         rows += [
-            Row(Cell(v["name"], name if several else ""), _cells(v["metrics"], figures), faint=True)
+            TableRow(Cell(v["name"], name if several else ""), _cells(v["metrics"], figures), faint=True)
             for v in content.get("variants", [])
         ]
     if first["trials"] > 1 and not several:
         spread = tuple(Cell(percent(first["metrics"][f]["std"])) for f in figures)
-        rows.append(Row(Cell("standard deviation", f"over {first['trials']} trials"), spread, faint=True))
+        rows.append(
+            TableRow(Cell("standard deviation", f"over {first['trials']} trials"), spread, faint=True)
+        )
     chance = tuple(Cell(percent(_chance(first, f))) for f in figures)
-    rows.append(Row(Cell("chance", "a random ranking"), chance, faint=True))
+    rows.append(TableRow(Cell("chance", "a random ranking"), chance, faint=True))
     rows += _paper_rows(first["reported"], figures)
     rows += [row for one in against for row in _difference_rows(one, names[0], figures)]
     notes = [first["interval"] and f"Interval: {first['interval']}."]
@@ -92,9 +94,9 @@ def _cells(metrics: Mapping[str, Metric], figures: Sequence[str]) -> tuple[Cell,
     return tuple(found)
 
 
-def _paper_rows(reported: Sequence[Mapping[str, Any]], figures: Sequence[str]) -> list[Row]:
+def _paper_rows(reported: Sequence[Mapping[str, Any]], figures: Sequence[str]) -> list[TableRow]:
     return [
-        Row(
+        TableRow(
             Cell("paper", str(row.get("source", ""))),
             tuple(Cell(f"{row[f]:.2f}") if f in row else NONE for f in figures),
         )
@@ -102,7 +104,7 @@ def _paper_rows(reported: Sequence[Mapping[str, Any]], figures: Sequence[str]) -
     ]
 
 
-def _difference_rows(one: Against, first: str, figures: Sequence[str]) -> list[Row]:
+def _difference_rows(one: Against, first: str, figures: Sequence[str]) -> list[TableRow]:
     """First − other with interval and p-value; bold where both say that it is not zero."""
     cells = []
     for name in figures:
@@ -114,7 +116,7 @@ def _difference_rows(one: Against, first: str, figures: Sequence[str]) -> list[R
         text = f"{signed(low, 1)} to {signed(high, 1)}\n{p_text(found['p_value'])}"
         clear = (low > 0 or high < 0) and found["p_value"] < CLEAR
         cells.append(Cell(signed(100 * found["mean"], 2), text, emphasis="best" if clear else ""))
-    return [Row(Cell(f"{first} − {one['name']}", "paired, in points"), tuple(cells))]
+    return [TableRow(Cell(f"{first} − {one['name']}", "paired, in points"), tuple(cells))]
 
 
 def p_text(value: float) -> str:
@@ -141,7 +143,7 @@ def camera_pairs(by_run: Sequence[Sequence[Mapping[str, Any]]], names: Sequence[
         for figure in figures:
             values = [table[key][figure] if key in table else None for table in tables]
             cells += [Cell(percent(value), share=value, run=run) for run, value in enumerate(values)]
-        rows.append(Row(Cell(f"camera {key[0]} → {key[1]}"), tuple(cells)))
+        rows.append(TableRow(Cell(f"camera {key[0]} → {key[1]}"), tuple(cells)))
     note = "Each gallery camera alone; valid queries of all trials together. Means in percent."
     if not several and all(row["mAP"] == row["mINP"] for row in by_run[0]):
         note += " mAP and mINP are equal where every query has one right image."
@@ -161,7 +163,7 @@ def costs(found: Sequence[Mapping[str, Any]], names: Sequence[str]) -> Table:
         cells += [Cell(f"{cost[key] / 1e9:.3f} G") for key in ("multiply_adds", "flops")]
         if timed:
             cells += [Cell(f"{cost[key]:.2f} ms") for key in ("latency_ms_one_image", "latency_ms_batch")]
-        rows.append(Row(Cell(name, str(cost["method"])), tuple(cells), run if several else None))
+        rows.append(TableRow(Cell(name, str(cost["method"])), tuple(cells), run if several else None))
         if cost["reported"]:
             rows.append(_paper_cost(cost["reported"], timed))
     notes = ["Multiply-adds of convolutions, products, attention and Fourier transforms; FLOPs are twice."]
@@ -170,16 +172,16 @@ def costs(found: Sequence[Mapping[str, Any]], names: Sequence[str]) -> Table:
     return Table("What a network costs", tuple(heads), tuple(rows), tuple(notes))
 
 
-def _paper_cost(paper: Mapping[str, Any], timed: bool) -> Row:
+def _paper_cost(paper: Mapping[str, Any], timed: bool) -> TableRow:
     size = "–" if paper["size"] is None else "{} × {}".format(*paper["size"])
     units = (("parameters", "M"), ("multiply_adds", "G"), ("latency", "ms"))
     texts = {key: "–" if paper[key] is None else f"{paper[key]:.2f} {unit}" for key, unit in units}
     cells = [size, "–", texts["parameters"], texts["multiply_adds"], "–"]
     cells += [texts["latency"], "–"] if timed else []
-    return Row(Cell("paper", str(paper["source"])), tuple(Cell(text) for text in cells))
+    return TableRow(Cell("paper", str(paper["source"])), tuple(Cell(text) for text in cells))
 
 
 def differences(caption: str, values: Mapping[str, Sequence[str]], names: Sequence[str]) -> Table:
     """Keys whose values are not the same in all runs, a column a run."""
-    rows = [Row(Cell(key), tuple(Cell(text) for text in texts)) for key, texts in values.items()]
+    rows = [TableRow(Cell(key), tuple(Cell(text) for text in texts)) for key, texts in values.items()]
     return Table(caption, ("key", *names), tuple(rows), words=True)

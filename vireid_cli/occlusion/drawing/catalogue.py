@@ -15,6 +15,7 @@ from vireid_cli.occlusion.drawing.raster import draw
 from vireid_cli.occlusion.drawing.surfaces import Patch
 from vireid_cli.occlusion.library import Library, Occluder, record_of, write_library
 from vireid_cli.processors import cores
+from vireid_cli.types import Progress
 
 NAME = "builtin"
 Design = Callable[[np.random.Generator], list[Patch]]
@@ -57,9 +58,7 @@ def draw_occluder(category: str, number: int) -> np.ndarray:
     return draw(design(rng), yaws[number], pitch)
 
 
-def build_builtin(
-    folder: Path, categories: Sequence[str] = (), progress: Callable[[int, int], None] | None = None
-) -> Library:
+def build_builtin(folder: Path, categories: Sequence[str] = (), progress: Progress | None = None) -> Library:
     """Draw the built-in library into ``folder``.
 
     Args:

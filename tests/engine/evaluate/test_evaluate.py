@@ -14,14 +14,14 @@ from vireid_cli.data.protocols.request import Request
 from vireid_cli.engine.evaluate import features as evaluate_given
 from vireid_cli.engine.evaluate.aggregate import average_runs
 from vireid_cli.engine.evaluate.pairing import evaluate_against
-from vireid_cli.engine.evaluate.result import EvaluateOptions, Evaluation, evaluate_plan
+from vireid_cli.engine.evaluate.result import EvaluateOptions, Evaluation, evaluate_protocol
 from vireid_cli.engine.evaluate.scoring import Measured, measure_plan
 from vireid_cli.errors import DataError, UsageError
 from vireid_cli.metrics.rerank import k_reciprocal
 from vireid_cli.metrics.verification import FAR_READINGS, FarReading
 from vireid_cli.types import Embeddings
 
-GOLDEN = Path(__file__).parents[1] / "golden"
+GOLDEN = Path(__file__).parents[2] / "golden"
 FIGURES = ["rank1", "rank5", "rank10", "rank20", "mAP", "mINP"]
 
 
@@ -56,7 +56,7 @@ def plan(name: str = "all-single-seeded", **changes: object) -> EvaluationPlan:
 
 def result(seed: int, name: str = "all-single-seeded", noise: float = 1.0, **options: object) -> Evaluation:
     wanted = EvaluateOptions(**options)  # type: ignore[arg-type]
-    return evaluate_plan(plan(name), [embedded(seed, noise=noise)], wanted, {"dataset": "sysu"}, [], None)
+    return evaluate_protocol(plan(name), [embedded(seed, noise=noise)], wanted, {"dataset": "sysu"}, [], None)
 
 
 def test_variants_stand_beside_the_plain_result() -> None:
@@ -154,7 +154,7 @@ def test_faces_report_verification_rates() -> None:
 def test_verification_rates_have_intervals_and_differences() -> None:
     faces = plan("faces", rule="none", merge_identities=False, fars=(0.01, 0.1))
     sides = [embedded(1, noise=0.4), embedded(2, noise=2.0)]
-    ours, theirs = (evaluate_plan(faces, [side], EvaluateOptions(), {}, [], None) for side in sides)
+    ours, theirs = (evaluate_protocol(faces, [side], EvaluateOptions(), {}, [], None) for side in sides)
     for name in ("vr_far_0.01", "vr_far_0.1"):
         metric = ours.content["metrics"][name]
         assert metric["interval"] is not None

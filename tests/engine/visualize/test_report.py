@@ -18,7 +18,7 @@ from vireid_cli.data.identity import marks
 from vireid_cli.data.protocols.request import Request
 from vireid_cli.data.store import Store
 from vireid_cli.engine.engine import Engine
-from vireid_cli.engine.evaluate.result import EvaluateOptions, evaluate_plan
+from vireid_cli.engine.evaluate.result import EvaluateOptions, evaluate_protocol
 from vireid_cli.engine.evaluate.scoring import Measured
 from vireid_cli.engine.prepare import prepare_dataset
 from vireid_cli.engine.session import Session
@@ -80,7 +80,7 @@ def evaluated(store: Store, tmp_path: Path) -> Callable[..., Run]:
         measured = Measured(Embeddings(features.astype(np.float64), *columns), rows)
         about = {**plan.fingerprint, **marks(store), "source": "sysu", "method": "baseline"}
         reported = [{"source": "Table 1", "rank1": 54.1}]
-        evaluate_plan(plan, [measured], EvaluateOptions(), about, reported, run.evaluation(plan.name))
+        evaluate_protocol(plan, [measured], EvaluateOptions(), about, reported, run.evaluation(plan.name))
         return run
 
     return make
