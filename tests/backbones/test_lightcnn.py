@@ -1,5 +1,7 @@
 """LightCNN-29 v2 against its layers written out, and the loader of its weights."""
 
+from pathlib import Path
+
 import pytest
 import torch
 import torch.nn.functional as F
@@ -36,7 +38,7 @@ def by_hand(state, images):
     return features.flatten(1) @ state["fc.weight"].T + state["fc.bias"]
 
 
-def test_the_network_is_its_layers_written_out():
+def test_the_network_is_its_layers_written_out() -> None:
     torch.manual_seed(0)
     network = LightCnn(8).double()
     images = torch.rand(2, 1, 128, 128, dtype=torch.float64)
@@ -47,7 +49,7 @@ def test_the_network_is_its_layers_written_out():
     )
 
 
-def test_the_stages_are_the_network():
+def test_the_stages_are_the_network() -> None:
     torch.manual_seed(0)
     spec = BackboneSpec("lightcnn29", state=LightCnn(8).state_dict(), width=8)
     whole = LightCnn(8)
@@ -61,7 +63,7 @@ def test_the_stages_are_the_network():
         torch.testing.assert_close(trunk.head(features), whole(images), rtol=1e-4, atol=1e-5)
 
 
-def test_shapes_of_the_published_network():
+def test_shapes_of_the_published_network() -> None:
     with torch.device("meta"):
         trunk, features = TwoStreamLightCnn(BackboneSpec("lightcnn29")), torch.zeros(1, 1, 128, 128)
     sides = {"stem": (48, 64), "stage1": (96, 32), "stage2": (192, 16), "stage3": (128, 16)}
@@ -74,7 +76,7 @@ def test_shapes_of_the_published_network():
     assert trunk.head(features).shape == (1, 256)
 
 
-def test_parameter_count_of_the_published_network():
+def test_parameter_count_of_the_published_network() -> None:
     def convolution(inputs, outputs, kernel):
         return 2 * outputs * (inputs * kernel**2 + 1)
 
@@ -101,7 +103,7 @@ def stored(path, content):
 @pytest.mark.parametrize("prefix", ["", "module."])
 @pytest.mark.parametrize("classifier", [True, False])
 @pytest.mark.parametrize("wrapped", [True, False])
-def test_the_public_file_is_read(tmp_path, state, prefix, classifier, wrapped):
+def test_the_public_file_is_read(tmp_path: Path, state, prefix: str, classifier: bool, wrapped: bool) -> None:
     given = {prefix + key: value for key, value in state.items()}
     if classifier:
         given[f"{prefix}fc2.weight"] = torch.zeros(1).expand(80013, 256)
@@ -111,7 +113,7 @@ def test_the_public_file_is_read(tmp_path, state, prefix, classifier, wrapped):
     assert torch.equal(found["conv1.filter.weight"], state["conv1.filter.weight"])
 
 
-def test_another_network_is_explained_key_by_key(tmp_path, state):
+def test_another_network_is_explained_key_by_key(tmp_path: Path, state) -> None:
     wrong = dict(state)
     wrong["fc.filter.weight"] = torch.zeros(1).expand(512, 8192)
     del wrong["fc.weight"]
@@ -125,7 +127,7 @@ def test_another_network_is_explained_key_by_key(tmp_path, state):
     assert "Version 1 has fc.filter" in text
 
 
-def test_a_missing_file_offers_no_imagenet_weights(tmp_path):
+def test_a_missing_file_offers_no_imagenet_weights(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="there is no file") as error:
         weights.resolve("lightcnn29", str(tmp_path / "LightCNN_29Layers_V2_checkpoint.pth.tar"))
     assert "backbone.weights=none" in str(error.value)
@@ -142,7 +144,7 @@ class Payload:
         return (open, (str(self.path), "w"))
 
 
-def test_nothing_in_a_file_is_executed(tmp_path, state):
+def test_nothing_in_a_file_is_executed(tmp_path: Path, state) -> None:
     trace = tmp_path / "executed"
     path = stored(tmp_path / "evil.pth", {"conv1.filter.weight": Payload(trace)})
     with pytest.raises(UsageError, match="can't be read"):

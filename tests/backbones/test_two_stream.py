@@ -14,7 +14,7 @@ def count(module):
     return sum(parameter.numel() for parameter in module.parameters())
 
 
-def test_parameter_counts_of_resnet50():
+def test_parameter_counts_of_resnet50() -> None:
     with torch.device("meta"):
         trunk = TwoStream(BackboneSpec("resnet50"), separate=())
     assert count(trunk) == 23_508_032
@@ -25,7 +25,7 @@ def test_parameter_counts_of_resnet50():
 
 @pytest.mark.parametrize("name", ["resnet18", "resnet34", "resnet50"])
 @pytest.mark.parametrize(("last_stride", "scale"), [(1, 16), (2, 32)])
-def test_shapes_of_the_stages(name, last_stride, scale):
+def test_shapes_of_the_stages(name: str, last_stride: int, scale: int) -> None:
     with torch.device("meta"):
         trunk = TwoStream(BackboneSpec(name, last_stride)).eval()
         features = torch.zeros(1, 3, 64, 32)
@@ -35,7 +35,7 @@ def test_shapes_of_the_stages(name, last_stride, scale):
         assert features.shape == (1, trunk.channels[stage], 64 // steps[stage], 32 // steps[stage])
 
 
-def test_last_stride_is_all_that_differs_from_torchvision():
+def test_last_stride_is_all_that_differs_from_torchvision() -> None:
     torch.manual_seed(0)
     ours = residual_network(BackboneSpec("resnet18", last_stride=2)).eval()
     theirs = torchvision.models.resnet18(weights=None).eval()
@@ -46,14 +46,14 @@ def test_last_stride_is_all_that_differs_from_torchvision():
 
 
 @pytest.mark.parametrize("name", ["resnet18", "resnet34", "resnet50"])
-def test_last_stride_1_leaves_no_stride_in_the_last_stage(name):
+def test_last_stride_1_leaves_no_stride_in_the_last_stage(name: str) -> None:
     with torch.device("meta"):
         network = residual_network(BackboneSpec(name, last_stride=1))
     strides = {module.stride for module in network.layer4.modules() if isinstance(module, nn.Conv2d)}
     assert strides == {(1, 1)}
 
 
-def test_separate_stages_serve_their_own_modality():
+def test_separate_stages_serve_their_own_modality() -> None:
     torch.manual_seed(0)
     trunk = TwoStream(BackboneSpec("resnet18"), separate=("stem", "layer4")).eval()
     visible, infrared = torch.randn(2, 3, 64, 32), torch.randn(3, 3, 64, 32)
@@ -71,7 +71,7 @@ def test_separate_stages_serve_their_own_modality():
     assert (trunk(infrared, Modality.INFRARED) - both[2:]).abs().max() > 1e-3
 
 
-def test_shared_batch_norm_sees_both_modalities_in_one_batch():
+def test_shared_batch_norm_sees_both_modalities_in_one_batch() -> None:
     trunk = TwoStream(BackboneSpec("resnet18"), separate=("stem",)).train()
     norm = trunk.layer1[0].bn1
     seen = []
@@ -91,7 +91,7 @@ def as_trained(network):
     return network
 
 
-def test_folded_network_embeds_alike_and_leaves_the_original_alone():
+def test_folded_network_embeds_alike_and_leaves_the_original_alone() -> None:
     torch.manual_seed(0)
     trunk = as_trained(TwoStream(BackboneSpec("resnet18"), separate=("stem", "layer4")))
     before = {key: value.clone() for key, value in trunk.state_dict().items()}
@@ -108,7 +108,7 @@ def test_folded_network_embeds_alike_and_leaves_the_original_alone():
             assert (found - expected).abs().max() < 1e-5
 
 
-def test_bottlenecks_are_folded_and_norms_that_follow_no_convolution_stay():
+def test_bottlenecks_are_folded_and_norms_that_follow_no_convolution_stay() -> None:
     torch.manual_seed(0)
     downsample = nn.Sequential(nn.Conv2d(8, 16, 1, bias=False), nn.BatchNorm2d(16))
     block = Bottleneck(8, 4, downsample=downsample)
@@ -120,7 +120,7 @@ def test_bottlenecks_are_folded_and_norms_that_follow_no_convolution_stay():
 
 
 @pytest.mark.parametrize("name", ["resnet18", "resnet50"])
-def test_width_scales_every_channel(name):
+def test_width_scales_every_channel(name: str) -> None:
     """Every channel but the image's is halved at half the width."""
     whole, half = (residual_network(BackboneSpec(name, 1, None, width)) for width in (64, 32))
     for (key, wide), narrow in zip(whole.state_dict().items(), half.state_dict().values(), strict=True):
@@ -141,7 +141,7 @@ class Added(nn.Module):
         return features + self.shift
 
 
-def test_modules_follow_the_last_blocks_and_the_blocks_keep_their_keys():
+def test_modules_follow_the_last_blocks_and_the_blocks_keep_their_keys() -> None:
     torch.manual_seed(0)
     trunk = TwoStream(BackboneSpec("resnet34", 1, None, 8)).eval()
     before = set(trunk.state_dict())
@@ -155,7 +155,7 @@ def test_modules_follow_the_last_blocks_and_the_blocks_keep_their_keys():
     torch.testing.assert_close(trunk.run("layer3", features, Modality.VISIBLE), expected)
 
 
-def test_a_short_stage_is_followed_block_by_block_and_a_separate_one_in_both_copies():
+def test_a_short_stage_is_followed_block_by_block_and_a_separate_one_in_both_copies() -> None:
     trunk = TwoStream(BackboneSpec("resnet18", 1, None, 8), separate=("stem", "layer2"))
     trunk.insert("layer2", 3, Added)
     shifts = [

@@ -1,4 +1,5 @@
 import hashlib
+from pathlib import Path
 
 import pytest
 import torch
@@ -18,7 +19,7 @@ def network():
 
 
 @pytest.fixture
-def nowhere(tmp_path, monkeypatch):
+def nowhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     """An empty torch cache, and a network that never answers."""
     monkeypatch.setattr(torch.hub, "get_dir", lambda: str(tmp_path / "hub"))
 
@@ -29,12 +30,12 @@ def nowhere(tmp_path, monkeypatch):
     return tmp_path
 
 
-def test_none_is_no_weights():
+def test_none_is_no_weights() -> None:
     assert weights.resolve("resnet18", "none") is None
 
 
 @pytest.mark.parametrize("form", ["weights.pth", "weights.safetensors"])
-def test_a_file_is_read_and_builds_both_stems(network, tmp_path, form):
+def test_a_file_is_read_and_builds_both_stems(network, tmp_path: Path, form: str) -> None:
     path = tmp_path / form
     state = {key: value.contiguous() for key, value in network.state_dict().items()}
     save_file(state, path) if form.endswith("safetensors") else torch.save(state, path)
@@ -47,7 +48,7 @@ def test_a_file_is_read_and_builds_both_stems(network, tmp_path, form):
     assert torch.equal(trunk.layer4[1].conv2.weight, network.layer4[1].conv2.weight)
 
 
-def test_counters_of_old_files_may_be_missing(network, tmp_path):
+def test_counters_of_old_files_may_be_missing(network, tmp_path: Path) -> None:
     state = {
         k: v for k, v in network.state_dict().items() if "num_batches" not in k and not k.startswith("fc.")
     }
@@ -56,7 +57,7 @@ def test_counters_of_old_files_may_be_missing(network, tmp_path):
     TwoStream(BackboneSpec("resnet18", state=found))
 
 
-def test_a_mismatch_is_explained_key_by_key(network, tmp_path):
+def test_a_mismatch_is_explained_key_by_key(network, tmp_path: Path) -> None:
     state = dict(network.state_dict())
     del state["conv1.weight"]
     state["stem.weight"] = torch.zeros(1)
@@ -72,7 +73,7 @@ def test_a_mismatch_is_explained_key_by_key(network, tmp_path):
     assert "bn1.weight: torch.int64 instead of torch.float32" in text
 
 
-def test_another_network_lists_five_keys_and_the_rest_as_a_number(network, tmp_path):
+def test_another_network_lists_five_keys_and_the_rest_as_a_number(network, tmp_path: Path) -> None:
     torch.save(network.state_dict(), tmp_path / "small.pth")
     with pytest.raises(UsageError, match=r"missing: .*, … and \d+ more"):
         weights.resolve("resnet50", str(tmp_path / "small.pth"))
@@ -87,19 +88,19 @@ def test_another_network_lists_five_keys_and_the_rest_as_a_number(network, tmp_p
         ({1: torch.zeros(1)}, "named by text"),
     ],
 )
-def test_files_of_another_kind(tmp_path, content, said):
+def test_files_of_another_kind(tmp_path: Path, content, said: str) -> None:
     path = tmp_path / "wrong.pth"
     path.write_bytes(content) if isinstance(content, bytes) else torch.save(content, path)
     with pytest.raises(UsageError, match=said):
         weights.resolve("resnet18", str(path))
 
 
-def test_a_missing_file(tmp_path):
+def test_a_missing_file(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="there is no file"):
         weights.resolve("resnet18", str(tmp_path / "none.pth"))
 
 
-def test_imagenet_offline_names_the_file_and_the_ways_out(nowhere):
+def test_imagenet_offline_names_the_file_and_the_ways_out(nowhere) -> None:
     with pytest.raises(weights.WeightsUnavailable) as error:
         weights.resolve("resnet18", "imagenet")
     expected = weights.imagenet_file("resnet18")
@@ -121,7 +122,7 @@ def publish(monkeypatch, path):
     monkeypatch.setattr(weights, "_url", lambda name: f"https://nowhere.invalid/models/{named.name}")
 
 
-def test_imagenet_from_the_cache(network, nowhere, monkeypatch):
+def test_imagenet_from_the_cache(network, nowhere, monkeypatch: pytest.MonkeyPatch) -> None:
     path = weights.imagenet_file("resnet18")
     path.parent.mkdir(parents=True)
     torch.save(network.state_dict(), path)
@@ -131,7 +132,7 @@ def test_imagenet_from_the_cache(network, nowhere, monkeypatch):
     assert torch.equal(found["conv1.weight"], network.conv1.weight)
 
 
-def test_a_cached_file_of_another_content_is_refused_by_its_hash(network, nowhere):
+def test_a_cached_file_of_another_content_is_refused_by_its_hash(network, nowhere) -> None:
     """Whole and loadable, but not the published one."""
     path = weights.imagenet_file("resnet18")
     path.parent.mkdir(parents=True)
@@ -148,7 +149,7 @@ def test_a_cached_file_of_another_content_is_refused_by_its_hash(network, nowher
     assert weights.resolve("resnet18", str(path)) is not None
 
 
-def test_a_download_of_another_content_is_never_kept(nowhere, monkeypatch):
+def test_a_download_of_another_content_is_never_kept(nowhere, monkeypatch: pytest.MonkeyPatch) -> None:
     def wrong(url, dst, hash_prefix=None, progress=True):
         raise RuntimeError(f'invalid hash value (expected "{hash_prefix}", got "00")')
 
@@ -158,7 +159,7 @@ def test_a_download_of_another_content_is_never_kept(nowhere, monkeypatch):
     assert not error.value.damaged
 
 
-def test_a_broken_cached_file_is_no_traceback(nowhere):
+def test_a_broken_cached_file_is_no_traceback(nowhere) -> None:
     path = weights.imagenet_file("resnet18")
     path.parent.mkdir(parents=True)
     path.write_bytes(b"half a download")

@@ -82,7 +82,9 @@ def test_crops_at_the_corners_of_the_batch_s_memory(count: int, corner: tuple[in
 
 
 @pytest.mark.parametrize("block", [1, 4000, 10_000])
-def test_how_many_images_are_worked_on_at_once_changes_nothing(monkeypatch, block: int) -> None:
+def test_how_many_images_are_worked_on_at_once_changes_nothing(
+    monkeypatch: pytest.MonkeyPatch, block: int
+) -> None:
     images = noise(11, (24, 13))  # 936 bytes each: blocks of one, of four and a rest of three, of ten and one
     whole, *_ = augment_batch(images, images, FULL, source())
     monkeypatch.setattr(crop, "BLOCK_BYTES", block)
@@ -422,7 +424,9 @@ def test_the_highest_uniform_number_stays_in_range() -> None:
 
 
 @pytest.mark.parametrize("size", SIZES)
-def test_working_on_all_images_gives_what_working_on_the_struck_ones_gives(monkeypatch, size) -> None:
+def test_working_on_all_images_gives_what_working_on_the_struck_ones_gives(
+    monkeypatch: pytest.MonkeyPatch, size
+) -> None:
     """What an accelerator does, done on the CPU."""
     images = noise(40, size)
     few = augment_batch(images, images, FULL, source())

@@ -1,5 +1,7 @@
 """Somebody else's ``.npz``: taken as it is, or refused with the reason."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 
@@ -27,7 +29,7 @@ def save(tmp_path, **change):
     return path
 
 
-def test_features_are_taken_as_they_are(tmp_path):
+def test_features_are_taken_as_they_are(tmp_path: Path) -> None:
     found = read_features(save(tmp_path))
     given = arrays()
     np.testing.assert_array_equal(found.query.features, given["q_feat"])
@@ -44,7 +46,7 @@ def test_features_are_taken_as_they_are(tmp_path):
     assert (found.q_pids.tolist(), found.g_camids.tolist()) == ([1, 2, 3, 1], [1, 1, 2, 2, 4, 5])
 
 
-def test_rows_are_normalised_only_if_asked(tmp_path):
+def test_rows_are_normalised_only_if_asked(tmp_path: Path) -> None:
     path = save(tmp_path)
     found = read_features(path, normalise=True, query_modality=Modality.VISIBLE)
     np.testing.assert_allclose(np.linalg.norm(found.query.features, axis=1), 1.0, rtol=1e-12)
@@ -58,7 +60,7 @@ def test_rows_are_normalised_only_if_asked(tmp_path):
         read_features(save(tmp_path, q_feat=np.zeros((4, 3), np.float32)), normalise=True)
 
 
-def test_distances_serve_in_place_of_features(tmp_path):
+def test_distances_serve_in_place_of_features(tmp_path: Path) -> None:
     distance = np.random.default_rng(1).random((4, 6))
     found = read_features(save(tmp_path, q_feat=None, g_feat=None, distance=distance))
     np.testing.assert_array_equal(found.scores(), -distance)
@@ -67,7 +69,7 @@ def test_distances_serve_in_place_of_features(tmp_path):
     assert found.query.features.shape == (4, 0)
 
 
-def test_half_precision_is_widened(tmp_path):
+def test_half_precision_is_widened(tmp_path: Path) -> None:
     found = read_features(save(tmp_path, q_feat=np.ones((4, 3), np.float16)))
     assert found.query.features.dtype == np.float32
 
@@ -89,13 +91,13 @@ def test_half_precision_is_widened(tmp_path):
         ({"q_pids": np.array([], int), "q_camids": np.array([], int)}, "q_pids is empty"),
     ],
 )
-def test_what_is_wrong_is_named(tmp_path, change, message):
+def test_what_is_wrong_is_named(tmp_path: Path, change, message: str) -> None:
     with pytest.raises(DataError, match=message) as caught:
         read_features(save(tmp_path, **change))
     assert str(tmp_path) in caught.value.message
 
 
-def test_other_files_are_refused(tmp_path):
+def test_other_files_are_refused(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="does not exist"):
         read_features(tmp_path / "nothing.npz")
     path = tmp_path / "features.npz"
@@ -111,7 +113,7 @@ def test_other_files_are_refused(tmp_path):
         read_features(single)
 
 
-def test_nothing_is_unpickled(tmp_path):
+def test_nothing_is_unpickled(tmp_path: Path) -> None:
     trap = np.array([{"a": 1}], dtype=object)
     with pytest.raises(DataError, match="holds Python objects"):
         read_features(save(tmp_path, q_pids=trap))

@@ -1,5 +1,7 @@
 """Reading ``rand_perm_cam.mat``: the cells, and errors that say what to do."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 from scipy.io import savemat
@@ -29,7 +31,7 @@ def write(path, cameras, name="rand_perm_cam"):
     return path
 
 
-def test_reads_every_filled_cell(tmp_path):
+def test_reads_every_filled_cell(tmp_path: Path) -> None:
     cameras = [cells(4, 0, 12), cells(0, 3)]
     found = read_permutation(write(tmp_path / "rand_perm_cam.mat", cameras))
     assert set(found.orders) == {(1, 1), (1, 3), (2, 2)}
@@ -39,20 +41,20 @@ def test_reads_every_filled_cell(tmp_path):
 
 
 @pytest.mark.parametrize("place", ["", "exp", "data_split", "evaluation/data_split"])
-def test_is_found_where_people_put_it(tmp_path, place):
+def test_is_found_where_people_put_it(tmp_path: Path, place: str) -> None:
     (tmp_path / place).mkdir(parents=True, exist_ok=True)
     path = write(tmp_path / place / "rand_perm_cam.mat", [cells(2)])
     assert find_permutation(tmp_path) == path
 
 
-def test_says_where_it_belongs_when_missing(tmp_path):
+def test_says_where_it_belongs_when_missing(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"(?s)no rand_perm_cam\.mat.*not part of the dataset's zip.*seeded"):
         find_permutation(tmp_path)
     with pytest.raises(DataError, match="does not exist"):
         read_permutation(tmp_path / "rand_perm_cam.mat")
 
 
-def test_other_files_are_refused(tmp_path):
+def test_other_files_are_refused(tmp_path: Path) -> None:
     path = tmp_path / "rand_perm_cam.mat"
     path.write_bytes(b"not a MATLAB file at all" * 20)
     with pytest.raises(DataError, match="can't be read as a MATLAB file"):
@@ -70,7 +72,7 @@ def test_other_files_are_refused(tmp_path):
         read_permutation(write(path, [cells(0, 0), cells(0)]))
 
 
-def test_a_cell_of_another_form_is_named(tmp_path):
+def test_a_cell_of_another_form_is_named(tmp_path: Path) -> None:
     path = tmp_path / "rand_perm_cam.mat"
     with pytest.raises(DataError, match=r"cell \{2\}\{1\} .* has shape \(9, 4\)"):
         read_permutation(write(path, [cells(3), cells(4, rows=9)]))

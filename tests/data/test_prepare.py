@@ -151,7 +151,7 @@ def test_an_image_of_the_right_size_is_not_touched() -> None:
 
 
 @pytest.mark.parametrize("size", [(16, 8), (40, 30), (50, 21)])
-def test_many_images_are_resized_as_each_alone(size):
+def test_many_images_are_resized_as_each_alone(size: tuple[int, int]) -> None:
     images = np.random.default_rng(3).integers(0, 256, (5, 37, 21, 3), dtype=np.uint8)
     together = resize_all(images, size)
     assert together.dtype == np.uint8
@@ -280,7 +280,9 @@ def test_a_half_written_row_is_made_again(data: Path, tmp_path: Path) -> None:
     assert contents(data) == contents(tmp_path / "whole")
 
 
-def test_killed_at_any_step_of_putting_in_place(data: Path, tmp_path: Path, monkeypatch) -> None:
+def test_killed_at_any_step_of_putting_in_place(
+    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Every rename and removal of a run over a changed dataset is tried as the last thing done."""
     run(data)
     (data / "SYSU-MM01" / "cam1" / "0001" / "0001.jpg").unlink()
@@ -466,7 +468,7 @@ def test_two_processes_do_not_write_one_store(data: Path) -> None:
     ("number", "message"), [(errno.ENOSPC, "no space left"), (errno.EROFS, "can't be written")]
 )
 def test_a_full_or_read_only_disk_is_said_in_words(
-    data: Path, monkeypatch, number: int, message: str
+    data: Path, monkeypatch: pytest.MonkeyPatch, number: int, message: str
 ) -> None:
     def refuse(*_: object) -> None:
         raise OSError(number, os.strerror(number))
@@ -478,7 +480,9 @@ def test_a_full_or_read_only_disk_is_said_in_words(
     assert not (data / "prepared" / "sysu" / "store.json").exists()
 
 
-def test_a_disk_that_fills_up_on_the_way_is_continued_later(data: Path, monkeypatch) -> None:
+def test_a_disk_that_fills_up_on_the_way_is_continued_later(
+    data: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     write, seen = pixel_files.Making.write, []
 
     def fill_up(self: pixel_files.Making, *row: object) -> None:

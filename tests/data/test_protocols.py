@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -61,7 +62,7 @@ def rebuilt(tmp_path, name):
 
 
 @pytest.mark.parametrize("mode", ["all", "indoor"])
-def test_sysu_tree_on_disk_draws_the_golden_paths(tmp_path, mode):
+def test_sysu_tree_on_disk_draws_the_golden_paths(tmp_path: Path, mode: str) -> None:
     table, content = rebuilt(tmp_path, "sysu")
     plan = sysu_plan(table, mode=mode, shots=1, draw="seeded")
     assert table.paths[plan.query].tolist() == content["query"][mode]["paths"]
@@ -70,7 +71,9 @@ def test_sysu_tree_on_disk_draws_the_golden_paths(tmp_path, mode):
 
 
 @pytest.mark.parametrize(("direction", "query", "gallery"), [("v2i", "vis", "nir"), ("i2v", "nir", "vis")])
-def test_llcm_tree_on_disk_draws_the_golden_paths(tmp_path, direction, query, gallery):
+def test_llcm_tree_on_disk_draws_the_golden_paths(
+    tmp_path: Path, direction: str, query: str, gallery: str
+) -> None:
     table, content = rebuilt(tmp_path, "llcm")
     plan = llcm_plan(table, direction=direction)
     assert table.paths[plan.query].tolist() == content["query"][query]["paths"]
@@ -79,7 +82,7 @@ def test_llcm_tree_on_disk_draws_the_golden_paths(tmp_path, direction, query, ga
 
 
 @pytest.mark.parametrize("mode", ["all", "indoor"])
-def test_sysu_seeded_draws_the_golden_paths(mode):
+def test_sysu_seeded_draws_the_golden_paths(mode: str) -> None:
     table, content = tree_of("sysu")
     plan = sysu_plan(table, mode=mode, shots=1, draw="seeded")
     assert table.paths[plan.query].tolist() == content["query"][mode]["paths"]
@@ -92,7 +95,7 @@ def test_sysu_seeded_draws_the_golden_paths(mode):
 
 
 @pytest.mark.parametrize(("direction", "query", "gallery"), [("v2i", "vis", "nir"), ("i2v", "nir", "vis")])
-def test_llcm_draws_the_golden_paths(direction, query, gallery):
+def test_llcm_draws_the_golden_paths(direction: str, query: str, gallery: str) -> None:
     table, content = tree_of("llcm")
     plan = llcm_plan(table, direction=direction)
     assert table.paths[plan.query].tolist() == content["query"][query]["paths"]
@@ -102,7 +105,7 @@ def test_llcm_draws_the_golden_paths(direction, query, gallery):
     assert "1 infrared images of other cameras ignored" in plan.fingerprint["notes"]
 
 
-def test_llcm_release_exchanges_the_sides_of_visible_to_infrared():
+def test_llcm_release_exchanges_the_sides_of_visible_to_infrared() -> None:
     table, _ = tree_of("llcm")
     words = llcm_plan(table, direction="v2i", trials=3)
     release = llcm_plan(table, direction="v2i", protocol="llcm-release", trials=3)
@@ -130,7 +133,7 @@ def small_sysu(images=3, people=4, cameras=(1, 2, 3, 4, 5, 6), split="test"):
     )
 
 
-def test_seeded_multi_shot_is_ours_and_says_so():
+def test_seeded_multi_shot_is_ours_and_says_so() -> None:
     table = small_sysu(images=12)
     plan = sysu_plan(table, mode="indoor", shots=10, draw="seeded", trials=2)
     assert [len(gallery) for gallery in plan.galleries] == [4 * 2 * 10] * 2
@@ -142,7 +145,7 @@ def test_seeded_multi_shot_is_ours_and_says_so():
     assert "16 (id, camera) folders hold fewer than 10 images" in few.fingerprint["notes"]
 
 
-def test_official_takes_the_images_that_the_row_names():
+def test_official_takes_the_images_that_the_row_names() -> None:
     table = small_sysu(images=3, people=2)
     orders = {(c, p): np.array([[3, 1, 2]] * 9 + [[2, 3, 1]]) for c in (1, 2, 4, 5) for p in (1, 2)}
     plan = sysu_plan(table, mode="indoor", shots=1, draw="official", permutation=Permutation(orders))
@@ -174,7 +177,7 @@ def official_mini():
 
 @pytest.mark.parametrize("shots", [1, 10])
 @pytest.mark.parametrize("mode", ["all", "indoor"])
-def test_official_plan_gives_the_official_figures(mode, shots):
+def test_official_plan_gives_the_official_figures(mode: str, shots: int) -> None:
     """From a record table and a permutation to the numbers of the official code."""
     table, permutation, case = official_mini()
     plan = sysu_plan(table, mode=mode, shots=shots, draw="official", permutation=permutation)
@@ -191,7 +194,7 @@ def test_official_plan_gives_the_official_figures(mode, shots):
     np.testing.assert_allclose(trials.cmc(), case[f"{key}_cmc_mean"], rtol=0, atol=1e-9)
 
 
-def test_a_plan_with_queries_of_its_own_in_each_trial():
+def test_a_plan_with_queries_of_its_own_in_each_trial() -> None:
     table, _ = tree_of("llcm")
     plan = llcm_plan(table, direction="v2i", protocol="llcm-release", trials=3)
     features = np.random.default_rng(0).standard_normal((len(table), 8))
@@ -211,7 +214,7 @@ def test_a_plan_with_queries_of_its_own_in_each_trial():
         assert found.queries == len(query)
 
 
-def test_rows_without_an_embedding_are_refused():
+def test_rows_without_an_embedding_are_refused() -> None:
     table = small_sysu()
     plan = sysu_plan(table, mode="all", shots=1, draw="seeded", trials=1)
     rows = plan.rows[1:]
@@ -220,7 +223,7 @@ def test_rows_without_an_embedding_are_refused():
         evaluate_plan(plan, embeddings, rows)
 
 
-def test_validation_ids_use_cameras_3_4_5():
+def test_validation_ids_use_cameras_3_4_5() -> None:
     table = small_sysu(cameras=(3, 4, 5), split="val")
     plan = sysu_plan(table, mode="all", shots=1, draw="seeded", split="val")
     assert plan.name == "val-all-single-seeded"
@@ -230,14 +233,14 @@ def test_validation_ids_use_cameras_3_4_5():
         sysu_plan(table, mode="indoor", shots=1, draw="seeded", split="val")
 
 
-def test_a_missing_camera_is_named():
+def test_a_missing_camera_is_named() -> None:
     with pytest.raises(DataError, match="no images of camera 5"):
         sysu_plan(small_sysu(cameras=(1, 2, 3, 4, 6)), mode="all", shots=1, draw="seeded")
     with pytest.raises(DataError, match="no images of camera 3, 6, 1, 2"):
         sysu_plan(small_sysu(split="train"), mode="indoor", shots=1, draw="seeded")
 
 
-def test_a_permutation_of_other_data_is_refused():
+def test_a_permutation_of_other_data_is_refused() -> None:
     orders = {(c, p): np.tile([1, 2], (10, 1)) for c in (1, 2) for p in range(1, 5)}
     with pytest.raises(DataError, match=r"camera 1, id 1: .* has 3 images, .* counts 2"):
         sysu_plan(small_sysu(), mode="indoor", shots=1, draw="official", permutation=Permutation(orders))
@@ -255,13 +258,13 @@ def test_a_permutation_of_other_data_is_refused():
         ({"draw": "random"}, "draw is 'random'"),
     ],
 )
-def test_wrong_settings_are_named(change, message):
+def test_wrong_settings_are_named(change: dict[str, Any], message: str) -> None:
     settings = {"mode": "all", "shots": 1, "draw": "seeded"} | change
     with pytest.raises(UsageError, match=message):
         sysu_plan(small_sysu(), **settings)
 
 
-def test_regdb_compares_all_with_all():
+def test_regdb_compares_all_with_all() -> None:
     records = [
         Record(f"{side}/{p}/{i}.bmp", p, 1 + side.code, side, split)
         for side in Modality
@@ -275,7 +278,7 @@ def test_regdb_compares_all_with_all():
     assert table.pids[plan.galleries[0]].tolist() == [2, 2, 3, 3]
 
 
-def test_a_fingerprint_says_what_was_measured():
+def test_a_fingerprint_says_what_was_measured() -> None:
     plan = sysu_plan(small_sysu(), mode="all", shots=1, draw="seeded", notes=["2 stray files ignored"])
     assert plan.fingerprint == {
         "dataset": "sysu",
@@ -292,7 +295,7 @@ def test_a_fingerprint_says_what_was_measured():
     }
 
 
-def test_plans_are_checked():
+def test_plans_are_checked() -> None:
     rows = (np.array([0]),)
     with pytest.raises(DataError, match="gallery of trial 1 is empty"):
         EvaluationPlan("p", rows * 2, (np.array([1]), np.array([], int)), "none", False, {})
@@ -300,7 +303,7 @@ def test_plans_are_checked():
         EvaluationPlan("p", rows, rows * 2, "none", False, {})
 
 
-def test_rules_of_datasets():
+def test_rules_of_datasets() -> None:
     assert rule_of("sysu") == ("sysu", True)
     assert rule_of("regdb") == ("none", False)
     with pytest.raises(UsageError, match=r"'sisu' \(did you mean 'sysu'"):

@@ -99,7 +99,7 @@ def test_images_are_drawn_uniformly_and_with_replacement() -> None:
     assert len(np.unique(rows)) == 1
 
 
-def test_memory_blocks_do_not_change_the_draw(monkeypatch) -> None:
+def test_memory_blocks_do_not_change_the_draw(monkeypatch: pytest.MonkeyPatch) -> None:
     pids, codes = columns(PEOPLE)
     sampler = IdentitySampler(pids, codes, 3, 2, 5, steps=50)
     whole = sampler.plan(0)

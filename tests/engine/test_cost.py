@@ -56,11 +56,11 @@ def attended(images):
         (attended, (5 * 16 + 7 * 32 + 5 * 16) * 16 + 2 * 5 * 7 * 16),
     ],
 )
-def test_multiply_adds(work, multiply_adds):
+def test_multiply_adds(work, multiply_adds) -> None:
     assert flops_of(Working(work), (32, 16), CPU) == 2 * multiply_adds
 
 
-def test_parameters():
+def test_parameters() -> None:
     network = nn.ModuleDict({"trunk": nn.Linear(3, 4), "classifier": nn.Linear(4, 10, bias=False)})
     found = parameters_of(network)
     assert found == {
@@ -71,7 +71,7 @@ def test_parameters():
 
 
 @pytest.mark.parametrize("name", ["baseline", "sepg", "sfcl-light"])
-def test_cost_of_a_recipe(name):
+def test_cost_of_a_recipe(name: str) -> None:
     recipe = load_recipe(name, NARROW)
     found = cost_of(recipe, SESSION, identities=7, size=(64, 32), batch=2)
     assert found["flops"] == 2 * found["multiply_adds"] > 0
@@ -81,7 +81,7 @@ def test_cost_of_a_recipe(name):
     assert (found["size"], found["latency_batch"], found["reported"]) == ("64x32", 2, None)
 
 
-def test_agw_s_count_and_the_paper_s():
+def test_agw_s_count_and_the_paper_s() -> None:
     recipe = load_recipe("sfcl-base", ("backbone.weights=none",))
     found = cost_of(recipe, SESSION, identities=395, size=(64, 32), batch=1)
     assert found["parameters_without_classifier"] == 23_550_351

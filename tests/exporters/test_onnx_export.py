@@ -107,13 +107,13 @@ def network() -> Small:
 
 
 @pytest.fixture(scope="module")
-def split(network, samples, tmp_path_factory):
+def split(network: Small, samples: dict[Modality, Tensor], tmp_path_factory: pytest.TempPathFactory):
     folder = tmp_path_factory.mktemp("split")
     return folder, export_onnx(network, folder, samples, metadata={"recipe": "small"})
 
 
 @pytest.fixture(scope="module")
-def joint(network, samples, tmp_path_factory):
+def joint(network: Small, samples: dict[Modality, Tensor], tmp_path_factory: pytest.TempPathFactory):
     folder = tmp_path_factory.mktemp("joint")
     return folder, export_onnx(network, folder, samples, layout="joint")
 
@@ -132,7 +132,9 @@ def names(folder: Path) -> list[str]:
 
 @pytest.mark.parametrize("batch", [1, 2, 5, 11])
 @pytest.mark.parametrize("modality", list(Modality))
-def test_split_files_give_the_networks_embeddings_at_any_batch(network, split, batch, modality):
+def test_split_files_give_the_networks_embeddings_at_any_batch(
+    network: Small, split, batch: int, modality
+) -> None:
     images = torch.rand(batch, 3, *SIZE, generator=torch.Generator().manual_seed(batch))
     session = runtime.InferenceSession(str(split[0] / f"{modality.value}.onnx"))
     (embedding,) = session.run(["embedding"], {"images": images.numpy()})
@@ -141,7 +143,7 @@ def test_split_files_give_the_networks_embeddings_at_any_batch(network, split, b
 
 
 @pytest.mark.parametrize("batches", [(1, 5), (3, 3), (5, 1)])
-def test_joint_file_takes_two_batches_of_their_own(network, joint, batches):
+def test_joint_file_takes_two_batches_of_their_own(network: Small, joint, batches: tuple[int, int]) -> None:
     generator = torch.Generator().manual_seed(3)
     visible, infrared = (torch.rand(n, 3, *SIZE, generator=generator) for n in batches)
     session = runtime.InferenceSession(str(joint[0] / "embed.onnx"))
@@ -151,7 +153,7 @@ def test_joint_file_takes_two_batches_of_their_own(network, joint, batches):
     np.testing.assert_allclose(outputs[1], reference(network, infrared, Modality.INFRARED), atol=2e-6)
 
 
-def test_report_says_what_was_written_and_compared(split, joint):
+def test_report_says_what_was_written_and_compared(split, joint) -> None:
     folder, report = split
     assert report.files == (folder / "visible.onnx", folder / "infrared.onnx")
     assert names(folder) == ["infrared.onnx", "visible.onnx"]
@@ -165,7 +167,7 @@ def test_report_says_what_was_written_and_compared(split, joint):
     assert joint[1].files == (joint[0] / "embed.onnx",)
 
 
-def test_a_file_holds_its_own_path_alone_and_a_joint_file_shared_weights_once(split, joint):
+def test_a_file_holds_its_own_path_alone_and_a_joint_file_shared_weights_once(split, joint) -> None:
     def weights(path: Path) -> int:
         return sum(int(np.prod(t.dims)) for t in onnx.load(path).graph.initializer)
 
@@ -175,7 +177,7 @@ def test_a_file_holds_its_own_path_alone_and_a_joint_file_shared_weights_once(sp
     assert total + stem <= weights(joint[0] / "embed.onnx") < total + stem + 500
 
 
-def test_files_say_what_they_take_and_nothing_of_this_machine(split):
+def test_files_say_what_they_take_and_nothing_of_this_machine(split) -> None:
     model = onnx.load(split[0] / "visible.onnx")
     said = {entry.key: entry.value for entry in model.metadata_props}
     assert said["recipe"] == "small"
@@ -193,20 +195,24 @@ def test_files_say_what_they_take_and_nothing_of_this_machine(split):
     assert b"stack_trace" not in content
 
 
-def test_the_network_stays_as_it_was(network, samples, split):
+def test_the_network_stays_as_it_was(network: Small, samples: dict[Modality, Tensor], split) -> None:
     assert network.training
     assert all(module.training for module in network.modules())
     assert all(p.requires_grad and p.grad is None for p in network.parameters())
 
 
-def test_same_network_gives_same_bytes_whatever_is_exported_with_it(network, samples, split, tmp_path):
+def test_same_network_gives_same_bytes_whatever_is_exported_with_it(
+    network: Small, samples: dict[Modality, Tensor], split, tmp_path: Path
+) -> None:
     infrared = {Modality.INFRARED: samples[Modality.INFRARED]}
     export_onnx(network, tmp_path, infrared, metadata={"recipe": "small"})
     assert names(tmp_path) == ["infrared.onnx"]
     assert (tmp_path / "infrared.onnx").read_bytes() == (split[0] / "infrared.onnx").read_bytes()
 
 
-def test_a_single_sample_and_a_later_opset_will_do_in_silence(tmp_path, samples, capfd, recwarn):
+def test_a_single_sample_and_a_later_opset_will_do_in_silence(
+    tmp_path: Path, samples: dict[Modality, Tensor], capfd: pytest.CaptureFixture[str], recwarn
+) -> None:
     sample = {Modality.INFRARED: samples[Modality.INFRARED][:1]}
     report = export_onnx(Plain(), tmp_path, sample, opset=20)
     assert capfd.readouterr() == ("", "")
@@ -229,7 +235,9 @@ def test_a_single_sample_and_a_later_opset_will_do_in_silence(tmp_path, samples,
         (FixedBatch, "can't be exported"),
     ],
 )
-def test_what_can_not_be_trusted_is_refused_and_leaves_nothing(tmp_path, samples, wrong, words, capfd):
+def test_what_can_not_be_trusted_is_refused_and_leaves_nothing(
+    tmp_path: Path, samples: dict[Modality, Tensor], wrong, words: str, capfd: pytest.CaptureFixture[str]
+) -> None:
     (tmp_path / "visible.onnx").write_bytes(b"an earlier export")
     with pytest.raises(VireidError, match=words):
         export_onnx(wrong(), tmp_path, samples)
@@ -238,7 +246,9 @@ def test_what_can_not_be_trusted_is_refused_and_leaves_nothing(tmp_path, samples
     assert capfd.readouterr() == ("", "")
 
 
-def test_a_later_file_that_fails_keeps_the_first_from_its_place(tmp_path, samples):
+def test_a_later_file_that_fails_keeps_the_first_from_its_place(
+    tmp_path: Path, samples: dict[Modality, Tensor]
+) -> None:
     class InfraredWrong(Plain):
         def embed(self, images: Tensor, modality: Modality) -> Tensor:
             off = 1.0 if torch.compiler.is_exporting() and modality is Modality.INFRARED else 0.0
@@ -249,7 +259,9 @@ def test_a_later_file_that_fails_keeps_the_first_from_its_place(tmp_path, sample
     assert names(tmp_path) == []
 
 
-def test_large_weights_lie_beside_the_file(tmp_path, samples, monkeypatch):
+def test_large_weights_lie_beside_the_file(
+    tmp_path: Path, samples: dict[Modality, Tensor], monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(exporter, "INLINE_BYTES", 0)
     report = export_onnx(Plain(), tmp_path, {Modality.VISIBLE: samples[Modality.VISIBLE]})
     assert names(tmp_path) == ["visible.onnx", "visible.onnx.data"]
@@ -271,26 +283,28 @@ def test_large_weights_lie_beside_the_file(tmp_path, samples, monkeypatch):
         ("joint", {Modality.VISIBLE: torch.rand(2, 3, *SIZE)}),
     ],
 )
-def test_wrong_samples_are_refused(tmp_path, layout, samples):
+def test_wrong_samples_are_refused(tmp_path: Path, layout: str, samples) -> None:
     with pytest.raises(ValueError, match=r"samples|expected|pixels"):
         export_onnx(Plain(), tmp_path / "new", samples, layout=layout)
     assert not (tmp_path / "new").exists()
 
 
-def test_a_folder_that_can_not_be_made_is_named(tmp_path, samples):
+def test_a_folder_that_can_not_be_made_is_named(tmp_path: Path, samples: dict[Modality, Tensor]) -> None:
     (tmp_path / "file").write_text("in the way")
     with pytest.raises(VireidError, match="file"):
         export_onnx(Plain(), tmp_path / "file", samples)
 
 
 @pytest.mark.parametrize("package", ["onnx", "onnxscript", "onnxruntime"])
-def test_a_missing_package_names_the_extra(tmp_path, samples, monkeypatch, package):
+def test_a_missing_package_names_the_extra(
+    tmp_path: Path, samples: dict[Modality, Tensor], monkeypatch: pytest.MonkeyPatch, package: str
+) -> None:
     monkeypatch.setitem(sys.modules, package, None)
     with pytest.raises(MissingExtra, match=r"(?s)" + package + r".*vireid\[export\]"):
         export_onnx(Plain(), tmp_path, samples)
 
 
-def test_the_extra_is_imported_only_when_something_is_exported():
+def test_the_extra_is_imported_only_when_something_is_exported() -> None:
     tree = ast.parse(Path(exporter.__file__).read_text(encoding="utf-8"))
     imported = {
         name.split(".")[0]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -25,7 +26,7 @@ def people(person) -> list[PersonImages]:
 
 
 @pytest.fixture(scope="module")
-def runs(people) -> list[RunRow]:
+def runs(people: list[PersonImages]) -> list[RunRow]:
     draw = np.random.default_rng(0)
     rows = []
     for name in ("baseline", "sepg"):
@@ -37,7 +38,9 @@ def runs(people) -> list[RunRow]:
     return rows
 
 
-def test_people_stand_in_pairs_of_columns_and_runs_in_rows(people, runs):
+def test_people_stand_in_pairs_of_columns_and_runs_in_rows(
+    people: list[PersonImages], runs: list[RunRow]
+) -> None:
     figure = attention_figure(people, runs, "Looks", "note")
     images = figure.axes[0].images
     assert len(images) == 3 * 2 * 3 + 1
@@ -57,7 +60,7 @@ def test_people_stand_in_pairs_of_columns_and_runs_in_rows(people, runs):
         assert words.count(word) == 1
 
 
-def test_people_that_were_trained_on_are_marked(people, runs):
+def test_people_that_were_trained_on_are_marked(people: list[PersonImages], runs: list[RunRow]) -> None:
     looks = (replace(runs[0].looks[0], seen=True), *runs[0].looks[1:])
     texts = attention_figure(people, [replace(runs[0], looks=looks), runs[1]], "x", "y").axes[0].texts
     marked = [text for text in texts if "trained on" in text.get_text()]
@@ -65,7 +68,7 @@ def test_people_that_were_trained_on_are_marked(people, runs):
     assert marked[0].get_color() == style.WRONG
 
 
-def test_heat_hides_the_image_where_it_is_strong_only():
+def test_heat_hides_the_image_where_it_is_strong_only() -> None:
     image = np.full((2, 1, 3), 0.3)
     shown = overlaid(image, np.array([[0.0], [1.0]]))
     np.testing.assert_allclose(shown[0, 0], 0.3)
@@ -74,7 +77,9 @@ def test_heat_hides_the_image_where_it_is_strong_only():
 
 
 @pytest.mark.parametrize("count", [1, 3])
-def test_all_words_are_on_the_page_and_apart(people, runs, count):
+def test_all_words_are_on_the_page_and_apart(
+    people: list[PersonImages], runs: list[RunRow], count: int
+) -> None:
     few = [replace(run, looks=run.looks[:count]) for run in runs]
     figure = attention_figure(
         people[:count], few, "rendered SYSU-MM01 layout: where the embedding looks", "note"
@@ -93,14 +98,16 @@ def test_all_words_are_on_the_page_and_apart(people, runs, count):
 
 
 @pytest.mark.parametrize("name", ["a.png", "a.svg"])
-def test_same_arrays_same_bytes(people, runs, tmp_path, name):
+def test_same_arrays_same_bytes(
+    people: list[PersonImages], runs: list[RunRow], tmp_path: Path, name: str
+) -> None:
     def draw(folder: str) -> bytes:
         return saving.save(attention_figure(people, runs, "x", "y"), tmp_path / folder / name).read_bytes()
 
     assert draw("1") == draw("2")
 
 
-def test_refusals(people, runs):
+def test_refusals(people: list[PersonImages], runs: list[RunRow]) -> None:
     with pytest.raises(ValueError, match="0 people"):
         attention_figure([], [], "x", "y")
     with pytest.raises(ValueError, match="2 people"):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 
@@ -48,7 +50,7 @@ def test_without_a_band_and_without_chance() -> None:
 
 
 @pytest.mark.parametrize("name", ["a.png", "a.svg"])
-def test_same_curves_same_bytes(tmp_path, name: str) -> None:
+def test_same_curves_same_bytes(tmp_path: Path, name: str) -> None:
     first = saving.save(cmc_figure([curve("a", 0.5)], "x"), tmp_path / "1" / name).read_bytes()
     assert saving.save(cmc_figure([curve("a", 0.5)], "x"), tmp_path / "2" / name).read_bytes() == first
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -41,7 +42,7 @@ def drawn(figure) -> dict[str, tuple[np.ndarray, np.ndarray]]:
     return {a.get_title(loc="left"): a.lines[0].get_data() for a in figure.axes}
 
 
-def test_each_quantity_has_its_panel_and_its_values(steps):
+def test_each_quantity_has_its_panel_and_its_values(steps: list[schema.StepRow]) -> None:
     panels = drawn(curves_figure([Log("a", steps)]))
     assert list(panels) == ["loss", "loss: identity", "loss: triplet", "learning rate"]
     np.testing.assert_array_equal(panels["loss"][0], np.arange(20))  # since the beginning, not of the epoch
@@ -49,7 +50,7 @@ def test_each_quantity_has_its_panel_and_its_values(steps):
     np.testing.assert_array_equal(np.isnan(panels["loss: triplet"][1]), np.arange(20) < 6)
 
 
-def test_validation_is_drawn_over_epochs_as_the_log_has_it(steps):
+def test_validation_is_drawn_over_epochs_as_the_log_has_it(steps: list[schema.StepRow]) -> None:
     epochs = [epoch(0, rank1=0.5, mAP=0.25), epoch(1, rank1=0.5, mAP=0.75), epoch(2, rank1=0.75, mAP=0.5)]
     figure = curves_figure([Log("a", steps, epochs)], "Training", "a run")
     panels = drawn(figure)
@@ -63,7 +64,7 @@ def test_validation_is_drawn_over_epochs_as_the_log_has_it(steps):
     assert "validation" not in " ".join(drawn(curves_figure([Log("a", steps, [epoch(0)])])))
 
 
-def test_runs_lie_over_each_other_with_colour_and_line_style(steps):
+def test_runs_lie_over_each_other_with_colour_and_line_style(steps: list[schema.StepRow]) -> None:
     short = [step(i, identity=1.0, center=0.5) for i in range(7)]
     logs = [Log("FDNM", steps), Log("AGW", short), Log("DEEN", steps, [epoch(0, mAP=0.5)])]
     figure = curves_figure(logs)
@@ -87,7 +88,7 @@ def test_runs_lie_over_each_other_with_colour_and_line_style(steps):
     assert all(a[0] != b[0] and a[1] != b[1] for a, b in itertools.combinations(looks, 2))
 
 
-def test_monitors_have_panels_between_losses_and_learning_rate(steps):
+def test_monitors_have_panels_between_losses_and_learning_rate(steps: list[schema.StepRow]) -> None:
     watched = [{**row, "monitors": {"agp.layer1": 0.1 * i}} for i, row in enumerate(steps)]
     panels = {axes.get_title(loc="left"): axes for axes in curves_figure([Log("a", watched)]).axes}
     assert list(panels)[-2:] == ["monitor: agp.layer1", "learning rate"]
@@ -96,13 +97,13 @@ def test_monitors_have_panels_between_losses_and_learning_rate(steps):
     )
 
 
-def test_scales_are_linear_and_begin_at_zero(steps):
+def test_scales_are_linear_and_begin_at_zero(steps: list[schema.StepRow]) -> None:
     for axes in curves_figure([Log("a", steps, [epoch(0, mAP=0.5)])]).axes:
         assert axes.get_yscale() == "linear"
         assert axes.get_ylim()[0] == 0.0
 
 
-def test_numbers_beside_the_axes_are_plain(steps):
+def test_numbers_beside_the_axes_are_plain(steps: list[schema.StepRow]) -> None:
     figure = curves_figure([Log("a", [{**row, "lr": 2e-5} for row in steps])])
     figure.canvas.draw()
     words = [label.get_text() for axes in figure.axes for label in axes.get_yticklabels()]
@@ -111,7 +112,7 @@ def test_numbers_beside_the_axes_are_plain(steps):
     assert "$" not in "".join(words)
 
 
-def test_many_rows_are_smoothed_over_pale_values_and_it_is_said():
+def test_many_rows_are_smoothed_over_pale_values_and_it_is_said() -> None:
     rows = [step(i, identity=float(i % 2)) for i in range(100)]
     figure = curves_figure([Log("a", rows)], subtitle="x")
     pale, smooth = figure.axes[0].lines
@@ -122,7 +123,7 @@ def test_many_rows_are_smoothed_over_pale_values_and_it_is_said():
     assert len(figure.axes[-1].lines) == 1  # the learning rate is as it is
 
 
-def test_a_short_run_beside_a_long_one_is_said_to_be_as_logged():
+def test_a_short_run_beside_a_long_one_is_said_to_be_as_logged() -> None:
     long, short = ([step(i, identity=float(i % 2)) for i in range(n)] for n in (100, 30))
     figure = curves_figure([Log("a", long), Log("b", short)])
     assert len(figure.axes[0].lines) == 3
@@ -133,7 +134,7 @@ def test_a_short_run_beside_a_long_one_is_said_to_be_as_logged():
     assert curves_figure([Log("b", short)]).texts[1].get_text() == ""
 
 
-def test_a_term_that_is_always_zero_has_a_plain_axis():
+def test_a_term_that_is_always_zero_has_a_plain_axis() -> None:
     figure = curves_figure([Log("a", [step(i, identity=1.0, cnm=0.0) for i in range(5)])])
     figure.draw_without_rendering()
     [axes] = [axes for axes in figure.axes if axes.get_title(loc="left") == "loss: cnm"]
@@ -141,7 +142,7 @@ def test_a_term_that_is_always_zero_has_a_plain_axis():
     assert axes.yaxis.get_offset_text().get_text() == ""
 
 
-def test_running_mean_against_a_plain_loop():
+def test_running_mean_against_a_plain_loop() -> None:
     values = np.random.default_rng(0).normal(size=30)
     values[[0, 7, 8]] = np.nan
     expected = [
@@ -153,13 +154,13 @@ def test_running_mean_against_a_plain_loop():
 
 
 @pytest.mark.parametrize("name", ["a.png", "a.svg"])
-def test_same_rows_same_bytes(steps, tmp_path, name):
+def test_same_rows_same_bytes(steps: list[schema.StepRow], tmp_path: Path, name: str) -> None:
     logs = [Log("a", steps), Log("b", steps[:5], [epoch(0, mAP=0.5)])]
     first = saving.save(curves_figure(logs), tmp_path / "1" / name).read_bytes()
     assert saving.save(curves_figure(logs), tmp_path / "2" / name).read_bytes() == first
 
 
-def test_a_single_step_is_drawn_as_a_point_and_none_is_refused(steps):
+def test_a_single_step_is_drawn_as_a_point_and_none_is_refused(steps: list[schema.StepRow]) -> None:
     assert curves_figure([Log("a", steps[:1])]).axes[0].lines[0].get_marker() == "o"
     with pytest.raises(UsageError, match=r"b: the log holds no(.|\n)*vireid train"):
         curves_figure([Log("a", steps), Log("b", [])])

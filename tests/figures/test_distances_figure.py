@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 
@@ -23,7 +25,9 @@ def panels() -> list[tuple[str, PairDistances]]:
     return [("one", run(0.3)), ("two", run(1.5))]
 
 
-def test_panels_share_their_axes_and_show_percent_of_each_class(panels):
+def test_panels_share_their_axes_and_show_percent_of_each_class(
+    panels: list[tuple[str, PairDistances]],
+) -> None:
     figure = distances_figure(panels, "test images")
     assert len({(*axes.get_xlim(), *axes.get_ylim()) for axes in figure.axes}) == 1
     for axes, (name, found), letter in zip(figure.axes, panels, "ab", strict=True):
@@ -39,7 +43,7 @@ def test_panels_share_their_axes_and_show_percent_of_each_class(panels):
         assert low <= np.quantile(seen, 0.05) < np.quantile(seen, 0.95) <= high
 
 
-def test_means_and_delta_are_marked_and_written(panels):
+def test_means_and_delta_are_marked_and_written(panels: list[tuple[str, PairDistances]]) -> None:
     for axes, (_, found) in zip(distances_figure(panels).axes, panels, strict=True):
         assert [line.get_xdata()[0] for line in axes.lines] == [found.intra_mean, found.inter_mean]
         words = " ".join(text.get_text() for text in axes.texts)
@@ -50,7 +54,7 @@ def test_means_and_delta_are_marked_and_written(panels):
         assert sorted((arrow.xy[0], arrow.xyann[0])) == sorted((found.intra_mean, found.inter_mean))
 
 
-def test_drawn_pairs_are_told():
+def test_drawn_pairs_are_told() -> None:
     rng = np.random.default_rng(0)
     columns = np.arange(90) % 30, np.arange(90) // 45
     found = pair_distances(rng.normal(size=(90, 8)), *columns, most=45 * 45 * 8 // 3)
@@ -61,7 +65,7 @@ def test_drawn_pairs_are_told():
     assert "drawn" not in words
 
 
-def test_a_negative_delta_is_written_as_such():
+def test_a_negative_delta_is_written_as_such() -> None:
     rng = np.random.default_rng(0)
     features = rng.normal(size=(40, 8))
     features[20:] = -features[:20] + 0.1 * rng.normal(size=(20, 8))  # everybody's own images are opposite
@@ -71,7 +75,7 @@ def test_a_negative_delta_is_written_as_such():
     assert f"δ = −{-found.delta:.3f}" in words
 
 
-def test_a_long_name_is_cut_in_its_middle(panels):
+def test_a_long_name_is_cut_in_its_middle(panels: list[tuple[str, PairDistances]]) -> None:
     name = "a-recipe-with-a-very-long-name-that-goes-on-sysu-20260101-000000"
     figure = distances_figure([(name, panels[0][1])] * 3)
     shown = figure.axes[0].get_title(loc="left")
@@ -81,11 +85,13 @@ def test_a_long_name_is_cut_in_its_middle(panels):
 
 
 @pytest.mark.parametrize("name", ["a.png", "a.svg"])
-def test_same_distances_same_bytes(panels, tmp_path, name):
+def test_same_distances_same_bytes(
+    panels: list[tuple[str, PairDistances]], tmp_path: Path, name: str
+) -> None:
     first = saving.save(distances_figure(panels), tmp_path / "1" / name).read_bytes()
     assert saving.save(distances_figure(panels), tmp_path / "2" / name).read_bytes() == first
 
 
-def test_no_run_says_what_to_do():
+def test_no_run_says_what_to_do() -> None:
     with pytest.raises(UsageError, match="vireid evaluate"):
         distances_figure([])

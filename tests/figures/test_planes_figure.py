@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 from matplotlib.colors import to_rgb
@@ -21,7 +23,9 @@ def laid_out() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
 
 
 @pytest.mark.parametrize(("by", "panels"), [("both", 2), ("modality", 1), ("identity", 1)])
-def test_panels_shapes_and_colours(laid_out, by, panels):
+def test_panels_shapes_and_colours(
+    laid_out: tuple[np.ndarray, np.ndarray, np.ndarray], by: str, panels: int
+) -> None:
     points, pids, modalities = laid_out
     figure = planes_figure([Plane("run", "spatial", points)], pids, modalities, by, "t-SNE", "a run")
     assert len(figure.axes) == panels
@@ -44,13 +48,15 @@ def test_panels_shapes_and_colours(laid_out, by, panels):
 
 
 @pytest.mark.parametrize("name", ["a.png", "a.svg"])
-def test_same_points_same_bytes(laid_out, tmp_path, name):
+def test_same_points_same_bytes(
+    laid_out: tuple[np.ndarray, np.ndarray, np.ndarray], tmp_path: Path, name: str
+) -> None:
     planes, columns = [Plane("a", "x", laid_out[0]), Plane("b", "x", -laid_out[0])], laid_out[1:]
     first = saving.save(planes_figure(planes, *columns), tmp_path / "1" / name).read_bytes()
     assert saving.save(planes_figure(planes, *columns), tmp_path / "2" / name).read_bytes() == first
 
 
-def test_names_that_would_overlap_are_pushed_apart():
+def test_names_that_would_overlap_are_pushed_apart() -> None:
     box = (0.3, 0.16)
     places = _apart(np.zeros((12, 2)), box, rounds=500)
     gap = np.abs(places[:, None] - places[None])
@@ -60,7 +66,9 @@ def test_names_that_would_overlap_are_pushed_apart():
     np.testing.assert_allclose(_apart(far, box), far, atol=0.002)
 
 
-def test_one_person_or_one_modality_says_what_to_do(laid_out):
+def test_one_person_or_one_modality_says_what_to_do(
+    laid_out: tuple[np.ndarray, np.ndarray, np.ndarray],
+) -> None:
     points, pids, modalities = laid_out
     planes = [Plane("run", "spatial", points)]
     with pytest.raises(UsageError, match="--ids"):
@@ -89,7 +97,13 @@ def test_one_person_or_one_modality_says_what_to_do(laid_out):
         ("a", ("x", "y"), "both", [["a x modality", "a y modality"], ["a x identity", "a y identity"]]),
     ],
 )
-def test_where_runs_and_components_stand(laid_out, runs, components, by, rows):
+def test_where_runs_and_components_stand(
+    laid_out: tuple[np.ndarray, np.ndarray, np.ndarray],
+    runs: str,
+    components: tuple[str, ...],
+    by: str,
+    rows: list[list[str]],
+) -> None:
     points, pids, modalities = laid_out
     planes = [
         Plane(run, c, points + 100 * i + j) for i, run in enumerate(runs) for j, c in enumerate(components)
@@ -113,7 +127,7 @@ def test_where_runs_and_components_stand(laid_out, runs, components, by, rows):
     assert len(set(sizes.pop())) == 1  # squares
 
 
-def test_names_stay_inside(laid_out):
+def test_names_stay_inside(laid_out: tuple[np.ndarray, np.ndarray, np.ndarray]) -> None:
     points, pids, modalities = laid_out
     figure = planes_figure([Plane("run", "spatial", points)], pids, modalities, "identity")
     (axes,) = figure.axes
@@ -126,7 +140,7 @@ def test_names_stay_inside(laid_out):
         assert box.y1 <= frame.y1 + 1
 
 
-def test_a_name_stands_over_the_densest_spot_of_its_person():
+def test_a_name_stands_over_the_densest_spot_of_its_person() -> None:
     rng = np.random.default_rng(0)
     spots = np.array([[0.0, 0.0]] * 6 + [[100.0, 0.0]] * 3 + [[0.0, 100.0]] * 5)
     points = spots + rng.uniform(-0.5, 0.5, spots.shape)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 
 import matplotlib.image
 import numpy as np
@@ -35,7 +36,7 @@ def rows(person) -> list[RankingRow]:
     return [row(pattern, person), row([not right for right in pattern][:4], person, pid=5)]
 
 
-def test_frames_have_the_right_colour_at_the_right_place(rows, tmp_path):
+def test_frames_have_the_right_colour_at_the_right_place(rows: list[RankingRow], tmp_path: Path) -> None:
     figure = ranking_figure(rows, "Matches")
     drawn = matplotlib.image.imread(saving.save(figure, tmp_path / "a.png", dpi=200))[..., :3]
     extents = [image.get_extent() for image in figure.axes[0].images]
@@ -54,7 +55,7 @@ def test_frames_have_the_right_colour_at_the_right_place(rows, tmp_path):
         np.testing.assert_allclose(drawn[round(100 * (top + bottom)), round(200 * (left - 0.018))], 1.0)
 
 
-def test_every_match_has_a_mark_a_score_and_a_label(rows):
+def test_every_match_has_a_mark_a_score_and_a_label(rows: list[RankingRow]) -> None:
     words = [text.get_text() for text in ranking_figure(rows, "Matches", "run 1").axes[0].texts]
     marks = [word for word in words if word[:1] in "✓✗" and "person" not in word]
     pattern = [*rows[0].correct, *rows[1].correct]
@@ -65,14 +66,14 @@ def test_every_match_has_a_mark_a_score_and_a_label(rows):
     assert {"✓ the query's person", "✗ another person"} <= set(words)
 
 
-def test_negative_scores_have_a_real_minus(rows):
+def test_negative_scores_have_a_real_minus(rows: list[RankingRow]) -> None:
     figure = ranking_figure([replace(rows[0], scores=-rows[0].scores)], "x")
     words = [text.get_text() for text in figure.axes[0].texts]
     assert "✓ −0.900" in words
     assert "-" not in "".join(words)
 
 
-def test_images_are_drawn_best_first_and_at_most_ten(person):
+def test_images_are_drawn_best_first_and_at_most_ten(person) -> None:
     many = row([True] * 14, person)
     images = ranking_figure([many], "x").axes[0].images
     assert len(images) == 11
@@ -82,7 +83,7 @@ def test_images_are_drawn_best_first_and_at_most_ten(person):
     assert lefts == sorted(lefts)
 
 
-def test_without_scores_and_without_matches(person):
+def test_without_scores_and_without_matches(person) -> None:
     bare = replace(row([True], person), scores=None)
     empty = row([True], person)
     empty = replace(
@@ -93,7 +94,7 @@ def test_without_scores_and_without_matches(person):
     assert "none" in words
 
 
-def test_runs_are_stacked_beside_one_query(rows, person):
+def test_runs_are_stacked_beside_one_query(rows: list[RankingRow], person) -> None:
     other = [True] * 10
     groups = [
         [replace(rows[0], head="FDNM: AP 60.0 %"), replace(row(other, person), head="AGW: AP 9.0 %")]
@@ -116,7 +117,7 @@ def test_runs_are_stacked_beside_one_query(rows, person):
     assert len([word for word in words if word[:3] == "✓ 0"]) == 2 * (5 + 10)
 
 
-def test_lines_are_as_high_as_their_images(rows):
+def test_lines_are_as_high_as_their_images(rows: list[RankingRow]) -> None:
     """Faces are square: no room is left above and below them."""
     square = [
         replace(one, query_image=one.query_image[:20, :20], images=one.images[:, :20, :20]) for one in rows
@@ -130,7 +131,7 @@ def test_lines_are_as_high_as_their_images(rows):
         assert saved > 0.5
 
 
-def test_every_query_needs_every_run(rows):
+def test_every_query_needs_every_run(rows: list[RankingRow]) -> None:
     with pytest.raises(ValueError, match="each run"):
         compared_figure([[rows[0]], [rows[0], rows[1]]], "x")
     with pytest.raises(UsageError, match="vireid evaluate"):
@@ -138,12 +139,12 @@ def test_every_query_needs_every_run(rows):
 
 
 @pytest.mark.parametrize("name", ["a.png", "a.svg"])
-def test_same_rows_same_bytes(rows, tmp_path, name):
+def test_same_rows_same_bytes(rows: list[RankingRow], tmp_path: Path, name: str) -> None:
     first = saving.save(ranking_figure(rows, "x"), tmp_path / "1" / name).read_bytes()
     assert saving.save(ranking_figure(rows, "x"), tmp_path / "2" / name).read_bytes() == first
 
 
-def test_no_query_says_what_to_do():
+def test_no_query_says_what_to_do() -> None:
     with pytest.raises(UsageError, match="vireid evaluate"):
         ranking_figure([], "x")
 
@@ -160,6 +161,6 @@ def test_no_query_says_what_to_do():
         ("scores", np.zeros(3)),
     ],
 )
-def test_wrong_arrays_are_named(person, name, value):
+def test_wrong_arrays_are_named(person, name: str, value) -> None:
     with pytest.raises(ValueError, match=name):
         replace(row([True, False], person), **{name: value})

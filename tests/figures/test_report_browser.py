@@ -77,7 +77,9 @@ def every(browser: chromium.Chromium, selector: str, condition: str) -> bool:
 
 
 @pytest.mark.parametrize("name", ["one", "two"])
-def test_it_loads_without_a_complaint_and_asks_for_nothing(opened, files, name):
+def test_it_loads_without_a_complaint_and_asks_for_nothing(
+    opened: Callable[[str], chromium.Chromium], files: dict[str, Path], name: str
+) -> None:
     browser = opened(name)
     assert browser.complaints == []
     assert browser.requests == [files[name].as_uri()]
@@ -87,7 +89,7 @@ def test_it_loads_without_a_complaint_and_asks_for_nothing(opened, files, name):
     assert every(browser, ".card img", "e.naturalWidth === 64 && e.naturalHeight === 128")
 
 
-def test_a_request_would_be_noticed_and_is_refused(opened):
+def test_a_request_would_be_noticed_and_is_refused(opened: Callable[[str], chromium.Chromium]) -> None:
     browser = opened("one")
     browser.run("fetch('https://example.org/x').catch(() => 0)")
     image = "const i = new Image(); i.onerror = done; i.src = 'http://127.0.0.1:9/x.png'"
@@ -97,7 +99,7 @@ def test_a_request_would_be_noticed_and_is_refused(opened):
 
 
 @pytest.mark.parametrize(("camera", "pid"), [("", ""), ("3", ""), ("", "7"), ("6", "9")])
-def test_the_filters_filter(opened, camera, pid):
+def test_the_filters_filter(opened: Callable[[str], chromium.Chromium], camera: str, pid: str) -> None:
     browser = opened("one")
     gallery = made_gallery(60, 40, 1)
     first, query = gallery.rankings[0].first_rank, gallery.query
@@ -119,7 +121,7 @@ def test_the_filters_filter(opened, camera, pid):
         assert (int(number[1]) if number else 0) == keep.sum()
 
 
-def test_no_camera_is_named_where_the_dataset_has_none(opened):
+def test_no_camera_is_named_where_the_dataset_has_none(opened: Callable[[str], chromium.Chromium]) -> None:
     browser = opened("plain")
     browser.run("document.querySelector('#tsne-0 svg.plot').focus()")
     browser.key("ArrowRight")
@@ -137,7 +139,7 @@ def test_no_camera_is_named_where_the_dataset_has_none(opened):
     assert browser.complaints == []
 
 
-def test_queries_are_shown_a_page_at_a_time_worst_first(opened):
+def test_queries_are_shown_a_page_at_a_time_worst_first(opened: Callable[[str], chromium.Chromium]) -> None:
     browser = opened("one")
     assert len(set(cards(browser))) == 12
     choose(browser, "order", "worst")
@@ -149,7 +151,7 @@ def test_queries_are_shown_a_page_at_a_time_worst_first(opened):
     assert browser.run("document.activeElement.closest('.card')?.dataset.query") == str(order[12])
 
 
-def test_runs_are_compared_query_by_query(opened):
+def test_runs_are_compared_query_by_query(opened: Callable[[str], chromium.Chromium]) -> None:
     browser = opened("two")
     gallery = made_gallery(60, 40, 2)
     right = np.stack([ranking.first_rank == 1 for ranking in gallery.rankings])
@@ -164,7 +166,7 @@ def test_runs_are_compared_query_by_query(opened):
     assert cards(browser) == np.flatnonzero(legal & ~right[1]).tolist()
 
 
-def test_an_image_enlarges_arrows_step_and_escape_closes(opened):
+def test_an_image_enlarges_arrows_step_and_escape_closes(opened: Callable[[str], chromium.Chromium]) -> None:
     browser = opened("one")
     browser.run("document.querySelector('.strip .shot').focus()")
     browser.key("Enter")
@@ -187,7 +189,9 @@ def test_an_image_enlarges_arrows_step_and_escape_closes(opened):
     assert browser.complaints == []
 
 
-def test_a_point_names_its_person_by_keyboard_and_by_pointer(opened):
+def test_a_point_names_its_person_by_keyboard_and_by_pointer(
+    opened: Callable[[str], chromium.Chromium],
+) -> None:
     browser = opened("one")
     browser.run("document.querySelector('#tsne-0 svg.plot').focus()")
     browser.key("ArrowRight")
@@ -201,7 +205,7 @@ def test_a_point_names_its_person_by_keyboard_and_by_pointer(opened):
     browser.wait(f"{tip} === 'pid 5 · camera 2infrared'", lambda: browser.point(dot))
 
 
-def test_dark_mode_turns_the_page_dark(opened):
+def test_dark_mode_turns_the_page_dark(opened: Callable[[str], chromium.Chromium]) -> None:
     browser = opened("one")
     background = "getComputedStyle(document.documentElement).backgroundColor.match(/\\d+/g).map(Number)"
     colour = "getComputedStyle(document.body).color.match(/\\d+/g).map(Number)"
@@ -210,7 +214,7 @@ def test_dark_mode_turns_the_page_dark(opened):
     assert max(browser.run(background)) < 60 < 200 < min(browser.run(colour))
 
 
-def test_on_a_phone_only_boxes_scroll_sideways(opened):
+def test_on_a_phone_only_boxes_scroll_sideways(opened: Callable[[str], chromium.Chromium]) -> None:
     browser = opened("two")
     browser.screen(360, 740, mobile=True)
     browser.wait("document.querySelector('#cmc-0 svg.plot').clientWidth < 360")
@@ -218,7 +222,7 @@ def test_on_a_phone_only_boxes_scroll_sideways(opened):
     assert browser.run("document.querySelector('.scroll').scrollWidth") > 360
 
 
-def test_it_prints_with_everything_open(opened):
+def test_it_prints_with_everything_open(opened: Callable[[str], chromium.Chromium]) -> None:
     browser = opened("one")
     assert browser.pdf().startswith(b"%PDF")
     browser.prefer(media="print")
@@ -230,7 +234,7 @@ def test_it_prints_with_everything_open(opened):
     assert browser.complaints == []
 
 
-def test_names_for_those_who_do_not_see(opened):
+def test_names_for_those_who_do_not_see(opened: Callable[[str], chromium.Chromium]) -> None:
     browser = opened("two")
     assert every(browser, "button", "(e.ariaLabel || e.textContent).trim()")
     assert every(browser, "select, input", "e.labels.length === 1")
@@ -239,7 +243,7 @@ def test_names_for_those_who_do_not_see(opened):
     assert len(names) == len(set(names))
 
 
-def test_sysu_mm01s_size(browser, files):
+def test_sysu_mm01s_size(browser: chromium.Chromium, files: dict[str, Path]) -> None:
     assert files["large"].stat().st_size < LIMIT
     browser.screen(1280, 900)
     assert browser.open(files["large"]) < LOOSE

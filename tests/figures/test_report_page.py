@@ -53,7 +53,7 @@ def text() -> str:
     return page(made_report(runs=2))
 
 
-def test_no_address_leads_out_of_the_page(text):
+def test_no_address_leads_out_of_the_page(text: str) -> None:
     found = Reader(text)
     assert found.addresses
     assert all(address.startswith(("#", "data:,")) for address in found.addresses)
@@ -62,7 +62,7 @@ def test_no_address_leads_out_of_the_page(text):
     assert set(re.findall(r"https?://[\w.]+", text)) <= {"http://www.w3.org"}  # a name, not an address
 
 
-def test_the_policy_names_script_and_style_by_their_hashes(text):
+def test_the_policy_names_script_and_style_by_their_hashes(text: str) -> None:
     found = Reader(text)
     assert "default-src 'none'" in found.policy
     assert "unsafe" not in found.policy
@@ -71,11 +71,11 @@ def test_the_policy_names_script_and_style_by_their_hashes(text):
         assert f"{kind}-src 'sha256-{base64.b64encode(digest).decode()}'" in found.policy
 
 
-def test_same_report_same_bytes(text):
+def test_same_report_same_bytes(text: str) -> None:
     assert page(made_report(runs=2)) == text
 
 
-def test_each_image_is_in_it_once(text):
+def test_each_image_is_in_it_once(text: str) -> None:
     report = made_report(runs=2)
     stored = json.loads("".join(Reader(text).inline["images"]))
     assert [base64.b64decode(uri.partition(",")[2]) for uri in stored] == list(report.images)
@@ -83,7 +83,7 @@ def test_each_image_is_in_it_once(text):
     assert all(text.count(uri) == 1 for uri in stored)
 
 
-def test_text_of_others_stays_text():
+def test_text_of_others_stays_text() -> None:
     evil = "</script><img src=x onerror=alert(1)>&<!--"
     report = made_report()
     assert report.gallery is not None
@@ -97,7 +97,7 @@ def test_text_of_others_stays_text():
     assert data["gallery"]["query"]["path"][0] == evil
 
 
-def test_json_in_a_script_element_reads_back():
+def test_json_in_a_script_element_reads_back() -> None:
     content = {"a": "</script><!-- \u2028 ü", "b": [1, None, 0.5]}
     found = embedded_json(content)
     assert json.loads(found) == content
@@ -106,13 +106,13 @@ def test_json_in_a_script_element_reads_back():
         embedded_json([float("nan")])
 
 
-def test_only_images_are_taken_for_images():
+def test_only_images_are_taken_for_images() -> None:
     assert data_uri(webp(1, 500)).startswith("data:image/webp;base64,UklG")
     with pytest.raises(ValueError, match="begins with"):
         data_uri(b"<svg onload=alert(1)>")
 
 
-def test_parts_that_do_not_fit_are_refused():
+def test_parts_that_do_not_fit_are_refused() -> None:
     with pytest.raises(ValueError, match="1 cells under 2 heads"):
         Table("x", ("a", "b", "c"), (TableRow(Cell("r"), (Cell("1"),)),))
     made = made_gallery(20, 10, 1)
@@ -143,7 +143,7 @@ def rows(table: Table) -> dict[str, list[str]]:
     return {row.head.text: [cell.text for cell in row.cells] for row in table.rows}
 
 
-def test_headline_ours_chance_and_the_papers_figures():
+def test_headline_ours_chance_and_the_papers_figures() -> None:
     found = tables.headline([content()], ["a"], [])
     assert found.heads == ("%", "Rank-1", "Rank-10", "mAP")
     assert rows(found) == {
@@ -164,7 +164,9 @@ def test_headline_ours_chance_and_the_papers_figures():
     ("interval", "p", "bold"),
     [([0.01, 0.05], 0.01, True), ([0.01, 0.05], 0.07, False), ([-0.01, 0.05], 0.01, False)],
 )
-def test_a_difference_stands_out_where_interval_and_p_say_so(interval, p, bold):
+def test_a_difference_stands_out_where_interval_and_p_say_so(
+    interval: list[float], p: float, bold: bool
+) -> None:
     against = {
         "name": "b",
         "test": "paired",
@@ -178,12 +180,12 @@ def test_a_difference_stands_out_where_interval_and_p_say_so(interval, p, bold):
     assert tables.signed(-1.25, 1) == "−1.2"
 
 
-def test_verification_rates_have_their_tiles():
+def test_verification_rates_have_their_tiles() -> None:
     metrics = dict(content()["metrics"], **{"vr_far_0.01": content()["metrics"]["mAP"]})
     assert [tile.name for tile in tables.tiles(content(metrics=metrics))] == ["Rank-1", "mAP", "VR@FAR 1 %"]
 
 
-def test_camera_pairs_side_by_side():
+def test_camera_pairs_side_by_side() -> None:
     def pair(q, g, rank1):
         return {
             "query_camera": q,
@@ -203,7 +205,7 @@ def test_camera_pairs_side_by_side():
 
 
 @pytest.mark.parametrize(("rows", "folded"), [(24, False), (25, True)])
-def test_long_tables_of_numbers_are_folded(rows, folded):
+def test_long_tables_of_numbers_are_folded(rows: int, folded: bool) -> None:
     table = Table(
         "Pairs", ("pair", "Rank-1"), tuple(TableRow(Cell(str(i)), (Cell("1"),)) for i in range(rows))
     )
@@ -213,7 +215,7 @@ def test_long_tables_of_numbers_are_folded(rows, folded):
     assert "rows</summary>" not in words
 
 
-def test_long_curves_are_means_of_equal_stretches():
+def test_long_curves_are_means_of_equal_stretches() -> None:
     loss = np.random.default_rng(0).normal(size=4 * charts.MOST_POINTS)
     log = [{"kind": "step", "global_step": i, "lr": 0.1, "loss": v, "losses": {}} for i, v in enumerate(loss)]
     [chart, _] = charts.training_charts([("a", log)])
@@ -223,7 +225,7 @@ def test_long_curves_are_means_of_equal_stretches():
     np.testing.assert_allclose(series["x"], np.arange(len(loss)).reshape(-1, 4).mean(axis=1))
 
 
-def test_a_term_that_was_off_leaves_a_gap_and_validation_has_a_chart():
+def test_a_term_that_was_off_leaves_a_gap_and_validation_has_a_chart() -> None:
     log = [
         {
             "kind": "step",
@@ -247,7 +249,7 @@ def test_a_term_that_was_off_leaves_a_gap_and_validation_has_a_chart():
     }
 
 
-def test_histograms_hold_every_pair():
+def test_histograms_hold_every_pair() -> None:
     intra, inter = np.zeros(200, dtype=np.int64), np.zeros(200, dtype=np.int64)
     intra[30:90], inter[60:150] = 3, 7
     runs = [

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -35,7 +36,7 @@ def spectra() -> Spectra:
     return Spectra(kinds, frequencies, 0.0123, "12 visible and 12 infrared images\nSEG: amplitude mean")
 
 
-def test_people_stand_in_rows_of_five_and_spectra_beside_them(rows, spectra):
+def test_people_stand_in_rows_of_five_and_spectra_beside_them(rows: list[SegRow], spectra: Spectra) -> None:
     figure = seg_figure(rows, spectra, "SEG")
     images = figure.axes[0].images
     assert len(images) == 5 * 3 + 4 + 1
@@ -54,14 +55,14 @@ def test_people_stand_in_rows_of_five_and_spectra_beside_them(rows, spectra):
         assert (bottom - top) / (right - left) == pytest.approx(2.0)
 
 
-def test_gaps_and_the_floor_are_written(rows, spectra):
+def test_gaps_and_the_floor_are_written(rows: list[SegRow], spectra: Spectra) -> None:
     words = [text.get_text() for text in seg_figure(rows, spectra, "SEG").axes[0].texts]
     for text in ("gap 0.600", "gap 0.480", "gap 0.300", "two halves 0.012", "pid 0", "phase only"):
         assert words.count(text) == 1
     assert any("12 visible and 12 infrared images" in word for word in words)
 
 
-def test_lines_are_the_profiles_and_their_ratio_to_infrared(rows, spectra):
+def test_lines_are_the_profiles_and_their_ratio_to_infrared(rows: list[SegRow], spectra: Spectra) -> None:
     _, upper, lower = seg_figure(rows, spectra, "SEG").axes
     lines = {line.get_label(): line for line in upper.lines}
     assert set(lines) == set(seg.KINDS)
@@ -74,7 +75,7 @@ def test_lines_are_the_profiles_and_their_ratio_to_infrared(rows, spectra):
 
 
 @pytest.mark.parametrize("count", [1, 2, 3])
-def test_all_words_are_on_the_page(rows, spectra, count):
+def test_all_words_are_on_the_page(rows: list[SegRow], spectra: Spectra, count: int) -> None:
     figure = seg_figure(rows[:count], spectra, "rendered SYSU-MM01 layout: SEG images")
     width, height = figure.get_size_inches()
     figure.canvas.draw()
@@ -89,14 +90,14 @@ def test_all_words_are_on_the_page(rows, spectra, count):
 
 
 @pytest.mark.parametrize("name", ["a.png", "a.svg"])
-def test_same_arrays_same_bytes(rows, spectra, tmp_path, name):
+def test_same_arrays_same_bytes(rows: list[SegRow], spectra: Spectra, tmp_path: Path, name: str) -> None:
     def draw(folder: str) -> bytes:
         return saving.save(seg_figure(rows[:1], spectra, "x"), tmp_path / folder / name).read_bytes()
 
     assert draw("1") == draw("2")
 
 
-def test_refusals(rows, spectra):
+def test_refusals(rows: list[SegRow], spectra: Spectra) -> None:
     with pytest.raises(ValueError, match="no person"):
         seg_figure([], spectra, "x")
     with pytest.raises(ValueError, match="infrared"):

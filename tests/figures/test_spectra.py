@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 
 import matplotlib.image
 import numpy as np
@@ -64,7 +65,7 @@ def shown(figure) -> list[tuple[np.ndarray, np.ndarray]]:
     return [(np.array(i.get_extent()), np.asarray(i.get_array()) / 255) for i in figure.axes[0].images]
 
 
-def test_all_six_are_labelled_in_five_rows(data):
+def test_all_six_are_labelled_in_five_rows(data: tuple[SpectrumColumn, SpectrumColumn]) -> None:
     words = texts(phase_swap_figure(*data, "Person 7"))
     assert words[0] == "Person 7"
     for letter in "abcde":
@@ -76,7 +77,7 @@ def test_all_six_are_labelled_in_five_rows(data):
     assert "infrared phase, visible amplitude" in words
 
 
-def test_a_spectrum_says_what_each_of_its_rows_is(data):
+def test_a_spectrum_says_what_each_of_its_rows_is(data: tuple[SpectrumColumn, SpectrumColumn]) -> None:
     words = texts(spectrum_figure(data, "Person 7"))
     for name in ("Image", "Amplitude", "Phase", "Amplitude only", "Phase only", "visible", "infrared"):
         assert words.count(name) == 1
@@ -84,12 +85,14 @@ def test_a_spectrum_says_what_each_of_its_rows_is(data):
 
 @pytest.mark.parametrize("name", ["a.png", "a.svg"])
 @pytest.mark.parametrize("which", ["swap", "spectrum"])
-def test_same_arrays_same_bytes(data, tmp_path, which, name):
+def test_same_arrays_same_bytes(
+    data: tuple[SpectrumColumn, SpectrumColumn], tmp_path: Path, which: str, name: str
+) -> None:
     first = saving.save(drawings(data)[which], tmp_path / "1" / name).read_bytes()
     assert saving.save(drawings(data)[which], tmp_path / "2" / name).read_bytes() == first
 
 
-def test_images_lie_in_their_columns(data):
+def test_images_lie_in_their_columns(data: tuple[SpectrumColumn, SpectrumColumn]) -> None:
     images = shown(phase_swap_figure(*data, "x"))
     assert len(images) == 2 * 6 + 2  # six a column, two colour bars
     by_row: dict[float, list[int]] = {}
@@ -119,7 +122,9 @@ def test_images_lie_in_their_columns(data):
 
 
 @pytest.mark.parametrize("count", [1, 2, 6])
-def test_a_spectrum_has_a_column_an_image(data, count, tmp_path):
+def test_a_spectrum_has_a_column_an_image(
+    data: tuple[SpectrumColumn, SpectrumColumn], count: int, tmp_path: Path
+) -> None:
     columns = [
         replace(data[i % 2], name=f"image {i}", detail="a/long/path/of/a/file.png") for i in range(count)
     ]
@@ -136,7 +141,7 @@ def test_a_spectrum_has_a_column_an_image(data, count, tmp_path):
         assert 0 <= box.y0 < box.y1 <= height or not text.get_text(), text.get_text()
 
 
-def test_amplitudes_are_logarithmic_centred_and_on_one_scale():
+def test_amplitudes_are_logarithmic_centred_and_on_one_scale() -> None:
     bright, dark = flat(1.0), flat(1e-3)
     peaked = replace(bright, amplitude=np.full(SIZE, 1e-3))
     peaked.amplitude[0, 0] = 1.0
@@ -150,14 +155,16 @@ def test_amplitudes_are_logarithmic_centred_and_on_one_scale():
     assert brightest == (SIZE[0] // 2, SIZE[1] // 2)
 
 
-def test_figure_of_the_usual_size_is_one_screen_wide(data, tmp_path):
+def test_figure_of_the_usual_size_is_one_screen_wide(
+    data: tuple[SpectrumColumn, SpectrumColumn], tmp_path: Path
+) -> None:
     figure = phase_swap_figure(*data, "x")
     height, width = matplotlib.image.imread(saving.save(figure, tmp_path / "a.png")).shape[:2]
     assert (width, height) == pytest.approx(150 * figure.get_size_inches(), abs=1)  # cut to whole pixels
     assert width < 1300
 
 
-def test_stretching_about_zero_keeps_zero_grey_and_percentiles_clip():
+def test_stretching_about_zero_keeps_zero_grey_and_percentiles_clip() -> None:
     values = np.linspace(-3.0, 1.0, 200).reshape(10, 20)
     shown = stretched(values, about_zero=True)
     assert shown.shape == (10, 20, 3)
@@ -171,7 +178,7 @@ def test_stretching_about_zero_keeps_zero_grey_and_percentiles_clip():
 
 
 @pytest.mark.parametrize("size", [(8, 6), (7, 6), (8, 5), (7, 5), (1, 2), (4, 1)])
-def test_mirrored_completes_numpys_half_spectrum(size):
+def test_mirrored_completes_numpys_half_spectrum(size: tuple[int, int]) -> None:
     image = np.random.default_rng(0).normal(size=size)
     half, full = np.fft.rfft2(image, norm="ortho"), np.fft.fft2(image, norm="ortho")
     np.testing.assert_allclose(mirrored(np.abs(half), size[1]), np.abs(full), atol=1e-12)
@@ -193,12 +200,12 @@ def test_mirrored_completes_numpys_half_spectrum(size):
         ("amplitude_only", np.full(SIZE, np.inf)),
     ],
 )
-def test_wrong_arrays_are_named(data, name, value):
+def test_wrong_arrays_are_named(data: tuple[SpectrumColumn, SpectrumColumn], name: str, value) -> None:
     with pytest.raises(ValueError, match=name):
         replace(data[0], **{name: value})
 
 
-def test_two_sizes_and_what_is_not_swapped_are_refused(data):
+def test_two_sizes_and_what_is_not_swapped_are_refused(data: tuple[SpectrumColumn, SpectrumColumn]) -> None:
     small = np.zeros((4, 2))
     other = SpectrumColumn("", "", style.INK, np.zeros((4, 2, 3)), small, small, small, small, swapped=small)
     with pytest.raises(ValueError, match="sizes differ"):
@@ -209,6 +216,6 @@ def test_two_sizes_and_what_is_not_swapped_are_refused(data):
         spectrum_figure([], "x")
 
 
-def test_a_path_is_shortened_at_its_beginning():
+def test_a_path_is_shortened_at_its_beginning() -> None:
     assert style.shortened("cam1/0001.jpg", 13) == "cam1/0001.jpg"
     assert style.shortened("data/cam1/0001.jpg", 9) == "…0001.jpg"

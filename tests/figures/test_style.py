@@ -69,12 +69,12 @@ def pixels(path: Path) -> np.ndarray:
     [(style.RIGHT, style.WRONG), tuple(style.MODALITY_COLOUR[m] for m in Modality)],
     ids=["match", "side"],
 )
-def test_meaningful_colours_stay_apart_for_the_colour_blind(pair, deficiency):
+def test_meaningful_colours_stay_apart_for_the_colour_blind(pair, deficiency) -> None:
     # a difference of 2.3 is just visible, 20 is another colour at a glance
     assert np.linalg.norm(lab(pair[0], deficiency) - lab(pair[1], deficiency)) > 20
 
 
-def test_24_identity_colours_differ_and_then_repeat():
+def test_24_identity_colours_differ_and_then_repeat() -> None:
     table = np.array(style.colours(30))
     distances = np.linalg.norm(table[:24, None] - table[None, :24], axis=2) + np.eye(24)
     assert distances.min() > 0.08
@@ -83,19 +83,19 @@ def test_24_identity_colours_differ_and_then_repeat():
 
 
 @pytest.mark.parametrize("dpi", [72, 150])
-def test_a_png_is_inches_times_dpi(tmp_path, dpi):
+def test_a_png_is_inches_times_dpi(tmp_path: Path, dpi: int) -> None:
     assert png_size(saving.save(drawing(), tmp_path / "a.png", dpi=dpi)) == (3 * dpi, 2 * dpi)
 
 
 @pytest.mark.parametrize("name", ["a.png", "a.svg"])
-def test_same_figure_same_bytes(tmp_path, name):
+def test_same_figure_same_bytes(tmp_path: Path, name: str) -> None:
     first = saving.save(drawing(), tmp_path / "1" / name).read_bytes()
     assert saving.save(drawing(), tmp_path / "2" / name).read_bytes() == first
     assert b"atplotlib" not in first  # no version, hence no other bytes after an upgrade
     assert b"dc:date" not in first
 
 
-def test_a_users_matplotlibrc_changes_nothing_and_is_put_back(tmp_path):
+def test_a_users_matplotlibrc_changes_nothing_and_is_put_back(tmp_path: Path) -> None:
     plain = saving.save(drawing(), tmp_path / "a.svg").read_bytes()
     with matplotlib.rc_context({"font.size": 30.0, "font.family": "monospace", "axes.facecolor": "red"}):
         assert saving.save(drawing(), tmp_path / "b.svg").read_bytes() == plain
@@ -111,7 +111,7 @@ def test_a_users_matplotlibrc_changes_nothing_and_is_put_back(tmp_path):
         ("a.PNG", "png", "a.PNG"),
     ],
 )
-def test_format_and_ending(tmp_path, path, format, written):
+def test_format_and_ending(tmp_path: Path, path: str, format: str | None, written: str) -> None:
     saved = saving.save(drawing(), tmp_path / path, format)
     assert saved == tmp_path / written
     start = saved.read_bytes()[:5]
@@ -120,24 +120,24 @@ def test_format_and_ending(tmp_path, path, format, written):
 
 
 @pytest.mark.parametrize(("path", "format"), [("a.png", "svg"), ("a", "pdf"), ("a.svg", "jpeg")])
-def test_contradicting_or_unknown_formats_are_refused(tmp_path, path, format):
+def test_contradicting_or_unknown_formats_are_refused(tmp_path: Path, path: str, format: str) -> None:
     with pytest.raises(UsageError, match=format):
         saving.save(drawing(), tmp_path / path, format)
     assert not list(tmp_path.iterdir())
 
 
-def test_an_unknown_ending_is_refused(tmp_path):
+def test_an_unknown_ending_is_refused(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="pdf"):
         saving.save(drawing(), tmp_path / "a.pdf")
 
 
 @pytest.mark.parametrize("dpi", [0, 19, 1201])
-def test_impossible_dpi_is_refused(tmp_path, dpi):
+def test_impossible_dpi_is_refused(tmp_path: Path, dpi: int) -> None:
     with pytest.raises(UsageError, match=f"{dpi}"):
         saving.save(drawing(), tmp_path / "a.png", dpi=dpi)
 
 
-def test_a_png_that_no_canvas_holds_is_refused(tmp_path):
+def test_a_png_that_no_canvas_holds_is_refused(tmp_path: Path) -> None:
     figure = style.blank(3.0, 100.0)
     with pytest.raises(UsageError, match=r"70,000 pixels.*\n.*--dpi 650 or less"):
         saving.save(figure, tmp_path / "a.png", dpi=700)
@@ -145,7 +145,7 @@ def test_a_png_that_no_canvas_holds_is_refused(tmp_path):
     assert saving.save(figure, tmp_path / "a.svg", dpi=700).exists()
 
 
-def test_a_failed_write_leaves_the_old_file_alone(tmp_path, monkeypatch):
+def test_a_failed_write_leaves_the_old_file_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     target = saving.save(drawing(), tmp_path / "a.png")
     before = target.read_bytes()
 
@@ -160,7 +160,7 @@ def test_a_failed_write_leaves_the_old_file_alone(tmp_path, monkeypatch):
     assert [p.name for p in tmp_path.iterdir()] == ["a.png"]
 
 
-def test_a_png_has_the_pixels_of_matplotlibs_own_without_its_alpha(tmp_path):
+def test_a_png_has_the_pixels_of_matplotlibs_own_without_its_alpha(tmp_path: Path) -> None:
     ours = saving.Image.open(saving.save(drawing(), tmp_path / "a.png", dpi=80))
     with style.styled():
         drawing().savefig(tmp_path / "b.png", dpi=80)
@@ -168,7 +168,7 @@ def test_a_png_has_the_pixels_of_matplotlibs_own_without_its_alpha(tmp_path):
     np.testing.assert_array_equal(np.asarray(ours) / np.float32(255), pixels(tmp_path / "b.png"))
 
 
-def test_bytes_and_shares_are_the_same_image(tmp_path):
+def test_bytes_and_shares_are_the_same_image(tmp_path: Path) -> None:
     levels = np.arange(256, dtype=np.uint8).reshape(16, 16)[..., None].repeat(3, axis=2)
     np.testing.assert_array_equal(style.as_bytes(levels / np.float32(255)), levels)
     files = []
@@ -180,7 +180,7 @@ def test_bytes_and_shares_are_the_same_image(tmp_path):
     assert len(set(files)) == 1
 
 
-def test_a_frame_surrounds_its_image_without_a_gap(tmp_path):
+def test_a_frame_surrounds_its_image_without_a_gap(tmp_path: Path) -> None:
     with style.styled():
         figure, axes = style.page(2.0, 2.0)
         box = (0.503, 0.501, 1.0, 1.0)
@@ -209,12 +209,12 @@ def test_a_frame_surrounds_its_image_without_a_gap(tmp_path):
         np.zeros((0, 4, 3)),
     ],
 )
-def test_what_is_not_pixels_is_refused(images):
+def test_what_is_not_pixels_is_refused(images: tuple[int, ...]) -> None:
     with pytest.raises(ValueError, match="the query"):
         style.checked_pixels("the query", images)
 
 
-def test_importing_the_figures_is_light():
+def test_importing_the_figures_is_light() -> None:
     files = (Path(style.__file__).parent).glob("*.py")
     imports = "; ".join(f"import vireid_cli.figures.{path.stem}" for path in files if path.stem != "__init__")
     heavy = "{'torch', 'sklearn', 'scipy', 'matplotlib.pyplot'}"

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 
@@ -60,7 +62,7 @@ def test_words_stand_beside_each_other_unjoined_and_fit() -> None:
 
 
 @pytest.mark.parametrize("name", ["a.png", "a.svg"])
-def test_same_runs_same_bytes(tmp_path, name: str) -> None:
+def test_same_runs_same_bytes(tmp_path: Path, name: str) -> None:
     first = saving.save(sweep_figure("w", WEIGHTS, lines(5), "x"), tmp_path / "1" / name).read_bytes()
     assert saving.save(sweep_figure("w", WEIGHTS, lines(5), "x"), tmp_path / "2" / name).read_bytes() == first
 

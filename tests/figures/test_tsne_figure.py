@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -31,7 +32,7 @@ def laid_out():
     return tsne_points(features, seed=3), pids
 
 
-def test_people_who_are_apart_stay_apart(laid_out):
+def test_people_who_are_apart_stay_apart(laid_out) -> None:
     points, pids = laid_out
     assert points.shape == (40, 2)
     distances = np.linalg.norm(points[:, None] - points[None], axis=2) + np.diag(np.full(40, np.inf))
@@ -40,13 +41,13 @@ def test_people_who_are_apart_stay_apart(laid_out):
     assert distances[same & np.isfinite(distances)].mean() < 0.3 * distances[~same].mean()
 
 
-def test_cosine_means_that_length_does_not_count():
+def test_cosine_means_that_length_does_not_count() -> None:
     features, _ = groups(noise=0.1)
     features -= features.mean(axis=0)  # as the principal components do
     np.testing.assert_allclose(tsne_points(features), tsne_points(2.0 * features), rtol=1e-3, atol=1e-3)
 
 
-def test_any_number_of_cores_gives_the_same_points_and_another_seed_others(tmp_path):
+def test_any_number_of_cores_gives_the_same_points_and_another_seed_others(tmp_path: Path) -> None:
     features = groups(6, 20)[0]
     np.save(tmp_path / "features.npy", features)
     code = (
@@ -65,7 +66,7 @@ def test_any_number_of_cores_gives_the_same_points_and_another_seed_others(tmp_p
     assert np.abs(tsne_points(features, seed=5) - here).max() > 0
 
 
-def test_perplexity_bows_to_few_points():
+def test_perplexity_bows_to_few_points() -> None:
     features, _ = groups(2, 5)
     points = tsne_points(features, perplexity=500.0)
     assert points.shape == (10, 2)
@@ -73,7 +74,7 @@ def test_perplexity_bows_to_few_points():
     np.testing.assert_array_equal(points, tsne_points(features, perplexity=3.0))
 
 
-def test_fewer_features_than_principal_components():
+def test_fewer_features_than_principal_components() -> None:
     points = tsne_points(np.random.default_rng(0).normal(size=(20, 4)))
     assert np.isfinite(points).all()
 
@@ -88,12 +89,12 @@ def test_fewer_features_than_principal_components():
         (np.full((12, 4), np.nan), ValueError, "finite"),
     ],
 )
-def test_what_can_not_be_laid_out(features, error, words):
+def test_what_can_not_be_laid_out(features, error, words: str) -> None:
     with pytest.raises(error, match=words):
         tsne_points(features)
 
 
-def test_without_scikit_learn(monkeypatch):
+def test_without_scikit_learn(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "sklearn.manifold", None)
     with pytest.raises(MissingExtra, match=r"(?s)scikit-learn.*vireid\[figures\]"):
         tsne_points(np.zeros((12, 4)))

@@ -1,5 +1,7 @@
 """AGP and ANM against torch.fft in complex arithmetic, and their laws."""
 
+from pathlib import Path
+
 import pytest
 import torch
 import torch.nn.functional as F
@@ -30,7 +32,7 @@ def agp_by_fft(features, module):
 @pytest.mark.parametrize("size", SIZES)
 @pytest.mark.parametrize("init", ["identity", "paper"])
 @pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
-def test_agp_is_its_equations_in_value_and_gradient(kind, size, init, layout):
+def test_agp_is_its_equations_in_value_and_gradient(kind, size, init: str, layout) -> None:
     torch.manual_seed(0)
     module = AmplitudeGuidedPhase(3, init, kind=kind).double()
     found = maps(2, 3, *size).contiguous(memory_format=layout).requires_grad_()
@@ -48,7 +50,7 @@ def test_agp_is_its_equations_in_value_and_gradient(kind, size, init, layout):
 
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("size", SIZES)
-def test_agp_without_share_is_the_identity_and_starts_near_it(kind, size):
+def test_agp_without_share_is_the_identity_and_starts_near_it(kind, size) -> None:
     features = maps(2, 8, *size)
     bins = fourier.spectrum(features, kind)
     unturned = rotate(bins, torch.zeros(2, 8, 1, 1, dtype=torch.float64))
@@ -61,7 +63,7 @@ def test_agp_without_share_is_the_identity_and_starts_near_it(kind, size):
     assert agreement > 0.99
 
 
-def test_split_convolutions_side_by_side_are_one():
+def test_split_convolutions_side_by_side_are_one() -> None:
     module, guide = AmplitudeGuidedPhase(12).double(), maps(5, 12)
     split = [
         F.conv1d(guide[..., None], w[..., None], b)
@@ -71,7 +73,7 @@ def test_split_convolutions_side_by_side_are_one():
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_phasor_representation_is_a_gain(kind):
+def test_phasor_representation_is_a_gain(kind) -> None:
     module, features = AmplitudeGuidedPhase(3, "paper", "phasor", kind=kind).double(), maps(2, 3, 6, 5)
     bins = torch.fft.rfft2(features, norm="ortho")
     share = torch.sigmoid(module.mix(bins.abs().mean(dim=(2, 3))))[..., None, None]
@@ -80,7 +82,7 @@ def test_phasor_representation_is_a_gain(kind):
 
 
 @pytest.mark.parametrize("width", [5, 6])
-def test_pool_over_the_half_or_the_full_plane(width):
+def test_pool_over_the_half_or_the_full_plane(width: int) -> None:
     features = maps(2, 3, 4, width)
     half = torch.fft.rfft2(features, norm="ortho").abs()
     full = torch.fft.fft2(features, norm="ortho").abs().mean(dim=(2, 3))
@@ -89,7 +91,7 @@ def test_pool_over_the_half_or_the_full_plane(width):
     assert (full - half.mean(dim=(2, 3))).abs().max() > 1e-3
 
 
-def test_rotation_gradcheck():
+def test_rotation_gradcheck() -> None:
     re, im = maps(2, 3, 4, seed=1).requires_grad_(), maps(2, 3, 4, seed=2).requires_grad_()
     share = torch.rand(2, 1, 1, dtype=torch.float64).requires_grad_()
     assert torch.autograd.gradcheck(lambda a, b, s: rotate((a, b), s), (re, im, share))
@@ -133,7 +135,9 @@ def anm_by_fft(features, module):
 )
 @pytest.mark.parametrize(("kind", "size"), [("fft", (6, 5)), ("matmul", (6, 5)), ("matmul", (24, 12))])
 @pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
-def test_anm_is_its_equations_in_value_and_gradient(reading, kind, size, layout):
+def test_anm_is_its_equations_in_value_and_gradient(
+    reading, kind: str, size: tuple[int, int], layout
+) -> None:
     torch.manual_seed(1)
     module = AmplitudeNuancesMining(3, kind=kind, **reading).double().train()
     torch.nn.init.uniform_(module.weight, 0.5, 1.5)
@@ -151,7 +155,7 @@ def test_anm_is_its_equations_in_value_and_gradient(reading, kind, size, layout)
         torch.testing.assert_close(ours, theirs, rtol=1e-7, atol=1e-9)
 
 
-def test_positivity_on_the_sum_zeroes_zero_frequencies_and_on_the_mixed_amplitude_none():
+def test_positivity_on_the_sum_zeroes_zero_frequencies_and_on_the_mixed_amplitude_none() -> None:
     """The global feature is the zero frequency: a channel whose bin is zeroed there learns nothing."""
     features = maps(8, 32, 24, 12).relu()
     shares = {}
@@ -164,7 +168,9 @@ def test_positivity_on_the_sum_zeroes_zero_frequencies_and_on_the_mixed_amplitud
 
 
 @pytest.mark.parametrize("norm", ["two", "joint"])
-def test_one_norm_over_both_branches_drives_them_to_opposite_poles_and_two_do_not(norm, monkeypatch):
+def test_one_norm_over_both_branches_drives_them_to_opposite_poles_and_two_do_not(
+    norm: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Pooled features of images that differ little, as those of a network at its start, in eval mode too."""
     generator = torch.Generator().manual_seed(0)
     identities, count = 6, 4
@@ -187,14 +193,16 @@ def test_one_norm_over_both_branches_drives_them_to_opposite_poles_and_two_do_no
     assert loss > 1.0 if norm == "two" else loss == 0.0
 
 
-def test_starts_of_the_gate():
+def test_starts_of_the_gate() -> None:
     guide = maps(6, 32).abs()
     for init, start in (("identity", 0.018), ("open", 0.119)):
         share = AmplitudeGuidedPhase(32, init).double().share(guide)
         assert share.mean().item() == pytest.approx(start, rel=0.03)
 
 
-def test_the_last_share_is_of_the_training_batch_and_carries_no_gradient(monkeypatch):
+def test_the_last_share_is_of_the_training_batch_and_carries_no_gradient(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     module, features = AmplitudeGuidedPhase(4, "open").double(), maps(5, 4, 6, 5)
     stages = torch.nn.ModuleDict({"layer1": module})
     assert share_monitors(stages) == {}
@@ -215,7 +223,7 @@ def test_the_last_share_is_of_the_training_batch_and_carries_no_gradient(monkeyp
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_global_average_after_an_inverse_is_the_zero_frequency(kind):
+def test_global_average_after_an_inverse_is_the_zero_frequency(kind) -> None:
     re, im = maps(2, 3, 6, 3), maps(2, 3, 6, 3, seed=1)
     rebuilt = fourier.inverse((re, im), (6, 5), kind)
     torch.testing.assert_close(rebuilt.mean(dim=(2, 3)), re[..., 0, 0] / 30**0.5)
@@ -223,7 +231,7 @@ def test_global_average_after_an_inverse_is_the_zero_frequency(kind):
 
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("make", [AmplitudeGuidedPhase, AmplitudeNuancesMining])
-def test_gradients_are_finite_for_constant_and_empty_channels(kind, make):
+def test_gradients_are_finite_for_constant_and_empty_channels(kind, make) -> None:
     features = torch.randn(2, 4, 8, 6)
     features[:, 0], features[:, 1], features[0] = 0.0, 0.7, 0.0
     module = make(4, kind=kind).train()
@@ -236,7 +244,7 @@ def test_gradients_are_finite_for_constant_and_empty_channels(kind, make):
 
 
 @pytest.mark.parametrize("make", [AmplitudeGuidedPhase, AmplitudeNuancesMining])
-def test_transforms_stay_in_float32_under_autocast(make):
+def test_transforms_stay_in_float32_under_autocast(make) -> None:
     torch.manual_seed(0)
     module, features = make(4).eval(), torch.randn(2, 4, 8, 6)
     with torch.no_grad():
@@ -248,7 +256,7 @@ def test_transforms_stay_in_float32_under_autocast(make):
 
 
 @pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
-def test_products_follow_the_layout_of_the_maps(layout):
+def test_products_follow_the_layout_of_the_maps(layout) -> None:
     images = maps(2, 3, 16, 14, dtype=torch.float32).contiguous(memory_format=layout).requires_grad_()
     bins = fourier.spectrum(images, "matmul")
     expected = torch.fft.rfft2(images.detach(), norm="ortho")
@@ -259,7 +267,7 @@ def test_products_follow_the_layout_of_the_maps(layout):
 
 
 @pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
-def test_the_norm_of_anm_is_handed_a_gradient_in_its_own_layout(layout):
+def test_the_norm_of_anm_is_handed_a_gradient_in_its_own_layout(layout) -> None:
     module, layouts = AmplitudeNuancesMining(3).train(), []
     module.norm.register_full_backward_hook(
         lambda norm, to_maps, given: layouts.append(given[0].is_contiguous(memory_format=layout))
@@ -284,7 +292,7 @@ class Rows(Both):
 
 
 @pytest.mark.parametrize("make", [Both, Rows])
-def test_compiles_whole_with_all_gradients(make):
+def test_compiles_whole_with_all_gradients(make) -> None:
     torch.manual_seed(0)
     module, features = make().double().train(), maps(2, 4, 9, 6)
     compiled = torch.compile(module, fullgraph=True, backend="aot_eager")
@@ -299,7 +307,7 @@ def test_compiles_whole_with_all_gradients(make):
         torch.testing.assert_close(ours, theirs, rtol=1e-8, atol=1e-10)
 
 
-def test_exports_as_products_without_fourier_nodes(tmp_path):
+def test_exports_as_products_without_fourier_nodes(tmp_path: Path) -> None:
     pytest.importorskip("onnxscript")
     runtime = pytest.importorskip("onnxruntime")
     torch.manual_seed(0)

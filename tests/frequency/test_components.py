@@ -19,7 +19,7 @@ def cosines(vectors: torch.Tensor) -> np.ndarray:
 
 
 @pytest.mark.parametrize("width", [1, 2, 5, 6])
-def test_inner_products_are_sums_over_the_full_plane(width):
+def test_inner_products_are_sums_over_the_full_plane(width: int) -> None:
     some = maps(0, (3, 4, 6, width))
     planes = np.fft.fft2(some.numpy(), norm="ortho").reshape(3, -1)
     amplitudes = np.abs(planes)
@@ -32,7 +32,7 @@ def test_inner_products_are_sums_over_the_full_plane(width):
     np.testing.assert_allclose(cosines(phase_component(some)), expected, atol=1e-12)
 
 
-def test_each_component_is_deaf_to_the_other():
+def test_each_component_is_deaf_to_the_other() -> None:
     some = maps(1)
     np.testing.assert_allclose(
         cosines(phase_component(7.5 * some)), cosines(phase_component(some)), atol=1e-12
@@ -42,7 +42,7 @@ def test_each_component_is_deaf_to_the_other():
     assert (phase_component(moved) - phase_component(some)).abs().max() > 0.5
 
 
-def test_a_channel_that_is_zero_has_neither():
+def test_a_channel_that_is_zero_has_neither() -> None:
     some = maps(2)
     some[:, 1] = 0.0
     rest = some[:, [0, 2, 3]]
@@ -51,7 +51,7 @@ def test_a_channel_that_is_zero_has_neither():
         np.testing.assert_allclose(cosines(component(some)), cosines(component(rest)), atol=1e-12)
 
 
-def test_folding_keeps_inner_products():
+def test_folding_keeps_inner_products() -> None:
     vectors = torch.nn.functional.normalize(maps(3, (40, 5000)), dim=1)
     vectors[20:] = torch.nn.functional.normalize(vectors[:20] + 0.5 * vectors[20:], dim=1)
     short = folded(vectors, 1024)
@@ -64,7 +64,7 @@ def test_folding_keeps_inner_products():
     assert products.mean() == pytest.approx(float(vectors[0] @ vectors[1]), abs=4 * np.sqrt(2 / 8 / 2000))
 
 
-def test_folding_is_linear_the_same_each_time_and_does_nothing_to_the_short():
+def test_folding_is_linear_the_same_each_time_and_does_nothing_to_the_short() -> None:
     vectors = maps(4, (3, 100))
     torch.testing.assert_close(folded(vectors, 100), vectors, rtol=0, atol=0)
     short = folded(vectors, 7)

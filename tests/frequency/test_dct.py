@@ -24,12 +24,12 @@ def draw(*shape, seed=0):
 
 
 @pytest.mark.parametrize("size", [1, 2, 6, 7, 24])
-def test_basis_is_orthonormal(size):
+def test_basis_is_orthonormal(size: int) -> None:
     assert np.abs(basis(size) @ basis(size).T - np.eye(size)).max() < 1e-12
 
 
 @pytest.mark.parametrize(("height", "width", "parts"), [(24, 8, 4), (18, 9, 1), (7, 5, 3), (6, 1, 6)])
-def test_dct_of_parts_is_scipys(height, width, parts):
+def test_dct_of_parts_is_scipys(height: int, width: int, parts: int) -> None:
     maps = draw(2, 3, height, width)
     found = dct(maps, parts)
     for first, end in part_bounds(height, parts):
@@ -39,7 +39,7 @@ def test_dct_of_parts_is_scipys(height, width, parts):
     torch.testing.assert_close(found.square().sum(), maps.square().sum())  # Parseval
 
 
-def test_parts_cover_every_row_once():
+def test_parts_cover_every_row_once() -> None:
     for height, parts in [(24, 4), (7, 3), (5, 5), (48, 7)]:
         bounds = part_bounds(height, parts)
         assert [row for first, end in bounds for row in range(first, end)] == list(range(height))
@@ -75,14 +75,16 @@ def descriptors_by_loops(maps, parts, frequencies, dc_norm):
 @pytest.mark.parametrize(
     ("channels", "height", "width", "parts"), [(32, 24, 8, 4), (20, 9, 5, 2), (5, 6, 3, 3)]
 )
-def test_descriptors_are_those_of_plain_loops(frequencies, dc_norm, channels, height, width, parts):
+def test_descriptors_are_those_of_plain_loops(
+    frequencies: str, dc_norm: bool, channels: int, height: int, width: int, parts: int
+) -> None:
     maps = draw(2, channels, height, width)
     expected = descriptors_by_loops(maps, parts, frequencies, dc_norm)
     torch.testing.assert_close(part_descriptors(maps, parts, frequencies, dc_norm), expected)
 
 
 @pytest.mark.parametrize("rows", [1, 2, 6, 12])
-def test_no_frequency_of_a_small_part_becomes_dc(rows):
+def test_no_frequency_of_a_small_part_becomes_dc(rows: int) -> None:
     # FcaNet scales u by rows // 7: for 6 rows all vertical frequencies would be 0.
     maps = draw(1, 32, 4 * rows, 8)
     found = part_descriptors(maps, 4, "top16")
@@ -100,14 +102,14 @@ def test_no_frequency_of_a_small_part_becomes_dc(rows):
         assert at[(0, 0)] < 1e-9
 
 
-def test_dc_descriptor_is_the_mean_or_seven_times_it():
+def test_dc_descriptor_is_the_mean_or_seven_times_it() -> None:
     maps = draw(2, 4, 14, 7)
     mean = maps.mean(dim=(2, 3)).unsqueeze(-1)
     torch.testing.assert_close(part_descriptors(maps, 1, "top1"), mean)
     torch.testing.assert_close(part_descriptors(maps, 1, "top1", dc_norm=False), 7 * mean)
 
 
-def test_frequencies_are_fcanets():
+def test_frequencies_are_fcanets() -> None:
     assert [pairs[:4] for pairs in FREQUENCIES.values()] == [
         ((0, 0), (0, 1), (6, 0), (0, 5)),
         ((0, 0), (0, 1), (1, 0), (1, 1)),
@@ -119,7 +121,7 @@ def test_frequencies_are_fcanets():
 
 
 @pytest.mark.parametrize("kind", ["dct", "inverse", "descriptors"])
-def test_gradients(kind):
+def test_gradients(kind: str) -> None:
     maps = draw(1, 3, 6, 5).requires_grad_()
     run = {
         "dct": lambda x: dct(x, 2),
@@ -129,7 +131,7 @@ def test_gradients(kind):
     assert torch.autograd.gradcheck(run, (maps,))
 
 
-def test_float32_under_autocast():
+def test_float32_under_autocast() -> None:
     maps = draw(1, 4, 8, 8).float()
     with torch.autocast("cpu", dtype=torch.bfloat16):
         low = (dct(maps), part_descriptors(maps, 2, "top16"))

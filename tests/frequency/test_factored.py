@@ -19,7 +19,7 @@ CPU = torch.empty(0)
 
 
 @pytest.fixture(params=["two stages", "one stage"])
-def stages(request, monkeypatch):
+def stages(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch):
     """On a CPU, and as on a GPU."""
     if request.param == "one stage":
         monkeypatch.setattr(factored, "factors", lambda height, like: (1, height))
@@ -32,7 +32,7 @@ def rows(height):
 
 
 @pytest.mark.parametrize("height", [1, 2, 7, 18, 24, 29, 36, 72, 96])
-def test_factors_are_near_to_each_other(height):
+def test_factors_are_near_to_each_other(height: int) -> None:
     first, second = factored.factors(height, CPU)
     assert first * second == height
     assert first <= second
@@ -43,7 +43,7 @@ def test_factors_are_near_to_each_other(height):
 @pytest.mark.usefixtures("stages")
 @pytest.mark.parametrize("size", SIZES)
 @pytest.mark.parametrize(("dtype", "error"), [(torch.float64, 1e-12), (torch.float32, 1e-5)])
-def test_stages_agree_with_torch_fft_in_value_and_gradient(size, dtype, error):
+def test_stages_agree_with_torch_fft_in_value_and_gradient(size, dtype, error: float) -> None:
     images, order = maps(2, 3, *size, dtype=dtype).requires_grad_(), rows(size[0])
     found = torch.complex(*(part[:, :, order] for part in factored.forward(images)))
     expected = torch.fft.rfft2(images, norm="ortho")
@@ -66,7 +66,7 @@ def test_stages_agree_with_torch_fft_in_value_and_gradient(size, dtype, error):
 
 
 @pytest.mark.usefixtures("stages")
-def test_rows_are_in_order_unless_any_order_will_do():
+def test_rows_are_in_order_unless_any_order_will_do() -> None:
     images = maps(2, 3, 24, 12)
     expected = torch.fft.rfft2(images, norm="ortho")
     torch.testing.assert_close(torch.complex(*fourier.spectrum(images, "matmul")), expected)
@@ -79,7 +79,7 @@ def test_rows_are_in_order_unless_any_order_will_do():
         )
 
 
-def test_types_and_layouts_of_half_precision():
+def test_types_and_layouts_of_half_precision() -> None:
     images = maps(2, 4, 18, 9, dtype=torch.float32).bfloat16().requires_grad_()
     bins = fourier.spectrum(images, "matmul", ordered=False)
     assert bins[0].dtype == torch.float32
@@ -92,7 +92,7 @@ def test_types_and_layouts_of_half_precision():
     assert images.grad.is_contiguous(memory_format=torch.channels_last)
 
 
-def test_autocast_reaches_no_product_of_the_backward_pass():
+def test_autocast_reaches_no_product_of_the_backward_pass() -> None:
     gradients = []
     for low in (False, True):
         images = maps(2, 3, 18, 9, dtype=torch.float32).requires_grad_()
@@ -107,7 +107,7 @@ def test_autocast_reaches_no_product_of_the_backward_pass():
 @pytest.mark.parametrize("make", [AmplitudeGuidedPhase, AmplitudeNuancesMining])
 @pytest.mark.parametrize("kind", ["fft", "matmul"])
 @pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
-def test_blocks_change_nothing(make, kind, layout, monkeypatch):
+def test_blocks_change_nothing(make, kind: str, layout, monkeypatch: pytest.MonkeyPatch) -> None:
     torch.manual_seed(0)
     module, results = make(3, kind=kind).double(), []
     for block in (2**20, 200, 1):  # all five, two, and one at a time
@@ -123,7 +123,7 @@ def test_blocks_change_nothing(make, kind, layout, monkeypatch):
             torch.testing.assert_close(ours, theirs)
 
 
-def test_blocks_hold_what_fits(monkeypatch):
+def test_blocks_hold_what_fits(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(products, "BLOCK", 2 * 3 * 4 * 5)
     features = maps(5, 3, 4, 5)
     assert [len(part) for part in products.blocks(features)] == [2, 2, 1]

@@ -31,7 +31,7 @@ def by_loops(image):
 
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("size", [(4, 5), (5, 4), (3, 2)])
-def test_spectrum_is_the_definition(kind, size):
+def test_spectrum_is_the_definition(kind, size: tuple[int, int]) -> None:
     image = maps(size, dtype=torch.float64, batch=())
     re, im = fourier.spectrum(image, kind)
     expected = by_loops(image.numpy())
@@ -40,7 +40,7 @@ def test_spectrum_is_the_definition(kind, size):
 
 
 @pytest.mark.parametrize("size", SIZES)
-def test_products_agree_with_torch_fft_in_value_and_gradient(size):
+def test_products_agree_with_torch_fft_in_value_and_gradient(size) -> None:
     results = {}
     for kind in KINDS:
         image = maps(size).requires_grad_()
@@ -59,7 +59,7 @@ def test_products_agree_with_torch_fft_in_value_and_gradient(size):
 
 @settings(max_examples=40, deadline=None)
 @given(st.integers(1, 33), st.integers(1, 33), st.sampled_from(KINDS), st.integers(0, 1000))
-def test_inverse_returns_the_maps_and_energy_is_kept(height, width, kind, seed):
+def test_inverse_returns_the_maps_and_energy_is_kept(height, width, kind, seed) -> None:
     image = maps((height, width), seed=seed, dtype=torch.float64, batch=(2,))
     re, im = fourier.spectrum(image, kind)
     torch.testing.assert_close(fourier.inverse((re, im), (height, width), kind), image, atol=1e-11, rtol=0)
@@ -68,7 +68,7 @@ def test_inverse_returns_the_maps_and_energy_is_kept(height, width, kind, seed):
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_gradcheck(kind):
+def test_gradcheck(kind) -> None:
     image = maps((4, 3), dtype=torch.float64, batch=()).requires_grad_()
     other = maps((4, 3), seed=1, dtype=torch.float64, batch=()).requires_grad_()
     assert torch.autograd.gradcheck(lambda x: fourier.amplitude(fourier.spectrum(x, kind)), image)
@@ -80,7 +80,7 @@ def test_gradcheck(kind):
 
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("level", [0.0, 0.7])
-def test_gradients_are_finite_where_bins_vanish(kind, level):
+def test_gradients_are_finite_where_bins_vanish(kind, level: float) -> None:
     image = torch.full((1, 2, 18, 9), level)
     image[0, 1] = maps((18, 9), batch=())
     for rebuild in (
@@ -98,7 +98,7 @@ def test_gradients_are_finite_where_bins_vanish(kind, level):
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_constant_map_has_a_phase_at_zero_frequency_only(kind):
+def test_constant_map_has_a_phase_at_zero_frequency_only(kind) -> None:
     cosine, sine = fourier.phasor(fourier.spectrum(torch.full((288, 144), 0.3), kind))
     assert cosine[0, 0].item() == pytest.approx(1.0, abs=1e-6)
     assert int((cosine != 0).sum()) == 1
@@ -107,7 +107,7 @@ def test_constant_map_has_a_phase_at_zero_frequency_only(kind):
 
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("size", [(18, 9), (12, 8)])
-def test_swap_takes_the_amplitude_of_one_and_the_phase_of_the_other(kind, size):
+def test_swap_takes_the_amplitude_of_one_and_the_phase_of_the_other(kind, size: tuple[int, int]) -> None:
     first, second = maps(size, dtype=torch.float64), maps(size, seed=3, dtype=torch.float64)
     swapped = fourier.spectrum(fourier.swap_amplitude(first, second, kind), kind)
     torch.testing.assert_close(fourier.amplitude(swapped), fourier.amplitude(fourier.spectrum(second)))
@@ -116,7 +116,7 @@ def test_swap_takes_the_amplitude_of_one_and_the_phase_of_the_other(kind, size):
     torch.testing.assert_close(fourier.swap_amplitude(first, first, kind), first)
 
 
-def test_phase_only_amplitude_only_and_angle():
+def test_phase_only_amplitude_only_and_angle() -> None:
     image = maps((12, 7), dtype=torch.float64)
     bins = torch.fft.rfft2(image, norm="ortho")
     level = 0.4
@@ -128,7 +128,7 @@ def test_phase_only_amplitude_only_and_angle():
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_half_precision_and_autocast_reach_no_transform(kind):
+def test_half_precision_and_autocast_reach_no_transform(kind) -> None:
     image = maps((18, 9))
     exact = fourier.spectrum(image.bfloat16().float(), kind)
     with torch.autocast("cpu", dtype=torch.bfloat16):
@@ -139,12 +139,12 @@ def test_half_precision_and_autocast_reach_no_transform(kind):
     torch.testing.assert_close(back, image.bfloat16().float(), rtol=0, atol=1e-5)
 
 
-def test_inverse_refuses_a_spectrum_of_another_size():
+def test_inverse_refuses_a_spectrum_of_another_size() -> None:
     with pytest.raises(ValueError, match=r"\(18, 5\).*\(18, 4\)"):
         fourier.inverse((torch.zeros(18, 4), torch.zeros(18, 4)), (18, 9))
 
 
-def test_constants_made_in_inference_mode_serve_training():
+def test_constants_made_in_inference_mode_serve_training() -> None:
     constants._kept.clear()
     with torch.inference_mode():
         fourier.spectrum(maps((10, 6)), "matmul")
@@ -159,7 +159,7 @@ class PhaseOnly(torch.nn.Module):
 
 
 @pytest.mark.parametrize("size", [(11, 7), (40, 30)])  # dense and separable
-def test_export_holds_products_and_leaves_no_trace_in_the_cache(size):
+def test_export_holds_products_and_leaves_no_trace_in_the_cache(size: tuple[int, int]) -> None:
     constants._kept.clear()
     images = maps(size)
     batch = torch.export.Dim("batch", min=1)
@@ -172,7 +172,7 @@ def test_export_holds_products_and_leaves_no_trace_in_the_cache(size):
     torch.testing.assert_close(program.module()(more), PhaseOnly()(more), rtol=0, atol=1e-4)
 
 
-def test_compiles_without_a_graph_break():
+def test_compiles_without_a_graph_break() -> None:
     constants._kept.clear()
     compiled = torch.compile(PhaseOnly(), fullgraph=True, backend="eager")
     images = maps((72, 36))  # where the eager default is torch.fft

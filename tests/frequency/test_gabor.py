@@ -12,7 +12,7 @@ def maps(*shape, dtype=torch.float64):
 
 
 @pytest.mark.parametrize("size", [(18, 9), (6, 4), (5, 1), (24, 12)])
-def test_radius_of_every_bin(size):
+def test_radius_of_every_bin(size: tuple[int, int]) -> None:
     found = radial_frequency(size, maps(1))
     for row in range(size[0]):
         for column in range(size[1] // 2 + 1):
@@ -25,7 +25,7 @@ def test_radius_of_every_bin(size):
 
 @pytest.mark.parametrize("size", [(18, 9), (6, 4)])
 @pytest.mark.parametrize("keep_dc", [False, True])
-def test_band_pass_multiplies_the_full_spectrum(size, keep_dc):
+def test_band_pass_multiplies_the_full_spectrum(size: tuple[int, int], keep_dc: bool) -> None:
     given = maps(2, 3, *size)
     radius = torch.hypot(*torch.meshgrid(*(torch.fft.fftfreq(n).double() for n in size), indexing="ij"))
     weights = torch.exp(-((radius / math.sqrt(0.5) - 0.3) ** 2) / (2 * 0.2**2))
@@ -37,7 +37,7 @@ def test_band_pass_multiplies_the_full_spectrum(size, keep_dc):
         torch.testing.assert_close(band_pass(given, 0.3, 0.2, True).mean((2, 3)), given.mean((2, 3)))
 
 
-def test_start_lets_through_what_it_should():
+def test_start_lets_through_what_it_should() -> None:
     gabor = Gabor()
     assert gabor.center.sigmoid().item() == pytest.approx(0.35)
     spread = torch.nn.functional.softplus(gabor.spread).item()
@@ -50,7 +50,7 @@ def test_start_lets_through_what_it_should():
     )
 
 
-def test_switches():
+def test_switches() -> None:
     given = maps(1, 2, 6, 4, dtype=torch.float32)
     torch.testing.assert_close(Gabor()(given), band_pass(given, 0.35, 0.25))
     torch.testing.assert_close(Gabor(keep_dc=True)(given), band_pass(given, 0.35, 0.25, True))
@@ -62,6 +62,6 @@ def test_switches():
     assert not any(p.requires_grad for p in Gabor(learned=False).parameters())
 
 
-def test_gradcheck():
+def test_gradcheck() -> None:
     numbers = [torch.tensor(x, dtype=torch.float64, requires_grad=True) for x in (0.3, 0.2)]
     assert gradcheck(band_pass, (maps(1, 1, 4, 3).requires_grad_(), *numbers))

@@ -18,7 +18,7 @@ def full(pixels):
 
 
 @pytest.mark.parametrize("size", SIZES)
-def test_summed_amplitude_is_numpys(size):
+def test_summed_amplitude_is_numpys(size) -> None:
     pixels = images(size)
     expected = full(pixels)[:, : size[1] // 2 + 1] * 6
     np.testing.assert_allclose(summed_amplitude(pixels).numpy(), expected, rtol=1e-12, atol=1e-12)
@@ -27,21 +27,21 @@ def test_summed_amplitude_is_numpys(size):
 
 
 @pytest.mark.parametrize("size", SIZES)
-def test_gap_is_the_mean_over_the_full_plane(size):
+def test_gap_is_the_mean_over_the_full_plane(size) -> None:
     one, two = images(size, 1), images(size, 2)
     expected = np.abs(np.log10(full(one)) - np.log10(full(two))).mean()
     found = log_gap(summed_amplitude(one) / 6, summed_amplitude(two) / 6, size[1])
     assert found == pytest.approx(expected, rel=1e-9)
 
 
-def test_ten_times_the_contrast_is_a_gap_of_one():
+def test_ten_times_the_contrast_is_a_gap_of_one() -> None:
     half = summed_amplitude(images((12, 6)))
     assert log_gap(half, 10 * half, 6) == pytest.approx(1.0)
     assert log_gap(half, half, 6) == 0.0
 
 
 @pytest.mark.parametrize("size", SIZES)
-def test_profile_is_the_mean_of_each_ring(size):
+def test_profile_is_the_mean_of_each_ring(size) -> None:
     plane = full(images(size))
     rows, columns = np.fft.fftfreq(size[0]), np.fft.fftfreq(size[1])
     rings: dict[int, list[float]] = {}
@@ -55,7 +55,7 @@ def test_profile_is_the_mean_of_each_ring(size):
     np.testing.assert_allclose(middles.numpy(), np.arange(min(size) // 2 + 1) / min(size))
 
 
-def test_a_wave_is_in_the_ring_of_its_frequency():
+def test_a_wave_is_in_the_ring_of_its_frequency() -> None:
     x = torch.arange(24, dtype=torch.float64)
     wave = torch.cos(2 * torch.pi * 3 * x / 24).expand(1, 1, 48, 24)
     _, profile = radial_profile(summed_amplitude(wave), 24)

@@ -1,6 +1,7 @@
 """Row means and batch norm of ANM's maps without the maps, against the maps themselves in float64."""
 
 import copy
+from typing import Any
 
 import pytest
 import torch
@@ -48,7 +49,9 @@ def unseen(module, features):
 @pytest.mark.parametrize("kind", ["fft", "matmul"])
 @pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
 @pytest.mark.parametrize("training", [True, False])
-def test_rows_are_the_means_of_the_maps_in_value_gradient_and_statistics(size, kind, layout, training):
+def test_rows_are_the_means_of_the_maps_in_value_gradient_and_statistics(
+    size: tuple[int, int], kind: str, layout, training: bool
+) -> None:
     module = anm(4, kind).train(training)
     features = drawn(3, 4, *size).contiguous(memory_format=layout)
     features[:, 1] = features[:, 1].relu()
@@ -70,7 +73,7 @@ def test_rows_are_the_means_of_the_maps_in_value_gradient_and_statistics(size, k
     ],
 )
 @pytest.mark.parametrize("training", [True, False])
-def test_rows_under_every_reading_of_the_branches(reading, training):
+def test_rows_under_every_reading_of_the_branches(reading: dict[str, Any], training: bool) -> None:
     module, features = anm(3, "auto", **reading).train(training), drawn(2, 3, 9, 6)
     weight = drawn(4, 3, 9, seed=2)
     for ours, theirs in zip(
@@ -80,7 +83,7 @@ def test_rows_under_every_reading_of_the_branches(reading, training):
 
 
 @pytest.mark.parametrize("kind", ["fft", "matmul"])
-def test_channels_that_are_empty_or_constant(kind):
+def test_channels_that_are_empty_or_constant(kind: str) -> None:
     module, features = anm(4, kind).train(), drawn(2, 4, 8, 6)
     features[:, 0], features[:, 1], features[0] = 0.0, 0.7, 0.0
     weight = drawn(4, 4, 8, seed=2)
@@ -91,7 +94,7 @@ def test_channels_that_are_empty_or_constant(kind):
         torch.testing.assert_close(ours, theirs, rtol=1e-6, atol=1e-8, msg=lambda m, i=index: f"{i}: {m}")
 
 
-def test_energy_is_the_squared_deviation_of_the_pixels():
+def test_energy_is_the_squared_deviation_of_the_pixels() -> None:
     maps = drawn(2, 3, 10, 7)
     bins = bins_of(spectrum(maps, ordered=False), 7)
     *column, energy = column_and_energy(bins, bins.amplitude)
@@ -100,7 +103,7 @@ def test_energy_is_the_squared_deviation_of_the_pixels():
     torch.testing.assert_close(energy, centred.square().sum(dim=(-2, -1)))
 
 
-def test_gradients_of_the_two_functions():
+def test_gradients_of_the_two_functions() -> None:
     bins = bins_of(spectrum(drawn(1, 2, 4, 5), ordered=False), 5)
 
     def of_maps(maps):
@@ -115,7 +118,7 @@ def test_gradients_of_the_two_functions():
     assert torch.autograd.gradcheck(of_amplitudes, tuple(part.requires_grad_() for part in given))
 
 
-def test_many_maps_are_worked_on_in_blocks_with_the_same_result(monkeypatch):
+def test_many_maps_are_worked_on_in_blocks_with_the_same_result(monkeypatch: pytest.MonkeyPatch) -> None:
     module = anm(4, "matmul").train()
     features = drawn(5, 4, 6, 5).contiguous(memory_format=torch.channels_last)
     weight = drawn(10, 4, 6, seed=2)
@@ -126,7 +129,9 @@ def test_many_maps_are_worked_on_in_blocks_with_the_same_result(monkeypatch):
 
 
 @pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
-def test_columns_of_maps_too_large_for_products_are_transformed_as_the_maps(layout, monkeypatch):
+def test_columns_of_maps_too_large_for_products_are_transformed_as_the_maps(
+    layout, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr("vireid_cli.frequency.fourier.MATMUL_POSITIONS", {False: 20, True: 20})
     module, features = anm(4, "auto").train(), drawn(3, 4, 12, 6).contiguous(memory_format=layout)
     weight = drawn(6, 4, 12, seed=2)

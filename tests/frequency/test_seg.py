@@ -1,3 +1,5 @@
+from typing import Any
+
 import numpy as np
 import pytest
 import torch
@@ -41,12 +43,12 @@ def oracle(pixels, amplitude="mean", phase_source="rgb", abs=False, weight=1.0, 
         {"clip": False},
     ],
 )
-def test_seg_is_the_definition(pixels, switch, kind):
+def test_seg_is_the_definition(pixels, switch: dict[str, Any], kind: str) -> None:
     image = seg_image(pixels, kind=kind, **switch)
     np.testing.assert_allclose(image.numpy(), oracle(pixels, **switch), rtol=0, atol=1e-5)
 
 
-def test_every_switch_changes_the_image(pixels):
+def test_every_switch_changes_the_image(pixels) -> None:
     default = seg_image(pixels)
     for switch in (
         {"amplitude": "unit"},
@@ -59,7 +61,7 @@ def test_every_switch_changes_the_image(pixels):
         assert (seg_image(pixels, **switch) - default).abs().max() > 1e-3, switch
 
 
-def test_unit_amplitude_is_invisible_and_one_over_rms_has_rms_one(pixels):
+def test_unit_amplitude_is_invisible_and_one_over_rms_has_rms_one(pixels) -> None:
     for name, expected in (("unit", (24 * 13) ** -0.5), ("one_over_rms", 1.0)):
         added = seg_image(pixels, amplitude=name, clip=False) - grey_image(pixels)
         rms = added.square().mean(dim=(-2, -1)).sqrt()
@@ -67,7 +69,7 @@ def test_unit_amplitude_is_invisible_and_one_over_rms_has_rms_one(pixels):
         torch.testing.assert_close(rms, torch.full_like(rms, expected), rtol=1e-4, atol=0)
 
 
-def test_range_and_grey(pixels):
+def test_range_and_grey(pixels) -> None:
     image = seg_image(pixels)
     assert image.min() >= 0
     assert image.max() <= 1
@@ -78,7 +80,7 @@ def test_range_and_grey(pixels):
     )
 
 
-def test_a_constant_image_keeps_its_level(pixels):
+def test_a_constant_image_keeps_its_level(pixels) -> None:
     flat = torch.full((1, 3, 24, 13), 0.4)
     # Only the zero frequency has a phase; its image is the constant (mean |F|)/sqrt(HW) = 0.4/(HW).
     torch.testing.assert_close(
@@ -86,11 +88,11 @@ def test_a_constant_image_keeps_its_level(pixels):
     )
 
 
-def test_an_image_does_not_depend_on_its_batch(pixels):
+def test_an_image_does_not_depend_on_its_batch(pixels) -> None:
     torch.testing.assert_close(seg_image(pixels)[1:2], seg_image(pixels[1:2]), rtol=0, atol=1e-6)
 
 
-def test_released_is_what_the_public_code_computes(pixels):
+def test_released_is_what_the_public_code_computes(pixels) -> None:
     normalised = (pixels - 0.45) / 0.23
     values = normalised.double().numpy() + 1e-8
     spectrum = np.abs(values).mean() * np.exp(1j * np.angle(values))
@@ -98,7 +100,7 @@ def test_released_is_what_the_public_code_computes(pixels):
     np.testing.assert_allclose(released_image(normalised).numpy(), values + added, atol=1e-6)
 
 
-def test_released_depends_on_the_batch(pixels):
+def test_released_depends_on_the_batch(pixels) -> None:
     normalised = (pixels - 0.45) / 0.23
     alone = released_image(normalised[:1])
     assert (released_image(normalised)[:1] - alone).abs().max() > 1e-4

@@ -44,7 +44,7 @@ def far(plan, other):
 
 @pytest.mark.parametrize("epsilon", [0.5, 0.05, 0.01, 0.002])
 @pytest.mark.parametrize("iterations", [1, 4, 5, 6, 20])
-def test_plan(epsilon, iterations):
+def test_plan(epsilon: float, iterations: int) -> None:
     found, expected = (
         sinkhorn(cost_of(), epsilon, iterations),
         in_the_log_domain(cost_of(), epsilon, iterations),
@@ -54,7 +54,7 @@ def test_plan(epsilon, iterations):
     torch.testing.assert_close(found.error.double(), error, rtol=1e-3, atol=1e-5)
 
 
-def test_raw_costs_at_which_the_plain_kernel_is_all_zeros():
+def test_raw_costs_at_which_the_plain_kernel_is_all_zeros() -> None:
     cost = (tokens(2, 90, 1, 512) - tokens(2, 1, 90, 512, seed=1)).square().sum(-1)
     assert (-cost / 0.5).exp().sum() == 0
     plan = sinkhorn(cost, 0.5, 20).plan
@@ -62,7 +62,7 @@ def test_raw_costs_at_which_the_plain_kernel_is_all_zeros():
     assert far(plan, in_the_log_domain(cost, 0.5, 20)) < 1e-3
 
 
-def test_rows_come_first_and_columns_are_exact():
+def test_rows_come_first_and_columns_are_exact() -> None:
     found = sinkhorn(cost_of(), 0.01, 20)
     torch.testing.assert_close(found.plan.sum(1), torch.full((3, 15), 1 / 15), rtol=1e-5, atol=1e-7)
     assert found.error.min() > 1e-4  # the rows are not, yet
@@ -70,7 +70,7 @@ def test_rows_come_first_and_columns_are_exact():
     assert sinkhorn(cost_of(), 0.05, 300).error.max() < 1e-5
 
 
-def test_given_marginals():
+def test_given_marginals() -> None:
     a, b = tokens(3, 18, seed=5).softmax(1), tokens(3, 15, seed=6).softmax(1)
     found = sinkhorn(cost_of(), 0.05, 50, a, b)
     torch.testing.assert_close(found.plan.sum(1), b, rtol=1e-4, atol=1e-6)
@@ -79,7 +79,7 @@ def test_given_marginals():
 
 
 @pytest.mark.parametrize("epsilon", [0.05, 0.01])
-def test_the_pot_library_finds_the_same(epsilon):
+def test_the_pot_library_finds_the_same(epsilon: float) -> None:
     ot = pytest.importorskip("ot")
     from ot.batch import solve_batch
 
@@ -94,7 +94,7 @@ def test_the_pot_library_finds_the_same(epsilon):
     assert far(found, torch.stack(alone)) < 1e-4
 
 
-def test_a_sharp_plan_is_the_best_assignment():
+def test_a_sharp_plan_is_the_best_assignment() -> None:
     cost = tokens(1, 5, 5, seed=8).square()
     best = min(itertools.permutations(range(5)), key=lambda p: sum(cost[0, i, p[i]].item() for i in range(5)))
     plan = sinkhorn(cost, 0.01, 500).plan[0]
@@ -104,20 +104,20 @@ def test_a_sharp_plan_is_the_best_assignment():
 
 
 @pytest.mark.parametrize("iterations", [1, 3, 7])
-def test_gradcheck(iterations):
+def test_gradcheck(iterations: int) -> None:
     cost = cost_of(2, 4, 3).double().requires_grad_()
     shares = tokens(2, 4, dtype=torch.float64).softmax(1).requires_grad_()
     assert gradcheck(lambda c, a: sinkhorn(c, 0.2, iterations, a).plan, (cost, shares))
 
 
-def test_gradient_is_finite_where_the_plan_is_sharp():
+def test_gradient_is_finite_where_the_plan_is_sharp() -> None:
     cost = cost_of(2, 40, 40).requires_grad_()
     plan = sinkhorn(cost, 0.002, 20).plan
     (gradient,) = torch.autograd.grad((plan * tokens(*plan.shape, seed=2)).sum(), cost)
     assert gradient.isfinite().all()
 
 
-def test_relative_cost_has_mean_1_whatever_the_scale():
+def test_relative_cost_has_mean_1_whatever_the_scale() -> None:
     left, right = tokens(2, 5, 7), tokens(2, 6, 7, seed=1)
     cost = relative_cost(left, right)
     torch.testing.assert_close(cost, relative_cost(3 * left, 0.1 * right))
@@ -127,7 +127,7 @@ def test_relative_cost_has_mean_1_whatever_the_scale():
     torch.testing.assert_close(cost[0], by_hand / by_hand.mean(), rtol=1e-4, atol=1e-5)
 
 
-def test_barycentric_is_a_mean_of_what_is_sent():
+def test_barycentric_is_a_mean_of_what_is_sent() -> None:
     plan, values = sinkhorn(cost_of(1, 6, 4), 0.05, 20).plan, tokens(1, 6, 3)
     found = barycentric(plan, values)
     for j in range(4):
@@ -136,7 +136,7 @@ def test_barycentric_is_a_mean_of_what_is_sent():
     torch.testing.assert_close(found, 4 * torch.einsum("bij,bid->bjd", plan, values), rtol=1e-4, atol=1e-5)
 
 
-def test_transported_gradients_and_both_directions():
+def test_transported_gradients_and_both_directions() -> None:
     source, target = (tokens(2, 6, 5, seed=s, dtype=torch.float64).requires_grad_() for s in (0, 1))
     values = tokens(2, 6, 5, seed=2, dtype=torch.float64).requires_grad_()
     there, none = transported(source, target, values)
@@ -152,7 +152,7 @@ def test_transported_gradients_and_both_directions():
     torch.testing.assert_close(back, barycentric(plan.mT, target))
 
 
-def test_bf16_autocast_does_not_round():
+def test_bf16_autocast_does_not_round() -> None:
     with torch.autocast("cpu", dtype=torch.bfloat16):
         assert torch.equal(sinkhorn(cost_of()).plan, sinkhorn(cost_of()).plan)
         low = sinkhorn(cost_of()).plan
@@ -161,6 +161,6 @@ def test_bf16_autocast_does_not_round():
 
 
 @pytest.mark.parametrize(("epsilon", "iterations"), [(0.0, 5), (-1.0, 5), (0.1, 0)])
-def test_out_of_range(epsilon, iterations):
+def test_out_of_range(epsilon: float, iterations: int) -> None:
     with pytest.raises(ValueError, match="epsilon > 0"):
         sinkhorn(cost_of(), epsilon, iterations)

@@ -28,7 +28,7 @@ def no_transport(infrared, visible, source, target):
 @pytest.mark.parametrize(
     ("dim", "state", "ratio", "millions"), [(768, 16, 2, 38.12), (512, 1, 1, 18.0), (256, 1, 1, 6.1)]
 )
-def test_parameters_of_cfam(dim, state, ratio, millions):
+def test_parameters_of_cfam(dim: int, state: int, ratio: int, millions: float) -> None:
     with torch.device("meta"):
         cfam = Cfam(2048, dim, state=state, ratio=ratio, carry=no_transport)
     # Without the table of positions, which has the size of the paper's images.
@@ -36,7 +36,7 @@ def test_parameters_of_cfam(dim, state, ratio, millions):
     assert round((count(cfam) - cfam.positions.numel()) / 1e6, digits) == millions
 
 
-def test_parameters_of_sfim():
+def test_parameters_of_sfim() -> None:
     with torch.device("meta"):
         assert round(count(Sfim(2048)) / 1e6, 2) == 9.71
 
@@ -65,7 +65,7 @@ def angle_of(cfam, bins):
 
 @pytest.mark.parametrize("phase_repr", ["sincos", "angle"])
 @pytest.mark.parametrize("scale", [1.0, 1e-3])
-def test_cfam_starts_as_the_identity(phase_repr, scale):
+def test_cfam_starts_as_the_identity(phase_repr: str, scale: float) -> None:
     torch.manual_seed(0)
     cfam = Cfam(6, 16, state=2, phase_repr=phase_repr, carry=no_transport)
     maps, bins = spectra()
@@ -83,7 +83,7 @@ def test_cfam_starts_as_the_identity(phase_repr, scale):
     assert (rebuilt(moved) - maps).norm() / maps.norm() > 0.01
 
 
-def test_empty_and_constant_channels_have_finite_gradients():
+def test_empty_and_constant_channels_have_finite_gradients() -> None:
     torch.manual_seed(0)
     cfam = perturbed(Cfam(3, 8, state=2, carry=no_transport))
     maps = torch.zeros(2, 3, 8, 5)
@@ -95,7 +95,7 @@ def test_empty_and_constant_channels_have_finite_gradients():
     assert maps.grad.isfinite().all()
 
 
-def test_a_path_alone_is_a_pair_with_itself_but_for_transport_and_weights():
+def test_a_path_alone_is_a_pair_with_itself_but_for_transport_and_weights() -> None:
     torch.manual_seed(0)
     cfam = perturbed(Cfam(6, 16, state=2, carry=None))
     for kind in ("amplitude_attention", "phase_attention"):
@@ -108,7 +108,7 @@ def test_a_path_alone_is_a_pair_with_itself_but_for_transport_and_weights():
         torch.testing.assert_close(whole, alone, rtol=1e-4, atol=1e-5)
 
 
-def test_each_modality_has_its_own_attention():
+def test_each_modality_has_its_own_attention() -> None:
     torch.manual_seed(0)
     cfam = perturbed(Cfam(6, 16, state=2))
     encoded = cfam.encode(spectra()[1])
@@ -116,7 +116,7 @@ def test_each_modality_has_its_own_attention():
     assert (visible[0] - infrared[0]).abs().max() > 1e-4
 
 
-def test_decoded_amplitude_is_bounded_and_the_fused_phase_less_than_half():
+def test_decoded_amplitude_is_bounded_and_the_fused_phase_less_than_half() -> None:
     torch.manual_seed(0)
     cfam = perturbed(Cfam(6, 16, state=2))
     cfam.amplitude_out.bias.data += 100.0
@@ -134,7 +134,7 @@ def test_decoded_amplitude_is_bounded_and_the_fused_phase_less_than_half():
     torch.testing.assert_close(fused / fused.abs(), expected / expected.abs(), rtol=1e-3, atol=1e-3)
 
 
-def test_transport_moves_visible_tokens_by_gamma():
+def test_transport_moves_visible_tokens_by_gamma() -> None:
     torch.manual_seed(0)
     there, back = torch.randn(3, 24, 16), torch.randn(3, 24, 16)
     for answer in ((there, None), (there, back)):
@@ -147,7 +147,7 @@ def test_transport_moves_visible_tokens_by_gamma():
         torch.testing.assert_close(infrared.tokens, expected)
 
 
-def test_positions_of_other_sizes_lie_between():
+def test_positions_of_other_sizes_lie_between() -> None:
     table = torch.randn(2, *GRID, 3)
     assert torch.equal(_between(table, GRID), table.flatten(1, 2))
     half = _between(table, (9, 3)).unflatten(1, (9, 3))
@@ -158,7 +158,7 @@ def test_positions_of_other_sizes_lie_between():
     assert _between(table, (4, 1)).shape == (2, 4, 3)
 
 
-def test_attention_is_multi_head_attention():
+def test_attention_is_multi_head_attention() -> None:
     torch.manual_seed(0)
     ours, theirs = Attention(16), torch.nn.MultiheadAttention(16, 8, batch_first=True)
     theirs.in_proj_weight.data = torch.cat([ours.query.weight, ours.key_value.weight]).detach()
@@ -168,7 +168,7 @@ def test_attention_is_multi_head_attention():
     torch.testing.assert_close(ours(queries, given), theirs(queries, given, given)[0], rtol=1e-4, atol=1e-5)
 
 
-def test_streams_learn_from_each_other_before_the_other_changed():
+def test_streams_learn_from_each_other_before_the_other_changed() -> None:
     torch.manual_seed(0)
     block = TransMamba(16, 2, 1)
     tokens, phases = torch.randn(2, 24, 16), torch.randn(2, 24, 16)
@@ -184,7 +184,7 @@ def test_streams_learn_from_each_other_before_the_other_changed():
 
 
 @pytest.mark.parametrize("residual", [True, False])
-def test_sfim_starts_at_the_pooled_map(residual):
+def test_sfim_starts_at_the_pooled_map(residual: bool) -> None:
     torch.manual_seed(0)
     sfim = Sfim(6, 4, 8, residual=residual).eval()
     spatial, frequency, modulated = (spectra(seed=s)[0] for s in range(3))
@@ -194,7 +194,7 @@ def test_sfim_starts_at_the_pooled_map(residual):
 
 
 @pytest.mark.parametrize("attn", ["shrink", "softmax_gate"])
-def test_sfim_by_loops(attn):
+def test_sfim_by_loops(attn: str) -> None:
     torch.manual_seed(0)
     sfim = perturbed(Sfim(5, 3, 8, attn=attn)).eval()
     maps = [spectra(2, 5, (4, 3), seed=s)[0] for s in range(3)]
@@ -220,7 +220,7 @@ def test_sfim_by_loops(attn):
         torch.testing.assert_close(found[b : b + 1], expected, rtol=1e-4, atol=1e-4)
 
 
-def test_weights_and_covariance():
+def test_weights_and_covariance() -> None:
     similarity = torch.tensor([[0.5, 0.3, -1.0], [0.1, 0.0, 0.2]])
     weights = shrunk(similarity, 0.2)
     torch.testing.assert_close(
@@ -235,7 +235,7 @@ def test_weights_and_covariance():
     torch.testing.assert_close(cross_covariance(left, right)[0], expected, rtol=1e-4, atol=1e-5)
 
 
-def test_power_normalisation():
+def test_power_normalisation() -> None:
     values = torch.tensor([-4.0, -1e-9, 0.0, 0.25], dtype=torch.float64, requires_grad=True)
     found = power_normalised(values)
     torch.testing.assert_close(found, values.sign() * ((values.abs() + 1e-4).sqrt() - 0.01))
@@ -245,7 +245,7 @@ def test_power_normalisation():
     assert gradcheck(power_normalised, torch.tensor([-1.0, 0.3], dtype=torch.float64, requires_grad=True))
 
 
-def test_partners():
+def test_partners() -> None:
     labels = torch.tensor([4, 4, 0, 0, 4, 1])
     assert partners(labels).tolist() == list(range(6))
     assert partners(labels, 2).tolist() == list(range(6)) * 2
@@ -267,7 +267,7 @@ def made_up(count, positions=6):
     return Spectral(parts[0], parts[0], parts[0], parts[1], parts[2])
 
 
-def test_prototypes_are_means_over_images_whatever_the_batches():
+def test_prototypes_are_means_over_images_whatever_the_batches() -> None:
     prototypes = Prototypes(3, 4)
     assert prototypes.empty
     batches = {m: [made_up(3), made_up(1), made_up(2)] for m in Modality}

@@ -16,7 +16,7 @@ def draw(*shape, seed=0):
 
 @pytest.mark.parametrize("residual", [False, True])
 @pytest.mark.parametrize(("height", "parts"), [(12, 4), (11, 3)])
-def test_descriptor_attention_part_by_part(residual, height, parts):
+def test_descriptor_attention_part_by_part(residual: bool, height: int, parts: int) -> None:
     torch.manual_seed(0)
     layer = DescriptorAttention(32, parts, "top16", True, residual).double()
     features = draw(2, 32, height, 6)
@@ -30,12 +30,12 @@ def test_descriptor_attention_part_by_part(residual, height, parts):
     torch.testing.assert_close(layer(features), torch.cat(expected, dim=2))
 
 
-def test_reduction_is_16_and_never_below_4_units():
+def test_reduction_is_16_and_never_below_4_units() -> None:
     assert [lam(c).squeeze.out_features for c in (512, 256, 64, 16)] == [32, 16, 4, 4]
 
 
 @pytest.mark.parametrize("residual", [False, True])
-def test_spectrum_mask_by_loops(residual):
+def test_spectrum_mask_by_loops(residual: bool) -> None:
     layer = SpectrumMask(8, 2, residual).double()
     with torch.no_grad():
         layer.logits.copy_(draw(8, 7, 7, seed=3))
@@ -50,7 +50,7 @@ def test_spectrum_mask_by_loops(residual):
     torch.testing.assert_close(layer(features), expected + (features if residual else 0))
 
 
-def test_spectrum_mask_starts_at_a_half_and_open_is_the_identity():
+def test_spectrum_mask_starts_at_a_half_and_open_is_the_identity() -> None:
     layer, features = SpectrumMask(16, 3, False).double(), draw(1, 16, 8, 5)
     torch.testing.assert_close(layer(features), 0.5 * features)
     with torch.no_grad():
@@ -59,18 +59,18 @@ def test_spectrum_mask_starts_at_a_half_and_open_is_the_identity():
 
 
 @pytest.mark.parametrize("kind", ["descriptor", "idct"])
-def test_lam_gradients(kind):
+def test_lam_gradients(kind: str) -> None:
     torch.manual_seed(1)
     layer, features = lam(4, 2, kind=kind).double(), draw(1, 4, 4, 3).requires_grad_()
     assert torch.autograd.gradcheck(layer, (features,))
 
 
-def test_gate_kernels():
+def test_gate_kernels() -> None:
     assert [gate_kernel(c) for c in (64, 256, 512, 1024, 2048)] == [3, 5, 5, 5, 7]
     assert all(gate_kernel(c) % 2 for c in (8, 16, 24, 48, 96, 128))
 
 
-def test_reduced_channels_are_the_papers_for_resnet50_and_shrink_with_the_backbone():
+def test_reduced_channels_are_the_papers_for_resnet50_and_shrink_with_the_backbone() -> None:
     assert reduced_channels(2048) == (64, 256)
     assert reduced_channels(512) == (16, 64)
     assert reduced_channels(64) == (8, 8)
@@ -78,7 +78,7 @@ def test_reduced_channels_are_the_papers_for_resnet50_and_shrink_with_the_backbo
 
 
 @pytest.mark.parametrize("align", ["up", "pool"])
-def test_cross_scale_by_hand(align):
+def test_cross_scale_by_hand(align: str) -> None:
     torch.manual_seed(2)
     layer = CrossScale(6, 10, (4, 5), align).double().eval()
     low, high = draw(2, 6, 7, 6), draw(2, 10, 4, 3, seed=1)
@@ -95,7 +95,7 @@ def test_cross_scale_by_hand(align):
     torch.testing.assert_close(found, expected)
 
 
-def test_guide_by_loops():
+def test_guide_by_loops() -> None:
     torch.manual_seed(3)
     features, attention = draw(2, 16, 4, 3).abs(), draw(2, 1, 8, 6, seed=1).sigmoid()
     layer = Guide(16, residual=False).double().eval()
@@ -112,7 +112,7 @@ def test_guide_by_loops():
     torch.testing.assert_close(layer(features, attention), expected)
 
 
-def test_residual_guide_is_the_identity_at_first_and_learns():
+def test_residual_guide_is_the_identity_at_first_and_learns() -> None:
     torch.manual_seed(4)
     layer, features = Guide(8).double(), draw(2, 8, 4, 3).abs()
     attention = torch.full((2, 1, 4, 3), 0.5, dtype=torch.float64)
@@ -137,7 +137,7 @@ def opened(block):
 
 
 @pytest.mark.parametrize("size", [(4, 3), (8, 6), (7, 5)])
-def test_channel_fusion_as_released(size):
+def test_channel_fusion_as_released(size: tuple[int, int]) -> None:
     torch.manual_seed(5)
     block = opened(ChannelFusion(6, 4))
     high, low = draw(2, 6, 4, 3), draw(2, 4, *size, seed=1)
@@ -153,7 +153,7 @@ def test_channel_fusion_as_released(size):
     torch.testing.assert_close(block(high, low), high + norm(attended))
 
 
-def test_position_fusion_as_released():
+def test_position_fusion_as_released() -> None:
     torch.manual_seed(6)
     block = opened(PositionFusion(6, 4))
     high, low = draw(2, 6, 4, 3), draw(2, 4, 8, 6, seed=1)
@@ -163,12 +163,12 @@ def test_position_fusion_as_released():
     torch.testing.assert_close(block(high, low), high + block.out(attended))
 
 
-def test_fusion_is_the_identity_at_first():
+def test_fusion_is_the_identity_at_first() -> None:
     block, high = Fusion(6, 4).double().train(), draw(2, 6, 4, 3)
     torch.testing.assert_close(block(high, draw(2, 4, 8, 6, seed=1)), high)
 
 
-def test_expansion_triples_the_batch():
+def test_expansion_triples_the_batch() -> None:
     torch.manual_seed(7)
     dee, features = Diversify(8, dropout=0.0).double(), draw(2, 8, 5, 4)
     out = dee(features)

@@ -25,14 +25,14 @@ def erasure(masks, *, normalised):
     return Erasure(masks[:2], masks[2:], (0.5, 0.25, 0.125), normalised)
 
 
-def test_normalise_by_hand():
+def test_normalise_by_hand() -> None:
     pixels = torch.tensor([0.5, 0.5, 0.5]).view(1, 3, 1, 1)
     expected = torch.tensor([(0.5 - 0.485) / 0.229, (0.5 - 0.456) / 0.224, (0.5 - 0.406) / 0.225])
     torch.testing.assert_close(Normalise()(pixels).flatten(), expected)
 
 
 @pytest.mark.parametrize("normalised", [False, True])
-def test_erasing_writes_its_fill_in_the_space_that_it_names(normalised):
+def test_erasing_writes_its_fill_in_the_space_that_it_names(normalised: bool) -> None:
     pixels, masks = torch.rand(4, 3, 6, 4), draw(4, 1, 6, 4) > 0
     normalise = Normalise()
     result = normalise(pixels, masks, erasure(masks, normalised=normalised))
@@ -49,7 +49,7 @@ def test_erasing_writes_its_fill_in_the_space_that_it_names(normalised):
     torch.testing.assert_close(result, expected)
 
 
-def test_both_modalities_visible_first():
+def test_both_modalities_visible_first() -> None:
     visible, infrared = torch.zeros(2, 3, 4, 4), torch.ones(2, 3, 4, 4)
     masks = draw(4, 1, 4, 4) > 0
     batch = Batch(visible, infrared, torch.tensor([0, 1]), erase=erasure(masks, normalised=False))
@@ -60,14 +60,14 @@ def test_both_modalities_visible_first():
 
 
 @pytest.mark.parametrize(("height", "count"), [(18, 12), (18, 6), (18, 1), (9, 12), (4, 12), (24, 4), (7, 5)])
-def test_stripes_are_adaptive_average_pooling(height, count):
+def test_stripes_are_adaptive_average_pooling(height: int, count: int) -> None:
     features = draw(2, 3, height, 9)
     expected = F.adaptive_avg_pool2d(features, (count, 1)).squeeze(-1)
     torch.testing.assert_close(stripes(features, count), expected, rtol=1e-5, atol=1e-6)
 
 
 @pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
-def test_stripes_of_several_counts_and_their_gradient(layout):
+def test_stripes_of_several_counts_and_their_gradient(layout) -> None:
     features = draw(2, 3, 7, 4).double().contiguous(memory_format=layout).requires_grad_()
     weight = draw(2, 3, 9).double()
     pooled = [F.adaptive_avg_pool2d(features, (count, 1)).squeeze(-1) for count in (1, 3, 5)]
@@ -79,7 +79,7 @@ def test_stripes_of_several_counts_and_their_gradient(layout):
     assert gradient.is_contiguous(memory_format=torch.channels_last), "what convolutions here go on with"
 
 
-def test_eighteen_rows_in_twelve_stripes():
+def test_eighteen_rows_in_twelve_stripes() -> None:
     windows = [[0, 1], [1, 2], [3, 4], [4, 5], [6, 7], [7, 8], [9, 10], [10, 11]]
     windows += [[12, 13], [13, 14], [15, 16], [16, 17]]
     weights = stripe_weights(18, 1, 12, torch.zeros(1))
@@ -89,7 +89,7 @@ def test_eighteen_rows_in_twelve_stripes():
 
 
 @pytest.mark.parametrize("learned", [False, True])
-def test_generalised_mean(learned):
+def test_generalised_mean(learned: bool) -> None:
     features = draw(2, 3, 4, 5)
     pool = GeneralisedMean(3.0, learned)
     clamped = features.double().clamp_min(SMALLEST)
@@ -102,7 +102,7 @@ def test_generalised_mean(learned):
 @pytest.mark.parametrize("power", [3.0, 10.0, 40.0])
 @pytest.mark.parametrize("scale", [1e-7, 1e-3, 1.0, 1e6])
 @pytest.mark.parametrize("form", ["paper", "released"])
-def test_high_powers_of_small_and_large_features(power, scale, form):
+def test_high_powers_of_small_and_large_features(power: float, scale: float, form: str) -> None:
     # The tenth power of 1e-5 is 0 in float32, that of 1e4 infinite.
     features = (scale * draw(1, 3, 4, 5).abs()).requires_grad_()
     found = generalised_mean(features, power, form)
@@ -120,7 +120,7 @@ def test_high_powers_of_small_and_large_features(power, scale, form):
 @pytest.mark.parametrize(("height", "count"), [(18, 6), (18, 12), (4, 6), (7, 5), (3, 1)])
 @pytest.mark.parametrize("power", [1.0, 3.0, 10.0])
 @pytest.mark.parametrize("form", ["paper", "released"])
-def test_generalised_mean_of_stripes(height, count, power, form):
+def test_generalised_mean_of_stripes(height: int, count: int, power: float, form: str) -> None:
     # From row to row the size changes by a factor of ten: no stripe may lose itself in another's.
     scale = 10.0 ** (torch.arange(height) % 5 - 4.0).view(-1, 1)
     features = (scale * draw(2, 3, height, 4).abs()).requires_grad_()
@@ -134,7 +134,7 @@ def test_generalised_mean_of_stripes(height, count, power, form):
     assert features.grad.isfinite().all()
 
 
-def test_the_two_forms_of_the_generalised_mean_differ_by_a_constant_at_most():
+def test_the_two_forms_of_the_generalised_mean_differ_by_a_constant_at_most() -> None:
     features = draw(64, 8, 3, 3).relu() * 10.0 ** draw(64, 8, 1, 1, seed=1)
     features[0] = 0.0
     paper, released = (generalised_mean(features, 3.0, form) for form in ("paper", "released"))
@@ -142,7 +142,7 @@ def test_the_two_forms_of_the_generalised_mean_differ_by_a_constant_at_most():
     torch.testing.assert_close(released[0], torch.full((8,), 1e-4))
 
 
-def test_the_released_form_of_empty_maps_has_finite_gradients():
+def test_the_released_form_of_empty_maps_has_finite_gradients() -> None:
     features = torch.zeros(2, 3, 6, 4, requires_grad=True)
     for power in (1.0, 3.0, 10.0):
         pooled = generalised_mean_stripes(features, 3, power, "released").sum()
@@ -150,20 +150,20 @@ def test_the_released_form_of_empty_maps_has_finite_gradients():
     assert features.grad.isfinite().all()
 
 
-def test_the_released_form_with_a_learned_power():
+def test_the_released_form_with_a_learned_power() -> None:
     features = draw(2, 3, 4, 5).abs().double()
     power = torch.tensor(3.0, dtype=torch.float64, requires_grad=True)
     assert torch.autograd.gradcheck(lambda p: generalised_mean(features, p, "released"), power)
 
 
-def test_generalised_mean_of_negative_features_has_finite_gradients():
+def test_generalised_mean_of_negative_features_has_finite_gradients() -> None:
     features = (-draw(1, 2, 3, 3).abs()).requires_grad_()
     GeneralisedMean(3.0, True)(features).sum().backward()
     assert features.grad is not None
     assert features.grad.isfinite().all()
 
 
-def test_neck_and_classifier_initialisation():
+def test_neck_and_classifier_initialisation() -> None:
     torch.manual_seed(0)
     neck, head = bn_neck(2048), classifier(2048, 395)
     assert not neck.bias.requires_grad
@@ -199,7 +199,7 @@ def one_by_one(heads, pooled):
 
 
 @pytest.mark.parametrize("training", [True, False])
-def test_chunk_heads_are_separate_heads(training):
+def test_chunk_heads_are_separate_heads(training: bool) -> None:
     torch.manual_seed(1)
     heads = ChunkHeads(parts=3, inputs=8, features=5, identities=4)
     heads.norm.running_mean.normal_()
@@ -214,7 +214,7 @@ def test_chunk_heads_are_separate_heads(training):
     torch.testing.assert_close(heads.classify(embeddings), expected_logits, rtol=1e-4, atol=1e-5)
 
 
-def test_chunk_heads_running_statistics_and_initialisation():
+def test_chunk_heads_running_statistics_and_initialisation() -> None:
     torch.manual_seed(1)
     heads = ChunkHeads(parts=2, inputs=64, features=256, identities=100)
     pooled = draw(7, 64, 2)
@@ -229,7 +229,7 @@ def test_chunk_heads_running_statistics_and_initialisation():
     assert not hasattr(ChunkHeads(2, 4, 3, 0), "classifier_weight")
 
 
-def test_modality_heads_serve_their_own_modality():
+def test_modality_heads_serve_their_own_modality() -> None:
     torch.manual_seed(2)
     heads = ModalityHeads(8, 5, 4).eval()
     torch.nn.init.normal_(heads.visible.classifier_weight)

@@ -31,14 +31,14 @@ def published(made, features):
 
 @pytest.mark.parametrize("inter", [1, "C/2"])
 @pytest.mark.parametrize("training", [True, False])
-def test_non_local(inter, training):
+def test_non_local(inter: int | str, training: bool) -> None:
     made = block(inter).train(training)
     features = torch.randn(3, 6, 3, 2, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
     torch.testing.assert_close(made(features), published(made, features), rtol=1e-10, atol=1e-12)
 
 
 @pytest.mark.parametrize("inter", [1, "C/2"])
-def test_gradients(inter):
+def test_gradients(inter: int | str) -> None:
     made = block(inter, channels=4).eval()
     features = torch.randn(2, 4, 2, 3, dtype=torch.float64, requires_grad=True)
     assert torch.autograd.gradcheck(made, features)
@@ -47,12 +47,12 @@ def test_gradients(inter):
 @pytest.mark.parametrize(
     ("channels", "inter", "expected"), [(512, 1, 7 * 512 + 3), (8, "C/2", 8 * 16 + 4 * 3 + 8 + 16)]
 )
-def test_parameter_counts(channels, inter, expected):
+def test_parameter_counts(channels: int, inter: int | str, expected) -> None:
     assert sum(p.numel() for p in NonLocal(channels, inter).parameters()) == expected
 
 
 @pytest.mark.parametrize("inter", [1, "C/2"])
-def test_convolutions_start_as_pytorch_s_do(inter):
+def test_convolutions_start_as_pytorch_s_do(inter: int | str) -> None:
     made = NonLocal(400, inter)
     for convolution, inputs in ((made.theta, 400), (made.phi, 400), (made.g, 400)):
         bound = inputs**-0.5
@@ -62,6 +62,6 @@ def test_convolutions_start_as_pytorch_s_do(inter):
     assert not made.out[1].weight.any()
 
 
-def test_it_starts_as_the_identity():
+def test_it_starts_as_the_identity() -> None:
     features = torch.randn(2, 8, 4, 3)
     assert torch.equal(NonLocal(8)(features), features)

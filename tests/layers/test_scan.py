@@ -2,6 +2,7 @@
 
 import sys
 import types
+from pathlib import Path
 
 import pytest
 import torch
@@ -45,7 +46,7 @@ def one_by_one(u, delta, a, b, c, skip):
 
 @pytest.mark.parametrize("step", [1e-3, 0.1, 20.0])
 @pytest.mark.parametrize("form", [selective_scan, scan_by_recurrence])
-def test_values_and_gradients(form, step):
+def test_values_and_gradients(form, step: float) -> None:
     given = arguments(step=step)
     expected, found = one_by_one(*given), form(*given)
     torch.testing.assert_close(found, expected, rtol=1e-12, atol=1e-12)
@@ -59,12 +60,12 @@ def test_values_and_gradients(form, step):
         torch.testing.assert_close(left, right, rtol=1e-10, atol=1e-10, msg=name)
 
 
-def test_gradcheck():
+def test_gradcheck() -> None:
     assert gradcheck(selective_scan, arguments(1, 2, 9, 2, 2))
 
 
 @pytest.mark.parametrize("length", [1, 7, 8, 9, 33])
-def test_segments_change_nothing(length, monkeypatch):
+def test_segments_change_nothing(length: int, monkeypatch: pytest.MonkeyPatch) -> None:
     given = arguments(length=length)
     found = {}
     for size in (1, 2**21):  # segments of 8 steps, and one of all
@@ -75,7 +76,7 @@ def test_segments_change_nothing(length, monkeypatch):
         torch.testing.assert_close(short, whole, rtol=1e-12, atol=1e-12)
 
 
-def test_float32_with_steps_at_which_sums_of_logarithms_are_nan():
+def test_float32_with_steps_at_which_sums_of_logarithms_are_nan() -> None:
     given = [tensor.detach().float().requires_grad_() for tensor in arguments(length=160, step=2.0)]
     found = selective_scan(*given)
     exact = scan_by_recurrence(*(tensor.detach().double() for tensor in given))
@@ -83,7 +84,7 @@ def test_float32_with_steps_at_which_sums_of_logarithms_are_nan():
     assert all(g.isfinite().all() for g in torch.autograd.grad(found.sum(), given))
 
 
-def test_memory_is_bounded_by_segments(monkeypatch):
+def test_memory_is_bounded_by_segments(monkeypatch: pytest.MonkeyPatch) -> None:
     """What forward keeps grows by a state in eight steps, not by one a step."""
     monkeypatch.setattr(scan, "SEGMENT_BYTES", 1)
     saved = []
@@ -99,7 +100,7 @@ def test_memory_is_bounded_by_segments(monkeypatch):
     assert states <= 128 / 8 + 1  # A has the size of a state, too
 
 
-def test_autocast_does_not_round():
+def test_autocast_does_not_round() -> None:
     given = [tensor.detach().float() for tensor in arguments()]
     with torch.autocast("cpu", dtype=torch.bfloat16):
         found = selective_scan(*given)
@@ -108,7 +109,7 @@ def test_autocast_does_not_round():
 
 
 @pytest.mark.parametrize("length", [1, 2, 5, 16, 21])
-def test_both_forms_for_export(length, monkeypatch):
+def test_both_forms_for_export(length: int, monkeypatch: pytest.MonkeyPatch) -> None:
     decay, drive = (
         torch.rand(length, 2, 3, dtype=torch.float64),
         torch.randn(length, 2, 3, dtype=torch.float64),
@@ -130,7 +131,7 @@ class Scanning(torch.nn.Module):
 
 
 @pytest.mark.parametrize("operator", [True, False])
-def test_in_onnxruntime(operator, tmp_path, monkeypatch):
+def test_in_onnxruntime(operator: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     runtime = pytest.importorskip("onnxruntime")
     pytest.importorskip("onnxscript")
     if not operator:
@@ -170,7 +171,7 @@ def kernel_in_its_own_layout(u, delta, a, b, c, skip):
     return torch.stack(outputs, -1) + skip[:, None] * u
 
 
-def test_the_optional_kernel_gets_its_layout(monkeypatch):
+def test_the_optional_kernel_gets_its_layout(monkeypatch: pytest.MonkeyPatch) -> None:
     module = types.SimpleNamespace(selective_scan_fn=kernel_in_its_own_layout)
     given = [tensor.detach().float() for tensor in arguments()]
     found = scan.scan_by_kernel(module, *given)
@@ -181,7 +182,7 @@ def test_the_optional_kernel_gets_its_layout(monkeypatch):
     scan.cuda_kernel.cache_clear()
 
 
-def test_four_ways_of_a_grid():
+def test_four_ways_of_a_grid() -> None:
     grid = torch.arange(6.0).view(1, 1, 2, 3)
     ways = four_ways(grid)[0, :, :, 0].tolist()
     assert ways == [[0, 1, 2, 3, 4, 5], [0, 3, 1, 4, 2, 5], [5, 4, 3, 2, 1, 0], [5, 2, 4, 1, 3, 0]]
@@ -189,7 +190,7 @@ def test_four_ways_of_a_grid():
     torch.testing.assert_close(joined[0, :, 0], 4 * torch.arange(6.0))
 
 
-def test_ss2d_starts_as_mamba_does_and_mixes_the_whole_grid():
+def test_ss2d_starts_as_mamba_does_and_mixes_the_whole_grid() -> None:
     torch.manual_seed(0)
     layer = SelectiveScan2d(16, state=4, ratio=2)
     torch.testing.assert_close(layer.decay_log.exp()[2, 5], torch.tensor([1.0, 2.0, 3.0, 4.0]))

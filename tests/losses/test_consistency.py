@@ -27,7 +27,7 @@ def divergence(p, q):
     return sum(float(a * (a / b).log() + b * (b / a).log()) for a, b in zip(p, q, strict=True))
 
 
-def test_divergence_of_rows_by_hand(rows):
+def test_divergence_of_rows_by_hand(rows) -> None:
     expected = sum(divergence(a.softmax(0), b.softmax(0)) for a, b in zip(*rows, strict=True)) / 6
     assert symmetric_divergence(*rows).item() == pytest.approx(expected, rel=1e-9)
     assert symmetric_divergence(rows[1], rows[0]).item() == pytest.approx(expected, rel=1e-9)
@@ -36,7 +36,7 @@ def test_divergence_of_rows_by_hand(rows):
 
 @pytest.mark.parametrize("sign", ["far", "near"])
 @pytest.mark.parametrize("normalize", [False, True])
-def test_graph_by_loops(rows, sign, normalize):
+def test_graph_by_loops(rows, sign: str, normalize: bool) -> None:
     features = F.normalize(rows[0], dim=1) if normalize else rows[0]
     factor = 1.0 if sign == "far" else -1.0
     expected = [
@@ -46,7 +46,7 @@ def test_graph_by_loops(rows, sign, normalize):
     torch.testing.assert_close(found, torch.tensor(expected, dtype=torch.float64))
 
 
-def test_graphs_ignore_rotations_and_shifts(rows):
+def test_graphs_ignore_rotations_and_shifts(rows) -> None:
     turn, _ = torch.linalg.qr(
         torch.randn(5, 5, dtype=torch.float64, generator=torch.Generator().manual_seed(1))
     )
@@ -54,7 +54,7 @@ def test_graphs_ignore_rotations_and_shifts(rows):
     assert symmetric_divergence(distance_graph(rows[0]), moved).item() == pytest.approx(0.0, abs=1e-12)
 
 
-def test_slots_by_hand(rows):
+def test_slots_by_hand(rows) -> None:
     # Slot 0: rows 0, 1 and 4; slot 1: rows 2, 3 and 5.
     expected = 0.0
     for slot in ([0, 1, 4], [2, 3, 5]):
@@ -63,7 +63,7 @@ def test_slots_by_hand(rows):
     assert slot_divergence(*rows, LABELS).item() == pytest.approx(expected, rel=1e-9)
 
 
-def test_slots_of_identities_with_unequal_counts(rows):
+def test_slots_of_identities_with_unequal_counts(rows) -> None:
     labels = torch.tensor([2, 2, 2, 5, 5, 9])
     expected = 0.0
     for slot in ([0, 3, 5], [1, 4], [2]):
@@ -72,18 +72,18 @@ def test_slots_of_identities_with_unequal_counts(rows):
     assert slot_divergence(*rows, labels).item() == pytest.approx(expected, rel=1e-9)
 
 
-def test_slots_ignore_the_order_of_identities(rows):
+def test_slots_ignore_the_order_of_identities(rows) -> None:
     order = torch.tensor([4, 0, 2, 1, 5, 3])  # each identity's rows stay in order
     moved = slot_divergence(*(logits[order] for logits in rows), LABELS[order])
     torch.testing.assert_close(moved, slot_divergence(*rows, LABELS))
 
 
-def test_occurrences():
+def test_occurrences() -> None:
     assert occurrence(LABELS).tolist() == [0, 0, 1, 1, 0, 1]
 
 
 @pytest.mark.parametrize("images", [1, 2, 5])
-def test_half_of_each_modality_is_flipped(images):
+def test_half_of_each_modality_is_flipped(images: int) -> None:
     labels = torch.tensor([7, 2, 9, 4]).repeat_interleave(images)
     for modality in (0, 1):
         target = half_flipped(modality, labels)
@@ -93,7 +93,7 @@ def test_half_of_each_modality_is_flipped(images):
     assert ((half_flipped(0, labels) + half_flipped(1, labels)) == 1).all()
 
 
-def test_half_flips_do_not_depend_on_the_order_of_identities():
+def test_half_flips_do_not_depend_on_the_order_of_identities() -> None:
     order = torch.tensor([4, 0, 2, 1, 5, 3])
     assert torch.equal(half_flipped(0, LABELS)[order], half_flipped(0, LABELS[order]))
 
@@ -103,7 +103,7 @@ def entropy(logits):
     return -(p * p.log()).sum()
 
 
-def test_entropy_gain_by_loops(rows):
+def test_entropy_gain_by_loops(rows) -> None:
     expected = sum(
         float(torch.exp((entropy(a) - entropy(b)).clamp_min(0.0)) - 1) for a, b in zip(*rows, strict=True)
     )
@@ -125,7 +125,7 @@ def gaps(features):
     ]
 
 
-def test_centre_gaps_by_loops():
+def test_centre_gaps_by_loops() -> None:
     generator = torch.Generator().manual_seed(8)
     purified, before = (torch.randn(12, 5, generator=generator, dtype=torch.float64) for _ in range(2))
     pairs = zip(gaps(purified), gaps(before), strict=True)
@@ -136,7 +136,7 @@ def test_centre_gaps_by_loops():
     assert relative_centre_gap(purified, before, LABELS).item() == pytest.approx(expected, rel=1e-9)
 
 
-def test_masks_of_one_half_kill_the_literal_gap_only():
+def test_masks_of_one_half_kill_the_literal_gap_only() -> None:
     generator = torch.Generator().manual_seed(8)
     before = torch.randn(12, 5, generator=generator, dtype=torch.float64)
     purified = (0.5 * before).requires_grad_()
@@ -147,7 +147,7 @@ def test_masks_of_one_half_kill_the_literal_gap_only():
         assert bool(slope.abs().max() > 1e-3) == (value > 0.0)
 
 
-def test_gradients(rows):
+def test_gradients(rows) -> None:
     first, second = (row.requires_grad_() for row in rows)
     assert gradcheck(symmetric_divergence, (first, second))
     assert gradcheck(lambda a, b: slot_divergence(a, b, LABELS), (first, second))

@@ -17,12 +17,12 @@ LABELS = torch.tensor([0, 0, 1, 1])
 
 
 @pytest.mark.parametrize(("positives", "expected"), [("all", 1.3638776), ("diag", 0.1138776)])
-def test_worked_numbers(positives, expected):
+def test_worked_numbers(positives: str, expected: float) -> None:
     loss = frequency_contrast(SIMILARITIES, torch.eye(4, dtype=torch.float64), LABELS, 0.1, positives)
     assert loss.item() == pytest.approx(expected, abs=1e-7)
 
 
-def test_contrast_by_loops_with_identities_of_different_size():
+def test_contrast_by_loops_with_identities_of_different_size() -> None:
     generator = torch.Generator().manual_seed(0)
     labels = torch.tensor([3, 0, 3, 1, 3, 0])
     visible, infrared = (
@@ -41,7 +41,7 @@ def test_contrast_by_loops_with_identities_of_different_size():
 
 
 @pytest.mark.parametrize("k", [1, 2, 9])
-def test_consistency_by_loops(k):
+def test_consistency_by_loops(k: int) -> None:
     generator = torch.Generator().manual_seed(1)
     features = torch.randn(7, 4, generator=generator, dtype=torch.float64)
     logits = torch.randn(7, 3, generator=generator, dtype=torch.float64)
@@ -56,7 +56,7 @@ def test_consistency_by_loops(k):
     assert semantic_consistency(features, logits, 4, k).item() == pytest.approx(total)
 
 
-def test_consistency_gradients():
+def test_consistency_gradients() -> None:
     features = torch.randn(6, 4, dtype=torch.float64, generator=torch.Generator().manual_seed(2))
     logits = torch.randn(
         6, 3, dtype=torch.float64, generator=torch.Generator().manual_seed(3), requires_grad=True
@@ -72,7 +72,7 @@ def test_consistency_gradients():
     assert torch.autograd.grad(loss, features, allow_unused=True)[0] is None
 
 
-def test_contrast_gradcheck_and_autocast():
+def test_contrast_gradcheck_and_autocast() -> None:
     given = [F.normalize(torch.randn(4, 3, dtype=torch.float64)).requires_grad_() for _ in range(2)]
     for positives in ("all", "diag"):
         assert gradcheck(lambda v, n, p=positives: frequency_contrast(v, n, LABELS, 0.5, p), given)
@@ -82,7 +82,7 @@ def test_contrast_gradcheck_and_autocast():
     assert torch.equal(found, frequency_contrast(*low, LABELS))
 
 
-def test_certain_distributions_are_finite():
+def test_certain_distributions_are_finite() -> None:
     logits = torch.tensor([[200.0, 0.0], [0.0, 200.0]], requires_grad=True)
     loss = semantic_consistency(torch.eye(2), logits, 1, 1)
     assert loss.item() == pytest.approx(-math.log(1e-8), rel=1e-4)

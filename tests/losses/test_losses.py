@@ -73,7 +73,7 @@ def cross_center_by_loops(visible, infrared, labels, margin, centre_gap):
 
 
 @pytest.mark.parametrize("smoothing", [0.0, 0.1])
-def test_identity_loss(smoothing):
+def test_identity_loss(smoothing: float) -> None:
     logits, labels = draw(3, 6, 9), LABELS
     expected = 0.0
     for part in logits:
@@ -87,7 +87,7 @@ def test_identity_loss(smoothing):
     )
 
 
-def test_soft_identity_loss():
+def test_soft_identity_loss() -> None:
     student, teacher = (draw(5, 7, seed=seed).requires_grad_() for seed in (1, 2))
     expected = 0.0
     for row, other in zip(student, teacher, strict=True):
@@ -102,7 +102,7 @@ def test_soft_identity_loss():
 
 
 @pytest.mark.parametrize("kind", ["l2", "l2sq", "cos"])
-def test_distances(kind):
+def test_distances(kind: str) -> None:
     rows = draw(2, 5, 4)
     pairs = distances(rows, kind)
     for part in range(2):
@@ -113,13 +113,13 @@ def test_distances(kind):
 
 
 @pytest.mark.parametrize("kind", ["l2", "l2sq", "cos"])
-def test_batch_hard_triplet(kind):
+def test_batch_hard_triplet(kind: str) -> None:
     rows, labels = draw(2, 6, 4), LABELS
     expected = sum(triplet_by_loops(part, labels, 0.3, kind) for part in rows)
     assert batch_hard_triplet(rows, labels, 0.3, kind).item() == pytest.approx(expected, rel=1e-9)
 
 
-def test_hetero_center():
+def test_hetero_center() -> None:
     rows = draw(2, 12, 4)
     expected = 0.0
     for part in rows:
@@ -130,13 +130,13 @@ def test_hetero_center():
 
 
 @pytest.mark.parametrize(("margin", "gap"), [(0.0, 0.0), (3.0, 0.0), (0.0, 0.5)])
-def test_cross_center(margin, gap):
+def test_cross_center(margin: float, gap: float) -> None:
     rows = draw(2, 12, 4)
     expected = sum(cross_center_by_loops(part[:6], part[6:], LABELS, margin, gap) for part in rows)
     assert cross_center(rows, LABELS, margin, gap).item() == pytest.approx(expected, rel=1e-12)
 
 
-def test_hetero_center_triplet():
+def test_hetero_center_triplet() -> None:
     rows = draw(2, 12, 4)
     expected = 0.0
     for part in rows:
@@ -149,7 +149,7 @@ def test_hetero_center_triplet():
 @pytest.mark.parametrize("kind", ["l2", "l2sq", "cos"])
 @pytest.mark.parametrize("negative", ["sample", "centre"])
 @pytest.mark.parametrize("anchor_grad", [True, False])
-def test_paba(kind, negative, anchor_grad):
+def test_paba(kind: str, negative: str, anchor_grad: bool) -> None:
     rows = draw(3, 12, 4)
     expected = sum(paba_by_loops(part[:6], part[6:], LABELS, 0.5, kind, negative) for part in rows)
     loss = paba(rows, LABELS, margin=0.5, dist=kind, negative=negative, anchor_grad=anchor_grad)
@@ -157,7 +157,7 @@ def test_paba(kind, negative, anchor_grad):
     assert expected > 0
 
 
-def test_paba_by_hand():
+def test_paba_by_hand() -> None:
     first, second = (
         [[0.0, 0.0], [0.0, 2.0], [4.0, 0.0], [4.0, 2.0]],
         [[0.0, 1.0], [1.0, 1.0], [3.0, 1.0], [5.0, 1.0]],
@@ -174,13 +174,13 @@ def test_paba_by_hand():
     assert paba(rows, labels, margin=2.5, negative="centre").item() == pytest.approx(expected, abs=1e-6)
 
 
-def test_hctri_by_hand():
+def test_hctri_by_hand() -> None:
     rows = torch.tensor([0, 1.5, 3.2, 0.8, 1.9, 4.0], dtype=torch.float64).unsqueeze(1)
     # Only the anchor i_0 is active: 0.8 − 0.7 + 0.3 = 0.4, over six anchors.
     assert hetero_center_triplet(rows, torch.arange(3)).item() == pytest.approx(0.4 / 6, abs=1e-6)
 
 
-def test_paba_without_anchor_gradient_moves_the_samples_only():
+def test_paba_without_anchor_gradient_moves_the_samples_only() -> None:
     def gradient(anchor_grad):
         rows = draw(1, 12, 4).requires_grad_()
         paba(rows, LABELS, anchor_grad=anchor_grad).backward()
@@ -218,7 +218,7 @@ def weighted_by_loops(rows, labels, released):
 
 @pytest.mark.parametrize("released", [False, True])
 @pytest.mark.parametrize("scale", [1.0, 4.0, 12.0])
-def test_soft_triplets(released, scale):
+def test_soft_triplets(released: bool, scale: float) -> None:
     rows = scale * draw(2, 6, 4)
     soft = squared = 0.0
     for part in rows:
@@ -233,7 +233,7 @@ def test_soft_triplets(released, scale):
         assert squared > 30, "the cap was reached"
 
 
-def test_soft_triplets_by_hand():
+def test_soft_triplets_by_hand() -> None:
     rows = torch.tensor([0.0, 1.0, 3.0, 4.5], dtype=torch.float64).unsqueeze(1)
     labels = torch.tensor([0, 0, 1, 1])
     weighted = [(0.73106, 3.27364), (0.73106, 2.27364), (1.22636, 2.26894), (1.22636, 3.76894)]
@@ -246,7 +246,7 @@ def test_soft_triplets_by_hand():
 @pytest.mark.parametrize(
     ("far", "sum_of_weights"), [(10, 1.0), (15, 0.94), (18, 0.46), (20, 0.10), (25, 0.001)]
 )
-def test_the_released_softmax_forgets_far_negatives(far, sum_of_weights):
+def test_the_released_softmax_forgets_far_negatives(far: int, sum_of_weights: float) -> None:
     """56 negatives, all at one distance from an anchor."""
     rows = torch.zeros(64, 1, dtype=torch.float64)
     rows[8:] = far
@@ -265,12 +265,12 @@ def test_the_released_softmax_forgets_far_negatives(far, sum_of_weights):
     )  # the anchor's own distance is 1e-6
 
 
-def test_equal_gaps_count_as_a_negative_difference():
+def test_equal_gaps_count_as_a_negative_difference() -> None:
     rows = torch.zeros(4, 2, dtype=torch.float64)
     assert wrt_sq(rows, torch.tensor([0, 0, 1, 1])).item() == pytest.approx(math.log(2))
 
 
-def test_one_identity_alone_has_no_negative():
+def test_one_identity_alone_has_no_negative() -> None:
     rows = draw(4, 3)
     expected = 0.0
     for anchor in rows:
@@ -297,27 +297,27 @@ every_loss = pytest.mark.parametrize("loss", LOSSES.values(), ids=LOSSES.keys())
 
 
 @every_loss
-def test_gradcheck(loss):
+def test_gradcheck(loss) -> None:
     rows = draw(1, 12, 2, seed=4).requires_grad_()
     assert torch.autograd.gradcheck(lambda value: loss(value, LABELS), rows)
 
 
 @every_loss
-def test_order_of_the_batch_does_not_matter(loss):
+def test_order_of_the_batch_does_not_matter(loss) -> None:
     rows, order = draw(2, 12, 3), torch.tensor([3, 0, 5, 1, 4, 2])
     shuffled = rows[:, torch.cat([order, order + 6])]
     torch.testing.assert_close(loss(shuffled, LABELS[order]), loss(rows, LABELS), rtol=1e-10, atol=1e-12)
 
 
 @every_loss
-def test_parts_are_summed(loss):
+def test_parts_are_summed(loss) -> None:
     rows = draw(3, 12, 3)
     each = sum(loss(part.unsqueeze(0), LABELS) for part in rows)
     torch.testing.assert_close(loss(rows, LABELS), each, rtol=1e-9, atol=1e-12)
 
 
 @every_loss
-def test_autocast_changes_nothing(loss):
+def test_autocast_changes_nothing(loss) -> None:
     rows = draw(2, 12, 16).float()
     with torch.autocast("cpu", dtype=torch.bfloat16):
         inside = loss(rows, LABELS)
@@ -326,7 +326,7 @@ def test_autocast_changes_nothing(loss):
 
 
 @every_loss
-def test_equal_images_have_finite_gradients(loss):
+def test_equal_images_have_finite_gradients(loss) -> None:
     # The sampler draws with replacement: the same image occurs twice, at distance 0.
     rows = draw(1, 3, 4).float().repeat_interleave(2, dim=1).repeat(1, 2, 1).requires_grad_()
     value = loss(rows, torch.tensor([0, 0, 1, 1, 2, 2]))
@@ -336,10 +336,10 @@ def test_equal_images_have_finite_gradients(loss):
     assert rows.grad.isfinite().all()
 
 
-def test_one_identity_alone_gives_no_paba():
+def test_one_identity_alone_gives_no_paba() -> None:
     assert paba(draw(2, 8, 4), torch.zeros(4, dtype=torch.int64)).item() == 0.0
 
 
-def test_paba_refuses_shapes_that_do_not_fit():
+def test_paba_refuses_shapes_that_do_not_fit() -> None:
     with pytest.raises(ValueError, match="chunks, 2N, D"):
         paba(draw(2, 7, 4), LABELS)

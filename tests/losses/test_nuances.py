@@ -45,7 +45,7 @@ def by_loops(features, labels, margin, reduction):
 @pytest.mark.parametrize(
     ("reduction", "expected"), [("sum_pairs", 0.775), ("mean_pairs", 0.1291667), ("hardest_mean", 0.2583333)]
 )
-def test_the_numbers_by_hand(reduction, expected):
+def test_the_numbers_by_hand(reduction: str, expected: float) -> None:
     v1, i1 = [0, 3, 7], [1, 3.5, 6]
     v2, i2 = [0.5, 2, 9], [-1, 4, 7.5]
     features = torch.tensor([v1 + i1, v2 + i2], dtype=torch.float64).unsqueeze(-1)
@@ -55,7 +55,7 @@ def test_the_numbers_by_hand(reduction, expected):
 
 @pytest.mark.parametrize("reduction", REDUCTIONS)
 @pytest.mark.parametrize("margin", [0.2, 3.0])
-def test_plain_loops_by_part(reduction, margin):
+def test_plain_loops_by_part(reduction, margin: float) -> None:
     features = draw(2, 3, 12, 4)
     expected = sum(by_loops(features[:, part], LABELS, margin, reduction) for part in range(3))
     assert expected > 0.01
@@ -68,7 +68,7 @@ def test_plain_loops_by_part(reduction, margin):
 
 
 @pytest.mark.parametrize("reduction", REDUCTIONS)
-def test_gradcheck_and_finite_gradients_where_centres_meet(reduction):
+def test_gradcheck_and_finite_gradients_where_centres_meet(reduction) -> None:
     features = draw(2, 12, 3).requires_grad_()
     assert torch.autograd.gradcheck(lambda x: nuances_mining(x, LABELS, 2.0, reduction), features)
     same = torch.ones(2, 12, 3, requires_grad=True)
@@ -77,5 +77,5 @@ def test_gradcheck_and_finite_gradients_where_centres_meet(reduction):
 
 
 @pytest.mark.parametrize("reduction", REDUCTIONS)
-def test_one_identity_alone_has_no_loss(reduction):
+def test_one_identity_alone_has_no_loss(reduction) -> None:
     assert nuances_mining(draw(2, 4, 3), torch.tensor([1, 1]), 0.2, reduction).item() == 0.0

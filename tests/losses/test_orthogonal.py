@@ -15,7 +15,7 @@ def draw(*shape, seed=0):
     return torch.randn(*shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
 
 
-def test_cosine_orthogonality():
+def test_cosine_orthogonality() -> None:
     first, second = draw(5, 8), draw(5, 8, seed=1)
     expected = 0.0
     for a, b in zip(first, second, strict=True):
@@ -27,19 +27,19 @@ def test_cosine_orthogonality():
     assert cosine_orthogonality(eye, eye.roll(1, 0)).item() == 0.0
 
 
-def test_rows_of_zeros_give_no_nan():
+def test_rows_of_zeros_give_no_nan() -> None:
     first = torch.zeros(3, 4, requires_grad=True)
     cosine_orthogonality(first, torch.ones(3, 4)).backward()
     assert first.grad.isfinite().all()
 
 
-def test_inner_products():
+def test_inner_products() -> None:
     first, second = draw(5, 8), draw(5, 8, seed=1)
     expected = sum(float(a @ b) for a, b in zip(first, second, strict=True)) / 5
     assert inner_products(first, second).item() == pytest.approx(expected)
 
 
-def test_weight_orthogonality():
+def test_weight_orthogonality() -> None:
     first, second = draw(3, 8), draw(2, 8, seed=1)
     rows, total = [*first, *second], 0.0
     for i, a in enumerate(rows):
@@ -52,7 +52,7 @@ def test_weight_orthogonality():
 
 
 @pytest.mark.parametrize("loss", [cosine_orthogonality, inner_products, weight_orthogonality])
-def test_gradients(loss):
+def test_gradients(loss) -> None:
     rows = [draw(3, 4).requires_grad_(), draw(3, 4, seed=1).requires_grad_()]
     assert torch.autograd.gradcheck(loss, rows)
 
@@ -83,13 +83,13 @@ def cpm_by_loops(features, generated, labels, margin):
 
 
 @pytest.mark.parametrize("margin", [0.0, 0.2, 3.0])
-def test_centre_pair_mining(margin):
+def test_centre_pair_mining(margin: float) -> None:
     features, generated = draw(12, 5), draw(12, 5, seed=1)
     found = centre_pair_mining(features, generated, LABELS, margin)
     assert found.item() == pytest.approx(cpm_by_loops(features, generated, LABELS, margin))
 
 
-def test_pair_mining_whatever_the_order_of_the_batch():
+def test_pair_mining_whatever_the_order_of_the_batch() -> None:
     features, generated = draw(12, 5), draw(12, 5, seed=1)
     order = torch.tensor([5, 0, 3, 1, 4, 2])
     rows = torch.cat([order, order + 6])
@@ -97,7 +97,7 @@ def test_pair_mining_whatever_the_order_of_the_batch():
     torch.testing.assert_close(moved, centre_pair_mining(features, generated, LABELS))
 
 
-def test_pair_mining_stops_the_gradient_at_the_own_distance():
+def test_pair_mining_stops_the_gradient_at_the_own_distance() -> None:
     # One identity: only the first hinge is left, [D(n, v') − sg D(v, v') + m]₊ and its mirror image.
     features = torch.tensor([[0.0, 0.0], [3.0, 0.0]], dtype=torch.float64, requires_grad=True)
     generated = torch.tensor([[1.0, 0.0], [2.0, 0.0]], dtype=torch.float64, requires_grad=True)
@@ -109,7 +109,7 @@ def test_pair_mining_stops_the_gradient_at_the_own_distance():
     torch.testing.assert_close(features.grad[:, 0], torch.tensor([-0.5, 0.5], dtype=torch.float64))
 
 
-def test_pair_mining_gradients():
+def test_pair_mining_gradients() -> None:
     # Generated centres near the other modality close the hinge whose gradient is stopped.
     far = torch.tensor([0.0, 0.0, 0.0, 50.0, 50.0, 50.0], dtype=torch.float64).unsqueeze(1)
     features, generated = draw(6, 4) + far, draw(6, 4, seed=1) + far.flip(0)

@@ -13,7 +13,7 @@ IDENTITIES = 5
 
 
 @pytest.fixture
-def batch(request):
+def batch(request: pytest.FixtureRequest):
     """4 identities × 2 images a modality, with labels that leave gaps, 64×32.
 
     A test of a method that takes images of one size only gets them in that size.
@@ -63,7 +63,7 @@ class Narrow(ResNet):
 
 
 @pytest.fixture(autouse=True)
-def narrow_networks(monkeypatch):
+def narrow_networks(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(
         torchvision.models, "resnet18", lambda weights: Narrow(BasicBlock, [1, 1, 1, 1], num_classes=1)
     )

@@ -1,3 +1,6 @@
+from collections.abc import Callable
+from typing import Any
+
 import pydantic
 import pytest
 import torch
@@ -8,14 +11,15 @@ from vireid_cli.layers.nonlocal_block import NonLocal
 from vireid_cli.layers.pooling import generalised_mean
 from vireid_cli.losses.identity import identity_loss
 from vireid_cli.losses.triplet import weighted_regularised_triplet
-from vireid_cli.types import Modality
+from vireid_cli.methods import ReIdNetwork
+from vireid_cli.types import Batch, Modality
 
 
 def count(module):
     return sum(parameter.numel() for parameter in module.parameters())
 
 
-def test_parameter_counts_of_the_paper_s_network():
+def test_parameter_counts_of_the_paper_s_network() -> None:
     with torch.device("meta"):
         network = methods.build("agw", methods.options_of("agw", {}), 395, BackboneSpec("resnet50"))
     assert count(network.trunk) + count(network.neck) == 23_550_351
@@ -25,7 +29,9 @@ def test_parameter_counts_of_the_paper_s_network():
     assert sum(count(network.trunk.get_submodule(name)) for name in blocks) == 28_687
 
 
-def test_losses_are_those_of_the_pooled_feature_and_the_neck(build, batch):
+def test_losses_are_those_of_the_pooled_feature_and_the_neck(
+    build: Callable[..., ReIdNetwork], batch: Batch
+) -> None:
     network = build("agw", {"wrt": {"weight": 0.5}, "gem_power": 2.0}).eval()
     images = torch.cat([batch.visible, batch.infrared])
     masks = torch.cat([batch.erase.visible, batch.erase.infrared])
@@ -43,7 +49,9 @@ def test_losses_are_those_of_the_pooled_feature_and_the_neck(build, batch):
 @pytest.mark.parametrize(
     "option", [{"nl": {"layer2": 0}}, {"nl": {"inter": "C/2"}}, {"nl": {"layer3": 1, "layer2": 1}}]
 )
-def test_non_local_blocks_are_placed_as_asked(build, option):
+def test_non_local_blocks_are_placed_as_asked(
+    build: Callable[..., ReIdNetwork], option: dict[str, Any]
+) -> None:
     network = build("agw", option)
     blocks = {n: m for n, m in network.trunk.named_modules() if isinstance(m, NonLocal)}
     wanted = {"layer3.after0"} | ({"layer2.after0"} if option["nl"].get("layer2", 1) else set())
@@ -52,7 +60,9 @@ def test_non_local_blocks_are_placed_as_asked(build, option):
     assert width == (1 if option["nl"].get("inter", 1) == 1 else network.trunk.channels["layer2"] // 2)
 
 
-def test_trained_non_local_blocks_change_the_embedding(build, batch):
+def test_trained_non_local_blocks_change_the_embedding(
+    build: Callable[..., ReIdNetwork], batch: Batch
+) -> None:
     network = build("agw").eval()
     before = network.embed(batch.visible, Modality.VISIBLE)
     torch.nn.init.ones_(network.trunk.layer3.after0.out[1].weight)
@@ -62,6 +72,6 @@ def test_trained_non_local_blocks_change_the_embedding(build, batch):
     )
 
 
-def test_the_released_softmax_of_a_loss_that_is_off_is_refused():
+def test_the_released_softmax_of_a_loss_that_is_off_is_refused() -> None:
     with pytest.raises(pydantic.ValidationError, match="weight is 0"):
         methods.options_of("agw", {"wrt": {"weight": 0.0, "released_eps": True}})

@@ -1,4 +1,5 @@
 import dataclasses
+from collections.abc import Callable
 
 import pytest
 import torch
@@ -8,7 +9,8 @@ from vireid_cli.errors import RecipeError
 from vireid_cli.layers.pooling import generalised_mean
 from vireid_cli.losses.identity import identity_loss, soft_identity_loss
 from vireid_cli.losses.triplet import wrt_sq
-from vireid_cli.types import IMAGENET_MEAN, IMAGENET_STD, Erasure
+from vireid_cli.methods import ReIdNetwork
+from vireid_cli.types import IMAGENET_MEAN, IMAGENET_STD, Batch, Erasure
 
 
 def inputs_by_hand(batch):
@@ -32,11 +34,11 @@ def inputs_by_hand(batch):
 
 
 @pytest.fixture
-def erased(batch):
+def erased(batch: Batch):
     return dataclasses.replace(batch, erase=dataclasses.replace(batch.erase, normalised=True))
 
 
-def test_losses_of_both_views_and_infrared_images(build, erased):
+def test_losses_of_both_views_and_infrared_images(build: Callable[..., ReIdNetwork], erased) -> None:
     network = build("caj", {"kl_weight": 0.5, "wrt_sq": {"weight": 2.0}}).eval()
     torch.nn.init.normal_(network.classifier.weight)
     pooled = generalised_mean(network.trunk(inputs_by_hand(erased), 16), 3.0)
@@ -53,7 +55,9 @@ def test_losses_of_both_views_and_infrared_images(build, erased):
     assert build("caj").losses(erased).keys() == {"identity", "wrt_sq"}
 
 
-def test_without_exchange_and_erasing_it_sees_the_plain_views(build, batch):
+def test_without_exchange_and_erasing_it_sees_the_plain_views(
+    build: Callable[..., ReIdNetwork], batch: Batch
+) -> None:
     network = build("caj").eval()
     plain = dataclasses.replace(batch, exchange=None, erase=None)
     images = network.normalise(torch.cat([batch.visible, batch.second, batch.infrared]))
@@ -61,12 +65,12 @@ def test_without_exchange_and_erasing_it_sees_the_plain_views(build, batch):
     torch.testing.assert_close(network.losses(plain)["wrt_sq"], wrt_sq(pooled, batch.labels.repeat(3)))
 
 
-def test_no_second_view_is_an_error(build, batch):
+def test_no_second_view_is_an_error(build: Callable[..., ReIdNetwork], batch: Batch) -> None:
     with pytest.raises(ValueError, match="second_view"):
         build("caj").losses(dataclasses.replace(batch, second=None))
 
 
-def test_masks_of_all_three_are_used(build, batch):
+def test_masks_of_all_three_are_used(build: Callable[..., ReIdNetwork], batch: Batch) -> None:
     network = build("caj").eval()
     before = network.losses(batch)["identity"]
     for view in ("visible", "infrared", "second"):
@@ -85,6 +89,8 @@ def test_masks_of_all_three_are_used(build, batch):
         ("agw", ("data.augment.exchange.second=0.5",), "augment"),
     ],
 )
-def test_a_recipe_whose_views_do_not_fit_its_method_is_refused(recipe, settings, key):
+def test_a_recipe_whose_views_do_not_fit_its_method_is_refused(
+    recipe: str, settings: tuple[str, ...], key: str
+) -> None:
     with pytest.raises(RecipeError, match=key):
         load_recipe(recipe, settings)

@@ -1,6 +1,8 @@
 """What every method promises, over every file of the package."""
 
 import dataclasses
+from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 import torch
@@ -10,8 +12,9 @@ from vireid_cli import methods
 from vireid_cli.backbones.fold import fold_batch_norms
 from vireid_cli.engine.subjects.attention import attention_maps
 from vireid_cli.frequency.branch_norm import BranchNorm
+from vireid_cli.methods import ReIdNetwork
 from vireid_cli.recipe.strict import Strict
-from vireid_cli.types import Erasure, Modality
+from vireid_cli.types import Batch, Erasure, Modality
 
 every_method = pytest.mark.parametrize("name", methods.available())
 
@@ -45,7 +48,7 @@ def randomise_statistics(network):
 
 
 @every_method
-def test_module_has_the_three_public_names(name, build):
+def test_module_has_the_three_public_names(name, build: Callable[..., ReIdNetwork]) -> None:
     module = methods.load(name)
     assert issubclass(module.Options, Strict)
     assert isinstance(methods.options_of(name, {}), module.Options)
@@ -53,14 +56,16 @@ def test_module_has_the_three_public_names(name, build):
 
 
 @pytest.mark.parametrize("missing", ["losses", "embed", "parameter_groups"])
-def test_network_without_part_of_the_contract_is_not_built(missing):
+def test_network_without_part_of_the_contract_is_not_built(missing: str) -> None:
     parts = {part: lambda self: None for part in ("losses", "embed", "parameter_groups") if part != missing}
     with pytest.raises(TypeError, match=missing):
         type("Incomplete", (methods.ReIdNetwork,), parts)()
 
 
 @every_method
-def test_losses_are_finite_scalars_and_reach_every_parameter(name, build, batch):
+def test_losses_are_finite_scalars_and_reach_every_parameter(
+    name, build: Callable[..., ReIdNetwork], batch: Batch
+) -> None:
     network = build(name).train()
     losses = network.losses(batch)
     assert losses
@@ -75,7 +80,9 @@ def test_losses_are_finite_scalars_and_reach_every_parameter(name, build, batch)
 
 
 @every_method
-def test_parameter_groups_hold_every_trainable_parameter_once(name, build):
+def test_parameter_groups_hold_every_trainable_parameter_once(
+    name, build: Callable[..., ReIdNetwork]
+) -> None:
     network = build(name)
     groups = network.parameter_groups()
     held = [id(parameter) for group in groups for parameter in group.parameters]
@@ -87,7 +94,9 @@ def test_parameter_groups_hold_every_trainable_parameter_once(name, build):
 
 @every_method
 @pytest.mark.parametrize("modality", list(Modality))
-def test_one_modality_embeds_alone_at_unit_length_whatever_its_batch_mates(name, modality, build, batch):
+def test_one_modality_embeds_alone_at_unit_length_whatever_its_batch_mates(
+    name, modality, build: Callable[..., ReIdNetwork], batch: Batch
+) -> None:
     network = randomise_statistics(build(name)).eval()
     images = batch.visible if modality is Modality.VISIBLE else batch.infrared
     with torch.no_grad():
@@ -101,7 +110,7 @@ def test_one_modality_embeds_alone_at_unit_length_whatever_its_batch_mates(name,
 
 
 @every_method
-def test_the_modalities_are_told_apart(name, build, batch):
+def test_the_modalities_are_told_apart(name, build: Callable[..., ReIdNetwork], batch: Batch) -> None:
     # After a step the copies of a separate stage differ; a shared network sees only its input's change.
     network = build(name).train()
     optimizer = torch.optim.SGD(network.parameters(), lr=0.05)
@@ -114,7 +123,7 @@ def test_the_modalities_are_told_apart(name, build, batch):
 
 
 @every_method
-def test_order_of_identities_changes_no_loss(name, build, batch):
+def test_order_of_identities_changes_no_loss(name, build: Callable[..., ReIdNetwork], batch: Batch) -> None:
     network = without_dropout(build(name)).train()
     order = torch.tensor([4, 0, 2, 6, 1, 7, 5, 3])  # interleaved; each identity's images stay in order
     before = network.losses(batch)
@@ -125,7 +134,7 @@ def test_order_of_identities_changes_no_loss(name, build, batch):
 
 
 @every_method
-def test_erased_pixels_do_not_matter(name, build, batch):
+def test_erased_pixels_do_not_matter(name, build: Callable[..., ReIdNetwork], batch: Batch) -> None:
     network = without_dropout(build(name)).train()
     everything = torch.ones_like(batch.erase.visible)
     erase = Erasure(everything, everything, (0.3, 0.3, 0.3), second=everything)
@@ -140,7 +149,9 @@ def test_erased_pixels_do_not_matter(name, build, batch):
 
 
 @every_method
-def test_saved_and_loaded_it_embeds_the_same_bits(name, build, batch, tmp_path):
+def test_saved_and_loaded_it_embeds_the_same_bits(
+    name, build: Callable[..., ReIdNetwork], batch: Batch, tmp_path: Path
+) -> None:
     network = randomise_statistics(build(name)).eval()
     torch.save(network.state_dict(), tmp_path / "state.pth")
     other = build(name).eval()
@@ -153,7 +164,7 @@ def test_saved_and_loaded_it_embeds_the_same_bits(name, build, batch, tmp_path):
 
 
 @every_method
-def test_folded_batch_norms_embed_alike(name, build, batch):
+def test_folded_batch_norms_embed_alike(name, build: Callable[..., ReIdNetwork], batch: Batch) -> None:
     network = randomise_statistics(build(name)).eval()
     folded = fold_batch_norms(network)
     with torch.no_grad():
@@ -163,7 +174,9 @@ def test_folded_batch_norms_embed_alike(name, build, batch):
 
 
 @every_method
-def test_bf16_autocast_gives_finite_losses_close_to_float32(name, build, batch):
+def test_bf16_autocast_gives_finite_losses_close_to_float32(
+    name, build: Callable[..., ReIdNetwork], batch: Batch
+) -> None:
     network = without_dropout(build(name)).train()
     exact = network.losses(batch)
     with torch.autocast("cpu", dtype=torch.bfloat16):
@@ -177,7 +190,9 @@ def test_bf16_autocast_gives_finite_losses_close_to_float32(name, build, batch):
 
 @every_method
 @pytest.mark.parametrize("modality", list(Modality))
-def test_attention_is_drawn_of_every_method(name, modality, build, batch):
+def test_attention_is_drawn_of_every_method(
+    name, modality, build: Callable[..., ReIdNetwork], batch: Batch
+) -> None:
     network = fold_batch_norms(randomise_statistics(build(name)))
     images = (batch.visible if modality is Modality.VISIBLE else batch.infrared)[[0, 2]]
     maps = attention_maps(network, images, modality, steps=2)
@@ -190,7 +205,7 @@ def test_attention_is_drawn_of_every_method(name, modality, build, batch):
 
 
 @every_method
-def test_exports_without_a_dft(name, build, batch):
+def test_exports_without_a_dft(name, build: Callable[..., ReIdNetwork], batch: Batch) -> None:
     network = build(name).eval()
 
     class Visible(nn.Module):

@@ -1,5 +1,8 @@
 """DEEN: its total against the definition, each switch, its six cosines."""
 
+from collections.abc import Callable
+from typing import Any
+
 import pydantic
 import pytest
 import torch
@@ -12,8 +15,9 @@ from vireid_cli.errors import RecipeError, UsageError
 from vireid_cli.layers.mfa import PositionFusion
 from vireid_cli.losses.cpm import centre_pair_mining
 from vireid_cli.losses.triplet import batch_hard_triplet
+from vireid_cli.methods import ReIdNetwork
 from vireid_cli.recipe.load import load
-from vireid_cli.types import Modality
+from vireid_cli.types import Batch, Modality
 
 PLAIN = {"dee": {"on": False}, "cpm": {"weight": 0.0}, "ort_weight": 0.0, "embed": {"branches": "original"}}
 
@@ -41,7 +45,7 @@ def by_hand(network, images, streams, last):
 
 
 @pytest.mark.parametrize("last", ["layer4", "layer3"])
-def test_total_of_the_released_code(build, batch, last):
+def test_total_of_the_released_code(build: Callable[..., ReIdNetwork], batch: Batch, last: str) -> None:
     network = opened(build("deen", {"last": last}))
     masks = torch.cat([batch.erase.visible, batch.erase.infrared])
     images = network.normalise(torch.cat([batch.visible, batch.infrared]), masks, batch.erase)
@@ -60,7 +64,7 @@ def test_total_of_the_released_code(build, batch, last):
         torch.testing.assert_close(losses[term], value, rtol=1e-4, atol=1e-5)
 
 
-def test_regdb_variant_has_neither_layer4_nor_a_third_block(build):
+def test_regdb_variant_has_neither_layer4_nor_a_third_block(build: Callable[..., ReIdNetwork]) -> None:
     assert list(build("deen").mfa) == ["layer1", "layer2", "layer3"]
     network = build("deen", {"last": "layer3"})
     assert list(network.mfa) == ["layer1", "layer2"]
@@ -68,7 +72,9 @@ def test_regdb_variant_has_neither_layer4_nor_a_third_block(build):
     assert network.dee.branches[0].expand.out_channels == network.trunk.channels["layer2"]
 
 
-def test_product_of_embeddings_is_the_mean_of_six_cosines(build, batch):
+def test_product_of_embeddings_is_the_mean_of_six_cosines(
+    build: Callable[..., ReIdNetwork], batch: Batch
+) -> None:
     network = opened(build("deen"))
     similarity, embedded = torch.zeros(8, 8), []
     blocks = []
@@ -83,7 +89,9 @@ def test_product_of_embeddings_is_the_mean_of_six_cosines(build, batch):
 
 @pytest.mark.parametrize(("branches", "count"), [("all", 3), ("original", 1)])
 @pytest.mark.parametrize(("level", "levels"), [("pooled+neck", 2), ("pooled", 1), ("neck", 1)])
-def test_blocks_of_the_embedding(build, batch, branches, count, level, levels):
+def test_blocks_of_the_embedding(
+    build: Callable[..., ReIdNetwork], batch: Batch, branches: str, count: int, level: str, levels: int
+) -> None:
     network = opened(build("deen", {"embed": {"branches": branches, "level": level}}))
     width = network.trunk.channels["layer4"]
     found = network.embed(batch.visible, Modality.VISIBLE)
@@ -99,7 +107,9 @@ def test_blocks_of_the_embedding(build, batch, branches, count, level, levels):
 
 
 @pytest.mark.parametrize("branches", ["all", "original"])
-def test_the_second_score_weighs_pooled_features_and_those_after_the_neck(build, batch, branches):
+def test_the_second_score_weighs_pooled_features_and_those_after_the_neck(
+    build: Callable[..., ReIdNetwork], batch: Batch, branches: str
+) -> None:
     network = opened(build("deen", {"embed": {"branches": branches, "score": "mixed"}}))
     count = 3 if branches == "all" else 1
     score, embedded, blocks = torch.zeros(8, 8), [], []
@@ -114,7 +124,7 @@ def test_the_second_score_weighs_pooled_features_and_those_after_the_neck(build,
     torch.testing.assert_close(embedded[0].norm(dim=1), torch.ones(8))
 
 
-def test_short_forms_and_switches_of_earlier_versions():
+def test_short_forms_and_switches_of_earlier_versions() -> None:
     assert methods.options_of("deen", {"embed": "mixed"}).embed.score == "mixed"
     assert [methods.options_of("deen", {"mfa": was}).mfa for was in (True, False)] == ["plain", "off"]
     with pytest.raises(pydantic.ValidationError, match="one kind of cosine"):
@@ -130,7 +140,9 @@ def test_short_forms_and_switches_of_earlier_versions():
         ([100, 60], "layer3", "25×15 after stem, 25×15 after layer1"),
     ],
 )
-def test_sizes_that_the_released_fusion_can_not_halve_are_refused(size, last, odd):
+def test_sizes_that_the_released_fusion_can_not_halve_are_refused(
+    size: list[int], last: str, odd: str
+) -> None:
     settings = [f"data.size={size}", f"method.options.last={last}"]
     if not odd:
         load_recipe("deen", settings)
@@ -140,7 +152,9 @@ def test_sizes_that_the_released_fusion_can_not_halve_are_refused(size, last, od
     load_recipe("deen", [*settings, "method.options.mfa=plain"])
 
 
-def test_the_form_of_the_fusion_changes_the_embedding(build, batch):
+def test_the_form_of_the_fusion_changes_the_embedding(
+    build: Callable[..., ReIdNetwork], batch: Batch
+) -> None:
     """Once it is open; that the released form is right is in tests/releases."""
     found = []
     for form in ("plain", "released"):
@@ -151,7 +165,7 @@ def test_the_form_of_the_fusion_changes_the_embedding(build, batch):
     assert (found[0] - found[1]).norm() > 1e-3 * found[0].norm()
 
 
-def test_an_odd_map_is_refused_by_the_layer_too():
+def test_an_odd_map_is_refused_by_the_layer_too() -> None:
     fusion = PositionFusion(6, 4, "released")
     with pytest.raises(UsageError, match="3×5 positions are an odd number"):
         fusion(torch.zeros(1, 6, 4, 5), torch.zeros(1, 4, 3, 5))
@@ -165,12 +179,16 @@ def test_an_odd_map_is_refused_by_the_layer_too():
         ({"mfa": "off"}, "identity"),
     ],
 )
-def test_options_change_their_term(build, batch, options, term):
+def test_options_change_their_term(
+    build: Callable[..., ReIdNetwork], batch: Batch, options: dict[str, Any], term: str
+) -> None:
     plain, changed = (opened(build("deen", given)).losses(batch) for given in ({}, options))
     assert (plain[term] - changed[term]).abs() > 1e-6
 
 
-def test_weights_scale_their_terms_and_zero_leaves_them_out(build, batch):
+def test_weights_scale_their_terms_and_zero_leaves_them_out(
+    build: Callable[..., ReIdNetwork], batch: Batch
+) -> None:
     options = {"identity_weight": 0.5, "triplet_weight": 2.0, "cpm": {"weight": 1.6}, "ort_weight": 0.03}
     plain, scaled = (opened(build("deen", given)).losses(batch) for given in ({}, options))
     for term, factor in (("identity", 0.5), ("triplet", 2.0), ("cpm", 2.0), ("ort", 3.0)):
@@ -182,7 +200,7 @@ def test_weights_scale_their_terms_and_zero_leaves_them_out(build, batch):
     assert network.dee is None
 
 
-def test_dropout_acts_on_the_tripled_batch(build, batch):
+def test_dropout_acts_on_the_tripled_batch(build: Callable[..., ReIdNetwork], batch: Batch) -> None:
     network = build("deen", {"dee": {"dropout": 0.9}}).train()
     assert network.dee.dropout.p == 0.9
     first, second = (network.losses(batch)["triplet"] for _ in range(2))
@@ -193,19 +211,19 @@ def test_dropout_acts_on_the_tripled_batch(build, batch):
     "options",
     [{"dee": {"on": False}}, {"dee": {"on": False}, "cpm": {"weight": 0.0}, "ort_weight": 0.0}],
 )
-def test_switches_that_would_do_nothing_are_refused(options):
+def test_switches_that_would_do_nothing_are_refused(options: dict[str, Any]) -> None:
     with pytest.raises(pydantic.ValidationError, match="dee is off"):
         methods.options_of("deen", options)
 
 
 @pytest.mark.parametrize("spec", [BackboneSpec("resnet34", width=16), BackboneSpec("resnet50", width=8)])
-def test_narrow_networks_of_both_blocks(batch, spec):
+def test_narrow_networks_of_both_blocks(batch: Batch, spec: str) -> None:
     network = methods.build("deen", methods.options_of("deen", {}), 5, spec)
     sum(network.losses(batch).values()).backward()
     assert all(p.grad is not None for p in network.parameters() if p.requires_grad)
 
 
-def test_regdb_and_llcm_differ_in_network_and_erasing_only():
+def test_regdb_and_llcm_differ_in_network_and_erasing_only() -> None:
     full, regdb, llcm = (
         load(f"{n}.yaml", options_of=methods.options_type) for n in ("deen", "deen-regdb", "deen-llcm")
     )
@@ -220,7 +238,7 @@ def test_regdb_and_llcm_differ_in_network_and_erasing_only():
         )
 
 
-def test_recipe_is_the_released_setting():
+def test_recipe_is_the_released_setting() -> None:
     recipe = load("deen.yaml", options_of=methods.options_type)
     assert recipe.method.options == methods.options_of("deen", {"mfa": "released"}).model_dump()
     assert (recipe.data.size, recipe.data.sampler.identities, recipe.data.sampler.images) == (

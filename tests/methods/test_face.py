@@ -1,4 +1,7 @@
 import dataclasses
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
 
 import pydantic
 import pytest
@@ -12,7 +15,8 @@ from vireid_cli.layers.pixels import centre_crop, luminance
 from vireid_cli.losses.identity import identity_loss
 from vireid_cli.losses.nuances import nuances_mining
 from vireid_cli.losses.triplet import batch_hard_triplet
-from vireid_cli.types import Modality
+from vireid_cli.methods import ReIdNetwork
+from vireid_cli.types import Batch, Modality
 
 LUMINANCE = torch.tensor([0.299, 0.587, 0.114])
 
@@ -45,7 +49,7 @@ def fdnm_by_hand(network, images, streams):
     return torch.stack([network.trunk.head(first), network.trunk.head(second)])
 
 
-def test_fdnm_s_losses_are_means_over_branches(build, faces):
+def test_fdnm_s_losses_are_means_over_branches(build: Callable[..., ReIdNetwork], faces: Batch) -> None:
     network = build("face", {"cnm": {"weight": 0.25, "margin": 0.4}, "triplet_weight": 2.0}).eval()
     assert set(network.agp) == {"stage1", "stage2"}
     plain = dataclasses.replace(faces, erase=None)
@@ -62,7 +66,7 @@ def test_fdnm_s_losses_are_means_over_branches(build, faces):
         torch.testing.assert_close(losses[term], value, rtol=2e-3, atol=1e-5)
 
 
-def test_fdnm_joins_its_branches(build, faces):
+def test_fdnm_joins_its_branches(build: Callable[..., ReIdNetwork], faces: Batch) -> None:
     network = build("face").eval()
     found = network.embed(faces.infrared, Modality.INFRARED)
     assert found.shape == (8, 512)
@@ -84,19 +88,21 @@ def test_fdnm_joins_its_branches(build, faces):
         {"cnm": {"normalize": True, "margin": 20.0}},
     ],
 )
-def test_fdnm_s_options_change_the_losses(build, faces, option):
+def test_fdnm_s_options_change_the_losses(
+    build: Callable[..., ReIdNetwork], faces: Batch, option: dict[str, Any]
+) -> None:
     default, changed = (build("face", options).eval().losses(faces) for options in ({}, option))
     assert max(abs(changed[term].item() - default[term].item()) for term in default) > 1e-6
 
 
-def test_new_modules_learn_at_the_full_rate(build):
+def test_new_modules_learn_at_the_full_rate(build: Callable[..., ReIdNetwork]) -> None:
     network = build("face")
     groups = {group.name: {id(p) for p in group.parameters} for group in network.parameter_groups()}
     new = [*network.agp.parameters(), *network.anm.parameters(), *network.classifier.parameters()]
     assert groups["heads"] == {id(parameter) for parameter in new}
 
 
-def test_losses(build, faces):
+def test_losses(build: Callable[..., ReIdNetwork], faces: Batch) -> None:
     network = build("face", PLAIN | {"triplet_weight": 0.5, "margin": 0.7}).eval()
     masks = torch.cat([faces.erase.visible, faces.erase.infrared])
     fill = torch.tensor(faces.erase.fill).view(1, 3, 1, 1)
@@ -114,7 +120,7 @@ def test_losses(build, faces):
     assert torch.equal(network.losses(other)["identity"], losses["identity"])
 
 
-def test_weights_of_zero(build, faces):
+def test_weights_of_zero(build: Callable[..., ReIdNetwork], faces: Batch) -> None:
     assert build("face", PLAIN | {"identity_weight": 0.0}).losses(faces).keys() == {"triplet"}
     assert build("face", PLAIN | {"identity_weight": 0.0}).classifier is None
     assert build("face", PLAIN | {"triplet_weight": 0.0}).losses(faces).keys() == {"identity"}
@@ -126,7 +132,7 @@ def test_weights_of_zero(build, faces):
         methods.options_of("face", {"agp": {"after": ["stem", "stem"]}})
 
 
-def test_the_centre_of_larger_images_is_embedded(build, faces):
+def test_the_centre_of_larger_images_is_embedded(build: Callable[..., ReIdNetwork], faces: Batch) -> None:
     network = build("face", PLAIN).eval()
     wide = F.pad(faces.visible, (8, 8, 8, 8), value=0.7)
     found = network.embed(wide, Modality.VISIBLE)
@@ -138,7 +144,9 @@ def test_the_centre_of_larger_images_is_embedded(build, faces):
         network.embed(faces.visible[..., :100], Modality.VISIBLE)
 
 
-def test_dropout_acts_in_training_and_stems_are_shared_where_asked(build, faces):
+def test_dropout_acts_in_training_and_stems_are_shared_where_asked(
+    build: Callable[..., ReIdNetwork], faces: Batch
+) -> None:
     network = build("face", {"dropout": 0.5, "stem": "shared"}).train()
     assert network.losses(faces)["identity"] != network.losses(faces)["identity"]
     still = build("face", {"dropout": 0.0}).train()
@@ -147,7 +155,7 @@ def test_dropout_acts_in_training_and_stems_are_shared_where_asked(build, faces)
     assert torch.equal(*(network.embed(faces.visible, modality) for modality in Modality))
 
 
-def test_luminance_and_centre():
+def test_luminance_and_centre() -> None:
     images = torch.arange(30.0).view(1, 1, 5, 6).expand(1, 3, 5, 6)
     torch.testing.assert_close(luminance(images), images[:, :1])
     assert centre_crop(images, (3, 2))[0, 0].tolist() == [[8, 9], [14, 15], [20, 21]]
@@ -161,7 +169,9 @@ def test_luminance_and_centre():
         ("face", "lightcnn29", "null", r"data.size: method face takes \[128, 128\]"),
     ],
 )
-def test_what_does_not_fit_is_refused(tmp_path, method, backbone, crop, said):
+def test_what_does_not_fit_is_refused(
+    tmp_path: Path, method: str, backbone: str, crop: str, said: str
+) -> None:
     path = tmp_path / "face.yaml"
     path.write_text(RECIPE.format(method=method, backbone=backbone, crop=crop))
     with pytest.raises(RecipeError, match=said):
@@ -175,7 +185,7 @@ def test_what_does_not_fit_is_refused(tmp_path, method, backbone, crop, said):
         ("backbone.last_stride=2", "last_stride is a ResNet's"),
     ],
 )
-def test_settings_of_a_resnet_are_refused(tmp_path, setting, said):
+def test_settings_of_a_resnet_are_refused(tmp_path: Path, setting: str, said: str) -> None:
     path = tmp_path / "face.yaml"
     path.write_text(RECIPE.format(method="face", backbone="lightcnn29", crop="[128, 128]"))
     assert load_recipe(str(path)).backbone.name == "lightcnn29"

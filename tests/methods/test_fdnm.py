@@ -1,6 +1,8 @@
 """FDNM: its total against the definition, and each switch."""
 
 import dataclasses
+from collections.abc import Callable
+from typing import Any
 
 import pydantic
 import pytest
@@ -10,8 +12,9 @@ import torch.nn.functional as F
 from vireid_cli import methods
 from vireid_cli.losses.nuances import nuances_mining
 from vireid_cli.losses.triplet import batch_hard_triplet
+from vireid_cli.methods import ReIdNetwork
 from vireid_cli.recipe.load import load
-from vireid_cli.types import Modality
+from vireid_cli.types import Batch, Modality
 
 PLAIN = {"anm": {"on": False}, "cnm": {"on": False}}
 
@@ -35,7 +38,7 @@ def pooled_by_hand(network, batch, pool=None):
     return found
 
 
-def test_total_of_the_paper(build, batch):
+def test_total_of_the_paper(build: Callable[..., ReIdNetwork], batch: Batch) -> None:
     network = build("fdnm").eval()  # eval mode: the same statistics twice
     features, both = pooled_by_hand(network, batch), batch.labels.repeat(2)
     identity, triplet, cnm = [0.0] * 5, [0.0] * 5, [0.0] * 5
@@ -93,7 +96,9 @@ def test_total_of_the_paper(build, batch):
         {"margin": 1.3},
     ],
 )
-def test_every_switch_changes_the_losses_and_leaves_no_parameter_out(build, batch, options):
+def test_every_switch_changes_the_losses_and_leaves_no_parameter_out(
+    build: Callable[..., ReIdNetwork], batch: Batch, options
+) -> None:
     plain, changed = build("fdnm").train(), build("fdnm", options).train()
     state, shapes = plain.state_dict(), {key: value.shape for key, value in changed.state_dict().items()}
     if "init" not in options.get("agp", {}):  # else the start is what differs
@@ -105,7 +110,7 @@ def test_every_switch_changes_the_losses_and_leaves_no_parameter_out(build, batc
     assert before.keys() != after.keys() or max(abs(before[k] - after[k]) for k in before) > 1e-6
 
 
-def test_zero_weights_are_not_computed(build, batch):
+def test_zero_weights_are_not_computed(build: Callable[..., ReIdNetwork], batch: Batch) -> None:
     assert build("fdnm", {"cnm": {"weight": 0.0}}).losses(batch).keys() == {"identity", "triplet"}
     assert build("fdnm", {"triplet_weight": 0.0}).losses(batch).keys() == {"identity", "cnm"}
     network = build("fdnm", {"identity_weight": 0.0, "embed": {"level": "pool"}})
@@ -114,7 +119,9 @@ def test_zero_weights_are_not_computed(build, batch):
 
 
 @pytest.mark.parametrize("backend", ["fft", "matmul"])
-def test_backend_reaches_every_transform_and_changes_no_number(build, batch, backend):
+def test_backend_reaches_every_transform_and_changes_no_number(
+    build: Callable[..., ReIdNetwork], batch: Batch, backend: str
+) -> None:
     # Not with the angle: small maps have bins at ±π, whose side rounding decides.
     gain = {"agp": {"repr": "phasor"}}
     network = build("fdnm", {"backend": backend, **gain}).eval().double()
@@ -130,7 +137,9 @@ def test_backend_reaches_every_transform_and_changes_no_number(build, batch, bac
 @pytest.mark.parametrize("branches", ["both", "first", "mean"])
 @pytest.mark.parametrize("level", ["bn", "pool", "pool+bn"])
 @pytest.mark.parametrize("norm", ["block", "whole"])
-def test_embedding(build, batch, parts, branches, level, norm):
+def test_embedding(
+    build: Callable[..., ReIdNetwork], batch: Batch, parts: str, branches: str, level: str, norm: str
+) -> None:
     choice = {"parts": parts, "branches": branches, "level": level, "norm": norm}
     network = build("fdnm", {"embed": choice}).eval()
     pooled = network._pooled(network.normalise(batch.infrared), Modality.INFRARED)  # (2, 5, N, D)
@@ -160,12 +169,14 @@ def test_embedding(build, batch, parts, branches, level, norm):
         {"identity_weight": 0.0, "triplet_weight": 0.0, "cnm": {"on": False}, "embed": {"level": "pool"}},
     ],
 )
-def test_what_does_not_fit_is_refused(options):
+def test_what_does_not_fit_is_refused(options: dict[str, Any]) -> None:
     with pytest.raises(pydantic.ValidationError):
         methods.options_of("fdnm", options)
 
 
-def test_branches_share_scale_and_shift_and_keep_statistics_of_their_own(build, batch):
+def test_branches_share_scale_and_shift_and_keep_statistics_of_their_own(
+    build: Callable[..., ReIdNetwork], batch: Batch
+) -> None:
     network = build("fdnm").train()
     width = network.trunk.channels["layer4"]
     network.losses(batch)
@@ -185,7 +196,9 @@ def test_branches_share_scale_and_shift_and_keep_statistics_of_their_own(build, 
     assert pooled.pooled_norm.running_mean.shape == (10, width)
 
 
-def test_the_norm_after_pooling_normalises_every_branch_and_part(build, batch):
+def test_the_norm_after_pooling_normalises_every_branch_and_part(
+    build: Callable[..., ReIdNetwork], batch: Batch
+) -> None:
     network = build("fdnm", {"anm": {"norm": "pooled"}}).train()
     features = network._pooled(network.normalise(torch.cat([batch.visible, batch.infrared])), 8)
     means, spread = features.mean(2), features.var(2, unbiased=False)  # (branches, parts, D)
@@ -193,7 +206,9 @@ def test_the_norm_after_pooling_normalises_every_branch_and_part(build, batch):
     assert (spread - 1).abs().median() < 1e-2
 
 
-def test_the_nuances_mining_loss_is_above_0_and_reaches_the_branches_over_training(build, batch):
+def test_the_nuances_mining_loss_is_above_0_and_reaches_the_branches_over_training(
+    build: Callable[..., ReIdNetwork], batch: Batch
+) -> None:
     visible, infrared = (0.5 + 0.03 * (part - 0.5) for part in (batch.visible, batch.infrared))
     alike = dataclasses.replace(
         batch, visible=visible, infrared=infrared, erase=None
@@ -211,7 +226,9 @@ def test_the_nuances_mining_loss_is_above_0_and_reaches_the_branches_over_traini
         optimizer.step()
 
 
-def test_the_gate_of_agp_moves_at_the_rate_of_the_heads(build, batch):
+def test_the_gate_of_agp_moves_at_the_rate_of_the_heads(
+    build: Callable[..., ReIdNetwork], batch: Batch
+) -> None:
     moves = {}
     for rate in ("heads", "backbone"):
         network = build("fdnm", {"agp": {"rate": rate}}).train()
@@ -233,7 +250,7 @@ def test_the_gate_of_agp_moves_at_the_rate_of_the_heads(build, batch):
     assert moves["heads"] > 3 * moves["backbone"]
 
 
-def test_a_short_training_lowers_the_loss(build, batch):
+def test_a_short_training_lowers_the_loss(build: Callable[..., ReIdNetwork], batch: Batch) -> None:
     network = build("fdnm").train()
     optimizer = torch.optim.Adam(network.parameters(), lr=3e-3)
     totals = []
@@ -264,7 +281,7 @@ ROWS = {
 
 
 @pytest.mark.parametrize("name", ROWS)
-def test_rows_of_the_tables_switch_their_components_only(name):
+def test_rows_of_the_tables_switch_their_components_only(name) -> None:
     recipe, parent = (load(n, options_of=methods.options_type) for n in (f"{name}.yaml", "fdnm.yaml"))
     options = methods.options_of("fdnm", recipe.method.options)
     assert (options.head, options.agp.after, options.anm.on, options.cnm.on) == ROWS[name]
@@ -272,7 +289,7 @@ def test_rows_of_the_tables_switch_their_components_only(name):
     assert len(recipe.reported) == 2
 
 
-def test_the_recipe_is_the_papers_setting():
+def test_the_recipe_is_the_papers_setting() -> None:
     recipe = load("fdnm.yaml", options_of=methods.options_type)
     assert methods.options_of("fdnm", recipe.method.options) == methods.options_of("fdnm", {})
     assert (recipe.data.size, recipe.data.sampler.identities, recipe.data.sampler.images) == (

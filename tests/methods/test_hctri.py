@@ -1,3 +1,5 @@
+from collections.abc import Callable
+
 import pydantic
 import pytest
 import torch
@@ -6,7 +8,8 @@ import torch.nn.functional as F
 from vireid_cli import methods
 from vireid_cli.backbones.two_stream import PerModality
 from vireid_cli.losses.center import hetero_center_triplet
-from vireid_cli.types import Modality
+from vireid_cli.methods import ReIdNetwork
+from vireid_cli.types import Batch, Modality
 
 
 def stripes_by_hand(network, images, streams, power):
@@ -27,7 +30,7 @@ def stripes_by_hand(network, images, streams, power):
 
 
 @pytest.mark.parametrize("parts", [2, 3])
-def test_losses(build, batch, parts):
+def test_losses(build: Callable[..., ReIdNetwork], batch: Batch, parts: int) -> None:
     options = {"parts": parts, "features": 16, "gem_power": 4.0, "label_smoothing": 0.1}
     weights = {"identity_weight": 0.5, "joined_weight": 2.0, "stripe_weight": 3.0, "margin": 0.9}
     network = build("hctri", options | weights).eval()
@@ -48,7 +51,7 @@ def test_losses(build, batch, parts):
         torch.testing.assert_close(losses[term], value, rtol=1e-4, atol=1e-4)
 
 
-def test_the_embedding_joins_the_stripes(build, batch):
+def test_the_embedding_joins_the_stripes(build: Callable[..., ReIdNetwork], batch: Batch) -> None:
     network = build("hctri", {"features": 16}).eval()
     embeddings, _ = stripes_by_hand(network, network.normalise(batch.visible), Modality.VISIBLE, 3.0)
     expected = F.normalize(torch.cat(embeddings, 1))
@@ -58,20 +61,20 @@ def test_the_embedding_joins_the_stripes(build, batch):
 
 
 @pytest.mark.parametrize(("separate", "stages"), [(0, 0), (2, 2), (5, 5)])
-def test_separate_stages(build, separate, stages):
+def test_separate_stages(build: Callable[..., ReIdNetwork], separate: int, stages: int) -> None:
     trunk = build("hctri", {"separate": separate}).trunk
     own = [isinstance(trunk.get_submodule(stage), PerModality) for stage in trunk.stages]
     assert own == [True] * stages + [False] * (5 - stages)
 
 
-def test_a_weight_of_zero_leaves_its_term_out(build, batch):
+def test_a_weight_of_zero_leaves_its_term_out(build: Callable[..., ReIdNetwork], batch: Batch) -> None:
     assert build("hctri", {"joined_weight": 0.0}).losses(batch).keys() == {"identity", "stripe"}
     metric = build("hctri", {"identity_weight": 0.0})
     assert metric.losses(batch).keys() == {"joined", "stripe"}
     assert not hasattr(metric.heads, "classifier_weight")
 
 
-def test_nothing_to_learn_from_is_refused():
+def test_nothing_to_learn_from_is_refused() -> None:
     with pytest.raises(pydantic.ValidationError):
         methods.options_of("hctri", {"identity_weight": 0.0, "joined_weight": 0.0, "stripe_weight": 0.0})
     with pytest.raises(pydantic.ValidationError, match="weight is 0"):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import pytest
 import torch
 from torch import nn
@@ -9,12 +11,15 @@ from torch import nn
 from vireid_cli import methods
 from vireid_cli.backbones.fold import fold_batch_norms
 from vireid_cli.backbones.last_map import last_map
-from vireid_cli.types import Modality
+from vireid_cli.methods import ReIdNetwork
+from vireid_cli.types import Batch, Modality
 
 
 @pytest.mark.parametrize("name", methods.available())
 @pytest.mark.parametrize("modality", list(Modality))
-def test_every_method_has_one_that_belongs_to_its_image(name, modality, build, batch):
+def test_every_method_has_one_that_belongs_to_its_image(
+    name, modality, build: Callable[..., ReIdNetwork], batch: Batch
+) -> None:
     network = build(name).eval()
     images = batch.visible if modality is Modality.VISIBLE else batch.infrared
     with torch.no_grad(), last_map(network) as newest:
@@ -31,7 +36,9 @@ def test_every_method_has_one_that_belongs_to_its_image(name, modality, build, b
     assert (together[0] - together[2]).abs().max() > 1e-4
 
 
-def test_it_is_what_the_last_stage_makes_with_its_gradient(build, batch):
+def test_it_is_what_the_last_stage_makes_with_its_gradient(
+    build: Callable[..., ReIdNetwork], batch: Batch
+) -> None:
     network = build("baseline").eval()
     with last_map(network) as newest:
         embedding = network.embed(batch.visible, Modality.VISIBLE)
@@ -47,7 +54,9 @@ def test_it_is_what_the_last_stage_makes_with_its_gradient(build, batch):
         torch.testing.assert_close(newest(), expected, rtol=0, atol=1e-4)
 
 
-def test_afterwards_nothing_is_watched_and_other_networks_are_refused(build, batch):
+def test_afterwards_nothing_is_watched_and_other_networks_are_refused(
+    build: Callable[..., ReIdNetwork], batch: Batch
+) -> None:
     network = build("baseline").eval()
     with last_map(network):
         pass

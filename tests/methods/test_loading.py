@@ -5,12 +5,12 @@ from vireid_cli import methods
 from vireid_cli.errors import UsageError
 
 
-def test_available_are_the_files():
+def test_available_are_the_files() -> None:
     assert {"baseline", "sepg"} <= set(methods.available())
     assert methods.available() == sorted(methods.available())
 
 
-def test_a_wrong_name_shows_the_nearest_and_all():
+def test_a_wrong_name_shows_the_nearest_and_all() -> None:
     with pytest.raises(UsageError) as error:
         methods.load("sepgg")
     text = str(error.value)
@@ -20,12 +20,12 @@ def test_a_wrong_name_shows_the_nearest_and_all():
 
 
 @pytest.mark.parametrize("name", ["__init__", "../errors", "os", ""])
-def test_only_files_of_the_package_are_methods(name):
+def test_only_files_of_the_package_are_methods(name: str) -> None:
     with pytest.raises(UsageError):
         methods.load(name)
 
 
-def test_every_wrong_option_is_reported_at_once():
+def test_every_wrong_option_is_reported_at_once() -> None:
     with pytest.raises(pydantic.ValidationError) as error:
         methods.options_of("sepg", {"gaet": True, "paba": {"weight": -1.0}, "chunks": {"n": "twelve"}})
     places = {".".join(str(part) for part in mistake["loc"]) for mistake in error.value.errors()}

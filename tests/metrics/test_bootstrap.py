@@ -21,7 +21,7 @@ def trials(seed, shift=0.0, people=12, each=4, count=3):
     return [pids] * count, values
 
 
-def test_mean_is_the_mean_over_valid_queries():
+def test_mean_is_the_mean_over_valid_queries() -> None:
     pids, values = trials(0)
     people = sums_by_person(pids, values)
     expected = np.mean([np.nanmean(row["mAP"]) for row in values])
@@ -29,7 +29,7 @@ def test_mean_is_the_mean_over_valid_queries():
     assert people.counts.sum() == 3 * 47
 
 
-def test_replicates_weigh_people():
+def test_replicates_weigh_people() -> None:
     """The same draws, by a plain loop that repeats the queries of each drawn person."""
     pids, values = trials(1, people=5)
     people = sums_by_person(pids, values)
@@ -48,7 +48,7 @@ def test_replicates_weigh_people():
     np.testing.assert_allclose(found, np.quantile(drawn, [0.025, 0.975]), rtol=0, atol=1e-12)
 
 
-def test_interval_covers_the_truth_as_often_as_it_says():
+def test_interval_covers_the_truth_as_often_as_it_says() -> None:
     hits = 0
     for seed in range(200):
         rng = np.random.default_rng(seed)
@@ -61,7 +61,7 @@ def test_interval_covers_the_truth_as_often_as_it_says():
     assert 178 <= hits <= 199  # 95 % of 200, within 4 standard deviations
 
 
-def test_images_of_one_person_are_one_observation():
+def test_images_of_one_person_are_one_observation() -> None:
     pids, values = trials(2)
     once = intervals(sums_by_person(pids, values))["mAP"]
     doubled = intervals(
@@ -72,13 +72,13 @@ def test_images_of_one_person_are_one_observation():
     np.testing.assert_allclose(once, doubled, rtol=0, atol=1e-12)
 
 
-def test_a_person_without_valid_query_is_left_out():
+def test_a_person_without_valid_query_is_left_out() -> None:
     people = sums_by_person([np.array([1, 2, 2])], [{"mAP": np.array([np.nan, 0.5, 0.7])}])
     assert people.pids.tolist() == [2]
     assert intervals(people)["mAP"] == (pytest.approx(0.6), pytest.approx(0.6))
 
 
-def test_p_value_equals_the_enumeration_of_all_flips():
+def test_p_value_equals_the_enumeration_of_all_flips() -> None:
     rng = np.random.default_rng(3)
     a, b = rng.uniform(0, 1, 8), rng.uniform(0, 1, 8)
     pids = [np.arange(8)]
@@ -92,7 +92,7 @@ def test_p_value_equals_the_enumeration_of_all_flips():
     assert found.low <= found.mean <= found.high
 
 
-def test_nothing_between_equals_and_much_between_unequals():
+def test_nothing_between_equals_and_much_between_unequals() -> None:
     pids, values = trials(4)
     same = paired(sums_by_person(pids, values), sums_by_person(pids, values))["mAP"]
     assert (same.mean, same.low, same.high, same.p_value) == (0.0, 0.0, 0.0, 1.0)
@@ -102,7 +102,7 @@ def test_nothing_between_equals_and_much_between_unequals():
     assert found.p_value < 0.01
 
 
-def test_other_queries_are_refused():
+def test_other_queries_are_refused() -> None:
     pids, values = trials(5)
     others = [of + 1 for of in pids]
     with pytest.raises(UsageError, match="same queries"):

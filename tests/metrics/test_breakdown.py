@@ -15,7 +15,7 @@ GALLERIES = [np.arange(48), np.arange(0, 48, 3)]
 LABELS = (Q_PIDS, U_PIDS, Q_CAMIDS, U_CAMIDS)
 
 
-def test_camera_pairs_are_evaluations_of_subsets():
+def test_camera_pairs_are_evaluations_of_subsets() -> None:
     found = by_camera_pair(SCORES, GALLERIES[:1], *LABELS, rule="sysu", merge_identities=True)
     # camera 3 does not see camera 2
     assert [group.key for group in found] == [(3, 1), (3, 4), (3, 5), (6, 1), (6, 2), (6, 4), (6, 5)]
@@ -33,7 +33,7 @@ def test_camera_pairs_are_evaluations_of_subsets():
         assert (group.rank1, group.mAP, group.mINP) == pytest.approx((cmc[0], precision, penalty), abs=1e-12)
 
 
-def test_identities_average_to_the_whole():
+def test_identities_average_to_the_whole() -> None:
     trials = evaluate_trials(SCORES, GALLERIES, *LABELS, rule="sysu", merge_identities=True)
     found = by_label([Q_PIDS] * 2, trials.results)
     assert [group.key for group in found] == [(0,), (1,), (2,), (3,), (4,)]

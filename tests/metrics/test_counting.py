@@ -13,7 +13,7 @@ RULES = ["none", "sysu", "llcm"]
 
 @pytest.mark.parametrize("width", [COUNT_GROUP - 1, COUNT_GROUP, 2 * COUNT_GROUP + 3])
 @pytest.mark.parametrize("kind", [np.float32, np.float64])
-def test_comparing_and_sorting_count_as_a_plain_loop(width, kind):
+def test_comparing_and_sorting_count_as_a_plain_loop(width, kind) -> None:
     rng = np.random.default_rng(0)
     scores = rng.integers(0, 40, (5, width)).astype(kind)  # full of ties
     scores[1] = 7  # all equal: every byte of every group counts
@@ -32,7 +32,7 @@ def test_comparing_and_sorting_count_as_a_plain_loop(width, kind):
 
 @pytest.mark.parametrize("rule", RULES)
 @pytest.mark.parametrize("tied", [False, True])
-def test_comparing_gives_what_sorting_gives(monkeypatch, rule, tied):
+def test_comparing_gives_what_sorting_gives(monkeypatch: pytest.MonkeyPatch, rule, tied: bool) -> None:
     rng = np.random.default_rng(1)
     scores = (
         rng.integers(0, 30, (40, 900)) if tied else rng.permuted(np.tile(np.arange(900), (40, 1)), axis=1)
@@ -56,7 +56,7 @@ def test_comparing_gives_what_sorting_gives(monkeypatch, rule, tied):
 
 
 @pytest.mark.parametrize("rule", RULES)
-def test_ignored_cells_are_written_and_counted(rule):
+def test_ignored_cells_are_written_and_counted(rule) -> None:
     rng = np.random.default_rng(2)
     labels = (rng.integers(0, 5, 8), rng.choice([3, 6], 8), rng.integers(0, 5, 30), rng.choice([2, 3, 6], 30))
     scores = rng.standard_normal((8, 30))

@@ -37,7 +37,7 @@ def same(one: PairDistances, other: PairDistances, tolerance: float) -> None:
 @pytest.mark.parametrize(
     ("dtype", "tolerance"), [(np.float64, 1e-14), (np.float32, 1e-7), (np.float16, 1e-7)]
 )
-def test_counts_and_means_against_plain_loops(dtype, tolerance):
+def test_counts_and_means_against_plain_loops(dtype, tolerance: float) -> None:
     features, pids, modalities = made_up()
     features = features.astype(dtype)
     loops = by_loops(features, pids, modalities)
@@ -52,7 +52,7 @@ def test_counts_and_means_against_plain_loops(dtype, tolerance):
     assert found.people == 5
 
 
-def test_means_against_sums_of_people():
+def test_means_against_sums_of_people() -> None:
     """Σ over pairs of a·b = (Σa)·(Σb): the means without any pair."""
     rng = np.random.default_rng(0)
     features = rng.normal(size=(300, 16)) + 0.5
@@ -69,7 +69,7 @@ def test_means_against_sums_of_people():
 
 
 @pytest.mark.parametrize("tile", [1, 7, 1000])
-def test_the_tile_changes_nothing(tile):
+def test_the_tile_changes_nothing(tile: int) -> None:
     told: list[tuple[int, int]] = []
     arrays = made_up()
     found = pair_distances(*arrays, tile=tile, progress=lambda *at: told.append(at))
@@ -79,7 +79,7 @@ def test_the_tile_changes_nothing(tile):
 
 
 @pytest.mark.parametrize("parts", [2, 3, 5])
-def test_drawn_pairs_are_among_all_and_means_stay_those_of_all(parts):
+def test_drawn_pairs_are_among_all_and_means_stay_those_of_all(parts: int) -> None:
     features, pids, modalities = made_up(count=300, people=9)
     every = pair_distances(features, pids, modalities, most=None)
     work = every.pairs * features.shape[1]
@@ -100,7 +100,7 @@ def test_drawn_pairs_are_among_all_and_means_stay_those_of_all(parts):
     assert [done for done, _ in told] == sorted(done for done, _ in told)
 
 
-def test_every_image_is_in_the_drawn_histogram():
+def test_every_image_is_in_the_drawn_histogram() -> None:
     """One image lies opposite to all others: in each modality's place it must leave its mark."""
     rng = np.random.default_rng(5)
     features = rng.normal(size=(120, 3)) * 0.01 + [1.0, 0.0, 0.0]
@@ -113,7 +113,7 @@ def test_every_image_is_in_the_drawn_histogram():
         assert found.inter[-5:].sum() == pytest.approx(58 / 4, abs=1)
 
 
-def test_the_drawn_histogram_is_near_the_whole_one():
+def test_the_drawn_histogram_is_near_the_whole_one() -> None:
     rng = np.random.default_rng(7)
     people, cameras = rng.normal(size=(40, 32)), 2 * rng.normal(size=(6, 32))
     pids = rng.integers(0, 40, 3000)
@@ -126,7 +126,7 @@ def test_the_drawn_histogram_is_near_the_whole_one():
     assert np.abs(drawn / drawn.sum() - whole / whole.sum()).max() < 0.0015  # of bars up to 0.06
 
 
-def test_neither_order_nor_length_counts_and_modalities_may_be_exchanged():
+def test_neither_order_nor_length_counts_and_modalities_may_be_exchanged() -> None:
     features, pids, modalities = made_up()
     found = pair_distances(features, pids, modalities)
     order = np.random.default_rng(1).permutation(len(pids))
@@ -135,7 +135,7 @@ def test_neither_order_nor_length_counts_and_modalities_may_be_exchanged():
     same(found, pair_distances(features, pids, 1 - modalities), 1e-14)
 
 
-def test_by_hand_with_both_ends_in_their_bins():
+def test_by_hand_with_both_ends_in_their_bins() -> None:
     features = np.array([[1.0, 0.0], [2.0, 0.0], [-3.0, 0.0], [0.0, 4.0]])
     found = pair_distances(features, np.array([1, 1, 2, 2]), np.array([0, 1, 1, 1]))
     # the visible image is at 0 from its own person, at 2 and at 1 from the other
@@ -145,7 +145,7 @@ def test_by_hand_with_both_ends_in_their_bins():
     assert (found.visible, found.infrared, found.people, found.pairs) == (1, 3, 1, 3)
 
 
-def test_bins_are_merged_until_they_hold_enough():
+def test_bins_are_merged_until_they_hold_enough() -> None:
     def one(intra: dict[int, int], inter: dict[int, int]) -> PairDistances:
         counts = np.zeros((2, BINS), dtype=np.int64)
         for row, filled in enumerate((intra, inter)):
@@ -167,7 +167,7 @@ def test_bins_are_merged_until_they_hold_enough():
     assert len(edges) == len(intra) + 1 == len(inter) + 1 == 201
 
 
-def test_a_row_of_zeros_is_at_distance_one():
+def test_a_row_of_zeros_is_at_distance_one() -> None:
     found = pair_distances(
         np.array([[0.0, 0.0], [1.0, 0.0], [0.0, 1.0]]), np.array([1, 1, 2]), np.array([0, 1, 1])
     )
@@ -179,6 +179,6 @@ def test_a_row_of_zeros_is_at_distance_one():
     [([1, 1, 2], [0, 0, 0]), ([1, 1, 1], [0, 1, 1]), ([1, 2, 2], [0, 1, 1]), ([1, 2], [0, 1])],
     ids=["one modality", "one person", "nobody in both", "a row short"],
 )
-def test_what_can_not_be_compared(pids, modalities):
+def test_what_can_not_be_compared(pids: list[int], modalities: list[int]) -> None:
     with pytest.raises(ValueError, match=r"pairs|features"):
         pair_distances(np.ones((3, 4)), np.array(pids), np.array(modalities))

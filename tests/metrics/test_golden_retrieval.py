@@ -31,13 +31,13 @@ def labels(case):
     return [case[name] for name in ("q_pids", "g_pids", "q_camids", "g_camids")]
 
 
-def test_all_cases_are_here():
+def test_all_cases_are_here() -> None:
     assert len(CASES) == 19
     assert len(list(GOLDEN.glob("*.npz"))) == 26  # and official_full, which stays outside
 
 
 @pytest.mark.parametrize("name", CASES)
-def test_case(name):
+def test_case(name) -> None:
     case = load(name)
     rule, merge = RULES[name.split("_")[0]]
     distances = -(case["q_feat"].astype(np.float64) @ case["g_feat"].astype(np.float64).T)
@@ -51,7 +51,7 @@ def test_case(name):
 
 
 @pytest.mark.parametrize("name", sorted(set(CASES) - TIED))
-def test_float32_scores_give_the_same(name):
+def test_float32_scores_give_the_same(name) -> None:
     case = load(name)
     rule, merge = RULES[name.split("_")[0]]
     scores = case["q_feat"] @ case["g_feat"].T
@@ -63,7 +63,7 @@ def test_float32_scores_give_the_same(name):
 
 
 @pytest.mark.parametrize("name", sorted(set(CASES) - TIED))
-def test_float32_products_of_the_device_give_the_same(name):
+def test_float32_products_of_the_device_give_the_same(name) -> None:
     case = load(name)
     rule, merge = RULES[name.split("_")[0]]
     device = "cuda" if torch.cuda.is_available() else "cpu"  # float32 products: torch's default on both
@@ -76,7 +76,7 @@ def test_float32_products_of_the_device_give_the_same(name):
 
 
 @pytest.mark.parametrize("name", CASES)
-def test_the_oracle_agrees(name):
+def test_the_oracle_agrees(name) -> None:
     case = load(name)
     rule, merge = RULES[name.split("_")[0]]
     distances = -(case["q_feat"].astype(np.float64) @ case["g_feat"].astype(np.float64).T)
@@ -88,7 +88,7 @@ def test_the_oracle_agrees(name):
     assert mean_penalty == pytest.approx(case["mINP"], abs=1e-9)
 
 
-def test_ties_lie_between_best_and_worst_order():
+def test_ties_lie_between_best_and_worst_order() -> None:
     case = load("sysu_ties")
     scores = case["q_feat"] @ case["g_feat"].T
     found = evaluate_scores(scores, *labels(case), rule="sysu", merge_identities=True)
@@ -145,17 +145,17 @@ def cosine(q, g):
 
 @pytest.mark.parametrize(("mode", "shots"), SETTINGS)
 @pytest.mark.parametrize("name", ["official_mini", "official_under10"])
-def test_official(name, mode, shots):
+def test_official(name: str, mode, shots) -> None:
     check_official(load(name), "", mode, shots, euclidean, range(10))
 
 
 @pytest.mark.parametrize(("mode", "shots"), SETTINGS)
-def test_official_cosine(mode, shots):
+def test_official_cosine(mode, shots) -> None:
     check_official(load("official_mini"), "cosine_", mode, shots, cosine, range(10))
 
 
 @pytest.mark.parametrize(("mode", "shots"), SETTINGS)
-def test_official_full(mode, shots):
+def test_official_full(mode, shots) -> None:
     path = SHARED / "official_full.npz"
     if not path.is_file():
         pytest.skip(f"official_full.npz may not be copied into the project and is not at {SHARED}")
@@ -165,7 +165,7 @@ def test_official_full(mode, shots):
 
 
 @pytest.mark.parametrize("name", ["face_single_gallery", "face_multi_gallery"])
-def test_faces(name):
+def test_faces(name: str) -> None:
     case = load(name)
     scores = case["q_feat"].astype(np.float64) @ case["g_feat"].astype(np.float64).T
     found = verify_scores(scores, case["q_pids"], case["g_pids"])
@@ -174,13 +174,13 @@ def test_faces(name):
 
 
 @pytest.mark.parametrize("name", ["face_scores", "face_scores_ties", "face_scores_few_impostors"])
-def test_face_scores(name):
+def test_face_scores(name: str) -> None:
     case = load(name)
     check_points(operating_points(case["genuine"], case["impostor"]), case)
 
 
 @pytest.mark.parametrize("name", ["face_single_gallery", "face_multi_gallery"])
-def test_faces_at_the_nearest_rate(name):
+def test_faces_at_the_nearest_rate(name: str) -> None:
     case = load(name)
     scores = case["q_feat"].astype(np.float64) @ case["g_feat"].astype(np.float64).T
     genuine, impostor, _ = split_pairs(scores, case["q_pids"], case["g_pids"])
@@ -188,7 +188,7 @@ def test_faces_at_the_nearest_rate(name):
 
 
 @pytest.mark.parametrize("name", ["face_scores", "face_scores_ties", "face_scores_few_impostors"])
-def test_face_scores_at_the_nearest_rate(name):
+def test_face_scores_at_the_nearest_rate(name: str) -> None:
     case = load(name)
     check_nearest(case["genuine"], case["impostor"], case)
 

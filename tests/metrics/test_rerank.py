@@ -1,5 +1,7 @@
 """Re-ranking against a plain implementation that follows the authors' code line by line."""
 
+from typing import Any
+
 import numpy as np
 import pytest
 
@@ -54,29 +56,29 @@ def people(seed, queries=30, gallery=50, width=6):
         (3, {"k1": 10, "k2": 4, "weight": 1.0}),
     ],
 )
-def test_equals_the_plain_procedure(seed, options):
+def test_equals_the_plain_procedure(seed: int, options: dict[str, Any]) -> None:
     q, g = people(seed)
     np.testing.assert_allclose(k_reciprocal(q, g, **options), plain(q, g, **options), rtol=0, atol=1e-9)
 
 
-def test_blocks_change_nothing(monkeypatch):
+def test_blocks_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     q, g = people(4)
     whole = k_reciprocal(q, g)
     monkeypatch.setattr(rerank, "_CELLS", 100)
     np.testing.assert_allclose(k_reciprocal(q, g), whole, rtol=0, atol=1e-12)
 
 
-def test_fewer_images_than_neighbours():
+def test_fewer_images_than_neighbours() -> None:
     q, g = people(5, queries=4, gallery=9)
     np.testing.assert_allclose(k_reciprocal(q, g), plain(q, g), rtol=0, atol=1e-9)
 
 
-def test_features_of_any_length():
+def test_features_of_any_length() -> None:
     q, g = people(6)
     np.testing.assert_allclose(k_reciprocal(3 * q, 3 * g), plain(3 * q, 3 * g), rtol=0, atol=1e-9)
 
 
-def test_refusals(monkeypatch):
+def test_refusals(monkeypatch: pytest.MonkeyPatch) -> None:
     q, g = people(0)
     with pytest.raises(UsageError, match="k2"):
         k_reciprocal(q, g, k1=3, k2=9)
@@ -85,7 +87,7 @@ def test_refusals(monkeypatch):
         k_reciprocal(q, g)
 
 
-def test_gallery_mean_by_hand():
+def test_gallery_mean_by_hand() -> None:
     q, g = np.array([[1.0, 0.0], [0.0, 1.0]]), np.array([[0.0, 1.0], [0.6, 0.8]])
     found = gallery_mean(q, g, np.array([[1, 0], [0, -1]]))
     first = np.array([1.6, 1.8]) / np.hypot(1.6, 1.8)

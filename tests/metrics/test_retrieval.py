@@ -43,7 +43,7 @@ def evaluate(scores, q_pids, g_pids, q_camids=None, g_camids=None, rule="none", 
 # ---------------------------------------------------------------- by hand
 
 
-def test_two_queries_by_hand():
+def test_two_queries_by_hand() -> None:
     scores = [[0.9, 0.8, 0.7, 0.6], [0.9, 0.8, 0.7, 0.1]]
     found = evaluate(scores, [1, 3], [1, 2, 1, 3])
     # query 0: matches at ranks 1 and 3; query 1: at rank 4
@@ -55,7 +55,7 @@ def test_two_queries_by_hand():
     assert found.mINP == pytest.approx(float(Fraction(11, 24)))
 
 
-def test_merged_identities_by_hand():
+def test_merged_identities_by_hand() -> None:
     # before id 3 stand two images of id 1 and one of id 2: rank 4 among images, 3 among identities
     found = evaluate([[0.9, 0.8, 0.7, 0.1]], [3], [1, 2, 1, 3], merge=True)
     assert found.first_rank.tolist() == [3]
@@ -63,7 +63,7 @@ def test_merged_identities_by_hand():
     assert found.mAP == 1 / 4
 
 
-def test_camera_rule_of_sysu_by_hand():
+def test_camera_rule_of_sysu_by_hand() -> None:
     # the best image is of another person at the query's place: it is not seen from camera 3
     arguments = ([[0.9, 0.8, 0.7]] * 2, [1, 1], [2, 1, 3], [3, 6], [2, 1, 4])
     found = evaluate(*arguments, rule="sysu", merge=True)
@@ -71,14 +71,14 @@ def test_camera_rule_of_sysu_by_hand():
     assert evaluate(*arguments, rule="none", merge=True).first_rank.tolist() == [2, 2]
 
 
-def test_camera_rule_of_llcm_by_hand():
+def test_camera_rule_of_llcm_by_hand() -> None:
     # same person under the same camera number is ignored, another person there is not
     found = evaluate([[0.9, 0.8, 0.7]], [1], [1, 2, 1], [5], [5, 5, 6], rule="llcm", merge=True)
     assert found.first_rank.tolist() == [2]
     assert found.mAP == 1 / 2
 
 
-def test_invalid_queries_leave_every_mean():
+def test_invalid_queries_leave_every_mean() -> None:
     scores = [[0.9, 0.1], [0.9, 0.1], [0.1, 0.9]]
     found = evaluate(scores, [1, 7, 2], [1, 2], [3, 3, 3], [2, 1], rule="sysu", merge=True)
     # query 0 has its only match at its own place, query 1 has none at all
@@ -88,7 +88,7 @@ def test_invalid_queries_leave_every_mean():
     assert found.first_rank.tolist() == [0, 0, 1]
 
 
-def test_ties_rank_in_gallery_order():
+def test_ties_rank_in_gallery_order() -> None:
     scores = np.zeros((1, 4))
     assert evaluate(scores, [2], [1, 1, 2, 3]).first_rank.tolist() == [3]
     assert evaluate(scores, [2], [1, 1, 2, 3], merge=True).first_rank.tolist() == [2]
@@ -96,7 +96,7 @@ def test_ties_rank_in_gallery_order():
     assert evaluate(scores, [1], [2, 1, 2, 3], merge=True).first_rank.tolist() == [2]
 
 
-def test_distances_are_scores_with_the_other_sign():
+def test_distances_are_scores_with_the_other_sign() -> None:
     rng = np.random.default_rng(0)
     scores = rng.standard_normal((9, 14))
     labels = (rng.integers(0, 4, 9), rng.integers(0, 4, 14), rng.integers(1, 7, 9), rng.integers(1, 7, 14))
@@ -107,7 +107,7 @@ def test_distances_are_scores_with_the_other_sign():
 
 
 @pytest.mark.parametrize("kept", [1, 2, 3, 5, 7])
-def test_chance_is_the_mean_over_all_orders(kept):
+def test_chance_is_the_mean_over_all_orders(kept: int) -> None:
     for matches in range(1, kept + 1):
         places = list(itertools.combinations(range(1, kept + 1), matches))
         rank1 = Fraction(sum(ranks[0] == 1 for ranks in places), len(places))
@@ -119,12 +119,12 @@ def test_chance_is_the_mean_over_all_orders(kept):
         assert found.mAP == pytest.approx(float(precision), abs=1e-12)
 
 
-def test_chance_counts_what_the_camera_rule_leaves():
+def test_chance_counts_what_the_camera_rule_leaves() -> None:
     found = evaluate([[0.9, 0.8, 0.7]], [1], [2, 1, 3], [3], [2, 1, 4], rule="sysu", merge=True)
     assert found.chance.rank1 == 1 / 2
 
 
-def test_trials_have_mean_and_sample_deviation():
+def test_trials_have_mean_and_sample_deviation() -> None:
     one = evaluate([[0.9, 0.8]], [1], [1, 2])
     two = evaluate([[0.8, 0.9]], [1], [1, 2])
     summary = Trials((one, two)).summary()
@@ -135,7 +135,7 @@ def test_trials_have_mean_and_sample_deviation():
     assert Trials((one, two)).cmc()[:3].tolist() == [0.5, 1.0, 1.0]
 
 
-def test_top_lists_by_hand():
+def test_top_lists_by_hand() -> None:
     scores = np.array([[0.1, 0.5, 0.5, 0.9], [0.4, 0.3, 0.2, 0.1]])
     found = top(scores, *map(np.array, ([1, 1], [1, 2, 3, 4], [3, 6], [1, 4, 5, 2])), rule="sysu", k=4)
     assert found.tolist() == [[1, 2, 0, -1], [0, 1, 2, 3]]
@@ -143,7 +143,7 @@ def test_top_lists_by_hand():
     assert found.tolist() == [[1, 0, -1], [0, 1, -1]]
 
 
-def test_bisection_counts_equal_values():
+def test_bisection_counts_equal_values() -> None:
     ordered = np.array([[1.0, 2.0, 2.0, 5.0, 7.0], [0.0, 0.0, 0.0, 0.0, 0.0]])
     row = np.array([0, 0, 0, 0, 1, 1])
     value = np.array([0.5, 2.0, 6.9, 7.0, 0.0, -1.0])
@@ -155,7 +155,7 @@ def test_bisection_counts_equal_values():
 
 @pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
 @pytest.mark.parametrize("rule", RULES)
-def test_scores_must_be_finite(bad, rule):
+def test_scores_must_be_finite(bad, rule) -> None:
     scores = np.random.default_rng(0).standard_normal((3, 5))
     scores[1, 3] = bad
     labels = map(np.array, ([1, 2, 1], [1, 2, 1, 2, 3], [3, 3, 6], [1, 2, 4, 2, 2]))
@@ -169,19 +169,19 @@ def test_scores_must_be_finite(bad, rule):
         top(scores, *labels, rule=rule)
 
 
-def test_shapes_must_fit():
+def test_shapes_must_fit() -> None:
     with pytest.raises(UsageError, match=r"\(2, 3\) does not fit 2 query pids"):
         evaluate(np.zeros((2, 3)), [1, 2], [1, 2])
     with pytest.raises(UsageError, match="nothing to evaluate"):
         evaluate(np.zeros((0, 2)), [], [1, 2])
 
 
-def test_no_match_at_all_is_explained():
+def test_no_match_at_all_is_explained() -> None:
     with pytest.raises(DataError, match="none of the 2 queries has a legal match among 1"):
         evaluate(np.zeros((2, 1)), [1, 2], [3])
 
 
-def test_unknown_rule():
+def test_unknown_rule() -> None:
     with pytest.raises(ValueError, match="market"):
         evaluate(np.zeros((1, 1)), [1], [1], rule="market")
 
@@ -221,7 +221,7 @@ def same(one, other):
 
 @settings(max_examples=150, deadline=None)
 @given(retrievals(tied=True))
-def test_equals_the_plain_loop_with_ties(case):
+def test_equals_the_plain_loop_with_ties(case) -> None:
     scores, labels, how = case
     found = evaluate_scores(scores, *labels, **how)
     cmc, mean_precision, mean_penalty = evaluate_by_loop(-scores, *labels, **how)
@@ -232,7 +232,7 @@ def test_equals_the_plain_loop_with_ties(case):
 
 @settings(max_examples=100, deadline=None)
 @given(retrievals(tied=True), st.integers(1, 9), st.sampled_from([8, 64, 400]), st.sampled_from([1, 3]))
-def test_tiles_blocks_and_threads_change_nothing(case, tile, block_bytes, threads):
+def test_tiles_blocks_and_threads_change_nothing(case, tile, block_bytes, threads) -> None:
     scores, labels, how = case
     plan = plan_ranks(*labels, tile=tile, **how)
     counted = rank_matrix(plan, scores, 1, block_bytes=block_bytes, threads=threads)
@@ -241,7 +241,7 @@ def test_tiles_blocks_and_threads_change_nothing(case, tile, block_bytes, thread
 
 @settings(max_examples=60, deadline=None)
 @given(retrievals(tied=False), st.randoms(use_true_random=False))
-def test_order_of_an_untied_gallery_is_nothing(case, random):
+def test_order_of_an_untied_gallery_is_nothing(case, random) -> None:
     scores, labels, how = case
     order = np.array(random.sample(range(scores.shape[1]), scores.shape[1]))
     shuffled = [labels[0], labels[1][order], labels[2], labels[3][order]]
@@ -250,7 +250,7 @@ def test_order_of_an_untied_gallery_is_nothing(case, random):
 
 @settings(max_examples=60, deadline=None)
 @given(retrievals(tied=True), st.randoms(use_true_random=False))
-def test_names_of_identities_are_nothing(case, random):
+def test_names_of_identities_are_nothing(case, random) -> None:
     scores, labels, how = case
     names = np.array(random.sample(range(10_000), 6))
     renamed = [names[labels[0]], names[labels[1]], labels[2], labels[3]]
@@ -259,7 +259,7 @@ def test_names_of_identities_are_nothing(case, random):
 
 @settings(max_examples=60, deadline=None)
 @given(retrievals(tied=True), st.floats(0.5, 30.0))
-def test_lifting_a_true_match_never_lowers(case, lift):
+def test_lifting_a_true_match_never_lowers(case, lift) -> None:
     scores, labels, how = case
     before = evaluate_scores(scores, *labels, **how)
     lifted = scores + lift * (labels[0][:, None] == labels[1]) * (np.arange(scores.shape[1]) % 3 == 0)
@@ -272,7 +272,7 @@ def test_lifting_a_true_match_never_lowers(case, lift):
 
 @settings(max_examples=60, deadline=None)
 @given(retrievals(tied=True), st.integers(0, 8), st.integers(0, 24), st.floats(-5, 50))
-def test_an_ignored_image_changes_nothing(case, person, place, score):
+def test_an_ignored_image_changes_nothing(case, person, place, score) -> None:
     scores, labels, how = case
     assume(how["rule"] != "none")
     if how["rule"] == "sysu":  # all queries at camera 3, and an image of camera 2
@@ -292,14 +292,14 @@ def test_an_ignored_image_changes_nothing(case, person, place, score):
 
 @settings(max_examples=40, deadline=None)
 @given(retrievals(tied=False))
-def test_float32_scores_give_the_same(case):
+def test_float32_scores_give_the_same(case) -> None:
     scores, labels, how = case
     same(evaluate_scores(scores.astype(np.float32), *labels, **how), evaluate_scores(scores, *labels, **how))
 
 
 @settings(max_examples=40, deadline=None)
 @given(retrievals(tied=True), st.integers(1, 12))
-def test_top_is_the_stable_order_of_what_is_kept(case, k):
+def test_top_is_the_stable_order_of_what_is_kept(case, k) -> None:
     scores, labels, how = case
     found = top(scores, *labels, rule=how["rule"], k=k)
     for query in range(len(scores)):
@@ -309,7 +309,7 @@ def test_top_is_the_stable_order_of_what_is_kept(case, k):
         assert found[query].tolist() == expected + [-1] * (k - len(expected))
 
 
-def test_trials_share_one_product():
+def test_trials_share_one_product() -> None:
     rng = np.random.default_rng(3)
     scores = rng.standard_normal((20, 40))
     q_pids, u_pids = rng.integers(0, 5, 20), np.repeat(np.arange(5), 8)
@@ -332,7 +332,7 @@ def test_trials_share_one_product():
 
 
 @pytest.mark.parametrize("merge", [False, True])
-def test_a_large_uneven_gallery_equals_the_plain_loop(merge):
+def test_a_large_uneven_gallery_equals_the_plain_loop(merge: bool) -> None:
     """Several tiles, an identity wider than a tile, identities nobody asks for."""
     rng = np.random.default_rng(5)
     g_pids = np.concatenate([np.full(700, 1), rng.integers(2, 400, 2300)])
@@ -351,7 +351,7 @@ def test_a_large_uneven_gallery_equals_the_plain_loop(merge):
     assert found.mINP == pytest.approx(mean_penalty, abs=1e-12)
 
 
-def test_results_are_checked():
+def test_results_are_checked() -> None:
     good = evaluate([[0.9, 0.8]], [1], [1, 2])
     fields = {name: getattr(good, name) for name in good.__slots__}
     with pytest.raises(ValueError, match="rises"):

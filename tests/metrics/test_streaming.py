@@ -32,7 +32,7 @@ def case(seed, gallery=300, tied=False):
     st.sampled_from([16, 100, 1000]),
     st.sampled_from([0, 4000, 1 << 20]),
 )
-def test_equals_the_score_matrix(seed, tied, merge, rule, tile, kept_bytes):
+def test_equals_the_score_matrix(seed, tied, merge, rule, tile, kept_bytes) -> None:
     q, g, labels = case(seed, tied=tied)
     how = {"rule": rule, "merge_identities": merge}
     found = evaluate_streamed(q, g, *labels, tile=tile, kept_bytes=kept_bytes, **how)
@@ -43,7 +43,7 @@ def test_equals_the_score_matrix(seed, tied, merge, rule, tile, kept_bytes):
     assert found.mINP == pytest.approx(expected.mINP, abs=1e-12)
 
 
-def test_a_product_that_rounds_differently_each_time_finds_each_match_once():
+def test_a_product_that_rounds_differently_each_time_finds_each_match_once() -> None:
     _, _, labels = case(1)
     noise = np.random.default_rng(0)
     exact = np.stack([noise.permutation(300) for _ in range(25)]).astype(np.float64)
@@ -60,7 +60,7 @@ def test_a_product_that_rounds_differently_each_time_finds_each_match_once():
         np.testing.assert_allclose(found.average_precision, expected.average_precision, rtol=1e-12)
 
 
-def test_half_precision_features_are_compared_in_float32():
+def test_half_precision_features_are_compared_in_float32() -> None:
     rng = np.random.default_rng(0)
     q, g = (rng.standard_normal((n, 64)).astype(np.float16) for n in (20, 90))
     labels = [rng.integers(0, 5, 20), rng.integers(0, 5, 90), np.ones(20, int), np.ones(90, int)]
@@ -70,7 +70,7 @@ def test_half_precision_features_are_compared_in_float32():
     assert found.mAP == pytest.approx(expected.mAP, abs=1e-6)
 
 
-def test_no_tile_is_asked_for_more_than_it_must():
+def test_no_tile_is_asked_for_more_than_it_must() -> None:
     _, _, labels = case(2, gallery=1000)
     plan = plan_ranks(*labels, rule="sysu", merge_identities=True, tile=64)
     asked = []
@@ -86,7 +86,7 @@ def test_no_tile_is_asked_for_more_than_it_must():
     assert len(asked) == len(plan.tiles) + plan.relevant_tiles
 
 
-def test_refusals():
+def test_refusals() -> None:
     q, g, labels = case(0)
     how = {"rule": "none", "merge_identities": False}
     with pytest.raises(UsageError, match="do not fit"):

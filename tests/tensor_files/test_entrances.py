@@ -66,7 +66,15 @@ def trains(sysu_tree: Path, tiny_recipe: Path, tmp_path: Path) -> list[object]:
 
 @pytest.mark.parametrize("form", FORMS)
 @pytest.mark.parametrize("entrance", ["imagenet", "path", "published name"])
-def test_backbone_weights(form, entrance, trains, cache, tmp_path, monkeypatch, capsys) -> None:
+def test_backbone_weights(
+    form,
+    entrance: str,
+    trains: list[object],
+    cache: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
     marker = tmp_path / "executed"
     path = cache / RESNET18 if entrance != "path" else tmp_path / "own.pth"
     form(path, marker)
@@ -81,7 +89,15 @@ def test_backbone_weights(form, entrance, trains, cache, tmp_path, monkeypatch, 
 
 @pytest.mark.parametrize("form", FORMS)
 @pytest.mark.parametrize("entrance", ["torchvision", "path", "yolo", "sam"])
-def test_prepare_occluders(form, entrance, photographs, cache, tmp_path, monkeypatch, capsys) -> None:
+def test_prepare_occluders(
+    form,
+    entrance: str,
+    photographs: Path,
+    cache: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
     marker, own = tmp_path / "executed", tmp_path / "own.pth"
     words: list[object] = ["prepare", "occluders", "--images", photographs, "--data", tmp_path / "data"]
     if entrance == "torchvision":
@@ -105,7 +121,9 @@ def test_prepare_occluders(form, entrance, photographs, cache, tmp_path, monkeyp
     assert not marker.exists()
 
 
-def test_the_published_mask_rcnn_is_frozen_as_torchvision_freezes_it(cache, monkeypatch) -> None:
+def test_the_published_mask_rcnn_is_frozen_as_torchvision_freezes_it(
+    cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Its batch norms have ε = 0 and no counters; the answers are those of torchvision's own loading."""
     from torchvision.models import detection
 

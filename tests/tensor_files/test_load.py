@@ -69,7 +69,9 @@ def test_a_payload_would_run_in_a_loader_that_executes(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("variable", ["TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD"])
-def test_no_environment_variable_opens_the_door(tmp_path: Path, monkeypatch, variable: str) -> None:
+def test_no_environment_variable_opens_the_door(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, variable: str
+) -> None:
     monkeypatch.setenv(variable, "1")
     for number, form in enumerate(FORMS):
         form(tmp_path / f"{number}.pth", tmp_path / "executed")
@@ -174,7 +176,7 @@ def test_damaged_and_foreign_files_are_explained(tmp_path: Path, kind: str) -> N
 
 
 @pytest.mark.parametrize("home", ["~nobody-of-this-name/w.pth", "~/w.pth", "with\0nul.pth"])
-def test_homes_and_odd_paths(tmp_path: Path, monkeypatch, home: str) -> None:
+def test_homes_and_odd_paths(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, home: str) -> None:
     monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.chdir(tmp_path)
     assert "pth" in refusal(Path(home)).message

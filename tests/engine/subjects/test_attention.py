@@ -47,7 +47,7 @@ def inside(maps, region):
     return maps[:, mask].sum(dim=1) / maps.sum(dim=(1, 2))
 
 
-def test_all_parts_lie_where_the_network_looks(images):
+def test_all_parts_lie_where_the_network_looks(images) -> None:
     signed = integrated_gradients(Looker(), images, Modality.VISIBLE)
     outside = torch.ones(SIZE, dtype=torch.bool)
     outside[REGION] = False
@@ -59,14 +59,14 @@ def test_all_parts_lie_where_the_network_looks(images):
     torch.testing.assert_close(inside(maps, wider), torch.ones(3, dtype=torch.float64))
 
 
-def test_each_modality_has_its_own_place(images):
+def test_each_modality_has_its_own_place(images) -> None:
     lower = (slice(44, 60), slice(8, 24))
     network = Looker(infrared=lower)
     for modality, region in ((Modality.VISIBLE, REGION), (Modality.INFRARED, lower)):
         assert (inside(attention_maps(network, images, modality), region) > 0.8).all()
 
 
-def test_what_is_shaded_from_the_network_matters_more_where_it_differs_more(images):
+def test_what_is_shaded_from_the_network_matters_more_where_it_differs_more(images) -> None:
     plain = images.clone()
     plain[:, :, 20:36, 8:16] = plain[:, :, 20:36, 8:16].mean(dim=(2, 3), keepdim=True)
     plain[:, :, 20:36, 16:24:2] = 0.0  # stripes on the right half of the region
@@ -75,14 +75,14 @@ def test_what_is_shaded_from_the_network_matters_more_where_it_differs_more(imag
 
 
 @pytest.mark.parametrize("modality", list(Modality))
-def test_parts_add_up_to_the_similarity_that_is_gained(images, modality):
+def test_parts_add_up_to_the_similarity_that_is_gained(images, modality) -> None:
     network = Looker()
     gained = 1 - (network.embed(images, modality) * network.embed(beginning(images), modality)).sum(1)
     total = integrated_gradients(network, images, modality, steps=200).sum(dim=(1, 2))
     torch.testing.assert_close(total, gained.detach(), rtol=1e-4, atol=1e-5)
 
 
-def test_maps_are_of_one_image_alone_and_peak_at_one(images):
+def test_maps_are_of_one_image_alone_and_peak_at_one(images) -> None:
     maps = attention_maps(Looker(), images, Modality.VISIBLE)
     assert maps.shape == (3, *SIZE)
     assert maps.min() >= 0
@@ -92,12 +92,12 @@ def test_maps_are_of_one_image_alone_and_peak_at_one(images):
     assert (maps[0] - maps[1]).abs().max() > 0.1
 
 
-def test_an_image_without_detail_has_no_heat():
+def test_an_image_without_detail_has_no_heat() -> None:
     flat = torch.full((1, 3, *SIZE), 0.4, dtype=torch.float64)
     assert attention_maps(Looker(), flat, Modality.VISIBLE).abs().max() < 1e-6
 
 
-def test_gradients_are_there_in_inference_mode_and_reach_no_parameter(images):
+def test_gradients_are_there_in_inference_mode_and_reach_no_parameter(images) -> None:
     network = Looker()
     expected = attention_maps(network, images, Modality.VISIBLE)
     with torch.inference_mode():
@@ -106,7 +106,7 @@ def test_gradients_are_there_in_inference_mode_and_reach_no_parameter(images):
     assert all(parameter.grad is None for parameter in network.parameters())
 
 
-def test_blur_is_a_gaussian_that_keeps_sums_and_borders():
+def test_blur_is_a_gaussian_that_keeps_sums_and_borders() -> None:
     point = torch.zeros(1, 2, 41, 31, dtype=torch.float64)
     point[0, 0, 20, 15] = 1.0
     found = blurred(point, 2.0)

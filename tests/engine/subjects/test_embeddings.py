@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 
+from tests.conftest import Listener
 from tests.engine.evaluated_runs import PROTOCOL, evaluated
 from vireid_cli.engine.engine import Engine
 from vireid_cli.engine.reporter import Reporter
@@ -20,7 +23,7 @@ def session(reporter: Reporter | None = None) -> Session:
     return Session.choose("cpu", reporter=reporter)
 
 
-def test_runs_are_compared_on_the_images_that_all_have(tmp_path, listener):
+def test_runs_are_compared_on_the_images_that_all_have(tmp_path: Path, listener: Listener) -> None:
     shuffled = np.random.default_rng(5).permutation(96)
     first = evaluated(tmp_path / "a", shuffled[:80])
     second = evaluated(tmp_path / "b", np.sort(shuffled[10:]), seed=1)
@@ -36,7 +39,7 @@ def test_runs_are_compared_on_the_images_that_all_have(tmp_path, listener):
         np.testing.assert_array_equal(found.embeddings.pids, one.embeddings.pids)
 
 
-def test_distances_of_a_run_are_those_of_its_file(tmp_path, listener):
+def test_distances_of_a_run_are_those_of_its_file(tmp_path: Path, listener: Listener) -> None:
     run = evaluated(tmp_path / "a", np.arange(96))
     found = distances_of(embedded(run, PROTOCOL), session(listener))
     with np.load(run.evaluation(PROTOCOL) / "embeddings.npz") as file:
@@ -47,7 +50,7 @@ def test_distances_of_a_run_are_those_of_its_file(tmp_path, listener):
 
 
 @pytest.mark.parametrize("name", ["a.png", "a.svg"])
-def test_distances_are_drawn_to_the_same_bytes(tmp_path, name):
+def test_distances_are_drawn_to_the_same_bytes(tmp_path: Path, name: str) -> None:
     runs = [evaluated(tmp_path / str(seed), np.arange(96), seed) for seed in range(3)]
     engine = Engine.choose("cpu", runs_dir=tmp_path)
 
@@ -59,7 +62,7 @@ def test_distances_are_drawn_to_the_same_bytes(tmp_path, name):
     assert engine.visualize("distances", runs[1], protocol=None) == runs[1].figures / "distances.png"
 
 
-def test_what_can_not_be_compared_says_what_to_do(tmp_path):
+def test_what_can_not_be_compared_says_what_to_do(tmp_path: Path) -> None:
     everything = np.arange(96)
     one = evaluated(tmp_path / "one", everything)
     with pytest.raises(

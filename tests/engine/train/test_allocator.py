@@ -30,10 +30,10 @@ def faults(how):
 
 
 @pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="glibc's malloc only")
-def test_freed_memory_is_used_again():
+def test_freed_memory_is_used_again() -> None:
     assert faults("keep") < PAGES / 100
     assert faults("leave") > PAGES / 600, "else there is nothing to keep"
 
 
-def test_a_gpu_keeps_its_own():
+def test_a_gpu_keeps_its_own() -> None:
     assert not keep_freed_memory(torch.device("meta"))

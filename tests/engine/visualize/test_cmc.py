@@ -80,7 +80,9 @@ def test_an_old_evaluation_is_drawn_without_a_band(evaluated_run, listener: List
         cmc_curve(run, SESSION, "a", PROTOCOL, 21)
 
 
-def test_the_subtitle_speaks_of_a_band_only_where_there_is_one(evaluated_run, tmp_path, monkeypatch) -> None:
+def test_the_subtitle_speaks_of_a_band_only_where_there_is_one(
+    evaluated_run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     said: list[str] = []
     monkeypatch.setattr(
         drawing.cmc, "cmc_figure", lambda curves, title, subtitle: said.append(subtitle) or style.blank(1, 1)
@@ -133,7 +135,9 @@ def test_runs_whose_test_people_differ_are_not_sent_to_be_evaluated(evaluated_ru
 
 
 @pytest.mark.parametrize("content", [b"name: [a\n", b"\xff\xfe", b"hello", b"nonsense: 3\n", None])
-def test_a_damaged_recipe_of_a_run_is_a_failure_of_the_run(evaluated_run, tmp_path, content) -> None:
+def test_a_damaged_recipe_of_a_run_is_a_failure_of_the_run(
+    evaluated_run, tmp_path: Path, content: bytes | None
+) -> None:
     run, other = evaluated_run("a"), evaluated_run("b")
     engine = Engine.choose(device="cpu", data_dir=tmp_path, runs_dir=tmp_path / "runs")
     run.recipe_file.write_bytes(content) if content is not None else run.recipe_file.unlink()

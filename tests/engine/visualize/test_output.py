@@ -23,12 +23,12 @@ def refused(figure: str, tmp_path: Path, output: Output) -> VireidError:
     return caught.value
 
 
-def test_pages_are_known():
+def test_pages_are_known() -> None:
     assert set(PAGES) < set(drawings.names())
 
 
 @pytest.mark.parametrize("figure", drawings.names())
-def test_an_unwritable_place_is_refused_first(figure, tmp_path):
+def test_an_unwritable_place_is_refused_first(figure, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     beneath = refused(figure, tmp_path, Output(tmp_path / "file" / "a.png"))
     assert isinstance(beneath, DataError)
@@ -50,13 +50,13 @@ def test_an_unwritable_place_is_refused_first(figure, tmp_path):
         (Output(Path("a.png"), "svg"), "ends in .png"),
     ],
 )
-def test_a_wrong_form_is_refused_first(figure, output, said, tmp_path):
+def test_a_wrong_form_is_refused_first(figure, output, said: str, tmp_path: Path) -> None:
     error = refused(figure, tmp_path, output)
     assert isinstance(error, UsageError)
     assert said in error.message
 
 
-def test_a_run_is_named_once(tmp_path):
+def test_a_run_is_named_once(tmp_path: Path) -> None:
     (tmp_path / "run").mkdir()
     (tmp_path / "same").symlink_to(tmp_path / "run")
     runs = (Run(tmp_path / "run"), Run(tmp_path / "same"))

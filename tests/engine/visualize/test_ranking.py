@@ -80,7 +80,9 @@ def draw(engine: Engine, runs, tmp_path: Path, **options: object) -> Path:
     return engine.visualize("ranking", runs, output=output, **{**CHOICE, **options})
 
 
-def test_two_runs_stand_beside_the_same_queries(engine, runs, drawn, tmp_path) -> None:
+def test_two_runs_stand_beside_the_same_queries(
+    engine: Engine, runs: list[Run], drawn: Drawn, tmp_path: Path
+) -> None:
     draw(engine, runs, tmp_path, order="worst", queries=3)
     near, far = table(runs[0]), table(runs[1])
     worst = np.argsort(near["average_precision"], kind="stable")[:3]
@@ -104,7 +106,7 @@ def test_two_runs_stand_beside_the_same_queries(engine, runs, drawn, tmp_path) -
     )
 
 
-def test_best_random_and_one_run(engine, runs, drawn, tmp_path) -> None:
+def test_best_random_and_one_run(engine: Engine, runs: list[Run], drawn: Drawn, tmp_path: Path) -> None:
     arrays = table(runs[0])
     draw(engine, "near", tmp_path, order="best", queries=2)
     assert drawn.groups[0].query_label.endswith(f"AP {100 * np.nanmax(arrays['average_precision']):.1f} %")
@@ -117,7 +119,7 @@ def test_best_random_and_one_run(engine, runs, drawn, tmp_path) -> None:
     assert [row.query_label for row in drawn.groups] != first
 
 
-def test_queries_of_people_and_by_path(engine, runs, drawn, tmp_path) -> None:
+def test_queries_of_people_and_by_path(engine: Engine, runs: list[Run], drawn: Drawn, tmp_path: Path) -> None:
     draw(engine, runs, tmp_path, pids=[4, 2], queries=50)
     assert {group[0].query_label[:5] for group in drawn.groups} == {"pid 2", "pid 4"}
     assert len(drawn.groups) == 10
@@ -128,7 +130,9 @@ def test_queries_of_people_and_by_path(engine, runs, drawn, tmp_path) -> None:
     assert "queries as named" in drawn.words[1]
 
 
-def test_wrong_choices_are_refused(engine, runs, drawn, tmp_path, evaluated_run) -> None:
+def test_wrong_choices_are_refused(
+    engine: Engine, runs: list[Run], drawn: Drawn, tmp_path: Path, evaluated_run
+) -> None:
     with pytest.raises(UsageError, match=r"pid 77 is no query(.|\n)*0, 1, 2"):
         draw(engine, "near", tmp_path, pids=[77])
     with pytest.raises(UsageError, match=r"no query(.|\n)*Nearest: cam6/0000/000"):
@@ -144,7 +148,9 @@ def test_wrong_choices_are_refused(engine, runs, drawn, tmp_path, evaluated_run)
         draw(engine, "bare", tmp_path)
 
 
-def test_runs_that_were_asked_other_queries_are_refused(engine, runs, drawn, tmp_path) -> None:
+def test_runs_that_were_asked_other_queries_are_refused(
+    engine: Engine, runs: list[Run], drawn: Drawn, tmp_path: Path
+) -> None:
     file = runs[1].evaluation(PROTOCOL) / schema.RANKING
     with np.load(file) as content:
         arrays = dict(content)

@@ -98,7 +98,9 @@ def data_of(text: str, name: str = "data"):
     return json.loads(found[1])
 
 
-def test_what_stands_in_it_is_what_was_measured(engine, evaluated, tmp_path):
+def test_what_stands_in_it_is_what_was_measured(
+    engine: Engine, evaluated: Callable[..., Run], tmp_path: Path
+) -> None:
     run = evaluated("a")
     text = report(engine, tmp_path / "a.html", run)
     content = run.evaluations()[PROTOCOL]
@@ -116,7 +118,9 @@ def test_what_stands_in_it_is_what_was_measured(engine, evaluated, tmp_path):
     assert all(low <= y <= high for low, y, high in zip(cmc["low"], cmc["y"], cmc["high"], strict=True))
 
 
-def test_the_gallery_is_the_ranking_of_trial_0_and_its_images_are_those(engine, evaluated, store, tmp_path):
+def test_the_gallery_is_the_ranking_of_trial_0_and_its_images_are_those(
+    engine: Engine, evaluated: Callable[..., Run], store: Store, tmp_path: Path
+) -> None:
     run = evaluated("a")
     text = report(engine, tmp_path / "a.html", run)
     gallery, images = data_of(text)["gallery"], data_of(text, "images")
@@ -138,8 +142,8 @@ def test_the_gallery_is_the_ranking_of_trial_0_and_its_images_are_those(engine, 
 
 
 def test_same_runs_same_bytes_and_an_interrupted_write_leaves_the_old_page(
-    engine, evaluated, tmp_path, monkeypatch
-):
+    engine: Engine, evaluated: Callable[..., Run], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     run = evaluated("a")
     first = report(engine, tmp_path / "a.html", run)
     assert report(engine, tmp_path / "b.html", run) == first
@@ -153,7 +157,7 @@ def test_same_runs_same_bytes_and_an_interrupted_write_leaves_the_old_page(
     assert (tmp_path / "a.html").read_text(encoding="utf-8") == first
 
 
-def test_what_differs_between_evaluations_is_said_with_its_run():
+def test_what_differs_between_evaluations_is_said_with_its_run() -> None:
     first = {"dataset": "SYSU-MM01", "embedding": "256-d", "shots": 1, "rendered": True, "flip": False}
     second = {**first, "embedding": "2560-d", "shots": None}
     third = {**first, "overlap": "3 people", "flip": None}
@@ -167,7 +171,7 @@ def test_what_differs_between_evaluations_is_said_with_its_run():
     assert facts_of([second], ["b"])[2] == ("shots", "all images")
 
 
-def test_runs_side_by_side(engine, evaluated, tmp_path):
+def test_runs_side_by_side(engine: Engine, evaluated: Callable[..., Run], tmp_path: Path) -> None:
     good, bad = evaluated("good", 0.2), evaluated("bad", 3.0)
     text = report(engine, tmp_path / "c.html", good, bad)
     means = [run.evaluations()[PROTOCOL]["metrics"]["mAP"]["mean"] for run in (good, bad)]
@@ -182,7 +186,7 @@ def test_runs_side_by_side(engine, evaluated, tmp_path):
     assert ">name<" in text  # a key of the recipes that differs
 
 
-def test_wrong_use_is_said(engine, evaluated, tmp_path):
+def test_wrong_use_is_said(engine: Engine, evaluated: Callable[..., Run], tmp_path: Path) -> None:
     run = evaluated("a")
     bare = Run(tmp_path / "runs" / "bare")
     files.write_text(bare.recipe_file, run.recipe_file.read_text())
@@ -203,7 +207,7 @@ def test_wrong_use_is_said(engine, evaluated, tmp_path):
         report(engine, tmp_path / "x.html", run)
 
 
-def test_images_stay_within_their_budget(store, engine):
+def test_images_stay_within_their_budget(store: Store, engine: Engine) -> None:
     session = engine.session
     album = Album.of([store.records.paths[::9], store.records.paths[::18]])
     large = encoded(album, session, store, SIZE)
@@ -222,7 +226,7 @@ def test_images_stay_within_their_budget(store, engine):
         assert small.size[1] == small.size[0] // 2
 
 
-def test_tsne_shows_a_few_images_of_each_person_and_modality():
+def test_tsne_shows_a_few_images_of_each_person_and_modality() -> None:
     random = np.random.default_rng(0)
     pids, modalities = random.integers(0, 5, 300), random.integers(0, 2, 300)
     columns = (pids, pids, modalities.astype(np.uint8), np.arange(300).astype(str))
@@ -234,7 +238,9 @@ def test_tsne_shows_a_few_images_of_each_person_and_modality():
             assert ((pids[rows] == pid) & (modalities[rows] == modality)).sum() == wanted
 
 
-def test_without_scikit_learn_the_rest_is_there(engine, evaluated, tmp_path, monkeypatch):
+def test_without_scikit_learn_the_rest_is_there(
+    engine: Engine, evaluated: Callable[..., Run], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     def refuse(*_):
         raise MissingExtra("scikit-learn", "figures", "The t-SNE figure")
 
@@ -246,7 +252,9 @@ def test_without_scikit_learn_the_rest_is_there(engine, evaluated, tmp_path, mon
     assert "tsne-0" not in charts
 
 
-def test_latency_is_there_where_it_is_asked_for(engine, evaluated, tmp_path):
+def test_latency_is_there_where_it_is_asked_for(
+    engine: Engine, evaluated: Callable[..., Run], tmp_path: Path
+) -> None:
     run = evaluated("a")
     assert " ms</td>" not in report(engine, tmp_path / "a.html", run)
     assert len(re.findall(r">\d+\.\d\d ms<", report(engine, tmp_path / "b.html", run, latency=True))) == 2

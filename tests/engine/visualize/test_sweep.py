@@ -60,7 +60,9 @@ def mAP(run: Run) -> float:
     return run.evaluations()[PROTOCOL]["metrics"]["mAP"]["mean"]
 
 
-def test_a_weight_with_its_seeds_from_one_folder(engine, swept, figures, tmp_path, listener) -> None:
+def test_a_weight_with_its_seeds_from_one_folder(
+    engine: Engine, swept: list[Run], figures: list, tmp_path: Path, listener: Listener
+) -> None:
     path = draw(engine, tmp_path / "runs", key="cnm.weight")
     assert path == tmp_path / "runs" / "figures" / "sweep-cnm-weight.png"
     key, values, (rank1, precision), title, about = figures[0]
@@ -79,7 +81,7 @@ def test_a_weight_with_its_seeds_from_one_folder(engine, swept, figures, tmp_pat
 
 
 def test_runs_that_are_not_evaluated_are_left_out_and_named(
-    engine, swept, figures, tmp_path, listener
+    engine: Engine, swept: list[Run], figures: list, tmp_path: Path, listener: Listener
 ) -> None:
     (swept[3].evaluation(PROTOCOL) / "metrics.json").unlink()
     draw(engine, tmp_path / "runs", key="cnm.weight")
@@ -92,7 +94,7 @@ def test_runs_that_are_not_evaluated_are_left_out_and_named(
 
 
 def test_runs_with_a_damaged_evaluation_are_left_out_and_named(
-    engine, swept, figures, tmp_path, listener
+    engine: Engine, swept: list[Run], figures: list, tmp_path: Path, listener: Listener
 ) -> None:
     files.write_text(swept[3].evaluation(PROTOCOL) / "metrics.json", "{")
     draw(engine, tmp_path / "runs", key="cnm.weight")
@@ -109,7 +111,9 @@ def test_runs_with_a_damaged_evaluation_are_left_out_and_named(
         draw(engine, tmp_path / "runs")
 
 
-def test_links_to_runs_count_once(engine, swept, figures, tmp_path, listener) -> None:
+def test_links_to_runs_count_once(
+    engine: Engine, swept: list[Run], figures: list, tmp_path: Path, listener: Listener
+) -> None:
     folder = tmp_path / "links"
     folder.mkdir()
     for run in swept[:4]:
@@ -121,7 +125,9 @@ def test_links_to_runs_count_once(engine, swept, figures, tmp_path, listener) ->
     assert listener.lines == []
 
 
-def test_what_can_not_be_drawn_is_said(engine, swept, evaluated_run, tmp_path) -> None:
+def test_what_can_not_be_drawn_is_said(
+    engine: Engine, swept: list[Run], evaluated_run, tmp_path: Path
+) -> None:
     runs = tmp_path / "runs"
     for folder, said in (
         (runs / "nowhere", "There is no folder"),
@@ -138,7 +144,9 @@ def test_what_can_not_be_drawn_is_said(engine, swept, evaluated_run, tmp_path) -
         draw(engine, runs, key="cnm.weight")
 
 
-def test_methods_stand_beside_each_other_as_words(engine, evaluated_run, figures, tmp_path, listener) -> None:
+def test_methods_stand_beside_each_other_as_words(
+    engine: Engine, evaluated_run, figures: list, tmp_path: Path, listener: Listener
+) -> None:
     for recipe in ("agw", "fdnm", "deen"):
         evaluated_run(recipe, recipe=load_recipe(recipe))
     draw(engine, tmp_path / "runs", key="method.name", metrics=("mAP",))
@@ -151,7 +159,9 @@ def test_methods_stand_beside_each_other_as_words(engine, evaluated_run, figures
     assert "the effect may be theirs" in listener.lines[0]
 
 
-def test_a_study_whose_runs_lie_with_another(engine, evaluated_run, figures, tmp_path, tiny_recipe) -> None:
+def test_a_study_whose_runs_lie_with_another(
+    engine: Engine, evaluated_run, figures: list, tmp_path: Path, tiny_recipe: Path
+) -> None:
     rows = tuple(
         Row(label=str(m), recipe=str(tiny_recipe), set={"method.options.margin": m}) for m in (0.1, 0.5)
     )
@@ -171,7 +181,7 @@ def test_a_study_whose_runs_lie_with_another(engine, evaluated_run, figures, tmp
 
 
 def test_a_study_leaves_out_what_its_rows_start_from(
-    engine, evaluated_run, figures, tmp_path, tiny_recipe, listener
+    engine: Engine, evaluated_run, figures: list, tmp_path: Path, tiny_recipe: Path, listener: Listener
 ) -> None:
     rows = tuple(
         Row(label=str(m), recipe=str(tiny_recipe), set={"method.options.margin": m}) for m in (0.1, 0.5)

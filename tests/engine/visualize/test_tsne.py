@@ -52,7 +52,7 @@ def table(pids: list[int], modalities: list[int], paths: list[str]) -> Embedding
     return Embeddings(np.zeros((count, 2)), *columns)
 
 
-def test_images_are_spread_evenly_over_each_persons_paths():
+def test_images_are_spread_evenly_over_each_persons_paths() -> None:
     paths = [f"{i:02d}" for i in (7, 6, 5, 4, 3, 2, 1, 0)]
     images = table([1] * 8 + [2, 2, 3] + [1], [0] * 11 + [1], [*paths, "a", "b", "c", "d"])
     rows = chosen(images, np.array([1, 2]), 4)
@@ -70,7 +70,9 @@ def test_images_are_spread_evenly_over_each_persons_paths():
         (1, 2, 12, "people seen in both modalities are 4"),
     ],
 )
-def test_too_few_images_are_refused_before_the_work(tmp_path, monkeypatch, each, ids, images, hint):
+def test_too_few_images_are_refused_before_the_work(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, each: int, ids: int, images: int, hint: str
+) -> None:
     rows = np.flatnonzero((np.arange(96) % 8 < 4) & (np.arange(96) % 48 < 8 * each))
     run = made_up(tmp_path / "few", rows)
     monkeypatch.setattr(drawing, "components_of", lambda *_: pytest.fail("worked on images that are too few"))
@@ -79,7 +81,7 @@ def test_too_few_images_are_refused_before_the_work(tmp_path, monkeypatch, each,
         engine.visualize("tsne", run, **{**OPTIONS, "ids": ids, "images": images})
 
 
-def test_components_are_those_of_each_image_alone(trained):
+def test_components_are_those_of_each_image_alone(trained: tuple[Engine, list[Run]]) -> None:
     engine, (run, _) = trained
     store = open_store(engine.session.data_dir, "sysu")
     network = load_trained(run, engine.session, fold=False).network
@@ -104,7 +106,9 @@ def test_components_are_those_of_each_image_alone(trained):
         np.testing.assert_allclose(np.arctan2(sine, cosine)[seen], angle[seen], atol=1e-3)
 
 
-def test_batches_and_order_change_nothing(trained, monkeypatch):
+def test_batches_and_order_change_nothing(
+    trained: tuple[Engine, list[Run]], monkeypatch: pytest.MonkeyPatch
+) -> None:
     engine, (run, _) = trained
     store = open_store(engine.session.data_dir, "sysu")
     network = load_trained(run, engine.session).network
@@ -119,7 +123,9 @@ def test_batches_and_order_change_nothing(trained, monkeypatch):
     assert (unit[order] * again).sum(axis=1).min() > 0.999
 
 
-def test_runs_and_components_are_drawn_of_the_same_images(trained, tmp_path, monkeypatch):
+def test_runs_and_components_are_drawn_of_the_same_images(
+    trained: tuple[Engine, list[Run]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     engine, runs = trained
     seen = []
     figure = planes.planes_figure
@@ -144,7 +150,9 @@ def test_runs_and_components_are_drawn_of_the_same_images(trained, tmp_path, mon
 
 
 @pytest.mark.parametrize("format", ["png", "svg"])
-def test_one_component_is_drawn_into_the_run_to_the_same_bytes(trained, format):
+def test_one_component_is_drawn_into_the_run_to_the_same_bytes(
+    trained: tuple[Engine, list[Run]], format: str
+) -> None:
     engine, (run, _) = trained
     options = {**OPTIONS, "component": "phase", "output": Output(format=format, dpi=40)}
     path = engine.visualize("tsne", run, **options)
@@ -153,7 +161,7 @@ def test_one_component_is_drawn_into_the_run_to_the_same_bytes(trained, format):
     assert engine.visualize("tsne", run, **options).read_bytes() == first
 
 
-def test_other_images_and_a_further_trained_network_are_noticed(trained):
+def test_other_images_and_a_further_trained_network_are_noticed(trained: tuple[Engine, list[Run]]) -> None:
     engine, (run, _) = trained
     one = embedded(run, None)
     other = replace(one, fingerprint={**one.fingerprint, "data": "0123456789ab"})
@@ -168,7 +176,9 @@ def test_other_images_and_a_further_trained_network_are_noticed(trained):
     assert "checkpoint last (epoch 0 of 1)" in told[0]
 
 
-def test_without_data_or_checkpoint_it_says_what_to_do(trained, tmp_path):
+def test_without_data_or_checkpoint_it_says_what_to_do(
+    trained: tuple[Engine, list[Run]], tmp_path: Path
+) -> None:
     engine, (run, _) = trained
     elsewhere = Engine.choose("cpu", data_dir=tmp_path / "empty")
     with pytest.raises(UsageError, match="vireid prepare"):
