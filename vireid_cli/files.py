@@ -1,6 +1,7 @@
 """Atomic file writes: a kill at any moment leaves the old file or the new one, never a half.
 
-Temp file in the same folder → flush → fsync → rename.
+Temporary file in the same folder → flush → fsync → rename. What a kill leaves there is removed by the next
+process that writes into the folder; see ``unfinished``.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ import json
 import os
 import tempfile
 from collections.abc import Callable, Collection
+from functools import lru_cache
 from pathlib import Path
 from typing import IO, Any
 
@@ -17,9 +19,7 @@ import numpy as np
 
 from vireid_cli import reading
 from vireid_cli.errors import DataError
-
-TEMPORARY = ".tmp"
-"""How the names of unfinished files end."""
+from vireid_cli.unfinished import remove_unfinished, unfinished_file
 
 
 def expand(path: Path) -> Path:
@@ -36,24 +36,25 @@ def write_with(path: Path, write: Callable[[IO[bytes]], None]) -> Path:
     Raises:
         DataError: The folder is read-only, the disk is full, or the path can't be made.
     """
-    temporary: Path | None = None
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=TEMPORARY, dir=path.parent)
-        temporary = Path(name)
-        with os.fdopen(handle, "wb") as file:
-            write(file)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.chmod(0o644)
-        temporary.replace(path)
-        temporary = None
+        _sweep_once(str(path.parent.absolute()))
+        with unfinished_file(path) as (handle, temporary):
+            with os.fdopen(handle, "wb") as file:
+                write(file)
+                file.flush()
+                os.fsync(file.fileno())
+            temporary.chmod(0o644)
+            temporary.replace(path)
     except OSError as error:
         raise write_error(path, error) from error
-    finally:
-        if temporary is not None:
-            temporary.unlink(missing_ok=True)
     return path
+
+
+@lru_cache(maxsize=4096)
+def _sweep_once(folder: str) -> None:
+    """Remove the litter of killed processes from a folder, at this process's first write there."""
+    remove_unfinished(Path(folder))
 
 
 def write_error(path: Path, error: OSError) -> DataError:
@@ -85,12 +86,6 @@ def _advice(error: OSError) -> str:
     if error.errno in (errno.EROFS, errno.EACCES, errno.EPERM):
         return "Choose a place that you may write to; what stood there before is unchanged."
     return ""
-
-
-def remove_leftovers(folder: Path) -> None:
-    """Delete temporary files of a process that was killed; only for who alone writes into the folder."""
-    for path in folder.glob(f".*{TEMPORARY}"):
-        path.unlink(missing_ok=True)
 
 
 def write_bytes(path: Path, content: bytes) -> Path:

@@ -12,6 +12,7 @@ from typing import IO
 
 from vireid_cli.errors import DataError
 from vireid_cli.files import write_error
+from vireid_cli.unfinished import remove_unfinished
 
 _NO_LOCKS = (errno.ENOLCK, errno.ENOSYS, getattr(errno, "ENOTSUP", errno.ENOSYS))
 
@@ -65,4 +66,5 @@ def locked(folder: Path, path: Path | None = None) -> Iterator[None]:
         stream.truncate()
         stream.write(f"{os.getpid()}\n")
         stream.flush()
+        remove_unfinished(folder)
         yield

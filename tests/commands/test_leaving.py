@@ -29,6 +29,49 @@ def test_the_system_s_refusal_is_said_without_a_traceback(
     assert capsys.readouterr().err == f"error: place/file: {os.strerror(number)}\n"
 
 
+@pytest.mark.parametrize(
+    "error",
+    [
+        MemoryError(),
+        ImportError("libtorch_cpu.so: failed to map segment from shared object"),
+        RuntimeError("can't start new thread"),
+        RuntimeError(
+            "[enforce fail at alloc_cpu.cpp:127] DefaultCPUAllocator: can't allocate memory: 4 bytes"
+        ),
+        OSError(errno.ENOMEM, os.strerror(errno.ENOMEM)),
+        BlockingIOError(errno.EAGAIN, os.strerror(errno.EAGAIN)),
+    ],
+    ids=lambda error: type(error).__name__,
+)
+def test_too_little_memory_is_said(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], error: Exception
+) -> None:
+    def short() -> None:
+        raise error
+
+    monkeypatch.setattr(main, "app", short)
+    with pytest.raises(SystemExit) as left:
+        main.main()
+    assert left.value.code == 1
+    said = capsys.readouterr().err
+    assert said.startswith("error: not enough memory")
+    assert "ulimit -v" in said
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="no such limit")
+def test_a_limit_of_the_address_space_ends_in_words() -> None:
+    code = (
+        "import resource; resource.setrlimit(resource.RLIMIT_AS, (600 << 20, 600 << 20)); "
+        "from vireid_cli.commands.main import main; main()"
+    )
+    words = [sys.executable, "-c", code, "recipes", "check", "quickstart"]
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)}
+    done = subprocess.run(words, env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert "error: not enough memory" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
 def test_a_mistake_of_ours_keeps_its_traceback(monkeypatch: pytest.MonkeyPatch) -> None:
     def wrong() -> None:
         raise OSError("not from the system")

@@ -13,6 +13,7 @@ ROOT = Path(vireid_cli.__file__).parent
 FLOORS = {
     "types": 0, "errors": 0, "printable": 0,
     "processors": 0,
+    "unfinished": 0,
     "reading": 0.25,  # raises errors; every reader opens its files through it
     # landings: they raise errors, and every room above writes through them
     "array_files": 0.5, "files": 0.5, "lock": 0.6, "folders": 0.6,

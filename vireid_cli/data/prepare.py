@@ -27,10 +27,10 @@ from vireid_cli.data.sources import ScanReport, obeys_exif
 from vireid_cli.data.store import Store, StoreInfo, fingerprint, read_store, store_folder, write_store
 from vireid_cli.data.verify import damaged_rows
 from vireid_cli.errors import DataError, UsageError
-from vireid_cli.files import remove_leftovers
 from vireid_cli.lock import locked
 from vireid_cli.processors import cores
 from vireid_cli.types import RESIZE, Progress, RecordTable, Resize, Size
+from vireid_cli.unfinished import remove_unfinished
 
 LISTED = 20
 """Bad images named in an error; the others are counted."""
@@ -244,7 +244,7 @@ def _build(
 ) -> Prepared:
     """Make the pixels, then put records, description and pixels in place, in this order."""
     began, folder = time.perf_counter(), files.folder
-    remove_leftovers(folder)
+    remove_unfinished(folder)
     total, damaged = Work(), 0
     while True:
         records, info, mark = subject.records, subject.info, subject.info.fingerprint

@@ -12,7 +12,6 @@ import importlib
 import io
 import logging
 import os
-import tempfile
 import warnings
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
@@ -27,6 +26,7 @@ from torch import Tensor, nn
 
 from vireid_cli.errors import MissingExtra, VireidError
 from vireid_cli.types import Modality
+from vireid_cli.unfinished import unfinished_folder
 
 LIMIT = 1e-4
 """Largest absolute difference of an embedding's number between PyTorch and onnxruntime."""
@@ -167,8 +167,8 @@ def _workplace(folder: Path) -> Iterator[Path]:
     """A folder within ``folder`` that vanishes afterwards; ``VireidError`` where none can be made."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(prefix=".onnx-", dir=folder) as name:
-            yield Path(name)
+        with unfinished_folder(folder, "onnx") as place:
+            yield place
     except OSError as error:
         raise VireidError(f"cannot write to {folder}: {error.strerror or error}") from error
 

@@ -27,7 +27,7 @@ import numpy as np
 import torch
 
 from vireid_cli.errors import DataError, UsageError
-from vireid_cli.files import TEMPORARY, remove_leftovers, write_bytes
+from vireid_cli.files import write_bytes
 from vireid_cli.lock import locked
 from vireid_cli.processors import cores
 from vireid_cli.rendered.cameras import Camera
@@ -45,6 +45,7 @@ from vireid_cli.rendered.population import Person, Plan, draw_person
 from vireid_cli.rendered.render import Renderer
 from vireid_cli.rendered.shots import Shot
 from vireid_cli.types import Progress
+from vireid_cli.unfinished import TEMPORARY, remove_unfinished
 
 Array = np.ndarray
 BATCH = 24
@@ -116,6 +117,9 @@ def write_tree(
     layout = load_layout(options.layout)
     plan = layout.plan(options.ids, options.seed)
     manifest = check_parameters(root, options, torch.device(device).type)
+    lists = layout.lists(options, plan)
+    for folder in {root, *((root / name).parent for name in lists)}:
+        remove_unfinished(folder)
     jobs = list(_plan_jobs(options, layout, plan))
     counts = count_images(options, plan)
     total, kind = sum(len(job.images) for job in jobs), torch.device(device).type
@@ -128,11 +132,9 @@ def write_tree(
         _refuse_other_device(root, str(manifest["device"]), kind)
     with _explained(root), locked(root, root.with_name(f".{root.name}.lock")):
         root.mkdir(parents=True, exist_ok=True)
-        remove_leftovers(root)
         write_manifest(root, options, kind, plan)
         for path in damaged:
             (root / path).unlink(missing_ok=True)
-        lists = layout.lists(options, plan)
         for name, content in lists.items():
             write_bytes(root / name, content)
         missing = [job for job in jobs if not all(_is_whole(path) for path in job.paths(root))]

@@ -150,7 +150,7 @@ def create(recipe_name: str, dataset: str, *, runs: Path | None = None, now: dat
 def name_latest(run: Run) -> None:
     """Point ``latest`` at this run: a symbolic link, or a text file where links can't be made."""
     link = run.folder.parent / LATEST
-    temporary = link.with_name(f".{LATEST}.{os.getpid()}")
+    temporary = link.with_name(f".{LATEST}.{os.getpid()}.tmp")
     temporary.unlink(missing_ok=True)
     try:
         temporary.symlink_to(run.folder.name, target_is_directory=True)
