@@ -20,7 +20,7 @@ from markupsafe import Markup
 import vireid_cli
 from vireid_cli.figures import style
 from vireid_cli.figures.report.parts import Gallery, ImageTable, Report
-from vireid_cli.printable import printable, printable_block
+from vireid_cli.printable import printable, printable_block, printable_json
 from vireid_cli.types import Modality
 
 FOLDER = Path(__file__).parent
@@ -57,7 +57,7 @@ def page(report: Report) -> str:
         policy=Markup(_policy(css, script)),
         css=Markup(css),
         script=Markup(script),
-        data=Markup(embedded_json(data)),
+        data=Markup(embedded_json(_names_shown(data))),
         images=Markup(embedded_json([data_uri(image) for image in report.images])),
         cameras=_cameras(report.gallery),
         people=_people(report.gallery),
@@ -67,8 +67,8 @@ def page(report: Report) -> str:
 
 def embedded_json(content: Any) -> str:
     """JSON that can stand in a script element: nothing in it ends the element or opens a comment."""
-    text = json.dumps(_names_shown(content), ensure_ascii=False, separators=(",", ":"), allow_nan=False)
-    return text.replace("<", "\\u003c").replace(">", "\\u003e")
+    text = json.dumps(content, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
+    return printable_json(text).replace("<", "\\u003c").replace(">", "\\u003e")
 
 
 def _names_shown(content: Any) -> Any:
