@@ -111,13 +111,22 @@ def read_bytes(
     hint: str = "",
     error: type[VireidError] = DataError,
 ) -> bytes:
-    """Content of a regular file; see ``open_regular`` for arguments and errors."""
+    """Content of a regular file; see ``open_regular`` for arguments and errors.
+
+    Raises:
+        MemoryError: The process has too little memory, which is no fault of the file.
+    """
     with open_regular(path, limit=limit, hint=hint, error=error) as file:
         try:
-            content = file.read() if limit is None else file.read(limit + 1)
-        except (OSError, MemoryError) as failure:
+            # not ``limit``: Python takes as much memory as it is asked to read
+            content = file.read(os.fstat(file.fileno()).st_size + 1)
+            while more := file.read(MIB):  # a file of /proc has the size 0 and any content
+                content += more
+                if limit is not None and len(content) > limit:
+                    break
+        except OSError as failure:
             raise error(f"{path} can't be read: {_reason(failure)}.", hint) from failure
-    if limit is not None and len(content) > limit:  # a file of /proc has the size 0 and any content
+    if limit is not None and len(content) > limit:
         raise error(f"{path} has more than {size_text(limit)}, the limit for such a file.", hint)
     return content
 
@@ -188,6 +197,4 @@ def _line_of(content: bytes, position: int) -> int:
 
 def _reason(failure: Exception) -> str:
     """The system's reason in a few words."""
-    if isinstance(failure, MemoryError):
-        return "not enough memory"
     return getattr(failure, "strerror", None) or str(failure)

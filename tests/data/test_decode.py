@@ -263,3 +263,19 @@ def test_only_regular_files_are_read(tmp_path) -> None:
     with pytest.raises(BadImage, match="does not exist"):
         load(tmp_path / "gone.jpg")
     assert FULL == (0, 65_535)
+
+
+def test_little_memory_is_no_damage(monkeypatch):
+    """OpenCV gives up without a reason; the image must not be reported, or left out, as unreadable."""
+    data = cv2.imencode(".png", np.zeros((4, 3, 3), np.uint8))[1].tobytes()
+    header = inspect(data)
+    monkeypatch.setattr(cv2, "imdecode", lambda data, flags: None)
+    with pytest.raises(BadImage):
+        samples(data, header)
+
+    def short(*_, **__):
+        raise MemoryError
+
+    monkeypatch.setattr(np, "empty", short)
+    with pytest.raises(MemoryError):
+        samples(data, header)

@@ -114,3 +114,33 @@ def test_surrogates_return_as_they_were_written(tmp_path: Path) -> None:
     name = os.fsdecode(b"\xc4\xe3.jpg")
     path = files.write_json(tmp_path / "names.json", [name])
     assert files.read_json(path) == [name]
+
+
+def test_a_limit_takes_no_memory(tmp_path: Path) -> None:
+    """Python allocates as much as it is asked to read: a limit of an exabyte would be a MemoryError."""
+    path = tmp_path / "small"
+    path.write_bytes(b"abc" * 1000)
+    assert reading.read_bytes(path, limit=1 << 60) == b"abc" * 1000
+    assert reading.read_bytes(path) == b"abc" * 1000
+    assert reading.read_bytes(path, limit=3000) == b"abc" * 1000
+    with pytest.raises(DataError, match="limit"):
+        reading.read_bytes(path, limit=2999)
+
+
+def test_little_memory_is_no_fault_of_a_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Short:
+        def read(self, size: int) -> bytes:
+            raise MemoryError
+
+        def fileno(self) -> int:
+            return 0
+
+        def __enter__(self) -> Short:
+            return self
+
+        def __exit__(self, *_: object) -> None:
+            return None
+
+    monkeypatch.setattr(reading, "open_regular", lambda *_, **__: Short())
+    with pytest.raises(MemoryError):
+        reading.read_bytes(tmp_path / "a")

@@ -154,6 +154,7 @@ def samples(data: bytes, header: Header) -> np.ndarray:
 
     Raises:
         BadImage: It can't be decoded, or has transparent pixels, whose colour is undefined.
+        MemoryError: The process has too little memory.
     """
     if header.orientation_at and header.orientation != 1:  # OpenCV's TIFF reader always obeys it
         changed = bytearray(data)
@@ -163,8 +164,10 @@ def samples(data: bytes, header: Header) -> np.ndarray:
     try:
         pixels = cv2.imdecode(np.frombuffer(data, np.uint8), flags)
     except cv2.error as error:
+        _refuse_little_memory(header)
         raise BadImage("not an image that can be decoded") from error
     if pixels is None or pixels.shape[:2] != (header.height, header.width):
+        _refuse_little_memory(header)
         raise BadImage("not an image that can be decoded")
     if pixels.ndim == 3 and pixels.shape[2] == 4:
         if (pixels[:, :, 3] != np.iinfo(pixels.dtype).max).any():
@@ -175,6 +178,11 @@ def samples(data: bytes, header: Header) -> np.ndarray:
     if pixels.ndim == 2:
         return np.asarray(pixels if header.bits == 16 else cv2.cvtColor(pixels, cv2.COLOR_GRAY2RGB))
     return np.asarray(cv2.cvtColor(pixels, cv2.COLOR_BGR2RGB))
+
+
+def _refuse_little_memory(header: Header) -> None:
+    """Raise ``MemoryError`` if an image of this size has no room: OpenCV then gives up without a reason."""
+    np.empty((header.height, header.width, 12), np.uint8)
 
 
 @lru_cache(maxsize=8)
