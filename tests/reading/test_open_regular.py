@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from vireid_cli import files, reading
-from vireid_cli.data import layout, permutation
+from vireid_cli.data import listing, permutation
 from vireid_cli.data.sources import sysu
 from vireid_cli.errors import DataError, RecipeError, UsageError, VireidError
 from vireid_cli.recipe.yaml_lines import read_source
@@ -21,7 +21,7 @@ READERS: dict[str, Callable[[Path], object]] = {
     "text": reading.read_text,
     "json": files.read_json,
     "recipe": read_source,
-    "list": lambda path: layout.read_lines(path, "a list"),
+    "list": lambda path: listing.read_lines(path, "a list"),
     "permutation": permutation.read_permutation,
     "ids": lambda path: sysu._ids_of_text(path),
     "matrix": lambda path: sysu._ids_of_matrix(path),
