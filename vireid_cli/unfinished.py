@@ -19,17 +19,19 @@ from pathlib import Path
 
 if sys.platform == "win32":
 
-    def _lock(handle: int) -> bool:
-        return True  # an open file can't be deleted there: no lock is needed
+    def _lock(handle: int) -> bool | None:
+        return None  # an open file can't be deleted there: no lock is needed
 else:
     import fcntl
 
-    def _lock(handle: int) -> bool:
-        """Whether nobody else holds the lock; False too on a file system without locks."""
+    def _lock(handle: int) -> bool | None:
+        """Take the lock; False if somebody else holds it, None on a file system without locks."""
         try:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
+        except BlockingIOError:
             return False
+        except OSError:
+            return None
         return True
 
 
@@ -122,10 +124,9 @@ def _make_file(path: Path) -> tuple[int, Path]:
     for _ in range(_TRIES):
         handle, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=TEMPORARY, dir=path.parent)
         temporary = Path(name)
-        _lock(handle)
-        if _is_at(temporary, handle):
+        if _lock(handle) is not False and _is_at(temporary, handle):
             return handle, temporary
-        os.close(handle)  # swept between its making and its locking
+        os.close(handle)  # another process sweeps it between its making and its locking
     raise FileNotFoundError(f"temporary files beside {path} vanish")
 
 
@@ -138,8 +139,7 @@ def _make_folder(folder: Path, name: str) -> tuple[Path, int | None]:
             guard = os.open(place, os.O_RDONLY)
         except FileNotFoundError:
             continue
-        _lock(guard)
-        if _is_at(place, guard):
+        if _lock(guard) is not False and _is_at(place, guard):
             return place, guard
         os.close(guard)
     raise FileNotFoundError(f"temporary folders in {folder} vanish")
