@@ -11,11 +11,12 @@ import pytest
 from PIL import Image
 
 from tests.data.trees import write_folder, write_image, write_regdb
+from vireid_cli.data.choices import Choices
 from vireid_cli.data.decode import FULL, Decoder
 from vireid_cli.data.depth import decoder_of_files, parse_depth, range_of_counts
 from vireid_cli.data.fill import decode_files
 from vireid_cli.data.identity import find_people, marks
-from vireid_cli.data.prepare import Choices, Prepared, add_size, prepare
+from vireid_cli.data.prepare import Prepared, add_size, prepare
 from vireid_cli.data.resize import resize
 from vireid_cli.data.store import open_store
 from vireid_cli.data.verify import verify

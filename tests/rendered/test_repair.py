@@ -7,9 +7,10 @@ from pathlib import Path
 
 import pytest
 
+from vireid_cli.data.prepare import prepare
 from vireid_cli.engine.prepare import verify_rendered
 from vireid_cli.engine.session import Session
-from vireid_cli.errors import UsageError
+from vireid_cli.errors import DataError, UsageError
 from vireid_cli.rendered import RenderOptions, read_manifest, verify_tree, write_tree
 from vireid_cli.rendered.manifest import MANIFEST, SUMS
 
@@ -94,6 +95,27 @@ def test_a_tree_of_another_device_is_not_repaired_with_other_pixels(tree: Path) 
     assert write_tree(tree, OPTIONS).repaired == 0
     change(sorted(tree.rglob("*.jpg"))[0])
     with pytest.raises(UsageError, match=r"rendered on the device 'cuda'"):
+        write_tree(tree, OPTIONS)
+
+
+def test_a_damaged_tree_is_not_prepared(tree: Path) -> None:
+    data = tree.parent / "data"
+    before = prepare("sysu", tree, data, (32, 16)).store.info
+    images = sorted(tree.rglob("*.jpg"))
+    change(images[0])
+    images[5].unlink()
+    with pytest.raises(DataError, match=r"files 1 changed \(cam1/.*, 1 missing \(cam") as error:
+        prepare("sysu", tree, data, (32, 16))
+    assert (
+        "vireid prepare synthetic --layout sysu --ids 4 --images 1 --seed 3 --size 40x20" in error.value.hint
+    )
+    write_tree(tree, OPTIONS, workers=1)
+    assert prepare("sysu", tree, data, (32, 16)).store.info == before
+
+
+def test_an_occluded_tree_is_not_rendered_over(tree: Path) -> None:
+    (tree / "vireid-occluded.json").write_text("{}")
+    with pytest.raises(UsageError, match="is an occluded dataset"):
         write_tree(tree, OPTIONS)
 
 

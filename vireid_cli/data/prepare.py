@@ -6,11 +6,7 @@ a size's description are put in place only after every row.
 
 from __future__ import annotations
 
-import errno
-import shutil
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -18,12 +14,14 @@ from typing import Any
 import numpy as np
 
 from vireid_cli.data import records_file
-from vireid_cli.data.decode import UNRECORDED, Decoder
-from vireid_cli.data.depth import AUTO, choose_decoder, depth_notes, parse_depth
-from vireid_cli.data.fill import Work, decoders, fill
+from vireid_cli.data.choices import CHOICES, Choices, Jobs, decoder_for
+from vireid_cli.data.damage import refuse_damaged
+from vireid_cli.data.depth import depth_notes, parse_depth
+from vireid_cli.data.disks import explained, file_sizes_of
+from vireid_cli.data.fill import Work, fill
 from vireid_cli.data.ids import is_text, shorten
 from vireid_cli.data.pixels import PixelFiles, making
-from vireid_cli.data.sources import ScanReport, obeys_exif
+from vireid_cli.data.sources import ScanReport
 from vireid_cli.data.store import Store, StoreInfo, fingerprint, read_store, store_folder, write_store
 from vireid_cli.data.verify import damaged_rows
 from vireid_cli.errors import DataError, UsageError
@@ -61,24 +59,6 @@ class Prepared:
     copied: int
     damaged: int
     bad: list[str]
-
-
-@dataclass(frozen=True, slots=True)
-class Choices:
-    """What a user may choose about the pixels; None: as the store has it, else the dataset's usual way.
-
-    Attributes:
-        depth: Rule for 16-bit images: ``auto``, ``full`` or ``LOW:HIGH``.
-        upright: Whether EXIF orientation is obeyed.
-    """
-
-    depth: str | None = None
-    upright: bool | None = None
-
-
-CHOICES = Choices()
-Jobs = Callable[[str], Progress]
-"""Makes a listener for the progress of a named job."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,12 +115,13 @@ def prepare(
 
     Raises:
         UsageError: ``root`` is not the dataset's root, or ``choices`` can't be followed.
-        DataError: The layout is incomplete, images can't be read, the disk is full or read-only, or
-            another process writes the store.
+        DataError: A rendered or occluded tree is damaged, the layout is incomplete, images can't be read,
+            the disk is full or read-only, or another process writes the store.
     """
     if choices.depth is not None:
         parse_depth(choices.depth)
     _refuse_other_bytes(root, data_dir)
+    refuse_damaged(dataset, root)
     scanned = records_file.scan(dataset, root)
     provenance = scanned.report.provenance
     folder = store_folder(data_dir, dataset, provenance.rendered)
@@ -154,9 +135,12 @@ def prepare(
         notes=list(scanned.report.notes),
         permutation=scanned.permutation.resolve() if scanned.permutation else None,
     )
-    with _explained(folder), locked(folder):
-        subject = _Subject(scanned.records, _file_sizes(root, scanned.records), info)
-        decoder = _decoder(subject, folder, choices, workers or cores(), jobs)
+    with explained(folder), locked(folder):
+        subject = _Subject(scanned.records, file_sizes_of(root, scanned.records), info)
+        measuring = jobs("measuring 16-bit images") if jobs else None
+        decoder = decoder_for(
+            subject.records, subject.file_sizes, info, _known(folder), choices, workers or cores(), measuring
+        )
         notes = [*scanned.report.notes, *depth_notes(decoder)]
         subject = _subject(
             subject.records, subject.file_sizes, replace(info, decoder=decoder, notes=notes), []
@@ -177,38 +161,12 @@ def _refuse_other_bytes(*folders: Path) -> None:
             )
 
 
-def _decoder(subject: _Subject, folder: Path, choices: Choices, workers: int, jobs: Jobs | None) -> Decoder:
-    """The decoder of a preparation; measured ranges are kept while the images are the same."""
-    made = subject.info.provenance.occlusion.get("decoder")
-    if made is not None:
-        if choices != CHOICES:
-            raise UsageError(
-                f"--depth and --exif were decided when {subject.info.root} was written.",
-                "Leave them out, or write the occluded tree again from a base prepared with other choices.",
-            )
-        return Decoder.of_json(made)
+def _known(folder: Path) -> StoreInfo | None:
+    """The description of the store as it is; None where there is none that can be read."""
     try:
-        known = read_store(folder).info
+        return read_store(folder).info
     except DataError:
-        known = None
-    before = known.decoder if known and known.decoder.depth != UNRECORDED else None
-    usual = Decoder(upright=obeys_exif(subject.info.dataset), depth=AUTO)
-    depth = choices.depth or (before or usual).depth
-    upright = (before or usual).upright if choices.upright is None else choices.upright
-    if known and before and before.depth == depth and _same_images(subject, known):
-        return replace(before, upright=upright)
-    measuring = jobs("measuring 16-bit images") if jobs else None
-    with decoders(workers) as pool:
-        return choose_decoder(subject.records, subject.info.root, depth, upright, pool, measuring)
-
-
-def _same_images(subject: _Subject, known: StoreInfo) -> bool:
-    """Whether a store was made from these images, by their records and the sizes of their files."""
-    bad = {entry["path"] for entry in known.bad}
-    kept = np.array([path not in bad for path in subject.records.paths.tolist()], dtype=bool)
-    records, sizes = subject.records.take(kept), subject.file_sizes[kept]
-    mark = fingerprint(subject.info.dataset, subject.info.provenance, records, sizes, known.decoder)
-    return mark == known.fingerprint
+        return None
 
 
 def add_size(
@@ -219,8 +177,8 @@ def add_size(
     Raises:
         DataError: The images are gone or have changed since the store was made, or as for ``prepare``.
     """
-    with _explained(store.folder), locked(store.folder):
-        sizes = _file_sizes(store.info.root, store.records)
+    with explained(store.folder), locked(store.folder):
+        sizes = file_sizes_of(store.info.root, store.records)
         subject = _subject(store.records, sizes, store.info, store.info.bad)
         if subject.info.fingerprint != store.info.fingerprint:
             gone = int((sizes < 0).sum())
@@ -323,37 +281,3 @@ def _reasons(subject: _Subject, bad: dict[int, str]) -> str:
     if len(bad) > LISTED:
         lines.append(f"  and {len(bad) - LISTED:,} more")
     return "\n".join(lines)
-
-
-def _file_sizes(root: Path, records: RecordTable) -> np.ndarray:
-    """(N,) int64 size of each record's file in bytes, -1 where there is none."""
-    return np.array([_size_of(root / path) for path in records.paths.tolist()], dtype=np.int64)
-
-
-def _size_of(path: Path) -> int:
-    try:
-        return path.stat().st_size
-    except OSError:
-        return -1
-
-
-@contextmanager
-def _explained(folder: Path) -> Iterator[None]:
-    """Say in plain words that the disk is full or can't be written."""
-    try:
-        yield
-    except OSError as error:
-        if error.errno in (errno.ENOSPC, getattr(errno, "EDQUOT", errno.ENOSPC)):
-            place = next(p for p in (folder, *folder.parents) if p.exists())
-            free = shutil.disk_usage(place).free / 2**30
-            raise DataError(
-                f"no space left for the store at {folder} ({free:.1f} GiB free)",
-                "Free some space, or choose another data directory, and run this again: "
-                "what is finished is kept.",
-            ) from error
-        if error.errno in (errno.EROFS, errno.EACCES, errno.EPERM):
-            raise DataError(
-                f"{folder} can't be written: {error.strerror}",
-                "Choose a data directory that you may write to.",
-            ) from error
-        raise

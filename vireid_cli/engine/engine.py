@@ -16,8 +16,9 @@ from typing import Any, Literal, TypedDict, Unpack
 from torch import Tensor
 
 from vireid_cli.data import explain
+from vireid_cli.data.choices import Choices
 from vireid_cli.data.identity import is_prepared
-from vireid_cli.data.prepare import Choices, Prepared
+from vireid_cli.data.prepare import Prepared
 from vireid_cli.data.protocols.request import Direction, Draw, LlcmProtocol, Mode, Shots, request_of
 from vireid_cli.engine import compare, cost, export, import_run, occlusion, prepare, visualize
 from vireid_cli.engine.compare import StudyResult

@@ -5,8 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 from vireid_cli.data import store as stores
+from vireid_cli.data.choices import CHOICES, Choices
 from vireid_cli.data.identity import is_prepared
-from vireid_cli.data.prepare import CHOICES, Choices, Prepared, add_size, prepare
+from vireid_cli.data.prepare import Prepared, add_size, prepare
 from vireid_cli.data.provenance import rendering_command
 from vireid_cli.data.store import Store
 from vireid_cli.data.verify import repairs, unlike_published

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from vireid_cli.rendered.manifest import hash_tree, read_sums, tree_files
+from vireid_cli.rendered.manifest import hash_tree, read_hashes, tree_files
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +50,7 @@ def find_damage(root: Path, manifest: Mapping[str, Any]) -> Damage:
         root: The tree.
         manifest: Its manifest.
     """
-    expected = read_sums(root, manifest)
+    expected = read_hashes(root, manifest)
     if expected is None:
         whole, parts, files = hash_tree(root)
         if whole == manifest["content_hash"]:

@@ -11,19 +11,21 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Collection, Mapping
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
+from vireid_cli import sums
 from vireid_cli.errors import DataError, UsageError
 from vireid_cli.files import write_text
-from vireid_cli.reading import read_text
 from vireid_cli.rendered.layouts import load_layout
 from vireid_cli.rendered.options import RenderOptions
 from vireid_cli.rendered.population import Plan
 
 MANIFEST = "vireid-rendered.json"
 SUMS = "vireid-rendered.sha256"
+OCCLUDED = "vireid-occluded.json"
+"""Mark of a tree that ``vireid prepare occluded`` wrote; one of a rendered base has our manifest, too."""
+
 VERSION = 1
 """Raised whenever the same parameters give other images."""
 
@@ -54,6 +56,10 @@ def check_parameters(root: Path, options: RenderOptions, device: str) -> dict[st
     """
     if root.exists() and not root.is_dir():
         raise UsageError(f"{root} is a file: the benchmark is written into a folder.", "Choose another one.")
+    if (root / OCCLUDED).exists():
+        raise UsageError(
+            f"{root} is an occluded dataset: rendering would write over it.", "Choose another folder."
+        )
     manifest = read_manifest(root)
     if manifest is None:
         if root.is_dir() and not all(path.name.startswith(f".{MANIFEST}.") for path in root.iterdir()):
@@ -108,8 +114,8 @@ def write_manifest(
         "complete": files is not None,
     }
     if files is not None:
-        content["content_hash"], content["parts"], sums = hash_tree(root, files)
-        text = "".join(f"{digest}  {path}\n" for path, digest in sums.items())
+        content["content_hash"], content["parts"], found = hash_tree(root, files)
+        text = sums.sums_text(found)
         content["files_sha256"] = hashlib.sha256(text.encode()).hexdigest()
         write_text(root / SUMS, text)
         content["identities"] = {
@@ -121,16 +127,9 @@ def write_manifest(
     return str(content.get("content_hash", ""))
 
 
-def read_sums(root: Path, manifest: Mapping[str, Any]) -> dict[str, str] | None:
+def read_hashes(root: Path, manifest: Mapping[str, Any]) -> dict[str, str] | None:
     """Hash of each file of a complete tree by its path; None: the list is missing or not the manifest's."""
-    try:
-        text = read_text(root / SUMS, surrogates=True)
-    except DataError:
-        return None
-    if hashlib.sha256(text.encode("utf-8", "surrogateescape")).hexdigest() != manifest.get("files_sha256"):
-        return None
-    rows = (line.partition("  ") for line in text.splitlines())
-    return {path: digest for digest, _, path in rows}
+    return sums.read_sums(root / SUMS, manifest.get("files_sha256"))
 
 
 def tree_files(root: Path) -> list[str]:
@@ -155,17 +154,11 @@ def hash_tree(root: Path, files: Collection[str] | None = None) -> tuple[str, di
         sha256 over the sorted relative paths and file hashes, of the whole; the same of each top-level entry;
         the hash of each file by its path.
     """
-    names = [name for name in tree_files(root) if files is None or name in files]
-    with ThreadPoolExecutor() as pool:
-        sums = dict(zip(names, pool.map(lambda name: _digest(root / name), names), strict=True))
+    found = sums.hash_files(root, (name for name in tree_files(root) if files is None or name in files))
     whole = hashlib.sha256()
     parts: dict[str, hashlib._Hash] = {}
-    for name, digest in sums.items():
+    for name, digest in found.items():
         line = f"{name} {digest}\n".encode("utf-8", "surrogateescape")
         whole.update(line)
         parts.setdefault(name.split("/")[0], hashlib.sha256()).update(line)
-    return whole.hexdigest(), {name: part.hexdigest() for name, part in parts.items()}, sums
-
-
-def _digest(path: Path) -> str:
-    return hashlib.sha256(path.read_bytes()).hexdigest()
+    return whole.hexdigest(), {name: part.hexdigest() for name, part in parts.items()}, found

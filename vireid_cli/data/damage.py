@@ -1,0 +1,55 @@
+"""Damage of trees that this toolkit wrote: files that differ from their recorded hash, or are missing."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from vireid_cli import sums
+from vireid_cli.data.layout import first
+from vireid_cli.data.provenance import Provenance, read_provenance, rendering_command
+from vireid_cli.errors import DataError
+from vireid_cli.reading import read_text
+
+RENDERED_SUMS = "vireid-rendered.sha256"
+OCCLUSION_LINES = "vireid-occlusion.jsonl"
+"""Files with the hashes of a rendered and of an occluded tree."""
+
+
+def refuse_damaged(dataset: str, root: Path) -> None:
+    """Refuse a rendered or occluded tree that is not as it was written; real datasets have no hashes.
+
+    Raises:
+        DataError: Files differ or are missing; names the first and the command that repairs them.
+    """
+    provenance = read_provenance(root)
+    expected = _expected(root, provenance)
+    if not expected:
+        return
+    changed, missing = sums.differences(root, expected)
+    if changed or missing:
+        kind = "occluded" if provenance.occlusion else "rendered"
+        details = [f"{len(changed)} changed ({first(changed, 3)})"] if changed else []
+        details += [f"{len(missing)} missing ({first(missing, 3)})"] if missing else []
+        raise DataError(
+            f"the {kind} dataset at {root} is not as it was written: files {', '.join(details)}",
+            f"Repair it: {_repair(dataset, root, provenance)}",
+        )
+
+
+def _expected(root: Path, provenance: Provenance) -> dict[str, str] | None:
+    """Hash of each file by its path; None where none were recorded, as by earlier versions."""
+    if not provenance.occlusion:
+        return sums.read_sums(root / RENDERED_SUMS, provenance.manifest.get("files_sha256"))
+    path = root / OCCLUSION_LINES
+    if sums.file_digest(path) != provenance.occlusion_content:
+        return None
+    rows = map(json.loads, read_text(path).splitlines())
+    return {**{row["path"]: row["sha256"] for row in rows}, **provenance.occlusion.get("lists", {})}
+
+
+def _repair(dataset: str, root: Path, provenance: Provenance) -> str:
+    if provenance.occlusion:
+        base = provenance.occlusion["from"]
+        return f"vireid prepare occluded --from {base} --root {root}, with the options of the first time"
+    return rendering_command(dataset, provenance.manifest, root)
