@@ -58,7 +58,7 @@ def run(
 @pytest.mark.parametrize("dataset", WRITERS)
 @pytest.mark.parametrize(
     ("number", "message", "advice"),
-    [(FULL, "no space left", "Free some space"), (READ_ONLY, "can't be written", "that you may write to")],
+    [(FULL, "no space left", "Free some space"), (READ_ONLY, "cannot write", "that you may write to")],
 )
 def test_the_store_s_disk(
     tmp_path: Path,

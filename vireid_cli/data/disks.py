@@ -42,7 +42,7 @@ def explained(folder: Path) -> Iterator[None]:
             ) from error
         if error.errno in (errno.EROFS, errno.EACCES, errno.EPERM):
             raise DataError(
-                f"{folder} can't be written: {error.strerror}",
+                f"cannot write {folder}: {error.strerror}",
                 "Choose a data directory that you may write to.",
             ) from error
         raise
