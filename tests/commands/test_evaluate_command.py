@@ -55,7 +55,7 @@ def test_a_run_in_every_way(
     assert len(content["variants"]) == 5
     assert content["breakdown"]["worst_queries"][0]["path"].endswith(".jpg")
 
-    # our own exported embeddings give the same figures
+    # our own exported embeddings give the same metrics
     code, out, err = vireid(
         "evaluate", "--features", folder / "embeddings.npz", "--dataset", "sysu", "--json", *ways[:2]
     )

@@ -62,8 +62,8 @@ def test_search_in_name_paper_dataset_and_method() -> None:
 
 def test_figures_in_short() -> None:
     row = Reported(dataset="sysu", protocol="all-single", rank1=69.5, mAP=66.75)
-    assert catalogue.figures(row) == "all-single 69.50 / 66.75"
-    assert catalogue.figures(row.model_copy(update={"mAP": None})) == "all-single 69.50 / –"
+    assert catalogue.metrics(row) == "all-single 69.50 / 66.75"
+    assert catalogue.metrics(row.model_copy(update={"mAP": None})) == "all-single 69.50 / –"
 
 
 def test_header_is_the_leading_comment() -> None:

@@ -34,7 +34,7 @@ IDENTITIES_PER_GALLERY = 10
 
 
 def evaluate(session: Session, *, shapes: Sequence[str] = SHAPES, repeats: int) -> dict[str, Any]:
-    """CMC, mAP and mINP from a distance matrix against a loop over queries; both give the same figures."""
+    """CMC, mAP and mINP from a distance matrix against a loop over queries; both give the same values."""
     found: dict[str, Any] = {"loop": LOOP, "repeats": repeats}
     for shape in shapes:
         queries, gallery = (int(n) for n in shape.split("x"))

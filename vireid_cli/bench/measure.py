@@ -1,4 +1,4 @@
-"""Speed, measured: figures of one interleaved run, beside machine, versions and commit.
+"""Speed, measured: values of one interleaved run, beside machine, versions and commit.
 
 Medians of wall-clock seconds; on a shared machine the ratios carry, the absolute times do not.
 """

@@ -25,7 +25,7 @@ HEIGHT, WIDTH = 128, 64
 
 @dataclass(frozen=True, slots=True)
 class NaiveScore:
-    """A matcher's cross-modality figures, each in [0, 1].
+    """A matcher's cross-modality values, each in [0, 1].
 
     Attributes:
         rank1: Share of queries whose nearest gallery image shows the same person.
@@ -121,7 +121,7 @@ def match(features: Array, pids: Array, camids: Array, *, trials: int = 10, seed
     """
     infrared = [c.camid for c in CAMERAS.values() if c.modality is Modality.INFRARED]
     queries = np.flatnonzero(np.isin(camids, infrared))
-    figures = []
+    values = []
     for trial in range(trials):
         gallery = _draw_gallery(pids, camids, np.random.default_rng((seed, trial)), infrared)
         found = evaluate_scores(
@@ -133,8 +133,8 @@ def match(features: Array, pids: Array, camids: Array, *, trials: int = 10, seed
             rule="sysu",
             merge_identities=True,
         )
-        figures.append((found.rank(1), found.mAP, found.chance.rank1, found.valid))
-    rank1, precision, chance, valid = np.mean(figures, axis=0)
+        values.append((found.rank(1), found.mAP, found.chance.rank1, found.valid))
+    rank1, precision, chance, valid = np.mean(values, axis=0)
     return NaiveScore(float(rank1), float(precision), float(chance), int(valid))
 
 
@@ -167,6 +167,6 @@ def load_split(root: Path, split: str = "test") -> tuple[Array, Array, Array]:
 
 
 def measure_tree(root: Path, split: str = "test", *, trials: int = 10) -> dict[str, NaiveScore]:
-    """The naive matchers' figures on a split of a tree, by matcher."""
+    """The naive matchers' values on a split of a tree, by matcher."""
     images, pids, camids = load_split(Path(root), split)
     return {name: match(features(images), pids, camids, trials=trials) for name, features in MATCHERS.items()}

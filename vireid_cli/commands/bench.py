@@ -320,7 +320,7 @@ def _print(
 
 
 def _print_values(values: Mapping[str, Any], say: Callable[[str], None], before: str = "") -> None:
-    """Print figures a line each, those of a part with the part's name before them."""
+    """Print values a line each, those of a part with the part's name before them."""
     for key, value in values.items():
         if isinstance(value, Mapping):
             _print_values(value, say, f"{before}{key} ")

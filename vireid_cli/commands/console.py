@@ -37,7 +37,7 @@ PLAIN_WIDTH = 160
 """Columns of a table where the output is not a terminal."""
 
 NARROWEST = 100
-"""Columns of a table on any terminal: a narrower one wraps its lines rather than cut a figure short."""
+"""Columns of a table on any terminal: a narrower one wraps its lines rather than cut a metric short."""
 
 
 def _columns() -> int:

@@ -31,7 +31,7 @@ def list_recipes(
     ] = None,
     json: Annotated[bool, typer.Option("--json", help="Print JSON instead.")] = False,
 ) -> None:
-    """List every recipe with its paper, dataset, method and the figures that the paper reports.
+    """List every recipe with its paper, dataset, method and the metrics that the paper reports.
 
     Example: vireid recipes list sepg
     """
@@ -126,7 +126,7 @@ def _table(found: Iterable[Entry]) -> Table:
     from rich.text import Text
 
     from vireid_cli.printable import printable_block
-    from vireid_cli.recipe.catalogue import figures
+    from vireid_cli.recipe.catalogue import metrics
 
     table = Table(box=box.SIMPLE_HEAD)
     for title in ("recipe", "method", "dataset", "reported: Rank-1 / mAP, %", "paper"):
@@ -138,7 +138,7 @@ def _table(found: Iterable[Entry]) -> Table:
             continue
         recipe = entry.recipe
         rows = "\n".join(
-            figures(row) if row.dataset == recipe.data.dataset else f"{row.dataset} {figures(row)}"
+            metrics(row) if row.dataset == recipe.data.dataset else f"{row.dataset} {metrics(row)}"
             for row in recipe.reported
         )
         table.add_row(

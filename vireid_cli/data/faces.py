@@ -24,7 +24,7 @@ LISTS = {"train": "train", "gallery": "gallery", "probe": "query"}
 """Name of a list → split of its images."""
 
 DRAWN = "# drawn by vireid from the layout; put a paper's list in its place"
-"""First line of a list that no paper gave: figures under it stand beside nobody's."""
+"""First line of a list that no paper gave: metrics under it stand beside nobody's."""
 OURS = f"{FOLDER}/*.txt were drawn from the layout: under a paper's own lists figures may differ"
 """The note on such lists."""
 

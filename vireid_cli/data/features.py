@@ -71,7 +71,7 @@ class FeatureFile:
         """Compute the (Q, G) scores, higher is better: inner products in float64, or minus the distances."""
         if self.distance is not None:
             return -self.distance
-        # float64: two files with the same embeddings give the same figures on every machine
+        # float64: two files with the same embeddings give the same metrics on every machine
         return self.query.features.astype(np.float64) @ self.gallery.features.astype(np.float64).T
 
 

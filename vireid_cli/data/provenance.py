@@ -2,7 +2,7 @@
 
 A rendered tree carries ``vireid-rendered.json`` at its root, an occluded one ``vireid-occluded.json``
 (and its base's mark beside it). The marks travel from here into the store, into every fingerprint and
-every table, so that no rendered or occluded figure is taken for another one.
+every table, so that no rendered or occluded metric is taken for another one.
 """
 
 from __future__ import annotations

@@ -84,7 +84,7 @@ def latency_of(network: ReIdNetwork, size: Size, runtime: Runtime, batch: int) -
 
 
 def reported_of(recipe: Recipe) -> dict[str, Any] | None:
-    """The paper's own cost figures as plain values, or None where it gives none."""
+    """The paper's own cost values as plain values, or None where it gives none."""
     return None if recipe.reported_cost is None else recipe.reported_cost.model_dump()
 
 

@@ -70,7 +70,7 @@ class Runtime:
             torch.cuda.synchronize(self.device)
 
     def describe(self) -> dict[str, Any]:
-        """Machine, versions and commit, as they stand beside every measured figure."""
+        """Machine, versions and commit, as they stand beside every measured value."""
         return {
             "device": _device_name(self.device),
             "precision": self.precision,

@@ -1,4 +1,4 @@
-"""How sure a figure is: intervals and paired tests with people as the unit, not images.
+"""How sure a metric is: intervals and paired tests with people as the unit, not images.
 
 Images of one person succeed and fail together, so whole people are drawn again: each replicate weighs
 every query by how often its person was drawn. The galleries stay as they are. Replicates are one
@@ -22,11 +22,11 @@ _BLOCK = 500
 
 @dataclass(frozen=True, slots=True)
 class PersonSums:
-    """Sums over the valid queries of each person: T trials, P people, M figures.
+    """Sums over the valid queries of each person: T trials, P people, M metrics.
 
     Attributes:
         pids: (P,) ascending.
-        names: Of the M figures.
+        names: Of the M metrics.
         sums: (T, P, M) sums of the per-query values.
         counts: (T, P) valid queries.
     """
@@ -37,13 +37,13 @@ class PersonSums:
     counts: np.ndarray
 
     def mean(self) -> np.ndarray:
-        """The M figures: mean over valid queries, then over trials."""
+        """The M metrics: mean over valid queries, then over trials."""
         return np.mean(self.sums.sum(axis=1) / self.counts.sum(axis=1)[:, None], axis=0)
 
 
 @dataclass(frozen=True, slots=True)
 class PairedDifference:
-    """One figure's paired difference.
+    """One metric's paired difference.
 
     Attributes:
         mean: First minus second.
@@ -62,13 +62,13 @@ def sums_by_person(pids: Sequence[np.ndarray], values: Sequence[dict[str, np.nda
 
     Args:
         pids: For each trial (Q_t,) the query's person.
-        values: For each trial, by figure, (Q_t,) values; NaN where a query has no legal match.
+        values: For each trial, by metric, (Q_t,) values; NaN where a query has no legal match.
 
     Raises:
-        ValueError: No trial, or figures that differ between trials.
+        ValueError: No trial, or metrics that differ between trials.
     """
     if not values or any(row.keys() != values[0].keys() for row in values):
-        raise ValueError("every trial needs the same figures, and there must be a trial")
+        raise ValueError("every trial needs the same metrics, and there must be a trial")
     names = tuple(values[0])
     people = np.unique(np.concatenate(pids))
     sums = np.zeros((len(values), len(people), len(names)))
@@ -97,7 +97,7 @@ def intervals(
         seed: Of the draws.
 
     Returns:
-        (low, high) by figure.
+        (low, high) by metric.
     """
     drawn = _replicates(people, (people.sums,), replicates, seed)[0]  # (B, M)
     low, high = np.quantile(drawn, [(1 - level) / 2, (1 + level) / 2], axis=0)
@@ -147,8 +147,8 @@ def _replicates(
     """The figures of each replicate, for every side with the same draws: (B, M) each."""
     random = np.random.default_rng(seed)
     size = len(people.pids)
-    trials, _, figures = people.sums.shape
-    found = [np.empty((replicates, figures)) for _ in sides]
+    trials, _, metrics = people.sums.shape
+    found = [np.empty((replicates, metrics)) for _ in sides]
     for first in range(0, replicates, _BLOCK):
         number = min(_BLOCK, replicates - first)
         weights = random.multinomial(size, np.full(size, 1 / size), number).astype(np.float64)  # (b, P)
@@ -156,8 +156,8 @@ def _replicates(
         # a draw may hold no valid query of a trial: that trial leaves its mean
         held = queries > 0
         for side, out in zip(sides, found, strict=True):
-            flat = side.transpose(1, 0, 2).reshape(size, trials * figures)
-            total = (weights @ flat).reshape(number, trials, figures)
+            flat = side.transpose(1, 0, 2).reshape(size, trials * metrics)
+            total = (weights @ flat).reshape(number, trials, metrics)
             mean = np.where(held[:, :, None], total / np.maximum(queries, 1)[:, :, None], 0.0)
             out[first : first + number] = mean.sum(axis=1) / held.sum(axis=1)[:, None]
     return found

@@ -88,8 +88,8 @@ class Retrieval:
         """CMC@k, k from 1 to 20."""
         return float(self.cmc[k - 1])
 
-    def figures(self) -> dict[str, float]:
-        """The reported figures by name: rank1, rank5, rank10, rank20, mAP, mINP."""
+    def metrics(self) -> dict[str, float]:
+        """The reported metrics by name: rank1, rank5, rank10, rank20, mAP, mINP."""
         return {f"rank{k}": self.rank(k) for k in REPORTED_RANKS} | {"mAP": self.mAP, "mINP": self.mINP}
 
 
@@ -135,7 +135,7 @@ class Trials:
 
     def summary(self) -> dict[str, Spread]:
         """Mean and standard deviation of rank1, rank5, rank10, rank20, mAP and mINP."""
-        return {name: self.spread(_figure(name)) for name in self.results[0].figures()}
+        return {name: self.spread(_metric(name)) for name in self.results[0].metrics()}
 
     def cmc(self) -> np.ndarray:
         """Mean CMC over the trials, (20,)."""
@@ -150,9 +150,9 @@ class Trials:
         )
 
 
-def _figure(name: str) -> Callable[[Retrieval], float]:
-    """The function that reads one reported figure."""
-    return lambda result: result.figures()[name]
+def _metric(name: str) -> Callable[[Retrieval], float]:
+    """The function that reads one reported metric."""
+    return lambda result: result.metrics()[name]
 
 
 def result_of(plan: RankPlan, counted: Ranks, ranks: int = CMC_RANKS) -> Retrieval:

@@ -1,6 +1,6 @@
 """Second looks at a ranking: k-reciprocal re-ranking and query expansion by the gallery's mean.
 
-Both use the gallery of the trial as a whole, which no first-look figure does: results are reported
+Both use the gallery of the trial as a whole, which no first-look metric does: results are reported
 beside the plain ones, never in their place.
 """
 

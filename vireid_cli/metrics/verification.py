@@ -1,4 +1,4 @@
-"""Verification rate at a false acceptance rate, and Rank-1: the figures of face benchmarks.
+"""Verification rate at a false acceptance rate, and Rank-1: the metrics of face benchmarks.
 
 A pair is accepted when its score is at least t. FAR(t) is the share of impostor pairs accepted, VR(t)
 the share of genuine ones. VR@FAR=f is VR at the smallest threshold whose FAR does not exceed f; nothing

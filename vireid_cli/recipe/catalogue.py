@@ -92,7 +92,7 @@ def copy(name: str, to: Path | None = None, *, overwrite: bool = False) -> Path:
     return files.write_text(target, text)
 
 
-def figures(row: Reported) -> str:
+def metrics(row: Reported) -> str:
     """A reported row in short: protocol, Rank-1 and mAP in percent where the paper has them."""
     values = [f"{value:.2f}" if value is not None else "–" for value in (row.rank1, row.mAP)]
     return f"{row.protocol} {' / '.join(values)}"

@@ -195,7 +195,7 @@ class Train(Strict):
 
 
 class Reported(Strict):
-    """A figure that the paper prints, in percent.
+    """A metric that the paper prints, in percent.
 
     Attributes:
         dataset: The real dataset it was measured on.
@@ -204,7 +204,7 @@ class Reported(Strict):
         source: Where in the paper.
         rank1, rank5, rank10, rank20, mAP, mINP: Percent; None where the paper is silent.
         vr_far_1, vr_far_01: Verification rate at a false acceptance rate of 1 % and of 0.1 % (faces); in
-            a recipe, and among measured figures, ``vr_far_0.01`` and ``vr_far_0.001``.
+            a recipe, and among measured metrics, ``vr_far_0.01`` and ``vr_far_0.001``.
     """
 
     model_config = ConfigDict(serialize_by_alias=True)
@@ -247,8 +247,8 @@ class Recipe(Strict):
         name: The recipe's name; the file's stem where it is not given.
         paper: What it reproduces.
         data, backbone, method, train: The parts.
-        reported: The paper's figures, printed beside ours where dataset and protocol are the same.
-        reported_cost: The paper's cost figures, printed beside ours by ``evaluate --cost``.
+        reported: The paper's metrics, printed beside ours where dataset and protocol are the same.
+        reported_cost: The paper's cost values, printed beside ours by ``evaluate --cost``.
     """
 
     name: str = ""

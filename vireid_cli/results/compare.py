@@ -18,7 +18,7 @@ SHOWN = ("rank1", "rank10", "mAP", "mINP")
 
 @dataclass(frozen=True, slots=True)
 class SeedSpread:
-    """A figure over repetitions.
+    """A metric over repetitions.
 
     Attributes:
         mean: Over the repetitions.
@@ -109,7 +109,7 @@ def comparison(
     rows = tuple(table_row(label, by_seed, parameters[label]) for label, by_seed in evaluations.items())
     marks = [content["fingerprint"] for by_seed in evaluations.values() for content in by_seed.values()]
     if len({str(mark.get("data")) for mark in marks}) > 1:
-        raise ValueError("rows were evaluated on different data: figures can't stand in one table")
+        raise ValueError("rows were evaluated on different data: metrics can't stand in one table")
     shared = {key: value for key, value in marks[0].items() if all(mark.get(key) == value for mark in marks)}
     return Comparison(rows, shared)
 

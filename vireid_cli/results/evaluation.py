@@ -32,7 +32,7 @@ CLOSE = 1e-6
 
 @dataclass(frozen=True, slots=True)
 class StoredEvaluation:
-    """One finished evaluation: its figures, and the arrays that were made with them.
+    """One finished evaluation: its metrics, and the arrays that were made with them.
 
     Attributes:
         name: The protocol's, or ``<dataset>-<protocol>``.
@@ -87,7 +87,7 @@ class StoredEvaluation:
             raise self._mixed(path, "they carry different identifiers")
 
     def _check_ranking(self, path: Path) -> None:
-        """Compare a ranking without identifier with the figures, by what both hold."""
+        """Compare a ranking without identifier with the metrics, by what both hold."""
         optional = ("average_precision", "first_rank")
         arrays = read_arrays(path, {}, self.again, optional)
         precision = arrays.get("average_precision")
@@ -106,7 +106,7 @@ class StoredEvaluation:
                 raise self._mixed(path, f"mAP {mean:.4f} in trial 0, not {first[0]:.4f}")
 
     def _check_rows(self, path: Path) -> None:
-        """Compare embeddings without identifier with the figures, by the sizes of the trials."""
+        """Compare embeddings without identifier with the metrics, by the sizes of the trials."""
         arrays = read_arrays(path, {}, self.again, ("query_offsets", "gallery_offsets"))
         for key, name in (("queries", "query_offsets"), ("gallery", "gallery_offsets")):
             offsets = arrays.get(name)
@@ -179,7 +179,7 @@ def write_evaluation(folder: Path, content: schema.EvaluationFile, arrays: Mappi
 
 
 def amend_evaluation(folder: Path, content: schema.EvaluationFile) -> None:
-    """Write ``metrics.json`` of an evaluation again, with more beside the figures.
+    """Write ``metrics.json`` of an evaluation again, with more beside the metrics.
 
     Raises:
         DataError: The folder holds another evaluation by now, or can't be written.

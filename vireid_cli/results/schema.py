@@ -132,10 +132,10 @@ OPTIONAL_COLUMNS = ("monitors", "val")
 
 
 class Metric(TypedDict):
-    """A figure in [0, 1].
+    """A metric in [0, 1].
 
     ``mean`` and ``std`` are over trials (null for a single one), ``interval`` is [low, high] of the
-    bootstrap over people that ``EvaluationFile.interval`` names; null where a figure has none.
+    bootstrap over people that ``EvaluationFile.interval`` names; null where a metric has none.
     """
 
     mean: float
@@ -171,7 +171,7 @@ class Against(TypedDict):
 
 
 class Breakdown(TypedDict):
-    """Where a result fails: rows of figures, worst identities and queries first."""
+    """Where a result fails: rows of metrics, worst identities and queries first."""
 
     camera_pairs: list[dict[str, Any]]
     identities: list[dict[str, Any]]

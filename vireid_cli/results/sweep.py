@@ -170,7 +170,7 @@ def _refuse_metrics(members: Sequence[Member], metrics: Sequence[str]) -> None:
 
 
 def _refuse_images(members: Sequence[Member]) -> None:
-    """Refuse figures on different images."""
+    """Refuse metrics on different images."""
     first: dict[str, str] = {}
     for member in members:
         first.setdefault(member.data, member.name)

@@ -1,4 +1,4 @@
-"""How results are said to people: names of figures, shares in percent, what a protocol's title is."""
+"""How results are said to people: names of metrics, shares in percent, what a protocol's title is."""
 
 from __future__ import annotations
 

@@ -32,7 +32,7 @@ class Family(Protocol):
         ...
 
     def published(self, plan: EvaluationPlan) -> str | None:
-        """The protocol whose figures papers print, if the plan is that one: ``all-single``, ``v2i``."""
+        """The protocol whose metrics papers print, if the plan is that one: ``all-single``, ``v2i``."""
         ...
 
 

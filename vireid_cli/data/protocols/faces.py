@@ -46,7 +46,7 @@ def check(request: Request) -> None:
 
 
 def published(plan: EvaluationPlan) -> str | None:
-    """``faces``, unless the people were chosen by us: no paper's figure belongs beside them."""
+    """``faces``, unless the people were chosen by us: no paper's metric belongs beside them."""
     return None if OURS in str(plan.fingerprint["notes"]) else "faces"
 
 

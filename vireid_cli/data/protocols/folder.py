@@ -47,7 +47,7 @@ def check(request: Request) -> None:
 
 
 def published(plan: EvaluationPlan) -> str | None:
-    """None: nobody published figures of a user's own data."""
+    """None: nobody published metrics of a user's own data."""
     return None
 
 

@@ -32,7 +32,7 @@ RULE: CameraRule = "llcm"
 MERGED = True
 
 DEFAULT: LlcmProtocol = "llcm-release"
-"""The published figures come from the release's test code."""
+"""The published metrics come from the release's test code."""
 
 LLCM_CAMERAS = {Modality.VISIBLE: tuple(range(1, 10)), Modality.INFRARED: (1, 2, 4, 5, 6, 7, 8, 9)}
 
@@ -72,7 +72,7 @@ def check(request: Request) -> None:
 def published(plan: EvaluationPlan) -> str | None:
     """``v2i`` or ``i2v`` as the dataset's release computes them, ten trials.
 
-    Visible to infrared by the words (``llcm-train``) is another figure than the published one, which
+    Visible to infrared by the words (``llcm-train``) is another metric than the published one, which
     has the roles exchanged: its mAP lies far below its Rank-1.
     """
     mode, direction = plan.fingerprint["mode"], str(plan.fingerprint["direction"])

@@ -211,7 +211,7 @@ def _require_cameras(
     q_cameras: tuple[int, ...],
     g_cameras: tuple[int, ...],
 ) -> None:
-    """Refuse a tree in which a whole camera is missing: its figures would compare with nobody's."""
+    """Refuse a tree in which a whole camera is missing: its metrics would compare with nobody's."""
     present = set(np.unique(table.camids[query]).tolist()) | {camid for _, camid in folders}
     missing = [camid for camid in (*q_cameras, *g_cameras) if camid not in present]
     if missing:

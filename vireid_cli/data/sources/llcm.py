@@ -157,7 +157,7 @@ def differences(records: RecordTable) -> list[str]:
         missing = [f"test_{WORDS[modality]}/cam{camid}" for camid in cameras if camid not in here]
         if missing:
             found.append(
-                f"no test image of {', '.join(missing)} ({len(cameras)} camera folders expected): figures "
+                f"no test image of {', '.join(missing)} ({len(cameras)} camera folders expected): metrics "
                 "compare with nobody's; unpack the dataset again"
             )
     for (split, modality), expected in EXPECTED.items():

@@ -1,4 +1,4 @@
-"""What an evaluation leaves in the run folder: rankings, embeddings with their trials, breakdown, figures."""
+"""What an evaluation leaves in the run folder: rankings, embeddings with their trials, breakdown, metrics."""
 
 from __future__ import annotations
 

@@ -77,7 +77,7 @@ def stored_evaluations(run: Run, session: Session, options: EvaluateOptions) -> 
 
     Returns:
         One for each protocol asked for; none where one of them is missing or another, or where more than
-        the plain figures is asked for.
+        the plain metrics is asked for.
 
     Raises:
         UsageError, DataError: As ``evaluate_run``.
@@ -148,7 +148,7 @@ def _overlap(store: Store, rows: np.ndarray, trained: Chosen, allowed: bool) -> 
     both = trained.tokens.intersection(identity_tokens(store, test))
     if both and not allowed:
         raise UsageError(
-            f"{len(both)} of {len(test)} test identities were trained on: the figures would be worthless.",
+            f"{len(both)} of {len(test)} test identities were trained on: the metrics would be worthless.",
             "Evaluate on other identities, or say --allow-overlap to see them marked as such.",
         )
     return len(both)
@@ -189,7 +189,7 @@ def _trained_on(data: Mapping[str, Any]) -> str:
 
 
 def comparable(recipe: Recipe, store: Store, plan: EvaluationPlan) -> list[dict[str, Any]]:
-    """The paper's figures for this very dataset and protocol, trained on it; none beside a rendered one.
+    """The paper's metrics for this very dataset and protocol, trained on it; none beside a rendered one.
 
     Args:
         recipe: Of the run.

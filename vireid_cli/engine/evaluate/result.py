@@ -170,7 +170,7 @@ def evaluate_protocol(
         sides: Plain embeddings, and those with test-time augmentation.
         options: Which ways.
         fingerprint: What was measured.
-        reported: The paper's figures where comparable.
+        reported: The paper's metrics where comparable.
         folder: Where to; None: nowhere.
     """
     ways: tuple[Rerank, ...] = ("none", *options.rerank)

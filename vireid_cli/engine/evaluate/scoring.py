@@ -88,8 +88,8 @@ class Outcome:
     far_reading: FarReading = "not-exceeded"
 
     def per_trial(self) -> dict[str, list[float]]:
-        """Every reported figure, trial by trial."""
-        rows = [result.figures() for result in self.trials]
+        """Every reported metric, trial by trial."""
+        rows = [result.metrics() for result in self.trials]
         found = {name: [row[name] for row in rows] for name in rows[0]}
         points = [
             operating_points(pair.genuine, pair.impostor, self.fars, self.far_reading) for pair in self.pairs
@@ -103,7 +103,7 @@ class Outcome:
 
 
 def per_query(result: Retrieval) -> dict[str, np.ndarray]:
-    """Each query's share in the reported figures, (Q,) each; NaN where it has no legal match."""
+    """Each query's share in the reported metrics, (Q,) each; NaN where it has no legal match."""
     valid = result.valid_mask
     hits = {
         f"rank{k}": np.where(valid, (result.first_rank <= k).astype(np.float64), np.nan)
@@ -155,5 +155,5 @@ def second_look(plan: EvaluationPlan, q: Embeddings, g: Embeddings, rerank: Rera
 
 
 def far_name(far: float) -> str:
-    """The figure name of a verification rate: ``vr_far_0.01``."""
+    """The metric name of a verification rate: ``vr_far_0.01``."""
     return f"vr_far_{far:g}"

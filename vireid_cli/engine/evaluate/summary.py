@@ -32,7 +32,7 @@ def summarize(
         name: Of the protocol.
         fingerprint: What was measured.
         outcomes: The plain one first, then each variant.
-        reported: The paper's figures where they are comparable.
+        reported: The paper's metrics where they are comparable.
     """
     plain = outcomes[0]
     first, chance = plain.trials.results[0], plain.trials.chance()
@@ -55,7 +55,7 @@ def summarize(
 
 
 def metrics_of(outcome: Outcome) -> dict[str, schema.Metric]:
-    """Mean and standard deviation over trials of each figure, and its interval."""
+    """Mean and standard deviation over trials of each metric, and its interval."""
     bounds = intervals(outcome.people())
     if outcome.pairs:
         names = [far_name(far) for far in outcome.fars]
@@ -149,7 +149,7 @@ def _spread_over_models(
     together: schema.EvaluationFile | schema.Variant,
     contents: Sequence[schema.EvaluationFile] | Sequence[schema.Variant],
 ) -> None:
-    """Put the models' means in place of the trials' figures."""
+    """Put the models' means in place of the trials' metrics."""
     names = contents[0]["metrics"]
     together["per_trial"] = {key: [c["metrics"][key]["mean"] for c in contents] for key in names}
     for key, values in together["per_trial"].items():

@@ -28,7 +28,7 @@ from vireid_cli.types import Size
 
 MEASURED = ("rank1", "mAP", "mINP")
 BY = "mAP"
-"""The figure that decides; of equal ones, the earlier epoch stays."""
+"""The metric that decides; of equal ones, the earlier epoch stays."""
 
 
 class Selection:
@@ -65,14 +65,14 @@ class Selection:
             at: The position after the epoch.
 
         Returns:
-            ``MEASURED`` figures in [0, 1], means over the trials.
+            ``MEASURED`` metrics in [0, 1], means over the trials.
         """
         self._network.eval()
         rows, silent = self.plan.rows, replace(self._session, reporter=Reporter())
         embedded = embed_rows(self._network, silent, self._store, self._size, rows)
         summary = evaluate_plan(self.plan, embedded.widened(), rows).summary()
         found = {name: summary[name].mean for name in MEASURED}
-        # a resumed run may measure an epoch again: the same figure, which changes nothing
+        # a resumed run may measure an epoch again: the same metric, which changes nothing
         better = not self.best or found[BY] > self.best[BY] or at.epoch == self.best["epoch"]
         if better:
             self.best = {"epoch": at.epoch, **found}
