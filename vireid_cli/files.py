@@ -17,7 +17,7 @@ from typing import IO, Any
 
 import numpy as np
 
-from vireid_cli import reading
+from vireid_cli import documents
 from vireid_cli.errors import DataError
 from vireid_cli.unfinished import remove_unfinished, unfinished_file
 
@@ -128,11 +128,7 @@ def read_json(path: Path, hint: str = "") -> Any:
     Raises:
         DataError: The file is missing or is not JSON.
     """
-    text = reading.read_text(path, hint=hint, surrogates=True)
-    try:
-        return json.loads(text)
-    except (ValueError, RecursionError) as error:
-        raise DataError(f"{path} can't be read as JSON: {error}", hint) from error
+    return documents.read_json(path, hint=hint)
 
 
 def read_mapping(path: Path, needed: Collection[str], hint: str) -> dict[str, Any]:

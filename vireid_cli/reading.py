@@ -27,6 +27,9 @@ _KINDS = (
     (stat.S_ISCHR, "a device"),
     (stat.S_ISBLK, "a device"),
 )
+_SHOWN = 60
+"""Characters of a value that a message shows."""
+
 _WIDE = (codecs.BOM_UTF32_LE, codecs.BOM_UTF32_BE, codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 _SAVE_AGAIN = "Save the file as UTF-8 text."
 
@@ -188,6 +191,13 @@ def size_text(size: int) -> str:
         if size >= unit:
             return f"{size / unit:,.1f} {name}"
     raise AssertionError(size)
+
+
+def shorten(text: str) -> str:
+    """The text on one line, cut if it is too long for a message; control characters as escapes."""
+    if len(text) <= _SHOWN:
+        return "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)
+    return f"{shorten(text[:_SHOWN])}… ({len(text):,} characters)"
 
 
 def _line_of(content: bytes, position: int) -> int:

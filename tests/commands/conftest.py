@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import functools
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+import typer.main
 
 from vireid_cli.commands import main as command_line
 
@@ -23,10 +25,15 @@ class Said:
 
 Command = Callable[..., Said]
 
+_built = functools.cache(typer.main.get_command)
+"""The commands, built once: building takes longer than most of what they refuse."""
+
 
 @pytest.fixture
 def vireid(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Command:
     """Run a command line in this process, as ``main`` does."""
+
+    monkeypatch.setattr(typer.main, "get_command", _built)
 
     def run(*words: object) -> Said:
         monkeypatch.setattr(sys, "argv", ["vireid", *map(str, words)])

@@ -241,5 +241,5 @@ def test_a_description_of_another_form_is_named(data: Path, spoil) -> None:
     folder = data / "prepared" / "sysu"
     content = json.loads((folder / "store.json").read_text())
     (folder / "store.json").write_text(json.dumps(spoil(content)))
-    with pytest.raises(DataError, match=r"store\.json is not of the form"):
+    with pytest.raises(DataError, match=r"store\.json"):
         open_store(data, "sysu")

@@ -196,7 +196,7 @@ def test_a_rendered_tree_is_marked_and_has_no_published_counts(tree: Path) -> No
     [
         ('{"complete": false, "seed": 1}', "not complete"),
         ('{"seed": 1}', "not complete"),
-        ('{"complete": true, "seed": 1, "version": 1}', "lacks content_hash"),
+        ('{"complete": true, "seed": 1, "version": 1}', "content_hash: this key is missing"),
         ('{"complete": tr', "can't be read"),
     ],
 )

@@ -28,6 +28,10 @@ def evaluated(folder: Path, rows: np.ndarray, seed: int = 0, data: str = "abc", 
     place.mkdir(parents=True)
     (folder / "recipe.yaml").write_text("paper: none\n")
     np.savez(place / "embeddings.npz", **{name: arrays[name][rows] for name in COLUMNS})
-    content = {"fingerprint": {"source": "sysu", "data": data}, "metrics": {}}
+    content = {
+        "version": 2, "protocol": PROTOCOL, "fingerprint": {"source": "sysu", "data": data},
+        "trials": 1, "queries": 1, "valid_queries": 1, "gallery": 1, "metrics": {}, "interval": "",
+        "cmc": [], "per_trial": {}, "chance": {}, "variants": [], "reported": [],
+    }  # fmt: skip
     (place / "metrics.json").write_text(json.dumps(content))
     return Run(folder)

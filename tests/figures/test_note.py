@@ -28,7 +28,8 @@ def test_the_note_lies_in_the_lower_right_corner(size, tmp_path):
 @pytest.mark.parametrize("marks", [{}, {"rendered": "version 1, seed 0"}])
 def test_runs_on_rendered_people_are_known_by_what_they_say_of_their_data(marks, tmp_path):
     assert rendered_note([Run(tmp_path)]) is None, "nothing is said"
-    told = {"version": 1, "num_identities": 2, "data": {"dataset": "x", **marks}}
+    data = {"dataset": "x", "data": "a", "fingerprint": "ab", **marks}
+    told = {"version": 1, "num_identities": 2, "data": data, "parameters": 1, "weights": "none"}
     (tmp_path / "environment.json").write_text(json.dumps(told))
     assert rendered_note([Run(tmp_path)]) == (RENDERED_NOTE if marks else None)
 

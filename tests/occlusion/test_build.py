@@ -184,10 +184,7 @@ def test_the_tree_is_read_by_the_ordinary_source(whole: Path, base: Path) -> Non
     found, there = load_source("occ-sysu").scan(whole), load_source("sysu").scan(base)
     np.testing.assert_array_equal(found.records.paths, there.records.paths)
     assert found.report.provenance.occlusion["preset"] == "occ-sysu"
-    assert (mark.MARK, set(provenance.OCCLUSION_REQUIRED) - set(found.report.provenance.occlusion)) == (
-        provenance.OCCLUSION,
-        set(),
-    )
+    assert mark.MARK == provenance.OCCLUSION
 
 
 def test_png_and_bmp_are_lossless() -> None:

@@ -27,14 +27,14 @@ from vireid_cli.results.evaluation import (
 def parts(precision: float) -> tuple[Any, dict[str, dict[str, np.ndarray]]]:
     """Figures and arrays of an evaluation of three queries, one of them without a match."""
     content = {
-        "fingerprint": {},
-        "metrics": {},
+        "version": 2, "protocol": "all-single", "fingerprint": {}, "metrics": {}, "interval": "",
+        "cmc": [], "chance": {}, "variants": [], "reported": [],
         "trials": 2,
         "queries": 3,
         "valid_queries": 2,
         "gallery": 4,
         "per_trial": {"mAP": [precision, 0.5]},
-    }
+    }  # fmt: skip
     ranking = {"average_precision": np.array([precision, np.nan, precision])}
     embeddings = {"query_offsets": np.array([0, 3, 6]), "gallery_offsets": np.array([0, 4, 9])}
     return content, {schema.RANKING: ranking, schema.EMBEDDINGS: embeddings}
@@ -140,9 +140,10 @@ def test_an_evaluation_between_two_renames_is_listed_once(tmp_path: Path) -> Non
 
 def test_more_is_written_beside_its_own_figures_only(tmp_path: Path) -> None:
     stored = made(tmp_path / "one")
-    content: Any = {**stored.content, "against": {"name": "x"}}
+    against = {"name": "x", "test": "t", "metrics": {}, "differences": {}}
+    content: Any = {**stored.content, "against": against}
     amend_evaluation(tmp_path / "one", content)
-    assert read_evaluation(tmp_path / "one", "again").content["against"] == {"name": "x"}
+    assert read_evaluation(tmp_path / "one", "again").content["against"] == against
     made(tmp_path / "one", 0.5)
     with pytest.raises(DataError, match="in the meantime"):
         amend_evaluation(tmp_path / "one", content)

@@ -19,6 +19,13 @@ from vireid_cli.results.run import Run
 NOW = datetime(2024, 2, 3, 4, 5, 6)
 
 
+EVALUATION = {
+    "version": 2, "protocol": "all-single-seeded", "fingerprint": {}, "metrics": {}, "interval": "",
+    "cmc": [], "chance": {}, "variants": [], "reported": [], "per_trial": {},
+    "trials": 1, "queries": 1, "valid_queries": 1, "gallery": 1,
+}  # fmt: skip
+
+
 def made(folder: Path, name: str = "sepg") -> runs.Run:
     run = runs.create(name, "sysu", runs=folder, now=NOW)
     run.recipe_file.write_text("name: x\n")
@@ -91,7 +98,7 @@ def test_arrays_and_their_errors(tmp_path: Path) -> None:
 def test_evaluations(tmp_path: Path) -> None:
     run = made(tmp_path)
     path = run.evaluation("all-single-seeded") / schema.METRICS
-    files.write_json(path, {"fingerprint": {}, "metrics": {}})
+    files.write_json(path, EVALUATION)
     (run.folder / "evaluation" / "half").mkdir()
     assert list(run.evaluations()) == ["all-single-seeded"]
     for damaged in ('{"fingerprint": ', "{}", "[]"):
@@ -156,7 +163,7 @@ def test_a_row_that_lacks_something_is_named_by_its_line(tmp_path: Path, key: st
     run = Run(tmp_path)
     runs.append_row(run.log, STEP)
     runs.append_row(run.log, {name: value for name, value in STEP.items() if name != key})
-    with pytest.raises(DataError, match=rf"train\.jsonl, line 2: this step row lacks '{key}'"):
+    with pytest.raises(DataError, match=rf"train\.jsonl:2: {key}: this key is missing"):
         run.rows_to_draw()
 
 
@@ -175,7 +182,7 @@ def test_a_row_that_lacks_something_is_named_by_its_line(tmp_path: Path, key: st
 def test_a_row_without_numbers_is_named_by_its_line(tmp_path: Path, row: dict, key: str) -> None:
     run = Run(tmp_path)
     runs.append_row(run.log, row)
-    with pytest.raises(DataError, match=rf"line 1: .* in '{key}'"):
+    with pytest.raises(DataError, match=rf"train\.jsonl:1: {key}.*: expected"):
         run.rows_to_draw()
 
 

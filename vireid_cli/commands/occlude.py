@@ -159,22 +159,22 @@ def occluded(
 
     Example: vireid prepare occluded --from sysu --preset occ-sysu
     """
-    engine = make_engine("cpu", data=data)
+    share = _part(part)
     if verify:
         refuse_idle(context, "--verify checks a tree as it was written", *WRITTEN)
-        _verify(engine, base, root)
+        _verify(make_engine("cpu", data=data), base, root)
         return
     given = {"train_p": train_p, "query_p": query_p, "gallery_p": gallery_p}
     changes = {key: value for key, value in given.items() if value is not None}
     changes |= {"query_modality": query_modality.value, "epsilon": epsilon.value}  # type: ignore[dict-item]
-    tree = engine.occlude(
+    tree = make_engine("cpu", data=data).occlude(
         base,
         preset_name=preset.value if preset else None,
         changes=changes,
         seed=seed,
         library=library,
         root=root,
-        part=_part(part),
+        part=share,
         trial=trial,
         workers=workers,
     )
@@ -211,9 +211,14 @@ def _print_tree(tree: OccludedTree, base: str, root: Path | None) -> None:
 
 
 def _part(text: str) -> tuple[int, int]:
+    """``2/4`` → (2, 4).
+
+    Raises:
+        UsageError: Not of that form, or the part is not from 1 to N.
+    """
     found = re.fullmatch(r"([0-9]{1,6})/([0-9]{1,6})", text)
-    if not found:
-        raise UsageError(f"--part {text}: expected I/N, such as 2/4.")
+    if not found or not 1 <= int(found[1]) <= int(found[2]):
+        raise UsageError(f"--part {text}: expected I/N with I from 1 to N, such as 2/4.")
     return int(found[1]), int(found[2])
 
 
@@ -243,11 +248,13 @@ def visualize_occlusion(
         refuse_idle(
             context, "--library-sheet shows every occluder, no people", "dataset", "by", "rows", "seed"
         )
+    output = Output(out, format, dpi)
+    output.refuse_form()
     engine = make_engine("cpu", data=data)
     path = engine.visualize(
         "occlusion",
         dataset,
-        output=Output(out, format, dpi),
+        output=output,
         by=by.value,
         rows=rows,
         seed=seed,

@@ -30,7 +30,7 @@ def results(
         return
     if not evaluations:
         raise UsageError(f"{found.folder} has not been evaluated.", f"Do it: vireid evaluate {found.folder}")
-    console.print_evaluations(evaluations.values())  # type: ignore[arg-type]
+    console.print_evaluations(evaluations.values())
     for record in records_in(found.exports):
         try:
             read_export(record)

@@ -74,19 +74,19 @@ def breakdown_tables(breakdown: Breakdown) -> list[Table]:
             table.add_column(name, justify="right")
     for row in breakdown["camera_pairs"]:
         pairs.add_row(f"{row['query_camera']} → {row['gallery_camera']}", *_group(row))
-    for row in breakdown["identities"][:SHOWN]:
-        people.add_row(str(row["pid"]), *_group(row))
+    for person in breakdown["identities"][:SHOWN]:
+        people.add_row(str(person["pid"]), *_group(person))
     worst = Table(title=f"the {SHOWN} worst queries of trial 0", title_justify="left", box=box.SIMPLE_HEAD)
     for name in ("query", "pid", "AP %", "first match at rank", "took for it", "pid "):
         worst.add_column(name, overflow="fold")
-    for row in breakdown["worst_queries"][:SHOWN]:
+    for query in breakdown["worst_queries"][:SHOWN]:
         worst.add_row(
-            row["path"],
-            str(row["pid"]),
-            percent(row["average_precision"]),
-            str(row["first_rank"]),
-            row["best_match"],
-            str(row["best_match_pid"]),
+            query["path"],
+            str(query["pid"]),
+            percent(query["average_precision"]),
+            str(query["first_rank"]),
+            query["best_match"],
+            str(query["best_match_pid"]),
         )
     return [pairs, people, worst]
 

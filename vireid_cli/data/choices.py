@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from vireid_cli.data.decode import UNRECORDED, Decoder
-from vireid_cli.data.depth import AUTO, choose_decoder
+from vireid_cli.data.depth import AUTO, choose_decoder, parse_depth
 from vireid_cli.data.fill import decoders
 from vireid_cli.data.sources import obeys_exif
 from vireid_cli.data.store import StoreInfo, fingerprint
@@ -27,6 +27,11 @@ class Choices:
 
     depth: str | None = None
     upright: bool | None = None
+
+    def __post_init__(self) -> None:
+        """Raise ``UsageError`` for a depth of another form, before any image is read."""
+        if self.depth is not None:
+            parse_depth(self.depth)
 
 
 CHOICES = Choices()

@@ -20,7 +20,6 @@ list of records has changed.
 from __future__ import annotations
 
 import hashlib
-import json
 import os
 import re
 from collections.abc import Iterator
@@ -31,6 +30,7 @@ from typing import Any
 
 import numpy as np
 
+from vireid_cli import documents
 from vireid_cli.array_files import map_array
 from vireid_cli.data.resize import IMPLEMENTATIONS
 from vireid_cli.errors import DataError
@@ -111,8 +111,8 @@ class PixelFiles:
     def description(self) -> dict[str, Any]:
         """Content of ``info``; empty where it is missing or not readable."""
         try:
-            content = json.loads(self.info.read_text(encoding="utf-8"))
-        except (OSError, ValueError):
+            content = documents.read_json(self.info)
+        except DataError:
             return {}
         return content if isinstance(content, dict) else {}
 

@@ -16,7 +16,7 @@ import numpy as np
 from vireid_cli.data import records_file
 from vireid_cli.data.choices import CHOICES, Choices, Jobs, decoder_for
 from vireid_cli.data.damage import refuse_damaged
-from vireid_cli.data.depth import depth_notes, parse_depth
+from vireid_cli.data.depth import depth_notes
 from vireid_cli.data.disks import explained, file_sizes_of
 from vireid_cli.data.fill import Work, fill
 from vireid_cli.data.ids import is_text, shorten
@@ -118,8 +118,6 @@ def prepare(
         DataError: A rendered or occluded tree is damaged, the layout is incomplete, images can't be read,
             the disk is full or read-only, or another process writes the store.
     """
-    if choices.depth is not None:
-        parse_depth(choices.depth)
     _refuse_other_bytes(root, data_dir)
     refuse_damaged(dataset, root)
     scanned = records_file.scan(dataset, root)

@@ -7,24 +7,21 @@ every table, so that no rendered or occluded metric is taken for another one.
 
 from __future__ import annotations
 
-import json
 import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
+from vireid_cli import documents
 from vireid_cli.errors import DataError
+from vireid_cli.tree_marks import Mark, OccludedSource, RenderedSource
 
 MANIFEST = "vireid-rendered.json"
 """Name of the file that marks a rendered tree."""
 
-REQUIRED = ("content_hash", "seed", "version")
-
 OCCLUSION = "vireid-occluded.json"
 """Name of the file that marks an occluded tree."""
-
-OCCLUSION_REQUIRED = ("content_hash", "from", "library", "policy", "preset", "seed", "version")
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,25 +80,22 @@ def read_provenance(root: Path) -> Provenance:
     Raises:
         DataError: A mark can't be read, lacks a key, or says that its making did not finish.
     """
-    manifest = _read_mark(root / MANIFEST, REQUIRED, "rendered", "vireid prepare synthetic")
-    occlusion = _read_mark(root / OCCLUSION, OCCLUSION_REQUIRED, "occluded", "vireid prepare occluded")
+    manifest = _read_mark(root / MANIFEST, RenderedSource, "rendered", "vireid prepare synthetic")
+    occlusion = _read_mark(root / OCCLUSION, OccludedSource, "occluded", "vireid prepare occluded")
     return Provenance("rendered" if manifest else "real", manifest, occlusion)
 
 
-def _read_mark(path: Path, required: tuple[str, ...], what: str, command: str) -> dict[str, Any]:
-    """A mark's content, empty where there is none; see ``read_provenance`` for what it raises."""
-    if not path.is_file():
+def _read_mark(path: Path, form: type[Mark], what: str, command: str) -> dict[str, Any]:
+    """Content of a mark, empty if there is none; see ``read_provenance`` for what it raises."""
+    if not path.exists():
         return {}
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise DataError(f"{path} can't be read: {error}", f"Make the dataset again: {command}") from error
-    if not isinstance(content, dict) or content.get("complete") is not True:
+    again = f"Make the dataset again: {command}"
+    content = documents.read_json(path, hint=again)
+    if isinstance(content, dict) and content.get("complete", False) is False:
         raise DataError(
             f"the {what} dataset at {path.parent} is not complete: its making was interrupted",
             f"Run '{command}' with the same options: it continues where it stopped.",
         )
-    missing = [key for key in required if key not in content]
-    if missing:
-        raise DataError(f"{path} lacks {', '.join(missing)}", f"Make the dataset again: {command}")
-    return content
+    documents.check_form(content, form, str(path), hint=again)
+    found: dict[str, Any] = content
+    return found

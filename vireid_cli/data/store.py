@@ -7,7 +7,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import re
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field
@@ -17,12 +16,13 @@ from typing import Any
 
 import numpy as np
 
-from vireid_cli import reading
+from vireid_cli import documents, reading
 from vireid_cli.array_files import load_from
 from vireid_cli.data.decode import Decoder
 from vireid_cli.data.pixels import PixelFiles, name_by_rule, size_name
 from vireid_cli.data.provenance import Provenance, is_rendered
 from vireid_cli.data.sources import load_source
+from vireid_cli.data.store_form import check_store
 from vireid_cli.errors import DataError, UsageError
 from vireid_cli.files import write_bytes, write_json
 from vireid_cli.types import RESIZE, RecordTable, Resize, Size
@@ -245,34 +245,39 @@ def read_store(folder: Path, resize: Resize = RESIZE) -> Store:
     again = "Run 'vireid prepare' for this dataset again: finished images are kept."
     with suppress(OSError):
         name_by_rule(folder)
-    try:
-        content = json.loads((folder / "store.json").read_text(encoding="utf-8"))
-        table = reading.read_bytes(folder / "records.npz", hint=again)
-    except (OSError, ValueError) as error:
-        raise DataError(f"the store at {folder} can't be read: {error}", again) from error
-    if not isinstance(content, dict):
-        raise DataError(f"{folder / 'store.json'} is not of the form that vireid writes", again)
-    if content.get("format") != FORMAT:
-        raise DataError(f"the store at {folder} has format {content.get('format')}, not {FORMAT}", again)
-    if hashlib.sha256(table).hexdigest() != content.get("records_sha256"):
+    path = folder / "store.json"
+    content = documents.read_json(path, hint=again)
+    if isinstance(content, dict) and content.get("format", FORMAT) != FORMAT:
+        raise DataError(f"the store at {folder} has format {content['format']}, not {FORMAT}", again)
+    known = check_store(content, path, again)
+    table = reading.read_bytes(folder / "records.npz", hint=again)
+    if hashlib.sha256(table).hexdigest() != known.records_sha256:
         raise DataError(f"{folder / 'records.npz'} is not the table that store.json describes", again)
     try:
-        permutation = content["permutation"]
-        known = {
-            **content,
-            "root": Path(content["root"]),
-            "provenance": Provenance(**content["provenance"]),
-            "permutation": Path(permutation) if permutation else None,
-            "decoder": Decoder.of_json(content.get("decoder")),
-        }
-        info = StoreInfo(**known)
+        decoder = Decoder.of_json(known.decoder)
     except (KeyError, TypeError, ValueError) as error:
-        raise DataError(f"{folder / 'store.json'} is not of the form that vireid writes", again) from error
+        raise DataError(f"{path}: decoder is not of the form that vireid writes", again) from error
+    info = StoreInfo(
+        known.dataset,
+        Path(known.root),
+        Provenance(known.provenance.kind, known.provenance.manifest, known.provenance.occlusion),
+        known.fingerprint,
+        known.images,
+        known.counts,
+        known.notes,
+        [image.model_dump() for image in known.bad],
+        Path(known.permutation) if known.permutation else None,
+        decoder,
+        known.records_sha256,
+        known.format,
+    )
     arrays, _ = load_from(BytesIO(table), str(folder / "records.npz"), COLUMNS, hint=again)
     missing = [name for name in COLUMNS if name not in arrays]
     if missing:
         raise DataError(f"{folder / 'records.npz'} lacks {', '.join(missing)}", again)
     records = RecordTable(*(arrays[name] for name in COLUMNS))
+    if len(records) != info.images:
+        raise DataError(f"{path}: images: expected {len(records)}, the records, not {info.images}", again)
     return Store(folder, records, info, resize)
 
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from hashlib import sha256
 from pathlib import Path
 
-from vireid_cli import files, reading
+from vireid_cli import documents, files, reading
 from vireid_cli.engine.checkpoint import LAST, load_position
 from vireid_cli.engine.evaluate import evaluate
 from vireid_cli.engine.evaluate.result import EvaluateOptions
@@ -27,7 +27,7 @@ from vireid_cli.errors import DataError, RecipeError, UsageError
 from vireid_cli.lock import locked
 from vireid_cli.recipe.load import dump
 from vireid_cli.recipe.schema import Recipe
-from vireid_cli.recipe.study import Study, refuse
+from vireid_cli.recipe.study import Study, StudyFile, refuse
 from vireid_cli.results import schema
 from vireid_cli.results.compare import Comparison, as_json, comparison
 from vireid_cli.results.run import Run, runs_in
@@ -122,7 +122,7 @@ def runs_of_study(folder: Path) -> list[Run]:
     path = folder / STUDY
     if not path.is_file():
         return []
-    study = Study.model_validate(files.read_json(path)["study"])
+    study = documents.read_form(path, StudyFile, hint="Compare again: vireid compare STUDY").study
     home = folder.parent / (study.runs or study.name)
     start = _start(study)
     weights = _weights(home, start) if start else None

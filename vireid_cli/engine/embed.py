@@ -22,6 +22,7 @@ from vireid_cli.engine.session import Session
 from vireid_cli.errors import DataError
 from vireid_cli.methods import ReIdNetwork
 from vireid_cli.recipe.schema import Recipe
+from vireid_cli.results import schema
 from vireid_cli.results.run import Run
 from vireid_cli.types import Embeddings, Modality, Size
 
@@ -45,7 +46,7 @@ class Chosen:
 
     folder: Path
     recipe: Recipe
-    environment: dict[str, Any]
+    environment: schema.Environment
     epochs: int
     tokens: frozenset[str]
     best: Mapping[str, float] | None
@@ -55,8 +56,7 @@ class Chosen:
     @property
     def imported(self) -> dict[str, Any] | None:
         """Where the checkpoint was imported from; None: it was trained here."""
-        about: dict[str, Any] | None = self.environment.get("imported")
-        return about
+        return self.environment.get("imported")
 
     @property
     def choice(self) -> str:

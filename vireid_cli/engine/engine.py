@@ -15,11 +15,11 @@ from typing import Any, Literal, TypedDict, Unpack
 
 from torch import Tensor
 
-from vireid_cli.data import explain
+from vireid_cli.data import explain, protocols
 from vireid_cli.data.choices import Choices
 from vireid_cli.data.identity import is_prepared
 from vireid_cli.data.prepare import Prepared
-from vireid_cli.data.protocols.request import Direction, Draw, LlcmProtocol, Mode, Shots, request_of
+from vireid_cli.data.protocols.request import Direction, Draw, LlcmProtocol, Mode, Request, Shots, request_of
 from vireid_cli.engine import compare, cost, export, import_run, occlusion, prepare, visualize
 from vireid_cli.engine.compare import StudyResult
 from vireid_cli.engine.dataset import PersonDataset, dataset_of
@@ -254,6 +254,7 @@ class Engine:
             UsageError: The dataset has one split for all.
         """
         data = load_recipe(recipe, tuple(settings)).data
+        protocols.check(data.dataset, Request(trial=1))
         store = prepare.ensure_prepared(data.dataset, self.session, data.image_size, data.resize)
         trials = store.records.trials
         if not trials:
@@ -327,6 +328,7 @@ class Engine:
         See ``aggregate.average_runs`` and ``write_means``.
         """
         found = [self.find(name) for name in names]
+        aggregate.refuse_same_trial(found)
         by_run = [self.evaluate(run, options) for run in found]
         means = aggregate.average_runs(by_run)
         return by_run, aggregate.write_means(means, found, self.session)

@@ -20,7 +20,8 @@ from vireid_cli.engine.prepare import ensure_prepared
 from vireid_cli.engine.runtime import Runtime
 from vireid_cli.engine.session import Session
 from vireid_cli.errors import UsageError
-from vireid_cli.exporters.onnx import OnnxExport, export_onnx
+from vireid_cli.exporters.onnx import OnnxExport, export_onnx, require_packages
+from vireid_cli.files import refuse_unwritable
 from vireid_cli.results.export import ExportRecord, hashes_of, write_record
 from vireid_cli.results.run import Run
 from vireid_cli.tensor_files.sealed import content_hash, save_sealed
@@ -64,6 +65,11 @@ def export_run(
         MissingExtra: The packages of the extra ``export`` are not installed.
         VireidError: The exported network differs from PyTorch by more than 1e-4.
     """
+    folder = out or run.exports
+    if folder.exists() and not folder.is_dir():
+        raise UsageError(f"--out {folder} is a file; a folder is needed.")
+    refuse_unwritable(folder)
+    require_packages()
     trained = load_trained(run, _on_cpu(session))
     size = trained.recipe.data.image_size
     data = trained.recipe.data
@@ -82,7 +88,7 @@ def export_run(
     }
     about = {**metadata, "layout": layout, "size": f"{size[0]}x{size[1]}"}
     identifier = content_hash(trained.network.state_dict(), about)[:32]
-    folder, named = out or run.exports, {**metadata, "export": identifier}
+    named = {**metadata, "export": identifier}
     made = export_onnx(trained.network, folder, samples, layout=layout, metadata=named)
     record = ExportRecord(
         identifier=identifier,
@@ -113,6 +119,7 @@ def export_backbone(run: Run, session: Session, *, modality: Modality, out: Path
     path = out or run.exports / "backbone.safetensors"
     if path.suffix != ".safetensors":
         raise UsageError(f"--out {path}: the file is a state dict, its name must end in .safetensors.")
+    refuse_unwritable(path.parent)
     trained = load_trained(run, _on_cpu(session), fold=False)
     trunks = [module for module in trained.network.modules() if isinstance(module, TwoStream)]
     if not trunks or trunks[0].stages != STAGES:

@@ -16,7 +16,7 @@ from vireid_cli.data.store import locate
 from vireid_cli.engine.session import Session
 from vireid_cli.errors import UsageError
 from vireid_cli.files import refuse_unwritable
-from vireid_cli.occlusion.build import OccludedTree, build_occluded
+from vireid_cli.occlusion.build import OccludedTree, build_occluded, check_part
 from vireid_cli.occlusion.coco import read_coco
 from vireid_cli.occlusion.detect import Detector, MaskRcnn, YoloSeg
 from vireid_cli.occlusion.drawing.catalogue import DESIGNS, build_builtin
@@ -26,6 +26,9 @@ from vireid_cli.occlusion.mark import OcclusionOptions, verify_occluded
 from vireid_cli.occlusion.policy import USUAL, preset
 from vireid_cli.occlusion.refine import MaskRefiner, Sam, grabcut, keep
 from vireid_cli.types import RecordTable
+
+SAM_KINDS = ("vit_b", "vit_l", "vit_h")
+"""Sizes of SAM."""
 
 LIBRARY = "occluders"
 """Folder of the library under the data directory."""
@@ -110,6 +113,17 @@ def make_library(
             "Photographs need --images, and either --coco or --detector; "
             "--category is for the built-in library."
         )
+    for path, option in ((coco, "--coco"), (sam_weights, "--sam-weights")):
+        if path is not None and not path.is_file():
+            raise UsageError(f"{option} {path}: there is no such file.")
+    if not images.is_dir():
+        raise UsageError(f"--images {images}: there is no such folder.")
+    if detector not in (None, "maskrcnn"):
+        _yolo_path(str(detector))
+    if refine == "sam" and sam_weights is None:
+        raise UsageError("--refine sam needs SAM's checkpoint.", "--sam-weights sam_vit_b_01ec64.pth")
+    if refine == "sam" and sam_kind not in SAM_KINDS:
+        raise UsageError(f"--sam-kind {sam_kind}: expected one of {', '.join(SAM_KINDS)}.")
     refuse_unwritable(folder)
     skipped: Counter[str] = Counter()
     refiner = _refiner(refine, sam_weights, sam_kind)
@@ -131,10 +145,14 @@ def make_library(
 def _detector(name: str, weights: str) -> Detector:
     if name == "maskrcnn":
         return MaskRcnn.load(weights)
+    return YoloSeg(_yolo_path(name))
+
+
+def _yolo_path(name: str) -> Path:
     path = Path(name)
     if path.suffix.lower() != ".onnx" or not path.is_file():
         raise UsageError(f"--detector {name}: expected 'maskrcnn' or the path of an .onnx file that exists.")
-    return YoloSeg(path)
+    return path
 
 
 def _refiner(name: str, sam_weights: Path | None, sam_kind: str) -> MaskRefiner:
@@ -197,10 +215,11 @@ def occlude(
         UsageError: Something named is not there, or the folder holds something else.
         DataError: A layout or a library that can't be used, or a disk that can't be written.
     """
+    check_part(part)
     source, target = occluded_root(base, session, root)
     name = preset_name or USUAL.get(base, "occ-all")
     policy = replace(preset(name), **(changes or {}))
-    things = ensure_library(library, session)
+    refuse_unwritable(target)
     scanned = load_source(base).scan(source)
     records = scanned.records
     if trial != 1 and not 1 <= trial <= records.trials:
@@ -209,6 +228,7 @@ def occlude(
     noted = decoder.as_json() if decoder.differences else None
     options = OcclusionOptions(base, name, policy, seed, trial=trial if records.trials else 0, decoder=noted)
     records = records.in_trial(trial) if records.trials else records
+    things = ensure_library(library, session)
     return build_occluded(
         records,
         source,

@@ -89,6 +89,15 @@ class _File(nn.Module):
         return tuple(embed(pixels, m) for pixels, m in zip(images, self.modalities, strict=True))
 
 
+def require_packages() -> None:
+    """Raise ``MissingExtra`` if a package of the extra ``export`` is not installed."""
+    for package in PACKAGES:
+        try:
+            importlib.import_module(package)
+        except ImportError as error:
+            raise MissingExtra(package, "export", "The export to ONNX") from error
+
+
 def export_onnx(
     network: nn.Module,
     folder: Path,
@@ -121,11 +130,7 @@ def export_onnx(
         VireidError: The network can't be traced, holds a Fourier node, has a fixed batch, or differs
             by more than ``LIMIT``; an earlier export in the folder is then still there, untouched.
     """
-    for package in PACKAGES:
-        try:
-            importlib.import_module(package)
-        except ImportError as error:
-            raise MissingExtra(package, "export", "The export to ONNX") from error
+    require_packages()
     copied = copy.deepcopy(network).to("cpu", torch.float32).to(memory_format=torch.contiguous_format)
     files = _files(copied, samples, layout)
     nodes, largest = Counter[str](), 0.0

@@ -68,6 +68,12 @@ class OccludedTree:
     unreadable: tuple[str, ...]
 
 
+def check_part(part: tuple[int, int]) -> None:
+    """Refuse a part that does not exist. Raises ``UsageError``."""
+    if not 1 <= part[0] <= part[1]:
+        raise UsageError(f"--part {part[0]}/{part[1]}: expected I/N with 1 ≤ I ≤ N, such as 2/4.")
+
+
 def build_occluded(
     records: RecordTable,
     source: Path,
@@ -98,8 +104,7 @@ def build_occluded(
         DataError: It can't be written.
     """
     started = time.perf_counter()
-    if not 1 <= part[0] <= part[1]:
-        raise UsageError(f"--part {part[0]}/{part[1]}: expected I/N with 1 ≤ I ≤ N, such as 2/4.")
+    check_part(part)
     work = OcclusionWork(source, root, options, Composer(library, options.policy), decode)
     _check_pools(work.composer, records, options)
     wanted = parameters(options, library, _base(records, source))

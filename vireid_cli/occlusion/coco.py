@@ -8,12 +8,13 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
+from pydantic import BaseModel, Field
 
-from vireid_cli.errors import DataError, MissingExtra, UsageError
-from vireid_cli.files import read_json
+from vireid_cli import documents
+from vireid_cli.errors import MissingExtra, UsageError
 from vireid_cli.occlusion.categories import CATEGORIES
 
 
@@ -101,6 +102,37 @@ def _rings(segmentation: Any, size: tuple[int, int]) -> list[list[float]]:
     return rings
 
 
+Side = Annotated[int, Field(ge=1, le=1 << 15)]
+"""Pixels of a side of an image."""
+
+
+class _Category(BaseModel):
+    id: int
+    name: str
+
+
+class _Image(BaseModel):
+    id: int
+    file_name: Annotated[str, Field(pattern=r"^[^\x00]+$")]
+    height: Side
+    width: Side
+
+
+class _Annotation(BaseModel):
+    image_id: int
+    category_id: int
+    segmentation: Any = None
+    iscrowd: bool = False
+
+
+class _CocoFile(BaseModel):
+    """The parts of an annotation file that are used."""
+
+    categories: list[_Category]
+    images: list[_Image]
+    annotations: list[_Annotation]
+
+
 def read_coco(path: Path, folder: Path, skipped: Counter[str]) -> Iterator[tuple[Path, str, list[Instance]]]:
     """Image file, source name and instances of each annotated image, in the order of file names.
 
@@ -117,41 +149,39 @@ def read_coco(path: Path, folder: Path, skipped: Counter[str]) -> Iterator[tuple
     _pycocotools()  # before anything is read
     if not path.is_file() or not folder.is_dir():
         raise UsageError(f"{path if not path.is_file() else folder} does not exist.", "--coco and --images")
-    content = read_json(path)
-    try:
-        names = {int(c["id"]): str(c["name"]).lower() for c in content["categories"]}
-        images = sorted(content["images"], key=lambda image: str(image["file_name"]))
-        of_image: dict[int, list[dict[str, Any]]] = {}
-        for annotation in content["annotations"]:
-            of_image.setdefault(int(annotation["image_id"]), []).append(annotation)
-    except (KeyError, TypeError, ValueError) as error:
-        raise DataError(f"{path} is not a COCO annotation file: {error!r}") from error
+    hint = "Expected COCO's form: categories, images and annotations."
+    content = documents.read_form(path, _CocoFile, hint=hint)
+    names = {category.id: category.name.lower() for category in content.categories}
+    images = sorted(content.images, key=lambda image: image.file_name)
+    of_image: dict[int, list[_Annotation]] = {}
+    for annotation in content.annotations:
+        of_image.setdefault(annotation.image_id, []).append(annotation)
     if not set(names.values()) & set(CATEGORIES):
         raise UsageError(
             f"{path}: none of its categories can be an occluder ({', '.join(sorted(names.values())[:8])}).",
             f"Known: {', '.join(CATEGORIES)}",
         )
     for image in images:
-        size = (int(image["height"]), int(image["width"]))
-        found = [_instance(a, names, size, skipped) for a in of_image.get(int(image["id"]), [])]
+        size = (image.height, image.width)
+        found = [_instance(a, names, size, skipped) for a in of_image.get(image.id, [])]
         kept = [instance for instance in found if instance is not None]
         if kept:
-            yield folder / str(image["file_name"]), str(image["file_name"]), kept
+            yield folder / image.file_name, image.file_name, kept
 
 
 def _instance(
-    annotation: dict[str, Any], names: dict[int, str], size: tuple[int, int], skipped: Counter[str]
+    annotation: _Annotation, names: dict[int, str], size: tuple[int, int], skipped: Counter[str]
 ) -> Instance | None:
-    category = names.get(int(annotation["category_id"]), "")
+    category = names.get(annotation.category_id, "")
     if category not in CATEGORIES:
         skipped["another category"] += 1
         return None
-    if annotation.get("iscrowd"):
+    if annotation.iscrowd:
         skipped["a crowd"] += 1
         return None
     try:
-        mask = mask_of(annotation.get("segmentation"), size)
-    except (ValueError, KeyError, TypeError, IndexError):
+        mask = mask_of(annotation.segmentation, size)
+    except (ValueError, KeyError, TypeError, IndexError, OverflowError):
         skipped["a mask that can't be read"] += 1
         return None
     if not mask.any():

@@ -11,11 +11,13 @@ import json
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import cv2
 import numpy as np
+from pydantic import BaseModel, ConfigDict, Field
 
+from vireid_cli import documents, reading
 from vireid_cli.errors import DataError, UsageError
 from vireid_cli.files import read_json, write_bytes, write_json
 from vireid_cli.occlusion.categories import CATEGORIES, SIZE_RANGE
@@ -144,6 +146,31 @@ def _seal(content: dict[str, Any]) -> str:
     return hashlib.sha256(json.dumps(plain, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
 
 
+class _Row(BaseModel):
+    """A record of the index."""
+
+    model_config = ConfigDict(strict=True, extra="forbid")
+
+    name: Annotated[str, Field(pattern=r"^[\w.-]+$")]
+    source: str
+    category: str
+    scene: str
+    placements: Annotated[list[str], Field(min_length=1)]
+    size: str
+    pool: Literal["train", "test"]
+    sha256: str
+
+
+class _Index(BaseModel):
+    """The index of a library."""
+
+    model_config = ConfigDict(strict=True, extra="allow")
+
+    version: int
+    name: str
+    occluders: Annotated[list[_Row], Field(min_length=1)]
+
+
 def read_library(folder: Path) -> Library:
     """Read a library and check every cut-out against its hash.
 
@@ -161,6 +188,7 @@ def read_library(folder: Path) -> Library:
             f"{folder / INDEX} was changed since it was written: its hash is another.",
             "Build the library again.",
         )
+    documents.check_form(content, _Index, str(folder / INDEX), hint="Build the library again.")
     total = hashlib.sha256()
     occluders, cutouts = [], []
     for row in content["occluders"]:
@@ -169,7 +197,7 @@ def read_library(folder: Path) -> Library:
         occluders.append(thing)
         total.update(f"{sorted(row.items())}\n".encode())
     sealed = SEAL in content
-    return Library(str(content["name"]), tuple(occluders), tuple(cutouts), total.hexdigest(), sealed)
+    return Library(content["name"], tuple(occluders), tuple(cutouts), total.hexdigest(), sealed)
 
 
 def _record(folder: Path, row: dict[str, Any]) -> Occluder:
@@ -193,10 +221,7 @@ def _record(folder: Path, row: dict[str, Any]) -> Occluder:
 
 def _pixels(path: Path, sha256: str) -> np.ndarray:
     """(h, w, 4) RGBA of a cut-out whose file has this hash."""
-    try:
-        data = path.read_bytes()
-    except OSError as error:
-        raise DataError(f"{path} can't be read: {error.strerror}", "Build the library again.") from error
+    data = reading.read_bytes(path, limit=16 * reading.MIB, hint="Build the library again.")
     if hashlib.sha256(data).hexdigest() != sha256:
         raise DataError(f"{path} is not the cut-out that {INDEX} describes.", "Build the library again.")
     pixels = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)

@@ -13,10 +13,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from vireid_cli import documents, reading
 from vireid_cli.errors import DataError, UsageError
-from vireid_cli.files import read_json, write_json
+from vireid_cli.files import write_json
 from vireid_cli.occlusion.library import Library
 from vireid_cli.occlusion.policy import Policy
+from vireid_cli.tree_marks import Occluded, OccludedSource
 from vireid_cli.types import Progress
 
 MARK = "vireid-occluded.json"
@@ -72,7 +74,7 @@ def begin(root: Path, wanted: dict[str, Any]) -> bool:
         UsageError: The folder holds another tree, or files that nobody here wrote.
     """
     if (root / MARK).is_file():
-        there = read_json(root / MARK)
+        there = read_mark(root)
         differ = [f"{k}: there {there.get(k)}, wanted {v}" for k, v in wanted.items() if there.get(k) != v]
         if differ:
             raise UsageError(
@@ -89,22 +91,36 @@ def begin(root: Path, wanted: dict[str, Any]) -> bool:
     return False
 
 
+def read_mark(root: Path) -> dict[str, Any]:
+    """Content of the mark of an occluded tree.
+
+    Raises:
+        DataError: It can't be read or is of another form.
+    """
+    path, hint = root / MARK, "Choose another folder with --root, or delete this one and make it again."
+    content = documents.read_json(path, hint=hint)
+    whole = isinstance(content, dict) and content.get("complete") is True
+    documents.check_form(content, OccludedSource if whole else Occluded, str(path), hint=hint)
+    found: dict[str, Any] = content
+    return found
+
+
 def read_manifest_lines(path: Path) -> list[dict[str, Any]]:
     """Lines of a manifest or journal; a last line that a kill cut short is left out."""
     found = []
-    for line in path.read_text(encoding="utf-8").split("\n"):
+    for line in reading.read_text(path, surrogates=True).split("\n"):
         try:
             found.append(json.loads(line))
-        except ValueError:
+        except (ValueError, RecursionError):
             continue
-    return [line for line in found if isinstance(line, dict) and "path" in line]
+    return [line for line in found if isinstance(line, dict) and isinstance(line.get("path"), str)]
 
 
 def file_digest(path: Path) -> str:
     """SHA-256 of a file as hex; empty where it can't be read."""
     try:
-        return hashlib.sha256(path.read_bytes()).hexdigest()
-    except OSError:
+        return hashlib.sha256(reading.read_bytes(path)).hexdigest()
+    except DataError:
         return ""
 
 
@@ -117,8 +133,8 @@ def verify_occluded(root: Path, *, workers: int | None = None, progress: Progres
     """
     if not (root / MARK).is_file():
         raise UsageError(f"{root} holds no {MARK}: it is not an occluded tree.")
-    mark = read_json(root / MARK)
-    if not mark.get("complete"):
+    mark = read_mark(root)
+    if not mark["complete"]:
         return ["the tree is not complete: run the same command again to finish it"]
     if file_digest(root / MANIFEST) != mark["content_hash"]:
         return [f"{MANIFEST} is not the manifest that {MARK} describes"]
@@ -126,7 +142,7 @@ def verify_occluded(root: Path, *, workers: int | None = None, progress: Progres
         expected = {line["path"]: line["sha256"] for line in read_manifest_lines(root / MANIFEST)}
     except (OSError, KeyError) as error:
         raise DataError(f"{root / MANIFEST} can't be read: {error}") from error
-    expected |= mark["lists"]
+    expected |= mark.get("lists", {})
     found = []
     with ThreadPoolExecutor(workers) as pool:
         for i, (path, there) in enumerate(

@@ -11,7 +11,7 @@ import json
 from pathlib import Path
 from typing import Annotated, Any
 
-from pydantic import BeforeValidator, Field, ValidationError, model_validator
+from pydantic import BaseModel, BeforeValidator, Field, ValidationError, model_validator
 
 from vireid_cli import reading
 from vireid_cli.errors import RecipeError, UsageError
@@ -104,6 +104,12 @@ class Study(Strict):
         shared = {key: value for key, value in self.set.items() if key not in row.set}  # the row's come later
         values = {**shared, **row.set, "train.seed": seed}
         return [f"{key}={json.dumps(value, ensure_ascii=False)}" for key, value in values.items()]
+
+
+class StudyFile(BaseModel):
+    """The part of ``study.json``, a study's results, that is read again: the study itself."""
+
+    study: Study
 
 
 def find_study(name: str) -> Path:

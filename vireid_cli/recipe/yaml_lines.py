@@ -14,8 +14,8 @@ import yaml
 
 from vireid_cli import reading
 from vireid_cli.errors import RecipeError
+from vireid_cli.reading import shorten
 from vireid_cli.recipe import yaml_scalars
-from vireid_cli.recipe.yaml_scalars import shorten
 
 KeyPath = tuple[str, ...]
 

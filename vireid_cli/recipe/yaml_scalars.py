@@ -10,6 +10,8 @@ from __future__ import annotations
 import math
 import re
 
+from vireid_cli.reading import shorten
+
 PREFIX = "tag:yaml.org,2002:"
 TEXT, MERGE = PREFIX + "str", PREFIX + "merge"
 NUMBERS = (PREFIX + "int", PREFIX + "float")
@@ -19,9 +21,6 @@ LONGEST = 100
 
 SMALLEST, LARGEST = -(2**63), 2**63 - 1
 """Range of whole numbers."""
-
-_SHOWN = 60
-"""Characters of a value that a message shows."""
 
 _NULL = {"", "~", "null", "Null", "NULL"}
 _BOOL = {"true", "True", "TRUE", "false", "False", "FALSE"}
@@ -63,12 +62,6 @@ def refusal(value: str, plain: bool) -> str:
     if control := _CONTROL.search(value):
         return f"the text holds the control character U+{ord(control[0]):04X}; remove it."
     return _number_refusal(value) if plain else ""
-
-
-def shorten(text: str) -> str:
-    """The text on one line, cut if it is too long for a message; control characters as escapes."""
-    text = "".join(c if c.isprintable() else repr(c)[1:-1] for c in text[: _SHOWN + 1]) + text[_SHOWN + 1 :]
-    return text if len(text) <= _SHOWN else f"{text[:_SHOWN]}… ({len(text):,} characters)"
 
 
 def _number_refusal(value: str) -> str:

@@ -14,12 +14,13 @@ from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
-from vireid_cli import sums
-from vireid_cli.errors import DataError, UsageError
+from vireid_cli import documents, sums
+from vireid_cli.errors import UsageError
 from vireid_cli.files import write_text
 from vireid_cli.rendered.layouts import load_layout
 from vireid_cli.rendered.options import RenderOptions
 from vireid_cli.rendered.population import Plan
+from vireid_cli.tree_marks import Rendered, WholeTree
 
 MANIFEST = "vireid-rendered.json"
 SUMS = "vireid-rendered.sha256"
@@ -37,14 +38,13 @@ def read_manifest(root: Path) -> dict[str, Any] | None:
         DataError: The file is there but can't be read.
     """
     path = Path(root) / MANIFEST
-    try:
-        found = json.loads(path.read_text(encoding="utf-8"))
-    except (FileNotFoundError, NotADirectoryError):
+    if not path.exists():
         return None
-    except (OSError, ValueError) as error:
-        raise DataError(f"{path} can't be read: {error}", "Delete the folder and render it again.") from error
-    if not isinstance(found, dict) or not {"version", "parameters", "complete"} <= set(found):
-        raise DataError(f"{path} is not a manifest of ours.", "Delete the folder and render it again.")
+    again = "Delete the folder and render it again."
+    content = documents.read_json(path, hint=again)
+    whole = isinstance(content, dict) and content.get("complete") is True
+    documents.check_form(content, WholeTree if whole else Rendered, str(path), hint=again)
+    found: dict[str, Any] = content
     return found
 
 

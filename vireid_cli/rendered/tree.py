@@ -30,6 +30,7 @@ from vireid_cli.errors import DataError, UsageError
 from vireid_cli.files import write_bytes
 from vireid_cli.lock import locked
 from vireid_cli.processors import cores
+from vireid_cli.reading import open_regular
 from vireid_cli.rendered.cameras import Camera
 from vireid_cli.rendered.damage import find_damage
 from vireid_cli.rendered.layouts import Layout, load_layout
@@ -187,13 +188,13 @@ def _is_whole(path: Path) -> bool:
     so that after a power cut one may be empty or short.
     """
     try:
-        with path.open("rb") as file:
+        with open_regular(path) as file:
             head = file.read(6)
             if head[:2] == b"BM":
                 return int.from_bytes(head[2:], "little") == file.seek(0, os.SEEK_END)
             file.seek(-2, os.SEEK_END)
             return head[:2] == b"\xff\xd8" and file.read(2) == b"\xff\xd9"
-    except OSError:
+    except (OSError, DataError):
         return False
 
 

@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 
-from vireid_cli import files, folders
+from vireid_cli import documents, files, folders
 from vireid_cli.errors import DataError
 from vireid_cli.lock import locked
 from vireid_cli.results import schema
@@ -43,7 +43,7 @@ class StoredEvaluation:
 
     name: str
     folder: Path
-    content: dict[str, Any]
+    content: schema.EvaluationFile
     again: str
 
     @property
@@ -94,13 +94,15 @@ class StoredEvaluation:
         if precision is None or precision.ndim != 1 or precision.dtype.kind != "f":
             return
         valid = ~np.isnan(precision)
-        counts = {"queries": len(precision), "valid_queries": int(valid.sum())}
-        for key, count in counts.items():
-            if self.content.get(key, count) != count:
-                raise self._mixed(path, f"{key} {count:,}, not {self.content[key]:,}")
-        per_trial = self.content.get("per_trial")
-        first = per_trial.get("mAP") if isinstance(per_trial, dict) else None
-        if isinstance(first, list) and first and valid.any():
+        counts = (
+            ("queries", len(precision), self.content["queries"]),
+            ("valid_queries", int(valid.sum()), self.content["valid_queries"]),
+        )
+        for key, count, stored in counts:
+            if stored != count:
+                raise self._mixed(path, f"{key} {count:,}, not {stored:,}")
+        first = self.content["per_trial"].get("mAP")
+        if first and valid.any():
             mean = float(precision[valid].mean())
             if abs(mean - first[0]) > CLOSE:
                 raise self._mixed(path, f"mAP {mean:.4f} in trial 0, not {first[0]:.4f}")
@@ -108,15 +110,19 @@ class StoredEvaluation:
     def _check_rows(self, path: Path) -> None:
         """Compare embeddings without identifier with the metrics, by the sizes of the trials."""
         arrays = read_arrays(path, {}, self.again, ("query_offsets", "gallery_offsets"))
-        for key, name in (("queries", "query_offsets"), ("gallery", "gallery_offsets")):
+        sides = (
+            ("queries", self.content["queries"], "query_offsets"),
+            ("gallery", self.content["gallery"], "gallery_offsets"),
+        )
+        for key, stored, name in sides:
             offsets = arrays.get(name)
             if offsets is None or offsets.ndim != 1 or len(offsets) < 2 or offsets.dtype.kind not in "iu":
                 continue
             count = int(offsets[1])
-            if self.content.get(key, count) != count:
-                raise self._mixed(path, f"{key} {count:,}, not {self.content[key]:,}")
+            if stored != count:
+                raise self._mixed(path, f"{key} {count:,}, not {stored:,}")
             trials = len(offsets) - 1
-            if "models" not in self.content and self.content.get("trials", trials) != trials:
+            if "models" not in self.content and self.content["trials"] != trials:
                 raise self._mixed(path, f"{trials} trials, not {self.content['trials']}")
 
     def _mixed(self, path: Path, why: str) -> DataError:
@@ -137,12 +143,16 @@ def read_evaluation(folder: Path, again: str) -> StoredEvaluation:
         DataError: It is missing or damaged, or its files are of different evaluations.
     """
     place = folders.current(folder, schema.METRICS)
-    content = files.read_mapping(
-        place / schema.METRICS, schema.EVALUATION_KEYS, f"Evaluate it again: {again}"
-    )
+    content = _read_metrics(place / schema.METRICS, f"Evaluate it again: {again}")
     stored = StoredEvaluation(folder.name, place, content, again)
     stored.check()
     return stored
+
+
+def _read_metrics(path: Path, hint: str) -> schema.EvaluationFile:
+    """Read and check ``metrics.json``."""
+    content: schema.EvaluationFile = documents.read_form(path, schema.CheckedEvaluation, hint=hint)
+    return content
 
 
 def stored_names(home: Path) -> list[str]:
@@ -185,7 +195,7 @@ def amend_evaluation(folder: Path, content: schema.EvaluationFile) -> None:
         DataError: The folder holds another evaluation by now, or can't be written.
     """
     with writing(folder.parent):
-        there = files.read_mapping(folder / schema.METRICS, schema.EVALUATION_KEYS, "")
+        there = _read_metrics(folder / schema.METRICS, "")
         if there.get(IDENTIFIER) != content.get(IDENTIFIER):
             raise DataError(f"{folder} was evaluated again in the meantime.", "Compare the runs again.")
         files.write_json(folder / schema.METRICS, content)

@@ -10,10 +10,11 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from vireid_cli import files
+from vireid_cli import documents, files, reading
 from vireid_cli.errors import DataError, UsageError
 from vireid_cli.results import schema
 from vireid_cli.results.evaluation import StoredEvaluation, read_evaluation, stored_names
+from vireid_cli.results.log import checked_rows, log_rows
 
 LATEST = "latest"
 DAMAGED = "The run is damaged: restore its folder, or train anew."
@@ -71,49 +72,17 @@ class Run:
         """The folder of one protocol's results."""
         return self.folder / "evaluation" / protocol
 
-    def environment(self) -> dict[str, Any]:
-        """What ``environment.json`` says. Raises ``DataError`` where it is missing or damaged."""
-        return files.read_mapping(self.folder / schema.ENVIRONMENT, schema.ENVIRONMENT_KEYS, DAMAGED)
+    def environment(self) -> schema.Environment:
+        """Read ``environment.json``. Raises ``DataError`` if it is missing or of another form."""
+        return documents.read_form(self.folder / schema.ENVIRONMENT, schema.Environment, hint=DAMAGED)
 
     def log_rows(self) -> Iterator[dict[str, Any]]:
-        """Rows of ``train.jsonl``; a line cut by a kill is left out."""
-        return (row for _, row in self._numbered_rows())
-
-    def _numbered_rows(self) -> Iterator[tuple[int, dict[str, Any]]]:
-        """Those rows with the numbers of their lines, from 1."""
-        if not self.log.is_file():
-            return
-        text = self.log.read_text(encoding="utf-8", errors="replace")
-        for number, line in enumerate(text.splitlines(), start=1):
-            try:
-                row = json.loads(line)
-            except ValueError:
-                continue
-            if isinstance(row, dict) and "kind" in row:
-                yield number, row
+        """Rows of ``train.jsonl``; a line cut by a kill is skipped."""
+        return (row for _, row in log_rows(self.log))
 
     def rows_to_draw(self) -> list[dict[str, Any]]:
-        """Rows of steps and epochs that hold what ``schema.StepRow`` and ``EpochRow`` say.
-
-        Raises:
-            DataError: One does not, as a line written by hand or by another program may not; or a line
-                other than the last is no row at all.
-        """
-        found = []
-        for number, row in self._numbered_rows():
-            if flaw := _flaw(row):
-                raise DataError(
-                    f"{self.log}, line {number}: this {row['kind']} row {flaw}.",
-                    "Mend or delete the line; vireid train writes such rows whole.",
-                )
-            found.append(row)
-        lines = self.log.read_bytes().splitlines() if self.log.is_file() else []
-        if len(found) < len(lines) - 1:  # the last one may have been cut by a kill
-            raise DataError(
-                f"{self.log}: {len(lines) - len(found)} of {len(lines)} lines are no rows of a log.",
-                "The log is damaged: restore it, or train anew.",
-            )
-        return found
+        """Rows of ``train.jsonl``, steps and epochs checked. Raises as ``log.checked_rows``."""
+        return checked_rows(self.log)
 
     def stored(self) -> dict[str, StoredEvaluation]:
         """Every finished evaluation by name, its files checked to be of one evaluation.
@@ -124,7 +93,7 @@ class Run:
         home, again = self.folder / "evaluation", f"vireid evaluate {self.folder}"
         return {name: read_evaluation(home / name, again) for name in stored_names(home)}
 
-    def evaluations(self) -> dict[str, dict[str, Any]]:
+    def evaluations(self) -> dict[str, schema.EvaluationFile]:
         """``metrics.json`` of every finished evaluation by name. Raises as ``stored``."""
         return {name: found.content for name, found in self.stored().items()}
 
@@ -208,7 +177,7 @@ def _latest(runs: Path) -> Run:
     """The run that ``latest`` names."""
     link = runs / LATEST
     if link.is_file():
-        link = runs / link.read_text(encoding="utf-8").strip()
+        link = runs / reading.read_text(link, limit=4096, surrogates=True).strip()
     if (link / schema.RECIPE).is_file():
         return Run(runs / link.readlink() if link.is_symlink() else link)
     raise UsageError(
@@ -230,35 +199,12 @@ def keep_rows_until(path: Path, global_step: int) -> None:
     """Drop lines after ``global_step``: what a resumed run will write again."""
     if not path.is_file():
         return
-    kept = []
-    for line in path.read_text(encoding="utf-8", errors="replace").splitlines():
-        try:
-            row = json.loads(line)
-        except ValueError:
-            continue
-        if isinstance(row, dict) and "kind" in row and row.get("global_step", 0) <= global_step:
-            kept.append(line)
+    rows = [row for _, row in log_rows(path)]
+    kept = [json.dumps(row, ensure_ascii=False) for row in rows if _step_of(row) <= global_step]
     files.write_text(path, "".join(f"{line}\n" for line in kept))
 
 
-def _flaw(row: Mapping[str, Any]) -> str:
-    """What a row of the log lacks to be drawn; empty: nothing, or it is of a kind that nobody draws."""
-    numbers, terms = schema.LOG_COLUMNS.get(str(row["kind"]), ((), ()))
-    for key in numbers:
-        if key not in row:
-            return f"lacks '{key}'"
-        if not (_is_number(row[key]) or (key == "loss" and row[key] is None)):
-            return f"has no number in '{key}'"
-    for key in terms:
-        if key not in row and key not in schema.OPTIONAL_COLUMNS:
-            return f"lacks '{key}'"
-        values = row.get(key, {})
-        if not isinstance(values, dict) or not all(
-            value is None or _is_number(value) for value in values.values()
-        ):
-            return f"has no names with numbers in '{key}'"
-    return ""
-
-
-def _is_number(value: Any) -> bool:
-    return isinstance(value, (int, float))
+def _step_of(row: Mapping[str, Any]) -> int:
+    """Steps taken when a row was written; 0 for a row that does not count them."""
+    step = row.get("global_step", 0)
+    return step if isinstance(step, int) else 0

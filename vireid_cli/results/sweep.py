@@ -136,15 +136,22 @@ def sweep_of(
     return Sweep(swept, tuple(points), held, along, len(members) - len(single))
 
 
+def refuse_conditions(where: Sequence[str]) -> None:
+    """Refuse texts that are not ``KEY=VALUE``, before any run is read. Raises ``UsageError``."""
+    for text in where:
+        name, equals, wanted = (part.strip() for part in text.partition("="))
+        if not name or not equals or not wanted:
+            raise UsageError(f"--where {text}: expected KEY=VALUE.", "For example: --where cnm.margin=0.2")
+
+
 def _fitting(members: Sequence[Member], text: str, keys: Iterable[str]) -> list[Member]:
     """Members that have a ``KEY=VALUE``.
 
     Raises:
         UsageError: Not of that form, no such key, or no such value.
     """
-    name, equals, wanted = (part.strip() for part in text.partition("="))
-    if not equals or not wanted:
-        raise UsageError(f"--where {text}: expected KEY=VALUE.", "For example: --where cnm.margin=0.2")
+    refuse_conditions([text])
+    name, _, wanted = (part.strip() for part in text.partition("="))
     key = _known(name, keys)
     found = [member for member in members if _fits(member.settings.get(key, ABSENT), wanted)]
     if not found:

@@ -18,7 +18,7 @@ _EXCHANGED = {"llcm-release-v2i": "drawn infrared queries, all visible images, a
 
 def column_name(metric: str) -> str:
     """``rank1`` → ``Rank-1``; ``vr_far_0.001`` → ``VR@FAR 0.1 %``."""
-    if found := re.fullmatch(r"vr_far_([\d.e-]+)", metric):
+    if found := re.fullmatch(r"vr_far_([0-9]+(?:\.[0-9]+)?(?:e-?[0-9]+)?)", metric):
         return f"VR@FAR {100 * float(found[1]):g} %"
     return metric.replace("rank", "Rank-")
 

@@ -12,10 +12,13 @@ from vireid_cli.data.prepare import prepare
 from vireid_cli.data.protocols import plans_for, published_name
 from vireid_cli.data.protocols.request import Request
 from vireid_cli.data.store import Store
+from vireid_cli.engine.evaluate.aggregate import refuse_same_trial
 from vireid_cli.engine.evaluate.evaluate import comparable
 from vireid_cli.engine.network import load_recipe
+from vireid_cli.errors import UsageError
 from vireid_cli.metrics.verification import FAR_READINGS
 from vireid_cli.recipe.load import shipped
+from vireid_cli.results.run import Run
 
 PUBLISHED = {
     "sysu": {"all-single", "all-multi", "indoor-single", "indoor-multi"},
@@ -103,3 +106,15 @@ def test_every_reported_row_of_a_shipped_recipe_is_met_by_some_plan() -> None:
     ]
     assert rows
     assert [row for row in rows if row[1] not in PUBLISHED[row[0]]] == []
+
+
+def test_two_runs_of_one_trial_are_refused_before_they_are_evaluated(tmp_path: Path) -> None:
+    runs = []
+    for name, dataset in (("a", "regdb"), ("b", "sysu"), ("c", "sysu"), ("d", "regdb")):
+        run = Run(tmp_path / name)
+        run.folder.mkdir()
+        run.recipe_file.write_text(f"data: {{dataset: {dataset}, trial: {2 if dataset == 'regdb' else 1}}}\n")
+        runs.append(run)
+    refuse_same_trial(runs[:3])
+    with pytest.raises(UsageError, match="a and d were trained on the same trial, 2 of regdb"):
+        refuse_same_trial(runs)

@@ -14,7 +14,7 @@ import pytest
 
 from vireid_cli import files
 from vireid_cli.data import protocols
-from vireid_cli.data.identity import marks
+from vireid_cli.data.identity import describe, marks
 from vireid_cli.data.protocols.request import Request
 from vireid_cli.data.store import Store
 from vireid_cli.engine.engine import Engine
@@ -64,7 +64,10 @@ def evaluated(store: Store, tmp_path: Path) -> Callable[..., Run]:
             }
         )
         files.write_text(run.recipe_file, dump(recipe))
-        environment = {"version": 1, "device": "a machine", "num_identities": 6, "data": marks(store)}
+        environment = {
+            "version": 1, "device": "a machine", "num_identities": 6, "data": describe(store),
+            "parameters": 1, "weights": "none",
+        }  # fmt: skip
         files.write_json(run.folder / schema.ENVIRONMENT, environment)
         for i in range(5):
             row = {"kind": "step", "epoch": 0, "step": i, "global_step": i, "lr": 0.1, "loss": 2.0 / (i + 1)}

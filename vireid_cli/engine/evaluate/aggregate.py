@@ -7,6 +7,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import replace
 
+from vireid_cli.data.sources import load_source
 from vireid_cli.engine import checkpoint as checkpoints
 from vireid_cli.engine.evaluate.result import Evaluation
 from vireid_cli.engine.evaluate.summary import over_models
@@ -18,6 +19,27 @@ from vireid_cli.recipe.schema import Recipe
 from vireid_cli.results import schema
 from vireid_cli.results.evaluation import write_evaluation, writing
 from vireid_cli.results.run import MEANS, Run
+
+
+def refuse_same_trial(runs: Sequence[Run]) -> None:
+    """Refuse two runs of one trial of a dataset, before any of them is evaluated for their mean.
+
+    Raises:
+        UsageError: There are two; a mean over trials takes one model of each.
+        DataError: A run's recipe is damaged.
+    """
+    first: dict[tuple[str, int], Run] = {}
+    for run in runs:
+        data = run_recipe(run, checked=False).data
+        if load_source(data.dataset).PROTOCOL != "regdb":
+            continue
+        other = first.setdefault((data.dataset, data.trial), run)
+        if other is not run:
+            raise UsageError(
+                f"{other.name} and {run.name} were trained on the same trial, "
+                f"{data.trial} of {data.dataset}.",
+                "The mean over trials takes one model of each.",
+            )
 
 
 def average_runs(by_run: Sequence[Sequence[Evaluation]]) -> list[Evaluation]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -127,13 +126,13 @@ def camera_pairs(plan: EvaluationPlan, measured: Measured) -> list[Group]:
     )
 
 
-def _figures(group: Group) -> dict[str, Any]:
+def _figures(group: Group) -> schema.GroupRow:
     return {"queries": group.queries, "rank1": group.rank1, "mAP": group.mAP, "mINP": group.mINP}
 
 
 def _worst(
     plan: EvaluationPlan, measured: Measured, paths: np.ndarray, first: Retrieval
-) -> list[dict[str, Any]]:
+) -> list[schema.QueryRow]:
     """The valid queries of trial 0 with the lowest AP, and the image that each takes for its match."""
     valid = np.flatnonzero(first.valid_mask)
     chosen = valid[np.argsort(first.average_precision[valid], kind="stable")[:WORST]]

@@ -6,7 +6,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 
@@ -18,6 +18,7 @@ from vireid_cli.data.store import Store
 from vireid_cli.engine.embed import Chosen, chosen_checkpoint, embed_rows, load_trained
 from vireid_cli.engine.evaluate.result import EvaluateOptions, Evaluation, evaluate_protocol
 from vireid_cli.engine.evaluate.scoring import FLIPS, RERANKS, Measured
+from vireid_cli.engine.network import run_recipe
 from vireid_cli.engine.prepare import ensure_prepared
 from vireid_cli.engine.session import Session
 from vireid_cli.errors import DataError, UsageError
@@ -41,9 +42,9 @@ def evaluate_run(run: Run, session: Session, options: EvaluateOptions) -> list[E
 
 def _evaluate_run(run: Run, session: Session, options: EvaluateOptions) -> list[Evaluation]:
     """Evaluate a run that no other process evaluates."""
+    store, plans = _planned(run_recipe(run), session, options)
     trained = load_trained(run, session)
     size = trained.recipe.data.image_size
-    store, plans = _planned(trained.recipe, session, options)
     if not trained.imported and trained.trained < trained.recipe.train.epochs:
         session.reporter.warn(
             f"{run.folder} is not finished: {trained.trained} of {trained.recipe.train.epochs} epochs done"
@@ -96,7 +97,7 @@ def stored_evaluations(run: Run, session: Session, options: EvaluateOptions) -> 
         except DataError:
             return []
         content = stored.content
-        if content.get("version") != schema.VERSION or "protocol" not in content:
+        if content["version"] != schema.VERSION:
             return []
         # the width of the embedding is known from the network alone
         about = _about(chosen, session, store, overlap, content["fingerprint"].get("embedding", ""))
@@ -104,7 +105,7 @@ def stored_evaluations(run: Run, session: Session, options: EvaluateOptions) -> 
         arrays = (stored.folder / schema.RANKING, stored.folder / schema.EMBEDDINGS)
         if not same or not all(path.is_file() for path in arrays):
             return []
-        found.append(cast(schema.EvaluationFile, content))
+        found.append(content)
     return found
 
 
@@ -114,6 +115,7 @@ def _planned(
     """The dataset that a run of this recipe is evaluated on, and the plan of each protocol asked for."""
     dataset = options.dataset or recipe.data.dataset
     check_kind(recipe.data.dataset, dataset)
+    protocols.check(dataset, options.request)
     store = ensure_prepared(dataset, session, recipe.data.image_size, recipe.data.resize)
     request = options.request
     if store.records.trials and request.trial is None:

@@ -155,10 +155,11 @@ def rendered_note(runs: Sequence[Run]) -> str | None:
         DataError: A run's environment, or the description of an evaluation, is damaged.
     """
     for run in runs:
-        said = [content["fingerprint"] for content in run.evaluations().values()]
+        evaluations = run.evaluations().values()
+        rendered = any(content["fingerprint"].get("rendered") for content in evaluations)
         if (run.folder / schema.ENVIRONMENT).is_file():  # a folder of results alone has none
-            said.append(run.environment()["data"])
-        if any(marks.get("rendered") for marks in said):
+            rendered = rendered or "rendered" in run.environment()["data"]
+        if rendered:
             return RENDERED_NOTE
     return None
 

@@ -37,7 +37,7 @@ class Results:
 
     protocol: str
     contents: tuple[schema.EvaluationFile, ...]
-    camera_pairs: tuple[list[dict[str, Any]], ...]
+    camera_pairs: tuple[list[schema.CameraPairRow], ...]
     against: tuple[schema.Against, ...]
     unpaired: tuple[str, ...]
 

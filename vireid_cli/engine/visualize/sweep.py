@@ -20,7 +20,7 @@ from vireid_cli.figures import sweep
 from vireid_cli.results import schema
 from vireid_cli.results.run import Run, runs_in
 from vireid_cli.results.settings import NAME, settings_of, shown
-from vireid_cli.results.sweep import Member, Sweep, sweep_of
+from vireid_cli.results.sweep import Member, Sweep, refuse_conditions, sweep_of
 from vireid_cli.results.wording import protocol_words
 
 RUNS = (0, 0)
@@ -51,6 +51,9 @@ def draw(
         UsageError: No runs, none evaluated so, on different images, or a key that can't be swept.
         DataError: The evaluations of all runs are damaged.
     """
+    refuse_conditions(where)
+    if not metrics:
+        raise UsageError("--metric names no metric.", "For example: --metric rank1,mAP")
     runs = _runs_in(folder, session)
     done = _evaluations(runs, session)
     name = protocol or _usual(folder, done)

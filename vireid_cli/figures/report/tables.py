@@ -23,7 +23,14 @@ def tiles(content: EvaluationFile) -> tuple[Headline, ...]:
     if rates:
         names = [*names[:2], *rates][:4]
     paper = content["reported"][0] if content["reported"] else {}
-    return tuple(_tile(name, metrics[name], content["chance"].get(name), paper.get(name)) for name in names)
+    return tuple(
+        _tile(name, metrics[name], content["chance"].get(name), _number(paper.get(name))) for name in names
+    )
+
+
+def _number(value: object) -> float | None:
+    """A number of the paper's row, whose source and protocol are text."""
+    return float(value) if isinstance(value, int | float) else None
 
 
 def _tile(name: str, metric: Metric, chance: float | None, paper: float | None) -> Headline:

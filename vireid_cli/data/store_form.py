@@ -1,0 +1,66 @@
+"""Form of ``store.json``, the description of a prepared store."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from vireid_cli.documents import check_form
+from vireid_cli.tree_marks import OccludedSource, RenderedSource
+
+_FORM = ConfigDict(strict=True, extra="forbid", frozen=True)
+
+
+class Origin(BaseModel):
+    """Real or rendered, with the marks of the tree; see ``provenance.Provenance``."""
+
+    model_config = _FORM
+
+    kind: Literal["real", "rendered"]
+    manifest: dict[str, Any]
+    occlusion: dict[str, Any] = Field(default_factory=dict)
+
+
+class BadImage(BaseModel):
+    """An image that was left out."""
+
+    model_config = ConfigDict(strict=True, extra="allow", frozen=True)
+
+    path: str
+    reason: str
+
+
+class StoreFile(BaseModel):
+    """Content of ``store.json``; see ``store.StoreInfo``."""
+
+    model_config = _FORM
+
+    dataset: str
+    root: str
+    provenance: Origin
+    fingerprint: Annotated[str, Field(min_length=1)]
+    images: Annotated[int, Field(ge=0)]
+    counts: list[dict[str, Any]]
+    notes: list[str]
+    bad: list[BadImage]
+    permutation: str | None
+    decoder: dict[str, Any] | None = None
+    records_sha256: str
+    format: int
+
+
+def check_store(content: Any, path: Path, hint: str) -> StoreFile:
+    """Check the content of ``store.json``, the marks in it included.
+
+    Raises:
+        DataError: It is of another form.
+    """
+    found = check_form(content, StoreFile, str(path), hint=hint)
+    origin = found.provenance
+    if origin.kind == "rendered":
+        check_form(origin.manifest, RenderedSource, f"{path}: provenance.manifest", hint=hint)
+    if origin.occlusion:
+        check_form(origin.occlusion, OccludedSource, f"{path}: provenance.occlusion", hint=hint)
+    return found

@@ -1,0 +1,162 @@
+"""JSON files: read once and checked by a typed form at the door; readers afterwards rely on their types."""
+
+from __future__ import annotations
+
+import functools
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from vireid_cli import reading
+from vireid_cli.errors import DataError, VireidError
+from vireid_cli.reading import shorten
+
+if TYPE_CHECKING:
+    from pydantic import TypeAdapter, ValidationError
+
+LIMIT = 256 * reading.MIB
+"""Bytes of a JSON file."""
+
+DEPTH = 100
+"""Levels of nesting."""
+
+_LISTED = 5
+"""Mistakes that a message lists."""
+
+Form = TypeVar("Form")
+
+
+class _Refusal(ValueError):
+    """JSON that is valid and not accepted."""
+
+
+def read_json(path: Path, *, hint: str = "", error: type[VireidError] = DataError) -> Any:
+    """Content of a JSON file.
+
+    Args:
+        path: The file.
+        hint: What to do if it can't be read.
+        error: Type of the exception.
+
+    Raises:
+        VireidError: Of type ``error``: as ``reading.open_regular``; or the file is not JSON, is nested
+            deeper than ``DEPTH``, or holds a key twice, NaN, or a number of more digits than Python reads.
+    """
+    text = reading.read_text(path, limit=LIMIT, hint=hint, error=error, surrogates=True)
+    return parse_json(text, str(path), hint=hint, error=error)
+
+
+def parse_json(text: str, name: str, *, hint: str = "", error: type[VireidError] = DataError) -> Any:
+    """Content of JSON text, which ``name`` names in errors; see ``read_json``."""
+    try:
+        content = json.loads(text, object_pairs_hook=_mapping, parse_constant=_refuse_constant)
+        _refuse_depth(content)
+    except json.JSONDecodeError as failure:
+        place = f"{name}:{failure.lineno}"
+        raise error(f"{place} can't be read as JSON: {failure.msg}.", hint) from failure
+    except RecursionError as failure:
+        raise error(f"{name} is nested deeper than {DEPTH} levels, the limit.", hint) from failure
+    except ValueError as failure:  # a refusal, or int() on more than 4,300 digits
+        reason = str(failure) if isinstance(failure, _Refusal) else "a number has too many digits"
+        raise error(f"{name} can't be read as JSON: {reason}.", hint) from failure
+    return content
+
+
+def read_form(path: Path, form: type[Form], *, hint: str = "", error: type[VireidError] = DataError) -> Form:
+    """Content of a JSON file that has a form.
+
+    Args:
+        path: The file.
+        form: A ``TypedDict``, a pydantic model, or an annotated one.
+        hint: What to do if the file is of another form.
+        error: Type of the exception.
+
+    Raises:
+        VireidError: Of type ``error``: as ``read_json``; or keys are missing or have values of another type
+            or range. The first mistakes are listed with their keys and the expected type.
+    """
+    return check_form(read_json(path, hint=hint, error=error), form, str(path), hint=hint, error=error)
+
+
+def check_form(
+    content: Any, form: type[Form], name: str, *, hint: str = "", error: type[VireidError] = DataError
+) -> Form:
+    """Check content that is read already; see ``read_form``."""
+    from pydantic import ValidationError
+
+    try:
+        adapter: TypeAdapter[Form] = _adapter(form)  # type: ignore[arg-type]
+        return adapter.validate_python(content)
+    except ValidationError as failure:
+        raise error(_message(name, failure), hint) from failure
+
+
+@functools.cache
+def _adapter(form: Any) -> TypeAdapter[Any]:
+    from pydantic import TypeAdapter
+
+    return TypeAdapter(form)
+
+
+def _message(name: str, failure: ValidationError) -> str:
+    """File, keys and expectations of the first mistakes."""
+    mistakes = failure.errors(include_url=False)
+    lines = [_mistake(dict(mistake)) for mistake in mistakes[:_LISTED]]
+    if len(mistakes) > _LISTED:
+        lines.append(f"and {len(mistakes) - _LISTED} more mistakes.")
+    if len(lines) == 1:
+        return f"{name}: {lines[0]}"
+    return "\n  ".join([f"{name} is not of the form that vireid writes:", *lines])
+
+
+def _mistake(mistake: dict[str, Any]) -> str:
+    """Key and expectation of one mistake."""
+    key = shorten(".".join(str(part) for part in mistake["loc"]))
+    at = f"{key}: " if key else ""
+    if mistake["type"] == "missing":
+        return f"{at}this key is missing."
+    if mistake["type"] in ("model_type", "dict_type", "model_attributes_type"):
+        return f"{at}expected a mapping, not {_shown(mistake['input'])}."
+    if mistake["type"] == "extra_forbidden":
+        return f"{at}there is no such key."
+    text = str(mistake["msg"]).removeprefix("Value error, ").replace("Input should be", "expected")
+    if mistake["type"] == "value_error":
+        return f"{at}{text}."
+    return f"{at}{text}, not {_shown(mistake['input'])}."
+
+
+def _shown(value: Any) -> str:
+    """A value as JSON has it, cut where it is long."""
+    if isinstance(value, dict | list):
+        return "a mapping" if isinstance(value, dict) else "a list"
+    return shorten(json.dumps(value, ensure_ascii=False, default=repr))
+
+
+def _mapping(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """A mapping whose keys are written once."""
+    mapping = dict(pairs)
+    if len(mapping) < len(pairs):
+        seen: set[str] = set()
+        twice = next(key for key, _ in pairs if key in seen or seen.add(key))  # type: ignore[func-returns-value]
+        raise _Refusal(f"the key {shorten(repr(twice))} is written twice")
+    return mapping
+
+
+def _refuse_constant(name: str) -> Any:
+    raise _Refusal(f"{name} is not a JSON number")
+
+
+def _refuse_depth(content: Any) -> None:
+    """Refuse content nested deeper than ``DEPTH``. An iterative walk, level by level."""
+    level = [content]
+    for _ in range(DEPTH + 1):
+        level = [
+            child
+            for value in level
+            if isinstance(value, dict | list)
+            for child in (value.values() if isinstance(value, dict) else value)
+            if isinstance(child, dict | list)
+        ]
+        if not level:
+            return
+    raise RecursionError
