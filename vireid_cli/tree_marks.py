@@ -43,7 +43,7 @@ class RenderedSource(Mark):
     content_hash: Text
 
 
-class Policy(BaseModel):
+class PolicyMark(BaseModel):
     """Shares of occluded images by role, and the queries' modality."""
 
     model_config = ConfigDict(strict=True, extra="allow", allow_inf_nan=False, frozen=True)
@@ -54,7 +54,7 @@ class Policy(BaseModel):
     query_modality: str
 
 
-class Library(BaseModel):
+class LibraryMark(BaseModel):
     """The library of occluders."""
 
     model_config = ConfigDict(strict=True, extra="allow", frozen=True)
@@ -69,8 +69,8 @@ class Occluded(Mark):
     base: str = Field(alias="from")
     preset: str
     seed: Count
-    policy: Policy
-    library: Library
+    policy: PolicyMark
+    library: LibraryMark
     trial: Count = 0
 
 

@@ -23,7 +23,7 @@ class Origin(BaseModel):
     occlusion: dict[str, Any] = Field(default_factory=dict)
 
 
-class BadImage(BaseModel):
+class OmittedImage(BaseModel):
     """An image that was left out."""
 
     model_config = ConfigDict(strict=True, extra="allow", frozen=True)
@@ -44,7 +44,7 @@ class StoreFile(BaseModel):
     images: Annotated[int, Field(ge=0)]
     counts: list[dict[str, Any]]
     notes: list[str]
-    bad: list[BadImage]
+    bad: list[OmittedImage]
     permutation: str | None
     decoder: dict[str, Any] | None = None
     records_sha256: str
