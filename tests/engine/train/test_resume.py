@@ -61,7 +61,8 @@ def test_its_own_precision_unless_another_is_asked_for(
 
     monkeypatch.setattr(Runtime, "autocast", look)
     resume.resume(cut, session(sysu_tree, "fp32", listener, automatic=True))
-    assert seen == ["bf16"] * 3
+    assert len(seen) >= 3  # a step each, and the calibration after each epoch
+    assert set(seen) == {"bf16"}
     assert listener.warnings == []
     assert "resumed" not in cut.environment()
 

@@ -64,12 +64,12 @@ def resume(run: Run, session: Session) -> Run:
 
 def _resume(run: Run, session: Session) -> Run:
     """Go on with a run that nobody else writes."""
+    recipe, last = run_recipe(run), run.checkpoints / checkpoints.LAST
     if run.environment().get("imported"):
         raise UsageError(
             f"{run.folder} was imported: its file holds no optimizer state to resume from.",
             f"Start a training from its trunk: vireid export backbone {run.folder}",
         )
-    recipe, last = run_recipe(run), run.checkpoints / checkpoints.LAST
     saved = checkpoints.load_checkpoint(last)
     check_position(last, saved.position, recipe.train.epochs)
     check_extra(last, saved.extra)
