@@ -14,6 +14,8 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING
 
+from vireid_cli.version import __version__ as __version__
+
 if TYPE_CHECKING:
     from vireid_cli.engine.engine import Engine
     from vireid_cli.engine.evaluate.result import Evaluation
@@ -21,8 +23,6 @@ if TYPE_CHECKING:
     from vireid_cli.engine.run import Run
     from vireid_cli.recipe.schema import Recipe
     from vireid_cli.types import Batch, Modality
-
-__version__ = "0.1.0"
 
 __all__ = ["Batch", "Engine", "Evaluation", "Modality", "Model", "Recipe", "Run", "__version__"]
 

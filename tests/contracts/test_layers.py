@@ -12,7 +12,7 @@ import vireid_cli
 ROOT = Path(vireid_cli.__file__).parent
 FLOORS = {
     "types": 0, "errors": 0, "printable": 0,
-    "processors": 0,
+    "processors": 0, "version": 0,
     "unfinished": 0,
     "reading": 0.25,  # raises errors; every reader opens its files through it
     # landings: they raise errors, and every room above writes through them
@@ -150,7 +150,7 @@ def circles(edges: dict[str, set[str]]) -> list[tuple[str, ...]]:
 
 def test_no_file_imports_itself_by_way_of_another() -> None:
     """Lazy and typing imports count."""
-    edges = {module_name(path): imported_files(path) for path in FILES}
+    edges = {module_name(path): imported_files(path) for path in [*FILES, ROOT / "__init__.py"]}
     edges = {name: {t for t in targets if t in edges} for name, targets in edges.items()}
     assert circles(edges) == []
 

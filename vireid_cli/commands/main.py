@@ -11,7 +11,6 @@ from typing import Annotated, NoReturn
 
 import typer
 
-from vireid_cli import __version__
 from vireid_cli.commands import (
     bench,
     compare,
@@ -31,6 +30,7 @@ from vireid_cli.commands import (
 from vireid_cli.commands.root import RootGroup, flush_output, memory_error
 from vireid_cli.commands.terminal import leave_unread
 from vireid_cli.errors import Interrupted, VireidError
+from vireid_cli.version import __version__
 
 app = typer.Typer(
     name="vireid",

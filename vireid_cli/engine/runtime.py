@@ -13,8 +13,8 @@ from typing import Any, Literal
 import numpy as np
 import torch
 
-import vireid_cli
 from vireid_cli.errors import UsageError
+from vireid_cli.version import __version__
 
 Precision = Literal["fp32", "bf16", "fp16"]
 PRECISIONS = ("auto", "fp32", "bf16", "fp16")
@@ -77,7 +77,7 @@ class Runtime:
             "threads": torch.get_num_threads(),
             "platform": platform.platform(),
             "python": platform.python_version(),
-            "vireid": vireid_cli.__version__,
+            "vireid": __version__,
             "commit": commit(),
             "torch": torch.__version__,
             "numpy": np.__version__,
@@ -99,7 +99,7 @@ def generator(device: torch.device, *parts: int | str) -> torch.Generator:
 
 def commit() -> str:
     """The commit of the checkout that the package runs from, ``+`` where it has changes; empty elsewhere."""
-    root = Path(vireid_cli.__file__).resolve().parent.parent
+    root = Path(__file__).resolve().parents[2]
     if not (root / ".git").exists():
         return ""
     try:

@@ -17,11 +17,11 @@ import numpy as np
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
-import vireid_cli
 from vireid_cli.figures import style
 from vireid_cli.figures.report.parts import Gallery, ImageTable, Report
 from vireid_cli.printable import printable, printable_block, printable_json
 from vireid_cli.types import Modality
+from vireid_cli.version import __version__
 
 FOLDER = Path(__file__).parent
 SCRIPTS = ("charts.js", "tsne.js", "gallery.js", "page.js")
@@ -61,7 +61,7 @@ def page(report: Report) -> str:
         images=Markup(embedded_json([data_uri(image) for image in report.images])),
         cameras=_cameras(report.gallery),
         people=_people(report.gallery),
-        version=vireid_cli.__version__,
+        version=__version__,
     )
 
 
