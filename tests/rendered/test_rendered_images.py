@@ -10,7 +10,7 @@ import torch
 
 from vireid_cli.bench.naive import MATCHERS, hog_features, match
 from vireid_cli.errors import DataError
-from vireid_cli.rendered.cameras import CAMERAS, THERMAL, seen_in
+from vireid_cli.rendered.cameras import CAMERAS, THERMAL, with_spectrum
 from vireid_cli.rendered.population import draw_person
 from vireid_cli.rendered.primitives import Sculptor
 from vireid_cli.rendered.raycast import Grid, cast
@@ -40,17 +40,17 @@ def test_a_disc_has_soft_edges_and_the_right_area() -> None:
     )  # fmt: skip
     mask = torch.isfinite(cast(sculptor.finish(), grid, torch.device("cpu")).depth)[..., None].float()
     share = _pool(mask)[0, :, :, 0]
-    # A ball of radius r at distance z is seen as a disc of radius r / √(z² − r²).
+    # A ball of radius r at distance z projects to a disc of radius r / √(z² − r²).
     area = np.pi * (0.5 / np.sqrt(100 - 0.25)) ** 2 / (2 * reach / side) ** 2
     assert share.sum().item() == pytest.approx(area, rel=0.01)
     assert set(share.unique().tolist()) >= {0.0, 0.25, 0.5, 0.75, 1.0}
 
 
-def test_images_in_a_batch_do_not_touch_each_other(renderer: Renderer) -> None:
+def test_images_in_a_batch_are_independent(renderer: Renderer) -> None:
     batch = shots(range(1, 4), (2, 3, 6))
     for shot, image in zip(batch, renderer.render(batch), strict=True):
         alone = renderer.render([shot])[0].astype(int)
-        # Rounding in the last bit of a float may move a value across the border between two grey levels.
+        # Rounding in the last bit of a float may change a value by one grey level.
         assert np.abs(alone - image).max() <= 1
         assert (alone != image).mean() < 0.002
 
@@ -73,9 +73,9 @@ def test_infrared_images_are_three_equal_channels(renderer: Renderer) -> None:
         assert grey == (shot.camera.camid in (3, 6))
 
 
-def test_the_illuminator_falls_off(renderer: Renderer) -> None:
+def test_illuminator_weakens_with_distance(renderer: Renderer) -> None:
     near = dataclasses.replace(CAMERAS[6], near=4.0, far=4.01, noise=(0.0, 0.0))
-    # The same lamp, three times as far away: its strength is stated at the mean distance.
+    # The same lamp at three times the distance: its strength refers to the mean distance.
     far = dataclasses.replace(near, near=12.0, far=12.01, head=near.head * (4.0 / 12.0) ** 2)
     person = draw_person(0, 5)
     images = renderer.render([Shot(person, camera, 1, 0) for camera in (near, far)])
@@ -99,27 +99,27 @@ def test_thermal_images_show_skin_brighter_than_a_coat(renderer: Renderer) -> No
     assert head > coat + 30
 
 
-def test_another_spectrum_is_another_image_of_the_same_pose(renderer: Renderer) -> None:
+def test_spectra_differ_in_pixels_and_agree_in_pose(renderer: Renderer) -> None:
     visible = CAMERAS[1]
-    cameras = [visible, seen_in(visible, "near_infrared"), seen_in(visible, "thermal")]
+    cameras = [visible, with_spectrum(visible, "near_infrared"), with_spectrum(visible, "thermal")]
     images = renderer.render([Shot(draw_person(0, 2), camera, 1, 0) for camera in cameras])
     assert len({image.shape for image in images}) == 1
     assert all(np.abs(images[0].astype(int) - other).mean() > 5 for other in images[1:])
 
 
-def test_match_by_hand() -> None:
+def test_match_equals_a_ranking_by_hand() -> None:
     # Three people; queries are images 0 (camera 3) and 1 (camera 6).
     pids, camids = np.array([1, 2, 1, 1, 2, 3]), np.array([3, 6, 2, 4, 1, 5])
     features = np.array([[1, 0], [0, 1], [1, 0], [0.8, 0.6], [0.6, 0.8], [0.9, 0.436]])
     score = match(features, pids, camids, trials=3)
-    # Query 0 may not see camera 2: ranking 5, 3, 4 → its match is second. Query 1: 4, 3, 5, 2 → first.
+    # Query 0 excludes camera 2: ranking 5, 3, 4, its match is second. Query 1: 4, 3, 5, 2, first.
     assert score.rank1 == pytest.approx(0.5)
     assert score.mean_average_precision == pytest.approx((0.5 + 1.0) / 2)
     assert score.chance == pytest.approx((1 / 3 + 1 / 4) / 2)
     assert score.queries == 2
 
 
-def test_match_needs_a_match() -> None:
+def test_match_without_a_valid_query_raises() -> None:
     with pytest.raises(DataError):
         match(np.eye(2), np.array([1, 2]), np.array([3, 1]))
 
@@ -129,7 +129,7 @@ def test_hog_of_a_vertical_edge_votes_for_one_direction() -> None:
     images[:, :, 28:] = 255
     blocks = hog_features(images).reshape(15, 7, 4, 9)
     votes = blocks.sum(axis=(0, 1, 2))
-    # A horizontal gradient lies halfway between the first and the last of the nine unsigned directions.
+    # A horizontal gradient is halfway between the first and the last of the nine unsigned directions.
     assert votes[[0, 8]].sum() / votes.sum() > 0.99
 
 

@@ -22,7 +22,7 @@ PEOPLE = {"regdb": 6, "llcm": 9}
 
 @pytest.fixture(scope="module")
 def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A data directory with both trees under ``rendered``."""
+    """Return a data directory with both trees under ``rendered``."""
     folder = tmp_path_factory.mktemp("layouts")
     for name, ids in PEOPLE.items():
         options = RenderOptions(ids=ids, images=1, seed=5, size=(40, 20), layout=name)
@@ -31,21 +31,21 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def images(root: Path) -> list[str]:
-    found = (path for path in root.rglob("*") if path.suffix in (".jpg", ".bmp"))
-    return sorted(path.relative_to(root).as_posix() for path in found)
+    paths = (path for path in root.rglob("*") if path.suffix in (".jpg", ".bmp"))
+    return sorted(path.relative_to(root).as_posix() for path in paths)
 
 
 @pytest.mark.parametrize("name", PEOPLE)
-def test_is_whole_and_marked(data: Path, name: str) -> None:
+def test_tree_is_complete_and_has_a_manifest(data: Path, name: str) -> None:
     root = data / "rendered" / load_layout(name).folder
     manifest = read_manifest(root)
     assert manifest is not None
     assert manifest["layout"] == load_layout(name).title
     assert verify_tree(root) == []
     assert len(images(root)) == sum(sum(by.values()) for by in manifest["images"].values())
-    again = write_tree(root, RenderOptions(PEOPLE[name], 1, 5, (40, 20), name))
-    assert again.rendered == 0
-    with pytest.raises(UsageError, match="layout: there"):
+    second = write_tree(root, RenderOptions(PEOPLE[name], 1, 5, (40, 20), name))
+    assert second.rendered == 0
+    with pytest.raises(UsageError, match=r"layout: (RegDB|LLCM) in the folder"):
         write_tree(root, RenderOptions(PEOPLE[name], 1, 5, (40, 20), "sysu"))
 
 
@@ -80,7 +80,7 @@ def test_llcm_lists_name_every_image(data: Path) -> None:
 
 
 @pytest.mark.parametrize("name", PEOPLE)
-def test_is_prepared_where_no_real_one_is(data: Path, name: str) -> None:
+def test_rendered_tree_is_prepared_without_a_real_dataset(data: Path, name: str) -> None:
     store = Engine.choose("cpu", data_dir=data).prepare(name, (32, 16)).store
     assert store.rendered
     assert marks(store)["dataset"] == f"rendered {load_layout(name).title} layout"
@@ -90,7 +90,7 @@ def test_is_prepared_where_no_real_one_is(data: Path, name: str) -> None:
         assert plan.trials == (1 if name == "regdb" else 10)
 
 
-def test_spectra_are_what_they_should_be(data: Path) -> None:
+def test_spectra_match_the_layouts(data: Path) -> None:
     regdb, llcm = data / "rendered" / "RegDB", data / "rendered" / "LLCM"
     for root, pattern, infrared in (
         (regdb, "Visible/*/*", False),
@@ -105,7 +105,7 @@ def test_spectra_are_what_they_should_be(data: Path) -> None:
             assert np.mean([image.mean() for image in pixels]) < 80  # at night
 
 
-def test_cameras_are_keyed_apart() -> None:
+def test_camera_keys_are_unique() -> None:
     numbers = [camid for name in layout_names() for camid in load_layout(name).cameras]
     assert len(numbers) == len(set(numbers)) == 6 + 2 + 17
     for name in layout_names():

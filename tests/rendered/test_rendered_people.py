@@ -1,4 +1,4 @@
-"""Bodies, materials and population: laws that hold for everybody."""
+"""Bodies, materials and population: properties of all people."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def posture(count: int, phase: float = 0.0) -> Posture:
 
 
 @pytest.mark.parametrize("phase", [0.0, 0.9, 2.2, 3.6, 5.5])
-def test_limbs_keep_their_length_and_a_sole_is_on_the_ground(phase: float) -> None:
+def test_limb_lengths_are_constant_and_a_sole_is_on_the_ground(phase: float) -> None:
     joints = pose_joints(PEOPLE, posture(len(PEOPLE), phase))
     rest = pose_joints(PEOPLE, posture(len(PEOPLE), 0.0))
     assert len(joints) >= 15
@@ -38,23 +38,23 @@ def test_limbs_keep_their_length_and_a_sole_is_on_the_ground(phase: float) -> No
     assert np.allclose(soles.min(axis=0), 0.018 * stature)
 
 
-def test_half_a_cycle_later_the_walker_is_mirrored() -> None:
+def test_posture_is_mirrored_after_half_a_cycle() -> None:
     now, later = (pose_joints(PEOPLE, posture(len(PEOPLE), phase)) for phase in (0.7, 0.7 + np.pi))
     for name in ("hip", "knee", "ankle", "toe", "shoulder", "elbow", "hand"):
         assert np.allclose(now[f"left_{name}"] * [-1, 1, 1], later[f"right_{name}"])
 
 
-def test_people_are_as_tall_as_they_say() -> None:
+def test_height_of_the_solids_is_the_stature() -> None:
     solids = sculpt(PEOPLE, posture(len(PEOPLE), np.pi / 2))
     top = solids.bound_centre[..., 1] + solids.bound_radii.max(axis=3)
-    here = present(solids)[..., None]
-    height = np.where(here, top, 0).max(axis=(1, 2))
+    mask = present(solids)[..., None]
+    height = np.where(mask, top, 0).max(axis=(1, 2))
     share = height / np.array([p.stature for p in PEOPLE])
     assert share.min() > 0.93
     assert share.max() < 1.10
 
 
-def test_garments_decide_which_solids_are_there() -> None:
+def test_garments_determine_the_solids() -> None:
     plain = {"top": "shirt", "bottom": "trousers", "hat": "none", "hair": "short", "carried": "nothing"}
     one = dataclasses.replace(draw_person(1, 1), scarf=False, hood=False, **plain)
 
@@ -90,7 +90,7 @@ def test_near_infrared_does_not_follow_from_the_visible_colour() -> None:
     assert (black > 0.5).mean() > 0.3
 
 
-def test_skin_tone_hardly_shows_in_the_infrared() -> None:
+def test_skin_tone_hardly_affects_the_infrared() -> None:
     rng = np.random.default_rng(1)
     skins = [skin_tone(rng) for _ in range(500)]
     visible = np.array([np.mean(s.visible) for s in skins])
@@ -99,7 +99,7 @@ def test_skin_tone_hardly_shows_in_the_infrared() -> None:
     assert infrared.max() / infrared.min() < 1.6
 
 
-def test_some_patterns_survive_in_the_infrared_and_some_vanish() -> None:
+def test_some_patterns_remain_in_the_infrared_and_some_vanish() -> None:
     people = [draw_person(0, pid) for pid in range(1, 500)]
     tops = [p.materials[Slot.TOP] for p in people if p.materials[Slot.TOP].pattern not in ("plain", "weave")]
     seen = np.array([abs(np.log(np.mean(m.first.visible) / np.mean(m.second.visible))) for m in tops])

@@ -44,7 +44,7 @@ def one_ellipsoid(
 
 
 def round_cone_distance(p: np.ndarray, a: np.ndarray, b: np.ndarray, r0: float, r1: float) -> np.ndarray:
-    """Signed distance to a ball swept from (a, r0) to (b, r1): the least over 4000 balls in between."""
+    """Return the signed distance to a ball swept from (a, r0) to (b, r1): the minimum over 4000 balls."""
     share = np.linspace(0, 1, 4001)
     centres = a + share[:, None] * (b - a)
     radii = r0 + share * (r1 - r0)
@@ -52,7 +52,7 @@ def round_cone_distance(p: np.ndarray, a: np.ndarray, b: np.ndarray, r0: float, 
 
 
 def march(d: np.ndarray, a: np.ndarray, b: np.ndarray, r0: float, r1: float) -> float:
-    """Depth of the first hit along d by sphere tracing, infinite where there is none."""
+    """Return the depth of the first hit along d by sphere tracing; infinite without a hit."""
     unit, t = d / np.linalg.norm(d), 0.0
     for _ in range(200):
         step = round_cone_distance(unit * t, a, b, r0, r1)
@@ -68,7 +68,7 @@ def march(d: np.ndarray, a: np.ndarray, b: np.ndarray, r0: float, r1: float) -> 
 def test_ellipsoid_depth_is_the_closed_form(seed: int) -> None:
     solids, centre, radii, frame = one_ellipsoid(np.random.default_rng(seed))
     g = grid(1)
-    found = cast(solids, g, CPU).depth[0].numpy()
+    depth = cast(solids, g, CPU).depth[0].numpy()
     for y in range(0, g.height, 3):
         for x in range(0, g.width, 3):
             # In the ball's own space the ray is o + t w and the ball has radius one.
@@ -78,7 +78,7 @@ def test_ellipsoid_depth_is_the_closed_form(seed: int) -> None:
             if abs(inside) < 1e-3:
                 continue  # grazing: rounding decides
             want = (-b - np.sqrt(inside)) / a if inside > 0 else np.inf
-            assert found[y, x] == pytest.approx(want, abs=2e-5)
+            assert depth[y, x] == pytest.approx(want, abs=2e-5)
 
 
 @pytest.mark.parametrize(("seed", "radii"), [(0, (0.12, 0.05)), (1, (0.05, 0.12)), (2, (0.08, 0.08))])
@@ -91,17 +91,17 @@ def test_tapered_capsule_is_the_swept_ball(seed: int, radii: tuple[float, float]
     for centre, r in ((a, radii[0]), (b, radii[1])):
         sculptor.ellipsoid(centre[None], (r, r, r), frame, (0, 0))
     g = grid(1, side=24)
-    found = cast(sculptor.finish(), g, CPU).depth[0].numpy()
+    depth = cast(sculptor.finish(), g, CPU).depth[0].numpy()
     want = np.array([[march(d, a, b, *radii) for d in row] for row in rays(g)])
-    both = np.isfinite(found) & np.isfinite(want)
+    both = np.isfinite(depth) & np.isfinite(want)
     assert both.sum() > 40
     # Outlines may differ by a sample that only grazes.
-    assert (np.isfinite(found) != np.isfinite(want)).sum() <= 2
-    assert np.abs(found[both] - want[both]).max() < 2e-3
-    assert np.median(np.abs(found[both] - want[both])) < 1e-4
+    assert (np.isfinite(depth) != np.isfinite(want)).sum() <= 2
+    assert np.abs(depth[both] - want[both]).max() < 2e-3
+    assert np.median(np.abs(depth[both] - want[both])) < 1e-4
 
 
-def test_nearer_solid_wins_whatever_the_order() -> None:
+def test_nearest_solid_wins_in_any_order() -> None:
     frame = np.eye(3)[None]
     depths = {}
     for order in ((3.0, 4.0), (4.0, 3.0)):
@@ -124,7 +124,7 @@ def test_cut_ellipsoid_keeps_only_its_part() -> None:
 
 
 @pytest.mark.parametrize("seed", range(3))
-def test_boxes_hold_every_hit_and_are_tight(seed: int) -> None:
+def test_boxes_contain_all_hits_and_are_tight(seed: int) -> None:
     solids, *_ = one_ellipsoid(np.random.default_rng(seed))
     g = grid(1, side=400, reach=0.25)
     left, top, right, bottom = bounding_boxes(solids)[0, 0]
@@ -137,7 +137,7 @@ def test_boxes_hold_every_hit_and_are_tight(seed: int) -> None:
     assert bottom - 2.5 * step <= v.max() <= bottom + 1e-9
 
 
-def test_images_in_a_batch_do_not_meet() -> None:
+def test_images_in_a_batch_do_not_interact() -> None:
     rng = np.random.default_rng(5)
     singles = [one_ellipsoid(rng)[0] for _ in range(3)]
     joined = Primitives(
@@ -156,10 +156,12 @@ def test_normals_are_unit_and_point_outwards() -> None:
     r = k0 - k1 * s
     q = np.stack([r * np.sin(angle), s, ratio * r * np.cos(angle)])
     diagonal = [torch.full((500,), v) for v in (1.0, -(k1**2), 1 / ratio**2)]
-    found = surface_normal([torch.from_numpy(x).float() for x in q], diagonal, torch.full((500,), k0 * k1))
-    normal = torch.stack(found).double().numpy()
+    components = surface_normal(
+        [torch.from_numpy(x).float() for x in q], diagonal, torch.full((500,), k0 * k1)
+    )
+    normal = torch.stack(components).double().numpy()
     assert np.abs(np.linalg.norm(normal, axis=0) - 1).max() < 1e-5
-    # Outwards: away from the axis. Upright on the surface: on both tangents it vanishes.
+    # Outwards: away from the axis. Perpendicular to the surface: both tangents have zero product with it.
     assert (normal[0] * q[0] + normal[2] * q[2] > 0).all()
     around = np.stack([r * np.cos(angle), 0 * s, -ratio * r * np.sin(angle)])
     along = np.stack([-k1 * np.sin(angle), np.ones(500), -ratio * k1 * np.cos(angle)])

@@ -1,4 +1,4 @@
-"""The tree on disk: layout, sameness of bytes, interruption, refusal, verification."""
+"""The tree on disk: layout, reproducible bytes, interruption, errors, verification."""
 
 from __future__ import annotations
 
@@ -42,9 +42,9 @@ def test_layout_is_that_of_sysu(tree: Path) -> None:
         for camid in cameras
         for frame in (1, 2)
     }
-    found = {name for name in contents(tree) if name.endswith(".jpg")}
-    assert found == expected
-    for name in sorted(found):
+    names = {name for name in contents(tree) if name.endswith(".jpg")}
+    assert names == expected
+    for name in sorted(names):
         image = cv2.imread(str(tree / name), cv2.IMREAD_UNCHANGED)
         assert image.ndim == 3
         assert image.shape[2] == 3
@@ -62,7 +62,7 @@ def test_split_files_read_back(tree: Path) -> None:
     assert available == ",".join(str(pid) for pid in range(1, 7)) + "\n"
 
 
-def test_gallery_draws_read_as_the_official_file_does(tree: Path) -> None:
+def test_gallery_draws_have_the_official_format(tree: Path) -> None:
     cells = loadmat(tree / "rand_perm_cam.mat")["rand_perm_cam"]
     assert cells.shape == (6, 1)
     plan = plan_population(OPTIONS.ids, OPTIONS.seed)
@@ -78,7 +78,7 @@ def test_gallery_draws_read_as_the_official_file_does(tree: Path) -> None:
                 assert draws.size == 0
 
 
-def test_workers_change_no_byte(tree: Path, tmp_path: Path) -> None:
+def test_bytes_do_not_depend_on_the_number_of_workers(tree: Path, tmp_path: Path) -> None:
     seen: list[tuple[int, int]] = []
     write_tree(
         tmp_path / "again", OPTIONS, workers=3, progress=lambda done, total: seen.append((done, total))
@@ -89,7 +89,7 @@ def test_workers_change_no_byte(tree: Path, tmp_path: Path) -> None:
     assert [done for done, _ in seen] == sorted(done for done, _ in seen)
 
 
-def test_an_interrupted_run_continues_to_the_same_bytes(tree: Path, tmp_path: Path) -> None:
+def test_interrupted_run_resumes_to_the_same_bytes(tree: Path, tmp_path: Path) -> None:
     root = tmp_path / "broken"
 
     def interrupt(done: int, total: int) -> None:
@@ -105,17 +105,17 @@ def test_an_interrupted_run_continues_to_the_same_bytes(tree: Path, tmp_path: Pa
     kept = sorted(root.rglob("*.jpg"))
     assert 0 < len(kept) < len(list(tree.rglob("*.jpg")))
     before = kept[1].stat().st_mtime_ns
-    # A file that a power cut left short is found and written again.
+    # A file truncated by a power cut is detected and written again.
     kept[0].write_bytes(kept[0].read_bytes()[:100])
     write_tree(root, OPTIONS, workers=2)
     assert contents(root) == contents(tree)
     assert kept[1].stat().st_mtime_ns == before
 
 
-def test_a_whole_tree_is_left_alone_and_a_gap_is_filled(tree: Path, tmp_path: Path) -> None:
-    again = write_tree(tree, OPTIONS)
-    assert again.rendered == 0
-    assert again.content_hash == read_manifest(tree)["content_hash"]  # type: ignore[index]
+def test_complete_tree_is_unchanged_and_a_missing_file_is_rendered(tree: Path, tmp_path: Path) -> None:
+    second = write_tree(tree, OPTIONS)
+    assert second.rendered == 0
+    assert second.content_hash == read_manifest(tree)["content_hash"]  # type: ignore[index]
     missing = sorted(tree.rglob("*.jpg"))[0]
     data = missing.read_bytes()
     missing.unlink()
@@ -125,13 +125,13 @@ def test_a_whole_tree_is_left_alone_and_a_gap_is_filled(tree: Path, tmp_path: Pa
 
 
 @pytest.mark.parametrize("change", [{"seed": 4}, {"images": 3}, {"size": (48, 24)}, {"ids": 7}])
-def test_other_parameters_are_refused(tree: Path, change: dict[str, object]) -> None:
-    wanted = {"ids": 6, "images": 2, "seed": 3, "size": (40, 20)} | change
+def test_other_parameters_raise_an_error(tree: Path, change: dict[str, object]) -> None:
+    parameters = {"ids": 6, "images": 2, "seed": 3, "size": (40, 20)} | change
     with pytest.raises(UsageError, match=next(iter(change))):
-        write_tree(tree, RenderOptions(**wanted))  # type: ignore[arg-type]
+        write_tree(tree, RenderOptions(**parameters))  # type: ignore[arg-type]
 
 
-def test_a_folder_of_other_files_is_refused(tmp_path: Path) -> None:
+def test_folder_with_other_files_raises_an_error(tmp_path: Path) -> None:
     (tmp_path / "cam1").mkdir()
     with pytest.raises(UsageError, match="not rendered"):
         write_tree(tmp_path, OPTIONS)
@@ -139,7 +139,7 @@ def test_a_folder_of_other_files_is_refused(tmp_path: Path) -> None:
         verify_tree(tmp_path)
 
 
-def test_a_changed_file_is_found(tree: Path) -> None:
+def test_changed_file_is_detected(tree: Path) -> None:
     assert verify_tree(tree) == []
     path = sorted((tree / "cam4").rglob("*.jpg"))[0]
     data = path.read_bytes()
@@ -152,7 +152,7 @@ def test_a_changed_file_is_found(tree: Path) -> None:
         path.write_bytes(data)
 
 
-def test_manifest_names_what_it_is(tree: Path, tmp_path: Path) -> None:
+def test_manifest_records_parameters_and_counts(tree: Path, tmp_path: Path) -> None:
     manifest = read_manifest(tree)
     assert manifest is not None
     assert manifest["parameters"] == {"ids": 6, "images": 2, "seed": 3, "size": [40, 20]}
@@ -167,12 +167,12 @@ def test_manifest_names_what_it_is(tree: Path, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("wrong", [{"ids": 2}, {"images": 0}, {"seed": -1}, {"size": (10, 5)}])
-def test_options_out_of_range_are_refused(wrong: dict[str, object]) -> None:
+def test_options_out_of_range_raise_an_error(wrong: dict[str, object]) -> None:
     with pytest.raises(UsageError):
         RenderOptions(**wrong)  # type: ignore[arg-type]
 
 
-def test_a_full_disk_is_said_in_words_and_the_run_continues(
+def test_full_disk_is_reported_and_the_run_resumes(
     tree: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     root, replace, written = tmp_path / "SYSU-MM01", os.replace, []
@@ -187,13 +187,13 @@ def test_a_full_disk_is_said_in_words_and_the_run_continues(
         patch.setattr(tree_module.os, "replace", fill_up)
         with pytest.raises(DataError, match="No space left") as caught:
             write_tree(root, OPTIONS, workers=1)
-    assert "what is finished is kept" in caught.value.hint
+    assert "finished images are kept" in caught.value.hint
     assert list(root.rglob(".*")), "the file that did not fit"
     write_tree(root, OPTIONS, workers=2)
     assert contents(root) == contents(tree)
 
 
-def test_a_place_that_is_no_folder_is_refused(tmp_path: Path) -> None:
+def test_root_that_is_a_file_raises_an_error(tmp_path: Path) -> None:
     file = tmp_path / "file"
     file.write_text("mine")
     with pytest.raises(UsageError, match="is a file"):
@@ -203,7 +203,7 @@ def test_a_place_that_is_no_folder_is_refused(tmp_path: Path) -> None:
     assert file.read_text() == "mine"
 
 
-def test_a_kill_before_the_first_manifest_is_no_obstacle(tree: Path, tmp_path: Path) -> None:
+def test_run_killed_before_the_first_manifest_resumes(tree: Path, tmp_path: Path) -> None:
     root = tmp_path / "SYSU-MM01"
     root.mkdir()
     (root / f".{MANIFEST}.abc.tmp").write_text("{")
@@ -211,7 +211,7 @@ def test_a_kill_before_the_first_manifest_is_no_obstacle(tree: Path, tmp_path: P
     assert contents(root) == contents(tree)
 
 
-def test_two_processes_do_not_render_one_tree(tmp_path: Path) -> None:
+def test_two_processes_cannot_render_one_tree(tmp_path: Path) -> None:
     root = tmp_path / "SYSU-MM01"
     with (
         locked(root, tmp_path / ".SYSU-MM01.lock"),

@@ -1,4 +1,4 @@
-"""Damaged rendered trees: each file is named, and written again as it was."""
+"""Damaged rendered trees: each damaged file is reported and restored."""
 
 from __future__ import annotations
 
@@ -34,19 +34,19 @@ def contents(root: Path) -> dict[str, bytes]:
 
 
 def change(path: Path) -> None:
-    """Flip a bit in the middle: the file still has its first and last marker."""
+    """Flip a bit in the middle of a file; its first and last marker remain."""
     data = bytearray(path.read_bytes())
     data[len(data) // 2] ^= 1
     path.write_bytes(data)
 
 
-def test_the_list_of_hashes_is_that_of_sha256sum(tree: Path) -> None:
+def test_list_of_hashes_has_the_format_of_sha256sum(tree: Path) -> None:
     lines = (tree / SUMS).read_text().splitlines()
     assert {line[66:] for line in lines} == contents(tree).keys() - {MANIFEST, SUMS}
     assert all(line[64:66] == "  " and len(line.split("  ")[0]) == 64 for line in lines)
 
 
-def test_changed_and_missing_files_are_written_again_and_no_others(tree: Path, whole: Path) -> None:
+def test_only_changed_and_missing_files_are_written_again(tree: Path, whole: Path) -> None:
     images = sorted(tree.rglob("*.jpg"))
     change(images[0])
     images[5].unlink()
@@ -56,8 +56,8 @@ def test_changed_and_missing_files_are_written_again_and_no_others(tree: Path, w
     names = [path.relative_to(tree).as_posix() for path in (images[0], images[5])]
     assert sorted(verify_tree(tree)) == sorted(
         [
-            f"{names[0]}: changed since it was rendered",
-            "exp/train_id.txt: changed since it was rendered",
+            f"{names[0]}: changed after rendering",
+            "exp/train_id.txt: changed after rendering",
             f"{names[1]}: missing",
             "exp/test_id.txt: missing",
         ]
@@ -70,7 +70,7 @@ def test_changed_and_missing_files_are_written_again_and_no_others(tree: Path, w
     assert (write_tree(tree, OPTIONS).rendered, write_tree(tree, OPTIONS).repaired) == (0, 0)
 
 
-def test_a_file_of_somebody_else_is_named_and_does_not_count(tree: Path) -> None:
+def test_foreign_file_is_reported_and_ignored(tree: Path) -> None:
     content = read_manifest(tree)["content_hash"]  # type: ignore[index]
     (tree / "cam1" / "notes.txt").write_text("mine")
     assert verify_tree(tree) == ["cam1/notes.txt: not a file of the benchmark; delete it"]
@@ -79,17 +79,17 @@ def test_a_file_of_somebody_else_is_named_and_does_not_count(tree: Path) -> None
     assert (tree / "cam1" / "notes.txt").read_text() == "mine"
 
 
-def test_a_tree_without_the_list_is_repaired_part_by_part(tree: Path, whole: Path) -> None:
+def test_tree_without_hashes_is_repaired_part_by_part(tree: Path, whole: Path) -> None:
     (tree / SUMS).unlink()
     assert write_tree(tree, OPTIONS).repaired == 0
     image = sorted((tree / "cam2").rglob("*.jpg"))[0]
     change(image)
-    assert verify_tree(tree) == ["cam2: files differ from those that were rendered"]
+    assert verify_tree(tree) == ["cam2: files differ from the rendered ones"]
     assert write_tree(tree, OPTIONS, workers=1).repaired == len(list((tree / "cam2").rglob("*.jpg")))
     assert contents(tree) == contents(whole)
 
 
-def test_a_tree_of_another_device_is_not_repaired_with_other_pixels(tree: Path) -> None:
+def test_repair_on_another_device_raises_an_error(tree: Path) -> None:
     text = (tree / MANIFEST).read_text()
     (tree / MANIFEST).write_text(text.replace('"device": "cpu"', '"device": "cuda"'))
     assert write_tree(tree, OPTIONS).repaired == 0

@@ -1,4 +1,4 @@
-"""What people put on and carry: skirts and coats, hair, hats, bags, straps and openings."""
+"""Clothes and carried objects: skirts and coats, hair, hats, bags, straps and openings."""
 
 from __future__ import annotations
 
@@ -15,8 +15,11 @@ from vireid_cli.rendered.skeleton import column
 Array = np.ndarray
 
 
-def hang_of(people: list[Person]) -> Array:
-    """Where tops end: tucked in, falling over the hips, or (coats, dresses) not ending at all, (B,)."""
+def top_lengths(people: list[Person]) -> Array:
+    """Length of the tops below the hip joints, metres, (B,).
+
+    Negative for tops tucked into a skirt, ``INFINITE`` for coats and dresses.
+    """
     tucked = np.array([person.bottom == "skirt" and person.top in ("tee", "shirt") for person in people])
     endless = np.array([person.top in ("coat", "dress") for person in people])
     hang = np.where(tucked, -0.075, 0.005 + 0.03 * column(people, "hem")) * column(people, "stature")
@@ -24,7 +27,7 @@ def hang_of(people: list[Person]) -> Array:
 
 
 def add_skirt(figure: Figure) -> None:
-    """The part of skirts, dresses and coats that hangs below the pelvis: a flared elliptic cone."""
+    """Add the part of skirts, dresses and coats below the pelvis: a flared elliptic cone."""
     s, j, h = figure.sculptor, figure.joints, figure.h
     skirt, coat = figure.is_any("bottom", "skirt"), figure.is_any("top", "coat")
     length = skirt_length(figure)
@@ -50,7 +53,7 @@ def skirt_length(figure: Figure) -> Array:
 
 
 def add_hair_and_hat(figure: Figure) -> None:
-    """A cap of hair that leaves the face free, what hangs or is knotted behind, and hats."""
+    """Add a cap of hair that leaves the face free, long hair or a bun at the back, and hats."""
     s, j = figure.sculptor, figure.joints
     size = figure.h**0.5 * 1.32 * figure.trait("head")
     frame, _ = frame_along(j["head"], j["head"] + j["head_up"], j["head_left"])
@@ -93,7 +96,7 @@ def add_hair_and_hat(figure: Figure) -> None:
 
 
 def add_bag(figure: Figure) -> None:
-    """A backpack, a shoulder bag at the hip or a bag in the hand: one upright rounded box and its handle."""
+    """Add a backpack, a shoulder bag at the hip or a handbag: one upright rounded box and its handle."""
     s, j, h = figure.sculptor, figure.joints, figure.h
     size, side = figure.trait("bag_size"), figure.trait("bag_side")
     back, hip = figure.is_any("carried", "backpack"), figure.is_any("carried", "shoulder-bag")
@@ -111,7 +114,7 @@ def add_bag(figure: Figure) -> None:
     axis = np.where(hand[:, None], np.array([0.0, 1.0, 0.0]), spine)
     half = np.where(back, 0.065, np.where(hip, 0.030, 0.035)) * h * size
     radius = np.where(back, 0.075, np.where(hip, 0.055, 0.062)) * h * size
-    # A backpack is wide across the back; the other bags are wide along the way one walks.
+    # A backpack is wide across the back; the other bags are wide along the walking direction.
     lateral = np.where(back[:, None], figure.left, np.cross(axis, figure.left))
     ratio = np.where(back, 0.62, 0.42)
     bag, present = (int(Slot.BAG),) * 2, back | hip | hand
@@ -125,7 +128,7 @@ def add_bag(figure: Figure) -> None:
 
 
 def add_scarf_and_hood(figure: Figure) -> None:
-    """A scarf around the neck with one end hanging in front; a hood that lies on the back."""
+    """Add a scarf around the neck, one end hanging in front, and a hood on the back."""
     s, j, h = figure.sculptor, figure.joints, figure.h
     spine = j["shoulder_line"] - j["chest"]
     spine = spine / np.linalg.norm(spine, axis=1, keepdims=True)
@@ -147,8 +150,8 @@ def paint_lines(people: list[Person]) -> Array:
     """Straps and openings on the torso, (B, 2, 8).
 
     Row 0 is the opening of a jacket or coat, row 1 the straps of a bag. Columns: lateral factor, height
-    factor, offset, half width (0: absent), 1 where the lateral coordinate is folded (both sides), side
-    (+1 front only, 0 both), slot, least height. A point is painted where
+    factor, offset, half width (0: absent), 1 if the lateral coordinate is folded (both sides), side
+    (+1 front only, 0 both), slot, least height. A point is painted if
     |factor·lateral + factor·height + offset| is below the half width.
     """
     rows = np.zeros((len(people), 2, 8))
@@ -159,7 +162,7 @@ def paint_lines(people: list[Person]) -> Array:
         if person.carried == "backpack":
             rows[i, 1] = (1.0, 0.06, -0.075 * h, 0.0125 * h, 1.0, 1.0, Slot.BAG, 0.13 * h)
         elif person.carried == "shoulder-bag":
-            # From the far shoulder down to the hip where the bag hangs.
+            # From the far shoulder down to the hip on the bag's side.
             slope = person.bag_side * 0.62
             rows[i, 1] = (1.0, slope, -slope * 0.155 * h, 0.012 * h, 0.0, 0.0, Slot.BAG, -9.0)
     return rows

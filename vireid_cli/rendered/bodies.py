@@ -1,7 +1,7 @@
-"""People as solids: a person and a posture become about fifty quadrics that carry their materials.
+"""People as solids: about fifty quadrics with materials for each person and posture.
 
-Texture coordinates belong to the garment: height runs on over the pieces of a torso or a limb, and the
-angle is measured from the front, so that a stripe or a print stays on its shirt whatever the pose.
+Texture coordinates belong to the garment: height continues over the pieces of a torso or a limb, and the
+angle is measured from the front. A stripe or a print therefore stays on its shirt in every pose.
 """
 
 from __future__ import annotations
@@ -15,8 +15,8 @@ from vireid_cli.rendered.attire import (
     add_hair_and_hat,
     add_scarf_and_hood,
     add_skirt,
-    hang_of,
     skirt_length,
+    top_lengths,
 )
 from vireid_cli.rendered.figure import Figure
 from vireid_cli.rendered.materials import Slot
@@ -28,7 +28,7 @@ Array = np.ndarray
 
 
 def sculpt(people: list[Person], posture: Posture) -> Primitives:
-    """The solids of B people, in person coordinates."""
+    """Return the solids of B people, in person coordinates."""
     joints = pose_joints(people, posture)
     count = len(people)
     left = np.broadcast_to(np.array([1.0, 0.0, 0.0]), (count, 3))
@@ -40,7 +40,7 @@ def sculpt(people: list[Person], posture: Posture) -> Primitives:
         column(people, "build"),
         column(people, "loose"),
         left,
-        hang_of(people),
+        top_lengths(people),
     )
     _torso(figure)
     add_skirt(figure)
@@ -55,7 +55,7 @@ def sculpt(people: list[Person], posture: Posture) -> Primitives:
 
 
 def _torso(figure: Figure) -> None:
-    """Pelvis, waist and chest."""
+    """Add pelvis, waist and chest."""
     s, j, h = figure.sculptor, figure.joints, figure.h
     jacket = np.where(figure.is_any("top", "jacket", "coat"), 1.10, 1.0)
     slack = (0.94 + 0.06 * figure.loose) * jacket
@@ -89,7 +89,7 @@ def _torso(figure: Figure) -> None:
 
 
 def _shoulders(figure: Figure, depth: Array, around: Array, frame: Array) -> None:
-    """Yoke, the slopes to the shoulders, neck and collar; ``frame`` is the chest's."""
+    """Add yoke, slopes to the shoulders, neck and collar; ``frame`` is the frame of the chest."""
     s, j, h = figure.sculptor, figure.joints, figure.h
     skin, shirt, rise = int(Slot.SKIN), int(Slot.TOP), 0.295 * h
     yoke = j["shoulder_line"] - (j["shoulder_line"] - j["chest"]) * 0.2
@@ -112,7 +112,7 @@ def _shoulders(figure: Figure, depth: Array, around: Array, frame: Array) -> Non
 
 
 def _head(figure: Figure) -> None:
-    """Skull, jaw and nose."""
+    """Add skull, jaw and nose."""
     s, j = figure.sculptor, figure.joints
     size = figure.h**0.5 * 1.32 * figure.trait("head")
     up, left = j["head_up"], j["head_left"]
@@ -128,7 +128,7 @@ def _head(figure: Figure) -> None:
 
 
 def _arm(figure: Figure, side: str, sign: float) -> None:
-    """Deltoid, upper arm, elbow, forearm, wrist, hand; and the wider sleeve of a short-sleeved top."""
+    """Add deltoid, upper arm, elbow, forearm, wrist and hand, and the wider sleeve of short-sleeved tops."""
     s, j, h = figure.sculptor, figure.joints, figure.h
     short = figure.is_any("top", "tee", "dress")
     cut = np.where(figure.is_any("top", "jacket", "coat"), 1.12, 1.0)
@@ -156,7 +156,7 @@ def _arm(figure: Figure, side: str, sign: float) -> None:
 
 
 def _leg(figure: Figure, side: str) -> None:
-    """Thigh, knee, shin, ankle and foot; trousers are wider limbs, shorts a cone around the thigh."""
+    """Add thigh, knee, shin, ankle and foot; trousers are wider limbs, shorts a cone around the thigh."""
     s, j, h = figure.sculptor, figure.joints, figure.h
     long, wide = figure.is_any("bottom", "trousers", "wide"), figure.is_any("bottom", "wide")
     bulk = h * figure.build**0.8
@@ -169,7 +169,7 @@ def _leg(figure: Figure, side: str) -> None:
     thigh = 0.242 * h * figure.trait("legs")
     shorts = figure.is_any("bottom", "shorts")
     hem = (0.55 + 0.42 * figure.trait("hem")) * thigh
-    # Under a skirt the thigh is of the skirt's cloth, so that no skin shows through in a long stride.
+    # Under a skirt the thigh has the skirt's material, so that a long stride shows no skin through it.
     under = np.maximum(skirt_length(figure) - 0.06 * h, 0.0)
     border = np.where(long, INFINITE, np.where(shorts, hem, under))
     hang = np.minimum(figure.hang, 0.05 * h)

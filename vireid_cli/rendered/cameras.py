@@ -1,9 +1,10 @@
-"""The six cameras of the benchmark: where they hang, what light they see by, how they spoil an image.
+"""The six cameras of the benchmark: pose, lighting and image degradation.
 
-World coordinates, metres: X right, Y up, Z away from the camera, which hangs at (0, height, 0) and looks
-along Z, pitched down.  Camera coordinates: x right, y down, z forward; a ray is (u, v, 1).
-Cameras 1, 2 are indoor visible, 3 indoor infrared in the room of 2, 4 and 5 outdoor visible, 6 outdoor
-infrared, as in SYSU-MM01.  A seventh, thermal one, stands beside camera 5: RegDB has pairs of that kind.
+World coordinates, metres: X right, Y up, Z away from the camera. The camera is at (0, height, 0) and looks
+along Z, pitched down. Camera coordinates: x right, y down, z forward; a ray is (u, v, 1).
+As in SYSU-MM01, cameras 1 and 2 are indoor visible, 3 is indoor infrared in the room of camera 2, 4 and 5
+are outdoor visible, and 6 is outdoor infrared. A seventh camera, thermal, is at the position of camera 5 and
+gives pairs like those of RegDB.
 """
 
 from __future__ import annotations
@@ -24,27 +25,27 @@ class Camera:
 
     Attributes:
         camid: SYSU's number.
-        spectrum: What its sensor sees.
+        spectrum: Spectrum of the sensor.
         scene: Name of the background in ``scenes``.
-        shift: Where the camera stands in its scene, metres (right, forward).
+        shift: Position in the scene, metres (right, forward).
         height: Metres above the ground.
         field: Horizontal field of view in degrees.
-        near, far: Where people walk, metres ahead.
+        near, far: Range of distances at which people walk, metres.
         scale: Mean crop height relative to the nominal one.
-        facing: Yaw angles (degrees; 0 walks towards the camera) of its usual walking directions.
+        facing: Yaw angles of the usual walking directions, degrees; 0 is towards the camera.
         sky, ground: Ambient light from above and below.
         key: Strength of the main light.
-        key_from: Direction towards it (world).
+        key_from: Direction towards the main light, world coordinates.
         wrap: Softness of the main light, 0 a point, 1 a whole hemisphere.
-        shadow: Darkness of the shadow that it throws on the ground.
-        head: Strength of the illuminator beside the lens, at the mean distance; falls with its square.
+        shadow: Darkness of the shadow that the main light casts on the ground.
+        head: Strength of the illuminator beside the lens at the mean distance; inverse-square falloff.
         gains: Colour cast, factors on R, G, B.
         exposure: Factor before the tone curve.
-        contrast: Exponent of the tone curve (1/2.2 is the usual one).
+        contrast: Exponent of the tone curve (1/2.2 is usual).
         black: Raised black level.
-        blur: Standard deviation of the lens blur in pixels of the nominal crop at 144 high.
+        blur: Standard deviation of the lens blur, in pixels of a nominal crop 144 pixels high.
         noise: (shot, read) noise in grey levels 0..1, at middle grey and at black.
-        jpeg: Quality, 0..100.
+        jpeg: JPEG quality, 0..100.
     """
 
     camid: int
@@ -74,7 +75,7 @@ class Camera:
 
     @property
     def modality(self) -> Modality:
-        """Visible, or infrared for near-infrared and thermal sensors."""
+        """``visible``, or ``infrared`` for near-infrared and thermal sensors."""
         return Modality.VISIBLE if self.spectrum == "visible" else Modality.INFRARED
 
     @property
@@ -84,7 +85,7 @@ class Camera:
 
     @property
     def pitch(self) -> float:
-        """Radians that the camera looks down: the middle of a person at the mean distance is centred."""
+        """Downward pitch, radians; it centres a person at the mean distance."""
         return float(np.arctan2(self.height - 0.95, self.middle))
 
     @property
@@ -93,12 +94,12 @@ class Camera:
         return float(np.tan(np.radians(self.field / 2)))
 
     def rotation(self) -> np.ndarray:
-        """(3, 3) from world to camera coordinates."""
+        """Rotation from world to camera coordinates, (3, 3)."""
         c, s = np.cos(self.pitch), np.sin(self.pitch)
         return np.array([[1.0, 0.0, 0.0], [0.0, -c, -s], [0.0, -s, c]])
 
     def position(self) -> np.ndarray:
-        """(3,) in the world."""
+        """Position in world coordinates, metres, (3,)."""
         return np.array([0.0, self.height, 0.0])
 
 
@@ -142,19 +143,19 @@ _OUTDOOR_6 = Camera(
 CAMERAS: dict[int, Camera] = {
     c.camid: c for c in (_INDOOR_1, _INDOOR_2, _INDOOR_3, _OUTDOOR_4, _OUTDOOR_5, _OUTDOOR_6)
 }
-"""SYSU-MM01's six cameras by their number."""
+"""The six cameras of SYSU-MM01, keyed by number."""
 
 THERMAL = replace(
     _OUTDOOR_5, camid=7, spectrum="thermal", sky=1.0, ground=0.8, key=0.0, shadow=0.05, gains=(1.0, 1.0, 1.0),
     exposure=0.85, contrast=0.9, black=0.05, blur=0.86, noise=(0.012, 0.012), jpeg=90,
 )  # fmt: skip
-"""A thermal camera that stands where camera 5 does: for pairs as in RegDB."""
+"""A thermal camera at the position of camera 5, for pairs as in RegDB."""
 
 
-def seen_in(camera: Camera, spectrum: Spectrum) -> Camera:
-    """The same camera with another sensor; light and tone follow the spectrum.
+def with_spectrum(camera: Camera, spectrum: Spectrum) -> Camera:
+    """Return the camera with another sensor; light and tone follow the spectrum.
 
-    A near-infrared one gets an illuminator in place of the scene's light, a thermal one sees emission.
+    A near-infrared camera has an illuminator in place of the scene's light; a thermal camera sees emission.
     """
     if spectrum == camera.spectrum:
         return camera

@@ -1,4 +1,4 @@
-"""Files of a complete rendered tree that are not as they were written."""
+"""Damaged files of a complete rendered tree."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ class Damage:
 
     Attributes:
         changed: Paths of files that differ.
-        missing: Paths of files that are not there.
-        foreign: Paths of files that nobody rendered; they do not count.
-        parts: Top-level entries that differ, where no list of hashes says which of their files do.
+        missing: Paths of missing files.
+        foreign: Paths of files that do not belong to the benchmark; they are not damage.
+        parts: Top-level entries that differ, if the tree has no list of hashes to name their files.
     """
 
     changed: tuple[str, ...] = ()
@@ -28,14 +28,14 @@ class Damage:
 
     @property
     def paths(self) -> tuple[str, ...]:
-        """Files to write again."""
+        """Paths of the files to render again."""
         return (*self.changed, *self.missing)
 
     def lines(self) -> list[str]:
-        """A sentence on each difference; none: the list is empty."""
+        """One message per difference; an empty list if nothing differs."""
         return [
-            *(f"{part}: files differ from those that were rendered" for part in self.parts),
-            *(f"{path}: changed since it was rendered" for path in self.changed if not self.parts),
+            *(f"{part}: files differ from the rendered ones" for part in self.parts),
+            *(f"{path}: changed after rendering" for path in self.changed if not self.parts),
             *(f"{path}: missing" for path in self.missing),
             *(f"{path}: not a file of the benchmark; delete it" for path in self.foreign),
         ]
@@ -44,19 +44,19 @@ class Damage:
 def find_damage(root: Path, manifest: Mapping[str, Any]) -> Damage:
     """Compare each file of a complete tree with its hash.
 
-    A tree of an earlier version has no list of hashes: all files of a part that differs count as changed.
+    A tree of an earlier version has no list of hashes: all files of a differing part count as changed.
 
     Args:
-        root: The tree.
-        manifest: Its manifest.
+        root: Root folder of the tree.
+        manifest: The tree's manifest.
     """
     expected = read_hashes(root, manifest)
     if expected is None:
         whole, parts, files = hash_tree(root)
         if whole == manifest["content_hash"]:
             return Damage()
-        wanted = manifest["parts"]
-        differ = tuple(part for part in sorted({*wanted, *parts}) if wanted.get(part) != parts.get(part))
+        recorded = manifest["parts"]
+        differ = tuple(part for part in sorted({*recorded, *parts}) if recorded.get(part) != parts.get(part))
         return Damage(changed=tuple(path for path in files if path.split("/")[0] in differ), parts=differ)
     _, _, files = hash_tree(root, expected)
     return Damage(

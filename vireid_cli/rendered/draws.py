@@ -1,7 +1,7 @@
-"""Random streams that depend on nothing but their key.
+"""Random streams that depend on their key only.
 
-Every number of the benchmark is drawn from a Philox generator keyed by (seed, purpose, pid, camid, frame).
-An image is therefore the same whichever worker renders it, and whatever was rendered before it.
+Every random number of the benchmark comes from a Philox generator keyed by (seed, purpose, pid, camid,
+frame). An image therefore does not depend on the worker that renders it or on the images rendered before.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import numpy as np
 
 
 class Purpose(IntEnum):
-    """What a stream is for; a new purpose never disturbs the draws of an old one."""
+    """Purpose of a stream; adding a purpose does not change the draws of the others."""
 
     PERSON = 1
     SPLIT = 2
@@ -24,13 +24,13 @@ class Purpose(IntEnum):
 
 
 def stream(seed: int, purpose: Purpose, *keys: int) -> np.random.Generator:
-    """A generator keyed by the seed, the purpose and any further numbers (pid, camid, frame)."""
+    """Return a generator keyed by the seed, the purpose and further numbers (pid, camid, frame)."""
     sequence = np.random.SeedSequence(entropy=seed, spawn_key=(int(purpose), *keys))
     return np.random.Generator(np.random.Philox(sequence))
 
 
 def choose(rng: np.random.Generator, weights: dict[str, float]) -> str:
-    """One key of ``weights``, drawn in proportion to its weight."""
+    """Draw one key of ``weights`` in proportion to its weight."""
     names = list(weights)
     shares = np.cumsum([weights[name] for name in names])
     return names[int(np.searchsorted(shares, rng.random() * shares[-1], side="right"))]

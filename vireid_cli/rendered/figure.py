@@ -1,4 +1,4 @@
-"""What the sculpting functions share: the sculptor, the joints, and the traits as columns."""
+"""Shared input of the sculpting functions: the sculptor, the joints, and the traits as columns."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ Array = np.ndarray
 
 @dataclass(frozen=True, slots=True)
 class Figure:
-    """B people who are being sculpted.
+    """State of sculpting B people.
 
     Attributes:
         sculptor: Collects the solids.
-        joints: (B, 3) by name, from ``pose_joints``.
-        people: Who they are.
+        joints: Joint positions (B, 3), keyed by name, from ``pose_joints``.
+        people: The B people.
         h, build, loose: Stature (m), build and cut of the clothes, (B,).
-        left: (B, 3) the person's left.
-        hang: (B,) how far below the hip joints the top garment falls, metres; negative where it is tucked
-            in, very large where it does not end (coats, dresses).
+        left: Unit vectors to the person's left, (B, 3).
+        hang: Length of the top garment below the hip joints, metres, (B,): negative for tops tucked in, very
+            large for coats and dresses.
     """
 
     sculptor: Sculptor
@@ -37,9 +37,9 @@ class Figure:
     hang: Array
 
     def trait(self, name: str) -> Array:
-        """A numeric trait, (B,)."""
+        """Return a numeric trait, (B,)."""
         return column(self.people, name)
 
     def is_any(self, name: str, *values: str) -> Array:
-        """(B,) bool: the named trait is one of ``values``."""
+        """Whether the named trait is one of ``values``, (B,) bool."""
         return np.array([getattr(person, name) in values for person in self.people])

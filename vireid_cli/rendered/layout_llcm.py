@@ -1,18 +1,18 @@
-"""The layout of LLCM: nine places at night, each with a visible and (but for the third) an infrared camera.
+"""The layout of LLCM: nine places at night, each with a visible and, except the third, an infrared camera.
 
 ``vis/<id>/…_vis.jpg``, ``nir/<id>/…_nir.jpg`` for training people, ``test_vis/cam1..cam9/<id>/*.jpg`` and
 ``test_nir/cam1,2,4..9/<id>/*.jpg`` for the others, ``idx/{train,test}_{vis,nir}.txt``, ``idx/test_id.txt``.
-Two thirds of the people are trained on (LLCM: 713 of 1,064); everybody was seen at some places only.
+Two thirds of the people are for training (LLCM: 713 of 1,064). Each person appears at some places only.
 
-Visible light is low: a fifth of the scene's, with a longer exposure, more noise and the cast of street lamps.
-How low is ours; the dataset's lights were not measured.
+Visible light is a fifth of the scene's, with a longer exposure, more noise and the cast of street lamps.
+This brightness is our choice, not a measurement of the dataset.
 """
 
 from __future__ import annotations
 
 from dataclasses import replace
 
-from vireid_cli.rendered.cameras import CAMERAS, Camera, seen_in
+from vireid_cli.rendered.cameras import CAMERAS, Camera, with_spectrum
 from vireid_cli.rendered.draws import Purpose, stream
 from vireid_cli.rendered.layouts import Layout
 from vireid_cli.rendered.options import RenderOptions
@@ -22,13 +22,13 @@ from vireid_cli.types import Modality
 PLACES = range(1, 10)
 WITHOUT_INFRARED = 3
 SEEN_AT = (4, 7)
-"""Fewest and most places at which one person is seen."""
+"""Minimum and maximum number of places at which one person appears."""
 
 WORDS = {Modality.VISIBLE: "vis", Modality.INFRARED: "nir"}
 DIM = 0.2
-"""Share of the scene's light that is left at night."""
+"""Share of the scene's light that remains at night."""
 
-# Place → the camera it is like, where it stands in the scene (metres), colour cast of its lamps.
+# Place → camera that it resembles, position in the scene (metres), colour cast of its lamps.
 _PLACES: dict[int, tuple[int, tuple[float, float], tuple[float, float, float]]] = {
     1: (4, (0.0, 0.0), (1.18, 1.0, 0.70)),
     2: (5, (0.0, 0.0), (1.05, 1.0, 0.86)),
@@ -43,9 +43,9 @@ _PLACES: dict[int, tuple[int, tuple[float, float], tuple[float, float, float]]] 
 
 
 def _visible(place: int) -> Camera:
-    """The visible camera of a place, at night."""
+    """Return the visible camera of a place, at night."""
     like, shift, gains = _PLACES[place]
-    day = seen_in(CAMERAS[like], "visible")
+    day = with_spectrum(CAMERAS[like], "visible")
     return replace(
         day,
         camid=40 + place,
@@ -63,9 +63,9 @@ def _visible(place: int) -> Camera:
 
 
 def _infrared(place: int) -> Camera:
-    """The infrared camera of a place."""
+    """Return the infrared camera of a place."""
     like, shift, _ = _PLACES[place]
-    return replace(seen_in(CAMERAS[like], "near_infrared"), camid=60 + place, shift=shift)
+    return replace(with_spectrum(CAMERAS[like], "near_infrared"), camid=60 + place, shift=shift)
 
 
 _CAMERAS: dict[int, Camera] = {
@@ -75,7 +75,7 @@ _CAMERAS: dict[int, Camera] = {
 
 
 def plan(ids: int, seed: int) -> Plan:
-    """Two thirds are trained on; each person was seen at 4 to 7 of the places, by all cameras there."""
+    """Plan two thirds of the people for training; all cameras of 4 to 7 places see each person."""
     order = stream(seed, Purpose.SPLIT, 0).permutation(ids) + 1
     trained = round(ids * 713 / 1064)
     cameras: dict[int, tuple[int, ...]] = {}
@@ -91,7 +91,7 @@ def plan(ids: int, seed: int) -> Plan:
 
 
 def place(plan: Plan, camid: int, pid: int, frame: int) -> str:
-    """An image's place in the tree, its name in the manner of LLCM's."""
+    """Return the path of an image under the root, with a file name like LLCM's."""
     word, number = WORDS[_CAMERAS[camid].modality], camid % 20
     name = f"{pid:04d}_c{number:02d}_s{pid * 10 + number}_f{frame * 10}_{word}.jpg"
     if pid in plan.test:
@@ -100,7 +100,7 @@ def place(plan: Plan, camid: int, pid: int, frame: int) -> str:
 
 
 def lists(options: RenderOptions, plan: Plan) -> dict[str, bytes]:
-    """The four image lists, a label at the end of each line, and the people of the test."""
+    """Return the four image lists, with a label at the end of each line, and the list of test people."""
     content = {"idx/test_id.txt": (",".join(map(str, plan.test)) + "\n").encode()}
     for split, pids in (("train", plan.train), ("test", plan.test)):
         for modality, word in WORDS.items():

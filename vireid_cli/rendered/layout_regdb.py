@@ -1,8 +1,8 @@
-"""The layout of RegDB: ten visible and ten thermal images of everybody, lists of ten trials.
+"""The layout of RegDB: ten visible and ten thermal images of each person, lists of ten trials.
 
-``Visible/<id>/…bmp``, ``Thermal/<id>/…bmp``, ``idx/{train,test}_{visible,thermal}_{1..10}.txt``. As
-there, the two cameras stand at one place, everybody was seen by both, and in each trial another half is
-trained on; the number at the end of a list's line is a label within the trial.
+``Visible/<id>/…bmp``, ``Thermal/<id>/…bmp``, ``idx/{train,test}_{visible,thermal}_{1..10}.txt``. As in
+RegDB, the two cameras are at one place, both see every person, and each trial has another half of the people
+for training. The number at the end of each line is a label within the trial.
 """
 
 from __future__ import annotations
@@ -21,19 +21,19 @@ _CAMERAS: dict[int, Camera] = {31: replace(CAMERAS[5], camid=31), 32: replace(TH
 
 
 def plan(ids: int, seed: int) -> Plan:
-    """Everybody is seen by both cameras; who is trained on differs from trial to trial."""
+    """Plan all people for both cameras; the training identities differ from trial to trial."""
     every = tuple(range(1, ids + 1))
     return Plan(train=every, val=(), test=(), cameras=dict.fromkeys(every, tuple(_CAMERAS)))
 
 
 def place(plan: Plan, camid: int, pid: int, frame: int) -> str:
-    """An image's place in the tree, its name in the manner of RegDB's."""
+    """Return the path of an image under the root, with a file name like RegDB's."""
     serial = pid * 100 + frame
     return f"{FOLDERS[camid]}/{pid}/person_walk_{FOLDERS[camid][0].lower()}_{serial:05d}_{pid}.bmp"
 
 
 def lists(options: RenderOptions, plan: Plan) -> dict[str, bytes]:
-    """The lists of ten trials: half of the people to train on, the others to test."""
+    """Return the lists of ten trials: half of the people for training, the others for testing."""
     content: dict[str, bytes] = {}
     for trial in range(1, TRIALS + 1):
         order = stream(options.seed, Purpose.SPLIT, trial).permutation(options.ids) + 1

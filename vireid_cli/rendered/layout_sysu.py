@@ -18,12 +18,12 @@ Array = np.ndarray
 
 
 def place(plan: Plan, camid: int, pid: int, frame: int) -> str:
-    """An image's place in the tree."""
+    """Return the path of an image under the root."""
     return f"cam{camid}/{pid:04d}/{frame:04d}.jpg"
 
 
 def lists(options: RenderOptions, plan: Plan) -> dict[str, bytes]:
-    """The split files and the gallery draws, in the forms that SYSU-MM01's readers expect."""
+    """Return the split files and the gallery draws, in the formats of SYSU-MM01."""
     ids = {
         "train": plan.train,
         "val": plan.val,
@@ -38,7 +38,7 @@ def lists(options: RenderOptions, plan: Plan) -> dict[str, bytes]:
 
 
 def _draw_permutations(options: RenderOptions, plan: Plan) -> Array:
-    """Gallery draws as the official file has them: cell {camera}{id} is 10 × n, rows permutations of 1..n."""
+    """Draw galleries in the official form: cell {camera}{id} is 10 × n, its rows permutations of 1..n."""
     cameras = np.empty((len(CAMERAS), 1), dtype=object)
     for row, camid in enumerate(CAMERAS):
         cell = np.empty((options.ids, 1), dtype=object)
@@ -52,7 +52,7 @@ def _draw_permutations(options: RenderOptions, plan: Plan) -> Array:
 
 
 def _mat(variables: dict[str, Array]) -> bytes:
-    """A MATLAB 5 file whose header names no date and no platform, so that it is the same every time."""
+    """Encode a MATLAB 5 file; its header has no date and no platform, so that its bytes are reproducible."""
     buffer = io.BytesIO()
     write: Any = savemat  # its stubs know paths only
     write(buffer, variables, do_compression=True)

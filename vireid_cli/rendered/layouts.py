@@ -1,6 +1,6 @@
-"""The layouts that a rendered tree can have: cameras, who was seen, where files belong, which lists.
+"""Layouts of rendered trees: cameras, visibility of people, paths of images, and lists.
 
-Each ``layout_<name>.py`` beside this file has one public value, ``LAYOUT``; its name is its dataset's.
+Each ``layout_<name>.py`` beside this file has one public value, ``LAYOUT``; ``<name>`` is the dataset's name.
 """
 
 from __future__ import annotations
@@ -20,16 +20,16 @@ from vireid_cli.rendered.population import Plan
 
 @dataclass(frozen=True, slots=True)
 class Layout:
-    """One dataset's way of lying on disk.
+    """A dataset's layout on disk.
 
     Attributes:
-        title: As the manifest and people call it.
-        folder: The root's usual name.
-        images: Images of each person by each camera that saw it, unless something else is asked for.
-        cameras: By a number of their own, unique over both modalities: the key of an image's draws.
-        plan: (people, seed) → who belongs to which split and was seen by which cameras.
+        title: The dataset's title, as in the manifest.
+        folder: Usual name of the root folder.
+        images: Default number of images of each person from each camera that sees this person.
+        cameras: Cameras, keyed by a number unique over both modalities; it seeds an image's draws.
+        plan: (people, seed) → split and cameras of each person.
         place: (plan, camera, pid, frame from 1) → path under the root; ``.jpg`` or ``.bmp``.
-        lists: (options, plan) → content of every other file by its path under the root.
+        lists: (options, plan) → content of every other file, keyed by its path under the root.
     """
 
     title: str
@@ -42,22 +42,22 @@ class Layout:
 
 
 def layout_names() -> list[str]:
-    """Names of all layouts: the files of this folder."""
+    """Return the names of all layouts, from the files of this folder."""
     files = Path(__file__).parent.glob("layout_*.py")
     return sorted(path.stem.removeprefix("layout_") for path in files)
 
 
 def load_layout(name: str) -> Layout:
-    """The layout of that name.
+    """Load the layout with this name.
 
     Raises:
-        UsageError: There is no such file; the nearest name is suggested.
+        UsageError: Unknown name; the message suggests the nearest one.
     """
     names = layout_names()
     if name not in names:
         near = difflib.get_close_matches(name, names, n=1)
         raise UsageError(
-            f"nothing is rendered in a layout '{name}'" + (f" (did you mean '{near[0]}'?)" if near else ""),
+            f"unknown layout '{name}'" + (f" (did you mean '{near[0]}'?)" if near else ""),
             f"known: {', '.join(names)}",
         )
     module = importlib.import_module(f"vireid_cli.rendered.layout_{name}")

@@ -1,9 +1,9 @@
-"""The mark of a rendered tree: what it was made from, and a hash of what was written.
+"""The manifest of a rendered tree: its parameters and the hashes of its files.
 
-``vireid-rendered.json`` is written at the start with ``complete: false`` and, last of all files, again with
-``complete: true``, counts and hashes. It holds no times, so that two trees of one seed are equal files.
-``vireid-rendered.sha256`` has the hash of each file in the form of ``sha256sum``, by which damaged files are
-named and rendered again.
+``vireid-rendered.json`` is written at the start with ``complete: false`` and rewritten after all other files
+with ``complete: true``, counts and hashes. It has no times, so that two trees of one seed are identical.
+``vireid-rendered.sha256`` has the hash of each file in the format of ``sha256sum``; damaged files are
+detected by it and rendered again.
 """
 
 from __future__ import annotations
@@ -25,65 +25,69 @@ from vireid_cli.tree_marks import Rendered, WholeTree
 MANIFEST = "vireid-rendered.json"
 SUMS = "vireid-rendered.sha256"
 OCCLUDED = "vireid-occluded.json"
-"""Mark of a tree that ``vireid prepare occluded`` wrote; one of a rendered base has our manifest, too."""
+"""Mark of a tree written by ``vireid prepare occluded``; with a rendered base, it has our manifest too."""
 
 VERSION = 1
-"""Raised whenever the same parameters give other images."""
+"""Version of the renderer; incremented when the same parameters give different images."""
 
 
 def read_manifest(root: Path) -> dict[str, Any] | None:
-    """The manifest of a rendered tree, or None where ``root`` has none.
+    """Load the manifest of a rendered tree; None if ``root`` has none.
 
     Raises:
-        DataError: The file is there but can't be read.
+        DataError: The manifest can't be read.
     """
     path = Path(root) / MANIFEST
     if not path.exists():
         return None
-    again = "Delete the folder and render it again."
-    content = documents.read_json(path, hint=again)
-    whole = isinstance(content, dict) and content.get("complete") is True
-    documents.check_form(content, WholeTree if whole else Rendered, str(path), hint=again)
-    found: dict[str, Any] = content
-    return found
+    hint = "Delete the folder and render it again."
+    content = documents.read_json(path, hint=hint)
+    complete = isinstance(content, dict) and content.get("complete") is True
+    documents.check_form(content, WholeTree if complete else Rendered, str(path), hint=hint)
+    manifest: dict[str, Any] = content
+    return manifest
 
 
 def check_parameters(root: Path, options: RenderOptions, device: str) -> dict[str, Any] | None:
-    """The manifest in ``root``, or None where nothing was rendered there yet.
+    """Compare the parameters with the manifest in ``root`` and return it; None if ``root`` has no manifest.
 
     Raises:
-        UsageError: Another tree, or files that nobody rendered, are in the way.
+        UsageError: ``root`` has a tree with other parameters, or files that were not rendered.
     """
     if root.exists() and not root.is_dir():
-        raise UsageError(f"{root} is a file: the benchmark is written into a folder.", "Choose another one.")
+        raise UsageError(f"{root} is a file; the benchmark needs a folder.", "Choose another path.")
     if (root / OCCLUDED).exists():
         raise UsageError(
-            f"{root} is an occluded dataset: rendering would write over it.", "Choose another folder."
+            f"{root} is an occluded dataset: rendering would overwrite it.", "Choose another folder."
         )
     manifest = read_manifest(root)
     if manifest is None:
         if root.is_dir() and not all(path.name.startswith(f".{MANIFEST}.") for path in root.iterdir()):
             raise UsageError(
-                f"{root} is not empty and was not rendered by vireid: nothing is written into it.",
-                "Choose another folder, or move the files away if they are not needed.",
+                f"{root} is not empty and was not rendered by vireid: no file is written.",
+                "Choose another folder, or move these files away.",
             )
         return None
     title = load_layout(options.layout).title
-    wanted = {"version": VERSION, "layout": title, **options.as_parameters()}
-    there = {"version": manifest["version"], "layout": manifest.get("layout"), **manifest["parameters"]}
+    requested = {"version": VERSION, "layout": title, **options.as_parameters()}
+    recorded = {"version": manifest["version"], "layout": manifest.get("layout"), **manifest["parameters"]}
     if not manifest["complete"]:
-        wanted["device"], there["device"] = device, manifest.get("device")
-    differ = [f"{k}: there {there.get(k)}, wanted {v}" for k, v in wanted.items() if there.get(k) != v]
+        requested["device"], recorded["device"] = device, manifest.get("device")
+    differ = [
+        f"{k}: {recorded.get(k)} in the folder, {v} requested"
+        for k, v in requested.items()
+        if recorded.get(k) != v
+    ]
     if differ:
         raise UsageError(
-            f"{root} holds a rendered benchmark of other parameters ({'; '.join(differ)}).",
-            "Render into another folder, repeat the parameters of this one, or delete it first.",
+            f"{root} has a rendered benchmark with other parameters ({'; '.join(differ)}).",
+            "Render into another folder, use the parameters of this folder, or delete it first.",
         )
     return manifest
 
 
 def count_images(options: RenderOptions, plan: Plan) -> dict[str, dict[int, int]]:
-    """Images by split and camera."""
+    """Count images by split and camera."""
     counts: dict[str, dict[int, int]] = {}
     cameras = load_layout(options.layout).cameras
     for split, pids in (("train", plan.train), ("val", plan.val), ("test", plan.test)):
@@ -98,11 +102,11 @@ def write_manifest(
     """Write the manifest and return the content hash ("" while the tree is not complete).
 
     Args:
-        root: The tree.
-        options: Its parameters.
+        root: Root folder of the tree.
+        options: Parameters of the tree.
         device: Kind of device that renders.
-        plan: Its people.
-        files: Paths of all its files, once they are written; None: it is not complete.
+        plan: People of the tree.
+        files: Paths of all files, after they were written; None marks the tree as not complete.
     """
     content: dict[str, Any] = {
         "format": "vireid-rendered",
@@ -128,31 +132,31 @@ def write_manifest(
 
 
 def read_hashes(root: Path, manifest: Mapping[str, Any]) -> dict[str, str] | None:
-    """Hash of each file of a complete tree by its path; None: the list is missing or not the manifest's."""
+    """Load the hashes of a complete tree, keyed by path; None if missing or not of this manifest."""
     return sums.read_sums(root / SUMS, manifest.get("files_sha256"))
 
 
 def tree_files(root: Path) -> list[str]:
-    """Paths of all files under a tree, sorted by part: all but the manifest, the hashes and hidden ones."""
-    found = []
+    """List all files under a tree, sorted by part, except the manifest, the hashes and hidden files."""
+    names = []
     for top in sorted(root.iterdir()):
         if top.name in (MANIFEST, SUMS) or top.name.startswith("."):
             continue
         files = [top] if top.is_file() else sorted(path for path in top.rglob("*") if path.is_file())
-        found += [path.relative_to(root).as_posix() for path in files if not path.name.startswith(".")]
-    return found
+        names += [path.relative_to(root).as_posix() for path in files if not path.name.startswith(".")]
+    return names
 
 
 def hash_tree(root: Path, files: Collection[str] | None = None) -> tuple[str, dict[str, str], dict[str, str]]:
     """Hash the files of a tree.
 
     Args:
-        root: The tree.
-        files: Those that count, which may be missing; None: all.
+        root: Root folder of the tree.
+        files: Paths to hash; some may be missing. None hashes all files.
 
     Returns:
-        sha256 over the sorted relative paths and file hashes, of the whole; the same of each top-level entry;
-        the hash of each file by its path.
+        The sha256 over the sorted relative paths and file hashes of the tree, the same for each top-level
+        entry, and the hash of each file, keyed by path.
     """
     found = sums.hash_files(root, (name for name in tree_files(root) if files is None or name in files))
     whole = hashlib.sha256()

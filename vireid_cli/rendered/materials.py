@@ -1,17 +1,17 @@
-"""Cloth, skin and hair as light sees them: visible albedo, near-infrared reflectance, thermal emission.
+"""Optical properties of cloth, skin and hair: visible albedo, near-infrared reflectance, thermal emission.
 
-The three spectra of one material are drawn apart, as chemistry has it:
+The three spectra of one material are drawn independently, following the chemistry of dyes:
 
-- reactive and disperse dyes absorb visible light only, so that cloth dyed with them is bright in the near
-  infrared whatever its colour, black included;
+- reactive and disperse dyes absorb visible light only: cloth of any such colour, black included, is bright
+  in the near infrared;
 - carbon black and pigment prints absorb both, and stay dark;
-- vat and sulphur dyes lie between;
+- vat and sulphur dyes are between these two;
 - skin of every tone reflects about half of the near infrared, hair a little more than in the visible;
-- thermal emission follows how warm a surface is: skin most, cloth less the thicker it is.
+- thermal emission follows the temperature of the surface: skin is warmest, thick cloth coolest.
 
-A pattern mixes two materials. Where both are reactive dyes it vanishes in the infrared; where one holds
-carbon it stays. So colour cannot be matched across modalities, while cut, borders and texture can.
-The shares of the dye classes are ours; the bands follow published textile spectra only qualitatively.
+A pattern mixes two materials. It vanishes in the infrared if both have reactive dyes, and remains if one has
+carbon black. Colour therefore cannot be matched across modalities, but cut, borders and texture can.
+The shares of the dye classes are our choice; the bands follow published textile spectra only qualitatively.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ SPECTRA = ("visible", "near_infrared", "thermal")
 
 
 class Slot(IntEnum):
-    """Which material a piece of the body wears."""
+    """Index of the material of a body piece."""
 
     SKIN = 0
     HAIR = 1
@@ -55,12 +55,12 @@ class Slot(IntEnum):
 
 @dataclass(frozen=True, slots=True)
 class Dye:
-    """What one colour reflects and emits.
+    """Reflectance and emission of one colour.
 
     Attributes:
         visible: Linear RGB albedo, each in [0, 1].
         near_infrared: Reflectance at about 850 nm in [0, 1].
-        thermal: Emitted radiance, 0 the surroundings, 1 the warmest skin.
+        thermal: Emitted radiance: 0 as the surroundings, 1 as the warmest skin.
     """
 
     visible: tuple[float, float, float]
@@ -68,7 +68,7 @@ class Dye:
     thermal: float
 
     def radiance(self, spectrum: str) -> tuple[float, float, float]:
-        """The three channels that a camera of this spectrum sees (grey but for the visible)."""
+        """Return the three channels of a camera of this spectrum; equal unless visible."""
         if spectrum == "visible":
             return self.visible
         value = self.near_infrared if spectrum == "near_infrared" else self.thermal
@@ -80,14 +80,14 @@ class Material:
     """Two dyes and the pattern that mixes them.
 
     Attributes:
-        first, second: The ground and the figure of the pattern.
+        first, second: Dyes of the pattern's ground and figure.
         pattern: One of ``PATTERNS``.
         period: Metres of one repeat (stripes, check), or the size of the motif (print, weave).
         phase: Two offsets in [0, 1) of the pattern.
-        relief: One of ``RELIEFS``: knit, ribs lengthwise, quilted tubes across; seen in every spectrum.
-        depth: How much light the relief's hollows lose, 0 to 1.
-        pitch: Metres from one hollow to the next.
-        folds: How far folds tilt the surface's normal (about radians).
+        relief: One of ``RELIEFS``: knit, lengthwise ribs, quilted tubes across; visible in every spectrum.
+        depth: Share of light lost in the relief's hollows, 0 to 1.
+        pitch: Distance between hollows, metres.
+        folds: Tilt of the surface normal by folds, about radians.
     """
 
     first: Dye
@@ -101,7 +101,7 @@ class Material:
     folds: float = 0.0
 
 
-# Linear RGB of common clothing colours and how often they are worn.
+# Linear RGB of common clothing colours and their frequencies.
 _COLOURS: dict[str, tuple[float, tuple[float, float, float]]] = {
     "black": (20, (0.018, 0.018, 0.020)),
     "charcoal": (8, (0.055, 0.055, 0.060)),
@@ -126,12 +126,12 @@ _DARK = {"black", "charcoal", "navy", "wine", "olive", "brown", "denim", "grey",
 
 
 def dye_cloth(rng: np.random.Generator, thermal: float, *, avoid: Dye | None = None) -> Dye:
-    """A cloth's dye: a colour, and a near-infrared reflectance drawn from its dye class.
+    """Draw a cloth's dye: a colour, and a near-infrared reflectance from its dye class.
 
     Args:
-        rng: Where the draws come from.
+        rng: Source of the draws.
         thermal: Emission of this garment.
-        avoid: A dye whose colour this one must differ from visibly (the ground of a pattern).
+        avoid: A dye of visibly different colour (the ground of a pattern).
     """
     while True:
         name = choose(rng, {key: weight for key, (weight, _) in _COLOURS.items()})
@@ -150,10 +150,10 @@ def dye_cloth(rng: np.random.Generator, thermal: float, *, avoid: Dye | None = N
 
 
 def _figure_reflectance(rng: np.random.Generator, ground: Dye, figure: Dye) -> float:
-    """Near-infrared reflectance of a pattern's figure.
+    """Draw the near-infrared reflectance of a pattern's figure.
 
-    Two colours of one kind of dye look alike in the infrared; a figure printed or woven with carbon black, or
-    left undyed on a ground of carbon black, stays; else it is as its own colour's dye was drawn.
+    Two colours of one kind of dye look alike in the infrared. A figure printed or woven with carbon black, or
+    undyed on a ground of carbon black, remains visible. Otherwise the figure keeps its own dye's reflectance.
     """
     kind = choose(rng, {"alike": 0.3, "carbon": 0.5, "drawn": 0.2})
     if kind == "alike" or ground is figure:
@@ -172,7 +172,7 @@ def weave_cloth(
     *,
     folds: float,
 ) -> Material:
-    """A garment's cloth: one of the weighted ``patterns`` and ``reliefs``, its dyes, its measures."""
+    """Draw a garment's cloth: one of the weighted ``patterns`` and ``reliefs``, dyes and dimensions."""
     first = dye_cloth(rng, thermal)
     pattern = choose(rng, patterns)
     second = first if pattern in ("plain", "weave") else dye_cloth(rng, thermal, avoid=first)
@@ -197,7 +197,7 @@ def weave_cloth(
 
 
 def skin_tone(rng: np.random.Generator) -> Dye:
-    """Skin: melanin decides the visible colour and hardly touches the near infrared."""
+    """Draw skin: melanin determines the visible colour and hardly affects the near infrared."""
     melanin = float(rng.beta(1.6, 2.2))
     light, dark = np.array([0.56, 0.36, 0.27]), np.array([0.10, 0.055, 0.035])
     r, g, b = (float(x) for x in light ** (1 - melanin) * dark**melanin)
@@ -205,7 +205,7 @@ def skin_tone(rng: np.random.Generator) -> Dye:
 
 
 def hair_colour(rng: np.random.Generator) -> Dye:
-    """Hair: mostly dark, sometimes brown, fair or grey."""
+    """Draw hair: mostly dark, sometimes brown, fair or grey."""
     kind = choose(rng, {"black": 0.5, "brown": 0.28, "fair": 0.12, "grey": 0.10})
     tones = {
         "black": ((0.013, 0.011, 0.010), (0.10, 0.17)),
@@ -219,7 +219,7 @@ def hair_colour(rng: np.random.Generator) -> Dye:
     return Dye((r, g, b), float(rng.uniform(low, high)), float(rng.uniform(0.48, 0.6)))
 
 
-# Columns of a material's row, as the shader reads them.
+# Columns of a material's row, in the shader's order.
 COLUMNS = (
     "red1", "green1", "blue1", "red2", "green2", "blue2",
     "frequency_u", "frequency_v", "phase_u", "phase_v", "duty", "sharpness",
@@ -229,16 +229,16 @@ COLUMNS = (
 
 
 def material_row(material: Material, spectrum: str) -> list[float]:
-    """The numbers that the shader needs of a material in one spectrum, in the order of ``COLUMNS``."""
+    """Return the shader's numbers of a material in one spectrum, in the order of ``COLUMNS``."""
     p, f = material.pattern, 1.0 / material.period
     across, along = p in ("stripes-across", "check"), p in ("stripes-along", "check")
     weight_u = 0.5 if p == "check" else float(along)
     weight_v = 0.5 if p == "check" else float(across or p == "blocks")
-    # A print keeps to the chest; dots and blotches run all over.
+    # A print is on the chest only; dots and blotches cover the garment.
     printed, spread = float(p == "print"), float(p in ("print", "dots", "blotches"))
     ribs = 0.0 if material.relief == "quilt" else 1.0 / material.pitch
     tubes = 0.0 if material.relief == "ribs" else 1.0 / material.pitch
-    # A pattern's colours are equally warm, and hollows are hardly cooler: little remains of either.
+    # A pattern's colours are equally warm, and hollows are hardly cooler: thermal images barely show them.
     depth = material.depth * (0.35 if spectrum == "thermal" else 1.0)
     return [
         *material.first.radiance(spectrum), *material.second.radiance(spectrum),

@@ -11,14 +11,14 @@ from vireid_cli.types import Size
 
 @dataclass(frozen=True)
 class RenderOptions:
-    """What to render.
+    """Parameters of a rendered benchmark.
 
     Attributes:
-        ids: People in all.
-        images: Images of each person by each camera that saw it.
-        seed: Everything that is drawn depends on it.
+        ids: Number of people.
+        images: Images of each person from each camera that sees this person.
+        seed: Seed of all random draws.
         size: Nominal (height, width) of a crop in pixels; sizes vary around it.
-        layout: Whose: ``sysu``, ``regdb``, ``llcm``.
+        layout: Dataset layout: ``sysu``, ``regdb`` or ``llcm``.
 
     Raises:
         UsageError: A number is out of range.
@@ -35,11 +35,11 @@ class RenderOptions:
         for name, (low, high) in limits.items():
             if not low <= getattr(self, name) <= high:
                 raise UsageError(
-                    f"rendered benchmark: {name} is {getattr(self, name)}, must be {low} to {high}."
+                    f"rendered benchmark: {name} is {getattr(self, name)}; it must be from {low} to {high}."
                 )
         if not (32 <= self.size[0] <= 1024 and 16 <= self.size[1] <= 1024):
-            raise UsageError(f"rendered benchmark: size is {self.size}, must be 32×16 to 1024×1024.")
+            raise UsageError(f"rendered benchmark: size is {self.size}; it must be from 32×16 to 1024×1024.")
 
     def as_parameters(self) -> dict[str, Any]:
-        """The parameters as the manifest records them."""
+        """Return the parameters in the form that the manifest records."""
         return {"ids": self.ids, "images": self.images, "seed": self.seed, "size": list(self.size)}

@@ -1,8 +1,8 @@
-"""Who walks: identities, the cameras that saw them, and the split.
+"""The population: identities, the cameras that see them, and the split.
 
-Bodies, gaits, garments and things carried are drawn apart, so that no single trait names a person.
-As in SYSU-MM01, a person wears the same clothes before every camera, not everybody was seen everywhere,
-each one was seen by a visible and by an infrared camera, and some test people never came indoors.
+Bodies, gaits, garments and carried objects are drawn independently, so that no single trait identifies a
+person. As in SYSU-MM01, a person wears the same clothes in all cameras, not every camera sees every person,
+each person appears in a visible and in an infrared camera, and some test people appear outdoors only.
 """
 
 from __future__ import annotations
@@ -25,11 +25,11 @@ from vireid_cli.rendered.materials import (
 
 @dataclass(frozen=True, slots=True)
 class Person:
-    """One identity: body, gait, clothes.
+    """One identity: body, gait and clothes.
 
     Attributes:
-        pid: Number, from 1.
-        stature: Metres.
+        pid: Identity number, from 1.
+        stature: Height in metres.
         build: Girth relative to the mean, 0.85 slim to 1.3 stout.
         shoulders, hips: Widths relative to the mean.
         legs: Leg length relative to the mean.
@@ -42,13 +42,13 @@ class Person:
         carried: ``nothing``, ``backpack``, ``shoulder-bag`` or ``handbag``.
         hat: ``none``, ``cap``, ``beanie`` or ``brimmed`` (all round).
         hem: Height of a skirt's, coat's or shorts' hem, 0 short to 1 long.
-        sleeve: Where a short sleeve ends, as a share of the upper arm.
-        loose: How much wider than the limb the clothes are cut.
-        bag_size: Size of what is carried, relative to the mean.
+        sleeve: Length of a short sleeve as a share of the upper arm.
+        loose: Width of the clothes relative to the limb.
+        bag_size: Size of the carried bag relative to the mean.
         bag_side: −1 right, +1 left.
         boots: Share of the shin that boots or high socks cover, 0 shoes only.
-        scarf, hood: Whether there is one; a hood hangs down the back.
-        materials: One for each ``Slot``.
+        scarf, hood: Whether the person wears a scarf, or a hood down the back.
+        materials: One material for each ``Slot``.
     """
 
     pid: int
@@ -96,7 +96,7 @@ _SKIRT_PATTERNS = {
 
 
 def draw_person(seed: int, pid: int) -> Person:
-    """The person with this number."""
+    """Draw the person with this number."""
     rng = stream(seed, Purpose.PERSON, pid)
     wears_skirts = rng.random() < 0.4
     top = choose(rng, {"tee": 0.34, "shirt": 0.28, "jacket": 0.16, "coat": 0.12, "dress": 0.1 * wears_skirts})
@@ -142,7 +142,7 @@ def draw_person(seed: int, pid: int) -> Person:
 
 
 def _dress(rng: np.random.Generator, top: str, bottom: str) -> tuple[Material, ...]:
-    """The materials of every slot, in the order of ``Slot``."""
+    """Draw the materials of all slots, in the order of ``Slot``."""
     warm = {"tee": 0.62, "dress": 0.6, "shirt": 0.55, "jacket": 0.4, "coat": 0.28}[top]
     skin, hair = skin_tone(rng), hair_colour(rng)
     shirt = weave_cloth(
@@ -176,17 +176,17 @@ def _dress(rng: np.random.Generator, top: str, bottom: str) -> tuple[Material, .
 
 
 def _plain(dye: Dye, folds: float = 0.05) -> Material:
-    """A material of one dye without a pattern."""
+    """Return a material of one dye without a pattern."""
     return Material(dye, dye, folds=folds)
 
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """Who belongs to which split and was seen by which cameras.
+    """Split and cameras of each person.
 
     Attributes:
-        train, val, test: Sorted pids.
-        cameras: For each pid, the sorted cameras that saw it.
+        train, val, test: Sorted pids of each split.
+        cameras: Sorted numbers of the cameras that see each person, keyed by pid.
     """
 
     train: tuple[int, ...]
@@ -195,7 +195,7 @@ class Plan:
     cameras: dict[int, tuple[int, ...]]
 
 
-# Shares over the 491 people of SYSU-MM01, rounded: seen everywhere; outdoors only; never by one camera.
+# Rounded shares of the 491 people of SYSU-MM01: in all cameras; outdoors only; in all cameras but one.
 _PRESENCE: dict[str, tuple[float, tuple[int, ...]]] = {
     "everywhere": (0.66, (1, 2, 3, 4, 5, 6)),
     "outdoors": (0.12, (4, 5, 6)),
@@ -209,15 +209,15 @@ _TEST_PRESENCE = {"everywhere": 0.72, "outdoors": 0.14, "outdoors-and-3": 0.10, 
 
 
 def plan_population(ids: int, seed: int) -> Plan:
-    """Split ``ids`` people (SYSU-MM01 has 296 / 99 / 96) and say which cameras saw each.
+    """Split ``ids`` people (SYSU-MM01: 296 / 99 / 96) and draw the cameras that see each of them.
 
-    Training takes 74 %, validation 7 %, test the rest: validation is smaller than in SYSU-MM01, because
-    papers train on both and a small benchmark needs the identities for training. At least one person is
-    in each split.
+    Training has 74 % of the people, validation 7 %, and testing the rest. Validation is smaller than in
+    SYSU-MM01, because papers train on both and a small benchmark needs the identities for training. Each
+    split has at least one person.
 
     Args:
-        ids: People in all, at least 3.
-        seed: The benchmark's seed.
+        ids: Number of people, at least 3.
+        seed: Seed of the benchmark.
     """
     order = stream(seed, Purpose.SPLIT).permutation(ids) + 1
     val = max(1, round(0.07 * ids))

@@ -1,8 +1,8 @@
-"""The two solids a body is made of, as quadrics: ellipsoids and tapered capsules.
+"""The two kinds of solid in a body, as quadrics: ellipsoids and tapered capsules.
 
-A tapered capsule is two balls and the cone that touches both; a body's chain of limbs shares the balls at
-its joints, so that the pieces here are single quadrics, a cone's cut at its circles of contact. Sections
-may be elliptic: then everything is stretched along one direction, balls included.
+A tapered capsule is two balls and the cone that touches both. Neighbouring limbs share the balls at their
+joints, so that each piece here is a single quadric; cones are cut at their circles of contact. Sections may
+be elliptic: then the whole capsule, balls included, is stretched along one direction.
 
 With q = p − origin in the piece's frame, the surface is  qᵀ D q + 2 e q_axial − h = 0:
 an ellipsoid has D = diag(1/a², 1/b², 1/c²)·a², e = 0, h = a²; a cone of lateral radius k0 − k1 s has
@@ -30,13 +30,13 @@ class Primitives:
         diagonal: (B, P, 3), D.
         linear: (B, P), e.
         level: (B, P), h.
-        low, high: (B, P), the axial range that is kept, metres from the origin along the axis.
+        low, high: (B, P), limits of the axial range, metres from the origin along the axis.
         bound_centre: (B, P, 2, 3) centres of two ellipsoids whose hull holds the piece.
-        bound_radii: (B, P, 2, 3) their radii along the frame's rows; zeros where a piece is absent.
+        bound_radii: (B, P, 2, 3) their radii along the frame's rows; zeros for absent pieces.
         slots: (B, P, 2) int64, the material before and beyond ``border``.
-        border: (B, P), texture height where the second material begins.
+        border: (B, P), texture height at the start of the second material.
         texture: (B, P, 2), height added to the axial coordinate, and metres per radian around the axis.
-        painted: (B, P) 1 where straps and openings are drawn (the torso).
+        painted: (B, P), 1 for pieces with straps and openings (the torso).
     """
 
     origin: Array
@@ -53,8 +53,8 @@ class Primitives:
     texture: Array
     painted: Array
 
-    def moved(self, rotation: Array, shift: Array) -> Primitives:
-        """The same solids after p → rotation · p + shift, (B, 3, 3) and (B, 3)."""
+    def transform(self, rotation: Array, shift: Array) -> Primitives:
+        """Return the solids after p → rotation · p + shift, (B, 3, 3) and (B, 3)."""
         return Primitives(
             np.einsum("bij,bpj->bpi", rotation, self.origin) + shift[:, None],
             np.einsum("bij,bprj->bpri", rotation, self.frame),
@@ -72,7 +72,7 @@ class Primitives:
         )
 
     def quadric(self) -> tuple[Array, Array, Array]:
-        """(A, b, c) of  pᵀ A p + 2 bᵀ p + c = 0: shapes (B, P, 3, 3), (B, P, 3), (B, P)."""
+        """Return (A, b, c) of  pᵀ A p + 2 bᵀ p + c = 0, of shapes (B, P, 3, 3), (B, P, 3), (B, P)."""
         a = np.einsum("bpri,bpr,bprj->bpij", self.frame, self.diagonal, self.frame)
         axis = self.frame[:, :, 1]
         ao = np.einsum("bpij,bpj->bpi", a, self.origin)
@@ -87,7 +87,7 @@ class Sculptor:
     """Collects pieces one by one; ``finish`` stacks them.
 
     Attributes:
-        images: B, rows of every array handed in.
+        images: Number of images B, the rows of every argument.
     """
 
     images: int
@@ -114,11 +114,11 @@ class Sculptor:
         painted: bool = False,
         present: Array | bool = True,
     ) -> None:
-        """Add an ellipsoid of (lateral, axial, depth) radii in metres, cut to [low, high] on its axis."""
+        """Add an ellipsoid with (lateral, axial, depth) radii in metres, cut to [low, high] on its axis."""
         r = np.stack([self._full(x) for x in radii], axis=1)  # (B, 3)
         a2 = r[:, :1] ** 2
-        here = self._full(present)
-        bound = np.stack([r, r], axis=1) * here[:, None, None]
+        mask = self._full(present)
+        bound = np.stack([r, r], axis=1) * mask[:, None, None]
         self._add(
             centre, frame, a2 / r**2, self._full(0.0), a2[:, 0], self._full(low), self._full(high),
             np.stack([centre, centre], axis=1), bound,
@@ -147,15 +147,15 @@ class Sculptor:
         Args:
             start, end: (B, 3) centres of the balls.
             radii: Lateral radii of the balls in metres.
-            left: (B, 3) about the lateral direction; made orthogonal to the axis.
+            left: (B, 3) approximate lateral direction; orthogonalised against the axis.
             slots: Materials before and beyond ``border``.
             ratio: Depth radius over lateral radius.
             border: Texture height of the material border.
             height: Texture height of ``start``; it grows towards ``end``.
-            around: Metres per radian of the texture; the mean radius where None.
-            flip: The axis points down: turn the depth direction so that it still points forward.
-            painted: Straps and openings are drawn here.
-            present: Where False the piece is absent.
+            around: Metres per radian of the texture; None uses the mean radius.
+            flip: For an axis that points down: turn the depth direction so that it still points forward.
+            painted: Whether the piece has straps and openings.
+            present: Whether the piece exists.
         """
         frame, length = frame_along(start, end, left, flip=flip)
         r0, r1 = (self._full(r) for r in radii)
@@ -163,13 +163,13 @@ class Sculptor:
         cosine = np.sqrt(1 - sine**2)
         k0, k1 = r0 / cosine, sine / cosine
         scale = self._full(ratio)
-        here = self._full(present)
+        mask = self._full(present)
         one = np.ones(self.images)
         ends = np.stack([np.stack([r, r, r * scale], axis=1) for r in (r0, r1)], axis=1)  # (B, 2, 3)
         self._add(
             start, frame, np.stack([one, -(k1**2), 1 / scale**2], axis=1), k0 * k1, k0**2,
             r0 * sine, length + r1 * sine,
-            np.stack([start, end], axis=1), ends * here[:, None, None],
+            np.stack([start, end], axis=1), ends * mask[:, None, None],
             np.stack([self._full(s) for s in slots], axis=1), self._full(border),
             np.stack([self._full(height), self._full((r0 + r1) / 2 if around is None else around)], axis=1),
             self._full(float(painted)),
@@ -177,14 +177,14 @@ class Sculptor:
         return frame
 
     def finish(self) -> Primitives:
-        """All pieces, in the order in which they were added."""
+        """Stack all pieces, in the order of their addition."""
         stacked = [np.stack(column, axis=1) for column in zip(*self._rows, strict=True)]
         stacked[9] = stacked[9].astype(np.int64)
         return Primitives(*stacked)
 
 
 def frame_along(start: Array, end: Array, left: Array, *, flip: bool = False) -> tuple[Array, Array]:
-    """Frame whose second row points from ``start`` to ``end``, and the distance: (B, 3, 3), (B,)."""
+    """Return a frame with its second row from ``start`` to ``end``, and the distance: (B, 3, 3), (B,)."""
     axis = end - start
     length = np.linalg.norm(axis, axis=1)
     axis = axis / length[:, None]

@@ -1,9 +1,9 @@
-"""Which solid each ray meets first: batched ray–quadric intersection in torch.
+"""Batched ray–quadric intersection in torch: the first solid along each ray.
 
-Rays start at the camera, so with direction d = (u, v, 1) a quadric  pᵀ A p + 2 bᵀ p + c = 0  is met at
+Rays start at the camera. With direction d = (u, v, 1), a ray meets a quadric  pᵀ A p + 2 bᵀ p + c = 0  at
 t = c / (√Δ − b·d) with Δ = (b·d)² − c dᵀ A d, a polynomial of degree two along an image row. Its three
-coefficients a row are computed in float64, the samples in float32. Only the rows and columns of a solid's
-exact bounding box are touched; solids are looped over, images and rows are not.
+coefficients per row are computed in float64, the samples in float32. Only the rows and columns inside a
+solid's exact bounding box are computed; the loop runs over solids, not over images or rows.
 """
 
 from __future__ import annotations
@@ -21,14 +21,14 @@ Array = np.ndarray
 
 @dataclass(frozen=True, slots=True)
 class Grid:
-    """Where the samples of B images lie on the plane z = 1 of their cameras.
+    """Samples of B images on the plane z = 1 of their cameras.
 
     Sample (x, y) looks along (left + (x + ½)·step, top + (y + ½)·step, 1).
 
     Attributes:
         left, top, step: (B,) float64, tangents.
-        rows, columns: (B,) int64, samples that belong to the image; the canvas may be larger.
-        height, width: Size of the canvas.
+        rows, columns: (B,) int64, number of samples inside the image; the canvas may be larger.
+        height, width: Size of the canvas in samples.
     """
 
     left: Array
@@ -45,9 +45,9 @@ class Hits:
     """The first hit of each sample.
 
     Attributes:
-        depth: (B, height, width) float32, t along (u, v, 1), so the distance along the optical axis;
-            infinite where nothing is met.
-        index: (B, height, width) int16, which primitive; −1 where nothing is met.
+        depth: (B, height, width) float32, t along (u, v, 1), the distance along the optical axis in metres;
+            infinite without a hit.
+        index: (B, height, width) int16, index of the primitive; −1 without a hit.
     """
 
     depth: Tensor
@@ -55,7 +55,7 @@ class Hits:
 
 
 def bounding_boxes(solids: Primitives) -> Array:
-    """Tight boxes (B, P, 4) of the solids on the plane z = 1: left, top, right, bottom; NaN where absent.
+    """Compute tight boxes (B, P, 4) on the plane z = 1: left, top, right, bottom; NaN for absent solids.
 
     The outline of an ellipsoid {c + L x, |x| ≤ 1} is the dual conic L Lᵀ − c cᵀ; its tangents u = k solve
     a quadratic. A cone's box is the hull of the boxes of its two balls.
@@ -76,7 +76,7 @@ def bounding_boxes(solids: Primitives) -> Array:
 
 
 def present(solids: Primitives) -> Array:
-    """(B, P) bool: this solid exists in this image."""
+    """Whether a solid exists in an image, (B, P) bool."""
     return solids.bound_radii[:, :, 0, 0] > 0
 
 
@@ -84,9 +84,9 @@ def cast(solids: Primitives, grid: Grid, device: torch.device) -> Hits:
     """Find the first solid along every sample's ray.
 
     Args:
-        solids: In camera coordinates.
-        grid: The samples.
-        device: Where the work is done.
+        solids: Solids in camera coordinates.
+        grid: Samples to cast.
+        device: Device of the computation.
     """
     count = len(grid.left)
     depth = torch.full((count * grid.height * grid.width,), torch.inf, device=device)
@@ -105,7 +105,7 @@ def cast(solids: Primitives, grid: Grid, device: torch.device) -> Hits:
         rows = _row_coefficients(solids, k, (a[:, k], b[:, k], c[:, k]), grid, low[:, k], size[:, k])
         _keep_nearest(depth, index, k, rows, int(size[:, k, 0].max()), device)
     shape = (count, grid.height, grid.width)
-    # Rows are as long as the widest box: what lies beyond an image's own columns does not count.
+    # Rows are as long as the widest box: samples beyond an image's own columns are ignored.
     place = torch.arange(grid.width, device=device)
     beyond = (place >= torch.from_numpy(grid.columns).to(device)[:, None])[:, None]
     return Hits(depth.view(shape).masked_fill_(beyond, torch.inf), index.view(shape).masked_fill_(beyond, -1))
@@ -114,7 +114,7 @@ def cast(solids: Primitives, grid: Grid, device: torch.device) -> Hits:
 def _row_coefficients(
     solids: Primitives, k: int, quadric: tuple[Array, Array, Array], grid: Grid, low: Array, size: Array
 ) -> Array:
-    """Polynomials along the rows of solid ``k``'s boxes, (11, R) float64.
+    """Compute the polynomials along the rows of solid ``k``'s boxes, (11, R) float64.
 
     Columns: Δ's three, b·d's two, c, axial two, axial range (low, high, both with the origin's part added),
     and the flat position of the row's first sample.
@@ -154,7 +154,7 @@ def _row_coefficients(
 def _keep_nearest(
     depth: Tensor, index: Tensor, k: int, rows: Array, width: int, device: torch.device
 ) -> None:
-    """Intersect the boxes' samples with one solid and keep its hits where they are nearer, in place."""
+    """Intersect the boxes' samples with one solid and store the hits that are nearer, in place."""
     columns = torch.arange(width, device=device)
     j = columns.to(torch.float32)[None]  # (1, w)
     as_float = torch.from_numpy(rows[:10].astype(np.float32)).to(device)[..., None]  # (10, R, 1)

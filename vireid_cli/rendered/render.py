@@ -1,7 +1,7 @@
-"""People before cameras become images: cast, shade, put before the background, spoil as a camera does.
+"""Render images of people: cast rays, shade, composite with the background, simulate the camera.
 
-Nothing here knows a file or a dataset: ``render`` takes shots and gives uint8 images, batched, in any of the
-three spectra. The layouts (SYSU-MM01 in ``tree``) are written on top of it.
+This module knows no files and no datasets: ``render`` takes shots and returns uint8 images, batched, in any
+of the three spectra. ``tree`` writes them in a dataset's layout.
 """
 
 from __future__ import annotations
@@ -18,20 +18,20 @@ from vireid_cli.rendered.materials import material_row
 from vireid_cli.rendered.raycast import Grid, Hits, cast
 from vireid_cli.rendered.scenes import ASPECT, render_plate
 from vireid_cli.rendered.shade import Tables, shade, solid_table
-from vireid_cli.rendered.shots import MARGIN, Shot, crop, draw_shots, into_camera, posture_of
+from vireid_cli.rendered.shots import MARGIN, Shot, build_posture, crop, draw_shots, transform_to_camera
 from vireid_cli.types import Size
 
 Array = np.ndarray
 SAMPLES = 2
-"""Samples a pixel along each direction."""
+"""Samples per pixel along each direction."""
 
 
 class Renderer:
-    """Renders shots; keeps the plates of the cameras that it has seen.
+    """Renderer of shots; caches the background plate of each camera.
 
     Args:
-        device: Where the work is done, e.g. ``cpu`` or ``cuda``.
-        size: Nominal (height, width) of a crop; sizes vary around it.
+        size: Nominal (height, width) of a crop in pixels; sizes vary around it.
+        device: Device of the computation, e.g. ``cpu`` or ``cuda``.
     """
 
     def __init__(self, size: Size, device: str | torch.device = "cpu") -> None:
@@ -41,7 +41,7 @@ class Renderer:
         self._plate_height = int(np.clip(4 * round(0.9 * size[0]), 96, 768))
 
     def prepare(self, camera: Camera, seed: int) -> Tensor:
-        """Render a camera's plate, (4, height, width), unless it is there; threads may call it at once."""
+        """Return a camera's plate, (4, height, width), rendered on the first call. Thread-safe."""
         key = (camera, seed)
         if key not in self._plates:
             self._plates[key] = torch.from_numpy(render_plate(camera, seed, self._plate_height)).to(
@@ -51,9 +51,11 @@ class Renderer:
 
     @torch.no_grad()
     def render(self, shots: list[Shot]) -> list[Array]:
-        """Render the shots in one batch: (h, w, 3) uint8 RGB images of differing sizes."""
+        """Render the shots in one batch and return (h, w, 3) uint8 RGB images of different sizes."""
         draws = draw_shots(shots)
-        solids = into_camera(sculpt([shot.person for shot in shots], posture_of(draws)), shots, draws)
+        solids = transform_to_camera(
+            sculpt([shot.person for shot in shots], build_posture(draws)), shots, draws
+        )
         grid = crop(solids, shots, draws, self.size, SAMPLES)
         hits = cast(solids, grid, self.device)
         table = self._tensor(solid_table(solids, [shot.camera for shot in shots]))
@@ -65,13 +67,13 @@ class Renderer:
         return torch.from_numpy(np.ascontiguousarray(array, dtype=np.float32)).to(self.device)
 
     def _column(self, values: list[float] | Array) -> Tensor:
-        """Numbers an image, (B, 1, 1)."""
+        """Convert one number per image to (B, 1, 1)."""
         return self._tensor(np.asarray(values))[:, None, None]
 
     def _tables(self, shots: list[Shot], draws: dict[str, Array], grid: Grid, solids: Tensor) -> Tables:
-        """The shader's look-up tables."""
+        """Return the shader's look-up tables."""
         materials = [material_row(m, s.camera.spectrum) for s in shots for m in s.person.materials]
-        # One man in four wears a beard; it is a trait, so it is derived from the person alone.
+        # One man in four has a beard; it is a trait, so it depends on the person only.
         beard = [
             0.45 if s.person.hair in ("short", "shaven") and s.person.pid % 4 == 0 else 0.0 for s in shots
         ]
@@ -90,7 +92,7 @@ class Renderer:
         people: Tensor,
         covered: Tensor,
     ) -> Tensor:
-        """Average the samples of each pixel and put them before the background, (B, h, w, 3) linear."""
+        """Average the samples of each pixel and composite them with the background, (B, h, w, 3) linear."""
         share = _pool(covered[..., None].float())  # (B, h, w, 1)
         depth = torch.where(covered, hits.depth, torch.zeros_like(hits.depth))
         mean_depth = _pool(depth[..., None])[..., 0]
@@ -98,14 +100,14 @@ class Renderer:
         return self._background(shots, draws, grid) * (1 - share) + _pool(people) * shading[..., None]
 
     def _background(self, shots: list[Shot], draws: dict[str, Array], grid: Grid) -> Tensor:
-        """Plates behind the crops, shadows on the ground included, (B, h, w, 3) linear."""
+        """Sample the plates behind the crops, with shadows on the ground, (B, h, w, 3) linear."""
         height, width = grid.height // SAMPLES, grid.width // SAMPLES
         step = self._column(grid.step * SAMPLES)
         u = self._column(grid.left) + (torch.arange(width, device=self.device) + 0.5) * step  # (B, 1, w)
         v = self._column(grid.top) + (torch.arange(height, device=self.device)[:, None] + 0.5) * step
         u, v = u.expand(-1, height, -1), v.expand(-1, -1, width)
         half = self._column([shot.camera.half_width for shot in shots])
-        where = torch.stack([u / half, v / (half * ASPECT)], dim=-1)  # (B, h, w, 2)
+        points = torch.stack([u / half, v / (half * ASPECT)], dim=-1)  # (B, h, w, 2)
         result = torch.empty((len(shots), 4, height, width), device=self.device)
         first = 0
         while first < len(shots):
@@ -116,14 +118,14 @@ class Renderer:
                 last - first, -1, -1, -1
             )
             result[first:last] = F.grid_sample(
-                plate, where[first:last], padding_mode="border", align_corners=False
+                plate, points[first:last], padding_mode="border", align_corners=False
             )
             first = last
         dark = self._shadow(shots, draws, u, v) * result[:, 3]
         return (result[:, :3] * (1 - dark)[:, None]).permute(0, 2, 3, 1)
 
     def _shadow(self, shots: list[Shot], draws: dict[str, Array], u: Tensor, v: Tensor) -> Tensor:
-        """Darkness in [0, 1] that people throw on the ground: where they stand, and away from the light."""
+        """Compute the darkness in [0, 1] of people's shadows: around the feet, and away from the light."""
         pitch = self._column([shot.camera.pitch for shot in shots])
         high = self._column([shot.camera.height for shot in shots])
         down = v * pitch.cos() + pitch.sin()
@@ -141,7 +143,7 @@ class Renderer:
         return 1 - (1 - contact) * (1 - streak)
 
     def _develop(self, shots: list[Shot], draws: dict[str, Array], grid: Grid, image: Tensor) -> list[Array]:
-        """Cast, exposure, blur, tone curve, noise, eight bits: the camera's own chain, then cut to size."""
+        """Apply cast, exposure, blur, tone curve, noise and quantisation of the camera; crop to size."""
         cameras = [shot.camera for shot in shots]
         gains = self._tensor(np.array([c.gains for c in cameras]))[:, None, None, :]
         exposure = self._column([c.exposure for c in cameras] * draws["exposure"])[..., None]
@@ -150,7 +152,7 @@ class Renderer:
         sideways = np.hypot(sharp, draws["motion"] * self.size[0] / 144)
         image = _blur(_blur(image, self._column(sideways)[..., None], 2), self._column(sharp)[..., None], 1)
         black = self._column([c.black for c in cameras])[..., None]
-        # A shoulder keeps highlights apart: 1 − exp(−1.35 x).
+        # A shoulder keeps highlights distinct: 1 − exp(−1.35 x).
         image = black + (1 - black) * (1 - torch.exp(-1.35 * image))
         image = image.clamp_(1e-4, 1.0) ** self._column([c.contrast for c in cameras])[..., None]
         developed = image.cpu().numpy()
@@ -159,25 +161,25 @@ class Renderer:
 
 
 def _pool(samples: Tensor) -> Tensor:
-    """Mean of the 2 × 2 samples of each pixel: (B, 2h, 2w, C) → (B, h, w, C)."""
+    """Average the 2 × 2 samples of each pixel: (B, 2h, 2w, C) → (B, h, w, C)."""
     top = samples[:, 0::2, 0::2] + samples[:, 0::2, 1::2]
     return (top + (samples[:, 1::2, 0::2] + samples[:, 1::2, 1::2])) * 0.25
 
 
 def _occlusion(depth: Tensor, share: Tensor, reach: int) -> Tensor:
-    """Factor that darkens what lies behind its surroundings, in [0.55, 1].
+    """Compute a factor in [0.55, 1] that darkens points behind their surroundings.
 
     The depth buffer is compared with its local mean over the person (Luft et al. 2006, unsharp masking
-    the depth buffer): between the legs, under arms and beside bags light does not come.
+    the depth buffer): less light reaches points between the legs, under arms and beside bags.
 
     Args:
-        depth: (B, h, w), pooled depth, times the covered share.
-        share: (B, h, w), covered share.
+        depth: Pooled depth times the covered share, (B, h, w).
+        share: Covered share, (B, h, w).
         reach: A third of the window in pixels.
     """
     height, width = depth.shape[1:]
-    # Means over windows that overlap by half, at every ``reach``-th pixel, interpolated between. The rim
-    # of empty windows makes the result of an image the same on a larger canvas.
+    # Means over windows that overlap by half, at every ``reach``-th pixel, then interpolation. The rim of
+    # empty windows keeps the result independent of the size of the canvas.
     rim = (reach, 2 * reach - width % reach, reach, 2 * reach - height % reach)
     coarse = F.avg_pool2d(F.pad(torch.stack([depth, share], dim=1), rim), reach)
     coarse = F.avg_pool2d(F.pad(coarse, (1, 1, 1, 1)), 3, stride=1)
@@ -189,10 +191,10 @@ def _occlusion(depth: Tensor, share: Tensor, reach: int) -> Tensor:
 
 
 def _shadow_vector(shot: Shot, draws: dict[str, Array], i: int) -> tuple[float, float]:
-    """From a person's feet to the shadow of the head, metres on the ground (X, Z)."""
+    """Return the vector from a person's feet to the shadow of the head, metres on the ground (X, Z)."""
     camera = shot.camera
     if camera.head > 0:
-        # The illuminator stands 0.4 m beside the lens.
+        # The illuminator is 0.4 m beside the lens.
         gone = shot.person.stature / max(camera.height - shot.person.stature, 0.5)
         return (float((draws["x"][i] - 0.4) * gone), float(draws["z"][i] * gone))
     x, y, z = camera.key_from

@@ -1,9 +1,9 @@
-"""The places: five procedural scenes, rendered once a camera as a plate that crops are cut from.
+"""Five procedural scenes, rendered once per camera as a background plate.
 
 A scene is a floor and upright rectangles. Each surface has a visible colour, a near-infrared reflectance
-and a temperature, so that the same room can be seen by two cameras: leaves are bright in the infrared,
-asphalt stays dark, painted walls are paler. Brightness is baked into the plate, its last channel says where
-the ground is (people throw shadows there).
+and a temperature, so that cameras of different spectra can share a room: leaves are bright in the infrared,
+asphalt stays dark, painted walls are paler. Lighting is baked into the plate; its last channel is the mask
+of the ground, which receives people's shadows.
 """
 
 from __future__ import annotations
@@ -38,12 +38,13 @@ class Wall:
     """An upright rectangle.
 
     Attributes:
-        axis: ``z``: faces the camera at depth ``at``; ``x``: runs along the way at that lateral place.
-        at: Metres.
-        low, high: Extent along the other horizontal axis.
-        bottom, top: Extent upwards.
-        texture: Its surface.
-        ragged: Edge roughness in metres (hedges, crowns of trees), 0 a straight edge.
+        axis: ``z`` for a wall that faces the camera at depth ``at``, ``x`` for one along the path at lateral
+            position ``at``.
+        at: Position along ``axis``, metres.
+        low, high: Extent along the other horizontal axis, metres.
+        bottom, top: Vertical extent, metres.
+        texture: Surface of the wall.
+        ragged: Edge roughness in metres (hedges, crowns of trees); 0 for a straight edge.
     """
 
     axis: str
@@ -58,7 +59,7 @@ class Wall:
 
 @dataclass(frozen=True, slots=True)
 class Scene:
-    """A floor, walls, and what is seen where there is nothing."""
+    """A floor, walls, and a background for rays that meet neither."""
 
     floor: Texture
     walls: tuple[Wall, ...]
@@ -219,16 +220,16 @@ def _passage() -> Scene:
 SCENES: dict[str, Callable[[], Scene]] = {
     "office": _office, "library": _library, "plaza": _plaza, "garden": _garden, "passage": _passage,
 }  # fmt: skip
-"""The places by name."""
+"""All scenes, keyed by name."""
 
 
 def render_plate(camera: Camera, seed: int, height: int = 576) -> Array:
-    """What ``camera`` sees without people: (4, height, width) float32, three channels of light, then ground.
+    """Render the view of ``camera`` without people: (4, height, width) float32, light (3) and ground (1).
 
-    Light is linear, before exposure and cast; the last channel is 1 where the floor is seen, else 0.
+    Light is linear, before exposure and cast; the last channel is 1 on the floor and 0 elsewhere.
     """
     scene = SCENES[camera.scene]()
-    # The seed's digits keep one lattice a place, so that two cameras see the same room.
+    # One lattice per scene, keyed by the seed's digits, so that two cameras see the same room.
     number = sorted(SCENES).index(camera.scene)
     lattice = stream(seed, Purpose.SCENE, number).random((64, 64)).astype(np.float32)
     width = round(height / ASPECT)
@@ -243,7 +244,7 @@ def render_plate(camera: Camera, seed: int, height: int = 576) -> Array:
 
 
 def _nearest(scene: Scene, camera: Camera, rays: Array, lattice: Array) -> tuple[Array, Array, Array, Array]:
-    """The surface (N, 5), distance, height above ground, and the ground's flag where each ray ends."""
+    """Return surface (N, 5), distance, height above ground and ground flag at the end of each ray."""
     with np.errstate(divide="ignore", invalid="ignore"):
         floor = np.where(rays[:, 1] < -1e-6, -camera.height / rays[:, 1], np.inf)
     best, owner = floor.copy(), np.full(len(rays), -1)
@@ -256,7 +257,7 @@ def _nearest(scene: Scene, camera: Camera, rays: Array, lattice: Array) -> tuple
         nearer = np.flatnonzero((t > 0) & (t < best))
         along = rays[nearer, other] * t[nearer] + (shift_x if other == 0 else shift_z)
         up = camera.height + rays[nearer, 1] * t[nearer]
-        # Only what lies within the roughness of the rectangle is looked at.
+        # Skip rays that miss the rectangle by more than its roughness.
         near = (along > wall.low - 1) & (along < wall.high + 1) & (up < wall.top + 1) & (up > wall.bottom - 1)
         nearer, along, up = nearer[near], along[near], up[near]
         rim = wall.ragged * (cloud(along * 2.2, up * 2.2 + k, lattice, 3) - 0.5) * 2 if wall.ragged else 0.0
@@ -280,7 +281,7 @@ def _nearest(scene: Scene, camera: Camera, rays: Array, lattice: Array) -> tuple
 
 
 def _light(camera: Camera, rays: Array, surface: Array, distance: Array, level: Array) -> Array:
-    """Radiance (N, 3) of the surfaces under the camera's light."""
+    """Compute the radiance (N, 3) of the surfaces under the camera's light."""
     if camera.spectrum == "thermal":
         return np.repeat(0.08 + 0.7 * surface[:, 4:], 3, axis=1)
     ambient = 0.75 * camera.sky + 0.3 * camera.ground + 0.55 * camera.key

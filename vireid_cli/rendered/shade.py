@@ -1,7 +1,7 @@
-"""What colour each hit is: normals, texture coordinates, patterns, light.
+"""Colour of each hit: normals, texture coordinates, patterns, light.
 
-Only samples that met a solid are shaded, in blocks that fit a processor's cache. Everything about a solid is
-looked up by its number in small tables, so that one pass serves all images, people and spectra.
+Only samples that hit a solid are shaded, in blocks that fit a processor's cache. All properties of a solid
+are in small tables, indexed by its number, so that one pass serves all images, people and spectra.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ _SOLID_COLUMNS = 31
 
 @dataclass(frozen=True, slots=True)
 class Tables:
-    """Numbers that the shader looks up.
+    """Look-up tables of the shader.
 
     Attributes:
         solids: (31, B·P) float32: see ``solid_table``.
@@ -41,12 +41,12 @@ class Tables:
 
 
 def solid_table(solids: Primitives, cameras: list[Camera]) -> Array:
-    """The solids' numbers as the shader reads them, (31, B·P).
+    """Return the solids' properties in the shader's order, (31, B·P).
 
     Rows: frame (9), frame·origin (3), D (3), e, ambient gradient in the frame (3), key light in the
     frame (3), ambient, key offset, illuminator, texture height, metres per radian, border, two
     slots, painted.
-    The light's strengths are multiplied in.
+    Light vectors are scaled by the light's strength.
     """
     up = np.array([-camera.rotation()[:, 1] for camera in cameras]) * -1.0
     key = np.array([camera.rotation() @ np.asarray(camera.key_from) for camera in cameras])
@@ -82,15 +82,15 @@ def solid_table(solids: Primitives, cameras: list[Camera]) -> Array:
 
 
 def shade(hits: Hits, grid: Grid, tables: Tables) -> tuple[Tensor, Tensor]:
-    """Light that leaves each hit towards the camera, linear.
+    """Compute the linear radiance of each hit towards the camera.
 
     Args:
-        hits: From ``raycast.cast``.
-        grid: The same samples.
+        hits: Result of ``raycast.cast``.
+        grid: Samples of these hits.
         tables: Look-up tables on the hits' device.
 
     Returns:
-        Radiance (B, height, width, 3) float32, zero where nothing is met, and the mask (B, height, width).
+        Radiance (B, height, width, 3) float32, zero without a hit, and the mask of hits (B, height, width).
     """
     covered = hits.index >= 0
     flat = covered.view(-1).nonzero()[:, 0]
@@ -124,7 +124,7 @@ def _shade_block(
     extra: list[Tensor],
     paint: Tensor,
 ) -> Tensor:
-    """Radiance (n, 3) of n hits at depth ``t`` along (u, v, 1)."""
+    """Compute the radiance (n, 3) of n hits at depth ``t`` along (u, v, 1)."""
     f = solid.unbind(0)
     # The ray and the hit in the solid's frame.
     ray = [f[3 * r] * u + f[3 * r + 1] * v + f[3 * r + 2] for r in range(3)]
@@ -148,7 +148,7 @@ def _shade_block(
 
 
 def surface_normal(q: list[Tensor], diagonal: list[Tensor], linear: Tensor) -> list[Tensor]:
-    """Outward unit normals in a solid's frame: the gradient of  qᵀ D q + 2 e q_axial − h.
+    """Compute outward unit normals in a solid's frame: the gradient of  qᵀ D q + 2 e q_axial − h.
 
     Args:
         q: Three (n,) coordinates on the surface: lateral, axial, depth.
@@ -164,7 +164,7 @@ def _unit(vector: list[Tensor]) -> list[Tensor]:
 
 
 def _paint(slot: Tensor, q: list[Tensor], height: Tensor, painted: Tensor, paint: Tensor) -> Tensor:
-    """Put straps and openings over the torso's material."""
+    """Draw straps and openings over the torso's material."""
     for row in (0, 8):
         lateral, slope, offset, half, folded, side, other, least = paint[row : row + 8].unbind(0)
         x = torch.where(folded > 0, q[0].abs(), q[0])
@@ -177,7 +177,7 @@ def _paint(slot: Tensor, q: list[Tensor], height: Tensor, painted: Tensor, paint
 def _fold(
     normal: list[Tensor], across: Tensor, height: Tensor, depth: Tensor, extra: list[Tensor]
 ) -> list[Tensor]:
-    """Tilt the normals by folds: two families of bent waves, moved by this image's offsets."""
+    """Tilt the normals by folds: two families of bent waves, shifted by this image's offsets."""
     first, second = extra[0], extra[1]
     lengthwise = torch.sin(height * 34.0 + first + 2.2 * torch.sin(across * 11.0 + second))
     crosswise = torch.sin(across * 23.0 + second + 1.8 * torch.sin(height * 13.0 + first))
@@ -187,7 +187,7 @@ def _fold(
 def _light(
     normal: list[Tensor], ray: list[Tensor], t: Tensor, f: tuple[Tensor, ...], u: Tensor, v: Tensor
 ) -> Tensor:
-    """Irradiance: ambient from above and below, one main light, the illuminator beside the lens."""
+    """Compute the irradiance: ambient light from above and below, main light, illuminator at the lens."""
     ambient = f[22] + normal[0] * f[16] + normal[1] * f[17] + normal[2] * f[18]
     key = (f[23] + normal[0] * f[19] + normal[1] * f[20] + normal[2] * f[21]).clamp_(min=0.0)
     length2 = u * u + v * v + 1.0
@@ -196,7 +196,7 @@ def _light(
 
 
 def _pattern(across: Tensor, height: Tensor, front: Tensor, m: dict[str, Tensor]) -> Tensor:
-    """Share of the second dye at each point, in [0, 1]."""
+    """Compute the share of the second dye at each point, in [0, 1]."""
 
     def wave(x: Tensor) -> Tensor:
         return ((x - x.floor() - 0.5).abs() * 2 - m["duty"]).mul_(m["sharpness"]).add_(0.5).clamp_(0.0, 1.0)
@@ -206,14 +206,14 @@ def _pattern(across: Tensor, height: Tensor, front: Tensor, m: dict[str, Tensor]
     k, bent = m["motif"] * 6.2832, m["bent"]
     motif = torch.cos(across * k + 6.3 * m["phase_u"] + bent * 1.9 * torch.sin(height * (k * 0.8)))
     motif = motif + torch.cos(height * k + 6.3 * m["phase_v"] + bent * 1.9 * torch.sin(across * (k * 0.6)))
-    # A print sits on the front of the chest only, within a frame of 24 by 18 centimetres.
+    # A print covers 24 by 18 centimetres on the front of the chest.
     framed = ((across.abs() < 0.12) & ((height - 0.34).abs() < 0.09) & front) | (m["window"] == 0)
     motif = (motif * 3.5 + 0.4 * bent - 1.2 * (1 - bent)).clamp_(0.0, 1.0) * framed
     return (m["weight_u"] * along + m["weight_v"] * over + m["weight_motif"] * motif).clamp_(0.0, 1.0)
 
 
 def _features(slot: Tensor, q: list[Tensor], height: Tensor, beard: Tensor) -> Tensor:
-    """Factor on a face's light: eyes and brows, mouth, and a beard where there is one; 1 elsewhere."""
+    """Compute the factor on a face's light: below 1 at eyes, brows, mouth and beard, 1 elsewhere."""
     face = (slot == float(Slot.FACE)) & (q[2] > 0)
     eyes = ((q[0].abs() - 0.031).abs() < 0.013) & ((height - 0.020).abs() < 0.008)
     brows = ((q[0].abs() - 0.033).abs() < 0.018) & ((height - 0.040).abs() < 0.005)

@@ -1,6 +1,6 @@
-"""One image's accidents: where the person walks, how, and how the detector cut the crop.
+"""Random variation of single images: the person's position and posture, and the detector's crop.
 
-Everything is drawn from the image's own stream, in a fixed order, and stored as columns.
+All values are drawn from the image's own stream, in a fixed order, and stored as columns.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from vireid_cli.types import Size
 
 Array = np.ndarray
 MARGIN = 2
-"""Pixels rendered beyond an image's right and lower edge, so that its blur never meets the canvas."""
+"""Pixels rendered beyond an image's right and lower edge, so that its blur does not reach the canvas edge."""
 
 _FIELDS = (
     "x", "z", "yaw", "phase", "energy", "head_yaw", "head_pitch", "bend",
@@ -33,10 +33,10 @@ class Shot:
     """One image to render.
 
     Attributes:
-        person: Who.
-        camera: By which camera.
+        person: The person in the image.
+        camera: The camera of the image.
         frame: Number of the image, from 1.
-        seed: The benchmark's seed.
+        seed: Seed of the benchmark.
     """
 
     person: Person
@@ -45,18 +45,18 @@ class Shot:
     seed: int
 
     def noise(self) -> np.random.Generator:
-        """The stream of this image's sensor noise."""
+        """Return the stream of this image's sensor noise."""
         return stream(self.seed, Purpose.NOISE, self.person.pid, self.camera.camid, self.frame)
 
 
 def draw_shots(shots: list[Shot]) -> dict[str, Array]:
-    """The accidents of each image as columns (B,): places in metres, angles in radians, crop shares."""
+    """Draw each image's variation as columns (B,): positions in metres, angles in radians, crop shares."""
     rows = [_draw(shot) for shot in shots]
     return {name: np.array([row[i] for row in rows]) for i, name in enumerate(_FIELDS)}
 
 
 def _draw(shot: Shot) -> list[float]:
-    """One image's row, in the order of ``_FIELDS``."""
+    """Draw one image's row, in the order of ``_FIELDS``."""
     camera = shot.camera
     rng = stream(shot.seed, Purpose.SHOT, shot.person.pid, camera.camid, shot.frame)
     z = rng.uniform(camera.near, camera.far)
@@ -84,16 +84,16 @@ def _draw(shot: Shot) -> list[float]:
     ]  # fmt: skip
 
 
-def posture_of(draws: dict[str, Array]) -> Posture:
-    """The postures in ``draws``."""
+def build_posture(draws: dict[str, Array]) -> Posture:
+    """Return the postures in ``draws``."""
     return Posture(*(draws[name] for name in ("phase", "energy", "head_yaw", "head_pitch", "bend")))
 
 
-def into_camera(solids: Primitives, shots: list[Shot], draws: dict[str, Array]) -> Primitives:
-    """Bring people from their own coordinates to where they walk, seen from the camera."""
+def transform_to_camera(solids: Primitives, shots: list[Shot], draws: dict[str, Array]) -> Primitives:
+    """Transform people from their own coordinates to camera coordinates, at their place in the scene."""
     c, s = np.cos(draws["yaw"]), np.sin(draws["yaw"])
     zero, one = np.zeros_like(c), np.ones_like(c)
-    # Columns: where left, up and forward of the person point in the world; yaw 0 walks to the camera.
+    # Columns: the person's left, up and forward directions in the world; yaw 0 is towards the camera.
     world = np.stack([c, zero, -s, zero, one, zero, -s, zero, -c], axis=1).reshape(-1, 3, 3)
     world[:, 0], world[:, 1], world[:, 2] = (
         np.stack([c, zero, -s], axis=1),
@@ -103,21 +103,21 @@ def into_camera(solids: Primitives, shots: list[Shot], draws: dict[str, Array]) 
     rotation = np.stack([shot.camera.rotation() for shot in shots])
     place = np.stack([draws["x"], zero, draws["z"]], axis=1)
     place = place - np.stack([shot.camera.position() for shot in shots])
-    return solids.moved(rotation @ world, np.einsum("bij,bj->bi", rotation, place))
+    return solids.transform(rotation @ world, np.einsum("bij,bj->bi", rotation, place))
 
 
 def crop(solids: Primitives, shots: list[Shot], draws: dict[str, Array], size: Size, samples: int) -> Grid:
-    """The detector's boxes as grids of samples.
+    """Return the detector's boxes as grids of samples.
 
     A box is the person's outline with uneven margins, sometimes cut on one side; its height in pixels
-    follows the distance. People are at least 0.55 and at most 1.25 times the nominal height. The grids reach
-    ``MARGIN`` pixels beyond the boxes on the right and below.
+    follows the distance, from 0.55 to 1.25 times the nominal height. The grids extend ``MARGIN`` pixels
+    beyond the boxes on the right and below.
 
     Args:
-        solids: In camera coordinates.
-        shots, draws: The images.
-        size: Nominal (height, width).
-        samples: Samples a pixel along each direction.
+        solids: Solids in camera coordinates.
+        shots, draws: Images and their variation.
+        size: Nominal (height, width) in pixels.
+        samples: Samples per pixel along each direction.
     """
     boxes = bounding_boxes(solids)
     left, top = np.nanmin(boxes[..., 0], axis=1), np.nanmin(boxes[..., 1], axis=1)

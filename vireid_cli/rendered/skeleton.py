@@ -1,7 +1,7 @@
-"""Where a walker's joints are: 22 joints from body proportions, walking phase and posture.
+"""Positions of a walker's 22 joints from body proportions, walking phase and posture.
 
 Person coordinates, metres: x to the person's left, y up, z forward; the ground is y = 0 and the lower
-foot always touches it.  All arrays hold one row an image (B).
+foot always touches it. All arrays have one row per image (B).
 """
 
 from __future__ import annotations
@@ -17,11 +17,11 @@ Array = np.ndarray
 
 @dataclass(frozen=True, slots=True)
 class Posture:
-    """How B people stand in their images; each (B,) float64.
+    """Postures of B people; each attribute is (B,) float64.
 
     Attributes:
         phase: Walking phase in radians; at 0 the left leg swings past the right one.
-        energy: Factor on stride and arm swing (this image's haste).
+        energy: Factor on stride and arm swing, for slow or hurried walking.
         head_yaw, head_pitch: Radians, positive to the left and upwards.
         bend: Radians added to the forward lean.
     """
@@ -33,22 +33,22 @@ class Posture:
     bend: Array
 
     def take(self, index: slice) -> Posture:
-        """The rows at ``index``."""
+        """Return the rows at ``index``."""
         return Posture(*(getattr(self, f.name)[index] for f in fields(self)))
 
 
 def column(people: list[Person], name: str) -> Array:
-    """One numeric trait of everybody, (B,)."""
+    """Return one numeric trait of all people, (B,)."""
     return np.array([getattr(person, name) for person in people], dtype=np.float64)
 
 
 def _stack(x: Array | float, y: Array | float, z: Array | float, like: Array) -> Array:
-    """(B, 3) from three coordinates, numbers broadcast."""
+    """Stack three coordinates to (B, 3); numbers are broadcast."""
     return np.stack([np.broadcast_to(np.asarray(v, dtype=np.float64), like.shape) for v in (x, y, z)], axis=1)
 
 
 def _down(angle: Array, outwards: Array | float) -> Array:
-    """Unit direction of a limb that hangs down and is swung forward by ``angle``, (B, 3)."""
+    """Return the unit direction of a hanging limb that swings forward by ``angle``, (B, 3)."""
     raw = _stack(outwards, -np.cos(angle), np.sin(angle), angle)
     return raw / np.linalg.norm(raw, axis=1, keepdims=True)
 
@@ -61,10 +61,11 @@ def _turn(vectors: Array, yaw: Array) -> Array:
 
 
 def pose_joints(people: list[Person], posture: Posture) -> dict[str, Array]:
-    """Joint positions (B, 3) by name, in person coordinates, the person's ground point at the origin.
+    """Compute joint positions (B, 3), keyed by name; the origin is the person's point on the ground.
 
     A sinusoidal gait: hips swing in opposition, the knee bends while its leg swings forward, arms swing
-    against the legs, shoulders turn against the pelvis. The amplitudes are identity traits; the law is ours.
+    against the legs, shoulders turn against the pelvis. The amplitudes are identity traits; the form of the
+    gait is our choice.
     """
     h, phase = column(people, "stature"), posture.phase
     lean = column(people, "lean") + posture.bend
@@ -147,7 +148,7 @@ def _pose_arm(
 
 
 def _ground(joints: dict[str, Array], h: Array) -> dict[str, Array]:
-    """Lift everybody so that the lowest sole touches the ground."""
+    """Lift each person so that the lowest sole touches the ground."""
     soles = [joints[f"{side}_{end}"][:, 1] for side in ("left", "right") for end in ("heel", "toe")]
     lift = 0.018 * h - np.min(soles, axis=0)
     shift = _stack(0.0, lift, 0.0, h)

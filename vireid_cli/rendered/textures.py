@@ -16,7 +16,7 @@ Texture = Callable[[Array, Array, Array], Array]
 
 
 def smooth_noise(x: Array, y: Array, lattice: Array) -> Array:
-    """Value noise in [0, 1]: a 64 × 64 lattice of random numbers at whole coordinates, repeated."""
+    """Compute value noise in [0, 1]: a repeated 64 × 64 lattice of random numbers at whole coordinates."""
     x0, y0 = np.floor(x), np.floor(y)
     fx, fy = x - x0, y - y0
     fx, fy = fx * fx * (3 - 2 * fx), fy * fy * (3 - 2 * fy)
@@ -30,12 +30,12 @@ def smooth_noise(x: Array, y: Array, lattice: Array) -> Array:
 
 
 def cloud(x: Array, y: Array, lattice: Array, octaves: int = 4) -> Array:
-    """Fractal noise in [0, 1].
+    """Compute fractal noise in [0, 1].
 
     Args:
-        x, y: (N,) coordinates; the coarsest grain has size 1 in them.
+        x, y: (N,) coordinates in units of the coarsest grain.
         lattice: (64, 64) random numbers in [0, 1].
-        octaves: Grains, each half as large as the one before and 0.55 as strong.
+        octaves: Number of grains, each half as large as the previous one and 0.55 times as strong.
     """
     total, weight, sum_ = np.zeros_like(x), 0.5, 0.0
     for k in range(octaves):
@@ -51,7 +51,7 @@ def _mix(a: tuple[float, ...], b: tuple[float, ...], share: Array) -> Array:
 
 
 def _line(x: Array, period: float, width: float) -> Array:
-    """1 on thin lines every ``period`` metres, soft edges."""
+    """Return 1 on thin lines with soft edges, every ``period`` metres, and 0 elsewhere."""
     distance = np.abs((x / period) % 1.0 - 0.5) * period
     return np.clip((width - (period / 2 - distance)) / width + 0.5, 0, 1)
 
@@ -60,9 +60,9 @@ def tiles(first: tuple[float, ...], joint: tuple[float, ...], side: float, uneve
     """Square tiles with joints and slight differences from tile to tile.
 
     Args:
-        first, joint: Surface of a tile and of the joints.
-        side: Of a tile, metres.
-        uneven: Largest share by which a tile is lighter or darker.
+        first, joint: Surfaces of the tiles and of the joints.
+        side: Side of a tile, metres.
+        uneven: Largest relative difference in brightness between tiles.
     """
 
     def texture(x: Array, y: Array, lattice: Array) -> Array:
@@ -90,7 +90,7 @@ def planks(first: tuple[float, ...], second: tuple[float, ...], width: float) ->
 def plaster(
     first: tuple[float, ...], stain: float = 0.12, skirting: tuple[float, ...] | None = None
 ) -> Texture:
-    """A painted wall, blotchy, with a skirting board where one is given."""
+    """A painted, blotchy wall, with a skirting board unless ``skirting`` is None."""
 
     def texture(x: Array, y: Array, lattice: Array) -> Array:
         shade = 1 + stain * (cloud(x * 0.8, y * 0.8, lattice) - 0.5) * 2
@@ -101,7 +101,7 @@ def plaster(
 
 
 def rough(first: tuple[float, ...], second: tuple[float, ...], grain: float) -> Texture:
-    """Asphalt, gravel, grass, leaves: fractal mixture of two surfaces at a grain of that many metres."""
+    """Asphalt, gravel, grass, leaves: fractal mixture of two surfaces with grains of ``grain`` metres."""
 
     def texture(x: Array, y: Array, lattice: Array) -> Array:
         coarse = cloud(x / (8 * grain), y / (8 * grain), lattice, 3)
@@ -135,8 +135,8 @@ def facade(wall: tuple[float, ...], glass: tuple[float, ...], width: float, floo
     """A house front: plaster and rows of windows.
 
     Args:
-        wall, glass: Surfaces.
-        width: From window to window, metres.
+        wall, glass: Surfaces of the wall and of the windows.
+        width: Distance from window to window, metres.
         floor: Height of a storey, metres.
     """
 

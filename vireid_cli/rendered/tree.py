@@ -1,13 +1,13 @@
 """Write the benchmark as a folder in a dataset's layout, and mark it as rendered.
 
-Images and lists as ``layout_<name>.py`` says, and last of all ``vireid-rendered.json``: while its
-``complete`` is false the tree is not whole.
+``layout_<name>.py`` defines the images and lists. ``vireid-rendered.json`` is written last; the tree is
+incomplete as long as its ``complete`` is false.
 
-An image's bytes depend on the parameters, the seed and its (pid, camid, frame) only. Images are rendered in
-batches whose composition follows from the parameters, by workers that share nothing, so that neither the
-number of workers nor an interruption shows in the result. (Between processors of different kinds, or a CPU
-and a GPU, single images may differ by rounding: the manifest names the device. Of 768 images an H100 gave
-736 as a CPU did, and the others within 6 grey levels.)
+An image's bytes depend on the parameters, the seed and its (pid, camid, frame) only. The parameters determine
+the batches, and workers share no state, so that neither the number of workers nor an interruption affects the
+result. (Single images may differ by rounding between kinds of processors, or between a CPU and a GPU: the
+manifest names the device. Of 768 images, an H100 and a CPU rendered 736 identically, and the others differed
+by at most 6 grey levels.)
 """
 
 from __future__ import annotations
@@ -50,21 +50,21 @@ from vireid_cli.unfinished import TEMPORARY, remove_unfinished
 
 Array = np.ndarray
 BATCH = 24
-"""Images rendered at once."""
+"""Images per batch."""
 
 
 @dataclass(frozen=True, slots=True)
 class RenderedTree:
-    """What ``write_tree`` made.
+    """Result of ``write_tree``.
 
     Attributes:
-        root: The dataset's folder.
-        counts: Images by split (``train``, ``val``, ``test``) and camera number.
-        images: Images in all.
-        rendered: Images rendered by this call; the others were there already.
+        root: Root folder of the dataset.
+        counts: Number of images by split (``train``, ``val``, ``test``) and camera number.
+        images: Total number of images.
+        rendered: Images rendered by this call; the others existed already.
         seconds: Wall time of this call.
         content_hash: sha256 over the sorted relative paths and their files' hashes.
-        repaired: Files that were damaged or missing in a complete tree, and were written again.
+        repaired: Number of damaged or missing files of a complete tree that this call rewrote.
     """
 
     root: Path
@@ -78,14 +78,14 @@ class RenderedTree:
 
 @dataclass(frozen=True, slots=True)
 class _Job:
-    """One batch: images of one camera, as (pid, frame), and their places under the root."""
+    """One batch: images of one camera, as (pid, frame), and their paths under the root."""
 
     camera: Camera
     images: tuple[tuple[int, int], ...]
     places: tuple[str, ...]
 
     def paths(self, root: Path) -> list[Path]:
-        """Where its images belong."""
+        """Return the paths of the batch's images."""
         return [root / place for place in self.places]
 
 
@@ -97,19 +97,19 @@ def write_tree(
     workers: int | None = None,
     progress: Progress | None = None,
 ) -> RenderedTree:
-    """Render the benchmark into ``root``; what is already there and whole is kept.
+    """Render the benchmark into ``root``; complete images that exist already are kept.
 
-    In a complete tree each file is compared with its hash; those that differ or are missing are made again.
+    Each file of a complete tree is compared with its hash; differing and missing files are rendered again.
 
     Args:
-        root: The dataset's folder; made where it is missing.
-        options: What to render.
+        root: Root folder of the dataset; created if missing.
+        options: Parameters of the benchmark.
         device: ``cpu`` or a CUDA device.
-        workers: Threads, each rendering its own batches; the processor's cores where None.
-        progress: Called with (images done, images in all), from the calling thread.
+        workers: Number of threads; None uses one per processor core.
+        progress: Called with (images done, total images), from the calling thread.
 
     Raises:
-        UsageError: The folder holds a tree of other parameters, or files that were not rendered, or a damaged
+        UsageError: The folder has a tree with other parameters, files that were not rendered, or a damaged
             tree that another kind of device rendered.
         DataError: No space, no permission, or another process renders into the folder.
     """
@@ -130,15 +130,15 @@ def write_tree(
         if not damaged:
             seconds = time.perf_counter() - started
             return RenderedTree(root, counts, total, 0, seconds, str(manifest["content_hash"]))
-        _refuse_other_device(root, str(manifest["device"]), kind)
-    with _explained(root), locked(root, root.with_name(f".{root.name}.lock")):
+        _check_device(root, str(manifest["device"]), kind)
+    with _convert_os_errors(root), locked(root, root.with_name(f".{root.name}.lock")):
         root.mkdir(parents=True, exist_ok=True)
         write_manifest(root, options, kind, plan)
         for path in damaged:
             (root / path).unlink(missing_ok=True)
         for name, content in lists.items():
             write_bytes(root / name, content)
-        missing = [job for job in jobs if not all(_is_whole(path) for path in job.paths(root))]
+        missing = [job for job in jobs if not all(_is_complete(path) for path in job.paths(root))]
         rendered = _render_all(root, options, jobs, missing, device, workers, progress)
         files = {*lists, *(place for job in jobs for place in job.places)}
         content_hash = write_manifest(root, options, kind, plan, files)
@@ -146,29 +146,30 @@ def write_tree(
     return RenderedTree(root, counts, total, rendered, seconds, content_hash, len(damaged))
 
 
-def _refuse_other_device(root: Path, there: str, here: str) -> None:
-    """Refuse to repair a tree with images of another kind of device: single grey levels would differ."""
-    if there != here:
+def _check_device(root: Path, recorded: str, device: str) -> None:
+    """Raise if another kind of device rendered the tree: repaired images would differ in grey levels."""
+    if recorded != device:
         raise UsageError(
-            f"{root} is damaged, and was rendered on the device '{there}'; '{here}' gives other grey levels.",
-            f"Repair it with --device {there}, or delete the folder and render all of it again.",
+            f"{root} is damaged and was rendered on the device '{recorded}'; "
+            f"'{device}' renders slightly different grey levels.",
+            f"Repair it with --device {recorded}, or delete the folder and render all images again.",
         )
 
 
 @contextmanager
-def _explained(root: Path) -> Iterator[None]:
-    """Say in plain words what the system has against writing the tree."""
+def _convert_os_errors(root: Path) -> Iterator[None]:
+    """Convert errors of the operating system while writing the tree to ``DataError``."""
     try:
         yield
     except OSError as error:
         raise DataError(
             f"the benchmark can't be written to {root}: {error.strerror or error}",
-            "Free some space or choose another folder, and run this again: what is finished is kept.",
+            "Free some space or choose another folder, and run this command again: finished images are kept.",
         ) from error
 
 
 def _plan_jobs(options: RenderOptions, layout: Layout, plan: Plan) -> Iterator[_Job]:
-    """All batches, camera by camera: they depend on the options alone."""
+    """Yield all batches, camera by camera; they depend on the options only."""
     for camid, camera in layout.cameras.items():
         images = [
             (pid, frame)
@@ -181,11 +182,11 @@ def _plan_jobs(options: RenderOptions, layout: Layout, plan: Plan) -> Iterator[_
             yield _Job(camera, part, tuple(layout.place(plan, camid, *image) for image in part))
 
 
-def _is_whole(path: Path) -> bool:
-    """Whether a JPEG file is there from its first marker to its last, or a BMP file as long as it says.
+def _is_complete(path: Path) -> bool:
+    """Whether a JPEG file has its first and last marker, or a BMP file the length in its header.
 
-    Files are renamed into place when they are written, but not synchronised one by one (thousands of them),
-    so that after a power cut one may be empty or short.
+    Files are renamed into place after writing, but not synchronised one by one (there are thousands), so
+    that a power cut may leave an empty or short file.
     """
     try:
         with open_regular(path) as file:
@@ -207,7 +208,7 @@ def _render_all(
     workers: int | None,
     progress: Progress | None,
 ) -> int:
-    """Render the missing batches with threads, and return how many images were written."""
+    """Render the missing batches with threads and return the number of written images."""
     total = sum(len(job.images) for job in jobs)
     done = total - sum(len(job.images) for job in missing)
     written = 0
@@ -219,7 +220,7 @@ def _render_all(
     previous = torch.get_num_threads()
     pool = ThreadPoolExecutor(threads, initializer=torch.set_num_threads, initargs=(1,))
     try:
-        # Camera by camera would hold all but one worker back at a new camera's plate: plates come first.
+        # Plates come first: otherwise all workers but one wait at each new camera for its plate.
         list(pool.map(renderer.prepare, {job.camera.camid: job.camera for job in missing}.values(),
                       repeat(options.seed)))  # fmt: skip
         pending: set[Future[int]] = {
@@ -240,37 +241,37 @@ def _render_all(
 def _render_job(
     root: Path, options: RenderOptions, job: _Job, renderer: Renderer, stop: threading.Event
 ) -> int:
-    """Render one batch and write its files; returns the number of its images, 0 once stopped."""
+    """Render one batch, write its files and return its number of images; 0 after a stop."""
     if stop.is_set():
         return 0
     people: dict[int, Person] = {pid: draw_person(options.seed, pid) for pid, _ in job.images}
     shots = [Shot(people[pid], job.camera, frame, options.seed) for pid, frame in job.images]
     for path, image in zip(job.paths(root), renderer.render(shots), strict=True):
-        if not _is_whole(path):
+        if not _is_complete(path):
             _write_image(path, image, job.camera.jpeg)
     return len(job.images)
 
 
 def _write_image(path: Path, image: Array, quality: int) -> None:
-    """Encode (h, w, 3) RGB by the path's ending and move the file into place; quality is a JPEG's."""
+    """Encode an (h, w, 3) RGB image by the path's suffix and write it atomically; ``quality`` is for JPEG."""
     options = [cv2.IMWRITE_JPEG_QUALITY, quality] if path.suffix == ".jpg" else []
     encoded = cv2.imencode(path.suffix, image[..., ::-1], options)[1]
     path.parent.mkdir(parents=True, exist_ok=True)
-    # one name for each image: what a kill leaves is written over, for its image is missing then
+    # A fixed temporary name per image: the next run overwrites the remains of a killed one.
     temporary = path.with_name(f".{path.name}{TEMPORARY}")
     temporary.write_bytes(encoded.tobytes())
     os.replace(temporary, path)
 
 
 def verify_tree(root: Path) -> list[str]:
-    """What is wrong with a rendered tree, in words; empty where every file is as it was written.
+    """Return one message per damaged file of a rendered tree; empty if the tree is intact.
 
     Raises:
-        UsageError: There is no manifest.
+        UsageError: The folder has no manifest.
     """
     manifest = read_manifest(root)
     if manifest is None:
-        raise UsageError(f"{root} holds no {MANIFEST}: it is not a rendered benchmark.")
+        raise UsageError(f"{root} has no {MANIFEST}: it is not a rendered benchmark.")
     if not manifest["complete"]:
-        return ["the tree is not complete: rendering was interrupted; run it again to finish"]
+        return ["the tree is not complete: rendering was interrupted; render it again to finish"]
     return find_damage(root, manifest).lines()
