@@ -14,7 +14,7 @@ from vireid_cli.data.protocols.request import Request
 from vireid_cli.engine import checkpoint as checkpoints
 from vireid_cli.engine.engine import Engine
 from vireid_cli.engine.evaluate.result import EvaluateOptions
-from vireid_cli.results.run import Run
+from vireid_cli.results.run import RunFolder
 
 SETTINGS = ("train.epochs=2", "train.steps_per_epoch=1", "train.log_every=1", "backbone.width=8")
 OPTIONS = EvaluateOptions(Request(modes=("all",)))
@@ -31,7 +31,7 @@ def data(sysu_tree: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def trained(data: Path, recipe: Path, tmp_path_factory: pytest.TempPathFactory) -> Run:
+def trained(data: Path, recipe: Path, tmp_path_factory: pytest.TempPathFactory) -> RunFolder:
     """A run that is trained and evaluated; copy it before changing it."""
     runs = tmp_path_factory.mktemp("trained") / "runs"
     run = engine(data, runs).train(str(recipe), SETTINGS)
@@ -58,12 +58,12 @@ def engine(data: Path, runs: Path) -> Engine:
     return Engine.choose(device="cpu", precision="fp32", data_dir=data, runs_dir=runs)
 
 
-def copy_of(run: Run, runs: Path) -> Run:
+def copy_of(run: RunFolder, runs: Path) -> RunFolder:
     shutil.copytree(run.folder, runs / run.name)
-    return Run(runs / run.name)
+    return RunFolder(runs / run.name)
 
 
-def with_other_weights(run: Run) -> Run:
+def with_other_weights(run: RunFolder) -> RunFolder:
     """Change a run's last checkpoint, so that it embeds differently."""
     last = run.checkpoints / checkpoints.LAST
     saved = checkpoints.load_checkpoint(last)

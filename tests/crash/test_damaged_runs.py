@@ -13,7 +13,7 @@ from safetensors.torch import load_file, save_file
 
 from tests.crash.conftest import copy_of
 from vireid_cli.commands import main as command_line
-from vireid_cli.results.run import Run
+from vireid_cli.results.run import RunFolder
 
 
 def flip(folder: Path) -> None:
@@ -78,7 +78,7 @@ DAMAGES: dict[str, tuple[Callable[[Path], None], str, tuple[str, ...]]] = {
 
 
 @pytest.fixture
-def unfinished(trained: Run, tmp_path: Path) -> Run:
+def unfinished(trained: RunFolder, tmp_path: Path) -> RunFolder:
     """A run of whose three epochs two are done."""
     run = copy_of(trained, tmp_path / "runs")
     text = run.recipe_file.read_text()
@@ -87,7 +87,7 @@ def unfinished(trained: Run, tmp_path: Path) -> Run:
     return run
 
 
-def call(words: str, run: Run, data: Path, monkeypatch: pytest.MonkeyPatch) -> int:
+def call(words: str, run: RunFolder, data: Path, monkeypatch: pytest.MonkeyPatch) -> int:
     monkeypatch.setenv("VIREID_DATA", str(data))
     monkeypatch.setenv("VIREID_RUNS", str(run.folder.parent))
     monkeypatch.setenv("COLUMNS", "500")
@@ -99,7 +99,7 @@ def call(words: str, run: Run, data: Path, monkeypatch: pytest.MonkeyPatch) -> i
 
 @pytest.mark.parametrize("name", list(DAMAGES))
 def test_damage_is_named(
-    unfinished: Run,
+    unfinished: RunFolder,
     data: Path,
     name: str,
     monkeypatch: pytest.MonkeyPatch,
@@ -116,7 +116,7 @@ def test_damage_is_named(
 
 
 def test_an_older_checkpoint_is_resumed_and_said(
-    unfinished: Run, data: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    unfinished: RunFolder, data: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     without_hashes(lambda folder: None)(unfinished.checkpoints / "last")
     assert call("train --resume", unfinished, data, monkeypatch) == 0

@@ -21,7 +21,7 @@ from vireid_cli.engine.subjects.embeddings import embedded
 from vireid_cli.errors import DataError, UsageError
 from vireid_cli.exporters import onnx as exporter
 from vireid_cli.results import export as records
-from vireid_cli.results.run import Run, find, runs_in
+from vireid_cli.results.run import RunFolder, find, runs_in
 from vireid_cli.types import Modality
 
 
@@ -36,7 +36,7 @@ def no_litter(folder: Path) -> None:
     assert not left
 
 
-def test_evaluate(data: Path, trained: Run, tmp_path: Path, system: str) -> None:
+def test_evaluate(data: Path, trained: RunFolder, tmp_path: Path, system: str) -> None:
     run = with_other_weights(copy_of(trained, tmp_path / "runs"))
     old = run.stored()[PROTOCOL].identifier
     with recorded(run.folder, tmp_path / "killed", opened=True) as moments:
@@ -45,7 +45,7 @@ def test_evaluate(data: Path, trained: Run, tmp_path: Path, system: str) -> None
     assert new != old
     seen = []
     for moment in moments:
-        killed = Run(moment.folder)
+        killed = RunFolder(moment.folder)
         stored = killed.stored()[PROTOCOL]  # the old one is never lost
         assert embedded(killed, PROTOCOL).embeddings.features.shape[0] == len(stored.embeddings()["pids"])
         stored.ranking()
@@ -54,12 +54,12 @@ def test_evaluate(data: Path, trained: Run, tmp_path: Path, system: str) -> None
     assert sorted(set(seen)) == sorted((old, new))
     assert seen == sorted(seen, key=(old, new).index), "once it is replaced, it stays so"
     for moment in some(moments):
-        [again] = engine(data, tmp_path / "runs").evaluate(Run(moment.folder), OPTIONS)
+        [again] = engine(data, tmp_path / "runs").evaluate(RunFolder(moment.folder), OPTIONS)
         assert again.content["identifier"] == new
         no_litter(moment.folder / "evaluation")
 
 
-def test_train(data: Path, recipe: Path, trained: Run, tmp_path: Path, system: str) -> None:
+def test_train(data: Path, recipe: Path, trained: RunFolder, tmp_path: Path, system: str) -> None:
     settings = (*SETTINGS, "train.select=val", "data.split=train")
     with recorded(tmp_path / "runs", tmp_path / "killed") as moments:
         (tmp_path / "runs").mkdir()
@@ -83,7 +83,7 @@ def test_train(data: Path, recipe: Path, trained: Run, tmp_path: Path, system: s
             no_litter(run.checkpoints)
 
 
-def last_epoch(run: Run) -> int:
+def last_epoch(run: RunFolder) -> int:
     """Epochs of the newest checkpoint, which is whole; 0: there is none yet."""
     try:
         saved = checkpoints.load_checkpoint(run.checkpoints / "last")
@@ -130,7 +130,7 @@ def test_prepare(sysu_tree: Path, tmp_path: Path, prepared: bool) -> None:
         assert verify(open_store(again, "sysu")) == []
 
 
-def test_export_onnx(data: Path, trained: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_export_onnx(data: Path, trained: RunFolder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The translation is another test's matter; here it writes the first weights as they are."""
     for package in exporter.PACKAGES:
         pytest.importorskip(package)
@@ -153,7 +153,7 @@ def test_export_onnx(data: Path, trained: Run, tmp_path: Path, monkeypatch: pyte
         seen.append(exported(moment.folder / "exports" / former.name))
     assert list(dict.fromkeys(seen)) == [old, "refused", new]
     killed = next(moment for moment, name in zip(moments, seen, strict=True) if name == "refused")
-    again = engine(data, tmp_path / "runs").export(Run(killed.folder))
+    again = engine(data, tmp_path / "runs").export(RunFolder(killed.folder))
     assert records.read_export(again.record).identifier == new
 
 
@@ -165,7 +165,7 @@ def exported(record: Path) -> str:
         return "refused"
 
 
-def test_export_backbone(data: Path, trained: Run, tmp_path: Path) -> None:
+def test_export_backbone(data: Path, trained: RunFolder, tmp_path: Path) -> None:
     from vireid_cli.tensor_files import load_tensors
 
     run = copy_of(trained, tmp_path / "runs")
@@ -201,7 +201,7 @@ write_evaluation(folder, content, {schema.RANKING: {"query_pids": pids}, schema.
 
 
 @pytest.mark.parametrize("renames", [0, 2, 3])
-def test_a_killed_process(trained: Run, tmp_path: Path, renames: int) -> None:
+def test_a_killed_process(trained: RunFolder, tmp_path: Path, renames: int) -> None:
     """A real process that ends without cleaning up, at a file of the new evaluation or at the exchange."""
     run = copy_of(trained, tmp_path / "runs")
     old = run.stored()[PROTOCOL].identifier

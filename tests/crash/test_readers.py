@@ -16,7 +16,7 @@ from vireid_cli.engine.subjects.output import Output
 from vireid_cli.engine.visualize import cmc
 from vireid_cli.errors import DataError
 from vireid_cli.lock import locked
-from vireid_cli.results.run import Run
+from vireid_cli.results.run import RunFolder
 
 READERS = (
     ("results", ()),
@@ -29,7 +29,7 @@ READERS = (
 
 
 @pytest.fixture
-def mixed(data: Path, trained: Run, tmp_path: Path) -> Run:
+def mixed(data: Path, trained: RunFolder, tmp_path: Path) -> RunFolder:
     """A run whose figures are of one evaluation, and its arrays of another one."""
     other = with_other_weights(copy_of(trained, tmp_path / "other"))
     engine(data, tmp_path / "other").evaluate(other, OPTIONS)
@@ -43,7 +43,7 @@ def mixed(data: Path, trained: Run, tmp_path: Path) -> Run:
     ("command", "figure"), READERS, ids=["results", *(words[0] for _, words in READERS[1:])]
 )
 def test_every_reader_notices(
-    mixed: Run,
+    mixed: RunFolder,
     data: Path,
     command: str,
     figure: tuple[str, ...],
@@ -63,7 +63,7 @@ def test_every_reader_notices(
 
 
 def test_a_second_evaluation_is_refused_at_once(
-    data: Path, trained: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    data: Path, trained: RunFolder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from vireid_cli.engine.evaluate import evaluate
 
@@ -77,7 +77,7 @@ def test_a_second_evaluation_is_refused_at_once(
 
 @pytest.mark.parametrize("ending", ["png", "svg"])
 def test_a_figure_says_of_which_evaluation_it_is(
-    data: Path, trained: Run, tmp_path: Path, ending: str
+    data: Path, trained: RunFolder, tmp_path: Path, ending: str
 ) -> None:
     run = copy_of(trained, tmp_path / "runs")
     output = Output(format=ending)
@@ -91,7 +91,7 @@ def test_a_figure_says_of_which_evaluation_it_is(
 
 
 def test_a_figure_of_two_evaluations_is_not_written(
-    data: Path, trained: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    data: Path, trained: RunFolder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     run = with_other_weights(copy_of(trained, tmp_path / "runs"))
     made = engine(data, tmp_path / "runs")

@@ -17,10 +17,10 @@ from vireid_cli.engine.evaluate.scoring import Measured
 from vireid_cli.engine.train import trainer
 from vireid_cli.recipe.load import dump
 from vireid_cli.recipe.schema import Recipe
-from vireid_cli.results.run import Run
+from vireid_cli.results.run import RunFolder
 from vireid_cli.types import Embeddings
 
-MakeRun = Callable[..., Run]
+MakeRun = Callable[..., RunFolder]
 
 
 def made_up(noise: float, people: int = 6, count: int = 60, seed: int = 0) -> Measured:
@@ -49,8 +49,8 @@ def evaluated_run(tmp_path: Path) -> MakeRun:
         data: str = "mark",
         measured: Measured | None = None,
         queries: tuple[np.ndarray, np.ndarray] | None = None,
-    ) -> Run:
-        run = Run(tmp_path / "runs" / name)
+    ) -> RunFolder:
+        run = RunFolder(tmp_path / "runs" / name)
         files.write_text(run.recipe_file, dump(recipe or Recipe(name=name)))
         query, gallery = np.arange(30), np.arange(30, 60)
         plan = EvaluationPlan(

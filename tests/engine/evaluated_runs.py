@@ -7,13 +7,15 @@ from pathlib import Path
 
 import numpy as np
 
-from vireid_cli.results.run import Run
+from vireid_cli.results.run import RunFolder
 
 PROTOCOL = "all-single-seeded"
 COLUMNS = ("features", "pids", "camids", "modalities", "paths")
 
 
-def evaluated(folder: Path, rows: np.ndarray, seed: int = 0, data: str = "abc", **columns: np.ndarray) -> Run:
+def evaluated(
+    folder: Path, rows: np.ndarray, seed: int = 0, data: str = "abc", **columns: np.ndarray
+) -> RunFolder:
     """A run that embedded some of 96 images of 8 people."""
     everything = np.arange(96)
     arrays = {
@@ -34,4 +36,4 @@ def evaluated(folder: Path, rows: np.ndarray, seed: int = 0, data: str = "abc", 
         "cmc": [], "per_trial": {}, "chance": {}, "variants": [], "reported": [],
     }  # fmt: skip
     (place / "metrics.json").write_text(json.dumps(content))
-    return Run(folder)
+    return RunFolder(folder)

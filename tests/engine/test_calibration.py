@@ -22,7 +22,7 @@ from vireid_cli.engine.train.train import train
 from vireid_cli.errors import Interrupted, UsageError
 from vireid_cli.methods import ReIdNetwork
 from vireid_cli.methods.baseline import Baseline
-from vireid_cli.results.run import Run
+from vireid_cli.results.run import RunFolder
 from vireid_cli.types import Modality
 
 CPU = Runtime(torch.device("cpu"), "fp32")
@@ -33,7 +33,7 @@ method:
 """
 
 
-def run_of(recipe: Path, data: Path, runs: Path, *settings: str) -> Run:
+def run_of(recipe: Path, data: Path, runs: Path, *settings: str) -> RunFolder:
     return train(load_recipe(str(recipe), settings), Session(CPU, Reporter(), data, runs))
 
 
@@ -80,7 +80,7 @@ def test_without_a_finished_epoch_embedding_is_refused(
         run_of(tiny_recipe, sysu_tree, tmp_path)
     folders = {path.resolve() for path in tmp_path.iterdir() if (path / "checkpoints").is_dir()}
     (folder,) = folders  # one run, and perhaps a link to it
-    network = load_trained(Run(folder), Session(CPU, Reporter(), sysu_tree, tmp_path)).network
+    network = load_trained(RunFolder(folder), Session(CPU, Reporter(), sysu_tree, tmp_path)).network
     with pytest.raises(UsageError, match="no mean tokens"):
         network.embed(torch.rand(1, 3, 64, 32), Modality.VISIBLE)
 

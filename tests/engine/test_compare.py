@@ -19,7 +19,7 @@ from vireid_cli.errors import DataError, RecipeError
 from vireid_cli.files import read_json, write_json
 from vireid_cli.lock import locked
 from vireid_cli.recipe.study import Row, Start, Study
-from vireid_cli.results.run import Run
+from vireid_cli.results.run import RunFolder
 from vireid_cli.types import Modality
 
 SHARED = {"data.size": [64, 32], "train.epochs": 1, "train.steps_per_epoch": 2}
@@ -65,7 +65,7 @@ def test_what_is_evaluated_is_not_evaluated_again(
     measured = []
     measure = evaluate.evaluate_run
 
-    def counted(run: Run, *given: Any) -> list[evaluate.Evaluation]:
+    def counted(run: RunFolder, *given: Any) -> list[evaluate.Evaluation]:
         measured.append(run.name)
         return measure(run, *given)
 

@@ -20,7 +20,7 @@ from vireid_cli.engine.engine import Engine
 from vireid_cli.engine.evaluate.result import EvaluateOptions, evaluate_protocol
 from vireid_cli.engine.evaluate.scoring import Measured
 from vireid_cli.rendered.options import RenderOptions
-from vireid_cli.results.run import Run
+from vireid_cli.results.run import RunFolder
 from vireid_cli.types import Embeddings
 
 PEOPLE = {1: 49, 2: 60, 3: 96, 4: 96, 5: 96, 6: 96}
@@ -62,7 +62,7 @@ def _fill(root: Path, source: Path) -> None:
         (root / "exp" / f"{split}_id.txt").write_text(",".join(map(str, pids)))
 
 
-def made_run(engine: Engine, recipe: str, width: int, seed: int) -> Run:
+def made_run(engine: Engine, recipe: str, width: int, seed: int) -> RunFolder:
     """A run of one epoch whose log and whose embeddings, of ``width`` numbers, are made up.
 
     Args:
@@ -71,7 +71,7 @@ def made_run(engine: Engine, recipe: str, width: int, seed: int) -> Run:
         width: D.
         seed: Of training and embeddings; names the run with the recipe.
     """
-    run = Run(engine.session.runs_dir / f"{recipe}-{seed}")
+    run = RunFolder(engine.session.runs_dir / f"{recipe}-{seed}")
     if run.folder.is_dir():
         return run
     settings = ["backbone.weights=none", "train.epochs=1", "train.steps_per_epoch=1", f"train.seed={seed}"]

@@ -8,7 +8,7 @@ from vireid_cli.engine.subjects.evaluations import rendered_note
 from vireid_cli.figures import style
 from vireid_cli.figures.saving import save
 from vireid_cli.files import write_text
-from vireid_cli.results.run import Run
+from vireid_cli.results.run import RunFolder
 from vireid_cli.results.wording import RENDERED_NOTE
 
 
@@ -27,11 +27,11 @@ def test_the_note_lies_in_the_lower_right_corner(size, tmp_path):
 
 @pytest.mark.parametrize("marks", [{}, {"rendered": "version 1, seed 0"}])
 def test_runs_on_rendered_people_are_known_by_what_they_say_of_their_data(marks, tmp_path):
-    assert rendered_note([Run(tmp_path)]) is None, "nothing is said"
+    assert rendered_note([RunFolder(tmp_path)]) is None, "nothing is said"
     data = {"dataset": "x", "data": "a", "fingerprint": "ab", **marks}
     told = {"version": 1, "num_identities": 2, "data": data, "parameters": 1, "weights": "none"}
     (tmp_path / "environment.json").write_text(json.dumps(told))
-    assert rendered_note([Run(tmp_path)]) == (RENDERED_NOTE if marks else None)
+    assert rendered_note([RunFolder(tmp_path)]) == (RENDERED_NOTE if marks else None)
 
 
 @pytest.mark.parametrize("ending", ["png", "svg"])

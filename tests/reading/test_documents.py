@@ -14,7 +14,7 @@ import pytest
 from vireid_cli.documents import DEPTH, parse_json, read_json
 from vireid_cli.errors import DataError, VireidError
 from vireid_cli.results import schema
-from vireid_cli.results.run import Run
+from vireid_cli.results.run import RunFolder
 
 TEXTS = {
     "": "x.json:1 can't be read as JSON",
@@ -107,8 +107,8 @@ def put(content: Any, path: tuple[Any, ...], value: Any) -> Any:
     return changed
 
 
-def run_of(tmp_path: Path, metrics: Any = EVALUATION, environment: Any = ENVIRONMENT) -> Run:
-    run = Run(tmp_path / "run")
+def run_of(tmp_path: Path, metrics: Any = EVALUATION, environment: Any = ENVIRONMENT) -> RunFolder:
+    run = RunFolder(tmp_path / "run")
     folder = run.evaluation("all-single")
     folder.mkdir(parents=True)
     (folder / schema.METRICS).write_text(json.dumps(metrics))
@@ -211,7 +211,7 @@ def test_pipes_in_a_run_folder_do_not_block(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("kind", [None, [], {}, 3])
 def test_a_row_of_the_log_with_another_kind_is_no_row(kind: Any, tmp_path: Path) -> None:
-    run = Run(tmp_path)
+    run = RunFolder(tmp_path)
     run.log.write_text(json.dumps({"kind": kind}) + "\n")
     assert list(run.log_rows()) == []
     with pytest.raises(DataError, match="1 of 1 lines are no rows"):

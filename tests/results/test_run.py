@@ -14,7 +14,7 @@ from vireid_cli.errors import DataError, UsageError
 from vireid_cli.results import run as runs
 from vireid_cli.results import schema
 from vireid_cli.results.arrays import read_arrays
-from vireid_cli.results.run import Run
+from vireid_cli.results.run import RunFolder
 
 NOW = datetime(2024, 2, 3, 4, 5, 6)
 
@@ -26,7 +26,7 @@ EVALUATION = {
 }  # fmt: skip
 
 
-def made(folder: Path, name: str = "sepg") -> runs.Run:
+def made(folder: Path, name: str = "sepg") -> runs.RunFolder:
     run = runs.create(name, "sysu", runs=folder, now=NOW)
     run.recipe_file.write_text("name: x\n")
     return run
@@ -144,7 +144,7 @@ EPOCH = {"kind": "epoch", "epoch": 0, "global_step": 2, "val": {"mAP": 0.5}}
 
 
 def test_whole_rows_are_drawn(tmp_path: Path) -> None:
-    run = Run(tmp_path)
+    run = RunFolder(tmp_path)
     rows = [
         STEP,
         {**STEP, "loss": None, "losses": {}},
@@ -160,7 +160,7 @@ def test_whole_rows_are_drawn(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("key", ["global_step", "lr", "loss", "losses"])
 def test_a_row_that_lacks_something_is_named_by_its_line(tmp_path: Path, key: str) -> None:
-    run = Run(tmp_path)
+    run = RunFolder(tmp_path)
     runs.append_row(run.log, STEP)
     runs.append_row(run.log, {name: value for name, value in STEP.items() if name != key})
     with pytest.raises(DataError, match=rf"train\.jsonl:2: {key}: this key is missing"):
@@ -180,14 +180,14 @@ def test_a_row_that_lacks_something_is_named_by_its_line(tmp_path: Path, key: st
     ],
 )
 def test_a_row_without_numbers_is_named_by_its_line(tmp_path: Path, row: dict, key: str) -> None:
-    run = Run(tmp_path)
+    run = RunFolder(tmp_path)
     runs.append_row(run.log, row)
     with pytest.raises(DataError, match=rf"train\.jsonl:1: {key}.*: expected"):
         run.rows_to_draw()
 
 
 def test_a_log_of_other_lines_is_damaged_and_a_cut_last_one_is_not(tmp_path: Path) -> None:
-    run = Run(tmp_path)
+    run = RunFolder(tmp_path)
     runs.append_row(run.log, STEP)
     with run.log.open("a", encoding="utf-8") as log:
         log.write('{"kind": "st')

@@ -30,7 +30,7 @@ from vireid_cli.recipe.schema import Recipe
 from vireid_cli.recipe.study import Study, StudyFile, refuse
 from vireid_cli.results import schema
 from vireid_cli.results.compare import Comparison, as_json, comparison
-from vireid_cli.results.run import Run, runs_in
+from vireid_cli.results.run import RunFolder, runs_in
 from vireid_cli.types import Modality, Resize, Size
 
 STUDY = "study.json"
@@ -110,7 +110,7 @@ def _fill(
     return StudyResult(study, _tables(found, parameters), path)
 
 
-def runs_of_study(folder: Path) -> list[Run]:
+def runs_of_study(folder: Path) -> list[RunFolder]:
     """The runs of a study that was compared, by its own recipes, wherever they lie (``Study.runs``).
 
     Args:
@@ -206,7 +206,7 @@ def _holds(path: Path, text: str) -> bool:
         return False
 
 
-def _trained(recipe: Recipe, session: Session) -> Run:
+def _trained(recipe: Recipe, session: Session) -> RunFolder:
     """The run of this very recipe in the session's run folder: finished already, resumed, or trained now."""
     text = dump(recipe)
     data = recipe.data
@@ -214,7 +214,7 @@ def _trained(recipe: Recipe, session: Session) -> Run:
     for path in sorted(session.runs_dir.glob(f"*/{schema.RECIPE}")):
         if path.parent.is_symlink() or not _holds(path, text):
             continue
-        run = Run(path.parent)
+        run = RunFolder(path.parent)
         try:
             position = load_position(run.checkpoints / LAST)
         except (DataError, UsageError):
@@ -227,7 +227,7 @@ def _trained(recipe: Recipe, session: Session) -> Run:
     return train(recipe, session)
 
 
-def _evaluated(run: Run, session: Session, options: EvaluateOptions) -> list[schema.EvaluationFile]:
+def _evaluated(run: RunFolder, session: Session, options: EvaluateOptions) -> list[schema.EvaluationFile]:
     """A run's results under each protocol: found in its folder, or measured now."""
     there = evaluate.stored_evaluations(run, session, options)
     if there:

@@ -23,7 +23,7 @@ from vireid_cli.errors import DataError
 from vireid_cli.methods import ReIdNetwork
 from vireid_cli.recipe.schema import Recipe
 from vireid_cli.results import schema
-from vireid_cli.results.run import Run
+from vireid_cli.results.run import RunFolder
 from vireid_cli.types import Embeddings, Modality, Size
 
 BATCH = 64
@@ -80,7 +80,7 @@ class Trained(Chosen):
     network: ReIdNetwork
 
 
-def chosen_checkpoint(run: Run) -> Chosen:
+def chosen_checkpoint(run: RunFolder) -> Chosen:
     """The checkpoint that a run's recipe selects: the last, or the best on val.
 
     Raises:
@@ -113,7 +113,7 @@ def chosen_checkpoint(run: Run) -> Chosen:
     )
 
 
-def _chosen_model(run: Run) -> tuple[Chosen, dict[str, Tensor]]:
+def _chosen_model(run: RunFolder) -> tuple[Chosen, dict[str, Tensor]]:
     """The chosen checkpoint and its weights, of one moment: a training may replace it meanwhile."""
     for _ in range(checkpoints.ATTEMPTS):
         chosen = chosen_checkpoint(run)
@@ -124,7 +124,7 @@ def _chosen_model(run: Run) -> tuple[Chosen, dict[str, Tensor]]:
     raise DataError(f"{run.checkpoints} is replaced again and again while it is read.", "Try again later.")
 
 
-def load_trained(run: Run, session: Session, *, fold: bool = True) -> Trained:
+def load_trained(run: RunFolder, session: Session, *, fold: bool = True) -> Trained:
     """Load the network of the checkpoint that the recipe selects: the last, or the best on val.
 
     Args:

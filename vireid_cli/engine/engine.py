@@ -44,7 +44,7 @@ from vireid_cli.recipe.study import Study, load_study
 from vireid_cli.rendered.options import RenderOptions
 from vireid_cli.rendered.tree import RenderedTree
 from vireid_cli.results import run as runs
-from vireid_cli.results.run import Run as RunFolder
+from vireid_cli.results.run import RunFolder
 from vireid_cli.types import RESIZE, SIZE, Modality, Resize, Size
 
 RunName = RunFolder | str | Path

@@ -23,7 +23,7 @@ from vireid_cli.errors import UsageError
 from vireid_cli.exporters.onnx import OnnxExport, export_onnx, require_packages
 from vireid_cli.files import refuse_unwritable
 from vireid_cli.results.export import ExportRecord, hashes_of, write_record
-from vireid_cli.results.run import Run
+from vireid_cli.results.run import RunFolder
 from vireid_cli.tensor_files.sealed import content_hash, save_sealed
 from vireid_cli.types import Modality, Size
 
@@ -41,13 +41,13 @@ class Exported:
         record: The file that names them and their hashes, see ``results.export``.
     """
 
-    run: Run
+    run: RunFolder
     onnx: OnnxExport
     record: Path
 
 
 def export_run(
-    run: Run,
+    run: RunFolder,
     session: Session,
     *,
     layout: Literal["split", "joint"] = "split",
@@ -103,7 +103,7 @@ def export_run(
     return Exported(run, made, write_record(folder, record))
 
 
-def export_backbone(run: Run, session: Session, *, modality: Modality, out: Path | None = None) -> Path:
+def export_backbone(run: RunFolder, session: Session, *, modality: Modality, out: Path | None = None) -> Path:
     """Write a run's trunk under torchvision's keys, for ``backbone.weights`` of another recipe.
 
     Args:

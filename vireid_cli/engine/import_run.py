@@ -29,7 +29,7 @@ from vireid_cli.recipe.schema import Recipe
 from vireid_cli.releases import Translation
 from vireid_cli.results import run as runs
 from vireid_cli.results import schema
-from vireid_cli.results.run import Run
+from vireid_cli.results.run import RunFolder
 from vireid_cli.tensor_files import load_tensors
 
 STATE_NAMES = ("net", "state_dict", "model")
@@ -52,7 +52,7 @@ class Imported:
         figures: The file's own test figures in [0, 1].
     """
 
-    run: Run
+    run: RunFolder
     release: str
     identities: int
     unused: int

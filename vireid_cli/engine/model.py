@@ -21,7 +21,7 @@ from vireid_cli.engine.session import Session
 from vireid_cli.errors import DataError, UsageError
 from vireid_cli.methods import ReIdNetwork
 from vireid_cli.processors import cores
-from vireid_cli.results.run import Run
+from vireid_cli.results.run import RunFolder
 from vireid_cli.types import Modality, Resize, Size
 
 ImageInput = str | Path | np.ndarray
@@ -143,7 +143,7 @@ def parse_modality(name: Modality | str) -> Modality:
         raise UsageError(f"There is no modality '{name}'.", f"Choose: {' or '.join(known)}") from None
 
 
-def load_model(run: Run, session: Session) -> Model:
+def load_model(run: RunFolder, session: Session) -> Model:
     """Load the network of the checkpoint that a run's recipe selects: the last, or the best on val.
 
     Args:

@@ -17,7 +17,7 @@ from vireid_cli.errors import DataError, UsageError
 from vireid_cli.methods import ReIdNetwork
 from vireid_cli.recipe import load as recipes
 from vireid_cli.recipe.schema import Recipe
-from vireid_cli.results.run import DAMAGED, Run
+from vireid_cli.results.run import DAMAGED, RunFolder
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +42,7 @@ def load_recipe(name: str, settings: tuple[str, ...] = ()) -> Recipe:
     )
 
 
-def run_recipe(run: Run, *, checked: bool = True) -> Recipe:
+def run_recipe(run: RunFolder, *, checked: bool = True) -> Recipe:
     """The recipe that a run was trained by.
 
     Args:

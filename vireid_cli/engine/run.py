@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 from vireid_cli.engine.model import Model, load_model
 from vireid_cli.engine.session import Session
-from vireid_cli.results.run import Run as RunFolder
+from vireid_cli.results.run import RunFolder
 
 
 @dataclass(frozen=True, slots=True)

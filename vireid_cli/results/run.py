@@ -28,7 +28,7 @@ def runs_folder() -> Path:
 
 
 @dataclass(frozen=True, slots=True)
-class Run:
+class RunFolder:
     """One run folder."""
 
     folder: Path
@@ -98,7 +98,9 @@ class Run:
         return {name: found.content for name, found in self.stored().items()}
 
 
-def create(recipe_name: str, dataset: str, *, runs: Path | None = None, now: datetime | None = None) -> Run:
+def create(
+    recipe_name: str, dataset: str, *, runs: Path | None = None, now: datetime | None = None
+) -> RunFolder:
     """Make a new run folder ``<recipe>-<dataset>-<time>``; a second one in the same second gets a number."""
     runs = runs or runs_folder()
     stem = f"{recipe_name}-{dataset}-{(now or datetime.now()).strftime('%Y%m%d-%H%M%S')}"
@@ -110,13 +112,13 @@ def create(recipe_name: str, dataset: str, *, runs: Path | None = None, now: dat
                 folder.mkdir()
             except FileExistsError:
                 continue
-            return Run(folder)
+            return RunFolder(folder)
     except OSError as error:
         raise DataError(f"cannot make a run folder in {runs}: {error.strerror or error}") from error
     raise DataError(f"cannot make a run folder {stem} in {runs}: a thousand of that name exist")
 
 
-def name_latest(run: Run) -> None:
+def name_latest(run: RunFolder) -> None:
     """Point ``latest`` at this run: a symbolic link, or a text file where links can't be made."""
     link = run.folder.parent / LATEST
     temporary = link.with_name(f".{LATEST}.{os.getpid()}.tmp")
@@ -129,7 +131,7 @@ def name_latest(run: Run) -> None:
         files.write_text(link, run.folder.name + "\n")
 
 
-def find(name: str | Path | None = None, *, runs: Path | None = None) -> Run:
+def find(name: str | Path | None = None, *, runs: Path | None = None) -> RunFolder:
     """The run of that path or name; the newest where none is named.
 
     Raises:
@@ -140,7 +142,7 @@ def find(name: str | Path | None = None, *, runs: Path | None = None) -> Run:
         return _latest(runs)
     for folder in (Path(name), runs / name):
         if (folder / schema.RECIPE).is_file():
-            return Run(folder)
+            return RunFolder(folder)
     known = [
         path.parent.name for path in sorted(runs.glob(f"*/{schema.RECIPE}")) if path.parent.name != LATEST
     ]
@@ -151,16 +153,16 @@ def find(name: str | Path | None = None, *, runs: Path | None = None) -> Run:
     )
 
 
-def runs_in(folder: Path) -> list[Run]:
+def runs_in(folder: Path) -> list[RunFolder]:
     """The runs right in a folder, by name; links count, but ``latest`` and a second name of a run do not."""
     places = sorted(path.parent for path in folder.glob(f"*/{schema.RECIPE}") if path.parent.name != LATEST)
     first: dict[Path, Path] = {}
     for place in sorted(places, key=Path.is_symlink):  # a run's own folder goes before links to it
         first.setdefault(place.resolve(), place)
-    return [Run(place) for place in sorted(first.values())]
+    return [RunFolder(place) for place in sorted(first.values())]
 
 
-def find_results(name: str | Path | None = None, *, runs: Path | None = None) -> Run:
+def find_results(name: str | Path | None = None, *, runs: Path | None = None) -> RunFolder:
     """As ``find``, or the folder of a mean over models (``means/<name>``), which has results and no recipe.
 
     Raises:
@@ -169,17 +171,17 @@ def find_results(name: str | Path | None = None, *, runs: Path | None = None) ->
     runs = runs or runs_folder()
     for folder in () if name is None else (Path(name), runs / name, runs / MEANS / name):
         if (folder / "evaluation").is_dir() and folder.parent.name == MEANS:
-            return Run(folder)
+            return RunFolder(folder)
     return find(name, runs=runs)
 
 
-def _latest(runs: Path) -> Run:
+def _latest(runs: Path) -> RunFolder:
     """The run that ``latest`` names."""
     link = runs / LATEST
     if link.is_file():
         link = runs / reading.read_text(link, limit=4096, surrogates=True).strip()
     if (link / schema.RECIPE).is_file():
-        return Run(runs / link.readlink() if link.is_symlink() else link)
+        return RunFolder(runs / link.readlink() if link.is_symlink() else link)
     raise UsageError(
         f"There is no run yet: {runs / LATEST} does not name one.",
         "Train one first: vireid train --recipe quickstart.yaml",

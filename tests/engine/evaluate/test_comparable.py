@@ -18,7 +18,7 @@ from vireid_cli.engine.network import load_recipe
 from vireid_cli.errors import UsageError
 from vireid_cli.metrics.verification import FAR_READINGS
 from vireid_cli.recipe.load import shipped
-from vireid_cli.results.run import Run
+from vireid_cli.results.run import RunFolder
 
 PUBLISHED = {
     "sysu": {"all-single", "all-multi", "indoor-single", "indoor-multi"},
@@ -111,7 +111,7 @@ def test_every_reported_row_of_a_shipped_recipe_is_met_by_some_plan() -> None:
 def test_two_runs_of_one_trial_are_refused_before_they_are_evaluated(tmp_path: Path) -> None:
     runs = []
     for name, dataset in (("a", "regdb"), ("b", "sysu"), ("c", "sysu"), ("d", "regdb")):
-        run = Run(tmp_path / name)
+        run = RunFolder(tmp_path / name)
         run.folder.mkdir()
         run.recipe_file.write_text(f"data: {{dataset: {dataset}, trial: {2 if dataset == 'regdb' else 1}}}\n")
         runs.append(run)

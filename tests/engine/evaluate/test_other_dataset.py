@@ -18,7 +18,7 @@ from vireid_cli.engine.subjects.output import Output
 from vireid_cli.engine.visualize import ranking as ranking_drawing
 from vireid_cli.errors import RecipeError, UsageError
 from vireid_cli.recipe.study import Evaluate, Row, Study
-from vireid_cli.results.run import Run
+from vireid_cli.results.run import RunFolder
 
 MARK = {
     "complete": True,
@@ -54,7 +54,7 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def trained(data: Path, recipe: Path, runs: Path, dataset: str = "sysu") -> tuple[Engine, Run]:
+def trained(data: Path, recipe: Path, runs: Path, dataset: str = "sysu") -> tuple[Engine, RunFolder]:
     engine = Engine.choose("cpu", "fp32", data_dir=data, runs_dir=runs)
     return engine, engine.train(str(recipe), [*QUICK, f"data.dataset={dataset}"])
 

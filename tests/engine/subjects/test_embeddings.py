@@ -16,7 +16,7 @@ from vireid_cli.engine.subjects.embeddings import distances_of, embedded, embedd
 from vireid_cli.engine.subjects.output import Output
 from vireid_cli.errors import DataError, UsageError
 from vireid_cli.metrics.distances import pair_distances
-from vireid_cli.results.run import Run
+from vireid_cli.results.run import RunFolder
 
 
 def session(reporter: Reporter | None = None) -> Session:
@@ -84,7 +84,7 @@ def test_what_can_not_be_compared_says_what_to_do(tmp_path: Path) -> None:
         embedded_alike(runs, session(), None)
     with pytest.raises(UsageError, match="no evaluation 'indoor'"):
         embedded(one, "indoor")
-    bare = Run(tmp_path / "bare")
+    bare = RunFolder(tmp_path / "bare")
     bare.folder.mkdir()
     with pytest.raises(UsageError, match=r"(?s)has not been evaluated.*vireid evaluate .*bare"):
         embedded(bare, None)

@@ -19,7 +19,7 @@ from vireid_cli.engine.session import Session
 from vireid_cli.engine.train import resume, train
 from vireid_cli.errors import DataError, Interrupted, UsageError
 from vireid_cli.lock import locked
-from vireid_cli.results.run import Run
+from vireid_cli.results.run import RunFolder
 
 CPU = torch.device("cpu")
 
@@ -36,7 +36,7 @@ def session(
 
 
 @pytest.fixture
-def cut(tiny_recipe: Path, sysu_tree: Path, tmp_path: Path, stop_after: Callable[[int], None]) -> Run:
+def cut(tiny_recipe: Path, sysu_tree: Path, tmp_path: Path, stop_after: Callable[[int], None]) -> RunFolder:
     """A run in bf16 that was stopped after its first epoch."""
     stop_after(3)
     with pytest.raises(Interrupted, match=r"^Stopped; a checkpoint is in .*last\.\n") as caught:
@@ -44,13 +44,13 @@ def cut(tiny_recipe: Path, sysu_tree: Path, tmp_path: Path, stop_after: Callable
             load_recipe(str(tiny_recipe)),
             session(sysu_tree, "bf16", runs=tmp_path / "my runs"),
         )
-    run = Run(next((tmp_path / "my runs").glob("tiny-*")))
+    run = RunFolder(next((tmp_path / "my runs").glob("tiny-*")))
     assert caught.value.hint == f"Resume: vireid train --resume '{run.folder}' --data {sysu_tree}"
     return run
 
 
 def test_its_own_precision_unless_another_is_asked_for(
-    cut: Run, sysu_tree: Path, listener: Listener, monkeypatch: pytest.MonkeyPatch
+    cut: RunFolder, sysu_tree: Path, listener: Listener, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     seen: list[str] = []
     autocast = Runtime.autocast
@@ -68,7 +68,7 @@ def test_its_own_precision_unless_another_is_asked_for(
 
 
 def test_a_stop_in_the_middle_of_a_step_names_the_older_checkpoint(
-    cut: Run, sysu_tree: Path, monkeypatch: pytest.MonkeyPatch
+    cut: RunFolder, sysu_tree: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def interrupted(self: Runtime) -> None:
         raise KeyboardInterrupt
@@ -82,7 +82,7 @@ def test_a_stop_in_the_middle_of_a_step_names_the_older_checkpoint(
     assert load_position(cut.checkpoints / "last").global_step == 3
 
 
-def test_another_arithmetic_is_said_and_kept(cut: Run, sysu_tree: Path, listener: Listener) -> None:
+def test_another_arithmetic_is_said_and_kept(cut: RunFolder, sysu_tree: Path, listener: Listener) -> None:
     resume.resume(cut, session(sysu_tree, "fp32", listener))
     assert len(listener.warnings) == 1
     assert "precision bf16 → fp32" in listener.warnings[0]
@@ -91,7 +91,7 @@ def test_another_arithmetic_is_said_and_kept(cut: Run, sysu_tree: Path, listener
     assert environment["resumed"] == [{"global_step": 3, "precision": "fp32"}]
 
 
-def test_one_process_trains_a_run(cut: Run, sysu_tree: Path) -> None:
+def test_one_process_trains_a_run(cut: RunFolder, sysu_tree: Path) -> None:
     before = cut.log.read_bytes()
     with locked(cut.folder, cut.lock), pytest.raises(DataError, match="another process"):
         resume.resume(cut, session(sysu_tree, "bf16"))

@@ -23,17 +23,17 @@ from vireid_cli.engine.train.resume import resume
 from vireid_cli.engine.train.train import train as start_training
 from vireid_cli.errors import Interrupted, UsageError, VireidError
 from vireid_cli.methods.baseline import Baseline
-from vireid_cli.results.run import Run
+from vireid_cli.results.run import RunFolder
 from vireid_cli.types import Batch, Modality
 
 CPU = Runtime(torch.device("cpu"), "fp32")
 
 
-def train(recipe: Path, data: Path, runs: Path, *settings: str, runtime: Runtime = CPU) -> Run:
+def train(recipe: Path, data: Path, runs: Path, *settings: str, runtime: Runtime = CPU) -> RunFolder:
     return start_training(load_recipe(str(recipe), settings), Session(runtime, Reporter(), data, runs))
 
 
-def weights(run: Run) -> dict[str, torch.Tensor]:
+def weights(run: RunFolder) -> dict[str, torch.Tensor]:
     return checkpoints.load_model(run.checkpoints / "last")
 
 
@@ -67,7 +67,7 @@ def test_resume_gives_the_same_weights_to_the_bit(
     with pytest.raises(Interrupted, match="--resume") as caught:
         train(tiny_recipe, sysu_tree, tmp_path / "cut")
     assert caught.value.exit_code == 130
-    run = Run(next((tmp_path / "cut").glob("tiny-*")))
+    run = RunFolder(next((tmp_path / "cut").glob("tiny-*")))
     assert checkpoints.load_checkpoint(run.checkpoints / "last").position.global_step == steps
     resume(run, Session(CPU, Reporter(), sysu_tree, tmp_path))
     assert same(weights(run), weights(whole))
@@ -176,7 +176,7 @@ def test_resume_refuses_other_data(
     stop_after(1)
     with pytest.raises(Interrupted):
         train(tiny_recipe, sysu_tree, tmp_path)
-    run = Run(next(tmp_path.glob("tiny-*")))
+    run = RunFolder(next(tmp_path.glob("tiny-*")))
     environment = run.environment()
     environment["data"]["fingerprint"] = "0" * 64
     (run.folder / "environment.json").write_text(json.dumps(environment))
@@ -219,7 +219,7 @@ def test_resume_with_selection_is_exact(
     stop_after(steps)
     with pytest.raises(Interrupted):
         train(tiny_recipe, sysu_tree, tmp_path / "cut", *SELECT)
-    run = Run(next((tmp_path / "cut").glob("tiny-*")))
+    run = RunFolder(next((tmp_path / "cut").glob("tiny-*")))
     resume(run, Session(CPU, Reporter(), sysu_tree, tmp_path))
     for name in ("last", "best"):
         assert same(*(checkpoints.load_model(r.checkpoints / name) for r in (run, whole)))

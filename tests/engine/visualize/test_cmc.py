@@ -22,13 +22,13 @@ from vireid_cli.errors import DataError, UsageError
 from vireid_cli.figures import style
 from vireid_cli.recipe.schema import Recipe
 from vireid_cli.results import schema
-from vireid_cli.results.run import Run
+from vireid_cli.results.run import RunFolder
 
 PROTOCOL = "all-single-seeded"
 SESSION = Session.choose("cpu")
 
 
-def as_version_1(run: Run) -> None:
+def as_version_1(run: RunFolder) -> None:
     """Rewrite an evaluation as it was before version 2."""
     folder = run.evaluation(PROTOCOL)
     content = json.loads((folder / schema.METRICS).read_text())
@@ -110,13 +110,13 @@ def test_runs_share_a_protocol_and_images(evaluated_run) -> None:
     others = evaluated_run("d", data="other")
     with pytest.raises(UsageError, match=r"different images(.|\n)*" + again.format(others.folder)):
         shared_evaluation([one, others], None)
-    bare = Run(one.folder.parent / "bare")
+    bare = RunFolder(one.folder.parent / "bare")
     with pytest.raises(UsageError, match="vireid evaluate"):
         shared_evaluation([one, bare], None)
 
 
 def test_runs_whose_test_people_differ_are_not_sent_to_be_evaluated(evaluated_run) -> None:
-    def of(name: str, protocol: str, **data: object) -> Run:
+    def of(name: str, protocol: str, **data: object) -> RunFolder:
         recipe = Recipe.model_validate({"name": name, "paper": "none", "data": data})
         return evaluated_run(name, recipe=recipe, protocol=protocol, data=name)
 
@@ -155,7 +155,7 @@ def test_a_damaged_recipe_of_a_run_is_a_failure_of_the_run(
 
 
 def test_labels_tell_runs_apart(evaluated_run) -> None:
-    def seeded(folder: str, name: str, seed: int) -> Run:
+    def seeded(folder: str, name: str, seed: int) -> RunFolder:
         recipe = Recipe(name=name)
         train = recipe.train.model_copy(update={"seed": seed})
         return evaluated_run(folder, recipe=recipe.model_copy(update={"train": train}))

@@ -21,7 +21,7 @@ from vireid_cli.engine.prepare import ensure_prepared
 from vireid_cli.engine.subjects.output import Output
 from vireid_cli.engine.visualize import occlusion
 from vireid_cli.errors import UsageError
-from vireid_cli.results.run import Run
+from vireid_cli.results.run import RunFolder
 from vireid_cli.results.wording import protocol_words
 from vireid_cli.types import Modality, Record, RecordTable
 
@@ -48,7 +48,7 @@ def there(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Engine]:
 
 
 @pytest.fixture(scope="module")
-def runs(there: dict[str, Engine], tmp_path_factory: pytest.TempPathFactory) -> dict[str, Run]:
+def runs(there: dict[str, Engine], tmp_path_factory: pytest.TempPathFactory) -> dict[str, RunFolder]:
     """A run of a set with cameras and two of sets without, evaluated."""
     recipe = tmp_path_factory.mktemp("recipe") / "tiny.yaml"
     text = "method: {name: baseline}\nbackbone: {name: resnet18, weights: none, width: 16}\n"
@@ -61,7 +61,7 @@ def runs(there: dict[str, Engine], tmp_path_factory: pytest.TempPathFactory) -> 
     return found
 
 
-def words_of(engine: Engine, figure: str, subject: Run | str, **options: object) -> list[str]:
+def words_of(engine: Engine, figure: str, subject: RunFolder | str, **options: object) -> list[str]:
     output = Words()
     engine.visualize(figure, subject, output=output, **options)
     return output.said
@@ -189,7 +189,7 @@ def test_a_sheet_shows_both_modalities_of_a_camera(there: dict[str, Engine]) -> 
 
 @pytest.mark.parametrize(("name", "cameras"), [("regdb", False), ("oulu", False), ("llcm", True)])
 def test_rankings_and_reports(
-    there: dict[str, Engine], runs: dict[str, Run], tmp_path: Path, name: str, cameras: bool
+    there: dict[str, Engine], runs: dict[str, RunFolder], tmp_path: Path, name: str, cameras: bool
 ) -> None:
     ranking = words_of(there[name], "ranking", runs[name], **RANKING)
     assert bool(named(ranking)) == cameras

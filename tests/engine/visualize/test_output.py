@@ -10,14 +10,14 @@ from vireid_cli.engine import visualize as drawings
 from vireid_cli.engine.session import Session
 from vireid_cli.engine.subjects.output import Output
 from vireid_cli.errors import DataError, UsageError, VireidError
-from vireid_cli.results.run import Run
+from vireid_cli.results.run import RunFolder
 
 PAGES = ("report",)
 
 
 def refused(figure: str, tmp_path: Path, output: Output) -> VireidError:
     """The refusal of a figure of runs that are not there and without its options: no work can begin."""
-    runs = tuple(Run(tmp_path / f"run-{i}") for i in range(drawings.runs_taken(figure)[0]))
+    runs = tuple(RunFolder(tmp_path / f"run-{i}") for i in range(drawings.runs_taken(figure)[0]))
     with pytest.raises(VireidError) as caught:
         drawings.draw(figure, runs or "sysu", Session.choose("cpu", data_dir=tmp_path), output)
     return caught.value
@@ -59,6 +59,6 @@ def test_a_wrong_form_is_refused_first(figure, output, said: str, tmp_path: Path
 def test_a_run_is_named_once(tmp_path: Path) -> None:
     (tmp_path / "run").mkdir()
     (tmp_path / "same").symlink_to(tmp_path / "run")
-    runs = (Run(tmp_path / "run"), Run(tmp_path / "same"))
+    runs = (RunFolder(tmp_path / "run"), RunFolder(tmp_path / "same"))
     with pytest.raises(UsageError, match="is given twice"):
         drawings.draw("cmc", runs, Session.choose("cpu"), Output(), protocol=None, ranks=20)

@@ -14,7 +14,7 @@ from vireid_cli.engine.visualize import ranking as drawing
 from vireid_cli.errors import UsageError
 from vireid_cli.results import schema
 from vireid_cli.results.arrays import read_arrays
-from vireid_cli.results.run import Run
+from vireid_cli.results.run import RunFolder
 from vireid_cli.types import RecordTable
 
 PROTOCOL = "all-single-seeded"
@@ -55,17 +55,17 @@ def records_of(paths: np.ndarray) -> RecordTable:
     return RecordTable(paths, pids, camids, modalities, np.full(len(paths), "test"))
 
 
-def table(run: Run) -> dict[str, np.ndarray]:
+def table(run: RunFolder) -> dict[str, np.ndarray]:
     return read_arrays(run.evaluation(PROTOCOL) / schema.RANKING, schema.RANKING_ARRAYS, "")
 
 
 @pytest.fixture
-def runs(evaluated_run) -> list[Run]:
+def runs(evaluated_run) -> list[RunFolder]:
     return [evaluated_run("near", noise=1.0), evaluated_run("far", noise=3.0)]
 
 
 @pytest.fixture
-def drawn(runs: list[Run], monkeypatch: pytest.MonkeyPatch) -> Drawn:
+def drawn(runs: list[RunFolder], monkeypatch: pytest.MonkeyPatch) -> Drawn:
     arrays = table(runs[0])
     return Drawn(monkeypatch, np.concatenate([arrays["query_paths"], arrays["gallery_paths"]]))
 
@@ -81,7 +81,7 @@ def draw(engine: Engine, runs, tmp_path: Path, **options: object) -> Path:
 
 
 def test_two_runs_stand_beside_the_same_queries(
-    engine: Engine, runs: list[Run], drawn: Drawn, tmp_path: Path
+    engine: Engine, runs: list[RunFolder], drawn: Drawn, tmp_path: Path
 ) -> None:
     draw(engine, runs, tmp_path, order="worst", queries=3)
     near, far = table(runs[0]), table(runs[1])
@@ -106,7 +106,7 @@ def test_two_runs_stand_beside_the_same_queries(
     )
 
 
-def test_best_random_and_one_run(engine: Engine, runs: list[Run], drawn: Drawn, tmp_path: Path) -> None:
+def test_best_random_and_one_run(engine: Engine, runs: list[RunFolder], drawn: Drawn, tmp_path: Path) -> None:
     arrays = table(runs[0])
     draw(engine, "near", tmp_path, order="best", queries=2)
     assert drawn.groups[0].query_label.endswith(f"AP {100 * np.nanmax(arrays['average_precision']):.1f} %")
@@ -119,7 +119,9 @@ def test_best_random_and_one_run(engine: Engine, runs: list[Run], drawn: Drawn, 
     assert [row.query_label for row in drawn.groups] != first
 
 
-def test_queries_of_people_and_by_path(engine: Engine, runs: list[Run], drawn: Drawn, tmp_path: Path) -> None:
+def test_queries_of_people_and_by_path(
+    engine: Engine, runs: list[RunFolder], drawn: Drawn, tmp_path: Path
+) -> None:
     draw(engine, runs, tmp_path, pids=[4, 2], queries=50)
     assert {group[0].query_label[:5] for group in drawn.groups} == {"pid 2", "pid 4"}
     assert len(drawn.groups) == 10
@@ -131,7 +133,7 @@ def test_queries_of_people_and_by_path(engine: Engine, runs: list[Run], drawn: D
 
 
 def test_wrong_choices_are_refused(
-    engine: Engine, runs: list[Run], drawn: Drawn, tmp_path: Path, evaluated_run
+    engine: Engine, runs: list[RunFolder], drawn: Drawn, tmp_path: Path, evaluated_run
 ) -> None:
     with pytest.raises(UsageError, match=r"pid 77 is no query(.|\n)*0, 1, 2"):
         draw(engine, "near", tmp_path, pids=[77])
@@ -149,7 +151,7 @@ def test_wrong_choices_are_refused(
 
 
 def test_runs_that_were_asked_other_queries_are_refused(
-    engine: Engine, runs: list[Run], drawn: Drawn, tmp_path: Path
+    engine: Engine, runs: list[RunFolder], drawn: Drawn, tmp_path: Path
 ) -> None:
     file = runs[1].evaluation(PROTOCOL) / schema.RANKING
     with np.load(file) as content:

@@ -32,7 +32,7 @@ from vireid_cli.errors import DataError, MissingExtra, UsageError
 from vireid_cli.recipe.load import dump
 from vireid_cli.recipe.schema import Recipe
 from vireid_cli.results import schema
-from vireid_cli.results.run import Run, append_row
+from vireid_cli.results.run import RunFolder, append_row
 from vireid_cli.types import Embeddings
 
 SIZE = (64, 32)
@@ -50,11 +50,11 @@ def engine(sysu_tree: Path, tmp_path: Path) -> Engine:
 
 
 @pytest.fixture
-def evaluated(store: Store, tmp_path: Path) -> Callable[..., Run]:
+def evaluated(store: Store, tmp_path: Path) -> Callable[..., RunFolder]:
     """Make a run folder whose embeddings are a person's direction plus noise: ``evaluated(name, noise)``."""
 
-    def make(name: str, noise: float = 0.5, trials: int = 2, mode: str = "all") -> Run:
-        run = Run(tmp_path / "runs" / name)
+    def make(name: str, noise: float = 0.5, trials: int = 2, mode: str = "all") -> RunFolder:
+        run = RunFolder(tmp_path / "runs" / name)
         recipe = Recipe.model_validate(
             {
                 "name": name,
@@ -89,7 +89,7 @@ def evaluated(store: Store, tmp_path: Path) -> Callable[..., Run]:
     return make
 
 
-def report(engine: Engine, out: Path, *runs: Run, **options) -> str:
+def report(engine: Engine, out: Path, *runs: RunFolder, **options) -> str:
     wanted = {"protocol": None, "ids": 4, "seed": 0, "latency": False, **options}
     path = engine.visualize("report", list(runs), output=Output(out), **wanted)
     return path.read_text(encoding="utf-8")
@@ -102,7 +102,7 @@ def data_of(text: str, name: str = "data"):
 
 
 def test_what_stands_in_it_is_what_was_measured(
-    engine: Engine, evaluated: Callable[..., Run], tmp_path: Path
+    engine: Engine, evaluated: Callable[..., RunFolder], tmp_path: Path
 ) -> None:
     run = evaluated("a")
     text = report(engine, tmp_path / "a.html", run)
@@ -122,7 +122,7 @@ def test_what_stands_in_it_is_what_was_measured(
 
 
 def test_the_gallery_is_the_ranking_of_trial_0_and_its_images_are_those(
-    engine: Engine, evaluated: Callable[..., Run], store: Store, tmp_path: Path
+    engine: Engine, evaluated: Callable[..., RunFolder], store: Store, tmp_path: Path
 ) -> None:
     run = evaluated("a")
     text = report(engine, tmp_path / "a.html", run)
@@ -145,7 +145,7 @@ def test_the_gallery_is_the_ranking_of_trial_0_and_its_images_are_those(
 
 
 def test_same_runs_same_bytes_and_an_interrupted_write_leaves_the_old_page(
-    engine: Engine, evaluated: Callable[..., Run], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    engine: Engine, evaluated: Callable[..., RunFolder], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     run = evaluated("a")
     first = report(engine, tmp_path / "a.html", run)
@@ -174,7 +174,7 @@ def test_what_differs_between_evaluations_is_said_with_its_run() -> None:
     assert facts_of([second], ["b"])[2] == ("shots", "all images")
 
 
-def test_runs_side_by_side(engine: Engine, evaluated: Callable[..., Run], tmp_path: Path) -> None:
+def test_runs_side_by_side(engine: Engine, evaluated: Callable[..., RunFolder], tmp_path: Path) -> None:
     good, bad = evaluated("good", 0.2), evaluated("bad", 3.0)
     text = report(engine, tmp_path / "c.html", good, bad)
     means = [run.evaluations()[PROTOCOL]["metrics"]["mAP"]["mean"] for run in (good, bad)]
@@ -189,9 +189,9 @@ def test_runs_side_by_side(engine: Engine, evaluated: Callable[..., Run], tmp_pa
     assert ">name<" in text  # a key of the recipes that differs
 
 
-def test_wrong_use_is_said(engine: Engine, evaluated: Callable[..., Run], tmp_path: Path) -> None:
+def test_wrong_use_is_said(engine: Engine, evaluated: Callable[..., RunFolder], tmp_path: Path) -> None:
     run = evaluated("a")
-    bare = Run(tmp_path / "runs" / "bare")
+    bare = RunFolder(tmp_path / "runs" / "bare")
     files.write_text(bare.recipe_file, run.recipe_file.read_text())
     with pytest.raises(UsageError, match="vireid evaluate"):
         report(engine, tmp_path / "x.html", bare)
@@ -242,7 +242,7 @@ def test_tsne_shows_a_few_images_of_each_person_and_modality() -> None:
 
 
 def test_without_scikit_learn_the_rest_is_there(
-    engine: Engine, evaluated: Callable[..., Run], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    engine: Engine, evaluated: Callable[..., RunFolder], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def refuse(*_):
         raise MissingExtra("scikit-learn", "figures", "The t-SNE figure")
@@ -256,7 +256,7 @@ def test_without_scikit_learn_the_rest_is_there(
 
 
 def test_latency_is_there_where_it_is_asked_for(
-    engine: Engine, evaluated: Callable[..., Run], tmp_path: Path
+    engine: Engine, evaluated: Callable[..., RunFolder], tmp_path: Path
 ) -> None:
     run = evaluated("a")
     assert " ms</td>" not in report(engine, tmp_path / "a.html", run)

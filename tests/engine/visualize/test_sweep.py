@@ -17,7 +17,7 @@ from vireid_cli.engine.subjects.output import Output
 from vireid_cli.engine.visualize import sweep as drawing
 from vireid_cli.errors import DataError, UsageError
 from vireid_cli.recipe.study import Row, Start, Study
-from vireid_cli.results.run import Run
+from vireid_cli.results.run import RunFolder
 
 PROTOCOL = "all-single-seeded"
 
@@ -28,7 +28,7 @@ def engine(tmp_path: Path, listener: Listener) -> Engine:
 
 
 @pytest.fixture
-def swept(evaluated_run) -> list[Run]:
+def swept(evaluated_run) -> list[RunFolder]:
     """FDNM's fifth figure: a weight and a margin, one at a time, around the full method; one value twice."""
     return [
         evaluated_run(f"{recipe}-{seed}", noise=noise, recipe=load_recipe(recipe, (f"train.seed={seed}",)))
@@ -56,12 +56,12 @@ def draw(engine: Engine, folder: Path, **options: object) -> Path:
     return engine.visualize("sweep", folder, output=Output(dpi=50), **wanted)
 
 
-def mAP(run: Run) -> float:
+def mAP(run: RunFolder) -> float:
     return run.evaluations()[PROTOCOL]["metrics"]["mAP"]["mean"]
 
 
 def test_a_weight_with_its_seeds_from_one_folder(
-    engine: Engine, swept: list[Run], figures: list, tmp_path: Path, listener: Listener
+    engine: Engine, swept: list[RunFolder], figures: list, tmp_path: Path, listener: Listener
 ) -> None:
     path = draw(engine, tmp_path / "runs", key="cnm.weight")
     assert path == tmp_path / "runs" / "figures" / "sweep-cnm-weight.png"
@@ -81,7 +81,7 @@ def test_a_weight_with_its_seeds_from_one_folder(
 
 
 def test_runs_that_are_not_evaluated_are_left_out_and_named(
-    engine: Engine, swept: list[Run], figures: list, tmp_path: Path, listener: Listener
+    engine: Engine, swept: list[RunFolder], figures: list, tmp_path: Path, listener: Listener
 ) -> None:
     (swept[3].evaluation(PROTOCOL) / "metrics.json").unlink()
     draw(engine, tmp_path / "runs", key="cnm.weight")
@@ -94,7 +94,7 @@ def test_runs_that_are_not_evaluated_are_left_out_and_named(
 
 
 def test_runs_with_a_damaged_evaluation_are_left_out_and_named(
-    engine: Engine, swept: list[Run], figures: list, tmp_path: Path, listener: Listener
+    engine: Engine, swept: list[RunFolder], figures: list, tmp_path: Path, listener: Listener
 ) -> None:
     files.write_text(swept[3].evaluation(PROTOCOL) / "metrics.json", "{")
     draw(engine, tmp_path / "runs", key="cnm.weight")
@@ -112,7 +112,7 @@ def test_runs_with_a_damaged_evaluation_are_left_out_and_named(
 
 
 def test_links_to_runs_count_once(
-    engine: Engine, swept: list[Run], figures: list, tmp_path: Path, listener: Listener
+    engine: Engine, swept: list[RunFolder], figures: list, tmp_path: Path, listener: Listener
 ) -> None:
     folder = tmp_path / "links"
     folder.mkdir()
@@ -126,7 +126,7 @@ def test_links_to_runs_count_once(
 
 
 def test_what_can_not_be_drawn_is_said(
-    engine: Engine, swept: list[Run], evaluated_run, tmp_path: Path
+    engine: Engine, swept: list[RunFolder], evaluated_run, tmp_path: Path
 ) -> None:
     runs = tmp_path / "runs"
     for folder, said in (

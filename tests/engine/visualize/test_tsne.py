@@ -27,14 +27,16 @@ from vireid_cli.engine.visualize.tsne import chosen
 from vireid_cli.errors import DataError, UsageError
 from vireid_cli.figures import planes
 from vireid_cli.frequency import fourier
-from vireid_cli.results.run import Run
+from vireid_cli.results.run import RunFolder
 from vireid_cli.types import Embeddings, Modality
 
 OPTIONS = {"protocol": None, "ids": 4, "images": 4, "seed": 0, "by": "modality", "component": "all"}
 
 
 @pytest.fixture(scope="module")
-def trained(sysu_tree: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Engine, list[Run]]]:
+def trained(
+    sysu_tree: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[tuple[Engine, list[RunFolder]]]:
     """Two tiny runs, evaluated."""
     place = tmp_path_factory.mktemp("tsne")
     (place / "tiny.yaml").write_text(TINY)
@@ -81,7 +83,7 @@ def test_too_few_images_are_refused_before_the_work(
         engine.visualize("tsne", run, **{**OPTIONS, "ids": ids, "images": images})
 
 
-def test_components_are_those_of_each_image_alone(trained: tuple[Engine, list[Run]]) -> None:
+def test_components_are_those_of_each_image_alone(trained: tuple[Engine, list[RunFolder]]) -> None:
     engine, (run, _) = trained
     store = open_store(engine.session.data_dir, "sysu")
     network = load_trained(run, engine.session, fold=False).network
@@ -107,7 +109,7 @@ def test_components_are_those_of_each_image_alone(trained: tuple[Engine, list[Ru
 
 
 def test_batches_and_order_change_nothing(
-    trained: tuple[Engine, list[Run]], monkeypatch: pytest.MonkeyPatch
+    trained: tuple[Engine, list[RunFolder]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     engine, (run, _) = trained
     store = open_store(engine.session.data_dir, "sysu")
@@ -124,7 +126,7 @@ def test_batches_and_order_change_nothing(
 
 
 def test_runs_and_components_are_drawn_of_the_same_images(
-    trained: tuple[Engine, list[Run]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    trained: tuple[Engine, list[RunFolder]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     engine, runs = trained
     seen = []
@@ -151,7 +153,7 @@ def test_runs_and_components_are_drawn_of_the_same_images(
 
 @pytest.mark.parametrize("format", ["png", "svg"])
 def test_one_component_is_drawn_into_the_run_to_the_same_bytes(
-    trained: tuple[Engine, list[Run]], format: str
+    trained: tuple[Engine, list[RunFolder]], format: str
 ) -> None:
     engine, (run, _) = trained
     options = {**OPTIONS, "component": "phase", "output": Output(format=format, dpi=40)}
@@ -161,7 +163,9 @@ def test_one_component_is_drawn_into_the_run_to_the_same_bytes(
     assert engine.visualize("tsne", run, **options).read_bytes() == first
 
 
-def test_other_images_and_a_further_trained_network_are_noticed(trained: tuple[Engine, list[Run]]) -> None:
+def test_other_images_and_a_further_trained_network_are_noticed(
+    trained: tuple[Engine, list[RunFolder]],
+) -> None:
     engine, (run, _) = trained
     one = embedded(run, None)
     other = replace(one, fingerprint={**one.fingerprint, "data": "0123456789ab"})
@@ -177,7 +181,7 @@ def test_other_images_and_a_further_trained_network_are_noticed(trained: tuple[E
 
 
 def test_without_data_or_checkpoint_it_says_what_to_do(
-    trained: tuple[Engine, list[Run]], tmp_path: Path
+    trained: tuple[Engine, list[RunFolder]], tmp_path: Path
 ) -> None:
     engine, (run, _) = trained
     elsewhere = Engine.choose("cpu", data_dir=tmp_path / "empty")
@@ -185,7 +189,7 @@ def test_without_data_or_checkpoint_it_says_what_to_do(
         elsewhere.visualize("tsne", run, **OPTIONS)
     spatial = {**OPTIONS, "component": "spatial"}
     assert elsewhere.visualize("tsne", run, output=Output(tmp_path / "a.png", dpi=40), **spatial).is_file()
-    bare = Run(tmp_path / "bare")
+    bare = RunFolder(tmp_path / "bare")
     (bare.folder / "evaluation").mkdir(parents=True)
     with pytest.raises(UsageError, match=r"(?s)has not been evaluated.*vireid evaluate"):
         engine.visualize("tsne", bare, **OPTIONS)

@@ -18,17 +18,17 @@ from vireid_cli.errors import UsageError, VireidError
 from vireid_cli.recipe.schema import Recipe
 from vireid_cli.results import schema
 from vireid_cli.results.evaluation import write_evaluation, writing
-from vireid_cli.results.run import MEANS, Run
+from vireid_cli.results.run import MEANS, RunFolder
 
 
-def refuse_same_trial(runs: Sequence[Run]) -> None:
+def refuse_same_trial(runs: Sequence[RunFolder]) -> None:
     """Refuse two runs of one trial of a dataset, before any of them is evaluated for their mean.
 
     Raises:
         UsageError: There are two; a mean over trials takes one model of each.
         DataError: A run's recipe is damaged.
     """
-    first: dict[tuple[str, int], Run] = {}
+    first: dict[tuple[str, int], RunFolder] = {}
     for run in runs:
         data = run_recipe(run, checked=False).data
         if load_source(data.dataset).PROTOCOL != "regdb":
@@ -82,7 +82,7 @@ def _listed(numbers: Sequence[int]) -> str:
     return "-".join(map(str, numbers))
 
 
-def write_means(means: Sequence[Evaluation], runs: Sequence[Run], session: Session) -> list[Evaluation]:
+def write_means(means: Sequence[Evaluation], runs: Sequence[RunFolder], session: Session) -> list[Evaluation]:
     """Write means over models into a folder that the runs' names decide; the same runs write it again.
 
     Args:
@@ -105,13 +105,13 @@ def write_means(means: Sequence[Evaluation], runs: Sequence[Run], session: Sessi
     with writing(folder / "evaluation"):
         for mean in means:
             mean.content["runs"] = names
-            place = Run(folder).evaluation(mean.content["protocol"])
+            place = RunFolder(folder).evaluation(mean.content["protocol"])
             write_evaluation(place, mean.content, {})
             written.append(replace(mean, folder=place))
     return written
 
 
-def runs_of_trials(run: Run, session: Session) -> list[Run]:
+def runs_of_trials(run: RunFolder, session: Session) -> list[RunFolder]:
     """Find the newest finished run of each trial that was trained by this run's recipe, beside it.
 
     Args:
@@ -130,9 +130,9 @@ def runs_of_trials(run: Run, session: Session) -> list[Run]:
     trials = store.records.trials
     if not trials:
         raise UsageError(f"{data.dataset} has one split for all: there are no trials to go through.")
-    found: dict[int, Run] = {}
+    found: dict[int, RunFolder] = {}
     for path in sorted(run.folder.parent.glob(f"*/{schema.RECIPE}")):
-        other = Run(path.parent)
+        other = RunFolder(path.parent)
         trial = None if path.parent.is_symlink() else _trial_of(other, recipe)
         if trial is not None:
             found[trial] = other
@@ -147,7 +147,7 @@ def runs_of_trials(run: Run, session: Session) -> list[Run]:
     return [found[trial] for trial in range(1, trials + 1)]
 
 
-def _trial_of(run: Run, recipe: Recipe) -> int | None:
+def _trial_of(run: RunFolder, recipe: Recipe) -> int | None:
     """The trial of a finished run of the very same recipe but for its trial; None: another recipe's."""
     try:
         other = run_recipe(run)

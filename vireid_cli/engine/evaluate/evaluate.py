@@ -25,10 +25,10 @@ from vireid_cli.errors import DataError, UsageError
 from vireid_cli.recipe.schema import Recipe
 from vireid_cli.results import schema
 from vireid_cli.results.evaluation import read_evaluation, writing
-from vireid_cli.results.run import Run
+from vireid_cli.results.run import RunFolder
 
 
-def evaluate_run(run: Run, session: Session, options: EvaluateOptions) -> list[Evaluation]:
+def evaluate_run(run: RunFolder, session: Session, options: EvaluateOptions) -> list[Evaluation]:
     """Evaluate a run on a dataset's test identities under each protocol asked for.
 
     Raises:
@@ -40,7 +40,7 @@ def evaluate_run(run: Run, session: Session, options: EvaluateOptions) -> list[E
         return _evaluate_run(run, session, options)
 
 
-def _evaluate_run(run: Run, session: Session, options: EvaluateOptions) -> list[Evaluation]:
+def _evaluate_run(run: RunFolder, session: Session, options: EvaluateOptions) -> list[Evaluation]:
     """Evaluate a run that no other process evaluates."""
     store, plans = _planned(run_recipe(run), session, options)
     trained = load_trained(run, session)
@@ -70,7 +70,9 @@ def _evaluate_run(run: Run, session: Session, options: EvaluateOptions) -> list[
     ]
 
 
-def stored_evaluations(run: Run, session: Session, options: EvaluateOptions) -> list[schema.EvaluationFile]:
+def stored_evaluations(
+    run: RunFolder, session: Session, options: EvaluateOptions
+) -> list[schema.EvaluationFile]:
     """What ``evaluate_run`` would give, where the run folder holds it already.
 
     Taken are whole evaluations whose fingerprint is the one that evaluating now would write: the same
@@ -123,7 +125,7 @@ def _planned(
     return store, protocols.plans_for(store, request)
 
 
-def _folder(run: Run, recipe: Recipe, store: Store, plan: EvaluationPlan) -> Path:
+def _folder(run: RunFolder, recipe: Recipe, store: Store, plan: EvaluationPlan) -> Path:
     """Where a plan's results lie in the run folder; another dataset's beside the run's own."""
     dataset = store.info.dataset
     return run.evaluation(plan.name if dataset == recipe.data.dataset else f"{dataset}-{plan.name}")

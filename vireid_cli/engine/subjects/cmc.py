@@ -10,12 +10,12 @@ from vireid_cli.errors import UsageError
 from vireid_cli.figures.cmc import CmcCurve
 from vireid_cli.metrics.bootstrap import intervals, sums_by_person
 from vireid_cli.results import schema
-from vireid_cli.results.run import Run
+from vireid_cli.results.run import RunFolder
 
 BAND = "95 % pointwise bootstrap band, people drawn again, galleries fixed"
 
 
-def cmc_curve(run: Run, session: Session, label: str, protocol: str | None, ranks: int) -> CmcCurve:
+def cmc_curve(run: RunFolder, session: Session, label: str, protocol: str | None, ranks: int) -> CmcCurve:
     """CMC@1 … CMC@ranks of one evaluation, mean over its trials, with the band where it can be had.
 
     An evaluation of version 1 kept no first ranks: its curve comes without a band, which is said.

@@ -13,7 +13,7 @@ from vireid_cli.engine.session import Session
 from vireid_cli.engine.subjects.evaluations import evaluate_each, evaluation_of, refuse_other_people
 from vireid_cli.errors import UsageError
 from vireid_cli.metrics.distances import MOST, PairDistances, pair_distances
-from vireid_cli.results.run import Run
+from vireid_cli.results.run import RunFolder
 from vireid_cli.types import Embeddings, Modality
 
 
@@ -28,7 +28,7 @@ class Embedded:
         embeddings: Every image that is a query or in a gallery of some trial, each once.
     """
 
-    run: Run
+    run: RunFolder
     protocol: str
     fingerprint: dict[str, Any]
     embeddings: Embeddings
@@ -45,7 +45,7 @@ class Embedded:
         return replace(self, embeddings=self.embeddings.take(index))
 
 
-def embedded(run: Run, protocol: str | None) -> Embedded:
+def embedded(run: RunFolder, protocol: str | None) -> Embedded:
     """Read what an evaluation of a run embedded.
 
     Args:
@@ -64,7 +64,7 @@ def embedded(run: Run, protocol: str | None) -> Embedded:
     return found
 
 
-def embedded_alike(runs: Sequence[Run], session: Session, protocol: str | None) -> list[Embedded]:
+def embedded_alike(runs: Sequence[RunFolder], session: Session, protocol: str | None) -> list[Embedded]:
     """Read what several runs embedded, brought to the images that all of them have, in one order.
 
     Args:

@@ -14,11 +14,11 @@ from vireid_cli.engine.network import run_recipe
 from vireid_cli.errors import DataError, UsageError
 from vireid_cli.results import schema
 from vireid_cli.results.evaluation import StoredEvaluation
-from vireid_cli.results.run import Run
+from vireid_cli.results.run import RunFolder
 from vireid_cli.results.wording import RENDERED_NOTE
 
 
-def evaluation_of(run: Run, protocol: str | None) -> StoredEvaluation:
+def evaluation_of(run: RunFolder, protocol: str | None) -> StoredEvaluation:
     """One finished evaluation of a run.
 
     Args:
@@ -38,7 +38,7 @@ def evaluation_of(run: Run, protocol: str | None) -> StoredEvaluation:
     return done[name]
 
 
-def refuse_replaced(runs: Sequence[Run], contents: Sequence[Mapping[str, Any]], name: str) -> None:
+def refuse_replaced(runs: Sequence[RunFolder], contents: Sequence[Mapping[str, Any]], name: str) -> None:
     """Refuse to write a figure whose runs were evaluated again while it was drawn.
 
     Args:
@@ -54,7 +54,7 @@ def refuse_replaced(runs: Sequence[Run], contents: Sequence[Mapping[str, Any]], 
             raise DataError(f"{run.folder} was evaluated again in the meantime.", "Draw the figure again.")
 
 
-def identifiers_of(runs: Sequence[Run]) -> dict[str, str]:
+def identifiers_of(runs: Sequence[RunFolder]) -> dict[str, str]:
     """Identifiers of all evaluations of runs by ``<run>/<protocol>``; empty text for older results.
 
     Raises:
@@ -65,7 +65,7 @@ def identifiers_of(runs: Sequence[Run]) -> dict[str, str]:
     }
 
 
-def shared_evaluation(runs: Sequence[Run], protocol: str | None) -> str:
+def shared_evaluation(runs: Sequence[RunFolder], protocol: str | None) -> str:
     """The protocol under which several runs are shown together, on the same images.
 
     Args:
@@ -96,20 +96,20 @@ def shared_evaluation(runs: Sequence[Run], protocol: str | None) -> str:
     return name
 
 
-def evaluate_each(runs: Sequence[Run], *more: str) -> str:
+def evaluate_each(runs: Sequence[RunFolder], *more: str) -> str:
     """The commands that evaluate runs, a line each, with ``more`` options."""
     lines = dict.fromkeys(shlex.join(["vireid", "evaluate", str(run.folder), *more]) for run in runs)
     return "\n".join(f"  {line}" for line in lines)
 
 
-def refuse_other_people(runs: Sequence[Run]) -> None:
+def refuse_other_people(runs: Sequence[RunFolder]) -> None:
     """Refuse runs whose own test people differ: no evaluation would make them comparable.
 
     Raises:
         UsageError: The runs are of several datasets, or of several trials of one; they are listed by it.
         DataError: A run's recipe is damaged.
     """
-    of: dict[tuple[str, int], list[Run]] = {}
+    of: dict[tuple[str, int], list[RunFolder]] = {}
     for run in runs:
         data = run_recipe(run, checked=False).data
         of.setdefault((data.dataset, data.trial), []).append(run)
@@ -135,7 +135,7 @@ def refuse_other_people(runs: Sequence[Run]) -> None:
     )
 
 
-def labels_of(runs: Sequence[Run]) -> tuple[str, ...]:
+def labels_of(runs: Sequence[RunFolder]) -> tuple[str, ...]:
     """What tells runs apart: the recipe's name, else with its seed, else the folder's, else its path."""
     recipes = [run_recipe(run, checked=False) for run in runs]
     for names in (
@@ -148,7 +148,7 @@ def labels_of(runs: Sequence[Run]) -> tuple[str, ...]:
     return tuple(str(run.folder) for run in runs)
 
 
-def rendered_note(runs: Sequence[Run]) -> str | None:
+def rendered_note(runs: Sequence[RunFolder]) -> str | None:
     """What every figure of measurements on rendered people says; None for photographs.
 
     Raises:

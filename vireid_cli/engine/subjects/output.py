@@ -13,7 +13,7 @@ from vireid_cli.errors import DataError, UsageError
 from vireid_cli.figures.saving import checked, save
 from vireid_cli.files import refuse_unwritable
 from vireid_cli.printable import printable
-from vireid_cli.results.run import Run
+from vireid_cli.results.run import RunFolder
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -37,7 +37,7 @@ class Output:
     format: str | None = None
     dpi: int = 150
     note: str | None = None
-    runs: tuple[Run, ...] = ()
+    runs: tuple[RunFolder, ...] = ()
     evaluations: Mapping[str, str] = field(default_factory=dict)
 
     def refuse_form(self) -> None:

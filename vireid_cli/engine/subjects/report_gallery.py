@@ -11,7 +11,7 @@ from vireid_cli.engine.subjects.evaluations import evaluation_of
 from vireid_cli.engine.subjects.report_images import MOST_IMAGES, Album
 from vireid_cli.figures.report.parts import Gallery, ImageTable, Ranking
 from vireid_cli.results import schema
-from vireid_cli.results.run import Run
+from vireid_cli.results.run import RunFolder
 from vireid_cli.types import Embeddings, Modality
 
 SHOWN = 12
@@ -20,7 +20,7 @@ SHOWN = 12
 Arrays = Mapping[str, Any]
 
 
-def rankings_of(runs: Sequence[Run], protocol: str, seed: int) -> list[Arrays]:
+def rankings_of(runs: Sequence[RunFolder], protocol: str, seed: int) -> list[Arrays]:
     """``ranking.npz`` of each run, brought to the queries that all have, in the first one's order.
 
     Where their images are more than a page can hold, queries are drawn at random.

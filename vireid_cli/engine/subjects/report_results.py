@@ -16,7 +16,7 @@ from vireid_cli.errors import DataError, UsageError
 from vireid_cli.recipe.yaml_lines import LIMIT, parse_source
 from vireid_cli.results import schema
 from vireid_cli.results.evaluation import StoredEvaluation
-from vireid_cli.results.run import DAMAGED, Run
+from vireid_cli.results.run import DAMAGED, RunFolder
 from vireid_cli.results.settings import leaves
 
 CLOSE = 1e-6
@@ -42,7 +42,7 @@ class Results:
     unpaired: tuple[str, ...]
 
 
-def results_of(runs: Sequence[Run], session: Session, names: Sequence[str], protocol: str) -> Results:
+def results_of(runs: Sequence[RunFolder], session: Session, names: Sequence[str], protocol: str) -> Results:
     """Read what the runs reached; what ``metrics.json`` lacks is measured from the stored embeddings.
 
     Args:
@@ -96,7 +96,7 @@ def _measured(stored: StoredEvaluation) -> Evaluation:
     return found
 
 
-def others_of(runs: Sequence[Run], protocol: str) -> dict[str, list[Any]]:
+def others_of(runs: Sequence[RunFolder], protocol: str) -> dict[str, list[Any]]:
     """Results under every further protocol that all runs have, by its name."""
     done = [run.evaluations() for run in runs]
     names = [name for name in done[0] if name != protocol and all(name in found for found in done)]
@@ -138,7 +138,7 @@ def differing(contents: Sequence[Mapping[str, str]]) -> dict[str, list[str]]:
     return {key: texts for key, texts in rows.items() if len(set(texts)) > 1}
 
 
-def recipe_of(run: Run) -> tuple[str, dict[str, str]]:
+def recipe_of(run: RunFolder) -> tuple[str, dict[str, str]]:
     """A run's resolved recipe: its text, and its keys.
 
     Raises:

@@ -12,7 +12,7 @@ from vireid_cli.data.sampler import IdentitySampler
 from vireid_cli.data.store import Store
 from vireid_cli.errors import UsageError
 from vireid_cli.recipe.schema import Recipe
-from vireid_cli.results.run import Run
+from vireid_cli.results.run import RunFolder
 
 SPLITS = {"train": ("train",), "trainval": ("train", "val")}
 
@@ -67,6 +67,6 @@ def training_data(recipe: Recipe, store: Store) -> TrainingData:
     return TrainingData(store, rows, sampler)
 
 
-def trained_on(run: Run, store: Store) -> bool:
+def trained_on(run: RunFolder, store: Store) -> bool:
     """Whether a run was trained on a store as it is now."""
     return bool(run.environment()["data"]["fingerprint"] == store.info.fingerprint)

@@ -19,13 +19,13 @@ from vireid_cli.errors import UsageError
 from vireid_cli.lock import locked
 from vireid_cli.results import run as runs
 from vireid_cli.results import schema
-from vireid_cli.results.run import Run
+from vireid_cli.results.run import RunFolder
 
 ARITHMETIC = ("device", "precision", "threads", "torch")
 """What the last bits of the weights depend on, beside recipe and data."""
 
 
-def with_own_precision(session: Session, run: Run) -> Session:
+def with_own_precision(session: Session, run: RunFolder) -> Session:
     """The session in the run's own precision, unless another one was asked for.
 
     Raises:
@@ -37,7 +37,7 @@ def with_own_precision(session: Session, run: Run) -> Session:
     return replace(session, runtime=replace(session.runtime, precision=own))
 
 
-def note_arithmetic(run: Run, session: Session, at: Position) -> None:
+def note_arithmetic(run: RunFolder, session: Session, at: Position) -> None:
     """Say and keep that a run goes on with another arithmetic than it began with, in ``environment.json``."""
     environment, now = run.environment(), session.runtime.describe()
     changed = {key: now[key] for key in ARITHMETIC if environment.get(key) != now[key]}
@@ -48,7 +48,7 @@ def note_arithmetic(run: Run, session: Session, at: Position) -> None:
         files.write_json(run.folder / schema.ENVIRONMENT, {**environment, "resumed": resumed})
 
 
-def resume(run: Run, session: Session) -> Run:
+def resume(run: RunFolder, session: Session) -> RunFolder:
     """Go on from a run's newest checkpoint, to the same weights as an uninterrupted run.
 
     The precision is the run's own unless another was asked for; arithmetic that differs is said and kept
@@ -62,7 +62,7 @@ def resume(run: Run, session: Session) -> Run:
         return _resume(run, session)
 
 
-def _resume(run: Run, session: Session) -> Run:
+def _resume(run: RunFolder, session: Session) -> RunFolder:
     """Go on with a run that nobody else writes."""
     recipe, last = run_recipe(run), run.checkpoints / checkpoints.LAST
     if run.environment().get("imported"):
@@ -99,7 +99,7 @@ def _resume(run: Run, session: Session) -> Run:
     return trainer.fit()
 
 
-def _same_data(run: Run, store: Store) -> None:
+def _same_data(run: RunFolder, store: Store) -> None:
     """Refuse to go on with other data than the run began with."""
     if not trained_on(run, store):
         raise UsageError(

@@ -16,10 +16,10 @@ from vireid_cli.recipe.load import dump
 from vireid_cli.recipe.schema import Recipe
 from vireid_cli.results import run as runs
 from vireid_cli.results import schema
-from vireid_cli.results.run import Run
+from vireid_cli.results.run import RunFolder
 
 
-def train(recipe: Recipe, session: Session) -> Run:
+def train(recipe: Recipe, session: Session) -> RunFolder:
     """Train a recipe from its start.
 
     Returns:

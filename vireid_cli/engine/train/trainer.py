@@ -23,7 +23,7 @@ from vireid_cli.errors import Interrupted, VireidError
 from vireid_cli.methods import ReIdNetwork
 from vireid_cli.recipe.schema import Recipe
 from vireid_cli.results import run as runs
-from vireid_cli.results.run import Run
+from vireid_cli.results.run import RunFolder
 
 
 class Trainer:
@@ -40,7 +40,7 @@ class Trainer:
 
     def __init__(
         self,
-        run: Run,
+        run: RunFolder,
         session: Session,
         recipe: Recipe,
         data: TrainingData,
@@ -102,7 +102,7 @@ class Trainer:
         """Write the checkpoint of that name."""
         checkpoints.save_checkpoint(self.run.checkpoints / name, self.state())
 
-    def fit(self) -> Run:
+    def fit(self) -> RunFolder:
         """Train to the last epoch.
 
         Raises:

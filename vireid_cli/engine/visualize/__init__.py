@@ -17,9 +17,9 @@ from vireid_cli.engine.session import Session
 from vireid_cli.engine.subjects.evaluations import identifiers_of, rendered_note
 from vireid_cli.engine.subjects.output import Output
 from vireid_cli.errors import UsageError
-from vireid_cli.results.run import Run
+from vireid_cli.results.run import RunFolder
 
-Subject = Sequence[Run] | str | Path
+Subject = Sequence[RunFolder] | str | Path
 """What a figure is drawn from: runs, a dataset by its name, or a folder of runs."""
 
 
@@ -72,14 +72,14 @@ def _module(figure: str) -> Any:
     return import_module(f"{__name__}.{figure.replace('-', '_')}")
 
 
-def _refuse_twice(runs: Sequence[Run]) -> None:
+def _refuse_twice(runs: Sequence[RunFolder]) -> None:
     places = [run.folder.resolve() for run in runs]
     twice = [run for index, run in enumerate(runs) if places[index] in places[:index]]
     if twice:
         raise UsageError(f"{twice[0].folder} is given twice.", "Name each run once.")
 
 
-def _refuse_number(figure: str, runs: Sequence[Run], fewest: int, most: int) -> None:
+def _refuse_number(figure: str, runs: Sequence[RunFolder], fewest: int, most: int) -> None:
     if not fewest <= len(runs) <= most:
         allowed = str(most) if fewest == most else f"{fewest} to {most}"
         raise UsageError(f"{figure} is drawn from {allowed or 'no'} runs, not {len(runs)}.")

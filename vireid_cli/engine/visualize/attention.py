@@ -22,14 +22,14 @@ from vireid_cli.errors import UsageError
 from vireid_cli.figures import attention
 from vireid_cli.methods import ReIdNetwork
 from vireid_cli.recipe.schema import Data
-from vireid_cli.results.run import Run
+from vireid_cli.results.run import RunFolder
 from vireid_cli.types import Modality
 
 RUNS = (1, 6)
 
 
 def draw(
-    runs: Sequence[Run],
+    runs: Sequence[RunFolder],
     session: Session,
     output: Output,
     *,

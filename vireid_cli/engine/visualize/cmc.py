@@ -10,14 +10,19 @@ from vireid_cli.engine.subjects.cmc import BAND, cmc_curve
 from vireid_cli.engine.subjects.evaluations import labels_of, shared_evaluation
 from vireid_cli.engine.subjects.output import Output
 from vireid_cli.figures import cmc
-from vireid_cli.results.run import Run
+from vireid_cli.results.run import RunFolder
 from vireid_cli.results.wording import protocol_words
 
 RUNS = (1, 8)
 
 
 def draw(
-    runs: Sequence[Run], session: Session, output: Output, *, protocol: str | None = None, ranks: int = 20
+    runs: Sequence[RunFolder],
+    session: Session,
+    output: Output,
+    *,
+    protocol: str | None = None,
+    ranks: int = 20,
 ) -> Path:
     """CMC curves of runs under one protocol, each with its 95 % band over people.
 

@@ -9,12 +9,12 @@ from vireid_cli.engine.session import Session
 from vireid_cli.engine.subjects.evaluations import labels_of
 from vireid_cli.engine.subjects.output import Output
 from vireid_cli.figures import curves
-from vireid_cli.results.run import Run
+from vireid_cli.results.run import RunFolder
 
 RUNS = (1, 8)
 
 
-def draw(runs: Sequence[Run], session: Session, output: Output) -> Path:
+def draw(runs: Sequence[RunFolder], session: Session, output: Output) -> Path:
     """Loss terms and learning rate over steps, validation over epochs; several runs over each other.
 
     Raises:
@@ -29,7 +29,7 @@ def draw(runs: Sequence[Run], session: Session, output: Output) -> Path:
     return output.save(figure, runs[0].figures / f"curves-{len(logs)}-runs")
 
 
-def _log(run: Run, label: str) -> curves.Log:
+def _log(run: RunFolder, label: str) -> curves.Log:
     """The rows of a run's log, by kind."""
     rows = run.rows_to_draw()
     steps = [row for row in rows if row.get("kind") == "step"]

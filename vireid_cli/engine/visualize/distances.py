@@ -10,13 +10,13 @@ from vireid_cli.engine.subjects.embeddings import distances_of, embedded_alike
 from vireid_cli.engine.subjects.evaluations import labels_of
 from vireid_cli.engine.subjects.output import Output
 from vireid_cli.figures import distances
-from vireid_cli.results.run import Run
+from vireid_cli.results.run import RunFolder
 
 RUNS = (1, 6)
 
 
 def draw(
-    runs: Sequence[Run],
+    runs: Sequence[RunFolder],
     session: Session,
     output: Output,
     *,

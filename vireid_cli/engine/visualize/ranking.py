@@ -23,7 +23,7 @@ from vireid_cli.engine.subjects.evaluations import (
 from vireid_cli.engine.subjects.output import Output
 from vireid_cli.errors import UsageError
 from vireid_cli.figures import ranking
-from vireid_cli.results.run import Run
+from vireid_cli.results.run import RunFolder
 from vireid_cli.results.wording import protocol_words
 from vireid_cli.types import Modality, Size
 
@@ -56,7 +56,7 @@ class QueryChoice:
 
 
 def draw(
-    runs: Sequence[Run],
+    runs: Sequence[RunFolder],
     session: Session,
     output: Output,
     *,
@@ -109,7 +109,7 @@ def draw(
     return output.save(figure, runs[0].figures / f"ranking-{len(labels)}-runs")
 
 
-def _refuse_others(runs: Sequence[Run], tables: Sequence[Arrays], name: str) -> None:
+def _refuse_others(runs: Sequence[RunFolder], tables: Sequence[Arrays], name: str) -> None:
     """Refuse runs whose queries or whose gallery of trial 0 differ."""
     for run, table in zip(runs, tables, strict=True):
         for side in ("query_paths", "gallery_paths"):

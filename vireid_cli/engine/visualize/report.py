@@ -36,7 +36,7 @@ from vireid_cli.figures.cmc import CmcCurve
 from vireid_cli.figures.report import charts, page, tables
 from vireid_cli.figures.report.parts import Chart, Report, Section
 from vireid_cli.figures.tsne import tsne_points
-from vireid_cli.results.run import Run
+from vireid_cli.results.run import RunFolder
 from vireid_cli.results.wording import RENDERED, protocol_words
 
 RUNS = (1, 6)
@@ -56,7 +56,7 @@ class _Subject:
         cameras: Whether the dataset's cameras say more than modalities.
     """
 
-    runs: Sequence[Run]
+    runs: Sequence[RunFolder]
     session: Session
     names: tuple[str, ...]
     protocol: str
@@ -75,7 +75,7 @@ class _Subject:
 
 
 def draw(
-    runs: Sequence[Run],
+    runs: Sequence[RunFolder],
     session: Session,
     output: Output,
     *,
@@ -139,7 +139,7 @@ def draw(
     return files.write_text(path, page.page(report))
 
 
-def _path(runs: Sequence[Run], out: Path | None) -> Path:
+def _path(runs: Sequence[RunFolder], out: Path | None) -> Path:
     """Where to: an HTML file.
 
     Raises:

@@ -18,7 +18,7 @@ from vireid_cli.engine.subjects.output import Output
 from vireid_cli.errors import DataError, UsageError
 from vireid_cli.figures import sweep
 from vireid_cli.results import schema
-from vireid_cli.results.run import Run, runs_in
+from vireid_cli.results.run import RunFolder, runs_in
 from vireid_cli.results.settings import NAME, settings_of, shown
 from vireid_cli.results.sweep import Member, Sweep, refuse_conditions, sweep_of
 from vireid_cli.results.wording import protocol_words
@@ -78,7 +78,7 @@ def draw(
     return output.save(figure, folder / "figures" / stem)
 
 
-def _runs_in(folder: Path, session: Session) -> list[Run]:
+def _runs_in(folder: Path, session: Session) -> list[RunFolder]:
     """The runs of the study in that folder; without one, all run folders right below.
 
     Raises:
@@ -107,13 +107,13 @@ def _runs_in(folder: Path, session: Session) -> list[Run]:
     raise UsageError(f"There is no run in {folder}.", "Make some: vireid compare STUDY")
 
 
-def _evaluations(runs: Sequence[Run], session: Session) -> dict[Run, Mapping[str, Any]]:
+def _evaluations(runs: Sequence[RunFolder], session: Session) -> dict[RunFolder, Mapping[str, Any]]:
     """Each run's evaluations by name; runs with a damaged one are left out, and it is said.
 
     Raises:
         DataError: No run is left.
     """
-    found: dict[Run, Mapping[str, Any]] = {}
+    found: dict[RunFolder, Mapping[str, Any]] = {}
     damaged: list[DataError] = []
     for run in runs:
         try:
@@ -130,7 +130,7 @@ def _evaluations(runs: Sequence[Run], session: Session) -> dict[Run, Mapping[str
     return found
 
 
-def _usual(folder: Path, done: Mapping[Run, Mapping[str, Any]]) -> str:
+def _usual(folder: Path, done: Mapping[RunFolder, Mapping[str, Any]]) -> str:
     """The evaluation that most runs have; of several, the first by name."""
     counts = Counter(name for found in done.values() for name in found)
     if not counts:
@@ -141,7 +141,7 @@ def _usual(folder: Path, done: Mapping[Run, Mapping[str, Any]]) -> str:
     return min(counts, key=lambda name: (-counts[name], name))
 
 
-def _member(run: Run, content: Mapping[str, Any]) -> Member:
+def _member(run: RunFolder, content: Mapping[str, Any]) -> Member:
     """What the sweep reads of a run."""
     recipe = run_recipe(run)  # fills in keys that are newer than the run
     settings, seed = settings_of(recipe.model_dump(mode="json"))

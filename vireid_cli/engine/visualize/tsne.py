@@ -14,7 +14,7 @@ from vireid_cli.engine.subjects.evaluations import labels_of
 from vireid_cli.engine.subjects.output import Output
 from vireid_cli.errors import UsageError
 from vireid_cli.figures import planes, tsne
-from vireid_cli.results.run import Run
+from vireid_cli.results.run import RunFolder
 from vireid_cli.types import Embeddings
 
 RUNS = (1, 6)
@@ -28,7 +28,7 @@ WORDS = {
 
 
 def draw(
-    runs: Sequence[Run],
+    runs: Sequence[RunFolder],
     session: Session,
     output: Output,
     *,
