@@ -162,7 +162,7 @@ def test_same_rows_same_bytes(steps: list[schema.StepRow], tmp_path: Path, name:
 
 def test_a_single_step_is_drawn_as_a_point_and_none_is_refused(steps: list[schema.StepRow]) -> None:
     assert curves_figure([Log("a", steps[:1])]).axes[0].lines[0].get_marker() == "o"
-    with pytest.raises(UsageError, match=r"b: the log holds no(.|\n)*vireid train"):
+    with pytest.raises(UsageError, match=r"b: the log contains no(.|\n)*vireid train"):
         curves_figure([Log("a", steps), Log("b", [])])
     with pytest.raises(UsageError, match="vireid train"):
         curves_figure([])

@@ -73,7 +73,7 @@ def test_one_person_or_one_modality_says_what_to_do(
     planes = [Plane("run", "spatial", points)]
     with pytest.raises(UsageError, match="--ids"):
         planes_figure(planes, np.zeros_like(pids), modalities)
-    with pytest.raises(UsageError, match="no infrared"):
+    with pytest.raises(UsageError, match="is infrared"):
         planes_figure(planes, pids, np.zeros_like(modalities))
     with pytest.raises(ValueError, match="pids"):
         planes_figure(planes, pids[:-1], modalities)

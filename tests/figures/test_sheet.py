@@ -63,7 +63,7 @@ def test_no_more_columns_than_images_and_no_room_for_empty_labels(images: list[n
 
 
 def test_refusals(images: list[np.ndarray]) -> None:
-    with pytest.raises(UsageError, match="no image"):
+    with pytest.raises(UsageError, match="No image"):
         contact_sheet([], [], 3)
     with pytest.raises(ValueError, match="labels"):
         contact_sheet(images, ["one"], 3)

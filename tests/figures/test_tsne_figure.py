@@ -83,8 +83,8 @@ def test_fewer_features_than_principal_components() -> None:
     ("features", "error", "words"),
     [
         (np.zeros((9, 4)), UsageError, "--ids"),
-        (np.ones((12, 4)), UsageError, "line or a point"),
-        (np.outer(np.arange(12.0), np.ones(4)), UsageError, "line or a point"),
+        (np.ones((12, 4)), UsageError, "fewer than two directions"),
+        (np.outer(np.arange(12.0), np.ones(4)), UsageError, "fewer than two directions"),
         (np.zeros(12), ValueError, "expected"),
         (np.full((12, 4), np.nan), ValueError, "finite"),
     ],

@@ -1,4 +1,4 @@
-"""Intervals and paired tests: plain loops over people, exact enumeration, closed forms."""
+"""Bootstrap intervals and paired tests against plain loops, exact enumeration and closed forms."""
 
 import itertools
 
@@ -21,7 +21,7 @@ def trials(seed, shift=0.0, people=12, each=4, count=3):
     return [pids] * count, values
 
 
-def test_mean_is_the_mean_over_valid_queries() -> None:
+def test_mean_runs_over_valid_queries() -> None:
     pids, values = trials(0)
     people = sums_by_person(pids, values)
     expected = np.mean([np.nanmean(row["mAP"]) for row in values])
@@ -29,8 +29,8 @@ def test_mean_is_the_mean_over_valid_queries() -> None:
     assert people.counts.sum() == 3 * 47
 
 
-def test_replicates_weigh_people() -> None:
-    """The same draws, by a plain loop that repeats the queries of each drawn person."""
+def test_replicates_equal_a_loop_over_drawn_people() -> None:
+    """Reference: the same draws, with a plain loop that repeats the queries of each drawn person."""
     pids, values = trials(1, people=5)
     people = sums_by_person(pids, values)
     random = np.random.default_rng(9)
@@ -38,17 +38,17 @@ def test_replicates_weigh_people() -> None:
     drawn = []
     for row in weights:
         means = []
-        for of, value in zip(pids, values, strict=True):
+        for labels, value in zip(pids, values, strict=True):
             kept = np.concatenate(
-                [value["mAP"][of == p] for p, n in zip(people.pids, row, strict=True) for _ in range(n)]
+                [value["mAP"][labels == p] for p, n in zip(people.pids, row, strict=True) for _ in range(n)]
             )
             means.append(np.nanmean(kept))
         drawn.append(np.mean(means))
-    found = intervals(people, replicates=200, seed=9)["mAP"]
-    np.testing.assert_allclose(found, np.quantile(drawn, [0.025, 0.975]), rtol=0, atol=1e-12)
+    interval = intervals(people, replicates=200, seed=9)["mAP"]
+    np.testing.assert_allclose(interval, np.quantile(drawn, [0.025, 0.975]), rtol=0, atol=1e-12)
 
 
-def test_interval_covers_the_truth_as_often_as_it_says() -> None:
+def test_interval_has_nominal_coverage() -> None:
     hits = 0
     for seed in range(200):
         rng = np.random.default_rng(seed)
@@ -72,38 +72,38 @@ def test_images_of_one_person_are_one_observation() -> None:
     np.testing.assert_allclose(once, doubled, rtol=0, atol=1e-12)
 
 
-def test_a_person_without_valid_query_is_left_out() -> None:
+def test_person_without_valid_query_is_excluded() -> None:
     people = sums_by_person([np.array([1, 2, 2])], [{"mAP": np.array([np.nan, 0.5, 0.7])}])
     assert people.pids.tolist() == [2]
     assert intervals(people)["mAP"] == (pytest.approx(0.6), pytest.approx(0.6))
 
 
-def test_p_value_equals_the_enumeration_of_all_flips() -> None:
+def test_p_value_equals_enumeration_of_all_flips() -> None:
     rng = np.random.default_rng(3)
     a, b = rng.uniform(0, 1, 8), rng.uniform(0, 1, 8)
     pids = [np.arange(8)]
-    found = paired(sums_by_person(pids, [{"mAP": a}]), sums_by_person(pids, [{"mAP": b}]), replicates=40_000)[
-        "mAP"
-    ]
+    difference = paired(
+        sums_by_person(pids, [{"mAP": a}]), sums_by_person(pids, [{"mAP": b}]), replicates=40_000
+    )["mAP"]
     sums = [abs(np.dot(s, a - b)) for s in itertools.product((-1, 1), repeat=8)]
     exact = np.mean(np.array(sums) >= abs((a - b).sum()) - 1e-12)
-    assert found.p_value == pytest.approx(exact, abs=0.01)
-    assert found.mean == pytest.approx((a - b).mean(), abs=1e-12)
-    assert found.low <= found.mean <= found.high
+    assert difference.p_value == pytest.approx(exact, abs=0.01)
+    assert difference.mean == pytest.approx((a - b).mean(), abs=1e-12)
+    assert difference.low <= difference.mean <= difference.high
 
 
-def test_nothing_between_equals_and_much_between_unequals() -> None:
+def test_p_value_of_equal_and_of_different_evaluations() -> None:
     pids, values = trials(4)
     same = paired(sums_by_person(pids, values), sums_by_person(pids, values))["mAP"]
     assert (same.mean, same.low, same.high, same.p_value) == (0.0, 0.0, 0.0, 1.0)
     _, better = trials(4, shift=0.2)
-    found = paired(sums_by_person(pids, better), sums_by_person(pids, values))["mAP"]
-    assert found.low > 0
-    assert found.p_value < 0.01
+    difference = paired(sums_by_person(pids, better), sums_by_person(pids, values))["mAP"]
+    assert difference.low > 0
+    assert difference.p_value < 0.01
 
 
-def test_other_queries_are_refused() -> None:
+def test_paired_rejects_different_queries() -> None:
     pids, values = trials(5)
     others = [of + 1 for of in pids]
-    with pytest.raises(UsageError, match="same queries"):
+    with pytest.raises(UsageError, match="do not have the same queries"):
         paired(sums_by_person(pids, values), sums_by_person(others, values))

@@ -1,4 +1,4 @@
-"""Tables by camera pair and by identity against plain subsets."""
+"""Metrics by camera pair and by identity against evaluations of subsets."""
 
 import numpy as np
 import pytest
@@ -16,10 +16,10 @@ LABELS = (Q_PIDS, U_PIDS, Q_CAMIDS, U_CAMIDS)
 
 
 def test_camera_pairs_are_evaluations_of_subsets() -> None:
-    found = by_camera_pair(SCORES, GALLERIES[:1], *LABELS, rule="sysu", merge_identities=True)
-    # camera 3 does not see camera 2
-    assert [group.key for group in found] == [(3, 1), (3, 4), (3, 5), (6, 1), (6, 2), (6, 4), (6, 5)]
-    for group in found:
+    groups = by_camera_pair(SCORES, GALLERIES[:1], *LABELS, rule="sysu", merge_identities=True)
+    # the camera rule excludes the pair 3 → 2
+    assert [group.key for group in groups] == [(3, 1), (3, 4), (3, 5), (6, 1), (6, 2), (6, 4), (6, 5)]
+    for group in groups:
         q, g = group.key[0] == Q_CAMIDS, group.key[1] == U_CAMIDS
         cmc, precision, penalty = evaluate_by_loop(
             -SCORES[q][:, g],
@@ -33,12 +33,12 @@ def test_camera_pairs_are_evaluations_of_subsets() -> None:
         assert (group.rank1, group.mAP, group.mINP) == pytest.approx((cmc[0], precision, penalty), abs=1e-12)
 
 
-def test_identities_average_to_the_whole() -> None:
+def test_weighted_mean_over_identities_equals_total() -> None:
     trials = evaluate_trials(SCORES, GALLERIES, *LABELS, rule="sysu", merge_identities=True)
-    found = by_label([Q_PIDS] * 2, trials.results)
-    assert [group.key for group in found] == [(0,), (1,), (2,), (3,), (4,)]
-    weights = [group.queries for group in found]
-    pooled = np.average([group.mAP for group in found], weights=weights)
+    groups = by_label([Q_PIDS] * 2, trials.results)
+    assert [group.key for group in groups] == [(0,), (1,), (2,), (3,), (4,)]
+    weights = [group.queries for group in groups]
+    pooled = np.average([group.mAP for group in groups], weights=weights)
     values = np.concatenate([r.average_precision[r.valid_mask] for r in trials])
     assert pooled == pytest.approx(values.mean(), abs=1e-12)
     assert sum(weights) == len(values)

@@ -1,4 +1,4 @@
-"""The chance level of a CMC: every order of a small gallery written out, and fractions by hand."""
+"""Chance level of a CMC against all orders of a small gallery and exact fractions."""
 
 from __future__ import annotations
 
@@ -32,15 +32,15 @@ def test_mean_over_every_order_of_the_gallery(rule: CameraRule, merge: bool) -> 
     np.testing.assert_allclose(level(7, rule, merge), curve, rtol=0, atol=1e-12)
 
 
-def test_one_image_each_by_hand() -> None:
+def test_one_image_per_identity() -> None:
     pids = np.arange(5)
-    found = chance_cmc(pids, pids, pids, pids, rule="none", merge_identities=True, ranks=7)
-    np.testing.assert_allclose(found, [0.2, 0.4, 0.6, 0.8, 1.0, 1.0, 1.0], rtol=0, atol=1e-13)
+    levels = chance_cmc(pids, pids, pids, pids, rule="none", merge_identities=True, ranks=7)
+    np.testing.assert_allclose(levels, [0.2, 0.4, 0.6, 0.8, 1.0, 1.0, 1.0], rtol=0, atol=1e-13)
 
 
-def test_two_of_six_images_by_hand() -> None:
+def test_two_of_six_images() -> None:
     gallery = np.array([4, 4, 1, 1, 2, 3])
-    found = chance_cmc(
+    levels = chance_cmc(
         np.array([4]), gallery, np.array([1]), np.ones(6), rule="none", merge_identities=False, ranks=3
     )
     expected = [
@@ -48,10 +48,10 @@ def test_two_of_six_images_by_hand() -> None:
         1 - Fraction(4, 6) * Fraction(3, 5),
         1 - Fraction(4, 6) * Fraction(3, 5) * Fraction(2, 4),
     ]
-    np.testing.assert_allclose(found, [float(x) for x in expected], rtol=0, atol=1e-13)
+    np.testing.assert_allclose(levels, [float(x) for x in expected], rtol=0, atol=1e-13)
 
 
-def test_a_gallery_of_the_benchmarks_size_against_drawn_orders() -> None:
+def test_benchmark_size_against_sampled_orders() -> None:
     random = np.random.default_rng(0)
     g_pids = np.repeat(np.arange(96), random.integers(1, 5, 96))
     g_camids = random.choice([1, 2, 4, 5], len(g_pids))
@@ -68,14 +68,14 @@ def test_a_gallery_of_the_benchmarks_size_against_drawn_orders() -> None:
         )[0]
         for _ in range(10)
     ]
-    found = chance_cmc(q_pids, g_pids, q_camids, g_camids, rule="sysu", merge_identities=True)
+    levels = chance_cmc(q_pids, g_pids, q_camids, g_camids, rule="sysu", merge_identities=True)
     error = np.std(drawn, axis=0) / np.sqrt(10)
-    assert (np.abs(found[:20] - np.mean(drawn, axis=0)) < 4 * error).all()
-    assert len(found) == 50
-    assert (np.diff(found) > 0).all()
+    assert (np.abs(levels[:20] - np.mean(drawn, axis=0)) < 4 * error).all()
+    assert len(levels) == 50
+    assert (np.diff(levels) > 0).all()
 
 
-def test_nobody_to_find_is_refused() -> None:
+def test_queries_without_match_raise() -> None:
     with pytest.raises(ValueError, match="legal match"):
         chance_cmc(
             np.array([1]), np.array([2]), np.array([1]), np.array([1]), rule="none", merge_identities=True

@@ -1,4 +1,4 @@
-"""The two ways of counting better images: against a plain loop and against each other."""
+"""Counting better images by comparison and by sorting, against a plain loop and each other."""
 
 import numpy as np
 import pytest
@@ -13,26 +13,26 @@ RULES = ["none", "sysu", "llcm"]
 
 @pytest.mark.parametrize("width", [COUNT_GROUP - 1, COUNT_GROUP, 2 * COUNT_GROUP + 3])
 @pytest.mark.parametrize("kind", [np.float32, np.float64])
-def test_comparing_and_sorting_count_as_a_plain_loop(width, kind) -> None:
+def test_both_counts_equal_a_plain_loop(width, kind) -> None:
     rng = np.random.default_rng(0)
-    scores = rng.integers(0, 40, (5, width)).astype(kind)  # full of ties
-    scores[1] = 7  # all equal: every byte of every group counts
+    scores = rng.integers(0, 40, (5, width)).astype(kind)  # many ties
+    scores[1] = 7  # all equal: every byte of every group is set
     scores[2, : width // 2] = -np.inf
     row = np.array([0, 0, 0, 1, 1, 2, 4])
     value = np.array([-1, 3, 40, 7, 6.5, 11, 39], dtype=kind)
     more = np.array([(scores[r] > v).sum() for r, v in zip(row, value, strict=True)])
     equal = np.array([(scores[r] == v).sum() for r, v in zip(row, value, strict=True)])
-    found, at_least = by_comparing(scores, row, value)
-    np.testing.assert_array_equal(found, more)
+    greater, at_least = by_comparing(scores, row, value)
+    np.testing.assert_array_equal(greater, more)
     np.testing.assert_array_equal(at_least, more + equal)
-    found, at_least = by_sorting(scores, row, value)
-    np.testing.assert_array_equal(found, more)
+    greater, at_least = by_sorting(scores, row, value)
+    np.testing.assert_array_equal(greater, more)
     np.testing.assert_array_equal(at_least, more + np.minimum(equal, 2))
 
 
 @pytest.mark.parametrize("rule", RULES)
 @pytest.mark.parametrize("tied", [False, True])
-def test_comparing_gives_what_sorting_gives(monkeypatch: pytest.MonkeyPatch, rule, tied: bool) -> None:
+def test_both_counts_give_equal_results(monkeypatch: pytest.MonkeyPatch, rule, tied: bool) -> None:
     rng = np.random.default_rng(1)
     scores = (
         rng.integers(0, 30, (40, 900)) if tied else rng.permuted(np.tile(np.arange(900), (40, 1)), axis=1)
@@ -45,9 +45,9 @@ def test_comparing_gives_what_sorting_gives(monkeypatch: pytest.MonkeyPatch, rul
     )
     for merge in (False, True):
         results = []
-        for least in (1, 10_000):  # compared whatever the width, then sorted
+        for least in (1, 10_000):  # always compare, then always sort
             monkeypatch.setattr(ranking, "COUNT_FROM", least)
-            monkeypatch.setattr(ranking, "COUNT_CELLS", 7 * 900 * 3)  # parts that don't divide the block
+            monkeypatch.setattr(ranking, "COUNT_CELLS", 7 * 900 * 3)  # parts that do not divide the block
             results.append(evaluate_scores(scores, *labels, rule=rule, merge_identities=merge))
         compared, ordered = results
         np.testing.assert_array_equal(compared.average_precision, ordered.average_precision)
@@ -56,11 +56,11 @@ def test_comparing_gives_what_sorting_gives(monkeypatch: pytest.MonkeyPatch, rul
 
 
 @pytest.mark.parametrize("rule", RULES)
-def test_ignored_cells_are_written_and_counted(rule) -> None:
+def test_ignore_writes_and_counts_cells(rule) -> None:
     rng = np.random.default_rng(2)
     labels = (rng.integers(0, 5, 8), rng.choice([3, 6], 8), rng.integers(0, 5, 30), rng.choice([2, 3, 6], 30))
     scores = rng.standard_normal((8, 30))
-    scores[:, 0] = np.nan  # what is ignored may be anything, what is not stays as it is
+    scores[:, 0] = np.nan  # ignored cells may hold any value, all others stay unchanged
     expected, mask = scores.copy(), ignored_cells(rule, *labels)
     dropped = ignore(rule, *labels, scores)
     if mask is None:

@@ -1,4 +1,4 @@
-"""Distances of visible–infrared pairs against plain loops, closed forms, and any size of tile."""
+"""Distances of visible–infrared pairs against plain loops and closed forms, with several tile sizes."""
 
 from __future__ import annotations
 
@@ -10,24 +10,26 @@ import pytest
 from vireid_cli.metrics.distances import BINS, PairDistances, pair_distances, readable_bins
 
 
-def made_up(count: int = 60, width: int = 7, people: int = 5) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def random_features(
+    count: int = 60, width: int = 7, people: int = 5
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     rng = np.random.default_rng(3)
     features = rng.normal(size=(count, width)) * rng.uniform(0.1, 9.0, (count, 1))
     return features, rng.integers(0, people, count) * 11, rng.integers(0, 2, count).astype(np.uint8)
 
 
 def by_loops(features, pids, modalities) -> dict[str, list[float]]:
-    """Distances of intra- and inter-class pairs, one pair after the other, in float64."""
-    found: dict[str, list[float]] = {"intra": [], "inter": []}
+    """Distances of intra- and inter-class pairs, pair by pair, in float64."""
+    distances: dict[str, list[float]] = {"intra": [], "inter": []}
     for i in np.flatnonzero(modalities == 0):
         for j in np.flatnonzero(modalities == 1):
             a, b = features[i].astype(float), features[j].astype(float)
             cosine = math.fsum(a * b) / math.sqrt(math.fsum(a * a) * math.fsum(b * b))
-            found["intra" if pids[i] == pids[j] else "inter"].append(1.0 - cosine)
-    return found
+            distances["intra" if pids[i] == pids[j] else "inter"].append(1.0 - cosine)
+    return distances
 
 
-def same(one: PairDistances, other: PairDistances, tolerance: float) -> None:
+def assert_same(one: PairDistances, other: PairDistances, tolerance: float) -> None:
     for name in ("intra", "inter", "edges"):
         np.testing.assert_array_equal(getattr(one, name), getattr(other, name))
     assert one.intra_mean == pytest.approx(other.intra_mean, abs=tolerance)
@@ -38,22 +40,22 @@ def same(one: PairDistances, other: PairDistances, tolerance: float) -> None:
     ("dtype", "tolerance"), [(np.float64, 1e-14), (np.float32, 1e-7), (np.float16, 1e-7)]
 )
 def test_counts_and_means_against_plain_loops(dtype, tolerance: float) -> None:
-    features, pids, modalities = made_up()
+    features, pids, modalities = random_features()
     features = features.astype(dtype)
     loops = by_loops(features, pids, modalities)
-    found = pair_distances(features, pids, modalities, tile=13)
+    result = pair_distances(features, pids, modalities, tile=13)
     for name in ("intra", "inter"):
-        expected = np.histogram(loops[name], bins=found.edges)[0]
-        np.testing.assert_array_equal(getattr(found, name), expected)
-        assert getattr(found, f"{name}_mean") == pytest.approx(np.mean(loops[name]), abs=tolerance)
-    assert found.delta == pytest.approx(np.mean(loops["inter"]) - np.mean(loops["intra"]), abs=2 * tolerance)
-    assert (found.visible, found.infrared) == ((modalities == 0).sum(), (modalities == 1).sum())
-    assert found.pairs == found.intra.sum() + found.inter.sum()
-    assert found.people == 5
+        expected = np.histogram(loops[name], bins=result.edges)[0]
+        np.testing.assert_array_equal(getattr(result, name), expected)
+        assert getattr(result, f"{name}_mean") == pytest.approx(np.mean(loops[name]), abs=tolerance)
+    assert result.delta == pytest.approx(np.mean(loops["inter"]) - np.mean(loops["intra"]), abs=2 * tolerance)
+    assert (result.visible, result.infrared) == ((modalities == 0).sum(), (modalities == 1).sum())
+    assert result.pairs == result.intra.sum() + result.inter.sum()
+    assert result.people == 5
 
 
-def test_means_against_sums_of_people() -> None:
-    """Σ over pairs of a·b = (Σa)·(Σb): the means without any pair."""
+def test_means_equal_products_of_sums() -> None:
+    """Reference: Σ a·b over pairs = (Σ a)·(Σ b)."""
     rng = np.random.default_rng(0)
     features = rng.normal(size=(300, 16)) + 0.5
     features /= np.linalg.norm(features, axis=1, keepdims=True)
@@ -63,89 +65,94 @@ def test_means_against_sums_of_people() -> None:
     )
     one_person = (sums[0] * sums[1]).sum() / (10 * 15 * 15)
     two_people = (sums[0].sum(axis=0) @ sums[1].sum(axis=0) - one_person * 2250) / (150 * 150 - 2250)
-    found = pair_distances(features, pids, modalities)
-    assert found.intra_mean == pytest.approx(1 - one_person, abs=1e-13)
-    assert found.inter_mean == pytest.approx(1 - two_people, abs=1e-13)
+    result = pair_distances(features, pids, modalities)
+    assert result.intra_mean == pytest.approx(1 - one_person, abs=1e-13)
+    assert result.inter_mean == pytest.approx(1 - two_people, abs=1e-13)
 
 
 @pytest.mark.parametrize("tile", [1, 7, 1000])
-def test_the_tile_changes_nothing(tile: int) -> None:
-    told: list[tuple[int, int]] = []
-    arrays = made_up()
-    found = pair_distances(*arrays, tile=tile, progress=lambda *at: told.append(at))
-    same(found, pair_distances(*arrays, tile=10), 1e-14)
-    assert told[-1] == (found.pairs, found.pairs)
-    assert [done for done, _ in told] == sorted(done for done, _ in told)
+def test_tile_size_does_not_affect_result(tile: int) -> None:
+    progress_calls: list[tuple[int, int]] = []
+    arrays = random_features()
+    result = pair_distances(*arrays, tile=tile, progress=lambda *counts: progress_calls.append(counts))
+    assert_same(result, pair_distances(*arrays, tile=10), 1e-14)
+    assert progress_calls[-1] == (result.pairs, result.pairs)
+    assert [done for done, _ in progress_calls] == sorted(done for done, _ in progress_calls)
 
 
 @pytest.mark.parametrize("parts", [2, 3, 5])
-def test_drawn_pairs_are_among_all_and_means_stay_those_of_all(parts: int) -> None:
-    features, pids, modalities = made_up(count=300, people=9)
+def test_sampled_pairs_are_a_subset_and_means_are_exact(parts: int) -> None:
+    features, pids, modalities = random_features(count=300, people=9)
     every = pair_distances(features, pids, modalities, most=None)
     work = every.pairs * features.shape[1]
-    told: list[tuple[int, int]] = []
-    found = pair_distances(
-        features, pids, modalities, tile=20, most=-(-work // parts), progress=lambda *at: told.append(at)
+    progress_calls: list[tuple[int, int]] = []
+    result = pair_distances(
+        features,
+        pids,
+        modalities,
+        tile=20,
+        most=-(-work // parts),
+        progress=lambda *counts: progress_calls.append(counts),
     )
-    assert (every.parts, found.parts) == (1, parts)
-    np.testing.assert_array_equal(found.intra, every.intra)
-    assert (found.inter <= every.inter).all()  # each pair once at most
-    assert found.inter.sum() == pytest.approx(every.inter.sum() / parts, rel=0.02)
-    assert found.of_two == every.inter.sum()
-    assert found.intra_mean == pytest.approx(every.intra_mean, abs=1e-14)
-    assert found.inter_mean == pytest.approx(every.inter_mean, abs=1e-14)
-    again = pair_distances(features, pids, modalities, tile=1000, most=-(-work // parts))
-    same(found, again, 1e-14)
-    assert told[-1][0] == told[-1][1]
-    assert [done for done, _ in told] == sorted(done for done, _ in told)
+    assert (every.parts, result.parts) == (1, parts)
+    np.testing.assert_array_equal(result.intra, every.intra)
+    assert (result.inter <= every.inter).all()  # each pair at most once
+    assert result.inter.sum() == pytest.approx(every.inter.sum() / parts, rel=0.02)
+    assert result.of_two == every.inter.sum()
+    assert result.intra_mean == pytest.approx(every.intra_mean, abs=1e-14)
+    assert result.inter_mean == pytest.approx(every.inter_mean, abs=1e-14)
+    untiled = pair_distances(features, pids, modalities, tile=1000, most=-(-work // parts))
+    assert_same(result, untiled, 1e-14)
+    assert progress_calls[-1][0] == progress_calls[-1][1]
+    assert [done for done, _ in progress_calls] == sorted(done for done, _ in progress_calls)
 
 
-def test_every_image_is_in_the_drawn_histogram() -> None:
-    """One image lies opposite to all others: in each modality's place it must leave its mark."""
+def test_sampled_histogram_includes_every_image() -> None:
+    """One image points in the opposite direction; its pairs must occur at any position."""
     rng = np.random.default_rng(5)
     features = rng.normal(size=(120, 3)) * 0.01 + [1.0, 0.0, 0.0]
     pids, modalities = np.arange(120) // 4, np.arange(120) % 2
     for odd in (0, 17, 58, 119):
         turned = features.copy()
         turned[odd] *= -1
-        found = pair_distances(turned, pids, modalities, most=60 * 60 * 3 // 4)
-        assert found.parts == 4
-        assert found.inter[-5:].sum() == pytest.approx(58 / 4, abs=1)
+        result = pair_distances(turned, pids, modalities, most=60 * 60 * 3 // 4)
+        assert result.parts == 4
+        assert result.inter[-5:].sum() == pytest.approx(58 / 4, abs=1)
 
 
-def test_the_drawn_histogram_is_near_the_whole_one() -> None:
+def test_sampled_histogram_approximates_the_full_one() -> None:
     rng = np.random.default_rng(7)
     people, cameras = rng.normal(size=(40, 32)), 2 * rng.normal(size=(6, 32))
     pids = rng.integers(0, 40, 3000)
     features = rng.normal(size=(3000, 32)) + people[pids] + cameras[rng.integers(0, 6, 3000)]
     modalities = np.arange(3000) % 2
     every = pair_distances(features, pids, modalities, most=None)
-    found = pair_distances(features, pids, modalities, most=every.pairs * 32 // 5)
+    result = pair_distances(features, pids, modalities, most=every.pairs * 32 // 5)
     _, _, whole = every.merged(25)
-    _, _, drawn = found.merged(25)
+    _, _, drawn = result.merged(25)
     assert np.abs(drawn / drawn.sum() - whole / whole.sum()).max() < 0.0015  # of bars up to 0.06
 
 
-def test_neither_order_nor_length_counts_and_modalities_may_be_exchanged() -> None:
-    features, pids, modalities = made_up()
-    found = pair_distances(features, pids, modalities)
+def test_invariant_to_order_norm_and_exchange_of_modalities() -> None:
+    features, pids, modalities = random_features()
+    result = pair_distances(features, pids, modalities)
     order = np.random.default_rng(1).permutation(len(pids))
-    same(found, pair_distances(features[order], pids[order], modalities[order]), 1e-14)
-    same(found, pair_distances(3.0 * features, pids, modalities), 1e-14)
-    same(found, pair_distances(features, pids, 1 - modalities), 1e-14)
+    assert_same(result, pair_distances(features[order], pids[order], modalities[order]), 1e-14)
+    assert_same(result, pair_distances(3.0 * features, pids, modalities), 1e-14)
+    assert_same(result, pair_distances(features, pids, 1 - modalities), 1e-14)
 
 
-def test_by_hand_with_both_ends_in_their_bins() -> None:
+def test_smallest_and_largest_distance_have_a_bin() -> None:
     features = np.array([[1.0, 0.0], [2.0, 0.0], [-3.0, 0.0], [0.0, 4.0]])
-    found = pair_distances(features, np.array([1, 1, 2, 2]), np.array([0, 1, 1, 1]))
-    # the visible image is at 0 from its own person, at 2 and at 1 from the other
-    assert (found.intra_mean, found.inter_mean, found.delta) == (0.0, 1.5, 1.5)
-    assert found.intra.nonzero()[0].tolist() == [0]
-    assert found.inter.nonzero()[0].tolist() == [BINS // 2, BINS - 1]
-    assert (found.visible, found.infrared, found.people, found.pairs) == (1, 3, 1, 3)
+    result = pair_distances(features, np.array([1, 1, 2, 2]), np.array([0, 1, 1, 1]))
+    # distances of the visible image: 0 to its person, 2 and 1 to the other person
+    assert (result.intra_mean, result.inter_mean, result.delta) == (0.0, 1.5, 1.5)
+    assert result.intra.nonzero()[0].tolist() == [0]
+    assert result.inter.nonzero()[0].tolist() == [BINS // 2, BINS - 1]
+    assert (result.visible, result.infrared, result.people, result.pairs) == (1, 3, 1, 3)
 
 
-def test_bins_are_merged_until_they_hold_enough() -> None:
+def test_readable_bins_merges_until_counts_suffice() -> None:
     def one(intra: dict[int, int], inter: dict[int, int]) -> PairDistances:
         counts = np.zeros((2, BINS), dtype=np.int64)
         for row, filled in enumerate((intra, inter)):
@@ -167,18 +174,18 @@ def test_bins_are_merged_until_they_hold_enough() -> None:
     assert len(edges) == len(intra) + 1 == len(inter) + 1 == 201
 
 
-def test_a_row_of_zeros_is_at_distance_one() -> None:
-    found = pair_distances(
+def test_row_of_zeros_has_distance_one() -> None:
+    result = pair_distances(
         np.array([[0.0, 0.0], [1.0, 0.0], [0.0, 1.0]]), np.array([1, 1, 2]), np.array([0, 1, 1])
     )
-    assert (found.intra_mean, found.inter_mean) == (1.0, 1.0)
+    assert (result.intra_mean, result.inter_mean) == (1.0, 1.0)
 
 
 @pytest.mark.parametrize(
     ("pids", "modalities"),
     [([1, 1, 2], [0, 0, 0]), ([1, 1, 1], [0, 1, 1]), ([1, 2, 2], [0, 1, 1]), ([1, 2], [0, 1])],
-    ids=["one modality", "one person", "nobody in both", "a row short"],
+    ids=["one modality", "one person", "no person in both", "missing row"],
 )
-def test_what_can_not_be_compared(pids: list[int], modalities: list[int]) -> None:
+def test_invalid_input_raises(pids: list[int], modalities: list[int]) -> None:
     with pytest.raises(ValueError, match=r"pairs|features"):
         pair_distances(np.ones((3, 4)), np.array(pids), np.array(modalities))

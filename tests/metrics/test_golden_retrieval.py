@@ -1,4 +1,4 @@
-"""Every golden retrieval case, to 1e-9 with float64 distances and to 1e-6 with float32 scores."""
+"""All golden retrieval cases, to 1e-9 with float64 distances and to 1e-6 with float32 scores."""
 
 import os
 from fractions import Fraction
@@ -14,8 +14,8 @@ from vireid_cli.metrics.verification import operating_points, split_pairs, verif
 
 GOLDEN = Path(__file__).parents[1] / "golden"
 PARENTS = Path(__file__).parents
-BESIDE = next((folder for folder in PARENTS if (folder / "shared/golden").is_dir()), PARENTS[3])
-SHARED = Path(os.environ.get("VIREID_GOLDEN", BESIDE / "shared/golden"))
+ADJACENT = next((folder for folder in PARENTS if (folder / "shared/golden").is_dir()), PARENTS[3])
+SHARED = Path(os.environ.get("VIREID_GOLDEN", ADJACENT / "shared/golden"))
 RULES = {"sysu": ("sysu", True), "llcm": ("llcm", True), "regdb": ("none", False)}
 CASES = sorted(path.stem for path in GOLDEN.glob("*.npz") if path.stem.split("_")[0] in RULES)
 TIED = {"sysu_ties", "sysu_ties_same_id"}
@@ -31,9 +31,9 @@ def labels(case):
     return [case[name] for name in ("q_pids", "g_pids", "q_camids", "g_camids")]
 
 
-def test_all_cases_are_here() -> None:
+def test_number_of_cases() -> None:
     assert len(CASES) == 19
-    assert len(list(GOLDEN.glob("*.npz"))) == 26  # and official_full, which stays outside
+    assert len(list(GOLDEN.glob("*.npz"))) == 26  # official_full is not part of the repository
 
 
 @pytest.mark.parametrize("name", CASES)
@@ -41,42 +41,42 @@ def test_case(name) -> None:
     case = load(name)
     rule, merge = RULES[name.split("_")[0]]
     distances = -(case["q_feat"].astype(np.float64) @ case["g_feat"].astype(np.float64).T)
-    found = evaluate_distances(distances, *labels(case), rule=rule, merge_identities=merge)
-    assert found.valid == case["n_valid"]
-    np.testing.assert_allclose(found.cmc, case["cmc"], rtol=0, atol=1e-9)
-    assert found.mAP == pytest.approx(case["mAP"], abs=1e-9)
-    assert found.mINP == pytest.approx(case["mINP"], abs=1e-9)
+    result = evaluate_distances(distances, *labels(case), rule=rule, merge_identities=merge)
+    assert result.valid == case["n_valid"]
+    np.testing.assert_allclose(result.cmc, case["cmc"], rtol=0, atol=1e-9)
+    assert result.mAP == pytest.approx(case["mAP"], abs=1e-9)
+    assert result.mINP == pytest.approx(case["mINP"], abs=1e-9)
     ordinary = evaluate_distances(distances, *labels(case), rule=rule, merge_identities=False)
     np.testing.assert_allclose(ordinary.cmc, case["cmc_standard"], rtol=0, atol=1e-9)
 
 
 @pytest.mark.parametrize("name", sorted(set(CASES) - TIED))
-def test_float32_scores_give_the_same(name) -> None:
+def test_float32_scores(name) -> None:
     case = load(name)
     rule, merge = RULES[name.split("_")[0]]
     scores = case["q_feat"] @ case["g_feat"].T
     assert scores.dtype == np.float32
-    found = evaluate_scores(scores, *labels(case), rule=rule, merge_identities=merge)
-    np.testing.assert_allclose(found.cmc, case["cmc"], rtol=0, atol=1e-6)
-    assert found.mAP == pytest.approx(case["mAP"], abs=1e-6)
-    assert found.mINP == pytest.approx(case["mINP"], abs=1e-6)
+    result = evaluate_scores(scores, *labels(case), rule=rule, merge_identities=merge)
+    np.testing.assert_allclose(result.cmc, case["cmc"], rtol=0, atol=1e-6)
+    assert result.mAP == pytest.approx(case["mAP"], abs=1e-6)
+    assert result.mINP == pytest.approx(case["mINP"], abs=1e-6)
 
 
 @pytest.mark.parametrize("name", sorted(set(CASES) - TIED))
-def test_float32_products_of_the_device_give_the_same(name) -> None:
+def test_float32_products_on_the_device(name) -> None:
     case = load(name)
     rule, merge = RULES[name.split("_")[0]]
     device = "cuda" if torch.cuda.is_available() else "cpu"  # float32 products: torch's default on both
     q, g = (torch.from_numpy(case[side]).to(device) for side in ("q_feat", "g_feat"))
     scores = (q @ g.T).cpu().numpy()
-    found = evaluate_scores(scores, *labels(case), rule=rule, merge_identities=merge)
-    np.testing.assert_allclose(found.cmc, case["cmc"], rtol=0, atol=1e-6)
-    assert found.mAP == pytest.approx(case["mAP"], abs=1e-6)
-    assert found.mINP == pytest.approx(case["mINP"], abs=1e-6)
+    result = evaluate_scores(scores, *labels(case), rule=rule, merge_identities=merge)
+    np.testing.assert_allclose(result.cmc, case["cmc"], rtol=0, atol=1e-6)
+    assert result.mAP == pytest.approx(case["mAP"], abs=1e-6)
+    assert result.mINP == pytest.approx(case["mINP"], abs=1e-6)
 
 
 @pytest.mark.parametrize("name", CASES)
-def test_the_oracle_agrees(name) -> None:
+def test_oracle(name) -> None:
     case = load(name)
     rule, merge = RULES[name.split("_")[0]]
     distances = -(case["q_feat"].astype(np.float64) @ case["g_feat"].astype(np.float64).T)
@@ -88,19 +88,19 @@ def test_the_oracle_agrees(name) -> None:
     assert mean_penalty == pytest.approx(case["mINP"], abs=1e-9)
 
 
-def test_ties_lie_between_best_and_worst_order() -> None:
+def test_mAP_with_ties_is_between_best_and_worst_order() -> None:
     case = load("sysu_ties")
     scores = case["q_feat"] @ case["g_feat"].T
-    found = evaluate_scores(scores, *labels(case), rule="sysu", merge_identities=True)
-    assert case["mAP_worst"] < found.mAP < case["mAP_best"]
-    # the field's evaluator has other numbers here, because its sort is not stable
+    result = evaluate_scores(scores, *labels(case), rule="sysu", merge_identities=True)
+    assert case["mAP_worst"] < result.mAP < case["mAP_best"]
+    # the usual evaluators give other values here, because their sort is not stable
     flipped = [case["q_pids"], case["g_pids"][::-1], case["q_camids"], case["g_camids"][::-1]]
     reverse = evaluate_scores(scores[:, ::-1], *flipped, rule="sysu", merge_identities=True)
-    assert abs(reverse.mAP - found.mAP) > 1e-4
+    assert abs(reverse.mAP - result.mAP) > 1e-4
 
 
 def official_trial(case, cameras, trial, shots):
-    """Query rows, and gallery rows of one trial, from the stored selection."""
+    """Return query rows and gallery rows of one trial from the stored selection."""
     row_of = {key: row for row, key in enumerate(zip(case["cam"], case["pid"], case["img"], strict=True))}
     count = case.get("sel_count", np.full(len(case["sel_cam"]), 10))
     gallery = [
@@ -123,7 +123,7 @@ def check_official(case, prefix, mode, shots, distance, trials):
     feat = case["feat"].astype(np.float64)
     for trial in trials:
         query, gallery = official_trial(case, cameras, trial, shots)
-        found = evaluate_distances(
+        result = evaluate_distances(
             distance(feat[query], feat[gallery]),
             case["pid"][query],
             case["pid"][gallery],
@@ -132,10 +132,10 @@ def check_official(case, prefix, mode, shots, distance, trials):
             rule="sysu",
             merge_identities=True,
         )
-        assert found.valid == case[f"{key}_n_valid"]
-        np.testing.assert_allclose(found.cmc, case[f"{key}_cmc"][trial], rtol=0, atol=1e-9)
-        assert found.mAP == pytest.approx(case[f"{key}_mAP"][trial], abs=1e-9)
-        assert found.mINP == pytest.approx(case[f"{key}_mINP_bruteforce"][trial], abs=1e-9)
+        assert result.valid == case[f"{key}_n_valid"]
+        np.testing.assert_allclose(result.cmc, case[f"{key}_cmc"][trial], rtol=0, atol=1e-9)
+        assert result.mAP == pytest.approx(case[f"{key}_mAP"][trial], abs=1e-9)
+        assert result.mINP == pytest.approx(case[f"{key}_mINP_bruteforce"][trial], abs=1e-9)
 
 
 def cosine(q, g):
@@ -158,7 +158,7 @@ def test_official_cosine(mode, shots) -> None:
 def test_official_full(mode, shots) -> None:
     path = SHARED / "official_full.npz"
     if not path.is_file():
-        pytest.skip(f"official_full.npz may not be copied into the project and is not at {SHARED}")
+        pytest.skip(f"official_full.npz cannot be distributed with the project and is not in {SHARED}")
     with np.load(path, allow_pickle=False) as archive:
         case = dict(archive)
     check_official(case, "", mode, shots, euclidean, range(10))
@@ -168,9 +168,9 @@ def test_official_full(mode, shots) -> None:
 def test_faces(name: str) -> None:
     case = load(name)
     scores = case["q_feat"].astype(np.float64) @ case["g_feat"].astype(np.float64).T
-    found = verify_scores(scores, case["q_pids"], case["g_pids"])
-    assert found.rank1 == pytest.approx(case["rank1"], abs=1e-9)
-    check_points(found.points, case)
+    result = verify_scores(scores, case["q_pids"], case["g_pids"])
+    assert result.rank1 == pytest.approx(case["rank1"], abs=1e-9)
+    check_points(result.points, case)
 
 
 @pytest.mark.parametrize("name", ["face_scores", "face_scores_ties", "face_scores_few_impostors"])
@@ -194,17 +194,19 @@ def test_face_scores_at_the_nearest_rate(name: str) -> None:
 
 
 def check_nearest(genuine, impostor, case):
-    """Ours is the nearest of all thresholds; the golden one is the nearest of the curve's corners."""
+    """Check the nearest of all thresholds, and the golden values, which use the curve's corners only."""
     thresholds = np.unique(np.concatenate([genuine, impostor]))[::-1]
-    accepted, let_in = (np.searchsorted(np.sort(-s), -thresholds, side="right") for s in (genuine, impostor))
-    accepted, let_in = np.r_[0, accepted], np.r_[0, let_in]
-    bends = (np.diff(accepted, 2) != 0) | (np.diff(let_in, 2) != 0)
+    accepted, false_accepts = (
+        np.searchsorted(np.sort(-s), -thresholds, side="right") for s in (genuine, impostor)
+    )
+    accepted, false_accepts = np.r_[0, accepted], np.r_[0, false_accepts]
+    bends = (np.diff(accepted, 2) != 0) | (np.diff(false_accepts, 2) != 0)
     corners = np.flatnonzero(np.r_[True, bends, True])
     for point in operating_points(genuine, impostor, reading="nearest"):
         target = Fraction(str(point.far)) * len(impostor)
         best = [
-            min((abs(let_in[i] - target), -let_in[i], -accepted[i]) for i in places)
-            for places in (range(len(let_in)), corners)
+            min((abs(false_accepts[i] - target), -false_accepts[i], -accepted[i]) for i in places)
+            for places in (range(len(false_accepts)), corners)
         ]
         assert point.rate == pytest.approx(-best[0][2] / len(genuine), abs=1e-12)
         assert point.far_reached == pytest.approx(-best[0][1] / len(impostor), abs=1e-12)

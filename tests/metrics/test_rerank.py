@@ -1,4 +1,4 @@
-"""Re-ranking against a plain implementation that follows the authors' code line by line."""
+"""Re-ranking against a plain implementation of the authors' procedure."""
 
 from typing import Any
 
@@ -11,7 +11,7 @@ from vireid_cli.metrics.rerank import gallery_mean, k_reciprocal
 
 
 def plain(q, g, k1=20, k2=6, weight=0.3):
-    """The published procedure with full matrices and a loop over images, in float64."""
+    """Compute the published procedure with full matrices and a loop over images, in float64."""
     x = np.concatenate([q, g]).astype(np.float64)
     total, queries = len(x), len(q)
     distance = np.array([[((a - b) ** 2).sum() for b in x] for a in x])
@@ -24,9 +24,9 @@ def plain(q, g, k1=20, k2=6, weight=0.3):
         expanded = set(near)
         for candidate in near:
             half = int(np.around(k1 / 2)) + 1
-            theirs = [j for j in rank[candidate, :half] if candidate in rank[j, :half]]
-            if len(set(theirs) & set(near)) > 2 / 3 * len(theirs):
-                expanded |= set(theirs)
+            candidates = [j for j in rank[candidate, :half] if candidate in rank[j, :half]]
+            if len(set(candidates) & set(near)) > 2 / 3 * len(candidates):
+                expanded |= set(candidates)
         members = sorted(expanded)
         weights = np.exp(-distance[i, members])
         encoding[i, members] = weights / weights.sum()
@@ -61,7 +61,7 @@ def test_equals_the_plain_procedure(seed: int, options: dict[str, Any]) -> None:
     np.testing.assert_allclose(k_reciprocal(q, g, **options), plain(q, g, **options), rtol=0, atol=1e-9)
 
 
-def test_blocks_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_block_size_does_not_affect_result(monkeypatch: pytest.MonkeyPatch) -> None:
     q, g = people(4)
     whole = k_reciprocal(q, g)
     monkeypatch.setattr(rerank, "_CELLS", 100)
@@ -73,12 +73,12 @@ def test_fewer_images_than_neighbours() -> None:
     np.testing.assert_allclose(k_reciprocal(q, g), plain(q, g), rtol=0, atol=1e-9)
 
 
-def test_features_of_any_length() -> None:
+def test_features_of_any_norm() -> None:
     q, g = people(6)
     np.testing.assert_allclose(k_reciprocal(3 * q, 3 * g), plain(3 * q, 3 * g), rtol=0, atol=1e-9)
 
 
-def test_refusals(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_invalid_settings_raise(monkeypatch: pytest.MonkeyPatch) -> None:
     q, g = people(0)
     with pytest.raises(UsageError, match="k2"):
         k_reciprocal(q, g, k1=3, k2=9)
@@ -89,6 +89,6 @@ def test_refusals(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_gallery_mean_by_hand() -> None:
     q, g = np.array([[1.0, 0.0], [0.0, 1.0]]), np.array([[0.0, 1.0], [0.6, 0.8]])
-    found = gallery_mean(q, g, np.array([[1, 0], [0, -1]]))
+    means = gallery_mean(q, g, np.array([[1, 0], [0, -1]]))
     first = np.array([1.6, 1.8]) / np.hypot(1.6, 1.8)
-    np.testing.assert_allclose(found, [first, [0.0, 1.0]])
+    np.testing.assert_allclose(means, [first, [0.0, 1.0]])

@@ -1,4 +1,4 @@
-"""Retrieval metrics by hand, against the plain loop, and by laws."""
+"""Retrieval metrics against hand-computed values, a plain loop and invariants."""
 
 import itertools
 from fractions import Fraction
@@ -45,47 +45,47 @@ def evaluate(scores, q_pids, g_pids, q_camids=None, g_camids=None, rule="none", 
 
 def test_two_queries_by_hand() -> None:
     scores = [[0.9, 0.8, 0.7, 0.6], [0.9, 0.8, 0.7, 0.1]]
-    found = evaluate(scores, [1, 3], [1, 2, 1, 3])
+    result = evaluate(scores, [1, 3], [1, 2, 1, 3])
     # query 0: matches at ranks 1 and 3; query 1: at rank 4
-    np.testing.assert_allclose(found.average_precision, [(1 / 1 + 2 / 3) / 2, 1 / 4])
-    np.testing.assert_allclose(found.inverse_negative_penalty, [2 / 3, 1 / 4])
-    assert found.first_rank.tolist() == [1, 4]
-    assert found.cmc.tolist() == [1 / 2, 1 / 2, 1 / 2] + [1.0] * 17
-    assert found.mAP == pytest.approx(float(Fraction(13, 24)))
-    assert found.mINP == pytest.approx(float(Fraction(11, 24)))
+    np.testing.assert_allclose(result.average_precision, [(1 / 1 + 2 / 3) / 2, 1 / 4])
+    np.testing.assert_allclose(result.inverse_negative_penalty, [2 / 3, 1 / 4])
+    assert result.first_rank.tolist() == [1, 4]
+    assert result.cmc.tolist() == [1 / 2, 1 / 2, 1 / 2] + [1.0] * 17
+    assert result.mAP == pytest.approx(float(Fraction(13, 24)))
+    assert result.mINP == pytest.approx(float(Fraction(11, 24)))
 
 
 def test_merged_identities_by_hand() -> None:
-    # before id 3 stand two images of id 1 and one of id 2: rank 4 among images, 3 among identities
-    found = evaluate([[0.9, 0.8, 0.7, 0.1]], [3], [1, 2, 1, 3], merge=True)
-    assert found.first_rank.tolist() == [3]
-    assert found.cmc.tolist() == [0.0, 0.0] + [1.0] * 18
-    assert found.mAP == 1 / 4
+    # two images of id 1 and one of id 2 precede id 3: rank 4 among images, 3 among identities
+    result = evaluate([[0.9, 0.8, 0.7, 0.1]], [3], [1, 2, 1, 3], merge=True)
+    assert result.first_rank.tolist() == [3]
+    assert result.cmc.tolist() == [0.0, 0.0] + [1.0] * 18
+    assert result.mAP == 1 / 4
 
 
 def test_camera_rule_of_sysu_by_hand() -> None:
-    # the best image is of another person at the query's place: it is not seen from camera 3
+    # the best image shows another person at the query's location: camera 3 ignores it
     arguments = ([[0.9, 0.8, 0.7]] * 2, [1, 1], [2, 1, 3], [3, 6], [2, 1, 4])
-    found = evaluate(*arguments, rule="sysu", merge=True)
-    assert found.first_rank.tolist() == [1, 2]
+    result = evaluate(*arguments, rule="sysu", merge=True)
+    assert result.first_rank.tolist() == [1, 2]
     assert evaluate(*arguments, rule="none", merge=True).first_rank.tolist() == [2, 2]
 
 
 def test_camera_rule_of_llcm_by_hand() -> None:
-    # same person under the same camera number is ignored, another person there is not
-    found = evaluate([[0.9, 0.8, 0.7]], [1], [1, 2, 1], [5], [5, 5, 6], rule="llcm", merge=True)
-    assert found.first_rank.tolist() == [2]
-    assert found.mAP == 1 / 2
+    # only the same person from the same camera number is ignored
+    result = evaluate([[0.9, 0.8, 0.7]], [1], [1, 2, 1], [5], [5, 5, 6], rule="llcm", merge=True)
+    assert result.first_rank.tolist() == [2]
+    assert result.mAP == 1 / 2
 
 
-def test_invalid_queries_leave_every_mean() -> None:
+def test_means_exclude_invalid_queries() -> None:
     scores = [[0.9, 0.1], [0.9, 0.1], [0.1, 0.9]]
-    found = evaluate(scores, [1, 7, 2], [1, 2], [3, 3, 3], [2, 1], rule="sysu", merge=True)
-    # query 0 has its only match at its own place, query 1 has none at all
-    assert found.valid_mask.tolist() == [False, False, True]
-    assert (found.queries, found.valid, found.rank(1), found.mAP) == (3, 1, 1.0, 1.0)
-    assert np.isnan(found.average_precision[:2]).all()
-    assert found.first_rank.tolist() == [0, 0, 1]
+    result = evaluate(scores, [1, 7, 2], [1, 2], [3, 3, 3], [2, 1], rule="sysu", merge=True)
+    # query 0 has only an ignored match, query 1 has none
+    assert result.valid_mask.tolist() == [False, False, True]
+    assert (result.queries, result.valid, result.rank(1), result.mAP) == (3, 1, 1.0, 1.0)
+    assert np.isnan(result.average_precision[:2]).all()
+    assert result.first_rank.tolist() == [0, 0, 1]
 
 
 def test_ties_rank_in_gallery_order() -> None:
@@ -100,28 +100,28 @@ def test_distances_are_scores_with_the_other_sign() -> None:
     rng = np.random.default_rng(0)
     scores = rng.standard_normal((9, 14))
     labels = (rng.integers(0, 4, 9), rng.integers(0, 4, 14), rng.integers(1, 7, 9), rng.integers(1, 7, 14))
-    one = evaluate_scores(scores, *labels, rule="sysu", merge_identities=True)
-    other = evaluate_distances(-scores, *labels, rule="sysu", merge_identities=True)
-    np.testing.assert_array_equal(one.average_precision, other.average_precision)
-    np.testing.assert_array_equal(one.first_rank, other.first_rank)
+    by_score = evaluate_scores(scores, *labels, rule="sysu", merge_identities=True)
+    by_distance = evaluate_distances(-scores, *labels, rule="sysu", merge_identities=True)
+    np.testing.assert_array_equal(by_score.average_precision, by_distance.average_precision)
+    np.testing.assert_array_equal(by_score.first_rank, by_distance.first_rank)
 
 
 @pytest.mark.parametrize("kept", [1, 2, 3, 5, 7])
-def test_chance_is_the_mean_over_all_orders(kept: int) -> None:
+def test_chance_equals_mean_over_all_orders(kept: int) -> None:
     for matches in range(1, kept + 1):
         places = list(itertools.combinations(range(1, kept + 1), matches))
         rank1 = Fraction(sum(ranks[0] == 1 for ranks in places), len(places))
         precision = sum(
             Fraction(i, rank) / matches for ranks in places for i, rank in enumerate(ranks, 1)
         ) / len(places)
-        found = chance_level(np.array([matches]), np.array([kept]))
-        assert found.rank1 == pytest.approx(float(rank1), abs=1e-12)
-        assert found.mAP == pytest.approx(float(precision), abs=1e-12)
+        result = chance_level(np.array([matches]), np.array([kept]))
+        assert result.rank1 == pytest.approx(float(rank1), abs=1e-12)
+        assert result.mAP == pytest.approx(float(precision), abs=1e-12)
 
 
-def test_chance_counts_what_the_camera_rule_leaves() -> None:
-    found = evaluate([[0.9, 0.8, 0.7]], [1], [2, 1, 3], [3], [2, 1, 4], rule="sysu", merge=True)
-    assert found.chance.rank1 == 1 / 2
+def test_chance_counts_kept_images_only() -> None:
+    result = evaluate([[0.9, 0.8, 0.7]], [1], [2, 1, 3], [3], [2, 1, 4], rule="sysu", merge=True)
+    assert result.chance.rank1 == 1 / 2
 
 
 def test_trials_have_mean_and_sample_deviation() -> None:
@@ -137,10 +137,10 @@ def test_trials_have_mean_and_sample_deviation() -> None:
 
 def test_top_lists_by_hand() -> None:
     scores = np.array([[0.1, 0.5, 0.5, 0.9], [0.4, 0.3, 0.2, 0.1]])
-    found = top(scores, *map(np.array, ([1, 1], [1, 2, 3, 4], [3, 6], [1, 4, 5, 2])), rule="sysu", k=4)
-    assert found.tolist() == [[1, 2, 0, -1], [0, 1, 2, 3]]
-    found = top(scores[:, :2], *map(np.array, ([1, 1], [1, 2], [3, 6], [1, 4])), rule="sysu", k=3)
-    assert found.tolist() == [[1, 0, -1], [0, 1, -1]]
+    result = top(scores, *map(np.array, ([1, 1], [1, 2, 3, 4], [3, 6], [1, 4, 5, 2])), rule="sysu", k=4)
+    assert result.tolist() == [[1, 2, 0, -1], [0, 1, 2, 3]]
+    result = top(scores[:, :2], *map(np.array, ([1, 1], [1, 2], [3, 6], [1, 4])), rule="sysu", k=3)
+    assert result.tolist() == [[1, 0, -1], [0, 1, -1]]
 
 
 def test_bisection_counts_equal_values() -> None:
@@ -150,7 +150,7 @@ def test_bisection_counts_equal_values() -> None:
     assert count_up_to(ordered, row, value).tolist() == [0, 3, 4, 5, 5, 0]
 
 
-# ---------------------------------------------------------------- refusals
+# ---------------------------------------------------------------- errors
 
 
 @pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
@@ -159,7 +159,7 @@ def test_scores_must_be_finite(bad, rule) -> None:
     scores = np.random.default_rng(0).standard_normal((3, 5))
     scores[1, 3] = bad
     labels = map(np.array, ([1, 2, 1], [1, 2, 1, 2, 3], [3, 3, 6], [1, 2, 4, 2, 2]))
-    # an ignored cell may hide what stands in it, so look at one that the rule keeps
+    # ignored cells may contain any value, so test a cell that the rule keeps
     labels = [*labels]
     labels[3][3] = 1
     for call in (evaluate_scores, evaluate_distances):
@@ -169,14 +169,14 @@ def test_scores_must_be_finite(bad, rule) -> None:
         top(scores, *labels, rule=rule)
 
 
-def test_shapes_must_fit() -> None:
+def test_shapes_must_match() -> None:
     with pytest.raises(UsageError, match=r"\(2, 3\) does not fit 2 query pids"):
         evaluate(np.zeros((2, 3)), [1, 2], [1, 2])
     with pytest.raises(UsageError, match="nothing to evaluate"):
         evaluate(np.zeros((0, 2)), [], [1, 2])
 
 
-def test_no_match_at_all_is_explained() -> None:
+def test_no_legal_match_raises() -> None:
     with pytest.raises(DataError, match="none of the 2 queries has a legal match among 1"):
         evaluate(np.zeros((2, 1)), [1, 2], [3])
 
@@ -186,7 +186,7 @@ def test_unknown_rule() -> None:
         evaluate(np.zeros((1, 1)), [1], [1], rule="market")
 
 
-# ---------------------------------------------------------------- oracle and laws
+# ---------------------------------------------------------------- oracle and invariants
 
 
 @st.composite
@@ -211,7 +211,7 @@ def retrievals(draw, tied):
     return scores, labels, {"rule": rule, "merge_identities": draw(st.booleans())}
 
 
-def same(one, other):
+def assert_same(one, other):
     np.testing.assert_array_equal(one.cmc, other.cmc)
     np.testing.assert_allclose(one.average_precision, other.average_precision, rtol=1e-12)
     np.testing.assert_allclose(one.inverse_negative_penalty, other.inverse_negative_penalty, rtol=1e-12)
@@ -222,48 +222,50 @@ def same(one, other):
 @settings(max_examples=150, deadline=None)
 @given(retrievals(tied=True))
 def test_equals_the_plain_loop_with_ties(case) -> None:
-    scores, labels, how = case
-    found = evaluate_scores(scores, *labels, **how)
-    cmc, mean_precision, mean_penalty = evaluate_by_loop(-scores, *labels, **how)
-    np.testing.assert_allclose(found.cmc, cmc, rtol=0, atol=1e-12)
-    assert found.mAP == pytest.approx(mean_precision, abs=1e-12)
-    assert found.mINP == pytest.approx(mean_penalty, abs=1e-12)
+    scores, labels, options = case
+    result = evaluate_scores(scores, *labels, **options)
+    cmc, mean_precision, mean_penalty = evaluate_by_loop(-scores, *labels, **options)
+    np.testing.assert_allclose(result.cmc, cmc, rtol=0, atol=1e-12)
+    assert result.mAP == pytest.approx(mean_precision, abs=1e-12)
+    assert result.mINP == pytest.approx(mean_penalty, abs=1e-12)
 
 
 @settings(max_examples=100, deadline=None)
 @given(retrievals(tied=True), st.integers(1, 9), st.sampled_from([8, 64, 400]), st.sampled_from([1, 3]))
-def test_tiles_blocks_and_threads_change_nothing(case, tile, block_bytes, threads) -> None:
-    scores, labels, how = case
-    plan = plan_ranks(*labels, tile=tile, **how)
+def test_tiles_blocks_and_threads_do_not_affect_result(case, tile, block_bytes, threads) -> None:
+    scores, labels, options = case
+    plan = plan_ranks(*labels, tile=tile, **options)
     counted = rank_matrix(plan, scores, 1, block_bytes=block_bytes, threads=threads)
-    same(result_of(plan, counted), evaluate_scores(scores, *labels, **how))
+    assert_same(result_of(plan, counted), evaluate_scores(scores, *labels, **options))
 
 
 @settings(max_examples=60, deadline=None)
 @given(retrievals(tied=False), st.randoms(use_true_random=False))
-def test_order_of_an_untied_gallery_is_nothing(case, random) -> None:
-    scores, labels, how = case
+def test_invariant_to_order_of_gallery_without_ties(case, random) -> None:
+    scores, labels, options = case
     order = np.array(random.sample(range(scores.shape[1]), scores.shape[1]))
     shuffled = [labels[0], labels[1][order], labels[2], labels[3][order]]
-    same(evaluate_scores(scores[:, order], *shuffled, **how), evaluate_scores(scores, *labels, **how))
+    assert_same(
+        evaluate_scores(scores[:, order], *shuffled, **options), evaluate_scores(scores, *labels, **options)
+    )
 
 
 @settings(max_examples=60, deadline=None)
 @given(retrievals(tied=True), st.randoms(use_true_random=False))
-def test_names_of_identities_are_nothing(case, random) -> None:
-    scores, labels, how = case
+def test_invariant_to_identity_labels(case, random) -> None:
+    scores, labels, options = case
     names = np.array(random.sample(range(10_000), 6))
     renamed = [names[labels[0]], names[labels[1]], labels[2], labels[3]]
-    same(evaluate_scores(scores, *renamed, **how), evaluate_scores(scores, *labels, **how))
+    assert_same(evaluate_scores(scores, *renamed, **options), evaluate_scores(scores, *labels, **options))
 
 
 @settings(max_examples=60, deadline=None)
 @given(retrievals(tied=True), st.floats(0.5, 30.0))
-def test_lifting_a_true_match_never_lowers(case, lift) -> None:
-    scores, labels, how = case
-    before = evaluate_scores(scores, *labels, **how)
+def test_raising_match_scores_never_lowers_metrics(case, lift) -> None:
+    scores, labels, options = case
+    before = evaluate_scores(scores, *labels, **options)
     lifted = scores + lift * (labels[0][:, None] == labels[1]) * (np.arange(scores.shape[1]) % 3 == 0)
-    after = evaluate_scores(lifted, *labels, **how)
+    after = evaluate_scores(lifted, *labels, **options)
     valid = before.valid_mask
     assert (after.average_precision[valid] >= before.average_precision[valid] - 1e-12).all()
     assert (after.inverse_negative_penalty[valid] >= before.inverse_negative_penalty[valid] - 1e-12).all()
@@ -272,44 +274,49 @@ def test_lifting_a_true_match_never_lowers(case, lift) -> None:
 
 @settings(max_examples=60, deadline=None)
 @given(retrievals(tied=True), st.integers(0, 8), st.integers(0, 24), st.floats(-5, 50))
-def test_an_ignored_image_changes_nothing(case, person, place, score) -> None:
-    scores, labels, how = case
-    assume(how["rule"] != "none")
-    if how["rule"] == "sysu":  # all queries at camera 3, and an image of camera 2
+def test_ignored_image_does_not_affect_result(case, person, place, score) -> None:
+    scores, labels, options = case
+    assume(options["rule"] != "none")
+    if options["rule"] == "sysu":  # all queries at camera 3, and an image of camera 2
         labels[2], camid = np.full_like(labels[2], 3), 2
-    else:  # all queries of one person and camera, and an image of just these
+    else:  # all queries of one person and camera, and an image with these labels
         labels[0], labels[2] = np.full_like(labels[0], person), np.full_like(labels[2], 4)
         camid = 4
-    keep = ignored_cells(how["rule"], labels[0], labels[2], labels[1], labels[3])
+    keep = ignored_cells(options["rule"], labels[0], labels[2], labels[1], labels[3])
     assume(((labels[0][:, None] == labels[1]) & ~keep).any())
     place = min(place, scores.shape[1])
     more = [labels[0], np.insert(labels[1], place, person), labels[2], np.insert(labels[3], place, camid)]
-    same(
-        evaluate_scores(np.insert(scores, place, score, axis=1), *more, **how),
-        evaluate_scores(scores, *labels, **how),
+    assert_same(
+        evaluate_scores(np.insert(scores, place, score, axis=1), *more, **options),
+        evaluate_scores(scores, *labels, **options),
     )
 
 
 @settings(max_examples=40, deadline=None)
 @given(retrievals(tied=False))
-def test_float32_scores_give_the_same(case) -> None:
-    scores, labels, how = case
-    same(evaluate_scores(scores.astype(np.float32), *labels, **how), evaluate_scores(scores, *labels, **how))
+def test_float32_scores_give_equal_results(case) -> None:
+    scores, labels, options = case
+    assert_same(
+        evaluate_scores(scores.astype(np.float32), *labels, **options),
+        evaluate_scores(scores, *labels, **options),
+    )
 
 
 @settings(max_examples=40, deadline=None)
 @given(retrievals(tied=True), st.integers(1, 12))
-def test_top_is_the_stable_order_of_what_is_kept(case, k) -> None:
-    scores, labels, how = case
-    found = top(scores, *labels, rule=how["rule"], k=k)
+def test_top_is_the_stable_order_of_kept_images(case, k) -> None:
+    scores, labels, options = case
+    result = top(scores, *labels, rule=options["rule"], k=k)
     for query in range(len(scores)):
         order = np.argsort(-scores[query], kind="stable")
-        drop = ignored(how["rule"], labels[0][query], labels[2][query], labels[1][order], labels[3][order])
+        drop = ignored(
+            options["rule"], labels[0][query], labels[2][query], labels[1][order], labels[3][order]
+        )
         expected = (order if drop is None else order[~np.broadcast_to(drop, order.shape)])[:k].tolist()
-        assert found[query].tolist() == expected + [-1] * (k - len(expected))
+        assert result[query].tolist() == expected + [-1] * (k - len(expected))
 
 
-def test_trials_share_one_product() -> None:
+def test_trials_equal_separate_evaluations() -> None:
     rng = np.random.default_rng(3)
     scores = rng.standard_normal((20, 40))
     q_pids, u_pids = rng.integers(0, 5, 20), np.repeat(np.arange(5), 8)
@@ -318,8 +325,8 @@ def test_trials_share_one_product() -> None:
     trials = evaluate_trials(
         scores, galleries, q_pids, u_pids, q_camids, u_camids, rule="sysu", merge_identities=True
     )
-    for gallery, found in zip(galleries, trials, strict=True):
-        alone = evaluate_scores(
+    for gallery, result in zip(galleries, trials, strict=True):
+        separate = evaluate_scores(
             scores[:, gallery],
             q_pids,
             u_pids[gallery],
@@ -328,33 +335,35 @@ def test_trials_share_one_product() -> None:
             rule="sysu",
             merge_identities=True,
         )
-        same(found, alone)
+        assert_same(result, separate)
 
 
 @pytest.mark.parametrize("merge", [False, True])
 def test_a_large_uneven_gallery_equals_the_plain_loop(merge: bool) -> None:
-    """Several tiles, an identity wider than a tile, identities nobody asks for."""
+    """Covers several tiles, an identity wider than a tile and identities without queries."""
     rng = np.random.default_rng(5)
     g_pids = np.concatenate([np.full(700, 1), rng.integers(2, 400, 2300)])
     order = rng.permutation(3000)
     g_pids, g_camids = g_pids[order], rng.integers(1, 7, 3000)
     q_pids, q_camids = rng.integers(0, 60, 40), rng.integers(1, 7, 40)
     scores = rng.integers(0, 5000, (40, 3000)).astype(np.float32)
-    how = {"rule": "llcm", "merge_identities": merge}
-    plan = plan_ranks(q_pids, g_pids, q_camids, g_camids, tile=256, **how)
+    options = {"rule": "llcm", "merge_identities": merge}
+    plan = plan_ranks(q_pids, g_pids, q_camids, g_camids, tile=256, **options)
     assert len(plan.tiles) > 8
     assert 0 < plan.relevant_tiles < len(plan.tiles)
-    found = result_of(plan, rank_matrix(plan, scores, 1))
-    cmc, mean_precision, mean_penalty = evaluate_by_loop(-scores, q_pids, g_pids, q_camids, g_camids, **how)
-    np.testing.assert_allclose(found.cmc, cmc, rtol=0, atol=1e-12)
-    assert found.mAP == pytest.approx(mean_precision, abs=1e-12)
-    assert found.mINP == pytest.approx(mean_penalty, abs=1e-12)
+    result = result_of(plan, rank_matrix(plan, scores, 1))
+    cmc, mean_precision, mean_penalty = evaluate_by_loop(
+        -scores, q_pids, g_pids, q_camids, g_camids, **options
+    )
+    np.testing.assert_allclose(result.cmc, cmc, rtol=0, atol=1e-12)
+    assert result.mAP == pytest.approx(mean_precision, abs=1e-12)
+    assert result.mINP == pytest.approx(mean_penalty, abs=1e-12)
 
 
-def test_results_are_checked() -> None:
+def test_retrieval_validates_fields() -> None:
     good = evaluate([[0.9, 0.8]], [1], [1, 2])
     fields = {name: getattr(good, name) for name in good.__slots__}
-    with pytest.raises(ValueError, match="rises"):
+    with pytest.raises(ValueError, match="non-decreasing"):
         type(good)(**fields | {"cmc": good.cmc[::-1] * np.linspace(0, 1, 20)[::-1]})
     with pytest.raises(ValueError, match="valid mask"):
         type(good)(**fields | {"valid": 2})

@@ -1,4 +1,4 @@
-"""Streaming a gallery gives what the whole score matrix gives."""
+"""Streaming evaluation against evaluation of the whole score matrix."""
 
 import numpy as np
 import pytest
@@ -19,7 +19,7 @@ def case(seed, gallery=300, tied=False):
     # small integers: products are exact in every order of summation, and often equal
     draw = (lambda n: rng.integers(-1, 2, (n, 5))) if tied else (lambda n: rng.integers(-99, 100, (n, 5)))
     labels = [q_pids, g_pids, rng.choice([3, 6], 25), rng.choice([1, 2, 4, 5], gallery)]
-    labels[2][0] = 6  # one legal match at least
+    labels[2][0] = 6  # at least one legal match
     return draw(25).astype(np.float32), draw(gallery).astype(np.float32), labels
 
 
@@ -34,67 +34,67 @@ def case(seed, gallery=300, tied=False):
 )
 def test_equals_the_score_matrix(seed, tied, merge, rule, tile, kept_bytes) -> None:
     q, g, labels = case(seed, tied=tied)
-    how = {"rule": rule, "merge_identities": merge}
-    found = evaluate_streamed(q, g, *labels, tile=tile, kept_bytes=kept_bytes, **how)
-    expected = evaluate_scores(q @ g.T, *labels, **how)
-    np.testing.assert_array_equal(found.cmc, expected.cmc)
-    np.testing.assert_allclose(found.average_precision, expected.average_precision, rtol=1e-12)
-    np.testing.assert_array_equal(found.first_rank, expected.first_rank)
-    assert found.mINP == pytest.approx(expected.mINP, abs=1e-12)
+    options = {"rule": rule, "merge_identities": merge}
+    result = evaluate_streamed(q, g, *labels, tile=tile, kept_bytes=kept_bytes, **options)
+    expected = evaluate_scores(q @ g.T, *labels, **options)
+    np.testing.assert_array_equal(result.cmc, expected.cmc)
+    np.testing.assert_allclose(result.average_precision, expected.average_precision, rtol=1e-12)
+    np.testing.assert_array_equal(result.first_rank, expected.first_rank)
+    assert result.mINP == pytest.approx(expected.mINP, abs=1e-12)
 
 
-def test_a_product_that_rounds_differently_each_time_finds_each_match_once() -> None:
+def test_products_with_different_rounding_count_each_match_once() -> None:
     _, _, labels = case(1)
     noise = np.random.default_rng(0)
     exact = np.stack([noise.permutation(300) for _ in range(25)]).astype(np.float64)
 
     def product(positions):
-        # scores lie 1 apart: the noise moves no order, but no score is met twice
+        # scores differ by 1: the noise preserves the order, but no score repeats
         return exact[:, positions] + noise.uniform(-0.3, 0.3, (25, len(positions)))
 
     for merge in (False, True):
         plan = plan_ranks(*labels, rule="sysu", merge_identities=merge, tile=32)
-        found = result_of(plan, rank_stream(plan, product, kept_bytes=0))
+        result = result_of(plan, rank_stream(plan, product, kept_bytes=0))
         expected = evaluate_scores(exact, *labels, rule="sysu", merge_identities=merge)
-        np.testing.assert_array_equal(found.first_rank, expected.first_rank)
-        np.testing.assert_allclose(found.average_precision, expected.average_precision, rtol=1e-12)
+        np.testing.assert_array_equal(result.first_rank, expected.first_rank)
+        np.testing.assert_allclose(result.average_precision, expected.average_precision, rtol=1e-12)
 
 
-def test_half_precision_features_are_compared_in_float32() -> None:
+def test_half_precision_features_are_multiplied_in_float32() -> None:
     rng = np.random.default_rng(0)
     q, g = (rng.standard_normal((n, 64)).astype(np.float16) for n in (20, 90))
     labels = [rng.integers(0, 5, 20), rng.integers(0, 5, 90), np.ones(20, int), np.ones(90, int)]
-    found = evaluate_streamed(q, g, *labels, rule="none", merge_identities=False)
+    result = evaluate_streamed(q, g, *labels, rule="none", merge_identities=False)
     scores = q.astype(np.float64) @ g.astype(np.float64).T
     expected = evaluate_scores(scores, *labels, rule="none", merge_identities=False)
-    assert found.mAP == pytest.approx(expected.mAP, abs=1e-6)
+    assert result.mAP == pytest.approx(expected.mAP, abs=1e-6)
 
 
-def test_no_tile_is_asked_for_more_than_it_must() -> None:
+def test_product_is_called_at_most_twice_per_tile() -> None:
     _, _, labels = case(2, gallery=1000)
     plan = plan_ranks(*labels, rule="sysu", merge_identities=True, tile=64)
-    asked = []
+    requests = []
 
     def product(positions):
-        asked.append(positions)
-        return np.random.default_rng(len(asked)).standard_normal((25, len(positions))).astype(np.float32)
+        requests.append(positions)
+        return np.random.default_rng(len(requests)).standard_normal((25, len(positions))).astype(np.float32)
 
     rank_stream(plan, product)
-    assert sorted(np.concatenate(asked).tolist()) == list(range(1000))
-    asked.clear()
+    assert sorted(np.concatenate(requests).tolist()) == list(range(1000))
+    requests.clear()
     rank_stream(plan, product, kept_bytes=0)
-    assert len(asked) == len(plan.tiles) + plan.relevant_tiles
+    assert len(requests) == len(plan.tiles) + plan.relevant_tiles
 
 
-def test_refusals() -> None:
+def test_invalid_input_raises() -> None:
     q, g, labels = case(0)
-    how = {"rule": "none", "merge_identities": False}
+    options = {"rule": "none", "merge_identities": False}
     with pytest.raises(UsageError, match="do not fit"):
-        evaluate_streamed(q[:, :4], g, *labels, **how)
+        evaluate_streamed(q[:, :4], g, *labels, **options)
     with pytest.raises(UsageError, match="do not fit"):
-        evaluate_streamed(q, g[:-1], *labels, **how)
+        evaluate_streamed(q, g[:-1], *labels, **options)
     with pytest.raises(UsageError, match="nothing"):
-        evaluate_streamed(q[:0], g, labels[0][:0], labels[1], labels[2][:0], labels[3], **how)
+        evaluate_streamed(q[:0], g, labels[0][:0], labels[1], labels[2][:0], labels[3], **options)
     g[7, 0] = np.nan
     with pytest.raises(UsageError, match="NaN or infinity"):
-        evaluate_streamed(q, g, *labels, **how)
+        evaluate_streamed(q, g, *labels, **options)

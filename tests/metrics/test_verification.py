@@ -1,4 +1,4 @@
-"""Verification rates by hand, and by the definition written out."""
+"""Verification rates against hand-computed values and a direct definition."""
 
 from fractions import Fraction
 
@@ -11,7 +11,7 @@ from vireid_cli.errors import DataError, UsageError
 from vireid_cli.metrics.verification import FAR_READINGS, operating_points, verify_scores
 
 
-def test_by_hand() -> None:
+def test_not_exceeded_by_hand() -> None:
     genuine = np.array([0.9, 0.8, 0.4, 0.2])
     impostor = np.array([0.7, 0.5, 0.3, 0.1])
     none, quarter, half, every = operating_points(genuine, impostor, (0.0, 0.25, 0.5, 1.0))
@@ -21,12 +21,12 @@ def test_by_hand() -> None:
     assert (every.rate, every.far_reached, every.threshold) == (1.0, 1.0, 0.1)
 
 
-def test_nothing_may_be_accepted_when_an_impostor_is_best() -> None:
+def test_best_impostor_above_all_genuine_pairs_accepts_none() -> None:
     (point,) = operating_points(np.array([0.1, 0.2]), np.array([0.9, 0.1]), (0.001,))
     assert (point.rate, point.far_reached, point.threshold) == (0.0, 0.0, np.inf)
 
 
-def test_the_allowed_number_is_counted_in_decimals() -> None:
+def test_allowed_number_is_computed_in_decimals() -> None:
     # 0.29 * 100 is 28.999999999999996 in binary: 29 impostors are allowed, not 28
     impostor = np.arange(100.0)
     (point,) = operating_points(np.array([70.5, 71.5]), impostor, (0.29,))
@@ -38,7 +38,7 @@ scores = st.lists(st.integers(0, 12), min_size=1, max_size=30)
 
 @settings(max_examples=150, deadline=None)
 @given(scores, scores, st.sampled_from([0.0, 0.001, 0.01, 0.1, 0.25, 0.5, 1.0]))
-def test_is_the_best_rate_whose_far_is_not_exceeded(genuine, impostor, far) -> None:
+def test_not_exceeded_equals_search_over_thresholds(genuine, impostor, far) -> None:
     genuine, impostor = np.array(genuine, float), np.array(impostor, float)
     (point,) = operating_points(genuine, impostor, (far,))
     thresholds = [*np.unique(np.concatenate([genuine, impostor])), np.inf]
@@ -50,7 +50,7 @@ def test_is_the_best_rate_whose_far_is_not_exceeded(genuine, impostor, far) -> N
 
 @settings(max_examples=150, deadline=None)
 @given(scores, scores, st.sampled_from([0.0, 0.001, 0.01, 0.1, 0.25, 0.5, 1.0]))
-def test_nearest_is_the_best_rate_at_the_nearest_far(genuine, impostor, far) -> None:
+def test_nearest_equals_search_over_thresholds(genuine, impostor, far) -> None:
     genuine, impostor = np.array(genuine, float), np.array(impostor, float)
     (point,) = operating_points(genuine, impostor, (far,), "nearest")
     thresholds = [*np.unique(np.concatenate([genuine, impostor])), np.inf]
@@ -68,19 +68,19 @@ def test_nearest_by_hand() -> None:
     strict, near = (operating_points(genuine, impostor, (0.2, 0.5, 0.6), law) for law in FAR_READINGS)
     assert [point.rate for point in strict] == [2 / 5, 3 / 5, 3 / 5]
     assert [point.far_reached for point in strict] == [0.0, 1 / 4, 1 / 4]
-    # 0.2: 1/4 is nearer than 0; 0.5: 1/4 and 3/4 are as near, the larger counts
+    # 0.2: 1/4 is nearer than 0; 0.5: 1/4 and 3/4 are equally near, the larger one is used
     assert [point.rate for point in near] == [3 / 5, 4 / 5, 4 / 5]
     assert [point.far_reached for point in near] == [1 / 4, 3 / 4, 3 / 4]
 
 
 def test_rank1_counts_queries_with_a_gallery_image() -> None:
     scores = np.array([[0.9, 0.1, 0.2], [0.3, 0.3, 0.1], [0.5, 0.6, 0.7]])
-    found = verify_scores(scores, np.array([1, 2, 9]), np.array([1, 2, 2]), (0.5,))
-    # query 1 ties between ids 1 and 2: the first in the gallery counts; query 2 has nobody
-    assert (found.rank1, found.valid, found.genuine, found.impostor) == (0.5, 2, 3, 6)
+    result = verify_scores(scores, np.array([1, 2, 9]), np.array([1, 2, 2]), (0.5,))
+    # query 1 has a tie of ids 1 and 2: gallery order decides; query 2 has no gallery image
+    assert (result.rank1, result.valid, result.genuine, result.impostor) == (0.5, 2, 3, 6)
 
 
-def test_refusals() -> None:
+def test_invalid_input_raises() -> None:
     with pytest.raises(DataError, match="0 genuine"):
         operating_points(np.array([]), np.array([1.0]))
     with pytest.raises(DataError, match="NaN"):

@@ -102,10 +102,10 @@ def test_other_files_stay(tmp_path: Path, name: str) -> None:
 
 
 def test_export_removes_what_a_killed_export_left(tmp_path: Path) -> None:
-    from vireid_cli.exporters.onnx import _workplace
+    from vireid_cli.exporters.onnx import _temporary_folder
 
     (tmp_path / ".onnx-ab12cd34").mkdir()
-    with _workplace(tmp_path) as place:
+    with _temporary_folder(tmp_path) as place:
         assert names(tmp_path) == {place.name}
     assert names(tmp_path) == set()
 

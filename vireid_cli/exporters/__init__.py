@@ -1,1 +1,1 @@
-"""Networks and results as files for other programs: one file a format, fed by the engine."""
+"""Exporters of networks and results to other programs: one module per format, called by the engine."""

@@ -1,8 +1,8 @@
-"""Networks as ONNX files that take plain pixels, checked in onnxruntime before they are put in place.
+"""Export of networks to ONNX files with plain pixels as input, verified in onnxruntime before release.
 
-Needs the packages of the extra ``export``. A file is self-contained: the normalisation and, for methods
-that have one, the spectral transform are inside of it. A transform is made of matrix products, which
-onnxruntime computes many times faster than ``DFT`` nodes; these are refused.
+Requires the packages of the extra ``export``. A file is self-contained: it includes the normalisation and,
+for methods with a spectral transform, the transform. Transforms are matrix products, which onnxruntime
+computes many times faster than ``DFT`` nodes; a network with ``DFT`` nodes is rejected.
 """
 
 from __future__ import annotations
@@ -29,32 +29,32 @@ from vireid_cli.types import Modality
 from vireid_cli.unfinished import unfinished_folder
 
 LIMIT = 1e-4
-"""Largest absolute difference of an embedding's number between PyTorch and onnxruntime."""
+"""Maximum absolute difference of embedding values between PyTorch and onnxruntime."""
 
 OPSET = 18
-"""The opset that PyTorch's translations are written in; a later one is converted from it."""
+"""Opset of PyTorch's translations; later opsets are converted from it."""
 
 INLINE_BYTES = 1_900_000_000
-"""Weights up to this size lie inside the file; protocol buffers end at 2 GB."""
+"""Maximum size of weights stored inside the file; protocol buffers are limited to 2 GB."""
 
 PACKAGES = ("onnx", "onnxscript", "onnxruntime")
 REFUSED = frozenset({"DFT", "STFT"})
 CHECKED_BATCHES = (1, 2, 5)
-"""Batch sizes that every file must take; two inputs get different ones."""
+"""Batch sizes tested with every file; two inputs are tested with different sizes."""
 
 FileLayout = Literal["split", "joint"]
 
 
 @dataclass(frozen=True)
 class OnnxExport:
-    """What was written and how near it is to PyTorch.
+    """Result of an export: written files and their difference from PyTorch.
 
     Attributes:
-        files: The files, in place; above 1.9 GB the weights lie beside each, in a ``.data`` file.
-        largest_difference: Largest absolute difference of a number of an embedding.
-        images: Sample images that were compared.
+        files: Paths of the files; weights above 1.9 GB are in a separate ``.data`` file.
+        largest_difference: Largest absolute difference of embedding values.
+        images: Number of compared sample images.
         opset: Version of the operators.
-        nodes: Number of nodes by operator, over all files.
+        nodes: Number of nodes per operator, over all files.
     """
 
     files: tuple[Path, ...]
@@ -65,12 +65,12 @@ class OnnxExport:
 
 
 class _File(nn.Module):
-    """One file to be: the paths through a network that it holds, and the samples that they are run on.
+    """Module of one ONNX file: the embeddings of one or both modalities, with their sample images.
 
     Args:
-        name: The file's name.
-        network: Shared by all files.
-        samples: (N, 3, H, W) for each modality that the file takes.
+        name: File name.
+        network: Network, shared by all files.
+        samples: (N, 3, H, W) pixels per modality of the file.
     """
 
     def __init__(self, name: str, network: nn.Module, samples: Mapping[Modality, Tensor]) -> None:
@@ -84,7 +84,7 @@ class _File(nn.Module):
             self.batches = [f"{m.value}_batch" for m in samples]
 
     def forward(self, *images: Tensor) -> tuple[Tensor, ...]:
-        """Embed pixels, (N, 3, H, W) for each input, as (N, D) each."""
+        """Compute embeddings (N, D) of pixels (N, 3, H, W), for each input."""
         embed: Callable[[Tensor, Modality], Tensor] = self.network.embed  # type: ignore[assignment]
         return tuple(embed(pixels, m) for pixels, m in zip(images, self.modalities, strict=True))
 
@@ -107,45 +107,45 @@ def export_onnx(
     opset: int = OPSET,
     metadata: Mapping[str, str] | None = None,
 ) -> OnnxExport:
-    """Write a network as ONNX, compare it with PyTorch in onnxruntime, and only then put it in place.
+    """Export a network to ONNX; the files replace earlier ones only after a comparison with PyTorch.
 
     ``split`` writes ``visible.onnx`` and ``infrared.onnx`` (input ``images``, output ``embedding``)
     for the modalities in ``samples``; ``joint`` writes ``embed.onnx`` (inputs ``visible`` and
     ``infrared``, outputs ``visible_embedding`` and ``infrared_embedding``), which stores shared
-    weights once. The batch is free, for each input by itself; height and width are the samples'.
+    weights once. The batch size of each input is variable; height and width are those of the samples.
 
     Args:
-        network: Has ``embed(images, modality) -> (N, D)`` on plain pixels. It is not changed: a copy
-            in evaluation mode, on the CPU, in float32 is exported.
-        folder: Where the files go; it is made. Files of an earlier export are replaced.
-        samples: (N, 3, H, W) float pixels in [0, 1] for each modality, N ≥ 1, the same H and W;
-            real images, since the comparison is as good as they are.
+        network: Network with ``embed(images, modality) -> (N, D)`` for plain pixels. Not modified: the
+            export uses a copy in evaluation mode, on the CPU, in float32.
+        folder: Target folder, created if missing. Files of an earlier export are replaced.
+        samples: (N, 3, H, W) float pixels in [0, 1] per modality, N ≥ 1, with equal H and W. Use real
+            images, since the comparison depends on them.
         layout: ``split`` or ``joint``.
         opset: Version of the operators, 18 or later.
-        metadata: Written into the files beside what they say of themselves.
+        metadata: Additional metadata of the files.
 
     Raises:
         MissingExtra: onnx, onnxscript or onnxruntime is not installed.
-        ValueError: Samples of a wrong shape, or a modality that the layout needs is missing.
-        VireidError: The network can't be traced, holds a Fourier node, has a fixed batch, or differs
-            by more than ``LIMIT``; an earlier export in the folder is then still there, untouched.
+        ValueError: Samples of a wrong shape, or a modality of the layout is missing.
+        VireidError: The network cannot be traced, contains a Fourier node, has a fixed batch size, or
+            differs by more than ``LIMIT``; an earlier export in the folder then stays unchanged.
     """
     require_packages()
     copied = copy.deepcopy(network).to("cpu", torch.float32).to(memory_format=torch.contiguous_format)
     files = _files(copied, samples, layout)
     nodes, largest = Counter[str](), 0.0
-    with _workplace(folder) as made, _quiet(), torch.no_grad(), torch.autocast("cpu", enabled=False):
+    with _temporary_folder(folder) as new, _quiet(), torch.no_grad(), torch.autocast("cpu", enabled=False):
         for file in files:
             file.eval()
-            nodes += _translate(file, made / file.name, opset, dict(metadata or {}))
-            largest = max(largest, _difference(file, made / file.name))
-        paths = _put_in_place(made, folder, [file.name for file in files])
+            nodes += _translate(file, new / file.name, opset, dict(metadata or {}))
+            largest = max(largest, _difference(file, new / file.name))
+        paths = _publish(new, folder, [file.name for file in files])
     compared = sum(len(sample) for file in files for sample in file.samples)
     return OnnxExport(paths, largest, compared, opset, dict(sorted(nodes.items())))
 
 
 def _files(network: nn.Module, samples: Mapping[Modality, Tensor], layout: FileLayout) -> list[_File]:
-    """The files of a layout, visible before infrared."""
+    """Create the modules of a layout, visible before infrared."""
     pixels = {m: _checked(m, samples[m]) for m in Modality if m in samples}
     if len({images.shape[2:] for images in pixels.values()}) != 1:
         raise ValueError("samples are missing, or differ between the modalities in height or width")
@@ -157,7 +157,7 @@ def _files(network: nn.Module, samples: Mapping[Modality, Tensor], layout: FileL
 
 
 def _checked(modality: Modality, images: Tensor) -> Tensor:
-    """Sample pixels on the CPU in float32; ``ValueError`` unless (N, 3, H, W) in [0, 1]."""
+    """Return sample pixels on the CPU in float32; raises ``ValueError`` unless (N, 3, H, W) in [0, 1]."""
     shape = tuple(images.shape)
     if len(shape) != 4 or shape[1] != 3 or 0 in shape or not images.is_floating_point():
         raise ValueError(f"{modality.value}: expected float (N, 3, H, W), not {images.dtype} {shape}")
@@ -168,8 +168,8 @@ def _checked(modality: Modality, images: Tensor) -> Tensor:
 
 
 @contextmanager
-def _workplace(folder: Path) -> Iterator[Path]:
-    """A folder within ``folder`` that vanishes afterwards; ``VireidError`` where none can be made."""
+def _temporary_folder(folder: Path) -> Iterator[Path]:
+    """Create a temporary folder within ``folder``; raises ``VireidError`` on failure."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with unfinished_folder(folder, "onnx") as place:
@@ -180,7 +180,7 @@ def _workplace(folder: Path) -> Iterator[Path]:
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Swallow what the exporter and the tracer print, log and warn of; what matters is raised."""
+    """Suppress output, logs and warnings of the exporter and the tracer; errors are still raised."""
     disabled, chatter = logging.root.manager.disable, io.StringIO()
     logging.disable(logging.ERROR)
     try:
@@ -193,9 +193,9 @@ def _quiet() -> Iterator[None]:
 def _translate(file: _File, path: Path, opset: int, metadata: dict[str, str]) -> Counter[str]:
     """Write one file and count its nodes.
 
-    Raises ``VireidError`` where the network can't be traced or one of ``REFUSED`` is among the nodes.
+    Raises ``VireidError`` if the network cannot be traced or contains a node of ``REFUSED``.
     """
-    # With batches of 2 and 3: 1 would be taken for a constant, two equal ones for the same number.
+    # Batches of 2 and 3: the tracer treats 1 as a constant, and two equal sizes as one dimension.
     traced = tuple(s[torch.arange(2 + i) % len(s)] for i, s in enumerate(file.samples))
     try:
         program = torch.onnx.export(
@@ -211,14 +211,14 @@ def _translate(file: _File, path: Path, opset: int, metadata: dict[str, str]) ->
         )
     except (torch.onnx.errors.OnnxExporterError, RuntimeError) as error:
         raise VireidError(
-            f"{file.name}: this network can't be exported: {_first_cause(error)}",
+            f"{file.name}: this network cannot be exported: {_first_cause(error)}",
             "Branches on pixel values and complex numbers have no ONNX form.",
         ) from error
-    assert program is not None  # it is only where a file's name was given
+    assert program is not None  # None only if a file name is passed
     nodes = Counter(node.op_type for node in program.model.graph.all_nodes())
     if refused := REFUSED & set(nodes):
         raise VireidError(
-            f"{file.name} would hold {', '.join(f'{nodes[n]} {n} nodes' for n in sorted(refused))}: refused.",
+            f"{file.name} would contain {', '.join(f'{nodes[n]} {n} nodes' for n in sorted(refused))}.",
             "Use the transforms of vireid_cli.frequency, which export as matrix products, not torch.fft.",
         )
     _label(program.model, file, metadata)
@@ -228,7 +228,7 @@ def _translate(file: _File, path: Path, opset: int, metadata: dict[str, str]) ->
 
 
 def _label(model: Any, file: _File, metadata: dict[str, str]) -> None:
-    """Write what the file is into it and take out what the exporter noted of this machine."""
+    """Add the metadata of the file and remove the exporter's notes about this machine."""
     graph, nodes = model.graph, list(model.graph.all_nodes())
     values = [*graph.inputs, *graph.initializers.values(), *(v for n in nodes for v in n.outputs)]
     for item in (model, graph, *nodes, *values):
@@ -247,38 +247,39 @@ def _label(model: Any, file: _File, metadata: dict[str, str]) -> None:
 def _difference(file: _File, path: Path) -> float:
     """Largest absolute difference between onnxruntime on a file and PyTorch.
 
-    Each image is compared, in batches of 1, 2, 5 and of up to 32; the same batch goes to both sides.
-    Raises ``VireidError`` where onnxruntime refuses the file or a batch, or differs above ``LIMIT``.
+    Compares all images, in batches of 1, 2, 5 and up to 32; both sides process identical batches. Raises
+    ``VireidError`` if onnxruntime rejects the file or a batch, or if the difference exceeds ``LIMIT``.
     """
     runtime = importlib.import_module("onnxruntime")
     options = runtime.SessionOptions()
-    options.log_severity_level = 4  # fatal; what it raises is reported below
+    options.log_severity_level = 4  # fatal only; exceptions are reported below
     largest = 0.0
     try:
         session = runtime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
         for rows in _batches([len(sample) for sample in file.samples]):
             images = [sample[row] for sample, row in zip(file.samples, rows, strict=True)]
             feed = {name: batch.numpy() for name, batch in zip(file.inputs, images, strict=True)}
-            theirs = session.run(file.outputs, feed)
-            for a, b in zip(file(*images), theirs, strict=True):
+            outputs = session.run(file.outputs, feed)
+            for a, b in zip(file(*images), outputs, strict=True):
                 difference = (a.double() - torch.from_numpy(b).double()).abs().max()
                 largest = max(largest, inf if difference.isnan() else float(difference))
-    except Exception as error:  # onnxruntime's errors have no common parent of their own
+    except Exception as error:  # onnxruntime's errors have no common base class
         raise VireidError(
             f"{file.name} does not run in onnxruntime: {_first_cause(error)}",
-            "A batch size that the network fixes is the usual cause. Nothing was written.",
+            "The usual cause is a fixed batch size in the network. No file was written.",
         ) from error
     if not largest <= LIMIT:
-        how_far = "infinitely far" if largest == inf else f"up to {largest:.3g} away"
+        deviation = "NaN or infinity" if largest == inf else f"{largest:.3g}"
         raise VireidError(
-            f"{file.name} is {how_far} from PyTorch's embeddings; {LIMIT:g} is allowed. Nothing was written.",
-            "The network draws at random, exports another path than it runs, or has damaged weights.",
+            f"{file.name} differs from PyTorch's embeddings by {deviation}; the limit is {LIMIT:g}. "
+            "No file was written.",
+            "Check the network for random operations, export-dependent code and NaN weights.",
         )
     return largest
 
 
 def _batches(counts: list[int]) -> list[tuple[Tensor, ...]]:
-    """Rows of the samples that are run together: one tensor an input, sizes differing between inputs."""
+    """List the sample rows of each test batch: one tensor per input, of different sizes."""
     sizes = [[CHECKED_BATCHES[(i + j) % 3] for j in range(len(counts))] for i in range(3)]
     runs = [tuple(torch.arange(n) % count for n, count in zip(row, counts, strict=True)) for row in sizes]
     chunks = [torch.arange(count).split(32) for count in counts]
@@ -287,9 +288,9 @@ def _batches(counts: list[int]) -> list[tuple[Tensor, ...]]:
     return runs
 
 
-def _put_in_place(made: Path, folder: Path, names: list[str]) -> tuple[Path, ...]:
-    """Move checked files to where they belong, weights that lie beside a file before that file."""
-    paths = [path for name in names for path in (*sorted(made.glob(f"{name}.*")), made / name)]
+def _publish(source: Path, folder: Path, names: list[str]) -> tuple[Path, ...]:
+    """Move verified files to the target folder, separate weights before their file."""
+    paths = [path for name in names for path in (*sorted(source.glob(f"{name}.*")), source / name)]
     for path in paths:
         with path.open("rb+") as file:
             os.fsync(file.fileno())
@@ -297,7 +298,7 @@ def _put_in_place(made: Path, folder: Path, names: list[str]) -> tuple[Path, ...
 
 
 def _first_cause(error: BaseException) -> str:
-    """The first two lines of the error that started a chain."""
+    """Return the first two lines of the original error of a chain."""
     while error.__cause__ is not None:
         error = error.__cause__
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]

@@ -1,4 +1,4 @@
-"""Pictures of arrays: one file a figure, one style, no torch; the engine hands the arrays over."""
+"""Figures drawn from arrays: one file per figure, one style, no torch. The engine supplies the arrays."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ from contextlib import suppress
 
 
 def _import_matplotlib() -> None:
-    """Import matplotlib without the backend of the environment, which it refuses if it is not installed.
+    """Import matplotlib without the backend of MPLBACKEND: an uninstalled one makes the import fail.
 
-    A notebook exports MPLBACKEND to every process that it starts, and the commands need no backend at all.
-    In the notebook's own process the backend is known and is set as matplotlib would set it.
+    A notebook exports MPLBACKEND to all its child processes, but the commands need no backend. In the
+    notebook's own process the backend exists, and this function sets it as matplotlib would.
     """
     backend = os.environ.pop("MPLBACKEND", None)
     try:

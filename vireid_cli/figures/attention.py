@@ -1,4 +1,4 @@
-"""Where embeddings look: heat over the images of people in both modalities, a row a run."""
+"""Attention maps over images of people in both modalities, one row per run."""
 
 from __future__ import annotations
 
@@ -13,32 +13,32 @@ from matplotlib.figure import Figure
 from vireid_cli.figures import style
 from vireid_cli.types import Modality
 
-COLOURS = "plasma"  # lightness rises with the value: it reads without telling its hues apart
+COLOURS = "plasma"  # lightness increases with the value: readable without distinguishing hues
 SEEN = "trained on"
-"""Stands beneath people that a run has seen in training."""
+"""Label of people that a run was trained on."""
 
 OPACITY = 0.8
-"""Share of the heat's colour where it is 1; the rest is the image in grey."""
+"""Share of the heat colour at heat 1; the remainder is the grey image."""
 
 _EDGE = 0.25
-_NAMES = 1.75  # inches of the column with the runs' names
+_NAMES = 1.75  # inches of the column with the run names
 _CELL = (1.45, 0.76)  # the largest image
 _INNER = 0.06  # between the two images of a person
 _OUTER = 0.24  # between people
 _ROW_GAP = 0.3
 _TOP = 1.12
 _BAR = 0.62
-_NARROWEST = 6.8  # holds title and note
+_NARROWEST = 6.8  # minimum width for title and note
 
 
 @dataclass(frozen=True)
 class PersonImages:
-    """One person's two images.
+    """Visible and infrared image of one person.
 
     Attributes:
-        heading: Who.
-        details: Beneath the modality: the visible and the infrared image's camera.
-        images: The visible and the infrared image, (H, W, 3) pixels in [0, 1] each.
+        heading: Name of the person.
+        details: Second line of the visible and of the infrared image, such as the camera.
+        images: Visible and infrared image, (H, W, 3) pixels in [0, 1] each.
     """
 
     heading: str
@@ -48,13 +48,13 @@ class PersonImages:
 
 @dataclass(frozen=True)
 class Look:
-    """What one run makes of one person.
+    """Attention maps of one run for one person.
 
     Attributes:
-        images: As the run sees them, (H, W, 3) pixels in [0, 1] each.
-        heat: (H, W) in [0, 1] each.
-        cosine: Between the embeddings of both.
-        seen: Whether the run was trained on this person, which is then said.
+        images: Images at the input size of the run, (H, W, 3) pixels in [0, 1] each.
+        heat: Attention maps, (H, W) in [0, 1] each.
+        cosine: Cosine similarity of the two embeddings, in [−1, 1].
+        seen: Whether the run was trained on this person; labelled in the figure.
     """
 
     images: tuple[np.ndarray, np.ndarray]
@@ -73,12 +73,12 @@ class Look:
 
 @dataclass(frozen=True)
 class RunRow:
-    """One run.
+    """One row of the figure: the attention maps of one run.
 
     Attributes:
-        name: Its method.
-        detail: Its folder.
-        looks: One a person.
+        name: Method of the run.
+        detail: Folder of the run.
+        looks: Attention maps, one entry per person.
     """
 
     name: str
@@ -88,12 +88,12 @@ class RunRow:
 
 @style.styled()
 def attention_figure(people: Sequence[PersonImages], runs: Sequence[RunRow], title: str, note: str) -> Figure:
-    """Draw people in columns of two images, visible and infrared, and a row of heat a run.
+    """Draw people in columns of two images, visible and infrared, and one row of attention maps per run.
 
-    Each map has its own scale from 0 to its maximum; beneath a pair stands the cosine of its embeddings.
+    Each map has its own scale from 0 to its maximum; the cosine of the embeddings is below each pair.
 
     Raises:
-        ValueError: No person, no run, or a run without one look a person.
+        ValueError: No person, no run, or a run without one look per person.
     """
     if not people or not runs or any(len(run.looks) != len(people) for run in runs):
         raise ValueError(f"{len(people)} people, looks: {[len(run.looks) for run in runs]}")
@@ -136,7 +136,7 @@ def attention_figure(people: Sequence[PersonImages], runs: Sequence[RunRow], tit
 
 
 def overlaid(image: np.ndarray, heat: np.ndarray) -> np.ndarray:
-    """The image in grey with heat over it, (H, W, 3): the more heat, the less of the image.
+    """Blend heat over a grey image, (H, W, 3); the opacity grows with the heat.
 
     Args:
         image: (H, W, 3) in [0, 1].
@@ -148,12 +148,12 @@ def overlaid(image: np.ndarray, heat: np.ndarray) -> np.ndarray:
 
 
 def _left(person: int, side: int, width: float) -> float:
-    """Inches from the page's left to an image; side 0 is visible, 1 infrared."""
+    """Distance in inches from the left edge of the page to an image; side 0 is visible, 1 infrared."""
     return _EDGE + _NAMES + person * (2 * width + _INNER + _OUTER) + side * (width + _INNER)
 
 
 def _row(row: int, height: float) -> float:
-    """Inches from the page's top to a row; row 0 are the images themselves."""
+    """Distance in inches from the top of the page to a row; row 0 contains the images."""
     return _TOP + row * (height + _ROW_GAP) - (0.14 if row else 0.0)
 
 
@@ -170,7 +170,7 @@ def _heading(axes: Axes, person: PersonImages, column: int, cell: tuple[float, f
 
 
 def _bar(axes: Axes, left: float, top: float, height: float) -> None:
-    """The heat's colours as they lie over a grey image."""
+    """Draw the colour bar of heat over a grey image."""
     ramp = overlaid(np.full((128, 1, 3), 0.6), np.linspace(1.0, 0.0, 128)[:, None])
     style.place(axes, ramp, (left, top, 0.11, height))
     style.write(axes, left + 0.16, top, "most", style.SMALL_SIZE)
@@ -178,5 +178,5 @@ def _bar(axes: Axes, left: float, top: float, height: float) -> None:
 
 
 def _wrapped(text: str) -> str:
-    """A run's name in lines that fit its column, broken behind hyphens where there are any."""
+    """Wrap a run name to the width of its column, preferably after hyphens."""
     return "\n".join(textwrap.wrap(text, 24))

@@ -1,4 +1,4 @@
-"""CMC curves: the share of queries whose person is among the first k, with bands and chance level."""
+"""CMC curves: share of queries with a match in the first k ranks, with intervals and chance level."""
 
 from __future__ import annotations
 
@@ -17,18 +17,18 @@ from vireid_cli.figures import style
 _WIDTH = 6.2
 _PLOT = 3.4
 _TOP = 0.85
-_LINE = 0.16  # inches of a legend's line
+_LINE = 0.16  # inches of a legend line
 _LEFT, _RIGHT = 0.62, 0.25
 
 
 @dataclass(frozen=True)
 class CmcCurve:
-    """One CMC.
+    """One CMC curve.
 
     Attributes:
-        label: As shown.
+        label: Label in the legend.
         cmc: (n,) CMC@1 … CMC@n in [0, 1].
-        low, high: (n,) bounds of its band, or None for both.
+        low, high: (n,) bounds of the band; both arrays or both None.
         chance: (at least n,) chance level in [0, 1], or None.
     """
 
@@ -40,7 +40,7 @@ class CmcCurve:
 
     def __post_init__(self) -> None:
         if (self.low is None) != (self.high is None):
-            raise ValueError("low and high: give both or none")
+            raise ValueError("low and high: both are required, or none")
         for name in ("cmc", "low", "high", "chance"):
             values = getattr(self, name)
             if values is None:
@@ -53,18 +53,18 @@ class CmcCurve:
 
 @style.styled()
 def cmc_figure(curves: Sequence[CmcCurve], title: str, subtitle: str = "") -> Figure:
-    """Draw CMC curves over rank, in percent from 0, a line style and a colour each.
+    """Draw CMC curves over rank, in percent, each with its own line style and colour.
 
     Args:
-        curves: At least one; of the same length.
-        title: Over the figure.
-        subtitle: One or two lines beneath it: protocol, what the band is.
+        curves: One or more curves of equal length.
+        title: Text above the figure.
+        subtitle: One or two lines below the title, such as protocol and meaning of the band.
 
     Raises:
         UsageError: No curve.
     """
     if not curves:
-        raise UsageError("There is no evaluation to draw.", "Evaluate a run first: vireid evaluate")
+        raise UsageError("No evaluation to draw.", "Evaluate a run first: vireid evaluate")
     chance = next((curve.chance for curve in curves if curve.chance is not None), None)
     lines = len(curves) + (chance is not None)
     below = 0.55 + _LINE * lines + 0.1
@@ -75,7 +75,7 @@ def cmc_figure(curves: Sequence[CmcCurve], title: str, subtitle: str = "") -> Fi
     figure.text(0.25 / _WIDTH, 1 - 0.4 / height, subtitle, **look)  # type: ignore[arg-type]
     box = (_LEFT / _WIDTH, below / height, (_WIDTH - _LEFT - _RIGHT) / _WIDTH, _PLOT / height)
     axes = figure.add_axes(box)
-    alpha = 0.16 if len(curves) <= 3 else 0.06  # of several bands over each other the edges tell more
+    alpha = 0.16 if len(curves) <= 3 else 0.06  # edges are easier to read than several overlapping bands
     handles = [_draw(axes, i, curve, alpha) for i, curve in enumerate(curves)]
     if chance is not None:
         ranks = np.arange(1, len(curves[0].cmc) + 1)
@@ -94,7 +94,7 @@ def cmc_figure(curves: Sequence[CmcCurve], title: str, subtitle: str = "") -> Fi
 
 
 def _draw(axes: Axes, number: int, curve: CmcCurve, alpha: float) -> Line2D:
-    """One curve with its band; the line, labelled."""
+    """Draw one curve with its band and return the labelled line."""
     colour, dashes, marker = style.series(number)
     ranks = np.arange(1, len(curve.cmc) + 1)
     bounds = ""
@@ -111,9 +111,9 @@ def _draw(axes: Axes, number: int, curve: CmcCurve, alpha: float) -> Line2D:
 
 
 def _dress(axes: Axes, ranks: int, highest: float) -> None:
-    """Scales: every rank that is there, percent from 0 to the next ten."""
+    """Set the axes: all ranks, and percent from 0 to the next multiple of ten."""
     axes.set_xlabel("rank")
-    axes.set_ylabel("queries whose person is found (%)")
+    axes.set_ylabel("queries with a match (%)")
     axes.set_ylim(0, min(100.0, 10.0 * np.ceil(10.0 * highest + 0.1)))
     axes.set_xlim(0.6, ranks + 0.4)
     ticks = [1, *range(5, ranks + 1, 5)] if ranks <= 30 else [1, *range(10, ranks + 1, 10)]

@@ -1,4 +1,4 @@
-"""How trainings went: each loss term and the learning rate over steps, validation over epochs."""
+"""Training curves: loss terms and learning rate over steps, validation metrics over epochs."""
 
 from __future__ import annotations
 
@@ -19,23 +19,23 @@ Row = Mapping[str, Any]
 """One line of ``train.jsonl`` (``results.schema``: ``StepRow``, ``EpochRow``)."""
 
 SMOOTH_FROM = 60
-"""Logged values from which on a loss is smoothed over its pale values."""
+"""Minimum number of logged values for smoothing a loss curve."""
 
 COLUMNS = 3
-_PANEL = (2.3, 3.25)  # inches, with what belongs to it
+_PANEL = (2.3, 3.25)  # inches, including title and labels
 _TOP = 0.66
-_LINE = 0.17  # of the legend
+_LINE = 0.17  # inches of a legend line
 _PALE = 0.3
 
 
 @dataclass(frozen=True)
 class Log:
-    """The log of one training.
+    """Log of one training.
 
     Attributes:
-        label: What tells it from the others.
+        label: Unique label of the run.
         steps: Rows with ``global_step``, ``lr``, ``loss``, ``losses``.
-        epochs: Rows with ``epoch`` and ``global_step``, and ``val`` where validation was measured.
+        epochs: Rows with ``epoch``, ``global_step`` and, for validated epochs, ``val``.
     """
 
     label: str
@@ -48,9 +48,9 @@ class Series:
     """One quantity of one training.
 
     Attributes:
-        run: Its number.
-        x, y: (n,); NaN in ``y`` for a gap.
-        best: Index of the best value, where one is chosen by it.
+        run: Number of the run, from 0.
+        x, y: (n,) coordinates; NaN in ``y`` marks a gap.
+        best: Index of the best value, or None for quantities that select no epoch.
     """
 
     run: int
@@ -61,29 +61,27 @@ class Series:
 
 @style.styled()
 def curves_figure(logs: Sequence[Log], title: str = "Training", subtitle: str = "") -> Figure:
-    """Draw one small panel a quantity, linear scales throughout, runs over each other.
+    """Draw one panel per quantity with linear scales; runs share the panels.
 
-    Total loss, each term and the learning rate over the steps since the beginning; a term that is missing
-    from a row (its weight was 0 then) leaves a gap. From 60 logged values on, a centred running mean is
-    drawn over the pale values as logged, and the subtitle says how wide. Validation metrics, where they
-    were measured, get a panel each over epochs, with the best mAP marked.
+    Total loss, loss terms and learning rate are drawn over steps; a term that is missing from a row (weight
+    0) leaves a gap. With 60 or more logged values, a centred running mean is drawn over the pale logged
+    values; the subtitle states its width. Each validation metric has a panel over epochs, with the best mAP
+    marked.
 
     Args:
-        logs: One a run.
-        title, subtitle: Over the figure.
+        logs: One log per run.
+        title, subtitle: Text above the figure.
 
     Raises:
-        UsageError: No run, or one without a row.
+        UsageError: No run, or a run without logged steps.
     """
     if not logs:
-        raise UsageError(
-            "There is no training to draw.", "Train longer, or resume the run: vireid train --resume RUN"
-        )
+        raise UsageError("No training to draw.", "Train longer, or resume the run: vireid train --resume RUN")
     for log in logs:
         if not log.steps:
             raise UsageError(
-                f"{log.label}: the log holds no training step.",
-                "Train first: vireid train. An imported run was trained elsewhere and has no log.",
+                f"{log.label}: the log contains no training step.",
+                "Train first: vireid train. Imported runs have no log.",
             )
     panels = _panels(logs)
     rows, columns = -(-len(panels) // COLUMNS), min(COLUMNS, len(panels))
@@ -108,21 +106,21 @@ def curves_figure(logs: Sequence[Log], title: str = "Training", subtitle: str = 
 
 
 def _panels(logs: Sequence[Log]) -> dict[str, list[Series]]:
-    """Every quantity, by the panel's title, with the runs that have it."""
+    """Collect the series of all runs, keyed by panel title."""
     terms = dict.fromkeys(name for log in logs for row in log.steps for name in row["losses"])
     monitors = dict.fromkeys(name for log in logs for row in log.steps for name in row.get("monitors", ()))
     metrics = dict.fromkeys(name for log in logs for row in log.epochs for name in row.get("val", ()))
     panels: dict[str, list[Series]] = {}
     for number, log in enumerate(logs):
         steps = _column([row["global_step"] for row in log.steps])
-        found = {"loss": _column([row["loss"] for row in log.steps])}
+        columns = {"loss": _column([row["loss"] for row in log.steps])}
         for name in terms:
-            found[f"loss: {name}"] = _column([row["losses"].get(name) for row in log.steps])
+            columns[f"loss: {name}"] = _column([row["losses"].get(name) for row in log.steps])
         for name in monitors:
             values = [row.get("monitors", {}).get(name) for row in log.steps]
-            found[f"monitor: {name}"] = _column(values)
-        found["learning rate"] = _column([row["lr"] for row in log.steps])
-        for name, y in found.items():
+            columns[f"monitor: {name}"] = _column(values)
+        columns["learning rate"] = _column([row["lr"] for row in log.steps])
+        for name, y in columns.items():
             panels.setdefault(name, [])
             if np.isfinite(y).any():
                 panels[name].append(Series(number, steps, y))
@@ -138,12 +136,12 @@ def _panels(logs: Sequence[Log]) -> dict[str, list[Series]]:
 
 
 def _column(values: Sequence[float | None]) -> np.ndarray:
-    """Values as floats, NaN where there is none: a gap in the line."""
+    """Convert values to floats; None becomes NaN, a gap in the line."""
     return np.array([np.nan if value is None else value for value in values], dtype=np.float64)
 
 
 def _smoothing(logs: Sequence[Log]) -> str:
-    """What the bold lines are, where any is smoothed."""
+    """Describe the smoothing, or return an empty string if no line is smoothed."""
     widths = sorted({_width(len(log.steps)) for log in logs if len(log.steps) >= SMOOTH_FROM})
     if not widths:
         return ""
@@ -154,59 +152,59 @@ def _smoothing(logs: Sequence[Log]) -> str:
 
 
 def _width(values: int) -> int:
-    """Logged values that a running mean takes together, odd."""
+    """Compute the odd width of the running mean, in logged values."""
     width = max(5, values // 25)
     return width + 1 - width % 2
 
 
 def _draw(axes: Axes, name: str, series: Sequence[Series], term: int | None) -> None:
-    """One quantity: of one run in the ``term``-th colour, of several in each one's look."""
+    """Draw one quantity: a single run in the ``term``-th colour, several runs in their own styles."""
     axes.set_title(name)
     axes.grid(True, axis="y")
     axes.xaxis.set_major_locator(MaxNLocator(5, integer=True))
     axes.yaxis.set_major_locator(MaxNLocator(4, steps=[1, 2, 2.5, 5, 10]))
     axes.ticklabel_format(axis="y", scilimits=(-3, 4))
     axes.set_xlabel("epoch" if name.startswith("validation") else "step")
-    for one in series:
-        _draw_series(axes, one, name.startswith("loss"), term)
-    values = np.concatenate([one.y for one in series])
+    for line in series:
+        _draw_series(axes, line, name.startswith("loss"), term)
+    values = np.concatenate([line.y for line in series])
     if np.nanmin(values) >= 0:
         top = float(np.nanmax(values))
-        # from 0: heights can be compared; what is always 0 would lie beneath the axis
+        # start at 0 to make heights comparable; a constant 0 would be hidden by the axis
         axes.set_ylim(*((0.0, 1.08 * top) if top > 0 else (-0.05, 1.0)))
 
 
-def _draw_series(axes: Axes, one: Series, noisy: bool, term: int | None) -> None:
-    """One run's line; noisy ones with many values smoothed over the pale values as logged."""
-    colour, dashes, marker = style.series(one.run)
+def _draw_series(axes: Axes, series_of_run: Series, noisy: bool, term: int | None) -> None:
+    """Draw the line of one run; noisy lines with many values are smoothed over the pale logged values."""
+    colour, dashes, marker = style.series(series_of_run.run)
     if term is not None:
         colours = [style.INK, *(c for c in style.PALETTE if c != "#000000")]
         colour = colours[term % len(colours)]
-    smooth = noisy and len(one.x) >= SMOOTH_FROM
-    dot = marker if len(one.x) == 1 else ""
+    smooth = noisy and len(series_of_run.x) >= SMOOTH_FROM
+    dot = marker if len(series_of_run.x) == 1 else ""
     if smooth:
-        axes.plot(one.x, one.y, color=colour, linewidth=0.8, alpha=_PALE)
-    y = running_mean(one.y, _width(len(one.y))) if smooth else one.y
-    axes.plot(one.x, y, color=colour, linestyle=dashes, linewidth=1.6, marker=dot)
-    if one.best is not None:
-        x, y = one.x[one.best], one.y[one.best]
+        axes.plot(series_of_run.x, series_of_run.y, color=colour, linewidth=0.8, alpha=_PALE)
+    y = running_mean(series_of_run.y, _width(len(series_of_run.y))) if smooth else series_of_run.y
+    axes.plot(series_of_run.x, y, color=colour, linestyle=dashes, linewidth=1.6, marker=dot)
+    if series_of_run.best is not None:
+        x, y = series_of_run.x[series_of_run.best], series_of_run.y[series_of_run.best]
         axes.plot([x], [y], color=colour, marker="*", markersize=8, linestyle="")
         if term is not None:
             axes.set_xlabel(f"epoch (★ best: {y:.1f} % after {x:.0f})")
 
 
 def _line(number: int, label: str) -> Line2D:
-    """A run's entry in the legend."""
+    """Create the legend entry of a run."""
     colour, dashes, _ = style.series(number)
     return Line2D([], [], color=colour, linestyle=dashes, linewidth=1.6, label=label)
 
 
 def running_mean(values: np.ndarray, width: int) -> np.ndarray:
-    """Mean over the ``width`` values around each one, (n,); fewer at the ends; gaps are left out.
+    """Compute the centred running mean (n,) over ``width`` values; fewer at the ends; skips gaps.
 
     Args:
-        values: (n,), NaN for a gap.
-        width: Odd, or the next odd number is taken.
+        values: (n,) values; NaN marks a gap.
+        width: Width of the window; even values are increased by one.
     """
     window = np.ones(width + 1 - width % 2)
     known = np.isfinite(values)

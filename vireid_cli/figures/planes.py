@@ -1,4 +1,4 @@
-"""Points on planes: do the modalities mix, do the people separate? Runs and components side by side."""
+"""t-SNE planes of runs and components, coloured by modality and by identity."""
 
 from __future__ import annotations
 
@@ -17,25 +17,25 @@ from vireid_cli.figures import style
 from vireid_cli.types import Modality
 
 MOST_NAMED = 60
-"""Identities up to which each is named beside its points."""
+"""Maximum number of identities that are labelled beside their points."""
 
 By = Literal["both", "modality", "identity"]
 
 _PANELS = (5.6, 5.6, 4.4, 3.7)
-"""Inches of a panel by the number of columns; the last for more of them."""
+"""Width of a panel in inches by the number of columns; the last value applies to more columns."""
 
 _GAP, _LOWER, _ABOVE = 0.3, 0.55, 0.32
-"""Inches between columns, below the panels, and above each for its title."""
+"""Inches between columns, below the panels, and above each panel for its title."""
 
 
 @dataclass(frozen=True, slots=True)
 class Plane:
-    """The images of all planes of a figure, as one run and one component see them.
+    """Points of one component of one run; all planes of a figure show the same images.
 
     Attributes:
-        run: Whose.
-        component: Which, in words.
-        points: (N, 2), of ``tsne.tsne_points``.
+        run: Name of the run.
+        component: Name of the component.
+        points: (N, 2) points of ``tsne.tsne_points``.
     """
 
     run: str
@@ -52,17 +52,17 @@ def planes_figure(
     title: str = "",
     subtitle: str = "",
 ) -> Figure:
-    """Draw planes coloured by modality, by identity, or each both ways.
+    """Draw planes coloured by modality, by identity, or both.
 
-    Circles are visible, triangles infrared, in every panel. Columns are the runs where there are several,
-    else the components, else the ways to colour; the rest are rows.
+    Circles are visible, triangles infrared, in all panels. Columns are the runs if there are several, else
+    the components, else the colourings; the other two are rows.
 
     Args:
-        planes: One for each run and component; all have the same N images in the same order.
+        planes: One plane per run and component, all with the same N images in the same order.
         pids: (N,) integers.
         modalities: (N,) ``Modality.code``.
-        by: Which panels.
-        title, subtitle: Over the figure; what was embedded, which run.
+        by: Colouring: ``both``, ``modality`` or ``identity``.
+        title, subtitle: Text above the figure.
 
     Raises:
         ValueError: Lengths differ, ``by`` is unknown, or a run lacks a component.
@@ -101,38 +101,38 @@ def planes_figure(
 
 
 def _arranged(planes: Sequence[Plane], by: By) -> list[list[tuple[Plane, str]]]:
-    """Rows of (plane, way to colour it)."""
+    """Arrange the planes as rows of (plane, colouring)."""
     ways = ("modality", "identity") if by == "both" else (by,)
     runs = list(dict.fromkeys(plane.run for plane in planes))
     components = list(dict.fromkeys(plane.component for plane in planes))
-    of = {(plane.run, plane.component): plane for plane in planes}
-    if len(of) != len(planes) or len(of) != len(runs) * len(components) or not planes:
+    by_name = {(plane.run, plane.component): plane for plane in planes}
+    if len(by_name) != len(planes) or len(by_name) != len(runs) * len(components) or not planes:
         raise ValueError(f"{len(planes)} planes of {len(runs)} runs and {len(components)} components")
     if len(runs) > 1:
-        return [[(of[run, component], way) for run in runs] for component in components for way in ways]
+        return [[(by_name[run, component], way) for run in runs] for component in components for way in ways]
     if len(components) > 1:
-        return [[(of[runs[0], component], way) for component in components] for way in ways]
+        return [[(by_name[runs[0], component], way) for component in components] for way in ways]
     return [[(planes[0], way) for way in ways]]
 
 
 def _check(points: np.ndarray, pids: np.ndarray, modalities: np.ndarray, by: str) -> None:
-    """Refuse what can't be drawn."""
+    """Raise if the arrays cannot be drawn."""
     if points.ndim != 2 or points.shape[1] != 2 or not len(points) == len(pids) == len(modalities):
         raise ValueError(f"points {points.shape}, pids {pids.shape}, modalities {modalities.shape}")
     if by not in ("both", "modality", "identity"):
         raise ValueError(f"by: '{by}'")
     if len(np.unique(pids)) < 2:
-        raise UsageError("t-SNE of a single person shows nothing.", "Choose two or more: --ids 24.")
+        raise UsageError("t-SNE needs at least two people.", "Choose two or more: --ids 24.")
     for modality in Modality:
         if not (modalities == modality.code).any():
             raise UsageError(
-                f"There is no {modality.value} image among the {len(points)}.",
-                "Choose people who were seen in both modalities.",
+                f"None of the {len(points)} images is {modality.value}.",
+                "Choose people with images in both modalities.",
             )
 
 
 def _frame(axes: Axes, points: np.ndarray) -> None:
-    """Equal scales, a thin frame, no ticks: t-SNE's axes have no unit."""
+    """Set equal scales, a thin frame and no ticks, since t-SNE's axes have no unit."""
     axes.set_xticks([])
     axes.set_yticks([])
     for spine in axes.spines.values():
@@ -145,7 +145,7 @@ def _frame(axes: Axes, points: np.ndarray) -> None:
 
 
 def _size(count: int, panel: float) -> float:
-    """Area of a marker in square points: smaller where there are many, and on a small panel."""
+    """Compute the area of a marker in square points: smaller for many points and on small panels."""
     return float(np.clip(9000.0 / count, 8.0, 46.0)) * (panel / _PANELS[0]) ** 1.5
 
 
@@ -154,10 +154,10 @@ def _by_modality(
 ) -> None:
     axes.set_title("by modality")
     for modality in Modality:
-        mine = points[modalities == modality.code]
+        selected = points[modalities == modality.code]
         axes.scatter(
-            mine[:, 0],
-            mine[:, 1],
+            selected[:, 0],
+            selected[:, 1],
             s=_size(len(points), panel),
             marker=style.MODALITY_MARKER[modality],
             facecolor=style.MODALITY_COLOUR[modality],
@@ -175,13 +175,13 @@ def _by_identity(
     axes.set_title(f"by identity ({len(people)}{repeat})")
     table = np.array(style.colours(len(people)))[np.searchsorted(people, pids)]  # (N, 3)
     for modality in Modality:
-        mine = modalities == modality.code
+        selected = modalities == modality.code
         axes.scatter(
-            points[mine, 0],
-            points[mine, 1],
+            points[selected, 0],
+            points[selected, 1],
             s=_size(len(points), panel),
             marker=style.MODALITY_MARKER[modality],
-            facecolor=table[mine],
+            facecolor=table[selected],
             edgecolor="white",
             linewidth=0.4,
             alpha=0.9,
@@ -191,7 +191,7 @@ def _by_identity(
 
 
 def _name(axes: Axes, points: np.ndarray, pids: np.ndarray, panel: float) -> None:
-    """Write each pid above the densest spot of its points, moved apart where two would overlap."""
+    """Write each pid above the densest part of its points, without overlaps."""
     people = np.unique(pids)
     reach = axes.get_xlim()[1] - axes.get_xlim()[0]
     inches = points * panel / reach
@@ -214,27 +214,29 @@ def _name(axes: Axes, points: np.ndarray, pids: np.ndarray, panel: float) -> Non
 
 
 def _above(points: np.ndarray) -> np.ndarray:
-    """Where a name goes: over the densest spot, the point with most others within 0.4 inches, (2,)."""
+    """Compute the position of a label (2,): above the point with the most neighbours within 0.4 inches."""
     near = np.abs(points[:, None] - points[None]).max(axis=2) < 0.4  # (n, n)
     spot = points[near[near.sum(axis=1).argmax()]]
     return np.array([np.median(spot[:, 0]), spot[:, 1].max() + 0.13])
 
 
 def _readable(colour: tuple[float, float, float]) -> tuple[float, float, float]:
-    """A colour darkened until letters in it stand out from white."""
+    """Darken a colour until letters are readable on white."""
     light = 0.2126 * colour[0] + 0.7152 * colour[1] + 0.0722 * colour[2]
     share = min(1.0, 0.38 / max(light, 1e-6))
     return (colour[0] * share, colour[1] * share, colour[2] * share)
 
 
 def _apart(centres: np.ndarray, box: tuple[float, float], rounds: int = 200) -> np.ndarray:
-    """Push boxes of (width, height) apart until none overlap, or the rounds are over.
+    """Move boxes of (width, height) apart until none overlap, in at most ``rounds`` iterations.
 
     Args:
-        centres: (n, 2), in the unit of ``box``.
+        centres: (n, 2) centres of the boxes.
+        box: Width and height of all boxes, in the unit of ``centres``.
+        rounds: Maximum number of iterations.
     """
     places = centres.astype(np.float64).copy()
-    # a fixed nudge parts those that lie on one another
+    # a fixed offset separates identical centres
     places += 1e-3 * np.stack([np.cos(np.arange(len(places))), np.sin(np.arange(len(places)))], axis=1)
     for _ in range(rounds):
         gap = places[:, None] - places[None]  # (n, n, 2)
@@ -243,7 +245,7 @@ def _apart(centres: np.ndarray, box: tuple[float, float], rounds: int = 200) -> 
         hit: np.ndarray = np.all(overlap > 0, axis=2)
         if not hit.any():
             break
-        short = overlap.argmin(axis=2)  # part along the axis that takes the smaller step
+        short = overlap.argmin(axis=2)  # separate along the axis with the smaller overlap
         step = np.zeros_like(gap)
         np.put_along_axis(step, short[..., None], overlap.min(axis=2)[..., None], axis=2)
         places += (np.sign(gap) * step * hit[..., None]).sum(axis=1) * 0.3
@@ -251,7 +253,7 @@ def _apart(centres: np.ndarray, box: tuple[float, float], rounds: int = 200) -> 
 
 
 def _legend(figure: Figure, coloured: bool) -> None:
-    """Say which shape is which modality; in its colour where a panel uses that."""
+    """Add a legend of the markers, in the modality's colour if a panel uses it."""
     handles = [
         Line2D(
             [],

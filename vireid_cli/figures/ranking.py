@@ -1,7 +1,7 @@
-"""Queries with their first matches, right ones framed green and ticked, wrong ones red and crossed.
+"""Queries with their first matches: right ones with a green frame and a tick, wrong ones red and crossed.
 
-One run: a line of images a query. Several runs on the same queries: their lines one above the other,
-beside the query that they share.
+One run has one line of images per query. Several runs on the same queries have their lines below each
+other, beside the shared query.
 """
 
 from __future__ import annotations
@@ -17,13 +17,13 @@ from vireid_cli.errors import UsageError
 from vireid_cli.figures import style
 
 MOST = 10
-"""Matches a query that are drawn."""
+"""Number of matches drawn per query."""
 
-_CELL = (1.36, 0.78)  # inches: the largest image
+_CELL = (1.36, 0.78)  # inches: largest image
 _GAP = 0.14
 _BREAK = 0.3  # between a query and its matches
 _LABELS = 0.46
-_HEAD = 0.24  # a run's name above its line
+_HEAD = 0.24  # run name above its line
 _RULE = 0.16  # around the rule between two queries
 _LEFT = 0.25
 _TOP = 0.86
@@ -36,12 +36,12 @@ class RankingRow:
 
     Attributes:
         query_image: (H, W, 3) pixels, uint8 or in [0, 1].
-        query_label: One or two lines of about 20 letters beneath the query, e.g. ``pid 12 · cam 3``.
-        images: (k, h, w, 3) pixels alike; the first ten are drawn.
-        correct: (k,) bool: the query's person.
-        labels: k lines of about 16 letters beneath the matches, e.g. ``pid 12 · cam 1``.
+        query_label: One or two lines of about 20 letters below the query, e.g. ``pid 12 · cam 3``.
+        images: (k, h, w, 3) pixels, uint8 or in [0, 1]; the first ten are drawn.
+        correct: (k,) bool, true for the query's person.
+        labels: k lines of about 16 letters below the matches, e.g. ``pid 12 · cam 1``.
         scores: (k,) similarities, or None.
-        head: Above the matches where runs are compared: the run and how it did.
+        head: Text above the matches if runs are compared, such as the run and its result.
     """
 
     query_image: np.ndarray
@@ -68,12 +68,12 @@ class RankingRow:
 
 @style.styled()
 def ranking_figure(rows: Sequence[RankingRow], title: str, subtitle: str = "") -> Figure:
-    """Draw one line of images a query: the query, then its first ten matches with frame, mark and score.
+    """Draw one line per query: the query, then its first ten matches with frame, mark and score.
 
     Args:
-        rows: One a query; they may have different numbers of matches, none included.
-        title: Over the figure.
-        subtitle: Beneath the title: protocol, run.
+        rows: One row per query; numbers of matches may differ and may be zero.
+        title: Text above the figure.
+        subtitle: Text below the title, such as protocol and run.
 
     Raises:
         UsageError: No query.
@@ -90,16 +90,16 @@ def ranking_figure(rows: Sequence[RankingRow], title: str, subtitle: str = "") -
 
 @style.styled()
 def compared_figure(groups: Sequence[Sequence[RankingRow]], title: str, subtitle: str = "") -> Figure:
-    """Draw several runs on the same queries: a query, and beside it a line of matches for each run.
+    """Draw several runs on the same queries: each query with one line of matches per run.
 
     Args:
-        groups: One a query; in each, one row a run, in the same order, with its ``head``.
-        title: Over the figure.
-        subtitle: Beneath the title.
+        groups: One group per query, with one row per run, in the same order, each with a ``head``.
+        title: Text above the figure.
+        subtitle: Text below the title.
 
     Raises:
         UsageError: No query.
-        ValueError: Groups of different numbers of runs, or none.
+        ValueError: Groups with different numbers of runs, or without any.
     """
     if groups and (len({len(group) for group in groups}) != 1 or not groups[0]):
         raise ValueError(f"every query needs a row of each run, not {[len(group) for group in groups]}")
@@ -111,7 +111,7 @@ def compared_figure(groups: Sequence[Sequence[RankingRow]], title: str, subtitle
         top = _TOP + i * step
         if i:
             axes.axhline(top - _RULE, *_rule_ends(axes), color=style.GRID, linewidth=0.8)
-        middle = (len(group) * line - _LABELS + _HEAD - tall) / 2  # query centred on all lines' images
+        middle = (len(group) * line - _LABELS + _HEAD - tall) / 2  # centre on all lines
         _draw_query(axes, group[0], top + middle, tall)
         for j, row in enumerate(group):
             style.write(axes, _left_of(0), top + j * line + 0.02, row.head, weight="bold")
@@ -123,9 +123,9 @@ def compared_figure(groups: Sequence[Sequence[RankingRow]], title: str, subtitle
 def _page(
     groups: Sequence[Sequence[RankingRow]], height: float, title: str, subtitle: str
 ) -> tuple[Axes, float]:
-    """A page with titles and the ranks over the columns; its axes and its height in inches."""
+    """Create a page with titles and ranks above the columns; return its axes and height in inches."""
     if not groups:
-        raise UsageError("There is no query to draw.", "Evaluate the run first: vireid evaluate")
+        raise UsageError("No query to draw.", "Evaluate the run first: vireid evaluate")
     columns = max(1, *(min(MOST, len(row.images)) for group in groups for row in group))
     width = 2 * _LEFT + _CELL[1] + _BREAK + columns * (_CELL[1] + _GAP)
     _, axes = style.page(max(width, 5.5), height)
@@ -138,24 +138,24 @@ def _page(
 
 
 def _rule_ends(axes: Axes) -> tuple[float, float]:
-    """Where a rule across the page begins and ends, in shares of its width."""
+    """Return start and end of a horizontal rule, as shares of the page width."""
     width = axes.get_xlim()[1]
     return _LEFT / width, 1 - _LEFT / width
 
 
 def _left_of(rank: int) -> float:
-    """Inches from the page's left to the match of a rank, counted from 0."""
+    """Distance in inches from the left edge of the page to the match of a rank, counted from 0."""
     return _LEFT + _CELL[1] + _BREAK + rank * (_CELL[1] + _GAP)
 
 
 def _tallest(groups: Sequence[Sequence[RankingRow]]) -> float:
-    """Inches of the highest image: faces are lower than people."""
+    """Compute the height in inches of the tallest image; faces are less tall than people."""
     shown = [image for group in groups for row in group for image in (row.query_image, *row.images[:1])]
     return max((style.fit(image.shape[0], image.shape[1], *_CELL)[0] for image in shown), default=_CELL[0])
 
 
 def _draw_query(axes: Axes, row: RankingRow, top: float, tall: float) -> None:
-    """Place a query and what stands beneath it, in a line of images ``tall`` inches high."""
+    """Draw a query and its label in a line of images ``tall`` inches high."""
     style.place(axes, row.query_image, _centred(row.query_image, _LEFT, top, tall))
     below = top + tall + 0.08
     style.write(
@@ -164,7 +164,7 @@ def _draw_query(axes: Axes, row: RankingRow, top: float, tall: float) -> None:
 
 
 def _draw_matches(axes: Axes, row: RankingRow, top: float, tall: float) -> None:
-    """Place the matches of a query, each with the lines beneath it."""
+    """Draw the matches of a query with their marks, scores and labels."""
     below = top + tall + 0.08
     shown = min(MOST, len(row.images))
     boxes = [_centred(row.images[rank], _left_of(rank), top, tall) for rank in range(shown)]
@@ -183,13 +183,13 @@ def _draw_matches(axes: Axes, row: RankingRow, top: float, tall: float) -> None:
 
 
 def _centred(image: np.ndarray, left: float, top: float, tall: float) -> tuple[float, float, float, float]:
-    """Where an image stands in a cell, as large as it fits."""
+    """Compute the box of an image, centred in its cell, as large as it fits."""
     height, width = style.fit(image.shape[0], image.shape[1], *_CELL)
     return left + (_CELL[1] - width) / 2, top + (tall - height) / 2, width, height
 
 
 def _legend(axes: Axes, top: float) -> None:
-    """Say what the frames mean."""
+    """Write the legend of the frames."""
     style.write(axes, _LEFT, top, f"{style.RIGHT_MARK} the query's person", color=style.RIGHT, weight="bold")
     style.write(
         axes, _LEFT + 1.75, top, f"{style.WRONG_MARK} another person", color=style.WRONG, weight="bold"

@@ -1,4 +1,4 @@
-"""Figures in files: PNG or SVG, whole or not at all, the same bytes for the same figure."""
+"""Saving figures as PNG or SVG: atomic, and with identical bytes for identical figures."""
 
 from __future__ import annotations
 
@@ -17,21 +17,21 @@ from vireid_cli.files import write_with
 Format = Literal["png", "svg"]
 
 DESCRIPTION = "Description"
-"""Key of a PNG's and an SVG's metadata."""
+"""Metadata key in PNG and SVG files."""
 
 MOST_PIXELS = 65_000
-"""Longest side of a PNG: matplotlib's canvas ends at 2^16."""
+"""Maximum side of a PNG in pixels: matplotlib's canvas is limited to 2^16."""
 
 LARGE = 5_000_000
-"""Pixels of a PNG from which on its encoder tries less hard: a third of the time for 11 % more bytes, which
-are still no more than those of matplotlib's own file with its alpha channel."""
+"""Number of pixels above which a PNG is compressed less: a third of the time for 11 % more bytes. The file
+is still no larger than matplotlib's own, which has an alpha channel."""
 
 
 def chosen_format(path: Path, format: str | None) -> Format:
-    """The format by name, else by the path's ending, else PNG.
+    """Choose the format by name, else by the path's suffix, else PNG.
 
     Raises:
-        UsageError: A format other than png and svg, or one that contradicts the path's ending.
+        UsageError: A format other than png and svg, or one that contradicts the path's suffix.
     """
     ending = path.suffix.lower().lstrip(".")
     name = (format or ending or "png").lower()
@@ -43,10 +43,10 @@ def chosen_format(path: Path, format: str | None) -> Format:
 
 
 def checked(path: Path, format: str | None, dpi: int) -> Format:
-    """The format in which ``save`` will write: what can be refused before there is a figure.
+    """Validate the options of ``save`` before a figure exists, and return the format.
 
     Raises:
-        UsageError: As of ``chosen_format``, or ``dpi`` out of range.
+        UsageError: As ``chosen_format``, or ``dpi`` is out of range.
     """
     if not 20 <= dpi <= 1200:
         raise UsageError(f"--dpi {dpi} is outside of 20 to 1,200.", "150 suits a screen, 300 a paper.")
@@ -61,29 +61,29 @@ def save(
     note: str | None = None,
     sources: str = "",
 ) -> Path:
-    """Write a figure to a file, the same bytes for the same figure, whole or not at all.
+    """Write a figure to a file, atomically, with identical bytes for identical figures.
 
     Args:
-        figure: What the figure functions of this package return.
-        path: Where to; its folders are made; without .png or .svg the format's ending is added.
-        format: ``png`` or ``svg``; None: by the path's ending, else PNG.
-        dpi: Pixels an inch, 20 to 1,200; a PNG is the figure's inches × ``dpi`` pixels.
-        note: What must be read with the figure; small, in its lower right corner.
-        sources: What the figure is made of; kept in the file's metadata under ``Description``.
+        figure: Figure returned by a function of this package.
+        path: Target file; missing folders are created, and a missing .png or .svg suffix is added.
+        format: ``png`` or ``svg``; None uses the path's suffix, else PNG.
+        dpi: Pixels per inch, 20 to 1,200; a PNG has the figure's inches × ``dpi`` pixels.
+        note: Important remark, written in small letters into the lower right corner.
+        sources: Sources of the figure, stored in the file's metadata under ``Description``.
 
     Returns:
-        The file's path, its ending included.
+        Path of the file, including the suffix.
 
     Raises:
-        UsageError: An unknown format, one that contradicts the ending, ``dpi`` out of range, or a PNG that
-            would be too large.
+        UsageError: Unknown format, format that contradicts the suffix, ``dpi`` out of range, or a PNG that
+            is too large.
     """
     name = checked(path, format, dpi)
     if name == "png" and (longest := dpi * max(figure.get_size_inches())) > MOST_PIXELS:
         fits = int(MOST_PIXELS / max(figure.get_size_inches()))
         raise UsageError(
             f"The figure would be {longest:,.0f} pixels long; a PNG holds {MOST_PIXELS:,}.",
-            f"Show less in it, say --dpi {fits} or less, or --format svg.",
+            f"Show less, or use --dpi {fits} or less, or --format svg.",
         )
     target = path if path.suffix.lower() == f".{name}" else path.with_name(f"{path.name}.{name}")
     write = _write_png if name == "png" else _write_svg
@@ -95,7 +95,7 @@ def save(
 
 
 def _write_png(figure: Figure, file: IO[bytes], dpi: int, sources: str) -> None:
-    """Draw and encode without an alpha channel, which matplotlib's own PNG has and no figure needs."""
+    """Draw and encode a PNG without the alpha channel of matplotlib's own PNG."""
     figure.set_dpi(dpi)
     canvas = FigureCanvasAgg(figure)
     canvas.draw()
@@ -110,6 +110,6 @@ def _write_png(figure: Figure, file: IO[bytes], dpi: int, sources: str) -> None:
 
 
 def _write_svg(figure: Figure, file: IO[bytes], dpi: int, sources: str) -> None:
-    # no date, no version of matplotlib: the bytes depend on the figure alone
+    # no date and no matplotlib version: the bytes depend only on the figure
     about = {"Date": None, "Creator": None} | ({DESCRIPTION: sources} if sources else {})
     figure.savefig(file, format="svg", dpi=dpi, metadata=about)

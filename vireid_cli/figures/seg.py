@@ -1,4 +1,4 @@
-"""SEG images beside what they are made of and what they are to resemble: SEPG-Net's third figure."""
+"""SEG images with their sources, and mean spectra against infrared (SEPG-Net, figure 3)."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from vireid_cli.figures import style
 from vireid_cli.types import Modality
 
 KINDS = ("visible", "grey", "SEG", "infrared")
-"""What mean spectra are taken of, in their order."""
+"""Kinds of images with a mean spectrum, in order."""
 
 _LOOK: dict[str, dict[str, Any]] = {
     "visible": {"color": style.MODALITY_COLOUR[Modality.VISIBLE], "linestyle": "-", "linewidth": 1.4},
@@ -25,7 +25,7 @@ _LOOK: dict[str, dict[str, Any]] = {
 _NAMES = ("visible", "grey", "phase only", "SEG", "infrared")
 
 _EDGE = 0.25
-_CELL = (1.3, 0.72)  # inches: the largest image of a person
+_CELL = (1.3, 0.72)  # inches: largest image of a person
 _GAP = 0.1
 _TOP = 0.95
 _PLANE = 1.0  # width of a mean spectrum
@@ -35,12 +35,12 @@ _PLOTS = 2.9  # height of both plots
 
 @dataclass(frozen=True)
 class SegRow:
-    """One person.
+    """Images of one person.
 
     Attributes:
-        label: Written beneath the images.
+        label: Label below the images.
         visible, grey, seg, infrared: (H, W, 3) pixels in [0, 1].
-        phase_only: (H, W, 3), any range: what is added to ``grey`` to give ``seg``.
+        phase_only: (H, W, 3), any range; ``grey`` plus this image yields ``seg``.
     """
 
     label: str
@@ -56,19 +56,19 @@ class SegRow:
 
     @property
     def images(self) -> tuple[np.ndarray, ...]:
-        """As they are shown, in the order of the columns."""
+        """Images as drawn, in the order of the columns."""
         phase_only = style.stretched(self.phase_only, about_zero=True)
         return self.visible, self.grey, phase_only, self.seg, self.infrared
 
 
 @dataclass(frozen=True)
 class MeanSpectrum:
-    """The mean amplitude spectrum of images of one kind.
+    """Mean amplitude spectrum of one kind of images.
 
     Attributes:
-        plane: (H, W) positive, unshifted, the full plane.
-        profile: (n,) positive, mean by spatial frequency.
-        gap: Mean |log₁₀| difference to the infrared images' plane, in decades.
+        plane: (H, W) positive full plane, unshifted.
+        profile: (n,) positive means per spatial frequency.
+        gap: Mean absolute log₁₀ difference to the plane of the infrared images, in decades.
     """
 
     plane: np.ndarray
@@ -81,11 +81,11 @@ class Spectra:
     """Mean amplitude spectra of all kinds.
 
     Attributes:
-        kinds: One for each of ``KINDS``.
-        frequencies: (n,) of the profiles, in cycles a pixel.
-        floor: Gap between the infrared images of one half of the people and of the other: what remains
-            where nothing differs but the people.
-        note: Which images they are of; two lines at most.
+        kinds: Mean spectrum of each of ``KINDS``.
+        frequencies: (n,) frequencies of the profiles, in cycles per pixel.
+        floor: Gap between the infrared images of two halves of the people: the gap due to different people
+            alone.
+        note: Description of the images, at most two lines.
     """
 
     kinds: dict[str, MeanSpectrum]
@@ -94,7 +94,7 @@ class Spectra:
     note: str
 
     def gap_of(self, kind: str) -> float:
-        """A kind's gap to infrared; of infrared to itself, the floor."""
+        """Return the gap of a kind to infrared; for infrared, the floor."""
         return self.floor if kind == "infrared" else self.kinds[kind].gap
 
 
@@ -102,11 +102,11 @@ class Spectra:
 def seg_figure(rows: Sequence[SegRow], spectra: Spectra, title: str) -> Figure:
     """Draw people on the left, mean amplitude spectra on the right.
 
-    Each person: visible, grey, phase only (stretched symmetrically about 0), SEG, and an infrared image
-    of the same person. Spectra: the planes in log₁₀ on one colour scale, zero frequency in the middle;
-    the profiles over spatial frequency; their ratio to infrared.
+    Columns per person: visible, grey, phase only (stretched symmetrically about 0), SEG, and an infrared
+    image. Spectra: planes in log₁₀ on one colour scale, zero frequency in the middle; profiles over
+    spatial frequency; ratio to infrared.
 
-    Source: SEPG-Net, figure 3 (docs/methods.md#seg); the numbers of the gap are ours.
+    Source: SEPG-Net, figure 3 (docs/methods.md#seg); the gap values are our addition.
 
     Raises:
         ValueError: No person.
@@ -118,7 +118,7 @@ def seg_figure(rows: Sequence[SegRow], spectra: Spectra, title: str) -> Figure:
     plane = style.fit(height, width, 2.2, _PLANE)
     left = _EDGE + len(_NAMES) * (_CELL[1] + _GAP) + _BETWEEN
     people = len(rows) * (cell[0] + 0.32)
-    below = _TOP + plane[0] + 0.5  # where the plots begin
+    below = _TOP + plane[0] + 0.5  # top of the plots
     width = left + len(KINDS) * (_PLANE + _GAP) + 0.62
     height = max(_TOP + people, below + _PLOTS) + 0.9
     figure, axes = style.page(width, height)
@@ -147,7 +147,7 @@ def _people(axes: Axes, rows: Sequence[SegRow], cell: tuple[float, float]) -> No
 
 
 def _planes(axes: Axes, spectra: Spectra, size: tuple[float, float], left: float) -> None:
-    """The mean spectra as images, with their gaps beneath."""
+    """Draw the mean spectra as images with their gaps below."""
     planes = {kind: np.fft.fftshift(np.log10(spectra.kinds[kind].plane)) for kind in KINDS}
     values = np.concatenate([plane.ravel() for plane in planes.values()])
     low, high = (float(v) for v in np.percentile(values, (0.1, 99.95)))
@@ -168,7 +168,7 @@ def _planes(axes: Axes, spectra: Spectra, size: tuple[float, float], left: float
 
 
 def _plots(figure: Figure, spectra: Spectra, corner: tuple[float, float], size: tuple[float, float]) -> None:
-    """Profiles above their ratios to infrared; ``corner`` is left and top, in inches, ``size`` the room."""
+    """Draw profiles and their ratios to infrared; ``corner`` (left, top) and ``size`` are in inches."""
     left, top = corner
     width, page_width, page_height = size[0] - 0.5, *figure.get_size_inches()
     parts = ((top, 1.6), (top + 1.78, 0.85))  # from the page's top, and height
@@ -184,7 +184,7 @@ def _plots(figure: Figure, spectra: Spectra, corner: tuple[float, float], size: 
         for start, tall in parts
     )
     infrared = spectra.kinds["infrared"].profile
-    for kind in reversed(KINDS):  # the widest line beneath
+    for kind in reversed(KINDS):  # draw the widest line first
         profile = spectra.kinds[kind].profile
         upper.plot(spectra.frequencies, np.log10(profile), label=kind, **_LOOK[kind])
         lower.plot(spectra.frequencies, np.log10(profile / infrared), **_LOOK[kind])

@@ -1,4 +1,4 @@
-"""A labelled grid of images: what a dataset or a transformation looks like, at a glance."""
+"""Contact sheet: a labelled grid of images of a dataset or a transformation."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from matplotlib.figure import Figure
 from vireid_cli.errors import UsageError
 from vireid_cli.figures import style
 
-_CELL = (1.5, 0.8)  # inches: the largest image
+_CELL = (1.5, 0.8)  # inches: largest image
 _GAP = 0.1
 _LINE = 0.135
 _LEFT = 0.2
-_LETTER = 0.102  # inches of a letter of the title
-_SMALL_LETTER = 0.063  # of the subtitle
+_LETTER = 0.102  # inches per letter of the title
+_SMALL_LETTER = 0.063  # inches per letter of the subtitle
 _TITLE_LINE = 0.21
-_NARROW = 3.4  # inches: a title that is longer is broken
+_NARROW = 3.4  # inches: longer titles are wrapped
 
 
 @style.styled()
@@ -30,22 +30,22 @@ def contact_sheet(
     frames: Sequence[str | None] | None = None,
     subtitle: str = "",
 ) -> Figure:
-    """Draw images row by row, each as large as its cell allows, with its label beneath.
+    """Draw images row by row, each as large as its cell allows, with a label below.
 
     Args:
         images: (H, W, 3) pixels, uint8 or in [0, 1], each; sizes may differ.
-        labels: One an image; may hold several lines, and all empty ones take no room.
-        columns: Images in a row, 1 or more.
-        title: Over the grid, broken into lines where it is wider; empty: no room is kept for it.
-        frames: A colour around each image (``style.MODALITY_COLOUR``), or None.
-        subtitle: Beneath the title, smaller, broken likewise.
+        labels: One label per image, with one or more lines; no space is reserved if all are empty.
+        columns: Images per row, 1 or more.
+        title: Text above the grid, wrapped to its width; empty draws no title.
+        frames: Frame colour of each image (``style.MODALITY_COLOUR``), or None.
+        subtitle: Smaller text below the title, wrapped likewise.
 
     Raises:
-        ValueError: Numbers of images, labels and frames differ, or no column.
+        ValueError: Numbers of images, labels and frames differ, or ``columns`` is below 1.
         UsageError: No image.
     """
     if not images:
-        raise UsageError("There is no image to draw.", "Choose other people or cameras.")
+        raise UsageError("No image to draw.", "Choose other people or cameras.")
     if len(labels) != len(images) or (frames is not None and len(frames) != len(images)):
         raise ValueError(f"{len(images)} images, {len(labels)} labels, {frames and len(frames)} frames")
     if columns < 1:
@@ -71,7 +71,7 @@ def contact_sheet(
     for i, (image, label) in enumerate(zip(images, labels, strict=True)):
         left, upper = _LEFT + (i % columns) * (cell[1] + _GAP), top + (i // columns) * row_height
         height, width = style.fit(image.shape[0], image.shape[1], *cell)
-        # bottoms are aligned, so that feet stand on one line
+        # align bottoms, so that feet are at one height
         boxes.append((left + (cell[1] - width) / 2, upper + cell[0] - height, width, height))
         style.place(axes, image, boxes[-1])
         style.write(
@@ -84,6 +84,6 @@ def contact_sheet(
 
 
 def _cell(images: Sequence[np.ndarray]) -> tuple[float, float]:
-    """Inches (height, width) that hold every image at the largest scale, no larger than ``_CELL``."""
+    """Compute the cell (height, width) in inches that fits every image, no larger than ``_CELL``."""
     fitted = [style.fit(image.shape[0], image.shape[1], *_CELL) for image in images]
     return max(height for height, _ in fitted), max(_CELL[1], max(width for _, width in fitted))

@@ -1,4 +1,4 @@
-"""Images taken apart into amplitude and phase: one beside the other, or swapped as in FDNM's first figure."""
+"""Amplitude and phase of images, side by side or swapped (FDNM, figure 1)."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from matplotlib.figure import Figure
 from vireid_cli.figures import style
 
 _EDGE = 0.25
-_NAMES = 1.62  # inches of the column with the rows' names
+_NAMES = 1.62  # inches of the column with the row names
 _GAP = 0.3
 _BARS = 0.62
 _ROW = 1.5
 _ROW_GAP = 0.14
-_CAPTION = 0.2  # beneath the images of a row that has captions
+_CAPTION = 0.2  # below the images of a row with captions
 _TOP = 0.95
 
 _CENTRED = "zero frequency\nin the middle"
@@ -29,20 +29,20 @@ _NOTE = (
 
 @dataclass(frozen=True)
 class SpectrumColumn:
-    """One image and what becomes of it.
+    """One image with its spectrum and reconstructions.
 
     Attributes:
-        name: What it is called in captions: ``visible``, ``first`` …
-        detail: A second line of its heading: a camera, a file; may be empty.
-        colour: Of the heading.
+        name: Name in captions: ``visible``, ``first`` …
+        detail: Second line of the heading, such as a camera or a file; may be empty.
+        colour: Colour of the heading.
         image: (H, W, 3) pixels in [0, 1].
-        amplitude: (H, W) non-negative: the full orthonormal 2-D DFT's absolute value, unshifted
+        amplitude: (H, W) non-negative absolute value of the full orthonormal 2-D DFT, unshifted
             (``mirrored`` completes a half spectrum).
         phase: (H, W) in [−π, π], unshifted.
-        phase_only: (H, W) or (H, W, 3): this phase with a constant amplitude; may be negative.
-        amplitude_only: (H, W) or (H, W, 3): this amplitude with phase 0; its peak at (0, 0).
-        swapped: (H, W) or (H, W, 3): this image's phase with the other's amplitude; None where there is
-            no other.
+        phase_only: (H, W) or (H, W, 3) reconstruction with constant amplitude; may be negative.
+        amplitude_only: (H, W) or (H, W, 3) reconstruction with phase 0; its peak is at (0, 0).
+        swapped: (H, W) or (H, W, 3) reconstruction from this phase and the other image's amplitude; None
+            without another image.
     """
 
     name: str
@@ -67,21 +67,21 @@ class SpectrumColumn:
                 raise ValueError(f"{name}: expected {size} or {(*size, 3)}, not {getattr(self, name).shape}")
         for name in ("amplitude", "phase", *rebuilt):
             if not np.isfinite(getattr(self, name)).all():
-                raise ValueError(f"{name}: infinite or no numbers")
+                raise ValueError(f"{name}: NaN or infinity")
         if self.amplitude.min() < 0:
             raise ValueError("amplitude: negative values")
         if np.abs(self.phase).max() > np.pi + 1e-4:
-            raise ValueError("phase: outside of −π to π")
+            raise ValueError("phase: values outside of −π to π")
 
 
 @dataclass(frozen=True)
 class _Grid:
-    """Where rows and columns stand, in inches.
+    """Positions of rows and columns, in inches.
 
     Attributes:
         cell: Height and width of an image.
         side: Width of a column.
-        captioned: The first row that has captions; those below have them, too.
+        captioned: First row with captions; all rows below have captions, too.
     """
 
     cell: tuple[float, float]
@@ -89,33 +89,33 @@ class _Grid:
     captioned: int
 
     def top(self, row: int) -> float:
-        """From the page's top to a row's images."""
+        """Return the distance from the top of the page to the images of a row."""
         captions = max(0, row - self.captioned) * _CAPTION
         return _TOP + row * (self.cell[0] + _ROW_GAP) + captions
 
     def left(self, column: int) -> float:
-        """From the page's left to a column."""
+        """Return the distance from the left edge of the page to a column."""
         return _EDGE + _NAMES + column * (self.side + _GAP)
 
     def middle(self, column: int) -> float:
-        """From the page's left to the middle of a column."""
+        """Return the distance from the left edge of the page to the centre of a column."""
         return self.left(column) + self.side / 2
 
 
 @style.styled()
 def phase_swap_figure(first: SpectrumColumn, second: SpectrumColumn, title: str) -> Figure:
-    """Draw five rows, (a) to (e), of two images of one size.
+    """Draw five rows, (a) to (e), for two images of equal size.
 
-    (a) image, (b) amplitude, logarithmic, zero frequency in the middle, one colour scale for both
-    columns so that their gap shows, (c) phase, (d) swapped: a column's own phase with the other's
-    amplitude, (e) phase only and amplitude only, side by side.
+    (a) image, (b) amplitude, logarithmic, zero frequency in the middle, with one colour scale for both
+    columns to make them comparable, (c) phase, (d) swapped: phase of the column with the amplitude of the
+    other, (e) phase only and amplitude only, side by side.
 
-    Source: FDNM, figure 1 (docs/methods.md#fdnm). How the values become grey levels is ours: (d) and (e) are
-    stretched between their 1st and 99th percentile, phase only symmetrically about 0, amplitude only
-    with its peak moved from the corner to the middle.
+    Source: FDNM, figure 1 (docs/methods.md#fdnm). The mapping to grey levels is our choice: (d) and (e) are
+    stretched between the 1st and the 99th percentile, phase only symmetrically about 0, amplitude only
+    with the peak moved from the corner to the middle.
 
     Raises:
-        ValueError: Sizes differ, or one is not swapped.
+        ValueError: Sizes differ, or ``swapped`` is missing.
     """
     swapped = [column.swapped for column in (first, second) if column.swapped is not None]
     if len(swapped) < 2:
@@ -144,7 +144,7 @@ def phase_swap_figure(first: SpectrumColumn, second: SpectrumColumn, title: str)
 
 @style.styled()
 def spectrum_figure(columns: Sequence[SpectrumColumn], title: str) -> Figure:
-    """Draw one or more images of one size, a column each, and what their spectra hold.
+    """Draw one column per image with its amplitude, phase and reconstructions; all sizes must be equal.
 
     (a) image, (b) amplitude, logarithmic, zero frequency in the middle, one colour scale for all
     columns, (c) phase, (d) amplitude only, (e) phase only; grey levels as in ``phase_swap_figure``.
@@ -176,7 +176,7 @@ def _page(
     widest: float,
     captioned: int,
 ) -> tuple[Figure, Axes, _Grid]:
-    """A page with title, headings, names of the rows, and the first three rows."""
+    """Create a page with title, headings, row names and the first three rows."""
     sizes = sorted({column.image.shape[:2] for column in columns})
     if len(sizes) != 1:
         raise ValueError(f"sizes differ: {sizes}" if sizes else "no image")
@@ -184,7 +184,7 @@ def _page(
     right = grid.left(len(columns))
     width, height = max(right + _BARS, 4.9), grid.top(5) + 0.5
     figure, axes = style.page(width, height)
-    title = style.shortened(title, int(9 * (width - 2 * _EDGE)))  # nine letters an inch
+    title = style.shortened(title, int(9 * (width - 2 * _EDGE)))  # nine letters per inch
     style.write(axes, _EDGE, 0.18, title, style.TITLE_SIZE, weight="bold")
     low, high = _amplitude_range(columns)
     for i, column in enumerate(columns):
@@ -194,8 +194,8 @@ def _page(
         _place(axes, grid, 0, grid.middle(i), column.image)
         _place(axes, grid, 1, grid.middle(i), style.coloured(amplitude, style.AMPLITUDE_COLOURS, low, high))
         _place(axes, grid, 2, grid.middle(i), style.coloured(phase, style.PHASE_COLOURS, -np.pi, np.pi))
-    for row, (name, what) in enumerate(names):
-        _name(axes, grid.top(row), "abcde"[row], name, what)
+    for row, (name, description) in enumerate(names):
+        _name(axes, grid.top(row), "abcde"[row], name, description)
     ends = [style.signed(high), style.signed(low)]
     style.colour_bar(axes, right, grid.top(1), grid.cell[0], style.AMPLITUDE_COLOURS, ends)
     style.colour_bar(axes, right, grid.top(2), grid.cell[0], style.PHASE_COLOURS, ["π", "0", "−π"])
@@ -211,12 +211,12 @@ def _heading(axes: Axes, column: SpectrumColumn, middle: float, side: float) -> 
     style.write(axes, middle, top + 0.2, detail, style.SMALL_SIZE, ha="center", color=style.FAINT)
 
 
-def _name(axes: Axes, top: float, letter: str, name: str, what: str) -> None:
-    """Write a row's letter, name and what is to be seen."""
+def _name(axes: Axes, top: float, letter: str, name: str, description: str) -> None:
+    """Write a row's letter, name and description."""
     style.write(axes, _EDGE, top, f"({letter})", weight="bold")
     style.write(axes, _EDGE + 0.3, top, name, weight="bold")
     below = top + 0.21 + 0.155 * name.count("\n")
-    style.write(axes, _EDGE + 0.3, below, what, style.SMALL_SIZE, color=style.FAINT, linespacing=1.3)
+    style.write(axes, _EDGE + 0.3, below, description, style.SMALL_SIZE, color=style.FAINT, linespacing=1.3)
 
 
 def _place(axes: Axes, grid: _Grid, row: int, middle: float, image: np.ndarray) -> None:
@@ -225,7 +225,7 @@ def _place(axes: Axes, grid: _Grid, row: int, middle: float, image: np.ndarray) 
 
 
 def _caption(axes: Axes, grid: _Grid, row: int, middle: float, text: str) -> None:
-    """Say beneath an image what it is made of."""
+    """Write a caption below an image."""
     style.write(axes, middle, grid.top(row) + grid.cell[0] + 0.05, text, style.SMALL_SIZE, ha="center")
 
 
@@ -238,24 +238,24 @@ def _amplitude_only(column: SpectrumColumn) -> np.ndarray:
 
 
 def _log(amplitude: np.ndarray) -> np.ndarray:
-    """log₁₀ of an amplitude, floored where rounding is all that is left of it."""
+    """Compute log₁₀ of an amplitude, with a floor at the rounding error."""
     return np.log10(np.maximum(amplitude.astype(np.float64), 1e-6))
 
 
 def _amplitude_range(columns: Sequence[SpectrumColumn]) -> tuple[float, float]:
-    """The logarithmic amplitudes that all columns' darkest and brightest colour stand for."""
+    """Compute the logarithmic amplitudes of the darkest and brightest colour, shared by all columns."""
     values = np.concatenate([_log(column.amplitude).ravel() for column in columns])
     low, high = np.percentile(values, (0.5, 99.95))
     return float(low), float(max(high, low + 0.1))
 
 
 def mirrored(half: np.ndarray, width: int, odd: bool = False) -> np.ndarray:
-    """The full plane (H, W) of a half spectrum (H, W // 2 + 1): F(u, v) = conj F(−u, −v).
+    """Complete a half spectrum (H, W // 2 + 1) to the full plane (H, W): F(u, v) = conj F(−u, −v).
 
     Args:
-        half: Amplitude or phase of the columns that ``rfft2`` keeps, unshifted.
-        width: W.
-        odd: True for a phase, which changes its sign where it is mirrored; False for an amplitude.
+        half: Amplitude or phase of the columns that ``rfft2`` returns, unshifted.
+        width: Width W of the full plane.
+        odd: True for a phase, which changes sign when mirrored; False for an amplitude.
     """
     columns = np.arange(half.shape[1], width)
     rows = -np.arange(half.shape[0]) % half.shape[0]

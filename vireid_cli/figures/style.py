@@ -1,8 +1,8 @@
-"""One look for every figure: colours, fonts, and a page measured in inches.
+"""Shared style of all figures: colours, fonts, and pages measured in inches.
 
-Colours are Okabe and Ito's, which stay apart for the common forms of colour blindness; wherever a
-colour carries a meaning, a mark, a shape or a word carries it too. Only matplotlib's objects are
-used, never pyplot's global state, and a user's own ``matplotlibrc`` changes nothing.
+The colours are those of Okabe and Ito, which remain distinct with the common forms of colour blindness.
+A mark, a shape or a word always repeats the meaning of a colour. The figures use matplotlib's objects,
+never pyplot's global state, and ignore the user's ``matplotlibrc``.
 """
 
 from __future__ import annotations
@@ -28,14 +28,14 @@ from vireid_cli.printable import escaped, printable, printable_block
 from vireid_cli.types import Modality
 
 PALETTE = ("#0072B2", "#E69F00", "#009E73", "#D55E00", "#56B4E9", "#CC79A7", "#000000", "#B8A900")
-"""Okabe and Ito's eight; their yellow is darkened from #F0E442 so that a thin line shows on white."""
+"""Okabe and Ito's eight colours; yellow is darkened from #F0E442 to keep thin lines visible on white."""
 
 MODALITY_COLOUR = {Modality.VISIBLE: "#0072B2", Modality.INFRARED: "#D55E00"}
 MODALITY_MARKER = {Modality.VISIBLE: "o", Modality.INFRARED: "^"}
 
 RIGHT = "#009E73"
 WRONG = "#E31A1C"
-"""A right and a wrong match; always beside ``RIGHT_MARK`` or ``WRONG_MARK``."""
+"""Colours of right and wrong matches; always used together with ``RIGHT_MARK`` or ``WRONG_MARK``."""
 RIGHT_MARK = "✓"
 WRONG_MARK = "✗"
 
@@ -49,13 +49,13 @@ SMALL_SIZE = 7.5
 """Font sizes in points; at 150 dpi the smallest is 16 pixels high."""
 
 CLIP = (1.0, 99.0)
-"""Percentiles between which values without a scale of their own are stretched to black and white."""
+"""Percentiles that map to black and white for values without a fixed scale."""
 
 AMPLITUDE_COLOURS = "magma"
 PHASE_COLOURS = "twilight"  # cyclic: −π and π are the same angle and the same colour
 
 FONT = "DejaVu Sans"
-"""It comes with matplotlib, so the same glyphs everywhere, ✓ and ✗ too."""
+"""Font that ships with matplotlib, so all machines have the same glyphs, including ✓ and ✗."""
 
 _SETTINGS = {
     "font.family": FONT,
@@ -73,7 +73,7 @@ _SETTINGS = {
     "grid.color": GRID,
     "grid.linewidth": 0.6,
     "text.color": INK,
-    "text.parse_math": False,  # a dollar sign in a file name is one
+    "text.parse_math": False,  # show a dollar sign in a file name literally
     "xtick.color": FAINT,
     "ytick.color": FAINT,
     "xtick.labelsize": SMALL_SIZE + 0.5,
@@ -83,14 +83,14 @@ _SETTINGS = {
     "figure.facecolor": "white",
     "savefig.facecolor": "white",
     "image.composite_image": False,  # SVG keeps each image at its own resolution
-    "svg.fonttype": "path",  # letters as outlines: no font is needed to read the file
-    "svg.hashsalt": "vireid",  # element names that would otherwise be random
+    "svg.fonttype": "path",  # letters as outlines: viewers need no font
+    "svg.hashsalt": "vireid",  # makes element names deterministic
 }
 
 
 @contextmanager
 def styled() -> Iterator[None]:
-    """Draw in this project's style and restore matplotlib's settings afterwards; a decorator, too."""
+    """Apply the project's style and restore matplotlib's settings afterwards; also works as a decorator."""
     with matplotlib.rc_context():
         matplotlib.rcdefaults()  # a user's own settings must not change a figure
         matplotlib.rcParams.update(_SETTINGS)
@@ -98,33 +98,33 @@ def styled() -> Iterator[None]:
 
 
 def blank(width: float, height: float) -> Figure:
-    """An empty figure of ``width`` × ``height`` inches with its own canvas."""
+    """Create an empty figure of ``width`` × ``height`` inches with its own canvas."""
     figure = Figure(figsize=(width, height))
     FigureCanvasAgg(figure)
     return figure
 
 
 def page(width: float, height: float) -> tuple[Figure, Axes]:
-    """An empty page whose coordinates are inches from its top left corner."""
+    """Create an empty page with coordinates in inches from the top left corner."""
     figure = blank(width, height)
     axes = figure.add_axes((0.0, 0.0, 1.0, 1.0))
     axes.set_axis_off()
     axes.set_xlim(0.0, width)
     axes.set_ylim(height, 0.0)
-    axes.set_autoscale_on(False)  # a picture that is placed must not move the page
+    axes.set_autoscale_on(False)  # placing an image must not change the limits
     return figure, axes
 
 
 def place(axes: Axes, image: np.ndarray, box: tuple[float, float, float, float]) -> None:
-    """Put an image on a page.
+    """Place an image on a page.
 
     Args:
-        axes: Of ``page``.
+        axes: Axes created by ``page``.
         image: (H, W, 3) floats in [0, 1], or uint8.
         box: (left, top, width, height) in inches.
     """
     left, top, width, height = box
-    # not ``imshow``, which does much more: a page may hold a thousand images
+    # faster than ``imshow``: a page may contain a thousand images
     placed = AxesImage(axes, extent=(left, left + width, top + height, top), zorder=2.0)
     placed.set_data(as_bytes(image))
     axes.add_artist(placed).set_clip_on(False)
@@ -136,15 +136,15 @@ def frames(
     colours: Sequence[str],
     width: float = 0.035,
 ) -> None:
-    """Draw frames around the outside of images on a page, all at once.
+    """Draw frames around images on a page, in one collection.
 
     Args:
-        axes: Of ``page``.
+        axes: Axes created by ``page``.
         boxes: (left, top, width, height) of each image in inches.
-        colours: One a box.
-        width: Inches.
+        colours: One colour per box.
+        width: Width of the frames in inches.
     """
-    # filled rectangles beneath: no white line can show where image and frame meet between pixels
+    # filled rectangles below the images: avoids white lines between image and frame
     left, top, wide, high = np.asarray(boxes, dtype=np.float64).reshape(-1, 4).T
     x, y = np.stack([left - width, left + wide + width]), np.stack([top - width, top + high + width])
     corners = np.stack([x[[0, 1, 1, 0]], y[[0, 0, 1, 1]]]).T  # (n, 4, 2)
@@ -154,34 +154,34 @@ def frames(
 
 
 def as_bytes(image: np.ndarray) -> np.ndarray:
-    """Pixels as uint8: [0, 1] → 0 to 255, rounded; uint8 stays. A quarter of the work for who draws them."""
+    """Convert pixels in [0, 1] to uint8, rounded, which draws four times faster; return uint8 unchanged."""
     if image.dtype == np.uint8:
         return image
     return (np.clip(image, 0.0, 1.0) * 255.0 + 0.5).astype(np.uint8)
 
 
 def write(axes: Axes, x: float, y: float, text: str, size: float = TEXT_SIZE, **look: object) -> None:
-    """Write ``text`` on a page, its top left corner ``x`` and ``y`` inches from the page's.
+    """Write text on a page, with its top left corner at ``x``, ``y`` inches.
 
-    ``look`` goes to matplotlib's text (``ha``, ``va``, ``color``, ``weight`` …).
+    ``look`` holds options of matplotlib's text (``ha``, ``va``, ``color``, ``weight`` …).
     """
     axes.text(x, y, text, fontsize=size, **{"ha": "left", "va": "top", **look})  # type: ignore[arg-type]
 
 
 def escape_letters(figure: Figure) -> None:
-    """Show control characters, lone surrogates and letters without a glyph in our font as escapes.
+    """Replace control characters, lone surrogates and letters without a glyph by escapes, in all texts.
 
-    Bytes of a path that the locale could not read, but that are UTF-8, are read as such.
+    Bytes of a path that the locale could not decode are decoded as UTF-8 if possible.
     """
     for text in figure.findobj(Text):
-        text.set_parse_math(False)  # a dollar sign in a name is one, wherever the text was made
+        text.set_parse_math(False)  # show dollar signs literally
         words = text.get_text()
         if not (words.isascii() and words.isprintable()):
             text.set_text(drawable(words))
 
 
 def drawable(text: str) -> str:
-    """Text in letters of the figures' font, line breaks kept; all others as escapes such as ``\\u7167``."""
+    """Replace letters missing in the figures' font by escapes such as ``\\u7167``; keep line breaks."""
     with suppress(UnicodeError):
         text = text.encode("utf-8", "surrogateescape").decode("utf-8")
     text = printable_block(text)
@@ -195,14 +195,14 @@ def _has_glyph(character: str) -> bool:
 
 
 def add_note(figure: Figure, text: str) -> None:
-    """Write a few small words into the figure's lower right corner."""
+    """Write a small note into the lower right corner of the figure."""
     width, height = figure.get_size_inches()
     look: dict[str, Any] = {"fontsize": SMALL_SIZE - 1.0, "color": FAINT, "ha": "right", "va": "bottom"}
     figure.text(1.0 - 0.04 / width, 0.03 / height, text, **look)
 
 
 def coloured(values: np.ndarray, name: str, low: float, high: float) -> np.ndarray:
-    """(…, 3) colours in [0, 1] of values (…) between ``low`` and ``high``; those outside get the end's."""
+    """Map values (…) between ``low`` and ``high`` to colours (…, 3) in [0, 1]; clips values outside."""
     shares = np.clip((values - low) / (high - low), 0.0, 1.0)
     return np.asarray(colormaps[name](shares))[..., :3]
 
@@ -211,7 +211,7 @@ def stretched(values: np.ndarray, about_zero: bool = False) -> np.ndarray:
     """Map values to grey levels or colours, (H, W, 3) in [0, 1].
 
     Args:
-        values: (H, W) or (H, W, 3), any range; channels are stretched together.
+        values: (H, W) or (H, W, 3), any range; all channels share one scale.
         about_zero: Map 0 to mid-grey and ± the 99th percentile of the absolute value to white and
             black; otherwise the 1st and the 99th percentile become black and white.
     """
@@ -225,7 +225,7 @@ def stretched(values: np.ndarray, about_zero: bool = False) -> np.ndarray:
 
 
 def colour_bar(axes: Axes, left: float, top: float, height: float, name: str, labels: Sequence[str]) -> None:
-    """A colour bar on a page, two or three labels spread from its upper end to the lower; inches."""
+    """Draw a colour bar on a page, in inches, with two or three labels from the upper to the lower end."""
     ramp = coloured(np.linspace(1.0, 0.0, 128)[:, None], name, 0.0, 1.0)
     place(axes, ramp, (left, top, 0.11, height))
     for i, label in enumerate(labels):
@@ -235,24 +235,24 @@ def colour_bar(axes: Axes, left: float, top: float, height: float, name: str, la
 
 
 def signed(value: float, decimals: int = 1) -> str:
-    """A number with so many decimals and a real minus sign."""
+    """Format a number with a fixed number of decimals and a typographic minus sign."""
     return f"{value:.{decimals}f}".replace("-", "−")
 
 
 def shortened(text: str, most: int) -> str:
-    """A name in at most so many characters: the end of a path tells more than its beginning."""
+    """Shorten a name to at most ``most`` characters, keeping the end, which distinguishes paths best."""
     text = printable(text)
     return text if len(text) <= most else "…" + text[len(text) - most + 1 :]
 
 
 def fit(height: float, width: float, box_height: float, box_width: float) -> tuple[float, float]:
-    """The largest (height, width) of the same proportions within a box."""
+    """Return the largest (height, width) with the same proportions that fits into a box."""
     scale = min(box_height / height, box_width / width)
     return height * scale, width * scale
 
 
 def without_middle(text: str, inches: float) -> str:
-    """A name that fits over a panel of so many inches in bold; both ends of a run's name tell something."""
+    """Shorten a name in the middle to fit, in bold, over a panel of ``inches`` width."""
     text, most = printable(text), int(inches * 10.5)
     if len(text) <= most:
         return text
@@ -260,44 +260,44 @@ def without_middle(text: str, inches: float) -> str:
 
 
 COLOURS = 24
-"""How many of ``colours`` differ."""
+"""Number of distinct colours of ``colours``."""
 
 
 def colours(count: int) -> list[tuple[float, float, float]]:
-    """``count`` colours: the palette, then it darkened, then lightened; 24 differ, then they repeat."""
+    """Return ``count`` colours: the palette, a darker and a lighter palette; they repeat after 24."""
     base = np.array([to_rgb(c) for c in PALETTE])  # (8, 3)
     dark, light = base * 0.6, 1.0 - (1.0 - base) * 0.55
-    light[6] = 0.62  # lightened black: a grey that is no other's
+    light[6] = 0.62  # lightened black: a distinct grey
     dark[6] = 0.36
     table = np.concatenate([base, dark, light])  # (24, 3)
     return [(float(r), float(g), float(b)) for r, g, b in table[np.arange(count) % len(table)]]
 
 
 def series(number: int) -> tuple[str, str, str]:
-    """Colour, line style and marker of the ``number``-th of several lines: any two of 24 differ in one."""
+    """Return colour, line style and marker of the ``number``-th line; unique for up to 24 lines."""
     lines = ("-", "--", "-.", ":")
     markers = ("o", "s", "^", "D", "v", "P", "X", "*")
     colour = PALETTE[number % len(PALETTE)]
     return colour, lines[(number + number // len(PALETTE)) % len(lines)], markers[number % len(markers)]
 
 
-def checked_pixels(what: str, images: np.ndarray, dimensions: int = 3) -> None:
-    """Refuse what is not RGB pixels with the channel last: in [0, 1], or uint8.
+def checked_pixels(name: str, images: np.ndarray, dimensions: int = 3) -> None:
+    """Check that an array holds RGB pixels, channel last, as floats in [0, 1] or uint8.
 
     Args:
-        what: The array's name, for the message.
-        images: (…, H, W, 3) float in [0, 1] or uint8, ``dimensions`` axes.
-        dimensions: 3 for one image, 4 for several.
+        name: Name of the array, for the message.
+        images: (…, H, W, 3) floats in [0, 1] or uint8, with ``dimensions`` axes.
+        dimensions: Number of axes: 3 for one image, 4 for several.
 
     Raises:
-        ValueError: Wrong number of axes, another last axis, other integers, or values outside of [0, 1].
+        ValueError: Wrong shape, a data type other than float or uint8, or values outside [0, 1].
     """
     if images.ndim != dimensions or images.shape[-1] != 3 or 0 in images.shape[-3:]:
-        wanted = "(H, W, 3)" if dimensions == 3 else "(k, H, W, 3)"
-        raise ValueError(f"{what}: expected {wanted}, not {images.shape}")
+        shape = "(H, W, 3)" if dimensions == 3 else "(k, H, W, 3)"
+        raise ValueError(f"{name}: expected {shape}, not {images.shape}")
     if images.dtype == np.uint8:
         return
     if not np.issubdtype(images.dtype, np.floating):
-        raise ValueError(f"{what}: expected floats in [0, 1], not {images.dtype}")
+        raise ValueError(f"{name}: expected floats in [0, 1], not {images.dtype}")
     if images.size and not (images.min() >= -1e-6 and images.max() <= 1.0 + 1e-6):  # NaN fails, too
-        raise ValueError(f"{what}: values outside of [0, 1]: {images.min():.3g} to {images.max():.3g}")
+        raise ValueError(f"{name}: values outside of [0, 1]: {images.min():.3g} to {images.max():.3g}")

@@ -1,4 +1,4 @@
-"""Metrics over a hyperparameter, with the spread over seeds where there are several."""
+"""Metrics over a hyperparameter, with the standard deviation over seeds."""
 
 from __future__ import annotations
 
@@ -14,24 +14,24 @@ from vireid_cli.errors import UsageError
 from vireid_cli.figures import style
 
 LOG_FROM = 10.0
-"""Ratio of the largest to the smallest value from which on the axis is logarithmic."""
+"""Minimum ratio of the largest to the smallest value for a logarithmic axis."""
 
 _PLOT = 3.1
 _TOP = 0.9
 _LEFT, _RIGHT = 0.75, 0.3
-_LINE = 0.17  # of the legend
-_BESIDE = 0.12  # of the distance of two words
-_LETTER = 0.07  # inches of a tick label's letter
+_LINE = 0.17  # inches of a legend line
+_BESIDE = 0.12  # share of the distance between two words
+_LETTER = 0.07  # inches per letter of a tick label
 
 
 @dataclass(frozen=True)
 class SweepLine:
-    """One metric.
+    """One metric over the values of a key.
 
     Attributes:
-        label: As shown.
-        means: (n,) in [0, 1].
-        stds: (n,) sample standard deviation over seeds; NaN where there is one seed.
+        label: Label in the legend.
+        means: (n,) means in [0, 1].
+        stds: (n,) sample standard deviations over seeds; NaN for a single seed.
     """
 
     label: str
@@ -53,22 +53,23 @@ def sweep_figure(
 ) -> Figure:
     """Draw metrics in percent over the values of a key.
 
-    Numbers stand to scale, on a logarithmic axis where they are positive and span a factor of ten or more,
-    and are joined by lines; words stand beside each other, unjoined, a metric's points beside another's.
+    Numbers have a linear axis, or a logarithmic one if they are positive and span a factor of ten or more,
+    and are joined by lines. Words are categories at equal distances without lines; the points of the
+    metrics are side by side.
 
     Args:
-        key: What is swept, beneath the axis.
-        values: n numbers, ascending, or n words.
-        lines: At least one, of n values.
-        title: Over the figure.
-        subtitle: One line or more beneath it.
+        key: Key of the recipe, below the axis.
+        values: n ascending numbers, or n words.
+        lines: One or more metrics with n values each.
+        title: Text above the figure.
+        subtitle: One or more lines below the title.
 
     Raises:
         UsageError: Nothing to draw.
-        ValueError: Lines of another length than the values.
+        ValueError: Length of a line differs from the number of values.
     """
     if not lines or not len(values):
-        raise UsageError("There is no evaluated run to draw.", "Evaluate them first: vireid evaluate RUN")
+        raise UsageError("No evaluated run to draw.", "Evaluate the runs first: vireid evaluate RUN")
     for line in lines:
         if len(line.means) != len(values):
             raise ValueError(f"{line.label}: {len(line.means)} figures for {len(values)} values")
@@ -101,7 +102,7 @@ def sweep_figure(
 
 
 def _draw(axes: Axes, x: np.ndarray, number: int, line: SweepLine, *, joined: bool) -> None:
-    """One metric's points, with bars of one standard deviation where there are several seeds."""
+    """Draw the points of one metric, with bars of one standard deviation if there are several seeds."""
     colour, dashes, marker = style.series(number)
     known = np.isfinite(line.stds)
     axes.errorbar(
@@ -126,7 +127,7 @@ def _draw(axes: Axes, x: np.ndarray, number: int, line: SweepLine, *, joined: bo
 
 
 def _number_axis(axes: Axes, values: np.ndarray) -> np.ndarray:
-    """Scale and ticks for numbers, which are their own places; labels that would touch are left out."""
+    """Set scale and ticks for numbers and return their positions; omits labels that would touch."""
     logarithmic = values.min() > 0 and values.max() / values.min() >= LOG_FROM
     if logarithmic:
         axes.set_xscale("log")
@@ -147,7 +148,7 @@ def _number_axis(axes: Axes, values: np.ndarray) -> np.ndarray:
 
 
 def _words_axis(axes: Axes, words: Sequence[str], slanted: bool) -> np.ndarray:
-    """Words beside each other; their places."""
+    """Set ticks for words and return their positions."""
     places = np.arange(len(words), dtype=np.float64)
     short = [style.shortened(word, 30) for word in words]
     axes.set_xticks(places.tolist(), short)

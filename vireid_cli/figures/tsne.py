@@ -1,6 +1,6 @@
-"""t-SNE: features of images as points on a plane, the same ones on every machine.
+"""t-SNE of image features: points on a plane, identical on every machine.
 
-Needs scikit-learn, the extra ``figures``.
+Requires scikit-learn, from the extra ``figures``.
 """
 
 from __future__ import annotations
@@ -13,24 +13,23 @@ from vireid_cli.errors import MissingExtra, UsageError
 
 FEWEST_POINTS = 10
 PRINCIPAL = 50
-"""Principal components that are kept before t-SNE."""
+"""Number of principal components computed before t-SNE."""
 
 
 def tsne_points(features: np.ndarray, seed: int = 0, perplexity: float = 30.0) -> np.ndarray:
-    """Lay features out on a plane, (N, 2): the same points for the same arguments, on any number of cores.
+    """Compute t-SNE points (N, 2), identical for identical arguments on any number of cores.
 
-    Principal components first (at most 50), then t-SNE with cosine distances, started from the first
-    two components.
+    Projects onto at most 50 principal components, then runs t-SNE with cosine distances, initialised with
+    the first two components.
 
     Args:
         features: (N, D), N ≥ 10.
-        seed: Disturbs the start by a tenth: what another seed lays out differently is chance.
-        perplexity: About the number of neighbours that count; taken down to (N − 1) / 3 where there
-            are fewer points than that needs.
+        seed: Seed of a noise of one tenth added to the initial points; differences between seeds are chance.
+        perplexity: Approximate number of neighbours; limited to (N − 1) / 3.
 
     Raises:
         MissingExtra: scikit-learn is not installed.
-        ValueError: ``features`` is not (N, D), or holds numbers that are not finite.
+        ValueError: ``features`` is not (N, D) or not finite.
         UsageError: Fewer than ten points.
     """
     if features.ndim != 2 or not np.isfinite(features).all():
@@ -47,18 +46,18 @@ def tsne_points(features: np.ndarray, seed: int = 0, perplexity: float = 30.0) -
     except ImportError as error:
         raise MissingExtra("scikit-learn", "figures", "The t-SNE figure") from error
     data = features.astype(np.float64)
-    nowhere = UsageError(
-        "The features lie on a line or a point: nothing to lay out.", "Train first: vireid train"
+    degenerate = UsageError(
+        "The features vary in fewer than two directions, so t-SNE has no plane.", "Train first: vireid train"
     )
     if not np.ptp(data, axis=0).any():
-        raise nowhere
+        raise degenerate
     kept = min(PRINCIPAL, *data.shape)
-    with threads.threadpool_limits(limits=1):  # sums over several threads come out in another order each time
+    with threads.threadpool_limits(limits=1):  # threads sum in a varying order
         data = PCA(n_components=kept, svd_solver="full").fit_transform(data)  # (N, kept)
-        # rounding noise in place of a coordinate would become a direction of its own under the cosine
+        # the cosine would amplify a coordinate that consists of rounding noise
         data = data[:, data.std(axis=0) > 1e-9 * max(float(data.std()), 1e-30)]
         if data.shape[1] < 2:
-            raise nowhere
+            raise degenerate
         tsne = TSNE(
             n_components=2,
             perplexity=min(perplexity, (len(data) - 1) / 3),
@@ -71,9 +70,9 @@ def tsne_points(features: np.ndarray, seed: int = 0, perplexity: float = 30.0) -
 
 
 def _start(components: np.ndarray, seed: int) -> np.ndarray:
-    """Starting points, (N, 2) float32: the first two components at t-SNE's small scale, disturbed.
+    """Compute initial points (N, 2) float32: the first two components at t-SNE's small scale, plus noise.
 
-    From the components alone t-SNE draws nothing at random, and a seed would change nothing.
+    Without the noise, t-SNE would be deterministic and the seed would have no effect.
     """
     start = 1e-4 * components[:, :2] / components[:, 0].std()
     noise = np.random.default_rng(seed).normal(scale=1e-5, size=start.shape)

@@ -1,4 +1,4 @@
-"""Work in blocks of queries on several threads: NumPy releases the interpreter while it sorts."""
+"""Work in blocks of queries on several threads: NumPy releases the interpreter lock while it sorts."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from vireid_cli.processors import cores
 
 BLOCK_BYTES = 1 << 20
-"""Scores handled at once by one thread: about a core's second-level cache."""
+"""Bytes of scores that one thread processes at once: about the size of a core's second-level cache."""
 
 
 def for_each_block(
@@ -18,9 +18,9 @@ def for_each_block(
 
     Args:
         total: Number of rows.
-        step: Rows at once; the last range may be shorter.
-        work: Writes its own rows only; what it raises is raised here.
-        threads: None: one a core.
+        step: Rows per range; the last range may be shorter.
+        work: Function that writes its own rows only; its exceptions propagate to the caller.
+        threads: Number of threads; None uses one per core.
     """
     ranges = [(first, min(first + step, total)) for first in range(0, total, step)]
     workers = min(threads or cores(), len(ranges))

@@ -1,8 +1,8 @@
-"""How sure a metric is: intervals and paired tests with people as the unit, not images.
+"""Confidence intervals and paired tests of metrics, with people instead of images as the sampling unit.
 
-Images of one person succeed and fail together, so whole people are drawn again: each replicate weighs
-every query by how often its person was drawn. The galleries stay as they are. Replicates are one
-product of weights (B, P) with sums per person; nothing loops over people or queries.
+Images of one person succeed and fail together, so the bootstrap resamples whole people: each replicate
+weights every query by the number of times its person was drawn. The galleries stay unchanged. Replicates
+are one product of weights (B, P) and sums per person; no loop runs over people or queries.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from vireid_cli.errors import UsageError
 REPLICATES = 2000
 LEVEL = 0.95
 _BLOCK = 500
-"""Replicates at once: (500, P) weights."""
+"""Replicates computed at once: (500, P) weights."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,10 +25,10 @@ class PersonSums:
     """Sums over the valid queries of each person: T trials, P people, M metrics.
 
     Attributes:
-        pids: (P,) ascending.
-        names: Of the M metrics.
+        pids: (P,) identity labels, ascending.
+        names: Names of the M metrics.
         sums: (T, P, M) sums of the per-query values.
-        counts: (T, P) valid queries.
+        counts: (T, P) numbers of valid queries.
     """
 
     pids: np.ndarray
@@ -37,18 +37,18 @@ class PersonSums:
     counts: np.ndarray
 
     def mean(self) -> np.ndarray:
-        """The M metrics: mean over valid queries, then over trials."""
+        """Compute the M metrics (M,): mean over valid queries, then over trials."""
         return np.mean(self.sums.sum(axis=1) / self.counts.sum(axis=1)[:, None], axis=0)
 
 
 @dataclass(frozen=True, slots=True)
 class PairedDifference:
-    """One metric's paired difference.
+    """Paired difference of one metric between two evaluations.
 
     Attributes:
         mean: First minus second.
-        low, high: Bounds of its bootstrap interval.
-        p_value: Two-sided, of the sign-flip permutation test over people.
+        low, high: Bounds of the bootstrap interval.
+        p_value: Two-sided p-value of the sign-flip permutation test over people.
     """
 
     mean: float
@@ -61,43 +61,43 @@ def sums_by_person(pids: Sequence[np.ndarray], values: Sequence[dict[str, np.nda
     """Add the per-query values of each person.
 
     Args:
-        pids: For each trial (Q_t,) the query's person.
-        values: For each trial, by metric, (Q_t,) values; NaN where a query has no legal match.
+        pids: Per trial, (Q_t,) identity labels of the queries.
+        values: Per trial, (Q_t,) values keyed by metric name; NaN for queries without a legal match.
 
     Raises:
         ValueError: No trial, or metrics that differ between trials.
     """
     if not values or any(row.keys() != values[0].keys() for row in values):
-        raise ValueError("every trial needs the same metrics, and there must be a trial")
+        raise ValueError("at least one trial is needed, and all trials need the same metrics")
     names = tuple(values[0])
     people = np.unique(np.concatenate(pids))
     sums = np.zeros((len(values), len(people), len(names)))
     counts = np.zeros((len(values), len(people)))
-    for trial, (of, row) in enumerate(zip(pids, values, strict=True)):
+    for trial, (labels, row) in enumerate(zip(pids, values, strict=True)):
         valid = ~np.isnan(row[names[0]])
-        slot = np.searchsorted(people, of[valid])
+        slot = np.searchsorted(people, labels[valid])
         counts[trial] = np.bincount(slot, minlength=len(people))
         for column, name in enumerate(names):
             sums[trial, :, column] = np.bincount(slot, row[name][valid], len(people))
-    some = counts.any(axis=0)
-    return PersonSums(people[some], names, sums[:, some], counts[:, some])
+    valid_people = counts.any(axis=0)
+    return PersonSums(people[valid_people], names, sums[:, valid_people], counts[:, valid_people])
 
 
 def intervals(
     people: PersonSums, *, replicates: int = REPLICATES, level: float = LEVEL, seed: int = 0
 ) -> dict[str, tuple[float, float]]:
-    """Compute the percentile bootstrap interval of each figure, people drawn with replacement.
+    """Compute the percentile bootstrap interval of each metric, drawing people with replacement.
 
     Source: Efron & Tibshirani, An Introduction to the Bootstrap, 1993, chapters 13 and 8.3 (clusters).
 
     Args:
         people: Sums per person.
         replicates: Number of draws.
-        level: Of the interval.
-        seed: Of the draws.
+        level: Coverage of the interval, in (0, 1).
+        seed: Seed of the draws.
 
     Returns:
-        (low, high) by metric.
+        (low, high) keyed by metric name.
     """
     drawn = _replicates(people, (people.sums,), replicates, seed)[0]  # (B, M)
     low, high = np.quantile(drawn, [(1 - level) / 2, (1 + level) / 2], axis=0)
@@ -109,16 +109,16 @@ def paired(
 ) -> dict[str, PairedDifference]:
     """Compare two evaluations of the same queries.
 
-    The interval is a paired bootstrap over people: both sides are weighed by one draw. The p-value is
-    that of a sign-flip permutation test: under the null hypothesis a person's two results may be
-    exchanged. With R random flips it is (1 + those at least as extreme) / (1 + R), so never 0.
+    The interval is a paired bootstrap over people: one draw weights both evaluations. The p-value comes
+    from a sign-flip permutation test: under the null hypothesis, a person's two results are
+    exchangeable. With R random flips, p = (1 + flips at least as extreme) / (1 + R), which is never 0.
 
     Raises:
-        UsageError: The two are not of the same people and valid queries.
+        UsageError: The evaluations differ in people or valid queries.
     """
-    refuse_others(one, other)
-    ours, theirs = _replicates(one, (one.sums, other.sums), replicates, seed)
-    low, high = np.quantile(ours - theirs, [(1 - level) / 2, (1 + level) / 2], axis=0)
+    require_same_queries(one, other)
+    first, second = _replicates(one, (one.sums, other.sums), replicates, seed)
+    low, high = np.quantile(first - second, [(1 - level) / 2, (1 + level) / 2], axis=0)
     mean = one.mean() - other.mean()
     p_values = sign_flips(one, other, replicates, seed)
     return {
@@ -127,49 +127,49 @@ def paired(
     }
 
 
-def refuse_others(one: PersonSums, other: PersonSums) -> None:
-    """Refuse results that are not of the same people and queries.
+def require_same_queries(one: PersonSums, other: PersonSums) -> None:
+    """Check that two evaluations have the same people and queries.
 
     Raises:
-        UsageError: They are not.
+        UsageError: They differ.
     """
     same = one.names == other.names and np.array_equal(one.pids, other.pids)
     if not (same and np.array_equal(one.counts, other.counts)):
         raise UsageError(
-            "the two evaluations are not of the same queries: a paired difference has no meaning.",
-            "Evaluate both under one protocol, on the same data.",
+            "the two evaluations do not have the same queries, so a paired difference is undefined.",
+            "Evaluate both on the same data with the same protocol.",
         )
 
 
 def _replicates(
     people: PersonSums, sides: tuple[np.ndarray, ...], replicates: int, seed: int
 ) -> list[np.ndarray]:
-    """The figures of each replicate, for every side with the same draws: (B, M) each."""
+    """Compute the metrics of each replicate, (B, M) per side; all sides share the same draws."""
     random = np.random.default_rng(seed)
     size = len(people.pids)
-    trials, _, metrics = people.sums.shape
-    found = [np.empty((replicates, metrics)) for _ in sides]
+    trials, _, columns = people.sums.shape
+    values = [np.empty((replicates, columns)) for _ in sides]
     for first in range(0, replicates, _BLOCK):
         number = min(_BLOCK, replicates - first)
         weights = random.multinomial(size, np.full(size, 1 / size), number).astype(np.float64)  # (b, P)
-        queries = weights @ people.counts.T  # (b, T)
-        # a draw may hold no valid query of a trial: that trial leaves its mean
-        held = queries > 0
-        for side, out in zip(sides, found, strict=True):
-            flat = side.transpose(1, 0, 2).reshape(size, trials * metrics)
-            total = (weights @ flat).reshape(number, trials, metrics)
-            mean = np.where(held[:, :, None], total / np.maximum(queries, 1)[:, :, None], 0.0)
-            out[first : first + number] = mean.sum(axis=1) / held.sum(axis=1)[:, None]
-    return found
+        counts = weights @ people.counts.T  # (b, T)
+        # a draw without valid queries in a trial: the trial does not enter the mean
+        present = counts > 0
+        for side, out in zip(sides, values, strict=True):
+            flat = side.transpose(1, 0, 2).reshape(size, trials * columns)
+            total = (weights @ flat).reshape(number, trials, columns)
+            mean = np.where(present[:, :, None], total / np.maximum(counts, 1)[:, :, None], 0.0)
+            out[first : first + number] = mean.sum(axis=1) / present.sum(axis=1)[:, None]
+    return values
 
 
 def sign_flips(one: PersonSums, other: PersonSums, replicates: int, seed: int) -> np.ndarray:
-    """Two-sided p-values (M,) of exchanging people's results at random."""
+    """Compute the two-sided p-values (M,) of a sign-flip permutation test over people."""
     random = np.random.default_rng([seed, 1])
     scale = one.counts.sum(axis=1)[:, None, None] * len(one.counts)
     difference = ((one.sums - other.sums) / scale).sum(axis=0)  # (P, M)
     observed = np.abs(difference.sum(axis=0))
-    # equal sums in another order differ by rounding
+    # equal sums, added in another order, differ by rounding
     limit = observed - 1e-12
     extreme = np.zeros(len(observed))
     for first in range(0, replicates, _BLOCK):

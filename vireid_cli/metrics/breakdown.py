@@ -1,4 +1,4 @@
-"""Where a retrieval fails: by camera pair, by identity, by query."""
+"""Retrieval results broken down by camera pair and by identity."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from vireid_cli.metrics.retrieval import evaluate_trials
 
 @dataclass(frozen=True, slots=True)
 class Group:
-    """Means over the valid queries of a group, all trials together.
+    """Mean metrics of one group of valid queries, pooled over all trials.
 
     Attributes:
-        key: (query camera, gallery camera), or (pid,).
-        queries: Valid (query, trial) pairs.
-        rank1, mAP, mINP: In [0, 1].
+        key: (query camera, gallery camera) or (pid,).
+        queries: Number of valid (query, trial) pairs.
+        rank1, mAP, mINP: Mean values, in [0, 1].
     """
 
     key: tuple[int, ...]
@@ -31,13 +31,13 @@ class Group:
 
 
 def by_label(labels: Sequence[np.ndarray], results: Sequence[Retrieval]) -> list[Group]:
-    """Group the valid queries of all trials by a label of theirs, labels ascending.
+    """Group the valid queries of all trials by a label, in ascending order of the labels.
 
     Args:
-        labels: For each trial (Q_t,) integers: the queries' pids, or cameras.
-        results: The trials.
+        labels: Per trial, (Q_t,) integers: pids or camera numbers of the queries.
+        results: Results of the trials.
     """
-    label = np.concatenate([of[r.valid_mask] for of, r in zip(labels, results, strict=True)])
+    label = np.concatenate([values[r.valid_mask] for values, r in zip(labels, results, strict=True)])
     columns = [
         np.concatenate([r.first_rank[r.valid_mask] == 1 for r in results]).astype(np.float64),
         np.concatenate([r.average_precision[r.valid_mask] for r in results]),
@@ -62,18 +62,18 @@ def by_camera_pair(
     rule: CameraRule,
     merge_identities: bool,
 ) -> list[Group]:
-    """Evaluate each gallery camera alone, and group its results by the queries' camera.
+    """Evaluate each gallery camera separately and group the results by the camera of the queries.
 
-    A pair that the camera rule leaves without a match is left out. Arguments as ``evaluate_trials``.
+    Camera pairs without a legal match are omitted. Takes the arguments of ``evaluate_trials``.
     """
-    found: list[Group] = []
+    pairs: list[Group] = []
     for camera in np.unique(np.concatenate([u_camids[columns] for columns in galleries])).tolist():
-        alone = [columns[u_camids[columns] == camera] for columns in galleries]
-        alone = [columns for columns in alone if len(columns)]
+        restricted = [columns[u_camids[columns] == camera] for columns in galleries]
+        restricted = [columns for columns in restricted if len(columns)]
         try:
             trials = evaluate_trials(
                 scores,
-                alone,
+                restricted,
                 q_pids,
                 u_pids,
                 q_camids,
@@ -83,6 +83,6 @@ def by_camera_pair(
             )
         except DataError:  # no query has a match under this camera
             continue
-        groups = by_label([q_camids] * len(alone), trials.results)
-        found += [Group((g.key[0], camera), g.queries, g.rank1, g.mAP, g.mINP) for g in groups]
-    return sorted(found, key=lambda group: group.key)
+        groups = by_label([q_camids] * len(restricted), trials.results)
+        pairs += [Group((g.key[0], camera), g.queries, g.rank1, g.mAP, g.mINP) for g in groups]
+    return sorted(pairs, key=lambda group: group.key)

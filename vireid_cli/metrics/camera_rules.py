@@ -1,8 +1,8 @@
-"""Camera rules: which gallery images a query does not see.
+"""Camera rules: the gallery images that the evaluation of a query ignores.
 
-SYSU-MM01 drops every gallery image of the query's place (infrared camera 3 stands where visible
-camera 2 does), whatever its person; LLCM drops only images of the same person under the same camera
-number; RegDB and faces drop nothing.
+SYSU-MM01 ignores every gallery image from the query's location, regardless of identity (infrared camera 3
+and visible camera 2 share a location). LLCM ignores only images of the same person from the same camera
+number. RegDB and the face datasets ignore nothing.
 """
 
 from __future__ import annotations
@@ -30,13 +30,13 @@ def ignored(
     g_pids: np.ndarray,
     g_camids: np.ndarray,
 ) -> np.ndarray | None:
-    """Boolean mask, true where the query ignores the gallery image; None where the rule ignores nothing.
+    """Return a boolean mask, true for ignored gallery images, or None if the rule ignores nothing.
 
     The four arrays broadcast against each other: pass columns (Q, 1) and rows (G,) for a (Q, G) mask,
     or four arrays of one length for a mask over pairs.
 
     Raises:
-        ValueError: The rule is not known.
+        ValueError: Unknown rule.
     """
     if rule == "none":
         return None
@@ -57,12 +57,12 @@ def ignored_cells(
     g_pids: np.ndarray,
     g_camids: np.ndarray,
 ) -> np.ndarray | None:
-    """Make the (Q, G) mask of ``ignored`` for (Q,) queries and (G,) gallery images; None: nothing ignored."""
+    """Return the (Q, G) mask of ``ignored`` for (Q,) queries and (G,) gallery images, or None."""
     if rule == "sysu":
         at_place = q_camids == SYSU_INFRARED_AT_SAME_PLACE
         if not at_place.any():
             return None
-        # two kinds of rows only: copying them is several times faster than an outer product
+        # only two distinct rows: copying them is several times faster than an outer product
         kinds = np.stack([np.zeros(len(g_camids), dtype=bool), g_camids == SYSU_VISIBLE_AT_SAME_PLACE])
         return np.take(kinds, at_place.astype(np.intp), axis=0)
     return ignored(rule, q_pids[:, None], q_camids[:, None], g_pids, g_camids)
@@ -76,16 +76,20 @@ def ignore(
     g_camids: np.ndarray,
     scores: np.ndarray,
 ) -> np.ndarray | int:
-    """Write −inf into the scores (Q, G) that the rule ignores; how many of each query, (Q,), or 0 of all."""
+    """Set the ignored scores of a (Q, G) matrix to −inf, in place.
+
+    Returns:
+        Number of ignored scores per query, (Q,), or 0 if the rule ignores nothing.
+    """
     if rule == "sysu":
-        at_place, there = q_camids == SYSU_INFRARED_AT_SAME_PLACE, g_camids == SYSU_VISIBLE_AT_SAME_PLACE
+        at_place, same_place = q_camids == SYSU_INFRARED_AT_SAME_PLACE, g_camids == SYSU_VISIBLE_AT_SAME_PLACE
         if not at_place.any():
             return 0
-        # two kinds of limits only; taking the smaller value is several times faster than writing by a mask
+        # only two distinct rows of limits: a minimum is several times faster than writing through a mask
         limits = np.full((2, len(g_camids)), np.inf, scores.dtype)
-        limits[1, there] = -np.inf
+        limits[1, same_place] = -np.inf
         np.fmin(scores, np.take(limits, at_place.astype(np.intp), axis=0), out=scores)
-        return at_place * np.count_nonzero(there)
+        return at_place * np.count_nonzero(same_place)
     mask = ignored_cells(rule, q_pids, q_camids, g_pids, g_camids)
     if mask is None:
         return 0

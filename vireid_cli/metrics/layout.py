@@ -1,9 +1,9 @@
-"""What can be said of a retrieval from labels alone: the gallery's layout and every legal match.
+"""Retrieval plan computed from labels alone: the layout of the gallery and all legal matches.
 
-Where identities are merged (CMC of SYSU-MM01 and LLCM: only an identity's best image keeps its place),
-the gallery is laid out so that the best score of every identity is a maximum of contiguous slices:
-image k of all identities beside each other, identities with more images first. A plan takes
-milliseconds and serves every trial and every embedding with the same labels.
+If identities are merged (CMC of SYSU-MM01 and LLCM: only the best image of an identity is ranked), the
+layout stores image k of all identities contiguously, identities with more images first. The best score
+of every identity is then a maximum over contiguous slices. A plan takes milliseconds to compute and
+serves every trial and every embedding with the same labels.
 """
 
 from __future__ import annotations
@@ -16,19 +16,19 @@ import numpy as np
 from vireid_cli.metrics.camera_rules import CameraRule, ignored
 
 TILE = 4096
-"""Gallery images that are sorted together; wider rows cost more per image, narrower ones more look-ups."""
+"""Gallery images sorted together; wider rows cost more time per image, narrower rows more look-ups."""
 
 
 @dataclass(frozen=True, slots=True)
 class Layers:
-    """Consecutive layers of a tile that are equally long.
+    """Consecutive layers of a tile with equal length.
 
-    Layer k of a tile holds the k-th image of each of its first identities, in one order for all layers.
+    Layer k of a tile holds the k-th image of its first identities, in the same order in all layers.
 
     Attributes:
         start: First column, relative to the tile.
         depth: Number of layers.
-        identities: Length of each.
+        identities: Number of identities in each layer.
     """
 
     start: int
@@ -38,11 +38,11 @@ class Layers:
 
 @dataclass(frozen=True, slots=True)
 class Tile:
-    """A part of the laid-out gallery.
+    """A contiguous part of the gallery layout.
 
     Attributes:
-        start, stop: Its columns in the layout.
-        layers: In order, never longer than the ones before; empty where identities are not merged.
+        start, stop: Range of layout columns.
+        layers: Layers in order of decreasing length; empty unless identities are merged.
     """
 
     start: int
@@ -52,20 +52,20 @@ class Tile:
 
 @dataclass(frozen=True, slots=True)
 class RankPlan:
-    """What can be said of a retrieval before any score is known: Q queries, G gallery images, M matches.
+    """Plan of a retrieval, independent of scores: Q queries, G gallery images, M legal matches.
 
     Attributes:
         rule: The camera rule.
         merge: Whether the CMC counts identities.
-        q_pids, q_camids: (Q,).
-        g_pids, g_camids: (G,) in layout order.
+        q_pids, q_camids: (Q,) labels of the queries.
+        g_pids, g_camids: (G,) labels of the gallery, in layout order.
         order: (G,) gallery positions in layout order.
-        natural: Whether the layout is the gallery's own order.
+        natural: Whether the layout equals the gallery order.
         tiles: Parts of the layout, in order.
-        offsets: (Q + 1,) where each query's matches begin in ``columns``.
-        columns: (M,) layout columns of the legal matches, by query.
-        home: (Q,) number of the tile that holds the query's identity; −1 where it has no legal match.
-        relevant_tiles: The first so many tiles hold all matches.
+        offsets: (Q + 1,) start of each query's matches in ``columns``.
+        columns: (M,) layout columns of the legal matches, sorted by query.
+        home: (Q,) number of the tile with the query's identity; −1 for queries without a legal match.
+        relevant_tiles: Number of leading tiles that contain all matches.
     """
 
     rule: CameraRule
@@ -103,14 +103,14 @@ def plan_ranks(
     merge_identities: bool,
     tile: int = TILE,
 ) -> RankPlan:
-    """Lay the gallery out and find every legal match, from labels alone.
+    """Compute the gallery layout and all legal matches from labels.
 
     Args:
         q_pids, q_camids: (Q,) integers.
         g_pids, g_camids: (G,) integers.
         rule: Camera rule.
         merge_identities: Whether the CMC counts identities (SYSU-MM01, LLCM) or images (RegDB).
-        tile: Aim for the width of a tile; a tile never splits an identity whose images are merged.
+        tile: Target width of a tile; a tile never splits a merged identity.
     """
     ids, code, count = np.unique(g_pids, return_inverse=True, return_counts=True)
     relevant = np.isin(ids, q_pids)
@@ -140,21 +140,21 @@ def plan_ranks(
 def _layout(
     code: np.ndarray, count: np.ndarray, relevant: np.ndarray, merge: bool, width: int
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Order of the gallery, and each column's tile and occurrence (its image number within its identity).
+    """Compute the layout order and, per column, its tile and its image number within the identity.
 
-    Identities that some query asks for come first, so that all matches lie in the first tiles.
+    Identities with queries come first, so that the first tiles contain all matches.
     """
     size = len(code)
     if not merge:
         order = np.argsort(~relevant[code], kind="stable")
-        asked = int(relevant[code].sum())
-        tile = _cut(np.arange(size), asked, width)
+        requested = int(relevant[code].sum())
+        tile = _cut(np.arange(size), requested, width)
         return order, tile, np.zeros(size, dtype=np.int64)
     by_id = np.argsort(code, kind="stable")
     start = np.cumsum(count) - count
     occurrence = np.empty(size, dtype=np.int64)
     occurrence[by_id] = np.arange(size) - start[code[by_id]]
-    # asked-for identities first, then those with more images
+    # identities with queries first, then identities with more images
     sequence = np.lexsort((-count, ~relevant))
     before = np.cumsum(count[sequence]) - count[sequence]
     place = np.empty(len(count), dtype=np.int64)
@@ -165,16 +165,16 @@ def _layout(
     return order, tile_of_id[code[order]], occurrence[order]
 
 
-def _cut(before: np.ndarray, asked: int, width: int) -> np.ndarray:
-    """Tile number of each entry, cut every ``width`` columns and where the asked-for ones end."""
-    first = -(-asked // width)
-    tile = np.where(before < asked, before // width, first + (before - asked) // width)
-    # an identity wider than a tile leaves numbers unused: close the gaps
+def _cut(before: np.ndarray, requested: int, width: int) -> np.ndarray:
+    """Assign tile numbers: a new tile every ``width`` columns and after the ``requested`` columns."""
+    first = -(-requested // width)
+    tile = np.where(before < requested, before // width, first + (before - requested) // width)
+    # an identity wider than a tile leaves unused numbers: renumber
     return np.unique(tile, return_inverse=True)[1].astype(np.int64)
 
 
 def _tiles(tile_of_column: np.ndarray, occurrence: np.ndarray, merge: bool) -> tuple[Tile, ...]:
-    """Bounds of the tiles and, where identities are merged, of the layers in each."""
+    """Compute the bounds of the tiles and, if identities are merged, their layers."""
     total = int(tile_of_column[-1]) + 1 if len(tile_of_column) else 0
     bounds = np.searchsorted(tile_of_column, np.arange(total + 1))
     return tuple(
@@ -184,7 +184,7 @@ def _tiles(tile_of_column: np.ndarray, occurrence: np.ndarray, merge: bool) -> t
 
 
 def _layers(occurrence: np.ndarray) -> tuple[Layers, ...]:
-    """Runs of equally long layers in one tile; ``occurrence`` is each column's layer, ascending."""
+    """Group the layers of one tile by length; ``occurrence`` is the layer of each column, ascending."""
     length = np.bincount(occurrence)
     cuts = np.concatenate(([0], np.flatnonzero(np.diff(length)) + 1, [len(length)]))
     starts = np.concatenate(([0], np.cumsum(length)))
@@ -202,7 +202,7 @@ def _matches(
     g_camids: np.ndarray,
     rule: CameraRule,
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Legal matches of each query: offsets (Q + 1,) and layout columns (M,)."""
+    """Compute the legal matches of each query: offsets (Q + 1,) and layout columns (M,)."""
     queries = len(q_pids)
     by_id = np.argsort(code, kind="stable")
     count = np.bincount(code, minlength=len(ids))

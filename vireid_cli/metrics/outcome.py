@@ -1,4 +1,4 @@
-"""The result of a retrieval and of several trials: plain numbers and arrays, checked at construction."""
+"""Results of one retrieval and of several trials: numbers and arrays, validated at construction."""
 
 from __future__ import annotations
 
@@ -13,21 +13,21 @@ from vireid_cli.metrics.layout import RankPlan
 from vireid_cli.metrics.ranking import Ranks
 
 CMC_RANKS = 20
-"""Length of every CMC; where fewer ranks exist it keeps its last value."""
+"""Length of every CMC; ranks beyond the gallery repeat the last value."""
 
 REPORTED_RANKS = (1, 5, 10, 20)
 
 
 @dataclass(frozen=True, slots=True)
 class Chance:
-    """What a random order of each query's kept gallery images would give, in expectation.
+    """Expected Rank-1 and mAP of a random order of the kept gallery images.
 
-    With P matches among K kept images: Rank-1 is P / K (merged identities do not change the first
-    place) and AP is ``(H_K + (P − 1) (K − H_K) / (K − 1)) / K``, H_K the K-th harmonic number; both
-    averaged over the valid queries.
+    With P matches among K kept images, Rank-1 is P / K (merging identities does not change the first
+    rank) and AP is ``(H_K + (P − 1) (K − H_K) / (K − 1)) / K``, with the K-th harmonic number H_K. Both
+    are averaged over the valid queries.
 
     Attributes:
-        rank1, mAP: In [0, 1].
+        rank1, mAP: Expected values, in [0, 1].
     """
 
     rank1: float
@@ -36,23 +36,23 @@ class Chance:
 
 @dataclass(frozen=True, slots=True)
 class Retrieval:
-    """The result of one retrieval (one trial): Q queries, of which some are valid.
+    """Result of one retrieval (one trial) with Q queries.
 
     Attributes:
         cmc: (20,) float64, CMC@1 … CMC@20 in [0, 1].
-        mAP, mINP: In [0, 1].
+        mAP, mINP: Means over the valid queries, in [0, 1].
         queries: Number of queries, Q.
-        valid: Number of queries that have a legal match.
+        valid: Number of queries with a legal match.
         gallery: Number of gallery images.
         merged: Whether the CMC counts identities.
         rule: The camera rule.
-        chance: Expectation of a random ranking.
+        chance: Expectation under a random ranking.
         average_precision, inverse_negative_penalty: (Q,) float64, NaN for invalid queries.
-        first_rank: (Q,) int64 rank of the first match (among identities if ``merged``); 0: invalid.
-        valid_mask: (Q,) bool.
+        first_rank: (Q,) int64 rank of the first match (among identities if ``merged``), 0 if invalid.
+        valid_mask: (Q,) bool, true for queries with a legal match.
 
     Raises:
-        ValueError: The parts contradict each other.
+        ValueError: The fields are inconsistent.
     """
 
     cmc: np.ndarray
@@ -78,18 +78,18 @@ class Retrieval:
             or np.any(np.diff(self.cmc) < 0)
             or not 0.0 <= self.cmc[0] <= self.cmc[-1] <= 1.0
         ):
-            raise ValueError("a CMC rises from rank to rank within [0, 1]")
+            raise ValueError("a CMC must be non-decreasing and within [0, 1]")
         if self.valid != int(self.valid_mask.sum()) or self.valid < 1:
             raise ValueError("'valid' must count the valid mask and be at least 1")
         if not (0.0 <= self.mAP <= 1.0 and 0.0 <= self.mINP <= 1.0):
-            raise ValueError("mAP and mINP lie in [0, 1]")
+            raise ValueError("mAP and mINP must be in [0, 1]")
 
     def rank(self, k: int) -> float:
-        """CMC@k, k from 1 to 20."""
+        """Return CMC@k for k from 1 to 20."""
         return float(self.cmc[k - 1])
 
     def metrics(self) -> dict[str, float]:
-        """The reported metrics by name: rank1, rank5, rank10, rank20, mAP, mINP."""
+        """Return the reported metrics by name: rank1, rank5, rank10, rank20, mAP, mINP."""
         return {f"rank{k}": self.rank(k) for k in REPORTED_RANKS} | {"mAP": self.mAP, "mINP": self.mINP}
 
 
@@ -98,8 +98,8 @@ class Spread:
     """Mean and sample standard deviation over trials.
 
     Attributes:
-        mean: Plain mean.
-        std: With n − 1 in the denominator; None for a single trial, which says nothing about it.
+        mean: Arithmetic mean.
+        std: Standard deviation with n − 1 in the denominator; None for a single trial.
     """
 
     mean: float
@@ -108,10 +108,10 @@ class Spread:
 
 @dataclass(frozen=True, slots=True)
 class Trials:
-    """The results of several trials of one protocol, in order.
+    """Results of the trials of one protocol, in order.
 
     Raises:
-        ValueError: There is none.
+        ValueError: No trial.
     """
 
     results: tuple[Retrieval, ...]
@@ -121,28 +121,28 @@ class Trials:
             raise ValueError("at least one trial is needed")
 
     def __len__(self) -> int:
-        """Number of trials."""
+        """Return the number of trials."""
         return len(self.results)
 
     def __iter__(self) -> Iterator[Retrieval]:
-        """The trials' results, in order."""
+        """Iterate over the results, in order."""
         return iter(self.results)
 
     def spread(self, of: Callable[[Retrieval], float]) -> Spread:
-        """Mean and standard deviation of one number over the trials."""
+        """Compute the mean and standard deviation of one value over the trials."""
         values = np.array([of(result) for result in self.results])
         return Spread(float(values.mean()), float(values.std(ddof=1)) if len(values) > 1 else None)
 
     def summary(self) -> dict[str, Spread]:
-        """Mean and standard deviation of rank1, rank5, rank10, rank20, mAP and mINP."""
+        """Compute the mean and standard deviation of rank1, rank5, rank10, rank20, mAP and mINP."""
         return {name: self.spread(_metric(name)) for name in self.results[0].metrics()}
 
     def cmc(self) -> np.ndarray:
-        """Mean CMC over the trials, (20,)."""
+        """Compute the mean CMC over the trials, (20,)."""
         return np.mean([result.cmc for result in self.results], axis=0)
 
     def chance(self) -> Chance:
-        """Mean chance level over the trials."""
+        """Compute the mean chance level over the trials."""
         chances = [result.chance for result in self.results]
         return Chance(
             float(np.mean([chance.rank1 for chance in chances])),
@@ -151,12 +151,12 @@ class Trials:
 
 
 def _metric(name: str) -> Callable[[Retrieval], float]:
-    """The function that reads one reported metric."""
+    """Return a function that reads one reported metric."""
     return lambda result: result.metrics()[name]
 
 
 def result_of(plan: RankPlan, counted: Ranks, ranks: int = CMC_RANKS) -> Retrieval:
-    """Average the counts of all valid queries.
+    """Average the ranks of all valid queries into a result.
 
     Raises:
         DataError: No query has a legal match.
@@ -167,7 +167,7 @@ def result_of(plan: RankPlan, counted: Ranks, ranks: int = CMC_RANKS) -> Retriev
         raise DataError(
             f"none of the {plan.queries} queries has a legal match among {plan.gallery} gallery images "
             f"(camera rule '{plan.rule}').",
-            "Check that the pids of queries and gallery are of one numbering, and that the camera rule fits.",
+            "Check that queries and gallery use the same pids, and that the camera rule fits the dataset.",
         )
     hits = np.bincount(np.minimum(counted.first_rank[valid] - 1, ranks), minlength=ranks + 1)
     return Retrieval(
@@ -188,7 +188,7 @@ def result_of(plan: RankPlan, counted: Ranks, ranks: int = CMC_RANKS) -> Retriev
 
 
 def chance_level(matches: np.ndarray, kept: np.ndarray) -> Chance:
-    """Expectation under a random order, for queries with ``matches`` (n,) ≥ 1 among ``kept`` (n,) images."""
+    """Compute the expectation under a random order, for ``matches`` (n,) ≥ 1 among ``kept`` (n,) images."""
     harmonic = np.cumsum(1.0 / np.arange(1, int(kept.max()) + 1))[kept - 1]  # (n,)
     share = np.where(kept > 1, (matches - 1) / np.maximum(kept - 1, 1), 0.0)
     precision = (harmonic + share * (kept - harmonic)) / kept

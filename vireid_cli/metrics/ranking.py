@@ -1,9 +1,9 @@
-"""Ranks of the true matches, counted exactly without ranking the gallery.
+"""Exact ranks of the true matches, without sorting the gallery positions.
 
-The rank of a match is one plus the number of gallery images that are better: higher score, or the same
-score and earlier in the gallery (a stable sort). So no order is ever made: each row is compared with its
-matches, or its *values* are sorted and each match is looked up by bisection. Counts add over parts of
-the gallery ("tiles"), which keeps memory bounded and lets a gallery be streamed.
+The rank of a match is one plus the number of better gallery images: higher score, or equal score and
+earlier in the gallery (a stable sort). No order is computed: each row is compared with its matches, or
+the row's *values* are sorted and each match is located by bisection. Counts add up over parts of the
+gallery ("tiles"), which bounds memory and allows streaming.
 """
 
 from __future__ import annotations
@@ -19,34 +19,34 @@ from vireid_cli.metrics.camera_rules import ignore, ignored_cells
 from vireid_cli.metrics.layout import Layers, RankPlan, Tile
 
 _TIE_CELLS = 1 << 22
-"""Comparisons made at once where ties are resolved."""
+"""Comparisons computed at once when resolving ties."""
 
 COUNT_FROM = 2049
-"""Rows of at least so many scores are compared with each match, narrower ones sorted: there NumPy compares
+"""Minimum width of rows that are compared with each match. Narrower rows are sorted: NumPy compares them
 four times slower, and its sort has a fast path for very short rows."""
 
 COUNT_UP_TO = 48
-"""Above so many matches of one query its block of rows is sorted."""
+"""Maximum number of matches per query for comparison; blocks with more are sorted."""
 
 COUNT_CELLS = 1 << 21
-"""Comparisons made at once, a byte each."""
+"""Comparisons computed at once, one byte each."""
 
 COUNT_GROUP = 1024
-"""Truth values in a group of 128 words of eight bytes each, so that a byte counts no further than 128."""
+"""Booleans per group: 128 words of eight bytes, so that no byte of a sum exceeds 128."""
 
 Counting = Callable[[np.ndarray, np.ndarray, np.ndarray], tuple[np.ndarray, np.ndarray]]
 
 
 @dataclass(frozen=True, slots=True)
 class Ranks:
-    """What the counting gives, one entry a query (Q,); NaN or 0 where a query has no legal match.
+    """Ranks of the matches, aggregated per query (Q,); NaN or 0 for queries without a legal match.
 
     Attributes:
-        average_precision: Mean over its matches of (matches so far / rank).
-        inverse_negative_penalty: Matches / rank of the last match.
-        first_rank: Rank of the first match, int64, among identities where they are merged; 0: no match.
+        average_precision: Mean of (i / rank of match i) over the matches.
+        inverse_negative_penalty: Number of matches / rank of the last match.
+        first_rank: Rank of the first match, int64, among identities if they are merged; 0 without a match.
         matches: Number of legal matches.
-        kept: Number of gallery images that the camera rule leaves.
+        kept: Number of gallery images that the camera rule keeps.
     """
 
     average_precision: np.ndarray
@@ -57,12 +57,12 @@ class Ranks:
 
 
 class Tally:
-    """Counts, for every match, the gallery images that are better, tile by tile.
+    """Counter of the better gallery images of every match, tile by tile.
 
-    Threads may add disjoint ranges of queries at the same time.
+    Threads may add disjoint ranges of queries concurrently.
 
     Args:
-        plan: The labels.
+        plan: Plan of the retrieval.
         values: (M,) scores of the matches, in the order of ``plan.columns``; higher is better.
     """
 
@@ -77,7 +77,7 @@ class Tally:
         self._best, self._best_position = self._best_match()
 
     def _best_match(self) -> tuple[np.ndarray, np.ndarray]:
-        """Each query's best match: its score and, of equal ones, the first gallery position."""
+        """Compute each query's best match score and the first gallery position with this score, (Q,) each."""
         best = np.full(self.plan.queries, np.inf, dtype=self.values.dtype)
         position = np.zeros(self.plan.queries, dtype=np.int64)
         some = self.matches > 0
@@ -90,13 +90,13 @@ class Tally:
         return best, position
 
     def add(self, number: int, first: int, scores: np.ndarray) -> None:
-        """Count one tile for a range of queries.
+        """Count the better images of one tile for a range of queries.
 
         Args:
-            number: Which tile.
-            first: The first query of the range.
-            scores: (n, width of the tile), columns in layout order, higher is better; the camera rule is
-                written into it.
+            number: Tile number.
+            first: First query of the range.
+            scores: (n, width of the tile), columns in layout order, higher is better; modified in place by
+                the camera rule.
 
         Raises:
             UsageError: A score is not finite.
@@ -110,7 +110,7 @@ class Tally:
             plan.g_camids[tile.start : tile.stop],
         )
         dropped = ignore(plan.rule, *labels, scores)
-        # an infinity of the caller's own, or NaN, shows as fewer finite cells than the rule leaves
+        # NaN or infinity in the input: fewer finite cells than the camera rule keeps
         if np.count_nonzero(np.isfinite(scores)) != scores.size - np.sum(dropped):
             refuse_infinite(scores, first, ignored_cells(plan.rule, *labels))
         self.kept[rows] += tile.stop - tile.start - dropped
@@ -119,7 +119,7 @@ class Tally:
         self._add_matches(number, rows, scores)
 
     def _add_matches(self, number: int, rows: slice, scores: np.ndarray) -> None:
-        """Count the images of the tile that are better than each match of these queries."""
+        """Count the images of the tile that rank before each match of these queries."""
         width, most = scores.shape[1], int(self.matches[rows].max(initial=0))
         if width < COUNT_FROM or most > COUNT_UP_TO:
             self._add_block(number, rows, scores, by_sorting)
@@ -135,7 +135,7 @@ class Tally:
         some = slice(self.plan.offsets[rows.start], self.plan.offsets[rows.stop])
         row, value, column = self.row[some] - rows.start, self.values[some], self.plan.columns[some]
         better, at_least = count(scores, row, value)  # (m,)
-        # a tie: an equal value more than the match's own, which is there if the match lies in this tile
+        # a tie: one equal value more than the match itself, if the match is in this tile
         own = (column >= tile.start) & (column < tile.stop)
         tied = np.flatnonzero(at_least - better > own)
         position = self.plan.order[tile.start : tile.stop]
@@ -148,7 +148,7 @@ class Tally:
         self.better[some] += better
 
     def _add_identities(self, number: int, rows: slice, scores: np.ndarray) -> None:
-        """Count the identities of the tile whose best image is better than each query's best match."""
+        """Count the identities of the tile that rank before each query's best match."""
         tile = self.plan.tiles[number]
         target = self._best[rows, None]  # (n, 1)
         best = _per_identity(scores, tile, np.maximum)  # (n, identities)
@@ -156,7 +156,7 @@ class Tally:
         equal = best == target
         home = self.plan.home[rows] == number
         tied = np.empty(0, dtype=np.int64)
-        # each query's own identity is equal to itself; anything more is a tie
+        # each query's own identity equals itself; any further equal identity is a tie
         if np.count_nonzero(equal) > np.count_nonzero(home):
             tied = np.flatnonzero(np.count_nonzero(equal, axis=1) > home)
         position = self.plan.order[tile.start : tile.stop]
@@ -169,7 +169,7 @@ class Tally:
         self.identities_better[rows] += count
 
     def finish(self) -> Ranks:
-        """Turn the counts into one average precision, penalty and first rank a query."""
+        """Compute average precision, inverse negative penalty and first rank per query from the counts."""
         queries, size = self.plan.queries, self.plan.gallery
         # ranks ascending within each query: one sort of (query, rank) keys
         rank = np.sort(self.row * (size + 1) + self.better + 1) - self.row * (size + 1)
@@ -196,7 +196,7 @@ def _per_identity(cells: np.ndarray, tile: Tile, pick: np.ufunc) -> np.ndarray:
 
 
 def _fold(cells: np.ndarray, layers: Layers, pick: np.ufunc) -> np.ndarray:
-    """Reduce equally long layers to one by halving, which works on long runs: (n, identities)."""
+    """Reduce layers of equal length to one by halving, on long contiguous runs: (n, identities)."""
     width, depth = layers.identities, layers.depth
     cells = cells[:, layers.start : layers.start + width * depth]
     if depth == 1:
@@ -211,19 +211,20 @@ def _fold(cells: np.ndarray, layers: Layers, pick: np.ufunc) -> np.ndarray:
 
 
 def by_sorting(scores: np.ndarray, row: np.ndarray, value: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Count by sorting each row's values and bisecting: for narrow rows, and for many matches in one.
+    """Count by sorting each row and bisecting; for narrow rows, or many matches per row.
 
     Args:
         scores: (n, w), w ≥ 1.
         row: (m,) row of each value, ascending.
-        value: (m,).
+        value: (m,) values to locate.
 
     Returns:
-        Entries of ``scores[row]`` that are more than the value, and that are at least the value, (m,) each.
+        Numbers of entries of ``scores[row]`` greater than the value, and at least the value, (m,) each. The
+        second count includes at most two equal entries.
     """
     ordered, width = np.sort(scores, axis=1), scores.shape[1]
     more = width - count_up_to(ordered, row, value)
-    # one equal value more shows below the last one; more than that are not told apart from it
+    # look at two entries only: one or two equal values; further ones are not counted
     below = np.maximum(width - more - 1, 0)
     equal = (ordered[row, below] == value).astype(np.int64)
     equal += (below > 0) & (ordered[row, np.maximum(below - 1, 0)] == value)
@@ -231,42 +232,42 @@ def by_sorting(scores: np.ndarray, row: np.ndarray, value: np.ndarray) -> tuple[
 
 
 def by_comparing(scores: np.ndarray, row: np.ndarray, value: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Count by comparing each row with each of its values: a twentieth of a sort's time for each value.
+    """Count by comparing each row with each of its values, in a twentieth of the time of a sort per value.
 
-    Arguments and result are those of ``by_sorting``; here equal values are all counted.
+    Takes the arguments of ``by_sorting`` and returns the same counts, but includes all equal values.
     """
     number = np.bincount(row, minlength=len(scores))
     nth = np.arange(len(row)) - (np.cumsum(number) - number)[row]
     table = np.full((len(scores), int(number.max(initial=1))), np.inf, scores.dtype)  # (n, most)
     table[row, nth] = value
-    # rows of whole groups of words, so that truth values can be added eight at a time
+    # pad rows to whole groups of words, so that booleans are added eight at a time
     whole = -(-scores.shape[1] // COUNT_GROUP) * COUNT_GROUP
     truth = np.empty((*table.shape, whole), dtype=bool)
-    found, truth[:, :, scores.shape[1] :] = truth[:, :, : scores.shape[1]], False
-    np.greater(scores[:, None], table[:, :, None], out=found)
+    cells, truth[:, :, scores.shape[1] :] = truth[:, :, : scores.shape[1]], False
+    np.greater(scores[:, None], table[:, :, None], out=cells)
     more = row_counts(truth)[row, nth]
-    np.equal(scores[:, None], table[:, :, None], out=found)
+    np.equal(scores[:, None], table[:, :, None], out=cells)
     return more, more + row_counts(truth)[row, nth] if truth.any() else more
 
 
 def row_counts(truth: np.ndarray) -> np.ndarray:
-    """Number of true values along the last axis: (..., w) → (...), int64; w a multiple of ``COUNT_GROUP``.
+    """Count the true values along the last axis: (..., w) → (...) int64; w is a multiple of ``COUNT_GROUP``.
 
-    Eight bytes are added as one word; no sum in a byte exceeds 128.
+    Adds eight bytes as one word; no byte of a sum exceeds 128.
     """
     words = truth.view(np.uint64).reshape(*truth.shape[:-1], -1, COUNT_GROUP // 8)
-    sums = np.einsum("...gk->...g", words)  # a sum whose loops are twice as fast as np.sum's
+    sums = np.einsum("...gk->...g", words)  # twice as fast as np.sum
     counts: np.ndarray = sums.view(np.uint8).sum(axis=-1, dtype=np.int64)
     return counts
 
 
 def count_up_to(ordered: np.ndarray, row: np.ndarray, value: np.ndarray) -> np.ndarray:
-    """Number of entries of ``ordered[row]`` that are at most ``value``, by bisection of all pairs at once.
+    """Count the entries of ``ordered[row]`` that are at most ``value``: (m,), by vectorised bisection.
 
     Args:
         ordered: (n, w) ascending rows, w ≥ 1, contiguous.
-        row: (m,) row of each question.
-        value: (m,).
+        row: (m,) row of each value.
+        value: (m,) upper bounds.
     """
     flat = ordered.ravel()
     base = row * ordered.shape[1]
@@ -280,16 +281,19 @@ def count_up_to(ordered: np.ndarray, row: np.ndarray, value: np.ndarray) -> np.n
 
 
 def refuse_infinite(scores: np.ndarray, first: int, mask: np.ndarray | None = None) -> NoReturn:
-    """Raise the error for scores (n, w) of the queries from ``first`` that hold NaN or infinity.
+    """Raise the error for scores that contain NaN or infinity.
 
-    Where ``mask`` is true the camera rule has written.
+    Args:
+        scores: (n, w).
+        first: Query of the first row.
+        mask: (n, w) cells set by the camera rule, which are not reported.
 
     Raises:
         UsageError: Always.
     """
     strange = ~np.isfinite(scores) if mask is None else ~np.isfinite(scores) & ~mask
-    at = f", first query {first + int(np.argwhere(strange)[0][0])} or soon after" if strange.any() else ""
+    at = f" at query {first + int(np.argwhere(strange)[0][0])} or soon after" if strange.any() else ""
     raise UsageError(
-        f"the scores hold NaN or infinity{at}.",
-        "Look at the embeddings of these queries; a network that has diverged gives NaN.",
+        f"the scores contain NaN or infinity{at}.",
+        "Check the embeddings of these queries; a diverged network outputs NaN.",
     )

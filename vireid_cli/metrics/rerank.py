@@ -1,7 +1,7 @@
-"""Second looks at a ranking: k-reciprocal re-ranking and query expansion by the gallery's mean.
+"""Re-ranking: k-reciprocal encoding and query expansion by the mean of gallery images.
 
-Both use the gallery of the trial as a whole, which no first-look metric does: results are reported
-beside the plain ones, never in their place.
+Both use the whole gallery of the trial, unlike the standard metrics. Results are therefore reported in
+addition to the standard results and never replace them.
 """
 
 from __future__ import annotations
@@ -12,10 +12,10 @@ from scipy import sparse
 from vireid_cli.errors import UsageError
 
 K1, K2, LAMBDA = 20, 6, 0.3
-"""Settings of Zhong et al. 2017 for every dataset."""
+"""Settings of Zhong et al. 2017 for all datasets."""
 
 EXPANSION = 3
-"""Gallery images that join a query in ``gallery_mean``."""
+"""Number of gallery images averaged with a query in ``gallery_mean``."""
 
 _CELLS = 1 << 23
 """Entries of a block: 64 MiB of float64."""
@@ -35,33 +35,35 @@ def k_reciprocal(
     """Compute re-ranked distances by k-reciprocal encoding.
 
     Source: Zhong, Zheng, Cao, Li: Re-ranking Person Re-identification with k-reciprocal Encoding, CVPR
-    2017, equations 3–12, as in the authors' code: squared Euclidean distances divided by the row's
-    largest, neighbours of an image include itself, halves are rounded to even. Neighbours are found in
-    blocks of rows and everything after is sparse; only the result is a (Q, G) matrix.
+    2017, equations 3–12, as in the authors' code: squared Euclidean distances are divided by the largest
+    of the row, the neighbours of an image include the image itself, and halves are rounded to even.
+    Neighbours are computed in blocks of rows and all later steps are sparse; only the result is a dense
+    (Q, G) matrix.
 
     Args:
         q_features: (Q, D).
         g_features: (G, D).
-        k1: Neighbours whose reciprocity counts.
-        k2: Neighbours that are averaged (local query expansion); 1: none.
+        k1: Number of neighbours tested for reciprocity.
+        k2: Number of neighbours averaged (local query expansion); 1 disables it.
         weight: λ, share of the original distance, in [0, 1].
 
     Returns:
         (Q, G) float64, lower is closer.
 
     Raises:
-        UsageError: Settings out of range, or a matrix too large to return.
+        UsageError: Settings out of range, or a result matrix that is too large.
     """
     queries, gallery = len(q_features), len(g_features)
     if not (k1 >= 1 and 1 <= k2 <= k1 + 1 and 0.0 <= weight <= 1.0):
         raise UsageError(
-            f"re-ranking with k1 = {k1}, k2 = {k2}, lambda = {weight}: 1 ≤ k2 ≤ k1 + 1 is needed."
+            f"re-ranking with k1 = {k1}, k2 = {k2}, lambda = {weight}: k1 ≥ 1, 1 ≤ k2 ≤ k1 + 1 and "
+            "0 ≤ lambda ≤ 1 are required."
         )
     if queries * gallery > MOST_CELLS:
         raise UsageError(
             f"re-ranking {queries} queries against {gallery} images needs a matrix of "
             f"{queries * gallery * 8 / 2**30:.0f} GiB.",
-            "Leave --rerank out for a gallery of this size.",
+            "Omit --rerank for a gallery of this size.",
         )
     features = np.concatenate([q_features, g_features]).astype(np.float64)
     square = np.einsum("nd,nd->n", features, features)
@@ -82,27 +84,27 @@ def k_reciprocal(
 
 
 def gallery_mean(q_features: np.ndarray, g_features: np.ndarray, best: np.ndarray) -> np.ndarray:
-    """Replace each query by the mean of itself and its best gallery images, at unit length.
+    """Compute the mean of each query and its best gallery images, at unit length.
 
-    Average query expansion (Chum et al., Total Recall, ICCV 2007) with the query's own weight equal to
-    an image's; that images ignored by the camera rule may not join is ours.
+    Average query expansion (Chum et al., Total Recall, ICCV 2007): the query has the same weight as each
+    image. Our choice: images ignored by the camera rule are excluded.
 
     Args:
         q_features: (Q, D).
         g_features: (G, D).
-        best: (Q, k) gallery positions; −1: none.
+        best: (Q, k) gallery positions; −1 marks a missing image.
 
     Returns:
         (Q, D) float64.
     """
     total = q_features.astype(np.float64)
-    for column in best.T:  # k of them
+    for column in best.T:  # k columns
         total += np.where(column[:, None] >= 0, g_features[np.maximum(column, 0)], 0.0)
     return total / np.linalg.norm(total, axis=1, keepdims=True)
 
 
 def _neighbours(features: np.ndarray, square: np.ndarray, count: int) -> tuple[np.ndarray, np.ndarray]:
-    """The nearest ``count`` images of each (N, count), nearest first, and the row's largest distance (N,)."""
+    """Compute the ``count`` nearest images (N, count), nearest first, and the largest distances (N,)."""
     size = len(features)
     count = min(count, size)
     ranks, largest = np.empty((size, count), dtype=np.int64), np.empty(size)
@@ -118,13 +120,13 @@ def _neighbours(features: np.ndarray, square: np.ndarray, count: int) -> tuple[n
 
 
 def _reciprocal(ranks: np.ndarray) -> sparse.csr_array:
-    """R(i, k), eq. 3, as rows of ones: the neighbours j of i that have i among theirs."""
+    """Return R(i, k), eq. 3, as rows of ones: the neighbours j of i that have i as a neighbour."""
     chosen = _selector(ranks)
     return sparse.csr_array(chosen.multiply(chosen.T))
 
 
 def _selector(ranks: np.ndarray) -> sparse.csr_array:
-    """(N, N) ones at (i, ranks[i, :])."""
+    """Return a sparse (N, N) matrix of ones at (i, ranks[i, :])."""
     size, count = ranks.shape
     pointer = np.arange(0, size * count + 1, count)
     # a copy: the array sorts its columns in place
@@ -134,11 +136,11 @@ def _selector(ranks: np.ndarray) -> sparse.csr_array:
 def _encode(
     features: np.ndarray, square: np.ndarray, ranks: np.ndarray, largest: np.ndarray, k1: int
 ) -> sparse.csr_array:
-    """The weighted encoding V of each image's expanded neighbourhood, rows of sum 1 (eq. 4, 7)."""
+    """Compute the weighted encoding V of each image's expanded neighbourhood, rows of sum 1 (eq. 4, 7)."""
     near = _reciprocal(ranks)
     half = _reciprocal(ranks[:, : round(k1 / 2) + 1])
     size_of_half = np.diff(half.indptr)
-    # for each neighbour c of i: how much of c's half-sized set i has too
+    # for each neighbour c of i: size of the intersection of c's half-sized set with i's set
     shared = sparse.coo_array((near @ half.T).multiply(near))
     joins = shared.data > (2.0 / 3.0) * size_of_half[shared.col]
     joined = sparse.csr_array((np.ones(joins.sum()), (shared.row[joins], shared.col[joins])), near.shape)
@@ -156,14 +158,14 @@ def _encode(
 
 
 def _overlaps(q_encoding: sparse.csr_array, g_encoding: sparse.csr_array) -> np.ndarray:
-    """Sum over columns of min(V_q, V_g): (Q, G), through the gallery's inverted index (eq. 11)."""
+    """Sum min(V_q, V_g) over columns: (Q, G), with the inverted index of the gallery (eq. 11)."""
     queries, gallery = q_encoding.shape[0], g_encoding.shape[0]
     index = sparse.csc_array(g_encoding)
-    held = np.diff(index.indptr)
+    lengths = np.diff(index.indptr)
     total = np.zeros((queries, gallery))
     row = np.repeat(np.arange(queries), np.diff(q_encoding.indptr))
-    pairs = held[q_encoding.indices]
-    # blocks of whole queries, cut where the pairs add up
+    pairs = lengths[q_encoding.indices]
+    # blocks of whole queries with about _CELLS pairs each
     per_query = np.concatenate(([0], np.cumsum(np.bincount(row, pairs, queries))))
     first = 0
     while first < queries:

@@ -1,12 +1,12 @@
 """CMC, mAP and mINP of a retrieval, from scores or distances, exact and without a loop over queries.
 
-Definitions (the field's, and its quirks settled):
+Definitions:
 
 - A query is valid if it has at least one legal match; every mean runs over the valid queries only.
-- CMC@k is the share of valid queries whose first match has rank at most k. With merged identities
-  (SYSU-MM01, LLCM) an identity keeps only the place of its best image; RegDB and faces count images.
-- AP is the mean over a query's matches of i / rank_i; INP is matches / rank of the last match. Both
-  always count images, after the camera rule.
+- CMC@k is the share of valid queries with the first match at rank k or better. If identities are merged
+  (SYSU-MM01, LLCM), only the best image of an identity is ranked; RegDB and faces rank images.
+- AP is the mean of i / rank_i over a query's matches; INP is matches / rank of the last match. Both
+  always rank images, after the camera rule.
 - Equal scores rank in gallery order (a stable sort, as in the official code of SYSU-MM01).
 """
 
@@ -40,17 +40,17 @@ def evaluate_scores(
     """Evaluate a score matrix, higher is better.
 
     Args:
-        scores: (Q, G) finite, float32 or float64 (others are converted); never changed.
+        scores: (Q, G) finite, float32 or float64 (other types are converted); not modified.
         q_pids, q_camids: (Q,) integers.
         g_pids, g_camids: (G,) integers.
         rule: Camera rule.
         merge_identities: True for SYSU-MM01 and LLCM, False for RegDB and faces.
         ranks: Length of the CMC.
-        block_bytes: Scores handled at once by a thread; changes no result.
-        threads: None: one for each core; changes no result.
+        block_bytes: Bytes of scores per thread and step; does not affect the result.
+        threads: Number of threads; None uses one per core. Does not affect the result.
 
     Raises:
-        UsageError: Shapes that do not fit, or a score that is not finite.
+        UsageError: Shapes do not match, or a score is not finite.
         DataError: No query has a legal match.
     """
     _check_shapes(scores, q_pids, g_pids, q_camids, g_camids)
@@ -71,10 +71,10 @@ def evaluate_distances(
     block_bytes: int = BLOCK_BYTES,
     threads: int | None = None,
 ) -> Retrieval:
-    """Evaluate a distance matrix (Q, G), lower is better; all else as ``evaluate_scores``.
+    """Evaluate a distance matrix (Q, G), lower is better; other arguments as in ``evaluate_scores``.
 
     Raises:
-        UsageError: Shapes that do not fit, or a distance that is not finite.
+        UsageError: Shapes do not match, or a distance is not finite.
         DataError: No query has a legal match.
     """
     _check_shapes(distances, q_pids, g_pids, q_camids, g_camids)
@@ -91,15 +91,15 @@ def rank_matrix(
     block_bytes: int = BLOCK_BYTES,
     threads: int | None = None,
 ) -> Ranks:
-    """Count the ranks of all matches in ``sign * matrix``.
+    """Compute the ranks of all matches in ``sign * matrix``.
 
     Args:
         plan: Labels of the queries and of the gallery.
-        matrix: (Q, G), or (Q, U) where ``columns`` picks the gallery from a union of galleries.
+        matrix: (Q, G), or (Q, U) if ``columns`` selects the gallery from a union of galleries.
         sign: 1 for scores, −1 for distances.
-        columns: (G,) columns of ``matrix`` that are the gallery, in gallery order; None: all.
-        block_bytes: Size of what a thread handles at once.
-        threads: None: one for each core.
+        columns: (G,) columns of ``matrix`` that form the gallery, in gallery order; None uses all.
+        block_bytes: Bytes of scores per thread and step.
+        threads: Number of threads; None uses one per core.
 
     Raises:
         UsageError: An entry is not finite.
@@ -136,20 +136,20 @@ def evaluate_trials(
     merge_identities: bool,
     threads: int | None = None,
 ) -> Trials:
-    """Evaluate several galleries with one score matrix against their union.
+    """Evaluate several galleries with one score matrix for their union.
 
     Args:
         scores: (Q, U) finite, higher is better.
-        galleries: For each trial the columns of ``scores`` in its gallery, in gallery order.
-        q_pids, q_camids: (Q,).
-        u_pids, u_camids: (U,) of the union.
+        galleries: Per trial, the columns of ``scores`` that form the gallery, in gallery order.
+        q_pids, q_camids: (Q,) labels of the queries.
+        u_pids, u_camids: (U,) labels of the union.
         rule: Camera rule.
         merge_identities: Whether the CMC counts identities.
-        threads: None: one for each core.
+        threads: Number of threads; None uses one per core.
 
     Raises:
-        UsageError: Shapes that do not fit, or a score that is not finite.
-        DataError: In a trial no query has a legal match.
+        UsageError: Shapes do not match, or a score is not finite.
+        DataError: No query of a trial has a legal match.
     """
     _check_shapes(scores, q_pids, u_pids, q_camids, u_camids)
     plan: RankPlan | None = None
@@ -157,7 +157,7 @@ def evaluate_trials(
     results = []
     for columns in galleries:
         pids, camids = u_pids[columns], u_camids[columns]
-        # the trials of one draw usually differ in images, not in labels: one plan serves them all
+        # trials usually differ in images, not in labels: reuse the plan
         if (
             plan is None
             or labels is None
@@ -179,17 +179,17 @@ def top(
     rule: CameraRule,
     k: int = 10,
 ) -> np.ndarray:
-    """List each query's first k gallery positions under the camera rule, best first, ties in gallery order.
+    """Return each query's first k gallery positions under the camera rule, best first, ties in gallery order.
 
     Returns:
-        (Q, k) int64; −1 where a query keeps fewer than k gallery images.
+        (Q, k) int64; −1 if fewer than k gallery images remain for a query.
 
     Raises:
-        UsageError: Shapes that do not fit, or a score that is not finite.
+        UsageError: Shapes do not match, or a score is not finite.
     """
     _check_shapes(scores, q_pids, g_pids, q_camids, g_camids)
     scores = _floating(scores)
-    found = np.full((len(q_pids), k), -1, dtype=np.int64)
+    positions = np.full((len(q_pids), k), -1, dtype=np.int64)
 
     def fill(first: int, last: int) -> None:
         block = -scores[first:last]
@@ -200,14 +200,14 @@ def top(
             block[mask] = np.inf
         order = np.argsort(block, axis=1, kind="stable")[:, :k]  # (n, min(k, G))
         kept = np.isfinite(np.take_along_axis(block, order, axis=1))
-        found[first:last, : order.shape[1]] = np.where(kept, order, -1)
+        positions[first:last, : order.shape[1]] = np.where(kept, order, -1)
 
     for_each_block(len(q_pids), max(1, BLOCK_BYTES // max(1, len(g_pids) * scores.itemsize)), fill)
-    return found
+    return positions
 
 
 def _floating(matrix: np.ndarray) -> np.ndarray:
-    """The matrix itself if float32 or float64, else converted: half to float32, integers to float64."""
+    """Return the matrix as float32 or float64; converts half precision to float32, integers to float64."""
     if matrix.dtype in (np.float32, np.float64):
         return matrix
     return matrix.astype(np.float32 if matrix.dtype == np.float16 else np.float64)
@@ -216,13 +216,13 @@ def _floating(matrix: np.ndarray) -> np.ndarray:
 def _check_shapes(
     matrix: np.ndarray, q_pids: np.ndarray, g_pids: np.ndarray, q_camids: np.ndarray, g_camids: np.ndarray
 ) -> None:
-    """Refuse labels that do not fit the matrix, and empty sides."""
+    """Raise if the labels do not match the matrix, or if queries or gallery are empty."""
     expected = (len(q_pids), len(g_pids))
     if matrix.shape != expected or len(q_camids) != expected[0] or len(g_camids) != expected[1]:
         raise UsageError(
             f"a matrix of shape {matrix.shape} does not fit {len(q_pids)} query pids, {len(q_camids)} query "
             f"camids, {len(g_pids)} gallery pids and {len(g_camids)} gallery camids.",
-            "Rows are queries, columns are gallery images.",
+            "Rows must be queries, columns must be gallery images.",
         )
     if 0 in expected:
         raise UsageError(f"nothing to evaluate: {expected[0]} queries, {expected[1]} gallery images.")

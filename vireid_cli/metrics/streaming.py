@@ -1,10 +1,9 @@
 """Retrieval against a gallery too large for a score matrix: exact, tile by tile, in bounded memory.
 
-The gallery is laid out so that the identities that some query asks for come first. A first pass over
-their tiles reads the scores of all matches; a second pass over all tiles counts the better images of
-each match, and counts add. Scores of the first tiles are kept between the passes as far as a budget
-goes, and computed again beyond it. Time grows linearly with the gallery: one product and one sort of
-short rows for each tile.
+The layout places the identities with queries first. A first pass over their tiles reads the scores of all
+matches; a second pass over all tiles counts the better images of each match, and the counts add up.
+Scores of the first tiles are cached between the passes within a budget, and recomputed beyond it. Time
+grows linearly with the gallery: one product and one sort of short rows per tile.
 """
 
 from __future__ import annotations
@@ -24,7 +23,7 @@ Product = Callable[[np.ndarray], np.ndarray]
 """Gallery positions (n,) → a new array of scores (Q, n), float32 or float64, higher is better."""
 
 KEPT_BYTES = 256 << 20
-"""Scores of the first pass that are kept for the second."""
+"""Default budget in bytes for scores cached between the two passes."""
 
 
 def evaluate_streamed(
@@ -42,22 +41,22 @@ def evaluate_streamed(
     kept_bytes: int = KEPT_BYTES,
     threads: int | None = None,
 ) -> Retrieval:
-    """Evaluate inner products of features without ever holding the score matrix.
+    """Evaluate inner products of features without storing the whole score matrix.
 
     Args:
         q_features: (Q, D).
-        g_features: (G, D); may be memory-mapped; half precision is widened tile by tile.
+        g_features: (G, D); may be memory-mapped; half precision is converted tile by tile.
         q_pids, q_camids: (Q,) integers.
         g_pids, g_camids: (G,) integers.
         rule: Camera rule.
         merge_identities: True for SYSU-MM01 and LLCM, False for RegDB and faces.
         ranks: Length of the CMC.
-        tile: Gallery images handled at once.
-        kept_bytes: Budget for scores kept between the passes; changes no result.
-        threads: For sorting; None: one for each core. The product uses NumPy's own threads.
+        tile: Gallery images per tile.
+        kept_bytes: Budget for scores cached between the passes; does not affect the result.
+        threads: Number of threads for sorting; None uses one per core. NumPy threads the product itself.
 
     Raises:
-        UsageError: Shapes that do not fit, or a score that is not finite.
+        UsageError: Shapes do not match, or a score is not finite.
         DataError: No query has a legal match.
     """
     fits = q_features.ndim == g_features.ndim == 2 and q_features.shape[1:] == g_features.shape[1:]
@@ -70,7 +69,7 @@ def evaluate_streamed(
         )
     if len(q_pids) == 0 or len(g_pids) == 0:
         raise UsageError(f"nothing to evaluate: {len(q_pids)} queries, {len(g_pids)} gallery images.")
-    # float32 at least: a half-precision product would tie what is not equal
+    # at least float32: a half-precision product would create ties
     kind = np.result_type(q_features, g_features, np.float32)
     queries = np.ascontiguousarray(q_features, dtype=kind)
 
@@ -86,13 +85,13 @@ def evaluate_streamed(
 def rank_stream(
     plan: RankPlan, product: Product, *, kept_bytes: int = KEPT_BYTES, threads: int | None = None
 ) -> Ranks:
-    """Count the ranks of all matches, asking ``product`` for one tile of scores after the other.
+    """Compute the ranks of all matches from ``product``, one tile of scores at a time.
 
     Args:
         plan: Labels of the queries and of the gallery.
-        product: Called at least once for each tile, at most twice for those that hold matches.
-        kept_bytes: Budget for scores kept between the passes.
-        threads: None: one for each core.
+        product: Function that computes scores; called once per tile, at most twice for tiles with matches.
+        kept_bytes: Budget for scores cached between the passes.
+        threads: Number of threads; None uses one per core.
 
     Raises:
         UsageError: A score is not finite.
@@ -104,7 +103,7 @@ def rank_stream(
         if scores is None:
             scores = product(plan.order[tile.start : tile.stop])  # (Q, width)
             if number < plan.relevant_tiles:
-                # a second product may round differently: a match keeps the score it is looked up with
+                # a second product may round differently: restore the scores of the first pass
                 here = np.flatnonzero((plan.columns >= tile.start) & (plan.columns < tile.stop))
                 scores[tally.row[here], plan.columns[here] - tile.start] = values[here]
         _add_tile(tally, number, scores, threads)
@@ -114,7 +113,7 @@ def rank_stream(
 def _first_pass(
     plan: RankPlan, product: Product, kept_bytes: int
 ) -> tuple[np.ndarray, dict[int, np.ndarray]]:
-    """Scores of all matches (M,), and the tiles of scores that fit the budget."""
+    """Return the scores of all matches (M,) and the tiles of scores that fit the budget."""
     row = np.repeat(np.arange(plan.queries), np.diff(plan.offsets))
     values = np.empty(0, dtype=np.float32)
     kept: dict[int, np.ndarray] = {}
@@ -131,7 +130,7 @@ def _first_pass(
 
 
 def _add_tile(tally: Tally, number: int, scores: np.ndarray, threads: int | None) -> None:
-    """Count one tile for all queries, in blocks on several threads."""
+    """Count the better images of one tile for all queries, in blocks on several threads."""
 
     def count(first: int, last: int) -> None:
         tally.add(number, first, scores[first:last])

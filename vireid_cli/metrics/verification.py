@@ -1,14 +1,14 @@
 """Verification rate at a false acceptance rate, and Rank-1: the metrics of face benchmarks.
 
-A pair is accepted when its score is at least t. FAR(t) is the share of impostor pairs accepted, VR(t)
-the share of genuine ones. VR@FAR=f is VR at the smallest threshold whose FAR does not exceed f; nothing
-is interpolated between operating points. Closed form: k = floor(f · impostors), s the (k+1)-th largest
-impostor score, VR the share of genuine scores strictly above s.
+A pair is accepted if its score is at least t. FAR(t) is the share of accepted impostor pairs, VR(t) the
+share of accepted genuine pairs. VR@FAR=f is VR at the smallest threshold at which FAR does not exceed f,
+without interpolation between operating points. Closed form: with k = floor(f · impostors) and the (k+1)-th
+largest impostor score s, VR is the share of genuine scores strictly above s.
 
-Public code on faces has another reading, ``nearest`` (docs/methods.md#faces): the largest VR at the FAR
-nearest to f, of two as near the larger one. It may exceed f: s and its equals are let in where that is as
-near or nearer. Ours looks at every threshold, that code at the corners of scikit-learn's curve only,
-which can be a few genuine pairs away.
+Public code on faces uses another definition, ``nearest`` (docs/methods.md#faces): the largest VR at the
+FAR nearest to f, and the larger FAR of two equally near ones. This FAR may exceed f: pairs with score s are
+accepted if that is at least as near. This module searches all thresholds; that code searches only the
+corners of scikit-learn's curve, which can differ by a few genuine pairs.
 """
 
 from __future__ import annotations
@@ -23,16 +23,16 @@ import numpy as np
 from vireid_cli.errors import DataError, UsageError
 
 FarReading = Literal["not-exceeded", "nearest"]
-"""Which operating point a target false acceptance rate means."""
+"""Definition of the operating point of a target false acceptance rate."""
 
 FAR_READINGS: dict[FarReading, str] = {
     "not-exceeded": "the smallest threshold whose FAR does not exceed the target",
     "nearest": "the threshold whose FAR is nearest to the target, which it may exceed",
 }
-"""The readings in words, for fingerprints."""
+"""Descriptions of the definitions, stored in fingerprints."""
 
 FACE_FARS = (0.01, 0.001)
-"""The false acceptance rates that papers on Oulu-CASIA NIR-VIS and BUAA-VisNir report."""
+"""False acceptance rates reported by papers on Oulu-CASIA NIR-VIS and BUAA-VisNir."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,10 +40,10 @@ class OperatingPoint:
     """One point of a verification curve.
 
     Attributes:
-        far: The target.
-        rate: Share of genuine pairs accepted, in [0, 1].
-        far_reached: Share of impostor pairs accepted there, at most ``far`` unless the nearest was asked for.
-        threshold: The smallest observed score that is accepted; infinity where none may be.
+        far: Target false acceptance rate.
+        rate: Share of accepted genuine pairs, in [0, 1].
+        far_reached: Share of accepted impostor pairs, at most ``far`` unless the definition is ``nearest``.
+        threshold: Smallest accepted observed score; infinity if no pair is accepted.
     """
 
     far: float
@@ -57,9 +57,9 @@ class Verification:
     """Rank-1 and verification rates of Q queries against a gallery.
 
     Attributes:
-        rank1: Share of the queries with a gallery image of their person whose best-scored gallery image
-            (first in the gallery among equals) shows that person.
-        points: One for each false acceptance rate.
+        rank1: Share of the valid queries for which the gallery image with the highest score (the first
+            among equals) shows the query's person.
+        points: Operating points, one per false acceptance rate.
         genuine, impostor: Numbers of pairs.
         valid: Number of queries with a gallery image of their person.
     """
@@ -83,59 +83,59 @@ def operating_points(
         genuine: (n,) scores of pairs of one person, higher is more alike.
         impostor: (m,) scores of pairs of two persons.
         fars: Targets in [0, 1].
-        reading: Of a target.
+        reading: Definition of the operating point.
 
     Raises:
-        DataError: No genuine or no impostor pair, or a score that is not finite.
+        DataError: No genuine or no impostor pair, or a score is not finite.
         UsageError: A target outside [0, 1].
     """
     if len(genuine) == 0 or len(impostor) == 0:
         raise DataError(
-            f"verification needs both kinds of pairs: {len(genuine)} genuine, {len(impostor)} impostor."
+            f"genuine and impostor pairs are needed: {len(genuine)} genuine, {len(impostor)} impostor."
         )
     if not (np.isfinite(genuine).all() and np.isfinite(impostor).all()):
-        raise DataError("verification scores hold NaN or infinity.")
+        raise DataError("verification scores contain NaN or infinity.")
     return tuple(_point(genuine, impostor, far, reading) for far in fars)
 
 
 def _point(genuine: np.ndarray, impostor: np.ndarray, far: float, reading: FarReading) -> OperatingPoint:
     if not 0.0 <= far <= 1.0:
-        raise UsageError(f"a false acceptance rate lies in [0, 1]; {far} was asked for.")
-    # in exact decimals: 0.29 · 100 is 28.999… in binary
-    wanted = Fraction(str(far)) * len(impostor)
+        raise UsageError(f"false acceptance rate {far} is outside [0, 1].")
+    # exact decimal arithmetic: 0.29 · 100 is 28.999… in binary
+    target = Fraction(str(far)) * len(impostor)
     limit = -np.inf
-    if (allowed := int(wanted)) < len(impostor):
+    if (allowed := int(target)) < len(impostor):
         place = len(impostor) - 1 - allowed
         limit = np.partition(impostor, place)[place]
         fewer, more = int((impostor > limit).sum()), int((impostor >= limit).sum())
-        if reading == "nearest" and more - wanted <= wanted - fewer:
+        if reading == "nearest" and more - target <= target - fewer:
             limit = impostor[impostor < limit].max(initial=-np.inf)
     if limit == -np.inf:
         return OperatingPoint(far, 1.0, 1.0, float(min(genuine.min(), impostor.min())))
-    accepted, let_in = genuine[genuine > limit], impostor[impostor > limit]
-    threshold = min((float(part.min()) for part in (accepted, let_in) if len(part)), default=np.inf)
-    return OperatingPoint(far, len(accepted) / len(genuine), len(let_in) / len(impostor), threshold)
+    accepted, false_accepts = genuine[genuine > limit], impostor[impostor > limit]
+    threshold = min((float(part.min()) for part in (accepted, false_accepts) if len(part)), default=np.inf)
+    return OperatingPoint(far, len(accepted) / len(genuine), len(false_accepts) / len(impostor), threshold)
 
 
 def verify_scores(
     scores: np.ndarray, q_pids: np.ndarray, g_pids: np.ndarray, fars: Sequence[float] = FACE_FARS
 ) -> Verification:
-    """Evaluate every pair of a score matrix as genuine or impostor, and Rank-1.
+    """Compute verification rates over all pairs of a score matrix, and Rank-1.
 
     Args:
         scores: (Q, G), higher is more alike.
-        q_pids: (Q,).
-        g_pids: (G,).
+        q_pids: (Q,) integers.
+        g_pids: (G,) integers.
         fars: Targets in [0, 1].
 
     Raises:
-        UsageError: Shapes that do not fit.
-        DataError: No genuine or no impostor pair, or a score that is not finite.
+        UsageError: Shapes do not match.
+        DataError: No genuine or no impostor pair, or a score is not finite.
     """
     genuine, impostor, same = split_pairs(scores, q_pids, g_pids)
     points = operating_points(genuine, impostor, fars)
     valid = same.any(axis=1)
-    # argmax takes the first of equal scores: gallery order
+    # argmax returns the first of equal scores: gallery order
     right = g_pids[np.argmax(scores, axis=1)] == q_pids
     return Verification(float(right[valid].mean()), points, len(genuine), len(impostor), int(valid.sum()))
 
@@ -143,19 +143,19 @@ def verify_scores(
 def split_pairs(
     scores: np.ndarray, q_pids: np.ndarray, g_pids: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Scores of genuine and of impostor pairs, and which pairs are genuine, (Q, G) bool.
+    """Split a score matrix into genuine and impostor scores; the third result marks genuine pairs, (Q, G).
 
     Args:
         scores: (Q, G).
-        q_pids: (Q,).
-        g_pids: (G,).
+        q_pids: (Q,) integers.
+        g_pids: (G,) integers.
 
     Raises:
-        UsageError: Shapes that do not fit.
+        UsageError: Shapes do not match.
     """
     if scores.shape != (len(q_pids), len(g_pids)):
         raise UsageError(
-            f"scores of shape {scores.shape} for {len(q_pids)} queries and {len(g_pids)} images."
+            f"scores of shape {scores.shape} do not match {len(q_pids)} queries and {len(g_pids)} images."
         )
     same = q_pids[:, None] == g_pids
     return scores[same], scores[~same], same

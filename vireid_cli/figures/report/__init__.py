@@ -1,1 +1,1 @@
-"""The report: one self-contained HTML page of one or several runs."""
+"""Report: a self-contained HTML page of one or several runs."""

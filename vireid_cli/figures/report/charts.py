@@ -1,4 +1,4 @@
-"""Charts of a report as plain values: CMC with bands, distances, training curves, t-SNE."""
+"""Charts of a report as plain values: CMC with intervals, distances, training curves, t-SNE."""
 
 from __future__ import annotations
 
@@ -12,18 +12,18 @@ from vireid_cli.figures.report.parts import Chart
 from vireid_cli.types import Modality
 
 MOST_POINTS = 240
-"""Points of a training curve; more are averaged in equal stretches."""
+"""Maximum number of points of a training curve; longer curves are averaged over equal intervals."""
 
 
 def cmc_chart(
     curves: Sequence[tuple[str, np.ndarray, np.ndarray | None, np.ndarray | None]],
     chance: np.ndarray | None,
 ) -> Chart:
-    """CMC of each run, its band, and the chance level.
+    """Build the CMC chart of all runs, with intervals and chance level.
 
     Args:
-        curves: (name, values, low, high), (K,) each in [0, 1]; bounds None: no band.
-        chance: (K,) or None.
+        curves: (name, values, low, high) with (K,) arrays in [0, 1]; bounds may be None.
+        chance: (K,) chance level, or None.
     """
     series = []
     for run, (name, values, low, high) in enumerate(curves):
@@ -42,24 +42,24 @@ def cmc_chart(
         "series": series,
         "legend": ["band: 95 %"],
     }
-    said = "; ".join(f"{name} Rank-1 {100 * values[0]:.1f} %" for name, values, *_ in curves)
-    return Chart("Cumulative matching characteristic, %", f"CMC over ranks. {said}.", spec)
+    summary = "; ".join(f"{name} Rank-1 {100 * values[0]:.1f} %" for name, values, *_ in curves)
+    return Chart("Cumulative matching characteristic, %", f"CMC over ranks. {summary}.", spec)
 
 
 def _floor(series: Sequence[Mapping[str, Any]]) -> float:
-    """Where the axis begins: 0 unless everything lies in the upper half."""
+    """Return the start of the axis: 0, or 50 if all values exceed 55."""
     lowest = min(min(one.get("low", one["y"])) for one in series)
     return 50.0 if lowest > 55 else 0.0
 
 
 @dataclass(frozen=True, slots=True)
 class Histogram:
-    """Distances of one person's images and of two people's, across modality, counted.
+    """Histograms of visible–infrared distances within one identity and between two.
 
     Attributes:
-        name: Of the run; empty: there is one only.
-        intra, inter: (B,) pairs in each bin.
-        means: Of the distances of one person's images, and of two people's.
+        name: Name of the run; empty for a single run.
+        intra, inter: (B,) numbers of pairs per bin.
+        means: Mean distance within one identity and between two.
     """
 
     name: str
@@ -69,24 +69,24 @@ class Histogram:
 
 
 def distance_charts(edges: np.ndarray, runs: Sequence[Histogram]) -> list[Chart]:
-    """A chart a run, all on one scale.
+    """Build one chart per run, all with the same scale.
 
     Args:
-        edges: (B + 1,) of the bins.
-        runs: One or more.
+        edges: (B + 1,) edges of the bins.
+        runs: Histograms of one or more runs.
     """
-    some = np.flatnonzero(sum(run.intra + run.inter for run in runs))
-    first, last = int(some[0]), int(some[-1]) + 1
+    occupied = np.flatnonzero(sum(run.intra + run.inter for run in runs))
+    first, last = int(occupied[0]), int(occupied[-1]) + 1
     starts = np.arange(first, last, max(1, (last - first) // 50))
-    found = [_distance_chart(edges, run, starts, last) for run in runs]
-    top = max(max(one["y"]) for chart in found for one in chart.spec["series"])
-    for chart in found:
+    charts = [_distance_chart(edges, run, starts, last) for run in runs]
+    top = max(max(one["y"]) for chart in charts for one in chart.spec["series"])
+    for chart in charts:
         chart.spec["y"]["max"] = 1.08 * top
-    return found
+    return charts
 
 
 def _distance_chart(edges: np.ndarray, run: Histogram, starts: np.ndarray, last: int) -> Chart:
-    """One run's histograms, bins from each of ``starts`` to the next, the last one up to ``last``."""
+    """Build the chart of one run; bins span from each of ``starts`` to the next, the last to ``last``."""
     means = run.means
     series = []
     for label, css, counts in (("one person", "intra", run.intra), ("two people", "inter", run.inter)):
@@ -102,12 +102,12 @@ def _distance_chart(edges: np.ndarray, run: Histogram, starts: np.ndarray, last:
         "marks": [{"x": round(m, 4), "css": css} for m, css in zip(means, ("intra", "inter"), strict=True)],
         "legend": [f"means {means[0]:.3f} and {means[1]:.3f}", f"δ = {delta:.3f}"],
     }
-    said = f"Mean distance of one person's images {means[0]:.3f}, of two people's {means[1]:.3f}."
-    return Chart(f"{run.name}, share of pairs, %" if run.name else "Share of pairs, %", said, spec)
+    summary = f"Mean distance of one person's images {means[0]:.3f}, of two people's {means[1]:.3f}."
+    return Chart(f"{run.name}, share of pairs, %" if run.name else "Share of pairs, %", summary, spec)
 
 
 def training_charts(logs: Sequence[tuple[str, Sequence[Mapping[str, Any]]]]) -> list[Chart]:
-    """Loss, its terms, learning rate and validation over steps, a chart each, a line a run.
+    """Build charts of loss, loss terms, learning rate and validation over steps, one line per run.
 
     Args:
         logs: (name, rows of ``train.jsonl``).
@@ -125,25 +125,27 @@ def training_charts(logs: Sequence[tuple[str, Sequence[Mapping[str, Any]]]]) -> 
 
 
 def _quantities(rows: Sequence[Mapping[str, Any]]) -> list[tuple[str, np.ndarray, np.ndarray]]:
-    """(title, steps, values) of everything a log holds; NaN where a term was off."""
+    """Collect (title, steps, values) of all quantities in a log; NaN marks inactive terms."""
     steps = [row for row in rows if row.get("kind") == "step"]
     epochs = [row for row in rows if row.get("kind") == "epoch" and row.get("val")]
-    found = []
+    quantities = []
     x = np.array([row["global_step"] for row in steps], dtype=np.float64)
     terms = list(dict.fromkeys(term for row in steps for term in row["losses"]))
     if steps:
-        found.append(("loss", x, _column([row["loss"] for row in steps])))
+        quantities.append(("loss", x, _column([row["loss"] for row in steps])))
     if len(terms) > 1:
-        found += [(f"loss: {t}", x, _column([row["losses"].get(t) for row in steps])) for t in terms]
+        quantities += [(f"loss: {t}", x, _column([row["losses"].get(t) for row in steps])) for t in terms]
     for name in dict.fromkeys(name for row in steps for name in row.get("monitors", ())):
         values = _column([row.get("monitors", {}).get(name) for row in steps])
-        found.append((f"monitor: {name}", x, values))
+        quantities.append((f"monitor: {name}", x, values))
     if steps:
-        found.append(("learning rate", x, _column([row["lr"] for row in steps])))
+        quantities.append(("learning rate", x, _column([row["lr"] for row in steps])))
     ends = np.array([row["global_step"] for row in epochs], dtype=np.float64)
     for name in dict.fromkeys(name for row in epochs for name in row["val"]):
-        found.append((f"validation {name}, %", ends, 100 * _column([row["val"].get(name) for row in epochs])))
-    return found
+        quantities.append(
+            (f"validation {name}, %", ends, 100 * _column([row["val"].get(name) for row in epochs]))
+        )
+    return quantities
 
 
 def _panel(title: str, series: list[dict[str, Any]]) -> Chart:
@@ -170,7 +172,7 @@ def _column(values: Sequence[float | None]) -> np.ndarray:
 
 
 def _thinned(x: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """At most ``MOST_POINTS`` points: means over equal stretches, gaps left out of them."""
+    """Reduce a curve to at most ``MOST_POINTS`` points: means over equal intervals, without gaps."""
     if len(x) <= MOST_POINTS:
         return x, y
     slot = np.arange(len(x)) * MOST_POINTS // len(x)
@@ -190,18 +192,18 @@ def tsne_chart(
     modalities: np.ndarray,
     images: np.ndarray,
 ) -> Chart:
-    """Embeddings on a plane.
+    """Build the t-SNE chart of embeddings.
 
     Args:
-        name: Of the run.
-        points: (N, 2) of ``figures.tsne.tsne_points``.
-        pids: (N,).
-        camids: (N,); None: the dataset has no cameras to tell apart.
+        name: Name of the run.
+        points: (N, 2) points of ``figures.tsne.tsne_points``.
+        pids: (N,) identity labels.
+        camids: (N,) camera numbers; None for datasets without camera labels.
         modalities: (N,) ``Modality.code``.
-        images: (N,) which of the report's images each is, -1: none.
+        images: (N,) index into the report's images; -1 without an image.
     """
     reach = float(np.ptp(points, axis=0).max()) or 1.0
-    # one scale for both axes; the wider one lies, for a page is wider than it is high
+    # one scale for both axes; the wider one is horizontal, since a page is wider than high
     turned = points[:, ::-1] if np.ptp(points[:, 1]) > np.ptp(points[:, 0]) else points
     places = np.round(1000 * (turned - turned.min(axis=0)) / reach).astype(int)  # (N, 2)
     people = np.unique(pids)
@@ -217,8 +219,8 @@ def tsne_chart(
         "people": people.tolist(),
     }
     counts = [int((modalities == m.code).sum()) for m in Modality]
-    said = f"{len(people)} people, {counts[0]} visible and {counts[1]} infrared images."
-    return Chart(name, f"t-SNE of embeddings: {said}", spec)
+    summary = f"{len(people)} people, {counts[0]} visible and {counts[1]} infrared images."
+    return Chart(name, f"t-SNE of embeddings: {summary}", spec)
 
 
 def _series(name: str, css: str, x: np.ndarray, y: np.ndarray, digits: int | None) -> dict[str, Any]:
@@ -226,12 +228,12 @@ def _series(name: str, css: str, x: np.ndarray, y: np.ndarray, digits: int | Non
 
 
 def _numbers(values: np.ndarray, digits: int | None) -> list[float | int | None]:
-    """Short numbers for JSON: rounded (None: 5 significant digits), whole ones as integers, NaN null."""
-    found: list[float | int | None] = []
+    """Convert to short JSON numbers: rounded (None: 5 significant digits), integers if whole, NaN as null."""
+    numbers: list[float | int | None] = []
     for value in np.asarray(values, dtype=np.float64).tolist():
         if value != value:
-            found.append(None)
+            numbers.append(None)
             continue
         short = float(f"{value:.5g}") if digits is None else round(value, digits)
-        found.append(int(short) if short == int(short) else short)
-    return found
+        numbers.append(int(short) if short == int(short) else short)
+    return numbers

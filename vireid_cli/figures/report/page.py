@@ -1,7 +1,7 @@
-"""From a report's parts to the text of one HTML file that needs nothing else.
+"""Rendering of a report as one self-contained HTML file.
 
-No request leaves the page: style, script and images are in it, and its content security policy allows
-nothing from outside; style and script are named by their hashes. The same parts give the same bytes.
+The page contains style, script and images and sends no requests: its content security policy forbids
+external resources and identifies style and script by their hashes. Equal reports give identical bytes.
 """
 
 from __future__ import annotations
@@ -25,11 +25,11 @@ from vireid_cli.version import __version__
 
 FOLDER = Path(__file__).parent
 SCRIPTS = ("charts.js", "tsne.js", "gallery.js", "page.js")
-"""In the order in which they are put together."""
+"""Script files, in the order of concatenation."""
 
 
 def page(report: Report) -> str:
-    """The whole HTML file."""
+    """Render the HTML file of a report."""
     environment = Environment(
         loader=FileSystemLoader(FOLDER),
         autoescape=True,
@@ -66,13 +66,13 @@ def page(report: Report) -> str:
 
 
 def embedded_json(content: Any) -> str:
-    """JSON that can stand in a script element: nothing in it ends the element or opens a comment."""
+    """Encode JSON for a script element; escapes characters that end the element or open a comment."""
     text = json.dumps(content, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
     return printable_json(text).replace("<", "\\u003c").replace(">", "\\u003e")
 
 
 def _names_shown(content: Any) -> Any:
-    """JSON's content with every text printable, as a reader of the page sees it."""
+    """Replace unprintable characters in all texts of a JSON value by escapes."""
     if isinstance(content, str):
         return printable_block(content)
     if isinstance(content, Mapping):
@@ -83,25 +83,25 @@ def _names_shown(content: Any) -> Any:
 
 
 def _shown(value: Any) -> Any:
-    """A value as the page shows it; the page's own HTML stays as it is."""
+    """Replace unprintable characters of a value by escapes; markup stays unchanged."""
     return printable_block(value) if isinstance(value, str) and not isinstance(value, Markup) else value
 
 
 def data_uri(image: bytes) -> str:
-    """An image file as a ``data:`` address.
+    """Encode an image file as a ``data:`` URI.
 
     Raises:
-        ValueError: Neither WebP nor JPEG nor PNG.
+        ValueError: The file is neither WebP nor JPEG nor PNG.
     """
     kinds = {b"RIFF": "webp", b"\xff\xd8\xff": "jpeg", b"\x89PNG": "png"}
     kind = next((name for mark, name in kinds.items() if image.startswith(mark)), None)
     if kind is None:
-        raise ValueError(f"an image begins with {image[:4]!r}")
+        raise ValueError(f"unknown image format: the file starts with {image[:4]!r}")
     return f"data:image/{kind};base64,{base64.b64encode(image).decode()}"
 
 
 def gallery_data(gallery: Gallery) -> dict[str, Any]:
-    """A gallery as columns of small integers, the way the page's script reads it."""
+    """Convert a gallery to the columns of integers that the page's script reads."""
     return {
         "query": _columns(gallery.query),
         "gallery": _columns(gallery.gallery),
@@ -129,7 +129,7 @@ def _columns(side: ImageTable) -> dict[str, list[Any]]:
 
 
 def _cameras(gallery: Gallery | None) -> list[int]:
-    """What queries can be filtered by; none where that would be no choice."""
+    """Return the cameras for filtering queries; empty if there are fewer than two."""
     known = [] if gallery is None or not gallery.cameras else np.unique(gallery.query.camids).tolist()
     return known if len(known) > 1 else []
 
@@ -139,7 +139,7 @@ def _people(gallery: Gallery | None) -> list[int]:
 
 
 def _policy(css: str, script: str) -> str:
-    """The content security policy: our style, our script, images of the page itself, and nothing else."""
+    """Build the content security policy: only the page's own style, script and images."""
     return (
         "default-src 'none'; img-src data:; base-uri 'none'; form-action 'none'; "
         f"style-src '{_hash(css)}'; script-src '{_hash(script)}'"
@@ -151,7 +151,7 @@ def _hash(text: str) -> str:
 
 
 def _colours() -> str:
-    """The palette of every figure as CSS variables."""
+    """Return the palette of the figures as CSS variables."""
     named = {f"run{i}": colour for i, colour in enumerate(style.PALETTE)}
     named |= {modality.value: style.MODALITY_COLOUR[modality] for modality in Modality}
     named |= {"right": style.RIGHT, "wrong": style.WRONG}

@@ -1,4 +1,4 @@
-"""What a report is made of: tables, charts, a gallery and texts, as plain values."""
+"""Parts of a report: tables, charts, a gallery and texts, as plain values."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ Emphasis = Literal["", "best", "faint"]
 
 
 FOLDED_FROM = 24
-"""Rows from which on a table of numbers is folded."""
+"""Maximum number of rows of an unfolded table of numbers."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,11 +21,11 @@ class Cell:
     """One cell of a table.
 
     Attributes:
-        text: What it says.
-        note: Smaller lines beneath: an interval, a deviation.
-        share: Length of a bar beneath the text, in [0, 1]; None: no bar.
-        run: Whose colour the bar has.
-        emphasis: How it stands out.
+        text: Content of the cell.
+        note: Smaller lines below, such as an interval or a deviation.
+        share: Length of a bar below the text, in [0, 1]; None draws no bar.
+        run: Number of the run that determines the colour of the bar.
+        emphasis: Highlighting of the cell.
     """
 
     text: str
@@ -37,7 +37,7 @@ class Cell:
 
 @dataclass(frozen=True, slots=True)
 class TableRow:
-    """One row: its head and its cells; ``run`` is the run whose colour marks it, ``faint`` sets it back."""
+    """One row of a table; ``run`` determines its colour, ``faint`` de-emphasises it."""
 
     head: Cell
     cells: tuple[Cell, ...]
@@ -50,14 +50,14 @@ class Table:
     """A table with a caption.
 
     Attributes:
-        caption: What it shows.
-        heads: Names of the columns, the rows' heads first.
-        rows: As many cells each as there are heads, less one.
-        notes: Lines beneath.
-        words: Whether the cells hold words, which stand left and may take several lines, not numbers.
+        caption: Caption of the table.
+        heads: Column names; the first one is for the row heads.
+        rows: Rows, each with one cell fewer than ``heads``.
+        notes: Lines below the table.
+        words: Whether cells contain words (left-aligned, wrapped) instead of numbers.
 
     Raises:
-        ValueError: A row of another length.
+        ValueError: Wrong number of cells in a row.
     """
 
     caption: str
@@ -68,7 +68,7 @@ class Table:
 
     @property
     def long(self) -> bool:
-        """Whether it is folded until somebody opens it: 72 camera pairs are three screens of a phone."""
+        """Whether the table is initially folded: 72 camera pairs would fill three screens of a phone."""
         return not self.words and len(self.rows) > FOLDED_FROM
 
     def __post_init__(self) -> None:
@@ -82,10 +82,11 @@ class Headline:
     """A headline number.
 
     Attributes:
-        name: Of the figure.
-        value, low, high: In percent; None where there is no interval.
-        chance: What a random ranking gives, in percent; None where it is not known.
-        paper: The paper's figure where comparable, in percent.
+        name: Name of the metric.
+        value: Value in percent.
+        low, high: Bounds of the interval in percent, or None.
+        chance: Chance level in percent, or None if unknown.
+        paper: Comparable value of the paper in percent, or None.
     """
 
     name: str
@@ -98,11 +99,11 @@ class Headline:
 
 @dataclass(frozen=True, slots=True)
 class Chart:
-    """What the page's script draws: lines with bands, filled areas, or points.
+    """Chart that the page's script draws: lines with bands, filled areas, or points.
 
     Attributes:
-        title: Above it.
-        description: One sentence for those who do not see it.
+        title: Title above the chart.
+        description: One sentence for screen readers.
         spec: Plain values for ``charts.js`` or ``tsne.js``.
     """
 
@@ -113,12 +114,12 @@ class Chart:
 
 @dataclass(frozen=True, slots=True)
 class Ranking:
-    """One run's answer to the queries of a gallery.
+    """Ranking of a gallery by one run.
 
     Attributes:
-        average_precision: (Q,) NaN where a query has no legal match.
-        first_rank: (Q,) 1-based rank of the first match, 0: none.
-        top: (Q, K) gallery rows, best first; -1 where fewer are left.
+        average_precision: (Q,) NaN for queries without a legal match.
+        first_rank: (Q,) 1-based rank of the first match; 0 without a match.
+        top: (Q, K) gallery rows, best first; -1 fills missing entries.
         scores: (Q, K) similarities.
     """
 
@@ -130,7 +131,7 @@ class Ranking:
 
 @dataclass(frozen=True, slots=True)
 class ImageTable:
-    """Queries, or the gallery images that occur: labels, and which of the report's images each is."""
+    """Labels of queries or gallery images, and their indices into the report's images."""
 
     paths: np.ndarray
     pids: np.ndarray
@@ -138,7 +139,7 @@ class ImageTable:
     images: np.ndarray
 
     def __len__(self) -> int:
-        """Number of them."""
+        """Return the number of rows."""
         return len(self.paths)
 
 
@@ -148,14 +149,14 @@ class Gallery:
 
     Attributes:
         query: Q queries.
-        gallery: The gallery images among the matches.
-        rankings: One a run.
-        runs: Which of the report's runs they are of.
-        note: What is shown and what is not.
-        cameras: Whether camera numbers say more than modalities, so that they are shown.
+        gallery: Gallery images that occur among the matches.
+        rankings: One ranking per run.
+        runs: Numbers of these runs in the report.
+        note: Remark on the selection of queries.
+        cameras: Whether to show camera numbers, which may add nothing to the modality.
 
     Raises:
-        ValueError: Arrays that do not fit each other.
+        ValueError: The arrays are inconsistent.
     """
 
     query: ImageTable
@@ -178,11 +179,11 @@ class Section:
     """A titled part of the page.
 
     Attributes:
-        key: The anchor.
-        title: The heading.
-        lead: A sentence beneath it.
-        tables, charts: In this order of kinds: charts first.
-        texts: (name, text) shown as they are, such as a recipe.
+        key: Anchor of the section.
+        title: Heading.
+        lead: Sentence below the heading.
+        charts, tables: Charts, followed by tables.
+        texts: (name, text) shown verbatim, such as a recipe.
         notes: Lines at the end.
     """
 
@@ -197,21 +198,21 @@ class Section:
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """One page.
+    """Content of one report page.
 
     Attributes:
-        title: The run's name, or what is compared.
-        subtitle: Beneath it: method, dataset, protocol.
-        runs: Names of the runs, one or more; their order gives the colours.
-        warnings: What must not be missed: rendered data, trained-on identities.
+        title: Name of the run, or title of the comparison.
+        subtitle: Text below the title: method, dataset, protocol.
+        runs: Names of the runs, one or more; their order determines the colours.
+        warnings: Important warnings, such as rendered data or evaluation on training identities.
         tiles: Headline numbers of a single run.
-        facts: (name, value) of the protocol fingerprint; values that differ between runs, a line each.
+        facts: (name, value) of the protocol fingerprint; values that differ between runs have one line each.
         results: Headline tables.
-        sections: What comes next, in order.
-        gallery: After them; None where there is none.
-        more: The rest, in order.
-        images: WebP or JPEG files; every image once.
-        image_size: Their (height, width) in pixels, so that the page keeps room for them.
+        sections: Sections after the results, in order.
+        gallery: Gallery after these sections, or None.
+        more: Sections after the gallery, in order.
+        images: WebP or JPEG files, each image once.
+        image_size: (height, width) of the images in pixels, for reserving space in the page.
     """
 
     title: str

@@ -12,11 +12,11 @@ from vireid_cli.results.wording import bounds, column_name, evaluation_title, pe
 TILES = ("rank1", "mAP", "mINP")
 NONE = Cell("–")
 CLEAR = 0.05
-"""p-value below which a difference stands out, if its interval leaves out zero, too."""
+"""Maximum p-value of a highlighted difference; its interval must also exclude zero."""
 
 
 def tiles(content: EvaluationFile) -> tuple[Headline, ...]:
-    """The numbers that a reader looks for first; a face set's verification rates in place of mINP."""
+    """Select the headline numbers; face datasets show verification rates instead of mINP."""
     metrics = content["metrics"]
     names = [name for name in TILES if name in metrics]
     rates = [name for name in metrics if name.startswith("vr_far_")]
@@ -46,12 +46,12 @@ def _tile(name: str, metric: Metric, chance: float | None, paper: float | None) 
 
 
 def headline(contents: Sequence[EvaluationFile], names: Sequence[str], against: Sequence[Against]) -> Table:
-    """One protocol's numbers of every run, what chance gives, what the paper says, and differences.
+    """Build the table of one protocol: metrics of all runs, chance level, values of the paper, differences.
 
     Args:
-        contents: One a run.
-        names: Of the runs.
-        against: Differences first − other, one for each further run that is paired with the first.
+        contents: One evaluation per run.
+        names: Names of the runs.
+        against: Differences first − other, one per further run that is paired with the first.
     """
     first = contents[0]
     figures = list(first["metrics"])
@@ -75,14 +75,14 @@ def headline(contents: Sequence[EvaluationFile], names: Sequence[str], against: 
     rows += [row for one in against for row in _difference_rows(one, names[0], figures)]
     notes = [first["interval"] and f"Interval: {first['interval']}."]
     notes += [
-        f"Difference: {one['test']}. Bold: the interval leaves out 0 and p < {CLEAR}." for one in against[:1]
+        f"Difference: {one['test']}. Bold: the interval excludes 0 and p < {CLEAR}." for one in against[:1]
     ]
     heads = ("%", *(column_name(f) for f in figures))
     return Table(evaluation_title(first), heads, tuple(rows), tuple(note for note in notes if note))
 
 
 def _chance(content: EvaluationFile, figure: str) -> float | None:
-    """What a random ranking gives: as the file says, ranks from the chance level of its CMC."""
+    """Return the chance level of a metric from the file, or from the chance level of its CMC."""
     levels = content.get("chance_cmc", [])
     rank = int(figure[4:]) if figure.startswith("rank") else 0
     known = content["chance"].get(figure)
@@ -90,15 +90,15 @@ def _chance(content: EvaluationFile, figure: str) -> float | None:
 
 
 def _cells(metrics: Mapping[str, Metric], figures: Sequence[str]) -> tuple[Cell, ...]:
-    found = []
+    cells = []
     for name in figures:
         metric = metrics.get(name)
         if metric is None:
-            found.append(NONE)
+            cells.append(NONE)
             continue
         interval = metric.get("interval")
-        found.append(Cell(percent(metric["mean"]), bounds(interval) if interval else ""))
-    return tuple(found)
+        cells.append(Cell(percent(metric["mean"]), bounds(interval) if interval else ""))
+    return tuple(cells)
 
 
 def _paper_rows(reported: Sequence[Mapping[str, Any]], figures: Sequence[str]) -> list[TableRow]:
@@ -112,32 +112,32 @@ def _paper_rows(reported: Sequence[Mapping[str, Any]], figures: Sequence[str]) -
 
 
 def _difference_rows(one: Against, first: str, figures: Sequence[str]) -> list[TableRow]:
-    """First − other with interval and p-value; bold where both say that it is not zero."""
+    """Build the rows first − other with interval and p-value; bold if both exclude zero."""
     cells = []
     for name in figures:
-        found = one["differences"].get(name)
-        if found is None:
+        difference = one["differences"].get(name)
+        if difference is None:
             cells.append(NONE)
             continue
-        low, high = (100 * bound for bound in found["interval"])
-        text = f"{signed(low, 1)} to {signed(high, 1)}\n{p_text(found['p_value'])}"
-        clear = (low > 0 or high < 0) and found["p_value"] < CLEAR
-        cells.append(Cell(signed(100 * found["mean"], 2), text, emphasis="best" if clear else ""))
+        low, high = (100 * bound for bound in difference["interval"])
+        text = f"{signed(low, 1)} to {signed(high, 1)}\n{p_text(difference['p_value'])}"
+        clear = (low > 0 or high < 0) and difference["p_value"] < CLEAR
+        cells.append(Cell(signed(100 * difference["mean"], 2), text, emphasis="best" if clear else ""))
     return [TableRow(Cell(f"{first} − {one['name']}", "paired, in points"), tuple(cells))]
 
 
 def p_text(value: float) -> str:
-    """A p-value with three decimals."""
+    """Format a p-value with three decimals."""
     return f"p {value:.3f}" if value >= 0.001 else "p < 0.001"
 
 
 def signed(value: float, digits: int) -> str:
-    """A number with its sign, a real minus."""
+    """Format a number with its sign and a typographic minus."""
     return f"{value:+.{digits}f}".replace("-", "−")
 
 
 def camera_pairs(by_run: Sequence[Sequence[Mapping[str, Any]]], names: Sequence[str]) -> Table:
-    """Rank-1 and mAP by query and gallery camera; bars show a single run's."""
+    """Build the table of Rank-1 and mAP per query and gallery camera; a single run also has bars."""
     several = len(by_run) > 1
     keys = [(row["query_camera"], row["gallery_camera"]) for row in by_run[0]]
     tables = [{(row["query_camera"], row["gallery_camera"]): row for row in rows} for rows in by_run]
@@ -151,20 +151,20 @@ def camera_pairs(by_run: Sequence[Sequence[Mapping[str, Any]]], names: Sequence[
             values = [table[key][figure] if key in table else None for table in tables]
             cells += [Cell(percent(value), share=value, run=run) for run, value in enumerate(values)]
         rows.append(TableRow(Cell(f"camera {key[0]} → {key[1]}"), tuple(cells)))
-    note = "Each gallery camera alone; valid queries of all trials together. Means in percent."
+    note = "Each gallery camera separately; valid queries of all trials pooled. Means in percent."
     if not several and all(row["mAP"] == row["mINP"] for row in by_run[0]):
-        note += " mAP and mINP are equal where every query has one right image."
+        note += " mAP and mINP are equal if every query has one match."
     return Table("By camera pair", tuple(heads), tuple(rows), (note,))
 
 
-def costs(found: Sequence[Mapping[str, Any]], names: Sequence[str]) -> Table:
-    """Parameters and multiply-adds of each network, latency where it was measured, the paper's beneath."""
-    timed = all("latency_ms_one_image" in cost for cost in found)
+def costs(networks: Sequence[Mapping[str, Any]], names: Sequence[str]) -> Table:
+    """Build the table of parameters, multiply-adds and measured latency, with the paper's values below."""
+    timed = all("latency_ms_one_image" in cost for cost in networks)
     heads = ["one embedding", "input", "parameters", "without classifier", "multiply-adds", "FLOPs"]
-    heads += ["one image", f"batch of {found[0]['latency_batch']}"] if timed else []
-    several = len(found) > 1
+    heads += ["one image", f"batch of {networks[0]['latency_batch']}"] if timed else []
+    several = len(networks) > 1
     rows = []
-    for run, (cost, name) in enumerate(zip(found, names, strict=True)):
+    for run, (cost, name) in enumerate(zip(networks, names, strict=True)):
         cells = [Cell(str(cost["size"]).replace("x", " × "))]
         cells += [Cell(f"{cost[k] / 1e6:.2f} M") for k in ("parameters", "parameters_without_classifier")]
         cells += [Cell(f"{cost[key] / 1e9:.3f} G") for key in ("multiply_adds", "flops")]
@@ -173,10 +173,10 @@ def costs(found: Sequence[Mapping[str, Any]], names: Sequence[str]) -> Table:
         rows.append(TableRow(Cell(name, str(cost["method"])), tuple(cells), run if several else None))
         if cost["reported"]:
             rows.append(_paper_cost(cost["reported"], timed))
-    notes = ["Multiply-adds of convolutions, products, attention and Fourier transforms; FLOPs are twice."]
+    notes = ["Multiply-adds of convolutions, products, attention and Fourier transforms; FLOPs are double."]
     if timed:
-        notes.append("Latency on {device}, {precision}, {threads} threads.".format(**found[0]))
-    return Table("What a network costs", tuple(heads), tuple(rows), tuple(notes))
+        notes.append("Latency on {device}, {precision}, {threads} threads.".format(**networks[0]))
+    return Table("Cost of the network", tuple(heads), tuple(rows), tuple(notes))
 
 
 def _paper_cost(paper: Mapping[str, Any], timed: bool) -> TableRow:
@@ -189,6 +189,6 @@ def _paper_cost(paper: Mapping[str, Any], timed: bool) -> TableRow:
 
 
 def differences(caption: str, values: Mapping[str, Sequence[str]], names: Sequence[str]) -> Table:
-    """Keys whose values are not the same in all runs, a column a run."""
+    """Build the table of keys with different values between runs, one column per run."""
     rows = [TableRow(Cell(key), tuple(Cell(text) for text in texts)) for key, texts in values.items()]
     return Table(caption, ("key", *names), tuple(rows), words=True)
