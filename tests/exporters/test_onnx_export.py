@@ -1,4 +1,4 @@
-"""ONNX files: run in onnxruntime at free batch sizes, refused where they could not be trusted."""
+"""ONNX files: any batch size in onnxruntime, rejection of files that fail verification."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ class Small(nn.Module):
 
 
 class Plain(nn.Module):
-    """A convolution and a mean, for what is done to them below."""
+    """A convolution and a mean, as base of the faulty networks below."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -119,7 +119,7 @@ def joint(network: Small, samples: dict[Modality, Tensor], tmp_path_factory: pyt
 
 
 def reference(network: Small, images: Tensor, modality: Modality) -> np.ndarray:
-    """The network in evaluation mode, one image at a time, in float64."""
+    """Compute embeddings in evaluation mode, image by image, in float64."""
     double = Small().double().eval()
     double.load_state_dict(network.state_dict())
     with torch.no_grad():
@@ -132,9 +132,7 @@ def names(folder: Path) -> list[str]:
 
 @pytest.mark.parametrize("batch", [1, 2, 5, 11])
 @pytest.mark.parametrize("modality", list(Modality))
-def test_split_files_give_the_networks_embeddings_at_any_batch(
-    network: Small, split, batch: int, modality
-) -> None:
+def test_split_files_match_the_network_at_any_batch_size(network: Small, split, batch: int, modality) -> None:
     images = torch.rand(batch, 3, *SIZE, generator=torch.Generator().manual_seed(batch))
     session = runtime.InferenceSession(str(split[0] / f"{modality.value}.onnx"))
     (embedding,) = session.run(["embedding"], {"images": images.numpy()})
@@ -143,7 +141,7 @@ def test_split_files_give_the_networks_embeddings_at_any_batch(
 
 
 @pytest.mark.parametrize("batches", [(1, 5), (3, 3), (5, 1)])
-def test_joint_file_takes_two_batches_of_their_own(network: Small, joint, batches: tuple[int, int]) -> None:
+def test_joint_file_accepts_two_batch_sizes(network: Small, joint, batches: tuple[int, int]) -> None:
     generator = torch.Generator().manual_seed(3)
     visible, infrared = (torch.rand(n, 3, *SIZE, generator=generator) for n in batches)
     session = runtime.InferenceSession(str(joint[0] / "embed.onnx"))
@@ -153,7 +151,7 @@ def test_joint_file_takes_two_batches_of_their_own(network: Small, joint, batche
     np.testing.assert_allclose(outputs[1], reference(network, infrared, Modality.INFRARED), atol=2e-6)
 
 
-def test_report_says_what_was_written_and_compared(split, joint) -> None:
+def test_result_lists_files_and_comparison(split, joint) -> None:
     folder, report = split
     assert report.files == (folder / "visible.onnx", folder / "infrared.onnx")
     assert names(folder) == ["infrared.onnx", "visible.onnx"]
@@ -167,23 +165,23 @@ def test_report_says_what_was_written_and_compared(split, joint) -> None:
     assert joint[1].files == (joint[0] / "embed.onnx",)
 
 
-def test_a_file_holds_its_own_path_alone_and_a_joint_file_shared_weights_once(split, joint) -> None:
+def test_files_contain_only_needed_weights_once(split, joint) -> None:
     def weights(path: Path) -> int:
         return sum(int(np.prod(t.dims)) for t in onnx.load(path).graph.initializer)
 
     stem, total = 8 * 27 + 8, weights(split[0] / "visible.onnx")
     assert weights(split[0] / "infrared.onnx") == total
-    assert total < 80 * 1000  # the classifier is not in it
+    assert total < 80 * 1000  # without the classifier
     assert total + stem <= weights(joint[0] / "embed.onnx") < total + stem + 500
 
 
-def test_files_say_what_they_take_and_nothing_of_this_machine(split) -> None:
+def test_metadata_describes_input_without_machine_details(split) -> None:
     model = onnx.load(split[0] / "visible.onnx")
-    said = {entry.key: entry.value for entry in model.metadata_props}
-    assert said["recipe"] == "small"
-    assert said["modality"] == "visible"
-    assert said["size"] == "24x12"
-    assert said["pixels"].startswith("float32 in [0, 1], RGB, NCHW")
+    metadata = {entry.key: entry.value for entry in model.metadata_props}
+    assert metadata["recipe"] == "small"
+    assert metadata["modality"] == "visible"
+    assert metadata["size"] == "24x12"
+    assert metadata["pixels"].startswith("float32 in [0, 1], RGB, NCHW")
     assert [d.dim_param or d.dim_value for d in model.graph.input[0].type.tensor_type.shape.dim] == [
         "batch",
         3,
@@ -195,13 +193,13 @@ def test_files_say_what_they_take_and_nothing_of_this_machine(split) -> None:
     assert b"stack_trace" not in content
 
 
-def test_the_network_stays_as_it_was(network: Small, samples: dict[Modality, Tensor], split) -> None:
+def test_network_is_not_modified(network: Small, samples: dict[Modality, Tensor], split) -> None:
     assert network.training
     assert all(module.training for module in network.modules())
     assert all(p.requires_grad and p.grad is None for p in network.parameters())
 
 
-def test_same_network_gives_same_bytes_whatever_is_exported_with_it(
+def test_bytes_depend_on_the_network_only(
     network: Small, samples: dict[Modality, Tensor], split, tmp_path: Path
 ) -> None:
     infrared = {Modality.INFRARED: samples[Modality.INFRARED]}
@@ -210,7 +208,7 @@ def test_same_network_gives_same_bytes_whatever_is_exported_with_it(
     assert (tmp_path / "infrared.onnx").read_bytes() == (split[0] / "infrared.onnx").read_bytes()
 
 
-def test_a_single_sample_and_a_later_opset_will_do_in_silence(
+def test_single_sample_and_later_opset_export_silently(
     tmp_path: Path, samples: dict[Modality, Tensor], capfd: pytest.CaptureFixture[str], recwarn
 ) -> None:
     sample = {Modality.INFRARED: samples[Modality.INFRARED][:1]}
@@ -235,7 +233,7 @@ def test_a_single_sample_and_a_later_opset_will_do_in_silence(
         (FixedBatch, "cannot be exported"),
     ],
 )
-def test_what_can_not_be_trusted_is_refused_and_leaves_nothing(
+def test_failed_verification_writes_no_file(
     tmp_path: Path, samples: dict[Modality, Tensor], wrong, words: str, capfd: pytest.CaptureFixture[str]
 ) -> None:
     (tmp_path / "visible.onnx").write_bytes(b"an earlier export")
@@ -246,9 +244,7 @@ def test_what_can_not_be_trusted_is_refused_and_leaves_nothing(
     assert capfd.readouterr() == ("", "")
 
 
-def test_a_later_file_that_fails_keeps_the_first_from_its_place(
-    tmp_path: Path, samples: dict[Modality, Tensor]
-) -> None:
+def test_failure_of_second_file_keeps_earlier_export(tmp_path: Path, samples: dict[Modality, Tensor]) -> None:
     class InfraredWrong(Plain):
         def embed(self, images: Tensor, modality: Modality) -> Tensor:
             off = 1.0 if torch.compiler.is_exporting() and modality is Modality.INFRARED else 0.0
@@ -259,7 +255,7 @@ def test_a_later_file_that_fails_keeps_the_first_from_its_place(
     assert names(tmp_path) == []
 
 
-def test_large_weights_lie_beside_the_file(
+def test_large_weights_are_in_a_separate_file(
     tmp_path: Path, samples: dict[Modality, Tensor], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(exporter, "INLINE_BYTES", 0)
@@ -283,20 +279,20 @@ def test_large_weights_lie_beside_the_file(
         ("joint", {Modality.VISIBLE: torch.rand(2, 3, *SIZE)}),
     ],
 )
-def test_wrong_samples_are_refused(tmp_path: Path, layout: str, samples) -> None:
+def test_wrong_samples_raise(tmp_path: Path, layout: str, samples) -> None:
     with pytest.raises(ValueError, match=r"samples|expected|pixels"):
         export_onnx(Plain(), tmp_path / "new", samples, layout=layout)
     assert not (tmp_path / "new").exists()
 
 
-def test_a_folder_that_can_not_be_made_is_named(tmp_path: Path, samples: dict[Modality, Tensor]) -> None:
+def test_error_names_a_folder_that_cannot_be_created(tmp_path: Path, samples: dict[Modality, Tensor]) -> None:
     (tmp_path / "file").write_text("in the way")
     with pytest.raises(VireidError, match="file"):
         export_onnx(Plain(), tmp_path / "file", samples)
 
 
 @pytest.mark.parametrize("package", ["onnx", "onnxscript", "onnxruntime"])
-def test_a_missing_package_names_the_extra(
+def test_missing_package_error_names_the_extra(
     tmp_path: Path, samples: dict[Modality, Tensor], monkeypatch: pytest.MonkeyPatch, package: str
 ) -> None:
     monkeypatch.setitem(sys.modules, package, None)

@@ -1,4 +1,4 @@
-"""Made-up people: smooth bodies before smooth backgrounds, the infrared one without the colours."""
+"""Synthetic people: smooth bodies before smooth backgrounds; infrared images have no colours."""
 
 from __future__ import annotations
 

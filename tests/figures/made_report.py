@@ -1,4 +1,4 @@
-"""A made-up report of any size, with images that are distinct, valid and as heavy as wanted."""
+"""Synthetic report of any size, with distinct, valid images of a chosen file size."""
 
 from __future__ import annotations
 
@@ -25,11 +25,13 @@ TOP = 10
 
 
 def webp(number: int, weight: int) -> bytes:
-    """A WebP file of about ``weight`` bytes that no other number gives."""
+    """Create a WebP file of about ``weight`` bytes, unique for each number."""
     random = np.random.default_rng(number)
     file = _picture(number % 24)
     extra = max(16, weight - len(file) - 8) // 2 * 2
-    chunk = b"vrid" + extra.to_bytes(4, "little") + random.bytes(extra)  # a kind that no decoder knows
+    chunk = (
+        b"vrid" + extra.to_bytes(4, "little") + random.bytes(extra)
+    )  # unknown chunk type, ignored by decoders
     body = file[8:] + chunk
     return b"RIFF" + len(body).to_bytes(4, "little") + body
 
@@ -42,14 +44,14 @@ def _picture(number: int) -> bytes:
 
 
 def made_gallery(queries: int, gallery: int, runs: int, seed: int = 0, cameras: bool = True) -> Gallery:
-    """Queries whose matches are right more often in the first run than in the next."""
+    """Create queries with more right matches in the first run than in the next."""
     random = np.random.default_rng(seed)
     people = min(PEOPLE, gallery)
     q_pids, g_pids = np.arange(queries) % people, np.arange(gallery) % people
     rankings = []
     for run in range(runs):
         first = random.integers(0, gallery, queries)
-        top = (first[:, None] + np.arange(TOP) * max(1, gallery // TOP)) % gallery  # ten different ones
+        top = (first[:, None] + np.arange(TOP) * max(1, gallery // TOP)) % gallery  # distinct gallery rows
         hit = random.random(queries) < 0.6 / (run + 1)
         top[hit, 0] = q_pids[hit]
         right = g_pids[top] == q_pids[:, None]
@@ -77,7 +79,7 @@ def step(i: int) -> dict:
 def made_report(
     queries: int = 60, gallery: int = 40, runs: int = 1, weight: int = 600, cameras: bool = True
 ) -> Report:
-    """A report with everything in it that a real one has."""
+    """Create a report with all parts of a real one."""
     random = np.random.default_rng(1)
     names = tuple(f"run-{chr(97 + run)}" for run in range(runs))
     cmc = np.minimum(1.0, 0.3 + 0.03 * np.arange(20))

@@ -1,4 +1,4 @@
-"""Data and evaluated runs of SYSU-MM01's size, made up: what figures are timed with.
+"""Synthetic data and evaluated runs of SYSU-MM01's size, for timing figures.
 
 The tree has as many test images in each camera as the real one (6,775 visible, 3,803 infrared), and a
 gallery of 301; few pictures are rendered, and each stands for many images.
@@ -24,7 +24,7 @@ from vireid_cli.results.run import RunFolder
 from vireid_cli.types import Embeddings
 
 PEOPLE = {1: 49, 2: 60, 3: 96, 4: 96, 5: 96, 6: 96}
-"""Test identities that each camera has seen: 301 of the visible ones, single-shot's gallery."""
+"""Test identities per camera: 301 visible images in the single-shot gallery."""
 
 TRAINED = range(101, 109)
 SIZE = (288, 144)
@@ -33,7 +33,7 @@ STEPS = 8000
 
 
 def made_data(folder: Path) -> Engine:
-    """Make the tree and its prepared store, and an engine for runs beside it; what is there is kept."""
+    """Create the dataset tree, its prepared store and an engine; existing files are reused."""
     engine = Engine.choose("cpu", data_dir=folder / "data", runs_dir=folder / "runs")
     root = engine.session.data_dir / "SYSU-MM01"
     if not root.is_dir():
@@ -46,7 +46,7 @@ def made_data(folder: Path) -> Engine:
 
 
 def _fill(root: Path, source: Path) -> None:
-    """Lay the pictures out as the images of as many people as the dataset has."""
+    """Create the images of as many people as the dataset has."""
     shutil.rmtree(root, ignore_errors=True)
     for camid, people in PEOPLE.items():
         pictures = sorted((source / f"cam{camid}").rglob("*.jpg"))
@@ -63,7 +63,7 @@ def _fill(root: Path, source: Path) -> None:
 
 
 def made_run(engine: Engine, recipe: str, width: int, seed: int) -> RunFolder:
-    """A run of one epoch whose log and whose embeddings, of ``width`` numbers, are made up.
+    """Create a run of one epoch with a synthetic log and ``width``-D embeddings.
 
     Args:
         engine: Of ``made_data``.
@@ -99,13 +99,13 @@ def made_run(engine: Engine, recipe: str, width: int, seed: int) -> RunFolder:
 
 
 def _embeddings(table, width: int, seed: int) -> Embeddings:
-    """A direction a person, another a camera, and noise: people overlap."""
+    """Create features from a direction per person, a direction per camera and noise; people overlap."""
     random = np.random.default_rng(seed)
     people, cameras = random.normal(size=(128, width)), random.normal(size=(7, width))
-    found = random.normal(size=(len(table), width)).astype(np.float32)
-    found += 0.5 * people[table.pids] + 0.5 * cameras[table.camids]
-    found /= np.linalg.norm(found, axis=1, keepdims=True)
-    return Embeddings(found, table.pids, table.camids, table.modalities, table.paths)
+    features = random.normal(size=(len(table), width)).astype(np.float32)
+    features += 0.5 * people[table.pids] + 0.5 * cameras[table.camids]
+    features /= np.linalg.norm(features, axis=1, keepdims=True)
+    return Embeddings(features, table.pids, table.camids, table.modalities, table.paths)
 
 
 def _log(path: Path, seed: int) -> None:

@@ -43,7 +43,7 @@ FIGURES = {
 
 
 def measure(folder: Path, arguments: str) -> tuple[float, float, bool]:
-    """Processor and wall seconds of drawing one figure, and whether it was drawn."""
+    """Measure processor and wall seconds of drawing one figure, and whether it succeeded."""
     chosen = arguments.format(runs=folder / "runs").split()
     out = str(folder / ("out.html" if chosen[0] == "report" else "out.png"))
     places = {"VIREID_DATA": str(folder / "data"), "VIREID_RUNS": str(folder / "runs")}
@@ -58,7 +58,7 @@ def measure(folder: Path, arguments: str) -> tuple[float, float, bool]:
 
 
 def main(folder: Path, chosen: list[str]) -> None:
-    """Make what is not there yet, time what is chosen."""
+    """Create missing data and time the selected figures."""
     engine = made_data(folder.resolve())
     for recipe, width, seed in RUNS:
         made_run(engine, recipe, width, seed)

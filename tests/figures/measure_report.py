@@ -1,8 +1,8 @@
 """Measure a report of SYSU-MM01's size: ``python -m tests.figures.measure_report [PAGE.html]...``.
 
-Without a page, made-up ones of 3,803 queries whose images fill their budget: one run, then three. Prints the
-file's size, the seconds until the page is whole, and the browser's processor time, which other work on
-the machine disturbs less.
+Without a page, measures synthetic pages of 3,803 queries with images that fill the budget: one run, then
+three. Prints the file size, the seconds until the page is complete, and the processor time of the browser,
+which depends less on other load of the machine.
 """
 
 from __future__ import annotations
@@ -23,36 +23,36 @@ TICK = 1 / os.sysconf("SC_CLK_TCK")
 
 
 def processor_seconds(profile: Path) -> float:
-    """Processor time of all processes whose command line names the browser's profile (Linux)."""
+    """Processor time of all processes that use the browser's profile (Linux)."""
     total = 0.0
     for folder in Path("/proc").glob("[0-9]*"):
         try:
             if str(profile) in (folder / "cmdline").read_text():
                 fields = (folder / "stat").read_text().rpartition(")")[2].split()
                 total += (int(fields[11]) + int(fields[12])) * TICK
-        except OSError:  # it has ended meanwhile
+        except OSError:  # the process has ended
             continue
     return total
 
 
 def measure(path: Path) -> tuple[float, float]:
-    """Seconds until the page is whole, and processor seconds of that, in a browser just started."""
+    """Measure wall and processor seconds until the page is complete, in a new browser."""
     with tempfile.TemporaryDirectory() as profile, Chromium(Path(profile)) as browser:
         browser.screen(1280, 900)
-        browser.run("new Promise(done => setTimeout(done, 1000))")  # what a start still has to do
+        browser.run("new Promise(done => setTimeout(done, 1000))")  # wait for pending start-up work
         before = processor_seconds(Path(profile))
         seconds = browser.open(path)
         return seconds, processor_seconds(Path(profile)) - before
 
 
 def main(pages: list[Path]) -> None:
-    """Measure each page, and print one line for each."""
+    """Measure each page and print one line per page."""
     for path in pages:
-        found = sorted(measure(path) for _ in range(REPEATS))
-        seconds, processor = found[REPEATS // 2]
+        measurements = sorted(measure(path) for _ in range(REPEATS))
+        seconds, processor = measurements[REPEATS // 2]
         load = os.getloadavg()[0]
         size = path.stat().st_size / 1e6
-        span = f"{found[0][0]:.2f} to {found[-1][0]:.2f}"
+        span = f"{measurements[0][0]:.2f} to {measurements[-1][0]:.2f}"
         sys.stdout.write(
             f"{path.name}: {size:.1f} MB, whole after {seconds:.2f} s ({span}), "
             f"{processor:.2f} s of processor time, load {load:.1f} on {os.cpu_count()} cores\n"

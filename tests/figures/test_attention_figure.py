@@ -1,4 +1,4 @@
-"""Heat over images: what stands where, and how heat and image share a pixel."""
+"""Attention figure: layout, and blending of heat and image."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def runs(people: list[PersonImages]) -> list[RunRow]:
     return rows
 
 
-def test_people_stand_in_pairs_of_columns_and_runs_in_rows(
+def test_people_are_pairs_of_columns_and_runs_are_rows(
     people: list[PersonImages], runs: list[RunRow]
 ) -> None:
     figure = attention_figure(people, runs, "Looks", "note")
@@ -51,8 +51,8 @@ def test_people_stand_in_pairs_of_columns_and_runs_in_rows(
     for run in runs:
         pairs = [zip(look.images, look.heat, strict=True) for look in run.looks]
         expected += [overlaid(image, heat) for pair in pairs for image, heat in pair]
-    for found, wanted in zip(shown, expected, strict=True):
-        np.testing.assert_array_equal(found, style.as_bytes(wanted))
+    for actual, pixels in zip(shown, expected, strict=True):
+        np.testing.assert_array_equal(actual, style.as_bytes(pixels))
     words = [text.get_text() for text in figure.axes[0].texts]
     assert words.count("visible") == words.count("infrared") == 3
     assert words.count("cosine of both 0.50") == words.count("cosine of both −1.50") == 2
@@ -60,7 +60,7 @@ def test_people_stand_in_pairs_of_columns_and_runs_in_rows(
         assert words.count(word) == 1
 
 
-def test_people_that_were_trained_on_are_marked(people: list[PersonImages], runs: list[RunRow]) -> None:
+def test_training_identities_are_marked(people: list[PersonImages], runs: list[RunRow]) -> None:
     looks = (replace(runs[0].looks[0], seen=True), *runs[0].looks[1:])
     texts = attention_figure(people, [replace(runs[0], looks=looks), runs[1]], "x", "y").axes[0].texts
     marked = [text for text in texts if "trained on" in text.get_text()]
@@ -68,7 +68,7 @@ def test_people_that_were_trained_on_are_marked(people: list[PersonImages], runs
     assert marked[0].get_color() == style.WRONG
 
 
-def test_heat_hides_the_image_where_it_is_strong_only() -> None:
+def test_opacity_grows_with_heat() -> None:
     image = np.full((2, 1, 3), 0.3)
     shown = overlaid(image, np.array([[0.0], [1.0]]))
     np.testing.assert_allclose(shown[0, 0], 0.3)
@@ -77,7 +77,7 @@ def test_heat_hides_the_image_where_it_is_strong_only() -> None:
 
 
 @pytest.mark.parametrize("count", [1, 3])
-def test_all_words_are_on_the_page_and_apart(
+def test_texts_are_on_the_page_without_overlap(
     people: list[PersonImages], runs: list[RunRow], count: int
 ) -> None:
     few = [replace(run, looks=run.looks[:count]) for run in runs]

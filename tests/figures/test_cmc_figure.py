@@ -1,4 +1,4 @@
-"""The CMC figure: values, bands, chance level, legend; the same bytes twice."""
+"""CMC figure: values, bands, chance level, legend; identical bytes for identical input."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def test_curves_bands_and_chance_in_percent() -> None:
         "chance: Rank-1 1.0 %",
     ]
     looks = [(line.get_color(), line.get_linestyle(), line.get_marker()) for line in (first, second)]
-    assert all(one != other for one, other in zip(*looks, strict=True))  # colour is never alone
+    assert all(one != other for one, other in zip(*looks, strict=True))  # styles differ in more than colour
 
 
 def test_without_a_band_and_without_chance() -> None:
@@ -66,7 +66,7 @@ def test_eight_curves_fit_their_page() -> None:
     assert figure.axes[0].get_window_extent().y1 < height
 
 
-def test_nothing_to_draw_and_wrong_arrays_are_refused() -> None:
+def test_no_curve_and_wrong_arrays_raise() -> None:
     with pytest.raises(UsageError, match="vireid evaluate"):
         cmc_figure([], "x")
     for wrong in (

@@ -1,4 +1,4 @@
-"""Training curves: one panel a quantity, gaps where a term was off, runs over each other."""
+"""Training curves: one panel per quantity, gaps for inactive terms, shared by all runs."""
 
 from __future__ import annotations
 
@@ -45,12 +45,12 @@ def drawn(figure) -> dict[str, tuple[np.ndarray, np.ndarray]]:
 def test_each_quantity_has_its_panel_and_its_values(steps: list[schema.StepRow]) -> None:
     panels = drawn(curves_figure([Log("a", steps)]))
     assert list(panels) == ["loss", "loss: identity", "loss: triplet", "learning rate"]
-    np.testing.assert_array_equal(panels["loss"][0], np.arange(20))  # since the beginning, not of the epoch
+    np.testing.assert_array_equal(panels["loss"][0], np.arange(20))  # counted over the whole training
     np.testing.assert_allclose(panels["loss"][1], [row["loss"] for row in steps])
     np.testing.assert_array_equal(np.isnan(panels["loss: triplet"][1]), np.arange(20) < 6)
 
 
-def test_validation_is_drawn_over_epochs_as_the_log_has_it(steps: list[schema.StepRow]) -> None:
+def test_validation_is_drawn_over_logged_epochs(steps: list[schema.StepRow]) -> None:
     epochs = [epoch(0, rank1=0.5, mAP=0.25), epoch(1, rank1=0.5, mAP=0.75), epoch(2, rank1=0.75, mAP=0.5)]
     figure = curves_figure([Log("a", steps, epochs)], "Training", "a run")
     panels = drawn(figure)
@@ -64,7 +64,7 @@ def test_validation_is_drawn_over_epochs_as_the_log_has_it(steps: list[schema.St
     assert "validation" not in " ".join(drawn(curves_figure([Log("a", steps, [epoch(0)])])))
 
 
-def test_runs_lie_over_each_other_with_colour_and_line_style(steps: list[schema.StepRow]) -> None:
+def test_runs_share_panels_with_distinct_styles(steps: list[schema.StepRow]) -> None:
     short = [step(i, identity=1.0, center=0.5) for i in range(7)]
     logs = [Log("FDNM", steps), Log("AGW", short), Log("DEEN", steps, [epoch(0, mAP=0.5)])]
     figure = curves_figure(logs)
@@ -97,7 +97,7 @@ def test_monitors_have_panels_between_losses_and_learning_rate(steps: list[schem
     )
 
 
-def test_scales_are_linear_and_begin_at_zero(steps: list[schema.StepRow]) -> None:
+def test_scales_are_linear_and_start_at_zero(steps: list[schema.StepRow]) -> None:
     for axes in curves_figure([Log("a", steps, [epoch(0, mAP=0.5)])]).axes:
         assert axes.get_yscale() == "linear"
         assert axes.get_ylim()[0] == 0.0
@@ -112,7 +112,7 @@ def test_numbers_beside_the_axes_are_plain(steps: list[schema.StepRow]) -> None:
     assert "$" not in "".join(words)
 
 
-def test_many_rows_are_smoothed_over_pale_values_and_it_is_said() -> None:
+def test_many_rows_are_smoothed_and_the_subtitle_states_it() -> None:
     rows = [step(i, identity=float(i % 2)) for i in range(100)]
     figure = curves_figure([Log("a", rows)], subtitle="x")
     pale, smooth = figure.axes[0].lines
@@ -120,10 +120,10 @@ def test_many_rows_are_smoothed_over_pale_values_and_it_is_said() -> None:
     assert np.ptp(pale.get_ydata()) == 1.0
     assert np.ptp(smooth.get_ydata()) == pytest.approx(1 / 3)  # the ends: 0, 1, 0 and 1, 0, 1
     assert figure.texts[1].get_text() == "x; bold: mean of 5 logged values around each; pale: as logged"
-    assert len(figure.axes[-1].lines) == 1  # the learning rate is as it is
+    assert len(figure.axes[-1].lines) == 1  # the learning rate is not smoothed
 
 
-def test_a_short_run_beside_a_long_one_is_said_to_be_as_logged() -> None:
+def test_subtitle_states_that_a_short_run_is_not_smoothed() -> None:
     long, short = ([step(i, identity=float(i % 2)) for i in range(n)] for n in (100, 30))
     figure = curves_figure([Log("a", long), Log("b", short)])
     assert len(figure.axes[0].lines) == 3
@@ -160,7 +160,7 @@ def test_same_rows_same_bytes(steps: list[schema.StepRow], tmp_path: Path, name:
     assert saving.save(curves_figure(logs), tmp_path / "2" / name).read_bytes() == first
 
 
-def test_a_single_step_is_drawn_as_a_point_and_none_is_refused(steps: list[schema.StepRow]) -> None:
+def test_single_step_is_a_point_and_no_step_raises(steps: list[schema.StepRow]) -> None:
     assert curves_figure([Log("a", steps[:1])]).axes[0].lines[0].get_marker() == "o"
     with pytest.raises(UsageError, match=r"b: the log contains no(.|\n)*vireid train"):
         curves_figure([Log("a", steps), Log("b", [])])

@@ -1,4 +1,4 @@
-"""The distances figure: one grid for all runs, percent of each class, means where they are."""
+"""Distances figure: shared axes, percent per class, positions of the means."""
 
 from __future__ import annotations
 
@@ -30,52 +30,52 @@ def test_panels_share_their_axes_and_show_percent_of_each_class(
 ) -> None:
     figure = distances_figure(panels, "test images")
     assert len({(*axes.get_xlim(), *axes.get_ylim()) for axes in figure.axes}) == 1
-    for axes, (name, found), letter in zip(figure.axes, panels, "ab", strict=True):
+    for axes, (name, distances), letter in zip(figure.axes, panels, "ab", strict=True):
         assert axes.get_title(loc="left") == f"({letter}) {name}"
         surfaces = {tuple(np.round(patch.get_data().values, 9)) for patch in axes.patches}
-        for counts in (found.intra, found.inter):
-            wide = counts.reshape(-1, readable_bins([found for _, found in panels])).sum(axis=1)
+        for counts in (distances.intra, distances.inter):
+            wide = counts.reshape(-1, readable_bins([distances for _, distances in panels])).sum(axis=1)
             percent = 100 * wide / counts.sum()
             assert percent.sum() == pytest.approx(100)
             assert tuple(np.round(percent, 9)) in surfaces
         low, high = axes.get_xlim()
-        seen = found.edges[:-1][(found.intra + found.inter) > 0]
+        seen = distances.edges[:-1][(distances.intra + distances.inter) > 0]
         assert low <= np.quantile(seen, 0.05) < np.quantile(seen, 0.95) <= high
 
 
 def test_means_and_delta_are_marked_and_written(panels: list[tuple[str, PairDistances]]) -> None:
-    for axes, (_, found) in zip(distances_figure(panels).axes, panels, strict=True):
-        assert [line.get_xdata()[0] for line in axes.lines] == [found.intra_mean, found.inter_mean]
+    for axes, (_, distances) in zip(distances_figure(panels).axes, panels, strict=True):
+        assert [line.get_xdata()[0] for line in axes.lines] == [distances.intra_mean, distances.inter_mean]
         words = " ".join(text.get_text() for text in axes.texts)
-        assert f"δ = {found.inter_mean - found.intra_mean:.3f}" in words
-        assert f"one person {found.intra_mean:.3f}, two people {found.inter_mean:.3f}" in words
+        assert f"δ = {distances.inter_mean - distances.intra_mean:.3f}" in words
+        assert f"one person {distances.intra_mean:.3f}, two people {distances.inter_mean:.3f}" in words
         assert "60 visible × 60 infrared" in words
         arrow = next(text for text in axes.texts if getattr(text, "arrow_patch", None))
-        assert sorted((arrow.xy[0], arrow.xyann[0])) == sorted((found.intra_mean, found.inter_mean))
+        assert sorted((arrow.xy[0], arrow.xyann[0])) == sorted((distances.intra_mean, distances.inter_mean))
 
 
-def test_drawn_pairs_are_told() -> None:
+def test_number_of_sampled_pairs_is_written() -> None:
     rng = np.random.default_rng(0)
     columns = np.arange(90) % 30, np.arange(90) // 45
-    found = pair_distances(rng.normal(size=(90, 8)), *columns, most=45 * 45 * 8 // 3)
-    words = " ".join(text.get_text() for text in distances_figure([("x", found)]).axes[0].texts)
-    assert f"two people: {found.inter.sum():,} of {found.of_two:,} pairs drawn" in words
+    distances = pair_distances(rng.normal(size=(90, 8)), *columns, most=45 * 45 * 8 // 3)
+    words = " ".join(text.get_text() for text in distances_figure([("x", distances)]).axes[0].texts)
+    assert f"two people: {distances.inter.sum():,} of {distances.of_two:,} pairs drawn" in words
     every = pair_distances(rng.normal(size=(90, 8)), *columns)
     words = " ".join(text.get_text() for text in distances_figure([("x", every)]).axes[0].texts)
     assert "drawn" not in words
 
 
-def test_a_negative_delta_is_written_as_such() -> None:
+def test_negative_delta_has_a_minus_sign() -> None:
     rng = np.random.default_rng(0)
     features = rng.normal(size=(40, 8))
-    features[20:] = -features[:20] + 0.1 * rng.normal(size=(20, 8))  # everybody's own images are opposite
-    found = pair_distances(features, np.arange(40) % 20, np.arange(40) // 20)
-    assert found.delta < -0.5
-    words = [text.get_text() for text in distances_figure([("x", found)]).axes[0].texts]
-    assert f"δ = −{-found.delta:.3f}" in words
+    features[20:] = -features[:20] + 0.1 * rng.normal(size=(20, 8))  # images of one person are opposite
+    distances = pair_distances(features, np.arange(40) % 20, np.arange(40) // 20)
+    assert distances.delta < -0.5
+    words = [text.get_text() for text in distances_figure([("x", distances)]).axes[0].texts]
+    assert f"δ = −{-distances.delta:.3f}" in words
 
 
-def test_a_long_name_is_cut_in_its_middle(panels: list[tuple[str, PairDistances]]) -> None:
+def test_long_name_is_shortened_in_the_middle(panels: list[tuple[str, PairDistances]]) -> None:
     name = "a-recipe-with-a-very-long-name-that-goes-on-sysu-20260101-000000"
     figure = distances_figure([(name, panels[0][1])] * 3)
     shown = figure.axes[0].get_title(loc="left")
@@ -92,6 +92,6 @@ def test_same_distances_same_bytes(
     assert saving.save(distances_figure(panels), tmp_path / "2" / name).read_bytes() == first
 
 
-def test_no_run_says_what_to_do() -> None:
+def test_no_run_raises_with_hint() -> None:
     with pytest.raises(UsageError, match="vireid evaluate"):
         distances_figure([])

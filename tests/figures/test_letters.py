@@ -1,4 +1,4 @@
-"""Names in figures, as escapes where a letter can't be drawn; and no backend is needed."""
+"""Names in figures with escapes for missing letters; import without a backend."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def test_a_figure_with_any_name_is_drawn(tmp_path: Path, format: str) -> None:
     style.write(axes, 0.1, 0.1, NAME)
     axes.set_title(f"{NAME}\nsecond")
     with warnings.catch_warnings():
-        warnings.simplefilter("error")  # a letter without a glyph is one
+        warnings.simplefilter("error")  # a missing glyph emits a warning
         path = saving.save(figure, tmp_path / "a", format)
     assert axes.texts[0].get_text() == DRAWN
     assert axes.get_title() == f"{DRAWN}\nsecond" or axes.get_title(loc="center") == f"{DRAWN}\nsecond"
@@ -37,12 +37,12 @@ def test_a_figure_with_any_name_is_drawn(tmp_path: Path, format: str) -> None:
         assert not re.search("[\x00-\x08\x0b-\x1f\u202e]", content)
 
 
-def test_names_are_cut_on_one_line() -> None:
+def test_names_are_shortened_to_one_line() -> None:
     assert style.shortened("a\nb", 20) == r"a\nb"
     assert style.without_middle("a\x1bb", 2.0) == r"a\x1bb"
 
 
-def test_the_page_shows_names_as_they_are() -> None:
+def test_page_shows_printable_names() -> None:
     assert _names_shown({"a\x1b": ["\u202e", 1, None, ("\udcd5",)]}) == {
         r"a\x1b": [r"\u202e", 1, None, [r"\udcd5"]]
     }
@@ -51,7 +51,7 @@ def test_the_page_shows_names_as_they_are() -> None:
 
 
 @pytest.mark.parametrize("backend", ["module://matplotlib_inline.backend_inline", "nonsense"])
-def test_the_backend_of_a_notebook_is_no_obstacle(tmp_path: Path, backend: str) -> None:
+def test_import_ignores_the_backend_of_a_notebook(tmp_path: Path, backend: str) -> None:
     code = (
         "import os, sys\n"
         "from vireid_cli.figures import saving, style\n"

@@ -1,4 +1,4 @@
-"""What must be read with a figure stands in its corner."""
+"""Notes in the corner of a figure."""
 
 import json
 
@@ -13,7 +13,7 @@ from vireid_cli.results.wording import RENDERED_NOTE
 
 
 @pytest.mark.parametrize("size", [(2.0, 9.0), (12.0, 1.5)])
-def test_the_note_lies_in_the_lower_right_corner(size, tmp_path):
+def test_note_is_in_the_lower_right_corner(size, tmp_path):
     figure = style.blank(*size)
     save(figure, tmp_path / "a.png", note="rendered people")
     (text,) = figure.texts
@@ -26,16 +26,16 @@ def test_the_note_lies_in_the_lower_right_corner(size, tmp_path):
 
 
 @pytest.mark.parametrize("marks", [{}, {"rendered": "version 1, seed 0"}])
-def test_runs_on_rendered_people_are_known_by_what_they_say_of_their_data(marks, tmp_path):
-    assert rendered_note([RunFolder(tmp_path)]) is None, "nothing is said"
+def test_runs_on_rendered_data_are_detected(marks, tmp_path):
+    assert rendered_note([RunFolder(tmp_path)]) is None, "no note without an environment file"
     data = {"dataset": "x", "data": "a", "fingerprint": "ab", **marks}
-    told = {"version": 1, "num_identities": 2, "data": data, "parameters": 1, "weights": "none"}
-    (tmp_path / "environment.json").write_text(json.dumps(told))
+    environment = {"version": 1, "num_identities": 2, "data": data, "parameters": 1, "weights": "none"}
+    (tmp_path / "environment.json").write_text(json.dumps(environment))
     assert rendered_note([RunFolder(tmp_path)]) == (RENDERED_NOTE if marks else None)
 
 
 @pytest.mark.parametrize("ending", ["png", "svg"])
-def test_letters_that_the_locale_could_not_read_are_drawn(ending, tmp_path):
+def test_undecodable_letters_are_drawn(ending, tmp_path):
     figures = [style.page(3.0, 1.0) for _ in range(2)]
     for (_, axes), words in zip(figures, ("ü", "ü".encode().decode("ascii", "surrogateescape")), strict=True):
         style.write(axes, 0.1, 0.1, words)
@@ -43,6 +43,6 @@ def test_letters_that_the_locale_could_not_read_are_drawn(ending, tmp_path):
     assert paths[0].read_bytes() == paths[1].read_bytes()
 
 
-def test_text_of_such_letters_is_written_as_it_was(tmp_path):
+def test_undecodable_text_is_written_unchanged(tmp_path):
     path = write_text(tmp_path / "a.txt", "ü".encode().decode("ascii", "surrogateescape"))
     assert path.read_text(encoding="utf-8") == "ü"

@@ -1,4 +1,4 @@
-"""Planes: which panel stands where, shapes and colours, names that don't overlap."""
+"""Planes: positions of panels, shapes and colours, names without overlap."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from vireid_cli.types import Modality
 
 @pytest.fixture(scope="module")
 def laid_out() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Points of five people around their places, their pids and modalities."""
+    """Return points of five people around separate centres, with pids and modalities."""
     rng = np.random.default_rng(0)
     points = np.repeat(20 * rng.normal(size=(5, 2)), 8, axis=0) + rng.normal(size=(40, 2))
     return points, np.repeat(np.arange(5) * 7 + 2, 8), np.tile(np.arange(8) % 2, 5).astype(np.uint8)
@@ -33,7 +33,7 @@ def test_panels_shapes_and_colours(
     for axes in figure.axes:
         assert len(axes.collections) == 2
         circles, triangles = (c.get_paths()[0].vertices for c in axes.collections)
-        assert len(circles) > len(triangles)  # a curve, and three corners
+        assert len(circles) > len(triangles)  # a curve and a triangle
         for collection, modality in zip(axes.collections, Modality, strict=True):
             mine = modalities == modality.code
             np.testing.assert_allclose(collection.get_offsets(), points[mine])
@@ -56,7 +56,7 @@ def test_same_points_same_bytes(
     assert saving.save(planes_figure(planes, *columns), tmp_path / "2" / name).read_bytes() == first
 
 
-def test_names_that_would_overlap_are_pushed_apart() -> None:
+def test_overlapping_names_are_moved_apart() -> None:
     box = (0.3, 0.16)
     places = _apart(np.zeros((12, 2)), box, rounds=500)
     gap = np.abs(places[:, None] - places[None])
@@ -66,7 +66,7 @@ def test_names_that_would_overlap_are_pushed_apart() -> None:
     np.testing.assert_allclose(_apart(far, box), far, atol=0.002)
 
 
-def test_one_person_or_one_modality_says_what_to_do(
+def test_one_person_or_one_modality_raises_with_hint(
     laid_out: tuple[np.ndarray, np.ndarray, np.ndarray],
 ) -> None:
     points, pids, modalities = laid_out
@@ -97,7 +97,7 @@ def test_one_person_or_one_modality_says_what_to_do(
         ("a", ("x", "y"), "both", [["a x modality", "a y modality"], ["a x identity", "a y identity"]]),
     ],
 )
-def test_where_runs_and_components_stand(
+def test_layout_of_runs_and_components(
     laid_out: tuple[np.ndarray, np.ndarray, np.ndarray],
     runs: str,
     components: tuple[str, ...],
@@ -116,8 +116,10 @@ def test_where_runs_and_components_stand(
     for axes, box in zip(figure.axes, boxes, strict=True):
         run, component, way = rows[tops.index(round(box.y0, 6))][lefts.index(round(box.x0, 6))].split()
         drawn = np.concatenate([collection.get_offsets() for collection in axes.collections])
-        there = next(plane.points for plane in planes if (plane.run, plane.component) == (run, component))
-        assert {tuple(point) for point in np.asarray(drawn)} == {tuple(point) for point in there}
+        expected_points = next(
+            plane.points for plane in planes if (plane.run, plane.component) == (run, component)
+        )
+        assert {tuple(point) for point in np.asarray(drawn)} == {tuple(point) for point in expected_points}
         assert axes.get_title(loc="left").startswith(f"{component}, by {way}")
     heads = [text.get_text() for text in figure.texts[2:]]
     assert heads == (list(runs) if len(runs) > 1 else [])
@@ -127,7 +129,7 @@ def test_where_runs_and_components_stand(
     assert len(set(sizes.pop())) == 1  # squares
 
 
-def test_names_stay_inside(laid_out: tuple[np.ndarray, np.ndarray, np.ndarray]) -> None:
+def test_names_stay_inside_their_panel(laid_out: tuple[np.ndarray, np.ndarray, np.ndarray]) -> None:
     points, pids, modalities = laid_out
     figure = planes_figure([Plane("run", "spatial", points)], pids, modalities, "identity")
     (axes,) = figure.axes
@@ -140,7 +142,7 @@ def test_names_stay_inside(laid_out: tuple[np.ndarray, np.ndarray, np.ndarray]) 
         assert box.y1 <= frame.y1 + 1
 
 
-def test_a_name_stands_over_the_densest_spot_of_its_person() -> None:
+def test_name_is_above_the_densest_points_of_its_person() -> None:
     rng = np.random.default_rng(0)
     spots = np.array([[0.0, 0.0]] * 6 + [[100.0, 0.0]] * 3 + [[0.0, 100.0]] * 5)
     points = spots + rng.uniform(-0.5, 0.5, spots.shape)

@@ -1,4 +1,4 @@
-"""The ranking figure: green and ticked where right, red and crossed where wrong."""
+"""Ranking figure: right matches green and ticked, wrong matches red and crossed."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def rows(person) -> list[RankingRow]:
     return [row(pattern, person), row([not right for right in pattern][:4], person, pid=5)]
 
 
-def test_frames_have_the_right_colour_at_the_right_place(rows: list[RankingRow], tmp_path: Path) -> None:
+def test_frames_have_correct_colour_and_position(rows: list[RankingRow], tmp_path: Path) -> None:
     figure = ranking_figure(rows, "Matches")
     drawn = matplotlib.image.imread(saving.save(figure, tmp_path / "a.png", dpi=200))[..., :3]
     extents = [image.get_extent() for image in figure.axes[0].images]
@@ -45,12 +45,12 @@ def test_frames_have_the_right_colour_at_the_right_place(rows: list[RankingRow],
     for (left, right, bottom, top), correct in zip(
         matches, [*rows[0].correct, *rows[1].correct], strict=True
     ):
-        wanted = to_rgb(style.RIGHT if correct else style.WRONG)
+        colour = to_rgb(style.RIGHT if correct else style.WRONG)
         y, x = (top + bottom) / 2, (left + right) / 2
         around = [(y, left - 0.018), (y, right + 0.018), (top - 0.018, x), (bottom + 0.018, x)]
         for inches in around:
             at = tuple(round(200 * v) for v in inches)
-            np.testing.assert_allclose(drawn[at], wanted, atol=0.02)
+            np.testing.assert_allclose(drawn[at], colour, atol=0.02)
     for left, _, bottom, top in (extents[0], extents[11]):  # a query has no frame
         np.testing.assert_allclose(drawn[round(100 * (top + bottom)), round(200 * (left - 0.018))], 1.0)
 
@@ -66,7 +66,7 @@ def test_every_match_has_a_mark_a_score_and_a_label(rows: list[RankingRow]) -> N
     assert {"✓ the query's person", "✗ another person"} <= set(words)
 
 
-def test_negative_scores_have_a_real_minus(rows: list[RankingRow]) -> None:
+def test_negative_scores_have_a_typographic_minus(rows: list[RankingRow]) -> None:
     figure = ranking_figure([replace(rows[0], scores=-rows[0].scores)], "x")
     words = [text.get_text() for text in figure.axes[0].texts]
     assert "✓ −0.900" in words
@@ -77,8 +77,8 @@ def test_images_are_drawn_best_first_and_at_most_ten(person) -> None:
     many = row([True] * 14, person)
     images = ranking_figure([many], "x").axes[0].images
     assert len(images) == 11
-    for drawn, given in zip(images[1:], many.images, strict=False):
-        np.testing.assert_array_equal(np.asarray(drawn.get_array()), style.as_bytes(given))
+    for drawn, expected in zip(images[1:], many.images, strict=False):
+        np.testing.assert_array_equal(np.asarray(drawn.get_array()), style.as_bytes(expected))
     lefts = [image.get_extent()[0] for image in images]
     assert lefts == sorted(lefts)
 
@@ -117,8 +117,8 @@ def test_runs_are_stacked_beside_one_query(rows: list[RankingRow], person) -> No
     assert len([word for word in words if word[:3] == "✓ 0"]) == 2 * (5 + 10)
 
 
-def test_lines_are_as_high_as_their_images(rows: list[RankingRow]) -> None:
-    """Faces are square: no room is left above and below them."""
+def test_line_height_equals_image_height(rows: list[RankingRow]) -> None:
+    """Faces are square: no empty space above or below."""
     square = [
         replace(one, query_image=one.query_image[:20, :20], images=one.images[:, :20, :20]) for one in rows
     ]
@@ -144,7 +144,7 @@ def test_same_rows_same_bytes(rows: list[RankingRow], tmp_path: Path, name: str)
     assert saving.save(ranking_figure(rows, "x"), tmp_path / "2" / name).read_bytes() == first
 
 
-def test_no_query_says_what_to_do() -> None:
+def test_no_query_raises_with_hint() -> None:
     with pytest.raises(UsageError, match="vireid evaluate"):
         ranking_figure([], "x")
 
@@ -161,6 +161,6 @@ def test_no_query_says_what_to_do() -> None:
         ("scores", np.zeros(3)),
     ],
 )
-def test_wrong_arrays_are_named(person, name: str, value) -> None:
+def test_error_names_the_wrong_array(person, name: str, value) -> None:
     with pytest.raises(ValueError, match=name):
         replace(row([True, False], person), **{name: value})

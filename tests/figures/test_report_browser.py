@@ -1,4 +1,4 @@
-"""The report in a real browser: it loads, filters, enlarges, asks for nothing, fits a phone and paper."""
+"""Report in a real browser: loading, filters, enlargement, no requests, phone and print layout."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ LIMIT = 15_000_000
 STATUS = "document.getElementById('gallery-status').textContent"
 MORE = "while (!document.getElementById('more').hidden) document.getElementById('more').click()"
 LOOSE = 30.0
-"""Seconds; what it takes on a quiet machine is measured by ``measure_report.py``, not asserted here."""
+"""Time limit in seconds; ``measure_report.py`` measures the actual time on an idle machine."""
 
 
 @pytest.fixture(scope="module")
@@ -32,7 +32,7 @@ def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[chromium.Chrom
 
 @pytest.fixture(scope="module")
 def files(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
-    """One run, two runs, and one of SYSU-MM01's size whose images fill their budget."""
+    """Create reports of one run, of two runs, and of SYSU-MM01's size with images that fill the budget."""
     folder = tmp_path_factory.mktemp("reports")
     weight = BUDGET // (SYSU_QUERIES + SYSU_GALLERY)
     made = {
@@ -48,7 +48,7 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
 
 @pytest.fixture
 def opened(browser: chromium.Chromium, files: dict[str, Path]) -> Callable[[str], chromium.Chromium]:
-    """Open one of the files in a desktop's window: ``opened(name)``."""
+    """Open a file in a desktop-sized window: ``opened(name)``."""
 
     def load(name: str) -> chromium.Chromium:
         browser.screen(1280, 900)
@@ -71,13 +71,13 @@ def cards(browser: chromium.Chromium) -> list[int]:
 
 
 def every(browser: chromium.Chromium, selector: str, condition: str) -> bool:
-    """Whether a condition on ``e`` holds for every element, of which there is at least one."""
-    found = f"[...document.querySelectorAll('{selector}')]"
-    return bool(browser.run(f"{found}.length > 0 && {found}.every(e => {condition})"))
+    """Whether a condition on ``e`` holds for all of one or more elements."""
+    elements = f"[...document.querySelectorAll('{selector}')]"
+    return bool(browser.run(f"{elements}.length > 0 && {elements}.every(e => {condition})"))
 
 
 @pytest.mark.parametrize("name", ["one", "two"])
-def test_it_loads_without_a_complaint_and_asks_for_nothing(
+def test_page_loads_without_errors_or_requests(
     opened: Callable[[str], chromium.Chromium], files: dict[str, Path], name: str
 ) -> None:
     browser = opened(name)
@@ -89,7 +89,7 @@ def test_it_loads_without_a_complaint_and_asks_for_nothing(
     assert every(browser, ".card img", "e.naturalWidth === 64 && e.naturalHeight === 128")
 
 
-def test_a_request_would_be_noticed_and_is_refused(opened: Callable[[str], chromium.Chromium]) -> None:
+def test_requests_are_detected_and_blocked(opened: Callable[[str], chromium.Chromium]) -> None:
     browser = opened("one")
     browser.run("fetch('https://example.org/x').catch(() => 0)")
     image = "const i = new Image(); i.onerror = done; i.src = 'http://127.0.0.1:9/x.png'"
@@ -99,17 +99,17 @@ def test_a_request_would_be_noticed_and_is_refused(opened: Callable[[str], chrom
 
 
 @pytest.mark.parametrize(("camera", "pid"), [("", ""), ("3", ""), ("", "7"), ("6", "9")])
-def test_the_filters_filter(opened: Callable[[str], chromium.Chromium], camera: str, pid: str) -> None:
+def test_filters_select_queries(opened: Callable[[str], chromium.Chromium], camera: str, pid: str) -> None:
     browser = opened("one")
     gallery = made_gallery(60, 40, 1)
     first, query = gallery.rankings[0].first_rank, gallery.query
     right = gallery.gallery.pids[gallery.rankings[0].top[:, 0]] == query.pids  # labels, not first_rank
     legal, of_camera = first > 0, query.camids == int(camera or 0)
-    wanted = {"all": first >= 0, "right": legal & right, "wrong": legal & ~right, "none": ~legal}
+    expected = {"all": first >= 0, "right": legal & right, "wrong": legal & ~right, "none": ~legal}
     choose(browser, "camera", camera)
     choose(browser, "pid", pid)
     choose(browser, "order", "given")
-    for outcome, keep in wanted.items():
+    for outcome, keep in expected.items():
         if camera:
             keep = keep & of_camera
         if pid:
@@ -121,14 +121,14 @@ def test_the_filters_filter(opened: Callable[[str], chromium.Chromium], camera: 
         assert (int(number[1]) if number else 0) == keep.sum()
 
 
-def test_no_camera_is_named_where_the_dataset_has_none(opened: Callable[[str], chromium.Chromium]) -> None:
+def test_no_camera_is_shown_without_camera_labels(opened: Callable[[str], chromium.Chromium]) -> None:
     browser = opened("plain")
     browser.run("document.querySelector('#tsne-0 svg.plot').focus()")
     browser.key("ArrowRight")
     assert browser.run("document.querySelector('#tsne-0 .tip').textContent") == "pid 0visible"
     choose(browser, "pid", "7")
-    wanted = np.flatnonzero(made_gallery(60, 40, 1).query.pids == 7)
-    assert sorted(cards(browser)) == wanted.tolist()
+    expected = np.flatnonzero(made_gallery(60, 40, 1).query.pids == 7)
+    assert sorted(cards(browser)) == expected.tolist()
     browser.run("document.querySelector('.card .strip .shot').click()")
     assert browser.run("document.getElementById('viewer-query-text').textContent").startswith(
         "query: pid 7, AP "
@@ -139,7 +139,7 @@ def test_no_camera_is_named_where_the_dataset_has_none(opened: Callable[[str], c
     assert browser.complaints == []
 
 
-def test_queries_are_shown_a_page_at_a_time_worst_first(opened: Callable[[str], chromium.Chromium]) -> None:
+def test_queries_are_paged_worst_first(opened: Callable[[str], chromium.Chromium]) -> None:
     browser = opened("one")
     assert len(set(cards(browser))) == 12
     choose(browser, "order", "worst")
@@ -166,7 +166,7 @@ def test_runs_are_compared_query_by_query(opened: Callable[[str], chromium.Chrom
     assert cards(browser) == np.flatnonzero(legal & ~right[1]).tolist()
 
 
-def test_an_image_enlarges_arrows_step_and_escape_closes(opened: Callable[[str], chromium.Chromium]) -> None:
+def test_enlarged_image_supports_arrows_and_escape(opened: Callable[[str], chromium.Chromium]) -> None:
     browser = opened("one")
     browser.run("document.querySelector('.strip .shot').focus()")
     browser.key("Enter")
@@ -185,11 +185,11 @@ def test_an_image_enlarges_arrows_step_and_escape_closes(opened: Callable[[str],
     assert browser.run("document.getElementById('viewer-query').src") != before
     browser.key("Escape")
     assert browser.run("viewer.open") is False
-    assert browser.run("document.activeElement.className").startswith("shot")  # back where one came from
+    assert browser.run("document.activeElement.className").startswith("shot")  # focus returns to the image
     assert browser.complaints == []
 
 
-def test_a_point_names_its_person_by_keyboard_and_by_pointer(
+def test_point_shows_its_person_by_keyboard_and_pointer(
     opened: Callable[[str], chromium.Chromium],
 ) -> None:
     browser = opened("one")
@@ -205,7 +205,7 @@ def test_a_point_names_its_person_by_keyboard_and_by_pointer(
     browser.wait(f"{tip} === 'pid 5 · camera 2infrared'", lambda: browser.point(dot))
 
 
-def test_dark_mode_turns_the_page_dark(opened: Callable[[str], chromium.Chromium]) -> None:
+def test_dark_mode_has_a_dark_page(opened: Callable[[str], chromium.Chromium]) -> None:
     browser = opened("one")
     background = "getComputedStyle(document.documentElement).backgroundColor.match(/\\d+/g).map(Number)"
     colour = "getComputedStyle(document.body).color.match(/\\d+/g).map(Number)"
@@ -214,7 +214,7 @@ def test_dark_mode_turns_the_page_dark(opened: Callable[[str], chromium.Chromium
     assert max(browser.run(background)) < 60 < 200 < min(browser.run(colour))
 
 
-def test_on_a_phone_only_boxes_scroll_sideways(opened: Callable[[str], chromium.Chromium]) -> None:
+def test_only_boxes_scroll_sideways_on_a_phone(opened: Callable[[str], chromium.Chromium]) -> None:
     browser = opened("two")
     browser.screen(360, 740, mobile=True)
     browser.wait("document.querySelector('#cmc-0 svg.plot').clientWidth < 360")
@@ -222,7 +222,7 @@ def test_on_a_phone_only_boxes_scroll_sideways(opened: Callable[[str], chromium.
     assert browser.run("document.querySelector('.scroll').scrollWidth") > 360
 
 
-def test_it_prints_with_everything_open(opened: Callable[[str], chromium.Chromium]) -> None:
+def test_print_unfolds_all_sections(opened: Callable[[str], chromium.Chromium]) -> None:
     browser = opened("one")
     assert browser.pdf().startswith(b"%PDF")
     browser.prefer(media="print")
@@ -234,7 +234,7 @@ def test_it_prints_with_everything_open(opened: Callable[[str], chromium.Chromiu
     assert browser.complaints == []
 
 
-def test_names_for_those_who_do_not_see(opened: Callable[[str], chromium.Chromium]) -> None:
+def test_elements_have_accessible_names(opened: Callable[[str], chromium.Chromium]) -> None:
     browser = opened("two")
     assert every(browser, "button", "(e.ariaLabel || e.textContent).trim()")
     assert every(browser, "select, input", "e.labels.length === 1")
@@ -243,7 +243,7 @@ def test_names_for_those_who_do_not_see(opened: Callable[[str], chromium.Chromiu
     assert len(names) == len(set(names))
 
 
-def test_sysu_mm01s_size(browser: chromium.Chromium, files: dict[str, Path]) -> None:
+def test_report_of_sysu_mm01_size(browser: chromium.Chromium, files: dict[str, Path]) -> None:
     assert files["large"].stat().st_size < LIMIT
     browser.screen(1280, 900)
     assert browser.open(files["large"]) < LOOSE

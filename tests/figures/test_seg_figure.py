@@ -1,4 +1,4 @@
-"""SEPG-Net's third figure: what stands where, and what its lines and numbers are."""
+"""SEG figure (SEPG-Net, figure 3): layout, lines and numbers."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def spectra() -> Spectra:
     return Spectra(kinds, frequencies, 0.0123, "12 visible and 12 infrared images\nSEG: amplitude mean")
 
 
-def test_people_stand_in_rows_of_five_and_spectra_beside_them(rows: list[SegRow], spectra: Spectra) -> None:
+def test_people_are_rows_of_five_images_beside_spectra(rows: list[SegRow], spectra: Spectra) -> None:
     figure = seg_figure(rows, spectra, "SEG")
     images = figure.axes[0].images
     assert len(images) == 5 * 3 + 4 + 1
@@ -44,9 +44,9 @@ def test_people_stand_in_rows_of_five_and_spectra_beside_them(rows: list[SegRow]
     lefts = np.round([image.get_extent()[0] for image in images[:15]], 6)
     order = np.lexsort((lefts, tops))
     shown = [np.asarray(images[i].get_array()) for i in order]
-    for row, found in zip(rows, np.reshape(np.arange(15), (3, 5)), strict=True):
+    for row, numbers in zip(rows, np.reshape(np.arange(15), (3, 5)), strict=True):
         phase = style.stretched(row.phase_only, about_zero=True)
-        for i, expected in zip(found, (row.visible, row.grey, phase, row.seg, row.infrared), strict=True):
+        for i, expected in zip(numbers, (row.visible, row.grey, phase, row.seg, row.infrared), strict=True):
             np.testing.assert_array_equal(shown[i], style.as_bytes(expected))
     brightest = np.unravel_index(np.asarray(images[15].get_array()).sum(axis=2).argmax(), SIZE)
     assert brightest == (24, 12)
@@ -75,7 +75,7 @@ def test_lines_are_the_profiles_and_their_ratio_to_infrared(rows: list[SegRow], 
 
 
 @pytest.mark.parametrize("count", [1, 2, 3])
-def test_all_words_are_on_the_page(rows: list[SegRow], spectra: Spectra, count: int) -> None:
+def test_texts_are_on_the_page(rows: list[SegRow], spectra: Spectra, count: int) -> None:
     figure = seg_figure(rows[:count], spectra, "rendered SYSU-MM01 layout: SEG images")
     width, height = figure.get_size_inches()
     figure.canvas.draw()

@@ -1,4 +1,4 @@
-"""The contact sheet: places, proportions, labels."""
+"""Contact sheet: positions, proportions, labels."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def images(person) -> list[np.ndarray]:
     return [person(i, 0, i % 2 == 1, (40 + 4 * i, 20)) for i in range(7)]
 
 
-def test_images_stand_row_by_row_in_proportion_on_one_line(images: list[np.ndarray]) -> None:
+def test_images_are_placed_row_by_row_with_aligned_bottoms(images: list[np.ndarray]) -> None:
     figure = contact_sheet(images, [f"pid {i}" for i in range(7)], 3, "People")
     extents = np.array([image.get_extent() for image in figure.axes[0].images])
     bottoms = np.round(extents[:, 2], 6)
@@ -33,7 +33,7 @@ def test_images_stand_row_by_row_in_proportion_on_one_line(images: list[np.ndarr
     assert words == ["People", *(f"pid {i}" for i in range(7))]
 
 
-def test_pixels_and_frames_arrive_in_the_file(tmp_path: Path) -> None:
+def test_file_contains_pixels_and_frames(tmp_path: Path) -> None:
     colours = [(0.9, 0.1, 0.1), (0.1, 0.1, 0.9)]
     blocks = [np.broadcast_to(colour, (20, 10, 3)).copy() for colour in colours]
     figure = contact_sheet(blocks, ["", ""], 2, frames=[None, "#009E73"])
@@ -55,7 +55,7 @@ def test_same_images_same_bytes(images: list[np.ndarray], tmp_path: Path, name: 
     assert draw("1") == draw("2")
 
 
-def test_no_more_columns_than_images_and_no_room_for_empty_labels(images: list[np.ndarray]) -> None:
+def test_columns_are_limited_and_empty_labels_take_no_space(images: list[np.ndarray]) -> None:
     few = contact_sheet(images[:2], ["", ""], 10)
     labelled = contact_sheet(images[:2], ["a\nb", "c"], 10)
     assert few.get_size_inches()[0] < 2.5
@@ -75,7 +75,7 @@ def test_refusals(images: list[np.ndarray]) -> None:
 
 @pytest.mark.parametrize("columns", [1, 2, 4, 7])
 @pytest.mark.parametrize("name", ["SYSU-MM01", "rendered SYSU-MM01 layout", "my_own_data_set_of_a_long_name"])
-def test_long_titles_are_not_cut_and_cover_nothing(images: list[np.ndarray], columns: int, name: str) -> None:
+def test_long_titles_are_complete_without_overlap(images: list[np.ndarray], columns: int, name: str) -> None:
     title, about = f"{name}: before and after, by modality", "ε: share covered, as drawn → as reached"
     figure = contact_sheet(images, [""] * 7, columns, title, subtitle=about)
     figure.draw_without_rendering()

@@ -1,4 +1,4 @@
-"""Figures of spectra: what stands where, and what its grey levels mean."""
+"""Figures of spectra: layout and grey levels."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ def rebuilt(amplitude: np.ndarray, phase: np.ndarray) -> np.ndarray:
 
 
 def column(name: str, image: np.ndarray, other: np.ndarray) -> SpectrumColumn:
-    mine, theirs = (np.fft.fft2(x, axes=(0, 1), norm="ortho") for x in (image, other))
+    spectrum, spectrum_of_other = (np.fft.fft2(x, axes=(0, 1), norm="ortho") for x in (image, other))
     grey = np.fft.fft2(image.mean(axis=2), norm="ortho")
-    amplitude, phase = np.abs(mine), np.angle(mine)
+    amplitude, phase = np.abs(spectrum), np.angle(spectrum)
     return SpectrumColumn(
         name,
         "cam 1",
@@ -34,7 +34,7 @@ def column(name: str, image: np.ndarray, other: np.ndarray) -> SpectrumColumn:
         np.angle(grey),
         phase_only=rebuilt(np.full_like(amplitude, amplitude.mean()), phase),
         amplitude_only=rebuilt(amplitude, np.zeros_like(phase)),
-        swapped=rebuilt(np.abs(theirs), phase),
+        swapped=rebuilt(np.abs(spectrum_of_other), phase),
     )
 
 
@@ -77,7 +77,7 @@ def test_all_six_are_labelled_in_five_rows(data: tuple[SpectrumColumn, SpectrumC
     assert "infrared phase, visible amplitude" in words
 
 
-def test_a_spectrum_says_what_each_of_its_rows_is(data: tuple[SpectrumColumn, SpectrumColumn]) -> None:
+def test_rows_of_a_spectrum_are_labelled(data: tuple[SpectrumColumn, SpectrumColumn]) -> None:
     words = texts(spectrum_figure(data, "Person 7"))
     for name in ("Image", "Amplitude", "Phase", "Amplitude only", "Phase only", "visible", "infrared"):
         assert words.count(name) == 1
@@ -92,7 +92,7 @@ def test_same_arrays_same_bytes(
     assert saving.save(drawings(data)[which], tmp_path / "2" / name).read_bytes() == first
 
 
-def test_images_lie_in_their_columns(data: tuple[SpectrumColumn, SpectrumColumn]) -> None:
+def test_images_are_in_their_columns(data: tuple[SpectrumColumn, SpectrumColumn]) -> None:
     images = shown(phase_swap_figure(*data, "x"))
     assert len(images) == 2 * 6 + 2  # six a column, two colour bars
     by_row: dict[float, list[int]] = {}
@@ -122,7 +122,7 @@ def test_images_lie_in_their_columns(data: tuple[SpectrumColumn, SpectrumColumn]
 
 
 @pytest.mark.parametrize("count", [1, 2, 6])
-def test_a_spectrum_has_a_column_an_image(
+def test_spectrum_has_one_column_per_image(
     data: tuple[SpectrumColumn, SpectrumColumn], count: int, tmp_path: Path
 ) -> None:
     columns = [
@@ -200,12 +200,12 @@ def test_mirrored_completes_numpys_half_spectrum(size: tuple[int, int]) -> None:
         ("amplitude_only", np.full(SIZE, np.inf)),
     ],
 )
-def test_wrong_arrays_are_named(data: tuple[SpectrumColumn, SpectrumColumn], name: str, value) -> None:
+def test_error_names_the_wrong_array(data: tuple[SpectrumColumn, SpectrumColumn], name: str, value) -> None:
     with pytest.raises(ValueError, match=name):
         replace(data[0], **{name: value})
 
 
-def test_two_sizes_and_what_is_not_swapped_are_refused(data: tuple[SpectrumColumn, SpectrumColumn]) -> None:
+def test_different_sizes_and_missing_swap_raise(data: tuple[SpectrumColumn, SpectrumColumn]) -> None:
     small = np.zeros((4, 2))
     other = SpectrumColumn("", "", style.INK, np.zeros((4, 2, 3)), small, small, small, small, swapped=small)
     with pytest.raises(ValueError, match="sizes differ"):
@@ -216,6 +216,6 @@ def test_two_sizes_and_what_is_not_swapped_are_refused(data: tuple[SpectrumColum
         spectrum_figure([], "x")
 
 
-def test_a_path_is_shortened_at_its_beginning() -> None:
+def test_path_is_shortened_at_the_start() -> None:
     assert style.shortened("cam1/0001.jpg", 13) == "cam1/0001.jpg"
     assert style.shortened("data/cam1/0001.jpg", 9) == "…0001.jpg"

@@ -1,4 +1,4 @@
-"""Saving: sizes, bytes, formats, refusals; colours that stay apart for everybody."""
+"""Saving figures: sizes, bytes, formats, errors; colours distinct with colour blindness."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ TO_XYZ = np.array([[0.4124, 0.3576, 0.1805], [0.2126, 0.7152, 0.0722], [0.0193, 
 
 
 def lab(colour: str, deficiency: str) -> np.ndarray:
-    """CIE Lab of a colour as somebody with a deficiency sees it."""
+    """Compute the CIE Lab value of a colour as perceived with a colour vision deficiency."""
     rgb = np.array(to_rgb(colour))
     linear = np.where(rgb <= 0.04045, rgb / 12.92, ((rgb + 0.055) / 1.055) ** 2.4)
     xyz = TO_XYZ @ np.clip(np.array(DEFICIENCIES[deficiency]) @ linear, 0, 1) / [0.9505, 1.0, 1.089]
@@ -69,8 +69,8 @@ def pixels(path: Path) -> np.ndarray:
     [(style.RIGHT, style.WRONG), tuple(style.MODALITY_COLOUR[m] for m in Modality)],
     ids=["match", "side"],
 )
-def test_meaningful_colours_stay_apart_for_the_colour_blind(pair, deficiency) -> None:
-    # a difference of 2.3 is just visible, 20 is another colour at a glance
+def test_meaningful_colours_are_distinct_with_colour_blindness(pair, deficiency) -> None:
+    # a difference of 2.3 is just visible, 20 is clearly another colour
     assert np.linalg.norm(lab(pair[0], deficiency) - lab(pair[1], deficiency)) > 20
 
 
@@ -91,11 +91,11 @@ def test_a_png_is_inches_times_dpi(tmp_path: Path, dpi: int) -> None:
 def test_same_figure_same_bytes(tmp_path: Path, name: str) -> None:
     first = saving.save(drawing(), tmp_path / "1" / name).read_bytes()
     assert saving.save(drawing(), tmp_path / "2" / name).read_bytes() == first
-    assert b"atplotlib" not in first  # no version, hence no other bytes after an upgrade
+    assert b"atplotlib" not in first  # no version, so an upgrade keeps the bytes
     assert b"dc:date" not in first
 
 
-def test_a_users_matplotlibrc_changes_nothing_and_is_put_back(tmp_path: Path) -> None:
+def test_matplotlibrc_is_ignored_and_restored(tmp_path: Path) -> None:
     plain = saving.save(drawing(), tmp_path / "a.svg").read_bytes()
     with matplotlib.rc_context({"font.size": 30.0, "font.family": "monospace", "axes.facecolor": "red"}):
         assert saving.save(drawing(), tmp_path / "b.svg").read_bytes() == plain
@@ -120,24 +120,24 @@ def test_format_and_ending(tmp_path: Path, path: str, format: str | None, writte
 
 
 @pytest.mark.parametrize(("path", "format"), [("a.png", "svg"), ("a", "pdf"), ("a.svg", "jpeg")])
-def test_contradicting_or_unknown_formats_are_refused(tmp_path: Path, path: str, format: str) -> None:
+def test_contradicting_or_unknown_formats_raise(tmp_path: Path, path: str, format: str) -> None:
     with pytest.raises(UsageError, match=format):
         saving.save(drawing(), tmp_path / path, format)
     assert not list(tmp_path.iterdir())
 
 
-def test_an_unknown_ending_is_refused(tmp_path: Path) -> None:
+def test_unknown_suffix_raises(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="pdf"):
         saving.save(drawing(), tmp_path / "a.pdf")
 
 
 @pytest.mark.parametrize("dpi", [0, 19, 1201])
-def test_impossible_dpi_is_refused(tmp_path: Path, dpi: int) -> None:
+def test_dpi_out_of_range_raises(tmp_path: Path, dpi: int) -> None:
     with pytest.raises(UsageError, match=f"{dpi}"):
         saving.save(drawing(), tmp_path / "a.png", dpi=dpi)
 
 
-def test_a_png_that_no_canvas_holds_is_refused(tmp_path: Path) -> None:
+def test_too_large_png_raises(tmp_path: Path) -> None:
     figure = style.blank(3.0, 100.0)
     with pytest.raises(UsageError, match=r"70,000 pixels.*\n.*--dpi 650 or less"):
         saving.save(figure, tmp_path / "a.png", dpi=700)
@@ -145,7 +145,7 @@ def test_a_png_that_no_canvas_holds_is_refused(tmp_path: Path) -> None:
     assert saving.save(figure, tmp_path / "a.svg", dpi=700).exists()
 
 
-def test_a_failed_write_leaves_the_old_file_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_failed_write_keeps_the_old_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     target = saving.save(drawing(), tmp_path / "a.png")
     before = target.read_bytes()
 
@@ -161,11 +161,11 @@ def test_a_failed_write_leaves_the_old_file_alone(tmp_path: Path, monkeypatch: p
 
 
 def test_a_png_has_the_pixels_of_matplotlibs_own_without_its_alpha(tmp_path: Path) -> None:
-    ours = saving.Image.open(saving.save(drawing(), tmp_path / "a.png", dpi=80))
+    saved = saving.Image.open(saving.save(drawing(), tmp_path / "a.png", dpi=80))
     with style.styled():
         drawing().savefig(tmp_path / "b.png", dpi=80)
-    assert (ours.mode, round(ours.info["dpi"][0])) == ("RGB", 80)
-    np.testing.assert_array_equal(np.asarray(ours) / np.float32(255), pixels(tmp_path / "b.png"))
+    assert (saved.mode, round(saved.info["dpi"][0])) == ("RGB", 80)
+    np.testing.assert_array_equal(np.asarray(saved) / np.float32(255), pixels(tmp_path / "b.png"))
 
 
 def test_bytes_and_shares_are_the_same_image(tmp_path: Path) -> None:
@@ -209,7 +209,7 @@ def test_a_frame_surrounds_its_image_without_a_gap(tmp_path: Path) -> None:
         np.zeros((0, 4, 3)),
     ],
 )
-def test_what_is_not_pixels_is_refused(images: tuple[int, ...]) -> None:
+def test_invalid_pixels_raise(images: tuple[int, ...]) -> None:
     with pytest.raises(ValueError, match="the query"):
         style.checked_pixels("the query", images)
 

@@ -1,4 +1,4 @@
-"""The sweep figure: places, bars, scales, words; the same bytes twice."""
+"""Sweep figure: positions, bars, scales, words; identical bytes for identical input."""
 
 from __future__ import annotations
 
@@ -40,12 +40,12 @@ def test_zero_and_small_spans_are_linear_and_single_seeds_have_no_bars() -> None
     assert not any(len(c.get_segments()) for c in axes.collections)
 
 
-def test_labels_that_would_touch_are_left_out() -> None:
+def test_touching_labels_are_omitted() -> None:
     axes = sweep_figure("margin", [0.0, 0.001, 0.5, 1.0], lines(4), "x").axes[0]
     assert [label.get_text() for label in axes.get_xticklabels()] == ["0", "", "0.5", "1"]
 
 
-def test_words_stand_beside_each_other_unjoined_and_fit() -> None:
+def test_words_are_categories_without_lines_and_fit() -> None:
     words = [f"a rather long option {i}" for i in range(6)]
     figure = sweep_figure("method.options.pool", words, lines(6), "x", "one\ntwo")
     axes = figure.axes[0]
@@ -67,7 +67,7 @@ def test_same_runs_same_bytes(tmp_path: Path, name: str) -> None:
     assert saving.save(sweep_figure("w", WEIGHTS, lines(5), "x"), tmp_path / "2" / name).read_bytes() == first
 
 
-def test_nothing_and_wrong_lengths_are_refused() -> None:
+def test_no_line_and_wrong_lengths_raise() -> None:
     with pytest.raises(UsageError, match="vireid evaluate"):
         sweep_figure("w", [], [], "x")
     with pytest.raises(ValueError, match="5 figures for 2 values"):

@@ -1,4 +1,4 @@
-"""t-SNE: groups that are apart stay apart, the same picture on any number of cores."""
+"""t-SNE: separate groups stay separate; the number of cores has no effect."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ pytest.importorskip("sklearn")
 
 
 def groups(people: int = 5, each: int = 8, noise: float = 0.2) -> tuple[np.ndarray, np.ndarray]:
-    """Embeddings of people around centres of their own, and their pids."""
+    """Return embeddings of people around separate centres, and their pids."""
     rng = np.random.default_rng(0)
     features = np.repeat(rng.normal(size=(people, 96)), each, axis=0)
     features = features + noise * rng.normal(size=features.shape)
@@ -32,7 +32,7 @@ def laid_out():
     return tsne_points(features, seed=3), pids
 
 
-def test_people_who_are_apart_stay_apart(laid_out) -> None:
+def test_separate_people_stay_separate(laid_out) -> None:
     points, pids = laid_out
     assert points.shape == (40, 2)
     distances = np.linalg.norm(points[:, None] - points[None], axis=2) + np.diag(np.full(40, np.inf))
@@ -41,13 +41,13 @@ def test_people_who_are_apart_stay_apart(laid_out) -> None:
     assert distances[same & np.isfinite(distances)].mean() < 0.3 * distances[~same].mean()
 
 
-def test_cosine_means_that_length_does_not_count() -> None:
+def test_norm_of_features_has_no_effect() -> None:
     features, _ = groups(noise=0.1)
     features -= features.mean(axis=0)  # as the principal components do
     np.testing.assert_allclose(tsne_points(features), tsne_points(2.0 * features), rtol=1e-3, atol=1e-3)
 
 
-def test_any_number_of_cores_gives_the_same_points_and_another_seed_others(tmp_path: Path) -> None:
+def test_points_depend_on_the_seed_but_not_on_cores(tmp_path: Path) -> None:
     features = groups(6, 20)[0]
     np.save(tmp_path / "features.npy", features)
     code = (
@@ -66,7 +66,7 @@ def test_any_number_of_cores_gives_the_same_points_and_another_seed_others(tmp_p
     assert np.abs(tsne_points(features, seed=5) - here).max() > 0
 
 
-def test_perplexity_bows_to_few_points() -> None:
+def test_perplexity_is_limited_for_few_points() -> None:
     features, _ = groups(2, 5)
     points = tsne_points(features, perplexity=500.0)
     assert points.shape == (10, 2)
@@ -89,7 +89,7 @@ def test_fewer_features_than_principal_components() -> None:
         (np.full((12, 4), np.nan), ValueError, "finite"),
     ],
 )
-def test_what_can_not_be_laid_out(features, error, words: str) -> None:
+def test_invalid_features_raise(features, error, words: str) -> None:
     with pytest.raises(error, match=words):
         tsne_points(features)
 
