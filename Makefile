@@ -31,8 +31,8 @@ demo: $(STAMP)  ## prepare, train, evaluate, draw and export on the embedded ben
 	$(BIN)/vireid export onnx
 	$(BIN)/vireid results
 
-test: $(STAMP)  ## run the whole suite
-	$(BIN)/python -m pytest
+test: $(STAMP)  ## run the whole suite in two processes
+	PYTHONHASHSEED=0 $(BIN)/python -m pytest -n 2 --dist loadfile
 
 lint: $(STAMP)  ## ruff and mypy
 	$(BIN)/ruff check .
