@@ -14,7 +14,7 @@ _BLOCK = 1 << 20
 
 
 def file_digest(path: Path) -> str:
-    """SHA-256 of a file as hex; empty where it is missing or can't be read."""
+    """SHA-256 of a file as hex; empty if it is missing or can't be read."""
     try:
         total = hashlib.sha256()
         with open_regular(path) as file:
@@ -51,6 +51,6 @@ def read_sums(path: Path, sha256: str | None) -> dict[str, str] | None:
 
 def differences(root: Path, expected: Mapping[str, str]) -> tuple[list[str], list[str]]:
     """Paths under a root whose files have another hash, and paths without a file that can be read."""
-    found = hash_files(root, expected)
-    changed = [name for name, digest in found.items() if digest and digest != expected[name]]
-    return changed, [name for name, digest in found.items() if not digest]
+    hashes = hash_files(root, expected)
+    changed = [name for name, digest in hashes.items() if digest and digest != expected[name]]
+    return changed, [name for name, digest in hashes.items() if not digest]

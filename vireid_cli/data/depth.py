@@ -133,10 +133,12 @@ def count_samples(path: Path) -> np.ndarray:
     try:
         data = load(path)
         header = inspect(data)
-        found = samples(data, header)
+        sampled = samples(data, header)
     except BadImage:
         return np.zeros(_VALUES, np.int64)
-    return np.bincount(found.ravel(), minlength=_VALUES) if header.bits == 16 else np.zeros(_VALUES, np.int64)
+    return (
+        np.bincount(sampled.ravel(), minlength=_VALUES) if header.bits == 16 else np.zeros(_VALUES, np.int64)
+    )
 
 
 def range_of_counts(counts: np.ndarray) -> Range:

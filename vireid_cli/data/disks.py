@@ -15,7 +15,7 @@ from vireid_cli.types import RecordTable
 
 
 def file_sizes_of(root: Path, records: RecordTable) -> np.ndarray:
-    """(N,) int64 size of each record's file in bytes, -1 where there is none."""
+    """(N,) int64 size of each record's file in bytes, -1 if it is missing."""
     return np.array([_size_of(root / path) for path in records.paths.tolist()], dtype=np.int64)
 
 
@@ -28,7 +28,7 @@ def _size_of(path: Path) -> int:
 
 @contextmanager
 def explained(folder: Path) -> Iterator[None]:
-    """Say in plain words that the disk is full or can't be written."""
+    """Explain a full or read-only disk as a ``DataError``."""
     try:
         yield
     except OSError as error:

@@ -36,16 +36,16 @@ def parse_ids(texts: Iterable[str]) -> list[int]:
     Raises:
         ValueError: One states none, see ``id_problem``.
     """
-    found = []
+    numbers = []
     for text in texts:
         if problem := id_problem(text):
             raise ValueError(problem)
-        found.append(int(text.lstrip("0") or "0"))
-    return found
+        numbers.append(int(text.lstrip("0") or "0"))
+    return numbers
 
 
 def id_problem(text: str) -> str:
-    """Reason why a text is not a number from 0 to 2⁶³ − 1; empty where it is one."""
+    """Reason why a text is not a number from 0 to 2⁶³ − 1; empty if it is one."""
     if not _DIGITS.fullmatch(text):
         return f"'{shorten(text)}' is not a whole number from 0 in the digits 0-9"
     significant = text.lstrip("0")

@@ -36,13 +36,13 @@ def read_lines(path: Path, what: str) -> list[tuple[int, str]]:
 
 def numbers(path: Path, what: str) -> list[int]:
     """Numbers of people in a list file, separated by commas, blanks or tabs. Raises as ``read_lines``."""
-    found = []
+    pids = []
     for line, text in read_lines(path, what):
         try:
-            found += parse_ids(part for part in re.split(r"[,\s]+", text) if part)
+            pids += parse_ids(part for part in re.split(r"[,\s]+", text) if part)
         except ValueError as error:
             raise DataError(f"{path} is not a list of numbers: line {line}: {error}", _COPY) from error
-    return found
+    return pids
 
 
 def name_and_label(line: str) -> tuple[str, str]:
@@ -55,7 +55,7 @@ def normalise(name: str) -> str | None:
     """One form of each path under a root: ``./a.jpg``, ``b/../a.jpg`` and ``.//a.jpg`` are ``a.jpg``.
 
     Returns:
-        The path with forward slashes; None where it is absolute, leads out of the root, or is empty.
+        The path with forward slashes; None if it is absolute, leads out of the root, or is empty.
     """
     if not name or name.startswith("/") or _DRIVE.match(name) or "\0" in name:
         return None

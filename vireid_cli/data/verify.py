@@ -22,7 +22,7 @@ from vireid_cli.types import Progress, RecordTable
 
 CHUNK = 256
 LISTED = 50
-Found = TypeVar("Found")
+Entry = TypeVar("Entry")
 
 
 def verify(store: Store, *, workers: int | None = None, progress: Progress | None = None) -> list[str]:
@@ -115,10 +115,10 @@ def unlike_published(store: Store) -> list[str]:
     """
     if store.rendered or (store.info.root / LIST).is_file():
         return []
-    found = [f"published numbers: {line}" for line in source_differences(store.info.dataset, store.records)]
-    if found and store.info.bad:
-        found.append(f"{len(store.info.bad)} unreadable images were left out (--skip-bad)")
-    return found
+    lines = [f"published numbers: {line}" for line in source_differences(store.info.dataset, store.records)]
+    if lines and store.info.bad:
+        lines.append(f"{len(store.info.bad)} unreadable images were left out (--skip-bad)")
+    return lines
 
 
 class _Counter:
@@ -147,7 +147,7 @@ def _changed_pixels(files: PixelFiles, count: int, pool: ThreadPoolExecutor, cou
     def changed(part: np.ndarray) -> list[int]:
         return [i for i in part.tolist() if digest(images[i]) != rows[i, 0].tobytes()]
 
-    return [row for found in _over_parts(changed, count, pool, counter) for row in found]
+    return [row for entries in _over_parts(changed, count, pool, counter) for row in entries]
 
 
 def _changed_files(
@@ -168,16 +168,16 @@ def _changed_files(
         )
         return [(i, reason) for i, reason in checked if reason]
 
-    return [row for found in _over_parts(changed, len(records), pool, counter) for row in found]
+    return [row for entries in _over_parts(changed, len(records), pool, counter) for row in entries]
 
 
 def _over_parts(
-    check: Callable[[np.ndarray], list[Found]], count: int, pool: ThreadPoolExecutor, counter: _Counter
-) -> Iterator[list[Found]]:
+    check: Callable[[np.ndarray], list[Entry]], count: int, pool: ThreadPoolExecutor, counter: _Counter
+) -> Iterator[list[Entry]]:
     """Results of a check for each part of the rows, in order."""
     parts = np.array_split(np.arange(count), max(1, count // CHUNK))
-    for part, found in zip(parts, pool.map(check, parts), strict=True):
-        yield found
+    for part, entries in zip(parts, pool.map(check, parts), strict=True):
+        yield entries
         counter.add(len(part))
 
 

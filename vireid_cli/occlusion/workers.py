@@ -86,23 +86,23 @@ def _apart() -> Iterator[None]:
 
 
 def _received(ends: list[Connection]) -> Iterator[Any]:
-    """Results of all workers until each has said that it is done; ``ends`` loses those that are."""
+    """Results of all workers until each is done; ``ends`` loses those that are."""
     while ends:
         for end in wait(ends):
             assert isinstance(end, Connection)
             try:
-                found = end.recv()
+                result = end.recv()
             except EOFError as error:
                 raise DataError(
                     "A worker process was killed.", "What is finished is kept: give the same command again."
                 ) from error
-            if found is None:
+            if result is None:
                 ends.remove(end)
                 end.close()
-            elif isinstance(found, Exception):
-                raise found
+            elif isinstance(result, Exception):
+                raise result
             else:
-                yield found
+                yield result
 
 
 def _serve(job: Callable[[Any], Any], batches: Sequence[Any], end: Connection) -> None:
