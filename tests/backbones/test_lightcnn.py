@@ -91,8 +91,8 @@ def test_parameter_count_of_the_published_network() -> None:
 @pytest.fixture(scope="module")
 def state():
     torch.manual_seed(3)
-    made = {key: torch.zeros(1).expand(value.shape) for key, value in LightCnn().state_dict().items()}
-    return made | {"conv1.filter.weight": torch.rand(96, 1, 5, 5)}
+    zeros = {key: torch.zeros(1).expand(value.shape) for key, value in LightCnn().state_dict().items()}
+    return zeros | {"conv1.filter.weight": torch.rand(96, 1, 5, 5)}
 
 
 def stored(path, content):
@@ -104,13 +104,13 @@ def stored(path, content):
 @pytest.mark.parametrize("classifier", [True, False])
 @pytest.mark.parametrize("wrapped", [True, False])
 def test_the_public_file_is_read(tmp_path: Path, state, prefix: str, classifier: bool, wrapped: bool) -> None:
-    given = {prefix + key: value for key, value in state.items()}
+    prefixed = {prefix + key: value for key, value in state.items()}
     if classifier:
-        given[f"{prefix}fc2.weight"] = torch.zeros(1).expand(80013, 256)
-    content = {"epoch": 19, "arch": "LightCNN", "state_dict": given} if wrapped else given
-    found = weights.resolve("lightcnn29", stored(tmp_path / "face.pth.tar", content))
-    assert found.keys() == state.keys()
-    assert torch.equal(found["conv1.filter.weight"], state["conv1.filter.weight"])
+        prefixed[f"{prefix}fc2.weight"] = torch.zeros(1).expand(80013, 256)
+    content = {"epoch": 19, "arch": "LightCNN", "state_dict": prefixed} if wrapped else prefixed
+    resolved = weights.resolve("lightcnn29", stored(tmp_path / "face.pth.tar", content))
+    assert resolved.keys() == state.keys()
+    assert torch.equal(resolved["conv1.filter.weight"], state["conv1.filter.weight"])
 
 
 def test_another_network_is_explained_key_by_key(tmp_path: Path, state) -> None:

@@ -37,12 +37,12 @@ def test_shapes_of_the_stages(name: str, last_stride: int, scale: int) -> None:
 
 def test_last_stride_is_all_that_differs_from_torchvision() -> None:
     torch.manual_seed(0)
-    ours = residual_network(BackboneSpec("resnet18", last_stride=2)).eval()
-    theirs = torchvision.models.resnet18(weights=None).eval()
-    theirs.fc = nn.Identity()
-    theirs.load_state_dict(ours.state_dict())
+    model = residual_network(BackboneSpec("resnet18", last_stride=2)).eval()
+    reference = torchvision.models.resnet18(weights=None).eval()
+    reference.fc = nn.Identity()
+    reference.load_state_dict(model.state_dict())
     images = torch.randn(1, 3, 64, 32)
-    torch.testing.assert_close(ours(images), theirs(images))
+    torch.testing.assert_close(model(images), reference(images))
 
 
 @pytest.mark.parametrize("name", ["resnet18", "resnet34", "resnet50"])
@@ -74,10 +74,10 @@ def test_separate_stages_serve_their_own_modality() -> None:
 def test_shared_batch_norm_sees_both_modalities_in_one_batch() -> None:
     trunk = TwoStream(BackboneSpec("resnet18"), separate=("stem",)).train()
     norm = trunk.layer1[0].bn1
-    seen = []
-    norm.register_forward_hook(lambda module, inputs, output: seen.append(len(inputs[0])))
+    sizes = []
+    norm.register_forward_hook(lambda module, inputs, output: sizes.append(len(inputs[0])))
     trunk(torch.randn(6, 3, 64, 32), 3)
-    assert seen == [6]
+    assert sizes == [6]
 
 
 def as_trained(network):
@@ -104,8 +104,8 @@ def test_folded_network_embeds_alike_and_leaves_the_original_alone() -> None:
     with torch.no_grad():
         for modality in Modality:
             expected = nn.functional.normalize(trunk(images, modality).mean(dim=(2, 3)))
-            found = nn.functional.normalize(folded(images, modality).mean(dim=(2, 3)))
-            assert (found - expected).abs().max() < 1e-5
+            actual = nn.functional.normalize(folded(images, modality).mean(dim=(2, 3)))
+            assert (actual - expected).abs().max() < 1e-5
 
 
 def test_bottlenecks_are_folded_and_norms_that_follow_no_convolution_stay() -> None:

@@ -39,10 +39,10 @@ def test_a_file_is_read_and_builds_both_stems(network, tmp_path: Path, form: str
     path = tmp_path / form
     state = {key: value.contiguous() for key, value in network.state_dict().items()}
     save_file(state, path) if form.endswith("safetensors") else torch.save(state, path)
-    found = weights.resolve("resnet18", str(path))
-    assert found is not None
-    assert not any(key.startswith("fc.") for key in found)
-    trunk = TwoStream(BackboneSpec("resnet18", state=found))
+    loaded = weights.resolve("resnet18", str(path))
+    assert loaded is not None
+    assert not any(key.startswith("fc.") for key in loaded)
+    trunk = TwoStream(BackboneSpec("resnet18", state=loaded))
     for copy in (trunk.stem.visible, trunk.stem.infrared):
         assert torch.equal(copy.conv1.weight, network.conv1.weight)
     assert torch.equal(trunk.layer4[1].conv2.weight, network.layer4[1].conv2.weight)
@@ -53,8 +53,8 @@ def test_counters_of_old_files_may_be_missing(network, tmp_path: Path) -> None:
         k: v for k, v in network.state_dict().items() if "num_batches" not in k and not k.startswith("fc.")
     }
     torch.save(state, tmp_path / "old.pth")
-    found = weights.resolve("resnet18", str(tmp_path / "old.pth"))
-    TwoStream(BackboneSpec("resnet18", state=found))
+    loaded = weights.resolve("resnet18", str(tmp_path / "old.pth"))
+    TwoStream(BackboneSpec("resnet18", state=loaded))
 
 
 def test_a_mismatch_is_explained_key_by_key(network, tmp_path: Path) -> None:
@@ -80,7 +80,7 @@ def test_another_network_lists_five_keys_and_the_rest_as_a_number(network, tmp_p
 
 
 @pytest.mark.parametrize(
-    ("content", "said"),
+    ("content", "message"),
     [
         (b"no weights", "can't be read"),
         ({"weights": {}}, "'weights' is a dict"),
@@ -88,10 +88,10 @@ def test_another_network_lists_five_keys_and_the_rest_as_a_number(network, tmp_p
         ({1: torch.zeros(1)}, "named by text"),
     ],
 )
-def test_files_of_another_kind(tmp_path: Path, content, said: str) -> None:
+def test_files_of_another_kind(tmp_path: Path, content, message: str) -> None:
     path = tmp_path / "wrong.pth"
     path.write_bytes(content) if isinstance(content, bytes) else torch.save(content, path)
-    with pytest.raises(UsageError, match=said):
+    with pytest.raises(UsageError, match=message):
         weights.resolve("resnet18", str(path))
 
 
@@ -127,9 +127,9 @@ def test_imagenet_from_the_cache(network, nowhere, monkeypatch: pytest.MonkeyPat
     path.parent.mkdir(parents=True)
     torch.save(network.state_dict(), path)
     publish(monkeypatch, path)
-    found = weights.resolve("resnet18", "imagenet")
-    assert found is not None
-    assert torch.equal(found["conv1.weight"], network.conv1.weight)
+    loaded = weights.resolve("resnet18", "imagenet")
+    assert loaded is not None
+    assert torch.equal(loaded["conv1.weight"], network.conv1.weight)
 
 
 def test_a_cached_file_of_another_content_is_refused_by_its_hash(network, nowhere) -> None:

@@ -120,7 +120,7 @@ def test_check_prints_every_mistake_of_every_file_with_its_line(vireid: Callable
     assert (
         f"one.yaml:{place['epoch:']}: train.epoch: there is no such key. Did you mean 'train.epochs'?" in err
     )
-    assert "two.yaml:1: method.name: there is no method 'sepgg'." in err
+    assert "two.yaml:1: method.name: unknown method 'sepgg'." in err
     assert "There is no recipe 'three.yaml'" in err
     assert "3 of 4 refused" in err
     assert "sepg.yaml: right" in out

@@ -35,17 +35,17 @@ def agp_by_fft(features, module):
 def test_agp_is_its_equations_in_value_and_gradient(kind, size, init: str, layout) -> None:
     torch.manual_seed(0)
     module = AmplitudeGuidedPhase(3, init, kind=kind).double()
-    found = maps(2, 3, *size).contiguous(memory_format=layout).requires_grad_()
-    expected = found.detach().clone().requires_grad_()
+    actual = maps(2, 3, *size).contiguous(memory_format=layout).requires_grad_()
+    expected = actual.detach().clone().requires_grad_()
     weight = maps(2, 3, *size, seed=1)
     gradients = []
-    for run, features in ((module, found), (lambda x: agp_by_fft(x, module), expected)):
+    for run, features in ((module, actual), (lambda x: agp_by_fft(x, module), expected)):
         module.zero_grad()
         output = run(features)
         (output * weight).sum().backward()
         gradients.append((output, features.grad, module.mix.weight.grad.clone()))
-    for ours, theirs in zip(*gradients, strict=True):
-        torch.testing.assert_close(ours, theirs, rtol=1e-8, atol=1e-10)
+    for first, second in zip(*gradients, strict=True):
+        torch.testing.assert_close(first, second, rtol=1e-8, atol=1e-10)
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -142,17 +142,17 @@ def test_anm_is_its_equations_in_value_and_gradient(
     module = AmplitudeNuancesMining(3, kind=kind, **reading).double().train()
     torch.nn.init.uniform_(module.weight, 0.5, 1.5)
     torch.nn.init.uniform_(module.bias, -0.5, 0.5)
-    found = maps(2, 3, *size).contiguous(memory_format=layout).requires_grad_()
-    expected = found.detach().clone().requires_grad_()
+    actual = maps(2, 3, *size).contiguous(memory_format=layout).requires_grad_()
+    expected = actual.detach().clone().requires_grad_()
     weight = maps(4, 3, *size, seed=1)
     results = []
-    for run, features in ((module, found), (lambda x: anm_by_fft(x, module), expected)):
+    for run, features in ((module, actual), (lambda x: anm_by_fft(x, module), expected)):
         module.zero_grad()
         output = run(features)
         (output * weight).sum().backward()
         results.append((output, features.grad, module.mix.weight.grad.clone(), module.weight.grad.clone()))
-    for ours, theirs in zip(*results, strict=True):
-        torch.testing.assert_close(ours, theirs, rtol=1e-7, atol=1e-9)
+    for first, second in zip(*results, strict=True):
+        torch.testing.assert_close(first, second, rtol=1e-7, atol=1e-9)
 
 
 def test_positivity_on_the_sum_zeroes_zero_frequencies_and_on_the_mixed_amplitude_none() -> None:
@@ -270,7 +270,7 @@ def test_products_follow_the_layout_of_the_maps(layout) -> None:
 def test_the_norm_of_anm_is_handed_a_gradient_in_its_own_layout(layout) -> None:
     module, layouts = AmplitudeNuancesMining(3).train(), []
     module.norm.register_full_backward_hook(
-        lambda norm, to_maps, given: layouts.append(given[0].is_contiguous(memory_format=layout))
+        lambda norm, to_maps, inputs: layouts.append(inputs[0].is_contiguous(memory_format=layout))
     )
     features = maps(2, 3, 8, 6, dtype=torch.float32).contiguous(memory_format=layout).requires_grad_()
     module(features).mean(dim=(-2, -1)).sum().backward()  # pooling: one number for all pixels of a map
@@ -299,12 +299,12 @@ def test_compiles_whole_with_all_gradients(make) -> None:
     results = []
     for run in (module, compiled):
         module.zero_grad()
-        given = features.clone().requires_grad_()
-        output = run(given)
+        inputs = features.clone().requires_grad_()
+        output = run(inputs)
         (output * maps(*output.shape, seed=1)).sum().backward()
-        results.append([output.detach(), given.grad, *(p.grad.clone() for p in module.parameters())])
-    for ours, theirs in zip(*reversed(results), strict=True):
-        torch.testing.assert_close(ours, theirs, rtol=1e-8, atol=1e-10)
+        results.append([output.detach(), inputs.grad, *(p.grad.clone() for p in module.parameters())])
+    for first, second in zip(*reversed(results), strict=True):
+        torch.testing.assert_close(first, second, rtol=1e-8, atol=1e-10)
 
 
 def test_exports_as_products_without_fourier_nodes(tmp_path: Path) -> None:
@@ -322,5 +322,5 @@ def test_exports_as_products_without_fourier_nodes(tmp_path: Path) -> None:
     session = runtime.InferenceSession(str(tmp_path / "both.onnx"))
     for batch in (1, 3):
         more = maps(batch, 4, 20, 12, seed=batch, dtype=torch.float32)
-        (found,) = session.run(None, {session.get_inputs()[0].name: more.numpy()})
-        torch.testing.assert_close(torch.from_numpy(found), module(more).detach(), rtol=1e-4, atol=1e-4)
+        (actual,) = session.run(None, {session.get_inputs()[0].name: more.numpy()})
+        torch.testing.assert_close(torch.from_numpy(actual), module(more).detach(), rtol=1e-4, atol=1e-4)

@@ -31,12 +31,12 @@ def test_basis_is_orthonormal(size: int) -> None:
 @pytest.mark.parametrize(("height", "width", "parts"), [(24, 8, 4), (18, 9, 1), (7, 5, 3), (6, 1, 6)])
 def test_dct_of_parts_is_scipys(height: int, width: int, parts: int) -> None:
     maps = draw(2, 3, height, width)
-    found = dct(maps, parts)
+    actual = dct(maps, parts)
     for first, end in part_bounds(height, parts):
         expected = scipy.fft.dctn(maps[..., first:end, :].numpy(), axes=(-2, -1), norm="ortho")
-        np.testing.assert_allclose(found[..., first:end, :].numpy(), expected, atol=1e-12)
-    torch.testing.assert_close(inverse_dct(found, parts), maps)
-    torch.testing.assert_close(found.square().sum(), maps.square().sum())  # Parseval
+        np.testing.assert_allclose(actual[..., first:end, :].numpy(), expected, atol=1e-12)
+    torch.testing.assert_close(inverse_dct(actual, parts), maps)
+    torch.testing.assert_close(actual.square().sum(), maps.square().sum())  # Parseval
 
 
 def test_parts_cover_every_row_once() -> None:
@@ -54,7 +54,7 @@ def wave(u, size, t):
 
 def descriptors_by_loops(maps, parts, frequencies, dc_norm):
     batch, channels, height, _ = maps.shape
-    found = torch.zeros(batch, channels, parts, dtype=torch.float64)
+    actual = torch.zeros(batch, channels, parts, dtype=torch.float64)
     chosen = FREQUENCIES[frequencies]
     groups = min(len(chosen), channels)
     for p in range(parts):
@@ -64,10 +64,10 @@ def descriptors_by_loops(maps, parts, frequencies, dc_norm):
             u, v = chosen[c * groups // channels]
             for t in range(7):
                 for s in range(7):
-                    found[:, c, p] += grid[:, c, t, s] * wave(u, 7, t) * wave(v, 7, s)
+                    actual[:, c, p] += grid[:, c, t, s] * wave(u, 7, t) * wave(v, 7, s)
             if dc_norm and u == v == 0:
-                found[:, c, p] /= 7
-    return found
+                actual[:, c, p] /= 7
+    return actual
 
 
 @pytest.mark.parametrize("frequencies", ["top16", "low16", "top1"])
@@ -87,17 +87,17 @@ def test_descriptors_are_those_of_plain_loops(
 def test_no_frequency_of_a_small_part_becomes_dc(rows: int) -> None:
     # FcaNet scales u by rows // 7: for 6 rows all vertical frequencies would be 0.
     maps = draw(1, 32, 4 * rows, 8)
-    found = part_descriptors(maps, 4, "top16")
+    actual = part_descriptors(maps, 4, "top16")
     mean = part_descriptors(maps, 4, "top1")
     for c, (u, v) in enumerate(channel_frequencies(32, "top16")):
-        same = torch.allclose(found[:, c], mean[:, c], atol=1e-6)
-        assert same == ((u, v) == (0, 0)), (u, v)
+        equal = torch.allclose(actual[:, c], mean[:, c], atol=1e-6)
+        assert equal == ((u, v) == (0, 0)), (u, v)
     # A vertical wave of the part's own rows is seen at its frequency and not at DC.
     if rows >= 6:
         t = torch.arange(rows, dtype=torch.float64)
         column = torch.cos(math.pi * 3 * (t + 0.5) / rows).repeat(4)[:, None].expand(-1, 8)
-        seen = part_descriptors(column.expand(1, 32, -1, -1), 4, "top16")[0, :, 0]
-        at = {pair: seen[c].abs().item() for c, pair in enumerate(channel_frequencies(32, "top16"))}
+        descriptors = part_descriptors(column.expand(1, 32, -1, -1), 4, "top16")[0, :, 0]
+        at = {pair: descriptors[c].abs().item() for c, pair in enumerate(channel_frequencies(32, "top16"))}
         assert at[(3, 0)] > 1.0
         assert at[(0, 0)] < 1e-9
 
@@ -135,6 +135,6 @@ def test_float32_under_autocast() -> None:
     maps = draw(1, 4, 8, 8).float()
     with torch.autocast("cpu", dtype=torch.bfloat16):
         low = (dct(maps), part_descriptors(maps, 2, "top16"))
-    for found, exact in zip(low, (dct(maps), part_descriptors(maps, 2, "top16")), strict=True):
-        assert found.dtype == torch.float32
-        torch.testing.assert_close(found, exact, rtol=0, atol=0)
+    for actual, exact in zip(low, (dct(maps), part_descriptors(maps, 2, "top16")), strict=True):
+        assert actual.dtype == torch.float32
+        torch.testing.assert_close(actual, exact, rtol=0, atol=0)

@@ -45,24 +45,24 @@ def test_factors_are_near_to_each_other(height: int) -> None:
 @pytest.mark.parametrize(("dtype", "error"), [(torch.float64, 1e-12), (torch.float32, 1e-5)])
 def test_stages_agree_with_torch_fft_in_value_and_gradient(size, dtype, error: float) -> None:
     images, order = maps(2, 3, *size, dtype=dtype).requires_grad_(), rows(size[0])
-    found = torch.complex(*(part[:, :, order] for part in factored.forward(images)))
+    actual = torch.complex(*(part[:, :, order] for part in factored.forward(images)))
     expected = torch.fft.rfft2(images, norm="ortho")
     weight = torch.complex(*(maps(*expected.shape, seed=seed, dtype=dtype) for seed in (1, 2)))
     back = torch.argsort(order)
     parts = [
         part[:, :, back].contiguous(memory_format=torch.channels_last) for part in (weight.real, weight.imag)
     ]
-    given = [part.requires_grad_() for part in parts]
-    bins = torch.complex(*(part[:, :, order] for part in given))
-    pairs = [(found, expected)]
-    pairs.append((factored.inverse(*given, size, dtype), torch.fft.irfft2(bins, s=size, norm="ortho")))
-    for ours, theirs in list(pairs):
-        towards = maps(*ours.shape, seed=3, dtype=dtype) * (weight if ours.is_complex() else 1.0)
-        inputs = [images] if ours.is_complex() else given
-        gradients = [torch.autograd.grad((out * towards).real.sum(), inputs) for out in (ours, theirs)]
+    leaves = [part.requires_grad_() for part in parts]
+    bins = torch.complex(*(part[:, :, order] for part in leaves))
+    pairs = [(actual, expected)]
+    pairs.append((factored.inverse(*leaves, size, dtype), torch.fft.irfft2(bins, s=size, norm="ortho")))
+    for first, second in list(pairs):
+        towards = maps(*first.shape, seed=3, dtype=dtype) * (weight if first.is_complex() else 1.0)
+        inputs = [images] if first.is_complex() else leaves
+        gradients = [torch.autograd.grad((out * towards).real.sum(), inputs) for out in (first, second)]
         pairs += zip(*gradients, strict=True)
-    for ours, theirs in pairs:
-        assert (ours - theirs).abs().max() <= error * theirs.abs().max().clamp_min(1.0)
+    for first, second in pairs:
+        assert (first - second).abs().max() <= error * second.abs().max().clamp_min(1.0)
 
 
 @pytest.mark.usefixtures("stages")
@@ -119,8 +119,8 @@ def test_blocks_change_nothing(make, kind: str, layout, monkeypatch: pytest.Monk
         results.append([output, features.grad, *(p.grad.clone() for p in module.parameters())])
     assert [len(part) for part in products.blocks(features)] == [1] * 5
     for other in results[1:]:
-        for ours, theirs in zip(other, results[0], strict=True):
-            torch.testing.assert_close(ours, theirs)
+        for first, second in zip(other, results[0], strict=True):
+            torch.testing.assert_close(first, second)
 
 
 def test_blocks_hold_what_fits(monkeypatch: pytest.MonkeyPatch) -> None:

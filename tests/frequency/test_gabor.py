@@ -13,28 +13,28 @@ def maps(*shape, dtype=torch.float64):
 
 @pytest.mark.parametrize("size", [(18, 9), (6, 4), (5, 1), (24, 12)])
 def test_radius_of_every_bin(size: tuple[int, int]) -> None:
-    found = radial_frequency(size, maps(1))
+    radii = radial_frequency(size, maps(1))
     for row in range(size[0]):
         for column in range(size[1] // 2 + 1):
             vertical = (row if row <= (size[0] - 1) // 2 else row - size[0]) / size[0]
             expected = math.hypot(vertical, column / size[1]) / math.sqrt(0.5)
-            assert found[row, column].item() == pytest.approx(expected)
-    assert found.min() >= 0
-    assert found.max() <= 1 + 1e-9
+            assert radii[row, column].item() == pytest.approx(expected)
+    assert radii.min() >= 0
+    assert radii.max() <= 1 + 1e-9
 
 
 @pytest.mark.parametrize("size", [(18, 9), (6, 4)])
 @pytest.mark.parametrize("keep_dc", [False, True])
 def test_band_pass_multiplies_the_full_spectrum(size: tuple[int, int], keep_dc: bool) -> None:
-    given = maps(2, 3, *size)
+    features = maps(2, 3, *size)
     radius = torch.hypot(*torch.meshgrid(*(torch.fft.fftfreq(n).double() for n in size), indexing="ij"))
     weights = torch.exp(-((radius / math.sqrt(0.5) - 0.3) ** 2) / (2 * 0.2**2))
     if keep_dc:
         weights[0, 0] = 1.0
-    expected = torch.fft.ifft2(torch.fft.fft2(given) * weights).real
-    torch.testing.assert_close(band_pass(given, 0.3, 0.2, keep_dc), expected, rtol=1e-6, atol=1e-6)
+    expected = torch.fft.ifft2(torch.fft.fft2(features) * weights).real
+    torch.testing.assert_close(band_pass(features, 0.3, 0.2, keep_dc), expected, rtol=1e-6, atol=1e-6)
     if keep_dc:
-        torch.testing.assert_close(band_pass(given, 0.3, 0.2, True).mean((2, 3)), given.mean((2, 3)))
+        torch.testing.assert_close(band_pass(features, 0.3, 0.2, True).mean((2, 3)), features.mean((2, 3)))
 
 
 def test_start_lets_through_what_it_should() -> None:
@@ -51,13 +51,13 @@ def test_start_lets_through_what_it_should() -> None:
 
 
 def test_switches() -> None:
-    given = maps(1, 2, 6, 4, dtype=torch.float32)
-    torch.testing.assert_close(Gabor()(given), band_pass(given, 0.35, 0.25))
-    torch.testing.assert_close(Gabor(keep_dc=True)(given), band_pass(given, 0.35, 0.25, True))
-    rows = Gabor("rows")(given) / given
+    features = maps(1, 2, 6, 4, dtype=torch.float32)
+    torch.testing.assert_close(Gabor()(features), band_pass(features, 0.35, 0.25))
+    torch.testing.assert_close(Gabor(keep_dc=True)(features), band_pass(features, 0.35, 0.25, True))
+    rows = Gabor("rows")(features) / features
     torch.testing.assert_close(rows[0, 0], rows[0, 1], rtol=1e-4, atol=1e-5)
     assert rows[0, 0, 0, 0].item() == pytest.approx(0.3753, abs=1e-3)
-    assert (Gabor("rows", keep_dc=True)(given) / given)[0, 0, 0, 0].item() == pytest.approx(1.0)
+    assert (Gabor("rows", keep_dc=True)(features) / features)[0, 0, 0, 0].item() == pytest.approx(1.0)
     assert all(p.requires_grad for p in Gabor().parameters())
     assert not any(p.requires_grad for p in Gabor(learned=False).parameters())
 

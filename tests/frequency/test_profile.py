@@ -28,10 +28,10 @@ def test_summed_amplitude_is_numpys(size) -> None:
 
 @pytest.mark.parametrize("size", SIZES)
 def test_gap_is_the_mean_over_the_full_plane(size) -> None:
-    one, two = images(size, 1), images(size, 2)
-    expected = np.abs(np.log10(full(one)) - np.log10(full(two))).mean()
-    found = log_gap(summed_amplitude(one) / 6, summed_amplitude(two) / 6, size[1])
-    assert found == pytest.approx(expected, rel=1e-9)
+    first, second = images(size, 1), images(size, 2)
+    expected = np.abs(np.log10(full(first)) - np.log10(full(second))).mean()
+    gap = log_gap(summed_amplitude(first) / 6, summed_amplitude(second) / 6, size[1])
+    assert gap == pytest.approx(expected, rel=1e-9)
 
 
 def test_ten_times_the_contrast_is_a_gap_of_one() -> None:

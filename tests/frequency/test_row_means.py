@@ -11,7 +11,7 @@ from vireid_cli.frequency.fourier import spectrum
 from vireid_cli.frequency.row_means import bins_of, column_and_energy, row_means
 
 
-def drawn(*shape, seed=0):
+def normal(*shape, seed=0):
     return torch.randn(shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
 
 
@@ -30,18 +30,18 @@ def anm(channels, kind, **options):
 
 def of(module, features, weight, run):
     """Row means, all gradients, and the running statistics after the pass."""
-    module, given = copy.deepcopy(module), features.clone().requires_grad_()
-    rows = run(module, given)
+    module, inputs = copy.deepcopy(module), features.clone().requires_grad_()
+    rows = run(module, inputs)
     (rows * weight).sum().backward()
-    gradients = [given.grad, *(p.grad for p in module.parameters())]
+    gradients = [inputs.grad, *(p.grad for p in module.parameters())]
     return [rows.detach(), *gradients, *(b.detach() for b in module.buffers())]
 
 
-def seen(module, features):
+def from_maps(module, features):
     return module(features).mean(-1)
 
 
-def unseen(module, features):
+def from_spectrum(module, features):
     return module.rows(features)
 
 
@@ -53,12 +53,12 @@ def test_rows_are_the_means_of_the_maps_in_value_gradient_and_statistics(
     size: tuple[int, int], kind: str, layout, training: bool
 ) -> None:
     module = anm(4, kind).train(training)
-    features = drawn(3, 4, *size).contiguous(memory_format=layout)
+    features = normal(3, 4, *size).contiguous(memory_format=layout)
     features[:, 1] = features[:, 1].relu()
-    weight = drawn(6, 4, size[0], seed=2)
-    found, expected = (of(module, features, weight, run) for run in (unseen, seen))
-    for ours, theirs in zip(found, expected, strict=True):
-        torch.testing.assert_close(ours, theirs, rtol=1e-7, atol=1e-9)
+    weight = normal(6, 4, size[0], seed=2)
+    actual, expected = (of(module, features, weight, run) for run in (from_spectrum, from_maps))
+    for first, second in zip(actual, expected, strict=True):
+        torch.testing.assert_close(first, second, rtol=1e-7, atol=1e-9)
 
 
 @pytest.mark.parametrize(
@@ -74,28 +74,28 @@ def test_rows_are_the_means_of_the_maps_in_value_gradient_and_statistics(
 )
 @pytest.mark.parametrize("training", [True, False])
 def test_rows_under_every_reading_of_the_branches(reading: dict[str, Any], training: bool) -> None:
-    module, features = anm(3, "auto", **reading).train(training), drawn(2, 3, 9, 6)
-    weight = drawn(4, 3, 9, seed=2)
-    for ours, theirs in zip(
-        *(of(module, features, weight, run) for run in (unseen, seen)), strict=True
+    module, features = anm(3, "auto", **reading).train(training), normal(2, 3, 9, 6)
+    weight = normal(4, 3, 9, seed=2)
+    for first, second in zip(
+        *(of(module, features, weight, run) for run in (from_spectrum, from_maps)), strict=True
     ):  # fmt: skip
-        torch.testing.assert_close(ours, theirs, rtol=1e-7, atol=1e-9)
+        torch.testing.assert_close(first, second, rtol=1e-7, atol=1e-9)
 
 
 @pytest.mark.parametrize("kind", ["fft", "matmul"])
 def test_channels_that_are_empty_or_constant(kind: str) -> None:
-    module, features = anm(4, kind).train(), drawn(2, 4, 8, 6)
+    module, features = anm(4, kind).train(), normal(2, 4, 8, 6)
     features[:, 0], features[:, 1], features[0] = 0.0, 0.7, 0.0
-    weight = drawn(4, 4, 8, seed=2)
-    found, expected = (of(module, features, weight, run) for run in (unseen, seen))
-    assert all(value.isfinite().all() for value in found)
+    weight = normal(4, 4, 8, seed=2)
+    actual, expected = (of(module, features, weight, run) for run in (from_spectrum, from_maps))
+    assert all(value.isfinite().all() for value in actual)
     # Bins of a constant are rounding errors: they have no phase in either way.
-    for index, (ours, theirs) in enumerate(zip(found, expected, strict=True)):
-        torch.testing.assert_close(ours, theirs, rtol=1e-6, atol=1e-8, msg=lambda m, i=index: f"{i}: {m}")
+    for index, (first, second) in enumerate(zip(actual, expected, strict=True)):
+        torch.testing.assert_close(first, second, rtol=1e-6, atol=1e-8, msg=lambda m, i=index: f"{i}: {m}")
 
 
 def test_energy_is_the_squared_deviation_of_the_pixels() -> None:
-    maps = drawn(2, 3, 10, 7)
+    maps = normal(2, 3, 10, 7)
     bins = bins_of(spectrum(maps, ordered=False), 7)
     *column, energy = column_and_energy(bins, bins.amplitude)
     torch.testing.assert_close(row_means((column[0], column[1]), 7, "auto"), maps.mean(-1))
@@ -104,28 +104,28 @@ def test_energy_is_the_squared_deviation_of_the_pixels() -> None:
 
 
 def test_gradients_of_the_two_functions() -> None:
-    bins = bins_of(spectrum(drawn(1, 2, 4, 5), ordered=False), 5)
+    bins = bins_of(spectrum(normal(1, 2, 4, 5), ordered=False), 5)
 
     def of_maps(maps):
-        found = bins_of(spectrum(maps, ordered=False), 5)
-        return found.amplitude, *found.phase
+        actual = bins_of(spectrum(maps, ordered=False), 5)
+        return actual.amplitude, *actual.phase
 
     def of_amplitudes(amplitude, cosine, sine):
         return column_and_energy(bins._replace(phase=(cosine, sine)), amplitude)
 
-    assert torch.autograd.gradcheck(of_maps, (drawn(1, 2, 4, 5).requires_grad_(),))
-    given = (bins.amplitude.detach(), *(part.detach() for part in bins.phase))
-    assert torch.autograd.gradcheck(of_amplitudes, tuple(part.requires_grad_() for part in given))
+    assert torch.autograd.gradcheck(of_maps, (normal(1, 2, 4, 5).requires_grad_(),))
+    inputs = (bins.amplitude.detach(), *(part.detach() for part in bins.phase))
+    assert torch.autograd.gradcheck(of_amplitudes, tuple(part.requires_grad_() for part in inputs))
 
 
 def test_many_maps_are_worked_on_in_blocks_with_the_same_result(monkeypatch: pytest.MonkeyPatch) -> None:
     module = anm(4, "matmul").train()
-    features = drawn(5, 4, 6, 5).contiguous(memory_format=torch.channels_last)
-    weight = drawn(10, 4, 6, seed=2)
-    whole = of(module, features, weight, unseen)
+    features = normal(5, 4, 6, 5).contiguous(memory_format=torch.channels_last)
+    weight = normal(10, 4, 6, seed=2)
+    whole = of(module, features, weight, from_spectrum)
     monkeypatch.setattr("vireid_cli.frequency.products.BLOCK", 2 * features[0].numel())
-    for ours, theirs in zip(of(module, features, weight, unseen), whole, strict=True):
-        torch.testing.assert_close(ours, theirs, rtol=1e-9, atol=1e-11)
+    for first, second in zip(of(module, features, weight, from_spectrum), whole, strict=True):
+        torch.testing.assert_close(first, second, rtol=1e-9, atol=1e-11)
 
 
 @pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
@@ -133,8 +133,8 @@ def test_columns_of_maps_too_large_for_products_are_transformed_as_the_maps(
     layout, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("vireid_cli.frequency.fourier.MATMUL_POSITIONS", {False: 20, True: 20})
-    module, features = anm(4, "auto").train(), drawn(3, 4, 12, 6).contiguous(memory_format=layout)
-    weight = drawn(6, 4, 12, seed=2)
-    found, expected = (of(module, features, weight, run) for run in (unseen, seen))
-    for ours, theirs in zip(found, expected, strict=True):
-        torch.testing.assert_close(ours, theirs, rtol=1e-7, atol=1e-9)
+    module, features = anm(4, "auto").train(), normal(3, 4, 12, 6).contiguous(memory_format=layout)
+    weight = normal(6, 4, 12, seed=2)
+    actual, expected = (of(module, features, weight, run) for run in (from_spectrum, from_maps))
+    for first, second in zip(actual, expected, strict=True):
+        torch.testing.assert_close(first, second, rtol=1e-7, atol=1e-9)

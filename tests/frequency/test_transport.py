@@ -45,13 +45,13 @@ def far(plan, other):
 @pytest.mark.parametrize("epsilon", [0.5, 0.05, 0.01, 0.002])
 @pytest.mark.parametrize("iterations", [1, 4, 5, 6, 20])
 def test_plan(epsilon: float, iterations: int) -> None:
-    found, expected = (
+    result, expected = (
         sinkhorn(cost_of(), epsilon, iterations),
         in_the_log_domain(cost_of(), epsilon, iterations),
     )
-    assert far(found.plan, expected) < 1e-5
+    assert far(result.plan, expected) < 1e-5
     error = (expected.sum(2) - 1 / 18).abs().sum(1)
-    torch.testing.assert_close(found.error.double(), error, rtol=1e-3, atol=1e-5)
+    torch.testing.assert_close(result.error.double(), error, rtol=1e-3, atol=1e-5)
 
 
 def test_raw_costs_at_which_the_plain_kernel_is_all_zeros() -> None:
@@ -63,19 +63,19 @@ def test_raw_costs_at_which_the_plain_kernel_is_all_zeros() -> None:
 
 
 def test_rows_come_first_and_columns_are_exact() -> None:
-    found = sinkhorn(cost_of(), 0.01, 20)
-    torch.testing.assert_close(found.plan.sum(1), torch.full((3, 15), 1 / 15), rtol=1e-5, atol=1e-7)
-    assert found.error.min() > 1e-4  # the rows are not, yet
-    assert far(found.plan, in_the_log_domain(cost_of(), 0.01, 20, order="columns first")) > 1e-3
+    result = sinkhorn(cost_of(), 0.01, 20)
+    torch.testing.assert_close(result.plan.sum(1), torch.full((3, 15), 1 / 15), rtol=1e-5, atol=1e-7)
+    assert result.error.min() > 1e-4  # the rows are not, yet
+    assert far(result.plan, in_the_log_domain(cost_of(), 0.01, 20, order="columns first")) > 1e-3
     assert sinkhorn(cost_of(), 0.05, 300).error.max() < 1e-5
 
 
 def test_given_marginals() -> None:
     a, b = tokens(3, 18, seed=5).softmax(1), tokens(3, 15, seed=6).softmax(1)
-    found = sinkhorn(cost_of(), 0.05, 50, a, b)
-    torch.testing.assert_close(found.plan.sum(1), b, rtol=1e-4, atol=1e-6)
-    torch.testing.assert_close(found.plan.sum(2), a, rtol=1e-2, atol=1e-4)
-    assert far(found.plan, in_the_log_domain(cost_of(), 0.05, 50, a, b)) < 1e-5
+    result = sinkhorn(cost_of(), 0.05, 50, a, b)
+    torch.testing.assert_close(result.plan.sum(1), b, rtol=1e-4, atol=1e-6)
+    torch.testing.assert_close(result.plan.sum(2), a, rtol=1e-2, atol=1e-4)
+    assert far(result.plan, in_the_log_domain(cost_of(), 0.05, 50, a, b)) < 1e-5
 
 
 @pytest.mark.parametrize("epsilon", [0.05, 0.01])
@@ -84,14 +84,14 @@ def test_the_pot_library_finds_the_same(epsilon: float) -> None:
     from ot.batch import solve_batch
 
     cost = cost_of(4, 30, 30)
-    found = sinkhorn(cost, epsilon, 400).plan
+    result = sinkhorn(cost, epsilon, 400).plan
     batched = solve_batch(cost.double(), reg=epsilon, max_iter=400, tol=0.0).plan
-    assert far(found, batched) < 1e-4
+    assert far(result, batched) < 1e-4
     even = torch.full((30,), 1 / 30, dtype=torch.float64)
     # Its solver for one pair begins with the columns: on the transposed problem they are our rows.
     options = {"method": "sinkhorn_log", "numItermax": 400, "stopThr": 0.0, "warn": False}
     alone = [ot.sinkhorn(even, even, c.double().T, epsilon, **options).T for c in cost]
-    assert far(found, torch.stack(alone)) < 1e-4
+    assert far(result, torch.stack(alone)) < 1e-4
 
 
 def test_a_sharp_plan_is_the_best_assignment() -> None:
@@ -129,24 +129,24 @@ def test_relative_cost_has_mean_1_whatever_the_scale() -> None:
 
 def test_barycentric_is_a_mean_of_what_is_sent() -> None:
     plan, values = sinkhorn(cost_of(1, 6, 4), 0.05, 20).plan, tokens(1, 6, 3)
-    found = barycentric(plan, values)
+    result = barycentric(plan, values)
     for j in range(4):
         by_hand = sum(plan[0, i, j] * values[0, i] for i in range(6)) / plan[0, :, j].sum()
-        torch.testing.assert_close(found[0, j], by_hand)
-    torch.testing.assert_close(found, 4 * torch.einsum("bij,bid->bjd", plan, values), rtol=1e-4, atol=1e-5)
+        torch.testing.assert_close(result[0, j], by_hand)
+    torch.testing.assert_close(result, 4 * torch.einsum("bij,bid->bjd", plan, values), rtol=1e-4, atol=1e-5)
 
 
 def test_transported_gradients_and_both_directions() -> None:
     source, target = (tokens(2, 6, 5, seed=s, dtype=torch.float64).requires_grad_() for s in (0, 1))
     values = tokens(2, 6, 5, seed=2, dtype=torch.float64).requires_grad_()
-    there, none = transported(source, target, values)
+    moved, none = transported(source, target, values)
     assert none is None
-    assert all(g.abs().max() > 0 for g in torch.autograd.grad(there.sum(), (source, target, values)))
-    there, _ = transported(source, target, values, grad="detach_plan")
-    found = torch.autograd.grad(there.sum(), (source, target, values), allow_unused=True)
-    assert found[0] is None
-    assert found[1] is None
-    assert found[2].abs().max() > 0
+    assert all(g.abs().max() > 0 for g in torch.autograd.grad(moved.sum(), (source, target, values)))
+    moved, _ = transported(source, target, values, grad="detach_plan")
+    result = torch.autograd.grad(moved.sum(), (source, target, values), allow_unused=True)
+    assert result[0] is None
+    assert result[1] is None
+    assert result[2].abs().max() > 0
     _, back = transported(source, target, values, back=target)
     plan = sinkhorn(relative_cost(source, target)).plan
     torch.testing.assert_close(back, barycentric(plan.mT, target))

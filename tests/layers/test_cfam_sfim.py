@@ -71,12 +71,12 @@ def test_cfam_starts_as_the_identity(phase_repr: str, scale: float) -> None:
     maps, bins = spectra()
     other, other_bins = spectra(seed=1)
     sides = [cfam.encode(b, angle_of(cfam, b)) for b in (bins, other_bins)]
-    for found, expected in (
+    for actual, expected in (
         *zip(cfam.align(*sides), (maps, other), strict=True),
         (cfam.alone(sides[0], Modality.VISIBLE), maps),
         (cfam.facing(sides[1], sides[0], Modality.INFRARED), other),
     ):
-        error = (rebuilt(found) - expected).norm() / expected.norm()
+        error = (rebuilt(actual) - expected).norm() / expected.norm()
         assert error < 1e-4
     perturbed(cfam)
     moved = cfam.align(*[cfam.encode(b, angle_of(cfam, b)) for b in (bins, other_bins)])[0]
@@ -136,13 +136,13 @@ def test_decoded_amplitude_is_bounded_and_the_fused_phase_less_than_half() -> No
 
 def test_transport_moves_visible_tokens_by_gamma() -> None:
     torch.manual_seed(0)
-    there, back = torch.randn(3, 24, 16), torch.randn(3, 24, 16)
-    for answer in ((there, None), (there, back)):
-        cfam = Cfam(6, 16, state=2, carry=lambda *_, found=answer: found)
+    moved, back = torch.randn(3, 24, 16), torch.randn(3, 24, 16)
+    for answer in ((moved, None), (moved, back)):
+        cfam = Cfam(6, 16, state=2, carry=lambda *_, actual=answer: actual)
         cfam.gamma.data.fill_(0.25)
         own, other = (cfam.encode(spectra(seed=s)[1]) for s in (0, 1))
         visible, infrared = cfam.move(own, other)
-        torch.testing.assert_close(visible.tokens, 0.75 * own.tokens + 0.25 * there)
+        torch.testing.assert_close(visible.tokens, 0.75 * own.tokens + 0.25 * moved)
         expected = other.tokens if answer[1] is None else 0.75 * other.tokens + 0.25 * back
         torch.testing.assert_close(infrared.tokens, expected)
 
@@ -160,27 +160,29 @@ def test_positions_of_other_sizes_lie_between() -> None:
 
 def test_attention_is_multi_head_attention() -> None:
     torch.manual_seed(0)
-    ours, theirs = Attention(16), torch.nn.MultiheadAttention(16, 8, batch_first=True)
-    theirs.in_proj_weight.data = torch.cat([ours.query.weight, ours.key_value.weight]).detach()
-    theirs.in_proj_bias.data = torch.cat([ours.query.bias, ours.key_value.bias]).detach()
-    theirs.out_proj.load_state_dict(ours.out.state_dict())
-    queries, given = torch.randn(2, 5, 16), torch.randn(2, 7, 16)
-    torch.testing.assert_close(ours(queries, given), theirs(queries, given, given)[0], rtol=1e-4, atol=1e-5)
+    model, reference = Attention(16), torch.nn.MultiheadAttention(16, 8, batch_first=True)
+    reference.in_proj_weight.data = torch.cat([model.query.weight, model.key_value.weight]).detach()
+    reference.in_proj_bias.data = torch.cat([model.query.bias, model.key_value.bias]).detach()
+    reference.out_proj.load_state_dict(model.out.state_dict())
+    queries, context = torch.randn(2, 5, 16), torch.randn(2, 7, 16)
+    torch.testing.assert_close(
+        model(queries, context), reference(queries, context, context)[0], rtol=1e-4, atol=1e-5
+    )
 
 
 def test_streams_learn_from_each_other_before_the_other_changed() -> None:
     torch.manual_seed(0)
     block = TransMamba(16, 2, 1)
     tokens, phases = torch.randn(2, 24, 16), torch.randn(2, 24, 16)
-    found = block(tokens, phases, (8, 3))
+    actual = block(tokens, phases, (8, 3))
     for silenced in (block.to_amplitude[2], block.to_phase[2]):
         torch.nn.init.zeros_(silenced.weight)
         torch.nn.init.zeros_(silenced.bias)
     alone = block(tokens, phases, (8, 3))
     torch.manual_seed(0)
     block = TransMamba(16, 2, 1)
-    torch.testing.assert_close(found[0], alone[0] + block.to_amplitude(alone[1]))
-    torch.testing.assert_close(found[1], alone[1] + block.to_phase(alone[0]))
+    torch.testing.assert_close(actual[0], alone[0] + block.to_amplitude(alone[1]))
+    torch.testing.assert_close(actual[1], alone[1] + block.to_phase(alone[0]))
 
 
 @pytest.mark.parametrize("residual", [True, False])
@@ -188,9 +190,9 @@ def test_sfim_starts_at_the_pooled_map(residual: bool) -> None:
     torch.manual_seed(0)
     sfim = Sfim(6, 4, 8, residual=residual).eval()
     spatial, frequency, modulated = (spectra(seed=s)[0] for s in range(3))
-    found = sfim(spatial, frequency, modulated)
-    same = torch.allclose(found, generalised_mean(spatial, 3.0), atol=1e-6)
-    assert same is residual
+    actual = sfim(spatial, frequency, modulated)
+    equal = torch.allclose(actual, generalised_mean(spatial, 3.0), atol=1e-6)
+    assert equal is residual
 
 
 @pytest.mark.parametrize("attn", ["shrink", "softmax_gate"])
@@ -198,7 +200,7 @@ def test_sfim_by_loops(attn: str) -> None:
     torch.manual_seed(0)
     sfim = perturbed(Sfim(5, 3, 8, attn=attn)).eval()
     maps = [spectra(2, 5, (4, 3), seed=s)[0] for s in range(3)]
-    found = sfim(*maps)
+    actual = sfim(*maps)
     tau, beta = sfim.threshold.sigmoid().item(), sfim.beta.item()
     for b in range(2):
         x, o, g = (m[b].flatten(1).T for m in maps)  # (positions, channels)
@@ -206,8 +208,8 @@ def test_sfim_by_loops(attn: str) -> None:
         for i in range(len(x)):
             row = [float(x[i] @ o[j] / (x[i].norm() * o[j].norm()).clamp_min(1e-12)) for j in range(len(o))]
             if attn == "shrink":
-                kept = [max(s - tau, 0.0) for s in row]
-                weights = [k / (sum(kept) + 1e-6) for k in kept]
+                excess = [max(s - tau, 0.0) for s in row]
+                weights = [k / (sum(excess) + 1e-6) for k in excess]
             else:
                 total = sum(math.exp(s) for s in row)
                 weights = [math.exp(s) / total / (1 + math.exp(-(s - tau) / 0.1)) for s in row]
@@ -217,7 +219,7 @@ def test_sfim_by_loops(attn: str) -> None:
         cov = (u - u.mean(1, keepdim=True)) @ (v - v.mean(1, keepdim=True)).T / 12
         t = cov.sign() * ((cov.abs() + 1e-4).sqrt() - 0.01)
         expected = generalised_mean(sides[0], 3.0) + sfim.mlp(F.normalize(t.flatten(), dim=0)[None])
-        torch.testing.assert_close(found[b : b + 1], expected, rtol=1e-4, atol=1e-4)
+        torch.testing.assert_close(actual[b : b + 1], expected, rtol=1e-4, atol=1e-4)
 
 
 def test_weights_and_covariance() -> None:
@@ -237,9 +239,9 @@ def test_weights_and_covariance() -> None:
 
 def test_power_normalisation() -> None:
     values = torch.tensor([-4.0, -1e-9, 0.0, 0.25], dtype=torch.float64, requires_grad=True)
-    found = power_normalised(values)
-    torch.testing.assert_close(found, values.sign() * ((values.abs() + 1e-4).sqrt() - 0.01))
-    found.sum().backward()
+    actual = power_normalised(values)
+    torch.testing.assert_close(actual, values.sign() * ((values.abs() + 1e-4).sqrt() - 0.01))
+    actual.sum().backward()
     assert values.grad.isfinite().all()
     assert values.grad[1].item() == pytest.approx(50.0, rel=1e-3)
     assert gradcheck(power_normalised, torch.tensor([-1.0, 0.3], dtype=torch.float64, requires_grad=True))
@@ -274,11 +276,11 @@ def test_prototypes_are_means_over_images_whatever_the_batches() -> None:
     prototypes.learn(batches)
     assert not prototypes.empty
     for modality, parts in batches.items():
-        found = prototypes.of(modality, made_up(5))
+        actual = prototypes.of(modality, made_up(5))
         for name in ("amplitude", "tokens", "phases"):
             expected = torch.cat([getattr(part, name) for part in parts]).mean(0)
-            assert getattr(found, name).shape[0] == 5
-            torch.testing.assert_close(getattr(found, name)[4], expected)
+            assert getattr(actual, name).shape[0] == 5
+            torch.testing.assert_close(getattr(actual, name)[4], expected)
     fresh = Prototypes(3, 4)
     fresh.load_state_dict(prototypes.state_dict())
     assert all(torch.equal(a, b) for a, b in zip(fresh.buffers(), prototypes.buffers(), strict=True))

@@ -90,9 +90,9 @@ def test_cross_scale_by_hand(align: str) -> None:
         shallow = padded.unflatten(2, (4, 2)).unflatten(4, (3, 2)).amax(dim=(3, 5))
     joined = layer.join[1](layer.join[0](torch.cat([shallow, deep], 1)))
     expected = torch.sigmoid(layer.out(joined))
-    found = layer(low, high)
-    assert found.shape == ((2, 1, 7, 6) if align == "up" else (2, 1, 4, 3))
-    torch.testing.assert_close(found, expected)
+    actual = layer(low, high)
+    assert actual.shape == ((2, 1, 7, 6) if align == "up" else (2, 1, 4, 3))
+    torch.testing.assert_close(actual, expected)
 
 
 def test_guide_by_loops() -> None:

@@ -53,9 +53,9 @@ def test_both_modalities_visible_first() -> None:
     visible, infrared = torch.zeros(2, 3, 4, 4), torch.ones(2, 3, 4, 4)
     masks = draw(4, 1, 4, 4) > 0
     batch = Batch(visible, infrared, torch.tensor([0, 1]), erase=erasure(masks, normalised=False))
-    pixels, found = both_modalities(batch)
+    pixels, actual = both_modalities(batch)
     assert torch.equal(pixels, torch.cat([visible, infrared]))
-    assert torch.equal(found, masks)
+    assert torch.equal(actual, masks)
     assert both_masks(Batch(visible, infrared, torch.tensor([0, 1]))) is None
 
 
@@ -72,9 +72,9 @@ def test_stripes_of_several_counts_and_their_gradient(layout) -> None:
     weight = draw(2, 3, 9).double()
     pooled = [F.adaptive_avg_pool2d(features, (count, 1)).squeeze(-1) for count in (1, 3, 5)]
     (expected,) = torch.autograd.grad((torch.cat(pooled, -1) * weight).sum(), features)
-    found = stripes(features, 1, 3, 5)
-    torch.testing.assert_close(found, torch.cat(pooled, -1))
-    (gradient,) = torch.autograd.grad((found * weight).sum(), features)
+    actual = stripes(features, 1, 3, 5)
+    torch.testing.assert_close(actual, torch.cat(pooled, -1))
+    (gradient,) = torch.autograd.grad((actual * weight).sum(), features)
     torch.testing.assert_close(gradient, expected)
     assert gradient.is_contiguous(memory_format=torch.channels_last), "what convolutions here go on with"
 
@@ -105,12 +105,12 @@ def test_generalised_mean(learned: bool) -> None:
 def test_high_powers_of_small_and_large_features(power: float, scale: float, form: str) -> None:
     # The tenth power of 1e-5 is 0 in float32, that of 1e4 infinite.
     features = (scale * draw(1, 3, 4, 5).abs()).requires_grad_()
-    found = generalised_mean(features, power, form)
+    actual = generalised_mean(features, power, form)
     least, addend = (SMALLEST, 0.0) if form == "paper" else (0.0, 1e-12)
     exact = features.detach().double().clamp_min(least).requires_grad_()
     expected = ((exact**power).mean(dim=(2, 3)) + addend) ** (1 / power)
-    torch.testing.assert_close(found.double(), expected, rtol=1e-5, atol=0)
-    found.sum().backward()
+    torch.testing.assert_close(actual.double(), expected, rtol=1e-5, atol=0)
+    actual.sum().backward()
     expected.sum().backward()
     inside = features.detach() > least
     assert features.grad.isfinite().all()

@@ -9,16 +9,16 @@ from vireid_cli.layers.nonlocal_block import NonLocal
 
 def block(inter, channels=6, seed=0):
     torch.manual_seed(seed)
-    made = NonLocal(channels, inter).double()
-    nn.init.normal_(made.out[1].weight)
-    nn.init.normal_(made.out[1].bias)
-    return made
+    layer = NonLocal(channels, inter).double()
+    nn.init.normal_(layer.out[1].weight)
+    nn.init.normal_(layer.out[1].bias)
+    return layer
 
 
-def published(made, features):
+def published(layer, features):
     """Every pair of positions by loops: y_i = Σ_j (θ_i · φ_j / N) g_j, then W, batch norm and the input."""
     count, _, height, width = features.shape
-    maps = [convolution(features).flatten(2) for convolution in (made.theta, made.phi, made.g)]
+    maps = [convolution(features).flatten(2) for convolution in (layer.theta, layer.phi, layer.g)]
     positions = height * width
     attended = torch.zeros_like(maps[2])
     for b in range(count):
@@ -26,22 +26,22 @@ def published(made, features):
         for i in range(positions):
             for j in range(positions):
                 attended[b, :, i] += theta[:, i].dot(phi[:, j]) / positions * g[:, j]
-    return features + made.out(attended.view(count, -1, height, width))
+    return features + layer.out(attended.view(count, -1, height, width))
 
 
 @pytest.mark.parametrize("inter", [1, "C/2"])
 @pytest.mark.parametrize("training", [True, False])
 def test_non_local(inter: int | str, training: bool) -> None:
-    made = block(inter).train(training)
+    layer = block(inter).train(training)
     features = torch.randn(3, 6, 3, 2, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
-    torch.testing.assert_close(made(features), published(made, features), rtol=1e-10, atol=1e-12)
+    torch.testing.assert_close(layer(features), published(layer, features), rtol=1e-10, atol=1e-12)
 
 
 @pytest.mark.parametrize("inter", [1, "C/2"])
 def test_gradients(inter: int | str) -> None:
-    made = block(inter, channels=4).eval()
+    layer = block(inter, channels=4).eval()
     features = torch.randn(2, 4, 2, 3, dtype=torch.float64, requires_grad=True)
-    assert torch.autograd.gradcheck(made, features)
+    assert torch.autograd.gradcheck(layer, features)
 
 
 @pytest.mark.parametrize(
@@ -53,13 +53,13 @@ def test_parameter_counts(channels: int, inter: int | str, expected) -> None:
 
 @pytest.mark.parametrize("inter", [1, "C/2"])
 def test_convolutions_start_as_pytorch_s_do(inter: int | str) -> None:
-    made = NonLocal(400, inter)
-    for convolution, inputs in ((made.theta, 400), (made.phi, 400), (made.g, 400)):
+    layer = NonLocal(400, inter)
+    for convolution, inputs in ((layer.theta, 400), (layer.phi, 400), (layer.g, 400)):
         bound = inputs**-0.5
         assert bound / 2 < convolution.weight.abs().max() <= bound
         assert convolution.bias.abs().max() > 0
-    assert made.out[0].weight.abs().max() <= made.theta.out_channels**-0.5
-    assert not made.out[1].weight.any()
+    assert layer.out[0].weight.abs().max() <= layer.theta.out_channels**-0.5
+    assert not layer.out[1].weight.any()
 
 
 def test_it_starts_as_the_identity() -> None:

@@ -19,7 +19,7 @@ def arguments(batch=2, ways=3, length=19, channels=4, state=3, *, dtype=torch.fl
     def normal(*shape):
         return torch.randn(*shape, generator=generator, dtype=dtype)
 
-    drawn = (
+    tensors = (
         normal(batch, ways, length, channels),
         step * normal(batch, ways, length, channels).exp(),
         -normal(ways, channels, state).exp(),
@@ -27,7 +27,7 @@ def arguments(batch=2, ways=3, length=19, channels=4, state=3, *, dtype=torch.fl
         normal(batch, ways, length, state),
         normal(ways, channels),
     )
-    return [tensor.requires_grad_() for tensor in drawn]
+    return [tensor.requires_grad_() for tensor in tensors]
 
 
 def one_by_one(u, delta, a, b, c, skip):
@@ -47,14 +47,14 @@ def one_by_one(u, delta, a, b, c, skip):
 @pytest.mark.parametrize("step", [1e-3, 0.1, 20.0])
 @pytest.mark.parametrize("form", [selective_scan, scan_by_recurrence])
 def test_values_and_gradients(form, step: float) -> None:
-    given = arguments(step=step)
-    expected, found = one_by_one(*given), form(*given)
-    torch.testing.assert_close(found, expected, rtol=1e-12, atol=1e-12)
+    tensors = arguments(step=step)
+    expected, actual = one_by_one(*tensors), form(*tensors)
+    torch.testing.assert_close(actual, expected, rtol=1e-12, atol=1e-12)
     weights = torch.randn_like(expected)
     for name, right, left in zip(
         ["u", "delta", "a", "b", "c", "skip"],
-        torch.autograd.grad((expected * weights).sum(), given),
-        torch.autograd.grad((found * weights).sum(), given),
+        torch.autograd.grad((expected * weights).sum(), tensors),
+        torch.autograd.grad((actual * weights).sum(), tensors),
         strict=True,
     ):
         torch.testing.assert_close(left, right, rtol=1e-10, atol=1e-10, msg=name)
@@ -66,46 +66,46 @@ def test_gradcheck() -> None:
 
 @pytest.mark.parametrize("length", [1, 7, 8, 9, 33])
 def test_segments_change_nothing(length: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    given = arguments(length=length)
-    found = {}
+    tensors = arguments(length=length)
+    actual = {}
     for size in (1, 2**21):  # segments of 8 steps, and one of all
         monkeypatch.setattr(scan, "SEGMENT_BYTES", size)
-        value = selective_scan(*given)
-        found[size] = [value, *torch.autograd.grad(value.square().sum(), given)]
-    for short, whole in zip(*found.values(), strict=True):
+        value = selective_scan(*tensors)
+        actual[size] = [value, *torch.autograd.grad(value.square().sum(), tensors)]
+    for short, whole in zip(*actual.values(), strict=True):
         torch.testing.assert_close(short, whole, rtol=1e-12, atol=1e-12)
 
 
 def test_float32_with_steps_at_which_sums_of_logarithms_are_nan() -> None:
-    given = [tensor.detach().float().requires_grad_() for tensor in arguments(length=160, step=2.0)]
-    found = selective_scan(*given)
-    exact = scan_by_recurrence(*(tensor.detach().double() for tensor in given))
-    torch.testing.assert_close(found.double(), exact, rtol=1e-4, atol=1e-4)
-    assert all(g.isfinite().all() for g in torch.autograd.grad(found.sum(), given))
+    tensors = [tensor.detach().float().requires_grad_() for tensor in arguments(length=160, step=2.0)]
+    actual = selective_scan(*tensors)
+    exact = scan_by_recurrence(*(tensor.detach().double() for tensor in tensors))
+    torch.testing.assert_close(actual.double(), exact, rtol=1e-4, atol=1e-4)
+    assert all(g.isfinite().all() for g in torch.autograd.grad(actual.sum(), tensors))
 
 
 def test_memory_is_bounded_by_segments(monkeypatch: pytest.MonkeyPatch) -> None:
     """What forward keeps grows by a state in eight steps, not by one a step."""
     monkeypatch.setattr(scan, "SEGMENT_BYTES", 1)
     saved = []
-    given = arguments(1, 1, 128, 8, 16)
+    tensors = arguments(1, 1, 128, 8, 16)
 
     def keep(tensor):
         saved.append(tensor.numel())
         return tensor
 
     with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
-        scan._eager(*given[:5])
+        scan._eager(*tensors[:5])
     states = sum(count for count in saved if count == 8 * 16) / (8 * 16)
     assert states <= 128 / 8 + 1  # A has the size of a state, too
 
 
 def test_autocast_does_not_round() -> None:
-    given = [tensor.detach().float() for tensor in arguments()]
+    tensors = [tensor.detach().float() for tensor in arguments()]
     with torch.autocast("cpu", dtype=torch.bfloat16):
-        found = selective_scan(*given)
-    assert found.dtype == torch.float32
-    assert torch.equal(found, selective_scan(*given))
+        actual = selective_scan(*tensors)
+    assert actual.dtype == torch.float32
+    assert torch.equal(actual, selective_scan(*tensors))
 
 
 @pytest.mark.parametrize("length", [1, 2, 5, 16, 21])
@@ -136,11 +136,11 @@ def test_in_onnxruntime(operator: bool, tmp_path: Path, monkeypatch: pytest.Monk
     pytest.importorskip("onnxscript")
     if not operator:
         monkeypatch.setattr(recurrence, "scan_operator", lambda: None)
-    given = [tensor.detach().float() for tensor in arguments(length=24)]
+    tensors = [tensor.detach().float() for tensor in arguments(length=24)]
     free = {0: torch.export.Dim("batch", min=1)}
     program = torch.onnx.export(
         Scanning(),
-        tuple(given),
+        tuple(tensors),
         dynamo=True,
         input_names=list("udabcs"),
         dynamic_shapes=(free, free, None, free, free, None),
@@ -153,11 +153,12 @@ def test_in_onnxruntime(operator: bool, tmp_path: Path, monkeypatch: pytest.Monk
     session = runtime.InferenceSession(str(tmp_path / "scan.onnx"), providers=["CPUExecutionProvider"])
     for batch in (1, 2, 5):
         fed = [
-            torch.cat([tensor] * 3)[:batch] if i in (0, 1, 3, 4) else tensor for i, tensor in enumerate(given)
+            torch.cat([tensor] * 3)[:batch] if i in (0, 1, 3, 4) else tensor
+            for i, tensor in enumerate(tensors)
         ]
         feeds = {name: tensor.numpy() for name, tensor in zip("udabcs", fed, strict=True)}
-        (found,) = session.run(None, feeds)
-        torch.testing.assert_close(torch.from_numpy(found), selective_scan(*fed), rtol=1e-4, atol=1e-5)
+        (actual,) = session.run(None, feeds)
+        torch.testing.assert_close(torch.from_numpy(actual), selective_scan(*fed), rtol=1e-4, atol=1e-5)
 
 
 def kernel_in_its_own_layout(u, delta, a, b, c, skip):
@@ -173,9 +174,9 @@ def kernel_in_its_own_layout(u, delta, a, b, c, skip):
 
 def test_the_optional_kernel_gets_its_layout(monkeypatch: pytest.MonkeyPatch) -> None:
     module = types.SimpleNamespace(selective_scan_fn=kernel_in_its_own_layout)
-    given = [tensor.detach().float() for tensor in arguments()]
-    found = scan.scan_by_kernel(module, *given)
-    torch.testing.assert_close(found, selective_scan(*given), rtol=1e-5, atol=1e-6)
+    tensors = [tensor.detach().float() for tensor in arguments()]
+    actual = scan.scan_by_kernel(module, *tensors)
+    torch.testing.assert_close(actual, selective_scan(*tensors), rtol=1e-5, atol=1e-6)
     scan.cuda_kernel.cache_clear()
     monkeypatch.setitem(sys.modules, scan.KERNEL, None)
     assert scan.cuda_kernel() is None

@@ -42,8 +42,8 @@ def test_graph_by_loops(rows, sign: str, normalize: bool) -> None:
     expected = [
         [factor * float((features[i] - features[j]).norm()) for j in range(6) if j != i] for i in range(6)
     ]
-    found = distance_graph(rows[0], sign, normalize)
-    torch.testing.assert_close(found, torch.tensor(expected, dtype=torch.float64))
+    actual = distance_graph(rows[0], sign, normalize)
+    torch.testing.assert_close(actual, torch.tensor(expected, dtype=torch.float64))
 
 
 def test_graphs_ignore_rotations_and_shifts(rows) -> None:
@@ -141,9 +141,9 @@ def test_masks_of_one_half_kill_the_literal_gap_only() -> None:
     before = torch.randn(12, 5, generator=generator, dtype=torch.float64)
     purified = (0.5 * before).requires_grad_()
     for loss, value in ((centre_gap, 0.0), (relative_centre_gap, 0.1)):
-        found = loss(purified, before, LABELS)
-        assert found.item() == pytest.approx(value)
-        (slope,) = torch.autograd.grad(found, purified)
+        actual = loss(purified, before, LABELS)
+        assert actual.item() == pytest.approx(value)
+        (slope,) = torch.autograd.grad(actual, purified)
         assert bool(slope.abs().max() > 1e-3) == (value > 0.0)
 
 

@@ -73,13 +73,13 @@ def test_consistency_gradients() -> None:
 
 
 def test_contrast_gradcheck_and_autocast() -> None:
-    given = [F.normalize(torch.randn(4, 3, dtype=torch.float64)).requires_grad_() for _ in range(2)]
+    features = [F.normalize(torch.randn(4, 3, dtype=torch.float64)).requires_grad_() for _ in range(2)]
     for positives in ("all", "diag"):
-        assert gradcheck(lambda v, n, p=positives: frequency_contrast(v, n, LABELS, 0.5, p), given)
-    low = [x.detach().float() for x in given]
+        assert gradcheck(lambda v, n, p=positives: frequency_contrast(v, n, LABELS, 0.5, p), features)
+    low = [x.detach().float() for x in features]
     with torch.autocast("cpu", dtype=torch.bfloat16):
-        found = frequency_contrast(*low, LABELS)
-    assert torch.equal(found, frequency_contrast(*low, LABELS))
+        actual = frequency_contrast(*low, LABELS)
+    assert torch.equal(actual, frequency_contrast(*low, LABELS))
 
 
 def test_certain_distributions_are_finite() -> None:

@@ -22,7 +22,7 @@ def norm(difference):
     return math.sqrt(max(sum(float(value) ** 2 for value in difference), SMALLEST_SQUARE))
 
 
-def apart(a, b, kind="l2"):
+def distance_between(a, b, kind="l2"):
     if kind == "cos":
         return 1 - float(a @ b) / (float(a @ a) ** 0.5 * float(b @ b) ** 0.5)
     return norm(a - b) if kind == "l2" else norm(a - b) ** 2
@@ -40,8 +40,12 @@ def identities(labels):
 def triplet_by_loops(rows, labels, margin, kind="l2"):
     total = 0.0
     for a, label in zip(rows, labels, strict=True):
-        positive = max(apart(a, b, kind) for b, other in zip(rows, labels, strict=True) if other == label)
-        negative = min(apart(a, b, kind) for b, other in zip(rows, labels, strict=True) if other != label)
+        positive = max(
+            distance_between(a, b, kind) for b, other in zip(rows, labels, strict=True) if other == label
+        )
+        negative = min(
+            distance_between(a, b, kind) for b, other in zip(rows, labels, strict=True) if other != label
+        )
         total += max(0.0, positive - negative + margin)
     return total / len(rows)
 
@@ -55,7 +59,9 @@ def paba_by_loops(visible, infrared, labels, margin, kind="l2", negative="sample
             different = [x for x, y in zip(others, labels, strict=True) if y != p]
             if negative == "centre":
                 different = [centre(others, labels, q) for q in identities(labels) if q != p]
-            hinge = max(apart(anchor, x, kind) for x in same) - min(apart(anchor, x, kind) for x in different)
+            hinge = max(distance_between(anchor, x, kind) for x in same) - min(
+                distance_between(anchor, x, kind) for x in different
+            )
             total += max(0.0, hinge + margin) / len(identities(labels))
     return total
 
@@ -108,7 +114,7 @@ def test_distances(kind: str) -> None:
     for part in range(2):
         for i in range(5):
             for j in range(5):
-                expected = apart(rows[part, i], rows[part, j], kind)
+                expected = distance_between(rows[part, i], rows[part, j], kind)
                 assert pairs[part, i, j].item() == pytest.approx(expected, abs=1e-7 if i == j else 1e-12)
 
 
@@ -201,9 +207,9 @@ def test_paba_without_anchor_gradient_moves_the_samples_only() -> None:
 
 def weighted_by_loops(rows, labels, released):
     """Weighted positive and negative of each anchor."""
-    found = []
+    actual = []
     for i, label in enumerate(labels):
-        pairs = [apart(rows[i], row) for row in rows]
+        pairs = [distance_between(rows[i], row) for row in rows]
         weighted = []
         for sign, member in ((1, labels == label), (-1, labels != label)):
             chosen = [d for d, inside in zip(pairs, member, strict=True) if inside]
@@ -212,8 +218,8 @@ def weighted_by_loops(rows, labels, released):
             raised = [math.exp(sign * d - shift) for d in chosen]
             total = sum(raised) + (1e-6 if released else 0.0)
             weighted.append(sum(r * d for r, d in zip(raised, chosen, strict=True)) / total)
-        found.append(weighted)
-    return found
+        actual.append(weighted)
+    return actual
 
 
 @pytest.mark.parametrize("released", [False, True])
@@ -237,8 +243,8 @@ def test_soft_triplets_by_hand() -> None:
     rows = torch.tensor([0.0, 1.0, 3.0, 4.5], dtype=torch.float64).unsqueeze(1)
     labels = torch.tensor([0, 0, 1, 1])
     weighted = [(0.73106, 3.27364), (0.73106, 2.27364), (1.22636, 2.26894), (1.22636, 3.76894)]
-    for found, expected in zip(weighted_by_loops(rows, labels, False), weighted, strict=True):
-        assert found == pytest.approx(expected, abs=1e-5)
+    for actual, expected in zip(weighted_by_loops(rows, labels, False), weighted, strict=True):
+        assert actual == pytest.approx(expected, abs=1e-5)
     assert weighted_regularised_triplet(rows, labels).item() == pytest.approx(0.1618030, abs=1e-7)
     assert wrt_sq(rows, labels).item() == pytest.approx(0.0955676, abs=1e-7)
 
@@ -274,7 +280,7 @@ def test_one_identity_alone_has_no_negative() -> None:
     rows = draw(4, 3)
     expected = 0.0
     for anchor in rows:
-        pairs = [apart(anchor, row) for row in rows]
+        pairs = [distance_between(anchor, row) for row in rows]
         total = sum(math.exp(d) for d in pairs)
         expected += math.log1p(math.exp(sum(math.exp(d) * d for d in pairs) / total)) / 4
     assert weighted_regularised_triplet(rows, torch.zeros(4)).item() == pytest.approx(expected, rel=1e-9)

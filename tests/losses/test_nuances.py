@@ -49,8 +49,8 @@ def test_the_numbers_by_hand(reduction: str, expected: float) -> None:
     v1, i1 = [0, 3, 7], [1, 3.5, 6]
     v2, i2 = [0.5, 2, 9], [-1, 4, 7.5]
     features = torch.tensor([v1 + i1, v2 + i2], dtype=torch.float64).unsqueeze(-1)
-    found = nuances_mining(features, torch.arange(3), 0.2, reduction)
-    assert found.item() == pytest.approx(expected, abs=1e-6)
+    actual = nuances_mining(features, torch.arange(3), 0.2, reduction)
+    assert actual.item() == pytest.approx(expected, abs=1e-6)
 
 
 @pytest.mark.parametrize("reduction", REDUCTIONS)
@@ -59,12 +59,12 @@ def test_plain_loops_by_part(reduction, margin: float) -> None:
     features = draw(2, 3, 12, 4)
     expected = sum(by_loops(features[:, part], LABELS, margin, reduction) for part in range(3))
     assert expected > 0.01
-    found = nuances_mining(features, LABELS, margin, reduction)
-    assert found.item() == pytest.approx(expected, rel=1e-9)
+    actual = nuances_mining(features, LABELS, margin, reduction)
+    assert actual.item() == pytest.approx(expected, rel=1e-9)
     unit = torch.nn.functional.normalize(features, dim=-1)
     expected = sum(by_loops(unit[:, part], LABELS, margin, reduction) for part in range(3))
-    found = nuances_mining(features, LABELS, margin, reduction, normalize=True)
-    assert found.item() == pytest.approx(expected, rel=1e-9)
+    actual = nuances_mining(features, LABELS, margin, reduction, normalize=True)
+    assert actual.item() == pytest.approx(expected, rel=1e-9)
 
 
 @pytest.mark.parametrize("reduction", REDUCTIONS)

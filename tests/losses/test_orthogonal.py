@@ -62,7 +62,7 @@ def cpm_by_loops(features, generated, labels, margin):
         members = [row for row, label in zip(rows, labels, strict=True) if label == identity]
         return sum(members) / len(members)
 
-    def apart(a, b):
+    def distance_between(a, b):
         return math.sqrt(max(float((a - b) @ (a - b)), 1e-12))
 
     identities = sorted(set(labels.tolist()))
@@ -71,12 +71,12 @@ def cpm_by_loops(features, generated, labels, margin):
     for own_side, other_side in ((0, 1), (1, 0)):
         own = {p: centre(halves[0][own_side], p) for p in identities}
         other = {p: centre(halves[0][other_side], p) for p in identities}
-        made = {p: centre(halves[1][own_side], p) for p in identities}
+        new = {p: centre(halves[1][own_side], p) for p in identities}
         for j in identities:
-            across = apart(other[j], made[j])
-            nearest_made = min(apart(made[j], made[k]) for k in identities if k != j)
-            nearest_own = min(apart(own[j], own[k]) for k in identities if k != j)
-            hinges = [across - apart(own[j], made[j]), across - nearest_made, across - nearest_own]
+            across = distance_between(other[j], new[j])
+            nearest_made = min(distance_between(new[j], new[k]) for k in identities if k != j)
+            nearest_own = min(distance_between(own[j], own[k]) for k in identities if k != j)
+            hinges = [across - distance_between(own[j], new[j]), across - nearest_made, across - nearest_own]
             first, second, third = (max(0.0, value + margin) for value in hinges)
             total += (first + 0.5 * second + 0.5 * third) / len(identities)
     return total / 2
@@ -85,8 +85,8 @@ def cpm_by_loops(features, generated, labels, margin):
 @pytest.mark.parametrize("margin", [0.0, 0.2, 3.0])
 def test_centre_pair_mining(margin: float) -> None:
     features, generated = draw(12, 5), draw(12, 5, seed=1)
-    found = centre_pair_mining(features, generated, LABELS, margin)
-    assert found.item() == pytest.approx(cpm_by_loops(features, generated, LABELS, margin))
+    actual = centre_pair_mining(features, generated, LABELS, margin)
+    assert actual.item() == pytest.approx(cpm_by_loops(features, generated, LABELS, margin))
 
 
 def test_pair_mining_whatever_the_order_of_the_batch() -> None:

@@ -29,8 +29,8 @@ LATER = {
 def laboratory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> activity.Laboratory:
     """Short trainings on the narrow network of these tests: one block a stage."""
     session = Session(Runtime(torch.device("cpu"), "fp32"), Reporter(), tmp_path, tmp_path / "runs")
-    made = activity.prepared_laboratory(session, STEPS)
-    made.whole = False
+    lab = activity.prepared_laboratory(session, STEPS)
+    lab.whole = False
     usual = activity.narrow_backbone
 
     def backbone(method: str) -> activity.BackboneSpec:
@@ -38,23 +38,23 @@ def laboratory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> activity.Labo
         return dataclasses.replace(spec, width=64) if spec.name == "resnet18" else spec
 
     monkeypatch.setattr(activity, "narrow_backbone", backbone)
-    return made
+    return lab
 
 
 def test_every_term_and_switch_of_every_recipe_acts(laboratory: activity.Laboratory) -> None:
     idle: set[tuple[str, str]] = set()
     dead: list[str] = []
     for path in shipped():
-        found = laboratory.examine(*activity.with_parent(path))
-        assert found.terms, path.stem
-        idle |= {(path.stem, name) for name in found.idle}
-        dead += [f"{path.stem}: {s.keys}" for s in found.switches if max(s.losses, s.embedding) == 0.0]
-        dead += [f"{path.stem}: {t.name}" for t in found.terms if not t.acts]
+        result = laboratory.examine(*activity.with_parent(path))
+        assert result.terms, path.stem
+        idle |= {(path.stem, name) for name in result.idle}
+        dead += [f"{path.stem}: {s.keys}" for s in result.switches if max(s.losses, s.embedding) == 0.0]
+        dead += [f"{path.stem}: {t.name}" for t in result.terms if not t.acts]
     assert not dead
     assert idle <= LATER
 
 
-def test_a_dead_term_and_a_dead_switch_are_found(
+def test_dead_terms_and_dead_switches_are_detected(
     laboratory: activity.Laboratory, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     losses = Baseline.losses
@@ -70,9 +70,9 @@ def test_a_dead_term_and_a_dead_switch_are_found(
         update={"method": parent.method.model_copy(update={"options": {**parent.method.options, **switched}})}
     )
     laboratory.whole = True
-    found = laboratory.examine(child, parent)
-    assert found.idle == ["dead"]
-    assert [(switch.keys, switch.acts) for switch in found.switches] == [
+    result = laboratory.examine(child, parent)
+    assert result.idle == ["dead"]
+    assert [(switch.keys, switch.acts) for switch in result.switches] == [
         (("label_smoothing",), True),
         (("embed",), True),
     ]
@@ -95,8 +95,8 @@ def test_options_by_path_and_back() -> None:
 
 def test_the_benchmark(tmp_path: Path) -> None:
     session = Session(Runtime(torch.device("cpu"), "fp32"), Reporter(), tmp_path, tmp_path / "runs")
-    found = measure("activity", session, recipe=["ablations/sepg-se"], steps=1)
-    (row,) = found["recipes"]
+    result = measure("activity", session, recipe=["ablations/sepg-se"], steps=1)
+    (row,) = result["recipes"]
     assert row["recipe"] == "sepg-se"
     assert row["switches"]
     assert all(term["gradient"] > 0.0 for term in row["terms"])

@@ -49,13 +49,13 @@ def test_losses_are_those_of_the_pooled_feature_and_the_neck(
 @pytest.mark.parametrize(
     "option", [{"nl": {"layer2": 0}}, {"nl": {"inter": "C/2"}}, {"nl": {"layer3": 1, "layer2": 1}}]
 )
-def test_non_local_blocks_are_placed_as_asked(
+def test_non_local_blocks_follow_the_last_blocks_of_a_stage(
     build: Callable[..., ReIdNetwork], option: dict[str, Any]
 ) -> None:
     network = build("agw", option)
     blocks = {n: m for n, m in network.trunk.named_modules() if isinstance(m, NonLocal)}
-    wanted = {"layer3.after0"} | ({"layer2.after0"} if option["nl"].get("layer2", 1) else set())
-    assert blocks.keys() == wanted  # the test's trunk has one block a stage
+    expected = {"layer3.after0"} | ({"layer2.after0"} if option["nl"].get("layer2", 1) else set())
+    assert blocks.keys() == expected  # the test's trunk has one block a stage
     width = next(iter(blocks.values())).theta.out_channels
     assert width == (1 if option["nl"].get("inter", 1) == 1 else network.trunk.channels["layer2"] // 2)
 

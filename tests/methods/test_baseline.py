@@ -65,7 +65,7 @@ def test_soft_triplets(
     torch.testing.assert_close(network.losses(batch)["triplet"], expected)
 
 
-def test_weights_scale_their_terms_and_zero_leaves_them_out(
+def test_weights_scale_their_terms_and_zero_omits_them(
     build: Callable[..., ReIdNetwork], batch: Batch
 ) -> None:
     plain = build("baseline").eval().losses(batch)

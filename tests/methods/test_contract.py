@@ -1,4 +1,4 @@
-"""What every method promises, over every file of the package."""
+"""The contract of ``ReIdNetwork``, tested for every method of the package."""
 
 import dataclasses
 from collections.abc import Callable
@@ -39,7 +39,7 @@ def reordered(batch, order):
 
 
 def randomise_statistics(network):
-    """Running statistics as after some training, so that eval mode is no special case."""
+    """Running statistics as after some training, so that eval mode is not a special case."""
     for module in network.modules():
         if isinstance(module, (nn.BatchNorm1d, nn.BatchNorm2d, BranchNorm)):
             nn.init.uniform_(module.running_mean, -0.1, 0.1)
@@ -85,9 +85,9 @@ def test_parameter_groups_hold_every_trainable_parameter_once(
 ) -> None:
     network = build(name)
     groups = network.parameter_groups()
-    held = [id(parameter) for group in groups for parameter in group.parameters]
-    wanted = [id(parameter) for parameter in network.parameters() if parameter.requires_grad]
-    assert sorted(held) == sorted(wanted)
+    grouped = [id(parameter) for group in groups for parameter in group.parameters]
+    trainable = [id(parameter) for parameter in network.parameters() if parameter.requires_grad]
+    assert sorted(grouped) == sorted(trainable)
     assert len({group.name for group in groups}) == len(groups)
     assert methods.BACKBONE in {group.name for group in groups}
 
@@ -141,9 +141,9 @@ def test_erased_pixels_do_not_matter(name, build: Callable[..., ReIdNetwork], ba
     first = dataclasses.replace(batch, erase=erase)
     views = {name: getattr(batch, name).flip(0) for name in ("visible", "infrared", "second")}
     second = dataclasses.replace(first, **views)
-    found, expected = network.losses(first), network.losses(second)
+    actual, expected = network.losses(first), network.losses(second)
     for term, value in expected.items():
-        torch.testing.assert_close(found[term], value, rtol=1e-4, atol=1e-4)
+        torch.testing.assert_close(actual[term], value, rtol=1e-4, atol=1e-4)
     plain, struck = network.losses(dataclasses.replace(batch, erase=None)), network.losses(batch)
     assert max(abs(plain[term].item() - struck[term].item()) for term in plain) > 1e-4
 
@@ -169,8 +169,8 @@ def test_folded_batch_norms_embed_alike(name, build: Callable[..., ReIdNetwork],
     folded = fold_batch_norms(network)
     with torch.no_grad():
         for modality in Modality:
-            found, expected = (net.embed(batch.visible, modality) for net in (folded, network))
-            assert (found - expected).abs().max() < 1e-5
+            actual, expected = (net.embed(batch.visible, modality) for net in (folded, network))
+            assert (actual - expected).abs().max() < 1e-5
 
 
 @every_method
@@ -190,7 +190,7 @@ def test_bf16_autocast_gives_finite_losses_close_to_float32(
 
 @every_method
 @pytest.mark.parametrize("modality", list(Modality))
-def test_attention_is_drawn_of_every_method(
+def test_attention_maps_are_computed_for_every_method(
     name, modality, build: Callable[..., ReIdNetwork], batch: Batch
 ) -> None:
     network = fold_batch_norms(randomise_statistics(build(name)))

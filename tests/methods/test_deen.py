@@ -55,7 +55,7 @@ def test_total_of_the_released_code(build: Callable[..., ReIdNetwork], batch: Ba
     expected = {
         "identity": F.cross_entropy(network.classifier(network.neck(pooled)), labels),
         "triplet": batch_hard_triplet(pooled, labels, 0.3),
-        "cpm": 0.8 * sum(centre_pair_mining(original, made, batch.labels, 0.2) for made in (first, second)),
+        "cpm": 0.8 * sum(centre_pair_mining(original, new, batch.labels, 0.2) for new in (first, second)),
         "ort": 0.01 * sum(a @ b for a, b in zip(first, second, strict=True)) / 48,
     }
     losses = network.losses(batch)
@@ -94,16 +94,16 @@ def test_blocks_of_the_embedding(
 ) -> None:
     network = opened(build("deen", {"embed": {"branches": branches, "level": level}}))
     width = network.trunk.channels["layer4"]
-    found = network.embed(batch.visible, Modality.VISIBLE)
-    assert found.shape == (8, count * levels * width)
+    embeddings = network.embed(batch.visible, Modality.VISIBLE)
+    assert embeddings.shape == (8, count * levels * width)
     pooled = by_hand(network, network.normalise(batch.visible), Modality.VISIBLE, "layer4")[: 8 * count]
-    wanted = {
+    levels_of = {
         "pooled": [pooled],
         "neck": [network.neck(pooled)],
         "pooled+neck": [pooled, network.neck(pooled)],
     }
-    blocks = [F.normalize(part) for rows in wanted[level] for part in rows.chunk(count)]
-    torch.testing.assert_close(found, torch.cat(blocks, 1) / (count * levels) ** 0.5)
+    blocks = [F.normalize(part) for rows in levels_of[level] for part in rows.chunk(count)]
+    torch.testing.assert_close(embeddings, torch.cat(blocks, 1) / (count * levels) ** 0.5)
 
 
 @pytest.mark.parametrize("branches", ["all", "original"])
@@ -117,8 +117,8 @@ def test_the_second_score_weighs_pooled_features_and_those_after_the_neck(
         pooled = by_hand(network, network.normalise(images), modality, "layer4")[: 8 * count]
         blocks.append((pooled.chunk(count), network.neck(pooled).chunk(count)))
         embedded.append(network.embed(images, modality))
-    for weight, ours, theirs in zip((0.1, 0.9), *blocks, strict=True):
-        for a, b in zip(ours, theirs, strict=True):
+    for weight, first, second in zip((0.1, 0.9), *blocks, strict=True):
+        for a, b in zip(first, second, strict=True):
             score += weight * F.cosine_similarity(a[:, None], b[None], dim=-1) / count
     torch.testing.assert_close(embedded[0] @ embedded[1].T, score)
     torch.testing.assert_close(embedded[0].norm(dim=1), torch.ones(8))
@@ -155,19 +155,19 @@ def test_sizes_that_the_released_fusion_can_not_halve_are_refused(
 def test_the_form_of_the_fusion_changes_the_embedding(
     build: Callable[..., ReIdNetwork], batch: Batch
 ) -> None:
-    """Once it is open; that the released form is right is in tests/releases."""
-    found = []
+    """With open fusion. tests/releases compares the released form with its code."""
+    embeddings = []
     for form in ("plain", "released"):
         network = opened(build("deen", {"mfa": form}))
         for block in network.mfa.values():
             block.position.out[1].weight.data.fill_(1.0)
-        found.append(network.embed(batch.visible, Modality.VISIBLE))
-    assert (found[0] - found[1]).norm() > 1e-3 * found[0].norm()
+        embeddings.append(network.embed(batch.visible, Modality.VISIBLE))
+    assert (embeddings[0] - embeddings[1]).norm() > 1e-3 * embeddings[0].norm()
 
 
 def test_an_odd_map_is_refused_by_the_layer_too() -> None:
     fusion = PositionFusion(6, 4, "released")
-    with pytest.raises(UsageError, match="3×5 positions are an odd number"):
+    with pytest.raises(UsageError, match="3×5 is an odd number of positions"):
         fusion(torch.zeros(1, 6, 4, 5), torch.zeros(1, 4, 3, 5))
 
 
@@ -182,15 +182,15 @@ def test_an_odd_map_is_refused_by_the_layer_too() -> None:
 def test_options_change_their_term(
     build: Callable[..., ReIdNetwork], batch: Batch, options: dict[str, Any], term: str
 ) -> None:
-    plain, changed = (opened(build("deen", given)).losses(batch) for given in ({}, options))
+    plain, changed = (opened(build("deen", switches)).losses(batch) for switches in ({}, options))
     assert (plain[term] - changed[term]).abs() > 1e-6
 
 
-def test_weights_scale_their_terms_and_zero_leaves_them_out(
+def test_weights_scale_their_terms_and_zero_omits_them(
     build: Callable[..., ReIdNetwork], batch: Batch
 ) -> None:
     options = {"identity_weight": 0.5, "triplet_weight": 2.0, "cpm": {"weight": 1.6}, "ort_weight": 0.03}
-    plain, scaled = (opened(build("deen", given)).losses(batch) for given in ({}, options))
+    plain, scaled = (opened(build("deen", switches)).losses(batch) for switches in ({}, options))
     for term, factor in (("identity", 0.5), ("triplet", 2.0), ("cpm", 2.0), ("ort", 3.0)):
         torch.testing.assert_close(scaled[term], factor * plain[term])
     none = {"triplet_weight": 0.0, "cpm": {"weight": 0.0}, "ort_weight": 0.0}
@@ -211,7 +211,7 @@ def test_dropout_acts_on_the_tripled_batch(build: Callable[..., ReIdNetwork], ba
     "options",
     [{"dee": {"on": False}}, {"dee": {"on": False}, "cpm": {"weight": 0.0}, "ort_weight": 0.0}],
 )
-def test_switches_that_would_do_nothing_are_refused(options: dict[str, Any]) -> None:
+def test_switches_without_effect_are_refused(options: dict[str, Any]) -> None:
     with pytest.raises(pydantic.ValidationError, match="dee is off"):
         methods.options_of("deen", options)
 

@@ -260,9 +260,9 @@ def test_switches_change_what_is_embedded(build, batch, options):
     changed.load_state_dict(
         same | ({"shared.gem.power": torch.tensor(1.5)} if "gem_power" in options else {}), strict=False
     )
-    found = changed.embed(batch.infrared, Modality.INFRARED)
+    actual = changed.embed(batch.infrared, Modality.INFRARED)
     expected = plain.embed(batch.infrared, Modality.INFRARED)
-    assert found.shape != expected.shape or (found - expected).abs().max() > 1e-6
+    assert actual.shape != expected.shape or (actual - expected).abs().max() > 1e-6
 
 
 @pytest.mark.parametrize(
@@ -297,9 +297,9 @@ def test_restitution_by_hand(build, batch):
     mlp = network.restitution.mask
     expected = normalized + torch.sigmoid(mlp[2](F.relu(mlp[0](described)))) * residual
     torch.testing.assert_close(network.restitution(features), expected, rtol=1e-4, atol=1e-5)
-    found = network.losses(batch)["identity_specific"]
+    actual = network.losses(batch)["identity_specific"]
     logits = network.specific(expected).logits
-    torch.testing.assert_close(found, F.cross_entropy(logits, batch.labels.repeat(2)), rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(actual, F.cross_entropy(logits, batch.labels.repeat(2)), rtol=1e-4, atol=1e-5)
 
 
 def test_weights_scale_their_terms(build, batch):
@@ -325,7 +325,7 @@ def test_weights_scale_their_terms(build, batch):
         torch.testing.assert_close(value, factor * plain[term], rtol=1e-4, atol=1e-6)
 
 
-def test_weight_0_leaves_a_term_and_its_modules_out(build, batch):
+def test_weight_0_omits_a_term_and_its_modules(build, batch):
     network = build("dselacfp", {"modality": {"shared": 0.0}, "purity": {"entropy": 0.0}})
     assert network.losses(batch).keys() == TERMS - {"modality_shared", "purity_entropy"}
     assert list(network.modality_heads) == ["specific"]
@@ -390,7 +390,7 @@ def test_detached_inter_terms_do_not_train_the_specific_branch(build, batch):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"specific": {"on": False}}, "need the specific branch, which is off"),
+        ({"specific": {"on": False}}, "need the specific branch, but specific.on is false"),
         ({"specific": {"purify": "none"}}, "purity.entropy, purity.centroid act on the masks"),
         ({"last": "layer3", "specific": {"first": "layer4"}}, "after layer3"),
         ({"last": "layer3", "lam": {"before": ["layer4"]}}, "after layer3"),
@@ -401,18 +401,18 @@ def test_detached_inter_terms_do_not_train_the_specific_branch(build, batch):
         ({"lam": {"before": ["layer2", "layer2"]}}, "twice"),
     ],
 )
-def test_switches_that_would_do_nothing_are_refused(options, message):
+def test_switches_without_effect_are_refused(options, message):
     with pytest.raises(pydantic.ValidationError, match=message):
         methods.options_of("dselacfp", options)
 
 
-def test_more_parts_than_rows_are_the_users_turn(build, batch):
+def test_more_parts_than_rows_are_a_usage_error(build, batch):
     network = build("dselacfp", {"lam": {"parts": 9}})  # layer3 gets 8 rows of a 64×32 image
-    with pytest.raises(UsageError, match="9 parts, but layer3 gets a map of 8 rows"):
+    with pytest.raises(UsageError, match="9 parts, but the input of layer3 has 8 rows"):
         network.losses(batch)
 
 
-def test_a_bare_off_is_the_word():
+def test_a_yaml_off_is_read_as_the_word_off():
     assert methods.options_of("dselacfp", {"imfpe": {"nl": False}}).imfpe.nl == "off"
 
 

@@ -39,7 +39,7 @@ PLAIN = {"agp": {"after": []}, "anm": {"on": False}, "cnm": {"weight": 0.0}}
 
 
 def fdnm_by_hand(network, images, streams):
-    """Stage by stage, a spectral module where its place is; (2, N, 256)."""
+    """Stage by stage, each spectral module at its place; (2, N, 256)."""
     features = torch.einsum("bchw,c->bhw", images, LUMINANCE).unsqueeze(1)
     for stage in ("stem", "stage1", "stage2", "stage3"):
         features = network.trunk.run(stage, features, streams)
@@ -68,10 +68,10 @@ def test_fdnm_s_losses_are_means_over_branches(build: Callable[..., ReIdNetwork]
 
 def test_fdnm_joins_its_branches(build: Callable[..., ReIdNetwork], faces: Batch) -> None:
     network = build("face").eval()
-    found = network.embed(faces.infrared, Modality.INFRARED)
-    assert found.shape == (8, 512)
+    actual = network.embed(faces.infrared, Modality.INFRARED)
+    assert actual.shape == (8, 512)
     expected = F.normalize(torch.cat(list(fdnm_by_hand(network, faces.infrared, Modality.INFRARED)), 1))
-    torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(actual, expected, rtol=1e-4, atol=1e-5)
 
 
 @pytest.mark.parametrize(
@@ -115,7 +115,7 @@ def test_losses(build: Callable[..., ReIdNetwork], faces: Batch) -> None:
     torch.testing.assert_close(
         losses["triplet"], 0.5 * batch_hard_triplet(features, labels, 0.7), rtol=1e-4, atol=1e-5
     )
-    # There is no mean and std: both spaces of erasing are one.
+    # Without mean and std, erasing before and after normalising are the same.
     other = dataclasses.replace(faces, erase=dataclasses.replace(faces.erase, normalised=True))
     assert torch.equal(network.losses(other)["identity"], losses["identity"])
 
@@ -135,16 +135,16 @@ def test_weights_of_zero(build: Callable[..., ReIdNetwork], faces: Batch) -> Non
 def test_the_centre_of_larger_images_is_embedded(build: Callable[..., ReIdNetwork], faces: Batch) -> None:
     network = build("face", PLAIN).eval()
     wide = F.pad(faces.visible, (8, 8, 8, 8), value=0.7)
-    found = network.embed(wide, Modality.VISIBLE)
-    torch.testing.assert_close(found, network.embed(faces.visible, Modality.VISIBLE), rtol=0, atol=1e-6)
+    actual = network.embed(wide, Modality.VISIBLE)
+    torch.testing.assert_close(actual, network.embed(faces.visible, Modality.VISIBLE), rtol=0, atol=1e-6)
     torch.testing.assert_close(
-        found, F.normalize(by_hand(network, faces.visible, Modality.VISIBLE)), rtol=1e-4, atol=1e-5
+        actual, F.normalize(by_hand(network, faces.visible, Modality.VISIBLE)), rtol=1e-4, atol=1e-5
     )
     with pytest.raises(ValueError, match="smaller"):
         network.embed(faces.visible[..., :100], Modality.VISIBLE)
 
 
-def test_dropout_acts_in_training_and_stems_are_shared_where_asked(
+def test_dropout_acts_in_training_and_stems_can_be_shared(
     build: Callable[..., ReIdNetwork], faces: Batch
 ) -> None:
     network = build("face", {"dropout": 0.5, "stem": "shared"}).train()
@@ -162,32 +162,32 @@ def test_luminance_and_centre() -> None:
 
 
 @pytest.mark.parametrize(
-    ("method", "backbone", "crop", "said"),
+    ("method", "backbone", "crop", "message"),
     [
         ("face", "resnet18", "[128, 128]", "backbone.name: method face is not built on resnet18"),
         ("baseline", "lightcnn29", "[128, 128]", "backbone.name: method baseline is not built on lightcnn29"),
         ("face", "lightcnn29", "null", r"data.size: method face takes \[128, 128\]"),
     ],
 )
-def test_what_does_not_fit_is_refused(
-    tmp_path: Path, method: str, backbone: str, crop: str, said: str
+def test_incompatible_backbones_and_sizes_are_refused(
+    tmp_path: Path, method: str, backbone: str, crop: str, message: str
 ) -> None:
     path = tmp_path / "face.yaml"
     path.write_text(RECIPE.format(method=method, backbone=backbone, crop=crop))
-    with pytest.raises(RecipeError, match=said):
+    with pytest.raises(RecipeError, match=message):
         load_recipe(str(path))
 
 
 @pytest.mark.parametrize(
-    ("setting", "said"),
+    ("setting", "message"),
     [
         ("backbone.weights=imagenet", "no ImageNet weights"),
         ("backbone.last_stride=2", "last_stride is a ResNet's"),
     ],
 )
-def test_settings_of_a_resnet_are_refused(tmp_path: Path, setting: str, said: str) -> None:
+def test_settings_of_a_resnet_are_refused(tmp_path: Path, setting: str, message: str) -> None:
     path = tmp_path / "face.yaml"
     path.write_text(RECIPE.format(method="face", backbone="lightcnn29", crop="[128, 128]"))
     assert load_recipe(str(path)).backbone.name == "lightcnn29"
-    with pytest.raises(RecipeError, match=said):
+    with pytest.raises(RecipeError, match=message):
         load_recipe(str(path), (setting,))

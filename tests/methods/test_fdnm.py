@@ -30,12 +30,12 @@ def pooled_by_hand(network, batch, pool=None):
             features = network.agp[stage](features)
     branches = network.anm(features).chunk(2) if network.options.anm.on else [features]
     pool = pool or (lambda x: x.mean(dim=(2, 3)))
-    found = {}
+    pooled = {}
     for b, maps in enumerate(branches):
         rows = maps.shape[2] // 4
         parts = [maps] + [maps[:, :, i * rows : (i + 1) * rows] for i in range(4)]
-        found |= {(b, p): pool(part) for p, part in enumerate(parts)}
-    return found
+        pooled |= {(b, p): pool(part) for p, part in enumerate(parts)}
+    return pooled
 
 
 def test_total_of_the_paper(build: Callable[..., ReIdNetwork], batch: Batch) -> None:
@@ -96,7 +96,7 @@ def test_total_of_the_paper(build: Callable[..., ReIdNetwork], batch: Batch) -> 
         {"margin": 1.3},
     ],
 )
-def test_every_switch_changes_the_losses_and_leaves_no_parameter_out(
+def test_every_switch_changes_the_losses_and_trains_every_parameter(
     build: Callable[..., ReIdNetwork], batch: Batch, options
 ) -> None:
     plain, changed = build("fdnm").train(), build("fdnm", options).train()
@@ -169,7 +169,7 @@ def test_embedding(
         {"identity_weight": 0.0, "triplet_weight": 0.0, "cnm": {"on": False}, "embed": {"level": "pool"}},
     ],
 )
-def test_what_does_not_fit_is_refused(options: dict[str, Any]) -> None:
+def test_incompatible_options_are_refused(options: dict[str, Any]) -> None:
     with pytest.raises(pydantic.ValidationError):
         methods.options_of("fdnm", options)
 

@@ -55,9 +55,9 @@ def test_the_embedding_joins_the_stripes(build: Callable[..., ReIdNetwork], batc
     network = build("hctri", {"features": 16}).eval()
     embeddings, _ = stripes_by_hand(network, network.normalise(batch.visible), Modality.VISIBLE, 3.0)
     expected = F.normalize(torch.cat(embeddings, 1))
-    found = network.embed(batch.visible, Modality.VISIBLE)
-    assert found.shape == (8, 6 * 16)
-    torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-5)
+    actual = network.embed(batch.visible, Modality.VISIBLE)
+    assert actual.shape == (8, 6 * 16)
+    torch.testing.assert_close(actual, expected, rtol=1e-4, atol=1e-5)
 
 
 @pytest.mark.parametrize(("separate", "stages"), [(0, 0), (2, 2), (5, 5)])
@@ -67,14 +67,14 @@ def test_separate_stages(build: Callable[..., ReIdNetwork], separate: int, stage
     assert own == [True] * stages + [False] * (5 - stages)
 
 
-def test_a_weight_of_zero_leaves_its_term_out(build: Callable[..., ReIdNetwork], batch: Batch) -> None:
+def test_a_weight_of_zero_omits_its_term(build: Callable[..., ReIdNetwork], batch: Batch) -> None:
     assert build("hctri", {"joined_weight": 0.0}).losses(batch).keys() == {"identity", "stripe"}
     metric = build("hctri", {"identity_weight": 0.0})
     assert metric.losses(batch).keys() == {"joined", "stripe"}
     assert not hasattr(metric.heads, "classifier_weight")
 
 
-def test_nothing_to_learn_from_is_refused() -> None:
+def test_a_recipe_without_losses_is_refused() -> None:
     with pytest.raises(pydantic.ValidationError):
         methods.options_of("hctri", {"identity_weight": 0.0, "joined_weight": 0.0, "stripe_weight": 0.0})
     with pytest.raises(pydantic.ValidationError, match="weight is 0"):

@@ -1,4 +1,4 @@
-"""An option that the others leave without effect is refused by its name, at its default let through."""
+"""Options that have no effect beside the others are refused by name, and accepted at their default."""
 
 import pydantic
 import pytest
@@ -114,26 +114,26 @@ def test_idle_options_are_refused_by_name(method, options, idle):
     assert f": {', '.join(idle)} would change nothing" in error["msg"]
 
 
-def test_the_default_that_takes_a_value_back_is_named():
+def test_the_message_names_the_default_that_resets_a_value():
     with pytest.raises(pydantic.ValidationError, match=r"leave out or say margin: 0\.3"):
         methods.options_of("deen", {"triplet_weight": 0.0, "margin": 0.5})
 
 
-def test_keys_of_cost_are_let_through_while_their_module_is_off():
+def test_keys_of_cost_are_accepted_while_their_module_is_off():
     light = {"cfam": {"on": False, "dim": 256}, "tm": {"state": 1}, "ot": {"grad": "detach_plan"}}
     options = methods.options_of("sfcl", {**SFCL_PLAIN, **light, "sfim": {"on": False, "hidden": 768}})
     assert options.cfam.dim == 256
 
 
-def test_all_of_them_are_named_at_once():
+def test_all_idle_options_are_named_at_once():
     with pytest.raises(pydantic.ValidationError) as refused:
         methods.options_of("baseline", {"gem_power": 10.0, "center_margin": 0.5})
     (error,) = refused.value.errors()
     assert "pool is 'gap': gem_power" in error["msg"]
-    assert "no loss on centres: center_margin" in error["msg"]
+    assert "the centre loss is off: center_margin" in error["msg"]
 
 
-def test_dropout_of_branches_that_are_not_made():
+def test_dropout_without_generated_branches_is_refused():
     options = {"dee": {"on": False, "dropout": 0.3}, "cpm": {"weight": 0.0}, "ort_weight": 0.0}
     with pytest.raises(pydantic.ValidationError, match=r"dee\.dropout would change nothing"):
         methods.options_of("deen", {**options, "embed": {"branches": "original"}})

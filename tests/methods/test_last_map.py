@@ -1,4 +1,4 @@
-"""The backbone's last feature map is found in every method, image by image."""
+"""The last feature map of the backbone, of every method and each image."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from vireid_cli.types import Batch, Modality
 
 @pytest.mark.parametrize("name", methods.available())
 @pytest.mark.parametrize("modality", list(Modality))
-def test_every_method_has_one_that_belongs_to_its_image(
+def test_the_last_map_of_every_method_belongs_to_its_image(
     name, modality, build: Callable[..., ReIdNetwork], batch: Batch
 ) -> None:
     network = build(name).eval()
@@ -36,16 +36,16 @@ def test_every_method_has_one_that_belongs_to_its_image(
     assert (together[0] - together[2]).abs().max() > 1e-4
 
 
-def test_it_is_what_the_last_stage_makes_with_its_gradient(
+def test_the_last_map_is_the_last_stage_s_output_with_its_gradient(
     build: Callable[..., ReIdNetwork], batch: Batch
 ) -> None:
     network = build("baseline").eval()
     with last_map(network) as newest:
         embedding = network.embed(batch.visible, Modality.VISIBLE)
-        found = newest()
+        features = newest()
     expected = network.trunk(network.normalise(batch.visible), Modality.VISIBLE)
-    torch.testing.assert_close(found, expected, rtol=0, atol=0)
-    (gradient,) = torch.autograd.grad(embedding[0, 0], found)
+    torch.testing.assert_close(features, expected, rtol=0, atol=0)
+    (gradient,) = torch.autograd.grad(embedding[0, 0], features)
     assert gradient[0].abs().max() > 0
     assert not gradient[1:].any()
     folded = fold_batch_norms(network)
@@ -54,7 +54,7 @@ def test_it_is_what_the_last_stage_makes_with_its_gradient(
         torch.testing.assert_close(newest(), expected, rtol=0, atol=1e-4)
 
 
-def test_afterwards_nothing_is_watched_and_other_networks_are_refused(
+def test_hooks_are_removed_and_other_networks_are_refused(
     build: Callable[..., ReIdNetwork], batch: Batch
 ) -> None:
     network = build("baseline").eval()

@@ -10,11 +10,11 @@ def test_available_are_the_files() -> None:
     assert methods.available() == sorted(methods.available())
 
 
-def test_a_wrong_name_shows_the_nearest_and_all() -> None:
+def test_an_unknown_name_lists_the_closest_and_all_methods() -> None:
     with pytest.raises(UsageError) as error:
         methods.load("sepgg")
     text = str(error.value)
-    assert "no method 'sepgg'" in text
+    assert "unknown method 'sepgg'" in text
     assert "Did you mean 'sepg'?" in text
     assert "baseline, " in text
 

@@ -23,18 +23,18 @@ RELEASED = {"seg": {"mode": "released", "at_test": False}}
 
 
 def inputs_of(network, batch):
-    """What enters the trunk in a step."""
-    seen = []
-    network.trunk.stem.register_forward_pre_hook(lambda module, inputs: seen.append(inputs[0]))
+    """Input of the trunk in a training step."""
+    captured = []
+    network.trunk.stem.register_forward_pre_hook(lambda module, inputs: captured.append(inputs[0]))
     network.losses(batch)
-    return seen[0]
+    return captured[0]
 
 
 def input_at_test(network, images, modality):
-    seen = []
-    network.trunk.stem.register_forward_pre_hook(lambda module, inputs: seen.append(inputs[0]))
+    captured = []
+    network.trunk.stem.register_forward_pre_hook(lambda module, inputs: captured.append(inputs[0]))
     network.embed(images, modality)
-    return seen[0]
+    return captured[0]
 
 
 def maps_of(network, images, streams):
@@ -123,9 +123,9 @@ def test_seg_mode_released_after_erasing_and_normalising(build, batch):
 def test_seg_switches_reach_the_image(build, batch, switch):
     network = build("sepg", {"seg": switch}).eval()
     expected = network.normalise(seg_image(batch.visible, **switch))
-    found = input_at_test(network, batch.visible, Modality.VISIBLE)
-    torch.testing.assert_close(found, expected)
-    assert (found - network.normalise(seg_image(batch.visible))).abs().max() > 1e-3
+    actual = input_at_test(network, batch.visible, Modality.VISIBLE)
+    torch.testing.assert_close(actual, expected)
+    assert (actual - network.normalise(seg_image(batch.visible))).abs().max() > 1e-3
 
 
 def test_seg_at_test(build, batch):
@@ -155,14 +155,14 @@ def test_gate_multiplies_the_shared_map(build, batch):
     ("options", "runs"),
     [({}, False), ({"gate": True}, True), ({"embed": {"parts": "chunks+specific"}}, True)],
 )
-def test_layer_4_runs_at_test_only_where_it_changes_the_embedding(build, batch, options, runs):
+def test_layer_4_runs_at_test_only_if_it_changes_the_embedding(build, batch, options, runs):
     network, calls = build("sepg", options).eval(), []
     network.trunk.layer4.infrared.register_forward_hook(lambda *_: calls.append(1))
     network.embed(batch.infrared, Modality.INFRARED)
     assert bool(calls) is runs
 
 
-def test_what_no_loss_reaches_is_not_built(build, batch):
+def test_modules_without_a_loss_are_not_built(build, batch):
     network = build("sepg", {"specific_weight": 0.0})
     assert not hasattr(network.trunk, "layer4")
     assert network.losses(batch).keys() == {"chunk", "paba"}
@@ -213,9 +213,9 @@ def test_weights_scale_their_terms(build, batch):
 def test_paba_switches_reach_the_loss(build, batch, switch):
     network = build("sepg", {"paba": switch}).eval()
     expected = 2.5 * paba(metric_of(network, batch, "pooled"), batch.labels, **{"margin": 0.5, **switch})
-    found = network.losses(batch)["paba"]
-    torch.testing.assert_close(found, expected)
-    assert (found - build("sepg").eval().losses(batch)["paba"]).abs() > 1e-4
+    actual = network.losses(batch)["paba"]
+    torch.testing.assert_close(actual, expected)
+    assert (actual - build("sepg").eval().losses(batch)["paba"]).abs() > 1e-4
 
 
 def test_paba_anchor_gradient(build, batch):
@@ -253,7 +253,7 @@ def test_paba_acts_on_the_trunk_and_draws_the_modalities_together(build, batch):
 
 
 def test_modalities_at_opposite_poles_are_a_degenerate_minimum_of_paba_on_signed_features():
-    """The loss is the margin per direction there, whoever is whose, and its gradient is 0."""
+    """The loss is then the margin per direction for any labels, and its gradient is 0."""
     pole = F.normalize(torch.randn(1, 1, 32, dtype=torch.float64), dim=-1)
     features = torch.cat([pole.expand(3, 8, 32), -pole.expand(3, 8, 32)], dim=1).clone().requires_grad_()
     labels = torch.arange(4).repeat_interleave(2)
@@ -292,11 +292,11 @@ def test_other_metric_losses(build, batch):
 
 
 def test_metric_feature_before_or_after_dropout(build, batch):
-    for when, drawn in (("before_dropout", False), ("after_dropout", True)):
+    for when, random in (("before_dropout", False), ("after_dropout", True)):
         chunks = {"metric_feature": when, "dropout": 0.7}
         network = build("sepg", {"chunks": chunks, "paba": {"feature": "embedding"}}).train()
         first, second = (network.losses(batch) for _ in range(2))
-        assert (abs(first["paba"].item() - second["paba"].item()) > 1e-5) is drawn
+        assert (abs(first["paba"].item() - second["paba"].item()) > 1e-5) is random
         assert abs(first["chunk"].item() - second["chunk"].item()) > 1e-6
 
 
@@ -344,7 +344,7 @@ def test_gate_needs_stride_1(build, batch):
 
 
 class Counting(TorchDispatchMode):
-    """Counts what reaches the dispatcher, views included, and what waits for the device."""
+    """Counts the operations of the dispatcher, views included, and those that wait for the device."""
 
     WAITS = (
         "_local_scalar_dense",
@@ -437,13 +437,13 @@ def test_a_whole_step_after_the_trunk_takes_at_most_300_operations(batch):
 
 @pytest.mark.parametrize("mode", ["off", "gray_only", "released"])
 @pytest.mark.parametrize(
-    "given",
+    "options",
     [{"amplitude": "unit"}, {"phase_source": "gray"}, {"abs": True}, {"weight": 0.5}, {"clip": False}],
 )
-def test_options_of_a_phase_image_that_is_not_made_are_refused(mode, given):
+def test_options_of_an_absent_phase_image_are_refused(mode, options):
     seg = {"mode": mode} if mode == "off" else {"mode": mode, "at_test": False}
     assert methods.options_of("sepg", {"seg": seg}).seg.mode == mode
     with pytest.raises(
-        pydantic.ValidationError, match=f"has no phase image: {next(iter(given))} would change nothing"
+        pydantic.ValidationError, match=f"has no phase image: {next(iter(options))} would change nothing"
     ):
-        methods.options_of("sepg", {"seg": seg | given})
+        methods.options_of("sepg", {"seg": seg | options})

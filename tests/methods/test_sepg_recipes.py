@@ -1,4 +1,4 @@
-"""The recipes of baseline and SEPG-Net say what they should, option by option."""
+"""Every option of the recipes of baseline and SEPG-Net has its published value."""
 
 import pytest
 
@@ -45,7 +45,7 @@ def test_regdb_differs_in_the_dataset_only():
     assert reported == {("regdb", "v2i"): (97.7, 90.8), ("regdb", "i2v"): (95.8, 90.4)}
 
 
-def test_the_release_is_what_its_code_runs():
+def test_the_release_recipe_has_the_settings_of_its_code():
     recipe, options = recipe_and_options("sepg-release.yaml")
     assert (recipe.data.sampler.identities, recipe.data.sampler.images) == (7, 8)
     augment, schedule = recipe.data.augment, recipe.train.schedule

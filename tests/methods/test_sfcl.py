@@ -116,7 +116,7 @@ def test_losses_of_both_paths(trained, batch):
 
 
 def test_one_image_alone_is_one_of_its_own_path(trained, batch):
-    """What is trained as `self` is what is embedded."""
+    """The path `self` computes the same features as the embedding."""
     network = trained()
     features = inputs(network, dataclasses.replace(batch, erase=None, exchange=None))
     own = network._paths(features[:8], features[8:], batch.labels)[1]
@@ -310,7 +310,7 @@ def test_decay_spares_scalars_norms_positions_and_the_scan(build):
 
 
 @pytest.mark.parametrize(
-    ("options", "said"),
+    ("options", "message"),
     [
         ({"cfam": {"on": False}}, "cfc"),
         ({"train_paths": []}, "train_paths"),
@@ -319,8 +319,8 @@ def test_decay_spares_scalars_norms_positions_and_the_scan(build):
         ({"cfam": {"dim": 100}}, "multiple of 8"),
     ],
 )
-def test_options_that_contradict(options, said):
-    with pytest.raises(pydantic.ValidationError, match=said):
+def test_options_that_contradict(options, message):
+    with pytest.raises(pydantic.ValidationError, match=message):
         methods.options_of("sfcl", options)
 
 
@@ -333,7 +333,7 @@ def test_onnx_of_the_whole_method(trained, batch, tmp_path, inference, modality)
     network = trained({"inference": inference})
     with torch.no_grad():
         network.calibrate(training_images(batch))
-    made = export_onnx(network, tmp_path, {modality: plain(batch, modality)})
-    assert made.largest_difference < 1e-4
-    assert made.nodes["Scan"] == 1
-    assert sum(made.nodes.values()) < 700
+    report = export_onnx(network, tmp_path, {modality: plain(batch, modality)})
+    assert report.largest_difference < 1e-4
+    assert report.nodes["Scan"] == 1
+    assert sum(report.nodes.values()) < 700

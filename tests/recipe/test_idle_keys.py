@@ -55,9 +55,9 @@ def test_the_stride_of_a_stage_that_is_not_built(recipe: str, settings: tuple[st
 
 def test_a_second_view_goes_with_the_option_that_takes_it() -> None:
     views = "method.options.caj_views=2"
-    with pytest.raises(RecipeError, match=r"sfcl needs a second view .*caj_views 2: say true"):
+    with pytest.raises(RecipeError, match=r"sfcl needs a second view .*caj_views 2: set true"):
         load_recipe("sfcl", (views,))
-    with pytest.raises(RecipeError, match=r"sfcl uses no second view .*caj_views 1: say false"):
+    with pytest.raises(RecipeError, match=r"sfcl uses no second view .*caj_views 1: set false"):
         load_recipe("sfcl", ("data.augment.second_view=true",))
     assert load_recipe("sfcl", (views, "data.augment.second_view=true")).data.augment.second_view
 

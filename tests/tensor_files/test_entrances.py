@@ -133,13 +133,15 @@ def test_the_published_mask_rcnn_is_frozen_as_torchvision_freezes_it(
     state = {k: v for k, v in state.items() if not k.endswith("num_batches_tracked")}
     state = {k: v + torch.rand_like(v) if "running" in k else v for k, v in state.items()}
     monkeypatch.setattr(type(known), "get_state_dict", lambda self, **options: state)
-    theirs = detection.maskrcnn_resnet50_fpn(weights=known).eval()
+    reference = detection.maskrcnn_resnet50_fpn(weights=known).eval()
     monkeypatch.setattr("vireid_cli.occlusion.detect.load_published", lambda url: state)
-    ours = MaskRcnn.load("torchvision").network
-    assert isinstance(ours, nn.Module)
+    model = MaskRcnn.load("torchvision").network
+    assert isinstance(model, nn.Module)
     image = torch.rand(1, 3, 64, 64)
     with torch.inference_mode():
-        for one, other in zip(ours.backbone(image).values(), theirs.backbone(image).values(), strict=True):
+        for one, other in zip(
+            model.backbone(image).values(), reference.backbone(image).values(), strict=True
+        ):
             assert torch.equal(one, other)
 
 

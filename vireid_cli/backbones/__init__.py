@@ -1,1 +1,1 @@
-"""Trunks of the networks: two-stream ResNets, their pretrained weights, folding for inference."""
+"""Trunks of the networks: two-stream ResNets and LightCNN, pretrained weights, folding for inference."""

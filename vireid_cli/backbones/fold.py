@@ -1,4 +1,4 @@
-"""Batch norms folded into their convolutions, for faster extraction."""
+"""Batch norms folded into their convolutions, for faster inference."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ _RESIDUAL_PAIRS = (("conv1", "bn1"), ("conv2", "bn2"), ("conv3", "bn3"))
 
 
 def fold_batch_norms(network: Network) -> Network:
-    """A copy for inference in which a batch norm that follows a convolution is part of it.
+    """Return a copy for inference, with each batch norm after a convolution merged into the convolution.
 
-    Pairs are found in torchvision's residual blocks and where a ``Sequential`` has a batch norm right
-    after a convolution; everything else stays. Embeddings differ by rounding only. The copy is in
-    eval mode and not meant to be trained.
+    Pairs are those of torchvision's residual blocks, and each batch norm right after a convolution in a
+    ``Sequential``. All other modules stay. Embeddings differ by rounding only. The copy is in eval mode and
+    not intended for training.
 
     Args:
-        network: Stays as it is.
+        network: Network to copy; not changed.
     """
     folded = copy.deepcopy(network).eval()
     for module in folded.modules():

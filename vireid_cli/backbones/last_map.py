@@ -1,4 +1,4 @@
-"""The last feature map of a network's backbone, whatever its method does with it."""
+"""Last feature map of the backbone of a network, for any method."""
 
 from __future__ import annotations
 
@@ -16,17 +16,17 @@ from vireid_cli.backbones.two_stream import TwoStream
 
 @contextmanager
 def last_map(network: nn.Module) -> Iterator[Callable[[], Tensor]]:
-    """Watch a network's forward passes for what its backbone makes.
+    """Record the output of the backbone in a network's forward passes.
 
-    The map is that of the last stage that the pass ran: before a method's own modules on top (FDNM's ANM),
-    with those that stand inside of the backbone (non-local blocks, AGP).
+    The map is the output of the last stage of the pass. It excludes a method's modules behind the backbone
+    (FDNM's ANM) and includes modules inside it (non-local blocks, AGP).
 
     Args:
-        network: A method's network; its batch norms may be folded.
+        network: Network of a method; its batch norms may be folded.
 
-    Yields:
-        What gives the map of the newest pass, (M, C, h, w), with its gradient where there is one. The
-        first N belong to the N images; M is larger where a method adds more of its own (DEEN).
+    Yields: Function that returns the map of the latest pass, (M, C, h, w), with its graph, if any. The
+    first N maps
+        belong to the N images; M is larger if the method generates further maps (DEEN).
 
     Raises:
         ValueError: The network has no backbone of this package.
@@ -35,15 +35,15 @@ def last_map(network: nn.Module) -> Iterator[Callable[[], Tensor]]:
     if trunk is None:
         raise ValueError(f"{type(network).__name__} has no TwoStream and no TwoStreamLightCnn")
     stages: tuple[str, ...] = trunk.stages if isinstance(trunk, TwoStream) else lightcnn.STAGES
-    seen: dict[str, Tensor] = {}
+    maps: dict[str, Tensor] = {}
 
     def keep(stage: str, *call: Any) -> None:
         if stage == stages[0]:
-            seen.clear()  # a new pass, which may end before the stage that the last one ended with
-        seen[stage] = call[-1]
+            maps.clear()  # a new pass, which may end at an earlier stage than the previous pass
+        maps[stage] = call[-1]
 
     def newest() -> Tensor:
-        return next(seen[stage] for stage in reversed(stages) if stage in seen)
+        return next(maps[stage] for stage in reversed(stages) if stage in maps)
 
     hooks = [trunk.get_submodule(stage).register_forward_hook(partial(keep, stage)) for stage in stages]
     try:

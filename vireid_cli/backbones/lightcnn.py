@@ -1,9 +1,8 @@
-"""LightCNN-29 v2, the face network of max-feature-map units (docs/methods.md#faces).
+"""LightCNN-29 v2, a face network of max-feature-map units (docs/methods.md#faces).
 
 Wu et al., "A Light CNN for Deep Face Representation with Noisy Labels", TIFS 2018. Input is one grey
-channel of 128×128 in [0, 1] without mean and std. Modules are named as in the public weights, so that
-their keys fit: ``conv1.filter.weight``, ``block1.0.conv1.filter.weight``, ``group1.conv_a.filter.weight``,
-``fc.weight`` …
+channel of 128×128 in [0, 1] without mean and std. Module names match the keys of the public weights:
+``conv1.filter.weight``, ``block1.0.conv1.filter.weight``, ``group1.conv_a.filter.weight``, ``fc.weight`` …
 """
 
 from __future__ import annotations
@@ -22,23 +21,23 @@ Stage = Literal["stem", "stage1", "stage2", "stage3"]
 STAGES: tuple[Stage, ...] = ("stem", "stage1", "stage2", "stage3")
 
 SIDE = 128
-"""Height and width of the input in pixels: the last layer is a full connection."""
+"""Height and width of the input in pixels, fixed by the fully connected last layer."""
 
 EMBEDDING = 256
 
 CHANNELS = (48, 96, 192, 128, 128)
-"""After the first convolution and each of the four groups, at width 64."""
+"""Channels after the first convolution and each of the four groups, at width 64."""
 
 BLOCKS = (1, 2, 3, 4)
-"""Residual blocks before each group."""
+"""Number of residual blocks before each group."""
 
 
 class Mfm(nn.Module):
-    """Max-feature-map unit: a convolution of twice the channels, the larger of each pair kept.
+    """Max-feature-map unit: a convolution with twice the channels, then the maximum of each pair.
 
     Args:
         inputs: Channels C.
-        outputs: Channels C' that are kept.
+        outputs: Channels C' of the result.
         kernel: Side of the convolution in pixels.
         padding: Pixels of zeros on each side.
     """
@@ -54,10 +53,10 @@ class Mfm(nn.Module):
 
 
 class Residual(nn.Module):
-    """Two 3×3 units and the input added.
+    """Two 3×3 units with a residual connection.
 
     Args:
-        channels: C, before and after.
+        channels: C, of input and output.
     """
 
     def __init__(self, channels: int) -> None:
@@ -100,7 +99,7 @@ class LightCnn(nn.Module):
     """The whole network without its classifier, named as in the public weights.
 
     Args:
-        width: Scales all channels; 64 is the published network, and what weights fit.
+        width: Scale of all channels; 64 is the published network and the width of its weights.
     """
 
     def __init__(self, width: int = WIDTH) -> None:
@@ -127,7 +126,7 @@ class LightCnn(nn.Module):
 
 
 def light_cnn(spec: BackboneSpec) -> LightCnn:
-    """The network with the weights of ``spec``; random ones are drawn from torch's global generator."""
+    """Build the network with the weights of ``spec``; random weights use torch's global generator."""
     network = LightCnn(spec.width)
     if spec.state is not None:
         network.load_state_dict(spec.state)
@@ -137,12 +136,12 @@ def light_cnn(spec: BackboneSpec) -> LightCnn:
 class TwoStreamLightCnn(nn.Module):
     """LightCNN-29 in stages, for two modalities in one batch, visible first.
 
-    ``stem`` is the first unit and its pooling (48 × 64 × 64), ``stage1`` ends with 96 × 32 × 32,
-    ``stage2`` with 192 × 16 × 16, ``stage3`` with 128 × 16 × 16, before the last pooling.
+    ``stem`` is the first unit and its pooling (48 × 64 × 64). ``stage1`` ends with 96 × 32 × 32, ``stage2``
+    with 192 × 16 × 16 and ``stage3`` with 128 × 16 × 16, before the last pooling.
 
     Args:
         spec: Width and weights.
-        separate: Whether each modality has a stem for itself.
+        separate: Whether each modality has its own stem.
 
     Attributes:
         channels: Channels after each stage.
@@ -163,10 +162,10 @@ class TwoStreamLightCnn(nn.Module):
         self.channels: dict[Stage, int] = dict(zip(STAGES, numbers, strict=True))
 
     def run(self, stage: Stage, features: Tensor, streams: Streams) -> Tensor:
-        """One stage: (B, C, h, w), visible images first → (B, C', h', w')."""
+        """Run one stage: (B, C, h, w), visible images first → (B, C', h', w')."""
         module = self.get_submodule(stage)
         return module(features, streams) if isinstance(module, PerModality) else module(features)
 
     def head(self, features: Tensor) -> Tensor:
-        """The last pooling and the full connection: (B, 128, 16, 16) → (B, 256)."""
+        """Apply the last pooling and the fully connected layer: (B, 128, 16, 16) → (B, 256)."""
         return self.fc(self.pool(features).flatten(1))

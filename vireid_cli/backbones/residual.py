@@ -1,7 +1,7 @@
 """torchvision's residual networks at any width.
 
-torchvision takes longer to import than torch, and most commands build no network: this file is imported
-where one is built, not before.
+torchvision takes longer to import than torch, and most commands build no network. Import this file only
+when a network is built.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ PARTS: dict[str, tuple[type[BasicBlock | Bottleneck], list[int]]] = {
     "resnet34": (BasicBlock, [3, 4, 6, 3]),
     "resnet50": (Bottleneck, [3, 4, 6, 3]),
 }
-"""Block and blocks a stage."""
+"""Type of block, and number of blocks per stage."""
 
 
 class _Scaled(ResNet):
@@ -30,7 +30,7 @@ class _Scaled(ResNet):
         super().__init__(block, layers, num_classes=1)
 
     def _make_layer(self, block: Any, planes: int, blocks: int, stride: int = 1, dilate: bool = False) -> Any:
-        if planes == WIDTH:  # the first stage: the stem is there, and not yet initialised
+        if planes == WIDTH:  # the first stage: the stem exists, but is not initialised yet
             self.inplanes = self._width
             self.conv1 = nn.Conv2d(3, self._width, kernel_size=7, stride=2, padding=3, bias=False)
             self.bn1 = nn.BatchNorm2d(self._width)
@@ -38,7 +38,7 @@ class _Scaled(ResNet):
 
 
 def torchvision_network(name: str, width: int) -> ResNet:
-    """A network by torchvision's name, its classifier included, with ``width`` channels after the stem.
+    """Build torchvision's network ``name``, classifier included, with ``width`` channels after the stem.
 
     Random weights are drawn from torch's global generator.
     """

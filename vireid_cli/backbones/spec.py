@@ -1,4 +1,4 @@
-"""The trunk that a method is to build: its name, stride, width and weights."""
+"""Specification of the trunk of a method: name, stride, width and weights."""
 
 from __future__ import annotations
 
@@ -18,20 +18,20 @@ WIDTH = 64
 """Channels after torchvision's stem."""
 
 Streams = Modality | int
-"""Whose images a batch holds: one modality's, or so many visible ones followed by infrared ones."""
+"""Modality of all images of a batch, or the number of visible images before the infrared ones."""
 
 
 @dataclass(frozen=True)
 class BackboneSpec:
-    """The trunk that a method is to build.
+    """Specification of the trunk of a method.
 
     Attributes:
-        name: torchvision's residual network, or LightCNN-29 for faces (``backbones.lightcnn``).
+        name: Name of torchvision's residual network, or LightCNN-29 for faces (``backbones.lightcnn``).
         last_stride: Stride of a ResNet's last stage, 1 or 2.
-        state: Checked weights of the network without its classifier (see ``backbones.weights.resolve``);
-            None: random.
-        width: Channels after a ResNet's stem, 64 in torchvision's networks (48 in LightCNN-29, at the
-            same scale); the others scale with it. Published weights fit 64 only.
+        state: Validated weights of the network without its classifier (see ``backbones.weights.resolve``).
+            None selects random weights.
+        width: Channels after a ResNet's stem. All other channels scale with it. torchvision's networks have
+            64; published weights fit 64 only. LightCNN-29 has 48 channels at width 64.
     """
 
     name: Name = "resnet50"

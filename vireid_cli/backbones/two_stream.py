@@ -1,4 +1,4 @@
-"""A ResNet trunk for two modalities, each stage shared or one for each modality (docs/methods.md#trunk)."""
+"""ResNet trunk for two modalities, with shared or separate stages (docs/methods.md#trunk)."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ INSERTED = "after"
 
 
 def residual_network(spec: BackboneSpec) -> ResNet:
-    """torchvision's network with the last stride and the weights of ``spec``, its classifier removed.
+    """Build torchvision's network with the last stride and weights of ``spec``, without classifier.
 
     Random weights are drawn from torch's global generator.
     """
@@ -31,17 +31,17 @@ def residual_network(spec: BackboneSpec) -> ResNet:
         network.load_state_dict(spec.state)
     first = network.layer4[0]
     stride = (spec.last_stride, spec.last_stride)
-    # A basic block strides in its first convolution, a bottleneck in its 3×3 one.
+    # A basic block strides in its first convolution, a bottleneck in its 3×3 convolution.
     (first.conv2 if hasattr(first, "conv3") else first.conv1).stride = stride
     first.downsample[0].stride = stride
     return network
 
 
 class PerModality(nn.Module):
-    """Two copies of a module, one for each modality, equal at the start.
+    """Two copies of a module, one per modality, with equal initial weights.
 
     Args:
-        module: Becomes the visible copy.
+        module: Module that becomes the visible copy.
     """
 
     def __init__(self, module: nn.Module) -> None:
@@ -50,11 +50,11 @@ class PerModality(nn.Module):
         self.infrared = copy.deepcopy(module)
 
     def of(self, modality: Modality) -> nn.Module:
-        """The copy for one modality."""
+        """Copy for one modality."""
         return self.visible if modality is Modality.VISIBLE else self.infrared
 
     def forward(self, features: Tensor, streams: Streams) -> Tensor:
-        """Send each image through the copy of its modality; the batch keeps its order."""
+        """Apply to each image the copy of its modality; the order of the batch does not change."""
         if isinstance(streams, Modality):
             return self.of(streams)(features)
         visible, infrared = features[:streams], features[streams:]
@@ -62,15 +62,15 @@ class PerModality(nn.Module):
 
 
 class TwoStream(nn.Module):
-    """ResNet stages stem, layer1 … layer4, some of them with one copy for each modality.
+    """ResNet stages stem, layer1 … layer4, some of them with a copy per modality.
 
-    The modalities travel as one batch, visible first, so that a shared batch norm sees both
+    Both modalities form one batch, visible first, so that a shared batch norm normalises both together
     (docs/methods.md#numerical-precision).
 
     Args:
         spec: Network, last stride, weights.
-        separate: Stages that each modality has for itself.
-        stages: Stages that are built at all.
+        separate: Stages with a copy per modality.
+        stages: Stages to build.
 
     Attributes:
         channels: Channels after each stage.
@@ -94,15 +94,15 @@ class TwoStream(nn.Module):
         self.channels: dict[Stage, int] = _channels(network)
 
     def insert(self, stage: Stage, count: int, build: Callable[[int], nn.Module]) -> None:
-        """Put a module after each of the last ``count`` residual blocks of a stage.
+        """Insert a module after each of the last ``count`` residual blocks of a stage.
 
-        The blocks keep their names, and so their keys in a state dict; what follows block 2 is ``after2``.
-        A separate stage gets a copy for each modality.
+        Blocks keep their names and keys of the state dict; the module after block 2 is ``after2``. A separate
+        stage has a copy per modality.
 
         Args:
             stage: ``layer1`` … ``layer4``.
-            count: Blocks that are followed; all of them where the stage has fewer.
-            build: From the stage's channels to a module that keeps the shape.
+            count: Number of blocks, limited by the blocks of the stage.
+            build: Function of the stage's channels that returns a module with equal input and output shape.
         """
         module = self.get_submodule(stage)
         copies = list(module.children()) if isinstance(module, PerModality) else [module]
@@ -112,9 +112,9 @@ class TwoStream(nn.Module):
             _follow(blocks_of_one, copy.deepcopy(added))
 
     def plain_state(self, modality: Modality = Modality.VISIBLE) -> dict[str, Tensor]:
-        """The trunk of one modality under torchvision's keys: what another network can start from.
+        """State dict of the trunk of one modality under torchvision's keys, to initialise other networks.
 
-        Inserted modules are left out; stages that aren't built are missing.
+        It excludes inserted modules and stages that were not built.
         """
         state: dict[str, Tensor] = {}
         for stage in self.stages:
@@ -127,12 +127,12 @@ class TwoStream(nn.Module):
         return state
 
     def run(self, stage: Stage, features: Tensor, streams: Streams) -> Tensor:
-        """One stage.
+        """Run one stage.
 
         Args:
-            stage: Its name.
+            stage: Name of the stage.
             features: (B, C, h, w), visible images first.
-            streams: Which images are visible.
+            streams: Modality of all images, or number of visible images.
 
         Returns:
             (B, C', h', w').
@@ -141,14 +141,14 @@ class TwoStream(nn.Module):
         return module(features, streams) if isinstance(module, PerModality) else module(features)
 
     def forward(self, images: Tensor, streams: Streams) -> Tensor:
-        """All stages in order: (B, 3, H, W) normalised images → (B, C, h, w)."""
+        """Run all stages: (B, 3, H, W) normalised images → (B, C, h, w)."""
         for stage in self.stages:
             images = self.run(stage, images, streams)
         return images
 
 
 def _follow(stage: nn.Module, added: list[nn.Module]) -> None:
-    """Put the added modules behind the last blocks of a ``Sequential``, one behind each."""
+    """Insert each added module after one of the last blocks of a ``Sequential``."""
     blocks = list(stage.named_children())
     for name, _ in blocks:
         delattr(stage, name)

@@ -1,4 +1,4 @@
-"""Pretrained weights: from torch's cache, fetched, or from a file of the user."""
+"""Pretrained weights from torch's cache, a download, or a file of the user."""
 
 from __future__ import annotations
 
@@ -24,10 +24,10 @@ from vireid_cli.tensor_files.published import (
 from vireid_cli.tensor_files.sealed import SEAL
 
 IDENTITIES_KEY = "training_identities"
-"""Metadata of a file of weights: hashes of the identities that it was trained on, one space between."""
+"""Metadata key of a weights file: hashes of its training identities, separated by spaces."""
 
 SHOWN = 5
-"""Keys of each kind that a mismatch lists."""
+"""Number of keys of each kind in the message of a mismatch."""
 
 RESNET_KEYS = "Keys must be torchvision's (conv1.weight, layer1.0.conv1.weight, …); fc.* is ignored."
 FACE_KEYS = (
@@ -45,10 +45,10 @@ NO_FACE_FILE = (
 
 
 class WeightsUnavailable(VireidError):
-    """ImageNet weights that are neither in torch's cache nor can be fetched.
+    """ImageNet weights are not in torch's cache and cannot be downloaded.
 
     Attributes:
-        damaged: The cache holds a file of their name, with other content than the published one.
+        damaged: Whether the cache holds a file with the right name but other content.
     """
 
     def __init__(self, message: str, hint: str, *, damaged: bool = False) -> None:
@@ -57,22 +57,22 @@ class WeightsUnavailable(VireidError):
 
 
 def resolve(name: str, weights: str, width: int = WIDTH) -> dict[str, Tensor] | None:
-    """The checked state of a network without its classifier.
+    """Load and validate the state of a network without its classifier.
 
     Args:
         name: ``resnet18``, ``resnet34``, ``resnet50`` or ``lightcnn29``.
-        weights: ``imagenet``: torchvision's first ImageNet weights, the ones that the published
-            methods start from; ``none``: no weights; else the path of a state dict (safetensors, or
-            a file of ``torch.save`` that holds tensors and plain values only: nothing is executed).
-            A checkpoint's ``state_dict`` is taken out of it, and the prefix ``module.`` off its keys.
-        width: Of the network, see ``BackboneSpec``.
+        weights: ``imagenet`` for torchvision's first ImageNet weights, the start of the published methods;
+            ``none`` for no weights; or the path of a state dict (safetensors, or a file of ``torch.save``
+            with tensors and plain values only: no code is executed). A checkpoint's ``state_dict`` is used
+            if it has one, and the prefix ``module.`` is removed from keys.
+        width: Width of the network; see ``BackboneSpec``.
 
     Returns:
-        A tensor for each key, or None for ``none``.
+        Tensors by key, or None for ``none``.
 
     Raises:
-        WeightsUnavailable: ``imagenet`` is neither in the cache nor can be fetched.
-        UsageError: The file is missing, refused (see ``load_tensors``), or of another network.
+        WeightsUnavailable: The ImageNet weights are not in the cache and cannot be downloaded.
+        UsageError: The file is missing, refused (see ``load_tensors``), or belongs to another network.
     """
     if weights == "none":
         return None
@@ -84,30 +84,30 @@ def resolve(name: str, weights: str, width: int = WIDTH) -> dict[str, Tensor] | 
 
 
 def training_identities(weights: str) -> tuple[str, ...]:
-    """Hashes of the identities that a file was trained on, as ``vireid export backbone`` writes them.
+    """Hashes of the training identities of a weights file, as ``vireid export backbone`` writes them.
 
     Args:
-        weights: As of ``resolve``, which has read it.
+        weights: Argument of a successful ``resolve``.
 
     Returns:
-        None of them where the file does not say, or where there is no file.
+        Hashes; empty if the file does not record them, or if ``weights`` is not a file.
     """
     return tuple(read_metadata(Path(weights)).get(IDENTITIES_KEY, "").split())
 
 
 def lacks_hash(weights: str) -> bool:
-    """Whether a file that ``vireid export backbone`` wrote holds no hash, as earlier versions wrote it."""
+    """Whether a file of ``vireid export backbone`` lacks a content hash, as files of earlier versions do."""
     metadata = read_metadata(Path(weights))
     return IDENTITIES_KEY in metadata and SEAL not in metadata
 
 
 def imagenet_file(name: str) -> Path:
-    """Path of a network's ImageNet weights in torch's cache; the file need not exist."""
+    """Path of a network's ImageNet weights in torch's cache; the file may be missing."""
     return cached_path(_url(name))
 
 
 def _url(name: str) -> str:
-    """Address of torchvision's first ImageNet weights of a network."""
+    """URL of torchvision's first ImageNet weights of a network."""
     from torchvision.models import get_model_weights  # slow to import; see backbones.residual
 
     entry: Any = get_model_weights(name)
@@ -128,7 +128,7 @@ def _imagenet(name: str) -> dict[str, Tensor]:
 
 
 def _read(path: Path, name: str) -> dict[str, Tensor]:
-    """The state dict in a file of the user; one under a published name must be the published file."""
+    """Load the state dict of a user's file; a file with a published name must have the published hash."""
     hint = NO_FACE_FILE if name == "lightcnn29" else NO_RESNET_FILE
     published = name != "lightcnn29" and path.name == imagenet_file(name).name
     state = load_tensors(
@@ -138,7 +138,7 @@ def _read(path: Path, name: str) -> dict[str, Tensor]:
         sha256_prefix=published_prefix(path.name) if published else None,
     )
     if isinstance(state.get("state_dict"), dict):
-        state = state["state_dict"]  # a training checkpoint, as LightCNN's is published
+        state = state["state_dict"]  # a training checkpoint, the form of LightCNN's published file
     wrong = _not_tensors(state)
     if wrong:
         raise UsageError(
@@ -157,45 +157,45 @@ def _not_tensors(state: dict[Any, Any]) -> str:
 
 
 def _without_prefix(state: dict[str, Tensor]) -> dict[str, Tensor]:
-    """Keys as they were before ``nn.DataParallel`` put ``module.`` in front of them all."""
+    """Remove the prefix ``module.`` of ``nn.DataParallel`` from all keys."""
     if not all(key.startswith("module.") for key in state):
         return state
     return {key.removeprefix("module."): value for key, value in state.items()}
 
 
 def _checked(state: dict[str, Tensor], name: str, source: str, width: int) -> dict[str, Tensor]:
-    """The state without classifier, if it fits the network key by key."""
+    """Return the state without classifier after comparing every key with the network."""
     face = name == "lightcnn29"
     with torch.device("meta"):
         network = LightCnn(width) if face else residual_network(BackboneSpec(cast(Name, name), width=width))
     classifier = "fc2." if face else "fc."
-    wanted = {key: value for key, value in network.state_dict().items() if not key.startswith(classifier)}
-    given = {key: value for key, value in state.items() if not key.startswith(classifier)}
+    expected = {key: value for key, value in network.state_dict().items() if not key.startswith(classifier)}
+    values = {key: value for key, value in state.items() if not key.startswith(classifier)}
     # Counters of batch norm are missing in older files and unused with a fixed momentum.
-    for key, value in wanted.items():
+    for key, value in expected.items():
         if key.endswith("num_batches_tracked"):
-            given.setdefault(key, torch.zeros(value.shape, dtype=value.dtype))
-    missing = [key for key in wanted if key not in given]
-    unexpected = [key for key in given if key not in wanted]
+            values.setdefault(key, torch.zeros(value.shape, dtype=value.dtype))
+    missing = [key for key in expected if key not in values]
+    unexpected = [key for key in values if key not in expected]
     shapes = [
-        f"{key}: {tuple(given[key].shape)} instead of {tuple(value.shape)}"
-        for key, value in wanted.items()
-        if key in given and given[key].shape != value.shape
+        f"{key}: {tuple(values[key].shape)} instead of {tuple(value.shape)}"
+        for key, value in expected.items()
+        if key in values and values[key].shape != value.shape
     ]
     types = [
-        f"{key}: {given[key].dtype} instead of {value.dtype}"
-        for key, value in wanted.items()
-        if key in given and given[key].is_floating_point() != value.is_floating_point()
+        f"{key}: {values[key].dtype} instead of {value.dtype}"
+        for key, value in expected.items()
+        if key in values and values[key].is_floating_point() != value.is_floating_point()
     ]
     if not (missing or unexpected or shapes or types):
-        return given
-    found = (
+        return values
+    mismatches = (
         ("missing", missing),
         ("unexpected", unexpected),
         ("of another shape", shapes),
         ("of another type", types),
     )
-    lines = [f"  {len(keys)} {kind}: {_listed(keys)}" for kind, keys in found if keys]
+    lines = [f"  {len(keys)} {kind}: {_listed(keys)}" for kind, keys in mismatches if keys]
     raise UsageError(
         f"backbone.weights: {source} does not fit {name}{'' if width == WIDTH else f' of width {width}'}:\n"
         + "\n".join(lines),

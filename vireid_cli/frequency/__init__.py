@@ -1,1 +1,1 @@
-"""Tools on spectra: orthonormal transforms, amplitude and phase, images rebuilt from them."""
+"""Orthonormal transforms, amplitude and phase of spectra, and images reconstructed from them."""

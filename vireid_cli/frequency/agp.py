@@ -23,7 +23,7 @@ from vireid_cli.frequency.rotation import rotate
 Init = Literal["identity", "open", "paper"]
 
 STARTS = {"identity": -4.0, "open": -2.0}
-"""Bias of the gate at the start: S = 0.018 and 0.12."""
+"""Initial bias of the gate; S starts at 0.018 and at 0.12."""
 
 Representation = Literal["angle", "phasor"]
 AmplitudePool = Literal["half", "hermitian"]
@@ -32,18 +32,18 @@ AmplitudePool = Literal["half", "hermitian"]
 class AmplitudeGuidedPhase(nn.Module):
     """Scale the phase of each channel by 1 + S, S a sigmoid of the mean amplitudes of all channels.
 
-    S = σ(W·g + b), g the mean of |F| by channel; phases become (1 + S)·φ, amplitudes stay. The paper's
-    K parallel convolutions C → C/K, put side by side, are one convolution C → C, which is what is here.
+    S = σ(W·g + b) with g the mean of |F| per channel. Phases become (1 + S)·φ; amplitudes do not change.
+    The paper's K parallel convolutions C → C/K, concatenated, equal the one convolution C → C used here.
 
     Args:
         channels: C.
-        init: ``identity``: bias −4 and weights N(0, 0.01²), so that S starts at 0.018 and the maps
-            nearly as they were; ``open``: bias −2, S = 0.12, where the sigmoid's slope is six times larger
-            (both our choice); ``paper``: Kaiming weights and no bias, S about 0.5.
-        representation: ``angle``: the literal method; ``phasor``: (cos φ, sin φ) scaled by 1 + S,
-            which is the gain 1 + S on the channel: continuous, and no inverse transform is needed.
-        pool: g over the stored half of the spectrum, or over the full plane.
-        kind: Form of the transform, see ``fourier.spectrum``.
+        init: ``identity`` has bias −4 and weights N(0, 0.01²): S starts at 0.018 and the maps barely change.
+            ``open`` has bias −2: S starts at 0.12, and the sigmoid's slope is six times larger. Both are our
+            choice. ``paper`` has Kaiming weights and no bias: S starts near 0.5.
+        representation: ``angle`` is the literal method. ``phasor`` scales (cos φ, sin φ) by 1 + S, which
+            equals a gain 1 + S on the channel: it is continuous and needs no inverse transform.
+        pool: Bins that g averages: the stored half of the spectrum, or the full plane.
+        kind: Implementation of the transform; see ``fourier.spectrum``.
     """
 
     def __init__(
@@ -62,15 +62,15 @@ class AmplitudeGuidedPhase(nn.Module):
         else:
             nn.init.kaiming_normal_(self.mix.weight)
         self.representation, self.pool, self.kind = representation, pool, kind
-        self._shares: list[Tensor] = []  # S of the last training pass, (B, C) in all, without gradient
+        self._shares: list[Tensor] = []  # S of the last training pass, (B, C) in total, no gradient
 
     def forward(self, features: Tensor) -> Tensor:
-        """(B, C, H, W) → (B, C, H, W) of the same type; transforms in float32."""
+        """Scale the phases: (B, C, H, W) → (B, C, H, W) of the same type; transforms run in float32."""
         self._shares.clear()
         return together([self._block(part) for part in blocks(features)])
 
     def last_share(self) -> Tensor | None:
-        """S of the last training batch, (B, C) without gradient; None before one."""
+        """S of the last training batch, (B, C) without gradient; None before the first batch."""
         return together(self._shares) if self._shares else None
 
     def _block(self, features: Tensor) -> Tensor:
@@ -86,15 +86,15 @@ class AmplitudeGuidedPhase(nn.Module):
         return inverse(turned, (height, width), self.kind, ordered=False, dtype=features.dtype)
 
     def share(self, guide: Tensor) -> Tensor:
-        """S in (0, 1) from mean amplitudes: (B, C) → (B, C)."""
+        """Compute S in (0, 1) from mean amplitudes: (B, C) → (B, C)."""
         return real(torch.sigmoid(self.mix(guide)))
 
 
 def share_monitors(modules: nn.ModuleDict) -> dict[str, Tensor]:
-    """S of AGP modules over the last training batch, for the log.
+    """Statistics of S of AGP modules over the last training batch, for logs.
 
     Args:
-        modules: ``AmplitudeGuidedPhase`` by the stages that they follow.
+        modules: ``AmplitudeGuidedPhase`` modules, keyed by the stage that they follow.
 
     Returns:
         ``agp.<stage>.mean`` over images and channels, and ``agp.<stage>.std``, the deviation over
@@ -111,9 +111,9 @@ def share_monitors(modules: nn.ModuleDict) -> dict[str, Tensor]:
 
 
 def guided(bins: Spectrum, width: int, pool: AmplitudePool) -> tuple[Spectrum, Tensor, Tensor]:
-    """The spectrum as it is, its amplitude without gradient, and its ``mean_amplitude`` (B, C).
+    """Return the unchanged spectrum, its amplitude without gradient, and its ``mean_amplitude`` (B, C).
 
-    The gradients of the spectrum and of the mean meet in one pass.
+    One backward pass adds the gradients of the spectrum and of the mean.
     """
     re, im, size, guide = _Guided.apply(*bins, width, pool)
     return (re, im), size, guide
@@ -134,18 +134,18 @@ class _Guided(torch.autograd.Function):
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, Tensor, None, None]:
         re, im, size = ctx.saved_tensors
         to_re, to_im, _, to_guide = gradients
-        # What each bin has in the mean, over its amplitude: times Re and Im it is its gradient.
+        # Weight of each bin in the mean, divided by its amplitude. Times Re and Im it is the gradient.
         scale = to_guide[..., None, None] * bin_weights(size, ctx.width, ctx.pool) / size
         return torch.addcmul(to_re, scale, re), torch.addcmul(to_im, scale, im), None, None
 
 
 def mean_amplitude(amplitudes: Tensor, width: int, pool: AmplitudePool) -> Tensor:
-    """Mean of |F| by channel: (B, C, H, W//2 + 1) → (B, C).
+    """Mean of |F| per channel: (B, C, H, W//2 + 1) → (B, C).
 
     Args:
-        amplitudes: Of the stored half of the spectrum.
-        width: W of the maps.
-        pool: ``half``: over the stored bins; ``hermitian``: over the full plane.
+        amplitudes: Amplitudes of the stored half of the spectrum.
+        width: W of the maps, in pixels.
+        pool: ``half`` averages the stored bins, ``hermitian`` the full plane.
     """
     if pool == "half":
         return amplitudes.mean(dim=(-2, -1))
@@ -153,7 +153,7 @@ def mean_amplitude(amplitudes: Tensor, width: int, pool: AmplitudePool) -> Tenso
 
 
 def bin_weights(amplitudes: Tensor, width: int, pool: AmplitudePool) -> Tensor:
-    """What each stored bin counts in ``mean_amplitude``, of the same parameters; broadcasts."""
+    """Weight of each stored bin in ``mean_amplitude`` with the same arguments; broadcasts."""
     height, half = amplitudes.shape[-2:]
     if pool == "half":
         return amplitudes.new_full((), 1.0 / (height * half))

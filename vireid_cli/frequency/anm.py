@@ -28,25 +28,25 @@ Norm = Literal["two", "joint", "none"]
 
 BRANCHES = 2
 EPSILON = 1e-5
-"""Added to the variance of the instance norm; PyTorch's own."""
+"""Addend of the variance in the instance norm, PyTorch's default."""
 
 
 class AmplitudeNuancesMining(nn.Module):
-    """Two maps with the phase of one map and two learned amplitudes, each under a batch norm of its own.
+    """Map with two learned amplitudes: two branches with the input's phase and their own batch norms.
 
-    A_b = A + relu(IN_b(conv_b(A))), b = 1, 2, conv a 1×1 convolution over channels. Residual and
-    positivity are our reading of the paper's Res_b (docs/methods.md#anm); ``residual`` false with
-    ``positivity`` none is the literal one, whose negative amplitudes turn phases by π.
+    A_b = A + relu(IN_b(conv_b(A))), b = 1, 2, with a 1×1 convolution over channels. Residual and positivity
+    are our reading of the paper's Res_b (docs/methods.md#anm). ``residual`` false with ``positivity`` none is
+    the literal reading; its negative amplitudes shift phases by π.
 
     Args:
         channels: C.
         residual: Add the amplitude itself.
-        positivity: The function that keeps A_b from being negative.
-        positivity_on: ``mixed``: it acts on IN(conv A), so that A_b is at least A; ``sum``: on the sum
-            with A, where it zeroes bins, the zero frequency among them.
-        norm: ``two``: a batch norm a branch, with one γ and β for both, the paper's "parameter-shared";
-            ``joint``: one over both branches; ``none``: the maps as they are.
-        kind: Form of the transform, see ``fourier.spectrum``.
+        positivity: Function that keeps A_b from being negative.
+        positivity_on: Argument of the function. ``mixed`` applies it to IN(conv A), so that A_b is at least
+            A. ``sum`` applies it to the sum with A, which sets bins to zero, even the zero frequency.
+        norm: ``two`` is a batch norm per branch with shared γ and β, the paper's "parameter-shared" norms;
+            ``joint`` is one batch norm over both branches; ``none`` leaves the maps unchanged.
+        kind: Implementation of the transform; see ``fourier.spectrum``.
     """
 
     def __init__(
@@ -59,7 +59,7 @@ class AmplitudeNuancesMining(nn.Module):
         kind: Kind = "auto",
     ) -> None:
         super().__init__()
-        # One product for both branches; the instance norm would remove a bias.
+        # One convolution for both branches, without bias, which the instance norm would remove.
         self.mix = nn.Conv2d(channels, BRANCHES * channels, 1, bias=False)
         nn.init.kaiming_normal_(self.mix.weight)
         self.weight = nn.Parameter(torch.ones(BRANCHES, channels, 1, 1))
@@ -70,7 +70,7 @@ class AmplitudeNuancesMining(nn.Module):
         self.kind = kind
 
     def forward(self, features: Tensor) -> Tensor:
-        """(B, C, H, W) → (2·B, C, H, W), the first branch's maps before the second's."""
+        """Compute both branches: (B, C, H, W) → (2·B, C, H, W), the first branch before the second."""
         size = (features.shape[-2], features.shape[-1])
         parts = [self._polar(part) for part in blocks(features)]
         mixed = blocks(self._mixed(together([amplitude for amplitude, _ in parts])), features)
@@ -87,10 +87,10 @@ class AmplitudeNuancesMining(nn.Module):
         return _DenseGradient.apply(maps) if self.training else maps
 
     def rows(self, features: Tensor) -> Tensor:
-        """Means over each row of pixels of the maps of ``forward``: (B, C, H, W) → (2·B, C, H), float32.
+        """Mean of each pixel row of the maps of ``forward``: (B, C, H, W) → (2·B, C, H), float32.
 
-        The same numbers without the maps, for stripes that average them (our way, not the paper's): two of
-        three transforms, and most of the work on bins, are not needed for them.
+        This is our shortcut for stripes that average rows. It gives the same numbers without computing the
+        maps, and so saves two of three transforms and most of the work on bins.
         """
         height, width = features.shape[-2:]
         kind = form(self.kind, height * width, features)  # one for whole maps and for their first column
@@ -106,25 +106,25 @@ class AmplitudeNuancesMining(nn.Module):
         return rows if self.norm is None else batch_normed(self.norm, rows, energy, width)
 
     def _polar(self, features: Tensor) -> tuple[Tensor, Spectrum]:
-        """Amplitude A (B, C, H, half), float32, and phase of the maps."""
+        """Amplitude A (B, C, H, half) in float32, and phase of the maps."""
         bins = spectrum(features, self.kind, ordered=False)
         size = amplitude(bins)
         return size, unit_phasor(bins, size)
 
     def _mixed(self, size: Tensor) -> Tensor:
-        """conv_1(A), conv_2(A): (B, C, H, half) → (B, 2·C, H, half), in autocast's type."""
+        """Compute conv_1(A) and conv_2(A): (B, C, H, half) → (B, 2·C, H, half), in autocast's type."""
         weight = self.mix.weight.flatten(1)  # (2·C, C)
         if channels_last(size):
             return F.linear(size.permute(0, 2, 3, 1), weight).permute(0, 3, 1, 2)
         return torch.matmul(weight, size.flatten(2)).unflatten(2, size.shape[2:])
 
     def _mined(self, size: Tensor, mixed: Tensor) -> list[Tensor]:
-        """A_1 and A_2 from A and the mixed amplitudes: (B, C, H, half) each."""
+        """Compute A_1 and A_2 from A and the mixed amplitudes: (B, C, H, half) each."""
         branches = mixed.to(size.dtype).chunk(BRANCHES, dim=1)
         return [self._composed(own, size, index) for index, own in enumerate(branches)]
 
     def _composed(self, branch: Tensor, size: Tensor, index: int) -> Tensor:
-        """One branch's amplitude from its mixed amplitudes and A."""
+        """Compute the amplitude of one branch from its mixed amplitudes and A."""
         normed: Tensor = _InstanceNorm.apply(branch, self.weight[index], self.bias[index])
         if not self.residual:
             return self._positive(normed)
@@ -141,14 +141,14 @@ class AmplitudeNuancesMining(nn.Module):
 
 
 class _InstanceNorm(torch.autograd.Function):
-    """Instance norm over bins, backward pass in closed form: a third of the time on a CPU.
+    """Instance norm over bins with a backward pass in closed form, three times faster on a CPU.
 
-    ``var_mean`` and the norm layer of PyTorch are slow there where channels lie together.
+    PyTorch's ``var_mean`` and norm layer are slow on a CPU for maps in channels-last layout.
     """
 
     @staticmethod
     def forward(ctx: Any, values: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
-        """(B, C, H, half), (C, 1, 1) twice → (B, C, H, half)."""
+        """Normalise (B, C, H, half) values; weight and bias are (C, 1, 1)."""
         centred = values - values.mean(dim=(-2, -1), keepdim=True)
         variance = (centred * centred).mean(dim=(-2, -1), keepdim=True)
         inverse = (variance + EPSILON).rsqrt()  # (B, C, 1, 1)
@@ -158,19 +158,19 @@ class _InstanceNorm(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         centred, inverse, weight = ctx.saved_tensors
-        (given,) = gradients
-        mean = given.mean(dim=(-2, -1), keepdim=True)  # (B, C, 1, 1)
-        along = (given * centred).mean(dim=(-2, -1), keepdim=True) * inverse  # with the normed values
-        scale, count = weight * inverse, given.shape[-2] * given.shape[-1]
-        to_values = (given - mean).mul_(scale).addcmul_(centred, along * inverse * scale, value=-1.0)
+        (gradient,) = gradients
+        mean = gradient.mean(dim=(-2, -1), keepdim=True)  # (B, C, 1, 1)
+        along = (gradient * centred).mean(dim=(-2, -1), keepdim=True) * inverse  # with the normed values
+        scale, count = weight * inverse, gradient.shape[-2] * gradient.shape[-1]
+        to_values = (gradient - mean).mul_(scale).addcmul_(centred, along * inverse * scale, value=-1.0)
         return to_values, along.sum(0) * count, mean.sum(0) * count
 
 
 class _DenseGradient(torch.autograd.Function):
-    """The maps as they are; their gradient in their own layout.
+    """Identity that copies the gradient into the memory layout of the maps.
 
-    Pooling hands back one number for many pixels, without memory of its own; the batch norm's backward
-    pass takes five times longer over that.
+    The gradient of pooling is an expanded tensor, one number for many pixels. The backward pass of batch
+    norm takes five times longer on such a tensor.
     """
 
     @staticmethod

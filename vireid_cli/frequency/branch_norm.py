@@ -1,4 +1,4 @@
-"""Batch norm of several branches with statistics of their own and one scale and shift for all."""
+"""Batch norm of several branches with separate statistics and a shared scale and shift."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ MOMENTUM = 0.1
 class BranchNorm(nn.Module):
     """Batch norms that share γ and β: FDNM's "parameter-shared BN layers" (docs/methods.md#anm).
 
-    Each branch is normalised by the mean and variance of its own batch, and in eval mode by its own
-    running statistics. One batch norm over all branches would keep their mean difference, so that the
-    branches end up at opposite poles.
+    Each branch is normalised by the mean and variance of its own batch, and in eval mode by its own running
+    statistics. One batch norm over all branches would preserve the difference of their means, so that the
+    features of the branches become opposite.
 
     Args:
         channels: C.
-        branches: Batch norms; 1: an ordinary one.
+        branches: Number of branches; 1 gives an ordinary batch norm.
     """
 
     def __init__(self, channels: int, branches: int) -> None:
@@ -34,7 +34,7 @@ class BranchNorm(nn.Module):
         self.branches = branches
 
     def forward(self, maps: Tensor) -> Tensor:
-        """(branches·N, C, H, W), branch after branch → the same shape."""
+        """Normalise maps (branches·N, C, H, W), one branch after another; the shape does not change."""
         if not self.training:
             scale, shift = (value[:, None, :, None, None] for value in self.affine())
             return torch.addcmul(shift, maps.unflatten(0, (self.branches, -1)), scale).flatten(0, 1).to(maps)
@@ -46,7 +46,7 @@ class BranchNorm(nn.Module):
         return torch.cat(normed) if len(normed) > 1 else normed[0]
 
     def features(self, features: Tensor) -> Tensor:
-        """(branches, N, C) → the same shape, all branches in one pass."""
+        """Normalise features (branches, N, C) in one pass over all branches; the shape does not change."""
         normed = F.batch_norm(
             features.transpose(0, 1).flatten(1),  # (N, branches·C)
             self.running_mean.view(-1),
@@ -63,7 +63,7 @@ class BranchNorm(nn.Module):
         """Scale and shift of the normalisation, (branches, C) each.
 
         Args:
-            mean, variance: (branches, C) of the batch; None: the running statistics.
+            mean, variance: (branches, C) statistics of the batch; None selects the running statistics.
         """
         mean = self.running_mean if mean is None else mean
         variance = self.running_var if variance is None else variance

@@ -1,10 +1,9 @@
-"""The amplitude and the phase of feature maps as vectors that a cosine can compare (for FDNM's figures 2, 6).
+"""Amplitude and phase of feature maps as vectors for cosine similarity (FDNM's figures 2 and 6).
 
-The paper draws both components and doesn't say how a spectrum becomes a vector; the reading is ours. No
-frequency is averaged away: a mean over frequencies of phasors is the phase-only map at its first pixel,
-and the mean over positions is the zero frequency alone (docs/methods.md#pooling). Instead the inner
-product of two vectors is the sum over all channels and all frequencies of the full plane, and ``folded``
-makes them short.
+The paper plots both components without defining the vectors, so the definition is ours. It does not average
+frequencies: the mean of phasors over frequencies is the first pixel of the phase-only map, and the mean
+over positions is the zero frequency alone (docs/methods.md#pooling). Instead, the inner product of two
+vectors sums over all channels and all frequencies of the full plane, and ``folded`` shortens the vectors.
 """
 
 from __future__ import annotations
@@ -23,17 +22,17 @@ def amplitude_component(maps: Tensor) -> Tensor:
         maps: (N, C, h, w).
 
     Returns:
-        (N, C·h·(w//2 + 1)); its square length is the energy of the map (Parseval).
+        (N, C·h·(w//2 + 1)); the squared length is the energy of the map (Parseval).
     """
     sizes = fourier.amplitude(fourier.spectrum(maps))
     return (sizes * _weights(maps)).flatten(1)
 
 
 def phase_component(maps: Tensor) -> Tensor:
-    """Phases of every channel and frequency as (cos φ, sin φ), which know no wrap.
+    """Phases of every channel and frequency as (cos φ, sin φ), which do not wrap at ±π.
 
-    The cosine of two such vectors is the mean of cos Δφ over the bins of the full plane, where all have a
-    phase; bins without one (see ``fourier.phasor``) are 0.
+    If every bin has a phase, the cosine of two such vectors is the mean of cos Δφ over the full plane. Bins
+    without a phase (see ``fourier.phasor``) are 0.
 
     Args:
         maps: (N, C, h, w).
@@ -47,15 +46,15 @@ def phase_component(maps: Tensor) -> Tensor:
 
 
 def folded(vectors: Tensor, length: int, seed: int = 0) -> Tensor:
-    """Long vectors as short ones with nearly the same inner products.
+    """Project vectors to a shorter length with nearly the same inner products.
 
-    The coordinates are shuffled, given random signs and added up: of an inner product of unit vectors the
-    expectation is the same, the deviation at most √(2 / ``length``).
+    Coordinates are shuffled, multiplied by random signs and summed in groups. The inner product of unit
+    vectors keeps its expectation; its standard deviation is at most √(2 / ``length``).
 
     Args:
         vectors: (N, D).
-        length: Of the short ones; vectors of at most this length stay as they are.
-        seed: Of the shuffle and the signs, which depend on D and on nothing else besides.
+        length: Size of the result. Vectors of at most this length are returned unchanged.
+        seed: Seed of the shuffle and the signs, which depend on the seed and D only.
 
     Returns:
         (N, min(D, length)).
@@ -71,5 +70,5 @@ def folded(vectors: Tensor, length: int, seed: int = 0) -> Tensor:
 
 
 def _weights(maps: Tensor) -> Tensor:
-    """Square root of how often a column of the half spectrum stands in the full plane, (w//2 + 1,)."""
+    """Square root of the multiplicity of each half-spectrum column in the full plane, (w//2 + 1,)."""
     return fourier.columns_to_full(maps.shape[-1], fourier.real(maps)).sqrt()

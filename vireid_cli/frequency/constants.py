@@ -1,4 +1,4 @@
-"""Constant matrices, made once for each size, device and type; constants of a compiled graph too."""
+"""Cache of constant matrices per size, device and type, also for compiled graphs."""
 
 from __future__ import annotations
 
@@ -14,19 +14,19 @@ Make = Callable[..., np.ndarray]
 
 NUMPY_TYPES = {torch.float32: np.float32, torch.float64: np.float64}
 
-_kept: dict[tuple[Any, ...], Tensor] = {}
+_cache: dict[tuple[Any, ...], Tensor] = {}
 
 
 def constant(make: Make, arguments: tuple[int, ...], like: Tensor) -> Tensor:
-    """``make(*arguments)`` on the device and in the type of ``like``, from the cache where it is there.
+    """Return ``make(*arguments)`` on the device and in the type of ``like``; results are cached.
 
     Args:
         make: A pure function of integers that returns a float64 array.
         arguments: Its arguments.
-        like: Whose device and floating type the result has.
+        like: Tensor with the device and the floating type of the result.
     """
     if torch.compiler.is_dynamo_compiling():
-        # An operator that the compiler doesn't look into: it takes no second constant from one function.
+        # A custom operator, because the compiler takes only one constant from a function.
         name = f"{make.__module__}:{make.__name__}"
         matrix: Tensor = _compiled_constant(name, list(arguments), like.device, like.dtype)
         return matrix
@@ -51,19 +51,19 @@ def _named(name: str) -> Make:
 
 def _constant(make: Make, arguments: tuple[int, ...], device: torch.device, dtype: torch.dtype) -> Tensor:
     key = (make, arguments, device, dtype)
-    found = _kept.get(key)
-    if found is None:
-        # Made in inference mode, it could not be used in a training step later.
+    matrix = _cache.get(key)
+    if matrix is None:
+        # A tensor created in inference mode could not be used in a training step.
         with torch.inference_mode(False):
-            found = torch.from_numpy(np.ascontiguousarray(make(*arguments), NUMPY_TYPES[dtype])).to(device)
-        # During an export this is the trace's own symbol, which must not outlive it. (is_exporting() would
+            matrix = torch.from_numpy(np.ascontiguousarray(make(*arguments), NUMPY_TYPES[dtype])).to(device)
+        # During an export this is a symbol of the trace, which must not outlive it. (is_exporting() would
         # be true under torch.compile, too, up to PyTorch 2.11.)
         exporting = torch.compiler.is_compiling() and not torch.compiler.is_dynamo_compiling()
-        if type(found) is Tensor and not exporting:
-            _kept[key] = found
-    return found
+        if type(matrix) is Tensor and not exporting:
+            _cache[key] = matrix
+    return matrix
 
 
-# The compiler takes the result as it is, instead of tracing how it is made. torch.compiler's
-# ``assume_constant_result`` sets just this, and loads the compiler for it: a second of every command.
+# The compiler uses the result as a constant instead of tracing this function. torch.compiler's
+# ``assume_constant_result`` sets the same attribute, but importing it costs a second in every command.
 _constant._dynamo_marked_constant = True  # type: ignore[attr-defined]

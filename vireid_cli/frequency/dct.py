@@ -1,7 +1,7 @@
 """The orthonormal two-dimensional DCT as matrix products, and FcaNet's choices of frequencies.
 
-Qin et al., "FcaNet: Frequency Channel Attention Networks", ICCV 2021. All of it runs in float32 (float64
-stays) whatever the autocast.
+Qin et al., "FcaNet: Frequency Channel Attention Networks", ICCV 2021. Everything runs in float32
+(float64 stays), also under autocast.
 """
 
 from __future__ import annotations
@@ -18,9 +18,9 @@ from vireid_cli.frequency.constants import constant
 Frequencies = Literal["top16", "low16", "top1"]
 
 GRID = 7
-"""Rows and columns of the grid on which FcaNet's frequencies are counted."""
+"""Rows and columns of the grid of FcaNet's frequencies."""
 
-# (u, v): periods over rows and over columns, the best first as FcaNet found them on ImageNet.
+# (u, v): periods over rows and over columns, ranked by FcaNet's accuracy on ImageNet, best first.
 _TOP = (
     (0, 0), (0, 1), (6, 0), (0, 5), (0, 2), (1, 0), (1, 2), (4, 0),
     (5, 0), (1, 6), (3, 0), (0, 4), (0, 6), (0, 3), (3, 5), (2, 2),
@@ -44,12 +44,12 @@ def basis(size: int) -> np.ndarray:
 
 
 def part_bounds(height: int, parts: int) -> list[tuple[int, int]]:
-    """First row and end of each of ``parts`` horizontal parts that cover every row once.
+    """First row and end (exclusive) of each of ``parts`` horizontal parts that partition the rows.
 
-    Part p takes rows ⌊p·height/parts⌋ to ⌊(p+1)·height/parts⌋ − 1.
+    Part p has rows ⌊p·height/parts⌋ to ⌊(p+1)·height/parts⌋ − 1.
 
     Raises:
-        ValueError: More parts than rows.
+        ValueError: There are more parts than rows.
     """
     if not 1 <= parts <= height:
         raise ValueError(f"a map of {height} rows cannot be cut into {parts} parts")
@@ -70,41 +70,41 @@ def dct(maps: Tensor, parts: int = 1) -> Tensor:
 
     Args:
         maps: (..., H, W).
-        parts: Parts that are transformed each on its own; 1: the whole map.
+        parts: Number of parts, transformed separately; 1 transforms the whole map.
 
     Returns:
-        (..., H, W): the coefficients of a part in its rows, DC in the part's first row and column.
+        (..., H, W): coefficients of each part in its own rows, with DC in the part's first row and column.
 
     Raises:
-        ValueError: More parts than rows.
+        ValueError: There are more parts than rows.
     """
     return _sandwich(maps, parts, transposed=False)
 
 
 def inverse_dct(coefficients: Tensor, parts: int = 1) -> Tensor:
-    """The maps of which ``dct`` gives these coefficients: (..., H, W) → (..., H, W)."""
+    """Invert ``dct``: coefficients (..., H, W) → maps (..., H, W)."""
     return _sandwich(coefficients, parts, transposed=True)
 
 
 def part_descriptors(maps: Tensor, parts: int, frequencies: Frequencies, dc_norm: bool = True) -> Tensor:
-    """One DCT coefficient a channel and part, each group of channels at its frequency (docs/methods.md#lam).
+    """DCT coefficient per channel and part, at the frequency of the channel's group (docs/methods.md#lam).
 
-    A part is first average-pooled to 7 × 7, so that frequency (u, v) means the same for a part of any
-    size. FcaNet instead scales u by ⌊height/7⌋, which makes every vertical frequency of a part of fewer
-    than 7 rows the DC term, silently.
+    A part is first average-pooled to 7 × 7, so that frequency (u, v) has the same meaning for parts of any
+    size. FcaNet instead scales u by ⌊height/7⌋, which turns every vertical frequency of a part of fewer
+    than 7 rows into the DC term.
 
     Args:
         maps: (B, C, H, W).
-        parts: Horizontal parts.
-        frequencies: FcaNet's 16 best, its 16 lowest, or DC alone. Channels fall into as many equal
-            groups; channel c of C has frequency ⌊16c/C⌋. Fewer channels than frequencies take the first.
-        dc_norm: Divide the DC term by √(7·7): it is the mean then, not 7 times as large.
+        parts: Number of horizontal parts.
+        frequencies: FcaNet's 16 best, its 16 lowest, or DC alone. Channels form as many equal groups; channel
+            c of C has frequency ⌊16c/C⌋. Fewer channels than frequencies use the first ones.
+        dc_norm: Whether the DC term is divided by √(7·7), so that it is the mean and not 7 times the mean.
 
     Returns:
         (B, C, parts), float32 or float64.
 
     Raises:
-        ValueError: More parts than rows.
+        ValueError: There are more parts than rows.
     """
     with torch.autocast(maps.device.type, enabled=False):
         maps = maps if maps.dtype == torch.float64 else maps.float()
@@ -118,7 +118,7 @@ def part_descriptors(maps: Tensor, parts: int, frequencies: Frequencies, dc_norm
 
 
 def channel_frequencies(channels: int, frequencies: Frequencies) -> list[tuple[int, int]]:
-    """The frequency (u, v) of each channel; see ``part_descriptors``."""
+    """Frequency (u, v) of each channel; see ``part_descriptors``."""
     chosen = FREQUENCIES[frequencies]
     groups = min(len(chosen), channels)
     return [chosen[c * groups // channels] for c in range(channels)]
@@ -127,12 +127,12 @@ def channel_frequencies(channels: int, frequencies: Frequencies) -> list[tuple[i
 def _channel_weights(channels: int, kind: int, dc_norm: int) -> np.ndarray:
     """DCT weights of the 49 cells for each channel: (channels, 49)."""
     waves = basis(GRID)
-    found = np.empty((channels, GRID * GRID))
+    weights = np.empty((channels, GRID * GRID))
     for c, (u, v) in enumerate(channel_frequencies(channels, list(FREQUENCIES)[kind])):
-        found[c] = np.outer(waves[u], waves[v]).ravel()
+        weights[c] = np.outer(waves[u], waves[v]).ravel()
         if dc_norm and (u, v) == (0, 0):
-            found[c] /= GRID
-    return found
+            weights[c] /= GRID
+    return weights
 
 
 def _pooling(size: int, parts: int, cells: int) -> np.ndarray:
@@ -147,7 +147,7 @@ def _pooling(size: int, parts: int, cells: int) -> np.ndarray:
 
 
 def _sandwich(maps: Tensor, parts: int, *, transposed: bool) -> Tensor:
-    """Rows × maps × columnsᵀ, with both matrices transposed for the inverse."""
+    """Product rows × maps × columnsᵀ, with both matrices transposed for the inverse."""
     with torch.autocast(maps.device.type, enabled=False):
         maps = maps if maps.dtype == torch.float64 else maps.float()
         height, width = maps.shape[-2:]

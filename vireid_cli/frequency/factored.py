@@ -1,11 +1,11 @@
-"""The products of ``products`` for maps whose channels lie together: no copies, on a CPU fewer multiply-adds.
+"""Products of ``products`` for channels-last maps: no copies, and fewer multiply-adds on a CPU.
 
-The transform over a row of W pixels is one product; that over H rows, H = P·Q, is two (Cooley and
-Tukey 1965), of P and of Q rows, with the turns between them in the second one's matrices: H·(P + Q)
-instead of H² complex multiply-adds a column. A GPU, to which small products are no gain, takes P = 1.
-Both directions are one chain of products and its transpose; so are their gradients, written out here.
-Rows of a spectrum are in the order that the products leave, bin p + P·q at Q·p + q, which is nothing to
-what treats all bins alike. Both parts of a spectrum are dense in memory, as fast kernels want them.
+The transform over a row of W pixels is one product. The transform over H rows, H = P·Q, is two products of
+P and of Q rows (Cooley and Tukey 1965), with the twiddle factors in the matrices of the second one: H·(P +
+Q) instead of H² complex multiply-adds per column. A GPU gains nothing from small products and uses P = 1.
+The two directions are a chain of products and its transpose, and so are their gradients, written out here.
+Rows of a spectrum stay in the order of the products, bin p + P·q at row Q·p + q, which does not matter to
+operations that treat all bins alike. Both parts of a spectrum are dense in memory, which fast kernels need.
 """
 
 from __future__ import annotations
@@ -23,19 +23,19 @@ Pair = tuple[Tensor, Tensor]
 
 
 def forward(images: Tensor) -> Pair:
-    """The half spectrum (B, C, H, W//2 + 1) twice of (B, C, H, W); float64 stays, all else is float32."""
+    """Half spectrum of maps (B, C, H, W): (B, C, H, W//2 + 1) twice, float32 (float64 stays)."""
     spectrum: Pair = _Forward.apply(images)
     return spectrum
 
 
 def inverse(re: Tensor, im: Tensor, size: tuple[int, int], dtype: torch.dtype) -> Tensor:
-    """The maps (B, C, H, W) of a half spectrum, computed in its own type and given in ``dtype``."""
+    """Maps (B, C, H, W) of a half spectrum, computed in its type and returned in ``dtype``."""
     maps: Tensor = _Inverse.apply(re, im, size[1], dtype)
     return maps
 
 
 def factors(height: int, like: Tensor) -> tuple[int, int]:
-    """P ≤ Q with P·Q = H, as near to each other as can be on a CPU; P = 1 elsewhere."""
+    """P ≤ Q with P·Q = H and the smallest difference on a CPU; P = 1 on other devices."""
     if not like.is_cpu:
         return 1, height
     least = max(n for n in range(1, int(height**0.5) + 1) if height % n == 0)
@@ -67,10 +67,10 @@ class _Inverse(torch.autograd.Function):
 
 
 def _analyse(maps: Tensor, row: Tensor) -> Pair:
-    """Pixels to bins: (B, C, H, W), the matrix (W, 2·half) → (B, C, H, half) twice, in the matrix's type."""
+    """Pixels to bins: (B, C, H, W) and matrix (W, 2·half) → (B, C, H, half) twice, in the matrix's type."""
     batch, channels, height, width = maps.shape
     first, second = factors(height, row)
-    # Row n = Q·p + q goes to (q, p), so that the rows that one product joins lie together.
+    # Row n = Q·p + q moves to (q, p), so that the rows of one product are contiguous.
     pixels = maps.permute(0, 2, 3, 1).unflatten(1, (first, second)).transpose(1, 2)
     pixels = _written(pixels, row.dtype)  # (B, Q, P, W, C)
     with full_precision(row):
@@ -86,7 +86,7 @@ def _analyse(maps: Tensor, row: Tensor) -> Pair:
 
 
 def _synthesise(re: Tensor, im: Tensor, row: Tensor, dtype: torch.dtype) -> Tensor:
-    """The transpose of ``_analyse``, bins to pixels: (B, C, H, half) twice → (B, C, H, W) of ``dtype``."""
+    """Transpose of ``_analyse``, bins to pixels: (B, C, H, half) twice → (B, C, H, W) of ``dtype``."""
     batch, channels, height, half = re.shape
     first, second = factors(height, re)
     parts = [part.permute(0, 2, 3, 1).reshape(batch, first, second, -1) for part in (re, im)]
@@ -105,39 +105,39 @@ def _synthesise(re: Tensor, im: Tensor, row: Tensor, dtype: torch.dtype) -> Tens
     return maps.flatten(1, 2).permute(0, 3, 1, 2)
 
 
-def _each(matrix: Tensor, given: Tensor, other: Tensor | None = None, more: Tensor | None = None) -> Tensor:
-    """Matrices (N, M, K) times the pieces (B, N, K, L), and others times more if given: (B, N, M, L).
+def _each(matrix: Tensor, pieces: Tensor, other: Tensor | None = None, more: Tensor | None = None) -> Tensor:
+    """Products of matrices (N, M, K) with pieces (B, N, K, L), plus ``other`` times ``more``: (B, N, M, L).
 
-    A map at a time if N > 1: its pieces lie crosswise in memory, which a product over all maps would have to
-    copy.
+    Maps are processed one by one if N > 1: their pieces are strided in memory, and one product over all maps
+    would copy them.
     """
     if len(matrix) == 1:
-        found = times(matrix[0], given[:, 0])
+        products = times(matrix[0], pieces[:, 0])
         if other is not None and more is not None:
-            found.baddbmm_(other.expand(len(found), -1, -1), more[:, 0])
-        return found.unsqueeze(1)
-    found = given.new_empty(len(given), *matrix.shape[:2], given.shape[-1])
-    for index, one in enumerate(found):
-        torch.bmm(matrix, given[index], out=one)
+            products.baddbmm_(other.expand(len(products), -1, -1), more[:, 0])
+        return products.unsqueeze(1)
+    products = pieces.new_empty(len(pieces), *matrix.shape[:2], pieces.shape[-1])
+    for index, product in enumerate(products):
+        torch.bmm(matrix, pieces[index], out=product)
         if other is not None and more is not None:
-            one.baddbmm_(other, more[index])
-    return found
+            product.baddbmm_(other, more[index])
+    return products
 
 
 def _written(values: Tensor, dtype: torch.dtype) -> Tensor:
-    """The values as they are read, in that type; one pass over them, or none where they are so already."""
+    """Contiguous values of type ``dtype``, in one pass, or without a copy if they are so already."""
     if values.dtype == dtype and values.is_contiguous():
         return values
     return torch.empty(values.shape, dtype=dtype, device=values.device).copy_(values)
 
 
 def times(matrix: Tensor, columns: Tensor) -> Tensor:
-    """The matrix (M, K) times each of a batch (B, K, N): (B, M, N)."""
+    """Product of a matrix (M, K) with each of a batch (B, K, N): (B, M, N)."""
     return torch.bmm(matrix.expand(len(columns), -1, -1), columns)
 
 
 def full_precision(like: Tensor) -> AbstractContextManager[None]:
-    """Autocast off; entered only where it is on, so that an export holds no trace of it."""
+    """Context without autocast; a null context if autocast is off, so that exports contain no trace of it."""
     if torch.is_autocast_enabled(like.device.type):
         return torch.autocast(like.device.type, enabled=False)
     return nullcontext()

@@ -1,7 +1,8 @@
 """Radial band-pass of feature maps: SFIM's Gabor modulation (docs/methods.md#sfim).
 
-The paper leaves open what frequency a spatial row has. Our reading: each map is multiplied in the
-frequency domain by a Gaussian around the radial frequency ω₀, the only reading with the stated purpose.
+The paper does not define the frequency of a spatial row. In our reading each map is multiplied in the
+frequency domain by a Gaussian around the radial frequency ω₀, the only reading that serves the stated
+purpose.
 """
 
 from __future__ import annotations
@@ -17,10 +18,10 @@ from vireid_cli.frequency.constants import constant
 from vireid_cli.frequency.fourier import inverse, real, spectrum
 
 CENTER = 0.35
-"""ω₀ at the start, as a share of the highest radial frequency."""
+"""Initial ω₀, as a share of the highest radial frequency."""
 
 SPREAD = 0.25
-"""σ of the Gaussian at the start, in the same unit."""
+"""Initial σ of the Gaussian, in the same unit."""
 
 
 def radial_frequency(size: tuple[int, int], like: Tensor) -> Tensor:
@@ -29,7 +30,7 @@ def radial_frequency(size: tuple[int, int], like: Tensor) -> Tensor:
 
 
 def radial_position(size: tuple[int, int], like: Tensor) -> Tensor:
-    """ρ of each index of a map read as if it were a frequency, (H, W): the literal row reading."""
+    """ρ of each index of a map, read as a frequency, (H, W): the literal reading of rows."""
     return constant(_full_radius, size, like)
 
 
@@ -39,13 +40,13 @@ def gaussian(radius: Tensor, center: Tensor | float, spread: Tensor | float) -> 
 
 
 def band_pass(maps: Tensor, center: Tensor | float, spread: Tensor | float, keep_dc: bool = False) -> Tensor:
-    """The maps with each frequency weighted by ``gaussian`` of its radius.
+    """Weight each frequency of the maps by ``gaussian`` of its radius.
 
     Args:
         maps: (..., H, W).
         center: ω₀ in [0, 1].
         spread: σ > 0.
-        keep_dc: Weight 1 for the mean, which is all that average pooling sees.
+        keep_dc: Whether the mean has weight 1; average pooling depends on the mean only.
 
     Returns:
         (..., H, W), float32 (float64 stays).
@@ -64,10 +65,10 @@ class Gabor(nn.Module):
     """A radial band-pass with learned centre ω₀ = sigmoid(·) and spread σ = softplus(·).
 
     Args:
-        domain: ``spectrum``: ``band_pass``; ``rows``: positions themselves are weighted by the Gaussian of
-            ``radial_position``, which is what the words say.
-        keep_dc: Weight 1 where ρ = 0.
-        learned: Whether centre and spread are parameters; else they stay at their start.
+        domain: ``spectrum`` applies ``band_pass``. ``rows``, the literal reading, weights positions by the
+            Gaussian of ``radial_position``.
+        keep_dc: Whether the weight is 1 at ρ = 0.
+        learned: Whether centre and spread are parameters; otherwise they keep their initial values.
     """
 
     def __init__(

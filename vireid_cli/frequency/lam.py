@@ -1,7 +1,7 @@
 """LAM, D-SELACFP's local attention from DCT coefficients of horizontal parts (docs/methods.md#lam).
 
-The paper has neither equations nor code; it cites FcaNet, whose channel attention this is, on parts. How
-many parts, the pooling before the transform and the second kind are our readings.
+The paper has neither equations nor code. It cites FcaNet; this is FcaNet's channel attention on horizontal
+parts. The number of parts, the pooling before the transform and the second kind are our readings.
 """
 
 from __future__ import annotations
@@ -25,10 +25,10 @@ from vireid_cli.frequency.dct import (
 Kind = Literal["descriptor", "idct"]
 
 GROUPS = 16
-"""Channel groups of the ``idct`` kind; of the descriptors where 16 frequencies are chosen."""
+"""Channel groups of the ``idct`` kind, and of the descriptors with 16 frequencies."""
 
 REDUCTION = 16
-"""Channels over hidden units of the attention; at least ``LEAST`` units, for narrow networks (ours)."""
+"""Ratio of channels to hidden units of the attention; narrow networks have ``LEAST`` units (our choice)."""
 LEAST = 4
 
 
@@ -37,9 +37,9 @@ class DescriptorAttention(nn.Module):
 
     Args:
         channels: C.
-        parts: Horizontal parts; they share the weights.
+        parts: Number of horizontal parts, which share the weights.
         frequencies, dc_norm: See ``frequency.dct.part_descriptors``.
-        residual: y = x(1 + a) in the place of x·a.
+        residual: Whether y is x(1 + a) instead of x·a.
     """
 
     def __init__(
@@ -54,7 +54,7 @@ class DescriptorAttention(nn.Module):
         nn.init.kaiming_normal_(self.excite.weight, mode="fan_out")
 
     def forward(self, features: Tensor) -> Tensor:
-        """Attend: (B, C, h, w) → (B, C, h, w)."""
+        """Apply the attention: (B, C, h, w) → (B, C, h, w)."""
         described = part_descriptors(features, self.parts, self.frequencies, self.dc_norm)  # (B, C, parts)
         hidden = self.squeeze(described.mT).relu()  # (B, parts, hidden)
         attention = self.excite(hidden).sigmoid().mT  # (B, C, parts)
@@ -66,14 +66,14 @@ class DescriptorAttention(nn.Module):
 class SpectrumMask(nn.Module):
     """Weigh the DCT coefficients of each part by a learned sigmoid mask, and transform back.
 
-    One 7 × 7 mask for each of 16 channel groups, shared by the parts, is stretched bilinearly over the
-    frequencies of a part, whatever its size (ours): corner on corner, so that DC meets the mask's first
-    cell and the highest frequency its last. It starts at ½ throughout, as the descriptors' attention does.
+    Each of 16 channel groups has a 7 × 7 mask, shared by the parts. The mask is interpolated bilinearly
+    over the frequencies of a part of any size (our reading), with aligned corners: DC has the mask's first
+    cell, the highest frequency its last. All values start at ½, as in the descriptors' attention.
 
     Args:
         channels: C; channel c of C belongs to group ⌊16c/C⌋.
-        parts: Horizontal parts.
-        residual: Add the filtered map to the input in the place of replacing it.
+        parts: Number of horizontal parts.
+        residual: Whether the filtered map is added to the input instead of replacing it.
     """
 
     def __init__(self, channels: int, parts: int, residual: bool) -> None:
@@ -105,14 +105,14 @@ def lam(
     dc_norm: bool = True,
     residual: bool = False,
 ) -> DescriptorAttention | SpectrumMask:
-    """The local attention of a stage's input with C ``channels``; the arguments are those of its kind."""
+    """Build the local attention of ``kind`` for a stage input with ``channels`` channels."""
     if kind == "idct":
         return SpectrumMask(channels, parts, residual)
     return DescriptorAttention(channels, parts, frequencies, dc_norm, residual)
 
 
 def _membership(height: int, parts: int) -> np.ndarray:
-    """1 where a row lies in a part: (parts, height)."""
+    """Indicator of the rows of each part: (parts, height)."""
     member = np.zeros((parts, height))
     for p, (first, end) in enumerate(part_bounds(height, parts)):
         member[p, first:end] = 1.0
@@ -129,5 +129,5 @@ def _stretch(size: int, parts: int) -> np.ndarray:
 
 
 def _groups(channels: int, groups: int) -> np.ndarray:
-    """1 where a channel belongs to a group: (channels, groups)."""
+    """Indicator of the group of each channel: (channels, groups)."""
     return np.eye(groups)[np.arange(channels) * groups // channels]

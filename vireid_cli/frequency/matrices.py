@@ -1,7 +1,7 @@
 """Constant matrices of the Fourier transform of real maps, float64; ``fourier`` multiplies by them.
 
-Real and imaginary parts are kept apart: "half" is W//2 + 1 columns, and a matrix side of 2·half or 2·H
-holds both parts in the order that its docstring says.
+Real and imaginary parts are separate. "half" is W//2 + 1 columns. A matrix side of 2·half or 2·H holds both
+parts in the order that the docstring states.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ def _angles(length: int, count: int) -> np.ndarray:
 
 
 def column_counts(width: int) -> np.ndarray:
-    """How often each stored column stands for one of the full plane: (half,), 1 or 2."""
+    """Multiplicity of each stored column in the full plane, 1 or 2: (half,)."""
     counts = np.full(width // 2 + 1, 2.0)
     counts[0] = 1.0
     if width % 2 == 0:
@@ -25,32 +25,32 @@ def column_counts(width: int) -> np.ndarray:
 
 
 def energy_counts(height: int, width: int) -> np.ndarray:
-    """The same for each bin, (H, half), and 0 for the mean: weights of |F|² in H·W times a map's variance."""
+    """Multiplicity of each bin, (H, half), 0 for the mean: weights of |F|² in H·W times the variance."""
     counts = np.tile(column_counts(width), (height, 1))
     counts[0, 0] = 0.0
     return counts
 
 
 def row_matrix(width: int) -> np.ndarray:
-    """(W, 2·half): a row times this is its half spectrum, real parts before imaginary ones."""
+    """(W, 2·half): a row times this matrix is its half spectrum, real parts before imaginary parts."""
     angles = _angles(width, width // 2 + 1)
     return np.concatenate([np.cos(angles), -np.sin(angles)], axis=1) / np.sqrt(width)
 
 
 def row_inverse_matrix(width: int) -> np.ndarray:
-    """(2·half, W): the inverse of ``row_matrix``; mirrored columns count twice."""
+    """(2·half, W): inverse of ``row_matrix``; mirrored columns count twice."""
     angles = _angles(width, width // 2 + 1).T  # (half, W)
     counts = column_counts(width)[:, None]
     return np.concatenate([np.cos(angles) * counts, -np.sin(angles) * counts], axis=0) / np.sqrt(width)
 
 
 def column_matrix(height: int) -> np.ndarray:
-    """(2·H, 2·H): the transform over rows; takes (row, part), gives (part, row), part being Re or Im."""
+    """(2·H, 2·H): transform over rows, from (row, part) to (part, row) order; part is Re or Im."""
     return _parts_inside(_complex_columns(height, -1))
 
 
 def column_inverse_matrix(height: int) -> np.ndarray:
-    """(2·H, 2·H): its inverse, from (part, row) to (row, part)."""
+    """(2·H, 2·H): inverse of ``column_matrix``, from (part, row) to (row, part) order."""
     return _complex_columns(height, 1).reshape(2, height, -1).transpose(1, 0, 2).reshape(2 * height, -1)
 
 
@@ -67,7 +67,7 @@ def first_columns(first: int) -> np.ndarray:
 
 
 def first_columns_back(first: int) -> np.ndarray:
-    """(2·P, 2·P): its transpose, from (bin, part) to (p, part)."""
+    """(2·P, 2·P): transpose of ``first_columns``, from (bin, part) to (p, part)."""
     return _parts_inside(first_columns(first).T)
 
 
@@ -77,12 +77,12 @@ def second_columns(first: int, second: int) -> np.ndarray:
 
 
 def second_columns_back(first: int, second: int) -> np.ndarray:
-    """(P, 2·Q, 2·Q): the transposes, from (part, bin) to (part, q)."""
+    """(P, 2·Q, 2·Q): transposes of ``second_columns``, from (part, bin) to (part, q)."""
     return np.stack([matrix.T for matrix in _turned_columns(first, second)])
 
 
 def _turned_columns(first: int, second: int) -> list[np.ndarray]:
-    """P times (2·Q, 2·Q), real above imaginary parts on both sides; the turns between stages are in them."""
+    """P matrices (2·Q, 2·Q), real above imaginary parts on both sides, twiddle factors included."""
     height = first * second
     bins = np.arange(first)[:, None] + first * np.arange(second)  # (P, Q)
     angles = (bins[:, :, None] * np.arange(second)) % height * (-2.0 * np.pi / height)  # (P, Q bins, Q rows)

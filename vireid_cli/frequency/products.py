@@ -1,8 +1,8 @@
-"""The Fourier transform of real maps as products with constant matrices, in the layout the maps have.
+"""Fourier transform of real maps as products with constant matrices, in the memory layout of the maps.
 
 ``fourier`` chooses between these and ``torch.fft``. Maps are float32 or float64 here; a spectrum is
-(re, im) over the half plane, (..., H, W//2 + 1) each. No transposed copy is made: maps whose channels
-lie together in memory are transformed as they lie.
+(re, im) over the half plane, (..., H, W//2 + 1) each. Channels-last maps are transformed without a
+transposed copy.
 """
 
 from __future__ import annotations
@@ -18,29 +18,29 @@ from vireid_cli.frequency.constants import constant
 from vireid_cli.frequency.factored import Pair
 
 DENSE_POSITIONS = 200
-"""Up to this many positions H·W one dense product is used, above it one product an axis."""
+"""Largest number of positions H·W for one dense product; larger maps use one product per axis."""
 
 BLOCK = 2**20
-"""Numbers of a block of maps."""
+"""Number of values in a block of maps."""
 
 
 _plain = False
 
 
 def traced() -> bool:
-    """Whether a compiler or an exporter looks on: it sees plain products only."""
+    """Whether a compiler or an exporter traces the code, which then uses plain products only."""
     # is_compiling() is true under torch.compile and torch.export; the older exporter only traces.
     return torch.compiler.is_compiling() or torch.jit.is_tracing() or torch.onnx.is_in_onnx_export()
 
 
 def blocks(maps: Tensor, like: Tensor | None = None) -> list[Tensor]:
-    """(B, C, H, W) in pieces of the batch, so small that what is made of one stays in the processor's cache.
+    """Split (B, C, H, W) along the batch into blocks with intermediate results that fit the processor's cache.
 
-    All in one on a GPU, whose kernels want much work at once, and where a compiler looks on.
+    On a GPU and while tracing, the result is one block.
 
     Args:
-        maps: What is split.
-        like: Maps by whose size and place the pieces are cut, if not by those of ``maps``.
+        maps: Maps to split.
+        like: Maps that determine size and device of the blocks; None uses ``maps``.
     """
     like = maps if like is None else like
     if traced() or not like.is_cpu or len(like) < 2:
@@ -49,17 +49,17 @@ def blocks(maps: Tensor, like: Tensor | None = None) -> list[Tensor]:
 
 
 def together(pieces: list[Tensor]) -> Tensor:
-    """The batch of ``blocks`` that were worked on."""
+    """Concatenate processed ``blocks`` to one batch."""
     return torch.cat(pieces) if len(pieces) > 1 else pieces[0]
 
 
 def channels_last(maps: Tensor) -> bool:
-    """Whether the channels of (B, C, H, W) lie together in memory."""
+    """Whether (B, C, H, W) maps are in channels-last memory layout."""
     return maps.dim() == 4 and maps.shape[1] > 1 and maps.stride(1) == 1
 
 
 def forward(images: Tensor, ordered: bool) -> Pair:
-    """The half spectrum of maps (..., H, W) of any floating type; rows in any order if not ``ordered``."""
+    """Half spectrum of maps (..., H, W) of any floating type; rows in any order if not ``ordered``."""
     if not ordered and _factored(images):
         return factored.forward(images)
     with factored.full_precision(images):
@@ -67,7 +67,7 @@ def forward(images: Tensor, ordered: bool) -> Pair:
 
 
 def inverse(re: Tensor, im: Tensor, size: tuple[int, int], dtype: torch.dtype, ordered: bool) -> Tensor:
-    """The maps (..., H, W) of a half spectrum, in ``dtype``; of one that ``forward`` made as ``ordered``."""
+    """Maps (..., H, W), in ``dtype``, of a half spectrum from ``forward`` with the same ``ordered``."""
     if not ordered and _factored(re):
         return factored.inverse(re, im, size, dtype)
     with factored.full_precision(re):
@@ -76,7 +76,7 @@ def inverse(re: Tensor, im: Tensor, size: tuple[int, int], dtype: torch.dtype, o
 
 @contextmanager
 def plain() -> Iterator[None]:
-    """Within it, products are those that a compiler or an exporter sees."""
+    """Context in which products are those that a compiler or an exporter traces."""
     global _plain
     before, _plain = _plain, True
     try:
@@ -86,7 +86,7 @@ def plain() -> Iterator[None]:
 
 
 def real(values: Tensor) -> Tensor:
-    """The values in float32; float64 stays."""
+    """Convert values to float32; float64 stays."""
     return values if values.dtype == torch.float64 else values.float()
 
 
@@ -104,7 +104,9 @@ def _forward(images: Tensor) -> Pair:
         both = (images.flatten(-2) @ matrix).unflatten(-1, (2, height, half))  # (..., 2, H, half)
     else:
         rows = images @ constant(matrices.row_matrix, (width,), images)  # (..., H, 2·half)
-        mixed = rows.reshape(*rows.shape[:-2], 2 * height, half)  # a row's real part, then its imaginary one
+        mixed = rows.reshape(
+            *rows.shape[:-2], 2 * height, half
+        )  # real part of a row, then its imaginary part
         both = constant(matrices.column_matrix, (height,), images) @ mixed  # (..., 2·H, half)
         both = both.unflatten(-2, (2, height))
     re, im = both.unbind(-3)
@@ -125,7 +127,7 @@ def _inverse(re: Tensor, im: Tensor, size: tuple[int, int]) -> Tensor:
 
 
 def _channels_last_forward(images: Tensor) -> Pair:
-    """As ``forward`` for (B, C, H, W) whose channels lie together; they are the products' columns."""
+    """``forward`` for channels-last (B, C, H, W) maps; channels are the columns of the products."""
     batch, channels, height, width = images.shape
     half = width // 2 + 1
     pixels = images.permute(0, 2, 3, 1).reshape(batch * height, width, channels)
@@ -133,7 +135,7 @@ def _channels_last_forward(images: Tensor) -> Pair:
     both = factored.times(
         constant(matrices.column_matrix, (height,), images), rows.view(batch, 2 * height, -1)
     )  # (B, 2·H, half·C)
-    # Parts are split before axes are put in order, so that gradients are joined in this layout as well.
+    # Parts are split before the axes are permuted, so that gradients are concatenated in this layout too.
     re, im = both.view(batch, 2, height, half, channels).unbind(1)  # (B, H, half, C)
     return re.permute(0, 3, 1, 2), im.permute(0, 3, 1, 2)
 

@@ -1,4 +1,4 @@
-"""Phases scaled by a number: bins turned by a share of their own angle."""
+"""Scaled phases: rotation of each bin by a share of its own angle."""
 
 from __future__ import annotations
 
@@ -11,17 +11,17 @@ from vireid_cli.frequency.fourier import Spectrum, above_zero, magnitude, real
 
 
 def rotate(spectrum: Spectrum, share: Tensor, size: Tensor | None = None) -> Spectrum:
-    """F·e^{i·s·φ}: the amplitude is kept, the phase φ becomes (1 + s)·φ.
+    """F·e^{i·s·φ}: the phase φ becomes (1 + s)·φ, the amplitude does not change.
 
-    FDNM's phase of AGP (docs/methods.md#agp); φ in (−π, π] is not continuous at ±π, which is in the method.
-    A bin that is 0 stays so; bins that are rounding errors are turned like others, which is as small.
-    The gradient is bounded by (1 + s) everywhere: the 1/|F| of the angle meets the |F| of the bin.
+    This is the phase of FDNM's AGP (docs/methods.md#agp). φ in (−π, π] is discontinuous at ±π, a property
+    of the method. Bins of value 0 stay 0. Bins that are rounding errors are rotated too and stay as small.
+    The gradient is bounded by (1 + s): the 1/|F| of the angle cancels the |F| of the bin.
 
     Args:
         spectrum: Real and imaginary part, (..., H, half) each.
-        share: s, broadcasts against them, e.g. (B, C, 1, 1).
-        size: |F| ``above_zero`` if it is there already; no gradient goes through it, that of the angle is in
-            this function's own.
+        share: s, broadcasts against both parts, e.g. (B, C, 1, 1).
+        size: |F| ``above_zero``, if already computed. It gets no gradient; the gradient of this function
+            includes that of the angle.
 
     Returns:
         Real and imaginary part, (..., H, half) each, float32 (float64 stays).
@@ -34,14 +34,14 @@ def rotate(spectrum: Spectrum, share: Tensor, size: Tensor | None = None) -> Spe
 
 
 class _Rotation(torch.autograd.Function):
-    """The backward pass in closed form: half the passes over the bins, no division near zero."""
+    """Rotation with a backward pass in closed form: half the passes over the bins, no division near zero."""
 
     @staticmethod
     def forward(ctx: Any, re: Tensor, im: Tensor, share: Tensor, size: Tensor) -> Spectrum:
         angle = torch.atan2(im, re)
         turn = share * angle
         cosine, sine = turn.cos(), turn.sin()
-        # Not in place: PyTorch 2.11 compiles results made in place into ones without gradient.
+        # Not in place: PyTorch 2.11 compiles in-place results to tensors without gradient.
         turned = torch.addcmul(re * cosine, im, sine, value=-1.0), torch.addcmul(im * cosine, re, sine)
         ctx.save_for_backward(re, im, share, angle, size, cosine, sine)
         return turned
@@ -50,7 +50,7 @@ class _Rotation(torch.autograd.Function):
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, Tensor, Tensor, None]:
         re, im, share, angle, size, cosine, sine = ctx.saved_tensors
         to_re, to_im = gradients
-        # Turned back; with F they say how the loss changes with the angle.
+        # Rotated back; with F they give the derivative of the loss with respect to the angle.
         back_re = (to_re * cosine).addcmul_(to_im, sine)
         back_im = (to_im * cosine).addcmul_(to_re, sine, value=-1.0)
         slope = (back_im * re).addcmul_(back_re, im, value=-1.0)

@@ -1,7 +1,7 @@
-"""Means of the rows of maps, and their variances, from their spectrum alone.
+"""Means of pixel rows of maps, and variances of maps, computed from the spectrum.
 
-The mean over a row of pixels is in the first column of the spectrum, and the variance over a map is the
-energy of its bins without the first (Parseval). Where nothing else is wanted of maps, they need not be made.
+The means of pixel rows depend on the first column of the spectrum only, and the variance of a map is the
+energy of its bins without the first (Parseval). Methods that need nothing else skip the inverse transform.
 """
 
 from __future__ import annotations
@@ -27,12 +27,12 @@ from vireid_cli.frequency.fourier import (
 
 
 class Bins(NamedTuple):
-    """Amplitudes, and the phases that the means of rows need.
+    """Amplitudes, and the phases that row means need.
 
     Attributes:
         amplitude: |F|, (B, C, H, half).
-        counts: How often each bin counts in the energy: 1 or 2, and 0 for the mean and for bins that have
-            no phase; (B, C, H, half), without gradient.
+        counts: Multiplicity of each bin in the energy: 1 or 2, and 0 for the mean and for bins without phase;
+            (B, C, H, half), without gradient.
         phase: (cos φ, sin φ) of the first column, (B, C, H, 1) each.
     """
 
@@ -42,32 +42,33 @@ class Bins(NamedTuple):
 
 
 def bins_of(spectrum: Spectrum, width: int) -> Bins:
-    """Amplitudes and what belongs to them of a half spectrum of maps ``width`` pixels wide."""
+    """Compute ``Bins`` from the half spectrum of maps ``width`` pixels wide."""
     size, *column = _AmplitudeAndColumn.apply(real(spectrum[0]), real(spectrum[1]))
     least = least_amplitude(size)
     counts = constant(matrices.energy_counts, (size.shape[-2], width), size)
-    known = size.detach().gt(least) * counts
-    return Bins(size, known, unit_phasor((column[0], column[1]), size.detach()[..., :1], least=least))
+    counts = size.detach().gt(least) * counts
+    return Bins(size, counts, unit_phasor((column[0], column[1]), size.detach()[..., :1], least=least))
 
 
 def column_and_energy(bins: Bins, amplitude: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """Of maps with these amplitudes (B, C, H, half), of any sign, and the phases of ``bins``.
+    """First spectrum column and energy of maps with ``amplitude`` (of any sign) and the phases of ``bins``.
 
     Returns:
         Real and imaginary part of the first column of their spectrum, (B, C, H, 1) each, and
         Σ (x − mean)² over each map, (B, C).
     """
-    found: tuple[Tensor, Tensor, Tensor] = _ColumnAndEnergy.apply(amplitude, bins.counts, *bins.phase)
-    return found
+    column_energy: tuple[Tensor, Tensor, Tensor] = _ColumnAndEnergy.apply(amplitude, bins.counts, *bins.phase)
+    return column_energy
 
 
 def row_means(column: Spectrum, width: int, kind: Kind) -> Tensor:
-    """Means of the rows of maps ``width`` pixels wide, whose rows of bins may be in any order.
+    """Means of the pixel rows of maps ``width`` pixels wide; rows of bins may be in any order.
 
     Args:
-        column: First column of their spectrum, (B, C, H, 1) twice.
-        width: W of the maps.
-        kind: Form of the transform that made the spectrum, not ``auto``: a column is smaller than its map.
+        column: First column of the spectrum, (B, C, H, 1) twice.
+        width: W of the maps, in pixels.
+        kind: Implementation that computed the spectrum; not ``auto``, because a column is smaller than its
+            map.
 
     Returns:
         (B, C, H).
@@ -77,18 +78,18 @@ def row_means(column: Spectrum, width: int, kind: Kind) -> Tensor:
 
 
 def batch_normed(norm: BranchNorm, rows: Tensor, energy: Tensor, width: int) -> Tensor:
-    """Row means of the maps that ``norm`` makes of maps with these row means and energies.
+    """Apply ``norm`` to maps that are known by their row means and energies only.
 
-    Running statistics move as the norm's own forward pass moves them.
+    Running statistics are updated as in the norm's forward pass.
 
     Args:
-        norm: Batch norm of each branch.
-        rows: (branches·N, C, H) means of the rows of the maps, branch after branch.
+        norm: Batch norm of the branches.
+        rows: (branches·N, C, H) means of the pixel rows of the maps, one branch after another.
         energy: (branches·N, C), Σ (x − mean)² over each map.
-        width: W of the maps.
+        width: W of the maps, in pixels.
 
     Returns:
-        (branches·N, C, H).
+        (branches·N, C, H) row means of the normalised maps.
     """
     positions = rows.shape[2] * width
     branches = rows.unflatten(0, (norm.branches, -1))  # (branches, N, C, H)
@@ -104,7 +105,7 @@ def batch_normed(norm: BranchNorm, rows: Tensor, energy: Tensor, width: int) -> 
 
 
 class _AmplitudeAndColumn(torch.autograd.Function):
-    """|F|, and the first column of F; gradient 0 where |F| is 0, as ``fourier.amplitude`` has it."""
+    """|F| and the first column of F; the gradient is 0 at |F| = 0, as in ``fourier.amplitude``."""
 
     @staticmethod
     def forward(ctx: Any, re: Tensor, im: Tensor) -> tuple[Tensor, Tensor, Tensor]:
@@ -124,7 +125,7 @@ class _AmplitudeAndColumn(torch.autograd.Function):
 
 
 class _ColumnAndEnergy(torch.autograd.Function):
-    """The first column A·(cos φ, sin φ), and Σ counts·A² over each map: one gradient for both."""
+    """First column A·(cos φ, sin φ) and Σ counts·A² of each map, with one backward pass for both."""
 
     @staticmethod
     def forward(

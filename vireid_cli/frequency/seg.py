@@ -16,7 +16,7 @@ PhaseSource = Literal["rgb", "gray"]
 
 
 def grey_image(pixels: Tensor) -> Tensor:
-    """The luminance of RGB pixels in three equal channels: (B, 3, H, W) → (B, 3, H, W)."""
+    """Luminance of RGB pixels in three equal channels: (B, 3, H, W) → (B, 3, H, W)."""
     return _luminance(real(pixels)).expand(-1, 3, -1, -1)
 
 
@@ -30,24 +30,23 @@ def seg_image(
     clip: bool = True,
     kind: Kind = "auto",
 ) -> Tensor:
-    """The grey image plus ``weight`` times the image of the phase with a constant amplitude.
+    """Grey image plus ``weight`` times the phase image, reconstructed with a constant amplitude.
 
-    SEPG-Net's Y_seg = IFFT(P) + g, where the paper leaves the amplitude open. The default takes the
-    image's mean amplitude: with amplitude 1 the phase image is invisible after the addition (rms
-    1/sqrt(HW), 0.005 at 288×144). Each image is transformed alone, before mean and std, in float32
-    (docs/methods.md#seg).
+    SEPG-Net's Y_seg = IFFT(P) + g; the paper does not define the amplitude. The default is the image's mean
+    amplitude, because with amplitude 1 the phase image is invisible after the addition (rms 1/sqrt(HW), 0.005
+    at 288×144). Each image is transformed separately, before mean and std, in float32 (docs/methods.md#seg).
 
     Args:
         pixels: (B, 3, H, W) in [0, 1].
-        amplitude: The constant: ``mean`` of |F| over all channels and the full plane of the image;
-            ``unit``: 1 before an inverse with factor 1/(HW), as the common transforms have it, that
-            is 1/sqrt(HW) here; ``one_over_rms``: one over the rms that the phase image would have, so
-            that ``weight`` is its rms (our reading of the name).
-        phase_source: Phase of each colour channel, or of the grey image for all three.
-        abs: Take |phase image|.
+        amplitude: Constant amplitude. ``mean`` is the mean of |F| over all channels and the full plane of
+            the image. ``unit`` is 1 before an inverse transform with the common factor 1/(HW), so
+            1/sqrt(HW) here. ``one_over_rms`` is one over the rms of the phase image at amplitude 1, so that
+            ``weight`` is the rms of the added image (our reading of the name).
+        phase_source: Phase of each colour channel, or of the grey image for all channels.
+        abs: Whether to use the absolute value of the phase image.
         weight: Factor on the phase image.
-        clip: Clamp the sum to [0, 1].
-        kind: Form of the transform.
+        clip: Whether to clamp the sum to [0, 1].
+        kind: Implementation of the transform; see ``fourier.spectrum``.
 
     Returns:
         (B, 3, H, W); in [0, 1] if ``clip``.
@@ -68,18 +67,18 @@ def seg_image(
 
 
 def released_image(normalised: Tensor) -> Tensor:
-    """The released code's image in the place of SEG, for comparison only.
+    """Image of the released code instead of SEG, for comparison only (docs/methods.md#sepg-net-release).
 
-    See docs/methods.md#sepg-net-release.
-    No spectrum is taken: the sign of the *normalised* image, times the mean |value| of the whole
-    batch, goes through an unnormalised inverse transform; its absolute value is added to the image
-    itself, not to its grey level. The result of one image depends on its batch.
+    The code takes no spectrum: it multiplies the sign of the *normalised* image by the mean |value| of the
+        whole
+    batch, applies an unnormalised inverse transform, and adds the absolute value to the image itself, not to
+    its grey level. The result of one image depends on its batch.
 
     Args:
         normalised: (B, 3, H, W) after mean and std.
 
     Returns:
-        (B, 3, H, W), normalised likewise.
+        (B, 3, H, W), normalised in the same way.
     """
     normalised = real(normalised)
     height, width = normalised.shape[-2:]
@@ -87,7 +86,7 @@ def released_image(normalised: Tensor) -> Tensor:
     level = shifted.abs().mean()
     signs = torch.where(shifted < 0, -1.0, 1.0)[..., : width // 2 + 1] * level
     image = inverse((signs, torch.zeros_like(signs)), (height, width))
-    # The release's inverse carries 1/(HW), ours 1/sqrt(HW).
+    # The inverse transform has the factor 1/(HW) in the release and 1/sqrt(HW) here.
     return normalised + 1e-8 + image.abs() / (height * width) ** 0.5 + 1e-8
 
 
@@ -97,7 +96,7 @@ def _luminance(pixels: Tensor) -> Tensor:
 
 
 def _level(amplitude: Amplitude, bins: Spectrum, phases: Spectrum, size: tuple[int, int]) -> Tensor | float:
-    """The constant amplitude of the orthonormal spectrum: a number or one value an image, (B, 1, 1, 1)."""
+    """Constant amplitude of the orthonormal spectrum: a number, or one value per image, (B, 1, 1, 1)."""
     if amplitude == "unit":
         return float(size[0] * size[1]) ** -0.5
     counts = columns_to_full(size[1], bins[0])  # (W//2 + 1,)

@@ -2,15 +2,14 @@
 
 Source: docs/methods.md#optimal-transport.
 
-The plan is Z = argmin <Z, C> − ε H(Z) over plans with given marginals. In each iteration **the rows come
-first, then the columns**: after the last one the columns are exact, and only the rows can still be off;
-how far is returned. Which marginal is first changes the plan by several percent where ε is small and the
-iterations are few.
+The plan is Z = argmin <Z, C> − ε H(Z) over plans with prescribed marginals. Each iteration scales **rows
+first, then columns**. After the last iteration the columns are exact; the result includes the error of the
+rows. The order of the marginals changes the plan by several percent for small ε and few iterations.
 
-The first iteration is done in the log domain; the others are products of vectors with the kernel
-exp((f + g − C)/ε), into which the potentials f and g are absorbed every five iterations. This neither over-
-nor underflows in float32: after a column update a row holds at least (its share) · (the smallest column
-share), so that a scaling factor grows by at most 1/(smallest share) an iteration, whatever ε is.
+The first iteration runs in the log domain. The others multiply vectors with the kernel exp((f + g − C)/ε),
+which absorbs the potentials f and g every five iterations. This neither overflows nor underflows in
+float32: after a column update the sum of a row is at least its share times the smallest column share, so
+that a scaling factor grows by at most 1/(smallest share) per iteration, for any ε.
 """
 
 from __future__ import annotations
@@ -25,15 +24,15 @@ ABSORB_EVERY = 5
 """Iterations between two absorptions of the potentials."""
 
 SMALLEST_EXPONENT = -60.0
-"""Kernel entries are clamped to exp(−60) = 9e-27: no mass to speak of, and no slow denormal numbers."""
+"""Kernel entries are clamped to exp(−60) = 9e-27: negligible mass, and no slow denormal numbers."""
 
 
 class Transport(NamedTuple):
-    """A plan and how well it keeps its marginals.
+    """A transport plan and the error of its marginals.
 
     Attributes:
-        plan: Z ≥ 0, (B, N, M); its columns sum to the target's shares up to rounding.
-        error: Σ_i |Σ_j Z_ij − a_i| of each pair, (B,), in [0, 2], without gradient.
+        plan: Z ≥ 0, (B, N, M); columns sum to the target's shares up to rounding.
+        error: Σ_i |Σ_j Z_ij − a_i| of each pair of sets, (B,), in [0, 2], without gradient.
     """
 
     plan: Tensor
@@ -47,17 +46,17 @@ def sinkhorn(
     source: Tensor | None = None,
     target: Tensor | None = None,
 ) -> Transport:
-    """The entropic plan after a fixed number of iterations, rows first.
+    """Compute the entropic plan with a fixed number of iterations, rows first.
 
-    In float32 whatever the autocast; float64 stays. The gradient goes through all iterations; detach the
-    plan where it is not wanted.
+    The computation runs in float32 (float64 stays), also under autocast. The gradient passes through all
+    iterations; detach the plan to avoid it.
 
     Args:
-        cost: C, (B, N, M), of any scale: what matters is C/ε.
-        epsilon: ε > 0.
-        iterations: At least 1.
-        source: a, shares of the rows, (B, N), positive, summing to 1; None: 1/N each.
-        target: b, shares of the columns, (B, M); None: 1/M each.
+        cost: C, (B, N, M), of any scale; only C/ε matters.
+        epsilon: ε > 0, in the unit of the cost.
+        iterations: Number of iterations, at least 1.
+        source: a, shares of the rows, (B, N), positive, with sum 1; None selects 1/N each.
+        target: b, shares of the columns, (B, M); None selects 1/M each.
 
     Raises:
         ValueError: ``epsilon`` or ``iterations`` is out of range.
@@ -71,12 +70,12 @@ def sinkhorn(
         rows, columns = _first(scaled, a, b)
         kernel = _kernel(scaled, rows, columns)
         left, right = torch.ones_like(a), torch.ones_like(b)
-        for done in range(1, iterations):
-            if done % ABSORB_EVERY == 0:
+        for iteration in range(1, iterations):
+            if iteration % ABSORB_EVERY == 0:
                 rows, columns = rows + left.log(), columns + right.log()
                 kernel = _kernel(scaled, rows, columns)
                 right = torch.ones_like(b)
-            # Row vectors: with column vectors the batched product is ten times slower on the CPU.
+            # Row vectors, because the batched product with column vectors is ten times slower on a CPU.
             left = a / torch.bmm(right.unsqueeze(1), kernel.mT).squeeze(1)
             right = b / torch.bmm(left.unsqueeze(1), kernel).squeeze(1)
         plan = left.unsqueeze(2) * kernel * right.unsqueeze(1)
@@ -91,14 +90,14 @@ def _first(scaled: Tensor, a: Tensor, b: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def _kernel(scaled: Tensor, rows: Tensor, columns: Tensor) -> Tensor:
-    """exp((f + g − C)/ε), the plan of these potentials, (B, N, M)."""
+    """Plan of the potentials f and g, exp((f + g − C)/ε): (B, N, M)."""
     exponent = (scaled + rows.unsqueeze(2)).add_(columns.unsqueeze(1))
-    exponent.detach().clamp_min_(SMALLEST_EXPONENT)  # its gradient would be 1e-26 of a gradient
+    exponent.detach().clamp_min_(SMALLEST_EXPONENT)  # clamped entries would have 1e-26 of a gradient
     return exponent.exp_()
 
 
 def barycentric(plan: Tensor, values: Tensor) -> Tensor:
-    """What each target position receives: Σ_i Z_ij v_i / Σ_i Z_ij, a mean of the source's values.
+    """Transported value of each target position: Σ_i Z_ij v_i / Σ_i Z_ij, a mean of source values.
 
     Args:
         plan: Z, (B, N, M).
@@ -115,8 +114,8 @@ def relative_cost(source: Tensor, target: Tensor) -> Tensor:
     """Squared distances of tokens of unit length, divided by their mean for each pair of sets.
 
     Args:
-        source: (B, N, D), normalised here.
-        target: (B, M, D), normalised here.
+        source: (B, N, D), of any length; this function normalises them.
+        target: (B, M, D), likewise.
 
     Returns:
         C_ij = ||s_i − t_j||² / mean, (B, N, M).
@@ -128,7 +127,7 @@ def relative_cost(source: Tensor, target: Tensor) -> Tensor:
 
 
 def entropy_ratio(plan: Tensor) -> Tensor:
-    """H(Z) over the entropy of the even plan, (B,): 1 where the plan says nothing."""
+    """Ratio of H(Z) to the entropy of the even plan, (B,): 1 for a plan without information."""
     positions = plan.shape[1] * plan.shape[2]
     return torch.special.entr(plan).sum(dim=(1, 2)) / torch.tensor(float(positions)).log()
 
@@ -145,19 +144,19 @@ def transported(
     grad: Literal["unroll", "detach_plan"] = "unroll",
     back: Tensor | None = None,
 ) -> tuple[Tensor, Tensor | None]:
-    """Values carried from a source to the positions of a target by the plan between their features.
+    """Transport values from source to target positions with the plan between their features.
 
     Args:
-        source: (B, N, F), what the cost is made of.
-        target: (B, M, F).
-        values: (B, N, D), carried to the target's positions.
-        epsilon, iterations: As of ``sinkhorn``.
-        source_share, target_share: Marginals; None: even.
-        grad: Through all iterations, or through the values only.
-        back: (B, M, D) values of the target to be carried to the source by the same plan, or None.
+        source: (B, N, F) features of the source, for the cost.
+        target: (B, M, F) features of the target.
+        values: (B, N, D) values at source positions.
+        epsilon, iterations: See ``sinkhorn``.
+        source_share, target_share: Marginals; None selects even shares.
+        grad: Path of the gradient: through all iterations, or through the values only.
+        back: (B, M, D) values at target positions that the same plan transports to the source, or None.
 
     Returns:
-        (B, M, D), and (B, N, D) of ``back`` or None.
+        (B, M, D) values at target positions, and (B, N, D) of ``back`` or None.
     """
     plan = sinkhorn(relative_cost(source, target), epsilon, iterations, source_share, target_share).plan
     if grad == "detach_plan":

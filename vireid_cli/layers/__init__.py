@@ -1,1 +1,1 @@
-"""Layers that several methods share: pixels to network input, pooling, necks, heads."""
+"""Layers of the methods: network input, pooling, necks, heads and the modules of single papers."""

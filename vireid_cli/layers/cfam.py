@@ -1,11 +1,11 @@
-"""CFAM, SFCL's cross-modal frequency alignment: from spectra of pairs to aligned ones (docs/methods.md#cfam).
+"""CFAM, SFCL's cross-modal frequency alignment of the spectra of pairs (docs/methods.md#cfam).
 
-Each stored bin of a map's half spectrum is one token of its log amplitudes and one of its phases. A
-Trans-Mamba block works on the tokens of each image; then the tokens of one modality attend to those of
-the other, infrared amplitude tokens are transported to the visible positions, and what was learned
-changes amplitude and phase. At the start it returns the spectra that it got.
+Each stored bin of a map's half spectrum is one token of log amplitudes and one token of phases. Trans-Mamba
+blocks process the tokens of each image. Then the tokens of each modality attend to those of the other,
+infrared amplitude tokens are transported to visible positions, and the resulting tokens change amplitude
+and phase. At the start of training the module returns its input spectra.
 
-Spectra come and go as real tensors: the transforms, and the transport plan, belong to ``frequency``.
+Spectra are passed as real tensors; the transforms and the transport plan are in ``frequency``.
 """
 
 from __future__ import annotations
@@ -22,13 +22,13 @@ from vireid_cli.layers.trans_mamba import Attention, TransMamba
 from vireid_cli.types import Modality
 
 AMPLITUDE_EPSILON = 1e-6
-"""A = sqrt(Re² + Im² + ε): its gradient is finite where a bin is 0 (docs/methods.md#numerical-precision)."""
+"""A = sqrt(Re² + Im² + ε): finite gradient at bins of value 0 (docs/methods.md#numerical-precision)."""
 
 PHASOR_FLOOR = 1e-2
-"""Phasors shorter than this aren't stretched to length 1: bins of no amplitude have no phase to keep."""
+"""Phasors shorter than this are not scaled to length 1, because bins without amplitude have no phase."""
 
 GRID = (18, 5)
-"""Frequencies that positions are learned for: the half spectrum of layer 4 at 288×144; others lie between."""
+"""Grid of learned positions, the half spectrum of layer 4 at 288×144; other sizes are interpolated."""
 
 Spectrum = tuple[Tensor, Tensor]
 Carry = Callable[["Spectral", "Spectral", Tensor, Tensor], tuple[Tensor, Tensor | None]]
@@ -42,8 +42,8 @@ class Spectral:
     Attributes:
         amplitude: A, (B, C, N).
         cosine, sine: Re/A and Im/A, (B, C, N).
-        tokens: Of the amplitude, (B, N, d).
-        phases: Of the phase, (B, N, d).
+        tokens: Amplitude tokens, (B, N, d).
+        phases: Phase tokens, (B, N, d).
     """
 
     amplitude: Tensor
@@ -53,7 +53,7 @@ class Spectral:
     phases: Tensor
 
     def take(self, index: Tensor | slice) -> Spectral:
-        """Some of the maps, in this order."""
+        """Select maps by index."""
         parts = (self.amplitude, self.cosine, self.sine, self.tokens, self.phases)
         return Spectral(*(part[index] for part in parts))
 
@@ -64,10 +64,11 @@ class Cfam(nn.Module):
     Args:
         channels: C of the maps.
         dim: Width d of the tokens.
-        depth, state, ratio: Trans-Mamba blocks, and of each its state size and inner channels over d.
-        phase_repr: Phases enter as (cos φ, sin φ), or as the angle, which has a jump at ±π; they leave as
-            a change of the phasor or of the angle.
-        carry: The transport, or None: tokens stay where they are.
+        depth, state, ratio: Number of Trans-Mamba blocks, their state size, and the ratio of inner channels
+            to d.
+        phase_repr: Representation of phases: (cos φ, sin φ), or the angle, which jumps at ±π. The output
+            changes the phasor or the angle.
+        carry: Transport of tokens, or None for no transport.
     """
 
     def __init__(
@@ -87,7 +88,7 @@ class Cfam(nn.Module):
         self.amplitude_in, self.phase_in = nn.Linear(channels, dim), nn.Linear(parts * channels, dim)
         self.positions = nn.Parameter(torch.zeros(2, *GRID, dim))
         self.blocks = nn.ModuleList(TransMamba(dim, state, ratio) for _ in range(depth))
-        # Without weights of its own: scale and shift would be part of the projections that follow.
+        # Without scale and shift, which the following projections include.
         self.norm = nn.LayerNorm(dim, elementwise_affine=False)
         self.amplitude_attention = nn.ModuleDict({m.value: Attention(dim) for m in Modality})
         self.phase_attention = nn.ModuleDict({m.value: Attention(dim) for m in Modality})
@@ -99,24 +100,24 @@ class Cfam(nn.Module):
         self.gamma = nn.Parameter(torch.zeros(())) if carry is not None else None
 
     def undecayed(self) -> list[nn.Parameter]:
-        """Parameters that weight decay must spare: scalars, norms, positions, and those of the scan."""
-        found = [self.positions, self.fusion] + ([] if self.gamma is None else [self.gamma])
+        """Parameters without weight decay: scalars, norms, positions, and those of the scan."""
+        parameters = [self.positions, self.fusion] + ([] if self.gamma is None else [self.gamma])
         for module in self.modules():
             if isinstance(module, TransMamba):
-                found += module.scan.undecayed()
+                parameters += module.scan.undecayed()
                 norms = (module.scan_norm, module.amplitude_norm, module.attention_norm, module.phase_norm)
-                found += [parameter for norm in norms for parameter in norm.parameters()]
-        return found
+                parameters += [parameter for norm in norms for parameter in norm.parameters()]
+        return parameters
 
     def encode(self, spectrum: Spectrum, angle: Tensor | None = None) -> Spectral:
-        """Spectra and their tokens after the Trans-Mamba blocks.
+        """Compute the tokens of spectra with the Trans-Mamba blocks.
 
         Args:
             spectrum: Real and imaginary part, (B, C, H, W//2 + 1) float32.
-            angle: φ in radians, where ``phase_repr`` is ``angle``.
+            angle: φ in radians, (B, C, H, W//2 + 1); required if ``phase_repr`` is ``angle``.
 
         Raises:
-            ValueError: The angle is needed and not given.
+            ValueError: ``phase_repr`` is ``angle`` and the angle is missing.
         """
         size = (spectrum[0].shape[2], spectrum[0].shape[3])
         re, im = (part.flatten(2) for part in spectrum)  # (B, C, N)
@@ -136,43 +137,43 @@ class Cfam(nn.Module):
         return Spectral(amplitude, cosine, sine, tokens, phases)
 
     def attend(self, own: Spectral, other: Spectral, modality: Modality) -> Spectral:
-        """The tokens of a modality after attending to the partner's, with the weights of this modality."""
+        """Attend from the tokens of a modality to its partner's, with the weights of this modality."""
         kind = modality.value
         tokens = own.tokens + self.amplitude_attention[kind](self.norm(own.tokens), self.norm(other.tokens))
         phases = own.phases + self.phase_attention[kind](self.norm(own.phases), self.norm(other.phases))
         return Spectral(own.amplitude, own.cosine, own.sine, tokens, phases)
 
     def align(self, visible: Spectral, infrared: Spectral) -> tuple[Spectrum, Spectrum]:
-        """Aligned spectra of pairs, row by row: parts of (B, C, N) for visible and infrared maps."""
-        seen = self.attend(visible, infrared, Modality.VISIBLE)
-        warm = self.attend(infrared, visible, Modality.INFRARED)
-        seen, warm = self.move(seen, warm)
-        phasors = self._phasor(seen), self._phasor(warm)
-        share = 0.5 * self.fusion.tanh()  # w: the partner's phase has less than half a say
+        """Align the spectra of pairs, row by row: (B, C, N) parts of visible and of infrared maps."""
+        attended = self.attend(visible, infrared, Modality.VISIBLE)
+        partner = self.attend(infrared, visible, Modality.INFRARED)
+        sides = self.move(attended, partner)
+        phasors = self._phasor(sides[0]), self._phasor(sides[1])
+        share = 0.5 * self.fusion.tanh()  # w: the partner's phase weighs less than one half
         fused = (
             _unit(tuple(x + share * y for x, y in zip(*pair, strict=True)))  # type: ignore[arg-type]
             for pair in (phasors, phasors[::-1])
         )
-        first, second = (self._decoded(one, phasor) for one, phasor in zip((seen, warm), fused, strict=True))
+        first, second = (self._decoded(side, phasor) for side, phasor in zip(sides, fused, strict=True))
         return first, second
 
     def move(self, visible: Spectral, infrared: Spectral) -> tuple[Spectral, Spectral]:
-        """Amplitude tokens moved towards what the transport brings: a ← a + γ (t − a)."""
+        """Move amplitude tokens towards the transported ones: a ← a + γ (t − a)."""
         if self.carry is None or self.gamma is None:
             return visible, infrared
-        brought, back = self.carry(infrared, visible, infrared.tokens, visible.tokens)
-        visible = self._moved(visible, brought)
+        moved, back = self.carry(infrared, visible, infrared.tokens, visible.tokens)
+        visible = self._moved(visible, moved)
         return visible, infrared if back is None else self._moved(infrared, back)
 
     def alone(self, own: Spectral, modality: Modality) -> Spectrum:
-        """The spectrum of maps without a partner: each is its own, and nothing is transported."""
+        """Spectrum of maps without a partner: each map is its own partner, without transport."""
         attended = self.attend(own, own, modality)
         return self._decoded(attended, self._phasor(attended))
 
     def facing(self, own: Spectral, other: Spectral, modality: Modality) -> Spectrum:
-        """The spectrum of maps of one modality with partners of which tokens and amplitudes are known only.
+        """Spectrum of maps of one modality with partners that have only tokens and amplitudes.
 
-        As ``align``, but for the phase, which is not fused: it is the map's own.
+        This is ``align`` without the fusion of phases: each map keeps its own phase.
         """
         attended, partner = self.attend(own, other, modality), self.attend(other, own, modality.other)
         if modality is Modality.VISIBLE:
@@ -181,13 +182,13 @@ class Cfam(nn.Module):
             _, attended = self.move(partner, attended)
         return self._decoded(attended, self._phasor(attended))
 
-    def _moved(self, own: Spectral, brought: Tensor) -> Spectral:
+    def _moved(self, own: Spectral, target: Tensor) -> Spectral:
         assert self.gamma is not None
-        tokens = own.tokens + self.gamma * (brought - own.tokens)
+        tokens = own.tokens + self.gamma * (target - own.tokens)
         return Spectral(own.amplitude, own.cosine, own.sine, tokens, own.phases)
 
     def _phasor(self, own: Spectral) -> Spectrum:
-        """The changed phase as a unit phasor, (B, C, N) each, float32."""
+        """Changed phase as a unit phasor, (B, C, N) each, float32."""
         change = self._read_out(self.phase_out, own.phases)  # (B, 2C or C, N)
         if self.phase_repr == "sincos":
             cosine, sine = change.chunk(2, dim=1)
@@ -196,10 +197,10 @@ class Cfam(nn.Module):
         return _unit((own.cosine * cosine - own.sine * sine, own.sine * cosine + own.cosine * sine))
 
     def _read_out(self, layer: nn.Linear, tokens: Tensor) -> Tensor:
-        """A linear layer of normalised tokens over √d: (B, N, d) → (B, outputs, N) float32.
+        """Linear layer of normalised tokens, divided by √d: (B, N, d) → (B, outputs, N) float32.
 
-        An optimizer moves all d weights of an output alike at first: without both scales the tanh of the
-        amplitudes saturates within ten steps of Adam, and CFAM then learns no more.
+        At first an optimizer changes all d weights of an output by the same amount. Without the norm and the
+        division the tanh of the amplitudes saturates within ten steps of Adam, and CFAM stops learning.
         """
         return (layer(self.norm(tokens)).float() / tokens.shape[2] ** 0.5).mT
 
@@ -216,10 +217,10 @@ def _unit(phasor: Spectrum) -> Spectrum:
 
 
 def _between(table: Tensor, size: tuple[int, int]) -> Tensor:
-    """A table over frequencies, (2, 18, 5, d), at those of a half spectrum of ``size``: (2, N, d).
+    """Interpolate a table over frequencies, (2, 18, 5, d), to a half spectrum of ``size``: (2, N, d).
 
-    Rows go round from 0 through ½ to −0 cycles a sample, columns from 0 to ½; linear in between. At the
-    table's own size it is the table.
+    Interpolation is linear. Rows are periodic, from 0 through ½ to −0 cycles per sample; columns range from 0
+    to ½. At the table's own size the result is the table.
     """
     if size == GRID:
         return table.flatten(1, 2)

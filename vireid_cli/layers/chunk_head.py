@@ -9,17 +9,17 @@ from vireid_cli.types import Modality
 
 
 class ChunkHeads(nn.Module):
-    """For each part: Linear → batch norm → dropout → Linear to identities.
+    """Head of each part: Linear → batch norm → dropout → Linear to identities.
 
-    The parts' weights lie in one tensor each, so that a step needs a handful of operations whatever
-    the number of parts. The first Linear has no bias: batch norm takes it away again. Also the head
-    of one whole map, with ``parts`` 1.
+    The weights of all parts share one tensor per layer, so that a step takes few operations for any number
+    of parts. The first Linear has no bias, which the batch norm would remove. With ``parts`` 1 this is the
+    head of the whole map.
 
     Args:
         parts: Number of parts.
         inputs: Features of a part before the head.
         features: Features of a part's embedding; 512 in SEPG-Net.
-        identities: Number of training identities; 0: no classifier.
+        identities: Number of training identities; 0 builds no classifier.
         dropout: Probability that a feature is dropped before the classifier.
     """
 
@@ -41,7 +41,7 @@ class ChunkHeads(nn.Module):
         """Embeddings after the batch norm, before dropout: (B, inputs, parts) → (parts, B, features)."""
         parts, features, _ = self.weight.shape
         hidden = torch.bmm(self.weight, pooled.permute(2, 1, 0))  # (parts, features, B)
-        # One batch norm over all parts' features; its last axis is the batch, so nothing is copied.
+        # One batch norm over the features of all parts; the batch is its last axis, which avoids a copy.
         normed = self.norm(hidden.view(1, parts * features, -1))  # (1, parts·features, B)
         return normed.view(parts, features, -1).mT
 
@@ -50,12 +50,12 @@ class ChunkHeads(nn.Module):
         return torch.baddbmm(self.classifier_bias, embeddings, self.classifier_weight)
 
     def classifier_parameters(self) -> list[nn.Parameter]:
-        """Weights and biases of the classifiers; empty where there are none."""
+        """Weights and biases of the classifiers; empty without classifiers."""
         return [self.classifier_weight, self.classifier_bias] if self.identities else []
 
 
 class ModalityHeads(nn.Module):
-    """A head on the whole pooled map for each modality: SEPG-Net's specific branches.
+    """A head per modality on the whole pooled map: SEPG-Net's specific branches.
 
     Args:
         inputs: Features before the heads.
@@ -70,7 +70,7 @@ class ModalityHeads(nn.Module):
         self.infrared = ChunkHeads(1, inputs, features, identities, dropout)
 
     def of(self, modality: Modality) -> ChunkHeads:
-        """The head of one modality."""
+        """Head of one modality."""
         return self.visible if modality is Modality.VISIBLE else self.infrared
 
     def embed(self, pooled: Tensor, modality: Modality) -> Tensor:
@@ -78,9 +78,9 @@ class ModalityHeads(nn.Module):
         return self.of(modality).embed(pooled.unsqueeze(-1))
 
     def logits(self, pooled: Tensor, visible: int) -> Tensor:
-        """Logits of a batch whose first ``visible`` rows are visible: (B, inputs) → (B, identities)."""
-        found = []
+        """Logits of a batch with ``visible`` visible rows first: (B, inputs) → (B, identities)."""
+        logits = []
         for modality, rows in ((Modality.VISIBLE, pooled[:visible]), (Modality.INFRARED, pooled[visible:])):
             head = self.of(modality)
-            found.append(head.classify(head.dropout(self.embed(rows, modality))).squeeze(0))
-        return torch.cat(found)
+            logits.append(head.classify(head.dropout(self.embed(rows, modality))).squeeze(0))
+        return torch.cat(logits)

@@ -1,8 +1,8 @@
 """I-MFPE, D-SELACFP's extraction across scales and guided feature (docs/methods.md#i-mfpe).
 
 The paper's description fits the edge-aware and the edge-guided module of BGNet (Sun et al., "Boundary-
-Guided Camouflaged Object Detection", IJCAI 2022), without its edge supervision: the map that guides is
-learned from the losses on identities. Where it stands, and what guides what, are our readings.
+Guided Camouflaged Object Detection", IJCAI 2022), without its edge supervision: the guiding map is
+learned from the identity losses. The place of the module and the roles of the two maps are our readings.
 """
 
 from __future__ import annotations
@@ -19,12 +19,12 @@ from vireid_cli.layers.pooling import global_average
 Align = Literal["up", "pool"]
 
 LOW_CHANNELS, HIGH_CHANNELS = 64, 256
-"""Channels to which the shallow and the deep map are reduced in the paper's ResNet-50."""
+"""Reduced channels of the shallow and the deep map in the paper's ResNet-50."""
 LEAST = 8
 
 
 def gate_kernel(channels: int) -> int:
-    """Kernel of the channel gate: t or t + 1, whichever is odd, with t = ⌊(log₂ C + 1)/2⌋.
+    """Kernel size of the channel gate: the odd one of t and t + 1, with t = ⌊(log₂ C + 1)/2⌋.
 
     As in ECA-Net; 3 for 64 channels, 5 for 256 to 1024, 7 for 2048.
     """
@@ -33,26 +33,26 @@ def gate_kernel(channels: int) -> int:
 
 
 def reduced_channels(deepest: int) -> tuple[int, int]:
-    """Channels of the shallow and the deep map after reduction: (64, 256) where layer 4 has 2048.
+    """Channels of the shallow and the deep map after reduction: (64, 256) if layer 4 has 2048.
 
-    They shrink with the backbone (ours), not below 8: (16, 64) for a ResNet-18.
+    They scale with the backbone, but are at least 8 (our choice): (16, 64) for a ResNet-18.
     """
     scale = min(1.0, deepest / 2048)
     return max(LEAST, round(LOW_CHANNELS * scale)), max(LEAST, round(HIGH_CHANNELS * scale))
 
 
 class CrossScale(nn.Module):
-    """A map of one channel in (0, 1) from a shallow and a deep map.
+    """Compute a guiding map with one channel in (0, 1) from a shallow and a deep map.
 
-    Both are reduced by a 1 × 1 convolution, brought to one size, joined, and pass two 3 × 3 convolutions
-    and a 1 × 1 one.
+    Both are reduced by 1 × 1 convolutions, resized to one size and concatenated. Two 3 × 3 convolutions and a
+    1 × 1 convolution follow.
 
     Args:
         low: Channels of the shallow map.
-        high: Channels of the deep one.
+        high: Channels of the deep map.
         reduced: Channels of both after reduction.
-        align: ``up``: the deep map is upsampled to the shallow one's size; ``pool``: the shallow one is
-            max-pooled to the deep one's.
+        align: ``up`` upsamples the deep map to the size of the shallow one; ``pool`` max-pools the shallow
+            map to the size of the deep one.
     """
 
     def __init__(self, low: int, high: int, reduced: tuple[int, int], align: Align = "up") -> None:
@@ -76,11 +76,11 @@ class CrossScale(nn.Module):
 
 
 class Guide(nn.Module):
-    """Strengthen a map where the guiding map is high, then gate its channels.
+    """Amplify a map at high values of the guiding map, then gate its channels.
 
-    x = ReLU BN Conv3×3(c·att + c), w = sigmoid(Conv1d(GAP x)); out = c + γ·x·w with the residual (ours),
-    x·w without. γ, one a channel, starts at 0 and takes the place of a zero-initialised BN weight: before
-    a ReLU that weight would get no gradient, because the ReLU's derivative at 0 is 0.
+    x = ReLU BN Conv3×3(c·att + c) and w = sigmoid(Conv1d(GAP x)). The output is c + γ·x·w with the residual
+    (our choice), x·w without. γ has one value per channel and starts at 0. It replaces a zero-initialised
+    BN weight, which would get no gradient before a ReLU, because the derivative of a ReLU at 0 is 0.
 
     Args:
         channels: C.
@@ -95,7 +95,7 @@ class Guide(nn.Module):
         self.gamma = nn.Parameter(torch.zeros(channels, 1, 1)) if residual else None
 
     def forward(self, features: Tensor, attention: Tensor) -> Tensor:
-        """Guide: (B, C, h, w) and a map (B, 1, H, W) of any size → (B, C, h, w)."""
+        """Guide (B, C, h, w) features by a map (B, 1, H, W) of any size: (B, C, h, w)."""
         if attention.shape[2:] != features.shape[2:]:
             attention = F.interpolate(
                 attention, size=features.shape[2:], mode="bilinear", align_corners=False
@@ -107,11 +107,11 @@ class Guide(nn.Module):
 
 
 class Imfpe(nn.Module):
-    """Extraction across two scales, and the deep map guided by it.
+    """Cross-scale extraction and guidance of the deep map.
 
     Args:
         low: Channels of the shallow map.
-        high: Channels of the deep map, which is replaced.
+        high: Channels of the deep map, which the output replaces.
         reduced: See ``reduced_channels``.
         align: See ``CrossScale``.
         residual: See ``Guide``.
@@ -125,18 +125,18 @@ class Imfpe(nn.Module):
         self.guide = Guide(high, residual)
 
     def forward(self, low: Tensor, high: Tensor) -> Tensor:
-        """(B, C, H, W) and (B, C', h, w) → the deep map anew, (B, C', h, w)."""
+        """Guide the deep map: (B, C, H, W) and (B, C', h, w) → (B, C', h, w)."""
         return cast(Tensor, self.guide(high, self.extract(low, high)))
 
 
 def _pooled_to(features: Tensor, like: Tensor) -> Tensor:
-    """Max-pool by the ratio of the sizes; strided stages round up, and so does this."""
+    """Max-pool by the ratio of the sizes, rounded up as in strided stages."""
     ratio = tuple(-(-a // b) for a, b in zip(features.shape[2:], like.shape[2:], strict=True))
     return F.max_pool2d(features, ratio, ceil_mode=True)
 
 
 def _convolution(inputs: int, outputs: int, kernel: int) -> nn.Sequential:
-    """Convolution, batch norm, ReLU; the size stays."""
+    """Convolution, batch norm, ReLU; height and width do not change."""
     convolution = nn.Conv2d(inputs, outputs, kernel, padding=kernel // 2, bias=False)
     _kaiming(convolution)
     return nn.Sequential(convolution, nn.BatchNorm2d(outputs), nn.ReLU(inplace=True))

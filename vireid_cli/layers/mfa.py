@@ -1,8 +1,9 @@
 """DEEN's fusion of a stage's input with its output, and its generated branches (docs/methods.md#deen).
 
 Zhang and Wang, "Diverse Embedding Expansion Network and Low-Light Cross-Modality Benchmark for
-Visible-Infrared Person Re-identification", CVPR 2023; the numbers are those of its released code,
-in which the fusions' convolutions start as PyTorch's do, those of the generated branches by Kaiming's rule.
+Visible-Infrared Person Re-identification", CVPR 2023; the numbers are those of its released code. As there,
+the convolutions of the fusions have PyTorch's default initialisation, those of the generated branches
+Kaiming's.
 """
 
 from __future__ import annotations
@@ -15,17 +16,16 @@ from torch import Tensor, nn
 from vireid_cli.errors import UsageError
 
 PositionForm = Literal["released", "plain"]
-"""How positions are compared, see ``PositionFusion``."""
+"""Comparison of positions; see ``PositionFusion``."""
 
 
 class ChannelFusion(nn.Module):
-    """Add W(A g(low)) to the high map, A = θ(high) φ(low)ᵀ / C between channels; the identity at first.
+    """Add W(A g(low)) to the high map, A = θ(high) φ(low)ᵀ / C between channels; initially the identity.
 
-    The released code divides by the number of the low map's channels, not by that of positions, and so
-    does this.
+    As in the released code, the divisor is the number of channels of the low map, not of positions.
 
     Args:
-        high: Channels of the map that is added to.
+        high: Channels of the output of the stage.
         low: Channels of the earlier map, C.
     """
 
@@ -38,7 +38,7 @@ class ChannelFusion(nn.Module):
 
     def forward(self, high: Tensor, low: Tensor) -> Tensor:
         """Fuse: (B, C', h, w) and (B, C, H, W) → (B, C', h, w); H, W are s times h, w, rounded up."""
-        # A 1 × 1 convolution of stride s sees every s-th position only: so does everything after it.
+        # A 1 × 1 convolution of stride s reads every s-th position only, so the rest is dropped first.
         low = _every(low, high)
         theta, phi = self.theta(high).flatten(2), self.phi(low).flatten(2)  # (B, C, N)
         attention = (theta / theta.shape[1]) @ phi.mT  # (B, C, C)
@@ -49,16 +49,16 @@ class ChannelFusion(nn.Module):
 class PositionFusion(nn.Module):
     """Add W(θ(high) (φ(low)ᵀ g(low)) / N) to the high map, N the positions of the low one.
 
-    As AGW's block without a softmax, with keys and values from the earlier map; so the products are
-    taken from the right, and no map of h·w × H·W is formed.
+    This is AGW's block without softmax, with keys and values from the earlier map. The products are evaluated
+    from the right, which avoids a matrix of h·w × H·W.
 
     Args:
-        high: Channels of the map that is added to.
-        low: Channels of the earlier map; half of them are compared.
-        form: ``plain``: all positions of the high map attend to all of the low one. ``released``: the
-            published code reads each of θ, φ and g, C/2 channels of N positions, as C channels of N/2,
-            so that the upper and the lower half of a channel's map become two channels, positions meet
-            as halves only, and N is half the positions (docs/methods.md#mfa).
+        high: Channels of the output of the stage.
+        low: Channels of the earlier map; comparison uses half as many.
+        form: With ``plain`` all positions of the high map attend to all positions of the low one. With
+            ``released`` the published code views each of θ, φ and g, C/2 channels of N positions, as C
+            channels of N/2: the upper and the lower half of a channel's map become two channels, attention
+            is within halves, and N is half the number of positions (docs/methods.md#mfa).
     """
 
     def __init__(self, high: int, low: int, form: PositionForm = "plain") -> None:
@@ -77,7 +77,9 @@ class PositionFusion(nn.Module):
             UsageError: The form is ``released`` and a map has an odd number of positions.
         """
         theta, g = self._channels(self.theta(high)), self._channels(self.g(low))
-        phi = self._channels(self.phi(low)) / g.shape[2]  # divided first: sums stay small in fp16
+        phi = (
+            self._channels(self.phi(low)) / g.shape[2]
+        )  # divided first, so that sums do not overflow in fp16
         attended = (g @ phi.mT) @ theta  # (B, C/2, h·w), or (B, C, h·w/2)
         joined = attended.reshape(high.shape[0], -1, *high.shape[2:])  # (B, C/2, h, w)
         return high + cast(Tensor, self.out(joined))
@@ -87,19 +89,19 @@ class PositionFusion(nn.Module):
         rows, columns = features.shape[2:]
         if rows * columns % self.halves:
             raise UsageError(
-                f"DEEN's released fusion halves its maps: {rows}×{columns} positions are an odd number.",
-                "--set method.options.mfa=plain, or another data.size",
+                f"DEEN's released fusion halves its maps: {rows}×{columns} is an odd number of positions.",
+                "Use --set method.options.mfa=plain, or another data.size.",
             )
         return features.flatten(2).reshape(features.shape[0], self.halves * features.shape[1], -1)
 
 
 class Fusion(nn.Module):
-    """DEEN's MFA block: channels fused, then positions.
+    """DEEN's MFA block: fusion of channels, then of positions.
 
     Args:
         high: Channels C' of the stage's output.
-        low: Channels C of its input.
-        form: Of ``PositionFusion``.
+        low: Channels C of the stage's input.
+        form: See ``PositionFusion``.
     """
 
     def __init__(self, high: int, low: int, form: PositionForm = "plain") -> None:
@@ -116,7 +118,7 @@ class Expansion(nn.Module):
     """One generated branch of DEE: the mean of three dilated 3 × 3 convolutions, ReLU, 1 × 1.
 
     Args:
-        channels: C; a quarter of them lies between, at least one.
+        channels: C; the hidden layer has a quarter of them, at least one.
     """
 
     def __init__(self, channels: int) -> None:
@@ -136,7 +138,7 @@ class Expansion(nn.Module):
 
 
 class Diversify(nn.Module):
-    """DEE: the batch followed by two generated ones, with dropout; all that follows costs three times.
+    """DEE: the batch followed by two generated batches, with dropout; later layers cost three times as much.
 
     Args:
         channels: C.
@@ -155,7 +157,7 @@ class Diversify(nn.Module):
 
 
 def _every(low: Tensor, high: Tensor) -> Tensor:
-    """Every s-th row and column of the low map, so that it has the size of the high one."""
+    """Every s-th row and column of the low map, to match the size of the high one."""
     rows, columns = (-(-a // b) for a, b in zip(low.shape[2:], high.shape[2:], strict=True))
     return low[..., ::rows, ::columns]
 

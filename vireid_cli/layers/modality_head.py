@@ -1,4 +1,4 @@
-"""A small classifier of an image's modality on pooled features."""
+"""Small classifier of the modality of an image, on pooled features."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ class ModalityHead(nn.Module):
     """Linear, batch norm, ReLU, dropout, twice; then logits of the two modalities.
 
     Args:
-        features: D of the pooled feature.
+        features: Size D of the pooled feature.
     """
 
     def __init__(self, features: int) -> None:

@@ -1,4 +1,4 @@
-"""BN neck and classifier, as initialised in the AGW family (docs/methods.md#heads)."""
+"""BN neck and classifier with the initialisation of the AGW family (docs/methods.md#heads)."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from torch import nn
 
 
 def bn_neck(features: int) -> nn.BatchNorm1d:
-    """A batch norm over pooled features with weight ~ N(1, 0.01²) and its bias frozen at 0."""
+    """Build a batch norm over pooled features with weight ~ N(1, 0.01²) and bias frozen at 0."""
     neck = nn.BatchNorm1d(features)
     nn.init.normal_(neck.weight, 1.0, 0.01)
     nn.init.zeros_(neck.bias)
@@ -15,7 +15,7 @@ def bn_neck(features: int) -> nn.BatchNorm1d:
 
 
 def classifier(features: int, identities: int, bias: bool = False) -> nn.Linear:
-    """A linear layer from features to identity logits, weight ~ N(0, 0.001²), bias 0 or none."""
+    """Build a linear layer from features to identity logits with weight ~ N(0, 0.001²), bias 0 or none."""
     layer = nn.Linear(features, identities, bias=bias)
     nn.init.normal_(layer.weight, std=0.001)
     if bias:

@@ -7,16 +7,16 @@ from typing import Literal
 from torch import Tensor, nn
 
 Inter = Literal[1, "C/2"]
-"""Channels in which positions are compared: 1, as released, or half the input's."""
+"""Channels in which positions are compared: 1 as in the released code, or half the input's."""
 
 
 class NonLocal(nn.Module):
-    """Add W(θ φᵀ g / N) to the features, N the number of positions; the identity at the start.
+    """Add W(θ φᵀ g / N) to the features, N the number of positions; initially the identity.
 
     The released code reduces to one channel, because its expression for the width divides a number by
-    itself; ``C/2`` is the width that it means to have. There is no softmax, so that
-    θ (φᵀ g) gives the same as (θ φᵀ) g and the N × N matrix is never formed. Convolutions start as
-    PyTorch's do (uniform, with bias), as in the released code; the last norm starts at 0.
+    itself; the intended width is ``C/2``. Without a softmax θ (φᵀ g) equals (θ φᵀ) g, which avoids the N ×
+    N matrix. As in the released code, convolutions have PyTorch's default initialisation (uniform, with
+    bias) and the last norm starts at 0.
 
     Args:
         channels: C of the features.
@@ -37,7 +37,9 @@ class NonLocal(nn.Module):
     def forward(self, features: Tensor) -> Tensor:
         """Attend: (B, C, h, w) → (B, C, h, w)."""
         theta = self.theta(features).flatten(2)  # (B, c, N)
-        phi = self.phi(features).flatten(2) / theta.shape[2]  # divided first: sums stay small in fp16
+        phi = (
+            self.phi(features).flatten(2) / theta.shape[2]
+        )  # divided first, so that sums do not overflow in fp16
         g = self.g(features).flatten(2)
         summary = g @ phi.mT  # (B, c, c)
         attended = (summary @ theta).unflatten(2, features.shape[2:])  # (B, c, h, w)

@@ -7,13 +7,13 @@ from torch import Tensor
 
 
 def partners(labels: Tensor, views: int = 1, shuffled: bool = False) -> Tensor:
-    """For each visible row, in each view, the infrared row of the same identity that it is paired with.
+    """Index of the infrared partner of each visible row, of the same identity, for each view.
 
     Args:
-        labels: (B,), of visible and of infrared rows alike.
-        views: Visible views, one after the other.
-        shuffled: Draw them without replacement, for each view by itself, from torch's global generator;
-            else row i is the partner of row i.
+        labels: (B,) identities, valid for visible and for infrared rows.
+        views: Number of visible views, one after another.
+        shuffled: Whether to draw partners without replacement for each view, from torch's global generator.
+            Otherwise row i is the partner of row i.
 
     Returns:
         (views·B,) int64.
@@ -21,11 +21,11 @@ def partners(labels: Tensor, views: int = 1, shuffled: bool = False) -> Tensor:
     if not shuffled:
         return torch.arange(len(labels), device=labels.device).repeat(views)
     order = labels.argsort(stable=True)
-    found = []
+    orders = []
     for _ in range(views):
-        # Sorted by identity and, within one, by a number that is drawn.
-        drawn = torch.rand(len(labels), device=labels.device, dtype=torch.float64)
+        # Sort by identity, and by a random number within an identity.
+        keys = torch.rand(len(labels), device=labels.device, dtype=torch.float64)
         partner = torch.empty_like(order)
-        partner[order] = (labels + drawn).argsort()
-        found.append(partner)
-    return torch.cat(found)
+        partner[order] = (labels + keys).argsort()
+        orders.append(partner)
+    return torch.cat(orders)

@@ -1,4 +1,4 @@
-"""A BN neck and a classifier for each of many parts, computed as one (docs/methods.md#heads)."""
+"""A BN neck and a classifier per part, computed for all parts at once (docs/methods.md#heads)."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from vireid_cli.layers.neck import bn_neck
 
 
 class PartHeads(nn.Module):
-    """For each part: BN neck with its bias frozen → Linear to identities without bias.
+    """Head of each part: BN neck with frozen bias → Linear to identities without bias.
 
     Args:
         parts: Number of parts.
-        features: D of a part's feature.
+        features: Size D of a part's feature.
         identities: Number of training identities.
     """
 
@@ -24,7 +24,7 @@ class PartHeads(nn.Module):
         nn.init.normal_(self.classifiers, std=0.001)
 
     def neck(self, pooled: Tensor) -> Tensor:
-        """Each part through its own batch norm: (parts, N, D) → (parts, N, D)."""
+        """Apply the batch norm of each part: (parts, N, D) → (parts, N, D)."""
         parts, count, _ = pooled.shape
         normed: Tensor = self.necks(pooled.transpose(0, 1).reshape(count, -1))  # (N, parts·D)
         return normed.unflatten(1, (parts, -1)).transpose(0, 1)

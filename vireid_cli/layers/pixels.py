@@ -1,4 +1,4 @@
-"""From pixels to network input: erasing and normalising."""
+"""Network input from pixels: erasing, normalising, channel exchange, luminance and crops."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from vireid_cli.types import IMAGENET_MEAN, IMAGENET_STD, Batch, Erasure, Size
 
 
 class Normalise(nn.Module):
-    """(pixels − mean) / std by channel, with erased rectangles written before or after.
+    """(pixels − mean) / std per channel, with erased rectangles filled before or after.
 
     Args:
-        mean: Of R, G, B in [0, 1].
-        std: Of R, G, B.
+        mean: Means of R, G, B, for pixels in [0, 1].
+        std: Standard deviations of R, G, B.
     """
 
     mean: Tensor
@@ -33,15 +33,15 @@ class Normalise(nn.Module):
 
         Args:
             pixels: (B, 3, H, W) float in [0, 1].
-            mask: (B, 1, H, W) bool, true where erased; None: nothing is erased.
-            erase: Says what is written there, and in which space; its own masks are not read.
+            mask: (B, 1, H, W) bool, true at erased pixels; None erases nothing.
+            erase: Fill value, and whether it applies before or after normalising; its masks are ignored.
 
         Returns:
             (B, 3, H, W) float.
         """
         if mask is None or erase is None:
             return (pixels - self.mean) / self.std
-        # Filled on the device without a copy from the host: three scalars, no tensor.
+        # Filled with three scalars, without a copy of a tensor from the host.
         red, green, blue = erase.fill
         fill = torch.zeros_like(self.mean)
         fill[:, 0] = red
@@ -53,28 +53,28 @@ class Normalise(nn.Module):
 
 
 def exchange_channels(images: Tensor, weights: Tensor) -> Tensor:
-    """Replace the channels of each image by one weighted sum of them, where its weights are not all 0.
+    """Replace all channels of each image by one weighted sum of them, unless its weights are all 0.
 
     CAJ's channel exchange (docs/methods.md#caj), of normalised and erased images.
 
     Args:
         images: (B, 3, H, W).
-        weights: (B, 3); a row of zeros leaves its image as it is.
+        weights: (B, 3); a row of zeros leaves its image unchanged.
     """
-    # Sums of products: a matrix product may be rounded to ten bits on an accelerator.
+    # Sums of products, because an accelerator may round a matrix product to ten bits.
     shaped = weights[:, :, None, None]
     mixed = (images * shaped).sum(1, keepdim=True)  # (B, 1, H, W)
     return torch.where((shaped != 0).any(1, keepdim=True), mixed, images)
 
 
 def both_modalities(batch: Batch) -> tuple[Tensor, Tensor | None]:
-    """Pixels and masks of the batch, visible first: (2B, 3, H, W) and (2B, 1, H, W) or None."""
+    """Concatenate pixels and masks of a batch, visible first: (2B, 3, H, W) and (2B, 1, H, W) or None."""
     pixels = torch.cat([batch.visible, batch.infrared])
     return pixels, both_masks(batch)
 
 
 def both_masks(batch: Batch) -> Tensor | None:
-    """Masks of random erasing, visible first: (2B, 1, H, W), or None where nothing is erased."""
+    """Concatenate masks of random erasing, visible first: (2B, 1, H, W), or None without erasing."""
     if batch.erase is None:
         return None
     return torch.cat([batch.erase.visible, batch.erase.infrared])
@@ -83,17 +83,17 @@ def both_masks(batch: Batch) -> Tensor | None:
 def luminance(images: Tensor) -> Tensor:
     """Grey level (ITU-R BT.601) of RGB images: (B, 3, H, W) → (B, 1, H, W).
 
-    Three equal channels give that channel, up to rounding.
+    For three equal channels the result is that channel, up to rounding.
     """
     red, green, blue = images.split(1, dim=1)
     return 0.299 * red + 0.587 * green + 0.114 * blue
 
 
 def centre_crop(images: Tensor, size: Size) -> Tensor:
-    """The middle ``size`` = (height, width) pixels of (B, C, H, W); the upper left of two middles.
+    """Crop (B, C, H, W) to the central ``size`` = (height, width) pixels, rounded to the upper left.
 
     Raises:
-        ValueError: An image is smaller.
+        ValueError: The images are smaller than ``size``.
     """
     top, left = images.shape[-2] - size[0], images.shape[-1] - size[1]
     if top < 0 or left < 0:

@@ -1,4 +1,4 @@
-"""Mean spectra and tokens of each modality's training images: partners for images that have none.
+"""Mean spectra and tokens of each modality's training images, as partners of single images.
 
 See docs/methods.md#sfcl-inference.
 """
@@ -20,8 +20,8 @@ BUFFERS = ("amplitude", "tokens", "phases")
 class Prototypes(nn.Module):
     """Means over images of amplitudes and of both kinds of tokens, per modality, as buffers.
 
-    Empty until ``learn`` has seen both modalities. The number of positions is that of the images; saved
-    means bring their own.
+    Empty until ``learn`` is called. The number of positions is that of the images; loading a state dict
+    restores its number of positions.
 
     Args:
         channels: C of the maps.
@@ -34,29 +34,29 @@ class Prototypes(nn.Module):
 
     def __init__(self, channels: int, dim: int) -> None:
         super().__init__()
-        # Modality, then the shape of one image's; no positions yet.
+        # Modality, then the shape for one image, initially without positions.
         self.register_buffer("amplitude", torch.zeros(2, channels, 0))
         self.register_buffer("tokens", torch.zeros(2, 0, dim))
         self.register_buffer("phases", torch.zeros(2, 0, dim))
 
     @property
     def empty(self) -> bool:
-        """Whether there are no means yet."""
+        """Whether the means are not computed yet."""
         return self.tokens.shape[1] == 0
 
     def learn(self, spectra: Mapping[Modality, Iterable[Spectral]]) -> None:
-        """Replace the means by those of these images, in batches of any size.
+        """Replace the means by those of ``spectra``, in batches of any size.
 
         Raises:
-            ValueError: A modality has no image.
+            ValueError: A modality has no images.
         """
         means = [_means(spectra[modality]) for modality in Modality]
         for name, pair in zip(BUFFERS, zip(*means, strict=True), strict=True):
             setattr(self, name, torch.stack(pair))
 
     def of(self, modality: Modality, like: Spectral) -> Spectral:
-        """A modality's means as the partners of a batch; its cosines and sines are those of ``like``."""
-        count = like.tokens.shape[0]  # ``len`` would fix the batch of an export
+        """Means of a modality as partners of a batch, with the cosines and sines of ``like``."""
+        count = like.tokens.shape[0]  # ``len`` would fix the batch size of an export
         amplitude, tokens, phases = (
             getattr(self, name)[modality.code].expand(count, -1, -1) for name in BUFFERS
         )

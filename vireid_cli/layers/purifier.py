@@ -13,12 +13,12 @@ from torch import Tensor, nn
 from vireid_cli.layers.pooling import generalised_mean
 
 REDUCTION = 16
-"""Channels over hidden units of a mask."""
+"""Ratio of channels to hidden units of a mask."""
 LEAST = 4
-"""Fewest hidden units, for narrow networks (ours)."""
+"""Smallest number of hidden units, for narrow networks (our choice)."""
 
 POWER = 3.0
-"""p of the generalised mean that describes the residual."""
+"""p of the generalised mean of the residual."""
 
 
 class Purified(NamedTuple):
@@ -42,8 +42,8 @@ class Purified(NamedTuple):
 class Purifier(nn.Module):
     """x = m_X m_F (F + IN(F)) with masks m_X = σ(W₂ relu(W₁ IN(F))) and m_F = σ(U₂ relu(U₁ F)).
 
-    A mask has a value per channel and position, about ½ at the start, so that the branch differs from an
-    unpurified copy from the first step on.
+    A mask has a value per channel and position, initially about ½, so that the branch differs from an
+    unpurified copy from the first step.
 
     Args:
         channels: C.
@@ -66,8 +66,8 @@ class Purifier(nn.Module):
 class Restitution(nn.Module):
     """x = X + m (F − X) with X = IN(F) and m = σ(V₂ relu(V₁ GeM(F − X))), one value per channel.
 
-    Instance normalisation removes style; the mask restores the part of the residual that tells identities
-    apart.
+    Instance normalisation removes style; the mask restores the part of the residual that discriminates
+    identities.
 
     Args:
         channels: C.

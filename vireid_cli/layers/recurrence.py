@@ -1,6 +1,6 @@
-"""h_t = a_t h_{t−1} + b_t as a graph: for export, where the custom function of ``scan`` can't go.
+"""h_t = a_t h_{t−1} + b_t as a graph for export, which the custom function of ``scan`` does not support.
 
-Two forms of the same numbers: torch's higher-order ``scan``, a few nodes whatever the length, and a
+There are two equivalent implementations: torch's higher-order ``scan``, a few nodes for any length, and a
 log-depth one of plain operations. The operator's path in torch is private; this is the one place that
 names it.
 """
@@ -17,7 +17,7 @@ Operator = Callable[..., tuple[Any, Any]]
 
 
 def scan_operator() -> Operator | None:
-    """Torch's ``scan(combine, initial, sequences)``, or None where this torch has none."""
+    """Torch's ``scan(combine, initial, sequences)``, or None if this version of torch lacks it."""
     try:
         from torch._higher_order_ops.scan import scan
     except ImportError:
@@ -26,7 +26,7 @@ def scan_operator() -> Operator | None:
 
 
 def linear_recurrence(decay: Tensor, drive: Tensor) -> Tensor:
-    """The states of the recurrence from h_{−1} = 0.
+    """States of the recurrence with h_{−1} = 0.
 
     Args:
         decay: a, (L, …).
@@ -40,21 +40,20 @@ def linear_recurrence(decay: Tensor, drive: Tensor) -> Tensor:
 
 
 def by_operator(operator: Operator, decay: Tensor, drive: Tensor) -> Tensor:
-    """By torch's ``scan``; arguments as ``linear_recurrence``."""
+    """Compute ``linear_recurrence`` with torch's ``scan``."""
 
     def step(state: Tensor, at: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor]:
         state = at[0] * state + at[1]
         return state, state.clone()
 
-    _, states = operator(step, drive[0] * 0.0, (decay, drive))
-    found: Tensor = states
-    return found
+    results: tuple[Tensor, Tensor] = operator(step, drive[0] * 0.0, (decay, drive))
+    return results[1]
 
 
 def by_doubling(decay: Tensor, drive: Tensor) -> Tensor:
-    """By ⌈log₂ L⌉ rounds, each joining stretches of twice the length; arguments as ``linear_recurrence``.
+    """Compute ``linear_recurrence`` in ⌈log₂ L⌉ rounds, each of which doubles the length of segments.
 
-    (a, b) stands for the map h ↦ a h + b; two maps in a row are (a₂ a₁, a₂ b₁ + b₂).
+    (a, b) denotes the map h ↦ a h + b; two maps in a row are (a₂ a₁, a₂ b₁ + b₂).
     """
     stride, length = 1, decay.shape[0]
     while stride < length:

@@ -4,10 +4,10 @@ For each direction k and channel d, a state of n numbers runs along the sequence
 
     h_t = exp(Δ_t A) h_{t−1} + Δ_t B_t u_t,    y_t = C_t · h_t + D u_t,    h_{−1} = 0.
 
-One autograd function does all directions, channels and images at once: one fused operation a step, all
-else a segment of steps at a time. It keeps no graph of its steps. Forward keeps the state at the start of
-each segment only, and backward computes the states of one segment after the other anew, so that both
-need the memory of a few segments, whatever the length. Nothing is summed up in logarithms, which large
+One autograd function processes all directions, channels and images at once, with one fused operation per
+step and all other operations per segment of steps. It stores no graph of its steps. The forward pass saves
+the state at the start of each segment, and the backward pass recomputes the states of one segment after
+another. Both need the memory of a few segments for any length. Sums do not use logarithms, which large
 steps Δ would turn into NaN.
 """
 
@@ -25,20 +25,20 @@ from torch.autograd.function import once_differentiable
 from vireid_cli.layers.recurrence import linear_recurrence
 
 SEGMENT_BYTES = 2**21
-"""A buffer of states of one segment takes about this much: it stays in the processor's cache."""
+"""Approximate size in bytes of the states of one segment, which fits the processor's cache."""
 
 LEAST_SEGMENT = 8
-"""Steps a segment at least: the starting states of L / 8 segments take no more than the states of 8."""
+"""Smallest number of steps per segment; it limits the memory of the starting states."""
 
 KERNEL = "mamba_ssm.ops.selective_scan_interface"
-"""The optional package whose CUDA kernel is used on a GPU where it is installed."""
+"""Optional package with a CUDA kernel, used on a GPU if it is installed."""
 
 
 def selective_scan(u: Tensor, delta: Tensor, a: Tensor, b: Tensor, c: Tensor, skip: Tensor) -> Tensor:
     """Run the recurrence over all images, directions and channels.
 
-    In float32 whatever the autocast; float64 stays. On the CPU and, without the optional kernel, on a
-    GPU it is one autograd function; while exporting it is ``recurrence.linear_recurrence``.
+    The computation runs in float32 (float64 stays), also under autocast. On a CPU and, without the optional
+    kernel, on a GPU it is one autograd function; an export uses ``recurrence.linear_recurrence``.
 
     Args:
         u: Inputs, (B, K, L, D): images, directions, steps, channels.
@@ -46,7 +46,7 @@ def selective_scan(u: Tensor, delta: Tensor, a: Tensor, b: Tensor, c: Tensor, sk
         a: Decay rates A < 0, (K, D, N).
         b: Input weights, (B, K, L, N).
         c: Output weights, (B, K, L, N).
-        skip: D, the weight of the input itself, (K, D).
+        skip: D, weight of the input, (K, D).
 
     Returns:
         y, (B, K, L, D).
@@ -68,11 +68,11 @@ def selective_scan(u: Tensor, delta: Tensor, a: Tensor, b: Tensor, c: Tensor, sk
 
 
 def scan_by_recurrence(u: Tensor, delta: Tensor, a: Tensor, b: Tensor, c: Tensor, skip: Tensor) -> Tensor:
-    """The same by ``recurrence.linear_recurrence``, which exports; arguments as ``selective_scan``."""
+    """Compute ``selective_scan`` with ``recurrence.linear_recurrence``, which can be exported."""
     decay, drive = decays_and_drives(u, delta, a, b)
     states = linear_recurrence(decay, drive)  # (L, B, K, N, D)
-    seen = torch.einsum("lbknd,bkln->bkld", states, c)
-    return seen + u * skip.unsqueeze(1)
+    outputs = torch.einsum("lbknd,bkln->bkld", states, c)
+    return outputs + u * skip.unsqueeze(1)
 
 
 def decays_and_drives(u: Tensor, delta: Tensor, a: Tensor, b: Tensor) -> tuple[Tensor, Tensor]:
@@ -85,7 +85,7 @@ def decays_and_drives(u: Tensor, delta: Tensor, a: Tensor, b: Tensor) -> tuple[T
 
 @cache
 def cuda_kernel() -> ModuleType | None:
-    """The optional package's module, or None where it is not installed."""
+    """Module of the optional package, or None if it is not installed."""
     try:
         return importlib.import_module(KERNEL)
     except ImportError:
@@ -95,26 +95,26 @@ def cuda_kernel() -> ModuleType | None:
 def scan_by_kernel(
     kernel: Any, u: Tensor, delta: Tensor, a: Tensor, b: Tensor, c: Tensor, skip: Tensor
 ) -> Tensor:
-    """The same by the CUDA kernel, whose layout is channels before steps and directions as groups."""
+    """Compute ``selective_scan`` with the CUDA kernel: channels before steps, directions as groups."""
     inputs, steps = (t.mT.flatten(1, 2).contiguous() for t in (u, delta))  # (B, K·D, L)
     groups = (t.mT.contiguous() for t in (b, c))  # (B, K, N, L)
-    found: Tensor = kernel.selective_scan_fn(inputs, steps, a.flatten(0, 1), *groups, skip.flatten())
-    return found.unflatten(1, skip.shape).mT  # (B, K, L, D)
+    outputs: Tensor = kernel.selective_scan_fn(inputs, steps, a.flatten(0, 1), *groups, skip.flatten())
+    return outputs.unflatten(1, skip.shape).mT  # (B, K, L, D)
 
 
-# The compiler would unroll hundreds of steps; it calls the function as it is instead.
+# Not compiled, because the compiler would unroll hundreds of steps.
 @torch.compiler.disable
 def _eager(u: Tensor, delta: Tensor, a: Tensor, b: Tensor, c: Tensor) -> Tensor:
-    found: Tensor = _SelectiveScan.apply(u, delta, a, b, c)
-    return found
+    outputs: Tensor = _SelectiveScan.apply(u, delta, a, b, c)
+    return outputs
 
 
 class _SelectiveScan(torch.autograd.Function):
-    """y_t = C_t · h_t; states are (B, K, N, D), channels last, so that inner loops are long."""
+    """y_t = C_t · h_t. States are (B, K, N, D) with channels last, so that inner loops are long."""
 
     @staticmethod
     def forward(ctx: Any, u: Tensor, delta: Tensor, a: Tensor, b: Tensor, c: Tensor) -> Tensor:
-        """Outputs (B, K, L, D); keeps the arguments and a state a segment."""
+        """Compute outputs (B, K, L, D); save the arguments and one state per segment."""
         u_, delta_, b_, c_ = (t.movedim(2, 0).contiguous() for t in (u, delta, b, c))  # steps first
         a_ = a.mT.contiguous()  # (K, N, D)
         length, batch, directions, channels = u_.shape
@@ -133,7 +133,7 @@ class _SelectiveScan(torch.autograd.Function):
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, ...]:
-        """Gradients of u, Δ, A, B and C, one segment after the other from the last to the first."""
+        """Compute the gradients of u, Δ, A, B and C, from the last segment to the first."""
         u, delta, a, b, c, *starts = ctx.saved_tensors
         device = u.device.type
         with torch.autocast(device, enabled=False):
@@ -141,17 +141,17 @@ class _SelectiveScan(torch.autograd.Function):
             grads = [torch.empty_like(t) for t in (u, delta, b, c)]
             da, carry = torch.zeros_like(a), torch.zeros_like(starts[0])
             for part, start in reversed(list(zip(_segments(len(u), starts[0]), starts, strict=True))):
-                given = (u[part], delta[part], a, b[part], c[part], start, dy[part])
-                *found, da_part, carry = _segment_backward(*given, carry)
+                arguments = (u[part], delta[part], a, b[part], c[part], start, dy[part])
+                *pieces, da_part, carry = _segment_backward(*arguments, carry)
                 da += da_part
-                for whole, piece in zip(grads, found, strict=True):
+                for whole, piece in zip(grads, pieces, strict=True):
                     whole[part] = piece
         du, ddelta, db, dc = (t.movedim(0, 2) for t in grads)
         return du, ddelta, da.mT, db, dc
 
 
 def _segments(length: int, state: Tensor) -> list[slice]:
-    """Consecutive pieces of the sequence whose states take about ``SEGMENT_BYTES``."""
+    """Consecutive segments of the sequence; the states of one take about ``SEGMENT_BYTES``."""
     steps = max(LEAST_SEGMENT, SEGMENT_BYTES // max(1, state.numel() * state.element_size()))
     return [slice(i, min(i + steps, length)) for i in range(0, length, steps)]
 
@@ -159,7 +159,7 @@ def _segments(length: int, state: Tensor) -> list[slice]:
 def _states(u: Tensor, delta: Tensor, a: Tensor, b: Tensor, state: Tensor) -> tuple[Tensor, Tensor]:
     """exp(Δ_t A) and h_t of one segment's S steps from the state before it: (S, B, K, N, D) each."""
     decay = (delta.unsqueeze(-2) * a).exp_()
-    states = _contract(b.unsqueeze(-1), (delta * u).unsqueeze(-2))  # Δ_t B_t u_t, made states in place
+    states = _contract(b.unsqueeze(-1), (delta * u).unsqueeze(-2))  # Δ_t B_t u_t, then states in place
     for drive, factor in zip(states.unbind(), decay.unbind(), strict=True):
         state = drive.addcmul_(factor, state)
     return decay, states
@@ -179,9 +179,9 @@ def _segment_backward(
 
     Args:
         u, delta, a, b, c: Arguments of the segment, steps first.
-        start: State before its first step.
-        dy: Gradient of its outputs, (S, B, K, D).
-        carry: Gradient of its last state that comes from the steps after it.
+        start: State before the first step of the segment.
+        dy: Gradient of the outputs, (S, B, K, D).
+        carry: Gradient of the last state from the steps after the segment.
 
     Returns:
         Gradients of u, Δ, B, C and A, and of the state before the segment.
@@ -195,7 +195,7 @@ def _segment_backward(
         steps[t].addcmul_(factors[t + 1], steps[t + 1])
     db = _contract(dstates, (delta * u).unsqueeze(-1)).squeeze(-1)  # (S, B, K, N)
     ddrive = _contract(b.unsqueeze(-2), dstates).squeeze(-2)  # of Δ_t u_t, (S, B, K, D)
-    dexponent = dstates.mul_(decay)  # of Δ_t A, once it is multiplied by the state before
+    dexponent = dstates.mul_(decay)  # of Δ_t A, after multiplication by the previous state
     before = dexponent[0].clone()
     dexponent[1:].mul_(states[:-1])
     dexponent[0].mul_(start)

@@ -1,8 +1,8 @@
 """SFIM, SFCL's interaction of the spatial and the frequency map (docs/methods.md#sfim).
 
-Positions of the spatial map gather what they correlate with in the modulated frequency map; the
-cross-covariance of both, power-normalised, is added to the pooled feature. At the start the feature is
-that of the spatial map alone. Inner widths and the order of the parts are our readings.
+Positions of the spatial map gather the positions of the modulated frequency map with which they correlate.
+The power-normalised cross-covariance of both is added to the pooled feature. Initially the feature is the
+pooled spatial map. Inner widths and the order of the parts are our readings.
 """
 
 from __future__ import annotations
@@ -17,10 +17,10 @@ from torch import Tensor, nn
 from vireid_cli.layers.pooling import generalised_mean
 
 OFFSET = 1e-4
-"""e of the power normalisation: the slope of a square root at 0 is infinite."""
+"""e of the power normalisation; without it the slope at 0 would be infinite."""
 
 THRESHOLD = 0.2
-"""τ at the start."""
+"""Initial τ."""
 
 
 def cosines(left: Tensor, right: Tensor) -> Tensor:
@@ -29,13 +29,13 @@ def cosines(left: Tensor, right: Tensor) -> Tensor:
 
 
 def shrunk(similarity: Tensor, threshold: Tensor | float) -> Tensor:
-    """Soft-thresholded rows that sum to 1, or to 0 where nothing is above: relu(S − τ) / (Σ + 1e-6)."""
-    kept = (similarity - threshold).relu()
-    return kept / (kept.sum(-1, keepdim=True) + 1e-6)
+    """Soft-thresholded rows relu(S − τ) / (Σ + 1e-6); they sum to 1, or to 0 if no entry exceeds τ."""
+    excess = (similarity - threshold).relu()
+    return excess / (excess.sum(-1, keepdim=True) + 1e-6)
 
 
 def softmax_gate(similarity: Tensor, threshold: Tensor | float) -> Tensor:
-    """Softmax rows, each entry times a soft gate at the threshold: softmax(S) σ((S − τ)/0.1)."""
+    """Softmax rows times a soft gate at the threshold: softmax(S) σ((S − τ)/0.1)."""
     return similarity.softmax(-1) * ((similarity - threshold) / 0.1).sigmoid()
 
 
@@ -51,13 +51,13 @@ def power_normalised(values: Tensor, offset: float = OFFSET) -> Tensor:
 
 
 class Sfim(nn.Module):
-    """From two maps of one size to one feature of C numbers.
+    """Combine two maps of the same size into one feature of size C.
 
     Args:
         channels: C.
-        rank: Channels r in which the maps are compared.
+        rank: Number r of channels in which the maps are compared.
         hidden: Hidden units of the MLP on the r × r covariance.
-        residual: Add the pooled spatial map; without it the feature is the MLP's alone.
+        residual: Whether the pooled spatial map is added; otherwise the feature is the MLP's output.
         attn: ``shrink`` or ``softmax_gate``.
         power: p of the generalised mean.
     """
@@ -80,23 +80,23 @@ class Sfim(nn.Module):
         self.spatial = nn.Sequential(nn.Conv2d(channels, rank, 1, bias=False), nn.BatchNorm2d(rank))
         self.frequency = nn.Sequential(nn.Conv2d(channels, rank, 1, bias=False), nn.BatchNorm2d(rank))
         last = nn.Linear(hidden, channels)
-        if residual:  # without it a last layer of zeros would leave nothing to learn from
+        if residual:  # without it a last layer of zeros would block the gradient
             nn.init.zeros_(last.weight)
             nn.init.zeros_(last.bias)
         norm = nn.BatchNorm1d(hidden)
         self.mlp = nn.Sequential(nn.Linear(rank * rank, hidden), norm, nn.ReLU(), last)
 
     def undecayed(self) -> list[nn.Parameter]:
-        """Parameters that weight decay must spare: the scalars."""
+        """Parameters without weight decay: the scalars."""
         return [self.threshold, self.beta]
 
     def forward(self, spatial: Tensor, frequency: Tensor, modulated: Tensor) -> Tensor:
-        """The feature of each image.
+        """Compute the feature of each image.
 
         Args:
             spatial: X_spa, (B, C, h, w).
-            frequency: O_fre, (B, C, h, w): what positions are compared with.
-            modulated: G(O_fre), (B, C, h, w): what they gather.
+            frequency: O_fre, (B, C, h, w), compared with the positions of X_spa.
+            modulated: G(O_fre), (B, C, h, w), source of the gathered values.
 
         Returns:
             (B, C) float32.

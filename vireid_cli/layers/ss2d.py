@@ -16,11 +16,11 @@ from vireid_cli.layers.scan import selective_scan
 DIRECTIONS = 4
 
 STEP_RANGE = (1e-3, 0.1)
-"""Step sizes Δ at the start, log-uniform."""
+"""Range of the initial step sizes Δ, log-uniform."""
 
 
 def four_ways(grid: Tensor) -> Tensor:
-    """A grid as four sequences: rows, columns, rows reversed, columns reversed.
+    """Read a grid as four sequences: rows, columns, rows reversed, columns reversed.
 
     Args:
         grid: (B, C, h, w).
@@ -34,7 +34,7 @@ def four_ways(grid: Tensor) -> Tensor:
 
 
 def joined_ways(sequences: Tensor, size: tuple[int, int]) -> Tensor:
-    """The sum of four sequences, each put back to where ``four_ways`` took it from.
+    """Sum four sequences in grid order; the inverse reading of ``four_ways``.
 
     Args:
         sequences: (B, 4, h·w, C).
@@ -53,8 +53,8 @@ class SelectiveScan2d(nn.Module):
 
     Args:
         dim: Channels d of the tokens.
-        state: Numbers n of a channel's state.
-        ratio: Inner channels over d.
+        state: Size n of a channel's state.
+        ratio: Ratio of inner channels to d.
     """
 
     def __init__(self, dim: int, state: int = 16, ratio: int = 2) -> None:
@@ -72,7 +72,7 @@ class SelectiveScan2d(nn.Module):
         self._initialise(inner)
 
     def _initialise(self, inner: int) -> None:
-        """As in Mamba: A = −(1 … n), softplus of the step's bias log-uniform in ``STEP_RANGE``."""
+        """Initialise as Mamba: A = −(1 … n), softplus of the step's bias log-uniform in ``STEP_RANGE``."""
         low, high = (math.log(step) for step in STEP_RANGE)
         with torch.no_grad():
             nn.init.uniform_(self.selection, -(inner**-0.5), inner**-0.5)
@@ -82,7 +82,7 @@ class SelectiveScan2d(nn.Module):
             self.decay_log.copy_(torch.arange(1, self.state + 1).log().expand_as(self.decay_log))
 
     def undecayed(self) -> list[nn.Parameter]:
-        """Parameters that weight decay must spare: A, D, the step's bias and the norm."""
+        """Parameters without weight decay: A, D, the step's bias and the norm."""
         return [self.decay_log, self.skip, self.step_bias, *self.norm.parameters()]
 
     def forward(self, tokens: Tensor, size: tuple[int, int]) -> Tensor:
@@ -92,7 +92,7 @@ class SelectiveScan2d(nn.Module):
         ways = four_ways(F.silu(self.local(grid)))  # (B, 4, L, di)
         shares = (self.rank, self.state, self.state)
         chosen, inputs, outputs = (ways @ self.selection).split(shares, dim=-1)
-        # Steps are of full precision: exp(Δ A) of a rounded Δ is off by a power.
+        # Steps have full precision, because exp(Δ A) amplifies a rounding error of Δ.
         steps = F.softplus((chosen @ self.step_weight).float() + self.step_bias.unsqueeze(1))
         rates = -self.decay_log.float().exp()
         scanned = selective_scan(ways, steps, rates, inputs, outputs, self.skip)

@@ -1,6 +1,6 @@
-"""SFCL's Trans-Mamba block: a scan of amplitude tokens, attention on phase tokens (docs/methods.md#cfam).
+"""SFCL's Trans-Mamba block: scan of amplitude tokens, attention on phase tokens (docs/methods.md#cfam).
 
-Widths, ratios and the order of the parts are our readings; the paper names the parts.
+The paper lists the parts; their widths, ratios and order are our readings.
 """
 
 from __future__ import annotations
@@ -26,11 +26,11 @@ class Attention(nn.Module):
         self.key_value = nn.Linear(dim, 2 * dim)
         self.out = nn.Linear(dim, dim)
 
-    def forward(self, queries: Tensor, given: Tensor) -> Tensor:
+    def forward(self, queries: Tensor, context: Tensor) -> Tensor:
         """Attend: (B, N, d), (B, M, d) → (B, N, d)."""
         query, key, value = (
             rows.unflatten(2, (HEADS, -1)).transpose(1, 2)  # (B, heads, N, d/heads)
-            for rows in (self.query(queries), *self.key_value(given).chunk(2, dim=2))
+            for rows in (self.query(queries), *self.key_value(context).chunk(2, dim=2))
         )
         attended = F.scaled_dot_product_attention(query, key, value)
         out: Tensor = self.out(attended.transpose(1, 2).flatten(2))
@@ -38,7 +38,7 @@ class Attention(nn.Module):
 
 
 class Refiner(nn.Module):
-    """W GELU(DWConv₃ₓ₃(a)) on the grid of amplitude tokens."""
+    """Refine amplitude tokens on their grid: W GELU(DWConv₃ₓ₃(a))."""
 
     def __init__(self, dim: int) -> None:
         super().__init__()
@@ -46,7 +46,7 @@ class Refiner(nn.Module):
         self.out = nn.Linear(dim, dim)
 
     def forward(self, tokens: Tensor, size: tuple[int, int]) -> Tensor:
-        """(B, h·w, d), (h, w) → (B, h·w, d)."""
+        """Refine tokens (B, h·w, d) on a grid of ``size`` (h, w): (B, h·w, d)."""
         local = self.local(tokens.mT.unflatten(2, size)).flatten(2).mT  # (B, h·w, d)
         out: Tensor = self.out(F.gelu(local))
         return out
@@ -58,12 +58,12 @@ def perceptron(dim: int, ratio: int) -> nn.Sequential:
 
 
 class TransMamba(nn.Module):
-    """One block; both streams keep their shape, and each ends with what it learns from the other.
+    """One block. Both streams keep their shape, and each ends with an update from the other stream.
 
     Args:
         dim: Channels d of the tokens.
         state: State size of the scan.
-        ratio: Inner channels of the scan over d.
+        ratio: Ratio of the scan's inner channels to d.
     """
 
     def __init__(self, dim: int, state: int = 16, ratio: int = 2) -> None:
@@ -76,7 +76,7 @@ class TransMamba(nn.Module):
         self.to_amplitude, self.to_phase = perceptron(dim, 1), perceptron(dim, 1)
 
     def forward(self, amplitude: Tensor, phase: Tensor, size: tuple[int, int]) -> tuple[Tensor, Tensor]:
-        """Amplitude and phase tokens, (B, N, d) each, on a grid of ``size`` with N positions."""
+        """Update amplitude and phase tokens, (B, N, d) each, on a grid of ``size`` with N positions."""
         amplitude = amplitude + self.scan(self.scan_norm(amplitude), size)
         amplitude = amplitude + self.amplitude_mlp(self.amplitude_norm(amplitude))
         amplitude = amplitude + self.refiner(amplitude, size)

@@ -1,1 +1,1 @@
-"""Loss formulas, each in one function: batched tensors in, one scalar out, no host synchronisation."""
+"""Loss formulas, one function each, from batched tensors to a scalar, without host synchronisation."""

@@ -1,8 +1,8 @@
 """Losses on the centres of identities in the two modalities.
 
-A centre is the mean of the features of one identity in one modality, found by label. ``features`` hold
-both modalities, visible first: (2N, D), or (parts, 2N, D), whose losses are summed; ``labels`` (N,) are
-valid for each half.
+A centre is the mean of the features of one identity in one modality. ``features`` hold both modalities,
+visible first: (2N, D), or (parts, 2N, D), with losses summed over parts. ``labels`` (N,) are valid for each
+half.
 """
 
 from __future__ import annotations
@@ -29,10 +29,10 @@ def hetero_center(features: Tensor, labels: Tensor, threshold: float = 0.0) -> T
     Args:
         features: (2N, D) or (parts, 2N, D), visible first.
         labels: (N,).
-        threshold: Squared distance that is free.
+        threshold: Squared distance without a penalty.
 
     Returns:
-        Scalar; grows with the number of identities, as published.
+        Scalar, a sum over identities as published.
     """
     visible, infrared = features.chunk(2, dim=-2)
     share = shares(same_identity(labels), features.dtype)
@@ -43,15 +43,15 @@ def hetero_center(features: Tensor, labels: Tensor, threshold: float = 0.0) -> T
 
 @in_full_precision
 def cross_center(features: Tensor, labels: Tensor, margin: float = 0.0, centre_gap: float = 0.0) -> Tensor:
-    """Squared distances of samples to their identity's centre in the other modality.
+    """Squared distances of samples to the centre of their identity in the other modality.
 
     Mean over identities of 1/(2K) Σ_j [||x_vj − c_n||² − m]₊ + [||x_nj − c_v||² − m]₊.
 
     Args:
         features: (2N, D) or (parts, 2N, D), visible first.
         labels: (N,).
-        margin: m; 0 in SEPG's release, 0.1 where the loss comes from.
-        centre_gap: Factor of an added ||c_v − c_n||² for each identity; 0.5 in SEPG's release.
+        margin: m, a squared distance; 0 in SEPG's release, 0.1 in the original publication.
+        centre_gap: Factor on an added ||c_v − c_n||² for each identity; 0.5 in SEPG's release.
 
     Returns:
         Scalar.
@@ -69,12 +69,12 @@ def cross_center(features: Tensor, labels: Tensor, margin: float = 0.0, centre_g
 
 @in_full_precision
 def hetero_center_triplet(features: Tensor, labels: Tensor, margin: float = 0.3) -> Tensor:
-    """Batch-hard triplet over the 2P centres, mean over the 2P anchors (docs/methods.md#hctri).
+    """Batch-hard triplet loss over the 2P centres, mean over the 2P anchors (docs/methods.md#hctri).
 
     Args:
         features: (2N, D) or (parts, 2N, D), visible first.
         labels: (N,).
-        margin: Euclidean.
+        margin: Margin, a Euclidean distance.
 
     Returns:
         Scalar.
@@ -82,7 +82,7 @@ def hetero_center_triplet(features: Tensor, labels: Tensor, margin: float = 0.3)
     both = labels.repeat(2)
     same = same_identity(both)
     share = shares(same & same_half(same), features.dtype)
-    # Equal rows of one identity change neither a largest nor a smallest distance.
+    # Repeated rows of one identity do not change a largest or a smallest distance.
     pairs = distances(centres(features, share))  # (..., 2N, 2N)
     hinge = (largest(pairs, ~same) - smallest(pairs, same) + margin).relu()
     return (hinge * identity_weights(share)).sum()

@@ -1,7 +1,8 @@
 """Consistency between two sets of rows: distance graphs, class posteriors, posteriors of a slot.
 
-These are the alignment terms of IDKL's release (commit 8676b62), read as D-SELACFP's "modal consistency
-guider" (docs/methods.md#modal-consistency-guider). Row i of both sets is one identity. Natural logarithms.
+These are the alignment terms of IDKL's release (commit 8676b62), our reading of D-SELACFP's "modal
+consistency guider" (docs/methods.md#modal-consistency-guider). Row i of both sets belongs to one identity.
+Logarithms are natural.
 """
 
 from __future__ import annotations
@@ -15,12 +16,12 @@ from torch import Tensor
 from vireid_cli.losses.distance import distances, in_full_precision, same_identity
 
 Sign = Literal["far", "near"]
-"""Whether the softmax over a row of distances favours far rows, as released, or near ones."""
+"""Rows with a high softmax over distances: far rows, as released, or near rows."""
 
 
 @in_full_precision
 def symmetric_divergence(first: Tensor, second: Tensor) -> Tensor:
-    """Mean over rows of KL(p ‖ q) + KL(q ‖ p), with p and q the softmax of the rows.
+    """Mean over rows of KL(p ‖ q) + KL(q ‖ p), where p and q are the softmax of the rows.
 
     Args:
         first: (N, C) logits.
@@ -34,12 +35,12 @@ def symmetric_divergence(first: Tensor, second: Tensor) -> Tensor:
 
 @in_full_precision
 def distance_graph(features: Tensor, sign: Sign = "far", normalize: bool = False) -> Tensor:
-    """Each row's Euclidean distances to the other rows, as logits for ``symmetric_divergence``.
+    """Euclidean distances of each row to the other rows, as logits for ``symmetric_divergence``.
 
     Args:
         features: (N, D), N ≥ 2.
-        sign: ``far``: the distances themselves; ``near``: their negatives.
-        normalize: Scale the rows to unit length first, so that the softmax cannot saturate.
+        sign: ``far`` returns the distances, ``near`` their negatives.
+        normalize: Whether rows are first scaled to unit length, so that the softmax cannot saturate.
 
     Returns:
         (N, N − 1): the diagonal is removed.
@@ -47,46 +48,45 @@ def distance_graph(features: Tensor, sign: Sign = "far", normalize: bool = False
     rows = F.normalize(features, dim=1) if normalize else features
     pairs = distances(rows)  # (N, N)
     count = len(pairs)
-    # The diagonal starts every stretch of N + 1 numbers, the last one excepted.
-    others = pairs.flatten()[1:].view(count - 1, count + 1)[:, :-1].reshape(count, count - 1)
-    return others if sign == "far" else -others
+    # In the flattened matrix every (N + 1)-th number is on the diagonal.
+    other_rows = pairs.flatten()[1:].view(count - 1, count + 1)[:, :-1].reshape(count, count - 1)
+    return other_rows if sign == "far" else -other_rows
 
 
 @in_full_precision
 def slot_divergence(first: Tensor, second: Tensor, labels: Tensor) -> Tensor:
-    """``symmetric_divergence`` over slots: slot s holds the s-th row of every identity.
+    """``symmetric_divergence`` over slots; slot s holds the s-th row of every identity.
 
-    One softmax runs over all classes of all rows of a slot, so that the rows compete: identities of which
-    the classifier is sure weigh more.
+    One softmax covers all classes of all rows of a slot, so that rows compete and identities with confident
+    posteriors weigh more.
 
     Args:
         first: (N, C) logits.
         second: (N, C) logits of corresponding rows.
-        labels: (N,) identities, valid for both; the number of rows per identity is free.
+        labels: (N,) identities, valid for both, with any number of rows per identity.
 
     Returns:
-        Scalar, nats: the sum over slots divided by their number. Rows of one identity in another order
-        form other slots.
+        Scalar, nats: mean over slots. The order of the rows of an identity determines its slots.
     """
     slot = occurrence(labels)  # (N,)
-    apart = slot.unsqueeze(1) != slot
-    logs = [logits - _slot_partition(logits, apart).unsqueeze(1) for logits in (first, second)]
+    other_slots = slot.unsqueeze(1) != slot
+    logs = [logits - _slot_partition(logits, other_slots).unsqueeze(1) for logits in (first, second)]
     return _jeffreys(logs[0], logs[1]) / (slot.max() + 1)
 
 
 def occurrence(labels: Tensor) -> Tensor:
-    """How many earlier rows have the same label: (N,) → (N,) int64."""
+    """Number of earlier rows with the same label: (N,) → (N,) int64."""
     return same_identity(labels).tril(-1).sum(1)
 
 
 def half_flipped(modality: int, labels: Tensor) -> Tensor:
-    """Modality labels of which half are wrong: targets that keep a head from telling the modalities apart.
+    """Modality labels with one half flipped, so that a head cannot learn to separate the modalities.
 
-    Rows are counted identity by identity, each identity's in the order of the batch; every second one is
-    flipped: ⌊N/2⌋ of N, whatever the number of images per identity.
+    Rows are counted identity by identity, in the order of the batch within an identity. Every second row is
+    flipped: ⌊N/2⌋ of N, for any number of images per identity.
 
     Args:
-        modality: The true label, 0 or 1.
+        modality: True label, 0 or 1.
         labels: (N,) identities of the rows.
 
     Returns:
@@ -103,7 +103,7 @@ def _jeffreys(first: Tensor, second: Tensor) -> Tensor:
     return ((first.exp() - second.exp()) * (first - second)).sum()
 
 
-def _slot_partition(logits: Tensor, apart: Tensor) -> Tensor:
-    """For each row the logarithm of the sum of exponentials over its slot: (N, C), (N, N) → (N,)."""
+def _slot_partition(logits: Tensor, other_slots: Tensor) -> Tensor:
+    """Log-sum-exp over the slot of each row: (N, C), (N, N) → (N,)."""
     rows = logits.logsumexp(1)
-    return rows.expand(len(rows), -1).masked_fill(apart, -torch.inf).logsumexp(1)
+    return rows.expand(len(rows), -1).masked_fill(other_slots, -torch.inf).logsumexp(1)

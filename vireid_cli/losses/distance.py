@@ -1,7 +1,7 @@
-"""Distances, masks and weights of identities that all metric losses share.
+"""Distances, masks and identity weights for all metric losses.
 
-Features are (N, D), or (parts, N, D) for many parts at once. Where a loss needs both modalities, their
-rows lie in one tensor, visible first: row i and row N/2 + i have the same label.
+Features are (N, D), or (parts, N, D) for many parts at once. For a loss on both modalities, their rows are in
+one tensor, visible first: row i and row N/2 + i have the same label.
 """
 
 from __future__ import annotations
@@ -17,11 +17,11 @@ Distance = Literal["l2", "l2sq", "cos"]
 P = ParamSpec("P")
 
 SMALLEST_SQUARE = 1e-12
-"""Squared distances are clamped here before the root: a finite gradient (docs/methods.md#notation)."""
+"""Lower limit of squared distances before the root, for a finite gradient (docs/methods.md#notation)."""
 
 
 def in_full_precision(loss: Callable[P, Tensor]) -> Callable[P, Tensor]:
-    """Run a loss in float32 (float64 stays) whatever the autocast: distances cancel.
+    """Run a loss in float32 (float64 stays), also under autocast, because distances suffer cancellation.
 
     See docs/methods.md#numerical-precision.
     """
@@ -70,19 +70,19 @@ def row_distances(left: Tensor, right: Tensor) -> Tensor:
 
 
 def distances(features: Tensor, kind: Distance = "l2") -> Tensor:
-    """Distances between all rows: (..., N, D) → (..., N, N); a row's to itself is the smallest there is."""
+    """Distances between all rows: (..., N, D) → (..., N, N). The diagonal has the smallest values."""
     gram = products(features, features)
     lengths = gram.diagonal(dim1=-2, dim2=-1)
     return from_products(gram, lengths, lengths, kind)
 
 
 def same_identity(labels: Tensor) -> Tensor:
-    """Which pairs are one identity: (N,) → (N, N) bool."""
+    """Mask of pairs of the same identity: (N,) → (N, N) bool."""
     return labels.unsqueeze(1) == labels
 
 
 def same_half(same: Tensor) -> Tensor:
-    """Which pairs of rows are of one modality, the first half being visible: (2N, 2N) bool, as ``same``."""
+    """Mask of pairs of the same modality, with the visible half first: (2N, 2N) bool, as ``same``."""
     visible = torch.arange(len(same), device=same.device) < len(same) // 2
     return visible.unsqueeze(1) == visible
 
@@ -90,15 +90,15 @@ def same_half(same: Tensor) -> Tensor:
 def shares(same: Tensor, dtype: torch.dtype) -> Tensor:
     """Weights that turn rows into the means of their groups: (N, N) bool → (N, N).
 
-    ``shares(same) @ features`` has in row i the centre of row i's identity: no loop over identities, no
-    order assumed. The diagonal is one over the size of each row's group.
+    Row i of ``shares(same) @ features`` is the centre of row i's identity, without a loop over identities and
+    for any order of rows. The diagonal is one over the size of each row's group.
     """
     member = same.to(dtype)
     return member / member.sum(1, keepdim=True)
 
 
 def centres(features: Tensor, share: Tensor) -> Tensor:
-    """For each row the mean over its group, of the shape of ``features``; ``share`` from ``shares``."""
+    """Mean over the group of each row, of the shape of ``features``; ``share`` is from ``shares``."""
     return (
         share @ features if features.dim() == 2 else torch.bmm(share.expand(len(features), -1, -1), features)
     )
@@ -107,19 +107,19 @@ def centres(features: Tensor, share: Tensor) -> Tensor:
 def identity_weights(share: Tensor) -> Tensor:
     """Weights (N,) of rows that turn a weighted sum over rows into a mean over groups.
 
-    A row of a group of n rows gets 1/(n·groups), so that the number of groups need not be known.
+    A row of a group of n rows has weight 1/(n·groups).
     """
     each = share.diagonal()
     return each / each.sum()
 
 
 def largest(pairs: Tensor, excluded: Tensor) -> Tensor:
-    """The hardest positive: the largest distance that is not excluded, (..., M, N) → (..., M)."""
+    """Hardest positive, the largest distance that is not excluded: (..., M, N) → (..., M)."""
     return pairs.masked_fill(excluded, -torch.inf).amax(-1)
 
 
 def smallest(pairs: Tensor, excluded: Tensor) -> Tensor:
-    """The hardest negative: the smallest distance that is not excluded; infinite where all are."""
+    """Hardest negative, the smallest distance that is not excluded; infinite if all are excluded."""
     return pairs.masked_fill(excluded, torch.inf).amin(-1)
 
 

@@ -1,6 +1,7 @@
 """SFCL's frequency-aware discrimination: frequency contrast, semantic consistency (docs/methods.md#fad).
 
-L_FAD = L_cfc + 0.8 L_csc. Temperature, positives and neighbours are our readings: the paper is silent.
+L_FAD = L_cfc + 0.8 L_csc. The paper does not define temperature, positives and neighbours; the values are
+our readings.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from torch import Tensor
 from vireid_cli.losses.distance import in_full_precision, products
 
 SMALLEST = 1e-8
-"""Probabilities are clamped here before the logarithm."""
+"""Lower limit of probabilities before the logarithm."""
 
 
 @in_full_precision
@@ -24,17 +25,17 @@ def frequency_contrast(
     temperature: float = 0.1,
     positives: Literal["all", "diag"] = "all",
 ) -> Tensor:
-    """L_cfc: InfoNCE between the modalities, the mean of both directions.
+    """L_cfc: InfoNCE between the modalities, mean of both directions.
 
     L_{v→n} = −mean_i 1/|P_i| Σ_{j∈P_i} log softmax_j(s_ij), s_ij = <v_i, n_j> / τ.
 
     Args:
         visible: (B, D) of unit length.
         infrared: (B, D) of unit length; row i is the partner of visible row i.
-        labels: (B,), valid for both.
+        labels: (B,) identities, valid for both modalities.
         temperature: τ.
-        positives: P_i: all infrared rows of the identity, or the partner alone, which makes the
-            identity's other images negatives.
+        positives: P_i: all infrared rows of the identity, or the partner alone. In the second case other
+            images of the identity are negatives.
 
     Returns:
         Scalar, nats.
@@ -44,7 +45,7 @@ def frequency_contrast(
         forth, back = scores.log_softmax(1).diagonal(), scores.log_softmax(0).diagonal()
         return -0.5 * (forth.mean() + back.mean())
     same = (labels.unsqueeze(1) == labels).to(scores.dtype)
-    share = same / same.sum(1, keepdim=True)  # symmetric: counts are those of the identity
+    share = same / same.sum(1, keepdim=True)  # symmetric, because counts depend on the identity only
     return -0.5 * ((share * scores.log_softmax(1)).sum(1) + (share.mT * scores.log_softmax(0)).sum(0)).mean()
 
 
@@ -56,17 +57,17 @@ def semantic_consistency(
     neighbours: int = 4,
     detach: bool = True,
 ) -> Tensor:
-    """L_csc: KL of each image's distribution to the mean of its neighbours' in the other modality.
+    """L_csc: KL divergence of each image's distribution from the mean of its neighbours' distributions.
 
-    ½ [mean_i KL(p_i^v ‖ p̄^n_{N(i)}) + mean_j KL(p_j^n ‖ p̄^v_{N(j)})]. Neighbours by cosine, without
-    gradient; that they are of the other modality, and the direction of KL, are our readings.
+    ½ [mean_i KL(p_i^v ‖ p̄^n_{N(i)}) + mean_j KL(p_j^n ‖ p̄^v_{N(j)})]. Neighbours are selected by cosine,
+    without gradient. Taking them from the other modality, and the direction of KL, are our readings.
 
     Args:
         features: (N, D); the first ``visible`` rows are visible.
         logits: (N, C) of the same images.
         visible: Number of visible rows.
-        neighbours: k; fewer where the other modality has fewer images.
-        detach: Whether p̄ is without gradient.
+        neighbours: k, limited by the number of images of the other modality.
+        detach: Whether the gradient of p̄ is stopped.
 
     Returns:
         Scalar, nats.

@@ -22,17 +22,17 @@ def identity_loss(logits: Tensor, labels: Tensor, label_smoothing: float = 0.0) 
     """
     parts = 1 if logits.dim() == 2 else logits.shape[0]
     flat = logits.reshape(-1, logits.shape[-1])  # (parts·N, C)
-    # The mean over parts·N equals the mean of the parts' means.
+    # The mean over parts·N is the mean of the parts' means.
     targets = labels if parts == 1 else labels.repeat(parts)  # (parts·N,)
     return parts * F.cross_entropy(flat, targets, label_smoothing=label_smoothing)
 
 
 @in_full_precision
 def soft_identity_loss(logits: Tensor, teacher: Tensor) -> Tensor:
-    """Mean cross-entropy against another network output's distribution (CAJ+'s KL term, docs/methods.md#caj).
+    """Mean cross-entropy against the distribution of a teacher (CAJ+'s KL term, docs/methods.md#caj).
 
-    Up to the teacher's entropy, a constant, the Kullback-Leibler divergence; no gradient reaches the
-    teacher.
+    It equals the Kullback-Leibler divergence up to the teacher's entropy, a constant. The teacher has no
+    gradient.
 
     Args:
         logits: (N, C) of the student.

@@ -29,22 +29,22 @@ def nuances_mining(
     reduction: Reduction = "sum_pairs",
     normalize: bool = False,
 ) -> Tensor:
-    """Draw centres of a branch together across modalities, push branches and identities apart.
+    """Pull the centres of a branch together across modalities, push branches and identities apart.
 
     For the centre c of identity j in a modality and a branch, c' its counterpart in the other
     modality, c" the one in the other branch, and c^k another identity's in the same modality and
     branch: Σ_{j≠k} [2 D(c, c') − D(c, c") − D(c, c^k) + m]₊, mean over the two modalities and the two
-    branches (FDNM, Eq. 7). The printed sum counts the terms that do not depend on k P − 1 times; a mean
-    over pairs leaves the branches closer to each other than the modalities are.
+    branches (FDNM, Eq. 7). The printed sum counts terms that do not depend on k P − 1 times. With a mean
+    over pairs the branches stay closer to each other than the modalities.
 
     Args:
-        features: (2, 2N, D), branch first, visible rows first; or (2, parts, 2N, D), whose losses
-            are summed over parts.
-        labels: (N,), valid for each half; two identities or more, with one the loss is 0.
-        margin: m, Euclidean.
-        reduction: ``sum_pairs``: the sum over ordered pairs of identities, as printed; ``mean_pairs``:
-            their mean; ``hardest_mean``: the nearest other identity, mean over identities.
-        normalize: Unit features before their centres are taken.
+        features: (2, 2N, D), branch first, visible rows first; or (2, parts, 2N, D), with losses summed over
+            parts.
+        labels: (N,), valid for each half. With a single identity the loss is 0.
+        margin: m, a Euclidean distance.
+        reduction: ``sum_pairs`` is the sum over ordered pairs of identities, as printed; ``mean_pairs`` is
+            the mean over pairs; ``hardest_mean`` uses the nearest other identity, mean over identities.
+        normalize: Whether features are scaled to unit length before their centres.
 
     Returns:
         Scalar.
@@ -64,7 +64,7 @@ def nuances_mining(
     if reduction == "hardest_mean":
         each = (pull - smallest(between, same)).relu()
         return (each * weights).sum() / 4.0
-    once = share.diagonal()  # each of an identity's n rows counts 1/n
+    once = share.diagonal()  # each of the n rows of an identity has weight 1/n
     hinge = (pull.unsqueeze(-1) - between).relu().masked_fill(same, 0.0)
     total = (hinge * once.unsqueeze(-1) * once).sum() / 4.0
     if reduction == "sum_pairs":

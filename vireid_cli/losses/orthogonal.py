@@ -17,7 +17,7 @@ def cosine_orthogonality(first: Tensor, second: Tensor) -> Tensor:
         second: (N, D), of the same samples.
 
     Returns:
-        Scalar; a row of zeros counts 0.
+        Scalar; a row of zeros contributes 0.
     """
     product = (first * second).sum(-1)
     lengths = first.square().sum(-1) * second.square().sum(-1)
@@ -26,9 +26,9 @@ def cosine_orthogonality(first: Tensor, second: Tensor) -> Tensor:
 
 @in_full_precision
 def inner_products(first: Tensor, second: Tensor) -> Tensor:
-    """Mean over samples of <first, second>: what DEEN's orthogonal loss sums (docs/methods.md#deen).
+    """Mean over samples of <first, second>, the term of DEEN's orthogonal loss (docs/methods.md#deen).
 
-    Not bounded below: features after a ReLU, which DEEN has, keep it at 0 or above.
+    The loss has no lower bound for general features. For features after a ReLU, as in DEEN, it is at least 0.
 
     Args:
         first: (N, D).
@@ -42,17 +42,18 @@ def inner_products(first: Tensor, second: Tensor) -> Tensor:
 
 @in_full_precision
 def weight_orthogonality(first: Tensor, second: Tensor) -> Tensor:
-    """||W Wᵀ − I||, Frobenius, W the rows of both matrices one below the other.
+    """Frobenius norm ||W Wᵀ − I||, where W stacks the rows of both matrices.
 
-    That both classifiers are taken as one matrix is our reading: so the shared branch's classes are
-    orthogonal to the specific branch's too.
+    Stacking both classifiers is our reading: it also makes the classes of the shared branch orthogonal to
+        those
+    of the specific branch.
 
     Args:
         first: (C, D) weights of one classifier.
-        second: (C', D) weights of the other.
+        second: (C', D) weights of the other classifier.
 
     Returns:
-        Scalar; √(C + C') where all weights are 0.
+        Scalar; √(C + C') if all weights are 0.
     """
     weights = torch.cat([first, second])  # (C + C', D)
     gap = weights @ weights.mT - torch.eye(len(weights), device=weights.device, dtype=weights.dtype)

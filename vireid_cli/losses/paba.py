@@ -31,29 +31,30 @@ def paba(
     negative: Literal["sample", "centre"] = "sample",
     anchor_grad: bool = True,
 ) -> Tensor:
-    """Identity centres of one modality against samples of the other, both ways, summed over chunks.
+    """Identity centres of one modality against samples of the other, both directions, summed over chunks.
 
     For a chunk and modalities (Ma, Mb), with pf the centre of identity p in Ma (Eq. 7), Eq. 8 reads
-    L = 1/P Σ_p [max_{x in Mb, y=p} D(pf, x) − min_{x in Mb, y≠p} D(pf, x) + margin]₊. That the largest
-    and smallest distances run over all samples of the other modality is our reading: the paper gives
-    no range. Needs two identities or more: with one there is no negative, and the loss is 0.
+    L = 1/P Σ_p [max_{x in Mb, y=p} D(pf, x) − min_{x in Mb, y≠p} D(pf, x) + margin]₊. The paper gives
+    no range for the largest and smallest distances; taking them over all samples of the other modality is our
+    reading. With a single identity there is no negative, and the loss is 0.
 
-    Centres are never formed: all distances come from the inner products of the samples, 2N × 2N a
+    Centres are not computed explicitly: all distances derive from the inner products of the samples, 2N ×
+        2N per
     chunk, averaged over identities.
 
     Args:
         features: (chunks, 2N, D), visible first; unit length along D in the paper.
         labels: (N,), valid for each half.
-        margin: In the distance's unit; 0.5 for unit vectors and ``l2`` in the paper.
+        margin: Margin in the unit of the distance; 0.5 for unit vectors and ``l2`` in the paper.
         dist: See ``from_products``; the centre is not normalised for ``l2`` and ``l2sq``.
-        negative: The nearest other identity's sample, or its centre, in the other modality.
-        anchor_grad: Whether the gradient reaches the centre that is the anchor.
+        negative: Nearest sample, or nearest centre, of another identity in the other modality.
+        anchor_grad: Whether the anchor, a centre, has a gradient.
 
     Returns:
         Scalar.
 
     Raises:
-        ValueError: Not two rows of features for each label.
+        ValueError: Features do not have two rows for each label.
     """
     if features.dim() != 3 or features.shape[1] != 2 * labels.shape[0]:
         raise ValueError(
@@ -76,7 +77,7 @@ def paba(
     if negative == "centre":
         between = anchored @ share.mT  # <centre, centre>, (chunks, 2N, 2N)
         against = from_products(between, anchor_lengths, centre_lengths, dist)
-    # Positives are the same identity, negatives another one, both of the other modality.
+    # Positives have the same identity, negatives another one, both in the other modality.
     hinge = (largest(pairs, ~same | half) - smallest(against, same | half) + margin).relu()  # (chunks, 2N)
-    # The weights' mean runs over both directions; each of the two is a mean of its own.
+    # The weights average over both directions, but the loss is the sum of two means.
     return 2.0 * (hinge * identity_weights(share)).sum()

@@ -18,16 +18,16 @@ from vireid_cli.losses.distance import (
 )
 
 MARGIN = 0.1
-"""Share by which the purified centres must be nearer to each other than the others (ours)."""
+"""Relative reduction of the centre gap that the loss demands of purification (our choice)."""
 
 
 @in_full_precision
 def entropy_gain(purified: Tensor, before: Tensor) -> Tensor:
-    """Mean over rows of exp([H(purified) − H(before)]₊) − 1: purified rows must be classified as surely.
+    """Mean over rows of exp([H(purified) − H(before)]₊) − 1; it penalises less confident purified rows.
 
     Args:
         purified: (N, C) logits of the purified feature.
-        before: (N, C) logits of the feature before, from the same classifier.
+        before: (N, C) logits of the unpurified feature, from the same classifier.
 
     Returns:
         Scalar ≥ 0; H is the entropy of the softmax in nats.
@@ -39,8 +39,8 @@ def entropy_gain(purified: Tensor, before: Tensor) -> Tensor:
 def centre_gap(purified: Tensor, before: Tensor, labels: Tensor) -> Tensor:
     """Mean over identities of [d(purified) − d(before)]₊, the literal form of the release.
 
-    d is the Euclidean distance of an identity's visible centre to its infrared one. Masks in (0, 1) shrink
-    a map, so that the term is 0 and has no gradient until they have grown; see ``relative_centre_gap``.
+    d is the Euclidean distance between the visible and the infrared centre of an identity. Masks in (0, 1)
+    shrink a map, so that initially the loss is 0 and has no gradient; see ``relative_centre_gap``.
 
     Args:
         purified: (2N, D) pooled features, visible first.
@@ -58,15 +58,15 @@ def centre_gap(purified: Tensor, before: Tensor, labels: Tensor) -> Tensor:
 def relative_centre_gap(purified: Tensor, before: Tensor, labels: Tensor, margin: float = MARGIN) -> Tensor:
     """Mean over identities of [d(purified)/sg(d(before)) − 1 + margin]₊ on rows of unit length.
 
-    Free of scale, so that masks of ½ do not make it 0; the distance before has no gradient. The arguments
-    are those of ``centre_gap``.
+    The loss is scale-invariant, so that masks of ½ do not make it 0. d(before) has no gradient. See
+    ``centre_gap`` for the arguments.
     """
     gaps, weights = _gaps(F.normalize(purified, dim=1), F.normalize(before, dim=1), labels)
     return ((gaps[0] / gaps[1].detach() - 1.0 + margin).relu() * weights).sum()
 
 
 def _gaps(purified: Tensor, before: Tensor, labels: Tensor) -> tuple[tuple[Tensor, Tensor], Tensor]:
-    """Distances of the centres for each row, (N,) twice, and weights of a mean over identities."""
+    """Centre distances of each row, (N,) twice, and the weights of a mean over identities."""
     share = shares(same_identity(labels), purified.dtype)
     halves = [[centres(half, share) for half in features.chunk(2)] for features in (purified, before)]
     return (row_distances(*halves[0]), row_distances(*halves[1])), identity_weights(share)

@@ -1,4 +1,4 @@
-"""Triplet losses over a batch: batch-hard, and AGW's and CAJ's soft ones without a margin."""
+"""Triplet losses over a batch: batch-hard, and the soft losses of AGW and CAJ without a margin."""
 
 from __future__ import annotations
 
@@ -22,13 +22,12 @@ def batch_hard_triplet(
 ) -> Tensor:
     """Mean over anchors of [hardest positive − hardest negative + margin]₊, summed over parts.
 
-    Every sample of the batch, of either modality, is an anchor; the
-    anchor itself is among its positives.
+    Every sample of the batch, of either modality, is an anchor. The anchor itself is one of its positives.
 
     Args:
         features: (N, D), or (parts, N, D).
         labels: (N,).
-        margin: In the distance's unit.
+        margin: Margin in the unit of the distance.
         distance: See ``from_products``.
 
     Returns:
@@ -41,10 +40,10 @@ def batch_hard_triplet(
 
 
 SQUARE_CAP = 88.0
-"""CAJ's largest squared difference: the exponential of more overflows in float32."""
+"""Largest squared difference in CAJ; the exponential of a larger one overflows in float32."""
 
 RELEASED_EPS = 1e-6
-"""What AGW's released softmax adds to its denominator."""
+"""Addend of the denominator in AGW's released softmax."""
 
 
 @in_full_precision
@@ -52,14 +51,14 @@ def weighted_regularised_triplet(features: Tensor, labels: Tensor, released_eps:
     """Mean over anchors of log(1 + exp(weighted positive − weighted negative)), summed over parts.
 
     AGW's `wrt` (docs/methods.md#identity-and-metric-losses): positives are weighted by the softmax of their
-    distances (the anchor itself is one of them), negatives by the softmax of the negated ones, over both
-    modalities together. There is no margin.
+    distances (the anchor is one of them), negatives by the softmax of their negated distances, over both
+    modalities together. The loss has no margin.
 
     Args:
         features: (N, D), or (parts, N, D).
         labels: (N,).
-        released_eps: The released softmax instead of a proper one (docs/methods.md#agw): negatives that are
-            far away, all of them, then count 0 instead of their distance.
+        released_eps: Whether to use the released softmax (docs/methods.md#agw). If all negatives are far
+            away, they then contribute 0 instead of their distance.
 
     Returns:
         Scalar.
@@ -77,7 +76,7 @@ def wrt_sq(features: Tensor, labels: Tensor, released_eps: bool = False) -> Tens
     Args:
         features: (N, D), or (parts, N, D).
         labels: (N,).
-        released_eps: As there.
+        released_eps: See ``weighted_regularised_triplet``.
 
     Returns:
         Scalar.
@@ -96,13 +95,13 @@ def _weighted_gap(features: Tensor, labels: Tensor, released_eps: bool) -> Tenso
 
 
 def _masked_softmax(scores: Tensor, member: Tensor) -> Tensor:
-    """Softmax along the last axis over the members; 0 elsewhere, and where there is no member."""
+    """Softmax along the last axis over the members; 0 elsewhere, and in rows without members."""
     least = torch.finfo(scores.dtype).min
     return scores.masked_fill(~member, least).softmax(-1) * member
 
 
 def _released_softmax(scores: Tensor, member: Tensor) -> Tensor:
-    """AGW's: shifted by the largest of the scores with others counted as 0, denominator + 1e-6."""
+    """AGW's released softmax: shifted by the largest score, non-members as 0, denominator + 1e-6."""
     shift = torch.where(member, scores, 0.0).amax(-1, keepdim=True)
     raised = torch.where(member, (scores - shift).exp(), 0.0)
     return raised / (raised.sum(-1, keepdim=True) + RELEASED_EPS)

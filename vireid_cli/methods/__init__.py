@@ -1,18 +1,18 @@
 """The contract of a method, and methods by the names of their files.
 
-A method is one file ``methods/<name>.py`` with three public names: ``Options`` (its typed knobs), the
-network class, and ``build(options, num_identities, backbone)``. Nothing else has to be touched: the
-file's name is the method's name, and the contract tests find it by themselves. A method that asks more
-of the rest of the recipe than others says so by a fourth name, ``FIT``.
+A method is one file ``methods/<name>.py``, or a folder of that name, with three public names: ``Options``
+(typed options), the network class, and ``build(options, num_identities, backbone)``. Adding a method changes
+no other file: the file's name is the method's name, and the contract tests collect every file. A method
+with requirements on the rest of the recipe defines a fourth name, ``FIT``.
 
-The network derives from ``ReIdNetwork`` and promises, beyond the signatures:
+The network derives from ``ReIdNetwork``. Beyond the signatures, it guarantees:
 
-* Images cross as plain pixels in [0, 1], RGB; the network normalises them itself.
-* ``losses`` returns named, weighted scalars whose sum is minimised; a weight of 0.0 means that the term
-  is neither computed nor logged. Labels matter by equality only, and identities may come in any order,
-  also interleaved; the k-th visible and the k-th infrared image of an identity may be taken as a pair.
-* ``embed`` needs one modality alone, gives rows of unit length in float32, and in eval mode an image's
-  embedding doesn't depend on the others in its batch.
+* Images are RGB pixels in [0, 1]; the network normalises them.
+* ``losses`` returns named, weighted scalars; the engine minimises their sum. A term of weight 0.0 is
+  neither computed nor logged. Labels are compared for equality only. Identities may come in any order,
+  also interleaved; a method may pair the k-th visible and the k-th infrared image of an identity.
+* ``embed`` takes images of one modality and returns float32 rows of unit length. In eval mode the
+  embedding of an image does not depend on the other images of its batch.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ from vireid_cli.recipe.strict import refuse_idle as refuse_idle
 from vireid_cli.types import Batch, Modality, Size
 
 Weight = Annotated[Number, Field(ge=0.0)]
-"""Factor on a loss, or a margin; a weight of 0.0: the term is neither computed nor logged."""
+"""Factor on a loss, or a margin. A term of weight 0.0 is neither computed nor logged."""
 
 BACKBONE = "backbone"
 """Name of the parameter group on which the recipe's ``optimizer.backbone_scale`` acts."""
@@ -47,27 +47,28 @@ BACKBONE = "backbone"
 RESNETS = ("resnet18", "resnet34", "resnet50")
 
 TrainingImages = Callable[[Modality], Iterator[Tensor]]
-"""From a modality to batches (N, 3, H, W) of all its training images as pixels, without augmentation."""
+"""Function of a modality that yields its training images: batches (N, 3, H, W) of pixels, not augmented."""
 
 Setting = tuple[str, object]
-"""A method's option and a value of it."""
+"""Name of a method's option, and one of its values."""
 
 
 @dataclass(frozen=True)
 class Fit:
-    """What the rest of a recipe must be for a method; a module says so by the name ``FIT`` if it differs.
+    """Requirements of a method on the rest of a recipe; a module overrides the defaults by the name ``FIT``.
 
     Attributes:
-        backbones: ``backbone.name`` that it can be built on.
-        second_view: Whether it needs a second view of visible images, or under which option; it would not
-            see one that it doesn't need.
-        exchange: Whether it exchanges channels after normalising; others would leave them.
-        input: (height, width) that its network takes, if it takes one only; what is larger when embedding
-            is cropped to its centre.
-        ends_early: Options under which, all of them together, its trunk ends before the ResNet's last stage;
-            none: it never does.
-        size_problem: From the method's options and an input size to the reason why they do not fit each
-            other, empty where they do; None: every size fits.
+        backbones: Supported values of ``backbone.name``.
+        second_view: Whether the method needs a second view of visible images, or the setting under which it
+            does. A second view that it does not need is refused, because it would be ignored.
+        exchange: Whether the method exchanges channels after normalising. For other methods the options of
+            the exchange are refused, because they would be ignored.
+        input: (height, width) in pixels if the network takes a single input size. Larger images are cropped
+            to their centre when they are embedded.
+        ends_early: Settings that, all together, end the trunk before the ResNet's last stage. Empty if the
+            trunk always has its last stage.
+        size_problem: Function of the method's options and an input size that returns why they are
+            incompatible, or an empty string. None accepts every size.
     """
 
     backbones: tuple[str, ...] = RESNETS
@@ -78,60 +79,60 @@ class Fit:
     size_problem: Callable[[Strict, Size], str] | None = None
 
     def problems(self, name: str, recipe: Recipe) -> list[tuple[tuple[str, ...], str]]:
-        """Keys of a recipe that don't fit the method ``name``, and why."""
-        found: list[tuple[tuple[str, ...], str]] = []
+        """Return the keys of a recipe that do not fit the method ``name``, each with the reason."""
+        problems: list[tuple[tuple[str, ...], str]] = []
         trunk, augment = recipe.backbone.name, recipe.data.augment
         if trunk not in self.backbones:
             text = f"method {name} is not built on {trunk}. Choose: {', '.join(self.backbones)}."
-            found.append((("backbone", "name"), text))
+            problems.append((("backbone", "name"), text))
         options = options_of(name, recipe.method.options)
-        found += self._views(name, options, augment.second_view)
+        problems += self._views(name, options, augment.second_view)
         if self.ends_early and recipe.backbone.last_stride != 1 and _hold(options, *self.ends_early):
-            text = f"method {name} has no layer4 with {_shown(self.ends_early)}: leave out."
-            found.append((("backbone", "last_stride"), text))
+            text = f"method {name} has no layer4 with {_shown(self.ends_early)}: remove this key."
+            problems.append((("backbone", "last_stride"), text))
         if augment.exchange != ExchangeOptions() and not self.exchange:
-            text = f"method {name} exchanges no channels after normalising: leave it out."
-            found.append((("data", "augment", "exchange"), text))
+            text = f"method {name} exchanges no channels after normalising: remove this key."
+            problems.append((("data", "augment", "exchange"), text))
         size = augment.crop or recipe.data.image_size
         if self.input is not None and size != self.input:
             text = f"method {name} takes {list(self.input)} after data.augment.crop, not {list(size)}."
-            found.append((("data", "size"), text))
+            problems.append((("data", "size"), text))
         if self.size_problem is not None and (text := self.size_problem(options, size)):
-            found.append((("data", "size"), f"method {name}: {text}"))
-        return found
+            problems.append((("data", "size"), f"method {name}: {text}"))
+        return problems
 
-    def _views(self, name: str, options: Strict, given: bool) -> list[tuple[tuple[str, ...], str]]:
-        """What is wrong with ``data.augment.second_view``, if anything is."""
+    def _views(self, name: str, options: Strict, value: bool) -> list[tuple[tuple[str, ...], str]]:
+        """Return the problem of ``data.augment.second_view``, or an empty list."""
         by, needed = "", self.second_view
         if isinstance(needed, tuple):
             by = f" with {_shown([(needed[0], getattr(options, needed[0]))])}"
             needed = _hold(options, needed)
-        if given == needed:
+        if value == needed:
             return []
         needs = "needs a second view" if needed else "uses no second view"
-        text = f"method {name} {needs} of visible images{by}: say {str(needed).lower()}."
+        text = f"method {name} {needs} of visible images{by}: set {str(needed).lower()}."
         return [(("data", "augment", "second_view"), text)]
 
 
 def _hold(options: Strict, *settings: Setting) -> bool:
-    """Whether the options have all these values."""
+    """Whether the options have all values of ``settings``."""
     return all(getattr(options, key) == value for key, value in settings)
 
 
 def _shown(settings: Sequence[Setting]) -> str:
-    """``method.options.last layer3``, joined by "and"."""
+    """Settings as text, such as ``method.options.last layer3``, joined by "and"."""
     return " and ".join(f"method.options.{key} {value}" for key, value in settings)
 
 
 @dataclass(frozen=True)
 class ParameterGroup:
-    """Parameters that learn alike.
+    """Parameters that share a learning rate and weight decay.
 
     Attributes:
-        name: As logged. The group named ``BACKBONE`` also gets ``optimizer.backbone_scale``.
-        parameters: Each trainable parameter of the network is in exactly one group.
+        name: Name of the group in logs. ``optimizer.backbone_scale`` acts on the group named ``BACKBONE``.
+        parameters: Trainable parameters. Each one of the network is in exactly one group.
         lr_scale: Factor on the recipe's learning rate.
-        weight_decay: Whether the recipe's weight decay acts on it.
+        weight_decay: Whether the recipe's weight decay acts on the group.
     """
 
     name: str
@@ -141,98 +142,99 @@ class ParameterGroup:
 
 
 class ReIdNetwork(nn.Module, ABC):
-    """The network of a method: all that the engine uses of it."""
+    """Base class of a method's network, and the interface that the engine uses."""
 
     @abstractmethod
     def losses(self, batch: Batch) -> dict[str, Tensor]:
-        """Named, weighted scalars; the engine minimises their sum and logs each."""
+        """Return named, weighted scalars; the engine minimises their sum and logs each one."""
 
     @abstractmethod
     def embed(self, images: Tensor, modality: Modality) -> Tensor:
-        """(N, 3, H, W) pixels in [0, 1] of one modality → (N, D) float32 of unit length."""
+        """Embed (N, 3, H, W) pixels in [0, 1] of one modality: (N, D) float32 rows of unit length."""
 
     def monitors(self) -> dict[str, Tensor]:
-        """Named scalars of the parameters or of the last call of ``losses``, without gradient; default: none.
+        """Return named scalars without gradient, of the parameters or of the last call of ``losses``.
 
-        The engine logs them beside the losses and minimises none of them.
+        The engine logs them beside the losses and does not minimise them. The default is an empty dictionary.
         """
         return {}
 
     def calibrate(self, images: TrainingImages) -> None:
-        """Compute what ``embed`` needs of the training images and keep it in buffers; default: nothing.
+        """Compute statistics of the training images that ``embed`` needs, and store them in buffers.
 
-        The engine calls it in eval mode, without gradients, before it saves or validates an epoch.
+        The engine calls this in eval mode, without gradients, before it saves or validates an epoch. The
+        default does nothing.
 
         Args:
-            images: The training images of a modality, in an order that does not change.
+            images: Training images of each modality, in a fixed order.
         """
 
     @abstractmethod
     def parameter_groups(self) -> list[ParameterGroup]:
-        """All trainable parameters, grouped by how they learn."""
+        """Return all trainable parameters, grouped by learning rate and weight decay."""
 
 
 def available() -> list[str]:
-    """Names of all methods: this package's files (a long one's folder), in alphabetical order."""
+    """Names of all methods in alphabetical order: the files and folders of this package."""
     return sorted(module.name for module in pkgutil.iter_modules(__path__) if not module.name.startswith("_"))
 
 
 def load(name: str) -> ModuleType:
-    """The module ``methods/<name>.py``, or the folder of that name where one file would be too long.
+    """Import ``methods/<name>.py`` or the folder of that name.
 
     Raises:
-        UsageError: There is no such file; names the nearest ones and all that there are.
+        UsageError: No method has this name. The message lists the closest name and all available ones.
     """
     names = available()
     if name not in names:
         near = difflib.get_close_matches(name, names, n=1)
         guess = f"Did you mean '{near[0]}'? " if near else ""
-        raise UsageError(f"method.name: there is no method '{name}'", f"{guess}Available: {', '.join(names)}")
+        raise UsageError(f"method.name: unknown method '{name}'", f"{guess}Available: {', '.join(names)}")
     return importlib.import_module(f"{__name__}.{name}")
 
 
 def fit_of(name: str) -> Fit:
-    """What a method asks of the rest of the recipe. Raises ``UsageError`` if there is no such method."""
+    """Requirements of a method on the rest of the recipe. Raises ``UsageError`` for an unknown method."""
     return cast(Fit, getattr(load(name), "FIT", Fit()))
 
 
 def options_type(name: str) -> type[Strict]:
-    """A method's ``Options`` model; what the recipe's loader checks ``method.options`` against.
+    """The ``Options`` model of a method; the recipe's loader validates ``method.options`` with it.
 
     Raises:
-        UsageError: There is no such method.
+        UsageError: No method has this name.
     """
     return cast(type[Strict], load(name).Options)
 
 
 def options_of(name: str, options: Mapping[str, Any]) -> Strict:
-    """A method's typed options, defaults filled in.
+    """Validate the options of a method and fill in the defaults.
 
     Args:
-        name: The method.
-        options: As written in the recipe under ``method.options``.
+        name: Name of the method.
+        options: Content of ``method.options`` in the recipe.
 
     Raises:
-        UsageError: There is no such method.
-        pydantic.ValidationError: An option is unknown, of the wrong type or out of range; all of them
-            at once, for the recipe's loader to explain.
+        UsageError: No method has this name.
+        pydantic.ValidationError: An option is unknown, of the wrong type or out of range. The exception holds
+            all errors; the recipe's loader turns them into messages.
     """
     return options_type(name).model_validate(dict(options))
 
 
 def build(name: str, options: Strict, num_identities: int, backbone: BackboneSpec) -> ReIdNetwork:
-    """The network of a method; random weights are drawn from torch's global generator.
+    """Build the network of a method. Random weights are drawn from torch's global generator.
 
     Args:
-        name: The method.
-        options: Its ``Options``, from ``options_of``.
-        num_identities: Training identities: width of the classifiers.
-        backbone: The trunk.
+        name: Name of the method.
+        options: The method's ``Options``, as ``options_of`` returns them.
+        num_identities: Number of training identities, the width of the classifiers.
+        backbone: Specification of the trunk.
     """
     network: ReIdNetwork = load(name).build(options, num_identities, backbone)
     return network
 
 
 def trainable(module: nn.Module) -> list[nn.Parameter]:
-    """Parameters of a module that learn, each once."""
+    """Trainable parameters of a module, each one once."""
     return [parameter for parameter in module.parameters() if parameter.requires_grad]

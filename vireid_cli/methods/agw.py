@@ -1,9 +1,9 @@
 """AGW: non-local attention, generalised-mean pooling, weighted regularised triplet (docs/methods.md#agw).
 
 Ye et al., "Deep Learning for Person Re-identification: A Survey and Outlook", TPAMI 2021; code:
-mangye16/Cross-Modal-Re-ID-baseline. One stem for each modality; non-local blocks after the last two
-blocks of layer 2 and the last three of layer 3; GeM with p = 3; BN neck; cross-entropy behind the neck
-and the triplet loss before it, weighted alike.
+mangye16/Cross-Modal-Re-ID-baseline. Each modality has its own stem. Non-local blocks follow the last two
+blocks of layer 2 and the last three of layer 3. GeM with p = 3 and a BN neck follow. Cross-entropy acts
+behind the neck and the triplet loss before it, with equal weights.
 """
 
 from __future__ import annotations
@@ -28,12 +28,12 @@ from vireid_cli.types import Batch, Modality
 
 
 class NonLocalOptions(Strict):
-    """Where positions attend to each other.
+    """Positions of the non-local blocks in the trunk, and their inner width.
 
     Attributes:
-        layer2: Blocks of layer 2, counted from its end, that are followed by a non-local block.
-        layer3: The same for layer 3; a stage with fewer blocks gets one after each.
-        inter: Channels of the comparison: 1 as released, or half the stage's.
+        layer2: Number of the last residual blocks of layer 2 that a non-local block follows.
+        layer3: The same number for layer 3. If a stage has fewer blocks, a non-local block follows each.
+        inter: Channels in which positions are compared: 1 as in the released code, or half the stage's.
     """
 
     layer2: Annotated[int, Field(ge=0)] = 2
@@ -42,27 +42,29 @@ class NonLocalOptions(Strict):
 
     @model_validator(mode="after")
     def _inter_is_used(self) -> NonLocalOptions:
-        refuse_idle(self, (not (self.layer2 or self.layer3), "there is no non-local block", ("inter",)))
+        refuse_idle(self, (not (self.layer2 or self.layer3), "layer2 and layer3 are 0", ("inter",)))
         return self
 
 
 class Wrt(Strict):
-    """Weighted regularised triplet loss; ``released_eps``: see ``losses.triplet``."""
+    """Weighted regularised triplet loss; see ``losses.triplet`` for ``released_eps``."""
 
     weight: Weight = 1.0
     released_eps: bool = False
 
 
 class Options(Strict):
-    """Knobs of AGW.
+    """Options of AGW.
 
     Attributes:
         nl: Non-local blocks.
-        gem_power: p of the generalised mean, fixed.
-        gem_form: Clamped features, or the released code's addend (``layers.pooling.generalised_mean``).
+        gem_power: p of the generalised mean; not learned.
+        gem_form: ``paper`` clamps the features, ``released`` adds a constant to the mean as the released
+            code does; see ``layers.pooling.generalised_mean``.
         identity_weight: Factor on the cross-entropy.
         wrt: Weighted regularised triplet loss.
-        embed: After the neck, what the literature quotes, or pooled before it.
+        embed: Feature that is the embedding: after the neck (reported in the literature), or pooled before
+            it.
     """
 
     nl: NonLocalOptions = NonLocalOptions()
@@ -75,7 +77,9 @@ class Options(Strict):
     @model_validator(mode="after")
     def _released_eps_is_used(self) -> Options:
         if self.wrt.released_eps and not self.wrt.weight:
-            raise ValueError("wrt.released_eps changes a loss whose weight is 0")
+            raise ValueError(
+                "wrt.released_eps has no effect while wrt.weight is 0: remove it or raise the weight"
+            )
         return self
 
 
@@ -83,9 +87,9 @@ class Agw(ReIdNetwork):
     """Two stems, a shared trunk with non-local blocks, GeM, one neck, one classifier.
 
     Args:
-        options: Knobs.
+        options: Options of the method.
         num_identities: Width of the classifier.
-        backbone: The trunk.
+        backbone: Specification of the trunk.
     """
 
     def __init__(self, options: Options, num_identities: int, backbone: BackboneSpec) -> None:
@@ -101,7 +105,7 @@ class Agw(ReIdNetwork):
         self.classifier = classifier(features, num_identities)
 
     def losses(self, batch: Batch) -> dict[str, Tensor]:
-        """Weighted ``identity`` and ``wrt`` loss of a P×K batch."""
+        """Compute the weighted ``identity`` and ``wrt`` losses of a P×K batch."""
         options = self.options
         pixels, masks = both_modalities(batch)  # (2B, 3, H, W)
         pooled = self._pooled(self.normalise(pixels, masks, batch.erase), batch.visible.shape[0])  # (2B, D)
@@ -114,14 +118,14 @@ class Agw(ReIdNetwork):
         return terms
 
     def embed(self, images: Tensor, modality: Modality) -> Tensor:
-        """(N, 3, H, W) pixels → (N, D) of unit length."""
+        """Embed (N, 3, H, W) pixels: (N, D) rows of unit length."""
         feature = self._pooled(self.normalise(images), modality)
         if self.options.embed == "neck":
             feature = self.neck(feature)
         return F.normalize(feature.float(), dim=1)
 
     def parameter_groups(self) -> list[ParameterGroup]:
-        """Neck and classifier at the full rate; the non-local blocks learn with the backbone, as released."""
+        """Neck and classifier at the full rate; non-local blocks in the backbone's group, as released."""
         heads = trainable(self.neck) + trainable(self.classifier)
         return [ParameterGroup(BACKBONE, trainable(self.trunk)), ParameterGroup("heads", heads)]
 
@@ -130,5 +134,5 @@ class Agw(ReIdNetwork):
 
 
 def build(options: Options, num_identities: int, backbone: BackboneSpec) -> Agw:
-    """AGW's network."""
+    """Build AGW's network."""
     return Agw(options, num_identities, backbone)

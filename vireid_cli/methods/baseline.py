@@ -1,9 +1,9 @@
 """The baseline: a two-stream ResNet with identity and triplet loss.
 
-AGW's ``base`` variant (Ye et al., "Deep Learning for Person Re-identification: A Survey and Outlook",
-docs/methods.md#agw): one stem for each modality, shared layers 1–4, pooling, BN neck, classifier. Metric
-losses act on the pooled feature, cross-entropy on the classifier behind the neck. The centre losses of
-docs/methods.md#identity-and-metric-losses can be added.
+This is AGW's ``base`` variant (Ye et al., "Deep Learning for Person Re-identification: A Survey and Outlook",
+docs/methods.md#agw): a stem per modality, shared layers 1–4, pooling, BN neck, classifier. Metric losses
+act on the pooled feature, cross-entropy on the classifier behind the neck. Options add the centre losses of
+docs/methods.md#identity-and-metric-losses.
 """
 
 from __future__ import annotations
@@ -28,27 +28,30 @@ from vireid_cli.types import Batch, Modality
 
 
 class Options(Strict):
-    """Knobs of the baseline; the defaults are AGW's ``base``.
+    """Options of the baseline; the defaults are those of AGW's ``base``.
 
     Attributes:
-        stem: One stem for each modality, or one for both.
-        pool: Global average or generalised mean.
-        gem_power: p of the generalised mean (3 in AGW).
+        stem: A stem per modality, or one shared stem.
+        pool: Global average pooling or generalised mean.
+        gem_power: p of the generalised mean; 3 in AGW.
         gem_learned: Whether p is learned.
-        gem_form: Clamped features, or the released code's addend (``layers.pooling.generalised_mean``).
+        gem_form: ``paper`` clamps the features, ``released`` adds a constant to the mean as the released
+            code does; see ``layers.pooling.generalised_mean``.
         identity_weight: Factor on the cross-entropy.
-        label_smoothing: Share of the target spread over all identities.
-        triplet: Batch-hard, or one without a margin: AGW's weighted regularised one (``wrt``), or CAJ's
-            squared differences (``wrt_sq``).
-        triplet_weight: Factor on it.
-        margin: Of the batch-hard triplet loss, Euclidean.
-        released_eps: The softmax of AGW's released code in ``wrt`` and ``wrt_sq``.
-        center: A loss on the identities' centres: hetero-centre (``hc``), cross-centre (``cc``) or
+        label_smoothing: Share of the target distribution that is spread evenly over all identities, in [0,
+            1).
+        triplet: Batch-hard triplet loss, or a loss without a margin: AGW's weighted regularised triplet
+            (``wrt``) or CAJ's enhanced squared difference (``wrt_sq``).
+        triplet_weight: Factor on the triplet loss.
+        margin: Margin of the batch-hard triplet loss, a Euclidean distance.
+        released_eps: Whether ``wrt`` and ``wrt_sq`` use the softmax of AGW's released code.
+        center: Loss on the centres of identities: hetero-centre (``hc``), cross-centre (``cc``) or
             hetero-centre triplet (``hctri``).
-        center_weight: Factor on it (0.5 for ``hc``, 1 for ``hctri`` where they were published).
-        center_margin: Threshold of ``hc``, m of ``cc``, margin of ``hctri``; None: the published one
-            (0, 0.1 and 0.3).
-        embed: The embedding: after the neck (what the literature quotes) or pooled before it.
+        center_weight: Factor on the centre loss; the published values are 0.5 for ``hc`` and 1 for ``hctri``.
+        center_margin: Threshold of ``hc``, m of ``cc``, or margin of ``hctri``. None selects the published
+            value: 0, 0.1 or 0.3.
+        embed: Feature that is the embedding: after the neck (reported in the literature), or pooled before
+            it.
     """
 
     stem: Literal["separate", "shared"] = "separate"
@@ -68,25 +71,25 @@ class Options(Strict):
     embed: Literal["neck", "pooled"] = "neck"
 
     @model_validator(mode="after")
-    def _what_is_used_is_trained(self) -> Options:
+    def _check_trained_embedding(self) -> Options:
         center = self.center != "none" and self.center_weight > 0.0
         if not (self.identity_weight or self.triplet_weight or center):
             raise ValueError(
-                "no loss is left: identity_weight, triplet_weight or center_weight must be above 0"
+                "all losses are off: set identity_weight, triplet_weight or center_weight above 0"
             )
         if self.released_eps and self.triplet == "batch_hard":
-            raise ValueError("released_eps is a form of wrt and wrt_sq: triplet 'batch_hard' has no softmax")
+            raise ValueError("released_eps needs triplet 'wrt' or 'wrt_sq': 'batch_hard' has no softmax")
         if self.embed == "neck" and not self.identity_weight:
-            raise ValueError("embed 'neck' needs identity_weight above 0: nothing else trains the neck")
+            raise ValueError("embed 'neck' needs identity_weight above 0: no other loss trains the neck")
         soft = not self.triplet_weight or self.triplet != "batch_hard"
         refuse_idle(
             self,
             (self.pool == "gap", "pool is 'gap'", ("gem_power", "gem_learned", "gem_form")),
             (not self.identity_weight, "identity_weight is 0", ("label_smoothing",)),
             (not self.triplet_weight, "triplet_weight is 0", ("triplet", "released_eps")),
-            (soft, "there is no batch-hard triplet loss", ("margin",)),
+            (soft, "the batch-hard triplet loss is off", ("margin",)),
             (self.center == "none", "center is 'none'", ("center_weight",)),
-            (not center, "there is no loss on centres", ("center_margin",)),
+            (not center, "the centre loss is off", ("center_margin",)),
         )
         return self
 
@@ -95,9 +98,9 @@ class Baseline(ReIdNetwork):
     """Two stems, a shared trunk, one pooled feature, one neck, one classifier.
 
     Args:
-        options: Knobs.
+        options: Options of the method.
         num_identities: Width of the classifier.
-        backbone: The trunk.
+        backbone: Specification of the trunk.
     """
 
     def __init__(self, options: Options, num_identities: int, backbone: BackboneSpec) -> None:
@@ -108,14 +111,14 @@ class Baseline(ReIdNetwork):
         gem = (options.gem_power, options.gem_learned, options.gem_form)
         self.gem = GeneralisedMean(*gem) if options.pool == "gem" else None
         features = self.trunk.channels["layer4"]
-        # Without an identity loss nothing trains them.
+        # Only the identity loss trains the neck and the classifier.
         self.heads = options.identity_weight > 0.0
         if self.heads:
             self.neck = bn_neck(features)
             self.classifier = classifier(features, num_identities)
 
     def losses(self, batch: Batch) -> dict[str, Tensor]:
-        """Weighted ``identity``, ``triplet`` and, if chosen, ``center`` loss of a P×K batch."""
+        """Compute the weighted ``identity``, ``triplet`` and optional ``center`` losses of a P×K batch."""
         options = self.options
         pixels, masks = both_modalities(batch)  # (2B, 3, H, W)
         count = batch.visible.shape[0]
@@ -135,14 +138,14 @@ class Baseline(ReIdNetwork):
         return terms
 
     def embed(self, images: Tensor, modality: Modality) -> Tensor:
-        """(N, 3, H, W) pixels → (N, D) of unit length."""
+        """Embed (N, 3, H, W) pixels: (N, D) rows of unit length."""
         feature = self._pooled(self.normalise(images), modality)
         if self.options.embed == "neck":
             feature = self.neck(feature)
         return F.normalize(feature.float(), dim=1)
 
     def parameter_groups(self) -> list[ParameterGroup]:
-        """Neck and classifier at the full learning rate, everything else with the backbone."""
+        """Neck and classifier at the full learning rate; all other parameters in the backbone's group."""
         backbone = trainable(self.trunk) + (trainable(self.gem) if self.gem is not None else [])
         heads = trainable(self.neck) + trainable(self.classifier) if self.heads else []
         return [ParameterGroup(BACKBONE, backbone), ParameterGroup("heads", heads)]
@@ -168,5 +171,5 @@ class Baseline(ReIdNetwork):
 
 
 def build(options: Options, num_identities: int, backbone: BackboneSpec) -> Baseline:
-    """The baseline's network."""
+    """Build the baseline's network."""
     return Baseline(options, num_identities, backbone)

@@ -2,9 +2,9 @@
 
 Ye et al., "Channel Augmented Joint Learning for Visible-Infrared Recognition", ICCV 2021, and its
 extension "Channel Augmentation for Visible-Infrared Re-Identification", TPAMI 2023. Each visible image
-has two views, V and V'; both go through the visible stem. In V' one channel is copied to all three,
-in infrared images one channel or the luminance: after normalising and erasing, so that the channels'
-different means and deviations are part of the augmentation. Cross-entropy and the enhanced squared
+has two views, V and V'; both pass the visible stem. In V' one channel is copied to all three; in infrared
+images, one channel or the luminance. The exchange comes after normalising and erasing, so that the different
+means and deviations of the channels are part of the augmentation. Cross-entropy and the enhanced squared
 difference act on V, V' and infrared images together.
 """
 
@@ -33,12 +33,12 @@ FIT = Fit(second_view=True, exchange=True)
 
 
 class NonLocalOptions(Strict):
-    """Where positions attend to each other.
+    """Positions of the non-local blocks in the trunk, and their inner width.
 
     Attributes:
-        layer2: Blocks of layer 2, counted from its end, that are followed by a non-local block.
-        layer3: The same for layer 3; a stage with fewer blocks gets one after each.
-        inter: Channels of the comparison: 1 as released, or half the stage's.
+        layer2: Number of the last residual blocks of layer 2 that a non-local block follows.
+        layer3: The same number for layer 3. If a stage has fewer blocks, a non-local block follows each.
+        inter: Channels in which positions are compared: 1 as in the released code, or half the stage's.
     """
 
     layer2: Annotated[int, Field(ge=0)] = 2
@@ -47,12 +47,12 @@ class NonLocalOptions(Strict):
 
     @model_validator(mode="after")
     def _inter_is_used(self) -> NonLocalOptions:
-        refuse_idle(self, (not (self.layer2 or self.layer3), "there is no non-local block", ("inter",)))
+        refuse_idle(self, (not (self.layer2 or self.layer3), "layer2 and layer3 are 0", ("inter",)))
         return self
 
 
 class WrtSq(Strict):
-    """Enhanced squared difference; ``released_eps``: see ``losses.triplet``."""
+    """Enhanced squared difference; see ``losses.triplet`` for ``released_eps``."""
 
     weight: Weight = 1.0
     released_eps: bool = False
@@ -60,21 +60,25 @@ class WrtSq(Strict):
     @model_validator(mode="after")
     def _released_eps_is_used(self) -> WrtSq:
         if self.released_eps and not self.weight:
-            raise ValueError("released_eps changes a loss whose weight is 0")
+            raise ValueError(
+                "released_eps has no effect while the weight of wrt_sq is 0: remove it or raise the weight"
+            )
         return self
 
 
 class Options(Strict):
-    """Knobs of CAJ; CAJ+ sets ``kl_weight`` to 1.
+    """Options of CAJ; CAJ+ sets ``kl_weight`` to 1.
 
     Attributes:
         nl: Non-local blocks.
-        gem_power: p of the generalised mean, fixed.
-        gem_form: Clamped features, or the released code's addend (``layers.pooling.generalised_mean``).
+        gem_power: p of the generalised mean; not learned.
+        gem_form: ``paper`` clamps the features, ``released`` adds a constant to the mean as the released
+            code does; see ``layers.pooling.generalised_mean``.
         identity_weight: Factor on the cross-entropy.
         wrt_sq: Enhanced squared difference.
-        kl_weight: Factor on the cross-entropy of V against the distribution of V'.
-        embed: After the neck, what the literature quotes, or pooled before it.
+        kl_weight: Factor on the cross-entropy between the class distributions of V and V' (the target).
+        embed: Feature that is the embedding: after the neck (reported in the literature), or pooled before
+            it.
     """
 
     nl: NonLocalOptions = NonLocalOptions()
@@ -90,9 +94,9 @@ class Caj(ReIdNetwork):
     """AGW's network: two stems, non-local blocks, GeM, one neck, one classifier.
 
     Args:
-        options: Knobs.
+        options: Options of the method.
         num_identities: Width of the classifier.
-        backbone: The trunk.
+        backbone: Specification of the trunk.
     """
 
     def __init__(self, options: Options, num_identities: int, backbone: BackboneSpec) -> None:
@@ -108,7 +112,7 @@ class Caj(ReIdNetwork):
         self.classifier = classifier(features, num_identities)
 
     def losses(self, batch: Batch) -> dict[str, Tensor]:
-        """Weighted ``identity``, ``wrt_sq`` and, if chosen, ``kl`` loss of V, V' and infrared images.
+        """Compute weighted ``identity``, ``wrt_sq`` and optional ``kl`` losses of V, V' and infrared images.
 
         Raises:
             ValueError: The batch has no second view.
@@ -127,21 +131,21 @@ class Caj(ReIdNetwork):
         return terms
 
     def embed(self, images: Tensor, modality: Modality) -> Tensor:
-        """(N, 3, H, W) pixels → (N, D) of unit length."""
+        """Embed (N, 3, H, W) pixels: (N, D) rows of unit length."""
         feature = self._pooled(self.normalise(images), modality)
         if self.options.embed == "neck":
             feature = self.neck(feature)
         return F.normalize(feature.float(), dim=1)
 
     def parameter_groups(self) -> list[ParameterGroup]:
-        """Neck and classifier at the full rate; the non-local blocks learn with the backbone, as released."""
+        """Neck and classifier at the full rate; non-local blocks in the backbone's group, as released."""
         heads = trainable(self.neck) + trainable(self.classifier)
         return [ParameterGroup(BACKBONE, trainable(self.trunk)), ParameterGroup("heads", heads)]
 
     def _inputs(self, batch: Batch) -> Tensor:
-        """V, V' and infrared images: normalised, then erased, then their channels exchanged."""
+        """Network input of V, V' and infrared images: normalise, erase, then exchange channels."""
         if batch.second is None:
-            raise ValueError("CAJ learns from two views of a visible image: augment.second_view is off")
+            raise ValueError("CAJ needs two views of each visible image: set augment.second_view to true")
         pixels = torch.cat([batch.visible, batch.second, batch.infrared])  # (3B, 3, H, W)
         masks, erase, exchange = None, batch.erase, batch.exchange
         if erase is not None and erase.second is not None:
@@ -157,5 +161,5 @@ class Caj(ReIdNetwork):
 
 
 def build(options: Options, num_identities: int, backbone: BackboneSpec) -> Caj:
-    """CAJ's network."""
+    """Build CAJ's network."""
     return Caj(options, num_identities, backbone)

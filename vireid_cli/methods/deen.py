@@ -1,12 +1,12 @@
-"""DEEN: diverse embeddings generated from one, kept apart and drawn across the modalities.
+"""DEEN: generated embeddings, kept different from each other and aligned across the modalities.
 
 Zhang and Wang, "Diverse Embedding Expansion Network and Low-Light Cross-Modality Benchmark for
 Visible-Infrared Person Re-identification", CVPR 2023; code: ZYK100/LLCM; docs/methods.md#deen. MFA blocks
-fuse each stage's input with its output; before the last stage DEE triples the batch with two generated
-branches.
+fuse each stage's input with its output. Before the last stage DEE adds two generated branches, which
+triples the batch.
 
-Memory: everything after DEE, the last stage above all, has three times the activations of a ResNet-50
-with the same batch, in training and when embedding.
+Memory: all layers after DEE have three times the activations of a ResNet-50 with the same batch, in
+training and when embedding. Most of them belong to the last stage.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ from vireid_cli.types import Batch, Modality, Size
 
 
 class Dee(Strict):
-    """Diverse embedding expansion, with the dropout on the tripled batch; off: no branch is generated."""
+    """Diverse embedding expansion, with dropout on the tripled batch. ``on: false`` generates no branch."""
 
     on: bool = True
     dropout: Probability = 0.01
@@ -49,21 +49,22 @@ class Cpm(Strict):
 
 
 MIXED = {"pooled": 0.1, "neck": 0.9}
-"""Weights of the levels' cosines in the released code's second score."""
+"""Weights of the cosines of each level in the second score of the released code."""
 
 
 class Embed(Strict):
-    """The test embedding: blocks of unit length side by side, so that a product is a mean of their cosines.
+    """The test embedding: concatenated blocks of unit length. Inner products are means of their cosines.
 
     The released code adds the blocks of the mirrored image: ``vireid evaluate --flip sum``. In a recipe
     ``embed: mixed`` is short for ``embed: {score: mixed}``.
 
     Attributes:
         branches: The original and both generated branches, or the original alone.
-        level: Pooled features, features after the neck, or both: with all branches the six cosines
-            that the released code sums.
-        score: Weights of the cosines in that mean. ``blocks``: equal, the released code's first score;
-            ``mixed``: 0.1 for pooled features and 0.9 for those after the neck, its second score.
+        level: Pooled features, features after the neck, or both. With all branches, both levels give the
+            six cosines that the released code sums.
+        score: Weights of the cosines in the mean. ``blocks`` weighs all blocks equally, the first score of
+            the released code. ``mixed`` weighs pooled features by 0.1 and features after the neck by 0.9,
+            its second score.
     """
 
     branches: Literal["all", "original"] = "all"
@@ -77,31 +78,31 @@ class Embed(Strict):
 
     @model_validator(mode="after")
     def _score_acts(self) -> Embed:
-        one = self.level != "pooled+neck"
-        refuse_idle(self, (one, f"level '{self.level}' has one kind of cosine", ("score",)))
+        single = self.level != "pooled+neck"
+        refuse_idle(self, (single, f"level '{self.level}' has one kind of cosine", ("score",)))
         return self
 
 
 def _former_switch(value: Any) -> Any:
-    """Read the switch of earlier versions, whose runs were trained with the plain form."""
+    """Convert the boolean of earlier versions; true selects the plain form, with which they trained."""
     if isinstance(value, bool):
         return "plain" if value else "off"
     return value
 
 
 class Options(Strict):
-    """Knobs of DEEN.
+    """Options of DEEN.
 
     Attributes:
-        last: The last stage; ``layer3`` for RegDB, without the third MFA block.
-        mfa: How stages are fused with their inputs: ``plain`` or, as in the published code, ``released``
-            (see ``layers.mfa.PositionFusion``), or ``off``.
+        last: Last stage of the trunk. ``layer3``, for RegDB, also removes the third MFA block.
+        mfa: Fusion of each stage with its input: ``plain``, ``released`` as in the published code (see
+            ``layers.mfa.PositionFusion``), or ``off``.
         dee: Generated branches.
         identity_weight: Factor on the cross-entropy over all branches.
         triplet_weight: Factor on the batch-hard triplet loss over all branches.
-        margin: Its margin, Euclidean.
-        cpm: Centre-guided pair mining, for each generated branch.
-        ort_weight: Factor on Σ <f₁, f₂> / 3B of the two generated branches' pooled features.
+        margin: Margin of the triplet loss, a Euclidean distance.
+        cpm: Centre-guided pair mining, applied to each generated branch.
+        ort_weight: Factor on Σ <f₁, f₂> / 3B of the pooled features of the two generated branches.
         embed: The test embedding.
     """
 
@@ -116,11 +117,13 @@ class Options(Strict):
     embed: Embed = Embed()
 
     @model_validator(mode="after")
-    def _generated_branches_are_there(self) -> Options:
+    def _check_generated_branches(self) -> Options:
         if not self.dee.on and (self.cpm.weight or self.ort_weight):
-            raise ValueError("dee is off: set cpm.weight and ort_weight to 0, they act on its branches")
+            raise ValueError(
+                "dee is off: set cpm.weight and ort_weight to 0, because they act on its branches"
+            )
         if not self.dee.on and self.embed.branches == "all":
-            raise ValueError("dee is off: embed.branches can be 'original' only")
+            raise ValueError("dee is off: set embed.branches to 'original'")
         refuse_idle(
             self,
             (not self.dee.on, "dee is off", ("dee.dropout",)),
@@ -131,7 +134,7 @@ class Options(Strict):
 
 
 def _odd_maps(options: Strict, size: Size) -> str:
-    """Maps of an input size that the released fusion can't halve; empty: none."""
+    """Message about the maps of an input size that the released fusion cannot halve, or an empty string."""
     assert isinstance(options, Options)
     if options.mfa != "released":
         return ""
@@ -143,19 +146,19 @@ def _odd_maps(options: Strict, size: Size) -> str:
             odd.append(f"{height}×{width} after {stage}")
     if not odd:
         return ""
-    return f"mfa 'released' halves its maps, an odd number of positions can't be: {', '.join(odd)}."
+    return f"mfa 'released' halves its maps and needs an even number of positions: {', '.join(odd)}."
 
 
 FIT = Fit(ends_early=(("last", "layer3"),), size_problem=_odd_maps)
 
 
 class Deen(ReIdNetwork):
-    """Two stems, shared stages each fused with its input, DEE before the last one, one neck.
+    """Two stems, shared stages fused with their inputs, DEE before the last stage, one neck.
 
     Args:
-        options: Knobs.
+        options: Options of the method.
         num_identities: Width of the classifier.
-        backbone: The trunk.
+        backbone: Specification of the trunk.
     """
 
     def __init__(self, options: Options, num_identities: int, backbone: BackboneSpec) -> None:
@@ -174,7 +177,7 @@ class Deen(ReIdNetwork):
         self.classifier = classifier(channels[options.last], num_identities)
 
     def losses(self, batch: Batch) -> dict[str, Tensor]:
-        """Weighted ``identity``, ``triplet``, ``cpm`` and ``ort`` loss of a P×K batch and its branches."""
+        """Compute the weighted ``identity``, ``triplet``, ``cpm`` and ``ort`` losses over all branches."""
         options, labels = self.options, batch.labels
         pixels, masks = both_modalities(batch)  # (2B, 3, H, W)
         pooled = self._pooled(self.normalise(pixels, masks, batch.erase), batch.visible.shape[0])
@@ -186,7 +189,7 @@ class Deen(ReIdNetwork):
         if options.cpm.weight:
             original, first, second = pooled.chunk(3)
             margin = options.cpm.margin
-            mined = [centre_pair_mining(original, made, labels, margin) for made in (first, second)]
+            mined = [centre_pair_mining(original, branch, labels, margin) for branch in (first, second)]
             terms["cpm"] = options.cpm.weight * (mined[0] + mined[1])
         if options.ort_weight:
             _, first, second = pooled.chunk(3)
@@ -194,18 +197,18 @@ class Deen(ReIdNetwork):
         return terms
 
     def embed(self, images: Tensor, modality: Modality) -> Tensor:
-        """(N, 3, H, W) pixels → (N, blocks·D) of unit length: 6 × 2048 with all blocks."""
+        """Embed (N, 3, H, W) pixels: (N, blocks·D) rows of unit length, 6 × 2048 with all blocks."""
         return F.normalize(self._blocks(self.normalise(images), modality).flatten(1), dim=1)
 
     def parameter_groups(self) -> list[ParameterGroup]:
-        """Neck and classifier at the full rate; MFA and DEE learn with the backbone, as released."""
+        """Neck and classifier at the full learning rate; MFA and DEE in the backbone's group, as released."""
         backbone = trainable(self.trunk) + trainable(self.mfa)
         backbone += trainable(self.dee) if self.dee is not None else []
         heads = trainable(self.neck) + trainable(self.classifier)
         return [ParameterGroup(BACKBONE, backbone), ParameterGroup("heads", heads)]
 
     def _pooled(self, images: Tensor, streams: Streams, original_only: bool = False) -> Tensor:
-        """(N, 3, H, W) → (3N, D), branch after branch; (N, D) of the original alone."""
+        """Pool (N, 3, H, W) to (3N, D), one branch after another, or to (N, D) if ``original_only``."""
         features = images
         for stage in self.trunk.stages:
             low = features
@@ -217,7 +220,7 @@ class Deen(ReIdNetwork):
         return global_average(features)
 
     def _blocks(self, images: Tensor, modality: Modality) -> Tensor:
-        """Blocks of unit length, or of the square root of their weight: (N, blocks, D) float32."""
+        """Unit blocks, scaled by the square root of their weight if mixed: (N, blocks, D) float32."""
         options = self.options.embed
         pooled = self._pooled(images, modality, options.branches == "original")
         levels = [pooled] if "pooled" in options.level else []
@@ -227,11 +230,11 @@ class Deen(ReIdNetwork):
         unit = F.normalize(blocks.float().transpose(0, 1), dim=-1)
         if options.score == "mixed":
             pooled, neck = unit.chunk(2, dim=1)
-            # A product of blocks scaled by √w is w times their cosine.
+            # The inner product of two blocks scaled by √w is w times their cosine.
             unit = torch.cat([pooled * MIXED["pooled"] ** 0.5, neck * MIXED["neck"] ** 0.5], dim=1)
         return unit
 
 
 def build(options: Options, num_identities: int, backbone: BackboneSpec) -> Deen:
-    """DEEN's network."""
+    """Build DEEN's network."""
     return Deen(options, num_identities, backbone)

@@ -1,11 +1,12 @@
 """Faces: FDNM's modules on LightCNN-29, and LightCNN-29 alone (docs/methods.md#faces).
 
-The face setting of FDNM, visible against near-infrared images. Each modality has its own first unit;
-the rest is shared. AGP follows the stages of 96 and 192 channels, ANM the last map before its pooling;
-each of ANM's two branches goes through the one full connection, and the two outputs are joined. Images
-are one grey channel in [0, 1], the luminance of what augmentation leaves: where it copies one channel
-of a colour image to all three, that channel. The paper trains "as CAJ", which can't be recovered for
-faces: placement, classifier, dropout as in LightCNN, losses and learning rates are our reading.
+This is FDNM's face setting, visible against near-infrared images. Each modality has its own first unit; all
+other layers are shared. AGP follows the stages of 96 and 192 channels; ANM acts on the last map before its
+pooling. Both branches of ANM pass the same fully connected layer, and the two outputs are concatenated. The
+network takes one grey channel in [0, 1], the luminance of the augmented image; if augmentation has copied
+one colour channel to all three, this is that channel. The paper trains "as CAJ", which leaves the face
+setting open: the places of the modules, the classifier, the dropout (LightCNN's), losses and learning rates
+are our reading.
 """
 
 from __future__ import annotations
@@ -37,7 +38,7 @@ class Agp(Strict):
     """Amplitude-guided phase modules; see ``frequency.agp``.
 
     Attributes:
-        after: Stages that are followed by one.
+        after: Stages that an AGP module follows.
     """
 
     after: Annotated[tuple[Stage, ...], BeforeValidator(as_tuple)] = ("stage1", "stage2")
@@ -48,7 +49,7 @@ class Agp(Strict):
     @model_validator(mode="after")
     def _each_stage_once(self) -> Agp:
         if len(set(self.after)) != len(self.after):
-            raise ValueError("agp.after names a stage twice")
+            raise ValueError("agp.after lists a stage twice")
         return self
 
 
@@ -56,7 +57,8 @@ class Anm(Strict):
     """Amplitude nuances mining after the last stage; see ``frequency.anm``.
 
     Attributes:
-        norm: ``two``, ``joint``: of the maps; ``pooled``: of each branch's 256 features.
+        norm: Batch norm: ``two`` and ``joint`` act on the maps, ``pooled`` on the 256 features of each
+            branch.
     """
 
     on: bool = True
@@ -76,17 +78,17 @@ class Cnm(Strict):
 
 
 class Options(Strict):
-    """Knobs of the face setting; the defaults are FDNM's.
+    """Options of the face setting; the defaults are FDNM's.
 
-    With ``agp.after`` empty, ``anm.on`` false and ``cnm.weight`` 0 it is LightCNN-29 alone.
+    With ``agp.after`` empty, ``anm.on`` false and ``cnm.weight`` 0 the network is LightCNN-29 alone.
 
     Attributes:
-        stem: One first unit for each modality, or one for both.
-        agp, anm, cnm: FDNM's modules and its loss.
+        stem: A first unit per modality, or one shared first unit.
+        agp, anm, cnm: FDNM's two modules and its nuances-mining loss.
         dropout: Probability that a feature is dropped before the classifier.
         identity_weight: Factor on the cross-entropy.
         triplet_weight: λ1, factor on the batch-hard triplet loss.
-        margin: Of the triplet loss, Euclidean.
+        margin: Margin of the triplet loss, a Euclidean distance.
     """
 
     stem: Literal["separate", "shared"] = "separate"
@@ -99,18 +101,18 @@ class Options(Strict):
     margin: Weight = 0.3
 
     @model_validator(mode="after")
-    def _what_is_asked_can_be_trained(self) -> Options:
+    def _check_losses_and_modules(self) -> Options:
         if not (self.identity_weight or self.triplet_weight):
-            raise ValueError("no loss is left: identity_weight or triplet_weight must be above 0")
+            raise ValueError("all losses are off: set identity_weight or triplet_weight above 0")
         if self.cnm.weight and not self.anm.on:
-            raise ValueError("cnm compares ANM's two branches: anm.on is false, so cnm.weight must be 0")
+            raise ValueError("cnm compares the two branches of ANM, and anm.on is false: set cnm.weight to 0")
         composition = ("anm.norm", "anm.residual", "anm.positivity", "anm.positivity_on")
-        same = not self.anm.residual or self.anm.positivity == "none"
+        equivalent = not self.anm.residual or self.anm.positivity == "none"
         refuse_idle(
             self,
             (not self.agp.after, "agp.after is empty", ("agp.init", "agp.repr", "agp.pool")),
             (not self.anm.on, "anm is off", composition),
-            (same, "both readings agree without residual or positivity", ("anm.positivity_on",)),
+            (equivalent, "both readings agree without residual or positivity", ("anm.positivity_on",)),
             (not self.cnm.weight, "cnm.weight is 0", ("cnm.margin", "cnm.reduction", "cnm.normalize")),
             (not self.identity_weight, "identity_weight is 0", ("dropout",)),
             (not self.triplet_weight, "triplet_weight is 0", ("margin",)),
@@ -119,18 +121,18 @@ class Options(Strict):
 
 
 class Face(ReIdNetwork):
-    """LightCNN-29 of two modalities with FDNM's modules, and a classifier on its 256 features.
+    """LightCNN-29 for two modalities with FDNM's modules and a classifier on its 256 features.
 
     Args:
-        options: Knobs.
-        num_identities: Width of the classifier, which ANM's branches share.
-        backbone: LightCNN-29's width and weights.
+        options: Options of the method.
+        num_identities: Width of the classifier that both branches of ANM share.
+        backbone: Width and weights of LightCNN-29.
     """
 
     def __init__(self, options: Options, num_identities: int, backbone: BackboneSpec) -> None:
         super().__init__()
         self.options = options
-        # LightCNN knows no mean and std: pixels in [0, 1] are its normalised space.
+        # LightCNN uses no mean and std: its input is pixels in [0, 1].
         self.normalise = Normalise((0.0, 0.0, 0.0), (1.0, 1.0, 1.0))
         self.trunk = TwoStreamLightCnn(backbone, separate=options.stem == "separate")
         agp, anm, channels = options.agp, options.anm, self.trunk.channels
@@ -147,11 +149,11 @@ class Face(ReIdNetwork):
             self.anm = AmplitudeNuancesMining(channels["stage3"], *composition, norm)
             self.feature_norm = BranchNorm(EMBEDDING, BRANCHES) if anm.norm == "pooled" else None
         self.dropout = nn.Dropout(options.dropout)
-        # Without an identity loss nothing trains it.
+        # Only the identity loss trains the classifier.
         self.classifier = classifier(EMBEDDING, num_identities) if options.identity_weight else None
 
     def losses(self, batch: Batch) -> dict[str, Tensor]:
-        """Weighted ``identity``, ``triplet`` and ``cnm`` loss of a P×K batch, each a mean over branches."""
+        """Compute the weighted ``identity``, ``triplet`` and ``cnm`` losses, each a mean over branches."""
         options = self.options
         pixels, masks = both_modalities(batch)  # (2B, 3, H, W)
         features = self._features(self.normalise(pixels, masks, batch.erase), batch.visible.shape[0])
@@ -164,32 +166,32 @@ class Face(ReIdNetwork):
             loss = batch_hard_triplet(features, labels, options.margin)
             terms["triplet"] = options.triplet_weight / branches * loss
         if options.cnm.weight:
-            law = options.cnm
-            loss = nuances_mining(features, batch.labels, law.margin, law.reduction, law.normalize)
-            terms["cnm"] = law.weight * loss
+            cnm = options.cnm
+            loss = nuances_mining(features, batch.labels, cnm.margin, cnm.reduction, cnm.normalize)
+            terms["cnm"] = cnm.weight * loss
         return terms
 
     def embed(self, images: Tensor, modality: Modality) -> Tensor:
-        """(N, 3, H, W) pixels, 128 or more a side, whose centre is looked at → unit length.
+        """Embed the central 128×128 pixels of (N, 3, H, W) images: rows of unit length.
 
-        (N, 512), the two branches joined; (N, 256) without ANM.
+        The result is (N, 512), both branches concatenated, or (N, 256) without ANM.
         """
         features = self._features(self.normalise(images), modality)  # (branches, N, 256)
         return F.normalize(features.transpose(0, 1).flatten(1).float(), dim=1)
 
     def monitors(self) -> dict[str, Tensor]:
-        """``agp.<stage>.mean`` and ``.std``: S over the batch, and its deviation over channels."""
+        """``agp.<stage>.mean`` and ``.std``: mean of S over the batch, and its deviation over channels."""
         return share_monitors(self.agp)
 
     def parameter_groups(self) -> list[ParameterGroup]:
-        """What is new at the full learning rate, LightCNN with the backbone's."""
+        """New modules at the full learning rate, LightCNN in the backbone's group."""
         new = trainable(self.agp)
         for module in (self.anm, self.feature_norm, self.classifier):
             new += trainable(module) if module is not None else []
         return [ParameterGroup(BACKBONE, trainable(self.trunk)), ParameterGroup("heads", new)]
 
     def _features(self, images: Tensor, streams: Streams) -> Tensor:
-        """(N, 3, H, W) → (branches, N, 256)."""
+        """Features of each branch: (N, 3, H, W) → (branches, N, 256)."""
         features = luminance(centre_crop(images, (SIDE, SIDE)))  # (N, 1, 128, 128)
         for stage in STAGES:
             features = self.trunk.run(stage, features, streams)
@@ -203,5 +205,5 @@ class Face(ReIdNetwork):
 
 
 def build(options: Options, num_identities: int, backbone: BackboneSpec) -> Face:
-    """The network for faces."""
+    """Build the network for faces."""
     return Face(options, num_identities, backbone)

@@ -1,10 +1,10 @@
 """HcTri: horizontal stripes and the hetero-centre triplet loss (docs/methods.md#hctri).
 
 Liu et al., "Parameter Sharing Exploration and Hetero-Center Triplet Loss for Visible-Thermal Person
-Re-Identification", TMM 2021; code: hijune6/Hetero-center-triplet-loss. Stem and layer 1 belong to each
-modality, layers 2–4 are shared; the map is cut into six stripes; each is pooled by a generalised mean
-and has its own 1×1 convolution, batch norm, ReLU and classifier. A convolution of a pooled stripe is a
-linear layer; its bias is left out, because the batch norm takes it away again.
+Re-Identification", TMM 2021; code: hijune6/Hetero-center-triplet-loss. Each modality has its own stem and
+layer 1; layers 2–4 are shared. The map is cut into six stripes. Each stripe is pooled by a generalised mean
+and has its own 1×1 convolution, batch norm, ReLU and classifier. The convolution of a pooled stripe is a
+linear layer. It has no bias, because the batch norm would remove it.
 """
 
 from __future__ import annotations
@@ -28,19 +28,22 @@ from vireid_cli.types import Batch, Modality
 
 
 class Options(Strict):
-    """Knobs of HcTri; the defaults are those for SYSU-MM01.
+    """Options of HcTri; the defaults are the values for SYSU-MM01.
 
     Attributes:
-        separate: Stages, counted from the stem, that each modality has for itself (stem and layer 1).
-        parts: Horizontal stripes.
-        features: Of a stripe's embedding.
-        gem_power: p of the generalised mean, fixed: 3 on SYSU-MM01, 10 on RegDB.
-        gem_form: Clamped features, or the released code's addend (``layers.pooling.generalised_mean``).
+        separate: Number of first stages, counted from the stem, with a copy per modality: stem and layer 1.
+        parts: Number of horizontal stripes.
+        features: Size of a stripe's embedding.
+        gem_power: p of the generalised mean, not learned: 3 on SYSU-MM01, 10 on RegDB.
+        gem_form: ``paper`` clamps the features, ``released`` adds a constant to the mean as the released
+            code does; see ``layers.pooling.generalised_mean``.
         identity_weight: Factor on the sum of the stripes' cross-entropies.
-        label_smoothing: Share of the target spread over all identities: 0.1 on RegDB.
-        joined_weight: Factor on the hetero-centre triplet loss of the joined embedding.
-        stripe_weight: Factor on the sum of the stripes' ones: 1 on SYSU-MM01, 2 on RegDB.
-        margin: Of both, Euclidean.
+        label_smoothing: Share of the target distribution that is spread evenly over all identities, in [0,
+            1); 0.1 on RegDB.
+        joined_weight: Factor on the hetero-centre triplet loss of the concatenated embedding.
+        stripe_weight: Factor on the sum of the stripes' hetero-centre triplet losses: 1 on SYSU-MM01, 2 on
+            RegDB.
+        margin: Margin of both triplet losses, a Euclidean distance.
     """
 
     separate: Annotated[int, Field(ge=0, le=5)] = 2
@@ -55,23 +58,27 @@ class Options(Strict):
     margin: Weight = 0.3
 
     @model_validator(mode="after")
-    def _something_is_trained(self) -> Options:
+    def _check_losses(self) -> Options:
         if not (self.identity_weight or self.joined_weight or self.stripe_weight):
-            raise ValueError("no loss is left: identity_, joined_ or stripe_weight must be above 0")
+            raise ValueError(
+                "all losses are off: set identity_weight, joined_weight or stripe_weight above 0"
+            )
         if self.label_smoothing and not self.identity_weight:
-            raise ValueError("label_smoothing changes a loss whose weight is 0")
+            raise ValueError(
+                "label_smoothing has no effect while identity_weight is 0: remove it or raise the weight"
+            )
         metric = self.joined_weight or self.stripe_weight
         refuse_idle(self, (not metric, "joined_weight and stripe_weight are 0", ("margin",)))
         return self
 
 
 class HcTri(ReIdNetwork):
-    """A trunk with separate first stages and one head for each stripe.
+    """A trunk with separate first stages, and a head per stripe.
 
     Args:
-        options: Knobs.
+        options: Options of the method.
         num_identities: Width of the classifiers.
-        backbone: The trunk.
+        backbone: Specification of the trunk.
     """
 
     def __init__(self, options: Options, num_identities: int, backbone: BackboneSpec) -> None:
@@ -83,11 +90,11 @@ class HcTri(ReIdNetwork):
         inputs = self.trunk.channels["layer4"]
         identities = num_identities if options.identity_weight else 0
         self.heads = ChunkHeads(options.parts, inputs, options.features, identities, dropout=0.0)
-        # Kaiming normal as for a 1×1 convolution, fan_in.
+        # Kaiming normal with fan_in, as for a 1×1 convolution.
         nn.init.normal_(self.heads.weight, std=(2.0 / inputs) ** 0.5)
 
     def losses(self, batch: Batch) -> dict[str, Tensor]:
-        """Weighted ``identity``, ``joined`` and ``stripe`` loss of a P×K batch."""
+        """Compute the weighted ``identity``, ``joined`` and ``stripe`` losses of a P×K batch."""
         options = self.options
         pixels, masks = both_modalities(batch)  # (2B, 3, H, W)
         stripes = self._stripes(self.normalise(pixels, masks, batch.erase), batch.visible.shape[0])
@@ -105,11 +112,11 @@ class HcTri(ReIdNetwork):
         return terms
 
     def embed(self, images: Tensor, modality: Modality) -> Tensor:
-        """(N, 3, H, W) pixels → (N, parts · features) of unit length."""
+        """Embed (N, 3, H, W) pixels: (N, parts · features) rows of unit length."""
         return F.normalize(_joined(self._stripes(self.normalise(images), modality)).float(), dim=1)
 
     def parameter_groups(self) -> list[ParameterGroup]:
-        """Heads at the full learning rate, the trunk with the backbone's."""
+        """Heads at the full learning rate, the trunk in the backbone's group."""
         return [
             ParameterGroup(BACKBONE, trainable(self.trunk)),
             ParameterGroup("heads", trainable(self.heads)),
@@ -124,7 +131,7 @@ class HcTri(ReIdNetwork):
 
 
 def _joined(stripes: Tensor) -> Tensor:
-    """(parts, N, features) → (N, parts · features)."""
+    """Concatenate the stripes: (parts, N, features) → (N, parts · features)."""
     return stripes.transpose(0, 1).flatten(1)
 
 

@@ -1,9 +1,9 @@
-"""Read files of tensors without executing anything in them; the only entrance for weights of any command.
+"""Readers of tensor files that never execute code; every command loads weights through this package.
 
-safetensors files are recognised by their content; everything else goes to ``torch.load`` with
+safetensors files are recognised by their content; all other files go to ``torch.load`` with
 ``weights_only=True``, which builds tensors and plain values and refuses every other Python object.
-Published files carry the beginning of their SHA-256 in their name (``resnet50-0676ba61.pth``); it is
-compared before the file is opened, for a downloaded file and for one that was in torch's cache already.
+Published files have the beginning of their SHA-256 in their name (``resnet50-0676ba61.pth``). It is compared
+before the file is opened, for downloads and for files in torch's cache.
 """
 
 from __future__ import annotations
@@ -27,10 +27,10 @@ if TYPE_CHECKING:
 
 
 class TensorFileError(UsageError):
-    """A file of tensors that is missing, unreadable, or refused.
+    """A tensor file is missing, unreadable, or refused.
 
     Attributes:
-        reason: Why it is refused: a clause with its own subject, such as "it is empty".
+        reason: Reason of the refusal, a clause such as "it is empty".
     """
 
     def __init__(self, message: str, hint: str, reason: str) -> None:
@@ -46,22 +46,22 @@ def load_tensors(
     numpy_scalars: bool = False,
     sha256_prefix: str | None = None,
 ) -> dict[str, Any]:
-    """The named tensors and plain values of a file, on the CPU; nothing in it is executed.
+    """Load the named tensors and plain values of a file to the CPU, without executing code.
 
     Args:
         path: A safetensors file, or a file of ``torch.save`` (zip or legacy form); ``~`` is expanded.
-        subject: Option or recipe key that names the file, for messages.
-        hint: What to do about a file that is refused, for messages.
-        numpy_scalars: Also accept NumPy's numbers and arrays of numbers, which published checkpoints hold
-            beside their weights. They are rebuilt here from their bytes, not by NumPy's unpickling.
-        sha256_prefix: Hexadecimal beginning of the file's SHA-256; None: not checked.
+        subject: Option or recipe key with the path, for messages.
+        hint: Advice in the message of a refused file.
+        numpy_scalars: Whether to accept NumPy's numbers and arrays of numbers, which published checkpoints
+            contain beside their weights. They are rebuilt from their bytes, not by NumPy's unpickling.
+        sha256_prefix: Hexadecimal beginning of the file's SHA-256; None skips the comparison.
 
     Returns:
-        The top-level dictionary: tensors by name, or a training checkpoint's values by name.
+        Top-level dictionary: tensors by name, or the values of a training checkpoint by name.
 
     Raises:
-        TensorFileError: The file is missing or not a regular file, its hash differs, it holds Python objects
-            other than tensors and plain values, it is damaged, or it claims more data than it has.
+        TensorFileError: The file is missing or not a regular file, its hash differs, it contains Python
+            objects other than tensors and plain values, it is damaged, or it claims more data than it has.
     """
     path = expand(path)
     with _explained(path, subject, hint):
@@ -76,16 +76,16 @@ def load_tensors(
 def load_safetensors(
     path: Path, *, subject: str = "", hint: str = "", sha256: str | None = None
 ) -> dict[str, Tensor]:
-    """The tensors of a safetensors file, on the CPU; no other format is read.
+    """Load the tensors of a safetensors file to the CPU; other formats are refused.
 
     Args:
-        path: The file.
+        path: Path of the file.
         subject: Option or recipe key that names the file, for messages.
         hint: What to do about a file that is refused, for messages.
-        sha256: Of the whole file, compared with the very bytes that are loaded; None: not checked.
+        sha256: SHA-256 of the whole file, compared with the bytes that are loaded; None skips the comparison.
 
     Raises:
-        TensorFileError: As ``load_tensors``.
+        TensorFileError: See ``load_tensors``.
     """
     with _explained(path, subject, hint):
         if sha256 is None:
@@ -99,7 +99,7 @@ def load_safetensors(
 
 @contextmanager
 def _explained(path: Path, subject: str, hint: str) -> Iterator[None]:
-    """Turn refusals and the system's errors into ``TensorFileError``."""
+    """Convert refusals and system errors to ``TensorFileError``."""
     prefix = f"{subject}: " if subject else ""
     try:
         yield
@@ -113,7 +113,7 @@ def _explained(path: Path, subject: str, hint: str) -> Iterator[None]:
 
 
 def read_metadata(path: Path) -> dict[str, str]:
-    """The metadata of a safetensors file; empty for any other file, and for one that is not there."""
+    """Metadata of a safetensors file; empty for other formats and for missing files."""
     from safetensors import SafetensorError, safe_open
 
     path = expand(path)
@@ -143,14 +143,14 @@ def _compare_hash(file: IO[bytes], prefix: str) -> None:
 
 
 def _is_safetensors(file: IO[bytes]) -> bool:
-    """Whether a file begins as safetensors does: the header's length, then its opening brace."""
+    """Whether a file begins like safetensors: length of the header, then an opening brace."""
     head = file.read(9)
     file.seek(0)
     return len(head) == 9 and head[8:] == b"{" and struct.unpack("<Q", head[:8])[0] < 1 << 32
 
 
 def _load_safetensors(source: Path | bytes) -> dict[str, Tensor]:
-    """The tensors of a file, compared with the hash in its metadata if it has one; or of its content."""
+    """Load the tensors of a file or of its content; compare them with the hash in its metadata, if any."""
     from safetensors import SafetensorError, safe_open
     from safetensors.torch import load
 

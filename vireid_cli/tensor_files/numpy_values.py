@@ -1,7 +1,7 @@
 """NumPy's numbers and arrays in files of ``torch.save``, rebuilt from their bytes.
 
-Published checkpoints hold accuracies as NumPy values beside their weights. NumPy's own unpickling was not
-written for foreign files; while one is read, the names of its builders stand for the classes below.
+Published checkpoints contain accuracies as NumPy values beside their weights. NumPy's unpickling is not
+safe for untrusted files. While such a file is read, the classes below replace NumPy's builders.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import numpy as np
 
 
 class _DType:
-    """NumPy's number type as a pickle names it; replaces ``numpy.dtype`` while a file is read."""
+    """Number type of NumPy in a pickle; replaces ``numpy.dtype`` while a file is read."""
 
     def __init__(self, code: str, *_: object) -> None:
         if not re.fullmatch(r"[fiub][1248]", code):
@@ -29,7 +29,7 @@ class _DType:
 
 
 class _Array(np.ndarray):
-    """NumPy's array as a pickle names it; replaces ``numpy.ndarray`` while a file is read."""
+    """Array of NumPy in a pickle; replaces ``numpy.ndarray`` while a file is read."""
 
     def __new__(cls, *_: object) -> _Array:
         return super().__new__(cls, 0)
@@ -44,22 +44,22 @@ class _Array(np.ndarray):
 
 
 def _scalar(dtype: _DType, data: bytes) -> Any:
-    """A NumPy number from its bytes."""
+    """Build a NumPy number from its bytes."""
     return np.frombuffer(data, dtype.value, count=1)[0]
 
 
 def _array(*_: object) -> _Array:
-    """An empty array, which its state then fills."""
+    """Build an empty array; ``__setstate__`` fills it."""
     return _Array()
 
 
 def _no_bytes(*_: object) -> bytes:
-    """The bytes of an empty array, which pickles of protocol 2 write as a call without arguments."""
+    """Return empty bytes; pickles of protocol 2 write those of an empty array as a call without arguments."""
     return b""
 
 
 def numpy_names() -> list[tuple[Callable[..., Any], str]]:
-    """Our own builders under the names that NumPy's pickles use, before and since NumPy 2."""
+    """Replacements of NumPy's builders with their names in pickles, before and since NumPy 2."""
     modules = ("numpy.core.multiarray", "numpy._core.multiarray")
     builders = (("scalar", _scalar), ("_reconstruct", _array))
     names: list[tuple[Callable[..., Any], str]] = [

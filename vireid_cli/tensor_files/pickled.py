@@ -1,4 +1,4 @@
-"""Files of ``torch.save``, read by torch's loader for weights; refusals in our own words."""
+"""Reader for files of ``torch.save`` with torch's weights-only loader, and its error messages."""
 
 from __future__ import annotations
 
@@ -18,19 +18,19 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 LARGEST_RATIO = 20
-"""Bytes that a zip archive may claim for each byte of the file; torch itself stores without compression."""
+"""Largest ratio of claimed to stored bytes of a zip archive; torch does not compress."""
 
 ALWAYS_ALLOWED = 64 << 20
-"""Bytes that any file may claim."""
+"""Largest number of bytes that a file may claim."""
 
 DEEPEST = 16
-"""Levels of dictionaries and lists in a file of ``torch.save``."""
+"""Largest number of nested levels of dictionaries and lists."""
 
 NO_CODE = "vireid loads tensors and plain values only and never executes the content of a file"
 
 
 def load_pickled(file: IO[bytes], numpy_scalars: bool) -> dict[str, Any]:
-    """A file of ``torch.save``, by torch's loader for weights."""
+    """Load a file of ``torch.save`` with torch's weights-only loader."""
     import torch
 
     size = os.fstat(file.fileno()).st_size
@@ -40,11 +40,11 @@ def load_pickled(file: IO[bytes], numpy_scalars: bool) -> dict[str, Any]:
         allowed = torch.serialization.safe_globals([*numpy_names()])
     try:
         with warnings.catch_warnings(), allowed:
-            warnings.simplefilter("ignore")  # about pickle protocols and archives, for developers
+            warnings.simplefilter("ignore")  # warnings about pickle protocols and archives, for developers
             content = torch.load(file, map_location="cpu", weights_only=True)
     except MemoryError:
         raise Refused("it claims more data than this process may hold in memory") from None
-    except Exception as error:  # each form has its own errors; all mean that it can't be read
+    except Exception as error:  # each form raises other errors, and all of them mean an unreadable file
         raise Refused(_explain(error, file)) from None
     if not isinstance(content, dict):
         raise Refused(f"it holds a {type(content).__name__} instead of named tensors")
@@ -57,10 +57,10 @@ def load_pickled(file: IO[bytes], numpy_scalars: bool) -> dict[str, Any]:
 
 
 def _claimed_bytes(file: IO[bytes], size: int) -> int:
-    """Bytes that the file claims to hold: of a zip archive, when unpacked.
+    """Number of bytes that the file claims; for a zip archive the unpacked size.
 
     Raises:
-        Refused: The file is empty or of another kind at first sight, or an archive claims too much.
+        Refused: The file is empty, evidently of another kind, or an archive that claims too much.
     """
     head = file.read(64)
     file.seek(0)
@@ -92,7 +92,7 @@ def _claimed_bytes(file: IO[bytes], size: int) -> int:
 
 
 def _explain(error: Exception, file: IO[bytes]) -> str:
-    """An error of torch's loader in our own words; its advice to load unsafely is never passed on."""
+    """Reason of an error of torch's loader, without its advice to load the file unsafely."""
     text = str(error)
     named = re.search(r"GLOBAL (\S+) (?:was not an allowed|whose module)", text)
     if named:
@@ -115,7 +115,7 @@ def _explain(error: Exception, file: IO[bytes]) -> str:
 
 
 def first_line(error: Exception) -> str:
-    """The first line of an error's text, or its class where it has none."""
+    """First line of an error's text, or its class if the text is empty."""
     return (str(error) or type(error).__name__).splitlines()[0]
 
 
@@ -123,7 +123,7 @@ def _tensors_in(content: Any) -> Iterator[Tensor]:
     """Every tensor in nested dictionaries, lists and tuples.
 
     Raises:
-        Refused: One of them is not dense, or they are nested too deeply.
+        Refused: A tensor is not dense, or nesting is too deep.
     """
     import torch
     from torch import Tensor

@@ -1,4 +1,4 @@
-"""Published weights, from torch's cache or downloaded; their SHA-256 must be the one in their name."""
+"""Published weights, from torch's cache or a download, with the SHA-256 in their name verified."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from vireid_cli.errors import VireidError
 from vireid_cli.tensor_files import TensorFileError, load_tensors
 
 FETCH_TIMEOUT = 30.0
-"""Seconds without an answer after which a download is given up."""
+"""Timeout of a download in seconds without data."""
 
 
 class PublishedFileError(VireidError):
-    """A published file that can be neither used from torch's cache nor fetched.
+    """A published file cannot be used from torch's cache or downloaded.
 
     Attributes:
-        damaged: The cache holds a file of that name, with other content than the published one.
+        damaged: Whether the cache holds a file with the right name but other content.
     """
 
     def __init__(self, message: str, hint: str, *, damaged: bool) -> None:
@@ -29,23 +29,23 @@ class PublishedFileError(VireidError):
 
 
 def cached_path(url: str) -> Path:
-    """Path of a published file in torch's cache; the file need not exist."""
+    """Path of a published file in torch's cache; the file may be missing."""
     import torch
 
     return Path(torch.hub.get_dir()) / "checkpoints" / Path(urlparse(url).path).name
 
 
 def published_prefix(name: str) -> str | None:
-    """The beginning of the SHA-256 that a published file's name carries, as ``0676ba61``; None without."""
+    """Beginning of the SHA-256 in the name of a published file, such as ``0676ba61``; None without."""
     match = re.search(r"-([0-9a-f]{8,64})\.[A-Za-z0-9.]+$", name)
     return match.group(1) if match else None
 
 
 def load_published(url: str) -> dict[str, Any]:
-    """The content of a published file: from torch's cache, or downloaded there first.
+    """Load a published file from torch's cache; download it first if it is missing.
 
     Raises:
-        PublishedFileError: It can't be downloaded, or its hash differs from the one in its name.
+        PublishedFileError: The download fails, or the hash differs from the one in the name.
     """
     path, prefix = cached_path(url), published_prefix(Path(urlparse(url).path).name)
     if prefix is None:
@@ -63,15 +63,15 @@ def load_published(url: str) -> dict[str, Any]:
 
 
 def _download(url: str, path: Path, prefix: str) -> None:
-    """Fetch a published file; one whose hash differs never gets its final name."""
+    """Download a published file; a file with another hash never gets its final name."""
     import torch
 
     before = socket.getdefaulttimeout()
-    socket.setdefaulttimeout(FETCH_TIMEOUT)  # torch's own fetch waits for ever
+    socket.setdefaulttimeout(FETCH_TIMEOUT)  # torch's download has no timeout
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         torch.hub.download_url_to_file(url, str(path), hash_prefix=prefix, progress=False)
-    # URLError is an OSError; a wrong hash is a RuntimeError, a broken answer a ValueError
+    # URLError is an OSError; a wrong hash is a RuntimeError, a broken response a ValueError
     except (OSError, RuntimeError, ValueError) as error:
         raise PublishedFileError(
             f"{path.name} is not in torch's cache ({path.parent}), and fetching {url} failed "

@@ -1,7 +1,7 @@
-"""The reason of a refusal, on its way from the reader of one format to the caller's message."""
+"""Exception with the reason of a refusal, from the reader of a format to the caller's message."""
 
 from __future__ import annotations
 
 
 class Refused(Exception):
-    """Why a file is refused: a clause with its own subject, such as "it is empty"."""
+    """A file is refused; the text is the reason, a clause such as "it is empty"."""

@@ -1,4 +1,4 @@
-"""A hash over all tensors and metadata of a safetensors file, kept in its own metadata."""
+"""Hash over all tensors and metadata of a safetensors file, stored in its metadata."""
 
 from __future__ import annotations
 
@@ -15,19 +15,19 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 SEAL = "content_sha256"
-"""Key of the metadata."""
+"""Metadata key of the hash."""
 
 
 def save_sealed(path: Path, tensors: Mapping[str, Tensor], metadata: Mapping[str, str]) -> Path:
-    """Write a safetensors file whose metadata hold a hash over its content, atomically.
+    """Atomically write a safetensors file with a hash of its content in its metadata.
 
     Args:
-        path: The file.
-        tensors: By their names; on the CPU, contiguous.
+        path: Path of the file.
+        tensors: Contiguous tensors on the CPU, by name.
         metadata: Further text, by key.
 
     Raises:
-        DataError: It can't be written.
+        DataError: The file cannot be written.
     """
     from safetensors.torch import save
 
@@ -35,17 +35,17 @@ def save_sealed(path: Path, tensors: Mapping[str, Tensor], metadata: Mapping[str
 
 
 def check_seal(tensors: Mapping[str, Tensor], metadata: Mapping[str, str]) -> None:
-    """Compare a file's content with the hash in its metadata; files of other programs have none.
+    """Compare a file's content with the hash in its metadata. Files of other programs have no hash.
 
     Raises:
-        Refused: They differ.
+        Refused: The hashes differ.
     """
     if SEAL in metadata and metadata[SEAL] != content_hash(tensors, metadata):
         raise Refused("it is damaged: its content differs from the hash in its metadata")
 
 
 def content_hash(tensors: Mapping[str, Tensor], metadata: Mapping[str, str]) -> str:
-    """SHA-256 over names, types, shapes and numbers of tensors, and over text beside them."""
+    """SHA-256 over names, types, shapes and values of tensors, and over the metadata."""
     import torch
 
     plain = {key: value for key, value in metadata.items() if key != SEAL}

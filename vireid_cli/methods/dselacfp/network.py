@@ -54,7 +54,7 @@ class Branch(nn.Module):
     """GeM, neck and classifier of one branch.
 
     Args:
-        features: Channels of its map.
+        features: Channels of the branch's map.
         identities: Width of the classifier.
         power: p of the generalised mean at the start.
     """
@@ -66,19 +66,19 @@ class Branch(nn.Module):
         self.classifier = classifier(features, identities)
 
     def forward(self, features: Tensor) -> Outputs:
-        """A map (N, D, h, w) → its outputs."""
+        """Compute the outputs of a map (N, D, h, w)."""
         pooled = self.gem(features)
         neck = self.neck(pooled)
         return Outputs(pooled, neck, self.classifier(neck))
 
 
 class Dselacfp(ReIdNetwork):
-    """Own stems, shared stages with LAM between them, I-MFPE, a shared and a specific branch.
+    """A stem per modality, shared stages with LAM between them, I-MFPE, a shared and a specific branch.
 
     Args:
         options: Switches and weights.
         num_identities: Width of the classifiers.
-        backbone: The trunk; the stages of the specific branch start as copies of its stages.
+        backbone: Specification of the trunk. The specific branch starts with copies of its stages.
     """
 
     def __init__(self, options: Options, num_identities: int, backbone: BackboneSpec) -> None:
@@ -107,7 +107,7 @@ class Dselacfp(ReIdNetwork):
         self.modality_heads = nn.ModuleDict({n: ModalityHead(width) for n, w in heads.items() if w})
 
     def losses(self, batch: Batch) -> dict[str, Tensor]:
-        """Weighted terms; a term of one branch has the branch's name at its end.
+        """Compute the weighted losses. The name of a loss on one branch ends with the name of the branch.
 
         ``identity_*``, ``hctri_*``, ``modality_*``, ``graph_intra``, ``graph_inter``, ``logit_intra``,
         ``logit_inter``, ``slot_intra``, ``slot_inter``, ``purity_entropy``, ``purity_centroid``, ``ort``.
@@ -128,37 +128,37 @@ class Dselacfp(ReIdNetwork):
         return terms | self._between_modalities(shared, batch.labels)
 
     def embed(self, images: Tensor, modality: Modality) -> Tensor:
-        """(N, 3, H, W) pixels → (N, D) of unit length, from the shared branch alone."""
+        """Embed (N, 3, H, W) pixels with the shared branch: (N, D) rows of unit length."""
         feature = self.shared.gem(self._maps(self.normalise(images), modality)[0])
         if self.options.embed == "neck":
             feature = self.shared.neck(feature)
         return F.normalize(feature.float(), dim=1)
 
     def parameter_groups(self) -> list[ParameterGroup]:
-        """The pretrained stages as backbone, and everything new; the paper's Adam has one rate for both."""
+        """Pretrained stages as backbone, new modules as heads; the paper's Adam has one rate for both."""
         pretrained = trainable(self.trunk) + trainable(self.specific_stages)
         held = {id(parameter) for parameter in pretrained}
         new = [parameter for parameter in trainable(self) if id(parameter) not in held]
         return [ParameterGroup(BACKBONE, pretrained), ParameterGroup("new", new)]
 
     def _maps(self, images: Tensor, streams: Streams) -> tuple[Tensor, Tensor]:
-        """The shared branch's map, (N, D, h, w), and the input of the specific branch."""
+        """Map of the shared branch, (N, D, h, w), and input of the specific branch."""
         features = split = images
-        kept: dict[str, Tensor] = {}
+        outputs: dict[str, Tensor] = {}
         for stage in self.trunk.stages:
             if stage in self.lam:
                 self._refuse_too_many_parts(stage, features.shape[2])
                 features = self.lam[stage](features)
             if stage == self.options.specific.first:
                 split = features
-            features = kept[stage] = self.trunk.run(stage, features, streams)
+            features = outputs[stage] = self.trunk.run(stage, features, streams)
             if self.imfpe is not None and stage == self.options.imfpe.high:
-                features = self.imfpe(kept[self.options.imfpe.low], features)
+                features = self.imfpe(outputs[self.options.imfpe.low], features)
                 features = features if self.fusion is None else self.fusion(features)
         return features, split
 
     def _specific_map(self, features: Tensor) -> tuple[Tensor, Purified | None]:
-        """The specific branch's map, and its parts if IDKL's masks purify it."""
+        """Map of the specific branch, and the parts of its purification if ``purify`` is ``idkl``."""
         for stage in self.specific_stages.values():
             features = stage(features)
         if self.purifier is not None:
@@ -171,8 +171,8 @@ class Dselacfp(ReIdNetwork):
         parts = self.options.lam.parts
         if rows < parts:
             raise UsageError(
-                f"method.options.lam.parts: {parts} parts, but {stage} gets a map of {rows} rows.",
-                "Take fewer parts, or higher images (data.size).",
+                f"method.options.lam.parts: {parts} parts, but the input of {stage} has {rows} rows.",
+                "Set fewer parts, or taller images (data.size).",
             )
 
     def _branch_losses(self, name: str, outputs: Outputs, labels: Tensor) -> dict[str, Tensor]:
@@ -246,7 +246,7 @@ def modality_target(kind: Literal["true", "half", "even"], labels: Tensor) -> Te
     """Targets of a modality head for a batch, visible rows first.
 
     Args:
-        kind: True labels; labels of which half are flipped in each modality; or equal shares of both.
+        kind: ``true`` labels, labels with one ``half`` flipped in each modality, or ``even`` shares of both.
         labels: (N,) identities of each modality's rows.
 
     Returns:
@@ -300,7 +300,7 @@ def _restart(block: nn.Module) -> None:
 
 
 def _lam(options: Options, channels: dict[Stage, int]) -> nn.ModuleDict:
-    """The local attention before each stage that has one."""
+    """Local attention modules by the stage that they precede."""
     local = options.lam
     return nn.ModuleDict(
         {

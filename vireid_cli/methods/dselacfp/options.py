@@ -1,4 +1,4 @@
-"""Options of D-SELACFP: every reading of a paper without equations has a switch."""
+"""Options of D-SELACFP: a switch for each reading, because the paper has no equations."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ class LamOptions(Strict):
     """Local attention.
 
     Attributes:
-        before: Stages whose input it attends to; none: it is off. The paper says layers 2 and 3 for
-            RegDB; the same for SYSU-MM01 is our reading.
-        parts: Horizontal parts; the paper gives no number.
+        before: Stages that local attention precedes. Empty switches it off. The paper states layers 2 and 3
+            for RegDB; the same for SYSU-MM01 is our reading.
+        parts: Number of horizontal parts; not stated in the paper.
         freq, dc_norm: FcaNet's frequencies and the scale of their DC term, for ``descriptor``; see
             ``frequency.dct.part_descriptors``.
         residual: y = x + attended x.
-        kind: Channel attention from a DCT descriptor, or a learned mask between DCT and inverse DCT,
-            which the paper's "reconstruction" could mean; see ``frequency.lam``.
+        kind: Channel attention from a DCT descriptor, or a learned mask between DCT and inverse DCT, another
+            reading of the paper's "reconstruction"; see ``frequency.lam``.
     """
 
     before: Annotated[tuple[Place, ...], BeforeValidator(as_tuple)] = ("layer2", "layer3")
@@ -38,11 +38,11 @@ class LamOptions(Strict):
     @model_validator(mode="after")
     def _switches_act(self) -> LamOptions:
         if len(set(self.before)) != len(self.before):
-            raise ValueError("before names a stage twice")
+            raise ValueError("lam.before lists a stage twice")
         idle = ("parts", "freq", "dc_norm", "residual", "kind")
         refuse_idle(self, (not self.before, "before is empty", idle))
         if self.kind == "idct" and (self.freq, self.dc_norm) != ("top16", True):
-            raise ValueError("kind 'idct' weighs all frequencies: leave freq and dc_norm out")
+            raise ValueError("kind 'idct' weighs all frequencies: remove freq and dc_norm")
         return self
 
 
@@ -50,14 +50,14 @@ class ImfpeOptions(Strict):
     """Cross-scale extraction and guided feature; see ``layers.imfpe``.
 
     Attributes:
-        on: Whether there is any.
-        low, high: Stages of the shallow and the deep map. "Between layer2 and layer3" is read as the maps
-            of these two; the other reading, a module that stands between them, has layer1 and layer2.
-            BGNet, whose modules these are, has layers 1 and 4.
+        on: Whether cross-scale features are used.
+        low, high: Stages of the shallow and the deep map. We read "between layer2 and layer3" as the maps of
+            these two stages. The other reading, a module between the stages, uses layer1 and layer2. BGNet,
+            the source of these modules, uses layers 1 and 4.
         align: The deep map upsampled, or the shallow one max-pooled.
         residual: Whether the deep map is added to its guided form.
-        nl: The "multi-granularity non-local fusion" of abstract and conclusion: AGW's block on the guided
-            map, or none.
+        nl: "Multi-granularity non-local fusion" of the paper's abstract and conclusion: AGW's block on the
+            guided map, or none.
     """
 
     on: bool = True
@@ -72,18 +72,20 @@ class ImfpeOptions(Strict):
         if self.low >= self.high:
             raise ValueError(f"low must be a stage before high, not {self.low} and {self.high}")
         if not self.on and self != ImfpeOptions.model_construct(on=False):
-            raise ValueError("its other keys change nothing while it is off: leave them out")
+            raise ValueError(
+                "imfpe.on is false, and the other keys of imfpe have no effect while it is off: remove them"
+            )
         return self
 
 
 class SpecificOptions(Strict):
-    """The branch that only the losses see, one for both modalities.
+    """The specific branch, one for both modalities; only the losses use it.
 
     Attributes:
-        on: Whether there is one.
-        first: Its first own stage, a copy of the shared one: ``layer3`` splits after layer2 as IDKL does.
-        purify: The "modal purification restorer": IDKL's masks, instance normalisation with restitution,
-            or none; see ``layers.purifier``.
+        on: Whether the network has the branch.
+        first: First stage of the branch, a copy of the shared stage. ``layer3`` splits after layer2 as IDKL.
+        purify: "Modal purification restorer": IDKL's masks, instance normalisation with restitution, or
+            none; see ``layers.purifier``.
     """
 
     on: bool = True
@@ -97,8 +99,8 @@ class PurityOptions(Strict):
     Attributes:
         entropy: Weight of the entropy gain.
         centroid: Weight of the centre gap.
-        form: The gap relative to the one before purification, or the literal difference, whose gradient
-            is 0 at the start.
+        form: Gap relative to the gap before purification, or the literal difference, which has no gradient
+            at the start.
     """
 
     entropy: Weight = 0.1
@@ -112,8 +114,8 @@ class ModalityOptions(Strict):
     Attributes:
         specific: Weight of the specific branch's head, trained on the true modality.
         shared: Weight of the shared branch's head.
-        target: What the shared head is trained on: labels of which half are flipped, or both modalities
-            in equal shares, which is their expectation.
+        target: Training target of the shared head: labels with one half flipped, or equal shares of both
+            modalities, the expectation of the former.
     """
 
     specific: Weight = 1.0
@@ -127,10 +129,10 @@ class GraphOptions(Strict):
     Attributes:
         intra: Weight between the modalities, in the shared branch.
         inter: Weight between the branches, in each modality.
-        sign: Softmax over distances, as released, or over their negatives.
-        normalize: Distances of rows of unit length.
-        cross: ``idkl``: also compare with the graph of the first half of the visible and of the infrared
-            rows, whose rows do not correspond to the others by identity; ``off``: do not.
+        sign: Softmax over distances, as released, or over negated distances.
+        normalize: Whether rows are scaled to unit length before their distances.
+        cross: ``idkl`` also compares with a graph of the first half of the visible rows and the first half of
+            the infrared rows; its rows do not match the other graphs by identity. ``off`` omits this.
     """
 
     intra: Weight = 1.0
@@ -151,10 +153,10 @@ class ConsistencyOptions(Strict):
     """The "modal consistency guider" in IDKL's form; see ``losses.consistency``.
 
     Attributes:
-        graph: Of distances between the samples of a modality.
-        logit: Of each sample's class posterior.
-        slot: Of the posteriors of one sample per identity, normalised together.
-        detach: ``specific``: no gradient of the inter terms reaches the specific branch.
+        graph: Consistency of the distances between the samples of a modality.
+        logit: Consistency of each sample's class posterior.
+        slot: Consistency of the posteriors of one sample per identity, normalised together.
+        detach: ``specific`` stops the gradient of the inter terms at the specific branch.
     """
 
     graph: GraphOptions = GraphOptions()
@@ -171,14 +173,14 @@ class HcTriOptions(Strict):
 
 
 class OrtOptions(Strict):
-    """Orthogonal loss; the paper does not say between what.
+    """Orthogonal loss; the paper does not define its two operands.
 
     Attributes:
-        kind: ``cosine``: squared cosine of shared and specific feature (our reading); ``deen``: their
-            inner product, to be weighted by 0.01; ``weights``: the rows of both classifiers.
-        on: The features: pooled, which are never negative, so that only disjoint channels are
-            orthogonal; or after the necks.
-        weight: λ_o.
+        kind: ``cosine`` is the squared cosine of shared and specific feature (our reading), ``deen`` their
+            inner product, to be weighted by 0.01, ``weights`` acts on the rows of both classifiers.
+        on: Features that are compared: pooled features, which are never negative, so that orthogonal
+            features have disjoint channels, or features after the necks.
+        weight: λ_o, factor on the loss.
     """
 
     kind: Literal["cosine", "deen", "weights"] = "cosine"
@@ -190,7 +192,7 @@ class Options(Strict):
     """Options of D-SELACFP.
 
     Attributes:
-        last: The last stage; ``layer3`` for RegDB, whose branches are two copies of it.
+        last: Last stage of the trunk. ``layer3``, for RegDB, is the stage that both branches copy.
         lam: Local attention.
         imfpe: Cross-scale features.
         specific: The specific branch and its purification.
@@ -201,7 +203,7 @@ class Options(Strict):
         identity_weight: Factor on the cross-entropy of each branch.
         hctri: Hetero-centre triplet loss.
         ort: Orthogonal loss.
-        embed: The shared feature after its neck, or before it.
+        embed: Feature that is the embedding: the shared feature after its neck, or before it.
     """
 
     last: Literal["layer3", "layer4"] = "layer4"
@@ -224,9 +226,9 @@ class Options(Strict):
 
     @property
     def restarts(self) -> bool:
-        """Whether the specific branch must not start as an exact copy.
+        """Whether the specific branch needs new weights in its last block instead of an exact copy.
 
-        cos² of two equal features is 1, a stationary point: the orthogonal loss would never move.
+        cos² of two equal features is 1, a stationary point at which the orthogonal loss has no gradient.
         """
         features = self.ort.weight > 0.0 and self.ort.kind != "weights"
         return self.specific.on and self.specific.purify == "none" and features
@@ -234,11 +236,11 @@ class Options(Strict):
     @model_validator(mode="after")
     def _stages_exist(self) -> Options:
         if any(place > self.last for place in self.lam.before):
-            raise ValueError(f"lam.before names a stage after {self.last}, which is the last")
+            raise ValueError(f"lam.before lists a stage after {self.last}, the last one")
         if self.imfpe.on and self.imfpe.high > self.last:
-            raise ValueError(f"imfpe.high names a stage after {self.last}, which is the last")
+            raise ValueError(f"imfpe.high is a stage after {self.last}, the last one")
         if self.specific.first > self.last:
-            raise ValueError(f"specific.first names a stage after {self.last}, which is the last")
+            raise ValueError(f"specific.first is a stage after {self.last}, the last one")
         return self
 
     @model_validator(mode="after")
@@ -253,7 +255,7 @@ class Options(Strict):
         }
         masks = {"purity.entropy": self.purity.entropy, "purity.centroid": self.purity.centroid}
         if not self.specific.on:
-            _refuse_weights(between | masks, "need the specific branch, which is off")
+            _refuse_weights(between | masks, "need the specific branch, but specific.on is false")
         elif self.specific.purify != "idkl":
             _refuse_weights(masks, "act on the masks of specific.purify: idkl")
         return self
@@ -276,13 +278,13 @@ class Options(Strict):
                 "consistency.graph has no weight",
                 ("consistency.graph.sign", "consistency.graph.normalize"),
             ),
-            (not any(inter), "there is no inter term", ("consistency.detach",)),
+            (not any(inter), "all inter weights are 0", ("consistency.detach",)),
         )
         return self
 
 
 def _refuse_weights(weights: dict[str, float], why: str) -> None:
-    """Raise ``ValueError`` with the names of the weights that are not 0."""
+    """Raise ``ValueError`` that lists the weights that are not 0."""
     wrong = [key for key, weight in weights.items() if weight]
     if wrong:
-        raise ValueError(f"{', '.join(wrong)} {why}: set to 0")
+        raise ValueError(f"{', '.join(wrong)} {why}: set them to 0")

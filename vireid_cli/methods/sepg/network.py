@@ -1,4 +1,4 @@
-"""SEPG-Net's network: a shared trunk whose map is gated and cut into chunks, a layer 4 for each modality."""
+"""SEPG-Net's network: a shared trunk, its map cut into gated chunks, and a layer 4 per modality."""
 
 from __future__ import annotations
 
@@ -22,12 +22,14 @@ from vireid_cli.types import Batch, Modality
 
 
 class SepgNet(ReIdNetwork):
-    """Shared trunk to layer 3, a layer 4 a modality, chunk and specific heads; no part without a loss.
+    """Shared trunk to layer 3, a layer 4 per modality, heads of chunks and of the specific maps.
+
+    Parts without a loss are not built.
 
     Args:
-        options: Knobs.
+        options: Options of the method.
         num_identities: Width of the classifiers.
-        backbone: The trunk, a ResNet whose layer 4 strides by 1 where it gates.
+        backbone: Specification of the trunk, a ResNet. The gate needs a layer 4 of stride 1.
     """
 
     def __init__(self, options: Options, num_identities: int, backbone: BackboneSpec) -> None:
@@ -54,7 +56,7 @@ class SepgNet(ReIdNetwork):
             self.specific_heads = ModalityHeads(*sizes, options.chunks.dropout)
 
     def losses(self, batch: Batch) -> dict[str, Tensor]:
-        """Weighted ``specific``, ``paba``, ``chunk``, ``cc``, ``hc`` and ``aux_triplet`` losses.
+        """Compute the weighted ``specific``, ``paba``, ``chunk``, ``cc``, ``hc`` and ``aux_triplet`` losses.
 
         The total of the paper is λ1 L_ID^spec + λ2 L_PABA + λ3 Σ_i L_ID^chunk(i), with (1, 2.5, 1).
         """
@@ -68,7 +70,7 @@ class SepgNet(ReIdNetwork):
         return terms
 
     def embed(self, images: Tensor, modality: Modality) -> Tensor:
-        """(N, 3, H, W) pixels → (N, D) of unit length: 12 × 512 in the paper's setting."""
+        """Embed (N, 3, H, W) pixels: (N, D) rows of unit length; D is 12 × 512 in the paper's setting."""
         if modality is Modality.VISIBLE and self.options.seg.at_test:
             images = self._enhanced(images)
         specialised = "specific" in self.options.embed.parts
@@ -86,7 +88,8 @@ class SepgNet(ReIdNetwork):
     def monitors(self) -> dict[str, Tensor]:
         """``paba.cosine``: mean cosine between a visible and an infrared chunk, over all pairs of the batch.
 
-        −1: the modalities stand at opposite poles, a degenerate minimum of PABA (docs/methods.md#paba).
+        A value of −1 means that the features of the two modalities are opposite, a degenerate minimum of PABA
+        (docs/methods.md#paba).
         """
         if self._aligned is None:
             return {}
@@ -94,18 +97,18 @@ class SepgNet(ReIdNetwork):
         return {"paba.cosine": (visible * infrared).sum(-1).mean()}
 
     def parameter_groups(self) -> list[ParameterGroup]:
-        """Heads at the full learning rate, the trunk with the backbone's (0.03 and 0.003 in the paper)."""
+        """Heads at the full rate, the trunk in the backbone's group (0.03 and 0.003 in the paper)."""
         backbone = {id(parameter) for parameter in self.trunk.parameters()}
         heads = [parameter for parameter in trainable(self) if id(parameter) not in backbone]
         return [ParameterGroup(BACKBONE, trainable(self.trunk)), ParameterGroup("heads", heads)]
 
     def _inputs(self, batch: Batch) -> Tensor:
-        """Network input of both modalities: SEG, then erase, then normalise; (2B, 3, H, W)."""
+        """Network input of both modalities, (2B, 3, H, W): SEG, then erase, then normalise."""
         images = torch.cat([self._enhanced(batch.visible), batch.infrared])
         normalised = self.normalise(images, both_masks(batch), batch.erase)
         if self.options.seg.mode != "released":
             return normalised
-        # The released code works on what its loader hands over: erased and normalised.
+        # The released code takes erased and normalised images from its loader.
         count = batch.visible.shape[0]
         return torch.cat([released_image(normalised[:count]), normalised[count:]])
 
@@ -120,7 +123,7 @@ class SepgNet(ReIdNetwork):
     def _maps(self, images: Tensor, streams: Streams, specific: bool) -> tuple[Tensor, Tensor | None]:
         """The shared map after layer 3, gated, and the specific map after layer 4.
 
-        Layer 4 runs where it gates or where its map is asked for, else that is None.
+        Layer 4 runs only with the gate or if ``specific``. The specific map is None unless ``specific``.
         """
         for stage in STAGES[:-1]:
             images = self.trunk.run(stage, images, streams)
@@ -132,7 +135,7 @@ class SepgNet(ReIdNetwork):
         return images, own
 
     def _chunk_losses(self, pooled: Tensor, labels: Tensor) -> dict[str, Tensor]:
-        """All terms on chunks; ``pooled`` is (2B, C, n), visible first."""
+        """Compute all losses on chunks. ``pooled`` is (2B, C, n), visible first."""
         options = self.options
         terms: dict[str, Tensor] = {}
         features: dict[str, Tensor] = {}
@@ -150,7 +153,7 @@ class SepgNet(ReIdNetwork):
         return terms | self._metric_losses(features, labels)
 
     def _metric_losses(self, features: dict[str, Tensor], labels: Tensor) -> dict[str, Tensor]:
-        """Terms on unit features of the chunks, ``pooled`` or ``embedding``: (n, 2B, D), visible first."""
+        """Compute metric losses on unit features ``pooled`` or ``embedding``: (n, 2B, D), visible first."""
         options = self.options
         terms: dict[str, Tensor] = {}
         if options.paba.weight:

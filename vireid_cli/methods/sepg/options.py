@@ -1,4 +1,4 @@
-"""SEPG-Net's knobs: what the paper leaves open, or its released code does otherwise, with a switch each."""
+"""Options of SEPG-Net: a switch for each point that the paper leaves open or its code does differently."""
 
 from __future__ import annotations
 
@@ -10,18 +10,18 @@ from vireid_cli.methods import Weight
 from vireid_cli.recipe.strict import Number, Probability, Strict, bare_off, refuse_idle
 
 Feature = Literal["pooled", "embedding"]
-"""Of a chunk: its pooled feature, or the embedding of its head."""
+"""Feature of a chunk: the pooled feature, or the embedding of the chunk's head."""
 
 
 class Seg(Strict):
-    """What replaces the visible image (docs/methods.md#seg).
+    """Replacement of the visible image (docs/methods.md#seg).
 
     Attributes:
-        mode: ``paper``: grey level plus phase image; ``gray_only``: the grey level; ``off``: the image
-            itself; ``released``: what the public code computes, which depends on the whole batch.
-        amplitude, phase_source, abs, weight, clip: See ``frequency.seg.seg_image``; an amplitude of
-            ``mean`` is our reading.
-        at_test: Also when embedding; the released code forgets it there.
+        mode: ``paper`` is the grey level plus the phase image, ``gray_only`` the grey level, ``off`` the
+            unchanged image, ``released`` the image of the public code, which depends on the whole batch.
+        amplitude, phase_source, abs, weight, clip: See ``frequency.seg.seg_image``. The amplitude ``mean``
+            is our reading.
+        at_test: Whether embedding replaces the image too; the released code omits this.
     """
 
     mode: Annotated[Literal["paper", "released", "gray_only", "off"], BeforeValidator(bare_off)] = "paper"
@@ -51,11 +51,11 @@ class Seg(Strict):
 
 
 class Chunks(Strict):
-    """The n horizontal parts, their heads of ``features`` outputs, and the dropout before classifiers.
+    """The n horizontal chunks, their heads with ``features`` outputs, and the dropout before classifiers.
 
     Attributes:
-        metric_feature: Metric losses see the embedding before dropout (our choice), or after it (the
-            released code).
+        metric_feature: Input of the metric losses: the embedding before dropout (our choice), or after it
+            (released code).
     """
 
     n: Annotated[int, Field(ge=1)] = 12
@@ -68,7 +68,7 @@ class Paba(Strict):
     """Pseudo Anchor-guided Bidirectional Aggregation, λ2 = ``weight`` (Eq. 7–8); see ``losses.paba``.
 
     Attributes:
-        feature: The chunk's normalised pooled feature, as the paper's equations have it, or the normalised
+        feature: The chunk's normalised pooled feature, as in the paper's equations, or the normalised
             embedding of its head (docs/methods.md#paba).
     """
 
@@ -84,8 +84,8 @@ class HeteroCenter(Strict):
     """Hetero-centre loss on chunks, the paper's CC row; off in the full method.
 
     Attributes:
-        margin: Squared distance of two centres below which it is 0.
-        feature: As PABA's.
+        margin: Squared distance of two centres up to which the loss is 0.
+        feature: See ``Paba.feature``.
     """
 
     weight: Weight = 0.0
@@ -94,11 +94,11 @@ class HeteroCenter(Strict):
 
 
 class CrossCenter(Strict):
-    """Cross-centre loss on chunk embeddings: in the released code (weight 2.5) in the place of PABA.
+    """Cross-centre loss on chunk embeddings; the released code uses it (weight 2.5) instead of PABA.
 
     Attributes:
-        margin: Squared distance below which it is 0.
-        centre_gap: Factor of the added ||c_v − c_n||²; 0.5 in the released code.
+        margin: Squared distance up to which the loss is 0.
+        centre_gap: Factor on the added ||c_v − c_n||²; 0.5 in the released code.
     """
 
     weight: Weight = 0.0
@@ -107,19 +107,19 @@ class CrossCenter(Strict):
 
 
 class AuxTriplet(Strict):
-    """Batch-hard triplet loss on chunks: in the released code (weight 1), not in the paper."""
+    """Batch-hard triplet loss on chunks; part of the released code (weight 1), not of the paper."""
 
     weight: Weight = 0.0
     margin: Weight = 0.3
 
 
 class Embed(Strict):
-    """The test embedding; the paper is silent, the defaults are the released code's.
+    """The test embedding. The paper does not define it; the defaults are the released code's.
 
     Attributes:
         parts: Chunk embeddings, the modality's specific embedding, or both.
-        norm: Unit length for each block before they are joined (the product is then the mean of the
-            blocks' cosines), or for the whole only.
+        norm: Scale each block to unit length before concatenation, so that inner products are means of the
+            blocks' cosines, or only the whole embedding.
     """
 
     parts: Literal["chunks", "specific", "chunks+specific"] = "chunks"
@@ -127,12 +127,12 @@ class Embed(Strict):
 
 
 class Options(Strict):
-    """Knobs of SEPG-Net; defaults are the paper's.
+    """Options of SEPG-Net; the defaults are the paper's.
 
     Attributes:
-        gate: Multiply the shared map by the sigmoid of the mean channel of the modality's layer 4, as
-            the released code does and the paper does not; without it layer 4 has no part in the test
-            embedding.
+        gate: Multiply the shared map by the sigmoid of the channel mean of the modality's layer 4. The
+            released code does this, the paper does not. Without the gate the test embedding does not
+            depend on layer 4.
         chunk_weight: λ3, factor on the sum of the chunks' identity losses.
         specific_weight: λ1, factor on the identity loss of the specific branches (2 when released).
     """
@@ -163,7 +163,7 @@ class Options(Strict):
         return any(term.weight > 0.0 and term.feature == feature for term in (self.paba, self.hc))
 
     @model_validator(mode="after")
-    def _what_is_embedded_is_trained(self) -> Options:
+    def _check_trained_embedding(self) -> Options:
         if "chunks" in self.embed.parts and not self.trains_chunks:
             raise ValueError("embed.parts holds 'chunks', but no loss reaches the chunk heads")
         if "specific" in self.embed.parts and not self.specific_weight:
@@ -176,7 +176,7 @@ class Options(Strict):
         after = pulled and self.chunks.metric_feature == "after_dropout"
         dropped = after or any((self.chunk_weight, self.specific_weight))
         chunks = self.trains_chunks or any((self.paba.weight, self.hc.weight))
-        one = self.embed.parts == "specific" or (self.embed.parts == "chunks" and self.chunks.n == 1)
+        single = self.embed.parts == "specific" or (self.embed.parts == "chunks" and self.chunks.n == 1)
         paba = ("paba.margin", "paba.dist", "paba.negative", "paba.anchor_grad", "paba.feature")
         refuse_idle(
             self,
@@ -188,6 +188,6 @@ class Options(Strict):
             (not self.chunks.dropout, "chunks.dropout is 0", ("chunks.metric_feature",)),
             (not dropped, "chunk_weight and specific_weight are 0", ("chunks.dropout",)),
             (not chunks, "no loss is on the chunks", ("chunks.n", "gate")),
-            (one, "one block is embedded", ("embed.norm",)),
+            (single, "one block is embedded", ("embed.norm",)),
         )
         return self

@@ -1,14 +1,14 @@
 """SFCL: spatial-frequency collaborative learning for occluded visible-infrared ReID (docs/methods.md#sfcl).
 
-AGW's network gives a spatial map X. CFAM turns the spectra of a pair of maps, one a modality, into
-aligned maps O; SFIM joins X and O into the feature; FAD adds a contrast of the O of both modalities and a
-semantic consistency of the feature's neighbours. No code of the paper is public: what it leaves open is
-our reading, with a switch each.
+AGW's network computes a spatial map X. CFAM maps the spectra of a visible and an infrared map to aligned
+maps O. SFIM combines X and O into the feature. FAD adds a contrastive loss between the O of both modalities
+and a semantic consistency of the feature's neighbours. The paper has no public code; each point that it
+leaves open is our reading and has a switch.
 
-**Pairs.** A pair is a visible and an infrared image of one identity; a query has no partner that it may
-see. So the network is trained on two paths with shared weights, ``cross`` (true pairs) and ``self`` (each
-image as its own partner, nothing transported), and tests on ``self``. Both paths go through every batch
-norm in one call (docs/methods.md#sfcl-pairs-and-paths).
+**Pairs.** A pair is a visible and an infrared image of one identity. A query must not use a partner.
+Therefore training uses two paths with shared weights: ``cross`` (true pairs) and ``self`` (each image is
+its own partner, and no tokens are transported). Testing uses ``self``. Each batch norm processes both paths
+in one call (docs/methods.md#sfcl-pairs-and-paths).
 """
 
 from __future__ import annotations
@@ -24,5 +24,5 @@ FIT = Fit(second_view=("caj_views", 2), exchange=True)
 
 
 def build(options: Options, num_identities: int, backbone: BackboneSpec) -> Sfcl:
-    """SFCL's network."""
+    """Build SFCL's network."""
     return Sfcl(options, num_identities, backbone)

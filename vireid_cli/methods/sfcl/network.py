@@ -44,7 +44,7 @@ class Sfcl(ReIdNetwork):
     Args:
         options: Switches and weights.
         num_identities: Width of the classifier.
-        backbone: The trunk.
+        backbone: Specification of the trunk.
     """
 
     def __init__(self, options: Options, num_identities: int, backbone: BackboneSpec) -> None:
@@ -73,7 +73,7 @@ class Sfcl(ReIdNetwork):
             self.contrast = nn.Sequential(norm, nn.Linear(channels, 256, bias=False))
 
     def losses(self, batch: Batch) -> dict[str, Tensor]:
-        """Weighted ``identity``, ``wrt``, ``cfc`` and ``csc``: L_id + L_tri + 1.0 L_cfc + 0.8 L_csc.
+        """Compute weighted ``identity``, ``wrt``, ``cfc`` and ``csc``: L_id + L_tri + 1.0 L_cfc + 0.8 L_csc.
 
         Raises:
             ValueError: ``caj_views`` is 2 and the batch has no second view.
@@ -101,18 +101,18 @@ class Sfcl(ReIdNetwork):
         return terms
 
     def embed(self, images: Tensor, modality: Modality) -> Tensor:
-        """(N, 3, H, W) pixels → (N, D) of unit length; no image sees another one."""
+        """Embed (N, 3, H, W) pixels, each image alone: (N, D) rows of unit length."""
         spatial = self.trunk(self.normalise(images), modality)
         feature = self._feature(spatial, self._unpaired(spatial, modality))
         return F.normalize(self.neck(feature).float(), dim=1)
 
     def calibrate(self, images: TrainingImages) -> None:
-        """Mean tokens of all training images, if ``inference`` needs them."""
+        """Compute the mean tokens of all training images, if ``inference`` needs them."""
         if self.prototypes is not None:
             self.prototypes.learn({m: map(partial(self._spectra, m), images(m)) for m in Modality})
 
     def monitors(self) -> dict[str, Tensor]:
-        """γ, ω and β, which start at 0, and |O − X|/|X| of the last batch's maps on the first path."""
+        """Return γ, ω and β, which start at 0, and |O − X|/|X| of the last batch on the first path."""
         values: dict[str, Tensor] = {}
         if self.cfam is not None:
             values["cfam.omega"] = self.cfam.fusion.detach()
@@ -125,9 +125,9 @@ class Sfcl(ReIdNetwork):
         return values
 
     def parameter_groups(self) -> list[ParameterGroup]:
-        """The trunk as backbone; all else at the full rate, scalars, norms and A, D without decay.
+        """The trunk as backbone, the rest at the full rate; scalars, norms, A and D without decay.
 
-        At a tenth of the rate what starts at 0 learns too slowly (our reading).
+        At a tenth of the rate, parameters that start at 0 learn too slowly (our reading).
         """
         spared = {id(p) for m in (self.cfam, self.sfim) if m is not None for p in m.undecayed()}
         if self.gabor is not None:
@@ -142,13 +142,13 @@ class Sfcl(ReIdNetwork):
         return [*groups, ParameterGroup("undecayed", undecayed, weight_decay=False)] if undecayed else groups
 
     def _inputs(self, batch: Batch) -> Tensor:
-        """V, V' where there are two views, and infrared images: normalised, erased, channels exchanged."""
+        """Network input of V, V' (if used) and infrared images: normalise, erase, exchange channels."""
         views, exchange, erase = [batch.visible], batch.exchange, batch.erase
         masks = [] if erase is None else [erase.visible]
         weights = [] if exchange is None else [torch.zeros_like(exchange.infrared)]
         if self.options.caj_views == 2:
             if batch.second is None:
-                raise ValueError("caj_views is 2: SFCL then needs augment.second_view")
+                raise ValueError("caj_views is 2, which needs a second view: set augment.second_view to true")
             views.append(batch.second)
             if erase is not None:
                 masks.append(torch.zeros_like(masks[0]) if erase.second is None else erase.second)
@@ -163,7 +163,7 @@ class Sfcl(ReIdNetwork):
         return exchange_channels(images, torch.cat([*weights, exchange.infrared]))
 
     def _paths(self, visible: Tensor, infrared: Tensor, labels: Tensor) -> list[_Maps]:
-        """Maps of all pairs on each path, ``cross`` first; infrared ones as often as they are paired."""
+        """Maps of all pairs on each path, ``cross`` first; infrared maps repeat for each of their pairs."""
         views, shuffled = len(visible) // len(labels), self.options.pair == "same_id_shuffled"
         infrared = infrared[partners(labels, views, shuffled)]
         spatial = torch.cat([visible, infrared])
@@ -171,19 +171,19 @@ class Sfcl(ReIdNetwork):
             return [_Maps(spatial, spatial)]
         encoded, count = self._encoded(spatial), len(visible)
         sides = encoded.take(slice(0, count)), encoded.take(slice(count, None))
-        size, found = (spatial.shape[2], spatial.shape[3]), []
+        size, maps = (spatial.shape[2], spatial.shape[3]), []
         for path in sorted(self.options.paths):  # cross before self
             if path == "cross":
                 spectra = self.cfam.align(*sides)
             else:
                 alone = [self.cfam.alone(side, m) for side, m in zip(sides, Modality, strict=True)]
                 spectra = alone[0], alone[1]
-            both = [torch.cat(parts) for parts in zip(*spectra, strict=True)]
-            found.append(_Maps(spatial, self._map((both[0], both[1]), size)))
-        return found
+            bins = [torch.cat(parts) for parts in zip(*spectra, strict=True)]
+            maps.append(_Maps(spatial, self._map((bins[0], bins[1]), size)))
+        return maps
 
     def _unpaired(self, spatial: Tensor, modality: Modality) -> Tensor:
-        """The frequency maps of images without a partner."""
+        """Frequency maps of images without a partner."""
         if self.cfam is None or self.options.inference == "none":
             return spatial
         encoded = self._encoded(spatial)
@@ -192,8 +192,8 @@ class Sfcl(ReIdNetwork):
         elif self.prototypes.empty:
             raise UsageError(
                 "method.options.inference is 'prototype', but this network has no mean tokens of the "
-                "training images: no epoch was finished.",
-                "Finish one epoch (vireid train --resume RUN), or train with inference: self.",
+                "training images, because no epoch was completed.",
+                "Complete one epoch (vireid train --resume RUN), or train with inference: self.",
             )
         else:
             partners = self.prototypes.of(modality.other, encoded)
@@ -201,7 +201,7 @@ class Sfcl(ReIdNetwork):
         return self._map(spectrum, (spatial.shape[2], spatial.shape[3]))
 
     def _spectra(self, modality: Modality, images: Tensor) -> Spectral:
-        """Spectra and tokens of plain pixels of one modality."""
+        """Spectra and tokens of unnormalised pixels of one modality."""
         return self._encoded(self.trunk(self.normalise(images), modality))
 
     def _encoded(self, maps: Tensor) -> Spectral:
@@ -224,7 +224,7 @@ class Sfcl(ReIdNetwork):
         return feature
 
     def _contrast(self, frequency: Tensor, labels: Tensor) -> Tensor:
-        """L_cfc of one path's frequency maps, visible first; plain means would see one bin alone."""
+        """L_cfc of one path's frequency maps, visible first. A plain mean would depend on one bin only."""
         pooled = generalised_mean(frequency.relu(), self.options.gem_power)
         visible, infrared = F.normalize(self.contrast(pooled).float(), dim=1).chunk(2)
         options = self.options.cfc
@@ -251,7 +251,7 @@ def _cfam(options: Options, channels: int) -> Cfam:
 def carry_tokens(
     infrared: Spectral, visible: Spectral, source: Tensor, target: Tensor, options: TransportOptions
 ) -> tuple[Tensor, Tensor | None]:
-    """Infrared tokens at the visible positions, and visible ones back where both directions are asked for."""
+    """Transport infrared tokens to visible positions and, for ``direction: both``, visible tokens back."""
     sides = (infrared, visible)
     features = [side.tokens if options.space == "token" else side.amplitude.mT for side in sides]
     shares: list[Tensor | None] = [None, None]

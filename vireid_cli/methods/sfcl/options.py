@@ -1,4 +1,4 @@
-"""SFCL's options: every reading of what the paper leaves open has a switch (docs/methods.md#sfcl)."""
+"""Options of SFCL: a switch for each point that the paper leaves open (docs/methods.md#sfcl)."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ class CfamOptions(Strict):
     """Cross-modal frequency alignment.
 
     Attributes:
-        on: Whether it is there; without it O is X.
-        dim: Width of the tokens: 768 has the size of the paper's, 256 is for small GPUs.
+        on: Whether CFAM is used; without it O is X.
+        dim: Width of the tokens. 768 gives the model size of the paper, 256 suits small GPUs.
         phase_repr: See ``layers.cfam``.
     """
 
@@ -28,7 +28,7 @@ class CfamOptions(Strict):
 
 
 class TransMambaOptions(Strict):
-    """Trans-Mamba blocks, and of each the state size and the inner channels over the width."""
+    """Number of Trans-Mamba blocks, their state size, and the ratio of inner channels to width."""
 
     depth: Positive = 1
     state: Positive = 16
@@ -39,12 +39,12 @@ class TransportOptions(Strict):
     """Sinkhorn transport of amplitude tokens from infrared to visible.
 
     Attributes:
-        on: Whether there is any.
-        eps, iters: Of ``frequency.transport.sinkhorn``.
+        on: Whether tokens are transported.
+        eps, iters: Arguments of ``frequency.transport.sinkhorn``.
         marginals: Even, or each position's share of log(1 + mean amplitude).
-        space: What the cost compares: tokens, or the amplitudes themselves.
-        direction: Infrared to visible, or also back by the same plan.
-        grad: Through the iterations, or through what is carried only.
+        space: Vectors that the cost compares: tokens or amplitudes.
+        direction: Infrared to visible only, or also back with the same plan.
+        grad: Path of the gradient: through all iterations, or through the transported values only.
     """
 
     on: bool = True
@@ -57,7 +57,7 @@ class TransportOptions(Strict):
 
 
 class SfimOptions(Strict):
-    """Spatial-frequency interaction; see ``layers.sfim``. Without it (X + O)/2 is pooled."""
+    """Spatial-frequency interaction; see ``layers.sfim``. With ``on: false`` (X + O)/2 is pooled."""
 
     on: bool = True
     rank: Positive = 64
@@ -66,7 +66,7 @@ class SfimOptions(Strict):
 
 
 class GaborOptions(Strict):
-    """Modulation of O; see ``frequency.gabor``. ``learn``: whether its centre and width are learned."""
+    """Modulation of O; see ``frequency.gabor``. ``learn``: whether centre and width are learned."""
 
     domain: Literal["spectrum", "rows"] = "spectrum"
     keep_dc: bool = False
@@ -77,8 +77,8 @@ class Contrast(Strict):
     """L_cfc; see ``losses.fad.frequency_contrast``.
 
     Attributes:
-        norm: Batch norm of the pooled features before their projection, or none: then all features share
-            one direction, at which the loss is flat.
+        norm: Batch norm of the pooled features before their projection, or none. Without it all features
+            share one direction, at which the loss is flat.
     """
 
     on: bool = True
@@ -101,14 +101,14 @@ class Options(Strict):
     """Options of SFCL; the defaults are the readings of docs/methods.md#sfcl at the paper's size.
 
     Attributes:
-        attn: How SFIM weighs positions; see ``layers.sfim``.
-        train_paths: ``cross``, ``self`` or both: identity and triplet loss are averaged over them; L_cfc and
-            L_csc act on ``cross`` where it is there.
-        inference: The partner of an image that is embedded alone: itself, the mean tokens of the other
-            modality's training images, to which its tokens are transported, or none (O is X).
-        pair: The k-th visible with the k-th infrared image of an identity, or with one drawn each step. The
-            sampler draws both alike, so the first is random too.
-        caj_views: Visible views a batch: 1, or 2 as in CAJ, where both are paired with the infrared image.
+        attn: Weighting of positions in SFIM; see ``layers.sfim``.
+        train_paths: ``cross``, ``self`` or both. Identity and triplet losses are averaged over the paths;
+            L_cfc and L_csc act on ``cross`` if it is among them.
+        inference: Partner of an image that is embedded alone: the image itself, the mean tokens of the
+            other modality's training images, to which its tokens are transported, or none (O is X).
+        pair: Partner of the k-th visible image of an identity: its k-th infrared image, or one drawn at each
+            step. The sampler draws both modalities at random, so the first choice is random too.
+        caj_views: Visible views per batch: 1, or 2 as in CAJ, both paired with the same infrared image.
     """
 
     cfam: CfamOptions = CfamOptions()
@@ -129,26 +129,24 @@ class Options(Strict):
 
     @property
     def paths(self) -> tuple[Path, ...]:
-        """Paths that differ: without CFAM an image has no partner."""
+        """The distinct paths of training. Without CFAM there is one, because no image has a partner."""
         return self.train_paths if self.cfam.on else ("self",)
 
     @model_validator(mode="after")
     def _switches_fit(self) -> Options:
         if not self.train_paths or len(set(self.train_paths)) != len(self.train_paths):
-            raise ValueError("train_paths names cross, self or both, each once")
+            raise ValueError("train_paths must list cross, self or both, each once")
         if self.cfc.on and self.cfc.weight and not self.cfam.on:
-            raise ValueError(
-                "cfc needs the frequency maps of CFAM: say cfc: {on: false}, or cfam: {on: true}"
-            )
+            raise ValueError("cfc needs the frequency maps of CFAM: set cfc.on to false, or cfam.on to true")
         if self.inference == "prototype" and "cross" not in self.paths:
             raise ValueError("inference 'prototype' needs 'cross' among train_paths, and cfam.on")
         return self
 
     @model_validator(mode="after")
     def _keys_act(self) -> Options:
-        """Refuse what changes nothing; keys of cost are let through.
+        """Refuse options without effect, except for options of cost.
 
-        Widths, states and ``ot.grad`` are what a light recipe sets; its rows switch modules off.
+        A light recipe sets widths, states and ``ot.grad``, and its ablation rows switch modules off.
         """
         contrasts, agrees = self.cfc.on and self.cfc.weight, self.csc.on and self.csc.weight
         transport = ("ot.eps", "ot.iters", "ot.marginals", "ot.space", "ot.direction")
@@ -156,12 +154,12 @@ class Options(Strict):
         refuse_idle(
             self,
             (not self.cfam.on, "cfam is off", ("cfam.phase_repr", "train_paths", "inference")),
-            ("cross" not in self.paths, "nothing is trained on the path cross", ("ot.on", *transport)),
+            ("cross" not in self.paths, "training does not use the path cross", ("ot.on", *transport)),
             (not self.ot.on, "ot is off", transport),
             (not self.sfim.on, "sfim is off", sfim),
             (not self.cfc.on, "cfc is off", ("cfc.weight",)),
-            (not contrasts, "there is no loss cfc", ("cfc.positives", "cfc.tau", "cfc.norm")),
+            (not contrasts, "the loss cfc is off", ("cfc.positives", "cfc.tau", "cfc.norm")),
             (not self.csc.on, "csc is off", ("csc.weight",)),
-            (not agrees, "there is no loss csc", ("csc.k", "csc.detach")),
+            (not agrees, "the loss csc is off", ("csc.k", "csc.detach")),
         )
         return self
