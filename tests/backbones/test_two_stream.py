@@ -155,7 +155,7 @@ def test_modules_follow_the_last_blocks_and_the_blocks_keep_their_keys() -> None
     torch.testing.assert_close(trunk.run("layer3", features, Modality.VISIBLE), expected)
 
 
-def test_a_short_stage_is_followed_block_by_block_and_a_separate_one_in_both_copies() -> None:
+def test_modules_follow_every_block_of_a_short_stage_and_both_copies_of_a_separate_one() -> None:
     trunk = TwoStream(BackboneSpec("resnet18", 1, None, 8), separate=("stem", "layer2"))
     trunk.insert("layer2", 3, Added)
     shifts = [

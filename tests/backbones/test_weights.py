@@ -30,7 +30,7 @@ def nowhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     return tmp_path
 
 
-def test_none_is_no_weights() -> None:
+def test_none_selects_no_weights() -> None:
     assert weights.resolve("resnet18", "none") is None
 
 
@@ -100,7 +100,7 @@ def test_a_missing_file(tmp_path: Path) -> None:
         weights.resolve("resnet18", str(tmp_path / "none.pth"))
 
 
-def test_imagenet_offline_names_the_file_and_the_ways_out(nowhere) -> None:
+def test_imagenet_offline_names_the_file_and_the_remedies(nowhere) -> None:
     with pytest.raises(weights.WeightsUnavailable) as error:
         weights.resolve("resnet18", "imagenet")
     expected = weights.imagenet_file("resnet18")
@@ -115,7 +115,7 @@ def test_imagenet_offline_names_the_file_and_the_ways_out(nowhere) -> None:
 
 
 def publish(monkeypatch, path):
-    """Let a file pass for the published one: the name of torchvision's carries another hash."""
+    """Replace the published file: give torchvision's name another hash."""
     digest = hashlib.sha256(path.read_bytes()).hexdigest()
     named = path.with_name(f"resnet18-{digest[:8]}.pth")
     path.rename(named)
@@ -132,8 +132,8 @@ def test_imagenet_from_the_cache(network, nowhere, monkeypatch: pytest.MonkeyPat
     assert torch.equal(loaded["conv1.weight"], network.conv1.weight)
 
 
-def test_a_cached_file_of_another_content_is_refused_by_its_hash(network, nowhere) -> None:
-    """Whole and loadable, but not the published one."""
+def test_a_cached_file_with_other_content_is_refused_by_its_hash(network, nowhere) -> None:
+    """The file is intact and loadable, but is not the published one."""
     path = weights.imagenet_file("resnet18")
     path.parent.mkdir(parents=True)
     torch.save(network.state_dict(), path)
@@ -149,7 +149,7 @@ def test_a_cached_file_of_another_content_is_refused_by_its_hash(network, nowher
     assert weights.resolve("resnet18", str(path)) is not None
 
 
-def test_a_download_of_another_content_is_never_kept(nowhere, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_download_with_other_content_is_never_stored(nowhere, monkeypatch: pytest.MonkeyPatch) -> None:
     def wrong(url, dst, hash_prefix=None, progress=True):
         raise RuntimeError(f'invalid hash value (expected "{hash_prefix}", got "00")')
 
@@ -159,7 +159,7 @@ def test_a_download_of_another_content_is_never_kept(nowhere, monkeypatch: pytes
     assert not error.value.damaged
 
 
-def test_a_broken_cached_file_is_no_traceback(nowhere) -> None:
+def test_a_broken_cached_file_is_reported_without_traceback(nowhere) -> None:
     path = weights.imagenet_file("resnet18")
     path.parent.mkdir(parents=True)
     path.write_bytes(b"half a download")

@@ -156,7 +156,7 @@ def test_anm_is_its_equations_in_value_and_gradient(
 
 
 def test_positivity_on_the_sum_zeroes_zero_frequencies_and_on_the_mixed_amplitude_none() -> None:
-    """The global feature is the zero frequency: a channel whose bin is zeroed there learns nothing."""
+    """The global feature is the zero frequency; a channel with this bin set to zero has no gradient."""
     features = maps(8, 32, 24, 12).relu()
     shares = {}
     for reading in ("mixed", "sum"):
@@ -168,7 +168,7 @@ def test_positivity_on_the_sum_zeroes_zero_frequencies_and_on_the_mixed_amplitud
 
 
 @pytest.mark.parametrize("norm", ["two", "joint"])
-def test_one_norm_over_both_branches_drives_them_to_opposite_poles_and_two_do_not(
+def test_one_norm_over_both_branches_makes_them_opposite_and_two_norms_do_not(
     norm: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Pooled features of images that differ little, as those of a network at its start, in eval mode too."""

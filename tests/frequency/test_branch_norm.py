@@ -1,4 +1,4 @@
-"""Batch norms with shared scale and shift against PyTorch's own, one for each branch."""
+"""Batch norms with shared scale and shift against one norm of PyTorch per branch."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ def normal(*shape: int, seed: int = 0) -> Tensor:
 
 
 def pair(channels: int, branches: int, layer: type[nn.Module]) -> tuple[BranchNorm, list[nn.Module]]:
-    """Ours, and one norm of PyTorch for each branch; the same scale and shift everywhere."""
+    """A ``BranchNorm`` and one norm of PyTorch per branch, all with the same scale and shift."""
     model = BranchNorm(channels, branches).double()
     nn.init.uniform_(model.weight, 0.5, 1.5)
     nn.init.uniform_(model.bias, -0.5, 0.5)
@@ -68,7 +68,7 @@ def test_features_are_normalised_branch_by_branch(training: bool) -> None:
     torch.testing.assert_close(output, expected)
 
 
-def test_one_norm_called_twice_is_something_else_in_eval_mode() -> None:
+def test_one_norm_called_twice_differs_in_eval_mode() -> None:
     """Shared running statistics bring the branches' mean difference back at test."""
     model, (once, _) = pair(3, 2, nn.BatchNorm2d)
     branches = normal(4, 3, 6, 5), normal(4, 3, 6, 5, seed=1) + 10.0

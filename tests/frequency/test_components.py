@@ -1,4 +1,4 @@
-"""Amplitude and phase as vectors: against the full plane of NumPy's transform, and what folding keeps."""
+"""Amplitude and phase as vectors: against NumPy's full transform, and inner products after folding."""
 
 from __future__ import annotations
 

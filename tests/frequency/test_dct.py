@@ -92,7 +92,7 @@ def test_no_frequency_of_a_small_part_becomes_dc(rows: int) -> None:
     for c, (u, v) in enumerate(channel_frequencies(32, "top16")):
         equal = torch.allclose(actual[:, c], mean[:, c], atol=1e-6)
         assert equal == ((u, v) == (0, 0)), (u, v)
-    # A vertical wave of the part's own rows is seen at its frequency and not at DC.
+    # A vertical wave of the part's own rows appears at its frequency and not at DC.
     if rows >= 6:
         t = torch.arange(rows, dtype=torch.float64)
         column = torch.cos(math.pi * 3 * (t + 0.5) / rows).repeat(4)[:, None].expand(-1, 8)

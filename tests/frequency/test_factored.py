@@ -123,7 +123,7 @@ def test_blocks_change_nothing(make, kind: str, layout, monkeypatch: pytest.Monk
             torch.testing.assert_close(first, second)
 
 
-def test_blocks_hold_what_fits(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_blocks_fit_their_limit(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(products, "BLOCK", 2 * 3 * 4 * 5)
     features = maps(5, 3, 4, 5)
     assert [len(part) for part in products.blocks(features)] == [2, 2, 1]

@@ -80,7 +80,7 @@ def test_gradcheck(kind) -> None:
 
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("level", [0.0, 0.7])
-def test_gradients_are_finite_where_bins_vanish(kind, level: float) -> None:
+def test_gradients_are_finite_at_vanishing_bins(kind, level: float) -> None:
     image = torch.full((1, 2, 18, 9), level)
     image[0, 1] = maps((18, 9), batch=())
     for rebuild in (
@@ -144,7 +144,7 @@ def test_inverse_refuses_a_spectrum_of_another_size() -> None:
         fourier.inverse((torch.zeros(18, 4), torch.zeros(18, 4)), (18, 9))
 
 
-def test_constants_made_in_inference_mode_serve_training() -> None:
+def test_constants_created_in_inference_mode_work_in_training() -> None:
     constants._cache.clear()
     with torch.inference_mode():
         fourier.spectrum(maps((10, 6)), "matmul")

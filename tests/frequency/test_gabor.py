@@ -37,7 +37,7 @@ def test_band_pass_multiplies_the_full_spectrum(size: tuple[int, int], keep_dc: 
         torch.testing.assert_close(band_pass(features, 0.3, 0.2, True).mean((2, 3)), features.mean((2, 3)))
 
 
-def test_start_lets_through_what_it_should() -> None:
+def test_initial_band_passes_the_intended_frequencies() -> None:
     gabor = Gabor()
     assert gabor.center.sigmoid().item() == pytest.approx(0.35)
     spread = torch.nn.functional.softplus(gabor.spread).item()

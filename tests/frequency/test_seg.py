@@ -92,7 +92,7 @@ def test_an_image_does_not_depend_on_its_batch(pixels) -> None:
     torch.testing.assert_close(seg_image(pixels)[1:2], seg_image(pixels[1:2]), rtol=0, atol=1e-6)
 
 
-def test_released_is_what_the_public_code_computes(pixels) -> None:
+def test_released_image_equals_the_public_code(pixels) -> None:
     normalised = (pixels - 0.45) / 0.23
     values = normalised.double().numpy() + 1e-8
     spectrum = np.abs(values).mean() * np.exp(1j * np.angle(values))

@@ -38,7 +38,7 @@ def in_the_log_domain(cost, epsilon, iterations, a=None, b=None, order="rows fir
 
 
 def far(plan, other):
-    """Mass of a plan of total 1 that lies elsewhere."""
+    """Mass at other entries, of plans with total mass 1."""
     return (plan.double() - other).abs().sum((1, 2)).max().item()
 
 
@@ -88,7 +88,7 @@ def test_the_pot_library_finds_the_same(epsilon: float) -> None:
     batched = solve_batch(cost.double(), reg=epsilon, max_iter=400, tol=0.0).plan
     assert far(result, batched) < 1e-4
     even = torch.full((30,), 1 / 30, dtype=torch.float64)
-    # Its solver for one pair begins with the columns: on the transposed problem they are our rows.
+    # Its solver for one pair begins with the columns, which are our rows in the transposed problem.
     options = {"method": "sinkhorn_log", "numItermax": 400, "stopThr": 0.0, "warn": False}
     alone = [ot.sinkhorn(even, even, c.double().T, epsilon, **options).T for c in cost]
     assert far(result, torch.stack(alone)) < 1e-4
@@ -110,14 +110,14 @@ def test_gradcheck(iterations: int) -> None:
     assert gradcheck(lambda c, a: sinkhorn(c, 0.2, iterations, a).plan, (cost, shares))
 
 
-def test_gradient_is_finite_where_the_plan_is_sharp() -> None:
+def test_gradient_is_finite_for_a_sharp_plan() -> None:
     cost = cost_of(2, 40, 40).requires_grad_()
     plan = sinkhorn(cost, 0.002, 20).plan
     (gradient,) = torch.autograd.grad((plan * tokens(*plan.shape, seed=2)).sum(), cost)
     assert gradient.isfinite().all()
 
 
-def test_relative_cost_has_mean_1_whatever_the_scale() -> None:
+def test_relative_cost_has_mean_1_at_any_scale() -> None:
     left, right = tokens(2, 5, 7), tokens(2, 6, 7, seed=1)
     cost = relative_cost(left, right)
     torch.testing.assert_close(cost, relative_cost(3 * left, 0.1 * right))
@@ -127,7 +127,7 @@ def test_relative_cost_has_mean_1_whatever_the_scale() -> None:
     torch.testing.assert_close(cost[0], by_hand / by_hand.mean(), rtol=1e-4, atol=1e-5)
 
 
-def test_barycentric_is_a_mean_of_what_is_sent() -> None:
+def test_barycentric_is_a_mean_of_the_source_values() -> None:
     plan, values = sinkhorn(cost_of(1, 6, 4), 0.05, 20).plan, tokens(1, 6, 3)
     result = barycentric(plan, values)
     for j in range(4):

@@ -95,7 +95,7 @@ def test_empty_and_constant_channels_have_finite_gradients() -> None:
     assert maps.grad.isfinite().all()
 
 
-def test_a_path_alone_is_a_pair_with_itself_but_for_transport_and_weights() -> None:
+def test_a_single_map_equals_a_pair_with_itself_except_transport_and_weights() -> None:
     torch.manual_seed(0)
     cfam = perturbed(Cfam(6, 16, state=2, carry=None))
     for kind in ("amplitude_attention", "phase_attention"):
@@ -147,7 +147,7 @@ def test_transport_moves_visible_tokens_by_gamma() -> None:
         torch.testing.assert_close(infrared.tokens, expected)
 
 
-def test_positions_of_other_sizes_lie_between() -> None:
+def test_positions_of_other_sizes_are_interpolated() -> None:
     table = torch.randn(2, *GRID, 3)
     assert torch.equal(_between(table, GRID), table.flatten(1, 2))
     half = _between(table, (9, 3)).unflatten(1, (9, 3))
@@ -269,7 +269,7 @@ def made_up(count, positions=6):
     return Spectral(parts[0], parts[0], parts[0], parts[1], parts[2])
 
 
-def test_prototypes_are_means_over_images_whatever_the_batches() -> None:
+def test_prototypes_are_means_over_images_for_any_batches() -> None:
     prototypes = Prototypes(3, 4)
     assert prototypes.empty
     batches = {m: [made_up(3), made_up(1), made_up(2)] for m in Modality}

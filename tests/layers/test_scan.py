@@ -1,4 +1,4 @@
-"""The selective scan against the recurrence written out, one number after the other, in float64."""
+"""The selective scan against the recurrence written out, step by step, in float64."""
 
 import sys
 import types

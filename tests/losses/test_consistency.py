@@ -136,7 +136,7 @@ def test_centre_gaps_by_loops() -> None:
     assert relative_centre_gap(purified, before, LABELS).item() == pytest.approx(expected, rel=1e-9)
 
 
-def test_masks_of_one_half_kill_the_literal_gap_only() -> None:
+def test_masks_of_one_half_zero_the_literal_gap_only() -> None:
     generator = torch.Generator().manual_seed(8)
     before = torch.randn(12, 5, generator=generator, dtype=torch.float64)
     purified = (0.5 * before).requires_grad_()

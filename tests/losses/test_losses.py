@@ -213,7 +213,7 @@ def weighted_by_loops(rows, labels, released):
         weighted = []
         for sign, member in ((1, labels == label), (-1, labels != label)):
             chosen = [d for d, inside in zip(pairs, member, strict=True) if inside]
-            # The released code takes the maximum over a row whose other entries are 0.
+            # The released code takes the maximum over a row with zeros elsewhere.
             shift = max([*(sign * d for d in chosen), 0.0]) if released else 0.0
             raised = [math.exp(sign * d - shift) for d in chosen]
             total = sum(raised) + (1e-6 if released else 0.0)
@@ -276,7 +276,7 @@ def test_equal_gaps_count_as_a_negative_difference() -> None:
     assert wrt_sq(rows, torch.tensor([0, 0, 1, 1])).item() == pytest.approx(math.log(2))
 
 
-def test_one_identity_alone_has_no_negative() -> None:
+def test_a_single_identity_has_no_negative() -> None:
     rows = draw(4, 3)
     expected = 0.0
     for anchor in rows:
@@ -342,7 +342,7 @@ def test_equal_images_have_finite_gradients(loss) -> None:
     assert rows.grad.isfinite().all()
 
 
-def test_one_identity_alone_gives_no_paba() -> None:
+def test_a_single_identity_has_a_paba_loss_of_0() -> None:
     assert paba(draw(2, 8, 4), torch.zeros(4, dtype=torch.int64)).item() == 0.0
 
 

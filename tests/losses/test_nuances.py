@@ -68,7 +68,7 @@ def test_plain_loops_by_part(reduction, margin: float) -> None:
 
 
 @pytest.mark.parametrize("reduction", REDUCTIONS)
-def test_gradcheck_and_finite_gradients_where_centres_meet(reduction) -> None:
+def test_gradcheck_and_finite_gradients_at_equal_centres(reduction) -> None:
     features = draw(2, 12, 3).requires_grad_()
     assert torch.autograd.gradcheck(lambda x: nuances_mining(x, LABELS, 2.0, reduction), features)
     same = torch.ones(2, 12, 3, requires_grad=True)
@@ -77,5 +77,5 @@ def test_gradcheck_and_finite_gradients_where_centres_meet(reduction) -> None:
 
 
 @pytest.mark.parametrize("reduction", REDUCTIONS)
-def test_one_identity_alone_has_no_loss(reduction) -> None:
+def test_a_single_identity_has_a_loss_of_0(reduction) -> None:
     assert nuances_mining(draw(2, 4, 3), torch.tensor([1, 1]), 0.2, reduction).item() == 0.0

@@ -89,7 +89,7 @@ def test_centre_pair_mining(margin: float) -> None:
     assert actual.item() == pytest.approx(cpm_by_loops(features, generated, LABELS, margin))
 
 
-def test_pair_mining_whatever_the_order_of_the_batch() -> None:
+def test_pair_mining_for_any_order_of_the_batch() -> None:
     features, generated = draw(12, 5), draw(12, 5, seed=1)
     order = torch.tensor([5, 0, 3, 1, 4, 2])
     rows = torch.cat([order, order + 6])
@@ -110,7 +110,7 @@ def test_pair_mining_stops_the_gradient_at_the_own_distance() -> None:
 
 
 def test_pair_mining_gradients() -> None:
-    # Generated centres near the other modality close the hinge whose gradient is stopped.
+    # Generated centres near the other modality close the hinge with the stopped gradient.
     far = torch.tensor([0.0, 0.0, 0.0, 50.0, 50.0, 50.0], dtype=torch.float64).unsqueeze(1)
     features, generated = draw(6, 4) + far, draw(6, 4, seed=1) + far.flip(0)
     labels = torch.tensor([0, 0, 1])

@@ -1,4 +1,4 @@
-"""Every command that takes weights: a file that would execute is refused, and leaves no trace."""
+"""Every command that takes weights: a file that would execute code is refused and has no effect."""
 
 from __future__ import annotations
 
@@ -167,7 +167,7 @@ ALLOWED = {
 }
 
 
-def test_there_is_one_entrance() -> None:
+def test_all_weights_load_through_one_package() -> None:
     root = Path(tensor_files.__file__).parent.parent
     for path in root.rglob("*.py"):
         name = path.relative_to(root).as_posix()

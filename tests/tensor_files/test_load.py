@@ -1,4 +1,4 @@
-"""Whatever a file holds: its tensors come back, or one line says why not, and nothing runs."""
+"""Every file either returns its tensors or is refused with a one-line reason; no code runs."""
 
 from __future__ import annotations
 

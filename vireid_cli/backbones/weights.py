@@ -36,9 +36,9 @@ FACE_KEYS = (
     "Version 1 has fc.filter.* instead of fc.*."
 )
 
-NO_RESNET_FILE = "Give 'imagenet', 'none', or the path of a state dict (.safetensors, .pth)."
+NO_RESNET_FILE = "Use 'imagenet', 'none', or the path of a state dict (.safetensors, .pth)."
 NO_FACE_FILE = (
-    "Put LightCNN-29 v2's file there, or\n"
+    "Copy LightCNN-29 v2's file there, or\n"
     "  --set backbone.weights=PATH   the file elsewhere, or a state dict of the same network\n"
     "  --set backbone.weights=none   start from scratch"
 )

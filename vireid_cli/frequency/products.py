@@ -34,7 +34,7 @@ def traced() -> bool:
 
 
 def blocks(maps: Tensor, like: Tensor | None = None) -> list[Tensor]:
-    """Split (B, C, H, W) along the batch into blocks with intermediate results that fit the processor's cache.
+    """Split (B, C, H, W) along the batch into blocks small enough for the processor's cache.
 
     On a GPU and while tracing, the result is one block.
 

@@ -1,7 +1,7 @@
 """Purification of a map by instance normalisation and learned masks, for a branch's last map.
 
 Two readings of D-SELACFP's "modal purification restorer" (docs/methods.md#modal-purification-restorer).
-Instance normalisation takes an image's statistics in training and evaluation alike.
+Instance normalisation uses the statistics of each image, in training and evaluation.
 """
 
 from __future__ import annotations

@@ -57,7 +57,7 @@ def load_published(url: str) -> dict[str, Any]:
     except TensorFileError as error:
         raise PublishedFileError(
             f"{path} is not usable: {error.reason}.",
-            f"Delete it (it is fetched from {url} again), or put the published file there",
+            f"Delete it to download {url} again, or copy the published file there",
             damaged=True,
         ) from error
 
@@ -74,9 +74,9 @@ def _download(url: str, path: Path, prefix: str) -> None:
     # URLError is an OSError; a wrong hash is a RuntimeError, a broken response a ValueError
     except (OSError, RuntimeError, ValueError) as error:
         raise PublishedFileError(
-            f"{path.name} is not in torch's cache ({path.parent}), and fetching {url} failed "
+            f"{path.name} is not in torch's cache ({path.parent}), and the download of {url} failed "
             f"({str(error) or type(error).__name__}).",
-            f"Put the published file at {path}",
+            f"Copy the published file to {path}",
             damaged=False,
         ) from error
     finally:

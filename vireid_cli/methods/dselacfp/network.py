@@ -291,7 +291,7 @@ def _copies(trunk: TwoStream, options: Options) -> dict[str, nn.Module]:
 
 
 def _restart(block: nn.Module) -> None:
-    """Draw a residual block's weights anew, as torchvision's networks do."""
+    """Reinitialise the weights of a residual block like torchvision."""
     for module in block.modules():
         if isinstance(module, nn.Conv2d):
             nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
