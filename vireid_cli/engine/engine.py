@@ -254,7 +254,13 @@ class Engine:
             UsageError: The dataset has one split for all.
         """
         data = load_recipe(recipe, tuple(settings)).data
-        protocols.check(data.dataset, Request(trial=1))
+        try:
+            protocols.check(data.dataset, Request(trial=1))
+        except UsageError as error:
+            raise UsageError(
+                f"{data.dataset} has one split for all: there are no trials to go through.",
+                "Remove --trial all.",
+            ) from error
         store = prepare.ensure_prepared(data.dataset, self.session, data.image_size, data.resize)
         trials = store.records.trials
         if not trials:
