@@ -97,10 +97,21 @@ def test_the_area_of_polygons_is_not_off() -> None:
     assert np.abs(off).max() < 0.05
 
 
+def test_compressed_run_lengths_read_back() -> None:
+    draw = np.random.default_rng(5)
+    for _ in range(50):
+        height, width = draw.integers(1, 60, 2).tolist()
+        mask = draw.random((height, width)) < draw.random()
+        form = {"size": [height, width], "counts": compress(run_lengths(mask))}
+        np.testing.assert_array_equal(coco.mask_of(form, (height, width)), mask)
+
+
 @pytest.mark.parametrize(
     "bad",
     [
         {"size": [4, 3], "counts": [12]},
+        {"size": [40, 30], "counts": "o" * 40},
+        {"size": [40, 30], "counts": "é"},
         {"size": [40, 30], "counts": [3]},
         {"size": [40, 30], "counts": [1300, -100]},
         {"size": [40, 30], "counts": [600.0, 600.0]},
