@@ -57,8 +57,9 @@ class PositionFusion(nn.Module):
         low: Channels of the earlier map; comparison uses half as many.
         form: With ``plain`` all positions of the high map attend to all positions of the low one. With
             ``released`` the published code views each of θ, φ and g, C/2 channels of N positions, as C
-            channels of N/2: the upper and the lower half of a channel's map become two channels, attention
-            is within halves, and N is half the number of positions (docs/methods.md#mfa).
+            channels of N/2: the upper and the lower half of a channel's map become two channels, each of
+            the N/2 positions combines one of the upper and one of the lower half, and the divisor is N/2
+            (docs/methods.md#mfa).
     """
 
     def __init__(self, high: int, low: int, form: PositionForm = "plain") -> None:

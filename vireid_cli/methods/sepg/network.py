@@ -123,7 +123,7 @@ class SepgNet(ReIdNetwork):
     def _maps(self, images: Tensor, streams: Streams, specific: bool) -> tuple[Tensor, Tensor | None]:
         """The shared map after layer 3, gated, and the specific map after layer 4.
 
-        Layer 4 runs only with the gate or if ``specific``. The specific map is None unless ``specific``.
+        Layer 4 runs with the gate or if ``specific``; otherwise the specific map is None.
         """
         for stage in STAGES[:-1]:
             images = self.trunk.run(stage, images, streams)
