@@ -151,6 +151,7 @@ def test_any_other_failure_of_the_system_has_no_traceback(
 @pytest.mark.parametrize("words", [(), ("--images", "photos", "--coco", "instances.json")])
 def test_a_library_s_folder_is_tried_before_anything_is_drawn_or_cut_out(
     tmp_path: Path,
+    tmp_path_factory: pytest.TempPathFactory,
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
     words: tuple[str, ...],
@@ -159,6 +160,11 @@ def test_a_library_s_folder_is_tried_before_anything_is_drawn_or_cut_out(
 ) -> None:
     def never(*_: object) -> None:
         raise AssertionError("work was done for a folder that can't be written into")
+
+    photos = tmp_path_factory.mktemp("source")
+    (photos / "photos").mkdir()
+    (photos / "instances.json").write_text("{}")
+    monkeypatch.chdir(photos)
 
     monkeypatch.setattr(catalogue, "draw_occluder", never)
     monkeypatch.setattr(occlusion, "read_coco", never)

@@ -465,7 +465,7 @@ def test_two_processes_do_not_write_one_store(data: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("number", "message"), [(errno.ENOSPC, "no space left"), (errno.EROFS, "can't be written")]
+    ("number", "message"), [(errno.ENOSPC, "no space left"), (errno.EROFS, "cannot write")]
 )
 def test_a_full_or_read_only_disk_is_said_in_words(
     data: Path, monkeypatch: pytest.MonkeyPatch, number: int, message: str
