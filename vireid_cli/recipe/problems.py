@@ -165,4 +165,4 @@ def _written(loc: tuple[Any, ...], places: Mapping[KeyPath, str], prefix: KeyPat
 
 def _line(place: str) -> tuple[str, int]:
     origin, _, line = place.rpartition(":")
-    return (origin, int(line)) if line.isdigit() else (place, 0)
+    return (origin, int(line)) if line.isascii() and line.isdigit() else (place, 0)
