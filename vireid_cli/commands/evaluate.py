@@ -97,17 +97,17 @@ def evaluate(
     if cost:
         if features or dataset or against or explain or trial or wanted != type(wanted)():
             raise UsageError("--cost measures a network: remove the options of an evaluation.")
-        _replaced_by("cost")
         print_costs_of(make_engine(device, precision, data, runs), names, recipe or [], size, json)
+        _replaced_by("cost")
     elif explain:
         _refuse_beside_explain(context, names, dataset)
-        _replaced_by("explain")
         print_rules(names[0] if names else None, dataset, wanted.request, json, data, runs)
+        _replaced_by("explain")
     elif features is not None:
         _refuse_beside_features(context, names, dataset)
-        _replaced_by("evaluate-features FILE")
         other = Path(against) if against else None
         print_features(features, str(dataset), rerank or (), far, other, breakdown, json)
+        _replaced_by("evaluate-features FILE")
     else:
         engine = make_engine(device, precision, data, runs)
         results = _evaluate_runs(engine, names, wanted, against, trial == ALL_TRIALS)
