@@ -119,7 +119,7 @@ def test_files_and_arrays_of_any_size(run: Run, tmp_path: Path) -> None:
     np.testing.assert_allclose(np.linalg.norm(vectors, axis=1), 1.0, atol=1e-6)
     one = model.embed(pixels, "visible")
     np.testing.assert_allclose(one[0], vectors[1], atol=1e-6)
-    assert set(model.fingerprint) >= {"method", "weights_sha256", "size", "resize", "precision"}
+    assert set(model.fingerprint) >= {"method", "weights_sha256", "size", "resize", "decoder", "precision"}
 
 
 def test_an_iterator_is_read_a_batch_at_a_time(run: Run) -> None:

@@ -38,7 +38,7 @@ def evaluate_features(
 
     Arrays: q_feat g_feat (or distance), q_pids g_pids q_camids g_camids; or the embeddings.npz of a run.
 
-    Example: vireid evaluate-features runs/latest/evaluation/all-single/embeddings.npz --dataset sysu
+    Example: vireid evaluate-features runs/latest/evaluation/all-single-seeded/embeddings.npz --dataset sysu
     """
     print_features(file, dataset, rerank or (), far, against, breakdown, json)
 

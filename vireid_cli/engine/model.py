@@ -40,7 +40,7 @@ class Model:
         decoder: How image files become pixels: the range of 16-bit images, EXIF orientation.
         method: Name of the method.
         fingerprint: What an embedding depends on: recipe, method, checkpoint, hash of the weights, input
-            size, resize rule, precision. Embeddings of equal fingerprints can be compared.
+            size, resize rule, decoder, precision. Embeddings of equal fingerprints can be compared.
     """
 
     network: ReIdNetwork
@@ -161,10 +161,15 @@ def load_model(run: RunFolder, session: Session) -> Model:
         session.runtime,
         data.image_size,
         data.resize,
-        Decoder.of_json(trained.environment["data"].get("decoder")),
+        decoder_of(trained),
         trained.recipe.method.name,
         fingerprint_of(trained, session.runtime),
     )
+
+
+def decoder_of(trained: Trained) -> Decoder:
+    """The decoder of the images that a run was trained on."""
+    return Decoder.of_json(trained.environment["data"].get("decoder"))
 
 
 def fingerprint_of(trained: Trained, runtime: Runtime) -> dict[str, Any]:
@@ -179,5 +184,6 @@ def fingerprint_of(trained: Trained, runtime: Runtime) -> dict[str, Any]:
         "weights_sha256": hashlib.sha256(weights).hexdigest(),
         "size": "x".join(map(str, data.image_size)),
         "resize": data.resize,
+        "decoder": decoder_of(trained).as_json(),
         "precision": runtime.precision,
     }

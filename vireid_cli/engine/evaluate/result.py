@@ -58,7 +58,7 @@ class Evaluation:
 
     @property
     def protocol(self) -> str:
-        """Name of the protocol, such as ``all-single``."""
+        """Name of the protocol, such as ``all-single-seeded``."""
         return self.content["protocol"]
 
     @property
