@@ -48,5 +48,5 @@ def __getattr__(name: str) -> object:
 
 
 def __dir__() -> list[str]:
-    """The public names, loaded or not."""
+    """Names of the module, including public names that are not loaded yet."""
     return sorted({*globals(), *__all__})

@@ -1,8 +1,8 @@
-"""Arrays of ``.npz`` and ``.npy`` files of unknown origin: every claim is checked before memory is taken.
+"""Readers of untrusted ``.npz`` and ``.npy`` files; they check every claimed size before allocating memory.
 
-An archive's directory and each array's header claim sizes. They are compared with the file's own size
-before an array is allocated, so neither a zip bomb nor a header of petabytes costs more than its message.
-Only plain numbers, booleans and text are read; nothing is unpickled.
+The archive's directory and each array's header claim sizes. The readers compare them with the size of the
+file, so a zip bomb or a header of petabytes is refused before any allocation. Only numbers, booleans and
+text are read; nothing is unpickled.
 """
 
 from __future__ import annotations
@@ -26,16 +26,16 @@ from vireid_cli import reading
 from vireid_cli.errors import DataError, VireidError
 
 BOMB_SIZE = 256 * reading.MIB
-"""Bytes up to which any ratio of compression is accepted."""
+"""Uncompressed size in bytes up to which any compression ratio is accepted."""
 
 BOMB_RATIO = 200
-"""Largest ratio of compression beyond ``BOMB_SIZE``."""
+"""Largest accepted compression ratio beyond ``BOMB_SIZE``."""
 
 _KINDS = "biufcUS"
-"""Kinds of numpy's types that are read."""
+"""Accepted kinds of NumPy types."""
 
 _LONGEST_EMPTY = 1 << 24
-"""Longest side of an array without content."""
+"""Longest accepted dimension of an array without content."""
 
 _BLOCK = 4 * reading.MIB
 _LARGEST_CHARACTER = 0x10FFFF
@@ -44,14 +44,14 @@ _DAMAGE = (
     OSError, ValueError, EOFError, RuntimeError, struct.error, zipfile.BadZipFile, zlib.error,
     OverflowError, SyntaxError, tokenize.TokenError, TypeError, LookupError, AttributeError,
 )  # fmt: skip
-"""Errors of zipfile and of numpy's header parser on damaged input."""
+"""Errors of ``zipfile`` and of NumPy's header parser on damaged input."""
 
 _OBJECTS = "Save plain numbers or text: arrays of Python objects are never loaded."
 
 
 @dataclass(frozen=True, slots=True)
 class _Source:
-    """An archive in reading: its name in messages, size, hint and type of error."""
+    """The file being read: its name in messages, size in bytes, hint and exception type."""
 
     name: str
     size: int
@@ -59,14 +59,14 @@ class _Source:
     error: type[VireidError]
 
     def refuse(self, problem: str, array: str = "", hint: str = "") -> VireidError:
-        """Error of the archive, or of one of its arrays."""
+        """Return the exception for the file, or for one of its arrays."""
         place = f"{self.name}: array '{array}'" if array else self.name
         return self.error(f"{place} {problem}.", "\n".join(filter(None, (hint, self.hint))))
 
 
 @dataclass(frozen=True, slots=True)
 class _Header:
-    """The header of an array: its type, shape, order, and its own length in bytes."""
+    """Header of an array: type, shape, order, and the header's own length in bytes."""
 
     dtype: np.dtype
     shape: tuple[int, ...]
@@ -75,7 +75,7 @@ class _Header:
 
     @property
     def nbytes(self) -> int:
-        """Bytes of the array's content, as claimed."""
+        """Claimed size of the array's content in bytes."""
         return math.prod(self.shape) * self.dtype.itemsize
 
 
@@ -85,18 +85,17 @@ def load_arrays(
     """Load arrays of an ``.npz`` file.
 
     Args:
-        path: The file.
-        wanted: Names of arrays to load.
-        hint: What to do if it can't be read.
-        error: Type of the exception.
+        path: Path of the file.
+        wanted: Names of the arrays to load.
+        hint: Advice for errors.
+        error: Exception type.
 
     Returns:
-        Those of the wanted arrays that the file holds, in native byte order; and the names of all of its
-        arrays.
+        The wanted arrays that exist in the file, in native byte order, and the names of all its arrays.
 
     Raises:
-        VireidError: Of type ``error``: the file is missing or no archive of arrays; or a wanted array is
-            damaged, encrypted, of Python objects, or claims more than the file can hold.
+        VireidError: Of type ``error``. The file is missing or not an archive of arrays; or a wanted array
+            is damaged, encrypted, contains Python objects, or claims more bytes than the file has.
     """
     with reading.open_regular(path, hint=hint, error=error) as file:
         return load_from(file, str(path), wanted, hint=hint, error=error)
@@ -110,7 +109,7 @@ def load_from(
     hint: str = "",
     error: type[VireidError] = DataError,
 ) -> tuple[dict[str, np.ndarray], tuple[str, ...]]:
-    """Load arrays of an archive in an open file, which ``name`` names in errors. See ``load_arrays``."""
+    """Load arrays of an archive from an open file; ``name`` identifies it in errors. See ``load_arrays``."""
     size = file.seek(0, 2)
     file.seek(0)
     source = _Source(name, size, hint, error)
@@ -132,7 +131,7 @@ def map_array(path: Path, *, hint: str = "", error: type[VireidError] = DataErro
     """Map an ``.npy`` file into memory, read-only.
 
     Raises:
-        VireidError: Of type ``error``: the file is missing, damaged, or not as long as its header claims.
+        VireidError: Of type ``error``. The file is missing, damaged, or not as long as its header claims.
     """
     with reading.open_regular(path, hint=hint, error=error) as file:
         size = file.seek(0, 2)
@@ -150,7 +149,7 @@ def map_array(path: Path, *, hint: str = "", error: type[VireidError] = DataErro
 
 
 def _refuse_other_format(start: bytes, source: _Source) -> None:
-    """Name the common formats that are no archive of arrays."""
+    """Refuse files of other formats; common formats are named in the error."""
     if not start:
         raise source.refuse("can't be read as an .npz file: it is empty")
     if start.startswith(npy.MAGIC_PREFIX):
@@ -162,18 +161,18 @@ def _refuse_other_format(start: bytes, source: _Source) -> None:
 
 
 def _members(archive: zipfile.ZipFile, source: _Source) -> dict[str, zipfile.ZipInfo]:
-    """Members by the names of their arrays; a member that is no ``.npy`` file keeps its whole name."""
+    """Archive members by array name. A member that is not an ``.npy`` file keeps its full name."""
     members: dict[str, zipfile.ZipInfo] = {}
     for info in archive.infolist():
         name = info.filename.removesuffix(".npy")
         if name in members:
-            raise source.refuse("is there twice", name)
+            raise source.refuse("occurs twice", name)
         members[name] = info
     return members
 
 
 def _refuse_bomb(members: Collection[zipfile.ZipInfo], source: _Source) -> None:
-    """Refuse members whose directory entries claim more than the file can hold."""
+    """Refuse members if their directory entries claim more bytes than the file can contain."""
     stored = sum(info.compress_size for info in members)
     claimed = sum(info.file_size for info in members)
     if stored > source.size:
@@ -188,7 +187,7 @@ def _refuse_bomb(members: Collection[zipfile.ZipInfo], source: _Source) -> None:
 
 
 def _load(archive: zipfile.ZipFile, info: zipfile.ZipInfo, name: str, source: _Source) -> np.ndarray:
-    """Load one array, its header compared with the directory's claim first."""
+    """Load one array after comparing its header with its directory entry."""
     if not info.filename.endswith(".npy"):
         raise source.refuse("is not an .npy member of the archive", name)
     if info.flag_bits & 0x1:
@@ -216,7 +215,7 @@ def _read_header(file: IO[bytes], name: str, source: _Source) -> _Header:
     if read is None:
         raise source.refuse(f"has version {version} of the .npy format; expected 1.0 or 2.0", name)
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # numpy's advice on headers of Python 2
+        warnings.simplefilter("ignore")  # NumPy's advice on headers of Python 2
         shape, fortran, dtype = read(file)
     if dtype.hasobject:
         raise source.refuse("holds Python objects", name, _OBJECTS)
@@ -226,7 +225,7 @@ def _read_header(file: IO[bytes], name: str, source: _Source) -> _Header:
 
 
 def _refuse_claim(header: _Header, size: int, name: str, source: _Source) -> None:
-    """Refuse a shape that the content can't have."""
+    """Refuse a claimed shape that does not match the size of the content."""
     held = size - header.length
     shape = f"shape {header.shape} of {header.dtype}"
     longest = held if 0 not in header.shape else _LONGEST_EMPTY
@@ -242,7 +241,7 @@ def _refuse_claim(header: _Header, size: int, name: str, source: _Source) -> Non
 
 
 def _read_content(file: IO[bytes], header: _Header, name: str, source: _Source) -> np.ndarray:
-    """Read the content in blocks; the archive's checksum is compared at the end."""
+    """Read the content in blocks. ``zipfile`` compares the checksum at the end."""
     shape = header.shape[::-1] if header.fortran else header.shape
     array = np.empty(shape, header.dtype)
     position = 0
@@ -252,7 +251,7 @@ def _read_content(file: IO[bytes], header: _Header, name: str, source: _Source) 
             raise source.refuse("is cut short", name)
         array.reshape(-1).view(np.uint8)[position : position + len(block)] = np.frombuffer(block, np.uint8)
         position += len(block)
-    file.read(1)  # the end: zipfile compares the checksum there
+    file.read(1)  # zipfile compares the checksum when it reaches the end
     if not array.dtype.isnative:
         array = array.astype(array.dtype.newbyteorder("="))
     if (
@@ -265,6 +264,6 @@ def _read_content(file: IO[bytes], header: _Header, name: str, source: _Source) 
 
 
 def _words(failure: BaseException) -> str:
-    """First line of an error, without a header's whole text in it."""
+    """First line of an error, at most 200 characters."""
     lines = str(failure).splitlines() or [type(failure).__name__]
     return lines[0][:200].rstrip(".")

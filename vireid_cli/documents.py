@@ -1,4 +1,4 @@
-"""JSON files: read once and checked by a typed form at the door; readers afterwards rely on their types."""
+"""Reading of JSON files, with validation against a typed form."""
 
 from __future__ import annotations
 
@@ -15,39 +15,40 @@ if TYPE_CHECKING:
     from pydantic import TypeAdapter, ValidationError
 
 LIMIT = 256 * reading.MIB
-"""Bytes of a JSON file."""
+"""Largest JSON file in bytes."""
 
 DEPTH = 100
-"""Levels of nesting."""
+"""Deepest accepted nesting."""
 
 _LISTED = 5
-"""Mistakes that a message lists."""
+"""Number of mistakes listed in a message."""
 
 Form = TypeVar("Form")
 
 
 class _Refusal(ValueError):
-    """JSON that is valid and not accepted."""
+    """JSON that Python parses but this module refuses."""
 
 
 def read_json(path: Path, *, hint: str = "", error: type[VireidError] = DataError) -> Any:
-    """Content of a JSON file.
+    """Read a JSON file.
 
     Args:
-        path: The file.
-        hint: What to do if it can't be read.
-        error: Type of the exception.
+        path: Path of the file.
+        hint: Advice for errors.
+        error: Exception type.
 
     Raises:
-        VireidError: Of type ``error``: as ``reading.open_regular``; or the file is not JSON, is nested
-            deeper than ``DEPTH``, or holds a key twice, NaN, or a number of more digits than Python reads.
+        VireidError: Of type ``error``. Same cases as ``reading.open_regular``; or the file is not JSON, is
+            nested deeper than ``DEPTH``, repeats a key, or contains NaN or a number with more digits than
+            Python reads.
     """
     text = reading.read_text(path, limit=LIMIT, hint=hint, error=error, surrogates=True)
     return parse_json(text, str(path), hint=hint, error=error)
 
 
 def parse_json(text: str, name: str, *, hint: str = "", error: type[VireidError] = DataError) -> Any:
-    """Content of JSON text, which ``name`` names in errors; see ``read_json``."""
+    """Parse JSON text; ``name`` identifies it in errors. See ``read_json``."""
     try:
         content = json.loads(text, object_pairs_hook=_mapping, parse_constant=_refuse_constant)
         _refuse_depth(content)
@@ -63,17 +64,17 @@ def parse_json(text: str, name: str, *, hint: str = "", error: type[VireidError]
 
 
 def read_form(path: Path, form: type[Form], *, hint: str = "", error: type[VireidError] = DataError) -> Form:
-    """Content of a JSON file that has a form.
+    """Read a JSON file and validate it.
 
     Args:
-        path: The file.
+        path: Path of the file.
         form: A ``TypedDict``, a pydantic model, or an annotated one.
-        hint: What to do if the file is of another form.
-        error: Type of the exception.
+        hint: Advice for errors.
+        error: Exception type.
 
     Raises:
-        VireidError: Of type ``error``: as ``read_json``; or keys are missing or have values of another type
-            or range. The first mistakes are listed with their keys and the expected type.
+        VireidError: Of type ``error``. Same cases as ``read_json``; or keys are missing, unknown, or have
+            values of another type or range. The message lists the first mistakes with their keys.
     """
     return check_form(read_json(path, hint=hint, error=error), form, str(path), hint=hint, error=error)
 
@@ -81,7 +82,7 @@ def read_form(path: Path, form: type[Form], *, hint: str = "", error: type[Virei
 def check_form(
     content: Any, form: type[Form], name: str, *, hint: str = "", error: type[VireidError] = DataError
 ) -> Form:
-    """Check content that is read already; see ``read_form``."""
+    """Validate content that was read before; see ``read_form``."""
     from pydantic import ValidationError
 
     try:
@@ -99,7 +100,7 @@ def _adapter(form: Any) -> TypeAdapter[Any]:
 
 
 def _message(name: str, failure: ValidationError) -> str:
-    """File, keys and expectations of the first mistakes."""
+    """Message with the file, and key and expectation of the first mistakes."""
     mistakes = failure.errors(include_url=False)
     lines = [_mistake(dict(mistake)) for mistake in mistakes[:_LISTED]]
     if len(mistakes) > _LISTED:
@@ -118,7 +119,7 @@ def _mistake(mistake: dict[str, Any]) -> str:
     if mistake["type"] in ("model_type", "dict_type", "model_attributes_type"):
         return f"{at}expected a mapping, not {_shown(mistake['input'])}."
     if mistake["type"] == "extra_forbidden":
-        return f"{at}there is no such key."
+        return f"{at}unknown key."
     text = str(mistake["msg"]).removeprefix("Value error, ").replace("Input should be", "expected")
     if mistake["type"] == "value_error":
         return f"{at}{text}."
@@ -126,19 +127,19 @@ def _mistake(mistake: dict[str, Any]) -> str:
 
 
 def _shown(value: Any) -> str:
-    """A value as JSON has it, cut where it is long."""
+    """A value as JSON, shortened; mappings and lists by their kind only."""
     if isinstance(value, dict | list):
         return "a mapping" if isinstance(value, dict) else "a list"
     return shorten(json.dumps(value, ensure_ascii=False, default=repr))
 
 
 def _mapping(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    """A mapping whose keys are written once."""
+    """Build a mapping; refuse repeated keys."""
     mapping = dict(pairs)
     if len(mapping) < len(pairs):
         seen: set[str] = set()
         twice = next(key for key, _ in pairs if key in seen or seen.add(key))  # type: ignore[func-returns-value]
-        raise _Refusal(f"the key {shorten(repr(twice))} is written twice")
+        raise _Refusal(f"the key {shorten(repr(twice))} occurs twice")
     return mapping
 
 
@@ -147,7 +148,7 @@ def _refuse_constant(name: str) -> Any:
 
 
 def _refuse_depth(content: Any) -> None:
-    """Refuse content nested deeper than ``DEPTH``. An iterative walk, level by level."""
+    """Raise ``RecursionError`` for content nested deeper than ``DEPTH``; walks iteratively, by level."""
     level = [content]
     for _ in range(DEPTH + 1):
         level = [

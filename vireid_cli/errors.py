@@ -1,18 +1,18 @@
-"""Errors for people: what is wrong, where, what to do.
+"""Exceptions with a message and a hint for the user.
 
-Every error that a user can cause derives from ``VireidError``; the command line prints its message
-and its hint without a traceback and leaves with its exit code (1 failure, 2 the user's turn).
+Every error that a user can cause derives from ``VireidError``. The command line prints its message and
+its hint without a traceback, and exits with its exit code: 1 for a failure, 2 for wrong use.
 """
 
 from __future__ import annotations
 
 
 class VireidError(Exception):
-    """A failure that is explained to the user.
+    """A failure with an explanation for the user.
 
     Args:
-        message: What is wrong and where (file, line, key).
-        hint: What to do about it; may hold several lines.
+        message: The problem and its place (file, line, key).
+        hint: Advice; may have several lines.
     """
 
     exit_code = 1
@@ -23,31 +23,31 @@ class VireidError(Exception):
         self.hint = hint
 
     def __str__(self) -> str:
-        """The message, and the hint on lines of its own."""
+        """The message, followed by the hint on separate lines."""
         return f"{self.message}\n{self.hint}" if self.hint else self.message
 
 
 class UsageError(VireidError):
-    """Wrong use: an argument, a path or a combination that the user must change."""
+    """Wrong use: the user must change an argument, a path or a combination of options."""
 
     exit_code = 2
 
 
 class RecipeError(UsageError):
-    """A recipe that is refused; the message lists every mistake with file, line and key path."""
+    """An invalid recipe; the message lists every mistake with file, line and key path."""
 
 
 class DataError(VireidError):
-    """A dataset or a store that can't be used as it stands: missing, incomplete or damaged."""
+    """A file, dataset or store is missing, incomplete, damaged or not writable."""
 
 
 class MissingExtra(UsageError):
     """An optional package is not installed.
 
     Args:
-        package: The import name that failed.
-        extra: The extra of this project that brings it.
-        purpose: What needs it.
+        package: Import name of the missing package.
+        extra: Extra of this project that installs it.
+        purpose: The feature that needs it; subject of the message.
     """
 
     def __init__(self, package: str, extra: str, purpose: str) -> None:
@@ -58,6 +58,6 @@ class MissingExtra(UsageError):
 
 
 class Interrupted(VireidError):
-    """The user (Ctrl-C) or the system (SIGTERM) stopped the work; what was finished is kept."""
+    """The user (Ctrl-C) or the system (SIGTERM) stopped the work; finished parts are kept."""
 
     exit_code = 130

@@ -1,7 +1,7 @@
-"""Atomic file writes: a kill at any moment leaves the old file or the new one, never a half.
+"""Atomic file writes: after a kill at any moment the path has its old content or its new content.
 
-Temporary file in the same folder → flush → fsync → rename. What a kill leaves there is removed by the next
-process that writes into the folder; see ``unfinished``.
+Temporary file in the same folder → flush → fsync → rename. The next process that writes into the folder
+removes the temporary files of killed processes; see ``unfinished``.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from vireid_cli.unfinished import remove_unfinished, unfinished_file
 
 
 def expand(path: Path) -> Path:
-    """Replace ``~`` and ``~user`` at the beginning; a user whom the system does not know stays as written."""
+    """Expand ``~`` and ``~user`` at the beginning of a path; an unknown user is left unexpanded."""
     try:
         return path.expanduser()
     except RuntimeError:
@@ -31,10 +31,10 @@ def expand(path: Path) -> Path:
 
 
 def write_with(path: Path, write: Callable[[IO[bytes]], None]) -> Path:
-    """Write ``path`` through ``write(file)``, atomically; parent folders are made.
+    """Write a file atomically by calling ``write(file)``; creates missing parent folders.
 
     Raises:
-        DataError: The folder is read-only, the disk is full, or the path can't be made.
+        DataError: The folder is read-only, the disk is full, or the path can't be created.
     """
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -53,94 +53,95 @@ def write_with(path: Path, write: Callable[[IO[bytes]], None]) -> Path:
 
 @lru_cache(maxsize=4096)
 def _sweep_once(folder: str) -> None:
-    """Remove the litter of killed processes from a folder, at this process's first write there."""
+    """Remove temporary files of killed processes from a folder, once per process."""
     remove_unfinished(Path(folder))
 
 
 def write_error(path: Path, error: OSError) -> DataError:
-    """Return the error for people of a file or a folder that can't be written."""
+    """Convert a system error about writing ``path`` to a ``DataError`` with advice."""
     return DataError(f"cannot write {path}: {error.strerror or error}", _advice(error))
 
 
 def refuse_unwritable(folder: Path) -> None:
-    """Refuse a folder that can't be written into, before the work whose result would go there.
+    """Refuse an unwritable folder, before computing a result for it.
 
     Args:
-        folder: It need not exist yet; the nearest folder above it that does is tried then. Nothing stays.
+        folder: Path to check. If it does not exist, its nearest existing parent is checked. Nothing is
+            left behind.
 
     Raises:
-        DataError: The folder is read-only, the disk is full, or what stands there is no folder.
+        DataError: The folder is read-only, the disk is full, or the path is not a folder.
     """
-    there = next(place for place in (folder.absolute(), *folder.absolute().parents) if place.exists())
+    existing = next(place for place in (folder.absolute(), *folder.absolute().parents) if place.exists())
     try:
-        with tempfile.TemporaryFile(dir=there):
+        with tempfile.TemporaryFile(dir=existing):
             pass
     except OSError as error:
         raise DataError(f"cannot write into {folder}: {error.strerror or error}", _advice(error)) from error
 
 
 def _advice(error: OSError) -> str:
-    """What to do about a file that can't be written."""
+    """Advice about a failed write; empty for unknown causes."""
     if error.errno in (errno.ENOSPC, getattr(errno, "EDQUOT", errno.ENOSPC)):
-        return "The disk is full: free some space and run this again; what stood there before is unchanged."
+        return "The disk is full: free some space and run this again; earlier content is unchanged."
     if error.errno in (errno.EROFS, errno.EACCES, errno.EPERM):
-        return "Choose a place that you may write to; what stood there before is unchanged."
+        return "Choose a folder with write permission; earlier content is unchanged."
     return ""
 
 
 def write_bytes(path: Path, content: bytes) -> Path:
-    """Write bytes atomically. Raises ``DataError`` where it can't."""
-    return write_with(path, lambda file: _all(file, content))
+    """Write bytes atomically; raises as ``write_with``."""
+    return write_with(path, lambda file: _write_all(file, content))
 
 
 def write_text(path: Path, text: str) -> Path:
-    """Write UTF-8 text atomically. Raises ``DataError`` where it can't.
+    """Write UTF-8 text atomically; raises as ``write_with``.
 
-    Bytes of a path that the locale could not read, Python's surrogates, are written as they were.
+    Lone surrogates, Python's form of undecodable bytes in paths, are written as the original bytes.
     """
     return write_bytes(path, text.encode("utf-8", "surrogateescape"))
 
 
 def write_json(path: Path, content: Any) -> Path:
-    """Write indented JSON atomically. Raises ``DataError`` where it can't."""
+    """Write indented JSON atomically; raises as ``write_with``."""
     return write_text(path, json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
 
 
 def write_npz(path: Path, compress: bool = True, /, **arrays: np.ndarray) -> Path:
-    """Write an ``.npz`` atomically; loads with ``allow_pickle=False``.
+    """Write an ``.npz`` file atomically; it loads with ``allow_pickle=False``.
 
     Args:
-        path: The file.
-        compress: Embeddings give way by 7 % only, at 20 MB a second: they are better left as they are.
-        **arrays: By their names.
+        path: Path of the file.
+        compress: Whether to compress. Not worthwhile for embeddings: 7 % smaller, at 20 MB/s.
+        **arrays: Arrays by name.
     """
     save = np.savez_compressed if compress else np.savez
     return write_with(path, lambda file: save(file, **arrays))  # type: ignore[arg-type]
 
 
 def read_json(path: Path, hint: str = "") -> Any:
-    """The content of a JSON file.
+    """Read a JSON file.
 
     Args:
-        path: The file.
-        hint: What to do where it can't be read.
+        path: Path of the file.
+        hint: Advice for errors.
 
     Raises:
-        DataError: The file is missing or is not JSON.
+        DataError: The file is missing or not JSON.
     """
     return documents.read_json(path, hint=hint)
 
 
 def read_mapping(path: Path, needed: Collection[str], hint: str) -> dict[str, Any]:
-    """The content of a JSON file that holds these keys at least.
+    """Read a JSON mapping with required keys.
 
     Args:
-        path: The file.
-        needed: Keys.
-        hint: What to do where it can't be read or lacks one.
+        path: Path of the file.
+        needed: Required keys; others are allowed.
+        hint: Advice for errors.
 
     Raises:
-        DataError: The file is missing, is not JSON, or is of another form.
+        DataError: The file is missing, not a JSON mapping, or lacks a key.
     """
     content = read_json(path, hint)
     if not isinstance(content, dict):
@@ -151,5 +152,5 @@ def read_mapping(path: Path, needed: Collection[str], hint: str) -> dict[str, An
     return content
 
 
-def _all(file: IO[bytes], content: bytes) -> None:
+def _write_all(file: IO[bytes], content: bytes) -> None:
     file.write(content)

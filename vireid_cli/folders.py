@@ -1,7 +1,7 @@
-"""Folders replaced as a whole: a reader sees the old folder or the new one, never files of both.
+"""Atomic replacement of folders: a reader sees the old folder or the new one, never a mix of files.
 
-The new folder is made beside the old one as ``.NAME.new``, and one rename exchanges the two. A system that
-can't exchange folders renames twice; a reader between the two renames takes ``.NAME.new`` (``current``).
+The writer creates ``.NAME.new`` beside the folder, and one rename exchanges the two. Systems without an
+atomic exchange need two renames; between them, readers use ``.NAME.new`` (see ``current``).
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ _RENAME_EXCHANGE = 2
 
 
 def fresh_of(folder: Path) -> Path:
-    """Return the place beside ``folder`` where its successor is made."""
+    """Return the path of the successor of ``folder`` while it is being written."""
     return folder.with_name(f".{folder.name}.new")
 
 
@@ -30,16 +30,16 @@ def _old_of(folder: Path) -> Path:
 
 
 def is_part(folder: Path) -> bool:
-    """Return whether a folder is the unfinished or replaced side of another one."""
+    """Return whether a folder is the successor or the replaced version of another folder."""
     return folder.name.startswith(".") and folder.suffix in (".new", ".old")
 
 
 def current(folder: Path, mark: str) -> Path:
-    """Return where the newest whole version of ``folder`` is. Nothing is renamed: others may be writing.
+    """Return the path of the newest complete version of ``folder``. Renames nothing, as others may write.
 
     Args:
-        folder: The folder's own place.
-        mark: Name of the file that is written last.
+        folder: Final path of the folder.
+        mark: Name of the file that the writer writes last.
     """
     fresh = fresh_of(folder)
     return fresh if not folder.exists() and (fresh / mark).is_file() else folder
@@ -49,22 +49,22 @@ def current(folder: Path, mark: str) -> Path:
 def replacing(
     folder: Path, mark: str, owned: Callable[[str], bool] | Collection[str] | None = None
 ) -> Iterator[Path]:
-    """Make the successor of ``folder``, which takes its place when the block ends without an error.
+    """Create a successor of ``folder`` and exchange the two when the block ends without an error.
 
-    Only one process at a time may do so for one folder; see ``lock.locked``. What killed processes left
-    beside the folder is removed.
+    Only one process at a time may replace a folder; see ``lock.locked``. Leftovers of killed processes
+    are removed.
 
     Args:
-        folder: The folder; it need not exist. A link to a folder stays a link.
+        folder: Path of the folder; it need not exist. A link to a folder stays a link.
         mark: Name of the file that the block writes last.
-        owned: Names that the block writes; entries of other names are carried over (as hard links, where the
-            system has them). None: nothing is carried over.
+        owned: Names that the block writes. Entries with other names are copied to the new folder, as hard
+            links if the system supports them. None: no entry is copied.
 
     Yields:
-        An empty folder. Its files must be written through ``files``, which flushes them to the disk.
+        An empty folder. Write its files through ``files``, which flushes them to the disk.
 
     Raises:
-        DataError: The disk is full or the folder can't be written; the old one stays.
+        DataError: The disk is full or the folder can't be written; the old folder is unchanged.
     """
     folder = folder.resolve()
     fresh, old = fresh_of(folder), _old_of(folder)
@@ -94,17 +94,17 @@ def replacing(
 
 
 def recover(folder: Path, mark: str) -> None:
-    """Finish a replacement that a kill cut between its two renames; only for the folder's only writer."""
+    """Finish a replacement that was killed between its two renames. Call it only while holding the lock."""
     fresh = current(folder, mark)
     if fresh != folder:
         fresh.rename(folder)
 
 
 def swap(fresh: Path, folder: Path, old: Path) -> None:
-    """Put ``fresh`` in the place of ``folder``; the replaced one is then at ``fresh`` or at ``old``.
+    """Rename ``fresh`` to ``folder``; the replaced folder is then at ``fresh`` or at ``old``.
 
     Raises:
-        OSError: It can't be renamed; ``folder`` is as it was.
+        OSError: The rename failed; ``folder`` is unchanged.
     """
     if not folder.exists():
         fresh.rename(folder)
@@ -118,32 +118,32 @@ def swap(fresh: Path, folder: Path, old: Path) -> None:
 
 
 def _exchange(one: Path, other: Path) -> bool:
-    """Exchange two names in one step; False on a system or a file system that can't."""
+    """Exchange two paths atomically; return False if the system or file system does not support it."""
     if not sys.platform.startswith("linux"):
         return False
     try:
         renameat2 = ctypes.CDLL(None, use_errno=True).renameat2
     except (OSError, AttributeError):
         return False
-    sys.audit("os.rename", os.fspath(one), os.fspath(other), -1, -1)  # as os.rename itself announces
+    sys.audit("os.rename", os.fspath(one), os.fspath(other), -1, -1)  # the audit event of os.rename
     return bool(renameat2(_AT_FDCWD, os.fsencode(one), _AT_FDCWD, os.fsencode(other), _RENAME_EXCHANGE) == 0)
 
 
 def flush(folder: Path) -> None:
-    """Flush a folder's entries to the disk, where the system can."""
+    """Flush a folder's entries to the disk, on systems that support it."""
     if os.name == "nt":
         return
     handle = os.open(folder, os.O_RDONLY)
     try:
         os.fsync(handle)
-    except OSError:  # some network file systems refuse it for folders; the files themselves are flushed
+    except OSError:  # some network file systems refuse fsync on folders; the files are flushed
         pass
     finally:
         os.close(handle)
 
 
 def _carry_over(folder: Path, fresh: Path, owned: Callable[[str], bool] | Collection[str]) -> None:
-    """Bring entries that the new folder does not write itself into it."""
+    """Link or copy entries that the new folder does not have and the writer does not own."""
     is_owned = owned if callable(owned) else owned.__contains__
     for entry in folder.iterdir():
         target = fresh / entry.name
@@ -163,7 +163,7 @@ def _link(source: str | os.PathLike[str], target: str | os.PathLike[str]) -> Non
 
 
 def _remove(folder: Path) -> None:
-    """Remove a folder that nobody reads any more; what can't be removed is the next writer's."""
+    """Remove a replaced folder; the next writer removes the rest of a failed removal."""
     if folder.is_symlink() or folder.is_file():
         folder.unlink()
     else:

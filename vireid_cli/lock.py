@@ -1,4 +1,4 @@
-"""One process at a time writes a folder: a lock that the system drops when its holder dies."""
+"""Folder lock for one writing process; the operating system releases it when the process ends."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ if sys.platform == "win32":
     import msvcrt
 
     def _seize(stream: IO[str]) -> None:
-        stream.seek(1 << 20)  # a byte far behind the text, which must stay readable for others
+        stream.seek(1 << 20)  # a byte far behind the text, so that others can read the text
         msvcrt.locking(stream.fileno(), msvcrt.LK_NBLCK, 1)
         stream.seek(0)
 else:
@@ -32,14 +32,15 @@ else:
 
 @contextmanager
 def locked(folder: Path, path: Path | None = None) -> Iterator[None]:
-    """Hold the lock of ``folder`` while the block runs; a file system without locks is written without.
+    """Hold the lock of ``folder`` during the block. File systems without locks are used without one.
 
     Args:
-        folder: What is written.
-        path: The lock's file; missing folders are made. None: ``<folder>/lock``.
+        folder: Folder that the block writes.
+        path: Path of the lock file, by default ``<folder>/lock``; creates missing folders.
 
     Raises:
-        DataError: Another process holds it (the message gives its number), or the folder can't be written.
+        DataError: Another process holds the lock (the message names its id), or the folder can't be
+            written.
     """
     path = path or folder / "lock"
     try:
@@ -52,7 +53,7 @@ def locked(folder: Path, path: Path | None = None) -> Iterator[None]:
             _seize(stream)
         except OSError as error:
             if error.errno in _NO_LOCKS:
-                yield  # some network file systems have no locks; the writes are atomic there, too
+                yield  # some network file systems have no locks; single writes are still atomic
                 return
             if not isinstance(error, BlockingIOError | PermissionError):
                 raise write_error(folder, error) from error
@@ -60,7 +61,7 @@ def locked(folder: Path, path: Path | None = None) -> Iterator[None]:
             holder = stream.read().strip() or "unknown"
             raise DataError(
                 f"{folder} is being written by another process (process id {holder})",
-                "Wait until it is done, or stop it; what it has finished is kept.",
+                "Wait until it ends, or stop it; its finished parts are kept.",
             ) from error
         stream.seek(0)
         stream.truncate()

@@ -1,8 +1,7 @@
-"""Foreign text for people: names and values out of files, shown so that no terminal obeys them.
+"""Escaping of untrusted text, such as file names, before it is printed to a terminal.
 
-Control characters (escape sequences among them), marks that reverse the reading direction, and lone
-surrogates (bytes of a file name that are not UTF-8) are shown as escapes: ``\\x1b``, ``\\u202e``,
-``\\udcff``.
+Control characters (including escape sequences), marks that reverse the reading direction, and lone
+surrogates (bytes of a file name that are not UTF-8) become escapes: ``\\x1b``, ``\\u202e``, ``\\udcff``.
 """
 
 from __future__ import annotations
@@ -24,7 +23,7 @@ _OWN_BREAK_IN_ADVICE = re.compile(r"\n(?=  |\t|$|[A-Z(]|vireid |--)")
 
 
 def printable(text: object) -> str:
-    """Text on one line, with an escape in the place of every character that a terminal might obey.
+    """Text on one line, with every control character replaced by an escape.
 
     >>> printable("a\\x1b[31m.jpg")
     'a\\\\x1b[31m.jpg'
@@ -33,27 +32,27 @@ def printable(text: object) -> str:
 
 
 def printable_lines(text: str, *, advice: bool = False) -> list[str]:
-    """The lines of a message of our own, each printable.
+    """Split a message of this package into printable lines.
 
-    A message holds names out of files, and a name may hold a line break. Our own further lines are indented,
-    or begin as a sentence or a command does in ``advice``; any other break is shown as ``\\n``.
+    Names in a message may contain line breaks. The package's own lines after the first are indented or, in
+    ``advice``, start like a sentence or a command; every other line break becomes ``\\n``.
     """
     breaks = _OWN_BREAK_IN_ADVICE if advice else _OWN_BREAK
     return [line.replace("\t", "    ") if line.isspace() else printable(line) for line in breaks.split(text)]
 
 
 def printable_block(text: str) -> str:
-    """Text of many lines whose breaks are meant, such as a table in Markdown or a file's content."""
+    """Printable text that keeps its line breaks and tabs, such as a Markdown table or a file's content."""
     return _UNPRINTABLE.sub(lambda match: match[0] if match[0] in "\n\t" else escaped(match[0]), text)
 
 
 def printable_json(text: str) -> str:
-    """JSON with every such character as ``\\uXXXX``, which JSON readers take back as it was."""
+    """JSON text with control characters as ``\\uXXXX``; JSON readers restore the original characters."""
     return _UNPRINTABLE.sub(lambda match: match[0] if match[0] in _SHORT else _json_escape(match[0]), text)
 
 
 def shell_line(words: Iterable[str]) -> str:
-    """Words quoted for a shell to copy; one that holds control characters as ``$'…'``."""
+    """Join words to a shell command, quoted; words with control characters become ``$'…'``."""
     return " ".join(map(_shell_word, words))
 
 

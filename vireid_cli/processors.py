@@ -1,4 +1,4 @@
-"""How many processor cores this process may use."""
+"""Number of processor cores available to this process."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import os
 
 
 def cores() -> int:
-    """Number of processor cores that this process may use."""
+    """Number of processor cores available to this process; respects its CPU affinity."""
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1

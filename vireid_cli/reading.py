@@ -1,7 +1,7 @@
-"""Open a user's files for reading: every reader goes through ``open_regular``.
+"""Opening of user files for reading; every reader uses ``open_regular``.
 
-It refuses what is not a regular file (a FIFO would block for ever, a device has no end) and what is larger
-than the reader's limit, before a byte is read.
+It refuses paths that are not regular files (a FIFO blocks for ever, a device has no end) and files above
+the reader's size limit, before reading a byte.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ MIB = 1 << 20
 GIB = 1 << 30
 
 TEXT_LIMIT = GIB
-"""Bytes of a text file: a list of ten million images has fewer."""
+"""Largest text file in bytes; a list of ten million images is smaller."""
 
 _KINDS = (
     (stat.S_ISDIR, "a folder"),
@@ -28,7 +28,7 @@ _KINDS = (
     (stat.S_ISBLK, "a device"),
 )
 _SHOWN = 60
-"""Characters of a value that a message shows."""
+"""Number of characters of a value in a message."""
 
 _WIDE = (codecs.BOM_UTF32_LE, codecs.BOM_UTF32_BE, codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 _SAVE_AGAIN = "Save the file as UTF-8 text."
@@ -41,24 +41,24 @@ def open_regular(
     hint: str = "",
     error: type[VireidError] = DataError,
 ) -> IO[bytes]:
-    """Open a regular file for reading bytes; symbolic links are followed.
+    """Open a regular file for reading bytes; follows symbolic links.
 
     Args:
-        path: The file.
-        limit: Bytes that it may have; None: any number.
-        hint: What to do if it can't be opened.
-        error: Type of the exception.
+        path: Path of the file.
+        limit: Largest accepted size in bytes; None for no limit.
+        hint: Advice for errors.
+        error: Exception type.
 
     Returns:
         The open file; the caller closes it.
 
     Raises:
-        VireidError: Of type ``error``: the path does not exist, is not a regular file (named pipe, socket,
+        VireidError: Of type ``error``. The path does not exist, is not a regular file (named pipe, socket,
             device, folder), is larger than ``limit``, or can't be read.
     """
     try:
         refuse_irregular(path, os.stat(path), hint=hint, error=error)
-        # O_NONBLOCK: a file that a pipe replaces after the check must not block either
+        # O_NONBLOCK: if a pipe replaces the file after the check, opening must not block
         descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
     except FileNotFoundError as missing:
         raise error(f"{path} does not exist.", hint) from missing
@@ -85,16 +85,16 @@ def refuse_irregular(
     hint: str = "",
     error: type[VireidError] = DataError,
 ) -> None:
-    """Refuse a path that exists and is not a regular file, without opening it.
+    """Refuse an existing path that is not a regular file, without opening it.
 
     Args:
-        path: The path; one that does not exist passes.
-        status: Of the path, if it is known already.
-        hint: What to do.
-        error: Type of the exception.
+        path: Path to check; a missing one is accepted.
+        status: Status of the path; None reads it.
+        hint: Advice for errors.
+        error: Exception type.
 
     Raises:
-        VireidError: Of type ``error``: the path is a named pipe, socket, device or folder.
+        VireidError: Of type ``error``. The path is a named pipe, socket, device or folder.
     """
     if status is None:
         try:
@@ -114,16 +114,16 @@ def read_bytes(
     hint: str = "",
     error: type[VireidError] = DataError,
 ) -> bytes:
-    """Content of a regular file; see ``open_regular`` for arguments and errors.
+    """Read a regular file; see ``open_regular`` for arguments and errors.
 
     Raises:
-        MemoryError: The process has too little memory, which is no fault of the file.
+        MemoryError: Too little memory. Not converted, because the file is not the cause.
     """
     with open_regular(path, limit=limit, hint=hint, error=error) as file:
         try:
-            # not ``limit``: Python takes as much memory as it is asked to read
+            # Not ``read(limit)``: Python allocates the requested size in advance.
             content = file.read(os.fstat(file.fileno()).st_size + 1)
-            while more := file.read(MIB):  # a file of /proc has the size 0 and any content
+            while more := file.read(MIB):  # files in /proc state the size 0
                 content += more
                 if limit is not None and len(content) > limit:
                     break
@@ -142,19 +142,19 @@ def read_text(
     error: type[VireidError] = DataError,
     surrogates: bool = False,
 ) -> str:
-    """Text of a regular file in UTF-8; a byte order mark is dropped, line ends become ``\\n``.
+    """Read a UTF-8 text file; drops a byte order mark and converts line ends to ``\\n``.
 
     Args:
-        path: The file.
-        limit: Bytes that it may have.
-        hint: What to do if it can't be read.
-        error: Type of the exception.
-        surrogates: Read other bytes as lone surrogates, the way ``files.write_text`` writes them; False:
-            refuse them.
+        path: Path of the file.
+        limit: Largest accepted size in bytes.
+        hint: Advice for errors.
+        error: Exception type.
+        surrogates: Whether to decode bytes that are not UTF-8 as lone surrogates, the inverse of
+            ``files.write_text``. By default they are refused.
 
     Raises:
-        VireidError: Of type ``error``: as ``open_regular``; or the bytes are not UTF-8 (the line is named),
-            or hold NUL characters, as UTF-16 and binary files do.
+        VireidError: Of type ``error``. Same cases as ``open_regular``; or the bytes are not UTF-8 (the
+            message names the line), or contain NUL characters, as UTF-16 and binary files do.
     """
     content = read_bytes(path, limit=limit, hint=hint, error=error)
     return decode(content, str(path), hint=hint, error=error, surrogates=surrogates)
@@ -168,7 +168,7 @@ def decode(
     error: type[VireidError] = DataError,
     surrogates: bool = False,
 ) -> str:
-    """Text of bytes, as ``read_text`` decodes them; ``name`` is the file's in errors."""
+    """Decode bytes as ``read_text`` does; ``name`` identifies the file in errors."""
     hint = hint or _SAVE_AGAIN
     if content.startswith(_WIDE):
         raise error(f"{name} is UTF-16 or UTF-32 text, not UTF-8.", hint)
@@ -177,14 +177,14 @@ def decode(
     try:
         text = content.decode("utf-8-sig", "surrogateescape" if surrogates else "strict")
     except UnicodeDecodeError as failure:
-        start = failure.start + (len(content) - len(failure.object))  # the byte order mark is cut off
+        start = failure.start + (len(content) - len(failure.object))  # without the byte order mark
         line, byte = _line_of(content, start), content[start]
         raise error(f"{name}:{line}: byte 0x{byte:02x} is not UTF-8 text.", hint) from failure
     return text.replace("\r\n", "\n").replace("\r", "\n")
 
 
 def size_text(size: int) -> str:
-    """A number of bytes in words: ``12 bytes``, ``3.4 MiB``, ``2.0 GiB``."""
+    """Format a number of bytes: ``12 bytes``, ``3.4 MiB``, ``2.0 GiB``."""
     if size < 1024:
         return f"{size} bytes"
     for unit, name in ((GIB, "GiB"), (MIB, "MiB"), (1024, "KiB")):
@@ -194,7 +194,7 @@ def size_text(size: int) -> str:
 
 
 def shorten(text: str) -> str:
-    """The text on one line, cut if it is too long for a message; control characters as escapes."""
+    """Shorten text for a message, on one line; control characters become escapes."""
     if len(text) <= _SHOWN:
         return "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)
     return f"{shorten(text[:_SHOWN])}… ({len(text):,} characters)"
@@ -206,5 +206,5 @@ def _line_of(content: bytes, position: int) -> int:
 
 
 def _reason(failure: Exception) -> str:
-    """The system's reason in a few words."""
+    """The system's text for an error."""
     return getattr(failure, "strerror", None) or str(failure)

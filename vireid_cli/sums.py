@@ -1,4 +1,4 @@
-"""Hashes of the files of a tree, kept in the form of ``sha256sum`` and compared with the files."""
+"""SHA-256 hashes of the files of a tree, in the format of ``sha256sum``."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _BLOCK = 1 << 20
 
 
 def file_digest(path: Path) -> str:
-    """SHA-256 of a file as hex; empty if it is missing or can't be read."""
+    """SHA-256 of a file in hexadecimal; empty if the file is missing or unreadable."""
     try:
         total = hashlib.sha256()
         with open_regular(path) as file:
@@ -26,19 +26,19 @@ def file_digest(path: Path) -> str:
 
 
 def hash_files(root: Path, names: Iterable[str], workers: int | None = None) -> dict[str, str]:
-    """``file_digest`` of each path under a root, in the order of ``names``."""
+    """``file_digest`` of each path relative to ``root``, in the order of ``names``, on several threads."""
     listed = list(names)
     with ThreadPoolExecutor(workers) as pool:
         return dict(zip(listed, pool.map(lambda name: file_digest(root / name), listed), strict=True))
 
 
 def sums_text(sums: Mapping[str, str]) -> str:
-    """Hashes by path as the lines of ``sha256sum``."""
+    """Format hashes by path as lines of ``sha256sum``."""
     return "".join(f"{digest}  {name}\n" for name, digest in sums.items())
 
 
 def read_sums(path: Path, sha256: str | None) -> dict[str, str] | None:
-    """Hash of each file by its path; None where the list is missing or is not the one with this hash."""
+    """Read a list of hashes by path; None if it is missing or its own SHA-256 is not ``sha256``."""
     try:
         text = read_text(path, surrogates=True)
     except DataError:
@@ -50,7 +50,7 @@ def read_sums(path: Path, sha256: str | None) -> dict[str, str] | None:
 
 
 def differences(root: Path, expected: Mapping[str, str]) -> tuple[list[str], list[str]]:
-    """Paths under a root whose files have another hash, and paths without a file that can be read."""
+    """Compare a tree with expected hashes: paths with a different hash, and missing or unreadable paths."""
     hashes = hash_files(root, expected)
     changed = [name for name, digest in hashes.items() if digest and digest != expected[name]]
     return changed, [name for name, digest in hashes.items() if not digest]

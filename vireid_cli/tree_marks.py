@@ -1,4 +1,4 @@
-"""Forms of the marks of trees that vireid makes: ``vireid-rendered.json`` and ``vireid-occluded.json``."""
+"""Schemas of the mark files of generated trees: ``vireid-rendered.json`` and ``vireid-occluded.json``."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ Text = Annotated[str, Field(min_length=1)]
 
 
 class Mark(BaseModel):
-    """Typed values, without coercion; further keys are kept, since later versions add some."""
+    """Keys of every mark. Values are not coerced; unknown keys are kept, because later versions add some."""
 
     model_config = ConfigDict(strict=True, extra="allow", allow_inf_nan=False, frozen=True)
 
@@ -21,7 +21,7 @@ class Mark(BaseModel):
 
 
 class Rendered(Mark):
-    """The mark of a rendered tree, perhaps an unfinished one."""
+    """Mark of a rendered tree, complete or not."""
 
     parameters: dict[str, Any]
     layout: str | None = None
@@ -29,14 +29,14 @@ class Rendered(Mark):
 
 
 class WholeTree(Rendered):
-    """The mark of a complete rendered tree, with the hashes of its parts."""
+    """Mark of a complete rendered tree, with the hashes of its parts."""
 
     content_hash: Text
     parts: dict[str, Text]
 
 
 class RenderedSource(Mark):
-    """What a dataset's provenance takes from a complete rendered tree."""
+    """Keys of a complete rendered tree's mark that the provenance of a dataset uses."""
 
     complete: Literal[True]
     seed: Count
@@ -44,7 +44,7 @@ class RenderedSource(Mark):
 
 
 class PolicyMark(BaseModel):
-    """Shares of occluded images by role, and the queries' modality."""
+    """Shares of occluded images by role, in [0, 1], and the modality of the queries."""
 
     model_config = ConfigDict(strict=True, extra="allow", allow_inf_nan=False, frozen=True)
 
@@ -55,7 +55,7 @@ class PolicyMark(BaseModel):
 
 
 class LibraryMark(BaseModel):
-    """The library of occluders."""
+    """Name and hash of the occluder library."""
 
     model_config = ConfigDict(strict=True, extra="allow", frozen=True)
 
@@ -64,7 +64,7 @@ class LibraryMark(BaseModel):
 
 
 class Occluded(Mark):
-    """The mark of an occluded tree, perhaps an unfinished one."""
+    """Mark of an occluded tree, complete or not."""
 
     base: str = Field(alias="from")
     preset: str
@@ -75,7 +75,7 @@ class Occluded(Mark):
 
 
 class OccludedSource(Occluded):
-    """The mark of a complete occluded tree."""
+    """Mark of a complete occluded tree."""
 
     complete: Literal[True]
     content_hash: Text

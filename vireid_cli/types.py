@@ -1,6 +1,6 @@
-"""The shared words: modality, record, batch, embeddings.
+"""Types shared by all packages: modality, record, batch, embeddings.
 
-Nothing here imports torch when it is loaded, so that a help text or a results table stays fast.
+The module does not import torch, so that commands without a network start fast.
 """
 
 from __future__ import annotations
@@ -16,49 +16,50 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 Progress = Callable[[int, int], None]
-"""Called with (done, total)."""
+"""Callback with (done, total)."""
 
 Size = tuple[int, int]
 """Image size as (height, width) in pixels."""
 
 SIZE: Size = (288, 144)
-"""The input size of most papers of the field."""
+"""Default input size, that of most papers."""
 
 Resize = Literal["lanczos", "bicubic"]
-"""Rule by which images are resized: Pillow's Lanczos filter, as the field does, or torch's cubic one."""
+"""Resize filter: Pillow's Lanczos, as in published code, or torch's bicubic."""
 
 RESIZE: Resize = "lanczos"
-"""The default rule."""
+"""Default resize filter."""
 
 IMAGE_ENDINGS = (".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff")
-"""Endings of image files, in lower case."""
+"""Extensions of image files, in lower case."""
 
 Side = Literal["query", "gallery"]
 SIDES: tuple[Side, ...] = ("query", "gallery")
 """The two sides of a test."""
 
 TRIALS_MARK = "trials:"
-"""Begins the split of an image whose dataset is split anew in each trial: a letter a trial follows."""
+"""Prefix of ``Record.split`` in datasets with one split per trial; one letter per trial follows."""
 
 TRIAL_LETTERS = {"train": "r", "test": "e", "none": "-"}
+"""Letter of each split in ``Record.split`` after ``TRIALS_MARK``."""
 
 LUMINANCE = (0.299, 0.587, 0.114)
-"""Weights of R, G, B in a grey image (ITU-R BT.601)."""
+"""Weights of R, G, B for conversion to grey (ITU-R BT.601)."""
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
-"""Channel statistics (RGB, pixels in [0, 1]) that ImageNet backbones were trained with."""
+"""Channel means and standard deviations (RGB, pixels in [0, 1]) of ImageNet backbones."""
 
 
 class Modality(StrEnum):
-    """The two sides of the task."""
+    """The two image modalities."""
 
     VISIBLE = "visible"
     INFRARED = "infrared"
 
     @property
     def code(self) -> int:
-        """0 for visible, 1 for infrared: how the modality stands in integer columns."""
+        """Integer code in arrays: 0 for visible, 1 for infrared."""
         return 0 if self is Modality.VISIBLE else 1
 
     @property
@@ -68,7 +69,7 @@ class Modality(StrEnum):
 
     @staticmethod
     def of(code: int) -> Modality:
-        """The modality whose ``code`` this is."""
+        """Convert a ``code`` to its modality."""
         return Modality.VISIBLE if int(code) == 0 else Modality.INFRARED
 
 
@@ -77,13 +78,13 @@ class Record:
     """One image of one person.
 
     Attributes:
-        path: Relative to the dataset's root, with forward slashes.
-        pid: The dataset's own person number.
-        camid: The dataset's own camera number.
+        path: Path relative to the dataset's root, with forward slashes.
+        pid: Person number of the dataset.
+        camid: Camera number of the dataset.
         modality: Visible or infrared.
-        split: The dataset's own split of this person: ``train``, ``val`` or ``test``; ``query`` or
-            ``gallery`` where the dataset says on which side of a test an image stands. Where a dataset
-            is split anew in each trial, ``trials:`` and a letter a trial (``TRIAL_LETTERS``).
+        split: Split of this person: ``train``, ``val`` or ``test``; or ``query`` or ``gallery`` in datasets
+            that assign test images to one side. In datasets with one split per trial: ``trials:`` and one
+            letter per trial (``TRIAL_LETTERS``).
     """
 
     path: str
@@ -98,7 +99,7 @@ class RecordTable:
     """Records as columns of equal length N, in a fixed order.
 
     Attributes:
-        paths: (N,) unicode, relative to the dataset's root.
+        paths: (N,) unicode, paths relative to the dataset's root.
         pids: (N,) int64.
         camids: (N,) int64.
         modalities: (N,) uint8, ``Modality.code``.
@@ -121,35 +122,38 @@ class RecordTable:
         return len(self.paths)
 
     def __iter__(self) -> Iterator[Record]:
-        """The rows as records, in order."""
+        """Iterate over the rows as records."""
         for i in range(len(self)):
             yield self.row(i)
 
     @property
     def tested(self) -> np.ndarray:
-        """(N,) bool: rows of test identities, on whichever side."""
+        """(N,) bool: rows of test identities, on either side."""
         return np.isin(self.splits, ("test", *SIDES))
 
     @property
     def has_cameras(self) -> bool:
-        """Whether camera numbers say more than modalities: faces and RegDB have one a modality."""
+        """Whether some modality has several cameras. Faces and RegDB have one camera per modality."""
         return any(len(np.unique(self.camids[self.modalities == m.code])) > 1 for m in Modality)
 
     def side(self, name: Side, modality: Modality) -> np.ndarray:
-        """Rows of one modality that stand on one side of a test; those of split ``test`` stand on both."""
+        """Row indices of one modality on one side of a test; split ``test`` belongs to both sides."""
         return np.flatnonzero(np.isin(self.splits, ("test", name)) & (self.modalities == modality.code))
 
     @property
     def trials(self) -> int:
-        """Number of trials in which the dataset is split anew; 0 where it has one split for all."""
+        """Number of trials of a dataset with one split per trial; 0 for datasets with a single split."""
         marked = len(self) > 0 and str(self.splits[0]).startswith(TRIALS_MARK)
         return len(str(self.splits[0])) - len(TRIALS_MARK) if marked else 0
 
     def in_trial(self, trial: int) -> RecordTable:
-        """The same rows with their split (``train``, ``test``, ``none``) in one trial, from 1.
+        """Return the same rows with their split in one trial: ``train``, ``test`` or ``none``.
+
+        Args:
+            trial: Number of the trial, from 1.
 
         Raises:
-            ValueError: There is no such trial.
+            ValueError: The trial does not exist.
         """
         if not 1 <= trial <= self.trials:
             raise ValueError(f"trial {trial} of {self.trials}")
@@ -161,7 +165,7 @@ class RecordTable:
         return RecordTable(self.paths, self.pids, self.camids, self.modalities, splits)
 
     def row(self, index: int) -> Record:
-        """The record at ``index``."""
+        """Return the record at ``index``."""
         return Record(
             str(self.paths[index]),
             int(self.pids[index]),
@@ -171,16 +175,16 @@ class RecordTable:
         )
 
     def modality(self, index: int) -> Modality:
-        """The modality of the image at ``index``."""
+        """Return the modality of the image at ``index``."""
         return Modality.of(self.modalities[index])
 
     def take(self, index: np.ndarray) -> RecordTable:
-        """The rows at ``index`` (integers or a boolean mask), in that order."""
+        """Select the rows at ``index`` (integers or a boolean mask), in that order."""
         return RecordTable(*(getattr(self, name)[index] for name in self.__slots__))
 
     @staticmethod
     def of(records: list[Record]) -> RecordTable:
-        """Columns of a list of records."""
+        """Convert a list of records to columns."""
         return RecordTable(
             np.array([r.path for r in records], dtype=np.str_),
             np.array([r.pid for r in records], dtype=np.int64),
@@ -192,17 +196,18 @@ class RecordTable:
 
 @dataclass(frozen=True, slots=True)
 class Erasure:
-    """Where random erasing strikes; drawn by augmentation, applied by the network.
+    """Masks of random erasing: augmentation draws them, the network applies them.
 
-    A method may transform an image first (SEPG makes its SEG image before erasing) or erase after
-    normalising (CAJ), so the rectangles travel as masks.
+    The masks are separate from the pixels because some methods transform an image before erasing (SEPG
+    computes its SEG image) or erase after normalising (CAJ).
 
     Attributes:
-        visible: (B, 1, H, W) bool, true where a visible pixel is erased.
-        infrared: (B, 1, H, W) bool.
-        second: (B, 1, H, W) bool of the second view; None: there is none.
-        fill: RGB value written there, in the space that ``normalised`` names.
-        normalised: False: ``fill`` is in pixels [0, 1]; True: it is written after mean/std.
+        visible: (B, 1, H, W) bool, true for erased pixels of the visible images.
+        infrared: (B, 1, H, W) bool, the same for the infrared images.
+        second: (B, 1, H, W) bool, the same for the second view, or None.
+        fill: RGB value of erased pixels.
+        normalised: Whether ``fill`` is written after normalising by mean and standard deviation; otherwise
+            it is a pixel value in [0, 1].
     """
 
     visible: Tensor
@@ -214,15 +219,15 @@ class Erasure:
 
 @dataclass(frozen=True, slots=True)
 class Exchange:
-    """What becomes of colours after normalising and erasing; drawn by augmentation, applied by the network.
+    """Channel exchange after normalising and erasing: augmentation draws it, the network applies it.
 
-    CAJ exchanges channels there, so that their different means and deviations are part of the
-    augmentation. A row is the weights of the three channels in the one that replaces them all; a row of
-    zeros leaves an image as it is.
+    CAJ exchanges normalised channels, so that their different means and deviations are part of the
+    augmentation. Each row has the weights of the three channels in the grey image that replaces all of
+    them. A row of zeros leaves the image unchanged.
 
     Attributes:
-        infrared: (B, 3) float.
-        second: (B, 3) float, of the second view; None: there is none.
+        infrared: (B, 3) float, weights of the infrared images.
+        second: (B, 3) float, weights of the second view, or None.
     """
 
     infrared: Tensor
@@ -235,15 +240,15 @@ class Batch:
 
     Attributes:
         visible: (B, 3, H, W) float pixels in [0, 1], RGB, not normalised.
-        infrared: (B, 3, H, W), the same.
-        labels: (B,) int64 in 0..C−1, valid for both modalities: identities in the same order,
-            contiguous by identity.
+        infrared: (B, 3, H, W) float, in the same format.
+        labels: (B,) int64 in 0..C−1. Both modalities have the same order of identities, with the images of
+            each identity contiguous.
         visible_camids: (B,) int64, or None.
         infrared_camids: (B,) int64, or None.
         erase: Masks of random erasing, or None.
-        second: (B, 3, H, W) another view of the visible images, cropped, flipped and erased by draws of
-            its own (CAJ), or None.
-        exchange: Channels exchanged after normalising and erasing, or None.
+        second: (B, 3, H, W) second view of the visible images with independent cropping, flipping and
+            erasing (CAJ), or None.
+        exchange: Channel exchange after normalising and erasing, or None.
     """
 
     visible: Tensor
@@ -258,14 +263,14 @@ class Batch:
 
 @dataclass(frozen=True, slots=True)
 class Embeddings:
-    """Embeddings of N images beside what is known of them.
+    """Embeddings of N images with their labels.
 
     Attributes:
-        features: (N, D) float32, rows of unit length unless the protocol says otherwise.
+        features: (N, D) float32, rows of unit length unless the protocol differs.
         pids: (N,) int64.
         camids: (N,) int64.
         modalities: (N,) uint8, ``Modality.code``.
-        paths: (N,) unicode; empty strings where unknown.
+        paths: (N,) unicode; empty strings if unknown.
     """
 
     features: np.ndarray
@@ -286,9 +291,9 @@ class Embeddings:
         return len(self.pids)
 
     def take(self, index: np.ndarray) -> Embeddings:
-        """The rows at ``index``, in that order."""
+        """Select the rows at ``index``, in that order."""
         return Embeddings(*(getattr(self, name)[index] for name in self.__slots__))
 
     def widened(self) -> Embeddings:
-        """The same in float64: one product then ranks alike on every device."""
+        """Convert the features to float64, so that their products rank alike on every device."""
         return replace(self, features=self.features.astype(np.float64))

@@ -1,7 +1,8 @@
-"""Unfinished files and folders: locked while they are written, removed once their writer is gone.
+"""Temporary files and folders that are locked during writing and removed after a crash of the writer.
 
-A writer makes ``.NAME.<random>.tmp`` beside its target, locks it, and renames it when it is whole. The system
-drops the lock when the process ends, however it ends: what can be locked by somebody else is litter.
+A writer creates ``.NAME.<random>.tmp`` beside its target, locks it, and renames it when it is complete. The
+system releases the lock when the process ends, for any reason. A temporary file without a lock therefore
+belongs to a dead process and can be removed.
 """
 
 from __future__ import annotations
@@ -20,12 +21,12 @@ from pathlib import Path
 if sys.platform == "win32":
 
     def _lock(handle: int) -> bool | None:
-        return None  # an open file can't be deleted there: no lock is needed
+        return None  # Windows does not delete open files: no lock is needed
 else:
     import fcntl
 
     def _lock(handle: int) -> bool | None:
-        """Take the lock; False if somebody else holds it, None on a file system without locks."""
+        """Take the lock. False if another process holds it, None on file systems without locks."""
         try:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
@@ -36,29 +37,29 @@ else:
 
 
 TEMPORARY = ".tmp"
-"""End of the names of unfinished files and folders."""
+"""Suffix of temporary files and folders."""
 
 _LITTER = re.compile(r"\.[^.].*\.[^.]+\.tmp|\.onnx-[a-z0-9_]{8}", re.DOTALL)
-"""Names of unfinished files and folders, those of earlier versions included."""
+"""Names of temporary files and folders, including those of earlier versions."""
 
 _LINK_AGE = 60.0
-"""Seconds after which an unfinished symbolic link, which can't be locked, is nobody's."""
+"""Age in seconds from which a temporary symbolic link is removed, since links can't be locked."""
 
 _TRIES = 16
 
 
 @contextmanager
 def unfinished_file(path: Path) -> Iterator[tuple[int, Path]]:
-    """Make a file beside ``path`` to write and to rename; it is removed if it has not been renamed.
+    """Create a temporary file beside ``path``; it is removed after the block unless the block renamed it.
 
     Yields:
-        An open descriptor, which the block closes, and the file's path.
+        An open descriptor, which the block closes, and the path of the file.
 
     Raises:
-        OSError: It can't be made.
+        OSError: The file can't be created.
     """
     handle, temporary = _make_file(path)
-    # it holds the lock until the file has its own name; Windows renames no open file
+    # The duplicate holds the lock until the file is renamed; Windows does not rename open files.
     guard = None if sys.platform == "win32" else os.dup(handle)
     try:
         yield handle, temporary
@@ -70,14 +71,15 @@ def unfinished_file(path: Path) -> Iterator[tuple[int, Path]]:
 
 @contextmanager
 def unfinished_folder(folder: Path, name: str) -> Iterator[Path]:
-    """Make a folder within ``folder`` that vanishes after the block, or with the next writer after a kill.
+    """Create a temporary folder in ``folder``; it is removed after the block or, after a kill, by the next
+    writer.
 
     Args:
-        folder: The place; it must exist.
-        name: Part of the folder's name, such as ``onnx``.
+        folder: Existing parent folder.
+        name: Part of the temporary folder's name, such as ``onnx``.
 
     Raises:
-        OSError: It can't be made.
+        OSError: The folder can't be created.
     """
     remove_unfinished(folder)
     place, guard = _make_folder(folder, name)
@@ -90,13 +92,13 @@ def unfinished_folder(folder: Path, name: str) -> Iterator[Path]:
 
 
 def remove_unfinished(folder: Path) -> None:
-    """Delete what killed processes left unfinished right in ``folder``; never a living writer's."""
+    """Delete temporary entries of killed processes from ``folder``, without its subfolders."""
     try:
         names = [name for name in os.listdir(folder) if _LITTER.fullmatch(name)]
     except OSError:
         return
     for name in names:
-        with suppress(OSError):  # another process was faster, or it is not ours to delete
+        with suppress(OSError):  # another process removed it first, or no permission
             _remove(folder / name)
 
 
@@ -126,7 +128,7 @@ def _make_file(path: Path) -> tuple[int, Path]:
         temporary = Path(name)
         if _lock(handle) is not False and _is_at(temporary, handle):
             return handle, temporary
-        os.close(handle)  # another process sweeps it between its making and its locking
+        os.close(handle)  # another process removed it between its creation and its lock
     raise FileNotFoundError(f"temporary files beside {path} vanish")
 
 
@@ -146,7 +148,7 @@ def _make_folder(folder: Path, name: str) -> tuple[Path, int | None]:
 
 
 def _is_at(path: Path, handle: int) -> bool:
-    """Whether a path still names the open file or folder."""
+    """Whether a path still refers to the open file or folder."""
     try:
         return os.path.samestat(os.lstat(path), os.fstat(handle))
     except FileNotFoundError:

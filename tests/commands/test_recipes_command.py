@@ -115,11 +115,9 @@ def test_check_prints_every_mistake_of_every_file_with_its_line(vireid: Callable
     Path("two.yaml").write_text("method: {name: sepgg}\n")
     code, out, err = vireid("check", one, "two.yaml", "three.yaml", "sepg")
     assert code == 2
-    assert f"one.yaml:{place['part:']}: method.options.lam.part: there is no such key." in err
+    assert f"one.yaml:{place['part:']}: method.options.lam.part: unknown key." in err
     assert "Did you mean 'method.options.lam.parts'?" in err
-    assert (
-        f"one.yaml:{place['epoch:']}: train.epoch: there is no such key. Did you mean 'train.epochs'?" in err
-    )
+    assert f"one.yaml:{place['epoch:']}: train.epoch: unknown key. Did you mean 'train.epochs'?" in err
     assert "two.yaml:1: method.name: unknown method 'sepgg'." in err
     assert "There is no recipe 'three.yaml'" in err
     assert "3 of 4 refused" in err

@@ -58,7 +58,7 @@ def run(
 @pytest.mark.parametrize("dataset", WRITERS)
 @pytest.mark.parametrize(
     ("number", "message", "advice"),
-    [(FULL, "no space left", "Free some space"), (READ_ONLY, "cannot write", "that you may write to")],
+    [(FULL, "no space left", "Free some space"), (READ_ONLY, "cannot write", "with write permission")],
 )
 def test_the_store_s_disk(
     tmp_path: Path,
@@ -118,7 +118,7 @@ def test_a_read_only_dataset_is_prepared_through_links(tmp_path: Path, sysu_tree
     assert linked.paths.tolist() == load_source(dataset).scan(root).records.paths.tolist()
 
 
-@pytest.mark.parametrize(("number", "advice"), [(FULL, "The disk is full"), (READ_ONLY, "may write to")])
+@pytest.mark.parametrize(("number", "advice"), [(FULL, "The disk is full"), (READ_ONLY, "write permission")])
 def test_a_file_that_cannot_be_written(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int, advice: str
 ) -> None:
@@ -146,7 +146,7 @@ def test_any_other_failure_of_the_system_has_no_traceback(
 
 
 @pytest.mark.parametrize(
-    ("number", "advice"), [(FULL, "free some space"), (READ_ONLY, "Choose a place that you may write to")]
+    ("number", "advice"), [(FULL, "free some space"), (READ_ONLY, "Choose a folder with write permission")]
 )
 @pytest.mark.parametrize("words", [(), ("--images", "photos", "--coco", "instances.json")])
 def test_a_library_s_folder_is_tried_before_anything_is_drawn_or_cut_out(

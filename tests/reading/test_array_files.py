@@ -77,7 +77,7 @@ MAKE: dict[str, tuple[Callable[[Path], object], str]] = {
     "half a header": (lambda p: archive(p, {"a.npy": WHOLE[:20]}), "array 'a' can't be read"),
     "no array": (lambda p: archive(p, {"a.npy": b"hello world, no array"}), "array 'a' can't be read"),
     "member without npy": (lambda p: archive(p, {"a": WHOLE}), r"array 'a' is not an \.npy member"),
-    "twice": (lambda p: archive(p, {"a": WHOLE, "a.npy": WHOLE}), "array 'a' is there twice"),
+    "twice": (lambda p: archive(p, {"a": WHOLE, "a.npy": WHOLE}), "array 'a' occurs twice"),
     "huge shape": (lambda p: archive(p, {"a.npy": header((1 << 40, 8))}), "claims shape .* but has 0 bytes"),
     "huge side, no content": (lambda p: archive(p, {"a.npy": header((1 << 60, 0))}), "claims shape"),
     "huge text without length": (lambda p: archive(p, {"a.npy": header((1 << 60,), "<U0")}), "claims shape"),

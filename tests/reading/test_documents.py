@@ -23,7 +23,7 @@ TEXTS = {
     "[" * 100_000: f"nested deeper than {DEPTH} levels",
     '{"a":' * 100_000: f"nested deeper than {DEPTH} levels",
     "[" * 200 + "]" * 200: f"nested deeper than {DEPTH} levels",
-    '{"a": 1, "a": 2}': "the key 'a' is written twice",
+    '{"a": 1, "a": 2}': "the key 'a' occurs twice",
     "[NaN]": "NaN is not a JSON number",
     "[-Infinity]": "-Infinity is not a JSON number",
     "[" + "1" * 5000 + "]": "a number has too many digits",

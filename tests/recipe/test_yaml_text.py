@@ -174,7 +174,7 @@ REFUSED = {
     "! 1": "the tag ! is not supported",
     "&a [*a]": "alias (*name) of itself",
     "*b": "undefined alias",
-    "{b: 1, b: 2}": "a.b: this key is written twice.",
+    "{b: 1, b: 2}": "a.b: this key occurs twice.",
     '"a\\0b"': "control character U+0000",
     '"\\x1b[2J"': "control character U+001B",
     '"\\ud800"': "control character U+D800",

@@ -43,6 +43,6 @@ def explained(folder: Path) -> Iterator[None]:
         if error.errno in (errno.EROFS, errno.EACCES, errno.EPERM):
             raise DataError(
                 f"cannot write {folder}: {error.strerror}",
-                "Choose a data directory that you may write to.",
+                "Choose a data directory with write permission.",
             ) from error
         raise

@@ -117,7 +117,7 @@ def _problem(
     key = (*prefix, *_written(item["loc"], places, prefix))
     place = place_of(key, places)
     if item["type"] == "extra_forbidden":
-        return Problem(place, ".".join(key), f"there is no such key.{nearest(key, model, prefix)}")
+        return Problem(place, ".".join(key), f"unknown key.{nearest(key, model, prefix)}")
     if item["type"] == "missing":
         last = item["loc"][-1]
         what = (

@@ -98,7 +98,7 @@ class RecipeSource:
         origin: File name, or ``--set``.
         content: The mapping as plain dicts, lists and scalars.
         places: Key path → ``file:line``; list items have their index as text.
-        flaws: Keys written twice, ambiguous numbers, control characters.
+        flaws: Repeated keys, ambiguous numbers, control characters.
     """
 
     origin: str
@@ -239,7 +239,7 @@ def _walk(node: yaml.Node, prefix: KeyPath) -> Iterator[tuple[KeyPath, yaml.Node
 
 
 def _flaws(root: yaml.Node, origin: str) -> Iterator[Flaw]:
-    """Keys written twice and refused scalars; called before merges are resolved, which repeat keys."""
+    """Repeated keys and refused scalars. Called before merges are resolved, because merges repeat keys."""
     seen: set[KeyPath] = set()
     entries: list[tuple[KeyPath, yaml.Node, yaml.Node]] = [((), root, root), *_walk(root, ())]
     for key, value, marked in entries:
@@ -248,7 +248,7 @@ def _flaws(root: yaml.Node, origin: str) -> Iterator[Flaw]:
             if text := yaml_scalars.refusal(marked.value, plain=False):
                 yield Flaw(key, place, text)
             if key in seen:
-                yield Flaw(key, place, "this key is written twice.")
+                yield Flaw(key, place, "this key occurs twice.")
             seen.add(key)
         if isinstance(value, yaml.ScalarNode):
             if value.tag == yaml_scalars.MERGE:
