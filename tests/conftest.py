@@ -94,7 +94,7 @@ class Listener(Reporter):
         self.lines: list[str] = []
         self.jobs: dict[str, tuple[int, int]] = {}
 
-    def say(self, text: str) -> None:
+    def info(self, text: str) -> None:
         self.said.append(text)
         self.lines.append(text)
 

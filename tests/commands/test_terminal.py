@@ -43,7 +43,7 @@ def test_tables_show_names_as_they_are(screen: io.StringIO) -> None:
 
 def test_lines_show_names_as_they_are(screen: io.StringIO) -> None:
     reporter = console.ConsoleReporter()
-    reporter.say(EVIL)
+    reporter.info(EVIL)
     reporter.warn(EVIL)
     console.print_line(EVIL, "dim")
     console.print_note(EVIL)
@@ -143,7 +143,7 @@ def test_lost_messages_stop_no_work(monkeypatch: pytest.MonkeyPatch, number: int
 
     monkeypatch.setattr(sys, "stderr", Gone())
     reporter = console.ConsoleReporter()
-    reporter.say("half")
+    reporter.info("half")
     reporter.warn("half")
     reporter.advance("job", 1, 1)
 

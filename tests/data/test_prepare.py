@@ -134,7 +134,7 @@ def test_a_store_of_the_time_before_lanczos_serves_and_is_extended(data: Path) -
     lines: list[str] = []
 
     class Listener(Reporter):
-        def say(self, text: str) -> None:
+        def info(self, text: str) -> None:
             lines.append(text)
 
     session = Session.choose("cpu", reporter=Listener(), data_dir=data)

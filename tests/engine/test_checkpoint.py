@@ -12,10 +12,10 @@ from vireid_cli import folders
 from vireid_cli.engine.checkpoint import (
     Checkpoint,
     Position,
+    check_free_space,
     load_checkpoint,
     load_model,
     load_position,
-    refuse_full_disk,
     save_checkpoint,
 )
 from vireid_cli.errors import DataError, UsageError
@@ -142,7 +142,7 @@ def test_a_disk_without_room_for_two_checkpoints_is_refused(
     network = torch.nn.Linear(999, 1)  # 1,000 numbers of 4 bytes, and two moments of each: 12,000 bytes
     usage = shutil.disk_usage(tmp_path)
     monkeypatch.setattr(shutil, "disk_usage", lambda _: usage._replace(free=24_000))
-    refuse_full_disk(tmp_path / "runs" / "to be made", network, moments=2, kept=1)
+    check_free_space(tmp_path / "runs" / "to be made", network, moments=2, copies=1)
     with pytest.raises(DataError, match=r"0 MB free") as caught:
-        refuse_full_disk(tmp_path, network, moments=2, kept=2)
+        check_free_space(tmp_path, network, moments=2, copies=2)
     assert "--runs" in caught.value.hint

@@ -59,7 +59,7 @@ class ConsoleReporter(Reporter):
         self._printed: dict[str, float] = {}
         self._marks: dict[str, list[tuple[float, int]]] = {}
 
-    def say(self, text: str) -> None:
+    def info(self, text: str) -> None:
         """Print one line."""
         _print_lines(self._console(), text)
 
@@ -80,7 +80,7 @@ class ConsoleReporter(Reporter):
             self._printed[job] = now
             left = self._left(job, now, done, total)
             details = "  ".join(f"{name} {value}" for name, value in values.items())
-            self.say(f"{job} {done}/{total}  {details}  left {duration(left)}")
+            self.info(f"{job} {done}/{total}  {details}  left {duration(left)}")
         if done >= total:
             self._finish(job)
 

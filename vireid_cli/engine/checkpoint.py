@@ -124,20 +124,20 @@ def not_finite(tensors: dict[str, Tensor]) -> str | None:
     return None
 
 
-def refuse_full_disk(place: Path, network: nn.Module, moments: int, kept: int) -> None:
-    """Refuse to train where the checkpoints will not fit: after hours, there would be nothing to keep.
+def check_free_space(place: Path, network: nn.Module, moments: int, copies: int) -> None:
+    """Check before a training that its checkpoints will fit on the disk.
 
     Args:
         place: The folder of run folders; it need not exist yet.
-        network: What is trained.
+        network: The network to train.
         moments: Numbers that the optimizer keeps for each parameter.
-        kept: Checkpoints that stay; a new one is whole before the old one goes.
+        copies: Checkpoints that the run keeps; space for one more is needed while one is replaced.
 
     Raises:
-        DataError: Less space is free.
+        DataError: The free space is too small.
     """
     weights = sum(value.nbytes for value in network.state_dict().values())
-    needed = (kept + 1) * (weights + moments * sum(value.nbytes for value in network.parameters()))
+    needed = (copies + 1) * (weights + moments * sum(value.nbytes for value in network.parameters()))
     there = next(folder for folder in (place.absolute(), *place.absolute().parents) if folder.is_dir())
     free = shutil.disk_usage(there).free
     if free < needed:

@@ -79,7 +79,7 @@ def compare(study: Study, session: Session, options: EvaluateOptions) -> StudyRe
     folder = session.runs_dir / study.name
     with locked(folder, folder / ".lock"):
         if start and weights and not weights.is_file():
-            session.reporter.say(f"{study.name}: first the run that all rows start from, {start.name}")
+            session.reporter.info(f"{study.name}: first the run that all rows start from, {start.name}")
             run = _trained(start, inside)
             export_backbone(run, session, modality=Modality.VISIBLE, out=weights)
         return _fill(study, recipes, session, inside, options)
@@ -98,7 +98,7 @@ def _fill(
     parameters: dict[str, int] = {}
     total = len(recipes)
     for done, ((label, seed), recipe) in enumerate(recipes.items()):
-        session.reporter.say(f"{study.name}: {done + 1} of {total}: {label}, seed {seed}")
+        session.reporter.info(f"{study.name}: {done + 1} of {total}: {label}, seed {seed}")
         run = _trained(recipe, inside)
         parameters[label] = int(run.environment()["parameters"])
         for dataset in study.evaluate.datasets or ("",):

@@ -78,7 +78,7 @@ def export_run(
         modality: sample_images(store, size, modality, SAMPLES, trained.recipe.data.trial)
         for modality in Modality
     }
-    session.reporter.say(f"exporting {run.folder} at {size[0]}×{size[1]}")
+    session.reporter.info(f"exporting {run.folder} at {size[0]}×{size[1]}")
     metadata = {
         "recipe": trained.recipe.name,
         "method": trained.recipe.method.name,

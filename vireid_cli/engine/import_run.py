@@ -106,7 +106,7 @@ def import_run(
     network.load_state_dict(translation.state)
     tokens, known = _training_identities(dataset, trial, count, session)
     figures = _figures(content)
-    checkpoints.refuse_full_disk(session.runs_dir, network, 0, 0)
+    checkpoints.check_free_space(session.runs_dir, network, 0, 0)
     run = runs.create(recipe.name, dataset, runs=session.runs_dir)
     about = {
         "from": release,

@@ -43,7 +43,7 @@ def ensure_library(folder: Path | None, session: Session) -> Library:
     """
     usual = session.data_dir / LIBRARY
     if folder is None and not (usual / INDEX).is_file():
-        session.reporter.say(f"drawing the built-in occluders into {usual} first")
+        session.reporter.info(f"drawing the built-in occluders into {usual} first")
         return build_builtin(usual, progress=session.reporter.progress("drawing"))
     library = read_library(folder or usual)
     if not library.sealed:

@@ -40,7 +40,7 @@ def prepare_dataset(
     """
     located = stores.locate(dataset, session.data_dir, root)
     if located.rendered:
-        session.reporter.say(f"taking the rendered benchmark in {located.root}")
+        session.reporter.info(f"taking the rendered benchmark in {located.root}")
     return prepare(
         dataset,
         located.root,
@@ -65,16 +65,16 @@ def ensure_prepared(dataset: str, session: Session, size: Size, resize: Resize) 
     shown = f"{size[0]}×{size[1]}"
     if not is_prepared(dataset, session.data_dir):
         stores.locate(dataset, session.data_dir)  # before anything is announced
-        session.reporter.say(f"{dataset} is not prepared yet: preparing it at {shown} first")
+        session.reporter.info(f"{dataset} is not prepared yet: preparing it at {shown} first")
         return prepare_dataset(dataset, session, size, resize=resize).store
     store = stores.open_store(session.data_dir, dataset, resize)
     if store.images(size) is None:
         if others := [files.resize for files in store.finished if files.size == size]:
-            session.reporter.say(
+            session.reporter.info(
                 f"{dataset} is prepared at {shown} by {others[0]} only: adding pixels by {resize}"
             )
         else:
-            session.reporter.say(f"{dataset} is not prepared at {shown} yet: adding this size")
+            session.reporter.info(f"{dataset} is not prepared at {shown} yet: adding this size")
         store = add_size(store, size, progress=session.reporter.progress("preparing")).store
     return store
 

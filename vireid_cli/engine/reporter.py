@@ -1,4 +1,4 @@
-"""How the engine tells what it is doing, without knowing who listens (a terminal, a notebook, nobody)."""
+"""Progress and messages of the engine, for a terminal, a notebook or nobody."""
 
 from __future__ import annotations
 
@@ -8,24 +8,31 @@ from vireid_cli.types import Progress
 
 
 class Reporter:
-    """Listens and says nothing; the command line's console overrides its three verbs."""
+    """Ignores everything; the console of the command line overrides ``info``, ``warn`` and ``advance``."""
 
-    def say(self, text: str) -> None:
-        """One line of information."""
+    def info(self, text: str) -> None:
+        """Receive one line of information."""
 
     def warn(self, text: str) -> None:
-        """One line that the user should not miss."""
+        """Receive one line of warning."""
 
     def advance(self, job: str, done: int, total: int, shown: Mapping[str, str] | None = None) -> None:
-        """A long job has come to ``done`` of ``total``; ``shown`` are values to put beside the bar."""
+        """Receive the progress of a long job.
+
+        Args:
+            job: Name of the job.
+            done: Finished units.
+            total: Units in total.
+            shown: Values displayed beside the progress bar, keyed by name.
+        """
 
     def progress(self, job: str) -> Progress:
-        """A callback that advances ``job``."""
+        """Return a callback ``(done, total)`` that advances ``job``."""
         return lambda done, total: self.advance(job, done, total)
 
 
 def duration(seconds: float) -> str:
-    """Seconds as people say them: ``45 s``, ``3 min 20 s``, ``2 h 5 min``, ``9 days``."""
+    """Format seconds for people: ``45 s``, ``3 min 20 s``, ``2 h 5 min``, ``9 days``."""
     whole = round(seconds)
     if whole < 60:
         return f"{whole} s"

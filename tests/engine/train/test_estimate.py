@@ -25,9 +25,9 @@ def printed(ends: list[float], total: int = 100) -> dict[int, str]:
     ("ends", "expected"),
     [
         # the first step is slow to start: 0.5 s a step from the second on, 96 steps left after four
-        ([5.0, 5.5, 6.0, 6.5], {4: "about 48 s to go on cpu"}),
+        ([5.0, 5.5, 6.0, 6.5], {4: "about 48 s left on cpu"}),
         # a step of a minute and a half: known after the first, 99 left; the hint makes it short
-        ([90.0, 180.0, 270.0, 360.0, 450.0], {1: f"about 2 h 28 min to go on cpu ({SHORTER})"}),
+        ([90.0, 180.0, 270.0, 360.0, 450.0], {1: f"about 2 h 28 min left on cpu ({SHORTER})"}),
         # less than ten seconds in all: nothing is printed
         ([1.0, 1.05, 1.1, 1.15, 1.2], {}),
     ],
@@ -42,7 +42,7 @@ def test_a_slow_step_changes_nothing() -> None:
     ends = [sum(steps[: i + 1]) for i in range(len(steps))]
     lines = printed(ends, 1200)
     assert set(lines) == {2}
-    assert lines[2] == "about 29 min 57 s to go on cpu"  # 1.5 s × 1198 steps
+    assert lines[2] == "about 29 min 57 s left on cpu"  # 1.5 s × 1198 steps
 
 
 def test_corrected_when_the_pace_changes() -> None:
@@ -50,12 +50,12 @@ def test_corrected_when_the_pace_changes() -> None:
     steps = [0.2] * 60 + [2.0] * 30
     ends = [sum(steps[: i + 1]) for i in range(len(steps))]
     lines = printed(ends, 400)
-    assert lines[4] == "about 1 min 19 s to go on cpu"
+    assert lines[4] == "about 1 min 19 s left on cpu"
     assert [line.rpartition(" ")[2] for line in lines.values()] == ["cpu", "corrected"]
     step = max(lines)
     assert 60 < step <= 70
     minutes, seconds = divmod((400 - step) * 2, 60)
-    assert lines[step] == f"about {minutes} min {seconds} s to go on cpu, corrected"
+    assert lines[step] == f"about {minutes} min {seconds} s left on cpu, corrected"
 
 
 def test_pauses_between_epochs_count() -> None:
@@ -82,4 +82,4 @@ def test_readings_of_many_steps_are_read_by_step() -> None:
     estimate.add(50, 104.0 + 50 * 0.5, 946)
     assert not estimate.starting
     assert estimate.seconds(946) == pytest.approx(946.0)  # median of 1, 1, 1, 0.5
-    assert lines == ["about 16 min 36 s to go on cuda"]
+    assert lines == ["about 16 min 36 s left on cuda"]

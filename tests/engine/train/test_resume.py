@@ -1,4 +1,4 @@
-"""An interrupted training goes on alone, with its own arithmetic or with another one that is said."""
+"""Resuming: one process at a time, the run's own precision, and a warning about different numerics."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def session(
 def cut(tiny_recipe: Path, sysu_tree: Path, tmp_path: Path, stop_after: Callable[[int], None]) -> RunFolder:
     """A run in bf16 that was stopped after its first epoch."""
     stop_after(3)
-    with pytest.raises(Interrupted, match=r"^Stopped; a checkpoint is in .*last\.\n") as caught:
+    with pytest.raises(Interrupted, match=r"^Stopped; saved a checkpoint to .*last\.\n") as caught:
         train.train(
             load_recipe(str(tiny_recipe)),
             session(sysu_tree, "bf16", runs=tmp_path / "my runs"),
@@ -75,17 +75,19 @@ def test_a_stop_in_the_middle_of_a_step_names_the_older_checkpoint(
 
     monkeypatch.setattr(Runtime, "autocast", interrupted)
     with pytest.raises(
-        Interrupted, match=r"^Stopped within a step; the checkpoint before it is in .*last\.\n"
+        Interrupted, match=r"^Stopped within a step; the previous checkpoint is .*last\.\n"
     ) as caught:
         resume.resume(cut, session(sysu_tree, "bf16"))
     assert caught.value.hint.startswith("Resume: vireid train --resume")
     assert load_position(cut.checkpoints / "last").global_step == 3
 
 
-def test_another_arithmetic_is_said_and_kept(cut: RunFolder, sysu_tree: Path, listener: Listener) -> None:
+def test_different_numerics_are_warned_of_and_recorded(
+    cut: RunFolder, sysu_tree: Path, listener: Listener
+) -> None:
     resume.resume(cut, session(sysu_tree, "fp32", listener))
     assert len(listener.warnings) == 1
-    assert "precision bf16 → fp32" in listener.warnings[0]
+    assert "resuming with different precision fp32 (was bf16)" in listener.warnings[0]
     environment = cut.environment()
     assert environment["precision"] == "bf16"
     assert environment["resumed"] == [{"global_step": 3, "precision": "fp32"}]

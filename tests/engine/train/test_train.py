@@ -98,12 +98,12 @@ def test_not_a_number_is_named_and_the_batch_saved(
     with np.load(saved) as arrays:
         assert np.array_equal(arrays["visible"], taken[3].visible.numpy())
         assert np.array_equal(arrays["infrared"], taken[3].infrared.numpy())
-    assert "The last checkpoint before it is kept" in caught.value.hint
+    assert "The previous checkpoint is intact" in caught.value.hint
     taken.clear()
     bad[0] = 1
     with pytest.raises(VireidError, match="in epoch 1, step 1") as caught:
         train(tiny_recipe, sysu_tree, tmp_path)
-    assert "There is no checkpoint before it" in caught.value.hint
+    assert "The run has no checkpoint yet" in caught.value.hint
 
 
 def test_monitors_are_logged_beside_the_losses_and_not_minimised(
@@ -231,7 +231,7 @@ def test_resume_with_selection_is_exact(
 def test_selection_needs_weights_that_have_not_seen_them(
     tiny_recipe: Path, sysu_tree: Path, tmp_path: Path
 ) -> None:
-    """The trunk of a run on train ∪ val knows the validation identities, that of one on train does not."""
+    """A trunk trained on train ∪ val includes the validation identities; one trained on train does not."""
     few = ("train.epochs=1", "train.steps_per_epoch=1")
     trunks = []
     for split in ("trainval", "train"):
@@ -241,7 +241,7 @@ def test_selection_needs_weights_that_have_not_seen_them(
         )
     heirs = tmp_path / "heirs"
     chosen = (*few, "data.split=train", "train.select=val")
-    with pytest.raises(UsageError, match=r"select is val, .*trained on \d+ of \d+ validation") as refused:
+    with pytest.raises(UsageError, match=r"select is val, but \d+ of \d+ validation") as refused:
         train(tiny_recipe, sysu_tree, heirs, *chosen, f"backbone.weights={trunks[0]}")
     of, whole = re.findall(r"\d+", refused.value.message)
     assert of == whole != "0"
@@ -272,4 +272,4 @@ def test_the_remaining_time_is_printed(
     monkeypatch.setattr(loop.time, "perf_counter", lambda: clock[0])
     recipe = load_recipe(str(tiny_recipe), ("train.epochs=4",))
     start_training(recipe, Session(CPU, listener, sysu_tree, tmp_path))
-    assert [line for line in listener.said if "to go" in line] == ["about 16 s to go on cpu"]
+    assert [line for line in listener.said if " left on " in line] == ["about 16 s left on cpu"]

@@ -1,4 +1,4 @@
-"""Freed memory kept for the next training step, on a CPU."""
+"""Keep freed memory in the process for the next training step, on a CPU."""
 
 from __future__ import annotations
 
@@ -8,26 +8,29 @@ import sys
 import torch
 
 TRIM_THRESHOLD, TOP_PAD, MMAP_MAX = -1, -2, -4
-"""Numbers of malloc's parameters in glibc's malloc.h."""
+"""Numbers of the parameters of ``mallopt`` in glibc's malloc.h."""
 
-AT_A_TIME = 64 * 2**20
-"""Bytes that are asked of the system at least."""
+PAD_BYTES = 64 * 2**20
+"""Least number of bytes that malloc requests from the system at once."""
 
 
 def keep_freed_memory(device: torch.device) -> bool:
-    """Let the C library keep what a step frees, for the next one to use; whether it does now.
+    """Configure glibc's malloc to reuse freed memory instead of returning it to the system.
 
-    It hands every large piece back to the system, which then clears it again page by page: a tenth of
-    a step's time, more for large batches. The process is as large as its largest step until it ends.
-    Nothing is done on a GPU, whose memory PyTorch keeps by itself, nor where the C library is not glibc.
+    By default malloc returns large blocks, and the system clears their pages when they are allocated
+    anew: a tenth of a step's time, more for large batches. The process then keeps the memory of its
+    largest step until it ends. GPUs and other C libraries are not affected; PyTorch caches GPU memory.
+
+    Returns:
+        Whether the setting is active.
     """
     if device.type != "cpu" or not sys.platform.startswith("linux"):
         return False
     change = getattr(ctypes.CDLL(None), "mallopt", None)
     if change is None:
         return False
-    # Never to the system what is free at the end of the heap (−1), and nothing outside of the heap.
+    # Never trim the heap's end (−1), and allocate nothing outside the heap (0 memory maps).
     return all(
         change(ctypes.c_int(name), ctypes.c_int(value)) == 1
-        for name, value in ((TRIM_THRESHOLD, -1), (TOP_PAD, AT_A_TIME), (MMAP_MAX, 0))
+        for name, value in ((TRIM_THRESHOLD, -1), (TOP_PAD, PAD_BYTES), (MMAP_MAX, 0))
     )

@@ -1,4 +1,4 @@
-"""What a network's embedding needs of the training images, computed before an epoch is saved or validated."""
+"""Calibration of a network on the training images, before a checkpoint is saved or validated."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from vireid_cli.types import Modality, Size
 
 
 def calibration(network: ReIdNetwork, data: TrainingData, size: Size, runtime: Runtime) -> Callable[[], None]:
-    """A function that runs the network's ``calibrate`` over all training images and leaves it in eval mode.
+    """Return a function that runs ``network.calibrate`` over all training images, in eval mode.
 
     Args:
-        network: The network in training.
+        network: The network in training; it stays in eval mode.
         data: The training images.
-        size: (height, width).
+        size: (height, width) in pixels.
         runtime: Device and precision.
     """
     modalities = data.store.records.modalities[data.rows]

@@ -19,30 +19,30 @@ SPLITS = {"train": ("train",), "trainval": ("train", "val")}
 
 @dataclass(frozen=True, slots=True)
 class TrainingData:
-    """What a training reads.
+    """Images and identities of a training.
 
     Attributes:
         store: The prepared dataset.
-        rows: (N,) its rows that are trained on.
-        sampler: Draws P identities × K images of them.
+        rows: (N,) rows of the store that belong to the training split.
+        sampler: Draws P identities × K images from these rows.
     """
 
     store: Store
     rows: np.ndarray
     sampler: IdentitySampler
 
-    def identities_seen(self, inherited: Sequence[str] = ()) -> list[str]:
-        """Hashes of all identities that the network will have seen.
+    def identity_hashes(self, inherited: Sequence[str] = ()) -> list[str]:
+        """Return hashes of all training identities, including those of the starting weights.
 
         Args:
-            inherited: Those of its starting weights.
+            inherited: Hashes of the training identities of the starting weights.
         """
         own = identity_tokens(self.store, np.array(list(self.sampler.labels_of)))
         return own + sorted(set(inherited) - set(own))
 
 
 def training_data(recipe: Recipe, store: Store) -> TrainingData:
-    """The rows of the recipe's split, and the sampler over them.
+    """Select the rows of the recipe's split and create their sampler.
 
     Raises:
         UsageError: The split has no image, or too few identities for the sampler.
@@ -51,16 +51,16 @@ def training_data(recipe: Recipe, store: Store) -> TrainingData:
     rows = np.flatnonzero(np.isin(table.splits, SPLITS[recipe.data.split]))
     if len(rows) == 0:
         raise UsageError(
-            f"{recipe.data.dataset} as prepared has no image of the split '{recipe.data.split}'.",
+            f"The prepared dataset {recipe.data.dataset} has no image in the split '{recipe.data.split}'.",
             f"Prepare it again: vireid prepare {recipe.data.dataset}",
         )
-    chosen = table.take(rows)
-    wanted = recipe.data.sampler
+    selected = table.take(rows)
+    options = recipe.data.sampler
     sampler = IdentitySampler(
-        chosen.pids,
-        chosen.modalities,
-        identities=wanted.identities,
-        images=wanted.images,
+        selected.pids,
+        selected.modalities,
+        identities=options.identities,
+        images=options.images,
         seed=recipe.train.seed,
         steps=recipe.train.steps_per_epoch,
     )
@@ -68,5 +68,5 @@ def training_data(recipe: Recipe, store: Store) -> TrainingData:
 
 
 def trained_on(run: RunFolder, store: Store) -> bool:
-    """Whether a run was trained on a store as it is now."""
+    """Return whether the run's data fingerprint equals the store's current fingerprint."""
     return bool(run.environment()["data"]["fingerprint"] == store.info.fingerprint)

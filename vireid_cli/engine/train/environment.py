@@ -1,4 +1,4 @@
-"""What a training says of itself when it begins: its ``environment.json``, and a line for people."""
+"""The content of a run's ``environment.json``, and the message printed when a training starts."""
 
 from __future__ import annotations
 
@@ -23,15 +23,15 @@ def environment_of(
     tokens: list[str],
     weights: str,
 ) -> dict[str, Any]:
-    """What ``environment.json`` holds.
+    """Return the content of ``environment.json``.
 
     Args:
-        recipe: What is trained.
-        session: On what device.
-        data: What is trained on.
-        network: Untrained yet.
-        tokens: Hashes of all identities that the network has seen, those of its starting weights included.
-        weights: What its trunk really starts from.
+        recipe: The run's recipe.
+        session: Its device and precision are recorded.
+        data: The training images.
+        network: Its parameters are counted.
+        tokens: Hashes of all training identities, including those of the starting weights.
+        weights: Actual source of the trunk's starting weights.
     """
     return {
         "version": schema.VERSION,
@@ -46,16 +46,16 @@ def environment_of(
 
 
 def announce(recipe: Recipe, session: Session, data: TrainingData, network: nn.Module) -> None:
-    """Say what will be trained on what, and who can't be trained on."""
+    """Print the recipe's name, data and sizes; warn of identities that lack a modality."""
     parameters = sum(p.numel() for p in network.parameters())
     height, width = recipe.data.image_size
-    wanted, sampler = recipe.data.sampler, data.sampler
-    session.reporter.say(
+    options, sampler = recipe.data.sampler, data.sampler
+    session.reporter.info(
         f"{recipe.name}: {recipe.method.name} on {store_title(data.store)}, "
         f"{sampler.num_identities} identities, "
-        f"{height}×{width}, {wanted.identities}×({wanted.images}+{wanted.images}) a batch, "
+        f"{height}×{width}, {options.identities}×({options.images}+{options.images}) a batch, "
         f"{sampler.steps} steps an epoch, {parameters / 1e6:.2f} M parameters, "
         f"{torch.get_num_threads()} threads"
     )
     if sampler.dropped:
-        session.reporter.warn(f"{len(sampler.dropped)} identities lack a modality and are not trained on")
+        session.reporter.warn(f"{len(sampler.dropped)} identities lack a modality; training skips them")

@@ -1,7 +1,7 @@
-"""From the prepared store to a batch on the device.
+"""Batches of training images on the device, read from the prepared store.
 
-Where the whole training set fits beside the network on a GPU it lives there as uint8, and the loader
-disappears; elsewhere rows are gathered from the memory map. Pixels become float only in augmentation.
+If the training set fits in GPU memory beside the network, it is uploaded once as uint8; otherwise each
+batch is read from the memory map. Augmentation converts pixels to float.
 """
 
 from __future__ import annotations
@@ -26,13 +26,13 @@ RESIDENT_SHARE = 0.4
 
 
 class Pixels:
-    """Rows of the store's uint8 pixels, on the device that asks for them.
+    """Uint8 pixels of the store, loaded to the device by row.
 
     Args:
         store: The prepared store.
-        size: (height, width); must be prepared.
-        rows: Row indices that will be asked for: what is made resident on a GPU.
-        runtime: Where batches go.
+        size: (height, width) in pixels; the store must hold this size.
+        rows: Row indices that ``batch`` will receive; a GPU keeps them resident if they fit.
+        runtime: Its device receives the batches.
     """
 
     def __init__(self, store: Store, size: Size, rows: np.ndarray, runtime: Runtime) -> None:
@@ -47,11 +47,11 @@ class Pixels:
 
     @property
     def resident(self) -> bool:
-        """Whether the pixels live on the device."""
+        """Whether all pixels are in GPU memory."""
         return self._resident is not None
 
     def batch(self, rows: np.ndarray) -> Tensor:
-        """Pixels of these rows: (B, H, W, 3) uint8 on the device."""
+        """Return the pixels of these rows of the store: (B, H, W, 3) uint8 on the device."""
         if self._resident is not None:
             index = torch.from_numpy(self._place[rows]).to(self._device, non_blocking=True)
             return self._resident[index]
@@ -65,7 +65,7 @@ class Pixels:
         return images * self._size[0] * self._size[1] * 3 < RESIDENT_SHARE * free
 
     def _upload(self, rows: np.ndarray, block: int = 2048) -> Tensor:
-        """Copy rows to the device block by block, so that the host never holds them all."""
+        """Copy rows to the device block by block, which bounds the host memory."""
         whole = torch.empty((len(rows), *self._size, 3), dtype=torch.uint8, device=self._device)
         for start in range(0, len(rows), block):
             part = self._store.batch(self._size, rows[start : start + block])
@@ -76,8 +76,8 @@ class Pixels:
 class Feed:
     """Batches of an epoch's plan, augmented on the device.
 
-    What step s of epoch e yields depends on (seed, e, s) alone, so that a resumed run sees what an
-    uninterrupted one would have seen, whatever the number of workers.
+    The batch of step s in epoch e depends only on (seed, e, s), so a resumed run trains on the same
+    batches as an uninterrupted one, for any number of workers.
     """
 
     def __init__(
@@ -89,26 +89,26 @@ class Feed:
         seed: int,
         runtime: Runtime,
     ) -> None:
-        """Put a feed together.
+        """Create a feed.
 
         Args:
-            pixels: Where pixels come from.
-            rows: (N,) row of the store of each training image; a plan counts along this axis.
+            pixels: Source of the pixels.
+            rows: (N,) row of the store of each training image; plans index this axis.
             camids: (M,) camera of each row of the store.
-            augment: What happens to images.
-            seed: Of every draw.
-            runtime: Where batches go.
+            augment: Augmentation options.
+            seed: Seed of the augmentation.
+            runtime: Its device receives the batches.
         """
         self._pixels, self._rows, self._camids, self._augment = pixels, rows, camids, augment
         self._seed, self._device = seed, runtime.device
 
     def store_rows(self, plan: EpochPlan, step: int) -> tuple[np.ndarray, np.ndarray]:
-        """Rows of the store of one batch: visible, infrared, (B,) each."""
+        """Return the store's rows of one batch: visible and infrared, (B,) each."""
         return self._rows[plan.visible[step]], self._rows[plan.infrared[step]]
 
     def batch(self, plan: EpochPlan, epoch: int, step: int) -> Batch:
-        """The batch of one step."""
-        # drawn on the CPU: the same batch on every device
+        """Load and augment the batch of one step."""
+        # A CPU generator gives the same draws on every device.
         draw = generator(torch.device("cpu"), self._seed, "augment", epoch, step)
         rows = self.store_rows(plan, step)
         images = augment_batch(self._pixels.batch(rows[0]), self._pixels.batch(rows[1]), self._augment, draw)

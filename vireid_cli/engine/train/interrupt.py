@@ -1,4 +1,4 @@
-"""Stop at the next step boundary when asked: Ctrl-C, SIGTERM or SIGHUP; asked twice, stop at once."""
+"""Graceful stop on Ctrl-C, SIGTERM or SIGHUP: after the running step, or at once on the second signal."""
 
 from __future__ import annotations
 
@@ -10,50 +10,54 @@ from contextlib import contextmanager, suppress
 from types import FrameType
 
 ENDING = ("SIGINT", "SIGTERM", "SIGHUP")
-"""Signals after which the work ends with a checkpoint; Windows has no SIGHUP."""
+"""Signals that stop the training with a checkpoint; Windows has no SIGHUP."""
 
 
 class StopRequested(Exception):
-    """The loop stopped at a step boundary because it was asked to; a checkpoint was written first."""
+    """The loop saved a checkpoint and stopped after a step, on request."""
 
 
 class StopRequest:
-    """Whether the work was asked to stop."""
+    """A flag that a signal handler sets; call it to read the flag."""
 
     def __init__(self) -> None:
-        self._asked = False
+        self._requested = False
 
     def __call__(self) -> bool:
-        """Whether to stop."""
-        return self._asked
+        """Return whether a stop was requested."""
+        return self._requested
 
-    def ask(self, number: int = 0, frame: FrameType | None = None) -> None:
-        """Ask to stop; the second time stops at once.
+    def set(self, number: int = 0, frame: FrameType | None = None) -> None:
+        """Request a stop; has the signature of a signal handler.
+
+        Args:
+            number: Number of the signal, which prints a notice; 0 prints none.
+            frame: Unused.
 
         Raises:
-            KeyboardInterrupt: Asked before.
+            KeyboardInterrupt: A stop was requested before.
         """
-        if self._asked:
+        if self._requested:
             raise KeyboardInterrupt
-        self._asked = True
-        if number:  # straight to the descriptor: a signal may interrupt a write of Python's own
-            with suppress(OSError):  # the terminal may be gone: that is what SIGHUP means
-                os.write(2, b"\nstopping after this step; once more to stop at once\n")
+        self._requested = True
+        if number:  # os.write, because the signal may have interrupted a write of Python's own stream
+            with suppress(OSError):  # SIGHUP means that the terminal may be closed
+                os.write(2, b"\nstopping after this step; interrupt again to stop at once\n")
 
 
 @contextmanager
 def stop_on_signals() -> Iterator[StopRequest]:
-    """Turn the signals that end a process into a request for the length of the block (main thread only).
+    """Handle the signals in ``ENDING`` by a stop request while the block runs (main thread only).
 
-    A signal that is switched off, as SIGHUP is by ``nohup``, stays so.
+    Ignored signals, such as SIGHUP under ``nohup``, stay ignored.
     """
     request = StopRequest()
     if threading.current_thread() is not threading.main_thread():
         yield request
         return
     numbers = [getattr(signal, name) for name in ENDING if hasattr(signal, name)]
-    heard = [number for number in numbers if signal.getsignal(number) is not signal.SIG_IGN]
-    before = {number: signal.signal(number, request.ask) for number in heard}
+    handled = [number for number in numbers if signal.getsignal(number) is not signal.SIG_IGN]
+    before = {number: signal.signal(number, request.set) for number in handled}
     try:
         yield request
     finally:

@@ -1,7 +1,8 @@
-"""The training loop: one loop for every method.
+"""The training loop, shared by all methods.
 
-A method is known by its two verbs only. Losses stay on the device; they cross to the host once a
-logged step, where every step since the last one is checked for NaN and infinity.
+The loop uses a method through ``losses``, ``monitors``, ``calibrate`` and ``embed``. Losses stay on the
+device until a logged step, which copies those of all steps since the last one and checks that they are
+finite.
 """
 
 from __future__ import annotations
@@ -34,8 +35,8 @@ class NotFinite(Exception):
 
     Attributes:
         term: Name of the term.
-        value: What it was.
-        epoch, step, global_step: The step that gave it.
+        value: NaN or an infinity.
+        at: Position of the step.
     """
 
     def __init__(self, term: str, value: float, at: Position) -> None:
@@ -45,14 +46,14 @@ class NotFinite(Exception):
 
 @dataclass(slots=True)
 class Hooks:
-    """What the loop calls out to.
+    """Functions that the loop calls.
 
     Attributes:
-        row: Takes each line of the log.
-        save: Writes a checkpoint of the loop as it is.
-        reporter: Progress.
-        validate: Measures the network after an epoch and keeps it where it is the best; None: never.
-        calibrate: Computes the network's buffers for ``embed`` before an epoch is saved or validated.
+        row: Appends a row to the log.
+        save: Saves a checkpoint of the current state.
+        reporter: Receives progress.
+        validate: Validates the network after an epoch and saves it if it is the best; None: never.
+        calibrate: Computes the network's buffers for ``embed`` before a checkpoint or a validation.
     """
 
     row: Callable[[StepRow | EpochRow], None]
@@ -67,12 +68,12 @@ class Meter:
     """Loss terms and monitors of the steps since the last reading, on the device, and sums of the epoch.
 
     Attributes:
-        names: Terms, in the order of the columns of ``pending``; the monitors' columns follow them.
-        monitor_names: Monitors.
-        pending: A row of values for each step since the last reading.
-        positions: The position of each of these steps.
+        names: Names of the loss terms, in the order of the columns of ``pending``.
+        monitor_names: Names of the monitors, in the columns after the terms.
+        pending: (terms + monitors,) values of each step since the last reading.
+        positions: Position of each of these steps.
         sums: Sums of the terms over the running epoch.
-        steps: Steps in ``sums``.
+        steps: Number of steps in ``sums``.
     """
 
     names: list[str] = field(default_factory=list)
@@ -83,19 +84,19 @@ class Meter:
     steps: int = 0
 
     def add(self, losses: dict[str, Tensor], monitors: dict[str, Tensor], at: Position) -> None:
-        """Keep one step's terms and monitors; nothing crosses to the host."""
+        """Add one step's terms and monitors, without a host synchronisation."""
         self.names, self.monitor_names = list(losses), list(monitors)
         values = (*losses.values(), *monitors.values())
         self.pending.append(torch.stack([value.detach().float() for value in values]))
         self.positions.append(at)
 
     def read(self) -> tuple[dict[str, float], dict[str, float]]:
-        """Means of the pending steps, by term and by monitor: the one host synchronisation.
+        """Return the means of the pending steps, by term and by monitor, and clear them.
 
-        A monitor that is not finite is left out.
+        Synchronises with the device. Monitors that are not finite are omitted.
 
         Raises:
-            NotFinite: The first term that is not a number.
+            NotFinite: A term is NaN or infinite; names the first one.
         """
         rows = torch.stack(self.pending).cpu().numpy().astype(np.float64)  # (steps, terms + monitors)
         values, watched = np.split(rows, [len(self.names)], axis=1)
@@ -113,23 +114,23 @@ class Meter:
         return means, {name: value for name, value in states.items() if math.isfinite(value)}
 
     def epoch_means(self) -> dict[str, float]:
-        """Means over the running epoch, which ends with this."""
+        """Return the means of the terms over the running epoch, and reset the sums."""
         means = {name: total / max(1, self.steps) for name, total in self.sums.items()}
         self.sums, self.steps = {}, 0
         return means
 
 
 def total_loss(losses: Mapping[str, Tensor]) -> Tensor:
-    """The sum of named scalar losses in float32: what a step minimises."""
+    """Return the sum of named scalar losses, in float32."""
     return torch.stack([value.float() for value in losses.values()]).sum()
 
 
 @dataclass(slots=True)
 class Loop:
-    """The steps of one training, put together by ``Trainer``.
+    """The steps of one training; ``Trainer`` creates it.
 
     Attributes:
-        position: The next step to take.
+        position: Position of the next step.
         meter: Loss terms since the last reading, and sums of the running epoch.
     """
 
@@ -148,13 +149,13 @@ class Loop:
         """Train from ``position`` to the last epoch.
 
         Args:
-            stop: Whether to stop, asked after each step.
+            stop: Called after each step; True stops the training.
 
         Raises:
             NotFinite: A loss term is NaN or infinite.
-            StopRequested: ``stop`` was true; a checkpoint was written first.
+            StopRequested: ``stop`` returned True; a checkpoint was saved first.
         """
-        remaining = RemainingTime(self.hooks.reporter.say, self.runtime.device.type)
+        remaining = RemainingTime(self.hooks.reporter.info, self.runtime.device.type)
         for epoch in range(self.position.epoch, self.recipe.epochs):
             self.network.train()
             plan = self.sampler.plan(epoch)
@@ -170,12 +171,12 @@ class Loop:
         return done % self.recipe.checkpoint_every == 0 or done == self.recipe.epochs
 
     def _epoch(self, plan: EpochPlan, lr: float, remaining: RemainingTime, stop: Callable[[], bool]) -> None:
-        """The remaining steps of one epoch."""
+        """Train the remaining steps of one epoch."""
         at = self.position
         steps, images = len(plan.labels), 2 * plan.labels.shape[1]
         monitors: dict[str, float] = {}
         marked, began = at.step, time.perf_counter()
-        timed = at.step  # steps of the epoch that the estimate knows of
+        timed = at.step  # steps of the epoch that the estimate includes
         remaining.start_epoch(began)
         for step in range(at.step, steps):
             self._step(self.feed.batch(plan, at.epoch, step), at)
@@ -204,7 +205,7 @@ class Loop:
         self._log_epoch(at, steps, lr, monitors, validated)
 
     def _step(self, batch: Batch, at: Position) -> None:
-        """One forward, one backward, one update."""
+        """Compute the losses and their gradients, and update the parameters."""
         torch.manual_seed(seed_of(self.recipe.seed, "network", at.epoch, at.step))
         with self.runtime.autocast():
             losses, monitors = self.network.losses(batch), self.network.monitors()
@@ -226,7 +227,7 @@ class Loop:
         monitors: dict[str, float],
         speed: float,
     ) -> None:
-        """One line of the log, and the progress bar."""
+        """Append the step's row to the log, and advance the progress bar."""
         loss = math.fsum(means.values())
         row = StepRow(
             kind="step",
@@ -253,7 +254,7 @@ class Loop:
         monitors: dict[str, float],
         val: dict[str, float] | None,
     ) -> None:
-        """The epoch's line of the log."""
+        """Append the epoch's row to the log."""
         means = self.meter.epoch_means()
         row = EpochRow(
             kind="epoch",

@@ -1,4 +1,4 @@
-"""Learning rates as pure functions of the epoch, and the optimizers that use them."""
+"""Learning-rate schedules as functions of the epoch, and the optimizers."""
 
 from __future__ import annotations
 
@@ -12,10 +12,11 @@ from vireid_cli.recipe.schema import Optimizer, Schedule
 
 
 def factor(schedule: Schedule, epoch: int, epochs: int) -> float:
-    """The factor on every learning rate in ``epoch`` (from 0) of ``epochs``.
+    """Return the factor of all learning rates in ``epoch`` (from 0) of ``epochs``.
 
-    During warm-up max(start, (e + 1) / warmup); after it γ^(milestones passed), or half a cosine from
-    1 at the end of warm-up to 0 at ``epochs`` (docs/methods.md#heads: AGW's 0.1, 0.2 … 1.0, then steps).
+    During warm-up it is max(start, (e + 1) / warmup). Then it is γ to the power of the milestones passed,
+    or half a cosine from 1 at the end of warm-up to 0 at ``epochs`` (docs/methods.md#heads: AGW's
+    0.1, 0.2 … 1.0, then steps).
     """
     if epoch < schedule.warmup_epochs:
         return max(schedule.warmup_start, (epoch + 1) / schedule.warmup_epochs)
@@ -26,9 +27,9 @@ def factor(schedule: Schedule, epoch: int, epochs: int) -> float:
 
 
 def build_optimizer(groups: list[ParameterGroup], recipe: Optimizer) -> torch.optim.Optimizer:
-    """SGD, Adam or AdamW over the method's groups.
+    """Create SGD, Adam or AdamW over the method's parameter groups.
 
-    Each group's rate is ``lr × lr_scale``, and × ``backbone_scale`` for the group named ``backbone``.
+    A group's learning rate is ``lr × lr_scale``, times ``backbone_scale`` for the group ``backbone``.
     """
     prepared = []
     for group in groups:
@@ -44,6 +45,6 @@ def build_optimizer(groups: list[ParameterGroup], recipe: Optimizer) -> torch.op
 
 
 def apply_factor(optimizer: torch.optim.Optimizer, value: float) -> None:
-    """Set every group's rate to its base rate × ``value``."""
+    """Set each group's learning rate to its base rate times ``value``."""
     for group in optimizer.param_groups:
         group["lr"] = group["base_lr"] * value

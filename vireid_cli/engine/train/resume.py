@@ -1,4 +1,4 @@
-"""Resume a training from its newest checkpoint, in its own precision unless another one is requested."""
+"""Resume a training from its newest checkpoint, with its own precision unless the user requests another."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ from vireid_cli.results import run as runs
 from vireid_cli.results import schema
 from vireid_cli.results.run import RunFolder
 
-ARITHMETIC = ("device", "precision", "threads", "torch")
-"""What the last bits of the weights depend on, beside recipe and data."""
+NUMERICS = ("device", "precision", "threads", "torch")
+"""Keys of ``environment.json`` on which the last bits of the weights depend."""
 
 
 def with_own_precision(session: Session, run: RunFolder) -> Session:
-    """The session in the run's own precision, unless another one was asked for.
+    """Return the session with the run's own precision, unless the user requested another.
 
     Raises:
         DataError: ``environment.json`` can't be read.
@@ -37,38 +37,38 @@ def with_own_precision(session: Session, run: RunFolder) -> Session:
     return replace(session, runtime=replace(session.runtime, precision=own))
 
 
-def note_arithmetic(run: RunFolder, session: Session, at: Position) -> None:
-    """Say and keep that a run goes on with another arithmetic than it began with, in ``environment.json``."""
+def record_numerics(run: RunFolder, session: Session, at: Position) -> None:
+    """Warn if device, precision, threads or PyTorch differ, and record it in ``environment.json``."""
     environment, now = run.environment(), session.runtime.describe()
-    changed = {key: now[key] for key in ARITHMETIC if environment.get(key) != now[key]}
+    changed = {key: now[key] for key in NUMERICS if environment.get(key) != now[key]}
     if changed:
-        told = ", ".join(f"{key} {environment.get(key)} → {value}" for key, value in changed.items())
-        session.reporter.warn(f"goes on with another arithmetic, so not to the same bits: {told}")
+        pairs = ", ".join(f"{key} {value} (was {environment.get(key)})" for key, value in changed.items())
+        session.reporter.warn(f"resuming with different {pairs}: results will not be bit-identical")
         resumed = [*environment.get("resumed", []), {"global_step": at.global_step, **changed}]
         files.write_json(run.folder / schema.ENVIRONMENT, {**environment, "resumed": resumed})
 
 
 def resume(run: RunFolder, session: Session) -> RunFolder:
-    """Go on from a run's newest checkpoint, to the same weights as an uninterrupted run.
+    """Resume a run from its newest checkpoint; the weights equal those of an uninterrupted run.
 
-    The precision is the run's own unless another was asked for; arithmetic that differs is said and kept
-    in ``environment.json``.
+    Uses the run's own precision unless the user requested another. A different device, precision,
+    number of threads or PyTorch version causes a warning and is recorded in ``environment.json``.
 
     Raises:
-        UsageError: No checkpoint, a finished run, or prepared data that has changed since.
-        DataError: Another process trains this run, or its checkpoint is damaged or of another training.
+        UsageError: The run has no checkpoint or is finished, or its prepared data has changed.
+        DataError: Another process trains this run, or its checkpoint is damaged or does not fit.
     """
     with locked(run.folder, run.lock):
         return _resume(run, session)
 
 
 def _resume(run: RunFolder, session: Session) -> RunFolder:
-    """Go on with a run that nobody else writes."""
+    """Resume a run that this process has locked."""
     recipe, last = run_recipe(run), run.checkpoints / checkpoints.LAST
     if run.environment().get("imported"):
         raise UsageError(
-            f"{run.folder} was imported: its file holds no optimizer state to resume from.",
-            f"Start a training from its trunk: vireid export backbone {run.folder}",
+            f"{run.folder} was imported and has no optimizer state: it can't be resumed.",
+            f"Start a new training from its trunk: vireid export backbone {run.folder}",
         )
     saved = checkpoints.load_checkpoint(last)
     check_position(last, saved.position, recipe.train.epochs)
@@ -77,32 +77,32 @@ def _resume(run: RunFolder, session: Session) -> RunFolder:
         session.reporter.warn(checkpoints.without_hashes(last))
     if saved.position.epoch >= recipe.train.epochs:
         raise UsageError(
-            f"{run.folder} is finished: all {recipe.train.epochs} epochs are done.",
+            f"{run.folder} has finished all {recipe.train.epochs} epochs.",
             f"Evaluate it: vireid evaluate {run.folder}",
         )
     data = recipe.data
     store = ensure_prepared(data.dataset, session, data.image_size, data.resize)
-    _same_data(run, store)
+    _check_data(run, store)
     session = with_own_precision(session, run)
-    chosen = training_data(recipe, store)
-    check_position(last, saved.position, recipe.train.epochs, chosen.sampler.steps)
-    network = build_network(recipe, chosen.sampler.num_identities, session.runtime)
+    images = training_data(recipe, store)
+    check_position(last, saved.position, recipe.train.epochs, images.sampler.steps)
+    network = build_network(recipe, images.sampler.num_identities, session.runtime)
     tokens = list(saved.extra["training_identities"])
-    trainer = Trainer(run, session, recipe, chosen, network, tokens)
+    trainer = Trainer(run, session, recipe, images, network, tokens)
     trainer.restore(saved)
     runs.keep_rows_until(run.log, saved.position.global_step)
     runs.name_latest(run)
-    note_arithmetic(run, session, saved.position)
-    session.reporter.say(
+    record_numerics(run, session, saved.position)
+    session.reporter.info(
         f"resuming {run.folder} at epoch {saved.position.epoch + 1}, step {saved.position.step + 1}"
     )
     return trainer.fit()
 
 
-def _same_data(run: RunFolder, store: Store) -> None:
-    """Refuse to go on with other data than the run began with."""
+def _check_data(run: RunFolder, store: Store) -> None:
+    """Raise ``UsageError`` if the prepared data has changed since the run started."""
     if not trained_on(run, store):
         raise UsageError(
-            f"{run.folder} was trained on other data: {store.folder} has changed since.",
-            "Restore that data, or train anew.",
+            f"The data in {store.folder} has changed since {run.folder} was trained.",
+            "Restore the old data, or start a new training.",
         )

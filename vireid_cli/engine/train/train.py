@@ -1,4 +1,4 @@
-"""The verb ``train``: from a recipe to a run folder."""
+"""The verb ``train``: train a recipe in a new run folder."""
 
 from __future__ import annotations
 
@@ -26,26 +26,26 @@ def train(recipe: Recipe, session: Session) -> RunFolder:
         The run folder, with its last checkpoint.
 
     Raises:
-        UsageError: The dataset is not there, or the recipe does not fit it.
+        UsageError: The dataset is missing, or the recipe does not fit it.
         VireidError: A loss became NaN or infinite.
-        Interrupted: Asked to stop; a checkpoint was written.
+        Interrupted: A signal stopped the training; a checkpoint was saved.
     """
     data = recipe.data
     store = ensure_prepared(data.dataset, session, data.image_size, data.resize)
     start = starting_weights(recipe, session, store.rendered)
-    chosen = training_data(recipe, store)
+    images = training_data(recipe, store)
     if recipe.train.select == "val":
-        validation_plan(store, start.identities)  # refuses what can't be validated, before there is a run
-    network = build_network(recipe, chosen.sampler.num_identities, session.runtime, start.state)
+        validation_plan(store, start.identities)  # raises before a run folder exists
+    network = build_network(recipe, images.sampler.num_identities, session.runtime, start.state)
     moments = 2 if recipe.train.optimizer.name != "sgd" else int(recipe.train.optimizer.momentum > 0.0)
-    kept = 2 if recipe.train.select == "val" else 1
-    checkpoints.refuse_full_disk(session.runs_dir, network, moments, kept)
+    copies = 2 if recipe.train.select == "val" else 1
+    checkpoints.check_free_space(session.runs_dir, network, moments, copies)
     run = runs.create(recipe.name, recipe.data.dataset, runs=session.runs_dir)
-    tokens = chosen.identities_seen(start.identities)
-    environment = environment_of(recipe, session, chosen, network, tokens, start.source)
+    tokens = images.identity_hashes(start.identities)
+    environment = environment_of(recipe, session, images, network, tokens, start.source)
     files.write_json(run.folder / schema.ENVIRONMENT, environment)
     files.write_text(run.recipe_file, dump(recipe))  # last: it marks the folder as a run
     runs.name_latest(run)
-    announce(recipe, session, chosen, network)
+    announce(recipe, session, images, network)
     with locked(run.folder, run.lock):
-        return Trainer(run, session, recipe, chosen, network, tokens).fit()
+        return Trainer(run, session, recipe, images, network, tokens).fit()

@@ -1,4 +1,4 @@
-"""A training in its run folder: put together, saved, restored, and run to its end."""
+"""One training in its run folder: its parts, its saved state, and its run to the last epoch."""
 
 from __future__ import annotations
 
@@ -30,12 +30,12 @@ class Trainer:
     """Optimiser, scaler, batches, loop and model selection of one training.
 
     Args:
-        run: The run folder; its log and its checkpoints are written.
-        session: Device, listener, folders.
-        recipe: What is trained.
-        data: The rows and identities that are trained on.
-        network: On the device.
-        tokens: Hashes of all identities that the network has seen, those of its starting weights included.
+        run: The run folder; receives the log and the checkpoints.
+        session: Device, reporter and folders.
+        recipe: The run's recipe.
+        data: The training images and identities.
+        network: The network, on the device.
+        tokens: Hashes of all training identities, including those of the starting weights.
     """
 
     def __init__(
@@ -54,8 +54,8 @@ class Trainer:
         self.scaler = runtime.scaler()
         self.selection: Selection | None = None
         if recipe.train.select == "val":
-            keep = functools.partial(self.save, checkpoints.BEST)
-            self.selection = Selection(network, session, data.store, size, keep)
+            save_best = functools.partial(self.save, checkpoints.BEST)
+            self.selection = Selection(network, session, data.store, size, save_best)
         pixels = Pixels(data.store, size, data.rows, runtime)
         camids = data.store.records.camids
         feed = Feed(pixels, data.rows, camids, recipe.data.augment, recipe.train.seed, runtime)
@@ -71,7 +71,7 @@ class Trainer:
         )
 
     def state(self) -> Checkpoint:
-        """Everything that ``restore`` needs to continue to the same bits."""
+        """Return the complete state; after ``restore`` the training continues bit for bit."""
         extra = {
             "scaler": self.scaler.state_dict(),
             "sums": self.loop.meter.sums,
@@ -83,10 +83,10 @@ class Trainer:
         return Checkpoint(model, self.optimizer.state_dict(), self.loop.position, extra)
 
     def restore(self, saved: Checkpoint) -> None:
-        """Continue from a checkpoint: weights, optimiser, scaler, position, running sums, best validation.
+        """Load weights, optimiser, scaler, position, running sums and best validation of a checkpoint.
 
         Raises:
-            DataError: It does not fit the recipe's network or optimiser.
+            DataError: The checkpoint does not fit the recipe's network or optimiser.
         """
         folder = self.run.checkpoints / checkpoints.LAST
         load_weights(self.network, saved.model, folder, self.run.recipe_file)
@@ -99,15 +99,15 @@ class Trainer:
             self.selection.best = dict(saved.extra["best"])
 
     def save(self, name: str = checkpoints.LAST) -> None:
-        """Write the checkpoint of that name."""
+        """Save the state as the checkpoint ``name``."""
         checkpoints.save_checkpoint(self.run.checkpoints / name, self.state())
 
     def fit(self) -> RunFolder:
         """Train to the last epoch.
 
         Raises:
-            Interrupted: Stopped by a signal; names the checkpoint and the command that resumes.
-            VireidError: A loss became NaN or infinite; the batch is saved.
+            Interrupted: A signal stopped the training; names the checkpoint and the command that resumes.
+            VireidError: A loss became NaN or infinite; names the file of the saved batch.
         """
         keep_freed_memory(self.session.runtime.device)
         began = time.perf_counter()
@@ -117,9 +117,9 @@ class Trainer:
         except (StopRequested, KeyboardInterrupt) as error:
             raise self._interrupted(isinstance(error, StopRequested)) from error
         except NotFinite as error:
-            raise self._explained(error) from error
+            raise self._loss_error(error) from error
         seconds = time.perf_counter() - began
-        self.session.reporter.say(f"trained {self.recipe.train.epochs} epochs in {seconds:.0f} s")
+        self.session.reporter.info(f"trained {self.recipe.train.epochs} epochs in {seconds:.0f} s")
         return self.run
 
     @property
@@ -127,24 +127,26 @@ class Trainer:
         return (self.run.checkpoints / checkpoints.LAST).exists()
 
     def _interrupted(self, graceful: bool) -> Interrupted:
-        """The error of a stop, with the command that resumes.
+        """Return the error of a stop, with the command that resumes.
 
         Args:
-            graceful: Whether the loop saved a checkpoint first; else it was stopped in the middle of a step.
+            graceful: Whether the loop saved a checkpoint first; False: the stop came within a step.
         """
         folder = self.run.folder
         if not self._has_checkpoint:
-            return Interrupted(f"Stopped at once; {folder} has no checkpoint yet.", "Train it anew.")
+            return Interrupted(
+                f"Stopped at once; {folder} has no checkpoint yet.", "Start the training again."
+            )
         data_dir = self.session.data_dir
         data = "" if data_dir == data_folder() else f" --data {shlex.quote(str(data_dir))}"
         last = self.run.checkpoints / checkpoints.LAST
-        stopped = f"Stopped; a checkpoint is in {last}."
+        message = f"Stopped; saved a checkpoint to {last}."
         if not graceful:
-            stopped = f"Stopped within a step; the checkpoint before it is in {last}."
-        return Interrupted(stopped, f"Resume: vireid train --resume {shlex.quote(str(folder))}{data}")
+            message = f"Stopped within a step; the previous checkpoint is {last}."
+        return Interrupted(message, f"Resume: vireid train --resume {shlex.quote(str(folder))}{data}")
 
-    def _explained(self, error: NotFinite) -> VireidError:
-        """Save the batch that gave the bad loss and name everything."""
+    def _loss_error(self, error: NotFinite) -> VireidError:
+        """Save the batch of the failed step, and return an error that names term, step and file."""
         loop, at = self.loop, error.at
         plan = loop.sampler.plan(at.epoch)
         batch = loop.feed.batch(plan, at.epoch, at.step)
@@ -157,11 +159,11 @@ class Trainer:
             visible_rows=rows[0],
             infrared_rows=rows[1],
         )
-        kept = "The last checkpoint before it is kept. "
+        checkpoint = "The previous checkpoint is intact. "
         if not self._has_checkpoint:
-            kept = "There is no checkpoint before it. "
+            checkpoint = "The run has no checkpoint yet. "
         return VireidError(
             f"The loss term '{error.term}' became {error.value} in epoch {at.epoch + 1}, step {at.step + 1}.",
-            f"The batch is saved: {path}\n{kept}Try a smaller "
+            f"The batch is saved as {path}\n{checkpoint}Try a smaller "
             "train.optimizer.lr, --set train.optimizer.grad_clip=10, or --precision fp32.",
         )

@@ -1,8 +1,8 @@
-"""Model selection on validation identities: measured after each epoch, the best checkpoint kept.
+"""Model selection: validate after each epoch, and save the best checkpoint.
 
-SYSU-MM01 trains on its 296 identities and selects on its 99: infrared camera 3 against visible 4 and 5,
-mean mAP of ten single-shot galleries. Nothing is drawn from the training's own streams, so that a run
-with selection takes the same steps as one without.
+SYSU-MM01 trains on its 296 training identities and validates on its 99 validation identities: infrared
+camera 3 against visible cameras 4 and 5, mean mAP of ten single-shot galleries. Validation draws no
+random numbers of the training, so a run takes the same steps with and without it.
 """
 
 from __future__ import annotations
@@ -28,18 +28,18 @@ from vireid_cli.types import Size
 
 MEASURED = ("rank1", "mAP", "mINP")
 BY = "mAP"
-"""The metric that decides; of equal ones, the earlier epoch stays."""
+"""Metric that ranks the epochs; of equal epochs the earlier one counts as the best."""
 
 
 class Selection:
-    """Validation of one training, and the best that it has seen.
+    """Validation of one training, and its best result so far.
 
     Args:
-        network: The network in training; left in eval mode.
-        session: Device, precision; its listener is told each result.
+        network: The network in training; validation leaves it in eval mode.
+        session: Device and precision; its reporter receives each result.
         store: The prepared dataset.
-        size: (height, width).
-        keep: Writes the checkpoint ``best``.
+        size: (height, width) in pixels.
+        save_best: Saves the checkpoint ``best``.
 
     Raises:
         UsageError: The dataset has no validation identities.
@@ -51,61 +51,61 @@ class Selection:
         session: Session,
         store: Store,
         size: Size,
-        keep: Callable[[], None],
+        save_best: Callable[[], None],
     ) -> None:
-        self._network, self._session, self._keep = network, session, keep
+        self._network, self._session, self._save_best = network, session, save_best
         self._store, self._size = store, size
         self.plan = validation_plan(store)
         self.best: dict[str, Any] = {}
 
     def validate(self, at: Position) -> dict[str, float]:
-        """Measure the network, and keep it where it is better than all before.
+        """Evaluate the network on the validation identities, and save it if it is the best so far.
 
         Args:
-            at: The position after the epoch.
+            at: Position after the epoch.
 
         Returns:
-            ``MEASURED`` metrics in [0, 1], means over the trials.
+            The metrics ``MEASURED`` in [0, 1], means over the trials.
         """
         self._network.eval()
         rows, silent = self.plan.rows, replace(self._session, reporter=Reporter())
         embedded = embed_rows(self._network, silent, self._store, self._size, rows)
         summary = evaluate_plan(self.plan, embedded.widened(), rows).summary()
-        found = {name: summary[name].mean for name in MEASURED}
-        # a resumed run may measure an epoch again: the same metric, which changes nothing
-        better = not self.best or found[BY] > self.best[BY] or at.epoch == self.best["epoch"]
+        metrics = {name: summary[name].mean for name in MEASURED}
+        # A resumed run may validate the best epoch a second time, with the same result.
+        better = not self.best or metrics[BY] > self.best[BY] or at.epoch == self.best["epoch"]
         if better:
-            self.best = {"epoch": at.epoch, **found}
-            self._keep()
-        self._session.reporter.say(
-            f"epoch {at.epoch}: validation mAP {100 * found[BY]:.2f} %, Rank-1 {100 * found['rank1']:.2f} %"
-            + (" (best so far)" if better else "")
+            self.best = {"epoch": at.epoch, **metrics}
+            self._save_best()
+        self._session.reporter.info(
+            f"epoch {at.epoch}: validation mAP {100 * metrics[BY]:.2f} %, "
+            f"Rank-1 {100 * metrics['rank1']:.2f} %" + (" (best so far)" if better else "")
         )
-        return found
+        return metrics
 
 
 def validation_plan(store: Store, seen: Collection[str] = ()) -> EvaluationPlan:
-    """Plan the validation of a dataset.
+    """Return the plan of a dataset's validation.
 
     Args:
-        store: The dataset.
-        seen: Hashes of the identities that the starting weights were trained on, as ``identity_tokens``.
+        store: The prepared dataset.
+        seen: Hashes of the training identities of the starting weights, as ``identity_tokens``.
 
     Raises:
-        UsageError: It has no validation identities, or some of them were trained on before.
+        UsageError: The dataset has no validation identities, or ``seen`` contains some of them.
     """
     if not np.any(store.records.splits == "val"):
         raise UsageError(
-            f"train.select is val, and {store.info.dataset} as prepared has no validation identities.",
-            "Say --set train.select=last; only SYSU-MM01 has its own validation identities.",
+            f"train.select is val, but the prepared {store.info.dataset} has no validation identities.",
+            "Set train.select=last; only SYSU-MM01 has validation identities of its own.",
         )
     plan = protocols.plans_for(store, Request(split="val"))[0]
     pids = np.unique(store.records.pids[plan.rows])
-    known = set(seen).intersection(identity_tokens(store, pids))
-    if known:
+    leaked = set(seen).intersection(identity_tokens(store, pids))
+    if leaked:
         raise UsageError(
-            f"train.select is val, and backbone.weights were trained on {len(known)} of {len(pids)} "
-            "validation identities: the selection would be on people whom they know.",
-            "Start from a trunk trained on data.split: train, or say --set train.select=last.",
+            f"train.select is val, but {len(leaked)} of {len(pids)} validation identities are training "
+            "identities of backbone.weights.",
+            "Start from a trunk trained on data.split: train, or set train.select=last.",
         )
     return plan

@@ -99,7 +99,7 @@ def draw(
             session.reporter.advance("queries", done + 1, len(chosen))
     if len(chosen) > QUERIES:
         images = sum(1 + len(row.images) for group in groups for row in group)
-        session.reporter.say(f"drawing {images:,} images; a page of this size takes a moment")
+        session.reporter.info(f"drawing {images:,} images; a page of this size takes a moment")
     trial = ", trial 0" if content["trials"] > 1 else ""
     subtitle = f"{protocol_words(name)}{trial}, {_told(choice, labels)}; cosine similarity"
     if len(groups[0]) == 1:

@@ -219,7 +219,7 @@ def _plane(subject: _Subject, embedded: Sequence[Embedded], album: Album, ids: i
     try:
         for one, name in zip(embedded, subject.names, strict=True):
             e = one.embeddings.take(rows)
-            subject.session.reporter.say(f"t-SNE of {len(rows)} embeddings of {name}")
+            subject.session.reporter.info(f"t-SNE of {len(rows)} embeddings of {name}")
             points = tsne_points(e.features, seed)
             places = album.places(e.paths)
             camids = e.camids if subject.cameras else None

@@ -74,7 +74,7 @@ def draw(
     rows = [_row(people, pid, size, make) for pid in chosen_people(people, pids, ids)]
     spectra = _spectra(session, people, size, images, seed, make)
     for kind in seg.KINDS:
-        session.reporter.say(f"gap to infrared, {kind}: {spectra.gap_of(kind):.4f} decades")
+        session.reporter.info(f"gap to infrared, {kind}: {spectra.gap_of(kind):.4f} decades")
     title = f"{people.title}: SEG images"
     reading = f"\nSEG: amplitude {amplitude}, phase of {phase_source}, weight {weight:g}."
     spectra = replace(spectra, note=spectra.note + reading)

@@ -71,7 +71,7 @@ def draw(
     if found.along:
         session.reporter.warn(f"with {found.key}, {_some(found.along)} change too: the effect may be theirs")
     if found.left_out:
-        session.reporter.say(f"{found.left_out} of {len(members)} runs are not part of this sweep")
+        session.reporter.info(f"{found.left_out} of {len(members)} runs are not part of this sweep")
     figure = _figure(found, metrics, where, f"{folder.name}: {protocol_words(name)}")
     stem = "-".join(["sweep", *found.key.split(".")[-2:]])
     output = replace(output, note=rendered_note(list(evaluated)))
