@@ -221,8 +221,8 @@ def put(name: str, value: torch.Tensor) -> Callable[[dict[str, torch.Tensor]], o
         ("state", put("0/exp_avg_sq", torch.full((3, 4), torch.nan)), "'0/exp_avg_sq' holds NaN"),
         ("state", put("0/step", torch.tensor(6.0)), "'0/step' is 6.0 after 5 steps"),
         ("state", put("0/step", torch.tensor(-1.0)), "'0/step' holds negative"),
-        ("state", put("99/step", torch.tensor(1.0)), "no parameter 99"),
-        ("state", put("weight", torch.tensor(1.0)), "'weight' is no tensor of an optimizer"),
+        ("state", put("99/step", torch.tensor(1.0)), "parameter 99 does not exist"),
+        ("state", put("weight", torch.tensor(1.0)), "'weight' is not a tensor of an optimizer"),
         ("state", drop("0/exp_avg"), "parameter 0 lacks exp_avg"),
         ("state", lambda t: [t.pop(k) for k in list(t) if k[0] != "0"], "state of 1 of 6 parameters only"),
         ("state", lambda t: t.clear(), "state of 0 of 6 parameters only"),
@@ -242,7 +242,7 @@ def test_tensors_are_checked_without_hashes_too(
     with pytest.raises(DataError, match=words) as caught:
         restore(folder)
     assert path.name in caught.value.message
-    assert "train anew" in caught.value.hint
+    assert "train again" in caught.value.hint
 
 
 def test_the_other_checkpoint_of_the_run_is_named(tmp_path: Path) -> None:
@@ -279,7 +279,7 @@ def test_a_checkpoint_replaced_while_it_is_read_is_read_again(
 
     monkeypatch.setattr(checkpoints, "load_state", slow)
     assert load_model(folder).keys() == {"w"}
-    with pytest.raises(checkpoints.Replaced):
+    with pytest.raises(checkpoints.CheckpointReplaced):
         load_model(folder, former)
     monkeypatch.setattr(checkpoints, "load_state", slow)
     assert load_checkpoint(folder).position == Position(2, 0, 6)

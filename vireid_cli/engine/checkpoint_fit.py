@@ -1,4 +1,4 @@
-"""Whether a checkpoint fits the run: position, weights and optimizer state against recipe and network."""
+"""Checks that a checkpoint fits its run: position, weights and optimizer state."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from vireid_cli.engine.checkpoint import MODEL, STATE, TENSORS, Checkpoint, Position, advice
+from vireid_cli.engine.checkpoint import MODEL, STATE, TENSORS, Checkpoint, Position, recovery_hint
 from vireid_cli.errors import DataError
 
 _SHOWN = 3
-"""Tensors of each kind that a message names."""
+"""Number of tensors of each kind listed in a message."""
 
 RESUMED = ("scaler", "sums", "steps", "training_identities", "best")
-"""Values beside weights and optimizer that a training resumes from."""
+"""Keys of ``extra`` that resuming needs."""
 
 _MOMENTS: dict[type[torch.optim.Optimizer], tuple[str, ...]] = {
     torch.optim.SGD: ("momentum_buffer",),
@@ -28,65 +28,66 @@ _NOT_NEGATIVE = ("step", "exp_avg_sq")
 
 
 def check_position(folder: Path, position: Position, epochs: int, steps: int | None = None) -> None:
-    """Check how far a checkpoint has come against its recipe.
+    """Check a checkpoint's position against its recipe.
 
     Args:
-        folder: The checkpoint's.
-        position: Its next step.
-        epochs: Of the recipe.
-        steps: Of an epoch; None: not known here.
+        folder: The checkpoint folder, for messages.
+        position: The next step of the checkpoint.
+        epochs: Epochs of the recipe.
+        steps: Steps per epoch; None: not checked.
 
     Raises:
-        DataError: The position is not one of this training.
+        DataError: The position is impossible in this training.
     """
     path = folder / STATE
     if position.epoch > epochs or (position.epoch == epochs and position.step > 0):
         raise DataError(
             f"{path}: epoch {position.epoch:,}, step {position.step:,} is beyond the recipe's {epochs:,} "
             "epochs.",
-            advice(folder),
+            recovery_hint(folder),
         )
     if steps is None:
         return
     if position.step > steps:
         raise DataError(
-            f"{path}: step {position.step:,} is beyond the {steps:,} steps of an epoch.", advice(folder)
+            f"{path}: step {position.step:,} is beyond the {steps:,} steps of an epoch.",
+            recovery_hint(folder),
         )
     expected = position.epoch * steps + position.step
     if position.global_step != expected:
         raise DataError(
             f"{path}: global_step is {position.global_step:,}; epoch {position.epoch:,}, step "
             f"{position.step:,} of {steps:,} steps an epoch is step {expected:,}.",
-            advice(folder),
+            recovery_hint(folder),
         )
 
 
 def load_weights(network: nn.Module, model: Mapping[str, Tensor], folder: Path, recipe: Path) -> None:
-    """Load a checkpoint's weights into a network, if they fit it tensor by tensor.
+    """Load a checkpoint's weights into a network after checking each tensor.
 
     Args:
-        network: Built by the run's recipe.
+        network: Built from the run's recipe.
         model: State dict of the checkpoint.
-        folder: The checkpoint's, for messages.
-        recipe: The recipe's file, for messages.
+        folder: The checkpoint folder, for messages.
+        recipe: The recipe file, for messages.
 
     Raises:
         DataError: Tensors are missing, unknown, of another shape or type, or out of range.
     """
-    wanted = network.state_dict()
-    both = [name for name in wanted if name in model]
+    expected = network.state_dict()
+    both = [name for name in expected if name in model]
     flaws = {
-        "missing": [name for name in wanted if name not in model],
-        "unknown": [name for name in model if name not in wanted],
+        "missing": [name for name in expected if name not in model],
+        "unknown": [name for name in model if name not in expected],
         "of another shape": [
-            f"{name} {tuple(model[name].shape)} instead of {tuple(wanted[name].shape)}"
+            f"{name} {tuple(model[name].shape)} instead of {tuple(expected[name].shape)}"
             for name in both
-            if not _same_shape(model[name], wanted[name])
+            if not _same_shape(model[name], expected[name])
         ],
         "of another type": [
-            f"{name} {_type(model[name])} instead of {_type(wanted[name])}"
+            f"{name} {_type(model[name])} instead of {_type(expected[name])}"
             for name in both
-            if model[name].dtype != wanted[name].dtype
+            if model[name].dtype != expected[name].dtype
         ],
         "negative": [
             name
@@ -98,31 +99,32 @@ def load_weights(network: nn.Module, model: Mapping[str, Tensor], folder: Path, 
     if lines:
         raise DataError(
             f"{folder / MODEL} does not fit {recipe}; tensors that differ:\n" + "\n".join(lines),
-            advice(folder),
+            recovery_hint(folder),
         )
     network.load_state_dict(dict(model))
 
 
 def load_optimizer(optimizer: torch.optim.Optimizer, saved: Checkpoint, folder: Path) -> None:
-    """Load a checkpoint's optimizer state, if it fits the optimizer tensor by tensor.
+    """Load a checkpoint's optimizer state after checking each tensor.
 
     Args:
-        optimizer: Built by the run's recipe.
+        optimizer: Built from the run's recipe.
         saved: The checkpoint.
-        folder: Its folder, for messages.
+        folder: The checkpoint folder, for messages.
 
     Raises:
         DataError: Groups, parameters or moments are missing, of another shape or type, or out of range.
     """
     if flaw := _group_flaw(optimizer, saved.optimizer.get("param_groups", [])):
-        raise DataError(f"{folder / STATE}: {flaw}.", advice(folder))
+        raise DataError(f"{folder / STATE}: {flaw}.", recovery_hint(folder))
     if flaw := _state_flaw(optimizer, saved):
-        raise DataError(f"{folder / TENSORS}: {flaw}.", advice(folder))
+        raise DataError(f"{folder / TENSORS}: {flaw}.", recovery_hint(folder))
     try:
         optimizer.load_state_dict(saved.optimizer)
     except (ValueError, KeyError, TypeError, RuntimeError) as error:
         raise DataError(
-            f"{folder}: the optimizer refuses its state: {type(error).__name__}: {error}", advice(folder)
+            f"{folder}: PyTorch can't load the optimizer state: {type(error).__name__}: {error}",
+            recovery_hint(folder),
         ) from error
 
 
@@ -130,23 +132,25 @@ def load_scaler(scaler: torch.amp.GradScaler, saved: Checkpoint, folder: Path) -
     """Load the state of the gradient scaler.
 
     Raises:
-        DataError: It is not one.
+        DataError: The saved state is invalid.
     """
     state = saved.extra["scaler"]
     try:
         scaler.load_state_dict(state)
     except (RuntimeError, KeyError, TypeError, ValueError) as error:
         if not state and scaler.is_enabled():
-            return  # saved in another precision, which needs no scaling: begin with the initial scale
-        raise DataError(f"{folder / STATE}: extra.scaler is refused: {error}", advice(folder)) from error
+            return  # saved in a precision without scaling: start with the initial scale
+        raise DataError(
+            f"{folder / STATE}: extra.scaler is invalid: {error}", recovery_hint(folder)
+        ) from error
 
 
 def _group_flaw(optimizer: torch.optim.Optimizer, saved: list[dict[str, Any]]) -> str:
-    """What is wrong with saved parameter groups; empty: nothing."""
-    wanted = optimizer.state_dict()["param_groups"]
-    if len(saved) != len(wanted):
-        return f"the optimizer has {len(saved)} parameter groups instead of {len(wanted)}"
-    for number, (group, own) in enumerate(zip(saved, wanted, strict=True)):
+    """Describe the first error in saved parameter groups; empty if there is none."""
+    expected = optimizer.state_dict()["param_groups"]
+    if len(saved) != len(expected):
+        return f"the optimizer has {len(saved)} parameter groups instead of {len(expected)}"
+    for number, (group, own) in enumerate(zip(saved, expected, strict=True)):
         if group.get("params") != own["params"]:
             return f"parameter group {number} has other parameters than the network"
         for key in ("lr", "base_lr", "weight_decay"):
@@ -157,34 +161,34 @@ def _group_flaw(optimizer: torch.optim.Optimizer, saved: list[dict[str, Any]]) -
 
 
 def _state_flaw(optimizer: torch.optim.Optimizer, saved: Checkpoint) -> str:
-    """What is wrong with saved moments; empty: nothing."""
+    """Describe the first error in saved moments; empty if there is none."""
     parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
     states: dict[int, dict[str, Any]] = saved.optimizer.get("state", {})
     moments = _MOMENTS.get(type(optimizer), ())
     for index, values in states.items():
         if index >= len(parameters):
-            return f"there is no parameter {index}; the network has {len(parameters):,}"
-        lacking = [name for name in moments if name not in values] if values else []
-        if lacking and not _without_momentum(optimizer):
-            return f"parameter {index} lacks {', '.join(lacking)}"
+            return f"parameter {index} does not exist; the network has {len(parameters):,}"
+        absent = [name for name in moments if name not in values] if values else []
+        if absent and not _stateless(optimizer):
+            return f"parameter {index} lacks {', '.join(absent)}"
         for name, value in values.items():
             if flaw := _moment_flaw(name, value, parameters[index], saved.position.global_step):
                 return f"'{index}/{name}' {flaw}"
-    kept = sum(bool(values) for values in states.values())
-    # A parameter that never gets a gradient has no state; with hashes, nothing can be missing.
-    expected = saved.position.global_step > 0 and not _without_momentum(optimizer)
-    if expected and not saved.hashed and 2 * kept < len(parameters):
-        return f"it holds the optimizer's state of {kept:,} of {len(parameters):,} parameters only"
+    complete = sum(bool(values) for values in states.values())
+    # A parameter without gradients has no state. Hashes already guarantee that no state is missing.
+    expected = saved.position.global_step > 0 and not _stateless(optimizer)
+    if expected and not saved.hashed and 2 * complete < len(parameters):
+        return f"the file has the optimizer's state of {complete:,} of {len(parameters):,} parameters only"
     return ""
 
 
-def _without_momentum(optimizer: torch.optim.Optimizer) -> bool:
-    """Whether an optimizer keeps nothing between steps."""
+def _stateless(optimizer: torch.optim.Optimizer) -> bool:
+    """Whether an optimizer has no state between steps: SGD without momentum."""
     return isinstance(optimizer, torch.optim.SGD) and not any(g["momentum"] for g in optimizer.param_groups)
 
 
 def _moment_flaw(name: str, value: Any, parameter: Tensor, steps: int) -> str:
-    """What is wrong with one saved value of an optimizer; empty: nothing."""
+    """Describe the error in one saved value of an optimizer; empty if there is none."""
     if not isinstance(value, Tensor):
         return ""
     if name != "step":
@@ -200,7 +204,7 @@ def _moment_flaw(name: str, value: Any, parameter: Tensor, steps: int) -> str:
 
 
 def _same_shape(saved: Tensor, own: Tensor) -> bool:
-    """Whether a saved tensor fits the network's, in which a size of 0 is free: training sets it."""
+    """Whether a saved tensor fits the network's; a size of 0 there fits any, because training sets it."""
     sizes = zip(saved.shape, own.shape, strict=False)
     return saved.dim() == own.dim() and all(b in (a, 0) for a, b in sizes)
 
@@ -216,11 +220,11 @@ def _listed(names: Iterable[str]) -> str:
 
 
 def check_extra(folder: Path, extra: Mapping[str, Any]) -> None:
-    """Check that a checkpoint holds all that a training resumes from.
+    """Check that a checkpoint contains all values that resuming needs.
 
     Raises:
         DataError: A value is missing.
     """
-    lacking = [f"extra.{key}" for key in RESUMED if extra.get(key) is None]
-    if lacking:
-        raise DataError(f"{folder / STATE} lacks {', '.join(lacking)}.", advice(folder))
+    absent = [f"extra.{key}" for key in RESUMED if extra.get(key) is None]
+    if absent:
+        raise DataError(f"{folder / STATE} lacks {', '.join(absent)}.", recovery_hint(folder))

@@ -1,4 +1,4 @@
-"""An optimizer's state dict as named tensors, for a safetensors file, and plain numbers, for JSON."""
+"""Conversion of an optimizer's state dict to named tensors (for safetensors) and numbers (for JSON)."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from torch import Tensor
 
 
 def split_optimizer(state: dict[str, Any]) -> tuple[dict[str, Tensor], dict[str, Any]]:
-    """Split a state dict into tensors by ``<parameter>/<name>``, and numbers."""
+    """Split a state dict into tensors, keyed by ``<parameter>/<name>``, and numbers."""
     tensors: dict[str, Tensor] = {}
     numbers: dict[str, dict[str, Any]] = {}
     for index, values in state.get("state", {}).items():
@@ -21,15 +21,17 @@ def split_optimizer(state: dict[str, Any]) -> tuple[dict[str, Tensor], dict[str,
 
 
 def join_optimizer(tensors: dict[str, Tensor], numbers: dict[str, Any]) -> dict[str, Any]:
-    """Join what ``split_optimizer`` split.
+    """Return the state dict that ``split_optimizer`` split.
 
     Raises:
-        ValueError: The name of a tensor is of another form.
+        ValueError: The name of a tensor is not ``<parameter>/<name>``.
     """
-    state: dict[int, dict[str, Any]] = {int(index): dict(kept) for index, kept in numbers["state"].items()}
+    state: dict[int, dict[str, Any]] = {
+        int(index): dict(values) for index, values in numbers["state"].items()
+    }
     for name, value in tensors.items():
         index, _, key = name.partition("/")
         if not (index.isascii() and index.isdigit() and len(index) < 10 and key):
-            raise ValueError(f"'{name}' is no tensor of an optimizer")
+            raise ValueError(f"'{name}' is not a tensor of an optimizer")
         state.setdefault(int(index), {})[key] = value
     return {"state": state, "param_groups": numbers["param_groups"]}

@@ -1,4 +1,4 @@
-"""``state.json`` of a checkpoint: its form, the hashes of the files beside it, and a hash over itself."""
+"""``state.json`` of a checkpoint: its schema, the hashes of the other files, and the hash of its content."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ from vireid_cli import files
 from vireid_cli.errors import DataError
 
 VERSION = 2
-"""Version 2 adds the hashes; checkpoints of version 1 are read without."""
+"""Version 2 adds the hashes; checkpoints of version 1 have none."""
 
 SEAL = "sha256"
-"""Key of the hash over the rest of ``state.json``."""
+"""Key of the hash of all other keys of ``state.json``."""
 
 Count = Annotated[int, Field(ge=0, le=2**53)]
 Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 _SHOWN = 3
-"""Mistakes that a message lists."""
+"""Number of mistakes listed in a message."""
 
 
 class _Strict(BaseModel):
@@ -33,8 +33,8 @@ class OptimizerState(_Strict):
     """Numbers of an optimizer's state dict; its tensors are in ``state.safetensors``.
 
     Attributes:
-        state: Index of the parameter → name → number.
-        param_groups: As the optimizer has them.
+        state: Numbers by index of the parameter, then by name.
+        param_groups: The parameter groups of the state dict.
     """
 
     state: dict[Annotated[str, Field(pattern=r"^\d{1,9}$")], dict[str, bool | int | float]]
@@ -42,12 +42,12 @@ class OptimizerState(_Strict):
 
 
 class Extra(_Strict):
-    """Values beside weights and optimizer; a training writes all of them.
+    """Further values; a training writes all of them.
 
     Attributes:
         scaler: State of the gradient scaler.
-        sums, steps: Loss sums of the running epoch, and the steps that they are over.
-        training_identities: Hashes of the identities that the network has seen.
+        sums, steps: Loss sums of the running epoch, and their number of steps.
+        training_identities: Hashes of the training identities.
         best: The best validation so far: ``epoch`` and metrics.
     """
 
@@ -68,8 +68,8 @@ class CheckpointState(_Strict):
         epoch, step, global_step: See ``checkpoint.Position``.
         optimizer: Numbers of the optimizer.
         extra: Further values.
-        files: Name of each file beside ``state.json`` → its SHA-256; None: version 1.
-        sha256: Of the rest of the content; None: version 1.
+        files: SHA-256 of each other file by name; None: version 1.
+        sha256: Hash of the other keys; None: version 1.
     """
 
     version: Literal[1, 2]
@@ -91,49 +91,52 @@ class CheckpointState(_Strict):
 
     @property
     def hashed(self) -> bool:
-        """Whether damage to the files of the checkpoint can be noticed."""
+        """Whether the checkpoint has hashes, which reveal damaged files."""
         return self.files is not None
 
 
 def write_state(path: Path, content: dict[str, Any]) -> None:
-    """Write ``state.json`` with the hash over its content. Raises ``DataError`` if it can't be written."""
+    """Write ``state.json`` with the hash of its content. Raises ``DataError`` if writing fails."""
     files.write_json(path, {**content, SEAL: _seal(content)})
 
 
 def read_state(path: Path, hint: str) -> CheckpointState:
-    """Read and check ``state.json``.
+    """Read and validate ``state.json``.
 
     Args:
         path: The file.
-        hint: What to do about a damaged one.
+        hint: Hint of the error about a damaged file.
 
     Raises:
-        DataError: It is missing, of another form or version, out of range, or not as it was written.
+        DataError: The file is missing, its schema or version is unknown, a value is out of range, or its hash
+            differs.
     """
     content = files.read_mapping(path, ("version", "epoch", "step", "global_step"), hint)
     version = content["version"]
     if isinstance(version, int) and version > VERSION:
-        raise DataError(f"{path} has version {version}, this vireid reads up to {VERSION}.", "Update vireid.")
+        raise DataError(
+            f"{path} has version {version}; this vireid reads versions up to {VERSION}.", "Update vireid."
+        )
     try:
         state = CheckpointState.model_validate(content)
     except (ValidationError, RecursionError) as error:
         raise DataError(f"{path}: {_listed(error)}.", hint) from error
     plain = {key: value for key, value in content.items() if key != SEAL}
     if state.sha256 is not None and state.sha256 != _seal(plain):
-        raise DataError(f"{path} was changed since it was written: its hash is another.", hint)
+        raise DataError(f"{path} has changed since it was written: its hash differs.", hint)
     return state
 
 
 def _seal(content: dict[str, Any]) -> str:
-    """SHA-256 over the content, whatever the order of its keys and the blanks between them."""
+    """SHA-256 of the content, independent of the order of keys and of white space."""
     text = json.dumps(content, sort_keys=True, separators=(",", ":"))
     return hashlib.sha256(text.encode()).hexdigest()
 
 
 def _listed(error: ValidationError | RecursionError) -> str:
-    """The first mistakes with the keys that they are at."""
+    """Format the first mistakes with their keys."""
     if isinstance(error, RecursionError):
-        return "it is nested too deeply"
+        return "the content is nested too deeply"
     mistakes = error.errors(include_url=False)
     lines = []
     for mistake in mistakes[:_SHOWN]:

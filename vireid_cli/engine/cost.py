@@ -1,8 +1,8 @@
-"""What a network costs: parameters, multiply-adds and FLOPs of one embedding, input size, latency.
+"""Cost of a network: parameters, multiply-adds and FLOPs of one embedding, input size, latency.
 
 Multiply-adds are those of convolutions, linear layers, matrix products, attention, Fourier transforms
-(whichever form they have) and of the selective scan; elementwise work and norms are left out, as in the
-field's counters. FLOPs are twice the multiply-adds. Counted on one visible image, as ``embed`` sees it.
+(in every implementation) and the selective scan. Elementwise operations and norms are not counted, as in
+the field's counters. FLOPs are twice the multiply-adds. Counts are for ``embed`` of one visible image.
 """
 
 from __future__ import annotations
@@ -25,11 +25,11 @@ from vireid_cli.recipe.schema import Recipe
 from vireid_cli.types import Modality, Size
 
 IDENTITIES = 395
-"""Width of the classifiers where no run says it: SYSU-MM01's training identities."""
+"""Default number of outputs of the classifiers: SYSU-MM01's training identities."""
 
 REPEATS = 3
 CLASSIFIER = "classifier"
-"""What parameters that only training needs have in their names, by the house's rule."""
+"""Part of the names of all parameters that only training uses."""
 
 aten = torch.ops.aten
 
@@ -43,18 +43,18 @@ def cost_of(
     batch: int | None = None,
     timed: bool = True,
 ) -> dict[str, Any]:
-    """Cost of a recipe's network with random weights; weights change none of it.
+    """Measure the cost of a recipe's network, with random weights.
 
     Args:
-        recipe: What is built.
-        session: Its device is where latency is measured.
-        identities: Width of the classifiers.
-        size: (height, width) of the image; None: the recipe's.
-        batch: Images of the batch whose latency is measured; None: 8 on a CPU, 64 elsewhere.
-        timed: Measure latency; without it the values are the same every time.
+        recipe: Recipe of the network.
+        session: Its device measures the latency.
+        identities: Number of outputs of the classifiers.
+        size: (height, width) of the image in pixels; None: the recipe's size.
+        batch: Batch size of the second latency; None: 8 on a CPU, 64 elsewhere.
+        timed: Measure latency; all other values are deterministic.
 
     Returns:
-        Plain values: parameters in numbers, multiply-adds and FLOPs of one image, milliseconds.
+        JSON values: number of parameters, multiply-adds and FLOPs of one image, latency in milliseconds.
     """
     runtime = session.runtime
     network = build_network(recipe, identities, runtime).eval()
@@ -78,35 +78,35 @@ def cost_of(
 
 
 def latency_of(network: ReIdNetwork, size: Size, runtime: Runtime, batch: int) -> dict[str, Any]:
-    """``latency`` by name, with the size of the batch."""
-    alone, together = latency(network, size, runtime, batch)
-    return {"latency_ms_one_image": alone, "latency_ms_batch": together, "latency_batch": batch}
+    """Return ``latency`` by name, in milliseconds, with the batch size."""
+    one, batched = latency(network, size, runtime, batch)
+    return {"latency_ms_one_image": one, "latency_ms_batch": batched, "latency_batch": batch}
 
 
 def reported_of(recipe: Recipe) -> dict[str, Any] | None:
-    """The paper's own cost values as plain values, or None where it gives none."""
+    """Return the cost that the paper reports, as JSON values; None: the paper reports none."""
     return None if recipe.reported_cost is None else recipe.reported_cost.model_dump()
 
 
 def parameters_of(network: nn.Module) -> dict[str, Any]:
-    """Numbers of parameters: all, without classifiers, and of each part of the network."""
+    """Count parameters: all, without classifiers, and of each part of the network."""
     sizes = {name: parameter.numel() for name, parameter in network.named_parameters()}
     parts: dict[str, int] = {}
     for name, size in sizes.items():
         part = name.partition(".")[0]
         parts[part] = parts.get(part, 0) + size
     total = sum(sizes.values())
-    bare = sum(size for name, size in sizes.items() if CLASSIFIER not in name)
-    return {"parameters": total, "parameters_without_classifier": bare, "parts": parts}
+    without = sum(size for name, size in sizes.items() if CLASSIFIER not in name)
+    return {"parameters": total, "parameters_without_classifier": without, "parts": parts}
 
 
 def flops_of(network: ReIdNetwork, size: Size, runtime: Runtime) -> int:
-    """Floating-point operations of embedding one visible image: two for each multiply-add.
+    """Count the floating-point operations of embedding one visible image: two per multiply-add.
 
     Args:
-        network: A method's, in eval mode.
+        network: A method's network, in eval mode.
         size: (height, width) of the image in pixels.
-        runtime: Where the network is.
+        runtime: Device of the network.
     """
     images = torch.rand(1, 3, *size, device=runtime.device)
     counter = FlopCounterMode(display=False, custom_mapping=_UNCOUNTED)
@@ -116,24 +116,24 @@ def flops_of(network: ReIdNetwork, size: Size, runtime: Runtime) -> int:
 
 
 def latency(network: ReIdNetwork, size: Size, runtime: Runtime, batch: int) -> tuple[float, float]:
-    """Median milliseconds of embedding one image, and a batch, as extraction does: batch norms folded.
+    """Measure the median time of embedding one image and one batch, with batch norms folded.
 
     Args:
-        network: A method's, in eval mode; left as it is.
+        network: A method's network, in eval mode; not modified.
         size: (height, width) of the images in pixels.
         runtime: Device, and the precision of autocast.
-        batch: Images of the batch.
+        batch: Batch size.
 
     Returns:
-        Milliseconds of one image alone, and of the whole batch.
+        Milliseconds of one image, and of the whole batch.
     """
     folded = fold_batch_norms(network)
-    found = []
+    medians = []
     for count in (1, batch):
         images = torch.rand(count, 3, *size, device=runtime.device).to(memory_format=torch.channels_last)
-        taken = [_milliseconds(folded, images, runtime) for _ in range(REPEATS + 1)]
-        found.append(statistics.median(taken[1:]))  # the first warms up
-    return found[0], found[1]
+        times = [_milliseconds(folded, images, runtime) for _ in range(REPEATS + 1)]
+        medians.append(statistics.median(times[1:]))  # without the warm-up
+    return medians[0], medians[1]
 
 
 def _milliseconds(network: ReIdNetwork, images: Tensor, runtime: Runtime) -> float:
@@ -150,7 +150,7 @@ def _attention(query: Any, key: Any, value: Any, *args: Any, **kwargs: Any) -> i
 
 
 def _transform(shape: Any, axes: Any, *args: Any, **kwargs: Any) -> int:
-    """A real transform: half of the 5 N log₂ N of a complex one."""
+    """FLOPs of a real transform: half of the 5 N log₂ N of a complex one."""
     points = math.prod(shape[axis] for axis in axes)
     return int(2.5 * math.prod(shape) * math.log2(max(points, 2)))
 
@@ -160,9 +160,9 @@ def _inverse_transform(shape: Any, axes: Any, *args: Any, out_shape: Any = None,
 
 
 def _state_update(state: Any, *args: Any, **kwargs: Any) -> int:
-    """One step of the scan, for each number of the state: Δ·A, and decay times state plus drive.
+    """FLOPs of one step of the scan: per number of the state Δ·A, and decay times state plus drive.
 
-    Its outer and inner products with B and C are matrix products, which are counted anyway.
+    The counter already includes the products with B and C, which are matrix products.
     """
     return 3 * math.prod(state)
 
@@ -173,4 +173,4 @@ _UNCOUNTED = {
     aten._fft_c2r: _inverse_transform,
     aten.addcmul_: _state_update,
 }
-"""What torch's counter leaves out; only the scan uses ``addcmul_`` in a forward."""
+"""Operations that torch's counter does not count; only the scan uses ``addcmul_`` in a forward pass."""

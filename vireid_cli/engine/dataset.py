@@ -43,16 +43,16 @@ class Sample(NamedTuple):
 class PersonDataset(Dataset[Sample]):
     """Images of one split of a prepared store.
 
-    The pixels are memory-mapped: a worker process opens the file itself, nothing is copied to it.
+    The pixels are memory-mapped: each worker process maps the file, and no pixels are copied to it.
 
     Attributes:
         store: The prepared store.
-        size: (height, width) of the images.
+        size: (height, width) of the images in pixels.
         records: One row per sample.
         rows: (N,) rows of the samples in the store.
-        transform: Applied to each (3, H, W) image; None: none.
-        pids: (C,) person numbers by label.
-        labels: (N,) labels.
+        transform: Applied to each (3, H, W) image; None: no transform.
+        pids: (C,) person number of each label.
+        labels: (N,) labels, 0..C−1.
     """
 
     store: Store
@@ -67,19 +67,19 @@ class PersonDataset(Dataset[Sample]):
         self.pids, self.labels = np.unique(self.records.pids, return_inverse=True)
 
     def __len__(self) -> int:
-        """Number of images."""
+        """Return the number of images."""
         return len(self.rows)
 
     def __getitem__(self, index: int) -> Sample:
-        """One image and its labels. Raises ``IndexError`` beyond the end."""
+        """Return one image with its labels. Raises ``IndexError`` beyond the end."""
         if not -len(self) <= index < len(self):
             raise IndexError(f"image {index} of {len(self)}")
         return self.__getitems__([index % len(self)])[0]
 
     def __getitems__(self, indices: Sequence[int]) -> list[Sample]:
-        """Several images, read from the store at once; PyTorch's data loader calls this for a batch."""
-        chosen = np.asarray(indices, dtype=np.int64)
-        pixels = self.store.batch(self.size, self.rows[chosen])  # (n, H, W, 3) uint8
+        """Return several images, read from the store at once; PyTorch's data loader calls this method."""
+        selected = np.asarray(indices, dtype=np.int64)
+        pixels = self.store.batch(self.size, self.rows[selected])  # (n, H, W, 3) uint8
         images = torch.from_numpy(pixels).permute(0, 3, 1, 2).float().div_(255.0)
         table = self.records
         return [
@@ -91,19 +91,19 @@ class PersonDataset(Dataset[Sample]):
                 int(table.modalities[i]),
                 str(table.paths[i]),
             )
-            for image, i in zip(images, chosen, strict=True)
+            for image, i in zip(images, selected, strict=True)
         ]
 
     def file(self, index: int) -> Path:
-        """Path of an image's original file."""
+        """Return the path of an image's original file."""
         return self.store.info.root / str(self.records.paths[index])
 
     def __getstate__(self) -> dict[str, Any]:
-        """Without the memory map: another process opens the store's files itself."""
+        """Replace the store, whose memory map can't be pickled, by its folder and resize rule."""
         return {**self.__dict__, "store": (self.store.folder, self.store.resize)}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        """Open the store's files in this process."""
+        """Open the store in this process."""
         self.__dict__.update({**state, "store": read_store(*state["store"])})
 
 
@@ -116,27 +116,27 @@ def dataset_of(
     trial: int = 1,
     transform: Callable[[Tensor], Tensor] | None = None,
 ) -> PersonDataset:
-    """The images of one split of a prepared store.
+    """Create the dataset of one split of a prepared store.
 
     Args:
         store: The prepared store.
-        size: (height, width), prepared.
+        size: (height, width) in pixels; the store must hold this size.
         split: One of ``SPLITS``; ``trainval`` is the training split of most papers on SYSU-MM01.
-        modality: Only this one; None: both.
-        trial: Number of the split, from 1, of a dataset that has several (RegDB).
+        modality: Include images of this modality only; None: both.
+        trial: Number of the split, from 1, of a dataset with several splits (RegDB).
         transform: Applied to each (3, H, W) float image in [0, 1].
 
     Raises:
-        UsageError: An unknown split, or one without images.
+        UsageError: The split is unknown or has no images.
     """
     if split not in SPLITS:
         raise UsageError(f"There is no split '{split}'.", f"Choose: {', '.join(SPLITS)}")
     table = store.table(trial)
     names = {"trainval": ("train", "val"), "all": tuple(np.unique(table.splits))}.get(split, (split,))
-    chosen = np.isin(table.splits, names)
+    selected = np.isin(table.splits, names)
     if modality is not None:
-        chosen &= table.modalities == modality.code
-    rows = np.flatnonzero(chosen)
+        selected &= table.modalities == modality.code
+    rows = np.flatnonzero(selected)
     if len(rows) == 0:
         kind = f" {modality.value}" if modality else ""
         raise UsageError(f"{store.info.dataset} has no{kind} image in the split '{split}'.")

@@ -1,4 +1,4 @@
-"""Embed images of the store: batches of one modality, batch norms folded, bounded memory."""
+"""Selection and loading of a run's checkpoint, and embedding of images in batches of one modality."""
 
 from __future__ import annotations
 
@@ -30,17 +30,17 @@ BATCH = 64
 
 
 @dataclass(frozen=True, slots=True)
-class Chosen:
-    """The checkpoint of a run that its recipe selects, as far as it is known without reading a tensor.
+class SelectedCheckpoint:
+    """The checkpoint of a run that its recipe selects, without its tensors.
 
     Attributes:
-        folder: The checkpoint's.
+        folder: The checkpoint folder.
         recipe: The run's resolved recipe.
         environment: The run's ``environment.json``.
-        epochs: Epochs that the checkpoint has seen.
-        tokens: Hashes of the identities that it was trained on.
-        best: The validation that chose it: ``epoch`` and figures; None where the last one was taken.
-        trained: Epochs that the run has done.
+        epochs: Training epochs of the checkpoint.
+        tokens: Hashes of its training identities.
+        best: ``epoch`` and metrics of the best validation; None: the last checkpoint is selected.
+        trained: Training epochs of the run so far.
         state: ``state.json`` of the checkpoint, with the hashes of its files.
     """
 
@@ -55,12 +55,12 @@ class Chosen:
 
     @property
     def imported(self) -> dict[str, Any] | None:
-        """Where the checkpoint was imported from; None: it was trained here."""
+        """Origin of an imported checkpoint; None: vireid trained the run."""
         return self.environment.get("imported")
 
     @property
-    def choice(self) -> str:
-        """Which checkpoint this is, in words for a fingerprint."""
+    def label(self) -> str:
+        """Description of the checkpoint for fingerprints, such as ``last (epoch 60 of 60)``."""
         if self.imported:
             return f"imported (epoch {self.epochs})"
         of = f"of {self.recipe.train.epochs}"
@@ -70,8 +70,8 @@ class Chosen:
 
 
 @dataclass(frozen=True, slots=True)
-class Trained(Chosen):
-    """That checkpoint with its network, ready to embed.
+class TrainedNetwork(SelectedCheckpoint):
+    """A selected checkpoint with its network.
 
     Attributes:
         network: In eval mode, on the device.
@@ -80,16 +80,16 @@ class Trained(Chosen):
     network: ReIdNetwork
 
 
-def chosen_checkpoint(run: RunFolder) -> Chosen:
-    """The checkpoint that a run's recipe selects: the last, or the best on val.
+def select_checkpoint(run: RunFolder) -> SelectedCheckpoint:
+    """Return the checkpoint that a run's recipe selects: the last one, or the best on val.
 
     Raises:
-        UsageError: There is none.
-        DataError: It is damaged.
+        UsageError: The run has no checkpoint.
+        DataError: The checkpoint is damaged.
     """
     recipe = run_recipe(run)
     last = run.checkpoints / checkpoints.LAST
-    newest = checkpoints.load_state(last)  # a run may have gone on since its best epoch
+    newest = checkpoints.load_state(last)  # may have more epochs than the best one
     selects = recipe.train.select == "val"
     folder = run.checkpoints / checkpoints.BEST if selects else last
     state = checkpoints.load_state(folder) if selects else newest
@@ -99,9 +99,9 @@ def chosen_checkpoint(run: RunFolder) -> Chosen:
     if extra.training_identities is None or (selects and not extra.best):
         raise DataError(
             f"{folder / checkpoints.STATE} lacks extra.training_identities or extra.best.",
-            checkpoints.advice(folder),
+            checkpoints.recovery_hint(folder),
         )
-    return Chosen(
+    return SelectedCheckpoint(
         folder,
         recipe,
         run.environment(),
@@ -113,41 +113,41 @@ def chosen_checkpoint(run: RunFolder) -> Chosen:
     )
 
 
-def _chosen_model(run: RunFolder) -> tuple[Chosen, dict[str, Tensor]]:
-    """The chosen checkpoint and its weights, of one moment: a training may replace it meanwhile."""
+def _load_selected(run: RunFolder) -> tuple[SelectedCheckpoint, dict[str, Tensor]]:
+    """Load the selected checkpoint and its weights; retry if a training replaces them meanwhile."""
     for _ in range(checkpoints.ATTEMPTS):
-        chosen = chosen_checkpoint(run)
+        selected = select_checkpoint(run)
         try:
-            return chosen, checkpoints.load_model(chosen.folder, chosen.state)
-        except checkpoints.Replaced:
+            return selected, checkpoints.load_model(selected.folder, selected.state)
+        except checkpoints.CheckpointReplaced:
             continue
-    raise DataError(f"{run.checkpoints} is replaced again and again while it is read.", "Try again later.")
+    raise checkpoints.busy_error(run.checkpoints)
 
 
-def load_trained(run: RunFolder, session: Session, *, fold: bool = True) -> Trained:
-    """Load the network of the checkpoint that the recipe selects: the last, or the best on val.
+def load_trained(run: RunFolder, session: Session, *, fold: bool = True) -> TrainedNetwork:
+    """Load the network of the checkpoint that the recipe selects: the last one, or the best on val.
 
     Args:
         run: The run.
-        session: Device, listener, folders.
-        fold: Fold batch norms into convolutions (the same embedding, faster).
+        session: Device, reporter and folders.
+        fold: Fold batch norms into convolutions: faster, with the same embeddings.
 
     Raises:
-        UsageError: There is no checkpoint.
-        DataError: The checkpoint does not fit the recipe.
+        UsageError: The run has no checkpoint.
+        DataError: The checkpoint is damaged or does not fit the recipe.
     """
-    chosen, model = _chosen_model(run)
-    recipe, folder = chosen.recipe, chosen.folder
-    if not chosen.state.hashed:
-        session.reporter.warn(checkpoints.without_hashes(folder))
-    identities = int(chosen.environment["num_identities"])
+    selected, model = _load_selected(run)
+    recipe, folder = selected.recipe, selected.folder
+    if not selected.state.hashed:
+        session.reporter.warn(checkpoints.missing_hashes_warning(folder))
+    identities = int(selected.environment["num_identities"])
     network = build_network(recipe, identities, session.runtime)
     load_weights(network, model, folder, run.recipe_file)
     network.eval()
     if fold:
         network = fold_batch_norms(network)
-    known = {field.name: getattr(chosen, field.name) for field in fields(chosen)}
-    return Trained(**known, network=network)
+    values = {field.name: getattr(selected, field.name) for field in fields(selected)}
+    return TrainedNetwork(**values, network=network)
 
 
 def embed_pixels(
@@ -158,7 +158,7 @@ def embed_pixels(
     Args:
         network: In eval mode.
         pixels: (N, H, W, 3) uint8, RGB.
-        modality: Of all N.
+        modality: Modality of all N images.
         runtime: Device and precision.
 
     Returns:
@@ -170,7 +170,7 @@ def embed_pixels(
 
 
 def to_images(pixels: np.ndarray, device: torch.device) -> Tensor:
-    """(N, H, W, 3) uint8 → (N, 3, H, W) float in [0, 1], channels last."""
+    """Convert pixels to images: (N, H, W, 3) uint8 → (N, 3, H, W) float in [0, 1], channels last."""
     tensor = torch.from_numpy(np.ascontiguousarray(pixels)).to(device)
     return tensor.permute(0, 3, 1, 2).float().div_(255.0)
 
@@ -184,11 +184,11 @@ def embed_rows(
     *,
     mirror: bool = False,
 ) -> Embeddings:
-    """Embed rows of the store, each with its own modality.
+    """Embed rows of the store, each by the path of its modality.
 
     Args:
         network: In eval mode.
-        session: Device, precision, listener.
+        session: Device, precision and reporter.
         store: The prepared store.
         size: (height, width) of the prepared pixels.
         rows: (N,) row indices.
@@ -196,6 +196,9 @@ def embed_rows(
 
     Returns:
         Embeddings in the order of ``rows``.
+
+    Raises:
+        DataError: ``rows`` is empty.
     """
     table = store.records.take(rows)
     features: np.ndarray | None = None
@@ -203,14 +206,14 @@ def embed_rows(
     for modality in Modality:
         places = np.flatnonzero(table.modalities == modality.code)
         for start in range(0, len(places), BATCH):
-            chosen = places[start : start + BATCH]
-            pixels = store.batch(size, rows[chosen])
+            part_rows = places[start : start + BATCH]
+            pixels = store.batch(size, rows[part_rows])
             part = embed_pixels(network, pixels[:, :, ::-1] if mirror else pixels, modality, session.runtime)
             if features is None:
                 features = np.empty((len(rows), part.shape[1]), dtype=np.float32)
-            features[chosen] = part
-            done += len(chosen)
+            features[part_rows] = part
+            done += len(part_rows)
             session.reporter.advance("embedding", done, len(rows))
     if features is None:
-        raise DataError("There is no image to embed.")
+        raise DataError("No images to embed.")
     return Embeddings(features, table.pids, table.camids, table.modalities, table.paths)

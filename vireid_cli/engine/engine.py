@@ -486,6 +486,6 @@ class Engine:
         except UsageError as error:
             if run is None and not is_prepared("sysu", self.session.data_dir):
                 raise UsageError(
-                    error.message, f"{error.hint}\n{prepare.missing('sysu', self.session)}"
+                    error.message, f"{error.hint}\n{prepare.preparation_hint('sysu', self.session)}"
                 ) from error
             raise

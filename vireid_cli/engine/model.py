@@ -1,4 +1,4 @@
-"""A trained network for other programs: images of any size in, embeddings out."""
+"""A trained network for use in other programs: embeds images of any size."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ import numpy as np
 from vireid_cli.data.decode import BadImage, Decoder, load
 from vireid_cli.data.resize import resize
 from vireid_cli.engine.checkpoint import MODEL
-from vireid_cli.engine.embed import BATCH, Trained, embed_pixels, load_trained
+from vireid_cli.engine.embed import BATCH, TrainedNetwork, embed_pixels, load_trained
 from vireid_cli.engine.runtime import Runtime
 from vireid_cli.engine.session import Session
 from vireid_cli.errors import DataError, UsageError
@@ -30,17 +30,17 @@ ImageInput = str | Path | np.ndarray
 
 @dataclass(frozen=True, slots=True)
 class Model:
-    """The network of a run, with everything that an embedding depends on.
+    """The network of a run, with all settings that affect its embeddings.
 
     Attributes:
         network: In eval mode, on the device of ``runtime``; batch norms are folded into convolutions.
         runtime: Device and precision.
-        size: (height, width) of the network's input; every image is resized to it.
+        size: (height, width) of the network's input in pixels; images are resized to this size.
         resize: Rule by which images are resized.
-        decoder: How image files become pixels: the range of 16-bit images, EXIF orientation.
+        decoder: Decodes image files: the range of 16-bit images, EXIF orientation.
         method: Name of the method.
-        fingerprint: What an embedding depends on: recipe, method, checkpoint, hash of the weights, input
-            size, resize rule, decoder, precision. Embeddings of equal fingerprints can be compared.
+        fingerprint: Recipe, method, checkpoint, hash of the weights, input size, resize rule, decoder and
+            precision. Embeddings with equal fingerprints are comparable.
     """
 
     network: ReIdNetwork
@@ -62,8 +62,8 @@ class Model:
         """Embed images of one modality.
 
         Args:
-            images: One image or several; files and arrays may be mixed. They are read a batch at a time, so
-                an iterator over any number of them needs the memory of two batches.
+            images: One image or several; files and arrays may be mixed. ``embed`` reads one batch at a time,
+                so an iterator of any length needs the memory of two batches.
             modality: ``visible`` or ``infrared``.
             batch: Images per forward pass.
             workers: Threads that decode and resize; None: one per processor core.
@@ -73,25 +73,25 @@ class Model:
             their cosine similarity.
 
         Raises:
-            UsageError: An unknown modality, no image, or an array that is no image.
-            DataError: A file that is missing or not an image; names it.
+            UsageError: The modality is unknown, ``images`` is empty, or an array is not an image.
+            DataError: A file is missing or is not an image; the error names the file.
         """
         kind = parse_modality(modality)
         if batch < 1:
-            raise UsageError(f"batch is {batch}: at least one image is needed per forward pass.")
+            raise UsageError(f"batch is {batch}: a forward pass needs at least one image.")
         several = [images] if isinstance(images, (str, Path, np.ndarray)) else images
         parts = [
             embed_pixels(self.network, pixels, kind, self.runtime)
             for pixels in self._batches(several, kind, batch, workers or cores())
         ]
         if not parts:
-            raise UsageError("There is no image to embed.")
+            raise UsageError("No images to embed.")
         return np.concatenate(parts)
 
     def _batches(
         self, images: Iterable[ImageInput], kind: Modality, batch: int, workers: int
     ) -> Iterator[np.ndarray]:
-        """(n, H, W, 3) uint8 of consecutive images; the next batch is decoded during the forward pass."""
+        """Yield (n, H, W, 3) uint8 of consecutive images; threads decode the next batch meanwhile."""
         remaining = iter(images)
         with ThreadPoolExecutor(workers, thread_name_prefix="decode") as pool:
 
@@ -105,7 +105,7 @@ class Model:
                 pending = following
 
     def _read(self, image: ImageInput, kind: Modality) -> np.ndarray:
-        """One image as ``vireid prepare`` reads and resizes it, (height, width, 3) uint8 RGB."""
+        """Load and resize one image as ``vireid prepare`` does: (height, width, 3) uint8 RGB."""
         if isinstance(image, np.ndarray):
             return resize(_colour(image), self.size, self.resize)
         path = Path(image)
@@ -116,7 +116,7 @@ class Model:
 
 
 def _colour(pixels: np.ndarray) -> np.ndarray:
-    """(H, W, 3) of an array with one or three channels."""
+    """Convert an array with one or three channels to (H, W, 3)."""
     grey = pixels.ndim == 2 or (pixels.ndim == 3 and pixels.shape[2] == 1)
     if (
         pixels.dtype != np.uint8
@@ -124,14 +124,14 @@ def _colour(pixels: np.ndarray) -> np.ndarray:
         or not pixels.size
     ):
         raise UsageError(
-            f"an array of shape {pixels.shape} and type {pixels.dtype} is no image.",
+            f"An array of shape {pixels.shape} and type {pixels.dtype} is not an image.",
             "Pass (H, W, 3) RGB or (H, W) grey pixels as uint8.",
         )
     return np.repeat(pixels.reshape(*pixels.shape[:2], 1), 3, axis=2) if grey else pixels
 
 
 def parse_modality(name: Modality | str) -> Modality:
-    """A modality by its name.
+    """Return the modality of this name.
 
     Raises:
         UsageError: The name is unknown.
@@ -139,12 +139,12 @@ def parse_modality(name: Modality | str) -> Modality:
     try:
         return Modality(name)
     except ValueError:
-        known: Sequence[str] = [modality.value for modality in Modality]
-        raise UsageError(f"There is no modality '{name}'.", f"Choose: {' or '.join(known)}") from None
+        names: Sequence[str] = [modality.value for modality in Modality]
+        raise UsageError(f"There is no modality '{name}'.", f"Choose: {' or '.join(names)}") from None
 
 
 def load_model(run: RunFolder, session: Session) -> Model:
-    """Load the network of the checkpoint that a run's recipe selects: the last, or the best on val.
+    """Load the network of the checkpoint that a run's recipe selects: the last one, or the best on val.
 
     Args:
         run: The run.
@@ -167,20 +167,20 @@ def load_model(run: RunFolder, session: Session) -> Model:
     )
 
 
-def decoder_of(trained: Trained) -> Decoder:
-    """The decoder of the images that a run was trained on."""
+def decoder_of(trained: TrainedNetwork) -> Decoder:
+    """Return the decoder of a run's training images."""
     return Decoder.of_json(trained.environment["data"].get("decoder"))
 
 
-def fingerprint_of(trained: Trained, runtime: Runtime) -> dict[str, Any]:
-    """What the embeddings of a checkpoint depend on, in values that JSON keeps."""
+def fingerprint_of(trained: TrainedNetwork, runtime: Runtime) -> dict[str, Any]:
+    """Return all settings that affect a checkpoint's embeddings, as JSON values; see ``Model``."""
     data = trained.recipe.data
     weights = (trained.folder / MODEL).read_bytes()
     return {
         "recipe": trained.recipe.name,
         "method": trained.recipe.method.name,
         "trained_on": trained.environment["data"]["dataset"],
-        "checkpoint": trained.choice,
+        "checkpoint": trained.label,
         "weights_sha256": hashlib.sha256(weights).hexdigest(),
         "size": "x".join(map(str, data.image_size)),
         "resize": data.resize,

@@ -1,4 +1,4 @@
-"""From a recipe to a network: the method by its name, the backbone with its weights, the device."""
+"""Recipes with their methods' options, starting weights of the trunk, and construction of networks."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ from vireid_cli.results.run import DAMAGED, RunFolder
 
 @dataclass(frozen=True, slots=True)
 class StartingWeights:
-    """The trunk's weights that a training starts from.
+    """Starting weights of a trunk.
 
     Attributes:
         state: Checked weights (see ``backbones.weights.resolve``); None: random.
-        source: What was really used: ``imagenet``, a path, ``none``, or ``none (…)`` with the reason.
-        identities: Hashes of the identities that the weights were trained on, where their file says so.
+        source: Actual source: ``imagenet``, a path, ``none``, or ``none (…)`` with the reason.
+        identities: Hashes of the training identities of the weights; empty if their file records none.
     """
 
     state: dict[str, Tensor] | None
@@ -36,79 +36,84 @@ class StartingWeights:
 
 
 def load_recipe(name: str, settings: tuple[str, ...] = ()) -> Recipe:
-    """Read and check a recipe, its method's options included (see ``recipe.load.load``)."""
+    """Load and validate a recipe, including its method's options (see ``recipe.load.load``)."""
     return recipes.load(
         name, settings, options_of=methods.options_type, misfits=misfits, datasets=source_names()
     )
 
 
 def run_recipe(run: RunFolder, *, checked: bool = True) -> Recipe:
-    """The recipe that a run was trained by.
+    """Load the recipe of a run.
 
     Args:
         run: The run.
-        checked: Its method's options, and what fits the method, are checked too.
+        checked: Also validate its method's options, and the keys that must fit the method.
 
     Raises:
-        DataError: It is not there or is damaged.
+        DataError: The file is missing or damaged.
     """
     if not run.recipe_file.is_file():
-        raise DataError(f"{run.recipe_file} is not there.", DAMAGED)
+        raise DataError(f"{run.recipe_file} is missing.", DAMAGED)
     try:
         recipe = load_recipe(str(run.recipe_file)) if checked else recipes.load(str(run.recipe_file))
     except UsageError as error:
         raise DataError(error.message, DAMAGED) from error
     if "resize" in recipe.data.model_fields_set:
         return recipe
-    # A run writes every key. One without this key was trained when bicubic was the only rule.
+    # Runs write every key. A recipe without this one is from a time when bicubic was the only rule.
     return recipe.model_copy(update={"data": recipe.data.model_copy(update={"resize": "bicubic"})})
 
 
 def misfits(recipe: Recipe) -> list[tuple[tuple[str, ...], str]]:
-    """Keys of a recipe that don't fit its method, and why."""
+    """Return the keys of a recipe that don't fit its method, with reasons."""
     name = recipe.method.name
     return methods.fit_of(name).problems(name, recipe)
 
 
 def starting_weights(recipe: Recipe, session: Session, rendered: bool) -> StartingWeights:
-    """Resolve ``backbone.weights``.
+    """Load the weights that ``backbone.weights`` names.
 
-    On the rendered benchmark a run goes on without ImageNet weights where they can be neither found
-    nor fetched, and says so; on a real dataset that would be another experiment, so it stops.
+    If ImageNet weights are neither cached nor downloadable, a run on the rendered benchmark starts from
+    random weights, with a warning. On a real dataset that would be another experiment: an error.
+
+    Args:
+        recipe: Its section ``backbone`` is used.
+        session: Its reporter receives the warnings.
+        rendered: Whether the training data are rendered.
 
     Raises:
-        WeightsUnavailable: ImageNet weights can't be had and the dataset is real, or torch's cache holds
-            another file under their name.
+        WeightsUnavailable: ImageNet weights are not available and the dataset is real, or torch's cache
+            holds a damaged file.
         DataError: The file of ``backbone.weights`` does not fit.
     """
-    wanted = recipe.backbone
-    used = wanted.weights
+    trunk = recipe.backbone
+    source = trunk.weights
     try:
-        state = weights.resolve(wanted.name, wanted.weights, wanted.width)
+        state = weights.resolve(trunk.name, trunk.weights, trunk.width)
     except weights.WeightsUnavailable as error:
         if error.damaged or not rendered:
             raise
         session.reporter.warn(
-            f"ImageNet weights of {wanted.name} can't be had here; on the rendered benchmark the run starts "
-            "from scratch, which its fingerprint says. "
+            f"ImageNet weights of {trunk.name} are not available; training on the rendered benchmark starts "
+            "from random weights, and the run's fingerprint records that. "
             + error.hint.splitlines()[0].removesuffix(", or")
             + "."
         )
-        state, used = None, "none (imagenet unavailable)"
-    if weights.lacks_hash(used):
-        session.reporter.warn(f"{used} was written without a hash: damage to its numbers can't be noticed")
-    return StartingWeights(state, used, weights.training_identities(used))
+        state, source = None, "none (imagenet unavailable)"
+    if weights.lacks_hash(source):
+        session.reporter.warn(f"{source} has no hash: damage to its numbers can't be detected")
+    return StartingWeights(state, source, weights.training_identities(source))
 
 
 def build_network(
     recipe: Recipe, num_identities: int, runtime: Runtime, state: dict[str, Tensor] | None = None
 ) -> ReIdNetwork:
-    """Build a recipe's network on the device, initialised from the recipe's seed alone.
+    """Build a recipe's network on the device; the initial values depend only on the recipe's seed.
 
     Args:
-        recipe: Its method, backbone and seed are used; ``backbone.weights`` is not.
-        num_identities: Width of the classifiers.
-        runtime: Device.
+        recipe: Its method, backbone and seed are used; ``backbone.weights`` is ignored.
+        num_identities: Number of outputs of the classifiers.
+        runtime: Its device receives the network.
         state: Weights of the trunk, from ``starting_weights``; None: random.
     """
     name, trunk = recipe.method.name, recipe.backbone

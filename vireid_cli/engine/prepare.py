@@ -1,4 +1,4 @@
-"""The verb ``prepare``: render the benchmark, read a dataset's layout, fill the prepared store."""
+"""The verb ``prepare``: render the benchmark, and decode a dataset's images into the prepared store."""
 
 from __future__ import annotations
 
@@ -35,12 +35,12 @@ def prepare_dataset(
     """Read a dataset's layout and decode its images into the store at ``size``.
 
     Raises:
-        UsageError: The dataset is not there; says where it is expected and how to get it.
+        UsageError: The dataset is missing; the error names its expected folder and its source.
         DataError: Images can't be read (unless ``skip_bad``), or the layout is incomplete.
     """
     located = stores.locate(dataset, session.data_dir, root)
     if located.rendered:
-        session.reporter.info(f"taking the rendered benchmark in {located.root}")
+        session.reporter.info(f"using the rendered benchmark in {located.root}")
     return prepare(
         dataset,
         located.root,
@@ -56,15 +56,15 @@ def prepare_dataset(
 
 
 def ensure_prepared(dataset: str, session: Session, size: Size, resize: Resize) -> Store:
-    """The prepared store with pixels of ``size``, resized by that rule; missing ones are prepared now.
+    """Open the prepared store with pixels of ``size`` by the rule ``resize``; prepare missing ones first.
 
     Raises:
-        UsageError: The dataset is neither prepared nor there to be prepared.
-        DataError: It can't be prepared as it stands.
+        UsageError: The dataset is neither prepared nor present.
+        DataError: The dataset can't be prepared.
     """
     shown = f"{size[0]}×{size[1]}"
     if not is_prepared(dataset, session.data_dir):
-        stores.locate(dataset, session.data_dir)  # before anything is announced
+        stores.locate(dataset, session.data_dir)  # raises before the message is printed
         session.reporter.info(f"{dataset} is not prepared yet: preparing it at {shown} first")
         return prepare_dataset(dataset, session, size, resize=resize).store
     store = stores.open_store(session.data_dir, dataset, resize)
@@ -79,8 +79,8 @@ def ensure_prepared(dataset: str, session: Session, size: Size, resize: Resize) 
     return store
 
 
-def missing(dataset: str, session: Session) -> str:
-    """What to do first where a dataset is not prepared: get it, render it, or prepare what is there."""
+def preparation_hint(dataset: str, session: Session) -> str:
+    """Return how to get a dataset that is not prepared: download, render or prepare it."""
     try:
         located = stores.locate(dataset, session.data_dir)
     except UsageError as error:
@@ -89,39 +89,39 @@ def missing(dataset: str, session: Session) -> str:
 
 
 def verify(dataset: str, session: Session, workers: int | None = None) -> list[str]:
-    """Differences in a prepared store, its source files and their published numbers, and how to repair."""
+    """List differences of a prepared store from its hashes and published numbers, and how to repair it."""
     store = stores.open_store(session.data_dir, dataset)
-    found = verify_store(store, workers=workers, progress=session.reporter.progress("verifying"))
-    return [*found, *unlike_published(store), *(repairs(store) if found else [])]
+    damage = verify_store(store, workers=workers, progress=session.reporter.progress("verifying"))
+    return [*damage, *unlike_published(store), *(repairs(store) if damage else [])]
 
 
 def verify_rendered(layout: str, session: Session, root: Path | None = None) -> list[str]:
-    """Differences between a rendered tree and its hashes, and how to repair it.
+    """List differences between a rendered tree and its hashes, and how to repair it.
 
     Raises:
-        UsageError: There is no rendered tree.
+        UsageError: The tree does not exist.
         DataError: Its manifest can't be read.
     """
     folder = root or session.data_dir / "rendered" / load_layout(layout).folder
-    found = verify_tree(folder)
+    damage = verify_tree(folder)
     manifest = read_manifest(folder) or {}
-    return [*found, f"to repair: {rendering_command(layout, manifest, folder)}"] if found else []
+    return [*damage, f"to repair: {rendering_command(layout, manifest, folder)}"] if damage else []
 
 
 def render(
     options: RenderOptions, session: Session, *, root: Path | None = None, workers: int | None = None
 ) -> RenderedTree:
-    """Write the rendered tree; an interrupted one is continued.
+    """Render the benchmark to a tree of images, or continue an interrupted one.
 
     Args:
-        options: Of the benchmark.
-        session: Device, listener, folders.
-        root: Folder of the tree; None: its usual place under the data directory.
-        workers: Processes; None: one a core.
+        options: Parameters of the benchmark.
+        session: Device, reporter and folders.
+        root: Folder of the tree; None: the default folder in the data directory.
+        workers: Number of processes; None: one per core.
 
     Raises:
-        UsageError: The folder holds a benchmark of other parameters.
-        DataError: It can't be written.
+        UsageError: The folder holds a benchmark with other parameters.
+        DataError: Writing failed.
     """
     folder = root or session.data_dir / "rendered" / load_layout(options.layout).folder
     return write_tree(

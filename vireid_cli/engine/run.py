@@ -1,4 +1,4 @@
-"""A run with the session that it is used in: what the engine returns and takes."""
+"""A run folder together with its session, as the engine's methods take and return it."""
 
 from __future__ import annotations
 
@@ -11,19 +11,19 @@ from vireid_cli.results.run import RunFolder
 
 @dataclass(frozen=True, slots=True)
 class Run(RunFolder):
-    """A run folder whose network can be loaded.
+    """A run folder with a session to load its network.
 
     Attributes:
-        session: Device, precision and folders that ``load`` uses; None: chosen by ``Session.choose``.
+        session: Device, precision and folders for ``load``; None: those of ``Session.choose``.
     """
 
     session: Session | None = field(default=None, compare=False, repr=False)
 
     def load(self, session: Session | None = None) -> Model:
-        """Load the network of the checkpoint that the recipe selects: the last, or the best on val.
+        """Load the network of the checkpoint that the recipe selects: the last one, or the best on val.
 
         Args:
-            session: Device and precision; None: those of the run's own session.
+            session: Device and precision; None: those of the run's session.
 
         Raises:
             UsageError: The run has no checkpoint.

@@ -1,4 +1,4 @@
-"""Where the engine computes: device, precision, threads, and what is recorded about them."""
+"""Device, precision and seeds of the engine, and their record."""
 
 from __future__ import annotations
 
@@ -25,10 +25,10 @@ class Runtime:
     """A device and a precision.
 
     Attributes:
-        device: Where tensors live.
-        precision: fp32, or the type that autocast uses for convolutions and products; spectra,
-            distances and losses stay in fp32 (docs/methods.md#numerical-precision).
-        automatic: Whether nobody asked for this precision: a run that goes on then keeps its own.
+        device: Device of the tensors.
+        precision: fp32, or the type of convolutions and products under autocast; spectra, distances
+            and losses stay in fp32 (docs/methods.md#numerical-precision).
+        automatic: Whether the precision is a default; a resumed run then uses its own precision.
     """
 
     device: torch.device
@@ -37,40 +37,40 @@ class Runtime:
 
     @staticmethod
     def choose(device: str = "auto", precision: str = "auto") -> Runtime:
-        """Pick a device and a precision.
+        """Choose a device and a precision.
 
         Args:
-            device: ``auto`` (a GPU where there is one), ``cpu``, ``cuda``, ``cuda:1`` …
-            precision: ``auto`` is bf16 where the processor computes in it, else fp32.
+            device: ``auto`` (a GPU if available), ``cpu``, ``cuda``, ``cuda:1`` …
+            precision: ``auto`` is bf16 if the processor computes in bf16, else fp32.
 
         Raises:
-            UsageError: No such device or precision.
+            UsageError: The device or precision does not exist.
         """
-        chosen = _device(device)
+        selected = _device(device)
         if precision not in PRECISIONS:
             raise UsageError(f"--precision {precision}: expected one of {', '.join(PRECISIONS)}.")
         if precision == "auto":
-            return Runtime(chosen, "bf16" if _has_bf16(chosen) else "fp32", automatic=True)
-        return Runtime(chosen, precision)  # type: ignore[arg-type]
+            return Runtime(selected, "bf16" if _has_bf16(selected) else "fp32", automatic=True)
+        return Runtime(selected, precision)  # type: ignore[arg-type]
 
     def autocast(self) -> AbstractContextManager[Any]:
-        """The mixed-precision context of one forward pass."""
+        """Return the mixed-precision context of one forward pass."""
         if self.precision == "fp32":
             return nullcontext()
         kind = torch.bfloat16 if self.precision == "bf16" else torch.float16
         return torch.autocast(self.device.type, dtype=kind)
 
     def scaler(self) -> torch.amp.GradScaler:
-        """Gradient scaling: on for fp16 only."""
+        """Return a gradient scaler, enabled for fp16 only."""
         return torch.amp.GradScaler(self.device.type, enabled=self.precision == "fp16")
 
     def synchronize(self) -> None:
-        """Wait for the device, so that a time means something."""
+        """Wait until the device has finished, for time measurements."""
         if self.device.type == "cuda":
             torch.cuda.synchronize(self.device)
 
     def describe(self) -> dict[str, Any]:
-        """Machine, versions and commit, as they stand beside every measured value."""
+        """Return machine, versions and commit, which accompany every measurement."""
         return {
             "device": _device_name(self.device),
             "precision": self.precision,
@@ -85,20 +85,20 @@ class Runtime:
 
 
 def seed_of(*parts: int | str) -> int:
-    """A 63-bit seed from what it stands for: (seed, purpose, epoch, step) …"""
+    """Return a 63-bit seed, a hash of ``parts`` such as (seed, purpose, epoch, step)."""
     digest = hashlib.sha256("/".join(str(part) for part in parts).encode()).digest()
     return int.from_bytes(digest[:8], "little") >> 1
 
 
 def generator(device: torch.device, *parts: int | str) -> torch.Generator:
-    """A generator on ``device`` whose stream depends on nothing but ``parts``."""
-    made = torch.Generator(device=device)
-    made.manual_seed(seed_of(*parts))
-    return made
+    """Return a generator on ``device``, seeded by ``seed_of(*parts)``."""
+    result = torch.Generator(device=device)
+    result.manual_seed(seed_of(*parts))
+    return result
 
 
 def commit() -> str:
-    """The commit of the checkout that the package runs from, ``+`` where it has changes; empty elsewhere."""
+    """Return the commit of the package's git checkout, with ``+`` if it has changes; empty without git."""
     root = Path(__file__).resolve().parents[2]
     if not (root / ".git").exists():
         return ""
@@ -112,8 +112,8 @@ def commit() -> str:
 
 def _git(root: Path, *arguments: str) -> str:
     command = ["git", "-C", str(root), *arguments]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=10, check=True)
-    return done.stdout.strip()
+    result = subprocess.run(command, capture_output=True, text=True, timeout=10, check=True)
+    return result.stdout.strip()
 
 
 def _device(name: str) -> torch.device:
@@ -129,15 +129,15 @@ def _device(name: str) -> torch.device:
 
 
 def _has_bf16(device: torch.device) -> bool:
-    """Whether the processor computes in bf16 itself; emulated, it is slower than fp32."""
+    """Whether the processor has bf16 instructions; emulation is slower than fp32."""
     if device.type == "cuda":
         return torch.cuda.is_bf16_supported(including_emulation=False)
     if device.type != "cpu":
         return False
     probe = getattr(torch.cpu, "get_capabilities", None)
     if probe is not None:
-        found = probe()
-        return bool(found.get("amx_bf16") or found.get("avx512_bf16"))
+        capabilities = probe()
+        return bool(capabilities.get("amx_bf16") or capabilities.get("avx512_bf16"))
     flags = Path("/proc/cpuinfo")
     text = flags.read_text() if flags.is_file() else ""
     return "amx_bf16" in text or "avx512_bf16" in text

@@ -1,4 +1,4 @@
-"""The session: device, listener and folders that every verb works with."""
+"""The session: device, reporter and folders of all verbs."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from vireid_cli.results import run as runs
 
 @dataclass(frozen=True)
 class Session:
-    """Everything that a verb needs beside its subject.
+    """Device, reporter and folders of a verb.
 
     Attributes:
         runtime: Device and precision.
@@ -41,12 +41,12 @@ class Session:
         Args:
             device: ``auto``, ``cpu``, ``cuda`` or ``cuda:N``; see ``Runtime.choose``.
             precision: ``auto``, ``fp32``, ``bf16`` or ``fp16``.
-            reporter: None: silent.
-            data_dir: None: ``$VIREID_DATA``, else ``./data``.
-            runs_dir: None: ``$VIREID_RUNS``, else ``./runs``.
+            reporter: Receives progress and messages; None: ignore them.
+            data_dir: Datasets; None: ``$VIREID_DATA``, else ``./data``.
+            runs_dir: Run folders; None: ``$VIREID_RUNS``, else ``./runs``.
 
         Raises:
-            UsageError: No such device or precision here.
+            UsageError: The device or precision does not exist.
         """
         return Session(
             Runtime.choose(device, precision),
@@ -57,5 +57,5 @@ class Session:
 
 
 def data_folder(given: Path | None = None) -> Path:
-    """The data directory: as given, else ``$VIREID_DATA``, else ``./data``."""
+    """Return the data directory: ``given``, else ``$VIREID_DATA``, else ``./data``."""
     return given or Path(os.environ.get("VIREID_DATA") or "data")

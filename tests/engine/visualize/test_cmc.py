@@ -11,7 +11,7 @@ import pytest
 
 from tests.conftest import Listener
 from vireid_cli import files
-from vireid_cli.engine.embed import chosen_checkpoint
+from vireid_cli.engine.embed import select_checkpoint
 from vireid_cli.engine.engine import Engine
 from vireid_cli.engine.session import Session
 from vireid_cli.engine.subjects.cmc import cmc_curve
@@ -147,7 +147,7 @@ def test_a_damaged_recipe_of_a_run_is_a_failure_of_the_run(
         lambda: engine.visualize("ranking", run, queries=1, order=None, seed=0, **drawn),
         lambda: engine.visualize("report", run, ids=4, seed=0, latency=False, **drawn),
         lambda: engine.visualize("attention", run, output=Output(), ids=1, steps=1),
-        lambda: chosen_checkpoint(run),
+        lambda: select_checkpoint(run),
         lambda: engine.resume(run),
     ):
         with pytest.raises(DataError, match=r"recipe.yaml(.|\n)*The run is damaged: restore its folder"):

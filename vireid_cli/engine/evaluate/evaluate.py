@@ -15,7 +15,7 @@ from vireid_cli.data.identity import identity_tokens, marks
 from vireid_cli.data.plan import EvaluationPlan
 from vireid_cli.data.sources import load_source, source_names
 from vireid_cli.data.store import Store
-from vireid_cli.engine.embed import Chosen, chosen_checkpoint, embed_rows, load_trained
+from vireid_cli.engine.embed import SelectedCheckpoint, embed_rows, load_trained, select_checkpoint
 from vireid_cli.engine.evaluate.result import EvaluateOptions, Evaluation, evaluate_protocol
 from vireid_cli.engine.evaluate.scoring import FLIPS, RERANKS, Measured
 from vireid_cli.engine.network import run_recipe
@@ -87,13 +87,13 @@ def stored_evaluations(
     """
     if options.rerank or options.flip != "off" or options.breakdown:
         return []
-    chosen = chosen_checkpoint(run)
-    store, plans = _planned(chosen.recipe, session, options)
+    checkpoint = select_checkpoint(run)
+    store, plans = _planned(checkpoint.recipe, session, options)
     rows = np.unique(np.concatenate([plan.rows for plan in plans]))
-    overlap = _overlap(store, rows, chosen, options.allow_overlap)
+    overlap = _overlap(store, rows, checkpoint, options.allow_overlap)
     found = []
     for plan in plans:
-        folder = _folder(run, chosen.recipe, store, plan)
+        folder = _folder(run, checkpoint.recipe, store, plan)
         try:
             stored = read_evaluation(folder, "")
         except DataError:
@@ -102,7 +102,7 @@ def stored_evaluations(
         if content["version"] != schema.VERSION:
             return []
         # the width of the embedding is known from the network alone
-        about = _about(chosen, session, store, overlap, content["fingerprint"].get("embedding", ""))
+        about = _about(checkpoint, session, store, overlap, content["fingerprint"].get("embedding", ""))
         same = content["fingerprint"] == json.loads(json.dumps({**plan.fingerprint, **about}))
         arrays = (stored.folder / schema.RANKING, stored.folder / schema.EMBEDDINGS)
         if not same or not all(path.is_file() for path in arrays):
@@ -146,7 +146,7 @@ def check_kind(trained_on: str, dataset: str) -> None:
         )
 
 
-def _overlap(store: Store, rows: np.ndarray, trained: Chosen, allowed: bool) -> int:
+def _overlap(store: Store, rows: np.ndarray, trained: SelectedCheckpoint, allowed: bool) -> int:
     """Number of identities among the rows that were trained on; refused unless allowed."""
     test = np.unique(store.records.pids[rows])
     both = trained.tokens.intersection(identity_tokens(store, test))
@@ -158,7 +158,9 @@ def _overlap(store: Store, rows: np.ndarray, trained: Chosen, allowed: bool) -> 
     return len(both)
 
 
-def _about(trained: Chosen, session: Session, store: Store, overlap: int, embedding: str) -> dict[str, Any]:
+def _about(
+    trained: SelectedCheckpoint, session: Session, store: Store, overlap: int, embedding: str
+) -> dict[str, Any]:
     """What the fingerprint says besides the protocol."""
     about = {
         **marks(store),
@@ -170,7 +172,7 @@ def _about(trained: Chosen, session: Session, store: Store, overlap: int, embedd
         "distance": "cosine (float64 product)",
         "rerank": RERANKS["none"],
         "test_time_augmentation": FLIPS["off"],
-        "checkpoint": trained.choice,
+        "checkpoint": trained.label,
         "weights": trained.environment["weights"],
         "seed": trained.recipe.train.seed,
         "precision": session.runtime.precision,

@@ -55,11 +55,11 @@ def components_of(one: Embedded, session: Session, names: Sequence[str]) -> dict
             f"{one.run.name} was evaluated on other images ({evaluated}) than {store.folder} holds ({now}).",
             f"Evaluate it again: vireid evaluate {one.run.folder}",
         )
-    seen = one.fingerprint.get("checkpoint", trained.choice)
-    if seen != trained.choice:
+    seen = one.fingerprint.get("checkpoint", trained.label)
+    if seen != trained.label:
         session.reporter.warn(
             f"{one.run.name} was evaluated at checkpoint {seen}; its amplitudes and phases are those of "
-            f"{trained.choice}"
+            f"{trained.label}"
         )
     rows = rows_of(store, one.embeddings.paths.tolist())
     return component_rows(trained.network, session, names, store, size, rows)

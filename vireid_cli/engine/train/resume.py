@@ -74,7 +74,7 @@ def _resume(run: RunFolder, session: Session) -> RunFolder:
     check_position(last, saved.position, recipe.train.epochs)
     check_extra(last, saved.extra)
     if not saved.hashed:
-        session.reporter.warn(checkpoints.without_hashes(last))
+        session.reporter.warn(checkpoints.missing_hashes_warning(last))
     if saved.position.epoch >= recipe.train.epochs:
         raise UsageError(
             f"{run.folder} has finished all {recipe.train.epochs} epochs.",

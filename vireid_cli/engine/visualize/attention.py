@@ -42,7 +42,7 @@ def draw(
     People that a run was trained on are marked.
 
     Args:
-        runs: Trained runs of one dataset.
+        runs: TrainedNetwork runs of one dataset.
         session: Device, listener, folders.
         output: File, format, resolution.
         ids: People shown: the first test identities with both modalities.
