@@ -180,7 +180,7 @@ def test_resume_refuses_other_data(
     environment = run.environment()
     environment["data"]["fingerprint"] = "0" * 64
     (run.folder / "environment.json").write_text(json.dumps(environment))
-    with pytest.raises(UsageError, match="other data"):
+    with pytest.raises(UsageError, match="has changed since"):
         resume(run, Session(CPU, Reporter(), sysu_tree, tmp_path))
 
 
