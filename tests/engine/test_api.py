@@ -153,7 +153,7 @@ def test_bad_images_are_named(run: Run, image: object, error: type[Exception], w
 def test_unknown_modality_and_no_image(run: Run) -> None:
     with pytest.raises(UsageError, match="visible or infrared"):
         run.load().embed([], "thermal")
-    with pytest.raises(UsageError, match="no image"):
+    with pytest.raises(UsageError, match="No images"):
         run.load().embed([], "visible")
 
 
