@@ -14,5 +14,5 @@ def test_an_interrupted_benchmark_promises_nothing(vireid: Command, monkeypatch:
     monkeypatch.setattr("vireid_cli.bench.measure.measure", stop)
     said = vireid("bench", "sampler")
     assert said.code == 130
-    assert "nothing is kept of a benchmark" in said.err
-    assert "what is whole is kept" not in said.err
+    assert "benchmarks keep no partial results" in said.err
+    assert "Completed parts are kept" not in said.err

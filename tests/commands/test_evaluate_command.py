@@ -134,20 +134,26 @@ def test_rules_of_settings_that_are_another_dataset_s(
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        (("--features", GOLDEN / "sysu_small_unique.npz", "--dataset", "sysu", "--mode", "all"), "its own"),
+        (
+            ("--features", GOLDEN / "sysu_small_unique.npz", "--dataset", "sysu", "--mode", "all"),
+            "defines queries and gallery",
+        ),
         (("--features", GOLDEN / "sysu_small_unique.npz", "--dataset", "sisu"), "did you mean 'sysu'?"),
         (("--explain", "--dataset", "lcm"), "did you mean 'llcm'?"),
-        (("one", "two", "--against", "three"), "name one"),
+        (("one", "two", "--against", "three"), "name only one RUN"),
         (("one", "one"), "named twice"),
         (("--cost", "--mode", "all"), "remove the options of an evaluation"),
         (("--cost", "--trial", "all"), "remove the options of an evaluation"),
         (("--trial", "eleven"), "expected a number from 1 to 10, or all"),
         (("--trial", "11"), "expected a number from 1 to 10, or all"),
-        (("one", "two", "--trial", "all"), "Name one of them at most"),
-        (("one", "--trial", "all", "--against", "two"), "Name one of them at most"),
-        (("--features", GOLDEN / "regdb_small.npz", "--dataset", "regdb", "--trial", "all"), "its own"),
+        (("one", "two", "--trial", "all"), "Name at most one of these runs"),
+        (("one", "--trial", "all", "--against", "two"), "Name at most one of these runs"),
+        (
+            ("--features", GOLDEN / "regdb_small.npz", "--dataset", "regdb", "--trial", "all"),
+            "defines queries and gallery",
+        ),
         (("--features", GOLDEN / "regdb_small.npz"), "needs --dataset"),
-        (("one", "--features", GOLDEN / "regdb_small.npz", "--dataset", "regdb"), "not both"),
+        (("one", "--features", GOLDEN / "regdb_small.npz", "--dataset", "regdb"), "exclude each other"),
         (("--cost", "--breakdown"), "remove the options of an evaluation"),
     ],
 )

@@ -92,7 +92,7 @@ def test_an_interruption_is_said(monkeypatch: pytest.MonkeyPatch, capsys: pytest
     with pytest.raises(SystemExit) as left:
         main.main()
     assert left.value.code == 130
-    assert capsys.readouterr().err.startswith("interrupted: stopped.\nThe same command")
+    assert capsys.readouterr().err.startswith("interrupted: stopped.\nCompleted parts are kept")
 
 
 def test_a_narrow_character_set_and_a_closed_output_are_no_obstacle() -> None:

@@ -8,19 +8,20 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from vireid_cli.commands.console import line
+from vireid_cli.commands.console import command_line
 from vireid_cli.commands.main import app
 
 
 def test_quoted_and_with_directories_that_are_not_the_usual(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("VIREID_DATA", raising=False)
     monkeypatch.setenv("VIREID_RUNS", "/elsewhere")
-    assert line("evaluate", Path("my runs/a")) == "vireid evaluate 'my runs/a'"
-    assert line("export", "onnx", "") == "vireid export onnx"
-    usual = line("evaluate", data=Path("data"), runs=Path("/elsewhere"))
+    assert command_line("evaluate", Path("my runs/a")) == "vireid evaluate 'my runs/a'"
+    assert command_line("export", "onnx", "") == "vireid export onnx"
+    usual = command_line("evaluate", data=Path("data"), runs=Path("/elsewhere"))
     assert usual == "vireid evaluate"
     assert (
-        line("evaluate", data=Path("/a b"), runs=Path("runs")) == "vireid evaluate --data '/a b' --runs runs"
+        command_line("evaluate", data=Path("/a b"), runs=Path("runs"))
+        == "vireid evaluate --data '/a b' --runs runs"
     )
 
 

@@ -43,7 +43,7 @@ def test_list_as_a_table(vireid: Callable[..., Ended]) -> None:
     assert "Zhang and Wang" in row
     assert "next: vireid recipes show deen" in out
     code, _, err = vireid("list", "no such thing")
-    assert (code, "No recipe holds 'no such thing'." in err) == (2, True)
+    assert (code, "No recipe matches 'no such thing'." in err) == (2, True)
 
 
 def test_list_as_json(vireid: Callable[..., Ended]) -> None:
@@ -102,8 +102,8 @@ def test_copy_then_check(vireid: Callable[..., Ended]) -> None:
     assert vireid("copy", "dselacfp", "--force")[0] == 0
     code, out, _ = vireid("check", "recipes/dselacfp.yaml", "fdnm")
     assert code == 0
-    assert "recipes/dselacfp.yaml: right (method dselacfp, dataset sysu, 150 epochs)" in out
-    assert "fdnm.yaml: right" in out
+    assert "recipes/dselacfp.yaml: valid (method dselacfp, dataset sysu, 150 epochs)" in out
+    assert "fdnm.yaml: valid" in out
 
 
 def test_check_prints_every_mistake_of_every_file_with_its_line(vireid: Callable[..., Ended]) -> None:
@@ -120,5 +120,5 @@ def test_check_prints_every_mistake_of_every_file_with_its_line(vireid: Callable
     assert f"one.yaml:{place['epoch:']}: train.epoch: unknown key. Did you mean 'train.epochs'?" in err
     assert "two.yaml:1: method.name: unknown method 'sepgg'." in err
     assert "There is no recipe 'three.yaml'" in err
-    assert "3 of 4 refused" in err
-    assert "sepg.yaml: right" in out
+    assert "3 of 4 invalid" in err
+    assert "sepg.yaml: valid" in out

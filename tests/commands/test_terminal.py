@@ -53,7 +53,7 @@ def test_lines_show_names_as_they_are(screen: io.StringIO) -> None:
     lines = screen.getvalue().splitlines()
     assert len(lines) == 9
     assert sum(SHOWN in line for line in lines) == 9
-    console.print_next(console.line("train", "--recipe", EVIL))
+    console.print_next(console.command_line("train", "--recipe", EVIL))
     assert screen.getvalue().splitlines()[-1].startswith(r"next: vireid train --recipe $'\x1b[31m[bold]x")
 
 

@@ -1,1 +1,1 @@
-"""The command line: each command reads its arguments, calls one verb of the engine, prints what came back."""
+"""The command line: each command parses its arguments, calls the engine and prints the result."""

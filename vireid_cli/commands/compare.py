@@ -1,4 +1,4 @@
-"""``vireid compare``."""
+"""``vireid compare``: train and evaluate the recipes of a study."""
 
 from __future__ import annotations
 
@@ -16,8 +16,10 @@ if TYPE_CHECKING:
 
 def compare(
     context: typer.Context,
-    study: Annotated[str, typer.Argument(help="A path, a name in ./recipes/studies, or a shipped study.")],
-    markdown: Annotated[bool, typer.Option("--markdown", help="Print the tables in Markdown.")] = False,
+    study: Annotated[
+        str, typer.Argument(help="Path, name in ./recipes/studies, or name of a shipped study.")
+    ],
+    markdown: Annotated[bool, typer.Option("--markdown", help="Print Markdown tables.")] = False,
     json: Annotated[bool, typer.Option("--json", help="Print study.json instead.")] = False,
     device: Device = "auto",
     precision: PrecisionOption = "auto",
@@ -26,7 +28,7 @@ def compare(
 ) -> None:
     """Train and evaluate every row of a study with every seed, and print mean ± standard deviation.
 
-    Rows that are finished are not trained or evaluated again, unfinished ones go on.
+    Finished rows are reused, and unfinished trainings resume.
 
     Example: vireid compare methods
     """
@@ -36,24 +38,24 @@ def compare(
     from vireid_cli.results.compare import markdown as as_markdown
 
     if json:
-        refuse_idle(context, "--json prints the file, no tables", "markdown")
-    found = make_engine(device, precision, data, runs).compare(study)
+        refuse_idle(context, "--json prints study.json, without tables", "markdown")
+    result = make_engine(device, precision, data, runs).compare(study)
     if json:
-        console.print_json(files.read_json(found.path))
+        console.print_json(files.read_json(result.path))
         return
-    for protocol, table in found.tables.items():
+    for protocol, table in result.tables.items():
         if markdown:
             console.print_text(f"\n{protocol}\n\n{as_markdown(table)}\n\n")
         else:
-            console.print_table(_table(f"{found.study.name} · {protocol}", table))
+            console.print_table(_table(f"{result.study.name} · {protocol}", table))
         console.print_line(fingerprint_text(table.fingerprint), "dim")
         if table.rendered:
             console.print_line(console.RENDERED, "yellow")
-    console.print_paths([found.path])
+    console.print_paths([result.path])
 
 
 def _table(title: str, comparison: Comparison) -> Table:
-    """One protocol's table."""
+    """Return the table of one protocol: a row per recipe, and the chance level."""
     from rich.table import Table
 
     from vireid_cli.results.compare import percent_spread

@@ -16,13 +16,11 @@ if TYPE_CHECKING:
 
 Runs = Annotated[
     list[str] | None,
-    typer.Argument(metavar="[RUN]...", help="Run folders or their names; the newest by default."),
+    typer.Argument(metavar="[RUN]...", help="Run folders or their names; default: the newest run."),
 ]
-Recipes = Annotated[
-    list[str] | None, typer.Option("--recipe", help="A recipe instead of a run; may be repeated.")
-]
+Recipes = Annotated[list[str] | None, typer.Option("--recipe", help="Recipe instead of a run; repeatable.")]
 InputSize = Annotated[
-    str | None, typer.Option("--size", help="HEIGHTxWIDTH of an image.", show_default="the recipe's")
+    str | None, typer.Option("--size", help="Image size, HEIGHTxWIDTH.", show_default="of the recipe")
 ]
 
 
@@ -36,7 +34,7 @@ def cost(
     data: DataDir = None,
     runs: RunsDir = None,
 ) -> None:
-    """Measure what the networks of runs or recipes cost: parameters, multiply-adds, latency.
+    """Measure parameters, multiply-adds and latency of the networks of runs or recipes.
 
     Example: vireid cost --recipe agw --recipe fdnm
     """
@@ -46,16 +44,16 @@ def cost(
 def print_costs_of(
     engine: Engine, runs: Sequence[str], recipes: Sequence[str], size: str | None, json: bool
 ) -> None:
-    """Measure and print the costs of runs or recipes; of the newest run where none is named.
+    """Measure and print the costs of runs or recipes; without either, of the newest run.
 
     Raises:
-        UsageError: Runs and recipes at once.
+        UsageError: Both runs and recipes, a size of another form, or a run or recipe that does not exist.
     """
     from vireid_cli.commands import console
     from vireid_cli.commands.cost_table import print_costs
 
     if runs and recipes:
-        raise UsageError("Name runs or --recipe, not both.")
+        raise UsageError("RUN and --recipe exclude each other: use one of them.")
     pixels = parse_size(size) if size else None
     if recipes:
         costs = [engine.cost(recipe=name, size=pixels) for name in recipes]

@@ -1,4 +1,4 @@
-"""The table of what networks cost."""
+"""Table of the costs of networks."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from vireid_cli.commands.console import print_line, print_table
 
 
 def print_costs(costs: Sequence[Mapping[str, Any]]) -> None:
-    """One row a network, the paper's values below it, and the machine that the latency is of."""
+    """Print one row per network, the paper's values below it, and the device of the latency."""
     table = Table(title="cost of one embedding", title_justify="left", title_style="bold")
     table.add_column("")
     first = costs[0]

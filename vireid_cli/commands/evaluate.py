@@ -1,4 +1,4 @@
-"""``vireid evaluate``."""
+"""``vireid evaluate``: evaluate runs; old spellings of ``explain``, ``cost`` and ``evaluate-features``."""
 
 from __future__ import annotations
 
@@ -79,11 +79,11 @@ def evaluate(
     data: DataDir = None,
     runs: RunsDir = None,
 ) -> None:
-    """Evaluate a run as the papers on its dataset do: CMC, mAP and mINP, or Rank-1 and VR@FAR for faces.
+    """Evaluate a run by its dataset's protocol: CMC, mAP and mINP, or Rank-1 and VR@FAR for faces.
 
     Example: vireid evaluate --mode indoor --shots both
     """
-    wanted = evaluate_options(
+    options = evaluate_options(
         request_of(mode, shots, protocol, trials, direction, trial, far),
         rerank or [],
         flip,
@@ -93,85 +93,86 @@ def evaluate(
     )
     names = run or []
     if not cost and (recipe or size):
-        raise UsageError("--recipe and --size belong to vireid cost; a run is evaluated as it was trained.")
+        raise UsageError("--recipe and --size are options of vireid cost: remove them.")
     if cost:
-        if features or dataset or against or explain or trial or wanted != type(wanted)():
+        if features or dataset or against or explain or trial or options != type(options)():
             raise UsageError("--cost measures a network: remove the options of an evaluation.")
         print_costs_of(make_engine(device, precision, data, runs), names, recipe or [], size, json)
-        _replaced_by("cost")
+        _warn_deprecated("cost")
     elif explain:
-        _refuse_beside_explain(context, names, dataset)
-        print_rules(names[0] if names else None, dataset, wanted.request, json, data, runs)
-        _replaced_by("explain")
+        _check_explain(context, names, dataset)
+        print_rules(names[0] if names else None, dataset, options.request, json, data, runs)
+        _warn_deprecated("explain")
     elif features is not None:
-        _refuse_beside_features(context, names, dataset)
+        _check_features(context, names, dataset)
         other = Path(against) if against else None
         print_features(features, str(dataset), rerank or (), far, other, breakdown, json)
-        _replaced_by("evaluate-features FILE")
+        _warn_deprecated("evaluate-features FILE")
     else:
         engine = make_engine(device, precision, data, runs)
-        results = _evaluate_runs(engine, names, wanted, against, trial == ALL_TRIALS)
+        results = _evaluate_runs(engine, names, options, against, trial == ALL_TRIALS)
         _print(results, json, names[0] if names else "", data, runs)
 
 
-def _replaced_by(command: str) -> None:
-    """Print that an option has become a command of its own."""
+def _warn_deprecated(command: str) -> None:
+    """Print the command that replaces an old spelling."""
     from vireid_cli.commands.console import ConsoleReporter
 
     ConsoleReporter().warn(f"this option will be removed: use vireid {command}")
 
 
 def _print(
-    found: Sequence[Evaluation],
+    evaluations: Sequence[Evaluation],
     json: bool,
     run: str = "",
     data: Path | None = None,
     runs: Path | None = None,
 ) -> None:
-    """Tables, paths and the next commands of a run, or the content of ``metrics.json``: a list of several."""
+    """Print tables, paths and next commands, or JSON: one evaluation, or a list of several."""
     from vireid_cli.commands import console
 
     if json:
-        console.print_json([e.content for e in found] if len(found) > 1 else found[0].content)
+        contents = [evaluation.content for evaluation in evaluations]
+        console.print_json(contents if len(contents) > 1 else contents[0])
         return
-    console.print_evaluations(e.content for e in found)
-    folders = [e.folder for e in found if e.folder]
+    console.print_evaluations(evaluation.content for evaluation in evaluations)
+    folders = [evaluation.folder for evaluation in evaluations if evaluation.folder]
     console.print_paths(folders)
     if folders:
         console.print_next(
-            console.line("visualize", "ranking", run, data=data, runs=runs),
-            console.line("export", "onnx", run, data=data, runs=runs),
+            console.command_line("visualize", "ranking", run, data=data, runs=runs),
+            console.command_line("export", "onnx", run, data=data, runs=runs),
         )
 
 
-def _refuse_beside_explain(context: typer.Context, names: Sequence[str], dataset: str | None) -> None:
-    """Refuse what changes no rule of a protocol.
+def _check_explain(context: typer.Context, names: Sequence[str], dataset: str | None) -> None:
+    """Refuse options that have no effect on the rules of a protocol.
 
     Raises:
-        UsageError: One of them was typed, or several runs.
+        UsageError: The command line has such an option, or names several runs.
     """
-    measured = ("features", "against", "rerank", "flip", "breakdown", "allow_overlap", "precision")
-    refuse_idle(context, "--explain says rules and measures nothing", *measured)
+    idle = ("features", "against", "rerank", "flip", "breakdown", "allow_overlap", "precision")
+    refuse_idle(context, "--explain prints rules and computes no metrics", *idle)
     if dataset is not None:
-        refuse_idle(context, "--explain --dataset says the rules of that dataset", "run")
+        refuse_idle(context, "--explain --dataset prints the rules of that dataset", "run")
     if len(names) > 1:
-        raise UsageError("--explain says the rules of one run: name one, or --dataset.")
+        raise UsageError("--explain prints the rules of one run: name one run, or use --dataset.")
 
 
 def _evaluate_runs(
     engine: Engine, names: Sequence[str], options: EvaluateOptions, against: str | None, all_trials: bool
 ) -> list[Evaluation]:
-    """One run, one against another, or several and their mean; the newest where none is named."""
+    """Evaluate one run, a pair, or several runs and their mean; the newest run if none is named."""
     name = names[0] if names else None
     if len(names) > 1 and against is not None:
-        raise UsageError("--against compares one run with another: name one.")
+        raise UsageError("--against compares one run with another: name only one RUN.")
     if len(set(names)) != len(names):
-        raise UsageError("the same run is named twice.")
+        raise UsageError("The same run is named twice: remove one.")
     if all_trials:
         if len(names) > 1 or against is not None:
             raise UsageError(
-                "--trial all finds the runs of all trials itself.",
-                "Name one of them at most, and leave --against out.",
+                "--trial all collects the runs of all trials.",
+                "Name at most one of these runs, and remove --against.",
             )
         by_run, means = engine.evaluate_runs(engine.runs_of_trials(name), options)
     elif len(names) > 1:
@@ -183,17 +184,17 @@ def _evaluate_runs(
     return [*(evaluation for evaluations in by_run for evaluation in evaluations), *means]
 
 
-def _refuse_beside_features(context: typer.Context, names: Sequence[str], dataset: str | None) -> None:
-    """Refuse what a file of features makes idle.
+def _check_features(context: typer.Context, names: Sequence[str], dataset: str | None) -> None:
+    """Refuse options that have no effect on the evaluation of a file of features.
 
     Raises:
-        UsageError: One such option was typed, or the dataset is missing.
+        UsageError: The command line has such an option or names a run, or ``--dataset`` is missing.
     """
     if names:
-        raise UsageError("Name a run or --features, not both.")
-    drawn = ("mode", "shots", "protocol", "trials", "direction", "trial")
-    refuse_idle(context, "--features brings its own queries and gallery", *drawn)
-    refuse_idle(context, "--features holds no images", "flip")
-    refuse_idle(context, "--features runs no network, knows no checkpoint", "precision", "allow_overlap")
+        raise UsageError("RUN and --features exclude each other: use one of them.")
+    idle = ("mode", "shots", "protocol", "trials", "direction", "trial")
+    refuse_idle(context, "The file of --features defines queries and gallery", *idle)
+    refuse_idle(context, "The file of --features has no images", "flip")
+    refuse_idle(context, "--features uses no network and no checkpoint", "precision", "allow_overlap")
     if dataset is None:
-        raise UsageError("--features needs --dataset: the dataset whose rules apply to the file.")
+        raise UsageError("--features needs --dataset: the dataset of the file, for its evaluation protocol.")

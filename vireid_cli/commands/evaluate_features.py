@@ -1,4 +1,4 @@
-"""``vireid evaluate-features``: embeddings or distances in a file; imports no torch and no matplotlib."""
+"""``vireid evaluate-features``: evaluate embeddings or distances in a file, without importing torch."""
 
 from __future__ import annotations
 
@@ -21,20 +21,20 @@ from vireid_cli.commands.evaluate_options import (
 )
 
 File = Annotated[Path, typer.Argument(help="An .npz file with embeddings or distances.")]
-RulesOf = Annotated[str, typer.Option("--dataset", help="The dataset whose protocol applies.")]
-Other = Annotated[Path | None, typer.Option(help="Another file: paired difference, with p-value.")]
+DatasetName = Annotated[str, typer.Option("--dataset", help="Dataset of the file; selects the protocol.")]
+AgainstFile = Annotated[Path | None, typer.Option(help="Another file: paired difference with p-value.")]
 
 
 def evaluate_features(
     file: File,
-    dataset: RulesOf,
+    dataset: DatasetName,
     rerank: Rerank = None,
     far: Far = None,
-    against: Other = None,
+    against: AgainstFile = None,
     breakdown: Breakdown = False,
     json: Json = False,
 ) -> None:
-    """Evaluate embeddings or distances in a file by a dataset's protocol.
+    """Evaluate the embeddings or distances in a file by the protocol of a dataset.
 
     Arrays: q_feat g_feat (or distance), q_pids g_pids q_camids g_camids; or the embeddings.npz of a run.
 
@@ -52,7 +52,12 @@ def print_features(
     breakdown: bool,
     json: bool,
 ) -> None:
-    """Evaluate a file and print tables, or JSON."""
+    """Evaluate a file and print tables, or JSON.
+
+    Raises:
+        UsageError: The dataset or the file does not exist, or the file lacks an array.
+        DataError: The file is damaged.
+    """
     from vireid_cli.commands import console
     from vireid_cli.engine.evaluate import features
 

@@ -1,4 +1,4 @@
-"""The options of ``vireid evaluate``, and what they ask of the engine."""
+"""Options of ``vireid evaluate``, and their conversion to the engine's options."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ if TYPE_CHECKING:
     from vireid_cli.engine.evaluate.result import EvaluateOptions
 
 ALL_TRIALS = "all"
-"""``--trial``: the runs of all trials."""
+"""Value of ``--trial`` that selects the runs of all trials."""
 
 
 class ModeName(StrEnum):
-    """Which gallery."""
+    """Gallery cameras of SYSU-MM01."""
 
     all = "all"
     indoor = "indoor"
@@ -28,7 +28,7 @@ class ModeName(StrEnum):
 
 
 class ShotsName(StrEnum):
-    """Images an identity and camera in the gallery."""
+    """Gallery images per identity and camera."""
 
     single = "1"
     multi = "10"
@@ -36,7 +36,7 @@ class ShotsName(StrEnum):
 
 
 class ProtocolName(StrEnum):
-    """How the gallery is made."""
+    """Rule that draws the gallery."""
 
     seeded = "seeded"
     official = "official"
@@ -46,7 +46,7 @@ class ProtocolName(StrEnum):
 
 
 class DirectionName(StrEnum):
-    """Which modality queries."""
+    """Modality of queries and gallery: visible to infrared, or infrared to visible."""
 
     v2i = "v2i"
     i2v = "i2v"
@@ -54,14 +54,14 @@ class DirectionName(StrEnum):
 
 
 class FarName(StrEnum):
-    """Which operating point a false acceptance rate means."""
+    """Rule that selects the operating point of a false acceptance rate."""
 
     not_exceeded = "not-exceeded"
     nearest = "nearest"
 
 
 class RerankName(StrEnum):
-    """A second look at the ranking."""
+    """Re-ranking method."""
 
     k_reciprocal = "k-reciprocal"
     gallery_mean = "gallery-mean"
@@ -78,35 +78,38 @@ class FlipName(StrEnum):
 Runs = Annotated[
     list[str] | None,
     typer.Argument(
-        metavar="[RUN]...", help="Run folder or name; the newest by default. Several: their mean as well."
+        metavar="[RUN]...",
+        help="Run folders or their names; default: the newest run. Several: also their mean.",
     ),
 ]
 Mode = Annotated[ModeName | None, typer.Option(help="SYSU-MM01: gallery cameras.  [default: both]")]
 Shots = Annotated[
-    ShotsName | None, typer.Option(help="SYSU-MM01: images an identity and camera.  [default: 1]")
+    ShotsName | None,
+    typer.Option(help="SYSU-MM01: gallery images per identity and camera.  [default: 1]"),
 ]
 Protocol = Annotated[
     ProtocolName | None,
-    typer.Option(help="SYSU-MM01: seeded (default), official; LLCM: llcm-release (default), …"),
+    typer.Option(help="SYSU-MM01: seeded (default) or official; LLCM: llcm-release (default), …"),
 ]
 TrialCount = Annotated[
-    int | None, typer.Option(min=1, help="Galleries drawn (SYSU-MM01, LLCM).  [default: 10]")
+    int | None, typer.Option(min=1, help="SYSU-MM01, LLCM: number of random galleries.  [default: 10]")
 ]
 Direction = Annotated[
-    DirectionName | None, typer.Option(help="RegDB, LLCM, folder: who queries.  [default: both]")
+    DirectionName | None,
+    typer.Option(help="RegDB, LLCM, folder: modality of queries and gallery.  [default: both]"),
 ]
 Trial = Annotated[
     str | None,
     typer.Option(
         metavar="1..10|all",
-        help="RegDB: which split; the model's own by default; all: the runs of all ten, and their mean.",
+        help="RegDB: number of the split; default: of the run. all: the runs of all ten, and their mean.",
     ),
 ]
 Far = Annotated[
     FarName | None,
     typer.Option(
-        help="Faces: VR where the FAR does not exceed its target, or where it is nearest to it, as in public "
-        "code.  [default: not-exceeded]"
+        help="Faces: VR at the largest FAR that does not exceed the target, or at the nearest FAR, as in "
+        "public code.  [default: not-exceeded]"
     ),
 ]
 Features = Annotated[
@@ -114,22 +117,26 @@ Features = Annotated[
 ]
 Dataset = Annotated[
     str | None,
-    typer.Option(help="Evaluate on this dataset of the run's kind (occ-sysu) instead of the run's own."),
+    typer.Option(
+        help="Evaluate on this dataset (occ-sysu) instead of the run's; its protocol must be the same."
+    ),
 ]
 Rerank = Annotated[
-    list[RerankName] | None, typer.Option(help="Rows of its own beside the plain ones; may be repeated.")
+    list[RerankName] | None, typer.Option(help="Add rows with a re-ranked result; repeatable.")
 ]
-Flip = Annotated[FlipName, typer.Option(help="Average with mirror images; rows of its own.")]
+Flip = Annotated[FlipName, typer.Option(help="Add rows with embeddings averaged over mirror images.")]
 Against = Annotated[
-    str | None, typer.Option(help="Another run (or features file): paired difference, with p-value.")
+    str | None, typer.Option(help="Another run (or features file): paired difference with p-value.")
 ]
 Breakdown = Annotated[
-    bool, typer.Option("--breakdown", help="Tables by camera pair and identity; worst queries.")
+    bool, typer.Option("--breakdown", help="Add tables by camera pair and identity, and the worst queries.")
 ]
 Explain = Annotated[bool, typer.Option("--explain", help="Old spelling of: vireid explain.", hidden=True)]
 AllowOverlap = Annotated[
     bool,
-    typer.Option("--allow-overlap", help="Evaluate on identities that were trained on; it is said so."),
+    typer.Option(
+        "--allow-overlap", help="Evaluate on training identities of the run; the result records it."
+    ),
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print metrics.json instead of tables.")]
 
@@ -152,12 +159,12 @@ def request_of(
     trial: str | None,
     far: FarName | None = None,
 ) -> Request:
-    """The protocol's settings; what is not given stays as papers on the dataset have it.
+    """Convert options to the settings of a protocol; None selects the default of the dataset's papers.
 
-    ``--trial all`` sets no trial: each run is evaluated on its own.
+    ``--trial all`` sets no trial, because each run is evaluated on its own one.
 
     Raises:
-        UsageError: A trial that is neither a number from 1 to 10 nor ``all``.
+        UsageError: The trial is neither a number from 1 to 10 nor ``all``.
     """
     from vireid_cli.data.ids import parse_id
     from vireid_cli.data.protocols import request
@@ -186,7 +193,8 @@ def evaluate_options(
     allow_overlap: bool,
     dataset: str | None,
 ) -> EvaluateOptions:
-    """The engine's options; imported late, so that help stays fast."""
+    """Convert options of the command line to those of the engine."""
+    # imported here, because the import delays --help
     from vireid_cli.engine.evaluate.result import EvaluateOptions
 
     return EvaluateOptions(

@@ -1,4 +1,4 @@
-"""``vireid explain``: the rules of a protocol in words."""
+"""``vireid explain``: print the rules of an evaluation protocol."""
 
 from __future__ import annotations
 
@@ -22,15 +22,15 @@ from vireid_cli.commands.options import DataDir, RunName, RunsDir, make_engine, 
 if TYPE_CHECKING:
     from vireid_cli.data.protocols.request import Request
 
-RulesOf = Annotated[
-    str | None, typer.Option("--dataset", help="The dataset.", show_default="that of the newest run")
+DatasetName = Annotated[
+    str | None, typer.Option("--dataset", help="Dataset.", show_default="of the newest run")
 ]
 
 
 def explain(
     context: typer.Context,
     run: RunName = None,
-    dataset: RulesOf = None,
+    dataset: DatasetName = None,
     mode: Mode = None,
     shots: Shots = None,
     protocol: Protocol = None,
@@ -42,12 +42,12 @@ def explain(
     data: DataDir = None,
     runs: RunsDir = None,
 ) -> None:
-    """Print the rules of an evaluation protocol in words; nothing is evaluated.
+    """Print the rules of an evaluation protocol, without evaluating.
 
     Example: vireid explain --dataset sysu --mode indoor
     """
     if dataset is not None:
-        refuse_idle(context, "--dataset names the dataset whose rules are printed", "run")
+        refuse_idle(context, "--dataset selects the protocol", "run")
     request = request_of(mode, shots, protocol, trials, direction, trial, far)
     print_rules(run, dataset, request, json, data, runs)
 
@@ -55,7 +55,7 @@ def explain(
 def print_rules(
     run: str | None, dataset: str | None, request: Request, json: bool, data: DataDir, runs: RunsDir
 ) -> None:
-    """Print the rules of a dataset, or of a run's dataset, a sentence per line."""
+    """Print the rules of a dataset's protocol, or of a run's dataset, one sentence per line."""
     from vireid_cli.commands import console
     from vireid_cli.engine.evaluate.result import EvaluateOptions
 

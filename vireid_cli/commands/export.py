@@ -1,4 +1,4 @@
-"""``vireid export``."""
+"""``vireid export``: write a run's network as ONNX, or its trunk as weights."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ app = typer.Typer(
 
 
 class LayoutOption(StrEnum):
-    """How many files."""
+    """Division of the network into ONNX files."""
 
     SPLIT = "split"
     JOINT = "joint"
@@ -36,26 +36,28 @@ def root() -> None:
 def onnx(
     run: RunName = None,
     layout: Annotated[
-        LayoutOption, typer.Option(help="One file a modality, or one with both paths.")
+        LayoutOption, typer.Option(help="One file per modality, or one file for both.")
     ] = LayoutOption.SPLIT,
-    out: Annotated[Path | None, typer.Option(help="Folder.", show_default="the run's exports folder")] = None,
+    out: Annotated[
+        Path | None, typer.Option(help="Folder to write.", show_default="exports/ of the run")
+    ] = None,
     data: DataDir = None,
     runs: RunsDir = None,
 ) -> None:
-    """Export to ONNX, dynamic batch; checked against PyTorch on real images in onnxruntime.
+    """Export to ONNX with dynamic batch size, and compare onnxruntime with PyTorch on real images.
 
-    The files take plain pixels: float [0, 1], RGB, (N, 3, H, W); the network normalises them itself.
+    Input of the exported network: RGB pixels, float in [0, 1], (N, 3, H, W). It normalises them itself.
 
     Example: vireid export onnx --layout joint
     """
     from vireid_cli.commands.console import print_line, print_paths
 
     exported = make_engine("cpu", data=data, runs=runs).export(run, layout=layout.value, out=out)
-    made = exported.onnx
-    print_paths([*made.files, exported.record])
+    export = exported.onnx
+    print_paths([*export.files, exported.record])
     print_line(
-        f"checked on {made.images} images: largest embedding difference to PyTorch "
-        f"{made.largest_difference:.2e} (limit 1e-4), opset {made.opset}"
+        f"validated on {export.images} images: largest embedding difference to PyTorch "
+        f"{export.largest_difference:.2e} (limit 1e-4), opset {export.opset}"
     )
 
 
@@ -63,17 +65,16 @@ def onnx(
 def backbone(
     run: RunName = None,
     modality: Annotated[
-        Modality, typer.Option(help="Whose copy of the stages that each modality has for itself.")
+        Modality, typer.Option(help="Modality to take the stages from that are separate per modality.")
     ] = Modality.VISIBLE,
     out: Annotated[
-        Path | None, typer.Option(help="File, .safetensors.", show_default="the run's exports folder")
+        Path | None, typer.Option(help="File to write, .safetensors.", show_default="in exports/ of the run")
     ] = None,
     runs: RunsDir = None,
 ) -> None:
     """Write a run's trunk as weights for another recipe: --set backbone.weights=PATH.
 
-    Keys are torchvision's. The file names the identities that it was trained on, and a run that starts from
-    it is not evaluated on them.
+    The keys are torchvision's. The file records its training identities; evaluating on them is refused.
 
     Example: vireid export backbone
     """

@@ -1,4 +1,4 @@
-"""``vireid import``."""
+"""``vireid import``: write a run folder from a public project's checkpoint."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from vireid_cli.commands.options import DataDir, RunsDir, make_engine
 
 
 class ReleaseName(StrEnum):
-    """Public projects whose checkpoints are read; see ``vireid_cli.releases``."""
+    """Public projects with supported checkpoints; see ``vireid_cli.releases``."""
 
     agw = "agw"
     caj = "caj"
@@ -22,44 +22,43 @@ class ReleaseName(StrEnum):
 
 
 def import_checkpoint(
-    file: Annotated[Path, typer.Argument(metavar="FILE", help="A checkpoint as the project publishes it.")],
-    release: Annotated[ReleaseName, typer.Option("--from", help="The project.", show_default=False)],
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="Checkpoint as published by the project.")],
+    release: Annotated[ReleaseName, typer.Option("--from", help="Public project.", show_default=False)],
     dataset: Annotated[
-        str | None, typer.Option(help="What it was trained on.", show_default="by its number of identities")
+        str | None, typer.Option(help="Training dataset.", show_default="from the number of identities")
     ] = None,
     trial: Annotated[
-        int | None, typer.Option(min=1, help="RegDB: its split.", show_default="by the file's name")
+        int | None,
+        typer.Option(min=1, help="RegDB: number of the training split.", show_default="from the file name"),
     ] = None,
     settings: Annotated[
         list[str] | None,
-        typer.Option(
-            "--set", "-s", metavar="KEY=VALUE", help="Change one key of the recipe; may be repeated."
-        ),
+        typer.Option("--set", "-s", metavar="KEY=VALUE", help="Change one key of the recipe; repeatable."),
     ] = None,
     data: DataDir = None,
     runs: RunsDir = None,
 ) -> None:
-    """Write a run folder from a public project's checkpoint; nothing in the file is executed.
+    """Write a run folder from a public project's checkpoint, without executing code from the file.
 
-    The run evaluates, draws and exports like one that was trained here; its results say where it is from.
+    All commands accept the run like a trained one. Its results name the project and the file.
 
     Example: vireid import sysu_agw_p4_n8_lr_0.1_seed_0_best.t --from agw --dataset sysu
     """
     from vireid_cli.commands import console
 
     engine = make_engine("cpu", data=data, runs=runs)
-    made = engine.import_run(
+    imported = engine.import_run(
         file, release.value, dataset=dataset, trial=trial, settings=tuple(settings or ())
     )
     lines = [
-        f"imported {file.name} of {made.release}",
-        f"training identities: {made.known}",
-        f"not used by the release itself: {made.unused} keys",
+        f"imported {file.name} from {imported.release}",
+        f"training identities: {imported.known}",
+        f"keys that the project's code does not use either: {imported.unused}",
     ]
-    if made.figures:
-        stated = ", ".join(f"{name} {100 * value:.2f} %" for name, value in made.figures.items())
-        lines.append(f"test figures in the file, of its authors: {stated}")
+    if imported.figures:
+        values = ", ".join(f"{name} {100 * value:.2f} %" for name, value in imported.figures.items())
+        lines.append(f"test results of the authors in the file: {values}")
     for line in lines:
         console.print_line(line)
-    console.print_paths([made.run.folder])
-    console.print_next(console.line("evaluate", made.run.folder, data=data))
+    console.print_paths([imported.run.folder])
+    console.print_next(console.command_line("evaluate", imported.run.folder, data=data))

@@ -28,7 +28,7 @@ from vireid_cli.commands import (
     visualize,
 )
 from vireid_cli.commands.root import RootGroup, flush_output, memory_error
-from vireid_cli.commands.terminal import leave_unread
+from vireid_cli.commands.terminal import exit_unread
 from vireid_cli.errors import Interrupted, VireidError
 from vireid_cli.version import __version__
 
@@ -81,62 +81,65 @@ def root(
 
 
 def main() -> None:
-    """Run the command line: exit 0 done, 1 failure, 2 wrong use, 130 interrupted, 141 output unread."""
-    _listen()
-    _open_streams()
+    """Run the command line.
+
+    Exit codes: 0 success, 1 failure, 2 wrong use, 130 interrupted, 141 the reader of stdout is gone.
+    """
+    _handle_signals()
+    _prepare_streams()
     try:
         _run()
     except SystemExit as done:
-        if isinstance(done.__context__, BrokenPipeError):  # rich's answer to it while help is printed
-            leave_unread()
+        if isinstance(done.__context__, BrokenPipeError):  # rich exits on it while it prints help
+            exit_unread()
         _finish()
         raise
     _finish()
 
 
 def _run() -> None:
-    """Run the command line; every error that a user can cause ends in a message."""
+    """Run the command line; print a message for every error that a user can cause."""
     try:
         app()
     except VireidError as error:
-        _leave(error)
+        _exit_with(error)
     except OSError as error:
         if error.errno is None:
-            raise  # not the system's answer about a file: a mistake of ours
+            raise  # not raised by a system call: a bug
         place = f"{error.filename}: " if error.filename else ""
-        _leave(memory_error(error) or VireidError(f"{place}{error.strerror}"))
+        _exit_with(memory_error(error) or VireidError(f"{place}{error.strerror}"))
     except SystemExit as done:
-        if done.code == Interrupted.exit_code:  # Ctrl-C or SIGTERM, which typer turned into an exit
-            _leave(Interrupted("stopped.", "The same command starts again; what is whole is kept."))
+        if done.code == Interrupted.exit_code:  # typer turns Ctrl-C and SIGTERM into an exit
+            _exit_with(Interrupted("stopped.", "Completed parts are kept; run the same command again."))
         raise
     except Exception as error:
-        explained = memory_error(error)
-        if explained is None:
+        shortage = memory_error(error)
+        if shortage is None:
             raise
-        _leave(explained)
+        _exit_with(shortage)
 
 
 def _finish() -> None:
-    """Write out what is still buffered, where a failure can still be reported."""
+    """Flush stdout while a failure can still be reported."""
     try:
         if not flush_output():
-            leave_unread()
+            exit_unread()
     except VireidError as error:
-        _leave(error)
+        _exit_with(error)
 
 
-def _leave(error: VireidError) -> NoReturn:
-    """Say what is wrong and what to do, and end with its exit code."""
+def _exit_with(error: VireidError) -> NoReturn:
+    """Print an error and its hint, and exit with its code."""
     from vireid_cli.commands.console import print_error
 
     print_error(error)
     sys.exit(error.exit_code)
 
 
-def _open_streams() -> None:
-    """Make the output take whatever is printed: a closed one nothing, a narrow character set with marks."""
+def _prepare_streams() -> None:
+    """Replace closed output streams by the null device, and unencodable characters by question marks."""
     if sys.stdout is None:
-        sys.stdout = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115 — for the life of the process
+        sys.stdout = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115 — open until the process ends
     if sys.stderr is None:
         sys.stderr = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115
     for stream in (sys.stdout, sys.stderr):
@@ -144,18 +147,18 @@ def _open_streams() -> None:
             stream.reconfigure(errors="replace")
 
 
-def _listen() -> None:
-    """Let SIGTERM and SIGHUP (the terminal is gone) interrupt like Ctrl-C; what was finished is kept.
+def _handle_signals() -> None:
+    """Interrupt on SIGTERM and SIGHUP as on Ctrl-C, so that completed parts are kept.
 
-    A signal that the parent has switched off, as ``nohup`` does, stays switched off.
+    A signal that the parent process ignores, as ``nohup`` does, remains ignored.
     """
     for name in ("SIGTERM", "SIGHUP"):
         number = getattr(signal, name, None)
         if number is not None and signal.getsignal(number) is not signal.SIG_IGN:
-            signal.signal(number, _terminate)
+            signal.signal(number, _interrupt)
 
 
-def _terminate(number: int, frame: FrameType | None) -> None:
+def _interrupt(number: int, frame: FrameType | None) -> None:
     raise KeyboardInterrupt
 
 

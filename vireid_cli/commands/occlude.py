@@ -1,4 +1,4 @@
-"""``vireid prepare occluders`` and ``vireid prepare occluded``, their figure and their benchmark."""
+"""``vireid prepare occluders`` and ``vireid prepare occluded``, with their figure and benchmark."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from vireid_cli.commands.bench.output import print_benchmark
 from vireid_cli.commands.options import DataDir, make_engine, refuse_idle
 from vireid_cli.errors import UsageError
 
@@ -16,15 +17,27 @@ if TYPE_CHECKING:
     from vireid_cli.engine.engine import Engine
     from vireid_cli.occlusion.build import OccludedTree
 
-Workers = Annotated[int | None, typer.Option(min=1, help="Processes.", show_default="all cores")]
-Chance = Annotated[float | None, typer.Option(min=0, max=1, show_default="the preset's")]
+Workers = Annotated[int | None, typer.Option(min=1, help="Number of processes.", show_default="all cores")]
+TrainShare = Annotated[
+    float | None,
+    typer.Option(min=0, max=1, help="Share of occluded training images.", show_default="of the preset"),
+]
+QueryShare = Annotated[
+    float | None,
+    typer.Option(min=0, max=1, help="Share of occluded query images.", show_default="of the preset"),
+]
+GalleryShare = Annotated[
+    float | None,
+    typer.Option(min=0, max=1, help="Share of occluded gallery images.", show_default="of the preset"),
+]
 LibraryFolder = Annotated[
-    Path | None, typer.Option("--library", help="Folder of a library.", show_default="<data>/occluders")
+    Path | None,
+    typer.Option("--library", help="Folder of the occluder library.", show_default="<data>/occluders"),
 ]
 
 
 class Preset(StrEnum):
-    """Which images are occluded."""
+    """Rule that selects the images to occlude."""
 
     occ_sysu = "occ-sysu"
     occ_regdb = "occ-regdb"
@@ -32,7 +45,7 @@ class Preset(StrEnum):
 
 
 class Epsilon(StrEnum):
-    """What ε measures."""
+    """Quantity that ε limits."""
 
     area = "area"
     height_ratio = "height_ratio"
@@ -40,7 +53,7 @@ class Epsilon(StrEnum):
 
 
 class Refine(StrEnum):
-    """How masks are sharpened."""
+    """Method that refines masks."""
 
     none = "none"
     grabcut = "grabcut"
@@ -48,7 +61,7 @@ class Refine(StrEnum):
 
 
 class Grouping(StrEnum):
-    """What the lines of a sheet have in common."""
+    """Property that the rows of a sheet are grouped by."""
 
     camera = "camera"
     category = "category"
@@ -56,7 +69,7 @@ class Grouping(StrEnum):
 
 
 class QueryModality(StrEnum):
-    """Which modality's test images are queries."""
+    """Modality of the queries."""
 
     infrared = "infrared"
     visible = "visible"
@@ -65,7 +78,7 @@ class QueryModality(StrEnum):
 def occluders(
     context: typer.Context,
     category: Annotated[
-        list[str] | None, typer.Option(help="Built-in ones of this category only; may be repeated.")
+        list[str] | None, typer.Option(help="Only built-in occluders of this category; repeatable.")
     ] = None,
     coco: Annotated[Path | None, typer.Option(help="COCO annotation file to import, with --images.")] = None,
     images: Annotated[Path | None, typer.Option(help="Folder of photographs.")] = None,
@@ -73,29 +86,29 @@ def occluders(
         str | None, typer.Option(help="maskrcnn, or the path of a YOLOv8-seg network (.onnx), with --images.")
     ] = None,
     weights: Annotated[
-        str, typer.Option(help="Mask R-CNN's: torchvision, or the path of a state dict.")
+        str, typer.Option(help="Weights of Mask R-CNN: torchvision, or the path of a state dict.")
     ] = "torchvision",
-    refine: Annotated[Refine, typer.Option(help="How masks are sharpened.")] = Refine.none,
-    sam_weights: Annotated[Path | None, typer.Option(help="SAM's checkpoint.")] = None,
-    sam_kind: Annotated[str, typer.Option(help="vit_b, vit_l or vit_h.")] = "vit_b",
+    refine: Annotated[Refine, typer.Option(help="Method that refines masks.")] = Refine.none,
+    sam_weights: Annotated[Path | None, typer.Option(help="Checkpoint of SAM.")] = None,
+    sam_kind: Annotated[str, typer.Option(help="Variant of SAM: vit_b, vit_l or vit_h.")] = "vit_b",
     library: LibraryFolder = None,
     data: DataDir = None,
 ) -> None:
-    """Make the library of what may stand before a person: built-in things, or cut out of your photographs.
+    """Build a library of occluders: built-in drawings, or objects from your photographs.
 
-    Without --images: 110 drawn things in 21 categories. With them: the instances of a COCO annotation file,
-    or what a detector finds; rejected ones are counted by reason.
+    Without --images: 110 drawn objects in 21 categories. With --images: the instances of a COCO annotation
+    file, or the detections of a network. Prints the number of rejected objects by reason.
 
     Example: vireid prepare occluders
     """
     from vireid_cli.commands import console
 
     if detector != "maskrcnn":
-        refuse_idle(context, "No Mask R-CNN is run without --detector maskrcnn", "weights")
+        refuse_idle(context, "Only --detector maskrcnn uses weights", "weights")
     if refine is not Refine.sam:
-        refuse_idle(context, "SAM is not run without --refine sam", "sam_weights", "sam_kind")
+        refuse_idle(context, "Only --refine sam uses SAM", "sam_weights", "sam_kind")
     engine = make_engine("cpu", data=data)
-    made = engine.occluders(
+    built = engine.occluders(
         library,
         categories=category or (),
         coco=coco,
@@ -106,66 +119,71 @@ def occluders(
         sam_weights=sam_weights,
         sam_kind=sam_kind,
     )
-    for reason, count in made.skipped.items():
-        console.print_line(f"left out, {reason}: {count}")
-    things = made.library.occluders
-    train = sum(thing.pool == "train" for thing in things)
+    for reason, count in built.skipped.items():
+        console.print_line(f"skipped, {reason}: {count}")
+    pools = [occluder.pool for occluder in built.library.occluders]
+    train = pools.count("train")
     console.print_line(
-        f"{len(things)} occluders, {train} for training, {len(things) - train} for testing, "
-        f"library {made.library.sha256[:12]}"
+        f"{len(pools)} occluders, {train} for training, {len(pools) - train} for testing, "
+        f"library {built.library.sha256[:12]}"
     )
-    console.print_paths([made.folder])
-    given = ["--library", library] if library else []
+    console.print_paths([built.folder])
+    option = ["--library", library] if library else []
     console.print_next(
-        console.line("visualize", "occlusion", "--library-sheet", *given, data=data),
-        console.line("prepare", "occluded", "--from", "sysu", *given, data=data),
+        console.command_line("visualize", "occlusion", "--library-sheet", *option, data=data),
+        console.command_line("prepare", "occluded", "--from", "sysu", *option, data=data),
     )
 
 
-WRITTEN = (
+WRITE_OPTIONS = (
     *("preset", "seed", "train_p", "query_p", "gallery_p", "query_modality", "epsilon", "library", "trial"),
     *("part", "workers"),
 )
-"""Options of ``occluded`` that say what is written and how."""
+"""Options of ``occluded`` for writing; ``--verify`` refuses them."""
 
 
 def occluded(
     context: typer.Context,
-    base: Annotated[str, typer.Option("--from", help="Dataset whose people are occluded.")] = "sysu",
+    base: Annotated[str, typer.Option("--from", help="Dataset to occlude.")] = "sysu",
     preset: Annotated[
-        Preset | None, typer.Option(help="Which images.", show_default="the dataset's: occ-sysu for sysu")
+        Preset | None,
+        typer.Option(
+            help="Rule that selects the images to occlude.",
+            show_default="of the dataset, such as occ-sysu for sysu",
+        ),
     ] = None,
-    seed: Annotated[int, typer.Option(min=0, help="Same seed, same bytes.")] = 0,
-    train_p: Chance = None,
-    query_p: Chance = None,
-    gallery_p: Chance = None,
+    seed: Annotated[int, typer.Option(min=0, help="Random seed; determines every byte.")] = 0,
+    train_p: TrainShare = None,
+    query_p: QueryShare = None,
+    gallery_p: GalleryShare = None,
     query_modality: Annotated[
-        QueryModality, typer.Option(help="Whose test images are queries.")
+        QueryModality, typer.Option(help="Modality of the queries.")
     ] = QueryModality.infrared,
-    epsilon: Annotated[Epsilon, typer.Option(help="What ε ~ U(0.1, 0.7) measures.")] = Epsilon.area,
+    epsilon: Annotated[Epsilon, typer.Option(help="Quantity that ε ~ U(0.1, 0.7) limits.")] = Epsilon.area,
     library: LibraryFolder = None,
     root: Annotated[
         Path | None, typer.Option(help="Folder to write.", show_default="Occ-… beside the dataset")
     ] = None,
-    trial: Annotated[int, typer.Option(min=1, help="RegDB: whose split decides who is a query.")] = 1,
-    part: Annotated[str, typer.Option(help="I/N: this machine's share of the images.")] = "1/1",
-    verify: Annotated[bool, typer.Option("--verify", help="Check the tree against its hashes.")] = False,
+    trial: Annotated[int, typer.Option(min=1, help="RegDB: number of the split that defines queries.")] = 1,
+    part: Annotated[str, typer.Option(help="I/N: write only the I-th of N shares of the images.")] = "1/1",
+    verify: Annotated[bool, typer.Option("--verify", help="Compare the files with their hashes.")] = False,
     workers: Workers = None,
     data: DataDir = None,
 ) -> None:
-    """Write a mirror of a dataset with occluders before its people. An interrupted run continues.
+    """Write a copy of a dataset with occluders in front of people.
 
-    A file's bytes depend on seed and path only, so work can be split: --part 1/4 … 4/4 into one folder.
+    After an interruption, the same command writes only the missing files. The bytes of a file depend only on
+    seed and path, so that several machines can share the work: --part 1/4 … 4/4 into one folder.
 
     Example: vireid prepare occluded --from sysu --preset occ-sysu
     """
-    share = _part(part)
+    numbers = _parse_part(part)
     if verify:
-        refuse_idle(context, "--verify checks a tree as it was written", *WRITTEN)
+        refuse_idle(context, "--verify writes nothing", *WRITE_OPTIONS)
         _verify(make_engine("cpu", data=data), base, root)
         return
-    given = {"train_p": train_p, "query_p": query_p, "gallery_p": gallery_p}
-    changes = {key: value for key, value in given.items() if value is not None}
+    shares = {"train_p": train_p, "query_p": query_p, "gallery_p": gallery_p}
+    changes = {key: value for key, value in shares.items() if value is not None}
     changes |= {"query_modality": query_modality.value, "epsilon": epsilon.value}  # type: ignore[dict-item]
     tree = make_engine("cpu", data=data).occlude(
         base,
@@ -174,7 +192,7 @@ def occluded(
         seed=seed,
         library=library,
         root=root,
-        part=share,
+        part=numbers,
         trial=trial,
         workers=workers,
     )
@@ -182,7 +200,7 @@ def occluded(
 
 
 def _verify(engine: Engine, base: str, root: Path | None) -> None:
-    """Print what differs; exit 1 where anything does."""
+    """Print the differences between files and hashes; exit 1 if there are any."""
     from vireid_cli.commands import console
 
     differences = engine.verify_occluded(base, root=root)
@@ -190,54 +208,58 @@ def _verify(engine: Engine, base: str, root: Path | None) -> None:
         console.print_line(line)
     if differences:
         raise typer.Exit(1)
-    console.print_line("every file is as it was written")
+    console.print_line("all files match their hashes")
 
 
 def _print_tree(tree: OccludedTree, base: str, root: Path | None) -> None:
-    """How many images are occluded, what is missing, where it lies."""
+    """Print the counts of occluded images, unreadable files, and the folder."""
     from vireid_cli.commands import console
 
     roles = ", ".join(f"{count} {role}" for role, count in sorted(tree.occluded.items()))
-    rate = f", {tree.written / tree.seconds:.0f} images/s" if tree.written else ", all were there before"
+    rate = f", {tree.written / tree.seconds:.0f} images/s" if tree.written else ", all from an earlier call"
     console.print_line(f"{tree.images} images, occluded: {roles or 'none'}{rate}")
     for path in tree.unreadable:
-        console.print_line(f"unreadable, carried over as it is: {path}")
+        console.print_line(f"unreadable, copied unchanged: {path}")
     console.print_paths([tree.root])
     if tree.content_hash:
         console.print_line(f"complete, content {tree.content_hash[:12]}")
-        console.print_next(console.line("prepare", f"occ-{base}", *(["--root", root] if root else [])))
+        console.print_next(
+            console.command_line("prepare", f"occ-{base}", *(["--root", root] if root else []))
+        )
     else:
-        console.print_line("not complete yet: other parts are missing")
+        console.print_line("incomplete: other parts are missing")
 
 
-def _part(text: str) -> tuple[int, int]:
-    """``2/4`` → (2, 4).
+def _parse_part(text: str) -> tuple[int, int]:
+    """Parse the share of the work: ``2/4`` → (2, 4).
 
     Raises:
-        UsageError: Not of that form, or the part is not from 1 to N.
+        UsageError: The text has another form, or the part is not from 1 to N.
     """
-    found = re.fullmatch(r"([0-9]{1,6})/([0-9]{1,6})", text)
-    if not found or not 1 <= int(found[1]) <= int(found[2]):
+    match = re.fullmatch(r"([0-9]{1,6})/([0-9]{1,6})", text)
+    if not match or not 1 <= int(match[1]) <= int(match[2]):
         raise UsageError(f"--part {text}: expected I/N with I from 1 to N, such as 2/4.")
-    return int(found[1]), int(found[2])
+    return int(match[1]), int(match[2])
 
 
 def visualize_occlusion(
     context: typer.Context,
-    dataset: Annotated[str, typer.Option(help="Whose people.")] = "sysu",
-    by: Annotated[Grouping, typer.Option(help="What the pairs of a line have in common.")] = Grouping.camera,
-    rows: Annotated[int, typer.Option(min=1, max=40, help="Pairs a line.")] = 5,
+    dataset: Annotated[str, typer.Option(help="Dataset of the people.")] = "sysu",
+    by: Annotated[Grouping, typer.Option(help="Property to group pairs by.")] = Grouping.camera,
+    rows: Annotated[int, typer.Option(min=1, max=40, help="Number of pairs per group.")] = 5,
     library_sheet: Annotated[
-        bool, typer.Option("--library-sheet", help="Show the occluders themselves.")
+        bool, typer.Option("--library-sheet", help="Draw the occluders instead of people.")
     ] = False,
-    seed: Annotated[int, typer.Option(min=0, help="Of what is drawn at random.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, help="Random seed.")] = 0,
     library: LibraryFolder = None,
     out: Annotated[Path | None, typer.Option(help="File to write.", show_default="./figures/…")] = None,
-    format: Annotated[str | None, typer.Option(help="png or svg.", show_default="by --out, else png")] = None,
-    dpi: Annotated[int, typer.Option(help="Pixels an inch, 20 to 1200.")] = 150,
+    format: Annotated[
+        str | None, typer.Option(help="png or svg.", show_default="from --out, else png")
+    ] = None,
+    dpi: Annotated[int, typer.Option(help="Pixels per inch, 20 to 1200.")] = 150,
     data: DataDir = None,
 ) -> None:
-    """People before and after, a line for each camera, category or modality; or the library.
+    """Draw people with and without occluders, grouped by camera, category or modality; or the library.
 
     Example: vireid visualize occlusion --by category --rows 4
     """
@@ -246,7 +268,7 @@ def visualize_occlusion(
 
     if library_sheet:
         refuse_idle(
-            context, "--library-sheet shows every occluder, no people", "dataset", "by", "rows", "seed"
+            context, "--library-sheet draws all occluders, without people", "dataset", "by", "rows", "seed"
         )
     output = Output(out, format, dpi)
     output.refuse_form()
@@ -265,16 +287,15 @@ def visualize_occlusion(
 
 
 def bench_occlude(
-    dataset: Annotated[str, typer.Option(help="Whose images.")] = "sysu",
-    images: Annotated[int, typer.Option(min=1, help="How many.")] = 600,
+    dataset: Annotated[str, typer.Option(help="Dataset to occlude.")] = "sysu",
+    images: Annotated[int, typer.Option(min=1, help="Number of images.")] = 600,
     workers: Workers = None,
     json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
     data: DataDir = None,
 ) -> None:
-    """Images a second of `vireid prepare occluded`, reading to writing, and where the time goes.
+    """Measure `vireid prepare occluded`: images per second in total, and the time of each step.
 
     Example: vireid bench occlude --images 600
     """
-    from vireid_cli.commands import bench
-
-    bench._print("occlude", json, "cpu", "fp32", data=data, dataset=dataset, images=images, workers=workers)
+    session = make_engine("cpu", "fp32", data=data).session
+    print_benchmark("occlude", session, json, dataset=dataset, images=images, workers=workers)

@@ -1,4 +1,4 @@
-"""Options that several commands share, and the engine that they choose."""
+"""Options shared by several commands, and checks of their combinations."""
 
 from __future__ import annotations
 
@@ -25,36 +25,40 @@ RunsDir = Annotated[
 ]
 Device = Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1 …")]
 PrecisionOption = Annotated[
-    str, typer.Option(help="auto, fp32, bf16 or fp16; auto is bf16 where the processor has it.")
+    str, typer.Option(help="auto, fp32, bf16 or fp16; auto is bf16 if the processor supports it.")
 ]
 RunName = Annotated[
-    str | None, typer.Argument(metavar="[RUN]", help="Run folder or its name; the newest by default.")
+    str | None, typer.Argument(metavar="[RUN]", help="Run folder or its name; default: the newest run.")
 ]
 
 
 def make_engine(
     device: str = "auto", precision: str = "auto", data: Path | None = None, runs: Path | None = None
 ) -> Engine:
-    """An engine that reports to the console."""
+    """Return an engine that prints its progress to the console.
+
+    Raises:
+        UsageError: The device does not exist, or the device does not support the precision.
+    """
     from vireid_cli.commands.console import ConsoleReporter
     from vireid_cli.engine.engine import Engine
 
     return Engine.choose(device, precision, reporter=ConsoleReporter(), data_dir=data, runs_dir=runs)
 
 
-def refuse_idle(context: typer.Context, why: str, *names: str) -> None:
-    """Refuse options that were typed although another one leaves them without effect.
+def refuse_idle(context: typer.Context, reason: str, *names: str) -> None:
+    """Refuse options on the command line that have no effect beside another option.
 
-    A default that is typed is refused, too. Options of place (``--data``, ``--runs``, ``--device``) are never
-    named: scripts give them to every command, and they don't change what comes out.
+    Explicit defaults are refused, too. ``--data``, ``--runs`` and ``--device`` are always accepted, because
+    scripts pass them to every command and they do not change the results.
 
     Args:
-        context: Of the command.
-        why: The other option and what it does, as the beginning of a sentence.
-        names: Parameters of the command's function.
+        context: Context of the command.
+        reason: The other option and its effect, as the beginning of a sentence.
+        names: Parameters of the command's function that have no effect.
 
     Raises:
-        UsageError: At least one was typed; all that were are named.
+        UsageError: The command line has such options; the message lists them all.
     """
     typed = []
     for parameter in context.command.params:
@@ -62,36 +66,37 @@ def refuse_idle(context: typer.Context, why: str, *names: str) -> None:
         if parameter.name in names and source is not None and source.name == "COMMANDLINE":
             typed.append(max(parameter.opts, key=len) if parameter.param_type_name == "option" else "RUN")
     if typed:
-        raise UsageError(f"{why}: {', '.join(typed)} would change nothing, leave out.")
+        effect, them = ("has", "it") if len(typed) == 1 else ("have", "them")
+        raise UsageError(f"{reason}: {', '.join(typed)} {effect} no effect; remove {them}.")
 
 
 def refuse_overridden(settings: Sequence[str]) -> None:
-    """Refuse a ``KEY=VALUE`` whose key, or a section that holds it, is set again after it.
+    """Refuse a ``KEY=VALUE`` if a later one sets the same key or a section that contains it.
 
     Raises:
-        UsageError: There is one; names both.
+        UsageError: A setting is overridden; the message names both.
     """
     keys = [text.partition("=")[0].strip().split(".") for text in settings]
     for i, (first, key) in enumerate(zip(settings, keys, strict=True)):
         for later, other in zip(settings[i + 1 :], keys[i + 1 :], strict=True):
             if key[: len(other)] == other:
                 raise UsageError(
-                    f"{first} would change nothing: {later} comes after it.",
-                    "Say it once. --dataset, --trial and --seed are short for data.dataset, data.trial and "
+                    f"{first} has no effect: {later} overrides it.",
+                    "Set each key once. --dataset, --trial and --seed set data.dataset, data.trial and "
                     "train.seed.",
                 )
 
 
 def parse_size(text: str) -> Size:
-    """``288x144`` → (288, 144): height × width.
+    """Parse a size in pixels: ``288x144`` → (288, 144), height and width.
 
     Raises:
-        UsageError: Not of that form, or out of 32..1024 × 16..1024.
+        UsageError: The text has another form, or the size is outside of 32–1024 × 16–1024.
     """
-    found = re.fullmatch(r"([0-9]{1,6})[x×]([0-9]{1,6})", text.strip())
-    if not found:
+    match = re.fullmatch(r"([0-9]{1,6})[x×]([0-9]{1,6})", text.strip())
+    if not match:
         raise UsageError(f"--size {text}: expected HEIGHTxWIDTH, such as 288x144.")
-    height, width = int(found[1]), int(found[2])
+    height, width = int(match[1]), int(match[2])
     if not (32 <= height <= 1024 and 16 <= width <= 1024):
         raise UsageError(f"--size {text}: height must be 32 to 1024 and width 16 to 1024 pixels.")
     return height, width

@@ -1,4 +1,4 @@
-"""``vireid prepare``: the embedded benchmark, and datasets into the prepared store."""
+"""``vireid prepare``: render the synthetic benchmark, and convert datasets to the prepared store."""
 
 from __future__ import annotations
 
@@ -15,15 +15,17 @@ if TYPE_CHECKING:
 
 app = typer.Typer(
     no_args_is_help=True,
-    help="Render the embedded benchmark, or read a dataset into the prepared store.\n\n"
+    help="Render the synthetic benchmark, or convert a dataset to the prepared store.\n\n"
     "Example: vireid prepare synthetic && vireid prepare sysu",
 )
 
-Workers = Annotated[int | None, typer.Option(min=1, help="Processes or threads.", show_default="all cores")]
+Workers = Annotated[
+    int | None, typer.Option(min=1, help="Number of processes or threads.", show_default="all cores")
+]
 
 
 class LayoutName(StrEnum):
-    """Whose layout is rendered."""
+    """Dataset with the folder layout to render."""
 
     sysu = "sysu"
     regdb = "regdb"
@@ -31,45 +33,50 @@ class LayoutName(StrEnum):
 
 
 class ResizeName(StrEnum):
-    """Rule by which images are resized; see ``types.Resize``."""
+    """Resampling filter; see ``types.Resize``."""
 
     lanczos = "lanczos"
     bicubic = "bicubic"
 
 
 RENDER_OPTIONS = ("ids", "images", "seed", "size", "workers", "device")
-"""Options of ``synthetic`` that determine the images and how they are made."""
+"""Options of ``synthetic`` for rendering."""
 
 
 @app.command()
 def synthetic(
     context: typer.Context,
     layout: Annotated[
-        LayoutName, typer.Option(help="Six cameras; visible and thermal pairs; nine places at night.")
+        LayoutName,
+        typer.Option(help="sysu: six cameras; regdb: visible-thermal pairs; llcm: nine cameras at night."),
     ] = LayoutName.sysu,
     ids: Annotated[
-        int | None, typer.Option(min=8, max=533, help="Identities in all.", show_default="the demo's")
+        int | None,
+        typer.Option(min=8, max=533, help="Total number of identities.", show_default="of the demo"),
     ] = None,
     images: Annotated[
         int | None,
-        typer.Option(min=1, max=100, help="Images an identity and camera.", show_default="the demo's"),
+        typer.Option(min=1, max=100, help="Images per identity and camera.", show_default="of the demo"),
     ] = None,
-    seed: Annotated[int, typer.Option(min=0, help="Same seed, same bytes.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, help="Random seed; determines every byte.")] = 0,
     size: Annotated[
         str | None,
-        typer.Option(help="Nominal crop size HEIGHTxWIDTH; crops vary around it.", show_default="the demo's"),
+        typer.Option(
+            help="Nominal crop size HEIGHTxWIDTH; crops vary around it.", show_default="of the demo"
+        ),
     ] = None,
     root: Annotated[
         Path | None, typer.Option(help="Folder to write.", show_default="<data>/rendered/<dataset>")
     ] = None,
-    verify: Annotated[bool, typer.Option("--verify", help="Check the tree against its hashes.")] = False,
+    verify: Annotated[bool, typer.Option("--verify", help="Compare the files with their hashes.")] = False,
     workers: Workers = None,
     device: Device = "auto",
     data: DataDir = None,
 ) -> None:
-    """Render the embedded benchmark: walking people, in the layout of SYSU-MM01, RegDB or LLCM.
+    """Render the synthetic benchmark: walking people, in the layout of SYSU-MM01, RegDB or LLCM.
 
-    Needs no download and no access request. An interrupted run continues; damaged files are rendered again.
+    Needs no download and no access request. After an interruption, the same command renders only the missing
+    and damaged files.
 
     Example: vireid prepare synthetic --layout regdb --ids 120
     """
@@ -78,49 +85,53 @@ def synthetic(
     from vireid_cli.rendered.options import RenderOptions
 
     if verify:
-        refuse_idle(context, "--verify checks a tree as it was written", *RENDER_OPTIONS)
+        refuse_idle(context, "--verify renders nothing", *RENDER_OPTIONS)
         _print_differences(make_engine("cpu", data=data).verify_rendered(layout.value, root))
-        console.print_line("every file is as it was rendered")
+        console.print_line("all files match their hashes")
         return
-    given = {
+    values = {
         "ids": ids,
         "images": images or load_layout(layout.value).images,
         "size": parse_size(size) if size else None,
         "layout": layout.value,
     }
-    options = RenderOptions(seed=seed, **{key: value for key, value in given.items() if value is not None})  # type: ignore[arg-type]
+    options = RenderOptions(seed=seed, **{key: value for key, value in values.items() if value is not None})  # type: ignore[arg-type]
     tree = make_engine(device, data=data).synthesize(options, root=root, workers=workers)
     if tree.repaired:
-        console.print_line(f"{tree.repaired} damaged or missing files were written again")
+        console.print_line(f"repaired {tree.repaired} damaged or missing files")
     console.print_line(f"wrote {tree.root}: {tree.images} images, content {tree.content_hash[:12]}")
-    console.print_next(console.line("prepare", layout.value, *(["--root", root] if root else []), data=data))
+    console.print_next(
+        console.command_line("prepare", layout.value, *(["--root", root] if root else []), data=data)
+    )
 
 
 DATASETS = {
-    "sysu": "Read SYSU-MM01 (or the rendered benchmark in its layout) into the prepared store.",
-    "regdb": "Read RegDB (or the rendered benchmark in its layout), with its ten trials.",
-    "llcm": "Read LLCM (or the rendered benchmark in its layout).",
-    "oulu": "Read Oulu-CASIA NIR-VIS; writes faces/{train,gallery,probe}.txt where they are absent.",
-    "buaa": "Read BUAA-VisNir; writes faces/{train,gallery,probe}.txt where they are absent.",
-    "folder": "Read your own images: {train,query,gallery}/{visible,infrared}/<pid>/, or a records.csv.",
-    "occ-sysu": "Read an occluded SYSU-MM01, as `vireid prepare occluded` wrote it.",
-    "occ-regdb": "Read an occluded RegDB, as `vireid prepare occluded` wrote it.",
-    "occ-llcm": "Read an occluded LLCM, as `vireid prepare occluded` wrote it.",
+    "sysu": "Convert SYSU-MM01 (or the synthetic benchmark in its layout) to the prepared store.",
+    "regdb": "Convert RegDB (or the synthetic benchmark in its layout), with its ten trials.",
+    "llcm": "Convert LLCM (or the synthetic benchmark in its layout).",
+    "oulu": "Convert Oulu-CASIA NIR-VIS; writes faces/{train,gallery,probe}.txt if they are missing.",
+    "buaa": "Convert BUAA-VisNir; writes faces/{train,gallery,probe}.txt if they are missing.",
+    "folder": "Convert your own images: {train,query,gallery}/{visible,infrared}/<pid>/, or a records.csv.",
+    "occ-sysu": "Convert an occluded SYSU-MM01, the output of `vireid prepare occluded`.",
+    "occ-regdb": "Convert an occluded RegDB, the output of `vireid prepare occluded`.",
+    "occ-llcm": "Convert an occluded LLCM, the output of `vireid prepare occluded`.",
 }
-"""Each source's command, with the first line of its help."""
+"""Commands of the datasets, each with the first line of its help."""
 
 
-def _add(name: str, about: str) -> None:
-    """Make the command of one source; all take the same options."""
-    listed = "Images in another layout: a list records.csv at the root (path,pid,camid,modality,split)."
+def _add(name: str, summary: str) -> None:
+    """Add the command of one dataset; all have the same options."""
+    layout = "For images in another layout, write records.csv at the root: path,pid,camid,modality,split."
 
-    @app.command(name, help=f"{about}\n\n{listed}\n\nExample: vireid prepare {name} --root /datasets/{name}")
+    @app.command(
+        name, help=f"{summary}\n\n{layout}\n\nExample: vireid prepare {name} --root /datasets/{name}"
+    )
     def command(
         context: typer.Context,
         root: Annotated[
             Path | None,
             typer.Option(
-                help="The dataset's folder.", show_default="under <data>, else the rendered one there"
+                help="Folder of the dataset.", show_default="in <data>, else the synthetic one there"
             ),
         ] = None,
         size: Annotated[str, typer.Option(help="HEIGHTxWIDTH of the stored pixels.")] = "288x144",
@@ -130,51 +141,49 @@ def _add(name: str, about: str) -> None:
         depth: Annotated[
             str | None,
             typer.Option(
-                help="16-bit images: auto (one range a modality, measured), full (÷ 256) or LOW:HIGH.",
-                show_default="the store's, else auto",
+                help="16-bit images: auto (measured range of each modality), full (÷ 256) or LOW:HIGH.",
+                show_default="of the store, else auto",
             ),
         ] = None,
         exif: Annotated[
             bool | None,
             typer.Option(
                 "--exif/--no-exif",
-                help="Turn images as their EXIF orientation says.",
-                show_default="the store's, else on for folder only",
+                help="Rotate images by their EXIF orientation.",
+                show_default="of the store, else on for folder only",
             ),
         ] = None,
-        skip_bad: Annotated[bool, typer.Option("--skip-bad", help="Leave unreadable images out.")] = False,
+        skip_bad: Annotated[bool, typer.Option("--skip-bad", help="Skip unreadable images.")] = False,
         verify: Annotated[
             bool,
-            typer.Option(
-                "--verify", help="Check what was prepared: its hashes, its files, published counts."
-            ),
+            typer.Option("--verify", help="Check hashes, files and published counts of the prepared store."),
         ] = False,
         workers: Workers = None,
         data: DataDir = None,
     ) -> None:
         if verify:
             idle = ("size", "resize", "depth", "exif", "skip_bad")
-            refuse_idle(context, "--verify checks what was prepared", "root", *idle)
+            refuse_idle(context, "--verify only checks the prepared store", "root", *idle)
             _verify(name, workers, data)
         else:
             pixels = {"resize": resize.value, "depth": depth, "exif": exif, "skip_bad": skip_bad}
             _prepare(name, root, size, workers, data, pixels)
 
 
-for _name, _about in DATASETS.items():
-    _add(_name, _about)
+for _name, _summary in DATASETS.items():
+    _add(_name, _summary)
 
 
 def _verify(name: str, workers: int | None, data: Path | None) -> None:
-    """Check the store of one dataset and print what differs; exit 1 where anything does."""
+    """Check the store of one dataset and print the differences; exit 1 if there are any."""
     from vireid_cli.commands import console
 
     _print_differences(make_engine("cpu", data=data).verify(name, workers=workers))
-    console.print_line(f"{name}: every prepared row is as it was written")
+    console.print_line(f"{name}: all prepared images match their hashes")
 
 
 def _print_differences(differences: list[str]) -> None:
-    """Print differences and repairs; exit 1 where there are any."""
+    """Print differences, one per line; exit 1 if there are any."""
     from vireid_cli.commands import console
 
     for line in differences:
@@ -191,26 +200,27 @@ def _prepare(
     data: Path | None,
     options: dict[str, Any],
 ) -> None:
-    """Prepare one dataset and print what was found; ``options`` are those of ``Engine.prepare``."""
+    """Prepare one dataset and print a summary; ``options`` are those of ``Engine.prepare``."""
     from vireid_cli.commands import console
 
     pixels, engine = parse_size(size), make_engine("cpu", data=data)
-    done = engine.prepare(name, pixels, root=root, workers=workers, **options)
-    for line in summary_lines(done):
+    prepared = engine.prepare(name, pixels, root=root, workers=workers, **options)
+    for line in summary_lines(prepared):
         console.print_line(line)
-    console.print_paths([done.store.folder])
-    console.print_next(console.line("train", "--recipe", *_training(name), data=data))
+    console.print_paths([prepared.store.folder])
+    console.print_next(console.command_line("train", "--recipe", *_training(name), data=data))
 
 
 def _training(name: str) -> list[str]:
-    """What trains on a dataset: of faces the quickstart's batch has more people than Oulu-CASIA."""
+    """Suggested recipe and options for training on a dataset."""
+    # The quickstart's batch has more people than Oulu-CASIA's training set.
     if name in ("oulu", "buaa"):
         return [f"fdnm-{name}.yaml"]
     return ["quickstart.yaml"] if name == "sysu" else ["quickstart.yaml", "--dataset", name]
 
 
 def summary_lines(prepared: Prepared) -> list[str]:
-    """What was found and done, a line each."""
+    """Summarize a preparation: images per camera, notes, skipped images, and speed, one line each."""
     lines: list[str] = []
     if prepared.found is not None:
         for count in prepared.found.counts:
@@ -220,12 +230,12 @@ def summary_lines(prepared: Prepared) -> list[str]:
                 f"{count.identities:4} identities  {count.images:6,} images{expected}"
             )
         lines += [f"note: {note}" for note in prepared.found.notes]
-    lines += [f"left out, unreadable: {path}" for path in prepared.bad]
-    done = f"{prepared.images} images in {prepared.seconds:.1f} s"
+    lines += [f"skipped, unreadable: {path}" for path in prepared.bad]
+    total = f"{prepared.images} images in {prepared.seconds:.1f} s"
     if prepared.rate:
-        done += f", {prepared.rate:.0f} images/s decoded"
+        total += f", {prepared.rate:.0f} images/s decoded"
     if prepared.damaged:
-        done += f", {prepared.damaged} damaged rows were decoded again"
+        total += f", {prepared.damaged} damaged images repaired"
     if prepared.resumed:
-        done += f", {prepared.resumed} were there before"
-    return [*lines, done]
+        total += f", {prepared.resumed} from an earlier call"
+    return [*lines, total]

@@ -20,40 +20,42 @@ app = typer.Typer(
     help="List, show, copy and check recipes.\n\nExample: vireid recipes list",
 )
 
-Name = Annotated[str, typer.Argument(help="A path, a name in ./recipes, or a shipped recipe.")]
+Name = Annotated[str, typer.Argument(help="Path, name in ./recipes, or name of a shipped recipe.")]
 
 
 @app.command("list")
 def list_recipes(
     text: Annotated[
         str | None,
-        typer.Argument(metavar="[TEXT]", help="Only those whose name, paper, dataset or method holds it."),
+        typer.Argument(
+            metavar="[TEXT]", help="Only recipes with this text in name, paper, dataset or method."
+        ),
     ] = None,
     json: Annotated[bool, typer.Option("--json", help="Print JSON instead.")] = False,
 ) -> None:
-    """List every recipe with its paper, dataset, method and the metrics that the paper reports.
+    """List all recipes with paper, dataset, method and the metrics in the paper.
 
     Example: vireid recipes list sepg
     """
     from vireid_cli.commands import console
     from vireid_cli.recipe.catalogue import entries
 
-    found = [entry for entry in entries() if text is None or entry.matches(text)]
+    matches = [entry for entry in entries() if text is None or entry.matches(text)]
     if json:
-        console.print_json([_as_json(entry) for entry in found])
+        console.print_json([_as_json(entry) for entry in matches])
         return
-    if not found:
-        raise UsageError(f"No recipe holds '{text}'.", "See all: vireid recipes list")
-    console.print_table(_table(found))
-    for entry in found:
+    if not matches:
+        raise UsageError(f"No recipe matches '{text}'.", "List all recipes: vireid recipes list")
+    console.print_table(_table(matches))
+    for entry in matches:
         if entry.problem:
             console.print_note(f"{entry.path}: {entry.problem}")
-    console.print_next(*(console.line("recipes", verb, found[0].name) for verb in ("show", "copy")))
+    console.print_next(*(console.command_line("recipes", verb, matches[0].name) for verb in ("show", "copy")))
 
 
 @app.command()
 def show(name: Name) -> None:
-    """Print a recipe as it is trained: its comment, then every key, defaults included; itself a recipe.
+    """Print a recipe with its comment and all keys, defaults included; the output is a valid recipe.
 
     Example: vireid recipes show sepg
     """
@@ -70,31 +72,31 @@ def show(name: Name) -> None:
 
 @app.command()
 def copy(
-    name: Annotated[str, typer.Argument(help="A shipped recipe, or a path.")],
+    name: Annotated[str, typer.Argument(help="Name of a shipped recipe, or a path.")],
     to: Annotated[
-        Path | None, typer.Argument(help="File or folder of the copy.", show_default="./recipes")
+        Path | None, typer.Argument(help="File or folder to write.", show_default="./recipes")
     ] = None,
-    force: Annotated[bool, typer.Option("--force", help="Replace a file that is there.")] = False,
+    force: Annotated[bool, typer.Option("--force", help="Replace an existing file.")] = False,
 ) -> None:
-    """Copy a recipe with its comments, to change it; a recipe in ./recipes is found by its name.
+    """Copy a recipe with its comments, to edit it. Commands accept recipes in ./recipes by name.
 
     Example: vireid recipes copy sepg && vireid train --recipe sepg
     """
-    from vireid_cli.commands.console import line, print_next, print_paths
+    from vireid_cli.commands.console import command_line, print_next, print_paths
     from vireid_cli.recipe import catalogue
 
     path = catalogue.copy(name, to, overwrite=force)
     print_paths([path])
-    print_next(line("recipes", "check", path), line("train", "--recipe", path))
+    print_next(command_line("recipes", "check", path), command_line("train", "--recipe", path))
 
 
 @app.command()
 def check(
-    names: Annotated[list[str], typer.Argument(metavar="RECIPE...", help="Paths or names.")],
+    names: Annotated[list[str], typer.Argument(metavar="RECIPE...", help="Paths or names of recipes.")],
 ) -> None:
-    """Check recipes without training them: every mistake with its line, and the nearest right key.
+    """Validate recipes without training: print every mistake with its line and the most similar valid key.
 
-    Leaves with 0 if all are right, else with 2.
+    Exit code 0 if all recipes are valid, otherwise 2.
 
     Example: vireid recipes check sepg fdnm
     """
@@ -102,25 +104,25 @@ def check(
     from vireid_cli.engine.network import load_recipe
     from vireid_cli.recipe.load import find
 
-    refused = 0
+    invalid = 0
     for name in names:
         try:
             recipe = load_recipe(name)
         except UsageError as error:
-            refused += 1
+            invalid += 1
             console.print_error(error)
             continue
         console.print_line(
-            f"{find(name)}: right (method {recipe.method.name}, dataset {recipe.data.dataset}, "
+            f"{find(name)}: valid (method {recipe.method.name}, dataset {recipe.data.dataset}, "
             f"{recipe.train.epochs} epochs)"
         )
-    if refused:
-        console.print_note(f"{refused} of {len(names)} refused")
+    if invalid:
+        console.print_note(f"{invalid} of {len(names)} invalid")
         raise typer.Exit(UsageError.exit_code)
 
 
-def _table(found: Iterable[Entry]) -> Table:
-    """One row a recipe."""
+def _table(entries: Iterable[Entry]) -> Table:
+    """Return a table with one row per recipe."""
     from rich import box
     from rich.table import Table
     from rich.text import Text
@@ -131,10 +133,10 @@ def _table(found: Iterable[Entry]) -> Table:
     table = Table(box=box.SIMPLE_HEAD)
     for title in ("recipe", "method", "dataset", "reported: Rank-1 / mAP, %", "paper"):
         table.add_column(title, no_wrap=title in ("recipe", "method", "dataset"), overflow="fold")
-    for entry in found:
+    for entry in entries:
         name = f"{entry.name} (yours)" if entry.own else entry.name
         if entry.recipe is None:
-            table.add_row(name, "–", "–", "refused, see below", "–", style="red")
+            table.add_row(name, "–", "–", "invalid, see below", "–", style="red")
             continue
         recipe = entry.recipe
         rows = "\n".join(
@@ -148,7 +150,7 @@ def _table(found: Iterable[Entry]) -> Table:
 
 
 def _as_json(entry: Entry) -> dict[str, Any]:
-    """What a script wants of an entry."""
+    """Return the JSON object of one recipe."""
     content: dict[str, Any] = {"name": entry.name, "path": str(entry.path), "own": entry.own}
     if entry.recipe is None:
         return content | {"problem": entry.problem}

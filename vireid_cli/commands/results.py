@@ -1,4 +1,4 @@
-"""``vireid results``."""
+"""``vireid results``: print the evaluations and files of a run."""
 
 from __future__ import annotations
 
@@ -12,31 +12,32 @@ from vireid_cli.errors import DataError, UsageError
 
 def results(
     run: RunName = None,
-    json: Annotated[bool, typer.Option("--json", help="Print every metrics.json instead.")] = False,
+    json: Annotated[bool, typer.Option("--json", help="Print all metrics.json files instead.")] = False,
     runs: RunsDir = None,
 ) -> None:
-    """Print a run's results tables and the paths of everything that was made from it.
+    """Print the result tables of a run and the paths of all its files.
 
     Example: vireid results
     """
     from vireid_cli.commands import console
-    from vireid_cli.results import run as folders
     from vireid_cli.results.export import read_export, records_in
+    from vireid_cli.results.run import find_results
 
-    found = folders.find_results(run, runs=runs)
-    evaluations = found.evaluations()
+    run_results = find_results(run, runs=runs)
+    evaluations = run_results.evaluations()
     if json:
         console.print_json(evaluations)
         return
     if not evaluations:
-        raise UsageError(f"{found.folder} has not been evaluated.", f"Do it: vireid evaluate {found.folder}")
+        folder = run_results.folder
+        raise UsageError(f"{folder} has no evaluation.", f"Evaluate it: vireid evaluate {folder}")
     console.print_evaluations(evaluations.values())
-    for record in records_in(found.exports):
+    for record in records_in(run_results.exports):
         try:
             read_export(record)
         except DataError as error:
             console.ConsoleReporter().warn(f"{error.message} {error.hint}")
-    for path in sorted(found.folder.rglob("*")):
-        if not path.is_file() or any(p.startswith(".") for p in path.relative_to(found.folder).parts):
-            continue  # locks, and files that are being written
+    for path in sorted(run_results.folder.rglob("*")):
+        if not path.is_file() or any(p.startswith(".") for p in path.relative_to(run_results.folder).parts):
+            continue  # lock files and unfinished files
         console.print_line(f"{path}  ({path.stat().st_size / 1e6:.2f} MB)")

@@ -1,4 +1,4 @@
-"""The command ``vireid`` itself: how wrong use is printed, and how the process ends."""
+"""Root command group ``vireid``: messages about wrong use, lack of memory and unread output."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ from typing import Any
 import typer
 from typer import core
 
-from vireid_cli.commands.terminal import discard_output, leave_unread
+from vireid_cli.commands.terminal import discard_output, exit_unread
 from vireid_cli.errors import VireidError
 from vireid_cli.printable import printable_lines
 
 CLICK_ERROR: type[Exception] = typer.BadParameter.__mro__[2]
-"""Click's ``ClickException``, of the package click or of the copy that typer brings."""
+"""Click's ``ClickException``, from the package click or from typer's copy of it."""
 
 
 class RootGroup(core.TyperGroup):
-    """Typer's group of commands, whose messages about wrong use hold no escape sequence of an argument."""
+    """Typer's command group with escape sequences of arguments made visible in messages about wrong use."""
 
     def main(self, *args: Any, **options: Any) -> Any:
         """Run a command line; see click's ``Command.main``."""
@@ -43,14 +43,14 @@ class RootGroup(core.TyperGroup):
             return super().invoke(ctx)
         except BrokenPipeError as error:
             if is_unread():
-                leave_unread()
+                exit_unread()
             raise VireidError(
-                "a process that helped with the work ended early.", "Run the command again."
+                "a worker process exited before its work was complete.", "Run the command again."
             ) from error
 
 
 def _show(error: Any) -> None:
-    """Print an error of click the way typer does, its message made printable."""
+    """Print click's error in typer's format, with unprintable characters escaped."""
     text = "\n".join(printable_lines(error.format_message()))
     error.format_message = lambda: text
     if getattr(core, "HAS_RICH", True):
@@ -68,10 +68,10 @@ _NO_MEMORY = (
 
 
 def memory_error(error: BaseException) -> VireidError | None:
-    """The error for people if a process ran out of memory or threads; None for any other error.
+    """Convert an exception about lack of memory or threads to a ``VireidError``; None for other exceptions.
 
-    Memory ends in many forms: Python's own ``MemoryError``, a library that can't be mapped (``ImportError``),
-    torch's allocators and new threads (``RuntimeError``), OpenCV's own exception.
+    Lack of memory raises Python's ``MemoryError``, an ``ImportError`` if a library can't be mapped,
+    ``RuntimeError`` in torch's allocators and for new threads, or OpenCV's exception.
     """
     text = str(error)
     out_of_memory = isinstance(error, MemoryError) or any(form in text.lower() for form in _NO_MEMORY)
@@ -93,10 +93,10 @@ def memory_error(error: BaseException) -> VireidError | None:
 
 
 def flush_output() -> bool:
-    """Flush stdout before the interpreter does; False if its reader went away.
+    """Flush stdout before the interpreter does. Returns False if its reader is gone.
 
     Raises:
-        VireidError: It can't be written, as on a full disk.
+        VireidError: Writing failed, such as on a full disk.
     """
     try:
         sys.stdout.flush()
@@ -105,16 +105,16 @@ def flush_output() -> bool:
     except OSError as error:
         discard_output()
         raise VireidError(f"the output can't be written: {error.strerror}") from error
-    except ValueError:  # closed by somebody else
+    except ValueError:  # already closed
         return True
     return True
 
 
 def is_unread() -> bool:
-    """Whether stdout is a pipe whose reader went away, as with ``vireid … | head``."""
+    """Whether stdout is a pipe without a reader, as in ``vireid … | head``."""
     try:
         poll = select.poll()
         poll.register(sys.stdout.fileno(), select.POLLOUT)
-    except (AttributeError, OSError, ValueError):  # no such call on this system, or no descriptor
+    except (AttributeError, OSError, ValueError):  # Windows has no poll; stdout may have no descriptor
         return True
     return any(event & select.POLLERR for _, event in poll.poll(0))

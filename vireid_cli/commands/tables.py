@@ -1,4 +1,4 @@
-"""Evaluation results as tables: what was measured, how sure it is, where it fails."""
+"""Tables of evaluation results: metrics, their uncertainty, and breakdowns."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from vireid_cli.results.schema import Against, Breakdown, EvaluationFile, Metric
 from vireid_cli.results.wording import bounds, column_name, evaluation_title, percent
 
 SHOWN = 10
-"""Identities and queries of a breakdown that are printed; the file has more."""
+"""Number of identities and queries in the printed breakdown; the file has more."""
 
 
 def evaluation_table(content: EvaluationFile) -> Table:
-    """One protocol's metrics in percent: ours, variants, chance, and the paper's where comparable."""
+    """Table of one evaluation in percent: run, variants, chance, and comparable values of the paper."""
     metrics = content["metrics"]
     table = Table(
         title=evaluation_title(content), title_justify="left", title_style="bold", box=box.SIMPLE_HEAD
@@ -40,7 +40,7 @@ def evaluation_table(content: EvaluationFile) -> Table:
 
 
 def _add(table: Table, label: str, metrics: Mapping[str, Metric], names: list[str]) -> None:
-    """Rows of the mean, its deviation over trials and its interval."""
+    """Add rows with the mean, the standard deviation over trials and the interval."""
     table.add_row(label, *(percent(metrics[name]["mean"]) for name in names))
     if any(metrics[name]["std"] is not None for name in names):
         table.add_row("  ± sd", *(percent(metrics[name]["std"]) for name in names), style="dim")
@@ -49,21 +49,22 @@ def _add(table: Table, label: str, metrics: Mapping[str, Metric], names: list[st
 
 
 def _add_against(table: Table, against: Against, names: list[str]) -> None:
-    """Rows of the other's mean, the difference, its interval and p-value."""
-    found = against["differences"]
+    """Add rows with the other run's mean, the difference, its interval and its p-value."""
+    differences = against["differences"]
     table.add_row(
         f"against {against['name']}",
-        *(percent(against["metrics"][n]["mean"]) if n in found else "–" for n in names),
+        *(percent(against["metrics"][name]["mean"]) if name in differences else "–" for name in names),
     )
-    table.add_row("  difference", *(f"{100 * found[n]['mean']:+.2f}" if n in found else "–" for n in names))
-    table.add_row("  95 %", *(bounds(found[n]["interval"]) if n in found else "–" for n in names))
-    table.add_row("  p", *(f"{found[n]['p_value']:.4f}" if n in found else "–" for n in names))
+    columns = [differences.get(name) for name in names]
+    table.add_row("  difference", *("–" if d is None else f"{100 * d['mean']:+.2f}" for d in columns))
+    table.add_row("  95 %", *("–" if d is None else bounds(d["interval"]) for d in columns))
+    table.add_row("  p", *("–" if d is None else f"{d['p_value']:.4f}" for d in columns))
 
 
 def breakdown_tables(breakdown: Breakdown) -> list[Table]:
-    """Camera pairs, the hardest identities, the worst queries."""
+    """Tables of the camera pairs, the hardest identities and the worst queries."""
     pairs = Table(
-        title="by camera pair (query → gallery); a query counts once in each trial",
+        title="by camera pair (query → gallery); a query counts once per trial",
         title_justify="left",
         box=box.SIMPLE_HEAD,
     )
@@ -77,7 +78,7 @@ def breakdown_tables(breakdown: Breakdown) -> list[Table]:
     for person in breakdown["identities"][:SHOWN]:
         people.add_row(str(person["pid"]), *_group(person))
     worst = Table(title=f"the {SHOWN} worst queries of trial 0", title_justify="left", box=box.SIMPLE_HEAD)
-    for name in ("query", "pid", "AP %", "first match at rank", "took for it", "pid "):
+    for name in ("query", "pid", "AP %", "rank of first match", "ranked first", "pid "):
         worst.add_column(name, overflow="fold")
     for query in breakdown["worst_queries"][:SHOWN]:
         worst.add_row(
@@ -96,5 +97,5 @@ def _group(row: Mapping[str, Any]) -> list[str]:
 
 
 def fingerprint_text(fingerprint: Mapping[str, Any]) -> str:
-    """A protocol fingerprint on one line."""
+    """Format a protocol fingerprint as one line."""
     return "  ".join(f"{key}={value}" for key, value in fingerprint.items() if value != "")

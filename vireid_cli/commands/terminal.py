@@ -1,4 +1,4 @@
-"""The terminal: prints every string as it is, never as markup, and ends quietly if nobody reads any more."""
+"""Console that prints strings literally, without markup, and exits silently once its reader is gone."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from rich.text import Text
 from vireid_cli.printable import printable
 
 BROKEN_PIPE = 141
-"""Exit code if the reader of the output went away: 128 + SIGPIPE, as a shell reports it of other programs."""
+"""Exit code if the reader of stdout is gone: 128 + SIGPIPE, as shells report it for other programs."""
 
 
 class Terminal(Console):
-    """A console on which no string is markup and no character of a string is obeyed.
+    """A console that interprets neither markup nor control characters in strings, table cells included.
 
-    Cells, titles and headings of tables are such strings, too. Output to a reader that went away (``| head``)
-    ends the process; lost messages on stderr do not end work whose results go elsewhere.
+    The process exits if the reader of stdout is gone (``| head``). Messages to a closed stderr are dropped,
+    because results may still be written to stdout or to files.
     """
 
     def __init__(self, *, stderr: bool = False, width: int | None = None) -> None:
@@ -29,45 +29,45 @@ class Terminal(Console):
         )
 
     def render_str(self, text: str, **options: Any) -> Text:
-        """A string as rich's ``Text``: literally, with unprintable characters escaped."""
+        """Convert a string to rich's ``Text`` literally, with unprintable characters escaped."""
         options |= {"markup": False, "emoji": False, "highlight": False}
         return super().render_str(printable(text), **options)
 
     @property
     def file(self) -> IO[str]:
-        """The stream that is written to."""
+        """The output stream; a stderr drops text that it can't write."""
         stream = cast(IO[str], Console.file.fget(self))  # type: ignore[attr-defined]
         return cast(IO[str], _Lossy(stream)) if self.stderr else stream
 
     @file.setter
     def file(self, stream: IO[str]) -> None:
-        """Write to another stream."""
+        """Set the output stream."""
         Console.file.fset(self, stream)  # type: ignore[attr-defined]
 
     def on_broken_pipe(self) -> None:
-        """End the process."""
-        leave_unread()
+        """Exit; rich calls this if the reader of the output is gone."""
+        exit_unread()
 
 
-def leave_unread() -> NoReturn:
-    """End the process because nobody reads its output; without a word."""
+def exit_unread() -> NoReturn:
+    """Exit without a message because the reader of stdout is gone."""
     discard_output()
     raise SystemExit(BROKEN_PIPE)
 
 
 def discard_output() -> None:
-    """Send further output nowhere, so that the interpreter's last flush does not fail either."""
-    nowhere = os.open(os.devnull, os.O_WRONLY)
+    """Redirect stdout to the null device, so that the interpreter's last flush does not fail."""
+    null = os.open(os.devnull, os.O_WRONLY)
     try:
-        os.dup2(nowhere, sys.stdout.fileno())
-    except (OSError, ValueError, AttributeError):  # replaced by an object without a descriptor
+        os.dup2(null, sys.stdout.fileno())
+    except (OSError, ValueError, AttributeError):  # stdout is an object without a descriptor
         pass
     finally:
-        os.close(nowhere)
+        os.close(null)
 
 
 class _Lossy:
-    """A stream whose writes are lost if nobody reads them: a closed pipe, a terminal that hung up."""
+    """Stream that drops text instead of failing if its reader is gone: a closed pipe or terminal."""
 
     def __init__(self, stream: IO[str]) -> None:
         self._stream = stream
@@ -76,14 +76,14 @@ class _Lossy:
         return getattr(self._stream, name)
 
     def write(self, text: str) -> int:
-        """Write text, or lose it; returns its length."""
+        """Write or drop text; returns its length."""
         try:
             return self._stream.write(text)
         except OSError as error:
             return _ignore_unread(error, len(text))
 
     def flush(self) -> None:
-        """Write out what is buffered, or lose it."""
+        """Write or drop the buffered text."""
         try:
             self._stream.flush()
         except OSError as error:

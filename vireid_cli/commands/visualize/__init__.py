@@ -1,4 +1,4 @@
-"""``vireid visualize``: one function a figure, by what it is drawn from."""
+"""``vireid visualize``: one function per figure, grouped by the figures' subjects."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from vireid_cli.commands.visualize import embeddings, images, networks, pages, r
 
 app = typer.Typer(
     no_args_is_help=True,
-    help="Draw figures from a run folder or from images.\n\nExample: vireid visualize phase-swap",
+    help="Draw figures of runs or images.\n\nExample: vireid visualize phase-swap",
 )
 
 app.command("phase-swap")(images.phase_swap)

@@ -12,7 +12,7 @@ from vireid_cli.commands.visualize.options import Dpi, Format, Out, Protocol, Ru
 
 
 class By(StrEnum):
-    """How points are coloured."""
+    """Property that determines the colour of points."""
 
     modality = "modality"
     identity = "identity"
@@ -20,7 +20,7 @@ class By(StrEnum):
 
 
 class Component(StrEnum):
-    """What is laid out."""
+    """Features to project on the plane."""
 
     spatial = "spatial"
     amplitude = "amplitude"
@@ -31,15 +31,17 @@ class Component(StrEnum):
 def tsne(
     context: typer.Context,
     run: Runs = None,
-    ids: Annotated[int, typer.Option(min=2, help="Identities shown.")] = 24,
+    ids: Annotated[int, typer.Option(min=2, help="Number of identities.")] = 24,
     images: Annotated[
-        int, typer.Option(min=1, help="Images shown of each identity and modality at most.")
+        int, typer.Option(min=1, help="Maximum number of images per identity and modality.")
     ] = 20,
     component: Annotated[
         Component,
-        typer.Option(help="Embeddings, or amplitude or phase of the backbone's last map, or all three."),
+        typer.Option(
+            help="spatial: embeddings; amplitude, phase: of the backbone's last map; all: all three."
+        ),
     ] = Component.spatial,
-    by: Annotated[By, typer.Option(help="How points are coloured.")] = By.both,
+    by: Annotated[By, typer.Option(help="Property that determines the colour of points.")] = By.both,
     protocol: Protocol = None,
     seed: Seed = 0,
     out: Out = None,
@@ -50,12 +52,12 @@ def tsne(
     data: DataDir = None,
     runs: RunsDir = None,
 ) -> None:
-    """Test images on a plane, by modality and by identity; several runs on the same images.
+    """Draw a t-SNE of test images, coloured by modality and identity; several runs use the same images.
 
     Example: vireid visualize tsne --ids 24
     """
     if component is Component.spatial:
-        refuse_idle(context, "--component spatial lays out stored embeddings", "precision")
+        refuse_idle(context, "--component spatial uses stored embeddings", "precision")
     draw(
         "tsne",
         run,
@@ -79,8 +81,8 @@ def distances(
         bool,
         typer.Option(
             "--all-pairs",
-            help="Count every pair of two people. By default a histogram of very long embeddings (FDNM's) is "
-            "of a share of them, drawn by a fixed seed and told; means and δ are always of all.",
+            help="Count all pairs of two people. By default the histogram of very long embeddings (FDNM's) "
+            "uses a random share of the pairs, noted in the figure; means and δ always use all.",
         ),
     ] = False,
     out: Out = None,
@@ -88,7 +90,7 @@ def distances(
     dpi: Dpi = 150,
     runs: RunsDir = None,
 ) -> None:
-    """How far apart one person's visible and infrared images are, how far two people's: a panel a run.
+    """Draw the distances between visible and infrared images of one person and of two; one panel per run.
 
     Example: vireid visualize distances
     """

@@ -1,4 +1,4 @@
-"""Figures of images."""
+"""Commands for figures of images."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ from vireid_cli.commands.visualize.options import Dpi, FigureOut, Format, Seed, 
 from vireid_cli.errors import UsageError
 from vireid_cli.types import Modality
 
-PersonOf = Annotated[str, typer.Option("--dataset", help="Dataset that the person is taken from.")]
-Pid = Annotated[int | None, typer.Option(help="The person.", show_default="a test identity")]
-TakenAt = Annotated[str, typer.Option("--size", help="HEIGHTxWIDTH that the images are taken at.")]
+PersonDataset = Annotated[str, typer.Option("--dataset", help="Dataset of the person.")]
+Pid = Annotated[int | None, typer.Option(help="Identity of the person.", show_default="a test identity")]
+ImageSize = Annotated[str, typer.Option("--size", help="HEIGHTxWIDTH to resize images to.")]
 
 MOST = 6
-"""Images side by side."""
+"""Maximum number of images side by side."""
 
 
 class PairModality(StrEnum):
-    """Of which modality two images are."""
+    """Modality of the two images of a person."""
 
     both = "both"
     visible = "visible"
@@ -30,7 +30,7 @@ class PairModality(StrEnum):
 
 
 class Amplitude(StrEnum):
-    """The constant amplitude of a phase image, as in ``method.options.seg.amplitude``."""
+    """Constant amplitude of a phase image; see ``method.options.seg.amplitude``."""
 
     mean = "mean"
     unit = "unit"
@@ -38,7 +38,7 @@ class Amplitude(StrEnum):
 
 
 class PhaseSource(StrEnum):
-    """Whose phase, as in ``method.options.seg.phase_source``."""
+    """Image that the phase is taken from; see ``method.options.seg.phase_source``."""
 
     rgb = "rgb"
     gray = "gray"
@@ -48,17 +48,19 @@ def spectrum(
     context: typer.Context,
     images: Annotated[
         list[Path] | None,
-        typer.Argument(metavar="[IMAGE]...", help=f"Up to {MOST} image files; none: a person of a dataset."),
+        typer.Argument(
+            metavar="[IMAGE]...", help=f"Up to {MOST} image files; default: a person of a dataset."
+        ),
     ] = None,
-    dataset: PersonOf = "sysu",
+    dataset: PersonDataset = "sysu",
     pid: Pid = None,
-    size: TakenAt = "288x144",
+    size: ImageSize = "288x144",
     out: FigureOut = None,
     format: Format = None,
     dpi: Dpi = 150,
     data: DataDir = None,
 ) -> None:
-    """Images, amplitude, phase, amplitude alone and phase alone: of a person in both modalities, or of files.
+    """Draw images with amplitude, phase, amplitude-only and phase-only image: one person, or files.
 
     Example: vireid visualize spectrum --pid 6
     """
@@ -66,11 +68,11 @@ def spectrum(
 
     files = images or []
     if files and pid is not None:
-        raise UsageError("Name a person with --pid or image files, not both.")
+        raise UsageError("--pid and image files exclude each other: use one of them.")
     if len(files) > MOST:
-        raise UsageError(f"{len(files)} images don't fit side by side.", f"Name {MOST} at most.")
+        raise UsageError(f"{len(files)} images do not fit side by side.", f"The maximum is {MOST}.")
     if files:
-        refuse_idle(context, "Image files are named, no person of a dataset", "dataset")
+        refuse_idle(context, "The figure uses image files, no dataset", "dataset")
     engine = make_engine("cpu", data=data)
     draw(
         "spectrum",
@@ -89,38 +91,38 @@ def phase_swap(
     context: typer.Context,
     images: Annotated[
         list[Path] | None,
-        typer.Argument(metavar="[IMAGE IMAGE]", help="Any two image files; none: a person of a dataset."),
+        typer.Argument(metavar="[IMAGE IMAGE]", help="Two image files; default: a person of a dataset."),
     ] = None,
-    dataset: PersonOf = "sysu",
+    dataset: PersonDataset = "sysu",
     pid: Pid = None,
     modality: Annotated[
-        PairModality, typer.Option(help="Of which modality the person's two images are.")
+        PairModality, typer.Option(help="Modality of the two images of the person.")
     ] = PairModality.both,
-    visible: Annotated[Path | None, typer.Option(help="A visible image file, with --infrared.")] = None,
-    infrared: Annotated[Path | None, typer.Option(help="An infrared image file, with --visible.")] = None,
-    size: TakenAt = "288x144",
+    visible: Annotated[Path | None, typer.Option(help="Visible image file, with --infrared.")] = None,
+    infrared: Annotated[Path | None, typer.Option(help="Infrared image file, with --visible.")] = None,
+    size: ImageSize = "288x144",
     out: FigureOut = None,
     format: Format = None,
     dpi: Dpi = 150,
     data: DataDir = None,
 ) -> None:
-    """Two images, of one person or any: amplitudes, phases, swapped, phase alone, amplitude alone.
+    """Draw two images with exchanged amplitudes, and with phase only and amplitude only.
 
     Example: vireid visualize phase-swap --pid 6 --out swap.svg
     """
     from vireid_cli.engine.subjects.images import of_files
 
     if (visible is None) != (infrared is None):
-        raise UsageError("--visible and --infrared go together.")
-    named = [visible, infrared] if visible is not None and infrared is not None else []
+        raise UsageError("--visible and --infrared need each other: use both or neither.")
+    pair = [visible, infrared] if visible is not None and infrared is not None else []
     files = images or []
     if files and len(files) != 2:
-        raise UsageError(f"phase-swap takes two images, not {len(files)}.")
-    if bool(files) + bool(named) + (pid is not None or modality is not PairModality.both) > 1:
-        raise UsageError("Name a person with --pid, or two files, not both.")
-    if files or named:
-        refuse_idle(context, "Two files are named, no person of a dataset", "dataset", "modality")
-    pictures = of_files(named, list(Modality)) if named else of_files(files, [None, None])
+        raise UsageError(f"phase-swap needs two images, not {len(files)}.")
+    if bool(files) + bool(pair) + (pid is not None or modality is not PairModality.both) > 1:
+        raise UsageError("A person (--pid, --modality) and files exclude each other: use one of them.")
+    if files or pair:
+        refuse_idle(context, "The figure uses two files, no dataset", "dataset", "modality")
+    pictures = of_files(pair, list(Modality)) if pair else of_files(files, [None, None])
     draw(
         "phase-swap",
         dataset,
@@ -137,34 +139,35 @@ def phase_swap(
 
 def seg(
     context: typer.Context,
-    dataset: Annotated[str, typer.Option(help="Whose images.")] = "sysu",
-    ids: Annotated[int, typer.Option(min=1, max=12, help="People shown.")] = 4,
+    dataset: Annotated[str, typer.Option(help="Dataset of the images.")] = "sysu",
+    ids: Annotated[int, typer.Option(min=1, max=12, help="Number of people.")] = 4,
     pid: Annotated[
-        list[int] | None, typer.Option(help="A person shown; may be given again.", show_default="test ones")
+        list[int] | None,
+        typer.Option(help="Identity of a person to draw; repeatable.", show_default="test identities"),
     ] = None,
-    images: Annotated[
-        int, typer.Option(min=2, help="Images of each modality that the mean spectra are of.")
-    ] = 256,
-    amplitude: Annotated[Amplitude, typer.Option(help="Amplitude of the phase image.")] = Amplitude.mean,
+    images: Annotated[int, typer.Option(min=2, help="Images per modality for the mean spectra.")] = 256,
+    amplitude: Annotated[
+        Amplitude, typer.Option(help="Constant amplitude of the phase image.")
+    ] = Amplitude.mean,
     phase_source: Annotated[
         PhaseSource, typer.Option(help="Phase of each colour channel, or of the grey image.")
     ] = PhaseSource.rgb,
-    weight: Annotated[float, typer.Option(min=0.0, help="Factor on the phase image.")] = 1.0,
-    size: TakenAt = "288x144",
+    weight: Annotated[float, typer.Option(min=0.0, help="Weight of the phase image.")] = 1.0,
+    size: ImageSize = "288x144",
     seed: Seed = 0,
     out: FigureOut = None,
     format: Format = None,
     dpi: Dpi = 150,
     data: DataDir = None,
 ) -> None:
-    """People's SEG images and what they are made of; mean amplitude spectra and their gap to infrared.
+    """Draw SEG images of people with their components, and mean amplitude spectra with their gap to infrared.
 
     Example: vireid visualize seg --ids 4 --images 256
     """
     if pid:
-        refuse_idle(context, "--pid names the people", "ids")
+        refuse_idle(context, "--pid selects the people", "ids")
     if weight == 0.0:
-        refuse_idle(context, "--weight 0 leaves no phase image", "amplitude", "phase_source")
+        refuse_idle(context, "--weight 0 removes the phase image", "amplitude", "phase_source")
     draw(
         "seg",
         dataset,
@@ -184,16 +187,16 @@ def seg(
 
 
 def sheet(
-    dataset: Annotated[str, typer.Option(help="Whose images.")] = "sysu",
-    images: Annotated[int, typer.Option(min=1, max=400, help="How many.")] = 40,
-    columns: Annotated[int, typer.Option(min=1, max=40, help="Images in a row.")] = 12,
+    dataset: Annotated[str, typer.Option(help="Dataset of the images.")] = "sysu",
+    images: Annotated[int, typer.Option(min=1, max=400, help="Number of images.")] = 40,
+    columns: Annotated[int, typer.Option(min=1, max=40, help="Images per row.")] = 12,
     seed: Seed = 0,
     out: FigureOut = None,
     format: Format = None,
     dpi: Dpi = 150,
     data: DataDir = None,
 ) -> None:
-    """A contact sheet of a dataset: people by identity and camera, framed by modality.
+    """Draw a contact sheet of a dataset: images by identity and camera, framed by modality.
 
     Example: vireid visualize sheet --images 40
     """

@@ -1,4 +1,4 @@
-"""Figures for which a run's network looks at images."""
+"""Commands for figures that need the network of a run."""
 
 from __future__ import annotations
 
@@ -13,12 +13,13 @@ from vireid_cli.commands.visualize.options import Dpi, Format, Out, Runs, draw
 def attention(
     context: typer.Context,
     run: Runs = None,
-    ids: Annotated[int, typer.Option(min=1, max=8, help="People shown.")] = 4,
+    ids: Annotated[int, typer.Option(min=1, max=8, help="Number of people.")] = 4,
     pid: Annotated[
-        list[int] | None, typer.Option(help="A person shown; may be given again.", show_default="test ones")
+        list[int] | None,
+        typer.Option(help="Identity of a person to draw; repeatable.", show_default="test identities"),
     ] = None,
     steps: Annotated[
-        int, typer.Option(min=1, max=256, help="Points of the path whose gradients are averaged.")
+        int, typer.Option(min=1, max=256, help="Number of points on the path of averaged gradients.")
     ] = 6,
     out: Out = None,
     format: Format = None,
@@ -27,11 +28,11 @@ def attention(
     data: DataDir = None,
     runs: RunsDir = None,
 ) -> None:
-    """Where the embedding looks, in a visible and an infrared image of each person; a row a run.
+    """Draw attention maps of a visible and an infrared image of each person, one row per run.
 
     Example: vireid visualize attention --ids 4
     """
     if pid:
-        refuse_idle(context, "--pid names the people", "ids")
+        refuse_idle(context, "--pid selects the people", "ids")
     engine = make_engine(device, "auto", data, runs)
     draw("attention", run, engine, out, format, dpi, ids=ids, pids=pid or [], steps=steps)

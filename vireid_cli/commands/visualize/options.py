@@ -1,4 +1,4 @@
-"""Options that figures share."""
+"""Options shared by the figures."""
 
 from __future__ import annotations
 
@@ -12,22 +12,24 @@ import typer
 if TYPE_CHECKING:
     from vireid_cli.engine.engine import Engine
 
-Out = Annotated[Path | None, typer.Option(help="File to write.", show_default="the run's figures folder")]
-Format = Annotated[str | None, typer.Option(help="png or svg.", show_default="by --out, else png")]
-Dpi = Annotated[int, typer.Option(help="Pixels an inch, 20 to 1200.")]
+Out = Annotated[Path | None, typer.Option(help="File to write.", show_default="in figures/ of the run")]
+Format = Annotated[str | None, typer.Option(help="png or svg.", show_default="from --out, else png")]
+Dpi = Annotated[int, typer.Option(help="Pixels per inch, 20 to 1200.")]
 Protocol = Annotated[
-    str | None, typer.Option(help="Which evaluation of the run.", show_default="the first there is")
+    str | None, typer.Option(help="Protocol of the evaluation.", show_default="of the first evaluation")
 ]
-Seed = Annotated[int, typer.Option(min=0, help="Of what is drawn at random.")]
+Seed = Annotated[int, typer.Option(min=0, help="Random seed.")]
 FigureOut = Annotated[Path | None, typer.Option("--out", help="File to write.", show_default="./figures/…")]
 Runs = Annotated[
     list[str] | None,
-    typer.Argument(metavar="[RUN]...", help="Run folders or their names, each once; the newest by default."),
+    typer.Argument(
+        metavar="[RUN]...", help="Run folders or their names, each once; default: the newest run."
+    ),
 ]
 
 
 class Order(StrEnum):
-    """Which queries."""
+    """Rule that selects queries."""
 
     random = "random"
     best = "best"
@@ -43,7 +45,7 @@ def draw(
     dpi: int,
     **options: Any,
 ) -> None:
-    """Draw one figure and print where it is."""
+    """Draw one figure and print its path."""
     from vireid_cli.commands.console import print_paths
     from vireid_cli.engine.subjects.output import Output
 

@@ -1,4 +1,4 @@
-"""Pages to read: the report."""
+"""Command for the HTML report."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from vireid_cli.commands.visualize.options import Out, Protocol, Runs, Seed, dra
 def report(
     run: Runs = None,
     protocol: Protocol = None,
-    ids: Annotated[int, typer.Option(min=2, help="People in the t-SNE chart.")] = 24,
+    ids: Annotated[int, typer.Option(min=2, help="Number of people in the t-SNE chart.")] = 24,
     latency: Annotated[
         bool,
-        typer.Option("--latency", help="Measure milliseconds an image, too: bytes then differ each time."),
+        typer.Option("--latency", help="Also measure latency; the file then differs between calls."),
     ] = False,
     seed: Seed = 0,
     out: Out = None,
@@ -24,7 +24,7 @@ def report(
     data: DataDir = None,
     runs: RunsDir = None,
 ) -> None:
-    """One self-contained HTML page of a run, or of several side by side: open it in any browser.
+    """Write a self-contained HTML page about one run, or about several side by side.
 
     Example: vireid visualize report
     """

@@ -1,4 +1,4 @@
-"""Figures of a run's results and of its training."""
+"""Commands for figures of results and training."""
 
 from __future__ import annotations
 
@@ -15,18 +15,18 @@ def ranking(
     context: typer.Context,
     run: Runs = None,
     queries: Annotated[
-        int | None, typer.Option(min=1, max=50, help="How many queries.", show_default="6")
+        int | None, typer.Option(min=1, max=50, help="Number of queries.", show_default="6")
     ] = None,
     order: Annotated[
         Order | None,
         typer.Option(
-            help="Which: random, or best or worst by the first run's average precision.",
+            help="Queries: random, or best or worst by average precision in the first run.",
             show_default="random",
         ),
     ] = None,
-    pid: Annotated[list[int] | None, typer.Option(help="Queries of this person only; repeatable.")] = None,
+    pid: Annotated[list[int] | None, typer.Option(help="Only queries of this person; repeatable.")] = None,
     query: Annotated[
-        list[str] | None, typer.Option(help="This very query, by its path in the dataset; repeatable.")
+        list[str] | None, typer.Option(help="Path of a query in the dataset; repeatable.")
     ] = None,
     protocol: Protocol = None,
     seed: Seed = 0,
@@ -36,14 +36,14 @@ def ranking(
     data: DataDir = None,
     runs: RunsDir = None,
 ) -> None:
-    """Queries with their first ten matches: right ones framed green, wrong ones red.
+    """Draw queries with their first ten matches: correct ones framed green, wrong ones red.
 
-    Several runs (at most four) stand one above another, beside the query that they share.
+    Up to four runs are compared on the same queries, one row per run.
 
     Example: vireid visualize ranking --order worst
     """
     if query or order in (Order.best, Order.worst):
-        refuse_idle(context, "Nothing is drawn at random beside --query or --order best", "seed")
+        refuse_idle(context, "--query and --order best or worst use no random numbers", "seed")
     draw(
         "ranking",
         run,
@@ -62,14 +62,14 @@ def ranking(
 
 def cmc(
     run: Runs = None,
-    ranks: Annotated[int, typer.Option(min=2, max=50, help="Up to this rank.")] = 20,
+    ranks: Annotated[int, typer.Option(min=2, max=50, help="Largest rank.")] = 20,
     protocol: Protocol = None,
     out: Out = None,
     format: Format = None,
     dpi: Dpi = 150,
     runs: RunsDir = None,
 ) -> None:
-    """CMC curves of runs with 95 % bootstrap bands over people, and the chance level.
+    """Draw CMC curves of runs with 95 % bootstrap bands over people, and the chance level.
 
     Example: vireid visualize cmc --ranks 20
     """
@@ -79,7 +79,7 @@ def cmc(
 def curves(
     run: Runs = None, out: Out = None, format: Format = None, dpi: Dpi = 150, runs: RunsDir = None
 ) -> None:
-    """Loss terms and learning rate over the steps of runs, validation over their epochs.
+    """Draw loss terms and learning rate over steps, and validation metrics over epochs.
 
     Example: vireid visualize curves
     """
@@ -88,14 +88,17 @@ def curves(
 
 def sweep(
     folder: Annotated[
-        Path, typer.Argument(help="Folder of run folders, or a study's name in the folder of runs.")
+        Path, typer.Argument(help="Folder of run folders, or name of a study in the folder of runs.")
     ],
     key: Annotated[
-        str | None, typer.Option(help="What is swept; its last parts do.", show_default="the one that varies")
+        str | None,
+        typer.Option(
+            help="Recipe key on the x axis; its last parts suffice.", show_default="the key that varies"
+        ),
     ] = None,
-    metric: Annotated[str, typer.Option(help="Metrics, by comma.")] = "rank1,mAP",
+    metric: Annotated[str, typer.Option(help="Metrics, separated by commas.")] = "rank1,mAP",
     where: Annotated[
-        list[str] | None, typer.Option(help="KEY=VALUE that runs must have; repeatable.")
+        list[str] | None, typer.Option(help="KEY=VALUE: only runs with this recipe setting; repeatable.")
     ] = None,
     protocol: Protocol = None,
     out: Annotated[Path | None, typer.Option(help="File to write.", show_default="FOLDER/figures/…")] = None,
@@ -103,7 +106,7 @@ def sweep(
     dpi: Dpi = 150,
     runs: RunsDir = None,
 ) -> None:
-    """Metrics over a hyperparameter, from the runs of a folder: mean and deviation over seeds.
+    """Draw metrics over a hyperparameter, from the runs in a folder: mean and deviation over seeds.
 
     Example: vireid visualize sweep runs/fdnm-margin --key cnm.margin --metric rank1,mAP
     """

@@ -1,0 +1,69 @@
+"""Benchmarks of evaluation, and naive matchers."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import Annotated
+
+import typer
+
+from vireid_cli.commands.bench.options import Json, Repeats
+from vireid_cli.commands.bench.output import print_benchmark
+from vireid_cli.commands.options import (
+    DataDir,
+    make_engine,
+    refuse_idle,
+)
+from vireid_cli.errors import UsageError
+
+
+class Shape(StrEnum):
+    """Numbers of queries and gallery images in common protocols."""
+
+    sysu_single = "3803x301"
+    sysu_multi = "3803x3010"
+    regdb = "2060x2060"
+
+
+def evaluate(
+    context: typer.Context,
+    shape: Annotated[
+        list[Shape] | None, typer.Option(help="Queries × gallery; default: all three; repeatable.")
+    ] = None,
+    gallery: Annotated[
+        int | None, typer.Option(min=400, help="Number of gallery images; measures the streamed evaluation.")
+    ] = None,
+    width: Annotated[int, typer.Option(min=1, help="Width of the embeddings, with --gallery.")] = 512,
+    repeats: Repeats = 5,
+    json: Json = False,
+) -> None:
+    """Compare CMC, mAP and mINP of a distance matrix with a loop over queries, or stream a large gallery.
+
+    Example: vireid bench evaluate --gallery 100000 --json
+    """
+    if gallery is not None:
+        if shape:
+            raise UsageError("--gallery and --shape exclude each other: use one of them.")
+        refuse_idle(context, "--gallery measures three sizes once", "repeats")
+        print_benchmark("gallery", make_engine("cpu", "fp32").session, json, images=gallery, width=width)
+        return
+    refuse_idle(context, "Only --gallery uses embeddings", "width")
+    print_benchmark(
+        "evaluate",
+        make_engine("cpu", "fp32").session,
+        json,
+        shapes=[s.value for s in shape or Shape],
+        repeats=repeats,
+    )
+
+
+def difficulty(
+    dataset: Annotated[str, typer.Option(help="Dataset in the layout of SYSU-MM01.")] = "sysu",
+    data: DataDir = None,
+    json: Json = False,
+) -> None:
+    """Evaluate naive matchers across modalities: raw pixels, grey-level histograms, HOG.
+
+    Example: vireid bench difficulty
+    """
+    print_benchmark("difficulty", make_engine("cpu", "fp32", data=data).session, json, dataset=dataset)
