@@ -10,11 +10,12 @@ import torch
 from torch import Tensor
 
 from vireid_cli.backbones.lightcnn import LightCnn
+from vireid_cli.backbones.shipped import RENDERED, find_trunk
 from vireid_cli.backbones.spec import WIDTH, BackboneSpec, Name
 from vireid_cli.backbones.two_stream import residual_network
-from vireid_cli.errors import UsageError, VireidError
+from vireid_cli.errors import DataError, UsageError, VireidError
 from vireid_cli.files import expand
-from vireid_cli.tensor_files import load_tensors, read_metadata
+from vireid_cli.tensor_files import TensorFileError, load_safetensors, load_tensors, read_metadata
 from vireid_cli.tensor_files.published import (
     PublishedFileError,
     cached_path,
@@ -26,6 +27,9 @@ from vireid_cli.tensor_files.sealed import SEAL
 IDENTITIES_KEY = "training_identities"
 """Metadata key of a weights file: hashes of its training identities, separated by spaces."""
 
+TRAINED_ON = "trained_on"
+"""Metadata key of a weights file: its training data on one line."""
+
 SHOWN = 5
 """Number of keys of each kind in the message of a mismatch."""
 
@@ -36,7 +40,8 @@ FACE_KEYS = (
     "Version 1 has fc.filter.* instead of fc.*."
 )
 
-NO_RESNET_FILE = "Use 'imagenet', 'none', or the path of a state dict (.safetensors, .pth)."
+NO_RESNET_FILE = "Use 'imagenet', 'rendered', 'none', or the path of a state dict (.safetensors, .pth)."
+REINSTALL = "Install vireid again; its weights must be those of the package."
 NO_FACE_FILE = (
     "Copy LightCNN-29 v2's file there, or\n"
     "  --set backbone.weights=PATH   the file elsewhere, or a state dict of the same network\n"
@@ -62,7 +67,8 @@ def resolve(name: str, weights: str, width: int = WIDTH) -> dict[str, Tensor] | 
     Args:
         name: ``resnet18``, ``resnet34``, ``resnet50`` or ``lightcnn29``.
         weights: ``imagenet`` for torchvision's first ImageNet weights, the start of the published methods;
-            ``none`` for no weights; or the path of a state dict (safetensors, or a file of ``torch.save``
+            ``rendered`` for the shipped trunk of this network and width; ``none`` for no weights; or the path
+            of a state dict (safetensors, or a file of ``torch.save``
             with tensors and plain values only: no code is executed). A checkpoint's ``state_dict`` is used
             if it has one, and the prefix ``module.`` is removed from keys.
         width: Width of the network; see ``BackboneSpec``.
@@ -72,10 +78,14 @@ def resolve(name: str, weights: str, width: int = WIDTH) -> dict[str, Tensor] | 
 
     Raises:
         WeightsUnavailable: The ImageNet weights are not in the cache and cannot be downloaded.
-        UsageError: The file is missing, refused (see ``load_tensors``), or belongs to another network.
+        UsageError: The file is missing, refused (see ``load_tensors``), or belongs to another network; or no
+            trunk of this network and width is shipped.
+        DataError: The shipped file is damaged.
     """
     if weights == "none":
         return None
+    if weights == RENDERED:
+        return _checked(_shipped(name, width), name, f"the shipped trunk of {name}", width)
     if weights == "imagenet":
         state = _imagenet(name)
         return _checked(state, name, f"the ImageNet weights of {name}", WIDTH)
@@ -83,22 +93,40 @@ def resolve(name: str, weights: str, width: int = WIDTH) -> dict[str, Tensor] | 
     return _checked(_without_prefix(_read(path, name)), name, str(path), width)
 
 
-def training_identities(weights: str) -> tuple[str, ...]:
+def weights_file(name: str, weights: str, width: int = WIDTH) -> Path | None:
+    """Path of the file that ``resolve`` loads, or None for ``none`` and ``imagenet``."""
+    if weights in ("none", "imagenet"):
+        return None
+    return find_trunk(name, width).path if weights == RENDERED else expand(Path(weights))
+
+
+def training_identities(path: Path) -> tuple[str, ...]:
     """Hashes of the training identities of a weights file, as ``vireid export backbone`` writes them.
 
     Args:
-        weights: Argument of a successful ``resolve``.
+        path: See ``weights_file``.
 
     Returns:
-        Hashes; empty if the file does not record them, or if ``weights`` is not a file.
+        Hashes; empty if the file does not record them or does not exist.
     """
-    return tuple(read_metadata(Path(weights)).get(IDENTITIES_KEY, "").split())
+    return tuple(read_metadata(path).get(IDENTITIES_KEY, "").split())
 
 
-def lacks_hash(weights: str) -> bool:
+def lacks_hash(path: Path) -> bool:
     """Whether a file of ``vireid export backbone`` lacks a content hash, as files of earlier versions do."""
-    metadata = read_metadata(Path(weights))
+    metadata = read_metadata(path)
     return IDENTITIES_KEY in metadata and SEAL not in metadata
+
+
+def describe_shipped(name: str, width: int) -> str:
+    """One line about the shipped trunk of a network: its hash and its training data."""
+    trunk = find_trunk(name, width)
+    known = read_metadata(trunk.path)
+    count = len(known.get(IDENTITIES_KEY, "").split())
+    return (
+        f"{RENDERED} ({name}, width {width}, sha256 {trunk.sha256[:12]}; pre-trained on {count:,} identities "
+        f"of {known.get(TRAINED_ON, 'unrecorded data')})"
+    )
 
 
 def imagenet_file(name: str) -> Path:
@@ -127,6 +155,22 @@ def _imagenet(name: str) -> dict[str, Tensor]:
         ) from error
 
 
+def _shipped(name: str, width: int) -> dict[str, Tensor]:
+    """Load the shipped trunk of a network after comparing its SHA-256; half precision becomes float32."""
+    trunk = find_trunk(name, width)
+    try:
+        state = load_safetensors(trunk.path, sha256=trunk.sha256)
+    except TensorFileError as error:
+        raise DataError(f"backbone.weights: {error.message}", REINSTALL) from error
+    return _single(state)
+
+
+def _single(state: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Convert tensors of half precision to float32."""
+    half = (torch.float16, torch.bfloat16)
+    return {key: value.float() if value.dtype in half else value for key, value in state.items()}
+
+
 def _read(path: Path, name: str) -> dict[str, Tensor]:
     """Load the state dict of a user's file; a file with a published name must have the published hash."""
     hint = NO_FACE_FILE if name == "lightcnn29" else NO_RESNET_FILE
@@ -144,7 +188,7 @@ def _read(path: Path, name: str) -> dict[str, Tensor]:
         raise UsageError(
             f"backbone.weights: {path} is no flat state dict: {wrong}", "Save its inner state dict."
         )
-    return dict(state)
+    return _single(dict(state))
 
 
 def _not_tensors(state: dict[Any, Any]) -> str:

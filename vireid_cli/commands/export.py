@@ -70,14 +70,16 @@ def backbone(
     out: Annotated[
         Path | None, typer.Option(help="File to write, .safetensors.", show_default="in exports/ of the run")
     ] = None,
+    half: Annotated[bool, typer.Option("--half", help="Write float16, half of the size.")] = False,
     runs: RunsDir = None,
 ) -> None:
     """Write a run's trunk as weights for another recipe: --set backbone.weights=PATH.
 
-    The keys are torchvision's. The file records its training identities; evaluating on them is refused.
+    The keys are torchvision's. The file records its training data, steps and identities; evaluating on these
+    identities is refused.
 
     Example: vireid export backbone
     """
     from vireid_cli.commands.console import print_paths
 
-    print_paths([make_engine("cpu", runs=runs).export_backbone(run, modality=modality, out=out)])
+    print_paths([make_engine("cpu", runs=runs).export_backbone(run, modality=modality, out=out, half=half)])

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -56,9 +56,9 @@ class People:
     provenance: Provenance
     decoder: Decoder = field(default_factory=Decoder)
 
-    def tokens(self, pids: np.ndarray) -> list[str]:
-        """A short hash for each identity, as ``identity_tokens``."""
-        return _tokens(self.dataset, self.provenance, pids)
+    def known(self, pids: np.ndarray, tokens: Collection[str]) -> np.ndarray:
+        """Return whether each identity is among the hashes of a checkpoint; see ``known_identities``."""
+        return _known(self.dataset, self.provenance, pids, tokens)
 
 
 def find_people(dataset: str, data_dir: Path) -> People:
@@ -150,14 +150,27 @@ def describe(store: Store) -> dict[str, Any]:
 
 
 def identity_tokens(store: Store, pids: np.ndarray) -> list[str]:
-    """A short hash for each identity of a dataset: how a checkpoint remembers whom it was trained on.
+    """Compute a short hash of each identity of a dataset, by which a checkpoint records its training data.
+
+    Rendered people depend on the seed and their number only, so that a number has the same hash in the
+    layouts of SYSU-MM01, RegDB and LLCM. The identities of an occluded dataset are those of its base.
 
     Args:
-        store: The dataset; a rendered one's identities are another population than the real one's, an
-            occluded one's are its base's.
+        store: The dataset.
         pids: (P,) person numbers.
     """
     return _tokens(store.info.dataset, store.info.provenance, pids)
+
+
+def known_identities(store: Store, pids: np.ndarray, tokens: Collection[str]) -> np.ndarray:
+    """Return whether each identity is in the training data of a checkpoint, (P,) bool.
+
+    Args:
+        store: The dataset.
+        pids: (P,) person numbers.
+        tokens: Hashes in the checkpoint. Earlier versions hashed rendered people with the layout's name.
+    """
+    return _known(store.info.dataset, store.info.provenance, pids, tokens)
 
 
 def training_identities(dataset: str) -> int | None:
@@ -185,7 +198,24 @@ def stored_tokens(dataset: str, data_dir: Path, trial: int) -> list[str]:
 
 
 def _tokens(dataset: str, provenance: Provenance, pids: np.ndarray) -> list[str]:
-    population = str(provenance.occlusion.get("from", dataset))
     if provenance.rendered:
-        population += f"-rendered-{provenance.manifest['seed']}"
+        return _hashes(f"rendered-{provenance.manifest['seed']}", pids)
+    return _hashes(_base(dataset, provenance), pids)
+
+
+def _known(dataset: str, provenance: Provenance, pids: np.ndarray, tokens: Collection[str]) -> np.ndarray:
+    named = [_tokens(dataset, provenance, pids)]
+    if provenance.rendered:
+        former = f"{_base(dataset, provenance)}-rendered-{provenance.manifest['seed']}"
+        named.append(_hashes(former, pids))
+    found: np.ndarray = np.isin(named, list(tokens)).any(axis=0)
+    return found
+
+
+def _base(dataset: str, provenance: Provenance) -> str:
+    """Name of the dataset, or of the base of an occluded one."""
+    return str(provenance.occlusion.get("from", dataset))
+
+
+def _hashes(population: str, pids: np.ndarray) -> list[str]:
     return [hashlib.sha256(f"{population}/{int(pid)}".encode()).hexdigest()[:16] for pid in pids]

@@ -433,10 +433,15 @@ class Engine:
         return export.export_run(self.find(run), self.session, layout=layout, out=out)
 
     def export_backbone(
-        self, run: RunName | None = None, *, modality: Modality, out: Path | None = None
+        self,
+        run: RunName | None = None,
+        *,
+        modality: Modality = Modality.VISIBLE,
+        out: Path | None = None,
+        half: bool = False,
     ) -> Path:
         """Write a run's trunk as weights that another recipe starts from; see ``export.export_backbone``."""
-        return export.export_backbone(self.find(run), self.session, modality=modality, out=out)
+        return export.export_backbone(self.find(run), self.session, modality=modality, out=out, half=half)
 
     def load(self, run: RunName | None = None) -> Model:
         """Load a run's network for embedding; see ``Run.load``."""

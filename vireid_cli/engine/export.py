@@ -12,20 +12,24 @@ from torch import Tensor
 
 from vireid_cli.backbones.spec import STAGES
 from vireid_cli.backbones.two_stream import TwoStream
-from vireid_cli.backbones.weights import IDENTITIES_KEY
+from vireid_cli.backbones.weights import IDENTITIES_KEY, TRAINED_ON
 from vireid_cli.data.identity import store_title
 from vireid_cli.data.store import Store
-from vireid_cli.engine.embed import load_trained, to_images
+from vireid_cli.engine import checkpoint as checkpoints
+from vireid_cli.engine.embed import Trained, load_trained, to_images
 from vireid_cli.engine.prepare import ensure_prepared
 from vireid_cli.engine.runtime import Runtime
 from vireid_cli.engine.session import Session
-from vireid_cli.errors import UsageError
+from vireid_cli.errors import UsageError, VireidError
 from vireid_cli.exporters.onnx import OnnxExport, export_onnx, require_packages
 from vireid_cli.files import refuse_unwritable
 from vireid_cli.results.export import ExportRecord, hashes_of, write_record
 from vireid_cli.results.run import RunFolder
 from vireid_cli.tensor_files.sealed import content_hash, save_sealed
 from vireid_cli.types import Modality, Size
+
+LICENCE = "Apache-2.0"
+"""Licence of weights that were trained on rendered people."""
 
 SAMPLES = 8
 """Real images a modality that an export is checked on."""
@@ -84,6 +88,7 @@ def export_run(
         "method": trained.recipe.method.name,
         "dataset": store_title(store),
         "epochs": str(trained.epochs),
+        "weights": str(trained.environment["weights"]),
         "commit": str(trained.environment.get("commit", "")),
     }
     about = {**metadata, "layout": layout, "size": f"{size[0]}x{size[1]}"}
@@ -103,18 +108,24 @@ def export_run(
     return Exported(run, made, write_record(folder, record))
 
 
-def export_backbone(run: RunFolder, session: Session, *, modality: Modality, out: Path | None = None) -> Path:
+def export_backbone(
+    run: RunFolder, session: Session, *, modality: Modality, out: Path | None = None, half: bool = False
+) -> Path:
     """Write a run's trunk under torchvision's keys, for ``backbone.weights`` of another recipe.
 
+    The file's metadata record the training data, steps, commit and hashes of the training identities. A run
+    that starts from the file inherits these identities: evaluating on them is refused.
+
     Args:
-        run: The run; the checkpoint that its recipe selects is taken. Whoever starts from the file
-            inherits the identities that it was trained on: they are refused in evaluation.
-        session: Its listener is told.
-        modality: Whose copy of the stages that each modality has for itself.
+        run: The run; its recipe selects the checkpoint.
+        session: Listener and folders.
+        modality: Modality whose copy of the separate stages is written.
         out: File, ``.safetensors``; ``exports/backbone.safetensors`` of the run by default.
+        half: Whether to write float16 instead of float32.
 
     Raises:
         UsageError: No checkpoint, no ResNet trunk, or one without its last stage.
+        VireidError: A weight exceeds the range of float16.
     """
     path = out or run.exports / "backbone.safetensors"
     if path.suffix != ".safetensors":
@@ -128,15 +139,36 @@ def export_backbone(run: RunFolder, session: Session, *, modality: Modality, out
             "could start from."
         )
     state = {key: value.contiguous() for key, value in trunks[0].plain_state(modality).items()}
-    backbone = trained.recipe.backbone
-    metadata = {
+    if half:
+        state = {key: value.half() if value.is_floating_point() else value for key, value in state.items()}
+        if name := checkpoints.not_finite(state):
+            raise VireidError(f"{run.folder}: '{name}' exceeds the range of float16.", "Remove --half.")
+    return save_sealed(path, state, _record(run, trained, modality, half))
+
+
+def _record(run: RunFolder, trained: Trained, modality: Modality, half: bool) -> dict[str, str]:
+    """Metadata of a file of weights: network, training, data, and hashes of the training identities."""
+    backbone, environment = trained.recipe.backbone, trained.environment
+    data = environment["data"]
+    rendered = f", {data['rendered']}" if "rendered" in data else ""
+    record = {
         "network": backbone.name,
         "width": str(backbone.width),
+        "precision": "float16" if half else "float32",
         "run": run.name,
         "modality": modality.value,
+        "method": trained.recipe.method.name,
+        "recipe": trained.recipe.name,
+        "steps": str(trained.state.global_step),
+        "start": environment["weights"],
+        TRAINED_ON: f"{data['dataset']}{rendered}, {data.get('images', 'unrecorded')} images",
+        "identities": str(environment["num_identities"]),
+        "commit": str(environment.get("commit", "")),
+        "vireid": str(environment.get("vireid", "")),
         IDENTITIES_KEY: " ".join(sorted(trained.tokens)),
     }
-    return save_sealed(path, state, metadata)
+    # The licence of weights of a real dataset is that dataset's matter.
+    return record | ({"licence": LICENCE} if rendered else {})
 
 
 def _on_cpu(session: Session) -> Session:

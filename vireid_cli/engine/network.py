@@ -9,6 +9,7 @@ from torch import Tensor
 
 from vireid_cli import methods
 from vireid_cli.backbones import weights
+from vireid_cli.backbones.shipped import RENDERED, find_trunk
 from vireid_cli.backbones.spec import BackboneSpec
 from vireid_cli.data.sources import source_names
 from vireid_cli.engine.runtime import Runtime, seed_of
@@ -26,7 +27,8 @@ class StartingWeights:
 
     Attributes:
         state: Checked weights (see ``backbones.weights.resolve``); None: random.
-        source: Actual source: ``imagenet``, a path, ``none``, or ``none (…)`` with the reason.
+        source: Actual source: ``imagenet``, a path, ``rendered (…)`` with hash and training data, ``none``, or
+            ``none (…)`` with the reason.
         identities: Hashes of the training identities of the weights; empty if their file records none.
     """
 
@@ -65,9 +67,16 @@ def run_recipe(run: RunFolder, *, checked: bool = True) -> Recipe:
 
 
 def misfits(recipe: Recipe) -> list[tuple[tuple[str, ...], str]]:
-    """Return the keys of a recipe that don't fit its method, with reasons."""
-    name = recipe.method.name
-    return methods.fit_of(name).problems(name, recipe)
+    """Keys of a recipe that do not fit its method or the shipped trunks, each with the reason."""
+    name, trunk = recipe.method.name, recipe.backbone
+    problems = methods.fit_of(name).problems(name, recipe)
+    if trunk.weights == RENDERED:
+        try:
+            find_trunk(trunk.name, trunk.width)
+        except UsageError as error:
+            text = f"{error.message.removeprefix('backbone.weights: ')} {error.hint.splitlines()[0]}"
+            problems.append((("backbone", "weights"), text.rstrip(":") + " (vireid export backbone)."))
+    return problems
 
 
 def starting_weights(recipe: Recipe, session: Session, rendered: bool) -> StartingWeights:
@@ -84,7 +93,8 @@ def starting_weights(recipe: Recipe, session: Session, rendered: bool) -> Starti
     Raises:
         WeightsUnavailable: ImageNet weights are not available and the dataset is real, or torch's cache
             holds a damaged file.
-        DataError: The file of ``backbone.weights`` does not fit.
+        UsageError: The file of ``backbone.weights`` does not fit.
+        DataError: The shipped trunk is damaged.
     """
     trunk = recipe.backbone
     source = trunk.weights
@@ -100,9 +110,14 @@ def starting_weights(recipe: Recipe, session: Session, rendered: bool) -> Starti
             + "."
         )
         state, source = None, "none (imagenet unavailable)"
-    if weights.lacks_hash(source):
+    if source == RENDERED:
+        source = weights.describe_shipped(trunk.name, trunk.width)
+    file = weights.weights_file(trunk.name, trunk.weights, trunk.width)
+    if file is None:
+        return StartingWeights(state, source)
+    if weights.lacks_hash(file):
         session.reporter.warn(f"{source} has no hash: damage to its numbers can't be detected")
-    return StartingWeights(state, source, weights.training_identities(source))
+    return StartingWeights(state, source, weights.training_identities(file))
 
 
 def build_network(

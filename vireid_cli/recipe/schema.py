@@ -31,8 +31,9 @@ class Data(Strict):
 
     Attributes:
         dataset: Name of a source: ``data/sources/<name>.py``.
-        split: Identities trained on; ``trainval`` is what papers on SYSU-MM01 use (395). The other
-            datasets have no validation identities: both are the same there.
+        split: Training identities; ``trainval`` is the split of the papers on SYSU-MM01 (395). The other
+            datasets have no validation identities: both are the same there. ``all`` includes the test
+            identities, for pre-training; the run is then not evaluated on them.
         trial: Which of a dataset's splits, where it has several (RegDB: 1..10); a model of one trial is
             evaluated on that trial only.
         size: (height, width) in pixels of the prepared images.
@@ -43,7 +44,7 @@ class Data(Strict):
     """
 
     dataset: str = "sysu"
-    split: Literal["train", "trainval"] = "trainval"
+    split: Literal["train", "trainval", "all"] = "trainval"
     trial: Annotated[int, Field(ge=1, le=1000)] = 1
     size: Annotated[
         tuple[Annotated[int, Field(ge=32, le=1024)], Annotated[int, Field(ge=16, le=1024)]],
@@ -74,7 +75,8 @@ class Backbone(Strict):
     Attributes:
         name: torchvision's residual network, or ``lightcnn29``, LightCNN-29 v2 for faces.
         weights: ``imagenet`` (torchvision's weights, from torch's cache or fetched; not for
-            ``lightcnn29``), ``none``, or the path of a state dict.
+            ``lightcnn29``), ``rendered`` (the shipped trunk, pre-trained on rendered people: ``resnet18`` of
+            width 32), ``none``, or the path of a state dict.
         last_stride: Stride of a ResNet's last stage; the field uses 1.
         width: Channels after the stem; 64 is torchvision's, and what published weights fit. Narrower
             networks train in minutes on a CPU; ``vireid export backbone`` makes weights of their width.
@@ -88,13 +90,15 @@ class Backbone(Strict):
     @model_validator(mode="after")
     def _imagenet_is_of_one_width(self) -> Backbone:
         if self.width != 64 and self.weights == "imagenet":
-            raise ValueError("ImageNet weights fit width 64 only: say weights: none, or the path of a file")
+            raise ValueError(
+                "ImageNet weights fit width 64 only: set weights to none, rendered, or the path of a file"
+            )
         return self
 
     @model_validator(mode="after")
     def _faces_have_their_own_weights(self) -> Backbone:
-        if self.name == "lightcnn29" and self.weights == "imagenet":
-            raise ValueError("lightcnn29 has no ImageNet weights: give the path of its file, or none")
+        if self.name == "lightcnn29" and self.weights in ("imagenet", "rendered"):
+            raise ValueError(f"lightcnn29 has no {self.weights} weights: set the path of its file, or none")
         if self.name == "lightcnn29" and self.last_stride != 1:
             raise ValueError("last_stride is a ResNet's: leave it out for lightcnn29")
         return self

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from vireid_cli.data import protocols
-from vireid_cli.data.identity import identity_tokens, marks
+from vireid_cli.data.identity import known_identities, marks
 from vireid_cli.data.plan import EvaluationPlan
 from vireid_cli.data.sources import load_source, source_names
 from vireid_cli.data.store import Store
@@ -149,13 +149,15 @@ def check_kind(trained_on: str, dataset: str) -> None:
 def _overlap(store: Store, rows: np.ndarray, trained: SelectedCheckpoint, allowed: bool) -> int:
     """Number of identities among the rows that were trained on; refused unless allowed."""
     test = np.unique(store.records.pids[rows])
-    both = trained.tokens.intersection(identity_tokens(store, test))
+    both = int(known_identities(store, test, trained.tokens).sum())
     if both and not allowed:
+        start = trained.environment["weights"]
+        source = "" if start == "none" else f" (the run started from weights: {start})"
         raise UsageError(
-            f"{len(both)} of {len(test)} test identities were trained on: the metrics would be worthless.",
-            "Evaluate on other identities, or say --allow-overlap to see them marked as such.",
+            f"{both} of {len(test)} test identities were trained on{source}: the metrics would be worthless.",
+            "Evaluate on other identities, or add --allow-overlap to compute marked metrics.",
         )
-    return len(both)
+    return both
 
 
 def _about(

@@ -15,6 +15,7 @@ from vireid_cli.recipe.schema import Recipe
 from vireid_cli.results.run import RunFolder
 
 SPLITS = {"train": ("train",), "trainval": ("train", "val")}
+"""Splits of the images that ``data.split`` selects; ``all`` selects every image."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +49,9 @@ def training_data(recipe: Recipe, store: Store) -> TrainingData:
         UsageError: The split has no image, or too few identities for the sampler.
     """
     table = store.table(recipe.data.trial)
-    rows = np.flatnonzero(np.isin(table.splits, SPLITS[recipe.data.split]))
+    split = recipe.data.split
+    chosen_splits = np.unique(table.splits) if split == "all" else SPLITS[split]
+    rows = np.flatnonzero(np.isin(table.splits, chosen_splits))
     if len(rows) == 0:
         raise UsageError(
             f"The prepared dataset {recipe.data.dataset} has no image in the split '{recipe.data.split}'.",

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from vireid_cli.data import protocols
-from vireid_cli.data.identity import identity_tokens
+from vireid_cli.data.identity import known_identities
 from vireid_cli.data.plan import EvaluationPlan, evaluate_plan
 from vireid_cli.data.protocols.request import Request
 from vireid_cli.data.store import Store
@@ -101,11 +101,11 @@ def validation_plan(store: Store, seen: Collection[str] = ()) -> EvaluationPlan:
         )
     plan = protocols.plans_for(store, Request(split="val"))[0]
     pids = np.unique(store.records.pids[plan.rows])
-    leaked = set(seen).intersection(identity_tokens(store, pids))
-    if leaked:
+    known = int(known_identities(store, pids, seen).sum())
+    if known:
         raise UsageError(
-            f"train.select is val, but {len(leaked)} of {len(pids)} validation identities are training "
-            "identities of backbone.weights.",
+            f"train.select is val, and backbone.weights were trained on {known} of {len(pids)} "
+            "validation identities: the selection would be biased.",
             "Start from a trunk trained on data.split: train, or set train.select=last.",
         )
     return plan

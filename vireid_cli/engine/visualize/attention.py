@@ -71,7 +71,7 @@ def draw(
         trained = load_trained(run, session)
         data = trained.recipe.data
         network = _Quick(trained.network, session.runtime)
-        seen = [token in trained.tokens for token in people.tokens(np.array(named))]
+        seen = people.known(np.array(named), trained.tokens).tolist()
         if any(seen):
             who = ", ".join(str(pid) for pid, one in zip(named, seen, strict=True) if one)
             session.reporter.warn(f"{run.name} was trained on pid {who}: marked in the figure")
