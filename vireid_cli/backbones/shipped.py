@@ -8,7 +8,7 @@ from pathlib import Path
 
 from vireid_cli.errors import UsageError
 
-RENDERED = "rendered"
+SHIPPED = "rendered"
 """Value of ``backbone.weights`` that selects a shipped trunk."""
 
 FOLDER = Path(str(resources.files("vireid_cli.backbones") / "trunks"))

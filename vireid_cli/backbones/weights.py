@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from vireid_cli.backbones.lightcnn import LightCnn
-from vireid_cli.backbones.shipped import RENDERED, find_trunk
+from vireid_cli.backbones.shipped import SHIPPED, find_trunk
 from vireid_cli.backbones.spec import WIDTH, BackboneSpec, Name
 from vireid_cli.backbones.two_stream import residual_network
 from vireid_cli.errors import DataError, UsageError, VireidError
@@ -84,7 +84,7 @@ def resolve(name: str, weights: str, width: int = WIDTH) -> dict[str, Tensor] | 
     """
     if weights == "none":
         return None
-    if weights == RENDERED:
+    if weights == SHIPPED:
         return _checked(_shipped(name, width), name, f"the shipped trunk of {name}", width)
     if weights == "imagenet":
         state = _imagenet(name)
@@ -97,7 +97,7 @@ def weights_file(name: str, weights: str, width: int = WIDTH) -> Path | None:
     """Path of the file that ``resolve`` loads, or None for ``none`` and ``imagenet``."""
     if weights in ("none", "imagenet"):
         return None
-    return find_trunk(name, width).path if weights == RENDERED else expand(Path(weights))
+    return find_trunk(name, width).path if weights == SHIPPED else expand(Path(weights))
 
 
 def training_identities(path: Path) -> tuple[str, ...]:
@@ -124,7 +124,7 @@ def describe_shipped(name: str, width: int) -> str:
     known = read_metadata(trunk.path)
     count = len(known.get(IDENTITIES_KEY, "").split())
     return (
-        f"{RENDERED} ({name}, width {width}, sha256 {trunk.sha256[:12]}; pre-trained on {count:,} identities "
+        f"{SHIPPED} ({name}, width {width}, sha256 {trunk.sha256[:12]}; pre-trained on {count:,} identities "
         f"of {known.get(TRAINED_ON, 'unrecorded data')})"
     )
 

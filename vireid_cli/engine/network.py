@@ -9,7 +9,7 @@ from torch import Tensor
 
 from vireid_cli import methods
 from vireid_cli.backbones import weights
-from vireid_cli.backbones.shipped import RENDERED, find_trunk
+from vireid_cli.backbones.shipped import SHIPPED, find_trunk
 from vireid_cli.backbones.spec import BackboneSpec
 from vireid_cli.data.sources import source_names
 from vireid_cli.engine.runtime import Runtime, seed_of
@@ -70,7 +70,7 @@ def misfits(recipe: Recipe) -> list[tuple[tuple[str, ...], str]]:
     """Keys of a recipe that do not fit its method or the shipped trunks, each with the reason."""
     name, trunk = recipe.method.name, recipe.backbone
     problems = methods.fit_of(name).problems(name, recipe)
-    if trunk.weights == RENDERED:
+    if trunk.weights == SHIPPED:
         try:
             find_trunk(trunk.name, trunk.width)
         except UsageError as error:
@@ -110,7 +110,7 @@ def starting_weights(recipe: Recipe, session: Session, rendered: bool) -> Starti
             + "."
         )
         state, source = None, "none (imagenet unavailable)"
-    if source == RENDERED:
+    if source == SHIPPED:
         source = weights.describe_shipped(trunk.name, trunk.width)
     file = weights.weights_file(trunk.name, trunk.weights, trunk.width)
     if file is None:

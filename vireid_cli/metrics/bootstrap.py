@@ -99,7 +99,7 @@ def intervals(
     Returns:
         (low, high) keyed by metric name.
     """
-    drawn = _replicates(people, (people.sums,), replicates, seed)[0]  # (B, M)
+    drawn = person_replicates(people, (people.sums,), replicates, seed)[0]  # (B, M)
     low, high = np.quantile(drawn, [(1 - level) / 2, (1 + level) / 2], axis=0)
     return {name: (float(low[i]), float(high[i])) for i, name in enumerate(people.names)}
 
@@ -117,7 +117,7 @@ def paired(
         UsageError: The evaluations differ in people or valid queries.
     """
     require_same_queries(one, other)
-    first, second = _replicates(one, (one.sums, other.sums), replicates, seed)
+    first, second = person_replicates(one, (one.sums, other.sums), replicates, seed)
     low, high = np.quantile(first - second, [(1 - level) / 2, (1 + level) / 2], axis=0)
     mean = one.mean() - other.mean()
     p_values = sign_flips(one, other, replicates, seed)
@@ -141,10 +141,20 @@ def require_same_queries(one: PersonSums, other: PersonSums) -> None:
         )
 
 
-def _replicates(
+def person_replicates(
     people: PersonSums, sides: tuple[np.ndarray, ...], replicates: int, seed: int
 ) -> list[np.ndarray]:
-    """Compute the metrics of each replicate, (B, M) per side; all sides share the same draws."""
+    """Compute metrics in draws of people with replacement; all sides share the draws.
+
+    Args:
+        people: One evaluation; its people and counts of queries hold for all sides.
+        sides: (T, P, M) sums of each evaluation.
+        replicates: Number B of draws.
+        seed: Seed of the draws.
+
+    Returns:
+        (B, M) for each side.
+    """
     random = np.random.default_rng(seed)
     size = len(people.pids)
     trials, _, columns = people.sums.shape
