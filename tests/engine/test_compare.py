@@ -33,7 +33,7 @@ def test_rows_by_seeds_and_a_second_call_trains_nothing(
         Row(label="plain", recipe=str(tiny_recipe)),
         Row(label="gem", recipe=str(tiny_recipe), set={"method.options.pool": "gem"}),
     )
-    study = Study(name="tiny", seeds=(0, 1), set=SHARED, rows=rows)
+    study = Study(name="tiny", seeds=(0, 1), set=SHARED, rows=rows, parent="plain")
     found = engine.compare(study)
     table = found.tables["all-single-seeded"].rows
     assert [row.label for row in table] == ["plain", "gem"]
@@ -43,6 +43,9 @@ def test_rows_by_seeds_and_a_second_call_trains_nothing(
         for run in sorted((tmp_path / "runs" / "tiny").glob("tiny-*"))[::2]
     ]
     assert table[0].metrics["mAP"].mean == pytest.approx(sum(each) / 2)
+    difference = table[1].differences["mAP"]
+    assert difference.mean == pytest.approx(table[1].metrics["mAP"].mean - table[0].metrics["mAP"].mean)
+    assert difference.low <= difference.mean <= difference.high
     folders = set((tmp_path / "runs" / "tiny").iterdir())
     again = engine.compare(study)
     assert again.tables == found.tables
@@ -170,3 +173,21 @@ def test_a_start_that_is_wrong_is_named(sysu_tree: Path, tiny_recipe: Path, tmp_
     start = Start(recipe=str(tiny_recipe), set={"train.epoch": 1})
     with pytest.raises(RecipeError, match=r"row 'start'(?s:.)*train\.epoch"):
         engine.compare(Study(name="w", start=start, rows=(Row(label="a", recipe=str(tiny_recipe)),)))
+
+
+def test_rows_are_compared_with_the_papers_of_their_recipes(
+    sysu_tree: Path, tiny_recipe: Path, tmp_path: Path
+) -> None:
+    """Three recipes with published values; the fourth has one of another dataset."""
+    engine = Engine.choose(device="cpu", precision="fp32", data_dir=sysu_tree, runs_dir=tmp_path / "runs")
+    rows = []
+    for number, (dataset, rank1) in enumerate([("sysu", 40), ("sysu", 50), ("sysu", 60), ("regdb", 70)]):
+        reported = [{"dataset": dataset, "protocol": "all-single", "rank1": rank1}]
+        changes = {"method.options.margin": 0.1 * (number + 1), "reported": reported}
+        rows.append(Row(label=f"row {number}", recipe=str(tiny_recipe), set=changes))
+    found = engine.compare(Study(name="papers", seeds=(0,), set=SHARED, rows=tuple(rows)))
+    table = found.tables["all-single-seeded"]
+    assert [row.published for row in table.rows] == [{"rank1": 0.4}, {"rank1": 0.5}, {"rank1": 0.6}, {}]
+    written = read_json(found.path)["protocols"]["all-single-seeded"]
+    if table.agreements:  # undefined if all rows have the same Rank-1
+        assert written["kendall_tau"]["rank1"]["rows"] == 3

@@ -96,7 +96,7 @@ def test_evaluations_of_other_people_are_refused() -> None:
     (other,) = evaluations(1, 2, draw=1)
     with pytest.raises(UsageError, match="same queries"):
         mixed_replicates([runs, other])
-    with pytest.raises(ValueError, match="same number of seeds"):
+    with pytest.raises(ValueError, match="same number of seeds, at least 1"):
         mixed_replicates([runs, runs[:1]])
 
 

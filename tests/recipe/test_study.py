@@ -84,3 +84,26 @@ def test_a_row_s_section_wins_over_a_key_in_it() -> None:
     shared = {"train.optimizer": {"name": "adam"}, "train.optimizer.lr": 0.1}
     study = Study(name="s", seeds=(5,), set=shared, rows=(row,))
     assert load_recipe(row.recipe, tuple(study.settings(row, 5))).train.optimizer.lr == 0.5
+
+
+def test_parents_are_the_rows_own_else_the_studys() -> None:
+    rows = (
+        Row(label="a", recipe="agw"),
+        Row(label="b", recipe="agw"),
+        Row(label="c", recipe="agw", parent="b"),
+    )
+    assert Study(rows=rows, parent="a").parents() == {"b": "a", "c": "b"}
+    assert Study(rows=rows).parents() == {"c": "b"}
+
+
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        ("parent: z\nrows:\n  - {label: a, recipe: agw}\n", "parent 'z': no row has this label"),
+        ("rows:\n  - {label: a, recipe: agw, parent: y}\n", "row 'a': parent 'y': no row has this label"),
+        ("rows:\n  - {label: a, recipe: agw, parent: a}\n", "row 'a': parent: name another row"),
+    ],
+)
+def test_a_parent_is_another_row(tmp_path: Path, line: str, message: str) -> None:
+    with pytest.raises(RecipeError, match=message):
+        load_study(write(tmp_path, line))

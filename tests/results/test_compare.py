@@ -2,9 +2,19 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 
-from vireid_cli.results.compare import SeedSpread, as_json, comparison, markdown, table_row
+from vireid_cli.metrics.bootstrap import PersonSums, sums_by_person
+from vireid_cli.results.compare import (
+    Comparison,
+    SeedSpread,
+    as_json,
+    comparison,
+    markdown,
+    table_row,
+    with_differences,
+)
 from vireid_cli.results.schema import EvaluationFile, Metric
 
 
@@ -51,3 +61,58 @@ def test_rows_of_different_data_are_not_put_in_one_table() -> None:
     rows = {label: {0: evaluation(0.1, fingerprint={"data": label})} for label in "ab"}
     with pytest.raises(ValueError, match="different data"):
         comparison(rows, {"a": 1, "b": 1})
+
+
+def people(values: dict[int, float], matches: int = 2) -> PersonSums:
+    """Two metrics that are the same for all queries of a person."""
+    pids = [np.repeat(list(values), matches)]
+    each = np.repeat(list(values.values()), matches)
+    return sums_by_person(pids, [{"rank1": each, "mAP": each / 2}])
+
+
+def table() -> Comparison:
+    """Three rows with two seeds; 'b' is better than 'a' by 0.1 for everybody, 'c' has one seed only."""
+    base = {seed: people({1: 0.2 + seed / 10, 2: 0.6}) for seed in (0, 1)}
+    sums = {
+        "a": base,
+        "b": {s: PersonSums(p.pids, p.names, p.sums + 0.1 * p.counts[:, :, None], p.counts)
+              for s, p in base.items()},
+        "c": {1: people({1: 0.1, 2: 0.3})},
+    }  # fmt: skip
+    contents = {
+        label: {seed: evaluation(float(p.mean()[0])) for seed, p in by_seed.items()}
+        for label, by_seed in sums.items()
+    }
+    parents = {"b": "a", "c": "a"}
+    published = {"a": {"rank1": 0.4}, "b": {"rank1": 0.5, "mAP": 0.6}, "c": {"rank1": 0.3}}
+    return with_differences(comparison(contents, dict.fromkeys(sums, 1)), sums, parents, published)
+
+
+def test_differences_are_paired_and_over_common_seeds() -> None:
+    found = {row.label: row for row in table().rows}
+    assert found["a"].differences == {}
+    assert found["a"].parent == ""
+    better = found["b"].differences["rank1"]
+    assert (better.mean, better.low, better.high) == pytest.approx((0.1, 0.1, 0.1))
+    assert found["c"].differences["rank1"].mean == pytest.approx(0.2 - 0.45), "seed 1 alone"
+    low, high = found["a"].intervals["rank1"]
+    assert 0.2 <= low < found["a"].metrics["rank1"].mean < high <= 0.6
+
+
+def test_the_order_is_compared_with_the_papers() -> None:
+    """b > a > c here and in the papers; mAP has one published value only."""
+    agreed = table().agreements
+    assert set(agreed) == {"rank1"}
+    assert agreed["rank1"].tau == 1.0
+    assert agreed["rank1"].methods == 3
+    content = as_json(table())
+    assert content["kendall_tau"]["rank1"]["tau"] == 1.0
+    assert content["rows"][1]["difference"]["parent"] == "a"
+    assert content["rows"][1]["published"] == {"rank1": 0.5, "mAP": 0.6}
+
+
+def test_printed_tables_have_the_differences() -> None:
+    text = markdown(table())
+    assert "| Δ Rank-1 (95 %) | Δ mAP (95 %) | parent | seeds |" in text
+    assert "| +10.0 [10.0, 10.0] | +10.0 [10.0, 10.0] | a | 2 |" in text
+    assert "Kendall's tau with the published Rank-1 of 3 rows: 1.00" in text

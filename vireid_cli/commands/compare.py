@@ -28,13 +28,20 @@ def compare(
 ) -> None:
     """Train and evaluate every row of a study with every seed, and print mean ± standard deviation.
 
+<<<<<<< HEAD
     Finished rows are reused, and unfinished trainings resume.
+=======
+    Rows with a parent show their paired difference from it with an interval over test people and seeds.
+
+    Rows that are finished are not trained or evaluated again, unfinished ones go on.
+>>>>>>> bef5e24 (compare: paired differences from a parent row over people and seeds, Kendall's tau with the papers' order; ranking.npz keeps every query of every trial (version 3))
 
     Example: vireid compare methods
     """
     from vireid_cli import files
     from vireid_cli.commands import console
     from vireid_cli.commands.tables import fingerprint_text
+    from vireid_cli.results.compare import agreement_lines
     from vireid_cli.results.compare import markdown as as_markdown
 
     if json:
@@ -48,6 +55,8 @@ def compare(
             console.print_text(f"\n{protocol}\n\n{as_markdown(table)}\n\n")
         else:
             console.print_table(_table(f"{result.study.name} · {protocol}", table))
+        for line in agreement_lines(table):
+            console.print_line(line)
         console.print_line(fingerprint_text(table.fingerprint), "dim")
         if table.rendered:
             console.print_line(console.RENDERED, "yellow")
@@ -58,7 +67,7 @@ def _table(title: str, comparison: Comparison) -> Table:
     """Return the table of one protocol: a row per recipe, and the chance level."""
     from rich.table import Table
 
-    from vireid_cli.results.compare import percent_spread
+    from vireid_cli.results.compare import difference_columns, percent_difference, percent_spread
 
     table = Table(title=title, title_justify="left", title_style="bold")
     table.add_column("%, mean ± sd over seeds", no_wrap=True)
@@ -66,9 +75,13 @@ def _table(title: str, comparison: Comparison) -> Table:
     rows = comparison.rows
     for name in rows[0].metrics:
         table.add_column(name.replace("rank", "Rank-"), justify="right", no_wrap=True)
+    compared = difference_columns(comparison)
+    for name in compared:
+        table.add_column(f"Δ {name.replace('rank', 'Rank-')} [95 %]", justify="right", no_wrap=True)
     table.add_column("seeds", justify="right")
     for row in rows:
         cells = [percent_spread(spread) for spread in row.metrics.values()]
+        cells += [percent_difference(row.differences.get(name)) for name in compared]
         table.add_row(row.label, f"{row.parameters / 1e6:.2f} M", *cells, str(len(row.seeds)))
     table.add_row("chance", "", f"{100 * rows[0].chance:.1f}")
     return table

@@ -208,8 +208,8 @@ def _known(dataset: str, provenance: Provenance, pids: np.ndarray, tokens: Colle
     if provenance.rendered:
         former = f"{_base(dataset, provenance)}-rendered-{provenance.manifest['seed']}"
         named.append(_hashes(former, pids))
-    found: np.ndarray = np.isin(named, list(tokens)).any(axis=0)
-    return found
+    matches: np.ndarray = np.isin(np.array(named), list(tokens))  # (forms, P)
+    return np.logical_or.reduce(matches, axis=0)
 
 
 def _base(dataset: str, provenance: Provenance) -> str:

@@ -29,11 +29,16 @@ from vireid_cli.recipe.load import dump
 from vireid_cli.recipe.schema import Recipe
 from vireid_cli.recipe.study import Study, StudyFile, refuse
 from vireid_cli.results import schema
-from vireid_cli.results.compare import Comparison, as_json, comparison
+from vireid_cli.results.compare import Comparison, as_json, comparison, with_differences
+from vireid_cli.results.evaluation import StoredEvaluation, read_evaluation
+from vireid_cli.results.people import people_of
 from vireid_cli.results.run import RunFolder, runs_in
 from vireid_cli.types import Modality, Resize, Size
 
 STUDY = "study.json"
+
+Results = dict[str, dict[str, dict[int, StoredEvaluation]]]
+"""Protocol → label → seed → evaluation."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,7 +99,7 @@ def _fill(
 ) -> StudyResult:
     """Train and evaluate every row with every seed; ``study.json`` is written after each."""
     folder = session.runs_dir / study.name
-    found: dict[str, dict[str, dict[int, schema.EvaluationFile]]] = {}
+    results: Results = {}
     parameters: dict[str, int] = {}
     total = len(recipes)
     for done, ((label, seed), recipe) in enumerate(recipes.items()):
@@ -103,11 +108,13 @@ def _fill(
         parameters[label] = int(run.environment()["parameters"])
         for dataset in study.evaluate.datasets or ("",):
             wanted = replace(options, dataset=dataset or options.dataset)
-            for content in _evaluated(run, session, wanted):
-                name = f"{dataset}-{content['protocol']}" if dataset else content["protocol"]
-                found.setdefault(name, {}).setdefault(label, {})[seed] = content
-        path = _write(folder, study, found, parameters)
-    return StudyResult(study, _tables(found, parameters), path)
+            for stored in _evaluated(run, session, wanted):
+                protocol = stored.content["protocol"]
+                name = f"{dataset}-{protocol}" if dataset else protocol
+                results.setdefault(name, {}).setdefault(label, {})[seed] = stored
+        tables = _tables(study, results, parameters, recipes)
+        path = _write(folder, study, tables)
+    return StudyResult(study, tables, path)
 
 
 def runs_of_study(folder: Path) -> list[RunFolder]:
@@ -227,30 +234,57 @@ def _trained(recipe: Recipe, session: Session) -> RunFolder:
     return train(recipe, session)
 
 
-def _evaluated(run: RunFolder, session: Session, options: EvaluateOptions) -> list[schema.EvaluationFile]:
-    """A run's results under each protocol: found in its folder, or measured now."""
+def _evaluated(run: RunFolder, session: Session, options: EvaluateOptions) -> list[StoredEvaluation]:
+    """A run's results under each protocol: loaded from its folder, or computed."""
     there = evaluate.stored_evaluations(run, session, options)
     if there:
         return there
-    return [e.content for e in evaluate.evaluate_run(run, session, options)]
+    folders = [evaluation.folder for evaluation in evaluate.evaluate_run(run, session, options)]
+    return [read_evaluation(folder, f"vireid evaluate {run.folder}") for folder in folders if folder]
 
 
 def _tables(
-    found: dict[str, dict[str, dict[int, schema.EvaluationFile]]], parameters: dict[str, int]
-) -> dict[str, Comparison]:
-    return {protocol: comparison(by_label, parameters) for protocol, by_label in found.items()}
-
-
-def _write(
-    folder: Path,
     study: Study,
-    found: dict[str, dict[str, dict[int, schema.EvaluationFile]]],
-    parameters: dict[str, int],
-) -> Path:
-    """``study.json``: the study as asked, and its tables so far."""
+    results: Results,
+    parameters: Mapping[str, int],
+    recipes: Mapping[tuple[str, int], Recipe],
+) -> dict[str, Comparison]:
+    """Each protocol's table with intervals, differences and the agreement with published values."""
+    tables = {}
+    for name, by_label in results.items():
+        contents = {
+            label: {seed: stored.content for seed, stored in by_seed.items()}
+            for label, by_seed in by_label.items()
+        }
+        people = {
+            label: {seed: people_of(stored) for seed, stored in by_seed.items()}
+            for label, by_seed in by_label.items()
+        }
+        published = {
+            label: _published(recipe, next(iter(contents[label].values())))
+            for (label, _), recipe in recipes.items()
+            if label in contents
+        }
+        plain = comparison(contents, parameters)
+        tables[name] = with_differences(plain, people, study.parents(), published)
+    return tables
+
+
+def _published(recipe: Recipe, content: schema.EvaluationFile) -> dict[str, float]:
+    """The paper's Rank-1 and mAP on the real dataset of this layout and protocol, in [0, 1]."""
+    dataset, protocol = content["fingerprint"].get("source"), content["protocol"]
+    for row in recipe.reported:
+        if row.dataset == dataset and protocol.startswith(row.protocol):
+            values = {"rank1": row.rank1, "mAP": row.mAP}
+            return {name: float(value) / 100 for name, value in values.items() if value is not None}
+    return {}
+
+
+def _write(folder: Path, study: Study, tables: Mapping[str, Comparison]) -> Path:
+    """Write ``study.json``: the study, and its tables so far."""
     content = {
         "version": schema.VERSION,
         "study": study.model_dump(mode="json"),
-        "protocols": {name: as_json(table) for name, table in _tables(found, parameters).items()},
+        "protocols": {name: as_json(table) for name, table in tables.items()},
     }
     return files.write_json(folder / STUDY, content)

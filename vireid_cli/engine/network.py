@@ -27,8 +27,8 @@ class StartingWeights:
 
     Attributes:
         state: Checked weights (see ``backbones.weights.resolve``); None: random.
-        source: Actual source: ``imagenet``, a path, ``rendered (…)`` with hash and training data, ``none``, or
-            ``none (…)`` with the reason.
+        source: Actual source: ``imagenet``, a path, ``rendered (…)`` with hash and training data, ``none``,
+            or ``none (…)`` with the reason.
         identities: Hashes of the training identities of the weights; empty if their file records none.
     """
 

@@ -43,7 +43,7 @@ def mixed_replicates(
     """
     counts = {len(evaluations) for evaluations in methods}
     if len(counts) != 1 or 0 in counts:
-        raise ValueError("at least one method is needed, and all methods need the same number of seeds, not 0")
+        raise ValueError("at least one method is needed, and all need the same number of seeds, at least 1")
     (seeds,) = counts
     first = methods[0][0]
     for evaluations in methods:

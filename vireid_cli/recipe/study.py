@@ -28,11 +28,13 @@ class Row(Strict):
         label: As printed; unique.
         recipe: The recipe: a path, a name in ``./recipes``, or a shipped one.
         set: Dotted key → value, over what the study sets for all rows.
+        parent: Label of the row whose difference from this one is reported; empty: the study's parent.
     """
 
     label: Annotated[str, Field(min_length=1)]
     recipe: str
     set: dict[str, Any] = Field(default_factory=dict)
+    parent: str = ""
 
 
 class Start(Strict):
@@ -73,6 +75,7 @@ class Study(Strict):
         evaluate: What on.
         runs: Name of the study in whose folder the runs lie, so that rows in common are trained once; the
             study's own where it is empty.
+        parent: Label of the row that all rows without a ``parent`` of their own are compared with.
         rows: The table, top to bottom.
     """
 
@@ -83,6 +86,7 @@ class Study(Strict):
     start: Start | None = None
     evaluate: Evaluate = Evaluate()
     runs: Annotated[str, Field(pattern=r"^[\w.-]*$")] = ""
+    parent: str = ""
     rows: Annotated[tuple[Row, ...], BeforeValidator(as_tuple), Field(min_length=1)]
 
     @model_validator(mode="after")
@@ -98,6 +102,23 @@ class Study(Strict):
         if found:
             raise ValueError("; ".join(found))
         return self
+
+    @model_validator(mode="after")
+    def _parents_exist(self) -> Study:
+        labels = {row.label for row in self.rows}
+        named = {"parent": self.parent} | {f"row '{row.label}': parent": row.parent for row in self.rows}
+        unknown = [f"{place} '{name}'" for place, name in named.items() if name and name not in labels]
+        itself = [f"row '{row.label}': parent" for row in self.rows if row.parent == row.label]
+        if unknown:
+            raise ValueError(f"{', '.join(unknown)}: no row has this label")
+        if itself:
+            raise ValueError(f"{', '.join(itself)}: name another row")
+        return self
+
+    def parents(self) -> dict[str, str]:
+        """Label of each row that has a parent → label of the parent."""
+        named = {row.label: row.parent or self.parent for row in self.rows}
+        return {label: parent for label, parent in named.items() if parent and parent != label}
 
     def settings(self, row: Row, seed: int) -> list[str]:
         """What ``--set`` would say for one row and seed; later ones win."""

@@ -1,15 +1,18 @@
-"""Several runs as one table: mean and spread over seeds, beside what the networks cost.
+"""Several runs as one table: mean, spread over seeds, differences between rows, size of the networks.
 
-Pure functions of what run folders say; no torch.
+Pure functions of the files of run folders; no torch.
 """
 
 from __future__ import annotations
 
 import statistics
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import Any
 
+from vireid_cli.metrics.mixed import Agreement
+from vireid_cli.results import differences
+from vireid_cli.results.differences import BySeed, Difference
 from vireid_cli.results.schema import EvaluationFile
 
 SHOWN = ("rank1", "rank10", "mAP", "mINP")
@@ -45,6 +48,10 @@ class ComparisonRow:
         parameters: Trainable and fixed parameters of the network, classifiers included.
         chance: Rank-1 of a random ranking, in [0, 1].
         evaluations: Identifier of each seed's evaluation; None for results of before there were identifiers.
+        intervals: Metric → interval over draws of people and seeds, in [0, 1].
+        parent: Label of the row that ``differences`` refer to; empty if there is none.
+        differences: Metric → this row minus its parent.
+        published: Metric → value in the paper, in [0, 1].
     """
 
     label: str
@@ -53,6 +60,10 @@ class ComparisonRow:
     parameters: int
     chance: float
     evaluations: tuple[str | None, ...] = ()
+    intervals: dict[str, tuple[float, float]] = field(default_factory=dict)
+    parent: str = ""
+    differences: dict[str, Difference] = field(default_factory=dict)
+    published: dict[str, float] = field(default_factory=dict)
 
 
 def table_row(label: str, evaluations: Mapping[int, EvaluationFile], parameters: int) -> ComparisonRow:
@@ -83,10 +94,12 @@ class Comparison:
     Attributes:
         rows: From top to bottom.
         fingerprint: What all rows and seeds have in common of what was measured, the data's mark included.
+        agreements: Metric → agreement of the order of rows with the order of their published values.
     """
 
     rows: tuple[ComparisonRow, ...]
     fingerprint: dict[str, Any]
+    agreements: dict[str, Agreement] = field(default_factory=dict)
 
     @property
     def rendered(self) -> bool:
@@ -114,20 +127,87 @@ def comparison(
     return Comparison(rows, shared)
 
 
+def with_differences(
+    table: Comparison,
+    people: Mapping[str, BySeed],
+    parents: Mapping[str, str],
+    published: Mapping[str, Mapping[str, float]],
+) -> Comparison:
+    """Add intervals, differences from parent rows, and the agreement with published values.
+
+    Args:
+        table: The table.
+        people: Label → seed → per-person sums of the row's evaluation.
+        parents: Label → label of the parent.
+        published: Label → metric → value in the paper, in [0, 1].
+
+    Raises:
+        UsageError: Rows were evaluated on different queries.
+    """
+    rows = []
+    for row in table.rows:
+        own, parent = people[row.label], people.get(parents.get(row.label, ""))
+        kept = set(row.metrics)
+        bounds = {name: pair for name, pair in differences.intervals_of(own).items() if name in kept}
+        found = differences.differences_of(own, parent) if parent is not None else {}
+        rows.append(
+            replace(
+                row,
+                intervals=bounds,
+                parent=parents[row.label] if found else "",
+                differences={name: value for name, value in found.items() if name in kept},
+                published=dict(published.get(row.label, {})),
+            )
+        )
+    return replace(table, rows=tuple(rows), agreements=differences.agreements_of(people, published))
+
+
 def as_json(table: Comparison) -> dict[str, Any]:
     """The table for ``study.json``; metrics in [0, 1]."""
-    return {"fingerprint": table.fingerprint, "rows": [_row_as_json(row) for row in table.rows]}
+    content: dict[str, Any] = {
+        "fingerprint": table.fingerprint,
+        "interval": differences.METHOD,
+        "rows": [_row_as_json(row) for row in table.rows],
+    }
+    if table.agreements:
+        content["kendall_tau"] = {
+            name: {
+                "tau": found.tau,
+                "interval": [found.low, found.high],
+                "p_value": found.p_value,
+                "rows": found.methods,
+            }
+            for name, found in table.agreements.items()
+        }
+    return content
 
 
 def _row_as_json(row: ComparisonRow) -> dict[str, Any]:
-    return {
+    content: dict[str, Any] = {
         "label": row.label,
         "seeds": list(row.seeds),
         "evaluations": list(row.evaluations),
         "parameters": row.parameters,
         "chance_rank1": row.chance,
-        "metrics": {name: {"mean": s.mean, "std": s.std} for name, s in row.metrics.items()},
+        "metrics": {
+            name: {"mean": s.mean, "std": s.std, "interval": list(row.intervals.get(name, ())) or None}
+            for name, s in row.metrics.items()
+        },
     }
+    if row.differences:
+        content["difference"] = {
+            "parent": row.parent,
+            "metrics": {
+                name: {"mean": d.mean, "interval": [d.low, d.high]} for name, d in row.differences.items()
+            },
+        }
+    if row.published:
+        content["published"] = row.published
+    return content
+
+
+DIFFERENCES = ("rank1", "mAP")
+"""Metrics whose differences a printed table shows."""
 
 
 def percent_spread(spread: SeedSpread) -> str:
@@ -136,13 +216,39 @@ def percent_spread(spread: SeedSpread) -> str:
     return mean if spread.std is None else f"{mean} ± {100 * spread.std:.1f}"
 
 
+def percent_difference(difference: Difference | None) -> str:
+    """``+1.2 [0.4, 2.0]``, in percentage points; a dash for None."""
+    if difference is None:
+        return "–"
+    mean, low, high = (100 * value for value in (difference.mean, difference.low, difference.high))
+    return f"{mean:+.1f} [{low:.1f}, {high:.1f}]"
+
+
+def difference_columns(table: Comparison) -> tuple[str, ...]:
+    """Metrics with a column of differences in a printed table; empty if no row has a parent."""
+    return tuple(name for name in DIFFERENCES if any(name in row.differences for row in table.rows))
+
+
+def agreement_lines(table: Comparison) -> list[str]:
+    """One line per metric about the agreement with the published order."""
+    return [
+        f"Kendall's tau with the published {name.replace('rank', 'Rank-')} of {found.methods} rows: "
+        f"{found.tau:.2f} [{found.low:.2f}, {found.high:.2f}], p = {found.p_value:.3f}"
+        for name, found in table.agreements.items()
+    ]
+
+
 def markdown(table: Comparison) -> str:
-    """The table in Markdown, metrics in percent, mean ± standard deviation over seeds."""
-    names = list(table.rows[0].metrics)
-    heads = ["row", "parameters", *(name.replace("rank", "Rank-") for name in names), "seeds"]
+    """The table in Markdown: metrics in percent, mean ± standard deviation over seeds, differences."""
+    names, compared = list(table.rows[0].metrics), difference_columns(table)
+    heads = ["row", "parameters", *(name.replace("rank", "Rank-") for name in names)]
+    heads += [f"Δ {name.replace('rank', 'Rank-')} (95 %)" for name in compared]
+    heads += [*(["parent"] if compared else []), "seeds"]
     lines = ["| " + " | ".join(heads) + " |", "|" + "---|" * len(heads)]
     for row in table.rows:
         cells = [row.label, f"{row.parameters / 1e6:.2f} M"]
         cells += [percent_spread(row.metrics[name]) for name in names]
-        lines.append("| " + " | ".join([*cells, str(len(row.seeds))]) + " |")
-    return "\n".join(lines)
+        cells += [percent_difference(row.differences.get(name)) for name in compared]
+        cells += [*([row.parent or "–"] if compared else []), str(len(row.seeds))]
+        lines.append("| " + " | ".join(cells) + " |")
+    return "\n".join([*lines, *(f"\n{line}" for line in agreement_lines(table))])

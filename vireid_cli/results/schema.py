@@ -13,7 +13,7 @@ The three files of an evaluation carry one ``identifier``, a hash over all that 
 (``results.evaluation``). Files of before there were identifiers are read.
 
 Versions: 2 adds ``FIRST_RANK_ARRAYS`` to ``ranking.npz`` and ``chance_cmc`` to ``metrics.json``. Files of
-version 1 are read: what needs these says so and goes without.
+version 1 are read: what needs these says so and goes without. 3 adds ``QUERY_ARRAYS`` to ``ranking.npz``.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from typing import Annotated, Any, Literal, NotRequired
 from pydantic import AfterValidator, BeforeValidator, ConfigDict, Field, with_config
 from typing_extensions import TypedDict
 
-VERSION = 2
+VERSION = 3
 RANKS = (1, 5, 10, 20)
 """Ranks whose CMC is printed."""
 
@@ -70,6 +70,13 @@ FIRST_RANK_ARRAYS = {
     "first_rank_offsets": "(T + 1,) int64: where each trial begins in them",
 }
 """Beside the ranking of trial 0, from version 2 on: the first match of every query in every trial."""
+
+
+QUERY_ARRAYS = {
+    "average_precisions": "(sum of Q_t,) float64: as average_precision, trial after trial",
+    "inverse_negative_penalties": "(sum of Q_t,) float64: NaN where a query has no legal match",
+}
+"""Beside the first ranks, from version 3 on: the other metrics of every query in every trial."""
 
 
 ROWS = {

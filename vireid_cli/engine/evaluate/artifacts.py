@@ -49,7 +49,7 @@ def write(
 
 
 def ranking_arrays(plan: EvaluationPlan, measured: Measured, outcome: Outcome) -> dict[str, np.ndarray]:
-    """Return the best matches of each query in trial 0, and the first match's rank in every trial."""
+    """Return the best matches of each query in trial 0, and each query's metrics in every trial."""
     first = outcome.trials.results[0]
     query, gallery = measured.side(plan.queries[0]), measured.side(plan.galleries[0])
     scores = query.features @ gallery.features.T
@@ -66,6 +66,10 @@ def ranking_arrays(plan: EvaluationPlan, measured: Measured, outcome: Outcome) -
         "average_precision": first.average_precision,
         "first_rank": first.first_rank,
         "first_ranks": np.concatenate([result.first_rank for result in outcome.trials]).astype(np.int32),
+        "average_precisions": np.concatenate([result.average_precision for result in outcome.trials]),
+        "inverse_negative_penalties": np.concatenate(
+            [result.inverse_negative_penalty for result in outcome.trials]
+        ),
         "first_rank_pids": np.concatenate(outcome.pids),
         "first_rank_offsets": np.concatenate(([0], np.cumsum([len(pids) for pids in outcome.pids]))),
     }

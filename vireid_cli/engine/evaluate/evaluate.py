@@ -24,7 +24,7 @@ from vireid_cli.engine.session import Session
 from vireid_cli.errors import DataError, UsageError
 from vireid_cli.recipe.schema import Recipe
 from vireid_cli.results import schema
-from vireid_cli.results.evaluation import read_evaluation, writing
+from vireid_cli.results.evaluation import StoredEvaluation, read_evaluation, writing
 from vireid_cli.results.run import RunFolder
 
 
@@ -70,9 +70,7 @@ def _evaluate_run(run: RunFolder, session: Session, options: EvaluateOptions) ->
     ]
 
 
-def stored_evaluations(
-    run: RunFolder, session: Session, options: EvaluateOptions
-) -> list[schema.EvaluationFile]:
+def stored_evaluations(run: RunFolder, session: Session, options: EvaluateOptions) -> list[StoredEvaluation]:
     """What ``evaluate_run`` would give, where the run folder holds it already.
 
     Taken are whole evaluations whose fingerprint is the one that evaluating now would write: the same
@@ -95,7 +93,7 @@ def stored_evaluations(
     for plan in plans:
         folder = _folder(run, checkpoint.recipe, store, plan)
         try:
-            stored = read_evaluation(folder, "")
+            stored = read_evaluation(folder, f"vireid evaluate {run.folder}")
         except DataError:
             return []
         content = stored.content
@@ -107,7 +105,7 @@ def stored_evaluations(
         arrays = (stored.folder / schema.RANKING, stored.folder / schema.EMBEDDINGS)
         if not same or not all(path.is_file() for path in arrays):
             return []
-        found.append(content)
+        found.append(stored)
     return found
 
 
