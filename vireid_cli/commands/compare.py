@@ -28,13 +28,8 @@ def compare(
 ) -> None:
     """Train and evaluate every row of a study with every seed, and print mean ± standard deviation.
 
-<<<<<<< HEAD
+    Rows with a parent show their paired difference from it, with an interval over test people and seeds.
     Finished rows are reused, and unfinished trainings resume.
-=======
-    Rows with a parent show their paired difference from it with an interval over test people and seeds.
-
-    Rows that are finished are not trained or evaluated again, unfinished ones go on.
->>>>>>> bef5e24 (compare: paired differences from a parent row over people and seeds, Kendall's tau with the papers' order; ranking.npz keeps every query of every trial (version 3))
 
     Example: vireid compare methods
     """
@@ -55,8 +50,8 @@ def compare(
             console.print_text(f"\n{protocol}\n\n{as_markdown(table)}\n\n")
         else:
             console.print_table(_table(f"{result.study.name} · {protocol}", table))
-        for line in agreement_lines(table):
-            console.print_line(line)
+            for line in agreement_lines(table):
+                console.print_line(line)
         console.print_line(fingerprint_text(table.fingerprint), "dim")
         if table.rendered:
             console.print_line(console.RENDERED, "yellow")

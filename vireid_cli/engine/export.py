@@ -16,7 +16,7 @@ from vireid_cli.backbones.weights import IDENTITIES_KEY, TRAINED_ON
 from vireid_cli.data.identity import store_title
 from vireid_cli.data.store import Store
 from vireid_cli.engine import checkpoint as checkpoints
-from vireid_cli.engine.embed import Trained, load_trained, to_images
+from vireid_cli.engine.embed import TrainedNetwork, load_trained, to_images
 from vireid_cli.engine.prepare import ensure_prepared
 from vireid_cli.engine.runtime import Runtime
 from vireid_cli.engine.session import Session
@@ -146,7 +146,7 @@ def export_backbone(
     return save_sealed(path, state, _record(run, trained, modality, half))
 
 
-def _record(run: RunFolder, trained: Trained, modality: Modality, half: bool) -> dict[str, str]:
+def _record(run: RunFolder, trained: TrainedNetwork, modality: Modality, half: bool) -> dict[str, str]:
     """Metadata of a file of weights: network, training, data, and hashes of the training identities."""
     backbone, environment = trained.recipe.backbone, trained.environment
     data = environment["data"]
