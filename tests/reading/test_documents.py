@@ -176,7 +176,7 @@ def test_every_key_of_the_environment(path: tuple[Any, ...], tmp_path: Path) -> 
         (("metrics", "rank1", "mean"), 1.5, "metrics.rank1.mean: expected a number in [0, 1], not 1.5."),
         (("queries",), ..., "queries: this key is missing."),
         (("queries",), -1, "queries: expected greater than or equal to 0, not -1."),
-        (("version",), 3, "version: expected less than or equal to 2, not 3."),
+        (("version",), 4, "version: expected less than or equal to 3, not 4."),
         (("fingerprint", "data"), 3, "fingerprint: data: expected text, not 3."),
         (("variants", 0, "metrics", "mAP"), ..., "variants.0.metrics lacks mAP, which metrics has."),
         (("reported", 0, "rank1"), "x", "reported.0.rank1: expected a number, not 'x'."),

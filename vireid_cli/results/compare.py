@@ -12,7 +12,7 @@ from typing import Any
 
 from vireid_cli.metrics.mixed import Agreement
 from vireid_cli.results import differences
-from vireid_cli.results.differences import BySeed, Difference
+from vireid_cli.results.differences import BySeed, RowDifference
 from vireid_cli.results.schema import EvaluationFile
 
 SHOWN = ("rank1", "rank10", "mAP", "mINP")
@@ -62,7 +62,7 @@ class ComparisonRow:
     evaluations: tuple[str | None, ...] = ()
     intervals: dict[str, tuple[float, float]] = field(default_factory=dict)
     parent: str = ""
-    differences: dict[str, Difference] = field(default_factory=dict)
+    differences: dict[str, RowDifference] = field(default_factory=dict)
     published: dict[str, float] = field(default_factory=dict)
 
 
@@ -216,7 +216,7 @@ def percent_spread(spread: SeedSpread) -> str:
     return mean if spread.std is None else f"{mean} ± {100 * spread.std:.1f}"
 
 
-def percent_difference(difference: Difference | None) -> str:
+def percent_difference(difference: RowDifference | None) -> str:
     """``+1.2 [0.4, 2.0]``, in percentage points; a dash for None."""
     if difference is None:
         return "–"

@@ -23,8 +23,8 @@ METHOD = (
 
 
 @dataclass(frozen=True, slots=True)
-class Difference:
-    """Difference of one metric between a row and its parent, over their common seeds.
+class RowDifference:
+    """RowDifference of one metric between a row and its parent, over their common seeds.
 
     Attributes:
         mean: Row minus parent.
@@ -43,7 +43,7 @@ def intervals_of(row: BySeed) -> dict[str, tuple[float, float]]:
     return {name: (float(low[i]), float(high[i])) for i, name in enumerate(evaluations[0].names)}
 
 
-def differences_of(row: BySeed, parent: BySeed) -> dict[str, Difference]:
+def differences_of(row: BySeed, parent: BySeed) -> dict[str, RowDifference]:
     """Compute the paired difference of each metric; empty if the rows have no seed in common.
 
     Raises:
@@ -56,7 +56,7 @@ def differences_of(row: BySeed, parent: BySeed) -> dict[str, Difference]:
     low, high = percentiles(draws[:, 0] - draws[:, 1])
     mean = _mean(sides[0]) - _mean(sides[1])
     return {
-        name: Difference(float(mean[i]), float(low[i]), float(high[i]))
+        name: RowDifference(float(mean[i]), float(low[i]), float(high[i]))
         for i, name in enumerate(sides[0][0].names)
     }
 

@@ -101,11 +101,11 @@ def validation_plan(store: Store, seen: Collection[str] = ()) -> EvaluationPlan:
         )
     plan = protocols.plans_for(store, Request(split="val"))[0]
     pids = np.unique(store.records.pids[plan.rows])
-    known = int(known_identities(store, pids, seen).sum())
-    if known:
+    leaked = int(known_identities(store, pids, seen).sum())
+    if leaked:
         raise UsageError(
-            f"train.select is val, and backbone.weights were trained on {known} of {len(pids)} "
-            "validation identities: the selection would be biased.",
+            f"train.select is val, but {leaked} of {len(pids)} validation identities are training "
+            "identities of backbone.weights.",
             "Start from a trunk trained on data.split: train, or set train.select=last.",
         )
     return plan
