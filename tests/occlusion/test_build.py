@@ -112,7 +112,7 @@ def test_an_interrupted_run_continues(
     base: Path, whole: Path, library: Library, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     made: list[str] = []
-    original = build.make_image
+    original = build.write_image
 
     def failing(work: object, record: object) -> dict:  # type: ignore[type-arg]
         if len(made) == 100:
@@ -120,7 +120,7 @@ def test_an_interrupted_run_continues(
         made.append("")
         return original(work, record)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(build, "make_image", failing)
+    monkeypatch.setattr(build, "write_image", failing)
     with pytest.raises(KeyboardInterrupt):
         make(base, tmp_path / "tree", library, workers=1)
     assert not json.loads((tmp_path / "tree" / MARK).read_text())["complete"]
@@ -128,7 +128,7 @@ def test_an_interrupted_run_continues(
         load_source("occ-sysu").scan(tmp_path / "tree")
     journal = next((tmp_path / "tree").glob(".journal*"))
     journal.write_text(journal.read_text()[:-40])  # as a kill in the middle of a line leaves it
-    monkeypatch.setattr(build, "make_image", original)
+    monkeypatch.setattr(build, "write_image", original)
     tree = make(base, tmp_path / "tree", library)
     assert 0 < tree.written < tree.images
     assert content(tmp_path / "tree") == content(whole)
@@ -163,7 +163,7 @@ def test_verify_finds_a_changed_byte(base: Path, library: Library, tmp_path: Pat
     data = bytearray(victim.read_bytes())
     data[len(data) // 2] ^= 1
     victim.write_bytes(bytes(data))
-    assert verify_occluded(root) == [f"{victim.relative_to(root).as_posix()}: changed since it was written"]
+    assert verify_occluded(root) == [f"{victim.relative_to(root).as_posix()}: does not match its hash"]
     assert make(base, root, library, "occ-all").written == 1  # what is damaged is made again
     assert verify_occluded(root) == []
     (root / "exp" / "test_id.txt").write_text("1\n")
@@ -176,7 +176,7 @@ def test_other_parameters_and_foreign_folders_are_refused(
     with pytest.raises(UsageError, match="other parameters"):
         make(base, whole, library, "occ-all")
     (tmp_path / "notes.txt").write_text("mine")
-    with pytest.raises(UsageError, match="not empty"):
+    with pytest.raises(UsageError, match="did not write"):
         make(base, tmp_path, library)
 
 
@@ -199,7 +199,7 @@ def test_a_damaged_library_is_refused(drawn: Path, tmp_path: Path) -> None:
     made = read_library(tmp_path)
     assert {thing.pool for thing in made.occluders} == {"train", "test"}
     (tmp_path / "stop-sign-0.png").write_bytes(b"x")
-    with pytest.raises(DataError, match="not the cut-out"):
+    with pytest.raises(DataError, match="does not match its hash"):
         read_library(tmp_path)
     (tmp_path / INDEX).unlink()
     with pytest.raises(UsageError, match="vireid prepare occluders"):
@@ -222,7 +222,7 @@ def test_the_command_line(base: Path, drawn: Path, tmp_path: Path) -> None:
         app, ["prepare", "occluded", "--from", "sysu", "--gallery-p", "1", "--seed", "4"], env=env
     )
     assert done.exit_code == 0, done.output
-    assert "complete" in done.output
+    assert "complete, content" in done.output
     assert runner.invoke(app, ["prepare", "occluded", "--verify"], env=env).exit_code == 0
     store = Engine.choose("cpu", data_dir=tmp_path).prepare("occ-sysu", (32, 16)).store
     assert store.info.provenance.occlusion["policy"]["gallery_p"] == 1.0

@@ -72,7 +72,7 @@ def test_bisection_agrees_with_a_drawn_mask() -> None:
     rng = np.random.default_rng(1)
     for _ in range(10):
         anchor = anchor_of("float", (120, 60), rng)
-        placed = area.find(anchor, 0.25, "area", (120, 60))
+        placed = area.fit(anchor, 0.25, "area", (120, 60))
         y, x = np.mgrid[:120, :60] + 0.5
         radius = placed.width / 2
         centre = placed.left + radius, placed.top + placed.height / 2

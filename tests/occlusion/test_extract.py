@@ -185,7 +185,7 @@ def test_import_of_annotations_through_the_command_line(tmp_path: Path) -> None:
     ]
     done = CliRunner().invoke(app, words)
     assert done.exit_code == 0, done.output
-    assert "another category: 6" in done.output
+    assert "unsupported category: 6" in done.output
     assert "too small: 6" in done.output
     made = read_library(tmp_path / "lib")
     assert [thing.category for thing in made.occluders] == ["fire hydrant"] * 6
@@ -211,7 +211,9 @@ def box_image(mask: np.ndarray) -> Instance:
     ],
 )
 def test_rules_before_refining(box: tuple[float, float, float, float], score: float, reason: str) -> None:
-    assert extract.objection(Instance("bin", score, box, np.ones((240, 320), bool)), (240, 320)) == reason
+    assert (
+        extract.rejection_reason(Instance("bin", score, box, np.ones((240, 320), bool)), (240, 320)) == reason
+    )
 
 
 def test_rules_after_refining() -> None:
@@ -222,15 +224,15 @@ def test_rules_after_refining() -> None:
     whole, reason = extract.clean(ring, mask, 1.0)
     assert reason == ""
     np.testing.assert_array_equal(whole, mask)  # the hole is filled
-    assert extract.clean(mask, mask, 0.87)[1] == "the refiner is not sure"
+    assert extract.clean(mask, mask, 0.87)[1] == "uncertain refinement"
     other = np.zeros_like(mask)
     other[20:61, 20:80] = True  # IoU 41/60
-    assert extract.clean(other, mask, 1.0)[1] == "the two masks differ"
+    assert extract.clean(other, mask, 1.0)[1] == "refined mask differs"
     pieces = mask.copy()
     pieces[50:54] = False
-    assert extract.clean(pieces, mask, 1.0)[1] == "in several pieces"
+    assert extract.clean(pieces, mask, 1.0)[1] == "several components"
     thin = np.eye(100, dtype=bool) | np.eye(100, k=1, dtype=bool)
-    assert extract.clean(thin, thin, 1.0)[1] == "thin in its box"
+    assert extract.clean(thin, thin, 1.0)[1] == "small share of its box"
 
 
 class TinyRcnn(nn.Module):
@@ -262,9 +264,9 @@ def test_mask_rcnn_s_form_end_to_end(tmp_path: Path, refiner: refine.MaskRefiner
     skipped: Counter[str] = Counter()
     network = detect.MaskRcnn(TinyRcnn(), ["__background__", "person", "bicycle"])
     found = list(
-        extract.extract(extract.detected(tmp_path, network, decode, skipped), refiner, decode, skipped)
+        extract.extract(extract.detect_folder(tmp_path, network, decode, skipped), refiner, decode, skipped)
     )
-    assert skipped == {"an image that can't be read": 1}
+    assert skipped == {"unreadable image": 1}
     assert [(thing.category, thing.source) for thing, _ in found] == [("person", "a.png")]
     assert found[0][1].shape[:2] == pytest.approx((121, 101), abs=2)
 
@@ -335,7 +337,7 @@ def test_yolo_through_the_command_line(yolo: Path, tmp_path: Path) -> None:
 
 def test_other_onnx_files_are_refused(tmp_path: Path) -> None:
     (tmp_path / "x.onnx").write_bytes(b"nonsense")
-    with pytest.raises(UsageError, match="can't be read as an ONNX network"):
+    with pytest.raises(UsageError, match="is not a valid ONNX network"):
         detect.YoloSeg(tmp_path / "x.onnx")
 
 
@@ -404,7 +406,7 @@ def test_sam_s_form_end_to_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
         images.append((tmp_path / f"{name}.png", name, [instance_of(image)]))
     found = list(extract.extract(images, refiner, decode, skipped))
     assert [thing.source for thing, _ in found] == ["sure"]
-    assert skipped == {"the refiner is not sure": 1}
+    assert skipped == {"uncertain refinement": 1}
 
 
 @pytest.mark.parametrize(

@@ -29,10 +29,10 @@ def test_any_changed_value_of_the_index_is_noticed(folder: Path) -> None:
         if content == whole:
             continue
         (folder / INDEX).write_text(json.dumps(content))
-        with pytest.raises(DataError, match="was changed"):
+        with pytest.raises(DataError, match="does not match its hash"):
             read_library(folder)
     (folder / INDEX).write_text(json.dumps({**whole, "occluders": whole["occluders"][:1]}))
-    with pytest.raises(DataError, match="was changed"):
+    with pytest.raises(DataError, match="does not match its hash"):
         read_library(folder)
 
 

@@ -15,7 +15,7 @@ import pytest
 
 import vireid_cli
 from vireid_cli.errors import DataError
-from vireid_cli.occlusion.workers import shared_out
+from vireid_cli.occlusion.workers import process_map
 
 
 def square(batch: list[int]) -> list[int]:
@@ -39,19 +39,19 @@ BATCHES = [[3 * n, 3 * n + 1, 3 * n + 2] for n in range(9)]
 
 @pytest.mark.parametrize("workers", [1, 2, 4])
 def test_every_batch_once(workers: int) -> None:
-    found = [n for batch in shared_out(square, BATCHES, workers) for n in batch]
+    found = [n for batch in process_map(square, BATCHES, workers) for n in batch]
     assert sorted(found) == [n * n for n in range(27)]
 
 
 @pytest.mark.parametrize("workers", [1, 2])
 def test_an_error_of_the_job_is_the_caller_s(workers: int) -> None:
     with pytest.raises(OSError, match="No space left"):
-        list(shared_out(fail_at_seven, BATCHES, workers))
+        list(process_map(fail_at_seven, BATCHES, workers))
 
 
 def test_a_killed_worker_is_told() -> None:
     with pytest.raises(DataError, match="worker process was killed"):
-        list(shared_out(killed_at_seven, BATCHES, 2))
+        list(process_map(killed_at_seven, BATCHES, 2))
 
 
 SLOW = """
@@ -62,9 +62,9 @@ def slow(batch):
 """
 PARENT = """
 import {module}
-from vireid_cli.occlusion.workers import shared_out
+from vireid_cli.occlusion.workers import process_map
 pids = set()
-for pid in shared_out({module}.slow, list(range({batches})), 2):
+for pid in process_map({module}.slow, list(range({batches})), 2):
     if pid not in pids:
         print(pid, flush=True)
         pids.add(pid)
@@ -123,7 +123,7 @@ def test_workers_hold_none_of_the_parent_s_threads() -> None:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("error")
-            found = sorted(n for batch in shared_out(square, BATCHES, 2) for n in batch)
+            found = sorted(n for batch in process_map(square, BATCHES, 2) for n in batch)
     finally:
         stop.set()
         thread.join()

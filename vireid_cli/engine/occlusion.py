@@ -20,10 +20,10 @@ from vireid_cli.occlusion.build import OccludedTree, build_occluded, check_part
 from vireid_cli.occlusion.coco import read_coco
 from vireid_cli.occlusion.detect import Detector, MaskRcnn, YoloSeg
 from vireid_cli.occlusion.drawing.catalogue import DESIGNS, build_builtin
-from vireid_cli.occlusion.extract import detected, extract
+from vireid_cli.occlusion.extract import detect_folder, extract
 from vireid_cli.occlusion.library import INDEX, Library, read_library, write_library
 from vireid_cli.occlusion.mark import OcclusionOptions, verify_occluded
-from vireid_cli.occlusion.policy import USUAL, preset
+from vireid_cli.occlusion.policy import DEFAULT_PRESETS, preset
 from vireid_cli.occlusion.refine import MaskRefiner, Sam, grabcut, keep
 from vireid_cli.types import RecordTable
 
@@ -132,7 +132,7 @@ def make_library(
         found = read_coco(coco, images, skipped)
     else:
         decode = Decoder(upright=True).decode
-        found = detected(images, _detector(str(detector), weights), decode, skipped)
+        found = detect_folder(images, _detector(str(detector), weights), decode, skipped)
     things = list(extract(found, refiner, decode, skipped))
     if not things:
         reasons = ", ".join(f"{reason}: {count}" for reason, count in skipped.most_common())
@@ -217,7 +217,7 @@ def occlude(
     """
     check_part(part)
     source, target = occluded_root(base, session, root)
-    name = preset_name or USUAL.get(base, "occ-all")
+    name = preset_name or DEFAULT_PRESETS.get(base, "occ-all")
     policy = replace(preset(name), **(changes or {}))
     refuse_unwritable(target)
     scanned = load_source(base).scan(source)

@@ -1,1 +1,1 @@
-"""The semantic occlusion library, and the occluded datasets that are made with it."""
+"""Library of semantic occluders, and datasets occluded with it."""

@@ -1,8 +1,8 @@
-"""Give an occluder the look of an infrared image (docs/methods.md#occluder-adaptation), in its order.
+"""Adapt an occluder to an infrared image (docs/methods.md#occluder-adaptation).
 
-Grey → mean and deviation of the target → 256-bin histogram of the target, blended 0.7 → blur at the
-target's resolution → three equal channels. For thermal images (RegDB) a grey-level match of a visible
-object is not physically right; it is the defined procedure.
+Steps: grey → mean and deviation of the target → 256-bin histogram of the target, blended 0.7 → blur at the
+target's resolution → three equal channels. The paper defines this procedure also for thermal images (RegDB),
+where grey levels of a visible object have no physical meaning.
 """
 
 from __future__ import annotations
@@ -16,16 +16,16 @@ EPSILON = 1e-6
 
 
 def luminance(pixels: np.ndarray) -> np.ndarray:
-    """Grey of (…, 3) pixels, float32 in their own range."""
+    """Convert (…, 3) pixels to grey, float32 in the range of the pixels."""
     return np.asarray(pixels, dtype=np.float32) @ GREY
 
 
 def normalise(grey: np.ndarray, mask: np.ndarray, target: np.ndarray) -> np.ndarray:
-    """Bring the masked pixels of ``grey`` to mean and deviation of ``target``.
+    """Shift and scale ``grey`` so that its masked pixels have mean and deviation of ``target``.
 
     Args:
         grey: (h, w) float32.
-        mask: (h, w) bool, the occluder's own pixels; only they count.
+        mask: (h, w) bool, pixels of the occluder.
         target: (H, W) float32.
     """
     inside = grey[mask]
@@ -33,31 +33,31 @@ def normalise(grey: np.ndarray, mask: np.ndarray, target: np.ndarray) -> np.ndar
 
 
 def match_histogram(grey: np.ndarray, mask: np.ndarray, target: np.ndarray) -> np.ndarray:
-    """Map grey levels so that the masked pixels' distribution becomes the target's.
+    """Map grey levels so that the masked pixels have the distribution of the target.
 
-    A level goes to the smallest level whose share in the target reaches the level's own share:
-    ``F_target⁻¹(F_occluder(g))`` over 256 bins.
+    The map is ``F_target⁻¹(F_occluder(g))`` over 256 bins, with the cumulative distributions F.
 
     Args:
-        grey: (h, w) in 0..255, rounded and clipped here.
-        mask: (h, w) bool.
-        target: (H, W) in 0..255.
+        grey: (h, w), rounded and clipped to 0..255.
+        mask: (h, w) bool, pixels of the occluder.
+        target: (H, W), rounded and clipped to 0..255.
     """
     levels = np.clip(np.rint(grey), 0, 255).astype(np.uint8)
-    own = np.cumsum(np.bincount(levels[mask], minlength=256)) / max(1, int(mask.sum()))
-    wanted = np.clip(np.rint(target), 0, 255).astype(np.uint8)
-    theirs = np.cumsum(np.bincount(wanted.ravel(), minlength=256)) / wanted.size
-    table = np.minimum(np.searchsorted(theirs, own - 1e-12, side="left"), 255).astype(np.float32)
+    cumulative = np.cumsum(np.bincount(levels[mask], minlength=256)) / max(1, int(mask.sum()))
+    target_levels = np.clip(np.rint(target), 0, 255).astype(np.uint8)
+    target_cumulative = np.cumsum(np.bincount(target_levels.ravel(), minlength=256)) / target_levels.size
+    inverse = np.searchsorted(target_cumulative, cumulative - 1e-12, side="left")
+    table = np.minimum(inverse, 255).astype(np.float32)
     return table[levels]
 
 
 def blur_inside(grey: np.ndarray, alpha: np.ndarray, sigma: float) -> np.ndarray:
-    """Gaussian blur of what ``alpha`` covers: premultiplied, so that no background bleeds in.
+    """Gaussian blur of the pixels that ``alpha`` covers, weighted by alpha so that background has no effect.
 
     Args:
         grey: (h, w) float32.
         alpha: (h, w) float32 in [0, 1].
-        sigma: Pixels.
+        sigma: Standard deviation in pixels.
     """
     cover = cv2.GaussianBlur(alpha, (0, 0), sigma, borderType=cv2.BORDER_REPLICATE)
     premultiplied = cv2.GaussianBlur(grey * alpha, (0, 0), sigma, borderType=cv2.BORDER_REPLICATE)
@@ -67,14 +67,14 @@ def blur_inside(grey: np.ndarray, alpha: np.ndarray, sigma: float) -> np.ndarray
 def to_infrared(
     occluder: np.ndarray, mask: np.ndarray, alpha: np.ndarray, target: np.ndarray, sigma: float
 ) -> np.ndarray:
-    """The occluder as the target's camera could have seen it, (h, w, 3) float32 in 0..255.
+    """Adapt the occluder to the grey levels of a target image: (h, w, 3) float32 in 0..255.
 
     Args:
-        occluder: (h, w, 3) float32 RGB in 0..255 at the target's resolution.
-        mask: (h, w) bool.
-        alpha: (h, w) float32 in [0, 1].
-        target: (H, W) float32 grey of the whole target image.
-        sigma: Of the blur, in pixels.
+        occluder: (h, w, 3) float32 RGB in 0..255 at the resolution of the target.
+        mask: (h, w) bool, pixels of the occluder.
+        alpha: (h, w) float32 opacity in [0, 1].
+        target: (H, W) float32 grey levels of the whole target image, in 0..255.
+        sigma: Standard deviation of the blur in pixels.
     """
     grey = normalise(luminance(occluder), mask, target)
     matched = match_histogram(grey, mask, target)

@@ -1,8 +1,9 @@
-"""Write an occluded mirror of a dataset: same paths, some images with an occluder before the person.
+"""Write an occluded copy of a dataset: same paths, some images with an occluder in front of the person.
 
-An image's bytes depend on the parameters, the seed and its relative path only. Images are shared out to
-processes, and to machines by ``part``; each writes its journal, and whoever finds every image done puts the
-manifest together. (Between processors of different kinds single grey levels may differ by rounding.)
+The bytes of an image depend only on the parameters, the seed and its relative path. Processes share the
+images of a machine, and ``part`` divides the images between machines. Each machine writes a journal; the one
+that completes the tree writes the manifest. (Rounding may differ by single grey levels between processor
+models.)
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ import numpy as np
 from vireid_cli.errors import DataError, UsageError
 from vireid_cli.files import write_json, write_text
 from vireid_cli.occlusion.compose import Composer
-from vireid_cli.occlusion.image import UNFINISHED, Decode, OcclusionWork, make_image
+from vireid_cli.occlusion.image import UNFINISHED, Decode, OcclusionWork, write_image
 from vireid_cli.occlusion.library import Library
 from vireid_cli.occlusion.mark import (
     MANIFEST,
@@ -37,26 +38,26 @@ from vireid_cli.occlusion.mark import (
     read_manifest_lines,
 )
 from vireid_cli.occlusion.policy import scene_of
-from vireid_cli.occlusion.workers import shared_out
+from vireid_cli.occlusion.workers import process_map
 from vireid_cli.processors import cores
 from vireid_cli.types import IMAGE_ENDINGS, Progress, Record, RecordTable
 
 BATCH = 32
-"""Images between two entries of the journal."""
+"""Number of images between two writes of the journal."""
 
 
 @dataclass(frozen=True, slots=True)
 class OccludedTree:
-    """What ``build_occluded`` made.
+    """Result of ``build_occluded``.
 
     Attributes:
-        root: The tree.
-        images: Images in all.
-        occluded: How many have an occluder, by role.
-        written: Written by this call; the others were there.
+        root: Root of the tree.
+        images: Number of images in the tree.
+        occluded: Number of images with an occluder, by role.
+        written: Number of images written by this call.
         seconds: Wall time of this call.
-        content_hash: Of the manifest; empty while parts are missing.
-        unreadable: Paths of images that could not be decoded; they are carried over as they are.
+        content_hash: Hash of the manifest; empty while parts are missing.
+        unreadable: Paths of images that the decoder rejected; the tree has unchanged copies.
     """
 
     root: Path
@@ -69,7 +70,7 @@ class OccludedTree:
 
 
 def check_part(part: tuple[int, int]) -> None:
-    """Refuse a part that does not exist. Raises ``UsageError``."""
+    """Validate (i, n). Raises ``UsageError`` unless 1 ≤ i ≤ n."""
     if not 1 <= part[0] <= part[1]:
         raise UsageError(f"--part {part[0]}/{part[1]}: expected I/N with 1 ≤ I ≤ N, such as 2/4.")
 
@@ -86,29 +87,30 @@ def build_occluded(
     workers: int | None = None,
     progress: Progress | None = None,
 ) -> OccludedTree:
-    """Write the tree, or one part of it; what is there and whole is kept.
+    """Write the tree, or one part of it. Undamaged images from an earlier call are kept.
 
     Args:
-        records: The base's images.
-        source: The base's root.
-        root: Where to.
-        library: The occluders.
-        options: Which images and how.
-        decode: (h, w, 3) uint8 RGB of an encoded image of a modality; ``ValueError`` where it can't be read.
-        part: (i, n): the images i, i + n, i + 2n … of the sorted paths, counted from 1.
-        workers: Processes; None: one a processor.
+        records: Images of the original dataset.
+        source: Root of the original dataset.
+        root: Root of the tree.
+        library: Occluders.
+        options: Policy, seed and file format.
+        decode: Function of encoded bytes and modality that returns (h, w, 3) uint8 RGB, or raises
+            ``ValueError``.
+        part: (i, n): write images i, i + n, i + 2n … of the sorted paths, counted from 1.
+        workers: Number of processes; None for one per processor.
         progress: Called with (images done, images of this part).
 
     Raises:
-        UsageError: The folder holds something else, a part that does not exist, or a pool without occluders.
-        DataError: It can't be written.
+        UsageError: The folder has other content, the part is invalid, or a pool has no occluder for a scene.
+        DataError: Writing failed.
     """
     started = time.perf_counter()
     check_part(part)
     work = OcclusionWork(source, root, options, Composer(library, options.policy), decode)
     _check_pools(work.composer, records, options)
-    wanted = parameters(options, library, _base(records, source))
-    begin(root, wanted)
+    settings = parameters(options, library, _base(records, source))
+    begin(root, settings)
     lists = _copy_lists(records, source, root)
     known = _finished(root)
     rows = np.argsort(records.paths, kind="stable")
@@ -119,7 +121,7 @@ def build_occluded(
     known |= {line["path"]: line for line in lines}
     content = ""
     if len(known) == len(records):
-        content = _finish(root, wanted, lists, known)
+        content = _finish(root, settings, lists, known)
     roles = Counter(line["role"] for line in known.values() if line["occluded"])
     bad = tuple(sorted(path for path, line in known.items() if line.get("unreadable")))
     seconds = time.perf_counter() - started
@@ -127,19 +129,19 @@ def build_occluded(
 
 
 def _check_pools(composer: Composer, records: RecordTable, options: OcclusionOptions) -> None:
-    """Refuse a library that has nothing for a scene and split that will need it."""
+    """Raise ``UsageError`` if the library has no occluder for a scene and split of the dataset."""
     cameras = {(str(s) == "test", int(c)) for s, c in zip(records.splits, records.camids, strict=True)}
     for test, camid in sorted(cameras):
         scene, pool = scene_of(options.dataset, camid), "test" if test else "train"
         if not composer.available(pool, scene):  # type: ignore[arg-type]
             raise UsageError(
-                f"The library '{composer.library.name}' has no {scene} occluder in its {pool} pool",
-                "Import more images (each fifth goes to the test pool), or use the built-in library.",
+                f"The library '{composer.library.name}' has no {scene} occluder in its {pool} pool.",
+                "Import more images (every fifth belongs to the test pool), or use the built-in library.",
             )
 
 
 def _base(records: RecordTable, source: Path) -> dict[str, Any]:
-    """The base's images by number and by a hash of paths, splits and file sizes."""
+    """Identify the original dataset by its number of images and a hash of paths, splits and file sizes."""
     total = hashlib.sha256()
     for i in np.argsort(records.paths, kind="stable"):
         path = source / str(records.paths[i])
@@ -149,9 +151,9 @@ def _base(records: RecordTable, source: Path) -> dict[str, Any]:
 
 
 def _copy_lists(records: RecordTable, source: Path, root: Path) -> dict[str, str]:
-    """Carry over whatever is no image: lists, permutation, the mark of a rendered tree; path → hash."""
+    """Copy the files of the dataset that are not images, such as lists. Returns hashes, keyed by path."""
     tops = {str(path).split("/")[0] for path in records.paths.tolist()}
-    found = {}
+    digests = {}
     for path in sorted(source.rglob("*")):
         relative = path.relative_to(source)
         hidden = any(name.startswith(".") for name in relative.parts)
@@ -163,12 +165,12 @@ def _copy_lists(records: RecordTable, source: Path, root: Path) -> dict[str, str
         if file_digest(target) != file_digest(path):
             target.parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(path, target)
-        found[relative.as_posix()] = file_digest(target)
-    return found
+        digests[relative.as_posix()] = file_digest(target)
+    return digests
 
 
 def _finished(root: Path) -> dict[str, dict[str, Any]]:
-    """Images that a manifest or journal names and whose file is what it says, by path."""
+    """Lines of manifest and journals with a file that matches the hash, keyed by path."""
     known: dict[str, dict[str, Any]] = {}
     for path in [*sorted(root.glob(".journal-*.jsonl")), root / MANIFEST]:
         if path.is_file():
@@ -185,7 +187,7 @@ def _run(
     workers: int | None,
     progress: Progress | None,
 ) -> list[dict[str, Any]]:
-    """Make the missing images, shared out to processes; the journal is written batch by batch."""
+    """Write the missing images in several processes, and the journal after each batch."""
     done = total - len(missing)
     if progress:
         progress(done, total)
@@ -193,21 +195,23 @@ def _run(
     if not missing:
         return lines
     batches = [missing[i : i + BATCH] for i in range(0, len(missing), BATCH)]
-    crew = min(workers or cores(), len(batches))
+    processes = min(workers or cores(), len(batches))
     previous = cv2.getNumThreads()
-    results = shared_out(partial(_batch, work), [[records.row(i) for i in rows] for rows in batches], crew)
+    jobs = [[records.row(i) for i in rows] for rows in batches]
+    results = process_map(partial(_batch, work), jobs, processes)
     try:
-        with journal.open("a", encoding="utf-8") as stream_, closing(results):
-            stream_.write("\n")  # after a line that a kill cut short
-            for fresh in results:
-                stream_.writelines(_text(line) for line in fresh)
-                stream_.flush()
-                lines += fresh
+        with journal.open("a", encoding="utf-8") as stream, closing(results):
+            stream.write("\n")  # ends a line that a killed process left incomplete
+            for batch in results:
+                stream.writelines(_text(line) for line in batch)
+                stream.flush()
+                lines += batch
                 if progress:
                     progress(done + len(lines), total)
     except OSError as error:
         raise DataError(
-            f"{work.root} can't be written: {error.strerror or error}", "What is finished is kept."
+            f"can't write to {work.root}: {error.strerror or error}",
+            "Completed images are kept; run the same command again.",
         ) from error
     finally:
         cv2.setNumThreads(previous)
@@ -215,9 +219,9 @@ def _run(
 
 
 def _batch(work: OcclusionWork, records: list[Record]) -> list[dict[str, Any]]:
-    """Make some images; each worker is a processor of its own, so that OpenCV needs no threads."""
-    cv2.setNumThreads(1)
-    return [make_image(work, record) for record in records]
+    """Write a batch of images and return their manifest lines."""
+    cv2.setNumThreads(1)  # one process per processor: additional threads would compete
+    return [write_image(work, record) for record in records]
 
 
 def _text(line: dict[str, Any]) -> str:
@@ -225,12 +229,12 @@ def _text(line: dict[str, Any]) -> str:
 
 
 def _finish(
-    root: Path, wanted: dict[str, Any], lists: dict[str, str], known: dict[str, dict[str, Any]]
+    root: Path, settings: dict[str, Any], lists: dict[str, str], known: dict[str, dict[str, Any]]
 ) -> str:
-    """Drop what a kill left, write the manifest, then the mark, then drop the journals."""
+    """Delete unfinished files, write manifest and mark, delete the journals. Returns the content hash."""
     for folder in {(root / path).parent for path in known}:
-        for left in folder.glob(f".*{UNFINISHED}"):  # by a worker that was killed
-            left.unlink()
+        for unfinished in folder.glob(f".*{UNFINISHED}"):  # of a killed worker process
+            unfinished.unlink()
     text = "".join(_text(known[path]) for path in sorted(known))
     content = hashlib.sha256(text.encode()).hexdigest()
     roles: dict[str, dict[str, int]] = {}
@@ -242,7 +246,7 @@ def _finish(
     write_json(
         root / MARK,
         {
-            **wanted,
+            **settings,
             "complete": True,
             "content_hash": content,
             "images": dict(sorted(roles.items())),

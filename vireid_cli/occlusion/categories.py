@@ -1,6 +1,6 @@
-"""Categories of occluders: scene, placement, size and tilt of each (docs/methods.md#occluder-library).
+"""Categories of occluders: scene, placements, size and tilt of each (docs/methods.md#occluder-library).
 
-The sizes' ranges, and which placement gets which share, are our reading: the paper names them only.
+The paper only names sizes and placements; the ranges of sizes and the shares of placements are our reading.
 """
 
 from __future__ import annotations
@@ -13,21 +13,21 @@ Placement = Literal["bottom", "left", "right", "top", "float"]
 SizeClass = Literal["S", "M", "L"]
 
 SIZE_RANGE: dict[str, tuple[float, float]] = {"S": (0.1, 0.5), "M": (0.3, 1.15), "L": (0.55, 2.2)}
-"""Longer side of an occluder's box over the image's height, which a person fills."""
+"""Longer side of an occluder's box relative to the height of the image, which a person fills."""
 
 
 @dataclass(frozen=True, slots=True)
 class Category:
-    """How the things of one category are placed.
+    """Placement rules of one category.
 
     Attributes:
-        scene: Where they are met.
-        placements: Where in the image they may be anchored.
-        size: Linear size against a person's height.
-        tilt: Largest rotation either way, in degrees.
-        height: Range of its box's height over the image's: what stands before a person is nearer to the
-            camera, so nothing looks smaller than it is beside the person (a bus no lower than a child).
-        mirrored: Whether half of them are flipped; not what bears writing.
+        scene: Scene that contains such objects.
+        placements: Allowed anchors in the image.
+        size: Linear size relative to a person's height.
+        tilt: Maximum rotation in either direction, in degrees.
+        height: Range of the box height relative to the image height. An occluder is nearer to the camera than
+            the person, so that it never looks smaller than its real size (a bus no lower than a child).
+        mirrored: Whether half of the occluders are mirrored; False for objects with text.
     """
 
     scene: Scene
@@ -62,4 +62,4 @@ CATEGORIES: dict[str, Category] = {
     "suitcase": Category("both", ("bottom", "float"), "S", 30),
     "dog": Category("both", ("bottom",), "S", 5),
 }
-"""Section 5.2's table; pole, bin and fence are its user classes (fence: our row)."""
+"""Table of the paper's section 5.2; pole, bin and fence are its user classes, with our values for fence."""

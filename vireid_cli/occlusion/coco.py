@@ -1,4 +1,4 @@
-"""Instances of a COCO annotation file: polygons, and run lengths plain or compressed."""
+"""Instances of a COCO annotation file: polygons, and plain or compressed run lengths."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ from vireid_cli.occlusion.categories import CATEGORIES
 
 @dataclass(frozen=True, slots=True)
 class Instance:
-    """One thing in one image.
+    """One object in one image.
 
     Attributes:
         category: A key of ``CATEGORIES``.
         score: Confidence in [0, 1]; 1 for an annotation.
         box: (left, top, right, bottom) in pixels.
-        mask: (H, W) bool, of the whole image.
+        mask: (H, W) bool, at the size of the image.
     """
 
     category: str
@@ -36,9 +36,9 @@ class Instance:
 
 
 def mask_of(segmentation: Any, size: tuple[int, int]) -> np.ndarray:
-    """Rasterise an annotation's ``segmentation`` as COCO's own code does (``pycocotools``).
+    """Rasterise an annotation's ``segmentation`` with COCO's code (``pycocotools``).
 
-    Values are checked first: ``pycocotools`` takes all of the memory for a vertex that is no number.
+    Values are validated first: ``pycocotools`` allocates all memory for a vertex that is not a number.
 
     Args:
         segmentation: Polygons, run lengths, or compressed run lengths.
@@ -48,7 +48,7 @@ def mask_of(segmentation: Any, size: tuple[int, int]) -> np.ndarray:
         (H, W) bool mask.
 
     Raises:
-        ValueError: It is none of the three forms, does not fit the image, or is damaged.
+        ValueError: The segmentation has another form, does not fit the image, or is damaged.
         MissingExtra: ``pycocotools`` is not installed.
     """
     rle = _pycocotools()
@@ -67,33 +67,33 @@ def _pycocotools() -> ModuleType:
 
 
 def _run_lengths(rle: ModuleType, segmentation: dict[str, Any], size: tuple[int, int]) -> dict[str, Any]:
-    """COCO's compressed form of plain or compressed run lengths that cover the image exactly."""
+    """Validate plain or compressed run lengths, and return them in COCO's compressed form."""
     shape = tuple(segmentation["size"])
     if shape != size:
-        raise ValueError(f"its mask is {'×'.join(map(str, shape))}, the image {size[0]}×{size[1]}")
+        raise ValueError(f"mask of {'×'.join(map(str, shape))} for an image of {size[0]}×{size[1]}")
     counts = segmentation["counts"]
     if isinstance(counts, str):
-        # decoded here: pycocotools writes beyond its memory for counts that do not fit the image
+        # pycocotools writes beyond its memory if it decodes counts that do not fit the image
         counts = _decompressed(counts)
     if not all(isinstance(count, int) and count >= 0 for count in counts):
-        raise ValueError("a run length is not a whole number from 0")
+        raise ValueError("a run length is negative or no integer")
     if sum(counts) != size[0] * size[1]:
-        raise ValueError(f"runs add up to {sum(counts)} pixels, the image has {size[0] * size[1]}")
+        raise ValueError(f"runs of {sum(counts)} pixels for an image of {size[0] * size[1]} pixels")
     return dict(rle.frPyObjects({"size": list(size), "counts": counts}, *size))
 
 
 def _decompressed(text: str) -> list[int]:
-    """Run lengths of COCO's compressed form: 5 bits per character, differences from the third run on.
+    """Decode COCO's compressed run lengths: 5 bits per character, differences from the third run on.
 
     Raises:
-        ValueError: A character outside the form, or an end within a number.
+        ValueError: A character is invalid, or the text ends within a number.
     """
     runs: list[int] = []
     value = shift = 0
     for character in text:
         digit = ord(character) - 48
         if not 0 <= digit < 64 or shift > 30:
-            raise ValueError("compressed run lengths that are damaged")
+            raise ValueError("damaged compressed run lengths")
         value |= (digit & 31) << shift
         shift += 5
         if digit & 32:
@@ -103,30 +103,30 @@ def _decompressed(text: str) -> list[int]:
         runs.append(value + (runs[-2] if len(runs) > 2 else 0))
         value = shift = 0
     if shift:
-        raise ValueError("compressed run lengths that end within a number")
+        raise ValueError("incomplete compressed run lengths")
     return runs
 
 
 def _rings(segmentation: Any, size: tuple[int, int]) -> list[list[float]]:
-    """Polygons as lists x, y, x, y, …, checked: finite, at least three corners, near the image."""
+    """Validate polygons x, y, x, y, …: finite, at least three corners, near the image."""
     if not isinstance(segmentation, list) or not segmentation:
-        raise ValueError("no polygon and no run lengths")
+        raise ValueError("neither polygons nor run lengths")
     rings = []
     for ring in segmentation:
         corners = np.asarray(ring, dtype=np.float64)
         if corners.ndim != 1 or len(corners) < 6 or len(corners) % 2:
-            raise ValueError("a polygon has no three corners")
+            raise ValueError("a polygon has fewer than three corners, or an odd number of values")
         points = corners.reshape(-1, 2)
         height, width = size
         near = (points >= (-width, -height)) & (points <= (2 * width, 2 * height))
-        if not near.all():  # false for NaN, too
-            raise ValueError("a corner of a polygon is far outside the image")
+        if not near.all():  # NaN compares as False
+            raise ValueError("a corner of a polygon is far outside of the image")
         rings.append(corners.tolist())
     return rings
 
 
 Side = Annotated[int, Field(ge=1, le=1 << 15)]
-"""Pixels of a side of an image."""
+"""Height or width of an image in pixels."""
 
 
 class _Category(BaseModel):
@@ -149,7 +149,7 @@ class _Annotation(BaseModel):
 
 
 class _CocoFile(BaseModel):
-    """The parts of an annotation file that are used."""
+    """Schema of the required parts of an annotation file."""
 
     categories: list[_Category]
     images: list[_Image]
@@ -157,21 +157,22 @@ class _CocoFile(BaseModel):
 
 
 def read_coco(path: Path, folder: Path, skipped: Counter[str]) -> Iterator[tuple[Path, str, list[Instance]]]:
-    """Image file, source name and instances of each annotated image, in the order of file names.
+    """Yield file, source name and instances of each annotated image, sorted by file name.
 
     Args:
-        path: The annotation file.
-        folder: Where its images are.
-        skipped: Counts what was left out, by reason.
+        path: Annotation file.
+        folder: Folder of its images.
+        skipped: Number of skipped annotations by reason; updated.
 
     Raises:
-        UsageError: The file or the folder is not there, or no category is one of ours.
-        DataError: The file is not of COCO's form.
+        UsageError: The file or folder does not exist, or has no category of an occluder.
+        DataError: The file is not a COCO annotation file.
         MissingExtra: ``pycocotools`` is not installed.
     """
-    _pycocotools()  # before anything is read
+    _pycocotools()  # raises before the file is read
     if not path.is_file() or not folder.is_dir():
-        raise UsageError(f"{path if not path.is_file() else folder} does not exist.", "--coco and --images")
+        missing = path if not path.is_file() else folder
+        raise UsageError(f"{missing} does not exist.", "Check the paths of --coco and --images.")
     hint = "Expected COCO's form: categories, images and annotations."
     content = documents.read_form(path, _CocoFile, hint=hint)
     names = {category.id: category.name.lower() for category in content.categories}
@@ -181,39 +182,40 @@ def read_coco(path: Path, folder: Path, skipped: Counter[str]) -> Iterator[tuple
         of_image.setdefault(annotation.image_id, []).append(annotation)
     if not set(names.values()) & set(CATEGORIES):
         raise UsageError(
-            f"{path}: none of its categories can be an occluder ({', '.join(sorted(names.values())[:8])}).",
-            f"Known: {', '.join(CATEGORIES)}",
+            f"{path}: no category is a supported occluder ({', '.join(sorted(names.values())[:8])}).",
+            f"Supported: {', '.join(CATEGORIES)}",
         )
     for image in images:
         size = (image.height, image.width)
-        found = [_instance(a, names, size, skipped) for a in of_image.get(image.id, [])]
-        kept = [instance for instance in found if instance is not None]
-        if kept:
-            yield folder / image.file_name, image.file_name, kept
+        candidates = [_instance(a, names, size, skipped) for a in of_image.get(image.id, [])]
+        instances = [instance for instance in candidates if instance is not None]
+        if instances:
+            yield folder / image.file_name, image.file_name, instances
 
 
 def _instance(
     annotation: _Annotation, names: dict[int, str], size: tuple[int, int], skipped: Counter[str]
 ) -> Instance | None:
+    """Convert an annotation, or return None and count the reason in ``skipped``."""
     category = names.get(annotation.category_id, "")
     if category not in CATEGORIES:
-        skipped["another category"] += 1
+        skipped["unsupported category"] += 1
         return None
     if annotation.iscrowd:
-        skipped["a crowd"] += 1
+        skipped["crowd"] += 1
         return None
     try:
         mask = mask_of(annotation.segmentation, size)
     except (ValueError, KeyError, TypeError, IndexError, OverflowError):
-        skipped["a mask that can't be read"] += 1
+        skipped["unreadable mask"] += 1
         return None
     if not mask.any():
-        skipped["an empty mask"] += 1
+        skipped["empty mask"] += 1
         return None
     return Instance(category, 1.0, box_of(mask), mask)
 
 
 def box_of(mask: np.ndarray) -> tuple[float, float, float, float]:
-    """(left, top, right, bottom) of a mask that is not empty; right and bottom are one past it."""
+    """Bounding box (left, top, right, bottom) of a mask that is not empty; right and bottom are exclusive."""
     rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
     return float(columns[0]), float(rows[0]), float(columns[-1] + 1), float(rows[-1] + 1)

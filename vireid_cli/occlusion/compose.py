@@ -1,11 +1,9 @@
-"""Put one occluder before one person: choose, warp, adapt, feather, composite.
+"""Composite an occluder over an image: choose, warp, adapt, feather (docs/methods.md#occluder-placement).
 
-See docs/methods.md#occluder-placement.
-
-Our readings. ε is drawn first, then a category among those that can reach it; an occluder, its tilt and its
-anchor are drawn again, up to ``TRIES`` times, until it reaches ε at a size that its class allows (a car is no
-toy, a handbag no wall); the best try counts where none does. The feather is never wider than the median
-depth of the mask, so that the tubes of a bicycle stay opaque.
+Our readings: ε is drawn first, then a category that can reach it. Occluder, tilt and anchor are drawn up to
+``TRIES`` times until the occluder reaches ε at a realistic size for its category; otherwise the best try is
+used. The feather is at most as wide as the median depth of the mask, so that the tubes of a bicycle remain
+opaque.
 """
 
 from __future__ import annotations
@@ -27,29 +25,32 @@ from vireid_cli.types import Modality
 
 TRIES = 24
 CLOSE = 0.01
-"""Error of ε that ends the search."""
+"""Error of ε below which the search stops."""
 INSIDE = 0.3
-"""Share of an occluder that lies in the frame where it is anchored furthest out, at least."""
+"""Minimum share of an occluder within the frame, reached at the outermost anchor."""
 
 
 def file_stream(seed: int, dataset: str, split: str, path: str) -> np.random.Generator:
-    """The generator of one file: Philox keyed by a hash of seed, dataset, split and relative path."""
+    """Return the random generator of a file: Philox with a hash of seed, dataset, split and path as key."""
     key = hashlib.sha256(f"{seed}\n{dataset}\n{split}\n{path}".encode()).digest()[:16]
     return np.random.Generator(np.random.Philox(key=int.from_bytes(key, "little")))
 
 
 def smoothstep(x: np.ndarray) -> np.ndarray:
-    """3x² − 2x³ of x clipped to [0, 1]."""
+    """Compute 3x² − 2x³, with x clipped to [0, 1]."""
     x = np.clip(x, 0, 1)
     return np.asarray(x * x * (3 - 2 * x))
 
 
 def feather(mask: np.ndarray, box: tuple[float, float]) -> np.ndarray:
-    """Opacity of a mask, float32: ``smoothstep(d / r)``, d the depth in it, r = max(2, 0.03·min(box)).
+    """Compute the opacity of a mask: ``smoothstep(d / r)`` with the depth d and r = max(2, 0.03·min(box)).
 
     Args:
-        mask: (h, w) uint8, 0 or 255; what lies on its border is taken to go on.
+        mask: (h, w) uint8, 0 or 255; pixels at the border of the array do not count as outline.
         box: Height and width of the whole occluder in pixels.
+
+    Returns:
+        (h, w) float32 in [0, 1].
     """
     depth = cv2.distanceTransform(mask, cv2.DIST_L2, cv2.DIST_MASK_5)
     inside = depth[mask > 0][::8]
@@ -61,7 +62,7 @@ def feather(mask: np.ndarray, box: tuple[float, float]) -> np.ndarray:
 
 
 def composite(image: np.ndarray, occluder: np.ndarray, alpha: np.ndarray) -> np.ndarray:
-    """``m·X + (1 − m)·o`` with m = 1 − alpha the visibility: 1 where the person is kept, untouched there.
+    """Compute ``m·X + (1 − m)·o`` with the visibility m = 1 − alpha; pixels with m = 1 remain unchanged.
 
     Args:
         image: (h, w, 3) uint8.
@@ -75,21 +76,21 @@ def composite(image: np.ndarray, occluder: np.ndarray, alpha: np.ndarray) -> np.
 
 
 def run_lengths(mask: np.ndarray) -> list[int]:
-    """Run lengths of a mask in column order, zeros first: COCO's uncompressed counts."""
+    """Encode a mask as COCO's uncompressed run lengths, in column order and starting with zeros."""
     flat = np.asarray(mask, dtype=bool).ravel(order="F")
     edges = np.flatnonzero(flat[1:] != flat[:-1]) + 1
     counts = np.diff(np.concatenate([[0], edges, [flat.size]])).tolist()
     return [0, *counts] if flat.size and flat[0] else counts
 
 
-def _sizes(thing: Occluder) -> tuple[float, float, float, float]:
-    """Ranges over the frame's height: of the box's longer side by size class, of its height by category."""
-    return *SIZE_RANGE[thing.size], *CATEGORIES[thing.category].height
+def _sizes(occluder: Occluder) -> tuple[float, float, float, float]:
+    """Ranges of the box's longer side and of its height, relative to the height of the frame."""
+    return *SIZE_RANGE[occluder.size], *CATEGORIES[occluder.category].height
 
 
 @dataclass(frozen=True, slots=True)
 class Choice:
-    """An occluder with its pose."""
+    """An occluder with its pose, and the error of ε and size."""
 
     index: int
     placement: str
@@ -101,55 +102,58 @@ class Choice:
 
 
 class Composer:
-    """A library ready to be put before people.
+    """Composites occluders of a library over images.
 
     Args:
-        library: The occluders.
-        policy: What ε means and its range.
+        library: Occluders.
+        policy: Meaning and range of ε.
     """
 
     def __init__(self, library: Library, policy: Policy) -> None:
         self.library, self.policy = library, policy
         self.cutouts = [Cutout(pixels) for pixels in library.cutouts]
         rows = [
-            (*cutout.mask.shape, np.count_nonzero(cutout.mask), *_sizes(thing))
-            for cutout, thing in zip(self.cutouts, library.occluders, strict=True)
+            (*cutout.mask.shape, np.count_nonzero(cutout.mask), *_sizes(occluder))
+            for cutout, occluder in zip(self.cutouts, library.occluders, strict=True)
         ]
-        self._extent = np.array(rows, dtype=np.float64).T  # (7, n): height, width, area, and see _sizes
+        self._extent = np.array(rows, dtype=np.float64).T  # (7, n): height, width, area, and _sizes
         self._pools: dict[tuple[str, str], dict[str, list[int]]] = {}
-        for i, thing in enumerate(library.occluders):
+        for i, occluder in enumerate(library.occluders):
             for scene in ("indoor", "outdoor"):
-                if thing.scene in (scene, "both"):
-                    pool = self._pools.setdefault((thing.pool, scene), {})
-                    pool.setdefault(thing.category, []).append(i)
+                if occluder.scene in (scene, "both"):
+                    pool = self._pools.setdefault((occluder.pool, scene), {})
+                    pool.setdefault(occluder.category, []).append(i)
 
     def available(self, pool: Pool, scene: str) -> dict[str, list[int]]:
-        """Occluders by category; of both pools where this one has none for the scene."""
+        """Indices of a pool's occluders for a scene, keyed by category; empty if there are none."""
         return self._pools.get((pool, scene)) or {}
 
     def occlude(
         self, image: np.ndarray, modality: Modality, scene: str, pool: Pool, rng: np.random.Generator
     ) -> tuple[np.ndarray, dict[str, Any]]:
-        """The image with an occluder before it, and the manifest's line about it.
+        """Composite a random occluder over an image.
 
         Args:
             image: (H, W, 3) uint8 RGB.
-            modality: Of the image.
+            modality: Modality of the image.
             scene: ``indoor`` or ``outdoor``.
-            pool: Which half of the library.
-            rng: The file's generator.
+            pool: ``train`` or ``test``.
+            rng: Random generator of the file.
+
+        Returns:
+            The occluded image, and the entries for the line of the manifest.
         """
         frame = (image.shape[0], image.shape[1])
         epsilon = self.policy.low + (self.policy.high - self.policy.low) * rng.random()
         sigma = 0.5 + rng.random()
         choice = self._choose(epsilon, scene, pool, frame, rng)
         covered, mask = self._paint(image, modality, choice, sigma)
-        thing, placed = self.library.occluders[choice.index], choice.placed
+        occluder, placed = self.library.occluders[choice.index], choice.placed
         box = (placed.left, placed.top, placed.width, placed.height)
         line = {
-            "occluder": thing.name,
-            "category": thing.category,
-            "pool": thing.pool,
+            "occluder": occluder.name,
+            "category": occluder.category,
+            "pool": occluder.pool,
             "scene": scene,
             "placement": choice.placement,
             "epsilon": round(epsilon, 6),
@@ -172,28 +176,30 @@ class Composer:
     def _choose(
         self, epsilon: float, scene: str, pool: Pool, frame: tuple[int, int], rng: np.random.Generator
     ) -> Choice:
-        """Draw until an occluder reaches ε at a size of its class; else the best of the tries."""
+        """Draw occluders until one reaches ε at a realistic size; otherwise return the best of the tries."""
         groups = self.available(pool, scene)
         if self.policy.epsilon == "area":
-            able = self._able(epsilon, frame)
+            feasible = self._feasible(epsilon, frame)
             groups = {
-                name: kept for name, members in groups.items() if (kept := [i for i in members if able[i]])
+                name: able
+                for name, members in groups.items()
+                if (able := [i for i in members if feasible[i]])
             }
             groups = groups or self.available(pool, scene)
         names = list(groups)
         best: Choice | None = None
         for _ in range(TRIES):
             members = groups[names[int(rng.random() * len(names))]]
-            found = self._try(members[int(rng.random() * len(members))], epsilon, frame, rng)
-            if best is None or found.error < best.error:
-                best = found
+            choice = self._draw(members[int(rng.random() * len(members))], epsilon, frame, rng)
+            if best is None or choice.error < best.error:
+                best = choice
             if best.error <= CLOSE:
                 break
         assert best is not None
         return best
 
-    def _able(self, epsilon: float, frame: tuple[int, int]) -> list[bool]:
-        """Whether each occluder can cover this share of the frame at a size of its kind, upright."""
+    def _feasible(self, epsilon: float, frame: tuple[int, int]) -> list[bool]:
+        """Whether each occluder, upright and of a realistic size, can cover this share of the frame."""
         heights, widths, areas, low, high, least, most = self._extent
         longer, pixels = np.maximum(heights, widths), frame[0] * frame[1]
         largest = np.minimum(WIDEST * frame[1] / widths, frame[0] * np.minimum(high / longer, most / heights))
@@ -202,24 +208,25 @@ class Composer:
             areas * largest**2 < epsilon * pixels,
             areas * smallest**2 > epsilon * pixels / INSIDE,
         )
-        found: list[bool] = (~(too_little | too_much)).tolist()
-        return found
+        feasible: list[bool] = (~(too_little | too_much)).tolist()
+        return feasible
 
-    def _try(self, index: int, epsilon: float, frame: tuple[int, int], rng: np.random.Generator) -> Choice:
-        """One occluder in one pose, and how far it is from what is wanted."""
-        thing = self.library.occluders[index]
-        kind = CATEGORIES[thing.category]
-        angle, flip = float((2 * rng.random() - 1) * kind.tilt), bool(rng.random() < 0.5) and kind.mirrored
-        placement = thing.placements[int(rng.random() * len(thing.placements))]
+    def _draw(self, index: int, epsilon: float, frame: tuple[int, int], rng: np.random.Generator) -> Choice:
+        """Draw a pose of one occluder, and compute its error of ε and size."""
+        occluder = self.library.occluders[index]
+        category = CATEGORIES[occluder.category]
+        angle = float((2 * rng.random() - 1) * category.tilt)
+        flip = bool(rng.random() < 0.5) and category.mirrored
+        placement = occluder.placements[int(rng.random() * len(occluder.placements))]
         anchor = anchor_of(placement, frame, rng)
         area = MaskArea(self.cutouts[index].mask, angle, flip)
-        placed = area.find(anchor, epsilon, self.policy.epsilon, frame)
+        placed = area.fit(anchor, epsilon, self.policy.epsilon, frame)
         reached = {
             "area": placed.covered,
             "height_ratio": placed.height / frame[0],
             "width_ratio": placed.width / frame[1],
         }[self.policy.epsilon]
-        low, high, least, most = _sizes(thing)
+        low, high, least, most = _sizes(occluder)
         size, tall = max(placed.height, placed.width) / frame[0], placed.height / frame[0]
         misfit = max(0.0, low / size - 1.0, size / high - 1.0, least / tall - 1.0, tall / most - 1.0)
         return Choice(index, placement, angle, flip, area, placed, abs(reached - epsilon) + 0.2 * misfit)
@@ -227,7 +234,7 @@ class Composer:
     def _paint(
         self, image: np.ndarray, modality: Modality, choice: Choice, sigma: float
     ) -> tuple[np.ndarray, np.ndarray]:
-        """The covered image and the occluder's mask (H, W) bool, worked out on its box only."""
+        """Return the occluded image and the mask of the occluder, (H, W) bool."""
         placed, frame = choice.placed, (image.shape[0], image.shape[1])
         margin = int(max(2.0, 0.03 * min(placed.height, placed.width))) + 3
         top, left = max(int(placed.top) - 3, -margin), max(int(placed.left) - 3, -margin)

@@ -1,4 +1,4 @@
-"""An occluder's pixels at every size: its mask, halvings, and a warp that draws from the right one."""
+"""Pixels of an occluder: mask, image pyramid, and a warp that samples the best pyramid level."""
 
 from __future__ import annotations
 
@@ -11,22 +11,22 @@ import numpy as np
 
 @dataclass(frozen=True)
 class Cutout:
-    """An occluder's pixels in the forms that placing and warping need.
+    """Pixels of an occluder, with cached forms for placement and warping.
 
     Attributes:
-        pixels: (h, w, 4) uint8 RGBA.
+        pixels: (h, w, 4) uint8 RGBA, not premultiplied.
     """
 
     pixels: np.ndarray
 
     @cached_property
     def mask(self) -> np.ndarray:
-        """(h, w) uint8, 0 or 255."""
+        """Mask of the opaque pixels, (h, w) uint8, 0 or 255."""
         return np.where(self.pixels[..., 3] > 127, 255, 0).astype(np.uint8)
 
     @cached_property
     def levels(self) -> list[np.ndarray]:
-        """Premultiplied RGBA, then halved by area again and again."""
+        """Image pyramid of premultiplied RGBA; each level has half the size of the previous one."""
         opaque = self.pixels[..., 3:].astype(np.float32) / 255.0
         first = np.concatenate([np.rint(self.pixels[..., :3] * opaque), self.pixels[..., 3:]], axis=-1)
         levels = [first.astype(np.uint8)]
@@ -36,13 +36,22 @@ class Cutout:
         return levels
 
     def warp(self, matrix: np.ndarray, scale: float, size: tuple[int, int]) -> np.ndarray:
-        """Premultiplied RGBA (h, w, 4) under a 2 × 3 map of ``scale``, from the level just above it."""
+        """Warp the occluder, from the smallest pyramid level that is not smaller than the result.
+
+        Args:
+            matrix: 2 × 3 map from pixels of the occluder to pixels of the result.
+            scale: Scale of the map.
+            size: (h, w) of the result.
+
+        Returns:
+            (h, w, 4) uint8 premultiplied RGBA.
+        """
         level = 0
         while level + 1 < len(self.levels) and scale * 2 ** (level + 1) <= 1.0:
             level += 1
         pixels = self.levels[level]
         y, x = self.pixels.shape[0] / pixels.shape[0], self.pixels.shape[1] / pixels.shape[1]
-        # pixel centres of a level lie at (i + ½)·factor − ½ of the whole
+        # the pixel centre i of a level has position (i + ½)·factor − ½ at full resolution
         fitted = matrix[:, :2] * (x, y)
         shift = matrix[:, 2] + matrix[:, :2] @ ((x - 1) / 2, (y - 1) / 2)
         whole = np.concatenate([fitted, shift[:, None]], axis=1)

@@ -1,8 +1,8 @@
-"""Find things in photographs: torchvision's Mask R-CNN, or a YOLOv8-seg network in an ONNX file.
+"""Detect objects in photographs with torchvision's Mask R-CNN, or a YOLOv8-seg network in an ONNX file.
 
-The ONNX form is the one that YOLOv8-seg exports have: input (1, 3, 640, 640) in [0, 1]; outputs
-(1, 4 + classes + 32, anchors) as centre, size, class scores, mask coefficients, and (1, 32, 160, 160) mask
-prototypes. It is decoded here; no package of its makers is needed.
+YOLOv8-seg exports have an input (1, 3, 640, 640) in [0, 1] and two outputs: (1, 4 + classes + 32, anchors)
+with centre, size, class scores and mask coefficients, and (1, 32, 160, 160) with mask prototypes. This module
+decodes them without the package of YOLO's authors.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from vireid_cli.tensor_files.published import PublishedFileError, load_published
 
 CONFIDENCE = 0.5
 OVERLAP = 0.45
-"""Largest IoU of two boxes of one class that are both kept."""
+"""Maximum IoU of two detections of one class."""
 COEFFICIENTS = 32
 
 COCO_80 = (
@@ -36,25 +36,25 @@ COCO_80 = (
     "cell phone", "microwave", "oven", "toaster", "sink", "refrigerator", "book", "clock", "vase",
     "scissors", "teddy bear", "hair drier", "toothbrush",
 )  # fmt: skip
-"""COCO's classes as YOLO counts them."""
+"""COCO's classes in the order of YOLO."""
 
-
-MASK_RCNN_FILE = "Give --weights the path of torchvision's maskrcnn_resnet50_fpn state dict."
+MASK_RCNN_FILE = "Set --weights to the path of torchvision's maskrcnn_resnet50_fpn state dict."
 
 
 class Detector(Protocol):
-    """Anything that finds instances in an image."""
+    """Function that detects instances in an image."""
 
     def __call__(self, image: np.ndarray) -> list[Instance]:
-        """Instances of our categories in (H, W, 3) uint8 RGB, confidence 0.5 or more."""
+        """Detect instances of supported categories in (H, W, 3) uint8 RGB, with a confidence from 0.5."""
         ...
 
 
 class MaskRcnn:
-    """torchvision's Mask R-CNN, or a module of the same input and output.
+    """Detector with torchvision's Mask R-CNN, or a module with the same input and output.
 
     Args:
-        network: (list of (3, H, W) float in [0, 1]) → list of boxes, labels, scores, masks (n, 1, H, W).
+        network: Function of a list of (3, H, W) float images in [0, 1] that returns a dictionary per image:
+            boxes (n, 4), labels (n,), scores (n,), masks (n, 1, H, W).
         names: Class name of each label.
     """
 
@@ -63,10 +63,13 @@ class MaskRcnn:
 
     @staticmethod
     def load(weights: str) -> MaskRcnn:
-        """The network with torchvision's weights (``torchvision``), or with a state dict from a file.
+        """Build the network and load torchvision's weights, or a state dict from a file.
+
+        Args:
+            weights: ``torchvision``, or the path of a state dict.
 
         Raises:
-            UsageError: The weights can't be had or do not fit.
+            UsageError: The weights are unavailable or do not fit the network.
         """
         from torchvision.models import detection
 
@@ -74,7 +77,7 @@ class MaskRcnn:
         state = _mask_rcnn_state(weights, str(known.url))
         network = detection.maskrcnn_resnet50_fpn(weights=None, weights_backbone=None)
         if not any(key.endswith("num_batches_tracked") for key in state):
-            _freeze_norms(network)  # as torchvision does for its own weights
+            _freeze_norms(network)  # torchvision does the same for these weights
         try:
             network.load_state_dict(state)
         except (RuntimeError, TypeError, AttributeError) as error:
@@ -84,23 +87,23 @@ class MaskRcnn:
         return MaskRcnn(network.eval(), list(known.meta["categories"]))
 
     def __call__(self, image: np.ndarray) -> list[Instance]:
-        """Instances in (H, W, 3) uint8 RGB."""
+        """Detect instances in (H, W, 3) uint8 RGB."""
         import torch
 
         with torch.inference_mode():
             pixels = torch.from_numpy(image.copy()).permute(2, 0, 1).float() / 255.0  # (3, H, W)
-            found = {key: value.cpu().numpy() for key, value in self.network([pixels])[0].items()}
-        kept = np.flatnonzero(found["scores"] >= CONFIDENCE)
-        named = [(i, self.names[int(found["labels"][i])]) for i in kept]
+            output = {key: value.cpu().numpy() for key, value in self.network([pixels])[0].items()}
+        confident = np.flatnonzero(output["scores"] >= CONFIDENCE)
+        named = [(i, self.names[int(output["labels"][i])]) for i in confident]
         return [
-            Instance(name, float(found["scores"][i]), _box(found["boxes"][i]), found["masks"][i, 0] > 0.5)
+            Instance(name, float(output["scores"][i]), _box(output["boxes"][i]), output["masks"][i, 0] > 0.5)
             for i, name in named
             if name in CATEGORIES
         ]
 
 
 def _mask_rcnn_state(weights: str, url: str) -> dict[str, Any]:
-    """The state dict of ``--weights``: torchvision's published one, or a file; nothing in it is executed."""
+    """Load the state dict of ``--weights``: torchvision's, or a file, without executing code from it."""
     try:
         if weights == "torchvision":
             return load_published(url)
@@ -114,7 +117,7 @@ def _mask_rcnn_state(weights: str, url: str) -> dict[str, Any]:
 
 
 def _freeze_norms(network: Any) -> None:
-    """Replace the batch norms of the trunk by frozen ones with ε = 0, which the published weights expect."""
+    """Replace the trunk's batch norms by frozen ones with ε = 0, which the published weights require."""
     from torch import nn
     from torchvision.ops.misc import FrozenBatchNorm2d
 
@@ -125,21 +128,21 @@ def _freeze_norms(network: Any) -> None:
 
 
 def _reasons(error: Exception) -> str:
-    """torch's list of missing and unexpected keys, its first lines."""
+    """Return the first lines of torch's list of missing and unexpected keys."""
     lines = [line.strip()[:200] for line in str(error).splitlines() if line.strip()]
     return " ".join(lines[1:3] or lines[:1])
 
 
 class YoloSeg:
-    """A YOLOv8-seg network in an ONNX file.
+    """Detector with a YOLOv8-seg network in an ONNX file.
 
     Args:
-        path: The file.
+        path: ONNX file.
         names: Class names; COCO's 80 by default.
 
     Raises:
         MissingExtra: onnxruntime is not installed.
-        UsageError: The file can't be read, or its inputs and outputs are of another form.
+        UsageError: The file is unreadable, or its inputs and outputs have other shapes.
     """
 
     def __init__(self, path: Path, names: tuple[str, ...] = COCO_80) -> None:
@@ -149,26 +152,24 @@ class YoloSeg:
             raise MissingExtra("onnxruntime", "export", "A detector in an ONNX file") from error
         try:
             self.session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
-        except Exception as error:  # its own exception classes are not public
-            raise UsageError(
-                f"{path} can't be read as an ONNX network: {str(error).splitlines()[0]}"
-            ) from error
+        except Exception as error:  # onnxruntime's exception classes are not public
+            raise UsageError(f"{path} is not a valid ONNX network: {str(error).splitlines()[0]}") from error
         self.names = names
-        given = self.session.get_inputs()[0]
+        source = self.session.get_inputs()[0]
         ranks = sorted(len(output.shape) for output in self.session.get_outputs())
-        if len(given.shape) != 4 or ranks != [3, 4]:
+        if len(source.shape) != 4 or ranks != [3, 4]:
             raise UsageError(
-                f"{path} is not of YOLOv8-seg's form: input {given.shape}, outputs of {ranks} axes.",
-                "Export with: input (1, 3, 640, 640), outputs (1, 116, 8400) and (1, 32, 160, 160).",
+                f"{path} is not a YOLOv8-seg network: input {source.shape}, outputs with {ranks} axes.",
+                "Export with input (1, 3, 640, 640) and outputs (1, 116, 8400) and (1, 32, 160, 160).",
             )
-        self.input = given.name
-        self.side = given.shape[2] if isinstance(given.shape[2], int) else 640
+        self.input = source.name
+        self.side = source.shape[2] if isinstance(source.shape[2], int) else 640
 
     def __call__(self, image: np.ndarray) -> list[Instance]:
-        """Instances in (H, W, 3) uint8 RGB.
+        """Detect instances in (H, W, 3) uint8 RGB.
 
         Raises:
-            UsageError: The network has another number of classes than names.
+            UsageError: The number of classes of the network differs from the number of names.
         """
         boxed, scale, corner = letterbox(image, self.side)
         pixels = np.ascontiguousarray(boxed.transpose(2, 0, 1)[None], dtype=np.float32) / 255.0
@@ -176,20 +177,20 @@ class YoloSeg:
         rows, prototypes = outputs[0][0].T, outputs[1][0]  # (anchors, 4 + C + 32), (32, h, w)
         classes = rows.shape[1] - 4 - COEFFICIENTS
         if classes != len(self.names):
-            raise UsageError(f"The network has {classes} classes, {len(self.names)} names are known.")
+            raise UsageError(f"The network has {classes} classes instead of {len(self.names)} (COCO's).")
         scores = rows[:, 4 : 4 + classes].max(axis=1)
         labels = rows[:, 4 : 4 + classes].argmax(axis=1)
         rows, scores, labels = (a[scores >= CONFIDENCE] for a in (rows, scores, labels))
         half = rows[:, 2:4] / 2
         boxes = np.concatenate([rows[:, :2] - half, rows[:, :2] + half], axis=1)
-        found = []
+        instances = []
         for i in suppress(boxes, scores, labels):
             name = self.names[int(labels[i])]
             if name in CATEGORIES:
                 mask = self._mask(rows[i, -COEFFICIENTS:], prototypes, image.shape, scale, corner)
                 box = clip_box((boxes[i] - np.tile(corner, 2)) / scale, image.shape)
-                found.append(Instance(name, float(scores[i]), box, inside_box(mask, box)))
-        return found
+                instances.append(Instance(name, float(scores[i]), box, inside_box(mask, box)))
+        return instances
 
     def _mask(
         self,
@@ -199,7 +200,7 @@ class YoloSeg:
         scale: float,
         corner: tuple[int, int],
     ) -> np.ndarray:
-        """(H, W) bool of one instance, in the image's own pixels."""
+        """Compute the mask of one instance at the size of the image, (H, W) bool."""
         logits = np.tensordot(coefficients, prototypes, axes=1)  # (h, w)
         large = cv2.resize(logits.astype(np.float32), (self.side, self.side), interpolation=cv2.INTER_LINEAR)
         height, width = round(shape[0] * scale), round(shape[1] * scale)
@@ -208,7 +209,15 @@ class YoloSeg:
 
 
 def letterbox(image: np.ndarray, side: int) -> tuple[np.ndarray, float, tuple[int, int]]:
-    """The image scaled into a grey square, the scale, and the (column, row) where it begins."""
+    """Scale an image into the centre of a grey square.
+
+    Args:
+        image: (H, W, 3) uint8 RGB.
+        side: Side of the square in pixels.
+
+    Returns:
+        The (side, side, 3) square, the scale, and (column, row) of the image's upper left corner.
+    """
     scale = side / max(image.shape[:2])
     height, width = round(image.shape[0] * scale), round(image.shape[1] * scale)
     corner = ((side - width) // 2, (side - height) // 2)
@@ -219,12 +228,12 @@ def letterbox(image: np.ndarray, side: int) -> tuple[np.ndarray, float, tuple[in
 
 
 def suppress(boxes: np.ndarray, scores: np.ndarray, labels: np.ndarray) -> list[int]:
-    """Indices kept by non-maximum suppression within each class, best first.
+    """Non-maximum suppression within each class. Returns the indices of the remaining boxes, best first.
 
     Args:
         boxes: (n, 4) left, top, right, bottom.
-        scores: (n,).
-        labels: (n,).
+        scores: (n,) confidences.
+        labels: (n,) classes.
     """
     order, kept = np.argsort(-scores, kind="stable"), []
     area = (boxes[:, 2] - boxes[:, 0]) * (boxes[:, 3] - boxes[:, 1])
@@ -240,14 +249,14 @@ def suppress(boxes: np.ndarray, scores: np.ndarray, labels: np.ndarray) -> list[
 
 
 def clip_box(box: np.ndarray, shape: tuple[int, ...]) -> tuple[float, float, float, float]:
-    """A box cut at the image's borders."""
+    """Clip a box (left, top, right, bottom) to the image."""
     limits = (shape[1], shape[0], shape[1], shape[0])
     left, top, right, bottom = (float(np.clip(v, 0, limit)) for v, limit in zip(box, limits, strict=True))
     return left, top, right, bottom
 
 
 def inside_box(mask: np.ndarray, box: tuple[float, float, float, float]) -> np.ndarray:
-    """The part of a mask that lies in a box."""
+    """Clear a mask outside of a box."""
     kept = np.zeros_like(mask)
     area = (slice(int(box[1]), int(np.ceil(box[3]))), slice(int(box[0]), int(np.ceil(box[2]))))
     kept[area] = mask[area]

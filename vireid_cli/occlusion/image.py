@@ -1,4 +1,4 @@
-"""One image of an occluded tree: read, occluded, encoded, put in its place, and its line of the manifest."""
+"""Write one image of an occluded tree, and return its line of the manifest."""
 
 from __future__ import annotations
 
@@ -21,19 +21,20 @@ from vireid_cli.types import Modality, Record
 
 Decode = Callable[[bytes, Modality], np.ndarray]
 UNFINISHED = ".part"
-"""Ending of a file that is being written; its name begins with a dot."""
+"""Ending of unfinished files; their names begin with a dot."""
 
 
 @dataclass(frozen=True, slots=True)
 class OcclusionWork:
-    """What every worker needs.
+    """Shared inputs of all worker processes.
 
     Attributes:
-        source: The base's root.
-        root: Where to.
-        options: Which images and how.
-        composer: The library, ready.
-        decode: (h, w, 3) uint8 RGB of an encoded image of a modality; ``ValueError`` where it can't be read.
+        source: Root of the original dataset.
+        root: Root of the occluded tree.
+        options: Policy, seed and file format.
+        composer: Composer with the occluder library.
+        decode: Function of encoded bytes and modality that returns (h, w, 3) uint8 RGB, or raises
+            ``ValueError``.
     """
 
     source: Path
@@ -43,8 +44,8 @@ class OcclusionWork:
     decode: Decode
 
 
-def make_image(work: OcclusionWork, record: Record) -> dict[str, Any]:
-    """Write one image of the tree and return its line of the manifest."""
+def write_image(work: OcclusionWork, record: Record) -> dict[str, Any]:
+    """Write one image of the tree, occluded or as a link to the original, and return its manifest line."""
     options, policy = work.options, work.options.policy
     rng = file_stream(options.seed, options.dataset, record.split, record.path)
     role = policy.role(record.split, record.modality)
@@ -65,23 +66,26 @@ def make_image(work: OcclusionWork, record: Record) -> dict[str, Any]:
         else:
             pool = "test" if record.split == "test" else "train"
             scene = scene_of(options.dataset, record.camid)
-            covered, about = work.composer.occlude(pixels, record.modality, scene, pool, rng)  # type: ignore[arg-type]
+            covered, details = work.composer.occlude(pixels, record.modality, scene, pool, rng)  # type: ignore[arg-type]
             data = encode(covered, target.suffix.lower(), options.quality)
-            line |= {"occluded": True, **about}
-            _put(target, lambda path: path.write_bytes(data))
+            line |= {"occluded": True, **details}
+            _replace(target, lambda path: path.write_bytes(data))
     if not line["occluded"]:
-        _put(target, lambda path: _link(source, path))
+        _replace(target, lambda path: _link(source, path))
     return line | {"sha256": hashlib.sha256(data).hexdigest()}
 
 
 def encode(pixels: np.ndarray, ending: str, quality: int) -> bytes:
-    """Bytes of (h, w, 3) uint8 RGB in the format of a file's ending: JPEG at ``quality``, else lossless."""
-    given = [cv2.IMWRITE_JPEG_QUALITY, quality] if ending in (".jpg", ".jpeg") else []
-    return cv2.imencode(ending, cv2.cvtColor(pixels, cv2.COLOR_RGB2BGR), given)[1].tobytes()
+    """Encode (h, w, 3) uint8 RGB in the format of a file ending: JPEG at ``quality``, others lossless."""
+    flags = [cv2.IMWRITE_JPEG_QUALITY, quality] if ending in (".jpg", ".jpeg") else []
+    return cv2.imencode(ending, cv2.cvtColor(pixels, cv2.COLOR_RGB2BGR), flags)[1].tobytes()
 
 
-def _put(target: Path, write: Callable[[Path], object]) -> None:
-    """Write beside the target and rename; not synchronised: the journal's hash tells a torn file."""
+def _replace(target: Path, write: Callable[[Path], object]) -> None:
+    """Write a temporary file beside the target and rename it.
+
+    The file is not synchronised to disk: after a power failure, the hash in the journal detects a torn file.
+    """
     temporary = target.with_name(f".{target.name}.{os.getpid()}{UNFINISHED}")
     temporary.unlink(missing_ok=True)
     try:
@@ -92,7 +96,7 @@ def _put(target: Path, write: Callable[[Path], object]) -> None:
 
 
 def _link(source: Path, target: Path) -> None:
-    """A hard link where the file system has them, else a copy."""
+    """Create a hard link, or a copy if the file system does not support links."""
     try:
         os.link(source.resolve(), target)
     except OSError:

@@ -1,7 +1,7 @@
-"""The library: tight RGBA cut-outs as PNG, and ``library.json`` that says what each is.
+"""The occluder library: RGBA cut-outs as PNG files, and their records in ``library.json``.
 
-Occluders are split 80/20 into a training and a test pool by the image that they were cut from, otherwise
-an occluder would itself tell identities across splits. The library's hash covers records and pixels.
+Occluders are split 80/20 into a training and a test pool by source image, so that no training occluder
+occurs in a test image. The library's hash covers records and pixels.
 """
 
 from __future__ import annotations
@@ -26,10 +26,10 @@ Pool = Literal["train", "test"]
 INDEX = "library.json"
 VERSION = 1
 SEAL = "sha256"
-"""Key of the hash over the rest of the index."""
+"""Key of the hash over the other keys of the index."""
 
 TEST_EVERY = 5
-"""Every fifth source image goes to the test pool: 80/20."""
+"""Every fifth source image belongs to the test pool: a split of 80/20."""
 
 _PLACEMENTS = {"bottom", "left", "right", "top", "float"}
 
@@ -39,14 +39,14 @@ class Occluder:
     """One cut-out.
 
     Attributes:
-        name: Its own; its file is ``<name>.png``.
-        source: Image that it was cut from.
+        name: Unique name; the file is ``<name>.png``.
+        source: Image that contained the occluder.
         category: A key of ``CATEGORIES``.
         scene: ``indoor``, ``outdoor`` or ``both``.
-        placements: Some of bottom, left, right, top, float.
+        placements: Allowed placements, one or more of bottom, left, right, top, float.
         size: ``S``, ``M`` or ``L``.
         pool: ``train`` or ``test``.
-        sha256: Of its PNG file.
+        sha256: Hash of the PNG file.
     """
 
     name: str
@@ -61,14 +61,15 @@ class Occluder:
 
 @dataclass(frozen=True, slots=True)
 class Library:
-    """Occluders in the order of their names, with their pixels.
+    """Occluders with their pixels, sorted by name.
 
     Attributes:
-        name: For people.
-        occluders: The records.
-        cutouts: (h, w, 4) uint8 RGBA each, not premultiplied.
+        name: Name of the library.
+        occluders: Records.
+        cutouts: Pixels, (h, w, 4) uint8 RGBA each, not premultiplied.
         sha256: Hash over all records and pixels.
-        sealed: Whether damage to the index can be noticed; earlier versions wrote it without a hash.
+        sealed: Whether the index has a hash. Earlier versions wrote none; damage to their indices is not
+            detectable.
     """
 
     name: str
@@ -79,61 +80,59 @@ class Library:
 
 
 def record_of(name: str, source: str, category: str) -> Occluder:
-    """A record with its category's scene, placement and size.
+    """Return a record with scene, placements and size of its category.
 
     Raises:
         UsageError: The category is unknown.
     """
     if category not in CATEGORIES:
-        raise UsageError(f"There is no category '{category}'.", f"There are: {', '.join(CATEGORIES)}")
+        raise UsageError(f"unknown category '{category}'.", f"Available: {', '.join(CATEGORIES)}")
     kind = CATEGORIES[category]
     return Occluder(name, source, category, kind.scene, kind.placements, kind.size)
 
 
 def pools(sources: Iterable[tuple[str, str]]) -> dict[str, Pool]:
-    """Pool of each source image: every fifth, in the order of category and hash, is for testing.
+    """Assign a pool to each source image: every fifth by category and hash belongs to the test pool.
 
     Args:
-        sources: (source, category) of each occluder; a source with several categories counts by its first
-            in alphabetical order.
+        sources: (source, category) of each occluder. A source with several categories belongs to the first
+            one in alphabetical order.
     """
     first: dict[str, str] = {}
     for source, category in sources:
         first[source] = min(category, first.get(source, category))
     order = sorted(first, key=lambda s: (first[s], hashlib.sha256(s.encode()).hexdigest()))
-    found: dict[str, Pool] = {
+    pool_of: dict[str, Pool] = {
         s: "test" if i % TEST_EVERY == TEST_EVERY - 1 else "train" for i, s in enumerate(order)
     }
-    if len(order) > 1 and "test" not in found.values():
-        found[order[-1]] = "test"
-    return found
+    if len(order) > 1 and "test" not in pool_of.values():
+        pool_of[order[-1]] = "test"
+    return pool_of
 
 
-def write_library(folder: Path, name: str, things: list[tuple[Occluder, np.ndarray]]) -> Library:
-    """Write cut-outs and index; the index, which marks the rest as whole, comes last.
+def write_library(folder: Path, name: str, occluders: list[tuple[Occluder, np.ndarray]]) -> Library:
+    """Write cut-outs and index. The index comes last and marks the library as complete.
 
     Args:
-        folder: Where to.
-        name: Of the library.
-        things: Records and their (h, w, 4) uint8 RGBA pixels; pools and hashes are filled in here.
+        folder: Folder of the library.
+        name: Name of the library.
+        occluders: Records and (h, w, 4) uint8 RGBA pixels. This function computes pools and hashes.
 
     Raises:
-        UsageError: No occluder, or two of one name.
-        DataError: It can't be written.
+        UsageError: There is no occluder, or two occluders have the same name.
+        DataError: Writing failed.
     """
-    if not things:
-        raise UsageError(
-            "No occluder was found: nothing is written.", "Loosen the rules or give more images."
-        )
-    if len({thing.name for thing, _ in things}) < len(things):
-        raise UsageError("Two occluders have one name.")
-    pool_of = pools((thing.source, thing.category) for thing, _ in things)
+    if not occluders:
+        raise UsageError("The images contain no usable occluder.", "Relax the rules or add images.")
+    if len({record.name for record, _ in occluders}) < len(occluders):
+        raise UsageError("Two occluders have the same name: rename one.")
+    pool_of = pools((record.source, record.category) for record, _ in occluders)
     rows = []
     (folder / INDEX).unlink(missing_ok=True)
-    for thing, cutout in sorted(things, key=lambda pair: pair[0].name):
+    for record, cutout in sorted(occluders, key=lambda pair: pair[0].name):
         png = cv2.imencode(".png", cv2.cvtColor(cutout, cv2.COLOR_RGBA2BGRA))[1].tobytes()
-        write_bytes(folder / f"{thing.name}.png", png)
-        row = asdict(thing) | {"pool": pool_of[thing.source], "sha256": hashlib.sha256(png).hexdigest()}
+        write_bytes(folder / f"{record.name}.png", png)
+        row = asdict(record) | {"pool": pool_of[record.source], "sha256": hashlib.sha256(png).hexdigest()}
         rows.append(row)
     content = {"format": "vireid-occluders", "version": VERSION, "name": name, "occluders": rows}
     write_json(folder / INDEX, {**content, SEAL: _seal(content)})
@@ -141,13 +140,13 @@ def write_library(folder: Path, name: str, things: list[tuple[Occluder, np.ndarr
 
 
 def _seal(content: dict[str, Any]) -> str:
-    """SHA-256 over the index, whatever the order of its keys."""
-    plain = {key: value for key, value in content.items() if key != SEAL}
-    return hashlib.sha256(json.dumps(plain, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
+    """SHA-256 over the index without its hash, independent of the order of keys."""
+    other = {key: value for key, value in content.items() if key != SEAL}
+    return hashlib.sha256(json.dumps(other, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
 
 
 class _Row(BaseModel):
-    """A record of the index."""
+    """Schema of a record in the index."""
 
     model_config = ConfigDict(strict=True, extra="forbid")
 
@@ -162,7 +161,7 @@ class _Row(BaseModel):
 
 
 class _Index(BaseModel):
-    """The index of a library."""
+    """Schema of the index of a library."""
 
     model_config = ConfigDict(strict=True, extra="allow")
 
@@ -172,57 +171,64 @@ class _Index(BaseModel):
 
 
 def read_library(folder: Path) -> Library:
-    """Read a library and check every cut-out against its hash.
+    """Load a library and compare every cut-out with its hash.
 
     Raises:
-        UsageError: There is none.
-        DataError: It is damaged or of another form.
+        UsageError: The folder has no library.
+        DataError: The library is damaged, or of another version.
     """
     if not (folder / INDEX).is_file():
-        raise UsageError(f"{folder} holds no occluder library ({INDEX}).", "vireid prepare occluders")
+        raise UsageError(f"{folder} has no occluder library ({INDEX}).", "Build it: vireid prepare occluders")
     content = read_json(folder / INDEX)
     if not isinstance(content, dict) or content.get("version") != VERSION:
-        raise DataError(f"{folder / INDEX} is not of version {VERSION}.", "vireid prepare occluders")
+        raise DataError(
+            f"{folder / INDEX} is not of version {VERSION}.",
+            "Build the library again: vireid prepare occluders",
+        )
     if SEAL in content and content[SEAL] != _seal(content):
         raise DataError(
-            f"{folder / INDEX} was changed since it was written: its hash is another.",
+            f"{folder / INDEX} does not match its hash: it is damaged or edited.",
             "Build the library again.",
         )
     documents.check_form(content, _Index, str(folder / INDEX), hint="Build the library again.")
     total = hashlib.sha256()
     occluders, cutouts = [], []
     for row in content["occluders"]:
-        thing = _record(folder, row)
-        cutouts.append(_pixels(folder / f"{thing.name}.png", thing.sha256))
-        occluders.append(thing)
+        record = _record(folder, row)
+        cutouts.append(_pixels(folder / f"{record.name}.png", record.sha256))
+        occluders.append(record)
         total.update(f"{sorted(row.items())}\n".encode())
     sealed = SEAL in content
     return Library(content["name"], tuple(occluders), tuple(cutouts), total.hexdigest(), sealed)
 
 
 def _record(folder: Path, row: dict[str, Any]) -> Occluder:
+    """Convert a row of the index to a record. Raises ``DataError`` for an unknown value."""
     try:
-        thing = Occluder(**{**row, "placements": tuple(row["placements"])})
+        record = Occluder(**{**row, "placements": tuple(row["placements"])})
     except (TypeError, KeyError) as error:
-        raise DataError(f"{folder / INDEX}: a record is not of the form expected: {error}") from error
-    whole = (
-        thing.category in CATEGORIES
-        and thing.size in SIZE_RANGE
-        and thing.scene in ("indoor", "outdoor", "both")
-        and thing.placements
-        and set(thing.placements) <= _PLACEMENTS
-    )
-    if not whole:
         raise DataError(
-            f"{folder / INDEX}: '{thing.name}' has an unknown category, scene, placement or size."
+            f"{folder / INDEX}: a record is invalid: {error}", "Build the library again."
+        ) from error
+    valid = (
+        record.category in CATEGORIES
+        and record.size in SIZE_RANGE
+        and record.scene in ("indoor", "outdoor", "both")
+        and record.placements
+        and set(record.placements) <= _PLACEMENTS
+    )
+    if not valid:
+        raise DataError(
+            f"{folder / INDEX}: '{record.name}' has an unknown category, scene, placement or size.",
+            "Build the library again.",
         )
-    return thing
+    return record
 
 
 def _pixels(path: Path, sha256: str) -> np.ndarray:
-    """(h, w, 4) RGBA of a cut-out whose file has this hash."""
+    """Load a cut-out, (h, w, 4) RGBA, and compare its file with the hash."""
     data = reading.read_bytes(path, limit=16 * reading.MIB, hint="Build the library again.")
     if hashlib.sha256(data).hexdigest() != sha256:
-        raise DataError(f"{path} is not the cut-out that {INDEX} describes.", "Build the library again.")
+        raise DataError(f"{path} does not match its hash in {INDEX}.", "Build the library again.")
     pixels = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
     return np.asarray(cv2.cvtColor(pixels, cv2.COLOR_BGRA2RGBA))

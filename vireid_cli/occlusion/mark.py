@@ -1,7 +1,8 @@
-"""The mark of an occluded tree, its manifest, and the check of both.
+"""Mark and manifest of an occluded tree, and their verification.
 
-``vireid-occluded.json`` is written at the start with ``complete: false`` and last of all again with the
-content hash. ``vireid-occlusion.jsonl`` has one line an image, in the order of paths. Neither holds times.
+``vireid-occluded.json``, the mark, has ``complete: false`` from the start, and the content hash once the tree
+is complete. ``vireid-occlusion.jsonl``, the manifest, has one line per image, sorted by path. Neither
+contains times, so that equal trees have equal files.
 """
 
 from __future__ import annotations
@@ -24,21 +25,21 @@ from vireid_cli.types import Progress
 MARK = "vireid-occluded.json"
 MANIFEST = "vireid-occlusion.jsonl"
 VERSION = 2
-"""Raised whenever the same parameters give other images."""
+"""Increased when the same parameters produce different images."""
 
 
 @dataclass(frozen=True, slots=True)
 class OcclusionOptions:
-    """What to make.
+    """Parameters of an occluded tree.
 
     Attributes:
-        dataset: Name of the base.
+        dataset: Name of the original dataset.
         preset: Name of the policy.
-        policy: Which images, and how much.
-        seed: Everything that is drawn depends on it.
-        quality: Of JPEG files.
-        trial: Which of the base's splits decides on roles; 0 where it has one split for all.
-        decoder: How the base's files became pixels, which the tree's must as well; None: nothing unusual.
+        policy: Probabilities of occlusion by role, and range of ε.
+        seed: Seed of all random choices.
+        quality: Quality of JPEG files, 0 to 100.
+        trial: Number of the original's split that defines the roles; 0 if the dataset has a single split.
+        decoder: Settings that decode the original's files, also used for the tree's; None for the defaults.
     """
 
     dataset: str
@@ -51,7 +52,7 @@ class OcclusionOptions:
 
 
 def parameters(options: OcclusionOptions, library: Library, base: dict[str, Any]) -> dict[str, Any]:
-    """The mark without what is known only at the end."""
+    """Return the part of the mark that is known before any image is written."""
     return {
         "format": "vireid-occluded",
         "version": VERSION,
@@ -67,57 +68,65 @@ def parameters(options: OcclusionOptions, library: Library, base: dict[str, Any]
     }
 
 
-def begin(root: Path, wanted: dict[str, Any]) -> bool:
-    """Write the mark as unfinished; True where this very tree is finished already.
+def begin(root: Path, expected: dict[str, Any]) -> bool:
+    """Write the mark of an unfinished tree. Returns True if the same tree is already complete.
+
+    Args:
+        root: Root of the tree.
+        expected: The parameters, as returned by ``parameters``.
 
     Raises:
-        UsageError: The folder holds another tree, or files that nobody here wrote.
+        UsageError: The folder contains a tree with other parameters, or other files.
     """
     if (root / MARK).is_file():
-        there = read_mark(root)
-        differ = [f"{k}: there {there.get(k)}, wanted {v}" for k, v in wanted.items() if there.get(k) != v]
-        if differ:
+        mark = read_mark(root)
+        differences = [
+            f"{key}: {mark.get(key)}, not {value}"
+            for key, value in expected.items()
+            if mark.get(key) != value
+        ]
+        if differences:
             raise UsageError(
-                f"{root} holds an occluded tree of other parameters ({'; '.join(differ)}).",
-                "Choose another folder with --root, repeat the parameters of this one, or delete it first.",
+                f"{root} has an occluded tree with other parameters ({'; '.join(differences)}).",
+                "Choose another folder with --root, use the parameters of this tree, or delete it first.",
             )
-        return bool(there.get("complete"))
+        return bool(mark.get("complete"))
     if root.is_dir() and any(root.iterdir()):
         raise UsageError(
-            f"{root} is not empty and was not written by vireid: nothing is written into it.",
-            "Choose another folder with --root.",
+            f"{root} has files that vireid did not write.",
+            "Choose an empty folder with --root.",
         )
-    write_json(root / MARK, {**wanted, "complete": False})
+    write_json(root / MARK, {**expected, "complete": False})
     return False
 
 
 def read_mark(root: Path) -> dict[str, Any]:
-    """Content of the mark of an occluded tree.
+    """Load and validate the mark of an occluded tree.
 
     Raises:
-        DataError: It can't be read or is of another form.
+        DataError: The mark is unreadable or invalid.
     """
-    path, hint = root / MARK, "Choose another folder with --root, or delete this one and make it again."
+    path, hint = root / MARK, "Choose another folder with --root, or delete this one and repeat the command."
     content = documents.read_json(path, hint=hint)
     whole = isinstance(content, dict) and content.get("complete") is True
     documents.check_form(content, OccludedSource if whole else Occluded, str(path), hint=hint)
-    found: dict[str, Any] = content
-    return found
+    mark: dict[str, Any] = content
+    return mark
 
 
 def read_manifest_lines(path: Path) -> list[dict[str, Any]]:
-    """Lines of a manifest or journal; a last line that a kill cut short is left out."""
-    found = []
-    for line in reading.read_text(path, surrogates=True).split("\n"):
+    """Load the lines of a manifest or journal. Skips invalid lines, such as a truncated last line."""
+    lines = []
+    for text in reading.read_text(path, surrogates=True).split("\n"):
         try:
-            found.append(json.loads(line))
+            lines.append(json.loads(text))
         except (ValueError, RecursionError):
             continue
-    return [line for line in found if isinstance(line, dict) and isinstance(line.get("path"), str)]
+    return [line for line in lines if isinstance(line, dict) and isinstance(line.get("path"), str)]
 
 
 def file_digest(path: Path) -> str:
-    """SHA-256 of a file as hex; empty where it can't be read."""
+    """SHA-256 of a file in hexadecimal, or an empty string if the file is unreadable."""
     try:
         return hashlib.sha256(reading.read_bytes(path)).hexdigest()
     except DataError:
@@ -125,31 +134,36 @@ def file_digest(path: Path) -> str:
 
 
 def verify_occluded(root: Path, *, workers: int | None = None, progress: Progress | None = None) -> list[str]:
-    """What in an occluded tree differs from what was written; nothing: the list is empty.
+    """Return the differences between the files of an occluded tree and their hashes; empty if all match.
+
+    Args:
+        root: Root of the tree.
+        workers: Number of threads; None selects it automatically.
+        progress: Called with (files checked, total).
 
     Raises:
-        UsageError: It is no occluded tree.
-        DataError: Its manifest can't be read.
+        UsageError: The folder is not an occluded tree.
+        DataError: The manifest is unreadable.
     """
     if not (root / MARK).is_file():
-        raise UsageError(f"{root} holds no {MARK}: it is not an occluded tree.")
+        raise UsageError(f"{root} has no {MARK}: it is not an occluded tree.", "Check the path of --root.")
     mark = read_mark(root)
     if not mark["complete"]:
-        return ["the tree is not complete: run the same command again to finish it"]
+        return ["the tree is incomplete: run the same command again to finish it"]
     if file_digest(root / MANIFEST) != mark["content_hash"]:
-        return [f"{MANIFEST} is not the manifest that {MARK} describes"]
+        return [f"{MANIFEST} does not match its hash in {MARK}"]
     try:
         expected = {line["path"]: line["sha256"] for line in read_manifest_lines(root / MANIFEST)}
     except (OSError, KeyError) as error:
         raise DataError(f"{root / MANIFEST} can't be read: {error}") from error
     expected |= mark.get("lists", {})
-    found = []
+    differences = []
     with ThreadPoolExecutor(workers) as pool:
-        for i, (path, there) in enumerate(
+        for i, (path, digest) in enumerate(
             zip(expected, pool.map(lambda p: file_digest(root / p), expected), strict=True)
         ):
-            if there != expected[path]:
-                found.append(f"{path}: " + ("changed since it was written" if there else "can't be read"))
+            if digest != expected[path]:
+                differences.append(f"{path}: " + ("does not match its hash" if digest else "unreadable"))
             if progress and (i % 256 == 255 or i + 1 == len(expected)):
                 progress(i + 1, len(expected))
-    return found
+    return differences

@@ -1,8 +1,8 @@
-"""Where an occluder stands and how large it is (docs/methods.md#occluder-placement, steps 2 to 4).
+"""Position and scale of an occluder (docs/methods.md#occluder-placement, steps 2 to 4).
 
-The scale is found by repeated section: the part of the rotated mask that lies in the frame is summed from its
-summed-area table for many scales at once, so that no image is warped before the scale is known. Two rounds of
-24 sections narrow the scale as nine bisections would, to a five-hundredth of the widest.
+A section search determines the scale. A summed-area table yields the area of the rotated mask within the
+frame for many scales at once, so that no image is warped before the scale is known. Two rounds of 24 sections
+narrow the scale as nine bisections would, to a five-hundredth of the largest one.
 """
 
 from __future__ import annotations
@@ -18,20 +18,20 @@ from vireid_cli.occlusion.policy import Epsilon
 SECTIONS, ROUNDS = 24, 2
 FRACTIONS = np.arange(1, SECTIONS + 1) / SECTIONS
 WIDEST = 1.5
-"""Largest width of an occluder's box over the image's."""
+"""Maximum ratio of the width of an occluder's box to the width of the image."""
 MASK_SIDE = 96
-"""Longer side in pixels at which a mask's area is measured."""
+"""Longer side in pixels of the reduced mask for area measurements."""
 
 
 @dataclass(frozen=True, slots=True)
 class Anchor:
-    """A fixed point of the box, in pixels of the frame; fractions say which point of the box it is.
+    """Point of the occluder's box at a fixed position of the frame.
 
     Attributes:
-        x: Column in the frame.
-        y: Row in the frame.
-        across: 0 left edge … 1 right edge of the box.
-        down: 0 top … 1 bottom of the box.
+        x: Column in the frame, in pixels.
+        y: Row in the frame, in pixels.
+        across: Position in the box, from 0 at the left edge to 1 at the right edge.
+        down: Position in the box, from 0 at the top to 1 at the bottom.
     """
 
     x: float
@@ -42,15 +42,15 @@ class Anchor:
 
 @dataclass(frozen=True, slots=True)
 class Placed:
-    """A scale and what it covers.
+    """Scale and box of an occluder, and its share of the frame.
 
     Attributes:
         scale: Frame pixels per pixel of the cut-out.
-        left: Left edge of the rotated box in the frame.
-        top: Its top edge.
-        width: Of the rotated box in the frame.
-        height: Of the rotated box in the frame.
-        covered: Share of the frame's area.
+        left: Left edge of the rotated box, in frame pixels.
+        top: Top edge of the rotated box, in frame pixels.
+        width: Width of the rotated box, in frame pixels.
+        height: Height of the rotated box, in frame pixels.
+        covered: Covered share of the frame's area, in [0, 1].
     """
 
     scale: float
@@ -62,7 +62,13 @@ class Placed:
 
 
 def anchor_of(placement: str, frame: tuple[int, int], rng: np.random.Generator) -> Anchor:
-    """Draw an anchor. Things at the side stand on the ground, as a person or a pole does (our reading)."""
+    """Draw a random anchor. Occluders at the sides stand on the ground, like people or poles (our reading).
+
+    Args:
+        placement: bottom, left, right, top or float.
+        frame: (height, width) of the image in pixels.
+        rng: Random generator; two numbers are drawn.
+    """
     height, width = frame
     a, b = rng.random(), rng.random()
     if placement == "bottom":
@@ -76,12 +82,12 @@ def anchor_of(placement: str, frame: tuple[int, int], rng: np.random.Generator) 
 
 
 def rotation(size: tuple[int, int], angle: float, flip: bool) -> tuple[np.ndarray, tuple[float, float]]:
-    """2 × 3 map from a cut-out to its rotated, expanded canvas, and that canvas' (height, width).
+    """Return the 2 × 3 map from a cut-out to its rotated, expanded canvas, and (height, width) of the canvas.
 
     Args:
         size: (h, w) of the cut-out.
-        angle: Degrees, counter-clockwise.
-        flip: Mirror first.
+        angle: Rotation in degrees, counter-clockwise.
+        flip: Whether to mirror before the rotation.
     """
     height, width = size
     cos, sin = math.cos(math.radians(angle)), math.sin(math.radians(angle))
@@ -96,12 +102,12 @@ class MaskArea:
     """Area of a rotated mask within any rectangle."""
 
     def __init__(self, mask: np.ndarray, angle: float, flip: bool) -> None:
-        """Rotate a mask and sum it.
+        """Rotate a mask and compute its summed-area table.
 
         Args:
             mask: (h, w) uint8, 255 inside.
-            angle: Degrees.
-            flip: Mirror first.
+            angle: Rotation in degrees, counter-clockwise.
+            flip: Whether to mirror before the rotation.
         """
         self.matrix, (tall, wide) = rotation((mask.shape[0], mask.shape[1]), angle, flip)
         shrink = min(1.0, MASK_SIDE / max(tall, wide))
@@ -117,11 +123,11 @@ class MaskArea:
         sums = cv2.integral(solid[top : top + height, left : left + width])
         self.cells = np.array([[width], [height], [width], [height]], dtype=np.float64)
         self.row = width + 2
-        # one more row and column than needed: positions on the far edge interpolate without a special case
+        # an additional row and column, so that positions on the far edge interpolate without a special case
         self.sums = cv2.copyMakeBorder(sums, 0, 1, 0, 1, cv2.BORDER_REPLICATE).ravel()
 
     def covered(self, anchor: Anchor, scales: np.ndarray, frame: tuple[int, int]) -> np.ndarray:
-        """(n,) share of the frame that the mask covers at each of n scales."""
+        """Compute the share of the frame that the mask covers at each scale: (n,) for (n,) ``scales``."""
         # edges of the frame in cells of the mask: left, upper, right, lower
         fixed = np.array([[anchor.across * self.width], [anchor.down * self.height]] * 2)
         reach = np.array([[0.0], [0.0], [frame[1]], [frame[0]]]) - [[anchor.x], [anchor.y]] * 2
@@ -139,7 +145,7 @@ class MaskArea:
         return np.asarray(inner * (scales * self.cell) ** 2 / (frame[0] * frame[1]))
 
     def place(self, anchor: Anchor, scale: float, frame: tuple[int, int]) -> Placed:
-        """The box at a scale, and the share of the frame that the mask covers there."""
+        """Return the box at a scale, and the covered share of the frame."""
         covered = float(self.covered(anchor, np.array([scale]), frame)[0])
         return self._placed(anchor, scale, covered)
 
@@ -148,8 +154,15 @@ class MaskArea:
         left, top = anchor.x - anchor.across * width, anchor.y - anchor.down * height
         return Placed(scale, left, top, width, height, covered)
 
-    def find(self, anchor: Anchor, epsilon: float, reading: Epsilon, frame: tuple[int, int]) -> Placed:
-        """The scale at which ε is reached, no wider than 1.5 frames; the nearest where it can't be."""
+    def fit(self, anchor: Anchor, epsilon: float, reading: Epsilon, frame: tuple[int, int]) -> Placed:
+        """Return the scale with the smallest error of ε, up to a width of 1.5 frames.
+
+        Args:
+            anchor: Fixed point of the box.
+            epsilon: Requested share in (0, 1].
+            reading: Quantity that ε limits: area, height or width relative to the frame.
+            frame: (height, width) of the image in pixels.
+        """
         widest = WIDEST * frame[1] / self.width
         if reading == "height_ratio":
             return self.place(anchor, min(widest, epsilon * frame[0] / self.height), frame)
@@ -166,6 +179,6 @@ class MaskArea:
             enough = covered >= epsilon
             first = int(enough.argmax())
             if not enough[first]:
-                break  # not even the widest reaches it
+                break  # the largest scale covers less than ε
             low, high = (float(scales[first - 1]) if first else low), float(scales[first])
         return self._placed(anchor, best, reached)

@@ -1,8 +1,8 @@
-"""Which images are occluded, and by how much: presets and their switches (docs/methods.md#occlusion-presets).
+"""Policies that select the images to occlude and the degree of occlusion (docs/methods.md#occlusion-presets).
 
-The papers do not say which images are occluded; the presets follow what their figures suggest, and
-where roles come from is our reading: test queries are one modality, the other one is the gallery;
-validation identities are trained on by the papers' ``trainval`` and count as training.
+The papers do not define the selection; the presets follow their figures. The roles are our reading: test
+images of one modality are queries, and those of the other one the gallery. Validation identities have the
+role of training identities, because the papers train on ``trainval``.
 """
 
 from __future__ import annotations
@@ -22,17 +22,17 @@ class Policy:
     """Probabilities by role, and the range of ε.
 
     Attributes:
-        train_p: That a training image is occluded, either modality.
-        query_p: That a test query is.
-        gallery_p: That a test gallery image is.
-        query_modality: Which modality's test images are queries.
-        epsilon: What ε measures: the covered share of the image, or the occluder's height over the
-            image's, or its width over the image's.
-        low: Smallest ε.
-        high: Largest ε.
+        train_p: Probability of an occluder in a training image of either modality.
+        query_p: Probability of an occluder in a query image.
+        gallery_p: Probability of an occluder in a gallery image.
+        query_modality: Modality of the queries.
+        epsilon: Quantity that ε limits: the covered share of the image, or the occluder's height or width
+            relative to the image.
+        low: Minimum of ε.
+        high: Maximum of ε.
 
     Raises:
-        UsageError: A number out of range.
+        UsageError: A number is out of range.
     """
 
     train_p: float = 0.5
@@ -46,22 +46,22 @@ class Policy:
     def __post_init__(self) -> None:
         for name in ("train_p", "query_p", "gallery_p"):
             if not 0.0 <= getattr(self, name) <= 1.0:
-                raise UsageError(f"occlusion: {name} is {getattr(self, name)}, must be 0 to 1.")
+                raise UsageError(f"occlusion: {name} is {getattr(self, name)}, expected 0 to 1.")
         if not 0.0 < self.low <= self.high <= 1.0:
-            raise UsageError(f"occlusion: ε from {self.low} to {self.high}, must be within (0, 1] and rise.")
+            raise UsageError(f"occlusion: ε from {self.low} to {self.high}, expected 0 < low ≤ high ≤ 1.")
 
     def role(self, split: str, modality: Modality) -> Role:
-        """What an image is used as."""
+        """Role of an image: train, query or gallery."""
         if split != "test":
             return "train"
         return "query" if modality == self.query_modality else "gallery"
 
     def probability(self, role: Role) -> float:
-        """That an image of this role is occluded."""
+        """Probability of an occluder in an image of this role."""
         return {"train": self.train_p, "query": self.query_p, "gallery": self.gallery_p}[role]
 
     def as_parameters(self) -> dict[str, Any]:
-        """The policy as the mark records it."""
+        """Return the policy as a dictionary, for the mark of the tree."""
         return asdict(self)
 
 
@@ -70,19 +70,19 @@ PRESETS: dict[str, Policy] = {
     "occ-regdb": Policy(0.5, 1.0, 1.0),
     "occ-all": Policy(1.0, 1.0, 1.0),
 }
-"""Queries only (SYSU's reported gap), queries and gallery (RegDB's), every image."""
+"""Policies by name. The test images with occluders are the queries, queries and gallery, or all images."""
 
-USUAL = {"sysu": "occ-sysu", "regdb": "occ-regdb"}
-"""Preset of a dataset where none is named; any other: ``occ-all``."""
+DEFAULT_PRESETS = {"sysu": "occ-sysu", "regdb": "occ-regdb"}
+"""Default preset of a dataset; ``occ-all`` for other datasets."""
 
 
 def preset(name: str) -> Policy:
-    """The policy of that name. Raises ``UsageError`` where there is none."""
+    """Return the policy with this name. Raises ``UsageError`` for an unknown name."""
     if name not in PRESETS:
-        raise UsageError(f"There is no preset '{name}'.", f"There are: {', '.join(PRESETS)}")
+        raise UsageError(f"unknown preset '{name}'.", f"Available: {', '.join(PRESETS)}")
     return PRESETS[name]
 
 
 def scene_of(dataset: str, camid: int) -> Literal["indoor", "outdoor"]:
-    """Where a camera hangs: SYSU-MM01's 1, 2, 3 indoor, 4, 5, 6 outdoor; other datasets outdoor (a guess)."""
+    """Scene of a camera: indoor for cameras 1, 2 and 3 of SYSU-MM01, otherwise outdoor (a guess)."""
     return "indoor" if dataset == "sysu" and camid in (1, 2, 3) else "outdoor"

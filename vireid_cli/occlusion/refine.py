@@ -1,4 +1,4 @@
-"""Sharpen a mask: GrabCut (OpenCV), or SAM where ``segment_anything`` and its weights are at hand."""
+"""Refine masks with GrabCut (OpenCV), or with SAM if ``segment_anything`` is installed."""
 
 from __future__ import annotations
 
@@ -14,24 +14,32 @@ from vireid_cli.tensor_files import load_tensors
 
 ROUNDS = 4
 
-SAM_FILE = "Give --sam-weights the published checkpoint of --sam-kind, such as sam_vit_b_01ec64.pth."
+SAM_FILE = "Set --sam-weights to the published checkpoint of --sam-kind, such as sam_vit_b_01ec64.pth."
 
 
 class MaskRefiner(Protocol):
-    """Anything that redraws an instance's mask."""
+    """Function that refines the mask of an instance."""
 
     def __call__(self, image: np.ndarray, instance: Instance) -> tuple[np.ndarray, float]:
-        """The new (H, W) bool mask, and the refiner's own estimate of its IoU (1 where it has none)."""
+        """Return the refined (H, W) bool mask, and its estimated IoU in [0, 1] (1 without an estimate)."""
         ...
 
 
 def keep(image: np.ndarray, instance: Instance) -> tuple[np.ndarray, float]:
-    """The mask as it is."""
+    """Return the mask unchanged."""
     return instance.mask, 1.0
 
 
 def grabcut(image: np.ndarray, instance: Instance) -> tuple[np.ndarray, float]:
-    """GrabCut from the mask: its core is certain, its rim and what lies around it are to be decided."""
+    """Refine a mask with GrabCut, which decides about the pixels near the outline.
+
+    Args:
+        image: (H, W, 3) uint8 RGB.
+        instance: Instance with a mask of the same size.
+
+    Returns:
+        The refined (H, W) bool mask, and 1.0.
+    """
     reach = max(3, int(0.04 * min(instance.box[2] - instance.box[0], instance.box[3] - instance.box[1])))
     kernel = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * reach + 1, 2 * reach + 1))
     mask = instance.mask.astype(np.uint8)
@@ -42,17 +50,17 @@ def grabcut(image: np.ndarray, instance: Instance) -> tuple[np.ndarray, float]:
     labels[around > 0] = cv2.GC_PR_BGD
     labels[mask > 0] = cv2.GC_PR_FGD
     labels[core > 0] = cv2.GC_FGD
-    cv2.setRNGSeed(0)  # its mixtures start from k-means
+    cv2.setRNGSeed(0)  # GrabCut initialises its mixtures with a random k-means
     models = np.zeros((1, 65), np.float64), np.zeros((1, 65), np.float64)
     cv2.grabCut(cv2.cvtColor(image, cv2.COLOR_RGB2BGR), labels, None, *models, ROUNDS, cv2.GC_INIT_WITH_MASK)
     return (labels == cv2.GC_FGD) | (labels == cv2.GC_PR_FGD), 1.0
 
 
 class Sam:
-    """SAM with the instance's box as its prompt.
+    """Refiner with SAM, prompted with the box of the instance.
 
     Args:
-        weights: Its checkpoint.
+        weights: Path of the checkpoint.
         kind: ``vit_b``, ``vit_l`` or ``vit_h``.
 
     Raises:
@@ -65,13 +73,12 @@ class Sam:
         except ImportError as error:
             raise UsageError(
                 "SAM needs the package 'segment_anything', which is not installed.",
-                "Install it with its weights, or use --refine grabcut.",
+                "Install it and download its weights, or use --refine grabcut.",
             ) from error
         if kind not in segment_anything.sam_model_registry:
-            raise UsageError(
-                f"There is no SAM of kind '{kind}'.", ", ".join(segment_anything.sam_model_registry)
-            )
-        # its own loader unpickles: the network is built without weights, which are read here
+            kinds = ", ".join(segment_anything.sam_model_registry)
+            raise UsageError(f"--sam-kind: unknown variant '{kind}'.", f"Available: {kinds}")
+        # SAM's loader unpickles the file: build the network without weights and load them safely
         state = load_tensors(weights, subject="--sam-weights", hint=SAM_FILE)
         model = segment_anything.sam_model_registry[kind](checkpoint=None)
         try:
@@ -83,7 +90,7 @@ class Sam:
         self._image: np.ndarray | None = None
 
     def __call__(self, image: np.ndarray, instance: Instance) -> tuple[np.ndarray, float]:
-        """SAM's mask in the box, and the IoU that it predicts."""
+        """Return SAM's mask in the box of the instance, (H, W) bool, and the predicted IoU."""
         if self._image is not image:
             self.predictor.set_image(image)
             self._image = image

@@ -1,11 +1,11 @@
-"""Share batches out to processes.
+"""Distribute batches over processes.
 
-Occluding an image takes a hundred short array operations, between which Python's lock is held: threads would
-wait for each other. Each process has every n-th batch from the start and sends its results back; one whose
-parent is gone ends at its next result.
+The occlusion of an image consists of a hundred short array operations, and Python holds its global lock
+between them, so that threads would wait for each other. Each process computes every n-th batch and sends back
+the results. It exits at its next result if its parent is gone.
 
-Processes are started anew on every system: a forked one would hold the locks of threads that it does not
-have (those of OpenCV and torch), and could wait for them for ever.
+Processes are spawned, not forked: a forked process could wait forever for locks of threads that it does not
+have (those of OpenCV and torch).
 """
 
 from __future__ import annotations
@@ -26,36 +26,38 @@ Item = TypeVar("Item")
 Result = TypeVar("Result")
 
 
-def shared_out(job: Callable[[Item], Result], batches: Sequence[Item], workers: int) -> Generator[Result]:
-    """The job's result for each batch, as they come; for one worker here, in order.
+def process_map(job: Callable[[Item], Result], batches: Sequence[Item], workers: int) -> Generator[Result]:
+    """Yield the result of a function for each batch, in the order of completion.
+
+    A single worker computes in this process, in the order of the batches.
 
     Args:
-        job: Free of side effects that the parent would need to see; picklable, as are batches and results.
-        batches: What to do.
-        workers: Processes.
+        job: Picklable function. Its changes to memory are not visible here.
+        batches: Picklable arguments of the function.
+        workers: Number of processes.
 
     Raises:
-        DataError: A worker was killed.
-        Exception: Whatever the job raised.
+        DataError: A worker process was killed.
+        Exception: An exception of the function.
     """
     if workers <= 1:
         yield from map(job, batches)
         return
     context = multiprocessing.get_context("spawn")
     ends: list[Connection] = []
-    crew = []
+    processes = []
     try:
         for k in range(workers):
-            mine, theirs = context.Pipe(duplex=False)
-            ends.append(mine)
-            process = context.Process(target=_serve, args=(job, batches[k::workers], theirs), daemon=True)
-            with _apart():
+            receiver, sender = context.Pipe(duplex=False)
+            ends.append(receiver)
+            process = context.Process(target=_serve, args=(job, batches[k::workers], sender), daemon=True)
+            with _isolated_start():
                 process.start()
-            crew.append(process)
-            theirs.close()
-        yield from _received(ends)
+            processes.append(process)
+            sender.close()
+        yield from _results(ends)
     finally:
-        for process in crew:
+        for process in processes:
             process.terminate()
             process.join()
         for end in ends:
@@ -63,11 +65,11 @@ def shared_out(job: Callable[[Item], Result], batches: Sequence[Item], workers: 
 
 
 @contextmanager
-def _apart() -> Iterator[None]:
-    """Start a process that neither runs the parent's script again nor gets its Ctrl-C.
+def _isolated_start() -> Iterator[None]:
+    """Context that starts a process without the parent's main script and with SIGINT blocked.
 
-    Python runs the main script in each new process to find what is defined there; nothing of ours is, and a
-    script without the guard ``if __name__ == "__main__"`` would start its whole work again.
+    Python imports the main script in each new process for the definitions in it. The jobs here need none, and
+    a script without the guard ``if __name__ == "__main__"`` would repeat its whole work.
     """
     main = sys.modules["__main__"]
     spec, file = main.__spec__, getattr(main, "__file__", None)
@@ -85,8 +87,8 @@ def _apart() -> Iterator[None]:
             signal.pthread_sigmask(signal.SIG_SETMASK, blocked)
 
 
-def _received(ends: list[Connection]) -> Iterator[Any]:
-    """Results of all workers until each is done; ``ends`` loses those that are."""
+def _results(ends: list[Connection]) -> Iterator[Any]:
+    """Yield results until all workers are done; removes the connections of finished workers from ``ends``."""
     while ends:
         for end in wait(ends):
             assert isinstance(end, Connection)
@@ -94,7 +96,8 @@ def _received(ends: list[Connection]) -> Iterator[Any]:
                 result = end.recv()
             except EOFError as error:
                 raise DataError(
-                    "A worker process was killed.", "What is finished is kept: give the same command again."
+                    "A worker process was killed.",
+                    "Completed images are kept; run the same command again (with fewer --workers if needed).",
                 ) from error
             if result is None:
                 ends.remove(end)
@@ -106,14 +109,14 @@ def _received(ends: list[Connection]) -> Iterator[Any]:
 
 
 def _serve(job: Callable[[Any], Any], batches: Sequence[Any], end: Connection) -> None:
-    """Do batches and send results, then None; an error is sent in a result's place.
+    """Send the result of each batch, or the exception, and None at the end.
 
     Args:
-        job: What to do.
-        batches: What with.
-        end: To the parent.
+        job: Function of a batch.
+        batches: Arguments.
+        end: Connection to the parent process.
     """
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent is interrupted and ends its workers
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent handles Ctrl-C and terminates its workers
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     try:
         for batch in batches:

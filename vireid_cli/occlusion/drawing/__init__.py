@@ -1,1 +1,1 @@
-"""The built-in occluders: surfaces in three dimensions, shaded and textured by our own code."""
+"""Built-in occluders: shaded and textured surfaces in three dimensions."""

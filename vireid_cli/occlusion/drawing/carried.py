@@ -1,4 +1,4 @@
-"""What people carry: backpacks, handbags, suitcases, umbrellas."""
+"""Carried objects: backpacks, handbags, suitcases, umbrellas."""
 
 from __future__ import annotations
 
@@ -14,18 +14,18 @@ def backpack(rng: np.random.Generator) -> list[Patch]:
     """Body, pocket, side nets, grip and zips; its outside faces −y."""
     main, second = vivid(rng), vivid(rng)
     cloth, trim = shade(main, rng, 0.16), shade(DARK, rng)
-    found = box((0, 0, 0.25), (0.32, 0.2, 0.5), cloth, 0.05, 0.09, 0.88)
-    found += box((0, -0.1, 0.16), (0.26, 0.1, 0.24), shade(second, rng, 0.16), 0.05, 0.05)
-    found += box((0, -0.15, 0.26), (0.2, 0.012, 0.012), trim, 0.3, 0.005) + box(
+    patches = box((0, 0, 0.25), (0.32, 0.2, 0.5), cloth, 0.05, 0.09, 0.88)
+    patches += box((0, -0.1, 0.16), (0.26, 0.1, 0.24), shade(second, rng, 0.16), 0.05, 0.05)
+    patches += box((0, -0.15, 0.26), (0.2, 0.012, 0.012), trim, 0.3, 0.005) + box(
         (0, -0.1, 0.37), (0.24, 0.012, 0.012), trim, 0.3, 0.005
     )
-    found.append(torus((0, 0.0, 0.5), 0.045, 0.012, trim))
+    patches.append(torus((0, 0.0, 0.5), 0.045, 0.012, trim))
     for x in (-0.11, 0.11):
-        found += [
+        patches += [
             tube([(x, 0.1, 0.46), (x * 1.35, 0.2, 0.3), (x * 1.2, 0.1, 0.06)], [0.02, 0.026, 0.014], trim)
         ]
-        found += box((x * 1.45, 0, 0.13), (0.06, 0.13, 0.2), trim, 0.05, 0.03)
-    return found
+        patches += box((x * 1.45, 0, 0.13), (0.06, 0.13, 0.2), trim, 0.05, 0.03)
+    return patches
 
 
 def handbag(rng: np.random.Generator) -> list[Patch]:
@@ -33,14 +33,14 @@ def handbag(rng: np.random.Generator) -> list[Patch]:
     leather = vivid(rng)
     coat = checks(leather, vivid(rng), 10, rng) if rng.random() < 0.3 else shade(leather, rng, 0.12)
     edge = shade(tuple(0.55 * np.asarray(leather)), rng)
-    found = box((0, 0, 0.13), (0.34, 0.13, 0.26), coat, 0.3, 0.04, 0.82)
-    found += box((0, -0.066, 0.19), (0.28, 0.02, 0.13), edge, 0.3, 0.02) + box(
+    patches = box((0, 0, 0.13), (0.34, 0.13, 0.26), coat, 0.3, 0.04, 0.82)
+    patches += box((0, -0.066, 0.19), (0.28, 0.02, 0.13), edge, 0.3, 0.02) + box(
         (0, -0.085, 0.14), (0.03, 0.012, 0.03), (0.8, 0.65, 0.3), 0.9, 0.006
     )
     for y in (-0.045, 0.045):
         arc = [(0.1 * np.cos(a), y, 0.25 + 0.13 * np.sin(a)) for a in np.linspace(0, np.pi, 9)]
-        found.append(_strap(arc, edge))
-    return found
+        patches.append(_strap(arc, edge))
+    return patches
 
 
 def _strap(line: list[tuple[float, float, float]], colour: object) -> Patch:
@@ -61,21 +61,21 @@ def suitcase(rng: np.random.Generator) -> list[Patch]:
     """A ribbed shell on wheels with its handle drawn out; faces −y."""
     shell, tall = vivid(rng), rng.uniform(0.55, 0.75)
     trim = shade(DARK, rng)
-    found = box(
+    patches = box(
         (0, 0, 0.06 + tall / 2),
         (0.45, 0.25, tall),
         stripes(shell, tuple(0.8 * np.asarray(shell)), 9, rng, "u", 0.8),
         0.4,
         0.06,
     )
-    found += box((0, 0, 0.06 + tall / 2), (0.46, 0.03, tall + 0.01), trim, 0.3, 0.015)
+    patches += box((0, 0, 0.06 + tall / 2), (0.46, 0.03, tall + 0.01), trim, 0.3, 0.015)
     for x in (-0.18, 0.18):
-        found += [ellipsoid((x, y, 0.035), (0.035, 0.03, 0.035), trim, 0.3) for y in (-0.08, 0.08)]
-        found.append(
+        patches += [ellipsoid((x, y, 0.035), (0.035, 0.03, 0.035), trim, 0.3) for y in (-0.08, 0.08)]
+        patches.append(
             tube([(x * 0.5, 0.06, tall), (x * 0.5, 0.06, tall + 0.38)], [0.01, 0.01], (0.7, 0.7, 0.72), 0.6)
         )
-    found.append(tube([(-0.11, 0.06, tall + 0.39), (0.11, 0.06, tall + 0.39)], [0.022, 0.022], trim, 0.3))
-    return [*found, *box((0, -0.13, tall * 0.75), (0.14, 0.02, 0.03), trim, 0.3, 0.01)]
+    patches.append(tube([(-0.11, 0.06, tall + 0.39), (0.11, 0.06, tall + 0.39)], [0.022, 0.022], trim, 0.3))
+    return [*patches, *box((0, -0.13, tall * 0.75), (0.14, 0.02, 0.03), trim, 0.3, 0.01)]
 
 
 def umbrella(rng: np.random.Generator) -> list[Patch]:

@@ -1,4 +1,4 @@
-"""The built-in library: five designs of each category, ten people; each its own source image."""
+"""The built-in library: ten people, and five variants of every other category; each has its own source."""
 
 from __future__ import annotations
 
@@ -43,40 +43,40 @@ DESIGNS: dict[str, tuple[Design, tuple[float, ...], float]] = {
     "handbag": (carried.handbag, (0, 20, -25, 35, -15), 10),
     "suitcase": (carried.suitcase, (0, 25, -30, 40, -15), 10),
 }
-"""Category → design, the yaw of each variant, the pitch it is seen at."""
+"""Design, yaw of each variant and pitch of the view in degrees, keyed by category."""
 
 
 def variants(categories: Sequence[str] = ()) -> list[tuple[str, int]]:
-    """(category, number) of every built-in occluder, of some categories where given."""
+    """List (category, number) of the built-in occluders, of all categories by default."""
     return [(name, k) for name in categories or DESIGNS for k in range(len(DESIGNS[name][1]))]
 
 
 def draw_occluder(category: str, number: int) -> np.ndarray:
-    """(h, w, 4) uint8 RGBA of one built-in occluder; the same every time."""
+    """Draw one built-in occluder, (h, w, 4) uint8 RGBA; deterministic."""
     design, yaws, pitch = DESIGNS[category]
     rng = np.random.Generator(np.random.Philox(key=zlib.crc32(category.encode()) * 1000 + number))
     return draw(design(rng), yaws[number], pitch)
 
 
 def build_builtin(folder: Path, categories: Sequence[str] = (), progress: Progress | None = None) -> Library:
-    """Draw the built-in library into ``folder``.
+    """Draw the built-in occluders and write them as a library.
 
     Args:
-        folder: Where to.
-        categories: Only these; none: all.
-        progress: Called with (drawn, in all).
+        folder: Folder to write.
+        categories: Categories to draw; all if empty.
+        progress: Called with (drawn, total).
 
     Raises:
-        DataError: It can't be written there; found out before anything is drawn.
+        DataError: The folder is not writable; raised before drawing.
     """
     refuse_unwritable(folder)
-    wanted = variants(categories)
-    things: list[tuple[Occluder, np.ndarray]] = []
+    selected = variants(categories)
+    occluders: list[tuple[Occluder, np.ndarray]] = []
     with ThreadPoolExecutor(cores()) as pool:
-        drawn = pool.map(lambda variant: draw_occluder(*variant), wanted)
-        for (category, number), cutout in zip(wanted, drawn, strict=True):
+        drawn = pool.map(lambda variant: draw_occluder(*variant), selected)
+        for (category, number), cutout in zip(selected, drawn, strict=True):
             name = f"{category.replace(' ', '-')}-{number}"
-            things.append((record_of(name, f"{NAME}/{name}", category), cutout))
+            occluders.append((record_of(name, f"{NAME}/{name}", category), cutout))
             if progress:
-                progress(len(things), len(wanted))
-    return write_library(folder, NAME, things)
+                progress(len(occluders), len(selected))
+    return write_library(folder, NAME, occluders)

@@ -1,7 +1,7 @@
-"""Surfaces to a shaded RGBA cut-out: dense points, a depth buffer, light, and contact shade.
+"""Render surfaces as a shaded RGBA cut-out: dense points, depth buffer, light and contact shade.
 
-Each surface is sampled more densely than the pixels it falls on, at twice the final resolution; the nearest
-point of each pixel stays, and the picture is averaged down. No loop over points or pixels.
+Surfaces are sampled more densely than pixels, at twice the final resolution. The nearest point of each pixel
+defines its colour, and the image is averaged down.
 """
 
 from __future__ import annotations
@@ -17,18 +17,18 @@ SIDE = 224
 """Longer side of a cut-out in pixels."""
 OVER = 2
 STEP = 0.8
-"""Largest distance of two neighbouring samples, in pixels of the oversampled picture."""
+"""Maximum distance of two neighbouring samples, in pixels of the oversampled image."""
 LIGHT = np.array([-0.45, -0.55, 0.7]) / np.linalg.norm([-0.45, -0.55, 0.7])
-"""Towards the light: (right, away from the viewer, up)."""
+"""Direction towards the light: (right, away from the viewer, up)."""
 
 
 def draw(patches: Sequence[Patch], yaw: float, pitch: float = 8.0) -> Array:
-    """(h, w, 4) uint8 RGBA of surfaces seen from the front, tight.
+    """Render surfaces from the front: (h, w, 4) uint8 RGBA, cropped to the opaque pixels.
 
     Args:
-        patches: The thing.
-        yaw: Degrees that it is turned about the upright axis; at 0 it is seen from its left side.
-        pitch: Degrees that the viewer looks down.
+        patches: Surfaces of one object.
+        yaw: Rotation about the upright axis in degrees; at 0 the viewer sees the object's right side.
+        pitch: Angle in degrees by which the viewer looks down.
     """
     view = _view(yaw, pitch)
     coarse = [patch.points(*_grid(17, 17)) @ view for patch in patches]
@@ -40,7 +40,9 @@ def draw(patches: Sequence[Patch], yaw: float, pitch: float = 8.0) -> Array:
     points, colours = (np.concatenate([s[k] for s in samples]) for k in range(2))
     column = np.clip(((points[:, 0] - low[0]) * scale + 2).astype(np.int64), 0, width - 1)
     row = np.clip(((high[2] - points[:, 2]) * scale + 2).astype(np.int64), 0, height - 1)
-    order = np.argsort(-points[:, 1], kind="stable")  # far first: what is written last is nearest
+    order = np.argsort(
+        -points[:, 1], kind="stable"
+    )  # far first: the nearest point of a pixel is written last
     pixel = (row * width + column)[order]
     image, depth = np.zeros((height * width, 3), np.float32), np.full(height * width, np.nan, np.float32)
     image[pixel], depth[pixel] = colours[order], points[order, 1]
@@ -48,11 +50,11 @@ def draw(patches: Sequence[Patch], yaw: float, pitch: float = 8.0) -> Array:
 
 
 def _view(yaw: float, pitch: float) -> Array:
-    """(3, 3) world → (right, away, up), applied from the right."""
+    """Return the (3, 3) matrix from world axes to (right, away, up), applied from the right."""
     a, b = np.radians(yaw), np.radians(pitch)
     turn = np.array([[np.cos(a), np.sin(a), 0], [-np.sin(a), np.cos(a), 0], [0, 0, 1]])
     look = np.array([[1, 0, 0], [0, np.cos(b), -np.sin(b)], [0, np.sin(b), np.cos(b)]])
-    # at yaw 0 the viewer stands at y = −∞ … the thing's right side; x points right
+    # at yaw 0 the viewer is at y = −∞ and sees the right side of the object; x points right
     return np.asarray(turn @ look.T)
 
 
@@ -62,7 +64,7 @@ def _grid(m: int, n: int) -> tuple[Array, Array]:
 
 
 def _sample(patch: Patch, view: Array, coarse: Array, scale: float) -> tuple[Array, Array]:
-    """Points (k, 3) in view axes and their shaded colours (k, 3)."""
+    """Sample a surface: (k, 3) points in view axes and their (k, 3) shaded colours."""
     steps = [np.linalg.norm(np.diff(coarse, axis=k), axis=-1).max() * scale * 16 for k in (0, 1)]
     m, n = (int(np.clip(np.ceil(step / STEP), 4, 1600)) for step in steps)
     u, v = _grid(m, n)
@@ -70,7 +72,7 @@ def _sample(patch: Patch, view: Array, coarse: Array, scale: float) -> tuple[Arr
     points = world @ view
     normal = np.cross(np.gradient(points, axis=0), np.gradient(points, axis=1))
     normal /= np.maximum(np.linalg.norm(normal, axis=-1, keepdims=True), 1e-12)
-    normal *= np.where(normal[..., 1:2] > 0, -1.0, 1.0)  # towards the viewer, who is at −∞ of "away"
+    normal *= np.where(normal[..., 1:2] > 0, -1.0, 1.0)  # towards the viewer, at −∞ of the second axis
     base = (
         patch.colour(u, v, world) if callable(patch.colour) else np.broadcast_to(patch.colour, points.shape)
     )
@@ -78,7 +80,7 @@ def _sample(patch: Patch, view: Array, coarse: Array, scale: float) -> tuple[Arr
 
 
 def _shade(base: Array, normal: Array, gloss: float) -> Array:
-    """Sky light, one lamp and its highlight."""
+    """Shade colours with sky light, one lamp and its highlight."""
     half = LIGHT + np.array([0.0, -1.0, 0.0])
     half = half / np.linalg.norm(half)
     lamp = np.maximum(normal @ LIGHT, 0.0)
@@ -88,7 +90,7 @@ def _shade(base: Array, normal: Array, gloss: float) -> Array:
 
 
 def _finish(image: Array, depth: Array) -> Array:
-    """Close pin holes, darken what lies behind a near edge, average down, cut tight."""
+    """Close pinholes, darken surfaces behind a near edge, average down, and crop."""
     seen = np.isfinite(depth).astype(np.uint8)
     closed = cv2.morphologyEx(seen, cv2.MORPH_CLOSE, np.ones((3, 3), np.uint8))
     holes = (closed > 0) & (seen == 0)

@@ -1,4 +1,4 @@
-"""Parametric surfaces that the built-in occluders are made of. Metres; x forward, y left, z up."""
+"""Parametric surfaces of the built-in occluders, in metres. Axes: x forward, y left, z up."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import numpy as np
 
 Array = np.ndarray
 Colour = tuple[float, float, float] | Callable[[Array, Array, Array], Array]
-"""A colour in [0, 1], or colours (m, n, 3) of (u, v, points)."""
+"""A colour in [0, 1], or a function of (u, v, points) that returns (m, n, 3) colours."""
 Point = Sequence[float] | np.ndarray
 
 
@@ -18,9 +18,9 @@ class Patch:
     """A surface over (u, v) in [0, 1]².
 
     Attributes:
-        points: (u, v) grids → (m, n, 3).
-        colour: Of the surface.
-        gloss: Strength of the highlight.
+        points: Function of (m, n) grids u and v that returns (m, n, 3) points.
+        colour: Colour of the surface.
+        gloss: Strength of the highlight, from 0.
     """
 
     points: Callable[[Array, Array], Array]
@@ -31,7 +31,7 @@ class Patch:
 def tube(
     path: Sequence[Point], radii: Sequence[float], colour: Colour, gloss: float = 0.1, flat: float = 1.0
 ) -> Patch:
-    """A tube along a smooth line through points, with a radius at each; ``flat`` scales it along x."""
+    """A tube along a polyline with a radius at each point; ``flat`` scales its cross-section along x."""
     line, width = np.asarray(path, dtype=np.float64), np.asarray(radii, dtype=np.float64)
     knots = np.linspace(0.0, 1.0, len(line))
     axis = line[-1] - line[0]
@@ -53,7 +53,7 @@ def tube(
 def ellipsoid(
     centre: Point, radii: Point, colour: Colour, gloss: float = 0.1, top: float = 0.0, low: float = 1.0
 ) -> Patch:
-    """An ellipsoid, or its part between two fractions of its height counted from the top."""
+    """An ellipsoid, or its part between the polar angles ``top`` and ``low``, in units of π from the top."""
     c, r = np.asarray(centre), np.asarray(radii)
 
     def points(u: Array, v: Array) -> Array:
@@ -67,7 +67,7 @@ def ellipsoid(
 def torus(
     centre: Point, radius: float, thick: float, colour: Colour, gloss: float = 0.1, turn: float = 0.0
 ) -> Patch:
-    """A ring standing upright in the x-z plane, turned about z by ``turn`` radians."""
+    """An upright ring in the x-z plane, turned about z by ``turn`` radians."""
     c = np.asarray(centre)
 
     def points(u: Array, v: Array) -> Array:
@@ -81,7 +81,7 @@ def torus(
 
 
 def disc(centre: Point, radius: float, colour: Colour, gloss: float = 0.1, axis: int = 1) -> Patch:
-    """A flat disc; ``axis`` 0, 1 or 2 is its normal."""
+    """A flat disc with its normal along ``axis``: 0, 1 or 2."""
     c = np.asarray(centre)
 
     def points(u: Array, v: Array) -> Array:
@@ -96,7 +96,7 @@ def disc(centre: Point, radius: float, colour: Colour, gloss: float = 0.1, axis:
 def revolve(
     profile: Sequence[tuple[float, float]], colour: Colour, gloss: float = 0.1, at: Point = (0, 0, 0)
 ) -> Patch:
-    """A surface of revolution about z through (radius, height) points."""
+    """A surface of revolution about z with a profile of (radius, height) points."""
     line, c = np.asarray(profile, dtype=np.float64), np.asarray(at)
     length = np.concatenate([[0], np.cumsum(np.hypot(*np.diff(line, axis=0).T))])
     knots = length / length[-1]
@@ -145,7 +145,7 @@ def box(
 
 
 def sheet(corners: Sequence[Point], colour: Colour, gloss: float = 0.1, bulge: float = 0.0) -> Patch:
-    """A four-cornered sheet, bulging out along its normal in the middle."""
+    """A sheet with four corners that bulges along its normal by ``bulge`` metres in the middle."""
     a, b, c, d = (np.asarray(p, dtype=np.float64) for p in corners)
     normal = np.cross(b - a, d - a)
     normal = normal / np.linalg.norm(normal)

@@ -1,4 +1,4 @@
-"""Colours over a surface: cloth, wood, metal, leaves. Everything is drawn from the thing's own generator."""
+"""Textures of surfaces: cloth, wood, metal, leaves. Random values come from the generator of the occluder."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ Texture = Callable[[Array, Array, Array], Array]
 
 
 def noise(rng: np.random.Generator, grain: int = 32) -> Callable[[Array, Array], Array]:
-    """Smooth noise in [−1, 1] over (u, v), with ``grain`` cells a side."""
+    """Return smooth noise in [−1, 1] over (u, v), with ``grain`` cells per side."""
     cells = rng.standard_normal((grain, grain)).astype(np.float32)
     field = cv2.resize(np.pad(cells, 1, mode="wrap"), (258, 258), interpolation=cv2.INTER_CUBIC)[1:-1, 1:-1]
     field = np.clip(field / 2.0, -1.0, 1.0)
@@ -21,7 +21,7 @@ def noise(rng: np.random.Generator, grain: int = 32) -> Callable[[Array, Array],
 
 
 def shade(colour: RGB, rng: np.random.Generator, amount: float = 0.12, grain: int = 24) -> Texture:
-    """One colour with soft and fine unevenness: cloth, paint, skin."""
+    """One colour with coarse and fine variations: cloth, paint, skin."""
     soft, fine = noise(rng, grain), noise(rng, 96)
 
     def paint(u: Array, v: Array, points: Array) -> Array:
@@ -46,7 +46,7 @@ def stripes(
 
 
 def checks(first: RGB, second: RGB, count: float, rng: np.random.Generator) -> Texture:
-    """A woven check: bands of two colours over each other."""
+    """A woven check: crossing bands of two colours."""
     rough = noise(rng, 64)
 
     def paint(u: Array, v: Array, points: Array) -> Array:
@@ -71,7 +71,7 @@ def wood(colour: RGB, rng: np.random.Generator) -> Texture:
 
 
 def by_height(levels: list[tuple[float, RGB]], rng: np.random.Generator) -> Texture:
-    """Bands of colour by height in metres: each level's colour holds below its height."""
+    """Bands of colour by height in metres; the colour of a level applies below its height."""
     rough = noise(rng, 48)
 
     def paint(u: Array, v: Array, points: Array) -> Array:
@@ -85,7 +85,7 @@ def by_height(levels: list[tuple[float, RGB]], rng: np.random.Generator) -> Text
 
 
 def vivid(rng: np.random.Generator) -> RGB:
-    """A colour that paint, luggage or cloth comes in."""
+    """Draw a random colour of paint, luggage or cloth."""
     table = [
         (0.62, 0.09, 0.09), (0.1, 0.18, 0.45), (0.08, 0.3, 0.18), (0.75, 0.75, 0.73), (0.09, 0.09, 0.1),
         (0.42, 0.43, 0.45), (0.72, 0.55, 0.12), (0.33, 0.12, 0.32), (0.16, 0.42, 0.55), (0.5, 0.3, 0.16),

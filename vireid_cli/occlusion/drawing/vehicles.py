@@ -74,30 +74,30 @@ def car(rng: np.random.Generator) -> list[Patch]:
         screen = ((x > 0.32) & (x < 0.97)) | ((x < -0.95) & (x > rear + 0.08))
         return np.where((screen & (np.abs(2 * v - 1) < 0.92))[..., None], GLASS, coat(u, v, p))
 
-    found = [side(1), side(-1), Patch(over, over_colour, 0.4), *_ends(ends, w, coat, rng)]
+    patches = [side(1), side(-1), Patch(over, over_colour, 0.4), *_ends(ends, w, coat, rng)]
     for x in (-1.32, 1.28):
         for y in (0.8, -0.8):
-            found += _wheel(x, y, 0.33, rng)
+            patches += _wheel(x, y, 0.33, rng)
     for y in (0.95, -0.95):
-        found.append(ellipsoid((0.72, y, 0.98), (0.07, 0.1, 0.07), coat, 0.3))
-    return [*found, *box((0, 0, 0.36), (long - 0.5, 1.4, 0.24), dark, 0.0, 0.05)]
+        patches.append(ellipsoid((0.72, y, 0.98), (0.07, 0.1, 0.07), coat, 0.3))
+    return [*patches, *box((0, 0, 0.36), (long - 0.5, 1.4, 0.24), dark, 0.0, 0.05)]
 
 
 def _ends(ends: tuple[float, float], w: float, coat: object, rng: np.random.Generator) -> list[Patch]:
     """Bumpers, lamps, number plates, grille."""
-    found = []
+    patches = []
     for sign, x in ((-1, ends[0]), (1, ends[1])):
-        found += box((x - 0.12 * sign, 0, 0.52), (0.36, 1.9 * w, 0.42), coat, 0.3, 0.12)  # type: ignore[arg-type]
-        found += box((x + 0.06 * sign, 0, 0.5), (0.02, 0.52, 0.12), (0.85, 0.85, 0.8), 0.1, 0.005)
-        found += box((x + 0.05 * sign, 0, 0.33), (0.05, 1.5 * w, 0.1), shade(RUBBER, rng), 0.1, 0.02)
+        patches += box((x - 0.12 * sign, 0, 0.52), (0.36, 1.9 * w, 0.42), coat, 0.3, 0.12)  # type: ignore[arg-type]
+        patches += box((x + 0.06 * sign, 0, 0.5), (0.02, 0.52, 0.12), (0.85, 0.85, 0.8), 0.1, 0.005)
+        patches += box((x + 0.05 * sign, 0, 0.33), (0.05, 1.5 * w, 0.1), shade(RUBBER, rng), 0.1, 0.02)
         lamp: RGB = (0.9, 0.9, 0.85) if sign > 0 else (0.6, 0.05, 0.05)
         for y in (0.62, -0.62):
-            found += box((x - 0.05 * sign, y, 0.69), (0.26, 0.34, 0.14), lamp, 0.9, 0.05)
-    return [*found, *box((ends[1] + 0.05, 0, 0.66), (0.03, 0.7, 0.11), shade(RUBBER, rng), 0.3, 0.01)]
+            patches += box((x - 0.05 * sign, y, 0.69), (0.26, 0.34, 0.14), lamp, 0.9, 0.05)
+    return [*patches, *box((ends[1] + 0.05, 0, 0.66), (0.03, 0.7, 0.11), shade(RUBBER, rng), 0.3, 0.01)]
 
 
 def bus(rng: np.random.Generator) -> list[Patch]:
-    """A city bus: 8 m of it, with windows, doors and lamps."""
+    """The front 8 m of a city bus, with windows, doors and lamps."""
     paint, band = vivid(rng), vivid(rng)
     return [*_coach(8.0, 2.5, 3.0, paint, band, 1.35, 2.45, 1.15, rng), *_face(4.0, 2.3, 1.15, 2.6, rng)]
 
@@ -105,8 +105,8 @@ def bus(rng: np.random.Generator) -> list[Patch]:
 def truck(rng: np.random.Generator) -> list[Patch]:
     """A box truck: cab, load, wheels."""
     paint, load = vivid(rng), ((0.82, 0.82, 0.8), vivid(rng))[int(rng.integers(2))]
-    found = box((-0.9, 0, 2.0), (4.6, 2.4, 2.5), shade(load, rng, 0.04), 0.15, 0.05)
-    found += box(
+    patches = box((-0.9, 0, 2.0), (4.6, 2.4, 2.5), shade(load, rng, 0.04), 0.15, 0.05)
+    patches += box(
         (2.35, 0, 1.55),
         (1.7, 2.2, 1.9),
         by_height([(1.5, paint), (2.25, GLASS), (9, paint)], rng),
@@ -114,14 +114,14 @@ def truck(rng: np.random.Generator) -> list[Patch]:
         0.18,
         0.92,
     )
-    found += box((0.2, 0, 0.6), (6.2, 0.9, 0.3), shade(RUBBER, rng), 0.1)
-    found += _face(3.2, 2.0, 1.52, 2.2, rng)
-    found += box((-3.22, 0, 2.0), (0.03, 0.03, 2.2), shade(RUBBER, rng), 0.1, 0.01)
+    patches += box((0.2, 0, 0.6), (6.2, 0.9, 0.3), shade(RUBBER, rng), 0.1)
+    patches += _face(3.2, 2.0, 1.52, 2.2, rng)
+    patches += box((-3.22, 0, 2.0), (0.03, 0.03, 2.2), shade(RUBBER, rng), 0.1, 0.01)
     for y in (0.98, -0.98):
-        found += box((-3.2, y, 0.85), (0.05, 0.3, 0.14), (0.65, 0.06, 0.05), 0.6, 0.02)
+        patches += box((-3.2, y, 0.85), (0.05, 0.3, 0.14), (0.65, 0.06, 0.05), 0.6, 0.02)
         for x in (-2.3, -1.3, 2.3):
-            found += _wheel(x, y, 0.48, rng, 0.2)
-    return found
+            patches += _wheel(x, y, 0.48, rng, 0.2)
+    return patches
 
 
 def _coach(
@@ -158,23 +158,23 @@ def _coach(
         )
         return np.where(((flank & pane) | door | end)[..., None], GLASS, body(u, v, p))
 
-    found = box((0, 0, (tall + 0.4) / 2), (long, wide, tall - 0.4), colour, 0.35, 0.14)
+    patches = box((0, 0, (tall + 0.4) / 2), (long, wide, tall - 0.4), colour, 0.35, 0.14)
     for y in (wide / 2 - 0.1, -wide / 2 + 0.1):
         for x in (-long * 0.28, long * 0.22):
-            found += _wheel(x, y, 0.5, rng, 0.2)
-    return found
+            patches += _wheel(x, y, 0.5, rng, 0.2)
+    return patches
 
 
 def _face(x: float, wide: float, low: float, high: float, rng: np.random.Generator) -> list[Patch]:
     """The front end: windscreen, grille, lamps, plate."""
-    found = box((x + 0.03, 0, (low + high) / 2), (0.04, wide * 0.88, high - low), GLASS, 0.5, 0.02)
-    found += box((x + 0.05, 0, 0.62), (0.06, wide * 0.95, 0.22), shade(RUBBER, rng), 0.2, 0.03)
-    found += box((x + 0.05, 0, 0.95), (0.05, wide * 0.5, 0.2), shade((0.12, 0.12, 0.13), rng), 0.3, 0.02)
-    found += box((x + 0.1, 0, 0.62), (0.02, 0.5, 0.12), (0.85, 0.85, 0.8), 0.1, 0.005)
+    patches = box((x + 0.03, 0, (low + high) / 2), (0.04, wide * 0.88, high - low), GLASS, 0.5, 0.02)
+    patches += box((x + 0.05, 0, 0.62), (0.06, wide * 0.95, 0.22), shade(RUBBER, rng), 0.2, 0.03)
+    patches += box((x + 0.05, 0, 0.95), (0.05, wide * 0.5, 0.2), shade((0.12, 0.12, 0.13), rng), 0.3, 0.02)
+    patches += box((x + 0.1, 0, 0.62), (0.02, 0.5, 0.12), (0.85, 0.85, 0.8), 0.1, 0.005)
     for y in (wide * 0.38, -wide * 0.38):
-        found += box((x + 0.05, y, 0.92), (0.08, 0.3, 0.2), (0.92, 0.92, 0.85), 0.9, 0.05)
-        found += box((x - 0.1, y * 1.35, high - 0.25), (0.1, 0.14, 0.4), shade(RUBBER, rng), 0.2, 0.04)
-    return found
+        patches += box((x + 0.05, y, 0.92), (0.08, 0.3, 0.2), (0.92, 0.92, 0.85), 0.9, 0.05)
+        patches += box((x - 0.1, y * 1.35, high - 0.25), (0.1, 0.14, 0.4), shade(RUBBER, rng), 0.2, 0.04)
+    return patches
 
 
 def bicycle(rng: np.random.Generator) -> list[Patch]:
@@ -188,15 +188,15 @@ def bicycle(rng: np.random.Generator) -> list[Patch]:
         (-0.2, 0, 0.86),
         (0.38, 0, 0.84),
     )
-    found: list[Patch] = []
+    patches: list[Patch] = []
     for hub in (back, front):
-        found += [torus(hub, r, 0.026, black), torus(hub, r - 0.035, 0.012, STEEL, 0.5)]
+        patches += [torus(hub, r, 0.026, black), torus(hub, r - 0.035, 0.012, STEEL, 0.5)]
         for angle in np.linspace(0, np.pi, 10, endpoint=False):
             d = (r - 0.03) * np.array([np.cos(angle), 0, np.sin(angle)])
-            found.append(tube([np.asarray(hub) - d, np.asarray(hub) + d], [0.004, 0.004], STEEL, 0.3))
+            patches.append(tube([np.asarray(hub) - d, np.asarray(hub) + d], [0.004, 0.004], STEEL, 0.3))
     tubes = [(crank, seat), (crank, head), (seat, head), (back, crank), (back, seat), (front, head)]
-    found += [tube(ends, [0.022, 0.022], paint, 0.5) for ends in tubes]
-    found += [
+    patches += [tube(ends, [0.022, 0.022], paint, 0.5) for ends in tubes]
+    patches += [
         tube([seat, (-0.23, 0, 0.97)], [0.016, 0.016], STEEL, 0.5),
         ellipsoid((-0.24, 0, 0.99), (0.14, 0.08, 0.035), black, 0.2),
         tube([head, (0.36, 0, 1.02)], [0.018, 0.018], STEEL, 0.5),
@@ -207,24 +207,24 @@ def bicycle(rng: np.random.Generator) -> list[Patch]:
         ellipsoid((crank[0], -0.14, 0.46), (0.06, 0.05, 0.02), black),
     ]
     if rng.random() < 0.5:
-        found += box(
+        patches += box(
             (0.56, 0, 0.9), (0.26, 0.34, 0.24), shade((0.4, 0.28, 0.16), rng, 0.4, 64), 0.05, 0.03, 1.15
         )
-    return found
+    return patches
 
 
 def motorcycle(rng: np.random.Generator) -> list[Patch]:
-    """A motorcycle or, with a tall screen, a scooter's cousin."""
+    """A motorcycle; with a tall screen it resembles a scooter."""
     paint, black = shade(vivid(rng), rng, 0.03), shade(RUBBER, rng)
     back, front = (-0.68, 0, 0.32), (0.72, 0, 0.32)
-    found: list[Patch] = []
+    patches: list[Patch] = []
     for hub in (back, front):
-        found += [
+        patches += [
             torus(hub, 0.25, 0.075, black),
             *_wheel(hub[0], -0.001, 0.2, rng, 0.06),
             disc((hub[0], 0.05, 0.32), 0.2, STEEL, 0.4),
         ]
-    found += [
+    patches += [
         tube([(0.72, 0.08, 0.32), (0.48, 0.08, 0.95)], [0.035, 0.035], STEEL, 0.6),
         tube([(0.72, -0.08, 0.32), (0.48, -0.08, 0.95)], [0.035, 0.035], STEEL, 0.6),
         tube([(0.4, -0.36, 1.05), (0.46, 0, 1.0), (0.4, 0.36, 1.05)], [0.02, 0.02, 0.025], black, 0.4),
@@ -239,6 +239,6 @@ def motorcycle(rng: np.random.Generator) -> list[Patch]:
         tube([(-0.15, 0, 0.6), (-0.68, 0.08, 0.34)], [0.04, 0.035], black),
         tube([(0.45, 0, 0.9), (0.3, 0, 0.4)], [0.05, 0.05], black),
     ]
-    found += box((0.05, 0, 0.5), (0.5, 0.3, 0.38), shade((0.3, 0.3, 0.31), rng, 0.5, 40), 0.4, 0.1)
-    found += box((0.5, 0, 1.12), (0.04, 0.32, 0.3), (0.2, 0.22, 0.25), 0.7, 0.02, 0.7, -0.4)
-    return found
+    patches += box((0.05, 0, 0.5), (0.5, 0.3, 0.38), shade((0.3, 0.3, 0.31), rng, 0.5, 40), 0.4, 0.1)
+    patches += box((0.5, 0, 1.12), (0.04, 0.32, 0.3), (0.2, 0.22, 0.25), 0.7, 0.02, 0.7, -0.4)
+    return patches
