@@ -25,6 +25,7 @@ FLOORS = {
     "engine": 4,
     "bench": 5,
     "commands": 6,
+    "__main__": 7,
 }  # fmt: skip
 NO_TORCH = (
     "recipe", "results", "figures", "commands", "errors", "files", "folders", "lock", "reading", "sums",

@@ -100,7 +100,7 @@ def main() -> None:
 def _run() -> None:
     """Run the command line; print a message for every error that a user can cause."""
     try:
-        app()
+        app(prog_name="vireid")
     except VireidError as error:
         _exit_with(error)
     except OSError as error:
