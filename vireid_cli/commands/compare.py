@@ -55,7 +55,7 @@ def compare(
         console.print_line(fingerprint_text(table.fingerprint), "dim")
         if table.rendered:
             console.print_line(console.RENDERED, "yellow")
-    console.print_paths([result.path])
+    console.print_paths([result.path, *result.figures])
 
 
 def _table(title: str, comparison: Comparison) -> Table:

@@ -8,11 +8,11 @@ can be stopped and called again, and a row can be added to it.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from hashlib import sha256
 from pathlib import Path
 
-from vireid_cli import documents, files, reading
+from vireid_cli import documents, reading
 from vireid_cli.engine.checkpoint import LAST, load_position
 from vireid_cli.engine.evaluate import evaluate
 from vireid_cli.engine.evaluate.result import EvaluateOptions
@@ -20,6 +20,7 @@ from vireid_cli.engine.export import export_backbone
 from vireid_cli.engine.network import load_recipe, run_recipe
 from vireid_cli.engine.prepare import ensure_prepared
 from vireid_cli.engine.session import Session
+from vireid_cli.engine.study_tables import STUDY, Results, SeedResult, tables_of, write_study
 from vireid_cli.engine.train.data import trained_on
 from vireid_cli.engine.train.resume import resume
 from vireid_cli.engine.train.train import train
@@ -29,16 +30,11 @@ from vireid_cli.recipe.load import dump
 from vireid_cli.recipe.schema import Recipe
 from vireid_cli.recipe.study import Study, StudyFile, refuse
 from vireid_cli.results import schema
-from vireid_cli.results.compare import Comparison, as_json, comparison, with_differences
+from vireid_cli.results.compare import Comparison
 from vireid_cli.results.evaluation import StoredEvaluation, read_evaluation
 from vireid_cli.results.people import people_of
 from vireid_cli.results.run import RunFolder, runs_in
 from vireid_cli.types import Modality, Resize, Size
-
-STUDY = "study.json"
-
-Results = dict[str, dict[str, dict[int, StoredEvaluation]]]
-"""Protocol → label → seed → evaluation."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,11 +46,15 @@ class StudyResult:
         tables: By protocol, in the study's order of rows; by ``<dataset>-<protocol>`` where the study names
             the datasets to evaluate on.
         path: ``study.json``.
+        results: The evaluations by the names of the tables, label and seed.
+        figures: Files of the figures that were drawn.
     """
 
     study: Study
     tables: dict[str, Comparison]
     path: Path
+    results: Results = field(default_factory=dict, compare=False, repr=False)
+    figures: tuple[Path, ...] = ()
 
 
 def compare(study: Study, session: Session, options: EvaluateOptions) -> StudyResult:
@@ -111,10 +111,11 @@ def _fill(
             for stored in _evaluated(run, session, wanted):
                 protocol = stored.content["protocol"]
                 name = f"{dataset}-{protocol}" if dataset else protocol
-                results.setdefault(name, {}).setdefault(label, {})[seed] = stored
-        tables = _tables(study, results, parameters, recipes)
-        path = _write(folder, study, tables)
-    return StudyResult(study, tables, path)
+                result = SeedResult(stored.content, people_of(stored))
+                results.setdefault(name, {}).setdefault(label, {})[seed] = result
+        tables = tables_of(study, results, parameters, recipes)
+        path = write_study(folder, study, tables)
+    return StudyResult(study, tables, path, results)
 
 
 def runs_of_study(folder: Path) -> list[RunFolder]:
@@ -241,50 +242,3 @@ def _evaluated(run: RunFolder, session: Session, options: EvaluateOptions) -> li
         return there
     folders = [evaluation.folder for evaluation in evaluate.evaluate_run(run, session, options)]
     return [read_evaluation(folder, f"vireid evaluate {run.folder}") for folder in folders if folder]
-
-
-def _tables(
-    study: Study,
-    results: Results,
-    parameters: Mapping[str, int],
-    recipes: Mapping[tuple[str, int], Recipe],
-) -> dict[str, Comparison]:
-    """Each protocol's table with intervals, differences and the agreement with published values."""
-    tables = {}
-    for name, by_label in results.items():
-        contents = {
-            label: {seed: stored.content for seed, stored in by_seed.items()}
-            for label, by_seed in by_label.items()
-        }
-        people = {
-            label: {seed: people_of(stored) for seed, stored in by_seed.items()}
-            for label, by_seed in by_label.items()
-        }
-        published = {
-            label: _published(recipe, next(iter(contents[label].values())))
-            for (label, _), recipe in recipes.items()
-            if label in contents
-        }
-        plain = comparison(contents, parameters)
-        tables[name] = with_differences(plain, people, study.parents(), published)
-    return tables
-
-
-def _published(recipe: Recipe, content: schema.EvaluationFile) -> dict[str, float]:
-    """The paper's Rank-1 and mAP on the real dataset of this layout and protocol, in [0, 1]."""
-    dataset, protocol = content["fingerprint"].get("source"), content["protocol"]
-    for row in recipe.reported:
-        if row.dataset == dataset and protocol.startswith(row.protocol):
-            values = {"rank1": row.rank1, "mAP": row.mAP}
-            return {name: float(value) / 100 for name, value in values.items() if value is not None}
-    return {}
-
-
-def _write(folder: Path, study: Study, tables: Mapping[str, Comparison]) -> Path:
-    """Write ``study.json``: the study, and its tables so far."""
-    content = {
-        "version": schema.VERSION,
-        "study": study.model_dump(mode="json"),
-        "protocols": {name: as_json(table) for name, table in tables.items()},
-    }
-    return files.write_json(folder / STUDY, content)

@@ -20,7 +20,7 @@ from vireid_cli.data.choices import Choices
 from vireid_cli.data.identity import is_prepared
 from vireid_cli.data.prepare import Prepared
 from vireid_cli.data.protocols.request import Direction, Draw, LlcmProtocol, Mode, Request, Shots, request_of
-from vireid_cli.engine import compare, cost, export, import_run, occlusion, prepare, visualize
+from vireid_cli.engine import compare, cost, dials, export, import_run, occlusion, prepare, visualize
 from vireid_cli.engine.compare import StudyResult
 from vireid_cli.engine.dataset import PersonDataset, dataset_of
 from vireid_cli.engine.evaluate import aggregate, evaluate, features, pairing
@@ -386,9 +386,13 @@ class Engine:
         return cost.cost_of(run_recipe(found), self.session, identities=identities, size=size)
 
     def compare(self, study: str | Study, options: EvaluateOptions | None = None) -> StudyResult:
-        """Train and evaluate every row of a study with every seed; see ``compare.compare``."""
+        """Train and evaluate every row of a study with every seed; see ``compare.compare``.
+
+        A study with a ``dial`` is repeated at each of its values; see ``dials.compare_dial``.
+        """
         loaded = study if isinstance(study, Study) else load_study(study)
-        return compare.compare(loaded, self.session, options or EvaluateOptions())
+        verb = dials.compare_dial if loaded.dial else compare.compare
+        return verb(loaded, self.session, options or EvaluateOptions())
 
     def visualize(
         self,

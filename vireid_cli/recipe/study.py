@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, Field, ValidationError, model_validator
 
@@ -17,7 +17,7 @@ from vireid_cli import reading
 from vireid_cli.errors import RecipeError, UsageError
 from vireid_cli.recipe.load import shipped_folder
 from vireid_cli.recipe.problems import Problem, first_of_each, of_flaw, of_validation, raise_all
-from vireid_cli.recipe.strict import Strict, as_tuple
+from vireid_cli.recipe.strict import Probability, Strict, as_tuple
 from vireid_cli.recipe.yaml_lines import read_source
 
 
@@ -63,6 +63,24 @@ class Evaluate(Strict):
     datasets: Annotated[tuple[str, ...], BeforeValidator(as_tuple)] = ()
 
 
+class Dial(Strict):
+    """A setting of the renderer at which the study is repeated, with the same people at every value.
+
+    Attributes:
+        name: Option of ``vireid prepare synthetic``.
+        values: At least two values in ascending order.
+    """
+
+    name: Literal["gap", "occlusion", "pose", "noise"]
+    values: Annotated[tuple[Probability, ...], BeforeValidator(as_tuple), Field(min_length=2)]
+
+    @model_validator(mode="after")
+    def _values_rise(self) -> Dial:
+        if list(self.values) != sorted(set(self.values)):
+            raise ValueError("values must rise strictly")
+        return self
+
+
 class Study(Strict):
     """Rows × seeds under one budget.
 
@@ -73,6 +91,7 @@ class Study(Strict):
         set: Dotted key → value for all rows.
         start: Trained first, once; its trunk becomes ``backbone.weights`` of all rows.
         evaluate: What on.
+        dial: Setting of the renderer at which the whole study is repeated.
         runs: Name of the study in whose folder the runs lie, so that rows in common are trained once; the
             study's own where it is empty.
         parent: Label of the row that all rows without a ``parent`` of their own are compared with.
@@ -85,6 +104,7 @@ class Study(Strict):
     set: dict[str, Any] = Field(default_factory=dict)
     start: Start | None = None
     evaluate: Evaluate = Evaluate()
+    dial: Dial | None = None
     runs: Annotated[str, Field(pattern=r"^[\w.-]*$")] = ""
     parent: str = ""
     rows: Annotated[tuple[Row, ...], BeforeValidator(as_tuple), Field(min_length=1)]
@@ -99,6 +119,10 @@ class Study(Strict):
             for key, by in given.items()
             if key in keys
         ]
+        if self.dial and self.evaluate.datasets:
+            found.append("evaluate.datasets has no effect beside dial, remove it")
+        if self.dial and self.runs:
+            found.append("runs has no effect beside dial, remove it")
         if found:
             raise ValueError("; ".join(found))
         return self

@@ -1,0 +1,93 @@
+"""Tables of a study: from the evaluations of each row and seed to ``study.json``."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from vireid_cli import files
+from vireid_cli.metrics.bootstrap import PersonSums
+from vireid_cli.recipe.schema import Recipe
+from vireid_cli.recipe.study import Study
+from vireid_cli.results import schema
+from vireid_cli.results.compare import Comparison, as_json, comparison, with_differences
+from vireid_cli.results.differences import BySeed
+
+STUDY = "study.json"
+
+
+@dataclass(frozen=True, slots=True)
+class SeedResult:
+    """Evaluation of one row with one seed under one protocol.
+
+    Attributes:
+        content: ``metrics.json``.
+        people: Per-person sums of its queries.
+    """
+
+    content: schema.EvaluationFile
+    people: PersonSums
+
+
+Results = dict[str, dict[str, dict[int, SeedResult]]]
+"""Protocol → label → seed → result."""
+
+
+def people_in(results: Mapping[str, Mapping[int, SeedResult]]) -> dict[str, BySeed]:
+    """Per-person sums of one protocol: label → seed → sums."""
+    return {
+        label: {seed: result.people for seed, result in by_seed.items()} for label, by_seed in results.items()
+    }
+
+
+def tables_of(
+    study: Study,
+    results: Results,
+    parameters: Mapping[str, int],
+    recipes: Mapping[tuple[str, int], Recipe],
+) -> dict[str, Comparison]:
+    """Compute each protocol's table with intervals, differences and the agreement with published values.
+
+    Args:
+        study: Its rows name their parents.
+        results: Evaluations so far.
+        parameters: Label → parameters of the network.
+        recipes: (label, seed) → recipe, with the paper's values.
+    """
+    tables = {}
+    for name, by_label in results.items():
+        contents = {
+            label: {seed: result.content for seed, result in by_seed.items()}
+            for label, by_seed in by_label.items()
+        }
+        published = {
+            label: _published(recipe, next(iter(contents[label].values())))
+            for (label, _), recipe in recipes.items()
+            if label in contents
+        }
+        plain = comparison(contents, parameters)
+        tables[name] = with_differences(plain, people_in(by_label), study.parents(), published)
+    return tables
+
+
+def _published(recipe: Recipe, content: schema.EvaluationFile) -> dict[str, float]:
+    """The paper's Rank-1 and mAP on the real dataset of this layout and protocol, in [0, 1]."""
+    dataset, protocol = content["fingerprint"].get("source"), content["protocol"]
+    for row in recipe.reported:
+        if row.dataset == dataset and protocol.startswith(row.protocol):
+            values = {"rank1": row.rank1, "mAP": row.mAP}
+            return {name: float(value) / 100 for name, value in values.items() if value is not None}
+    return {}
+
+
+def write_study(folder: Path, study: Study, tables: Mapping[str, Comparison], **others: Any) -> Path:
+    """Write ``study.json``: the study, its tables so far, and further content by key."""
+    content = {
+        "version": schema.VERSION,
+        "study": study.model_dump(mode="json"),
+        "protocols": {name: as_json(table) for name, table in tables.items()},
+        **others,
+    }
+    return files.write_json(folder / STUDY, content)
