@@ -20,7 +20,7 @@ def test_points_and_bars_in_percent_beside_each_other() -> None:
     panels = {"rank1": [curve("a", 0.5), curve("b", 0.6)], "mAP": [curve("a", 0.4), curve("b", 0.5)]}
     figure = dial_figure("gap", VALUES, panels, "title", "subtitle")
     first, second = figure.axes
-    assert (first.get_title(), second.get_title()) == ("Rank-1", "mAP")
+    assert (first.get_title(loc="left"), second.get_title(loc="left")) == ("Rank-1", "mAP")
     assert [label.get_text() for label in first.get_xticklabels()] == ["0", "0.5", "1"]
     lines = [line for line in first.lines if line.get_label() in ("a", "b")]
     np.testing.assert_allclose(lines[0].get_ydata(), [50, 40, 30])
