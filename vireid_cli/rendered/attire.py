@@ -22,14 +22,15 @@ def top_lengths(people: list[Person]) -> Array:
     """
     tucked = np.array([person.bottom == "skirt" and person.top in ("tee", "shirt") for person in people])
     endless = np.array([person.top in ("coat", "dress") for person in people])
-    hang = np.where(tucked, -0.075, 0.005 + 0.03 * column(people, "hem")) * column(people, "stature")
+    hang = np.where(tucked, -0.075, 0.005 + column(people, "tail")) * column(people, "stature")
     return np.where(endless, INFINITE, hang)
 
 
 def add_skirt(figure: Figure) -> None:
-    """Add the part of skirts, dresses and coats below the pelvis: a flared elliptic cone."""
+    """Add the part of skirts, dresses, coats and long tops below the pelvis: a flared elliptic cone."""
     s, j, h = figure.sculptor, figure.joints, figure.h
-    skirt, coat = figure.is_any("bottom", "skirt"), figure.is_any("top", "coat")
+    coat = figure.is_any("top", "coat") | is_tunic(figure)
+    skirt = figure.is_any("bottom", "skirt")
     length = skirt_length(figure)
     r = 0.096 * h * figure.trait("hips") * figure.build**0.6 * np.where(coat, 1.12, 1.03)
     flare = r * np.where(coat, 1.16, 1.18 + 0.25 * (figure.loose - 1.0))
@@ -49,41 +50,76 @@ def add_skirt(figure: Figure) -> None:
 def skirt_length(figure: Figure) -> Array:
     """Length of skirts and coats below the belt, metres, (B,)."""
     coat, hem = figure.is_any("top", "coat"), figure.trait("hem")
-    return np.where(coat, 0.14 + 0.14 * hem, 0.18 + 0.20 * hem) * figure.h
+    below = np.where(coat, 0.14 + 0.14 * hem, 0.18 + 0.20 * hem)
+    return np.where(is_tunic(figure), figure.trait("tail") + 0.02, below) * figure.h
+
+
+def is_tunic(figure: Figure) -> Array:
+    """Whether the top hangs over trousers or shorts like a short skirt, (B,) bool."""
+    loose = figure.is_any("top", "tee", "shirt", "jacket") & ~figure.is_any("bottom", "skirt")
+    return loose & (figure.trait("tail") > 0.05)
 
 
 def add_hair_and_hat(figure: Figure) -> None:
-    """Add a cap of hair that leaves the face free, long hair or a bun at the back, and hats."""
-    s, j = figure.sculptor, figure.joints
+    """Add hair and hats."""
+    j = figure.joints
     size = figure.h**0.5 * 1.32 * figure.trait("head")
     frame, _ = frame_along(j["head"], j["head"] + j["head_up"], j["head_left"])
+    up, forward = j["head_up"], frame[:, 2]
+    skull = j["head"] + up * (0.024 * size)[:, None] - forward * (0.012 * size)[:, None]
+    _hair_cap(figure, size, frame, skull)
+    _hair_behind(figure, size, frame, skull)
+    _hat(figure, size, frame, skull)
+
+
+def _hair_cap(figure: Figure, size: Array, frame: Array, skull: Array) -> None:
+    """Add the cap of hair, which leaves the face free; receding hair begins behind the crown."""
     # Tilted back: the axis of the hair leans away from the face, so that its cut edge is the hairline.
     tilt = np.array([[1, 0, 0], [0, 0.62, -0.785], [0, 0.785, 0.62]])
     tilted = np.einsum("ij,bjk->bik", tilt, frame)
-    up, forward = j["head_up"], frame[:, 2]
-    skull = j["head"] + up * (0.024 * size)[:, None] - forward * (0.012 * size)[:, None]
-    hair = (int(Slot.HAIR),) * 2
-    full = np.where(figure.is_any("hair", "bob", "long"), 1.14, 1.07)
-    s.ellipsoid(
-        skull, (0.0455 * size * full, 0.058 * size * full, 0.058 * size * full), tilted, hair,
-        low=np.where(figure.is_any("hair", "short"), -0.004, -0.012) * size,
-        present=~figure.is_any("hair", "shaven"),
+    kinds = [figure.is_any("hair", *names) for names in (("bob", "long"), ("afro",))]
+    full = np.select(kinds, [1.14, 1.36], 1.07) * (1 + 0.4 * (figure.trait("volume") - 1))
+    low = np.select(
+        [figure.is_any("hair", "short"), figure.is_any("hair", "receding")], [-0.004, 0.020], -0.012
+    )
+    figure.sculptor.ellipsoid(
+        skull, (0.0455 * size * full, 0.058 * size * full, 0.058 * size * full), tilted,
+        (int(Slot.HAIR),) * 2, low=low * size, present=~figure.is_any("hair", "shaven"),
     )  # fmt: skip
-    nape = skull - forward * (0.022 * size)[:, None]
-    fall = np.where(figure.is_any("hair", "long"), 0.16, 0.07) * size
-    end = j["neck"] - forward * (0.048 * size)[:, None] - up * (fall - 0.075 * size)[:, None]
-    hanging = figure.is_any("hair", "long", "bob")
-    width = np.where(figure.is_any("hair", "bob"), 0.050, 0.046) * size
-    strand: dict[str, Any] = {"ratio": 0.62, "flip": True, "present": hanging}
+
+
+def _hair_behind(figure: Figure, size: Array, frame: Array, skull: Array) -> None:
+    """Add long hair, a bob, a bun or a ponytail."""
+    s, j, hair = figure.sculptor, figure.joints, (int(Slot.HAIR),) * 2
+    up, forward = j["head_up"], frame[:, 2]
+    tail = figure.is_any("hair", "ponytail")
+    root = np.where(tail, 0.056, 0.022)
+    nape = skull - forward * (root * size)[:, None]
+    fall = np.select([figure.is_any("hair", "long"), tail], [0.16, 0.12], 0.07) * size
+    behind = np.where(tail, 0.085, 0.048)
+    end = j["neck"] - forward * (behind * size)[:, None] - up * (fall - 0.075 * size)[:, None]
+    hanging = figure.is_any("hair", "long", "bob", "ponytail")
+    width = np.select([figure.is_any("hair", "bob"), tail], [0.050, 0.019], 0.046) * size
+    width = width * figure.trait("volume")
+    strand: dict[str, Any] = {"ratio": np.where(tail, 1.0, 0.62), "flip": True, "present": hanging}
     hang = s.cone(nape, end, (width, width * 0.86), j["head_left"], hair, **strand)
     s.ellipsoid(end, (width * 0.86, width * 0.86, width * 0.53), hang, hair, present=hanging)
     knot = skull + up * (0.030 * size)[:, None] - forward * (0.058 * size)[:, None]
-    s.ellipsoid(knot, (0.026 * size,) * 3, frame, hair, present=figure.is_any("hair", "bun"))
-    hat = (int(Slot.HAT),) * 2
-    wide = np.where(figure.is_any("hat", "beanie"), 1.17, 1.14)
+    ball = np.where(tail, 0.02, 0.026) * size * figure.trait("volume")
+    s.ellipsoid(knot, (ball, ball, ball), frame, hair, present=figure.is_any("hair", "bun", "ponytail"))
+
+
+def _hat(figure: Figure, size: Array, frame: Array, skull: Array) -> None:
+    """Add a cap, a beanie, a hat with a brim all round, or a raised hood."""
+    s, hat = figure.sculptor, (int(Slot.HAT),) * 2
+    up, forward = figure.joints["head_up"], frame[:, 2]
+    hood = figure.is_any("hat", "hood")
+    wide = np.select([hood, figure.is_any("hat", "beanie")], [1.26, 1.17], 1.14)
+    # A raised hood leans back and covers the neck; hats are cut above the ears.
+    centre = skull - (forward * (0.018 * size)[:, None] + up * (0.010 * size)[:, None]) * hood[:, None]
     s.ellipsoid(
-        skull, (0.0465 * size * wide, 0.0600 * size * wide, 0.0590 * size * wide), frame, hat,
-        low=0.010 * size, present=~figure.is_any("hat", "none"),
+        centre, (0.0465 * size * wide, 0.0600 * size * wide, 0.0590 * size * wide), frame, hat,
+        low=np.where(hood, -INFINITE, 0.010 * size), present=~figure.is_any("hat", "none"),
     )  # fmt: skip
     brim = skull + up * (0.014 * size)[:, None] + forward * (0.060 * size)[:, None]
     s.ellipsoid(
@@ -96,28 +132,24 @@ def add_hair_and_hat(figure: Figure) -> None:
 
 
 def add_bag(figure: Figure) -> None:
-    """Add a backpack, a shoulder bag at the hip or a handbag: one upright rounded box and its handle."""
+    """Add a bag on the back, the hip, the belly or the chest, or in a hand: a rounded box and its handle."""
     s, j, h = figure.sculptor, figure.joints, figure.h
     size, side = figure.trait("bag_size"), figure.trait("bag_side")
-    back, hip = figure.is_any("carried", "backpack"), figure.is_any("carried", "shoulder-bag")
-    hand = figure.is_any("carried", "handbag")
-    chest = 0.092 * h * figure.build**0.7
+    names = ("backpack", "shoulder-bag", "waist-bag", "chest-bag", "handbag")
+    kinds = [figure.is_any("carried", name) for name in names]
+    hand, across = kinds[4], kinds[0] | kinds[2] | kinds[3]
     spine = j["shoulder_line"] - j["pelvis"]
     spine = spine / np.linalg.norm(spine, axis=1, keepdims=True)
     forward = np.cross(figure.left, spine)
     held = np.where((side > 0)[:, None], j["left_hand"], j["right_hand"])
-    on_back = j["chest"] - forward * (chest * 0.66 + 0.030 * h * size)[:, None]
-    beside = side * 0.118 * h * figure.trait("hips") * figure.build**0.6
-    at_hip = j["pelvis"] + figure.left * beside[:, None]
-    in_hand = held - np.array([0.0, 1.0, 0.0]) * (0.10 * h * size)[:, None]
-    centre = np.where(back[:, None], on_back, np.where(hip[:, None], at_hip, in_hand))
+    centre = _bag_centre(figure, kinds, spine, forward, held)
     axis = np.where(hand[:, None], np.array([0.0, 1.0, 0.0]), spine)
-    half = np.where(back, 0.065, np.where(hip, 0.030, 0.035)) * h * size
-    radius = np.where(back, 0.075, np.where(hip, 0.055, 0.062)) * h * size
-    # A backpack is wide across the back; the other bags are wide along the walking direction.
-    lateral = np.where(back[:, None], figure.left, np.cross(axis, figure.left))
-    ratio = np.where(back, 0.62, 0.42)
-    bag, present = (int(Slot.BAG),) * 2, back | hip | hand
+    half = np.select(kinds, [0.065, 0.030, 0.008, 0.022, 0.035], 0.03) * h * size
+    radius = np.select(kinds, [0.075, 0.055, 0.052, 0.040, 0.062], 0.05) * h * size
+    # On the torso a bag is wide across the body; the others are wide along the walking direction.
+    lateral = np.where(across[:, None], figure.left, np.cross(axis, figure.left))
+    ratio = np.where(kinds[0], 0.62, 0.42)
+    bag, present = (int(Slot.BAG),) * 2, np.any(kinds, axis=0)
     low, high = centre - axis * half[:, None], centre + axis * half[:, None]
     options: dict[str, Any] = {"ratio": ratio, "around": radius, "present": present}
     frame = s.cone(low, high, (radius, radius * 0.88), lateral, bag, **options)
@@ -125,6 +157,24 @@ def add_bag(figure: Figure) -> None:
         s.ellipsoid(at, (r, r * 0.7, r * ratio), frame, bag, height=rise, around=radius, present=present)
     grip = np.where(hand[:, None], held, high + axis * 0.01)
     s.cone(high, grip, (0.008 * h, 0.008 * h), figure.left, bag, present=hand)
+
+
+def _bag_centre(figure: Figure, kinds: list[Array], spine: Array, forward: Array, held: Array) -> Array:
+    """Return the middle of each person's bag, (B, 3); ``kinds`` as in ``add_bag``."""
+    j, h, size = figure.joints, figure.h, figure.trait("bag_size")
+    chest = 0.092 * h * figure.build**0.7
+    belly = 0.079 * h * figure.build**1.1
+    beside = figure.trait("bag_side") * 0.118 * h * figure.trait("hips") * figure.build**0.6
+    down = np.array([0.0, 1.0, 0.0]) * (0.10 * h * size)[:, None]
+    low = j["waist"] - spine * (0.055 * h)[:, None]
+    places = [
+        j["chest"] - forward * (chest * 0.66 + 0.030 * h * size)[:, None],
+        j["pelvis"] + figure.left * beside[:, None],
+        low + forward * (belly * 0.66 + 0.020 * h * size)[:, None],
+        j["chest"] + forward * (chest * 0.66 + 0.014 * h * size)[:, None] - spine * (0.01 * h)[:, None],
+        held - down,
+    ]
+    return np.asarray(np.select([kind[:, None] for kind in kinds], places, j["pelvis"]))
 
 
 def add_scarf_and_hood(figure: Figure) -> None:
@@ -144,25 +194,3 @@ def add_scarf_and_hood(figure: Figure) -> None:
     at = j["shoulder_line"] - forward * (0.058 * h)[:, None] + spine * (0.012 * h)[:, None]
     top = (int(Slot.TOP),) * 2
     s.ellipsoid(at, (0.072 * h, 0.044 * h, 0.034 * h), frame, top, around=0.07 * h, present=hood)
-
-
-def paint_lines(people: list[Person]) -> Array:
-    """Straps and openings on the torso, (B, 2, 8).
-
-    Row 0 is the opening of a jacket or coat, row 1 the straps of a bag. Columns: lateral factor, height
-    factor, offset, half width (0: absent), 1 if the lateral coordinate is folded (both sides), side
-    (+1 front only, 0 both), slot, least height. A point is painted if
-    |factor·lateral + factor·height + offset| is below the half width.
-    """
-    rows = np.zeros((len(people), 2, 8))
-    for i, person in enumerate(people):
-        h = person.stature
-        if person.top in ("jacket", "coat"):
-            rows[i, 0] = (1.0, 0.0, 0.0, (0.008 + 0.024 * person.hem) * h, 0.0, 1.0, Slot.INNER, -9.0)
-        if person.carried == "backpack":
-            rows[i, 1] = (1.0, 0.06, -0.075 * h, 0.0125 * h, 1.0, 1.0, Slot.BAG, 0.13 * h)
-        elif person.carried == "shoulder-bag":
-            # From the far shoulder down to the hip on the bag's side.
-            slope = person.bag_side * 0.62
-            rows[i, 1] = (1.0, slope, -slope * 0.155 * h, 0.012 * h, 0.0, 0.0, Slot.BAG, -9.0)
-    return rows

@@ -20,7 +20,7 @@ from vireid_cli.rendered.attire import (
 )
 from vireid_cli.rendered.figure import Figure
 from vireid_cli.rendered.materials import Slot
-from vireid_cli.rendered.population import Person
+from vireid_cli.rendered.population import LONG, Person
 from vireid_cli.rendered.primitives import INFINITE, Primitives, Sculptor, frame_along
 from vireid_cli.rendered.skeleton import Posture, column, pose_joints
 
@@ -138,7 +138,7 @@ def _arm(figure: Figure, side: str, sign: float) -> None:
     r = [0.0345 * bulk * slack**0.4, 0.0255 * bulk * slack, 0.0185 * h * slack]
     sleeve, skin = int(Slot.SLEEVE), int(Slot.SKIN)
     length = 0.178 * h
-    border = np.where(short, figure.trait("sleeve") * length, INFINITE)
+    border = figure.trait("sleeve") * length
     slots = (sleeve, skin)
     skins: dict[str, Any] = {"around": r[0], "flip": True}
     frame = s.cone(at[0], at[1], (r[0], r[1]), figure.left, slots, border=border, **skins)
@@ -149,7 +149,7 @@ def _arm(figure: Figure, side: str, sign: float) -> None:
         at[2], (r[2], r[2], r[2]), lower, slots, height=length + 0.142 * h, border=border, around=r[0]
     )
     s.ellipsoid(at[3], (0.014 * h, 0.036 * h, 0.021 * h), lower, (skin, skin))
-    share = figure.trait("sleeve")[:, None]
+    share = np.minimum(figure.trait("sleeve"), 1.0)[:, None]
     hem = at[0] + (at[1] - at[0]) * share
     wide = (r[0] * 1.01, 0.0330 * bulk * figure.loose)
     s.cone(at[0], hem, wide, figure.left, (sleeve, sleeve), around=r[0], flip=True, present=short)
@@ -158,13 +158,15 @@ def _arm(figure: Figure, side: str, sign: float) -> None:
 def _leg(figure: Figure, side: str) -> None:
     """Add thigh, knee, shin, ankle and foot; trousers are wider limbs, shorts a cone around the thigh."""
     s, j, h = figure.sculptor, figure.joints, figure.h
-    long, wide = figure.is_any("bottom", "trousers", "wide"), figure.is_any("bottom", "wide")
+    long, wide = figure.is_any("bottom", *LONG), figure.is_any("bottom", "wide")
+    slim, flared = figure.is_any("bottom", "slim"), figure.is_any("bottom", "flared")
     bulk = h * figure.build**0.8
-    slack = np.where(long, figure.loose, 1.0)
+    slack = np.where(long & ~slim, figure.loose, 1.0)
     hip, knee, ankle = (j[f"{side}_{name}"] for name in ("hip", "knee", "ankle"))
     r_hip = 0.0510 * bulk * figure.trait("hips") ** 0.5
     r_knee = 0.0335 * bulk * slack**0.8 * np.where(wide, 1.12, 1.0)
-    r_hem = np.where(long, 0.0290 * h * figure.loose * np.where(wide, 1.42, 1.0), 0.0225 * bulk)
+    flare = np.select([wide, flared, slim], [1.42, 1.62, 0.84], 1.0)
+    r_hem = np.where(long, 0.0290 * h * slack * flare, 0.0225 * bulk)
     bottom, skin = int(Slot.BOTTOM), int(Slot.SKIN)
     thigh = 0.242 * h * figure.trait("legs")
     shorts = figure.is_any("bottom", "shorts")
@@ -172,7 +174,7 @@ def _leg(figure: Figure, side: str) -> None:
     # Under a skirt the thigh has the skirt's material, so that a long stride shows no skin through it.
     under = np.maximum(skirt_length(figure) - 0.06 * h, 0.0)
     border = np.where(long, INFINITE, np.where(shorts, hem, under))
-    hang = np.minimum(figure.hang, 0.05 * h)
+    hang = np.minimum(figure.hang, 0.13 * h)
     upper = (np.where(long & (figure.hang > 0), int(Slot.TOP), bottom), np.where(long, bottom, skin))
     slots = (bottom, skin)
     frame = s.cone(
@@ -196,11 +198,21 @@ def _leg(figure: Figure, side: str) -> None:
     )
     s.ellipsoid(knee, (calf, calf, calf), lower, slots, border=border, height=thigh, around=r_hip)
     s.ellipsoid(ankle, (r_hem, r_hem, r_hem), lower, over, border=shaft, height=2 * thigh, around=r_hip)
-    shoe = (int(Slot.SHOES),) * 2
-    heel, toe = j[f"{side}_heel"], j[f"{side}_toe"]
-    sole = s.cone(heel, toe, (0.0235 * h, 0.019 * h), figure.left, shoe)
-    s.ellipsoid(heel, (0.0235 * h,) * 3, sole, shoe)
-    s.ellipsoid(toe, (0.019 * h,) * 3, sole, shoe)
+    _shoe(figure, side)
     cut = hip + (knee - hip) * (hem / thigh)[:, None]
     girth = (r_hip * 1.02, (r_hip * 0.62 + r_knee * 0.5) * figure.loose)
     s.cone(hip, cut, girth, figure.left, (top, bottom), border=hang, around=r_hip, flip=True, present=shorts)
+
+
+def _shoe(figure: Figure, side: str) -> None:
+    """Add a shoe and its sole."""
+    s, h = figure.sculptor, figure.h * figure.trait("shoe")
+    shoe, sole = (int(Slot.SHOES),) * 2, (int(Slot.SOLE),) * 2
+    heel, toe = figure.joints[f"{side}_heel"], figure.joints[f"{side}_toe"]
+    frame = s.cone(heel, toe, (0.0235 * h, 0.019 * h), figure.left, shoe)
+    s.ellipsoid(heel, (0.0235 * h,) * 3, frame, shoe)
+    s.ellipsoid(toe, (0.019 * h,) * 3, frame, shoe)
+    # The sole is wider than the shoe and ends below its middle.
+    below = frame[:, 2] * (0.013 * h)[:, None]
+    low_heel, low_toe = heel - below, toe - below
+    s.cone(low_heel, low_toe, (0.0265 * h, 0.0225 * h), figure.left, sole, ratio=0.34)

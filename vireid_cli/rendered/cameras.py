@@ -46,6 +46,8 @@ class Camera:
         blur: Standard deviation of the lens blur, in pixels of a nominal crop 144 pixels high.
         noise: (shot, read) noise in grey levels 0..1, at middle grey and at black.
         jpeg: JPEG quality, 0..100.
+        glare: Share of the light that the lens scatters around bright surfaces.
+        control: Share of the person's distance that automatic exposure compensates, 0..1.
     """
 
     camid: int
@@ -72,6 +74,8 @@ class Camera:
     blur: float
     noise: tuple[float, float]
     jpeg: int
+    glare: float = 0.0
+    control: float = 0.0
 
     @property
     def modality(self) -> Modality:

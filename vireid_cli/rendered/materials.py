@@ -1,17 +1,16 @@
 """Optical properties of cloth, skin and hair: visible albedo, near-infrared reflectance, thermal emission.
 
-The three spectra of one material are drawn independently, following the chemistry of dyes:
+The near-infrared reflectances follow the USGS spectral library splib07a at 850 nm (medians, quantiles and
+shares; see ``bench.calibration``):
 
-- reactive and disperse dyes absorb visible light only: cloth of any such colour, black included, is bright
-  in the near infrared;
-- carbon black and pigment prints absorb both, and stay dark;
-- vat and sulphur dyes are between these two;
-- skin of every tone reflects about half of the near infrared, hair a little more than in the visible;
+- cloth is bright whatever its colour: 79 % reflects more than half, and black cloth too, since dyes absorb
+  visible light only; a few coated or carbon-black cloths stay dark;
+- of pigment prints a third stay dark, of dark plastics (bags, shoes, straps) 71 %, for their carbon black;
+- skin of every tone reflects 0.35 to 0.65, dark hair 0.15 to 0.35;
 - thermal emission follows the temperature of the surface: skin is warmest, thick cloth coolest.
 
-A pattern mixes two materials. It vanishes in the infrared if both have reactive dyes, and remains if one has
-carbon black. Colour therefore cannot be matched across modalities, but cut, borders and texture can.
-The shares of the dye classes are our choice; the bands follow published textile spectra only qualitatively.
+A pattern mixes two materials. Woven and dyed patterns mostly vanish in the infrared; prints partly remain.
+Colour therefore cannot be matched across modalities, but cut, borders and texture can.
 """
 
 from __future__ import annotations
@@ -51,6 +50,7 @@ class Slot(IntEnum):
     INNER = 7
     FACE = 8
     SLEEVE = 9
+    SOLE = 10
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,45 +122,78 @@ _COLOURS: dict[str, tuple[float, tuple[float, float, float]]] = {
     "orange": (2, (0.60, 0.20, 0.03)),
     "teal": (2, (0.03, 0.22, 0.24)),
 }
-_DARK = {"black", "charcoal", "navy", "wine", "olive", "brown", "denim", "grey", "green", "purple"}
+_PLASTIC_COLOURS = ("black", "charcoal", "brown", "navy", "grey", "white", "red", "beige", "olive", "green")
+_PRINTED = ("print", "dots", "blotches")
+"""Patterns of pigment; the others are woven or dyed."""
+
+
+def _draw_colour(
+    rng: np.random.Generator, names: tuple[str, ...], avoid: Dye | None
+) -> tuple[float, float, float]:
+    """Draw a linear RGB albedo near one of the named colours, of visibly different brightness than a dye."""
+    while True:
+        name = choose(rng, {key: _COLOURS[key][0] for key in names})
+        shade = np.array(_COLOURS[name][1]) * rng.uniform(0.75, 1.3) * rng.uniform(0.88, 1.12, 3)
+        r, g, b = (float(x) for x in np.clip(shade, 0.012, 0.8))
+        if avoid is None or abs(np.log((r + g + b) / sum(avoid.visible))) > 0.8:
+            return (r, g, b)
+
+
+def cloth_reflectance(rng: np.random.Generator) -> float:
+    """Draw the near-infrared reflectance of cloth: 79 % above 0.5, 5 % coated or blackened below 0.2."""
+    kind, at = rng.random(), rng.random()
+    if kind < 0.79:
+        return float(0.50 + 0.27 * at)
+    return float(0.30 + 0.20 * at if kind < 0.95 else 0.05 + 0.15 * at)
 
 
 def dye_cloth(rng: np.random.Generator, thermal: float, *, avoid: Dye | None = None) -> Dye:
-    """Draw a cloth's dye: a colour, and a near-infrared reflectance from its dye class.
+    """Draw a cloth's dye: a colour, and a near-infrared reflectance that does not depend on it.
 
     Args:
         rng: Source of the draws.
         thermal: Emission of this garment.
         avoid: A dye of visibly different colour (the ground of a pattern).
     """
-    while True:
-        name = choose(rng, {key: weight for key, (weight, _) in _COLOURS.items()})
-        base = np.array(_COLOURS[name][1])
-        shade = base * rng.uniform(0.75, 1.3) * rng.uniform(0.88, 1.12, 3)
-        visible = np.clip(shade, 0.012, 0.8)
-        if avoid is None or abs(np.log(visible.mean() / np.mean(avoid.visible))) > 0.8:
-            break
-    shares = (
-        {"reactive": 0.42, "vat": 0.18, "carbon": 0.40} if name in _DARK else {"reactive": 0.7, "vat": 0.3}
-    )
-    bands = {"reactive": (0.5, 0.85), "vat": (0.26, 0.5), "carbon": (0.045, 0.12)}
-    low, high = bands[choose(rng, shares)]
-    r, g, b = (float(x) for x in visible)
-    return Dye((r, g, b), float(rng.uniform(low, high)), thermal)
+    visible = _draw_colour(rng, tuple(_COLOURS), avoid)
+    return Dye(visible, cloth_reflectance(rng), thermal)
 
 
-def _figure_reflectance(rng: np.random.Generator, ground: Dye, figure: Dye) -> float:
+def dye_plastic(rng: np.random.Generator, thermal: float = 0.28) -> Dye:
+    """Draw plastic or leather of bags, shoes, straps and zips: 71 % of the dark ones have carbon black.
+
+    The others reflect somewhat more of the near infrared than of the visible.
+    """
+    visible = _draw_colour(rng, _PLASTIC_COLOURS, None)
+    kind, at = rng.random(), rng.random()
+    grey = sum(visible) / 3
+    if grey < 0.15:
+        return Dye(visible, float(0.04 + 0.12 * at if kind < 0.71 else 0.32 + 0.33 * at), thermal)
+    return Dye(visible, float(np.clip(grey * (0.9 + 0.5 * at) + 0.05, 0.2, 0.8)), thermal)
+
+
+def pigment_reflectance(rng: np.random.Generator) -> float:
+    """Draw the near-infrared reflectance of a pigment print: a third stays dark."""
+    kind, at = rng.random(), rng.random()
+    return float(0.04 + 0.12 * at if kind < 1 / 3 else 0.25 + 0.45 * at)
+
+
+def dye_pigment(rng: np.random.Generator, ground: Dye) -> Dye:
+    """Draw the pigment of a badge or band on a garment, of visibly different colour."""
+    return Dye(_draw_colour(rng, tuple(_COLOURS), ground), pigment_reflectance(rng), ground.thermal)
+
+
+def _figure_reflectance(rng: np.random.Generator, pattern: str, ground: Dye, figure: Dye) -> float:
     """Draw the near-infrared reflectance of a pattern's figure.
 
-    Two colours of one kind of dye look alike in the infrared. A figure printed or woven with carbon black, or
-    undyed on a ground of carbon black, remains visible. Otherwise the figure keeps its own dye's reflectance.
+    Pigments follow ``pigment_reflectance``. Of woven patterns two in five are one cloth dyed in two colours,
+    which look alike in the infrared; the figure of the others keeps its own reflectance.
     """
-    kind = choose(rng, {"alike": 0.3, "carbon": 0.5, "drawn": 0.2})
-    if kind == "alike" or ground is figure:
-        return float(np.clip(ground.near_infrared * rng.uniform(0.85, 1.15), 0.04, 0.88))
-    if kind == "carbon":
-        dark = ground.near_infrared > 0.25
-        return float(rng.uniform(0.045, 0.12) if dark else rng.uniform(0.5, 0.85))
+    alike, spread = rng.random() < 0.4, rng.uniform(0.92, 1.08)
+    if pattern in _PRINTED:
+        return pigment_reflectance(rng)
+    if alike or ground is figure:
+        return float(np.clip(ground.near_infrared * spread, 0.04, 0.88))
     return figure.near_infrared
 
 
@@ -176,7 +209,7 @@ def weave_cloth(
     first = dye_cloth(rng, thermal)
     pattern = choose(rng, patterns)
     second = first if pattern in ("plain", "weave") else dye_cloth(rng, thermal, avoid=first)
-    second = replace(second, near_infrared=_figure_reflectance(rng, first, second))
+    second = replace(second, near_infrared=_figure_reflectance(rng, pattern, first, second))
     periods = {
         "stripes-across": (0.06, 0.17), "stripes-along": (0.05, 0.12), "check": (0.09, 0.2),
         "print": (0.08, 0.16), "blocks": (0.30, 0.42), "dots": (0.075, 0.15), "blotches": (0.12, 0.26),
@@ -197,19 +230,19 @@ def weave_cloth(
 
 
 def skin_tone(rng: np.random.Generator) -> Dye:
-    """Draw skin: melanin determines the visible colour and hardly affects the near infrared."""
+    """Draw skin: melanin determines the visible colour and affects the near infrared little."""
     melanin = float(rng.beta(1.6, 2.2))
     light, dark = np.array([0.56, 0.36, 0.27]), np.array([0.10, 0.055, 0.035])
     r, g, b = (float(x) for x in light ** (1 - melanin) * dark**melanin)
-    return Dye((r, g, b), float(rng.uniform(0.46, 0.60)) - 0.06 * melanin, float(rng.uniform(0.86, 0.98)))
+    return Dye((r, g, b), float(rng.uniform(0.52, 0.66)) - 0.16 * melanin, float(rng.uniform(0.86, 0.98)))
 
 
 def hair_colour(rng: np.random.Generator) -> Dye:
     """Draw hair: mostly dark, sometimes brown, fair or grey."""
     kind = choose(rng, {"black": 0.5, "brown": 0.28, "fair": 0.12, "grey": 0.10})
     tones = {
-        "black": ((0.013, 0.011, 0.010), (0.10, 0.17)),
-        "brown": ((0.065, 0.035, 0.018), (0.18, 0.30)),
+        "black": ((0.013, 0.011, 0.010), (0.15, 0.28)),
+        "brown": ((0.065, 0.035, 0.018), (0.20, 0.35)),
         "fair": ((0.36, 0.24, 0.11), (0.40, 0.55)),
         "grey": ((0.30, 0.30, 0.30), (0.34, 0.48)),
     }

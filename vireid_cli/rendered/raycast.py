@@ -4,6 +4,10 @@ Rays start at the camera. With direction d = (u, v, 1), a ray meets a quadric  p
 t = c / (√Δ − b·d) with Δ = (b·d)² − c dᵀ A d, a polynomial of degree two along an image row. Its three
 coefficients per row are computed in float64, the samples in float32. Only the rows and columns inside a
 solid's exact bounding box are computed; the loop runs over solids, not over images or rows.
+
+The nearest hit of a sample is one 32-bit integer: the bits of its depth, positive floats being ordered like
+integers, with the solid's number in the last seven of them. Depths are thus exact to 2⁻¹⁶ of themselves, a
+tenth of a millimetre, and one minimum updates depth and number.
 """
 
 from __future__ import annotations
@@ -17,6 +21,12 @@ from torch import Tensor
 from vireid_cli.rendered.primitives import Primitives
 
 Array = np.ndarray
+
+
+NUMBER_BITS = 7
+"""Bits of a solid's number; an image has fewer than 2⁷ solids."""
+
+_NONE = torch.iinfo(torch.int32).max
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,8 +99,7 @@ def cast(solids: Primitives, grid: Grid, device: torch.device) -> Hits:
         device: Device of the computation.
     """
     count = len(grid.left)
-    depth = torch.full((count * grid.height * grid.width,), torch.inf, device=device)
-    index = torch.full((count * grid.height * grid.width,), -1, dtype=torch.int16, device=device)
+    nearest = torch.full((count * grid.height * grid.width,), _NONE, dtype=torch.int32, device=device)
     boxes = np.where(present(solids)[..., None], bounding_boxes(solids), 0.0)
     origin = np.stack([grid.left, grid.top], axis=1)[:, None]
     low = np.floor((boxes[..., :2] - origin) / grid.step[:, None, None] - 0.5).astype(np.int64)
@@ -103,12 +112,16 @@ def cast(solids: Primitives, grid: Grid, device: torch.device) -> Hits:
         if not size[:, k].any():
             continue
         rows = _row_coefficients(solids, k, (a[:, k], b[:, k], c[:, k]), grid, low[:, k], size[:, k])
-        _keep_nearest(depth, index, k, rows, int(size[:, k, 0].max()), device)
-    shape = (count, grid.height, grid.width)
+        _keep_nearest(nearest, k, rows, int(size[:, k, 0].max()), device)
     # Rows are as long as the widest box: samples beyond an image's own columns are ignored.
     place = torch.arange(grid.width, device=device)
     beyond = (place >= torch.from_numpy(grid.columns).to(device)[:, None])[:, None]
-    return Hits(depth.view(shape).masked_fill_(beyond, torch.inf), index.view(shape).masked_fill_(beyond, -1))
+    nearest = nearest.view(count, grid.height, grid.width).masked_fill_(beyond, _NONE)
+    missed = nearest == _NONE
+    last = (1 << NUMBER_BITS) - 1
+    index = (nearest & last).to(torch.int16).masked_fill_(missed, -1)
+    depth = (nearest & ~last).view(torch.float32).masked_fill_(missed, torch.inf)
+    return Hits(depth, index)
 
 
 def _row_coefficients(
@@ -151,9 +164,7 @@ def _row_coefficients(
     )
 
 
-def _keep_nearest(
-    depth: Tensor, index: Tensor, k: int, rows: Array, width: int, device: torch.device
-) -> None:
+def _keep_nearest(nearest: Tensor, k: int, rows: Array, width: int, device: torch.device) -> None:
     """Intersect the boxes' samples with one solid and store the hits that are nearer, in place."""
     columns = torch.arange(width, device=device)
     j = columns.to(torch.float32)[None]  # (1, w)
@@ -165,10 +176,8 @@ def _keep_nearest(
     t = t.reciprocal_().mul_(c)
     axial = (j * s1).add_(s0).mul_(t)
     met &= (axial >= low) & (axial <= high) & (t > 0)
+    packed = t.view(torch.int32).bitwise_and_(~((1 << NUMBER_BITS) - 1)).bitwise_or_(k)
     at = torch.from_numpy(rows[10].astype(np.int64)).to(device)[:, None] + columns  # (R, w)
     at = at.view(-1)
-    old = depth.take(at).view_as(t)
-    met &= t < old
-    depth.put_(at, torch.where(met, t, old).view(-1))
-    kept = index.take(at).view_as(t)
-    index.put_(at, torch.where(met, torch.tensor(k, dtype=torch.int16, device=device), kept).view(-1))
+    packed = packed.masked_fill_(~met, _NONE).view(-1)
+    nearest.put_(at, torch.minimum(packed, nearest.take(at)))

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from vireid_cli.rendered.cameras import Camera
+from vireid_cli.rendered.marks import COLUMNS as MARK_COLUMNS
 from vireid_cli.rendered.materials import COLUMNS, Slot
 from vireid_cli.rendered.primitives import Primitives
 from vireid_cli.rendered.raycast import Grid, Hits
@@ -30,14 +31,16 @@ class Tables:
     Attributes:
         solids: (31, B·P) float32: see ``solid_table``.
         materials: (M, B·S) float32, rows as ``materials.COLUMNS``.
-        images: (I, B) float32: left, top, step, two fold offsets, beard.
-        paint: (16, B) float32: two rows of ``bodies.paint_lines``.
+        images: (I, B) float32: left, top, step, two fold offsets, beard, glasses.
+        marks: (K·12, B) float32: rows of ``marks.COLUMNS`` for each mark.
+        channels: 1 where all images are grey, else 3.
     """
 
     solids: Tensor
     materials: Tensor
     images: Tensor
-    paint: Tensor
+    marks: Tensor
+    channels: int = 3
 
 
 def solid_table(solids: Primitives, cameras: list[Camera]) -> Array:
@@ -81,50 +84,87 @@ def solid_table(solids: Primitives, cameras: list[Camera]) -> Array:
     return np.stack([np.asarray(row, dtype=np.float64).reshape(-1) for row in rows])
 
 
-def shade(hits: Hits, grid: Grid, tables: Tables) -> tuple[Tensor, Tensor]:
-    """Compute the linear radiance of each hit towards the camera.
+@dataclass(frozen=True, slots=True)
+class Pixels:
+    """The people's share of each pixel.
+
+    Attributes:
+        radiance: (C, B, h, w) float32, linear, times the covered share of the pixel; one channel where no
+            camera of the batch is visible, else three.
+        depth: (B, h, w) float32, mean depth in metres times the covered share.
+        share: (B, h, w) float32, covered share of the pixel, in quarters.
+    """
+
+    radiance: Tensor
+    depth: Tensor
+    share: Tensor
+
+
+def shade(hits: Hits, grid: Grid, tables: Tables) -> Pixels:
+    """Compute the linear radiance of each pixel's hits towards the camera.
+
+    A pixel whose 2 × 2 samples hit one solid is shaded once, at its middle; at edges each sample is shaded.
 
     Args:
         hits: Result of ``raycast.cast``.
         grid: Samples of these hits.
         tables: Look-up tables on the hits' device.
-
-    Returns:
-        Radiance (B, height, width, 3) float32, zero without a hit, and the mask of hits (B, height, width).
     """
-    covered = hits.index >= 0
-    flat = covered.view(-1).nonzero()[:, 0]
-    radiance = torch.zeros((covered.numel(), 3), device=flat.device)
+    index, depth = (_quads(values) for values in (hits.index, hits.depth))  # 4 × (B, h, w)
+    missed = [i < 0 for i in index]
+    shape = missed[0].shape
+    covered = torch.stack([~m for m in missed])
+    share = covered.sum(dim=0).float().mul_(0.25)
+    mean = torch.stack([d.masked_fill(m, 0.0) for d, m in zip(depth, missed, strict=True)]).mean(dim=0)
+    whole = (share == 1.0) & (index[0] == index[1]) & (index[0] == index[2]) & (index[0] == index[3])
+    inner = whole.view(-1).nonzero()[:, 0]
+    edge = ((share > 0) & ~whole).view(-1).nonzero()[:, 0]
+    radiance = torch.zeros((tables.channels, share.numel()), device=share.device)
+    first = index[0].view(-1)
+    flat = mean.view(-1)
+    for at in inner.split(BLOCK):
+        radiance[:, at] = _shade_at(at, first[at], flat[at], (0.5, 0.5), shape, grid, tables)
+    for k, place in enumerate(((0.0, 0.0), (1.0, 0.0), (0.0, 1.0), (1.0, 1.0))):
+        hit = edge[covered[k].view(-1)[edge]]
+        owner, near = index[k].reshape(-1), depth[k].reshape(-1)
+        for at in hit.split(BLOCK):
+            colour = _shade_at(at, owner[at], near[at], place, shape, grid, tables)
+            radiance[:, at] += 0.25 * colour
+    return Pixels(radiance.view(tables.channels, *shape), mean, share)
+
+
+def _quads(values: Tensor) -> list[Tensor]:
+    """Split (B, 2h, 2w) into the samples of each pixel, left to right and top to bottom: 4 × (B, h, w)."""
+    return [values[:, y::2, x::2].contiguous() for y in (0, 1) for x in (0, 1)]
+
+
+def _shade_at(
+    at: Tensor,
+    index: Tensor,
+    depth: Tensor,
+    place: tuple[float, float],
+    shape: torch.Size,
+    grid: Grid,
+    tables: Tables,
+) -> Tensor:
+    """Compute the radiance (C, n) at ``place``, in samples, inside the pixels with flat numbers ``at``."""
     pieces = tables.solids.shape[1] // tables.images.shape[1]
-    depth, index = hits.depth.view(-1), hits.index.view(-1)
-    for block in flat.split(BLOCK):
-        image = torch.div(block, grid.height * grid.width, rounding_mode="floor")
-        inside = block - image * (grid.height * grid.width)
-        y = torch.div(inside, grid.width, rounding_mode="floor")
-        x = inside - y * grid.width
-        owner = image * pieces + index[block].long()
-        left, top, step, *extra = tables.images.index_select(1, image).unbind(0)
-        u = (x.float() + 0.5).mul_(step).add_(left)
-        v = (y.float() + 0.5).mul_(step).add_(top)
-        paint = tables.paint.index_select(1, image)
-        colour = _shade_block(
-            depth[block], u, v, image, tables.solids.index_select(1, owner), tables, extra, paint
-        )
-        radiance[block] = colour
-    return radiance.view(*covered.shape, 3), covered
+    area = shape[1] * shape[2]
+    image = torch.div(at, area, rounding_mode="floor")
+    inside = at - image * area
+    y = torch.div(inside, shape[2], rounding_mode="floor")
+    x = inside - y * shape[2]
+    left, top, step, *extra = tables.images.index_select(1, image).unbind(0)
+    u = (x.float().mul_(2.0).add_(place[0] + 0.5)).mul_(step).add_(left)
+    v = (y.float().mul_(2.0).add_(place[1] + 0.5)).mul_(step).add_(top)
+    owner = image * pieces + index.long()
+    return _shade_block(depth, u, v, image, tables.solids.index_select(1, owner), tables, extra)
 
 
 def _shade_block(
-    t: Tensor,
-    u: Tensor,
-    v: Tensor,
-    image: Tensor,
-    solid: Tensor,
-    tables: Tables,
-    extra: list[Tensor],
-    paint: Tensor,
+    t: Tensor, u: Tensor, v: Tensor, image: Tensor, solid: Tensor, tables: Tables, extra: list[Tensor]
 ) -> Tensor:
-    """Compute the radiance (n, 3) of n hits at depth ``t`` along (u, v, 1)."""
+    """Compute the radiance (C, n) of n hits at depth ``t`` along (u, v, 1)."""
     f = solid.unbind(0)
     # The ray and the hit in the solid's frame.
     ray = [f[3 * r] * u + f[3 * r + 1] * v + f[3 * r + 2] for r in range(3)]
@@ -133,18 +173,53 @@ def _shade_block(
     angle = torch.atan2(q[0], q[2])
     across, height = angle * f[26], q[1] + f[25]
     slot = torch.where(height > f[27], f[29], f[28])
-    slot = _paint(slot, q, height, f[30], paint)
     material = tables.materials.index_select(1, image * _SLOTS + slot.long()).unbind(0)
     m = dict(zip(COLUMNS, material, strict=True))
     normal = _fold(normal, across, height, m["folds"], extra)
     light = _light(normal, ray, t, f, u, v)
-    share = _pattern(across, height, (q[2] > 0) & (f[30] > 0), m)
+    torso = f[30] > 0
+    share = _pattern(across, height, (q[2] > 0) & torso, m)
     hollow = torch.cos(across * (m["relief_u"] * 6.2832)) * torch.cos(height * (m["relief_v"] * 6.2832))
     light = light * (1.0 - m["relief"] * (0.5 + 0.5 * hollow) ** 2)
-    light = light * _features(slot, q, height, extra[2])
-    return torch.stack(
-        [light * torch.lerp(m[f"{c}1"], m[f"{c}2"], share) for c in ("red", "green", "blue")], dim=1
-    )
+    light = light * _features(slot, q, height, extra[2], extra[3])
+    names = ("red", "green", "blue")[: tables.channels]
+    colours = [torch.lerp(m[f"{c}1"], m[f"{c}2"], share) for c in names]
+    _mark(colours, slot, torch.where(torso, q[0], across), height, q[2], tables.marks, image)
+    return torch.stack([light * colour for colour in colours])
+
+
+def _mark(
+    colours: list[Tensor],
+    slot: Tensor,
+    x: Tensor,
+    height: Tensor,
+    front: Tensor,
+    marks: Tensor,
+    image: Tensor,
+) -> None:
+    """Draw straps, openings, badges and bands over the colours (n,), in place.
+
+    Args:
+        colours: One or three colours.
+        slot: Material slots.
+        x: Lateral coordinate on the torso, distance around the limb elsewhere, metres.
+        height: Texture height, metres.
+        front: Depth coordinate; positive in front.
+        marks: (rows of ``marks.COLUMNS`` for each mark, B).
+        image: Number of the hit's image.
+    """
+    size = len(MARK_COLUMNS)
+    for first in range(0, marks.shape[0], size):
+        row = marks[first : first + size].index_select(1, image).unbind(0)
+        factor, slope, offset, half, low, high, folded, side, wanted = row[:9]
+        lateral = torch.where(folded > 0, x.abs(), x)
+        off = (factor * lateral + slope * height + offset).abs()
+        # Edges are 6 mm soft, which stands for the average over a pixel.
+        within = torch.minimum(half - off, torch.minimum(height - low, high - height))
+        cover = within.mul_(1 / 0.006).add_(0.5).clamp_(0.0, 1.0)
+        cover = cover * ((slot == wanted) & (front * side >= 0))
+        for colour, value in zip(colours, row[9:], strict=False):
+            colour.lerp_(value, cover)
 
 
 def surface_normal(q: list[Tensor], diagonal: list[Tensor], linear: Tensor) -> list[Tensor]:
@@ -161,17 +236,6 @@ def surface_normal(q: list[Tensor], diagonal: list[Tensor], linear: Tensor) -> l
 def _unit(vector: list[Tensor]) -> list[Tensor]:
     scale = (vector[0] ** 2 + vector[1] ** 2 + vector[2] ** 2).rsqrt_()
     return [v * scale for v in vector]
-
-
-def _paint(slot: Tensor, q: list[Tensor], height: Tensor, painted: Tensor, paint: Tensor) -> Tensor:
-    """Draw straps and openings over the torso's material."""
-    for row in (0, 8):
-        lateral, slope, offset, half, folded, side, other, least = paint[row : row + 8].unbind(0)
-        x = torch.where(folded > 0, q[0].abs(), q[0])
-        on = ((lateral * x + slope * height + offset).abs() < half) & (painted > 0) & (q[2] * side >= 0)
-        on &= height > least
-        slot = torch.where(on, other, slot)
-    return slot
 
 
 def _fold(
@@ -212,12 +276,15 @@ def _pattern(across: Tensor, height: Tensor, front: Tensor, m: dict[str, Tensor]
     return (m["weight_u"] * along + m["weight_v"] * over + m["weight_motif"] * motif).clamp_(0.0, 1.0)
 
 
-def _features(slot: Tensor, q: list[Tensor], height: Tensor, beard: Tensor) -> Tensor:
-    """Compute the factor on a face's light: below 1 at eyes, brows, mouth and beard, 1 elsewhere."""
+def _features(slot: Tensor, q: list[Tensor], height: Tensor, beard: Tensor, glasses: Tensor) -> Tensor:
+    """Compute the factor on a face's light: below 1 at eyes, brows, mouth, beard and glasses, 1 elsewhere."""
     face = (slot == float(Slot.FACE)) & (q[2] > 0)
-    eyes = ((q[0].abs() - 0.031).abs() < 0.013) & ((height - 0.020).abs() < 0.008)
-    brows = ((q[0].abs() - 0.033).abs() < 0.018) & ((height - 0.040).abs() < 0.005)
-    mouth = (q[0].abs() < 0.024) & ((height + 0.052).abs() < 0.005)
+    side = q[0].abs()
+    eyes = ((side - 0.031).abs() < 0.013) & ((height - 0.020).abs() < 0.008)
+    brows = ((side - 0.033).abs() < 0.018) & ((height - 0.040).abs() < 0.005)
+    lenses = (glasses > 0) & (side > 0.008) & ((height - 0.020).abs() < 0.017)
+    mouth = (side < 0.024) & ((height + 0.052).abs() < 0.005)
     dark = torch.where(eyes | brows, 0.30, torch.where(mouth, 0.6, 1.0))
+    dark = torch.where(lenses, 0.5, dark)
     dark = torch.where((height < -0.035) & (beard > 0), dark * beard, dark)
     return torch.where(face, dark, torch.ones_like(dark))

@@ -78,15 +78,17 @@ def pose_joints(people: list[Person], posture: Posture) -> dict[str, Array]:
     spine = _stack(0.0, np.cos(lean), np.sin(lean), h)
     half = _stack(0.0, np.cos(lean * 0.5), np.sin(lean * 0.5), h)
     joints["waist"] = pelvis + half * (0.095 * h)[:, None]
+    bent = lean + column(people, "stoop")
+    upper = _stack(0.0, np.cos(bent), np.sin(bent), h)
     joints["chest"] = joints["waist"] + spine * (0.115 * h)[:, None]
-    joints["shoulder_line"] = joints["chest"] + spine * (0.085 * h)[:, None]
-    joints["neck"] = joints["shoulder_line"] + spine * (0.024 * h)[:, None]
-    tilt = lean * 0.6 - posture.head_pitch
+    joints["shoulder_line"] = joints["chest"] + upper * (0.085 * h)[:, None]
+    joints["neck"] = joints["shoulder_line"] + upper * (0.024 * h)[:, None]
+    tilt = bent * 0.6 - posture.head_pitch
     up = _turn(_stack(0.0, np.cos(tilt), np.sin(tilt), h), posture.head_yaw)
     joints["head"] = joints["neck"] + up * (0.083 * h * column(people, "head"))[:, None]
     joints["head_up"], joints["head_left"] = up, _turn(_stack(1.0, 0.0, 0.0, h), posture.head_yaw)
     for side, sign in (("left", 1.0), ("right", -1.0)):
-        _pose_arm(joints, people, posture, spine, side, sign)
+        _pose_arm(joints, people, posture, upper, side, sign)
     return _ground(joints, h)
 
 
@@ -108,9 +110,12 @@ def _pose_leg(
     offset = _turn(_stack(sign * 0.047 * h * column(people, "hips"), 0.0, 0.0, h), pelvis_yaw)
     hip = pelvis + offset - _stack(0.0, 0.01 * h, 0.0, h)
     joints[f"{side}_hip"] = hip
-    joints[f"{side}_knee"] = hip + _down(swing, sign * 0.01) * (0.242 * h * legs)[:, None]
+    wide = column(people, "stance") - 1.0
+    outwards = sign * (0.01 + 0.07 * wide)
+    joints[f"{side}_knee"] = hip + _down(swing, outwards) * (0.242 * h * legs)[:, None]
     shin = swing - knee
-    ankle = joints[f"{side}_knee"] + _down(shin, -sign * 0.015) * (0.245 * h * legs)[:, None]
+    inwards = sign * (-0.015 + 0.05 * wide)
+    ankle = joints[f"{side}_knee"] + _down(shin, inwards) * (0.245 * h * legs)[:, None]
     joints[f"{side}_ankle"] = ankle
     # The sole is flat while the leg bears weight, follows the shin in the swing, points up at heel strike.
     pitch = 0.75 * np.minimum(0.0, shin + 0.12) + 0.63 * np.maximum(0.0, swing - 0.12)
@@ -133,18 +138,42 @@ def _pose_arm(
     """Add shoulder, elbow, wrist and hand of one arm."""
     h = column(people, "stature")
     phase = posture.phase + (np.pi if sign > 0 else 0.0)
-    swing = column(people, "arm_swing") * posture.energy * np.sin(phase) - 0.05
+    kind = _arm_kind(people, side)
+    swing = column(people, "arm_swing") * kind[0] * posture.energy * np.sin(phase) + kind[1]
     turn = -0.09 * np.sin(posture.phase) * posture.energy
     width = 0.104 * h * column(people, "shoulders") * (0.75 + 0.25 * column(people, "build"))
     shoulder = joints["shoulder_line"] - spine * (0.024 * h)[:, None]
     shoulder = shoulder + _turn(_stack(sign * width, 0.0, 0.0, h), turn)
-    out = sign * (0.09 + 0.16 * (column(people, "build") - 0.8) + 0.05 * (column(people, "loose") - 1.0))
+    out = sign * (kind[3] + 0.09 + 0.16 * (column(people, "build") - 0.8) + 0.05 * (column(people, "loose") - 1.0))
     elbow = shoulder + _down(swing, out) * (0.178 * h)[:, None]
-    bend = column(people, "elbow") + 0.35 * np.maximum(0.0, swing)
-    fore = _down(swing + bend, out * 0.4)
+    bend = np.where(kind[2] == 0, column(people, "elbow") + 0.35 * np.maximum(0.0, swing), kind[2])
+    fore = _down(swing + bend, np.where(kind[2] == 0, out * 0.4, sign * kind[4]))
     joints[f"{side}_shoulder"], joints[f"{side}_elbow"] = shoulder, elbow
     joints[f"{side}_wrist"] = elbow + fore * (0.142 * h)[:, None]
     joints[f"{side}_hand"] = elbow + fore * (0.188 * h)[:, None]
+
+
+_ARMS: dict[str, tuple[float, float, float, float, float]] = {
+    # Share of the swing, forward angle (rad), elbow flexion (rad, 0: of the gait), spread, forearm's direction
+    "swing": (1.0, -0.05, 0.0, 0.0, 0.0),
+    "pockets": (0.12, -0.30, 0.75, 0.16, -0.35),
+    "phone": (0.1, 0.35, 1.75, 0.0, -0.30),
+    "strap": (0.15, 0.20, 2.35, 0.06, -0.45),
+    "behind": (0.1, -0.50, 0.35, 0.08, -0.9),
+}
+
+
+def _arm_kind(people: list[Person], side: str) -> Array:
+    """Return the posture of one arm, rows of ``_ARMS``, (5, B).
+
+    A phone and a strap need one hand, on the side of the bag; the other arm swings.
+    """
+    rows = []
+    for person in people:
+        one_handed = person.arms in ("phone", "strap")
+        busy = "left" if person.bag_side > 0 else "right"
+        rows.append(_ARMS["swing" if one_handed and side != busy else person.arms])
+    return np.array(rows).T
 
 
 def _ground(joints: dict[str, Array], h: Array) -> dict[str, Array]:

@@ -1,0 +1,80 @@
+"""Near-infrared reflectance of the materials that the people of a rendered tree wear."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import numpy as np
+
+from vireid_cli.rendered.materials import Slot
+from vireid_cli.rendered.population import Person
+
+CLOTH = (Slot.TOP, Slot.BOTTOM, Slot.INNER)
+"""Slots of woven garments."""
+
+PLASTICS = (Slot.BAG, Slot.SHOES)
+"""Slots of bags and shoes."""
+
+DARK = 0.15
+"""Visible luminance below which a surface counts as dark."""
+
+STAYS_DARK = 0.2
+"""Near-infrared reflectance below which a surface counts as dark."""
+
+
+def luminance(visible: tuple[float, float, float]) -> float:
+    """Luminous reflectance of a linear RGB albedo (Rec. 709 weights)."""
+    return float(np.dot(visible, (0.2126, 0.7152, 0.0722)))
+
+
+def measure_materials(people: Iterable[Person]) -> dict[str, float]:
+    """Shares and quantiles of near-infrared reflectance over people.
+
+    Returns:
+        ``cloth_above_half`` and ``cloth_dark`` (reflectance below 0.2): shares of garments' ground colours;
+        ``dark_cloth_bright``: share above 0.4 of the cloth that is dark in the visible;
+        ``cloth_correlation``: Pearson's correlation of luminance and reflectance;
+        ``prints_dark``: share of pigment prints below 0.2;
+        ``dark_plastics_dark``: share below 0.2 of bags and shoes that are dark in the visible;
+        ``hair_low`` to ``skin_high``: 5 % and 95 % quantiles of dark hair and of skin.
+        NaN where the people have none of a kind.
+    """
+    found = list(people)
+    cloth = _surfaces(found, CLOTH)
+    plastics = _surfaces(found, PLASTICS)
+    hair = _surfaces(found, (Slot.HAIR,))
+    skin = _surfaces(found, (Slot.SKIN,))
+    prints = np.array(
+        [
+            person.materials[slot].second.near_infrared
+            for person in found
+            for slot in CLOTH
+            if person.materials[slot].pattern == "print"
+        ]
+    )
+    return {
+        "cloth_above_half": _share(cloth[:, 1] > 0.5),
+        "cloth_dark": _share(cloth[:, 1] < STAYS_DARK),
+        "dark_cloth_bright": _share(cloth[cloth[:, 0] < DARK, 1] > 0.4),
+        "cloth_correlation": float(np.corrcoef(cloth.T)[0, 1]) if len(cloth) > 2 else float("nan"),
+        "prints_dark": _share(prints < STAYS_DARK),
+        "dark_plastics_dark": _share(plastics[plastics[:, 0] < DARK, 1] < STAYS_DARK),
+        "hair_low": _quantile(hair[hair[:, 0] < DARK, 1], 0.05),
+        "hair_high": _quantile(hair[hair[:, 0] < DARK, 1], 0.95),
+        "skin_low": _quantile(skin[:, 1], 0.05),
+        "skin_high": _quantile(skin[:, 1], 0.95),
+    }
+
+
+def _surfaces(people: list[Person], slots: tuple[Slot, ...]) -> np.ndarray:
+    """Luminance and near-infrared reflectance of the ground colours of these slots, (N, 2)."""
+    dyes = [person.materials[slot].first for person in people for slot in slots]
+    return np.array([(luminance(dye.visible), dye.near_infrared) for dye in dyes]).reshape(-1, 2)
+
+
+def _share(mask: np.ndarray) -> float:
+    return float(mask.mean()) if mask.size else float("nan")
+
+
+def _quantile(values: np.ndarray, at: float) -> float:
+    return float(np.quantile(values, at)) if values.size else float("nan")
