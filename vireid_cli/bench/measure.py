@@ -9,6 +9,7 @@ from collections.abc import Callable
 from typing import Any
 
 from vireid_cli.bench import activity, data, evaluation, occlusion, sequence, spectra, training
+from vireid_cli.bench.calibration.table import calibration
 from vireid_cli.engine.session import Session
 from vireid_cli.errors import UsageError
 
@@ -39,4 +40,5 @@ SUBJECTS: dict[str, Callable[..., dict[str, Any]]] = {
     "scan": sequence.scan,
     "transport": sequence.transport,
     "activity": activity.activity,
+    "calibration": calibration,
 }

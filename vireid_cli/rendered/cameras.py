@@ -9,6 +9,7 @@ gives pairs like those of RegDB.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, replace
 from typing import Literal
 
@@ -48,6 +49,7 @@ class Camera:
         jpeg: JPEG quality, 0..100.
         glare: Share of the light that the lens scatters around bright surfaces.
         control: Share of the person's distance that automatic exposure compensates, 0..1.
+        richness: Images of each person relative to the benchmark's number of images.
     """
 
     camid: int
@@ -76,6 +78,7 @@ class Camera:
     jpeg: int
     glare: float = 0.0
     control: float = 0.0
+    richness: float = 1.0
 
     @property
     def modality(self) -> Modality:
@@ -97,6 +100,10 @@ class Camera:
         """Tangent of half the horizontal field of view."""
         return float(np.tan(np.radians(self.field / 2)))
 
+    def frames(self, images: int) -> int:
+        """Number of images of each person that this camera sees, for a benchmark of ``images``."""
+        return math.ceil(images * self.richness)
+
     def rotation(self) -> np.ndarray:
         """Rotation from world to camera coordinates, (3, 3)."""
         c, s = np.cos(self.pitch), np.sin(self.pitch)
@@ -107,41 +114,45 @@ class Camera:
         return np.array([0.0, self.height, 0.0])
 
 
+RICH = 4 / 3
+"""Richness of cameras 1 and 2. In SYSU-MM01 they have twenty times the images of the others; this keeps the
+number of images of the benchmark small."""
+
 _INDOOR_1 = Camera(
     camid=1, spectrum="visible", scene="office", shift=(0.0, 0.0), height=1.9, field=62, near=3.4, far=6.4,
     scale=1.0, facing=(0, 180, 65, -65), sky=0.62, ground=0.30, key=0.55, key_from=(0.25, 0.9, -0.35),
     wrap=0.55, shadow=0.25, head=0.0, gains=(1.06, 1.0, 0.88), exposure=1.05, contrast=0.48, black=0.015,
-    blur=0.40, noise=(0.014, 0.010), jpeg=88,
+    blur=0.46, noise=(0.014, 0.010), jpeg=88, glare=0.18, richness=RICH,
 )  # fmt: skip
 _INDOOR_2 = Camera(
     camid=2, spectrum="visible", scene="library", shift=(0.0, 0.0), height=2.2, field=58, near=3.6, far=6.6,
     scale=0.95, facing=(20, 200, 110, -70), sky=0.42, ground=0.22, key=0.85, key_from=(-0.8, 0.5, -0.3),
     wrap=0.35, shadow=0.30, head=0.0, gains=(0.93, 1.0, 1.08), exposure=0.95, contrast=0.45, black=0.02,
-    blur=0.54, noise=(0.020, 0.014), jpeg=80,
+    blur=0.54, noise=(0.020, 0.014), jpeg=80, glare=0.18, richness=RICH,
 )  # fmt: skip
 _INDOOR_3 = Camera(
     camid=3, spectrum="near_infrared", scene="library", shift=(0.7, 0.4), height=1.7, field=58, near=3.0,
-    far=5.4, scale=0.95, facing=(0, 180, 80, -80), sky=0.06, ground=0.04, key=0.0, key_from=(0.1, 0.9, -0.3),
-    wrap=0.5, shadow=0.3, head=1.0, gains=(1.0, 1.0, 1.0), exposure=0.88, contrast=0.50, black=0.03,
-    blur=0.61, noise=(0.014, 0.014), jpeg=84,
+    far=5.4, scale=0.95, facing=(0, 180, 35, -145, -60), sky=0.50, ground=0.36, key=0.0,
+    key_from=(0.1, 0.9, -0.3), wrap=0.5, shadow=0.3, head=0.8, gains=(1.0, 1.0, 1.0), exposure=1.44,
+    contrast=0.62, black=0.03, blur=0.70, noise=(0.014, 0.014), jpeg=84, glare=0.06, control=0.62,
 )  # fmt: skip
 _OUTDOOR_4 = Camera(
     camid=4, spectrum="visible", scene="plaza", shift=(0.0, 0.0), height=2.8, field=42, near=6.5, far=12.0,
     scale=0.92, facing=(10, 190, 95, -85), sky=0.40, ground=0.20, key=1.05, key_from=(0.62, 0.62, -0.48),
     wrap=0.10, shadow=0.55, head=0.0, gains=(1.04, 1.0, 0.94), exposure=0.92, contrast=0.47, black=0.01,
-    blur=0.47, noise=(0.010, 0.006), jpeg=82,
+    blur=0.47, noise=(0.010, 0.006), jpeg=82, glare=0.18,
 )  # fmt: skip
 _OUTDOOR_5 = Camera(
     camid=5, spectrum="visible", scene="garden", shift=(0.0, 0.0), height=2.3, field=46, near=5.5, far=10.5,
     scale=0.98, facing=(-20, 160, 60, -100), sky=0.85, ground=0.32, key=0.30, key_from=(-0.3, 0.9, -0.3),
     wrap=0.70, shadow=0.22, head=0.0, gains=(0.94, 1.0, 1.06), exposure=0.90, contrast=0.50, black=0.03,
-    blur=0.43, noise=(0.012, 0.009), jpeg=76,
+    blur=0.50, noise=(0.012, 0.009), jpeg=76, glare=0.27,
 )  # fmt: skip
 _OUTDOOR_6 = Camera(
     camid=6, spectrum="near_infrared", scene="passage", shift=(0.0, 0.0), height=2.5, field=48, near=4.6,
-    far=8.8, scale=0.95, facing=(0, 180, 75, -75), sky=0.03, ground=0.02, key=0.0, key_from=(0.1, 0.9, -0.3),
-    wrap=0.5, shadow=0.35, head=1.0, gains=(1.0, 1.0, 1.0), exposure=0.92, contrast=0.54, black=0.02,
-    blur=0.72, noise=(0.020, 0.018), jpeg=78,
+    far=8.8, scale=0.95, facing=(0, 180, -35, 145, 60), sky=0.22, ground=0.18, key=0.0,
+    key_from=(0.1, 0.9, -0.3), wrap=0.5, shadow=0.35, head=0.95, gains=(1.0, 1.0, 1.0), exposure=1.50,
+    contrast=0.62, black=0.02, blur=0.86, noise=(0.020, 0.018), jpeg=78, glare=0.0, control=0.75,
 )  # fmt: skip
 
 CAMERAS: dict[int, Camera] = {
@@ -164,5 +175,17 @@ def with_spectrum(camera: Camera, spectrum: Spectrum) -> Camera:
     if spectrum == camera.spectrum:
         return camera
     like = {"visible": _INDOOR_1, "near_infrared": _INDOOR_3, "thermal": THERMAL}[spectrum]
-    light = ("sky", "ground", "key", "shadow", "head", "gains", "exposure", "contrast", "black", "noise")
+    light = (
+        "sky",
+        "ground",
+        "key",
+        "shadow",
+        "head",
+        "gains",
+        "exposure",
+        "contrast",
+        "black",
+        "noise",
+        "control",
+    )
     return replace(camera, spectrum=spectrum, **{name: getattr(like, name) for name in light})

@@ -36,7 +36,7 @@ class View:
     width: int
 
     def tangents(self, stride: int = 1) -> tuple[Array, Array]:
-        """Tangents of the columns (w,) and the rows (h, 1), float32, of every ``stride``-th block's middle."""
+        """Tangents of columns (w,) and rows (h, 1), float32, at the middles of ``stride`` pixels."""
         across = np.arange(0, self.width, stride, dtype=np.float32) + np.float32(0.5 * stride)
         down = np.arange(0, self.height, stride, dtype=np.float32) + np.float32(0.5 * stride)
         u = np.float32(self.left) + across * np.float32(self.step)

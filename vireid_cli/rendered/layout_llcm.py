@@ -59,13 +59,14 @@ def _visible(place: int) -> Camera:
         black=0.02,
         blur=day.blur * 1.3,
         noise=(0.045, 0.030),
+        richness=1.0,
     )
 
 
 def _infrared(place: int) -> Camera:
     """Return the infrared camera of a place."""
     like, shift, _ = _PLACES[place]
-    return replace(with_spectrum(CAMERAS[like], "near_infrared"), camid=60 + place, shift=shift)
+    return replace(with_spectrum(CAMERAS[like], "near_infrared"), camid=60 + place, shift=shift, richness=1.0)
 
 
 _CAMERAS: dict[int, Camera] = {

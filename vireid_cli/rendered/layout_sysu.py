@@ -44,7 +44,7 @@ def _draw_permutations(options: RenderOptions, plan: Plan) -> Array:
         cell = np.empty((options.ids, 1), dtype=object)
         for pid in range(1, options.ids + 1):
             rng = stream(options.seed, Purpose.PERMUTATION, pid, camid)
-            count = options.images if camid in plan.cameras[pid] else 0
+            count = CAMERAS[camid].frames(options.images) if camid in plan.cameras[pid] else 0
             draws = [rng.permutation(count) + 1 for _ in range(10)] if count else np.empty((0, 0))
             cell[pid - 1, 0] = np.array(draws, dtype=np.float64)
         cameras[row, 0] = cell

@@ -25,7 +25,7 @@ class Layout:
     Attributes:
         title: The dataset's title, as in the manifest.
         folder: Usual name of the root folder.
-        images: Default number of images of each person from each camera that sees this person.
+        images: Default number of images of each person and camera, before the camera's ``richness``.
         cameras: Cameras, keyed by a number unique over both modalities; it seeds an image's draws.
         plan: (people, seed) → split and cameras of each person.
         place: (plan, camera, pid, frame from 1) → path under the root; ``.jpg`` or ``.bmp``.

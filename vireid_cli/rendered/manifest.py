@@ -27,7 +27,7 @@ SUMS = "vireid-rendered.sha256"
 OCCLUDED = "vireid-occluded.json"
 """Mark of a tree written by ``vireid prepare occluded``; with a rendered base, it has our manifest too."""
 
-VERSION = 1
+VERSION = 2
 """Version of the renderer; incremented when the same parameters give different images."""
 
 
@@ -68,9 +68,15 @@ def check_parameters(root: Path, options: RenderOptions, device: str) -> dict[st
                 "Choose another folder, or move these files away.",
             )
         return None
+    if manifest["version"] != VERSION:
+        raise UsageError(
+            f"{root} was rendered by version {manifest['version']} of the renderer; "
+            f"version {VERSION} renders other images.",
+            "Delete the folder or choose another one, and run this command again.",
+        )
     title = load_layout(options.layout).title
-    requested = {"version": VERSION, "layout": title, **options.as_parameters()}
-    recorded = {"version": manifest["version"], "layout": manifest.get("layout"), **manifest["parameters"]}
+    requested = {"layout": title, **options.as_parameters()}
+    recorded = {"layout": manifest.get("layout"), **manifest["parameters"]}
     if not manifest["complete"]:
         requested["device"], recorded["device"] = device, manifest.get("device")
     differ = [
@@ -92,7 +98,9 @@ def count_images(options: RenderOptions, plan: Plan) -> dict[str, dict[int, int]
     cameras = load_layout(options.layout).cameras
     for split, pids in (("train", plan.train), ("val", plan.val), ("test", plan.test)):
         seen = [camid for pid in pids for camid in plan.cameras[pid]]
-        counts[split] = {camid: options.images * seen.count(camid) for camid in cameras}
+        counts[split] = {
+            camid: camera.frames(options.images) * seen.count(camid) for camid, camera in cameras.items()
+        }
     return counts
 
 

@@ -191,7 +191,7 @@ def _arms(rng: np.random.Generator, outfit: Outfit) -> list[Mark]:
 def _legs(rng: np.random.Generator, outfit: Outfit) -> list[Mark]:
     """Side stripes, knee patches, a band above the hem, or thigh pockets of trousers and shorts."""
     h, u = outfit.h, rng.uniform
-    kind = choose(rng, {"none": 0.42, "stripe": 0.2, "knee": 0.13, "hem": 0.13, "pocket": 0.12})
+    kind = choose(rng, {"none": 0.44, "stripe": 0.2, "knee": 0.08, "hem": 0.19, "pocket": 0.09})
     dye, low, width = dye_pigment(rng, outfit.by_slot[Slot.BOTTOM]), u(0.3, 0.4) * h, u(0.02, 0.05) * h
     stripe = u(0.009, 0.02) * h
     if outfit.bottom == "skirt" or kind == "none":

@@ -139,24 +139,30 @@ def _draw_colour(
             return (r, g, b)
 
 
-def cloth_reflectance(rng: np.random.Generator) -> float:
-    """Draw the near-infrared reflectance of cloth: 79 % above 0.5, 5 % coated or blackened below 0.2."""
+def cloth_reflectance(rng: np.random.Generator, bright: float) -> float:
+    """Draw the near-infrared reflectance of cloth.
+
+    A share ``bright`` reflects 0.5 to 0.8, and 5 % is coated or blackened and reflects less than 0.2.
+    """
     kind, at = rng.random(), rng.random()
-    if kind < 0.79:
-        return float(0.50 + 0.27 * at)
-    return float(0.30 + 0.20 * at if kind < 0.95 else 0.05 + 0.15 * at)
+    if kind < bright:
+        return float(0.50 + 0.30 * at)
+    return float(0.22 + 0.28 * at if kind < 0.95 else 0.05 + 0.15 * at)
 
 
-def dye_cloth(rng: np.random.Generator, thermal: float, *, avoid: Dye | None = None) -> Dye:
+def dye_cloth(
+    rng: np.random.Generator, thermal: float, *, avoid: Dye | None = None, bright: float = 0.81
+) -> Dye:
     """Draw a cloth's dye: a colour, and a near-infrared reflectance that does not depend on it.
 
     Args:
         rng: Source of the draws.
         thermal: Emission of this garment.
         avoid: A dye of visibly different colour (the ground of a pattern).
+        bright: Share of cloth that reflects more than half of the near infrared.
     """
     visible = _draw_colour(rng, tuple(_COLOURS), avoid)
-    return Dye(visible, cloth_reflectance(rng), thermal)
+    return Dye(visible, cloth_reflectance(rng, bright), thermal)
 
 
 def dye_plastic(rng: np.random.Generator, thermal: float = 0.28) -> Dye:
@@ -204,9 +210,13 @@ def weave_cloth(
     reliefs: dict[str, float],
     *,
     folds: float,
+    bright: float = 0.81,
 ) -> Material:
-    """Draw a garment's cloth: one of the weighted ``patterns`` and ``reliefs``, dyes and dimensions."""
-    first = dye_cloth(rng, thermal)
+    """Draw a garment's cloth: one of the weighted ``patterns`` and ``reliefs``, dyes and dimensions.
+
+    ``bright`` is the share of cloth that reflects more than half of the near infrared.
+    """
+    first = dye_cloth(rng, thermal, bright=bright)
     pattern = choose(rng, patterns)
     second = first if pattern in ("plain", "weave") else dye_cloth(rng, thermal, avoid=first)
     second = replace(second, near_infrared=_figure_reflectance(rng, pattern, first, second))

@@ -15,7 +15,8 @@ class RenderOptions:
 
     Attributes:
         ids: Number of people.
-        images: Images of each person from each camera that sees this person.
+        images: Images of each person from each camera that sees this person; cameras 1 and 2 of SYSU-MM01's
+            layout have a third more, rounded up.
         seed: Seed of all random draws.
         size: Nominal (height, width) of a crop in pixels; sizes vary around it.
         layout: Dataset layout: ``sysu``, ``regdb`` or ``llcm``.

@@ -67,11 +67,11 @@ def _draw(shot: Shot) -> list[float]:
         rng.uniform(0, 2 * np.pi), rng.uniform(0.75, 1.15),
         rng.normal(0, 0.28), rng.normal(-0.03, 0.09), rng.normal(0, 0.03),
     ]  # fmt: skip
-    pads = list(rng.uniform([-0.02, -0.02, -0.03, -0.03], [0.17, 0.17, 0.22, 0.22]))
+    pads = list(rng.uniform([-0.02, -0.02, -0.02, -0.02], [0.10, 0.10, 0.08, 0.08]))
     cuts, chance = [0.0, 0.0, 0.0, 0.0], rng.random()
     depths = rng.random(4)
     if chance < 0.12:
-        cuts[1] = 0.08 + 0.24 * depths[1]
+        cuts[1] = 0.05 + 0.15 * depths[1]
     elif chance < 0.16:
         cuts[0] = 0.03 + 0.07 * depths[0]
     elif chance < 0.22:
@@ -79,7 +79,7 @@ def _draw(shot: Shot) -> list[float]:
         cuts[side] = 0.08 + 0.16 * depths[2]
     return [
         x, z, yaw, *posture, *pads, *cuts,
-        rng.uniform(0.88, 1.12), float(np.exp(rng.normal(0, 0.10))), rng.uniform(0.7, 1.4),
+        rng.uniform(0.88, 1.12), float(np.exp(rng.normal(0, 0.06))), rng.uniform(0.7, 1.4),
         rng.uniform(0, 0.4), rng.uniform(0, 6.28), rng.uniform(0, 6.28),
     ]  # fmt: skip
 

@@ -144,7 +144,9 @@ def _pose_arm(
     width = 0.104 * h * column(people, "shoulders") * (0.75 + 0.25 * column(people, "build"))
     shoulder = joints["shoulder_line"] - spine * (0.024 * h)[:, None]
     shoulder = shoulder + _turn(_stack(sign * width, 0.0, 0.0, h), turn)
-    out = sign * (kind[3] + 0.09 + 0.16 * (column(people, "build") - 0.8) + 0.05 * (column(people, "loose") - 1.0))
+    out = sign * (
+        kind[3] + 0.09 + 0.16 * (column(people, "build") - 0.8) + 0.05 * (column(people, "loose") - 1.0)
+    )
     elbow = shoulder + _down(swing, out) * (0.178 * h)[:, None]
     bend = np.where(kind[2] == 0, column(people, "elbow") + 0.35 * np.maximum(0.0, swing), kind[2])
     fore = _down(swing + bend, np.where(kind[2] == 0, out * 0.4, sign * kind[4]))
@@ -154,7 +156,8 @@ def _pose_arm(
 
 
 _ARMS: dict[str, tuple[float, float, float, float, float]] = {
-    # Share of the swing, forward angle (rad), elbow flexion (rad, 0: of the gait), spread, forearm's direction
+    # Share of the swing, forward angle and elbow flexion (radians; 0: of the gait), spread of the arm,
+    # and of the forearm.
     "swing": (1.0, -0.05, 0.0, 0.0, 0.0),
     "pockets": (0.12, -0.30, 0.75, 0.16, -0.35),
     "phone": (0.1, 0.35, 1.75, 0.0, -0.30),

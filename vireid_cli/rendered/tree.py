@@ -175,7 +175,7 @@ def _plan_jobs(options: RenderOptions, layout: Layout, plan: Plan) -> Iterator[_
             (pid, frame)
             for pid in sorted(plan.cameras)
             if camid in plan.cameras[pid]
-            for frame in range(1, options.images + 1)
+            for frame in range(1, camera.frames(options.images) + 1)
         ]
         for first in range(0, len(images), BATCH):
             part = tuple(images[first : first + BATCH])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from itertools import combinations
+from itertools import combinations, pairwise
 from pathlib import Path
 
 import cv2
@@ -141,7 +141,7 @@ def slope(spectrum: Array, low: float, high: float) -> float:
     """
     f = np.hypot(np.fft.fftfreq(HEIGHT)[:, None], np.fft.fftfreq(WIDTH)[None])
     edges = np.linspace(low, high, 12)
-    rings = [(f >= a) & (f < b) for a, b in zip(edges[:-1], edges[1:], strict=True)]
+    rings = [(f >= a) & (f < b) for a, b in pairwise(edges)]
     points = [(np.log(f[ring].mean()), np.log(spectrum[ring].mean())) for ring in rings if ring.any()]
     return float(-np.polyfit(*zip(*points, strict=True), 1)[0])
 

@@ -26,6 +26,8 @@ from vireid_cli.bench.calibration.pixels import (
     measure_slopes,
 )
 from vireid_cli.bench.naive import measure_tree
+from vireid_cli.data.store import locate
+from vireid_cli.engine.session import Session
 from vireid_cli.rendered import read_manifest
 from vireid_cli.rendered.population import draw_person
 
@@ -174,3 +176,18 @@ def _count_rows(garments: Garments) -> Iterator[Row]:
 
 def _mean(values: list[float]) -> float:
     return float(np.nanmean(values))
+
+
+def calibration(session: Session, *, root: Path | None = None) -> dict[str, Any]:
+    """Measure the calibration table of a tree in SYSU-MM01's layout; by default the located dataset's."""
+    located = locate("sysu", session.data_dir, root)
+    manifest = read_manifest(located.root)
+    rows = [row.describe() for row in calibrate(located.root)]
+    return {
+        "root": str(located.root),
+        "rendered": located.rendered,
+        "version": manifest["version"] if manifest else None,
+        "inside": sum(row["inside"] is True for row in rows),
+        "ranges": sum(row["inside"] is not None for row in rows),
+        "rows": rows,
+    }

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typer
 
-from vireid_cli.commands.bench import data, networks, operations, retrieval
+from vireid_cli.commands.bench import calibration, data, networks, operations, retrieval
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -23,3 +23,4 @@ app.command()(data.prepare)
 app.command()(data.sampler)
 app.command()(operations.transport)
 app.command()(networks.activity)
+app.command()(calibration.calibration)
