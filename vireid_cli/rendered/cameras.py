@@ -122,37 +122,37 @@ _INDOOR_1 = Camera(
     camid=1, spectrum="visible", scene="office", shift=(0.0, 0.0), height=1.9, field=62, near=3.4, far=6.4,
     scale=1.0, facing=(0, 180, 65, -65), sky=0.62, ground=0.30, key=0.55, key_from=(0.25, 0.9, -0.35),
     wrap=0.55, shadow=0.25, head=0.0, gains=(1.06, 1.0, 0.88), exposure=1.05, contrast=0.48, black=0.015,
-    blur=0.46, noise=(0.014, 0.010), jpeg=88, glare=0.18, richness=RICH,
+    blur=0.46, noise=(0.014, 0.010), jpeg=88, glare=0.175, richness=RICH,
 )  # fmt: skip
 _INDOOR_2 = Camera(
     camid=2, spectrum="visible", scene="library", shift=(0.0, 0.0), height=2.2, field=58, near=3.6, far=6.6,
     scale=0.95, facing=(20, 200, 110, -70), sky=0.42, ground=0.22, key=0.85, key_from=(-0.8, 0.5, -0.3),
     wrap=0.35, shadow=0.30, head=0.0, gains=(0.93, 1.0, 1.08), exposure=0.95, contrast=0.45, black=0.02,
-    blur=0.54, noise=(0.020, 0.014), jpeg=80, glare=0.18, richness=RICH,
+    blur=0.54, noise=(0.020, 0.014), jpeg=80, glare=0.175, richness=RICH,
 )  # fmt: skip
 _INDOOR_3 = Camera(
     camid=3, spectrum="near_infrared", scene="library", shift=(0.7, 0.4), height=1.7, field=58, near=3.0,
     far=5.4, scale=0.95, facing=(0, 180, 35, -145, -60), sky=0.50, ground=0.36, key=0.0,
     key_from=(0.1, 0.9, -0.3), wrap=0.5, shadow=0.3, head=0.8, gains=(1.0, 1.0, 1.0), exposure=1.44,
-    contrast=0.62, black=0.03, blur=0.70, noise=(0.014, 0.014), jpeg=84, glare=0.06, control=0.62,
+    contrast=0.62, black=0.03, blur=0.70, noise=(0.014, 0.014), jpeg=84, glare=0.16, control=0.62,
 )  # fmt: skip
 _OUTDOOR_4 = Camera(
     camid=4, spectrum="visible", scene="plaza", shift=(0.0, 0.0), height=2.8, field=42, near=6.5, far=12.0,
     scale=0.92, facing=(10, 190, 95, -85), sky=0.40, ground=0.20, key=1.05, key_from=(0.62, 0.62, -0.48),
     wrap=0.10, shadow=0.55, head=0.0, gains=(1.04, 1.0, 0.94), exposure=0.92, contrast=0.47, black=0.01,
-    blur=0.47, noise=(0.010, 0.006), jpeg=82, glare=0.18,
+    blur=0.47, noise=(0.010, 0.006), jpeg=82, glare=0.175,
 )  # fmt: skip
 _OUTDOOR_5 = Camera(
     camid=5, spectrum="visible", scene="garden", shift=(0.0, 0.0), height=2.3, field=46, near=5.5, far=10.5,
     scale=0.98, facing=(-20, 160, 60, -100), sky=0.85, ground=0.32, key=0.30, key_from=(-0.3, 0.9, -0.3),
     wrap=0.70, shadow=0.22, head=0.0, gains=(0.94, 1.0, 1.06), exposure=0.90, contrast=0.50, black=0.03,
-    blur=0.50, noise=(0.012, 0.009), jpeg=76, glare=0.27,
+    blur=0.50, noise=(0.012, 0.009), jpeg=76, glare=0.24,
 )  # fmt: skip
 _OUTDOOR_6 = Camera(
     camid=6, spectrum="near_infrared", scene="passage", shift=(0.0, 0.0), height=2.5, field=48, near=4.6,
     far=8.8, scale=0.95, facing=(0, 180, -35, 145, 60), sky=0.22, ground=0.18, key=0.0,
     key_from=(0.1, 0.9, -0.3), wrap=0.5, shadow=0.35, head=0.95, gains=(1.0, 1.0, 1.0), exposure=1.50,
-    contrast=0.62, black=0.02, blur=0.86, noise=(0.020, 0.018), jpeg=78, glare=0.0, control=0.75,
+    contrast=0.62, black=0.02, blur=0.86, noise=(0.020, 0.018), jpeg=78, glare=0.08, control=0.75,
 )  # fmt: skip
 
 CAMERAS: dict[int, Camera] = {

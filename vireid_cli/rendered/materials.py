@@ -123,7 +123,7 @@ _COLOURS: dict[str, tuple[float, tuple[float, float, float]]] = {
     "teal": (2, (0.03, 0.22, 0.24)),
 }
 _PLASTIC_COLOURS = ("black", "charcoal", "brown", "navy", "grey", "white", "red", "beige", "olive", "green")
-_PRINTED = ("print", "dots", "blotches")
+PRINTED = ("print", "dots", "blotches")
 """Patterns of pigment; the others are woven or dyed."""
 
 
@@ -151,7 +151,7 @@ def cloth_reflectance(rng: np.random.Generator, bright: float) -> float:
 
 
 def dye_cloth(
-    rng: np.random.Generator, thermal: float, *, avoid: Dye | None = None, bright: float = 0.81
+    rng: np.random.Generator, thermal: float, *, avoid: Dye | None = None, bright: float = 0.82
 ) -> Dye:
     """Draw a cloth's dye: a colour, and a near-infrared reflectance that does not depend on it.
 
@@ -196,7 +196,7 @@ def _figure_reflectance(rng: np.random.Generator, pattern: str, ground: Dye, fig
     which look alike in the infrared; the figure of the others keeps its own reflectance.
     """
     alike, spread = rng.random() < 0.4, rng.uniform(0.92, 1.08)
-    if pattern in _PRINTED:
+    if pattern in PRINTED:
         return pigment_reflectance(rng)
     if alike or ground is figure:
         return float(np.clip(ground.near_infrared * spread, 0.04, 0.88))
@@ -210,7 +210,7 @@ def weave_cloth(
     reliefs: dict[str, float],
     *,
     folds: float,
-    bright: float = 0.81,
+    bright: float = 0.82,
 ) -> Material:
     """Draw a garment's cloth: one of the weighted ``patterns`` and ``reliefs``, dyes and dimensions.
 

@@ -206,7 +206,7 @@ def _dress(rng: np.random.Generator, top: str, bottom: str, hat: str) -> tuple[M
     light = "light" if top in ("tee", "dress") else "thick"
     shirt = weave_cloth(rng, warm, _TOP_PATTERNS, _RELIEFS[light], folds=0.12)
     patterns = _SKIRT_PATTERNS if bottom == "skirt" else _BOTTOM_PATTERNS
-    legs = weave_cloth(rng, 0.52, patterns, _RELIEFS["light"], folds=0.12, bright=0.71)
+    legs = weave_cloth(rng, 0.52, patterns, _RELIEFS["light"], folds=0.12, bright=0.67)
     inner = weave_cloth(rng, 0.6, {"plain": 0.8, "stripes-across": 0.2}, _RELIEFS["light"], folds=0.08)
     contrasting = rng.random() < 0.2 and top in ("tee", "shirt", "jacket")
     sleeve = weave_cloth(rng, warm, {"plain": 1.0}, _RELIEFS["light"], folds=0.12) if contrasting else shirt

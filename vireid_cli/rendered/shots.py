@@ -67,7 +67,7 @@ def _draw(shot: Shot) -> list[float]:
         rng.uniform(0, 2 * np.pi), rng.uniform(0.75, 1.15),
         rng.normal(0, 0.28), rng.normal(-0.03, 0.09), rng.normal(0, 0.03),
     ]  # fmt: skip
-    pads = list(rng.uniform([-0.02, -0.02, -0.02, -0.02], [0.10, 0.10, 0.08, 0.08]))
+    pads = list(rng.uniform([-0.03, -0.03, -0.02, -0.02], [0.16, 0.16, 0.12, 0.12]))
     cuts, chance = [0.0, 0.0, 0.0, 0.0], rng.random()
     depths = rng.random(4)
     if chance < 0.12:

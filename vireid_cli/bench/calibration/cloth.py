@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 import numpy as np
 
-from vireid_cli.rendered.materials import Slot
+from vireid_cli.rendered.materials import PRINTED, Slot
 from vireid_cli.rendered.population import Person
 
 CLOTH = (Slot.TOP, Slot.BOTTOM, Slot.INNER)
@@ -34,7 +34,7 @@ def measure_materials(people: Iterable[Person]) -> dict[str, float]:
         ``cloth_above_half`` and ``cloth_dark`` (reflectance below 0.2): shares of garments' ground colours;
         ``dark_cloth_bright``: share above 0.4 of the cloth that is dark in the visible;
         ``cloth_correlation``: Pearson's correlation of luminance and reflectance;
-        ``prints_dark``: share of pigment prints below 0.2;
+        ``prints_dark``: share below 0.2 of the pigments of printed patterns;
         ``dark_plastics_dark``: share below 0.2 of bags and shoes that are dark in the visible;
         ``hair_low`` to ``skin_high``: 5 % and 95 % quantiles of dark hair and of skin.
         NaN where the people have none of a kind.
@@ -44,14 +44,8 @@ def measure_materials(people: Iterable[Person]) -> dict[str, float]:
     plastics = _surfaces(found, PLASTICS)
     hair = _surfaces(found, (Slot.HAIR,))
     skin = _surfaces(found, (Slot.SKIN,))
-    prints = np.array(
-        [
-            person.materials[slot].second.near_infrared
-            for person in found
-            for slot in CLOTH
-            if person.materials[slot].pattern == "print"
-        ]
-    )
+    worn = [person.materials[slot] for person in found for slot in CLOTH]
+    prints = np.array([m.second.near_infrared for m in worn if m.pattern in PRINTED])
     return {
         "cloth_above_half": _share(cloth[:, 1] > 0.5),
         "cloth_dark": _share(cloth[:, 1] < STAYS_DARK),
