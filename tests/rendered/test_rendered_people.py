@@ -39,7 +39,8 @@ def test_limb_lengths_are_constant_and_a_sole_is_on_the_ground(phase: float) -> 
 
 
 def test_posture_is_mirrored_after_half_a_cycle() -> None:
-    now, later = (pose_joints(PEOPLE, posture(len(PEOPLE), phase)) for phase in (0.7, 0.7 + np.pi))
+    both = [p for p in PEOPLE if p.arms not in ("phone", "strap")]  # these need one hand
+    now, later = (pose_joints(both, posture(len(both), phase)) for phase in (0.7, 0.7 + np.pi))
     for name in ("hip", "knee", "ankle", "toe", "shoulder", "elbow", "hand"):
         assert np.allclose(now[f"left_{name}"] * [-1, 1, 1], later[f"right_{name}"])
 
@@ -56,7 +57,7 @@ def test_height_of_the_solids_is_the_stature() -> None:
 
 def test_garments_determine_the_solids() -> None:
     plain = {"top": "shirt", "bottom": "trousers", "hat": "none", "hair": "short", "carried": "nothing"}
-    one = dataclasses.replace(draw_person(1, 1), scarf=False, hood=False, **plain)
+    one = dataclasses.replace(draw_person(1, 1), scarf=False, hood=False, tail=0.0, **plain)
 
     def more(**traits: object) -> int:
         counts = [present(sculpt([p], posture(1))).sum() for p in (one, dataclasses.replace(one, **traits))]
@@ -64,6 +65,10 @@ def test_garments_determine_the_solids() -> None:
 
     assert more(carried="backpack") == 3
     assert more(carried="handbag") == 4  # and its handle
+    assert more(carried="waist-bag") == more(carried="chest-bag") == 3
+    assert more(tail=0.1) == 1  # the top hangs over the trousers
+    assert more(hat="hood") == 1
+    assert more(hair="ponytail") == 3
     assert more(hat="cap") == 2
     assert more(hat="beanie") == 1
     assert more(bottom="skirt") == 1
@@ -86,8 +91,8 @@ def test_near_infrared_does_not_follow_from_the_visible_colour() -> None:
     unexplained = np.mean((infrared - infrared[nearest].mean(axis=1)) ** 2) / infrared.var()
     assert unexplained > 0.7
     black = infrared[np.exp(colour).mean(axis=1) < 0.03]
-    assert (black < 0.15).mean() > 0.2
-    assert (black > 0.5).mean() > 0.3
+    assert 0.02 < (black < 0.2).mean() < 0.1
+    assert (black > 0.5).mean() > 0.7
 
 
 def test_skin_tone_hardly_affects_the_infrared() -> None:
@@ -96,7 +101,7 @@ def test_skin_tone_hardly_affects_the_infrared() -> None:
     visible = np.array([np.mean(s.visible) for s in skins])
     infrared = np.array([s.near_infrared for s in skins])
     assert visible.max() / visible.min() > 3
-    assert infrared.max() / infrared.min() < 1.6
+    assert 0.34 < infrared.min() < infrared.max() < 0.67
 
 
 def test_some_patterns_remain_in_the_infrared_and_some_vanish() -> None:

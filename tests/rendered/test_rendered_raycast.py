@@ -78,7 +78,7 @@ def test_ellipsoid_depth_is_the_closed_form(seed: int) -> None:
             if abs(inside) < 1e-3:
                 continue  # grazing: rounding decides
             want = (-b - np.sqrt(inside)) / a if inside > 0 else np.inf
-            assert depth[y, x] == pytest.approx(want, abs=2e-5)
+            assert depth[y, x] == pytest.approx(want, rel=2**-16, abs=2e-5)
 
 
 @pytest.mark.parametrize(("seed", "radii"), [(0, (0.12, 0.05)), (1, (0.05, 0.12)), (2, (0.08, 0.08))])
@@ -111,7 +111,7 @@ def test_nearest_solid_wins_in_any_order() -> None:
         hits = cast(sculptor.finish(), grid(1, side=49), CPU)
         depths[order] = hits.depth[0, 24, 24].item()
         assert hits.index[0, 24, 24].item() == order.index(3.0)
-    assert depths[(3.0, 4.0)] == depths[(4.0, 3.0)] == pytest.approx(2.8, abs=1e-5)
+    assert depths[(3.0, 4.0)] == depths[(4.0, 3.0)] == pytest.approx(2.8, rel=2**-16)
 
 
 def test_cut_ellipsoid_keeps_only_its_part() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import json
 import os
+import shutil
 from pathlib import Path
 
 import cv2
@@ -16,7 +17,7 @@ from vireid_cli.errors import DataError, UsageError
 from vireid_cli.lock import locked
 from vireid_cli.rendered import RenderOptions, read_manifest, verify_tree, write_tree
 from vireid_cli.rendered import tree as tree_module
-from vireid_cli.rendered.manifest import MANIFEST
+from vireid_cli.rendered.manifest import MANIFEST, VERSION
 from vireid_cli.rendered.population import plan_population
 
 OPTIONS = RenderOptions(ids=6, images=2, seed=3, size=(40, 20))
@@ -40,7 +41,7 @@ def test_layout_is_that_of_sysu(tree: Path) -> None:
         f"cam{camid}/{pid:04d}/{frame:04d}.jpg"
         for pid, cameras in plan.cameras.items()
         for camid in cameras
-        for frame in (1, 2)
+        for frame in range(1, 4 if camid in (1, 2) else 3)  # cameras 1 and 2 are richer
     }
     names = {name for name in contents(tree) if name.endswith(".jpg")}
     assert names == expected
@@ -72,8 +73,9 @@ def test_gallery_draws_have_the_official_format(tree: Path) -> None:
         for pid in range(1, 7):
             draws = of_camera[pid - 1][0]
             if camid in plan.cameras[pid]:
-                assert draws.shape == (10, 2)
-                assert (np.sort(draws, axis=1) == [1, 2]).all()
+                count = 3 if camid in (1, 2) else 2
+                assert draws.shape == (10, count)
+                assert (np.sort(draws, axis=1) == np.arange(1, count + 1)).all()
             else:
                 assert draws.size == 0
 
@@ -129,6 +131,15 @@ def test_other_parameters_raise_an_error(tree: Path, change: dict[str, object]) 
     parameters = {"ids": 6, "images": 2, "seed": 3, "size": (40, 20)} | change
     with pytest.raises(UsageError, match=next(iter(change))):
         write_tree(tree, RenderOptions(**parameters))  # type: ignore[arg-type]
+
+
+def test_tree_of_an_earlier_renderer_raises_an_error(tree: Path, tmp_path: Path) -> None:
+    root = Path(shutil.copytree(tree, tmp_path / "SYSU-MM01"))
+    content = json.loads((root / MANIFEST).read_text())
+    (root / MANIFEST).write_text(json.dumps(content | {"version": VERSION - 1}))
+    with pytest.raises(UsageError, match=f"rendered by version {VERSION - 1} of the renderer") as error:
+        write_tree(root, OPTIONS)
+    assert "Delete the folder" in error.value.hint
 
 
 def test_folder_with_other_files_raises_an_error(tmp_path: Path) -> None:

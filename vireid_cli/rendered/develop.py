@@ -45,8 +45,8 @@ class View:
 
 
 @dataclass(frozen=True, slots=True)
-class People:
-    """The person's share of one image, as arrays of ``shade.Pixels``: radiance (h, w, C), depth, share."""
+class PersonLayer:
+    """The person's share of one image: radiance (h, w, C), depth and share as in ``shade.PeopleLayer``."""
 
     radiance: Array
     depth: Array
@@ -54,7 +54,7 @@ class People:
 
 
 def develop(
-    shot: Shot, draws: dict[str, float], view: View, people: People, plate: Array, height: int
+    shot: Shot, draws: dict[str, float], view: View, people: PersonLayer, plate: Array, height: int
 ) -> Array:
     """Return the image, (h, w, 3) uint8.
 

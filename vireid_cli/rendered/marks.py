@@ -25,11 +25,11 @@ FAR = 9.0
 COLUMNS = (
     "factor", "slope", "offset", "half", "low", "high", "folded", "side", "slot", "red", "green", "blue",
 )  # fmt: skip
-"""Rows of a mark in the shader's table; see ``Mark``."""
+"""Rows of a mark in the shader's table; see ``GarmentMark``."""
 
 
 @dataclass(frozen=True, slots=True)
-class Mark:
+class GarmentMark:
     """One strip on a garment: |factor·x + slope·height + offset| < half and low < height < high.
 
     Attributes:
@@ -83,7 +83,7 @@ class Outfit:
     by_slot: dict[Slot, Dye]
 
 
-def mark_table(people: list[tuple[Mark, ...]], spectra: list[str]) -> Array:
+def mark_table(people: list[tuple[GarmentMark, ...]], spectra: list[str]) -> Array:
     """Return the marks of B people as the shader's table, (K·12, B); K is the largest number of marks."""
     size = max(1, *(len(marks) for marks in people))
     table = np.zeros((len(people), size, len(COLUMNS)))
@@ -94,7 +94,7 @@ def mark_table(people: list[tuple[Mark, ...]], spectra: list[str]) -> Array:
     return table.reshape(len(people), -1).T
 
 
-def draw_marks(rng: np.random.Generator, outfit: Outfit) -> tuple[Mark, ...]:
+def draw_marks(rng: np.random.Generator, outfit: Outfit) -> tuple[GarmentMark, ...]:
     """Draw a person's marks; later ones cover earlier ones."""
     return (
         *_front(rng, outfit),
@@ -106,18 +106,18 @@ def draw_marks(rng: np.random.Generator, outfit: Outfit) -> tuple[Mark, ...]:
     )
 
 
-def _front(rng: np.random.Generator, outfit: Outfit) -> list[Mark]:
+def _front(rng: np.random.Generator, outfit: Outfit) -> list[GarmentMark]:
     """Opening of a jacket or coat, a zip, a placket, or nothing."""
     h, inner = outfit.h, outfit.by_slot[Slot.INNER]
     zipped, plastic = rng.random(), dye_plastic(rng)
     if outfit.top in ("jacket", "coat") and zipped > 0.35:
-        return [Mark(Slot.TOP, inner, (0.008 + 0.024 * outfit.hem) * h, side=1)]
+        return [GarmentMark(Slot.TOP, inner, (0.008 + 0.024 * outfit.hem) * h, side=1)]
     if outfit.top in ("jacket", "coat") or (outfit.top == "shirt" and zipped < 0.4):
-        return [Mark(Slot.TOP, plastic, 0.0055 * h, side=1)]
+        return [GarmentMark(Slot.TOP, plastic, 0.0055 * h, side=1)]
     return []
 
 
-def _chest(rng: np.random.Generator, outfit: Outfit) -> list[Mark]:
+def _chest(rng: np.random.Generator, outfit: Outfit) -> list[GarmentMark]:
     """Badge, number on the back, bands, yoke, pocket, lanyard or reflective strips."""
     h, u = outfit.h, rng.uniform
     kind = choose(
@@ -129,66 +129,66 @@ def _chest(rng: np.random.Generator, outfit: Outfit) -> list[Mark]:
     width, tall = u(0.014, 0.034) * h, u(0.012, 0.03) * h
     if kind == "badge":
         side = int(rng.choice([-1, 1]))
-        return [Mark(Slot.TOP, dye, width, y - tall, y + tall, offset=-x, side=side)]
+        return [GarmentMark(Slot.TOP, dye, width, y - tall, y + tall, offset=-x, side=side)]
     if kind == "number":
-        return [Mark(Slot.TOP, dye, 1.5 * width, 0.19 * h - 2 * tall, 0.19 * h + 2 * tall, side=-1)]
+        return [GarmentMark(Slot.TOP, dye, 1.5 * width, 0.19 * h - 2 * tall, 0.19 * h + 2 * tall, side=-1)]
     if kind == "band":
         band = u(0.012, 0.045) * h
         low = u(0.08, 0.22) * h
-        return [Mark(Slot.TOP, dye, FAR, low, low + band)]
+        return [GarmentMark(Slot.TOP, dye, FAR, low, low + band)]
     if kind == "yoke":
         edge = u(0.2, 0.245) * h
         across = edge - 0.05 * h
         return [
-            Mark(Slot.TOP, dye, FAR, edge),
-            Mark(Slot.SLEEVE, dye, FAR, -FAR, max(0.295 * h - across, 0.04 * h)),
+            GarmentMark(Slot.TOP, dye, FAR, edge),
+            GarmentMark(Slot.SLEEVE, dye, FAR, -FAR, max(0.295 * h - across, 0.04 * h)),
         ]
     if kind == "pocket":
         low = u(0.03, 0.06) * h
-        return [Mark(Slot.TOP, dye, 0.05 * h, low, low + 0.055 * h, side=1)]
+        return [GarmentMark(Slot.TOP, dye, 0.05 * h, low, low + 0.055 * h, side=1)]
     if kind == "lanyard":
-        return [Mark(Slot.TOP, dye, 0.0065 * h, 0.16 * h, slope=-0.36, offset=0.36 * 0.16 * h, folded=True,
-                     side=1)]  # fmt: skip
+        line = {"slope": -0.36, "offset": 0.36 * 0.16 * h}
+        return [GarmentMark(Slot.TOP, dye, 0.0065 * h, 0.16 * h, folded=True, side=1, **line)]
     if kind == "reflective":
         bright = Dye((0.62, 0.63, 0.6), float(u(0.8, 0.92)), dye.thermal)
         low = u(0.08, 0.12) * h
         return [
-            Mark(Slot.TOP, bright, FAR, low, low + 0.026 * h),
-            Mark(Slot.TOP, bright, FAR, low + 0.07 * h, low + 0.096 * h),
+            GarmentMark(Slot.TOP, bright, FAR, low, low + 0.026 * h),
+            GarmentMark(Slot.TOP, bright, FAR, low + 0.07 * h, low + 0.096 * h),
         ]
     return []
 
 
-def _waist(rng: np.random.Generator, outfit: Outfit) -> list[Mark]:
+def _waist(rng: np.random.Generator, outfit: Outfit) -> list[GarmentMark]:
     """Belt of a coat, dress or shirt, or a hem band."""
     h, u = outfit.h, rng.uniform
     chance, low, width = rng.random(), u(0.05, 0.075) * h, u(0.012, 0.028) * h
     belt, hem = dye_plastic(rng), dye_pigment(rng, outfit.by_slot[Slot.TOP])
     if chance < (0.4 if outfit.top in ("coat", "dress") else 0.12):
-        return [Mark(Slot.TOP, belt, FAR, low, low + width)]
+        return [GarmentMark(Slot.TOP, belt, FAR, low, low + width)]
     if chance > 0.86 and outfit.top in ("tee", "shirt", "jacket"):
-        return [Mark(Slot.TOP, hem, FAR, -FAR, u(-0.005, 0.03) * h)]
+        return [GarmentMark(Slot.TOP, hem, FAR, -FAR, u(-0.005, 0.03) * h)]
     return []
 
 
-def _arms(rng: np.random.Generator, outfit: Outfit) -> list[Mark]:
+def _arms(rng: np.random.Generator, outfit: Outfit) -> list[GarmentMark]:
     """Armband, cuffs, elbow patches or a stripe along the outside of the sleeves."""
     h, u = outfit.h, rng.uniform
     kind = choose(rng, {"none": 0.5, "band": 0.15, "cuff": 0.12, "elbow": 0.08, "stripe": 0.15})
     dye, width, low = dye_pigment(rng, outfit.by_slot[Slot.SLEEVE]), u(0.014, 0.032) * h, u(0.04, 0.12) * h
     if kind == "band":
-        return [Mark(Slot.SLEEVE, dye, FAR, low, low + width)]
+        return [GarmentMark(Slot.SLEEVE, dye, FAR, low, low + width)]
     if kind == "cuff":
-        return [Mark(Slot.SLEEVE, dye, FAR, 0.32 * h - 1.6 * width)]
+        return [GarmentMark(Slot.SLEEVE, dye, FAR, 0.32 * h - 1.6 * width)]
     if kind == "elbow":
-        return [Mark(Slot.SLEEVE, dye, FAR, 0.155 * h, 0.205 * h, side=-1)]
+        return [GarmentMark(Slot.SLEEVE, dye, FAR, 0.155 * h, 0.205 * h, side=-1)]
     if kind == "stripe":
         middle = 0.5 * np.pi * 0.034 * h
-        return [Mark(Slot.SLEEVE, dye, float(u(0.008, 0.016)) * h, offset=-middle, folded=True)]
+        return [GarmentMark(Slot.SLEEVE, dye, float(u(0.008, 0.016)) * h, offset=-middle, folded=True)]
     return []
 
 
-def _legs(rng: np.random.Generator, outfit: Outfit) -> list[Mark]:
+def _legs(rng: np.random.Generator, outfit: Outfit) -> list[GarmentMark]:
     """Side stripes, knee patches, a band above the hem, or thigh pockets of trousers and shorts."""
     h, u = outfit.h, rng.uniform
     kind = choose(rng, {"none": 0.44, "stripe": 0.2, "knee": 0.08, "hem": 0.19, "pocket": 0.09})
@@ -197,29 +197,35 @@ def _legs(rng: np.random.Generator, outfit: Outfit) -> list[Mark]:
     if outfit.bottom == "skirt" or kind == "none":
         return []
     if kind == "stripe":
-        return [Mark(Slot.BOTTOM, dye, float(stripe), offset=-0.5 * outfit.girth, folded=True)]
+        return [GarmentMark(Slot.BOTTOM, dye, float(stripe), offset=-0.5 * outfit.girth, folded=True)]
     if kind == "knee":
-        return [Mark(Slot.BOTTOM, dye, 0.034 * h, 0.205 * h, 0.285 * h, side=1)]
+        return [GarmentMark(Slot.BOTTOM, dye, 0.034 * h, 0.205 * h, 0.285 * h, side=1)]
     if kind == "hem":
-        return [Mark(Slot.BOTTOM, dye, FAR, low, low + width)]
+        return [GarmentMark(Slot.BOTTOM, dye, FAR, low, low + width)]
     half = 0.022 * h
-    return [Mark(Slot.BOTTOM, dye, half, 0.12 * h, 0.2 * h, offset=-0.5 * outfit.girth, folded=True)]
+    return [GarmentMark(Slot.BOTTOM, dye, half, 0.12 * h, 0.2 * h, offset=-0.5 * outfit.girth, folded=True)]
 
 
-def _straps(rng: np.random.Generator, outfit: Outfit) -> list[Mark]:
+def _straps(rng: np.random.Generator, outfit: Outfit) -> list[GarmentMark]:
     """Straps of the carried bag."""
     h, bag = outfit.h, outfit.by_slot[Slot.BAG]
     width, chest, clip = rng.uniform(0.008, 0.017) * h, rng.random() < 0.35, rng.uniform(0.17, 0.21) * h
     if outfit.carried == "backpack":
-        straps = [Mark(Slot.TOP, bag, width, 0.13 * h, slope=0.06, offset=-0.075 * h, folded=True, side=1)]
-        return [*straps, Mark(Slot.TOP, bag, 0.07 * h, clip, clip + 0.012 * h, side=1)] if chest else straps
+        straps = [
+            GarmentMark(Slot.TOP, bag, width, 0.13 * h, slope=0.06, offset=-0.075 * h, folded=True, side=1)
+        ]
+        return (
+            [*straps, GarmentMark(Slot.TOP, bag, 0.07 * h, clip, clip + 0.012 * h, side=1)]
+            if chest
+            else straps
+        )
     if outfit.carried == "shoulder-bag":
         # From the far shoulder down to the hip on the bag's side.
         slope = outfit.bag_side * 0.62
-        return [Mark(Slot.TOP, bag, width, slope=slope, offset=-slope * 0.155 * h)]
+        return [GarmentMark(Slot.TOP, bag, width, slope=slope, offset=-slope * 0.155 * h)]
     if outfit.carried == "chest-bag":
         slope = outfit.bag_side * 0.8
-        return [Mark(Slot.TOP, bag, width, slope=slope, offset=-slope * 0.19 * h)]
+        return [GarmentMark(Slot.TOP, bag, width, slope=slope, offset=-slope * 0.19 * h)]
     if outfit.carried == "waist-bag":
-        return [Mark(Slot.TOP, bag, FAR, 0.015 * h, 0.015 * h + 1.6 * width)]
+        return [GarmentMark(Slot.TOP, bag, FAR, 0.015 * h, 0.015 * h + 1.6 * width)]
     return []

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from vireid_cli.rendered.draws import Purpose, choose, stream
-from vireid_cli.rendered.marks import Mark, Outfit, draw_marks
+from vireid_cli.rendered.marks import GarmentMark, Outfit, draw_marks
 from vireid_cli.rendered.materials import (
     Dye,
     Material,
@@ -98,7 +98,7 @@ class Person:
     scarf: bool
     hood: bool
     materials: tuple[Material, ...]
-    marks: tuple[Mark, ...]
+    marks: tuple[GarmentMark, ...]
 
 
 _TOP_PATTERNS = {

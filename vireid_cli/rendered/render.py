@@ -12,7 +12,7 @@ from torch import Tensor
 
 from vireid_cli.rendered.bodies import sculpt
 from vireid_cli.rendered.cameras import Camera
-from vireid_cli.rendered.develop import People, View, develop
+from vireid_cli.rendered.develop import PersonLayer, View, develop
 from vireid_cli.rendered.marks import mark_table
 from vireid_cli.rendered.materials import material_row
 from vireid_cli.rendered.raycast import Grid, cast
@@ -64,7 +64,7 @@ class Renderer:
         for i, shot in enumerate(shots):
             view = _view(grid, i)
             at = i, slice(view.height), slice(view.width)
-            found = People(radiance[at], depth[at], share[at])
+            found = PersonLayer(radiance[at], depth[at], share[at])
             values = {name: float(column[i]) for name, column in draws.items()}
             plate = self.prepare(shot.camera, shot.seed)
             images.append(develop(shot, values, view, found, plate, self.size[0]))

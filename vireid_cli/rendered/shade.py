@@ -85,7 +85,7 @@ def solid_table(solids: Primitives, cameras: list[Camera]) -> Array:
 
 
 @dataclass(frozen=True, slots=True)
-class Pixels:
+class PeopleLayer:
     """The people's share of each pixel.
 
     Attributes:
@@ -100,7 +100,7 @@ class Pixels:
     share: Tensor
 
 
-def shade(hits: Hits, grid: Grid, tables: Tables) -> Pixels:
+def shade(hits: Hits, grid: Grid, tables: Tables) -> PeopleLayer:
     """Compute the linear radiance of each pixel's hits towards the camera.
 
     A pixel whose 2 × 2 samples hit one solid is shaded once, at its middle; at edges each sample is shaded.
@@ -130,7 +130,7 @@ def shade(hits: Hits, grid: Grid, tables: Tables) -> Pixels:
         for at in hit.split(BLOCK):
             colour = _shade_at(at, owner[at], near[at], place, shape, grid, tables)
             radiance[:, at] += 0.25 * colour
-    return Pixels(radiance.view(tables.channels, *shape), mean, share)
+    return PeopleLayer(radiance.view(tables.channels, *shape), mean, share)
 
 
 def _quads(values: Tensor) -> list[Tensor]:

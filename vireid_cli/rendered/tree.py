@@ -217,7 +217,8 @@ def _render_all(
     stop = threading.Event()
     renderer = Renderer(options.size, device)
     threads = max(1, workers if workers is not None else cores())
-    previous = torch.get_num_threads()
+    previous, previous_cv = torch.get_num_threads(), cv2.getNumThreads()
+    cv2.setNumThreads(1)  # the workers are the threads
     pool = ThreadPoolExecutor(threads, initializer=torch.set_num_threads, initargs=(1,))
     try:
         # Plates come first: otherwise all workers but one wait at each new camera for its plate.
@@ -235,6 +236,7 @@ def _render_all(
         stop.set()
         pool.shutdown(wait=True, cancel_futures=True)
         torch.set_num_threads(previous)
+        cv2.setNumThreads(previous_cv)
     return written
 
 

@@ -1,5 +1,5 @@
 """A tree in SYSU-MM01's layout beside the figures that are known of reality: the calibration table."""
 
-from vireid_cli.bench.calibration.table import Row, calibrate
+from vireid_cli.bench.calibration.table import CalibrationRow, calibrate
 
-__all__ = ["Row", "calibrate"]
+__all__ = ["CalibrationRow", "calibrate"]

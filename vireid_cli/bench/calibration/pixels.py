@@ -142,8 +142,8 @@ def slope(spectrum: Array, low: float, high: float) -> float:
     f = np.hypot(np.fft.fftfreq(HEIGHT)[:, None], np.fft.fftfreq(WIDTH)[None])
     edges = np.linspace(low, high, 12)
     rings = [(f >= a) & (f < b) for a, b in pairwise(edges)]
-    points = [(np.log(f[ring].mean()), np.log(spectrum[ring].mean())) for ring in rings if ring.any()]
-    return float(-np.polyfit(*zip(*points, strict=True), 1)[0])
+    points = np.log([(f[ring].mean(), spectrum[ring].mean()) for ring in rings if ring.any()])
+    return float(-np.polyfit(points[:, 0], points[:, 1], 1)[0])
 
 
 def measure_slopes(paths: dict[int, dict[int, list[Path]]], images: int = 400) -> dict[str, list[float]]:

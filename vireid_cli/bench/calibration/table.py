@@ -8,7 +8,7 @@ to the first version of the renderer.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -29,14 +29,14 @@ from vireid_cli.bench.naive import measure_tree
 from vireid_cli.data.store import locate
 from vireid_cli.engine.session import Session
 from vireid_cli.rendered import read_manifest
-from vireid_cli.rendered.population import draw_person
+from vireid_cli.rendered.population import Person, draw_person
 
 PEOPLE = 2000
 """Most people whose materials are counted."""
 
 
 @dataclass(frozen=True, slots=True)
-class Row:
+class CalibrationRow:
     """One line of the table.
 
     Attributes:
@@ -72,7 +72,7 @@ class Row:
         }
 
 
-def calibrate(root: Path, *, slope_images: int = 400) -> list[Row]:
+def calibrate(root: Path, *, slope_images: int = 400) -> list[CalibrationRow]:
     """Measure every row on a tree in SYSU-MM01's layout.
 
     The materials are those of the people that the tree's manifest names; a tree without one has no values
@@ -92,39 +92,45 @@ def calibrate(root: Path, *, slope_images: int = 400) -> list[Row]:
     return [
         *_garment_rows(garments),
         *_slope_rows(slopes),
-        *_material_rows(root),
+        *material_rows(_people(root)),
         *_difficulty_rows(root),
         *_count_rows(garments),
     ]
 
 
-def _garment_rows(garments: Garments) -> Iterator[Row]:
+def _garment_rows(garments: Garments) -> Iterator[CalibrationRow]:
     """Correlations between cameras and grey levels."""
     for part in ("torso", "legs"):
         same = garments.correlations(part, VISIBLE, VISIBLE)
-        yield Row(f"{part} luminance, visible and visible camera", ".76 to .94", 0.70, 0.97, tuple(same))
+        yield CalibrationRow(
+            f"{part} luminance, visible and visible camera", ".76 to .94", 0.70, 0.97, tuple(same)
+        )
     for part in ("torso", "legs"):
         between = garments.correlations(part, INFRARED, INFRARED)
-        yield Row(f"{part} luminance, infrared cameras 3 and 6", ".88", 0.85, 1.0, tuple(between))
+        yield CalibrationRow(f"{part} luminance, infrared cameras 3 and 6", ".88", 0.85, 1.0, tuple(between))
     for part in ("torso", "legs"):
         across = garments.correlations(part, VISIBLE, INFRARED)
         real = "-.11 to .25, pooled .04"
-        yield Row(f"{part} luminance, mean over visible and infrared", real, -0.1, 0.25, (_mean(across),))
-    yield Row("torso level, infrared (0 to 255)", "175 to 203", 150, 205, _levels(garments, "torso"))
-    yield Row("legs level, infrared (0 to 255)", "147 to 186", 145, 200, _levels(garments, "legs"))
+        yield CalibrationRow(
+            f"{part} luminance, mean over visible and infrared", real, -0.1, 0.25, (_mean(across),)
+        )
+    yield CalibrationRow(
+        "torso level, infrared (0 to 255)", "175 to 203", 150, 205, _levels(garments, "torso")
+    )
+    yield CalibrationRow("legs level, infrared (0 to 255)", "147 to 186", 145, 200, _levels(garments, "legs"))
     third, sixth = _levels(garments, "background")
-    yield Row("background beside the torso, camera 3", "149", 135, 163, (third,))
-    yield Row("background beside the torso, camera 6", "120", 106, 134, (sixth,))
+    yield CalibrationRow("background beside the torso, camera 3", "149", 135, 163, (third,))
+    yield CalibrationRow("background beside the torso, camera 6", "120", 106, 134, (sixth,))
     torso, legs = (tuple(garments.level(VISIBLE, part)) for part in ("torso", "legs"))
-    yield Row("torso level, visible (0 to 255)", "57 to 98", 50, 125, torso)
-    yield Row("legs level, visible (0 to 255)", "40 to 79", 35, 125, legs)
+    yield CalibrationRow("torso level, visible (0 to 255)", "57 to 98", 50, 125, torso)
+    yield CalibrationRow("legs level, visible (0 to 255)", "40 to 79", 35, 125, legs)
 
 
 def _levels(garments: Garments, part: str) -> tuple[float, ...]:
     return tuple(garments.level(INFRARED, part))
 
 
-def _slope_rows(slopes: dict[str, list[float]]) -> Iterator[Row]:
+def _slope_rows(slopes: dict[str, list[float]]) -> Iterator[CalibrationRow]:
     """Slopes of the amplitude spectra."""
     known: dict[str, tuple[tuple[str, float, float], ...]] = {
         "visible": (("1.30", 1.25, 1.35), ("1.47", 1.37, 1.62), ("2.00", 1.9, 2.1)),
@@ -132,15 +138,22 @@ def _slope_rows(slopes: dict[str, list[float]]) -> Iterator[Row]:
     }
     for name, values in slopes.items():
         for (low, high), (real, least, most), value in zip(BANDS, known[name], values, strict=True):
-            yield Row(f"amplitude slope {low} to {high} cycles/pixel, {name}", real, least, most, (value,))
+            yield CalibrationRow(
+                f"amplitude slope {low} to {high} cycles/pixel, {name}", real, least, most, (value,)
+            )
 
 
-def _material_rows(root: Path) -> Iterator[Row]:
-    """Near-infrared reflectance of what people wear."""
+def _people(root: Path) -> Iterator[Person]:
+    """The people of a rendered tree, at most ``PEOPLE``; nobody without a manifest."""
     manifest = read_manifest(root)
-    count = min(int(manifest["parameters"]["ids"]), PEOPLE) if manifest else 0
-    seed = int(manifest["seed"]) if manifest else 0
-    found = measure_materials(draw_person(seed, pid) for pid in range(1, count + 1))
+    if manifest is not None:
+        count = min(int(manifest["parameters"]["ids"]), PEOPLE)
+        yield from (draw_person(int(manifest["seed"]), pid) for pid in range(1, count + 1))
+
+
+def material_rows(people: Iterable[Person]) -> Iterator[CalibrationRow]:
+    """Near-infrared reflectance of what people wear."""
+    found = measure_materials(people)
     known: dict[str, tuple[str, str, float, float]] = {
         "cloth_above_half": ("share of cloth above .5 at 850 nm", ".79", 0.70, 0.88),
         "cloth_dark": ("share of cloth below .2", "0 to .05", 0.0, 0.08),
@@ -154,24 +167,28 @@ def _material_rows(root: Path) -> Iterator[Row]:
         "skin_high": ("skin, 95 % quantile", ".65", 0.55, 0.67),
     }
     for key, (name, real, low, high) in known.items():
-        yield Row(name, real, low, high, (found[key],))
+        yield CalibrationRow(name, real, low, high, (found[key],))
 
 
-def _difficulty_rows(root: Path) -> Iterator[Row]:
+def _difficulty_rows(root: Path) -> Iterator[CalibrationRow]:
     """Rank-1 of matchers without learning, in multiples of chance."""
     known = {"pixels": ("-", 0.5, 3.2), "histograms": ("-", 0.5, 3.2), "hog": ("2.5", 1.0, 3.5)}
     for name, score in measure_tree(root).items():
         real, low, high = known[name]
-        yield Row(f"{name}: Rank-1 over chance, test people", real, low, high, (score.times_chance,))
+        yield CalibrationRow(
+            f"{name}: Rank-1 over chance, test people", real, low, high, (score.times_chance,)
+        )
 
 
-def _count_rows(garments: Garments) -> Iterator[Row]:
+def _count_rows(garments: Garments) -> Iterator[CalibrationRow]:
     """Images of each person and camera."""
     seen = garments.images.sum(axis=1) / np.maximum((garments.images > 0).sum(axis=1), 1)
     others = float(seen[2:].mean())
     real = "400+ beside 20: 20"
-    yield Row("images a person, cameras 1 to 6", "400+, 400+, 20, 20, 20, 20", None, None, tuple(seen))
-    yield Row("cameras 1 and 2 over the others", real, 1.2, 25.0, tuple(seen[:2] / others))
+    yield CalibrationRow(
+        "images a person, cameras 1 to 6", "400+, 400+, 20, 20, 20, 20", None, None, tuple(seen)
+    )
+    yield CalibrationRow("cameras 1 and 2 over the others", real, 1.2, 25.0, tuple(seen[:2] / others))
 
 
 def _mean(values: list[float]) -> float:
