@@ -145,4 +145,5 @@ def test_naive_matchers_stay_near_chance(renderer: Renderer) -> None:
     for name, features in MATCHERS.items():
         score = match(features(stack), pids, camids, trials=2)
         assert score.queries == 160
-        assert score.times_chance < 5.5, name  # on average 2.8, 1.9 and 2.5 times over sets of people
+        assert score.times_chance < 7, name  # 1.9, 1.0 and 3.1 times on average, at full size
+        assert score.mean_average_precision < 0.1, name

@@ -62,12 +62,12 @@ def _draw(shot: Shot) -> list[float]:
     z = rng.uniform(camera.near, camera.far)
     reach = max(0.2, 0.8 * camera.half_width * z - 0.8)
     x = rng.uniform(-reach, reach)
-    yaw = np.radians(rng.choice(np.asarray(camera.facing, dtype=np.float64)) + rng.normal(0, 28))
+    yaw = np.radians(rng.choice(np.asarray(camera.facing, dtype=np.float64)) + rng.normal(0, 30))
     posture = [
         rng.uniform(0, 2 * np.pi), rng.uniform(0.75, 1.15),
         rng.normal(0, 0.28), rng.normal(-0.03, 0.09), rng.normal(0, 0.03),
     ]  # fmt: skip
-    pads = list(rng.uniform([-0.03, -0.03, -0.02, -0.02], [0.16, 0.16, 0.12, 0.12]))
+    pads = list(rng.uniform([-0.03, -0.03, -0.02, -0.02], [0.19, 0.19, 0.13, 0.13]))
     cuts, chance = [0.0, 0.0, 0.0, 0.0], rng.random()
     depths = rng.random(4)
     if chance < 0.12:
