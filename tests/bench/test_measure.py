@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from vireid_cli.bench.measure import measure
-from vireid_cli.bench.spectra import by_complex_numbers, ours
+from vireid_cli.bench.spectra import complex_edit, half_spectrum_edit
 from vireid_cli.bench.timing import interleaved
 from vireid_cli.engine.engine import Engine
 from vireid_cli.engine.runtime import Runtime
@@ -81,9 +81,9 @@ def test_spectra_over_shapes_and_layouts(engine: Engine) -> None:
 
 def test_forms_of_the_edit_that_is_timed_agree() -> None:
     maps = torch.randn(2, 3, 9, 6, dtype=torch.float64)
-    expected = by_complex_numbers(maps)
+    expected = complex_edit(maps)
     for kind in ("matmul", "fft"):
-        torch.testing.assert_close(ours(kind)(maps), expected)
+        torch.testing.assert_close(half_spectrum_edit(kind)(maps), expected)
 
 
 def test_steps_count_what_is_added(engine: Engine) -> None:
@@ -101,7 +101,7 @@ def test_steps_of_a_method_with_a_second_view(engine: Engine) -> None:
 
 
 def test_unknown_subject(engine: Engine) -> None:
-    with pytest.raises(UsageError, match="no benchmark"):
+    with pytest.raises(UsageError, match="unknown benchmark"):
         measure("speed", engine.session)
 
 

@@ -30,7 +30,7 @@ def laboratory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> activity.Labo
     """Short trainings on the narrow network of these tests: one block a stage."""
     session = Session(Runtime(torch.device("cpu"), "fp32"), Reporter(), tmp_path, tmp_path / "runs")
     lab = activity.prepared_laboratory(session, STEPS)
-    lab.whole = False
+    lab.thorough = False
     usual = activity.narrow_backbone
 
     def backbone(method: str) -> activity.BackboneSpec:
@@ -69,7 +69,7 @@ def test_dead_terms_and_dead_switches_are_detected(
     child = parent.model_copy(
         update={"method": parent.method.model_copy(update={"options": {**parent.method.options, **switched}})}
     )
-    laboratory.whole = True
+    laboratory.thorough = True
     result = laboratory.examine(child, parent)
     assert result.idle == ["dead"]
     assert [(switch.keys, switch.acts) for switch in result.switches] == [

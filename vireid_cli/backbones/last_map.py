@@ -24,9 +24,9 @@ def last_map(network: nn.Module) -> Iterator[Callable[[], Tensor]]:
     Args:
         network: Network of a method; its batch norms may be folded.
 
-    Yields: Function that returns the map of the latest pass, (M, C, h, w), with its graph, if any. The
-    first N maps
-        belong to the N images; M is larger if the method generates further maps (DEEN).
+    Yields:
+        Function that returns the map of the latest pass, (M, C, h, w), with its graph, if any. The first N
+        maps belong to the N images; M is larger if the method generates further maps (DEEN).
 
     Raises:
         ValueError: The network has no backbone of this package.

@@ -1,1 +1,1 @@
-"""Benchmarks, and the reference code that they compare with."""
+"""Benchmarks, and reference code for comparison."""

@@ -1,9 +1,9 @@
-"""Whether every loss term and every switch of a recipe acts, on a small rendered benchmark.
+"""Check that every loss term and every switch of a recipe has an effect, on a small rendered benchmark.
 
-A recipe's method is trained for some steps on a narrow backbone, with the recipe's own augmentation. A term
-acts if its value moves or its gradient is not negligible; a switch acts if a training with the value of
-the extended recipe ends elsewhere. Both trainings take the same batches and start from the same weights
-wherever they have the same ones, so that a switch without effect changes nothing at all.
+The method is trained for a few steps on a narrow backbone, with the augmentation of the recipe. A term has an
+effect if its value changes or its gradient is not negligible. A switch has an effect if its value and the
+extended recipe's lead to different results. Both trainings use the same batches and, for tensors of the same
+name and shape, the same initial weights, so that a switch without effect has equal results.
 """
 
 from __future__ import annotations
@@ -53,28 +53,29 @@ OPTIMIZER = Optimizer(name="adamw", lr=3e-3, backbone_scale=1.0, weight_decay=0.
 SMALLER = {
     ("cfam", "dim"): 32, ("tm", "state"): 2, ("tm", "ratio"): 1, ("sfim", "rank"): 8, ("sfim", "hidden"): 64,
 }  # fmt: skip
-"""Widths of modules, where a method has these options: the backbone is narrow, too."""
+"""Reduced widths of modules, for methods with these options."""
 BENCHMARK = RenderOptions(ids=12, images=1, size=SIZE)
 
 
 class Laboratory:
-    """Short trainings on one small rendered benchmark; equal ones are run once.
+    """Short trainings on a small rendered benchmark; results of equal trainings are cached.
 
     Args:
-        session: Device, listener and folders; the benchmark is in its data directory.
-        steps: Steps of a training.
-        whole: Measure the gradients of all terms and take back each switch of a recipe alone; else only
-            gradients of terms whose value has not moved, and all switches together.
+        session: Session; its data directory contains the benchmark.
+        steps: Number of steps per training.
+        thorough: Whether to measure the gradients of all terms and to revert each switch separately.
+            Otherwise
+            only gradients of terms with a constant value are measured, and all switches revert together.
     """
 
-    def __init__(self, session: Session, steps: int = STEPS, *, whole: bool = True) -> None:
-        self.session, self.steps, self.whole = session, steps, whole
+    def __init__(self, session: Session, steps: int = STEPS, *, thorough: bool = True) -> None:
+        self.session, self.steps, self.thorough = session, steps, thorough
         self._outcomes: dict[tuple[str, str, str, str], ShortTraining] = {}
         self._batches: dict[str, list[Batch]] = {}
         self._starts: dict[tuple[str, str], dict[str, Tensor]] = {}
 
     def examine(self, recipe: Recipe, parent: Recipe | None = None) -> Activity:
-        """Terms of a recipe, and switches in which it differs from the recipe that it extends."""
+        """Measure the loss terms of a recipe, and its switches: the differences to the extended recipe."""
         name = recipe.method.name
         own = small_options(name, recipe.method.options)
         same = parent is not None and parent.method.name == name
@@ -86,19 +87,19 @@ class Laboratory:
     def _switches(
         self, recipe: Recipe, own: Strict, root: Strict, outcome: ShortTraining
     ) -> Iterable[Switch]:
-        """Each differing option taken back alone; those that cannot be, all options together."""
+        """Revert each differing option separately, and options without a valid separate value together."""
         values, before = (flatten(options.model_dump()) for options in (own, root))
         together: list[str] = []
         keys = [key for key in values if values[key] != before.get(key)]
         for key in keys:
             name, other = ".".join(key), root
-            if len(keys) > 1 and not self.whole:
+            if len(keys) > 1 and not self.thorough:
                 together.append(name)
                 continue
             if len(keys) > 1:
                 try:
-                    taken_back = nested({**values, key: before[key]})
-                    other = methods.options_of(recipe.method.name, taken_back)
+                    reverted = nested({**values, key: before[key]})
+                    other = methods.options_of(recipe.method.name, reverted)
                 except ValidationError:
                     together.append(name)
                     continue
@@ -107,13 +108,13 @@ class Laboratory:
             yield Switch(tuple(together), *outcome.differences(self._outcome(recipe, root, root)))
 
     def _outcome(self, recipe: Recipe, options: Strict, root: Strict) -> ShortTraining:
-        """Train options from the weights of ``root``'s network, as far as they have the same ones."""
+        """Train with the given options, from the initial weights of ``root``'s network."""
         method, augment = recipe.method.name, recipe.data.augment.model_dump_json()
         key = (method, augment, options.model_dump_json(), root.model_dump_json())
         if key not in self._outcomes:
             batches = self.batches(recipe)
             network = self._network(method, options, root)
-            self._outcomes[key] = train(network, batches, self.steps, whole=self.whole)
+            self._outcomes[key] = train(network, batches, self.steps, thorough=self.thorough)
         return self._outcomes[key]
 
     def _network(self, method: str, options: Strict, root: Strict) -> ReIdNetwork:
@@ -125,7 +126,7 @@ class Laboratory:
             self._starts[key] = {name: value.clone() for name, value in state.items()}
         own = {name: value.shape for name, value in network.state_dict().items()}
         start = {n: v for n, v in self._starts[key].items() if own.get(n) == v.shape}
-        if len(start) < len(own):  # equal structures draw equal weights, unless the switch is their start
+        if len(start) < len(own):  # networks of equal structure have equal weights already
             network.load_state_dict(start, strict=False)
         return network.to(self.session.runtime.device)
 
@@ -134,7 +135,7 @@ class Laboratory:
         return methods.build(method, options, BENCHMARK.ids, spec)
 
     def batches(self, recipe: Recipe) -> list[Batch]:
-        """Batches of the small benchmark under the recipe's augmentation; the first is measured on."""
+        """Batches of the small benchmark with the recipe's augmentation; losses are measured on the first."""
         augment = recipe.data.augment
         key = augment.model_dump_json()
         if key not in self._batches:
@@ -156,24 +157,26 @@ class Laboratory:
 
 
 def narrow_backbone(method: str) -> BackboneSpec:
-    """The backbone of the short trainings of a method, random weights."""
+    """Specification of the narrow backbone for a method, with random weights."""
     faces = "resnet18" not in methods.fit_of(method).backbones
     return BackboneSpec("lightcnn29" if faces else "resnet18", 1, None, WIDTH)
 
 
-def train(network: ReIdNetwork, batches: Sequence[Batch], steps: int, *, whole: bool = True) -> ShortTraining:
-    """Train for some steps and measure terms and embeddings on the first batch, before and after.
+def train(
+    network: ReIdNetwork, batches: Sequence[Batch], steps: int, *, thorough: bool = True
+) -> ShortTraining:
+    """Train for a few steps; measure terms before and after, and embeddings after, on the first batch.
 
     Args:
-        network: From its start.
-        batches: One per step, or more.
-        steps: Steps.
-        whole: Measure the gradients of all terms; else of those only whose value has not moved.
+        network: Network with its initial weights.
+        batches: At least one batch per step.
+        steps: Number of steps.
+        thorough: Whether to measure the gradients of all terms, or only of terms with a constant value.
     """
     optimizer = build_optimizer(network.parameter_groups(), OPTIMIZER)
     first = _losses(network, batches[0])
     start = {name: loss.item() for name, loss in first.items()}
-    gradients = _gradients(network, first) if whole else {}
+    gradients = _gradients(network, first) if thorough else {}
     for step in range(steps):
         torch.manual_seed(step)
         optimizer.zero_grad(set_to_none=True)
@@ -182,7 +185,7 @@ def train(network: ReIdNetwork, batches: Sequence[Batch], steps: int, *, whole: 
         optimizer.step()
     last = _losses(network, batches[0])
     end = {name: loss.item() for name, loss in last.items()}
-    if whole or any(relative_change(start[name], end[name]) <= LEAST_CHANGE for name in start):
+    if thorough or any(relative_change(start[name], end[name]) <= LEAST_CHANGE for name in start):
         later = _gradients(network, last)
         gradients = {name: max(gradients.get(name, 0.0), later[name]) for name in later}
     terms = tuple(Term(name, start[name], end[name], gradients.get(name, math.nan)) for name in start)
@@ -190,13 +193,13 @@ def train(network: ReIdNetwork, batches: Sequence[Batch], steps: int, *, whole: 
 
 
 def _losses(network: ReIdNetwork, batch: Batch) -> dict[str, Tensor]:
-    """The terms of a batch, the same draws each time."""
+    """Compute the loss terms of a batch with a fixed random seed."""
     torch.manual_seed(0)
     return network.train().losses(batch)
 
 
 def _gradients(network: ReIdNetwork, losses: Mapping[str, Tensor]) -> dict[str, float]:
-    """Gradient norm of each term over the largest of all terms."""
+    """Compute the gradient norm of each term, relative to the largest one."""
     parameters = methods.trainable(network)
     norms: dict[str, float] = {}
     for name, loss in losses.items():
@@ -208,39 +211,47 @@ def _gradients(network: ReIdNetwork, losses: Mapping[str, Tensor]) -> dict[str, 
 
 @torch.no_grad()
 def _embeddings(network: ReIdNetwork, batch: Batch) -> Tensor:
-    """Embeddings of a batch, visible first, its erased pixels left in."""
+    """Compute the embeddings of a batch, visible first, including its erased pixels."""
     images = {Modality.VISIBLE: batch.visible, Modality.INFRARED: batch.infrared}
     network.eval().calibrate(lambda modality: iter([images[modality]]))
-    found = [network.embed(pixels, modality) for modality, pixels in images.items()]
+    embeddings = [network.embed(pixels, modality) for modality, pixels in images.items()]
     network.train()
-    return torch.cat(found)
+    return torch.cat(embeddings)
 
 
 def activity(session: Session, *, recipe: Sequence[str] = (), steps: int = STEPS) -> dict[str, Any]:
-    """Activity of recipes, all shipped ones by default, on a benchmark that is rendered for it.
+    """Measure the activity of recipes on a small benchmark that this function renders.
+
+    Args:
+        session: Session with the device.
+        recipe: Names or paths of recipes; all shipped ones by default.
+        steps: Number of steps per training.
 
     Returns:
-        ``recipes``: one mapping per recipe with its terms, switches and idle ones.
+        ``recipes``: one mapping per recipe with its terms, its switches, and the names without effect.
+
+    Raises:
+        UsageError: A recipe does not exist or is invalid.
     """
     names = list(recipe) or [str(path) for path in recipes.shipped()]
-    pairs = [with_parent(name) for name in names]  # refused before anything is rendered
-    examined = []
+    pairs = [with_parent(name) for name in names]  # raises for invalid recipes before rendering
+    activities = []
     with tempfile.TemporaryDirectory() as folder:
         laboratory = prepared_laboratory(replace(session, data_dir=Path(folder)), steps)
         for number, pair in enumerate(pairs):
             session.reporter.advance("examining", number, len(pairs), {"recipe": pair[0].name})
-            examined.append(laboratory.examine(*pair))
-    return {"steps": steps, "recipes": [{**asdict(one), "idle": one.idle} for one in examined]}
+            activities.append(laboratory.examine(*pair))
+    return {"steps": steps, "recipes": [{**asdict(one), "idle": one.idle} for one in activities]}
 
 
 def prepared_laboratory(session: Session, steps: int) -> Laboratory:
-    """Render the benchmark into the session's data directory."""
+    """Render the benchmark into the session's data directory, and return a ``Laboratory``."""
     render(BENCHMARK, session, workers=1)
     return Laboratory(session, steps)
 
 
 def with_parent(name: str | Path) -> tuple[Recipe, Recipe | None]:
-    """A recipe, and the one that it extends."""
+    """Load a recipe and the recipe that it extends, if any."""
     path = recipes.find(str(name))
     extends = read_source(path).content.get("extends")
     if extends is None:
@@ -250,6 +261,6 @@ def with_parent(name: str | Path) -> tuple[Recipe, Recipe | None]:
 
 
 def small_options(name: str, options: Mapping[str, Any]) -> Strict:
-    """A method's typed options with the widths of ``SMALLER``."""
+    """Return a method's typed options with the widths of ``SMALLER``."""
     values = flatten(methods.options_of(name, options).model_dump())
     return methods.options_of(name, nested(values | {k: v for k, v in SMALLER.items() if k in values}))

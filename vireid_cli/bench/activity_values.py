@@ -1,4 +1,4 @@
-"""Results of ``bench.activity``: terms, switches and what a short training ends in."""
+"""Results of ``bench.activity``: terms, switches and short trainings."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from typing import Any
 from torch import Tensor
 
 LEAST_GRADIENT = 1e-6
-"""Of a term's gradient norm, relative to the largest of all terms."""
+"""Threshold for the gradient norm of a term, relative to the largest of all terms."""
 LEAST_CHANGE = 1e-3
-"""Of a value that moves, and of a switch's effect on a loss or the embedding, relative."""
+"""Threshold for the relative change of a term, and for the relative effect of a switch."""
 
 Key = tuple[str, ...]
 
@@ -21,10 +21,11 @@ class Term:
     """A loss term over a short training.
 
     Attributes:
-        name: As logged.
-        start, end: Its weighted value on the first batch, before and after training.
-        gradient: Largest ratio of its gradient norm to the largest of all terms, before and after training;
-            NaN if it was not measured.
+        name: Name in the logs.
+        start, end: Weighted value on the first batch, before and after training.
+        gradient: Gradient norm relative to the largest of all terms, the maximum of before and after
+            training;
+            NaN if not measured.
     """
 
     name: str
@@ -34,16 +35,16 @@ class Term:
 
     @property
     def acts(self) -> bool:
-        """Whether it has a gradient or its value moves."""
+        """Whether the gradient is not negligible or the value changes."""
         return self.gradient > LEAST_GRADIENT or relative_change(self.start, self.end) > LEAST_CHANGE
 
 
 @dataclass(frozen=True, slots=True)
 class Switch:
-    """A difference of a recipe's method options from those of the recipe that it extends.
+    """A difference between the method options of a recipe and those of the extended recipe.
 
     Attributes:
-        keys: Dotted options that change together; one, where it can be taken back alone.
+        keys: Dotted names of the options; several if they can only change together.
         losses: Largest relative difference of a common loss term.
         embedding: Relative difference of the embeddings; 1 if their widths differ.
     """
@@ -54,13 +55,13 @@ class Switch:
 
     @property
     def acts(self) -> bool:
-        """Whether losses or embedding differ."""
+        """Whether losses or embeddings differ."""
         return max(self.losses, self.embedding) > LEAST_CHANGE
 
 
 @dataclass(frozen=True, slots=True)
 class Activity:
-    """The terms and switches of a recipe."""
+    """Terms and switches of a recipe."""
 
     recipe: str
     terms: tuple[Term, ...]
@@ -68,20 +69,20 @@ class Activity:
 
     @property
     def idle(self) -> list[str]:
-        """Terms and switches that do not act."""
+        """Names of terms and switches without effect."""
         names = [term.name for term in self.terms if not term.acts]
         return names + [" ".join(switch.keys) for switch in self.switches if not switch.acts]
 
 
 @dataclass(frozen=True, slots=True)
 class ShortTraining:
-    """A short training's terms, its losses at the end and its embeddings of the first batch."""
+    """Loss terms of a short training, and embeddings of the first batch after training."""
 
     terms: tuple[Term, ...]
     embeddings: Tensor
 
     def differences(self, other: ShortTraining) -> tuple[float, float]:
-        """Largest relative difference of a common term at the end, and of the embeddings."""
+        """Return the largest relative difference of a common term, and that of the embeddings."""
         own, ends = ({t.name: t.end for t in o.terms} for o in (self, other))
         losses = max(
             (relative_change(own[name], ends[name]) for name in own.keys() & ends.keys()), default=0.0
@@ -93,7 +94,7 @@ class ShortTraining:
 
 
 def flatten(values: Mapping[str, Any], prefix: Key = ()) -> dict[Key, Any]:
-    """Nested mappings as one, keyed by path."""
+    """Convert nested mappings to a flat one, keyed by path."""
     flat: dict[Key, Any] = {}
     for key, value in values.items():
         flat |= flatten(value, (*prefix, key)) if isinstance(value, Mapping) else {(*prefix, key): value}
@@ -101,7 +102,7 @@ def flatten(values: Mapping[str, Any], prefix: Key = ()) -> dict[Key, Any]:
 
 
 def nested(flat: Mapping[Key, Any]) -> dict[str, Any]:
-    """The inverse of ``flatten``."""
+    """Convert a flat mapping to nested ones; the inverse of ``flatten``."""
     values: dict[str, Any] = {}
     for key, value in flat.items():
         node = values
@@ -112,5 +113,5 @@ def nested(flat: Mapping[Key, Any]) -> dict[str, Any]:
 
 
 def relative_change(first: float, second: float) -> float:
-    """|a − b| over the larger of both; 0 if both are 0."""
+    """Compute |a − b| / max(|a|, |b|), or 0 if both are 0."""
     return abs(first - second) / max(abs(first), abs(second), 1e-12)

@@ -1,4 +1,4 @@
-"""Speed of ``prepare`` and of the sampler, each against the field's way of doing the same."""
+"""Speed of ``prepare`` and of the sampler, compared with common implementations."""
 
 from __future__ import annotations
 
@@ -21,22 +21,22 @@ from vireid_cli.processors import cores
 from vireid_cli.types import Modality, Size
 
 ROWS = (22_258, 11_909)
-"""Visible and infrared training images of SYSU-MM01."""
+"""Numbers of visible and infrared training images of SYSU-MM01."""
 
 P, K = 8, 4
 
 
 def prepare(session: Session, *, images: int, size: Size, repeats: int) -> dict[str, Any]:
-    """Decoding and resizing, and the whole of ``prepare``, against PIL and Lanczos on one thread.
+    """Compare decoding with resizing, and the whole of ``prepare``, with PIL and Lanczos in one thread.
 
-    The whole also looks for the files, checks and hashes them, writes the pixels and waits for the disk.
-    Made-up photographs of 180 to 500 pixels height. Memory: what the peak grew by while four times as many
-    images were prepared.
+    ``prepare`` also lists, checks and hashes the files, writes the pixels and waits for the disk. The images
+    are synthetic, with a height of 180 to 500 pixels. The growth of peak memory is measured while ``prepare``
+    processes four times as many images.
 
     Args:
-        session: Whose machine.
-        images: Image files.
-        size: (height, width) that they are brought to.
+        session: Session with the runtime.
+        images: Number of image files.
+        size: (height, width) of the stored images.
         repeats: Interleaved repetitions.
     """
     with tempfile.TemporaryDirectory() as name:
@@ -51,7 +51,7 @@ def prepare(session: Session, *, images: int, size: Size, repeats: int) -> dict[
         work(few)
         before = peak_memory()
         work(many)
-        grown = peak_memory() - before
+        growth = peak_memory() - before
         seconds = interleaved(
             {
                 "pil": lambda: reference.pil_decode(paths, size),
@@ -70,13 +70,13 @@ def prepare(session: Session, *, images: int, size: Size, repeats: int) -> dict[
         "prepare_images_per_second": images / seconds["prepare"],
         "decode_over_pil": seconds["pil"] / seconds["decode"],
         "prepare_over_pil": seconds["pil"] / seconds["prepare"],
-        "peak_memory_growth_mib": grown / 2**20,
+        "peak_memory_growth_mib": growth / 2**20,
         "pixels_of_four_times_as_many_mib": 4 * images * size[0] * size[1] * 3 / 2**20,
     }
 
 
 def sampler(session: Session, *, repeats: int) -> dict[str, Any]:
-    """Index and one epoch's plan for the training set of SYSU-MM01's size, against lists and loops."""
+    """Compare the index and epoch plan of a training set of SYSU-MM01's size with lists and loops."""
     random = np.random.default_rng(0)
     modalities = np.repeat([modality.code for modality in Modality], ROWS)
     pids = np.concatenate([np.sort(np.arange(rows) % IDENTITIES) for rows in ROWS])
@@ -104,7 +104,7 @@ def sampler(session: Session, *, repeats: int) -> dict[str, Any]:
 
 
 def _photographs(root: Path, images: int) -> list[Path]:
-    """Write smooth made-up images with a little noise as JPEG files of one person; paths in order."""
+    """Write smooth random images with a little noise as JPEG files of one person; return their paths."""
     random = np.random.default_rng(0)
     folder = root / "train" / "visible" / "1"
     folder.mkdir(parents=True)

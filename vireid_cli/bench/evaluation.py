@@ -1,4 +1,4 @@
-"""Speed and memory of evaluation: against the field's loop, and with a gallery that fits no matrix."""
+"""Speed and memory of evaluation: compared with a loop over queries, and streamed over a large gallery."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from vireid_cli.metrics.retrieval import evaluate_distances
 from vireid_cli.metrics.streaming import rank_stream
 
 Labels = tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]
-"""Query and gallery pids, query and gallery camids."""
+"""Query pids, gallery pids, query camids and gallery camids."""
 
 SHAPES = ("3803x301", "3803x3010", "2060x2060")
 """Queries × gallery of SYSU-MM01 single- and multi-shot, and of RegDB."""
@@ -30,12 +30,18 @@ LOOP = (
     "(the steps of the field's evaluators; stable sort)"
 )
 IDENTITIES_PER_GALLERY = 10
-"""Images an identity in the large gallery."""
+"""Images per identity in the large gallery."""
 
 
 def evaluate(session: Session, *, shapes: Sequence[str] = SHAPES, repeats: int) -> dict[str, Any]:
-    """CMC, mAP and mINP from a distance matrix against a loop over queries; both give the same values."""
-    found: dict[str, Any] = {"loop": LOOP, "repeats": repeats}
+    """Compare CMC, mAP and mINP of a distance matrix with a loop over queries: seconds and differences.
+
+    Args:
+        session: Session with the device.
+        shapes: Matrix sizes ``QUERIESxGALLERY``.
+        repeats: Interleaved repetitions.
+    """
+    results: dict[str, Any] = {"loop": LOOP, "repeats": repeats}
     for shape in shapes:
         queries, gallery = (int(n) for n in shape.split("x"))
         distances, labels, merge = _retrieval(queries, gallery)
@@ -46,7 +52,7 @@ def evaluate(session: Session, *, shapes: Sequence[str] = SHAPES, repeats: int) 
         }
         loop, ours = works["loop"](), works["ours"]()
         seconds = interleaved(works, repeats, session.runtime)
-        found[shape] = {
+        results[shape] = {
             "loop_seconds": seconds["loop"],
             "seconds": seconds["ours"],
             "times_faster": seconds["loop"] / seconds["ours"],
@@ -54,31 +60,37 @@ def evaluate(session: Session, *, shapes: Sequence[str] = SHAPES, repeats: int) 
             "mAP_difference": abs(loop[1] - ours.mAP),
             "mINP_difference": abs(loop[2] - ours.mINP),
         }
-    return found
+    return results
 
 
 def gallery(session: Session, *, images: int, queries: int = 3803, width: int = 512) -> dict[str, Any]:
-    """Evaluate features against a large gallery in blocks: time, its split, its growth, and peak memory.
+    """Measure time and peak memory of the evaluation of a large gallery in blocks.
 
-    A quarter, a half and the whole of one gallery are evaluated, so that growth shows; ``growth`` is the
-    slope of log time over log size from half to whole (1: linear).
+    The benchmark evaluates a quarter, a half and the whole of the gallery. ``growth`` is the slope of log
+    time over log size from half to whole; 1 is linear.
+
+    Args:
+        session: Session; unused, the benchmark runs on the CPU.
+        images: Number of gallery images.
+        queries: Number of queries.
+        width: Width of the embeddings.
 
     Raises:
         UsageError: Fewer than 400 gallery images.
     """
     if images < 400:
-        raise UsageError(f"--gallery {images}: at least 400 images show something.")
+        raise UsageError(f"--gallery {images}: expected at least 400 images.")
     random = np.random.default_rng(0)
     features = np.empty((images, width), dtype=np.float32)
     for first in range(0, images, 4096):
         random.standard_normal(dtype=np.float32, out=features[first : first + 4096])
-    asked = random.standard_normal((queries, width), dtype=np.float32)
+    query_features = random.standard_normal((queries, width), dtype=np.float32)
     g_pids = np.arange(images) // IDENTITIES_PER_GALLERY
-    # queries ask for identities of the first quarter: valid in all three
+    # queries have identities of the first quarter, so that they are valid at all three sizes
     q_pids = random.integers(0, max(1, images // (4 * IDENTITIES_PER_GALLERY)), queries)
     labels = (q_pids, g_pids, random.choice([3, 6], queries), random.choice([1, 2, 4, 5], images))
     sizes = [images // 4, images // 2, images]
-    rows = [_stream(asked, features[:size], labels, size) for size in sizes]
+    rows = [_stream(query_features, features[:size], labels, size) for size in sizes]
     return {
         "queries": queries,
         "width": width,
@@ -92,30 +104,30 @@ def gallery(session: Session, *, images: int, queries: int = 3803, width: int = 
     }
 
 
-def _stream(asked: np.ndarray, features: np.ndarray, labels: Labels, size: int) -> dict[str, Any]:
-    """Evaluate one gallery, the time of its products kept apart."""
-    spent = 0.0
+def _stream(queries: np.ndarray, features: np.ndarray, labels: Labels, size: int) -> dict[str, Any]:
+    """Evaluate one gallery, and measure the time of the matrix products separately."""
+    product_seconds = 0.0
 
     def product(positions: np.ndarray) -> np.ndarray:
-        nonlocal spent
-        began = time.perf_counter()
-        scores: np.ndarray = asked @ features[positions].T  # (Q, n)
-        spent += time.perf_counter() - began
+        nonlocal product_seconds
+        start = time.perf_counter()
+        scores: np.ndarray = queries @ features[positions].T  # (Q, n)
+        product_seconds += time.perf_counter() - start
         return scores
 
-    began = time.perf_counter()
+    start = time.perf_counter()
     q_pids, g_pids, q_camids, g_camids = labels
     plan = plan_ranks(q_pids, g_pids[:size], q_camids, g_camids[:size], rule="sysu", merge_identities=True)
-    found = result_of(plan, rank_stream(plan, product))
-    seconds = time.perf_counter() - began
+    result = result_of(plan, rank_stream(plan, product))
+    seconds = time.perf_counter() - start
     return {
         "gallery": size,
         "seconds": seconds,
-        "product_seconds": spent,
-        "metric_seconds": seconds - spent,
-        "metric_over_product": (seconds - spent) / spent,
-        "valid_queries": found.valid,
-        "mAP": found.mAP,
+        "product_seconds": product_seconds,
+        "metric_seconds": seconds - product_seconds,
+        "metric_over_product": (seconds - product_seconds) / product_seconds,
+        "valid_queries": result.valid,
+        "mAP": result.mAP,
     }
 
 
@@ -126,7 +138,7 @@ def _call(
 
 
 def _retrieval(queries: int, gallery: int) -> tuple[np.ndarray, Labels, bool]:
-    """Random distances, pids and camids in the shape of SYSU-MM01 (96 ids) or RegDB (206 ids)."""
+    """Return random distances, labels like those of SYSU-MM01 (96 ids) or RegDB (206 ids), and a flag."""
     random = np.random.default_rng(0)
     merge = queries != gallery
     ids = 96 if merge else 206

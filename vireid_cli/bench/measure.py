@@ -1,6 +1,6 @@
-"""Speed, measured: values of one interleaved run, beside machine, versions and commit.
+"""Run a benchmark by name, and add machine, versions and commit to its values.
 
-Medians of wall-clock seconds; on a shared machine the ratios carry, the absolute times do not.
+Times are medians of wall-clock seconds. On a shared machine, ratios are reliable, absolute times are not.
 """
 
 from __future__ import annotations
@@ -15,13 +15,16 @@ from vireid_cli.errors import UsageError
 
 
 def measure(subject: str, session: Session, **options: Any) -> dict[str, Any]:
-    """Measure one subject of ``SUBJECTS`` and put the machine beside it.
+    """Run one benchmark of ``SUBJECTS``; ``options`` are those of its function.
+
+    Returns:
+        Name of the benchmark, its values, device, versions and commit.
 
     Raises:
-        UsageError: No such subject.
+        UsageError: The benchmark does not exist, or an option is invalid.
     """
     if subject not in SUBJECTS:
-        raise UsageError(f"There is no benchmark '{subject}'.", f"There are: {', '.join(SUBJECTS)}")
+        raise UsageError(f"unknown benchmark '{subject}'.", f"Available: {', '.join(SUBJECTS)}")
     return {"benchmark": subject, **SUBJECTS[subject](session, **options), **session.runtime.describe()}
 
 

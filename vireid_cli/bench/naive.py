@@ -1,8 +1,8 @@
-"""How far one comes without learning: three nearest-neighbour matchers, and chance.
+"""Three nearest-neighbour matchers without learning, and chance.
 
-A benchmark on which raw pixels, grey-level histograms or HOG find the person across modalities would teach
-nothing. ``measure_tree`` gives their cross-modality Rank-1 under the protocol of SYSU-MM01 (all-search,
-single-shot, ten draws of the gallery), beside the Rank-1 of a random ranking.
+If raw pixels, grey-level histograms or HOG matched people across modalities, a benchmark would be too easy.
+``measure_tree`` computes their cross-modality Rank-1 with the protocol of SYSU-MM01 (all-search, single-shot,
+ten draws of the gallery), and the Rank-1 of a random ranking.
 """
 
 from __future__ import annotations
@@ -25,13 +25,13 @@ HEIGHT, WIDTH = 128, 64
 
 @dataclass(frozen=True, slots=True)
 class NaiveScore:
-    """A matcher's cross-modality values, each in [0, 1].
+    """Cross-modality metrics of a matcher, in [0, 1].
 
     Attributes:
-        rank1: Share of queries whose nearest gallery image shows the same person.
+        rank1: Rank-1.
         mean_average_precision: mAP.
-        chance: Expected Rank-1 of a random ranking, for the same queries.
-        queries: Valid queries a trial.
+        chance: Expected Rank-1 of a random ranking for the same queries.
+        queries: Number of valid queries per trial.
     """
 
     rank1: float
@@ -41,17 +41,17 @@ class NaiveScore:
 
     @property
     def times_chance(self) -> float:
-        """Rank-1 over chance."""
+        """Rank-1 divided by chance."""
         return self.rank1 / self.chance
 
 
 def grey_levels(images: Array) -> Array:
-    """Luminance (N, h, w) in [0, 1] of (N, h, w, 3) uint8 RGB."""
+    """Convert (N, h, w, 3) uint8 RGB to luminance, (N, h, w) in [0, 1]."""
     return images.astype(np.float32) @ np.array([0.299, 0.587, 0.114], dtype=np.float32) / 255.0
 
 
 def pixel_features(images: Array) -> Array:
-    """Raw grey pixels on a 32 × 16 grid, standardised an image: (N, 512)."""
+    """Compute grey pixels on a 32 × 16 grid, without the mean of the image: (N, 512), unit length."""
     grey = grey_levels(images)
     n, h, w = grey.shape
     coarse = grey.reshape(n, 32, h // 32, 16, w // 16).mean(axis=(2, 4)).reshape(n, -1)
@@ -59,7 +59,7 @@ def pixel_features(images: Array) -> Array:
 
 
 def histogram_features(images: Array) -> Array:
-    """Grey-level histograms (16 bins) of six horizontal stripes, square-rooted: (N, 96)."""
+    """Compute square roots of grey-level histograms (16 bins) of six stripes: (N, 96), unit length."""
     grey = grey_levels(images)
     n, h, _ = grey.shape
     rows = h // 6 * 6
@@ -70,11 +70,11 @@ def histogram_features(images: Array) -> Array:
 
 
 def hog_features(images: Array) -> Array:
-    """Histograms of oriented gradients in the pedestrian layout: (N, 3780) for 128 × 64.
+    """Compute histograms of oriented gradients in the pedestrian layout: (N, 3780) for 128 × 64, unit length.
 
-    Cells of 8 × 8 pixels, 9 unsigned directions with linear interpolation between neighbours, overlapping
-    blocks of 2 × 2 cells, L2-Hys with 0.2 (Dalal and Triggs, CVPR 2005). Votes are not shared between
-    cells; OpenCV's descriptor, which does so, is not in every build of it.
+    Cells of 8 × 8 pixels, 9 unsigned directions with linear interpolation, overlapping blocks of 2 × 2 cells,
+    L2-Hys with 0.2 (Dalal and Triggs, CVPR 2005). Unlike OpenCV's descriptor, which not every build contains,
+    cells do not share votes.
     """
     grey = np.pad(grey_levels(images), ((0, 0), (1, 1), (1, 1)), mode="edge")
     down, right = grey[:, 2:, 1:-1] - grey[:, :-2, 1:-1], grey[:, 1:-1, 2:] - grey[:, 1:-1, :-2]
@@ -85,7 +85,7 @@ def hog_features(images: Array) -> Array:
     n, h, w = magnitude.shape
     votes = np.zeros((n, h // 8, w // 8, 9), dtype=np.float32)
     for direction in range(9):
-        # −1 is 8: directions are a circle.
+        # direction −1 equals 8, because directions are periodic
         weight = magnitude * ((low % 9 == direction) * (1 - share) + ((low + 1) % 9 == direction) * share)
         votes[..., direction] = weight.reshape(n, h // 8, 8, w // 8, 8).sum(axis=(2, 4))
     corners = [votes[:, i : h // 8 - 1 + i, j : w // 8 - 1 + j] for i in (0, 1) for j in (0, 1)]
@@ -100,7 +100,7 @@ MATCHERS: dict[str, Callable[[Array], Array]] = {
     "histograms": histogram_features,
     "hog": hog_features,
 }
-"""Feature functions by name: (N, 128, 64, 3) uint8 → (N, D) float32 rows of unit length."""
+"""Feature functions by name: from (N, 128, 64, 3) uint8 to (N, D) float32 rows of unit length."""
 
 
 def _unit(features: Array) -> Array:
@@ -108,13 +108,13 @@ def _unit(features: Array) -> Array:
 
 
 def match(features: Array, pids: Array, camids: Array, *, trials: int = 10, seed: int = 0) -> NaiveScore:
-    """Search infrared queries among visible images by cosine similarity.
+    """Rank visible gallery images by cosine similarity for each infrared query.
 
     Args:
         features: (N, D), rows of unit length.
-        pids, camids: (N,) of the same images.
-        trials: Draws of the gallery, one image a person and camera each.
-        seed: Of these draws.
+        pids, camids: (N,) labels of the images.
+        trials: Number of random galleries, with one image per person and camera.
+        seed: Seed of the galleries.
 
     Raises:
         DataError: No query has a match in the gallery.
@@ -124,7 +124,7 @@ def match(features: Array, pids: Array, camids: Array, *, trials: int = 10, seed
     values = []
     for trial in range(trials):
         gallery = _draw_gallery(pids, camids, np.random.default_rng((seed, trial)), infrared)
-        found = evaluate_scores(
+        result = evaluate_scores(
             features[queries] @ features[gallery].T,  # (Q, G)
             pids[queries],
             pids[gallery],
@@ -133,13 +133,13 @@ def match(features: Array, pids: Array, camids: Array, *, trials: int = 10, seed
             rule="sysu",
             merge_identities=True,
         )
-        values.append((found.rank(1), found.mAP, found.chance.rank1, found.valid))
+        values.append((result.rank(1), result.mAP, result.chance.rank1, result.valid))
     rank1, precision, chance, valid = np.mean(values, axis=0)
     return NaiveScore(float(rank1), float(precision), float(chance), int(valid))
 
 
 def _draw_gallery(pids: Array, camids: Array, rng: np.random.Generator, infrared: list[int]) -> Array:
-    """One visible image of each person and camera: indices."""
+    """Draw one visible image of each person and camera, and return the indices."""
     visible = np.flatnonzero(~np.isin(camids, infrared))
     shuffled = rng.permutation(visible)
     _, first = np.unique(pids[shuffled] * 100 + camids[shuffled], return_index=True)
@@ -147,10 +147,10 @@ def _draw_gallery(pids: Array, camids: Array, rng: np.random.Generator, infrared
 
 
 def load_split(root: Path, split: str = "test") -> tuple[Array, Array, Array]:
-    """Images (N, 128, 64, 3) uint8 RGB, pids and camids of a split of a tree in SYSU's layout.
+    """Load a split of a tree in SYSU's layout: (N, 128, 64, 3) uint8 RGB images, pids (N,) and camids (N,).
 
     Raises:
-        DataError: An image can't be read.
+        DataError: An image is unreadable.
     """
     pids = [int(pid) for pid in (root / "exp" / f"{split}_id.txt").read_text().split(",")]
     images, owners, cameras = [], [], []
@@ -159,7 +159,7 @@ def load_split(root: Path, split: str = "test") -> tuple[Array, Array, Array]:
             for path in sorted((root / f"cam{camid}" / f"{pid:04d}").glob("*.jpg")):
                 image = cv2.imread(str(path), cv2.IMREAD_COLOR)
                 if image is None:
-                    raise DataError(f"{path} can't be read.", "Render the tree again.")
+                    raise DataError(f"{path} is unreadable.", "Render the tree again.")
                 images.append(cv2.resize(image, (WIDTH, HEIGHT), interpolation=cv2.INTER_AREA)[..., ::-1])
                 owners.append(pid)
                 cameras.append(camid)
@@ -167,6 +167,6 @@ def load_split(root: Path, split: str = "test") -> tuple[Array, Array, Array]:
 
 
 def measure_tree(root: Path, split: str = "test", *, trials: int = 10) -> dict[str, NaiveScore]:
-    """The naive matchers' values on a split of a tree, by matcher."""
+    """Evaluate the naive matchers on a split of a tree. Returns scores, keyed by matcher."""
     images, pids, camids = load_split(Path(root), split)
     return {name: match(features(images), pids, camids, trials=trials) for name, features in MATCHERS.items()}

@@ -1,4 +1,4 @@
-"""Speed of ``prepare occluded``, from reading to writing, and where the time goes."""
+"""Speed of ``prepare occluded``, in total and by stage."""
 
 from __future__ import annotations
 
@@ -24,30 +24,33 @@ from vireid_cli.types import RecordTable
 
 
 def occlude(session: Session, *, dataset: str, images: int, workers: int | None) -> dict[str, Any]:
-    """Images a second of an occluded tree, from reading to writing, and milliseconds of each stage.
+    """Measure images per second of an occluded tree with an occluder in every image, and the stages' times.
 
-    Every image is occluded. The stages are measured on one thread.
+    Args:
+        session: Session with the data directory.
+        dataset: Dataset to occlude.
+        images: Number of images, drawn at random.
+        workers: Number of processes; None for one per processor.
     """
     located = locate(dataset, session.data_dir)
     records = people_of(dataset, located.root)
     chosen = np.random.default_rng(0).permutation(len(records))[:images]
-    taken = records.take(np.sort(chosen))
+    selected = records.take(np.sort(chosen))
     library = ensure_library(None, session)
-    crew = workers or cores()
+    processes = workers or cores()
     decoder = Decoder()
-    found: dict[str, Any] = {"images": len(taken), "dataset": dataset, "workers": crew}
+    values: dict[str, Any] = {"images": len(selected), "dataset": dataset, "workers": processes}
     options = OcclusionOptions(dataset, "occ-all", preset("occ-all"))
     with tempfile.TemporaryDirectory() as folder:
-        began = time.perf_counter()
-        build_occluded(
-            taken, located.root, Path(folder) / "tree", library, options, decoder.decode, workers=crew
-        )
-        found["images_per_second"] = len(taken) / (time.perf_counter() - began)
-    return found | _stages(taken, located.root, library, dataset)
+        start = time.perf_counter()
+        tree = Path(folder) / "tree"
+        build_occluded(selected, located.root, tree, library, options, decoder.decode, workers=processes)
+        values["images_per_second"] = len(selected) / (time.perf_counter() - start)
+    return values | _stages(selected, located.root, library, dataset)
 
 
 def _stages(records: RecordTable, root: Path, library: Library, dataset: str) -> dict[str, float]:
-    """Milliseconds an image of each stage, on one thread."""
+    """Measure the milliseconds per image of each stage, in one thread."""
     composer, decoder = Composer(library, Policy()), Decoder()
     spent = {"read_decode_ms": 0.0, "occlude_ms": 0.0, "encode_ms": 0.0}
     height = width = 0

@@ -1,10 +1,9 @@
-"""A plain loop over queries: the reference for tests and the baseline of the benchmark.
+"""Evaluation with a loop over queries: the reference of the tests and the baseline of the benchmark.
 
-It takes the steps that the field's evaluators take (one ``argsort`` of everything, then for each query
-the whole ranking is filtered, matched, merged by identity, and the precision computed at every rank),
-with their faults put right: a stable sort, rankings of any length, invalid queries left out of every
-mean. Nothing else may use it: it is slow by design, and a loop that touched the matches only would be
-several times faster.
+The steps are those of common evaluators: one ``argsort`` of all distances, then for each query filter the
+ranking, match, merge identities, and compute the precision at every rank. Unlike those, it sorts stably,
+accepts rankings of any length, and excludes invalid queries from all means. Only tests and benchmarks use it,
+because it is slow: a loop over the matches alone would be several times faster.
 """
 
 from __future__ import annotations
@@ -25,26 +24,34 @@ def evaluate_by_loop(
     merge_identities: bool,
     ranks: int = 20,
 ) -> tuple[np.ndarray, float, float]:
-    """Compute CMC (ranks,), mAP and mINP of distances (Q, G) query by query.
+    """Compute CMC (ranks,), mAP and mINP in [0, 1], query by query.
+
+    Args:
+        distances: (Q, G).
+        q_pids, q_camids: (Q,) labels of the queries.
+        g_pids, g_camids: (G,) labels of the gallery.
+        rule: Camera rule that excludes gallery images.
+        merge_identities: Whether the CMC counts identities instead of images.
+        ranks: Length of the CMC.
 
     Raises:
-        ValueError: No query has a legal match.
+        ValueError: No query has a valid match.
     """
     order = np.argsort(distances, axis=1, kind="stable")
     hits, precisions, penalties = [], [], []
     for query in range(len(q_pids)):
         ranked = order[query]
-        drop = ignored(rule, q_pids[query], q_camids[query], g_pids[ranked], g_camids[ranked])
-        if drop is not None:
-            ranked = ranked[~drop]
+        excluded = ignored(rule, q_pids[query], q_camids[query], g_pids[ranked], g_camids[ranked])
+        if excluded is not None:
+            ranked = ranked[~excluded]
         match = g_pids[ranked] == q_pids[query]
         if not match.any():
             continue
-        so_far = match.cumsum()
-        precision = [found / (place + 1.0) for place, found in enumerate(so_far)]
+        matches = match.cumsum()
+        precision = [count / (place + 1.0) for place, count in enumerate(matches)]
         precisions.append((np.asarray(precision) * match).sum() / match.sum())
         last = np.flatnonzero(match).max()
-        penalties.append(so_far[last] / (last + 1.0))
+        penalties.append(matches[last] / (last + 1.0))
         if merge_identities:
             first_places = np.unique(g_pids[ranked], return_index=True)[1]
             match = g_pids[ranked][sorted(first_places)] == q_pids[query]
@@ -52,5 +59,5 @@ def evaluate_by_loop(
         hit[int(np.flatnonzero(match)[0]) :] = 1.0
         hits.append(hit)
     if not hits:
-        raise ValueError("no query has a legal match")
+        raise ValueError("no query has a valid match")
     return np.mean(hits, axis=0), float(np.mean(precisions)), float(np.mean(penalties))

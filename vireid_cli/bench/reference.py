@@ -1,7 +1,4 @@
-"""The field's way of doing the same, image by image: what the benchmarks measure against.
-
-Nothing of it is used in training; tests use it as a second opinion.
-"""
+"""Common implementations that process one image at a time, as the baseline of benchmarks and tests."""
 
 from __future__ import annotations
 
@@ -18,12 +15,12 @@ from vireid_cli.types import Size
 
 
 def pil_chain(images: np.ndarray, draws: Draws, pad: int = 10, value: int = 0) -> Tensor:
-    """The field's chain, for the benchmark: to PIL, pad, crop, mirror, to tensor, one image at a time.
+    """Augment with PIL, one image at a time: pad, crop, mirror, convert to a tensor.
 
     Args:
         images: (B, H, W, 3) uint8.
-        draws: The same draws as ``apply`` takes; colours, linear and erasing are not part of the chain.
-        pad: Pixels added on each side.
+        draws: Random draws, as for ``data.augment.apply``; the chain ignores colours, linear and erasing.
+        pad: Pixels to add on each side.
         value: Grey level of the border.
 
     Returns:
@@ -31,16 +28,16 @@ def pil_chain(images: np.ndarray, draws: Draws, pad: int = 10, value: int = 0) -
     """
     height, width = images.shape[1:3]
     top, left, flip = draws.top.tolist(), draws.left.tolist(), draws.flip.tolist()
-    done = []
+    tensors = []
     for i, pixels in enumerate(images):
         image = vision.pad(vision.to_pil_image(pixels), [pad], fill=value)
         image = vision.crop(image, top[i], left[i], height, width)
-        done.append(vision.to_tensor(vision.hflip(image) if flip[i] else image))
-    return torch.stack(done)
+        tensors.append(vision.to_tensor(vision.hflip(image) if flip[i] else image))
+    return torch.stack(tensors)
 
 
 def pil_decode(paths: list[Path], size: Size) -> np.ndarray:
-    """The field's preparation, for the benchmark: PIL decoding and Lanczos, one thread.
+    """Decode and resize image files with PIL and Lanczos, in one thread.
 
     Args:
         paths: N image files.
@@ -58,7 +55,7 @@ def pil_decode(paths: list[Path], size: Size) -> np.ndarray:
 
 
 def index_lists(labels: list[int]) -> dict[int, list[int]]:
-    """The field's index, for the benchmark: for each label, one pass over all rows."""
+    """Index rows by label, with one pass over all rows per label."""
     every = sorted(set(labels))
     return {label: [row for row, value in enumerate(labels) if value == label] for label in every}
 
@@ -71,18 +68,18 @@ def plan_by_loop(
     images: int,
     random: np.random.Generator,
 ) -> list[tuple[np.ndarray, np.ndarray]]:
-    """The field's epoch, for the benchmark: batch by batch, identity by identity.
+    """Plan an epoch of P×K batches with loops over batches and identities.
 
     Args:
-        visible: Rows of each label.
-        infrared: The same.
-        steps: Batches.
-        identities: P.
-        images: K.
-        random: Where draws come from.
+        visible: Visible rows, keyed by label.
+        infrared: Infrared rows, keyed by label.
+        steps: Number of batches.
+        identities: P, identities per batch.
+        images: K, images per identity and modality.
+        random: Random generator.
 
     Returns:
-        Visible and infrared rows (P·K,) of each batch.
+        Visible and infrared rows of each batch, (P·K,) each.
     """
     labels, plan = np.array(sorted(visible)), []
     for _ in range(steps):

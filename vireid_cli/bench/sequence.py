@@ -1,4 +1,4 @@
-"""Speed of the selective scan and of Sinkhorn's iterations against what the field uses."""
+"""Speed of the selective scan and of Sinkhorn iterations, compared with common implementations."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ Inputs = list[Tensor]
 def scan(
     session: Session, *, batch: int, length: int, channels: int, state: int, repeats: int
 ) -> dict[str, Any]:
-    """Forward and backward of the selective scan: ours, autograd through a loop, an associative scan.
+    """Measure forward and backward of the selective scan, autograd of a loop, and an associative scan.
 
     Args:
-        session: Its device is measured on.
+        session: Session with the device.
         batch, length, channels, state: B, L, D and N of ``layers.scan``.
         repeats: Interleaved repetitions.
 
@@ -33,15 +33,15 @@ def scan(
         Median seconds of each form, their ratios, and the largest error against float64.
     """
     runtime = session.runtime
-    given = _scan_inputs((batch, length, channels, state), runtime.device)
-    forms = {"ours": selective_scan, "loop": by_loop, "associative": by_association}
-    outputs = {name: form(*given).detach() for name, form in forms.items()}
+    inputs = _scan_inputs((batch, length, channels, state), runtime.device)
+    forms = {"ours": selective_scan, "loop": scan_by_loop, "associative": associative_scan}
+    outputs = {name: form(*inputs).detach() for name, form in forms.items()}
 
     def work(form: Callable[..., Tensor]) -> Callable[[], object]:
-        return lambda: torch.autograd.grad(form(*given).sum(), given)
+        return lambda: torch.autograd.grad(form(*inputs).sum(), inputs)
 
     seconds = interleaved({name: work(form) for name, form in forms.items()}, repeats, runtime)
-    exact = selective_scan(*(t.detach().double() for t in given))
+    exact = selective_scan(*(t.detach().double() for t in inputs))
     return {
         "shape": f"B={batch} L={length} d={channels} n={state}",
         **{f"{name}_seconds": value for name, value in seconds.items()},
@@ -52,10 +52,10 @@ def scan(
     }
 
 
-def by_loop(u: Tensor, delta: Tensor, a: Tensor, b: Tensor, c: Tensor, skip: Tensor) -> Tensor:
-    """The field's reference in PyTorch: all decays at once, a Python loop over steps, autograd.
+def scan_by_loop(u: Tensor, delta: Tensor, a: Tensor, b: Tensor, c: Tensor, skip: Tensor) -> Tensor:
+    """Selective scan in the common form: all decays at once, then a Python loop over steps, with autograd.
 
-    Shapes as ``selective_scan``.
+    For shapes, see ``selective_scan``.
     """
     decay = torch.exp(torch.einsum("bkld,kdn->bkldn", delta, a))
     drive = torch.einsum("bkld,bkln,bkld->bkldn", delta, b, u)
@@ -66,8 +66,8 @@ def by_loop(u: Tensor, delta: Tensor, a: Tensor, b: Tensor, c: Tensor, skip: Ten
     return torch.stack(outputs, dim=2) + u * skip.unsqueeze(1)
 
 
-def by_association(u: Tensor, delta: Tensor, a: Tensor, b: Tensor, c: Tensor, skip: Tensor) -> Tensor:
-    """A scan of log₂ L rounds through autograd; shapes as ``selective_scan``."""
+def associative_scan(u: Tensor, delta: Tensor, a: Tensor, b: Tensor, c: Tensor, skip: Tensor) -> Tensor:
+    """Selective scan in log₂ L rounds, with autograd. For shapes, see ``selective_scan``."""
     states = by_doubling(*decays_and_drives(u, delta, a, b))
     return torch.einsum("lbknd,bkln->bkld", states, c) + u * skip.unsqueeze(1)
 
@@ -75,17 +75,17 @@ def by_association(u: Tensor, delta: Tensor, a: Tensor, b: Tensor, c: Tensor, sk
 def transport(
     session: Session, *, shape: str, epsilon: float, iterations: int, repeats: int
 ) -> dict[str, Any]:
-    """Entropic plans of a batch of pairs: ours, and POT's batched and single solvers if it is installed.
+    """Measure entropic transport plans of a batch of pairs, and POT's solvers if it is installed.
 
     Args:
-        session: Its device is measured on.
+        session: Session with the device.
         shape: ``PAIRSxROWSxCOLUMNS``.
-        epsilon: ε, relative to the mean cost.
-        iterations: Of Sinkhorn.
+        epsilon: ε relative to the mean cost.
+        iterations: Number of Sinkhorn iterations.
         repeats: Interleaved repetitions.
 
     Returns:
-        Median seconds of each solver, their ratios, and how exact the plans are.
+        Median seconds of each solver, their ratios, and the accuracy of the plans.
     """
     runtime = session.runtime
     batch, rows, columns = (int(part) for part in shape.split("x"))
@@ -96,7 +96,7 @@ def transport(
     works: dict[str, Callable[[], Any]] = {"ours": lambda: sinkhorn(cost, epsilon, iterations)}
     works |= _pot(cost, epsilon, iterations)
     seconds = interleaved(works, repeats, runtime)
-    found: dict[str, Any] = {
+    results: dict[str, Any] = {
         "shape": shape,
         "epsilon": epsilon,
         "iterations": iterations,
@@ -108,12 +108,13 @@ def transport(
         "finite_at_0.01": bool(sinkhorn(cost, 0.01, iterations).plan.isfinite().all()),
     }
     if "pot_batched" in works:
-        found["largest_mass_elsewhere"] = float((ours.plan - works["pot_batched"]()).abs().sum((1, 2)).max())
-    return found
+        difference = (ours.plan - works["pot_batched"]()).abs().sum((1, 2))
+        results["largest_mass_elsewhere"] = float(difference.max())
+    return results
 
 
 def _pot(cost: Tensor, epsilon: float, iterations: int) -> dict[str, Callable[[], Any]]:
-    """The POT library's solvers with as many iterations; none where it is not installed."""
+    """Return POT's solvers with the same number of iterations, or none if POT is not installed."""
     try:
         pot, batched = importlib.import_module("ot"), importlib.import_module("ot.batch")
     except ImportError:
@@ -121,13 +122,13 @@ def _pot(cost: Tensor, epsilon: float, iterations: int) -> dict[str, Callable[[]
     rows, columns = (torch.full((n,), 1.0 / n, device=cost.device) for n in cost.shape[1:])
     settings = {"method": "sinkhorn_log", "numItermax": iterations, "stopThr": 0.0, "warn": False}
 
-    def together() -> Any:
+    def solve_batch() -> Any:
         return batched.solve_batch(cost, reg=epsilon, max_iter=iterations, tol=0.0).plan
 
-    def one_by_one() -> Any:
+    def solve_pairs() -> Any:
         return [pot.sinkhorn(rows, columns, pair, epsilon, **settings) for pair in cost]
 
-    return {"pot_batched": together, "pot_per_pair": one_by_one}
+    return {"pot_batched": solve_batch, "pot_per_pair": solve_pairs}
 
 
 def _scan_inputs(shape: tuple[int, int, int, int], device: torch.device) -> Inputs:
@@ -148,5 +149,5 @@ def _scan_inputs(shape: tuple[int, int, int, int], device: torch.device) -> Inpu
     return [tensor.to(device).requires_grad_() for tensor in drawn]
 
 
-def _largest(found: Tensor, exact: Tensor) -> float:
-    return float((found.double() - exact).abs().max())
+def _largest(values: Tensor, exact: Tensor) -> float:
+    return float((values.double() - exact).abs().max())

@@ -1,4 +1,4 @@
-"""Spectral work and what a method's modules cost, timed in turn."""
+"""Speed of spectral operations, and of the additional modules of methods."""
 
 from __future__ import annotations
 
@@ -26,20 +26,21 @@ LAYOUTS = {"contiguous": torch.contiguous_format, "channels_last": torch.channel
 def spectra(
     session: Session, *, shapes: list[str], images: int, repeats: int, compiled: bool = False
 ) -> dict[str, Any]:
-    """Edit amplitudes and keep phases, forward and backward: the field's form, products, ``torch.fft``.
+    """Measure an amplitude edit with unchanged phases, forward and backward, in three forms.
 
-    The field: fft2, abs, angle, polar, ifft2, eager (complex numbers don't compile). Figures of ours
-    are times faster than that, in the same memory layout.
+    The baseline ``field`` is the form of released codes: fft2, abs, angle, polar, ifft2, eager because
+    complex numbers do not compile. The other values are speed-ups over the baseline in the same memory
+    layout.
 
     Args:
-        session: Whose device is timed.
+        session: Session with the device.
         shapes: ``CxHxW`` of the feature maps.
-        images: Maps a batch.
-        repeats: Turns.
-        compiled: Also under ``torch.compile``, which takes a minute or more.
+        images: Feature maps per batch.
+        repeats: Interleaved repetitions.
+        compiled: Whether to measure ``torch.compile``, too; takes a minute or more.
     """
     runtime = session.runtime
-    found: dict[str, Any] = {}
+    results: dict[str, Any] = {}
     for shape in shapes:
         channels, height, width = (int(n) for n in shape.split("x"))
         drawn = torch.randn(
@@ -48,29 +49,29 @@ def spectra(
         for layout, format in LAYOUTS.items():
             maps = drawn.to(runtime.device).contiguous(memory_format=format)
             edits: dict[str, Edit] = {
-                "field": by_complex_numbers,
-                "products": ours("matmul"),
-                "rfft2": ours("fft"),
+                "field": complex_edit,
+                "products": half_spectrum_edit("matmul"),
+                "rfft2": half_spectrum_edit("fft"),
             }
             if compiled:
-                edits["compiled_products"] = torch.compile(ours("matmul"), dynamic=False)
+                edits["compiled_products"] = torch.compile(half_spectrum_edit("matmul"), dynamic=False)
             seconds = interleaved({k: _both_ways(v, maps) for k, v in edits.items()}, repeats, runtime)
-            found[f"{shape} {layout}"] = {
+            results[f"{shape} {layout}"] = {
                 "field_seconds": seconds["field"],
                 **{k: seconds["field"] / v for k, v in seconds.items() if k != "field"},
             }
-    return {"images": images, **found}
+    return {"images": images, **results}
 
 
-def by_complex_numbers(maps: Tensor) -> Tensor:
-    """The field's amplitude edit, as its released codes write it: (B, C, H, W) → (B, C, H, W)."""
+def complex_edit(maps: Tensor) -> Tensor:
+    """Edit amplitudes of (B, C, H, W) maps with complex numbers, as released codes do."""
     bins = torch.fft.fft2(maps, norm="ortho")
     edited = (0.9 * bins.abs() + 0.1).relu()
     return torch.fft.ifft2(torch.polar(edited, bins.angle()), norm="ortho").real
 
 
-def ours(kind: Kind) -> Edit:
-    """The same edit on the half spectrum without an angle."""
+def half_spectrum_edit(kind: Kind) -> Edit:
+    """Return a function with the result of ``complex_edit`` that uses half the spectrum and no angles."""
 
     def edit(maps: Tensor) -> Tensor:
         return together([block(part) for part in blocks(maps)])
@@ -87,40 +88,45 @@ def ours(kind: Kind) -> Edit:
 
 def _both_ways(edit: Edit, maps: Tensor) -> Callable[[], object]:
     def work() -> None:
-        given = maps.detach().requires_grad_()
-        edit(given).sum().backward()
+        leaf = maps.detach().requires_grad_()
+        edit(leaf).sum().backward()
 
     return work
 
 
 def steps(session: Session, *, recipes: list[str], settings: list[str], repeats: int) -> dict[str, Any]:
-    """Forward and backward passes of several recipes in turn, beside their multiply-adds.
+    """Measure forward and backward passes of recipes, and count their multiply-adds.
 
-    ``time_over_macs`` of a recipe is its added share of time over its added share of multiply-adds,
-    both against the first recipe; 1 means that what was added is as fast as the rest. Multiply-adds
-    are those of convolutions and products; transforms are counted as plain products, one an axis,
-    whatever form runs.
+    ``time_over_macs`` is the additional time of a recipe divided by its additional multiply-adds, both
+    relative to the first recipe. At 1, the additional modules are as efficient as the others. Multiply-adds
+    include convolutions and matrix products; a transform counts as one product per axis in all its forms.
+
+    Args:
+        session: Session with device and precision.
+        recipes: Names or paths of recipes.
+        settings: ``KEY=VALUE`` changes of all recipes.
+        repeats: Interleaved repetitions.
     """
     runtime = session.runtime
-    found: dict[str, Any] = {}
+    results: dict[str, Any] = {}
     works: dict[str, Callable[[], None]] = {}
     macs: dict[str, float] = {}
     for name in recipes:
         loaded = load_recipe(name, tuple(settings))
         works[loaded.name], macs[loaded.name] = _step(loaded, runtime)
-    keep_freed_memory(runtime.device)  # as training does
+    keep_freed_memory(runtime.device)  # training does the same
     seconds = interleaved(works, repeats, runtime)
     first = next(iter(works))
-    for name, taken in seconds.items():
-        time, work = taken / seconds[first] - 1.0, macs[name] / macs[first] - 1.0
-        found[name] = {"seconds": taken, "gmacs": macs[name] / 1e9, "more_time": time, "more_macs": work}
+    for name, value in seconds.items():
+        time, work = value / seconds[first] - 1.0, macs[name] / macs[first] - 1.0
+        results[name] = {"seconds": value, "gmacs": macs[name] / 1e9, "more_time": time, "more_macs": work}
         if work > 0.0:
-            found[name]["time_over_macs"] = time / work
-    return found
+            results[name]["time_over_macs"] = time / work
+    return results
 
 
 def _step(recipe: Recipe, runtime: Runtime) -> tuple[Callable[[], None], float]:
-    """Forward and backward pass on random pixels, and its multiply-adds."""
+    """Return a forward and backward pass on random pixels, and its multiply-adds."""
     sampler, size = recipe.data.sampler, recipe.data.image_size
     labels = torch.arange(sampler.identities).repeat_interleave(sampler.images).to(runtime.device)
     network = build_network(recipe, sampler.identities, runtime).train()
@@ -140,13 +146,13 @@ def _step(recipe: Recipe, runtime: Runtime) -> tuple[Callable[[], None], float]:
         torch.stack([value.float() for value in losses.values()]).sum().backward()
 
     chosen = [(m, m.kind) for m in network.modules() if getattr(m, "kind", None) in get_args(Kind)]
-    _kinds([(module, "matmul") for module, _ in chosen])
+    _set_kinds([(module, "matmul") for module, _ in chosen])
     with plain(), FlopCounterMode(display=False) as counter:
         step()
-    _kinds(chosen)
+    _set_kinds(chosen)
     return step, counter.get_total_flops() / 2.0
 
 
-def _kinds(modules: list[tuple[nn.Module, Any]]) -> None:
+def _set_kinds(modules: list[tuple[nn.Module, Any]]) -> None:
     for module, kind in modules:
         module.kind = kind

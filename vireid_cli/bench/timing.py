@@ -1,4 +1,4 @@
-"""Wall-clock seconds of pieces of work that take turns, so that a slow minute strikes all alike."""
+"""Interleaved timing, so that fluctuations of the machine affect all functions alike."""
 
 from __future__ import annotations
 
@@ -13,21 +13,21 @@ from vireid_cli.engine.runtime import Runtime
 def interleaved(
     works: Mapping[str, Callable[[], object]], repeats: int, runtime: Runtime
 ) -> dict[str, float]:
-    """Median seconds of each piece of work, run in turn ``repeats`` times after one warm-up."""
-    taken: dict[str, list[float]] = {name: [] for name in works}
+    """Call the functions in turn ``repeats`` times after a warm-up, and return the median seconds of each."""
+    times: dict[str, list[float]] = {name: [] for name in works}
     for turn in range(repeats + 1):
         for name, work in works.items():
             runtime.synchronize()
-            began = time.perf_counter()
+            start = time.perf_counter()
             work()
             runtime.synchronize()
             if turn:
-                taken[name].append(time.perf_counter() - began)
-    return {name: statistics.median(values) for name, values in taken.items()}
+                times[name].append(time.perf_counter() - start)
+    return {name: statistics.median(values) for name, values in times.items()}
 
 
 def peak_memory() -> int:
-    """Largest resident size of this process so far, in bytes; 0 where the system doesn't tell."""
+    """Peak resident size of this process in bytes; 0 on systems without this information."""
     try:
         import resource
     except ImportError:  # Windows

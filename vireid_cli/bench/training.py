@@ -30,10 +30,16 @@ from vireid_cli.types import Batch, Modality, Size
 
 
 def train(session: Session, *, recipe: str, settings: list[str], repeats: int) -> dict[str, Any]:
-    """A whole training step of a recipe on random pixels, and augmentation's share of it.
+    """Measure a whole training step of a recipe on random pixels, and the share of augmentation.
+
+    Args:
+        session: Session with device and precision.
+        recipe: Name or path of the recipe.
+        settings: ``KEY=VALUE`` changes of the recipe.
+        repeats: Interleaved repetitions.
 
     Raises:
-        UsageError: A recipe that is wrong or not there.
+        UsageError: The recipe does not exist or is invalid.
     """
     loaded, runtime = load_recipe(recipe, tuple(settings)), session.runtime
     network = _network(loaded, runtime).train()
@@ -57,7 +63,7 @@ def train(session: Session, *, recipe: str, settings: list[str], repeats: int) -
         total_loss(losses).backward()
         optimizer.step()
 
-    keep_freed_memory(runtime.device)  # as training does
+    keep_freed_memory(runtime.device)  # training does the same
     seconds = interleaved({"step": step, "augment": augment}, repeats, runtime)
     images = 2 * len(labels)
     return {
@@ -70,7 +76,10 @@ def train(session: Session, *, recipe: str, settings: list[str], repeats: int) -
 
 
 def extract(session: Session, *, recipe: str, settings: list[str], repeats: int) -> dict[str, Any]:
-    """Embedding: plain, channels-last, channels-last with batch norms folded (what we use)."""
+    """Measure images per second of embedding: unchanged, channels-last, and also with folded batch norms.
+
+    ``engine.embed`` uses the last form. For arguments and errors, see ``train``.
+    """
     loaded, runtime = load_recipe(recipe, tuple(settings)), session.runtime
     plain = _network(loaded, runtime).eval()
     plain.to(memory_format=torch.contiguous_format)
@@ -82,11 +91,11 @@ def extract(session: Session, *, recipe: str, settings: list[str], repeats: int)
     folded = fold_batch_norms(fast)
 
     def embed(network: ReIdNetwork, format: torch.memory_format) -> Callable[[], object]:
-        given = images.contiguous(memory_format=format)
+        batch = images.contiguous(memory_format=format)
 
         def work() -> object:
             with torch.inference_mode(), runtime.autocast():
-                return network.embed(given, Modality.VISIBLE)
+                return network.embed(batch, Modality.VISIBLE)
 
         return work
 
@@ -97,58 +106,68 @@ def extract(session: Session, *, recipe: str, settings: list[str], repeats: int)
     }
     seconds = interleaved(works, repeats, runtime)
     count = len(images)
-    found: dict[str, Any] = {f"{name}_images_per_second": count / value for name, value in seconds.items()}
-    return {**_about(loaded), **found, "folded_over_plain": seconds["plain"] / seconds["folded"]}
+    speeds: dict[str, Any] = {f"{name}_images_per_second": count / value for name, value in seconds.items()}
+    return {**_about(loaded), **speeds, "folded_over_plain": seconds["plain"] / seconds["folded"]}
 
 
 def augment(session: Session, *, images: int, size: Size, repeats: int) -> dict[str, Any]:
-    """Pad, crop and flip: batched on uint8, and all the way to float, against a PIL chain."""
+    """Compare batched pad, crop and flip, on uint8 and including the conversion to float, with a PIL chain.
+
+    Args:
+        session: Session with the device.
+        images: Images per batch.
+        size: (height, width) of the images.
+        repeats: Interleaved repetitions.
+    """
     runtime = session.runtime
     pixels = np.random.default_rng(0).integers(0, 256, (images, *size, 3), dtype=np.uint8)
-    given = torch.from_numpy(pixels).to(runtime.device)
+    batch = torch.from_numpy(pixels).to(runtime.device)
     random, options = generator(torch.device("cpu"), "bench"), Augment()
     draws = draw(images, size, options, Modality.VISIBLE, random, runtime.device)
     works = {
         "pil": lambda: reference.pil_chain(pixels, draws, options.pad, options.pad_value),
-        "uint8": lambda: crop_flip(given, draws.top, draws.left, draws.flip, options.pad, options.pad_value),
-        "to_float": lambda: apply(given, draws, options),
+        "uint8": lambda: crop_flip(batch, draws.top, draws.left, draws.flip, options.pad, options.pad_value),
+        "to_float": lambda: apply(batch, draws, options),
     }
     seconds = interleaved(works, repeats, runtime)
-    found: dict[str, Any] = {f"{name}_images_per_second": images / value for name, value in seconds.items()}
+    speeds: dict[str, Any] = {f"{name}_images_per_second": images / value for name, value in seconds.items()}
     return {
         "images": images,
         "size": f"{size[0]}x{size[1]}",
-        **found,
+        **speeds,
         "uint8_over_pil": seconds["pil"] / seconds["uint8"],
         "to_float_over_pil": seconds["pil"] / seconds["to_float"],
     }
 
 
 def difficulty(session: Session, *, dataset: str, split: str = "test") -> dict[str, Any]:
-    """Cross-modality Rank-1 and mAP of nearest neighbours on raw pixels, grey-level histograms and HOG.
+    """Compute cross-modality Rank-1 and mAP of nearest neighbours on raw pixels, grey histograms and HOG.
 
-    For datasets in SYSU-MM01's layout; how hard they are for matchers that learned nothing.
+    Args:
+        session: Session with the data directory.
+        dataset: Dataset in the layout of SYSU-MM01.
+        split: Split to evaluate.
     """
     located = locate(dataset, session.data_dir)
-    found: dict[str, Any] = {"root": str(located.root), "rendered": located.rendered, "split": split}
+    values: dict[str, Any] = {"root": str(located.root), "rendered": located.rendered, "split": split}
     for name, score in measure_tree(located.root, split).items():
-        found |= {
+        values |= {
             f"{name}_rank1": score.rank1,
             f"{name}_mAP": score.mean_average_precision,
             f"{name}_rank1_over_chance": score.rank1 / score.chance,
             "chance_rank1": score.chance,
             "queries": score.queries,
         }
-    return found
+    return values
 
 
 def _network(recipe: Recipe, runtime: Runtime) -> ReIdNetwork:
-    """The recipe's network with random weights."""
+    """Build the network of a recipe with random weights."""
     return build_network(recipe, IDENTITIES, runtime)
 
 
 def _pixels(recipe: Recipe) -> np.ndarray:
-    """One modality's batch of random pixels, (B, H, W, 3) uint8."""
+    """Draw random pixels for a batch of one modality, (B, H, W, 3) uint8."""
     count = recipe.data.sampler.identities * recipe.data.sampler.images
     return np.random.default_rng(0).integers(0, 256, (count, *recipe.data.image_size, 3), dtype=np.uint8)
 

@@ -240,7 +240,7 @@ def _refuse_misfit(path: Path, release: str, state: Mapping[str, Tensor], transl
 
 def _other_release(release: str, state: Mapping[str, Tensor]) -> str:
     """Which other release a file's keys point to."""
-    kin = releases.of_keys(state)
+    kin = releases.matching_releases(state)
     if kin and release not in kin:
         return f"Its keys are those of {' and '.join(kin)}: --from {kin[0]}"
     return "Import the file as the release's training script saved it."

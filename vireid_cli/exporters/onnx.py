@@ -14,17 +14,18 @@ import logging
 import os
 import warnings
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from dataclasses import dataclass
 from math import inf
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from vireid_cli.errors import MissingExtra, VireidError
+from vireid_cli.exporters.onnx_file import FileLayout, OnnxFile, files_of
 from vireid_cli.types import Modality
 from vireid_cli.unfinished import unfinished_folder
 
@@ -41,8 +42,6 @@ PACKAGES = ("onnx", "onnxscript", "onnxruntime")
 REFUSED = frozenset({"DFT", "STFT"})
 CHECKED_BATCHES = (1, 2, 5)
 """Batch sizes tested with every file; two inputs are tested with different sizes."""
-
-FileLayout = Literal["split", "joint"]
 
 
 @dataclass(frozen=True)
@@ -62,31 +61,6 @@ class OnnxExport:
     images: int
     opset: int
     nodes: dict[str, int]
-
-
-class _File(nn.Module):
-    """Module of one ONNX file: the embeddings of one or both modalities, with their sample images.
-
-    Args:
-        name: File name.
-        network: Network, shared by all files.
-        samples: (N, 3, H, W) pixels per modality of the file.
-    """
-
-    def __init__(self, name: str, network: nn.Module, samples: Mapping[Modality, Tensor]) -> None:
-        super().__init__()
-        self.name, self.network = name, network
-        self.modalities, self.samples = tuple(samples), tuple(samples.values())
-        self.inputs, self.outputs, self.batches = ["images"], ["embedding"], ["batch"]
-        if len(samples) > 1:
-            self.inputs = [m.value for m in samples]
-            self.outputs = [f"{m.value}_embedding" for m in samples]
-            self.batches = [f"{m.value}_batch" for m in samples]
-
-    def forward(self, *images: Tensor) -> tuple[Tensor, ...]:
-        """Compute embeddings (N, D) of pixels (N, 3, H, W), for each input."""
-        embed: Callable[[Tensor, Modality], Tensor] = self.network.embed  # type: ignore[assignment]
-        return tuple(embed(pixels, m) for pixels, m in zip(images, self.modalities, strict=True))
 
 
 def require_packages() -> None:
@@ -132,7 +106,7 @@ def export_onnx(
     """
     require_packages()
     copied = copy.deepcopy(network).to("cpu", torch.float32).to(memory_format=torch.contiguous_format)
-    files = _files(copied, samples, layout)
+    files = files_of(copied, samples, layout)
     nodes, largest = Counter[str](), 0.0
     with _temporary_folder(folder) as new, _quiet(), torch.no_grad(), torch.autocast("cpu", enabled=False):
         for file in files:
@@ -142,29 +116,6 @@ def export_onnx(
         paths = _publish(new, folder, [file.name for file in files])
     compared = sum(len(sample) for file in files for sample in file.samples)
     return OnnxExport(paths, largest, compared, opset, dict(sorted(nodes.items())))
-
-
-def _files(network: nn.Module, samples: Mapping[Modality, Tensor], layout: FileLayout) -> list[_File]:
-    """Create the modules of a layout, visible before infrared."""
-    pixels = {m: _checked(m, samples[m]) for m in Modality if m in samples}
-    if len({images.shape[2:] for images in pixels.values()}) != 1:
-        raise ValueError("samples are missing, or differ between the modalities in height or width")
-    if layout == "split":
-        return [_File(f"{m.value}.onnx", network, {m: images}) for m, images in pixels.items()]
-    if len(pixels) < len(Modality):
-        raise ValueError("the joint layout needs samples of both modalities")
-    return [_File("embed.onnx", network, pixels)]
-
-
-def _checked(modality: Modality, images: Tensor) -> Tensor:
-    """Return sample pixels on the CPU in float32; raises ``ValueError`` unless (N, 3, H, W) in [0, 1]."""
-    shape = tuple(images.shape)
-    if len(shape) != 4 or shape[1] != 3 or 0 in shape or not images.is_floating_point():
-        raise ValueError(f"{modality.value}: expected float (N, 3, H, W), not {images.dtype} {shape}")
-    pixels = images.detach().to("cpu", torch.float32).contiguous()
-    if not bool(((pixels >= 0) & (pixels <= 1)).all()):
-        raise ValueError(f"{modality.value}: pixels outside of [0, 1]")
-    return pixels
 
 
 @contextmanager
@@ -190,7 +141,7 @@ def _quiet() -> Iterator[None]:
         logging.disable(disabled)
 
 
-def _translate(file: _File, path: Path, opset: int, metadata: dict[str, str]) -> Counter[str]:
+def _translate(file: OnnxFile, path: Path, opset: int, metadata: dict[str, str]) -> Counter[str]:
     """Write one file and count its nodes.
 
     Raises ``VireidError`` if the network cannot be traced or contains a node of ``REFUSED``.
@@ -227,7 +178,7 @@ def _translate(file: _File, path: Path, opset: int, metadata: dict[str, str]) ->
     return nodes
 
 
-def _label(model: Any, file: _File, metadata: dict[str, str]) -> None:
+def _label(model: Any, file: OnnxFile, metadata: dict[str, str]) -> None:
     """Add the metadata of the file and remove the exporter's notes about this machine."""
     graph, nodes = model.graph, list(model.graph.all_nodes())
     values = [*graph.inputs, *graph.initializers.values(), *(v for n in nodes for v in n.outputs)]
@@ -244,7 +195,7 @@ def _label(model: Any, file: _File, metadata: dict[str, str]) -> None:
     )
 
 
-def _difference(file: _File, path: Path) -> float:
+def _difference(file: OnnxFile, path: Path) -> float:
     """Largest absolute difference between onnxruntime on a file and PyTorch.
 
     Compares all images, in batches of 1, 2, 5 and up to 32; both sides process identical batches. Raises

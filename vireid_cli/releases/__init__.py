@@ -1,14 +1,14 @@
-"""Checkpoints of public projects under this toolkit's keys.
+"""Translation of public projects' checkpoints to the keys of this package's networks.
 
-A release is one file ``releases/<name>.py`` with these names; the file's name is the release's name:
+A release is one file ``releases/<name>.py``; the file's name is the release's name. It defines:
 
-* ``TITLE``: the project, and where its code is.
-* ``RECIPES``: dataset → shipped recipe whose network the checkpoint is; ``""`` for every other dataset.
-* ``CLASSIFIER``: key whose tensor has one row for each training identity.
-* ``MARK``: beginning of keys that other releases lack.
-* ``rules(state)``: where each of our keys comes from, the first rule that matches.
-* ``UNUSED``: keys (regular expressions) of modules that the published networks hold and never run.
-* ``settings(state)``: recipe settings that the tensors decide, ``key.path=value``.
+* ``TITLE``: name of the project, and its repository.
+* ``RECIPES``: shipped recipe of the network, keyed by dataset; ``""`` for all other datasets.
+* ``CLASSIFIER``: key of the classifier's weight, which has one row per training identity.
+* ``MARK``: prefix of keys that other releases lack.
+* ``rules(state)``: rules from released keys to our keys; the first matching rule applies.
+* ``UNUSED``: regular expressions of keys that belong to modules without effect in the published networks.
+* ``settings(state)``: recipe settings ``key.path=value`` that follow from the tensors.
 """
 
 from __future__ import annotations
@@ -26,17 +26,17 @@ from torch import Tensor
 from vireid_cli.releases._rules import COUNTER, Rule
 
 OWN_KEYS = re.compile(r"normalise\.(mean|std)")
-"""Keys of ours that no release holds: constants."""
+"""Our keys without a counterpart in releases: constants."""
 
 
 @dataclass(frozen=True)
 class Misfit:
-    """How a file's keys differ from those of the network that they should fill.
+    """Differences between a file and the network of its release.
 
     Attributes:
-        missing: Released keys that the network needs and the file lacks.
-        unexpected: Keys of the file that neither the network nor an unused module of the release explains.
-        shapes: Lines about tensors of another shape than the network's.
+        missing: Released keys that the file lacks.
+        unexpected: Keys of the file that belong neither to the network nor to an unused module.
+        shapes: One line per tensor with a wrong shape.
     """
 
     missing: tuple[str, ...] = ()
@@ -44,18 +44,18 @@ class Misfit:
     shapes: tuple[str, ...] = ()
 
     def __bool__(self) -> bool:
-        """Whether anything differs."""
+        """Whether there is a difference."""
         return bool(self.missing or self.unexpected or self.shapes)
 
 
 @dataclass(frozen=True)
 class Translation:
-    """A released state dict under our keys.
+    """A released state dict with our keys.
 
     Attributes:
-        state: Tensor of each of our keys; incomplete where ``misfit`` is not empty.
-        unused: Number of keys of modules that the release never runs.
-        misfit: What does not fit.
+        state: Tensors by our keys; incomplete if ``misfit`` is not empty.
+        unused: Number of keys that belong to unused modules of the release.
+        misfit: Differences between the file and the network.
     """
 
     state: dict[str, Tensor]
@@ -64,69 +64,71 @@ class Translation:
 
 
 def names() -> list[str]:
-    """Names of all releases: this package's files, in alphabetical order."""
+    """Names of all releases in alphabetical order: the files of this package."""
     return sorted(m.name for m in pkgutil.iter_modules(__path__) if not m.name.startswith("_"))
 
 
 def load(name: str) -> ModuleType:
-    """The module ``releases/<name>.py``; ``name`` is one of ``names()``."""
+    """Import the module ``releases/<name>.py``; ``name`` is one of ``names()``."""
     return importlib.import_module(f"{__name__}.{name}")
 
 
 def without_prefix(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """The state dict without the prefix ``module.`` that ``nn.DataParallel`` puts in front of all keys."""
+    """Remove the prefix ``module.`` of ``nn.DataParallel`` from all keys."""
     if state and all(key.startswith("module.") for key in state):
         return {key.removeprefix("module."): value for key, value in state.items()}
     return dict(state)
 
 
 def identities(release: ModuleType, state: Mapping[str, Tensor]) -> int | None:
-    """Training identities: rows of the classifier; None: the file has no classifier of that name."""
+    """Number of training identities, the rows of the classifier; None if the file has no classifier."""
     weight = state.get(release.CLASSIFIER)
     return None if weight is None or weight.dim() < 2 else len(weight)
 
 
-def of_keys(state: Mapping[str, Tensor]) -> list[str]:
-    """Releases whose mark the keys carry."""
+def matching_releases(state: Mapping[str, Tensor]) -> list[str]:
+    """Names of the releases with a ``MARK`` that is a prefix of a key."""
     return [name for name in names() if any(key.startswith(load(name).MARK) for key in state)]
 
 
 def translate(release: ModuleType, state: Mapping[str, Tensor], ours: Mapping[str, Tensor]) -> Translation:
-    """Translate a released state dict.
+    """Translate a released state dict to our keys.
 
     Args:
-        release: From ``load``.
+        release: Module of the release, from ``load``.
         state: Released tensors by key, without the prefix ``module.``.
-        ours: State dict of the network to be filled: its keys and shapes count, its values do not.
+        ours: State dict of our network, for its keys and shapes.
     """
     rules = release.rules(state)
-    made: dict[str, Tensor] = {}
+    translated: dict[str, Tensor] = {}
     used: set[str] = set()
     missing: list[str] = []
     shapes: list[str] = []
     for key, like in ours.items():
         if OWN_KEYS.fullmatch(key):
-            made[key] = like
+            translated[key] = like
             continue
         rule, sources = _first(rules, key)
         used.update(sources)
         absent = [source for source in sources if source not in state]
         if absent and key.endswith(COUNTER):
-            made[key] = torch.zeros_like(like, device="cpu")
+            translated[key] = torch.zeros_like(like, device="cpu")
         elif absent or rule is None:
             missing += absent or [f"({key})"]
         else:
             tensors = [state[source].to(like.dtype) for source in sources]
-            line = _fill(made, key, rule, tensors, like)
-            shapes += [f"{', '.join(sources)}: {line}"] if line else []
-    left = [key for key in state if key not in used]
-    unused = [key for key in left if any(re.fullmatch(pattern, key) for pattern in release.UNUSED)]
-    unexpected = tuple(key for key in left if key not in set(unused))
-    return Translation(made, len(unused), Misfit(tuple(dict.fromkeys(missing)), unexpected, tuple(shapes)))
+            problem = _fill(translated, key, rule, tensors, like)
+            shapes += [f"{', '.join(sources)}: {problem}"] if problem else []
+    remaining = [key for key in state if key not in used]
+    unused = [key for key in remaining if any(re.fullmatch(pattern, key) for pattern in release.UNUSED)]
+    unexpected = tuple(key for key in remaining if key not in set(unused))
+    return Translation(
+        translated, len(unused), Misfit(tuple(dict.fromkeys(missing)), unexpected, tuple(shapes))
+    )
 
 
 def _first(rules: Iterable[Rule], key: str) -> tuple[Rule | None, tuple[str, ...]]:
-    """The first rule that matches one of our keys, and the released keys that it names."""
+    """Return the first rule that matches one of our keys, and the released keys of the rule."""
     for rule in rules:
         sources = rule.sources(key)
         if sources is not None:
@@ -134,13 +136,13 @@ def _first(rules: Iterable[Rule], key: str) -> tuple[Rule | None, tuple[str, ...
     return None, ()
 
 
-def _fill(made: dict[str, Tensor], key: str, rule: Rule, tensors: list[Tensor], like: Tensor) -> str:
-    """Put the combined tensor under our key; what is wrong with its shape, or nothing."""
+def _fill(translated: dict[str, Tensor], key: str, rule: Rule, tensors: list[Tensor], like: Tensor) -> str:
+    """Store the combined tensor under our key. Returns the problem with its shape, or an empty string."""
     try:
         value = rule.combine(tensors)
     except (RuntimeError, ValueError, IndexError) as error:
         return str(error).splitlines()[0]
     if value.shape != like.shape:
         return f"{tuple(value.shape)} instead of {tuple(like.shape)}"
-    made[key] = value.contiguous()
+    translated[key] = value.contiguous()
     return ""

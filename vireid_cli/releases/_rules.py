@@ -1,4 +1,4 @@
-"""Rules by which released keys become ours, and the parts that several releases share."""
+"""Rules that translate released keys to ours, including rules shared by several releases."""
 
 from __future__ import annotations
 
@@ -10,30 +10,30 @@ import torch
 from torch import Tensor
 
 COUNTER = "num_batches_tracked"
-"""Files of old PyTorch versions lack these counters, and nothing reads them."""
+"""Suffix of counters that files of old PyTorch versions lack; the networks do not use them."""
 
 Combine = Callable[[Sequence[Tensor]], Tensor]
 
 
 def only(tensors: Sequence[Tensor]) -> Tensor:
-    """The one tensor that a key comes from."""
+    """Return the single source tensor of a key."""
     (tensor,) = tensors
     return tensor
 
 
 def first(tensors: Sequence[Tensor]) -> Tensor:
-    """One of several that are the same: counters of norms that run together."""
+    """Return the first of several equal tensors, such as counters of norms that are called together."""
     return tensors[0]
 
 
 @dataclass(frozen=True)
 class Rule:
-    """Where keys of ours come from.
+    """Source of our keys.
 
     Attributes:
-        ours: Regular expression of whole keys.
-        theirs: Released keys, in which ``\\1`` … stand for the groups of ``ours``.
-        combine: From the released tensors, in that order, to ours.
+        ours: Regular expression that matches our whole key.
+        theirs: Templates of released keys; ``\\1`` … are the groups of ``ours``.
+        combine: Function of the released tensors, in the order of ``theirs``, that returns our tensor.
     """
 
     ours: str
@@ -41,48 +41,48 @@ class Rule:
     combine: Combine = only
 
     def sources(self, key: str) -> tuple[str, ...] | None:
-        """Released keys of one of ours; None: the rule does not match."""
+        """Released keys for one of our keys, or None if the rule does not match."""
         match = re.fullmatch(self.ours, key)
         return None if match is None else tuple(match.expand(template) for template in self.theirs)
 
 
-# Shapes of heads: released networks hold one module for each part, ours one tensor for all of them.
+# Released networks have one module per part; ours have one tensor for all parts.
 
 
 def stacked(tensors: Sequence[Tensor]) -> Tensor:
-    """(features, inputs[, 1, 1]) of each part → (parts, features, inputs)."""
+    """Stack weights (features, inputs[, 1, 1]) of the parts: (parts, features, inputs)."""
     return torch.stack([tensor.flatten(1) for tensor in tensors])
 
 
 def stacked_transposed(tensors: Sequence[Tensor]) -> Tensor:
-    """Classifier weights (identities, features) of each part → (parts, features, identities)."""
+    """Stack classifier weights (identities, features) of the parts: (parts, features, identities)."""
     return torch.stack([tensor.mT for tensor in tensors])
 
 
 def stacked_biases(tensors: Sequence[Tensor]) -> Tensor:
-    """Classifier biases (identities,) of each part → (parts, 1, identities)."""
+    """Stack classifier biases (identities,) of the parts: (parts, 1, identities)."""
     return torch.stack(list(tensors)).unsqueeze(1)
 
 
 def joined(tensors: Sequence[Tensor]) -> Tensor:
-    """Vectors of the parts, one after the other."""
+    """Concatenate the vectors of the parts."""
     return torch.cat(list(tensors))
 
 
 def joined_without_bias(tensors: Sequence[Tensor]) -> Tensor:
-    """All parts' running means, then all biases before them → means less biases, which our heads lack."""
+    """Subtract the biases (second half) from the running means (first half): our heads have no bias."""
     half = len(tensors) // 2
     return torch.cat([mean - bias for mean, bias in zip(tensors[:half], tensors[half:], strict=True)])
 
 
 def head_rules(ours: str, layer: Sequence[str], norm: Sequence[str], classifier: Sequence[str]) -> list[Rule]:
-    """Rules of the heads of all parts.
+    """Rules for the heads of all parts.
 
     Args:
-        ours: Our module, ``layers.chunk_head.ChunkHeads``, with its trailing dot, as a regular expression.
-        layer: Released linear layer or 1×1 convolution of each part, with bias, without trailing dot.
-        norm: Batch norm of each part.
-        classifier: Classifier of each part.
+        ours: Regular expression of our module ``layers.chunk_head.ChunkHeads``, with a trailing dot.
+        layer: Released linear layer or 1×1 convolution of each part, with bias; no trailing dot.
+        norm: Released batch norm of each part.
+        classifier: Released classifier of each part.
     """
     means = tuple(f"{module}.running_mean" for module in norm) + tuple(f"{module}.bias" for module in layer)
     return [
@@ -96,7 +96,7 @@ def head_rules(ours: str, layer: Sequence[str], norm: Sequence[str], classifier:
 
 
 def count(state: Mapping[str, Tensor], pattern: str) -> int:
-    """Parts of a released network: how many of its keys match."""
+    """Number of keys that match a regular expression, such as the number of parts."""
     return sum(re.fullmatch(pattern, key) is not None for key in state)
 
 
@@ -104,14 +104,15 @@ SPARE = (
     r"(visible_module\.visible|thermal_module\.thermal)\.(layer\d|fc)\..*",
     r"base_resnet\.base\.(conv1|bn1|fc)\..*",
 )
-"""Unused keys of AGW's family: whole ResNets, of which a branch runs the stem and the trunk the stages."""
+"""Unused keys of AGW and its successors: their branches are whole ResNets, but only the stem of a branch and
+the stages of the trunk have an effect."""
 
 FIRST_BLOCK = {"layer2": 2, "layer3": 3}
-"""The first residual block of a stage of ResNet-50 that a released non-local block follows."""
+"""First residual block with a released non-local block behind it, for each stage of ResNet-50."""
 
 
 def stem_rules() -> list[Rule]:
-    """Rules of one stem for each modality."""
+    """Rules for one stem per modality."""
     return [
         Rule(r"trunk\.stem\.visible\.(.*)", (r"visible_module.visible.\1",)),
         Rule(r"trunk\.stem\.infrared\.(.*)", (r"thermal_module.thermal.\1",)),
@@ -119,7 +120,7 @@ def stem_rules() -> list[Rule]:
 
 
 def trunk_rules() -> list[Rule]:
-    """Rules of AGW's family: stems, shared stages, neck and classifier."""
+    """Rules for AGW and its successors: stems, shared stages, neck and classifier."""
     return [
         *stem_rules(),
         Rule(r"trunk\.(layer\d\.\d+\..*)", (r"base_resnet.base.\1",)),
@@ -129,15 +130,15 @@ def trunk_rules() -> list[Rule]:
 
 
 def nonlocal_rules() -> list[Rule]:
-    """Rules of AGW's non-local blocks: five of them in ResNet-50, numbered by stage."""
-    found: list[Rule] = []
+    """Rules for AGW's five non-local blocks in ResNet-50, numbered by stage."""
+    rules: list[Rule] = []
     for stage, blocks in (("layer2", 2), ("layer3", 3)):
         for block in range(blocks):
             ours = rf"trunk\.{stage}\.after{FIRST_BLOCK[stage] + block}"
             theirs = f"NL_{stage[-1]}.{block}"
-            found += [
+            rules += [
                 Rule(rf"{ours}\.g\.(.*)", (rf"{theirs}.g.0.\1",)),
                 Rule(rf"{ours}\.out\.(.*)", (rf"{theirs}.W.\1",)),
                 Rule(rf"{ours}\.(theta|phi)\.(.*)", (rf"{theirs}.\1.\2",)),
             ]
-    return found
+    return rules

@@ -1,4 +1,4 @@
-"""CAJ's and CAJ+'s checkpoints; the keys are AGW's."""
+"""Checkpoints of CAJ and CAJ+, which have the keys of AGW."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ UNUSED = SPARE
 
 
 def rules(state: Mapping[str, Tensor]) -> list[Rule]:
-    """Where each key of ``methods.caj`` comes from."""
+    """Rules for the keys of ``methods.caj``."""
     return [*nonlocal_rules(), *trunk_rules()]
 
 
 def settings(state: Mapping[str, Tensor]) -> tuple[str, ...]:
-    """None: the tensors decide nothing that the recipe leaves open."""
+    """No settings: the recipe defines the network completely."""
     return ()

@@ -1,4 +1,4 @@
-"""DEEN's checkpoints (ZYK100/LLCM)."""
+"""Checkpoints of DEEN (ZYK100/LLCM)."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ TITLE = "DEEN (ZYK100/LLCM)"
 RECIPES = {"": "deen", "regdb": "deen-regdb", "llcm": "deen-llcm"}
 CLASSIFIER = "classifier.weight"
 MARK = "MFA1."
-UNUSED = (*SPARE, r"base_resnet\.base\.layer4\..*")  # the last where the trunk ends with layer 3
+UNUSED = (*SPARE, r"base_resnet\.base\.layer4\..*")  # layer 4 is unused if the trunk ends with layer 3
 
 
 def rules(state: Mapping[str, Tensor]) -> list[Rule]:
-    """Where each key of ``methods.deen`` comes from."""
-    found = [
+    """Rules for the keys of ``methods.deen``."""
+    rules = [
         *trunk_rules(),
         Rule(r"mfa\.layer(\d)\.channel\.out\.(.*)", (r"MFA\1.CNL.W.\2",)),
         Rule(r"mfa\.layer(\d)\.channel\.(.*)", (r"MFA\1.CNL.\2",)),
@@ -26,12 +26,12 @@ def rules(state: Mapping[str, Tensor]) -> list[Rule]:
     ]
     for branch in (0, 1):
         ours, theirs = rf"dee\.branches\.{branch}", f"DEE.FC{branch + 1}"
-        found += [Rule(rf"{ours}\.dilated\.{i}\.weight", (f"{theirs}{i + 1}.weight",)) for i in range(3)]
-        found.append(Rule(rf"{ours}\.expand\.(.*)", (rf"{theirs}.\1",)))
-    return found
+        rules += [Rule(rf"{ours}\.dilated\.{i}\.weight", (f"{theirs}{i + 1}.weight",)) for i in range(3)]
+        rules.append(Rule(rf"{ours}\.expand\.(.*)", (rf"{theirs}.\1",)))
+    return rules
 
 
 def settings(state: Mapping[str, Tensor]) -> tuple[str, ...]:
-    """The last stage: layer 3 where there is no third MFA block, as for RegDB."""
+    """The last stage: layer 3 without a third MFA block, as for RegDB, otherwise layer 4."""
     short = not any(key.startswith("MFA3.") for key in state)
     return (f"method.options.last={'layer3' if short else 'layer4'}",)

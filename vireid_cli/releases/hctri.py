@@ -1,4 +1,4 @@
-"""HcTri's checkpoints (hijune6/Hetero-center-triplet-loss)."""
+"""Checkpoints of HcTri (hijune6/Hetero-center-triplet-loss)."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ UNUSED: tuple[str, ...] = ()
 
 
 def rules(state: Mapping[str, Tensor]) -> list[Rule]:
-    """Where each key of ``methods.hctri`` comes from."""
+    """Rules for the keys of ``methods.hctri``."""
     parts = range(max(count(state, r"local_conv_list\.\d+\.0\.weight"), 1))
     heads = head_rules(
         r"heads\.",
@@ -34,7 +34,7 @@ def rules(state: Mapping[str, Tensor]) -> list[Rule]:
 
 
 def settings(state: Mapping[str, Tensor]) -> tuple[str, ...]:
-    """The number of stripes and the width of an embedding."""
+    """The number of stripes and the width of their features; nothing if the file has no stripes."""
     parts = count(state, r"local_conv_list\.\d+\.0\.weight")
     layer = state.get("local_conv_list.0.0.weight")
     if layer is None:

@@ -1,4 +1,4 @@
-"""SEPG-Net's checkpoints (1024AILab/ReID-SEPG), saved from a data-parallel wrapper."""
+"""Checkpoints of SEPG-Net (1024AILab/ReID-SEPG), saved with ``nn.DataParallel``."""
 
 from __future__ import annotations
 
@@ -20,18 +20,18 @@ UNUSED = (
 
 
 def rules(state: Mapping[str, Tensor]) -> list[Rule]:
-    """Where each key of ``methods.sepg`` comes from."""
+    """Rules for the keys of ``methods.sepg``."""
     parts = range(max(count(state, r"classifier\.classifier_\d+\.add_block\.0\.weight"), 1))
     chunks = [f"classifier.classifier_{i}" for i in parts]
-    found = _head(r"chunk_heads\.", chunks)
-    found += _head(r"specific_heads\.visible\.", ["att_v.classifier"])
-    found += _head(r"specific_heads\.infrared\.", ["att_n.classifier"])
+    heads = _head(r"chunk_heads\.", chunks)
+    heads += _head(r"specific_heads\.visible\.", ["att_v.classifier"])
+    heads += _head(r"specific_heads\.infrared\.", ["att_n.classifier"])
     return [
         Rule(r"trunk\.stem\.(.*)", (r"base_resnet.base.\1",)),
         Rule(r"trunk\.layer4\.visible\.(.*)", (r"att_v.base.layer4.\1",)),
         Rule(r"trunk\.layer4\.infrared\.(.*)", (r"att_n.base.layer4.\1",)),
         Rule(r"trunk\.(layer[123]\..*)", (r"base_resnet.base.\1",)),
-        *found,
+        *heads,
     ]
 
 
@@ -45,6 +45,6 @@ def _head(ours: str, modules: list[str]) -> list[Rule]:
 
 
 def settings(state: Mapping[str, Tensor]) -> tuple[str, ...]:
-    """The number of chunks."""
+    """The number of chunks; nothing if the file has no chunks."""
     chunks = count(state, r"classifier\.classifier_\d+\.add_block\.0\.weight")
     return (f"method.options.chunks.n={chunks}",) if chunks else ()
