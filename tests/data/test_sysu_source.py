@@ -51,6 +51,17 @@ def test_records_are_the_files_of_listed_identities_sorted_by_path(tree: Path) -
         assert record.split == ("train" if record.pid in TRAIN else "val" if record.pid in VAL else "test")
 
 
+def test_folders_of_people_beyond_9999_have_five_digits(tree: Path) -> None:
+    for name in ("12345", "01234"):
+        (tree / "cam1" / name).mkdir()
+        (tree / "cam1" / name / "0001.jpg").touch()
+    (tree / "exp" / "train_id.txt").write_text(",".join(map(str, (*TRAIN, 12345, 1234))) + "\n")
+    found = sysu.scan(tree)
+    assert found.records.paths[found.records.pids == 12345].tolist() == ["cam1/12345/0001.jpg"]
+    assert not (found.records.pids == 1234).any()
+    assert any("cam1/01234" in note for note in found.report.notes)
+
+
 def test_counts_by_camera_and_split(tree: Path) -> None:
     report = sysu.scan(tree).report
     images = {(count.split, count.camid): count.images for count in report.counts}

@@ -17,6 +17,7 @@ from vireid_cli.errors import DataError, UsageError
 from vireid_cli.lock import locked
 from vireid_cli.rendered import RenderOptions, read_manifest, verify_tree, write_tree
 from vireid_cli.rendered import tree as tree_module
+from vireid_cli.rendered.layouts import load_layout
 from vireid_cli.rendered.manifest import MANIFEST, VERSION
 from vireid_cli.rendered.population import plan_population
 
@@ -51,6 +52,34 @@ def test_layout_is_that_of_sysu(tree: Path) -> None:
         assert image.shape[2] == 3
         if name[3] in "36":
             assert np.abs(image[..., 0].astype(int) - image[..., 2]).max() <= 2
+
+
+def test_people_beyond_9999_have_five_digits() -> None:
+    options = RenderOptions(ids=20_000, images=1)
+    plan, layout = plan_population(options.ids, options.seed), load_layout("sysu")
+    assert layout.place(plan, 3, 9999, 1) == "cam3/9999/0001.jpg"
+    assert layout.place(plan, 3, 10_000, 1) == "cam3/10000/0001.jpg"
+    assert sorted([*plan.train, *plan.val, *plan.test]) == list(range(1, 20_001))
+    with pytest.raises(UsageError, match="from 3 to 20000"):
+        RenderOptions(ids=20_001)
+
+
+def test_few_batches_wait_at_a_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    submitted: list[int] = []
+    done: list[int] = []
+
+    class Counting(tree_module.ThreadPoolExecutor):
+        def submit(self, fn, /, *args, **kwargs):  # type: ignore[no-untyped-def, override]
+            submitted.append(1)
+            assert len(submitted) - len(done) <= 2 * 2 + 6  # two a worker, and the plates of six cameras
+            future = super().submit(fn, *args, **kwargs)
+            future.add_done_callback(lambda _: done.append(1))
+            return future
+
+    monkeypatch.setattr(tree_module, "ThreadPoolExecutor", Counting)
+    monkeypatch.setattr(tree_module, "BATCH", 2)
+    write_tree(tmp_path / "SYSU-MM01", RenderOptions(ids=6, images=2, seed=3, size=(32, 16)), workers=2)
+    assert len(submitted) > 30
 
 
 def test_split_files_read_back(tree: Path) -> None:

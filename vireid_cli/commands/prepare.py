@@ -52,7 +52,7 @@ def synthetic(
     ] = LayoutName.sysu,
     ids: Annotated[
         int | None,
-        typer.Option(min=8, max=533, help="Total number of identities.", show_default="of the demo"),
+        typer.Option(min=8, max=20_000, help="Total number of identities.", show_default="of the demo"),
     ] = None,
     images: Annotated[
         int | None,

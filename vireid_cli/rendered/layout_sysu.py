@@ -1,4 +1,7 @@
-"""The layout of SYSU-MM01: ``cam1..cam6/<4-digit id>/<4-digit frame>.jpg``, ``exp/`` and gallery draws."""
+"""The layout of SYSU-MM01: ``cam1..cam6/<4-digit id>/<4-digit frame>.jpg``, ``exp/`` and gallery draws.
+
+Numbers of people beyond 9,999 have five digits.
+"""
 
 from __future__ import annotations
 

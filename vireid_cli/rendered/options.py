@@ -8,6 +8,9 @@ from typing import Any
 from vireid_cli.errors import UsageError
 from vireid_cli.types import Size
 
+MOST_PEOPLE = 20_000
+"""Largest number of people of a rendered benchmark."""
+
 
 @dataclass(frozen=True)
 class RenderOptions:
@@ -32,7 +35,7 @@ class RenderOptions:
     layout: str = "sysu"
 
     def __post_init__(self) -> None:
-        limits = {"ids": (3, 9999), "images": (1, 9999), "seed": (0, 2**31 - 1)}
+        limits = {"ids": (3, MOST_PEOPLE), "images": (1, 9999), "seed": (0, 2**31 - 1)}
         for name, (low, high) in limits.items():
             if not low <= getattr(self, name) <= high:
                 raise UsageError(

@@ -19,7 +19,7 @@ from collections.abc import Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from contextlib import contextmanager
 from dataclasses import dataclass
-from itertools import repeat
+from itertools import islice, repeat
 from pathlib import Path
 
 import cv2
@@ -224,10 +224,13 @@ def _render_all(
         # Plates come first: otherwise all workers but one wait at each new camera for its plate.
         list(pool.map(renderer.prepare, {job.camera.camid: job.camera for job in missing}.values(),
                       repeat(options.seed)))  # fmt: skip
-        pending: set[Future[int]] = {
-            pool.submit(_render_job, root, options, job, renderer, stop) for job in missing
-        }
-        while pending:
+        waiting, pending = iter(missing), set[Future[int]]()
+        while True:
+            # Few batches wait at a time: their number may be tens of thousands.
+            for job in islice(waiting, 2 * threads - len(pending)):
+                pending.add(pool.submit(_render_job, root, options, job, renderer, stop))
+            if not pending:
+                break
             ended, pending = wait(pending, return_when=FIRST_COMPLETED)
             written += sum(future.result() for future in ended)
             if progress is not None:

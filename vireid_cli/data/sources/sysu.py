@@ -73,7 +73,8 @@ UNUSABLE_PIDS = (
 """Identities that have a folder and are in no list."""
 
 _IMAGE = re.compile(r"[0-9]{4}\.jpg", re.IGNORECASE)
-_IDENTITY = re.compile(r"[0-9]{4}")
+_IDENTITY = re.compile(r"[0-9]{4}|[1-9][0-9]{4}")
+"""Names of identity folders. A rendered tree of more than 9,999 people has five digits beyond that."""
 
 
 @dataclass(slots=True)
