@@ -1,10 +1,12 @@
 """LightCNN-29 v2 against its layers written out, and the loader of its weights."""
 
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 import torch
 import torch.nn.functional as F
+from torch import Tensor
 
 from vireid_cli.backbones import weights
 from vireid_cli.backbones.lightcnn import STAGES, LightCnn, TwoStreamLightCnn
@@ -13,19 +15,19 @@ from vireid_cli.errors import UsageError
 from vireid_cli.types import Modality
 
 
-def unit(state, name, features, padding):
+def unit(state: dict[str, Tensor], name: str, features: Tensor, padding: int) -> Tensor:
     """One max-feature-map unit from its weights."""
     both = F.conv2d(features, state[f"{name}.filter.weight"], state[f"{name}.filter.bias"], padding=padding)
     half = both.shape[1] // 2
     return torch.where(both[:, :half] > both[:, half:], both[:, :half], both[:, half:])
 
 
-def half_size(features):
+def half_size(features: Tensor) -> Tensor:
     windows = features.unfold(2, 2, 2).unfold(3, 2, 2)
     return windows.amax((-2, -1)) + windows.mean((-2, -1))
 
 
-def by_hand(state, images):
+def by_hand(state: dict[str, Tensor], images: Tensor) -> Tensor:
     """The public network's steps in their order, with the public names of its weights."""
     features = half_size(unit(state, "conv1", images, 2))
     for number, blocks in enumerate((1, 2, 3, 4), start=1):
@@ -77,7 +79,7 @@ def test_shapes_of_the_published_network() -> None:
 
 
 def test_parameter_count_of_the_published_network() -> None:
-    def convolution(inputs, outputs, kernel):
+    def convolution(inputs: int, outputs: int, kernel: int) -> int:
         return 2 * outputs * (inputs * kernel**2 + 1)
 
     expected = convolution(1, 48, 5) + 256 * (8192 + 1)
@@ -89,13 +91,13 @@ def test_parameter_count_of_the_published_network() -> None:
 
 
 @pytest.fixture(scope="module")
-def state():
+def state() -> dict[str, Tensor]:
     torch.manual_seed(3)
     zeros = {key: torch.zeros(1).expand(value.shape) for key, value in LightCnn().state_dict().items()}
     return zeros | {"conv1.filter.weight": torch.rand(96, 1, 5, 5)}
 
 
-def stored(path, content):
+def stored(path: Path, content: object) -> str:
     torch.save(content, path)
     return str(path)
 
@@ -103,7 +105,9 @@ def stored(path, content):
 @pytest.mark.parametrize("prefix", ["", "module."])
 @pytest.mark.parametrize("classifier", [True, False])
 @pytest.mark.parametrize("wrapped", [True, False])
-def test_the_public_file_is_read(tmp_path: Path, state, prefix: str, classifier: bool, wrapped: bool) -> None:
+def test_the_public_file_is_read(
+    tmp_path: Path, state: dict[str, Tensor], prefix: str, classifier: bool, wrapped: bool
+) -> None:
     prefixed = {prefix + key: value for key, value in state.items()}
     if classifier:
         prefixed[f"{prefix}fc2.weight"] = torch.zeros(1).expand(80013, 256)
@@ -113,7 +117,7 @@ def test_the_public_file_is_read(tmp_path: Path, state, prefix: str, classifier:
     assert torch.equal(resolved["conv1.filter.weight"], state["conv1.filter.weight"])
 
 
-def test_another_network_is_explained_key_by_key(tmp_path: Path, state) -> None:
+def test_another_network_is_explained_key_by_key(tmp_path: Path, state: dict[str, Tensor]) -> None:
     wrong = dict(state)
     wrong["fc.filter.weight"] = torch.zeros(1).expand(512, 8192)
     del wrong["fc.weight"]
@@ -137,14 +141,14 @@ def test_a_missing_file_offers_no_imagenet_weights(tmp_path: Path) -> None:
 class Payload:
     """Would write a file if a pickle were executed."""
 
-    def __init__(self, path):
+    def __init__(self, path: Path) -> None:
         self.path = path
 
-    def __reduce__(self):
+    def __reduce__(self) -> tuple[Callable[..., object], tuple[str, str]]:
         return (open, (str(self.path), "w"))
 
 
-def test_nothing_in_a_file_is_executed(tmp_path: Path, state) -> None:
+def test_nothing_in_a_file_is_executed(tmp_path: Path, state: dict[str, Tensor]) -> None:
     trace = tmp_path / "executed"
     path = stored(tmp_path / "evil.pth", {"conv1.filter.weight": Payload(trace)})
     with pytest.raises(UsageError, match="can't be read"):

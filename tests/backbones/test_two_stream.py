@@ -1,26 +1,23 @@
 import pytest
 import torch
 import torchvision
-from torch import nn
+from torch import Tensor, nn
 from torchvision.models.resnet import Bottleneck
 
+from tests.tensors import parameter_count
 from vireid_cli.backbones.fold import fold_batch_norms
 from vireid_cli.backbones.spec import STAGES, BackboneSpec
 from vireid_cli.backbones.two_stream import PerModality, TwoStream, residual_network
 from vireid_cli.types import Modality
 
 
-def count(module):
-    return sum(parameter.numel() for parameter in module.parameters())
-
-
 def test_parameter_counts_of_resnet50() -> None:
     with torch.device("meta"):
         trunk = TwoStream(BackboneSpec("resnet50"), separate=())
-    assert count(trunk) == 23_508_032
-    assert count(trunk.stem) == 9_536
+    assert parameter_count(trunk) == 23_508_032
+    assert parameter_count(trunk.stem) == 9_536
     with torch.device("meta"):
-        assert count(TwoStream(BackboneSpec("resnet50"))) == 23_508_032 + 9_536
+        assert parameter_count(TwoStream(BackboneSpec("resnet50"))) == 23_508_032 + 9_536
 
 
 @pytest.mark.parametrize("name", ["resnet18", "resnet34", "resnet50"])
@@ -80,7 +77,7 @@ def test_shared_batch_norm_sees_both_modalities_in_one_batch() -> None:
     assert sizes == [6]
 
 
-def as_trained(network):
+def as_trained(network: TwoStream) -> TwoStream:
     """Batch norms with statistics and weights that are no identity."""
     for module in network.modules():
         if isinstance(module, nn.BatchNorm2d):
@@ -133,11 +130,11 @@ def test_width_scales_every_channel(name: str) -> None:
 class Added(nn.Module):
     """Adds its number to the features."""
 
-    def __init__(self, channels):
+    def __init__(self, channels: int) -> None:
         super().__init__()
         self.shift = nn.Parameter(torch.ones(1, channels, 1, 1))
 
-    def forward(self, features):
+    def forward(self, features: Tensor) -> Tensor:
         return features + self.shift
 
 

@@ -5,6 +5,7 @@ import pytest
 import torch
 import torchvision
 from safetensors.torch import save_file
+from torchvision.models.resnet import ResNet
 
 from vireid_cli.backbones import weights
 from vireid_cli.backbones.spec import BackboneSpec
@@ -13,17 +14,17 @@ from vireid_cli.errors import UsageError, VireidError
 
 
 @pytest.fixture(scope="module")
-def network():
+def network() -> ResNet:
     torch.manual_seed(3)
     return torchvision.models.resnet18(weights=None)
 
 
 @pytest.fixture
-def nowhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+def nowhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """An empty torch cache, and a network that never answers."""
     monkeypatch.setattr(torch.hub, "get_dir", lambda: str(tmp_path / "hub"))
 
-    def refuse(*args, **kwargs):
+    def refuse(*args: object, **kwargs: object) -> None:
         raise OSError("no route to host")
 
     monkeypatch.setattr(torch.hub, "download_url_to_file", refuse)
@@ -35,7 +36,7 @@ def test_none_selects_no_weights() -> None:
 
 
 @pytest.mark.parametrize("form", ["weights.pth", "weights.safetensors"])
-def test_a_file_is_read_and_builds_both_stems(network, tmp_path: Path, form: str) -> None:
+def test_a_file_is_read_and_builds_both_stems(network: ResNet, tmp_path: Path, form: str) -> None:
     path = tmp_path / form
     state = {key: value.contiguous() for key, value in network.state_dict().items()}
     save_file(state, path) if form.endswith("safetensors") else torch.save(state, path)
@@ -48,7 +49,7 @@ def test_a_file_is_read_and_builds_both_stems(network, tmp_path: Path, form: str
     assert torch.equal(trunk.layer4[1].conv2.weight, network.layer4[1].conv2.weight)
 
 
-def test_counters_of_old_files_may_be_missing(network, tmp_path: Path) -> None:
+def test_counters_of_old_files_may_be_missing(network: ResNet, tmp_path: Path) -> None:
     state = {
         k: v for k, v in network.state_dict().items() if "num_batches" not in k and not k.startswith("fc.")
     }
@@ -57,7 +58,7 @@ def test_counters_of_old_files_may_be_missing(network, tmp_path: Path) -> None:
     TwoStream(BackboneSpec("resnet18", state=loaded))
 
 
-def test_a_mismatch_is_explained_key_by_key(network, tmp_path: Path) -> None:
+def test_a_mismatch_is_explained_key_by_key(network: ResNet, tmp_path: Path) -> None:
     state = dict(network.state_dict())
     del state["conv1.weight"]
     state["stem.weight"] = torch.zeros(1)
@@ -73,7 +74,7 @@ def test_a_mismatch_is_explained_key_by_key(network, tmp_path: Path) -> None:
     assert "bn1.weight: torch.int64 instead of torch.float32" in text
 
 
-def test_another_network_lists_five_keys_and_the_rest_as_a_number(network, tmp_path: Path) -> None:
+def test_another_network_lists_five_keys_and_the_rest_as_a_number(network: ResNet, tmp_path: Path) -> None:
     torch.save(network.state_dict(), tmp_path / "small.pth")
     with pytest.raises(UsageError, match=r"missing: .*, … and \d+ more"):
         weights.resolve("resnet50", str(tmp_path / "small.pth"))
@@ -88,7 +89,7 @@ def test_another_network_lists_five_keys_and_the_rest_as_a_number(network, tmp_p
         ({1: torch.zeros(1)}, "named by text"),
     ],
 )
-def test_files_of_another_kind(tmp_path: Path, content, message: str) -> None:
+def test_files_of_another_kind(tmp_path: Path, content: object, message: str) -> None:
     path = tmp_path / "wrong.pth"
     path.write_bytes(content) if isinstance(content, bytes) else torch.save(content, path)
     with pytest.raises(UsageError, match=message):
@@ -100,7 +101,7 @@ def test_a_missing_file(tmp_path: Path) -> None:
         weights.resolve("resnet18", str(tmp_path / "none.pth"))
 
 
-def test_imagenet_offline_names_the_file_and_the_remedies(nowhere) -> None:
+def test_imagenet_offline_names_the_file_and_the_remedies(nowhere: Path) -> None:
     with pytest.raises(weights.WeightsUnavailable) as error:
         weights.resolve("resnet18", "imagenet")
     expected = weights.imagenet_file("resnet18")
@@ -114,7 +115,7 @@ def test_imagenet_offline_names_the_file_and_the_remedies(nowhere) -> None:
     assert "backbone.weights=none" in text
 
 
-def publish(monkeypatch, path):
+def publish(monkeypatch: pytest.MonkeyPatch, path: Path) -> None:
     """Replace the published file: give torchvision's name another hash."""
     digest = hashlib.sha256(path.read_bytes()).hexdigest()
     named = path.with_name(f"resnet18-{digest[:8]}.pth")
@@ -122,7 +123,7 @@ def publish(monkeypatch, path):
     monkeypatch.setattr(weights, "_url", lambda name: f"https://nowhere.invalid/models/{named.name}")
 
 
-def test_imagenet_from_the_cache(network, nowhere, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_imagenet_from_the_cache(network: ResNet, nowhere: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = weights.imagenet_file("resnet18")
     path.parent.mkdir(parents=True)
     torch.save(network.state_dict(), path)
@@ -132,7 +133,7 @@ def test_imagenet_from_the_cache(network, nowhere, monkeypatch: pytest.MonkeyPat
     assert torch.equal(loaded["conv1.weight"], network.conv1.weight)
 
 
-def test_a_cached_file_with_other_content_is_refused_by_its_hash(network, nowhere) -> None:
+def test_a_cached_file_with_other_content_is_refused_by_its_hash(network: ResNet, nowhere: Path) -> None:
     """The file is intact and loadable, but is not the published one."""
     path = weights.imagenet_file("resnet18")
     path.parent.mkdir(parents=True)
@@ -149,8 +150,10 @@ def test_a_cached_file_with_other_content_is_refused_by_its_hash(network, nowher
     assert weights.resolve("resnet18", str(path)) is not None
 
 
-def test_a_download_with_other_content_is_never_stored(nowhere, monkeypatch: pytest.MonkeyPatch) -> None:
-    def wrong(url, dst, hash_prefix=None, progress=True):
+def test_a_download_with_other_content_is_never_stored(
+    nowhere: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def wrong(url: str, dst: str, hash_prefix: str | None = None, progress: bool = True) -> None:
         raise RuntimeError(f'invalid hash value (expected "{hash_prefix}", got "00")')
 
     monkeypatch.setattr(torch.hub, "download_url_to_file", wrong)
@@ -159,7 +162,7 @@ def test_a_download_with_other_content_is_never_stored(nowhere, monkeypatch: pyt
     assert not error.value.damaged
 
 
-def test_a_broken_cached_file_is_reported_without_traceback(nowhere) -> None:
+def test_a_broken_cached_file_is_reported_without_traceback(nowhere: Path) -> None:
     path = weights.imagenet_file("resnet18")
     path.parent.mkdir(parents=True)
     path.write_bytes(b"half a download")

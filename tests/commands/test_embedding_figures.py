@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from tests.commands.conftest import Command
 from tests.engine.evaluated_runs import evaluated
 
 EVERYTHING = np.arange(96)
@@ -26,7 +27,7 @@ def runs(place: Path) -> Path:
     return folder
 
 
-def test_figures_of_several_runs(vireid, runs: Path) -> None:
+def test_figures_of_several_runs(vireid: Command, runs: Path) -> None:
     drawn = vireid("visualize", "distances", "one", "two", "--dpi", "50")
     assert drawn.code == 0, drawn.err
     assert drawn.out.strip() == f"wrote {runs / 'one' / 'figures' / 'distances.png'}"
@@ -53,14 +54,16 @@ def test_figures_of_several_runs(vireid, runs: Path) -> None:
         (("one",) * 7, "from 1 to 6 runs, not 7"),
     ],
 )
-def test_what_can_not_be_drawn_exits_with_two(vireid, runs: Path, figure: str, words, said: str) -> None:
+def test_what_can_not_be_drawn_exits_with_two(
+    vireid: Command, runs: Path, figure: str, words: tuple[str, ...], said: str
+) -> None:
     result = vireid("visualize", figure, *words)
     assert result.code == 2
     assert said in result.err.replace("\n", " ")
     assert not result.out
 
 
-def test_without_a_run_it_says_how_to_get_one(vireid, place: Path) -> None:
+def test_without_a_run_it_says_how_to_get_one(vireid: Command, place: Path) -> None:
     for figure in ("distances", "tsne"):
         result = vireid("visualize", figure)
         assert result.code == 2
@@ -68,7 +71,7 @@ def test_without_a_run_it_says_how_to_get_one(vireid, place: Path) -> None:
         assert "vireid train" in result.err
 
 
-def test_amplitudes_need_a_checkpoint_and_images(vireid, runs: Path) -> None:
+def test_amplitudes_need_a_checkpoint_and_images(vireid: Command, runs: Path) -> None:
     result = vireid("visualize", "tsne", "one", "--component", "amplitude", "--device", "cpu")
     assert result.code == 2
     assert "one" in result.err

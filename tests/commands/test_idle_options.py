@@ -6,6 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.commands.conftest import Command
+
 IDLE = [
     (
         "prepare sysu --verify --root ROOT --size 96x48 --skip-bad",
@@ -61,7 +63,7 @@ IDLE = [
 
 @pytest.mark.parametrize(("words", "by", "idle"), IDLE, ids=[words for words, _, _ in IDLE])
 def test_refused_with_both_named(
-    vireid, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, words: str, by: str, idle: list[str]
+    vireid: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, words: str, by: str, idle: list[str]
 ) -> None:
     monkeypatch.chdir(tmp_path)
     said = vireid(*words.split())
@@ -88,7 +90,7 @@ def test_refused_with_both_named(
         ("--set data.trial=3 --trial all", "data.trial=3", "data.trial=all"),
     ],
 )
-def test_a_setting_that_is_replaced(vireid, words: str, first: str, later: str) -> None:
+def test_a_setting_that_is_replaced(vireid: Command, words: str, first: str, later: str) -> None:
     said = vireid("train", "--recipe", "baseline", *words.split())
     assert said.code == 2
     assert f"{first} has no effect: " in said.err
@@ -97,20 +99,22 @@ def test_a_setting_that_is_replaced(vireid, words: str, first: str, later: str) 
         assert vireid("bench", "train", *words.split()).code == 2
 
 
-def test_a_part_may_be_set_after_its_section(vireid, place: Path) -> None:
+def test_a_part_may_be_set_after_its_section(vireid: Command, place: Path) -> None:
     settings = ("--set", "train.optimizer={name: adam}", "--set", "train.optimizer.lr=nonsense")
     said = vireid("train", "--recipe", "baseline", *settings)
     assert said.code == 2
     assert "train.optimizer.lr: expected a valid number" in said.err
 
 
-def test_a_folder_from_the_environment_is_no_typed_option(vireid, place: Path) -> None:
+def test_a_folder_from_the_environment_is_no_typed_option(vireid: Command, place: Path) -> None:
     """``VIREID_DATA`` and ``VIREID_RUNS`` are set here."""
     said = vireid("evaluate", "--explain", "--dataset", "sysu", "--mode", "indoor", "--json")
     assert said.code == 0, said.err
 
 
-def test_verify_takes_its_threads_from_workers(vireid, place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_verify_takes_its_threads_from_workers(
+    vireid: Command, place: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     from vireid_cli.engine import prepare as preparation
 
     assert vireid("prepare", "sysu", "--size", "64x32").code == 0

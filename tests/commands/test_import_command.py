@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 import torch
 
+from tests.commands.conftest import Command
 from tests.engine.test_import_run import NARROW, narrow, published, saved
-from tests.tensor_files.payloads import FORMS
+from tests.tensor_files.payloads import FORMS, Form
 from vireid_cli.results import run as runs
 
 SETTINGS = [word for setting in NARROW for word in ("--set", setting)]
 
 
-def test_it_names_source_identities_figures_and_the_next_command(vireid, tmp_path: Path) -> None:
+def test_it_names_source_identities_figures_and_the_next_command(vireid: Command, tmp_path: Path) -> None:
     saved(tmp_path / "sysu_agw_best.t")
     places = ("--data", tmp_path / "data", "--runs", tmp_path / "runs")
     done = vireid("import", tmp_path / "sysu_agw_best.t", "--from", "agw", *SETTINGS, *places)
@@ -29,7 +29,7 @@ def test_it_names_source_identities_figures_and_the_next_command(vireid, tmp_pat
 
 
 @pytest.mark.parametrize("form", FORMS, ids=lambda form: form.__name__)
-def test_nothing_in_a_file_is_executed(vireid, tmp_path: Path, form: Callable[[Path, Path], None]) -> None:
+def test_nothing_in_a_file_is_executed(vireid: Command, tmp_path: Path, form: Form) -> None:
     marker, path = tmp_path / "marker", tmp_path / "best.t"
     form(path, marker)
     done = vireid("import", path, "--from", "agw", "--dataset", "sysu", "--runs", tmp_path / "runs")
@@ -39,7 +39,7 @@ def test_nothing_in_a_file_is_executed(vireid, tmp_path: Path, form: Callable[[P
     assert not list((tmp_path / "runs").glob("*"))
 
 
-def test_a_payload_beside_good_weights_is_refused(vireid, tmp_path: Path) -> None:
+def test_a_payload_beside_good_weights_is_refused(vireid: Command, tmp_path: Path) -> None:
     marker, path = tmp_path / "marker", tmp_path / "best.t"
 
     class Payload:
@@ -60,7 +60,7 @@ def test_a_payload_beside_good_weights_is_refused(vireid, tmp_path: Path) -> Non
         (("missing.t",), "--from"),
     ],
 )
-def test_wrong_use_ends_with_2(vireid, words: tuple[str, ...], text: str) -> None:
+def test_wrong_use_ends_with_2(vireid: Command, words: tuple[str, ...], text: str) -> None:
     done = vireid("import", *words)
     assert done.code == 2
     assert text in done.err

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 from rich.table import Table
 
+from tests.commands.conftest import Command
 from vireid_cli.commands import console
 from vireid_cli.commands.terminal import Terminal
 from vireid_cli.errors import UsageError
@@ -99,7 +100,7 @@ def test_json_keeps_the_text(capsys: pytest.CaptureFixture[str]) -> None:
     ],
     ids=" ".join,
 )
-def test_wrong_use_shows_arguments_as_they_are(vireid, place: Path, words: list[str]) -> None:
+def test_wrong_use_shows_arguments_as_they_are(vireid: Command, place: Path, words: list[str]) -> None:
     done = vireid(*words)
     assert done.code == 2
     assert "\x1b" not in done.err

@@ -135,7 +135,7 @@ def test_export_onnx(data: Path, trained: RunFolder, tmp_path: Path, monkeypatch
     for package in exporter.PACKAGES:
         pytest.importorskip(package)
 
-    def translate(file, path: Path, opset: int, metadata: dict[str, str]) -> dict[str, int]:
+    def translate(file: object, path: Path, opset: int, metadata: dict[str, str]) -> dict[str, int]:
         first = next(iter(file.state_dict().values()))
         path.write_bytes(first.numpy().tobytes() + file.name.encode())
         return {}

@@ -28,7 +28,7 @@ from vireid_cli.data.augment import (
 from vireid_cli.data.crop import crop_flip
 from vireid_cli.data.rectangles import Rectangles, rectangles
 from vireid_cli.recipe.augmentation import Augment, Erase, ExchangeOptions
-from vireid_cli.types import Modality
+from vireid_cli.types import Modality, Size
 
 OFF = Augment(pad=0, flip=0.0)
 FULL = Augment(
@@ -425,7 +425,7 @@ def test_the_highest_uniform_number_stays_in_range() -> None:
 
 @pytest.mark.parametrize("size", SIZES)
 def test_working_on_all_images_gives_what_working_on_the_struck_ones_gives(
-    monkeypatch: pytest.MonkeyPatch, size
+    monkeypatch: pytest.MonkeyPatch, size: Size
 ) -> None:
     """What an accelerator does, done on the CPU."""
     images = noise(40, size)

@@ -6,6 +6,8 @@ import io
 import struct
 import time
 import zlib
+from collections.abc import Callable
+from pathlib import Path
 
 import cv2
 import numpy as np
@@ -235,7 +237,7 @@ def huge_tiff() -> bytes:
 
 
 @pytest.mark.parametrize("make", [huge_png, huge_jpeg, huge_tiff])
-def test_a_header_that_claims_too_many_pixels_is_refused_at_once(make) -> None:
+def test_a_header_that_claims_too_many_pixels_is_refused_at_once(make: Callable[[], bytes]) -> None:
     data, began = make(), time.perf_counter()
     with pytest.raises(BadImage, match=r"30,000×30,000 pixels; the limit is 134 million"):
         decode(data)
@@ -254,7 +256,7 @@ def test_no_damage_ends_in_another_error() -> None:
                 continue
 
 
-def test_only_regular_files_are_read(tmp_path) -> None:
+def test_only_regular_files_are_read(tmp_path: Path) -> None:
     import os
 
     os.mkfifo(tmp_path / "pipe.jpg")
@@ -265,7 +267,7 @@ def test_only_regular_files_are_read(tmp_path) -> None:
     assert FULL == (0, 65_535)
 
 
-def test_little_memory_is_no_damage(monkeypatch):
+def test_little_memory_is_no_damage(monkeypatch: pytest.MonkeyPatch) -> None:
     """OpenCV gives up without a reason; the image must not be reported, or left out, as unreadable."""
     data = cv2.imencode(".png", np.zeros((4, 3, 3), np.uint8))[1].tobytes()
     header = inspect(data)
@@ -273,7 +275,7 @@ def test_little_memory_is_no_damage(monkeypatch):
     with pytest.raises(BadImage):
         samples(data, header)
 
-    def short(*_, **__):
+    def short(*_: object, **__: object) -> None:
         raise MemoryError
 
     monkeypatch.setattr(np, "empty", short)

@@ -18,7 +18,7 @@ from vireid_cli.data.fill import decode_files
 from vireid_cli.data.identity import find_people, marks
 from vireid_cli.data.prepare import Prepared, add_size, prepare
 from vireid_cli.data.resize import resize
-from vireid_cli.data.store import open_store
+from vireid_cli.data.store import Store, open_store
 from vireid_cli.data.verify import verify
 from vireid_cli.engine.occlusion import occlude
 from vireid_cli.engine.session import Session
@@ -242,7 +242,7 @@ def test_an_occluded_tree_keeps_its_base_s_range(tmp_path: Path) -> None:
         prepare("occ-regdb", tmp_path / "occluded", tmp_path / "data", SIZE, choices=Choices(depth="full"))
 
 
-def rows_of(base, store) -> np.ndarray:
+def rows_of(base: Store, store: Store) -> np.ndarray:
     where = {path: i for i, path in enumerate(base.records.paths.tolist())}
     return np.array([where[path] for path in store.records.paths.tolist()])
 

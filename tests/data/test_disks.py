@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -32,7 +33,7 @@ WRITERS = {
 FULL, READ_ONLY = errno.ENOSPC, errno.EROFS
 
 
-def refuse(number: int):  # type: ignore[no-untyped-def]
+def refuse(number: int) -> Callable[..., None]:  # type: ignore[no-untyped-def]
     def failing(*_: object, **__: object) -> None:
         raise OSError(number, os.strerror(number))
 

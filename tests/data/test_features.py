@@ -1,16 +1,18 @@
 """Somebody else's ``.npz``: taken as it is, or refused with the reason."""
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from vireid_cli.data.features import read_features
 from vireid_cli.errors import DataError, UsageError
 from vireid_cli.types import Modality
 
 
-def arrays(**change):
+def arrays(**change: NDArray[Any] | None) -> dict[str, NDArray[Any]]:
     rng = np.random.default_rng(0)
     good = {
         "q_feat": rng.standard_normal((4, 3)).astype(np.float32),
@@ -23,7 +25,7 @@ def arrays(**change):
     return {name: array for name, array in (good | change).items() if array is not None}
 
 
-def save(tmp_path, **change):
+def save(tmp_path: Path, **change: NDArray[Any] | None) -> Path:
     path = tmp_path / "features.npz"
     np.savez(path, **arrays(**change))
     return path
@@ -91,7 +93,7 @@ def test_half_precision_is_widened(tmp_path: Path) -> None:
         ({"q_pids": np.array([], int), "q_camids": np.array([], int)}, "q_pids is empty"),
     ],
 )
-def test_what_is_wrong_is_named(tmp_path: Path, change, message: str) -> None:
+def test_what_is_wrong_is_named(tmp_path: Path, change: dict[str, NDArray[Any] | None], message: str) -> None:
     with pytest.raises(DataError, match=message) as caught:
         read_features(save(tmp_path, **change))
     assert str(tmp_path) in caught.value.message

@@ -1,16 +1,18 @@
 """Reading ``rand_perm_cam.mat``: the cells, and errors that say what to do."""
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 from scipy.io import savemat
 
 from vireid_cli.data.permutation import find_permutation, read_permutation
 from vireid_cli.errors import DataError
 
 
-def cells(*lengths, rows=10):
+def cells(*lengths: int, rows: int = 10) -> NDArray[Any]:
     """A camera's cell: for each id a (rows, n) permutation table, or an empty cell."""
     rng = np.random.default_rng(sum(lengths))
     column = np.empty((len(lengths), 1), dtype=object)
@@ -23,7 +25,7 @@ def cells(*lengths, rows=10):
     return column
 
 
-def write(path, cameras, name="rand_perm_cam"):
+def write(path: Path, cameras: NDArray[Any], name: str = "rand_perm_cam") -> Path:
     outer = np.empty((len(cameras), 1), dtype=object)
     for k, camera in enumerate(cameras):
         outer[k, 0] = camera

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from vireid_cli.data.permutation import Permutation
 from vireid_cli.data.plan import EvaluationPlan, evaluate_plan
@@ -21,11 +22,11 @@ from vireid_cli.types import Embeddings, Modality, Record, RecordTable
 GOLDEN = Path(__file__).parents[1] / "golden"
 
 
-def modality_of_sysu(camid):
+def modality_of_sysu(camid: int) -> Modality:
     return Modality.INFRARED if camid in (3, 6) else Modality.VISIBLE
 
 
-def tree_of(name):
+def tree_of(name: str) -> tuple[RecordTable, dict[str, Any]]:
     """The golden file tree as a record table in an order of its own, and the expected selections."""
     content = json.loads((GOLDEN / f"gallery_selection_{name}.json").read_text(encoding="utf-8"))
     ids = {int(number) for number in content["test_id_text"].split(",")}
@@ -41,7 +42,7 @@ def tree_of(name):
     return RecordTable.of([records[i] for i in order]), content
 
 
-def rebuilt(tmp_path, name):
+def rebuilt(tmp_path: Path, name: str) -> tuple[RecordTable, dict[str, Any]]:
     """The golden tree as files on disk, read by its source."""
     content = json.loads((GOLDEN / f"gallery_selection_{name}.json").read_text(encoding="utf-8"))
     for path in content["tree"]:
@@ -122,7 +123,9 @@ def test_llcm_release_exchanges_the_sides_of_visible_to_infrared() -> None:
     assert len(full.galleries[0]) == 376  # all infrared query paths of the golden file
 
 
-def small_sysu(images=3, people=4, cameras=(1, 2, 3, 4, 5, 6), split="test"):
+def small_sysu(
+    images: int = 3, people: int = 4, cameras: tuple[int, ...] = (1, 2, 3, 4, 5, 6), split: str = "test"
+) -> RecordTable:
     return RecordTable.of(
         [
             Record(f"cam{c}/{p:04d}/{i:04d}.jpg", p, c, modality_of_sysu(c), split)
@@ -160,7 +163,7 @@ def test_official_takes_the_images_that_the_row_names() -> None:
     assert "fewer than 10" in multi.fingerprint["notes"]
 
 
-def official_mini():
+def official_mini() -> tuple[RecordTable, Permutation, dict[str, NDArray[Any]]]:
     with np.load(GOLDEN / "official_mini.npz", allow_pickle=False) as archive:
         case = dict(archive)
     records = [

@@ -33,7 +33,9 @@ PEOPLE = {30: (3, 2), 7: (1, 5), 12: (4, 4), 99: (2, 1), 50: (6, 3)}
     epoch=st.integers(0, 200),
 )
 @settings(max_examples=60, deadline=None)
-def test_every_batch_is_p_identities_times_k_images(people, identities, images, seed, epoch) -> None:
+def test_every_batch_is_p_identities_times_k_images(
+    people: dict[int, tuple[int, int]], identities: int, images: int, seed: int, epoch: int
+) -> None:
     pids, codes = columns(people)
     usable = sorted(pid for pid, counts in people.items() if min(counts) > 0)
     if len(usable) < identities:

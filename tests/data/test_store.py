@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import shutil
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -237,7 +239,9 @@ def test_adding_a_size_needs_the_same_images(data: Path) -> None:
 
 
 @pytest.mark.parametrize("spoil", [lambda c: [c], lambda c: {**c, "more": 1}, lambda c: c.pop("root") and c])
-def test_a_description_of_another_form_is_named(data: Path, spoil) -> None:
+def test_a_description_of_another_form_is_named(
+    data: Path, spoil: Callable[[dict[str, Any]], object]
+) -> None:
     folder = data / "prepared" / "sysu"
     content = json.loads((folder / "store.json").read_text())
     (folder / "store.json").write_text(json.dumps(spoil(content)))

@@ -1,10 +1,11 @@
 """Costs are counted where they can be counted by hand."""
 
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from vireid_cli.engine.cost import cost_of, flops_of, parameters_of
 from vireid_cli.engine.network import load_recipe
@@ -14,6 +15,9 @@ from vireid_cli.engine.session import Session
 from vireid_cli.frequency.fourier import spectrum
 from vireid_cli.layers.scan import selective_scan
 from vireid_cli.layers.trans_mamba import Attention
+from vireid_cli.types import Modality
+
+Work = Callable[[Tensor], Tensor]
 
 CPU = Runtime(torch.device("cpu"), "fp32")
 SESSION = Session(CPU, Reporter(), Path("data"), Path("runs"))
@@ -23,22 +27,22 @@ NARROW = ("backbone.name=resnet18", "backbone.weights=none", "backbone.width=16"
 class Working(nn.Module):
     """A network whose ``embed`` is one piece of work."""
 
-    def __init__(self, work):
+    def __init__(self, work: Work) -> None:
         super().__init__()
         self.work = work
 
-    def embed(self, images, modality):
+    def embed(self, images: Tensor, modality: Modality) -> Tensor:
         return self.work(images)
 
 
-def scanned(images):
+def scanned(images: Tensor) -> Tensor:
     u = torch.rand(1, 4, 10, 6)
     return selective_scan(
         u, u, -torch.rand(4, 6, 3), torch.rand(1, 4, 10, 3), torch.rand(1, 4, 10, 3), u[0, :, 0]
     )
 
 
-def attended(images):
+def attended(images: Tensor) -> Tensor:
     torch.manual_seed(0)
     return Attention(16)(torch.rand(1, 5, 16), torch.rand(1, 7, 16))
 
@@ -56,7 +60,7 @@ def attended(images):
         (attended, (5 * 16 + 7 * 32 + 5 * 16) * 16 + 2 * 5 * 7 * 16),
     ],
 )
-def test_multiply_adds(work, multiply_adds) -> None:
+def test_multiply_adds(work: Work, multiply_adds: float) -> None:
     assert flops_of(Working(work), (32, 16), CPU) == 2 * multiply_adds
 
 

@@ -15,8 +15,11 @@ from torch import Tensor, nn
 
 from vireid_cli.errors import MissingExtra, VireidError
 from vireid_cli.exporters import onnx as exporter
-from vireid_cli.exporters.onnx import LIMIT, export_onnx
+from vireid_cli.exporters.onnx import LIMIT, OnnxExport, export_onnx
 from vireid_cli.types import Modality
+
+Exported = tuple[Path, OnnxExport]
+"""A folder, and the report of the export into it."""
 
 onnx = pytest.importorskip("onnx")
 pytest.importorskip("onnxscript")
@@ -107,13 +110,17 @@ def network() -> Small:
 
 
 @pytest.fixture(scope="module")
-def split(network: Small, samples: dict[Modality, Tensor], tmp_path_factory: pytest.TempPathFactory):
+def split(
+    network: Small, samples: dict[Modality, Tensor], tmp_path_factory: pytest.TempPathFactory
+) -> Exported:
     folder = tmp_path_factory.mktemp("split")
     return folder, export_onnx(network, folder, samples, metadata={"recipe": "small"})
 
 
 @pytest.fixture(scope="module")
-def joint(network: Small, samples: dict[Modality, Tensor], tmp_path_factory: pytest.TempPathFactory):
+def joint(
+    network: Small, samples: dict[Modality, Tensor], tmp_path_factory: pytest.TempPathFactory
+) -> Exported:
     folder = tmp_path_factory.mktemp("joint")
     return folder, export_onnx(network, folder, samples, layout="joint")
 
@@ -132,7 +139,9 @@ def names(folder: Path) -> list[str]:
 
 @pytest.mark.parametrize("batch", [1, 2, 5, 11])
 @pytest.mark.parametrize("modality", list(Modality))
-def test_split_files_match_the_network_at_any_batch_size(network: Small, split, batch: int, modality) -> None:
+def test_split_files_match_the_network_at_any_batch_size(
+    network: Small, split: Exported, batch: int, modality: Modality
+) -> None:
     images = torch.rand(batch, 3, *SIZE, generator=torch.Generator().manual_seed(batch))
     session = runtime.InferenceSession(str(split[0] / f"{modality.value}.onnx"))
     (embedding,) = session.run(["embedding"], {"images": images.numpy()})
@@ -141,7 +150,9 @@ def test_split_files_match_the_network_at_any_batch_size(network: Small, split, 
 
 
 @pytest.mark.parametrize("batches", [(1, 5), (3, 3), (5, 1)])
-def test_joint_file_accepts_two_batch_sizes(network: Small, joint, batches: tuple[int, int]) -> None:
+def test_joint_file_accepts_two_batch_sizes(
+    network: Small, joint: Exported, batches: tuple[int, int]
+) -> None:
     generator = torch.Generator().manual_seed(3)
     visible, infrared = (torch.rand(n, 3, *SIZE, generator=generator) for n in batches)
     session = runtime.InferenceSession(str(joint[0] / "embed.onnx"))
@@ -151,7 +162,7 @@ def test_joint_file_accepts_two_batch_sizes(network: Small, joint, batches: tupl
     np.testing.assert_allclose(outputs[1], reference(network, infrared, Modality.INFRARED), atol=2e-6)
 
 
-def test_result_lists_files_and_comparison(split, joint) -> None:
+def test_result_lists_files_and_comparison(split: Exported, joint: Exported) -> None:
     folder, report = split
     assert report.files == (folder / "visible.onnx", folder / "infrared.onnx")
     assert names(folder) == ["infrared.onnx", "visible.onnx"]
@@ -165,7 +176,7 @@ def test_result_lists_files_and_comparison(split, joint) -> None:
     assert joint[1].files == (joint[0] / "embed.onnx",)
 
 
-def test_files_contain_only_needed_weights_once(split, joint) -> None:
+def test_files_contain_only_needed_weights_once(split: Exported, joint: Exported) -> None:
     def weights(path: Path) -> int:
         return sum(int(np.prod(t.dims)) for t in onnx.load(path).graph.initializer)
 
@@ -175,7 +186,7 @@ def test_files_contain_only_needed_weights_once(split, joint) -> None:
     assert total + stem <= weights(joint[0] / "embed.onnx") < total + stem + 500
 
 
-def test_metadata_describes_input_without_machine_details(split) -> None:
+def test_metadata_describes_input_without_machine_details(split: Exported) -> None:
     model = onnx.load(split[0] / "visible.onnx")
     metadata = {entry.key: entry.value for entry in model.metadata_props}
     assert metadata["recipe"] == "small"
@@ -193,14 +204,14 @@ def test_metadata_describes_input_without_machine_details(split) -> None:
     assert b"stack_trace" not in content
 
 
-def test_network_is_not_modified(network: Small, samples: dict[Modality, Tensor], split) -> None:
+def test_network_is_not_modified(network: Small, samples: dict[Modality, Tensor], split: Exported) -> None:
     assert network.training
     assert all(module.training for module in network.modules())
     assert all(p.requires_grad and p.grad is None for p in network.parameters())
 
 
 def test_bytes_depend_on_the_network_only(
-    network: Small, samples: dict[Modality, Tensor], split, tmp_path: Path
+    network: Small, samples: dict[Modality, Tensor], split: Exported, tmp_path: Path
 ) -> None:
     infrared = {Modality.INFRARED: samples[Modality.INFRARED]}
     export_onnx(network, tmp_path, infrared, metadata={"recipe": "small"})
@@ -209,7 +220,10 @@ def test_bytes_depend_on_the_network_only(
 
 
 def test_single_sample_and_later_opset_export_silently(
-    tmp_path: Path, samples: dict[Modality, Tensor], capfd: pytest.CaptureFixture[str], recwarn
+    tmp_path: Path,
+    samples: dict[Modality, Tensor],
+    capfd: pytest.CaptureFixture[str],
+    recwarn: pytest.WarningsRecorder,
 ) -> None:
     sample = {Modality.INFRARED: samples[Modality.INFRARED][:1]}
     report = export_onnx(Plain(), tmp_path, sample, opset=20)
@@ -234,7 +248,11 @@ def test_single_sample_and_later_opset_export_silently(
     ],
 )
 def test_failed_verification_writes_no_file(
-    tmp_path: Path, samples: dict[Modality, Tensor], wrong, words: str, capfd: pytest.CaptureFixture[str]
+    tmp_path: Path,
+    samples: dict[Modality, Tensor],
+    wrong: type[Plain],
+    words: str,
+    capfd: pytest.CaptureFixture[str],
 ) -> None:
     (tmp_path / "visible.onnx").write_bytes(b"an earlier export")
     with pytest.raises(VireidError, match=words):
@@ -279,7 +297,7 @@ def test_large_weights_are_in_a_separate_file(
         ("joint", {Modality.VISIBLE: torch.rand(2, 3, *SIZE)}),
     ],
 )
-def test_wrong_samples_raise(tmp_path: Path, layout: str, samples) -> None:
+def test_wrong_samples_raise(tmp_path: Path, layout: str, samples: dict[Modality, Tensor]) -> None:
     with pytest.raises(ValueError, match=r"samples|expected|pixels"):
         export_onnx(Plain(), tmp_path / "new", samples, layout=layout)
     assert not (tmp_path / "new").exists()

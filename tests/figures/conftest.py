@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 import pytest
+
+DrawPerson = Callable[..., np.ndarray]
+"""``person(pid, view, infrared, size)``."""
 
 
 def _person(pid: int, view: int, infrared: bool, size: tuple[int, int] = (144, 72)) -> np.ndarray:
@@ -32,6 +37,6 @@ def _person(pid: int, view: int, infrared: bool, size: tuple[int, int] = (144, 7
 
 
 @pytest.fixture(scope="session")
-def person():
+def person() -> DrawPerson:
     """Draw a person: ``person(pid, view, infrared, size)``, (H, W, 3) in [0, 1]."""
     return _person

@@ -21,7 +21,7 @@ from vireid_cli.engine.evaluate.result import EvaluateOptions, evaluate_protocol
 from vireid_cli.engine.evaluate.scoring import Measured
 from vireid_cli.rendered.options import RenderOptions
 from vireid_cli.results.run import RunFolder
-from vireid_cli.types import Embeddings
+from vireid_cli.types import Embeddings, RecordTable
 
 PEOPLE = {1: 49, 2: 60, 3: 96, 4: 96, 5: 96, 6: 96}
 """Test identities per camera: 301 visible images in the single-shot gallery."""
@@ -98,7 +98,7 @@ def made_run(engine: Engine, recipe: str, width: int, seed: int) -> RunFolder:
     return run
 
 
-def _embeddings(table, width: int, seed: int) -> Embeddings:
+def _embeddings(table: RecordTable, width: int, seed: int) -> Embeddings:
     """Create features from a direction per person, a direction per camera and noise; people overlap."""
     random = np.random.default_rng(seed)
     people, cameras = random.normal(size=(128, width)), random.normal(size=(7, width))

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from matplotlib import colormaps
 
+from tests.figures.conftest import DrawPerson
 from vireid_cli.figures import attention, saving, style
 from vireid_cli.figures.attention import Look, PersonImages, RunRow, attention_figure, overlaid
 
@@ -16,7 +17,7 @@ SIZE = (48, 24)
 
 
 @pytest.fixture(scope="module")
-def people(person) -> list[PersonImages]:
+def people(person: DrawPerson) -> list[PersonImages]:
     return [
         PersonImages(
             f"pid {pid}", ("cam 1", "cam 3"), (person(pid, 0, False, SIZE), person(pid, 1, True, SIZE))

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from matplotlib.figure import Figure
 
 from vireid_cli.errors import UsageError
 from vireid_cli.figures import saving
@@ -38,7 +39,7 @@ def steps() -> list[schema.StepRow]:
     return [step(i, identity=5.0 / (i + 1), **({"triplet": 0.5} if i >= 6 else {})) for i in range(20)]
 
 
-def drawn(figure) -> dict[str, tuple[np.ndarray, np.ndarray]]:
+def drawn(figure: Figure) -> dict[str, tuple[np.ndarray, np.ndarray]]:
     return {a.get_title(loc="left"): a.lines[0].get_data() for a in figure.axes}
 
 

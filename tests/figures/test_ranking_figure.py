@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from matplotlib.colors import to_rgb
 
+from tests.figures.conftest import DrawPerson
 from vireid_cli.errors import UsageError
 from vireid_cli.figures import saving, style
 from vireid_cli.figures.ranking import RankingRow, compared_figure, ranking_figure
@@ -17,7 +18,7 @@ from vireid_cli.figures.ranking import RankingRow, compared_figure, ranking_figu
 SIZE = (36, 18)
 
 
-def row(correct: list[bool], person, pid: int = 3) -> RankingRow:
+def row(correct: list[bool], person: DrawPerson, pid: int = 3) -> RankingRow:
     count = len(correct)
     images = np.stack([person(pid if right else 50 + i, i, False, SIZE) for i, right in enumerate(correct)])
     return RankingRow(
@@ -31,7 +32,7 @@ def row(correct: list[bool], person, pid: int = 3) -> RankingRow:
 
 
 @pytest.fixture(scope="module")
-def rows(person) -> list[RankingRow]:
+def rows(person: DrawPerson) -> list[RankingRow]:
     pattern = [True, False, True, True, False, False, False, True, False, True]
     return [row(pattern, person), row([not right for right in pattern][:4], person, pid=5)]
 
@@ -73,7 +74,7 @@ def test_negative_scores_have_a_typographic_minus(rows: list[RankingRow]) -> Non
     assert "-" not in "".join(words)
 
 
-def test_images_are_drawn_best_first_and_at_most_ten(person) -> None:
+def test_images_are_drawn_best_first_and_at_most_ten(person: DrawPerson) -> None:
     many = row([True] * 14, person)
     images = ranking_figure([many], "x").axes[0].images
     assert len(images) == 11
@@ -83,7 +84,7 @@ def test_images_are_drawn_best_first_and_at_most_ten(person) -> None:
     assert lefts == sorted(lefts)
 
 
-def test_without_scores_and_without_matches(person) -> None:
+def test_without_scores_and_without_matches(person: DrawPerson) -> None:
     bare = replace(row([True], person), scores=None)
     empty = row([True], person)
     empty = replace(
@@ -94,7 +95,7 @@ def test_without_scores_and_without_matches(person) -> None:
     assert "none" in words
 
 
-def test_runs_are_stacked_beside_one_query(rows: list[RankingRow], person) -> None:
+def test_runs_are_stacked_beside_one_query(rows: list[RankingRow], person: DrawPerson) -> None:
     other = [True] * 10
     groups = [
         [replace(rows[0], head="FDNM: AP 60.0 %"), replace(row(other, person), head="AGW: AP 9.0 %")]
@@ -161,6 +162,6 @@ def test_no_query_raises_with_hint() -> None:
         ("scores", np.zeros(3)),
     ],
 )
-def test_error_names_the_wrong_array(person, name: str, value) -> None:
+def test_error_names_the_wrong_array(person: DrawPerson, name: str, value: object) -> None:
     with pytest.raises(ValueError, match=name):
         replace(row([True, False], person), **{name: value})

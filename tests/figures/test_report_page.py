@@ -8,6 +8,7 @@ import json
 import re
 from dataclasses import replace
 from html.parser import HTMLParser
+from typing import Any
 
 import numpy as np
 import pytest
@@ -122,7 +123,7 @@ def test_inconsistent_parts_raise() -> None:
         Gallery(made.query, replace(made.gallery, paths=made.gallery.paths[:3]), made.rankings, (0,))
 
 
-def content(**changes):
+def content(**changes: object) -> dict[str, Any]:
     metric = {"mean": 0.5, "std": 0.01, "interval": [0.45, 0.55]}
     return {
         "protocol": "all-single-seeded",
@@ -186,7 +187,7 @@ def test_verification_rates_have_tiles() -> None:
 
 
 def test_camera_pairs_side_by_side() -> None:
-    def pair(q, g, rank1):
+    def pair(q: int, g: int, rank1: float | None) -> dict[str, Any]:
         return {
             "query_camera": q,
             "gallery_camera": g,

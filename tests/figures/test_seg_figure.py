@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from tests.figures.conftest import DrawPerson
 from vireid_cli.figures import saving, seg, style
 from vireid_cli.figures.seg import MeanSpectrum, SegRow, Spectra, seg_figure
 
@@ -15,7 +16,7 @@ SIZE = (48, 24)
 
 
 @pytest.fixture(scope="module")
-def rows(person) -> list[SegRow]:
+def rows(person: DrawPerson) -> list[SegRow]:
     made = []
     for pid in range(3):
         visible, infrared = person(pid, 0, False, SIZE), person(pid, 1, True, SIZE)

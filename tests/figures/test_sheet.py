@@ -8,13 +8,14 @@ import matplotlib.image
 import numpy as np
 import pytest
 
+from tests.figures.conftest import DrawPerson
 from vireid_cli.errors import UsageError
 from vireid_cli.figures import saving
 from vireid_cli.figures.sheet import contact_sheet
 
 
 @pytest.fixture(scope="module")
-def images(person) -> list[np.ndarray]:
+def images(person: DrawPerson) -> list[np.ndarray]:
     return [person(i, 0, i % 2 == 1, (40 + 4 * i, 20)) for i in range(7)]
 
 

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import matplotlib.image
 import numpy as np
 import pytest
 from matplotlib import colormaps
+from matplotlib.figure import Figure
+from numpy.typing import NDArray
 
+from tests.figures.conftest import DrawPerson
 from vireid_cli.figures import saving, style
 from vireid_cli.figures.spectra import SpectrumColumn, mirrored, phase_swap_figure, spectrum_figure
 from vireid_cli.figures.style import stretched
@@ -39,7 +43,7 @@ def column(name: str, image: np.ndarray, other: np.ndarray) -> SpectrumColumn:
 
 
 @pytest.fixture(scope="module")
-def data(person) -> tuple[SpectrumColumn, SpectrumColumn]:
+def data(person: DrawPerson) -> tuple[SpectrumColumn, SpectrumColumn]:
     visible, infrared = person(7, 0, False, SIZE), person(7, 1, True, SIZE)
     return column("visible", visible, infrared), column("infrared", infrared, visible)
 
@@ -50,18 +54,18 @@ def flat(value: float) -> SpectrumColumn:
     return SpectrumColumn("flat", "", style.INK, image, grey, zero, zero, zero, swapped=image)
 
 
-def drawings(data, title: str = "x"):
+def drawings(data: tuple[SpectrumColumn, SpectrumColumn], title: str = "x") -> dict[str, Figure]:
     return {"swap": phase_swap_figure(*data, title), "spectrum": spectrum_figure(data, title)}
 
 
-def texts(figure) -> list[str]:
+def texts(figure: Figure) -> list[str]:
     return [text.get_text() for text in figure.axes[0].texts]
 
 
 ROUNDED = 0.5 / 255 + 1e-9
 
 
-def shown(figure) -> list[tuple[np.ndarray, np.ndarray]]:
+def shown(figure: Figure) -> list[tuple[np.ndarray, np.ndarray]]:
     return [(np.array(i.get_extent()), np.asarray(i.get_array()) / 255) for i in figure.axes[0].images]
 
 
@@ -200,7 +204,9 @@ def test_mirrored_completes_numpys_half_spectrum(size: tuple[int, int]) -> None:
         ("amplitude_only", np.full(SIZE, np.inf)),
     ],
 )
-def test_error_names_the_wrong_array(data: tuple[SpectrumColumn, SpectrumColumn], name: str, value) -> None:
+def test_error_names_the_wrong_array(
+    data: tuple[SpectrumColumn, SpectrumColumn], name: str, value: NDArray[Any]
+) -> None:
     with pytest.raises(ValueError, match=name):
         replace(data[0], **{name: value})
 

@@ -6,6 +6,7 @@ import struct
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import matplotlib
 import numpy as np
@@ -69,7 +70,9 @@ def pixels(path: Path) -> np.ndarray:
     [(style.RIGHT, style.WRONG), tuple(style.MODALITY_COLOUR[m] for m in Modality)],
     ids=["match", "side"],
 )
-def test_meaningful_colours_are_distinct_with_colour_blindness(pair, deficiency) -> None:
+def test_meaningful_colours_are_distinct_with_colour_blindness(
+    pair: tuple[str, str], deficiency: str
+) -> None:
     # a difference of 2.3 is just visible, 20 is clearly another colour
     assert np.linalg.norm(lab(pair[0], deficiency) - lab(pair[1], deficiency)) > 20
 
@@ -149,7 +152,7 @@ def test_failed_write_keeps_the_old_file(tmp_path: Path, monkeypatch: pytest.Mon
     target = saving.save(drawing(), tmp_path / "a.png")
     before = target.read_bytes()
 
-    def half(self, file, *_, **__):
+    def half(self, file: Any, *_: object, **__: object) -> None:
         file.write(b"half a picture")
         raise OSError("disk full")
 

@@ -6,9 +6,11 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from vireid_cli.errors import MissingExtra, UsageError
 from vireid_cli.figures.tsne import tsne_points
@@ -27,12 +29,12 @@ def groups(people: int = 5, each: int = 8, noise: float = 0.2) -> tuple[np.ndarr
 
 
 @pytest.fixture(scope="module")
-def laid_out():
+def laid_out() -> tuple[NDArray[Any], NDArray[Any]]:
     features, pids = groups()
     return tsne_points(features, seed=3), pids
 
 
-def test_separate_people_stay_separate(laid_out) -> None:
+def test_separate_people_stay_separate(laid_out: tuple[NDArray[Any], NDArray[Any]]) -> None:
     points, pids = laid_out
     assert points.shape == (40, 2)
     distances = np.linalg.norm(points[:, None] - points[None], axis=2) + np.diag(np.full(40, np.inf))
@@ -89,7 +91,7 @@ def test_fewer_features_than_principal_components() -> None:
         (np.full((12, 4), np.nan), ValueError, "finite"),
     ],
 )
-def test_invalid_features_raise(features, error, words: str) -> None:
+def test_invalid_features_raise(features: NDArray[Any], error: type[Exception], words: str) -> None:
     with pytest.raises(error, match=words):
         tsne_points(features)
 

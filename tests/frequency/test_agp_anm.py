@@ -1,26 +1,27 @@
 """AGP and ANM against torch.fft in complex arithmetic, and their laws."""
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 import torch.nn.functional as F
+from torch import Tensor
 
+from tests.tensors import normal
 from vireid_cli.frequency import fourier
 from vireid_cli.frequency.agp import AmplitudeGuidedPhase, mean_amplitude, share_monitors
 from vireid_cli.frequency.anm import AmplitudeNuancesMining
+from vireid_cli.frequency.fourier import Kind
 from vireid_cli.frequency.rotation import rotate
 from vireid_cli.losses.nuances import nuances_mining
+from vireid_cli.types import Size
 
 KINDS = ("fft", "matmul")
 SIZES = [(6, 5), (5, 4), (24, 12)]
 
 
-def maps(*shape, seed=0, dtype=torch.float64):
-    return torch.randn(*shape, generator=torch.Generator().manual_seed(seed), dtype=dtype)
-
-
-def agp_by_fft(features, module):
+def agp_by_fft(features: Tensor, module: AmplitudeGuidedPhase) -> Tensor:
     """Equation by equation."""
     bins = torch.fft.rfft2(features, norm="ortho")
     share = torch.sigmoid(module.mix(bins.abs().mean(dim=(2, 3))))[..., None, None]
@@ -32,12 +33,14 @@ def agp_by_fft(features, module):
 @pytest.mark.parametrize("size", SIZES)
 @pytest.mark.parametrize("init", ["identity", "paper"])
 @pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
-def test_agp_is_its_equations_in_value_and_gradient(kind, size, init: str, layout) -> None:
+def test_agp_is_its_equations_in_value_and_gradient(
+    kind: Kind, size: Size, init: str, layout: torch.memory_format
+) -> None:
     torch.manual_seed(0)
     module = AmplitudeGuidedPhase(3, init, kind=kind).double()
-    actual = maps(2, 3, *size).contiguous(memory_format=layout).requires_grad_()
+    actual = normal(2, 3, *size).contiguous(memory_format=layout).requires_grad_()
     expected = actual.detach().clone().requires_grad_()
-    weight = maps(2, 3, *size, seed=1)
+    weight = normal(2, 3, *size, seed=1)
     gradients = []
     for run, features in ((module, actual), (lambda x: agp_by_fft(x, module), expected)):
         module.zero_grad()
@@ -50,8 +53,8 @@ def test_agp_is_its_equations_in_value_and_gradient(kind, size, init: str, layou
 
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("size", SIZES)
-def test_agp_without_share_is_the_identity_and_starts_near_it(kind, size) -> None:
-    features = maps(2, 8, *size)
+def test_agp_without_share_is_the_identity_and_starts_near_it(kind: Kind, size: Size) -> None:
+    features = normal(2, 8, *size)
     bins = fourier.spectrum(features, kind)
     unturned = rotate(bins, torch.zeros(2, 8, 1, 1, dtype=torch.float64))
     torch.testing.assert_close(fourier.inverse(unturned, size, kind), features, rtol=0, atol=1e-6)
@@ -64,7 +67,7 @@ def test_agp_without_share_is_the_identity_and_starts_near_it(kind, size) -> Non
 
 
 def test_split_convolutions_side_by_side_are_one() -> None:
-    module, guide = AmplitudeGuidedPhase(12).double(), maps(5, 12)
+    module, guide = AmplitudeGuidedPhase(12).double(), normal(5, 12)
     split = [
         F.conv1d(guide[..., None], w[..., None], b)
         for w, b in zip(module.mix.weight.chunk(4), module.mix.bias.chunk(4), strict=True)
@@ -73,8 +76,8 @@ def test_split_convolutions_side_by_side_are_one() -> None:
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_phasor_representation_is_a_gain(kind) -> None:
-    module, features = AmplitudeGuidedPhase(3, "paper", "phasor", kind=kind).double(), maps(2, 3, 6, 5)
+def test_phasor_representation_is_a_gain(kind: Kind) -> None:
+    module, features = AmplitudeGuidedPhase(3, "paper", "phasor", kind=kind).double(), normal(2, 3, 6, 5)
     bins = torch.fft.rfft2(features, norm="ortho")
     share = torch.sigmoid(module.mix(bins.abs().mean(dim=(2, 3))))[..., None, None]
     scaled = torch.fft.irfft2(bins * (1 + share), s=(6, 5), norm="ortho")
@@ -83,7 +86,7 @@ def test_phasor_representation_is_a_gain(kind) -> None:
 
 @pytest.mark.parametrize("width", [5, 6])
 def test_pool_over_the_half_or_the_full_plane(width: int) -> None:
-    features = maps(2, 3, 4, width)
+    features = normal(2, 3, 4, width)
     half = torch.fft.rfft2(features, norm="ortho").abs()
     full = torch.fft.fft2(features, norm="ortho").abs().mean(dim=(2, 3))
     torch.testing.assert_close(mean_amplitude(half, width, "hermitian"), full)
@@ -92,12 +95,12 @@ def test_pool_over_the_half_or_the_full_plane(width: int) -> None:
 
 
 def test_rotation_gradcheck() -> None:
-    re, im = maps(2, 3, 4, seed=1).requires_grad_(), maps(2, 3, 4, seed=2).requires_grad_()
+    re, im = normal(2, 3, 4, seed=1).requires_grad_(), normal(2, 3, 4, seed=2).requires_grad_()
     share = torch.rand(2, 1, 1, dtype=torch.float64).requires_grad_()
     assert torch.autograd.gradcheck(lambda a, b, s: rotate((a, b), s), (re, im, share))
 
 
-def anm_by_fft(features, module):
+def anm_by_fft(features: Tensor, module: AmplitudeNuancesMining) -> Tensor:
     """Equation by equation with torch's instance norm."""
     bins = torch.fft.rfft2(features, norm="ortho")
     outputs = []
@@ -136,15 +139,15 @@ def anm_by_fft(features, module):
 @pytest.mark.parametrize(("kind", "size"), [("fft", (6, 5)), ("matmul", (6, 5)), ("matmul", (24, 12))])
 @pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
 def test_anm_is_its_equations_in_value_and_gradient(
-    reading, kind: str, size: tuple[int, int], layout
+    reading: dict[str, Any], kind: str, size: tuple[int, int], layout: torch.memory_format
 ) -> None:
     torch.manual_seed(1)
     module = AmplitudeNuancesMining(3, kind=kind, **reading).double().train()
     torch.nn.init.uniform_(module.weight, 0.5, 1.5)
     torch.nn.init.uniform_(module.bias, -0.5, 0.5)
-    actual = maps(2, 3, *size).contiguous(memory_format=layout).requires_grad_()
+    actual = normal(2, 3, *size).contiguous(memory_format=layout).requires_grad_()
     expected = actual.detach().clone().requires_grad_()
-    weight = maps(4, 3, *size, seed=1)
+    weight = normal(4, 3, *size, seed=1)
     results = []
     for run, features in ((module, actual), (lambda x: anm_by_fft(x, module), expected)):
         module.zero_grad()
@@ -157,7 +160,7 @@ def test_anm_is_its_equations_in_value_and_gradient(
 
 def test_positivity_on_the_sum_zeroes_zero_frequencies_and_on_the_mixed_amplitude_none() -> None:
     """The global feature is the zero frequency; a channel with this bin set to zero has no gradient."""
-    features = maps(8, 32, 24, 12).relu()
+    features = normal(8, 32, 24, 12).relu()
     shares = {}
     for reading in ("mixed", "sum"):
         torch.manual_seed(1)
@@ -194,7 +197,7 @@ def test_one_norm_over_both_branches_makes_them_opposite_and_two_norms_do_not(
 
 
 def test_starts_of_the_gate() -> None:
-    guide = maps(6, 32).abs()
+    guide = normal(6, 32).abs()
     for init, start in (("identity", 0.018), ("open", 0.119)):
         share = AmplitudeGuidedPhase(32, init).double().share(guide)
         assert share.mean().item() == pytest.approx(start, rel=0.03)
@@ -203,7 +206,7 @@ def test_starts_of_the_gate() -> None:
 def test_the_last_share_is_of_the_training_batch_and_carries_no_gradient(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    module, features = AmplitudeGuidedPhase(4, "open").double(), maps(5, 4, 6, 5)
+    module, features = AmplitudeGuidedPhase(4, "open").double(), normal(5, 4, 6, 5)
     stages = torch.nn.ModuleDict({"layer1": module})
     assert share_monitors(stages) == {}
     module.eval()(features)
@@ -223,15 +226,17 @@ def test_the_last_share_is_of_the_training_batch_and_carries_no_gradient(
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_global_average_after_an_inverse_is_the_zero_frequency(kind) -> None:
-    re, im = maps(2, 3, 6, 3), maps(2, 3, 6, 3, seed=1)
+def test_global_average_after_an_inverse_is_the_zero_frequency(kind: Kind) -> None:
+    re, im = normal(2, 3, 6, 3), normal(2, 3, 6, 3, seed=1)
     rebuilt = fourier.inverse((re, im), (6, 5), kind)
     torch.testing.assert_close(rebuilt.mean(dim=(2, 3)), re[..., 0, 0] / 30**0.5)
 
 
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("make", [AmplitudeGuidedPhase, AmplitudeNuancesMining])
-def test_gradients_are_finite_for_constant_and_empty_channels(kind, make) -> None:
+def test_gradients_are_finite_for_constant_and_empty_channels(
+    kind: Kind, make: type[AmplitudeGuidedPhase] | type[AmplitudeNuancesMining]
+) -> None:
     features = torch.randn(2, 4, 8, 6)
     features[:, 0], features[:, 1], features[0] = 0.0, 0.7, 0.0
     module = make(4, kind=kind).train()
@@ -244,7 +249,9 @@ def test_gradients_are_finite_for_constant_and_empty_channels(kind, make) -> Non
 
 
 @pytest.mark.parametrize("make", [AmplitudeGuidedPhase, AmplitudeNuancesMining])
-def test_transforms_stay_in_float32_under_autocast(make) -> None:
+def test_transforms_stay_in_float32_under_autocast(
+    make: type[AmplitudeGuidedPhase] | type[AmplitudeNuancesMining],
+) -> None:
     torch.manual_seed(0)
     module, features = make(4).eval(), torch.randn(2, 4, 8, 6)
     with torch.no_grad():
@@ -256,8 +263,8 @@ def test_transforms_stay_in_float32_under_autocast(make) -> None:
 
 
 @pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
-def test_products_follow_the_layout_of_the_maps(layout) -> None:
-    images = maps(2, 3, 16, 14, dtype=torch.float32).contiguous(memory_format=layout).requires_grad_()
+def test_products_follow_the_layout_of_the_maps(layout: torch.memory_format) -> None:
+    images = normal(2, 3, 16, 14, dtype=torch.float32).contiguous(memory_format=layout).requires_grad_()
     bins = fourier.spectrum(images, "matmul")
     expected = torch.fft.rfft2(images.detach(), norm="ortho")
     torch.testing.assert_close(torch.complex(*bins), expected, rtol=1e-5, atol=1e-5)
@@ -267,41 +274,41 @@ def test_products_follow_the_layout_of_the_maps(layout) -> None:
 
 
 @pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
-def test_the_norm_of_anm_is_handed_a_gradient_in_its_own_layout(layout) -> None:
+def test_the_norm_of_anm_is_handed_a_gradient_in_its_own_layout(layout: torch.memory_format) -> None:
     module, layouts = AmplitudeNuancesMining(3).train(), []
     module.norm.register_full_backward_hook(
         lambda norm, to_maps, inputs: layouts.append(inputs[0].is_contiguous(memory_format=layout))
     )
-    features = maps(2, 3, 8, 6, dtype=torch.float32).contiguous(memory_format=layout).requires_grad_()
+    features = normal(2, 3, 8, 6, dtype=torch.float32).contiguous(memory_format=layout).requires_grad_()
     module(features).mean(dim=(-2, -1)).sum().backward()  # pooling: one number for all pixels of a map
     assert layouts == [True]
 
 
 class Both(torch.nn.Module):
-    def __init__(self):
+    def __init__(self) -> None:
         super().__init__()
         self.agp, self.anm = AmplitudeGuidedPhase(4), AmplitudeNuancesMining(4)
 
-    def forward(self, features):
+    def forward(self, features: Tensor) -> Tensor:
         return self.anm(self.agp(features))
 
 
 class Rows(Both):
-    def forward(self, features):
+    def forward(self, features: Tensor) -> Tensor:
         return self.anm.rows(self.agp(features))
 
 
 @pytest.mark.parametrize("make", [Both, Rows])
-def test_compiles_whole_with_all_gradients(make) -> None:
+def test_compiles_whole_with_all_gradients(make: type[Both] | type[Rows]) -> None:
     torch.manual_seed(0)
-    module, features = make().double().train(), maps(2, 4, 9, 6)
+    module, features = make().double().train(), normal(2, 4, 9, 6)
     compiled = torch.compile(module, fullgraph=True, backend="aot_eager")
     results = []
     for run in (module, compiled):
         module.zero_grad()
         inputs = features.clone().requires_grad_()
         output = run(inputs)
-        (output * maps(*output.shape, seed=1)).sum().backward()
+        (output * normal(*output.shape, seed=1)).sum().backward()
         results.append([output.detach(), inputs.grad, *(p.grad.clone() for p in module.parameters())])
     for first, second in zip(*reversed(results), strict=True):
         torch.testing.assert_close(first, second, rtol=1e-8, atol=1e-10)
@@ -311,7 +318,7 @@ def test_exports_as_products_without_fourier_nodes(tmp_path: Path) -> None:
     pytest.importorskip("onnxscript")
     runtime = pytest.importorskip("onnxruntime")
     torch.manual_seed(0)
-    module, features = Both().eval(), maps(2, 4, 20, 12, dtype=torch.float32)
+    module, features = Both().eval(), normal(2, 4, 20, 12, dtype=torch.float32)
     program = torch.onnx.export(
         module, (features,), dynamo=True, dynamic_shapes=({0: "batch"},), verbose=False
     )
@@ -321,6 +328,6 @@ def test_exports_as_products_without_fourier_nodes(tmp_path: Path) -> None:
     program.save(tmp_path / "both.onnx")
     session = runtime.InferenceSession(str(tmp_path / "both.onnx"))
     for batch in (1, 3):
-        more = maps(batch, 4, 20, 12, seed=batch, dtype=torch.float32)
+        more = normal(batch, 4, 20, 12, seed=batch, dtype=torch.float32)
         (actual,) = session.run(None, {session.get_inputs()[0].name: more.numpy()})
         torch.testing.assert_close(torch.from_numpy(actual), module(more).detach(), rtol=1e-4, atol=1e-4)

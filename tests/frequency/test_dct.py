@@ -1,13 +1,16 @@
 """The DCT against scipy, FcaNet's frequencies, and descriptors of parts against plain loops."""
 
 import math
+from collections.abc import Sequence
 
 import numpy as np
 import pytest
 import scipy.fft
 import torch
 import torch.nn.functional as F
+from torch import Tensor
 
+from tests.tensors import normal
 from vireid_cli.frequency.dct import (
     FREQUENCIES,
     basis,
@@ -19,10 +22,6 @@ from vireid_cli.frequency.dct import (
 )
 
 
-def draw(*shape, seed=0):
-    return torch.randn(*shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
-
-
 @pytest.mark.parametrize("size", [1, 2, 6, 7, 24])
 def test_basis_is_orthonormal(size: int) -> None:
     assert np.abs(basis(size) @ basis(size).T - np.eye(size)).max() < 1e-12
@@ -30,7 +29,7 @@ def test_basis_is_orthonormal(size: int) -> None:
 
 @pytest.mark.parametrize(("height", "width", "parts"), [(24, 8, 4), (18, 9, 1), (7, 5, 3), (6, 1, 6)])
 def test_dct_of_parts_is_scipys(height: int, width: int, parts: int) -> None:
-    maps = draw(2, 3, height, width)
+    maps = normal(2, 3, height, width)
     actual = dct(maps, parts)
     for first, end in part_bounds(height, parts):
         expected = scipy.fft.dctn(maps[..., first:end, :].numpy(), axes=(-2, -1), norm="ortho")
@@ -48,11 +47,13 @@ def test_parts_cover_every_row_once() -> None:
         part_bounds(3, 4)
 
 
-def wave(u, size, t):
+def wave(u: int, size: int, t: int) -> float:
     return math.cos(math.pi * u * (t + 0.5) / size) / math.sqrt(size) * (math.sqrt(2) if u else 1.0)
 
 
-def descriptors_by_loops(maps, parts, frequencies, dc_norm):
+def descriptors_by_loops(
+    maps: Tensor, parts: int, frequencies: Sequence[tuple[int, int]], dc_norm: bool
+) -> Tensor:
     batch, channels, height, _ = maps.shape
     actual = torch.zeros(batch, channels, parts, dtype=torch.float64)
     chosen = FREQUENCIES[frequencies]
@@ -78,7 +79,7 @@ def descriptors_by_loops(maps, parts, frequencies, dc_norm):
 def test_descriptors_are_those_of_plain_loops(
     frequencies: str, dc_norm: bool, channels: int, height: int, width: int, parts: int
 ) -> None:
-    maps = draw(2, channels, height, width)
+    maps = normal(2, channels, height, width)
     expected = descriptors_by_loops(maps, parts, frequencies, dc_norm)
     torch.testing.assert_close(part_descriptors(maps, parts, frequencies, dc_norm), expected)
 
@@ -86,7 +87,7 @@ def test_descriptors_are_those_of_plain_loops(
 @pytest.mark.parametrize("rows", [1, 2, 6, 12])
 def test_no_frequency_of_a_small_part_becomes_dc(rows: int) -> None:
     # FcaNet scales u by rows // 7: for 6 rows all vertical frequencies would be 0.
-    maps = draw(1, 32, 4 * rows, 8)
+    maps = normal(1, 32, 4 * rows, 8)
     actual = part_descriptors(maps, 4, "top16")
     mean = part_descriptors(maps, 4, "top1")
     for c, (u, v) in enumerate(channel_frequencies(32, "top16")):
@@ -103,7 +104,7 @@ def test_no_frequency_of_a_small_part_becomes_dc(rows: int) -> None:
 
 
 def test_dc_descriptor_is_the_mean_or_seven_times_it() -> None:
-    maps = draw(2, 4, 14, 7)
+    maps = normal(2, 4, 14, 7)
     mean = maps.mean(dim=(2, 3)).unsqueeze(-1)
     torch.testing.assert_close(part_descriptors(maps, 1, "top1"), mean)
     torch.testing.assert_close(part_descriptors(maps, 1, "top1", dc_norm=False), 7 * mean)
@@ -122,7 +123,7 @@ def test_frequencies_are_fcanets() -> None:
 
 @pytest.mark.parametrize("kind", ["dct", "inverse", "descriptors"])
 def test_gradients(kind: str) -> None:
-    maps = draw(1, 3, 6, 5).requires_grad_()
+    maps = normal(1, 3, 6, 5).requires_grad_()
     run = {
         "dct": lambda x: dct(x, 2),
         "inverse": lambda x: inverse_dct(x, 2),
@@ -132,7 +133,7 @@ def test_gradients(kind: str) -> None:
 
 
 def test_float32_under_autocast() -> None:
-    maps = draw(1, 4, 8, 8).float()
+    maps = normal(1, 4, 8, 8).float()
     with torch.autocast("cpu", dtype=torch.bfloat16):
         low = (dct(maps), part_descriptors(maps, 2, "top16"))
     for actual, exact in zip(low, (dct(maps), part_descriptors(maps, 2, "top16")), strict=True):

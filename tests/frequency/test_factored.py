@@ -2,15 +2,17 @@
 
 import pytest
 import torch
+from torch import Tensor
 
 from vireid_cli.frequency import factored, fourier, products
 from vireid_cli.frequency.agp import AmplitudeGuidedPhase
 from vireid_cli.frequency.anm import AmplitudeNuancesMining
+from vireid_cli.types import Size
 
 SIZES = [(18, 9), (24, 12), (36, 18), (72, 36), (7, 5), (29, 4), (26, 7), (1, 6), (48, 1), (2, 2)]
 
 
-def maps(*shape, seed=0, dtype=torch.float64):
+def maps(*shape: int, seed: int = 0, dtype: torch.dtype = torch.float64) -> Tensor:
     values = torch.randn(*shape, generator=torch.Generator().manual_seed(seed), dtype=dtype)
     return values.contiguous(memory_format=torch.channels_last)
 
@@ -19,13 +21,13 @@ CPU = torch.empty(0)
 
 
 @pytest.fixture(params=["two stages", "one stage"])
-def stages(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch):
+def stages(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
     """On a CPU, and as on a GPU."""
     if request.param == "one stage":
         monkeypatch.setattr(factored, "factors", lambda height, like: (1, height))
 
 
-def rows(height):
+def rows(height: int) -> Tensor:
     """Where the row of each frequency is."""
     first, second = factored.factors(height, CPU)
     return torch.tensor([second * (k % first) + k // first for k in range(height)])
@@ -43,7 +45,9 @@ def test_factors_are_near_to_each_other(height: int) -> None:
 @pytest.mark.usefixtures("stages")
 @pytest.mark.parametrize("size", SIZES)
 @pytest.mark.parametrize(("dtype", "error"), [(torch.float64, 1e-12), (torch.float32, 1e-5)])
-def test_stages_agree_with_torch_fft_in_value_and_gradient(size, dtype, error: float) -> None:
+def test_stages_agree_with_torch_fft_in_value_and_gradient(
+    size: Size, dtype: torch.dtype, error: float
+) -> None:
     images, order = maps(2, 3, *size, dtype=dtype).requires_grad_(), rows(size[0])
     actual = torch.complex(*(part[:, :, order] for part in factored.forward(images)))
     expected = torch.fft.rfft2(images, norm="ortho")
@@ -107,7 +111,12 @@ def test_autocast_reaches_no_product_of_the_backward_pass() -> None:
 @pytest.mark.parametrize("make", [AmplitudeGuidedPhase, AmplitudeNuancesMining])
 @pytest.mark.parametrize("kind", ["fft", "matmul"])
 @pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
-def test_blocks_change_nothing(make, kind: str, layout, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_blocks_change_nothing(
+    make: type[AmplitudeGuidedPhase] | type[AmplitudeNuancesMining],
+    kind: str,
+    layout: torch.memory_format,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     torch.manual_seed(0)
     module, results = make(3, kind=kind).double(), []
     for block in (2**20, 200, 1):  # all five, two, and one at a time

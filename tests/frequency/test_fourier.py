@@ -1,22 +1,29 @@
 import math
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from numpy.typing import NDArray
+from torch import Tensor
 
 from vireid_cli.frequency import constants, fourier
+from vireid_cli.frequency.fourier import Kind
+from vireid_cli.types import Size
 
 KINDS = ("fft", "matmul")
 SIZES = [(18, 9), (24, 12), (36, 18), (7, 5), (5, 8), (1, 6), (6, 1), (72, 36)]
 
 
-def maps(size, *, seed=0, dtype=torch.float32, batch=(2, 3)):
+def maps(
+    size: Size, *, seed: int = 0, dtype: torch.dtype = torch.float32, batch: tuple[int, ...] = (2, 3)
+) -> Tensor:
     return torch.randn(*batch, *size, generator=torch.Generator().manual_seed(seed), dtype=dtype)
 
 
-def by_loops(image):
+def by_loops(image: NDArray[Any]) -> NDArray[Any]:
     """The orthonormal half spectrum of one map by its definition."""
     height, width = image.shape
     bins = np.zeros((height, width // 2 + 1), dtype=complex)
@@ -31,7 +38,7 @@ def by_loops(image):
 
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("size", [(4, 5), (5, 4), (3, 2)])
-def test_spectrum_is_the_definition(kind, size: tuple[int, int]) -> None:
+def test_spectrum_is_the_definition(kind: Kind, size: tuple[int, int]) -> None:
     image = maps(size, dtype=torch.float64, batch=())
     re, im = fourier.spectrum(image, kind)
     expected = by_loops(image.numpy())
@@ -40,7 +47,7 @@ def test_spectrum_is_the_definition(kind, size: tuple[int, int]) -> None:
 
 
 @pytest.mark.parametrize("size", SIZES)
-def test_products_agree_with_torch_fft_in_value_and_gradient(size) -> None:
+def test_products_agree_with_torch_fft_in_value_and_gradient(size: Size) -> None:
     results = {}
     for kind in KINDS:
         image = maps(size).requires_grad_()
@@ -59,7 +66,7 @@ def test_products_agree_with_torch_fft_in_value_and_gradient(size) -> None:
 
 @settings(max_examples=40, deadline=None)
 @given(st.integers(1, 33), st.integers(1, 33), st.sampled_from(KINDS), st.integers(0, 1000))
-def test_inverse_returns_the_maps_and_energy_is_kept(height, width, kind, seed) -> None:
+def test_inverse_returns_the_maps_and_energy_is_kept(height: int, width: int, kind: Kind, seed: int) -> None:
     image = maps((height, width), seed=seed, dtype=torch.float64, batch=(2,))
     re, im = fourier.spectrum(image, kind)
     torch.testing.assert_close(fourier.inverse((re, im), (height, width), kind), image, atol=1e-11, rtol=0)
@@ -68,7 +75,7 @@ def test_inverse_returns_the_maps_and_energy_is_kept(height, width, kind, seed) 
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_gradcheck(kind) -> None:
+def test_gradcheck(kind: Kind) -> None:
     image = maps((4, 3), dtype=torch.float64, batch=()).requires_grad_()
     other = maps((4, 3), seed=1, dtype=torch.float64, batch=()).requires_grad_()
     assert torch.autograd.gradcheck(lambda x: fourier.amplitude(fourier.spectrum(x, kind)), image)
@@ -80,7 +87,7 @@ def test_gradcheck(kind) -> None:
 
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("level", [0.0, 0.7])
-def test_gradients_are_finite_at_vanishing_bins(kind, level: float) -> None:
+def test_gradients_are_finite_at_vanishing_bins(kind: Kind, level: float) -> None:
     image = torch.full((1, 2, 18, 9), level)
     image[0, 1] = maps((18, 9), batch=())
     for rebuild in (
@@ -98,7 +105,7 @@ def test_gradients_are_finite_at_vanishing_bins(kind, level: float) -> None:
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_constant_map_has_a_phase_at_zero_frequency_only(kind) -> None:
+def test_constant_map_has_a_phase_at_zero_frequency_only(kind: Kind) -> None:
     cosine, sine = fourier.phasor(fourier.spectrum(torch.full((288, 144), 0.3), kind))
     assert cosine[0, 0].item() == pytest.approx(1.0, abs=1e-6)
     assert int((cosine != 0).sum()) == 1
@@ -107,7 +114,9 @@ def test_constant_map_has_a_phase_at_zero_frequency_only(kind) -> None:
 
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("size", [(18, 9), (12, 8)])
-def test_swap_takes_the_amplitude_of_one_and_the_phase_of_the_other(kind, size: tuple[int, int]) -> None:
+def test_swap_takes_the_amplitude_of_one_and_the_phase_of_the_other(
+    kind: Kind, size: tuple[int, int]
+) -> None:
     first, second = maps(size, dtype=torch.float64), maps(size, seed=3, dtype=torch.float64)
     swapped = fourier.spectrum(fourier.swap_amplitude(first, second, kind), kind)
     torch.testing.assert_close(fourier.amplitude(swapped), fourier.amplitude(fourier.spectrum(second)))
@@ -128,7 +137,7 @@ def test_phase_only_amplitude_only_and_angle() -> None:
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_half_precision_and_autocast_reach_no_transform(kind) -> None:
+def test_half_precision_and_autocast_reach_no_transform(kind: Kind) -> None:
     image = maps((18, 9))
     exact = fourier.spectrum(image.bfloat16().float(), kind)
     with torch.autocast("cpu", dtype=torch.bfloat16):
@@ -154,7 +163,7 @@ def test_constants_created_in_inference_mode_work_in_training() -> None:
 
 
 class PhaseOnly(torch.nn.Module):
-    def forward(self, images):
+    def forward(self, images: Tensor) -> Tensor:
         return fourier.phase_only(images, fourier.amplitude(fourier.spectrum(images)).mean())
 
 

@@ -4,16 +4,13 @@ import pytest
 import torch
 from torch.autograd import gradcheck
 
+from tests.tensors import normal
 from vireid_cli.frequency.gabor import Gabor, band_pass, gaussian, radial_frequency
-
-
-def maps(*shape, dtype=torch.float64):
-    return torch.randn(*shape, generator=torch.Generator().manual_seed(0), dtype=dtype)
 
 
 @pytest.mark.parametrize("size", [(18, 9), (6, 4), (5, 1), (24, 12)])
 def test_radius_of_every_bin(size: tuple[int, int]) -> None:
-    radii = radial_frequency(size, maps(1))
+    radii = radial_frequency(size, normal(1))
     for row in range(size[0]):
         for column in range(size[1] // 2 + 1):
             vertical = (row if row <= (size[0] - 1) // 2 else row - size[0]) / size[0]
@@ -26,7 +23,7 @@ def test_radius_of_every_bin(size: tuple[int, int]) -> None:
 @pytest.mark.parametrize("size", [(18, 9), (6, 4)])
 @pytest.mark.parametrize("keep_dc", [False, True])
 def test_band_pass_multiplies_the_full_spectrum(size: tuple[int, int], keep_dc: bool) -> None:
-    features = maps(2, 3, *size)
+    features = normal(2, 3, *size)
     radius = torch.hypot(*torch.meshgrid(*(torch.fft.fftfreq(n).double() for n in size), indexing="ij"))
     weights = torch.exp(-((radius / math.sqrt(0.5) - 0.3) ** 2) / (2 * 0.2**2))
     if keep_dc:
@@ -43,7 +40,7 @@ def test_initial_band_passes_the_intended_frequencies() -> None:
     spread = torch.nn.functional.softplus(gabor.spread).item()
     assert spread == pytest.approx(0.25)
     # The mean, the centre, and the highest bin of an 18×9 map.
-    highest = radial_frequency((18, 9), maps(1)).max()
+    highest = radial_frequency((18, 9), normal(1)).max()
     weights = gaussian(torch.tensor([0.0, 0.35, highest], dtype=torch.float64), 0.35, 0.25)
     torch.testing.assert_close(
         weights, torch.tensor([0.375, 1.0, 0.06], dtype=torch.float64), rtol=0, atol=3e-3
@@ -51,7 +48,7 @@ def test_initial_band_passes_the_intended_frequencies() -> None:
 
 
 def test_switches() -> None:
-    features = maps(1, 2, 6, 4, dtype=torch.float32)
+    features = normal(1, 2, 6, 4, dtype=torch.float32)
     torch.testing.assert_close(Gabor()(features), band_pass(features, 0.35, 0.25))
     torch.testing.assert_close(Gabor(keep_dc=True)(features), band_pass(features, 0.35, 0.25, True))
     rows = Gabor("rows")(features) / features
@@ -64,4 +61,4 @@ def test_switches() -> None:
 
 def test_gradcheck() -> None:
     numbers = [torch.tensor(x, dtype=torch.float64, requires_grad=True) for x in (0.3, 0.2)]
-    assert gradcheck(band_pass, (maps(1, 1, 4, 3).requires_grad_(), *numbers))
+    assert gradcheck(band_pass, (normal(1, 1, 4, 3).requires_grad_(), *numbers))

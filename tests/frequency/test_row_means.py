@@ -1,21 +1,22 @@
 """Row means and batch norm of ANM's maps without the maps, against the maps themselves in float64."""
 
 import copy
+from collections.abc import Callable
 from typing import Any
 
 import pytest
 import torch
+from torch import Tensor
 
+from tests.tensors import normal
 from vireid_cli.frequency.anm import AmplitudeNuancesMining
-from vireid_cli.frequency.fourier import spectrum
+from vireid_cli.frequency.fourier import Kind, spectrum
 from vireid_cli.frequency.row_means import bins_of, column_and_energy, row_means
 
-
-def normal(*shape, seed=0):
-    return torch.randn(shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
+Run = Callable[[AmplitudeNuancesMining, Tensor], Tensor]
 
 
-def anm(channels, kind, **options):
+def anm(channels: int, kind: Kind, **options: Any) -> AmplitudeNuancesMining:
     torch.manual_seed(1)
     module = AmplitudeNuancesMining(channels, kind=kind, **options).double()
     for name, parameter in module.named_parameters():
@@ -28,7 +29,7 @@ def anm(channels, kind, **options):
     return module
 
 
-def of(module, features, weight, run):
+def of(module: AmplitudeNuancesMining, features: Tensor, weight: Tensor, run: Run) -> list[Tensor]:
     """Row means, all gradients, and the running statistics after the pass."""
     module, inputs = copy.deepcopy(module), features.clone().requires_grad_()
     rows = run(module, inputs)
@@ -37,11 +38,11 @@ def of(module, features, weight, run):
     return [rows.detach(), *gradients, *(b.detach() for b in module.buffers())]
 
 
-def from_maps(module, features):
+def from_maps(module: AmplitudeNuancesMining, features: Tensor) -> Tensor:
     return module(features).mean(-1)
 
 
-def from_spectrum(module, features):
+def from_spectrum(module: AmplitudeNuancesMining, features: Tensor) -> Tensor:
     return module.rows(features)
 
 
@@ -50,7 +51,7 @@ def from_spectrum(module, features):
 @pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
 @pytest.mark.parametrize("training", [True, False])
 def test_rows_are_the_means_of_the_maps_in_value_gradient_and_statistics(
-    size: tuple[int, int], kind: str, layout, training: bool
+    size: tuple[int, int], kind: str, layout: torch.memory_format, training: bool
 ) -> None:
     module = anm(4, kind).train(training)
     features = normal(3, 4, *size).contiguous(memory_format=layout)
@@ -106,11 +107,11 @@ def test_energy_is_the_squared_deviation_of_the_pixels() -> None:
 def test_gradients_of_the_two_functions() -> None:
     bins = bins_of(spectrum(normal(1, 2, 4, 5), ordered=False), 5)
 
-    def of_maps(maps):
+    def of_maps(maps: Tensor) -> tuple[Tensor, ...]:
         actual = bins_of(spectrum(maps, ordered=False), 5)
         return actual.amplitude, *actual.phase
 
-    def of_amplitudes(amplitude, cosine, sine):
+    def of_amplitudes(amplitude: Tensor, cosine: Tensor, sine: Tensor) -> tuple[Tensor, ...]:
         return column_and_energy(bins._replace(phase=(cosine, sine)), amplitude)
 
     assert torch.autograd.gradcheck(of_maps, (normal(1, 2, 4, 5).requires_grad_(),))
@@ -130,7 +131,7 @@ def test_many_maps_are_worked_on_in_blocks_with_the_same_result(monkeypatch: pyt
 
 @pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
 def test_columns_of_maps_too_large_for_products_are_transformed_as_the_maps(
-    layout, monkeypatch: pytest.MonkeyPatch
+    layout: torch.memory_format, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("vireid_cli.frequency.fourier.MATMUL_POSITIONS", {False: 20, True: 20})
     module, features = anm(4, "auto").train(), normal(3, 4, 12, 6).contiguous(memory_format=layout)

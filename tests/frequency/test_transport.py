@@ -4,6 +4,7 @@ import itertools
 
 import pytest
 import torch
+from torch import Tensor
 from torch.autograd import gradcheck
 
 from vireid_cli.frequency.transport import (
@@ -15,15 +16,22 @@ from vireid_cli.frequency.transport import (
 )
 
 
-def tokens(*shape, seed=0, dtype=torch.float32):
+def tokens(*shape: int, seed: int = 0, dtype: torch.dtype = torch.float32) -> Tensor:
     return torch.randn(*shape, generator=torch.Generator().manual_seed(seed), dtype=dtype)
 
 
-def cost_of(batch=3, rows=18, columns=15):
+def cost_of(batch: int = 3, rows: int = 18, columns: int = 15) -> Tensor:
     return relative_cost(tokens(batch, rows, 8), tokens(batch, columns, 8, seed=1))
 
 
-def in_the_log_domain(cost, epsilon, iterations, a=None, b=None, order="rows first"):
+def in_the_log_domain(
+    cost: Tensor,
+    epsilon: float,
+    iterations: int,
+    a: Tensor | None = None,
+    b: Tensor | None = None,
+    order: str = "rows first",
+) -> Tensor:
     cost = cost.double()
     a = torch.full_like(cost[:, :, 0], 1 / cost.shape[1]) if a is None else a.double()
     b = torch.full_like(cost[:, 0], 1 / cost.shape[2]) if b is None else b.double()
@@ -37,7 +45,7 @@ def in_the_log_domain(cost, epsilon, iterations, a=None, b=None, order="rows fir
     return (f.unsqueeze(2) + g.unsqueeze(1) - cost / epsilon).exp()
 
 
-def far(plan, other):
+def far(plan: Tensor, other: Tensor) -> float:
     """Mass at other entries, of plans with total mass 1."""
     return (plan.double() - other).abs().sum((1, 2)).max().item()
 

@@ -1,27 +1,31 @@
 """CFAM and SFIM: sizes, the identity at the start, and their parts against plain arithmetic."""
 
 import math
+from typing import TypeVar
 
 import pytest
 import torch
 import torch.nn.functional as F
+from torch import Tensor, nn
 from torch.autograd import gradcheck
 
+from tests.tensors import parameter_count
 from vireid_cli.frequency import fourier
+from vireid_cli.frequency.fourier import Spectrum
 from vireid_cli.layers.cfam import GRID, Cfam, Spectral, _between
 from vireid_cli.layers.pairs import partners
 from vireid_cli.layers.pooling import generalised_mean
 from vireid_cli.layers.prototypes import Prototypes
 from vireid_cli.layers.sfim import Sfim, cross_covariance, power_normalised, shrunk, softmax_gate
 from vireid_cli.layers.trans_mamba import Attention, TransMamba
-from vireid_cli.types import Modality
+from vireid_cli.types import Modality, Size
+
+ModuleT = TypeVar("ModuleT", bound=nn.Module)
 
 
-def count(module):
-    return sum(parameter.numel() for parameter in module.parameters())
-
-
-def no_transport(infrared, visible, source, target):
+def no_transport(
+    infrared: Spectral, visible: Spectral, source: Tensor, target: Tensor
+) -> tuple[Tensor, Tensor]:
     return source, target
 
 
@@ -33,25 +37,25 @@ def test_parameters_of_cfam(dim: int, state: int, ratio: int, millions: float) -
         cfam = Cfam(2048, dim, state=state, ratio=ratio, carry=no_transport)
     # Without the table of positions, which has the size of the paper's images.
     digits = len(str(millions).partition(".")[2])
-    assert round((count(cfam) - cfam.positions.numel()) / 1e6, digits) == millions
+    assert round((parameter_count(cfam) - cfam.positions.numel()) / 1e6, digits) == millions
 
 
 def test_parameters_of_sfim() -> None:
     with torch.device("meta"):
-        assert round(count(Sfim(2048)) / 1e6, 2) == 9.71
+        assert round(parameter_count(Sfim(2048)) / 1e6, 2) == 9.71
 
 
-def spectra(batch=3, channels=6, size=(8, 5), seed=0):
+def spectra(batch: int = 3, channels: int = 6, size: Size = (8, 5), seed: int = 0) -> tuple[Tensor, Spectrum]:
     maps = torch.randn(batch, channels, *size, generator=torch.Generator().manual_seed(seed)).relu()
     return maps, fourier.spectrum(maps)
 
 
-def rebuilt(spectrum, size=(8, 5)):
+def rebuilt(spectrum: Spectrum, size: Size = (8, 5)) -> Tensor:
     grid = (size[0], size[1] // 2 + 1)
     return fourier.inverse(tuple(part.unflatten(2, grid) for part in spectrum), size)
 
 
-def perturbed(module, seed=1):
+def perturbed(module: ModuleT, seed: int = 1) -> ModuleT:
     """Every parameter off its start, the zeros too."""
     generator = torch.Generator().manual_seed(seed)
     for parameter in module.parameters():
@@ -59,7 +63,7 @@ def perturbed(module, seed=1):
     return module
 
 
-def angle_of(cfam, bins):
+def angle_of(cfam: Cfam, bins: Spectrum) -> Tensor | None:
     return fourier.phase(bins) if cfam.phase_repr == "angle" else None
 
 
@@ -260,7 +264,7 @@ def test_partners() -> None:
     assert len(partners(labels, 3, True)) == 18
 
 
-def made_up(count, positions=6):
+def made_up(count: int, positions: int = 6) -> Spectral:
     parts = (
         torch.randn(count, 3, positions),
         torch.randn(count, positions, 4),

@@ -1,17 +1,19 @@
 """LAM, I-MFPE and DEEN's blocks against plain loops in float64."""
 
+from typing import TypeVar
+
 import pytest
 import torch
 import torch.nn.functional as F
+from torch import nn
 
+from tests.tensors import normal
 from vireid_cli.frequency.dct import dct, inverse_dct, part_descriptors
 from vireid_cli.frequency.lam import DescriptorAttention, SpectrumMask, lam
 from vireid_cli.layers.imfpe import CrossScale, Guide, gate_kernel, reduced_channels
 from vireid_cli.layers.mfa import ChannelFusion, Diversify, Fusion, PositionFusion
 
-
-def draw(*shape, seed=0):
-    return torch.randn(*shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
+ModuleT = TypeVar("ModuleT", bound=nn.Module)
 
 
 @pytest.mark.parametrize("residual", [False, True])
@@ -19,7 +21,7 @@ def draw(*shape, seed=0):
 def test_descriptor_attention_part_by_part(residual: bool, height: int, parts: int) -> None:
     torch.manual_seed(0)
     layer = DescriptorAttention(32, parts, "top16", True, residual).double()
-    features = draw(2, 32, height, 6)
+    features = normal(2, 32, height, 6)
     described = part_descriptors(features, parts, "top16")
     expected = []
     for p in range(parts):
@@ -38,8 +40,8 @@ def test_reduction_is_16_and_never_below_4_units() -> None:
 def test_spectrum_mask_by_loops(residual: bool) -> None:
     layer = SpectrumMask(8, 2, residual).double()
     with torch.no_grad():
-        layer.logits.copy_(draw(8, 7, 7, seed=3))
-    features = draw(2, 8, 9, 7)  # parts of 4 and 5 rows; 7 columns meet the mask's cells exactly
+        layer.logits.copy_(normal(8, 7, 7, seed=3))
+    features = normal(2, 8, 9, 7)  # parts of 4 and 5 rows; 7 columns meet the mask's cells exactly
     expected = torch.zeros_like(features)
     for first, end in ((0, 4), (4, 9)):
         part = dct(features[:, :, first:end])
@@ -51,7 +53,7 @@ def test_spectrum_mask_by_loops(residual: bool) -> None:
 
 
 def test_spectrum_mask_starts_at_a_half_and_open_is_the_identity() -> None:
-    layer, features = SpectrumMask(16, 3, False).double(), draw(1, 16, 8, 5)
+    layer, features = SpectrumMask(16, 3, False).double(), normal(1, 16, 8, 5)
     torch.testing.assert_close(layer(features), 0.5 * features)
     with torch.no_grad():
         layer.logits.fill_(50.0)
@@ -61,7 +63,7 @@ def test_spectrum_mask_starts_at_a_half_and_open_is_the_identity() -> None:
 @pytest.mark.parametrize("kind", ["descriptor", "idct"])
 def test_lam_gradients(kind: str) -> None:
     torch.manual_seed(1)
-    layer, features = lam(4, 2, kind=kind).double(), draw(1, 4, 4, 3).requires_grad_()
+    layer, features = lam(4, 2, kind=kind).double(), normal(1, 4, 4, 3).requires_grad_()
     assert torch.autograd.gradcheck(layer, (features,))
 
 
@@ -81,7 +83,7 @@ def test_reduced_channels_are_the_papers_for_resnet50_and_shrink_with_the_backbo
 def test_cross_scale_by_hand(align: str) -> None:
     torch.manual_seed(2)
     layer = CrossScale(6, 10, (4, 5), align).double().eval()
-    low, high = draw(2, 6, 7, 6), draw(2, 10, 4, 3, seed=1)
+    low, high = normal(2, 6, 7, 6), normal(2, 10, 4, 3, seed=1)
     shallow, deep = layer.reduce_low(low), layer.reduce_high(high)
     if align == "up":
         deep = F.interpolate(deep, size=(7, 6), mode="bilinear", align_corners=False)
@@ -97,7 +99,7 @@ def test_cross_scale_by_hand(align: str) -> None:
 
 def test_guide_by_loops() -> None:
     torch.manual_seed(3)
-    features, attention = draw(2, 16, 4, 3).abs(), draw(2, 1, 8, 6, seed=1).sigmoid()
+    features, attention = normal(2, 16, 4, 3).abs(), normal(2, 1, 8, 6, seed=1).sigmoid()
     layer = Guide(16, residual=False).double().eval()
     halved = attention.unflatten(2, (4, 2)).unflatten(4, (3, 2)).mean(dim=(3, 5))
     refined = layer.refine(features * halved + features)
@@ -114,21 +116,21 @@ def test_guide_by_loops() -> None:
 
 def test_residual_guide_is_the_identity_at_first_and_learns() -> None:
     torch.manual_seed(4)
-    layer, features = Guide(8).double(), draw(2, 8, 4, 3).abs()
+    layer, features = Guide(8).double(), normal(2, 8, 4, 3).abs()
     attention = torch.full((2, 1, 4, 3), 0.5, dtype=torch.float64)
     out = layer(features, attention)
     torch.testing.assert_close(out, features)
-    (out * draw(2, 8, 4, 3, seed=9)).sum().backward()
+    (out * normal(2, 8, 4, 3, seed=9)).sum().backward()
     # A zero-initialised batch norm before the ReLU would get no gradient, ever.
     assert layer.gamma.grad.abs().max() > 0
     with torch.no_grad():
         layer.gamma.fill_(0.5)
     layer.zero_grad()
-    (layer(features, attention) * draw(2, 8, 4, 3, seed=9)).sum().backward()
+    (layer(features, attention) * normal(2, 8, 4, 3, seed=9)).sum().backward()
     assert all(parameter.grad.abs().max() > 0 for parameter in layer.parameters())
 
 
-def opened(block):
+def opened(block: ModuleT) -> ModuleT:
     """Its batch norm as after some training: not 0."""
     for module in block.modules():
         if isinstance(module, torch.nn.BatchNorm2d):
@@ -140,7 +142,7 @@ def opened(block):
 def test_channel_fusion_as_released(size: tuple[int, int]) -> None:
     torch.manual_seed(5)
     block = opened(ChannelFusion(6, 4))
-    high, low = draw(2, 6, 4, 3), draw(2, 4, *size, seed=1)
+    high, low = normal(2, 6, 4, 3), normal(2, 4, *size, seed=1)
     stride = 1 if size == (4, 3) else 2
     theta, g = block.theta(high).flatten(2), block.g(low).flatten(2)
     phi = F.conv2d(low, block.phi.weight, block.phi.bias, stride=stride).flatten(2)
@@ -156,7 +158,7 @@ def test_channel_fusion_as_released(size: tuple[int, int]) -> None:
 def test_position_fusion_as_released() -> None:
     torch.manual_seed(6)
     block = opened(PositionFusion(6, 4))
-    high, low = draw(2, 6, 4, 3), draw(2, 4, 8, 6, seed=1)
+    high, low = normal(2, 6, 4, 3), normal(2, 4, 8, 6, seed=1)
     theta, phi, g = block.theta(high).flatten(2), block.phi(low).flatten(2), block.g(low).flatten(2)
     attention = torch.einsum("bcn,bcm->bnm", theta, phi) / 48
     attended = torch.einsum("bnm,bcm->bcn", attention, g).unflatten(2, (4, 3))
@@ -164,13 +166,13 @@ def test_position_fusion_as_released() -> None:
 
 
 def test_fusion_is_the_identity_at_first() -> None:
-    block, high = Fusion(6, 4).double().train(), draw(2, 6, 4, 3)
-    torch.testing.assert_close(block(high, draw(2, 4, 8, 6, seed=1)), high)
+    block, high = Fusion(6, 4).double().train(), normal(2, 6, 4, 3)
+    torch.testing.assert_close(block(high, normal(2, 4, 8, 6, seed=1)), high)
 
 
 def test_expansion_triples_the_batch() -> None:
     torch.manual_seed(7)
-    dee, features = Diversify(8, dropout=0.0).double(), draw(2, 8, 5, 4)
+    dee, features = Diversify(8, dropout=0.0).double(), normal(2, 8, 5, 4)
     out = dee(features)
     assert out.shape == (6, 8, 5, 4)
     torch.testing.assert_close(out[:2], features)

@@ -1,6 +1,7 @@
 import pytest
 import torch
 import torch.nn.functional as F
+from torch import Tensor
 
 from vireid_cli.layers.chunk_head import ChunkHeads, ModalityHeads
 from vireid_cli.layers.neck import bn_neck, classifier
@@ -17,11 +18,11 @@ from vireid_cli.layers.pooling import (
 from vireid_cli.types import Batch, Erasure, Modality
 
 
-def draw(*shape, seed=0):
+def draw(*shape: int, seed: int = 0) -> Tensor:
     return torch.randn(*shape, generator=torch.Generator().manual_seed(seed))
 
 
-def erasure(masks, *, normalised):
+def erasure(masks: Tensor, *, normalised: bool) -> Erasure:
     return Erasure(masks[:2], masks[2:], (0.5, 0.25, 0.125), normalised)
 
 
@@ -67,7 +68,7 @@ def test_stripes_are_adaptive_average_pooling(height: int, count: int) -> None:
 
 
 @pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
-def test_stripes_of_several_counts_and_their_gradient(layout) -> None:
+def test_stripes_of_several_counts_and_their_gradient(layout: torch.memory_format) -> None:
     features = draw(2, 3, 7, 4).double().contiguous(memory_format=layout).requires_grad_()
     weight = draw(2, 3, 9).double()
     pooled = [F.adaptive_avg_pool2d(features, (count, 1)).squeeze(-1) for count in (1, 3, 5)]
@@ -175,7 +176,7 @@ def test_neck_and_classifier_initialisation() -> None:
     assert classifier(4, 3, bias=True).bias.tolist() == [0, 0, 0]
 
 
-def one_by_one(heads, pooled):
+def one_by_one(heads: ChunkHeads, pooled: Tensor) -> tuple[Tensor, Tensor]:
     """Each part's Linear, batch norm and classifier as layers of their own."""
     parts, features, inputs = heads.weight.shape
     embeddings, logits = [], []

@@ -2,12 +2,12 @@
 
 import pytest
 import torch
-from torch import nn
+from torch import Tensor, nn
 
-from vireid_cli.layers.nonlocal_block import NonLocal
+from vireid_cli.layers.nonlocal_block import Inter, NonLocal
 
 
-def block(inter, channels=6, seed=0):
+def block(inter: Inter, channels: int = 6, seed: int = 0) -> NonLocal:
     torch.manual_seed(seed)
     layer = NonLocal(channels, inter).double()
     nn.init.normal_(layer.out[1].weight)
@@ -15,7 +15,7 @@ def block(inter, channels=6, seed=0):
     return layer
 
 
-def published(layer, features):
+def published(layer: NonLocal, features: Tensor) -> Tensor:
     """Every pair of positions by loops: y_i = Σ_j (θ_i · φ_j / N) g_j, then W, batch norm and the input."""
     count, _, height, width = features.shape
     maps = [convolution(features).flatten(2) for convolution in (layer.theta, layer.phi, layer.g)]
@@ -47,7 +47,7 @@ def test_gradients(inter: int | str) -> None:
 @pytest.mark.parametrize(
     ("channels", "inter", "expected"), [(512, 1, 7 * 512 + 3), (8, "C/2", 8 * 16 + 4 * 3 + 8 + 16)]
 )
-def test_parameter_counts(channels: int, inter: int | str, expected) -> None:
+def test_parameter_counts(channels: int, inter: int | str, expected: int) -> None:
     assert sum(p.numel() for p in NonLocal(channels, inter).parameters()) == expected
 
 

@@ -2,10 +2,12 @@
 
 import sys
 import types
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 import torch
+from torch import Tensor
 from torch.autograd import gradcheck
 
 from vireid_cli.layers import recurrence, scan
@@ -13,10 +15,19 @@ from vireid_cli.layers.scan import scan_by_recurrence, selective_scan
 from vireid_cli.layers.ss2d import SelectiveScan2d, four_ways, joined_ways
 
 
-def arguments(batch=2, ways=3, length=19, channels=4, state=3, *, dtype=torch.float64, step=0.1):
+def arguments(
+    batch: int = 2,
+    ways: int = 3,
+    length: int = 19,
+    channels: int = 4,
+    state: int = 3,
+    *,
+    dtype: torch.dtype = torch.float64,
+    step: float = 0.1,
+) -> list[Tensor]:
     generator = torch.Generator().manual_seed(3)
 
-    def normal(*shape):
+    def normal(*shape: int) -> Tensor:
         return torch.randn(*shape, generator=generator, dtype=dtype)
 
     tensors = (
@@ -30,7 +41,7 @@ def arguments(batch=2, ways=3, length=19, channels=4, state=3, *, dtype=torch.fl
     return [tensor.requires_grad_() for tensor in tensors]
 
 
-def one_by_one(u, delta, a, b, c, skip):
+def one_by_one(u: Tensor, delta: Tensor, a: Tensor, b: Tensor, c: Tensor, skip: Tensor) -> Tensor:
     """h_t = exp(Δ_t A) h_{t−1} + Δ_t B_t u_t, y_t = C_t · h_t + D u_t for every image, way and channel."""
     rows = []
     for i in range(u.shape[0]):
@@ -46,7 +57,7 @@ def one_by_one(u, delta, a, b, c, skip):
 
 @pytest.mark.parametrize("step", [1e-3, 0.1, 20.0])
 @pytest.mark.parametrize("form", [selective_scan, scan_by_recurrence])
-def test_values_and_gradients(form, step: float) -> None:
+def test_values_and_gradients(form: Callable[..., Tensor], step: float) -> None:
     tensors = arguments(step=step)
     expected, actual = one_by_one(*tensors), form(*tensors)
     torch.testing.assert_close(actual, expected, rtol=1e-12, atol=1e-12)
@@ -90,7 +101,7 @@ def test_memory_is_bounded_by_segments(monkeypatch: pytest.MonkeyPatch) -> None:
     saved = []
     tensors = arguments(1, 1, 128, 8, 16)
 
-    def keep(tensor):
+    def keep(tensor: Tensor) -> Tensor:
         saved.append(tensor.numel())
         return tensor
 
@@ -126,7 +137,7 @@ def test_both_forms_for_export(length: int, monkeypatch: pytest.MonkeyPatch) -> 
 
 
 class Scanning(torch.nn.Module):
-    def forward(self, u, delta, a, b, c, skip):
+    def forward(self, u: Tensor, delta: Tensor, a: Tensor, b: Tensor, c: Tensor, skip: Tensor) -> Tensor:
         return selective_scan(u, delta, a, b, c, skip)
 
 
@@ -161,7 +172,9 @@ def test_in_onnxruntime(operator: bool, tmp_path: Path, monkeypatch: pytest.Monk
         torch.testing.assert_close(torch.from_numpy(actual), selective_scan(*fed), rtol=1e-4, atol=1e-5)
 
 
-def kernel_in_its_own_layout(u, delta, a, b, c, skip):
+def kernel_in_its_own_layout(
+    u: Tensor, delta: Tensor, a: Tensor, b: Tensor, c: Tensor, skip: Tensor
+) -> Tensor:
     """What the optional package computes: u, Δ (B, D, L), A (D, N), B, C (B, G, N, L), D (D,)."""
     group = torch.arange(u.shape[1]) // (u.shape[1] // b.shape[1])
     state, outputs = torch.zeros(*u.shape[:2], a.shape[1]), []

@@ -3,6 +3,7 @@
 import pytest
 import torch
 import torch.nn.functional as F
+from torch import Tensor
 from torch.autograd import gradcheck
 
 from vireid_cli.losses.consistency import (
@@ -18,16 +19,16 @@ LABELS = torch.tensor([4, 0, 4, 0, 1, 1])
 
 
 @pytest.fixture
-def rows():
+def rows() -> list[Tensor]:
     generator = torch.Generator().manual_seed(3)
     return [torch.randn(6, 5, generator=generator, dtype=torch.float64) for _ in range(2)]
 
 
-def divergence(p, q):
+def divergence(p: Tensor, q: Tensor) -> float:
     return sum(float(a * (a / b).log() + b * (b / a).log()) for a, b in zip(p, q, strict=True))
 
 
-def test_divergence_of_rows_by_hand(rows) -> None:
+def test_divergence_of_rows_by_hand(rows: list[Tensor]) -> None:
     expected = sum(divergence(a.softmax(0), b.softmax(0)) for a, b in zip(*rows, strict=True)) / 6
     assert symmetric_divergence(*rows).item() == pytest.approx(expected, rel=1e-9)
     assert symmetric_divergence(rows[1], rows[0]).item() == pytest.approx(expected, rel=1e-9)
@@ -36,7 +37,7 @@ def test_divergence_of_rows_by_hand(rows) -> None:
 
 @pytest.mark.parametrize("sign", ["far", "near"])
 @pytest.mark.parametrize("normalize", [False, True])
-def test_graph_by_loops(rows, sign: str, normalize: bool) -> None:
+def test_graph_by_loops(rows: list[Tensor], sign: str, normalize: bool) -> None:
     features = F.normalize(rows[0], dim=1) if normalize else rows[0]
     factor = 1.0 if sign == "far" else -1.0
     expected = [
@@ -46,7 +47,7 @@ def test_graph_by_loops(rows, sign: str, normalize: bool) -> None:
     torch.testing.assert_close(actual, torch.tensor(expected, dtype=torch.float64))
 
 
-def test_graphs_ignore_rotations_and_shifts(rows) -> None:
+def test_graphs_ignore_rotations_and_shifts(rows: list[Tensor]) -> None:
     turn, _ = torch.linalg.qr(
         torch.randn(5, 5, dtype=torch.float64, generator=torch.Generator().manual_seed(1))
     )
@@ -54,7 +55,7 @@ def test_graphs_ignore_rotations_and_shifts(rows) -> None:
     assert symmetric_divergence(distance_graph(rows[0]), moved).item() == pytest.approx(0.0, abs=1e-12)
 
 
-def test_slots_by_hand(rows) -> None:
+def test_slots_by_hand(rows: list[Tensor]) -> None:
     # Slot 0: rows 0, 1 and 4; slot 1: rows 2, 3 and 5.
     expected = 0.0
     for slot in ([0, 1, 4], [2, 3, 5]):
@@ -63,7 +64,7 @@ def test_slots_by_hand(rows) -> None:
     assert slot_divergence(*rows, LABELS).item() == pytest.approx(expected, rel=1e-9)
 
 
-def test_slots_of_identities_with_unequal_counts(rows) -> None:
+def test_slots_of_identities_with_unequal_counts(rows: list[Tensor]) -> None:
     labels = torch.tensor([2, 2, 2, 5, 5, 9])
     expected = 0.0
     for slot in ([0, 3, 5], [1, 4], [2]):
@@ -72,7 +73,7 @@ def test_slots_of_identities_with_unequal_counts(rows) -> None:
     assert slot_divergence(*rows, labels).item() == pytest.approx(expected, rel=1e-9)
 
 
-def test_slots_ignore_the_order_of_identities(rows) -> None:
+def test_slots_ignore_the_order_of_identities(rows: list[Tensor]) -> None:
     order = torch.tensor([4, 0, 2, 1, 5, 3])  # each identity's rows stay in order
     moved = slot_divergence(*(logits[order] for logits in rows), LABELS[order])
     torch.testing.assert_close(moved, slot_divergence(*rows, LABELS))
@@ -98,12 +99,12 @@ def test_half_flips_do_not_depend_on_the_order_of_identities() -> None:
     assert torch.equal(half_flipped(0, LABELS)[order], half_flipped(0, LABELS[order]))
 
 
-def entropy(logits):
+def entropy(logits: Tensor) -> Tensor:
     p = logits.softmax(0)
     return -(p * p.log()).sum()
 
 
-def test_entropy_gain_by_loops(rows) -> None:
+def test_entropy_gain_by_loops(rows: list[Tensor]) -> None:
     expected = sum(
         float(torch.exp((entropy(a) - entropy(b)).clamp_min(0.0)) - 1) for a, b in zip(*rows, strict=True)
     )
@@ -111,7 +112,7 @@ def test_entropy_gain_by_loops(rows) -> None:
     assert entropy_gain(rows[0] * 100.0, rows[0]).item() == pytest.approx(0.0, abs=1e-12)
 
 
-def gaps(features):
+def gaps(features: Tensor) -> list[float]:
     visible, infrared = features.chunk(2)
     labels = LABELS.tolist()
     return [
@@ -147,7 +148,7 @@ def test_masks_of_one_half_zero_the_literal_gap_only() -> None:
         assert bool(slope.abs().max() > 1e-3) == (value > 0.0)
 
 
-def test_gradients(rows) -> None:
+def test_gradients(rows: list[Tensor]) -> None:
     first, second = (row.requires_grad_() for row in rows)
     assert gradcheck(symmetric_divergence, (first, second))
     assert gradcheck(lambda a, b: slot_divergence(a, b, LABELS), (first, second))

@@ -4,40 +4,41 @@ import math
 
 import pytest
 import torch
+from torch import Tensor
 
+from tests.tensors import Loss, normal
 from vireid_cli.losses.center import cross_center, hetero_center, hetero_center_triplet
-from vireid_cli.losses.distance import SMALLEST_SQUARE, distances
+from vireid_cli.losses.distance import SMALLEST_SQUARE, Distance, distances
 from vireid_cli.losses.identity import identity_loss, soft_identity_loss
 from vireid_cli.losses.paba import paba
 from vireid_cli.losses.triplet import batch_hard_triplet, weighted_regularised_triplet, wrt_sq
 
+Rows = Tensor | list[Tensor]
+Labels = Tensor | list[int]
+
 LABELS = torch.tensor([7, 7, 2, 2, 2, 5])  # unequal counts, labels with gaps
 
 
-def draw(*shape, seed=0):
-    return torch.randn(*shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
-
-
-def norm(difference):
+def norm(difference: Tensor) -> float:
     return math.sqrt(max(sum(float(value) ** 2 for value in difference), SMALLEST_SQUARE))
 
 
-def distance_between(a, b, kind="l2"):
+def distance_between(a: Tensor, b: Tensor, kind: Distance = "l2") -> float:
     if kind == "cos":
         return 1 - float(a @ b) / (float(a @ a) ** 0.5 * float(b @ b) ** 0.5)
     return norm(a - b) if kind == "l2" else norm(a - b) ** 2
 
 
-def centre(rows, labels, identity):
+def centre(rows: Rows, labels: Labels, identity: int) -> Tensor:
     members = [row for row, label in zip(rows, labels, strict=True) if label == identity]
     return sum(members) / len(members)
 
 
-def identities(labels):
+def identities(labels: Labels) -> list[int]:
     return sorted({int(label) for label in labels})
 
 
-def triplet_by_loops(rows, labels, margin, kind="l2"):
+def triplet_by_loops(rows: Rows, labels: Labels, margin: float, kind: Distance = "l2") -> float:
     total = 0.0
     for a, label in zip(rows, labels, strict=True):
         positive = max(
@@ -50,7 +51,14 @@ def triplet_by_loops(rows, labels, margin, kind="l2"):
     return total / len(rows)
 
 
-def paba_by_loops(visible, infrared, labels, margin, kind="l2", negative="sample"):
+def paba_by_loops(
+    visible: Rows,
+    infrared: Rows,
+    labels: Labels,
+    margin: float,
+    kind: Distance = "l2",
+    negative: str = "sample",
+) -> float:
     total = 0.0
     for anchors, others in ((visible, infrared), (infrared, visible)):
         for p in identities(labels):
@@ -66,7 +74,9 @@ def paba_by_loops(visible, infrared, labels, margin, kind="l2", negative="sample
     return total
 
 
-def cross_center_by_loops(visible, infrared, labels, margin, centre_gap):
+def cross_center_by_loops(
+    visible: Tensor, infrared: Tensor, labels: Labels, margin: float, centre_gap: float
+) -> float:
     total = 0.0
     for p in identities(labels):
         centre_v, centre_n = centre(visible, labels, p), centre(infrared, labels, p)
@@ -80,7 +90,7 @@ def cross_center_by_loops(visible, infrared, labels, margin, centre_gap):
 
 @pytest.mark.parametrize("smoothing", [0.0, 0.1])
 def test_identity_loss(smoothing: float) -> None:
-    logits, labels = draw(3, 6, 9), LABELS
+    logits, labels = normal(3, 6, 9), LABELS
     expected = 0.0
     for part in logits:
         for row, label in zip(part, labels, strict=True):
@@ -94,7 +104,7 @@ def test_identity_loss(smoothing: float) -> None:
 
 
 def test_soft_identity_loss() -> None:
-    student, teacher = (draw(5, 7, seed=seed).requires_grad_() for seed in (1, 2))
+    student, teacher = (normal(5, 7, seed=seed).requires_grad_() for seed in (1, 2))
     expected = 0.0
     for row, other in zip(student, teacher, strict=True):
         total, shares = sum(map(math.exp, row.tolist())), sum(map(math.exp, other.tolist()))
@@ -109,7 +119,7 @@ def test_soft_identity_loss() -> None:
 
 @pytest.mark.parametrize("kind", ["l2", "l2sq", "cos"])
 def test_distances(kind: str) -> None:
-    rows = draw(2, 5, 4)
+    rows = normal(2, 5, 4)
     pairs = distances(rows, kind)
     for part in range(2):
         for i in range(5):
@@ -120,13 +130,13 @@ def test_distances(kind: str) -> None:
 
 @pytest.mark.parametrize("kind", ["l2", "l2sq", "cos"])
 def test_batch_hard_triplet(kind: str) -> None:
-    rows, labels = draw(2, 6, 4), LABELS
+    rows, labels = normal(2, 6, 4), LABELS
     expected = sum(triplet_by_loops(part, labels, 0.3, kind) for part in rows)
     assert batch_hard_triplet(rows, labels, 0.3, kind).item() == pytest.approx(expected, rel=1e-9)
 
 
 def test_hetero_center() -> None:
-    rows = draw(2, 12, 4)
+    rows = normal(2, 12, 4)
     expected = 0.0
     for part in rows:
         for p in identities(LABELS):
@@ -137,13 +147,13 @@ def test_hetero_center() -> None:
 
 @pytest.mark.parametrize(("margin", "gap"), [(0.0, 0.0), (3.0, 0.0), (0.0, 0.5)])
 def test_cross_center(margin: float, gap: float) -> None:
-    rows = draw(2, 12, 4)
+    rows = normal(2, 12, 4)
     expected = sum(cross_center_by_loops(part[:6], part[6:], LABELS, margin, gap) for part in rows)
     assert cross_center(rows, LABELS, margin, gap).item() == pytest.approx(expected, rel=1e-12)
 
 
 def test_hetero_center_triplet() -> None:
-    rows = draw(2, 12, 4)
+    rows = normal(2, 12, 4)
     expected = 0.0
     for part in rows:
         names = identities(LABELS)
@@ -156,7 +166,7 @@ def test_hetero_center_triplet() -> None:
 @pytest.mark.parametrize("negative", ["sample", "centre"])
 @pytest.mark.parametrize("anchor_grad", [True, False])
 def test_paba(kind: str, negative: str, anchor_grad: bool) -> None:
-    rows = draw(3, 12, 4)
+    rows = normal(3, 12, 4)
     expected = sum(paba_by_loops(part[:6], part[6:], LABELS, 0.5, kind, negative) for part in rows)
     loss = paba(rows, LABELS, margin=0.5, dist=kind, negative=negative, anchor_grad=anchor_grad)
     assert loss.item() == pytest.approx(expected, rel=1e-9)
@@ -187,12 +197,12 @@ def test_hctri_by_hand() -> None:
 
 
 def test_paba_without_anchor_gradient_moves_the_samples_only() -> None:
-    def gradient(anchor_grad):
-        rows = draw(1, 12, 4).requires_grad_()
+    def gradient(anchor_grad: bool) -> Tensor:
+        rows = normal(1, 12, 4).requires_grad_()
         paba(rows, LABELS, anchor_grad=anchor_grad).backward()
         return rows.grad
 
-    rows = draw(1, 12, 4)
+    rows = normal(1, 12, 4)
     leaf = rows.clone().requires_grad_()
     total = 0.0
     for anchors, others in ((rows[0, :6], leaf[0, 6:]), (rows[0, 6:], leaf[0, :6])):
@@ -205,7 +215,7 @@ def test_paba_without_anchor_gradient_moves_the_samples_only() -> None:
     assert (gradient(True) - leaf.grad).abs().max() > 1e-2
 
 
-def weighted_by_loops(rows, labels, released):
+def weighted_by_loops(rows: Tensor, labels: Tensor, released: bool) -> list[list[float]]:
     """Weighted positive and negative of each anchor."""
     actual = []
     for i, label in enumerate(labels):
@@ -225,7 +235,7 @@ def weighted_by_loops(rows, labels, released):
 @pytest.mark.parametrize("released", [False, True])
 @pytest.mark.parametrize("scale", [1.0, 4.0, 12.0])
 def test_soft_triplets(released: bool, scale: float) -> None:
-    rows = scale * draw(2, 6, 4)
+    rows = scale * normal(2, 6, 4)
     soft = squared = 0.0
     for part in rows:
         for positive, negative in weighted_by_loops(part, LABELS, released):
@@ -277,7 +287,7 @@ def test_equal_gaps_count_as_a_negative_difference() -> None:
 
 
 def test_a_single_identity_has_no_negative() -> None:
-    rows = draw(4, 3)
+    rows = normal(4, 3)
     expected = 0.0
     for anchor in rows:
         pairs = [distance_between(anchor, row) for row in rows]
@@ -303,28 +313,28 @@ every_loss = pytest.mark.parametrize("loss", LOSSES.values(), ids=LOSSES.keys())
 
 
 @every_loss
-def test_gradcheck(loss) -> None:
-    rows = draw(1, 12, 2, seed=4).requires_grad_()
+def test_gradcheck(loss: Loss) -> None:
+    rows = normal(1, 12, 2, seed=4).requires_grad_()
     assert torch.autograd.gradcheck(lambda value: loss(value, LABELS), rows)
 
 
 @every_loss
-def test_order_of_the_batch_does_not_matter(loss) -> None:
-    rows, order = draw(2, 12, 3), torch.tensor([3, 0, 5, 1, 4, 2])
+def test_order_of_the_batch_does_not_matter(loss: Loss) -> None:
+    rows, order = normal(2, 12, 3), torch.tensor([3, 0, 5, 1, 4, 2])
     shuffled = rows[:, torch.cat([order, order + 6])]
     torch.testing.assert_close(loss(shuffled, LABELS[order]), loss(rows, LABELS), rtol=1e-10, atol=1e-12)
 
 
 @every_loss
-def test_parts_are_summed(loss) -> None:
-    rows = draw(3, 12, 3)
+def test_parts_are_summed(loss: Loss) -> None:
+    rows = normal(3, 12, 3)
     each = sum(loss(part.unsqueeze(0), LABELS) for part in rows)
     torch.testing.assert_close(loss(rows, LABELS), each, rtol=1e-9, atol=1e-12)
 
 
 @every_loss
-def test_autocast_changes_nothing(loss) -> None:
-    rows = draw(2, 12, 16).float()
+def test_autocast_changes_nothing(loss: Loss) -> None:
+    rows = normal(2, 12, 16).float()
     with torch.autocast("cpu", dtype=torch.bfloat16):
         inside = loss(rows, LABELS)
     assert inside.dtype == torch.float32
@@ -332,9 +342,9 @@ def test_autocast_changes_nothing(loss) -> None:
 
 
 @every_loss
-def test_equal_images_have_finite_gradients(loss) -> None:
+def test_equal_images_have_finite_gradients(loss: Loss) -> None:
     # The sampler draws with replacement: the same image occurs twice, at distance 0.
-    rows = draw(1, 3, 4).float().repeat_interleave(2, dim=1).repeat(1, 2, 1).requires_grad_()
+    rows = normal(1, 3, 4).float().repeat_interleave(2, dim=1).repeat(1, 2, 1).requires_grad_()
     value = loss(rows, torch.tensor([0, 0, 1, 1, 2, 2]))
     value.backward()
     assert value.isfinite()
@@ -343,9 +353,9 @@ def test_equal_images_have_finite_gradients(loss) -> None:
 
 
 def test_a_single_identity_has_a_paba_loss_of_0() -> None:
-    assert paba(draw(2, 8, 4), torch.zeros(4, dtype=torch.int64)).item() == 0.0
+    assert paba(normal(2, 8, 4), torch.zeros(4, dtype=torch.int64)).item() == 0.0
 
 
 def test_paba_refuses_shapes_that_do_not_fit() -> None:
     with pytest.raises(ValueError, match="chunks, 2N, D"):
-        paba(draw(2, 7, 4), LABELS)
+        paba(normal(2, 7, 4), LABELS)

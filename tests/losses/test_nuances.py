@@ -4,23 +4,21 @@ import math
 
 import pytest
 import torch
+from torch import Tensor
 
-from vireid_cli.losses.nuances import nuances_mining
+from tests.tensors import normal
+from vireid_cli.losses.nuances import Reduction, nuances_mining
 
 LABELS = torch.tensor([7, 2, 7, 2, 2, 5])  # unequal counts, out of order
 REDUCTIONS = ("mean_pairs", "sum_pairs", "hardest_mean")
 
 
-def draw(*shape, seed=0):
-    return torch.randn(*shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
-
-
-def by_loops(features, labels, margin, reduction):
+def by_loops(features: Tensor, labels: Tensor, margin: float, reduction: Reduction) -> float:
     """One part: (2, 2N, D), branch first, visible rows first."""
     names = sorted({int(label) for label in labels})
     count, total = len(labels), 0.0
 
-    def centre(branch, modality, name):
+    def centre(branch: int, modality: int, name: int) -> Tensor:
         rows = [features[branch, modality * count + i] for i in range(count) if labels[i] == name]
         return sum(rows) / len(rows)
 
@@ -55,8 +53,8 @@ def test_the_numbers_by_hand(reduction: str, expected: float) -> None:
 
 @pytest.mark.parametrize("reduction", REDUCTIONS)
 @pytest.mark.parametrize("margin", [0.2, 3.0])
-def test_plain_loops_by_part(reduction, margin: float) -> None:
-    features = draw(2, 3, 12, 4)
+def test_plain_loops_by_part(reduction: Reduction, margin: float) -> None:
+    features = normal(2, 3, 12, 4)
     expected = sum(by_loops(features[:, part], LABELS, margin, reduction) for part in range(3))
     assert expected > 0.01
     actual = nuances_mining(features, LABELS, margin, reduction)
@@ -68,8 +66,8 @@ def test_plain_loops_by_part(reduction, margin: float) -> None:
 
 
 @pytest.mark.parametrize("reduction", REDUCTIONS)
-def test_gradcheck_and_finite_gradients_at_equal_centres(reduction) -> None:
-    features = draw(2, 12, 3).requires_grad_()
+def test_gradcheck_and_finite_gradients_at_equal_centres(reduction: Reduction) -> None:
+    features = normal(2, 12, 3).requires_grad_()
     assert torch.autograd.gradcheck(lambda x: nuances_mining(x, LABELS, 2.0, reduction), features)
     same = torch.ones(2, 12, 3, requires_grad=True)
     nuances_mining(same, LABELS, 0.2, reduction).backward()
@@ -77,5 +75,5 @@ def test_gradcheck_and_finite_gradients_at_equal_centres(reduction) -> None:
 
 
 @pytest.mark.parametrize("reduction", REDUCTIONS)
-def test_a_single_identity_has_a_loss_of_0(reduction) -> None:
-    assert nuances_mining(draw(2, 4, 3), torch.tensor([1, 1]), 0.2, reduction).item() == 0.0
+def test_a_single_identity_has_a_loss_of_0(reduction: Reduction) -> None:
+    assert nuances_mining(normal(2, 4, 3), torch.tensor([1, 1]), 0.2, reduction).item() == 0.0

@@ -4,19 +4,17 @@ import math
 
 import pytest
 import torch
+from torch import Tensor
 
+from tests.tensors import Loss, normal
 from vireid_cli.losses.cpm import centre_pair_mining
 from vireid_cli.losses.orthogonal import cosine_orthogonality, inner_products, weight_orthogonality
 
 LABELS = torch.tensor([7, 7, 2, 2, 2, 5])  # unequal counts, labels with gaps
 
 
-def draw(*shape, seed=0):
-    return torch.randn(*shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
-
-
 def test_cosine_orthogonality() -> None:
-    first, second = draw(5, 8), draw(5, 8, seed=1)
+    first, second = normal(5, 8), normal(5, 8, seed=1)
     expected = 0.0
     for a, b in zip(first, second, strict=True):
         expected += (float(a @ b) / (float(a @ a) * float(b @ b)) ** 0.5) ** 2 / 5
@@ -34,13 +32,13 @@ def test_rows_of_zeros_give_no_nan() -> None:
 
 
 def test_inner_products() -> None:
-    first, second = draw(5, 8), draw(5, 8, seed=1)
+    first, second = normal(5, 8), normal(5, 8, seed=1)
     expected = sum(float(a @ b) for a, b in zip(first, second, strict=True)) / 5
     assert inner_products(first, second).item() == pytest.approx(expected)
 
 
 def test_weight_orthogonality() -> None:
-    first, second = draw(3, 8), draw(2, 8, seed=1)
+    first, second = normal(3, 8), normal(2, 8, seed=1)
     rows, total = [*first, *second], 0.0
     for i, a in enumerate(rows):
         for j, b in enumerate(rows):
@@ -52,17 +50,17 @@ def test_weight_orthogonality() -> None:
 
 
 @pytest.mark.parametrize("loss", [cosine_orthogonality, inner_products, weight_orthogonality])
-def test_gradients(loss) -> None:
-    rows = [draw(3, 4).requires_grad_(), draw(3, 4, seed=1).requires_grad_()]
+def test_gradients(loss: Loss) -> None:
+    rows = [normal(3, 4).requires_grad_(), normal(3, 4, seed=1).requires_grad_()]
     assert torch.autograd.gradcheck(loss, rows)
 
 
-def cpm_by_loops(features, generated, labels, margin):
-    def centre(rows, identity):
+def cpm_by_loops(features: Tensor, generated: Tensor, labels: Tensor, margin: float) -> float:
+    def centre(rows: Tensor, identity: int) -> Tensor:
         members = [row for row, label in zip(rows, labels, strict=True) if label == identity]
         return sum(members) / len(members)
 
-    def distance_between(a, b):
+    def distance_between(a: Tensor, b: Tensor) -> float:
         return math.sqrt(max(float((a - b) @ (a - b)), 1e-12))
 
     identities = sorted(set(labels.tolist()))
@@ -84,13 +82,13 @@ def cpm_by_loops(features, generated, labels, margin):
 
 @pytest.mark.parametrize("margin", [0.0, 0.2, 3.0])
 def test_centre_pair_mining(margin: float) -> None:
-    features, generated = draw(12, 5), draw(12, 5, seed=1)
+    features, generated = normal(12, 5), normal(12, 5, seed=1)
     actual = centre_pair_mining(features, generated, LABELS, margin)
     assert actual.item() == pytest.approx(cpm_by_loops(features, generated, LABELS, margin))
 
 
 def test_pair_mining_for_any_order_of_the_batch() -> None:
-    features, generated = draw(12, 5), draw(12, 5, seed=1)
+    features, generated = normal(12, 5), normal(12, 5, seed=1)
     order = torch.tensor([5, 0, 3, 1, 4, 2])
     rows = torch.cat([order, order + 6])
     moved = centre_pair_mining(features[rows], generated[rows], LABELS[order])
@@ -112,7 +110,7 @@ def test_pair_mining_stops_the_gradient_at_the_own_distance() -> None:
 def test_pair_mining_gradients() -> None:
     # Generated centres near the other modality close the hinge with the stopped gradient.
     far = torch.tensor([0.0, 0.0, 0.0, 50.0, 50.0, 50.0], dtype=torch.float64).unsqueeze(1)
-    features, generated = draw(6, 4) + far, draw(6, 4, seed=1) + far.flip(0)
+    features, generated = normal(6, 4) + far, normal(6, 4, seed=1) + far.flip(0)
     labels = torch.tensor([0, 0, 1])
     rows = (features.requires_grad_(), generated.requires_grad_())
     loss = centre_pair_mining(*rows, labels, 9.0)

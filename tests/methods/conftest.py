@@ -1,19 +1,86 @@
 """A small batch and small networks for every test of a method."""
 
+from collections.abc import Mapping
+from typing import Literal, Protocol, cast, overload
+
 import pytest
 import torch
 import torchvision.models
+from torch import nn
 from torchvision.models.resnet import BasicBlock, ResNet
 
 from vireid_cli import methods
 from vireid_cli.backbones.spec import BackboneSpec
-from vireid_cli.types import Batch, Erasure, Exchange
+from vireid_cli.methods import ReIdNetwork
+from vireid_cli.methods.agw import Agw
+from vireid_cli.methods.baseline import Baseline
+from vireid_cli.methods.caj import Caj
+from vireid_cli.methods.deen import Deen
+from vireid_cli.methods.dselacfp.network import Dselacfp
+from vireid_cli.methods.face import Face
+from vireid_cli.methods.fdnm.network import Fdnm
+from vireid_cli.methods.hctri import HcTri
+from vireid_cli.methods.sepg.network import SepgNet
+from vireid_cli.methods.sfcl.network import Sfcl
+from vireid_cli.types import Batch, Erasure, Exchange, Size
 
 IDENTITIES = 5
 
+Changes = Mapping[str, object]
+"""Options of a method that differ from its defaults."""
+
+
+class Build(Protocol):
+    """Build the network of a method, by the method's name, on a narrow ResNet-18 and from one seed."""
+
+    @overload
+    def __call__(
+        self, name: Literal["agw"], options: Changes | None = None, *, last_stride: Literal[1, 2] = 1
+    ) -> Agw: ...
+    @overload
+    def __call__(
+        self, name: Literal["baseline"], options: Changes | None = None, *, last_stride: Literal[1, 2] = 1
+    ) -> Baseline: ...
+    @overload
+    def __call__(
+        self, name: Literal["caj"], options: Changes | None = None, *, last_stride: Literal[1, 2] = 1
+    ) -> Caj: ...
+    @overload
+    def __call__(
+        self, name: Literal["deen"], options: Changes | None = None, *, last_stride: Literal[1, 2] = 1
+    ) -> Deen: ...
+    @overload
+    def __call__(
+        self, name: Literal["dselacfp"], options: Changes | None = None, *, last_stride: Literal[1, 2] = 1
+    ) -> Dselacfp: ...
+    @overload
+    def __call__(
+        self, name: Literal["face"], options: Changes | None = None, *, last_stride: Literal[1, 2] = 1
+    ) -> Face: ...
+    @overload
+    def __call__(
+        self, name: Literal["fdnm"], options: Changes | None = None, *, last_stride: Literal[1, 2] = 1
+    ) -> Fdnm: ...
+    @overload
+    def __call__(
+        self, name: Literal["hctri"], options: Changes | None = None, *, last_stride: Literal[1, 2] = 1
+    ) -> HcTri: ...
+    @overload
+    def __call__(
+        self, name: Literal["sepg"], options: Changes | None = None, *, last_stride: Literal[1, 2] = 1
+    ) -> SepgNet: ...
+    @overload
+    def __call__(
+        self, name: Literal["sfcl"], options: Changes | None = None, *, last_stride: Literal[1, 2] = 1
+    ) -> Sfcl: ...
+    @overload
+    def __call__(
+        self, name: str, options: Changes | None = None, *, last_stride: Literal[1, 2] = 1
+    ) -> ReIdNetwork: ...
+
 
 @pytest.fixture
-def batch(request: pytest.FixtureRequest):
+def batch(request: pytest.FixtureRequest) -> Batch:
     """4 identities × 2 images a modality, with labels that leave gaps, 64×32.
 
     A test of a method that takes images of one size only gets them in that size.
@@ -24,12 +91,12 @@ def batch(request: pytest.FixtureRequest):
 
 
 @pytest.fixture
-def faces():
+def faces() -> Batch:
     """The same for LightCNN: 128×128."""
     return make_batch((128, 128))
 
 
-def make_batch(size):
+def make_batch(size: Size) -> Batch:
     height, width = size
     generator = torch.Generator().manual_seed(11)
     labels = torch.tensor([4, 4, 0, 0, 1, 1, 3, 3])
@@ -54,7 +121,9 @@ def make_batch(size):
 class Narrow(ResNet):
     """ResNet-18 with one block a stage and an eighth of its channels: a test takes milliseconds."""
 
-    def _make_layer(self, block, planes, blocks, stride=1, dilate=False):
+    def _make_layer(
+        self, block: type[BasicBlock], planes: int, blocks: int, stride: int = 1, dilate: bool = False
+    ) -> nn.Sequential:
         if planes == 64:  # the first stage: the stem is there, not yet used
             self.inplanes = 8
             self.conv1 = torch.nn.Conv2d(3, 8, kernel_size=7, stride=2, padding=3, bias=False)
@@ -63,20 +132,20 @@ class Narrow(ResNet):
 
 
 @pytest.fixture(autouse=True)
-def narrow_networks(monkeypatch: pytest.MonkeyPatch):
+def narrow_networks(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(
         torchvision.models, "resnet18", lambda weights: Narrow(BasicBlock, [1, 1, 1, 1], num_classes=1)
     )
 
 
 @pytest.fixture
-def build():
+def build() -> Build:
     """A function (method's name, options) → its network on a narrow ResNet-18, from one seed."""
 
-    def make(name, options=None, *, last_stride=1):
+    def make(name: str, options: Changes | None = None, *, last_stride: Literal[1, 2] = 1) -> ReIdNetwork:
         torch.manual_seed(5)
         faces = "resnet18" not in methods.fit_of(name).backbones
         spec = BackboneSpec("lightcnn29", width=8) if faces else BackboneSpec("resnet18", last_stride)
         return methods.build(name, methods.options_of(name, options or {}), IDENTITIES, spec)
 
-    return make
+    return cast(Build, make)

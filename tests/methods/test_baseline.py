@@ -1,30 +1,30 @@
-from collections.abc import Callable
 from typing import Any
 
 import pydantic
 import pytest
 import torch
 import torch.nn.functional as F
+from torch import Tensor
 
+from tests.methods.conftest import Build
+from tests.tensors import Loss
 from vireid_cli import methods
 from vireid_cli.layers.pooling import generalised_mean
 from vireid_cli.losses.center import cross_center, hetero_center, hetero_center_triplet
 from vireid_cli.losses.identity import identity_loss
 from vireid_cli.losses.triplet import batch_hard_triplet, weighted_regularised_triplet, wrt_sq
-from vireid_cli.methods import ReIdNetwork
+from vireid_cli.methods.baseline import Baseline
 from vireid_cli.types import Batch, Modality
 
 
-def pooled_by_hand(network, batch):
+def pooled_by_hand(network: Baseline, batch: Batch) -> Tensor:
     images = torch.cat([batch.visible, batch.infrared])
     masks = torch.cat([batch.erase.visible, batch.erase.infrared])
     features = network.trunk(network.normalise(images, masks, batch.erase), len(batch.visible))
     return features.mean(dim=(2, 3))
 
 
-def test_losses_are_those_of_the_pooled_feature_and_the_neck(
-    build: Callable[..., ReIdNetwork], batch: Batch
-) -> None:
+def test_losses_are_those_of_the_pooled_feature_and_the_neck(build: Build, batch: Batch) -> None:
     network = build("baseline").eval()  # eval mode: the same statistics twice
     pooled, labels = pooled_by_hand(network, batch), batch.labels.repeat(2)
     expected = {
@@ -46,7 +46,7 @@ def test_losses_are_those_of_the_pooled_feature_and_the_neck(
     ],
 )
 def test_center_losses_with_their_published_margins(
-    build: Callable[..., ReIdNetwork], batch: Batch, center: str, loss
+    build: Build, batch: Batch, center: str, loss: Loss
 ) -> None:
     network = build("baseline", {"center": center, "center_weight": 0.25}).eval()
     expected = 0.25 * loss(pooled_by_hand(network, batch), batch.labels)
@@ -57,17 +57,13 @@ def test_center_losses_with_their_published_margins(
 
 @pytest.mark.parametrize(("triplet", "loss"), [("wrt", weighted_regularised_triplet), ("wrt_sq", wrt_sq)])
 @pytest.mark.parametrize("released", [False, True])
-def test_soft_triplets(
-    build: Callable[..., ReIdNetwork], batch: Batch, triplet: str, loss, released: bool
-) -> None:
+def test_soft_triplets(build: Build, batch: Batch, triplet: str, loss: Loss, released: bool) -> None:
     network = build("baseline", {"triplet": triplet, "released_eps": released, "triplet_weight": 0.5}).eval()
     expected = 0.5 * loss(pooled_by_hand(network, batch), batch.labels.repeat(2), released)
     torch.testing.assert_close(network.losses(batch)["triplet"], expected)
 
 
-def test_weights_scale_their_terms_and_zero_omits_them(
-    build: Callable[..., ReIdNetwork], batch: Batch
-) -> None:
+def test_weights_scale_their_terms_and_zero_omits_them(build: Build, batch: Batch) -> None:
     plain = build("baseline").eval().losses(batch)
     scaled = build("baseline", {"identity_weight": 0.5, "triplet_weight": 3.0}).eval().losses(batch)
     torch.testing.assert_close(scaled["identity"], 0.5 * plain["identity"])
@@ -83,19 +79,17 @@ def test_weights_scale_their_terms_and_zero_omits_them(
 
 
 @pytest.mark.parametrize("option", [{"margin": 1.3}, {"label_smoothing": 0.2}, {"pool": "gem"}])
-def test_options_change_the_losses(
-    build: Callable[..., ReIdNetwork], batch: Batch, option: dict[str, Any]
-) -> None:
+def test_options_change_the_losses(build: Build, batch: Batch, option: dict[str, Any]) -> None:
     plain, changed = (build("baseline", options).eval().losses(batch) for options in ({}, option))
     assert max(abs(changed[term].item() - plain[term].item()) for term in plain) > 1e-5
 
 
-def test_stems_are_separate_or_shared(build: Callable[..., ReIdNetwork]) -> None:
+def test_stems_are_separate_or_shared(build: Build) -> None:
     assert hasattr(build("baseline").trunk.stem, "infrared")
     assert not hasattr(build("baseline", {"stem": "shared"}).trunk.stem, "infrared")
 
 
-def test_embedding_before_and_after_the_neck(build: Callable[..., ReIdNetwork], batch: Batch) -> None:
+def test_embedding_before_and_after_the_neck(build: Build, batch: Batch) -> None:
     for level in ("neck", "pooled"):
         network = build("baseline", {"embed": level, "pool": "gem", "gem_power": 2.0}).eval()
         features = network.trunk(network.normalise(batch.infrared), Modality.INFRARED)
@@ -104,7 +98,7 @@ def test_embedding_before_and_after_the_neck(build: Callable[..., ReIdNetwork], 
         torch.testing.assert_close(network.embed(batch.infrared, Modality.INFRARED), expected)
 
 
-def test_a_learned_power_learns_with_the_backbone(build: Callable[..., ReIdNetwork], batch: Batch) -> None:
+def test_a_learned_power_learns_with_the_backbone(build: Build, batch: Batch) -> None:
     network = build("baseline", {"pool": "gem", "gem_learned": True})
     sum(network.losses(batch).values()).backward()
     assert network.gem.power.grad is not None

@@ -1,19 +1,19 @@
 import dataclasses
-from collections.abc import Callable
 
 import pytest
 import torch
+from torch import Tensor
 
+from tests.methods.conftest import Build
 from vireid_cli.engine.network import load_recipe
 from vireid_cli.errors import RecipeError
 from vireid_cli.layers.pooling import generalised_mean
 from vireid_cli.losses.identity import identity_loss, soft_identity_loss
 from vireid_cli.losses.triplet import wrt_sq
-from vireid_cli.methods import ReIdNetwork
 from vireid_cli.types import IMAGENET_MEAN, IMAGENET_STD, Batch, Erasure
 
 
-def inputs_by_hand(batch):
+def inputs_by_hand(batch: Batch) -> Tensor:
     """V, V' and infrared images one pixel after the other: normalise, erase, exchange."""
     nothing = torch.zeros_like(batch.exchange.second)
     views = (
@@ -34,11 +34,11 @@ def inputs_by_hand(batch):
 
 
 @pytest.fixture
-def erased(batch: Batch):
+def erased(batch: Batch) -> Batch:
     return dataclasses.replace(batch, erase=dataclasses.replace(batch.erase, normalised=True))
 
 
-def test_losses_of_both_views_and_infrared_images(build: Callable[..., ReIdNetwork], erased) -> None:
+def test_losses_of_both_views_and_infrared_images(build: Build, erased: Batch) -> None:
     network = build("caj", {"kl_weight": 0.5, "wrt_sq": {"weight": 2.0}}).eval()
     torch.nn.init.normal_(network.classifier.weight)
     pooled = generalised_mean(network.trunk(inputs_by_hand(erased), 16), 3.0)
@@ -55,9 +55,7 @@ def test_losses_of_both_views_and_infrared_images(build: Callable[..., ReIdNetwo
     assert build("caj").losses(erased).keys() == {"identity", "wrt_sq"}
 
 
-def test_without_exchange_and_erasing_it_sees_the_plain_views(
-    build: Callable[..., ReIdNetwork], batch: Batch
-) -> None:
+def test_without_exchange_and_erasing_it_sees_the_plain_views(build: Build, batch: Batch) -> None:
     network = build("caj").eval()
     plain = dataclasses.replace(batch, exchange=None, erase=None)
     images = network.normalise(torch.cat([batch.visible, batch.second, batch.infrared]))
@@ -65,12 +63,12 @@ def test_without_exchange_and_erasing_it_sees_the_plain_views(
     torch.testing.assert_close(network.losses(plain)["wrt_sq"], wrt_sq(pooled, batch.labels.repeat(3)))
 
 
-def test_no_second_view_is_an_error(build: Callable[..., ReIdNetwork], batch: Batch) -> None:
+def test_no_second_view_is_an_error(build: Build, batch: Batch) -> None:
     with pytest.raises(ValueError, match="second_view"):
         build("caj").losses(dataclasses.replace(batch, second=None))
 
 
-def test_masks_of_all_three_are_used(build: Callable[..., ReIdNetwork], batch: Batch) -> None:
+def test_masks_of_all_three_are_used(build: Build, batch: Batch) -> None:
     network = build("caj").eval()
     before = network.losses(batch)["identity"]
     for view in ("visible", "infrared", "second"):

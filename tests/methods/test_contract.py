@@ -1,33 +1,36 @@
 """The contract of ``ReIdNetwork``, tested for every method of the package."""
 
 import dataclasses
-from collections.abc import Callable
 from pathlib import Path
+from typing import TypeVar
 
 import pytest
 import torch
-from torch import nn
+from torch import Tensor, nn
 
+from tests.methods.conftest import Build
 from vireid_cli import methods
 from vireid_cli.backbones.fold import fold_batch_norms
 from vireid_cli.engine.subjects.attention import attention_maps
 from vireid_cli.frequency.branch_norm import BranchNorm
 from vireid_cli.methods import ReIdNetwork
 from vireid_cli.recipe.strict import Strict
-from vireid_cli.types import Batch, Erasure, Modality
+from vireid_cli.types import Batch, Erasure, Exchange, Modality
+
+PartT = TypeVar("PartT", Batch, Erasure, Exchange)
 
 every_method = pytest.mark.parametrize("name", methods.available())
 
 
-def without_dropout(network):
+def without_dropout(network: ReIdNetwork) -> ReIdNetwork:
     for module in network.modules():
         if isinstance(module, nn.Dropout):
             module.p = 0.0
     return network
 
 
-def reordered(batch, order):
-    def moved(part):
+def reordered(batch: Batch, order: Tensor) -> Batch:
+    def moved(part: PartT) -> PartT:
         tensors = {
             field.name: value[order]
             for field in dataclasses.fields(part)
@@ -38,7 +41,7 @@ def reordered(batch, order):
     return dataclasses.replace(moved(batch), erase=moved(batch.erase), exchange=moved(batch.exchange))
 
 
-def randomise_statistics(network):
+def randomise_statistics(network: ReIdNetwork) -> ReIdNetwork:
     """Running statistics as after some training, so that eval mode is not a special case."""
     for module in network.modules():
         if isinstance(module, (nn.BatchNorm1d, nn.BatchNorm2d, BranchNorm)):
@@ -48,7 +51,7 @@ def randomise_statistics(network):
 
 
 @every_method
-def test_module_has_the_three_public_names(name, build: Callable[..., ReIdNetwork]) -> None:
+def test_module_has_the_three_public_names(name: str, build: Build) -> None:
     module = methods.load(name)
     assert issubclass(module.Options, Strict)
     assert isinstance(methods.options_of(name, {}), module.Options)
@@ -63,9 +66,7 @@ def test_network_without_part_of_the_contract_is_not_built(missing: str) -> None
 
 
 @every_method
-def test_losses_are_finite_scalars_and_reach_every_parameter(
-    name, build: Callable[..., ReIdNetwork], batch: Batch
-) -> None:
+def test_losses_are_finite_scalars_and_reach_every_parameter(name: str, build: Build, batch: Batch) -> None:
     network = build(name).train()
     losses = network.losses(batch)
     assert losses
@@ -80,9 +81,7 @@ def test_losses_are_finite_scalars_and_reach_every_parameter(
 
 
 @every_method
-def test_parameter_groups_hold_every_trainable_parameter_once(
-    name, build: Callable[..., ReIdNetwork]
-) -> None:
+def test_parameter_groups_hold_every_trainable_parameter_once(name: str, build: Build) -> None:
     network = build(name)
     groups = network.parameter_groups()
     grouped = [id(parameter) for group in groups for parameter in group.parameters]
@@ -95,7 +94,7 @@ def test_parameter_groups_hold_every_trainable_parameter_once(
 @every_method
 @pytest.mark.parametrize("modality", list(Modality))
 def test_one_modality_embeds_alone_at_unit_length_whatever_its_batch_mates(
-    name, modality, build: Callable[..., ReIdNetwork], batch: Batch
+    name: str, modality: Modality, build: Build, batch: Batch
 ) -> None:
     network = randomise_statistics(build(name)).eval()
     images = batch.visible if modality is Modality.VISIBLE else batch.infrared
@@ -110,7 +109,7 @@ def test_one_modality_embeds_alone_at_unit_length_whatever_its_batch_mates(
 
 
 @every_method
-def test_the_modalities_are_told_apart(name, build: Callable[..., ReIdNetwork], batch: Batch) -> None:
+def test_the_modalities_are_told_apart(name: str, build: Build, batch: Batch) -> None:
     # After a step the copies of a separate stage differ; a shared network sees only its input's change.
     network = build(name).train()
     optimizer = torch.optim.SGD(network.parameters(), lr=0.05)
@@ -123,7 +122,7 @@ def test_the_modalities_are_told_apart(name, build: Callable[..., ReIdNetwork], 
 
 
 @every_method
-def test_order_of_identities_changes_no_loss(name, build: Callable[..., ReIdNetwork], batch: Batch) -> None:
+def test_order_of_identities_changes_no_loss(name: str, build: Build, batch: Batch) -> None:
     network = without_dropout(build(name)).train()
     order = torch.tensor([4, 0, 2, 6, 1, 7, 5, 3])  # interleaved; each identity's images stay in order
     before = network.losses(batch)
@@ -134,7 +133,7 @@ def test_order_of_identities_changes_no_loss(name, build: Callable[..., ReIdNetw
 
 
 @every_method
-def test_erased_pixels_do_not_matter(name, build: Callable[..., ReIdNetwork], batch: Batch) -> None:
+def test_erased_pixels_do_not_matter(name: str, build: Build, batch: Batch) -> None:
     network = without_dropout(build(name)).train()
     everything = torch.ones_like(batch.erase.visible)
     erase = Erasure(everything, everything, (0.3, 0.3, 0.3), second=everything)
@@ -150,7 +149,7 @@ def test_erased_pixels_do_not_matter(name, build: Callable[..., ReIdNetwork], ba
 
 @every_method
 def test_saved_and_loaded_it_embeds_the_same_bits(
-    name, build: Callable[..., ReIdNetwork], batch: Batch, tmp_path: Path
+    name: str, build: Build, batch: Batch, tmp_path: Path
 ) -> None:
     network = randomise_statistics(build(name)).eval()
     torch.save(network.state_dict(), tmp_path / "state.pth")
@@ -164,7 +163,7 @@ def test_saved_and_loaded_it_embeds_the_same_bits(
 
 
 @every_method
-def test_folded_batch_norms_embed_alike(name, build: Callable[..., ReIdNetwork], batch: Batch) -> None:
+def test_folded_batch_norms_embed_alike(name: str, build: Build, batch: Batch) -> None:
     network = randomise_statistics(build(name)).eval()
     folded = fold_batch_norms(network)
     with torch.no_grad():
@@ -174,9 +173,7 @@ def test_folded_batch_norms_embed_alike(name, build: Callable[..., ReIdNetwork],
 
 
 @every_method
-def test_bf16_autocast_gives_finite_losses_close_to_float32(
-    name, build: Callable[..., ReIdNetwork], batch: Batch
-) -> None:
+def test_bf16_autocast_gives_finite_losses_close_to_float32(name: str, build: Build, batch: Batch) -> None:
     network = without_dropout(build(name)).train()
     exact = network.losses(batch)
     with torch.autocast("cpu", dtype=torch.bfloat16):
@@ -191,7 +188,7 @@ def test_bf16_autocast_gives_finite_losses_close_to_float32(
 @every_method
 @pytest.mark.parametrize("modality", list(Modality))
 def test_attention_maps_are_computed_for_every_method(
-    name, modality, build: Callable[..., ReIdNetwork], batch: Batch
+    name: str, modality: Modality, build: Build, batch: Batch
 ) -> None:
     network = fold_batch_norms(randomise_statistics(build(name)))
     images = (batch.visible if modality is Modality.VISIBLE else batch.infrared)[[0, 2]]
@@ -205,15 +202,15 @@ def test_attention_maps_are_computed_for_every_method(
 
 
 @every_method
-def test_exports_without_a_dft(name, build: Callable[..., ReIdNetwork], batch: Batch) -> None:
+def test_exports_without_a_dft(name: str, build: Build, batch: Batch) -> None:
     network = build(name).eval()
 
     class Visible(nn.Module):
-        def __init__(self):
+        def __init__(self) -> None:
             super().__init__()
             self.network = network
 
-        def forward(self, images):
+        def forward(self, images: Tensor) -> Tensor:
             return self.network.embed(images, Modality.VISIBLE)
 
     sizes = ({0: torch.export.Dim.DYNAMIC},)  # any number; raises where it would be fixed

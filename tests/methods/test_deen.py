@@ -1,28 +1,29 @@
 """DEEN: its total against the definition, each switch, its six cosines."""
 
-from collections.abc import Callable
 from typing import Any
 
 import pydantic
 import pytest
 import torch
 import torch.nn.functional as F
+from torch import Tensor
 
+from tests.methods.conftest import Build
 from vireid_cli import methods
-from vireid_cli.backbones.spec import BackboneSpec
+from vireid_cli.backbones.spec import BackboneSpec, Streams
 from vireid_cli.engine.network import load_recipe
 from vireid_cli.errors import RecipeError, UsageError
 from vireid_cli.layers.mfa import PositionFusion
 from vireid_cli.losses.cpm import centre_pair_mining
 from vireid_cli.losses.triplet import batch_hard_triplet
-from vireid_cli.methods import ReIdNetwork
+from vireid_cli.methods.deen import Deen
 from vireid_cli.recipe.load import load
 from vireid_cli.types import Batch, Modality
 
 PLAIN = {"dee": {"on": False}, "cpm": {"weight": 0.0}, "ort_weight": 0.0, "embed": {"branches": "original"}}
 
 
-def opened(network):
+def opened(network: Deen) -> Deen:
     """Fusion a little open, not the identity: each block is of third order in its input, and grows fast.
 
     Eval mode: the same statistics twice.
@@ -34,7 +35,7 @@ def opened(network):
     return network.eval()
 
 
-def by_hand(network, images, streams, last):
+def by_hand(network: Deen, images: Tensor, streams: Streams, last: str) -> Tensor:
     """Pooled features of the three branches, stage by stage."""
     trunk = network.trunk
     features = trunk.run("stem", images, streams)
@@ -45,7 +46,7 @@ def by_hand(network, images, streams, last):
 
 
 @pytest.mark.parametrize("last", ["layer4", "layer3"])
-def test_total_of_the_released_code(build: Callable[..., ReIdNetwork], batch: Batch, last: str) -> None:
+def test_total_of_the_released_code(build: Build, batch: Batch, last: str) -> None:
     network = opened(build("deen", {"last": last}))
     masks = torch.cat([batch.erase.visible, batch.erase.infrared])
     images = network.normalise(torch.cat([batch.visible, batch.infrared]), masks, batch.erase)
@@ -64,7 +65,7 @@ def test_total_of_the_released_code(build: Callable[..., ReIdNetwork], batch: Ba
         torch.testing.assert_close(losses[term], value, rtol=1e-4, atol=1e-5)
 
 
-def test_regdb_variant_has_neither_layer4_nor_a_third_block(build: Callable[..., ReIdNetwork]) -> None:
+def test_regdb_variant_has_neither_layer4_nor_a_third_block(build: Build) -> None:
     assert list(build("deen").mfa) == ["layer1", "layer2", "layer3"]
     network = build("deen", {"last": "layer3"})
     assert list(network.mfa) == ["layer1", "layer2"]
@@ -72,9 +73,7 @@ def test_regdb_variant_has_neither_layer4_nor_a_third_block(build: Callable[...,
     assert network.dee.branches[0].expand.out_channels == network.trunk.channels["layer2"]
 
 
-def test_product_of_embeddings_is_the_mean_of_six_cosines(
-    build: Callable[..., ReIdNetwork], batch: Batch
-) -> None:
+def test_product_of_embeddings_is_the_mean_of_six_cosines(build: Build, batch: Batch) -> None:
     network = opened(build("deen"))
     similarity, embedded = torch.zeros(8, 8), []
     blocks = []
@@ -90,7 +89,7 @@ def test_product_of_embeddings_is_the_mean_of_six_cosines(
 @pytest.mark.parametrize(("branches", "count"), [("all", 3), ("original", 1)])
 @pytest.mark.parametrize(("level", "levels"), [("pooled+neck", 2), ("pooled", 1), ("neck", 1)])
 def test_blocks_of_the_embedding(
-    build: Callable[..., ReIdNetwork], batch: Batch, branches: str, count: int, level: str, levels: int
+    build: Build, batch: Batch, branches: str, count: int, level: str, levels: int
 ) -> None:
     network = opened(build("deen", {"embed": {"branches": branches, "level": level}}))
     width = network.trunk.channels["layer4"]
@@ -108,7 +107,7 @@ def test_blocks_of_the_embedding(
 
 @pytest.mark.parametrize("branches", ["all", "original"])
 def test_the_second_score_weighs_pooled_features_and_those_after_the_neck(
-    build: Callable[..., ReIdNetwork], batch: Batch, branches: str
+    build: Build, batch: Batch, branches: str
 ) -> None:
     network = opened(build("deen", {"embed": {"branches": branches, "score": "mixed"}}))
     count = 3 if branches == "all" else 1
@@ -152,9 +151,7 @@ def test_sizes_that_the_released_fusion_can_not_halve_are_refused(
     load_recipe("deen", [*settings, "method.options.mfa=plain"])
 
 
-def test_the_form_of_the_fusion_changes_the_embedding(
-    build: Callable[..., ReIdNetwork], batch: Batch
-) -> None:
+def test_the_form_of_the_fusion_changes_the_embedding(build: Build, batch: Batch) -> None:
     """With open fusion. tests/releases compares the released form with its code."""
     embeddings = []
     for form in ("plain", "released"):
@@ -179,16 +176,12 @@ def test_an_odd_map_is_refused_by_the_layer_too() -> None:
         ({"mfa": "off"}, "identity"),
     ],
 )
-def test_options_change_their_term(
-    build: Callable[..., ReIdNetwork], batch: Batch, options: dict[str, Any], term: str
-) -> None:
+def test_options_change_their_term(build: Build, batch: Batch, options: dict[str, Any], term: str) -> None:
     plain, changed = (opened(build("deen", switches)).losses(batch) for switches in ({}, options))
     assert (plain[term] - changed[term]).abs() > 1e-6
 
 
-def test_weights_scale_their_terms_and_zero_omits_them(
-    build: Callable[..., ReIdNetwork], batch: Batch
-) -> None:
+def test_weights_scale_their_terms_and_zero_omits_them(build: Build, batch: Batch) -> None:
     options = {"identity_weight": 0.5, "triplet_weight": 2.0, "cpm": {"weight": 1.6}, "ort_weight": 0.03}
     plain, scaled = (opened(build("deen", switches)).losses(batch) for switches in ({}, options))
     for term, factor in (("identity", 0.5), ("triplet", 2.0), ("cpm", 2.0), ("ort", 3.0)):
@@ -200,7 +193,7 @@ def test_weights_scale_their_terms_and_zero_omits_them(
     assert network.dee is None
 
 
-def test_dropout_acts_on_the_tripled_batch(build: Callable[..., ReIdNetwork], batch: Batch) -> None:
+def test_dropout_acts_on_the_tripled_batch(build: Build, batch: Batch) -> None:
     network = build("deen", {"dee": {"dropout": 0.9}}).train()
     assert network.dee.dropout.p == 0.9
     first, second = (network.losses(batch)["triplet"] for _ in range(2))

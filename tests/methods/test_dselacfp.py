@@ -1,12 +1,18 @@
 """D-SELACFP: its total against the definition, each switch, and its recipes."""
 
 import dataclasses
+from pathlib import Path
+from typing import Any
 
 import pydantic
 import pytest
 import torch
 import torch.nn.functional as F
+from torch import Tensor, nn
+from vireid_cli.layers.purifier import Purifier
 
+from tests.methods.conftest import Build
+from tests.tensors import Loss
 from vireid_cli import methods
 from vireid_cli.backbones.spec import BackboneSpec
 from vireid_cli.errors import UsageError
@@ -14,8 +20,9 @@ from vireid_cli.frequency.lam import SpectrumMask
 from vireid_cli.layers.pooling import generalised_mean
 from vireid_cli.losses.center import hetero_center_triplet
 from vireid_cli.losses.orthogonal import cosine_orthogonality, inner_products, weight_orthogonality
+from vireid_cli.methods.dselacfp.network import Dselacfp
 from vireid_cli.recipe.load import load, shipped
-from vireid_cli.types import Modality
+from vireid_cli.types import Batch, Modality
 
 BRANCHES = ("shared", "specific")
 TERMS = {f"{term}_{branch}" for term in ("identity", "hctri", "modality") for branch in BRANCHES} | {
@@ -41,12 +48,12 @@ ALONE = {
 }
 
 
-def inputs_of(batch, network):
+def inputs_of(batch: Batch, network: Dselacfp) -> Tensor:
     masks = torch.cat([batch.erase.visible, batch.erase.infrared])
     return network.normalise(torch.cat([batch.visible, batch.infrared]), masks, batch.erase)
 
 
-def opened(network):
+def opened(network: Dselacfp) -> Dselacfp:
     """Weights that start at 0, as after some training: switches behind them then show."""
     torch.manual_seed(9)
     for name, parameter in network.named_parameters():
@@ -57,7 +64,7 @@ def opened(network):
     return network.eval()  # eval mode: the same statistics twice
 
 
-def by_hand(network, batch):
+def by_hand(network: Dselacfp, batch: Batch) -> tuple[Tensor, Tensor]:
     """Shared and specific maps, stage by stage; the specific one before it is purified."""
     trunk, count = network.trunk, len(batch.visible)
     features = inputs_of(batch, network)
@@ -76,7 +83,7 @@ def by_hand(network, batch):
     return shared, split
 
 
-def pooled_by_hand(network, batch):
+def pooled_by_hand(network: Dselacfp, batch: Batch) -> list[Tensor]:
     """Pooled features of both branches, the specific map purified by IDKL's formula."""
     shared, specific = by_hand(network, batch)
     if network.purifier is not None:
@@ -85,7 +92,7 @@ def pooled_by_hand(network, batch):
     return [generalised_mean(features, branch.gem.power) for features, branch in maps]
 
 
-def purified_by_hand(purifier, features):
+def purified_by_hand(purifier: Purifier, features: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     """m_X m_F (F + X), X, m_X X and m_F F."""
     mean, variance = features.mean((2, 3), keepdim=True), features.var((2, 3), keepdim=True, correction=0)
     normalized = (features - mean) / (variance + 1e-5).sqrt()
@@ -97,12 +104,12 @@ def purified_by_hand(purifier, features):
     return whole, normalized, masks[0] * normalized, masks[1] * features
 
 
-def jeffreys(first, second):
+def jeffreys(first: Tensor, second: Tensor) -> Tensor:
     p, q = first.double().softmax(1), second.double().softmax(1)
     return ((p - q) * (p / q).log()).sum() / len(p)
 
 
-def graph(features):
+def graph(features: Tensor) -> Tensor:
     rows = [
         [(features[i] - features[j]).detach().double().norm() for j in range(len(features)) if j != i]
         for i in range(len(features))
@@ -110,14 +117,14 @@ def graph(features):
     return torch.tensor(rows, dtype=torch.float64)
 
 
-def slots(logits, labels):
+def slots(logits: Tensor, labels: Tensor) -> Tensor:
     """Slot s: the logits of the s-th row of every identity, side by side."""
     names = labels.unique()
     return torch.stack([torch.cat([logits[labels == name][s] for name in names]) for s in range(2)])
 
 
 @pytest.mark.parametrize("changes", [{}, {"last": "layer3"}], ids=str)
-def test_total_of_the_reading(build, batch, changes):
+def test_total_of_the_reading(build: Build, batch: Batch, changes: dict[str, Any]) -> None:
     network = opened(build("dselacfp", changes))
     pooled = pooled_by_hand(network, batch)
     labels, count = batch.labels.repeat(2), len(batch.labels)
@@ -159,14 +166,14 @@ def test_total_of_the_reading(build, batch, changes):
         torch.testing.assert_close(losses[term].double(), value.double(), rtol=1e-4, atol=1e-5)
 
 
-def test_regdb_variant_has_no_layer4(build):
+def test_regdb_variant_has_no_layer4(build: Build) -> None:
     network = build("dselacfp", {"last": "layer3"})
     assert not hasattr(network.trunk, "layer4")
     assert list(network.specific_stages) == ["layer3"]
     assert network.shared.neck.num_features == network.trunk.channels["layer3"]
 
 
-def test_specific_branch_starts_as_a_copy_and_is_its_own(build):
+def test_specific_branch_starts_as_a_copy_and_is_its_own(build: Build) -> None:
     network = build("dselacfp")
     assert list(network.specific_stages) == ["layer3", "layer4"]
     for name, stage in network.specific_stages.items():
@@ -176,20 +183,20 @@ def test_specific_branch_starts_as_a_copy_and_is_its_own(build):
     assert network.shared.gem.power is not network.specific.gem.power
 
 
-def gradient(loss, parameters):
+def gradient(loss: Tensor, parameters: list[nn.Parameter]) -> float:
     learned = [p for p in parameters if p.requires_grad]
     gradients = torch.autograd.grad(loss, learned, retain_graph=True, allow_unused=True)
     return sum(float(g.square().sum()) for g in gradients if g is not None) ** 0.5
 
 
-def test_every_term_acts_from_the_first_step(build, batch):
+def test_every_term_acts_from_the_first_step(build: Build, batch: Batch) -> None:
     network = build("dselacfp").train()
     parameters = list(network.parameters())
     for term, loss in network.losses(batch).items():
         assert gradient(loss, parameters) > 1e-5, term
 
 
-def test_an_exact_copy_would_leave_the_orthogonal_loss_stationary(build, batch):
+def test_an_exact_copy_would_leave_the_orthogonal_loss_stationary(build: Build, batch: Batch) -> None:
     network = build("dselacfp", PLAIN).train()
     parameters = list(network.parameters())
     assert gradient(network.losses(batch)["ort"], parameters) > 1e-4
@@ -207,7 +214,7 @@ def test_an_exact_copy_would_leave_the_orthogonal_loss_stationary(build, batch):
         assert all(torch.equal(a, b) for a, b in copies)
 
 
-def test_the_plain_recipe_has_the_plain_terms(build, batch):
+def test_the_plain_recipe_has_the_plain_terms(build: Build, batch: Batch) -> None:
     recipe = load("dselacfp-plain.yaml", options_of=methods.options_type)
     assert methods.options_of("dselacfp", recipe.method.options) == methods.options_of("dselacfp", PLAIN)
     network = opened(build("dselacfp", PLAIN))
@@ -218,7 +225,7 @@ def test_the_plain_recipe_has_the_plain_terms(build, batch):
     torch.testing.assert_close(losses["ort"], 0.1 * cosine_orthogonality(shared, specific))
 
 
-def test_embedding_is_the_shared_branch(build, batch):
+def test_embedding_is_the_shared_branch(build: Build, batch: Batch) -> None:
     for level in ("neck", "pooled"):
         network = opened(build("dselacfp", {"embed": level}))
         before = network.embed(batch.visible, Modality.VISIBLE)
@@ -252,7 +259,7 @@ def test_embedding_is_the_shared_branch(build, batch):
     ],
     ids=str,
 )
-def test_switches_change_what_is_embedded(build, batch, options):
+def test_switches_change_what_is_embedded(build: Build, batch: Batch, options: dict[str, Any]) -> None:
     plain, changed = opened(build("dselacfp")), opened(build("dselacfp", options))
     # Parts that both have hold the same values, so that only the switch differs.
     own, other = plain.state_dict(), changed.state_dict()
@@ -268,7 +275,9 @@ def test_switches_change_what_is_embedded(build, batch, options):
 @pytest.mark.parametrize(
     ("kind", "loss"), [("cosine", cosine_orthogonality), ("deen", inner_products), ("weights", None)]
 )
-def test_three_readings_of_the_orthogonal_loss(build, batch, kind, loss):
+def test_three_readings_of_the_orthogonal_loss(
+    build: Build, batch: Batch, kind: str, loss: Loss | None
+) -> None:
     network = opened(build("dselacfp", {"ort": {"kind": kind, "weight": 0.7}}))
     if loss is None:
         rows = network.shared.classifier.weight, network.specific.classifier.weight
@@ -278,7 +287,7 @@ def test_three_readings_of_the_orthogonal_loss(build, batch, kind, loss):
     torch.testing.assert_close(network.losses(batch)["ort"], expected, rtol=1e-4, atol=1e-6)
 
 
-def test_orthogonal_loss_after_the_necks(build, batch):
+def test_orthogonal_loss_after_the_necks(build: Build, batch: Batch) -> None:
     network = opened(build("dselacfp", {"ort": {"on": "neck"}}))
     rows = [
         net.neck(f)
@@ -287,7 +296,7 @@ def test_orthogonal_loss_after_the_necks(build, batch):
     torch.testing.assert_close(network.losses(batch)["ort"], 0.1 * cosine_orthogonality(*rows))
 
 
-def test_restitution_by_hand(build, batch):
+def test_restitution_by_hand(build: Build, batch: Batch) -> None:
     options = {"specific": {"purify": "restitute"}, "purity": NO_PURITY, "last": "layer3"}
     network = opened(build("dselacfp", options))
     features = by_hand(network, batch)[1]
@@ -302,7 +311,7 @@ def test_restitution_by_hand(build, batch):
     torch.testing.assert_close(actual, F.cross_entropy(logits, batch.labels.repeat(2)), rtol=1e-4, atol=1e-5)
 
 
-def test_weights_scale_their_terms(build, batch):
+def test_weights_scale_their_terms(build: Build, batch: Batch) -> None:
     plain = opened(build("dselacfp")).losses(batch)
     options = {
         "identity_weight": 0.5,
@@ -325,7 +334,7 @@ def test_weights_scale_their_terms(build, batch):
         torch.testing.assert_close(value, factor * plain[term], rtol=1e-4, atol=1e-6)
 
 
-def test_weight_0_omits_a_term_and_its_modules(build, batch):
+def test_weight_0_omits_a_term_and_its_modules(build: Build, batch: Batch) -> None:
     network = build("dselacfp", {"modality": {"shared": 0.0}, "purity": {"entropy": 0.0}})
     assert network.losses(batch).keys() == TERMS - {"modality_shared", "purity_entropy"}
     assert list(network.modality_heads) == ["specific"]
@@ -356,14 +365,18 @@ def test_weight_0_omits_a_term_and_its_modules(build, batch):
     ],
     ids=lambda value: str(sorted(value) if isinstance(value, set) else value),
 )
-def test_switches_change_their_terms_alone(build, batch, options, terms):
+def test_switches_change_their_terms_alone(
+    build: Build, batch: Batch, options: dict[str, Any], terms: set[str]
+) -> None:
     plain, changed = (opened(build("dselacfp", chosen)).losses(batch) for chosen in ({}, options))
     for term, value in plain.items():
         differs = abs(changed[term].item() - value.item()) > 1e-5 * max(1.0, abs(value.item()))
         assert differs == (term in terms), term
 
 
-def test_order_of_an_identitys_images_matters_to_half_flips_and_slots_only(build, batch):
+def test_order_of_an_identitys_images_matters_to_half_flips_and_slots_only(
+    build: Build, batch: Batch
+) -> None:
     order = torch.tensor([1, 0, 2, 3, 5, 4, 6, 7])
     moved = dataclasses.replace(
         batch,
@@ -378,7 +391,7 @@ def test_order_of_an_identitys_images_matters_to_half_flips_and_slots_only(build
     assert changed == {"modality_shared", "slot_intra", "slot_inter"}
 
 
-def test_detached_inter_terms_do_not_train_the_specific_branch(build, batch):
+def test_detached_inter_terms_do_not_train_the_specific_branch(build: Build, batch: Batch) -> None:
     for detach, trained in (("none", True), ("specific", False)):
         network = build("dselacfp", {"consistency": {"detach": detach}}).train()
         losses = network.losses(batch)
@@ -401,23 +414,23 @@ def test_detached_inter_terms_do_not_train_the_specific_branch(build, batch):
         ({"lam": {"before": ["layer2", "layer2"]}}, "twice"),
     ],
 )
-def test_switches_without_effect_are_refused(options, message):
+def test_switches_without_effect_are_refused(options: dict[str, Any], message: str) -> None:
     with pytest.raises(pydantic.ValidationError, match=message):
         methods.options_of("dselacfp", options)
 
 
-def test_more_parts_than_rows_are_a_usage_error(build, batch):
+def test_more_parts_than_rows_are_a_usage_error(build: Build, batch: Batch) -> None:
     network = build("dselacfp", {"lam": {"parts": 9}})  # layer3 gets 8 rows of a 64×32 image
     with pytest.raises(UsageError, match="9 parts, but the input of layer3 has 8 rows"):
         network.losses(batch)
 
 
-def test_a_yaml_off_is_read_as_the_word_off():
+def test_a_yaml_off_is_read_as_the_word_off() -> None:
     assert methods.options_of("dselacfp", {"imfpe": {"nl": False}}).imfpe.nl == "off"
 
 
 @pytest.mark.parametrize("spec", [BackboneSpec("resnet34", width=16), BackboneSpec("resnet50", width=8)])
-def test_narrow_networks_of_both_blocks(batch, spec):
+def test_narrow_networks_of_both_blocks(batch: Batch, spec: BackboneSpec) -> None:
     options = methods.options_of("dselacfp", {"lam": {"kind": "idct"}})
     network = methods.build("dselacfp", options, 5, spec)
     assert all(isinstance(layer, SpectrumMask) for layer in network.lam.values())
@@ -425,7 +438,7 @@ def test_narrow_networks_of_both_blocks(batch, spec):
     assert all(p.grad is not None for p in network.parameters() if p.requires_grad)
 
 
-def test_the_papers_sizes():
+def test_the_papers_sizes() -> None:
     with torch.device("meta"):
         network = methods.build("dselacfp", methods.options_of("dselacfp", {}), 395, BackboneSpec())
     assert network.lam["layer2"].squeeze.weight.shape == (16, 256)
@@ -438,7 +451,7 @@ def test_the_papers_sizes():
     assert network.shared.neck.num_features == 2048
 
 
-def test_recipe_is_the_papers_setting():
+def test_recipe_is_the_papers_setting() -> None:
     recipe = load("dselacfp.yaml", options_of=methods.options_type)
     assert methods.options_of("dselacfp", recipe.method.options) == methods.options_of("dselacfp", {})
     assert (recipe.data.size, recipe.data.sampler.identities, recipe.data.sampler.images) == (
@@ -452,7 +465,7 @@ def test_recipe_is_the_papers_setting():
     assert [(r.rank1, r.mAP) for r in recipe.reported] == [(82.77, 79.91), (88.40, 90.61)]
 
 
-def test_regdb_recipe_ends_at_layer3():
+def test_regdb_recipe_ends_at_layer3() -> None:
     recipe, full = (load(name, options_of=methods.options_type) for name in ("dselacfp-regdb", "dselacfp"))
     weights = {"graph": {"intra": 0.0, "inter": 0.0}, "logit": {"inter": 0.3}, "slot": {"inter": 0.3}}
     changes = {"last": "layer3", "consistency": weights}
@@ -469,7 +482,7 @@ ROWS = [path for path in shipped() if path.stem.startswith("dselacfp-") and path
 
 
 @pytest.mark.parametrize("path", ROWS, ids=lambda path: path.stem)
-def test_rows_of_the_ablation_change_options_only(path):
+def test_rows_of_the_ablation_change_options_only(path: Path) -> None:
     row, full = (load(str(name), options_of=methods.options_type) for name in (path, "dselacfp.yaml"))
     assert row.method.options != full.method.options
     assert (row.data, row.backbone, row.train) == (full.data, full.backbone, full.train)

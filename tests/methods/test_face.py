@@ -1,5 +1,4 @@
 import dataclasses
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -7,15 +6,18 @@ import pydantic
 import pytest
 import torch
 import torch.nn.functional as F
+from torch import Tensor
 
+from tests.methods.conftest import Build
 from vireid_cli import methods
+from vireid_cli.backbones.spec import Streams
 from vireid_cli.engine.network import load_recipe
 from vireid_cli.errors import RecipeError
 from vireid_cli.layers.pixels import centre_crop, luminance
 from vireid_cli.losses.identity import identity_loss
 from vireid_cli.losses.nuances import nuances_mining
 from vireid_cli.losses.triplet import batch_hard_triplet
-from vireid_cli.methods import ReIdNetwork
+from vireid_cli.methods.face import Face
 from vireid_cli.types import Batch, Modality
 
 LUMINANCE = torch.tensor([0.299, 0.587, 0.114])
@@ -28,7 +30,7 @@ method: {{name: {method}}}
 """
 
 
-def by_hand(network, images, streams):
+def by_hand(network: Face, images: Tensor, streams: Streams) -> Tensor:
     features = torch.einsum("bchw,c->bhw", images, LUMINANCE).unsqueeze(1)
     for stage in ("stem", "stage1", "stage2", "stage3"):
         features = network.trunk.run(stage, features, streams)
@@ -38,7 +40,7 @@ def by_hand(network, images, streams):
 PLAIN = {"agp": {"after": []}, "anm": {"on": False}, "cnm": {"weight": 0.0}}
 
 
-def fdnm_by_hand(network, images, streams):
+def fdnm_by_hand(network: Face, images: Tensor, streams: Streams) -> Tensor:
     """Stage by stage, each spectral module at its place; (2, N, 256)."""
     features = torch.einsum("bchw,c->bhw", images, LUMINANCE).unsqueeze(1)
     for stage in ("stem", "stage1", "stage2", "stage3"):
@@ -49,7 +51,7 @@ def fdnm_by_hand(network, images, streams):
     return torch.stack([network.trunk.head(first), network.trunk.head(second)])
 
 
-def test_fdnm_s_losses_are_means_over_branches(build: Callable[..., ReIdNetwork], faces: Batch) -> None:
+def test_fdnm_s_losses_are_means_over_branches(build: Build, faces: Batch) -> None:
     network = build("face", {"cnm": {"weight": 0.25, "margin": 0.4}, "triplet_weight": 2.0}).eval()
     assert set(network.agp) == {"stage1", "stage2"}
     plain = dataclasses.replace(faces, erase=None)
@@ -66,7 +68,7 @@ def test_fdnm_s_losses_are_means_over_branches(build: Callable[..., ReIdNetwork]
         torch.testing.assert_close(losses[term], value, rtol=2e-3, atol=1e-5)
 
 
-def test_fdnm_joins_its_branches(build: Callable[..., ReIdNetwork], faces: Batch) -> None:
+def test_fdnm_joins_its_branches(build: Build, faces: Batch) -> None:
     network = build("face").eval()
     actual = network.embed(faces.infrared, Modality.INFRARED)
     assert actual.shape == (8, 512)
@@ -88,21 +90,19 @@ def test_fdnm_joins_its_branches(build: Callable[..., ReIdNetwork], faces: Batch
         {"cnm": {"normalize": True, "margin": 20.0}},
     ],
 )
-def test_fdnm_s_options_change_the_losses(
-    build: Callable[..., ReIdNetwork], faces: Batch, option: dict[str, Any]
-) -> None:
+def test_fdnm_s_options_change_the_losses(build: Build, faces: Batch, option: dict[str, Any]) -> None:
     default, changed = (build("face", options).eval().losses(faces) for options in ({}, option))
     assert max(abs(changed[term].item() - default[term].item()) for term in default) > 1e-6
 
 
-def test_new_modules_learn_at_the_full_rate(build: Callable[..., ReIdNetwork]) -> None:
+def test_new_modules_learn_at_the_full_rate(build: Build) -> None:
     network = build("face")
     groups = {group.name: {id(p) for p in group.parameters} for group in network.parameter_groups()}
     new = [*network.agp.parameters(), *network.anm.parameters(), *network.classifier.parameters()]
     assert groups["heads"] == {id(parameter) for parameter in new}
 
 
-def test_losses(build: Callable[..., ReIdNetwork], faces: Batch) -> None:
+def test_losses(build: Build, faces: Batch) -> None:
     network = build("face", PLAIN | {"triplet_weight": 0.5, "margin": 0.7}).eval()
     masks = torch.cat([faces.erase.visible, faces.erase.infrared])
     fill = torch.tensor(faces.erase.fill).view(1, 3, 1, 1)
@@ -120,7 +120,7 @@ def test_losses(build: Callable[..., ReIdNetwork], faces: Batch) -> None:
     assert torch.equal(network.losses(other)["identity"], losses["identity"])
 
 
-def test_weights_of_zero(build: Callable[..., ReIdNetwork], faces: Batch) -> None:
+def test_weights_of_zero(build: Build, faces: Batch) -> None:
     assert build("face", PLAIN | {"identity_weight": 0.0}).losses(faces).keys() == {"triplet"}
     assert build("face", PLAIN | {"identity_weight": 0.0}).classifier is None
     assert build("face", PLAIN | {"triplet_weight": 0.0}).losses(faces).keys() == {"identity"}
@@ -132,7 +132,7 @@ def test_weights_of_zero(build: Callable[..., ReIdNetwork], faces: Batch) -> Non
         methods.options_of("face", {"agp": {"after": ["stem", "stem"]}})
 
 
-def test_the_centre_of_larger_images_is_embedded(build: Callable[..., ReIdNetwork], faces: Batch) -> None:
+def test_the_centre_of_larger_images_is_embedded(build: Build, faces: Batch) -> None:
     network = build("face", PLAIN).eval()
     wide = F.pad(faces.visible, (8, 8, 8, 8), value=0.7)
     actual = network.embed(wide, Modality.VISIBLE)
@@ -144,9 +144,7 @@ def test_the_centre_of_larger_images_is_embedded(build: Callable[..., ReIdNetwor
         network.embed(faces.visible[..., :100], Modality.VISIBLE)
 
 
-def test_dropout_acts_in_training_and_stems_can_be_shared(
-    build: Callable[..., ReIdNetwork], faces: Batch
-) -> None:
+def test_dropout_acts_in_training_and_stems_can_be_shared(build: Build, faces: Batch) -> None:
     network = build("face", {"dropout": 0.5, "stem": "shared"}).train()
     assert network.losses(faces)["identity"] != network.losses(faces)["identity"]
     still = build("face", {"dropout": 0.0}).train()

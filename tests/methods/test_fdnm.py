@@ -8,18 +8,22 @@ import pydantic
 import pytest
 import torch
 import torch.nn.functional as F
+from torch import Tensor
 
+from tests.methods.conftest import Build
 from vireid_cli import methods
 from vireid_cli.losses.nuances import nuances_mining
 from vireid_cli.losses.triplet import batch_hard_triplet
-from vireid_cli.methods import ReIdNetwork
+from vireid_cli.methods.fdnm.network import Fdnm
 from vireid_cli.recipe.load import load
 from vireid_cli.types import Batch, Modality
+
+Pool = Callable[[Tensor], Tensor]
 
 PLAIN = {"anm": {"on": False}, "cnm": {"on": False}}
 
 
-def pooled_by_hand(network, batch, pool=None):
+def pooled_by_hand(network: Fdnm, batch: Batch, pool: Pool | None = None) -> Tensor:
     """Features of the branches, the global one and four parts each: {(branch, part): (2B, D)}."""
     pixels = torch.cat([batch.visible, batch.infrared])
     masks = torch.cat([batch.erase.visible, batch.erase.infrared])
@@ -38,7 +42,7 @@ def pooled_by_hand(network, batch, pool=None):
     return pooled
 
 
-def test_total_of_the_paper(build: Callable[..., ReIdNetwork], batch: Batch) -> None:
+def test_total_of_the_paper(build: Build, batch: Batch) -> None:
     network = build("fdnm").eval()  # eval mode: the same statistics twice
     features, both = pooled_by_hand(network, batch), batch.labels.repeat(2)
     identity, triplet, cnm = [0.0] * 5, [0.0] * 5, [0.0] * 5
@@ -97,7 +101,7 @@ def test_total_of_the_paper(build: Callable[..., ReIdNetwork], batch: Batch) -> 
     ],
 )
 def test_every_switch_changes_the_losses_and_trains_every_parameter(
-    build: Callable[..., ReIdNetwork], batch: Batch, options
+    build: Build, batch: Batch, options: dict[str, Any]
 ) -> None:
     plain, changed = build("fdnm").train(), build("fdnm", options).train()
     state, shapes = plain.state_dict(), {key: value.shape for key, value in changed.state_dict().items()}
@@ -110,7 +114,7 @@ def test_every_switch_changes_the_losses_and_trains_every_parameter(
     assert before.keys() != after.keys() or max(abs(before[k] - after[k]) for k in before) > 1e-6
 
 
-def test_zero_weights_are_not_computed(build: Callable[..., ReIdNetwork], batch: Batch) -> None:
+def test_zero_weights_are_not_computed(build: Build, batch: Batch) -> None:
     assert build("fdnm", {"cnm": {"weight": 0.0}}).losses(batch).keys() == {"identity", "triplet"}
     assert build("fdnm", {"triplet_weight": 0.0}).losses(batch).keys() == {"identity", "cnm"}
     network = build("fdnm", {"identity_weight": 0.0, "embed": {"level": "pool"}})
@@ -120,7 +124,7 @@ def test_zero_weights_are_not_computed(build: Callable[..., ReIdNetwork], batch:
 
 @pytest.mark.parametrize("backend", ["fft", "matmul"])
 def test_backend_reaches_every_transform_and_changes_no_number(
-    build: Callable[..., ReIdNetwork], batch: Batch, backend: str
+    build: Build, batch: Batch, backend: str
 ) -> None:
     # Not with the angle: small maps have bins at ±π, whose side rounding decides.
     gain = {"agp": {"repr": "phasor"}}
@@ -137,9 +141,7 @@ def test_backend_reaches_every_transform_and_changes_no_number(
 @pytest.mark.parametrize("branches", ["both", "first", "mean"])
 @pytest.mark.parametrize("level", ["bn", "pool", "pool+bn"])
 @pytest.mark.parametrize("norm", ["block", "whole"])
-def test_embedding(
-    build: Callable[..., ReIdNetwork], batch: Batch, parts: str, branches: str, level: str, norm: str
-) -> None:
+def test_embedding(build: Build, batch: Batch, parts: str, branches: str, level: str, norm: str) -> None:
     choice = {"parts": parts, "branches": branches, "level": level, "norm": norm}
     network = build("fdnm", {"embed": choice}).eval()
     pooled = network._pooled(network.normalise(batch.infrared), Modality.INFRARED)  # (2, 5, N, D)
@@ -174,9 +176,7 @@ def test_incompatible_options_are_refused(options: dict[str, Any]) -> None:
         methods.options_of("fdnm", options)
 
 
-def test_branches_share_scale_and_shift_and_keep_statistics_of_their_own(
-    build: Callable[..., ReIdNetwork], batch: Batch
-) -> None:
+def test_branches_share_scale_and_shift_and_keep_statistics_of_their_own(build: Build, batch: Batch) -> None:
     network = build("fdnm").train()
     width = network.trunk.channels["layer4"]
     network.losses(batch)
@@ -196,9 +196,7 @@ def test_branches_share_scale_and_shift_and_keep_statistics_of_their_own(
     assert pooled.pooled_norm.running_mean.shape == (10, width)
 
 
-def test_the_norm_after_pooling_normalises_every_branch_and_part(
-    build: Callable[..., ReIdNetwork], batch: Batch
-) -> None:
+def test_the_norm_after_pooling_normalises_every_branch_and_part(build: Build, batch: Batch) -> None:
     network = build("fdnm", {"anm": {"norm": "pooled"}}).train()
     features = network._pooled(network.normalise(torch.cat([batch.visible, batch.infrared])), 8)
     means, spread = features.mean(2), features.var(2, unbiased=False)  # (branches, parts, D)
@@ -207,7 +205,7 @@ def test_the_norm_after_pooling_normalises_every_branch_and_part(
 
 
 def test_the_nuances_mining_loss_is_above_0_and_reaches_the_branches_over_training(
-    build: Callable[..., ReIdNetwork], batch: Batch
+    build: Build, batch: Batch
 ) -> None:
     visible, infrared = (0.5 + 0.03 * (part - 0.5) for part in (batch.visible, batch.infrared))
     alike = dataclasses.replace(
@@ -226,9 +224,7 @@ def test_the_nuances_mining_loss_is_above_0_and_reaches_the_branches_over_traini
         optimizer.step()
 
 
-def test_the_gate_of_agp_moves_at_the_rate_of_the_heads(
-    build: Callable[..., ReIdNetwork], batch: Batch
-) -> None:
+def test_the_gate_of_agp_moves_at_the_rate_of_the_heads(build: Build, batch: Batch) -> None:
     moves = {}
     for rate in ("heads", "backbone"):
         network = build("fdnm", {"agp": {"rate": rate}}).train()
@@ -250,7 +246,7 @@ def test_the_gate_of_agp_moves_at_the_rate_of_the_heads(
     assert moves["heads"] > 3 * moves["backbone"]
 
 
-def test_a_short_training_lowers_the_loss(build: Callable[..., ReIdNetwork], batch: Batch) -> None:
+def test_a_short_training_lowers_the_loss(build: Build, batch: Batch) -> None:
     network = build("fdnm").train()
     optimizer = torch.optim.Adam(network.parameters(), lr=3e-3)
     totals = []
@@ -281,7 +277,7 @@ ROWS = {
 
 
 @pytest.mark.parametrize("name", ROWS)
-def test_rows_of_the_tables_switch_their_components_only(name) -> None:
+def test_rows_of_the_tables_switch_their_components_only(name: str) -> None:
     recipe, parent = (load(n, options_of=methods.options_type) for n in (f"{name}.yaml", "fdnm.yaml"))
     options = methods.options_of("fdnm", recipe.method.options)
     assert (options.head, options.agp.after, options.anm.on, options.cnm.on) == ROWS[name]

@@ -1,18 +1,19 @@
-from collections.abc import Callable
-
 import pydantic
 import pytest
 import torch
 import torch.nn.functional as F
+from torch import Tensor
 
+from tests.methods.conftest import Build
 from vireid_cli import methods
+from vireid_cli.backbones.spec import Streams
 from vireid_cli.backbones.two_stream import PerModality
 from vireid_cli.losses.center import hetero_center_triplet
-from vireid_cli.methods import ReIdNetwork
+from vireid_cli.methods.hctri import HcTri
 from vireid_cli.types import Batch, Modality
 
 
-def stripes_by_hand(network, images, streams, power):
+def stripes_by_hand(network: HcTri, images: Tensor, streams: Streams, power: float) -> tuple[Tensor, Tensor]:
     """Each stripe's own GeM, linear layer, batch norm, ReLU and classifier, one after the other."""
     maps = network.trunk(images, streams)
     pooled = F.adaptive_avg_pool2d(maps.double().clamp_min(1e-6) ** power, (network.options.parts, 1))
@@ -30,7 +31,7 @@ def stripes_by_hand(network, images, streams, power):
 
 
 @pytest.mark.parametrize("parts", [2, 3])
-def test_losses(build: Callable[..., ReIdNetwork], batch: Batch, parts: int) -> None:
+def test_losses(build: Build, batch: Batch, parts: int) -> None:
     options = {"parts": parts, "features": 16, "gem_power": 4.0, "label_smoothing": 0.1}
     weights = {"identity_weight": 0.5, "joined_weight": 2.0, "stripe_weight": 3.0, "margin": 0.9}
     network = build("hctri", options | weights).eval()
@@ -51,7 +52,7 @@ def test_losses(build: Callable[..., ReIdNetwork], batch: Batch, parts: int) -> 
         torch.testing.assert_close(losses[term], value, rtol=1e-4, atol=1e-4)
 
 
-def test_the_embedding_joins_the_stripes(build: Callable[..., ReIdNetwork], batch: Batch) -> None:
+def test_the_embedding_joins_the_stripes(build: Build, batch: Batch) -> None:
     network = build("hctri", {"features": 16}).eval()
     embeddings, _ = stripes_by_hand(network, network.normalise(batch.visible), Modality.VISIBLE, 3.0)
     expected = F.normalize(torch.cat(embeddings, 1))
@@ -61,13 +62,13 @@ def test_the_embedding_joins_the_stripes(build: Callable[..., ReIdNetwork], batc
 
 
 @pytest.mark.parametrize(("separate", "stages"), [(0, 0), (2, 2), (5, 5)])
-def test_separate_stages(build: Callable[..., ReIdNetwork], separate: int, stages: int) -> None:
+def test_separate_stages(build: Build, separate: int, stages: int) -> None:
     trunk = build("hctri", {"separate": separate}).trunk
     own = [isinstance(trunk.get_submodule(stage), PerModality) for stage in trunk.stages]
     assert own == [True] * stages + [False] * (5 - stages)
 
 
-def test_a_weight_of_zero_omits_its_term(build: Callable[..., ReIdNetwork], batch: Batch) -> None:
+def test_a_weight_of_zero_omits_its_term(build: Build, batch: Batch) -> None:
     assert build("hctri", {"joined_weight": 0.0}).losses(batch).keys() == {"identity", "stripe"}
     metric = build("hctri", {"identity_weight": 0.0})
     assert metric.losses(batch).keys() == {"joined", "stripe"}

@@ -1,5 +1,7 @@
 """Options that have no effect beside the others are refused by name, and accepted at their default."""
 
+from typing import Any
+
 import pydantic
 import pytest
 
@@ -107,25 +109,25 @@ IDLE = [
 
 
 @pytest.mark.parametrize(("method", "options", "idle"), IDLE)
-def test_idle_options_are_refused_by_name(method, options, idle):
+def test_idle_options_are_refused_by_name(method: str, options: dict[str, Any], idle: str) -> None:
     with pytest.raises(pydantic.ValidationError) as refused:
         methods.options_of(method, options)
     (error,) = refused.value.errors()
     assert f": {', '.join(idle)} would change nothing" in error["msg"]
 
 
-def test_the_message_names_the_default_that_resets_a_value():
+def test_the_message_names_the_default_that_resets_a_value() -> None:
     with pytest.raises(pydantic.ValidationError, match=r"leave out or say margin: 0\.3"):
         methods.options_of("deen", {"triplet_weight": 0.0, "margin": 0.5})
 
 
-def test_keys_of_cost_are_accepted_while_their_module_is_off():
+def test_keys_of_cost_are_accepted_while_their_module_is_off() -> None:
     light = {"cfam": {"on": False, "dim": 256}, "tm": {"state": 1}, "ot": {"grad": "detach_plan"}}
     options = methods.options_of("sfcl", {**SFCL_PLAIN, **light, "sfim": {"on": False, "hidden": 768}})
     assert options.cfam.dim == 256
 
 
-def test_all_idle_options_are_named_at_once():
+def test_all_idle_options_are_named_at_once() -> None:
     with pytest.raises(pydantic.ValidationError) as refused:
         methods.options_of("baseline", {"gem_power": 10.0, "center_margin": 0.5})
     (error,) = refused.value.errors()
@@ -133,7 +135,7 @@ def test_all_idle_options_are_named_at_once():
     assert "the centre loss is off: center_margin" in error["msg"]
 
 
-def test_dropout_without_generated_branches_is_refused():
+def test_dropout_without_generated_branches_is_refused() -> None:
     options = {"dee": {"on": False, "dropout": 0.3}, "cpm": {"weight": 0.0}, "ort_weight": 0.0}
     with pytest.raises(pydantic.ValidationError, match=r"dee\.dropout would change nothing"):
         methods.options_of("deen", {**options, "embed": {"branches": "original"}})
@@ -147,5 +149,5 @@ def test_dropout_without_generated_branches_is_refused():
         ("dselacfp", {"lam": {"before": [], "parts": 4}}),
     ],
 )
-def test_defaults_may_be_written_out(method, options):
+def test_defaults_may_be_written_out(method: str, options: dict[str, Any]) -> None:
     methods.options_of(method, options)

@@ -2,23 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import pytest
 import torch
 from torch import nn
 
+from tests.methods.conftest import Build
 from vireid_cli import methods
 from vireid_cli.backbones.fold import fold_batch_norms
 from vireid_cli.backbones.last_map import last_map
-from vireid_cli.methods import ReIdNetwork
 from vireid_cli.types import Batch, Modality
 
 
 @pytest.mark.parametrize("name", methods.available())
 @pytest.mark.parametrize("modality", list(Modality))
 def test_the_last_map_of_every_method_belongs_to_its_image(
-    name, modality, build: Callable[..., ReIdNetwork], batch: Batch
+    name: str, modality: Modality, build: Build, batch: Batch
 ) -> None:
     network = build(name).eval()
     images = batch.visible if modality is Modality.VISIBLE else batch.infrared
@@ -36,9 +34,7 @@ def test_the_last_map_of_every_method_belongs_to_its_image(
     assert (together[0] - together[2]).abs().max() > 1e-4
 
 
-def test_the_last_map_is_the_last_stage_s_output_with_its_gradient(
-    build: Callable[..., ReIdNetwork], batch: Batch
-) -> None:
+def test_the_last_map_is_the_last_stage_s_output_with_its_gradient(build: Build, batch: Batch) -> None:
     network = build("baseline").eval()
     with last_map(network) as newest:
         embedding = network.embed(batch.visible, Modality.VISIBLE)
@@ -54,9 +50,7 @@ def test_the_last_map_is_the_last_stage_s_output_with_its_gradient(
         torch.testing.assert_close(newest(), expected, rtol=0, atol=1e-4)
 
 
-def test_hooks_are_removed_and_other_networks_are_refused(
-    build: Callable[..., ReIdNetwork], batch: Batch
-) -> None:
+def test_hooks_are_removed_and_other_networks_are_refused(build: Build, batch: Batch) -> None:
     network = build("baseline").eval()
     with last_map(network):
         pass

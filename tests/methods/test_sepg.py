@@ -1,15 +1,19 @@
 """SEPG-Net: its total against the definition, each switch, and the cost of its losses."""
 
 import math
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import pydantic
 import pytest
 import torch
 import torch.nn.functional as F
+from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 
+from tests.methods.conftest import Build
 from vireid_cli import methods
-from vireid_cli.backbones.spec import BackboneSpec
+from vireid_cli.backbones.spec import BackboneSpec, Streams
 from vireid_cli.errors import UsageError
 from vireid_cli.frequency.seg import grey_image, released_image, seg_image
 from vireid_cli.layers.pooling import stripes
@@ -17,12 +21,14 @@ from vireid_cli.losses.center import cross_center, hetero_center
 from vireid_cli.losses.identity import identity_loss
 from vireid_cli.losses.paba import paba
 from vireid_cli.losses.triplet import batch_hard_triplet
-from vireid_cli.types import Modality
+from vireid_cli.methods.sepg.network import SepgNet
+from vireid_cli.methods.sepg.options import Feature
+from vireid_cli.types import Batch, Modality
 
 RELEASED = {"seg": {"mode": "released", "at_test": False}}
 
 
-def inputs_of(network, batch):
+def inputs_of(network: SepgNet, batch: Batch) -> Tensor:
     """Input of the trunk in a training step."""
     captured = []
     network.trunk.stem.register_forward_pre_hook(lambda module, inputs: captured.append(inputs[0]))
@@ -30,19 +36,19 @@ def inputs_of(network, batch):
     return captured[0]
 
 
-def input_at_test(network, images, modality):
+def input_at_test(network: SepgNet, images: Tensor, modality: Modality) -> Tensor:
     captured = []
     network.trunk.stem.register_forward_pre_hook(lambda module, inputs: captured.append(inputs[0]))
     network.embed(images, modality)
     return captured[0]
 
 
-def maps_of(network, images, streams):
+def maps_of(network: SepgNet, images: Tensor, streams: Streams) -> tuple[Tensor, Tensor | None]:
     """Shared and specific map."""
     return network._maps(images, streams, specific=True)
 
 
-def metric_of(network, batch, feature="embedding"):
+def metric_of(network: SepgNet, batch: Batch, feature: Feature = "embedding") -> Tensor:
     """Unit features of a step, (n, 2B, D): chunk embeddings before dropout, or pooled chunks."""
     shared, _ = maps_of(network, network._inputs(batch), len(batch.visible))
     pooled = stripes(shared, network.options.chunks.n)
@@ -50,7 +56,7 @@ def metric_of(network, batch, feature="embedding"):
     return F.normalize(features, dim=-1)
 
 
-def test_total_of_the_paper(build, batch):
+def test_total_of_the_paper(build: Build, batch: Batch) -> None:
     network = build("sepg").eval()  # eval mode: no dropout, the same statistics twice
     count, labels = len(batch.visible), batch.labels.repeat(2)
     images = torch.cat([seg_image(batch.visible), batch.infrared])
@@ -77,7 +83,7 @@ def test_total_of_the_paper(build, batch):
         torch.testing.assert_close(losses[term], value, rtol=1e-4, atol=1e-5)
 
 
-def test_stages_that_are_shared(build):
+def test_stages_that_are_shared(build: Build) -> None:
     trunk = build("sepg").trunk
     assert hasattr(trunk.layer4, "infrared")
     for stage in ("stem", "layer1", "layer2", "layer3"):
@@ -93,7 +99,9 @@ def test_stages_that_are_shared(build):
         (False, lambda pixels: pixels),
     ],
 )
-def test_seg_mode_before_erasing_and_normalising(build, batch, mode, image):
+def test_seg_mode_before_erasing_and_normalising(
+    build: Build, batch: Batch, mode: str | bool, image: Callable[[Tensor], Tensor]
+) -> None:
     network = build("sepg", {"seg": {"mode": mode}})
     masks = torch.cat([batch.erase.visible, batch.erase.infrared])
     images = torch.cat([image(batch.visible), batch.infrared])
@@ -101,7 +109,7 @@ def test_seg_mode_before_erasing_and_normalising(build, batch, mode, image):
     torch.testing.assert_close(inputs_of(network, batch), expected)
 
 
-def test_seg_mode_released_after_erasing_and_normalising(build, batch):
+def test_seg_mode_released_after_erasing_and_normalising(build: Build, batch: Batch) -> None:
     network = build("sepg", RELEASED)
     masks = torch.cat([batch.erase.visible, batch.erase.infrared])
     expected = network.normalise(torch.cat([batch.visible, batch.infrared]), masks, batch.erase)
@@ -120,7 +128,7 @@ def test_seg_mode_released_after_erasing_and_normalising(build, batch):
         {"clip": False},
     ],
 )
-def test_seg_switches_reach_the_image(build, batch, switch):
+def test_seg_switches_reach_the_image(build: Build, batch: Batch, switch: dict[str, Any]) -> None:
     network = build("sepg", {"seg": switch}).eval()
     expected = network.normalise(seg_image(batch.visible, **switch))
     actual = input_at_test(network, batch.visible, Modality.VISIBLE)
@@ -128,7 +136,7 @@ def test_seg_switches_reach_the_image(build, batch, switch):
     assert (actual - network.normalise(seg_image(batch.visible))).abs().max() > 1e-3
 
 
-def test_seg_at_test(build, batch):
+def test_seg_at_test(build: Build, batch: Batch) -> None:
     for at_test, image in ((True, seg_image(batch.visible)), (False, batch.visible)):
         network = build("sepg", {"seg": {"at_test": at_test}}).eval()
         expected = network.normalise(image)
@@ -138,12 +146,12 @@ def test_seg_at_test(build, batch):
     torch.testing.assert_close(input_at_test(network, batch.infrared, Modality.INFRARED), expected)
 
 
-def test_released_at_test_is_refused():
+def test_released_at_test_is_refused() -> None:
     with pytest.raises(pydantic.ValidationError, match="at_test: false"):
         methods.options_of("sepg", {"seg": {"mode": "released"}})
 
 
-def test_gate_multiplies_the_shared_map(build, batch):
+def test_gate_multiplies_the_shared_map(build: Build, batch: Batch) -> None:
     open_, gated = build("sepg"), build("sepg", {"gate": True})
     images = torch.randn(2, 3, 64, 32)
     plain, specific = maps_of(open_.eval(), images, Modality.INFRARED)
@@ -155,14 +163,16 @@ def test_gate_multiplies_the_shared_map(build, batch):
     ("options", "runs"),
     [({}, False), ({"gate": True}, True), ({"embed": {"parts": "chunks+specific"}}, True)],
 )
-def test_layer_4_runs_at_test_only_if_it_changes_the_embedding(build, batch, options, runs):
+def test_layer_4_runs_at_test_only_if_it_changes_the_embedding(
+    build: Build, batch: Batch, options: dict[str, Any], runs: bool
+) -> None:
     network, calls = build("sepg", options).eval(), []
     network.trunk.layer4.infrared.register_forward_hook(lambda *_: calls.append(1))
     network.embed(batch.infrared, Modality.INFRARED)
     assert bool(calls) is runs
 
 
-def test_modules_without_a_loss_are_not_built(build, batch):
+def test_modules_without_a_loss_are_not_built(build: Build, batch: Batch) -> None:
     network = build("sepg", {"specific_weight": 0.0})
     assert not hasattr(network.trunk, "layer4")
     assert network.losses(batch).keys() == {"chunk", "paba"}
@@ -190,13 +200,15 @@ def test_modules_without_a_loss_are_not_built(build, batch):
         RELEASED,
     ],
 )
-def test_every_parameter_learns_under_every_switch(build, batch, options):
+def test_every_parameter_learns_under_every_switch(
+    build: Build, batch: Batch, options: dict[str, Any]
+) -> None:
     network = build("sepg", options)
     sum(network.losses(batch).values()).backward()
     assert [key for key, parameter in network.named_parameters() if parameter.grad is None] == []
 
 
-def test_weights_scale_their_terms(build, batch):
+def test_weights_scale_their_terms(build: Build, batch: Batch) -> None:
     plain = build("sepg").eval().losses(batch)
     scaled = (
         build("sepg", {"specific_weight": 2.0, "chunk_weight": 0.5, "paba": {"weight": 5.0}})
@@ -210,7 +222,7 @@ def test_weights_scale_their_terms(build, batch):
 @pytest.mark.parametrize(
     "switch", [{"margin": 0.9}, {"dist": "l2sq"}, {"dist": "cos"}, {"negative": "centre"}]
 )
-def test_paba_switches_reach_the_loss(build, batch, switch):
+def test_paba_switches_reach_the_loss(build: Build, batch: Batch, switch: dict[str, Any]) -> None:
     network = build("sepg", {"paba": switch}).eval()
     expected = 2.5 * paba(metric_of(network, batch, "pooled"), batch.labels, **{"margin": 0.5, **switch})
     actual = network.losses(batch)["paba"]
@@ -218,7 +230,7 @@ def test_paba_switches_reach_the_loss(build, batch, switch):
     assert (actual - build("sepg").eval().losses(batch)["paba"]).abs() > 1e-4
 
 
-def test_paba_anchor_gradient(build, batch):
+def test_paba_anchor_gradient(build: Build, batch: Batch) -> None:
     gradients = []
     for anchor_grad in (True, False):
         network = build("sepg", {"paba": {"anchor_grad": anchor_grad}}).eval()
@@ -228,13 +240,13 @@ def test_paba_anchor_gradient(build, batch):
 
 
 @pytest.mark.parametrize("feature", ["pooled", "embedding"])
-def test_paba_s_feature(build, batch, feature):
+def test_paba_s_feature(build: Build, batch: Batch, feature: Feature) -> None:
     network = build("sepg", {"paba": {"feature": feature}}).eval()
     expected = 2.5 * paba(metric_of(network, batch, feature), batch.labels)
     torch.testing.assert_close(network.losses(batch)["paba"], expected)
 
 
-def test_paba_acts_on_the_trunk_and_draws_the_modalities_together(build, batch):
+def test_paba_acts_on_the_trunk_and_draws_the_modalities_together(build: Build, batch: Batch) -> None:
     network = build("sepg").train()
     optimizer = torch.optim.SGD(network.parameters(), lr=0.02)
     assert network.monitors() == {}
@@ -252,7 +264,7 @@ def test_paba_acts_on_the_trunk_and_draws_the_modalities_together(build, batch):
     assert min(cosines) > 0.0, "features after a relu cannot be antipodal"
 
 
-def test_modalities_at_opposite_poles_are_a_degenerate_minimum_of_paba_on_signed_features():
+def test_modalities_at_opposite_poles_are_a_degenerate_minimum_of_paba_on_signed_features() -> None:
     """The loss is then the margin per direction for any labels, and its gradient is 0."""
     pole = F.normalize(torch.randn(1, 1, 32, dtype=torch.float64), dim=-1)
     features = torch.cat([pole.expand(3, 8, 32), -pole.expand(3, 8, 32)], dim=1).clone().requires_grad_()
@@ -263,7 +275,9 @@ def test_modalities_at_opposite_poles_are_a_degenerate_minimum_of_paba_on_signed
     assert features.grad.abs().max() < 1e-9
 
 
-def test_monitored_cosine_is_the_mean_over_all_pairs_of_the_two_modalities(build, batch):
+def test_monitored_cosine_is_the_mean_over_all_pairs_of_the_two_modalities(
+    build: Build, batch: Batch
+) -> None:
     network = build("sepg", {"chunks": {"dropout": 0.0}}).train()
     network.losses(batch)
     metric = network._aligned
@@ -272,7 +286,7 @@ def test_monitored_cosine_is_the_mean_over_all_pairs_of_the_two_modalities(build
     torch.testing.assert_close(network.monitors()["paba.cosine"], expected)
 
 
-def test_other_metric_losses(build, batch):
+def test_other_metric_losses(build: Build, batch: Batch) -> None:
     options = {
         "cc": {"weight": 2.5},
         "hc": {"weight": 0.5, "margin": 0.1, "feature": "embedding"},
@@ -291,7 +305,7 @@ def test_other_metric_losses(build, batch):
     torch.testing.assert_close(changed["cc"], 2.5 * cross_center(metric, batch.labels, 0.2, 0.0))
 
 
-def test_metric_feature_before_or_after_dropout(build, batch):
+def test_metric_feature_before_or_after_dropout(build: Build, batch: Batch) -> None:
     for when, random in (("before_dropout", False), ("after_dropout", True)):
         chunks = {"metric_feature": when, "dropout": 0.7}
         network = build("sepg", {"chunks": chunks, "paba": {"feature": "embedding"}}).train()
@@ -300,7 +314,7 @@ def test_metric_feature_before_or_after_dropout(build, batch):
         assert abs(first["chunk"].item() - second["chunk"].item()) > 1e-6
 
 
-def test_chunks(build, batch):
+def test_chunks(build: Build, batch: Batch) -> None:
     network = build("sepg", {"chunks": {"n": 5, "features": 32}}).eval()
     assert network.embed(batch.visible, Modality.VISIBLE).shape == (8, 5 * 32)
 
@@ -315,7 +329,7 @@ def test_chunks(build, batch):
         ("chunks+specific", "whole"),
     ],
 )
-def test_embedding(build, batch, parts, norm):
+def test_embedding(build: Build, batch: Batch, parts: str, norm: str) -> None:
     network = build("sepg", {"embed": {"parts": parts, "norm": norm}}).eval()
     shared, specific = maps_of(network, network.normalise(batch.infrared), Modality.INFRARED)
     blocks = list(network.chunk_heads.embed(stripes(shared, 12))) if "chunks" in parts else []
@@ -329,14 +343,14 @@ def test_embedding(build, batch, parts, norm):
     )
 
 
-def test_similarity_is_the_mean_of_the_chunks_cosines(build, batch):
+def test_similarity_is_the_mean_of_the_chunks_cosines(build: Build, batch: Batch) -> None:
     network = build("sepg").eval()
     first, second = network.embed(batch.infrared[:2], Modality.INFRARED).unflatten(1, (12, 512))
     cosines = F.cosine_similarity(first, second)
     torch.testing.assert_close((first * second).sum(), cosines.mean())
 
 
-def test_gate_needs_stride_1(build, batch):
+def test_gate_needs_stride_1(build: Build, batch: Batch) -> None:
     with pytest.raises(UsageError, match="gate"):
         build("sepg", {"gate": True}, last_stride=2)
     network = build("sepg", last_stride=2)
@@ -356,11 +370,17 @@ class Counting(TorchDispatchMode):
         "equal.default",
     )
 
-    def __init__(self):
+    def __init__(self) -> None:
         super().__init__()
         self.operations, self.waits = 0, []
 
-    def __torch_dispatch__(self, function, types, args=(), kwargs=None):
+    def __torch_dispatch__(
+        self,
+        function: Callable[..., object],
+        types: Sequence[type],
+        args: tuple[Any, ...] = (),
+        kwargs: dict[str, Any] | None = None,
+    ) -> object:
         self.operations += 1
         if any(wait in str(function) for wait in self.WAITS):
             self.waits.append(str(function))
@@ -371,22 +391,22 @@ class Counting(TorchDispatchMode):
         return function(*args, **(kwargs or {}))
 
 
-def counted(loss):
+def counted(loss: Callable[[], Tensor]) -> Counting:
     with Counting() as counting:
         loss().backward()
     return counting
 
 
-def test_losses_on_12_parts_of_112_images_take_few_operations_and_no_host_synchronisation():
+def test_losses_on_12_parts_of_112_images_take_few_operations_and_no_host_synchronisation() -> None:
     labels = torch.arange(8).repeat_interleave(7)
     features = torch.randn(12, 112, 512, requires_grad=True)
     logits = torch.randn(12, 112, 395, requires_grad=True)
 
-    def paper():
+    def paper() -> Tensor:
         metric = F.normalize(features, dim=-1)
         return identity_loss(logits, labels.repeat(2)) + 2.5 * paba(metric, labels)
 
-    def released():
+    def released() -> Tensor:
         metric, both = F.normalize(features, dim=-1), labels.repeat(2)
         aligned = batch_hard_triplet(metric, both) + 2.5 * cross_center(metric, labels, 0.0, 0.5)
         return identity_loss(logits, both) + aligned
@@ -397,13 +417,13 @@ def test_losses_on_12_parts_of_112_images_take_few_operations_and_no_host_synchr
         assert count.waits == []
 
 
-def test_the_profiler_counts_the_same(batch):
+def test_the_profiler_counts_the_same(batch: Batch) -> None:
     """The profiler's events that no other operation called, and none of those that wait for a device."""
     labels = torch.arange(8).repeat_interleave(7)
     features = torch.randn(12, 112, 512, requires_grad=True)
     logits = torch.randn(12, 112, 395, requires_grad=True)
 
-    def step():
+    def step() -> None:
         metric = F.normalize(features, dim=-1)
         (identity_loss(logits, labels.repeat(2)) + 2.5 * paba(metric, labels)).backward()
 
@@ -419,7 +439,7 @@ def test_the_profiler_counts_the_same(batch):
     assert len(waiting) <= 1
 
 
-def test_a_whole_step_after_the_trunk_takes_at_most_300_operations(batch):
+def test_a_whole_step_after_the_trunk_takes_at_most_300_operations(batch: Batch) -> None:
     """Pooling, heads and all losses of the paper at 112 images × 12 chunks, forward and backward."""
     torch.manual_seed(0)
     network = methods.build("sepg", methods.options_of("sepg", {}), 395, BackboneSpec("resnet18")).train()
@@ -440,7 +460,7 @@ def test_a_whole_step_after_the_trunk_takes_at_most_300_operations(batch):
     "options",
     [{"amplitude": "unit"}, {"phase_source": "gray"}, {"abs": True}, {"weight": 0.5}, {"clip": False}],
 )
-def test_options_of_an_absent_phase_image_are_refused(mode, options):
+def test_options_of_an_absent_phase_image_are_refused(mode: str | bool, options: dict[str, Any]) -> None:
     seg = {"mode": mode} if mode == "off" else {"mode": mode, "at_test": False}
     assert methods.options_of("sepg", {"seg": seg}).seg.mode == mode
     with pytest.raises(

@@ -3,7 +3,9 @@
 import pytest
 
 from vireid_cli import methods
+from vireid_cli.methods.sepg.options import Options
 from vireid_cli.recipe.load import load
+from vireid_cli.recipe.schema import Recipe
 
 ROWS = {
     "sepg-baseline.yaml": (69.6, 66.8),
@@ -13,12 +15,12 @@ ROWS = {
 }
 
 
-def recipe_and_options(name):
+def recipe_and_options(name: str) -> tuple[Recipe, Options]:
     recipe = load(name, options_of=methods.options_type)
     return recipe, methods.options_of(recipe.method.name, recipe.method.options)
 
 
-def test_sepg_is_the_papers_setting():
+def test_sepg_is_the_papers_setting() -> None:
     recipe, options = recipe_and_options("sepg.yaml")
     assert options == methods.options_of("sepg", {})  # the defaults are the paper's
     assert recipe.data.size == (288, 144)
@@ -35,7 +37,7 @@ def test_sepg_is_the_papers_setting():
     }
 
 
-def test_regdb_differs_in_the_dataset_only():
+def test_regdb_differs_in_the_dataset_only() -> None:
     recipe, options = recipe_and_options("sepg-regdb.yaml")
     parent, full = recipe_and_options("sepg.yaml")
     assert options == full
@@ -45,7 +47,7 @@ def test_regdb_differs_in_the_dataset_only():
     assert reported == {("regdb", "v2i"): (97.7, 90.8), ("regdb", "i2v"): (95.8, 90.4)}
 
 
-def test_the_release_recipe_has_the_settings_of_its_code():
+def test_the_release_recipe_has_the_settings_of_its_code() -> None:
     recipe, options = recipe_and_options("sepg-release.yaml")
     assert (recipe.data.sampler.identities, recipe.data.sampler.images) == (7, 8)
     augment, schedule = recipe.data.augment, recipe.train.schedule
@@ -59,7 +61,7 @@ def test_the_release_recipe_has_the_settings_of_its_code():
 
 
 @pytest.mark.parametrize("name", ROWS)
-def test_rows_of_table_2_differ_in_their_component_only(name):
+def test_rows_of_table_2_differ_in_their_component_only(name: str) -> None:
     recipe, options = recipe_and_options(f"ablations/{name}")
     parent, full = recipe_and_options("sepg.yaml")
     assert [(row.dataset, row.protocol, row.rank1, row.mAP) for row in recipe.reported] == [
@@ -78,7 +80,7 @@ def test_rows_of_table_2_differ_in_their_component_only(name):
     assert options.model_copy(update=same) == full
 
 
-def test_baseline_is_the_base_variant():
+def test_baseline_is_the_base_variant() -> None:
     recipe, options = recipe_and_options("baseline.yaml")
     assert options == methods.options_of("baseline", {})
     assert (recipe.data.sampler.identities, recipe.data.sampler.images) == (8, 4)

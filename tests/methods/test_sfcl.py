@@ -2,12 +2,18 @@
 
 import dataclasses
 import math
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
 
 import pydantic
 import pytest
 import torch
 import torch.nn.functional as F
+from torch import Tensor
 
+from tests.methods.conftest import Build
+from tests.tensors import parameter_count
 from vireid_cli import methods
 from vireid_cli.backbones.spec import BackboneSpec
 from vireid_cli.errors import UsageError
@@ -17,37 +23,37 @@ from vireid_cli.layers.pooling import generalised_mean
 from vireid_cli.losses.fad import frequency_contrast, semantic_consistency
 from vireid_cli.losses.identity import identity_loss
 from vireid_cli.losses.triplet import weighted_regularised_triplet
-from vireid_cli.types import Modality
+from vireid_cli.methods import TrainingImages
+from vireid_cli.methods.sfcl.network import Sfcl
+from vireid_cli.types import Batch, Modality
+
+Trained = Callable[..., Sfcl]
 
 SMALL = {"cfam": {"dim": 16}, "tm": {"state": 2}, "sfim": {"rank": 4, "hidden": 16}}
 OFF = {"cfam": {"on": False}, "sfim": {"on": False}, "cfc": {"on": False}, "csc": {"on": False}}
 
 
-def small(changes=None):
+def small(changes: dict[str, Any] | None = None) -> dict[str, Any]:
     options = {key: dict(value) for key, value in SMALL.items()}
     for key, value in (changes or {}).items():
         options[key] = options.get(key, {}) | value if isinstance(value, dict) else value
     return options
 
 
-def count(module):
-    return sum(parameter.numel() for parameter in module.parameters())
-
-
-def plain(batch, modality):
+def plain(batch: Batch, modality: Modality) -> Tensor:
     return batch.visible if modality is Modality.VISIBLE else batch.infrared
 
 
-def training_images(batch):
+def training_images(batch: Batch) -> TrainingImages:
     """The batch as the training set, in batches of 3."""
     return lambda modality: iter(plain(batch, modality).split(3))
 
 
 @pytest.fixture
-def trained(build):
+def trained(build: Build) -> Trained:
     """A function from changed options to a network whose every parameter is off its start, in eval mode."""
 
-    def make(changes=None):
+    def make(changes: dict[str, Any] | None = None) -> Sfcl:
         network = build("sfcl", small(changes))
         generator = torch.Generator().manual_seed(1)
         for name, parameter in network.named_parameters():
@@ -59,21 +65,21 @@ def trained(build):
     return make
 
 
-def test_the_base_is_agw_to_the_parameter():
+def test_the_base_is_agw_to_the_parameter() -> None:
     spec = BackboneSpec("resnet50")
     with torch.device("meta"):
         base = methods.build("sfcl", methods.options_of("sfcl", OFF), 395, spec)
         full = methods.build("sfcl", methods.options_of("sfcl", {}), 395, spec)
-    assert count(base) - count(base.classifier) == 23_550_351
+    assert parameter_count(base) - parameter_count(base.classifier) == 23_550_351
     # Reported: 23.55, 60.85 and 70.50 M.
-    assert round((count(full.cfam) - full.cfam.positions.numel()) / 1e6, 2) == 38.12
-    assert round((count(full.sfim) + count(full.gabor)) / 1e6, 2) == 9.71
+    assert round((parameter_count(full.cfam) - full.cfam.positions.numel()) / 1e6, 2) == 38.12
+    assert round((parameter_count(full.sfim) + parameter_count(full.gabor)) / 1e6, 2) == 9.71
 
 
 @pytest.mark.parametrize(
     "changes", [{}, {"sfim": {"on": False}}, {"inference": "none"}, {"inference": "prototype"}]
 )
-def test_it_starts_from_the_base_s_embedding(build, batch, changes):
+def test_it_starts_from_the_base_s_embedding(build: Build, batch: Batch, changes: dict[str, Any]) -> None:
     network, base = build("sfcl", small(changes)).eval(), build("sfcl", OFF).eval()
     with torch.no_grad():
         network.calibrate(training_images(batch))
@@ -86,11 +92,11 @@ def test_it_starts_from_the_base_s_embedding(build, batch, changes):
         torch.testing.assert_close(network.embed(batch.visible, modality), expected, rtol=0, atol=2e-4)
 
 
-def inputs(network, batch):
+def inputs(network: Sfcl, batch: Batch) -> Tensor:
     return network.trunk(network._inputs(batch), 8)
 
 
-def test_losses_of_both_paths(trained, batch):
+def test_losses_of_both_paths(trained: Trained, batch: Batch) -> None:
     network = trained({"triplet_weight": 0.5, "cfc": {"tau": 0.3}, "csc": {"k": 2}})
     features = inputs(network, batch)
     visible, infrared = network._encoded(features[:8]), network._encoded(features[8:])
@@ -115,7 +121,7 @@ def test_losses_of_both_paths(trained, batch):
     assert (cross - own).abs().max() > 1e-3
 
 
-def test_one_image_alone_is_one_of_its_own_path(trained, batch):
+def test_one_image_alone_is_one_of_its_own_path(trained: Trained, batch: Batch) -> None:
     """The path `self` computes the same features as the embedding."""
     network = trained()
     features = inputs(network, dataclasses.replace(batch, erase=None, exchange=None))
@@ -144,7 +150,9 @@ def test_one_image_alone_is_one_of_its_own_path(trained, batch):
         ({"cfam": {"phase_repr": "angle"}, "tm": {"depth": 2}}, {"identity", "wrt", "cfc", "csc"}),
     ],
 )
-def test_what_is_on_is_computed_and_learns(build, batch, changes, terms):
+def test_what_is_on_is_computed_and_learns(
+    build: Build, batch: Batch, changes: dict[str, Any], terms: set[str]
+) -> None:
     network = build("sfcl", small(changes))
     losses = network.losses(batch)
     assert losses.keys() == terms
@@ -179,14 +187,16 @@ def test_what_is_on_is_computed_and_learns(build, batch, changes, terms):
         {"gem_power": 2.0},
     ],
 )
-def test_switches_reach_the_losses(trained, batch, changes):
+def test_switches_reach_the_losses(trained: Trained, batch: Batch, changes: dict[str, Any]) -> None:
     torch.manual_seed(3)
     plain, changed = trained().losses(batch), trained(changes).losses(batch)
     assert max(abs(plain[term].item() - changed[term].item()) for term in plain) > 1e-6
 
 
 @pytest.mark.parametrize(("switch", "option"), [("ot", {"grad": "detach_plan"}), ("csc", {"detach": False})])
-def test_switches_reach_the_gradient(trained, batch, switch, option):
+def test_switches_reach_the_gradient(
+    trained: Trained, batch: Batch, switch: str, option: dict[str, Any]
+) -> None:
     gradients = []
     for changes in ({}, {switch: option}):
         network = trained({"ot": {"eps": 0.05}, **changes})
@@ -195,7 +205,7 @@ def test_switches_reach_the_gradient(trained, batch, switch, option):
     assert (gradients[0] - gradients[1]).abs().max() > 1e-7
 
 
-def test_without_its_norm_the_contrast_is_flat(build, batch):
+def test_without_its_norm_the_contrast_is_flat(build: Build, batch: Batch) -> None:
     """Pooled maps of random weights share one direction: L_cfc is the ln 8 of equal similarities."""
     for norm, flat in (("none", True), ("batch", False)):
         network = build("sfcl", small({"cfc": {"norm": norm, "positives": "diag"}}))
@@ -203,13 +213,13 @@ def test_without_its_norm_the_contrast_is_flat(build, batch):
         assert (abs(loss.item() - math.log(8)) < 0.1) == flat
 
 
-def test_gabor_that_does_not_learn(build):
+def test_gabor_that_does_not_learn(build: Build) -> None:
     assert not any(
         p.requires_grad for p in build("sfcl", small({"gabor": {"learn": False}})).gabor.parameters()
     )
 
 
-def test_partners_at_test(trained, batch):
+def test_partners_at_test(trained: Trained, batch: Batch) -> None:
     embeddings = {}
     for pair in ("self", "prototype", "none"):
         network = trained({"inference": pair})
@@ -222,7 +232,7 @@ def test_partners_at_test(trained, batch):
         assert (embeddings[first] - embeddings[second]).abs().max() > 1e-4
 
 
-def test_a_saved_prototype_is_loaded(trained, batch, build):
+def test_a_saved_prototype_is_loaded(trained: Trained, batch: Batch, build: Build) -> None:
     network = trained({"inference": "prototype"})
     with torch.no_grad():
         network.calibrate(training_images(batch))
@@ -233,7 +243,7 @@ def test_a_saved_prototype_is_loaded(trained, batch, build):
     )
 
 
-def test_prototype_by_hand(trained, batch):
+def test_prototype_by_hand(trained: Trained, batch: Batch) -> None:
     """Attention to the other modality's mean tokens and transport of them; the phase is the image's own."""
     network = trained({"inference": "prototype"})
     with torch.no_grad():
@@ -256,13 +266,13 @@ def test_prototype_by_hand(trained, batch):
             torch.testing.assert_close(network.embed(plain(batch, m), m), expected, rtol=1e-4, atol=1e-5)
 
 
-def test_missing_prototypes_are_refused(trained, batch):
+def test_missing_prototypes_are_refused(trained: Trained, batch: Batch) -> None:
     network = trained({"inference": "prototype"})
     with pytest.raises(UsageError, match="no mean tokens of the training images"):
         network.embed(batch.visible, Modality.VISIBLE)
 
 
-def test_monitors(trained, build, batch):
+def test_monitors(trained: Trained, build: Build, batch: Batch) -> None:
     network = build("sfcl", small())
     assert network.monitors().keys() == {"cfam.omega", "cfam.gamma", "sfim.beta"}
     network.losses(batch)
@@ -281,7 +291,7 @@ def test_monitors(trained, build, batch):
     assert build("sfcl", OFF).monitors() == {}
 
 
-def test_two_visible_views(trained, batch):
+def test_two_visible_views(trained: Trained, batch: Batch) -> None:
     network = trained({"caj_views": 2})
     images = network._inputs(batch)
     assert images.shape[0] == 24
@@ -293,7 +303,7 @@ def test_two_visible_views(trained, batch):
         network.losses(dataclasses.replace(batch, second=None))
 
 
-def test_decay_spares_scalars_norms_positions_and_the_scan(build):
+def test_decay_spares_scalars_norms_positions_and_the_scan(build: Build) -> None:
     network = build("sfcl", small())
     groups = {group.name: group for group in network.parameter_groups()}
     names = {id(p): name for name, p in network.named_parameters()}
@@ -319,7 +329,7 @@ def test_decay_spares_scalars_norms_positions_and_the_scan(build):
         ({"cfam": {"dim": 100}}, "multiple of 8"),
     ],
 )
-def test_options_that_contradict(options, message):
+def test_options_that_contradict(options: dict[str, Any], message: str) -> None:
     with pytest.raises(pydantic.ValidationError, match=message):
         methods.options_of("sfcl", options)
 
@@ -328,7 +338,9 @@ def test_options_that_contradict(options, message):
 @pytest.mark.parametrize(
     ("inference", "modality"), [("self", Modality.INFRARED), ("prototype", Modality.VISIBLE)]
 )
-def test_onnx_of_the_whole_method(trained, batch, tmp_path, inference, modality):
+def test_onnx_of_the_whole_method(
+    trained: Trained, batch: Batch, tmp_path: Path, inference: str, modality: Modality
+) -> None:
     pytest.importorskip("onnxscript")
     network = trained({"inference": inference})
     with torch.no_grad():

@@ -1,15 +1,19 @@
 """Bootstrap intervals and paired tests against plain loops, exact enumeration and closed forms."""
 
 import itertools
+from typing import Any
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from vireid_cli.errors import UsageError
 from vireid_cli.metrics.bootstrap import intervals, paired, sums_by_person
 
 
-def trials(seed, shift=0.0, people=12, each=4, count=3):
+def trials(
+    seed: int, shift: float = 0.0, people: int = 12, each: int = 4, count: int = 3
+) -> tuple[list[NDArray[Any]], list[dict[str, NDArray[Any]]]]:
     rng = np.random.default_rng(seed)
     pids = np.repeat(np.arange(people) * 7, each)
     ability = rng.uniform(0.1, 0.8, people).repeat(each)

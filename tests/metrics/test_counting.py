@@ -1,10 +1,12 @@
 """Counting better images by comparison and by sorting, against a plain loop and each other."""
 
+from typing import Any
+
 import numpy as np
 import pytest
 
 from vireid_cli.metrics import ranking
-from vireid_cli.metrics.camera_rules import ignore, ignored_cells
+from vireid_cli.metrics.camera_rules import CameraRule, ignore, ignored_cells
 from vireid_cli.metrics.ranking import COUNT_GROUP, by_comparing, by_sorting
 from vireid_cli.metrics.retrieval import evaluate_scores
 
@@ -13,7 +15,7 @@ RULES = ["none", "sysu", "llcm"]
 
 @pytest.mark.parametrize("width", [COUNT_GROUP - 1, COUNT_GROUP, 2 * COUNT_GROUP + 3])
 @pytest.mark.parametrize("kind", [np.float32, np.float64])
-def test_both_counts_equal_a_plain_loop(width, kind) -> None:
+def test_both_counts_equal_a_plain_loop(width: int, kind: type[np.floating[Any]]) -> None:
     rng = np.random.default_rng(0)
     scores = rng.integers(0, 40, (5, width)).astype(kind)  # many ties
     scores[1] = 7  # all equal: every byte of every group is set
@@ -32,7 +34,9 @@ def test_both_counts_equal_a_plain_loop(width, kind) -> None:
 
 @pytest.mark.parametrize("rule", RULES)
 @pytest.mark.parametrize("tied", [False, True])
-def test_both_counts_give_equal_results(monkeypatch: pytest.MonkeyPatch, rule, tied: bool) -> None:
+def test_both_counts_give_equal_results(
+    monkeypatch: pytest.MonkeyPatch, rule: CameraRule, tied: bool
+) -> None:
     rng = np.random.default_rng(1)
     scores = (
         rng.integers(0, 30, (40, 900)) if tied else rng.permuted(np.tile(np.arange(900), (40, 1)), axis=1)
@@ -56,7 +60,7 @@ def test_both_counts_give_equal_results(monkeypatch: pytest.MonkeyPatch, rule, t
 
 
 @pytest.mark.parametrize("rule", RULES)
-def test_ignore_writes_and_counts_cells(rule) -> None:
+def test_ignore_writes_and_counts_cells(rule: CameraRule) -> None:
     rng = np.random.default_rng(2)
     labels = (rng.integers(0, 5, 8), rng.choice([3, 6], 8), rng.integers(0, 5, 30), rng.choice([2, 3, 6], 30))
     scores = rng.standard_normal((8, 30))

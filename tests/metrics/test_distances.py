@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from vireid_cli.metrics.distances import BINS, PairDistances, pair_distances, readable_bins
 
@@ -18,7 +20,7 @@ def random_features(
     return features, rng.integers(0, people, count) * 11, rng.integers(0, 2, count).astype(np.uint8)
 
 
-def by_loops(features, pids, modalities) -> dict[str, list[float]]:
+def by_loops(features: NDArray[Any], pids: NDArray[Any], modalities: NDArray[Any]) -> dict[str, list[float]]:
     """Distances of intra- and inter-class pairs, pair by pair, in float64."""
     distances: dict[str, list[float]] = {"intra": [], "inter": []}
     for i in np.flatnonzero(modalities == 0):
@@ -39,7 +41,7 @@ def assert_same(one: PairDistances, other: PairDistances, tolerance: float) -> N
 @pytest.mark.parametrize(
     ("dtype", "tolerance"), [(np.float64, 1e-14), (np.float32, 1e-7), (np.float16, 1e-7)]
 )
-def test_counts_and_means_against_plain_loops(dtype, tolerance: float) -> None:
+def test_counts_and_means_against_plain_loops(dtype: type[np.floating[Any]], tolerance: float) -> None:
     features, pids, modalities = random_features()
     features = features.astype(dtype)
     loops = by_loops(features, pids, modalities)

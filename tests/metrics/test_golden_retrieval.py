@@ -1,16 +1,21 @@
 """All golden retrieval cases, to 1e-9 with float64 distances and to 1e-6 with float32 scores."""
 
 import os
+from collections.abc import Callable, Sequence
 from fractions import Fraction
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from numpy.typing import NDArray
 
 from vireid_cli.bench.oracle import evaluate_by_loop
 from vireid_cli.metrics.retrieval import evaluate_distances, evaluate_scores
-from vireid_cli.metrics.verification import operating_points, split_pairs, verify_scores
+from vireid_cli.metrics.verification import OperatingPoint, operating_points, split_pairs, verify_scores
+
+Case = dict[str, NDArray[Any]]
 
 GOLDEN = Path(__file__).parents[1] / "golden"
 PARENTS = Path(__file__).parents
@@ -22,12 +27,12 @@ TIED = {"sysu_ties", "sysu_ties_same_id"}
 SETTINGS = [(mode, shots) for mode in ("all_search", "indoor_search") for shots in (1, 10)]
 
 
-def load(name):
+def load(name: str) -> Case:
     with np.load(GOLDEN / f"{name}.npz", allow_pickle=False) as archive:
         return dict(archive)
 
 
-def labels(case):
+def labels(case: Case) -> list[NDArray[Any]]:
     return [case[name] for name in ("q_pids", "g_pids", "q_camids", "g_camids")]
 
 
@@ -37,7 +42,7 @@ def test_number_of_cases() -> None:
 
 
 @pytest.mark.parametrize("name", CASES)
-def test_case(name) -> None:
+def test_case(name: str) -> None:
     case = load(name)
     rule, merge = RULES[name.split("_")[0]]
     distances = -(case["q_feat"].astype(np.float64) @ case["g_feat"].astype(np.float64).T)
@@ -51,7 +56,7 @@ def test_case(name) -> None:
 
 
 @pytest.mark.parametrize("name", sorted(set(CASES) - TIED))
-def test_float32_scores(name) -> None:
+def test_float32_scores(name: str) -> None:
     case = load(name)
     rule, merge = RULES[name.split("_")[0]]
     scores = case["q_feat"] @ case["g_feat"].T
@@ -63,7 +68,7 @@ def test_float32_scores(name) -> None:
 
 
 @pytest.mark.parametrize("name", sorted(set(CASES) - TIED))
-def test_float32_products_on_the_device(name) -> None:
+def test_float32_products_on_the_device(name: str) -> None:
     case = load(name)
     rule, merge = RULES[name.split("_")[0]]
     device = "cuda" if torch.cuda.is_available() else "cpu"  # float32 products: torch's default on both
@@ -76,7 +81,7 @@ def test_float32_products_on_the_device(name) -> None:
 
 
 @pytest.mark.parametrize("name", CASES)
-def test_oracle(name) -> None:
+def test_oracle(name: str) -> None:
     case = load(name)
     rule, merge = RULES[name.split("_")[0]]
     distances = -(case["q_feat"].astype(np.float64) @ case["g_feat"].astype(np.float64).T)
@@ -99,7 +104,9 @@ def test_mAP_with_ties_is_between_best_and_worst_order() -> None:
     assert abs(reverse.mAP - result.mAP) > 1e-4
 
 
-def official_trial(case, cameras, trial, shots):
+def official_trial(
+    case: Case, cameras: tuple[int, ...], trial: int, shots: int
+) -> tuple[NDArray[Any], NDArray[Any]]:
     """Return query rows and gallery rows of one trial from the stored selection."""
     row_of = {key: row for row, key in enumerate(zip(case["cam"], case["pid"], case["img"], strict=True))}
     count = case.get("sel_count", np.full(len(case["sel_cam"]), 10))
@@ -112,12 +119,19 @@ def official_trial(case, cameras, trial, shots):
     return np.flatnonzero(np.isin(case["cam"], (3, 6))), np.array(gallery)
 
 
-def euclidean(q, g):
+def euclidean(q: NDArray[Any], g: NDArray[Any]) -> NDArray[Any]:
     square = (q**2).sum(axis=1)[:, None] + (g**2).sum(axis=1) - 2 * q @ g.T
     return np.sqrt(np.maximum(square, 0.0))
 
 
-def check_official(case, prefix, mode, shots, distance, trials):
+def check_official(
+    case: Case,
+    prefix: str,
+    mode: str,
+    shots: int,
+    distance: Callable[[NDArray[Any], NDArray[Any]], NDArray[Any]],
+    trials: range,
+) -> None:
     cameras = (1, 2, 4, 5) if mode == "all_search" else (1, 2)
     key = f"{prefix}{mode}_{shots}shot"
     feat = case["feat"].astype(np.float64)
@@ -138,24 +152,24 @@ def check_official(case, prefix, mode, shots, distance, trials):
         assert result.mINP == pytest.approx(case[f"{key}_mINP_bruteforce"][trial], abs=1e-9)
 
 
-def cosine(q, g):
+def cosine(q: NDArray[Any], g: NDArray[Any]) -> NDArray[Any]:
     q, g = (rows / np.linalg.norm(rows, axis=1, keepdims=True) for rows in (q, g))
     return -(q @ g.T)
 
 
 @pytest.mark.parametrize(("mode", "shots"), SETTINGS)
 @pytest.mark.parametrize("name", ["official_mini", "official_under10"])
-def test_official(name: str, mode, shots) -> None:
+def test_official(name: str, mode: str, shots: int) -> None:
     check_official(load(name), "", mode, shots, euclidean, range(10))
 
 
 @pytest.mark.parametrize(("mode", "shots"), SETTINGS)
-def test_official_cosine(mode, shots) -> None:
+def test_official_cosine(mode: str, shots: int) -> None:
     check_official(load("official_mini"), "cosine_", mode, shots, cosine, range(10))
 
 
 @pytest.mark.parametrize(("mode", "shots"), SETTINGS)
-def test_official_full(mode, shots) -> None:
+def test_official_full(mode: str, shots: int) -> None:
     path = SHARED / "official_full.npz"
     if not path.is_file():
         pytest.skip(f"official_full.npz cannot be distributed with the project and is not in {SHARED}")
@@ -193,7 +207,7 @@ def test_face_scores_at_the_nearest_rate(name: str) -> None:
     check_nearest(case["genuine"], case["impostor"], case)
 
 
-def check_nearest(genuine, impostor, case):
+def check_nearest(genuine: NDArray[Any], impostor: NDArray[Any], case: Case) -> None:
     """Check the nearest of all thresholds, and the golden values, which use the curve's corners only."""
     thresholds = np.unique(np.concatenate([genuine, impostor]))[::-1]
     accepted, false_accepts = (
@@ -213,7 +227,7 @@ def check_nearest(genuine, impostor, case):
         assert -best[1][2] / len(genuine) == pytest.approx(case[f"info_nearest_point_{point.far}"], abs=1e-9)
 
 
-def check_points(points, case):
+def check_points(points: Sequence[OperatingPoint], case: Case) -> None:
     assert [point.far for point in points] == [0.01, 0.001]
     for point in points:
         assert point.rate == pytest.approx(case[f"vr_at_far_{point.far}"], abs=1e-9)

@@ -4,13 +4,14 @@ from typing import Any
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from vireid_cli.errors import UsageError
 from vireid_cli.metrics import rerank
 from vireid_cli.metrics.rerank import gallery_mean, k_reciprocal
 
 
-def plain(q, g, k1=20, k2=6, weight=0.3):
+def plain(q: NDArray[Any], g: NDArray[Any], k1: int = 20, k2: int = 6, weight: float = 0.3) -> NDArray[Any]:
     """Compute the published procedure with full matrices and a loop over images, in float64."""
     x = np.concatenate([q, g]).astype(np.float64)
     total, queries = len(x), len(q)
@@ -40,7 +41,7 @@ def plain(q, g, k1=20, k2=6, weight=0.3):
     return final
 
 
-def people(seed, queries=30, gallery=50, width=6):
+def people(seed: int, queries: int = 30, gallery: int = 50, width: int = 6) -> list[NDArray[Any]]:
     rng = np.random.default_rng(seed)
     centres = rng.standard_normal((8, width))
     sides = (centres[np.arange(n) % 8] + 0.7 * rng.standard_normal((n, width)) for n in (queries, gallery))

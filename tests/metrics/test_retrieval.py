@@ -1,18 +1,22 @@
 """Retrieval metrics against hand-computed values, a plain loop and invariants."""
 
 import itertools
+from collections.abc import Sequence
 from fractions import Fraction
+from random import Random
+from typing import Any
 
 import numpy as np
 import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
+from numpy.typing import ArrayLike, NDArray
 
 from vireid_cli.bench.oracle import evaluate_by_loop
 from vireid_cli.errors import DataError, UsageError
-from vireid_cli.metrics.camera_rules import ignored, ignored_cells
+from vireid_cli.metrics.camera_rules import CameraRule, ignored, ignored_cells
 from vireid_cli.metrics.layout import plan_ranks
-from vireid_cli.metrics.outcome import Trials, chance_level, result_of
+from vireid_cli.metrics.outcome import Retrieval, Trials, chance_level, result_of
 from vireid_cli.metrics.ranking import count_up_to
 from vireid_cli.metrics.retrieval import (
     evaluate_distances,
@@ -22,10 +26,22 @@ from vireid_cli.metrics.retrieval import (
     top,
 )
 
+Case = tuple[NDArray[Any], list[NDArray[Any]], dict[str, Any]]
+"""Scores, the four columns of labels, and options of the evaluation."""
+
 RULES = ["none", "sysu", "llcm"]
 
 
-def evaluate(scores, q_pids, g_pids, q_camids=None, g_camids=None, rule="none", merge=False, **more):
+def evaluate(
+    scores: ArrayLike,
+    q_pids: Sequence[int],
+    g_pids: Sequence[int],
+    q_camids: Sequence[int] | None = None,
+    g_camids: Sequence[int] | None = None,
+    rule: CameraRule = "none",
+    merge: bool = False,
+    **more: Any,
+) -> Retrieval:
     q_camids = np.ones(len(q_pids), int) if q_camids is None else np.array(q_camids)
     g_camids = np.full(len(g_pids), 2) if g_camids is None else np.array(g_camids)
     return evaluate_scores(
@@ -155,7 +171,7 @@ def test_bisection_counts_equal_values() -> None:
 
 @pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
 @pytest.mark.parametrize("rule", RULES)
-def test_scores_must_be_finite(bad, rule) -> None:
+def test_scores_must_be_finite(bad: float, rule: CameraRule) -> None:
     scores = np.random.default_rng(0).standard_normal((3, 5))
     scores[1, 3] = bad
     labels = map(np.array, ([1, 2, 1], [1, 2, 1, 2, 3], [3, 3, 6], [1, 2, 4, 2, 2]))
@@ -190,7 +206,7 @@ def test_unknown_rule() -> None:
 
 
 @st.composite
-def retrievals(draw, tied):
+def retrievals(draw: st.DrawFn, tied: bool) -> Case:
     queries, gallery = draw(st.integers(1, 9)), draw(st.integers(1, 24))
     rng = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
     people = draw(st.integers(1, 6))
@@ -211,7 +227,7 @@ def retrievals(draw, tied):
     return scores, labels, {"rule": rule, "merge_identities": draw(st.booleans())}
 
 
-def assert_same(one, other):
+def assert_same(one: Retrieval, other: Retrieval) -> None:
     np.testing.assert_array_equal(one.cmc, other.cmc)
     np.testing.assert_allclose(one.average_precision, other.average_precision, rtol=1e-12)
     np.testing.assert_allclose(one.inverse_negative_penalty, other.inverse_negative_penalty, rtol=1e-12)
@@ -221,7 +237,7 @@ def assert_same(one, other):
 
 @settings(max_examples=150, deadline=None)
 @given(retrievals(tied=True))
-def test_equals_the_plain_loop_with_ties(case) -> None:
+def test_equals_the_plain_loop_with_ties(case: Case) -> None:
     scores, labels, options = case
     result = evaluate_scores(scores, *labels, **options)
     cmc, mean_precision, mean_penalty = evaluate_by_loop(-scores, *labels, **options)
@@ -232,7 +248,9 @@ def test_equals_the_plain_loop_with_ties(case) -> None:
 
 @settings(max_examples=100, deadline=None)
 @given(retrievals(tied=True), st.integers(1, 9), st.sampled_from([8, 64, 400]), st.sampled_from([1, 3]))
-def test_tiles_blocks_and_threads_do_not_affect_result(case, tile, block_bytes, threads) -> None:
+def test_tiles_blocks_and_threads_do_not_affect_result(
+    case: Case, tile: int, block_bytes: int, threads: int
+) -> None:
     scores, labels, options = case
     plan = plan_ranks(*labels, tile=tile, **options)
     counted = rank_matrix(plan, scores, 1, block_bytes=block_bytes, threads=threads)
@@ -241,7 +259,7 @@ def test_tiles_blocks_and_threads_do_not_affect_result(case, tile, block_bytes, 
 
 @settings(max_examples=60, deadline=None)
 @given(retrievals(tied=False), st.randoms(use_true_random=False))
-def test_invariant_to_order_of_gallery_without_ties(case, random) -> None:
+def test_invariant_to_order_of_gallery_without_ties(case: Case, random: Random) -> None:
     scores, labels, options = case
     order = np.array(random.sample(range(scores.shape[1]), scores.shape[1]))
     shuffled = [labels[0], labels[1][order], labels[2], labels[3][order]]
@@ -252,7 +270,7 @@ def test_invariant_to_order_of_gallery_without_ties(case, random) -> None:
 
 @settings(max_examples=60, deadline=None)
 @given(retrievals(tied=True), st.randoms(use_true_random=False))
-def test_invariant_to_identity_labels(case, random) -> None:
+def test_invariant_to_identity_labels(case: Case, random: Random) -> None:
     scores, labels, options = case
     names = np.array(random.sample(range(10_000), 6))
     renamed = [names[labels[0]], names[labels[1]], labels[2], labels[3]]
@@ -261,7 +279,7 @@ def test_invariant_to_identity_labels(case, random) -> None:
 
 @settings(max_examples=60, deadline=None)
 @given(retrievals(tied=True), st.floats(0.5, 30.0))
-def test_raising_match_scores_never_lowers_metrics(case, lift) -> None:
+def test_raising_match_scores_never_lowers_metrics(case: Case, lift: float) -> None:
     scores, labels, options = case
     before = evaluate_scores(scores, *labels, **options)
     lifted = scores + lift * (labels[0][:, None] == labels[1]) * (np.arange(scores.shape[1]) % 3 == 0)
@@ -274,7 +292,7 @@ def test_raising_match_scores_never_lowers_metrics(case, lift) -> None:
 
 @settings(max_examples=60, deadline=None)
 @given(retrievals(tied=True), st.integers(0, 8), st.integers(0, 24), st.floats(-5, 50))
-def test_ignored_image_does_not_affect_result(case, person, place, score) -> None:
+def test_ignored_image_does_not_affect_result(case: Case, person: int, place: int, score: float) -> None:
     scores, labels, options = case
     assume(options["rule"] != "none")
     if options["rule"] == "sysu":  # all queries at camera 3, and an image of camera 2
@@ -294,7 +312,7 @@ def test_ignored_image_does_not_affect_result(case, person, place, score) -> Non
 
 @settings(max_examples=40, deadline=None)
 @given(retrievals(tied=False))
-def test_float32_scores_give_equal_results(case) -> None:
+def test_float32_scores_give_equal_results(case: Case) -> None:
     scores, labels, options = case
     assert_same(
         evaluate_scores(scores.astype(np.float32), *labels, **options),
@@ -304,7 +322,7 @@ def test_float32_scores_give_equal_results(case) -> None:
 
 @settings(max_examples=40, deadline=None)
 @given(retrievals(tied=True), st.integers(1, 12))
-def test_top_is_the_stable_order_of_kept_images(case, k) -> None:
+def test_top_is_the_stable_order_of_kept_images(case: Case, k: int) -> None:
     scores, labels, options = case
     result = top(scores, *labels, rule=options["rule"], k=k)
     for query in range(len(scores)):

@@ -1,18 +1,24 @@
 """Streaming evaluation against evaluation of the whole score matrix."""
 
+from typing import Any
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from numpy.typing import NDArray
 
 from vireid_cli.errors import UsageError
+from vireid_cli.metrics.camera_rules import CameraRule
 from vireid_cli.metrics.layout import plan_ranks
 from vireid_cli.metrics.outcome import result_of
 from vireid_cli.metrics.retrieval import evaluate_scores
 from vireid_cli.metrics.streaming import evaluate_streamed, rank_stream
 
 
-def case(seed, gallery=300, tied=False):
+def case(
+    seed: int, gallery: int = 300, tied: bool = False
+) -> tuple[NDArray[Any], NDArray[Any], list[NDArray[Any]]]:
     rng = np.random.default_rng(seed)
     q_pids, g_pids = rng.integers(0, 12, 25), rng.integers(0, 60, gallery)
     g_pids[0] = q_pids[0]
@@ -32,7 +38,9 @@ def case(seed, gallery=300, tied=False):
     st.sampled_from([16, 100, 1000]),
     st.sampled_from([0, 4000, 1 << 20]),
 )
-def test_equals_the_score_matrix(seed, tied, merge, rule, tile, kept_bytes) -> None:
+def test_equals_the_score_matrix(
+    seed: int, tied: bool, merge: bool, rule: CameraRule, tile: int, kept_bytes: int
+) -> None:
     q, g, labels = case(seed, tied=tied)
     options = {"rule": rule, "merge_identities": merge}
     result = evaluate_streamed(q, g, *labels, tile=tile, kept_bytes=kept_bytes, **options)
@@ -48,7 +56,7 @@ def test_products_with_different_rounding_count_each_match_once() -> None:
     noise = np.random.default_rng(0)
     exact = np.stack([noise.permutation(300) for _ in range(25)]).astype(np.float64)
 
-    def product(positions):
+    def product(positions: NDArray[Any]) -> NDArray[Any]:
         # scores differ by 1: the noise preserves the order, but no score repeats
         return exact[:, positions] + noise.uniform(-0.3, 0.3, (25, len(positions)))
 
@@ -75,7 +83,7 @@ def test_product_is_called_at_most_twice_per_tile() -> None:
     plan = plan_ranks(*labels, rule="sysu", merge_identities=True, tile=64)
     requests = []
 
-    def product(positions):
+    def product(positions: NDArray[Any]) -> NDArray[Any]:
         requests.append(positions)
         return np.random.default_rng(len(requests)).standard_normal((25, len(positions))).astype(np.float32)
 

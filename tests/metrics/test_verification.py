@@ -38,7 +38,9 @@ scores = st.lists(st.integers(0, 12), min_size=1, max_size=30)
 
 @settings(max_examples=150, deadline=None)
 @given(scores, scores, st.sampled_from([0.0, 0.001, 0.01, 0.1, 0.25, 0.5, 1.0]))
-def test_not_exceeded_equals_search_over_thresholds(genuine, impostor, far) -> None:
+def test_not_exceeded_equals_search_over_thresholds(
+    genuine: list[int], impostor: list[int], far: float
+) -> None:
     genuine, impostor = np.array(genuine, float), np.array(impostor, float)
     (point,) = operating_points(genuine, impostor, (far,))
     thresholds = [*np.unique(np.concatenate([genuine, impostor])), np.inf]
@@ -50,7 +52,7 @@ def test_not_exceeded_equals_search_over_thresholds(genuine, impostor, far) -> N
 
 @settings(max_examples=150, deadline=None)
 @given(scores, scores, st.sampled_from([0.0, 0.001, 0.01, 0.1, 0.25, 0.5, 1.0]))
-def test_nearest_equals_search_over_thresholds(genuine, impostor, far) -> None:
+def test_nearest_equals_search_over_thresholds(genuine: list[int], impostor: list[int], far: float) -> None:
     genuine, impostor = np.array(genuine, float), np.array(impostor, float)
     (point,) = operating_points(genuine, impostor, (far,), "nearest")
     thresholds = [*np.unique(np.concatenate([genuine, impostor])), np.inf]

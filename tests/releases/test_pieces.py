@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from tests.releases import parity
+from tests.tensors import Loss
 from vireid_cli.layers.mfa import Diversify, Fusion
 from vireid_cli.layers.nonlocal_block import NonLocal
 from vireid_cli.layers.pooling import generalised_mean, generalised_mean_stripes
@@ -78,7 +79,7 @@ def test_generalised_mean(power: float) -> None:
 @pytest.mark.parametrize(
     ("case", "name", "loss"), [("agw", "wrt", weighted_regularised_triplet), ("caj", "squared", wrt_sq)]
 )
-def test_triplets_at_growing_distances(case: str, name: str, loss) -> None:
+def test_triplets_at_growing_distances(case: str, name: str, loss: Loss) -> None:
     """Where all negatives are far away, the released softmax loses them."""
     expected = parity.expected(case)
     rng = np.random.default_rng(11)

@@ -55,4 +55,7 @@ def wrapped_form(path: Path, marker: Path) -> None:
         archive.writestr("archive/version", "3\n")
 
 
-FORMS = (zip_form, legacy_form, raw_form, old_raw_form, wrapped_form)
+Form = Callable[[Path, Path], None]
+"""Writes a file at the first path that, if executed, creates the second one."""
+
+FORMS: tuple[Form, ...] = (zip_form, legacy_form, raw_form, old_raw_form, wrapped_form)

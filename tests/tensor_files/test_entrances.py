@@ -18,7 +18,7 @@ from vireid_cli.occlusion.detect import MaskRcnn
 from vireid_cli.tensor_files.published import cached_path, published_prefix
 
 sys.path.insert(0, str(Path(__file__).parent))
-from payloads import FORMS
+from tests.tensor_files.payloads import FORMS, Form
 
 RESNET18 = "resnet18-f37072fd.pth"
 MASK_RCNN = "maskrcnn_resnet50_fpn_coco-bf2d0c1e.pth"
@@ -67,7 +67,7 @@ def trains(sysu_tree: Path, tiny_recipe: Path, tmp_path: Path) -> list[object]:
 @pytest.mark.parametrize("form", FORMS)
 @pytest.mark.parametrize("entrance", ["imagenet", "path", "published name"])
 def test_backbone_weights(
-    form,
+    form: Form,
     entrance: str,
     trains: list[object],
     cache: Path,
@@ -90,7 +90,7 @@ def test_backbone_weights(
 @pytest.mark.parametrize("form", FORMS)
 @pytest.mark.parametrize("entrance", ["torchvision", "path", "yolo", "sam"])
 def test_prepare_occluders(
-    form,
+    form: Form,
     entrance: str,
     photographs: Path,
     cache: Path,

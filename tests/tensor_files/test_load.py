@@ -19,7 +19,7 @@ from safetensors.torch import save_file
 from vireid_cli.tensor_files import TensorFileError, load_safetensors, load_tensors, read_metadata
 
 sys.path.insert(0, str(Path(__file__).parent))
-from payloads import FORMS, Payload
+from tests.tensor_files.payloads import FORMS, Form, Payload
 
 STATE = {"a.weight": torch.arange(6.0).reshape(2, 3), "a.bias": torch.ones(2, dtype=torch.float16)}
 
@@ -52,7 +52,9 @@ def test_the_content_decides_not_the_name(tmp_path: Path, name: str, form: str) 
 @pytest.mark.parametrize("numpy_scalars", [False, True])
 @pytest.mark.parametrize("name", ["w.pth", "w.safetensors"])
 @pytest.mark.parametrize("form", FORMS)
-def test_a_payload_is_refused_and_never_runs(tmp_path: Path, form, name: str, numpy_scalars: bool) -> None:
+def test_a_payload_is_refused_and_never_runs(
+    tmp_path: Path, form: Form, name: str, numpy_scalars: bool
+) -> None:
     marker, path = tmp_path / "executed", tmp_path / name
     form(path, marker)
     error = refusal(path, subject="--weights", numpy_scalars=numpy_scalars)

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
+from torch import Tensor
 
 from vireid_cli.tensor_files import TensorFileError, load_safetensors, load_tensors, read_metadata
 from vireid_cli.tensor_files.sealed import SEAL, save_sealed
+
+Load = Callable[[Path], dict[str, Tensor]]
 
 METADATA = {"run": "a", "training_identities": "1f 2e"}
 
@@ -32,7 +36,7 @@ def test_round_trip(tmp_path: Path) -> None:
     assert read_metadata(path) == {**METADATA, SEAL: read_metadata(path)[SEAL]}
 
 
-def accepted(load, path: Path):
+def accepted(load: Load, path: Path) -> object:
     """Tensors and metadata of a file; None: it is refused."""
     try:
         return load(path), read_metadata(path)
@@ -41,7 +45,7 @@ def accepted(load, path: Path):
 
 
 @pytest.mark.parametrize("load", [load_tensors, load_safetensors])
-def test_any_flipped_bit_is_noticed(tmp_path: Path, load) -> None:
+def test_any_flipped_bit_is_noticed(tmp_path: Path, load: Load) -> None:
     path = sealed(tmp_path / "a.safetensors")
     whole = path.read_bytes()
     length = int.from_bytes(whole[:8], "little")

@@ -8,10 +8,12 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
-from torch import nn
+from torch import Tensor, nn
 
 from vireid_cli.engine.subjects.attention import attention_maps, beginning, blurred, integrated_gradients
 from vireid_cli.types import Modality
+
+Region = tuple[slice, slice]
 
 SIZE = (64, 32)
 REGION = (slice(20, 36), slice(8, 24))
@@ -20,7 +22,7 @@ REGION = (slice(20, 36), slice(8, 24))
 class Looker(nn.Module):
     """A small smooth network that sees a region of its images, and another one in infrared ones."""
 
-    def __init__(self, visible=REGION, infrared=REGION) -> None:
+    def __init__(self, visible: Region = REGION, infrared: Region = REGION) -> None:
         super().__init__()
         torch.manual_seed(2)
         self.regions = {Modality.VISIBLE: visible, Modality.INFRARED: infrared}
@@ -28,26 +30,26 @@ class Looker(nn.Module):
             nn.Conv2d(3, 8, 3, padding=1), nn.Tanh(), nn.Conv2d(8, 16, 3, stride=2), nn.Tanh()
         ).double()
 
-    def embed(self, images, modality):
+    def embed(self, images: Tensor, modality: Modality) -> Tensor:
         rows, columns = self.regions[modality]
         seen = images[:, :, rows, columns]
         return F.normalize(self.layers(4 * seen - 2).flatten(1), dim=1)
 
 
 @pytest.fixture
-def images():
+def images() -> Tensor:
     generator = torch.Generator().manual_seed(4)
     coarse = torch.rand(3, 3, 16, 8, generator=generator, dtype=torch.float64)
     return F.interpolate(coarse, size=SIZE, mode="bilinear")
 
 
-def inside(maps, region):
+def inside(maps: Tensor, region: Region) -> Tensor:
     mask = torch.zeros(SIZE, dtype=torch.bool)
     mask[region] = True
     return maps[:, mask].sum(dim=1) / maps.sum(dim=(1, 2))
 
 
-def test_all_parts_lie_where_the_network_looks(images) -> None:
+def test_all_parts_lie_where_the_network_looks(images: Tensor) -> None:
     signed = integrated_gradients(Looker(), images, Modality.VISIBLE)
     outside = torch.ones(SIZE, dtype=torch.bool)
     outside[REGION] = False
@@ -59,14 +61,14 @@ def test_all_parts_lie_where_the_network_looks(images) -> None:
     torch.testing.assert_close(inside(maps, wider), torch.ones(3, dtype=torch.float64))
 
 
-def test_each_modality_has_its_own_place(images) -> None:
+def test_each_modality_has_its_own_place(images: Tensor) -> None:
     lower = (slice(44, 60), slice(8, 24))
     network = Looker(infrared=lower)
     for modality, region in ((Modality.VISIBLE, REGION), (Modality.INFRARED, lower)):
         assert (inside(attention_maps(network, images, modality), region) > 0.8).all()
 
 
-def test_what_is_shaded_from_the_network_matters_more_where_it_differs_more(images) -> None:
+def test_what_is_shaded_from_the_network_matters_more_where_it_differs_more(images: Tensor) -> None:
     plain = images.clone()
     plain[:, :, 20:36, 8:16] = plain[:, :, 20:36, 8:16].mean(dim=(2, 3), keepdim=True)
     plain[:, :, 20:36, 16:24:2] = 0.0  # stripes on the right half of the region
@@ -75,14 +77,14 @@ def test_what_is_shaded_from_the_network_matters_more_where_it_differs_more(imag
 
 
 @pytest.mark.parametrize("modality", list(Modality))
-def test_parts_add_up_to_the_similarity_that_is_gained(images, modality) -> None:
+def test_parts_add_up_to_the_similarity_that_is_gained(images: Tensor, modality: Modality) -> None:
     network = Looker()
     gained = 1 - (network.embed(images, modality) * network.embed(beginning(images), modality)).sum(1)
     total = integrated_gradients(network, images, modality, steps=200).sum(dim=(1, 2))
     torch.testing.assert_close(total, gained.detach(), rtol=1e-4, atol=1e-5)
 
 
-def test_maps_are_of_one_image_alone_and_peak_at_one(images) -> None:
+def test_maps_are_of_one_image_alone_and_peak_at_one(images: Tensor) -> None:
     maps = attention_maps(Looker(), images, Modality.VISIBLE)
     assert maps.shape == (3, *SIZE)
     assert maps.min() >= 0
@@ -97,7 +99,7 @@ def test_an_image_without_detail_has_no_heat() -> None:
     assert attention_maps(Looker(), flat, Modality.VISIBLE).abs().max() < 1e-6
 
 
-def test_gradients_are_there_in_inference_mode_and_reach_no_parameter(images) -> None:
+def test_gradients_are_there_in_inference_mode_and_reach_no_parameter(images: Tensor) -> None:
     network = Looker()
     expected = attention_maps(network, images, Modality.VISIBLE)
     with torch.inference_mode():

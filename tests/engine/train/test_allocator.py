@@ -22,7 +22,7 @@ print(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
 """
 
 
-def faults(how):
+def faults(how: str) -> int:
     """Pages that the system gives for what was used and freed eleven times before."""
     done = subprocess.run([sys.executable, "-c", CODE, how], capture_output=True, text=True, timeout=120)
     assert done.returncode == 0, done.stderr

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from tests.conftest import Listener
+from tests.engine.conftest import MakeRun
 from vireid_cli import files
 from vireid_cli.engine.embed import select_checkpoint
 from vireid_cli.engine.engine import Engine
@@ -41,7 +42,7 @@ def as_version_1(run: RunFolder) -> None:
         files.write_npz(folder / name, **arrays)
 
 
-def test_curve_and_band_are_those_of_the_metrics(evaluated_run) -> None:
+def test_curve_and_band_are_those_of_the_metrics(evaluated_run: MakeRun) -> None:
     run = evaluated_run("a")
     content = run.evaluations()[PROTOCOL]
     curve = cmc_curve(run, SESSION, "a", None, 20)
@@ -54,7 +55,7 @@ def test_curve_and_band_are_those_of_the_metrics(evaluated_run) -> None:
     assert len(content["chance_cmc"]) == 50
 
 
-def test_trials_with_queries_of_their_own(evaluated_run) -> None:
+def test_trials_with_queries_of_their_own(evaluated_run: MakeRun) -> None:
     run = evaluated_run("a", queries=(np.arange(12), np.arange(9, 30)))
     content = run.evaluations()[PROTOCOL]
     curve = cmc_curve(run, SESSION, "a", None, 5)
@@ -62,13 +63,13 @@ def test_trials_with_queries_of_their_own(evaluated_run) -> None:
     np.testing.assert_allclose([curve.low[0], curve.high[0]], content["metrics"]["rank1"]["interval"])
 
 
-def test_ranks_beyond_the_stored_cmc(evaluated_run) -> None:
+def test_ranks_beyond_the_stored_cmc(evaluated_run: MakeRun) -> None:
     curve = cmc_curve(evaluated_run("a"), SESSION, "a", PROTOCOL, 40)
     assert len(curve.cmc) == len(curve.low) == len(curve.chance) == 40
     assert curve.cmc[-1] == 1.0  # six identities: everybody is found
 
 
-def test_an_old_evaluation_is_drawn_without_a_band(evaluated_run, listener: Listener) -> None:
+def test_an_old_evaluation_is_drawn_without_a_band(evaluated_run: MakeRun, listener: Listener) -> None:
     run = evaluated_run("a")
     as_version_1(run)
     curve = cmc_curve(run, replace(SESSION, reporter=listener), "a", PROTOCOL, 10)
@@ -81,7 +82,7 @@ def test_an_old_evaluation_is_drawn_without_a_band(evaluated_run, listener: List
 
 
 def test_the_subtitle_speaks_of_a_band_only_where_there_is_one(
-    evaluated_run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    evaluated_run: MakeRun, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     said: list[str] = []
     monkeypatch.setattr(
@@ -97,7 +98,7 @@ def test_the_subtitle_speaks_of_a_band_only_where_there_is_one(
     assert "bootstrap" not in said[1]
 
 
-def test_runs_share_a_protocol_and_images(evaluated_run) -> None:
+def test_runs_share_a_protocol_and_images(evaluated_run: MakeRun) -> None:
     one, other = evaluated_run("a"), evaluated_run("b", noise=2.0)
     assert shared_evaluation([one, other], None) == PROTOCOL
     with pytest.raises(UsageError, match="no evaluation 'indoor'"):
@@ -115,7 +116,7 @@ def test_runs_share_a_protocol_and_images(evaluated_run) -> None:
         shared_evaluation([one, bare], None)
 
 
-def test_runs_whose_test_people_differ_are_not_sent_to_be_evaluated(evaluated_run) -> None:
+def test_runs_whose_test_people_differ_are_not_sent_to_be_evaluated(evaluated_run: MakeRun) -> None:
     def of(name: str, protocol: str, **data: object) -> RunFolder:
         recipe = Recipe.model_validate({"name": name, "paper": "none", "data": data})
         return evaluated_run(name, recipe=recipe, protocol=protocol, data=name)
@@ -136,7 +137,7 @@ def test_runs_whose_test_people_differ_are_not_sent_to_be_evaluated(evaluated_ru
 
 @pytest.mark.parametrize("content", [b"name: [a\n", b"\xff\xfe", b"hello", b"nonsense: 3\n", None])
 def test_a_damaged_recipe_of_a_run_is_a_failure_of_the_run(
-    evaluated_run, tmp_path: Path, content: bytes | None
+    evaluated_run: MakeRun, tmp_path: Path, content: bytes | None
 ) -> None:
     run, other = evaluated_run("a"), evaluated_run("b")
     engine = Engine.choose(device="cpu", data_dir=tmp_path, runs_dir=tmp_path / "runs")
@@ -154,7 +155,7 @@ def test_a_damaged_recipe_of_a_run_is_a_failure_of_the_run(
             use()
 
 
-def test_labels_tell_runs_apart(evaluated_run) -> None:
+def test_labels_tell_runs_apart(evaluated_run: MakeRun) -> None:
     def seeded(folder: str, name: str, seed: int) -> RunFolder:
         recipe = Recipe(name=name)
         train = recipe.train.model_copy(update={"seed": seed})
@@ -168,7 +169,7 @@ def test_labels_tell_runs_apart(evaluated_run) -> None:
     assert labels_of([a, same]) == (str(a.folder), str(same.folder))
 
 
-def test_several_runs_are_drawn(evaluated_run, tmp_path: Path) -> None:
+def test_several_runs_are_drawn(evaluated_run: MakeRun, tmp_path: Path) -> None:
     runs = [evaluated_run("a"), evaluated_run("b", noise=2.0)]
     engine = Engine.choose(device="cpu", data_dir=tmp_path, runs_dir=tmp_path / "runs")
     path = engine.visualize("cmc", runs, output=Output(), protocol=None, ranks=6)

@@ -28,7 +28,7 @@ def test_pages_are_known() -> None:
 
 
 @pytest.mark.parametrize("figure", drawings.names())
-def test_an_unwritable_place_is_refused_first(figure, tmp_path: Path) -> None:
+def test_an_unwritable_place_is_refused_first(figure: str, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     beneath = refused(figure, tmp_path, Output(tmp_path / "file" / "a.png"))
     assert isinstance(beneath, DataError)
@@ -50,7 +50,7 @@ def test_an_unwritable_place_is_refused_first(figure, tmp_path: Path) -> None:
         (Output(Path("a.png"), "svg"), "ends in .png"),
     ],
 )
-def test_a_wrong_form_is_refused_first(figure, output, said: str, tmp_path: Path) -> None:
+def test_a_wrong_form_is_refused_first(figure: str, output: Output, said: str, tmp_path: Path) -> None:
     error = refused(figure, tmp_path, output)
     assert isinstance(error, UsageError)
     assert said in error.message

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from matplotlib.figure import Figure
 
+from tests.engine.conftest import MakeRun
 from vireid_cli.engine.engine import Engine
 from vireid_cli.engine.subjects.output import Output
 from vireid_cli.engine.visualize import ranking as drawing
@@ -38,8 +41,8 @@ class Drawn:
         self.sorted = np.sort(paths)
         monkeypatch.setattr(drawing, "ensure_prepared", lambda *_: store)
 
-    def _catch(self, figure):
-        def caught(rows, *words):
+    def _catch(self, figure: Callable[..., Figure]) -> Callable[..., Figure]:
+        def caught(rows: Sequence[object], *words: str) -> Figure:
             self.groups, self.words = list(rows), words
             return figure(rows[:1], *words)  # the whole page takes long, and is the figure's own test
 
@@ -60,7 +63,7 @@ def table(run: RunFolder) -> dict[str, np.ndarray]:
 
 
 @pytest.fixture
-def runs(evaluated_run) -> list[RunFolder]:
+def runs(evaluated_run: MakeRun) -> list[RunFolder]:
     return [evaluated_run("near", noise=1.0), evaluated_run("far", noise=3.0)]
 
 
@@ -75,7 +78,7 @@ def engine(tmp_path: Path) -> Engine:
     return Engine.choose(device="cpu", data_dir=tmp_path, runs_dir=tmp_path / "runs")
 
 
-def draw(engine: Engine, runs, tmp_path: Path, **options: object) -> Path:
+def draw(engine: Engine, runs: list[RunFolder], tmp_path: Path, **options: object) -> Path:
     output = Output(tmp_path / "figure.png", dpi=40)
     return engine.visualize("ranking", runs, output=output, **{**CHOICE, **options})
 
@@ -133,7 +136,7 @@ def test_queries_of_people_and_by_path(
 
 
 def test_wrong_choices_are_refused(
-    engine: Engine, runs: list[RunFolder], drawn: Drawn, tmp_path: Path, evaluated_run
+    engine: Engine, runs: list[RunFolder], drawn: Drawn, tmp_path: Path, evaluated_run: MakeRun
 ) -> None:
     with pytest.raises(UsageError, match=r"pid 77 is no query(.|\n)*0, 1, 2"):
         draw(engine, "near", tmp_path, pids=[77])

@@ -7,6 +7,7 @@ import json
 import re
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -89,13 +90,13 @@ def evaluated(store: Store, tmp_path: Path) -> Callable[..., RunFolder]:
     return make
 
 
-def report(engine: Engine, out: Path, *runs: RunFolder, **options) -> str:
+def report(engine: Engine, out: Path, *runs: RunFolder, **options: Any) -> str:
     wanted = {"protocol": None, "ids": 4, "seed": 0, "latency": False, **options}
     path = engine.visualize("report", list(runs), output=Output(out), **wanted)
     return path.read_text(encoding="utf-8")
 
 
-def data_of(text: str, name: str = "data"):
+def data_of(text: str, name: str = "data") -> Any:
     found = re.search(rf'<script type="application/json" id="{name}">(.*?)</script>', text, re.S)
     assert found
     return json.loads(found[1])
@@ -151,7 +152,7 @@ def test_same_runs_same_bytes_and_an_interrupted_write_leaves_the_old_page(
     first = report(engine, tmp_path / "a.html", run)
     assert report(engine, tmp_path / "b.html", run) == first
 
-    def fail(*_):
+    def fail(*_: object) -> None:
         raise KeyboardInterrupt
 
     monkeypatch.setattr(report_images, "_files", fail)
@@ -244,7 +245,7 @@ def test_tsne_shows_a_few_images_of_each_person_and_modality() -> None:
 def test_without_scikit_learn_the_rest_is_there(
     engine: Engine, evaluated: Callable[..., RunFolder], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def refuse(*_):
+    def refuse(*_: object) -> None:
         raise MissingExtra("scikit-learn", "figures", "The t-SNE figure")
 
     monkeypatch.setattr(drawing, "tsne_points", refuse)

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from tests.conftest import Listener
+from tests.engine.conftest import MakeRun
 from vireid_cli import files
 from vireid_cli.engine import compare
 from vireid_cli.engine.engine import Engine
@@ -28,7 +29,7 @@ def engine(tmp_path: Path, listener: Listener) -> Engine:
 
 
 @pytest.fixture
-def swept(evaluated_run) -> list[RunFolder]:
+def swept(evaluated_run: MakeRun) -> list[RunFolder]:
     """FDNM's fifth figure: a weight and a margin, one at a time, around the full method; one value twice."""
     return [
         evaluated_run(f"{recipe}-{seed}", noise=noise, recipe=load_recipe(recipe, (f"train.seed={seed}",)))
@@ -126,7 +127,7 @@ def test_links_to_runs_count_once(
 
 
 def test_what_can_not_be_drawn_is_said(
-    engine: Engine, swept: list[RunFolder], evaluated_run, tmp_path: Path
+    engine: Engine, swept: list[RunFolder], evaluated_run: MakeRun, tmp_path: Path
 ) -> None:
     runs = tmp_path / "runs"
     for folder, said in (
@@ -145,7 +146,7 @@ def test_what_can_not_be_drawn_is_said(
 
 
 def test_methods_stand_beside_each_other_as_words(
-    engine: Engine, evaluated_run, figures: list, tmp_path: Path, listener: Listener
+    engine: Engine, evaluated_run: MakeRun, figures: list, tmp_path: Path, listener: Listener
 ) -> None:
     for recipe in ("agw", "fdnm", "deen"):
         evaluated_run(recipe, recipe=load_recipe(recipe))
@@ -160,7 +161,7 @@ def test_methods_stand_beside_each_other_as_words(
 
 
 def test_a_study_whose_runs_lie_with_another(
-    engine: Engine, evaluated_run, figures: list, tmp_path: Path, tiny_recipe: Path
+    engine: Engine, evaluated_run: MakeRun, figures: list, tmp_path: Path, tiny_recipe: Path
 ) -> None:
     rows = tuple(
         Row(label=str(m), recipe=str(tiny_recipe), set={"method.options.margin": m}) for m in (0.1, 0.5)
@@ -181,7 +182,12 @@ def test_a_study_whose_runs_lie_with_another(
 
 
 def test_a_study_leaves_out_what_its_rows_start_from(
-    engine: Engine, evaluated_run, figures: list, tmp_path: Path, tiny_recipe: Path, listener: Listener
+    engine: Engine,
+    evaluated_run: MakeRun,
+    figures: list,
+    tmp_path: Path,
+    tiny_recipe: Path,
+    listener: Listener,
 ) -> None:
     rows = tuple(
         Row(label=str(m), recipe=str(tiny_recipe), set={"method.options.margin": m}) for m in (0.1, 0.5)

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from matplotlib.figure import Figure
+from numpy.typing import NDArray
 
 from tests.conftest import TINY
 from tests.engine.evaluated_runs import evaluated as made_up
@@ -26,6 +29,7 @@ from vireid_cli.engine.visualize import tsne as drawing
 from vireid_cli.engine.visualize.tsne import chosen
 from vireid_cli.errors import DataError, UsageError
 from vireid_cli.figures import planes
+from vireid_cli.figures.planes import By, Plane
 from vireid_cli.frequency import fourier
 from vireid_cli.results.run import RunFolder
 from vireid_cli.types import Embeddings, Modality
@@ -132,7 +136,9 @@ def test_runs_and_components_are_drawn_of_the_same_images(
     seen = []
     figure = planes.planes_figure
 
-    def spy(laid_out, pids, modalities, by, *titles):
+    def spy(
+        laid_out: Sequence[Plane], pids: NDArray[Any], modalities: NDArray[Any], by: By, *titles: str
+    ) -> Figure:
         seen.append((laid_out, pids, modalities, titles))
         return figure(laid_out, pids, modalities, by, *titles)
 
