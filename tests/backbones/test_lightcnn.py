@@ -53,9 +53,10 @@ def test_the_network_is_its_layers_written_out() -> None:
 
 def test_the_stages_are_the_network() -> None:
     torch.manual_seed(0)
-    spec = BackboneSpec("lightcnn29", state=LightCnn(8).state_dict(), width=8)
+    state = LightCnn(8).state_dict()
+    spec = BackboneSpec("lightcnn29", state=state, width=8)
     whole = LightCnn(8)
-    whole.load_state_dict(spec.state)
+    whole.load_state_dict(state)
     trunk = TwoStreamLightCnn(spec)
     images = torch.rand(3, 1, 128, 128)
     for streams in (Modality.VISIBLE, Modality.INFRARED, 1):
@@ -113,6 +114,7 @@ def test_the_public_file_is_read(
         prefixed[f"{prefix}fc2.weight"] = torch.zeros(1).expand(80013, 256)
     content = {"epoch": 19, "arch": "LightCNN", "state_dict": prefixed} if wrapped else prefixed
     resolved = weights.resolve("lightcnn29", stored(tmp_path / "face.pth.tar", content))
+    assert resolved is not None
     assert resolved.keys() == state.keys()
     assert torch.equal(resolved["conv1.filter.weight"], state["conv1.filter.weight"])
 

@@ -1,3 +1,5 @@
+from typing import Literal
+
 import pytest
 import torch
 import torchvision
@@ -6,7 +8,7 @@ from torchvision.models.resnet import Bottleneck
 
 from tests.tensors import parameter_count
 from vireid_cli.backbones.fold import fold_batch_norms
-from vireid_cli.backbones.spec import STAGES, BackboneSpec
+from vireid_cli.backbones.spec import STAGES, BackboneSpec, Name
 from vireid_cli.backbones.two_stream import PerModality, TwoStream, residual_network
 from vireid_cli.types import Modality
 
@@ -15,14 +17,14 @@ def test_parameter_counts_of_resnet50() -> None:
     with torch.device("meta"):
         trunk = TwoStream(BackboneSpec("resnet50"), separate=())
     assert parameter_count(trunk) == 23_508_032
-    assert parameter_count(trunk.stem) == 9_536
+    assert parameter_count(trunk.get_submodule("stem")) == 9_536
     with torch.device("meta"):
         assert parameter_count(TwoStream(BackboneSpec("resnet50"))) == 23_508_032 + 9_536
 
 
 @pytest.mark.parametrize("name", ["resnet18", "resnet34", "resnet50"])
 @pytest.mark.parametrize(("last_stride", "scale"), [(1, 16), (2, 32)])
-def test_shapes_of_the_stages(name: str, last_stride: int, scale: int) -> None:
+def test_shapes_of_the_stages(name: Name, last_stride: Literal[1, 2], scale: int) -> None:
     with torch.device("meta"):
         trunk = TwoStream(BackboneSpec(name, last_stride)).eval()
         features = torch.zeros(1, 3, 64, 32)
@@ -43,7 +45,7 @@ def test_last_stride_is_all_that_differs_from_torchvision() -> None:
 
 
 @pytest.mark.parametrize("name", ["resnet18", "resnet34", "resnet50"])
-def test_last_stride_1_leaves_no_stride_in_the_last_stage(name: str) -> None:
+def test_last_stride_1_leaves_no_stride_in_the_last_stage(name: Name) -> None:
     with torch.device("meta"):
         network = residual_network(BackboneSpec(name, last_stride=1))
     strides = {module.stride for module in network.layer4.modules() if isinstance(module, nn.Conv2d)}
@@ -77,12 +79,12 @@ def test_shared_batch_norm_sees_both_modalities_in_one_batch() -> None:
     assert sizes == [6]
 
 
-def as_trained(network: TwoStream) -> TwoStream:
+def as_trained(network: nn.Module) -> nn.Module:
     """Batch norms with statistics and weights that are no identity."""
     for module in network.modules():
         if isinstance(module, nn.BatchNorm2d):
-            nn.init.uniform_(module.running_mean, -0.2, 0.2)
-            nn.init.uniform_(module.running_var, 0.5, 2.0)
+            nn.init.uniform_(module.get_buffer("running_mean"), -0.2, 0.2)
+            nn.init.uniform_(module.get_buffer("running_var"), 0.5, 2.0)
             nn.init.uniform_(module.weight, 0.3, 0.9)
             nn.init.normal_(module.bias, std=0.1)
     return network
@@ -117,7 +119,7 @@ def test_bottlenecks_are_folded_and_norms_that_follow_no_convolution_stay() -> N
 
 
 @pytest.mark.parametrize("name", ["resnet18", "resnet50"])
-def test_width_scales_every_channel(name: str) -> None:
+def test_width_scales_every_channel(name: Name) -> None:
     """Every channel but the image's is halved at half the width."""
     whole, half = (residual_network(BackboneSpec(name, 1, None, width)) for width in (64, 32))
     for (key, wide), narrow in zip(whole.state_dict().items(), half.state_dict().values(), strict=True):

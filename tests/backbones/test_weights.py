@@ -45,7 +45,7 @@ def test_a_file_is_read_and_builds_both_stems(network: ResNet, tmp_path: Path, f
     assert not any(key.startswith("fc.") for key in loaded)
     trunk = TwoStream(BackboneSpec("resnet18", state=loaded))
     for copy in (trunk.stem.visible, trunk.stem.infrared):
-        assert torch.equal(copy.conv1.weight, network.conv1.weight)
+        assert torch.equal(copy.get_parameter("conv1.weight"), network.conv1.weight)
     assert torch.equal(trunk.layer4[1].conv2.weight, network.layer4[1].conv2.weight)
 
 

@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from tests.arrays import save_arrays
 from vireid_cli.commands import main as command_line
 
 GOLDEN = Path(__file__).parents[1] / "golden"
@@ -176,7 +177,7 @@ def test_features_are_evaluated_without_torch_and_matplotlib(tmp_path: Path) -> 
     draw = np.random.default_rng(0)
     pids, features = np.arange(6) // 2, draw.standard_normal((6, 4), dtype=np.float32)
     sides = {"feat": features, "pids": pids}
-    np.savez(
+    save_arrays(
         tmp_path / "f.npz",
         **{f"{side}_{name}": value for side in "qg" for name, value in sides.items()},
         q_camids=np.full(6, 3),

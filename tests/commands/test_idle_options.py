@@ -119,9 +119,12 @@ def test_verify_takes_its_threads_from_workers(
 
     assert vireid("prepare", "sysu", "--size", "64x32").code == 0
     taken = []
-    monkeypatch.setattr(
-        preparation, "verify_store", lambda store, workers, progress: taken.append(workers) or []
-    )
+
+    def verify(store: object, workers: int, progress: object) -> list[str]:
+        taken.append(workers)
+        return []
+
+    monkeypatch.setattr(preparation, "verify_store", verify)
     monkeypatch.setattr(preparation, "unlike_published", lambda store: [])
     assert vireid("prepare", "sysu", "--verify", "--workers", 3).code == 0
     assert vireid("prepare", "sysu", "--verify").code == 0

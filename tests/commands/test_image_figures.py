@@ -12,6 +12,8 @@ import cv2
 import numpy as np
 import pytest
 
+from tests.arrays import read_image
+
 Command = Callable[..., Any]
 
 SMALL = ("--size", "64x32", "--dpi", "40")
@@ -135,7 +137,7 @@ def test_gaps_of_seg_images_are_the_definition(
     assert written(said).name == "seg-sysu.png"
     root = sysu_tree / "SYSU-MM01"
     visible, infrared = (
-        np.stack([cv2.imread(str(f))[..., ::-1] for c in cams for f in sorted(root.glob(f"cam{c}/*/*.jpg"))])
+        np.stack([read_image(f)[..., ::-1] for c in cams for f in sorted(root.glob(f"cam{c}/*/*.jpg"))])
         / 255.0
         for cams in ((1, 2, 4, 5), (3, 6))
     )

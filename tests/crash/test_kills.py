@@ -43,7 +43,7 @@ def test_evaluate(data: Path, trained: RunFolder, tmp_path: Path, system: str) -
         [evaluation] = engine(data, tmp_path / "runs").evaluate(run, OPTIONS)
     new = evaluation.content["identifier"]
     assert new != old
-    seen = []
+    seen: list[str | None] = []
     for moment in moments:
         killed = RunFolder(moment.folder)
         stored = killed.stored()[PROTOCOL]  # the old one is never lost
@@ -51,7 +51,7 @@ def test_evaluate(data: Path, trained: RunFolder, tmp_path: Path, system: str) -
         stored.ranking()
         cmc_curve(killed, engine(data, tmp_path).session, "a", PROTOCOL, 5)
         seen.append(stored.identifier)
-    assert sorted(set(seen)) == sorted((old, new))
+    assert set(seen) == {old, new}
     assert seen == sorted(seen, key=(old, new).index), "once it is replaced, it stays so"
     for moment in some(moments):
         [again] = engine(data, tmp_path / "runs").evaluate(RunFolder(moment.folder), OPTIONS)
@@ -106,7 +106,7 @@ def test_prepare(sysu_tree: Path, tmp_path: Path, prepared: bool) -> None:
     with recorded(data / "prepared", tmp_path / "killed", opened=True) as moments:
         made = engine(data, data).prepare("sysu", (32, 16), workers=1).store
     counts.append(len(made.records))
-    seen = []
+    seen: list[int] = []
     for moment in moments:
         killed = tmp_path / "there"
         shutil.rmtree(killed, ignore_errors=True)
@@ -135,7 +135,7 @@ def test_export_onnx(data: Path, trained: RunFolder, tmp_path: Path, monkeypatch
     for package in exporter.PACKAGES:
         pytest.importorskip(package)
 
-    def translate(file: object, path: Path, opset: int, metadata: dict[str, str]) -> dict[str, int]:
+    def translate(file: exporter._File, path: Path, opset: int, metadata: dict[str, str]) -> dict[str, int]:
         first = next(iter(file.state_dict().values()))
         path.write_bytes(first.numpy().tobytes() + file.name.encode())
         return {}

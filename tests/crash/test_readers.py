@@ -85,7 +85,7 @@ def test_a_figure_says_of_which_evaluation_it_is(
     description = f"{run.name}/{PROTOCOL} {run.stored()[PROTOCOL].identifier}"
     if ending == "png":
         with Image.open(path) as image:
-            assert image.text["Description"] == description
+            assert image.info["Description"] == description
     else:
         assert description in path.read_text()
 

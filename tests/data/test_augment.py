@@ -291,7 +291,7 @@ def test_one_switch_leaves_the_other_draws_as_they_were() -> None:
     assert full.erase is not None
     assert only.erase is not None
     assert torch.equal(full.erase.top, only.erase.top)
-    assert plain.mixed is plain.linear is plain.erase is None
+    assert (plain.mixed, plain.linear, plain.erase) == (None, None, None)
 
 
 def test_modalities_are_drawn_independently() -> None:
@@ -457,7 +457,7 @@ def test_a_second_view_has_draws_of_its_own_and_moves_no_other() -> None:
     one, two = (augment_batch(images, images, law, source()) for law in (FULL, TWO_VIEWS))
     assert torch.equal(one.visible, two.visible)
     assert torch.equal(one.infrared, two.infrared)
-    assert one.second is one.exchange is None
+    assert (one.second, one.exchange) == (None, None)
     assert two.second is not None
     assert two.erase is not None
     assert two.erase.second is not None
@@ -469,6 +469,7 @@ def test_a_second_view_has_draws_of_its_own_and_moves_no_other() -> None:
     greys = Augment(visible_grey=1.0, second_view=True, exchange=ExchangeOptions(second=1.0))
     visible, _, _, second, _ = augment_batch(images, images, greys, source())
     assert torch.equal(visible[:, 0], visible[:, 1])
+    assert second is not None
     assert not torch.equal(second[:, 0], second[:, 1])
 
 

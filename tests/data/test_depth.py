@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from tests.arrays import read_image
 from tests.data.trees import write_folder, write_image, write_regdb
 from vireid_cli.data.choices import Choices
 from vireid_cli.data.decode import FULL, Decoder
@@ -80,7 +81,7 @@ def make_thermal(root: Path, ending: str = ".png") -> None:
     """Replace each infrared image by one of 16 bits with counts from 7,200 to 8,730."""
     for path in sorted(root.rglob("*")):
         if path.is_file() and "infrared" in path.parts:
-            grey = cv2.imread(str(path), cv2.IMREAD_GRAYSCALE)
+            grey = read_image(path, cv2.IMREAD_GRAYSCALE)
             path.unlink()
             assert cv2.imwrite(str(path.with_suffix(ending)), thermal(grey))
 
@@ -126,13 +127,13 @@ def infrared_paths(done: Prepared) -> list[str]:
 
 
 def samples_of(path: Path) -> np.ndarray:
-    return cv2.imread(str(path), cv2.IMREAD_UNCHANGED).ravel()
+    return read_image(path, cv2.IMREAD_UNCHANGED).ravel()
 
 
 def test_modalities_have_ranges_of_their_own(root: Path) -> None:
     make_thermal(root)
     for path in root.glob("*/visible/*/*.png"):
-        cv2.imwrite(str(path), cv2.imread(str(path)).astype(np.uint16) * 257)
+        cv2.imwrite(str(path), read_image(path).astype(np.uint16) * 257)
     decoder = run(root).store.info.decoder
     assert decoder.visible == FULL
     assert decoder.infrared not in (None, FULL)
@@ -214,7 +215,7 @@ def test_files_named_by_hand_share_a_range(root: Path) -> None:
 def test_an_occluded_tree_keeps_its_base_s_range(tmp_path: Path) -> None:
     root = write_regdb(tmp_path / "data" / "RegDB")
     for path in root.glob("Thermal/*/*.bmp"):
-        png = cv2.imencode(".png", thermal(cv2.imread(str(path), cv2.IMREAD_GRAYSCALE)))[1]
+        png = cv2.imencode(".png", thermal(read_image(path, cv2.IMREAD_GRAYSCALE)))[1]
         path.write_bytes(png.tobytes())  # the lists name these files
     base = prepare("regdb", root, tmp_path / "data", SIZE).store
     things = []

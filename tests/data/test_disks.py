@@ -33,7 +33,7 @@ WRITERS = {
 FULL, READ_ONLY = errno.ENOSPC, errno.EROFS
 
 
-def refuse(number: int) -> Callable[..., None]:  # type: ignore[no-untyped-def]
+def refuse(number: int) -> Callable[..., None]:
     def failing(*_: object, **__: object) -> None:
         raise OSError(number, os.strerror(number))
 

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from tests.arrays import save_arrays
 from vireid_cli.data.features import read_features
 from vireid_cli.errors import DataError, UsageError
 from vireid_cli.types import Modality
@@ -27,7 +28,7 @@ def arrays(**change: NDArray[Any] | None) -> dict[str, NDArray[Any]]:
 
 def save(tmp_path: Path, **change: NDArray[Any] | None) -> Path:
     path = tmp_path / "features.npz"
-    np.savez(path, **arrays(**change))
+    save_arrays(path, **arrays(**change))
     return path
 
 

@@ -1,5 +1,6 @@
 """Reading ``rand_perm_cam.mat``: the cells, and errors that say what to do."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +26,7 @@ def cells(*lengths: int, rows: int = 10) -> NDArray[Any]:
     return column
 
 
-def write(path: Path, cameras: NDArray[Any], name: str = "rand_perm_cam") -> Path:
+def write(path: Path, cameras: Sequence[NDArray[Any]] | NDArray[Any], name: str = "rand_perm_cam") -> Path:
     outer = np.empty((len(cameras), 1), dtype=object)
     for k, camera in enumerate(cameras):
         outer[k, 0] = camera

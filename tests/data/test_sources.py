@@ -91,7 +91,9 @@ def test_regdb_splits_are_those_of_the_lists(tmp_path: Path) -> None:
 
 def test_regdb_store_holds_images_once_and_plans_by_trial(tmp_path: Path) -> None:
     store = prepare("regdb", tree(tmp_path, "regdb"), tmp_path, (32, 16)).store
-    assert len(store.images((32, 16))) == 48
+    images = store.images((32, 16))
+    assert images is not None
+    assert len(images) == 48
     for trial in (1, 7):
         plans = plans_for(store, Request(trial=trial))
         assert [plan.name for plan in plans] == [f"v2i-trial{trial}", f"i2v-trial{trial}"]

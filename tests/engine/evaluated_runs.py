@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
+from tests.arrays import save_arrays
 from vireid_cli.results.run import RunFolder
 
 PROTOCOL = "all-single-seeded"
@@ -18,7 +19,7 @@ def evaluated(
 ) -> RunFolder:
     """A run that embedded some of 96 images of 8 people."""
     everything = np.arange(96)
-    arrays = {
+    arrays: dict[str, np.ndarray] = {
         "features": np.random.default_rng(seed).normal(size=(96, 8)).astype(np.float32),
         "pids": everything % 8,
         "camids": np.where(everything < 48, 1, 3),
@@ -29,7 +30,7 @@ def evaluated(
     place = folder / "evaluation" / PROTOCOL
     place.mkdir(parents=True)
     (folder / "recipe.yaml").write_text("paper: none\n")
-    np.savez(place / "embeddings.npz", **{name: arrays[name][rows] for name in COLUMNS})
+    save_arrays(place / "embeddings.npz", **{name: arrays[name][rows] for name in COLUMNS})
     content = {
         "version": 2, "protocol": PROTOCOL, "fingerprint": {"source": "sysu", "data": data},
         "trials": 1, "queries": 1, "valid_queries": 1, "gallery": 1, "metrics": {}, "interval": "",

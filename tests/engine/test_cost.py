@@ -15,7 +15,8 @@ from vireid_cli.engine.session import Session
 from vireid_cli.frequency.fourier import spectrum
 from vireid_cli.layers.scan import selective_scan
 from vireid_cli.layers.trans_mamba import Attention
-from vireid_cli.types import Modality
+from vireid_cli.methods import ParameterGroup, ReIdNetwork
+from vireid_cli.types import Batch, Modality
 
 Work = Callable[[Tensor], Tensor]
 
@@ -24,12 +25,18 @@ SESSION = Session(CPU, Reporter(), Path("data"), Path("runs"))
 NARROW = ("backbone.name=resnet18", "backbone.weights=none", "backbone.width=16")
 
 
-class Working(nn.Module):
+class Working(ReIdNetwork):
     """A network whose ``embed`` is one piece of work."""
 
     def __init__(self, work: Work) -> None:
         super().__init__()
         self.work = work
+
+    def losses(self, batch: Batch) -> dict[str, Tensor]:
+        raise NotImplementedError
+
+    def parameter_groups(self) -> list[ParameterGroup]:
+        raise NotImplementedError
 
     def embed(self, images: Tensor, modality: Modality) -> Tensor:
         return self.work(images)

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from vireid_cli.errors import MissingExtra, VireidError
 from vireid_cli.exporters import onnx as exporter
-from vireid_cli.exporters.onnx import LIMIT, OnnxExport, export_onnx
+from vireid_cli.exporters.onnx import LIMIT, FileLayout, OnnxExport, export_onnx
 from vireid_cli.types import Modality
 
 Exported = tuple[Path, OnnxExport]
@@ -297,7 +297,7 @@ def test_large_weights_are_in_a_separate_file(
         ("joint", {Modality.VISIBLE: torch.rand(2, 3, *SIZE)}),
     ],
 )
-def test_wrong_samples_raise(tmp_path: Path, layout: str, samples: dict[Modality, Tensor]) -> None:
+def test_wrong_samples_raise(tmp_path: Path, layout: FileLayout, samples: dict[Modality, Tensor]) -> None:
     with pytest.raises(ValueError, match=r"samples|expected|pixels"):
         export_onnx(Plain(), tmp_path / "new", samples, layout=layout)
     assert not (tmp_path / "new").exists()

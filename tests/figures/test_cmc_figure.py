@@ -23,13 +23,13 @@ def test_curves_bands_and_chance_in_percent() -> None:
     figure = cmc_figure([curve("FDNM", 0.6), curve("AGW", 0.4)], "CMC", "all-single")
     (axes,) = figure.axes
     first, second, chance = (line for line in axes.lines if line.get_linewidth() >= 1)
-    np.testing.assert_array_equal(first.get_xdata(), np.arange(1, 21))
-    np.testing.assert_allclose(first.get_ydata(), 100 * curve("", 0.6).cmc)
-    np.testing.assert_allclose(second.get_ydata()[0], 40)
-    np.testing.assert_allclose(chance.get_ydata(), 100 * np.arange(1, 21) / 96)
-    band = axes.collections[0].get_paths()[0].vertices
+    np.testing.assert_array_equal(np.asarray(first.get_xdata()), np.arange(1, 21))
+    np.testing.assert_allclose(np.asarray(first.get_ydata()), 100 * curve("", 0.6).cmc)
+    np.testing.assert_allclose(np.asarray(second.get_ydata())[0], 40)
+    np.testing.assert_allclose(np.asarray(chance.get_ydata()), 100 * np.arange(1, 21) / 96)
+    band = np.asarray(axes.collections[0].get_paths()[0].vertices)
     assert {round(float(y), 9) for x, y in band if x == 1} >= {55.0, 64.0}
-    edges = [line.get_ydata()[0] for line in axes.lines if line.get_linewidth() < 1]
+    edges = [np.asarray(line.get_ydata())[0] for line in axes.lines if line.get_linewidth() < 1]
     np.testing.assert_allclose(edges, [55, 64, 35, 44])
     assert axes.get_ylim() == (0, 100)
     assert cmc_figure([CmcCurve("low", np.array([0.2, 0.33]))], "CMC").axes[0].get_ylim() == (0, 40)

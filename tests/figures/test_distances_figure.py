@@ -6,6 +6,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from matplotlib.patches import StepPatch
+from matplotlib.text import Annotation
 
 from vireid_cli.errors import UsageError
 from vireid_cli.figures import saving
@@ -32,12 +34,16 @@ def test_panels_share_their_axes_and_show_percent_of_each_class(
     assert len({(*axes.get_xlim(), *axes.get_ylim()) for axes in figure.axes}) == 1
     for axes, (name, distances), letter in zip(figure.axes, panels, "ab", strict=True):
         assert axes.get_title(loc="left") == f"({letter}) {name}"
-        surfaces = {tuple(np.round(patch.get_data().values, 9)) for patch in axes.patches}
+        surfaces = {
+            tuple(np.round(np.asarray(patch.get_data()[0]), 9).tolist())
+            for patch in axes.patches
+            if isinstance(patch, StepPatch)
+        }
         for counts in (distances.intra, distances.inter):
             wide = counts.reshape(-1, readable_bins([distances for _, distances in panels])).sum(axis=1)
             percent = 100 * wide / counts.sum()
             assert percent.sum() == pytest.approx(100)
-            assert tuple(np.round(percent, 9)) in surfaces
+            assert tuple(np.round(percent, 9).tolist()) in surfaces
         low, high = axes.get_xlim()
         seen = distances.edges[:-1][(distances.intra + distances.inter) > 0]
         assert low <= np.quantile(seen, 0.05) < np.quantile(seen, 0.95) <= high
@@ -45,12 +51,15 @@ def test_panels_share_their_axes_and_show_percent_of_each_class(
 
 def test_means_and_delta_are_marked_and_written(panels: list[tuple[str, PairDistances]]) -> None:
     for axes, (_, distances) in zip(distances_figure(panels).axes, panels, strict=True):
-        assert [line.get_xdata()[0] for line in axes.lines] == [distances.intra_mean, distances.inter_mean]
+        assert [np.asarray(line.get_xdata())[0] for line in axes.lines] == [
+            distances.intra_mean,
+            distances.inter_mean,
+        ]
         words = " ".join(text.get_text() for text in axes.texts)
         assert f"δ = {distances.inter_mean - distances.intra_mean:.3f}" in words
         assert f"one person {distances.intra_mean:.3f}, two people {distances.inter_mean:.3f}" in words
         assert "60 visible × 60 infrared" in words
-        arrow = next(text for text in axes.texts if getattr(text, "arrow_patch", None))
+        arrow = next(t for t in axes.texts if isinstance(t, Annotation) and t.arrow_patch)
         assert sorted((arrow.xy[0], arrow.xyann[0])) == sorted((distances.intra_mean, distances.inter_mean))
 
 

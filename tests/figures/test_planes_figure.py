@@ -7,10 +7,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 from matplotlib.colors import to_rgb
+from matplotlib.text import Annotation
 
 from vireid_cli.errors import UsageError
 from vireid_cli.figures import saving, style
-from vireid_cli.figures.planes import Plane, _apart, planes_figure
+from vireid_cli.figures.planes import By, Plane, _apart, planes_figure
 from vireid_cli.types import Modality
 
 
@@ -24,7 +25,7 @@ def laid_out() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
 
 @pytest.mark.parametrize(("by", "panels"), [("both", 2), ("modality", 1), ("identity", 1)])
 def test_panels_shapes_and_colours(
-    laid_out: tuple[np.ndarray, np.ndarray, np.ndarray], by: str, panels: int
+    laid_out: tuple[np.ndarray, np.ndarray, np.ndarray], by: By, panels: int
 ) -> None:
     points, pids, modalities = laid_out
     figure = planes_figure([Plane("run", "spatial", points)], pids, modalities, by, "t-SNE", "a run")
@@ -32,12 +33,12 @@ def test_panels_shapes_and_colours(
     assert [text.get_text() for text in figure.texts] == ["t-SNE", "a run"]
     for axes in figure.axes:
         assert len(axes.collections) == 2
-        circles, triangles = (c.get_paths()[0].vertices for c in axes.collections)
+        circles, triangles = (np.asarray(c.get_paths()[0].vertices) for c in axes.collections)
         assert len(circles) > len(triangles)  # a curve and a triangle
         for collection, modality in zip(axes.collections, Modality, strict=True):
             mine = modalities == modality.code
-            np.testing.assert_allclose(collection.get_offsets(), points[mine])
-            colours = collection.get_facecolors()[:, :3]
+            np.testing.assert_allclose(np.asarray(collection.get_offsets()), points[mine])
+            colours = np.asarray(collection.get_facecolor())[:, :3]
             if axes.get_title(loc="left") == "by modality":
                 np.testing.assert_allclose(colours[0], to_rgb(style.MODALITY_COLOUR[modality]))
             else:
@@ -78,7 +79,7 @@ def test_one_person_or_one_modality_raises_with_hint(
     with pytest.raises(ValueError, match="pids"):
         planes_figure(planes, pids[:-1], modalities)
     with pytest.raises(ValueError, match="camera"):
-        planes_figure(planes, pids, modalities, by="camera")
+        planes_figure(planes, pids, modalities, by="camera")  # type: ignore[arg-type]
     for several in (
         [],
         planes * 2,
@@ -101,7 +102,7 @@ def test_layout_of_runs_and_components(
     laid_out: tuple[np.ndarray, np.ndarray, np.ndarray],
     runs: str,
     components: tuple[str, ...],
-    by: str,
+    by: By,
     rows: list[list[str]],
 ) -> None:
     points, pids, modalities = laid_out
@@ -115,7 +116,7 @@ def test_layout_of_runs_and_components(
     assert (len(tops), len(lefts), len(boxes)) == (len(rows), len(rows[0]), len(rows) * len(rows[0]))
     for axes, box in zip(figure.axes, boxes, strict=True):
         run, component, way = rows[tops.index(round(box.y0, 6))][lefts.index(round(box.x0, 6))].split()
-        drawn = np.concatenate([collection.get_offsets() for collection in axes.collections])
+        drawn = np.concatenate([np.asarray(collection.get_offsets()) for collection in axes.collections])
         expected_points = next(
             plane.points for plane in planes if (plane.run, plane.component) == (run, component)
         )
@@ -148,6 +149,6 @@ def test_name_is_above_the_densest_points_of_its_person() -> None:
     points = spots + rng.uniform(-0.5, 0.5, spots.shape)
     pids, modalities = np.array([1] * 9 + [2] * 5), np.arange(14) % 2
     (axes,) = planes_figure([Plane("run", "spatial", points)], pids, modalities, "identity").axes
-    places = {text.get_text(): text.xy for text in axes.texts}
+    places = {text.get_text(): text.xy for text in axes.texts if isinstance(text, Annotation)}
     assert np.abs(np.subtract(places["1"], (0.0, 0.0))).max() < 5
     assert np.abs(np.subtract(places["2"], (0.0, 100.0))).max() < 5

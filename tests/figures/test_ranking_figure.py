@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import matplotlib.image
 import numpy as np
@@ -123,8 +124,10 @@ def test_line_height_equals_image_height(rows: list[RankingRow]) -> None:
     square = [
         replace(one, query_image=one.query_image[:20, :20], images=one.images[:, :20, :20]) for one in rows
     ]
-    for draw, made in ((ranking_figure, list), (compared_figure, lambda some: [some])):
-        high, low = (draw(made(some), "Title") for some in (rows, square))
+    for high, low in (
+        [ranking_figure(some, "Title") for some in (rows, square)],
+        [compared_figure([some], "Title") for some in (rows, square)],
+    ):
         lines = [np.array([image.get_extent() for image in one.axes[0].images]) for one in (high, low)]
         tall = [np.ptp(extents[:, 2:], axis=1).max() for extents in lines]
         saved = high.get_size_inches()[1] - low.get_size_inches()[1]
@@ -162,6 +165,6 @@ def test_no_query_raises_with_hint() -> None:
         ("scores", np.zeros(3)),
     ],
 )
-def test_error_names_the_wrong_array(person: DrawPerson, name: str, value: object) -> None:
+def test_error_names_the_wrong_array(person: DrawPerson, name: str, value: Any) -> None:
     with pytest.raises(ValueError, match=name):
         replace(row([True, False], person), **{name: value})

@@ -8,7 +8,7 @@ import json
 import re
 from dataclasses import replace
 from html.parser import HTMLParser
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import pytest
@@ -17,6 +17,7 @@ from tests.figures.made_report import made_gallery, made_report, webp
 from vireid_cli.figures.report import charts, tables
 from vireid_cli.figures.report.page import data_uri, embedded_json, page
 from vireid_cli.figures.report.parts import Cell, Gallery, Report, Table, TableRow
+from vireid_cli.results.schema import EvaluationFile
 
 
 class Reader(HTMLParser):
@@ -123,9 +124,9 @@ def test_inconsistent_parts_raise() -> None:
         Gallery(made.query, replace(made.gallery, paths=made.gallery.paths[:3]), made.rankings, (0,))
 
 
-def content(**changes: object) -> dict[str, Any]:
+def content(**changes: object) -> EvaluationFile:
     metric = {"mean": 0.5, "std": 0.01, "interval": [0.45, 0.55]}
-    return {
+    result: Any = {
         "protocol": "all-single-seeded",
         "fingerprint": {"dataset": "SYSU-MM01"},
         "trials": 10,
@@ -140,6 +141,7 @@ def content(**changes: object) -> dict[str, Any]:
         "reported": [{"source": "Table 2", "rank1": 54.1, "mAP": 52.3}],
         **changes,
     }
+    return cast(EvaluationFile, result)
 
 
 def rows(table: Table) -> dict[str, list[str]]:
@@ -168,7 +170,7 @@ def test_headline_with_chance_and_paper_values() -> None:
     [([0.01, 0.05], 0.01, True), ([0.01, 0.05], 0.07, False), ([-0.01, 0.05], 0.01, False)],
 )
 def test_clear_difference_is_highlighted(interval: list[float], p: float, bold: bool) -> None:
-    against = {
+    against: Any = {
         "name": "b",
         "test": "paired",
         "metrics": {},

@@ -68,9 +68,9 @@ def test_lines_are_the_profiles_and_their_ratio_to_infrared(rows: list[SegRow], 
     lines = {line.get_label(): line for line in upper.lines}
     assert set(lines) == set(seg.KINDS)
     for kind, line in lines.items():
-        np.testing.assert_allclose(line.get_ydata(), np.log10(spectra.kinds[kind].profile))
-        np.testing.assert_array_equal(line.get_xdata(), spectra.frequencies)
-    heights = sorted(round(float(line.get_ydata().mean()), 6) for line in lower.lines)
+        np.testing.assert_allclose(np.asarray(line.get_ydata()), np.log10(spectra.kinds[kind].profile))
+        np.testing.assert_array_equal(np.asarray(line.get_xdata()), spectra.frequencies)
+    heights = sorted(round(float(np.asarray(line.get_ydata()).mean()), 6) for line in lower.lines)
     assert heights == [round(float(np.log10(scale)), 6) for scale in (1, 2, 3, 4)]
     assert len({(line.get_color(), line.get_linestyle()) for line in upper.lines}) == 4
 

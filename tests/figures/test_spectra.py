@@ -11,7 +11,6 @@ import numpy as np
 import pytest
 from matplotlib import colormaps
 from matplotlib.figure import Figure
-from numpy.typing import NDArray
 
 from tests.figures.conftest import DrawPerson
 from vireid_cli.figures import saving, style
@@ -110,7 +109,7 @@ def test_images_are_in_their_columns(data: tuple[SpectrumColumn, SpectrumColumn]
     visible, infrared = data
     for row, expected in (
         (0, (visible.image, infrared.image)),
-        (3, (stretched(visible.swapped), stretched(infrared.swapped))),
+        (3, tuple(stretched(column.swapped) for column in (visible, infrared) if column.swapped is not None)),
         (
             4,
             (
@@ -205,7 +204,7 @@ def test_mirrored_completes_numpys_half_spectrum(size: tuple[int, int]) -> None:
     ],
 )
 def test_error_names_the_wrong_array(
-    data: tuple[SpectrumColumn, SpectrumColumn], name: str, value: NDArray[Any]
+    data: tuple[SpectrumColumn, SpectrumColumn], name: str, value: Any
 ) -> None:
     with pytest.raises(ValueError, match=name):
         replace(data[0], **{name: value})

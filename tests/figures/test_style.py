@@ -6,7 +6,7 @@ import struct
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any
+from typing import IO
 
 import matplotlib
 import numpy as np
@@ -152,7 +152,7 @@ def test_failed_write_keeps_the_old_file(tmp_path: Path, monkeypatch: pytest.Mon
     target = saving.save(drawing(), tmp_path / "a.png")
     before = target.read_bytes()
 
-    def half(self, file: Any, *_: object, **__: object) -> None:
+    def half(self: object, file: IO[bytes], *_: object, **__: object) -> None:
         file.write(b"half a picture")
         raise OSError("disk full")
 
@@ -175,7 +175,8 @@ def test_bytes_and_shares_are_the_same_image(tmp_path: Path) -> None:
     levels = np.arange(256, dtype=np.uint8).reshape(16, 16)[..., None].repeat(3, axis=2)
     np.testing.assert_array_equal(style.as_bytes(levels / np.float32(255)), levels)
     files = []
-    for i, image in enumerate((levels, levels / 255, levels / np.float32(255))):
+    images: tuple[np.ndarray, ...] = (levels, levels / 255, levels / np.float32(255))
+    for i, image in enumerate(images):
         with style.styled():
             figure, axes = style.page(1.0, 1.0)
             style.place(axes, image, (0.1, 0.1, 0.5, 0.5))
@@ -212,7 +213,7 @@ def test_a_frame_surrounds_its_image_without_a_gap(tmp_path: Path) -> None:
         np.zeros((0, 4, 3)),
     ],
 )
-def test_invalid_pixels_raise(images: tuple[int, ...]) -> None:
+def test_invalid_pixels_raise(images: np.ndarray) -> None:
     with pytest.raises(ValueError, match="the query"):
         style.checked_pixels("the query", images)
 

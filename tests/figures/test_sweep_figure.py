@@ -6,6 +6,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from matplotlib.axes import Axes
+from matplotlib.collections import LineCollection
 
 from vireid_cli.errors import UsageError
 from vireid_cli.figures import saving
@@ -20,16 +22,21 @@ def lines(count: int, several: bool = True) -> list[SweepLine]:
     return [SweepLine("Rank-1", means, stds), SweepLine("mAP", means - 0.1, stds)]
 
 
+def segments(axes: Axes) -> list[list[np.ndarray]]:
+    """The segments of each collection of lines."""
+    return [list(lines.get_segments()) for lines in axes.collections if isinstance(lines, LineCollection)]
+
+
 def test_points_and_bars_in_percent_over_decades() -> None:
     figure = sweep_figure("cnm.weight", WEIGHTS, lines(5), "fdnm", "x")
     (axes,) = figure.axes
     drawn = [line for line in axes.lines if line.get_label() in ("Rank-1", "mAP")]
-    np.testing.assert_array_equal(drawn[0].get_xdata(), WEIGHTS)
-    np.testing.assert_allclose(drawn[0].get_ydata(), 100 * lines(5)[0].means)
+    np.testing.assert_array_equal(np.asarray(drawn[0].get_xdata()), WEIGHTS)
+    np.testing.assert_allclose(np.asarray(drawn[0].get_ydata()), 100 * lines(5)[0].means)
     assert drawn[0].get_linestyle() != drawn[1].get_linestyle()
     assert axes.get_xscale() == "log"
     assert [label.get_text() for label in axes.get_xticklabels()] == ["0.1", "0.25", "0.5", "1", "2"]
-    bars = np.array(list(axes.collections[0].get_segments()))
+    bars = np.array(segments(axes)[0])
     np.testing.assert_allclose(bars[:, :, 1], 100 * (lines(5)[0].means[:, None] + [-0.01, 0.01]))
     assert axes.get_xlabel() == "cnm.weight"
 
@@ -37,7 +44,7 @@ def test_points_and_bars_in_percent_over_decades() -> None:
 def test_zero_and_small_spans_are_linear_and_single_seeds_have_no_bars() -> None:
     axes = sweep_figure("margin", [0.0, 0.1, 0.2, 0.3, 0.5], lines(5, several=False), "x").axes[0]
     assert axes.get_xscale() == "linear"
-    assert not any(len(c.get_segments()) for c in axes.collections)
+    assert not any(segments(axes))
 
 
 def test_touching_labels_are_omitted() -> None:
@@ -51,8 +58,12 @@ def test_words_are_categories_without_lines_and_fit() -> None:
     axes = figure.axes[0]
     rank1, precision = (line for line in axes.lines if line.get_label() in ("Rank-1", "mAP"))
     assert rank1.get_linestyle() == precision.get_linestyle() == "None"
-    np.testing.assert_allclose((rank1.get_xdata() + precision.get_xdata()) / 2, np.arange(6), atol=1e-12)
-    np.testing.assert_allclose(precision.get_xdata() - rank1.get_xdata(), 0.12)  # no bar hides another
+    np.testing.assert_allclose(
+        (np.asarray(rank1.get_xdata()) + np.asarray(precision.get_xdata())) / 2, np.arange(6), atol=1e-12
+    )
+    np.testing.assert_allclose(
+        np.asarray(precision.get_xdata()) - np.asarray(rank1.get_xdata()), 0.12
+    )  # no bar hides another
     figure.canvas.draw()
     boxes = [label.get_window_extent() for label in axes.get_xticklabels()]
     assert min(box.x0 for box in boxes) >= 0

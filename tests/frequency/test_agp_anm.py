@@ -10,8 +10,8 @@ from torch import Tensor
 
 from tests.tensors import normal
 from vireid_cli.frequency import fourier
-from vireid_cli.frequency.agp import AmplitudeGuidedPhase, mean_amplitude, share_monitors
-from vireid_cli.frequency.anm import AmplitudeNuancesMining
+from vireid_cli.frequency.agp import AmplitudeGuidedPhase, Init, mean_amplitude, share_monitors
+from vireid_cli.frequency.anm import AmplitudeNuancesMining, Norm
 from vireid_cli.frequency.fourier import Kind
 from vireid_cli.frequency.rotation import rotate
 from vireid_cli.losses.nuances import nuances_mining
@@ -34,7 +34,7 @@ def agp_by_fft(features: Tensor, module: AmplitudeGuidedPhase) -> Tensor:
 @pytest.mark.parametrize("init", ["identity", "paper"])
 @pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
 def test_agp_is_its_equations_in_value_and_gradient(
-    kind: Kind, size: Size, init: str, layout: torch.memory_format
+    kind: Kind, size: Size, init: Init, layout: torch.memory_format
 ) -> None:
     torch.manual_seed(0)
     module = AmplitudeGuidedPhase(3, init, kind=kind).double()
@@ -139,7 +139,7 @@ def anm_by_fft(features: Tensor, module: AmplitudeNuancesMining) -> Tensor:
 @pytest.mark.parametrize(("kind", "size"), [("fft", (6, 5)), ("matmul", (6, 5)), ("matmul", (24, 12))])
 @pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
 def test_anm_is_its_equations_in_value_and_gradient(
-    reading: dict[str, Any], kind: str, size: tuple[int, int], layout: torch.memory_format
+    reading: dict[str, Any], kind: Kind, size: tuple[int, int], layout: torch.memory_format
 ) -> None:
     torch.manual_seed(1)
     module = AmplitudeNuancesMining(3, kind=kind, **reading).double().train()
@@ -172,7 +172,7 @@ def test_positivity_on_the_sum_zeroes_zero_frequencies_and_on_the_mixed_amplitud
 
 @pytest.mark.parametrize("norm", ["two", "joint"])
 def test_one_norm_over_both_branches_makes_them_opposite_and_two_norms_do_not(
-    norm: str, monkeypatch: pytest.MonkeyPatch
+    norm: Norm, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Pooled features of images that differ little, as those of a network at its start, in eval mode too."""
     generator = torch.Generator().manual_seed(0)
@@ -198,7 +198,8 @@ def test_one_norm_over_both_branches_makes_them_opposite_and_two_norms_do_not(
 
 def test_starts_of_the_gate() -> None:
     guide = normal(6, 32).abs()
-    for init, start in (("identity", 0.018), ("open", 0.119)):
+    starts: tuple[tuple[Init, float], ...] = (("identity", 0.018), ("open", 0.119))
+    for init, start in starts:
         share = AmplitudeGuidedPhase(32, init).double().share(guide)
         assert share.mean().item() == pytest.approx(start, rel=0.03)
 

@@ -1,7 +1,6 @@
 """The DCT against scipy, FcaNet's frequencies, and descriptors of parts against plain loops."""
 
 import math
-from collections.abc import Sequence
 
 import numpy as np
 import pytest
@@ -13,6 +12,7 @@ from torch import Tensor
 from tests.tensors import normal
 from vireid_cli.frequency.dct import (
     FREQUENCIES,
+    Frequencies,
     basis,
     channel_frequencies,
     dct,
@@ -51,9 +51,7 @@ def wave(u: int, size: int, t: int) -> float:
     return math.cos(math.pi * u * (t + 0.5) / size) / math.sqrt(size) * (math.sqrt(2) if u else 1.0)
 
 
-def descriptors_by_loops(
-    maps: Tensor, parts: int, frequencies: Sequence[tuple[int, int]], dc_norm: bool
-) -> Tensor:
+def descriptors_by_loops(maps: Tensor, parts: int, frequencies: Frequencies, dc_norm: bool) -> Tensor:
     batch, channels, height, _ = maps.shape
     actual = torch.zeros(batch, channels, parts, dtype=torch.float64)
     chosen = FREQUENCIES[frequencies]
@@ -77,7 +75,7 @@ def descriptors_by_loops(
     ("channels", "height", "width", "parts"), [(32, 24, 8, 4), (20, 9, 5, 2), (5, 6, 3, 3)]
 )
 def test_descriptors_are_those_of_plain_loops(
-    frequencies: str, dc_norm: bool, channels: int, height: int, width: int, parts: int
+    frequencies: Frequencies, dc_norm: bool, channels: int, height: int, width: int, parts: int
 ) -> None:
     maps = normal(2, channels, height, width)
     expected = descriptors_by_loops(maps, parts, frequencies, dc_norm)

@@ -1,4 +1,5 @@
 import math
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -13,12 +14,12 @@ from vireid_cli.frequency import constants, fourier
 from vireid_cli.frequency.fourier import Kind
 from vireid_cli.types import Size
 
-KINDS = ("fft", "matmul")
+KINDS: tuple[Kind, ...] = ("fft", "matmul")
 SIZES = [(18, 9), (24, 12), (36, 18), (7, 5), (5, 8), (1, 6), (6, 1), (72, 36)]
 
 
 def maps(
-    size: Size, *, seed: int = 0, dtype: torch.dtype = torch.float32, batch: tuple[int, ...] = (2, 3)
+    size: Sequence[int], *, seed: int = 0, dtype: torch.dtype = torch.float32, batch: tuple[int, ...] = (2, 3)
 ) -> Tensor:
     return torch.randn(*batch, *size, generator=torch.Generator().manual_seed(seed), dtype=dtype)
 

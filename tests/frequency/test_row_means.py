@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from tests.tensors import normal
+from tests.tensors import gradient_of, normal
 from vireid_cli.frequency.anm import AmplitudeNuancesMining
 from vireid_cli.frequency.fourier import Kind, spectrum
 from vireid_cli.frequency.row_means import bins_of, column_and_energy, row_means
@@ -34,7 +34,7 @@ def of(module: AmplitudeNuancesMining, features: Tensor, weight: Tensor, run: Ru
     module, inputs = copy.deepcopy(module), features.clone().requires_grad_()
     rows = run(module, inputs)
     (rows * weight).sum().backward()
-    gradients = [inputs.grad, *(p.grad for p in module.parameters())]
+    gradients = [gradient_of(leaf) for leaf in (inputs, *module.parameters())]
     return [rows.detach(), *gradients, *(b.detach() for b in module.buffers())]
 
 
@@ -51,7 +51,7 @@ def from_spectrum(module: AmplitudeNuancesMining, features: Tensor) -> Tensor:
 @pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
 @pytest.mark.parametrize("training", [True, False])
 def test_rows_are_the_means_of_the_maps_in_value_gradient_and_statistics(
-    size: tuple[int, int], kind: str, layout: torch.memory_format, training: bool
+    size: tuple[int, int], kind: Kind, layout: torch.memory_format, training: bool
 ) -> None:
     module = anm(4, kind).train(training)
     features = normal(3, 4, *size).contiguous(memory_format=layout)
@@ -84,7 +84,7 @@ def test_rows_under_every_reading_of_the_branches(reading: dict[str, Any], train
 
 
 @pytest.mark.parametrize("kind", ["fft", "matmul"])
-def test_channels_that_are_empty_or_constant(kind: str) -> None:
+def test_channels_that_are_empty_or_constant(kind: Kind) -> None:
     module, features = anm(4, kind).train(), normal(2, 4, 8, 6)
     features[:, 0], features[:, 1], features[0] = 0.0, 0.7, 0.0
     weight = normal(4, 4, 8, seed=2)
@@ -92,7 +92,7 @@ def test_channels_that_are_empty_or_constant(kind: str) -> None:
     assert all(value.isfinite().all() for value in actual)
     # Bins of a constant are rounding errors: they have no phase in either way.
     for index, (first, second) in enumerate(zip(actual, expected, strict=True)):
-        torch.testing.assert_close(first, second, rtol=1e-6, atol=1e-8, msg=lambda m, i=index: f"{i}: {m}")
+        torch.testing.assert_close(first, second, rtol=1e-6, atol=1e-8, msg=f"tensor {index}")
 
 
 def test_energy_is_the_squared_deviation_of_the_pixels() -> None:

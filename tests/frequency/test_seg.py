@@ -6,7 +6,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from vireid_cli.frequency.seg import grey_image, released_image, seg_image
+from vireid_cli.frequency.fourier import Kind
+from vireid_cli.frequency.seg import Amplitude, grey_image, released_image, seg_image
 
 
 @pytest.fixture
@@ -52,7 +53,7 @@ def oracle(
         {"clip": False},
     ],
 )
-def test_seg_is_the_definition(pixels: Tensor, switch: dict[str, Any], kind: str) -> None:
+def test_seg_is_the_definition(pixels: Tensor, switch: dict[str, Any], kind: Kind) -> None:
     image = seg_image(pixels, kind=kind, **switch)
     np.testing.assert_allclose(image.numpy(), oracle(pixels, **switch), rtol=0, atol=1e-5)
 
@@ -71,7 +72,8 @@ def test_every_switch_changes_the_image(pixels: Tensor) -> None:
 
 
 def test_unit_amplitude_is_invisible_and_one_over_rms_has_rms_one(pixels: Tensor) -> None:
-    for name, expected in (("unit", (24 * 13) ** -0.5), ("one_over_rms", 1.0)):
+    sizes: tuple[tuple[Amplitude, float], ...] = (("unit", (24 * 13) ** -0.5), ("one_over_rms", 1.0))
+    for name, expected in sizes:
         added = seg_image(pixels, amplitude=name, clip=False) - grey_image(pixels)
         rms = added.square().mean(dim=(-2, -1)).sqrt()
         # Channels have three phases of their own.

@@ -151,7 +151,9 @@ def test_transported_gradients_and_both_directions() -> None:
     assert none is None
     assert all(g.abs().max() > 0 for g in torch.autograd.grad(moved.sum(), (source, target, values)))
     moved, _ = transported(source, target, values, grad="detach_plan")
-    result = torch.autograd.grad(moved.sum(), (source, target, values), allow_unused=True)
+    result: tuple[Tensor | None, ...] = torch.autograd.grad(
+        moved.sum(), (source, target, values), allow_unused=True
+    )
     assert result[0] is None
     assert result[1] is None
     assert result[2].abs().max() > 0

@@ -1,7 +1,7 @@
 """CFAM and SFIM: sizes, the identity at the start, and their parts against plain arithmetic."""
 
 import math
-from typing import TypeVar
+from typing import Literal, TypeVar
 
 import pytest
 import torch
@@ -69,7 +69,7 @@ def angle_of(cfam: Cfam, bins: Spectrum) -> Tensor | None:
 
 @pytest.mark.parametrize("phase_repr", ["sincos", "angle"])
 @pytest.mark.parametrize("scale", [1.0, 1e-3])
-def test_cfam_starts_as_the_identity(phase_repr: str, scale: float) -> None:
+def test_cfam_starts_as_the_identity(phase_repr: Literal["sincos", "angle"], scale: float) -> None:
     torch.manual_seed(0)
     cfam = Cfam(6, 16, state=2, phase_repr=phase_repr, carry=no_transport)
     maps, bins = spectra()
@@ -180,8 +180,8 @@ def test_streams_learn_from_each_other_before_the_other_changed() -> None:
     tokens, phases = torch.randn(2, 24, 16), torch.randn(2, 24, 16)
     actual = block(tokens, phases, (8, 3))
     for silenced in (block.to_amplitude[2], block.to_phase[2]):
-        torch.nn.init.zeros_(silenced.weight)
-        torch.nn.init.zeros_(silenced.bias)
+        torch.nn.init.zeros_(silenced.get_parameter("weight"))
+        torch.nn.init.zeros_(silenced.get_parameter("bias"))
     alone = block(tokens, phases, (8, 3))
     torch.manual_seed(0)
     block = TransMamba(16, 2, 1)
@@ -200,7 +200,7 @@ def test_sfim_starts_at_the_pooled_map(residual: bool) -> None:
 
 
 @pytest.mark.parametrize("attn", ["shrink", "softmax_gate"])
-def test_sfim_by_loops(attn: str) -> None:
+def test_sfim_by_loops(attn: Literal["shrink", "softmax_gate"]) -> None:
     torch.manual_seed(0)
     sfim = perturbed(Sfim(5, 3, 8, attn=attn)).eval()
     maps = [spectra(2, 5, (4, 3), seed=s)[0] for s in range(3)]
@@ -275,10 +275,10 @@ def made_up(count: int, positions: int = 6) -> Spectral:
 
 def test_prototypes_are_means_over_images_for_any_batches() -> None:
     prototypes = Prototypes(3, 4)
-    assert prototypes.empty
+    assert bool(prototypes.empty)
     batches = {m: [made_up(3), made_up(1), made_up(2)] for m in Modality}
     prototypes.learn(batches)
-    assert not prototypes.empty
+    assert not bool(prototypes.empty)
     for modality, parts in batches.items():
         actual = prototypes.of(modality, made_up(5))
         for name in ("amplitude", "tokens", "phases"):

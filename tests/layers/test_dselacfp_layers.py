@@ -10,7 +10,8 @@ from torch import nn
 from tests.tensors import normal
 from vireid_cli.frequency.dct import dct, inverse_dct, part_descriptors
 from vireid_cli.frequency.lam import DescriptorAttention, SpectrumMask, lam
-from vireid_cli.layers.imfpe import CrossScale, Guide, gate_kernel, reduced_channels
+from vireid_cli.frequency.lam import Kind as LamKind
+from vireid_cli.layers.imfpe import Align, CrossScale, Guide, gate_kernel, reduced_channels
 from vireid_cli.layers.mfa import ChannelFusion, Diversify, Fusion, PositionFusion
 
 ModuleT = TypeVar("ModuleT", bound=nn.Module)
@@ -61,7 +62,7 @@ def test_spectrum_mask_starts_at_a_half_and_open_is_the_identity() -> None:
 
 
 @pytest.mark.parametrize("kind", ["descriptor", "idct"])
-def test_lam_gradients(kind: str) -> None:
+def test_lam_gradients(kind: LamKind) -> None:
     torch.manual_seed(1)
     layer, features = lam(4, 2, kind=kind).double(), normal(1, 4, 4, 3).requires_grad_()
     assert torch.autograd.gradcheck(layer, (features,))
@@ -80,7 +81,7 @@ def test_reduced_channels_are_the_papers_for_resnet50_and_shrink_with_the_backbo
 
 
 @pytest.mark.parametrize("align", ["up", "pool"])
-def test_cross_scale_by_hand(align: str) -> None:
+def test_cross_scale_by_hand(align: Align) -> None:
     torch.manual_seed(2)
     layer = CrossScale(6, 10, (4, 5), align).double().eval()
     low, high = normal(2, 6, 7, 6), normal(2, 10, 4, 3, seed=1)
@@ -151,7 +152,12 @@ def test_channel_fusion_as_released(size: tuple[int, int]) -> None:
         for j in range(4):
             attended[:, i] += (theta[:, i] * phi[:, j]).sum(-1, keepdim=True) / 4 * g[:, j]
     expand, norm = block.out
-    attended = F.conv2d(attended.unflatten(2, size), expand.weight, expand.bias, stride=stride)
+    attended = F.conv2d(
+        attended.unflatten(2, size),
+        expand.get_parameter("weight"),
+        expand.get_parameter("bias"),
+        stride=stride,
+    )
     torch.testing.assert_close(block(high, low), high + norm(attended))
 
 
@@ -178,10 +184,12 @@ def test_expansion_triples_the_batch() -> None:
     torch.testing.assert_close(out[:2], features)
     for number, branch in enumerate(dee.branches, start=1):
         first, second, third = (
-            F.conv2d(features, layer.weight, padding=d, dilation=d)
-            for d, layer in zip((1, 2, 3), branch.dilated, strict=True)
+            F.conv2d(features, layer.get_parameter("weight"), padding=d, dilation=d)
+            for d, layer in zip((1, 2, 3), branch.get_submodule("dilated").children(), strict=True)
         )
         hidden = torch.relu((first + second + third) / 3)
-        expected = F.conv2d(hidden, branch.expand.weight, branch.expand.bias)
+        expected = F.conv2d(
+            hidden, branch.get_parameter("expand.weight"), branch.get_parameter("expand.bias")
+        )
         torch.testing.assert_close(out[2 * number : 2 * number + 2], expected)
     assert branch.expand.in_channels == 2

@@ -8,6 +8,7 @@ from vireid_cli.layers.neck import bn_neck, classifier
 from vireid_cli.layers.pixels import Normalise, both_masks, both_modalities
 from vireid_cli.layers.pooling import (
     SMALLEST,
+    GemForm,
     GeneralisedMean,
     generalised_mean,
     generalised_mean_stripes,
@@ -56,6 +57,7 @@ def test_both_modalities_visible_first() -> None:
     batch = Batch(visible, infrared, torch.tensor([0, 1]), erase=erasure(masks, normalised=False))
     pixels, actual = both_modalities(batch)
     assert torch.equal(pixels, torch.cat([visible, infrared]))
+    assert actual is not None
     assert torch.equal(actual, masks)
     assert both_masks(Batch(visible, infrared, torch.tensor([0, 1]))) is None
 
@@ -103,7 +105,7 @@ def test_generalised_mean(learned: bool) -> None:
 @pytest.mark.parametrize("power", [3.0, 10.0, 40.0])
 @pytest.mark.parametrize("scale", [1e-7, 1e-3, 1.0, 1e6])
 @pytest.mark.parametrize("form", ["paper", "released"])
-def test_high_powers_of_small_and_large_features(power: float, scale: float, form: str) -> None:
+def test_high_powers_of_small_and_large_features(power: float, scale: float, form: GemForm) -> None:
     # The tenth power of 1e-5 is 0 in float32, that of 1e4 infinite.
     features = (scale * draw(1, 3, 4, 5).abs()).requires_grad_()
     actual = generalised_mean(features, power, form)
@@ -121,7 +123,7 @@ def test_high_powers_of_small_and_large_features(power: float, scale: float, for
 @pytest.mark.parametrize(("height", "count"), [(18, 6), (18, 12), (4, 6), (7, 5), (3, 1)])
 @pytest.mark.parametrize("power", [1.0, 3.0, 10.0])
 @pytest.mark.parametrize("form", ["paper", "released"])
-def test_generalised_mean_of_stripes(height: int, count: int, power: float, form: str) -> None:
+def test_generalised_mean_of_stripes(height: int, count: int, power: float, form: GemForm) -> None:
     # From row to row the size changes by a factor of ten: no stripe may lose itself in another's.
     scale = 10.0 ** (torch.arange(height) % 5 - 4.0).view(-1, 1)
     features = (scale * draw(2, 3, height, 4).abs()).requires_grad_()
@@ -171,7 +173,7 @@ def test_neck_and_classifier_initialisation() -> None:
     assert neck.bias.abs().max() == 0
     assert neck.weight.mean().item() == pytest.approx(1.0, abs=1e-3)
     assert neck.weight.std().item() == pytest.approx(0.01, rel=0.1)
-    assert head.bias is None
+    assert "bias" not in dict(head.named_parameters())
     assert head.weight.std().item() == pytest.approx(0.001, rel=0.01)
     assert classifier(4, 3, bias=True).bias.tolist() == [0, 0, 0]
 

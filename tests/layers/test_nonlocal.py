@@ -4,14 +4,16 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from tests.tensors import parameter_count
 from vireid_cli.layers.nonlocal_block import Inter, NonLocal
 
 
 def block(inter: Inter, channels: int = 6, seed: int = 0) -> NonLocal:
     torch.manual_seed(seed)
     layer = NonLocal(channels, inter).double()
-    nn.init.normal_(layer.out[1].weight)
-    nn.init.normal_(layer.out[1].bias)
+    norm = layer.out.get_submodule("1")
+    nn.init.normal_(norm.get_parameter("weight"))
+    nn.init.normal_(norm.get_parameter("bias"))
     return layer
 
 
@@ -31,14 +33,14 @@ def published(layer: NonLocal, features: Tensor) -> Tensor:
 
 @pytest.mark.parametrize("inter", [1, "C/2"])
 @pytest.mark.parametrize("training", [True, False])
-def test_non_local(inter: int | str, training: bool) -> None:
+def test_non_local(inter: Inter, training: bool) -> None:
     layer = block(inter).train(training)
     features = torch.randn(3, 6, 3, 2, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
     torch.testing.assert_close(layer(features), published(layer, features), rtol=1e-10, atol=1e-12)
 
 
 @pytest.mark.parametrize("inter", [1, "C/2"])
-def test_gradients(inter: int | str) -> None:
+def test_gradients(inter: Inter) -> None:
     layer = block(inter, channels=4).eval()
     features = torch.randn(2, 4, 2, 3, dtype=torch.float64, requires_grad=True)
     assert torch.autograd.gradcheck(layer, features)
@@ -47,12 +49,12 @@ def test_gradients(inter: int | str) -> None:
 @pytest.mark.parametrize(
     ("channels", "inter", "expected"), [(512, 1, 7 * 512 + 3), (8, "C/2", 8 * 16 + 4 * 3 + 8 + 16)]
 )
-def test_parameter_counts(channels: int, inter: int | str, expected: int) -> None:
-    assert sum(p.numel() for p in NonLocal(channels, inter).parameters()) == expected
+def test_parameter_counts(channels: int, inter: Inter, expected: int) -> None:
+    assert parameter_count(NonLocal(channels, inter)) == expected
 
 
 @pytest.mark.parametrize("inter", [1, "C/2"])
-def test_convolutions_start_as_pytorch_s_do(inter: int | str) -> None:
+def test_convolutions_start_as_pytorch_s_do(inter: Inter) -> None:
     layer = NonLocal(400, inter)
     for convolution, inputs in ((layer.theta, 400), (layer.phi, 400), (layer.g, 400)):
         bound = inputs**-0.5

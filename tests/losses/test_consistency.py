@@ -7,6 +7,7 @@ from torch import Tensor
 from torch.autograd import gradcheck
 
 from vireid_cli.losses.consistency import (
+    Sign,
     distance_graph,
     half_flipped,
     occurrence,
@@ -37,7 +38,7 @@ def test_divergence_of_rows_by_hand(rows: list[Tensor]) -> None:
 
 @pytest.mark.parametrize("sign", ["far", "near"])
 @pytest.mark.parametrize("normalize", [False, True])
-def test_graph_by_loops(rows: list[Tensor], sign: str, normalize: bool) -> None:
+def test_graph_by_loops(rows: list[Tensor], sign: Sign, normalize: bool) -> None:
     features = F.normalize(rows[0], dim=1) if normalize else rows[0]
     factor = 1.0 if sign == "far" else -1.0
     expected = [
@@ -61,7 +62,7 @@ def test_slots_by_hand(rows: list[Tensor]) -> None:
     for slot in ([0, 1, 4], [2, 3, 5]):
         first, second = (logits[slot].flatten().softmax(0) for logits in rows)
         expected += divergence(first, second) / 2
-    assert slot_divergence(*rows, LABELS).item() == pytest.approx(expected, rel=1e-9)
+    assert slot_divergence(rows[0], rows[1], LABELS).item() == pytest.approx(expected, rel=1e-9)
 
 
 def test_slots_of_identities_with_unequal_counts(rows: list[Tensor]) -> None:
@@ -70,13 +71,13 @@ def test_slots_of_identities_with_unequal_counts(rows: list[Tensor]) -> None:
     for slot in ([0, 3, 5], [1, 4], [2]):
         first, second = (logits[slot].flatten().softmax(0) for logits in rows)
         expected += divergence(first, second) / 3
-    assert slot_divergence(*rows, labels).item() == pytest.approx(expected, rel=1e-9)
+    assert slot_divergence(rows[0], rows[1], labels).item() == pytest.approx(expected, rel=1e-9)
 
 
 def test_slots_ignore_the_order_of_identities(rows: list[Tensor]) -> None:
     order = torch.tensor([4, 0, 2, 1, 5, 3])  # each identity's rows stay in order
-    moved = slot_divergence(*(logits[order] for logits in rows), LABELS[order])
-    torch.testing.assert_close(moved, slot_divergence(*rows, LABELS))
+    moved = slot_divergence(rows[0][order], rows[1][order], LABELS[order])
+    torch.testing.assert_close(moved, slot_divergence(rows[0], rows[1], LABELS))
 
 
 def test_occurrences() -> None:

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from tests.tensors import Loss, normal
+from tests.tensors import Loss, gradient_of, normal
 from vireid_cli.losses.cpm import centre_pair_mining
 from vireid_cli.losses.orthogonal import cosine_orthogonality, inner_products, weight_orthogonality
 
@@ -28,7 +28,7 @@ def test_cosine_orthogonality() -> None:
 def test_rows_of_zeros_give_no_nan() -> None:
     first = torch.zeros(3, 4, requires_grad=True)
     cosine_orthogonality(first, torch.ones(3, 4)).backward()
-    assert first.grad.isfinite().all()
+    assert gradient_of(first).isfinite().all()
 
 
 def test_inner_products() -> None:
@@ -103,8 +103,8 @@ def test_pair_mining_stops_the_gradient_at_the_own_distance() -> None:
     assert loss.item() == pytest.approx(1.2)  # 2 − 1 + 0.2 both ways
     loss.backward()
     # d/dv' of D(n, v') alone is −1, halved by the mean of the two directions.
-    torch.testing.assert_close(generated.grad[:, 0], torch.tensor([-0.5, 0.5], dtype=torch.float64))
-    torch.testing.assert_close(features.grad[:, 0], torch.tensor([-0.5, 0.5], dtype=torch.float64))
+    torch.testing.assert_close(gradient_of(generated)[:, 0], torch.tensor([-0.5, 0.5], dtype=torch.float64))
+    torch.testing.assert_close(gradient_of(features)[:, 0], torch.tensor([-0.5, 0.5], dtype=torch.float64))
 
 
 def test_pair_mining_gradients() -> None:

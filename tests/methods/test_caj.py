@@ -15,7 +15,9 @@ from vireid_cli.types import IMAGENET_MEAN, IMAGENET_STD, Batch, Erasure
 
 def inputs_by_hand(batch: Batch) -> Tensor:
     """V, V' and infrared images one pixel after the other: normalise, erase, exchange."""
-    nothing = torch.zeros_like(batch.exchange.second)
+    assert batch.erase is not None
+    assert batch.exchange is not None
+    nothing = torch.zeros_like(batch.exchange.infrared)
     views = (
         (batch.visible, batch.erase.visible, nothing),
         (batch.second, batch.erase.second, batch.exchange.second),
@@ -25,6 +27,9 @@ def inputs_by_hand(batch: Batch) -> Tensor:
     fill = torch.tensor(batch.erase.fill).view(3, 1, 1)
     images = []
     for pixels, masks, weights in views:
+        assert pixels is not None
+        assert masks is not None
+        assert weights is not None
         for image, mask, weight in zip(pixels, masks, weights, strict=True):
             normal = torch.where(mask, fill, (image - mean) / std)
             if weight.any():
@@ -35,6 +40,7 @@ def inputs_by_hand(batch: Batch) -> Tensor:
 
 @pytest.fixture
 def erased(batch: Batch) -> Batch:
+    assert batch.erase is not None
     return dataclasses.replace(batch, erase=dataclasses.replace(batch.erase, normalised=True))
 
 
@@ -58,6 +64,7 @@ def test_losses_of_both_views_and_infrared_images(build: Build, erased: Batch) -
 def test_without_exchange_and_erasing_it_sees_the_plain_views(build: Build, batch: Batch) -> None:
     network = build("caj").eval()
     plain = dataclasses.replace(batch, exchange=None, erase=None)
+    assert batch.second is not None
     images = network.normalise(torch.cat([batch.visible, batch.second, batch.infrared]))
     pooled = generalised_mean(network.trunk(images, 16), 3.0)
     torch.testing.assert_close(network.losses(plain)["wrt_sq"], wrt_sq(pooled, batch.labels.repeat(3)))

@@ -2,7 +2,7 @@
 
 import dataclasses
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import pytest
 import torch
@@ -31,13 +31,15 @@ def without_dropout(network: ReIdNetwork) -> ReIdNetwork:
 
 def reordered(batch: Batch, order: Tensor) -> Batch:
     def moved(part: PartT) -> PartT:
-        tensors = {
+        tensors: dict[str, Any] = {
             field.name: value[order]
             for field in dataclasses.fields(part)
             if isinstance(value := getattr(part, field.name), torch.Tensor)
         }
         return dataclasses.replace(part, **tensors)
 
+    assert batch.erase is not None
+    assert batch.exchange is not None
     return dataclasses.replace(moved(batch), erase=moved(batch.erase), exchange=moved(batch.exchange))
 
 
@@ -45,8 +47,8 @@ def randomise_statistics(network: ReIdNetwork) -> ReIdNetwork:
     """Running statistics as after some training, so that eval mode is not a special case."""
     for module in network.modules():
         if isinstance(module, (nn.BatchNorm1d, nn.BatchNorm2d, BranchNorm)):
-            nn.init.uniform_(module.running_mean, -0.1, 0.1)
-            nn.init.uniform_(module.running_var, 0.5, 1.5)
+            nn.init.uniform_(module.get_buffer("running_mean"), -0.1, 0.1)
+            nn.init.uniform_(module.get_buffer("running_var"), 0.5, 1.5)
     return network
 
 

@@ -16,7 +16,7 @@ from vireid_cli.errors import RecipeError, UsageError
 from vireid_cli.layers.mfa import PositionFusion
 from vireid_cli.losses.cpm import centre_pair_mining
 from vireid_cli.losses.triplet import batch_hard_triplet
-from vireid_cli.methods.deen import Deen
+from vireid_cli.methods.deen import Deen, Options
 from vireid_cli.recipe.load import load
 from vireid_cli.types import Batch, Modality
 
@@ -123,9 +123,15 @@ def test_the_second_score_weighs_pooled_features_and_those_after_the_neck(
     torch.testing.assert_close(embedded[0].norm(dim=1), torch.ones(8))
 
 
+def options(changes: dict[str, object]) -> Options:
+    checked = methods.options_of("deen", changes)
+    assert isinstance(checked, Options)
+    return checked
+
+
 def test_short_forms_and_switches_of_earlier_versions() -> None:
-    assert methods.options_of("deen", {"embed": "mixed"}).embed.score == "mixed"
-    assert [methods.options_of("deen", {"mfa": was}).mfa for was in (True, False)] == ["plain", "off"]
+    assert options({"embed": "mixed"}).embed.score == "mixed"
+    assert [options({"mfa": was}).mfa for was in (True, False)] == ["plain", "off"]
     with pytest.raises(pydantic.ValidationError, match="one kind of cosine"):
         methods.options_of("deen", {"embed": {"level": "neck", "score": "mixed"}})
 
@@ -142,13 +148,13 @@ def test_short_forms_and_switches_of_earlier_versions() -> None:
 def test_sizes_that_the_released_fusion_can_not_halve_are_refused(
     size: list[int], last: str, odd: str
 ) -> None:
-    settings = [f"data.size={size}", f"method.options.last={last}"]
+    settings = (f"data.size={size}", f"method.options.last={last}")
     if not odd:
         load_recipe("deen", settings)
         return
     with pytest.raises(RecipeError, match=odd):
         load_recipe("deen", settings)
-    load_recipe("deen", [*settings, "method.options.mfa=plain"])
+    load_recipe("deen", (*settings, "method.options.mfa=plain"))
 
 
 def test_the_form_of_the_fusion_changes_the_embedding(build: Build, batch: Batch) -> None:
@@ -210,7 +216,7 @@ def test_switches_without_effect_are_refused(options: dict[str, Any]) -> None:
 
 
 @pytest.mark.parametrize("spec", [BackboneSpec("resnet34", width=16), BackboneSpec("resnet50", width=8)])
-def test_narrow_networks_of_both_blocks(batch: Batch, spec: str) -> None:
+def test_narrow_networks_of_both_blocks(batch: Batch, spec: BackboneSpec) -> None:
     network = methods.build("deen", methods.options_of("deen", {}), 5, spec)
     sum(network.losses(batch).values()).backward()
     assert all(p.grad is not None for p in network.parameters() if p.requires_grad)

@@ -1,6 +1,7 @@
 """D-SELACFP: its total against the definition, each switch, and its recipes."""
 
 import dataclasses
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +10,6 @@ import pytest
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
-from vireid_cli.layers.purifier import Purifier
 
 from tests.methods.conftest import Build
 from tests.tensors import Loss
@@ -18,9 +18,11 @@ from vireid_cli.backbones.spec import BackboneSpec
 from vireid_cli.errors import UsageError
 from vireid_cli.frequency.lam import SpectrumMask
 from vireid_cli.layers.pooling import generalised_mean
+from vireid_cli.layers.purifier import Purifier
 from vireid_cli.losses.center import hetero_center_triplet
 from vireid_cli.losses.orthogonal import cosine_orthogonality, inner_products, weight_orthogonality
 from vireid_cli.methods.dselacfp.network import Dselacfp
+from vireid_cli.methods.dselacfp.options import Options
 from vireid_cli.recipe.load import load, shipped
 from vireid_cli.types import Batch, Modality
 
@@ -71,6 +73,7 @@ def by_hand(network: Dselacfp, batch: Batch) -> tuple[Tensor, Tensor]:
     features = torch.cat([trunk.stem.visible(features[:count]), trunk.stem.infrared(features[count:])])
     low = trunk.layer2(network.lam["layer2"](trunk.layer1(features)))
     split = network.lam["layer3"](low)
+    assert network.imfpe is not None
     shared = network.imfpe(low, trunk.layer3(split))
     if network.fusion is not None:
         shared = network.fusion(shared)
@@ -147,6 +150,8 @@ def test_total_of_the_reading(build: Build, batch: Batch, changes: dict[str, Any
         expected[f"{kind}_intra"] = jeffreys(shared_v, shared_i)
         expected[f"{kind}_inter"] = (0.6 if kind == "graph" else 0.8) * between
     before = by_hand(network, batch)[1]
+    assert network.purifier is not None
+    assert network.purity_classifier is not None
     _, normalized, masked_normalized, masked = purified_by_hand(network.purifier, before)
     entropies = []
     for features in (masked, before):
@@ -183,7 +188,7 @@ def test_specific_branch_starts_as_a_copy_and_is_its_own(build: Build) -> None:
     assert network.shared.gem.power is not network.specific.gem.power
 
 
-def gradient(loss: Tensor, parameters: list[nn.Parameter]) -> float:
+def gradient(loss: Tensor, parameters: Iterable[nn.Parameter]) -> float:
     learned = [p for p in parameters if p.requires_grad]
     gradients = torch.autograd.grad(loss, learned, retain_graph=True, allow_unused=True)
     return sum(float(g.square().sum()) for g in gradients if g is not None) ** 0.5
@@ -218,7 +223,8 @@ def test_the_plain_recipe_has_the_plain_terms(build: Build, batch: Batch) -> Non
     recipe = load("dselacfp-plain.yaml", options_of=methods.options_type)
     assert methods.options_of("dselacfp", recipe.method.options) == methods.options_of("dselacfp", PLAIN)
     network = opened(build("dselacfp", PLAIN))
-    assert network.fusion is network.purifier is network.restitution is network.purity_classifier is None
+    absent = (network.fusion, network.purifier, network.restitution, network.purity_classifier)
+    assert absent == (None, None, None, None)
     losses = network.losses(batch)
     assert losses.keys() == {"ort", *(f"{t}_{b}" for t in ("identity", "hctri") for b in BRANCHES)}
     shared, specific = pooled_by_hand(network, batch)
@@ -305,6 +311,7 @@ def test_restitution_by_hand(build: Build, batch: Batch) -> None:
     described = residual.clamp_min(1e-6).pow(3).mean((2, 3), keepdim=True).pow(1 / 3)
     mlp = network.restitution.mask
     expected = normalized + torch.sigmoid(mlp[2](F.relu(mlp[0](described)))) * residual
+    assert network.restitution is not None
     torch.testing.assert_close(network.restitution(features), expected, rtol=1e-4, atol=1e-5)
     actual = network.losses(batch)["identity_specific"]
     logits = network.specific(expected).logits
@@ -426,7 +433,9 @@ def test_more_parts_than_rows_are_a_usage_error(build: Build, batch: Batch) -> N
 
 
 def test_a_yaml_off_is_read_as_the_word_off() -> None:
-    assert methods.options_of("dselacfp", {"imfpe": {"nl": False}}).imfpe.nl == "off"
+    options = methods.options_of("dselacfp", {"imfpe": {"nl": False}})
+    assert isinstance(options, Options)
+    assert options.imfpe.nl == "off"
 
 
 @pytest.mark.parametrize("spec", [BackboneSpec("resnet34", width=16), BackboneSpec("resnet50", width=8)])

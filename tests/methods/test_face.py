@@ -47,6 +47,7 @@ def fdnm_by_hand(network: Face, images: Tensor, streams: Streams) -> Tensor:
         features = network.trunk.run(stage, features, streams)
         if stage in ("stage1", "stage2"):
             features = network.agp[stage](features)
+    assert network.anm is not None
     first, second = network.anm(features).chunk(2)
     return torch.stack([network.trunk.head(first), network.trunk.head(second)])
 
@@ -58,8 +59,10 @@ def test_fdnm_s_losses_are_means_over_branches(build: Build, faces: Batch) -> No
     features = fdnm_by_hand(network, torch.cat([faces.visible, faces.infrared]), 8)
     labels = faces.labels.repeat(2)
     losses = network.losses(plain)
+    assert network.classifier is not None
+    identity = [identity_loss(network.classifier(part), labels) for part in features]
     expected = {
-        "identity": sum(identity_loss(network.classifier(part), labels) for part in features) / 2,
+        "identity": torch.stack(identity).mean(),
         "triplet": sum(batch_hard_triplet(part, labels, 0.3) for part in features),
         "cnm": 0.25 * nuances_mining(features, faces.labels, 0.4),
     }
@@ -110,12 +113,14 @@ def test_losses(build: Build, faces: Batch) -> None:
     features, labels = by_hand(network, images, 8), faces.labels.repeat(2)
     losses = network.losses(faces)
     assert losses.keys() == {"identity", "triplet"}
+    assert network.classifier is not None
     expected = identity_loss(network.classifier(features), labels)
     torch.testing.assert_close(losses["identity"], expected)
     torch.testing.assert_close(
         losses["triplet"], 0.5 * batch_hard_triplet(features, labels, 0.7), rtol=1e-4, atol=1e-5
     )
     # Without mean and std, erasing before and after normalising are the same.
+    assert faces.erase is not None
     other = dataclasses.replace(faces, erase=dataclasses.replace(faces.erase, normalised=True))
     assert torch.equal(network.losses(other)["identity"], losses["identity"])
 

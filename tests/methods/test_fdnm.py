@@ -15,15 +15,18 @@ from vireid_cli import methods
 from vireid_cli.losses.nuances import nuances_mining
 from vireid_cli.losses.triplet import batch_hard_triplet
 from vireid_cli.methods.fdnm.network import Fdnm
+from vireid_cli.methods.fdnm.options import Options
 from vireid_cli.recipe.load import load
 from vireid_cli.types import Batch, Modality
 
 Pool = Callable[[Tensor], Tensor]
+Pooled = dict[tuple[int, int], Tensor]
+"""Features by branch and part."""
 
 PLAIN = {"anm": {"on": False}, "cnm": {"on": False}}
 
 
-def pooled_by_hand(network: Fdnm, batch: Batch, pool: Pool | None = None) -> Tensor:
+def pooled_by_hand(network: Fdnm, batch: Batch, pool: Pool | None = None) -> Pooled:
     """Features of the branches, the global one and four parts each: {(branch, part): (2B, D)}."""
     pixels = torch.cat([batch.visible, batch.infrared])
     masks = torch.cat([batch.erase.visible, batch.erase.infrared])
@@ -34,7 +37,7 @@ def pooled_by_hand(network: Fdnm, batch: Batch, pool: Pool | None = None) -> Ten
             features = network.agp[stage](features)
     branches = network.anm(features).chunk(2) if network.options.anm.on else [features]
     pool = pool or (lambda x: x.mean(dim=(2, 3)))
-    pooled = {}
+    pooled: Pooled = {}
     for b, maps in enumerate(branches):
         rows = maps.shape[2] // 4
         parts = [maps] + [maps[:, :, i * rows : (i + 1) * rows] for i in range(4)]
@@ -45,7 +48,7 @@ def pooled_by_hand(network: Fdnm, batch: Batch, pool: Pool | None = None) -> Ten
 def test_total_of_the_paper(build: Build, batch: Batch) -> None:
     network = build("fdnm").eval()  # eval mode: the same statistics twice
     features, both = pooled_by_hand(network, batch), batch.labels.repeat(2)
-    identity, triplet, cnm = [0.0] * 5, [0.0] * 5, [0.0] * 5
+    identity, triplet, cnm = ([torch.zeros(())] * 5 for _ in range(3))
     norms = network.heads.necks
     for p in range(5):
         width = features[0, p].shape[1]
@@ -58,8 +61,8 @@ def test_total_of_the_paper(build: Build, batch: Batch) -> None:
                 norms.weight[columns],
                 norms.bias[columns],
             )
-            identity[p] += F.cross_entropy(necked @ network.heads.classifiers[p], both) / 2
-            triplet[p] += batch_hard_triplet(features[b, p], both, 0.3) / 2
+            identity[p] = identity[p] + F.cross_entropy(necked @ network.heads.classifiers[p], both) / 2
+            triplet[p] = triplet[p] + batch_hard_triplet(features[b, p], both, 0.3) / 2
         cnm[p] = nuances_mining(torch.stack([features[0, p], features[1, p]]), batch.labels, 0.2)
     losses = network.losses(batch)
     assert losses.keys() == {"identity", "triplet", "cnm"}
@@ -280,6 +283,7 @@ ROWS = {
 def test_rows_of_the_tables_switch_their_components_only(name: str) -> None:
     recipe, parent = (load(n, options_of=methods.options_type) for n in (f"{name}.yaml", "fdnm.yaml"))
     options = methods.options_of("fdnm", recipe.method.options)
+    assert isinstance(options, Options)
     assert (options.head, options.agp.after, options.anm.on, options.cnm.on) == ROWS[name]
     assert (recipe.data, recipe.backbone, recipe.train) == (parent.data, parent.backbone, parent.train)
     assert len(recipe.reported) == 2

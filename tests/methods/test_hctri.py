@@ -13,7 +13,9 @@ from vireid_cli.methods.hctri import HcTri
 from vireid_cli.types import Batch, Modality
 
 
-def stripes_by_hand(network: HcTri, images: Tensor, streams: Streams, power: float) -> tuple[Tensor, Tensor]:
+def stripes_by_hand(
+    network: HcTri, images: Tensor, streams: Streams, power: float
+) -> tuple[list[Tensor], list[Tensor]]:
     """Each stripe's own GeM, linear layer, batch norm, ReLU and classifier, one after the other."""
     maps = network.trunk(images, streams)
     pooled = F.adaptive_avg_pool2d(maps.double().clamp_min(1e-6) ** power, (network.options.parts, 1))

@@ -6,6 +6,7 @@ import pydantic
 import pytest
 
 from vireid_cli import methods
+from vireid_cli.methods.sfcl.options import Options as SfclOptions
 
 FDNM_PLAIN = {"anm": {"on": False}, "cnm": {"on": False}}
 SFCL_PLAIN = {"cfam": {"on": False}, "cfc": {"on": False}}
@@ -124,6 +125,7 @@ def test_the_message_names_the_default_that_resets_a_value() -> None:
 def test_keys_of_cost_are_accepted_while_their_module_is_off() -> None:
     light = {"cfam": {"on": False, "dim": 256}, "tm": {"state": 1}, "ot": {"grad": "detach_plan"}}
     options = methods.options_of("sfcl", {**SFCL_PLAIN, **light, "sfim": {"on": False, "hidden": 768}})
+    assert isinstance(options, SfclOptions)
     assert options.cfam.dim == 256
 
 

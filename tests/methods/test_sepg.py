@@ -22,7 +22,7 @@ from vireid_cli.losses.identity import identity_loss
 from vireid_cli.losses.paba import paba
 from vireid_cli.losses.triplet import batch_hard_triplet
 from vireid_cli.methods.sepg.network import SepgNet
-from vireid_cli.methods.sepg.options import Feature
+from vireid_cli.methods.sepg.options import Feature, Options
 from vireid_cli.types import Batch, Modality
 
 RELEASED = {"seg": {"mode": "released", "at_test": False}}
@@ -372,7 +372,8 @@ class Counting(TorchDispatchMode):
 
     def __init__(self) -> None:
         super().__init__()
-        self.operations, self.waits = 0, []
+        self.operations = 0
+        self.waits: list[str] = []
 
     def __torch_dispatch__(
         self,
@@ -439,17 +440,19 @@ def test_the_profiler_counts_the_same(batch: Batch) -> None:
     assert len(waiting) <= 1
 
 
-def test_a_whole_step_after_the_trunk_takes_at_most_300_operations(batch: Batch) -> None:
+def test_a_whole_step_after_the_trunk_takes_at_most_300_operations(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     """Pooling, heads and all losses of the paper at 112 images × 12 chunks, forward and backward."""
     torch.manual_seed(0)
-    network = methods.build("sepg", methods.options_of("sepg", {}), 395, BackboneSpec("resnet18")).train()
+    network = SepgNet(Options(), 395, BackboneSpec("resnet18")).train()
     labels = torch.arange(8).repeat_interleave(7)
     shared = torch.randn(112, network.trunk.channels["layer3"], 18, 9, requires_grad=True)
     specific = torch.randn(112, network.trunk.channels["layer4"], 18, 9, requires_grad=True)
-    network._inputs = lambda batch: shared
-    network._maps = lambda images, streams, **_: (shared, specific)
+    monkeypatch.setattr(network, "_inputs", lambda batch: shared)
+    monkeypatch.setattr(network, "_maps", lambda images, streams, **_: (shared, specific))
     images = torch.zeros(56, 3, 1, 1)
-    step = type(batch)(images, images, labels)
+    step = Batch(images, images, labels)
     count = counted(lambda: torch.stack(list(network.losses(step).values())).sum())
     assert count.operations <= 300
     assert count.waits == []
@@ -462,7 +465,9 @@ def test_a_whole_step_after_the_trunk_takes_at_most_300_operations(batch: Batch)
 )
 def test_options_of_an_absent_phase_image_are_refused(mode: str | bool, options: dict[str, Any]) -> None:
     seg = {"mode": mode} if mode == "off" else {"mode": mode, "at_test": False}
-    assert methods.options_of("sepg", {"seg": seg}).seg.mode == mode
+    allowed = methods.options_of("sepg", {"seg": seg})
+    assert isinstance(allowed, Options)
+    assert allowed.seg.mode == mode
     with pytest.raises(
         pydantic.ValidationError, match=f"has no phase image: {next(iter(options))} would change nothing"
     ):

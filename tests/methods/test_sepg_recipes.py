@@ -17,7 +17,9 @@ ROWS = {
 
 def recipe_and_options(name: str) -> tuple[Recipe, Options]:
     recipe = load(name, options_of=methods.options_type)
-    return recipe, methods.options_of(recipe.method.name, recipe.method.options)
+    options = methods.options_of(recipe.method.name, recipe.method.options)
+    assert isinstance(options, Options)
+    return recipe, options
 
 
 def test_sepg_is_the_papers_setting() -> None:

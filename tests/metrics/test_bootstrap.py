@@ -79,7 +79,7 @@ def test_images_of_one_person_are_one_observation() -> None:
 def test_person_without_valid_query_is_excluded() -> None:
     people = sums_by_person([np.array([1, 2, 2])], [{"mAP": np.array([np.nan, 0.5, 0.7])}])
     assert people.pids.tolist() == [2]
-    assert intervals(people)["mAP"] == (pytest.approx(0.6), pytest.approx(0.6))
+    assert intervals(people)["mAP"] == pytest.approx((0.6, 0.6))
 
 
 def test_p_value_equals_enumeration_of_all_flips() -> None:

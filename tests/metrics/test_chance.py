@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 from fractions import Fraction
+from typing import Any
 
 import numpy as np
 import pytest
@@ -26,8 +27,9 @@ def level(ranks: int, rule: CameraRule, merge: bool) -> np.ndarray:
 def test_mean_over_every_order_of_the_gallery(rule: CameraRule, merge: bool) -> None:
     orders = np.array(list(itertools.permutations(range(7))), dtype=np.float64)  # (5040, 7)
     queries = {name: np.tile(labels, len(orders)) for name, labels in QUERY.items()}
+    labels: dict[str, Any] = queries | GALLERY
     curve = evaluate_scores(
-        orders.repeat(6, axis=0), **queries, **GALLERY, rule=rule, merge_identities=merge, ranks=7
+        orders.repeat(6, axis=0), **labels, rule=rule, merge_identities=merge, ranks=7
     ).cmc
     np.testing.assert_allclose(level(7, rule, merge), curve, rtol=0, atol=1e-12)
 

@@ -12,6 +12,7 @@ import torch
 from numpy.typing import NDArray
 
 from vireid_cli.bench.oracle import evaluate_by_loop
+from vireid_cli.metrics.camera_rules import CameraRule
 from vireid_cli.metrics.retrieval import evaluate_distances, evaluate_scores
 from vireid_cli.metrics.verification import OperatingPoint, operating_points, split_pairs, verify_scores
 
@@ -21,7 +22,11 @@ GOLDEN = Path(__file__).parents[1] / "golden"
 PARENTS = Path(__file__).parents
 ADJACENT = next((folder for folder in PARENTS if (folder / "shared/golden").is_dir()), PARENTS[3])
 SHARED = Path(os.environ.get("VIREID_GOLDEN", ADJACENT / "shared/golden"))
-RULES = {"sysu": ("sysu", True), "llcm": ("llcm", True), "regdb": ("none", False)}
+RULES: dict[str, tuple[CameraRule, bool]] = {
+    "sysu": ("sysu", True),
+    "llcm": ("llcm", True),
+    "regdb": ("none", False),
+}
 CASES = sorted(path.stem for path in GOLDEN.glob("*.npz") if path.stem.split("_")[0] in RULES)
 TIED = {"sysu_ties", "sysu_ties_same_id"}
 SETTINGS = [(mode, shots) for mode in ("all_search", "indoor_search") for shots in (1, 10)]

@@ -29,7 +29,7 @@ from vireid_cli.metrics.retrieval import (
 Case = tuple[NDArray[Any], list[NDArray[Any]], dict[str, Any]]
 """Scores, the four columns of labels, and options of the evaluation."""
 
-RULES = ["none", "sysu", "llcm"]
+RULES: list[CameraRule] = ["none", "sysu", "llcm"]
 
 
 def evaluate(
@@ -42,14 +42,12 @@ def evaluate(
     merge: bool = False,
     **more: Any,
 ) -> Retrieval:
-    q_camids = np.ones(len(q_pids), int) if q_camids is None else np.array(q_camids)
-    g_camids = np.full(len(g_pids), 2) if g_camids is None else np.array(g_camids)
     return evaluate_scores(
         np.asarray(scores, dtype=np.float64),
         np.array(q_pids),
         np.array(g_pids),
-        q_camids,
-        g_camids,
+        np.ones(len(q_pids), int) if q_camids is None else np.array(q_camids),
+        np.full(len(g_pids), 2) if g_camids is None else np.array(g_camids),
         rule=rule,
         merge_identities=merge,
         **more,
@@ -145,8 +143,10 @@ def test_trials_have_mean_and_sample_deviation() -> None:
     two = evaluate([[0.8, 0.9]], [1], [1, 2])
     summary = Trials((one, two)).summary()
     assert list(summary) == ["rank1", "rank5", "rank10", "rank20", "mAP", "mINP"]
-    assert (summary["rank1"].mean, summary["rank1"].std) == (0.5, pytest.approx(np.sqrt(0.5)))
-    assert (summary["mAP"].mean, summary["mAP"].std) == (0.75, pytest.approx(np.sqrt(0.125)))
+    assert summary["rank1"].mean == 0.5
+    assert summary["rank1"].std == pytest.approx(np.sqrt(0.5))
+    assert summary["mAP"].mean == 0.75
+    assert summary["mAP"].std == pytest.approx(np.sqrt(0.125))
     assert Trials((one,)).summary()["mAP"].std is None
     assert Trials((one, two)).cmc()[:3].tolist() == [0.5, 1.0, 1.0]
 
@@ -174,9 +174,8 @@ def test_bisection_counts_equal_values() -> None:
 def test_scores_must_be_finite(bad: float, rule: CameraRule) -> None:
     scores = np.random.default_rng(0).standard_normal((3, 5))
     scores[1, 3] = bad
-    labels = map(np.array, ([1, 2, 1], [1, 2, 1, 2, 3], [3, 3, 6], [1, 2, 4, 2, 2]))
+    labels = [np.array(row) for row in ([1, 2, 1], [1, 2, 1, 2, 3], [3, 3, 6], [1, 2, 4, 2, 2])]
     # ignored cells may contain any value, so test a cell that the rule keeps
-    labels = [*labels]
     labels[3][3] = 1
     for call in (evaluate_scores, evaluate_distances):
         with pytest.raises(UsageError, match="NaN or infinity"):
@@ -199,7 +198,7 @@ def test_no_legal_match_raises() -> None:
 
 def test_unknown_rule() -> None:
     with pytest.raises(ValueError, match="market"):
-        evaluate(np.zeros((1, 1)), [1], [1], rule="market")
+        evaluate(np.zeros((1, 1)), [1], [1], rule="market")  # type: ignore[arg-type]
 
 
 # ---------------------------------------------------------------- oracle and invariants
@@ -301,6 +300,7 @@ def test_ignored_image_does_not_affect_result(case: Case, person: int, place: in
         labels[0], labels[2] = np.full_like(labels[0], person), np.full_like(labels[2], 4)
         camid = 4
     keep = ignored_cells(options["rule"], labels[0], labels[2], labels[1], labels[3])
+    assert keep is not None
     assume(((labels[0][:, None] == labels[1]) & ~keep).any())
     place = min(place, scores.shape[1])
     more = [labels[0], np.insert(labels[1], place, person), labels[2], np.insert(labels[3], place, camid)]
@@ -365,7 +365,7 @@ def test_a_large_uneven_gallery_equals_the_plain_loop(merge: bool) -> None:
     g_pids, g_camids = g_pids[order], rng.integers(1, 7, 3000)
     q_pids, q_camids = rng.integers(0, 60, 40), rng.integers(1, 7, 40)
     scores = rng.integers(0, 5000, (40, 3000)).astype(np.float32)
-    options = {"rule": "llcm", "merge_identities": merge}
+    options: dict[str, Any] = {"rule": "llcm", "merge_identities": merge}
     plan = plan_ranks(q_pids, g_pids, q_camids, g_camids, tile=256, **options)
     assert len(plan.tiles) > 8
     assert 0 < plan.relevant_tiles < len(plan.tiles)

@@ -42,7 +42,7 @@ def test_equals_the_score_matrix(
     seed: int, tied: bool, merge: bool, rule: CameraRule, tile: int, kept_bytes: int
 ) -> None:
     q, g, labels = case(seed, tied=tied)
-    options = {"rule": rule, "merge_identities": merge}
+    options: dict[str, Any] = {"rule": rule, "merge_identities": merge}
     result = evaluate_streamed(q, g, *labels, tile=tile, kept_bytes=kept_bytes, **options)
     expected = evaluate_scores(q @ g.T, *labels, **options)
     np.testing.assert_array_equal(result.cmc, expected.cmc)
@@ -96,7 +96,7 @@ def test_product_is_called_at_most_twice_per_tile() -> None:
 
 def test_invalid_input_raises() -> None:
     q, g, labels = case(0)
-    options = {"rule": "none", "merge_identities": False}
+    options: dict[str, Any] = {"rule": "none", "merge_identities": False}
     with pytest.raises(UsageError, match="do not fit"):
         evaluate_streamed(q[:, :4], g, *labels, **options)
     with pytest.raises(UsageError, match="do not fit"):

@@ -39,9 +39,9 @@ scores = st.lists(st.integers(0, 12), min_size=1, max_size=30)
 @settings(max_examples=150, deadline=None)
 @given(scores, scores, st.sampled_from([0.0, 0.001, 0.01, 0.1, 0.25, 0.5, 1.0]))
 def test_not_exceeded_equals_search_over_thresholds(
-    genuine: list[int], impostor: list[int], far: float
+    accepted: list[int], refused: list[int], far: float
 ) -> None:
-    genuine, impostor = np.array(genuine, float), np.array(impostor, float)
+    genuine, impostor = np.array(accepted, float), np.array(refused, float)
     (point,) = operating_points(genuine, impostor, (far,))
     thresholds = [*np.unique(np.concatenate([genuine, impostor])), np.inf]
     allowed = [t for t in thresholds if np.mean(impostor >= t) <= far]
@@ -52,8 +52,8 @@ def test_not_exceeded_equals_search_over_thresholds(
 
 @settings(max_examples=150, deadline=None)
 @given(scores, scores, st.sampled_from([0.0, 0.001, 0.01, 0.1, 0.25, 0.5, 1.0]))
-def test_nearest_equals_search_over_thresholds(genuine: list[int], impostor: list[int], far: float) -> None:
-    genuine, impostor = np.array(genuine, float), np.array(impostor, float)
+def test_nearest_equals_search_over_thresholds(accepted: list[int], refused: list[int], far: float) -> None:
+    genuine, impostor = np.array(accepted, float), np.array(refused, float)
     (point,) = operating_points(genuine, impostor, (far,), "nearest")
     thresholds = [*np.unique(np.concatenate([genuine, impostor])), np.inf]
     reached = {t: Fraction(int(np.sum(impostor >= t)), len(impostor)) for t in thresholds}

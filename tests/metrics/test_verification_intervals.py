@@ -23,7 +23,7 @@ FARS = (0.05, 0.2)
 
 def matrix(
     seed: int, people: int = 6, each: int = 4, lift: float = 1.0, levels: int = 0
-) -> tuple[np.ndarray, ...]:
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Return scores (Q, G) and pids; ``levels`` > 0 creates ties. One query person is not in the gallery."""
     rng = np.random.default_rng(seed)
     q_pids, g_pids = np.repeat(np.arange(people + 1), each), np.tile(np.arange(people), 3)
@@ -32,7 +32,10 @@ def matrix(
 
 
 def by_loop(
-    trials: list[tuple[np.ndarray, ...]], replicates: int, seed: int, reading: FarReading = "not-exceeded"
+    trials: list[tuple[np.ndarray, np.ndarray, np.ndarray]],
+    replicates: int,
+    seed: int,
+    reading: FarReading = "not-exceeded",
 ) -> np.ndarray:
     """Compute rates (B, F) of resampled people, by repeating rows and applying the definition."""
     people = np.unique(np.concatenate([q for _, q, _ in trials]))

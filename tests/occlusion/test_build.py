@@ -10,11 +10,12 @@ import sys
 import time
 from functools import partial
 from pathlib import Path
+from typing import Any
 
-import cv2
 import numpy as np
 import pytest
 
+from tests.arrays import decode_image
 from tests.conftest import write_sysu_tree
 from tests.data import trees
 from vireid_cli.commands.main import app
@@ -114,7 +115,7 @@ def test_an_interrupted_run_continues(
     made: list[str] = []
     original = build.write_image
 
-    def failing(work: object, record: object) -> dict:  # type: ignore[type-arg]
+    def failing(work: object, record: object) -> dict[str, Any]:
         if len(made) == 100:
             raise KeyboardInterrupt
         made.append("")
@@ -191,7 +192,7 @@ def test_png_and_bmp_are_lossless() -> None:
     pixels = np.random.default_rng(0).integers(0, 256, (20, 10, 3), dtype=np.uint8)
     for ending in (".png", ".bmp"):
         np.testing.assert_array_equal(decode(image.encode(pixels, ending, 95)), pixels)
-    assert cv2.imdecode(np.frombuffer(image.encode(pixels, ".jpg", 95), np.uint8), 1).shape == (20, 10, 3)
+    assert decode_image(image.encode(pixels, ".jpg", 95)).shape == (20, 10, 3)
 
 
 def test_a_damaged_library_is_refused(drawn: Path, tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ import sys
 import types
 from collections import Counter
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -143,11 +144,11 @@ def test_without_pycocotools_the_extra_is_named(tmp_path: Path, monkeypatch: pyt
 
 def write_coco(folder: Path, images: int = 6) -> Path:
     names = {1: "fire hydrant", 2: "unicorn"}
-    content: dict = {
+    content: dict[str, Any] = {
         "images": [],
         "annotations": [],
         "categories": [{"id": k, "name": n} for k, n in names.items()],
-    }  # type: ignore[type-arg]
+    }
     for k in range(images):
         image = photograph()
         cv2.imwrite(str(folder / f"{k}.png"), cv2.cvtColor(image, cv2.COLOR_RGB2BGR))
@@ -371,7 +372,7 @@ def test_grabcut_finds_the_edge_again() -> None:
 def test_sam_s_form_end_to_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     class Predictor:
         def __init__(self, model: nn.Module) -> None:
-            assert torch.equal(model.weight, torch.tensor([[2.0]]))
+            assert torch.equal(model.get_parameter("weight"), torch.tensor([[2.0]]))
             assert not model.training
 
         def set_image(self, image: np.ndarray) -> None:

@@ -18,6 +18,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from numpy.lib import format as npy
 
+from tests.arrays import save_arrays
 from vireid_cli import array_files
 from vireid_cli.array_files import load_arrays, map_array
 from vireid_cli.data.features import read_features
@@ -29,7 +30,7 @@ from vireid_cli.results.arrays import read_arrays
 
 def header(shape: tuple[int, ...], descr: object = "<f8", fortran: bool = False) -> bytes:
     file = io.BytesIO()
-    npy.write_array_header_1_0(file, {"descr": descr, "fortran_order": fortran, "shape": shape})  # type: ignore[dict-item]
+    npy.write_array_header_1_0(file, {"descr": descr, "fortran_order": fortran, "shape": shape})
     return file.getvalue()
 
 
@@ -224,9 +225,9 @@ RANKING = {
 )
 def test_arrays_of_a_run_fit_their_form(name: str, value: np.ndarray, message: str, tmp_path: Path) -> None:
     path = tmp_path / "ranking.npz"
-    np.savez(path, **RANKING)
+    save_arrays(path, **RANKING)
     read_arrays(path, schema.RANKING_ARRAYS, "again")
-    np.savez(path, **(RANKING | {name: value}))
+    save_arrays(path, **(RANKING | {name: value}))
     with pytest.raises(DataError, match=message):
         read_arrays(path, schema.RANKING_ARRAYS, "again")
 
@@ -238,7 +239,7 @@ def test_offsets_divide_their_array(offsets: list[int], tmp_path: Path) -> None:
         "first_rank_offsets": np.array(offsets, np.int64),
     }  # fmt: skip
     path = tmp_path / "ranking.npz"
-    np.savez(path, **arrays)
+    save_arrays(path, **arrays)
     with pytest.raises(DataError, match="does not divide 'first_ranks' into trials"):
         read_arrays(path, schema.FIRST_RANK_ARRAYS, "again")
 
@@ -248,7 +249,7 @@ def test_offsets_divide_their_array(offsets: list[int], tmp_path: Path) -> None:
 def test_changed_bytes_are_refused_or_read(changes: list[tuple[int, int]], tmp_path: Path) -> None:
     path = tmp_path / "arrays.npz"
     labels = {f"{side}_{name}": np.arange(3) for side in "qg" for name in ("pids", "camids")}
-    np.savez(path, distance=np.ones((3, 3)), **labels)
+    save_arrays(path, distance=np.ones((3, 3)), **labels)
     content = bytearray(path.read_bytes())
     for position, value in changes:
         content[position % len(content)] = value

@@ -84,9 +84,10 @@ def test_every_schedule_key_acts_where_it_is_let_through() -> None:
         return [factor(Schedule.model_validate(keys), epoch, 30) for epoch in range(30)]
 
     step, cosine = {"milestones": (12, 20)}, {"kind": "cosine"}
-    for base, changes in (
-        (step, [{"milestones": (15,)}, {"gamma": 0.5}, {"warmup_epochs": 3}, {"warmup_start": 0.5}]),
-        (cosine, [{"warmup_epochs": 3}, {"warmup_start": 0.5}, {"kind": "step"}]),
-    ):
+    cases: list[tuple[dict[str, object], list[dict[str, object]]]] = [
+        (dict(step), [{"milestones": (15,)}, {"gamma": 0.5}, {"warmup_epochs": 3}, {"warmup_start": 0.5}]),
+        (dict(cosine), [{"warmup_epochs": 3}, {"warmup_start": 0.5}, {"kind": "step"}]),
+    ]
+    for base, changes in cases:
         for change in changes:
             assert factors(**{**base, **change}) != factors(**base), change

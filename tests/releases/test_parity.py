@@ -46,7 +46,7 @@ def trained(network: ReIdNetwork) -> ReIdNetwork:
     return network.double().train()
 
 
-def terms(case: str) -> dict[str, float]:
+def terms(case: str) -> dict[str, np.ndarray]:
     """The release's weighted loss terms under our names."""
     arrays = parity.expected(case)
     if case.startswith("agw"):

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import cv2
 import numpy as np
 import pytest
 
+from tests.arrays import read_image
 from vireid_cli.data.identity import marks
 from vireid_cli.data.protocols import plans_for
 from vireid_cli.data.protocols.request import Request
@@ -98,7 +98,7 @@ def test_spectra_match_the_layouts(data: Path) -> None:
         (llcm, "vis/*/*", False),
         (llcm, "nir/*/*", True),
     ):
-        pixels = [cv2.imread(str(path)).astype(int) for path in root.glob(pattern)]
+        pixels = [read_image(path).astype(int) for path in root.glob(pattern)]
         spread = np.mean([np.ptp(image, axis=2).mean() for image in pixels])
         assert (spread < 1) == infrared
         if (root, infrared) == (llcm, False):

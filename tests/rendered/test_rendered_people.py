@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from typing import Any
 
 import numpy as np
 import pytest
@@ -56,10 +57,16 @@ def test_height_of_the_solids_is_the_stature() -> None:
 
 
 def test_garments_determine_the_solids() -> None:
-    plain = {"top": "shirt", "bottom": "trousers", "hat": "none", "hair": "short", "carried": "nothing"}
+    plain: dict[str, Any] = {
+        "top": "shirt",
+        "bottom": "trousers",
+        "hat": "none",
+        "hair": "short",
+        "carried": "nothing",
+    }
     one = dataclasses.replace(draw_person(1, 1), scarf=False, hood=False, tail=0.0, **plain)
 
-    def more(**traits: object) -> int:
+    def more(**traits: Any) -> int:
         counts = [present(sculpt([p], posture(1))).sum() for p in (one, dataclasses.replace(one, **traits))]
         return int(counts[1] - counts[0])
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 import torch
@@ -33,7 +35,7 @@ def rotation(rng: np.random.Generator) -> np.ndarray:
 
 
 def one_ellipsoid(
-    rng: np.random.Generator, **cut: float
+    rng: np.random.Generator, **cut: Any
 ) -> tuple[Primitives, np.ndarray, np.ndarray, np.ndarray]:
     centre = np.array([[rng.uniform(-0.2, 0.2), rng.uniform(-0.2, 0.2), rng.uniform(3, 5)]])
     radii = rng.uniform(0.08, 0.35, 3)
@@ -55,7 +57,7 @@ def march(d: np.ndarray, a: np.ndarray, b: np.ndarray, r0: float, r1: float) -> 
     """Return the depth of the first hit along d by sphere tracing; infinite without a hit."""
     unit, t = d / np.linalg.norm(d), 0.0
     for _ in range(200):
-        step = round_cone_distance(unit * t, a, b, r0, r1)
+        step = float(round_cone_distance(unit * t, a, b, r0, r1))
         if step < 1e-7:
             return float(t * unit[2])
         t += step

@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 from scipy.io import loadmat
 
+from tests.arrays import read_image
 from vireid_cli.errors import DataError, UsageError
 from vireid_cli.lock import locked
 from vireid_cli.rendered import RenderOptions, read_manifest, verify_tree, write_tree
@@ -47,7 +48,7 @@ def test_layout_is_that_of_sysu(tree: Path) -> None:
     names = {name for name in contents(tree) if name.endswith(".jpg")}
     assert names == expected
     for name in sorted(names):
-        image = cv2.imread(str(tree / name), cv2.IMREAD_UNCHANGED)
+        image = read_image(tree / name, cv2.IMREAD_UNCHANGED)
         assert image.ndim == 3
         assert image.shape[2] == 3
         if name[3] in "36":

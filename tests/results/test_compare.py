@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import numpy as np
 import pytest
 
@@ -19,13 +21,17 @@ from vireid_cli.results.schema import EvaluationFile, Metric
 
 
 def evaluation(
-    rank1: float, protocol: str = "all-single-seeded", fingerprint: dict[str, object] | None = None
+    rank1: float, protocol: str = "all-single-seeded", fingerprint: Mapping[str, object] | None = None
 ) -> EvaluationFile:
     return EvaluationFile(
-        version=1, protocol=protocol, fingerprint=fingerprint or {}, trials=1,
+        version=1, protocol=protocol, fingerprint=dict(fingerprint or {}), trials=1,
         queries=1, valid_queries=1, gallery=2,
-        metrics={"rank1": Metric(mean=rank1, std=None), "mAP": Metric(mean=rank1 / 2, std=None)},
+        metrics={
+            name: Metric(mean=mean, std=None, interval=None)
+            for name, mean in (("rank1", rank1), ("mAP", rank1 / 2))
+        },
         cmc=[rank1], per_trial={}, chance={"rank1": 0.01, "mAP": 0.02}, reported=[],
+        interval="", variants=[],
     )  # fmt: skip
 
 

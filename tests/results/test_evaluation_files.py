@@ -58,6 +58,7 @@ def without_identifiers(folder: Path) -> None:
 
 def test_one_identifier_in_every_file(tmp_path: Path) -> None:
     stored = made(tmp_path / "all")
+    assert stored.identifier
     assert len(stored.identifier) == 32
     for name in (schema.RANKING, schema.EMBEDDINGS):
         with np.load(tmp_path / "all" / name) as file:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
+from typing import Any
 
 import pytest
 
@@ -15,14 +17,21 @@ METRICS = ("mAP",)
 
 
 def member(
-    name: str, mAP: float = 0.5, seed: int = 0, data: str = "a", recipe: str = "fdnm", **settings: object
+    name: str,
+    mAP: float = 0.5,
+    seed: int = 0,
+    data: str = "a",
+    recipe: str = "fdnm",
+    settings: Mapping[str, object] = {},
+    **more: object,
 ) -> Member:
+    """One run of a sweep; ``settings`` and ``more`` are keys of its recipe."""
     usual = {"name": recipe, "data.size": [96, 48], "margin": 0.2, "weight": 0.5}
-    return Member(name, seed, {**usual, **settings}, data, {"mAP": mAP})
+    return Member(name, seed, {**usual, **settings, **more}, data, {"mAP": mAP})
 
 
-def values(members: list[Member], key: str | None = None, **options: object) -> list[object]:
-    return [point.value for point in sweep_of(members, key, METRICS, **options).points]  # type: ignore[arg-type]
+def values(members: list[Member], key: str | None = None, **options: Any) -> list[object]:
+    return [point.value for point in sweep_of(members, key, METRICS, **options).points]
 
 
 def test_settings_are_the_resolved_recipe_without_names_and_seed() -> None:
@@ -89,8 +98,8 @@ def test_a_grid_has_to_be_cut_by_hand() -> None:
 
 def test_options_that_come_with_a_method_are_said() -> None:
     members = [
-        member("a", **{"method.name": "agw", "method.options.wrt": True}),
-        member("b", **{"method.name": "fdnm", "method.options.cnm.margin": 0.1}),
+        member("a", settings={"method.name": "agw", "method.options.wrt": True}),
+        member("b", settings={"method.name": "fdnm", "method.options.cnm.margin": 0.1}),
     ]
     found = sweep_of(members, "method.name", METRICS)
     assert [point.value for point in found.points] == ["agw", "fdnm"]
@@ -117,7 +126,9 @@ def test_recipes_by_name() -> None:
 
 
 def test_figures_on_different_images_are_refused_where_both_are_taken() -> None:
-    members = [member(f"{m}{d}", margin=m, data=d, **{"data.dataset": d}) for m in (0, 1) for d in "ab"]
+    members = [
+        member(f"{m}{d}", data=d, settings={"margin": m, "data.dataset": d}) for m in (0, 1) for d in "ab"
+    ]
     with pytest.raises(UsageError, match="differ in other keys"):
         sweep_of(members, "margin", METRICS)
     assert values(members, "margin", where=["data.dataset=b"]) == [0, 1]
@@ -132,7 +143,9 @@ def test_one_run_is_no_sweep() -> None:
 
 
 def test_a_key_by_its_end_and_wrong_keys() -> None:
-    members = [member(str(m), **{"method.options.cnm.margin": m, "data.margin": 1}) for m in (0.0, 0.1)]
+    members = [
+        member(str(m), settings={"method.options.cnm.margin": m, "data.margin": 1}) for m in (0.0, 0.1)
+    ]
     assert sweep_of(members, "cnm.margin", METRICS).key == "method.options.cnm.margin"
     assert sweep_of(members, None, METRICS).key == "method.options.cnm.margin"
     with pytest.raises(UsageError, match=r"key 'cnm.margn'(.|\n)*method.options.cnm.margin"):

@@ -140,7 +140,7 @@ def test_the_published_mask_rcnn_is_frozen_as_torchvision_freezes_it(
     image = torch.rand(1, 3, 64, 64)
     with torch.inference_mode():
         for one, other in zip(
-            model.backbone(image).values(), reference.backbone(image).values(), strict=True
+            model.get_submodule("backbone")(image).values(), reference.backbone(image).values(), strict=True
         ):
             assert torch.equal(one, other)
 

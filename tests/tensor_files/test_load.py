@@ -10,6 +10,7 @@ import sys
 import tarfile
 import zipfile
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -206,7 +207,7 @@ def test_the_hash_is_compared_before_anything_is_read(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("legacy", [False, True])
 def test_numpy_values_of_published_checkpoints(tmp_path: Path, legacy: bool) -> None:
-    content = {
+    content: dict[str, Any] = {
         "net": STATE,
         "cmc": np.linspace(0, 1, 5, dtype=np.float32),
         "table": np.asfortranarray(np.arange(6, dtype=">i4").reshape(2, 3)),

@@ -36,7 +36,7 @@ def test_round_trip(tmp_path: Path) -> None:
     assert read_metadata(path) == {**METADATA, SEAL: read_metadata(path)[SEAL]}
 
 
-def accepted(load: Load, path: Path) -> object:
+def accepted(load: Load, path: Path) -> tuple[dict[str, Tensor], dict[str, str]] | None:
     """Tensors and metadata of a file; None: it is refused."""
     try:
         return load(path), read_metadata(path)

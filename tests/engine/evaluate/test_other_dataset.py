@@ -11,8 +11,8 @@ import pytest
 from tests.conftest import TEST, write_sysu_tree
 from vireid_cli.data.protocols.request import Request
 from vireid_cli.data.provenance import OCCLUSION
-from vireid_cli.data.store import open_store
-from vireid_cli.engine.engine import Engine
+from vireid_cli.data.store import Store, open_store
+from vireid_cli.engine.engine import Engine, FigureOptions
 from vireid_cli.engine.evaluate.result import EvaluateOptions
 from vireid_cli.engine.subjects.output import Output
 from vireid_cli.engine.visualize import ranking as ranking_drawing
@@ -78,13 +78,16 @@ def test_both_datasets_stand_side_by_side(
     assert ours["data"] != theirs["data"]
     assert own.content["metrics"] != other.content["metrics"]
     shown: list[str] = []
-    monkeypatch.setattr(
-        ranking_drawing, "ensure_prepared", lambda name, *_: shown.append(name) or open_store(data, name)
-    )
+
+    def ensure(name: str, *_: object) -> Store:
+        shown.append(name)
+        return open_store(data, name)
+
+    monkeypatch.setattr(ranking_drawing, "ensure_prepared", ensure)
     for protocol in run.evaluations():
         out = Output(tmp_path / f"{protocol}.png")
-        options = {"queries": 1, "order": "worst", "seed": 0, "output": out}
-        assert engine.visualize("ranking", run, protocol=protocol, **options).is_file()
+        options: FigureOptions = {"queries": 1, "order": "worst", "seed": 0, "protocol": protocol}
+        assert engine.visualize("ranking", run, output=out, **options).is_file()
     assert shown == ["sysu", "occ-sysu"]
 
 

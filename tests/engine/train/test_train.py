@@ -82,10 +82,11 @@ def test_resume_gives_the_same_weights_to_the_bit(
 def test_not_a_number_is_named_and_the_batch_saved(
     tiny_recipe: Path, sysu_tree: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    losses, taken, bad = Baseline.losses, [], [4]
+    losses, bad = Baseline.losses, [4]
+    taken: list[Batch] = []
 
-    def poisoned(self: Baseline, batch: object) -> dict[str, torch.Tensor]:
-        terms = losses(self, batch)  # type: ignore[arg-type]
+    def poisoned(self: Baseline, batch: Batch) -> dict[str, torch.Tensor]:
+        terms = losses(self, batch)
         taken.append(batch)
         return terms | ({"triplet": terms["triplet"] * float("nan")} if len(taken) == bad[0] else {})
 

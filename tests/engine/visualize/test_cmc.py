@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from matplotlib.figure import Figure
 
 from tests.conftest import Listener
 from tests.engine.conftest import MakeRun
@@ -21,6 +22,7 @@ from vireid_cli.engine.subjects.output import Output
 from vireid_cli.engine.visualize import cmc as drawing
 from vireid_cli.errors import DataError, UsageError
 from vireid_cli.figures import style
+from vireid_cli.figures.cmc import CmcCurve
 from vireid_cli.recipe.schema import Recipe
 from vireid_cli.results import schema
 from vireid_cli.results.run import RunFolder
@@ -42,6 +44,12 @@ def as_version_1(run: RunFolder) -> None:
         files.write_npz(folder / name, **arrays)
 
 
+def band_at(curve: CmcCurve, rank: int) -> list[float]:
+    assert curve.low is not None
+    assert curve.high is not None
+    return [float(curve.low[rank - 1]), float(curve.high[rank - 1])]
+
+
 def test_curve_and_band_are_those_of_the_metrics(evaluated_run: MakeRun) -> None:
     run = evaluated_run("a")
     content = run.evaluations()[PROTOCOL]
@@ -49,8 +57,8 @@ def test_curve_and_band_are_those_of_the_metrics(evaluated_run: MakeRun) -> None
     np.testing.assert_allclose(curve.cmc, content["cmc"], rtol=0, atol=1e-12)
     for k in (1, 5, 10, 20):
         metric = content["metrics"][f"rank{k}"]
-        found = [curve.low[k - 1], curve.high[k - 1]]
-        np.testing.assert_allclose(found, metric["interval"], rtol=0, atol=1e-12)
+        assert band_at(curve, k) == pytest.approx(metric["interval"], rel=0, abs=1e-12)
+    assert curve.chance is not None
     assert curve.chance[0] == pytest.approx(content["chance"]["rank1"], abs=1e-12)
     assert len(content["chance_cmc"]) == 50
 
@@ -60,11 +68,13 @@ def test_trials_with_queries_of_their_own(evaluated_run: MakeRun) -> None:
     content = run.evaluations()[PROTOCOL]
     curve = cmc_curve(run, SESSION, "a", None, 5)
     np.testing.assert_allclose(curve.cmc, content["cmc"][:5], rtol=0, atol=1e-12)
-    np.testing.assert_allclose([curve.low[0], curve.high[0]], content["metrics"]["rank1"]["interval"])
+    assert band_at(curve, 1) == pytest.approx(content["metrics"]["rank1"]["interval"])
 
 
 def test_ranks_beyond_the_stored_cmc(evaluated_run: MakeRun) -> None:
     curve = cmc_curve(evaluated_run("a"), SESSION, "a", PROTOCOL, 40)
+    assert curve.low is not None
+    assert curve.chance is not None
     assert len(curve.cmc) == len(curve.low) == len(curve.chance) == 40
     assert curve.cmc[-1] == 1.0  # six identities: everybody is found
 
@@ -85,9 +95,12 @@ def test_the_subtitle_speaks_of_a_band_only_where_there_is_one(
     evaluated_run: MakeRun, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     said: list[str] = []
-    monkeypatch.setattr(
-        drawing.cmc, "cmc_figure", lambda curves, title, subtitle: said.append(subtitle) or style.blank(1, 1)
-    )
+
+    def figure(curves: object, title: str, subtitle: str) -> Figure:
+        said.append(subtitle)
+        return style.blank(1, 1)
+
+    monkeypatch.setattr(drawing.cmc, "cmc_figure", figure)
     run = evaluated_run("a")
     engine = Engine.choose(device="cpu", data_dir=tmp_path, runs_dir=tmp_path / "runs")
     for old in (False, True):
@@ -142,11 +155,11 @@ def test_a_damaged_recipe_of_a_run_is_a_failure_of_the_run(
     run, other = evaluated_run("a"), evaluated_run("b")
     engine = Engine.choose(device="cpu", data_dir=tmp_path, runs_dir=tmp_path / "runs")
     run.recipe_file.write_bytes(content) if content is not None else run.recipe_file.unlink()
-    drawn = {"output": Output(), "protocol": None}
+    output = Output()
     for use in (
         lambda: labels_of([other, run]),
-        lambda: engine.visualize("ranking", run, queries=1, order=None, seed=0, **drawn),
-        lambda: engine.visualize("report", run, ids=4, seed=0, latency=False, **drawn),
+        lambda: engine.visualize("ranking", run, queries=1, order=None, seed=0, protocol=None, output=output),
+        lambda: engine.visualize("report", run, ids=4, seed=0, latency=False, protocol=None, output=output),
         lambda: engine.visualize("attention", run, output=Output(), ids=1, steps=1),
         lambda: select_checkpoint(run),
         lambda: engine.resume(run),

@@ -6,6 +6,7 @@ import json
 import re
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 from matplotlib.figure import Figure
@@ -15,8 +16,8 @@ from tests.data import trees
 from tests.engine.test_datasets import TINY, WRITERS, engine
 from tests.occlusion.test_compose import library
 from vireid_cli.data import protocols
-from vireid_cli.data.protocols.request import Request
-from vireid_cli.engine.engine import Engine
+from vireid_cli.data.protocols.request import LlcmProtocol, Request
+from vireid_cli.engine.engine import Engine, FigureOptions
 from vireid_cli.engine.prepare import ensure_prepared
 from vireid_cli.engine.subjects.output import Output
 from vireid_cli.engine.visualize import occlusion
@@ -26,7 +27,7 @@ from vireid_cli.results.wording import protocol_words
 from vireid_cli.types import Modality, Record, RecordTable
 
 SIZE = (32, 16)
-LLCM = ("llcm-train", "llcm-release", "llcm-full")
+LLCM: tuple[LlcmProtocol, ...] = ("llcm-train", "llcm-release", "llcm-full")
 RANKING = {"protocol": None, "queries": 2, "order": None, "seed": 0}
 
 
@@ -54,14 +55,14 @@ def runs(there: dict[str, Engine], tmp_path_factory: pytest.TempPathFactory) -> 
     text = "method: {name: baseline}\nbackbone: {name: resnet18, weights: none, width: 16}\n"
     recipe.write_text(f"paper: none\n{text}")
     settings = [*TINY, "train.steps_per_epoch=1"]
-    found = {}
+    found: dict[str, RunFolder] = {}
     for name in ("regdb", "llcm", "oulu"):
         found[name] = there[name].train(str(recipe), [*settings, f"data.dataset={name}"])
         there[name].evaluate(found[name])
     return found
 
 
-def words_of(engine: Engine, figure: str, subject: RunFolder | str, **options: object) -> list[str]:
+def words_of(engine: Engine, figure: str, subject: RunFolder | str, **options: Any) -> list[str]:
     output = Words()
     engine.visualize(figure, subject, output=output, **options)
     return output.said
@@ -85,7 +86,10 @@ def test_cameras_say_something_where_a_modality_has_several() -> None:
 @pytest.mark.parametrize("name", ["regdb", "llcm", "folder"])
 def test_who_queries_is_said_as_it_is(there: dict[str, Engine], name: str) -> None:
     store = ensure_prepared(name, there[name].session, SIZE, "lanczos")
-    of = {"llcm": [Request(llcm=protocol) for protocol in LLCM], "regdb": [Request(trial=1)]}
+    of: dict[str, list[Request]] = {
+        "llcm": [Request(llcm=protocol) for protocol in LLCM],
+        "regdb": [Request(trial=1)],
+    }
     requests = of.get(name, [Request()])
     plans = [plan for request in requests for plan in protocols.plans_for(store, request)]
     assert len(plans) == 2 * len(requests)
@@ -199,7 +203,7 @@ def test_rankings_and_reports(
     [about] = [word for word in ranking if "cosine similarity" in word]
     assert (", trial 0," in about) == (name == "llcm"), "of one gallery there are no trials"
     assert name == "oulu" or ("i2v" in about and "(infrared queries, visible gallery)" in about)
-    options = {"protocol": None, "ids": 4, "seed": 0, "latency": False}
+    options: FigureOptions = {"protocol": None, "ids": 4, "seed": 0, "latency": False}
     path = there[name].visualize("report", runs[name], output=Output(tmp_path / "r.html"), **options)
     text = path.read_text(encoding="utf-8")
     assert ('id="cameras"' in text) == ('href="#cameras"' in text) == cameras

@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
 from matplotlib.figure import Figure
 
 from tests.engine.conftest import MakeRun
-from vireid_cli.engine.engine import Engine
+from vireid_cli.engine.engine import Engine, RunName
 from vireid_cli.engine.subjects.output import Output
 from vireid_cli.engine.visualize import ranking as drawing
 from vireid_cli.errors import UsageError
@@ -28,7 +29,7 @@ class Drawn:
     """Catches what is handed to the figure."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch, paths: np.ndarray) -> None:
-        self.groups: list = []
+        self.groups: list[Any] = []
         self.words: tuple[str, ...] = ()
         real = {name: getattr(drawing.ranking, name) for name in ("ranking_figure", "compared_figure")}
         for name, figure in real.items():
@@ -78,7 +79,7 @@ def engine(tmp_path: Path) -> Engine:
     return Engine.choose(device="cpu", data_dir=tmp_path, runs_dir=tmp_path / "runs")
 
 
-def draw(engine: Engine, runs: list[RunFolder], tmp_path: Path, **options: object) -> Path:
+def draw(engine: Engine, runs: RunName | Sequence[RunName], tmp_path: Path, **options: Any) -> Path:
     output = Output(tmp_path / "figure.png", dpi=40)
     return engine.visualize("ranking", runs, output=output, **{**CHOICE, **options})
 

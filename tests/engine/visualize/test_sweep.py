@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
+from matplotlib.figure import Figure
 
 from tests.conftest import Listener
 from tests.engine.conftest import MakeRun
@@ -44,16 +46,21 @@ def swept(evaluated_run: MakeRun) -> list[RunFolder]:
 
 
 @pytest.fixture
-def figures(monkeypatch: pytest.MonkeyPatch) -> list:
+def figures(monkeypatch: pytest.MonkeyPatch) -> list[tuple[Any, ...]]:
     """What the figure was given, call by call."""
-    seen: list = []
+    seen: list[tuple[Any, ...]] = []
     real = drawing.sweep.sweep_figure
-    monkeypatch.setattr(drawing.sweep, "sweep_figure", lambda *given: seen.append(given) or real(*given))
+
+    def figure(*given: Any) -> Figure:
+        seen.append(given)
+        return real(*given)
+
+    monkeypatch.setattr(drawing.sweep, "sweep_figure", figure)
     return seen
 
 
-def draw(engine: Engine, folder: Path, **options: object) -> Path:
-    wanted = {"key": None, "metrics": ("rank1", "mAP"), "protocol": None, **options}
+def draw(engine: Engine, folder: Path, **options: Any) -> Path:
+    wanted: dict[str, Any] = {"key": None, "metrics": ("rank1", "mAP"), "protocol": None, **options}
     return engine.visualize("sweep", folder, output=Output(dpi=50), **wanted)
 
 
@@ -62,7 +69,7 @@ def mAP(run: RunFolder) -> float:
 
 
 def test_a_weight_with_its_seeds_from_one_folder(
-    engine: Engine, swept: list[RunFolder], figures: list, tmp_path: Path, listener: Listener
+    engine: Engine, swept: list[RunFolder], figures: list[tuple[Any, ...]], tmp_path: Path, listener: Listener
 ) -> None:
     path = draw(engine, tmp_path / "runs", key="cnm.weight")
     assert path == tmp_path / "runs" / "figures" / "sweep-cnm-weight.png"
@@ -82,7 +89,7 @@ def test_a_weight_with_its_seeds_from_one_folder(
 
 
 def test_runs_that_are_not_evaluated_are_left_out_and_named(
-    engine: Engine, swept: list[RunFolder], figures: list, tmp_path: Path, listener: Listener
+    engine: Engine, swept: list[RunFolder], figures: list[tuple[Any, ...]], tmp_path: Path, listener: Listener
 ) -> None:
     (swept[3].evaluation(PROTOCOL) / "metrics.json").unlink()
     draw(engine, tmp_path / "runs", key="cnm.weight")
@@ -95,7 +102,7 @@ def test_runs_that_are_not_evaluated_are_left_out_and_named(
 
 
 def test_runs_with_a_damaged_evaluation_are_left_out_and_named(
-    engine: Engine, swept: list[RunFolder], figures: list, tmp_path: Path, listener: Listener
+    engine: Engine, swept: list[RunFolder], figures: list[tuple[Any, ...]], tmp_path: Path, listener: Listener
 ) -> None:
     files.write_text(swept[3].evaluation(PROTOCOL) / "metrics.json", "{")
     draw(engine, tmp_path / "runs", key="cnm.weight")
@@ -113,7 +120,7 @@ def test_runs_with_a_damaged_evaluation_are_left_out_and_named(
 
 
 def test_links_to_runs_count_once(
-    engine: Engine, swept: list[RunFolder], figures: list, tmp_path: Path, listener: Listener
+    engine: Engine, swept: list[RunFolder], figures: list[tuple[Any, ...]], tmp_path: Path, listener: Listener
 ) -> None:
     folder = tmp_path / "links"
     folder.mkdir()
@@ -146,7 +153,7 @@ def test_what_can_not_be_drawn_is_said(
 
 
 def test_methods_stand_beside_each_other_as_words(
-    engine: Engine, evaluated_run: MakeRun, figures: list, tmp_path: Path, listener: Listener
+    engine: Engine, evaluated_run: MakeRun, figures: list[tuple[Any, ...]], tmp_path: Path, listener: Listener
 ) -> None:
     for recipe in ("agw", "fdnm", "deen"):
         evaluated_run(recipe, recipe=load_recipe(recipe))
@@ -161,7 +168,7 @@ def test_methods_stand_beside_each_other_as_words(
 
 
 def test_a_study_whose_runs_lie_with_another(
-    engine: Engine, evaluated_run: MakeRun, figures: list, tmp_path: Path, tiny_recipe: Path
+    engine: Engine, evaluated_run: MakeRun, figures: list[tuple[Any, ...]], tmp_path: Path, tiny_recipe: Path
 ) -> None:
     rows = tuple(
         Row(label=str(m), recipe=str(tiny_recipe), set={"method.options.margin": m}) for m in (0.1, 0.5)
@@ -184,7 +191,7 @@ def test_a_study_whose_runs_lie_with_another(
 def test_a_study_leaves_out_what_its_rows_start_from(
     engine: Engine,
     evaluated_run: MakeRun,
-    figures: list,
+    figures: list[tuple[Any, ...]],
     tmp_path: Path,
     tiny_recipe: Path,
     listener: Listener,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
@@ -15,12 +15,11 @@ import torch
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from tests.conftest import TINY
+from tests.conftest import TINY, Listener
 from tests.engine.evaluated_runs import evaluated as made_up
 from vireid_cli.data.store import open_store
 from vireid_cli.engine.embed import load_trained, to_images
-from vireid_cli.engine.engine import Engine
-from vireid_cli.engine.reporter import Reporter
+from vireid_cli.engine.engine import Engine, FigureOptions
 from vireid_cli.engine.subjects import components
 from vireid_cli.engine.subjects.components import component_rows, components_of
 from vireid_cli.engine.subjects.embeddings import embedded
@@ -34,19 +33,26 @@ from vireid_cli.frequency import fourier
 from vireid_cli.results.run import RunFolder
 from vireid_cli.types import Embeddings, Modality
 
-OPTIONS = {"protocol": None, "ids": 4, "images": 4, "seed": 0, "by": "modality", "component": "all"}
+OPTIONS: FigureOptions = {
+    "protocol": None,
+    "ids": 4,
+    "images": 4,
+    "seed": 0,
+    "by": "modality",
+    "component": "all",
+}
 
 
 @pytest.fixture(scope="module")
-def trained(
-    sysu_tree: Path, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[tuple[Engine, list[RunFolder]]]:
+def trained(sysu_tree: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Engine, list[RunFolder]]:
     """Two tiny runs, evaluated."""
     place = tmp_path_factory.mktemp("tsne")
     (place / "tiny.yaml").write_text(TINY)
     engine = Engine.choose("cpu", "fp32", data_dir=sysu_tree, runs_dir=place / "runs")
     settings = ["train.epochs=1", "train.steps_per_epoch=1"]
-    runs = [engine.train(str(place / "tiny.yaml"), [*settings, f"train.seed={seed}"]) for seed in (1, 2)]
+    runs: list[RunFolder] = [
+        engine.train(str(place / "tiny.yaml"), [*settings, f"train.seed={seed}"]) for seed in (1, 2)
+    ]
     for run in runs:
         engine.evaluate(run)
     return engine, runs
@@ -84,7 +90,7 @@ def test_too_few_images_are_refused_before_the_work(
     monkeypatch.setattr(drawing, "components_of", lambda *_: pytest.fail("worked on images that are too few"))
     engine = Engine.choose("cpu", data_dir=tmp_path, runs_dir=tmp_path)
     with pytest.raises(UsageError, match=rf"images are too few for t-SNE; it needs 10(.|\n)*{hint}"):
-        engine.visualize("tsne", run, **{**OPTIONS, "ids": ids, "images": images})
+        engine.visualize("tsne", run, **OPTIONS | {"ids": ids, "images": images})
 
 
 def test_components_are_those_of_each_image_alone(trained: tuple[Engine, list[RunFolder]]) -> None:
@@ -99,7 +105,8 @@ def test_components_are_those_of_each_image_alone(trained: tuple[Engine, list[Ru
         image = to_images(store.batch((64, 32), rows[i : i + 1]), torch.device("cpu"))
         modality = Modality.of(store.records.modalities[row])
         with torch.no_grad():
-            maps = network.trunk(network.normalise(image), modality)
+            pixels = network.get_submodule("normalise")(image)
+            maps = network.get_submodule("trunk")(pixels, modality)
         spectrum = fourier.spectrum(maps)
         size, angle = fourier.amplitude(spectrum), fourier.phase(spectrum).flatten().numpy()
         weighted = (size * fourier.columns_to_full(maps.shape[-1], size).sqrt()).flatten().numpy()
@@ -162,11 +169,12 @@ def test_one_component_is_drawn_into_the_run_to_the_same_bytes(
     trained: tuple[Engine, list[RunFolder]], format: str
 ) -> None:
     engine, (run, _) = trained
-    options = {**OPTIONS, "component": "phase", "output": Output(format=format, dpi=40)}
-    path = engine.visualize("tsne", run, **options)
+    options: FigureOptions = {**OPTIONS, "component": "phase"}
+    output = Output(format=format, dpi=40)
+    path = engine.visualize("tsne", run, output=output, **options)
     assert path == run.figures / f"tsne-phase.{format}"
     first = path.read_bytes()
-    assert engine.visualize("tsne", run, **options).read_bytes() == first
+    assert engine.visualize("tsne", run, output=output, **options).read_bytes() == first
 
 
 def test_other_images_and_a_further_trained_network_are_noticed(
@@ -177,13 +185,11 @@ def test_other_images_and_a_further_trained_network_are_noticed(
     other = replace(one, fingerprint={**one.fingerprint, "data": "0123456789ab"})
     with pytest.raises(DataError, match=r"(?s)other images \(0123456789ab\).*vireid evaluate"):
         components_of(other, engine.session, ("phase",))
-    told: list[str] = []
-    reporter = Reporter()
-    reporter.warn = told.append  # type: ignore[method-assign]
+    listener = Listener()
     older = replace(one, fingerprint={**one.fingerprint, "checkpoint": "last (epoch 0 of 1)"})
-    components_of(older.take(np.arange(2)), replace(engine.session, reporter=reporter), ("phase",))
-    assert len(told) == 1
-    assert "checkpoint last (epoch 0 of 1)" in told[0]
+    components_of(older.take(np.arange(2)), replace(engine.session, reporter=listener), ("phase",))
+    assert len(listener.warnings) == 1
+    assert "checkpoint last (epoch 0 of 1)" in listener.warnings[0]
 
 
 def test_without_data_or_checkpoint_it_says_what_to_do(
@@ -193,7 +199,7 @@ def test_without_data_or_checkpoint_it_says_what_to_do(
     elsewhere = Engine.choose("cpu", data_dir=tmp_path / "empty")
     with pytest.raises(UsageError, match="vireid prepare"):
         elsewhere.visualize("tsne", run, **OPTIONS)
-    spatial = {**OPTIONS, "component": "spatial"}
+    spatial: FigureOptions = {**OPTIONS, "component": "spatial"}
     assert elsewhere.visualize("tsne", run, output=Output(tmp_path / "a.png", dpi=40), **spatial).is_file()
     bare = RunFolder(tmp_path / "bare")
     (bare.folder / "evaluation").mkdir(parents=True)
