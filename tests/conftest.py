@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import functools
 import os
-from collections.abc import Mapping
+import sys
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import NamedTuple
 
 import cv2
 import numpy as np
 import pytest
 import torch
+import typer.main
 
+from vireid_cli.commands import main as command_line
 from vireid_cli.engine.reporter import Reporter
 
 # One thread, here and in processes that tests start: networks are tiny, and threads that wait for each
@@ -110,3 +115,34 @@ class Listener(Reporter):
 def listener() -> Listener:
     """A reporter that keeps everything."""
     return Listener()
+
+
+class CommandResult(NamedTuple):
+    """Exit code and output of a command."""
+
+    code: int
+    out: str
+    err: str
+
+
+Command = Callable[..., CommandResult]
+"""Runs ``vireid`` with the given words, in this process."""
+
+_parsed_commands = functools.cache(typer.main.get_command)
+"""Typer's commands, built once: building takes longer than most commands that refuse their options."""
+
+
+@pytest.fixture
+def vireid(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Command:
+    """A function that runs a command line in this process, as ``main`` does."""
+    monkeypatch.setattr(typer.main, "get_command", _parsed_commands)
+
+    def run(*words: object) -> CommandResult:
+        monkeypatch.setattr(sys, "argv", ["vireid", *map(str, words)])
+        with pytest.raises(SystemExit) as ended:
+            command_line.main()
+        captured = capsys.readouterr()
+        assert "Traceback" not in captured.err
+        return CommandResult(int(ended.value.code or 0), captured.out, captured.err)
+
+    return run

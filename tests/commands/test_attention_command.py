@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-Command = Callable[..., Any]
+from tests.conftest import Command
 
 TRAIN = ("train", "--recipe", "tiny.yaml", "--set", "train.epochs=1", "--set", "train.steps_per_epoch=1")
 

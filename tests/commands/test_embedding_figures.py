@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tests.commands.conftest import Command
+from tests.conftest import Command
 from tests.engine.evaluated_runs import evaluated
 
 EVERYTHING = np.arange(96)

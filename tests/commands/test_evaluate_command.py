@@ -5,30 +5,15 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from tests.arrays import save_arrays
-from vireid_cli.commands import main as command_line
+from tests.conftest import Command
 
 GOLDEN = Path(__file__).parents[1] / "golden"
-Command = Callable[..., tuple[int, str, str]]
-
-
-@pytest.fixture
-def vireid(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Command:
-    def run(*words: object) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["vireid", *map(str, words)])
-        with pytest.raises(SystemExit) as ended:
-            command_line.main()
-        said = capsys.readouterr()
-        assert "Traceback" not in said.err
-        return int(ended.value.code or 0), said.out, said.err
-
-    return run
 
 
 def test_a_run_in_every_way(

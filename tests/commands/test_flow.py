@@ -6,15 +6,14 @@ import json
 import re
 import shutil
 import sys
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
 
+from tests.conftest import Command
+
 GOLDEN = Path(__file__).parents[1] / "golden"
-Command = Callable[..., Any]
 
 
 def test_prepare_to_export(vireid: Command, place: Path) -> None:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.commands.conftest import Command
+from tests.conftest import Command
 
 IDLE = [
     (

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 import shutil
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -13,8 +12,7 @@ import numpy as np
 import pytest
 
 from tests.arrays import read_image
-
-Command = Callable[..., Any]
+from tests.conftest import Command
 
 SMALL = ("--size", "64x32", "--dpi", "40")
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from tests.commands.conftest import Command
+from tests.conftest import Command
 from tests.engine.test_import_run import NARROW, narrow, published, saved
 from tests.tensor_files.payloads import FORMS, Form
 from vireid_cli.results import run as runs

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from tests.conftest import Command
 from vireid_cli.engine import occlusion
 from vireid_cli.engine.session import Session
 from vireid_cli.errors import UsageError
@@ -44,7 +44,7 @@ WRONG = [
 
 @pytest.mark.parametrize(("line", "message"), WRONG, ids=lambda text: text[:50])
 def test_wrong_options_are_named_though_there_is_no_data(
-    line: str, message: str, vireid: Callable[..., Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    line: str, message: str, vireid: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("VIREID_DATA", str(tmp_path / "nowhere"))
@@ -57,7 +57,7 @@ def test_wrong_options_are_named_though_there_is_no_data(
 
 @pytest.mark.parametrize("options", ["--trial 3", "--library missing", "--root cam"])
 def test_no_library_is_drawn_for_a_tree_that_is_refused(
-    options: str, vireid: Callable[..., Any], place: Path, monkeypatch: pytest.MonkeyPatch
+    options: str, vireid: Command, place: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def refuse(*_: object, **__: object) -> None:
         raise AssertionError("the library was drawn")

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
 from PIL import Image
+
+from tests.conftest import Command
 
 
 @pytest.fixture
@@ -23,7 +23,7 @@ def people(tmp_path: Path) -> Path:
     return tmp_path / "BUAA"
 
 
-def test_the_next_command_is_a_face_recipe(vireid: Callable[..., Any], people: Path) -> None:
+def test_the_next_command_is_a_face_recipe(vireid: Command, people: Path) -> None:
     # The quickstart's batch has more people than Oulu-CASIA trains on.
     prepared = vireid("prepare", "buaa", "--root", people, "--size", "32x32", "--data", people.parent)
     assert prepared.code == 0, prepared.err

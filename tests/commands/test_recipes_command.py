@@ -5,49 +5,37 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import pytest
 
-from vireid_cli.commands import main as command_line
+from tests.conftest import Command
 from vireid_cli.engine.network import load_recipe
 from vireid_cli.recipe.load import shipped
 
-Ended = tuple[int, str, str]
-
 
 @pytest.fixture
-def vireid(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
-) -> Callable[..., Ended]:
-    """Run ``vireid recipes`` in an empty folder: exit code, stdout, stderr."""
+def recipes(vireid: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Command:
+    """A function that runs ``vireid recipes`` in an empty folder."""
     monkeypatch.chdir(tmp_path)
-
-    def run(*words: object) -> Ended:
-        monkeypatch.setattr(sys, "argv", ["vireid", "recipes", *map(str, words)])
-        with pytest.raises(SystemExit) as ended:
-            command_line.main()
-        said = capsys.readouterr()
-        return int(ended.value.code or 0), said.out, said.err
-
-    return run
+    return partial(vireid, "recipes")
 
 
-def test_list_as_a_table(vireid: Callable[..., Ended]) -> None:
-    code, out, _ = vireid("list", "deen")
+def test_list_as_a_table(recipes: Command) -> None:
+    code, out, _ = recipes("list", "deen")
     assert code == 0
     row = next(line for line in out.splitlines() if line.split()[:1] == ["deen"])
     assert row.split()[1:3] == ["deen", "sysu"]
     assert "all-single 74.70 / 71.80" in row
     assert "Zhang and Wang" in row
     assert "next: vireid recipes show deen" in out
-    code, _, err = vireid("list", "no such thing")
+    code, _, err = recipes("list", "no such thing")
     assert (code, "No recipe matches 'no such thing'." in err) == (2, True)
 
 
-def test_list_as_json(vireid: Callable[..., Ended]) -> None:
-    code, out, _ = vireid("list", "--json")
+def test_list_as_json(recipes: Command) -> None:
+    code, out, _ = recipes("list", "--json")
     found = {entry["name"]: entry for entry in json.loads(out)}
     assert code == 0
     assert len(found) == len(shipped())
@@ -60,14 +48,14 @@ def test_list_as_json(vireid: Callable[..., Ended]) -> None:
     assert entry["paper"].startswith("SEPG-Net")
 
 
-def test_list_shows_a_refused_recipe_and_why(vireid: Callable[..., Ended]) -> None:
+def test_list_shows_a_refused_recipe_and_why(recipes: Command) -> None:
     Path("recipes").mkdir()
     Path("recipes/mine.yaml").write_text("data: {size: 3}\n")
-    code, out, err = vireid("list", "mine")
+    code, out, err = recipes("list", "mine")
     assert code == 0
     assert "mine (yours)" in out
     assert "mine.yaml:1: data.size" in err
-    _, out, _ = vireid("list", "mine", "--json")
+    _, out, _ = recipes("list", "mine", "--json")
     assert "data.size" in json.loads(out)[0]["problem"]
 
 
@@ -83,8 +71,8 @@ def test_list_needs_no_torch(tmp_path: Path) -> None:
     assert "sepg" in done.stdout
 
 
-def test_what_show_prints_is_the_recipe_with_its_header(vireid: Callable[..., Ended]) -> None:
-    code, out, _ = vireid("show", "sepg-se")
+def test_what_show_prints_is_the_recipe_with_its_header(recipes: Command) -> None:
+    code, out, _ = recipes("show", "sepg-se")
     assert code == 0
     assert out.startswith(
         "# SEPG-Net, Table II, row 2: baseline + spectral enhancement (SE).\n#\n#   vireid train"
@@ -94,26 +82,26 @@ def test_what_show_prints_is_the_recipe_with_its_header(vireid: Callable[..., En
     assert load_recipe("shown.yaml") == load_recipe("sepg-se")
 
 
-def test_copy_then_check(vireid: Callable[..., Ended]) -> None:
-    code, out, _ = vireid("copy", "dselacfp")
+def test_copy_then_check(recipes: Command) -> None:
+    code, out, _ = recipes("copy", "dselacfp")
     assert code == 0
     assert out.splitlines()[0] == "wrote recipes/dselacfp.yaml"
-    assert vireid("copy", "dselacfp")[0] == 2
-    assert vireid("copy", "dselacfp", "--force")[0] == 0
-    code, out, _ = vireid("check", "recipes/dselacfp.yaml", "fdnm")
+    assert recipes("copy", "dselacfp")[0] == 2
+    assert recipes("copy", "dselacfp", "--force")[0] == 0
+    code, out, _ = recipes("check", "recipes/dselacfp.yaml", "fdnm")
     assert code == 0
     assert "recipes/dselacfp.yaml: valid (method dselacfp, dataset sysu, 150 epochs)" in out
     assert "fdnm.yaml: valid" in out
 
 
-def test_check_prints_every_mistake_of_every_file_with_its_line(vireid: Callable[..., Ended]) -> None:
-    vireid("copy", "dselacfp", "one.yaml")
+def test_check_prints_every_mistake_of_every_file_with_its_line(recipes: Command) -> None:
+    recipes("copy", "dselacfp", "one.yaml")
     one = Path("one.yaml")
     lines = one.read_text().replace("parts: 4", "part: 4").replace("epochs: 150", "epoch: 150").splitlines()
     one.write_text("\n".join(lines) + "\n")
     place = {key: next(i for i, line in enumerate(lines, 1) if key in line) for key in ("part:", "epoch:")}
     Path("two.yaml").write_text("method: {name: sepgg}\n")
-    code, out, err = vireid("check", one, "two.yaml", "three.yaml", "sepg")
+    code, out, err = recipes("check", one, "two.yaml", "three.yaml", "sepg")
     assert code == 2
     assert f"one.yaml:{place['part:']}: method.options.lam.part: unknown key." in err
     assert "Did you mean 'method.options.lam.parts'?" in err

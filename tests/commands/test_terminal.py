@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from rich.table import Table
 
-from tests.commands.conftest import Command
+from tests.conftest import Command
 from vireid_cli.commands import console
 from vireid_cli.commands.terminal import Terminal
 from vireid_cli.errors import UsageError

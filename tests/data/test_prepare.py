@@ -17,6 +17,7 @@ import pytest
 import torch
 from PIL import Image
 
+from tests.conftest import Listener
 from vireid_cli.bench.reference import pil_decode
 from vireid_cli.data import pixels as pixel_files
 from vireid_cli.data import prepare as preparing
@@ -26,7 +27,6 @@ from vireid_cli.data.resize import resize, resize_all
 from vireid_cli.data.store import Store, open_store
 from vireid_cli.data.verify import verify
 from vireid_cli.engine.prepare import ensure_prepared
-from vireid_cli.engine.reporter import Reporter
 from vireid_cli.engine.session import Session
 from vireid_cli.errors import DataError
 from vireid_cli.lock import locked
@@ -123,7 +123,7 @@ def test_pixels_of_two_rules_lie_beside_each_other(data: Path) -> None:
     assert "--size 24x12 --resize bicubic" in why.value.hint
 
 
-def test_a_store_of_the_time_before_lanczos_serves_and_is_extended(data: Path) -> None:
+def test_a_store_of_the_time_before_lanczos_serves_and_is_extended(data: Path, listener: Listener) -> None:
     """Its pixel files are named by their size alone and were resized by torch's cubic filter."""
     folder = run(data, resize="bicubic").store.folder
     for path in folder.glob("32x16-bicubic.*"):
@@ -131,15 +131,9 @@ def test_a_store_of_the_time_before_lanczos_serves_and_is_extended(data: Path) -
     assert {"32x16.npy", "32x16.rows.npy", "32x16.json"} <= contents(data).keys()
     assert json.loads((folder / "32x16.json").read_text())["resize"] == "cubic-antialias"
 
-    lines: list[str] = []
-
-    class Listener(Reporter):
-        def info(self, text: str) -> None:
-            lines.append(text)
-
-    session = Session.choose("cpu", reporter=Listener(), data_dir=data)
+    session = Session.choose("cpu", reporter=listener, data_dir=data)
     store = ensure_prepared("sysu", session, SIZE, "lanczos")
-    assert lines == ["sysu is prepared at 32×16 by bicubic only: adding pixels by lanczos"]
+    assert listener.said == ["sysu is prepared at 32×16 by bicubic only: adding pixels by lanczos"]
     assert (store.resize, store.sizes) == ("lanczos", [SIZE])
     assert ensure_prepared("sysu", session, SIZE, "bicubic").sizes == [SIZE]
 

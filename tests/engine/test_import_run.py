@@ -12,6 +12,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from tests.conftest import Listener
 from vireid_cli import methods, releases
 from vireid_cli.backbones.spec import BackboneSpec
 from vireid_cli.data.identity import official_tokens
@@ -21,7 +22,6 @@ from vireid_cli.engine.evaluate.evaluate import evaluate_run
 from vireid_cli.engine.evaluate.result import EvaluateOptions
 from vireid_cli.engine.import_run import Imported, import_run
 from vireid_cli.engine.network import load_recipe
-from vireid_cli.engine.reporter import Reporter
 from vireid_cli.engine.session import Session
 from vireid_cli.engine.train.resume import resume
 from vireid_cli.errors import DataError, UsageError, VireidError
@@ -31,19 +31,12 @@ from vireid_cli.types import Modality
 
 NARROW = ("backbone.width=8", "backbone.weights=none", "data.size=[64,32]")
 RECIPES = {"agw": "agw", "caj": "caj", "deen": "deen", "hctri": "hctri", "sepg": "sepg-release"}
-WARNINGS: list[str] = []
-
-
-class Listener(Reporter):
-    def warn(self, text: str) -> None:
-        WARNINGS.append(text)
 
 
 @pytest.fixture
-def session(tmp_path: Path) -> Session:
-    WARNINGS.clear()
+def session(tmp_path: Path, listener: Listener) -> Session:
     return Session.choose(
-        "cpu", "fp32", reporter=Listener(), data_dir=tmp_path / "data", runs_dir=tmp_path / "runs"
+        "cpu", "fp32", reporter=listener, data_dir=tmp_path / "data", runs_dir=tmp_path / "runs"
     )
 
 
@@ -266,19 +259,19 @@ def test_evaluation_says_where_the_network_is_from_and_refuses_its_training_iden
         resume(made.run, session)
 
 
-def test_unknown_training_identities_are_said(tmp_path: Path, session: Session) -> None:
+def test_unknown_training_identities_are_said(tmp_path: Path, session: Session, listener: Listener) -> None:
     saved(tmp_path / "sysu.t", "agw", 296)
     made = import_run(tmp_path / "sysu.t", session, "agw", dataset="sysu", settings=NARROW)
     assert "the classifier has 296" in made.known
-    assert "296" in WARNINGS[-1]
+    assert "296" in listener.warnings[-1]
     saved(tmp_path / "regdb_trial_2_best.t", "agw", 206)
     made = import_run(tmp_path / "regdb_trial_2_best.t", session, "agw", settings=NARROW)
     assert made.known == "unknown: 206 identities"
-    assert "Prepare regdb first" in WARNINGS[-1]
+    assert "Prepare regdb first" in listener.warnings[-1]
 
 
 def test_the_dataset_must_be_known_and_the_trial_is_the_first_unless_named(
-    tmp_path: Path, session: Session
+    tmp_path: Path, session: Session, listener: Listener
 ) -> None:
     saved(tmp_path / "best.t", "agw", 100)
     with pytest.raises(UsageError, match="100 identities") as why:
@@ -287,7 +280,7 @@ def test_the_dataset_must_be_known_and_the_trial_is_the_first_unless_named(
     saved(tmp_path / "best.t", "agw", 206)
     made = import_run(tmp_path / "best.t", session, "agw", settings=NARROW)
     assert load_recipe(str(made.run.recipe_file)).data.trial == 1
-    assert any("trial 1 is assumed" in text for text in WARNINGS)
+    assert any("trial 1 is assumed" in text for text in listener.warnings)
     with pytest.raises(UsageError, match="trials 1 to 10"):
         import_run(tmp_path / "best.t", session, "agw", trial=11, settings=NARROW)
     with pytest.raises(UsageError, match="no trials"):

@@ -150,7 +150,7 @@ def test_in_onnxruntime(operator: bool, tmp_path: Path, monkeypatch: pytest.Monk
     tensors = [tensor.detach().float() for tensor in arguments(length=24)]
     free = {0: torch.export.Dim("batch", min=1)}
     program = torch.onnx.export(
-        Scanning(),
+        Scanning().eval(),
         tuple(tensors),
         dynamo=True,
         input_names=list("udabcs"),
