@@ -16,12 +16,13 @@ README = (ROOT / "README.md").read_text()
 
 
 def shown_commands() -> list[str]:
-    """Every ``vireid …`` line of a code block or inline code of the README."""
-    blocks = re.findall(r"```(?:bash|sh|console)?\n(.*?)```", README, flags=re.S)
-    lines = [line.strip().removeprefix("$ ") for block in blocks for line in block.splitlines()]
-    inline = re.findall(r"`(vireid [^`]+)`", README)
-    found = [line.split("  #")[0].strip() for line in (*lines, *inline) if line.startswith("vireid ")]
-    return sorted({part.strip() for line in found for part in line.split("&&")})
+    """Every ``vireid …`` line of a code block or inline code of the README, in the README's order."""
+    lines: list[str] = []
+    for block, inline in re.findall(r"```\w*\n(.*?)```|`(vireid [^`]+)`", README, flags=re.S):
+        lines += block.splitlines() or [" ".join(inline.split())]
+    commands = [line.strip().removeprefix("$ ").split("  #")[0] for line in lines]
+    parts = [part.strip() for line in commands if line.startswith("vireid ") for part in line.split("&&")]
+    return list(dict.fromkeys(parts))
 
 
 @pytest.mark.parametrize("line", shown_commands())

@@ -1,0 +1,111 @@
+"""Every command of the README runs as it is written there, in a folder of small recipes and few people."""
+
+from __future__ import annotations
+
+import shlex
+import shutil
+from pathlib import Path
+
+import pytest
+import torch
+
+from tests.conftest import Command, CommandResult
+from tests.contracts.test_readme import shown_commands
+from tests.engine.test_import_run import content, released
+from vireid_cli.engine.engine import Engine
+from vireid_cli.rendered.options import RenderOptions
+
+PEOPLE = RenderOptions(ids=32, images=2, size=(64, 32))
+"""The benchmark of these tests instead of the README's 400 people."""
+
+SMALL = """
+paper: none
+data:
+  dataset: sysu
+  size: [64, 32]
+  sampler: {{identities: 3, images: 2}}
+backbone: {{name: {backbone}, weights: none, width: 8}}
+method: {{name: {method}{options}}}
+train: {{epochs: 1, steps_per_epoch: 1, schedule: {{warmup_epochs: 0, milestones: [1]}}}}
+"""
+RECIPES = {
+    "quickstart": ("resnet18", "baseline", ""),
+    "baseline": ("resnet18", "baseline", ""),
+    "sepg": ("resnet18", "sepg", ", options: {chunks: {n: 4}}"),
+    "agw": ("resnet50", "agw", ""),
+    "fdnm": ("resnet18", "fdnm", ""),
+}
+"""Backbone, method and options of the recipes that take the place of the shipped ones of their names."""
+
+STUDIES = {
+    "methods": "rows:\n  - {label: baseline, recipe: baseline}\n  - {label: AGW, recipe: agw}\n",
+    "fdnm-sweep": "rows:\n" + "".join(
+        f"  - {{label: m = {margin}, recipe: fdnm, set: {{method.options.cnm.margin: {margin}}}}}\n"
+        for margin in (0.1, 0.2)
+    ),
+}  # fmt: skip
+
+TRAIN_ALL = "vireid train --recipe baseline.yaml --dataset regdb --trial all"
+PREPARATIONS = {
+    "vireid evaluate --trial all": TRAIN_ALL,
+    TRAIN_ALL: "vireid prepare synthetic --layout regdb",
+    "vireid visualize occlusion": "vireid prepare occluded --from sysu",
+    "vireid visualize sweep fdnm-sweep --key cnm.margin": "vireid compare fdnm-sweep",
+}
+"""Commands that need what another one writes."""
+
+
+def test_a_command_over_two_lines_is_one_command() -> None:
+    assert "vireid prepare sysu --verify" in shown_commands()
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The working folder of all commands: recipes, a rendered dataset, two runs, and the files they read."""
+    folder = tmp_path_factory.mktemp("readme")
+    (folder / "recipes" / "studies").mkdir(parents=True)
+    for name, (backbone, method, options) in RECIPES.items():
+        text = SMALL.format(backbone=backbone, method=method, options=options)
+        (folder / "recipes" / f"{name}.yaml").write_text(text)
+    for name, rows in STUDIES.items():
+        (folder / "recipes" / "studies" / f"{name}.yaml").write_text(f"about: small\nseeds: [0]\n{rows}")
+    engine = Engine.choose("cpu", "fp32", data_dir=folder / "data", runs_dir=folder / "runs")
+    engine.synthesize(PEOPLE)
+    run = engine.train(str(folder / "recipes" / "quickstart.yaml"))
+    engine.evaluate(run)
+    for name in ("RUN", "RUN_A", "RUN_B"):
+        shutil.copytree(run.folder, folder / "runs" / name)
+    [embeddings] = list(run.folder.glob("evaluation/all-single-seeded/embeddings.npz"))
+    shutil.copy(embeddings, folder / "embeddings.npz")
+    torch.save(content(released("agw", 395)), folder / "FILE.t")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def finished() -> dict[str, CommandResult]:
+    """Commands that have run, and their results."""
+    return {}
+
+
+@pytest.mark.parametrize("line", shown_commands())
+def test_command_runs(
+    line: str,
+    folder: Path,
+    finished: dict[str, CommandResult],
+    vireid: Command,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.chdir(folder)
+    for variable in ("VIREID_DATA", "VIREID_RUNS"):
+        monkeypatch.delenv(variable, raising=False)
+    fewer = (PEOPLE.ids, PEOPLE.images, PEOPLE.seed, PEOPLE.size, PEOPLE.layout)
+    monkeypatch.setattr(RenderOptions.__init__, "__defaults__", fewer)
+
+    def run(command: str) -> None:
+        if command in PREPARATIONS:
+            run(PREPARATIONS[command])
+        if command not in finished:
+            finished[command] = vireid(*shlex.split(command)[1:])
+        assert finished[command].code == 0, finished[command].err
+
+    run(line)
