@@ -83,7 +83,7 @@ def test_rows_of_table_2_differ_in_their_component_only(name: str) -> None:
 
 
 def test_baseline_is_the_base_variant() -> None:
-    recipe, options = recipe_and_options("baseline.yaml")
-    assert options == methods.options_of("baseline", {})
+    recipe = load("baseline.yaml", options_of=methods.options_type)
+    assert methods.options_of("baseline", recipe.method.options) == methods.options_of("baseline", {})
     assert (recipe.data.sampler.identities, recipe.data.sampler.images) == (8, 4)
     assert (recipe.train.schedule.warmup_epochs, recipe.train.schedule.milestones) == (10, (20, 50))
