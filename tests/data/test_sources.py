@@ -134,7 +134,9 @@ def test_regdb_without_one_modality(tmp_path: Path) -> None:
     root = tree(tmp_path, "regdb")
     shutil.rmtree(root / "Thermal" / "5")
     for path in (root / "idx").glob("*thermal*.txt"):
-        path.write_text("".join(line for line in path.open() if not line.startswith("Thermal/5/")))
+        path.write_text(
+            "".join(line for line in path.read_text().splitlines(True) if not line.startswith("Thermal/5/"))
+        )
     notes = load_source("regdb").scan(root).report.notes
     assert "1 identity without infrared images: 5" in notes
     assert any(note.startswith("12 identities with 46 images; 412 with 8,240 expected") for note in notes)

@@ -67,7 +67,7 @@ def test_a_payload_is_refused_and_never_runs(
 
 def test_a_payload_would_run_in_a_loader_that_executes(tmp_path: Path) -> None:
     """The tests above can fail."""
-    pickle.loads(pickle.dumps(Payload(tmp_path / "executed")))
+    pickle.loads(pickle.dumps(Payload(tmp_path / "executed"))).close()
     assert (tmp_path / "executed").exists()
 
 
