@@ -20,6 +20,7 @@ from vireid_cli.engine.subjects.cmc import cmc_curve
 from vireid_cli.engine.subjects.embeddings import embedded
 from vireid_cli.errors import DataError, UsageError
 from vireid_cli.exporters import onnx as exporter
+from vireid_cli.exporters.onnx_file import OnnxFile
 from vireid_cli.results import export as records
 from vireid_cli.results.run import RunFolder, find, runs_in
 from vireid_cli.types import Modality
@@ -135,7 +136,7 @@ def test_export_onnx(data: Path, trained: RunFolder, tmp_path: Path, monkeypatch
     for package in exporter.PACKAGES:
         pytest.importorskip(package)
 
-    def translate(file: exporter._File, path: Path, opset: int, metadata: dict[str, str]) -> dict[str, int]:
+    def translate(file: OnnxFile, path: Path, opset: int, metadata: dict[str, str]) -> dict[str, int]:
         first = next(iter(file.state_dict().values()))
         path.write_bytes(first.numpy().tobytes() + file.name.encode())
         return {}

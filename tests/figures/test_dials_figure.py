@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from tests.figures.drawn import segments
 from vireid_cli.errors import UsageError
 from vireid_cli.figures.dials import DialCurve, dial_figure
 
@@ -23,11 +24,13 @@ def test_points_and_bars_in_percent_beside_each_other() -> None:
     assert (first.get_title(loc="left"), second.get_title(loc="left")) == ("Rank-1", "mAP")
     assert [label.get_text() for label in first.get_xticklabels()] == ["0", "0.5", "1"]
     lines = [line for line in first.lines if line.get_label() in ("a", "b")]
-    np.testing.assert_allclose(lines[0].get_ydata(), [50, 40, 30])
+    np.testing.assert_allclose(np.asarray(lines[0].get_ydata()), [50, 40, 30])
     moved = np.asarray(lines[1].get_xdata()) - np.asarray(lines[0].get_xdata())
     assert (moved > 0).all(), "bars of two methods do not overlap"
-    np.testing.assert_allclose((np.asarray(lines[0].get_xdata()) + lines[1].get_xdata()) / 2, VALUES)
-    bars = np.array(first.collections[0].get_segments())
+    np.testing.assert_allclose(
+        (np.asarray(lines[0].get_xdata()) + np.asarray(lines[1].get_xdata())) / 2, VALUES
+    )
+    bars = np.array(segments(first)[0])
     np.testing.assert_allclose(bars[:, :, 1], [[47, 52], [37, 42], [27, 32]])
     assert [text.get_text() for text in figure.legends[0].get_texts()] == ["a", "b"]
     assert first.get_xlabel() == "gap"

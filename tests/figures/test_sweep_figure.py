@@ -6,9 +6,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from matplotlib.axes import Axes
-from matplotlib.collections import LineCollection
 
+from tests.figures.drawn import segments
 from vireid_cli.errors import UsageError
 from vireid_cli.figures import saving
 from vireid_cli.figures.sweep import SweepLine, sweep_figure
@@ -20,11 +19,6 @@ def lines(count: int, several: bool = True) -> list[SweepLine]:
     means = 0.6 + 0.05 * np.sin(np.arange(count))
     stds = np.full(count, 0.01 if several else np.nan)
     return [SweepLine("Rank-1", means, stds), SweepLine("mAP", means - 0.1, stds)]
-
-
-def segments(axes: Axes) -> list[list[np.ndarray]]:
-    """The segments of each collection of lines."""
-    return [list(lines.get_segments()) for lines in axes.collections if isinstance(lines, LineCollection)]
 
 
 def test_points_and_bars_in_percent_over_decades() -> None:
