@@ -21,6 +21,7 @@ from vireid_cli.rendered import tree as tree_module
 from vireid_cli.rendered.layouts import load_layout
 from vireid_cli.rendered.manifest import MANIFEST, VERSION
 from vireid_cli.rendered.population import plan_population
+from vireid_cli.tree_marks import DIALS
 
 OPTIONS = RenderOptions(ids=6, images=2, seed=3, size=(40, 20))
 
@@ -196,7 +197,7 @@ def test_changed_file_is_detected(tree: Path) -> None:
 def test_manifest_records_parameters_and_counts(tree: Path, tmp_path: Path) -> None:
     manifest = read_manifest(tree)
     assert manifest is not None
-    assert manifest["parameters"] == {"ids": 6, "images": 2, "seed": 3, "size": [40, 20]}
+    assert manifest["parameters"] == {"ids": 6, "images": 2, "seed": 3, "size": [40, 20], **DIALS}
     assert sum(sum(split.values()) for split in manifest["images"].values()) == len(list(tree.rglob("*.jpg")))
     assert read_manifest(tmp_path) is None
     (tmp_path / MANIFEST).write_text("{")

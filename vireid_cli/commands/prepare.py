@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from vireid_cli.commands.options import DataDir, Device, make_engine, parse_size, refuse_idle
+from vireid_cli.tree_marks import DIALS
 
 if TYPE_CHECKING:
     from vireid_cli.data.prepare import Prepared
@@ -39,7 +40,7 @@ class ResizeName(StrEnum):
     bicubic = "bicubic"
 
 
-RENDER_OPTIONS = ("ids", "images", "seed", "size", "workers", "device")
+RENDER_OPTIONS = ("ids", "images", "seed", "size", *DIALS, "workers", "device")
 """Options of ``synthetic`` for rendering."""
 
 
@@ -68,12 +69,27 @@ def synthetic(
     root: Annotated[
         Path | None, typer.Option(help="Folder to write.", show_default="<data>/rendered/<dataset>")
     ] = None,
+    gap: Annotated[
+        float,
+        typer.Option(min=0, max=1, help="Modality gap: 1 as measured, 0 infrared follows luminance."),
+    ] = DIALS["gap"],
+    occlusion: Annotated[
+        float, typer.Option(min=0, max=1, help="Probability of an object before a person.")
+    ] = DIALS["occlusion"],
+    pose: Annotated[
+        float, typer.Option(min=0, max=1, help="Variation of direction and posture: 0 none, 1 doubled.")
+    ] = DIALS["pose"],
+    noise: Annotated[float, typer.Option(min=0, max=1, help="Sensor noise: 0 none, 1 doubled.")] = DIALS[
+        "noise"
+    ],
     verify: Annotated[bool, typer.Option("--verify", help="Compare the files with their hashes.")] = False,
     workers: Workers = None,
     device: Device = "auto",
     data: DataDir = None,
 ) -> None:
     """Render the synthetic benchmark: walking people, in the layout of SYSU-MM01, RegDB or LLCM.
+
+    The dials --gap, --occlusion, --pose and --noise keep the people and all random draws.
 
     Needs no download and no access request. After an interruption, the same command renders only the missing
     and damaged files.
@@ -94,6 +110,10 @@ def synthetic(
         "images": images or load_layout(layout.value).images,
         "size": parse_size(size) if size else None,
         "layout": layout.value,
+        "gap": gap,
+        "occlusion": occlusion,
+        "pose": pose,
+        "noise": noise,
     }
     options = RenderOptions(seed=seed, **{key: value for key, value in values.items() if value is not None})  # type: ignore[arg-type]
     tree = make_engine(device, data=data).synthesize(options, root=root, workers=workers)

@@ -15,7 +15,7 @@ from vireid_cli.data import store as stores
 from vireid_cli.data.decode import UNRECORDED, Decoder
 from vireid_cli.data.depth import AUTO, choose_decoder
 from vireid_cli.data.fill import decoders
-from vireid_cli.data.provenance import Provenance
+from vireid_cli.data.provenance import Provenance, dials_text
 from vireid_cli.data.sources import load_source, obeys_exif
 from vireid_cli.data.store import Store
 from vireid_cli.processors import cores
@@ -74,7 +74,8 @@ def find_people(dataset: str, data_dir: Path) -> People:
         return People(store.records, info.root, store_title(store), dataset, info.provenance, info.decoder)
     located = stores.locate(dataset, data_dir)
     found = records_file.scan(dataset, located.root)
-    title, provenance = _title(dataset, located.rendered), found.report.provenance
+    provenance = found.report.provenance
+    title = _title(dataset, provenance)
     decoder = usual_decoder(dataset, found.records, located.root, provenance)
     return People(found.records, located.root, title, dataset, provenance, decoder)
 
@@ -101,12 +102,15 @@ def usual_decoder(dataset: str, records: RecordTable, root: Path, provenance: Pr
 
 def store_title(store: Store) -> str:
     """The dataset's name as people know it, with the mark of a rendered one."""
-    return _title(store.info.dataset, store.rendered)
+    return _title(store.info.dataset, store.info.provenance)
 
 
-def _title(dataset: str, rendered: bool) -> str:
+def _title(dataset: str, provenance: Provenance) -> str:
     title = load_source(dataset).TITLE
-    return f"rendered {title} layout" if rendered else title
+    if not provenance.rendered:
+        return title
+    dials = dials_text(provenance.manifest)
+    return f"rendered {title} layout" + (f", {dials}" if dials else "")
 
 
 def marks(store: Store) -> dict[str, Any]:
@@ -114,8 +118,14 @@ def marks(store: Store) -> dict[str, Any]:
     found: dict[str, Any] = {"dataset": store_title(store), "data": store.info.fingerprint[:12]}
     if store.rendered:
         manifest = store.info.provenance.manifest
-        found["rendered"] = (
-            f"version {manifest['version']}, seed {manifest['seed']}, {manifest['content_hash'][:12]}"
+        dials = dials_text(manifest)
+        found["rendered"] = ", ".join(
+            [
+                f"version {manifest['version']}",
+                f"seed {manifest['seed']}",
+                *([dials] if dials else []),
+                manifest["content_hash"][:12],
+            ]
         )
     occlusion = store.info.provenance.occlusion
     if occlusion:

@@ -15,7 +15,7 @@ from typing import Any, Literal
 
 from vireid_cli import documents
 from vireid_cli.errors import DataError
-from vireid_cli.tree_marks import Mark, OccludedSource, RenderedSource
+from vireid_cli.tree_marks import DIALS, Mark, OccludedSource, RenderedSource
 
 MANIFEST = "vireid-rendered.json"
 """Name of the file that marks a rendered tree."""
@@ -54,6 +54,17 @@ class Provenance:
         return str(self.occlusion.get("content_hash", ""))
 
 
+def changed_dials(manifest: Mapping[str, Any]) -> dict[str, float]:
+    """Dials of a rendered tree that differ from the renderer's defaults, by name."""
+    known = manifest.get("parameters", {})
+    return {name: known[name] for name, usual in DIALS.items() if known.get(name, usual) != usual}
+
+
+def dials_text(manifest: Mapping[str, Any]) -> str:
+    """The changed dials of a rendered tree, such as ``gap 0.5, noise 1``; empty if there are none."""
+    return ", ".join(f"{name} {value:g}" for name, value in changed_dials(manifest).items())
+
+
 def rendering_command(layout: str, manifest: Mapping[str, Any], root: Path) -> str:
     """The command that renders a tree with the parameters of its manifest, and repairs it."""
     known = manifest.get("parameters", {})
@@ -65,6 +76,7 @@ def rendering_command(layout: str, manifest: Mapping[str, Any], root: Path) -> s
         "size": size,
     }
     words = [f"--{name} {value}" for name, value in options.items() if value is not None]
+    words += [f"--{name} {value:g}" for name, value in changed_dials(manifest).items()]
     command = ["vireid prepare synthetic --layout", layout, *words, "--root", shlex.quote(str(root))]
     return " ".join([*command, "--device", str(manifest.get("device", "auto"))])
 

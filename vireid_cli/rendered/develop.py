@@ -182,6 +182,7 @@ def _expose(image: Array, shot: Shot) -> Array:
     grey = shot.camera.spectrum != "visible"
     signal = image[..., :1] if grey else image
     noise = rng.standard_normal(signal.shape, dtype=np.float32)
-    noisy = signal + noise * (np.float32(low) + np.float32(high - low) * signal)
+    strength = np.float32(low) + np.float32(high - low) * signal
+    noisy = signal + noise * (strength * np.float32(shot.dials.noise_factor))
     values = np.clip(np.rint(noisy * np.float32(255.0)), 0, 255).astype(np.uint8)
     return np.repeat(values, 3, axis=2) if grey else np.asarray(values)

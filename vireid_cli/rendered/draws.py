@@ -21,6 +21,7 @@ class Purpose(IntEnum):
     NOISE = 5
     SCENE = 6
     PERMUTATION = 7
+    OCCLUDER = 8
 
 
 def stream(seed: int, purpose: Purpose, *keys: int) -> np.random.Generator:

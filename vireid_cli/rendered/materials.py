@@ -51,6 +51,11 @@ class Slot(IntEnum):
     FACE = 8
     SLEEVE = 9
     SOLE = 10
+    OBJECT = 11
+
+
+WORN = tuple(slot for slot in Slot if slot is not Slot.OBJECT)
+"""Slots of a person; the object is what stands before a person."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +71,12 @@ class Dye:
     visible: tuple[float, float, float]
     near_infrared: float
     thermal: float
+
+    @property
+    def luminance(self) -> float:
+        """Luminous reflectance (Rec. 709 weights), in [0, 1]."""
+        r, g, b = self.visible
+        return 0.2126 * r + 0.7152 * g + 0.0722 * b
 
     def radiance(self, spectrum: str) -> tuple[float, float, float]:
         """Return the three channels of a camera of this spectrum; equal unless visible."""

@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from vireid_cli.errors import UsageError
+from vireid_cli.rendered.dials import Dials
+from vireid_cli.tree_marks import DIALS
 from vireid_cli.types import Size
 
 MOST_PEOPLE = 20_000
@@ -23,6 +25,7 @@ class RenderOptions:
         seed: Seed of all random draws.
         size: Nominal (height, width) of a crop in pixels; sizes vary around it.
         layout: Dataset layout: ``sysu``, ``regdb`` or ``llcm``.
+        gap, occlusion, pose, noise: See ``Dials``.
 
     Raises:
         UsageError: A number is out of range.
@@ -33,6 +36,10 @@ class RenderOptions:
     seed: int = 0
     size: Size = (160, 80)
     layout: str = "sysu"
+    gap: float = DIALS["gap"]
+    occlusion: float = DIALS["occlusion"]
+    pose: float = DIALS["pose"]
+    noise: float = DIALS["noise"]
 
     def __post_init__(self) -> None:
         limits = {"ids": (3, MOST_PEOPLE), "images": (1, 9999), "seed": (0, 2**31 - 1)}
@@ -43,7 +50,14 @@ class RenderOptions:
                 )
         if not (32 <= self.size[0] <= 1024 and 16 <= self.size[1] <= 1024):
             raise UsageError(f"rendered benchmark: size is {self.size}; it must be from 32×16 to 1024×1024.")
+        self.dials  # noqa: B018  (checks the dials)
+
+    @property
+    def dials(self) -> Dials:
+        """The dials."""
+        return Dials(**{name: getattr(self, name) for name in DIALS})
 
     def as_parameters(self) -> dict[str, Any]:
         """Return the parameters in the form that the manifest records."""
-        return {"ids": self.ids, "images": self.images, "seed": self.seed, "size": list(self.size)}
+        dials = {name: getattr(self, name) for name in DIALS}
+        return {"ids": self.ids, "images": self.images, "seed": self.seed, "size": list(self.size), **dials}

@@ -15,6 +15,7 @@ import numpy as np
 from vireid_cli.rendered.draws import Purpose, choose, stream
 from vireid_cli.rendered.marks import GarmentMark, Outfit, draw_marks
 from vireid_cli.rendered.materials import (
+    WORN,
     Dye,
     Material,
     Slot,
@@ -59,7 +60,7 @@ class Person:
         boots: Share of the shin that boots or high socks cover, 0 shoes only.
         shoe: Size of the shoes relative to the mean.
         scarf, hood: Whether the person wears a scarf, or a hood down the back.
-        materials: One material for each ``Slot``.
+        materials: One material for each slot of ``WORN``.
         marks: Openings, straps, badges and bands on the garments.
     """
 
@@ -130,7 +131,7 @@ def draw_person(seed: int, pid: int) -> Person:
     outfit = Outfit(
         body["stature"], clothes["top"], clothes["bottom"], clothes["carried"], clothes["hem"],
         clothes["bag_side"], np.pi * 0.051 * body["stature"] * body["build"] ** 0.8 * body["hips"] ** 0.5,
-        {slot: materials[slot].first for slot in Slot},
+        {slot: materials[slot].first for slot in WORN},
     )  # fmt: skip
     return Person(pid=pid, materials=materials, marks=draw_marks(rng, outfit), **body, **clothes)
 
@@ -225,7 +226,7 @@ def _dress(rng: np.random.Generator, top: str, bottom: str, hat: str) -> tuple[M
         Slot.SLEEVE: sleeve,
         Slot.SOLE: _plain(white if rng.random() < 0.45 else sole),
     }
-    return tuple(by_slot[slot] for slot in Slot)
+    return tuple(by_slot[slot] for slot in WORN)
 
 
 def _bag_material(rng: np.random.Generator, dye: Dye) -> Material:

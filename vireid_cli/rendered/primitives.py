@@ -12,7 +12,7 @@ D = diag(1, −k1², 1/ratio²), e = k0 k1, h = k0².
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 
 import numpy as np
 
@@ -69,6 +69,12 @@ class Primitives:
             self.border,
             self.texture,
             self.painted,
+        )
+
+    def join(self, other: Primitives) -> Primitives:
+        """Return the solids of both, for the same images."""
+        return Primitives(
+            *(np.concatenate([getattr(self, f.name), getattr(other, f.name)], axis=1) for f in fields(self))
         )
 
     def quadric(self) -> tuple[Array, Array, Array]:

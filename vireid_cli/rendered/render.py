@@ -14,7 +14,8 @@ from vireid_cli.rendered.bodies import sculpt
 from vireid_cli.rendered.cameras import Camera
 from vireid_cli.rendered.develop import PersonLayer, View, develop
 from vireid_cli.rendered.marks import mark_table
-from vireid_cli.rendered.materials import material_row
+from vireid_cli.rendered.materials import Material, material_row
+from vireid_cli.rendered.occluders import draw_occluder, place_occluders
 from vireid_cli.rendered.raycast import Grid, cast
 from vireid_cli.rendered.scenes import render_plate
 from vireid_cli.rendered.shade import Tables, shade, solid_table
@@ -55,9 +56,14 @@ class Renderer:
         people = [shot.person for shot in shots]
         solids = transform_to_camera(sculpt(people, build_posture(draws)), shots, draws)
         grid = crop(solids, shots, draws, self.size, SAMPLES)
+        objects = [shot.person.materials[0] for shot in shots]
+        if any(shot.dials.occlusion > 0 for shot in shots):
+            occluders = [draw_occluder(shot) for shot in shots]
+            objects = [occluder.material for occluder in occluders]
+            solids = solids.join(place_occluders(shots, occluders, draws))
         hits = cast(solids, grid, self.device)
         table = self._tensor(solid_table(solids, [shot.camera for shot in shots]))
-        pixels = shade(hits, grid, self._tables(shots, draws, grid, table))
+        pixels = shade(hits, grid, self._tables(shots, draws, grid, table, objects))
         radiance = pixels.radiance.permute(1, 2, 3, 0).cpu().numpy()  # (B, h, w, C)
         depth, share = pixels.depth.cpu().numpy(), pixels.share.cpu().numpy()
         images = []
@@ -73,9 +79,20 @@ class Renderer:
     def _tensor(self, array: Array) -> Tensor:
         return torch.from_numpy(np.ascontiguousarray(array, dtype=np.float32)).to(self.device)
 
-    def _tables(self, shots: list[Shot], draws: dict[str, Array], grid: Grid, solids: Tensor) -> Tables:
-        """Return the shader's look-up tables."""
-        materials = [material_row(m, s.camera.spectrum) for s in shots for m in s.person.materials]
+    def _tables(
+        self,
+        shots: list[Shot],
+        draws: dict[str, Array],
+        grid: Grid,
+        solids: Tensor,
+        objects: list[Material],
+    ) -> Tables:
+        """Return the shader's look-up tables; ``objects`` are the materials of the occluders."""
+        materials = [
+            material_row(material, shot.camera.spectrum)
+            for shot, thing in zip(shots, objects, strict=True)
+            for material in (*shot.person.materials, thing)
+        ]
         beard = np.array([0.45 if s.person.beard else 0.0 for s in shots])
         glasses = np.array([float(s.person.glasses) for s in shots])
         images = np.stack(

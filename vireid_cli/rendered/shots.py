@@ -10,6 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from vireid_cli.rendered.cameras import Camera
+from vireid_cli.rendered.dials import USUAL, Dials
 from vireid_cli.rendered.draws import Purpose, stream
 from vireid_cli.rendered.population import Person
 from vireid_cli.rendered.primitives import Primitives
@@ -37,12 +38,14 @@ class Shot:
         camera: The camera of the image.
         frame: Number of the image, from 1.
         seed: Seed of the benchmark.
+        dials: Settings of the renderer.
     """
 
     person: Person
     camera: Camera
     frame: int
     seed: int
+    dials: Dials = USUAL
 
     def noise(self) -> np.random.Generator:
         """Return the stream of this image's sensor noise."""
@@ -62,11 +65,13 @@ def _draw(shot: Shot) -> list[float]:
     z = rng.uniform(camera.near, camera.far)
     reach = max(0.2, 0.8 * camera.half_width * z - 0.8)
     x = rng.uniform(-reach, reach)
-    yaw = np.radians(rng.choice(np.asarray(camera.facing, dtype=np.float64)) + rng.normal(0, 30))
+    facing = float(rng.choice(np.asarray(camera.facing, dtype=np.float64)))
+    turn = rng.normal(0, 30)
     posture = [
         rng.uniform(0, 2 * np.pi), rng.uniform(0.75, 1.15),
         rng.normal(0, 0.28), rng.normal(-0.03, 0.09), rng.normal(0, 0.03),
     ]  # fmt: skip
+    yaw, posture = _vary(facing, turn, posture, shot.dials.spread)
     pads = list(rng.uniform([-0.03, -0.03, -0.02, -0.02], [0.19, 0.19, 0.13, 0.13]))
     cuts, chance = [0.0, 0.0, 0.0, 0.0], rng.random()
     depths = rng.random(4)
@@ -82,6 +87,21 @@ def _draw(shot: Shot) -> list[float]:
         rng.uniform(0.88, 1.12), float(np.exp(rng.normal(0, 0.06))), rng.uniform(0.7, 1.4),
         rng.uniform(0, 0.4), rng.uniform(0, 6.28), rng.uniform(0, 6.28),
     ]  # fmt: skip
+
+
+def _vary(facing: float, turn: float, posture: list[float], spread: float) -> tuple[float, list[float]]:
+    """Scale the variation of direction (degrees) and posture; return radians and the posture.
+
+    At ``spread`` 1 both are as drawn; at 0 everybody walks towards the camera in one posture. Gait phase and
+    usual directions have no more variation than at 1.
+    """
+    if spread == 1.0:
+        return float(np.radians(facing + turn)), posture
+    some = min(spread, 1.0)
+    usual = (np.pi, 0.95, 0.0, -0.03, 0.0)
+    shares = (some, spread, spread, spread, spread)
+    varied = [m + share * (v - m) for m, v, share in zip(usual, posture, shares, strict=True)]
+    return float(np.radians(some * facing + spread * turn)), varied
 
 
 def build_posture(draws: dict[str, Array]) -> Posture:

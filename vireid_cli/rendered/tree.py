@@ -249,8 +249,9 @@ def _render_job(
     """Render one batch, write its files and return its number of images; 0 after a stop."""
     if stop.is_set():
         return 0
-    people: dict[int, Person] = {pid: draw_person(options.seed, pid) for pid, _ in job.images}
-    shots = [Shot(people[pid], job.camera, frame, options.seed) for pid, frame in job.images]
+    dials, seed = options.dials, options.seed
+    people: dict[int, Person] = {pid: dials.dress(draw_person(seed, pid)) for pid, _ in job.images}
+    shots = [Shot(people[pid], job.camera, frame, seed, dials) for pid, frame in job.images]
     for path, image in zip(job.paths(root), renderer.render(shots), strict=True):
         if not _is_complete(path):
             _write_image(path, image, job.camera.jpeg)

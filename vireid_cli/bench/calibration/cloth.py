@@ -22,11 +22,6 @@ STAYS_DARK = 0.2
 """Near-infrared reflectance below which a surface counts as dark."""
 
 
-def luminance(visible: tuple[float, float, float]) -> float:
-    """Luminous reflectance of a linear RGB albedo (Rec. 709 weights)."""
-    return float(np.dot(visible, (0.2126, 0.7152, 0.0722)))
-
-
 def measure_materials(people: Iterable[Person]) -> dict[str, float]:
     """Shares and quantiles of near-infrared reflectance over people.
 
@@ -63,7 +58,7 @@ def measure_materials(people: Iterable[Person]) -> dict[str, float]:
 def _surfaces(people: list[Person], slots: tuple[Slot, ...]) -> np.ndarray:
     """Luminance and near-infrared reflectance of the ground colours of these slots, (N, 2)."""
     dyes = [person.materials[slot].first for person in people for slot in slots]
-    return np.array([(luminance(dye.visible), dye.near_infrared) for dye in dyes]).reshape(-1, 2)
+    return np.array([(dye.luminance, dye.near_infrared) for dye in dyes]).reshape(-1, 2)
 
 
 def _share(mask: np.ndarray) -> float:
