@@ -36,7 +36,7 @@ def test_one_run_and_two(vireid: Command, place: Path) -> None:
 
     unknown = vireid("visualize", "attention", "--pid", 999)
     assert unknown.code == 2
-    assert "pid 999 is not in it" in unknown.err
+    assert "pid 999 does not exist" in unknown.err
     many = vireid("visualize", "attention", *[first] * 7)
     assert many.code == 2
     assert "1 to 6 runs" in many.err
@@ -44,7 +44,7 @@ def test_one_run_and_two(vireid: Command, place: Path) -> None:
     (second / "recipe.yaml").write_text(text.replace("dataset: sysu", "dataset: regdb"))
     mixed = vireid("visualize", "attention", first, second)
     assert mixed.code == 2
-    assert "Draw runs of one dataset" in mixed.err
+    assert "Name runs of one dataset" in mixed.err
     shutil.rmtree(first / "checkpoints")
     bare = vireid("visualize", "attention", first)
     assert bare.code == 2

@@ -34,7 +34,7 @@ def test_figures_of_several_runs(vireid: Command, runs: Path) -> None:
     assert "pairs of two 2304/2304" in drawn.err
     drawn = vireid("visualize", "tsne", "two", "one", "--ids", "9", "--by", "modality", "--out", "plane.svg")
     assert drawn.code == 0, drawn.err
-    assert "only 8 identities have both modalities; all are shown" in drawn.err
+    assert "only 8 identities have both modalities; the figure shows all of them" in drawn.err
     assert drawn.out.strip() == "wrote plane.svg"
     assert Path("plane.svg").read_text().startswith("<?xml")
 
@@ -44,14 +44,14 @@ def test_figures_of_several_runs(vireid: Command, runs: Path) -> None:
     ("words", "said"),
     [
         (("nothing",), "There is no run 'nothing'"),
-        (("bare",), "has not been evaluated. Do it: vireid evaluate"),
-        (("one", "--protocol", "indoor"), "no evaluation 'indoor'. There is: all-single-seeded"),
-        (("visible",), "there is no infrared image. Evaluate it on people seen in both: vireid evaluate"),
-        (("single",), "people with images in both modalities: 1,"),
+        (("bare",), "has not been evaluated. Run: vireid evaluate"),
+        (("one", "--protocol", "indoor"), "no evaluation 'indoor'. Choose: all-single-seeded"),
+        (("visible",), "has no infrared image. Evaluate it on people with images of both: vireid evaluate"),
+        (("single",), "both modalities are needed, it has 1."),
         (("one", "other"), "one was evaluated on sysu abc, other on sysu xyz"),
         (("one", "--format", "pdf"), "can't be written as 'pdf'"),
         (("one", "--dpi", "5"), "--dpi 5 is outside"),
-        (("one",) * 7, "from 1 to 6 runs, not 7"),
+        (("one",) * 7, "needs 1 to 6 runs, not 7"),
     ],
 )
 def test_what_can_not_be_drawn_exits_with_two(

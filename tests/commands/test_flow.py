@@ -125,7 +125,7 @@ def test_somebody_elses_features(vireid: Command, tmp_path: Path) -> None:
         (("visualize", "cmc", "nothing-like-it"), "There is no run"),
         (("visualize", "sweep", "nowhere"), "There is no folder"),
         (("visualize", "sweep", "."), "There is no run in"),
-        (("visualize", "phase-swap", "--pid", "999", "--size", "64x32"), "pid 999 is not in it"),
+        (("visualize", "phase-swap", "--pid", "999", "--size", "64x32"), "pid 999 does not exist"),
         (("visualize", "phase-swap", "--visible", "a.png"), "need each other"),
         (("export", "onnx", "somewhere"), "There is no run 'somewhere'"),
         (("results",), "no run yet"),

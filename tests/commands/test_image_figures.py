@@ -76,7 +76,7 @@ def test_two_images_of_one_modality_are_of_two_cameras(place: Path) -> None:
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        (("spectrum", "--pid", "999"), "pid 999 is not in it. With both modalities: 11, 12, 13, 14, 1,"),
+        (("spectrum", "--pid", "999"), "pid 999 does not exist. With both modalities: 11, 12, 13, 14, 1,"),
         (("spectrum", "nowhere.png"), "There is no image nowhere.png"),
         (("spectrum", "a.png", "--pid", "3"), "exclude each other"),
         (("spectrum", *["a.png"] * 7), "The maximum is 6"),
@@ -84,7 +84,7 @@ def test_two_images_of_one_modality_are_of_two_cameras(place: Path) -> None:
         (("phase-swap", "a.png", "b.png", "--pid", "3"), "exclude each other"),
         (("phase-swap", "a.png", "b.png", "--visible", "a.png", "--infrared", "b.png"), "exclude each other"),
         (("spectrum", "--dataset", "regdb"), "RegDB"),
-        (("seg", "--pid", "999"), "pid 999 is not in it"),
+        (("seg", "--pid", "999"), "pid 999 does not exist"),
     ],
 )
 def test_wrong_use_exits_with_two(vireid: Command, place: Path, words: tuple[str, ...], said: str) -> None:

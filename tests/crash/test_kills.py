@@ -17,7 +17,7 @@ from vireid_cli.data.store import open_store
 from vireid_cli.data.verify import verify
 from vireid_cli.engine import checkpoint as checkpoints
 from vireid_cli.engine.subjects.cmc import cmc_curve
-from vireid_cli.engine.subjects.embeddings import embedded
+from vireid_cli.engine.subjects.embeddings import read_embeddings
 from vireid_cli.errors import DataError, UsageError
 from vireid_cli.exporters import onnx as exporter
 from vireid_cli.exporters.onnx_file import OnnxFile
@@ -48,7 +48,7 @@ def test_evaluate(data: Path, trained: RunFolder, tmp_path: Path, system: str) -
     for moment in moments:
         killed = RunFolder(moment.folder)
         stored = killed.stored()[PROTOCOL]  # the old one is never lost
-        assert embedded(killed, PROTOCOL).embeddings.features.shape[0] == len(stored.embeddings()["pids"])
+        assert len(read_embeddings(killed, PROTOCOL).embeddings) == len(stored.embeddings()["pids"])
         stored.ranking()
         cmc_curve(killed, engine(data, tmp_path).session, "a", PROTOCOL, 5)
         seen.append(stored.identifier)

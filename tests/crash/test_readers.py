@@ -102,6 +102,6 @@ def test_a_figure_of_two_evaluations_is_not_written(
         return whole(*arguments)
 
     monkeypatch.setattr(cmc, "cmc_curve", slow)
-    with pytest.raises(DataError, match="in the meantime"):
+    with pytest.raises(DataError, match="changed during drawing"):
         made.visualize("cmc", run, protocol=None, ranks=5)
     assert not list(run.figures.glob("*"))

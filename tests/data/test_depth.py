@@ -23,7 +23,7 @@ from vireid_cli.data.store import Store, open_store
 from vireid_cli.data.verify import verify
 from vireid_cli.engine.occlusion import occlude
 from vireid_cli.engine.session import Session
-from vireid_cli.engine.subjects.images import of_files, read_row
+from vireid_cli.engine.subjects.images import image_files, read_row
 from vireid_cli.errors import UsageError
 from vireid_cli.occlusion.library import record_of, write_library
 from vireid_cli.types import Modality
@@ -207,7 +207,7 @@ def test_files_named_by_hand_share_a_range(root: Path) -> None:
     decoder = decoder_of_files(files)
     values = np.concatenate([samples_of(path) for path in files])
     assert decoder.infrared == range_of_counts(np.bincount(values, minlength=65_536))
-    shown = of_files(files, [None] * len(files))[0].pixels()
+    shown = image_files(files, [None] * len(files))[0].pixels()
     assert len(np.unique(shown)) > 40
     assert decode_files(files, SIZE).max() <= 8_730 >> 8
 

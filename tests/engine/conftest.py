@@ -13,7 +13,7 @@ import pytest
 from vireid_cli import files
 from vireid_cli.data.plan import EvaluationPlan
 from vireid_cli.engine.evaluate.result import EvaluateOptions, evaluate_protocol
-from vireid_cli.engine.evaluate.scoring import Measured
+from vireid_cli.engine.evaluate.scoring import EmbeddedRows
 from vireid_cli.engine.train import trainer
 from vireid_cli.recipe.load import dump
 from vireid_cli.recipe.schema import Recipe
@@ -23,7 +23,7 @@ from vireid_cli.types import Embeddings
 MakeRun = Callable[..., RunFolder]
 
 
-def made_up(noise: float, people: int = 6, count: int = 60, seed: int = 0) -> Measured:
+def made_up(noise: float, people: int = 6, count: int = 60, seed: int = 0) -> EmbeddedRows:
     """``count`` embeddings of ``people`` people, the first half infrared."""
     rng = np.random.default_rng(seed)
     pids = np.arange(count) % people
@@ -34,7 +34,7 @@ def made_up(noise: float, people: int = 6, count: int = 60, seed: int = 0) -> Me
     camids = np.where(infrared, np.where(pids % 2, 3, 6), 1 + np.arange(count) // people % 2)
     names = [f"cam{c}/{p:04d}/{i:04d}.jpg" for i, (c, p) in enumerate(zip(camids, pids, strict=True))]
     embedded = Embeddings(features, pids, camids, infrared.astype(np.uint8), np.array(names))
-    return Measured(embedded, np.arange(count))
+    return EmbeddedRows(embedded, np.arange(count))
 
 
 @pytest.fixture
@@ -47,7 +47,7 @@ def evaluated_run(tmp_path: Path) -> MakeRun:
         recipe: Recipe | None = None,
         protocol: str = "all-single-seeded",
         data: str = "mark",
-        measured: Measured | None = None,
+        measured: EmbeddedRows | None = None,
         queries: tuple[np.ndarray, np.ndarray] | None = None,
     ) -> RunFolder:
         run = RunFolder(tmp_path / "runs" / name)

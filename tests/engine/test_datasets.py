@@ -71,7 +71,7 @@ def test_trials_belong_to_regdb(tmp_path: Path, tiny_recipe: Path) -> None:
     there = engine(tmp_path, "folder")
     with pytest.raises(UsageError, match="one split, no trials"):
         there.train(str(tiny_recipe), settings("folder", "data.trial=2"))
-    with pytest.raises(UsageError, match="there are no trials to go through"):
+    with pytest.raises(UsageError, match="a single split and no trials"):
         there.train_trials(str(tiny_recipe), settings("folder"))
 
 
@@ -123,5 +123,5 @@ def test_the_runs_of_all_trials_are_found(tmp_path: Path, tiny_recipe: Path) -> 
 def test_trials_are_looked_for_where_there_are_any(tmp_path: Path, tiny_recipe: Path) -> None:
     there = engine(tmp_path, "folder")
     run = there.train(str(tiny_recipe), settings("folder"))
-    with pytest.raises(UsageError, match="one split for all"):
+    with pytest.raises(UsageError, match="a single split and no trials"):
         there.runs_of_trials(run)

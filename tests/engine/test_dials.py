@@ -82,7 +82,7 @@ def test_data_without_a_rendered_layout_are_refused(
     engine = Engine.choose(device="cpu", data_dir=tmp_path / "data", runs_dir=tmp_path / "runs")
     other = study(tiny_recipe)
     other = other.model_copy(update={"set": {**other.set, "data.dataset": "folder"}})
-    with pytest.raises(UsageError, match="data are rendered; its rows are trained on folder"):
+    with pytest.raises(UsageError, match="needs one rendered dataset; its rows are trained on folder"):
         engine.compare(other)
     assert not (tmp_path / "runs").exists()
 

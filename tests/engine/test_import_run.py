@@ -20,7 +20,7 @@ from vireid_cli.data.sources import sysu
 from vireid_cli.engine.embed import load_trained
 from vireid_cli.engine.evaluate.evaluate import evaluate_run
 from vireid_cli.engine.evaluate.result import EvaluateOptions
-from vireid_cli.engine.import_run import Imported, import_run
+from vireid_cli.engine.import_run import ImportedRun, import_run
 from vireid_cli.engine.network import load_recipe
 from vireid_cli.engine.session import Session
 from vireid_cli.engine.train.resume import resume
@@ -113,7 +113,7 @@ def embeddings(network: ReIdNetwork) -> list[Tensor]:
         return [network.embed(images, modality) for modality in Modality]
 
 
-def compare(made: Imported, network: ReIdNetwork, session: Session) -> None:
+def compare(made: ImportedRun, network: ReIdNetwork, session: Session) -> None:
     ours = embeddings(load_trained(made.run, session, fold=False).network)
     for mine, theirs in zip(ours, embeddings(network), strict=True):
         torch.testing.assert_close(mine, theirs, rtol=1e-4, atol=1e-5)
@@ -142,7 +142,7 @@ def test_every_release_embeds_as_before(
     torch.save(content(state), path)
     made = import_run(path, session, release, settings=NARROW)
     assert (made.identities, made.run.environment()["num_identities"]) == (count, count)
-    assert made.figures == pytest.approx({"rank1": 0.475, "mAP": 0.4765, "mINP": 0.3})
+    assert made.metrics == pytest.approx({"rank1": 0.475, "mAP": 0.4765, "mINP": 0.3})
     recipe = load_recipe(str(made.run.recipe_file))
     assert (recipe.data.dataset, recipe.data.trial) == (dataset, 3 if dataset == "regdb" else 1)
     compare(made, network, session)
@@ -262,11 +262,11 @@ def test_evaluation_says_where_the_network_is_from_and_refuses_its_training_iden
 def test_unknown_training_identities_are_said(tmp_path: Path, session: Session, listener: Listener) -> None:
     saved(tmp_path / "sysu.t", "agw", 296)
     made = import_run(tmp_path / "sysu.t", session, "agw", dataset="sysu", settings=NARROW)
-    assert "the classifier has 296" in made.known
+    assert "the classifier has 296" in made.identity_note
     assert "296" in listener.warnings[-1]
     saved(tmp_path / "regdb_trial_2_best.t", "agw", 206)
     made = import_run(tmp_path / "regdb_trial_2_best.t", session, "agw", settings=NARROW)
-    assert made.known == "unknown: 206 identities"
+    assert made.identity_note == "unknown: 206 identities"
     assert "Prepare regdb first" in listener.warnings[-1]
 
 
@@ -280,7 +280,7 @@ def test_the_dataset_must_be_known_and_the_trial_is_the_first_unless_named(
     saved(tmp_path / "best.t", "agw", 206)
     made = import_run(tmp_path / "best.t", session, "agw", settings=NARROW)
     assert load_recipe(str(made.run.recipe_file)).data.trial == 1
-    assert any("trial 1 is assumed" in text for text in listener.warnings)
+    assert any("assuming trial 1" in text for text in listener.warnings)
     with pytest.raises(UsageError, match="trials 1 to 10"):
         import_run(tmp_path / "best.t", session, "agw", trial=11, settings=NARROW)
     with pytest.raises(UsageError, match="no trials"):

@@ -18,7 +18,7 @@ from vireid_cli.data.sources.sysu import EXPECTED_IMAGES
 from vireid_cli.data.store import open_store
 from vireid_cli.engine.engine import Engine
 from vireid_cli.engine.evaluate.result import EvaluateOptions, evaluate_protocol
-from vireid_cli.engine.evaluate.scoring import Measured
+from vireid_cli.engine.evaluate.scoring import EmbeddedRows
 from vireid_cli.rendered.options import RenderOptions
 from vireid_cli.results.run import RunFolder
 from vireid_cli.types import Embeddings, RecordTable
@@ -83,7 +83,7 @@ def made_run(engine: Engine, recipe: str, width: int, seed: int) -> RunFolder:
     store = open_store(engine.session.data_dir, "sysu")
     plans = protocols.plans_for(store, Request(modes=("all",)))
     rows = np.unique(np.concatenate([plan.rows for plan in plans]))
-    embedded = Measured(_embeddings(store.records.take(rows), width, seed).widened(), rows)
+    embedded = EmbeddedRows(_embeddings(store.records.take(rows), width, seed).widened(), rows)
     about = {"source": "sysu", "data": store.info.fingerprint[:12], "embedding": f"made up, {width}"}
     for plan in plans:
         evaluate_protocol(

@@ -52,11 +52,11 @@ def import_checkpoint(
     )
     lines = [
         f"imported {file.name} from {imported.release}",
-        f"training identities: {imported.known}",
+        f"training identities: {imported.identity_note}",
         f"keys that the project's code does not use either: {imported.unused}",
     ]
-    if imported.figures:
-        values = ", ".join(f"{name} {100 * value:.2f} %" for name, value in imported.figures.items())
+    if imported.metrics:
+        values = ", ".join(f"{name} {100 * value:.2f} %" for name, value in imported.metrics.items())
         lines.append(f"test results of the authors in the file: {values}")
     for line in lines:
         console.print_line(line)

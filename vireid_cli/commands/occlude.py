@@ -271,7 +271,7 @@ def visualize_occlusion(
             context, "--library-sheet draws all occluders, without people", "dataset", "by", "rows", "seed"
         )
     output = Output(out, format, dpi)
-    output.refuse_form()
+    output.check_format()
     engine = make_engine("cpu", data=data)
     path = engine.visualize(
         "occlusion",

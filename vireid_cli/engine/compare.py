@@ -1,8 +1,8 @@
 """The verb ``compare``: train and evaluate every row of a study with every seed, and average.
 
-What is finished is not done again: a run in the study's folder whose resolved recipe and data are the very
-same is taken as it is, with its evaluations of the same fingerprint; an unfinished one is resumed. So a study
-can be stopped and called again, and a row can be added to it.
+A finished run with the same resolved recipe and data in the study's folder is reused, and so are its
+evaluations with the same fingerprint. An unfinished run is resumed. A stopped study therefore continues
+when it is called a second time, and rows can be added to it.
 """
 
 from __future__ import annotations
@@ -39,15 +39,15 @@ from vireid_cli.types import Modality, Resize, Size
 
 @dataclass(frozen=True, slots=True)
 class StudyResult:
-    """What a study gave.
+    """Result of a study.
 
     Attributes:
-        study: What was asked.
-        tables: By protocol, in the study's order of rows; by ``<dataset>-<protocol>`` where the study names
-            the datasets to evaluate on.
-        path: ``study.json``.
+        study: The study.
+        tables: Tables with the study's rows, keyed by protocol; by ``<dataset>-<protocol>`` if the study
+            names its evaluation datasets.
+        path: Path of ``study.json``.
         results: The evaluations by the names of the tables, label and seed.
-        figures: Files of the figures that were drawn.
+        figures: Files of the study's figures.
     """
 
     study: Study
@@ -58,20 +58,22 @@ class StudyResult:
 
 
 def compare(study: Study, session: Session, options: EvaluateOptions) -> StudyResult:
-    """Fill a study's table; seeds outermost, so that an interrupted one has whole tables of fewer seeds.
+    """Train and evaluate all rows of a study, seed by seed.
+
+    After an interruption the table is complete for the finished seeds.
 
     Args:
-        study: Rows, seeds, shared settings.
-        session: Device, listener, folders; the study's runs are in ``<runs_dir>/<study's name>/``, or in the
-            folder of the study that ``runs`` names.
-        options: Protocols to evaluate under.
+        study: Rows, seeds and shared settings.
+        session: Device, reporter and folders. The study's runs are in ``<runs_dir>/<study's name>/``, or in
+            the folder of the study that ``runs`` names.
+        options: Protocols of the evaluation.
 
     Raises:
-        RecipeError: Recipes of some rows are wrong, or rows and datasets do not fit each other; all that is
-            wrong is named before anything is trained.
-        UsageError: A dataset is not there.
+        RecipeError: Recipes of rows are wrong, or rows and datasets do not fit each other; the error lists
+            all mistakes before any training.
+        UsageError: A dataset is missing.
         DataError: Another process compares the same study.
-        Interrupted: Asked to stop; calling again goes on.
+        Interrupted: A signal stopped the study; a second call continues.
     """
     home = session.runs_dir / (study.runs or study.name)
     inside = replace(session, runs_dir=home)
@@ -84,7 +86,7 @@ def compare(study: Study, session: Session, options: EvaluateOptions) -> StudyRe
     folder = session.runs_dir / study.name
     with locked(folder, folder / ".lock"):
         if start and weights and not weights.is_file():
-            session.reporter.info(f"{study.name}: first the run that all rows start from, {start.name}")
+            session.reporter.info(f"{study.name}: training the common start of all rows, {start.name}")
             run = _trained(start, inside)
             export_backbone(run, session, modality=Modality.VISIBLE, out=weights)
         return _fill(study, recipes, session, inside, options)
@@ -97,7 +99,7 @@ def _fill(
     inside: Session,
     options: EvaluateOptions,
 ) -> StudyResult:
-    """Train and evaluate every row with every seed; ``study.json`` is written after each."""
+    """Train and evaluate every row with every seed, and write ``study.json`` after each."""
     folder = session.runs_dir / study.name
     results: Results = {}
     parameters: dict[str, int] = {}
@@ -107,8 +109,8 @@ def _fill(
         run = _trained(recipe, inside)
         parameters[label] = int(run.environment()["parameters"])
         for dataset in study.evaluate.datasets or ("",):
-            wanted = replace(options, dataset=dataset or options.dataset)
-            for stored in _evaluated(run, session, wanted):
+            options_of_dataset = replace(options, dataset=dataset or options.dataset)
+            for stored in _evaluations(run, session, options_of_dataset):
                 protocol = stored.content["protocol"]
                 name = f"{dataset}-{protocol}" if dataset else protocol
                 result = SeedResult(stored.content, people_of(stored))
@@ -119,13 +121,13 @@ def _fill(
 
 
 def runs_of_study(folder: Path) -> list[RunFolder]:
-    """The runs of a study that was compared, by its own recipes, wherever they lie (``Study.runs``).
+    """Return the runs of a study's recipes, in its own folder or in that of ``Study.runs``.
 
     Args:
-        folder: The study's, with its ``study.json``; without one there are none.
+        folder: Folder of the study; without ``study.json`` the list is empty.
 
     Raises:
-        UsageError: A recipe that the study names is not there any more, or has become wrong.
+        UsageError: A recipe of the study is missing or wrong.
     """
     path = folder / STUDY
     if not path.is_file():
@@ -134,23 +136,23 @@ def runs_of_study(folder: Path) -> list[RunFolder]:
     home = folder.parent / (study.runs or study.name)
     start = _start(study)
     weights = _weights(home, start) if start else None
-    wanted = {_by_name(recipe) for recipe in _recipes(study, weights).values()}
-    return [run for run in runs_in(home) if _by_name(run_recipe(run)) in wanted]
+    texts = {_portable(recipe) for recipe in _recipes(study, weights).values()}
+    return [run for run in runs_in(home) if _portable(run_recipe(run)) in texts]
 
 
-def _by_name(recipe: Recipe) -> str:
-    """A resolved recipe with its weights by name: the folder may be called by another path now."""
+def _portable(recipe: Recipe) -> str:
+    """Dump a resolved recipe with the file name of its weights only, because the folder may have moved."""
     name = Path(recipe.backbone.weights).name
     return dump(recipe.model_copy(update={"backbone": recipe.backbone.model_copy(update={"weights": name})}))
 
 
 def _weights(home: Path, start: Recipe) -> Path:
-    """Where the trunk that all rows start from is kept."""
+    """Return the path of the trunk from which all rows start."""
     return home / f"start-{sha256(dump(start).encode()).hexdigest()[:8]}.safetensors"
 
 
 def _start(study: Study) -> Recipe | None:
-    """The recipe that all rows start from, checked."""
+    """Load and validate the recipe of the common start of all rows; None: the study has none."""
     if study.start is None:
         return None
     try:
@@ -161,14 +163,14 @@ def _start(study: Study) -> Recipe | None:
 
 
 def _recipes(study: Study, weights: Path | None) -> dict[tuple[str, int], Recipe]:
-    """Every row's recipe with every seed, checked; seeds outermost."""
-    given = [] if weights is None else [f"backbone.weights={weights}"]
+    """Load and validate the recipe of every row with every seed, ordered by seed."""
+    start = [] if weights is None else [f"backbone.weights={weights}"]
     recipes: dict[tuple[str, int], Recipe] = {}
     errors: dict[str, UsageError] = {}
     for seed in study.seeds:
         for row in study.rows:
             try:
-                recipes[row.label, seed] = load_recipe(row.recipe, (*study.settings(row, seed), *given))
+                recipes[row.label, seed] = load_recipe(row.recipe, (*study.settings(row, seed), *start))
             except UsageError as error:
                 errors.setdefault(row.label, error)
     refuse(study, errors)
@@ -176,19 +178,19 @@ def _recipes(study: Study, weights: Path | None) -> dict[tuple[str, int], Recipe
 
 
 def _check_datasets(study: Study, recipes: Mapping[tuple[str, int], Recipe]) -> None:
-    """Refuse rows that can't stand in one table, and datasets that a row can't be evaluated on."""
+    """Check that all rows have a common evaluation dataset that fits their training datasets."""
     trained = {label: recipe.data.dataset for (label, _), recipe in recipes.items()}
-    wanted = study.evaluate.datasets
-    if not wanted and len(set(trained.values())) > 1:
+    datasets = study.evaluate.datasets
+    if not datasets and len(set(trained.values())) > 1:
         names = ", ".join(sorted(set(trained.values())))
         raise RecipeError(
-            f"The study {study.name} is refused: its rows are trained on {names}, and figures on each "
-            "row's own dataset can't stand in one table.",
-            "Name what all are evaluated on: evaluate: {datasets: [...]}",
+            f"The study {study.name} is wrong: its rows are trained on {names}, and metrics on different "
+            "datasets are not comparable.",
+            "Name common evaluation datasets: evaluate: {datasets: [...]}",
         )
     errors: dict[str, UsageError] = {}
     for label, own in trained.items():
-        for dataset in wanted:
+        for dataset in datasets:
             try:
                 evaluate.check_kind(own, dataset)
             except UsageError as error:
@@ -197,7 +199,7 @@ def _check_datasets(study: Study, recipes: Mapping[tuple[str, int], Recipe]) -> 
 
 
 def _needed(study: Study, recipes: Mapping[tuple[str, int], Recipe]) -> list[tuple[str, Size, Resize]]:
-    """Pixels that training and evaluation will read: dataset, size and resize rule, each once."""
+    """Return dataset, size and resize rule of all pixels that training and evaluation read, each once."""
     pairs = [
         (dataset, recipe.data.image_size, recipe.data.resize)
         for recipe in recipes.values()
@@ -207,7 +209,7 @@ def _needed(study: Study, recipes: Mapping[tuple[str, int], Recipe]) -> list[tup
 
 
 def _holds(path: Path, text: str) -> bool:
-    """Whether a recipe's file has this text; one that can't be read has not."""
+    """Whether a recipe file has this text; False if the file can't be read."""
     try:
         return reading.read_text(path) == text
     except DataError:
@@ -215,7 +217,7 @@ def _holds(path: Path, text: str) -> bool:
 
 
 def _trained(recipe: Recipe, session: Session) -> RunFolder:
-    """The run of this very recipe in the session's run folder: finished already, resumed, or trained now."""
+    """Return a finished run of this recipe: an existing one, a resumed one or a new one."""
     text = dump(recipe)
     data = recipe.data
     store = ensure_prepared(data.dataset, session, data.image_size, data.resize)
@@ -226,7 +228,7 @@ def _trained(recipe: Recipe, session: Session) -> RunFolder:
         try:
             position = load_position(run.checkpoints / LAST)
         except (DataError, UsageError):
-            continue  # stopped before its first checkpoint
+            continue  # the run has no checkpoint
         if not trained_on(run, store):
             continue
         if position.epoch >= recipe.train.epochs:
@@ -235,10 +237,10 @@ def _trained(recipe: Recipe, session: Session) -> RunFolder:
     return train(recipe, session)
 
 
-def _evaluated(run: RunFolder, session: Session, options: EvaluateOptions) -> list[StoredEvaluation]:
-    """A run's results under each protocol: loaded from its folder, or computed."""
-    there = evaluate.stored_evaluations(run, session, options)
-    if there:
-        return there
+def _evaluations(run: RunFolder, session: Session, options: EvaluateOptions) -> list[StoredEvaluation]:
+    """Return a run's results under each protocol, from its folder or by a new evaluation."""
+    stored = evaluate.stored_evaluations(run, session, options)
+    if stored:
+        return stored
     folders = [evaluation.folder for evaluation in evaluate.evaluate_run(run, session, options)]
     return [read_evaluation(folder, f"vireid evaluate {run.folder}") for folder in folders if folder]

@@ -17,11 +17,12 @@ from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode, sdpa_flop_count
 
 from vireid_cli.backbones.fold import fold_batch_norms
-from vireid_cli.engine.network import build_network
+from vireid_cli.engine.network import build_network, run_recipe
 from vireid_cli.engine.runtime import Runtime
 from vireid_cli.engine.session import Session
 from vireid_cli.methods import ReIdNetwork
 from vireid_cli.recipe.schema import Recipe
+from vireid_cli.results.run import RunFolder
 from vireid_cli.types import Modality, Size
 
 IDENTITIES = 395
@@ -38,7 +39,7 @@ def cost_of(
     recipe: Recipe,
     session: Session,
     *,
-    identities: int,
+    identities: int = IDENTITIES,
     size: Size | None = None,
     batch: int | None = None,
     timed: bool = True,
@@ -75,6 +76,20 @@ def cost_of(
         "reported": reported_of(recipe),
         **runtime.describe(),
     }
+
+
+def cost_of_run(
+    run: RunFolder,
+    session: Session,
+    *,
+    size: Size | None = None,
+    timed: bool = True,
+    checked: bool = True,
+) -> dict[str, Any]:
+    """Measure the cost of a run's network, see ``cost_of``; ``checked`` is that of ``run_recipe``."""
+    identities = int(run.environment()["num_identities"])
+    recipe = run_recipe(run, checked=checked)
+    return cost_of(recipe, session, identities=identities, size=size, timed=timed)
 
 
 def latency_of(network: ReIdNetwork, size: Size, runtime: Runtime, batch: int) -> dict[str, Any]:

@@ -44,9 +44,9 @@ def compare_dial(study: Study, session: Session, options: EvaluateOptions) -> St
     ``<runs_dir>/<study>/<dial>-<value>``. Finished parts are reused.
 
     Args:
-        study: Has a ``dial``.
+        study: A study with a ``dial``.
         session: Device, reporter and folders.
-        options: Protocols.
+        options: Protocols of the evaluation.
 
     Raises:
         UsageError: The renderer lacks the dial, or the rows' dataset has no rendered layout.
@@ -72,24 +72,23 @@ def compare_dial(study: Study, session: Session, options: EvaluateOptions) -> St
     path = write_study(folder, study, tables, dial=_changes(parts))
     figures = [_draw(study, dial, parts, protocol, folder) for protocol in parts[0].result.tables]
     results = {
-        f"{dial.name} {part.value:g}, {protocol}": found
+        f"{dial.name} {part.value:g}, {protocol}": by_label
         for part in parts
-        for protocol, found in part.result.results.items()
+        for protocol, by_label in part.result.results.items()
     }
     return StudyResult(study, tables, path, results, tuple(figures))
 
 
 def _layout(study: Study, dial: Dial) -> str:
-    """Name of the layout to render: the dataset of all rows."""
-    known = {field.name for field in fields(RenderOptions)}
-    if dial.name not in known:
+    """Return the layout to render, the common dataset of all rows."""
+    if dial.name not in {field.name for field in fields(RenderOptions)}:
         raise UsageError(f"dial.name: this version's renderer has no dial '{dial.name}'.")
     datasets = {
         load_recipe(row.recipe, tuple(study.settings(row, study.seeds[0]))).data.dataset for row in study.rows
     }
     if len(datasets) > 1 or not datasets <= set(layout_names()):
         raise UsageError(
-            f"The study {study.name} has a dial, so that its data are rendered; its rows are trained on "
+            f"The study {study.name} has a dial, which needs one rendered dataset; its rows are trained on "
             f"{', '.join(sorted(datasets))}.",
             f"Set data.dataset of all rows to one of {', '.join(layout_names())}.",
         )
@@ -97,13 +96,13 @@ def _layout(study: Study, dial: Dial) -> str:
 
 
 def _render_options(layout: str, name: str, value: float) -> RenderOptions:
-    """The default benchmark of a layout with one dial set."""
-    given: Mapping[str, Any] = {"layout": layout, name: value}
-    return RenderOptions(**given)
+    """Return the options of a layout's default benchmark with one dial set."""
+    values: Mapping[str, Any] = {"layout": layout, name: value}
+    return RenderOptions(**values)
 
 
 def _changes(parts: list[_Part]) -> dict[str, Any]:
-    """Paired change of each row from the dial's first value to its last, by protocol."""
+    """Compute the paired change of each row from the dial's first value to its last, by protocol."""
     first, last = parts[0], parts[-1]
     content: dict[str, Any] = {"from": first.value, "to": last.value, "protocols": {}}
     for protocol, before in first.result.results.items():
@@ -138,7 +137,7 @@ def _draw(study: Study, dial: Dial, parts: list[_Part], protocol: str, folder: P
 
 
 def _curves(tables: list[Comparison], metric: str) -> list[DialCurve]:
-    """One curve per row: means and bounds at each value of the dial."""
+    """Return one curve per row: means and bounds at each value of the dial."""
     curves = []
     for i, row in enumerate(tables[0].rows):
         rows = [table.rows[i] for table in tables]

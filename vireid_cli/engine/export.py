@@ -1,4 +1,4 @@
-"""The verb ``export``: a run's network as ONNX, checked against PyTorch on images; its trunk as weights."""
+"""The verb ``export``: a run's network as ONNX, verified against PyTorch, and its trunk as weights."""
 
 from __future__ import annotations
 
@@ -32,17 +32,17 @@ LICENCE = "Apache-2.0"
 """Licence of weights that were trained on rendered people."""
 
 SAMPLES = 8
-"""Real images a modality that an export is checked on."""
+"""Number of images per modality that verify an export."""
 
 
 @dataclass(frozen=True, slots=True)
-class Exported:
+class ExportResult:
     """An export to ONNX.
 
     Attributes:
         run: The exported run.
-        onnx: The files.
-        record: The file that names them and their hashes, see ``results.export``.
+        onnx: The written files.
+        record: File with their names and hashes; see ``results.export``.
     """
 
     run: RunFolder
@@ -56,22 +56,23 @@ def export_run(
     *,
     layout: Literal["split", "joint"] = "split",
     out: Path | None = None,
-) -> Exported:
-    """Export a run's network to ONNX, on the CPU in fp32 whatever the engine's device.
+) -> ExportResult:
+    """Export a run's network to ONNX, on the CPU in fp32 for any device of the session.
 
     Args:
         run: The run.
-        session: Listener, and the folder of the run's dataset: the check runs on its images.
-        layout: ``split``: one file a modality; ``joint``: one file with both paths.
-        out: Folder; the run's ``exports`` by default.
+        session: Reporter, and the folder of the run's dataset with the images for verification.
+        layout: ``split``: one file per modality; ``joint``: one file with both paths.
+        out: Folder of the files; None: ``exports`` in the run folder.
 
     Raises:
+        UsageError: ``out`` is a file, or the run has no checkpoint.
         MissingExtra: The packages of the extra ``export`` are not installed.
         VireidError: The exported network differs from PyTorch by more than 1e-4.
     """
     folder = out or run.exports
     if folder.exists() and not folder.is_dir():
-        raise UsageError(f"--out {folder} is a file; a folder is needed.")
+        raise UsageError(f"--out {folder} is a file, not a folder.")
     refuse_unwritable(folder)
     require_packages()
     trained = load_trained(run, _on_cpu(session))
@@ -93,19 +94,19 @@ def export_run(
     }
     about = {**metadata, "layout": layout, "size": f"{size[0]}x{size[1]}"}
     identifier = content_hash(trained.network.state_dict(), about)[:32]
-    named = {**metadata, "export": identifier}
-    made = export_onnx(trained.network, folder, samples, layout=layout, metadata=named)
+    marked = {**metadata, "export": identifier}
+    export = export_onnx(trained.network, folder, samples, layout=layout, metadata=marked)
     record = ExportRecord(
         identifier=identifier,
         layout=layout,
-        files=hashes_of(made.files),
+        files=hashes_of(export.files),
         metadata=metadata,
-        largest_difference=made.largest_difference,
-        images=made.images,
-        opset=made.opset,
-        nodes=made.nodes,
+        largest_difference=export.largest_difference,
+        images=export.images,
+        opset=export.opset,
+        nodes=export.nodes,
     )
-    return Exported(run, made, write_record(folder, record))
+    return ExportResult(run, export, write_record(folder, record))
 
 
 def export_backbone(
@@ -118,25 +119,24 @@ def export_backbone(
 
     Args:
         run: The run; its recipe selects the checkpoint.
-        session: Listener and folders.
-        modality: Modality whose copy of the separate stages is written.
-        out: File, ``.safetensors``; ``exports/backbone.safetensors`` of the run by default.
-        half: Whether to write float16 instead of float32.
+        session: Folders and reporter.
+        modality: Selects the copy of those stages that each modality has for itself.
+        out: File, ``.safetensors``; None: ``exports/backbone.safetensors`` in the run folder.
+        half: Write float16 instead of float32.
 
     Raises:
-        UsageError: No checkpoint, no ResNet trunk, or one without its last stage.
+        UsageError: The run has no checkpoint or no complete ResNet trunk.
         VireidError: A weight exceeds the range of float16.
     """
     path = out or run.exports / "backbone.safetensors"
     if path.suffix != ".safetensors":
-        raise UsageError(f"--out {path}: the file is a state dict, its name must end in .safetensors.")
+        raise UsageError(f"--out {path}: the file name must end in .safetensors.")
     refuse_unwritable(path.parent)
     trained = load_trained(run, _on_cpu(session), fold=False)
     trunks = [module for module in trained.network.modules() if isinstance(module, TwoStream)]
     if not trunks or trunks[0].stages != STAGES:
         raise UsageError(
-            f"{run.folder}: {trained.recipe.method.name} has no whole ResNet trunk that another recipe "
-            "could start from."
+            f"{run.folder}: {trained.recipe.method.name} has no complete ResNet trunk to export."
         )
     state = {key: value.contiguous() for key, value in trunks[0].plain_state(modality).items()}
     if half:
@@ -172,13 +172,13 @@ def _record(run: RunFolder, trained: TrainedNetwork, modality: Modality, half: b
 
 
 def _on_cpu(session: Session) -> Session:
-    """The session on the CPU in fp32, where every export is made."""
+    """Return the session on the CPU in fp32, for exports."""
     return replace(session, runtime=Runtime(torch.device("cpu"), "fp32"))
 
 
 def sample_images(store: Store, size: Size, modality: Modality, count: int, trial: int = 1) -> Tensor:
-    """Test images of one modality, evenly spread over the table: (count, 3, H, W) in [0, 1]."""
+    """Return test images of one modality, evenly spread over the table: (count, 3, H, W) in [0, 1]."""
     table = store.table(trial)
     rows = np.flatnonzero((table.modalities == modality.code) & table.tested)
-    chosen = rows[np.linspace(0, len(rows) - 1, num=min(count, len(rows)), dtype=np.int64)]
-    return to_images(store.batch(size, chosen), torch.device("cpu")).contiguous()
+    samples = rows[np.linspace(0, len(rows) - 1, num=min(count, len(rows)), dtype=np.int64)]
+    return to_images(store.batch(size, samples), torch.device("cpu")).contiguous()

@@ -96,6 +96,7 @@ class Model:
         with ThreadPoolExecutor(workers, thread_name_prefix="decode") as pool:
 
             def submit() -> list[Any]:
+                """Start decoding the next batch."""
                 return [pool.submit(self._read, image, kind) for image in islice(remaining, batch)]
 
             pending = submit()

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import torch
 from torch import Tensor
@@ -42,6 +44,23 @@ def load_recipe(name: str, settings: tuple[str, ...] = ()) -> Recipe:
     return recipes.load(
         name, settings, options_of=methods.options_type, misfits=misfits, datasets=source_names()
     )
+
+
+def resolve_recipe(recipe: str | Path | Recipe, settings: Sequence[str] = ()) -> Recipe:
+    """Return a loaded recipe, or load one by its name or path.
+
+    Args:
+        recipe: Name of a shipped recipe, path of a recipe file, or a recipe.
+        settings: ``KEY=VALUE``, as for ``--set`` on the command line.
+
+    Raises:
+        UsageError: The recipe is wrong, or a loaded recipe is combined with settings.
+    """
+    if not isinstance(recipe, Recipe):
+        return load_recipe(str(recipe), tuple(settings))
+    if settings:
+        raise UsageError(f"A loaded recipe accepts no settings ({', '.join(settings)}): pass its name.")
+    return recipe
 
 
 def run_recipe(run: RunFolder, *, checked: bool = True) -> Recipe:

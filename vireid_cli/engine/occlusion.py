@@ -1,11 +1,12 @@
-"""The verbs of the occlusion room: draw or read a library, write an occluded dataset, verify it."""
+"""Verbs of the package ``occlusion``: create a library, write an occluded dataset, verify it."""
 
 from __future__ import annotations
 
 import shlex
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -31,36 +32,36 @@ SAM_KINDS = ("vit_b", "vit_l", "vit_h")
 """Sizes of SAM."""
 
 LIBRARY = "occluders"
-"""Folder of the library under the data directory."""
+"""Folder of the library in the data directory."""
 
 
 def ensure_library(folder: Path | None, session: Session) -> Library:
-    """The library in ``folder``; without one the built-in library, drawn now where it isn't there yet.
+    """Read the library in ``folder``, or the built-in library, which is drawn first if it is missing.
 
     Raises:
-        UsageError: ``folder`` is given and holds none.
-        DataError: It is damaged.
+        UsageError: ``folder`` has no library.
+        DataError: The library is damaged.
     """
-    usual = session.data_dir / LIBRARY
-    if folder is None and not (usual / INDEX).is_file():
-        session.reporter.info(f"drawing the built-in occluders into {usual} first")
-        return build_builtin(usual, progress=session.reporter.progress("drawing"))
-    library = read_library(folder or usual)
+    default = session.data_dir / LIBRARY
+    if folder is None and not (default / INDEX).is_file():
+        session.reporter.info(f"drawing the built-in occluders in {default} first")
+        return build_builtin(default, progress=session.reporter.progress("drawing"))
+    library = read_library(folder or default)
     if not library.sealed:
         session.reporter.warn(
-            f"{(folder or usual) / INDEX} was written without a hash: damage to it can't be noticed"
+            f"{(folder or default) / INDEX} has no hash (an old format): damage to it can't be detected"
         )
     return library
 
 
 @dataclass(frozen=True, slots=True)
-class MadeLibrary:
-    """A library that was made.
+class NewLibrary:
+    """A new library of occluders.
 
     Attributes:
-        library: It.
-        folder: Where it lies.
-        skipped: How many instances were left out, by reason.
+        library: The library.
+        folder: Its folder.
+        skipped: Number of skipped instances by reason.
     """
 
     library: Library
@@ -80,34 +81,34 @@ def make_library(
     refine: str = "none",
     sam_weights: Path | None = None,
     sam_kind: str = "vit_b",
-) -> MadeLibrary:
-    """Draw the built-in library, or cut one out of photographs.
+) -> NewLibrary:
+    """Draw the built-in library, or extract one from photographs.
 
     Args:
-        folder: Folder of the library; None: its usual place under the data directory.
-        session: Device, listener, folders.
-        categories: Of the built-in library; none: all.
-        coco: Annotation file.
+        folder: Folder of the library; None: ``occluders`` in the data directory.
+        session: Device, reporter and folders.
+        categories: Categories of the built-in library; empty: all.
+        coco: Annotation file of the photographs.
         images: Folder of photographs.
-        detector: ``maskrcnn`` or the path of a YOLOv8-seg network in an ONNX file.
-        weights: Of Mask R-CNN.
-        refine: ``none``, ``grabcut`` or ``sam``.
-        sam_weights: SAM's checkpoint.
-        sam_kind: SAM's size.
+        detector: ``maskrcnn``, or the path of a YOLOv8-seg network in an ONNX file.
+        weights: Weights of Mask R-CNN.
+        refine: Refinement of the masks: ``none``, ``grabcut`` or ``sam``.
+        sam_weights: Checkpoint of SAM.
+        sam_kind: Size of SAM.
 
     Raises:
-        UsageError: Options that do not go together, something that is not there, or nothing found.
-        DataError: The folder can't be written into; found out before anything is drawn or cut out.
+        UsageError: Options contradict each other, a file is missing, or no occluder passes the rules.
+        DataError: The folder is not writable; raised before any work.
     """
     folder = folder or session.data_dir / LIBRARY
     unknown = sorted(set(categories) - set(DESIGNS))
     if unknown:
-        raise UsageError(f"There is no category '{unknown[0]}'.", f"There are: {', '.join(DESIGNS)}")
+        raise UsageError(f"There is no category '{unknown[0]}'.", f"Choose: {', '.join(DESIGNS)}")
     if coco is None and images is None and detector is None:
         if refine != "none":
-            raise UsageError(f"--refine {refine} sharpens masks of photographs.", "Give --images, too.")
+            raise UsageError(f"--refine {refine} applies to masks of photographs.", "Set --images, too.")
         library = build_builtin(folder, categories, progress=session.reporter.progress("drawing"))
-        return MadeLibrary(library, folder, {})
+        return NewLibrary(library, folder, {})
     if images is None or (coco is None) == (detector is None) or categories:
         raise UsageError(
             "Photographs need --images, and either --coco or --detector; "
@@ -120,26 +121,37 @@ def make_library(
         raise UsageError(f"--images {images}: there is no such folder.")
     if detector not in (None, "maskrcnn"):
         _yolo_path(str(detector))
-    if refine == "sam" and sam_weights is None:
-        raise UsageError("--refine sam needs SAM's checkpoint.", "--sam-weights sam_vit_b_01ec64.pth")
-    if refine == "sam" and sam_kind not in SAM_KINDS:
-        raise UsageError(f"--sam-kind {sam_kind}: expected one of {', '.join(SAM_KINDS)}.")
-    refuse_unwritable(folder)
-    skipped: Counter[str] = Counter()
     refiner = _refiner(refine, sam_weights, sam_kind)
+    refuse_unwritable(folder)
+    return _extract(folder, images, coco, detector, weights, refiner)
+
+
+def _extract(
+    folder: Path,
+    images: Path,
+    coco: Path | None,
+    detector: str | None,
+    weights: str,
+    refine: Callable[[], MaskRefiner],
+) -> NewLibrary:
+    """Extract occluders from photographs, by annotations or a detector, and write the library."""
+    skipped: Counter[str] = Counter()
+    refiner = refine()
     if coco is not None:
         decode = Decoder().decode  # annotations are in the coordinates of images as stored
-        found = read_coco(coco, images, skipped)
+        instances = read_coco(coco, images, skipped)
     else:
         decode = Decoder(upright=True).decode
-        found = detect_folder(images, _detector(str(detector), weights), decode, skipped)
-    things = list(extract(found, refiner, decode, skipped))
-    if not things:
+        instances = detect_folder(images, _detector(str(detector), weights), decode, skipped)
+    occluders = list(extract(instances, refiner, decode, skipped))
+    if not occluders:
         reasons = ", ".join(f"{reason}: {count}" for reason, count in skipped.most_common())
         raise UsageError(
-            "No occluder passed the rules: nothing is written.", f"Left out, {reasons}" if reasons else ""
+            "No occluder passed the rules; the library is not written.",
+            f"Skipped, {reasons}" if reasons else "",
         )
-    return MadeLibrary(write_library(folder, "coco" if coco else "detected", things), folder, dict(skipped))
+    library = write_library(folder, "coco" if coco else "detected", occluders)
+    return NewLibrary(library, folder, dict(skipped))
 
 
 def _detector(name: str, weights: str) -> Detector:
@@ -155,30 +167,33 @@ def _yolo_path(name: str) -> Path:
     return path
 
 
-def _refiner(name: str, sam_weights: Path | None, sam_kind: str) -> MaskRefiner:
-    if name == "sam":
-        if sam_weights is None:
-            raise UsageError("--refine sam needs SAM's checkpoint.", "--sam-weights sam_vit_b_01ec64.pth")
-        return Sam(sam_weights, sam_kind)
-    return grabcut if name == "grabcut" else keep
+def _refiner(name: str, sam_weights: Path | None, sam_kind: str) -> Callable[[], MaskRefiner]:
+    """Check the options of a mask refiner, and return a function that loads it."""
+    if name != "sam":
+        return lambda: grabcut if name == "grabcut" else keep
+    if sam_weights is None:
+        raise UsageError("--refine sam needs SAM's checkpoint.", "--sam-weights sam_vit_b_01ec64.pth")
+    if sam_kind not in SAM_KINDS:
+        raise UsageError(f"--sam-kind {sam_kind}: expected one of {', '.join(SAM_KINDS)}.")
+    return partial(Sam, sam_weights, sam_kind)
 
 
 def people_of(base: str, root: Path, trial: int = 1) -> RecordTable:
-    """A dataset's records, with one trial's splits where it has several."""
+    """Return a dataset's records, with the splits of ``trial`` if it has several trials."""
     records = load_source(base).scan(root).records
     return records.in_trial(trial) if records.trials else records
 
 
 def occluded_root(base: str, session: Session, root: Path | None = None) -> tuple[Path, Path]:
-    """The base's root, and where its occluded tree goes.
+    """Return the root of the base dataset and the root of its occluded tree.
 
     Raises:
-        UsageError: No such dataset, it is not there, or it has no occluded form.
+        UsageError: The dataset is unknown or missing, or has no occluded form.
     """
     name = f"occ-{base}"
     if name not in source_names():
-        known = [n.removeprefix("occ-") for n in source_names() if n.startswith("occ-")]
-        raise UsageError(f"'{base}' has no occluded form.", f"There is one of: {', '.join(known)}")
+        bases = [n.removeprefix("occ-") for n in source_names() if n.startswith("occ-")]
+        raise UsageError(f"'{base}' has no occluded form.", f"Choose: {', '.join(bases)}")
     located = locate(base, session.data_dir)
     place = session.data_dir / "rendered" if located.rendered else session.data_dir
     return located.root, root or place / load_source(name).FOLDER
@@ -201,19 +216,19 @@ def occlude(
 
     Args:
         base: Name of the dataset.
-        session: Device, listener, folders.
-        preset_name: A preset; None: the dataset's usual one.
-        changes: Switches of the policy to set instead.
-        seed: Of every draw.
+        session: Device, reporter and folders.
+        preset_name: Preset of the policy; None: the dataset's default.
+        changes: Values of the policy that replace those of the preset.
+        seed: Seed of all draws.
         library: Folder of a library; None: the built-in one.
-        root: Where to; None: beside the base.
-        part: (i, n), where the work is split over machines.
-        trial: Whose split decides on roles, for a dataset that is split anew in each (RegDB).
-        workers: Processes.
+        root: Root of the occluded tree; None: beside the base.
+        part: (i, n): write part i of n, for several machines.
+        trial: Trial of the splits that decide the images' roles, for datasets with several (RegDB).
+        workers: Number of processes; None: one per core.
 
     Raises:
-        UsageError: Something named is not there, or the folder holds something else.
-        DataError: A layout or a library that can't be used, or a disk that can't be written.
+        UsageError: The dataset, preset or library does not exist, or ``root`` has other content.
+        DataError: The layout or the library is unusable, or the folder is not writable.
     """
     check_part(part)
     source, target = occluded_root(base, session, root)
@@ -225,15 +240,16 @@ def occlude(
     if trial != 1 and not 1 <= trial <= records.trials:
         raise UsageError(f"--trial {trial}: {load_source(base).TITLE} has {records.trials or 'no'} trials.")
     decoder = decoder_of(base, session.data_dir, source, records, scanned.report.provenance)
-    noted = decoder.as_json() if decoder.differences else None
-    options = OcclusionOptions(base, name, policy, seed, trial=trial if records.trials else 0, decoder=noted)
+    decoding = decoder.as_json() if decoder.differences else None
+    numbered = trial if records.trials else 0
+    options = OcclusionOptions(base, name, policy, seed, trial=numbered, decoder=decoding)
     records = records.in_trial(trial) if records.trials else records
-    things = ensure_library(library, session)
+    occluders = ensure_library(library, session)
     return build_occluded(
         records,
         source,
         target,
-        things,
+        occluders,
         options,
         decoder.decode,
         part=part,
@@ -243,8 +259,8 @@ def occlude(
 
 
 def verify(base: str, session: Session, root: Path | None = None) -> list[str]:
-    """Differences between an occluded tree and what was written, and how to repair it."""
+    """List differences of an occluded tree from its hashes, and how to repair it."""
     target = occluded_root(base, session, root)[1]
-    found = verify_occluded(target, progress=session.reporter.progress("verifying"))
+    damage = verify_occluded(target, progress=session.reporter.progress("verifying"))
     command = f"vireid prepare occluded --from {base} --root {shlex.quote(str(target))}"
-    return [*found, f"to repair: {command}, with the options of the first time"] if found else []
+    return [*damage, f"to repair: {command}, with the original options"] if damage else []

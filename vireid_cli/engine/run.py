@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from vireid_cli.engine.model import Model, load_model
 from vireid_cli.engine.session import Session
 from vireid_cli.results.run import RunFolder
+
+RunName = RunFolder | str | Path
+"""A run, the path of its folder, or the folder's name in the folder of runs."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,4 +1,4 @@
-"""Tables of a study: from the evaluations of each row and seed to ``study.json``."""
+"""Tables of a study, computed from the evaluations of each row and seed, and ``study.json``."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ class SeedResult:
     """Evaluation of one row with one seed under one protocol.
 
     Attributes:
-        content: ``metrics.json``.
-        people: Per-person sums of its queries.
+        content: Content of ``metrics.json``.
+        people: Sums of the per-query values by person.
     """
 
     content: schema.EvaluationFile
@@ -32,11 +32,11 @@ class SeedResult:
 
 
 Results = dict[str, dict[str, dict[int, SeedResult]]]
-"""Protocol → label → seed → result."""
+"""Results by protocol, label and seed."""
 
 
 def people_in(results: Mapping[str, Mapping[int, SeedResult]]) -> dict[str, BySeed]:
-    """Per-person sums of one protocol: label → seed → sums."""
+    """Return the sums by person of one protocol, keyed by label and seed."""
     return {
         label: {seed: result.people for seed, result in by_seed.items()} for label, by_seed in results.items()
     }
@@ -51,10 +51,10 @@ def tables_of(
     """Compute each protocol's table with intervals, differences and the agreement with published values.
 
     Args:
-        study: Its rows name their parents.
+        study: The study; its rows name their parents.
         results: Evaluations so far.
-        parameters: Label → parameters of the network.
-        recipes: (label, seed) → recipe, with the paper's values.
+        parameters: Number of parameters of the network by label.
+        recipes: Recipes with the paper's values, keyed by label and seed.
     """
     tables = {}
     for name, by_label in results.items():
@@ -73,7 +73,7 @@ def tables_of(
 
 
 def _published(recipe: Recipe, content: schema.EvaluationFile) -> dict[str, float]:
-    """The paper's Rank-1 and mAP on the real dataset of this layout and protocol, in [0, 1]."""
+    """Return the paper's Rank-1 and mAP on the real dataset of this layout and protocol, in [0, 1]."""
     dataset, protocol = content["fingerprint"].get("source"), content["protocol"]
     for row in recipe.reported:
         if row.dataset == dataset and protocol.startswith(row.protocol):

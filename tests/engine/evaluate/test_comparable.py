@@ -12,8 +12,8 @@ from vireid_cli.data.prepare import prepare
 from vireid_cli.data.protocols import plans_for, published_name
 from vireid_cli.data.protocols.request import Request
 from vireid_cli.data.store import Store
-from vireid_cli.engine.evaluate.aggregate import refuse_same_trial
-from vireid_cli.engine.evaluate.evaluate import comparable
+from vireid_cli.engine.evaluate.aggregate import check_distinct_trials
+from vireid_cli.engine.evaluate.evaluate import paper_metrics
 from vireid_cli.engine.network import load_recipe
 from vireid_cli.errors import UsageError
 from vireid_cli.metrics.verification import FAR_READINGS
@@ -43,7 +43,7 @@ def store_of(dataset: str, tmp_path: Path, sysu_tree: Path) -> Store:
 def beside(recipe: str, store: Store, **asked: object) -> dict[str, list[dict[str, object]]]:
     """By plan, the rows that a recipe's paper has for it."""
     request = Request(**asked)  # type: ignore[arg-type]
-    return {p.name: comparable(load_recipe(recipe), store, p) for p in plans_for(store, request)}
+    return {p.name: paper_metrics(load_recipe(recipe), store, p) for p in plans_for(store, request)}
 
 
 def test_sysu(tmp_path: Path, sysu_tree: Path) -> None:
@@ -115,6 +115,6 @@ def test_two_runs_of_one_trial_are_refused_before_they_are_evaluated(tmp_path: P
         run.folder.mkdir()
         run.recipe_file.write_text(f"data: {{dataset: {dataset}, trial: {2 if dataset == 'regdb' else 1}}}\n")
         runs.append(run)
-    refuse_same_trial(runs[:3])
+    check_distinct_trials(runs[:3])
     with pytest.raises(UsageError, match="a and d were trained on the same trial, 2 of regdb"):
-        refuse_same_trial(runs)
+        check_distinct_trials(runs)

@@ -16,7 +16,7 @@ from vireid_cli.engine.evaluate import features as evaluate_given
 from vireid_cli.engine.evaluate.aggregate import average_runs
 from vireid_cli.engine.evaluate.pairing import evaluate_against
 from vireid_cli.engine.evaluate.result import EvaluateOptions, Evaluation, evaluate_protocol
-from vireid_cli.engine.evaluate.scoring import Measured, measure_plan
+from vireid_cli.engine.evaluate.scoring import EmbeddedRows, measure_plan
 from vireid_cli.errors import DataError, UsageError
 from vireid_cli.metrics.rerank import k_reciprocal
 from vireid_cli.metrics.verification import FAR_READINGS, FarReading
@@ -26,7 +26,7 @@ GOLDEN = Path(__file__).parents[2] / "golden"
 FIGURES = ["rank1", "rank5", "rank10", "rank20", "mAP", "mINP"]
 
 
-def embedded(seed: int, count: int = 60, noise: float = 1.0) -> Measured:
+def embedded(seed: int, count: int = 60, noise: float = 1.0) -> EmbeddedRows:
     rng = np.random.default_rng(seed)
     pids = np.arange(count) % 6
     features = np.random.default_rng(0).standard_normal((6, 5))[pids] + noise * rng.standard_normal(
@@ -35,7 +35,7 @@ def embedded(seed: int, count: int = 60, noise: float = 1.0) -> Measured:
     features /= np.linalg.norm(features, axis=1, keepdims=True)
     infrared = np.arange(count) < count // 2
     camids = np.where(infrared, np.where(pids % 2, 3, 6), 1 + np.arange(count) // 6 % 2)
-    return Measured(
+    return EmbeddedRows(
         Embeddings(
             features,
             pids,
@@ -82,9 +82,9 @@ def test_variants_stand_beside_the_plain_result() -> None:
 
 @pytest.mark.parametrize("flip", ["mean_renorm", "sum"])
 def test_mirrored_embeddings_are_averaged(flip: str) -> None:
-    one, other = embedded(1), embedded(2).embedded
-    found = one.mirrored(other, flip).embedded.features  # type: ignore[arg-type]
-    total = one.embedded.features + other.features
+    one, other = embedded(1), embedded(2).embeddings
+    found = one.mirrored(other, flip).embeddings.features  # type: ignore[arg-type]
+    total = one.embeddings.features + other.features
     if flip == "mean_renorm":
         total /= np.sqrt((total**2).sum(axis=1))[:, None]
     np.testing.assert_allclose(found, total, rtol=0, atol=1e-15)
@@ -160,14 +160,14 @@ def test_verification_rates_have_intervals_and_differences() -> None:
         metric = ours.content["metrics"][name]
         assert metric["interval"] is not None
         assert 0.0 <= metric["interval"][0] <= metric["mean"] <= metric["interval"][1] <= 1.0
-    assert "threshold set anew" in ours.content["interval"]
+    assert "threshold recomputed" in ours.content["interval"]
     assert "threshold" not in result(1).content["interval"]
     [found] = evaluate_against([ours], [theirs], "other")
     against = found.content["against"]
     expected = ours.content["metrics"]["vr_far_0.1"]["mean"] - theirs.content["metrics"]["vr_far_0.1"]["mean"]
     assert against["differences"]["vr_far_0.1"]["mean"] == pytest.approx(expected, abs=1e-12)
     assert against["differences"]["vr_far_0.1"]["interval"][0] > 0
-    assert "thresholds as measured" in against["test"]
+    assert "measured thresholds" in against["test"]
     [mean] = average_runs([[ours], [theirs]])
     assert mean.content["metrics"]["vr_far_0.1"]["interval"] is not None
 
@@ -252,7 +252,7 @@ def test_faces_from_a_file(tmp_path: Path, form: str, reading: FarReading) -> No
 def test_a_reading_is_of_verification_rates_only(tmp_path: Path) -> None:
     case = golden("sysu_small_unique")
     arrays = {key: case[key] for key in LABELS} | {"distance": -(case["q_feat"] @ case["g_feat"].T)}
-    with pytest.raises(UsageError, match="--far reads a verification rate: sysu has none"):
+    with pytest.raises(UsageError, match="--far applies to verification rates, and sysu has none"):
         evaluate_given.evaluate_features(
             given(tmp_path, **arrays), "sysu", EvaluateOptions(Request(far="nearest"))
         )

@@ -10,7 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from vireid_cli.engine.subjects.attention import attention_maps, beginning, blurred, integrated_gradients
+from vireid_cli.engine.subjects.attention import attention_maps, blur, integrated_gradients, path_start
 from vireid_cli.types import Modality
 
 Region = tuple[slice, slice]
@@ -79,7 +79,7 @@ def test_what_is_shaded_from_the_network_matters_more_where_it_differs_more(imag
 @pytest.mark.parametrize("modality", list(Modality))
 def test_parts_add_up_to_the_similarity_that_is_gained(images: Tensor, modality: Modality) -> None:
     network = Looker()
-    gained = 1 - (network.embed(images, modality) * network.embed(beginning(images), modality)).sum(1)
+    gained = 1 - (network.embed(images, modality) * network.embed(path_start(images), modality)).sum(1)
     total = integrated_gradients(network, images, modality, steps=200).sum(dim=(1, 2))
     torch.testing.assert_close(total, gained.detach(), rtol=1e-4, atol=1e-5)
 
@@ -111,12 +111,12 @@ def test_gradients_are_there_in_inference_mode_and_reach_no_parameter(images: Te
 def test_blur_is_a_gaussian_that_keeps_sums_and_borders() -> None:
     point = torch.zeros(1, 2, 41, 31, dtype=torch.float64)
     point[0, 0, 20, 15] = 1.0
-    found = blurred(point, 2.0)
+    found = blur(point, 2.0)
     assert found[0, 1].abs().max() == 0
     assert found.sum().item() == pytest.approx(1.0)
     y, x = np.mgrid[-6:7, -6:7]
     expected = np.exp(-(x**2 + y**2) / 8.0) / (8 * math.pi)
     np.testing.assert_allclose(found[0, 0, 14:27, 9:22].numpy(), expected, rtol=0.01)
     rows = torch.linspace(0, 1, 31).expand(1, 1, 41, 31)
-    assert (blurred(torch.ones_like(rows), 3.0) - 1).abs().max() < 1e-5
-    assert blurred(rows, 3.0)[0, 0, 0, 15].item() == pytest.approx(0.5, abs=1e-4)
+    assert (blur(torch.ones_like(rows), 3.0) - 1).abs().max() < 1e-5
+    assert blur(rows, 3.0)[0, 0, 0, 15].item() == pytest.approx(0.5, abs=1e-4)

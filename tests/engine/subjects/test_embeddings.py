@@ -12,7 +12,7 @@ from tests.engine.evaluated_runs import PROTOCOL, evaluated
 from vireid_cli.engine.engine import Engine
 from vireid_cli.engine.reporter import Reporter
 from vireid_cli.engine.session import Session
-from vireid_cli.engine.subjects.embeddings import distances_of, embedded, embedded_alike
+from vireid_cli.engine.subjects.embeddings import common_embeddings, distances_of, read_embeddings
 from vireid_cli.engine.subjects.output import Output
 from vireid_cli.errors import DataError, UsageError
 from vireid_cli.metrics.distances import pair_distances
@@ -27,12 +27,12 @@ def test_runs_are_compared_on_the_images_that_all_have(tmp_path: Path, listener:
     shuffled = np.random.default_rng(5).permutation(96)
     first = evaluated(tmp_path / "a", shuffled[:80])
     second = evaluated(tmp_path / "b", np.sort(shuffled[10:]), seed=1)
-    one, other = embedded_alike((first, second), session(listener), None)
+    one, other = common_embeddings((first, second), session(listener), None)
     assert one.embeddings.paths.tolist() == other.embeddings.paths.tolist()
     assert len(one.embeddings) == 70
-    assert listener.warnings == ["70 images are in all 2 evaluations; up to 16 are left out"]
+    assert listener.warnings == ["70 images are in all 2 evaluations; the figure skips up to 16 others"]
     for run, found in ((first, one), (second, other)):
-        alone = embedded(run, None).embeddings
+        alone = read_embeddings(run, None).embeddings
         by_path = dict(zip(alone.paths, alone.features, strict=True))
         for path, row in zip(found.embeddings.paths, found.embeddings.features, strict=True):
             np.testing.assert_array_equal(row, by_path[path])
@@ -41,7 +41,7 @@ def test_runs_are_compared_on_the_images_that_all_have(tmp_path: Path, listener:
 
 def test_distances_of_a_run_are_those_of_its_file(tmp_path: Path, listener: Listener) -> None:
     run = evaluated(tmp_path / "a", np.arange(96))
-    found = distances_of(embedded(run, PROTOCOL), session(listener))
+    found = distances_of(read_embeddings(run, PROTOCOL), session(listener))
     with np.load(run.evaluation(PROTOCOL) / "embeddings.npz") as file:
         expected = pair_distances(file["features"], file["pids"], file["modalities"])
     np.testing.assert_array_equal(found.intra, expected.intra)
@@ -68,26 +68,26 @@ def test_what_can_not_be_compared_says_what_to_do(tmp_path: Path) -> None:
     with pytest.raises(
         UsageError, match=r"(?s)on sysu abc.*vireid evaluate .*one --dataset sysu\n.*other --dataset sysu$"
     ):
-        embedded_alike((one, evaluated(tmp_path / "other", everything, data="xyz")), session(), None)
+        common_embeddings((one, evaluated(tmp_path / "other", everything, data="xyz")), session(), None)
     elsewhere = evaluated(tmp_path / "else where", everything, data="xyz")
     (elsewhere.folder / "recipe.yaml").write_text("paper: none\ndata: {dataset: regdb}\n")
-    with pytest.raises(UsageError, match=r"(?s)protocols differ.*regdb: '[^\n]*else where'$") as refused:
-        embedded_alike((one, elsewhere), session(), None)
+    with pytest.raises(UsageError, match=r"(?s)different protocols.*regdb: '[^\n]*else where'$") as refused:
+        common_embeddings((one, elsewhere), session(), None)
     assert "vireid evaluate" not in refused.value.hint
-    with pytest.raises(UsageError, match="there is no infrared image"):
-        embedded(evaluated(tmp_path / "visible", everything[:48]), None)
-    with pytest.raises(UsageError, match=r"(?s)both modalities: 1,.*vireid evaluate"):
-        embedded(evaluated(tmp_path / "person", everything[everything % 8 == 1]), None)
+    with pytest.raises(UsageError, match="has no infrared image"):
+        read_embeddings(evaluated(tmp_path / "visible", everything[:48]), None)
+    with pytest.raises(UsageError, match=r"(?s)both modalities are needed, it has 1.*vireid evaluate"):
+        read_embeddings(evaluated(tmp_path / "person", everything[everything % 8 == 1]), None)
     some, others = everything[:60], np.concatenate([everything[:49], everything[60:]])  # both have image 48
     runs = (evaluated(tmp_path / "some", some), evaluated(tmp_path / "others", others))
-    with pytest.raises(UsageError, match=r"(?s)both modalities: 1,.*--protocol"):
-        embedded_alike(runs, session(), None)
+    with pytest.raises(UsageError, match=r"(?s)both modalities are needed, it has 1.*--protocol"):
+        common_embeddings(runs, session(), None)
     with pytest.raises(UsageError, match="no evaluation 'indoor'"):
-        embedded(one, "indoor")
+        read_embeddings(one, "indoor")
     bare = RunFolder(tmp_path / "bare")
     bare.folder.mkdir()
     with pytest.raises(UsageError, match=r"(?s)has not been evaluated.*vireid evaluate .*bare"):
-        embedded(bare, None)
+        read_embeddings(bare, None)
     (one.evaluation(PROTOCOL) / "embeddings.npz").write_bytes(b"no archive")
     with pytest.raises(DataError, match="vireid evaluate"):
-        embedded(one, None)
+        read_embeddings(one, None)

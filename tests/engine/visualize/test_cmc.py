@@ -137,7 +137,7 @@ def test_runs_whose_test_people_differ_are_not_sent_to_be_evaluated(evaluated_ru
     sysu, occluded = of("a", "all", dataset="sysu"), of("b", "all", dataset="occ-sysu")
     trials = [of(f"r{trial}", f"v2i-trial{trial}", dataset="regdb", trial=trial) for trial in (1, 2)]
     for runs, why, lines in (
-        ([sysu, trials[0]], "several datasets (sysu, regdb), whose protocols differ.", ["sysu", "regdb"]),
+        ([sysu, trials[0]], "several datasets (sysu, regdb) with different protocols.", ["sysu", "regdb"]),
         ([sysu, occluded], "several datasets (sysu, occ-sysu).", ["sysu", "occ-sysu"]),
         (trials, "several trials of regdb, each with test people of its own.", ["trial 1", "trial 2"]),
     ):

@@ -178,7 +178,7 @@ def test_numbers_of_people_may_be_huge_and_one_modality_is_enough(tmp_path: Path
         words_of(listed, "phase-swap", "folder", **{**two, "modality": Modality.INFRARED})
     with pytest.raises(UsageError, match="pid 1 has 1 visible image, not two"):
         words_of(listed, "phase-swap", "folder", pid=1, **two)
-    with pytest.raises(UsageError, match=rf"pid 9 is not in it(.|\n)*--pid {huge}"):
+    with pytest.raises(UsageError, match=rf"pid 9 does not exist(.|\n)*--pid {huge}"):
         words_of(listed, "phase-swap", "folder", pid=9, **two)
     with pytest.raises(UsageError, match="nobody has images of both modalities"):
         words_of(listed, "phase-swap", "folder", **{**two, "modality": None})

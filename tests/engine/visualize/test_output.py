@@ -17,7 +17,7 @@ PAGES = ("report",)
 
 def refused(figure: str, tmp_path: Path, output: Output) -> VireidError:
     """The refusal of a figure of runs that are not there and without its options: no work can begin."""
-    runs = tuple(RunFolder(tmp_path / f"run-{i}") for i in range(drawings.runs_taken(figure)[0]))
+    runs = tuple(RunFolder(tmp_path / f"run-{i}") for i in range(drawings.run_limits(figure)[0]))
     with pytest.raises(VireidError) as caught:
         drawings.draw(figure, runs or "sysu", Session.choose("cpu", data_dir=tmp_path), output)
     return caught.value
@@ -60,5 +60,5 @@ def test_a_run_is_named_once(tmp_path: Path) -> None:
     (tmp_path / "run").mkdir()
     (tmp_path / "same").symlink_to(tmp_path / "run")
     runs = (RunFolder(tmp_path / "run"), RunFolder(tmp_path / "same"))
-    with pytest.raises(UsageError, match="is given twice"):
+    with pytest.raises(UsageError, match="is named twice"):
         drawings.draw("cmc", runs, Session.choose("cpu"), Output(), protocol=None, ranks=20)

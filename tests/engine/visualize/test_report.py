@@ -20,13 +20,13 @@ from vireid_cli.data.protocols.request import Request
 from vireid_cli.data.store import Store
 from vireid_cli.engine.engine import Engine
 from vireid_cli.engine.evaluate.result import EvaluateOptions, evaluate_protocol
-from vireid_cli.engine.evaluate.scoring import Measured
+from vireid_cli.engine.evaluate.scoring import EmbeddedRows
 from vireid_cli.engine.prepare import prepare_dataset
 from vireid_cli.engine.session import Session
 from vireid_cli.engine.subjects import report_images
 from vireid_cli.engine.subjects.output import Output
 from vireid_cli.engine.subjects.report_gallery import people_shown
-from vireid_cli.engine.subjects.report_images import Album, encoded
+from vireid_cli.engine.subjects.report_images import Album, encode
 from vireid_cli.engine.subjects.report_results import facts_of
 from vireid_cli.engine.visualize import report as drawing
 from vireid_cli.errors import DataError, MissingExtra, UsageError
@@ -81,7 +81,7 @@ def evaluated(store: Store, tmp_path: Path) -> Callable[..., RunFolder]:
         features += noise * random.standard_normal(features.shape)
         features = (features / np.linalg.norm(features, axis=1, keepdims=True)).astype(np.float32)
         columns = (table.pids[rows], table.camids[rows], table.modalities[rows], table.paths[rows])
-        measured = Measured(Embeddings(features.astype(np.float64), *columns), rows)
+        measured = EmbeddedRows(Embeddings(features.astype(np.float64), *columns), rows)
         about = {**plan.fingerprint, **marks(store), "source": "sysu", "method": "baseline"}
         reported = [{"source": "Table 1", "rank1": 54.1}]
         evaluate_protocol(plan, [measured], EvaluateOptions(), about, reported, run.evaluation(plan.name))
@@ -214,17 +214,17 @@ def test_wrong_use_is_said(engine: Engine, evaluated: Callable[..., RunFolder], 
 def test_images_stay_within_their_budget(store: Store, engine: Engine) -> None:
     session = engine.session
     album = Album.of([store.records.paths[::9], store.records.paths[::18]])
-    large = encoded(album, session, store, SIZE)
+    large = encode(album, session, store, SIZE)
     assert (large.size, len(large.files)) == (SIZE, len(album.paths))
     assert large.quality == report_images.LADDER[0][1]
     with pytest.raises(DataError, match="do not fit"):
-        encoded(album, session, store, SIZE, sum(map(len, large.files)) // 20)
+        encode(album, session, store, SIZE, sum(map(len, large.files)) // 20)
     tall = prepare_dataset("sysu", session, (160, 80), workers=1).store
-    full = encoded(album, session, tall, (160, 80))
+    full = encode(album, session, tall, (160, 80))
     assert full.size == (160, 80)
     total = sum(map(len, full.files))
     for share in (0.5, 0.3):
-        small = encoded(album, session, tall, (160, 80), int(share * total))
+        small = encode(album, session, tall, (160, 80), int(share * total))
         assert sum(map(len, small.files)) <= share * total
         assert small.size[0] < 160
         assert small.size[1] == small.size[0] // 2

@@ -81,7 +81,7 @@ def test_a_weight_with_its_seeds_from_one_folder(
     np.testing.assert_allclose(precision.stds, [np.nan, abs(one - other) / np.sqrt(2), np.nan], atol=1e-15)
     assert about.splitlines() == [
         "points: mean over 1 to 2 seeds; bars: ± one standard deviation over seeds",
-        "held: cnm.margin = 0.2",
+        "fixed: cnm.margin = 0.2",
     ]
     assert listener.lines == ["1 of 5 runs are not part of this sweep"]
     with pytest.raises(UsageError, match=r"2 keys vary(.|\n)*cnm.margin: 0, 0.2\n.*cnm.weight: 0.1, 0.5, 2"):
@@ -94,7 +94,7 @@ def test_runs_that_are_not_evaluated_are_left_out_and_named(
     (swept[3].evaluation(PROTOCOL) / "metrics.json").unlink()
     draw(engine, tmp_path / "runs", key="cnm.weight")
     assert figures[0][1] == [0.1, 0.5]
-    assert f"1 of 5 runs have no evaluation {PROTOCOL}: left out, first fdnm-weight-2.0-0" in listener.lines
+    assert f"skipping 1 of 5 runs without evaluation {PROTOCOL}, first fdnm-weight-2.0-0" in listener.lines
     for run in swept:
         (run.evaluation(PROTOCOL) / "metrics.json").unlink(missing_ok=True)
     with pytest.raises(UsageError, match=r"None of the 5 runs(.|\n)*vireid evaluate"):
@@ -107,7 +107,7 @@ def test_runs_with_a_damaged_evaluation_are_left_out_and_named(
     files.write_text(swept[3].evaluation(PROTOCOL) / "metrics.json", "{")
     draw(engine, tmp_path / "runs", key="cnm.weight")
     assert figures[0][1] == [0.1, 0.5]
-    assert listener.lines[0].startswith("1 of 5 runs have a damaged evaluation: left out, first ")
+    assert listener.lines[0].startswith("skipping 1 of 5 runs with a damaged evaluation, first ")
     assert "fdnm-weight-2.0-0" in listener.lines[0]
     with pytest.raises(UsageError, match="has the key 'nope'"):
         draw(engine, tmp_path / "runs", key="nope")
@@ -139,7 +139,7 @@ def test_what_can_not_be_drawn_is_said(
     runs = tmp_path / "runs"
     for folder, said in (
         (runs / "nowhere", "There is no folder"),
-        (tmp_path, rf"holds no runs itself(.|\n)*{runs}"),
+        (tmp_path, rf"has no run folders itself(.|\n)*{runs}"),
         (swept[0].folder, rf"is one run(.|\n)*{runs}"),
         (swept[0].folder / "evaluation", "no run in"),
     ):
@@ -216,4 +216,4 @@ def test_a_study_leaves_out_what_its_rows_start_from(
     tiny_recipe.unlink()
     with pytest.raises(UsageError, match="keys vary"):
         draw(engine, folder)
-    assert "every run counts" in listener.lines[0]
+    assert "using all runs in" in listener.lines[0]

@@ -22,10 +22,10 @@ from vireid_cli.engine.embed import load_trained, to_images
 from vireid_cli.engine.engine import Engine, FigureOptions
 from vireid_cli.engine.subjects import components
 from vireid_cli.engine.subjects.components import component_rows, components_of
-from vireid_cli.engine.subjects.embeddings import embedded
+from vireid_cli.engine.subjects.embeddings import read_embeddings
 from vireid_cli.engine.subjects.output import Output
 from vireid_cli.engine.visualize import tsne as drawing
-from vireid_cli.engine.visualize.tsne import chosen
+from vireid_cli.engine.visualize.tsne import select_rows
 from vireid_cli.errors import DataError, UsageError
 from vireid_cli.figures import planes
 from vireid_cli.figures.planes import By, Plane
@@ -67,10 +67,10 @@ def table(pids: list[int], modalities: list[int], paths: list[str]) -> Embedding
 def test_images_are_spread_evenly_over_each_persons_paths() -> None:
     paths = [f"{i:02d}" for i in (7, 6, 5, 4, 3, 2, 1, 0)]
     images = table([1] * 8 + [2, 2, 3] + [1], [0] * 11 + [1], [*paths, "a", "b", "c", "d"])
-    rows = chosen(images, np.array([1, 2]), 4)
+    rows = select_rows(images, np.array([1, 2]), 4)
     assert [str(path) for path in images.paths[rows]] == ["07", "05", "03", "01", "a", "b", "d"]
-    assert chosen(images, np.array([1, 2]), 100).tolist() == [*range(10), 11]
-    assert chosen(images, np.array([2]), 1).tolist() == [9]
+    assert select_rows(images, np.array([1, 2]), 100).tolist() == [*range(10), 11]
+    assert select_rows(images, np.array([2]), 1).tolist() == [9]
 
 
 @pytest.mark.parametrize(
@@ -79,7 +79,7 @@ def test_images_are_spread_evenly_over_each_persons_paths() -> None:
         (2, 2, 12, "Show more: --ids 3$"),
         (2, 2, 1, "Show more: --ids 4 --images 2$"),
         (2, 24, 1, "Show more: --images 2$"),
-        (1, 2, 12, "people seen in both modalities are 4"),
+        (1, 2, 12, "4 people have images of both modalities"),
     ],
 )
 def test_too_few_images_are_refused_before_the_work(
@@ -181,7 +181,7 @@ def test_other_images_and_a_further_trained_network_are_noticed(
     trained: tuple[Engine, list[RunFolder]],
 ) -> None:
     engine, (run, _) = trained
-    one = embedded(run, None)
+    one = read_embeddings(run, None)
     other = replace(one, fingerprint={**one.fingerprint, "data": "0123456789ab"})
     with pytest.raises(DataError, match=r"(?s)other images \(0123456789ab\).*vireid evaluate"):
         components_of(other, engine.session, ("phase",))
@@ -205,7 +205,7 @@ def test_without_data_or_checkpoint_it_says_what_to_do(
     (bare.folder / "evaluation").mkdir(parents=True)
     with pytest.raises(UsageError, match=r"(?s)has not been evaluated.*vireid evaluate"):
         engine.visualize("tsne", bare, **OPTIONS)
-    folder = run.evaluation(embedded(run, None).protocol)
+    folder = run.evaluation(read_embeddings(run, None).protocol)
     target = bare.folder / "evaluation" / folder.name
     target.mkdir()
     for file in folder.iterdir():

@@ -64,7 +64,7 @@ def spectrum(
 
     Example: vireid visualize spectrum --pid 6
     """
-    from vireid_cli.engine.subjects.images import of_files
+    from vireid_cli.engine.subjects.images import image_files
 
     files = images or []
     if files and pid is not None:
@@ -82,7 +82,7 @@ def spectrum(
         format,
         dpi,
         pid=pid,
-        images=of_files(files, [None] * len(files)),
+        images=image_files(files, [None] * len(files)),
         size=parse_size(size),
     )
 
@@ -110,7 +110,7 @@ def phase_swap(
 
     Example: vireid visualize phase-swap --pid 6 --out swap.svg
     """
-    from vireid_cli.engine.subjects.images import of_files
+    from vireid_cli.engine.subjects.images import image_files
 
     if (visible is None) != (infrared is None):
         raise UsageError("--visible and --infrared need each other: use both or neither.")
@@ -122,7 +122,7 @@ def phase_swap(
         raise UsageError("A person (--pid, --modality) and files exclude each other: use one of them.")
     if files or pair:
         refuse_idle(context, "The figure uses two files, no dataset", "dataset", "modality")
-    pictures = of_files(pair, list(Modality)) if pair else of_files(files, [None, None])
+    pictures = image_files(pair, list(Modality)) if pair else image_files(files, [None, None])
     draw(
         "phase-swap",
         dataset,

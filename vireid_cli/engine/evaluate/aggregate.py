@@ -1,4 +1,4 @@
-"""Several results together: one run against another, the mean over models, the runs of all trials."""
+"""Means over several models, and the runs of all trials of a dataset."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ from vireid_cli.results.evaluation import write_evaluation, writing
 from vireid_cli.results.run import MEANS, RunFolder
 
 
-def refuse_same_trial(runs: Sequence[RunFolder]) -> None:
-    """Refuse two runs of one trial of a dataset, before any of them is evaluated for their mean.
+def check_distinct_trials(runs: Sequence[RunFolder]) -> None:
+    """Check before an evaluation that the runs were trained on different trials of their dataset.
 
     Raises:
-        UsageError: There are two; a mean over trials takes one model of each.
+        UsageError: Two runs were trained on the same trial.
         DataError: A run's recipe is damaged.
     """
     first: dict[tuple[str, int], RunFolder] = {}
@@ -38,63 +38,69 @@ def refuse_same_trial(runs: Sequence[RunFolder]) -> None:
             raise UsageError(
                 f"{other.name} and {run.name} were trained on the same trial, "
                 f"{data.trial} of {data.dataset}.",
-                "The mean over trials takes one model of each.",
+                "The mean over trials needs one model per trial.",
             )
 
 
 def average_runs(by_run: Sequence[Sequence[Evaluation]]) -> list[Evaluation]:
-    """Average several models, protocol by protocol: RegDB's ten trials, or seeds.
+    """Average several models per protocol: RegDB's ten trials, or seeds.
 
-    RegDB's protocols carry their trial in their names (``v2i-trial3``); those of one direction belong
-    together, each trial once.
+    The names of RegDB's protocols contain their trial (``v2i-trial3``); the mean of one direction is over
+    all its trials, each once.
+
+    Args:
+        by_run: The results of each model.
+
+    Returns:
+        One result per protocol, not written yet.
 
     Raises:
-        UsageError: A trial that occurs twice, or a protocol that not every run has.
+        UsageError: A trial occurs twice, or a run lacks a protocol.
     """
     groups: dict[str, list[Evaluation]] = {}
     for evaluations in by_run:
         for evaluation in evaluations:
             stem = evaluation.content["protocol"].partition("-trial")[0]
             groups.setdefault(stem, []).append(evaluation)
-    found = []
+    means = []
     for stem, group in groups.items():
         if len(group) != len(by_run):
-            raise UsageError(f"{len(group)} of {len(by_run)} runs have a result under {stem}.")
+            raise UsageError(f"Only {len(group)} of {len(by_run)} runs have a result under {stem}.")
         names = [evaluation.content["protocol"] for evaluation in group]
         trials = [int(name.partition("-trial")[2]) for name in names if "-trial" in name]
         if len(set(trials)) != len(trials):
             raise UsageError(
-                f"two of the runs were trained on the same trial of {stem}: {sorted(trials)}.",
-                "The mean over trials takes one model of each.",
+                f"Two of the runs were trained on the same trial of {stem}: {sorted(trials)}.",
+                "The mean over trials needs one model per trial.",
             )
         name = f"{stem}-trials-{_listed(sorted(trials))}" if trials else stem
         outcomes = [(evaluation.plain, *evaluation.variants) for evaluation in group]
         content = over_models(f"{name}-mean", [evaluation.content for evaluation in group], outcomes)
         content["evaluations"] = [evaluation.content.get("identifier") for evaluation in group]
-        found.append(Evaluation(content, group[0].plain))
-    return found
+        means.append(Evaluation(content, group[0].plain))
+    return means
 
 
 def _listed(numbers: Sequence[int]) -> str:
-    """``1-3``, or ``1-to-10`` where none between is left out."""
+    """Join numbers as ``1-3``, or ``1-to-10`` for a range without gaps."""
     if len(numbers) > 2 and numbers[-1] - numbers[0] == len(numbers) - 1:
         return f"{numbers[0]}-to-{numbers[-1]}"
     return "-".join(map(str, numbers))
 
 
 def write_means(means: Sequence[Evaluation], runs: Sequence[RunFolder], session: Session) -> list[Evaluation]:
-    """Write means over models into a folder that the runs' names decide; the same runs write it again.
+    """Write means over models to a folder in ``means/``, named after the runs.
 
     Args:
-        means: From ``average_runs``.
-        runs: The models' runs.
-        session: Its run folders hold ``means/``.
+        means: Results of ``average_runs``.
+        runs: The models' runs; the same runs replace the same folder.
+        session: Its folder of runs contains ``means/``.
 
     Returns:
-        The same, knowing their folders.
+        The means with their folders.
 
     Raises:
-        DataError: The folder can't be written.
+        DataError: Writing failed.
     """
     names = sorted(run.name for run in runs)
     stems = {re.sub(r"-\d{8}-\d{6}(-\d+)?$", "", name) for name in names}
@@ -112,43 +118,43 @@ def write_means(means: Sequence[Evaluation], runs: Sequence[RunFolder], session:
 
 
 def runs_of_trials(run: RunFolder, session: Session) -> list[RunFolder]:
-    """Find the newest finished run of each trial that was trained by this run's recipe, beside it.
+    """Find the newest finished run of each trial with this run's recipe, in the same folder.
 
     Args:
-        run: One of them.
-        session: Device, listener, folders.
+        run: A run of any trial.
+        session: Device, reporter and folders.
 
     Returns:
-        One run a trial, in order.
+        One run per trial, in order.
 
     Raises:
-        UsageError: The dataset has one split for all, or trials have no such run.
+        UsageError: The dataset has a single split, or a trial has no finished run.
     """
     recipe = run_recipe(run)
     data = recipe.data
     store = ensure_prepared(data.dataset, session, data.image_size, data.resize)
     trials = store.records.trials
     if not trials:
-        raise UsageError(f"{data.dataset} has one split for all: there are no trials to go through.")
-    found: dict[int, RunFolder] = {}
+        raise UsageError(f"{data.dataset} has a single split and no trials.")
+    by_trial: dict[int, RunFolder] = {}
     for path in sorted(run.folder.parent.glob(f"*/{schema.RECIPE}")):
         other = RunFolder(path.parent)
         trial = None if path.parent.is_symlink() else _trial_of(other, recipe)
         if trial is not None:
-            found[trial] = other
-    lacking = [trial for trial in range(1, trials + 1) if trial not in found]
-    if lacking:
-        listed = ", ".join(map(str, lacking))
+            by_trial[trial] = other
+    absent = [trial for trial in range(1, trials + 1) if trial not in by_trial]
+    if absent:
+        listed = ", ".join(map(str, absent))
         raise UsageError(
-            f"no finished run of {recipe.name} in {run.folder.parent} was trained on trial {listed}.",
-            f"Train what is missing (vireid train --trial {lacking[0]} with that recipe), or name the runs "
-            "that there are: vireid evaluate RUN1 RUN2",
+            f"No finished run of {recipe.name} in {run.folder.parent} was trained on trial {listed}.",
+            f"Train the missing trials (vireid train --trial {absent[0]} with this recipe), or name the "
+            "existing runs: vireid evaluate RUN1 RUN2",
         )
-    return [found[trial] for trial in range(1, trials + 1)]
+    return [by_trial[trial] for trial in range(1, trials + 1)]
 
 
 def _trial_of(run: RunFolder, recipe: Recipe) -> int | None:
-    """The trial of a finished run of the very same recipe but for its trial; None: another recipe's."""
+    """Return the trial of a finished run whose recipe differs in the trial only; None: any other run."""
     try:
         other = run_recipe(run)
         done = checkpoints.load_position(run.checkpoints / checkpoints.LAST).epoch

@@ -1,4 +1,4 @@
-"""What an evaluation leaves in the run folder: rankings, embeddings with their trials, breakdown, metrics."""
+"""Files of an evaluation in the run folder: rankings, embeddings with their trials, breakdown, metrics."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from vireid_cli.data.plan import EvaluationPlan
-from vireid_cli.engine.evaluate.scoring import Measured, Outcome
+from vireid_cli.engine.evaluate.scoring import EmbeddedRows, Outcome
 from vireid_cli.metrics.breakdown import Group, by_camera_pair, by_label
 from vireid_cli.metrics.chance import chance_cmc
 from vireid_cli.metrics.outcome import Retrieval
@@ -17,20 +17,20 @@ from vireid_cli.results import schema
 from vireid_cli.results.evaluation import write_evaluation
 
 TOP = 10
-"""Matches a query that ``ranking.npz`` keeps."""
+"""Number of matches per query in ``ranking.npz``."""
 
 WORST = 20
-"""Queries that a breakdown lists."""
+"""Number of worst queries in a breakdown."""
 
 
 def write(
     folder: Path,
     plan: EvaluationPlan,
-    measured: Measured,
+    measured: EmbeddedRows,
     outcome: Outcome,
     content: schema.EvaluationFile,
 ) -> None:
-    """Replace the protocol's folder as a whole; the identifier of its files is set in ``content``."""
+    """Replace the protocol's folder atomically, and set the identifier of its files in ``content``."""
     side = measured.side(plan.rows)
     queries, galleries = (_flat(part, plan.rows) for part in (plan.queries, plan.galleries))
     embeddings = {
@@ -48,8 +48,8 @@ def write(
     write_evaluation(folder, content, {schema.RANKING: ranking, schema.EMBEDDINGS: embeddings})
 
 
-def ranking_arrays(plan: EvaluationPlan, measured: Measured, outcome: Outcome) -> dict[str, np.ndarray]:
-    """Return the best matches of each query in trial 0, and each query's metrics in every trial."""
+def ranking_arrays(plan: EvaluationPlan, measured: EmbeddedRows, outcome: Outcome) -> dict[str, np.ndarray]:
+    """Return the arrays of ``ranking.npz``: best matches in trial 0, and metrics per query in all trials."""
     first = outcome.trials.results[0]
     query, gallery = measured.side(plan.queries[0]), measured.side(plan.galleries[0])
     scores = query.features @ gallery.features.T
@@ -75,8 +75,8 @@ def ranking_arrays(plan: EvaluationPlan, measured: Measured, outcome: Outcome) -
     }
 
 
-def chance_of(plan: EvaluationPlan, measured: Measured) -> list[float]:
-    """Expectation of the CMC under a random order, mean over the plan's trials."""
+def chance_of(plan: EvaluationPlan, measured: EmbeddedRows) -> list[float]:
+    """Expected CMC of a random ranking, mean over the plan's trials."""
     trials = []
     for query, gallery in zip(plan.queries, plan.galleries, strict=True):
         q, g = measured.labels(query), measured.labels(gallery)
@@ -88,13 +88,13 @@ def chance_of(plan: EvaluationPlan, measured: Measured) -> list[float]:
 
 
 def _flat(parts: Sequence[np.ndarray], rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Rows of all trials one after the other, as places in ``rows``, and where each trial begins."""
+    """Concatenate the rows of all trials as indices into ``rows``; return them and the trials' offsets."""
     lengths = [len(part) for part in parts]
     return np.searchsorted(rows, np.concatenate(parts)), np.concatenate(([0], np.cumsum(lengths)))
 
 
-def breakdown(plan: EvaluationPlan, measured: Measured, outcome: Outcome) -> schema.Breakdown:
-    """Make the tables of where a plain result fails: camera pairs, identities, worst queries."""
+def breakdown(plan: EvaluationPlan, measured: EmbeddedRows, outcome: Outcome) -> schema.Breakdown:
+    """Compute the error tables of a plain result: camera pairs, identities, worst queries."""
     sides = [measured.side(query) for query in plan.queries]
     identities = by_label(outcome.pids, outcome.trials.results)
     return schema.Breakdown(
@@ -109,10 +109,10 @@ def breakdown(plan: EvaluationPlan, measured: Measured, outcome: Outcome) -> sch
     )
 
 
-def camera_pairs(plan: EvaluationPlan, measured: Measured) -> list[Group]:
-    """Evaluate each (query camera, gallery camera) alone, over the plan's trials."""
+def camera_pairs(plan: EvaluationPlan, measured: EmbeddedRows) -> list[Group]:
+    """Evaluate each pair of query camera and gallery camera separately, over the plan's trials."""
     if any(query is not plan.queries[0] for query in plan.queries):
-        # queries that differ between trials: the first trial stands for them
+        # If queries differ between trials, the tables use the first trial only.
         queries, galleries = plan.queries[0], plan.galleries[:1]
     else:
         queries, galleries = plan.queries[0], plan.galleries
@@ -135,12 +135,12 @@ def _figures(group: Group) -> schema.GroupRow:
 
 
 def _worst(
-    plan: EvaluationPlan, measured: Measured, paths: np.ndarray, first: Retrieval
+    plan: EvaluationPlan, measured: EmbeddedRows, paths: np.ndarray, first: Retrieval
 ) -> list[schema.QueryRow]:
-    """The valid queries of trial 0 with the lowest AP, and the image that each takes for its match."""
+    """Return the valid queries of trial 0 with the lowest AP, and the best match of each."""
     valid = np.flatnonzero(first.valid_mask)
-    chosen = valid[np.argsort(first.average_precision[valid], kind="stable")[:WORST]]
-    q, g = measured.side(plan.queries[0]).take(chosen), measured.side(plan.galleries[0])
+    worst = valid[np.argsort(first.average_precision[valid], kind="stable")[:WORST]]
+    q, g = measured.side(plan.queries[0]).take(worst), measured.side(plan.galleries[0])
     scores = q.features @ g.features.T
     best = top(scores, q.pids, g.pids, q.camids, g.camids, rule=plan.rule, k=1)[:, 0]
     return [
@@ -153,5 +153,5 @@ def _worst(
             "best_match": str(g.paths[best[i]]),
             "best_match_pid": int(g.pids[best[i]]),
         }
-        for i, query in enumerate(chosen)
+        for i, query in enumerate(worst)
     ]

@@ -1,4 +1,4 @@
-"""The verb ``evaluate``: embeddings → every trial of a protocol → numbers that say what they are."""
+"""The verb ``evaluate``: embed a run's test images and compute the metrics of each protocol."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from vireid_cli.data.sources import load_source, source_names
 from vireid_cli.data.store import Store
 from vireid_cli.engine.embed import SelectedCheckpoint, embed_rows, load_trained, select_checkpoint
 from vireid_cli.engine.evaluate.result import EvaluateOptions, Evaluation, evaluate_protocol
-from vireid_cli.engine.evaluate.scoring import FLIPS, RERANKS, Measured
+from vireid_cli.engine.evaluate.scoring import FLIPS, RERANKS, EmbeddedRows
 from vireid_cli.engine.network import run_recipe
 from vireid_cli.engine.prepare import ensure_prepared
 from vireid_cli.engine.session import Session
@@ -29,41 +29,41 @@ from vireid_cli.results.run import RunFolder
 
 
 def evaluate_run(run: RunFolder, session: Session, options: EvaluateOptions) -> list[Evaluation]:
-    """Evaluate a run on a dataset's test identities under each protocol asked for.
+    """Evaluate a run on a dataset's test identities under each requested protocol.
 
     Raises:
-        UsageError: No data, no checkpoint, a dataset of another kind than the run's, or test identities that
-            were trained on.
-        DataError: A protocol that the data can't serve, or another process is evaluating the run.
+        UsageError: Data or checkpoint are missing, the dataset is of another protocol family than the run's,
+            or training identities are in the test set.
+        DataError: The data does not support a protocol, or another process is evaluating the run.
     """
     with writing(run.folder / "evaluation"):
         return _evaluate_run(run, session, options)
 
 
 def _evaluate_run(run: RunFolder, session: Session, options: EvaluateOptions) -> list[Evaluation]:
-    """Evaluate a run that no other process evaluates."""
-    store, plans = _planned(run_recipe(run), session, options)
+    """Evaluate a run that this process has locked."""
+    store, plans = _plans(run_recipe(run), session, options)
     trained = load_trained(run, session)
     size = trained.recipe.data.image_size
     if not trained.imported and trained.trained < trained.recipe.train.epochs:
         session.reporter.warn(
-            f"{run.folder} is not finished: {trained.trained} of {trained.recipe.train.epochs} epochs done"
+            f"{run.folder} is unfinished: {trained.trained} of {trained.recipe.train.epochs} epochs"
         )
     rows = np.unique(np.concatenate([plan.rows for plan in plans]))
     overlap = _overlap(store, rows, trained, options.allow_overlap)
     embedded = embed_rows(trained.network, session, store, size, rows)
-    sides = [Measured(embedded.widened(), rows)]
+    sides = [EmbeddedRows(embedded.widened(), rows)]
     if options.flip != "off":
         mirrored = embed_rows(trained.network, session, store, size, rows, mirror=True)
         sides.append(sides[0].mirrored(mirrored, options.flip))
-    about = _about(trained, session, store, overlap, f"{embedded.features.shape[1]}-d, unit length")
+    about = _run_marks(trained, session, store, overlap, f"{embedded.features.shape[1]}-d, unit length")
     return [
         evaluate_protocol(
             plan,
             sides,
             options,
             {**plan.fingerprint, **about},
-            comparable(trained.recipe, store, plan),
+            paper_metrics(trained.recipe, store, plan),
             _folder(run, trained.recipe, store, plan),
         )
         for plan in plans
@@ -71,14 +71,14 @@ def _evaluate_run(run: RunFolder, session: Session, options: EvaluateOptions) ->
 
 
 def stored_evaluations(run: RunFolder, session: Session, options: EvaluateOptions) -> list[StoredEvaluation]:
-    """What ``evaluate_run`` would give, where the run folder holds it already.
+    """Read a run's stored evaluations, if they equal those that ``evaluate_run`` would write.
 
-    Taken are whole evaluations whose fingerprint is the one that evaluating now would write: the same
-    checkpoint, images, protocol and precision.
+    A stored evaluation counts if all its files exist and its fingerprint is current: the same checkpoint,
+    images, protocol and precision.
 
     Returns:
-        One for each protocol asked for; none where one of them is missing or another, or where more than
-        the plain metrics is asked for.
+        One per requested protocol. Empty if one of them is missing or outdated, or if ``options`` request
+        more than the plain metrics.
 
     Raises:
         UsageError, DataError: As ``evaluate_run``.
@@ -86,10 +86,10 @@ def stored_evaluations(run: RunFolder, session: Session, options: EvaluateOption
     if options.rerank or options.flip != "off" or options.breakdown:
         return []
     checkpoint = select_checkpoint(run)
-    store, plans = _planned(checkpoint.recipe, session, options)
+    store, plans = _plans(checkpoint.recipe, session, options)
     rows = np.unique(np.concatenate([plan.rows for plan in plans]))
     overlap = _overlap(store, rows, checkpoint, options.allow_overlap)
-    found = []
+    evaluations: list[StoredEvaluation] = []
     for plan in plans:
         folder = _folder(run, checkpoint.recipe, store, plan)
         try:
@@ -99,20 +99,18 @@ def stored_evaluations(run: RunFolder, session: Session, options: EvaluateOption
         content = stored.content
         if content["version"] != schema.VERSION:
             return []
-        # the width of the embedding is known from the network alone
-        about = _about(checkpoint, session, store, overlap, content["fingerprint"].get("embedding", ""))
+        # The stored width of the embedding is used, because the network is not loaded here.
+        about = _run_marks(checkpoint, session, store, overlap, content["fingerprint"].get("embedding", ""))
         same = content["fingerprint"] == json.loads(json.dumps({**plan.fingerprint, **about}))
         arrays = (stored.folder / schema.RANKING, stored.folder / schema.EMBEDDINGS)
         if not same or not all(path.is_file() for path in arrays):
             return []
-        found.append(stored)
-    return found
+        evaluations.append(stored)
+    return evaluations
 
 
-def _planned(
-    recipe: Recipe, session: Session, options: EvaluateOptions
-) -> tuple[Store, list[EvaluationPlan]]:
-    """The dataset that a run of this recipe is evaluated on, and the plan of each protocol asked for."""
+def _plans(recipe: Recipe, session: Session, options: EvaluateOptions) -> tuple[Store, list[EvaluationPlan]]:
+    """Open the dataset for an evaluation of this recipe, and plan each requested protocol."""
     dataset = options.dataset or recipe.data.dataset
     check_kind(recipe.data.dataset, dataset)
     protocols.check(dataset, options.request)
@@ -124,44 +122,45 @@ def _planned(
 
 
 def _folder(run: RunFolder, recipe: Recipe, store: Store, plan: EvaluationPlan) -> Path:
-    """Where a plan's results lie in the run folder; another dataset's beside the run's own."""
+    """Return the folder of a plan's results; the folders of other datasets have a prefix."""
     dataset = store.info.dataset
     return run.evaluation(plan.name if dataset == recipe.data.dataset else f"{dataset}-{plan.name}")
 
 
 def check_kind(trained_on: str, dataset: str) -> None:
-    """Refuse to evaluate on a dataset of another protocol family than the one trained on.
+    """Check that a dataset belongs to the protocol family of the training dataset.
 
     Raises:
-        UsageError: No such dataset, or of another family; those of the family are named.
+        UsageError: The dataset is unknown or of another family; names the family's datasets.
     """
     family = load_source(trained_on).PROTOCOL
     if family != load_source(dataset).PROTOCOL:
-        kin = [name for name in source_names() if family == load_source(name).PROTOCOL]
+        members = [name for name in source_names() if family == load_source(name).PROTOCOL]
         raise UsageError(
             f"A run on {trained_on} can't be evaluated on {dataset}: their protocols differ.",
-            f"Datasets like {trained_on}: {', '.join(kin)}",
+            f"Datasets like {trained_on}: {', '.join(members)}",
         )
 
 
 def _overlap(store: Store, rows: np.ndarray, trained: SelectedCheckpoint, allowed: bool) -> int:
-    """Number of identities among the rows that were trained on; refused unless allowed."""
+    """Count the training identities among the rows; raise ``UsageError`` unless they are allowed."""
     test = np.unique(store.records.pids[rows])
-    both = int(known_identities(store, test, trained.tokens).sum())
-    if both and not allowed:
+    overlap = int(known_identities(store, test, trained.tokens).sum())
+    if overlap and not allowed:
         start = trained.environment["weights"]
         source = "" if start == "none" else f" (the run started from weights: {start})"
         raise UsageError(
-            f"{both} of {len(test)} test identities were trained on{source}: the metrics would be worthless.",
+            f"{overlap} of {len(test)} test identities were trained on{source}: the metrics would be "
+            "meaningless.",
             "Evaluate on other identities, or add --allow-overlap to compute marked metrics.",
         )
-    return both
+    return overlap
 
 
-def _about(
+def _run_marks(
     trained: SelectedCheckpoint, session: Session, store: Store, overlap: int, embedding: str
 ) -> dict[str, Any]:
-    """What the fingerprint says besides the protocol."""
+    """Return the fingerprint of data, run and checkpoint, to which a plan adds its protocol."""
     about = {
         **marks(store),
         "source": store.info.dataset,
@@ -189,27 +188,30 @@ def _about(
 
 
 def _trained_on(data: Mapping[str, Any]) -> str:
-    """The data of ``environment.json`` on one line: whose, which, and how occluded."""
+    """Format the training data of ``environment.json``: dataset, fingerprint and occlusion."""
     occlusion = f", {data['occlusion']}" if data.get("occlusion") else ""
     return f"{data['dataset']} {data['data']}{occlusion}"
 
 
-def comparable(recipe: Recipe, store: Store, plan: EvaluationPlan) -> list[dict[str, Any]]:
-    """The paper's metrics for this very dataset and protocol, trained on it; none beside a rendered one.
+def paper_metrics(recipe: Recipe, store: Store, plan: EvaluationPlan) -> list[dict[str, Any]]:
+    """Return the metrics that the paper reports for this dataset and protocol.
 
     Args:
-        recipe: Of the run.
-        store: What it is evaluated on.
+        recipe: The run's recipe.
+        store: The evaluated dataset.
         plan: The protocol.
+
+    Returns:
+        Rows of ``reported``; empty on rendered data and on another dataset than the training set.
     """
     dataset = recipe.data.dataset
     if store.rendered or store.info.dataset != dataset:
         return []
     name = protocols.published_name(dataset, plan)
     rows = [row for row in recipe.reported if (row.dataset, row.protocol) == (dataset, name)]
-    found = [{key: value for key, value in row.model_dump().items() if value is not None} for row in rows]
+    metrics = [{key: value for key, value in row.model_dump().items() if value is not None} for row in rows]
     if store.records.trials:
-        for row in found:
+        for row in metrics:
             over = f"mean over {store.records.trials} trials"
             row["source"] = ", ".join(part for part in (row.get("source", ""), over) if part)
-    return found
+    return metrics

@@ -1,4 +1,4 @@
-"""Evaluation of embeddings in a file: somebody else's, or those that an evaluation of ours left."""
+"""Evaluation of embeddings or distances in a file, from other programs or from a run folder."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from vireid_cli.data.plan import EvaluationPlan
 from vireid_cli.data.stored_trials import holds_trials, read_trials
 from vireid_cli.engine.evaluate.pairing import evaluate_against
 from vireid_cli.engine.evaluate.result import EvaluateOptions, Evaluation, evaluate_protocol
-from vireid_cli.engine.evaluate.scoring import FLIPS, RERANKS, Measured, Outcome
+from vireid_cli.engine.evaluate.scoring import FLIPS, RERANKS, EmbeddedRows, Outcome
 from vireid_cli.engine.evaluate.summary import summarize
 from vireid_cli.errors import UsageError
 from vireid_cli.metrics.camera_rules import CameraRule
@@ -27,15 +27,19 @@ from vireid_cli.types import Embeddings
 
 UNIT = "cosine (rows of unit length as stored, float64 product)"
 MOST_CELLS = 1 << 27
-"""Largest score matrix that is held: 1 GiB of float64. Beyond it the gallery is streamed."""
+"""Largest score matrix in memory: 1 GiB of float64. A larger gallery is streamed."""
 
 
 def evaluate_features(
     path: Path, dataset: str, options: EvaluateOptions, against: Path | None = None
 ) -> Evaluation:
-    """Evaluate a file by the rules of a dataset, and its paired difference from another file if named.
+    """Evaluate a file by the rules of a dataset, optionally with its paired difference from another file.
 
-    See ``evaluate_file`` for the forms of a file and the errors.
+    Args:
+        path: The file; see ``evaluate_file`` for its formats and the errors.
+        dataset: Dataset that defines the rules.
+        options: Protocol settings, re-ranking and breakdown.
+        against: The other file; None: no difference.
     """
     evaluation = evaluate_file(path, dataset, options)
     if against is None:
@@ -47,43 +51,45 @@ def evaluate_features(
 def evaluate_file(path: Path, dataset: str, options: EvaluateOptions) -> Evaluation:
     """Evaluate an ``.npz`` by the rules of a dataset (float64 product, rows as they are).
 
-    Three forms: ``q_feat g_feat q_pids g_pids q_camids g_camids``; ``distance`` in place of features; or
-    ``embeddings.npz`` of a run folder, whose own trials are taken. Where the score matrix would not fit,
-    the gallery is streamed in float32, exactly and in bounded memory.
+    The file has one of three formats: ``q_feat g_feat q_pids g_pids q_camids g_camids``; ``distance``
+    instead of the features; or ``embeddings.npz`` of a run folder, with its own trials. If the score
+    matrix exceeds ``MOST_CELLS``, the gallery is streamed in float32: the same result in bounded memory.
 
     Raises:
-        UsageError: Unknown dataset, or a way of measuring that the file can't serve.
-        DataError: Arrays that are missing or do not fit each other.
+        UsageError: The dataset is unknown, or the file does not support an option.
+        DataError: Arrays are missing or do not fit each other.
     """
     if options.flip != "off":
-        raise UsageError("--flip needs images: a file of features holds none.", "Leave it out.")
+        raise UsageError("--flip needs images, and a file of features contains none.", "Remove --flip.")
     reading = options.request.far
     rules = _Rules(
         dataset, *protocols.rule_of(dataset), protocols.fars_of(dataset), reading or "not-exceeded"
     )
     if reading and not rules.fars:
-        raise UsageError(f"--far reads a verification rate: {dataset} has none.", "Leave it out.")
+        raise UsageError(f"--far applies to verification rates, and {dataset} has none.", "Remove --far.")
     if holds_trials(path):
         stored = read_trials(path)
         fingerprint = rules.fingerprint(path, UNIT) | {"trials": len(stored.queries)}
         plan = rules.plan(stored.queries, stored.galleries, fingerprint)
         return _measure(plan, stored.embeddings, options)
-    given = read_features(path)
-    cells = len(given.query) * len(given.gallery)
-    if given.distance is None and cells <= MOST_CELLS:
-        embedded, (query, gallery) = _joined(given)
-        plan = rules.plan((query,), (gallery,), rules.fingerprint(path, given.distance_name))
+    file = read_features(path)
+    cells = len(file.query) * len(file.gallery)
+    if file.distance is None and cells <= MOST_CELLS:
+        embedded, (query, gallery) = _joined(file)
+        plan = rules.plan((query,), (gallery,), rules.fingerprint(path, file.distance_name))
         return _measure(plan, embedded, options)
-    reason = "distances between queries and gallery only" if given.distance is not None else "too many pairs"
-    for what, wanted in (("--rerank", options.rerank), ("--breakdown", options.breakdown)):
-        if wanted:
-            raise UsageError(f"{what} needs a matrix of features' products: {path.name} gives {reason}.")
-    return _by_distances(path, given, rules) if given.distance is not None else _streamed(path, given, rules)
+    reason = "has distances between queries and gallery only"
+    if file.distance is None:
+        reason = "has too many pairs for that matrix"
+    for option, value in (("--rerank", options.rerank), ("--breakdown", options.breakdown)):
+        if value:
+            raise UsageError(f"{option} needs the matrix of all scores; {path.name} {reason}.")
+    return _by_distances(path, file, rules) if file.distance is not None else _streamed(path, file, rules)
 
 
 @dataclass(frozen=True, slots=True)
 class _Rules:
-    """A dataset's rules: its name, camera rule, kind of CMC, false acceptance rates and their reading."""
+    """A dataset's rules: name, camera rule, kind of CMC, false acceptance rates and their definition."""
 
     dataset: str
     rule: CameraRule
@@ -93,11 +99,11 @@ class _Rules:
 
     @property
     def name(self) -> str:
-        """Of the protocol."""
+        """Name of the protocol."""
         return f"features-{self.dataset}"
 
     def fingerprint(self, path: Path, distance: str) -> dict[str, Any]:
-        """What is measured."""
+        """Return the fingerprint of an evaluation of ``path``."""
         rate = {"verification_rate": FAR_READINGS[self.far_reading]} if self.fars else {}
         return {
             "dataset": f"{self.dataset} (rules only)",
@@ -116,62 +122,62 @@ class _Rules:
         galleries: tuple[np.ndarray, ...],
         fingerprint: dict[str, Any],
     ) -> EvaluationPlan:
-        """These trials under these rules."""
+        """Return the plan of these trials under these rules."""
         return EvaluationPlan(
             self.name, queries, galleries, self.rule, self.merge, fingerprint, self.fars, self.far_reading
         )
 
 
 def _measure(plan: EvaluationPlan, embedded: Embeddings, options: EvaluateOptions) -> Evaluation:
-    measured = Measured(embedded.widened(), np.arange(len(embedded)))
+    measured = EmbeddedRows(embedded.widened(), np.arange(len(embedded)))
     return evaluate_protocol(plan, [measured], options, dict(plan.fingerprint), [], None)
 
 
-def _by_distances(path: Path, given: FeatureFile, rules: _Rules) -> Evaluation:
+def _by_distances(path: Path, file: FeatureFile, rules: _Rules) -> Evaluation:
     """Evaluate a file of distances."""
-    distance = given.distance
+    distance = file.distance
     assert distance is not None
-    labels = (given.q_pids, given.g_pids, given.q_camids, given.g_camids)
+    labels = (file.q_pids, file.g_pids, file.q_camids, file.g_camids)
     result = evaluate_distances(distance, *labels, rule=rules.rule, merge_identities=rules.merge)
-    pairs = (PairScores.of(-distance, given.q_pids, given.g_pids),) if rules.fars else ()
-    outcome = Outcome(Trials((result,)), (given.q_pids,), rules.fars, pairs, far_reading=rules.far_reading)
+    pairs = (PairScores.of(-distance, file.q_pids, file.g_pids),) if rules.fars else ()
+    outcome = Outcome(Trials((result,)), (file.q_pids,), rules.fars, pairs, far_reading=rules.far_reading)
     return Evaluation(
-        summarize(rules.name, rules.fingerprint(path, given.distance_name), [outcome], []), outcome
+        summarize(rules.name, rules.fingerprint(path, file.distance_name), [outcome], []), outcome
     )
 
 
-def _streamed(path: Path, given: FeatureFile, rules: _Rules) -> Evaluation:
-    """Evaluate a gallery that fits no score matrix, tile by tile."""
+def _streamed(path: Path, file: FeatureFile, rules: _Rules) -> Evaluation:
+    """Evaluate tile by tile, for score matrices that exceed the memory."""
     if rules.fars:
         raise UsageError(
-            f"verification rates of {len(given.query) * len(given.gallery):,} pairs do not fit into memory.",
-            "Give fewer images.",
+            f"Verification rates of {len(file.query) * len(file.gallery):,} pairs do not fit in memory.",
+            "Use fewer images.",
         )
     result = evaluate_streamed(
-        given.query.features,
-        given.gallery.features,
-        given.q_pids,
-        given.g_pids,
-        given.q_camids,
-        given.g_camids,
+        file.query.features,
+        file.gallery.features,
+        file.q_pids,
+        file.g_pids,
+        file.q_camids,
+        file.g_camids,
         rule=rules.rule,
         merge_identities=rules.merge,
     )
-    name = given.distance_name.replace("float64 product", f"{result_type(given)} product, streamed")
-    outcome = Outcome(Trials((result,)), (given.q_pids,))
+    name = file.distance_name.replace("float64 product", f"{result_type(file)} product, streamed")
+    outcome = Outcome(Trials((result,)), (file.q_pids,))
     return Evaluation(summarize(rules.name, rules.fingerprint(path, name), [outcome], []), outcome)
 
 
-def result_type(given: FeatureFile) -> str:
-    """The type that a streamed product is computed in: the features' own, float32 at least."""
-    return str(np.result_type(given.query.features, given.gallery.features, np.float32))
+def result_type(file: FeatureFile) -> str:
+    """Return the type of a streamed product: the features' own type, at least float32."""
+    return str(np.result_type(file.query.features, file.gallery.features, np.float32))
 
 
-def _joined(given: FeatureFile) -> tuple[Embeddings, tuple[np.ndarray, np.ndarray]]:
-    """Queries and gallery as one set of embeddings, and their rows in it."""
-    sides = (given.query, given.gallery)
+def _joined(file: FeatureFile) -> tuple[Embeddings, tuple[np.ndarray, np.ndarray]]:
+    """Concatenate queries and gallery; return the embeddings and the rows of both in them."""
+    sides = (file.query, file.gallery)
     names = ("query", "gallery")
-    together = Embeddings(
+    joined = Embeddings(
         np.concatenate([side.features for side in sides]),
         np.concatenate([side.pids for side in sides]),
         np.concatenate([side.camids for side in sides]),
@@ -180,5 +186,5 @@ def _joined(given: FeatureFile) -> tuple[Embeddings, tuple[np.ndarray, np.ndarra
             [[f"{n} {i}" for i in range(len(side))] for n, side in zip(names, sides, strict=True)]
         ),
     )
-    cut = len(given.query)
-    return together, (np.arange(cut), np.arange(cut, len(together)))
+    cut = len(file.query)
+    return joined, (np.arange(cut), np.arange(cut, len(joined)))

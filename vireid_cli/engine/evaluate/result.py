@@ -1,4 +1,4 @@
-"""One evaluation: its options, its result, and the evaluation of one plan from embeddings (no torch)."""
+"""Options and result of an evaluation, and the evaluation of one plan from embeddings (without torch)."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import Any
 from vireid_cli.data.plan import EvaluationPlan
 from vireid_cli.data.protocols.request import Request
 from vireid_cli.engine.evaluate import artifacts
-from vireid_cli.engine.evaluate.scoring import Flip, Measured, Outcome, Rerank, measure_plan
+from vireid_cli.engine.evaluate.scoring import EmbeddedRows, Flip, Outcome, Rerank, measure_plan
 from vireid_cli.engine.evaluate.summary import summarize
 from vireid_cli.errors import UsageError
 from vireid_cli.results import schema
@@ -20,16 +20,16 @@ from vireid_cli.results.wording import column_name, percent
 
 @dataclass(frozen=True, slots=True)
 class EvaluateOptions:
-    """What to measure.
+    """Options of an evaluation.
 
     Attributes:
         request: Settings of the dataset's protocol.
-        dataset: Whose test images; None: of the run's own dataset. Another one of the same protocol family
-            (a run of ``sysu`` on ``occ-sysu``) has result folders of its own.
-        allow_overlap: Evaluate although test identities were trained on; said beside the number.
-        rerank: Each gives rows of its own beside the plain result.
-        flip: Test-time averaging with mirror images; rows of its own beside the plain result.
-        breakdown: Tables by camera pair and identity, and the worst queries.
+        dataset: Dataset of the test images; None: the run's own. Another dataset of the same protocol family
+            (a run of ``sysu`` on ``occ-sysu``) has its own result folders.
+        allow_overlap: Allow training identities in the test set; the result is marked.
+        rerank: Re-ranking methods, each reported in addition to the plain result.
+        flip: Test-time averaging with mirror images, reported in addition to the plain result.
+        breakdown: Compute tables by camera pair and identity, and the worst queries.
     """
 
     request: Request = field(default_factory=Request)
@@ -42,13 +42,13 @@ class EvaluateOptions:
 
 @dataclass(frozen=True, slots=True)
 class Evaluation:
-    """One protocol's result.
+    """The result of one protocol.
 
     Attributes:
-        content: What ``metrics.json`` holds.
-        plain: The plain result, query by query.
-        folder: Where it lies; None: nowhere.
-        variants: Re-ranked and flip-averaged results, query by query.
+        content: Content of ``metrics.json``.
+        plain: The plain result per query.
+        folder: Folder of the result; None: not written.
+        variants: Re-ranked and flip-averaged results per query.
     """
 
     content: schema.EvaluationFile
@@ -77,34 +77,34 @@ class Evaluation:
         return self.metric("mINP")
 
     def metric(self, name: str) -> float:
-        """A metric in [0, 1] by its key in ``metrics.json``, mean over the trials.
+        """Return a metric in [0, 1] by its key in ``metrics.json``, mean over the trials.
 
         Raises:
-            UsageError: The protocol has no such metric; the error lists those that it has.
+            UsageError: The protocol has no such metric; the error lists its metrics.
         """
         metrics = self.content["metrics"]
         if name not in metrics:
-            raise UsageError(f"{self.protocol} has no metric '{name}'.", f"It has: {', '.join(metrics)}")
+            raise UsageError(f"{self.protocol} has no metric '{name}'.", f"Choose: {', '.join(metrics)}")
         return metrics[name]["mean"]
 
     def to_dict(self) -> dict[str, Any]:
-        """The content of ``metrics.json``, as a copy."""
+        """Return a copy of the content of ``metrics.json``."""
         return copy.deepcopy(dict(self.content))
 
     def to_markdown(self) -> str:
-        """A table in Markdown: one row per result, one column per metric, in percent."""
+        """Return a Markdown table with one row per result and one column per metric, in percent."""
         return markdown_table([self])
 
 
 class Evaluations(list[Evaluation]):
-    """The results of one or several protocols, in order: a list with the metrics of its only element."""
+    """Results of one or several protocols in order; a list with the metrics of its only element."""
 
     @property
     def only(self) -> Evaluation:
-        """The result, where there is exactly one.
+        """The only result.
 
         Raises:
-            UsageError: There are several; the error names their protocols.
+            UsageError: The list has several results; the error names their protocols.
         """
         if len(self) != 1:
             names = ", ".join(evaluation.protocol for evaluation in self)
@@ -129,18 +129,18 @@ class Evaluations(list[Evaluation]):
         return self.only.mINP
 
     def to_dict(self) -> dict[str, dict[str, Any]]:
-        """Copies of the contents of ``metrics.json``, keyed by protocol."""
+        """Return copies of the contents of ``metrics.json``, keyed by protocol."""
         return {evaluation.protocol: evaluation.to_dict() for evaluation in self}
 
     def to_markdown(self) -> str:
-        """A table in Markdown: one row per result, one column per metric, in percent."""
+        """Return a Markdown table with one row per result and one column per metric, in percent."""
         return markdown_table(self)
 
 
 def markdown_table(evaluations: Sequence[Evaluation]) -> str:
-    """Plain results, their variants and the chance level as a table in Markdown, in percent.
+    """Format plain results, their variants and the chance level as a Markdown table, in percent.
 
-    Pipes and line breaks in names are escaped. A metric that a protocol does not have is shown as a dash.
+    Pipes and line breaks in names are escaped. A dash marks metrics that a protocol does not have.
     """
     names = list(dict.fromkeys(name for e in evaluations for name in e.content["metrics"]))
     lines = [["protocol", *map(column_name, names)], ["---", *("--:" for _ in names)]]
@@ -157,24 +157,24 @@ def markdown_table(evaluations: Sequence[Evaluation]) -> str:
 
 def evaluate_protocol(
     plan: EvaluationPlan,
-    sides: Sequence[Measured],
+    sides: Sequence[EmbeddedRows],
     options: EvaluateOptions,
     fingerprint: dict[str, Any],
     reported: list[dict[str, Any]],
     folder: Path | None,
 ) -> Evaluation:
-    """Measure one plan in every way that is asked for, and write it down.
+    """Evaluate one plan, plain and with each requested variant, and write the result.
 
     Args:
         plan: The protocol.
-        sides: Plain embeddings, and those with test-time augmentation.
-        options: Which ways.
-        fingerprint: What was measured.
-        reported: The paper's metrics where comparable.
-        folder: Where to; None: nowhere.
+        sides: Plain embeddings, then those with test-time augmentation.
+        options: Re-ranking methods and breakdown.
+        fingerprint: Fingerprint of the evaluation.
+        reported: Comparable metrics of the paper.
+        folder: Folder of the result; None: do not write.
     """
-    ways: tuple[Rerank, ...] = ("none", *options.rerank)
-    outcomes = [measure_plan(plan, side, rerank) for side in sides for rerank in ways]
+    reranks: tuple[Rerank, ...] = ("none", *options.rerank)
+    outcomes = [measure_plan(plan, side, rerank) for side in sides for rerank in reranks]
     content = summarize(plan.name, fingerprint, outcomes, reported)
     content["chance_cmc"] = artifacts.chance_of(plan, sides[0])
     if options.breakdown:

@@ -1,4 +1,4 @@
-"""From embeddings to trials: plain ranking, re-ranking, query expansion, verification, breakdown."""
+"""Results of a plan's trials from embeddings: plain ranking, re-ranking, query expansion, verification."""
 
 from __future__ import annotations
 
@@ -32,51 +32,51 @@ FLIPS: dict[Flip, str] = {
 
 
 @dataclass(frozen=True, slots=True)
-class Measured:
-    """Embeddings in float64 of the rows (ascending) of a record table that the plans name.
+class EmbeddedRows:
+    """Embeddings in float64 of the rows of a record table that the plans use.
 
     Attributes:
-        embedded: One for each row.
-        rows: (N,).
-        flip: Test-time augmentation that they come from.
+        embeddings: N embeddings, one per row.
+        rows: (N,) row indices, ascending.
+        flip: Test-time augmentation of the embeddings.
     """
 
-    embedded: Embeddings
+    embeddings: Embeddings
     rows: np.ndarray
     flip: Flip = "off"
 
     def side(self, rows: np.ndarray) -> Embeddings:
-        """The embeddings of these rows."""
-        return self.embedded.take(np.searchsorted(self.rows, rows))
+        """Return the embeddings of these rows."""
+        return self.embeddings.take(np.searchsorted(self.rows, rows))
 
     def labels(self, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Persons and cameras of these rows."""
+        """Return persons and cameras of these rows."""
         at = np.searchsorted(self.rows, rows)
-        return self.embedded.pids[at], self.embedded.camids[at]
+        return self.embeddings.pids[at], self.embeddings.camids[at]
 
-    def mirrored(self, other: Embeddings, flip: Flip) -> Measured:
-        """Average with the embeddings of the mirror images: CAJ renormalises, SEPG adds.
+    def mirrored(self, other: Embeddings, flip: Flip) -> EmbeddedRows:
+        """Combine with the embeddings of the mirror images: CAJ renormalises the mean, SEPG adds.
 
         See docs/methods.md#test-embedding.
         """
-        total = self.embedded.features + other.widened().features
+        total = self.embeddings.features + other.widened().features
         if flip == "mean_renorm":
             total /= np.linalg.norm(total, axis=1, keepdims=True)
-        e = self.embedded
-        return Measured(Embeddings(total, e.pids, e.camids, e.modalities, e.paths), self.rows, flip)
+        e = self.embeddings
+        return EmbeddedRows(Embeddings(total, e.pids, e.camids, e.modalities, e.paths), self.rows, flip)
 
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """One plan, measured in one way.
+    """Result of one plan, plain or with re-ranking or test-time augmentation.
 
     Attributes:
-        trials: The results.
-        pids: For each trial the queries' persons.
-        fars: False acceptance rates at which the verification rate is reported; none for people.
-        pairs: For each trial the scored pairs, where a verification rate is reported.
-        rerank, flip: The way.
-        far_reading: Which operating point a false acceptance rate means.
+        trials: Results of the trials.
+        pids: Persons of the queries of each trial.
+        fars: False acceptance rates of the reported verification rates; empty for person datasets.
+        pairs: Scored pairs of each trial; empty without verification rates.
+        rerank, flip: Re-ranking method and test-time augmentation.
+        far_reading: Operating point that a false acceptance rate defines.
     """
 
     trials: Trials
@@ -88,22 +88,22 @@ class Outcome:
     far_reading: FarReading = "not-exceeded"
 
     def per_trial(self) -> dict[str, list[float]]:
-        """Every reported metric, trial by trial."""
+        """Return the values of each reported metric, one per trial."""
         rows = [result.metrics() for result in self.trials]
-        found = {name: [row[name] for row in rows] for name in rows[0]}
+        metrics = {name: [row[name] for row in rows] for name in rows[0]}
         points = [
             operating_points(pair.genuine, pair.impostor, self.fars, self.far_reading) for pair in self.pairs
         ]
         rates = {far_name(far): [row[i].rate for row in points] for i, far in enumerate(self.fars)}
-        return {**found, **rates}
+        return {**metrics, **rates}
 
     def people(self) -> PersonSums:
-        """Sums of the per-query values by person, for intervals and paired differences."""
+        """Return sums of the per-query values by person, for intervals and paired differences."""
         return sums_by_person(self.pids, [per_query(result) for result in self.trials])
 
 
 def per_query(result: Retrieval) -> dict[str, np.ndarray]:
-    """Each query's share in the reported metrics, (Q,) each; NaN where it has no legal match."""
+    """Return each query's value of each reported metric, (Q,) each; NaN for queries without legal match."""
     valid = result.valid_mask
     hits = {
         f"rank{k}": np.where(valid, (result.first_rank <= k).astype(np.float64), np.nan)
@@ -112,8 +112,13 @@ def per_query(result: Retrieval) -> dict[str, np.ndarray]:
     return {**hits, "mAP": result.average_precision, "mINP": result.inverse_negative_penalty}
 
 
-def measure_plan(plan: EvaluationPlan, measured: Measured, rerank: Rerank = "none") -> Outcome:
-    """Evaluate every trial of a plan.
+def measure_plan(plan: EvaluationPlan, measured: EmbeddedRows, rerank: Rerank = "none") -> Outcome:
+    """Evaluate all trials of a plan.
+
+    Args:
+        plan: The protocol.
+        measured: Embeddings of all rows of the plan.
+        rerank: Re-ranking method.
 
     Raises:
         UsageError: An embedding is not finite, or a gallery is too large for re-ranking.
@@ -121,11 +126,11 @@ def measure_plan(plan: EvaluationPlan, measured: Measured, rerank: Rerank = "non
     """
     pids = tuple(measured.side(query).pids for query in plan.queries)
     if rerank == "none" and not plan.fars:
-        return Outcome(evaluate_plan(plan, measured.embedded, measured.rows), pids, flip=measured.flip)
+        return Outcome(evaluate_plan(plan, measured.embeddings, measured.rows), pids, flip=measured.flip)
     results, pairs = [], []
     for query, gallery in zip(plan.queries, plan.galleries, strict=True):
         q, g = measured.side(query), measured.side(gallery)
-        scores = q.features @ g.features.T if rerank == "none" else second_look(plan, q, g, rerank)
+        scores = q.features @ g.features.T if rerank == "none" else reranked_scores(plan, q, g, rerank)
         results.append(
             evaluate_scores(
                 scores,
@@ -144,8 +149,8 @@ def measure_plan(plan: EvaluationPlan, measured: Measured, rerank: Rerank = "non
     )
 
 
-def second_look(plan: EvaluationPlan, q: Embeddings, g: Embeddings, rerank: Rerank) -> np.ndarray:
-    """Scores (Q, G) of re-ranking or query expansion, higher is better."""
+def reranked_scores(plan: EvaluationPlan, q: Embeddings, g: Embeddings, rerank: Rerank) -> np.ndarray:
+    """Compute scores (Q, G) by re-ranking or query expansion; higher is better."""
     if rerank == "k-reciprocal":
         return -k_reciprocal(q.features, g.features)
     scores = q.features @ g.features.T
@@ -155,5 +160,5 @@ def second_look(plan: EvaluationPlan, q: Embeddings, g: Embeddings, rerank: Rera
 
 
 def far_name(far: float) -> str:
-    """The metric name of a verification rate: ``vr_far_0.01``."""
+    """Return the metric name of a verification rate, such as ``vr_far_0.01``."""
     return f"vr_far_{far:g}"

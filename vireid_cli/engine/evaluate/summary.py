@@ -1,4 +1,4 @@
-"""What was measured, as the content of ``metrics.json``: means, spreads, intervals, differences."""
+"""Content of ``metrics.json``: means, standard deviations, intervals and paired differences."""
 
 from __future__ import annotations
 
@@ -14,25 +14,25 @@ from vireid_cli.metrics.outcome import Trials
 from vireid_cli.metrics.verification_intervals import paired_rates, rate_intervals
 from vireid_cli.results import schema
 
-INTERVAL = f"{LEVEL:.0%} percentile bootstrap, people drawn again ({REPLICATES} draws), galleries fixed"
+INTERVAL = f"{LEVEL:.0%} percentile bootstrap, people resampled ({REPLICATES} draws), galleries fixed"
 TEST = (
     f"{LEVEL:.0%} paired bootstrap over people ({REPLICATES} draws); p: two-sided sign-flip permutation test "
     f"over people ({REPLICATES} flips)"
 )
-RATES_INTERVAL = "; verification rates: threshold set anew in each draw"
-RATES_TEST = "; verification rates: flips at the thresholds as measured"
+RATES_INTERVAL = "; verification rates: threshold recomputed in each draw"
+RATES_TEST = "; verification rates: flips at the measured thresholds"
 
 
 def summarize(
     name: str, fingerprint: dict[str, Any], outcomes: Sequence[Outcome], reported: list[dict[str, Any]]
 ) -> schema.EvaluationFile:
-    """Put a protocol's results together.
+    """Summarize a protocol's results as the content of ``metrics.json``.
 
     Args:
-        name: Of the protocol.
-        fingerprint: What was measured.
-        outcomes: The plain one first, then each variant.
-        reported: The paper's metrics where they are comparable.
+        name: Name of the protocol.
+        fingerprint: Fingerprint of the evaluation.
+        outcomes: The plain result, then each variant.
+        reported: Comparable metrics of the paper.
     """
     plain = outcomes[0]
     first, chance = plain.trials.results[0], plain.trials.chance()
@@ -55,18 +55,18 @@ def summarize(
 
 
 def metrics_of(outcome: Outcome) -> dict[str, schema.Metric]:
-    """Mean and standard deviation over trials of each metric, and its interval."""
+    """Compute mean, standard deviation over trials, and interval of each metric."""
     bounds = intervals(outcome.people())
     if outcome.pairs:
         names = [far_name(far) for far in outcome.fars]
         rates = rate_intervals(outcome.pairs, outcome.fars, reading=outcome.far_reading)
         bounds |= dict(zip(names, rates, strict=True))
-    found = {}
+    metrics = {}
     for name, values in outcome.per_trial().items():
         std = float(np.std(values, ddof=1)) if len(values) > 1 else None
         low_high = list(bounds[name]) if name in bounds else None
-        found[name] = schema.Metric(mean=float(np.mean(values)), std=std, interval=low_high)
-    return found
+        metrics[name] = schema.Metric(mean=float(np.mean(values)), std=std, interval=low_high)
+    return metrics
 
 
 def _variant(outcome: Outcome) -> schema.Variant:
@@ -83,36 +83,36 @@ def _variant(outcome: Outcome) -> schema.Variant:
     )
 
 
-def compared(one: Outcome, other: Outcome, name: str) -> schema.Against:
-    """The paired difference of two plain results under one protocol.
+def paired_difference(one: Outcome, other: Outcome, name: str) -> schema.Against:
+    """Compute the paired difference of two plain results under one protocol, ``one`` minus ``other``.
 
     Raises:
-        UsageError: They are not of the same queries.
+        UsageError: The results have different queries.
     """
-    found = paired(one.people(), other.people())
+    differences = paired(one.people(), other.people())
     if one.pairs:
         rates = paired_rates(one.pairs, other.pairs, one.fars, reading=one.far_reading)
-        found |= {far_name(far): rate for far, rate in zip(one.fars, rates, strict=True)}
+        differences |= {far_name(far): rate for far, rate in zip(one.fars, rates, strict=True)}
     theirs = metrics_of(other)
     return schema.Against(
         name=name,
         test=TEST + (RATES_TEST if one.pairs else ""),
-        metrics={key: theirs[key] for key in found},
+        metrics={key: theirs[key] for key in differences},
         differences={
             key: schema.Difference(mean=d.mean, interval=[d.low, d.high], p_value=d.p_value)
-            for key, d in found.items()
+            for key, d in differences.items()
         },
     )
 
 
-def pooled(outcomes: Sequence[Outcome]) -> Outcome:
-    """Several models as one result: each model's mean over its trials counts once.
+def pool(outcomes: Sequence[Outcome]) -> Outcome:
+    """Combine the trials of several models into one result.
 
     Raises:
         UsageError: The models have different numbers of trials.
     """
     if len({len(outcome.trials) for outcome in outcomes}) != 1:
-        raise UsageError("runs with different numbers of trials can't be averaged.")
+        raise UsageError("Runs with different numbers of trials can't be averaged.")
     return Outcome(
         Trials(tuple(result for outcome in outcomes for result in outcome.trials)),
         tuple(pids for outcome in outcomes for pids in outcome.pids),
@@ -127,39 +127,41 @@ def pooled(outcomes: Sequence[Outcome]) -> Outcome:
 def over_models(
     name: str, contents: Sequence[schema.EvaluationFile], outcomes: Sequence[Sequence[Outcome]]
 ) -> schema.EvaluationFile:
-    """``metrics.json`` of several models: mean and standard deviation are over models, variants' as well.
+    """Summarize several models as the content of ``metrics.json``.
+
+    Means and standard deviations are over models, also those of the variants.
 
     Args:
-        name: Of the protocol.
-        contents: Each model's own.
-        outcomes: Of each model the plain result, then each variant.
+        name: Name of the protocol.
+        contents: Content of ``metrics.json`` of each model.
+        outcomes: For each model the plain result, then each variant.
     """
-    ways = [pooled(way) for way in zip(*outcomes, strict=True)]
-    together = summarize(name, common([c["fingerprint"] for c in contents]), ways, [])
-    _spread_over_models(together, contents)
-    for number, variant in enumerate(together["variants"]):
+    pools = [pool(variant) for variant in zip(*outcomes, strict=True)]
+    mean = summarize(name, merge_fingerprints([c["fingerprint"] for c in contents]), pools, [])
+    _spread_over_models(mean, contents)
+    for number, variant in enumerate(mean["variants"]):
         _spread_over_models(variant, [content["variants"][number] for content in contents])
-    together["models"] = len(contents)
+    mean["models"] = len(contents)
     if all(content["reported"] == contents[0]["reported"] for content in contents):
-        together["reported"] = contents[0]["reported"]
-    return together
+        mean["reported"] = contents[0]["reported"]
+    return mean
 
 
 def _spread_over_models(
-    together: schema.EvaluationFile | schema.Variant,
+    mean: schema.EvaluationFile | schema.Variant,
     contents: Sequence[schema.EvaluationFile] | Sequence[schema.Variant],
 ) -> None:
-    """Put the models' means in place of the trials' metrics."""
+    """Replace the values per trial by the models' means, and set their standard deviations."""
     names = contents[0]["metrics"]
-    together["per_trial"] = {key: [c["metrics"][key]["mean"] for c in contents] for key in names}
-    for key, values in together["per_trial"].items():
-        together["metrics"][key]["std"] = float(np.std(values, ddof=1))
+    mean["per_trial"] = {key: [c["metrics"][key]["mean"] for c in contents] for key in names}
+    for key, values in mean["per_trial"].items():
+        mean["metrics"][key]["std"] = float(np.std(values, ddof=1))
 
 
-def common(fingerprints: Sequence[dict[str, Any]]) -> dict[str, Any]:
-    """What all fingerprints say; where they differ, each value once."""
-    found = {}
+def merge_fingerprints(fingerprints: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    """Merge fingerprints; a key with several values gets all of them, separated by commas."""
+    merged = {}
     for key in fingerprints[0]:
         values = list(dict.fromkeys(str(f.get(key, "")) for f in fingerprints))
-        found[key] = fingerprints[0][key] if len(values) == 1 else ", ".join(values)
-    return found
+        merged[key] = fingerprints[0][key] if len(values) == 1 else ", ".join(values)
+    return merged

@@ -1,4 +1,4 @@
-"""A run's CMC with its bootstrap band, from what an evaluation left."""
+"""CMC of a stored evaluation with its bootstrap band."""
 
 from __future__ import annotations
 
@@ -12,23 +12,23 @@ from vireid_cli.metrics.bootstrap import intervals, sums_by_person
 from vireid_cli.results import schema
 from vireid_cli.results.run import RunFolder
 
-BAND = "95 % pointwise bootstrap band, people drawn again, galleries fixed"
+BAND = "95 % pointwise bootstrap band, people resampled, galleries fixed"
 
 
 def cmc_curve(run: RunFolder, session: Session, label: str, protocol: str | None, ranks: int) -> CmcCurve:
-    """CMC@1 … CMC@ranks of one evaluation, mean over its trials, with the band where it can be had.
+    """Compute CMC@1 … CMC@ranks of one evaluation, mean over its trials, with its bootstrap band.
 
-    An evaluation of version 1 kept no first ranks: its curve comes without a band, which is said.
+    Evaluations of version 1 have no first ranks: their curves have no band, with a warning.
 
     Args:
         run: An evaluated run.
-        session: Its listener is told of a missing band.
-        label: As shown.
-        protocol: Which evaluation; None: the first there is.
-        ranks: How many, at least 1.
+        session: Its reporter receives the warning.
+        label: Label of the curve.
+        protocol: Name of the evaluation; None: the first one.
+        ranks: Number of ranks, at least 1.
 
     Raises:
-        UsageError: Not evaluated yet, not so, or more ranks than an old evaluation kept.
+        UsageError: The run has no such evaluation, or an old evaluation has fewer ranks.
     """
     evaluation = evaluation_of(run, protocol)
     folder, content, again = evaluation.folder, evaluation.content, evaluation.again
@@ -38,11 +38,11 @@ def cmc_curve(run: RunFolder, session: Session, label: str, protocol: str | None
         stored = np.array(content["cmc"])
         if ranks > len(stored):
             raise UsageError(
-                f"{folder} was written before ranks beyond {len(stored)} were kept.",
+                f"{folder} is of an old version, which stores {len(stored)} ranks only.",
                 f"Evaluate again: {again}",
             )
         session.reporter.warn(
-            f"{folder} was written before bands were kept: {label} has none. Again: {again}"
+            f"{folder} is of an old version, without the data of the band of {label}. Evaluate again: {again}"
         )
         return CmcCurve(label, stored[:ranks])
     arrays = evaluation.ranking(schema.FIRST_RANK_ARRAYS)
@@ -54,7 +54,7 @@ def cmc_curve(run: RunFolder, session: Session, label: str, protocol: str | None
 
 
 def _hits(first: np.ndarray, ranks: int) -> dict[str, np.ndarray]:
-    """By rank, whether each query has found its person, (Q,); NaN where there is nobody to find."""
+    """Whether each query has a match within rank k, (Q,) per k; NaN for queries without legal match."""
     return {
         f"rank{k}": np.where(first > 0, (first <= k).astype(np.float64), np.nan) for k in range(1, ranks + 1)
     }

@@ -1,4 +1,4 @@
-"""Amplitude and phase of images' last feature maps, through a run's network: what t-SNE lays out."""
+"""Amplitude and phase components of images' last feature maps, computed by a run's network, for t-SNE."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from vireid_cli.data.store import Store
 from vireid_cli.engine.embed import BATCH, load_trained, to_images
 from vireid_cli.engine.prepare import ensure_prepared
 from vireid_cli.engine.session import Session
-from vireid_cli.engine.subjects.embeddings import Embedded
+from vireid_cli.engine.subjects.embeddings import RunEmbeddings
 from vireid_cli.engine.subjects.evaluations import rows_of
 from vireid_cli.errors import DataError
 from vireid_cli.frequency.components import amplitude_component, folded, phase_component
@@ -22,7 +22,7 @@ from vireid_cli.methods import ReIdNetwork
 from vireid_cli.types import Modality, Size
 
 LENGTH = 8192
-"""Coordinates that a component is folded to: cosines are off by 0.016 at most in the root mean square."""
+"""Dimension after folding a component; the root mean square error of cosines is at most 0.016."""
 
 COMPONENTS: dict[str, Callable[[Tensor], Tensor]] = {
     "amplitude": amplitude_component,
@@ -30,20 +30,20 @@ COMPONENTS: dict[str, Callable[[Tensor], Tensor]] = {
 }
 
 
-def components_of(one: Embedded, session: Session, names: Sequence[str]) -> dict[str, np.ndarray]:
-    """Components of the images of an evaluation, by the run's network as it is now.
+def components_of(one: RunEmbeddings, session: Session, names: Sequence[str]) -> dict[str, np.ndarray]:
+    """Compute components of an evaluation's images with the run's current network.
 
     Args:
-        one: The evaluation; its images are read from the prepared store.
-        session: Device, listener, folders.
-        names: Some of ``COMPONENTS``.
+        one: Embeddings of the evaluation; its images are read from the prepared store.
+        session: Device, reporter and folders.
+        names: Keys of ``COMPONENTS``.
 
     Returns:
         For each name (N, D) float32, D at most ``LENGTH``.
 
     Raises:
-        UsageError: No data, or no checkpoint.
-        DataError: The images are others than those evaluated.
+        UsageError: The data or the checkpoint are missing.
+        DataError: The store's images differ from the evaluated ones.
     """
     trained = load_trained(one.run, session)
     size = trained.recipe.data.image_size
@@ -55,11 +55,11 @@ def components_of(one: Embedded, session: Session, names: Sequence[str]) -> dict
             f"{one.run.name} was evaluated on other images ({evaluated}) than {store.folder} holds ({now}).",
             f"Evaluate it again: vireid evaluate {one.run.folder}",
         )
-    seen = one.fingerprint.get("checkpoint", trained.label)
-    if seen != trained.label:
+    checkpoint = one.fingerprint.get("checkpoint", trained.label)
+    if checkpoint != trained.label:
         session.reporter.warn(
-            f"{one.run.name} was evaluated at checkpoint {seen}; its amplitudes and phases are those of "
-            f"{trained.label}"
+            f"{one.run.name} was evaluated at checkpoint {checkpoint}; its amplitudes and phases are "
+            f"those of {trained.label}"
         )
     rows = rows_of(store, one.embeddings.paths.tolist())
     return component_rows(trained.network, session, names, store, size, rows)
@@ -73,12 +73,12 @@ def component_rows(
     size: Size,
     rows: np.ndarray,
 ) -> dict[str, np.ndarray]:
-    """Components of rows of the store, each with its own modality.
+    """Compute components of rows of the store, each by the path of its modality.
 
     Args:
         network: In eval mode, on the device.
-        session: Device, precision, listener; the transforms are in float32 all the same.
-        names: Some of ``COMPONENTS``.
+        session: Device, precision and reporter; the transforms run in float32 for any precision.
+        names: Keys of ``COMPONENTS``.
         store: The prepared store.
         size: (height, width) of the prepared pixels.
         rows: (N,) row indices.
@@ -94,15 +94,15 @@ def component_rows(
         for modality in Modality:
             places = np.flatnonzero(modalities == modality.code)
             for start in range(0, len(places), BATCH):
-                chosen = places[start : start + BATCH]
-                images = to_images(store.batch(size, rows[chosen]), session.runtime.device)
+                batch = places[start : start + BATCH]
+                images = to_images(store.batch(size, rows[batch]), session.runtime.device)
                 with session.runtime.autocast():
                     network.embed(images, modality)
-                maps = newest()[: len(chosen)].float()  # (n, C, h, w)
+                maps = newest()[: len(batch)].float()  # (n, C, h, w)
                 for name in names:
                     parts[name].append(folded(COMPONENTS[name](maps), LENGTH).cpu().numpy())
-                order.append(chosen)
-                done += len(chosen)
+                order.append(batch)
+                done += len(batch)
                 session.reporter.advance("amplitudes and phases", done, len(rows))
     back = np.argsort(np.concatenate(order))
-    return {name: np.concatenate(found)[back] for name, found in parts.items()}
+    return {name: np.concatenate(batches)[back] for name, batches in parts.items()}

@@ -1,4 +1,4 @@
-"""What figures read from evaluated runs."""
+"""Evaluations, labels and image rows of runs, for figures."""
 
 from __future__ import annotations
 
@@ -19,43 +19,45 @@ from vireid_cli.results.wording import RENDERED_NOTE
 
 
 def evaluation_of(run: RunFolder, protocol: str | None) -> StoredEvaluation:
-    """One finished evaluation of a run.
+    """Return one stored evaluation of a run.
 
     Args:
         run: The run.
-        protocol: Which evaluation; None: the first there is.
+        protocol: Name of the evaluation; None: the first one.
 
     Raises:
-        UsageError: Not evaluated yet, or not so.
+        UsageError: The run has no evaluation, or none of this name.
         DataError: An evaluation is damaged, or its files are of different evaluations.
     """
-    done = run.stored()
-    if not done:
-        raise UsageError(f"{run.folder} has not been evaluated.", f"Do it: vireid evaluate {run.folder}")
-    name = protocol or next(iter(done))
-    if name not in done:
-        raise UsageError(f"{run.folder} has no evaluation '{name}'.", f"There is: {', '.join(done)}")
-    return done[name]
+    stored = run.stored()
+    if not stored:
+        raise UsageError(f"{run.folder} has not been evaluated.", f"Run: vireid evaluate {run.folder}")
+    name = protocol or next(iter(stored))
+    if name not in stored:
+        raise UsageError(f"{run.folder} has no evaluation '{name}'.", f"Choose: {', '.join(stored)}")
+    return stored[name]
 
 
-def refuse_replaced(runs: Sequence[RunFolder], contents: Sequence[Mapping[str, Any]], name: str) -> None:
-    """Refuse to write a figure whose runs were evaluated again while it was drawn.
+def check_unchanged(runs: Sequence[RunFolder], contents: Sequence[Mapping[str, Any]], name: str) -> None:
+    """Check that the runs' evaluations have not changed during drawing.
 
     Args:
         runs: The runs.
-        contents: ``metrics.json`` of each, as read at first.
-        name: Of the evaluation.
+        contents: ``metrics.json`` of each run before drawing.
+        name: Name of the evaluation.
 
     Raises:
-        UsageError, DataError: An evaluation is gone or another one by now.
+        UsageError, DataError: An evaluation is missing or has changed.
     """
     for run, content in zip(runs, contents, strict=True):
         if evaluation_of(run, name).content != content:
-            raise DataError(f"{run.folder} was evaluated again in the meantime.", "Draw the figure again.")
+            raise DataError(
+                f"The evaluation of {run.folder} changed during drawing.", "Draw the figure again."
+            )
 
 
 def identifiers_of(runs: Sequence[RunFolder]) -> dict[str, str]:
-    """Identifiers of all evaluations of runs by ``<run>/<protocol>``; empty text for older results.
+    """Return the identifiers of all evaluations, keyed by ``<run>/<protocol>``; empty for old results.
 
     Raises:
         DataError: An evaluation is damaged, or its files are of different evaluations.
@@ -66,77 +68,76 @@ def identifiers_of(runs: Sequence[RunFolder]) -> dict[str, str]:
 
 
 def shared_evaluation(runs: Sequence[RunFolder], protocol: str | None) -> str:
-    """The protocol under which several runs are shown together, on the same images.
+    """Return a protocol under which all runs were evaluated on the same images.
 
     Args:
-        runs: At least one.
-        protocol: Which evaluation; None: the first that all have.
+        runs: At least one run.
+        protocol: Name of the evaluation; None: the first that all runs have.
 
     Raises:
-        UsageError: A run is not evaluated, or not so; or they were evaluated on different images.
+        UsageError: A run has no such evaluation, or the runs were evaluated on different images.
     """
-    done = [run.evaluations() for run in runs]
-    for run, found in zip(runs, done, strict=True):
-        evaluation_of(run, protocol if found else None)
-    shared = [name for name in done[0] if all(name in found for found in done)]
+    stored = [run.evaluations() for run in runs]
+    for run, evaluations in zip(runs, stored, strict=True):
+        evaluation_of(run, protocol if evaluations else None)
+    shared = [name for name in stored[0] if all(name in evaluations for evaluations in stored)]
     if not shared:
-        refuse_other_people(runs)
-        each = "\n".join(f"  {run.name}: {', '.join(found)}" for run, found in zip(runs, done, strict=True))
-        raise UsageError(
-            "These runs have no evaluation in common.", f"{each}\nEvaluate them alike:\n{evaluate_each(runs)}"
-        )
+        check_same_people(runs)
+        lines = [f"  {run.name}: {', '.join(own)}" for run, own in zip(runs, stored, strict=True)]
+        lines += ["Evaluate all of them under the same protocol:", evaluation_commands(runs)]
+        raise UsageError("These runs have no evaluation in common.", "\n".join(lines))
     name = protocol or shared[0]
-    marks = {str(found[name]["fingerprint"].get("data")) for found in done}
+    marks = {str(evaluations[name]["fingerprint"].get("data")) for evaluations in stored}
     if len(marks) > 1:
-        refuse_other_people(runs)
+        check_same_people(runs)
         raise UsageError(
             f"These runs were evaluated under {name} on different images (data {', '.join(sorted(marks))}).",
-            f"Evaluate all of them on the images that there are now:\n{evaluate_each(runs)}",
+            f"Evaluate all of them on the current images:\n{evaluation_commands(runs)}",
         )
     return name
 
 
-def evaluate_each(runs: Sequence[RunFolder], *more: str) -> str:
-    """The commands that evaluate runs, a line each, with ``more`` options."""
+def evaluation_commands(runs: Sequence[RunFolder], *more: str) -> str:
+    """Return the commands that evaluate the runs, one per line, with the options ``more``."""
     lines = dict.fromkeys(shlex.join(["vireid", "evaluate", str(run.folder), *more]) for run in runs)
     return "\n".join(f"  {line}" for line in lines)
 
 
-def refuse_other_people(runs: Sequence[RunFolder]) -> None:
-    """Refuse runs whose own test people differ: no evaluation would make them comparable.
+def check_same_people(runs: Sequence[RunFolder]) -> None:
+    """Check that all runs have the same dataset and trial, and so the same test people.
 
     Raises:
-        UsageError: The runs are of several datasets, or of several trials of one; they are listed by it.
+        UsageError: The runs are of several datasets or trials; the error lists the runs of each.
         DataError: A run's recipe is damaged.
     """
-    of: dict[tuple[str, int], list[RunFolder]] = {}
+    groups: dict[tuple[str, int], list[RunFolder]] = {}
     for run in runs:
         data = run_recipe(run, checked=False).data
-        of.setdefault((data.dataset, data.trial), []).append(run)
-    if len(of) == 1:
+        groups.setdefault((data.dataset, data.trial), []).append(run)
+    if len(groups) == 1:
         return
-    datasets = list(dict.fromkeys(dataset for dataset, _ in of))
+    datasets = list(dict.fromkeys(dataset for dataset, _ in groups))
     if len(datasets) == 1:
-        why = f"they are of several trials of {datasets[0]}, each with test people of its own"
-        names = [f"trial {trial}" for _, trial in of]
+        reason = f"they are of several trials of {datasets[0]}, each with test people of its own"
+        names = [f"trial {trial}" for _, trial in groups]
     else:
         protocols = {load_source(dataset).PROTOCOL for dataset in datasets}
-        why = f"they are of several datasets ({', '.join(datasets)})"
-        why += ", whose protocols differ" if len(protocols) > 1 else ""
-        trials = len(of) > len(datasets)
-        names = [f"{dataset}, trial {trial}" if trials else dataset for dataset, trial in of]
+        reason = f"they are of several datasets ({', '.join(datasets)})"
+        reason += " with different protocols" if len(protocols) > 1 else ""
+        trials = len(groups) > len(datasets)
+        names = [f"{dataset}, trial {trial}" if trials else dataset for dataset, trial in groups]
     listed = [
         f"  {name}: {shlex.join(str(run.folder) for run in group)}"
-        for name, group in zip(names, of.values(), strict=True)
+        for name, group in zip(names, groups.values(), strict=True)
     ]
-    one = "trial" if len(datasets) == 1 else "dataset"
+    unit = "trial" if len(datasets) == 1 else "dataset"
     raise UsageError(
-        f"These runs can't be compared: {why}.", "\n".join([f"Name runs of one {one}:", *listed])
+        f"These runs can't be compared: {reason}.", "\n".join([f"Name runs of one {unit}:", *listed])
     )
 
 
 def labels_of(runs: Sequence[RunFolder]) -> tuple[str, ...]:
-    """What tells runs apart: the recipe's name, else with its seed, else the folder's, else its path."""
+    """Return a unique label per run: the recipe's name, else with the seed, else folder name, else path."""
     recipes = [run_recipe(run, checked=False) for run in runs]
     for names in (
         [recipe.name for recipe in recipes],
@@ -149,7 +150,7 @@ def labels_of(runs: Sequence[RunFolder]) -> tuple[str, ...]:
 
 
 def rendered_note(runs: Sequence[RunFolder]) -> str | None:
-    """What every figure of measurements on rendered people says; None for photographs.
+    """Return the note of figures from rendered data; None: all runs use photographs.
 
     Raises:
         DataError: A run's environment, or the description of an evaluation, is damaged.
@@ -157,7 +158,7 @@ def rendered_note(runs: Sequence[RunFolder]) -> str | None:
     for run in runs:
         evaluations = run.evaluations().values()
         rendered = any(content["fingerprint"].get("rendered") for content in evaluations)
-        if (run.folder / schema.ENVIRONMENT).is_file():  # a folder of results alone has none
+        if (run.folder / schema.ENVIRONMENT).is_file():  # missing in a folder with results only
             rendered = rendered or "rendered" in run.environment()["data"]
         if rendered:
             return RENDERED_NOTE
@@ -165,14 +166,14 @@ def rendered_note(runs: Sequence[RunFolder]) -> str | None:
 
 
 def rows_of(store: Store, paths: list[str]) -> np.ndarray:
-    """Rows of these images in the store, whose records are sorted by path.
+    """Return the rows of these images in the store; its records are sorted by path.
 
     Raises:
-        DataError: One is not in the store any more.
+        DataError: The store no longer contains an image.
     """
-    wanted = np.array(paths)
-    rows = np.minimum(np.searchsorted(store.records.paths, wanted), len(store.records) - 1)
-    gone = wanted[store.records.paths[rows] != wanted]
-    if len(gone):
-        raise DataError(f"{gone[0]} is not in {store.folder} any more.", "Evaluate the run again.")
+    requested = np.array(paths)
+    rows = np.minimum(np.searchsorted(store.records.paths, requested), len(store.records) - 1)
+    absent = requested[store.records.paths[rows] != requested]
+    if len(absent):
+        raise DataError(f"{store.folder} no longer contains {absent[0]}.", "Evaluate the run again.")
     return rows

@@ -1,4 +1,4 @@
-"""Where a figure is written: what the makers of figures of data and of runs share."""
+"""Output of a figure: file, format, resolution, note and metadata."""
 
 from __future__ import annotations
 
@@ -21,16 +21,16 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Output:
-    """Where a figure goes and how.
+    """File, format and metadata of a figure.
 
     Attributes:
-        out: File or None for the figure's own place.
-        format: ``png`` or ``svg``; None: by ``out``, else PNG.
-        dpi: Pixels an inch.
-        note: What must be read with the figure.
-        runs: The runs that the figure is drawn from.
-        evaluations: Identifiers of their evaluations before drawing, see ``identifiers_of``; they are kept in
-            the file's metadata.
+        out: The file; None: the figure's default.
+        format: ``png`` or ``svg``; None: by the ending of ``out``, else PNG.
+        dpi: Pixels per inch.
+        note: Note below the figure.
+        runs: The figure's runs.
+        evaluations: Identifiers of the runs' evaluations before drawing (``identifiers_of``), saved in the
+            file's metadata.
     """
 
     out: Path | None = None
@@ -40,43 +40,47 @@ class Output:
     runs: tuple[RunFolder, ...] = ()
     evaluations: Mapping[str, str] = field(default_factory=dict)
 
-    def refuse_form(self) -> None:
-        """Refuse a format or a resolution that ``save`` would refuse, before there is a figure.
+    def check_format(self) -> None:
+        """Check format and resolution before drawing.
 
         Raises:
             UsageError: See ``figures.saving.checked``.
         """
         checked(self.out or Path(), self.format, self.dpi)
 
-    def refuse_place(self, usual: Path | None) -> None:
-        """Refuse a place that can't be written to, before there is a figure.
+    def check_path(self, default: Path | None) -> None:
+        """Check before drawing that the file can be written.
 
         Args:
-            usual: The figure's own folder, where it is known; for who names no file.
+            default: Default folder of the figure, if known; checked if ``out`` is None.
 
         Raises:
             UsageError: ``out`` is a folder.
-            DataError: It can't be written.
+            DataError: The folder is not writable.
         """
         if self.out is not None and self.out.is_dir():
             raise UsageError(
                 f"{self.out} is a folder.", f"Name a file: --out {shlex.quote(str(self.out / 'figure.png'))}"
             )
-        folder = self.out.parent if self.out is not None else usual
+        folder = self.out.parent if self.out is not None else default
         if folder is not None:
             refuse_unwritable(folder)
 
     def save(self, figure: Figure, default: Path) -> Path:
-        """Write a figure, atomically.
+        """Write a figure atomically.
+
+        Args:
+            figure: The figure.
+            default: Path without ending, used if ``out`` is None.
 
         Returns:
-            Its path with the ending.
+            Path of the file, with its ending.
 
         Raises:
-            DataError: The runs were evaluated again while it was drawn, or it can't be written.
+            DataError: The evaluations have changed during drawing, or writing failed.
         """
         if identifiers_of(self.runs) != self.evaluations:
             names = ", ".join(run.name for run in self.runs)
-            raise DataError(f"{names}: evaluated again in the meantime.", "Draw the figure again.")
+            raise DataError(f"The evaluations of {names} changed during drawing.", "Draw the figure again.")
         about = "; ".join(f"{printable(name)} {number}" for name, number in self.evaluations.items())
         return save(figure, self.out or default, self.format, self.dpi, self.note, about)

@@ -1,4 +1,4 @@
-"""The rankings of a report: the same queries in every run, and the people that t-SNE shows."""
+"""Rankings of a report for the common queries of all runs, and the people in its t-SNE chart."""
 
 from __future__ import annotations
 
@@ -15,41 +15,41 @@ from vireid_cli.results.run import RunFolder
 from vireid_cli.types import Embeddings, Modality
 
 SHOWN = 12
-"""Images of a person and modality in the t-SNE chart."""
+"""Largest number of images per person and modality in the t-SNE chart."""
 
 Arrays = Mapping[str, Any]
 
 
 def rankings_of(runs: Sequence[RunFolder], protocol: str, seed: int) -> list[Arrays]:
-    """``ranking.npz`` of each run, brought to the queries that all have, in the first one's order.
+    """Read ``ranking.npz`` of each run, restricted to the common queries, in the first run's order.
 
-    Where their images are more than a page can hold, queries are drawn at random.
+    If their images exceed the limit of a page, a random subset of the queries remains.
 
     Args:
-        runs: Evaluated under ``protocol``.
-        protocol: Of the evaluation.
-        seed: Of the draw.
+        runs: Runs that were evaluated under ``protocol``.
+        protocol: Name of the evaluation.
+        seed: Seed of the random subset.
 
     Raises:
-        UsageError: A run has no ranking yet.
+        UsageError: A run has no ranking.
         DataError: A file is damaged.
     """
-    all_of = [evaluation_of(run, protocol).ranking() for run in runs]
-    paths = all_of[0]["query_paths"]
-    shared = np.logical_and.reduce([np.isin(paths, arrays["query_paths"]) for arrays in all_of])
+    rankings = [evaluation_of(run, protocol).ranking() for run in runs]
+    paths = rankings[0]["query_paths"]
+    shared = np.logical_and.reduce([np.isin(paths, arrays["query_paths"]) for arrays in rankings])
     paths = paths[shared]
     order = np.random.default_rng(seed).permutation(len(paths))
     count = len(paths)
     while True:
-        chosen = paths[np.sort(order[:count])]
-        taken = [_at(arrays, chosen) for arrays in all_of]
-        if count <= 1 or len(Album.of(image_paths(taken)).paths) <= MOST_IMAGES:
-            return taken
+        subset = paths[np.sort(order[:count])]
+        reduced = [_select(arrays, subset) for arrays in rankings]
+        if count <= 1 or len(Album.of(image_paths(reduced)).paths) <= MOST_IMAGES:
+            return reduced
         count //= 2
 
 
-def _at(arrays: Arrays, paths: np.ndarray) -> Arrays:
-    """The same with these queries only."""
+def _select(arrays: Arrays, paths: np.ndarray) -> Arrays:
+    """Restrict a ranking to the queries with these paths."""
     sorter = np.argsort(arrays["query_paths"])
     rows = sorter[np.searchsorted(arrays["query_paths"], paths, sorter=sorter)]
     per_query = [name for name, shape in schema.RANKING_ARRAYS.items() if shape.startswith("(Q,")]
@@ -57,37 +57,38 @@ def _at(arrays: Arrays, paths: np.ndarray) -> Arrays:
 
 
 def image_paths(rankings: Sequence[Arrays]) -> list[np.ndarray]:
-    """Paths of all queries and of all gallery images among their matches."""
-    matches = [arrays["gallery_paths"][np.unique(_known(arrays["top"]))] for arrays in rankings]
+    """Return the paths of all queries, and of all gallery images among the best matches of each run."""
+    matches = [arrays["gallery_paths"][np.unique(_existing(arrays["top"]))] for arrays in rankings]
     return [rankings[0]["query_paths"], *matches]
 
 
-def _known(top: np.ndarray) -> np.ndarray:
+def _existing(top: np.ndarray) -> np.ndarray:
+    """Matches without the padding −1."""
     return top[top >= 0]
 
 
 def gallery_of(rankings: Sequence[Arrays], album: Album, total: int, protocol: str, cameras: bool) -> Gallery:
-    """Put the rankings of all runs together; the gallery holds what is among anybody's matches.
+    """Combine the rankings of all runs; the gallery contains all images among the best matches.
 
     Args:
-        rankings: Of ``rankings_of``.
+        rankings: Rankings of ``rankings_of``.
         album: The page's images.
-        total: Queries of the evaluation.
-        protocol: Its name, and which trial is shown of several.
-        cameras: Whether the dataset's cameras say more than modalities.
+        total: Number of queries of the evaluation.
+        protocol: Name of the protocol and its trial, for the note.
+        cameras: Whether the dataset has several cameras per modality.
     """
     first = rankings[0]
     paths = np.unique(np.concatenate(image_paths(rankings)[1:]))
     columns = [np.zeros(len(paths), dtype=np.int64) for _ in range(2)]
-    found = []
+    tables = []
     for arrays in rankings:
-        rows = np.unique(_known(arrays["top"]))
+        rows = np.unique(_existing(arrays["top"]))
         places = np.searchsorted(paths, arrays["gallery_paths"][rows])
         for column, name in zip(columns, ("gallery_pids", "gallery_camids"), strict=True):
             column[places] = arrays[name][rows]
         table = np.full(len(arrays["gallery_paths"]) + 1, -1)
-        table[rows] = places  # the last entry stays −1, which is where −1 points
-        found.append(
+        table[rows] = places  # the last entry stays −1, so that index −1 maps to −1
+        tables.append(
             Ranking(arrays["average_precision"], arrays["first_rank"], table[arrays["top"]], arrays["scores"])
         )
     shown = len(first["query_paths"])
@@ -97,19 +98,19 @@ def gallery_of(rankings: Sequence[Arrays], album: Album, total: int, protocol: s
         "Choose an image to enlarge it."
     )
     query = ImageTable(
-        first["query_paths"], first["query_pids"], first["query_camids"], album.places(first["query_paths"])
+        first["query_paths"], first["query_pids"], first["query_camids"], album.indices(first["query_paths"])
     )
-    gallery = ImageTable(paths, columns[0], columns[1], album.places(paths))
-    return Gallery(query, gallery, tuple(found), tuple(range(len(found))), note, cameras)
+    gallery = ImageTable(paths, columns[0], columns[1], album.indices(paths))
+    return Gallery(query, gallery, tuple(tables), tuple(range(len(tables))), note, cameras)
 
 
 def people_shown(embeddings: Embeddings, people: np.ndarray, ids: int) -> np.ndarray:
-    """Rows of the first ``ids`` people, at most ``SHOWN`` of each modality, evenly chosen.
+    """Return rows of the first ``ids`` people, evenly spread, at most ``SHOWN`` per person and modality.
 
     Args:
         embeddings: N images.
         people: Persons with images in both modalities, ascending.
-        ids: How many people.
+        ids: Number of people.
     """
     rows = [
         candidates[np.linspace(0, len(candidates) - 1, min(SHOWN, len(candidates))).astype(int)]

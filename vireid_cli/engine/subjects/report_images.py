@@ -1,4 +1,4 @@
-"""Images of a report: which ones, each once, as small files that together stay within a budget."""
+"""Images of a report, each once, encoded as small files within a common budget."""
 
 from __future__ import annotations
 
@@ -19,20 +19,20 @@ from vireid_cli.processors import cores
 from vireid_cli.types import Size
 
 BUDGET = 6_500_000
-"""Bytes of all images of a page; 4/3 of it in base64: with everything else well under 15 MB."""
+"""Largest size in bytes of all images of a page. Base64 adds a third; the whole page stays below 15 MB."""
 
 PIXELS = 60_000_000
-"""Pixels of all images of a page: about three seconds of one core's encoding."""
+"""Largest number of pixels of all images of a page: one core encodes them in about three seconds."""
 
 EFFORT = 2
-"""How hard WebP's encoder tries, 0 to 6. Half the time of its usual 4 (which OpenCV can't change), for files
-7 % larger and 0.2 dB further from the image."""
+"""Effort of WebP's encoder, 0 to 6. Takes half the time of the default 4 (which OpenCV can't change); files
+are 7 % larger, and the error is 0.2 dB higher."""
 
 LADDER = ((256, 80), (224, 76), (192, 72), (160, 68), (144, 62), (128, 55), (112, 50), (96, 42), (80, 35))
-"""(height in pixels, WebP quality): the first with which the images fit both budgets is taken."""
+"""(height in pixels, WebP quality); the first pair that fits both budgets is used."""
 
 MOST_IMAGES = 9_000
-"""Images of a page: more would be too small to be recognised."""
+"""Largest number of images of a page; more would be too small to recognise."""
 
 _SAMPLE = 64
 _BLOCK = 256
@@ -40,32 +40,32 @@ _BLOCK = 256
 
 @dataclass(frozen=True, slots=True)
 class Album:
-    """The paths of a page's images, ascending, each once.
+    """Paths of a page's images.
 
     Attributes:
-        paths: (N,) unicode.
+        paths: (N,) unicode, unique and ascending.
     """
 
     paths: np.ndarray
 
     @staticmethod
     def of(parts: Sequence[np.ndarray]) -> Album:
-        """All paths of several columns."""
+        """Collect the paths of several arrays."""
         return Album(np.unique(np.concatenate(parts)))
 
-    def places(self, paths: np.ndarray) -> np.ndarray:
-        """Which of the images each path is, (n,)."""
+    def indices(self, paths: np.ndarray) -> np.ndarray:
+        """Return the index of each path in ``self.paths``, (n,)."""
         return np.searchsorted(self.paths, paths)
 
 
 @dataclass(frozen=True, slots=True)
-class Pictures:
-    """Encoded images, WebP.
+class EncodedImages:
+    """Images encoded as WebP.
 
     Attributes:
-        files: One an image.
-        size: (height, width) of all of them.
-        quality: WebP's.
+        files: Content of each file.
+        size: (height, width) of all images in pixels.
+        quality: WebP quality, 0 to 100.
     """
 
     files: tuple[bytes, ...]
@@ -73,23 +73,23 @@ class Pictures:
     quality: int
 
 
-def encoded(album: Album, session: Session, store: Store, size: Size, budget: int = BUDGET) -> Pictures:
-    """The album's images as WebP files, as large as the budget allows.
+def encode(album: Album, session: Session, store: Store, size: Size, budget: int = BUDGET) -> EncodedImages:
+    """Encode the album's images as WebP, as large as the budget allows.
 
     Args:
-        album: Whose images.
-        session: Its listener is told of the progress.
-        store: Where they are taken from.
-        size: (height, width) that is prepared.
-        budget: Bytes of all files.
+        album: Paths of the images.
+        session: Its reporter receives the progress.
+        store: Store of the images.
+        size: (height, width) of the prepared pixels.
+        budget: Largest size of all files in bytes.
 
     Raises:
-        DataError: An image is not in the store any more, or the smallest images do not fit.
+        DataError: The store no longer contains an image, or the smallest images exceed the budget.
     """
     rows = rows_of(store, album.paths.tolist())
     sample = store.batch(size, rows[np.linspace(0, len(rows) - 1, min(_SAMPLE, len(rows))).astype(int)])
     for height, quality in LADDER:
-        step = fitted(size, min(height, size[0]))
+        step = scaled(size, min(height, size[0]))
         if step[0] * step[1] * len(rows) > PIXELS and height > LADDER[-1][0]:
             continue
         mean = sum(len(file) for file in _files(sample, step, quality)) / len(sample)
@@ -100,17 +100,17 @@ def encoded(album: Album, session: Session, store: Store, size: Size, budget: in
             files += _files(store.batch(size, rows[first : first + _BLOCK]), step, quality)
             session.reporter.advance("images", len(files), len(rows))
         if sum(map(len, files)) <= budget:
-            return Pictures(tuple(files), step, quality)
+            return EncodedImages(tuple(files), step, quality)
     raise DataError(f"{len(rows)} images do not fit into {budget:,} bytes.", "Name fewer runs.")
 
 
-def fitted(size: Size, height: int) -> Size:
-    """The size of that height with the same proportions."""
+def scaled(size: Size, height: int) -> Size:
+    """Return the size with this height and the same aspect ratio."""
     return height, max(1, round(size[1] * height / size[0]))
 
 
 def _files(pixels: np.ndarray, size: Size, quality: int) -> list[bytes]:
-    """WebP files of (n, H, W, 3) uint8 RGB at another size."""
+    """Resize (n, H, W, 3) uint8 RGB and encode each image as WebP."""
     with ThreadPoolExecutor(min(4, cores())) as pool:
         return list(pool.map(lambda image: _webp(image, quality), resize_all(pixels, size)))
 

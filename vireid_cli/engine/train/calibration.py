@@ -26,11 +26,13 @@ def calibration(network: ReIdNetwork, data: TrainingData, size: Size, runtime: R
     modalities = data.store.records.modalities[data.rows]
 
     def images(modality: Modality) -> Iterator[Tensor]:
-        chosen = data.rows[modalities == modality.code]
-        for start in range(0, len(chosen), BATCH):
-            yield to_images(data.store.batch(size, chosen[start : start + BATCH]), runtime.device)
+        """Yield the training images of one modality in batches, (B, 3, H, W) in [0, 1]."""
+        selected = data.rows[modalities == modality.code]
+        for start in range(0, len(selected), BATCH):
+            yield to_images(data.store.batch(size, selected[start : start + BATCH]), runtime.device)
 
     def run() -> None:
+        """Calibrate the network in eval mode, without gradients."""
         network.eval()
         with torch.no_grad(), runtime.autocast():
             network.calibrate(images)

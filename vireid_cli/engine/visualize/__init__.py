@@ -1,7 +1,7 @@
-"""The verb ``visualize``: one file a figure, each with ``draw(subject, session, output, **options)``.
+"""The verb ``visualize``: one module per figure, each with ``draw(subject, session, output, **options)``.
 
-A figure named ``phase-swap`` is ``engine/visualize/phase_swap.py``. It gathers arrays from images or from run
-folders and hands them to ``figures``, which knows how things are drawn and no more.
+The module of the figure ``phase-swap`` is ``engine/visualize/phase_swap.py``. It collects arrays from images
+or run folders and passes them to ``figures``, which draws them.
 """
 
 from __future__ import annotations
@@ -20,24 +20,24 @@ from vireid_cli.errors import UsageError
 from vireid_cli.results.run import RunFolder
 
 Subject = Sequence[RunFolder] | str | Path
-"""What a figure is drawn from: runs, a dataset by its name, or a folder of runs."""
+"""Subject of a figure: runs, the name of a dataset, or a folder of runs."""
 
 
 def names() -> list[str]:
-    """Every figure there is."""
+    """Return the names of all figures."""
     return sorted(module.name.replace("_", "-") for module in iter_modules(__path__))
 
 
-def runs_taken(figure: str) -> tuple[int, int]:
-    """Fewest and most runs that a figure is drawn from: its module's ``RUNS``.
+def run_limits(figure: str) -> tuple[int, int]:
+    """Return the least and the largest number of runs of a figure: its module's ``RUNS``.
 
     Raises:
-        UsageError: No such figure.
+        UsageError: The figure does not exist.
     """
     if figure not in names():
-        raise UsageError(f"There is no figure '{figure}'.", f"There are: {', '.join(names())}")
-    fewest, most = _module(figure).RUNS
-    return fewest, most
+        raise UsageError(f"There is no figure '{figure}'.", f"Choose: {', '.join(names())}")
+    least, most = _module(figure).RUNS
+    return least, most
 
 
 def draw(figure: str, subject: Subject, session: Session, output: Output, **options: Any) -> Path:
@@ -45,26 +45,29 @@ def draw(figure: str, subject: Subject, session: Session, output: Output, **opti
 
     Args:
         figure: One of ``names()``.
-        subject: Runs where ``runs_taken`` asks for some; else the subject of the figure's own ``draw``.
-        session: Device, listener, folders.
-        output: File, format, resolution.
-        **options: As of the figure's own ``draw``.
+        subject: Runs, as many as ``run_limits`` allows; for other figures the subject of their ``draw``.
+        session: Device, reporter and folders.
+        output: File, format and resolution.
+        **options: Options of the figure's ``draw``.
+
+    Returns:
+        Path of the written file.
 
     Raises:
-        UsageError: No such figure, too many or too few runs, what it is drawn from is not there yet, or a
-            wrong file, format or resolution, which is found out before anything is computed.
-        DataError: The file can't be written; found out before, too.
+        UsageError: The figure does not exist, the number of runs is wrong, its data are missing, or file,
+            format or resolution are wrong. Output errors are raised before any computation.
+        DataError: The file is not writable; raised before any computation.
     """
-    fewest, most = runs_taken(figure)
+    least, most = run_limits(figure)
     runs = () if isinstance(subject, (str, Path)) else tuple(subject)
-    _refuse_number(figure, runs, fewest, most)
-    _refuse_twice(runs)
+    _check_count(figure, runs, least, most)
+    _check_distinct(runs)
     module = _module(figure)
-    if not hasattr(module, "ENDINGS"):  # a page has neither format nor resolution
-        output.refuse_form()
-    output.refuse_place(runs[0].figures if runs else None)
-    drawn = replace(output, note=rendered_note(runs), runs=tuple(runs), evaluations=identifiers_of(runs))
-    path: Path = module.draw(runs or subject, session, drawn, **options)
+    if not hasattr(module, "ENDINGS"):  # an HTML page has neither format nor resolution
+        output.check_format()
+    output.check_path(runs[0].figures if runs else None)
+    marked = replace(output, note=rendered_note(runs), runs=tuple(runs), evaluations=identifiers_of(runs))
+    path: Path = module.draw(runs or subject, session, marked, **options)
     return path
 
 
@@ -72,14 +75,14 @@ def _module(figure: str) -> Any:
     return import_module(f"{__name__}.{figure.replace('-', '_')}")
 
 
-def _refuse_twice(runs: Sequence[RunFolder]) -> None:
-    places = [run.folder.resolve() for run in runs]
-    twice = [run for index, run in enumerate(runs) if places[index] in places[:index]]
-    if twice:
-        raise UsageError(f"{twice[0].folder} is given twice.", "Name each run once.")
+def _check_distinct(runs: Sequence[RunFolder]) -> None:
+    folders = [run.folder.resolve() for run in runs]
+    repeated = [run for index, run in enumerate(runs) if folders[index] in folders[:index]]
+    if repeated:
+        raise UsageError(f"{repeated[0].folder} is named twice.", "Name each run once.")
 
 
-def _refuse_number(figure: str, runs: Sequence[RunFolder], fewest: int, most: int) -> None:
-    if not fewest <= len(runs) <= most:
-        allowed = str(most) if fewest == most else f"{fewest} to {most}"
-        raise UsageError(f"{figure} is drawn from {allowed or 'no'} runs, not {len(runs)}.")
+def _check_count(figure: str, runs: Sequence[RunFolder], least: int, most: int) -> None:
+    if not least <= len(runs) <= most:
+        allowed = str(most) if least == most else f"{least} to {most}"
+        raise UsageError(f"{figure} needs {allowed or 'no'} runs, not {len(runs)}.")

@@ -1,4 +1,4 @@
-"""Where the embeddings of runs look, in both modalities of the same people."""
+"""Attention maps of runs for visible and infrared images of the same people."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from vireid_cli.engine.network import run_recipe
 from vireid_cli.engine.runtime import Runtime
 from vireid_cli.engine.session import Session
 from vireid_cli.engine.subjects.attention import BLUR, SMOOTHING, attention_maps
-from vireid_cli.engine.subjects.images import Picture, chosen_people, pair
+from vireid_cli.engine.subjects.images import ImageFile, pair, select_people
 from vireid_cli.engine.subjects.output import Output
 from vireid_cli.errors import UsageError
 from vireid_cli.figures import attention
@@ -37,44 +37,44 @@ def draw(
     steps: int = 6,
     pids: Sequence[int] = (),
 ) -> Path:
-    """Heat over a visible and an infrared image of each person, a row a run.
+    """Draw attention maps over a visible and an infrared image of each person, one row per run.
 
-    People that a run was trained on are marked.
+    Training identities of a run are marked.
 
     Args:
-        runs: TrainedNetwork runs of one dataset.
-        session: Device, listener, folders.
-        output: File, format, resolution.
-        ids: People shown: the first test identities with both modalities.
-        steps: Points of the path whose gradients are averaged; see ``engine.attention``.
-        pids: People shown instead.
+        runs: Trained runs of one dataset.
+        session: Device, reporter and folders.
+        output: File, format and resolution.
+        ids: Number of people, the first test identities with both modalities.
+        steps: Number of points of the path; see ``engine.subjects.attention``.
+        pids: Persons to show instead.
 
     Raises:
-        UsageError: A run has no checkpoint, runs are of several datasets, an unknown person, or too few
-            with both modalities.
-        DataError: An image can't be read, or a checkpoint doesn't fit.
+        UsageError: A run has no checkpoint, the runs are of several datasets, a person is unknown, or too few
+            people have both modalities.
+        DataError: An image can't be read, or a checkpoint does not fit.
     """
     settings = [run_recipe(run, checked=False).data for run in runs]
     dataset = settings[0].dataset
     for run, data in zip(runs, settings, strict=True):
         if data.dataset != dataset:
             raise UsageError(
-                f"{run.name} is of {data.dataset}, {runs[0].name} of {dataset}.",
-                "Draw runs of one dataset, whose people they all know.",
+                f"{run.name} is a run of {data.dataset}, {runs[0].name} of {dataset}.",
+                "Name runs of one dataset.",
             )
     people = find_people(dataset, session.data_dir)
-    named = chosen_people(people, pids, ids, settings[0].trial)
-    pairs = [pair(people, pid) for pid in named]
+    selected = select_people(people, pids, ids, settings[0].trial)
+    pairs = [pair(people, pid) for pid in selected]
     progress, total = session.reporter.progress("attention"), len(runs) * len(pairs)
     rows = []
     for i, run in enumerate(runs):
         trained = load_trained(run, session)
         data = trained.recipe.data
-        network = _Quick(trained.network, session.runtime)
-        seen = people.known(np.array(named), trained.tokens).tolist()
+        network = _Autocast(trained.network, session.runtime)
+        seen = people.known(np.array(selected), trained.tokens).tolist()
         if any(seen):
-            who = ", ".join(str(pid) for pid, one in zip(named, seen, strict=True) if one)
-            session.reporter.warn(f"{run.name} was trained on pid {who}: marked in the figure")
+            listed = ", ".join(str(pid) for pid, marked in zip(selected, seen, strict=True) if marked)
+            session.reporter.warn(f"{run.name} was trained on pid {listed}: marked in the figure")
         looks = []
         for j, images in enumerate(pairs):
             looks.append(_look(network, images, data, steps, seen[j]))
@@ -82,37 +82,37 @@ def draw(
         rows.append(attention.RunRow(trained.recipe.method.name, run.name, tuple(looks)))
     shown = [
         attention.PersonImages(f"pid {pid}", (images[0].detail, images[1].detail), look.images)
-        for pid, images, look in zip(named, pairs, rows[0].looks, strict=True)
+        for pid, images, look in zip(selected, pairs, rows[0].looks, strict=True)
     ]
-    title = f"{people.title}: where the embedding looks"
+    title = f"{people.title}: attention of the embedding"
     note = _note(steps, any(look.seen for row in rows for look in row.looks))
     figure = attention.attention_figure(shown, rows, title, note)
     return output.save(figure, runs[0].figures / "attention")
 
 
 @dataclass(frozen=True)
-class _Quick:
-    """A network whose convolutions run in the runtime's precision; its pixels and embeddings stay in fp32."""
+class _Autocast:
+    """A network with convolutions in the runtime's precision, and pixels and embeddings in fp32."""
 
     network: ReIdNetwork
     runtime: Runtime
 
     def embed(self, images: Tensor, modality: Modality) -> Tensor:
-        """As the network's own."""
+        """Embed images: (N, 3, H, W) in [0, 1] → (N, D) float32 of unit length."""
         with self.runtime.autocast():
-            found = self.network.embed(images, modality)
-        return found.float()
+            embedding = self.network.embed(images, modality)
+        return embedding.float()
 
 
 def _look(
-    network: _Quick, pictures: tuple[Picture, Picture], data: Data, steps: int, seen: bool
+    network: _Autocast, pair: tuple[ImageFile, ImageFile], data: Data, steps: int, seen: bool
 ) -> attention.Look:
-    """Both images of a person through one network."""
+    """Compute the maps and the cosine of a person's two images with one network."""
     images, heat, embeddings = [], [], []
-    for picture, modality in zip(pictures, Modality, strict=True):
-        pixels = picture.pixels(data.image_size, data.resize)  # (H, W, 3)
+    for file, modality in zip(pair, Modality, strict=True):
+        pixels = file.pixels(data.image_size, data.resize)  # (H, W, 3)
         image = to_images(pixels[None], network.runtime.device)
-        with torch.no_grad():  # in fp32: the cosine is a number, the heat a picture
+        with torch.no_grad():  # fp32, because the figure prints the cosine
             embeddings.append(network.network.embed(image, modality))
         heat.append(attention_maps(network, image, modality, steps, embeddings[-1])[0].cpu().numpy())
         images.append(pixels / np.float32(255))
@@ -122,14 +122,14 @@ def _look(
 
 def _note(steps: int, seen: bool) -> str:
     words = (
-        "Heat: what brings about the cosine to the image's own embedding, "
+        "Heat: contributions of pixels to the cosine with the image's own embedding, "
         f"by integrated gradients ({steps} steps)\n"
         f"from the image blurred by 1/{1 / BLUR:.0f} of its height to the image; smoothed by "
         f"1/{1 / SMOOTHING:.0f}; each map from 0 to its maximum."
     )
     if seen:
         words += (
-            f"\n{attention.SEEN}: the run has seen this person's images in training; "
-            "its heat and cosine say nothing about others."
+            f"\n{attention.SEEN}: this person is a training identity of the run; "
+            "heat and cosine do not generalise to others."
         )
     return words

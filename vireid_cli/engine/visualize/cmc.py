@@ -24,17 +24,17 @@ def draw(
     protocol: str | None = None,
     ranks: int = 20,
 ) -> Path:
-    """CMC curves of runs under one protocol, each with its 95 % band over people.
+    """Draw the CMC curves of runs under one protocol, each with its 95 % band over people.
 
     Args:
         runs: Evaluated runs.
-        session: Device, listener, folders.
-        output: File, format, resolution.
-        protocol: Which evaluation; None: the first that all runs have.
-        ranks: From rank 1 to this one.
+        session: Device, reporter and folders.
+        output: File, format and resolution.
+        protocol: Name of the evaluation; None: the first that all runs have.
+        ranks: Largest rank; the smallest is 1.
 
     Raises:
-        UsageError: A run is not evaluated, not so, or not on the same images.
+        UsageError: A run has no such evaluation, or the runs were evaluated on different images.
     """
     name = shared_evaluation(runs, protocol)
     content = runs[0].evaluations()[name]

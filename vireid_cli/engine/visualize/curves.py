@@ -1,4 +1,4 @@
-"""Loss terms and learning rate of trainings over their steps, validation over their epochs."""
+"""Training curves: loss terms and learning rate over steps, validation over epochs."""
 
 from __future__ import annotations
 
@@ -15,11 +15,16 @@ RUNS = (1, 8)
 
 
 def draw(runs: Sequence[RunFolder], session: Session, output: Output) -> Path:
-    """Loss terms and learning rate over steps, validation over epochs; several runs over each other.
+    """Draw loss terms and learning rate over steps, and validation over epochs, of one or several runs.
+
+    Args:
+        runs: One to eight runs; several share the axes.
+        session: Device, reporter and folders.
+        output: File, format and resolution.
 
     Raises:
         UsageError: A log is empty.
-        DataError: A row of a log lacks what is drawn.
+        DataError: A row of a log lacks a value.
     """
     logs = [_log(run, label) for run, label in zip(runs, labels_of(runs), strict=True)]
     if len(logs) == 1:
@@ -30,7 +35,7 @@ def draw(runs: Sequence[RunFolder], session: Session, output: Output) -> Path:
 
 
 def _log(run: RunFolder, label: str) -> curves.Log:
-    """The rows of a run's log, by kind."""
+    """Read a run's log, separated by kind of row."""
     rows = run.rows_to_draw()
     steps = [row for row in rows if row.get("kind") == "step"]
     return curves.Log(label, steps, [row for row in rows if row.get("kind") == "epoch"])

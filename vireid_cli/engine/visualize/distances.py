@@ -1,4 +1,4 @@
-"""FDNM's sixth figure, a–e: distances of one person's images and of two people's, across modality."""
+"""FDNM's figure 6 a–e: cross-modality distances between images of one person and of two people."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from vireid_cli.engine.session import Session
-from vireid_cli.engine.subjects.embeddings import distances_of, embedded_alike
+from vireid_cli.engine.subjects.embeddings import common_embeddings, distances_of
 from vireid_cli.engine.subjects.evaluations import labels_of
 from vireid_cli.engine.subjects.output import Output
 from vireid_cli.figures import distances
@@ -23,28 +23,32 @@ def draw(
     protocol: str | None = None,
     all_pairs: bool = False,
 ) -> Path:
-    """Histograms of the cosine distances of all visible–infrared pairs of the test set, a panel a run.
+    """Draw histograms of the cosine distances of visible–infrared pairs of the test set, a panel per run.
 
-    Several runs are compared on the images that all of them embedded.
+    All panels use the common images of the runs.
 
     Args:
         runs: One to six evaluated runs.
-        session: Device, listener, folders.
-        output: File, format, resolution.
-        protocol: Which evaluation of each; None: the first that each has.
-        all_pairs: Count every pair of two people, however many numbers an embedding has.
+        session: Device, reporter and folders.
+        output: File, format and resolution.
+        protocol: Name of the evaluation; None: the first one of each run.
+        all_pairs: Include all pairs of two people, for embeddings of any dimension.
 
     Raises:
-        UsageError: Not evaluated yet, a modality missing, too few people, or nothing in common.
+        UsageError: A run has no such evaluation, a modality is missing, or there are too few people or no
+            common images.
         DataError: A file of embeddings is damaged.
     """
-    compared = embedded_alike(runs, session, protocol)
-    labels = labels_of(runs) if len(compared) > 1 else (runs[0].name,)
+    embeddings = common_embeddings(runs, session, protocol)
+    labels = labels_of(runs) if len(embeddings) > 1 else (runs[0].name,)
     panels = [
-        (label, distances_of(one, session, all_pairs)) for label, one in zip(labels, compared, strict=True)
+        (label, distances_of(one, session, all_pairs)) for label, one in zip(labels, embeddings, strict=True)
     ]
-    names = " / ".join(dict.fromkeys(one.protocol for one in compared))
-    every = all(found.parts == 1 for _, found in panels)
-    what = "every visible–infrared pair" if every else "visible–infrared pairs; means and δ of every pair"
-    figure = distances.distances_figure(panels, f"{what} of the images in queries and galleries of {names}")
+    names = " / ".join(dict.fromkeys(one.protocol for one in embeddings))
+    complete = all(pairs.parts == 1 for _, pairs in panels)
+    subject = (
+        "every visible–infrared pair" if complete else "visible–infrared pairs; means and δ of every pair"
+    )
+    about = f"{subject} of the images in queries and galleries of {names}"
+    figure = distances.distances_figure(panels, about)
     return output.save(figure, runs[0].figures / "distances")

@@ -1,4 +1,4 @@
-"""Figures of the occlusion room: the occluders themselves, and people without and with one."""
+"""Figures of occluders, and of people without and with an occluder."""
 
 from __future__ import annotations
 
@@ -24,21 +24,21 @@ from vireid_cli.types import Modality, Record
 RUNS = (0, 0)
 Grouping = Literal["camera", "category", "modality"]
 MOST = 3000
-"""Images that are looked at for a sheet by category: some categories are rare."""
+"""Largest number of images tried for a sheet; some categories are rare."""
 
 
 @dataclass(frozen=True, slots=True)
 class BeforeAfter:
-    """One person without and with an occluder.
+    """An image without and with an occluder.
 
     Attributes:
-        record: Of the image.
-        place: Its camera, ``cam 3``; its modality where the dataset has one camera a modality.
-        before: (h, w, 3) uint8 RGB.
-        after: The same with the occluder.
-        category: Of the occluder.
-        wanted: ε that was drawn.
-        achieved: ε that was reached.
+        record: Record of the image.
+        place: Camera, ``cam 3``; the modality if the dataset has one camera per modality.
+        before: (h, w, 3) uint8 RGB without occluder.
+        after: (h, w, 3) uint8 RGB with the occluder.
+        category: Category of the occluder.
+        target: Drawn share of the image to cover, ε.
+        achieved: Covered share of the image, ε.
     """
 
     record: Record
@@ -46,52 +46,61 @@ class BeforeAfter:
     before: np.ndarray
     after: np.ndarray
     category: str
-    wanted: float
+    target: float
     achieved: float
 
 
-def sheet_of_library(folder: Path | None, session: Session) -> tuple[list[np.ndarray], list[str]]:
-    """Every occluder on grey, float RGB, and its label."""
+def library_images(folder: Path | None, session: Session) -> tuple[list[np.ndarray], list[str]]:
+    """Return all occluders of a library on grey, (h, w, 3) float RGB, and their labels."""
     library = ensure_library(folder, session)
     images = []
     for cutout in library.cutouts:
         alpha = cutout[..., 3:] / np.float32(255)
         images.append((cutout[..., :3] * alpha / 255 + (1 - alpha) * 0.92).astype(np.float32))
     return images, [
-        f"{thing.name}\n{thing.scene} · {thing.size}\n{thing.pool}" for thing in library.occluders
+        f"{occluder.name}\n{occluder.scene} · {occluder.size}\n{occluder.pool}"
+        for occluder in library.occluders
     ]
 
 
 def pairs_of(
-    people: People, base: str, composer: Composer, by: Grouping, wanted: int, seed: int
+    people: People, base: str, composer: Composer, by: Grouping, count: int, seed: int
 ) -> dict[str, list[BeforeAfter]]:
-    """Pairs in groups of up to ``wanted``, the groups sorted by name.
+    """Return groups of up to ``count`` pairs, sorted by the group's name.
 
-    By camera and by modality each category comes once a group. By category each camera comes once and half
-    of the pairs are infrared, as far as ``MOST`` images give that.
+    A group by camera or modality has each category at most once. A group by category has each camera at most
+    once, and half of its pairs are infrared if ``MOST`` images suffice.
+
+    Args:
+        people: The dataset.
+        base: Name of the dataset.
+        composer: Draws the occluders.
+        by: Grouping.
+        count: Pairs per group.
+        seed: Seed of the order of images and of the occluders.
     """
     records = people.records.in_trial(1) if people.records.trials else people.records
     cameras = records.has_cameras
     groups: dict[str, list[BeforeAfter]] = {}
-    taken: Counter[tuple[str, str]] = Counter()
+    counts: Counter[tuple[str, str]] = Counter()
     for row in np.random.default_rng(seed).permutation(len(records))[:MOST]:
         record = records.row(int(row))
         side = str(record.modality)
         place = f"cam {record.camid}" if cameras else side
-        known = {"camera": place, "modality": side, "category": ""}[by]
-        if len(groups.get(known, [])) == wanted:
+        fixed = {"camera": place, "modality": side, "category": ""}[by]
+        if len(groups.get(fixed, [])) == count:
             continue
         pair = _pair(base, read_row(people, int(row)), record, place, composer, seed)
         marks: tuple[str, ...]
         if by == "category":
-            share = wanted // 2 if record.modality is Modality.INFRARED else -(-wanted // 2)
-            group, full = pair.category, taken[pair.category, side] == share
+            share = count // 2 if record.modality is Modality.INFRARED else -(-count // 2)
+            group, full = pair.category, counts[pair.category, side] == share
             marks = place, side
         else:
-            group, full, marks = known, False, (pair.category,)
-        if full or taken[group, marks[0]]:
+            group, full, marks = fixed, False, (pair.category,)
+        if full or counts[group, marks[0]]:
             continue
-        taken.update((group, mark) for mark in marks)
+        counts.update((group, mark) for mark in marks)
         groups.setdefault(group, []).append(pair)
     return dict(sorted(groups.items()))
 
@@ -99,7 +108,7 @@ def pairs_of(
 def _pair(
     base: str, pixels: np.ndarray, record: Record, place: str, composer: Composer, seed: int
 ) -> BeforeAfter:
-    """One person without and with an occluder, as ``prepare occluded`` would put it there."""
+    """Occlude one image with the same draws as ``prepare occluded``."""
     rng = file_stream(seed, base, record.split, record.path)
     scene = scene_of(base, record.camid)
     pool: Pool = "test" if record.split == "test" else "train"
@@ -118,14 +127,24 @@ def draw(
     library: Path | None = None,
     library_sheet: bool = False,
 ) -> Path:
-    """Draw the sheet of the library, or of people before and after: a line of ``rows`` pairs a group.
+    """Draw a sheet of the library, or of people before and after occlusion, one line of pairs per group.
+
+    Args:
+        dataset: Name of the dataset, prepared or not.
+        session: Device, reporter and folders.
+        output: File, format and resolution.
+        by: Grouping of the pairs.
+        rows: Pairs per group.
+        seed: Seed of images and occluders.
+        library: Folder of the library; None: the built-in one.
+        library_sheet: Draw the occluders of the library instead.
 
     Raises:
-        UsageError: The dataset or the library is not there.
+        UsageError: The dataset or the library does not exist.
     """
     if library_sheet:
-        things = sheet_of_library(library, session)
-        return output.save(contact_sheet(*things, 10, "Occluders"), Path("figures") / "occluders")
+        occluders = library_images(library, session)
+        return output.save(contact_sheet(*occluders, 10, "Occluders"), Path("figures") / "occluders")
     images: list[np.ndarray] = []
     labels: list[str] = []
     frames: list[str | None] = []
@@ -136,15 +155,15 @@ def draw(
             images += [pair.before, pair.after]
             labels += [
                 pair.place,
-                f"{pair.category}\nε {pair.wanted:.2f} → {pair.achieved:.2f}",
+                f"{pair.category}\nε {pair.target:.2f} → {pair.achieved:.2f}",
             ]
             frames += [MODALITY_COLOUR[pair.record.modality]] * 2
         missing = 2 * (rows - len(pairs))
-        images += [np.full((2, 1, 3), 255, np.uint8)] * missing  # white: the group's line ends early
+        images += [np.full((2, 1, 3), 255, np.uint8)] * missing  # white images fill the group's line
         labels += [""] * missing
         frames += [None] * missing
     grouped = by if people.records.has_cameras or by != "camera" else "modality"
     title = f"{people.title}: before and after, by {grouped}"
     about = "ε: covered share of the image, drawn → reached"
-    drawn = contact_sheet(images, labels, 2 * rows, title, frames, about)
-    return output.save(drawn, Path("figures") / f"occlusion-{dataset}-by-{by}")
+    figure = contact_sheet(images, labels, 2 * rows, title, frames, about)
+    return output.save(figure, Path("figures") / f"occlusion-{dataset}-by-{by}")

@@ -1,4 +1,4 @@
-"""FDNM's first figure: amplitudes and phases of two images, and what becomes without them."""
+"""FDNM's figure 1: amplitudes and phases of two images, and their reconstructions with swapped parts."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from pathlib import Path
 
 from vireid_cli.data.identity import find_people
 from vireid_cli.engine.session import Session
-from vireid_cli.engine.subjects.images import Picture, chosen_people, pair, person_with_two
+from vireid_cli.engine.subjects.images import ImageFile, pair, person_with_two, select_people
 from vireid_cli.engine.subjects.output import Output
 from vireid_cli.engine.subjects.spectra import spectrum_column
 from vireid_cli.figures import spectra
@@ -23,29 +23,30 @@ def draw(
     size: Size = SIZE,
     pid: int | None = None,
     modality: Modality | None = None,
-    images: tuple[Picture, Picture] | None = None,
+    images: tuple[ImageFile, ImageFile] | None = None,
 ) -> Path:
-    """FDNM's first figure of one person, or of any two image files.
+    """Draw FDNM's figure 1 for one person, or for two image files.
 
     Args:
-        dataset: Where the person is taken from: its image files, prepared or not.
-        session: Device, listener, folders.
-        output: File, format, resolution.
-        size: (height, width) that the images are taken at.
-        pid: The person; None: the first test identity with both modalities, or with two of ``modality``.
-        modality: Both images are of this one; None: one of each.
-        images: Two files instead; see ``pictures.of_files``.
+        dataset: Name of the person's dataset, prepared or not.
+        session: Device, reporter and folders.
+        output: File, format and resolution.
+        size: (height, width) in pixels to which the images are resized.
+        pid: The person; None: the first test identity with both modalities, or with two images of
+            ``modality``.
+        modality: Modality of both images; None: one image of each modality.
+        images: Two files instead; see ``subjects.images.image_files``.
 
     Raises:
-        UsageError: No such person, one without both modalities or two images, or no such file.
-        DataError: A file that can't be read.
+        UsageError: The person or a file does not exist, or the person has too few images.
+        DataError: A file can't be read.
     """
     if images is not None:
         name, title = "phase-swap", "Phase and amplitude swapped"
     else:
         people = find_people(dataset, session.data_dir)
         if modality is None:
-            (pid,) = chosen_people(people, [] if pid is None else [pid], 1)
+            (pid,) = select_people(people, [] if pid is None else [pid], 1)
         elif pid is None:
             pid = person_with_two(people, modality)
         images = pair(people, pid, modality)

@@ -1,4 +1,4 @@
-"""The report of a run, or of several side by side: one HTML file that holds everything it shows."""
+"""The report of one run or several: one self-contained HTML file."""
 
 from __future__ import annotations
 
@@ -12,22 +12,22 @@ import numpy as np
 from vireid_cli import files
 from vireid_cli.data.store import Store
 from vireid_cli.engine import cost
-from vireid_cli.engine.evaluate.summary import common
+from vireid_cli.engine.evaluate.summary import merge_fingerprints
 from vireid_cli.engine.network import run_recipe
 from vireid_cli.engine.prepare import ensure_prepared
 from vireid_cli.engine.session import Session
 from vireid_cli.engine.subjects.cmc import BAND, cmc_curve
-from vireid_cli.engine.subjects.embeddings import Embedded, distances_of, embedded_alike
-from vireid_cli.engine.subjects.evaluations import labels_of, refuse_replaced, shared_evaluation
+from vireid_cli.engine.subjects.embeddings import RunEmbeddings, common_embeddings, distances_of
+from vireid_cli.engine.subjects.evaluations import check_unchanged, labels_of, shared_evaluation
 from vireid_cli.engine.subjects.output import Output
 from vireid_cli.engine.subjects.report_gallery import gallery_of, image_paths, people_shown, rankings_of
-from vireid_cli.engine.subjects.report_images import Album, encoded
+from vireid_cli.engine.subjects.report_images import Album, encode
 from vireid_cli.engine.subjects.report_results import (
     Results,
-    differing,
+    differences,
     facts_of,
-    flat,
-    others_of,
+    flatten,
+    other_results,
     recipe_of,
     results_of,
 )
@@ -45,15 +45,15 @@ ENDINGS = (".html", ".htm")
 
 @dataclass(frozen=True, slots=True)
 class _Subject:
-    """What a report is about.
+    """The subject of a report.
 
     Attributes:
-        runs: One or several.
-        session: Device, listener, folders.
-        names: What the runs are called.
-        protocol: Under which they are shown.
-        results: What they reached.
-        cameras: Whether the dataset's cameras say more than modalities.
+        runs: One run or several.
+        session: Device, reporter and folders.
+        names: Name of each run.
+        protocol: Protocol of the report.
+        results: Results of the runs under this protocol.
+        cameras: Whether the dataset has several cameras per modality.
     """
 
     runs: Sequence[RunFolder]
@@ -65,13 +65,13 @@ class _Subject:
 
     @property
     def single(self) -> bool:
-        """Whether it is about one run."""
+        """Whether the report is about one run."""
         return len(self.names) == 1
 
     @property
     def fingerprint(self) -> dict[str, Any]:
-        """What the evaluations say of themselves; where they differ, each value once."""
-        return common([content["fingerprint"] for content in self.results.contents])
+        """Merged fingerprint of the evaluations; see ``merge_fingerprints``."""
+        return merge_fingerprints([content["fingerprint"] for content in self.results.contents])
 
 
 def draw(
@@ -87,40 +87,37 @@ def draw(
     """Write the report of evaluated runs.
 
     Args:
-        runs: Several runs: evaluated under one protocol, on the same images.
-        session: Device, listener, folders.
-        output: File, format, resolution.
-        protocol: Whose rankings, curves and differences are shown; None: the first that all runs have.
-        ids: People in the t-SNE chart.
-        seed: Of t-SNE, and of the queries where not all fit.
-        latency: Measure how long an embedding takes, too; times are never the same twice, so the file's
-            bytes are not either.
+        runs: One run, or several that were evaluated under one protocol on the same images.
+        session: Device, reporter and folders.
+        output: The file.
+        protocol: Protocol of rankings, curves and differences; None: the first that all runs have.
+        ids: Number of people in the t-SNE chart.
+        seed: Seed of t-SNE, and of the subset of queries if not all fit.
+        latency: Also measure the latency of an embedding; the file's bytes then differ between calls.
 
     Raises:
-        UsageError: A run is not evaluated, not so, or on other images; or a file name of another ending.
-        DataError: A file of a run is damaged, or an image is not in the store any more.
+        UsageError: A run has no such evaluation, the runs were evaluated on different images, or the file
+            name has another ending.
+        DataError: A file of a run is damaged, or the store no longer contains an image.
     """
     path = _path(runs, output.out)
-    name = shared_evaluation(runs, protocol)
-    single = len(runs) == 1
-    names = (runs[0].name,) if single else labels_of(runs)
-    subject = _Subject(runs, session, names, name, results_of(runs, session, names, name))
+    subject = _subject(runs, session, protocol)
+    name, names = subject.protocol, subject.names
     store, size = _store(subject)
     subject = replace(subject, cameras=store.records.has_cameras)
-    embedded = embedded_alike(runs, session, name)
+    embedded = common_embeddings(runs, session, name)
     rankings = rankings_of(runs, name, seed)
     shown = embedded[0].embeddings.take(people_shown(embedded[0].embeddings, embedded[0].people, ids))
     album = Album.of([*image_paths(rankings), shown.paths])
-    pictures = encoded(album, session, store, size)
-    first = subject.results.contents[0]
-    shown_as = f"{name}, first trial" if first["trials"] > 1 else name
-    gallery = gallery_of(rankings, album, first["queries"], shown_as, subject.cameras)
+    images, first = encode(album, session, store, size), subject.results.contents[0]
+    title = f"{name}, first trial" if first["trials"] > 1 else name
+    gallery = gallery_of(rankings, album, first["queries"], title, subject.cameras)
     report = Report(
-        title=names[0] if single else " · ".join(names),
+        title=" · ".join(names),
         subtitle=_subtitle(subject),
         runs=names,
         warnings=_warnings(subject),
-        tiles=tables.tiles(first) if single else (),
+        tiles=tables.tiles(first) if subject.single else (),
         facts=facts_of([c["fingerprint"] for c in subject.results.contents], names),
         results=_results(subject),
         sections=(_curve(subject), *_cameras(subject)),
@@ -132,18 +129,25 @@ def draw(
             _cost(subject, latency),
             _setup(subject),
         ),
-        images=pictures.files,
-        image_size=pictures.size,
+        images=images.files,
+        image_size=images.size,
     )
-    refuse_replaced(runs, subject.results.contents, name)
+    check_unchanged(runs, subject.results.contents, name)
     return files.write_text(path, page.page(report))
 
 
+def _subject(runs: Sequence[RunFolder], session: Session, protocol: str | None) -> _Subject:
+    """Choose the protocol and the runs' names, and read the results."""
+    name = shared_evaluation(runs, protocol)
+    names = (runs[0].name,) if len(runs) == 1 else labels_of(runs)
+    return _Subject(runs, session, names, name, results_of(runs, session, names, name))
+
+
 def _path(runs: Sequence[RunFolder], out: Path | None) -> Path:
-    """Where to: an HTML file.
+    """Return the path of the HTML file.
 
     Raises:
-        UsageError: Another ending.
+        UsageError: ``out`` has the ending of an image or a PDF.
     """
     if out is None:
         stem = "report" if len(runs) == 1 else f"report-{len(runs)}-runs"
@@ -151,12 +155,12 @@ def _path(runs: Sequence[RunFolder], out: Path | None) -> Path:
     if out.suffix.lower() in ENDINGS:
         return out
     if out.suffix.lower() in (".png", ".svg", ".pdf"):
-        raise UsageError(f"A report is an HTML page, not {out.name}.", "Name it --out report.html")
+        raise UsageError(f"A report is an HTML page, not {out.name}.", "For example: --out report.html")
     return out.with_name(f"{out.name}.html")
 
 
 def _store(subject: _Subject) -> tuple[Store, tuple[int, int]]:
-    """The images that were evaluated, at the size that the first run saw."""
+    """Open the evaluated dataset, and return it with the image size of the first run."""
     recipe = run_recipe(subject.runs[0], checked=False)
     dataset = subject.fingerprint.get("source", recipe.data.dataset)
     size, resize = recipe.data.image_size, recipe.data.resize
@@ -171,17 +175,17 @@ def _subtitle(subject: _Subject) -> str:
 
 
 def _warnings(subject: _Subject) -> tuple[str, ...]:
-    found = [RENDERED] if subject.fingerprint.get("rendered") else []
+    warnings = [RENDERED] if subject.fingerprint.get("rendered") else []
     for name, content in zip(subject.names, subject.results.contents, strict=True):
         if overlap := content["fingerprint"].get("overlap"):
-            found.append(f"{name}: {overlap}. Its figures say nothing about people it has not seen.")
-    return (*found, *subject.results.unpaired)
+            warnings.append(f"{name}: {overlap}. Its metrics do not generalise to other people.")
+    return (*warnings, *subject.results.unpaired)
 
 
 def _results(subject: _Subject) -> tuple[Any, ...]:
     results = subject.results
     main = tables.headline(results.contents, subject.names, results.against)
-    others = others_of(subject.runs, subject.protocol)
+    others = other_results(subject.runs, subject.protocol)
     return (main, *(tables.headline(contents, subject.names, ()) for contents in others.values()))
 
 
@@ -190,14 +194,14 @@ def _curve(subject: _Subject) -> Section:
         cmc_curve(run, subject.session, name, subject.protocol, 20)
         for run, name in zip(subject.runs, subject.names, strict=True)
     ]
-    chart = charts.cmc_chart([(c.label, c.cmc, c.low, c.high) for c in curves], _cut(curves[0]))
+    chart = charts.cmc_chart([(c.label, c.cmc, c.low, c.high) for c in curves], _chance(curves[0]))
     counted = "identities" if subject.fingerprint.get("cmc") == "identities" else "images"
-    lead = f"How often the query’s person is among the first k {counted}."
+    lead = f"Share of queries with their person among the first k {counted}."
     return Section("cmc", "CMC", lead, (chart,), notes=(f"Band: {BAND}.",))
 
 
-def _cut(curve: CmcCurve) -> np.ndarray | None:
-    """The chance level of as many ranks as the curve has."""
+def _chance(curve: CmcCurve) -> np.ndarray | None:
+    """Return the chance level for the ranks of the curve."""
     return None if curve.chance is None else curve.chance[: len(curve.cmc)]
 
 
@@ -205,86 +209,81 @@ def _cameras(subject: _Subject) -> tuple[Section, ...]:
     if not subject.cameras:
         return ()
     table = tables.camera_pairs(subject.results.camera_pairs, subject.names)
-    return (Section("cameras", "Cameras", "Where it works, and where it does not.", tables=(table,)),)
+    return (Section("cameras", "Cameras", "Results per pair of cameras.", tables=(table,)),)
 
 
-def _plane(subject: _Subject, embedded: Sequence[Embedded], album: Album, ids: int, seed: int) -> Section:
-    """t-SNE of each run, on the same images."""
+def _plane(
+    subject: _Subject, embedded: Sequence[RunEmbeddings], album: Album, ids: int, seed: int
+) -> Section:
+    """Compute the t-SNE chart of each run, for the same images."""
     lead = (
-        "Embeddings on a plane: do the modalities mix, do people separate? Point at one, or use the arrow "
-        "keys, to see whose it is."
+        "Embeddings on a plane: do the modalities mix, do people separate? Point at a mark, or use the arrow "
+        "keys, to see its image."
     )
     rows = people_shown(embedded[0].embeddings, embedded[0].people, ids)
-    found: list[Chart] = []
+    plots: list[Chart] = []
     try:
         for one, name in zip(embedded, subject.names, strict=True):
             e = one.embeddings.take(rows)
             subject.session.reporter.info(f"t-SNE of {len(rows)} embeddings of {name}")
             points = tsne_points(e.features, seed)
-            places = album.places(e.paths)
+            indices = album.indices(e.paths)
             camids = e.camids if subject.cameras else None
-            found.append(charts.tsne_chart(name, points, e.pids, camids, e.modalities, places))
+            plots.append(charts.tsne_chart(name, points, e.pids, camids, e.modalities, indices))
     except (MissingExtra, UsageError) as error:
         subject.session.reporter.warn(f"the report has no t-SNE: {error.message}")
-        return Section("tsne", "t-SNE", notes=(f"Left out: {error.message} {error.hint}",))
+        return Section("tsne", "t-SNE", notes=(f"Skipped: {error.message} {error.hint}",))
     people = min(ids, len(embedded[0].people))
     note = f"{people} people, {len(rows)} images (at most 12 of a person and modality), seed {seed}."
-    return Section("tsne", "t-SNE", lead, tuple(found), notes=(note,))
+    return Section("tsne", "t-SNE", lead, tuple(plots), notes=(note,))
 
 
-def _distances(subject: _Subject, embedded: Sequence[Embedded]) -> Section:
-    found, drawn = [], []
+def _distances(subject: _Subject, embedded: Sequence[RunEmbeddings]) -> Section:
+    histograms, notes = [], []
     for one, name in zip(embedded, subject.names, strict=True):
         d = distances_of(one, subject.session)
-        shown = "" if subject.single else name
-        found.append(charts.Histogram(shown, d.intra, d.inter, (d.intra_mean, d.inter_mean)))
+        label = "" if subject.single else name
+        histograms.append(charts.Histogram(label, d.intra, d.inter, (d.intra_mean, d.inter_mean)))
         if d.parts > 1:
-            drawn.append(
-                f"{name}: means are of all pairs; the histogram of two people is of {d.inter.sum():,}, drawn."
+            notes.append(
+                f"{name}: means are over all pairs; the histogram of two people is over a sample of "
+                f"{d.inter.sum():,} pairs."
             )
     lead = "Cosine distances between visible and infrared images of one person, and of two people."
     note = f"All {d.pairs:,} pairs of {d.visible:,} visible and {d.infrared:,} infrared images."
-    shown_as = tuple(charts.distance_charts(d.edges, found))
-    return Section("distances", "Distances", lead, shown_as, notes=(note, *drawn))
+    plots = tuple(charts.distance_charts(d.edges, histograms))
+    return Section("distances", "Distances", lead, plots, notes=(note, *notes))
 
 
 def _training(subject: _Subject) -> tuple[Section, ...]:
     logs = [(name, run.rows_to_draw()) for run, name in zip(subject.runs, subject.names, strict=True)]
-    found = charts.training_charts(logs)
-    if not found:
+    plots = charts.training_charts(logs)
+    if not plots:
         return ()
-    return (Section("training", "Training", "Loss, its terms and learning rate over steps.", tuple(found)),)
+    return (Section("training", "Training", "Loss, its terms and learning rate over steps.", tuple(plots)),)
 
 
 def _cost(subject: _Subject, latency: bool) -> Section:
-    found = [
-        cost.cost_of(
-            run_recipe(run, checked=False),
-            subject.session,
-            identities=int(run.environment()["num_identities"]),
-            timed=latency,
-        )
-        for run in subject.runs
-    ]
-    return Section("cost", "Cost", tables=(tables.costs(found, subject.names),))
+    costs = [cost.cost_of_run(run, subject.session, timed=latency, checked=False) for run in subject.runs]
+    return Section("cost", "Cost", tables=(tables.costs(costs, subject.names),))
 
 
 def _setup(subject: _Subject) -> Section:
-    """Recipes and environments; for several runs, first what differs."""
+    """Return recipes and environments; for several runs the differences between recipes come first."""
     runs, names = subject.runs, subject.names
     recipes = [recipe_of(run) for run in runs]
-    environments = [flat(run.environment()) for run in runs]
-    found = []
+    environments = [flatten(run.environment()) for run in runs]
+    content = []
     if not subject.single:
         caption = "Keys of the recipes that differ"
-        rows = differing([keys for _, keys in recipes])
-        chosen = {key: texts for key, texts in rows.items() if not key.startswith("reported")}
-        found.append(tables.differences(caption, chosen, names))
+        rows = differences([keys for _, keys in recipes])
+        settings = {key: texts for key, texts in rows.items() if not key.startswith("reported")}
+        content.append(tables.differences(caption, settings, names))
     keys = dict.fromkeys(key for one in environments for key in one)
     rows = {key: [one.get(key, "–") for one in environments] for key in keys}
-    found.append(tables.differences("Environment", rows, names))
+    content.append(tables.differences("Environment", rows, names))
     texts = tuple(
         ("Recipe" if subject.single else f"Recipe of {name}", text)
         for name, (text, _) in zip(names, recipes, strict=True)
     )
-    return Section("setup", "Recipe and environment", tables=tuple(found), texts=texts)
+    return Section("setup", "Recipe and environment", tables=tuple(content), texts=texts)

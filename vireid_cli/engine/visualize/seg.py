@@ -1,7 +1,7 @@
-"""SEG images of people, and how near their mean amplitude spectra come to those of infrared images.
+"""SEG images of people, and the gap between their mean amplitude spectra and those of infrared images.
 
-SEG images come from ``frequency.seg`` as the method takes them; what the paper leaves open can be chosen as
-in a recipe's ``method.options.seg``.
+SEG images are computed by ``frequency.seg``, as in the method; the options are those of
+``method.options.seg`` in recipes, for choices that the paper leaves open.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from torch import Tensor
 from vireid_cli.data.identity import People, find_people
 from vireid_cli.data.resize import resize
 from vireid_cli.engine.session import Session
-from vireid_cli.engine.subjects.images import chosen_people, pair, people_with_both, read_row
+from vireid_cli.engine.subjects.images import pair, people_with_both, read_row, select_people
 from vireid_cli.engine.subjects.output import Output
 from vireid_cli.engine.subjects.spectra import as_pixels, as_tensor
 from vireid_cli.errors import UsageError
@@ -29,10 +29,10 @@ from vireid_cli.types import RESIZE, SIZE, Modality, Size
 
 RUNS = (0, 0)
 
-Make = Callable[..., Tensor]
-"""(B, 3, H, W) pixels → their SEG images."""
+SegFunction = Callable[..., Tensor]
+"""Computes SEG images: (B, 3, H, W) pixels → (B, 3, H, W)."""
 
-_CHUNK = 16  # images transformed at once
+_CHUNK = 16  # images per transform
 
 
 def draw(
@@ -49,47 +49,46 @@ def draw(
     phase_source: PhaseSource = "rgb",
     weight: float = 1.0,
 ) -> Path:
-    """People's visible, grey, phase-only and SEG image beside an infrared one, and mean spectra.
+    """Draw visible, grey, phase-only, SEG and infrared images of people, and mean spectra.
 
     Args:
-        dataset: Its image files, prepared or not.
-        session: Device, listener, folders.
-        output: File, format, resolution.
-        size: (height, width) that the images are taken at.
-        ids: People shown: the first test identities with both modalities.
-        images: Images of each modality that the mean spectra are of, at most; drawn at random among
-            people with both.
-        seed: Of that draw.
-        pids: People shown instead.
-        amplitude: See ``frequency.seg.seg_image``, as for those below.
+        dataset: Name of the dataset, prepared or not.
+        session: Device, reporter and folders.
+        output: File, format and resolution.
+        size: (height, width) in pixels to which the images are resized.
+        ids: Number of people, the first test identities with both modalities.
+        images: Largest number of images per modality for the mean spectra, drawn among people with both.
+        seed: Seed of this draw.
+        pids: Persons to show instead.
+        amplitude: See ``frequency.seg.seg_image``, also for the options below.
         phase_source: Phase of each colour channel or of the grey image.
-        weight: Factor on the phase image.
+        weight: Factor of the phase image.
 
     Raises:
-        UsageError: No data, an unknown person, or too few with both modalities.
+        UsageError: The dataset is missing, a person is unknown, or too few people have both modalities.
         DataError: An image can't be read.
     """
     people = find_people(dataset, session.data_dir)
-    make = partial(seg_image, amplitude=amplitude, phase_source=phase_source, weight=weight)
-    rows = [_row(people, pid, size, make) for pid in chosen_people(people, pids, ids)]
-    spectra = _spectra(session, people, size, images, seed, make)
+    to_seg = partial(seg_image, amplitude=amplitude, phase_source=phase_source, weight=weight)
+    rows = [_row(people, pid, size, to_seg) for pid in select_people(people, pids, ids)]
+    spectra = _spectra(session, people, size, images, seed, to_seg)
     for kind in seg.KINDS:
         session.reporter.info(f"gap to infrared, {kind}: {spectra.gap_of(kind):.4f} decades")
     title = f"{people.title}: SEG images"
-    reading = f"\nSEG: amplitude {amplitude}, phase of {phase_source}, weight {weight:g}."
-    spectra = replace(spectra, note=spectra.note + reading)
+    settings = f"\nSEG: amplitude {amplitude}, phase of {phase_source}, weight {weight:g}."
+    spectra = replace(spectra, note=spectra.note + settings)
     return output.save(seg.seg_figure(rows, spectra, title), Path("figures") / f"seg-{dataset}")
 
 
-def _row(people: People, pid: int, size: Size, make: Make) -> seg.SegRow:
+def _row(people: People, pid: int, size: Size, to_seg: SegFunction) -> seg.SegRow:
     visible, infrared = pair(people, pid)
     pixels = as_tensor(visible.pixels(size))[None]  # (1, 3, H, W)
     grey = grey_image(pixels)
     images = {
         "visible": pixels,
         "grey": grey,
-        "phase_only": make(pixels, clip=False) - grey,
-        "seg": make(pixels),
+        "phase_only": to_seg(pixels, clip=False) - grey,
+        "seg": to_seg(pixels),
         "infrared": as_tensor(infrared.pixels(size))[None],
     }
     cameras = " and ".join(dict.fromkeys(image.detail for image in (visible, infrared) if image.detail))
@@ -97,11 +96,13 @@ def _row(people: People, pid: int, size: Size, make: Make) -> seg.SegRow:
     return seg.SegRow(label, **{name: as_pixels(image[0]) for name, image in images.items()})
 
 
-def _spectra(session: Session, people: People, size: Size, images: int, seed: int, make: Make) -> seg.Spectra:
-    """Mean spectra of all kinds, over the same visible images for visible, grey and SEG.
+def _spectra(
+    session: Session, people: People, size: Size, images: int, seed: int, to_seg: SegFunction
+) -> seg.Spectra:
+    """Compute mean spectra of all kinds; visible, grey and SEG use the same visible images.
 
     Raises:
-        UsageError: Infrared images of one person only: there are no halves to compare.
+        UsageError: All drawn infrared images are of one person, so the gap between halves is undefined.
     """
     random = np.random.default_rng(seed)
     table, both = people.records, np.sort(people_with_both(people))
@@ -112,12 +113,12 @@ def _spectra(session: Session, people: People, size: Size, images: int, seed: in
     shown = random.permutation(np.unique(table.pids[infrared]))
     if len(shown) < 2:
         raise UsageError(
-            f"{people.title}: infrared images of one person were drawn; the gap needs two people.",
-            "Take more images: --images 256",
+            f"{people.title}: all drawn infrared images are of one person; the gap needs two people.",
+            "Use more images: --images 256",
         )
     first = np.isin(table.pids[infrared], shown[: len(shown) // 2])
     groups = {"visible": visible, "first half": infrared[first], "second half": infrared[~first]}
-    means = _mean_amplitudes(session, people, size, groups, make)
+    means = _mean_amplitudes(session, people, size, groups, to_seg)
     means["infrared"] = first.mean() * means["first half"] + (1 - first.mean()) * means["second half"]
     frequencies, _ = radial_profile(means["infrared"], size[1])
     return seg.Spectra(
@@ -125,14 +126,14 @@ def _spectra(session: Session, people: People, size: Size, images: int, seed: in
         frequencies.numpy(),
         log_gap(means["first half"], means["second half"], size[1]),
         f"{len(visible)} visible and {len(infrared)} infrared images drawn among {len(both)} people, "
-        f"{size[0]}×{size[1]}, seed {seed}; grey and SEG are made of the visible ones.",
+        f"{size[0]}×{size[1]}, seed {seed}; grey and SEG are computed from the visible ones.",
     )
 
 
 def _mean_amplitudes(
-    session: Session, people: People, size: Size, groups: Mapping[str, np.ndarray], make: Make
+    session: Session, people: People, size: Size, groups: Mapping[str, np.ndarray], to_seg: SegFunction
 ) -> dict[str, Tensor]:
-    """Mean amplitude, (H, W//2 + 1), of each group of rows; of ``visible`` also when grey and SEG."""
+    """Return the mean amplitude, (H, W//2 + 1), of each group of rows, and of ``visible`` as grey and SEG."""
     progress = session.reporter.progress("mean spectra")
     total, done = sum(len(rows) for rows in groups.values()), 0
     sums: dict[str, Tensor] = {}
@@ -142,9 +143,9 @@ def _mean_amplitudes(
             pixels = as_tensor(np.stack([resize(read_row(people, row), size, RESIZE) for row in some]))
             kinds = {name: pixels}
             if name == "visible":
-                kinds |= {"grey": grey_image(pixels), "SEG": make(pixels)}
-            for kind, made in kinds.items():
-                mean = summed_amplitude(made) / (3 * len(rows))
+                kinds |= {"grey": grey_image(pixels), "SEG": to_seg(pixels)}
+            for kind, batch in kinds.items():
+                mean = summed_amplitude(batch) / (3 * len(rows))
                 sums[kind] = sums[kind] + mean if kind in sums else mean
             done += len(some)
             progress(done, total)

@@ -15,24 +15,24 @@ from vireid_cli.types import Modality
 
 RUNS = (0, 0)
 MOST_LETTERS = 18
-"""Of a label on one line; longer ones would run into their neighbours."""
+"""Longest label on one line; longer ones would overlap."""
 
 
 def draw(
     dataset: str, session: Session, output: Output, *, images: int = 40, seed: int = 0, columns: int = 12
 ) -> Path:
-    """People of a dataset, one image a camera and modality: by identity, then by camera.
+    """Draw people of a dataset, one image per camera and modality, ordered by identity, then by camera.
 
     Args:
-        dataset: Its image files, prepared or not.
-        session: Device, listener, folders.
-        output: File, format, resolution.
-        images: How many at most.
-        seed: Of the choice among people, those seen by most cameras first, and among their images.
-        columns: Images in a row.
+        dataset: Name of the dataset, prepared or not.
+        session: Device, reporter and folders.
+        output: File, format and resolution.
+        images: Largest number of images.
+        seed: Seed of the selection of people (those in most cameras first) and of their images.
+        columns: Images per row.
 
     Raises:
-        UsageError: No data.
+        UsageError: The dataset is missing.
         DataError: An image can't be read.
     """
     people = find_people(dataset, session.data_dir)
@@ -40,7 +40,7 @@ def draw(
     random = np.random.default_rng(seed)
     shuffled = random.permutation(len(table))
     views = np.stack([table.pids[shuffled], table.camids[shuffled], table.modalities[shuffled]], axis=1)
-    first = shuffled[np.unique(views, axis=0, return_index=True)[1]]  # one row a person and view
+    first = shuffled[np.unique(views, axis=0, return_index=True)[1]]  # one row per person and view
     _, person, seen = np.unique(table.pids[first], return_inverse=True, return_counts=True)
     order = np.lexsort(
         (

@@ -1,4 +1,4 @@
-"""FDNM's fifth figure: metrics over a hyperparameter, from the runs of a folder or of a study."""
+"""FDNM's figure 5: metrics over a hyperparameter, from the runs of a folder or a study."""
 
 from __future__ import annotations
 
@@ -36,141 +36,143 @@ def draw(
     protocol: str | None = None,
     where: Sequence[str] = (),
 ) -> Path:
-    """Metrics over the values of a key, mean and standard deviation over seeds.
+    """Draw metrics over the values of a key, as mean and standard deviation over seeds.
 
     Args:
-        folder: Holds the run folders: of a study (``runs/<study>``), or any.
-        session: Device, listener, folders.
-        output: File, format, resolution.
-        key: What is swept; None: the one key that varies, seeds aside.
-        metrics: Names of ``metrics.json``.
-        protocol: Which evaluation; None: the first of those that most runs have.
-        where: ``KEY=VALUE`` texts that runs must fit.
+        folder: Folder of run folders, such as that of a study (``runs/<study>``).
+        session: Device, reporter and folders.
+        output: File, format and resolution.
+        key: The recipe key on the horizontal axis; None: the only key that varies, apart from the seed.
+        metrics: Names of metrics in ``metrics.json``.
+        protocol: Name of the evaluation; None: the one that most runs have.
+        where: Conditions ``KEY=VALUE`` on the runs.
 
     Raises:
-        UsageError: No runs, none evaluated so, on different images, or a key that can't be swept.
+        UsageError: The folder has no runs with this evaluation, the runs were evaluated on different images,
+            or the key can't be swept.
         DataError: The evaluations of all runs are damaged.
     """
     refuse_conditions(where)
     if not metrics:
         raise UsageError("--metric names no metric.", "For example: --metric rank1,mAP")
     runs = _runs_in(folder, session)
-    done = _evaluations(runs, session)
-    name = protocol or _usual(folder, done)
-    evaluated = {run: found[name] for run, found in done.items() if name in found}
+    by_run = _evaluations(runs, session)
+    name = protocol or _most_common(folder, by_run)
+    evaluated = {run: evaluations[name] for run, evaluations in by_run.items() if name in evaluations}
     if not evaluated:
-        known = sorted({name for found in done.values() for name in found})
-        raise UsageError(f"No run in {folder} has an evaluation '{name}'.", f"There is: {', '.join(known)}")
-    missing = [run.name for run in done if run not in evaluated]
+        names = sorted({name for evaluations in by_run.values() for name in evaluations})
+        raise UsageError(f"No run in {folder} has an evaluation '{name}'.", f"Choose: {', '.join(names)}")
+    missing = [run.name for run in by_run if run not in evaluated]
     if missing:
         session.reporter.warn(
-            f"{len(missing)} of {len(done)} runs have no evaluation {name}: left out, first {missing[0]}"
+            f"skipping {len(missing)} of {len(by_run)} runs without evaluation {name}, first {missing[0]}"
         )
     members = [_member(run, content) for run, content in evaluated.items()]
-    found = sweep_of(members, key, metrics, where)
-    if found.along:
-        session.reporter.warn(f"with {found.key}, {_some(found.along)} change too: the effect may be theirs")
-    if found.left_out:
-        session.reporter.info(f"{found.left_out} of {len(members)} runs are not part of this sweep")
-    figure = _figure(found, metrics, where, f"{folder.name}: {protocol_words(name)}")
-    stem = "-".join(["sweep", *found.key.split(".")[-2:]])
+    result = sweep_of(members, key, metrics, where)
+    if result.along:
+        session.reporter.warn(
+            f"{_some(result.along)} change together with {result.key}: the effect may be theirs"
+        )
+    if result.left_out:
+        session.reporter.info(f"{result.left_out} of {len(members)} runs are not part of this sweep")
+    figure = _figure(result, metrics, where, f"{folder.name}: {protocol_words(name)}")
+    stem = "-".join(["sweep", *result.key.split(".")[-2:]])
     output = replace(output, note=rendered_note(list(evaluated)))
     return output.save(figure, folder / "figures" / stem)
 
 
 def _runs_in(folder: Path, session: Session) -> list[RunFolder]:
-    """The runs of the study in that folder; without one, all run folders right below.
+    """Return the runs of the study in this folder; without a study, all run folders directly in it.
 
     Raises:
-        UsageError: No such folder, or no run in it.
+        UsageError: The folder does not exist or has no runs.
     """
     if not folder.is_dir():
-        raise UsageError(f"There is no folder {folder}.", "Name one that holds run folders: runs/STUDY")
+        raise UsageError(f"There is no folder {folder}.", "Name a folder of run folders: runs/STUDY")
     runs = runs_in(folder)
     try:
         runs = runs_of_study(folder) or runs
     except UsageError as error:
         if not runs:
             raise
-        session.reporter.warn(
-            f"what the study in {folder} asked for can't be read, every run counts: {error.message}"
-        )
+        session.reporter.warn(f"using all runs in {folder}, because its study can't be read: {error.message}")
     if runs:
         return runs
     below = sorted({path.parent.parent for path in folder.glob(f"*/*/{schema.RECIPE}")})
     if below:
         raise UsageError(
-            f"{folder} holds no runs itself.", f"Name one of: {', '.join(str(path) for path in below[:10])}"
+            f"{folder} has no run folders itself.",
+            f"Name one of: {', '.join(str(path) for path in below[:10])}",
         )
     if (folder / schema.RECIPE).is_file():
-        raise UsageError(f"{folder} is one run.", f"Name the folder that holds it: {folder.parent}")
-    raise UsageError(f"There is no run in {folder}.", "Make some: vireid compare STUDY")
+        raise UsageError(f"{folder} is one run.", f"Name its parent folder: {folder.parent}")
+    raise UsageError(f"There is no run in {folder}.", "Run: vireid compare STUDY")
 
 
 def _evaluations(runs: Sequence[RunFolder], session: Session) -> dict[RunFolder, Mapping[str, Any]]:
-    """Each run's evaluations by name; runs with a damaged one are left out, and it is said.
+    """Return the evaluations of each run, keyed by name; skip runs with a damaged one, with a warning.
 
     Raises:
-        DataError: No run is left.
+        DataError: All runs have a damaged evaluation.
     """
-    found: dict[RunFolder, Mapping[str, Any]] = {}
+    by_run: dict[RunFolder, Mapping[str, Any]] = {}
     damaged: list[DataError] = []
     for run in runs:
         try:
-            found[run] = run.evaluations()
+            by_run[run] = run.evaluations()
         except DataError as error:
             damaged.append(error)
-    if damaged and not found:
+    if damaged and not by_run:
         raise damaged[0]
     if damaged:
         session.reporter.warn(
-            f"{len(damaged)} of {len(runs)} runs have a damaged evaluation: left out, "
+            f"skipping {len(damaged)} of {len(runs)} runs with a damaged evaluation, "
             f"first {damaged[0].message} {damaged[0].hint}"
         )
-    return found
+    return by_run
 
 
-def _usual(folder: Path, done: Mapping[RunFolder, Mapping[str, Any]]) -> str:
-    """The evaluation that most runs have; of several, the first by name."""
-    counts = Counter(name for found in done.values() for name in found)
+def _most_common(folder: Path, by_run: Mapping[RunFolder, Mapping[str, Any]]) -> str:
+    """Return the evaluation that most runs have; among equals, the first by name."""
+    counts = Counter(name for evaluations in by_run.values() for name in evaluations)
     if not counts:
         raise UsageError(
-            f"None of the {len(done)} runs in {folder} has been evaluated.",
-            f"Do it: vireid evaluate {next(iter(done)).folder}",
+            f"None of the {len(by_run)} runs in {folder} has been evaluated.",
+            f"Run: vireid evaluate {next(iter(by_run)).folder}",
         )
     return min(counts, key=lambda name: (-counts[name], name))
 
 
 def _member(run: RunFolder, content: Mapping[str, Any]) -> Member:
-    """What the sweep reads of a run."""
+    """Collect the settings and metrics of a run."""
     recipe = run_recipe(run)  # fills in keys that are newer than the run
     settings, seed = settings_of(recipe.model_dump(mode="json"))
-    figures = {name: float(metric["mean"]) for name, metric in content["metrics"].items()}
-    return Member(run.name, seed, settings, str(content["fingerprint"].get("data")), figures)
+    metrics = {name: float(metric["mean"]) for name, metric in content["metrics"].items()}
+    return Member(run.name, seed, settings, str(content["fingerprint"].get("data")), metrics)
 
 
-def _figure(found: Sweep, metrics: Sequence[str], where: Sequence[str], title: str) -> Any:
-    """The picture, and beneath its title what a point is."""
+def _figure(result: Sweep, metrics: Sequence[str], where: Sequence[str], title: str) -> Any:
+    """Draw the sweep, with a description of its points below the title."""
     lines = []
     for name in metrics:
-        spreads = [point.metrics[name] for point in found.points]
+        spreads = [point.metrics[name] for point in result.points]
         means = np.array([spread.mean for spread in spreads])
         stds = np.array([np.nan if spread.std is None else spread.std for spread in spreads])
         lines.append(sweep.SweepLine(name.replace("rank", "Rank-"), means, stds))
-    counts = sorted({len(point.seeds) for point in found.points})
+    counts = sorted({len(point.seeds) for point in result.points})
     seeds = " to ".join(str(count) for count in dict.fromkeys((counts[0], counts[-1])))
     about = f"points: mean over {seeds} seeds" if counts[-1] > 1 else "one seed each"
     about += "; bars: ± one standard deviation over seeds" if counts[-1] > 1 else ""
     about += f"\nwhere {', '.join(where)}" if where else ""
-    held = ", ".join(f"{key.removeprefix('method.options.')} = {shown(v)}" for key, v in found.held.items())
-    about += f"\nheld: {held}" if held else ""
-    about += f"\nchange with it: {_some(found.along)}" if found.along else ""
-    values = [point.value if found.numeric else shown(point.value) for point in found.points]
-    key = "recipe" if found.key == NAME else found.key
+    held = ", ".join(f"{key.removeprefix('method.options.')} = {shown(v)}" for key, v in result.held.items())
+    about += f"\nfixed: {held}" if held else ""
+    about += f"\nchange with it: {_some(result.along)}" if result.along else ""
+    values = [point.value if result.numeric else shown(point.value) for point in result.points]
+    key = "recipe" if result.key == NAME else result.key
     return sweep.sweep_figure(key, values, lines, title, about)
 
 
 def _some(keys: Sequence[str]) -> str:
-    """The first three keys, and how many more there are."""
+    """Join the first three keys, and count the rest."""
     more = f" and {len(keys) - 3} more" if len(keys) > 3 else ""
     return f"{', '.join(keys[:3])}{more}"

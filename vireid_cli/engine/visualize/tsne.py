@@ -1,4 +1,4 @@
-"""Test images on a plane by their embeddings, amplitudes and phases: FDNM's figures 2 and 6, SEPG's 4."""
+"""t-SNE of test images by embedding, amplitude and phase: FDNM's figures 2 and 6, SEPG's figure 4."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import numpy as np
 
 from vireid_cli.engine.session import Session
 from vireid_cli.engine.subjects.components import COMPONENTS, components_of
-from vireid_cli.engine.subjects.embeddings import Embedded, embedded_alike
+from vireid_cli.engine.subjects.embeddings import RunEmbeddings, common_embeddings
 from vireid_cli.engine.subjects.evaluations import labels_of
 from vireid_cli.engine.subjects.output import Output
 from vireid_cli.errors import UsageError
@@ -39,119 +39,132 @@ def draw(
     by: planes.By = "both",
     component: str = "spatial",
 ) -> Path:
-    """t-SNE of test images of one or several runs, always of the same images of the same people.
+    """Draw the t-SNE of test images of one or several runs, for the same images of the same people.
 
-    The spatial features are the embeddings that the evaluation left. Amplitude and phase are those of the
-    backbone's last feature map, through the run's network; see ``frequency.components`` for how a spectrum
-    becomes a vector, on which the papers are silent.
+    The spatial features are the evaluated embeddings. Amplitude and phase are those of the backbone's last
+    feature map, computed by the run's network. ``frequency.components`` describes the conversion of a
+    spectrum to a vector, which the papers do not specify.
 
     Args:
         runs: One to six evaluated runs.
-        session: Device, listener, folders.
-        output: File, format, resolution.
-        protocol: Which evaluation of each; None: the first that each has.
-        ids: Identities shown: the first that have both modalities.
-        images: Images of each in each modality at most, spread evenly over its paths.
-        seed: Of t-SNE.
-        by: ``modality``, ``identity`` or ``both``.
+        session: Device, reporter and folders.
+        output: File, format and resolution.
+        protocol: Name of the evaluation; None: the first one of each run.
+        ids: Number of identities, the first with both modalities.
+        images: Largest number of images per identity and modality, evenly spread over their paths.
+        seed: Seed of t-SNE.
+        by: Colour by ``modality``, ``identity`` or ``both``.
         component: ``spatial``, ``amplitude``, ``phase``, or ``all``.
 
     Raises:
-        UsageError: Not evaluated yet, a modality missing, too few identities or images, nothing in common,
-            and for amplitude and phase no data or no checkpoint.
-        DataError: A damaged file, or images other than those evaluated.
+        UsageError: A run has no such evaluation, a modality is missing, there are too few identities or
+            common images, or data or checkpoint for amplitude and phase are missing.
+        DataError: A file is damaged, or the store's images differ from the evaluated ones.
         MissingExtra: scikit-learn is not installed.
     """
-    reporter = session.reporter
-    compared = embedded_alike(runs, session, protocol)
-    people = compared[0].people
+    subjects = common_embeddings(runs, session, protocol)
+    people = subjects[0].people
     if ids > len(people):
-        reporter.warn(f"only {len(people)} identities have both modalities; all are shown")
-    rows = chosen(compared[0].embeddings, people[:ids], images)
-    _refuse_few(compared[0].embeddings, people, ids, images, len(rows))
-    compared = [one.take(rows) for one in compared]
+        session.reporter.warn(
+            f"only {len(people)} identities have both modalities; the figure shows all of them"
+        )
+    rows = select_rows(subjects[0].embeddings, people[:ids], images)
+    _check_enough(subjects[0].embeddings, people, ids, images, len(rows))
+    subjects = [one.take(rows) for one in subjects]
     names = tuple(WORDS) if component == "all" else (component,)
-    features = [_features(one, session, names) for one in compared]
-    labels = labels_of(runs)
-    laid_out = []
-    for i, (run, of_run) in enumerate(zip(labels, features, strict=True)):
-        for j, name in enumerate(names):
-            reporter.advance("t-SNE", i * len(names) + j, len(names) * len(compared))
-            laid_out.append(planes.Plane(run, WORDS[name], tsne.tsne_points(of_run[name], seed)))
-    reporter.advance("t-SNE", len(laid_out), len(laid_out))
-    shown = compared[0].embeddings
+    panels = _panels(runs, subjects, session, names, seed)
+    shown = subjects[0].embeddings
     figure = planes.planes_figure(
-        laid_out,
+        panels,
         shown.pids,
         shown.modalities,
         by,
-        compared[0].run.name if len(compared) == 1 else f"{len(compared)} runs on the same images",
-        _subtitle(compared, names, seed),
+        subjects[0].run.name if len(subjects) == 1 else f"{len(subjects)} runs on the same images",
+        _subtitle(subjects, names, seed),
     )
     stem = "tsne" if component == SPATIAL else f"tsne-{component}"
     return output.save(figure, runs[0].figures / stem)
 
 
-def chosen(images: Embeddings, people: np.ndarray, most: int) -> np.ndarray:
-    """Rows of these people, at most ``most`` of each in each modality, evenly spread over their paths.
+def _panels(
+    runs: Sequence[RunFolder],
+    subjects: Sequence[RunEmbeddings],
+    session: Session,
+    names: Sequence[str],
+    seed: int,
+) -> list[planes.Plane]:
+    """Compute the t-SNE of each component of each run."""
+    features = [_features(one, session, names) for one in subjects]
+    panels: list[planes.Plane] = []
+    total = len(names) * len(subjects)
+    for label, components in zip(labels_of(runs), features, strict=True):
+        for name in names:
+            session.reporter.advance("t-SNE", len(panels), total)
+            panels.append(planes.Plane(label, WORDS[name], tsne.tsne_points(components[name], seed)))
+    session.reporter.advance("t-SNE", total, total)
+    return panels
+
+
+def select_rows(images: Embeddings, people: np.ndarray, most: int) -> np.ndarray:
+    """Select rows of people, evenly spread over the paths of each person and modality.
 
     Args:
-        images: Of all.
+        images: Embeddings of all images.
         people: (P,) person numbers.
-        most: Images a person and modality.
+        most: Largest number of images per person and modality.
 
     Returns:
-        Rows, ascending.
+        Row indices, ascending.
     """
     rows = np.flatnonzero(np.isin(images.pids, people))
     rows = rows[np.lexsort((images.paths[rows], images.modalities[rows], images.pids[rows]))]
     groups = np.stack([images.pids[rows], images.modalities[rows].astype(np.int64)])
     starts = np.flatnonzero(np.any(np.diff(groups, axis=1, prepend=groups[:, :1] - 1), axis=0))
     sizes = np.diff(starts, append=len(rows))
-    place = np.arange(len(rows)) - np.repeat(starts, sizes)  # within its group
+    place = np.arange(len(rows)) - np.repeat(starts, sizes)  # within the group
     size = np.repeat(sizes, sizes)
-    kept = np.minimum(most, size)
-    return np.sort(rows[(place + 1) * kept // size > place * kept // size])
+    count = np.minimum(most, size)
+    return np.sort(rows[(place + 1) * count // size > place * count // size])
 
 
-def _refuse_few(shown: Embeddings, people: np.ndarray, ids: int, images: int, count: int) -> None:
-    """Refuse fewer images than t-SNE needs, before any work, and say what would give enough.
+def _check_enough(shown: Embeddings, people: np.ndarray, ids: int, images: int, count: int) -> None:
+    """Raise ``UsageError`` if t-SNE needs more images; its hint suggests values of the options.
 
     Args:
-        shown: All images.
-        people: (P,) identities that can be shown.
-        ids, images: As chosen.
-        count: Images that they give.
+        shown: Embeddings of all images.
+        people: (P,) identities with both modalities.
+        ids, images: Current values of the options.
+        count: Number of selected images.
     """
     if count >= tsne.FEWEST_POINTS:
         return
     more = [(number, images) for number in range(ids + 1, min(ids + tsne.FEWEST_POINTS, len(people)) + 1)]
     more += [(len(people), most) for most in range(images + 1, tsne.FEWEST_POINTS + 1)]
-    hint = f"Evaluate it on more images: the people seen in both modalities are {len(people)}."
+    hint = f"Evaluate it on more images: {len(people)} people have images of both modalities."
     for number, most in more:
-        if len(chosen(shown, people[:number], most)) >= tsne.FEWEST_POINTS:
+        if len(select_rows(shown, people[:number], most)) >= tsne.FEWEST_POINTS:
             hint = "Show more:" + f" --ids {number}" * (number > ids) + f" --images {most}" * (most > images)
             break
     raise UsageError(f"{count} images are too few for t-SNE; it needs {tsne.FEWEST_POINTS} or more.", hint)
 
 
-def _features(one: Embedded, session: Session, names: Sequence[str]) -> dict[str, np.ndarray]:
-    """Each component of a run's images, (N, D)."""
-    of_maps = [name for name in names if name in COMPONENTS]
-    found = {SPATIAL: one.embeddings.features}
-    if of_maps:
-        found |= components_of(one, session, of_maps)
-    return found
+def _features(one: RunEmbeddings, session: Session, names: Sequence[str]) -> dict[str, np.ndarray]:
+    """Return the requested components of a run's images, (N, D) each."""
+    from_maps = [name for name in names if name in COMPONENTS]
+    features = {SPATIAL: one.embeddings.features}
+    if from_maps:
+        features |= components_of(one, session, from_maps)
+    return features
 
 
-def _subtitle(compared: Sequence[Embedded], names: Sequence[str], seed: int) -> str:
-    """What was laid out, of how many images of how many people."""
-    of_maps = [name for name in names if name in COMPONENTS]
+def _subtitle(subjects: Sequence[RunEmbeddings], names: Sequence[str], seed: int) -> str:
+    """Describe components, images and people of the figure."""
+    from_maps = [name for name in names if name in COMPONENTS]
     parts = ["embeddings"] if SPATIAL in names else []
-    parts += [f"{' and '.join(of_maps)} of the backbone's last map"] if of_maps else []
-    shown = compared[0].embeddings
-    protocols = " / ".join(dict.fromkeys(one.protocol for one in compared))
+    parts += [f"{' and '.join(from_maps)} of the backbone's last map"] if from_maps else []
+    shown = subjects[0].embeddings
+    protocols = " / ".join(dict.fromkeys(one.protocol for one in subjects))
     return (
-        f"t-SNE of {' and of '.join(parts)}, {len(shown)} images of {len(compared[0].people)} people, "
+        f"t-SNE of {' and of '.join(parts)}, {len(shown)} images of {len(subjects[0].people)} people, "
         f"{protocols}, seed {seed}"
     )
