@@ -9,14 +9,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal, Unpack
 
 from vireid_cli.data import explain
-from vireid_cli.data.identity import is_prepared
 from vireid_cli.data.protocols.request import Direction, Draw, LlcmProtocol, Mode, Shots, request_of
-from vireid_cli.engine import compare, cost, dials, export, import_run, prepare, visualize
+from vireid_cli.engine import compare, cost, dials, export, import_run, visualize
 from vireid_cli.engine.compare import StudyResult
 from vireid_cli.engine.dataset_verbs import DatasetVerbs
 from vireid_cli.engine.evaluate import aggregate, evaluate, features, pairing
@@ -28,15 +26,13 @@ from vireid_cli.engine.import_run import ImportedRun
 from vireid_cli.engine.model import Model
 from vireid_cli.engine.network import resolve_recipe, run_recipe
 from vireid_cli.engine.reporter import Reporter
-from vireid_cli.engine.run import Run, RunName
+from vireid_cli.engine.run import Run, RunName, find_run
 from vireid_cli.engine.session import Session
 from vireid_cli.engine.subjects.output import Output
 from vireid_cli.engine.train import resume, train, trials
-from vireid_cli.errors import UsageError
 from vireid_cli.metrics.verification import FarReading
 from vireid_cli.recipe.schema import Recipe
 from vireid_cli.recipe.study import Study, load_study
-from vireid_cli.results import run as runs
 from vireid_cli.results.run import RunFolder
 from vireid_cli.types import Modality, Size
 
@@ -191,9 +187,8 @@ class Engine(DatasetVerbs):
     ) -> list[Evaluation]:
         """Evaluate two runs and compute their paired differences; see ``pairing.evaluate_against``."""
         theirs = self.find(other)
-        return pairing.evaluate_against(
-            self.evaluate(run, options), self.evaluate(theirs, options), theirs.name
-        )
+        ours = self.evaluate(run, options)
+        return pairing.evaluate_against(ours, self.evaluate(theirs, options), theirs.name)
 
     def evaluate_features(
         self,
@@ -291,19 +286,5 @@ class Engine(DatasetVerbs):
         return self.find(run).load()
 
     def find(self, run: RunName | None = None) -> Run:
-        """Return the run with this folder or name; None: the newest run.
-
-        Raises:
-            UsageError: The run does not exist; the error lists the newest ones.
-        """
-        if isinstance(run, Run):
-            return run if run.session is not None else replace(run, session=self.session)
-        if isinstance(run, RunFolder):
-            return Run(run.folder, self.session)
-        try:
-            return Run(runs.find(run, runs=self.session.runs_dir).folder, self.session)
-        except UsageError as error:
-            if run is not None or is_prepared("sysu", self.session.data_dir):
-                raise
-            hint = f"{error.hint}\n{prepare.preparation_hint('sysu', self.session)}"
-            raise UsageError(error.message, hint) from error
+        """Return the run with this folder or name; None: the newest run. See ``run.find_run``."""
+        return find_run(run, self.session)
