@@ -34,7 +34,7 @@ NO_TORCH = (
 NO_SIBLINGS = {
     "methods": "__init__",
     "figures": "style",
-    "exporters": "",
+    "exporters": "onnx_file",
     "data/sources": "__init__",
     "engine/visualize": "__init__",
 }
