@@ -77,7 +77,7 @@ def test_table_of_a_tree_without_a_manifest_has_no_materials(tmp_path: Path) -> 
     for camid in range(2, 7):
         (tmp_path / f"cam{camid}" / "0001").mkdir(parents=True)
         cv2.imwrite(str(tmp_path / f"cam{camid}" / "0001" / "0001.jpg"), np.zeros((40, 20, 3), np.uint8))
-    with pytest.raises(DataError, match="can't be read"):
+    with pytest.raises(DataError, match="not a readable image"):
         calibrate(tmp_path)
 
 

@@ -1,4 +1,4 @@
-"""A tree in SYSU-MM01's layout beside the figures that are known of reality: the calibration table."""
+"""Comparison of a tree in SYSU-MM01's layout with values of real images: the calibration table."""
 
 from vireid_cli.bench.calibration.table import CalibrationRow, calibrate
 

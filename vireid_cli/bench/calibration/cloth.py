@@ -1,4 +1,4 @@
-"""Near-infrared reflectance of the materials that the people of a rendered tree wear."""
+"""Near-infrared reflectance of the clothes, hair and skin of people in a rendered tree."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ PLASTICS = (Slot.BAG, Slot.SHOES)
 """Slots of bags and shoes."""
 
 DARK = 0.15
-"""Visible luminance below which a surface counts as dark."""
+"""Maximum visible luminance of a dark surface."""
 
 STAYS_DARK = 0.2
-"""Near-infrared reflectance below which a surface counts as dark."""
+"""Maximum near-infrared reflectance of a dark surface."""
 
 
 def measure_materials(people: Iterable[Person]) -> dict[str, float]:
-    """Shares and quantiles of near-infrared reflectance over people.
+    """Compute shares and quantiles of near-infrared reflectance over people.
 
     Returns:
         ``cloth_above_half`` and ``cloth_dark`` (reflectance below 0.2): shares of garments' ground colours;
@@ -32,14 +32,14 @@ def measure_materials(people: Iterable[Person]) -> dict[str, float]:
         ``prints_dark``: share below 0.2 of the pigments of printed patterns;
         ``dark_plastics_dark``: share below 0.2 of bags and shoes that are dark in the visible;
         ``hair_low`` to ``skin_high``: 5 % and 95 % quantiles of dark hair and of skin.
-        NaN where the people have none of a kind.
+        A value is NaN if the people have no such surface.
     """
-    found = list(people)
-    cloth = _surfaces(found, CLOTH)
-    plastics = _surfaces(found, PLASTICS)
-    hair = _surfaces(found, (Slot.HAIR,))
-    skin = _surfaces(found, (Slot.SKIN,))
-    worn = [person.materials[slot] for person in found for slot in CLOTH]
+    everyone = list(people)
+    cloth = _surfaces(everyone, CLOTH)
+    plastics = _surfaces(everyone, PLASTICS)
+    hair = _surfaces(everyone, (Slot.HAIR,))
+    skin = _surfaces(everyone, (Slot.SKIN,))
+    worn = [person.materials[slot] for person in everyone for slot in CLOTH]
     prints = np.array([m.second.near_infrared for m in worn if m.pattern in PRINTED])
     return {
         "cloth_above_half": _share(cloth[:, 1] > 0.5),
@@ -56,7 +56,7 @@ def measure_materials(people: Iterable[Person]) -> dict[str, float]:
 
 
 def _surfaces(people: list[Person], slots: tuple[Slot, ...]) -> np.ndarray:
-    """Luminance and near-infrared reflectance of the ground colours of these slots, (N, 2)."""
+    """Luminance and near-infrared reflectance of the ground colours of these slots: (N, 2)."""
     dyes = [person.materials[slot].first for person in people for slot in slots]
     return np.array([(dye.luminance, dye.near_infrared) for dye in dyes]).reshape(-1, 2)
 

@@ -1,4 +1,4 @@
-"""Brightness of garments by camera, and slopes of amplitude spectra, of a tree in SYSU-MM01's layout."""
+"""Brightness of garments by camera, and slopes of amplitude spectra, for a tree in SYSU-MM01's layout."""
 
 from __future__ import annotations
 
@@ -25,10 +25,10 @@ GREY = np.array([0.114, 0.587, 0.299])
 
 PARTS = ("torso", "legs", "background")
 HEIGHT, WIDTH = 110, 43
-"""Size of SYSU-MM01's published thumbnails, at which the slopes of reality were measured."""
+"""Size of SYSU-MM01's published thumbnails, the images of the real slopes."""
 
 BANDS = ((0.05, 0.2), (0.05, 0.3), (0.1, 0.4))
-"""Frequencies between which a slope is fitted, cycles a pixel."""
+"""Frequency ranges of the fitted slopes, in cycles per pixel."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +36,7 @@ class Garments:
     """Mean grey levels (0 to 255) of each person in each camera.
 
     Attributes:
-        levels: (cameras 6, people P, parts 3), NaN where the camera does not see the person.
+        levels: (cameras 6, people P, parts 3), NaN without an image of the person by the camera.
         images: (cameras 6, people P), number of images.
         pids: (P,) identities.
     """
@@ -46,16 +46,16 @@ class Garments:
     pids: Array
 
     def correlation(self, first: int, second: int, part: str) -> float:
-        """Pearson's correlation of a part's levels between two cameras, over the people in both.
+        """Compute Pearson's correlation of a part's levels between two cameras, over the people in both.
 
-        NaN for fewer than three people.
+        The result is NaN for fewer than three people.
         """
         both = self.levels[[first - 1, second - 1], :, PARTS.index(part)]
         both = both[:, ~np.isnan(both).any(axis=0)]
         return float(np.corrcoef(both)[0, 1]) if both.shape[1] > 2 else float("nan")
 
     def correlations(self, part: str, firsts: Iterable[int], seconds: Iterable[int]) -> list[float]:
-        """Correlations of a part over all pairs of two groups of cameras, or within one group."""
+        """Compute correlations of a part over all pairs of two groups of cameras, or within one group."""
         one, other = tuple(firsts), tuple(seconds)
         pairs = combinations(one, 2) if one == other else ((a, b) for a in one for b in other)
         return [self.correlation(a, b, part) for a, b in pairs]
@@ -67,39 +67,39 @@ class Garments:
 
 
 def image_paths(root: Path) -> dict[int, dict[int, list[Path]]]:
-    """Images of a tree in SYSU-MM01's layout, keyed by camera and identity.
+    """List the images of a tree in SYSU-MM01's layout, keyed by camera and identity.
 
     Raises:
         DataError: A camera has no image.
     """
-    found: dict[int, dict[int, list[Path]]] = {}
+    images: dict[int, dict[int, list[Path]]] = {}
     for camid in CAMERAS:
         paths = sorted((Path(root) / f"cam{camid}").glob("*/*.jpg"))
         if not paths:
             raise DataError(
-                f"{root} has no image cam{camid}/<id>/<frame>.jpg.", "Name a tree in SYSU-MM01's layout."
+                f"{root} has no image cam{camid}/<id>/<frame>.jpg.", "Use a tree in SYSU-MM01's layout."
             )
         people: dict[int, list[Path]] = {}
         for path in paths:
             people.setdefault(int(path.parent.name), []).append(path)
-        found[camid] = people
-    return found
+        images[camid] = people
+    return images
 
 
 def read_grey(path: Path) -> Array:
-    """Luminance (h, w) float64, 0 to 255, of an image file.
+    """Load the luminance of an image file, (h, w) float64 in 0 to 255.
 
     Raises:
-        DataError: The file can't be read as an image.
+        DataError: The file is not a readable image.
     """
     image = cv2.imread(str(path), cv2.IMREAD_COLOR)
     if image is None:
-        raise DataError(f"{path} can't be read as an image.", "Render the tree again.")
+        raise DataError(f"{path} is not a readable image.", "Render the tree again.")
     return image.astype(np.float64) @ GREY
 
 
 def patch_levels(grey: Array) -> tuple[float, float, float]:
-    """Mean levels of the torso, the legs and the background beside the torso of a crop (h, w)."""
+    """Compute the mean levels of torso, legs and background next to the torso in a crop (h, w)."""
     h, w = grey.shape
     middle, chest = slice(int(0.38 * w), int(0.62 * w)), slice(int(0.28 * h), int(0.42 * h))
     legs = grey[int(0.60 * h) : int(0.75 * h), middle]
@@ -108,7 +108,7 @@ def patch_levels(grey: Array) -> tuple[float, float, float]:
 
 
 def measure_garments(paths: dict[int, dict[int, list[Path]]]) -> Garments:
-    """Mean levels of torso, legs and background of each person in each camera."""
+    """Compute the mean levels of torso, legs and background of each person in each camera."""
     pids = np.array(sorted({pid for people in paths.values() for pid in people}))
     levels = np.full((len(CAMERAS), len(pids), len(PARTS)), np.nan)
     images = np.zeros((len(CAMERAS), len(pids)), np.int64)
@@ -121,9 +121,9 @@ def measure_garments(paths: dict[int, dict[int, list[Path]]]) -> Garments:
 
 
 def mean_spectrum(images: Iterable[Array]) -> Array:
-    """Mean amplitude spectrum (110, 43) of crops at 43 × 110 pixels under a Hann window.
+    """Compute the mean amplitude spectrum (110, 43) of crops, resized to 43 × 110 pixels, with a Hann window.
 
-    Each crop is centred and divided by its standard deviation, so that each has the same weight.
+    Crops are centred and divided by their standard deviations, so that they have equal weights.
     """
     window = np.outer(np.hanning(HEIGHT), np.hanning(WIDTH))
     spectra = []
@@ -135,9 +135,9 @@ def mean_spectrum(images: Iterable[Array]) -> Array:
 
 
 def slope(spectrum: Array, low: float, high: float) -> float:
-    """Exponent α of an amplitude spectrum 1 / f^α between two frequencies, cycles a pixel.
+    """Fit the exponent α of an amplitude spectrum 1 / f^α between two frequencies, in cycles per pixel.
 
-    Fitted by least squares in logarithms over eleven rings of equal width.
+    The fit uses least squares of logarithms over eleven rings of equal width.
     """
     f = np.hypot(np.fft.fftfreq(HEIGHT)[:, None], np.fft.fftfreq(WIDTH)[None])
     edges = np.linspace(low, high, 12)
@@ -147,12 +147,12 @@ def slope(spectrum: Array, low: float, high: float) -> float:
 
 
 def measure_slopes(paths: dict[int, dict[int, list[Path]]], images: int = 400) -> dict[str, list[float]]:
-    """Slopes of visible and infrared crops in each of ``BANDS``, over ``images`` crops of each modality."""
+    """Compute slopes of visible and infrared crops in each of ``BANDS``, over at most ``images`` crops."""
     rng = np.random.default_rng(0)
-    found = {}
+    slopes = {}
     for name, cameras in (("visible", VISIBLE), ("infrared", INFRARED)):
         files = [path for camid in cameras for people in paths[camid].values() for path in people]
         drawn = rng.choice(len(files), min(images, len(files)), replace=False)
         spectrum = mean_spectrum(read_grey(files[i]) for i in drawn)
-        found[name] = [slope(spectrum, *band) for band in BANDS]
-    return found
+        slopes[name] = [slope(spectrum, *band) for band in BANDS]
+    return slopes

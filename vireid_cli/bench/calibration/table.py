@@ -1,9 +1,9 @@
-"""The calibration table: what is known of reality beside a tree's values, with the accepted range of each.
+"""The calibration table: real values, accepted ranges, and the values of a tree.
 
-Reality: patch means and spectra of SYSU-MM01's public example image (5 people, 6 cameras), reflectance of the
-USGS spectral library splib07a at 850 nm, image counts of the dataset's description, Rank-1 of HOG from Wu et
-al. (ICCV 2017). The accepted ranges are wider than these figures' own error, and narrower than the distance
-to the first version of the renderer.
+Sources of the real values: patch means and spectra of SYSU-MM01's public example image (5 people, 6 cameras),
+reflectance of the USGS spectral library splib07a at 850 nm, image counts of the dataset's description, Rank-1
+of HOG from Wu et al. (ICCV 2017). The accepted ranges are wider than the errors of these values, and narrower
+than their distance to the first version of the renderer.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ from vireid_cli.rendered import read_manifest
 from vireid_cli.rendered.population import Person, draw_person
 
 PEOPLE = 2000
-"""Most people whose materials are counted."""
+"""Maximum number of people for the statistics of materials."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,10 +40,10 @@ class CalibrationRow:
     """One line of the table.
 
     Attributes:
-        name: The quantity.
-        real: Its value in reality, as published or measured.
-        low, high: Accepted range; None where the quantity is listed without one.
-        values: Values of the tree: one, or one for each camera, pair of cameras or part.
+        name: Name of the quantity.
+        real: Published or measured value of real images.
+        low, high: Accepted range; None for a quantity without a range.
+        values: Values of the tree: one, or one per camera, pair of cameras or part.
     """
 
     name: str
@@ -61,7 +61,7 @@ class CalibrationRow:
         return all(self.low <= value <= self.high for value in known)
 
     def describe(self) -> dict[str, Any]:
-        """The row as JSON values; unknown numbers are None."""
+        """Convert the row to JSON values; NaN becomes None."""
         return {
             "name": self.name,
             "real": self.real,
@@ -75,15 +75,14 @@ class CalibrationRow:
 def calibrate(root: Path, *, slope_images: int = 400) -> list[CalibrationRow]:
     """Measure every row on a tree in SYSU-MM01's layout.
 
-    The materials are those of the people that the tree's manifest names; a tree without one has no values
-    there.
+    The manifest of a rendered tree defines the materials; other trees have no values for them.
 
     Args:
         root: Root folder of the tree.
-        slope_images: Most crops of each modality for the spectra.
+        slope_images: Maximum number of crops per modality for the spectra.
 
     Raises:
-        DataError: An image or a list of the tree can't be read.
+        DataError: An image or a list of the tree is unreadable.
     """
     root = Path(root)
     paths = image_paths(root)
@@ -144,7 +143,7 @@ def _slope_rows(slopes: dict[str, list[float]]) -> Iterator[CalibrationRow]:
 
 
 def _people(root: Path) -> Iterator[Person]:
-    """The people of a rendered tree, at most ``PEOPLE``; nobody without a manifest."""
+    """People of a rendered tree, at most ``PEOPLE``; none if the tree has no manifest."""
     manifest = read_manifest(root)
     if manifest is not None:
         count = min(int(manifest["parameters"]["ids"]), PEOPLE)
@@ -152,8 +151,8 @@ def _people(root: Path) -> Iterator[Person]:
 
 
 def material_rows(people: Iterable[Person]) -> Iterator[CalibrationRow]:
-    """Near-infrared reflectance of what people wear."""
-    found = measure_materials(people)
+    """Rows about the near-infrared reflectance of clothes, hair and skin."""
+    values = measure_materials(people)
     known: dict[str, tuple[str, str, float, float]] = {
         "cloth_above_half": ("share of cloth above .5 at 850 nm", ".79", 0.70, 0.88),
         "cloth_dark": ("share of cloth below .2", "0 to .05", 0.0, 0.08),
@@ -167,7 +166,7 @@ def material_rows(people: Iterable[Person]) -> Iterator[CalibrationRow]:
         "skin_high": ("skin, 95 % quantile", ".65", 0.55, 0.67),
     }
     for key, (name, real, low, high) in known.items():
-        yield CalibrationRow(name, real, low, high, (found[key],))
+        yield CalibrationRow(name, real, low, high, (values[key],))
 
 
 def _difficulty_rows(root: Path) -> Iterator[CalibrationRow]:

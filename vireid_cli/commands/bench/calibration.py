@@ -1,4 +1,4 @@
-"""``vireid bench calibration`` and its table."""
+"""``vireid bench calibration``: compare a tree with real images."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def calibration(
     tree: Annotated[
         Path | None,
         typer.Argument(
-            help="A tree in SYSU-MM01's layout.", show_default="<data>/SYSU-MM01, else the rendered one"
+            help="Tree in the layout of SYSU-MM01.", show_default="<data>/SYSU-MM01, else the synthetic one"
         ),
     ] = None,
     data: DataDir = None,
@@ -30,8 +30,8 @@ def calibration(
 ) -> None:
     """Compare brightness, spectra, materials and difficulty of a tree with those of real images.
 
-    Each row has the real value, the accepted range and the tree's values. Materials are known of rendered
-    trees only.
+    Each row has the real value, the accepted range and the values of the tree. Only rendered trees have
+    values for materials.
 
     Example: vireid bench calibration data/rendered/SYSU-MM01
     """
@@ -46,7 +46,7 @@ def calibration(
 
 
 def calibration_table(result: Mapping[str, Any]) -> Table:
-    """Return one row per quantity: the real value, the accepted range, the tree's values."""
+    """Return a table with one row per quantity: real value, accepted range, values of the tree."""
     from rich import box
     from rich.table import Table
 
