@@ -84,7 +84,7 @@ def test_a_run_in_every_way(
         (("--dataset", "llcm"), "drawn infrared images query all visible"),
         (("--dataset", "llcm", "--protocol", "llcm-train"), "query one drawn image of each identity"),
         (("--dataset", "regdb", "--trial", "3"), "RegDB, trial 3 of ten"),
-        (("--dataset", "regdb", "--trial", "all"), "the trial that the model was trained on"),
+        (("--dataset", "regdb", "--trial", "all"), "the trial of the model"),
         (("--dataset", "llcm", "--protocol", "llcm-full"), "nothing is drawn"),
         (("--dataset", "buaa"), "FAR 1.0%, 0.1%"),
         (("--dataset", "buaa"), "does not exceed the target"),

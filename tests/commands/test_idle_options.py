@@ -125,7 +125,7 @@ def test_verify_takes_its_threads_from_workers(
         return []
 
     monkeypatch.setattr(preparation, "verify_store", verify)
-    monkeypatch.setattr(preparation, "unlike_published", lambda store: [])
+    monkeypatch.setattr(preparation, "compare_with_published", lambda store: [])
     assert vireid("prepare", "sysu", "--verify", "--workers", 3).code == 0
     assert vireid("prepare", "sysu", "--verify").code == 0
     assert taken == [3, None]

@@ -57,7 +57,7 @@ def test_every_reader_notices(
         command_line.main()
     error = capsys.readouterr().err
     assert ended.value.code == 1
-    assert "of different evaluations" in error
+    assert "to different evaluations" in error
     assert f"vireid evaluate {mixed.folder}" in error
     assert not mixed.figures.exists()
 

@@ -419,8 +419,8 @@ def test_the_first_try_that_fits_is_taken() -> None:
 def test_the_highest_uniform_number_stays_in_range() -> None:
     almost = torch.full((4, COLUMNS), 1 - 2**-24)
     for count in (3, 21, 289, 100_000_003):
-        assert (drawn_rectangles.whole(almost[:, 0], count) < count).all()
-        assert (drawn_rectangles.whole(almost[:, 0], torch.full((4,), count)) < count).all()
+        assert (drawn_rectangles.uniform_integers(almost[:, 0], count) < count).all()
+        assert (drawn_rectangles.uniform_integers(almost[:, 0], torch.full((4,), count)) < count).all()
 
 
 @pytest.mark.parametrize("size", SIZES)

@@ -117,8 +117,8 @@ def test_thermal_counts_keep_their_grey_levels(root: Path, ending: str) -> None:
     first = infrared_paths(done)[0]
     scaled = np.clip(np.rint((samples_of(root / first).astype(float) - low) * 255 / (high - low)), 0, 255)
     np.testing.assert_array_equal(infrared_rows(done)[0, :, :, 0].ravel(), scaled)
-    assert done.found is not None
-    assert any("infrared images of 16 bits" in note for note in done.found.notes)
+    assert done.report is not None
+    assert any("infrared images of 16 bits" in note for note in done.report.notes)
 
 
 def infrared_paths(done: Prepared) -> list[str]:
@@ -239,7 +239,7 @@ def test_an_occluded_tree_keeps_its_base_s_range(tmp_path: Path) -> None:
     )
     thermal_rows = store.records.modalities == Modality.INFRARED.code
     assert same[thermal_rows].any()
-    with pytest.raises(UsageError, match="were decided when"):
+    with pytest.raises(UsageError, match="have no effect on"):
         prepare("occ-regdb", tmp_path / "occluded", tmp_path / "data", SIZE, choices=Choices(depth="full"))
 
 

@@ -13,7 +13,7 @@ import pytest
 from tests.data import trees
 from vireid_cli import files, lock
 from vireid_cli.commands import main as command_line
-from vireid_cli.data import pixels
+from vireid_cli.data import pixel_writer
 from vireid_cli.data.identity import is_prepared
 from vireid_cli.data.prepare import prepare
 from vireid_cli.data.sources import load_source
@@ -74,7 +74,7 @@ def test_the_store_s_disk(
     root, data = tree(dataset, tmp_path, sysu_tree), tmp_path / "data"
     with monkeypatch.context() as patch:
         if number == FULL:
-            patch.setattr(pixels, "_reserve", refuse(number))
+            patch.setattr(pixel_writer, "_reserve", refuse(number))
         else:
             patch.setattr(lock, "_seize", refuse(number))
         code, said = run(patch, capsys, "prepare", dataset, "--root", root, "--size", "32x16", "--data", data)

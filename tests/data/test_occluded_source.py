@@ -11,7 +11,7 @@ import pytest
 
 from tests.conftest import write_sysu_tree
 from vireid_cli.data.identity import identity_tokens, marks
-from vireid_cli.data.occluded import only_trial
+from vireid_cli.data.occluded import restrict_to_trial
 from vireid_cli.data.provenance import OCCLUSION, Provenance, read_provenance
 from vireid_cli.data.sources import load_source, source_names
 from vireid_cli.data.store import fingerprint, read_store, store_folder
@@ -54,10 +54,10 @@ def test_reads_as_the_base_does(occluded: Path) -> None:
 
 def test_refuses_other_trees(occluded: Path) -> None:
     (occluded / OCCLUSION).write_text(json.dumps({**MARK, "from": "other"}))
-    with pytest.raises(DataError, match="made from 'other', not from 'sysu'"):
+    with pytest.raises(DataError, match="occluded copy of 'other', not of 'sysu'"):
         load_source("occ-sysu").scan(occluded)
     (occluded / OCCLUSION).write_text(json.dumps({**MARK, "complete": False}))
-    with pytest.raises(DataError, match="not complete"):
+    with pytest.raises(DataError, match="is incomplete"):
         load_source("occ-sysu").scan(occluded)
     (occluded / OCCLUSION).unlink()
     with pytest.raises(UsageError, match="vireid prepare occluded --from sysu"):
@@ -96,7 +96,7 @@ def test_only_the_trial_that_was_occluded_can_be_used() -> None:
     records = RecordTable.of(
         [Record(f"{k}.bmp", k, 1, Modality.VISIBLE, split) for k, split in enumerate(splits)]
     )
-    kept = only_trial(records, 2)
+    kept = restrict_to_trial(records, 2)
     assert kept.trials == 2
     assert kept.in_trial(2).splits.tolist() == ["test", "train", "train"]
     assert kept.in_trial(1).splits.tolist() == ["none"] * 3

@@ -69,7 +69,7 @@ def test_other_files_are_refused(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="no variable 'rand_perm_cam'"):
         read_permutation(write(path, [cells(2)], name="other"))
     savemat(path, {"rand_perm_cam": np.ones((6, 3))})
-    with pytest.raises(DataError, match="no cell array"):
+    with pytest.raises(DataError, match="not a cell array"):
         read_permutation(path)
     with pytest.raises(DataError, match="is empty"):
         read_permutation(write(path, [cells(0, 0), cells(0)]))
@@ -81,5 +81,5 @@ def test_a_cell_of_another_form_is_named(tmp_path: Path) -> None:
         read_permutation(write(path, [cells(3), cells(4, rows=9)]))
     broken = cells(3, 5)
     broken[1, 0][7, 0] = broken[1, 0][7, 1]
-    with pytest.raises(DataError, match=r"cell \{1\}\{2\} .* no permutation of 1\.\.5"):
+    with pytest.raises(DataError, match=r"cell \{1\}\{2\} .* not a permutation of 1\.\.5"):
         read_permutation(write(path, [broken]))

@@ -19,7 +19,7 @@ from PIL import Image
 
 from tests.conftest import Listener
 from vireid_cli.bench.reference import pil_decode
-from vireid_cli.data import pixels as pixel_files
+from vireid_cli.data import pixel_writer
 from vireid_cli.data import prepare as preparing
 from vireid_cli.data.decode import BadImage, decode
 from vireid_cli.data.prepare import add_size, prepare
@@ -437,7 +437,7 @@ def test_replaced_images_come_back_and_the_rest_is_kept(data: Path) -> None:
 def test_all_bad_is_refused_even_with_skip_bad(data: Path) -> None:
     for path in (data / "SYSU-MM01").glob("cam*/*/*.jpg"):
         path.write_bytes(b"")
-    with pytest.raises(DataError, match="not one image can be read") as error:
+    with pytest.raises(DataError, match="no image can be read") as error:
         run(data, skip_bad=True)
     assert "and 52 more" in error.value.hint
 
@@ -467,7 +467,7 @@ def test_a_full_or_read_only_disk_is_said_in_words(
     def refuse(*_: object) -> None:
         raise OSError(number, os.strerror(number))
 
-    monkeypatch.setattr(pixel_files, "_reserve", refuse)
+    monkeypatch.setattr(pixel_writer, "_reserve", refuse)
     with pytest.raises(DataError, match=message) as error:
         run(data)
     assert "data directory" in error.value.hint
@@ -477,16 +477,16 @@ def test_a_full_or_read_only_disk_is_said_in_words(
 def test_a_disk_that_fills_up_on_the_way_is_continued_later(
     data: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    write, seen = pixel_files.Making.write, []
+    write, seen = pixel_writer.PixelWriter.write, []
 
-    def fill_up(self: pixel_files.Making, *row: object) -> None:
+    def fill_up(self: pixel_writer.PixelWriter, *row: object) -> None:
         seen.append(row)
         if len(seen) > 40:
             raise OSError(errno.ENOSPC, "No space left on device")
         write(self, *row)  # type: ignore[arg-type]
 
     with monkeypatch.context() as patch:
-        patch.setattr(pixel_files.Making, "write", fill_up)
+        patch.setattr(pixel_writer.PixelWriter, "write", fill_up)
         with pytest.raises(DataError, match="no space left"):
             run(data)
     assert run(data).resumed == 40
@@ -494,7 +494,7 @@ def test_a_disk_that_fills_up_on_the_way_is_continued_later(
 
 def test_space_is_taken_before_the_first_row(tmp_path: Path) -> None:
     path = tmp_path / "rows.npy"
-    pixel_files._reserve(path, (100, 32, 16, 3))
+    pixel_writer._reserve(path, (100, 32, 16, 3))
     assert np.load(path, mmap_mode="r").shape == (100, 32, 16, 3)
     if hasattr(os, "posix_fallocate"):
         assert path.stat().st_blocks * 512 >= 100 * 32 * 16 * 3

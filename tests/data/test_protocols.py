@@ -246,7 +246,7 @@ def test_a_missing_camera_is_named() -> None:
 
 def test_a_permutation_of_other_data_is_refused() -> None:
     orders = {(c, p): np.tile([1, 2], (10, 1)) for c in (1, 2) for p in range(1, 5)}
-    with pytest.raises(DataError, match=r"camera 1, id 1: .* has 3 images, .* counts 2"):
+    with pytest.raises(DataError, match=r"camera 1, id 1: .* has 3 images, .* has 2"):
         sysu_plan(small_sysu(), mode="indoor", shots=1, draw="official", permutation=Permutation(orders))
     with pytest.raises(UsageError, match=r"rand_perm_cam\.mat"):
         sysu_plan(small_sysu(), mode="indoor", shots=1, draw="official")
@@ -256,7 +256,7 @@ def test_a_permutation_of_other_data_is_refused() -> None:
     ("change", "message"),
     [
         ({"shots": 5}, "shots is 5"),
-        ({"trials": 0}, "0 trials"),
+        ({"trials": 0}, "number of trials is 0"),
         ({"trials": 11, "draw": "official"}, "1 to 10"),
         ({"mode": "outdoor"}, "mode is 'outdoor'"),
         ({"draw": "random"}, "draw is 'random'"),

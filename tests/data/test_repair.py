@@ -75,7 +75,7 @@ def test_an_image_that_was_replaced_by_one_of_the_same_length_is_decoded_again(r
     write_image(path, 99, (20, 10))  # smaller; bytes behind the end mark do not matter
     path.write_bytes(path.read_bytes().ljust(length, b"\0"))
     assert path.stat().st_size == length
-    assert [line.split(":")[1].strip() for line in found(root)] == ["changed since it was prepared"]
+    assert [line.split(":")[1].strip() for line in found(root)] == ["changed since preparation"]
     assert run(root).damaged == 1
     assert found(root) == []
 

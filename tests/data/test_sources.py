@@ -50,12 +50,12 @@ def test_one_level_off_is_named(tmp_path: Path, dataset: str) -> None:
         load_source(dataset).scan(root.parent)
     assert f"vireid prepare {dataset} --root {root}" in error.value.hint
     inside = next(path for path in sorted(root.iterdir()) if path.is_dir())
-    with pytest.raises(UsageError, match="too low: the root is"):
+    with pytest.raises(UsageError, match="inside the dataset: the root is"):
         load_source(dataset).scan(inside)
     with pytest.raises(UsageError, match="is not a folder"):
         load_source(dataset).scan(root / "nothing")
     (tmp_path / "x" / "y").mkdir(parents=True)
-    with pytest.raises(DataError, match=r"does not hold .* \(found: y\)"):
+    with pytest.raises(DataError, match=r"does not contain .* \(found: y\)"):
         load_source(dataset).scan(tmp_path / "x")
 
 
@@ -123,7 +123,7 @@ def test_regdb_broken_lists(tmp_path: Path) -> None:
     (idx / "train_visible_3.txt").write_text(good)
     gone = root / good.split(" ")[0]
     gone.unlink()
-    with pytest.raises(DataError, match=r"name 1 images that are not there: Visible/"):
+    with pytest.raises(DataError, match=r"name 1 images that do not exist: Visible/"):
         scan(root)
     shutil.rmtree(root / "Thermal")
     with pytest.raises(DataError, match=r"folders missing: Thermal \(expected Visible, Thermal\)"):
@@ -215,10 +215,10 @@ def test_buaa_and_its_plan(tmp_path: Path) -> None:
         plans_for(store, Request(directions=("v2i",)))
     faces = store.info.root / "faces"
     (faces / "gallery.txt").write_text("VIS/1/0.bmp 1\n")
-    with pytest.raises(DataError, match="1 identity both in train and in the test: 1"):
+    with pytest.raises(DataError, match="1 identity in both training and test: 1"):
         load_source("buaa").scan(store.info.root)
     (faces / "gallery.txt").write_text("VIS/3/9.bmp 3\n")
-    with pytest.raises(DataError, match=r"names 1 images that are not there: VIS/3/9.bmp"):
+    with pytest.raises(DataError, match=r"names 1 images that do not exist: VIS/3/9.bmp"):
         load_source("buaa").scan(store.info.root)
     (faces / "gallery.txt").write_text("VIS/3/0.bmp\n")
     with pytest.raises(DataError, match=r"gallery.txt:1: 'VIS/3/0.bmp' can't be read"):
@@ -241,14 +241,14 @@ def test_folder(tmp_path: Path) -> None:
 def test_folder_refuses_people_on_both_sides(tmp_path: Path) -> None:
     root = tree(tmp_path, "folder")
     trees.write_image(root / "query" / "infrared" / "2" / "1.png", 2)
-    with pytest.raises(DataError, match="1 identity both in train and in the test: 2"):
+    with pytest.raises(DataError, match="1 identity in both training and test: 2"):
         load_source("folder").scan(root)
     shutil.rmtree(root / "query" / "infrared" / "2")
     trees.write_image(root / "query" / "infrared" / "anna" / "1.png", 2)
     notes = load_source("folder").scan(root).report.notes
     assert "1 names that can't be read, ignored: query/infrared/anna (a person is a number)" in notes
     (root / "query" / "thermal").mkdir()
-    with pytest.raises(DataError, match="neither 'visible' nor 'infrared'"):
+    with pytest.raises(DataError, match="must be 'visible' or 'infrared'"):
         load_source("folder").scan(root)
 
 

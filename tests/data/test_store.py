@@ -11,9 +11,10 @@ from typing import Any
 import numpy as np
 import pytest
 
+from vireid_cli.data.locate import locate
 from vireid_cli.data.prepare import add_size, prepare
 from vireid_cli.data.provenance import MANIFEST, Provenance
-from vireid_cli.data.store import Store, fingerprint, locate, open_store
+from vireid_cli.data.store import Store, fingerprint, open_store
 from vireid_cli.data.verify import verify
 from vireid_cli.errors import DataError, UsageError
 from vireid_cli.types import Modality, Record, RecordTable
@@ -184,15 +185,15 @@ def test_verify_names_a_changed_row_and_a_changed_file(data: Path) -> None:
     (data / "SYSU-MM01" / "cam1" / "0001" / "0002.jpg").unlink()
     found = verify(open_store(data, "sysu"))
     assert len(found) == 3
-    assert "32x16.npy row 215 (cam6/0014/0003.jpg): its pixels are not those written" in found
-    assert "cam1/0001/0001.jpg: changed since it was prepared" in found
+    assert "32x16.npy row 215 (cam6/0014/0003.jpg): the pixels have changed" in found
+    assert "cam1/0001/0001.jpg: changed since preparation" in found
     assert any(line == "cam1/0001/0002.jpg: does not exist" for line in found)
 
 
 def test_verify_without_the_images_says_so(data: Path) -> None:
     store = _reprepared(data)
     shutil.rmtree(data / "SYSU-MM01")
-    assert verify(store) == [f"{store.info.root} is gone: the image files were not compared"]
+    assert verify(store) == [f"{store.info.root} does not exist: the image files are not compared"]
 
 
 def test_verify_sees_changed_row_hashes(data: Path) -> None:
@@ -202,7 +203,7 @@ def test_verify_sees_changed_row_hashes(data: Path) -> None:
     rows[0, 1] = 0
     np.save(path, rows)
     found = verify(open_store(data, "sysu"))
-    assert found[0].startswith("32x16.rows.npy: the row hashes are not those")
+    assert found[0].startswith("32x16.rows.npy: the row hashes have changed")
 
 
 def test_a_damaged_store_is_refused(data: Path) -> None:
@@ -217,7 +218,7 @@ def test_a_damaged_store_is_refused(data: Path) -> None:
     (folder / "store.json").write_text(text)
     table = (folder / "records.npz").read_bytes()
     (folder / "records.npz").write_bytes(table[:-1] + b"\1")
-    with pytest.raises(DataError, match="is not the table"):
+    with pytest.raises(DataError, match="does not match its hash"):
         open_store(data, "sysu")
     assert len(_reprepared(data).records) == 216
 

@@ -138,10 +138,10 @@ def test_permutation_file_is_found(tree: Path, place: str) -> None:
 
 
 def test_root_one_level_off_is_named(tree: Path) -> None:
-    with pytest.raises(UsageError, match=r"one level too high: the dataset is in .*SYSU-MM01"):
+    with pytest.raises(UsageError, match=r"one level too high: the root is .*SYSU-MM01"):
         sysu.scan(tree.parent)
     for inside in (tree / "cam3", tree / "exp", tree / "cam1" / "0001"):
-        with pytest.raises(UsageError, match="too low") as error:
+        with pytest.raises(UsageError, match="is inside the dataset") as error:
             sysu.scan(inside)
         assert f"--root {tree.resolve()}" in error.value.hint
 
@@ -153,7 +153,7 @@ def test_missing_pieces_are_named(tree: Path, tmp_path: Path) -> None:
     assert "wuancong" in missing.value.hint
     other = tmp_path / "other"
     (other / "a").mkdir(parents=True)
-    with pytest.raises(DataError, match=r"does not hold SYSU-MM01: expected cam1, .*cam6 \(found: a\)"):
+    with pytest.raises(DataError, match=r"does not contain SYSU-MM01: expected cam1, .*cam6 \(found: a\)"):
         sysu.scan(other)
     (tree / "exp" / "val_id.txt").unlink()
     with pytest.raises(DataError, match=r"val_id.txt is missing"):
@@ -188,7 +188,7 @@ def test_lists_that_are_no_lists_are_refused(tree: Path) -> None:
 def test_a_tree_without_images_is_refused(tree: Path) -> None:
     for path in tree.glob("cam*/*/*.jpg"):
         path.unlink()
-    with pytest.raises(DataError, match="no image was found \\(expected images of listed identities"):
+    with pytest.raises(DataError, match="no image found \\(expected images of listed identities"):
         sysu.scan(tree)
 
 
@@ -205,8 +205,8 @@ def test_a_rendered_tree_is_marked_and_has_no_published_counts(tree: Path) -> No
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        ('{"complete": false, "seed": 1}', "not complete"),
-        ('{"seed": 1}', "not complete"),
+        ('{"complete": false, "seed": 1}', "is incomplete"),
+        ('{"seed": 1}', "is incomplete"),
         ('{"complete": true, "seed": 1, "version": 1}', "content_hash: this key is missing"),
         ('{"complete": tr', "can't be read"),
     ],
@@ -233,5 +233,5 @@ def test_sources_are_the_files_of_their_folder() -> None:
 def test_an_interrupted_tree_is_named_before_the_folders_that_it_lacks(tmp_path: Path) -> None:
     (tmp_path / "cam1").mkdir()
     (tmp_path / MANIFEST).write_text('{"complete": false, "seed": 1}')
-    with pytest.raises(DataError, match="not complete"):
+    with pytest.raises(DataError, match="is incomplete"):
         records_file.scan("sysu", tmp_path)

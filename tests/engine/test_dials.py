@@ -88,7 +88,8 @@ def test_data_without_a_rendered_layout_are_refused(
 
 
 @pytest.mark.parametrize(
-    ("values", "message"), [((0.5, 0.5), "must rise strictly"), ((0.0, 1.5), "less than or equal to 1")]
+    ("values", "message"),
+    [((0.5, 0.5), "must be strictly increasing"), ((0.0, 1.5), "less than or equal to 1")],
 )
 def test_values_of_a_dial(values: tuple[float, ...], message: str) -> None:
     with pytest.raises(ValueError, match=message):
@@ -104,6 +105,6 @@ def test_settings_without_effect_are_refused(tmp_path: Path) -> None:
         "rows:\n  - {label: a, recipe: agw}\n"
     )
     with pytest.raises(
-        RecipeError, match=r"evaluate\.datasets has no effect beside dial.*runs has no effect"
+        RecipeError, match=r"evaluate\.datasets has no effect, because the study has dial.*runs has no effect"
     ):
         load_study(str(path))

@@ -12,11 +12,11 @@ from matplotlib.figure import Figure
 from vireid_cli.errors import UsageError
 from vireid_cli.figures import saving
 from vireid_cli.figures.curves import Log, curves_figure, running_mean
-from vireid_cli.results import schema
+from vireid_cli.results.training_schema import EpochRow, StepRow
 
 
-def step(i: int, **losses: float) -> schema.StepRow:
-    return schema.StepRow(
+def step(i: int, **losses: float) -> StepRow:
+    return StepRow(
         kind="step",
         epoch=i // 10,
         step=i % 10,
@@ -27,17 +27,15 @@ def step(i: int, **losses: float) -> schema.StepRow:
     )
 
 
-def epoch(i: int, **val: float) -> schema.EpochRow:
-    row = schema.EpochRow(
-        kind="epoch", epoch=i, steps=10, global_step=10 * i + 10, lr=0.1, loss=1.0, losses={}
-    )
+def epoch(i: int, **val: float) -> EpochRow:
+    row = EpochRow(kind="epoch", epoch=i, steps=10, global_step=10 * i + 10, lr=0.1, loss=1.0, losses={})
     if val:
         row["val"] = val
     return row
 
 
 @pytest.fixture
-def steps() -> list[schema.StepRow]:
+def steps() -> list[StepRow]:
     return [step(i, identity=5.0 / (i + 1), **({"triplet": 0.5} if i >= 6 else {})) for i in range(20)]
 
 
@@ -45,7 +43,7 @@ def drawn(figure: Figure) -> dict[str, np.ndarray]:
     return {a.get_title(loc="left"): np.asarray(a.lines[0].get_data()) for a in figure.axes}
 
 
-def test_each_quantity_has_its_panel_and_its_values(steps: list[schema.StepRow]) -> None:
+def test_each_quantity_has_its_panel_and_its_values(steps: list[StepRow]) -> None:
     panels = drawn(curves_figure([Log("a", steps)]))
     assert list(panels) == ["loss", "loss: identity", "loss: triplet", "learning rate"]
     np.testing.assert_array_equal(panels["loss"][0], np.arange(20))  # counted over the whole training
@@ -53,7 +51,7 @@ def test_each_quantity_has_its_panel_and_its_values(steps: list[schema.StepRow])
     np.testing.assert_array_equal(np.isnan(panels["loss: triplet"][1]), np.arange(20) < 6)
 
 
-def test_validation_is_drawn_over_logged_epochs(steps: list[schema.StepRow]) -> None:
+def test_validation_is_drawn_over_logged_epochs(steps: list[StepRow]) -> None:
     epochs = [epoch(0, rank1=0.5, mAP=0.25), epoch(1, rank1=0.5, mAP=0.75), epoch(2, rank1=0.75, mAP=0.5)]
     figure = curves_figure([Log("a", steps, epochs)], "Training", "a run")
     panels = drawn(figure)
@@ -67,7 +65,7 @@ def test_validation_is_drawn_over_logged_epochs(steps: list[schema.StepRow]) -> 
     assert "validation" not in " ".join(drawn(curves_figure([Log("a", steps, [epoch(0)])])))
 
 
-def test_runs_share_panels_with_distinct_styles(steps: list[schema.StepRow]) -> None:
+def test_runs_share_panels_with_distinct_styles(steps: list[StepRow]) -> None:
     short = [step(i, identity=1.0, center=0.5) for i in range(7)]
     logs = [Log("FDNM", steps), Log("AGW", short), Log("DEEN", steps, [epoch(0, mAP=0.5)])]
     figure = curves_figure(logs)
@@ -91,7 +89,7 @@ def test_runs_share_panels_with_distinct_styles(steps: list[schema.StepRow]) -> 
     assert all(a[0] != b[0] and a[1] != b[1] for a, b in itertools.combinations(looks, 2))
 
 
-def test_monitors_have_panels_between_losses_and_learning_rate(steps: list[schema.StepRow]) -> None:
+def test_monitors_have_panels_between_losses_and_learning_rate(steps: list[StepRow]) -> None:
     watched = [{**row, "monitors": {"agp.layer1": 0.1 * i}} for i, row in enumerate(steps)]
     panels = {axes.get_title(loc="left"): axes for axes in curves_figure([Log("a", watched)]).axes}
     assert list(panels)[-2:] == ["monitor: agp.layer1", "learning rate"]
@@ -100,13 +98,13 @@ def test_monitors_have_panels_between_losses_and_learning_rate(steps: list[schem
     )
 
 
-def test_scales_are_linear_and_start_at_zero(steps: list[schema.StepRow]) -> None:
+def test_scales_are_linear_and_start_at_zero(steps: list[StepRow]) -> None:
     for axes in curves_figure([Log("a", steps, [epoch(0, mAP=0.5)])]).axes:
         assert axes.get_yscale() == "linear"
         assert axes.get_ylim()[0] == 0.0
 
 
-def test_numbers_beside_the_axes_are_plain(steps: list[schema.StepRow]) -> None:
+def test_numbers_beside_the_axes_are_plain(steps: list[StepRow]) -> None:
     figure = curves_figure([Log("a", [{**row, "lr": 2e-5} for row in steps])])
     figure.canvas.draw()
     words = [label.get_text() for axes in figure.axes for label in axes.get_yticklabels()]
@@ -157,13 +155,13 @@ def test_running_mean_against_a_plain_loop() -> None:
 
 
 @pytest.mark.parametrize("name", ["a.png", "a.svg"])
-def test_same_rows_same_bytes(steps: list[schema.StepRow], tmp_path: Path, name: str) -> None:
+def test_same_rows_same_bytes(steps: list[StepRow], tmp_path: Path, name: str) -> None:
     logs = [Log("a", steps), Log("b", steps[:5], [epoch(0, mAP=0.5)])]
     first = saving.save(curves_figure(logs), tmp_path / "1" / name).read_bytes()
     assert saving.save(curves_figure(logs), tmp_path / "2" / name).read_bytes() == first
 
 
-def test_single_step_is_a_point_and_no_step_raises(steps: list[schema.StepRow]) -> None:
+def test_single_step_is_a_point_and_no_step_raises(steps: list[StepRow]) -> None:
     assert curves_figure([Log("a", steps[:1])]).axes[0].lines[0].get_marker() == "o"
     with pytest.raises(UsageError, match=r"b: the log contains no(.|\n)*vireid train"):
         curves_figure([Log("a", steps), Log("b", [])])

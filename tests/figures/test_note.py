@@ -9,8 +9,8 @@ from vireid_cli.engine.subjects.evaluations import rendered_note
 from vireid_cli.figures import style
 from vireid_cli.figures.saving import Format, save
 from vireid_cli.files import write_text
+from vireid_cli.results.formatting import RENDERED_NOTE
 from vireid_cli.results.run import RunFolder
-from vireid_cli.results.wording import RENDERED_NOTE
 
 
 @pytest.mark.parametrize("size", [(2.0, 9.0), (12.0, 1.5)])

@@ -184,8 +184,8 @@ def test_incompatible_backbones_and_sizes_are_refused(
 @pytest.mark.parametrize(
     ("setting", "message"),
     [
-        ("backbone.weights=imagenet", "no ImageNet weights"),
-        ("backbone.last_stride=2", "last_stride is a ResNet's"),
+        ("backbone.weights=imagenet", "no imagenet weights"),
+        ("backbone.last_stride=2", "last_stride applies to ResNets"),
     ],
 )
 def test_settings_of_a_resnet_are_refused(tmp_path: Path, setting: str, message: str) -> None:

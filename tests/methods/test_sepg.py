@@ -469,6 +469,6 @@ def test_options_of_an_absent_phase_image_are_refused(mode: str | bool, options:
     assert isinstance(allowed, Options)
     assert allowed.seg.mode == mode
     with pytest.raises(
-        pydantic.ValidationError, match=f"has no phase image: {next(iter(options))} would change nothing"
+        pydantic.ValidationError, match=f"has no phase image: {next(iter(options))} has no effect"
     ):
         methods.options_of("sepg", {"seg": seg | options})

@@ -125,7 +125,7 @@ def test_an_interrupted_run_continues(
     with pytest.raises(KeyboardInterrupt):
         make(base, tmp_path / "tree", library, workers=1)
     assert not json.loads((tmp_path / "tree" / MARK).read_text())["complete"]
-    with pytest.raises(DataError, match="not complete"):
+    with pytest.raises(DataError, match="is incomplete"):
         load_source("occ-sysu").scan(tmp_path / "tree")
     journal = next((tmp_path / "tree").glob(".journal*"))
     journal.write_text(journal.read_text()[:-40])  # as a kill in the middle of a line leaves it

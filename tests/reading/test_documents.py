@@ -180,7 +180,7 @@ def test_every_key_of_the_environment(path: tuple[Any, ...], tmp_path: Path) -> 
         (("fingerprint", "data"), 3, "fingerprint: data: expected text, not 3."),
         (("variants", 0, "metrics", "mAP"), ..., "variants.0.metrics lacks mAP, which metrics has."),
         (("reported", 0, "rank1"), "x", "reported.0.rank1: expected a number, not 'x'."),
-        (("valid_queries",), 4, "valid_queries 4 is beyond queries 3."),
+        (("valid_queries",), 4, "valid_queries 4 is larger than queries 3."),
     ],
 )  # fmt: skip
 def test_the_message_names_file_key_and_expectation(
@@ -201,7 +201,7 @@ def test_many_mistakes_are_counted(tmp_path: Path) -> None:
 
 def test_pipes_in_a_run_folder_do_not_block(tmp_path: Path) -> None:
     run = run_of(tmp_path)
-    for name, read in ((schema.ENVIRONMENT, run.environment), (schema.LOG, run.rows_to_draw)):
+    for name, read in ((schema.ENVIRONMENT, run.environment), (schema.LOG, run.checked_log_rows)):
         path = run.folder / name
         path.unlink(missing_ok=True)
         os.mkfifo(path)
@@ -214,5 +214,5 @@ def test_a_row_of_the_log_with_another_kind_is_no_row(kind: Any, tmp_path: Path)
     run = RunFolder(tmp_path)
     run.log.write_text(json.dumps({"kind": kind}) + "\n")
     assert list(run.log_rows()) == []
-    with pytest.raises(DataError, match="1 of 1 lines are no rows"):
-        run.rows_to_draw()
+    with pytest.raises(DataError, match="1 of 1 lines are not rows"):
+        run.checked_log_rows()

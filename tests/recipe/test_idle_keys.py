@@ -8,18 +8,18 @@ from vireid_cli.engine.network import load_recipe
 from vireid_cli.errors import RecipeError, UsageError
 
 IDLE = [
-    (("train.schedule={kind: cosine, milestones: [5]}",), "train.schedule", "'cosine': milestones would"),
-    (("train.schedule={kind: cosine, gamma: 0.5}",), "train.schedule", "kind is 'cosine': gamma would"),
-    (("train.schedule={milestones: [], gamma: 0.5}",), "train.schedule", "milestones is empty: gamma would"),
-    (("train.schedule={warmup_epochs: 0, warmup_start: 0.1}",), "train.schedule", "0: warmup_start would"),
-    (("train.schedule={warmup_epochs: 1, warmup_start: 0.1}",), "train.schedule", "1: warmup_start would"),
-    (("train.optimizer={name: adam, momentum: 0.5}",), "train.optimizer", "name is 'adam': momentum would"),
-    (("train.optimizer={name: adamw, nesterov: false}",), "train.optimizer", "'adamw': nesterov would"),
-    (("data.augment={pad: 0, pad_value: 127}",), "data.augment", "pad is 0: pad_value would"),
-    (("data.augment={linear_area: [0.1, 0.2]}",), "data.augment", "linear is 0: linear_area would"),
-    (("data.augment={visible_grey: 1.0, channel_exchange: 0.5}",), "data.augment", "channel_exchange would"),
-    (("data.augment.erase={area: [0.1, 0.2], normalised: true}",), "erase", "is 0: area, normalised would"),
-    (("data.augment.exchange={infrared: 1.0, infrared_grey: 0.5}",), "exchange", "1: infrared_grey would"),
+    (("train.schedule={kind: cosine, milestones: [5]}",), "train.schedule", "'cosine': milestones has"),
+    (("train.schedule={kind: cosine, gamma: 0.5}",), "train.schedule", "kind is 'cosine': gamma has"),
+    (("train.schedule={milestones: [], gamma: 0.5}",), "train.schedule", "milestones is empty: gamma has"),
+    (("train.schedule={warmup_epochs: 0, warmup_start: 0.1}",), "train.schedule", "0: warmup_start has"),
+    (("train.schedule={warmup_epochs: 1, warmup_start: 0.1}",), "train.schedule", "1: warmup_start has"),
+    (("train.optimizer={name: adam, momentum: 0.5}",), "train.optimizer", "name is 'adam': momentum has"),
+    (("train.optimizer={name: adamw, nesterov: false}",), "train.optimizer", "'adamw': nesterov has"),
+    (("data.augment={pad: 0, pad_value: 127}",), "data.augment", "pad is 0: pad_value has"),
+    (("data.augment={linear_area: [0.1, 0.2]}",), "data.augment", "linear is 0: linear_area has"),
+    (("data.augment={visible_grey: 1.0, channel_exchange: 0.5}",), "data.augment", "channel_exchange has"),
+    (("data.augment.erase={area: [0.1, 0.2], normalised: true}",), "erase", "is 0: area, normalised have"),
+    (("data.augment.exchange={infrared: 1.0, infrared_grey: 0.5}",), "exchange", "1: infrared_grey has"),
 ]
 
 

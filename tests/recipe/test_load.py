@@ -68,7 +68,7 @@ def test_key_written_twice(tmp_path: Path) -> None:
     ("text", "said"),
     [
         ("a: [1\n", "not valid YAML"),
-        ("- 1\n", "a recipe is a mapping"),
+        ("- 1\n", "expected a mapping"),
         ("extends: 3\n", "expected the name of one recipe"),
     ],
 )
@@ -97,7 +97,7 @@ def test_settings_override_and_their_mistakes(tmp_path: Path) -> None:
     assert (recipe.data.size, recipe.train.optimizer.lr, recipe.name) == ((288, 144), 1e-3, "mine")
     assert "--set: data.size" in refusal(path, "data.size=[288, 1]")
     assert "expected KEY=VALUE" in refusal(path, "train.epochs")
-    assert "has no keys below it" in refusal(path, "data.size.height=3")
+    assert "is a value and has no keys" in refusal(path, "data.size.height=3")
 
 
 def test_extends_one_level(tmp_path: Path) -> None:
@@ -140,7 +140,7 @@ def test_defaults_are_valid() -> None:
 
 def test_imagenet_weights_are_of_one_width(tmp_path: Path) -> None:
     path = write(tmp_path, "backbone: {width: 32}\n")
-    assert "weights fit width 64 only" in refusal(path)
+    assert "weights need width 64" in refusal(path)
     assert load(path, ["backbone.weights=mine.safetensors"]).backbone.width == 32
     assert load(path, ["backbone.weights=none"]).backbone.width == 32
 

@@ -74,7 +74,7 @@ def test_what_the_study_itself_gives_is_set_nowhere_else(
     text = f"start: {{recipe: quickstart}}\n{'set:' if shared else ''}\n{shared}{row}"
     with pytest.raises(RecipeError) as refused:
         load_study(write(tmp_path, text))
-    assert f"{where}: {key} would change nothing beside {by}, leave out" in str(refused.value)
+    assert f"{where}: {key} has no effect, because the study has {by}; remove it" in str(refused.value)
     if by == "start":
         load_study(write(tmp_path, text.replace("start: {recipe: quickstart}\n", "")))
 

@@ -126,8 +126,8 @@ def test_the_same_in_a_study(tmp_path: Path) -> None:
     path.write_text("seeds: [0, 01]\nset: {train.epochs: 1:30}\nrows:\n- {label: a, recipe: agw}\n")
     with pytest.raises(RecipeError) as caught:
         load_study(str(path))
-    assert "s.yaml:1: seeds.1: 01 is not" in caught.value.message
-    assert "s.yaml:2: set.train.epochs: 1:30 is not" in caught.value.message
+    assert "s.yaml:1: seeds.1: 01 has different values" in caught.value.message
+    assert "s.yaml:2: set.train.epochs: 1:30 has different values" in caught.value.message
     assert "2 mistakes" in caught.value.message
 
 

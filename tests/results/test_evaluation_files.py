@@ -17,10 +17,10 @@ from vireid_cli.results.evaluation import (
     StoredEvaluation,
     amend_evaluation,
     identify,
+    locked_evaluations,
     read_evaluation,
     stored_names,
     write_evaluation,
-    writing,
 )
 
 
@@ -146,11 +146,15 @@ def test_more_is_written_beside_its_own_figures_only(tmp_path: Path) -> None:
     amend_evaluation(tmp_path / "one", content)
     assert read_evaluation(tmp_path / "one", "again").content["against"] == against
     made(tmp_path / "one", 0.5)
-    with pytest.raises(DataError, match="in the meantime"):
+    with pytest.raises(DataError, match="another process has evaluated"):
         amend_evaluation(tmp_path / "one", content)
 
 
 def test_a_second_writer_is_refused(tmp_path: Path) -> None:
-    with writing(tmp_path), pytest.raises(DataError, match="another process") as caught, writing(tmp_path):
+    with (
+        locked_evaluations(tmp_path),
+        pytest.raises(DataError, match="another process") as caught,
+        locked_evaluations(tmp_path),
+    ):
         pass
     assert "Wait" in caught.value.hint

@@ -38,7 +38,7 @@ def test_round_trip(record: Path) -> None:
 
 def test_a_file_of_another_export_is_noticed(record: Path) -> None:
     (record.parent / "infrared.onnx").write_bytes(b"another")
-    with pytest.raises(DataError, match=r"infrared\.onnx is not the file") as caught:
+    with pytest.raises(DataError, match=r"infrared\.onnx does not match its hash") as caught:
         read_export(record)
     assert "vireid export onnx" in caught.value.hint
     (record.parent / "infrared.onnx").unlink()
@@ -49,7 +49,7 @@ def test_a_file_of_another_export_is_noticed(record: Path) -> None:
 @pytest.mark.parametrize(
     ("change", "words"),
     [
-        ({"files": {"../x": "0"}}, "no file name"),
+        ({"files": {"../x": "0"}}, "not a file name"),
         ({"files": []}, "files"),
         ({"layout": "both"}, "layout"),
         ({"version": 2}, "version"),

@@ -155,7 +155,7 @@ def test_whole_rows_are_drawn(tmp_path: Path) -> None:
     rows.append({"kind": "remark", "text": "of nobody's concern"})
     for row in rows:
         runs.append_row(run.log, row)
-    assert run.rows_to_draw() == rows
+    assert run.checked_log_rows() == rows
 
 
 @pytest.mark.parametrize("key", ["global_step", "lr", "loss", "losses"])
@@ -164,7 +164,7 @@ def test_a_row_that_lacks_something_is_named_by_its_line(tmp_path: Path, key: st
     runs.append_row(run.log, STEP)
     runs.append_row(run.log, {name: value for name, value in STEP.items() if name != key})
     with pytest.raises(DataError, match=rf"train\.jsonl:2: {key}: this key is missing"):
-        run.rows_to_draw()
+        run.checked_log_rows()
 
 
 @pytest.mark.parametrize(
@@ -183,7 +183,7 @@ def test_a_row_without_numbers_is_named_by_its_line(tmp_path: Path, row: dict, k
     run = RunFolder(tmp_path)
     runs.append_row(run.log, row)
     with pytest.raises(DataError, match=rf"train\.jsonl:1: {key}.*: expected"):
-        run.rows_to_draw()
+        run.checked_log_rows()
 
 
 def test_a_log_of_other_lines_is_damaged_and_a_cut_last_one_is_not(tmp_path: Path) -> None:
@@ -191,10 +191,10 @@ def test_a_log_of_other_lines_is_damaged_and_a_cut_last_one_is_not(tmp_path: Pat
     runs.append_row(run.log, STEP)
     with run.log.open("a", encoding="utf-8") as log:
         log.write('{"kind": "st')
-    assert run.rows_to_draw() == [STEP]
+    assert run.checked_log_rows() == [STEP]
     run.log.write_text('garbage\n{"x":\n', encoding="utf-8")
-    with pytest.raises(DataError, match=r"train\.jsonl: 2 of 2 lines are no rows"):
-        run.rows_to_draw()
+    with pytest.raises(DataError, match=r"train\.jsonl: 2 of 2 lines are not rows"):
+        run.checked_log_rows()
 
 
 def test_runs_in_a_folder_each_once_under_its_own_name(tmp_path: Path) -> None:

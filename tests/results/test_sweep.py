@@ -10,7 +10,7 @@ import pytest
 
 from vireid_cli.errors import UsageError
 from vireid_cli.recipe.schema import Recipe
-from vireid_cli.results.settings import ABSENT, settings_of, shown
+from vireid_cli.results.settings import ABSENT, format_value, settings_of
 from vireid_cli.results.sweep import Member, sweep_of, varying
 
 METRICS = ("mAP",)
@@ -63,7 +63,7 @@ def test_the_one_key_that_varies_is_found_and_seeds_are_averaged() -> None:
     assert second.metrics["mAP"].mean == pytest.approx(0.5)
     assert second.metrics["mAP"].std == pytest.approx(math.sqrt((0.09 + 0.01 + 0.16) / 2))
     assert found.numeric
-    assert (found.held, found.along, found.left_out) == ({}, (), 0)
+    assert (found.fixed, found.confounded, found.omitted) == ({}, (), 0)
 
 
 def test_several_keys_are_listed_and_one_thing_at_a_time_is_held() -> None:
@@ -75,7 +75,7 @@ def test_several_keys_are_listed_and_one_thing_at_a_time_is_held() -> None:
         sweep_of(members, None, METRICS)
     found = sweep_of(members, "weight", METRICS)
     assert [point.value for point in found.points] == [0.1, 0.5, 2.0]
-    assert (found.held, found.left_out) == ({"margin": 0.2}, 2)
+    assert (found.fixed, found.omitted) == ({"margin": 0.2}, 2)
     assert values(members, "margin") == [0.0, 0.2, 0.3]
 
 
@@ -85,10 +85,10 @@ def test_a_grid_has_to_be_cut_by_hand() -> None:
         UsageError, match=r"same weight differ in other keys(.|\n)*margin: 0, 0.2(.|\n)*--where margin=0"
     ):
         sweep_of(grid, "weight", METRICS)
-    assert values(grid, "weight", where=["margin=0.20"]) == [0.1, 1.0]
-    assert values(grid, where=["weight = 1e0"]) == [0.0, 0.2]
+    assert values(grid, "weight", conditions=["margin=0.20"]) == [0.1, 1.0]
+    assert values(grid, conditions=["weight = 1e0"]) == [0.0, 0.2]
     for wrong, said in (
-        ("margin=0.7", "No run has margin = 0.7(.|\n)*There is: 0, 0.2"),
+        ("margin=0.7", "No run has margin = 0.7(.|\n)*Existing values: 0, 0.2"),
         ("margin", "KEY=VALUE"),
         ("margn=1", "no recipe|No recipe(.|\n)*margin"),
     ):
@@ -104,7 +104,7 @@ def test_options_that_come_with_a_method_are_said() -> None:
     found = sweep_of(members, "method.name", METRICS)
     assert [point.value for point in found.points] == ["agw", "fdnm"]
     assert not found.numeric
-    assert found.along == ("method.options.wrt", "method.options.cnm.margin")
+    assert found.confounded == ("method.options.wrt", "method.options.cnm.margin")
     assert varying(members)["method.options.wrt"] == [ABSENT, True]
 
 
@@ -112,7 +112,7 @@ def test_most_values_are_held_even_where_each_has_one_run() -> None:
     members = [member(f"w{w}", weight=w) for w in (0.1, 0.5, 2.0)] + [member("m", weight=4.0, margin=0.3)]
     found = sweep_of(members, "weight", METRICS)
     assert [point.value for point in found.points] == [0.1, 0.5, 2.0]
-    assert (found.held, found.along) == ({"margin": 0.2}, ())
+    assert (found.fixed, found.confounded) == ({"margin": 0.2}, ())
 
 
 def test_recipes_by_name() -> None:
@@ -120,7 +120,7 @@ def test_recipes_by_name() -> None:
     assert sweep_of(members, None, METRICS).key == "margin"
     found = sweep_of(members, "name", METRICS)
     assert [point.value for point in found.points] == ["fdnm", "no-cnm"]
-    assert found.along == ("margin",)
+    assert found.confounded == ("margin",)
     with pytest.raises(UsageError, match=r"name is fdnm in all(.|\n)*margin: 0, 0.2"):
         sweep_of([member("a", margin=0.0), member("b")], "name", METRICS)
 
@@ -131,7 +131,7 @@ def test_figures_on_different_images_are_refused_where_both_are_taken() -> None:
     ]
     with pytest.raises(UsageError, match="differ in other keys"):
         sweep_of(members, "margin", METRICS)
-    assert values(members, "margin", where=["data.dataset=b"]) == [0, 1]
+    assert values(members, "margin", conditions=["data.dataset=b"]) == [0, 1]
     with pytest.raises(UsageError, match=r"different images, such as 0a and 0b(.|\n)*--dataset"):
         sweep_of(members, "data.dataset", METRICS, ["margin=0"])
 
@@ -154,9 +154,9 @@ def test_a_key_by_its_end_and_wrong_keys() -> None:
         UsageError, match=r"weight is 0.5 in all of the 2 runs(.|\n)*method.options.cnm.margin: 0, 0.1"
     ):
         sweep_of(members, "weight", METRICS)
-    with pytest.raises(UsageError, match=r"no metric 'rank-1'(.|\n)*Known: mAP"):
+    with pytest.raises(UsageError, match=r"have the metric 'rank-1'(.|\n)*Common metrics: mAP"):
         sweep_of(members, None, ("mAP", "rank-1"))
-    with pytest.raises(UsageError, match="nothing to sweep"):
+    with pytest.raises(UsageError, match="no key varies"):
         sweep_of([member("a"), member("b", seed=1)], None, METRICS)
 
 
@@ -164,15 +164,15 @@ def test_a_run_trained_twice_counts_once_and_values_of_kinds_stay_apart() -> Non
     twice = [member("a", 0.1, margin=0.1), member("b", 0.3, margin=0.1), member("c", 0.5, margin=0.2)]
     found = sweep_of(twice, None, METRICS)
     assert [point.metrics["mAP"].mean for point in found.points] == [0.3, 0.5]
-    assert found.left_out == 1
+    assert found.omitted == 1
     kinds = [member(str(i), margin=m) for i, m in enumerate((False, 0.0, None, "mean", [1, 2]))]
     assert len(values(kinds)) == 5
-    assert [shown(value) for value in values(kinds)] == ["0", "mean", "[1, 2]", "false", "null"]
+    assert [format_value(value) for value in values(kinds)] == ["0", "mean", "[1, 2]", "false", "null"]
 
 
 @pytest.mark.parametrize("name", ["train.seed", "seed"])
 def test_seeds_are_no_key_but_what_is_averaged_over(name: str) -> None:
     members = [member("a", margin=0.1), member("b", seed=1, margin=0.3)]
     for key, where in ((name, ()), (None, (f"{name}=1",))):
-        with pytest.raises(UsageError, match="seeds are what a sweep averages over"):
+        with pytest.raises(UsageError, match="a sweep averages over seeds"):
             sweep_of(members, key, METRICS, where)

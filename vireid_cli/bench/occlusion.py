@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from vireid_cli.data.decode import Decoder
-from vireid_cli.data.store import locate
+from vireid_cli.data.locate import locate
 from vireid_cli.engine.occlusion import ensure_library, people_of
 from vireid_cli.engine.session import Session
 from vireid_cli.occlusion.build import build_occluded

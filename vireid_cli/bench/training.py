@@ -14,7 +14,7 @@ from vireid_cli.bench.naive import measure_tree
 from vireid_cli.bench.timing import interleaved
 from vireid_cli.data.augment import apply, augment_batch, draw
 from vireid_cli.data.crop import crop_flip
-from vireid_cli.data.store import locate
+from vireid_cli.data.locate import locate
 from vireid_cli.engine.cost import IDENTITIES
 from vireid_cli.engine.embed import to_images
 from vireid_cli.engine.network import build_network, load_recipe

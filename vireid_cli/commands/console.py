@@ -25,7 +25,7 @@ from vireid_cli.printable import (
     printable_lines,
     shell_line,
 )
-from vireid_cli.results.wording import RENDERED
+from vireid_cli.results.formatting import RENDERED
 
 if TYPE_CHECKING:
     from vireid_cli.results.schema import EvaluationFile

@@ -242,14 +242,14 @@ def _training(name: str) -> list[str]:
 def summary_lines(prepared: Prepared) -> list[str]:
     """Summarize a preparation: images per camera, notes, skipped images, and speed, one line each."""
     lines: list[str] = []
-    if prepared.found is not None:
-        for count in prepared.found.counts:
+    if prepared.report is not None:
+        for count in prepared.report.counts:
             expected = f" (expected {count.expected:,})" if count.differs else ""
             lines.append(
                 f"camera {count.camid}  {count.modality:8}  {count.split:5}  "
                 f"{count.identities:4} identities  {count.images:6,} images{expected}"
             )
-        lines += [f"note: {note}" for note in prepared.found.notes]
+        lines += [f"note: {note}" for note in prepared.report.notes]
     lines += [f"skipped, unreadable: {path}" for path in prepared.bad]
     total = f"{prepared.images} images in {prepared.seconds:.1f} s"
     if prepared.rate:

@@ -8,8 +8,8 @@ from typing import Any
 from rich import box
 from rich.table import Table
 
+from vireid_cli.results.formatting import bounds, column_name, evaluation_title, percent
 from vireid_cli.results.schema import Against, Breakdown, EvaluationFile, Metric
-from vireid_cli.results.wording import bounds, column_name, evaluation_title, percent
 
 SHOWN = 10
 """Number of identities and queries in the printed breakdown; the file has more."""

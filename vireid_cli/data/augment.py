@@ -1,13 +1,12 @@
 """Batched augmentation on the device: crop with padding, flip, grey, channel exchange, random linear.
 
-The draws of a batch are one table of uniform numbers from an explicit generator (``draw``), and
-applying them is deterministic (``apply``). The table has the same columns whatever is switched on, so
-switching one augmentation on leaves the draws of the others as they were. Pixels stay uint8 through
-crop and flip and become floats in [0, 1] once. There is no loop over images and, on an accelerator, no
-synchronisation with the host.
+``draw`` converts one table of uniform numbers from an explicit generator to random decisions, and ``apply``
+applies them deterministically. The columns of the table do not depend on the options, so enabling one
+augmentation does not change the draws of the others. Pixels are uint8 during crop and flip and then become
+floats in [0, 1]. There is no loop over images and, on an accelerator, no synchronisation with the host.
 
-Order: crop, flip, grey or channel exchange, random linear; random erasing is handed over as masks, and
-what happens to colours after normalising as channel weights.
+Order: crop, flip, grey or channel exchange, random linear. Random erasing is returned as masks, and channel
+exchange after normalising as channel weights; the network applies both.
 """
 
 from __future__ import annotations
@@ -20,35 +19,35 @@ import torch
 from torch import Tensor
 
 from vireid_cli.data import random_linear
-from vireid_cli.data.crop import change_struck, crop_flip
-from vireid_cli.data.rectangles import WIDTH, Rectangles, rectangles, whole
+from vireid_cli.data.crop import change_selected, crop_flip
+from vireid_cli.data.rectangles import WIDTH, Rectangles, rectangles, uniform_integers
 from vireid_cli.recipe.augmentation import Augment
 from vireid_cli.types import LUMINANCE, Erasure, Exchange, Modality, Size
 
 CAJ_LUMINANCE = (0.2989, 0.5870, 0.1140)
-"""The same as CAJ's released code rounds them, after normalising."""
+"""Grey weights as rounded by CAJ's released code, applied after normalising."""
 
 _TOP, _LEFT, _FLIP, _GREY, _EXCHANGE, _CHANNEL = range(6)
 _BETA = slice(6, 9)
 _LINEAR = slice(9, 9 + WIDTH)
 _ERASE = slice(9 + WIDTH, 9 + 2 * WIDTH)
 COLUMNS = 9 + 2 * WIDTH
-"""Uniform numbers drawn for each image."""
+"""Number of uniform numbers per image."""
 
 
 @dataclass(frozen=True, slots=True)
 class Draws:
-    """What happens to each of B images.
+    """Random decisions for B images.
 
     Attributes:
         top: (B,) int64, first row of the crop in the padded image.
-        left: (B,) int64.
-        flip: (B,) bool, mirrored after cropping.
-        mixed: (B,) bool, the three channels become one and the same; None: colours stay.
-        weights: (B, 3) weights of R, G, B in that one channel; None: colours stay.
+        left: (B,) int64, first column of the crop.
+        flip: (B,) bool, whether to mirror after cropping.
+        mixed: (B,) bool, whether to replace the three channels by one weighted sum, or None.
+        weights: (B, 3) weights of R, G, B in the sum, or None.
         linear: Rectangles of random linear, or None.
-        gain: (B, 3) Beta(0.5, 0.5) numbers that each channel's maximum becomes; None without linear.
-        further: More rectangles of random linear with their gains, applied one after another.
+        gain: (B, 3) Beta(0.5, 0.5) numbers, the new maximum of each channel in the rectangle, or None.
+        further: Further rectangles of random linear with their gains, applied in order.
         erase: Rectangles of random erasing, or None.
     """
 
@@ -71,15 +70,15 @@ def draw(
     generator: torch.Generator,
     device: torch.device | None = None,
 ) -> Draws:
-    """Draw what happens to ``count`` images of one modality.
+    """Draw the random decisions for ``count`` images of one modality.
 
     Args:
-        count: B.
+        count: Number B of images.
         size: (H, W) in pixels, before cropping.
         options: Probabilities and ranges.
-        modality: Grey has a probability for each; channel exchange is for visible images only.
-        generator: Every number comes from it; on the CPU it gives the same draws for any device.
-        device: Of the images; None: the generator's.
+        modality: Selects the probability of grey; channel exchange applies to visible images only.
+        generator: Source of all random numbers. A CPU generator makes the draws independent of the device.
+        device: Device of the images, by default that of the generator.
     """
     table = torch.rand((count, COLUMNS), generator=generator, device=generator.device)
     uniform = table.to(device or generator.device, non_blocking=True)  # (B, COLUMNS)
@@ -93,12 +92,12 @@ def draw(
             uniform[:, _LINEAR], options.linear, options.linear_area, random_linear.ASPECT, size
         )
         gain = arcsine(uniform[:, _BETA])
-    if options.erase.strikes:
+    if options.erase.enabled:
         law, chance = options.erase, options.erase.chance(modality is Modality.INFRARED)
         erase = rectangles(uniform[:, _ERASE], chance, law.area, law.aspect, size)
     return Draws(
-        top=whole(uniform[:, _TOP], rows + 1),
-        left=whole(uniform[:, _LEFT], columns + 1),
+        top=uniform_integers(uniform[:, _TOP], rows + 1),
+        left=uniform_integers(uniform[:, _LEFT], columns + 1),
         flip=uniform[:, _FLIP] < options.flip,
         mixed=mixed,
         weights=weights,
@@ -109,19 +108,19 @@ def draw(
 
 
 def cropped_size(size: Size, options: Augment) -> Size:
-    """(H, W) of augmented images whose prepared size is ``size``."""
+    """Return (H, W) after augmentation of images of the prepared ``size``."""
     return options.crop or size
 
 
 def arcsine(uniform: Tensor) -> Tensor:
-    """Beta(0.5, 0.5) numbers from uniform ones: sin²(πu/2), the inverse of its distribution."""
+    """Convert uniform numbers to Beta(0.5, 0.5) by the inverse distribution function, sin²(πu/2)."""
     return torch.sin(uniform * (math.pi / 2)) ** 2
 
 
 def _mix(uniform: Tensor, options: Augment, modality: Modality) -> tuple[Tensor | None, Tensor | None]:
-    """Which images lose their colours, (B,), and the channel weights, (B, 3); None: no such option is on.
+    """Draw the images that lose their colours, (B,), and the channel weights, (B, 3); None if disabled.
 
-    Grey comes first: exchanging equal channels changes nothing, so it wins where both are drawn.
+    If grey and exchange are both drawn, grey applies, because exchanging equal channels has no effect.
     """
     visible = modality is Modality.VISIBLE
     grey = options.visible_grey if visible else options.infrared_grey
@@ -129,7 +128,7 @@ def _mix(uniform: Tensor, options: Augment, modality: Modality) -> tuple[Tensor 
     if grey == 0.0 and exchange == 0.0:
         return None, None
     greyed = uniform[:, _GREY] < grey  # (B,)
-    channel = whole(uniform[:, _CHANNEL], 3)
+    channel = uniform_integers(uniform[:, _CHANNEL], 3)
     columns = [
         torch.where(greyed, weight, (channel == i).to(uniform.dtype)) for i, weight in enumerate(LUMINANCE)
     ]
@@ -141,8 +140,8 @@ def apply(images: Tensor, draws: Draws, options: Augment) -> Tensor:
 
     Args:
         images: (B, H, W, 3) uint8, or (B, 3, H, W) in channels-last memory.
-        draws: What happens to each; ``erase`` is not applied here.
-        options: ``pad``, ``pad_value`` and ``crop``.
+        draws: Decisions for each image; ``erase`` is not applied.
+        options: Uses ``pad``, ``pad_value`` and ``crop``.
 
     Returns:
         (B, 3, H', W') float32 in [0, 1], channels-last memory.
@@ -153,45 +152,45 @@ def apply(images: Tensor, draws: Draws, options: Augment) -> Tensor:
     )
     pixels = cut.to(torch.float32).div_(255)  # (B, H, W, 3)
     if draws.mixed is not None and draws.weights is not None:
-        pixels = change_struck(pixels, draws.mixed, one_channel, draws.weights)
+        pixels = change_selected(pixels, draws.mixed, one_channel, draws.weights)
     if draws.linear is not None and draws.gain is not None:
-        for struck, gain in ((draws.linear, draws.gain), *draws.further):
-            masks = struck.masks((pixels.shape[1], pixels.shape[2]))[:, 0]  # (B, H, W)
-            pixels = change_struck(pixels, struck.height > 0, stretch, masks, gain)
+        for drawn, gain in ((draws.linear, draws.gain), *draws.further):
+            masks = drawn.masks((pixels.shape[1], pixels.shape[2]))[:, 0]  # (B, H, W)
+            pixels = change_selected(pixels, drawn.height > 0, stretch, masks, gain)
     return pixels.permute(0, 3, 1, 2)  # (B, 3, H, W) in channels-last memory
 
 
 def one_channel(pixels: Tensor, weights: Tensor) -> Tensor:
-    """Replace the channels by one weighted sum of them: (B, H, W, 3), (B, 3) → (B, H, W, 3).
+    """Replace the channels by their weighted sum: (B, H, W, 3), (B, 3) → (B, H, W, 3).
 
-    Written as sums of products: a matrix product may be rounded to ten bits on an accelerator.
+    Not a matrix product, because accelerators may round its operands to ten bits.
     """
     red, green, blue = (pixels[..., c] * weights[:, c, None, None] for c in range(3))  # (B, H, W) each
     return _interleave([red + green + blue] * 3)
 
 
 def stretch(pixels: Tensor, masks: Tensor, gain: Tensor) -> Tensor:
-    """Inside the mask, bring each channel's maximum to its gain (random linear; SEPG's release).
+    """Scale each channel inside the mask so that its maximum equals the gain (random linear, SEPG's release).
 
     Args:
         pixels: (B, H, W, 3) in [0, 1].
         masks: (B, H, W) bool.
-        gain: (B, 3); one number a channel is our reading of the release.
+        gain: (B, 3). One number per channel is this package's reading of the release.
 
     Returns:
         (B, H, W, 3); a channel that is black inside the mask stays black.
     """
     planes = []
-    for c in range(3):  # a plane at a time: the channels are only three values side by side
+    for c in range(3):  # contiguous planes are faster than three adjacent values
         plane = pixels[..., c]
-        most = torch.where(masks, plane, 0.0).amax(dim=(1, 2))  # (B,)
-        factor = gain[:, c] / most.clamp_min(1 / 255)  # the smallest grey level that is not black
+        maximum = torch.where(masks, plane, 0.0).amax(dim=(1, 2))  # (B,)
+        factor = gain[:, c] / maximum.clamp_min(1 / 255)  # the smallest grey level that is not black
         planes.append(plane * torch.where(masks, factor[:, None, None], 1.0))
     return _interleave(planes)
 
 
 def _interleave(planes: list[Tensor]) -> Tensor:
-    """Three planes (B, H, W) as (B, H, W, 3); stacking them would copy value by value."""
+    """Interleave three planes (B, H, W) to (B, H, W, 3); ``torch.stack`` would copy value by value."""
     pixels = planes[0].new_empty((*planes[0].shape, 3))
     for c, plane in enumerate(planes):
         pixels[..., c] = plane
@@ -204,9 +203,9 @@ class Augmented(NamedTuple):
     Attributes:
         visible: Visible images.
         infrared: Infrared images.
-        erase: Masks of random erasing; None: it is off.
-        second: The second view of the visible images; None: there is none.
-        exchange: Channel weights after normalising; None: no such option is on.
+        erase: Masks of random erasing, or None if disabled.
+        second: Second view of the visible images, or None.
+        exchange: Channel weights after normalising, or None if disabled.
     """
 
     visible: Tensor
@@ -219,13 +218,13 @@ class Augmented(NamedTuple):
 def augment_batch(
     visible: Tensor, infrared: Tensor, options: Augment, generator: torch.Generator
 ) -> Augmented:
-    """Augment both halves of a batch and the second view, drawn independently in that order.
+    """Augment both modalities of a batch and the second view, with independent draws in this order.
 
     Args:
         visible: (B, H, W, 3) uint8, or (B, 3, H, W) in channels-last memory.
-        infrared: The same.
-        options: What is switched on.
-        generator: Of every draw.
+        infrared: Images in the same format.
+        options: Augmentation options.
+        generator: Source of all random numbers.
     """
     size: Size = (visible.shape[1], visible.shape[2])
     if visible.shape[-1] != 3:
@@ -251,7 +250,7 @@ def augment_batch(
 
 
 def _repeated(draws: Draws, size: Size, options: Augment, generator: torch.Generator) -> Draws:
-    """The draws with further rectangles of random linear; drawn last, so that no other draw moves."""
+    """Add further rectangles of random linear; drawn last, so that they do not change other draws."""
     assert draws.linear is not None
     assert draws.gain is not None
     shape = (len(draws.gain), random_linear.MOST - 1, 3 + WIDTH)
@@ -262,7 +261,7 @@ def _repeated(draws: Draws, size: Size, options: Augment, generator: torch.Gener
 
 
 def _exchanged(infrared: Tensor, options: Augment, generator: torch.Generator) -> Exchange | None:
-    """Channel weights of infrared images and of the second view, drawn after all of each view alone."""
+    """Draw channel weights of infrared images and of the second view, after the draws of all views."""
     law = options.exchange
     if not (law.second or law.infrared or law.infrared_grey):
         return None
@@ -273,20 +272,20 @@ def _exchanged(infrared: Tensor, options: Augment, generator: torch.Generator) -
 
 
 def late_weights(uniform: Tensor, exchange: float, grey: float) -> Tensor:
-    """Weights of the channels in the one that replaces them; zeros where an image keeps its colours.
+    """Draw the weights of the channels in the channel that replaces them (CAJ's ``ChannelAdapGray``).
 
-    CAJ's ``ChannelAdapGray``: with probability ``exchange`` one of the channels, each as
-    likely; else with probability ``grey`` the luminance.
+    With probability ``exchange`` one of the channels, each equally likely; otherwise with probability
+    ``grey`` the luminance.
 
     Args:
-        uniform: (3, B) in [0, 1): whether to exchange, which channel, whether grey.
-        exchange: Probability.
-        grey: Probability, of those not exchanged.
+        uniform: (3, B) in [0, 1): decision to exchange, channel, decision for grey.
+        exchange: Probability of an exchange.
+        grey: Probability of grey for images without an exchange.
 
     Returns:
-        (B, 3).
+        (B, 3) weights; zeros for images that keep their colours.
     """
-    exchanged, channel = uniform[0] < exchange, whole(uniform[1], 3)
+    exchanged, channel = uniform[0] < exchange, uniform_integers(uniform[1], 3)
     greyed = ~exchanged & (uniform[2] < grey)
     columns = [exchanged * (channel == c) + greyed * weight for c, weight in enumerate(CAJ_LUMINANCE)]
     return torch.stack(columns, dim=1)  # (B, 3)

@@ -1,4 +1,4 @@
-"""A user's choices about the pixels of a dataset, and the decoder that follows from them."""
+"""Decoding options of ``prepare``, and the decoder that results from them."""
 
 from __future__ import annotations
 
@@ -18,25 +18,25 @@ from vireid_cli.types import Progress, RecordTable
 
 @dataclass(frozen=True, slots=True)
 class Choices:
-    """Choices about the pixels; None: as the store has it, else the dataset's usual way.
+    """Decoding options; None keeps the store's value or, without a store, uses the dataset's default.
 
     Attributes:
         depth: Rule for 16-bit images: ``auto``, ``full`` or ``LOW:HIGH``.
-        upright: Whether EXIF orientation is obeyed.
+        upright: Whether to apply the EXIF orientation.
     """
 
     depth: str | None = None
     upright: bool | None = None
 
     def __post_init__(self) -> None:
-        """Raise ``UsageError`` for a depth of another form, before any image is read."""
+        """Raise ``UsageError`` for an invalid depth, before any image is read."""
         if self.depth is not None:
             parse_depth(self.depth)
 
 
 CHOICES = Choices()
 Jobs = Callable[[str], Progress]
-"""Makes a listener for the progress of a named job."""
+"""Function that creates a progress callback for a named job."""
 
 
 def decoder_for(
@@ -48,28 +48,28 @@ def decoder_for(
     workers: int,
     progress: Progress | None,
 ) -> Decoder:
-    """The decoder of a preparation; measured ranges are kept while the images are the same.
+    """Return the decoder of a dataset; ranges of 16-bit images are measured only if the images changed.
 
     Args:
         records: The images.
-        sizes: (N,) their files' sizes in bytes.
-        info: Of the store to write.
-        known: Of the store as it is.
-        choices: Of the user.
-        workers: Threads.
-        progress: Of measuring 16-bit images.
+        sizes: (N,) file sizes in bytes.
+        info: Description of the store to write.
+        known: Description of the existing store, or None.
+        choices: Options of the user.
+        workers: Number of threads.
+        progress: Callback for the measuring of 16-bit images.
 
     Raises:
-        UsageError: A choice that an occluded tree has made already.
+        UsageError: The dataset is an occluded tree, which has a fixed decoder, and ``choices`` is not empty.
     """
-    made = info.provenance.occlusion.get("decoder")
-    if made is not None:
+    fixed = info.provenance.occlusion.get("decoder")
+    if fixed is not None:
         if choices != CHOICES:
             raise UsageError(
-                f"--depth and --exif were decided when {info.root} was written.",
-                "Leave them out, or write the occluded tree again from a base prepared with other choices.",
+                f"--depth and --exif have no effect on {info.root}: its images are already decoded.",
+                "Remove these options, or write the occluded tree from a base prepared with them.",
             )
-        return Decoder.of_json(made)
+        return Decoder.of_json(fixed)
     before = known.decoder if known and known.decoder.depth != UNRECORDED else None
     usual = Decoder(upright=obeys_exif(info.dataset), depth=AUTO)
     depth = choices.depth or (before or usual).depth
@@ -81,7 +81,7 @@ def decoder_for(
 
 
 def _same_images(records: RecordTable, sizes: np.ndarray, info: StoreInfo, known: StoreInfo) -> bool:
-    """Whether a store was made from these images, by their records and the sizes of their files."""
+    """Whether a store contains these images, judged by records and file sizes."""
     bad = {entry["path"] for entry in known.bad}
     kept = np.array([path not in bad for path in records.paths.tolist()], dtype=bool)
     mark = fingerprint(info.dataset, info.provenance, records.take(kept), sizes[kept], known.decoder)

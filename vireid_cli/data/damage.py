@@ -1,4 +1,4 @@
-"""Damage of trees that this toolkit wrote: files that differ from their recorded hash, or are missing."""
+"""Detection of damage in generated trees: changed and missing files."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from vireid_cli.reading import read_text
 
 RENDERED_SUMS = "vireid-rendered.sha256"
 OCCLUSION_LINES = "vireid-occlusion.jsonl"
-"""Files with the hashes of a rendered and of an occluded tree."""
+"""Hash lists of a rendered tree and of an occluded tree."""
 
 
 def refuse_damaged(dataset: str, root: Path) -> None:
-    """Refuse a rendered or occluded tree that is not as it was written; real datasets have no hashes.
+    """Refuse a rendered or occluded tree with changed or missing files; real datasets have no hashes.
 
     Raises:
-        DataError: Files differ or are missing; names the first and the command that repairs them.
+        DataError: Files differ or are missing; the message names the first ones and the repair command.
     """
     provenance = read_provenance(root)
     expected = _expected(root, provenance)
@@ -32,13 +32,13 @@ def refuse_damaged(dataset: str, root: Path) -> None:
         details = [f"{len(changed)} changed ({first(changed, 3)})"] if changed else []
         details += [f"{len(missing)} missing ({first(missing, 3)})"] if missing else []
         raise DataError(
-            f"the {kind} dataset at {root} is not as it was written: files {', '.join(details)}",
+            f"the {kind} dataset at {root} is damaged: files {', '.join(details)}",
             f"Repair it: {_repair(dataset, root, provenance)}",
         )
 
 
 def _expected(root: Path, provenance: Provenance) -> dict[str, str] | None:
-    """Hash of each file by its path; None where none were recorded, as by earlier versions."""
+    """Recorded hashes by path; None for trees of earlier versions, which recorded none."""
     if not provenance.occlusion:
         return sums.read_sums(root / RENDERED_SUMS, provenance.manifest.get("files_sha256"))
     path = root / OCCLUSION_LINES
@@ -51,5 +51,5 @@ def _expected(root: Path, provenance: Provenance) -> dict[str, str] | None:
 def _repair(dataset: str, root: Path, provenance: Provenance) -> str:
     if provenance.occlusion:
         base = provenance.occlusion["from"]
-        return f"vireid prepare occluded --from {base} --root {root}, with the options of the first time"
+        return f"vireid prepare occluded --from {base} --root {root}, with the original options"
     return rendering_command(dataset, provenance.manifest, root)

@@ -1,8 +1,8 @@
-"""Decode image files into 8-bit RGB: the only place where pixels of a dataset are made.
+"""Decoding of image files to 8-bit RGB; all images of datasets are decoded by this module.
 
-A ``Decoder`` holds the two choices that a file leaves open: whether its EXIF orientation is obeyed, and
-which values of a 16-bit image become black and white. Everything that shows or embeds images of a dataset
-uses the decoder that is recorded in its store, so all of them see the same pixels.
+A ``Decoder`` has two options: whether to apply the EXIF orientation, and the range of 16-bit samples. The
+store of a dataset records its decoder. All code that shows or embeds images of the dataset uses this decoder,
+and so works on the same pixels.
 """
 
 from __future__ import annotations
@@ -25,16 +25,16 @@ from vireid_cli.types import Modality
 __all__ = ["FULL", "BadImage", "Decoder", "Range", "decode", "load"]
 
 Range = tuple[int, int]
-"""Values of 16-bit samples that become 0 and 255; those between are scaled linearly, others clipped."""
+"""16-bit values that map to 0 and 255; values between are scaled linearly, others clipped."""
 
 FULL: Range = (0, 65_535)
-"""The whole range: samples are divided by 256, rounded down."""
+"""The full range: samples are divided by 256, rounded down."""
 
 UNRECORDED = ""
-"""``Decoder.depth`` of a store that an earlier version wrote."""
+"""``Decoder.depth`` of stores of earlier versions, which did not record it."""
 
 FILE_LIMIT = reading.GIB
-"""Bytes of an image file."""
+"""Largest image file in bytes."""
 
 _COLOUR = cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION
 _AS_STORED = cv2.IMREAD_UNCHANGED | cv2.IMREAD_IGNORE_ORIENTATION
@@ -42,13 +42,13 @@ _AS_STORED = cv2.IMREAD_UNCHANGED | cv2.IMREAD_IGNORE_ORIENTATION
 
 @dataclass(frozen=True, slots=True)
 class Decoder:
-    """How image files of a dataset become pixels.
+    """Decoder of the image files of a dataset.
 
     Attributes:
-        upright: Whether EXIF orientation is obeyed; the field's readers do not.
-        depth: The rule for 16-bit images as requested: ``auto``, ``full`` or ``LOW:HIGH``.
-        visible: Range of 16-bit visible images; None: the dataset has none.
-        infrared: Range of 16-bit infrared images; None: the dataset has none.
+        upright: Whether to apply the EXIF orientation; published code does not.
+        depth: Requested rule for 16-bit images: ``auto``, ``full`` or ``LOW:HIGH``.
+        visible: Range of 16-bit visible images, or None if the dataset has none.
+        infrared: Range of 16-bit infrared images, or None if the dataset has none.
     """
 
     upright: bool = False
@@ -57,7 +57,7 @@ class Decoder:
     infrared: Range | None = None
 
     def range_of(self, modality: Modality | None) -> Range:
-        """The range of 16-bit images of a modality, of any where it is None; ``FULL`` if none is set."""
+        """Return the range of 16-bit images of a modality, or of either one for None; default ``FULL``."""
         ranges = {Modality.VISIBLE: self.visible, Modality.INFRARED: self.infrared}
         if modality is not None:
             return ranges[modality] or FULL
@@ -66,15 +66,15 @@ class Decoder:
     def decode(
         self, data: bytes, modality: Modality | None = None, header: Header | None = None
     ) -> np.ndarray:
-        """Pixels of an encoded image, (h, w, 3) uint8 RGB.
+        """Decode an image to (h, w, 3) uint8 RGB.
 
         Args:
-            data: The whole file.
-            modality: Of the image; None: not known.
-            header: Of the file, if it has been inspected already.
+            data: Content of the file.
+            modality: Modality of the image, or None if unknown.
+            header: Header of the file; None reads it.
 
         Raises:
-            BadImage: Truncated, damaged, or of a form that is not read; the text is the reason.
+            BadImage: The image is truncated, damaged, or of an unsupported format; the message is the reason.
         """
         header = header or inspect(data)
         pixels = samples(data, header)
@@ -85,34 +85,34 @@ class Decoder:
         return _upright(pixels, header.orientation) if self.upright else pixels
 
     def mark(self, header: Header, modality: Modality | None) -> str:
-        """The choices that took effect on a file; empty for an upright image of 8 bits."""
-        turned = f" orientation {header.orientation}" if self.upright and header.orientation != 1 else ""
+        """Text of the options that affect a file; empty for an upright 8-bit image."""
+        orientation = f" orientation {header.orientation}" if self.upright and header.orientation != 1 else ""
         low, high = self.range_of(modality)
-        return turned + (f" range {low}:{high}" if header.bits == 16 else "")
+        return orientation + (f" range {low}:{high}" if header.bits == 16 else "")
 
     @property
     def differences(self) -> list[str]:
-        """The choices that differ from the field's usual reading, as text for fingerprints; often none."""
-        turned = ["EXIF orientation obeyed"] if self.upright else []
+        """Texts for fingerprints about options that differ from published code; usually empty."""
+        oriented = ["EXIF orientation obeyed"] if self.upright else []
         scaled = [
             f"16-bit {modality} {'/256' if ends == FULL else f'{ends[0]}:{ends[1]}'}"
             for modality, ends in (("visible", self.visible), ("infrared", self.infrared))
             if ends is not None
         ]
-        return turned + scaled
+        return oriented + scaled
 
     def as_json(self) -> dict[str, Any]:
-        """The decoder as JSON, for ``of_json``."""
+        """Convert to JSON values, for ``of_json``."""
         ranges = {"visible": self.visible, "infrared": self.infrared}
         listed = {name: None if ends is None else list(ends) for name, ends in ranges.items()}
         return {"upright": self.upright, "depth": self.depth, **listed}
 
     @staticmethod
     def of_json(content: Any) -> Decoder:
-        """The decoder that a store's description holds; None, of an earlier version: nothing was recorded.
+        """Convert from JSON values; None, from a store of an earlier version, has the depth ``UNRECORDED``.
 
         Raises:
-            TypeError, ValueError, KeyError: ``content`` is of another form.
+            TypeError, ValueError, KeyError: ``content`` is invalid.
         """
         if content is None:
             return Decoder(depth=UNRECORDED)
@@ -129,10 +129,10 @@ def _ends(low: int, high: int) -> Range:
 
 
 def load(path: Path) -> bytes:
-    """Content of an image file.
+    """Read an image file.
 
     Raises:
-        BadImage: It is missing, not a regular file, too large, or can't be read.
+        BadImage: The file is missing, not a regular file, too large, or unreadable.
     """
     try:
         return reading.read_bytes(path, limit=FILE_LIMIT)
@@ -141,22 +141,25 @@ def load(path: Path) -> bytes:
 
 
 def decode(data: bytes, modality: Modality | None = None) -> np.ndarray:
-    """Pixels of an encoded image, (h, w, 3) uint8 RGB, as stored; see ``Decoder.decode``."""
+    """Decode an image to (h, w, 3) uint8 RGB with the default decoder; see ``Decoder.decode``."""
     return Decoder().decode(data, modality)
 
 
 def samples(data: bytes, header: Header) -> np.ndarray:
-    """Samples of an encoded image as stored: (h, w, 3) uint8 RGB; 16-bit ones uint16, (h, w) where grey.
+    """Decode the stored samples of an image, without orientation and scaling.
 
     Args:
-        data: The whole file.
-        header: Of the file.
+        data: Content of the file.
+        header: Header of the file.
+
+    Returns:
+        (h, w, 3) uint8 RGB for 8-bit images; (h, w, 3) RGB or (h, w) grey uint16 for 16-bit images.
 
     Raises:
-        BadImage: It can't be decoded, or has transparent pixels, whose colour is undefined.
+        BadImage: The image can't be decoded, or has transparent pixels.
         MemoryError: The process has too little memory.
     """
-    if header.orientation_at and header.orientation != 1:  # OpenCV's TIFF reader always obeys it
+    if header.orientation_at and header.orientation != 1:  # OpenCV's TIFF reader always applies it
         changed = bytearray(data)
         struct.pack_into("<H" if header.little_endian else ">H", changed, header.orientation_at, 1)
         data = bytes(changed)
@@ -181,13 +184,13 @@ def samples(data: bytes, header: Header) -> np.ndarray:
 
 
 def _refuse_little_memory(header: Header) -> None:
-    """Raise ``MemoryError`` if an image of this size has no room: OpenCV then gives up without a reason."""
+    """Raise ``MemoryError`` if memory is insufficient for the image; OpenCV fails without a reason then."""
     np.empty((header.height, header.width, 12), np.uint8)
 
 
 @lru_cache(maxsize=8)
 def _table(low: int, high: int) -> np.ndarray:
-    """(65536,) uint8: grey level of each 16-bit sample."""
+    """Table of the 8-bit level of each 16-bit sample, (65536,) uint8."""
     values = np.arange(FULL[1] + 1)
     if (low, high) == FULL:
         levels = values >> 8
@@ -199,7 +202,7 @@ def _table(low: int, high: int) -> np.ndarray:
 
 
 def _upright(pixels: np.ndarray, orientation: int) -> np.ndarray:
-    """Turn and mirror (h, w, 3) as an EXIF orientation, 1 to 8, asks for."""
+    """Rotate and mirror (h, w, 3) pixels according to an EXIF orientation, 1 to 8."""
     if orientation in (3, 4, 6, 7):
         pixels = pixels[::-1]
     if orientation in (2, 3, 7, 8):

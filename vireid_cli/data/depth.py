@@ -1,14 +1,14 @@
-"""The range of 16-bit images: one for all images of a modality, measured in a pass over the whole dataset.
+"""Value range of 16-bit images: one range per modality, measured over the whole dataset.
 
-A thermal camera's counts fill a small part of 16 bits; divided by 256 they would become a handful of grey
+The values of a thermal camera cover a small part of 16 bits; divided by 256 they would become a few grey
 levels. The rule ``auto``:
 
-- Samples that are 8-bit values in disguise (all multiples of 256, or of 257) keep the whole range.
-- Else LOW and HIGH are the 0.1 % and 99.9 % percentiles (nearest rank) of all samples of the modality's
-  16-bit images. The values 0 and 65535, which mark missing and saturated pixels, are left out of both.
-- If LOW to HIGH covers half of the 16 bits or more, the images have the whole range (``full``).
+- If all samples are multiples of 256 or of 257, they are 8-bit values, and the range is the full one.
+- Otherwise LOW and HIGH are the 0.1 % and 99.9 % percentiles (nearest rank) of all samples of the modality's
+  16-bit images. The values 0 and 65535, which mark missing and saturated pixels, are excluded.
+- If LOW to HIGH covers at least half of the 16 bits, the range is the full one.
 
-``full`` divides by 256; ``LOW:HIGH`` sets the range by hand, for both modalities.
+``full`` divides by 256; ``LOW:HIGH`` is a fixed range for both modalities.
 """
 
 from __future__ import annotations
@@ -29,20 +29,20 @@ from vireid_cli.types import Modality, Progress, RecordTable
 
 AUTO, WHOLE = "auto", "full"
 LOWEST, HIGHEST = 0.001, 0.999
-"""Percentiles that ``auto`` scales from and to."""
+"""Percentiles of the range in the rule ``auto``."""
 
 _VALUES = FULL[1] + 1
 _CHUNK = 64
 
 
 def parse_depth(text: str) -> Range | None:
-    """The range that a rule names; None for ``auto``.
+    """Parse a depth rule to its range; None for ``auto``.
 
     Args:
         text: ``auto``, ``full`` or ``LOW:HIGH`` with 0 ≤ LOW < HIGH ≤ 65535.
 
     Raises:
-        UsageError: It is none of these.
+        UsageError: The text is not a depth rule.
     """
     if text == AUTO:
         return None
@@ -65,23 +65,23 @@ def choose_decoder(
     pool: ThreadPoolExecutor,
     progress: Progress | None = None,
 ) -> Decoder:
-    """The decoder of a dataset: looks for 16-bit images and, for ``auto``, measures their ranges.
+    """Build the decoder of a dataset: detects 16-bit images and, for ``auto``, measures their ranges.
 
     Args:
         records: The images.
-        root: Their root.
+        root: Root of their paths.
         depth: ``auto``, ``full`` or ``LOW:HIGH``.
-        upright: Whether EXIF orientation is obeyed.
-        pool: Reads files.
-        progress: Called with (16-bit images measured, 16-bit images).
+        upright: Whether to apply the EXIF orientation.
+        pool: Threads that read files.
+        progress: Callback with (measured 16-bit images, all 16-bit images).
 
     Raises:
-        UsageError: ``depth`` is of another form.
+        UsageError: ``depth`` is not a depth rule.
     """
     fixed = parse_depth(depth)
     paths = [root / path for path in records.paths.tolist()]
     parts = [paths[first : first + _CHUNK] for first in range(0, len(paths), _CHUNK)]
-    deep = np.fromiter((one for part in pool.map(_deep, parts) for one in part), bool, len(paths))
+    deep = np.fromiter((one for part in pool.map(_are_16_bit, parts) for one in part), bool, len(paths))
     ranges: dict[str, Range | None] = {}
     done, total = 0, int(deep.sum())
     for modality in Modality:
@@ -89,7 +89,7 @@ def choose_decoder(
         ranges[modality.value] = fixed if len(rows) else None
         if len(rows) and fixed is None:
             counts = np.zeros(_VALUES, np.int64)
-            for one in _counted([paths[row] for row in rows], pool):
+            for one in _histograms([paths[row] for row in rows], pool):
                 counts += one
                 done += 1
                 if progress:
@@ -99,37 +99,37 @@ def choose_decoder(
 
 
 def decoder_of_files(paths: Sequence[Path]) -> Decoder:
-    """The decoder of single image files: EXIF orientation obeyed, one range over all of 16 bits."""
-    deep = [path for path in paths if is_deep(path)]
+    """Build the decoder of single image files: applies EXIF orientation, one range for all 16-bit images."""
+    deep = [path for path in paths if is_16_bit(path)]
     ends = range_of_counts(sum(map(count_samples, deep), np.zeros(_VALUES, np.int64))) if deep else None
     return Decoder(True, AUTO, ends, ends)
 
 
-def _counted(paths: list[Path], pool: ThreadPoolExecutor) -> Iterator[np.ndarray]:
-    """The histogram of each file; few wait at a time, however many files there are."""
+def _histograms(paths: list[Path], pool: ThreadPoolExecutor) -> Iterator[np.ndarray]:
+    """Yield the histogram of each file; at most ``_CHUNK`` are in memory."""
     rest = iter(paths)
-    while some := list(islice(rest, _CHUNK)):
-        yield from pool.map(count_samples, some)
+    while chunk := list(islice(rest, _CHUNK)):
+        yield from pool.map(count_samples, chunk)
 
 
-def _deep(paths: list[Path]) -> list[bool]:
-    return [is_deep(path) for path in paths]
+def _are_16_bit(paths: list[Path]) -> list[bool]:
+    return [is_16_bit(path) for path in paths]
 
 
-def is_deep(path: Path) -> bool:
-    """Whether a file is an image of 16 bits; False where it can't be read, which decoding will report."""
+def is_16_bit(path: Path) -> bool:
+    """Whether a file is a 16-bit image; False for unreadable files, which decoding reports later."""
     try:
         with reading.open_regular(path) as file:
             head = file.read(png.HEAD)
             if head[:4] in tiff.MARKS:
                 return inspect(head + file.read()).bits == 16
-            return png.is_deep(head)
+            return png.is_16_bit(head)
     except (VireidError, OSError, BadImage):
         return False
 
 
 def count_samples(path: Path) -> np.ndarray:
-    """(65536,) int64: how often each value occurs in a 16-bit image; zeros where it can't be read."""
+    """Histogram of a 16-bit image, (65536,) int64; zeros for 8-bit and unreadable images."""
     try:
         data = load(path)
         header = inspect(data)
@@ -142,10 +142,10 @@ def count_samples(path: Path) -> np.ndarray:
 
 
 def range_of_counts(counts: np.ndarray) -> Range:
-    """The range by the rule ``auto`` (see the module).
+    """Compute the range by the rule ``auto``; see the module's docstring.
 
     Args:
-        counts: (65536,) int64, how often each value occurs.
+        counts: (65536,) int64, histogram of all samples.
     """
     values = np.flatnonzero(counts)
     if not (values % 256).any() or not (values % 257).any():
@@ -162,7 +162,7 @@ def range_of_counts(counts: np.ndarray) -> Range:
 
 
 def depth_notes(decoder: Decoder) -> Iterator[str]:
-    """A sentence on the 16-bit images of each modality that has some."""
+    """Yield a note about the 16-bit images of each modality that has them."""
     origin = "0.1 % and 99.9 % of all their samples" if decoder.depth == AUTO else f"--depth {decoder.depth}"
     for modality, ends in ((Modality.VISIBLE, decoder.visible), (Modality.INFRARED, decoder.infrared)):
         if ends == FULL:

@@ -1,4 +1,4 @@
-"""What the disk answers: sizes of image files, and refusals to write, in plain words."""
+"""File sizes of datasets, and errors about full or read-only disks."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from vireid_cli.types import RecordTable
 
 
 def file_sizes_of(root: Path, records: RecordTable) -> np.ndarray:
-    """(N,) int64 size of each record's file in bytes, -1 if it is missing."""
+    """File sizes of the records in bytes, (N,) int64; -1 for missing files."""
     return np.array([_size_of(root / path) for path in records.paths.tolist()], dtype=np.int64)
 
 
@@ -27,8 +27,8 @@ def _size_of(path: Path) -> int:
 
 
 @contextmanager
-def explained(folder: Path) -> Iterator[None]:
-    """Explain a full or read-only disk as a ``DataError``."""
+def convert_disk_errors(folder: Path) -> Iterator[None]:
+    """Convert system errors about a full or read-only disk to ``DataError``."""
     try:
         yield
     except OSError as error:
@@ -38,7 +38,7 @@ def explained(folder: Path) -> Iterator[None]:
             raise DataError(
                 f"no space left for the store at {folder} ({free:.1f} GiB free)",
                 "Free some space, or choose another data directory, and run this again: "
-                "what is finished is kept.",
+                "finished images are kept.",
             ) from error
         if error.errno in (errno.EROFS, errno.EACCES, errno.EPERM):
             raise DataError(

@@ -1,4 +1,4 @@
-"""The rules of a protocol in plain words, from the settings alone: no data and no network needed."""
+"""Descriptions of protocols in sentences, from the settings alone, without data or a network."""
 
 from __future__ import annotations
 
@@ -19,62 +19,63 @@ _SIDES: dict[Direction, str] = {
 
 
 def explain(dataset: str, request: Request) -> list[str]:
-    """Say what an evaluation with these settings does, a sentence or two each.
+    """Describe an evaluation with these settings, one or two sentences per line.
 
     Raises:
-        UsageError: The dataset has no protocol here, or its protocol does not know a setting.
+        UsageError: No source has this name, or its protocol does not have a setting.
     """
     check(dataset, request)
     rule, merged = rule_of(dataset)
     lines = _FAMILIES[load_source(dataset).PROTOCOL](request)
     lines.append(f"Camera rule: {EXPLANATIONS[rule]}.")
     lines.append(
-        "CMC counts identities: in a ranking only an identity's best image keeps its place."
+        "CMC counts identities: only the best image of each identity counts in a ranking."
         if merged
         else "CMC counts images."
     )
     lines += [
-        "Rank-k is the share of queries whose first right match has rank at most k. AP is the mean, over a "
-        "query's matches, of matches so far / rank; mINP is matches / rank of the last one, averaged.",
-        "Queries without a legal match leave every mean. Equal scores rank in gallery order.",
+        "Rank-k is the share of queries with a correct match of rank at most k. AP is the mean, over a "
+        "query's matches, of the precision at the match's rank; mINP is the mean of matches / rank of the "
+        "last match.",
+        "Queries without a legal match are excluded from all means. Equal scores rank in gallery order.",
     ]
     if fars := fars_of(dataset):
         shown = ", ".join(f"{far:.1%}" for far in fars)
         lines.append(
             f"Verification rate at FAR {shown}: share of genuine pairs accepted at "
-            f"{FAR_READINGS[request.far or 'not-exceeded']}, false acceptance being counted over all "
-            "query-gallery pairs; nothing is interpolated."
+            f"{FAR_READINGS[request.far or 'not-exceeded']}. False acceptance is counted over all "
+            "query-gallery pairs, without interpolation."
         )
     lines.append(_decoding(dataset))
     lines.append(
-        "Similarity is the inner product of embeddings of unit length (cosine), in float64. No re-ranking, "
-        "no test-time averaging; where they are asked for, they stand in rows of their own."
+        "Similarity is the inner product of embeddings of unit length (cosine), in float64. Re-ranking and "
+        "test-time averaging are off by default; their results have separate rows."
     )
-    again = " A verification rate's threshold is set anew in each draw." if fars else ""
+    threshold = " Each replicate computes its own verification threshold." if fars else ""
     lines.append(
-        "Intervals: people are drawn again with replacement, with all their queries; galleries stay as drawn."
-        + again
+        "Intervals: bootstrap over identities with all their queries; galleries are not resampled."
+        + threshold
     )
     return lines
 
 
 def _decoding(dataset: str) -> str:
-    """How image files become pixels by default."""
-    turned = (
-        "EXIF orientation is obeyed (prepare --no-exif: not)"
+    """Describe the default decoding of image files."""
+    orientation = (
+        "EXIF orientation is applied (prepare --no-exif ignores it)"
         if obeys_exif(dataset)
-        else "EXIF orientation is not obeyed, as in the field's code (prepare --exif: it is)"
+        else "EXIF orientation is ignored, as in published code (prepare --exif applies it)"
     )
     return (
-        f"Images: {turned}. 16-bit images that fill a part of their range are scaled to 0-255 by one range "
-        "a modality, from the 0.1 % to the 99.9 % percentile of all samples (prepare --depth)."
+        f"Images: {orientation}. 16-bit images that use less than half of their range are scaled to 0-255 by "
+        "one range per modality, from the 0.1 % to the 99.9 % percentile of all samples (prepare --depth)."
     )
 
 
 def _sysu(request: Request) -> list[str]:
     if request.split == "val":
         return [
-            "Validation identities of SYSU-MM01 (99): all infrared images of camera 3 are queries, the "
+            "Validation identities of SYSU-MM01 (99): all infrared images of camera 3 are queries; the "
             "gallery is drawn from visible cameras 4 and 5.",
             _draw(request),
         ]
@@ -94,24 +95,22 @@ def _draw(request: Request) -> str:
     trials = TRIALS if request.trials is None else request.trials
     if request.draw == "official":
         return (
-            f"Draw 'official': the first numbers of each trial's row in rand_perm_cam.mat, {trials} trials; "
-            "the mean over trials is reported."
+            f"Draw 'official': the first numbers of each trial's row in rand_perm_cam.mat, {trials} trials. "
+            "The result is the mean over trials."
         )
     return (
-        f"Draw 'seeded', as most Python code: random.seed(trial) for trial 0 to {trials - 1}, identities in "
-        "order, cameras within, random.choice of the sorted files (ten shots: random.sample, which is ours); "
-        "the mean over trials is reported."
+        f"Draw 'seeded', as in most Python code: random.seed(trial) for trial 0 to {trials - 1}; for each "
+        "identity, then each camera, random.choice of the sorted files (for ten shots random.sample, which "
+        "is not published code). The result is the mean over trials."
     )
 
 
 def _regdb(request: Request) -> list[str]:
-    trial = (
-        f"trial {request.trial}" if request.trial is not None else "the trial that the model was trained on"
-    )
+    trial = f"trial {request.trial}" if request.trial is not None else "the trial of the model's training"
     return [
         f"RegDB, {trial} of ten: its 206 test identities, all ten images of each modality on both sides.",
         f"Direction: {_directions(request)}.",
-        "Each trial has a model of its own: a model of one trial has seen other trials' test identities. "
+        "Each trial has its own model: the training set of one trial contains test identities of others. "
         "Papers report the mean over ten models: vireid evaluate RUN1 … RUN10, or --trial all.",
     ]
 
@@ -122,11 +121,11 @@ def _llcm(request: Request) -> list[str]:
     drawn = f"random.seed(trial) for trial 0 to {trials - 1}"
     words = {
         "llcm-train": "all test images of one modality query one drawn image of each identity and camera of "
-        f"the other ({drawn}); the mean over trials is reported.",
-        "llcm-release": "what papers report. Infrared to visible: all infrared test images query one drawn "
-        "visible image of each identity and camera. Visible to infrared, as the dataset's released test code "
-        f"computes it: the drawn infrared images query all visible images ({drawn}). The mean over trials is "
-        "reported.",
+        f"the other ({drawn}). The result is the mean over trials.",
+        "llcm-release": "the protocol of papers. Infrared to visible: all infrared test images query one "
+        "drawn visible image of each identity and camera. Visible to infrared, as in the dataset's released "
+        f"test code: the drawn infrared images query all visible images ({drawn}). The result is the mean "
+        "over trials.",
         "llcm-full": "all test images of one modality query all of the other; nothing is drawn.",
     }
     return [f"LLCM, protocol '{protocol}': {words[protocol]}", f"Direction: {_directions(request)}."]
@@ -135,14 +134,14 @@ def _llcm(request: Request) -> list[str]:
 def _faces(request: Request) -> list[str]:
     return [
         "Faces: every infrared image of the test people queries all visible gallery images; nothing is "
-        "drawn. Who is tested stands in the protocol files faces/*.txt or the list file; papers' figures "
-        "stand beside ours only where the lists were not drawn here."
+        "drawn. The protocol files faces/*.txt or the list file define the test people. The metrics are "
+        "comparable with those of papers only with the papers' lists, not with generated ones."
     ]
 
 
 def _folder(request: Request) -> list[str]:
-    where = _directions(request) if request.directions else "each that has images on both sides"
-    return [f"A folder of your own: all query images against all gallery images. Direction: {where}."]
+    directions = _directions(request) if request.directions else "each with images on both sides"
+    return [f"A folder of your own: all query images against all gallery images. Direction: {directions}."]
 
 
 def _directions(request: Request) -> str:

@@ -1,9 +1,8 @@
-"""Protocol files of face datasets: who is trained on, who stands in the gallery, who is a probe.
+"""Protocol files of face datasets: lists of training, gallery and probe images.
 
-``<root>/faces/{train,gallery,probe}.txt``, a line an image: its path under the root and the person's number,
-separated by blanks or tabs; lines that begin with # are remarks. Where they are absent, ``prepare`` writes
-them once from the layout that it finds; from then on they are read, so that a paper's lists can be put in
-their place.
+``<root>/faces/{train,gallery,probe}.txt`` have one line per image: path under the root and person number,
+separated by blanks or tabs. Lines that start with # are comments. If the files are absent, ``prepare`` writes
+them from the layout; later it reads them, so a user can replace them by the lists of a paper.
 """
 
 from __future__ import annotations
@@ -21,61 +20,61 @@ from vireid_cli.types import Modality, Record
 
 FOLDER = "faces"
 LISTS = {"train": "train", "gallery": "gallery", "probe": "query"}
-"""Name of a list → split of its images."""
+"""Split of the images by name of the list."""
 
 DRAWN = "# drawn by vireid from the layout; put a paper's list in its place"
-"""First line of a list that no paper gave: metrics under it stand beside nobody's."""
+"""First line of generated lists; their metrics are not comparable with those of papers."""
 OURS = f"{FOLDER}/*.txt were drawn from the layout: under a paper's own lists figures may differ"
-"""The note on such lists."""
+"""Note about generated lists, part of the fingerprint."""
 
 Draw = Callable[[list[Record]], list[Record]]
-"""All images of a layout → those of the protocol, with their splits."""
+"""Function that selects the protocol's images from all images of a layout and assigns their splits."""
 
 
 def scan_faces(
-    root: Path, modality_of: Callable[[str], Modality | None], walk: Callable[[], layout.Found], draw: Draw
+    root: Path, modality_of: Callable[[str], Modality | None], collect: Callable[[], layout.Walk], draw: Draw
 ) -> Scan:
-    """Read the protocol files, after writing them where none is there.
+    """Read the protocol files; writes them first if all are absent.
 
     Args:
-        root: The dataset's root.
-        modality_of: A path under the root → its modality; None: it can't be told.
-        walk: Finds every image of the layout.
-        draw: Chooses the protocol's images; called only where the files are absent.
+        root: Root of the dataset.
+        modality_of: Function from a path under the root to its modality, None if the path has none.
+        collect: Function that collects all images of the layout.
+        draw: Selects the protocol's images; called only if the files are absent.
 
     Raises:
-        DataError: Some of the three files are missing, a line can't be read or names no file, a person is
-            trained on and tested on, or the files can't be written.
+        DataError: One or two of the three files are missing, a line is invalid or names a missing file, a
+            person occurs in training and test, or the files can't be written.
     """
     paths = {name: root / FOLDER / f"{name}.txt" for name in LISTS}
-    found, notes = walk(), []
+    walk, notes = collect(), []
     absent = [path for path in paths.values() if not path.is_file()]
     if absent and len(absent) < len(paths):
         raise DataError(
             f"protocol files missing: {layout.first(absent)}",
-            f"Put them beside the others, or delete {root / FOLDER} to have all three written anew.",
+            f"Add them to the others, or delete {root / FOLDER}; prepare then writes all three.",
         )
     if absent:
-        found.table(root, "the layout that the source's description shows")
-        _write(paths, draw(found.records))
+        walk.table(root, "the layout that the source's description shows")
+        _write(paths, draw(walk.records))
         notes.append(f"wrote {FOLDER}/train.txt, gallery.txt, probe.txt: put a paper's lists in their place")
     listed = [
         record for name, path in paths.items() for record in _read(root, path, LISTS[name], modality_of)
     ]
     if any(reading.read_text(path).startswith(DRAWN) for path in paths.values()):
         notes.append(OURS)
-    unlisted = len({record.path for record in found.records} - {record.path for record in listed})
+    unlisted = len({record.path for record in walk.records} - {record.path for record in listed})
     if unlisted:
         notes.append(f"{unlisted} images in no list of {FOLDER}/, ignored")
-    table = layout.Found(listed).table(root, f"images named by {FOLDER}/*.txt")
+    table = layout.Walk(listed).table(root, f"images named by {FOLDER}/*.txt")
     layout.refuse_overlap(table, root / FOLDER, "A person is either in train.txt or in the other two.")
     _refuse_both_sides(listed, root / FOLDER)
-    notes += [*found.notes(), *layout.lacking(table)]
+    notes += [*walk.notes(), *layout.missing_modalities(table)]
     return Scan(table, ScanReport(layout.count(table), tuple(notes), read_provenance(root)), None)
 
 
 def _refuse_both_sides(records: list[Record], folder: Path) -> None:
-    """Refuse images that are both gallery and probe: each would find itself."""
+    """Refuse images in gallery and probes, because each would match itself."""
     sides = {split: {record.path for record in records if record.split == split} for split in LISTS.values()}
     if both := sides["gallery"] & sides["query"]:
         raise DataError(
@@ -85,7 +84,7 @@ def _refuse_both_sides(records: list[Record], folder: Path) -> None:
 
 
 def _write(paths: dict[str, Path], records: list[Record]) -> None:
-    """Write the three lists, each sorted by path; all of them or none."""
+    """Write the three lists, sorted by path; deletes all of them if one can't be written."""
     texts = {}
     for name, path in paths.items():
         lines = sorted(f"{record.path} {record.pid}" for record in records if record.split == LISTS[name])
@@ -104,8 +103,8 @@ def _write(paths: dict[str, Path], records: list[Record]) -> None:
             path.unlink(missing_ok=True)
         raise DataError(
             error.message,
-            f"The lists belong beside the images. If {folder.parent} can't be written, make another with "
-            "a link to each of its folders (ln -s), and prepare that: --root THERE.",
+            f"The lists belong beside the images. If {folder.parent} is read-only, create another folder "
+            "with a link to each of its folders (ln -s), and prepare that one: --root FOLDER.",
         ) from error
 
 
@@ -115,7 +114,7 @@ def _read(
     split: str,
     modality_of: Callable[[str], Modality | None],
 ) -> list[Record]:
-    """Records of one list."""
+    """Read the records of one list."""
     records, missing = [], []
     listed: dict[str, int] = {}
     for number, line in listing.read_lines(path, "a line an image: <path> <person>"):
@@ -124,7 +123,7 @@ def _read(
         text, label = listing.name_and_label(line)
         name, pid = listing.normalise(text.replace("\\", "/")), parse_id(label)
         modality = modality_of(name) if name else None
-        fix = f"Fix or delete the line, or delete {path.parent} to have the lists written anew."
+        fix = f"Fix or delete this line, or delete {path.parent}; prepare then writes new lists."
         if name is None or pid is None or modality is None:
             raise DataError(
                 f"{path}:{number}: '{shorten(line, layout.LONGEST)}' can't be read: expected "
@@ -132,14 +131,14 @@ def _read(
                 fix,
             )
         if name in listed:
-            raise DataError(f"{path}:{number}: {name} is listed in line {listed[name]} already", fix)
+            raise DataError(f"{path}:{number}: {name} is already listed in line {listed[name]}", fix)
         listed[name] = number
         if not (root / name).is_file():
             missing.append(name)
         records.append(Record(name, pid, modality.code + 1, modality, split))
     if missing:
         raise DataError(
-            f"{path} names {len(missing)} images that are not there: {layout.first(missing)}",
-            f"Unpack the dataset again, or delete {path.parent} to have the lists written anew.",
+            f"{path} names {len(missing)} images that do not exist: {layout.first(missing)}",
+            f"Unpack the dataset again, or delete {path.parent}; prepare then writes new lists.",
         )
     return records

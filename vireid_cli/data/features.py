@@ -1,4 +1,4 @@
-"""Embeddings or distances in somebody's ``.npz`` file, checked array by array."""
+"""Reader of embeddings or distances in a user's ``.npz`` file; checks every array."""
 
 from __future__ import annotations
 
@@ -15,18 +15,18 @@ LABELS = ("q_pids", "g_pids", "q_camids", "g_camids")
 FEATURES = ("q_feat", "g_feat")
 DISTANCE = "distance"
 UNIT_TOLERANCE = 1e-3
-"""Rows whose norm lies within this of 1 count as unit length (float16 rounds by 5e-4)."""
+"""Tolerance of norms of unit length; float16 rounds by 5e-4."""
 
 
 @dataclass(frozen=True, slots=True)
 class FeatureFile:
-    """What a file holds: Q queries against G gallery images, by features or by distances.
+    """Content of a file: Q queries and G gallery images with features or distances.
 
     Attributes:
-        query, gallery: Embeddings as they stand in the file; width 0 where distances are given.
-        distance: (Q, G), lower is closer; None where features are given.
-        norms: Smallest and largest length of a feature row as found in the file; None for distances.
-        normalised: Whether the rows were brought to unit length on reading.
+        query, gallery: Embeddings; their width is 0 in a file of distances.
+        distance: (Q, G), lower is closer; None in a file of features.
+        norms: Smallest and largest norm of the feature rows in the file; None for distances.
+        normalised: Whether ``read_features`` normalised the rows.
     """
 
     query: Embeddings
@@ -37,27 +37,27 @@ class FeatureFile:
 
     @property
     def q_pids(self) -> np.ndarray:
-        """The queries' persons, (Q,)."""
+        """Person numbers of the queries, (Q,)."""
         return self.query.pids
 
     @property
     def g_pids(self) -> np.ndarray:
-        """The gallery images' persons, (G,)."""
+        """Person numbers of the gallery images, (G,)."""
         return self.gallery.pids
 
     @property
     def q_camids(self) -> np.ndarray:
-        """The queries' cameras, (Q,)."""
+        """Camera numbers of the queries, (Q,)."""
         return self.query.camids
 
     @property
     def g_camids(self) -> np.ndarray:
-        """The gallery images' cameras, (G,)."""
+        """Camera numbers of the gallery images, (G,)."""
         return self.gallery.camids
 
     @property
     def distance_name(self) -> str:
-        """What is compared, in words for a fingerprint."""
+        """Description of the scores for a fingerprint."""
         if self.norms is None:
             return "distances as given in the file"
         if self.normalised:
@@ -71,26 +71,26 @@ class FeatureFile:
         """Compute the (Q, G) scores, higher is better: inner products in float64, or minus the distances."""
         if self.distance is not None:
             return -self.distance
-        # float64: two files with the same embeddings give the same metrics on every machine
+        # float64: the same embeddings have the same metrics on every machine
         return self.query.features.astype(np.float64) @ self.gallery.features.astype(np.float64).T
 
 
 def read_features(
     path: Path, *, normalise: bool = False, query_modality: Modality = Modality.INFRARED
 ) -> FeatureFile:
-    """Read and check a file of features or distances; nothing in it is unpickled.
+    """Read and check a file of features or distances; nothing is unpickled.
 
-    Features are taken as they are: rows are brought to unit length only if asked. Where the file has a
-    ``distance`` array, it is used in place of features.
+    A ``distance`` array takes precedence over features. Features are not normalised by default.
 
     Args:
-        path: A ``.npz`` file.
-        normalise: Divide each feature row by its length.
-        query_modality: What the queries are; the gallery is the other modality.
+        path: Path of an ``.npz`` file.
+        normalise: Whether to divide each feature row by its norm.
+        query_modality: Modality of the queries; the gallery has the other one.
 
     Raises:
         UsageError: The file does not exist.
-        DataError: It is no ``.npz`` file, lacks arrays, or they are of wrong shape or kind, or not finite.
+        DataError: The file is not an ``.npz`` file or lacks arrays, or an array has a wrong shape or type or
+            values that are not finite.
     """
     path = Path(path)
     arrays = npz.load(path, (*LABELS, *FEATURES, DISTANCE))
@@ -122,7 +122,7 @@ def read_features(
 
 
 def _same_length(labels: dict[str, np.ndarray], queries: int, gallery: int, path: Path) -> None:
-    """Refuse pids and camids that differ in number, and empty sides."""
+    """Refuse pids and camids of different lengths, and empty sides."""
     for side, number in (("q", queries), ("g", gallery)):
         if len(labels[f"{side}_camids"]) != number:
             raise DataError(
@@ -136,13 +136,13 @@ def _same_length(labels: dict[str, np.ndarray], queries: int, gallery: int, path
 def _lengths(
     q_feat: np.ndarray, g_feat: np.ndarray, normalise: bool, path: Path
 ) -> tuple[np.ndarray, np.ndarray, tuple[float, float]]:
-    """Range of the row norms, and the rows, brought to unit length if asked."""
+    """Return the rows, normalised if requested, and the range of their original norms."""
     q_norm, g_norm = npz.norms(q_feat), npz.norms(g_feat)
     low, high = min(q_norm.min(), g_norm.min()), max(q_norm.max(), g_norm.max())
     if low == 0.0:
         raise DataError(
-            f"{path} has feature rows that are all zero: every score of theirs would be a tie.",
-            "Leave these images out, or find out why the network gives nothing for them.",
+            f"{path} has feature rows that are all zero: all their scores would be equal.",
+            "Remove these images, or find out why the network returns zeros for them.",
         )
     if normalise:
         q_feat = q_feat.astype(np.float64) / q_norm[:, None]

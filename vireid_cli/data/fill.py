@@ -1,7 +1,7 @@
-"""Fill the rows of a size: a pool of threads decodes, one writer writes, bad images are collected.
+"""Decoding of all images of a size: a pool of threads decodes, one writer writes.
 
-The decoder, the resizer and the hash release the interpreter's lock. At most twice as many chunks as
-there are threads wait to be written, so memory does not grow with the dataset.
+Decoding, resizing and hashing release the interpreter lock. The number of decoded chunks in memory is at most
+twice the number of threads, so memory does not grow with the dataset.
 """
 
 from __future__ import annotations
@@ -19,26 +19,25 @@ import torch
 
 from vireid_cli.data.decode import BadImage, Decoder, load
 from vireid_cli.data.formats import inspect
-from vireid_cli.data.pixels import KnownRows, Making, PixelFiles, digest, source_digest
+from vireid_cli.data.pixel_writer import PixelWriter
+from vireid_cli.data.pixels import KnownRows, PixelFiles, digest, source_digest
 from vireid_cli.data.resize import resize
 from vireid_cli.processors import cores
 from vireid_cli.types import RESIZE, Modality, Progress, RecordTable, Resize, Size
 
-"""Called with (rows done, rows in all)."""
-
 CHUNK = 16
-"""Images that a thread takes at once."""
+"""Number of images per task of a thread."""
 
 
 @dataclass(slots=True)
 class Work:
-    """Tally of one pass over the rows.
+    """Counts of one pass over the rows.
 
     Attributes:
-        resumed: Rows finished before and found intact.
-        copied: Rows whose source file was known.
-        decoded: Rows decoded.
-        bad: Row → why its image can't be read.
+        resumed: Number of intact rows of an interrupted preparation.
+        copied: Number of rows copied from an earlier preparation.
+        decoded: Number of decoded rows.
+        bad: Reason by row of unreadable images.
     """
 
     resumed: int = 0
@@ -49,7 +48,7 @@ class Work:
 
 @dataclass(frozen=True, slots=True)
 class _Image:
-    """One image to decode: its row, its file and its modality."""
+    """An image to decode."""
 
     row: int
     path: Path
@@ -58,19 +57,19 @@ class _Image:
 
 @dataclass(frozen=True, slots=True)
 class _Row:
-    """One finished row on its way to disk; ``pixels`` is None for a bad image, ``why`` says why."""
+    """A row to write; an unreadable image has no pixels and a reason."""
 
     row: int
     pixels: np.ndarray | None
     pixel_hash: bytes = b""
     source_hash: bytes = b""
     copied: bool = False
-    why: str = ""
+    reason: str = ""
 
 
 @contextmanager
 def decoders(workers: int) -> Iterator[ThreadPoolExecutor]:
-    """A pool of threads whose libraries use one thread each: the pool is the parallelism."""
+    """Open a pool of decoding threads; limits OpenCV and torch to one thread each during the block."""
     before = cv2.getNumThreads(), torch.get_num_threads()
     cv2.setNumThreads(1)
     pool = ThreadPoolExecutor(
@@ -87,10 +86,10 @@ def decoders(workers: int) -> Iterator[ThreadPoolExecutor]:
 def decode_files(
     paths: list[Path], size: Size, rule: Resize = RESIZE, workers: int | None = None
 ) -> np.ndarray:
-    """Decode and resize image files with all processors: (N, height, width, 3) uint8 RGB, in memory.
+    """Decode and resize image files on several threads: (N, height, width, 3) uint8 RGB.
 
     Raises:
-        BadImage: One can't be read.
+        BadImage: An image can't be read.
     """
     pixels, decoder = np.empty((len(paths), *size, 3), dtype=np.uint8), Decoder()
 
@@ -104,59 +103,59 @@ def decode_files(
 
 
 def fill(
-    made: Making,
+    writer: PixelWriter,
     records: RecordTable,
     root: Path,
     decoder: Decoder,
     workers: int,
     progress: Progress | None,
 ) -> Work:
-    """Write every row that is not finished yet; bad images are collected, not raised.
+    """Write all unfinished rows; unreadable images are collected, not raised.
 
     Args:
-        made: The size in the making.
-        records: One a row.
-        root: Where their files are.
-        decoder: How files become pixels.
-        workers: Threads.
-        progress: Called after each chunk.
+        writer: Writer of the pixel files.
+        records: Records of the rows.
+        root: Root of the image files.
+        decoder: Decoder of the image files.
+        workers: Number of threads.
+        progress: Callback with (finished rows, all rows), called after each chunk.
     """
-    work, count = Work(), made.count
-    known = KnownRows.of(made.files)
+    work, count = Work(), writer.count
+    known = KnownRows.of(writer.files)
     pending: deque[Future[list[_Row]]] = deque()
     with decoders(workers) as pool:
-        done = _finished(made, pool)
+        done = _finished(writer, pool)
         work.resumed = int(done.sum())
         todo = np.flatnonzero(~done)
-        tell = progress or (lambda *_: None)
-        tell(work.resumed, count)
+        report = progress or (lambda *_: None)
+        report(work.resumed, count)
         for chunk in np.split(todo, range(CHUNK, len(todo), CHUNK)):
             images = [_Image(row, root / records.paths[row], records.modality(row)) for row in chunk.tolist()]
-            pending.append(pool.submit(_make_rows, images, made.files, known, decoder))
+            pending.append(pool.submit(_read_rows, images, writer.files, known, decoder))
             if len(pending) > 2 * workers:
-                _write(made, pending.popleft().result(), work)
-                tell(work.resumed + work.decoded + work.copied + len(work.bad), count)
+                _write(writer, pending.popleft().result(), work)
+                report(work.resumed + work.decoded + work.copied + len(work.bad), count)
         while pending:
-            _write(made, pending.popleft().result(), work)
-        tell(count, count)
+            _write(writer, pending.popleft().result(), work)
+        report(count, count)
     return work
 
 
-def _finished(made: Making, pool: ThreadPoolExecutor) -> np.ndarray:
-    """(N,) bool: rows written before and found intact."""
-    done = np.zeros(made.count, dtype=bool)
-    written = made.written()
-    for intact in pool.map(made.intact, np.array_split(written, max(1, len(written) // 256))):
+def _finished(writer: PixelWriter, pool: ThreadPoolExecutor) -> np.ndarray:
+    """(N,) bool: written rows with pixels that match their hash."""
+    done = np.zeros(writer.count, dtype=bool)
+    written = writer.written()
+    for intact in pool.map(writer.intact, np.array_split(written, max(1, len(written) // 256))):
         done[intact] = True
     return done
 
 
-def _make_rows(images: list[_Image], files: PixelFiles, known: KnownRows, decoder: Decoder) -> list[_Row]:
-    """Read, hash, and copy or decode some images; runs in a thread."""
-    return [_make_row(image, files, known, decoder) for image in images]
+def _read_rows(images: list[_Image], files: PixelFiles, known: KnownRows, decoder: Decoder) -> list[_Row]:
+    """Read and hash images, then copy known pixels or decode; runs in a thread."""
+    return [_read_row(image, files, known, decoder) for image in images]
 
 
-def _make_row(image: _Image, files: PixelFiles, known: KnownRows, decoder: Decoder) -> _Row:
+def _read_row(image: _Image, files: PixelFiles, known: KnownRows, decoder: Decoder) -> _Row:
     try:
         data = load(image.path)
         header = inspect(data)
@@ -167,14 +166,14 @@ def _make_row(image: _Image, files: PixelFiles, known: KnownRows, decoder: Decod
             pixels = resize(decoder.decode(data, image.modality, header), files.size, files.resize)
         return _Row(image.row, pixels, digest(pixels), source_hash, copied)
     except BadImage as error:
-        return _Row(image.row, None, why=str(error))
+        return _Row(image.row, None, reason=str(error))
 
 
-def _write(made: Making, rows: list[_Row], work: Work) -> None:
+def _write(writer: PixelWriter, rows: list[_Row], work: Work) -> None:
     for row in rows:
         if row.pixels is None:
-            work.bad[row.row] = row.why
+            work.bad[row.row] = row.reason
             continue
-        made.write(row.row, row.pixels, row.pixel_hash, row.source_hash)
+        writer.write(row.row, row.pixels, row.pixel_hash, row.source_hash)
         work.copied += row.copied
         work.decoded += not row.copied

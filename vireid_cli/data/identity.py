@@ -1,4 +1,4 @@
-"""Names of a dataset and of its identities: titles, marks of fingerprints, hashes of the people in it."""
+"""Identification of a dataset and its people: titles, marks for fingerprints, hashes of identities."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from vireid_cli.data import store as stores
 from vireid_cli.data.decode import UNRECORDED, Decoder
 from vireid_cli.data.depth import AUTO, choose_decoder
 from vireid_cli.data.fill import decoders
+from vireid_cli.data.locate import locate
 from vireid_cli.data.provenance import Provenance, dials_text
 from vireid_cli.data.sources import load_source, obeys_exif
 from vireid_cli.data.store import Store
@@ -22,14 +23,14 @@ from vireid_cli.processors import cores
 from vireid_cli.types import RecordTable
 
 TRAINING_SPLITS = ("train", "val")
-"""Splits that papers train on."""
+"""Splits of the training identities in papers."""
 
 
 def is_prepared(dataset: str, data_dir: Path) -> bool:
     """Whether a store of the dataset exists, real or rendered.
 
     Raises:
-        UsageError: No source of that name.
+        UsageError: No source has this name.
     """
     load_source(dataset)
     folders = (stores.store_folder(data_dir, dataset, rendered) for rendered in (False, True))
@@ -38,15 +39,15 @@ def is_prepared(dataset: str, data_dir: Path) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class People:
-    """A dataset's images as files.
+    """The image files of a dataset.
 
     Attributes:
-        records: One row an image.
-        root: What their paths are relative to.
-        title: The dataset's name, marked where it is rendered.
-        dataset: The source's name.
-        provenance: Real, or rendered with its manifest.
-        decoder: How the files become pixels: as in the store, where it is prepared.
+        records: One row per image.
+        root: Root of the paths in ``records``.
+        title: Display name of the dataset; rendered data are marked.
+        dataset: Name of the source.
+        provenance: Origin of the images: real, rendered or occluded.
+        decoder: Decoder of the files, that of the store if the dataset is prepared.
     """
 
     records: RecordTable
@@ -62,46 +63,45 @@ class People:
 
 
 def find_people(dataset: str, data_dir: Path) -> People:
-    """A dataset's records and where its files are, prepared or not.
+    """Find the image files of a dataset, prepared or not.
 
     Raises:
-        UsageError: It is neither prepared nor there.
+        UsageError: The dataset is neither prepared nor in the data directory.
         DataError: Its layout is incomplete.
     """
     if is_prepared(dataset, data_dir):
         store = stores.open_store(data_dir, dataset)
         info = store.info
         return People(store.records, info.root, store_title(store), dataset, info.provenance, info.decoder)
-    located = stores.locate(dataset, data_dir)
-    found = records_file.scan(dataset, located.root)
-    provenance = found.report.provenance
-    title = _title(dataset, provenance)
-    decoder = usual_decoder(dataset, found.records, located.root, provenance)
-    return People(found.records, located.root, title, dataset, provenance, decoder)
+    located = locate(dataset, data_dir)
+    scan = records_file.scan(dataset, located.root)
+    title, provenance = _title(dataset, scan.report.provenance), scan.report.provenance
+    decoder = default_decoder(dataset, scan.records, located.root, provenance)
+    return People(scan.records, located.root, title, dataset, provenance, decoder)
 
 
 def decoder_of(
     dataset: str, data_dir: Path, root: Path, records: RecordTable, provenance: Provenance
 ) -> Decoder:
-    """How the files under a root become pixels: as in the store, if that was made from this root."""
+    """Decoder of the files under a root: that of the store if it has this root, otherwise the default."""
     if is_prepared(dataset, data_dir):
         info = stores.open_store(data_dir, dataset).info
         if info.root == root.resolve() and info.decoder.depth != UNRECORDED:
             return info.decoder
-    return usual_decoder(dataset, records, root, provenance)
+    return default_decoder(dataset, records, root, provenance)
 
 
-def usual_decoder(dataset: str, records: RecordTable, root: Path, provenance: Provenance) -> Decoder:
-    """The decoder that ``prepare`` chooses for a dataset without options; 16-bit images are measured."""
-    made = provenance.occlusion.get("decoder")
-    if made is not None:
-        return Decoder.of_json(made)
+def default_decoder(dataset: str, records: RecordTable, root: Path, provenance: Provenance) -> Decoder:
+    """Build the decoder of ``prepare`` without options; measures the range of 16-bit images."""
+    fixed = provenance.occlusion.get("decoder")
+    if fixed is not None:
+        return Decoder.of_json(fixed)
     with decoders(cores()) as pool:
         return choose_decoder(records, root, AUTO, obeys_exif(dataset), pool)
 
 
 def store_title(store: Store) -> str:
-    """The dataset's name as people know it, with the mark of a rendered one."""
+    """Display name of a store's dataset; rendered data are marked."""
     return _title(store.info.dataset, store.info.provenance)
 
 
@@ -114,12 +114,12 @@ def _title(dataset: str, provenance: Provenance) -> str:
 
 
 def marks(store: Store) -> dict[str, Any]:
-    """What every fingerprint says of the data: whose it is, and that rendered data are rendered."""
-    found: dict[str, Any] = {"dataset": store_title(store), "data": store.info.fingerprint[:12]}
+    """Keys about the data in every fingerprint: dataset, rendering, occlusion, decoding, skipped images."""
+    values: dict[str, Any] = {"dataset": store_title(store), "data": store.info.fingerprint[:12]}
     if store.rendered:
         manifest = store.info.provenance.manifest
         dials = dials_text(manifest)
-        found["rendered"] = ", ".join(
+        values["rendered"] = ", ".join(
             [
                 f"version {manifest['version']}",
                 f"seed {manifest['seed']}",
@@ -129,16 +129,16 @@ def marks(store: Store) -> dict[str, Any]:
         )
     occlusion = store.info.provenance.occlusion
     if occlusion:
-        found["occlusion"] = occlusion_text(occlusion)
+        values["occlusion"] = occlusion_text(occlusion)
     if choices := store.info.decoder.differences:
-        found["decoding"] = "; ".join(choices)
+        values["decoding"] = "; ".join(choices)
     if store.info.bad:
-        found["images_left_out"] = len(store.info.bad)
-    return found
+        values["images_left_out"] = len(store.info.bad)
+    return values
 
 
 def occlusion_text(mark: Mapping[str, Any]) -> str:
-    """What was put before the people: preset, probabilities, seed and library, on one line."""
+    """Describe an occlusion on one line: preset, probabilities, seed and library."""
     policy, library = mark["policy"], mark["library"]
     trial = f"trial {mark['trial']}, " if mark.get("trial") else ""
     chances = ", ".join(f"{role} {policy[f'{role}_p']:g}" for role in ("train", "query", "gallery"))
@@ -150,7 +150,7 @@ def occlusion_text(mark: Mapping[str, Any]) -> str:
 
 
 def describe(store: Store) -> dict[str, Any]:
-    """The data's part of ``environment.json``."""
+    """Return the keys about the data in ``environment.json``."""
     return {
         **marks(store),
         "fingerprint": store.info.fingerprint,
@@ -184,12 +184,12 @@ def known_identities(store: Store, pids: np.ndarray, tokens: Collection[str]) ->
 
 
 def training_identities(dataset: str) -> int | None:
-    """Identities that papers train on; None: the dataset has no published split."""
+    """Number of training identities in papers; None for datasets without a published split."""
     return getattr(load_source(dataset), "TRAINING_IDENTITIES", None)
 
 
 def official_tokens(dataset: str) -> list[str]:
-    """Hashes of a real dataset's official training identities; empty: only its own files list them."""
+    """Hashes of a real dataset's official training identities; empty if only its own files list them."""
     source = load_source(dataset)
     if not hasattr(source, "training_pids"):
         return []
@@ -197,7 +197,7 @@ def official_tokens(dataset: str) -> list[str]:
 
 
 def stored_tokens(dataset: str, data_dir: Path, trial: int) -> list[str]:
-    """Hashes of the training identities of a prepared real dataset; empty: it is not prepared."""
+    """Hashes of the training identities of a real dataset; empty if it is not prepared."""
     if not is_prepared(dataset, data_dir):
         return []
     store = stores.open_store(data_dir, dataset)

@@ -1,7 +1,7 @@
-"""Numbers of people and cameras, read from names, lists and arrays: one parser for all of them.
+"""Parser of person and camera numbers in names, lists and arrays.
 
-A number is written in the digits 0 to 9 and fits into int64. ``str.isdigit`` and ``int`` also take
-superscripts and the digits of other scripts, and have no limit.
+A number consists of the digits 0 to 9 and fits into int64. ``str.isdigit`` and ``int`` are not sufficient:
+they also accept superscripts or digits of other scripts, and have no limit.
 """
 
 from __future__ import annotations
@@ -15,26 +15,26 @@ import numpy as np
 from vireid_cli.printable import printable
 
 LARGEST = 2**63 - 1
-"""Largest number of a person or camera."""
+"""Largest person or camera number."""
 
 _DIGITS = re.compile(r"[0-9]+")
 _SURROGATE = re.compile("[\ud800-\udfff]")
 _BYTE = re.compile("[\udc80-\udcff]")
-"""Bytes that are not UTF-8, as Python holds them in names."""
+"""Python's representation of bytes in names that are not UTF-8."""
 
 _SHOWN = 40
 
 
 def parse_id(text: str) -> int | None:
-    """The number that a text states; None where it states none, see ``id_problem``."""
+    """Parse a number; None if the text is not one, see ``id_problem``."""
     return None if id_problem(text) else int(text.lstrip("0") or "0")
 
 
 def parse_ids(texts: Iterable[str]) -> list[int]:
-    """The numbers that texts state.
+    """Parse numbers.
 
     Raises:
-        ValueError: One states none, see ``id_problem``.
+        ValueError: A text is not a number, see ``id_problem``.
     """
     numbers = []
     for text in texts:
@@ -45,7 +45,7 @@ def parse_ids(texts: Iterable[str]) -> list[int]:
 
 
 def id_problem(text: str) -> str:
-    """Reason why a text is not a number from 0 to 2⁶³ − 1; empty if it is one."""
+    """Return the reason why a text is not a number from 0 to 2⁶³ − 1; empty if it is one."""
     if not _DIGITS.fullmatch(text):
         return f"'{shorten(text)}' is not a whole number from 0 in the digits 0-9"
     significant = text.lstrip("0")
@@ -55,21 +55,21 @@ def id_problem(text: str) -> str:
 
 
 def is_text(name: str) -> bool:
-    """Whether a file's name is UTF-8: Python holds other bytes as lone surrogates."""
+    """Whether a file name is UTF-8. Python represents other bytes as lone surrogates."""
     return name.isascii() or not _SURROGATE.search(name)
 
 
 def shorten(text: str, length: int = _SHOWN) -> str:
-    """A text for a message: control characters and bytes that are not UTF-8 escaped, cut to a length."""
+    """Shorten a text for a message; control characters and bytes that are not UTF-8 become escapes."""
     shown = text if len(text) <= length else f"{text[:length]}…"
     return printable(_BYTE.sub(lambda match: f"\\x{ord(match[0]) - 0xDC00:02x}", shown))
 
 
 def ids_of_array(values: Any) -> list[int]:
-    """Whole numbers of an array that may be of floating point, as MATLAB stores them.
+    """Convert an array to integers; it may have a floating-point type, as in MATLAB files.
 
     Raises:
-        ValueError: A value is not a whole number from 0 to 2⁶³ − 1.
+        ValueError: A value is not an integer from 0 to 2⁶³ − 1.
     """
     array = np.asarray(values).ravel()
     if array.dtype.kind not in "uif":

@@ -1,6 +1,6 @@
-"""What all layouts have in common: find the right root, count strays, say what is lacking.
+"""Shared parts of all layouts: check the root, count ignored files, note missing images.
 
-Sources read names only; no image is opened here.
+The functions read file names only and open no image.
 """
 
 from __future__ import annotations
@@ -18,48 +18,48 @@ from vireid_cli.errors import DataError, UsageError
 from vireid_cli.types import IMAGE_ENDINGS, Modality, Record, RecordTable
 
 JUNK = ("Thumbs.db", "desktop.ini")
-"""Files that systems leave behind; counted by name, others by ending."""
+"""Files of operating systems, counted by name; other files are counted by extension."""
 
 LISTED = 8
-"""Names shown in a note or an error; the others are counted."""
+"""Number of names in a note or an error; the rest is counted."""
 
 SHOWN = 3
-"""Names shown where each is an example of a fault."""
+"""Number of example names for a fault."""
 
 LONGEST = 160
-"""Characters of a path in a message."""
+"""Number of characters of a path in a message."""
 
 
 @dataclass(frozen=True, slots=True)
 class Root:
-    """How a dataset's root is known.
+    """Description of a dataset's root folder.
 
     Attributes:
-        dataset: The source's name, for the command in an error.
-        title: For people.
-        holds: Folders directly under the root.
-        how_to_get: What to do where it is not there.
+        dataset: Name of the source, for the command in an error.
+        title: Display name of the dataset.
+        folders: Folders directly under the root.
+        how_to_get: Advice for a missing dataset.
     """
 
     dataset: str
     title: str
-    holds: tuple[str, ...]
+    folders: tuple[str, ...]
     how_to_get: str
 
     def check(self, root: Path) -> None:
-        """Refuse a folder that is not the root, and say where the root is.
+        """Refuse a folder that is not the root; the message names the root if it is nearby.
 
         Raises:
-            UsageError: ``root`` is missing, one level too high, or one or two too low.
-            DataError: Some of the folders are missing, or all.
+            UsageError: ``root`` is missing, one level too high, or one or two levels too low.
+            DataError: Folders are missing.
         """
         if not root.is_dir():
             raise UsageError(f"{root} is not a folder", self.how_to_get)
-        missing = [name for name in self.holds if not (root / name).is_dir()]
+        missing = [name for name in self.folders if not (root / name).is_dir()]
         if not missing:
             return
-        expected = f"expected {', '.join(self.holds)}"
-        if len(missing) < len(self.holds):
+        expected = f"expected {', '.join(self.folders)}"
+        if len(missing) < len(self.folders):
             raise DataError(
                 f"{root}: folders missing: {', '.join(missing)} ({expected})",
                 "Unpack the dataset again; each of these folders belongs directly under the root.",
@@ -68,61 +68,61 @@ class Root:
         for parent in (resolved.parent, resolved.parent.parent):
             if self._is_root(parent):
                 raise UsageError(
-                    f"{root} is inside the dataset, one level or more too low: the root is {parent}",
+                    f"{root} is inside the dataset: the root is {parent}",
                     f"vireid prepare {self.dataset} --root {parent}",
                 )
         for child in sorted(path for path in root.iterdir() if path.is_dir()):
             if self._is_root(child):
                 raise UsageError(
-                    f"{root} is one level too high: the dataset is in {child}",
+                    f"{root} is one level too high: the root is {child}",
                     f"vireid prepare {self.dataset} --root {child}",
                 )
         raise DataError(
-            f"{root} does not hold {self.title}: {expected} (found: {listing(root)})", self.how_to_get
+            f"{root} does not contain {self.title}: {expected} (found: {listing(root)})", self.how_to_get
         )
 
     def _is_root(self, folder: Path) -> bool:
-        return all((folder / name).is_dir() for name in self.holds)
+        return all((folder / name).is_dir() for name in self.folders)
 
 
 @dataclass(slots=True)
-class Found:
-    """Files and folders that a walk met.
+class Walk:
+    """Files and folders of a walk over a dataset.
 
     Attributes:
         records: Usable images.
-        stray: Number of files that are not images of the layout, by name or ending.
-        odd: Names that can't be read as the layout has them, relative to the root, with the reason.
+        stray: Number of files that are not images, by name or extension.
+        unmatched: Names that do not fit the layout, relative to the root, with the reason.
         remarks: Further sentences for the notes.
     """
 
     records: list[Record] = field(default_factory=list)
     stray: Counter[str] = field(default_factory=Counter)
-    odd: list[str] = field(default_factory=list)
+    unmatched: list[str] = field(default_factory=list)
     remarks: list[str] = field(default_factory=list)
     _strays: list[str] = field(default_factory=list, repr=False)
     _folders: dict[tuple[str, int], list[str]] = field(default_factory=dict, repr=False)
 
     def ignore(self, path: Path) -> None:
-        """Count a stray file."""
+        """Count a file that is not an image."""
         known = path.name.startswith(".") or path.name in JUNK or not path.suffix
         self.stray[shorten(path.name if known else f"*{path.suffix}")] += 1
         if len(self._strays) < SHOWN:
             self._strays.append(f"{shorten(path.name)} (not an image: {', '.join(IMAGE_ENDINGS)})")
 
     def person(self, parent: str, name: str, digits: str | None = None) -> int | None:
-        """Number of a person whose folder is ``parent/name``; None, and an odd name, where it states none.
+        """Parse the person number in the name of a folder; None, and an entry in ``odd``, if it has none.
 
         Args:
-            parent: The folder that holds it, relative to the root.
-            name: Of the folder.
-            digits: The part of the name that is the number; None: all of it.
+            parent: Path of the parent folder, relative to the root.
+            name: Name of the folder.
+            digits: Part of the name with the number, by default the whole name.
         """
         pid = parse_id(name if digits is None else digits)
         if pid is None:
             problem = id_problem(name if digits is None else digits)
             reason = "a person is a number" if not name.isdigit() else problem
-            self.odd.append(f"{shorten(f'{parent}/{name}', LONGEST)} ({reason})")
+            self.unmatched.append(f"{shorten(f'{parent}/{name}', LONGEST)} ({reason})")
             return None
         names = self._folders.setdefault((parent, pid), [])
         if name not in names:
@@ -130,22 +130,26 @@ class Found:
         return pid
 
     def table(self, root: Path, expected: str) -> RecordTable:
-        """The records, sorted by path.
+        """Return the records, sorted by path.
+
+        Args:
+            root: Root of the dataset, for errors.
+            expected: Description of the expected images, for errors.
 
         Raises:
-            DataError: There is none, two folders are one person, or a name is not UTF-8.
+            DataError: There is no image, two folders have the number of one person, or a name is not UTF-8.
         """
         if not self.records:
-            ignored = [*sorted(self.odd)[:SHOWN], *self._strays][:SHOWN]
+            ignored = [*sorted(self.unmatched)[:SHOWN], *self._strays][:SHOWN]
             lines = "".join(f"\n  ignored: {name}" for name in ignored)
             raise DataError(
-                f"{root}: no image was found (expected {expected}){lines}",
-                f"{sum(self.stray.values())} other files were found, and {len(self.odd)} names that can't be "
-                "read. "
+                f"{root}: no image found (expected {expected}){lines}",
+                f"Ignored: {sum(self.stray.values())} other files, {len(self.unmatched)} names that do not "
+                "fit the layout. "
                 + (
                     "Rename them, or list the images in records.csv (path,pid,camid,modality,split)."
-                    if self.odd
-                    else "Check that the archive was unpacked whole."
+                    if self.unmatched
+                    else "Check that the archive is unpacked completely."
                 ),
             )
         self._refuse_twins(root)
@@ -153,7 +157,7 @@ class Found:
         return RecordTable.of(sorted(self.records, key=lambda record: record.path))
 
     def _refuse_twins(self, root: Path) -> None:
-        """Refuse two folders beside each other that are one person: ``0001`` and ``1``."""
+        """Refuse two folders of one parent with the same person number, such as ``0001`` and ``1``."""
         twins = [
             f"{parent}/{{{','.join(map(shorten, names))}}} (person {pid})"
             for (parent, pid), names in sorted(self._folders.items())
@@ -161,21 +165,21 @@ class Found:
         ]
         if twins:
             raise DataError(
-                f"{root}: {len(twins)} numbers have two folders beside each other: {first(twins, SHOWN)}",
-                "A person's number is read without leading zeros. Merge the folders, or give one of them "
+                f"{root}: {len(twins)} numbers have two folders: {first(twins, SHOWN)}",
+                "Leading zeros of a person number are ignored. Merge the folders, or rename one of them to "
                 "another number.",
             )
 
     def notes(self) -> Iterator[str]:
-        """Sentences on ignored files, and on folders of different names that are one person."""
+        """Yield notes about ignored files, and about folders with different names of one person."""
         if self.stray:
             kinds = ", ".join(f"{count} × {name}" for name, count in sorted(self.stray.items())[:LISTED])
             yield (
                 f"{sum(self.stray.values())} stray files ignored ({kinds}); other evaluators may draw them "
                 "into a seeded gallery"
             )
-        if self.odd:
-            yield f"{len(self.odd)} names that can't be read, ignored: {first(sorted(self.odd))}"
+        if self.unmatched:
+            yield f"{len(self.unmatched)} names that can't be read, ignored: {first(sorted(self.unmatched))}"
         spellings: dict[int, set[str]] = {}
         for (_, pid), names in self._folders.items():
             spellings.setdefault(pid, set()).update(names)
@@ -188,10 +192,10 @@ class Found:
 
 
 def _refuse_other_bytes(records: list[Record], root: Path) -> None:
-    """Refuse images whose names are not UTF-8: no list, table or figure could name them.
+    """Refuse image names that are not UTF-8, because lists, tables and figures could not contain them.
 
     Raises:
-        DataError: There are some; the first are named, their bytes as escapes.
+        DataError: There are such names; the message lists the first, with escaped bytes.
     """
     wrong = sorted(record.path for record in records if not is_text(record.path))
     if wrong:
@@ -199,68 +203,74 @@ def _refuse_other_bytes(records: list[Record], root: Path) -> None:
         raise DataError(
             f"{root}: the names of {len(wrong)} images are not UTF-8: {shown}",
             "Rename them, for example with: convmv -r -f gbk -t utf8 --notest FOLDER (gbk: the encoding of "
-            "the system that made the archive).",
+            "the archive's file names).",
         )
 
 
 def is_image(path: Path) -> bool:
-    """Whether a name ends as an image's does."""
+    """Whether a file name has the extension of an image."""
     return path.suffix.lower() in IMAGE_ENDINGS and not path.name.startswith(".")
 
 
 def listing(folder: Path, limit: int = 6) -> str:
-    """The first names in a folder, as a hint at what was given instead."""
+    """List the first names in a folder, for messages about an unexpected folder."""
     names = sorted(path.name for path in folder.iterdir())
     return first(names, limit) or "nothing"
 
 
 def first(names: Collection[object], limit: int = LISTED) -> str:
-    """The first few of a collection, as they come, and how many more there are."""
+    """List the first names of a collection in its order, and count the rest."""
     shown = [shorten(str(name), LONGEST) for name in names]
     more = f" and {len(shown) - limit} more" if len(shown) > limit else ""
     return ", ".join(shown[:limit]) + more
 
 
-def some(pids: Collection[int], limit: int = 12) -> str:
-    """The smallest few numbers, and how many more there are."""
+def first_ids(pids: Collection[int], limit: int = 12) -> str:
+    """List the smallest numbers, and count the rest."""
     return first(sorted(pids), limit)
 
 
-def people(pids: Collection[int]) -> str:
-    """``3 identities``."""
+def identities(pids: Collection[int]) -> str:
+    """Format the number of identities: ``3 identities``."""
     return f"{len(pids)} {'identity' if len(pids) == 1 else 'identities'}"
 
 
-def lacking(records: RecordTable) -> Iterator[str]:
-    """Notes on identities that have no image of one modality."""
+def missing_modalities(records: RecordTable) -> Iterator[str]:
+    """Yield notes about identities without images of one modality."""
     present = set(records.pids.tolist())
     for modality in Modality:
-        having = set(records.pids[records.modalities == modality.code].tolist())
-        without = present - having
+        with_modality = set(records.pids[records.modalities == modality.code].tolist())
+        without = present - with_modality
         if without:
-            yield f"{people(without)} without {modality} images: {some(without)}"
+            yield f"{identities(without)} without {modality} images: {first_ids(without)}"
 
 
-def refuse_overlap(records: RecordTable, where: Path, remedy: str) -> None:
-    """Refuse people who are trained on and tested on.
+def refuse_overlap(records: RecordTable, path: Path, remedy: str) -> None:
+    """Refuse identities that occur in training and test.
+
+    Args:
+        records: Table of the dataset.
+        path: File or folder for the message.
+        remedy: Advice for the message.
 
     Raises:
-        DataError: There are some; names them.
+        DataError: There are such identities; the message lists them.
     """
     trained = set(records.pids[np.isin(records.splits, ("train", "val"))].tolist())
     both = trained & set(records.pids[records.tested].tolist())
     if both:
-        raise DataError(f"{where}: {people(both)} both in train and in the test: {some(both)}", remedy)
+        raise DataError(f"{path}: {identities(both)} in both training and test: {first_ids(both)}", remedy)
 
 
 def count(
     records: RecordTable, expected: Callable[[str, int, Modality], int | None] | None = None
 ) -> tuple[Count, ...]:
-    """Images and identities by split, camera and modality.
+    """Count images and identities by split, camera and modality.
 
     Args:
-        records: The table.
-        expected: Split, camera, modality → images of the real dataset, or None.
+        records: Table of the dataset.
+        expected: Function from split, camera and modality to the number of images in the real dataset, or
+            None.
     """
     rows = []
     keys = sorted(

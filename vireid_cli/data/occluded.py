@@ -1,7 +1,7 @@
-"""Read an occluded tree: its base's layout, and the mark that says what was put before the people.
+"""Reading of occluded trees: the layout of the base dataset, and the mark of the occlusion.
 
-``vireid prepare occluded`` writes a mirror of a dataset: same paths, same lists, some images occluded.
-Such a tree is read by the base's own source, found by its name as everywhere else.
+``vireid prepare occluded`` writes a copy of a dataset with the same paths and lists and some images occluded.
+The source of the base dataset reads it.
 """
 
 from __future__ import annotations
@@ -18,37 +18,36 @@ from vireid_cli.types import TRIAL_LETTERS, TRIALS_MARK, RecordTable
 
 
 def how_to_get(base: str) -> str:
-    """The line that makes the occluded tree of a dataset."""
-    return f"Made from the dataset '{base}', real or rendered: vireid prepare occluded --from {base}"
+    """Advice for a missing occluded dataset."""
+    return f"Generate it from the dataset '{base}', real or rendered: vireid prepare occluded --from {base}"
 
 
 def scan_as(base: str, root: Path) -> Scan:
-    """Read the occluded tree at ``root`` as its base's source reads the base.
+    """Read the occluded tree at ``root`` with the source of its base dataset.
 
     Raises:
-        UsageError: ``root`` is no occluded tree.
-        DataError: It was made from another dataset, or its making was interrupted, or what the base's
-            source finds wrong.
+        UsageError: ``root`` is not an occluded tree.
+        DataError: The tree has another base dataset or is incomplete, or the source of the base refuses it.
     """
     if not (root / OCCLUSION).is_file():
-        raise UsageError(f"{root} is not an occluded dataset: it holds no {OCCLUSION}", how_to_get(base))
+        raise UsageError(f"{root} is not an occluded dataset: it has no {OCCLUSION}", how_to_get(base))
     mark = read_provenance(root).occlusion
-    made_from = mark["from"]
-    if made_from != base:
+    actual_base = mark["from"]
+    if actual_base != base:
         raise DataError(
-            f"{root} was made from '{made_from}', not from '{base}'",
-            f"vireid prepare occ-{made_from} --root {root}",
+            f"{root} is an occluded copy of '{actual_base}', not of '{base}'",
+            f"vireid prepare occ-{actual_base} --root {root}",
         )
-    found = load_source(base).scan(root)
-    if not found.records.trials:
-        return found
-    return replace(found, records=only_trial(found.records, int(mark.get("trial", 0))))
+    scan = load_source(base).scan(root)
+    if not scan.records.trials:
+        return scan
+    return replace(scan, records=restrict_to_trial(scan.records, int(mark.get("trial", 0))))
 
 
-def only_trial(records: RecordTable, trial: int) -> RecordTable:
-    """The records with nobody to train or test on in any other trial than the one they were occluded for.
+def restrict_to_trial(records: RecordTable, trial: int) -> RecordTable:
+    """Set the split of all records to ``none`` in all trials except ``trial``.
 
-    Who is a query depends on the trial, and with it who is occluded.
+    The choice of occluded images depends on the queries of a trial, so an occluded tree serves one trial.
     """
     chosen = records.in_trial(trial)
     before, after = TRIAL_LETTERS["none"] * (trial - 1), TRIAL_LETTERS["none"] * (records.trials - trial)

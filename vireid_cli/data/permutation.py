@@ -26,11 +26,12 @@ _ADVICE = (
 
 @dataclass(frozen=True, slots=True)
 class Permutation:
-    """For each (camid, pid) with images, ten orders of its images.
+    """Ten orders of the images of each camera and identity.
 
     Attributes:
-        orders: (camid, pid) → (10, n) int64; row = trial, each a permutation of 1..n: "the p-th image".
-        source: Where it was read.
+        orders: (10, n) int64 by (camid, pid); each row belongs to a trial and is a permutation of 1..n, the
+            image numbers.
+        source: Path of the file, for messages.
     """
 
     orders: dict[tuple[int, int], np.ndarray]
@@ -38,10 +39,10 @@ class Permutation:
 
 
 def find_permutation(root: Path) -> Path:
-    """Locate the file under a dataset's root.
+    """Find the permutation file under a dataset's root.
 
     Raises:
-        DataError: It is in none of the usual places.
+        DataError: The file is not in any usual place.
     """
     places = [
         root / FILE,
@@ -52,14 +53,14 @@ def find_permutation(root: Path) -> Path:
     for place in places:
         if place.is_file():
             return place
-    raise DataError(f"no {FILE} under {root}: the official gallery draw can't be made without it.", _ADVICE)
+    raise DataError(f"no {FILE} under {root}: the official gallery draw needs it.", _ADVICE)
 
 
 def read_permutation(path: Path) -> Permutation:
     """Read the cells {camera}{id}, each 10 × n, of the official file.
 
     Raises:
-        DataError: The file is missing, unreadable or of another form.
+        DataError: The file is missing, unreadable, or has another structure.
     """
     from scipy.io import loadmat
 
@@ -70,15 +71,15 @@ def read_permutation(path: Path) -> Permutation:
         except NotImplementedError as error:
             raise DataError(
                 f"{path} is a MATLAB 7.3 file; the official one is version 5.",
-                "Save it again with save('-v7', …), or take the official file.\n" + _ADVICE,
+                "Convert it with save('-v7', …), or use the official file.\n" + _ADVICE,
             ) from error
         except Exception as error:
             raise DataError(f"{path} can't be read as a MATLAB file: {error}", _ADVICE) from error
     if VARIABLE not in content:
-        raise DataError(f"{path} holds no variable '{VARIABLE}'.", _ADVICE)
+        raise DataError(f"{path} has no variable '{VARIABLE}'.", _ADVICE)
     cameras = content[VARIABLE]
     if cameras.dtype != object or cameras.size == 0:
-        raise DataError(f"'{VARIABLE}' in {path} is no cell array with one cell a camera.", _ADVICE)
+        raise DataError(f"'{VARIABLE}' in {path} is not a cell array with one cell per camera.", _ADVICE)
     orders: dict[tuple[int, int], np.ndarray] = {}
     for camid, people in enumerate(cameras.ravel(), start=1):
         cells = people.ravel() if isinstance(people, np.ndarray) and people.dtype == object else ()
@@ -91,34 +92,34 @@ def read_permutation(path: Path) -> Permutation:
 
 
 def _checked(cell: np.ndarray, camid: int, pid: int, path: Path) -> np.ndarray:
-    """The cell as integers, each row a permutation of 1..n."""
-    where = f"cell {{{camid}}}{{{pid}}} of {path}"
+    """Convert a cell to int64 and check that each row is a permutation of 1..n."""
+    name = f"cell {{{camid}}}{{{pid}}} of {path}"
     if cell.ndim != 2 or len(cell) != TRIALS or cell.dtype.kind not in "uif":
-        raise DataError(f"{where} has shape {cell.shape}, expected numbers of shape ({TRIALS}, n).", _ADVICE)
+        raise DataError(f"{name} has shape {cell.shape}, expected numbers of shape ({TRIALS}, n).", _ADVICE)
     try:
         order = np.array(ids_of_array(cell), dtype=np.int64).reshape(cell.shape)
     except ValueError as error:
-        raise DataError(f"{where}: {error}.", _ADVICE) from error
+        raise DataError(f"{name}: {error}.", _ADVICE) from error
     if not np.array_equal(np.sort(order, axis=1), np.tile(np.arange(1, cell.shape[1] + 1), (TRIALS, 1))):
-        raise DataError(f"{where}: a row is no permutation of 1..{cell.shape[1]}.", _ADVICE)
+        raise DataError(f"{name}: a row is not a permutation of 1..{cell.shape[1]}.", _ADVICE)
     return order
 
 
 def official_orders(folders: Folders, permutation: Permutation) -> Folders:
-    """Look up the official order (10, n) of every folder.
+    """Return the official order (10, n) of every folder.
 
     Raises:
-        DataError: A folder's number of files is not the permutation's.
+        DataError: The number of files in a folder differs from that in the permutation.
     """
     orders = {}
     for (pid, camid), files in folders.items():
         order = permutation.orders.get((camid, pid))
-        found = 0 if order is None else order.shape[1]
-        if order is None or found != len(files):
+        expected = 0 if order is None else order.shape[1]
+        if order is None or expected != len(files):
             raise DataError(
-                f"camera {camid}, id {pid}: the record table has {len(files)} images, "
-                f"{permutation.source or 'the permutation'} counts {found}.",
-                "Images are missing or too many, or the permutation belongs to other data; "
+                f"camera {camid}, id {pid}: the dataset has {len(files)} images, "
+                f"{permutation.source or 'the permutation'} has {expected}.",
+                "Images are missing or additional, or the permutation belongs to other data; "
                 "'vireid prepare sysu --verify' lists the differences.",
             )
         orders[pid, camid] = order
@@ -126,13 +127,13 @@ def official_orders(folders: Folders, permutation: Permutation) -> Folders:
 
 
 def draw_official(folders: Folders, orders: Folders, trial: int, shots: int) -> np.ndarray:
-    """Draw one trial, from 0: camera by camera, ids ascending, in the permutation's order.
+    """Draw the gallery of one trial: cameras, then ids, ascending, in the order of the permutation.
 
     Args:
-        folders: (pid, camid) → rows, sorted by path.
-        orders: (pid, camid) → (10, n), from ``official_orders``.
-        trial: Row of the orders.
-        shots: Images of each folder; all of a folder that has fewer.
+        folders: Rows by (pid, camid), sorted by path.
+        orders: (10, n) by (pid, camid), from ``official_orders``.
+        trial: Number of the trial, from 0.
+        shots: Number of images per folder; folders with fewer images contribute all of them.
     """
     keys = sorted(folders, key=lambda key: (key[1], key[0]))
     return np.concatenate([folders[key][orders[key][trial, :shots] - 1] for key in keys])

@@ -1,8 +1,8 @@
-"""An evaluation plan: which rows of a record table are queries and galleries, trial by trial.
+"""Evaluation plans: the query rows and gallery rows of a record table, for each trial.
 
-A plan is data: row indices, the camera rule, the kind of CMC, and a fingerprint that says in words
-what was measured. It is drawn from labels and file names alone, so it can be printed, compared and
-tested without an image or a network.
+A plan consists of row indices, the camera rule, the kind of CMC, and a fingerprint, which describes the
+evaluation in words. It depends only on labels and file names, so it can be printed, compared and tested
+without images or a network.
 """
 
 from __future__ import annotations
@@ -21,27 +21,28 @@ from vireid_cli.metrics.verification import FarReading
 from vireid_cli.types import Embeddings, RecordTable
 
 Fingerprint = dict[str, str | int | float | bool]
+"""Settings of a protocol by name."""
+
 Folders = dict[tuple[int, int], np.ndarray]
-"""(pid, camid) → rows of the record table, sorted by path; pids ascending."""
+"""Rows of the record table by (pid, camid), sorted by path; pids ascending."""
 
 
 @dataclass(frozen=True, slots=True)
 class EvaluationPlan:
-    """What is compared with what.
+    """Queries and galleries of an evaluation.
 
     Attributes:
-        name: Of the protocol, fit for a folder: ``all-single-seeded``.
-        queries: For each trial the query rows of the record table.
-        galleries: For each trial the gallery rows, in gallery order (it decides between equal scores).
+        name: Name of the protocol, usable as a folder name: ``all-single-seeded``.
+        queries: Query rows of the record table, for each trial.
+        galleries: Gallery rows for each trial; their order decides between equal scores.
         rule: Camera rule.
         merge_identities: Whether the CMC counts identities.
-        fingerprint: The protocol in words and numbers.
-        fars: False acceptance rates at which the verification rate is reported too; none: Rank-k, mAP
-            and mINP only.
-        far_reading: Which operating point such a rate means.
+        fingerprint: Settings of the protocol.
+        fars: False acceptance rates of the verification rates; empty for Rank-k, mAP and mINP only.
+        far_reading: Definition of the operating point for a false acceptance rate.
 
     Raises:
-        DataError: A trial without queries or without gallery.
+        DataError: A trial has no queries or no gallery.
     """
 
     name: str
@@ -56,10 +57,10 @@ class EvaluationPlan:
     def __post_init__(self) -> None:
         if len(self.queries) != len(self.galleries) or not self.queries:
             raise ValueError(f"{len(self.queries)} query sets for {len(self.galleries)} galleries")
-        for what, sides in (("query", self.queries), ("gallery", self.galleries)):
-            empty = [trial for trial, rows in enumerate(sides) if len(rows) == 0]
+        for side, trials in (("query", self.queries), ("gallery", self.galleries)):
+            empty = [trial for trial, rows in enumerate(trials) if len(rows) == 0]
             if empty:
-                raise DataError(f"protocol {self.name}: the {what} of trial {empty[0]} is empty.")
+                raise DataError(f"protocol {self.name}: the {side} of trial {empty[0]} is empty.")
 
     @property
     def trials(self) -> int:
@@ -68,12 +69,12 @@ class EvaluationPlan:
 
     @property
     def query(self) -> np.ndarray:
-        """The query rows of all trials together, in the order of their first appearance."""
+        """Union of the query rows of all trials, in the order of their first appearance."""
         return _union(self.queries)
 
     @property
     def gallery(self) -> np.ndarray:
-        """The gallery rows of all trials together, in the order of their first appearance."""
+        """Union of the gallery rows of all trials, in the order of their first appearance."""
         return _union(self.galleries)
 
     @property
@@ -83,7 +84,7 @@ class EvaluationPlan:
 
 
 def _union(parts: Sequence[np.ndarray]) -> np.ndarray:
-    """Rows of all parts without repetition, first come first."""
+    """Distinct rows of all parts, in the order of their first appearance."""
     if all(part is parts[0] for part in parts):
         return parts[0]
     together = np.concatenate(parts)
@@ -91,14 +92,14 @@ def _union(parts: Sequence[np.ndarray]) -> np.ndarray:
 
 
 def evaluate_plan(plan: EvaluationPlan, embeddings: Embeddings, rows: np.ndarray) -> Trials:
-    """Evaluate every trial of a plan by inner products of embeddings.
+    """Evaluate all trials of a plan by inner products of embeddings.
 
-    Where all trials have the same queries, one product against the union of the galleries serves all.
+    If all trials have the same queries, the function computes one product with the union of the galleries.
 
     Args:
-        plan: The plan.
-        embeddings: Of the record table's ``rows``, (N, D), unit length for cosine similarity.
-        rows: (N,) row of the record table of each embedding, ascending: ``plan.rows`` or more.
+        plan: Evaluation plan.
+        embeddings: Embeddings of ``rows``, (N, D), of unit length for cosine similarity.
+        rows: (N,) row of the record table of each embedding, ascending; includes all of ``plan.rows``.
 
     Raises:
         UsageError: A row of the plan has no embedding, or an embedding is not finite.
@@ -135,7 +136,7 @@ def evaluate_plan(plan: EvaluationPlan, embeddings: Embeddings, rows: np.ndarray
 def complete_fingerprint(
     start: Fingerprint, rule: CameraRule, *, merged: bool, notes: Sequence[str]
 ) -> Fingerprint:
-    """Add what every protocol has: camera rule, kind of CMC, remarks."""
+    """Add the keys of every protocol: camera rule, kind of CMC, notes."""
     return start | {
         "camera_rule": f"{rule}: {EXPLANATIONS[rule]}",
         "cmc": "identities" if merged else "images",
@@ -144,14 +145,14 @@ def complete_fingerprint(
 
 
 def check_trials(trials: int, most: int | None = None) -> None:
-    """Refuse a number of trials that can't be drawn.
+    """Refuse an impossible number of trials.
 
     Raises:
-        UsageError: Below 1, or above ``most``.
+        UsageError: The number is below 1 or above ``most``.
     """
     if trials < 1 or (most is not None and trials > most):
         limit = "at least 1" if most is None else f"1 to {most}"
-        raise UsageError(f"{trials} trials were asked for; this protocol takes {limit}.")
+        raise UsageError(f"number of trials is {trials}; this protocol allows {limit}.")
 
 
 def sorted_rows(table: RecordTable, rows: np.ndarray) -> np.ndarray:
@@ -172,13 +173,15 @@ def folders_of(table: RecordTable, rows: np.ndarray) -> Folders:
 
 
 def draw_seeded(folders: Folders, cameras: Sequence[int], trial: int, shots: int) -> np.ndarray:
-    """Draw one trial as the field does: ids outer, cameras inner, one stream; sequential by its nature.
+    """Draw the gallery of one trial from one random stream: for each id, for each camera.
+
+    Reproduces published code, so it is a sequential loop.
 
     Args:
-        folders: From ``folders_of``.
-        cameras: In the protocol's order; missing folders draw nothing.
+        folders: Rows by (pid, camid), from ``folders_of``.
+        cameras: Cameras in the protocol's order; missing folders do not consume random numbers.
         trial: Seed of the stream.
-        shots: 1: ``random.choice``; more: ``random.sample`` of min(shots, n).
+        shots: 1 for ``random.choice``; more for ``random.sample`` of min(shots, n).
 
     Returns:
         Rows of the record table, in gallery order.

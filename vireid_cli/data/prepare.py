@@ -1,7 +1,7 @@
-"""Prepare a dataset: read its layout, decode and resize each image once, keep the pixels.
+"""Preparation of a dataset: read its layout, decode and resize each image once, store the pixels.
 
-Rows are made by ``fill.py`` and kept by ``pixels.py``. What is whole stays whole: the records table and
-a size's description are put in place only after every row.
+``fill.py`` decodes the images and ``pixel_writer.py`` stores them. The record table and the description of a
+size are written after all rows, so an interrupted preparation leaves complete sizes intact.
 """
 
 from __future__ import annotations
@@ -17,10 +17,11 @@ from vireid_cli.data import records_file
 from vireid_cli.data.choices import CHOICES, Choices, Jobs, decoder_for
 from vireid_cli.data.damage import refuse_damaged
 from vireid_cli.data.depth import depth_notes
-from vireid_cli.data.disks import explained, file_sizes_of
+from vireid_cli.data.disks import convert_disk_errors, file_sizes_of
 from vireid_cli.data.fill import Work, fill
 from vireid_cli.data.ids import is_text, shorten
-from vireid_cli.data.pixels import PixelFiles, making
+from vireid_cli.data.pixel_writer import open_writer
+from vireid_cli.data.pixels import PixelFiles
 from vireid_cli.data.sources import ScanReport
 from vireid_cli.data.store import Store, StoreInfo, fingerprint, read_store, store_folder, write_store
 from vireid_cli.data.verify import damaged_rows
@@ -31,27 +32,27 @@ from vireid_cli.types import RESIZE, Progress, RecordTable, Resize, Size
 from vireid_cli.unfinished import remove_unfinished
 
 LISTED = 20
-"""Bad images named in an error; the others are counted."""
+"""Number of unreadable images listed in an error; the rest is counted."""
 
 
 @dataclass(frozen=True, slots=True)
 class Prepared:
-    """What a preparation did.
+    """Result of a preparation.
 
     Attributes:
-        store: The store, open.
-        found: What the scan found against what it expected; None where no scan was made.
-        images: Rows of the size that was asked for.
-        seconds: Time it took.
-        rate: Images decoded a second; 0 where none had to be.
-        resumed: Rows that were finished before.
-        copied: Rows copied from a former state of the store, their files being the same.
-        damaged: Finished rows that were not as written, and were decoded again.
-        bad: Paths left out because they can't be read.
+        store: The prepared store.
+        report: Counts and notes of the scan; None without a scan.
+        images: Number of rows.
+        seconds: Duration in seconds.
+        rate: Decoded images per second; 0 if no image was decoded.
+        resumed: Number of rows that were already finished.
+        copied: Number of rows copied from an earlier preparation, because their files are unchanged.
+        damaged: Number of damaged finished rows that were decoded again.
+        bad: Paths of unreadable images, which are not in the records.
     """
 
     store: Store
-    found: ScanReport | None
+    report: ScanReport | None
     images: int
     seconds: float
     rate: float
@@ -63,23 +64,23 @@ class Prepared:
 
 @dataclass(frozen=True, slots=True)
 class _Subject:
-    """Records to prepare, and what their store will say of them."""
+    """Records to prepare, and the description of their store."""
 
     records: RecordTable
-    file_sizes: np.ndarray  # (N,) bytes; -1 where there is no file
+    file_sizes: np.ndarray  # (N,) bytes; -1 for missing files
     info: StoreInfo
 
-    def without(self, bad: dict[int, str]) -> _Subject:
-        """The same without the rows in ``bad``, which the description then lists."""
+    def drop(self, bad: dict[int, str]) -> _Subject:
+        """Remove the rows in ``bad`` from the records and list them in the description."""
         listed = [
-            {"path": str(self.records.paths[i]), "reason": why, "bytes": int(self.file_sizes[i])}
-            for i, why in sorted(bad.items())
+            {"path": str(self.records.paths[i]), "reason": reason, "bytes": int(self.file_sizes[i])}
+            for i, reason in sorted(bad.items())
         ]
         kept = np.setdiff1d(np.arange(len(self.records)), np.fromiter(bad, np.int64, len(bad)))
         if len(kept) == 0:
-            raise DataError(f"{self.info.root}: not one image can be read", _reasons(self, bad))
-        left_out = sorted(self.info.bad + listed, key=lambda entry: entry["path"])
-        return _subject(self.records.take(kept), self.file_sizes[kept], self.info, left_out)
+            raise DataError(f"{self.info.root}: no image can be read", _reasons(self, bad))
+        all_bad = sorted(self.info.bad + listed, key=lambda entry: entry["path"])
+        return _subject(self.records.take(kept), self.file_sizes[kept], self.info, all_bad)
 
 
 def prepare(
@@ -97,24 +98,24 @@ def prepare(
 ) -> Prepared:
     """Read the dataset at ``root`` and write its records and its pixels at ``size`` to the store.
 
-    Finished rows of an interrupted run are kept; where the dataset has changed, only what is new is
-    decoded; other sizes are not touched. A finished size is compared with its hashes and with the image
-    files; rows that differ are decoded again.
+    Resumes an interrupted preparation. If the dataset has changed, only new images are decoded. Other sizes
+    are not touched. A finished size is compared with its hashes and with the image files, and rows that
+    differ are decoded again.
 
     Args:
         dataset: Name of a source.
-        root: Its root (``locate`` finds it).
-        data_dir: Where ``prepared/`` is.
+        root: Root of the dataset; see ``locate.locate``.
+        data_dir: Data directory, the parent of ``prepared/``.
         size: (height, width) in pixels.
-        resize: Rule by which images are brought to it; pixels of another rule stay beside these.
-        choices: How image files become pixels.
-        skip_bad: Leave out images that can't be read instead of refusing.
-        workers: Threads; None: one per processor.
-        progress: Called now and then with (done, total).
-        jobs: Makes the listeners of the other passes: measuring 16-bit images, checking finished rows.
+        resize: Resize rule; pixels of the other rule are kept.
+        choices: Decoding options.
+        skip_bad: Whether to skip unreadable images instead of raising.
+        workers: Number of threads, by default one per processor.
+        progress: Callback with (done, total).
+        jobs: Creates the callbacks of the other passes: measuring 16-bit images, checking finished rows.
 
     Raises:
-        UsageError: ``root`` is not the dataset's root, or ``choices`` can't be followed.
+        UsageError: ``root`` is not the dataset's root, or ``choices`` does not fit the dataset.
         DataError: A rendered or occluded tree is damaged, the layout is incomplete, images can't be read,
             the disk is full or read-only, or another process writes the store.
     """
@@ -133,7 +134,7 @@ def prepare(
         notes=list(scanned.report.notes),
         permutation=scanned.permutation.resolve() if scanned.permutation else None,
     )
-    with explained(folder), locked(folder):
+    with convert_disk_errors(folder), locked(folder):
         subject = _Subject(scanned.records, file_sizes_of(root, scanned.records), info)
         measuring = jobs("measuring 16-bit images") if jobs else None
         decoder = decoder_for(
@@ -150,7 +151,7 @@ def prepare(
 
 
 def _refuse_other_bytes(*folders: Path) -> None:
-    """Refuse folders whose path is not UTF-8: the store's description could not hold it."""
+    """Refuse folders with a path that is not UTF-8, because ``store.json`` can't contain it."""
     for folder in folders:
         if not is_text(str(folder.resolve())):
             raise UsageError(
@@ -160,7 +161,7 @@ def _refuse_other_bytes(*folders: Path) -> None:
 
 
 def _known(folder: Path) -> StoreInfo | None:
-    """The description of the store as it is; None where there is none that can be read."""
+    """Read the description of the existing store; None if it is missing or unreadable."""
     try:
         return read_store(folder).info
     except DataError:
@@ -170,20 +171,20 @@ def _known(folder: Path) -> StoreInfo | None:
 def add_size(
     store: Store, size: Size, *, workers: int | None = None, progress: Progress | None = None
 ) -> Prepared:
-    """Add a size to an open store, from the images that its records name, by the store's resize rule.
+    """Add a size to an open store, from the image files of its records, with the store's resize rule.
 
     Raises:
-        DataError: The images are gone or have changed since the store was made, or as for ``prepare``.
+        DataError: The image files are missing or changed, or as for ``prepare``.
     """
-    with explained(store.folder), locked(store.folder):
+    with convert_disk_errors(store.folder), locked(store.folder):
         sizes = file_sizes_of(store.info.root, store.records)
         subject = _subject(store.records, sizes, store.info, store.info.bad)
         if subject.info.fingerprint != store.info.fingerprint:
-            gone = int((sizes < 0).sum())
+            missing = int((sizes < 0).sum())
             raise DataError(
-                f"the images at {store.info.root} are not those the store at {store.folder} was made from"
-                + (f": {gone:,} of {len(sizes):,} are missing" if gone else ""),
-                f"vireid prepare {store.info.dataset} --root <where they are now>",
+                f"the images at {store.info.root} differ from those of the store at {store.folder}"
+                + (f": {missing:,} of {len(sizes):,} are missing" if missing else ""),
+                f"vireid prepare {store.info.dataset} --root <their folder>",
             )
         files = PixelFiles(store.folder, size, store.resize)
         return _build(files, subject, False, workers, progress, None, None)
@@ -195,10 +196,10 @@ def _build(
     skip_bad: bool,
     workers: int | None,
     progress: Progress | None,
-    found: ScanReport | None,
+    report: ScanReport | None,
     jobs: Jobs | None,
 ) -> Prepared:
-    """Make the pixels, then put records, description and pixels in place, in this order."""
+    """Decode the pixels, then write records, description and final pixel files, in this order."""
     began, folder = time.perf_counter(), files.folder
     remove_unfinished(folder)
     total, damaged = Work(), 0
@@ -208,39 +209,39 @@ def _build(
             checking = jobs("checking") if jobs else None
             wrong = damaged_rows(files, records, info.root, info.decoder, workers, checking)
             damaged = max(damaged, len(wrong))
-            if not files.making.whole():  # a process killed at the very end may have left its description
-                files.making.remove()
+            if not files.unfinished.exist():  # a process killed at the end leaves only the description
+                files.unfinished.remove()
             if not len(wrong):
-                files.making.remove()
+                files.unfinished.remove()
                 total.resumed = len(records) if not total.decoded else total.resumed
                 break
-        with making(files, mark, len(records)) as made:
-            work = fill(made, records, info.root, info.decoder, workers or cores(), progress)
+        with open_writer(files, mark, len(records)) as writer:
+            work = fill(writer, records, info.root, info.decoder, workers or cores(), progress)
             total.decoded += work.decoded
             if not work.bad:
                 total.resumed, total.copied = work.resumed, work.copied
-                _put_records(files, subject)
-                made.finish()
+                _write_records(files, subject)
+                writer.finish()
                 break
         if not skip_bad:
             raise DataError(
                 f"{len(work.bad):,} of {len(records):,} images in {subject.info.root} can't be read:\n"
                 + _reasons(subject, work.bad),
-                "Replace them from the archive and run this again (what is finished is kept), "
-                "or leave them out with --skip-bad.",
+                "Replace them from the archive and run this again (finished images are kept), "
+                "or skip them with --skip-bad.",
             )
-        subject = subject.without(work.bad)
-    store = _put_records(files, subject)
+        subject = subject.drop(work.bad)
+    store = _write_records(files, subject)
     seconds = time.perf_counter() - began
     bad = [entry["path"] for entry in subject.info.bad]
     rate = total.decoded / seconds if total.decoded else 0.0
     return Prepared(
-        store, found, len(store.records), seconds, rate, total.resumed, total.copied, damaged, bad
+        store, report, len(store.records), seconds, rate, total.resumed, total.copied, damaged, bad
     )
 
 
-def _put_records(files: PixelFiles, subject: _Subject) -> Store:
-    """Write records and description unless they are there as they should be."""
+def _write_records(files: PixelFiles, subject: _Subject) -> Store:
+    """Write records and description unless the store already has them."""
     folder, resize = files.folder, files.resize
     try:
         store = read_store(folder, resize)
@@ -261,7 +262,7 @@ def _shallow(info: StoreInfo) -> dict[str, Any]:
 
 
 def _without_known_bad(subject: _Subject, folder: Path) -> _Subject:
-    """Leave out what an earlier ``skip_bad`` found bad and whose file is still as long."""
+    """Drop images that an earlier ``skip_bad`` dropped, if their file size is unchanged."""
     try:
         listed = {entry["path"]: entry for entry in read_store(folder).info.bad}
     except DataError:
@@ -271,11 +272,11 @@ def _without_known_bad(subject: _Subject, folder: Path) -> _Subject:
         for i, path in enumerate(subject.records.paths.tolist())
         if path in listed and listed[path]["bytes"] == subject.file_sizes[i]
     }
-    return subject.without(bad) if bad else subject
+    return subject.drop(bad) if bad else subject
 
 
 def _reasons(subject: _Subject, bad: dict[int, str]) -> str:
-    lines = [f"  {subject.records.paths[i]}: {why}" for i, why in sorted(bad.items())[:LISTED]]
+    lines = [f"  {subject.records.paths[i]}: {reason}" for i, reason in sorted(bad.items())[:LISTED]]
     if len(bad) > LISTED:
         lines.append(f"  and {len(bad) - LISTED:,} more")
     return "\n".join(lines)

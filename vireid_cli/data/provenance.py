@@ -1,8 +1,8 @@
-"""Where a dataset comes from: real, or rendered by this toolkit; and whether people were occluded.
+"""Origin of a dataset: real or rendered, and with or without synthetic occlusion.
 
-A rendered tree carries ``vireid-rendered.json`` at its root, an occluded one ``vireid-occluded.json``
-(and its base's mark beside it). The marks travel from here into the store, into every fingerprint and
-every table, so that no rendered or occluded metric is taken for another one.
+The root of a rendered tree has the mark ``vireid-rendered.json``, that of an occluded tree
+``vireid-occluded.json`` in addition to the mark of its base. The store, all fingerprints and all tables
+contain the marks, so that metrics of rendered or occluded data are recognisable.
 """
 
 from __future__ import annotations
@@ -18,20 +18,20 @@ from vireid_cli.errors import DataError
 from vireid_cli.tree_marks import DIALS, Mark, OccludedSource, RenderedSource
 
 MANIFEST = "vireid-rendered.json"
-"""Name of the file that marks a rendered tree."""
+"""File name of the mark of a rendered tree."""
 
 OCCLUSION = "vireid-occluded.json"
-"""Name of the file that marks an occluded tree."""
+"""File name of the mark of an occluded tree."""
 
 
 @dataclass(frozen=True, slots=True)
 class Provenance:
-    """Real or rendered.
+    """Origin of a dataset's images.
 
     Attributes:
-        kind: ``real`` where the tree has no manifest.
-        manifest: The manifest's content; empty for a real dataset.
-        occlusion: The occlusion mark's content; empty where nobody was occluded.
+        kind: ``real`` or ``rendered``.
+        manifest: Content of the rendered tree's mark; empty for a real dataset.
+        occlusion: Content of the occluded tree's mark; empty without occlusion.
     """
 
     kind: Literal["real", "rendered"] = "real"
@@ -40,17 +40,17 @@ class Provenance:
 
     @property
     def rendered(self) -> bool:
-        """Whether the images were rendered by this toolkit."""
+        """Whether the images are rendered."""
         return self.kind == "rendered"
 
     @property
     def content(self) -> str:
-        """The manifest's hash of the rendered content; empty for a real dataset."""
+        """Content hash of the rendered tree; empty for a real dataset."""
         return str(self.manifest.get("content_hash", ""))
 
     @property
     def occlusion_content(self) -> str:
-        """The occlusion mark's hash of the occluded tree; empty where nobody was occluded."""
+        """Content hash of the occluded tree; empty without occlusion."""
         return str(self.occlusion.get("content_hash", ""))
 
 
@@ -66,7 +66,7 @@ def dials_text(manifest: Mapping[str, Any]) -> str:
 
 
 def rendering_command(layout: str, manifest: Mapping[str, Any], root: Path) -> str:
-    """The command that renders a tree with the parameters of its manifest, and repairs it."""
+    """Return the command that renders or repairs a tree with the parameters of its manifest."""
     known = manifest.get("parameters", {})
     size = "x".join(map(str, known.get("size", ()))) or None
     options = {
@@ -82,32 +82,32 @@ def rendering_command(layout: str, manifest: Mapping[str, Any], root: Path) -> s
 
 
 def is_rendered(root: Path) -> bool:
-    """Whether the tree at ``root`` carries the mark of a rendered dataset."""
+    """Whether the tree at ``root`` has the mark of a rendered tree."""
     return (root / MANIFEST).is_file()
 
 
 def read_provenance(root: Path) -> Provenance:
-    """Provenance of the tree at ``root``.
+    """Read the marks of the tree at ``root``.
 
     Raises:
-        DataError: A mark can't be read, lacks a key, or says that its making did not finish.
+        DataError: A mark is unreadable, invalid, or that of an unfinished tree.
     """
     manifest = _read_mark(root / MANIFEST, RenderedSource, "rendered", "vireid prepare synthetic")
     occlusion = _read_mark(root / OCCLUSION, OccludedSource, "occluded", "vireid prepare occluded")
     return Provenance("rendered" if manifest else "real", manifest, occlusion)
 
 
-def _read_mark(path: Path, form: type[Mark], what: str, command: str) -> dict[str, Any]:
-    """Content of a mark, empty if there is none; see ``read_provenance`` for what it raises."""
+def _read_mark(path: Path, form: type[Mark], kind: str, command: str) -> dict[str, Any]:
+    """Read a mark; empty if it is missing. Raises as ``read_provenance``."""
     if not path.exists():
         return {}
-    again = f"Make the dataset again: {command}"
-    content = documents.read_json(path, hint=again)
+    hint = f"Generate the dataset again: {command}"
+    content = documents.read_json(path, hint=hint)
     if isinstance(content, dict) and content.get("complete", False) is False:
         raise DataError(
-            f"the {what} dataset at {path.parent} is not complete: its making was interrupted",
-            f"Run '{command}' with the same options: it continues where it stopped.",
+            f"the {kind} dataset at {path.parent} is incomplete: its generation was interrupted",
+            f"Run '{command}' with the same options to resume it.",
         )
-    documents.check_form(content, form, str(path), hint=again)
-    found: dict[str, Any] = content
-    return found
+    documents.check_form(content, form, str(path), hint=hint)
+    mark: dict[str, Any] = content
+    return mark

@@ -1,7 +1,8 @@
 """Further rectangles of random linear, drawn until a pixel of the image is nearly black (SEPG's release).
 
-The release multiplies a mask by each rectangle's gains and draws again while the mask's smallest value is
-0.01 or more. The mask depends on the draws alone, so all rectangles are known before any image is touched.
+The release multiplies a mask by the gains of each rectangle and draws another rectangle while the minimum of
+the mask is at least 0.01. The mask depends only on the draws, so all rectangles are computed before any image
+is changed.
 """
 
 from __future__ import annotations
@@ -13,27 +14,30 @@ from vireid_cli.data.rectangles import Rectangles, rectangles
 from vireid_cli.types import Size
 
 ASPECT = (0.3, 1 / 0.3)
-"""Height over width of random linear's rectangle; the release uses random erasing's range."""
+"""Range of height over width, as for random erasing in the release."""
 
 LEAST_GAIN = 0.01
-"""No further rectangle once the product of an image's gains is below this in a pixel and channel."""
+"""An image with a product of gains below this value in any pixel and channel gets no further rectangle."""
 
 MOST = 16
-"""Rectangles of one image; one in several hundred images would have more."""
+"""Largest number of rectangles per image; one in several hundred images would have more."""
 
 
 def further_rectangles(
     first: Rectangles, gain: Tensor, gains: Tensor, uniform: Tensor, area: tuple[float, float], size: Size
 ) -> list[tuple[Rectangles, Tensor]]:
-    """Rectangles after the first, with their gains; images that need no more have sides of 0 there.
+    """Draw the rectangles after the first, with their gains.
 
     Args:
-        first: The first rectangle of each of B images; sides of 0: the image is not struck at all.
-        gain: (B, 3), its gains.
-        gains: (B, MOST − 1, 3), gains of the others.
+        first: First rectangle of each of B images; empty for images without random linear.
+        gain: (B, 3) gains of the first rectangle.
+        gains: (B, MOST − 1, 3) gains of the further rectangles.
         uniform: (B, MOST − 1, WIDTH) in [0, 1), see ``rectangles``.
         area: Share of the image's area, (low, high).
-        size: (H, W).
+        size: (H, W) of the images.
+
+    Returns:
+        MOST − 1 pairs of rectangles and gains; the rectangles are empty for images that need no more.
     """
     product = torch.ones((len(gain), 3, *size), device=gain.device)  # (B, 3, H, W)
     last, pairs = first, []

@@ -1,10 +1,9 @@
-"""A dataset as a list: ``records.csv`` at its root, in place of a layout.
+"""A dataset as a list: ``records.csv`` at its root, which replaces the layout of any source.
 
-Every source reads it first, so that images that lie in another layout than the usual one need no copying.
-One line an image, with the header ``path,pid,camid,modality,split``; semicolons, tabs or blanks may separate
-the fields instead of commas. Paths are relative to the file, with forward slashes; ``./a.jpg`` and ``a.jpg``
-are one image. ``modality`` is ``visible`` or ``infrared``; ``split`` is ``train``, ``val``, ``test``,
-``query`` or ``gallery``.
+The list makes images of another layout usable without copying them. It has one line per image and the header
+``path,pid,camid,modality,split``; semicolons, tabs or blanks may separate the fields instead of commas. Paths
+are relative to the file, with forward slashes; ``./a.jpg`` and ``a.jpg`` are one image. ``modality`` is
+``visible`` or ``infrared``; ``split`` is ``train``, ``val``, ``test``, ``query`` or ``gallery``.
 """
 
 from __future__ import annotations
@@ -29,14 +28,14 @@ SPLITS = ("train", "val", "test", "query", "gallery")
 
 
 def scan(dataset: str, root: Path) -> Scan:
-    """Read a dataset: its list where ``root`` holds one, else the layout that its source knows.
+    """Read the list of a dataset if ``root`` has one, otherwise its layout.
 
     Raises:
-        UsageError: No source of that name, or ``root`` is not its root.
-        DataError: The list or the layout can't be used as it stands.
+        UsageError: No source has this name, or ``root`` is not its root.
+        DataError: The list or the layout is invalid or incomplete.
     """
     source = load_source(dataset)
-    read_provenance(root)  # a tree whose making was interrupted lacks folders: that is the reason to name
+    read_provenance(root)  # reports an unfinished tree before its missing folders
     return scan_list(root) if (root / NAME).is_file() else source.scan(root)
 
 
@@ -44,26 +43,25 @@ def scan_list(root: Path) -> Scan:
     """Read ``root/records.csv``.
 
     Raises:
-        DataError: It can't be read; every wrong line of the first twenty is named with what is expected.
+        DataError: The file can't be read or has invalid lines; the message lists the first twenty.
     """
     path = root / NAME
     records, wrong = _read(path)
     if wrong:
-        shown = "\n".join(f"  {path.name}:{line}: {why}" for line, why in wrong[:20])
+        shown = "\n".join(f"  {path.name}:{line}: {reason}" for line, reason in wrong[:20])
         more = f"\n  and {len(wrong) - 20} more" if len(wrong) > 20 else ""
         raise DataError(
-            f"{path}: {len(wrong)} lines can't be used:\n{shown}{more}",
-            f"The header is {','.join(HEADER)}; a line is, for example: images/1.jpg,7,1,visible,train",
+            f"{path}: {len(wrong)} invalid lines:\n{shown}{more}",
+            f"The header is {','.join(HEADER)}; an example of a line: images/1.jpg,7,1,visible,train",
         )
-    found = layout.Found(records)
-    table = found.table(root, f"one image a line in {NAME}")
-    layout.refuse_overlap(table, path, "Each person is either trained on or tested on: change its split.")
-    notes = (f"read from {NAME}", *layout.lacking(table))
+    table = layout.Walk(records).table(root, f"one image per line in {NAME}")
+    layout.refuse_overlap(table, path, "A person belongs to training or to the test: change its split.")
+    notes = (f"read from {NAME}", *layout.missing_modalities(table))
     return Scan(table, ScanReport(layout.count(table), notes, read_provenance(root)), None)
 
 
 def _read(path: Path) -> tuple[list[Record], list[tuple[int, str]]]:
-    """Records, and wrong lines by their number."""
+    """Read the records, and the invalid lines as (line number, reason)."""
     records: list[Record] = []
     wrong: list[tuple[int, str]] = []
     seen: dict[str, int] = {}
@@ -79,7 +77,7 @@ def _read(path: Path) -> tuple[list[Record], list[tuple[int, str]]]:
             if isinstance(record, str):
                 wrong.append((line, record))
             elif record.path in seen:
-                wrong.append((line, f"{record.path} is listed in line {seen[record.path]} already"))
+                wrong.append((line, f"{record.path} is already listed in line {seen[record.path]}"))
             else:
                 seen[record.path] = line
                 records.append(record)
@@ -89,12 +87,12 @@ def _read(path: Path) -> tuple[list[Record], list[tuple[int, str]]]:
 
 
 def _rows(text: str) -> Iterator[tuple[int, list[str]]]:
-    """Rows with the number of their line; the header decides between commas, semicolons, tabs and blanks."""
+    """Yield line numbers and cells; the header decides between commas, semicolons, tabs and blanks."""
     start = text.lstrip("\n").partition("\n")[0]
     separator = next((mark for mark in ",;\t" if mark in start), None)
     if separator is None:
         for line, row in enumerate(text.split("\n"), 1):
-            yield line, row.rsplit(None, len(HEADER) - 1)  # a path may hold blanks
+            yield line, row.rsplit(None, len(HEADER) - 1)  # a path may contain blanks
         return
     reader = csv.reader(StringIO(text), delimiter=separator)
     for cells in reader:
@@ -102,12 +100,12 @@ def _rows(text: str) -> Iterator[tuple[int, list[str]]]:
 
 
 def _record(cells: list[str]) -> Record | str:
-    """A record, or what is wrong with the line."""
+    """Convert the cells of a line to a record, or return the reason why they are invalid."""
     if len(cells) != len(HEADER):
-        return f"{len(cells)} values where {len(HEADER)} are expected"
+        return f"{len(cells)} values, expected {len(HEADER)}"
     path, pid, camid, modality, split = cells
     if "\\" in path:
-        return f"path '{shorten(path, layout.LONGEST)}' has backslashes: write forward slashes (images/1.jpg)"
+        return f"path '{shorten(path, layout.LONGEST)}' has backslashes: use forward slashes (images/1.jpg)"
     inside = normalise(path)
     if inside is None:
         return f"path '{shorten(path, layout.LONGEST)}' is not inside the dataset's root"

@@ -1,9 +1,9 @@
-"""The P×K batch: P identities without replacement, K images a modality with replacement.
+"""Sampler of P×K batches: P identities without replacement, K images per modality with replacement.
 
-docs/methods.md#batches: contiguous by identity, the same identity order in both modalities,
-floor(N / (P·K)) + 1 batches an epoch with N the images of the larger modality. A whole epoch is drawn
-at once from a generator keyed by (seed, epoch): no state is carried, so a resumed run draws what an
-uninterrupted one would have drawn.
+docs/methods.md#batches. The images of an identity are contiguous, and both modalities have the same order of
+identities. An epoch has floor(N / (P·K)) + 1 batches, with N the number of images of the larger modality. All
+batches of an epoch are drawn at once from a generator keyed by (seed, epoch). The sampler therefore has no
+state, and a resumed run draws the same batches as an uninterrupted one.
 """
 
 from __future__ import annotations
@@ -16,17 +16,17 @@ from vireid_cli.errors import UsageError
 from vireid_cli.types import Modality
 
 KEYS_AT_ONCE = 1 << 16
-"""Random keys handled at once while identities are drawn: 512 KB, which stay in a core's cache."""
+"""Number of random keys per block when drawing identities: 512 KB, which fit a core's cache."""
 
 
 @dataclass(frozen=True, slots=True)
 class EpochPlan:
-    """Rows of every batch of one epoch: S batches of B = P·K images a modality.
+    """Rows of all batches of one epoch: S batches of B = P·K images per modality.
 
     Attributes:
         visible: (S, B) int64 rows of visible images.
         infrared: (S, B) int64 rows of infrared images.
-        labels: (S, B) int64 in 0..C−1, valid for both; K equal labels in a row.
+        labels: (S, B) int64 in 0..C−1, for both modalities; each label is repeated K times.
     """
 
     visible: np.ndarray
@@ -34,7 +34,7 @@ class EpochPlan:
     labels: np.ndarray
 
     def __len__(self) -> int:
-        """Steps of the epoch."""
+        """Number of batches."""
         return len(self.labels)
 
 
@@ -44,8 +44,8 @@ class _Index:
 
     Attributes:
         rows: (M,) int64, sorted by label.
-        starts: (C,) first position of a label in ``rows``.
-        counts: (C,) rows of a label.
+        starts: (C,) first position of each label in ``rows``.
+        counts: (C,) number of rows of each label.
     """
 
     rows: np.ndarray
@@ -60,28 +60,28 @@ class _Index:
         return _Index(rows[np.argsort(narrow, kind="stable")], np.cumsum(counts) - counts, counts)
 
     def draw(self, labels: np.ndarray, images: int, generator: np.random.Generator) -> np.ndarray:
-        """``images`` rows with replacement of each label: (S, P) → (S, P·images)."""
-        # a uniform number below 1, times a count, stays below the count in float64
+        """Draw ``images`` rows of each label with replacement: (S, P) → (S, P·images)."""
+        # In float64 the product of a count and a number below 1 is less than the count.
         nth = (generator.random((*labels.shape, images)) * self.counts[labels][..., None]).astype(np.int64)
         return self.rows[self.starts[labels][..., None] + nth].reshape(len(labels), -1)  # (S, P·K)
 
 
 def _ranked(pids: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """The distinct numbers, ascending, and the place of each of ``pids`` among them."""
+    """Return the distinct numbers, ascending, and the index of each element of ``pids`` among them."""
     if len(pids) == 0 or pids.min() < 0 or pids.max() > 64 * len(pids):
         return np.unique(pids, return_inverse=True)
-    present = np.bincount(pids) > 0  # a table by number is faster than sorting, where it stays small
+    present = np.bincount(pids) > 0  # for small numbers a table is faster than sorting
     return np.flatnonzero(present), (np.cumsum(present) - 1)[pids]
 
 
 class IdentitySampler:
-    """P identities without replacement × K images a modality with replacement.
+    """Sampler of P identities without replacement × K images per modality with replacement.
 
     Attributes:
-        labels_of: The dataset's person number → label in 0..C−1, in ascending order of number.
-        dropped: Person numbers left out because they lack a modality, ascending.
-        steps: Batches an epoch.
-        num_identities: C.
+        labels_of: Label in 0..C−1 by person number, in ascending order of the numbers.
+        dropped: Person numbers without images of one modality, ascending; they are not sampled.
+        steps: Number of batches per epoch.
+        num_identities: Number C of identities.
     """
 
     def __init__(
@@ -96,13 +96,13 @@ class IdentitySampler:
         """Group the images by identity and modality.
 
         Args:
-            pids: (N,) person numbers of the training images; a plan's rows count along this axis.
+            pids: (N,) person numbers of the training images. The rows of a plan are indices of this axis.
             modalities: (N,) ``Modality.code``.
-            identities: P.
-            images: K.
-            seed: With the epoch, the key of every draw.
-            steps: Batches an epoch; None: floor(N / (P·K)) + 1, N the larger modality's images (of
-                the identities that are used).
+            identities: Number P of identities per batch.
+            images: Number K of images per identity and modality.
+            seed: Seed; with the epoch, it determines all draws.
+            steps: Number of batches per epoch, by default floor(N / (P·K)) + 1 with N the images of the
+                larger modality, of identities with both modalities.
 
         Raises:
             UsageError: Fewer than P identities have images in both modalities.
@@ -132,7 +132,7 @@ class IdentitySampler:
         self.steps = larger // (identities * images) + 1 if steps is None else steps
 
     def plan(self, epoch: int) -> EpochPlan:
-        """Rows and labels of every batch of ``epoch`` (from 0); the same for the same (seed, epoch)."""
+        """Draw the batches of ``epoch``, from 0; deterministic for each (seed, epoch)."""
         generator = np.random.Generator(np.random.Philox(np.random.SeedSequence((self.seed, epoch))))
         labels = self._draw_identities(generator)  # (S, P)
         visible = self._index[Modality.VISIBLE].draw(labels, self.images, generator)
@@ -140,9 +140,9 @@ class IdentitySampler:
         return EpochPlan(visible, infrared, np.repeat(labels, self.images, axis=1))
 
     def _draw_identities(self, generator: np.random.Generator) -> np.ndarray:
-        """(S, P) labels, distinct in each row and in random order: those of the P smallest random keys.
+        """Draw (S, P) labels, distinct and in random order in each row: those of the P smallest random keys.
 
-        A key carries its label in its lowest bits, so that values are partitioned, not indices.
+        The lowest bits of a key are its label, so the function partitions values instead of indices.
         """
         block, bits = max(1, KEYS_AT_ONCE // self.num_identities), np.uint64(self.num_identities.bit_length())
         every, low = np.arange(self.num_identities, dtype=np.uint64), (np.uint64(1) << bits) - np.uint64(1)

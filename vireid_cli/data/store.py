@@ -1,7 +1,7 @@
-"""The prepared store: a records table, and uint8 pixels of each size in one memory-mapped file.
+"""Prepared store of a dataset: a record table, and uint8 pixels of each size in a memory-mapped file.
 
-``<data>/prepared/<dataset>`` (``<dataset>-rendered`` for a rendered tree) holds ``records.npz``,
-``store.json`` and for each size the files of ``pixels.py``. ``prepare.py`` writes it; here it is read.
+``<data>/prepared/<dataset>`` (``<dataset>-rendered`` for a rendered tree) contains ``records.npz``,
+``store.json`` and the pixel files of each size (see ``pixels.py``). ``prepare.py`` writes the store.
 """
 
 from __future__ import annotations
@@ -19,8 +19,9 @@ import numpy as np
 from vireid_cli import documents, reading
 from vireid_cli.array_files import load_from
 from vireid_cli.data.decode import Decoder
-from vireid_cli.data.pixels import PixelFiles, name_by_rule, size_name
-from vireid_cli.data.provenance import Provenance, is_rendered
+from vireid_cli.data.locate import locate
+from vireid_cli.data.pixels import PixelFiles, rename_old_files, size_name
+from vireid_cli.data.provenance import Provenance
 from vireid_cli.data.sources import load_source
 from vireid_cli.data.store_form import check_store
 from vireid_cli.errors import DataError, UsageError
@@ -30,61 +31,26 @@ from vireid_cli.types import RESIZE, RecordTable, Resize, Size
 FORMAT = 1
 """Version of the store's files."""
 
-DECODER = Decoder()
-
+DEFAULT_DECODER = Decoder()
 COLUMNS = ("paths", "pids", "camids", "modalities", "splits")
-
-
-@dataclass(frozen=True, slots=True)
-class Located:
-    """Where a dataset's images are.
-
-    Attributes:
-        root: The dataset's root.
-        rendered: Whether it carries the mark of a rendered tree.
-    """
-
-    root: Path
-    rendered: bool
-
-
-def locate(dataset: str, data_dir: Path, root: Path | None = None) -> Located:
-    """Find a dataset: ``root`` if given, else ``<data>/<FOLDER>``, else ``<data>/rendered/<FOLDER>``.
-
-    Raises:
-        UsageError: It is in none of these places; how to get it or to render one is said.
-    """
-    source = load_source(dataset)
-    if root is not None:
-        if not root.is_dir():
-            raise UsageError(f"{root} is not a folder", source.HOW_TO_GET)
-        return Located(root, is_rendered(root))
-    places = (data_dir / source.FOLDER, data_dir / "rendered" / source.FOLDER)
-    for place in places:
-        if place.is_dir():
-            return Located(place, is_rendered(place))
-    raise UsageError(
-        f"{source.TITLE} was not found: there is neither {places[0]} nor {places[1]} "
-        "(--data or $VIREID_DATA moves these).",
-        source.HOW_TO_GET,
-    )
+"""Arrays of ``records.npz``."""
 
 
 @dataclass(frozen=True, slots=True)
 class StoreInfo:
-    """What ``store.json`` says.
+    """Content of ``store.json``.
 
     Attributes:
         dataset: Name of the source.
-        root: Where the images were read.
-        provenance: Real, or rendered with its manifest.
-        fingerprint: Hash over the records and their files' sizes.
+        root: Root of the image files.
+        provenance: Origin of the images: real, rendered or occluded.
+        fingerprint: Hash of the records and their file sizes.
         images: Number of records.
-        counts: Images and identities found by camera and split, with the expected number.
-        notes: What the scan remarked.
-        bad: Images left out because they can't be read: path, reason, bytes.
-        permutation: The official gallery permutation file, or None.
-        decoder: How its image files became pixels.
+        counts: Number of images and identities by camera and split, with the expected number.
+        notes: Notes of the scan.
+        bad: Unreadable images that are not in the records: path, reason, bytes.
+        permutation: Path of the official gallery permutation file, or None.
+        decoder: Decoder of the image files.
         records_sha256: Hash of ``records.npz``.
         format: Version of the store's files.
     """
@@ -108,10 +74,10 @@ class Store:
     """A prepared dataset, open for reading.
 
     Attributes:
-        folder: Where it lies.
-        records: One row per image, sorted by path; row i of each pixel file is its image.
-        info: What is known of it.
-        resize: Rule of the pixels that it returns; those of other rules lie beside them.
+        folder: Folder of the store.
+        records: One row per image, sorted by path; row i of each pixel file is the image of row i.
+        info: Content of ``store.json``.
+        resize: Resize rule of the pixels that the store returns; it may also have pixels of other rules.
     """
 
     folder: Path
@@ -122,56 +88,56 @@ class Store:
 
     @property
     def rendered(self) -> bool:
-        """Whether its images were rendered by this toolkit."""
+        """Whether the images are rendered."""
         return self.info.provenance.rendered
 
     def table(self, trial: int) -> RecordTable:
-        """The records with their splits in one trial; as they are where one split serves all.
+        """Return the records with their splits in one trial; unchanged for datasets with a single split.
 
         Args:
-            trial: From 1; datasets that are not split anew in each trial know only the first.
+            trial: Number of the trial, from 1. Datasets with a single split have trial 1 only.
 
         Raises:
-            UsageError: There is no such trial.
+            UsageError: The trial does not exist.
         """
         trials = self.records.trials
         if not 1 <= trial <= max(trials, 1):
             title = load_source(self.info.dataset).TITLE
             known = f"{title} has the trials 1 to {trials}" if trials else f"{title} has one split, no trials"
             raise UsageError(
-                f"trial {trial} was asked for: {known}.", "Set data.trial in the recipe, or --trial."
+                f"there is no trial {trial}: {known}.", "Set data.trial in the recipe, or --trial."
             )
         return self.records.in_trial(trial) if trials else self.records
 
     @property
     def ignored(self) -> list[str]:
-        """Remarks of the scan on what it ignored: they belong into a protocol's fingerprint."""
+        """Notes of the scan about ignored files; part of a protocol's fingerprint."""
         return [note for note in self.info.notes if "ignored" in note]
 
     @property
     def sizes(self) -> list[Size]:
-        """(height, width) of each finished pixel file of this store's resize rule."""
+        """(height, width) of each complete pixel file of this store's resize rule."""
         return [files.size for files in self.finished if files.resize == self.resize]
 
     @property
     def finished(self) -> list[PixelFiles]:
-        """Finished pixel files of all sizes and resize rules, by size."""
-        found = (
+        """Complete pixel files of all sizes and resize rules, sorted by size."""
+        matches = (
             re.fullmatch(r"([0-9]{1,5})x([0-9]{1,5})(?:-(bicubic))?\.json", path.name)
             for path in self.folder.glob("*.json")
         )
-        made = [
+        candidates = [
             PixelFiles(self.folder, (int(match[1]), int(match[2])), "bicubic" if match[3] else RESIZE)
-            for match in found
+            for match in matches
             if match
         ]
         count, mark = len(self.records), self.info.fingerprint
         return sorted(
-            (files for files in made if files.complete(mark, count)), key=lambda f: (f.size, f.resize)
+            (files for files in candidates if files.complete(mark, count)), key=lambda f: (f.size, f.resize)
         )
 
     def images(self, size: Size) -> np.ndarray | None:
-        """(N, H, W, 3) uint8 RGB as a read-only memory map; None where this size is not prepared."""
+        """Open the images of a size, (N, H, W, 3) uint8 RGB, memory-mapped; None if it is not prepared."""
         if size not in self._open:
             files = PixelFiles(self.folder, size, self.resize)
             pixels = files.open_pixels()
@@ -181,10 +147,10 @@ class Store:
         return self._open[size]
 
     def batch(self, size: Size, index: np.ndarray) -> np.ndarray:
-        """Rows at ``index`` of the prepared ``size``, (B, H, W, 3) uint8 RGB, in memory.
+        """Load the images of the rows at ``index``, (B, H, W, 3) uint8 RGB.
 
         Raises:
-            DataError: This size is not prepared.
+            DataError: The size is not prepared.
         """
         images = self.images(size)
         if images is None:
@@ -199,21 +165,21 @@ class Store:
 
 
 def store_folder(data_dir: Path, dataset: str, rendered: bool) -> Path:
-    """Folder of a store; a rendered one never shares it with a real one."""
+    """Return the folder of a store; rendered and real data have separate folders."""
     return data_dir / "prepared" / (f"{dataset}-rendered" if rendered else dataset)
 
 
 def open_store(data_dir: Path, dataset: str, resize: Resize = RESIZE) -> Store:
-    """Open the prepared store of a dataset, the real one if there are both.
+    """Open the prepared store of a dataset; the real one takes precedence over a rendered one.
 
     Args:
-        data_dir: Where ``prepared/`` is.
+        data_dir: Data directory, the parent of ``prepared/``.
         dataset: Name of a source.
-        resize: Rule of the pixels that it is to return.
+        resize: Resize rule of the pixels to read.
 
     Raises:
-        UsageError: It is not prepared; what is missing, where, and the ways out are said.
-        DataError: It is damaged or of another version.
+        UsageError: The dataset is not prepared.
+        DataError: The store is damaged or has another version.
     """
     for rendered in (False, True):
         folder = store_folder(data_dir, dataset, rendered)
@@ -235,28 +201,26 @@ def open_store(data_dir: Path, dataset: str, resize: Resize = RESIZE) -> Store:
 
 
 def read_store(folder: Path, resize: Resize = RESIZE) -> Store:
-    """Open the store in ``folder`` with the pixels of a resize rule.
-
-    Pixel files of an earlier version are renamed where the folder can be written.
+    """Open the store in ``folder``; renames pixel files of earlier versions if the folder is writable.
 
     Raises:
         DataError: A file is missing, damaged, or of another version.
     """
-    again = "Run 'vireid prepare' for this dataset again: finished images are kept."
+    hint = "Run 'vireid prepare' for this dataset again: finished images are kept."
     with suppress(OSError):
-        name_by_rule(folder)
+        rename_old_files(folder)
     path = folder / "store.json"
-    content = documents.read_json(path, hint=again)
+    content = documents.read_json(path, hint=hint)
     if isinstance(content, dict) and content.get("format", FORMAT) != FORMAT:
-        raise DataError(f"the store at {folder} has format {content['format']}, not {FORMAT}", again)
-    known = check_store(content, path, again)
-    table = reading.read_bytes(folder / "records.npz", hint=again)
+        raise DataError(f"the store at {folder} has format {content['format']}, not {FORMAT}", hint)
+    known = check_store(content, path, hint)
+    table = reading.read_bytes(folder / "records.npz", hint=hint)
     if hashlib.sha256(table).hexdigest() != known.records_sha256:
-        raise DataError(f"{folder / 'records.npz'} is not the table that store.json describes", again)
+        raise DataError(f"{folder / 'records.npz'} does not match its hash in store.json", hint)
     try:
         decoder = Decoder.of_json(known.decoder)
     except (KeyError, TypeError, ValueError) as error:
-        raise DataError(f"{path}: decoder is not of the form that vireid writes", again) from error
+        raise DataError(f"{path}: invalid decoder", hint) from error
     info = StoreInfo(
         known.dataset,
         Path(known.root),
@@ -271,18 +235,18 @@ def read_store(folder: Path, resize: Resize = RESIZE) -> Store:
         known.records_sha256,
         known.format,
     )
-    arrays, _ = load_from(BytesIO(table), str(folder / "records.npz"), COLUMNS, hint=again)
+    arrays, _ = load_from(BytesIO(table), str(folder / "records.npz"), COLUMNS, hint=hint)
     missing = [name for name in COLUMNS if name not in arrays]
     if missing:
-        raise DataError(f"{folder / 'records.npz'} lacks {', '.join(missing)}", again)
+        raise DataError(f"{folder / 'records.npz'} lacks {', '.join(missing)}", hint)
     records = RecordTable(*(arrays[name] for name in COLUMNS))
     if len(records) != info.images:
-        raise DataError(f"{path}: images: expected {len(records)}, the records, not {info.images}", again)
+        raise DataError(f"{path}: images: expected {len(records)}, the records, not {info.images}", hint)
     return Store(folder, records, info, resize)
 
 
 def write_store(folder: Path, records: RecordTable, info: StoreInfo, resize: Resize = RESIZE) -> Store:
-    """Write the records table and the description, in this order, each atomically.
+    """Write the record table and the description, in this order, each atomically.
 
     Raises:
         DataError: No space or no permission.
@@ -304,16 +268,16 @@ def fingerprint(
     provenance: Provenance,
     records: RecordTable,
     sizes: np.ndarray,
-    decoder: Decoder = DECODER,
+    decoder: Decoder = DEFAULT_DECODER,
 ) -> str:
-    """SHA-256 over the records, their files' sizes, the decoder and the marks of the tree, as hex.
+    """SHA-256 of the records, file sizes, decoder and marks of the tree, in hexadecimal.
 
     Args:
         dataset: Name of the source.
-        provenance: Real or rendered; a rendered or occluded tree's content hash is part of it.
+        provenance: Origin of the images; includes the content hash of a rendered or occluded tree.
         records: N records.
         sizes: (N,) file sizes in bytes.
-        decoder: How files become pixels.
+        decoder: Decoder of the image files.
     """
     total = hashlib.sha256(
         f"vireid store {FORMAT}\n{dataset}\n{provenance.kind}\n{provenance.content}\n".encode()

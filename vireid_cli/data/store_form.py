@@ -1,4 +1,4 @@
-"""Form of ``store.json``, the description of a prepared store."""
+"""Schema of ``store.json``, the description of a prepared store."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _FORM = ConfigDict(strict=True, extra="forbid", frozen=True)
 
 
 class Origin(BaseModel):
-    """Real or rendered, with the marks of the tree; see ``provenance.Provenance``."""
+    """Origin of the images, with the marks of the tree; see ``provenance.Provenance``."""
 
     model_config = _FORM
 
@@ -24,7 +24,7 @@ class Origin(BaseModel):
 
 
 class OmittedImage(BaseModel):
-    """An image that was left out."""
+    """An unreadable image that is not in the records."""
 
     model_config = ConfigDict(strict=True, extra="allow", frozen=True)
 
@@ -52,15 +52,15 @@ class StoreFile(BaseModel):
 
 
 def check_store(content: Any, path: Path, hint: str) -> StoreFile:
-    """Check the content of ``store.json``, the marks in it included.
+    """Validate the content of ``store.json``, including its marks.
 
     Raises:
-        DataError: It is of another form.
+        DataError: A key is missing, unknown or invalid.
     """
-    found = check_form(content, StoreFile, str(path), hint=hint)
-    origin = found.provenance
+    store = check_form(content, StoreFile, str(path), hint=hint)
+    origin = store.provenance
     if origin.kind == "rendered":
         check_form(origin.manifest, RenderedSource, f"{path}: provenance.manifest", hint=hint)
     if origin.occlusion:
         check_form(origin.occlusion, OccludedSource, f"{path}: provenance.occlusion", hint=hint)
-    return found
+    return store

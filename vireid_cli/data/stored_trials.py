@@ -1,4 +1,4 @@
-"""Embeddings that an evaluation of ours left in a run folder, with its trials."""
+"""Reader of ``embeddings.npz`` in run folders: the embeddings and trials of an evaluation."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ TRIALS = ("queries", "query_offsets", "galleries", "gallery_offsets")
 
 @dataclass(frozen=True, slots=True)
 class StoredTrials:
-    """Embeddings that an evaluation of ours left, with its trials.
+    """Embeddings and trials of an evaluation.
 
     Attributes:
-        embeddings: Of every image that some trial uses.
-        queries, galleries: For each trial the rows of the embeddings.
+        embeddings: Embeddings of all images in some trial.
+        queries, galleries: Rows of the embeddings, for each trial.
     """
 
     embeddings: Embeddings
@@ -32,24 +32,24 @@ class StoredTrials:
 
 
 def holds_trials(path: Path) -> bool:
-    """Whether a file is of the form of a run folder's ``embeddings.npz``."""
+    """Whether a file has the arrays of a run folder's ``embeddings.npz``; False for a missing file."""
     if not path.is_file():
-        return False  # reading names the problem
+        return False
     return not {TRIALS[0], "features"}.isdisjoint(load_arrays(path, (), hint=npz.FORM)[1])
 
 
 def read_trials(path: Path) -> StoredTrials:
-    """Read a run folder's ``embeddings.npz`` with the trials that it holds.
+    """Read the ``embeddings.npz`` of a run folder.
 
     Raises:
-        DataError: It lacks arrays (older evaluations stored no trials), or they do not fit each other.
+        DataError: Arrays are missing (older evaluations stored no trials) or do not fit each other.
     """
     arrays = npz.load(path, (*EMBEDDED, *TRIALS))
     missing = [name for name in TRIALS if name not in arrays]
     if missing:
         raise DataError(
-            f"{path} holds embeddings but not which are queries and gallery: it lacks {', '.join(missing)}.",
-            "Evaluate the run again: vireid evaluate RUN. For embeddings of your own:\n" + npz.FORM,
+            f"{path} has embeddings but no trials: it lacks {', '.join(missing)}.",
+            "Evaluate the run again: vireid evaluate RUN. For your own embeddings:\n" + npz.FORM,
         )
     npz.require(arrays, EMBEDDED, path)
     pids, camids = (npz.labels(arrays[name], name, path) for name in ("pids", "camids"))
@@ -68,11 +68,11 @@ def read_trials(path: Path) -> StoredTrials:
         if len(offsets) < 2 or offsets[0] != 0 or offsets[-1] != len(rows) or (np.diff(offsets) < 0).any():
             raise DataError(f"{path}: {offset_name} does not divide {name} into trials.")
         if len(rows) and not 0 <= rows.min() <= rows.max() < len(pids):
-            raise DataError(f"{path}: {name} names rows that are not there.")
+            raise DataError(f"{path}: {name} contains row numbers that do not exist.")
         parts.append(tuple(np.split(rows, offsets[1:-1])))
     if len(parts[0]) != len(parts[1]):
         raise DataError(f"{path}: {TRIALS[1]} counts {len(parts[0])} trials, {TRIALS[3]} {len(parts[1])}.")
-    # trials with the same queries share them: one product serves all
+    # trials with equal queries share one array, so that one matrix product serves all of them
     first = parts[0][0]
     queries = tuple(first if np.array_equal(part, first) else part for part in parts[0])
     return StoredTrials(embeddings, queries, parts[1])

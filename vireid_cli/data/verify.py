@@ -1,4 +1,4 @@
-"""Check a store again: each row against its hash, and the images on disk against the rows."""
+"""Verification of a store: compares each row with its hash, and the image files with the rows."""
 
 from __future__ import annotations
 
@@ -26,15 +26,16 @@ Entry = TypeVar("Entry")
 
 
 def verify(store: Store, *, workers: int | None = None, progress: Progress | None = None) -> list[str]:
-    """Differences between the store as it is and as it was written; none: the list is empty.
-
-    Every prepared row is read again and its hash compared; every image file is read again where its
-    root still exists, and compared by hash with what was decoded.
+    """Compare all rows of a store with their hashes, and all image files with the hashes of decoded files.
 
     Args:
         store: The store.
-        workers: Threads; None: as many as there are processors.
-        progress: Called with (rows checked, rows in all).
+        workers: Number of threads, by default one per processor.
+        progress: Callback with (checked rows, all rows).
+
+    Returns:
+        One line per difference; empty for an intact store. Image files are not compared if their root is
+        missing, which is also a difference.
     """
     differences: list[str] = []
     finished, count = store.finished, len(store.records)
@@ -45,37 +46,35 @@ def verify(store: Store, *, workers: int | None = None, progress: Progress | Non
     with ThreadPoolExecutor(workers) as pool:
         for k, files in enumerate(finished):
             if not _rows_as_written(files):
-                differences.append(f"{files.rows.name}: the row hashes are not those that were written")
+                differences.append(f"{files.rows.name}: the row hashes have changed")
             for row in _changed_pixels(files, count, pool, counter):
-                differences.append(
-                    f"{files.pixels.name} row {row} ({paths[row]}): its pixels are not those written"
-                )
+                differences.append(f"{files.pixels.name} row {row} ({paths[row]}): the pixels have changed")
             if k == 0 and info.root.is_dir():
                 changed = _changed_files(files, store.records, info.root, info.decoder, pool, counter)
                 differences += [f"{paths[row]}: {reason}" for row, reason in changed]
             elif k == 0:
-                differences.append(f"{info.root} is gone: the image files were not compared")
+                differences.append(f"{info.root} does not exist: the image files are not compared")
     return differences if len(differences) <= LISTED else _shortened(differences)
 
 
 def repairs(store: Store) -> list[str]:
-    """The commands that repair a store in which ``verify`` finds differences, a line each."""
+    """Return the commands that repair a store with differences, one per line."""
     info = store.info
     if not info.root.is_dir():
-        return [f"to compare the files too: vireid prepare {info.dataset} --root <their folder now>"]
+        return [f"to compare the image files: vireid prepare {info.dataset} --root <their folder>"]
     lines = []
     if info.provenance.occlusion:
         base = info.provenance.occlusion["from"]
         lines.append(
             f"if files of {info.root} are damaged or missing: vireid prepare occluded --from {base}, with "
-            "the options of the first time"
+            "the original options"
         )
     elif store.rendered:
         command = rendering_command(info.dataset, info.provenance.manifest, info.root)
         lines.append(f"if files of {info.root} are damaged or missing: {command}")
     options = [f" --size {size_name(files.size)} --resize {files.resize}" for files in store.finished] or [""]
     command = f"vireid prepare {info.dataset} --root {shlex.quote(str(info.root))}"
-    note = "decodes the rows that differ again, no others"
+    note = "decodes only the rows that differ"
     return [*lines, *(f"to repair: {command}{option} ({note})" for option in options)]
 
 
@@ -87,18 +86,18 @@ def damaged_rows(
     workers: int | None = None,
     progress: Progress | None = None,
 ) -> np.ndarray:
-    """Rows of a finished size whose pixels are not those written, or whose image file has changed since.
+    """Find the rows of a finished size with changed pixels or a changed image file.
 
     Args:
-        files: The finished size.
-        records: One a row.
-        root: Of the image files.
-        decoder: How they became pixels.
-        workers: Threads; None: as many as there are processors.
-        progress: Called with (rows checked, rows in all); each row counts twice.
+        files: Pixel files of the size.
+        records: Records of the rows.
+        root: Root of the image files.
+        decoder: Decoder of the image files.
+        workers: Number of threads, by default one per processor.
+        progress: Callback with (checked rows, all rows); each row counts twice.
 
     Returns:
-        (D,) int64, ascending.
+        (D,) int64 row numbers, ascending.
     """
     counter = _Counter(2 * len(records), progress)
     with ThreadPoolExecutor(workers) as pool:
@@ -107,39 +106,41 @@ def damaged_rows(
     return np.unique(np.array([*pixels, *(row for row, _ in sources)], dtype=np.int64))
 
 
-def unlike_published(store: Store) -> list[str]:
-    """List every number that is not the real dataset's: of SYSU-MM01 each identity and camera.
+def compare_with_published(store: Store) -> list[str]:
+    """Compare the counts of a real dataset with the published numbers.
 
     Returns:
-        Nothing for a rendered dataset, one that is read from a list, and one without published numbers.
+        One line per difference. Empty for rendered datasets, for datasets read from a list, and for
+        datasets without published numbers.
     """
     if store.rendered or (store.info.root / LIST).is_file():
         return []
     lines = [f"published numbers: {line}" for line in source_differences(store.info.dataset, store.records)]
     if lines and store.info.bad:
-        lines.append(f"{len(store.info.bad)} unreadable images were left out (--skip-bad)")
+        lines.append(f"{len(store.info.bad)} unreadable images were skipped (--skip-bad)")
     return lines
 
 
 class _Counter:
-    """Counts rows and reports them."""
+    """Row counter that reports progress."""
 
     def __init__(self, total: int, progress: Progress | None) -> None:
         self.done, self.total, self.progress = 0, total, progress
 
     def add(self, rows: int) -> None:
+        """Count ``rows`` more rows."""
         self.done += rows
         if self.progress:
             self.progress(self.done, self.total)
 
 
 def _rows_as_written(files: PixelFiles) -> bool:
-    """Whether the file of row hashes has the hash that the description states."""
+    """Whether the file of row hashes matches its hash in the description."""
     return hashlib.sha256(files.rows.read_bytes()).hexdigest() == files.description().get("rows_sha256")
 
 
 def _changed_pixels(files: PixelFiles, count: int, pool: ThreadPoolExecutor, counter: _Counter) -> list[int]:
-    """Rows of a finished size whose pixels do not have the hash written for them."""
+    """Rows of a finished size with pixels that do not match their hash."""
     images, rows = files.open_pixels(), files.open_rows()
     assert images is not None  # finished sizes only
     assert rows is not None
@@ -158,7 +159,7 @@ def _changed_files(
     pool: ThreadPoolExecutor,
     counter: _Counter,
 ) -> list[tuple[int, str]]:
-    """Rows whose image file is not the one that was decoded, with the reason."""
+    """Rows with a missing or changed image file, with the reason."""
     rows = files.open_rows()
     assert rows is not None
 
@@ -174,7 +175,7 @@ def _changed_files(
 def _over_parts(
     check: Callable[[np.ndarray], list[Entry]], count: int, pool: ThreadPoolExecutor, counter: _Counter
 ) -> Iterator[list[Entry]]:
-    """Results of a check for each part of the rows, in order."""
+    """Yield the result of a check for each part of the rows, in order."""
     parts = np.array_split(np.arange(count), max(1, count // CHUNK))
     for part, entries in zip(parts, pool.map(check, parts), strict=True):
         yield entries
@@ -184,7 +185,7 @@ def _over_parts(
 def _complaint(
     files: PixelFiles, root: Path, records: RecordTable, row: int, decoder: Decoder, source: bytes
 ) -> str:
-    """Reason why an image file is not the one that was decoded; empty where it is."""
+    """Compare an image file with the hash of the decoded file; empty if equal, otherwise the reason."""
     try:
         data = load(root / str(records.paths[row]))
     except BadImage as error:
@@ -192,8 +193,8 @@ def _complaint(
     try:
         mark = decoder.mark(inspect(data), records.modality(row))
     except BadImage:
-        return "changed since it was prepared"
-    return "" if source_digest(data, files.resize, mark) == source else "changed since it was prepared"
+        return "changed since preparation"
+    return "" if source_digest(data, files.resize, mark) == source else "changed since preparation"
 
 
 def _shortened(differences: list[str]) -> list[str]:

@@ -28,7 +28,7 @@ from vireid_cli.errors import DataError, RecipeError, UsageError
 from vireid_cli.lock import locked
 from vireid_cli.recipe.load import dump
 from vireid_cli.recipe.schema import Recipe
-from vireid_cli.recipe.study import Study, StudyFile, refuse
+from vireid_cli.recipe.study import Study, StudyFile, raise_row_errors
 from vireid_cli.results import schema
 from vireid_cli.results.compare import Comparison
 from vireid_cli.results.evaluation import StoredEvaluation, read_evaluation
@@ -158,7 +158,7 @@ def _start(study: Study) -> Recipe | None:
     try:
         return load_recipe(study.start.recipe, tuple(study.start.settings()))
     except UsageError as error:
-        refuse(study, {"start": error})
+        raise_row_errors(study, {"start": error})
         raise
 
 
@@ -173,7 +173,7 @@ def _recipes(study: Study, weights: Path | None) -> dict[tuple[str, int], Recipe
                 recipes[row.label, seed] = load_recipe(row.recipe, (*study.settings(row, seed), *start))
             except UsageError as error:
                 errors.setdefault(row.label, error)
-    refuse(study, errors)
+    raise_row_errors(study, errors)
     return recipes
 
 
@@ -195,7 +195,7 @@ def _check_datasets(study: Study, recipes: Mapping[tuple[str, int], Recipe]) -> 
                 evaluate.check_kind(own, dataset)
             except UsageError as error:
                 errors[label] = error
-    refuse(study, errors)
+    raise_row_errors(study, errors)
 
 
 def _needed(study: Study, recipes: Mapping[tuple[str, int], Recipe]) -> list[tuple[str, Size, Resize]]:

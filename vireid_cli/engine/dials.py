@@ -24,7 +24,7 @@ from vireid_cli.rendered.layouts import layout_names
 from vireid_cli.rendered.options import RenderOptions
 from vireid_cli.results.compare import Comparison
 from vireid_cli.results.differences import RowDifference, differences_of
-from vireid_cli.results.wording import RENDERED_NOTE
+from vireid_cli.results.formatting import RENDERED_NOTE
 
 METRICS = ("rank1", "mAP")
 

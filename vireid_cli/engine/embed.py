@@ -22,8 +22,8 @@ from vireid_cli.engine.session import Session
 from vireid_cli.errors import DataError
 from vireid_cli.methods import ReIdNetwork
 from vireid_cli.recipe.schema import Recipe
-from vireid_cli.results import schema
 from vireid_cli.results.run import RunFolder
+from vireid_cli.results.training_schema import Environment
 from vireid_cli.types import Embeddings, Modality, Size
 
 BATCH = 64
@@ -46,7 +46,7 @@ class SelectedCheckpoint:
 
     folder: Path
     recipe: Recipe
-    environment: schema.Environment
+    environment: Environment
     epochs: int
     tokens: frozenset[str]
     best: Mapping[str, float] | None

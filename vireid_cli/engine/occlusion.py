@@ -12,8 +12,8 @@ from typing import Any
 
 from vireid_cli.data.decode import Decoder
 from vireid_cli.data.identity import decoder_of
+from vireid_cli.data.locate import locate
 from vireid_cli.data.sources import load_source, source_names
-from vireid_cli.data.store import locate
 from vireid_cli.engine.session import Session
 from vireid_cli.errors import UsageError
 from vireid_cli.files import refuse_unwritable

@@ -7,10 +7,11 @@ from pathlib import Path
 from vireid_cli.data import store as stores
 from vireid_cli.data.choices import CHOICES, Choices
 from vireid_cli.data.identity import is_prepared
+from vireid_cli.data.locate import locate
 from vireid_cli.data.prepare import Prepared, add_size, prepare
 from vireid_cli.data.provenance import rendering_command
 from vireid_cli.data.store import Store
-from vireid_cli.data.verify import repairs, unlike_published
+from vireid_cli.data.verify import compare_with_published, repairs
 from vireid_cli.data.verify import verify as verify_store
 from vireid_cli.engine.session import Session
 from vireid_cli.errors import UsageError
@@ -38,7 +39,7 @@ def prepare_dataset(
         UsageError: The dataset is missing; the error names its expected folder and its source.
         DataError: Images can't be read (unless ``skip_bad``), or the layout is incomplete.
     """
-    located = stores.locate(dataset, session.data_dir, root)
+    located = locate(dataset, session.data_dir, root)
     if located.rendered:
         session.reporter.info(f"using the rendered benchmark in {located.root}")
     return prepare(
@@ -64,7 +65,7 @@ def ensure_prepared(dataset: str, session: Session, size: Size, resize: Resize) 
     """
     shown = f"{size[0]}×{size[1]}"
     if not is_prepared(dataset, session.data_dir):
-        stores.locate(dataset, session.data_dir)  # raises before the message is printed
+        locate(dataset, session.data_dir)  # raises before the message is printed
         session.reporter.info(f"{dataset} is not prepared yet: preparing it at {shown} first")
         return prepare_dataset(dataset, session, size, resize=resize).store
     store = stores.open_store(session.data_dir, dataset, resize)
@@ -82,7 +83,7 @@ def ensure_prepared(dataset: str, session: Session, size: Size, resize: Resize) 
 def preparation_hint(dataset: str, session: Session) -> str:
     """Return how to get a dataset that is not prepared: download, render or prepare it."""
     try:
-        located = stores.locate(dataset, session.data_dir)
+        located = locate(dataset, session.data_dir)
     except UsageError as error:
         return " ".join(str(error).split("\n"))
     return f"{located.root} is not prepared yet: vireid prepare {dataset}"
@@ -92,7 +93,7 @@ def verify(dataset: str, session: Session, workers: int | None = None) -> list[s
     """List differences of a prepared store from its hashes and published numbers, and how to repair it."""
     store = stores.open_store(session.data_dir, dataset)
     damage = verify_store(store, workers=workers, progress=session.reporter.progress("verifying"))
-    return [*damage, *unlike_published(store), *(repairs(store) if damage else [])]
+    return [*damage, *compare_with_published(store), *(repairs(store) if damage else [])]
 
 
 def verify_rendered(layout: str, session: Session, root: Path | None = None) -> list[str]:

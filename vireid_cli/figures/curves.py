@@ -16,7 +16,7 @@ from vireid_cli.errors import UsageError
 from vireid_cli.figures import style
 
 Row = Mapping[str, Any]
-"""One line of ``train.jsonl`` (``results.schema``: ``StepRow``, ``EpochRow``)."""
+"""One line of ``train.jsonl`` (``results.training_schema``: ``StepRow``, ``EpochRow``)."""
 
 SMOOTH_FROM = 60
 """Minimum number of logged values for smoothing a loss curve."""

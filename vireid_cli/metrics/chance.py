@@ -104,7 +104,7 @@ def _identities(matches: int, size: int, people: tuple[int, ...], ranks: int) ->
 def _power(people: tuple[int, ...]) -> float:
     """Exponent that maps nodes u to x: 1 if the quadrature integrates the polynomial exactly.
 
-    Otherwise 1 / (images per person), which keeps the nodes where the integrand has its mass.
+    Otherwise 1 / (images per person), which keeps the nodes near the mass of the integrand.
     """
     images = sum(size * number for size, number in enumerate(people))
     return 1.0 if images < 2 * _NODES else sum(people[1:]) / images

@@ -1,1 +1,1 @@
-"""Recipes: text in, one typed and complete experiment out; no torch."""
+"""Recipes: parsing and validation of YAML files to typed experiments, without torch."""

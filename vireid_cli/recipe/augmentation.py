@@ -1,4 +1,4 @@
-"""Augmentation as a recipe's section; ``data.augment`` draws and applies it."""
+"""Recipe section of augmentation; ``data.augment`` draws and applies it."""
 
 from __future__ import annotations
 
@@ -12,15 +12,16 @@ CropSide = Annotated[int, Field(ge=16, le=1024)]
 
 
 class Erase(Strict):
-    """Random erasing (docs/methods.md#caj): one rectangle an image, handed to the method as a mask.
+    """Random erasing (docs/methods.md#caj): one rectangle per image; the method receives it as a mask.
 
     Attributes:
-        probability: That an image is struck.
-        infrared_probability: That an infrared image is struck, where it is another; None: ``probability``.
-        area: Share of the image's area that the rectangle covers, (low, high).
+        probability: Probability that an image is erased.
+        infrared_probability: Probability for infrared images; None for ``probability``.
+        area: Share of the image's area, (low, high).
         aspect: Height over width, (low, high), drawn uniformly.
-        fill: RGB value that is written.
-        normalised: False: ``fill`` is in pixels [0, 1]; True: it is written after mean/std.
+        fill: RGB value of erased pixels.
+        normalised: Whether ``fill`` is written after normalising by mean and standard deviation; otherwise
+            it is a pixel value in [0, 1].
     """
 
     probability: Probability = 0.0
@@ -31,30 +32,30 @@ class Erase(Strict):
     normalised: bool = False
 
     @model_validator(mode="after")
-    def _keys_act(self) -> Erase:
+    def _check_keys(self) -> Erase:
         idle = ("area", "aspect", "fill", "normalised")
-        refuse_idle(self, (not self.strikes, "probability is 0", idle))
+        refuse_idle(self, (not self.enabled, "probability is 0", idle))
         return self
 
     @property
-    def strikes(self) -> bool:
-        """Whether any image can be struck."""
+    def enabled(self) -> bool:
+        """Whether a probability is above 0."""
         return bool(self.probability or self.infrared_probability)
 
     def chance(self, infrared: bool) -> float:
-        """Probability that an image of one modality is struck."""
+        """Return the probability that an image of one modality is erased."""
         other = self.infrared_probability
         return other if infrared and other is not None else self.probability
 
 
 class ExchangeOptions(Strict):
-    """Colours after normalising and erasing (CAJ), handed to the method as channel weights.
+    """Channel exchange after normalising and erasing (CAJ); the method receives channel weights.
 
     Attributes:
-        second: Probability that one uniformly chosen channel of the second view is copied to all three.
-        infrared: The same for an infrared image (3/4 in CAJ).
-        infrared_grey: Probability that an infrared image whose channels are not exchanged becomes its
-            luminance (1/2 in CAJ).
+        second: Probability that one uniformly chosen channel of the second view replaces all three.
+        infrared: The same probability for infrared images (3/4 in CAJ).
+        infrared_grey: Probability that the luminance of an infrared image replaces all three channels, if
+            they are not exchanged (1/2 in CAJ).
     """
 
     second: Probability = 0.0
@@ -62,32 +63,32 @@ class ExchangeOptions(Strict):
     infrared_grey: Probability = 0.0
 
     @model_validator(mode="after")
-    def _keys_act(self) -> ExchangeOptions:
+    def _check_keys(self) -> ExchangeOptions:
         refuse_idle(self, (self.infrared == 1.0, "infrared is 1", ("infrared_grey",)))
         return self
 
 
 class Augment(Strict):
-    """Batched augmentation; both modalities unless a key names one.
+    """Batched augmentation of both modalities, unless a key names one.
 
     Attributes:
-        pad: Pixels added on each side before the random crop; 0: none.
-        crop: (height, width) of the random crop; None: the size of the prepared images.
-        pad_value: Grey level of the added border, 0..255.
+        pad: Width of the border before the random crop, in pixels; 0 for none.
+        crop: (height, width) of the random crop; None for the size of the prepared images.
+        pad_value: Grey level of the border, 0..255.
         flip: Probability of a horizontal flip.
-        visible_grey: Probability that a visible image becomes its luminance (three equal channels).
-        infrared_grey: Probability that an infrared image becomes its luminance.
-        channel_exchange: Probability that one uniformly chosen channel of a visible image is copied
-            to all three (CAJ).
-        linear: Probability of random linear: in a random rectangle each channel is stretched to
-            maximum 1 and multiplied by Beta(0.5, 0.5) (SEPG release).
+        visible_grey: Probability that the luminance of a visible image replaces all three channels.
+        infrared_grey: The same probability for infrared images.
+        channel_exchange: Probability that one uniformly chosen channel of a visible image replaces all
+            three (CAJ).
+        linear: Probability of random linear: in a random rectangle, each channel is scaled to maximum 1 and
+            multiplied by a Beta(0.5, 0.5) number (SEPG's release).
         linear_area: Share of the image's area of that rectangle, (low, high).
         linear_repeat: Whether to draw further rectangles until the product of the gains is below 0.01 in
-            some pixel, 3.2 rectangles and 43 % of the pixels on average, as the SEPG release does.
+            some pixel, as SEPG's release does: 3.2 rectangles and 43 % of the pixels on average.
         erase: Random erasing.
-        second_view: Whether each visible image is augmented a second time, by draws of its own; its
-            colours are changed by ``exchange.second`` alone.
-        exchange: Colours after normalising and erasing.
+        second_view: Whether to augment each visible image a second time with independent draws. Of the
+            colour changes, only ``exchange.second`` applies to this view.
+        exchange: Channel exchange after normalising and erasing.
     """
 
     pad: Annotated[int, Field(ge=0, le=128)] = 10
@@ -105,9 +106,9 @@ class Augment(Strict):
     exchange: ExchangeOptions = ExchangeOptions()
 
     @model_validator(mode="after")
-    def _keys_act(self) -> Augment:
+    def _check_keys(self) -> Augment:
         if self.exchange.second and not self.second_view:
-            raise ValueError("exchange.second acts on the second view: say second_view: true")
+            raise ValueError("exchange.second needs the second view: set second_view: true")
         refuse_idle(
             self,
             (not self.pad, "pad is 0", ("pad_value",)),

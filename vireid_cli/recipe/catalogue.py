@@ -1,4 +1,4 @@
-"""All recipes at a glance, and copies of them that are one's own; no torch."""
+"""List of all recipes, and copies of recipes for a user; no torch."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from vireid_cli.recipe.schema import Recipe, Reported
 from vireid_cli.recipe.yaml_lines import LIMIT
 
 OWN = Path("recipes")
-"""Where a user's own recipes lie, from the folder in which a command runs."""
+"""Folder of a user's own recipes, relative to the working directory."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,11 +22,11 @@ class Entry:
     """One recipe of the catalogue.
 
     Attributes:
-        name: What ``--recipe`` takes: the path below its folder, without ``.yaml``.
-        path: Its file.
-        own: It lies in ``./recipes``.
-        recipe: Its content, method options as written; None where it is refused.
-        problem: Why it is refused; empty otherwise.
+        name: Value for ``--recipe``: the path below the folder of recipes, without ``.yaml``.
+        path: Path of the file.
+        own: Whether the file is in ``./recipes``.
+        recipe: The recipe, with method options as written; None if it is invalid.
+        problem: Error of an invalid recipe, otherwise empty.
     """
 
     name: str
@@ -36,15 +36,15 @@ class Entry:
     problem: str = ""
 
     def matches(self, text: str) -> bool:
-        """Whether its name, paper, dataset or method holds the text, in any case."""
-        found = [self.name]
+        """Whether name, paper, dataset or method contain the text; ignores case."""
+        values = [self.name]
         if self.recipe is not None:
-            found += [self.recipe.paper, self.recipe.data.dataset, self.recipe.method.name]
-        return text.lower() in "\n".join(found).lower()
+            values += [self.recipe.paper, self.recipe.data.dataset, self.recipe.method.name]
+        return text.lower() in "\n".join(values).lower()
 
 
 def entries() -> list[Entry]:
-    """Every recipe in ``./recipes`` and every shipped one (studies are none), ablations after the others."""
+    """List the recipes in ``./recipes`` and the shipped ones, without studies; ablations last."""
     own = [] if OWN.resolve() == shipped_folder().resolve() else sorted(OWN.rglob("*.yaml"))
     return [
         *_entries((path for path in own if path.parent.name != "studies"), OWN, own=True),
@@ -53,27 +53,26 @@ def entries() -> list[Entry]:
 
 
 def header(text: str) -> str:
-    """The comment that a recipe starts with, its lines as they are."""
-    found = re.match(r"(#[^\n]*(\n|$))*", text)
-    return found[0] if found else ""
+    """Return the comment at the beginning of a recipe, unchanged."""
+    match = re.match(r"(#[^\n]*(\n|$))*", text)
+    return match[0] if match else ""
 
 
 def copy(name: str, to: Path | None = None, *, overwrite: bool = False) -> Path:
-    """Copy a recipe with its comments into ``./recipes``.
+    """Copy a recipe with its comments, by default to ``./recipes``.
 
-    Its launch line names the copy; the recipe that it extends is named so that the copy finds it from
-    anywhere.
+    Adapts the launch line in the comments and the path of an extended recipe to the copy.
 
     Args:
-        name: A path, or a shipped recipe's name.
-        to: The copy's file, or a folder; None: ``./recipes``.
-        overwrite: Replace a file that is there.
+        name: Path of a recipe, or name of a shipped one.
+        to: File or folder of the copy.
+        overwrite: Whether to replace an existing file.
 
     Returns:
-        The copy's path.
+        Path of the copy.
 
     Raises:
-        UsageError: There is no such recipe, it would be copied onto itself, or the file is there.
+        UsageError: The recipe does not exist, or the copy exists or is the recipe itself.
         DataError: The copy can't be written.
     """
     source = _source(name)
@@ -81,36 +80,36 @@ def copy(name: str, to: Path | None = None, *, overwrite: bool = False) -> Path:
     target = folder if folder.suffix in (".yaml", ".yml") else folder / source.name
     if target.exists():
         if target.samefile(source):
-            raise UsageError(f"{target} is the recipe itself.", "Give the copy another name.")
+            raise UsageError(f"{target} is the recipe itself.", "Choose another name for the copy.")
         if not overwrite:
-            raise UsageError(f"{target} exists.", "Replace it with --force, or give another file.")
+            raise UsageError(f"{target} exists.", "Replace it with --force, or choose another file.")
     text = reading.read_text(source, limit=LIMIT, error=UsageError)
-    launched = target.name if target.parent == OWN else target.as_posix()
-    text = re.sub(rf"(--recipe )(\S*/)?{re.escape(source.name)}", lambda m: m[1] + launched, text)
+    launch_name = target.name if target.parent == OWN else target.as_posix()
+    text = re.sub(rf"(--recipe )(\S*/)?{re.escape(source.name)}", lambda m: m[1] + launch_name, text)
     extends = re.compile(r"""(?m)^extends:[ ]*["']?([^\s"']+)["']?""")
     text = extends.sub(lambda m: f"extends: {_parent(source, m[1], target)}", text)
     return files.write_text(target, text)
 
 
 def metrics(row: Reported) -> str:
-    """A reported row in short: protocol, Rank-1 and mAP in percent where the paper has them."""
+    """Format a reported row: protocol, Rank-1 and mAP in percent, – for missing values."""
     values = [f"{value:.2f}" if value is not None else "–" for value in (row.rank1, row.mAP)]
     return f"{row.protocol} {' / '.join(values)}"
 
 
 def _entries(paths: Iterable[Path], folder: Path, *, own: bool) -> list[Entry]:
-    found = []
+    listed = []
     for path in paths:
         name = path.relative_to(folder).with_suffix("").as_posix()
         try:
-            found.append(Entry(name, path, own, load(str(path))))
+            listed.append(Entry(name, path, own, load(str(path))))
         except UsageError as error:
-            found.append(Entry(name, path, own, None, error.message))
-    return sorted(found, key=lambda entry: ("/" in entry.name, entry.name))
+            listed.append(Entry(name, path, own, None, error.message))
+    return sorted(listed, key=lambda entry: ("/" in entry.name, entry.name))
 
 
 def _source(name: str) -> Path:
-    """The file that is copied; a bare name means the shipped recipe, not an earlier copy of it."""
+    """Find the file to copy; for a bare name, shipped recipes precede ``./recipes``."""
     wanted = name.removesuffix(".yaml")
     for path in shipped():
         if wanted in (path.stem, path.relative_to(shipped_folder()).with_suffix("").as_posix()):
@@ -119,9 +118,9 @@ def _source(name: str) -> Path:
 
 
 def _parent(source: Path, extends: str, target: Path) -> str:
-    """How the copy names the recipe that its source extends."""
+    """Value of ``extends`` in the copy."""
     beside = source.parent / extends
     parent = beside if beside.is_file() else find(extends)
     if parent.resolve().is_relative_to(shipped_folder().resolve()):
-        return parent.name  # found in ./recipes, where it may be one's own, or among the shipped ones
+        return parent.name  # ``find`` searches ./recipes and the shipped recipes
     return str(parent.resolve()) if target.parent.resolve() != parent.parent.resolve() else parent.name

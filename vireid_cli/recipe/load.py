@@ -1,7 +1,7 @@
-"""Find, read, merge, check and write recipes.
+"""Search, loading, merging, validation and dumping of recipes.
 
-``load`` is the only way in. A recipe is right or refused: every mistake at once, the method's own
-options included, before any data or device is touched.
+``load`` reads all recipes. It reports all mistakes of an invalid recipe in one error, including those in the
+method's options, before any access to data or a device.
 """
 
 from __future__ import annotations
@@ -16,37 +16,44 @@ from pydantic import BaseModel, ValidationError
 
 from vireid_cli import reading
 from vireid_cli.errors import RecipeError, UsageError
-from vireid_cli.recipe.problems import Problem, first_of_each, of_flaw, of_validation, place_of, raise_all
+from vireid_cli.recipe.problems import (
+    Problem,
+    first_per_key,
+    place_of,
+    problem_of_flaw,
+    problems_of_validation,
+    raise_all,
+)
 from vireid_cli.recipe.schema import Recipe
 from vireid_cli.recipe.yaml_lines import KeyPath, RecipeSource, parse_setting, read_source
 
 OptionsOf = Callable[[str], type[BaseModel]]
-"""A method's name → its ``Options`` model; raises ``UsageError`` for an unknown name."""
+"""Function from a method's name to its ``Options`` model; raises ``UsageError`` for an unknown name."""
 
 Misfits = Callable[[Recipe], list[tuple[KeyPath, str]]]
-"""A recipe whose parts are right → keys that don't fit its method, and why."""
+"""Function from a valid recipe to the keys that do not fit its method, with the reason."""
 
 
 def shipped_folder() -> Path:
-    """Where the recipes that come with the package lie: in the wheel, or beside it in a checkout."""
+    """Folder of the shipped recipes: inside an installed package, or beside the package in a checkout."""
     package = Path(__file__).resolve().parents[1]
     inside = package / "recipes"
     return inside if inside.is_dir() else package.parent / "recipes"
 
 
 def shipped() -> list[Path]:
-    """Every shipped recipe, ablations included (studies are none), sorted by path."""
+    """List the files of all shipped recipes, including ablations, without studies, sorted by path."""
     return sorted(path for path in shipped_folder().rglob("*.yaml") if path.parent.name != "studies")
 
 
 def find(name: str) -> Path:
-    """The file of a recipe: a path, else a name in ``./recipes``, else a shipped one.
+    """Find the file of a recipe: a path, a name in ``./recipes``, or a shipped recipe, in this order.
 
     Args:
-        name: With or without ``.yaml``; a shipped ablation is found by its bare name too.
+        name: Path or name with or without ``.yaml``; ablations do not need their folder.
 
     Raises:
-        UsageError: Nothing by that name; the nearest names are listed.
+        UsageError: The recipe does not exist; the hint lists the nearest names.
     """
     names = [name] if name.endswith((".yaml", ".yml")) else [name, f"{name}.yaml"]
     homes = [Path("recipes"), shipped_folder()]
@@ -74,34 +81,34 @@ def load(
     misfits: Misfits | None = None,
     datasets: Sequence[str] = (),
 ) -> Recipe:
-    """Read a recipe with its parent and its settings from outside.
+    """Load a recipe: merge it with its parent and with settings, and validate it.
 
     Args:
-        name: See ``find``.
-        settings: ``key.path=value`` texts that override the file (``--set``).
-        options_of: Where a method's options model comes from; None leaves them unchecked.
-        misfits: What of the rest doesn't fit the method; None: unchecked.
-        datasets: Names that ``data.dataset`` may have; none: any.
+        name: Path or name; see ``find``.
+        settings: Texts ``key.path=value`` that override the file (``--set``).
+        options_of: Returns the options model of a method; None skips the validation of options.
+        misfits: Returns the keys that do not fit the method; None skips this check.
+        datasets: Accepted values of ``data.dataset``; empty accepts any value.
 
     Returns:
-        The complete recipe, the method's options with every default written out.
+        The complete recipe, with all defaults of the method's options.
 
     Raises:
-        RecipeError: Every mistake at once, each with file, line and key path.
-        UsageError: No such recipe.
+        RecipeError: The recipe is invalid; the message lists every mistake with file, line and key path.
+        UsageError: The recipe does not exist.
     """
     path = find(name)
     source = _with_parent(read_source(path), path)
     content, places = source.content, dict(source.places)
     content.setdefault("name", path.stem)
-    problems = [of_flaw(flaw) for flaw in source.flaws]
+    problems = [problem_of_flaw(flaw) for flaw in source.flaws]
     for setting in settings:
         try:
             key, value, flaws = parse_setting(setting)
         except RecipeError as error:
             problems.append(Problem("", "", error.message))
             continue
-        problems += map(of_flaw, flaws)
+        problems += map(problem_of_flaw, flaws)
         problem = _assign(content, places, key, value)
         problems += [problem] if problem else []
     problems += _unknown_dataset(content, places, datasets)
@@ -109,7 +116,7 @@ def load(
 
 
 def dump(recipe: Recipe) -> str:
-    """YAML of the resolved recipe; itself a valid recipe."""
+    """Convert a recipe to YAML text, which is a valid recipe with all defaults."""
     content = recipe.model_dump(mode="json")
     content["reported"] = [{k: v for k, v in row.items() if v is not None} for row in content["reported"]]
     return yaml.safe_dump(content, sort_keys=False, allow_unicode=True, width=100)
@@ -123,12 +130,12 @@ def _checked(
     options_of: OptionsOf | None,
     misfits: Misfits | None,
 ) -> Recipe:
-    """Validate the whole and the method's options, and refuse with all mistakes together."""
+    """Validate recipe and method options; raises one error with all mistakes."""
     recipe: Recipe | None = None
     try:
         recipe = Recipe.model_validate(content)
     except ValidationError as error:
-        problems += of_validation(error, Recipe, places)
+        problems += problems_of_validation(error, Recipe, places)
     method = content.get("method", {})
     options: BaseModel | None = None
     if options_of is not None and isinstance(method, dict):
@@ -136,7 +143,7 @@ def _checked(
         problems += wrong
     if recipe is not None and options is not None and misfits is not None:
         problems += [Problem(place_of(key, places), ".".join(key), text) for key, text in misfits(recipe)]
-    raise_all(name, first_of_each(problems))
+    raise_all(name, first_per_key(problems))
     assert recipe is not None
     if options is None:
         return recipe
@@ -147,7 +154,7 @@ def _checked(
 def _unknown_dataset(
     content: dict[str, Any], places: Mapping[KeyPath, str], datasets: Sequence[str]
 ) -> list[Problem]:
-    """That the dataset has no source, if it has none."""
+    """Return a problem if the dataset is not among ``datasets``."""
     data = content.get("data")
     name = data.get("dataset") if isinstance(data, dict) else None
     if not datasets or not isinstance(name, str) or name in datasets:
@@ -159,11 +166,11 @@ def _unknown_dataset(
 def _method_options(
     method: dict[str, Any], places: Mapping[KeyPath, str], options_of: OptionsOf
 ) -> tuple[BaseModel | None, list[Problem]]:
-    """The method's typed options, or what is wrong with its name or with them."""
+    """Validate the method's options; returns them, or the problems of its name or options."""
     name = method.get("name", Recipe().method.name)
     given = method.get("options", {})
     if not isinstance(name, str) or not isinstance(given, dict):
-        return None, []  # the recipe's own check has said so
+        return None, []  # the validation of the recipe reports these
     try:
         model = options_of(name)
     except UsageError as error:
@@ -178,11 +185,11 @@ def _method_options(
     try:
         return model.model_validate(given), []
     except ValidationError as error:
-        return None, of_validation(error, model, places, ("method", "options"))
+        return None, problems_of_validation(error, model, places, ("method", "options"))
 
 
 def _with_parent(source: RecipeSource, path: Path) -> RecipeSource:
-    """Merge a recipe over the one it ``extends`` (one level)."""
+    """Merge a recipe with the recipe in its ``extends``; one level is allowed."""
     extends = source.content.pop("extends", None)
     if extends is None:
         return source
@@ -200,7 +207,7 @@ def _with_parent(source: RecipeSource, path: Path) -> RecipeSource:
     parent.content.pop("name", None)
     parent_method = parent.content.get("method")
     if isinstance(parent_method, dict) and _renames_method(source.content, parent_method):
-        parent_method.pop("options", None)  # the parent's options are another method's
+        parent_method.pop("options", None)  # options of another method
     merged = _merge(parent.content, source.content)
     return RecipeSource(
         source.origin, merged, {**parent.places, **source.places}, (*parent.flaws, *source.flaws)
@@ -214,7 +221,7 @@ def _renames_method(child: dict[str, Any], parent_method: dict[str, Any]) -> boo
 
 
 def _merge(parent: dict[str, Any], child: dict[str, Any]) -> dict[str, Any]:
-    """Child over parent; mappings merge key by key, everything else is replaced."""
+    """Merge two mappings recursively; other values of the child replace those of the parent."""
     merged = dict(parent)
     for key, value in child.items():
         both = isinstance(value, dict) and isinstance(merged.get(key), dict)
@@ -223,12 +230,12 @@ def _merge(parent: dict[str, Any], child: dict[str, Any]) -> dict[str, Any]:
 
 
 def _assign(content: dict[str, Any], places: dict[KeyPath, str], key: KeyPath, value: Any) -> Problem | None:
-    """Set a key path in nested mappings, noting that it came from ``--set``."""
+    """Set the value of a key path in nested mappings, and record ``--set`` as its place."""
     node = content
     for part in key[:-1]:
         child = node.setdefault(part, {})
         if not isinstance(child, dict):
-            return Problem("--set", ".".join(key), f"'{part}' is a value, it has no keys below it.")
+            return Problem("--set", ".".join(key), f"'{part}' is a value and has no keys.")
         node = child
     node[key[-1]] = value
     for below in [place for place in places if place[: len(key)] == key]:

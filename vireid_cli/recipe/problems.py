@@ -1,4 +1,4 @@
-"""What is wrong with a recipe, said so that it can be mended: place, key path, expectation, nearest key."""
+"""Messages about invalid recipes: place, key path, expectation, nearest key."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ _TRUTH = {"yes": "true", "on": "true", "y": "true", "no": "false", "off": "false
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """One mistake.
+    """A mistake in a recipe.
 
     Attributes:
         place: ``file:line`` or ``--set``.
         key: Dotted key path.
-        text: What was expected, and the nearest right key where one is near.
-        is_flaw: The text itself is wrong, whatever the key expects.
+        text: Description of the mistake, with the nearest valid key if there is one.
+        is_flaw: Whether the YAML text itself is wrong, independent of the key's type.
     """
 
     place: str
@@ -35,25 +35,25 @@ class Problem:
     is_flaw: bool = False
 
     def __str__(self) -> str:
-        """Place, key and text on one line; what is empty is left out."""
+        """Place, key and text on one line, without empty parts."""
         return printable(": ".join(part for part in (self.place, self.key, self.text) if part))
 
 
 def raise_all(name: str, problems: Iterable[Problem]) -> None:
-    """Refuse the recipe with every mistake at once; nothing happens where there is none.
+    """Raise one error with all problems, sorted by place; does nothing without problems.
 
     Raises:
         RecipeError: There is at least one problem.
     """
-    found = sorted(set(problems), key=lambda p: (_line(p.place), p.key))
-    if found:
-        count = "one mistake" if len(found) == 1 else f"{len(found)} mistakes"
-        lines = "\n".join(f"  {problem}" for problem in found)
-        raise RecipeError(f"The recipe {name} is refused: {count}.\n{lines}")
+    mistakes = sorted(set(problems), key=lambda p: (_line(p.place), p.key))
+    if mistakes:
+        count = "one mistake" if len(mistakes) == 1 else f"{len(mistakes)} mistakes"
+        lines = "\n".join(f"  {problem}" for problem in mistakes)
+        raise RecipeError(f"The recipe {name} is invalid: {count}.\n{lines}")
 
 
-def first_of_each(problems: Iterable[Problem]) -> list[Problem]:
-    """Problems without those at a key that has one already: a refused value is not reported a second time."""
+def first_per_key(problems: Iterable[Problem]) -> list[Problem]:
+    """Keep the first problem of each key and all flaws, so that no value is reported twice."""
     first: dict[str, list[Problem]] = {}
     for problem in problems:
         same = first.setdefault(problem.key, [])
@@ -62,23 +62,23 @@ def first_of_each(problems: Iterable[Problem]) -> list[Problem]:
     return [problem for same in first.values() for problem in same]
 
 
-def of_flaw(flaw: Flaw) -> Problem:
-    """A mistake in the text as a problem."""
+def problem_of_flaw(flaw: Flaw) -> Problem:
+    """Convert a flaw of the YAML text to a problem."""
     return Problem(flaw.place, ".".join(flaw.key), flaw.text, is_flaw=True)
 
 
-def of_validation(
+def problems_of_validation(
     error: ValidationError,
     model: type[BaseModel],
     places: Mapping[KeyPath, str],
     prefix: KeyPath = (),
 ) -> list[Problem]:
-    """Turn pydantic's list of errors into problems with places and suggestions."""
+    """Convert pydantic's errors to problems with places and suggestions."""
     return [_problem(dict(item), model, places, prefix) for item in error.errors(include_url=False)]
 
 
 def place_of(key: KeyPath, places: Mapping[KeyPath, str]) -> str:
-    """Where ``key`` stands; the nearest parent's place where it was not written itself."""
+    """Return the place of a key, or of its nearest parent if the key is not in the file."""
     for length in range(len(key), 0, -1):
         if key[:length] in places:
             return places[key[:length]]
@@ -86,7 +86,7 @@ def place_of(key: KeyPath, places: Mapping[KeyPath, str]) -> str:
 
 
 def key_paths(model: type[BaseModel], prefix: KeyPath = ()) -> list[KeyPath]:
-    """Every key path that a model knows, sections included."""
+    """List all key paths of a model, including its sections."""
     paths: list[KeyPath] = []
     for name, info in model.model_fields.items():
         paths.append((*prefix, name))
@@ -97,7 +97,7 @@ def key_paths(model: type[BaseModel], prefix: KeyPath = ()) -> list[KeyPath]:
 
 
 def nearest(unknown: KeyPath, model: type[BaseModel], prefix: KeyPath = ()) -> str:
-    """A hint at the right key: the closest spelling in its section, else the same word elsewhere."""
+    """Suggest a valid key: the closest spelling in the section, or the same name in another section."""
     known = key_paths(model, prefix)
     siblings = [path for path in known if path[:-1] == unknown[:-1]]
     close = difflib.get_close_matches(unknown[-1], [path[-1] for path in siblings], n=1, cutoff=0.6)
@@ -120,10 +120,8 @@ def _problem(
         return Problem(place, ".".join(key), f"unknown key.{nearest(key, model, prefix)}")
     if item["type"] == "missing":
         last = item["loc"][-1]
-        what = (
-            f"value {last + 1} of a list is missing." if isinstance(last, int) else "this key must be given."
-        )
-        return Problem(place, ".".join(key), what)
+        text = f"value {last + 1} of a list is missing." if isinstance(last, int) else "this key is required."
+        return Problem(place, ".".join(key), text)
     given = item.get("input")
     if item["type"] in ("too_long", "too_short"):
         limits = item["ctx"]
@@ -137,14 +135,14 @@ def _problem(
 
 
 def _written_value(value: Any) -> str:
-    """A value as YAML has it, cut where it is long."""
+    """Format a value as YAML, shortened."""
     if value is None or isinstance(value, bool):
         return {None: "null", True: "true", False: "false"}[value]
     return shorten(repr(value))
 
 
 def _advice(kind: str, value: Any) -> str:
-    """What to write instead of a value of a near type."""
+    """Suggest the correct spelling of a value with a similar type."""
     if kind == "bool_type" and isinstance(value, str) and value.lower() in _TRUTH:
         return f" Write {_TRUTH[value.lower()]}."
     if kind == "int_type" and isinstance(value, float) and value.is_integer():
@@ -155,7 +153,7 @@ def _advice(kind: str, value: Any) -> str:
 
 
 def _written(loc: tuple[Any, ...], places: Mapping[KeyPath, str], prefix: KeyPath) -> KeyPath:
-    """The part of pydantic's location that was written as keys, without its own tags of union members."""
+    """Keys in pydantic's location that occur in the file, without pydantic's tags of union members."""
     key = tuple(str(part) for part in loc)
     for length in range(len(key), 0, -1):
         if (*prefix, *key[:length]) in places:

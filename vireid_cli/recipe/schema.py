@@ -1,7 +1,7 @@
-"""The recipe as typed, strict models: what a run is made of, every default written out.
+"""Schema of a recipe as strict, typed models with all defaults.
 
-A key that is not here is refused, never ignored. A method's own options are typed in its file
-(``methods/<name>.py``: ``Options``) and checked together with the rest by the engine's loader.
+Unknown keys are refused, never ignored. The options of a method have their schema in the method's module
+(``methods/<name>.py``: ``Options``); the engine's loader validates both together.
 """
 
 from __future__ import annotations
@@ -16,30 +16,30 @@ from vireid_cli.recipe.strict import Strict as Strict
 from vireid_cli.types import RESIZE, Resize, Size
 
 MOST_EPOCHS = 1_000_000
-"""Largest number of epochs, and of steps in an epoch."""
+"""Largest number of epochs, and of steps per epoch."""
 
 
 class Sampler(Strict):
-    """P identities without replacement × K images a modality, drawn with replacement."""
+    """Batches of P identities without replacement × K images per modality with replacement."""
 
     identities: Annotated[int, Field(ge=2, le=4096)] = 8
     images: Annotated[int, Field(ge=1, le=4096)] = 4
 
 
 class Data(Strict):
-    """What is trained on.
+    """Training data.
 
     Attributes:
         dataset: Name of a source: ``data/sources/<name>.py``.
-        split: Training identities; ``trainval`` is the split of the papers on SYSU-MM01 (395). The other
-            datasets have no validation identities: both are the same there. ``all`` includes the test
-            identities, for pre-training; the run is then not evaluated on them.
-        trial: Which of a dataset's splits, where it has several (RegDB: 1..10); a model of one trial is
-            evaluated on that trial only.
-        size: (height, width) in pixels of the prepared images.
-        resize: Rule by which images are brought to that size: ``lanczos`` (Pillow's, as in every public
-            release of the field) or ``bicubic`` (the only rule of earlier versions).
-        sampler: The P×K batch.
+        split: Training identities. Papers on SYSU-MM01 use ``trainval`` (395). Other datasets have no
+            validation identities; ``train`` and ``trainval`` are equivalent. ``all`` includes the test
+            identities, for pre-training; the run can't be evaluated on them.
+        trial: Number of the split, for datasets with several (RegDB: 1..10). A model is evaluated only on
+            the trial of its training.
+        size: (height, width) of the prepared images in pixels.
+        resize: Resize filter: ``lanczos`` (Pillow's, as in all published code) or ``bicubic`` (the only one
+            of earlier versions).
+        sampler: P×K batches.
         augment: Augmentation.
     """
 
@@ -55,7 +55,7 @@ class Data(Strict):
     augment: Augment = Augment()
 
     @model_validator(mode="after")
-    def _crop_fits(self) -> Data:
+    def _check_crop(self) -> Data:
         crop, pad = self.augment.crop, self.augment.pad
         if crop and any(part > whole + 2 * pad for part, whole in zip(crop, self.size, strict=True)):
             raise ValueError(
@@ -65,21 +65,21 @@ class Data(Strict):
 
     @property
     def image_size(self) -> Size:
-        """(height, width)."""
+        """(height, width) in pixels."""
         return self.size
 
 
 class Backbone(Strict):
-    """The trunk.
+    """Trunk of the network.
 
     Attributes:
-        name: torchvision's residual network, or ``lightcnn29``, LightCNN-29 v2 for faces.
-        weights: ``imagenet`` (torchvision's weights, from torch's cache or fetched; not for
+        name: Residual network of torchvision, or ``lightcnn29``, LightCNN-29 v2 for faces.
+        weights: ``imagenet`` (torchvision's weights, from torch's cache or downloaded; not for
             ``lightcnn29``), ``rendered`` (the shipped trunk, pre-trained on rendered people: ``resnet18`` of
             width 32), ``none``, or the path of a state dict.
-        last_stride: Stride of a ResNet's last stage; the field uses 1.
-        width: Channels after the stem; 64 is torchvision's, and what published weights fit. Narrower
-            networks train in minutes on a CPU; ``vireid export backbone`` makes weights of their width.
+        last_stride: Stride of a ResNet's last stage; papers use 1.
+        width: Number of channels after the stem; torchvision's published weights have 64. Narrower networks
+            train in minutes on a CPU; ``vireid export backbone`` writes weights of their width.
     """
 
     name: Literal["resnet18", "resnet34", "resnet50", "lightcnn29"] = "resnet50"
@@ -88,40 +88,40 @@ class Backbone(Strict):
     width: Annotated[int, Field(ge=8, le=256, multiple_of=8)] = 64
 
     @model_validator(mode="after")
-    def _imagenet_is_of_one_width(self) -> Backbone:
+    def _check_imagenet_width(self) -> Backbone:
         if self.width != 64 and self.weights == "imagenet":
             raise ValueError(
-                "ImageNet weights fit width 64 only: set weights to none, rendered, or the path of a file"
+                "ImageNet weights need width 64: set weights to none, rendered or the path of a file"
             )
         return self
 
     @model_validator(mode="after")
-    def _faces_have_their_own_weights(self) -> Backbone:
+    def _check_lightcnn(self) -> Backbone:
         if self.name == "lightcnn29" and self.weights in ("imagenet", "rendered"):
             raise ValueError(f"lightcnn29 has no {self.weights} weights: set the path of its file, or none")
         if self.name == "lightcnn29" and self.last_stride != 1:
-            raise ValueError("last_stride is a ResNet's: leave it out for lightcnn29")
+            raise ValueError("last_stride applies to ResNets: remove it for lightcnn29")
         return self
 
 
 class Method(Strict):
-    """A method by its file's name, and its own options."""
+    """Name of a method, that of its module, and its options."""
 
     name: str = "baseline"
     options: dict[str, Any] = Field(default_factory=dict)
 
 
 class Optimizer(Strict):
-    """One optimizer; parameter groups come from the method (``lr`` × its group's scale).
+    """Optimizer; the method defines the parameter groups.
 
     Attributes:
         name: ``sgd``, ``adam`` or ``adamw``.
         lr: Learning rate of parameters with scale 1 (new heads).
         backbone_scale: Factor on ``lr`` for the pretrained trunk (0.1 in the AGW family).
-        momentum: SGD only.
-        nesterov: SGD only.
-        weight_decay: L2 (sgd, adam) or decoupled (adamw).
-        grad_clip: Largest gradient norm; 0.0: not clipped.
+        momentum: Momentum; SGD only.
+        nesterov: Whether to use Nesterov momentum; SGD only.
+        weight_decay: Weight decay: L2 (sgd, adam) or decoupled (adamw).
+        grad_clip: Largest gradient norm; 0.0 disables clipping.
     """
 
     name: Literal["sgd", "adam", "adamw"] = "sgd"
@@ -133,7 +133,7 @@ class Optimizer(Strict):
     grad_clip: Annotated[Number, Field(ge=0.0)] = 0.0
 
     @model_validator(mode="after")
-    def _sgd_alone_has_momentum(self) -> Optimizer:
+    def _check_momentum(self) -> Optimizer:
         if self.name == "sgd" and self.nesterov and self.momentum == 0.0:
             raise ValueError("nesterov needs momentum > 0")
         refuse_idle(self, (self.name != "sgd", f"name is '{self.name}'", ("momentum", "nesterov")))
@@ -141,15 +141,15 @@ class Optimizer(Strict):
 
 
 class Schedule(Strict):
-    """Learning-rate factor as a pure function of the epoch (counted from 0).
+    """Learning-rate factor as a pure function of the epoch, counted from 0.
 
     Attributes:
-        warmup_epochs: Linear rise over this many epochs: factor
+        warmup_epochs: Number of epochs of linear warm-up, with factor
             ``max(warmup_start, (e + 1) / warmup_epochs)``.
         warmup_start: Smallest factor during warm-up.
-        kind: ``step`` multiplies by ``gamma`` at each milestone; ``cosine`` falls to 0.
-        milestones: Epochs at which the factor drops; ``step`` only.
-        gamma: Factor of each drop; ``step`` only.
+        kind: ``step`` multiplies by ``gamma`` at each milestone; ``cosine`` decreases to 0.
+        milestones: Epochs of the steps; ``step`` only.
+        gamma: Factor of each step; ``step`` only.
     """
 
     warmup_epochs: Annotated[int, Field(ge=0, le=MOST_EPOCHS)] = 10
@@ -159,9 +159,9 @@ class Schedule(Strict):
     gamma: Annotated[Number, Field(gt=0.0, le=1.0)] = 0.1
 
     @model_validator(mode="after")
-    def _keys_act(self) -> Schedule:
+    def _check_keys(self) -> Schedule:
         if list(self.milestones) != sorted(set(self.milestones)):
-            raise ValueError("milestones must rise strictly")
+            raise ValueError("milestones must be strictly increasing")
         cosine = self.kind == "cosine"
         refuse_idle(
             self,
@@ -174,18 +174,20 @@ class Schedule(Strict):
 
 
 class Train(Strict):
-    """How long and how.
+    """Length, seed, optimizer and checkpoints of a training.
 
     Attributes:
-        epochs: Passes; one has floor(N / (P·K)) + 1 batches, N the larger modality's images.
-        steps_per_epoch: Batches an epoch; None: the field's count above.
-        seed: Everything that is drawn depends on it.
+        epochs: Number of epochs.
+        steps_per_epoch: Batches per epoch; None for floor(N / (P·K)) + 1, with N the number of images of the
+            larger modality.
+        seed: Seed of all random draws.
         optimizer: Optimizer.
         schedule: Learning-rate schedule.
         log_every: Steps between two lines of ``train.jsonl``.
         checkpoint_every: Epochs between two checkpoints.
-        select: Which checkpoint is evaluated: the ``last`` epoch's, or the one that is best by mAP on the
-            validation identities (``val``), measured after each epoch; never by the test identities.
+        select: Checkpoint for evaluation: that of the ``last`` epoch, or the one with the best mAP on the
+            validation identities (``val``), computed after each epoch. Test identities are never used for
+            the selection.
     """
 
     epochs: Annotated[int, Field(ge=1, le=MOST_EPOCHS)] = 80
@@ -199,16 +201,16 @@ class Train(Strict):
 
 
 class Reported(Strict):
-    """A metric that the paper prints, in percent.
+    """Metrics of the paper, in percent.
 
     Attributes:
-        dataset: The real dataset it was measured on.
+        dataset: Name of the real dataset.
         protocol: SYSU-MM01 ``all-single``, ``all-multi``, ``indoor-single``, ``indoor-multi``; RegDB (mean
-            over ten trials) and LLCM (as its release computes them) ``v2i``, ``i2v``; faces ``faces``.
-        source: Where in the paper.
-        rank1, rank5, rank10, rank20, mAP, mINP: Percent; None where the paper is silent.
-        vr_far_1, vr_far_01: Verification rate at a false acceptance rate of 1 % and of 0.1 % (faces); in
-            a recipe, and among measured metrics, ``vr_far_0.01`` and ``vr_far_0.001``.
+            over ten trials) and LLCM (as computed by its release) ``v2i``, ``i2v``; faces ``faces``.
+        source: Table or section of the paper.
+        rank1, rank5, rank10, rank20, mAP, mINP: Percent; None if the paper has no value.
+        vr_far_1, vr_far_01: Verification rate at false acceptance rates of 1 % and 0.1 % (faces). Their names
+            in recipes and in evaluations are ``vr_far_0.01`` and ``vr_far_0.001``.
     """
 
     model_config = ConfigDict(serialize_by_alias=True)
@@ -227,14 +229,14 @@ class Reported(Strict):
 
 
 class ReportedCost(Strict):
-    """What the paper says its network costs.
+    """Cost of the network in the paper.
 
     Attributes:
-        source: Where in the paper.
-        parameters: Millions.
-        multiply_adds: 10⁹ for one image; papers often call them FLOPs.
-        latency: Milliseconds an image, on the paper's device.
-        size: (height, width) of the image they are counted on; None: not said.
+        source: Table or section of the paper.
+        parameters: Millions of parameters.
+        multiply_adds: 10⁹ multiply-adds per image; papers often call them FLOPs.
+        latency: Milliseconds per image on the paper's device.
+        size: (height, width) of the image, or None if the paper does not state it.
     """
 
     source: str = ""
@@ -245,14 +247,14 @@ class ReportedCost(Strict):
 
 
 class Recipe(Strict):
-    """One experiment, complete.
+    """A complete experiment.
 
     Attributes:
-        name: The recipe's name; the file's stem where it is not given.
-        paper: What it reproduces.
-        data, backbone, method, train: The parts.
-        reported: The paper's metrics, printed beside ours where dataset and protocol are the same.
-        reported_cost: The paper's cost values, printed beside ours by ``evaluate --cost``.
+        name: Name of the recipe, by default the stem of its file.
+        paper: The reproduced paper.
+        data, backbone, method, train: Sections of the recipe.
+        reported: Metrics of the paper, printed beside measured ones of the same dataset and protocol.
+        reported_cost: Cost values of the paper, printed beside measured ones by ``evaluate --cost``.
     """
 
     name: str = ""
@@ -266,15 +268,15 @@ class Recipe(Strict):
 
     @field_validator("name")
     @classmethod
-    def _name_is_a_folder(cls, name: str) -> str:
+    def _check_name(cls, name: str) -> str:
         if name.startswith((".", "-")) or any(c in r'/\:*?"<>|' or not c.isprintable() for c in name):
             raise ValueError(
-                "a name begins the run folder's: no / \\ : * ? \" < > |, no . or - at its beginning"
+                "the name is part of a folder name: it can't contain / \\ : * ? \" < > | or begin with . or -"
             )
         return name
 
     @model_validator(mode="after")
-    def _selection_is_on_others(self) -> Recipe:
+    def _check_selection(self) -> Recipe:
         if self.train.select == "val" and self.data.split != "train":
-            raise ValueError("train.select: val needs data.split: train, to select on others than it learns")
+            raise ValueError("train.select: val needs data.split: train, without the validation identities")
         return self

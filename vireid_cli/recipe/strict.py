@@ -1,4 +1,4 @@
-"""How strictly a recipe is read: typed values as YAML gives them, frozen models, no option without effect."""
+"""Base model and types of recipes: strict types, frozen models, no options without effect."""
 
 from __future__ import annotations
 
@@ -8,19 +8,19 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 
 
 def as_number(value: Any) -> Any:
-    """Read a whole number as a float, which strict mode would refuse."""
+    """Convert an int to float, which strict mode refuses."""
     if isinstance(value, int) and not isinstance(value, bool):
         return float(value)
     return value
 
 
 def as_tuple(value: Any) -> Any:
-    """Read a YAML list as a tuple, which strict mode would refuse."""
+    """Convert a YAML list to a tuple, which strict mode refuses."""
     return tuple(value) if isinstance(value, list) else value
 
 
 def bare_off(value: Any) -> Any:
-    """Read ``false`` as the word ``off``."""
+    """Convert ``false`` to the string ``off``."""
     return "off" if value is False else value
 
 
@@ -38,32 +38,35 @@ Range = Annotated[tuple[Number, Number], BeforeValidator(as_tuple), AfterValidat
 
 
 class Strict(BaseModel):
-    """Frozen, without coercion, without unknown keys, without infinite numbers."""
+    """Base model: frozen; refuses unknown keys, other types and infinite numbers."""
 
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True, allow_inf_nan=False)
 
 
 def refuse_idle(options: Strict, *rules: tuple[object, str, tuple[str, ...]]) -> None:
-    """Refuse keys that change nothing under the other options, where they are not at their defaults.
+    """Refuse keys without effect that have a value other than their default.
 
-    Defaults are let through: a recipe may write them out, and where a recipe that is extended has another
-    value, the default takes it back.
+    Defaults are accepted, because a recipe can state them, for example to reset a value of its parent.
 
     Args:
-        options: The model that the keys are in.
-        rules: Whether the keys of one are idle, why, and their names, dotted from ``options``.
+        options: Model that contains the keys.
+        rules: For each rule, whether its keys have no effect, the reason, and the keys, dotted from
+            ``options``.
 
     Raises:
-        ValueError: Names all that were changed, and their defaults.
+        ValueError: Keys without effect are changed; the message lists them with their defaults.
     """
-    found = []
-    for idle, why, keys in rules:
+    problems = []
+    for idle, reason, keys in rules:
         changed = [key for key in keys if idle and _changed(options, key)]
         if changed:
-            usual = ", ".join(f"{key}: {_shown(_default(options, key))}" for key in changed)
-            found.append(f"{why}: {', '.join(changed)} would change nothing, leave out or say {usual}")
-    if found:
-        raise ValueError("; ".join(found))
+            verb, object_ = ("has", "it") if len(changed) == 1 else ("have", "them")
+            defaults = ", ".join(f"{key}: {_shown(_default(options, key))}" for key in changed)
+            problems.append(
+                f"{reason}: {', '.join(changed)} {verb} no effect; remove {object_} or set {defaults}"
+            )
+    if problems:
+        raise ValueError("; ".join(problems))
 
 
 def _changed(options: Strict, key: str) -> bool:
@@ -75,7 +78,7 @@ def _changed(options: Strict, key: str) -> bool:
 
 
 def _default(options: Strict, key: str) -> Any:
-    """The default of a dotted key, of its section's own model."""
+    """Return the default of a dotted key, from the model of its section."""
     *sections, name = key.split(".")
     for section in sections:
         options = getattr(options, section)
@@ -83,7 +86,7 @@ def _default(options: Strict, key: str) -> Any:
 
 
 def _shown(value: Any) -> str:
-    """A value as YAML has it."""
+    """Format a value as YAML."""
     if isinstance(value, bool) or value is None:
         return {True: "true", False: "false", None: "null"}[value]
     if isinstance(value, tuple):

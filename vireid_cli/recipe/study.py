@@ -1,8 +1,7 @@
-"""A study: several recipes under one budget and several seeds, as one file.
+"""Studies: comparisons of several recipes with the same budget and several seeds, in one file.
 
-A paper's comparison table is a list of rows, each a recipe with what it changes; what all rows share (the
-backbone, the steps, the size) is written once. ``load_study`` checks every row's recipe before anything is
-trained.
+A study is a list of rows, each a recipe with changed keys. Settings of all rows (backbone, steps, size) are
+written once. All recipes are validated before the first training.
 """
 
 from __future__ import annotations
@@ -16,7 +15,13 @@ from pydantic import BaseModel, BeforeValidator, Field, ValidationError, model_v
 from vireid_cli import reading
 from vireid_cli.errors import RecipeError, UsageError
 from vireid_cli.recipe.load import shipped_folder
-from vireid_cli.recipe.problems import Problem, first_of_each, of_flaw, of_validation, raise_all
+from vireid_cli.recipe.problems import (
+    Problem,
+    first_per_key,
+    problem_of_flaw,
+    problems_of_validation,
+    raise_all,
+)
 from vireid_cli.recipe.strict import Probability, Strict, as_tuple
 from vireid_cli.recipe.yaml_lines import read_source
 
@@ -25,10 +30,10 @@ class Row(Strict):
     """One row of the table.
 
     Attributes:
-        label: As printed; unique.
-        recipe: The recipe: a path, a name in ``./recipes``, or a shipped one.
-        set: Dotted key → value, over what the study sets for all rows.
-        parent: Label of the row whose difference from this one is reported; empty: the study's parent.
+        label: Printed label; unique.
+        recipe: Path of a recipe, name in ``./recipes``, or name of a shipped recipe.
+        set: Values by dotted key; they override those of the study.
+        parent: Label of the row for the reported difference, by default the parent of the study.
     """
 
     label: Annotated[str, Field(min_length=1)]
@@ -38,26 +43,27 @@ class Row(Strict):
 
 
 class Start(Strict):
-    """A run whose trunk every row starts from, in the place of ImageNet's weights.
+    """A run that trains the initial trunk of all rows, in place of ImageNet weights.
 
     Attributes:
-        recipe: Its recipe.
-        set: Dotted key → value over it; what the study sets for all rows does not hold for it.
+        recipe: Recipe of the run.
+        set: Values by dotted key. The values of the study do not apply to this run.
     """
 
     recipe: str
     set: dict[str, Any] = Field(default_factory=dict)
 
     def settings(self) -> list[str]:
-        """What ``--set`` would say."""
+        """Return the equivalent texts for ``--set``."""
         return [f"{key}={json.dumps(value, ensure_ascii=False)}" for key, value in self.set.items()]
 
 
 class Evaluate(Strict):
-    """What every run of a study is evaluated on.
+    """Evaluation of the runs of a study.
 
     Attributes:
-        datasets: A table each; none: each run's own dataset, which must then be the same for all rows.
+        datasets: Datasets with one table each. Empty for the dataset of the runs, which must be equal in all
+            rows.
     """
 
     datasets: Annotated[tuple[str, ...], BeforeValidator(as_tuple)] = ()
@@ -77,25 +83,25 @@ class Dial(Strict):
     @model_validator(mode="after")
     def _values_rise(self) -> Dial:
         if list(self.values) != sorted(set(self.values)):
-            raise ValueError("values must rise strictly")
+            raise ValueError("values must be strictly increasing")
         return self
 
 
 class Study(Strict):
-    """Rows × seeds under one budget.
+    """Rows × seeds with the same budget.
 
     Attributes:
-        name: Of the result file; the file's stem where it is not given.
-        about: What is compared, for people.
+        name: Name of the results, by default the stem of the file.
+        about: Description of the comparison.
         seeds: ``train.seed`` of each repetition.
-        set: Dotted key → value for all rows.
-        start: Trained first, once; its trunk becomes ``backbone.weights`` of all rows.
-        evaluate: What on.
-        dial: Setting of the renderer at which the whole study is repeated.
-        runs: Name of the study in whose folder the runs lie, so that rows in common are trained once; the
-            study's own where it is empty.
-        parent: Label of the row that all rows without a ``parent`` of their own are compared with.
-        rows: The table, top to bottom.
+        set: Values by dotted key for all rows.
+        start: Run that is trained first; its trunk becomes ``backbone.weights`` of all rows.
+        evaluate: Evaluation of the runs.
+        dial: Setting of the renderer; the study is repeated at each of its values.
+        runs: Name of another study with the same runs folder, so that common rows are trained once; empty
+            for a separate folder.
+        parent: Label of the row that rows without their own ``parent`` are compared with.
+        rows: Rows of the table, top to bottom.
     """
 
     name: str = ""
@@ -110,21 +116,21 @@ class Study(Strict):
     rows: Annotated[tuple[Row, ...], BeforeValidator(as_tuple), Field(min_length=1)]
 
     @model_validator(mode="after")
-    def _keys_act(self) -> Study:
+    def _check_keys(self) -> Study:
         given = {"train.seed": "seeds"} | ({"backbone.weights": "start"} if self.start else {})
         places = {"set": self.set} | {f"row '{row.label}'": row.set for row in self.rows}
-        found = [
-            f"{place}: {key} would change nothing beside {by}, leave out"
+        problems = [
+            f"{place}: {key} has no effect, because the study has {by}; remove it"
             for place, keys in places.items()
             for key, by in given.items()
             if key in keys
         ]
         if self.dial and self.evaluate.datasets:
-            found.append("evaluate.datasets has no effect beside dial, remove it")
+            problems.append("evaluate.datasets has no effect, because the study has dial; remove it")
         if self.dial and self.runs:
-            found.append("runs has no effect beside dial, remove it")
-        if found:
-            raise ValueError("; ".join(found))
+            problems.append("runs has no effect, because the study has dial; remove it")
+        if problems:
+            raise ValueError("; ".join(problems))
         return self
 
     @model_validator(mode="after")
@@ -140,28 +146,29 @@ class Study(Strict):
         return self
 
     def parents(self) -> dict[str, str]:
-        """Label of each row that has a parent → label of the parent."""
+        """Labels of the parents, by label of the row, for rows with a parent."""
         named = {row.label: row.parent or self.parent for row in self.rows}
         return {label: parent for label, parent in named.items() if parent and parent != label}
 
     def settings(self, row: Row, seed: int) -> list[str]:
-        """What ``--set`` would say for one row and seed; later ones win."""
-        shared = {key: value for key, value in self.set.items() if key not in row.set}  # the row's come later
+        """Return the equivalent texts for ``--set`` of one row and seed; later texts take precedence."""
+        # without the row's keys, which keep their order after the shared ones
+        shared = {key: value for key, value in self.set.items() if key not in row.set}
         values = {**shared, **row.set, "train.seed": seed}
         return [f"{key}={json.dumps(value, ensure_ascii=False)}" for key, value in values.items()]
 
 
 class StudyFile(BaseModel):
-    """The part of ``study.json``, a study's results, that is read again: the study itself."""
+    """The study in ``study.json``, the file of a study's results; other keys are ignored."""
 
     study: Study
 
 
 def find_study(name: str) -> Path:
-    """The file of a study: a path, else a name in ``./recipes/studies``, else a shipped one.
+    """Find the file of a study: a path, a name in ``./recipes/studies``, or a shipped study, in this order.
 
     Raises:
-        UsageError: Nothing by that name; the shipped ones are listed.
+        UsageError: The study does not exist; the hint lists the shipped ones.
     """
     names = [name] if name.endswith((".yaml", ".yml")) else [name, f"{name}.yaml"]
     homes = [Path("recipes/studies"), shipped_folder() / "studies"]
@@ -176,20 +183,20 @@ def find_study(name: str) -> Path:
 
 
 def load_study(name: str) -> Study:
-    """Read and check a study (its rows' recipes are the engine's to load).
+    """Load and validate a study, without the recipes of its rows.
 
     Raises:
-        UsageError: No such study.
-        RecipeError: Every mistake at once, with its line.
+        UsageError: The study does not exist.
+        RecipeError: The study is invalid; the message lists every mistake with its line.
     """
     path = find_study(name)
     source = read_source(path)
     content = {"name": path.stem, **source.content}
-    problems = [of_flaw(flaw) for flaw in source.flaws]
+    problems = [problem_of_flaw(flaw) for flaw in source.flaws]
     try:
         study = Study.model_validate(content)
     except ValidationError as error:
-        raise_all(path.name, first_of_each([*problems, *of_validation(error, Study, source.places)]))
+        raise_all(path.name, first_per_key([*problems, *problems_of_validation(error, Study, source.places)]))
         raise
     labels = [row.label for row in study.rows]
     for i, label in enumerate(labels):
@@ -200,16 +207,16 @@ def load_study(name: str) -> Study:
     return study
 
 
-def refuse(study: Study, errors: dict[str, UsageError]) -> None:
-    """Refuse a study whose rows' recipes are wrong, all of them at once.
+def raise_row_errors(study: Study, errors: dict[str, UsageError]) -> None:
+    """Raise one error with the errors of all rows; does nothing without errors.
 
     Args:
         study: The study.
-        errors: By row label.
+        errors: Errors by row label.
 
     Raises:
-        RecipeError: There is at least one.
+        RecipeError: There is at least one error.
     """
     if errors:
         lines = "\n".join(f"  row '{label}': {error}" for label, error in errors.items())
-        raise RecipeError(f"The study {study.name} is refused.\n{lines}")
+        raise RecipeError(f"The study {study.name} is invalid.\n{lines}")

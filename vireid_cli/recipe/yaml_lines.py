@@ -1,6 +1,6 @@
-"""YAML with the place of each key, so that a mistake is reported with its line; bounded in every direction.
+"""YAML parser that records the line of each key, with limits for untrusted input.
 
-Nesting, aliases and the size after all aliases are replaced have limits; tags are refused.
+Nesting, the number of aliases, and the size after the expansion of aliases are limited; tags are refused.
 """
 
 from __future__ import annotations
@@ -20,24 +20,24 @@ from vireid_cli.recipe import yaml_scalars
 KeyPath = tuple[str, ...]
 
 LIMIT = 256 * 1024
-"""Bytes of a recipe or study."""
+"""Largest recipe or study in bytes."""
 
 DEPTH = 50
-"""Levels of nesting, aliases included."""
+"""Deepest accepted nesting, including aliases."""
 
 ALIASES = 100
-"""Aliases of a document."""
+"""Largest number of aliases in a document."""
 
 EXPANDED = 20_000
-"""Values of a document after every alias is replaced by a copy."""
+"""Largest number of values in a document after the expansion of aliases."""
 
 
 class _Refusal(yaml.MarkedYAMLError):
-    """Valid YAML beyond a limit, or with a feature that recipes do not use."""
+    """Valid YAML that exceeds a limit or uses an unsupported feature."""
 
 
 class _Loader(yaml.SafeLoader):
-    """Keys are text; scalars are read by ``yaml_scalars``; depth and aliases are counted while composing."""
+    """Loader that reads keys as text and scalars by ``yaml_scalars``, and counts depth and aliases."""
 
     def __init__(self, text: str) -> None:
         super().__init__(text)
@@ -45,13 +45,13 @@ class _Loader(yaml.SafeLoader):
         self._aliases = 0
 
     def resolve(self, kind: type[yaml.Node], value: Any, implicit: Any) -> str:
-        """Tag of a node without one."""
+        """Return the tag of a node without an explicit tag."""
         if kind is yaml.ScalarNode and implicit[0]:
             return yaml_scalars.tag_of(value)
         return str(super().resolve(kind, value, implicit))
 
     def compose_node(self, parent: yaml.Node | None, index: Any) -> yaml.Node | None:
-        """Compose one node, refusing tags and what is beyond the limits."""
+        """Compose one node; refuses explicit tags, deep nesting and too many aliases."""
         event = self.peek_event()
         self._depth += 1
         if self._depth > DEPTH:
@@ -68,7 +68,7 @@ class _Loader(yaml.SafeLoader):
         return node
 
     def flatten_mapping(self, node: yaml.MappingNode) -> None:
-        """Resolve merges, then read every key as text."""
+        """Resolve merges, then mark every key as text."""
         super().flatten_mapping(node)
         for key, _ in node.value:
             if isinstance(key, yaml.ScalarNode):
@@ -77,12 +77,12 @@ class _Loader(yaml.SafeLoader):
 
 @dataclass(frozen=True, slots=True)
 class Flaw:
-    """A mistake in the text itself.
+    """A mistake in the YAML text.
 
     Attributes:
         key: Key path.
         place: ``file:line``.
-        text: What is wrong and what to write.
+        text: Description of the mistake, with the correct form.
     """
 
     key: KeyPath
@@ -97,7 +97,7 @@ class RecipeSource:
     Attributes:
         origin: File name, or ``--set``.
         content: The mapping as plain dicts, lists and scalars.
-        places: Key path → ``file:line``; list items have their index as text.
+        places: ``file:line`` by key path; the key of a list item is its index as text.
         flaws: Repeated keys, ambiguous numbers, control characters.
     """
 
@@ -111,7 +111,7 @@ def read_source(path: Path) -> RecipeSource:
     """Parse one YAML file.
 
     Raises:
-        RecipeError: The file can't be read, is not YAML, is beyond a limit, or is not a mapping at the top.
+        RecipeError: The file can't be read, is not YAML, exceeds a limit, or is not a mapping.
     """
     return parse_source(reading.read_text(path, limit=LIMIT, error=RecipeError), str(path))
 
@@ -123,16 +123,16 @@ def parse_source(text: str, origin: str) -> RecipeSource:
         return RecipeSource(origin, {})
     if not isinstance(content, dict):
         kind = "a list" if isinstance(content, list) else "a single value"
-        raise RecipeError(f"{origin}:1: a recipe is a mapping of keys, this is {kind}.")
+        raise RecipeError(f"{origin}:1: expected a mapping of keys, not {kind}.")
     places = {key: _place(marked, origin) for key, _, marked in _walk(root, ())}
     return RecipeSource(origin, content, places, flaws)
 
 
 def parse_setting(setting: str) -> tuple[KeyPath, Any, tuple[Flaw, ...]]:
-    """Split ``a.b.c=value`` into its key path, its value, read as YAML, and the flaws of the value.
+    """Parse ``a.b.c=value``: key path, value (as YAML), and flaws of the value.
 
     Raises:
-        RecipeError: No ``=``, an empty key, or a value that is not YAML or is beyond a limit.
+        RecipeError: The ``=`` is missing, the key is empty, or the value is not YAML or exceeds a limit.
     """
     key, equals, text = setting.partition("=")
     parts = tuple(part.strip() for part in key.split("."))
@@ -148,12 +148,12 @@ def parse_setting(setting: str) -> tuple[KeyPath, Any, tuple[Flaw, ...]]:
 
 
 def _parse(text: str, origin: str, lines: bool = True) -> tuple[yaml.Node | None, Any, tuple[Flaw, ...]]:
-    """Root node, content and flaws of a document.
+    """Parse a document to its root node, content and flaws.
 
     Args:
-        text: YAML.
-        origin: What errors begin with.
-        lines: Errors name the line.
+        text: YAML text.
+        origin: Beginning of error messages.
+        lines: Whether error messages contain the line.
     """
     try:
         loader = _Loader(text)
@@ -167,7 +167,7 @@ def _parse(text: str, origin: str, lines: bool = True) -> tuple[yaml.Node | None
         raise RecipeError(f"{_line(error, text, origin, lines)}: {error.problem}.") from error
     except (yaml.YAMLError, ValueError, OverflowError) as error:  # the last two: escapes such as \UFFFFFFFF
         problem = getattr(error, "problem", None) or str(error).splitlines()[0]
-        if problem.startswith("but found"):  # the beginning of the sentence is the context then
+        if problem.startswith("but found"):  # the context has the beginning of this sentence
             problem = f"{error.context}, {problem}"  # type: ignore[union-attr]
         if isinstance(error, yaml.reader.ReaderError):
             problem = f"the control character U+{error.character:04X} is not allowed"
@@ -185,19 +185,19 @@ def _line(error: Exception, text: str, origin: str, lines: bool) -> str:
 
 
 def _refusal(node: Any, problem: str) -> _Refusal:
-    """Error at a node or an event."""
+    """Create an error with the place of a node or an event."""
     return _Refusal(problem=problem, problem_mark=node.start_mark)
 
 
 def _measure(root: yaml.Node) -> None:
-    """Refuse aliases that lead back to themselves, or that expand beyond the limits.
+    """Refuse cyclic aliases, and aliases that expand beyond the limits.
 
-    Each node is visited once; an iterative walk, since aliases can chain deeper than Python's stack.
+    Visits each node once, iteratively, because chains of aliases can be deeper than Python's stack.
 
     Raises:
-        _Refusal: As above.
+        _Refusal: An alias is cyclic or exceeds a limit.
     """
-    known: dict[int, tuple[int, int]] = {}  # values and levels below and with a node
+    known: dict[int, tuple[int, int]] = {}  # number of values and levels of a node, including itself
     entered: set[int] = set()
     stack = [root]
     while stack:
@@ -223,14 +223,14 @@ def _measure(root: yaml.Node) -> None:
 
 
 def _children(node: yaml.Node) -> list[tuple[yaml.Node, ...]]:
-    """Keys and values of a mapping, items of a list."""
+    """Return the (key, value) pairs of a mapping, or the items of a list as 1-tuples."""
     if isinstance(node, yaml.MappingNode):
         return list(node.value)
     return [(item,) for item in node.value] if isinstance(node, yaml.SequenceNode) else []
 
 
 def _walk(node: yaml.Node, prefix: KeyPath) -> Iterator[tuple[KeyPath, yaml.Node, yaml.Node]]:
-    """Key path, value and the node that carries the place, of everything below a node."""
+    """Yield key path, value and the node with the place, for all nodes below a node."""
     for number, child in enumerate(_children(node)):
         marked, value = child[0], child[-1]
         name = str(marked.value) if len(child) == 2 else str(number)

@@ -1,8 +1,8 @@
-"""Plain YAML scalars as a person reads them: decimal numbers, ``true`` and ``false``, ``null``, else text.
+"""Types of plain YAML scalars: decimal numbers, ``true`` and ``false``, ``null``, otherwise text.
 
 YAML 1.1 and 1.2 disagree on ``010`` (8 or 10), ``1:30`` (90 or text), ``1_000``, ``1e3``, ``yes`` and
-``off``. Numbers that either version reads differently are refused with the decimal number to write; ``1e3``
-is a number, and ``yes``, ``no``, ``on``, ``off`` and dates are text, as in YAML 1.2.
+``off``. Numbers with different values in the two versions are refused, and the message suggests the decimal
+number. As in YAML 1.2, ``1e3`` is a number, and ``yes``, ``no``, ``on``, ``off`` and dates are text.
 """
 
 from __future__ import annotations
@@ -17,10 +17,10 @@ TEXT, MERGE = PREFIX + "str", PREFIX + "merge"
 NUMBERS = (PREFIX + "int", PREFIX + "float")
 
 LONGEST = 100
-"""Characters of a number."""
+"""Largest number of characters of a number."""
 
 SMALLEST, LARGEST = -(2**63), 2**63 - 1
-"""Range of whole numbers."""
+"""Range of integers."""
 
 _NULL = {"", "~", "null", "Null", "NULL"}
 _BOOL = {"true", "True", "TRUE", "false", "False", "FALSE"}
@@ -37,7 +37,7 @@ _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff\ufeff]")
 
 
 def tag_of(value: str) -> str:
-    """Tag of a plain scalar. A number of another notation is text, which ``refusal`` explains."""
+    """Return the tag of a plain scalar. Numbers in other notations are text; ``refusal`` refuses them."""
     if value in _NULL:
         return PREFIX + "null"
     if value in _BOOL:
@@ -53,19 +53,19 @@ def tag_of(value: str) -> str:
 
 
 def refusal(value: str, plain: bool) -> str:
-    """Why a scalar is refused, and what to write instead; empty: it is accepted.
+    """Return the reason why a scalar is refused, with the correct form; empty if it is accepted.
 
     Args:
-        value: The scalar's text.
-        plain: It is written without quotes.
+        value: Text of the scalar.
+        plain: Whether the scalar has no quotes.
     """
     if control := _CONTROL.search(value):
-        return f"the text holds the control character U+{ord(control[0]):04X}; remove it."
+        return f"the text contains the control character U+{ord(control[0]):04X}; remove it."
     return _number_refusal(value) if plain else ""
 
 
 def _number_refusal(value: str) -> str:
-    """Why a plain scalar that looks like a number is refused; empty: it is accepted, or no number."""
+    """Return the reason why a plain scalar is not an accepted number; empty for numbers and other text."""
     if _NOT_FINITE.fullmatch(value):
         return f"{value} is not a finite number."
     if not any(pattern.fullmatch(value) for pattern in _NUMBERS):
@@ -75,8 +75,8 @@ def _number_refusal(value: str) -> str:
     decimal = _decimal(value)
     if decimal is not None:
         return (
-            f"{value} is not a decimal number that all versions of YAML read alike; "
-            f"write {decimal or 'a decimal number'}, or put it in quotes for text."
+            f"{value} has different values in different versions of YAML; "
+            f"write {decimal or 'a decimal number'}, or quote it for text."
         )
     if _INTEGER.fullmatch(value) and not SMALLEST <= int(value) <= LARGEST:
         return f"{shorten(value)} is out of range; whole numbers are between -2^63 and 2^63-1."
@@ -84,7 +84,7 @@ def _number_refusal(value: str) -> str:
 
 
 def _decimal(value: str) -> str | None:
-    """Decimal notation of a number in another one; empty: there is none; None: it does not look like one."""
+    """Convert a number in another notation to decimal; empty if it is invalid, None for other values."""
     sign, digits = ("-" if value.startswith("-") else ""), value.lstrip("+-").replace("_", "")
     if _LEADING_ZERO.fullmatch(value):
         tens = digits.lstrip("0") or "0"

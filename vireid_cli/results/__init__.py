@@ -1,1 +1,1 @@
-"""The run folder: the only bridge from training to figures, tables and exports; JSON and numpy, no torch."""
+"""Run folders, the interface from training to figures, tables and exports; JSON and NumPy, no torch."""

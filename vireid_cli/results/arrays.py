@@ -1,4 +1,4 @@
-"""Arrays of the ``.npz`` files of a run folder."""
+"""Reading of the ``.npz`` files of a run folder."""
 
 from __future__ import annotations
 
@@ -13,27 +13,27 @@ from vireid_cli.errors import DataError, UsageError
 from vireid_cli.results import schema
 
 Arrays = dict[str, np.ndarray]
-"""Arrays by their names in the file."""
+"""Arrays by name."""
 
 
 def read_arrays(
     path: Path, names: Mapping[str, str], next_command: str, optional: tuple[str, ...] = ()
 ) -> Arrays:
-    """Arrays of an ``.npz`` of the run folder.
+    """Read arrays of an ``.npz`` file in a run folder.
 
     Args:
-        path: The file.
-        names: The arrays that must be there (``schema``).
-        next_command: The command that makes the file, for the error.
-        optional: Arrays that are read if they are there.
+        path: Path of the file.
+        names: Required arrays with their forms; see ``schema``.
+        next_command: Command that writes the file, for errors.
+        optional: Names of further arrays; they may be missing.
 
     Raises:
-        UsageError: The file is not there yet.
-        DataError: It is damaged or lacks an array.
+        UsageError: The file does not exist.
+        DataError: The file is damaged or lacks an array, or an array has another form.
     """
     if not path.exists():
-        raise UsageError(f"{path} is not there yet.", f"Make it: {next_command}")
-    hint = f"Make it again: {next_command}"
+        raise UsageError(f"{path} does not exist.", f"Create it: {next_command}")
+    hint = f"Create it again: {next_command}"
     arrays, _ = load_arrays(path, (*names, *optional), hint=hint)
     missing = [name for name in names if name not in arrays]
     if missing:
@@ -46,16 +46,16 @@ _NUMBER_KINDS = {"int": "iu", "uint": "iu", "float": "f", "unicode": "U"}
 
 
 def refuse_misfits(arrays: Arrays, forms: Mapping[str, str], path: Path, hint: str) -> None:
-    """Refuse arrays of another type or shape than ``schema`` states.
+    """Refuse arrays with another type or shape than in ``schema``.
 
     Args:
-        arrays: By name.
-        forms: Name → form, such as ``(Q, 10) int64: …``. A letter is one length in all arrays of the file.
-        path: Of the file, for the error.
-        hint: What to do.
+        arrays: Arrays by name.
+        forms: Forms by name, such as ``(Q, 10) int64: …``. A letter is the same length in all arrays.
+        path: Path of the file, for errors.
+        hint: Advice for errors.
 
     Raises:
-        DataError: An array is of another kind of number, or its shape does not fit the form or the others.
+        DataError: An array has another type, or its shape does not fit its form or the other arrays.
     """
     lengths: dict[str, int] = {}
     for name, form in forms.items():
@@ -80,12 +80,12 @@ def refuse_misfits(arrays: Arrays, forms: Mapping[str, str], path: Path, hint: s
 
 
 def _refuse_rows(arrays: Arrays, forms: Collection[str], path: Path, hint: str) -> None:
-    """Refuse rows that are out of range, and offsets that do not divide their array into trials."""
+    """Refuse row numbers out of range, and offsets that do not divide their array into trials."""
     for name, (low, limit) in schema.ROWS.items():
         if name in forms and (values := arrays[name]).size:
             count = len(arrays[limit]) if limit in arrays else None
             if values.min() < low or (count is not None and values.max() >= count):
-                raise DataError(f"{path}: array '{name}' names rows that '{limit}' has not.", hint)
+                raise DataError(f"{path}: array '{name}' has row numbers outside of '{limit}'.", hint)
     for name, rows in schema.OFFSETS.items():
         if name in forms:
             offsets = arrays[name]

@@ -16,16 +16,16 @@ from vireid_cli.results.differences import BySeed, RowDifference
 from vireid_cli.results.schema import EvaluationFile
 
 SHOWN = ("rank1", "rank10", "mAP", "mINP")
-"""Metrics of a comparison table, where the protocol has them."""
+"""Metrics of a comparison table, if the protocol has them."""
 
 
 @dataclass(frozen=True, slots=True)
 class SeedSpread:
-    """A metric over repetitions.
+    """Mean and spread of a metric over repetitions.
 
     Attributes:
-        mean: Over the repetitions.
-        std: Their sample standard deviation; None for a single one.
+        mean: Mean over the repetitions.
+        std: Sample standard deviation; None for a single repetition.
     """
 
     mean: float
@@ -33,7 +33,7 @@ class SeedSpread:
 
     @staticmethod
     def of(values: Sequence[float]) -> SeedSpread:
-        """Mean and sample standard deviation of at least one value."""
+        """Compute mean and sample standard deviation of at least one value."""
         return SeedSpread(statistics.fmean(values), statistics.stdev(values) if len(values) > 1 else None)
 
 
@@ -42,16 +42,16 @@ class ComparisonRow:
     """One row of a comparison.
 
     Attributes:
-        label: As printed.
-        seeds: Seeds that are measured.
-        metrics: Metric → mean over seeds of the mean over trials, and its spread over seeds; in [0, 1].
-        parameters: Trainable and fixed parameters of the network, classifiers included.
+        label: Printed label.
+        seeds: Evaluated seeds.
+        metrics: Mean and spread over seeds of the mean over trials, by metric, in [0, 1].
+        parameters: Number of parameters of the network, including classifiers and fixed ones.
         chance: Rank-1 of a random ranking, in [0, 1].
-        evaluations: Identifier of each seed's evaluation; None for results of before there were identifiers.
-        intervals: Metric → interval over draws of people and seeds, in [0, 1].
-        parent: Label of the row that ``differences`` refer to; empty if there is none.
-        differences: Metric → this row minus its parent.
-        published: Metric → value in the paper, in [0, 1].
+        evaluations: Identifier of each seed's evaluation; None in files of early versions.
+        intervals: Interval over draws of people and seeds by metric, in [0, 1].
+        parent: Label of the row that ``differences`` refer to, or empty.
+        differences: This row minus its parent, by metric.
+        published: Value in the paper by metric, in [0, 1].
     """
 
     label: str
@@ -67,34 +67,34 @@ class ComparisonRow:
 
 
 def table_row(label: str, evaluations: Mapping[int, EvaluationFile], parameters: int) -> ComparisonRow:
-    """Average one row's evaluations under one protocol over its seeds.
+    """Average the evaluations of one row over its seeds.
 
     Args:
-        label: As printed.
-        evaluations: Seed → ``metrics.json``.
-        parameters: Of the network.
+        label: Printed label.
+        evaluations: Content of ``metrics.json`` by seed.
+        parameters: Number of parameters of the network.
 
     Raises:
-        ValueError: No evaluation, or evaluations under different protocols.
+        ValueError: There is no evaluation, or the evaluations have different protocols.
     """
-    found = list(evaluations.values())
-    if len({content["protocol"] for content in found}) != 1:
+    contents = list(evaluations.values())
+    if len({content["protocol"] for content in contents}) != 1:
         raise ValueError(f"row '{label}' mixes protocols, or has no evaluation")
-    names = [name for name in SHOWN if name in found[0]["metrics"]]
-    spreads = {name: SeedSpread.of([content["metrics"][name]["mean"] for content in found]) for name in names}
-    identifiers = tuple(content.get("identifier") for content in found)
-    chance = found[0]["chance"]["rank1"]
+    names = [name for name in SHOWN if name in contents[0]["metrics"]]
+    spreads = {name: SeedSpread.of([c["metrics"][name]["mean"] for c in contents]) for name in names}
+    identifiers = tuple(content.get("identifier") for content in contents)
+    chance = contents[0]["chance"]["rank1"]
     return ComparisonRow(label, tuple(evaluations), spreads, parameters, chance, identifiers)
 
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
-    """One protocol's table.
+    """Comparison table of one protocol.
 
     Attributes:
-        rows: From top to bottom.
-        fingerprint: What all rows and seeds have in common of what was measured, the data's mark included.
-        agreements: Metric → agreement of the order of rows with the order of their published values.
+        rows: Rows from top to bottom.
+        fingerprint: Keys and values that are equal in the fingerprints of all rows and seeds.
+        agreements: Agreement of the order of rows with the order of their published values, by metric.
     """
 
     rows: tuple[ComparisonRow, ...]
@@ -103,26 +103,26 @@ class Comparison:
 
     @property
     def rendered(self) -> bool:
-        """Whether any of it was measured on rendered images."""
+        """Whether the images are rendered."""
         return "rendered" in self.fingerprint
 
 
 def comparison(
     evaluations: Mapping[str, Mapping[int, EvaluationFile]], parameters: Mapping[str, int]
 ) -> Comparison:
-    """Put one protocol's table together.
+    """Build the table of one protocol.
 
     Args:
-        evaluations: Label → seed → ``metrics.json``.
-        parameters: Label → parameters of the network.
+        evaluations: Content of ``metrics.json`` by label and seed.
+        parameters: Number of parameters of the network by label.
 
     Raises:
-        ValueError: Rows that were measured on different data.
+        ValueError: The evaluations have different data.
     """
     rows = tuple(table_row(label, by_seed, parameters[label]) for label, by_seed in evaluations.items())
     marks = [content["fingerprint"] for by_seed in evaluations.values() for content in by_seed.values()]
     if len({str(mark.get("data")) for mark in marks}) > 1:
-        raise ValueError("rows were evaluated on different data: metrics can't stand in one table")
+        raise ValueError("the rows have evaluations on different data, which are not comparable")
     shared = {key: value for key, value in marks[0].items() if all(mark.get(key) == value for mark in marks)}
     return Comparison(rows, shared)
 
@@ -137,25 +137,25 @@ def with_differences(
 
     Args:
         table: The table.
-        people: Label → seed → per-person sums of the row's evaluation.
-        parents: Label → label of the parent.
-        published: Label → metric → value in the paper, in [0, 1].
+        people: Per-person sums of the evaluations, by label and seed.
+        parents: Label of the parent by label.
+        published: Values in the paper, in [0, 1], by label and metric.
 
     Raises:
-        UsageError: Rows were evaluated on different queries.
+        UsageError: The rows have evaluations on different queries.
     """
     rows = []
     for row in table.rows:
         own, parent = people[row.label], people.get(parents.get(row.label, ""))
         kept = set(row.metrics)
         bounds = {name: pair for name, pair in differences.intervals_of(own).items() if name in kept}
-        found = differences.differences_of(own, parent) if parent is not None else {}
+        difference = differences.differences_of(own, parent) if parent is not None else {}
         rows.append(
             replace(
                 row,
                 intervals=bounds,
-                parent=parents[row.label] if found else "",
-                differences={name: value for name, value in found.items() if name in kept},
+                parent=parents[row.label] if difference else "",
+                differences={name: value for name, value in difference.items() if name in kept},
                 published=dict(published.get(row.label, {})),
             )
         )
@@ -163,7 +163,7 @@ def with_differences(
 
 
 def as_json(table: Comparison) -> dict[str, Any]:
-    """The table for ``study.json``; metrics in [0, 1]."""
+    """Convert the table to JSON values for ``study.json``; metrics in [0, 1]."""
     content: dict[str, Any] = {
         "fingerprint": table.fingerprint,
         "interval": differences.METHOD,
@@ -172,12 +172,12 @@ def as_json(table: Comparison) -> dict[str, Any]:
     if table.agreements:
         content["kendall_tau"] = {
             name: {
-                "tau": found.tau,
-                "interval": [found.low, found.high],
-                "p_value": found.p_value,
-                "rows": found.methods,
+                "tau": agreement.tau,
+                "interval": [agreement.low, agreement.high],
+                "p_value": agreement.p_value,
+                "rows": agreement.methods,
             }
-            for name, found in table.agreements.items()
+            for name, agreement in table.agreements.items()
         }
     return content
 
@@ -211,13 +211,13 @@ DIFFERENCES = ("rank1", "mAP")
 
 
 def percent_spread(spread: SeedSpread) -> str:
-    """``12.34 ± 0.56``, in percent."""
+    """Format mean and spread in percent: ``12.3 ± 0.6``."""
     mean = f"{100 * spread.mean:.1f}"
     return mean if spread.std is None else f"{mean} ± {100 * spread.std:.1f}"
 
 
 def percent_difference(difference: RowDifference | None) -> str:
-    """``+1.2 [0.4, 2.0]``, in percentage points; a dash for None."""
+    """Format a difference in percentage points: ``+1.2 [0.4, 2.0]``; – for None."""
     if difference is None:
         return "–"
     mean, low, high = (100 * value for value in (difference.mean, difference.low, difference.high))
@@ -232,14 +232,14 @@ def difference_columns(table: Comparison) -> tuple[str, ...]:
 def agreement_lines(table: Comparison) -> list[str]:
     """One line per metric about the agreement with the published order."""
     return [
-        f"Kendall's tau with the published {name.replace('rank', 'Rank-')} of {found.methods} rows: "
-        f"{found.tau:.2f} [{found.low:.2f}, {found.high:.2f}], p = {found.p_value:.3f}"
-        for name, found in table.agreements.items()
+        f"Kendall's tau with the published {name.replace('rank', 'Rank-')} of {order.methods} rows: "
+        f"{order.tau:.2f} [{order.low:.2f}, {order.high:.2f}], p = {order.p_value:.3f}"
+        for name, order in table.agreements.items()
     ]
 
 
 def markdown(table: Comparison) -> str:
-    """The table in Markdown: metrics in percent, mean ± standard deviation over seeds, differences."""
+    """Format the table as Markdown: metrics in percent, mean ± standard deviation over seeds, differences."""
     names, compared = list(table.rows[0].metrics), difference_columns(table)
     heads = ["row", "parameters", *(name.replace("rank", "Rank-") for name in names)]
     heads += [f"Δ {name.replace('rank', 'Rank-')} (95 %)" for name in compared]

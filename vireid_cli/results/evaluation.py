@@ -1,8 +1,8 @@
-"""One evaluation as a folder: replaced as a whole, and its files carry one identifier that readers check.
+"""Folder of an evaluation: written atomically, with an identifier in all files that readers compare.
 
-The identifier is a hash over the figures and all arrays, so the same results have the same one. Folders
-written before there were identifiers are read, unless counts or average precisions show that their files
-are of different evaluations.
+The identifier is a hash of the metrics and all arrays, so equal results have equal identifiers. Folders of
+early versions have no identifier. Readers accept them, unless counts or average precisions show that their
+files belong to different evaluations.
 """
 
 from __future__ import annotations
@@ -24,72 +24,76 @@ from vireid_cli.results import schema
 from vireid_cli.results.arrays import Arrays, read_arrays
 
 IDENTIFIER = "identifier"
-"""Key of ``metrics.json`` and array of the ``.npz`` files beside it."""
+"""Name of the identifier, a key of ``metrics.json`` and an array of the ``.npz`` files."""
 
 CLOSE = 1e-6
-"""How far the mean average precision of trial 0 may be from the one that ``metrics.json`` holds."""
+"""Largest difference between the mAP of trial 0 in ``ranking.npz`` and in ``metrics.json``."""
 
 
 @dataclass(frozen=True, slots=True)
 class StoredEvaluation:
-    """One finished evaluation: its metrics, and the arrays that were made with them.
+    """A stored evaluation.
 
     Attributes:
-        name: The protocol's, or ``<dataset>-<protocol>``.
-        folder: Where its files are.
-        content: ``metrics.json``.
-        again: The command that makes it anew.
+        name: Name of the protocol, or ``<dataset>-<protocol>``.
+        folder: Folder of the files.
+        content: Content of ``metrics.json``.
+        command: Command that repeats the evaluation.
     """
 
     name: str
     folder: Path
     content: schema.EvaluationFile
-    again: str
+    command: str
 
     @property
     def identifier(self) -> str | None:
-        """What all its files carry; None for results of before there were identifiers."""
+        """Common identifier of all files; None for files of early versions."""
         identifier = self.content.get(IDENTIFIER)
         return None if identifier is None else str(identifier)
 
     def ranking(self, names: Mapping[str, str] = schema.RANKING_ARRAYS) -> Arrays:
-        """Arrays of ``ranking.npz``, by default ``schema.RANKING_ARRAYS``. Raises as ``read_arrays``."""
+        """Read arrays of ``ranking.npz``, by default ``schema.RANKING_ARRAYS``. Raises as ``read_arrays``."""
         return self._arrays(schema.RANKING, names)
 
     def embeddings(self, names: Mapping[str, str] = schema.EMBEDDING_ARRAYS) -> Arrays:
-        """Arrays of ``embeddings.npz``, by default ``schema.EMBEDDING_ARRAYS``. Raises as ``read_arrays``."""
+        """Read arrays of ``embeddings.npz``. Raises as ``read_arrays``.
+
+        Args:
+            names: Required arrays, by default ``schema.EMBEDDING_ARRAYS``.
+        """
         return self._arrays(schema.EMBEDDINGS, names)
 
     def _arrays(self, file: str, names: Mapping[str, str]) -> Arrays:
         path = self.folder / file
-        arrays = read_arrays(path, names, self.again, (IDENTIFIER,))
-        self._refuse_other(path, arrays.pop(IDENTIFIER, None))
+        arrays = read_arrays(path, names, self.command, (IDENTIFIER,))
+        self._compare_identifier(path, arrays.pop(IDENTIFIER, None))
         return arrays
 
     def check(self) -> None:
-        """Check that the files of the folder are of one evaluation, as far as they are there.
+        """Check that the existing files of the folder belong to one evaluation.
 
         Raises:
-            DataError: They are not, or one can't be read.
+            DataError: The files belong to different evaluations, or one can't be read.
         """
         for file, check in ((schema.RANKING, self._check_ranking), (schema.EMBEDDINGS, self._check_rows)):
             path = self.folder / file
             if not path.is_file():
                 continue
-            carried = read_arrays(path, {}, self.again, (IDENTIFIER,)).get(IDENTIFIER)
-            self._refuse_other(path, carried)
-            if carried is None:
+            identifier = read_arrays(path, {}, self.command, (IDENTIFIER,)).get(IDENTIFIER)
+            self._compare_identifier(path, identifier)
+            if identifier is None:
                 check(path)
 
-    def _refuse_other(self, path: Path, carried: np.ndarray | None) -> None:
-        """Refuse a file that carries another identifier."""
-        if (None if carried is None else str(carried)) != self.identifier:
-            raise self._mixed(path, "they carry different identifiers")
+    def _compare_identifier(self, path: Path, identifier: np.ndarray | None) -> None:
+        """Refuse a file with another identifier."""
+        if (None if identifier is None else str(identifier)) != self.identifier:
+            raise self._mixed(path, "they have different identifiers")
 
     def _check_ranking(self, path: Path) -> None:
-        """Compare a ranking without identifier with the metrics, by what both hold."""
+        """Compare the counts and the mAP of a ranking without identifier with the metrics."""
         optional = ("average_precision", "first_rank")
-        arrays = read_arrays(path, {}, self.again, optional)
+        arrays = read_arrays(path, {}, self.command, optional)
         precision = arrays.get("average_precision")
         if precision is None or precision.ndim != 1 or precision.dtype.kind != "f":
             return
@@ -108,8 +112,8 @@ class StoredEvaluation:
                 raise self._mixed(path, f"mAP {mean:.4f} in trial 0, not {first[0]:.4f}")
 
     def _check_rows(self, path: Path) -> None:
-        """Compare embeddings without identifier with the metrics, by the sizes of the trials."""
-        arrays = read_arrays(path, {}, self.again, ("query_offsets", "gallery_offsets"))
+        """Compare the sizes of the trials of embeddings without identifier with the metrics."""
+        arrays = read_arrays(path, {}, self.command, ("query_offsets", "gallery_offsets"))
         sides = (
             ("queries", self.content["queries"], "query_offsets"),
             ("gallery", self.content["gallery"], "gallery_offsets"),
@@ -125,38 +129,38 @@ class StoredEvaluation:
             if "models" not in self.content and self.content["trials"] != trials:
                 raise self._mixed(path, f"{trials} trials, not {self.content['trials']}")
 
-    def _mixed(self, path: Path, why: str) -> DataError:
+    def _mixed(self, path: Path, reason: str) -> DataError:
         return DataError(
-            f"{path} and {schema.METRICS} beside it are of different evaluations: {why}.",
-            f"If an evaluation is being written now, wait for it and try again. Otherwise: {self.again}",
+            f"{path} and {schema.METRICS} beside it belong to different evaluations: {reason}.",
+            f"If another process is evaluating this run, wait for it. Otherwise: {self.command}",
         )
 
 
-def read_evaluation(folder: Path, again: str) -> StoredEvaluation:
-    """Read one evaluation and check that its files were made together.
+def read_evaluation(folder: Path, command: str) -> StoredEvaluation:
+    """Read an evaluation and check that its files belong together.
 
     Args:
         folder: ``<run>/evaluation/<protocol>``.
-        again: The command that makes it anew, for errors.
+        command: Command that repeats the evaluation, for errors.
 
     Raises:
-        DataError: It is missing or damaged, or its files are of different evaluations.
+        DataError: The evaluation is missing or damaged, or its files belong to different evaluations.
     """
     place = folders.current(folder, schema.METRICS)
-    content = _read_metrics(place / schema.METRICS, f"Evaluate it again: {again}")
-    stored = StoredEvaluation(folder.name, place, content, again)
+    content = _read_metrics(place / schema.METRICS, f"Evaluate it again: {command}")
+    stored = StoredEvaluation(folder.name, place, content, command)
     stored.check()
     return stored
 
 
 def _read_metrics(path: Path, hint: str) -> schema.EvaluationFile:
-    """Read and check ``metrics.json``."""
+    """Read and validate ``metrics.json``."""
     content: schema.EvaluationFile = documents.read_form(path, schema.CheckedEvaluation, hint=hint)
     return content
 
 
 def stored_names(home: Path) -> list[str]:
-    """Names of the evaluations in ``<run>/evaluation``, sorted."""
+    """List the names of the evaluations in ``<run>/evaluation``, sorted."""
     names = set()
     for path in home.glob(f"*/{schema.METRICS}"):
         if not folders.is_part(path.parent):
@@ -169,15 +173,15 @@ def stored_names(home: Path) -> list[str]:
 
 
 def write_evaluation(folder: Path, content: schema.EvaluationFile, arrays: Mapping[str, Arrays]) -> None:
-    """Replace an evaluation as a whole; files in its folder that are not vireid's stay.
+    """Write an evaluation atomically; other files in its folder are kept.
 
     Args:
         folder: ``<run>/evaluation/<protocol>``.
-        content: ``metrics.json``; its identifier is set here.
-        arrays: File name → arrays.
+        content: Content of ``metrics.json``; the function sets its identifier.
+        arrays: Arrays by file name.
 
     Raises:
-        DataError: The folder can't be written; the old evaluation stays.
+        DataError: The folder can't be written; the old evaluation is unchanged.
     """
     identifier = content["identifier"] = identify(content, arrays)
     owned = (schema.METRICS, schema.RANKING, schema.EMBEDDINGS)
@@ -189,21 +193,21 @@ def write_evaluation(folder: Path, content: schema.EvaluationFile, arrays: Mappi
 
 
 def amend_evaluation(folder: Path, content: schema.EvaluationFile) -> None:
-    """Write ``metrics.json`` of an evaluation again, with more beside the metrics.
+    """Replace ``metrics.json`` of an evaluation by ``content``, which has additional keys.
 
     Raises:
-        DataError: The folder holds another evaluation by now, or can't be written.
+        DataError: The folder contains another evaluation, or can't be written.
     """
-    with writing(folder.parent):
-        there = _read_metrics(folder / schema.METRICS, "")
-        if there.get(IDENTIFIER) != content.get(IDENTIFIER):
-            raise DataError(f"{folder} was evaluated again in the meantime.", "Compare the runs again.")
+    with locked_evaluations(folder.parent):
+        current = _read_metrics(folder / schema.METRICS, "")
+        if current.get(IDENTIFIER) != content.get(IDENTIFIER):
+            raise DataError(f"another process has evaluated {folder} again.", "Compare the runs again.")
         files.write_json(folder / schema.METRICS, content)
 
 
 @contextmanager
-def writing(home: Path) -> Iterator[None]:
-    """Be the only process that writes evaluations of a run.
+def locked_evaluations(home: Path) -> Iterator[None]:
+    """Hold the lock for writing evaluations of a run.
 
     Args:
         home: ``<run>/evaluation``.
@@ -216,7 +220,7 @@ def writing(home: Path) -> Iterator[None]:
 
 
 def identify(content: Mapping[str, Any], arrays: Mapping[str, Arrays]) -> str:
-    """Return the identifier of an evaluation: 32 hexadecimal digits of a hash over all that it holds."""
+    """Compute the identifier of an evaluation: 32 hexadecimal digits of a hash of its whole content."""
     plain = {key: value for key, value in content.items() if key != IDENTIFIER}
     total = hashlib.sha256(json.dumps(plain, sort_keys=True).encode())
     for file in sorted(arrays):

@@ -1,7 +1,7 @@
-"""The record of an export to ONNX: which files belong together, from where, and how near they are to PyTorch.
+"""Record of an ONNX export: its files with hashes, their origin, and the difference from PyTorch.
 
-Files are put in place one by one and the record last. It holds a hash of each, so that files of two exports,
-as a killed export leaves them, are noticed.
+The record is written after all files. Its hashes reveal files of different exports, which a killed export can
+leave.
 """
 
 from __future__ import annotations
@@ -23,14 +23,14 @@ class ExportRecord(BaseModel):
     """Content of ``onnx-<layout>.json``.
 
     Attributes:
-        version: Of the form.
-        identifier: Also in the metadata of every file, under ``export``.
+        version: Version of the record's form.
+        identifier: Identifier of the export, also in the metadata of every file under ``export``.
         layout: ``split`` or ``joint``.
-        files: Name of each file → SHA-256.
+        files: SHA-256 by file name.
         metadata: Recipe, method, dataset, epochs and commit.
-        largest_difference: Largest absolute difference of an embedding's number to PyTorch.
-        images: Sample images that were compared.
-        opset: Version of the operators.
+        largest_difference: Largest absolute difference of an embedding's component from PyTorch.
+        images: Number of compared sample images.
+        opset: Version of the operator set.
         nodes: Number of nodes by operator.
     """
 
@@ -48,48 +48,48 @@ class ExportRecord(BaseModel):
 
 
 def record_path(folder: Path, layout: str) -> Path:
-    """Where the record of an export is."""
+    """Path of the record of an export."""
     return folder / f"onnx-{layout}.json"
 
 
 def records_in(folder: Path) -> list[Path]:
-    """The records of all exports in a folder."""
+    """List the records of all exports in a folder."""
     return sorted(folder.glob("onnx-*.json"))
 
 
 def write_record(folder: Path, record: ExportRecord) -> Path:
-    """Write the record of files that are in place. Raises ``DataError`` if it can't be written."""
+    """Write the record of an export. Raises ``DataError`` if it can't be written."""
     return files.write_json(record_path(folder, record.layout), record.model_dump())
 
 
 def read_export(path: Path) -> ExportRecord:
-    """Read a record and check that its files are there, and are the ones that it was written for.
+    """Read a record and compare its files with their hashes.
 
     Raises:
-        DataError: The record is damaged, or a file is missing or of another export.
+        DataError: The record is damaged, or a file is missing or belongs to another export.
     """
-    again = "Export again: vireid export onnx"
+    hint = "Export again: vireid export onnx"
     try:
-        record = ExportRecord.model_validate(files.read_json(path, again))
+        record = ExportRecord.model_validate(files.read_json(path, hint))
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
-        where = ".".join(str(part) for part in first["loc"])
-        raise DataError(f"{path}: {where}: {first['msg']}.", again) from error
+        key = ".".join(str(part) for part in first["loc"])
+        raise DataError(f"{path}: {key}: {first['msg']}.", hint) from error
     for name, digest in record.files.items():
         if Path(name).name != name:
-            raise DataError(f"{path}: '{name}' is no file name.", again)
-        if file_hash(path.parent / name, again) != digest:
-            raise DataError(f"{path.parent / name} is not the file that {path.name} was written for.", again)
+            raise DataError(f"{path}: '{name}' is not a file name.", hint)
+        if file_hash(path.parent / name, hint) != digest:
+            raise DataError(f"{path.parent / name} does not match its hash in {path.name}.", hint)
     return record
 
 
 def hashes_of(paths: Sequence[Path]) -> dict[str, str]:
-    """Name of each file → SHA-256."""
+    """Compute the SHA-256 of each file, by file name."""
     return {path.name: file_hash(path) for path in paths}
 
 
 def file_hash(path: Path, hint: str = "") -> str:
-    """SHA-256 of a file. Raises ``DataError`` if it can't be read."""
+    """Compute the SHA-256 of a file. Raises ``DataError`` if it can't be read."""
     total = hashlib.sha256()
     with reading.open_regular(path, hint=hint) as file:
         while block := file.read(_BLOCK):

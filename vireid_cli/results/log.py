@@ -1,4 +1,4 @@
-"""``train.jsonl``: rows of a training's log, each checked by the form of its kind."""
+"""Reading of ``train.jsonl``, the log of a training, with validation of its rows."""
 
 from __future__ import annotations
 
@@ -9,16 +9,16 @@ from typing import Any
 
 from vireid_cli import documents, reading
 from vireid_cli.errors import DataError
-from vireid_cli.results import schema
+from vireid_cli.results.training_schema import LOG_FORMS
 
-HINT = "Fix or delete this line; vireid train writes such rows whole."
+HINT = "Fix or delete this line; vireid train does not write such a row."
 
 
 def log_rows(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
-    """Line numbers, from 1, and rows of a log; lines that are no rows are skipped.
+    """Yield line numbers, from 1, and rows of a log; skips invalid lines. A missing file has no rows.
 
     Raises:
-        DataError: The file can't be read; one that does not exist has no rows.
+        DataError: The file can't be read.
     """
     if not path.exists():
         return
@@ -33,21 +33,22 @@ def log_rows(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
 
 
 def checked_rows(path: Path) -> list[dict[str, Any]]:
-    """Rows of a log; steps and epochs hold what ``schema.StepRow`` and ``schema.EpochRow`` state.
+    """Read the rows of a log and validate steps and epochs.
 
     Raises:
-        DataError: A row does not; or a line other than the last, which a kill may have cut, is no row.
+        DataError: A step or epoch is invalid, or a line is not a row. The last line is excepted, because a
+            kill can cut it.
     """
     rows = []
     for number, row in log_rows(path):
-        form = schema.LOG_FORMS.get(row["kind"])
+        form = LOG_FORMS.get(row["kind"])
         if form is not None:
             documents.check_form(row, form, f"{path}:{number}", hint=HINT)
         rows.append(row)
     lines = reading.read_bytes(path).count(b"\n") if path.exists() else 0
     if len(rows) < lines:
         raise DataError(
-            f"{path}: {lines - len(rows)} of {lines} lines are no rows of a log.",
-            "The log is damaged: restore it, or train anew.",
+            f"{path}: {lines - len(rows)} of {lines} lines are not rows of a log.",
+            "The log is damaged: restore it, or train again.",
         )
     return rows

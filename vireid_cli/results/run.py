@@ -1,4 +1,4 @@
-"""A run folder: made, found, read and written; ``runs/latest`` names the newest."""
+"""Run folders: creation, search, reading and writing; ``runs/latest`` refers to the newest run."""
 
 from __future__ import annotations
 
@@ -15,93 +15,110 @@ from vireid_cli.errors import DataError, UsageError
 from vireid_cli.results import schema
 from vireid_cli.results.evaluation import StoredEvaluation, read_evaluation, stored_names
 from vireid_cli.results.log import checked_rows, log_rows
+from vireid_cli.results.training_schema import Environment
 
 LATEST = "latest"
-DAMAGED = "The run is damaged: restore its folder, or train anew."
+"""Name of the link to the newest run."""
+
+DAMAGED = "The run is damaged: restore its folder, or train again."
 MEANS = "means"
-"""Folder of the runs folder that holds means over models; no run is named so."""
+"""Name of the folder of means over models, in the folder of runs."""
 
 
 def runs_folder() -> Path:
-    """``$VIREID_RUNS``, else ``./runs``."""
+    """Return ``$VIREID_RUNS``, by default ``./runs``."""
     return Path(os.environ.get("VIREID_RUNS") or "runs")
 
 
 @dataclass(frozen=True, slots=True)
 class RunFolder:
-    """One run folder."""
+    """Folder of one run.
+
+    Attributes:
+        folder: Path of the folder.
+    """
 
     folder: Path
 
     @property
     def name(self) -> str:
-        """The folder's own name."""
+        """Name of the folder."""
         return self.folder.name
 
     @property
     def recipe_file(self) -> Path:
-        """The resolved recipe."""
+        """File of the resolved recipe."""
         return self.folder / schema.RECIPE
 
     @property
     def checkpoints(self) -> Path:
-        """Where checkpoints lie."""
+        """Folder of checkpoints."""
         return self.folder / "checkpoints"
 
     @property
     def figures(self) -> Path:
-        """Where figures go."""
+        """Folder of figures."""
         return self.folder / "figures"
 
     @property
     def exports(self) -> Path:
-        """Where exported networks go."""
+        """Folder of exported networks."""
         return self.folder / "exports"
 
     @property
     def lock(self) -> Path:
-        """Held by the process that trains it."""
+        """Lock file of the training process."""
         return self.folder / ".lock"
 
     @property
     def log(self) -> Path:
-        """The log of its training, ``train.jsonl``."""
+        """Log of the training, ``train.jsonl``."""
         return self.folder / schema.LOG
 
     def evaluation(self, protocol: str) -> Path:
-        """The folder of one protocol's results."""
+        """Return the folder of a protocol's results."""
         return self.folder / "evaluation" / protocol
 
-    def environment(self) -> schema.Environment:
-        """Read ``environment.json``. Raises ``DataError`` if it is missing or of another form."""
-        return documents.read_form(self.folder / schema.ENVIRONMENT, schema.Environment, hint=DAMAGED)
+    def environment(self) -> Environment:
+        """Read ``environment.json``. Raises ``DataError`` if it is missing or invalid."""
+        return documents.read_form(self.folder / schema.ENVIRONMENT, Environment, hint=DAMAGED)
 
     def log_rows(self) -> Iterator[dict[str, Any]]:
-        """Rows of ``train.jsonl``; a line cut by a kill is skipped."""
+        """Yield the rows of ``train.jsonl``; skips invalid lines, such as one cut by a kill."""
         return (row for _, row in log_rows(self.log))
 
-    def rows_to_draw(self) -> list[dict[str, Any]]:
-        """Rows of ``train.jsonl``, steps and epochs checked. Raises as ``log.checked_rows``."""
+    def checked_log_rows(self) -> list[dict[str, Any]]:
+        """Read and validate the rows of ``train.jsonl``. Raises as ``log.checked_rows``."""
         return checked_rows(self.log)
 
     def stored(self) -> dict[str, StoredEvaluation]:
-        """Every finished evaluation by name, its files checked to be of one evaluation.
+        """Read all evaluations by name, and check that the files of each belong together.
 
         Raises:
-            DataError: One is damaged, or its files are of different evaluations.
+            DataError: An evaluation is damaged, or its files belong to different evaluations.
         """
-        home, again = self.folder / "evaluation", f"vireid evaluate {self.folder}"
-        return {name: read_evaluation(home / name, again) for name in stored_names(home)}
+        home, command = self.folder / "evaluation", f"vireid evaluate {self.folder}"
+        return {name: read_evaluation(home / name, command) for name in stored_names(home)}
 
     def evaluations(self) -> dict[str, schema.EvaluationFile]:
-        """``metrics.json`` of every finished evaluation by name. Raises as ``stored``."""
-        return {name: found.content for name, found in self.stored().items()}
+        """Read ``metrics.json`` of all evaluations by name. Raises as ``stored``."""
+        return {name: evaluation.content for name, evaluation in self.stored().items()}
 
 
 def create(
     recipe_name: str, dataset: str, *, runs: Path | None = None, now: datetime | None = None
 ) -> RunFolder:
-    """Make a new run folder ``<recipe>-<dataset>-<time>``; a second one in the same second gets a number."""
+    """Create the run folder ``<recipe>-<dataset>-<time>``, with a number added if the name exists.
+
+    Args:
+        recipe_name: Name of the recipe.
+        dataset: Name of the dataset.
+        runs: Folder of runs, by default ``runs_folder()``.
+        now: Time in the name, by default the current time.
+
+    Raises:
+        DataError: The folder can't be created.
+    """
     runs = runs or runs_folder()
     stem = f"{recipe_name}-{dataset}-{(now or datetime.now()).strftime('%Y%m%d-%H%M%S')}"
     try:
@@ -114,12 +131,12 @@ def create(
                 continue
             return RunFolder(folder)
     except OSError as error:
-        raise DataError(f"cannot make a run folder in {runs}: {error.strerror or error}") from error
-    raise DataError(f"cannot make a run folder {stem} in {runs}: a thousand of that name exist")
+        raise DataError(f"cannot create a run folder in {runs}: {error.strerror or error}") from error
+    raise DataError(f"cannot create a run folder {stem} in {runs}: a thousand of that name exist")
 
 
 def name_latest(run: RunFolder) -> None:
-    """Point ``latest`` at this run: a symbolic link, or a text file where links can't be made."""
+    """Set ``latest`` to this run: a symbolic link, or a text file on systems without links."""
     link = run.folder.parent / LATEST
     temporary = link.with_name(f".{LATEST}.{os.getpid()}.tmp")
     temporary.unlink(missing_ok=True)
@@ -132,10 +149,10 @@ def name_latest(run: RunFolder) -> None:
 
 
 def find(name: str | Path | None = None, *, runs: Path | None = None) -> RunFolder:
-    """The run of that path or name; the newest where none is named.
+    """Find a run by path or name, by default the newest one.
 
     Raises:
-        UsageError: There is no such run; the existing ones are listed.
+        UsageError: The run does not exist; the hint lists existing runs.
     """
     runs = runs or runs_folder()
     if name is None or str(name) == LATEST:
@@ -154,19 +171,19 @@ def find(name: str | Path | None = None, *, runs: Path | None = None) -> RunFold
 
 
 def runs_in(folder: Path) -> list[RunFolder]:
-    """The runs right in a folder, by name; links count, but ``latest`` and a second name of a run do not."""
+    """List the runs in a folder by name, including links, without ``latest`` and without duplicates."""
     places = sorted(path.parent for path in folder.glob(f"*/{schema.RECIPE}") if path.parent.name != LATEST)
     first: dict[Path, Path] = {}
-    for place in sorted(places, key=Path.is_symlink):  # a run's own folder goes before links to it
+    for place in sorted(places, key=Path.is_symlink):  # folders precede links to them
         first.setdefault(place.resolve(), place)
     return [RunFolder(place) for place in sorted(first.values())]
 
 
 def find_results(name: str | Path | None = None, *, runs: Path | None = None) -> RunFolder:
-    """As ``find``, or the folder of a mean over models (``means/<name>``), which has results and no recipe.
+    """Find a run, or the folder of a mean over models (``means/<name>``), which has no recipe.
 
     Raises:
-        UsageError: There is neither.
+        UsageError: Neither exists.
     """
     runs = runs or runs_folder()
     for folder in () if name is None else (Path(name), runs / name, runs / MEANS / name):
@@ -176,20 +193,20 @@ def find_results(name: str | Path | None = None, *, runs: Path | None = None) ->
 
 
 def _latest(runs: Path) -> RunFolder:
-    """The run that ``latest`` names."""
+    """Find the run of ``latest``."""
     link = runs / LATEST
     if link.is_file():
         link = runs / reading.read_text(link, limit=4096, surrogates=True).strip()
     if (link / schema.RECIPE).is_file():
         return RunFolder(runs / link.readlink() if link.is_symlink() else link)
     raise UsageError(
-        f"There is no run yet: {runs / LATEST} does not name one.",
+        f"There is no run yet: {runs / LATEST} does not refer to one.",
         "Train one first: vireid train --recipe quickstart.yaml",
     )
 
 
 def append_row(path: Path, row: Mapping[str, Any]) -> None:
-    """Append one line of JSON and hand it to the system at once."""
+    """Append a line of JSON to a file; raises ``DataError`` if it can't be written."""
     try:
         with path.open("a", encoding="utf-8") as file:
             file.write(json.dumps(row, ensure_ascii=False) + "\n")
@@ -198,7 +215,7 @@ def append_row(path: Path, row: Mapping[str, Any]) -> None:
 
 
 def keep_rows_until(path: Path, global_step: int) -> None:
-    """Drop lines after ``global_step``: what a resumed run will write again."""
+    """Remove the rows after ``global_step`` from a log, because a resumed run writes them again."""
     if not path.is_file():
         return
     rows = [row for _, row in log_rows(path)]
@@ -207,6 +224,6 @@ def keep_rows_until(path: Path, global_step: int) -> None:
 
 
 def _step_of(row: Mapping[str, Any]) -> int:
-    """Steps taken when a row was written; 0 for a row that does not count them."""
+    """Number of steps at the time of a row; 0 for rows without a step."""
     step = row.get("global_step", 0)
     return step if isinstance(step, int) else 0

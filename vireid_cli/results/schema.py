@@ -1,32 +1,33 @@
-"""What lies in a run folder: each file's name, version, keys, shapes and types.
+"""Files of a run folder and the schema of evaluations: names, versions, keys, shapes and types.
 
-``environment.json``    ``Environment``: versions, device, commit, seed, fingerprints.
-``train.jsonl``         one ``StepRow`` a logged step, one ``EpochRow`` an epoch.
-``evaluation/<protocol>/metrics.json``   ``EvaluationFile``; ``<dataset>-<protocol>`` where a run is evaluated
-                                         on another dataset than it was trained on.
+``environment.json``, ``train.jsonl``    see ``training_schema``.
+``evaluation/<protocol>/metrics.json``   ``EvaluationFile``. For evaluations on another dataset than that of
+                                         the training, the folder is ``<dataset>-<protocol>``.
 ``evaluation/<protocol>/ranking.npz``    see ``RANKING_ARRAYS``.
 ``evaluation/<protocol>/embeddings.npz`` see ``EMBEDDING_ARRAYS`` and ``TRIAL_ARRAYS``.
 
 Metrics are stored in [0, 1] and printed in percent.
 
-The three files of an evaluation carry one ``identifier``, a hash over all that they hold; readers check it
-(``results.evaluation``). Files of before there were identifiers are read.
+The three files of an evaluation have a common ``identifier``, a hash of their content, which readers compare
+(``results.evaluation``). Files of early versions have no identifier and are accepted.
 
-Versions: 2 adds ``FIRST_RANK_ARRAYS`` to ``ranking.npz`` and ``chance_cmc`` to ``metrics.json``. Files of
-version 1 are read: what needs these says so and goes without. 3 adds ``QUERY_ARRAYS`` to ``ranking.npz``.
+Version 2 adds ``FIRST_RANK_ARRAYS`` to ``ranking.npz`` and ``chance_cmc`` to ``metrics.json``. Files of
+version 1 are accepted; figures and tables that need the new values report that they are missing. Version 3
+adds ``QUERY_ARRAYS`` to ``ranking.npz``.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Annotated, Any, Literal, NotRequired
+from typing import Annotated, Any, NotRequired
 
 from pydantic import AfterValidator, BeforeValidator, ConfigDict, Field, with_config
 from typing_extensions import TypedDict
 
 VERSION = 3
+"""Current version of the files."""
+
 RANKS = (1, 5, 10, 20)
-"""Ranks whose CMC is printed."""
+"""Ranks of the CMC in tables."""
 
 RECIPE = "recipe.yaml"
 ENVIRONMENT = "environment.json"
@@ -44,11 +45,11 @@ EMBEDDING_ARRAYS = {
 }
 TRIAL_ARRAYS = {
     "queries": "(sum of Q_t,) int64 rows of the embeddings, trial after trial",
-    "query_offsets": "(T + 1,) int64: where each trial begins in it",
+    "query_offsets": "(T + 1,) int64: first position of each trial",
     "galleries": "(sum of G_t,) int64",
     "gallery_offsets": "(T + 1,) int64",
 }
-"""Beside the embeddings: which rows are queries and gallery in each trial."""
+"""Further arrays of ``embeddings.npz``: rows of the queries and of the gallery in each trial."""
 
 RANKING_ARRAYS = {
     "query_paths": "(Q,) unicode",
@@ -57,26 +58,26 @@ RANKING_ARRAYS = {
     "gallery_paths": "(G,) unicode: the gallery of trial 0",
     "gallery_pids": "(G,) int64",
     "gallery_camids": "(G,) int64",
-    "top": "(Q, 10) int64: gallery rows, best first; -1 where fewer are left",
+    "top": "(Q, 10) int64: gallery rows, best first; -1 if fewer exist",
     "scores": "(Q, 10) float32: their cosine similarity",
-    "average_precision": "(Q,) float64: NaN where a query has no legal match",
-    "first_rank": "(Q,) int64: 1-based rank of the first match, as the CMC counts; 0: none",
+    "average_precision": "(Q,) float64: NaN for queries without a legal match",
+    "first_rank": "(Q,) int64: 1-based rank of the first match in the CMC's count; 0 without a match",
 }
 
 
 FIRST_RANK_ARRAYS = {
     "first_ranks": "(sum of Q_t,) int32: as first_rank, trial after trial",
-    "first_rank_pids": "(sum of Q_t,) int64: the queries' persons",
-    "first_rank_offsets": "(T + 1,) int64: where each trial begins in them",
+    "first_rank_pids": "(sum of Q_t,) int64: person numbers of the queries",
+    "first_rank_offsets": "(T + 1,) int64: first position of each trial",
 }
-"""Beside the ranking of trial 0, from version 2 on: the first match of every query in every trial."""
+"""Further arrays of ``ranking.npz`` since version 2: the first match of every query in every trial."""
 
 
 QUERY_ARRAYS = {
     "average_precisions": "(sum of Q_t,) float64: as average_precision, trial after trial",
     "inverse_negative_penalties": "(sum of Q_t,) float64: NaN where a query has no legal match",
 }
-"""Beside the first ranks, from version 3 on: the other metrics of every query in every trial."""
+"""Further arrays of ``ranking.npz`` since version 3: other metrics of every query in every trial."""
 
 
 ROWS = {
@@ -84,21 +85,21 @@ ROWS = {
     "galleries": (0, "pids"),
     "top": (-1, "gallery_pids"),
 }
-"""Arrays of rows: the smallest row, and the array that the rows are of."""
+"""For arrays of row numbers: the smallest row number, and the array that they index."""
 
 OFFSETS = {
     "query_offsets": "queries",
     "gallery_offsets": "galleries",
     "first_rank_offsets": "first_ranks",
 }
-"""Arrays of offsets, and the array that they divide into trials."""
+"""For arrays of offsets: the array that they divide into trials."""
 
 
-_FORM = ConfigDict(strict=True, extra="allow", allow_inf_nan=False)
-"""Typed values, without coercion; further keys are kept, since later versions add some."""
+FORM = ConfigDict(strict=True, extra="allow", allow_inf_nan=False)
+"""Configuration of all forms: no coercion; unknown keys are kept, because later versions add some."""
 
 ROUNDING = 1e-9
-"""How far a share may leave [0, 1]: sums of probabilities are rounded."""
+"""Tolerance of shares outside of [0, 1], because sums of probabilities are rounded."""
 
 Count = Annotated[int, Field(ge=0)]
 Positive = Annotated[int, Field(ge=1)]
@@ -116,7 +117,7 @@ Version = Annotated[int, Field(ge=1, le=VERSION)]
 Scalar = str | int | float | bool | None
 
 _TEXTS = ("dataset", "data", "source", "trained_on", "embedding", "recipe", "method", "rendered")
-"""Keys of a fingerprint whose values are text."""
+"""Keys of a fingerprint with text values."""
 
 
 def _with_texts(fingerprint: dict[str, Scalar]) -> dict[str, Scalar]:
@@ -127,94 +128,15 @@ def _with_texts(fingerprint: dict[str, Scalar]) -> dict[str, Scalar]:
 
 
 Fingerprint = Annotated[dict[str, Any], Field(strict=True), AfterValidator(_with_texts)]
-"""What was measured: the protocol in words and numbers."""
+"""Settings of an evaluation: data, network and protocol."""
 
 
-@with_config(_FORM)
-class StepRow(TypedDict):
-    """One logged step.
-
-    ``losses`` are the weighted terms, mean over the steps since the last line; ``loss`` their sum.
-    """
-
-    kind: str  # "step"
-    epoch: NotRequired[Count]
-    step: NotRequired[Count]
-    global_step: Count
-    lr: float
-    loss: float | None
-    losses: Mapping[str, float | None]
-    monitors: NotRequired[Mapping[str, float | None]]
-
-
-@with_config(_FORM)
-class EpochRow(TypedDict):
-    """One finished epoch: means over its steps.
-
-    ``val`` is there with ``train.select: val`` only: rank1, mAP, mINP on the validation identities.
-    """
-
-    kind: str  # "epoch"
-    epoch: Count
-    steps: NotRequired[Count]
-    global_step: Count
-    lr: NotRequired[float]
-    loss: NotRequired[float | None]
-    losses: NotRequired[Mapping[str, float | None]]
-    val: NotRequired[Mapping[str, float | None]]
-    monitors: NotRequired[Mapping[str, float | None]]
-
-
-LOG_FORMS: dict[str, Any] = {"step": StepRow, "epoch": EpochRow}
-"""Form of a row by its kind; rows of other kinds are notes."""
-
-
-@with_config(_FORM)
-class DataMark(TypedDict):
-    """The data of a training: name, short mark and whole fingerprint."""
-
-    dataset: str
-    data: str
-    fingerprint: str
-    images: NotRequired[Count]
-    rendered: NotRequired[str]
-    occlusion: NotRequired[str]
-
-
-@with_config(_FORM)
-class Environment(TypedDict):
-    """What ``environment.json`` holds.
-
-    ``resumed`` lists the resumptions whose arithmetic differs, each with its ``global_step``;
-    ``imported`` is there for a checkpoint that was not trained here.
-    """
-
-    version: Version
-    data: DataMark
-    num_identities: Positive
-    parameters: Positive
-    weights: str
-    seed: NotRequired[Count]
-    training_identities: NotRequired[str]
-    device: NotRequired[str]
-    precision: NotRequired[Literal["fp32", "bf16", "fp16"]]
-    threads: NotRequired[Positive]
-    platform: NotRequired[str]
-    python: NotRequired[str]
-    vireid: NotRequired[str]
-    commit: NotRequired[str]
-    torch: NotRequired[str]
-    numpy: NotRequired[str]
-    resumed: NotRequired[list[dict[str, Scalar]]]
-    imported: NotRequired[dict[str, Any]]
-
-
-@with_config(_FORM)
+@with_config(FORM)
 class Metric(TypedDict):
     """A metric in [0, 1].
 
-    ``mean`` and ``std`` are over trials (null for a single one), ``interval`` is [low, high] of the
-    bootstrap over people that ``EvaluationFile.interval`` names; null where a metric has none.
+    ``mean`` and ``std`` are over trials (``std`` is null for a single trial). ``interval`` is [low, high] of
+    the bootstrap over people in ``EvaluationFile.interval``, or null.
     """
 
     mean: Share
@@ -223,7 +145,7 @@ class Metric(TypedDict):
 
 
 def _with_interval(metric: Any) -> Any:
-    """Results of an early version have no interval."""
+    """Add the missing interval in files of early versions."""
     return {"interval": None, **metric} if isinstance(metric, dict) else metric
 
 
@@ -231,9 +153,9 @@ Metrics = dict[str, Annotated[Metric, BeforeValidator(_with_interval)]]
 PerTrial = dict[str, list[Share]]
 
 
-@with_config(_FORM)
+@with_config(FORM)
 class Variant(TypedDict):
-    """The same protocol with re-ranking or test-time augmentation: a row beside the plain one."""
+    """Metrics of the same protocol with re-ranking or test-time augmentation."""
 
     name: str
     rerank: str
@@ -242,18 +164,18 @@ class Variant(TypedDict):
     per_trial: PerTrial
 
 
-@with_config(_FORM)
+@with_config(FORM)
 class Difference(TypedDict):
-    """First minus second, its interval [low, high] and the p-value."""
+    """Difference first minus second, with interval [low, high] and p-value."""
 
     mean: float
     interval: Interval
     p_value: Share
 
 
-@with_config(_FORM)
+@with_config(FORM)
 class Against(TypedDict):
-    """The paired difference from another result under the same protocol."""
+    """Paired difference from another evaluation with the same protocol."""
 
     name: str
     test: str
@@ -261,9 +183,9 @@ class Against(TypedDict):
     differences: dict[str, Difference]
 
 
-@with_config(_FORM)
+@with_config(FORM)
 class GroupRow(TypedDict):
-    """Results of a group of queries."""
+    """Metrics of a group of queries."""
 
     queries: Count
     rank1: Share | None
@@ -271,24 +193,24 @@ class GroupRow(TypedDict):
     mINP: Share | None
 
 
-@with_config(_FORM)
+@with_config(FORM)
 class CameraPairRow(GroupRow):
-    """Results of the queries of one camera in the gallery of another one."""
+    """Metrics of the queries of one camera against the gallery of another camera."""
 
     query_camera: int
     gallery_camera: int
 
 
-@with_config(_FORM)
+@with_config(FORM)
 class IdentityRow(GroupRow):
-    """Results of one person's queries."""
+    """Metrics of the queries of one person."""
 
     pid: int
 
 
-@with_config(_FORM)
+@with_config(FORM)
 class QueryRow(TypedDict):
-    """A query with a low average precision, and the image that it takes for its match."""
+    """A query with a low average precision, and the first image of its ranking."""
 
     path: str
     pid: int
@@ -299,25 +221,24 @@ class QueryRow(TypedDict):
     best_match_pid: int
 
 
-@with_config(_FORM)
+@with_config(FORM)
 class Breakdown(TypedDict):
-    """Where a result fails: rows of metrics, worst identities and queries first."""
+    """Metrics by camera pair and identity, and the worst queries; the worst rows are first."""
 
     camera_pairs: list[CameraPairRow]
     identities: list[IdentityRow]
     worst_queries: list[QueryRow]
 
 
-@with_config(_FORM)
+@with_config(FORM)
 class EvaluationFile(TypedDict):
-    """What ``metrics.json`` holds.
+    """Content of ``metrics.json``.
 
-    ``identifier`` is the one of all files of the evaluation (``results.evaluation``).
-    ``models`` is there where several runs are averaged: means, deviations and ``per_trial`` are then
-    over models, in the order in which they were named; ``runs`` are their names, sorted, ``evaluations``
-    their identifiers.
-    ``chance_cmc`` is the expectation of CMC@1 … CMC@50 under a random order, mean over trials
-    (``metrics.chance``); version 1 lacks it.
+    ``identifier`` is common to all files of the evaluation (``results.evaluation``).
+    ``models`` exists for means over several runs. Means, deviations and ``per_trial`` are then over models,
+    in the order of the command; ``runs`` are their sorted names, ``evaluations`` their identifiers.
+    ``chance_cmc`` is the expectation of CMC@1 … CMC@50 in a random order, mean over trials
+    (``metrics.chance``); missing in version 1.
     """
 
     version: Version
@@ -344,7 +265,7 @@ class EvaluationFile(TypedDict):
 
 
 def _consistent(content: EvaluationFile) -> EvaluationFile:
-    """Every metric is in every part that tables print beside each other."""
+    """Check that all parts of a table have the same metrics, and that counts and numbers are consistent."""
     names = set(content["metrics"])
     parts = {
         f"variants.{i}.metrics": set(variant["metrics"]) for i, variant in enumerate(content["variants"])
@@ -357,7 +278,9 @@ def _consistent(content: EvaluationFile) -> EvaluationFile:
         if lacking := sorted(set(against["differences"]) - set(against["metrics"])):
             raise ValueError(f"against.metrics lacks {', '.join(lacking)}, which against.differences has")
     if content["valid_queries"] > content["queries"]:
-        raise ValueError(f"valid_queries {content['valid_queries']} is beyond queries {content['queries']}")
+        raise ValueError(
+            f"valid_queries {content['valid_queries']} is larger than queries {content['queries']}"
+        )
     for i, row in enumerate(content["reported"]):
         if texts := sorted(name for name in names if isinstance(row.get(name), str)):
             raise ValueError(f"reported.{i}.{texts[0]}: expected a number, not {row[texts[0]]!r}")
@@ -365,4 +288,4 @@ def _consistent(content: EvaluationFile) -> EvaluationFile:
 
 
 CheckedEvaluation = Annotated[EvaluationFile, AfterValidator(_consistent)]
-"""The form that ``metrics.json`` is read by."""
+"""Form of ``metrics.json`` with validation of its consistency."""

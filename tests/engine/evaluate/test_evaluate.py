@@ -268,7 +268,7 @@ def test_what_a_file_cannot_serve_is_refused(tmp_path: Path) -> None:
         evaluate_given.evaluate_features(path, "sysu", EvaluateOptions(breakdown=True))
     with pytest.raises(UsageError, match="--flip needs images"):
         evaluate_given.evaluate_features(path, "sysu", EvaluateOptions(flip="sum"))
-    with pytest.raises(DataError, match="which are queries and gallery"):
+    with pytest.raises(DataError, match="has embeddings but no trials"):
         evaluate_given.evaluate_features(
             given(tmp_path, features=np.ones((2, 2)), pids=np.ones(2, int)), "sysu", EvaluateOptions()
         )

@@ -125,7 +125,7 @@ def test_monitors_are_logged_beside_the_losses_and_not_minimised(
     assert [row["losses"] for row in rows] == [row["losses"] for row in plain.log_rows()]
     assert all("monitors" not in row for row in plain.log_rows())
     assert same(weights(run), weights(plain))
-    assert run.rows_to_draw() == rows
+    assert run.checked_log_rows() == rows
 
 
 def test_run_folder_says_what_it_is(tiny_recipe: Path, sysu_tree: Path, tmp_path: Path) -> None:

@@ -22,8 +22,8 @@ from vireid_cli.engine.prepare import ensure_prepared
 from vireid_cli.engine.subjects.output import Output
 from vireid_cli.engine.visualize import occlusion
 from vireid_cli.errors import UsageError
+from vireid_cli.results.formatting import protocol_label
 from vireid_cli.results.run import RunFolder
-from vireid_cli.results.wording import protocol_words
 from vireid_cli.types import Modality, Record, RecordTable
 
 SIZE = (32, 16)
@@ -96,7 +96,7 @@ def test_who_queries_is_said_as_it_is(there: dict[str, Engine], name: str) -> No
     for plan in plans:
         [asking] = {Modality.of(code) for code in store.records.modalities[plan.queries[0]]}
         [asked] = {Modality.of(code) for code in store.records.modalities[plan.galleries[0]]}
-        words = protocol_words(plan.name)
+        words = protocol_label(plan.name)
         assert f"{asking} queries, " in words
         assert f"{asked} " in words.partition("queries, ")[2]
 

@@ -111,7 +111,7 @@ def test_runs_with_a_damaged_evaluation_are_left_out_and_named(
     assert "fdnm-weight-2.0-0" in listener.lines[0]
     with pytest.raises(UsageError, match="has the key 'nope'"):
         draw(engine, tmp_path / "runs", key="nope")
-    with pytest.raises(UsageError, match="no metric 'foo'"):
+    with pytest.raises(UsageError, match="have the metric 'foo'"):
         draw(engine, tmp_path / "runs", metrics=("foo",))
     for run in swept:
         files.write_text(run.evaluation(PROTOCOL) / "metrics.json", "{")

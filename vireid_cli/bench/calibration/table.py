@@ -26,7 +26,7 @@ from vireid_cli.bench.calibration.pixels import (
     measure_slopes,
 )
 from vireid_cli.bench.naive import measure_tree
-from vireid_cli.data.store import locate
+from vireid_cli.data.locate import locate
 from vireid_cli.engine.session import Session
 from vireid_cli.rendered import read_manifest
 from vireid_cli.rendered.population import Person, draw_person

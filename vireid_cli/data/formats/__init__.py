@@ -1,4 +1,4 @@
-"""Recognise an encoded image by its first bytes and read its facts; no pixel is decoded here."""
+"""Readers of image headers: recognise a format by its first bytes and read the header, without decoding."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from vireid_cli.data.formats import bmp, jpeg, png, tiff, webp
 from vireid_cli.data.formats.header import BadImage, Header
 
 READ = "JPEG, PNG, BMP, TIFF and WebP"
-"""The formats that are read."""
+"""Supported formats."""
 
 _OTHERS = (
     (b"GIF8", 0, "a GIF"),
@@ -22,17 +22,17 @@ _OTHERS = (
     (b"8BPS", 0, "a Photoshop"),
     (b"v/1\x01", 0, "an OpenEXR"),
 )
-"""First bytes of other formats, their offset, and their names."""
+"""First bytes of unsupported formats, their offset, and the format's name."""
 
 
 def inspect(data: bytes) -> Header:
-    """Facts of an encoded image.
+    """Read the header of an encoded image.
 
     Args:
-        data: The whole file; bytes behind the image's own end do not matter.
+        data: Complete content of the file; bytes after the end of the image are ignored.
 
     Raises:
-        BadImage: Empty, truncated, damaged, animated, too large, or of a format that is not read.
+        BadImage: Empty, truncated, damaged, animated, too large, or of an unsupported format.
     """
     if not data:
         raise BadImage("empty file")

@@ -1,4 +1,4 @@
-"""BMP: the rows that the header claims must be there; the size field of the file is often wrong."""
+"""BMP: checks that the file contains all rows; ignores the file size field, which is often wrong."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ _PLAIN, _RLE8, _RLE4, _FIELDS, _FIELDS_ALPHA = 0, 1, 2, 3, 6
 
 
 def inspect(data: bytes) -> Header:
-    """Facts of a BMP file.
+    """Read the header of a BMP file.
 
     Raises:
-        BadImage: It ends before its last row, or holds a format that is not read.
+        BadImage: The file ends before its last row, or its pixel format is unsupported.
     """
     pixels, size = unpack("<II", data, 10)
     if size == 12:  # OS/2
@@ -32,7 +32,7 @@ def inspect(data: bytes) -> Header:
 
 
 def _refuse_open_end(data: bytes, position: int, length: int, compression: int) -> None:
-    """Follow the codes of a run-length encoded image to its end mark, or to the length that it claims."""
+    """Refuse a run-length encoded image that ends before its end mark or its claimed length."""
     claimed = position + length if length else len(data)
     while position + 2 <= claimed:
         run, code = unpack("<BB", data, position)

@@ -1,4 +1,4 @@
-"""Facts of an encoded image that are known before its pixels are decoded."""
+"""Header of an encoded image, and the errors of reading it."""
 
 from __future__ import annotations
 
@@ -6,30 +6,31 @@ import struct
 from dataclasses import dataclass
 
 MAX_PIXELS = 1 << 27
-"""Largest image that is decoded: 134 million pixels, 384 MiB of RGB. A header may claim any size."""
+"""Largest accepted image: 134 million pixels, 384 MiB of RGB. Headers can claim any size."""
 
 
 class BadImage(ValueError):
-    """An image file that can't be decoded; the text is the reason."""
+    """An image file can't be decoded; the message is the reason, without the path."""
 
 
 TRUNCATED = "truncated"
-"""Reason of a file that ends before its image does."""
+"""Reason for a file that ends before its image."""
 
 
 @dataclass(frozen=True, slots=True)
 class Header:
-    """Facts of an encoded image.
+    """Header of an encoded image.
 
     Attributes:
-        width: In pixels, as stored.
-        height: In pixels, as stored.
-        bits: Per sample: up to 8, or 16.
-        alpha: Whether the pixels have an opacity.
-        orientation: Of EXIF, 1 (upright) to 8.
-        orientation_at: Offset of that number in a TIFF file, whose decoder would obey it; 0: none.
-        little_endian: Byte order of that number.
-        inverted: 16-bit samples of which 0 is white.
+        width: Stored width in pixels, before applying the orientation.
+        height: Stored height in pixels.
+        bits: Bits per sample: 16, or 8 for all smaller depths.
+        alpha: Whether the image has an alpha channel or transparent palette entries.
+        orientation: EXIF orientation, 1 (upright) to 8.
+        orientation_at: Offset of the orientation value in a TIFF file, 0 for other formats. OpenCV applies
+            the orientation of TIFF files, so the decoder overwrites it.
+        little_endian: Byte order of the orientation value.
+        inverted: Whether 0 is white in 16-bit samples.
     """
 
     width: int
@@ -51,10 +52,10 @@ class Header:
 
 
 def unpack(form: str, data: bytes, offset: int) -> tuple[int, ...]:
-    """Integers at an offset, as ``struct.unpack_from``.
+    """Unpack integers at an offset, as ``struct.unpack_from``.
 
     Raises:
-        BadImage: The data end before them.
+        BadImage: The data end before the integers.
     """
     if offset < 0 or offset + struct.calcsize(form) > len(data):
         raise BadImage(TRUNCATED)
@@ -62,10 +63,10 @@ def unpack(form: str, data: bytes, offset: int) -> tuple[int, ...]:
 
 
 def refuse_frames(count: int) -> None:
-    """Refuse an image of several frames.
+    """Refuse an animated image.
 
     Raises:
-        BadImage: There is more than one.
+        BadImage: The image has more than one frame.
     """
     if count > 1:
         raise BadImage(f"animated ({count} frames); save one frame as an image")

@@ -1,7 +1,7 @@
-"""JPEG: follow the markers from the start of the image to its own end.
+"""JPEG: follows the markers from the start of the image to its end marker.
 
-Bytes behind the end mark (the film of a motion photo, the second picture of an MPO file, padding) belong to
-nobody here. Thumbnails lie inside segments whose length is stated, so their marks are never met.
+Bytes after the end marker are ignored (video of a motion photo, second image of an MPO file, padding).
+Thumbnails are inside segments with a stated length, so the reader skips their markers.
 """
 
 from __future__ import annotations
@@ -13,21 +13,21 @@ from vireid_cli.data.formats.tiff import exif_orientation
 
 _START, _END, _SCAN, _LINES = 0xD8, 0xD9, 0xDA, 0xDC
 _FRAMES = set(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
-"""SOF markers: their segment holds the size."""
+"""SOF markers, the segments with the image size."""
 
 _ALONE = {0x01, *range(0xD0, 0xD8)}
 """Markers without a length."""
 
 _MARK = re.compile(rb"\xff+([^\x00\xff])", re.DOTALL)
 _NEXT = re.compile(rb"\xff+([^\x00\xd0-\xd7\xff])", re.DOTALL)
-"""A marker that ends a scan: within it FF is followed by 00, or by a restart mark."""
+"""Marker that ends a scan. Within a scan, FF is followed by 00 or by a restart marker."""
 
 
 def inspect(data: bytes) -> Header:
-    """Facts of a JPEG file.
+    """Read the header of a JPEG file and follow its markers to the end of the image.
 
     Raises:
-        BadImage: It ends before the end mark of its image, or its samples do not have 8 bits.
+        BadImage: The file ends before its end marker, or its samples do not have 8 bits.
     """
     position, orientation, scans = 2, 1, 0
     size: tuple[int, int] | None = None
@@ -61,7 +61,7 @@ def inspect(data: bytes) -> Header:
 
 
 def _marker(data: bytes, position: int) -> tuple[int, int]:
-    """The next marker from a position on, and the position behind it; decoders skip bytes before it, too."""
+    """Find the next marker and the position after it. Bytes before it are skipped, as decoders do."""
     match = _MARK.search(data, position)
     if match is None:
         raise BadImage(TRUNCATED)
@@ -69,7 +69,7 @@ def _marker(data: bytes, position: int) -> tuple[int, int]:
 
 
 def _size(data: bytes, position: int) -> tuple[int, int]:
-    """(height, width) of a frame header; the height may be 0, and follow behind the first scan."""
+    """Read (height, width) of a frame header. A height of 0 is stated after the first scan instead."""
     precision, height, width = unpack(">BHH", data, position + 2)
     if precision != 8:
         raise BadImage(f"a JPEG of {precision}-bit samples; save it with 8 bits")

@@ -1,4 +1,4 @@
-"""PNG: follow the chunks to IEND, each with its checksum."""
+"""PNG: follows the chunks to IEND and compares their checksums."""
 
 from __future__ import annotations
 
@@ -9,16 +9,16 @@ from vireid_cli.data.formats.tiff import exif_orientation
 
 SIGNATURE = b"\x89PNG\r\n\x1a\n"
 HEAD = 26
-"""Bytes that hold the size, the depth and the colour type."""
+"""Number of leading bytes that contain size, depth and colour type."""
 
 _GREY_ALPHA, _RGB_ALPHA = 4, 6
 
 
 def inspect(data: bytes) -> Header:
-    """Facts of a PNG file; bytes behind IEND are ignored.
+    """Read the header of a PNG file; bytes after IEND are ignored.
 
     Raises:
-        BadImage: It ends before IEND, a chunk's checksum is wrong, or it is animated.
+        BadImage: The file ends before IEND, has a wrong checksum in a critical chunk, or is animated.
     """
     position, orientation, transparent, pixels = 8, 1, False, False
     shape: tuple[int, ...] | None = None
@@ -49,13 +49,13 @@ def inspect(data: bytes) -> Header:
 
 
 def _check(data: bytes, kind: bytes, start: int, end: int) -> None:
-    """Compare a critical chunk's checksum: a decoder may show the pixels before the damage only."""
+    """Compare the checksum of a critical chunk, because a decoder may silently omit pixels after damage."""
     if not kind[:1].isupper():
         return
     if zlib.crc32(memoryview(data)[start - 4 : end]) != unpack(">I", data, end)[0]:
         raise BadImage(f"damaged: the checksum of chunk {kind.decode('ascii', 'replace')} is wrong")
 
 
-def is_deep(head: bytes) -> bool:
-    """Whether the first ``HEAD`` bytes of a file are a PNG's of 16-bit samples."""
+def is_16_bit(head: bytes) -> bool:
+    """Whether the first ``HEAD`` bytes of a file are those of a PNG with 16-bit samples."""
     return head.startswith(SIGNATURE) and head[12:16] == b"IHDR" and head[24:25] == b"\x10"

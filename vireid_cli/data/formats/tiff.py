@@ -1,7 +1,7 @@
-"""TIFF: the directory of the first page; also the EXIF block of other formats, which has the same form.
+"""TIFF: reads the directory of the first page, and EXIF blocks of other formats, which have the same form.
 
-Read are unsigned samples of 1 to 8 and of 16 bits: grey, palette, RGB, CMYK and YCbCr. Signed, floating-point
-and wider samples are refused: which temperature or count is black and which is white is not in the file.
+Supported are unsigned samples of 1 to 8 and of 16 bits: grey, palette, RGB, CMYK and YCbCr. Signed,
+floating-point and wider samples are refused, because the file does not define their black and white levels.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from vireid_cli.data.formats.header import TRUNCATED, BadImage, Header, unpack
 
 MARKS = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
-"""First bytes of a TIFF structure: byte order, and 42 or, with offsets of 64 bits, 43."""
+"""First bytes of a TIFF structure: byte order, then 42, or 43 for 64-bit offsets."""
 
 ORIENTATION = 274
 _SUBFILE, _WIDTH, _HEIGHT, _BITS, _PHOTOMETRIC = 254, 256, 257, 258, 262
@@ -25,10 +25,10 @@ _TAGS = {
 }
 
 _TYPES = {1: "B", 3: "H", 4: "I", 13: "I", 16: "Q", 18: "Q"}
-"""TIFF's codes of unsigned integers: byte, short, long, offset, and their wide forms."""
+"""TIFF type codes of unsigned integers: byte, short, long, offset, and the 64-bit types."""
 
 _COPY = 1 | 4
-"""Bits of ``_SUBFILE``: a reduced copy of another page, a mask of one."""
+"""Bits of ``_SUBFILE`` for a reduced copy or a mask of another page."""
 
 _ENTRIES, _VALUES, _PAGES = 4096, 1 << 22, 4096
 _DAMAGED = "a damaged TIFF directory"
@@ -39,12 +39,12 @@ _KINDS = {2: "signed", 3: "floating-point", 4: "undefined", 5: "complex", 6: "co
 
 @dataclass(frozen=True, slots=True)
 class Directory:
-    """Entries of one TIFF directory that hold unsigned integers.
+    """Entries of one TIFF directory with unsigned integers.
 
     Attributes:
-        values: Tag → its numbers.
-        places: Tag → offset of its first number in the data.
-        next: Offset of the next directory; 0: none.
+        values: Numbers by tag.
+        places: Offset of the first number in the data, by tag.
+        next: Offset of the next directory, or 0.
     """
 
     values: dict[int, tuple[int, ...]]
@@ -52,15 +52,15 @@ class Directory:
     next: int
 
     def one(self, tag: int, default: int) -> int:
-        """First number of a tag."""
+        """Return the first number of a tag, or ``default`` if the tag is missing."""
         return (self.values.get(tag) or (default,))[0]
 
 
 class Block:
-    """A TIFF structure in some data: byte order, width of offsets, directories.
+    """A TIFF structure: byte order, width of offsets, directories.
 
     Args:
-        data: A TIFF file, or the content of an EXIF block.
+        data: Content of a TIFF file or of an EXIF block.
 
     Raises:
         BadImage: The data do not begin with a TIFF header.
@@ -75,10 +75,10 @@ class Block:
         self.first = unpack(self.word, data, 8 if self.wide else 4)[0]
 
     def directory(self, start: int, wanted: Collection[int]) -> Directory:
-        """Read the tags ``wanted`` of the directory at an offset.
+        """Read the tags ``wanted`` of the directory at offset ``start``.
 
         Raises:
-            BadImage: The data end before the directory or one of these tags, or it is damaged.
+            BadImage: The directory is damaged, or the data end before it or one of these tags.
         """
         count = unpack(self.order + ("Q" if self.wide else "H"), self.data, start)[0]
         if count > _ENTRIES:
@@ -93,7 +93,7 @@ class Block:
         return Directory(values, places, unpack(self.word, self.data, start + head + count * entry)[0])
 
     def _numbers(self, kind: str, at: int) -> tuple[tuple[int, ...], int]:
-        """Numbers of an entry whose length stands at an offset, and their own offset."""
+        """Read the numbers of an entry and their offset; ``at`` is the offset of the entry's length."""
         length, width = unpack(self.word, self.data, at)[0], 8 if self.wide else 4
         if length > _VALUES:
             raise BadImage(_DAMAGED)
@@ -103,10 +103,10 @@ class Block:
         return unpack(f"{self.order}{length}{kind}", self.data, place), place
 
     def pages(self) -> int:
-        """Number of directories, without thumbnails and masks.
+        """Count the directories, without thumbnails and masks.
 
         Raises:
-            BadImage: The chain of directories leads outside the data or in a circle.
+            BadImage: The chain of directories leaves the data or forms a cycle.
         """
         count, offset, seen = 0, self.first, set[int]()
         while offset:
@@ -119,7 +119,7 @@ class Block:
 
 
 def exif_orientation(block: bytes) -> int:
-    """Orientation, 1 to 8, that an EXIF block states; 1 where it states none or is damaged."""
+    """Read the orientation, 1 to 8, from an EXIF block; 1 if it is missing or damaged."""
     try:
         exif = Block(block)
         value = exif.directory(exif.first, {ORIENTATION}).one(ORIENTATION, 1)
@@ -129,10 +129,10 @@ def exif_orientation(block: bytes) -> int:
 
 
 def inspect(data: bytes) -> Header:
-    """Facts of a TIFF file.
+    """Read the header of a TIFF file.
 
     Raises:
-        BadImage: Truncated, of several pages, or of samples that are not read.
+        BadImage: The file is truncated, has several pages, or has unsupported samples.
     """
     block = Block(data)
     page = block.directory(block.first, _TAGS)
@@ -154,13 +154,13 @@ def inspect(data: bytes) -> Header:
 
 
 def _sample_bits(page: Directory) -> int:
-    """Bits of each sample; see ``inspect`` for the refusals."""
+    """Read the bits per sample; raises as ``inspect``."""
     kinds, bits = set(page.values.get(_KIND, (1,))), page.values.get(_BITS, (1,))
     colour = page.one(_PHOTOMETRIC, 1)
-    strange = sorted(kinds - {1})
-    if strange:
+    unsupported = sorted(kinds - {1})
+    if unsupported:
         raise BadImage(
-            f"a TIFF of {_KINDS.get(strange[0], 'unknown')} {bits[0]}-bit samples; "
+            f"a TIFF of {_KINDS.get(unsupported[0], 'unknown')} {bits[0]}-bit samples; "
             "save it with unsigned samples of 8 or 16 bits"
         )
     if len(set(bits)) != 1 or bits[0] not in (1, 2, 4, 8, 16):
@@ -181,7 +181,7 @@ def _has_alpha(page: Directory) -> bool:
 
 
 def _refuse_missing_strips(page: Directory, size: int) -> None:
-    """Refuse a file that ends before a strip or tile of the page does."""
+    """Refuse a file that ends before a strip or tile of the page."""
     for offsets, lengths in ((_OFFSETS, _LENGTHS), (_TILE_OFFSETS, _TILE_LENGTHS)):
         if offsets in page.values:
             starts, counts = page.values[offsets], page.values.get(lengths, ())

@@ -1,4 +1,4 @@
-"""WebP: one picture in a RIFF container, of the length that the container states."""
+"""WebP: reads one image in a RIFF container and checks the container's length."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ _ANIMATED, _ALPHA = 0x02, 0x10
 
 
 def inspect(data: bytes) -> Header:
-    """Facts of a WebP file.
+    """Read the header of a WebP file.
 
     Raises:
-        BadImage: Truncated or animated.
+        BadImage: The file is truncated or animated.
     """
     end = 8 + unpack("<I", data, 4)[0]
     if end > len(data):

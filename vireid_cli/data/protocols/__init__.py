@@ -1,8 +1,8 @@
-"""The field's protocols as evaluation plans, one file a family.
+"""Evaluation protocols as plans, one file per family of datasets.
 
-Each file draws the galleries exactly as the field's code does, quirks included; what is ours stands in
-the plan's fingerprint. Its public names: ``RULE`` (camera rule), ``MERGED`` (whether the CMC counts
-identities), ``plans(store, request)``, ``check(request)`` and ``published(plan)``.
+Each file draws the galleries exactly as published code does, including its quirks. The fingerprint of a plan
+lists the choices of this package. Public names of a file: ``RULE`` (camera rule), ``MERGED`` (whether the CMC
+counts identities), ``plans(store, request)``, ``check(request)`` and ``published(plan)``.
 """
 
 from __future__ import annotations
@@ -24,72 +24,72 @@ class Family(Protocol):
     MERGED: bool
 
     def plans(self, store: Store, request: Request) -> list[EvaluationPlan]:
-        """Every evaluation that the request asks for on a dataset of this family."""
+        """Plan all evaluations of a request on a dataset of this family."""
         ...
 
     def check(self, request: Request) -> None:
-        """Refuse settings that the protocol does not know, or that contradict each other."""
+        """Refuse unknown or contradictory settings."""
         ...
 
     def published(self, plan: EvaluationPlan) -> str | None:
-        """The protocol whose metrics papers print, if the plan is that one: ``all-single``, ``v2i``."""
+        """Name of the plan's protocol in papers, such as ``all-single``; None if papers do not report it."""
         ...
 
 
 def family_of(dataset: str) -> Family:
-    """The protocol family that a source names.
+    """Load the protocol family of a dataset.
 
     Raises:
-        UsageError: No source of that name.
+        UsageError: No source has this name.
     """
     return cast(Family, importlib.import_module(f"{__name__}.{load_source(dataset).PROTOCOL}"))
 
 
 def rule_of(dataset: str) -> tuple[CameraRule, bool]:
-    """Look up a dataset's camera rule, and whether its CMC counts identities.
+    """Return the camera rule of a dataset, and whether its CMC counts identities.
 
     Raises:
-        UsageError: No source of that name.
+        UsageError: No source has this name.
     """
     family = family_of(dataset)
     return family.RULE, family.MERGED
 
 
 def check(dataset: str, request: Request) -> None:
-    """Refuse settings that a dataset's protocol does not know, without its data.
+    """Refuse settings that the protocol of a dataset does not have; needs no data.
 
     Raises:
-        UsageError: There is one, or no source of that name.
+        UsageError: A setting is unknown, or no source has this name.
     """
     family_of(dataset).check(request)
 
 
 def plans_for(store: Store, request: Request) -> list[EvaluationPlan]:
-    """Plan every evaluation that a request asks for, by the rules of the store's dataset.
+    """Plan all evaluations of a request by the rules of the store's dataset.
 
     Raises:
-        UsageError: A setting that the dataset's protocol does not know, or settings that contradict.
-        DataError: The data can't serve the protocol.
+        UsageError: Settings are unknown to the dataset's protocol or contradict each other.
+        DataError: The data do not fit the protocol.
     """
     return family_of(store.info.dataset).plans(store, request)
 
 
 def fars_of(dataset: str) -> tuple[float, ...]:
-    """False acceptance rates at which a dataset's verification rate is reported; none for people.
+    """False acceptance rates of a dataset's verification rates; empty for datasets without verification.
 
     Raises:
-        UsageError: No source of that name.
+        UsageError: No source has this name.
     """
     return tuple(getattr(family_of(dataset), "FARS", ()))
 
 
 def published_name(dataset: str, plan: EvaluationPlan) -> str | None:
-    """Name the protocol of papers that a plan is, as recipes call it in ``reported``.
+    """Name of a plan's protocol in papers, a key of ``reported`` in recipes.
 
     Returns:
-        None where papers report something else: another number of trials, validation identities.
+        None if papers do not report it, for example with another number of trials.
 
     Raises:
-        UsageError: No source of that name.
+        UsageError: No source has this name.
     """
     return family_of(dataset).published(plan)

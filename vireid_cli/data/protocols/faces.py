@@ -19,11 +19,11 @@ FARS = FACE_FARS
 
 
 def plans(store: Store, request: Request) -> list[EvaluationPlan]:
-    """Plan the one comparison that papers on faces report: infrared queries, visible gallery.
+    """Plan the evaluation of papers on faces: infrared queries, visible gallery.
 
     Raises:
-        UsageError: Settings that are another dataset's, or visible queries.
-        DataError: A side without images.
+        UsageError: Settings of another dataset, or visible queries.
+        DataError: The query or gallery has no images.
     """
     check(request)
     notes = [*store.ignored, *(note for note in store.info.notes if note == OURS)]
@@ -32,21 +32,21 @@ def plans(store: Store, request: Request) -> list[EvaluationPlan]:
 
 
 def check(request: Request) -> None:
-    """Refuse settings that this protocol does not know, or that contradict each other.
+    """Refuse unknown settings and visible queries.
 
     Raises:
-        UsageError: There is one.
+        UsageError: A setting is refused.
     """
-    request.only("faces", "directions", "far")
+    request.refuse_others("faces", "directions", "far")
     if request.directions is not None and request.directions != ("i2v",):
         raise UsageError(
             "faces are compared in one direction: infrared queries, visible gallery (i2v).",
-            "Leave the direction out; for both, give your data to the source 'folder'.",
+            "Omit the direction; to evaluate both, read the data with the source 'folder'.",
         )
 
 
 def published(plan: EvaluationPlan) -> str | None:
-    """``faces``, unless the people were chosen by us: no paper's metric belongs beside them."""
+    """Return ``faces``, or None if this package drew the protocol files, which no paper used."""
     return None if OURS in str(plan.fingerprint["notes"]) else "faces"
 
 
@@ -59,17 +59,17 @@ def faces_plan(
 ) -> EvaluationPlan:
     """Plan an evaluation on faces: the infrared images of ``query`` against the visible ones of ``gallery``.
 
-    Images of split ``test`` stand on the side of their modality, for list files that know no sides.
+    Images of split ``test``, from lists without sides, are queries or gallery according to their modality.
 
     Args:
         table: All records of the dataset.
         dataset: Name of the source.
-        notes: Remarks of the source, kept in the fingerprint.
-        reading: Which operating point a false acceptance rate means; another than the default has a name of
-            its own.
+        notes: Remarks of the source for the fingerprint.
+        reading: Definition of the operating point for a false acceptance rate; part of the plan's name
+            unless it is the default.
 
     Raises:
-        DataError: A side without images.
+        DataError: The query or gallery has no images.
     """
     query = sorted_rows(table, table.side("query", Modality.INFRARED))
     gallery = sorted_rows(table, table.side("gallery", Modality.VISIBLE))

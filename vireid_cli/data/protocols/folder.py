@@ -1,4 +1,4 @@
-"""A folder of one's own: all query images of one modality against the gallery images of the other."""
+"""A user's own folder: all query images of one modality against the gallery images of the other."""
 
 from __future__ import annotations
 
@@ -18,36 +18,36 @@ MERGED = False
 
 
 def plans(store: Store, request: Request) -> list[EvaluationPlan]:
-    """Plan each direction that is asked for; by default those that have images on both sides.
+    """Plan each requested direction; by default the directions with images on both sides.
 
     Raises:
-        UsageError: Settings that are another dataset's.
-        DataError: No direction, or one that was asked for, has images on both sides.
+        UsageError: Settings of another dataset.
+        DataError: A requested direction, or every direction, lacks images on one side.
     """
     check(request)
     possible = [d for d in BOTH_DIRECTIONS if all(len(rows) for rows in sides(store.records, d))]
-    asked = request.directions or tuple(possible)
-    lacking = [direction for direction in asked if direction not in possible]
-    if lacking or not asked:
+    requested = request.directions or tuple(possible)
+    lacking = [direction for direction in requested if direction not in possible]
+    if lacking or not requested:
         raise DataError(
             f"{store.info.root}: no evaluation {' or '.join(lacking or BOTH_DIRECTIONS)} is possible: "
             "it needs query images of one modality and gallery images of the other.",
             "Expected <root>/query/infrared/<pid>/ with <root>/gallery/visible/<pid>/ (i2v), or the reverse.",
         )
-    return [folder_plan(store.records, direction=direction, notes=store.ignored) for direction in asked]
+    return [folder_plan(store.records, direction=direction, notes=store.ignored) for direction in requested]
 
 
 def check(request: Request) -> None:
-    """Refuse settings that this protocol does not know, or that contradict each other.
+    """Refuse unknown settings.
 
     Raises:
-        UsageError: There is one.
+        UsageError: A setting is unknown.
     """
-    request.only("a folder", "directions")
+    request.refuse_others("a folder", "directions")
 
 
 def published(plan: EvaluationPlan) -> str | None:
-    """None: nobody published metrics of a user's own data."""
+    """Return None: there are no published metrics of a user's own data."""
     return None
 
 
@@ -55,12 +55,12 @@ def folder_plan(table: RecordTable, *, direction: Direction, notes: Sequence[str
     """Plan an evaluation on a user's own data: no draw, no camera rule.
 
     Args:
-        table: All records; images of split ``test`` stand on both sides.
+        table: All records; images of split ``test`` belong to both sides.
         direction: ``v2i`` or ``i2v``.
-        notes: Remarks of the source, kept in the fingerprint.
+        notes: Remarks of the source for the fingerprint.
 
     Raises:
-        DataError: A side without images.
+        DataError: The query or gallery has no images.
     """
     query, gallery = (sorted_rows(table, rows) for rows in sides(table, direction))
     fingerprint: Fingerprint = {
@@ -77,6 +77,6 @@ def folder_plan(table: RecordTable, *, direction: Direction, notes: Sequence[str
 
 
 def sides(table: RecordTable, direction: Direction) -> tuple[np.ndarray, np.ndarray]:
-    """Query rows and gallery rows of a direction."""
-    asking = Modality.VISIBLE if direction == "v2i" else Modality.INFRARED
-    return table.side("query", asking), table.side("gallery", asking.other)
+    """Return the query rows and the gallery rows of a direction."""
+    queries = Modality.VISIBLE if direction == "v2i" else Modality.INFRARED
+    return table.side("query", queries), table.side("gallery", queries.other)

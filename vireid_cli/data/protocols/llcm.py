@@ -32,17 +32,17 @@ RULE: CameraRule = "llcm"
 MERGED = True
 
 DEFAULT: LlcmProtocol = "llcm-release"
-"""The published metrics come from the release's test code."""
+"""Default protocol: that of the released test code, the source of published metrics."""
 
 LLCM_CAMERAS = {Modality.VISIBLE: tuple(range(1, 10)), Modality.INFRARED: (1, 2, 4, 5, 6, 7, 8, 9)}
 
 
 def plans(store: Store, request: Request) -> list[EvaluationPlan]:
-    """Plan each direction; by default both, by ``llcm-release``: what papers report.
+    """Plan each direction; by default both, with ``llcm-release``, the protocol of papers.
 
     Raises:
-        UsageError: Settings that are another dataset's, or trials for a protocol that draws nothing.
-        DataError: A side without images.
+        UsageError: Settings of another dataset, or a number of trials for a protocol without draws.
+        DataError: The query or gallery has no images.
     """
     check(request)
     protocol = request.llcm or DEFAULT
@@ -59,21 +59,21 @@ def plans(store: Store, request: Request) -> list[EvaluationPlan]:
 
 
 def check(request: Request) -> None:
-    """Refuse settings that this protocol does not know, or that contradict each other.
+    """Refuse unknown or contradictory settings.
 
     Raises:
-        UsageError: There is one.
+        UsageError: A setting is refused.
     """
-    request.only("LLCM", "directions", "trials", "llcm")
+    request.refuse_others("LLCM", "directions", "trials", "llcm")
     if request.llcm == "llcm-full" and request.trials is not None:
-        raise UsageError("llcm-full draws nothing: it has one trial.", "Leave the number of trials out.")
+        raise UsageError("llcm-full draws nothing: it has one trial.", "Omit the number of trials.")
 
 
 def published(plan: EvaluationPlan) -> str | None:
-    """``v2i`` or ``i2v`` as the dataset's release computes them, ten trials.
+    """Return ``v2i`` or ``i2v`` if the plan computes them as the dataset's release does, with ten trials.
 
-    Visible to infrared by the words (``llcm-train``) is another metric than the published one, which
-    has the roles exchanged: its mAP lies far below its Rank-1.
+    Visible to infrared by ``llcm-train`` differs from the published metric, because the release exchanges
+    the roles of queries and gallery. The published mAP is therefore far below the published Rank-1.
     """
     mode, direction = plan.fingerprint["mode"], str(plan.fingerprint["direction"])
     if plan.trials != TRIALS or (mode != "llcm-release" and (mode, direction) != ("llcm-train", "i2v")):
@@ -89,23 +89,23 @@ def llcm_plan(
     trials: int = TRIALS,
     notes: Sequence[str] = (),
 ) -> EvaluationPlan:
-    """Plan an evaluation on LLCM by one of the three protocols met in the wild.
+    """Plan an evaluation on LLCM by one of the three protocols in use.
 
     ``llcm-train``: all images of one modality against one drawn image of each (id, camera) of the other.
-    ``llcm-release``: as the dataset's released test code computes "visible to infrared": the drawn
-    infrared images are the queries and all visible images the gallery; infrared to visible is as in
-    ``llcm-train``. ``llcm-full``: all images on both sides, one trial.
+    ``llcm-release``: the dataset's released test code. For "visible to infrared" its queries are the drawn
+    infrared images and its gallery all visible images; infrared to visible is as in ``llcm-train``.
+    ``llcm-full``: all images on both sides, one trial.
 
     Args:
         table: All records of the dataset.
-        direction: ``v2i``: visible queries; ``i2v``: infrared queries.
-        protocol: Which.
-        trials: Number of draws; ``llcm-full`` has none and one trial.
-        notes: Remarks of the source, kept in the fingerprint.
+        direction: ``v2i`` for visible queries, ``i2v`` for infrared queries.
+        protocol: Name of the protocol.
+        trials: Number of draws; ignored by ``llcm-full``, which has one trial.
+        notes: Remarks of the source for the fingerprint.
 
     Raises:
-        UsageError: A number of trials below 1.
-        DataError: A side without images.
+        UsageError: The number of trials is below 1.
+        DataError: The query or gallery has no images.
     """
     check_trials(trials)
     side = Modality.VISIBLE if direction == "v2i" else Modality.INFRARED
@@ -136,7 +136,7 @@ def llcm_plan(
 
 
 def _llcm_rows(table: RecordTable, side: Modality, remarks: list[str]) -> np.ndarray:
-    """Test rows of one modality under the cameras that the protocol knows."""
+    """Test rows of one modality from the cameras of the protocol; adds a remark about other cameras."""
     rows = np.flatnonzero((table.splits == "test") & (table.modalities == side.code))
     known = np.isin(table.camids[rows], LLCM_CAMERAS[side])
     if not known.all():

@@ -1,4 +1,4 @@
-"""RegDB: ten splits of the identities, each with a model of its own; all images on both sides."""
+"""RegDB: ten splits of the identities, each with its own model; all images on both sides."""
 
 from __future__ import annotations
 
@@ -21,13 +21,14 @@ def plans(store: Store, request: Request) -> list[EvaluationPlan]:
     """Plan each direction of one trial; by default both.
 
     Raises:
-        UsageError: No trial is named, or settings that are another dataset's.
-        DataError: A side without images.
+        UsageError: The trial is missing, or there are settings of another dataset.
+        DataError: The query or gallery has no images.
     """
     check(request)
     if request.trial is None:
         raise UsageError(
-            "RegDB has ten trials, each with its own model: the trial is not known.", "Say which: --trial 1"
+            "RegDB has ten trials, each with its own model: the trial is not known.",
+            "Set the trial, for example --trial 1.",
         )
     return [
         regdb_plan(store.table(request.trial), direction=direction, trial=request.trial, notes=store.ignored)
@@ -36,16 +37,16 @@ def plans(store: Store, request: Request) -> list[EvaluationPlan]:
 
 
 def check(request: Request) -> None:
-    """Refuse settings that this protocol does not know, or that contradict each other.
+    """Refuse unknown settings.
 
     Raises:
-        UsageError: There is one.
+        UsageError: A setting is unknown.
     """
-    request.only("RegDB", "directions", "trial")
+    request.refuse_others("RegDB", "directions", "trial")
 
 
 def published(plan: EvaluationPlan) -> str | None:
-    """``v2i`` or ``i2v``: papers print the mean over the ten trials."""
+    """Return ``v2i`` or ``i2v``; papers report the mean over the ten trials."""
     return str(plan.fingerprint["direction"])
 
 
@@ -55,13 +56,13 @@ def regdb_plan(
     """Plan an evaluation on RegDB: all test images of one modality against all of the other, no rule.
 
     Args:
-        table: The records of this trial: its own test ids have split ``test``.
+        table: Records with the splits of this trial.
         direction: ``v2i`` or ``i2v``.
-        trial: 1..10; a model of this trial is tested on this trial only.
-        notes: Remarks of the source, kept in the fingerprint.
+        trial: Number of the trial, 1..10. A model is tested only on the trial of its training.
+        notes: Remarks of the source for the fingerprint.
 
     Raises:
-        DataError: A side without images.
+        DataError: The query or gallery has no images.
     """
     side = Modality.VISIBLE if direction == "v2i" else Modality.INFRARED
     test = table.splits == "test"

@@ -1,4 +1,4 @@
-"""What an evaluation asks for: the settings of every dataset's protocol, none of them ignored."""
+"""Settings of an evaluation, for the protocols of all datasets; unknown settings are refused."""
 
 from __future__ import annotations
 
@@ -17,25 +17,26 @@ Split = Literal["test", "val"]
 
 BOTH_DIRECTIONS: tuple[Direction, ...] = ("v2i", "i2v")
 ALL_IMAGES = 0
-"""``shots`` in a fingerprint where nothing is drawn."""
+"""``shots`` in the fingerprint of a protocol without draws."""
 
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """Settings of a protocol; None: as the papers on the dataset at hand report.
+    """Settings of a protocol; None selects the settings of papers on the dataset.
 
-    A setting that the dataset's protocol does not know is refused, never ignored.
+    Settings that the dataset's protocol does not have are refused, never ignored.
 
     Attributes:
-        modes: SYSU-MM01's galleries: ``all`` cameras, ``indoor`` ones.
-        shots: SYSU-MM01: images an identity and camera in the gallery, 1, 10.
-        draw: SYSU-MM01: how the gallery is drawn, ``seeded`` or ``official``.
-        trials: Galleries drawn (SYSU-MM01, LLCM).
-        directions: ``v2i``: visible queries; ``i2v``: infrared queries.
-        trial: RegDB: which of the ten splits, 1..10; the one that the model was trained on.
-        llcm: Which of LLCM's protocols.
-        far: Faces: which operating point a false acceptance rate means; see ``metrics.verification``.
-        split: ``test``, or ``val`` where the dataset has validation identities (SYSU-MM01).
+        modes: SYSU-MM01: galleries from ``all`` or ``indoor`` cameras.
+        shots: SYSU-MM01: gallery images per identity and camera, 1 or 10.
+        draw: SYSU-MM01: gallery draw, ``seeded`` or ``official``.
+        trials: SYSU-MM01, LLCM: number of drawn galleries.
+        directions: ``v2i`` for visible queries, ``i2v`` for infrared queries.
+        trial: RegDB: number of the split, 1..10; must be that of the model's training.
+        llcm: LLCM: name of the protocol.
+        far: Faces: definition of the operating point for a false acceptance rate; see
+            ``metrics.verification``.
+        split: ``test``, or ``val`` for datasets with validation identities (SYSU-MM01).
     """
 
     modes: tuple[Mode, ...] | None = None
@@ -48,12 +49,12 @@ class Request:
     far: FarReading | None = None
     split: Split = "test"
 
-    def only(self, title: str, *known: str) -> None:
-        """Refuse settings that a dataset's protocol does not know.
+    def refuse_others(self, title: str, *known: str) -> None:
+        """Refuse settings that the protocol of a dataset does not have.
 
         Args:
-            title: The dataset, for people.
-            known: Names of the fields that it knows.
+            title: Name of the dataset for the message.
+            known: Names of the fields that the protocol has.
 
         Raises:
             UsageError: Another field is set.
@@ -62,7 +63,7 @@ class Request:
         if foreign:
             raise UsageError(
                 f"the protocol of {title} has no setting {', '.join(foreign)}.",
-                f"It knows: {', '.join(known)}." if known else "It has no settings.",
+                f"Its settings: {', '.join(known)}." if known else "It has no settings.",
             )
 
 
@@ -76,7 +77,7 @@ def request_of(
     trial: int | None = None,
     far: FarReading | None = None,
 ) -> Request:
-    """A request from one value per setting, as the command line and the Python API take them.
+    """Convert the options of the command line and the Python API to a request.
 
     Args:
         mode: SYSU-MM01: ``all``, ``indoor`` or ``both``.
@@ -89,7 +90,7 @@ def request_of(
         far: Faces: ``not-exceeded`` or ``nearest``.
 
     Raises:
-        UsageError: A value that is not among these; all such values are named.
+        UsageError: A value is not among these; the message lists all such values.
     """
     known: dict[str, tuple[object, tuple[object, ...]]] = {
         "mode": (mode, ("all", "indoor", "both")),

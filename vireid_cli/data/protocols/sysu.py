@@ -39,15 +39,15 @@ SYSU_QUERY_CAMERAS = (3, 6)
 SYSU_GALLERY_CAMERAS: dict[Mode, tuple[int, ...]] = {"all": (1, 2, 4, 5), "indoor": (1, 2)}
 SYSU_VAL_QUERY_CAMERAS = (3,)
 SYSU_VAL_GALLERY_CAMERAS = (4, 5)
-"""The 99 validation ids were filmed by cameras 3, 4 and 5 only."""
+"""Cameras 3, 4 and 5 are the only ones with images of the 99 validation ids."""
 
 
 def plans(store: Store, request: Request) -> list[EvaluationPlan]:
     """Plan each mode at each number of shots; by default all and indoor, single-shot, seeded.
 
     Raises:
-        UsageError: Settings that contradict each other, or are another dataset's.
-        DataError: Cameras without images, or a permutation that is absent or does not fit the files.
+        UsageError: Settings contradict each other or belong to another dataset.
+        DataError: Cameras have no images, or the permutation is absent or does not fit the files.
     """
     check(request)
     draw = request.draw or "seeded"
@@ -72,16 +72,16 @@ def plans(store: Store, request: Request) -> list[EvaluationPlan]:
 
 
 def check(request: Request) -> None:
-    """Refuse settings that this protocol does not know, or that contradict each other.
+    """Refuse unknown settings.
 
     Raises:
-        UsageError: There is one.
+        UsageError: A setting is unknown.
     """
-    request.only("SYSU-MM01", "modes", "shots", "draw", "trials", "split")
+    request.refuse_others("SYSU-MM01", "modes", "shots", "draw", "trials", "split")
 
 
 def published(plan: EvaluationPlan) -> str | None:
-    """``all-single`` and the like: ten trials on the test identities, of either draw."""
+    """Return ``all-single`` or similar for ten trials on the test identities with either draw, else None."""
     if plan.trials != TRIALS or plan.fingerprint["split"] != "test":
         return None
     return f"{plan.fingerprint['mode']}-{'single' if plan.fingerprint['shots'] == 1 else 'multi'}"
@@ -100,25 +100,25 @@ def sysu_plan(
 ) -> EvaluationPlan:
     """Plan an evaluation on SYSU-MM01: queries are all infrared images, galleries are drawn.
 
-    ``seeded`` is the draw of most Python code: one ``random`` stream a trial, seeded with the trial's
-    number from 0; for each id, then each camera of the mode, one ``choice`` among the sorted files. It
-    has no agreed multi-shot form; ours is ``sample`` of min(10, n). ``official`` takes the first 1 or 10
-    numbers of the trial's row in ``rand_perm_cam.mat``; an id with fewer than 10 images in a camera
-    gives all of them, which the official code refuses, and the fingerprint says so.
+    ``seeded`` is the draw of most Python code: one ``random`` stream per trial, seeded with the trial's
+    number from 0; for each id, then each camera of the mode, one ``choice`` among the sorted files. It has no
+    agreed multi-shot form; this package uses ``sample`` of min(10, n). ``official`` uses the first 1 or 10
+    numbers of the trial's row in ``rand_perm_cam.mat``. The official code refuses an id with fewer than 10
+    images in a camera; this function draws all of them and adds a remark to the fingerprint.
 
     Args:
         table: All records of the dataset.
-        mode: ``all``: cameras 1, 2, 4, 5; ``indoor``: 1, 2.
-        shots: Images drawn for each id and camera, 1 or 10.
+        mode: ``all`` for cameras 1, 2, 4, 5; ``indoor`` for 1, 2.
+        shots: Number of images drawn for each id and camera, 1 or 10.
         draw: ``seeded`` or ``official``.
         trials: Number of trials; at most 10 for the official draw.
-        split: ``test``, or ``val``: infrared camera 3 against visible 4 and 5, mode ``all`` only.
-        permutation: For the official draw.
-        notes: Remarks of the source, such as ignored stray files, kept in the fingerprint.
+        split: ``test``, or ``val`` for infrared camera 3 against visible 4 and 5, with mode ``all`` only.
+        permutation: Permutation for the official draw.
+        notes: Remarks of the source for the fingerprint, such as ignored stray files.
 
     Raises:
-        UsageError: Settings that contradict each other.
-        DataError: Cameras without images, or a permutation that does not fit the files.
+        UsageError: Settings contradict each other.
+        DataError: Cameras have no images, or the permutation does not fit the files.
     """
     if shots not in (1, MULTI_SHOT):
         raise UsageError(f"shots is {shots}; SYSU-MM01 knows 1 (single-shot) and 10 (multi-shot).")
@@ -149,14 +149,14 @@ def _sysu_galleries(
     trials: int,
     permutation: Permutation | None,
 ) -> tuple[np.ndarray, ...]:
-    """The gallery of each trial."""
+    """Draw the gallery of each trial."""
     if draw == "seeded":
         return tuple(draw_seeded(folders, cameras, trial, shots) for trial in range(trials))
     if draw != "official":
         raise UsageError(f"gallery draw is '{draw}'; SYSU-MM01 knows seeded and official.")
     if permutation is None:
         raise UsageError(
-            "the official gallery draw needs rand_perm_cam.mat, and none was given.",
+            "the official gallery draw needs rand_perm_cam.mat, which is missing.",
             "It belongs to the dataset's official evaluation code; the seeded draw needs no file.",
         )
     orders = official_orders(folders, permutation)
@@ -166,7 +166,7 @@ def _sysu_galleries(
 def _sysu_fingerprint(
     mode: Mode, shots: int, draw: Draw, trials: int, split: str, short: int, notes: Sequence[str]
 ) -> Fingerprint:
-    """What is measured, in words; ``short`` folders hold fewer images than are drawn."""
+    """Fingerprint of the plan; ``short`` is the number of folders with fewer images than ``shots``."""
     remarks = list(notes)
     if short:
         remarks.append(f"{short} (id, camera) folders hold fewer than {shots} images: all of them are taken")
@@ -191,7 +191,7 @@ def _sysu_fingerprint(
 
 
 def _sysu_cameras(mode: Mode, split: str) -> tuple[tuple[int, ...], tuple[int, ...]]:
-    """Query and gallery cameras."""
+    """Return the query cameras and the gallery cameras."""
     if mode not in SYSU_GALLERY_CAMERAS:
         raise UsageError(f"mode is '{mode}'; SYSU-MM01 knows all and indoor.")
     if split != "val":
@@ -211,7 +211,7 @@ def _require_cameras(
     q_cameras: tuple[int, ...],
     g_cameras: tuple[int, ...],
 ) -> None:
-    """Refuse a tree in which a whole camera is missing: its metrics would compare with nobody's."""
+    """Refuse data without any image of a required camera: the metrics would not be comparable."""
     present = set(np.unique(table.camids[query]).tolist()) | {camid for _, camid in folders}
     missing = [camid for camid in (*q_cameras, *g_cameras) if camid not in present]
     if missing:
@@ -221,4 +221,4 @@ def _require_cameras(
             "Each camera has a folder cam1..cam6 under SYSU-MM01, and exp/test_id.txt names the ids.",
         )
     if (table.modalities[query] != Modality.INFRARED.code).any():
-        raise DataError(f"images of cameras {q_cameras} must be infrared; the record table says otherwise.")
+        raise DataError(f"images of cameras {q_cameras} must be infrared, but some records are visible.")

@@ -1,10 +1,10 @@
-"""The contract of a source: a file ``data/sources/<name>.py`` that reads one dataset's layout.
+"""Sources: each file ``data/sources/<name>.py`` reads the layout of one dataset.
 
-A source has five public names: ``TITLE`` (for people), ``FOLDER`` (where it is looked for under the
-data directory), ``PROTOCOL`` (its family), ``HOW_TO_GET`` (one or two lines) and ``scan(root) -> Scan``;
-one whose real dataset has published numbers has a sixth, ``differences(records)``. The file's name is the
-dataset's name, with hyphens for underscores (``occ_sysu.py`` is ``occ-sysu``): there is no registry, and
-a new source is a new file.
+A source has five public names: ``TITLE`` (display name), ``FOLDER`` (default folder in the data
+directory), ``PROTOCOL`` (protocol family), ``HOW_TO_GET`` (one or two lines of advice) and
+``scan(root) -> Scan``. Sources of datasets with published numbers also have ``differences(records)``. The
+name of the dataset is the name of the file with hyphens for underscores (``occ_sysu.py`` is ``occ-sysu``).
+There is no registry: a new source is a new file.
 """
 
 from __future__ import annotations
@@ -22,15 +22,15 @@ from vireid_cli.types import Modality, RecordTable
 
 @dataclass(frozen=True, slots=True)
 class Count:
-    """Images and identities of one camera in one split, found and expected.
+    """Number of images and identities of one camera in one split.
 
     Attributes:
-        camid: Camera.
+        camid: Camera number.
         split: ``train``, ``val`` or ``test``.
-        modality: What the camera records.
-        images: Images found.
-        identities: Identities found.
-        expected: Images of the real dataset; None where there is nothing to compare with.
+        modality: Modality of the camera.
+        images: Number of images.
+        identities: Number of identities.
+        expected: Number of images in the real dataset; None if unknown.
     """
 
     camid: int
@@ -42,18 +42,18 @@ class Count:
 
     @property
     def differs(self) -> bool:
-        """Whether the number found is not the number expected."""
+        """Whether the number of images differs from the expected number."""
         return self.expected is not None and self.images != self.expected
 
 
 @dataclass(frozen=True, slots=True)
 class ScanReport:
-    """What a scan found against what it expected.
+    """Counts and notes of a scan.
 
     Attributes:
-        counts: One row per camera and split, in that order.
-        notes: Sentences: stray files ignored, identities missing, lists that are absent.
-        provenance: Real, or rendered with its manifest.
+        counts: One row per split and camera.
+        notes: Sentences about ignored files, missing identities and missing lists.
+        provenance: Origin of the images: real, rendered or occluded.
     """
 
     counts: tuple[Count, ...]
@@ -62,7 +62,7 @@ class ScanReport:
 
     @property
     def differences(self) -> tuple[str, ...]:
-        """Each camera and split whose number of images is not the published one."""
+        """Sentences about cameras with another number of images than the published one."""
         return tuple(
             f"camera {c.camid}, {c.split}: {c.images:,} images found, {c.expected:,} expected"
             for c in self.counts
@@ -72,12 +72,12 @@ class ScanReport:
 
 @dataclass(frozen=True, slots=True)
 class Scan:
-    """A dataset's layout as read from disk.
+    """Result of reading a dataset's layout.
 
     Attributes:
-        records: Every usable image, sorted by path.
-        report: What was found against what was expected.
-        permutation: The official gallery permutation file, or None where it is absent.
+        records: All usable images, sorted by path.
+        report: Counts and notes.
+        permutation: Path of the official gallery permutation file, or None if it is absent.
     """
 
     records: RecordTable
@@ -94,21 +94,21 @@ class Source(Protocol):
     HOW_TO_GET: str
 
     def scan(self, root: Path) -> Scan:
-        """Read the layout under ``root``; DataError names what is missing and what to do."""
+        """Read the layout under ``root``; raises ``DataError`` if it is incomplete."""
         ...
 
 
 def source_names() -> list[str]:
-    """Names of all sources: the files of this folder."""
+    """List the names of all sources, sorted."""
     files = Path(__file__).parent.glob("*.py")
     return sorted(path.stem.replace("_", "-") for path in files if path.stem != "__init__")
 
 
 def load_source(name: str) -> Source:
-    """The source of that name.
+    """Load a source by the name of its dataset.
 
     Raises:
-        UsageError: There is no such file; the nearest name is suggested.
+        UsageError: No source has this name; the message suggests the nearest one.
     """
     names = source_names()
     if name not in names:
@@ -121,21 +121,21 @@ def load_source(name: str) -> Source:
 
 
 def obeys_exif(name: str) -> bool:
-    """Whether EXIF orientation is obeyed by default: for one's own folder, not for the published datasets.
+    """Whether EXIF orientation is applied by default.
 
-    The field's readers leave published images as they are stored.
+    True for a user's own folder. False for published datasets, because published code ignores EXIF.
     """
     return load_source(name).PROTOCOL == "folder"
 
 
 def differences(name: str, records: RecordTable) -> list[str]:
-    """Compare a real dataset with its published numbers, a line for each that differs.
+    """Compare a real dataset with its published numbers.
 
     Returns:
-        Nothing where the source has no published numbers.
+        One line per difference; empty if the source has no published numbers.
 
     Raises:
-        UsageError: No source of that name.
+        UsageError: No source has this name.
     """
     compare = getattr(load_source(name), "differences", None)
     return [] if compare is None else list(compare(records))

@@ -4,10 +4,10 @@ Layout::
 
     <root>/VIS/<person>/*.bmp      <root>/NIR/<person>/*.bmp      a person's folder is a number
 
-Copies differ; others are read by a list (``records.csv``). Papers train on 50 people and test on 100, with
-one visible image a person as gallery and all infrared ones as probes (recalled; no list was published). What
-is written here where ``faces/*.txt`` is absent is our reading: of the people with both modalities, in order,
-the first third trains; the first visible image by name is the gallery's.
+Other layouts need a list (``records.csv``). Papers train on 50 people and test on 100, with one visible image
+per person in the gallery and all infrared images as probes (from memory; no list was published). If
+``faces/*.txt`` is absent, this source writes its own split: of the people with both modalities, in order, the
+first third is for training; the gallery has the first visible image of each other person, by name.
 """
 
 from __future__ import annotations
@@ -31,11 +31,12 @@ SIDES = {"VIS": Modality.VISIBLE, "NIR": Modality.INFRARED}
 
 
 def scan(root: Path) -> Scan:
-    """Read the layout under ``root`` by its protocol files, which are written where they are absent.
+    """Read the layout under ``root`` with its protocol files; writes them if they are absent.
 
     Raises:
         UsageError: ``root`` does not exist, or is one level too high or too low.
-        DataError: A folder is missing, there is no image, or the protocol files can't be used or written.
+        DataError: A folder is missing, there is no image, or the protocol files are invalid or can't be
+            written.
     """
     ROOT.check(root)
     return faces.scan_faces(root, _modality_of, lambda: _walk(root), _draw)
@@ -45,9 +46,9 @@ def _modality_of(path: str) -> Modality | None:
     return SIDES.get(path.split("/")[0])
 
 
-def _walk(root: Path) -> layout.Found:
-    """Find every image."""
-    found = layout.Found()
+def _walk(root: Path) -> layout.Walk:
+    """Collect all images."""
+    walk = layout.Walk()
     for side, modality in SIDES.items():
         for path in sorted((root / side).rglob("*")):
             if path.is_dir():
@@ -55,18 +56,18 @@ def _walk(root: Path) -> layout.Found:
             relative = path.relative_to(root).as_posix()
             parts = relative.split("/")  # side / person / image
             if not layout.is_image(path):
-                found.ignore(path)
+                walk.ignore(path)
             elif len(parts) != 3:
-                found.odd.append(f"{relative} (not {side}/<person>/<image>)")
-            elif (pid := found.person(side, parts[1])) is not None:
-                found.records.append(Record(relative, pid, modality.code + 1, modality, ""))
-    return found
+                walk.unmatched.append(f"{relative} (not {side}/<person>/<image>)")
+            elif (pid := walk.person(side, parts[1])) is not None:
+                walk.records.append(Record(relative, pid, modality.code + 1, modality, ""))
+    return walk
 
 
 def _draw(records: list[Record]) -> list[Record]:
-    """Choose the protocol's images."""
-    having = [{record.pid for record in records if record.modality is modality} for modality in Modality]
-    pids = sorted(having[0] & having[1])
+    """Select the images of the protocol and assign their splits."""
+    by_modality = [{record.pid for record in records if record.modality is modality} for modality in Modality]
+    pids = sorted(by_modality[0] & by_modality[1])
     trained, shown, chosen = set(pids[: len(pids) // 3]), set[int](), []
     for record in sorted(records, key=lambda record: record.path):
         if record.pid not in pids:

@@ -7,8 +7,8 @@ Layout::
     LLCM/idx/{train_vis,train_nir}.txt               lines "nir/0351/….jpg <label>"
     LLCM/idx/test_id.txt                             one line, comma separated
 
-The label at a line's end is a number within the training set; the folder is the person, and the camera of a
-training image stands in its name.
+The label at the end of a line is an index within the training set. The person is the folder, and the camera
+of a training image is in its file name.
 """
 
 from __future__ import annotations
@@ -39,13 +39,14 @@ EXPECTED = {
     ("test", Modality.VISIBLE): 8_680,
     ("test", Modality.INFRARED): 7_166,
 }
-"""Images of the real dataset."""
+"""Number of images in the real dataset."""
 CAMERAS = {Modality.VISIBLE: tuple(range(1, 10)), Modality.INFRARED: (1, 2, 4, 5, 6, 7, 8, 9)}
 """Cameras of the test folders."""
 EXPECTED_PEOPLE = {"train": 713, "test": 351}
+"""Number of identities in the real dataset."""
 
 TRAINING_IDENTITIES = EXPECTED_PEOPLE["train"]
-"""Identities that papers train on."""
+"""Number of training identities in papers."""
 
 _CAMERA = re.compile(r"_c([0-9]{1,2})_")
 
@@ -55,39 +56,39 @@ def scan(root: Path) -> Scan:
 
     Raises:
         UsageError: ``root`` does not exist, or is one level too high or too low.
-        DataError: A folder or a list is missing, a list names files that are not there, or a person is in
-            both halves.
+        DataError: A folder or a list is missing, a list names missing files, or a person occurs in training
+            and test.
     """
     ROOT.check(root)
     provenance = read_provenance(root)
-    found = layout.Found()
+    walk = layout.Walk()
     for modality in Modality:
-        _training(root, modality, found)
+        _training(root, modality, walk)
     tested = set(listing.numbers(root / "idx" / "test_id.txt", "it lists the people of the test"))
     unlisted: set[int] = set()
     for modality in Modality:
-        _walk_test(root, modality, tested, unlisted, found)
-    records = found.table(root, "vis/<id>/*.jpg and test_vis/cam1/<id>/*.jpg")
+        _walk_test(root, modality, tested, unlisted, walk)
+    records = walk.table(root, "vis/<id>/*.jpg and test_vis/cam1/<id>/*.jpg")
     layout.refuse_overlap(records, root, "Copy idx/ from the archive again.")
-    notes = [*found.notes(), *layout.lacking(records)]
+    notes = [*walk.notes(), *layout.missing_modalities(records)]
     if unlisted:
         notes.append(
-            f"{layout.people(unlisted)} not in test_id.txt, folders ignored: {layout.some(unlisted)}"
+            f"{layout.identities(unlisted)} not in test_id.txt, folders ignored: {layout.first_ids(unlisted)}"
         )
     if not provenance.rendered:
         notes += differences(records)
     return Scan(records, ScanReport(layout.count(records), tuple(notes), provenance), None)
 
 
-def _training(root: Path, modality: Modality, found: layout.Found) -> None:
-    """Add the images of one training list; count what else lies in its folder."""
+def _training(root: Path, modality: Modality, walk: layout.Walk) -> None:
+    """Collect the images of one training list; count other files in its folder."""
     word = WORDS[modality]
-    there = {path.relative_to(root).as_posix(): path for path in (root / word).rglob("*") if path.is_file()}
+    files = {path.relative_to(root).as_posix(): path for path in (root / word).rglob("*") if path.is_file()}
     path = root / "idx" / f"train_{word}.txt"
-    what = f"it lists the training images, a line each: {word}/0351/<name>.jpg <label>"
+    purpose = f"it lists the training images, a line each: {word}/0351/<name>.jpg <label>"
     listed: set[str] = set()
     repeated = 0
-    for number, line in listing.read_lines(path, what):
+    for number, line in listing.read_lines(path, purpose):
         name = listing.normalise(listing.name_and_label(line)[0].replace("\\", "/")) or ""
         parts = name.split("/")
         pid = parse_id(parts[1]) if len(parts) == 3 and parts[0] == word else None
@@ -102,70 +103,70 @@ def _training(root: Path, modality: Modality, found: layout.Found) -> None:
             repeated += 1
             continue
         listed.add(name)
-        found.records.append(Record(name, pid, int(camera[1]), modality, "train"))
+        walk.records.append(Record(name, pid, int(camera[1]), modality, "train"))
     if repeated:
-        found.remarks.append(f"{repeated} lines of {path.name} repeat an image, ignored")
-    missing = sorted(listed - set(there))
+        walk.remarks.append(f"{repeated} lines of {path.name} repeat an image, ignored")
+    missing = sorted(listed - set(files))
     if missing:
         raise DataError(
-            f"{path} names {len(missing)} images that are not there: {layout.first(missing)}",
+            f"{path} names {len(missing)} images that do not exist: {layout.first(missing)}",
             f"Unpack {word}/ again.",
         )
-    for name in sorted(set(there) - listed):
-        if layout.is_image(there[name]):
-            found.odd.append(f"{name} (in no list)")
+    for name in sorted(set(files) - listed):
+        if layout.is_image(files[name]):
+            walk.unmatched.append(f"{name} (in no list)")
         else:
-            found.ignore(there[name])
+            walk.ignore(files[name])
 
 
 def _walk_test(
-    root: Path, modality: Modality, tested: set[int], unlisted: set[int], found: layout.Found
+    root: Path, modality: Modality, tested: set[int], unlisted: set[int], walk: layout.Walk
 ) -> None:
-    """Visit one modality's test folders by name."""
+    """Collect the test images of one modality."""
     top = root / f"test_{WORDS[modality]}"
     for camera in sorted(top.iterdir()):
         number = re.fullmatch(r"cam([0-9]{1,3})", camera.name)
         if not camera.is_dir() or number is None:
-            found.ignore(camera) if camera.is_file() else found.odd.append(f"{top.name}/{camera.name}")
+            walk.ignore(camera) if camera.is_file() else walk.unmatched.append(f"{top.name}/{camera.name}")
             continue
         for person in sorted(camera.iterdir()):
             if not person.is_dir():
-                found.ignore(person)
+                walk.ignore(person)
                 continue
-            where = f"{top.name}/{camera.name}"
-            pid = found.person(where, person.name)
+            parent = f"{top.name}/{camera.name}"
+            pid = walk.person(parent, person.name)
             if pid is not None and pid not in tested:
                 unlisted.add(pid)
             elif pid is not None:
-                _collect(person, pid, int(number[1]), modality, where, found)
+                _collect(person, pid, int(number[1]), modality, parent, walk)
 
 
-def _collect(person: Path, pid: int, camid: int, modality: Modality, where: str, found: layout.Found) -> None:
+def _collect(person: Path, pid: int, camid: int, modality: Modality, parent: str, walk: layout.Walk) -> None:
     for path in sorted(person.iterdir()):
         if layout.is_image(path):
-            relative = f"{where}/{person.name}/{path.name}"
-            found.records.append(Record(relative, pid, camid, modality, "test"))
+            relative = f"{parent}/{person.name}/{path.name}"
+            walk.records.append(Record(relative, pid, camid, modality, "test"))
         else:
-            found.ignore(path)
+            walk.ignore(path)
 
 
 def differences(records: RecordTable) -> list[str]:
-    """Compare cameras, images and identities with the real dataset's; a line for each that differs."""
-    found = []
+    """Compare cameras, images and identities with those of the real dataset; one line per difference."""
+    lines = []
     for modality, cameras in CAMERAS.items():
         here = records.camids[(records.splits == "test") & (records.modalities == modality.code)]
         missing = [f"test_{WORDS[modality]}/cam{camid}" for camid in cameras if camid not in here]
         if missing:
-            found.append(
+            lines.append(
                 f"no test image of {', '.join(missing)} ({len(cameras)} camera folders expected): metrics "
                 "compare with nobody's; unpack the dataset again"
             )
     for (split, modality), expected in EXPECTED.items():
         images = int(((records.splits == split) & (records.modalities == modality.code)).sum())
         if images != expected:
-            found.append(f"{split}, {modality}: {images:,} images found, {expected:,} expected")
+            lines.append(f"{split}, {modality}: {images:,} images found, {expected:,} expected")
     for split, expected in EXPECTED_PEOPLE.items():
         people = len(set(records.pids[records.splits == split].tolist()))
         if people != expected:
-            found.append(f"{split}: {people} identities found, {expected} expected")
-    return found
+            lines.append(f"{split}: {people} identities found, {expected} expected")
+    return lines

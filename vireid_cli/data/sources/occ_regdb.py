@@ -1,4 +1,4 @@
-"""Occ-RegDB: RegDB with occluders before its people, as ``vireid prepare occluded`` writes it."""
+"""Occ-RegDB: RegDB with synthetic occluders, written by ``vireid prepare occluded``."""
 
 from __future__ import annotations
 
@@ -14,5 +14,5 @@ HOW_TO_GET = how_to_get("regdb")
 
 
 def scan(root: Path) -> Scan:
-    """Read the tree as the base's source does; see ``scan_as`` for what is refused."""
+    """Read the tree with the source of the base dataset; raises as ``scan_as``."""
     return scan_as("regdb", root)

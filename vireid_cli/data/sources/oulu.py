@@ -4,10 +4,10 @@ Layout::
 
     <root>/{NI,VL}/{Strong,Weak,Dark}/P001/<Expression>/NNN.jpeg      NI near infrared, VL visible light
 
-The protocol that papers use (recalled: 40 people, half of them trained on, 8 frames an expression) was never
-published as a list. What is written here where ``faces/*.txt`` is absent is our reading: strong light; of
-the people with both modalities, in order, the first half trains; 8 frames an expression and modality, evenly
-spread over its sequence; visible images of the others are the gallery, infrared ones the probes.
+The protocol of papers (from memory: 40 people, half of them for training, 8 frames per expression) was never
+published as a list. If ``faces/*.txt`` is absent, this source writes its own split: strong light only; of the
+people with both modalities, in order, the first half is for training; 8 frames per expression and modality,
+evenly spaced in the sequence; visible images of the other people are the gallery, infrared ones the probes.
 """
 
 from __future__ import annotations
@@ -39,11 +39,12 @@ _PERSON = re.compile(r"P([0-9]+)", re.IGNORECASE)
 
 
 def scan(root: Path) -> Scan:
-    """Read the layout under ``root`` by its protocol files, which are written where they are absent.
+    """Read the layout under ``root`` with its protocol files; writes them if they are absent.
 
     Raises:
         UsageError: ``root`` does not exist, or is one level too high or too low.
-        DataError: A folder is missing, there is no image, or the protocol files can't be used or written.
+        DataError: A folder is missing, there is no image, or the protocol files are invalid or can't be
+            written.
     """
     ROOT.check(root)
     return faces.scan_faces(root, _modality_of, lambda: _walk(root), _draw)
@@ -53,9 +54,9 @@ def _modality_of(path: str) -> Modality | None:
     return SIDES.get(path.split("/")[0])
 
 
-def _walk(root: Path) -> layout.Found:
-    """Find every image of every light."""
-    found = layout.Found()
+def _walk(root: Path) -> layout.Walk:
+    """Collect all images of all lights."""
+    walk = layout.Walk()
     for side, modality in SIDES.items():
         for path in sorted((root / side).rglob("*")):
             if path.is_dir():
@@ -64,23 +65,23 @@ def _walk(root: Path) -> layout.Found:
             parts = relative.split("/")  # side / light / person / expression / frame
             person = _PERSON.fullmatch(parts[2]) if len(parts) == 5 else None
             if not layout.is_image(path):
-                found.ignore(path)
+                walk.ignore(path)
             elif person is None:
-                found.odd.append(f"{relative} (not {side}/<light>/P<number>/<expression>/<frame>)")
-            elif (pid := found.person(f"{side}/{parts[1]}", parts[2], person[1])) is not None:
-                found.records.append(Record(relative, pid, modality.code + 1, modality, ""))
-    return found
+                walk.unmatched.append(f"{relative} (not {side}/<light>/P<number>/<expression>/<frame>)")
+            elif (pid := walk.person(f"{side}/{parts[1]}", parts[2], person[1])) is not None:
+                walk.records.append(Record(relative, pid, modality.code + 1, modality, ""))
+    return walk
 
 
 def _draw(records: list[Record]) -> list[Record]:
-    """Choose the protocol's images."""
+    """Select the images of the protocol and assign their splits."""
     sequences: dict[tuple[int, Modality, str], list[Record]] = defaultdict(list)
     for record in sorted(records, key=lambda record: record.path):
         _, light, _, expression, _ = record.path.split("/")
         if light == LIGHT:
             sequences[record.pid, record.modality, expression].append(record)
-    having = [{pid for pid, side, _ in sequences if side is modality} for modality in Modality]
-    pids = sorted(having[0] & having[1])
+    by_modality = [{pid for pid, side, _ in sequences if side is modality} for modality in Modality]
+    pids = sorted(by_modality[0] & by_modality[1])
     trained = set(pids[: len(pids) // 2])
     chosen = []
     for (pid, modality, _), frames in sequences.items():

@@ -1,13 +1,13 @@
-"""RegDB: 412 people, ten visible and ten thermal images each, ten splits into halves.
+"""RegDB: 412 people with ten visible and ten thermal images each; ten splits into halves.
 
 Layout::
 
     RegDB/Visible/<1..412>/<name>.bmp     RegDB/Thermal/<1..412>/<name>.bmp
     RegDB/idx/{train,test}_{visible,thermal}_{1..10}.txt     lines "Visible/285/<name>.bmp 0"
 
-The number at a line's end is a label within its trial; the folder is the person. There are no cameras:
-camid is 1 for visible and 2 for thermal images, as in the field's evaluators. Each image's split is written
-as ``trials:`` and ten letters, one a trial (see ``RecordTable.in_trial``).
+The number at the end of a line is a label within its trial; the person is the folder. RegDB has no camera
+numbers: camid is 1 for visible and 2 for thermal images, as in published evaluation code. The split of an
+image is ``trials:`` and ten letters, one per trial (see ``RecordTable.in_trial``).
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ HOW_TO_GET = (
 TRIALS = 10
 IDENTITIES, IMAGES = 412, 10
 TRAINING_IDENTITIES = 206
-"""Identities that papers train on, in each trial."""
+"""Number of training identities of each trial."""
 
 ROOT = layout.Root("regdb", TITLE, ("Visible", "Thermal"), HOW_TO_GET)
 SIDES = {Modality.VISIBLE: ("Visible", "visible", 1), Modality.INFRARED: ("Thermal", "thermal", 2)}
@@ -45,29 +45,29 @@ def scan(root: Path) -> Scan:
 
     Raises:
         UsageError: ``root`` does not exist, or is one level too high or too low.
-        DataError: A folder or a list is missing, a list names files that are not there, or a trial has a
-            person on both sides.
+        DataError: A folder or a list is missing, a list names missing files, or a person occurs in training
+            and test of a trial.
     """
     ROOT.check(root)
     provenance = read_provenance(root)
     letters = _letters(root)
-    found = layout.Found()
+    walk = layout.Walk()
     for modality in Modality:
-        _walk(root, modality, letters, found)
-    absent = sorted(set(letters) - {record.path for record in found.records})
+        _walk(root, modality, letters, walk)
+    absent = sorted(set(letters) - {record.path for record in walk.records})
     if absent:
         raise DataError(
-            f"{root}: the lists in idx/ name {len(absent)} images that are not there: {layout.first(absent)}",
+            f"{root}: the lists in idx/ name {len(absent)} images that do not exist: {layout.first(absent)}",
             "Unpack Visible/ and Thermal/ again.",
         )
-    records = found.table(root, "Visible/<id>/<name>.bmp and Thermal/<id>/<name>.bmp")
+    records = walk.table(root, "Visible/<id>/<name>.bmp and Thermal/<id>/<name>.bmp")
     real = not provenance.rendered
-    notes = (*found.notes(), *layout.lacking(records), *(differences(records) if real else ()))
+    notes = (*walk.notes(), *layout.missing_modalities(records), *(differences(records) if real else ()))
     return Scan(records, ScanReport(layout.count(_unsplit(records)), notes, provenance), None)
 
 
 def _letters(root: Path) -> dict[str, str]:
-    """Path → ten letters, one a trial."""
+    """Read all lists: ten letters by path, one per trial."""
     rows: dict[str, list[str]] = {}
     for trial in range(1, TRIALS + 1):
         people: dict[str, set[int]] = {"train": set(), "test": set()}
@@ -80,17 +80,17 @@ def _letters(root: Path) -> dict[str, str]:
         both = people["train"] & people["test"]
         if both:
             raise DataError(
-                f"{root / 'idx'}: trial {trial} trains and tests on {layout.people(both)}: "
-                f"{layout.some(both)}",
+                f"{root / 'idx'}: trial {trial} trains and tests on {layout.identities(both)}: "
+                f"{layout.first_ids(both)}",
                 "Copy idx/ from the archive again.",
             )
     return {path: "".join(row) for path, row in rows.items()}
 
 
 def _listed(path: Path, folder: str) -> Iterator[tuple[str, int]]:
-    """Image paths of one list with the numbers of their people."""
-    what = f"it lists the images of one trial, a line each: {folder}/285/<name>.bmp 0"
-    for number, line in listing.read_lines(path, what):
+    """Yield the image paths of one list with their person numbers."""
+    purpose = f"it lists the images of one trial, a line each: {folder}/285/<name>.bmp 0"
+    for number, line in listing.read_lines(path, purpose):
         name = listing.normalise(listing.name_and_label(line)[0].replace("\\", "/")) or ""
         parts = name.split("/")
         pid = parse_id(parts[1]) if len(parts) == 3 and parts[0] == folder else None
@@ -103,40 +103,40 @@ def _listed(path: Path, folder: str) -> Iterator[tuple[str, int]]:
         yield name, pid
 
 
-def _walk(root: Path, modality: Modality, letters: dict[str, str], found: layout.Found) -> None:
-    """Visit one modality's folders by name."""
+def _walk(root: Path, modality: Modality, letters: dict[str, str], walk: layout.Walk) -> None:
+    """Collect the images of one modality."""
     folder, _, camid = SIDES[modality]
     for person in sorted((root / folder).iterdir()):
         if not person.is_dir():
-            found.ignore(person)
+            walk.ignore(person)
             continue
-        pid = found.person(folder, person.name)
+        pid = walk.person(folder, person.name)
         if pid is not None:
             for path in sorted(person.iterdir()):
                 relative = f"{folder}/{person.name}/{path.name}"
                 if not layout.is_image(path):
-                    found.ignore(path)
+                    walk.ignore(path)
                 elif relative not in letters:
-                    found.odd.append(f"{relative} (in no list)")
+                    walk.unmatched.append(f"{relative} (in no list)")
                 else:
                     split = TRIALS_MARK + letters[relative]
-                    found.records.append(Record(relative, pid, camid, modality, split))
+                    walk.records.append(Record(relative, pid, camid, modality, split))
 
 
 def _unsplit(records: RecordTable) -> RecordTable:
-    """The same with one split, to count by camera."""
+    """Replace all splits by a single one, to count by camera."""
     splits = records.splits.copy()
     splits[:] = "all"
     return RecordTable(records.paths, records.pids, records.camids, records.modalities, splits)
 
 
 def differences(records: RecordTable) -> list[str]:
-    """Compare identities, images and trials with the real dataset's; a line for each number that differs."""
-    found = []
+    """Compare identities, images and trials with those of the real dataset; one line per difference."""
+    lines = []
     people = len(set(records.pids.tolist()))
     expected = IDENTITIES * IMAGES * 2
     if (people, len(records)) != (IDENTITIES, expected):
-        found.append(
+        lines.append(
             f"{people} identities with {len(records):,} images; {IDENTITIES} with {expected:,} expected"
         )
     for trial in range(1, TRIALS + 1):
@@ -144,8 +144,8 @@ def differences(records: RecordTable) -> list[str]:
         tested = len(set(table.pids[table.splits == "test"].tolist()))
         trained = len(set(table.pids[table.splits == "train"].tolist()))
         if (trained, tested) != (IDENTITIES // 2, IDENTITIES // 2):
-            found.append(
+            lines.append(
                 f"trial {trial}: {trained} people to train on and {tested} to test; "
                 f"{TRAINING_IDENTITIES} and {IDENTITIES - TRAINING_IDENTITIES} expected"
             )
-    return found
+    return lines

@@ -6,8 +6,8 @@ Layout::
     SYSU-MM01/exp/{train,val,test}_id.txt or .mat      one line, comma separated; `available_id` optional
     rand_perm_cam.mat                                  official gallery draw; at the root or in exp/
 
-Only identities of the three lists are records: 22 of the 513 folders are not usable. Counts: Wu et
-al., ICCV 2017, recomputed from the official permutation file.
+Only identities of the three lists become records; 22 of the 513 folders are unusable. Counts: Wu et al.,
+ICCV 2017, recomputed from the official permutation file.
 """
 
 from __future__ import annotations
@@ -47,16 +47,16 @@ EXPECTED_IMAGES: dict[str, tuple[int, ...]] = {
     "val": (0, 0, 1980, 990, 984, 0),
     "test": (1374, 1565, 1883, 1918, 1918, 1920),
 }
-"""Images of the real dataset by split and camera 1..6."""
+"""Number of images in the real dataset by split and camera 1..6."""
 
 COUNTS = Path(__file__).with_name("sysu_counts.csv")
-"""Images of the real dataset by identity and camera: numbers, counted from the shapes in the official
-permutation file; no image, name or order of the dataset is in it. See its first lines."""
+"""File with the number of images by identity and camera, counted from the shapes in the official permutation
+file. It contains no image, name or order of the dataset; see its first lines."""
 
 EXPECTED_IDENTITIES = {"train": 296, "val": 99, "test": 96}
 
 TRAINING_IDENTITIES = EXPECTED_IDENTITIES["train"] + EXPECTED_IDENTITIES["val"]
-"""Identities that papers train on: lists train and val together."""
+"""Number of training identities in papers: those of the lists train and val."""
 
 TEST_PIDS = (
     6, 10, 17, 21, 24, 25, 27, 28, 31, 34, 36, 37, 40, 41, 42, 43, 44, 45, 49, 50, 51, 54, 63, 69, 75, 80, 81,
@@ -70,7 +70,7 @@ TEST_PIDS = (
 UNUSABLE_PIDS = (
     9, 23, 26, 32, 33, 38, 39, 46, 47, 48, 57, 67, 94, 96, 97, 146, 242, 347, 485, 500, 511, 529,
 )  # fmt: skip
-"""Identities that have a folder and are in no list."""
+"""Identities with a folder that are in no list."""
 
 _IMAGE = re.compile(r"[0-9]{4}\.jpg", re.IGNORECASE)
 _IDENTITY = re.compile(r"[0-9]{4}|[1-9][0-9]{4}")
@@ -78,25 +78,25 @@ _IDENTITY = re.compile(r"[0-9]{4}|[1-9][0-9]{4}")
 
 
 @dataclass(slots=True)
-class _Found(layout.Found):
-    """What a walk over the camera folders met.
+class _SysuWalk(layout.Walk):
+    """Files and folders of a walk over the camera folders.
 
     Attributes:
-        unlisted: Identities that have a folder and are in no list.
+        unlisted: Identities with a folder that are in no list.
     """
 
     unlisted: set[int] = field(default_factory=set)
 
 
 def modality_of(camid: int) -> Modality:
-    """Modality that a camera records: 3 and 6 infrared, the others visible."""
+    """Modality of a camera: infrared for 3 and 6, visible for the others."""
     return Modality.INFRARED if camid in INFRARED_CAMERAS else Modality.VISIBLE
 
 
 def scan(root: Path) -> Scan:
     """Read the layout under ``root`` and compare it with the published counts.
 
-    A rendered tree (``vireid-rendered.json`` at the root) has no published counts.
+    A rendered tree (``vireid-rendered.json`` at the root) is not compared.
 
     Raises:
         UsageError: ``root`` does not exist, or is one level too high or too low.
@@ -106,10 +106,10 @@ def scan(root: Path) -> Scan:
     ROOT.check(root)
     provenance = read_provenance(root)
     split_of, notes = read_splits(root / "exp")
-    found = _walk(root, split_of)
-    records = found.table(root, "images of listed identities, cam1/<4-digit id>/<4-digit frame>.jpg")
+    walk = _walk(root, split_of)
+    records = walk.table(root, "images of listed identities, cam1/<4-digit id>/<4-digit frame>.jpg")
     permutation = next((p for p in (root / PERMUTATION, root / "exp" / PERMUTATION) if p.is_file()), None)
-    notes += list(_notes(found, records, split_of, real=not provenance.rendered))
+    notes += list(_notes(walk, records, split_of, real=not provenance.rendered))
     if permutation is None:
         notes.append(f"{PERMUTATION} is absent (root or exp/): the 'official' gallery draw is not available")
     counts = _counts(records, real=not provenance.rendered)
@@ -117,18 +117,21 @@ def scan(root: Path) -> Scan:
 
 
 def read_splits(folder: Path) -> tuple[dict[int, str], list[str]]:
-    """Split of each listed identity, and notes.
+    """Read the identity lists.
 
     Args:
-        folder: The dataset's ``exp``.
+        folder: The dataset's folder ``exp``.
+
+    Returns:
+        The split of each listed identity, and notes about the lists.
 
     Raises:
         DataError: The folder or a list is missing or can't be read, or lists overlap.
     """
     if not folder.is_dir():
         raise DataError(
-            f"{folder} is missing: it holds the official identity lists",
-            "Expected there: train_id.txt, val_id.txt and test_id.txt (or the same as .mat).",
+            f"{folder} is missing: it contains the official identity lists",
+            "Expected files: train_id.txt, val_id.txt and test_id.txt (or the same as .mat).",
         )
     split_of: dict[int, str] = {}
     for split in SPLITS:
@@ -137,7 +140,7 @@ def read_splits(folder: Path) -> tuple[dict[int, str], list[str]]:
         if twice:
             raise DataError(
                 f"{folder}: identities of {split}_id are in {split_of[twice[0]]}_id too: "
-                f"{layout.some(twice)}",
+                f"{layout.first_ids(twice)}",
                 "The three lists must not overlap; copy exp/ from the official archive again.",
             )
         split_of.update(dict.fromkeys(pids, split))
@@ -145,15 +148,17 @@ def read_splits(folder: Path) -> tuple[dict[int, str], list[str]]:
     if any((folder / f"available_id{ending}").is_file() for ending in (".txt", ".mat")):
         unavailable = sorted(set(split_of) - set(read_ids(folder, "available_id")))
         if unavailable:
-            notes.append(f"identities listed in a split but not in available_id: {layout.some(unavailable)}")
+            notes.append(
+                f"identities listed in a split but not in available_id: {layout.first_ids(unavailable)}"
+            )
     return split_of, notes
 
 
 def read_ids(folder: Path, name: str) -> list[int]:
-    """Identities of ``<folder>/<name>.txt`` (comma separated), else of ``<name>.mat``, in file order.
+    """Read the identities of ``<folder>/<name>.txt`` (comma separated) or ``<name>.mat``, in file order.
 
     Raises:
-        DataError: Neither exists, or the one that exists is not a list of numbers, or is empty.
+        DataError: Neither file exists, or the file is empty or not a list of numbers.
     """
     text, matrix = folder / f"{name}.txt", folder / f"{name}.mat"
     if text.exists():
@@ -162,7 +167,7 @@ def read_ids(folder: Path, name: str) -> list[int]:
         path, read = matrix, _ids_of_matrix
     else:
         raise DataError(
-            f"{text} is missing (nor is there {matrix.name})",
+            f"{text} is missing, and so is {matrix.name}",
             "It is part of the official archive: one line, identity numbers separated by commas.",
         )
     try:
@@ -186,7 +191,7 @@ def _ids_of_matrix(path: Path) -> list[int]:
     with reading.open_regular(path) as file:
         try:
             variables = loadmat(file)
-        except Exception as error:  # a damaged file raises whatever its bytes happen to hit
+        except Exception as error:  # a damaged file can raise any exception
             raise ValueError(str(error)) from error
     for name, value in variables.items():
         if not name.startswith("__") and np.issubdtype(np.asarray(value).dtype, np.number):
@@ -194,43 +199,44 @@ def _ids_of_matrix(path: Path) -> list[int]:
     raise ValueError("no numeric variable in it")
 
 
-def _walk(root: Path, split_of: dict[int, str]) -> _Found:
-    """Visit each camera's identity folders once, by name only: no file is opened here."""
-    found = _Found()
+def _walk(root: Path, split_of: dict[int, str]) -> _SysuWalk:
+    """Collect the images of all cameras by file names, without opening a file."""
+    walk = _SysuWalk()
     for camid in CAMERAS:
         for folder in (root / f"cam{camid}").iterdir():
             if not _IDENTITY.fullmatch(folder.name):
-                found.odd.append(f"cam{camid}/{folder.name}") if folder.is_dir() else found.ignore(folder)
+                walk.unmatched.append(f"cam{camid}/{folder.name}") if folder.is_dir() else walk.ignore(folder)
             elif int(folder.name) not in split_of:
-                found.unlisted.add(int(folder.name))
+                walk.unlisted.add(int(folder.name))
             elif folder.is_dir():
-                _collect(found, folder, camid, split_of[int(folder.name)])
-    return found
+                _collect(walk, folder, camid, split_of[int(folder.name)])
+    return walk
 
 
-def _collect(found: _Found, folder: Path, camid: int, split: str) -> None:
-    """Add the images of one identity folder; count what else lies there."""
+def _collect(walk: _SysuWalk, folder: Path, camid: int, split: str) -> None:
+    """Collect the images of one identity folder; count its other files."""
     modality, pid = modality_of(camid), int(folder.name)
     for path in folder.iterdir():
         if _IMAGE.fullmatch(path.name):
             relative = f"cam{camid}/{folder.name}/{path.name}"
-            found.records.append(Record(relative, pid, camid, modality, split))
+            walk.records.append(Record(relative, pid, camid, modality, split))
         elif layout.is_image(path):
-            found.odd.append(f"cam{camid}/{folder.name}/{path.name} (not <4-digit frame>.jpg)")
+            walk.unmatched.append(f"cam{camid}/{folder.name}/{path.name} (not <4-digit frame>.jpg)")
         else:
-            found.ignore(path)
+            walk.ignore(path)
 
 
-def _notes(found: _Found, records: RecordTable, split_of: dict[int, str], *, real: bool) -> Iterator[str]:
-    """Sentences on everything that is not as one would expect."""
-    yield from found.notes()
-    if found.unlisted:
-        yield f"{layout.people(found.unlisted)} in no list, folders ignored: {layout.some(found.unlisted)}"
+def _notes(walk: _SysuWalk, records: RecordTable, split_of: dict[int, str], *, real: bool) -> Iterator[str]:
+    """Yield notes about ignored, missing and unexpected files and identities."""
+    yield from walk.notes()
+    if walk.unlisted:
+        count, names = layout.identities(walk.unlisted), layout.first_ids(walk.unlisted)
+        yield f"{count} in no list, folders ignored: {names}"
     present = set(records.pids.tolist())
     absent = sorted(set(split_of) - present)
     if absent:
-        yield f"{layout.people(absent)} listed but without any image: {layout.some(absent)}"
-    yield from layout.lacking(records)
+        yield f"{layout.identities(absent)} listed but without any image: {layout.first_ids(absent)}"
+    yield from layout.missing_modalities(records)
     for split, expected in EXPECTED_IDENTITIES.items() if real else ():
         listed = sum(value == split for value in split_of.values())
         if listed != expected:
@@ -244,7 +250,7 @@ def _notes(found: _Found, records: RecordTable, split_of: dict[int, str], *, rea
 
 
 def training_pids() -> np.ndarray:
-    """Identities of the official lists train and val, (395,) ascending; no file of the dataset is read."""
+    """Identities of the official lists train and val, (395,) ascending; reads no file of the dataset."""
     people = np.loadtxt(COUNTS, dtype=np.int64, delimiter=",")[:, 0]
     return np.setdiff1d(people, (*TEST_PIDS, *UNUSABLE_PIDS))
 
@@ -253,24 +259,24 @@ def differences(records: RecordTable) -> list[str]:
     """Compare the number of images of each listed identity in each camera with the published table.
 
     Returns:
-        A line for each that differs, by identity, then camera.
+        One line per difference, sorted by identity, then camera.
     """
     published = np.loadtxt(COUNTS, dtype=np.int64, delimiter=",")
     listed, person = np.unique(records.pids, return_inverse=True)
     expected = np.zeros((len(listed), len(CAMERAS)), dtype=np.int64)
     _, row, known = np.intersect1d(listed, published[:, 0], assume_unique=True, return_indices=True)
     expected[row] = published[known, 1:]
-    found = np.bincount(person * len(CAMERAS) + records.camids - 1, minlength=expected.size)
-    found = found.reshape(expected.shape)
-    rows, cameras = np.nonzero(found != expected)
+    images = np.bincount(person * len(CAMERAS) + records.camids - 1, minlength=expected.size)
+    images = images.reshape(expected.shape)
+    rows, cameras = np.nonzero(images != expected)
     return [
-        f"id {listed[row]} camera {camera + 1}: {found[row, camera]} found, {expected[row, camera]} expected"
+        f"id {listed[row]} camera {camera + 1}: {images[row, camera]} found, {expected[row, camera]} expected"
         for row, camera in zip(rows, cameras, strict=True)
     ]
 
 
 def _counts(records: RecordTable, *, real: bool) -> tuple[Count, ...]:
-    """Images and identities by split and camera."""
+    """Count images and identities by split and camera."""
     rows = []
     for split in SPLITS:
         for camid in CAMERAS:

@@ -17,7 +17,7 @@ from vireid_cli.engine.session import Session
 from vireid_cli.errors import UsageError, VireidError
 from vireid_cli.recipe.schema import Recipe
 from vireid_cli.results import schema
-from vireid_cli.results.evaluation import write_evaluation, writing
+from vireid_cli.results.evaluation import locked_evaluations, write_evaluation
 from vireid_cli.results.run import MEANS, RunFolder
 
 
@@ -108,7 +108,7 @@ def write_means(means: Sequence[Evaluation], runs: Sequence[RunFolder], session:
     stem = stems.pop() if len(stems) == 1 else "several"
     folder = session.runs_dir / MEANS / f"{stem}-{len(names)}-runs-{mark}"
     written = []
-    with writing(folder / "evaluation"):
+    with locked_evaluations(folder / "evaluation"):
         for mean in means:
             mean.content["runs"] = names
             place = RunFolder(folder).evaluation(mean.content["protocol"])

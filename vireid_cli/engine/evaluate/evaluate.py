@@ -24,7 +24,7 @@ from vireid_cli.engine.session import Session
 from vireid_cli.errors import DataError, UsageError
 from vireid_cli.recipe.schema import Recipe
 from vireid_cli.results import schema
-from vireid_cli.results.evaluation import StoredEvaluation, read_evaluation, writing
+from vireid_cli.results.evaluation import StoredEvaluation, locked_evaluations, read_evaluation
 from vireid_cli.results.run import RunFolder
 
 
@@ -36,7 +36,7 @@ def evaluate_run(run: RunFolder, session: Session, options: EvaluateOptions) -> 
             or training identities are in the test set.
         DataError: The data does not support a protocol, or another process is evaluating the run.
     """
-    with writing(run.folder / "evaluation"):
+    with locked_evaluations(run.folder / "evaluation"):
         return _evaluate_run(run, session, options)
 
 

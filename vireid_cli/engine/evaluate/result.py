@@ -15,7 +15,7 @@ from vireid_cli.engine.evaluate.scoring import EmbeddedRows, Flip, Outcome, Rera
 from vireid_cli.engine.evaluate.summary import summarize
 from vireid_cli.errors import UsageError
 from vireid_cli.results import schema
-from vireid_cli.results.wording import column_name, percent
+from vireid_cli.results.formatting import column_name, percent
 
 
 @dataclass(frozen=True, slots=True)

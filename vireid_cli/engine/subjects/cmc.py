@@ -31,7 +31,7 @@ def cmc_curve(run: RunFolder, session: Session, label: str, protocol: str | None
         UsageError: The run has no such evaluation, or an old evaluation has fewer ranks.
     """
     evaluation = evaluation_of(run, protocol)
-    folder, content, again = evaluation.folder, evaluation.content, evaluation.again
+    folder, content, again = evaluation.folder, evaluation.content, evaluation.command
     chance = content.get("chance_cmc")
     level = None if chance is None else np.array(chance[:ranks])
     if content["version"] < 2:

@@ -61,7 +61,7 @@ def read_embeddings(run: RunFolder, protocol: str | None) -> RunEmbeddings:
     arrays = stored.embeddings()
     columns = (arrays[column] for column in ("features", "pids", "camids", "modalities", "paths"))
     result = RunEmbeddings(run, stored.name, stored.content["fingerprint"], Embeddings(*columns))
-    _check_people(result, f"Evaluate it on people with images of both: {stored.again} --dataset …")
+    _check_people(result, f"Evaluate it on people with images of both: {stored.command} --dataset …")
     return result
 
 

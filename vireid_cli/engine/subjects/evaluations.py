@@ -14,8 +14,8 @@ from vireid_cli.engine.network import run_recipe
 from vireid_cli.errors import DataError, UsageError
 from vireid_cli.results import schema
 from vireid_cli.results.evaluation import StoredEvaluation
+from vireid_cli.results.formatting import RENDERED_NOTE
 from vireid_cli.results.run import RunFolder
-from vireid_cli.results.wording import RENDERED_NOTE
 
 
 def evaluation_of(run: RunFolder, protocol: str | None) -> StoredEvaluation:

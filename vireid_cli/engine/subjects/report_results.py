@@ -83,7 +83,7 @@ def _recompute(stored: StoredEvaluation) -> Evaluation:
     if dataset is None:
         raise DataError(
             f"{path.parent / schema.METRICS} does not name the evaluated dataset.",
-            f"Evaluate again: {stored.again}",
+            f"Evaluate again: {stored.command}",
         )
     evaluation = evaluate_features(path, dataset, EvaluateOptions(breakdown="breakdown" not in content))
     for name, metric in evaluation.content["metrics"].items():
@@ -91,7 +91,7 @@ def _recompute(stored: StoredEvaluation) -> Evaluation:
         if value is None or abs(value["mean"] - metric["mean"]) > CLOSE:
             raise DataError(
                 f"{name} computed from {path} is {metric['mean']:.4f}; {schema.METRICS} beside it differs.",
-                f"Evaluate again: {stored.again}",
+                f"Evaluate again: {stored.command}",
             )
     return evaluation
 

@@ -26,7 +26,7 @@ from vireid_cli.engine.train.interrupt import StopRequested
 from vireid_cli.engine.train.optimizer import apply_factor, factor
 from vireid_cli.methods import ReIdNetwork
 from vireid_cli.recipe.schema import Train
-from vireid_cli.results.schema import EpochRow, StepRow
+from vireid_cli.results.training_schema import EpochRow, StepRow
 from vireid_cli.types import Batch
 
 

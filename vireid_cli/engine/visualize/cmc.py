@@ -10,8 +10,8 @@ from vireid_cli.engine.subjects.cmc import BAND, cmc_curve
 from vireid_cli.engine.subjects.evaluations import labels_of, shared_evaluation
 from vireid_cli.engine.subjects.output import Output
 from vireid_cli.figures import cmc
+from vireid_cli.results.formatting import protocol_label
 from vireid_cli.results.run import RunFolder
-from vireid_cli.results.wording import protocol_words
 
 RUNS = (1, 8)
 
@@ -48,7 +48,7 @@ def draw(
     about = [f"mean of {content['trials']} trials"] if content["trials"] > 1 else []
     about += [BAND] if any(curve.low is not None for curve in curves) else []
     counts = f"{content['valid_queries']:,} queries, ranks count {counted}"
-    subtitle = f"{protocol_words(name)}: {counts}\n{'; '.join(about)}"
+    subtitle = f"{protocol_label(name)}: {counts}\n{'; '.join(about)}"
     figure = cmc.cmc_figure(curves, title, subtitle)
     stem = "cmc" if len(curves) == 1 else f"cmc-{len(curves)}-runs"
     return output.save(figure, runs[0].figures / stem)

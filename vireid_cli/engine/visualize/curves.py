@@ -36,6 +36,6 @@ def draw(runs: Sequence[RunFolder], session: Session, output: Output) -> Path:
 
 def _log(run: RunFolder, label: str) -> curves.Log:
     """Read a run's log, separated by kind of row."""
-    rows = run.rows_to_draw()
+    rows = run.checked_log_rows()
     steps = [row for row in rows if row.get("kind") == "step"]
     return curves.Log(label, steps, [row for row in rows if row.get("kind") == "epoch"])

@@ -23,8 +23,8 @@ from vireid_cli.engine.subjects.evaluations import (
 from vireid_cli.engine.subjects.output import Output
 from vireid_cli.errors import UsageError
 from vireid_cli.figures import ranking
+from vireid_cli.results.formatting import protocol_label
 from vireid_cli.results.run import RunFolder
-from vireid_cli.results.wording import protocol_words
 from vireid_cli.types import Modality, Size
 
 RUNS = (1, 4)
@@ -102,7 +102,7 @@ def draw(
         images = sum(1 + len(row.images) for group in groups for row in group)
         session.reporter.info(f"drawing {images:,} images; a page of this size takes a moment")
     trial = ", trial 0" if content["trials"] > 1 else ""
-    subtitle = f"{protocol_words(name)}{trial}, {_description(selection, labels)}; cosine similarity"
+    subtitle = f"{protocol_label(name)}{trial}, {_description(selection, labels)}; cosine similarity"
     if len(groups[0]) == 1:
         figure = ranking.ranking_figure([row for (row,) in groups], runs[0].name, subtitle)
         return output.save(figure, runs[0].figures / "ranking")

@@ -36,8 +36,8 @@ from vireid_cli.figures.cmc import CmcCurve
 from vireid_cli.figures.report import charts, page, tables
 from vireid_cli.figures.report.parts import Chart, Report, Section
 from vireid_cli.figures.tsne import tsne_points
+from vireid_cli.results.formatting import RENDERED, protocol_label
 from vireid_cli.results.run import RunFolder
-from vireid_cli.results.wording import RENDERED, protocol_words
 
 RUNS = (1, 6)
 ENDINGS = (".html", ".htm")
@@ -170,7 +170,7 @@ def _store(subject: _Subject) -> tuple[Store, tuple[int, int]]:
 def _subtitle(subject: _Subject) -> str:
     about = subject.fingerprint
     method = str(about.get("method", "")) if subject.single else ""
-    parts = (method, str(about.get("dataset", "")), protocol_words(subject.protocol))
+    parts = (method, str(about.get("dataset", "")), protocol_label(subject.protocol))
     return " · ".join(part for part in parts if part)
 
 
@@ -256,7 +256,7 @@ def _distances(subject: _Subject, embedded: Sequence[RunEmbeddings]) -> Section:
 
 
 def _training(subject: _Subject) -> tuple[Section, ...]:
-    logs = [(name, run.rows_to_draw()) for run, name in zip(subject.runs, subject.names, strict=True)]
+    logs = [(name, run.checked_log_rows()) for run, name in zip(subject.runs, subject.names, strict=True)]
     plots = charts.training_charts(logs)
     if not plots:
         return ()

@@ -18,10 +18,10 @@ from vireid_cli.engine.subjects.output import Output
 from vireid_cli.errors import DataError, UsageError
 from vireid_cli.figures import sweep
 from vireid_cli.results import schema
+from vireid_cli.results.formatting import protocol_label
 from vireid_cli.results.run import RunFolder, runs_in
-from vireid_cli.results.settings import NAME, settings_of, shown
-from vireid_cli.results.sweep import Member, Sweep, refuse_conditions, sweep_of
-from vireid_cli.results.wording import protocol_words
+from vireid_cli.results.settings import NAME, format_value, settings_of
+from vireid_cli.results.sweep import Member, Sweep, check_conditions, sweep_of
 
 RUNS = (0, 0)
 
@@ -52,7 +52,7 @@ def draw(
             or the key can't be swept.
         DataError: The evaluations of all runs are damaged.
     """
-    refuse_conditions(where)
+    check_conditions(where)
     if not metrics:
         raise UsageError("--metric names no metric.", "For example: --metric rank1,mAP")
     runs = _runs_in(folder, session)
@@ -69,13 +69,13 @@ def draw(
         )
     members = [_member(run, content) for run, content in evaluated.items()]
     result = sweep_of(members, key, metrics, where)
-    if result.along:
+    if result.confounded:
         session.reporter.warn(
-            f"{_some(result.along)} change together with {result.key}: the effect may be theirs"
+            f"{_some(result.confounded)} change together with {result.key}: the effect may be theirs"
         )
-    if result.left_out:
-        session.reporter.info(f"{result.left_out} of {len(members)} runs are not part of this sweep")
-    figure = _figure(result, metrics, where, f"{folder.name}: {protocol_words(name)}")
+    if result.omitted:
+        session.reporter.info(f"{result.omitted} of {len(members)} runs are not part of this sweep")
+    figure = _figure(result, metrics, where, f"{folder.name}: {protocol_label(name)}")
     stem = "-".join(["sweep", *result.key.split(".")[-2:]])
     output = replace(output, note=rendered_note(list(evaluated)))
     return output.save(figure, folder / "figures" / stem)
@@ -164,10 +164,10 @@ def _figure(result: Sweep, metrics: Sequence[str], where: Sequence[str], title: 
     about = f"points: mean over {seeds} seeds" if counts[-1] > 1 else "one seed each"
     about += "; bars: ± one standard deviation over seeds" if counts[-1] > 1 else ""
     about += f"\nwhere {', '.join(where)}" if where else ""
-    held = ", ".join(f"{key.removeprefix('method.options.')} = {shown(v)}" for key, v in result.held.items())
+    held = ", ".join(f"{key.removeprefix('method.options.')} = {format_value(v)}" for key, v in result.fixed.items())
     about += f"\nfixed: {held}" if held else ""
-    about += f"\nchange with it: {_some(result.along)}" if result.along else ""
-    values = [point.value if result.numeric else shown(point.value) for point in result.points]
+    about += f"\nchange with it: {_some(result.confounded)}" if result.confounded else ""
+    values = [point.value if result.numeric else format_value(point.value) for point in result.points]
     key = "recipe" if result.key == NAME else result.key
     return sweep.sweep_figure(key, values, lines, title, about)
 

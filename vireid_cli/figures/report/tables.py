@@ -6,8 +6,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from vireid_cli.figures.report.parts import Cell, Headline, Table, TableRow
+from vireid_cli.results.formatting import bounds, column_name, evaluation_title, percent
 from vireid_cli.results.schema import Against, EvaluationFile, Metric
-from vireid_cli.results.wording import bounds, column_name, evaluation_title, percent
 
 TILES = ("rank1", "mAP", "mINP")
 NONE = Cell("–")
