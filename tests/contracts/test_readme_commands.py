@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shlex
 import shutil
+from dataclasses import fields
 from pathlib import Path
 
 import pytest
@@ -45,6 +46,7 @@ RECIPES = {
 
 STUDIES = {
     "methods": "rows:\n  - {label: baseline, recipe: baseline}\n  - {label: AGW, recipe: agw}\n",
+    "dials": "dial: {name: gap, values: [0, 1]}\nrows:\n  - {label: baseline, recipe: baseline}\n",
     "fdnm-sweep": "rows:\n" + "".join(
         f"  - {{label: m = {margin}, recipe: fdnm, set: {{method.options.cnm.margin: {margin}}}}}\n"
         for margin in (0.1, 0.2)
@@ -108,7 +110,7 @@ def test_command_runs(
     monkeypatch.chdir(folder)
     for variable in ("VIREID_DATA", "VIREID_RUNS"):
         monkeypatch.delenv(variable, raising=False)
-    fewer = (PEOPLE.ids, PEOPLE.images, PEOPLE.seed, PEOPLE.size, PEOPLE.layout)
+    fewer = tuple(getattr(PEOPLE, field.name) for field in fields(PEOPLE))
     monkeypatch.setattr(RenderOptions.__init__, "__defaults__", fewer)
 
     def run(command: str) -> None:
