@@ -143,6 +143,6 @@ def test_store_has_the_dials_in_title_and_fingerprint_and_the_same_people(tmp_pa
 def test_values_outside_0_to_1_are_refused(name: str) -> None:
     for value in (-0.1, 1.1, float("nan")):
         with pytest.raises(UsageError, match=f"{name} is .*from 0 to 1"):
-            RenderOptions(**{name: value})
+            RenderOptions(**{name: value})  # type: ignore[arg-type]
     result = CliRunner().invoke(app, ["prepare", "synthetic", f"--{name}", "1.5"])
     assert result.exit_code == 2

@@ -23,7 +23,7 @@ FAR = 9.0
 """Height in metres that no garment reaches."""
 
 COLUMNS = (
-    "factor", "slope", "offset", "half", "low", "high", "folded", "side", "slot", "red", "green", "blue",
+    "factor", "slope", "offset", "half", "low", "high", "folded", "side", "red", "green", "blue",
 )  # fmt: skip
 """Rows of a mark in the shader's table; see ``GarmentMark``."""
 
@@ -57,7 +57,7 @@ class GarmentMark:
         """Return the shader's numbers in one spectrum, in the order of ``COLUMNS``."""
         return [
             self.factor, self.slope, self.offset, self.half, self.low, self.high,
-            float(self.folded), float(self.side), float(self.slot), *self.dye.radiance(spectrum),
+            float(self.folded), float(self.side), *self.dye.radiance(spectrum),
         ]  # fmt: skip
 
 
@@ -83,15 +83,22 @@ class Outfit:
     by_slot: dict[Slot, Dye]
 
 
-def mark_table(people: list[tuple[GarmentMark, ...]], spectra: list[str]) -> Array:
-    """Return the marks of B people as the shader's table, (K·12, B); K is the largest number of marks."""
-    size = max(1, *(len(marks) for marks in people))
-    table = np.zeros((len(people), size, len(COLUMNS)))
-    table[:, :, COLUMNS.index("half")] = -1.0  # an absent mark covers nothing
-    for i, (marks, spectrum) in enumerate(zip(people, spectra, strict=True)):
-        if marks:
-            table[i, : len(marks)] = [mark.row(spectrum) for mark in marks]
-    return table.reshape(len(people), -1).T
+def mark_tables(people: list[tuple[GarmentMark, ...]], spectra: list[str]) -> dict[Slot, Array]:
+    """Return the marks of B people as the shader's tables, keyed by garment.
+
+    A table is (K·11, B) with rows of ``COLUMNS`` for each mark; K is the largest number of marks of one
+    person on this garment. Garments without marks have no table.
+    """
+    tables = {}
+    for slot in sorted({mark.slot for marks in people for mark in marks}):
+        of_slot = [[mark for mark in marks if mark.slot == slot] for marks in people]
+        table = np.zeros((len(people), max(map(len, of_slot)), len(COLUMNS)))
+        table[:, :, COLUMNS.index("half")] = -1.0  # an absent mark covers nothing
+        for i, (marks, spectrum) in enumerate(zip(of_slot, spectra, strict=True)):
+            if marks:
+                table[i, : len(marks)] = [mark.row(spectrum) for mark in marks]
+        tables[slot] = table.reshape(len(people), -1).T
+    return tables
 
 
 def draw_marks(rng: np.random.Generator, outfit: Outfit) -> tuple[GarmentMark, ...]:

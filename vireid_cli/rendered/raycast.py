@@ -26,7 +26,11 @@ Array = np.ndarray
 NUMBER_BITS = 7
 """Bits of a solid's number; an image has fewer than 2⁷ solids."""
 
-_NONE = torch.iinfo(torch.int32).max
+LAST = (1 << NUMBER_BITS) - 1
+"""Mask of the number."""
+
+MISSED = torch.iinfo(torch.int32).max
+"""A sample without a hit."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,13 +59,32 @@ class Hits:
     """The first hit of each sample.
 
     Attributes:
-        depth: (B, height, width) float32, t along (u, v, 1), the distance along the optical axis in metres;
-            infinite without a hit.
-        index: (B, height, width) int16, index of the primitive; −1 without a hit.
+        nearest: (B, height, width) int32: depth and number of the solid in one integer, ``MISSED`` without a
+            hit.
     """
 
-    depth: Tensor
-    index: Tensor
+    nearest: Tensor
+
+    @property
+    def depth(self) -> Tensor:
+        """(B, height, width) float32, t along (u, v, 1), the distance along the optical axis in metres;
+        infinite without a hit."""
+        return depth_of(self.nearest).masked_fill(self.nearest == MISSED, torch.inf)
+
+    @property
+    def index(self) -> Tensor:
+        """(B, height, width) int16, number of the solid; −1 without a hit."""
+        return number_of(self.nearest).to(torch.int16).masked_fill(self.nearest == MISSED, -1)
+
+
+def depth_of(nearest: Tensor) -> Tensor:
+    """Return the depth in packed hits, float32."""
+    return (nearest & ~LAST).view(torch.float32)
+
+
+def number_of(nearest: Tensor) -> Tensor:
+    """Return the solid's number in packed hits, int32."""
+    return nearest & LAST
 
 
 def bounding_boxes(solids: Primitives) -> Array:
@@ -99,7 +122,7 @@ def cast(solids: Primitives, grid: Grid, device: torch.device) -> Hits:
         device: Device of the computation.
     """
     count = len(grid.left)
-    nearest = torch.full((count * grid.height * grid.width,), _NONE, dtype=torch.int32, device=device)
+    nearest = torch.full((count * grid.height * grid.width,), MISSED, dtype=torch.int32, device=device)
     boxes = np.where(present(solids)[..., None], bounding_boxes(solids), 0.0)
     origin = np.stack([grid.left, grid.top], axis=1)[:, None]
     low = np.floor((boxes[..., :2] - origin) / grid.step[:, None, None] - 0.5).astype(np.int64)
@@ -107,77 +130,90 @@ def cast(solids: Primitives, grid: Grid, device: torch.device) -> Hits:
     limit = np.stack([grid.columns, grid.rows], axis=1)[:, None]
     low, high = np.clip(low, 0, limit), np.clip(high, 0, limit)
     size = (high - low) * (present(solids) & (high > low).all(axis=2))[..., None]
-    a, b, c = solids.quadric()
-    for k in range(solids.level.shape[1]):
-        if not size[:, k].any():
-            continue
-        rows = _row_coefficients(solids, k, (a[:, k], b[:, k], c[:, k]), grid, low[:, k], size[:, k])
-        _keep_nearest(nearest, k, rows, int(size[:, k, 0].max()), device)
+    rows, ends = _row_coefficients(solids, grid, low, size)
+    widths = size[..., 0].max(axis=0)
+    floats = torch.from_numpy(rows[:10].astype(np.float32)).to(device)
+    starts = torch.from_numpy(rows[10].astype(np.int64)).to(device)
+    for k in np.flatnonzero(widths):
+        part = slice(int(ends[k]), int(ends[k + 1]))
+        _keep_nearest(nearest, int(k), floats[:, part], starts[part], int(widths[k]))
     # Rows are as long as the widest box: samples beyond an image's own columns are ignored.
     place = torch.arange(grid.width, device=device)
     beyond = (place >= torch.from_numpy(grid.columns).to(device)[:, None])[:, None]
-    nearest = nearest.view(count, grid.height, grid.width).masked_fill_(beyond, _NONE)
-    missed = nearest == _NONE
-    last = (1 << NUMBER_BITS) - 1
-    index = (nearest & last).to(torch.int16).masked_fill_(missed, -1)
-    depth = (nearest & ~last).view(torch.float32).masked_fill_(missed, torch.inf)
-    return Hits(depth, index)
+    return Hits(nearest.view(count, grid.height, grid.width).masked_fill_(beyond, MISSED))
 
 
-def _row_coefficients(
-    solids: Primitives, k: int, quadric: tuple[Array, Array, Array], grid: Grid, low: Array, size: Array
-) -> Array:
-    """Compute the polynomials along the rows of solid ``k``'s boxes, (11, R) float64.
+def _row_coefficients(solids: Primitives, grid: Grid, low: Array, size: Array) -> tuple[Array, Array]:
+    """Compute the polynomials along the rows of all boxes, (11, R) float64, solid by solid.
 
     Columns: Δ's three, b·d's two, c, axial two, axial range (low, high, both with the origin's part added),
     and the flat position of the row's first sample.
+
+    Args:
+        solids: Solids in camera coordinates.
+        grid: Samples.
+        low: (B, P, 2) first column and row of the boxes.
+        size: (B, P, 2) width and height of the boxes; zero for absent solids.
+
+    Returns:
+        The polynomials, and the first row of each solid, (P + 1,).
     """
-    a, b, c = quadric
-    image = np.repeat(np.arange(len(low)), size[:, 1])
-    first = np.cumsum(size[:, 1]) - size[:, 1]
-    y = np.arange(len(image)) - first[image] + low[image, 1]
-    x = np.minimum(low[:, 0], grid.width - size[:, 0].max())[image]
+    count, pieces = size.shape[:2]
+    heights = size[..., 1].T.reshape(-1)  # (P·B,)
+    pair = np.repeat(np.arange(pieces * count), heights)
+    k, image = pair // count, pair % count
+    first = np.cumsum(heights) - heights
+    y = np.arange(len(pair)) - first[pair] + low[image, k, 1]
+    x = np.minimum(low[..., 0], grid.width - size[..., 0].max(axis=0))[image, k]
     step = grid.step[image]
     u, v = grid.left[image] + (x + 0.5) * step, grid.top[image] + (y + 0.5) * step
     d = np.stack([u, v, np.ones_like(u)], axis=1)
-    ai, bi, ci = a[image], b[image], c[image]
+    ai, bi, ci = (part[image, k] for part in solids.quadric())
     ad = np.einsum("rij,rj->ri", ai, d)
     bd = np.einsum("ri,ri->r", bi, d)
     bx = bi[:, 0] * step
     axis = solids.frame[image, k, 1]
     along = np.einsum("ri,ri->r", axis, d)
     offset = np.einsum("ri,ri->r", axis, solids.origin[image, k])
-    return np.stack(
-        [
-            bx**2 - ci * ai[:, 0, 0] * step**2,
-            2 * (bd * bx - ci * ad[:, 0] * step),
-            bd**2 - ci * np.einsum("ri,ri->r", d, ad),
-            bx,
-            bd,
-            ci,
-            axis[:, 0] * step,
-            along,
-            solids.low[image, k] + offset,
-            solids.high[image, k] + offset,
-            (image * grid.height + y) * grid.width + x,
-        ]
-    )
+    rows = [
+        bx**2 - ci * ai[:, 0, 0] * step**2,
+        2 * (bd * bx - ci * ad[:, 0] * step),
+        bd**2 - ci * np.einsum("ri,ri->r", d, ad),
+        bx,
+        bd,
+        ci,
+        axis[:, 0] * step,
+        along,
+        solids.low[image, k] + offset,
+        solids.high[image, k] + offset,
+        (image * grid.height + y) * grid.width + x,
+    ]
+    ends = np.concatenate([[0], np.cumsum(heights.reshape(pieces, count).sum(axis=1))])
+    return np.stack(rows), ends
 
 
-def _keep_nearest(nearest: Tensor, k: int, rows: Array, width: int, device: torch.device) -> None:
-    """Intersect the boxes' samples with one solid and store the hits that are nearer, in place."""
-    columns = torch.arange(width, device=device)
+def _keep_nearest(nearest: Tensor, k: int, rows: Tensor, starts: Tensor, width: int) -> None:
+    """Intersect the boxes' samples with one solid and store the hits that are nearer, in place.
+
+    Args:
+        nearest: Flat packed hits.
+        k: Number of the solid.
+        rows: (10, R) polynomials of ``_row_coefficients``.
+        starts: (R,) flat position of each row's first sample.
+        width: Samples of the longest row.
+    """
+    columns = torch.arange(width, device=nearest.device)
     j = columns.to(torch.float32)[None]  # (1, w)
-    as_float = torch.from_numpy(rows[:10].astype(np.float32)).to(device)[..., None]  # (10, R, 1)
-    d2, d1, d0, b1, b0, c, s1, s0, low, high = as_float.unbind(0)
+    d2, d1, d0, b1, b0, c, s1, s0, low, high = rows[..., None].unbind(0)  # (R, 1)
     delta = (j * d2).add_(d1).mul_(j).add_(d0)  # (R, w)
     met = delta > 0
     t = delta.clamp_(min=0.0).sqrt_().sub_((j * b1).add_(b0))
     t = t.reciprocal_().mul_(c)
     axial = (j * s1).add_(s0).mul_(t)
-    met &= (axial >= low) & (axial <= high) & (t > 0)
-    packed = t.view(torch.int32).bitwise_and_(~((1 << NUMBER_BITS) - 1)).bitwise_or_(k)
-    at = torch.from_numpy(rows[10].astype(np.int64)).to(device)[:, None] + columns  # (R, w)
-    at = at.view(-1)
-    packed = packed.masked_fill_(~met, _NONE).view(-1)
+    met &= axial >= low
+    met &= axial <= high
+    met &= t > 0
+    packed = t.view(torch.int32).bitwise_and_(~LAST).bitwise_or_(k)
+    at = (starts[:, None] + columns).view(-1)
+    packed = packed.masked_fill_(met.logical_not_(), MISSED).view(-1)
     nearest.put_(at, torch.minimum(packed, nearest.take(at)))

@@ -13,7 +13,7 @@ from torch import Tensor
 from vireid_cli.rendered.bodies import sculpt
 from vireid_cli.rendered.cameras import Camera
 from vireid_cli.rendered.develop import PersonLayer, View, develop
-from vireid_cli.rendered.marks import mark_table
+from vireid_cli.rendered.marks import mark_tables
 from vireid_cli.rendered.materials import Material, material_row
 from vireid_cli.rendered.occluders import draw_occluder, place_occluders
 from vireid_cli.rendered.raycast import Grid, cast
@@ -98,13 +98,13 @@ class Renderer:
         images = np.stack(
             [grid.left, grid.top, grid.step, draws["fold_first"], draws["fold_second"], beard, glasses]
         )
-        marks = mark_table([s.person.marks for s in shots], [s.camera.spectrum for s in shots])
+        marks = mark_tables([s.person.marks for s in shots], [s.camera.spectrum for s in shots])
         grey = all(s.camera.spectrum != "visible" for s in shots)
         return Tables(
             solids,
             self._tensor(np.array(materials).T),
             self._tensor(images),
-            self._tensor(marks),
+            {int(slot): self._tensor(table) for slot, table in marks.items()},
             1 if grey else 3,
         )
 

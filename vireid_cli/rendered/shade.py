@@ -16,7 +16,7 @@ from vireid_cli.rendered.cameras import Camera
 from vireid_cli.rendered.marks import COLUMNS as MARK_COLUMNS
 from vireid_cli.rendered.materials import COLUMNS, Slot
 from vireid_cli.rendered.primitives import Primitives
-from vireid_cli.rendered.raycast import Grid, Hits
+from vireid_cli.rendered.raycast import MISSED, Grid, Hits, depth_of, number_of
 
 Array = np.ndarray
 BLOCK = 1 << 16
@@ -32,14 +32,14 @@ class Tables:
         solids: (31, B·P) float32: see ``solid_table``.
         materials: (M, B·S) float32, rows as ``materials.COLUMNS``.
         images: (I, B) float32: left, top, step, two fold offsets, beard, glasses.
-        marks: (K·12, B) float32: rows of ``marks.COLUMNS`` for each mark.
+        marks: (K·11, B) float32 each: tables of ``marks.mark_tables``, keyed by slot.
         channels: 1 where all images are grey, else 3.
     """
 
     solids: Tensor
     materials: Tensor
     images: Tensor
-    marks: Tensor
+    marks: dict[int, Tensor]
     channels: int = 3
 
 
@@ -110,25 +110,27 @@ def shade(hits: Hits, grid: Grid, tables: Tables) -> PeopleLayer:
         grid: Samples of these hits.
         tables: Look-up tables on the hits' device.
     """
-    index, depth = (_quads(values) for values in (hits.index, hits.depth))  # 4 × (B, h, w)
-    missed = [i < 0 for i in index]
+    quads = _quads(hits.nearest)  # 4 × (B, h, w)
+    missed = [quad == MISSED for quad in quads]
     shape = missed[0].shape
-    covered = torch.stack([~m for m in missed])
-    share = covered.sum(dim=0).float().mul_(0.25)
-    mean = torch.stack([d.masked_fill(m, 0.0) for d, m in zip(depth, missed, strict=True)]).mean(dim=0)
-    whole = (share == 1.0) & (index[0] == index[1]) & (index[0] == index[2]) & (index[0] == index[3])
+    share = sum(((~m).float() for m in missed), torch.zeros(shape, device=quads[0].device)).mul_(0.25)
+    mean = torch.stack(
+        [depth_of(quad).masked_fill_(m, 0.0) for quad, m in zip(quads, missed, strict=True)]
+    ).mean(dim=0)
+    differ = (quads[0] ^ quads[1]) | (quads[0] ^ quads[2]) | (quads[0] ^ quads[3])
+    whole = (share == 1.0) & (number_of(differ) == 0)
     inner = whole.view(-1).nonzero()[:, 0]
     edge = ((share > 0) & ~whole).view(-1).nonzero()[:, 0]
     radiance = torch.zeros((tables.channels, share.numel()), device=share.device)
-    first = index[0].view(-1)
-    flat = mean.view(-1)
+    first, flat = quads[0].view(-1), mean.view(-1)
     for at in inner.split(BLOCK):
-        radiance[:, at] = _shade_at(at, first[at], flat[at], (0.5, 0.5), shape, grid, tables)
+        radiance[:, at] = _shade_at(at, number_of(first[at]), flat[at], (0.5, 0.5), shape, grid, tables)
     for k, place in enumerate(((0.0, 0.0), (1.0, 0.0), (0.0, 1.0), (1.0, 1.0))):
-        hit = edge[covered[k].view(-1)[edge]]
-        owner, near = index[k].reshape(-1), depth[k].reshape(-1)
+        hit = edge[~missed[k].view(-1)[edge]]
+        quad = quads[k].view(-1)
         for at in hit.split(BLOCK):
-            colour = _shade_at(at, owner[at], near[at], place, shape, grid, tables)
+            found = quad[at]
+            colour = _shade_at(at, number_of(found), depth_of(found), place, shape, grid, tables)
             radiance[:, at] += 0.25 * colour
     return PeopleLayer(radiance.view(tables.channels, *shape), mean, share)
 
@@ -194,7 +196,7 @@ def _mark(
     x: Tensor,
     height: Tensor,
     front: Tensor,
-    marks: Tensor,
+    marks: dict[int, Tensor],
     image: Tensor,
 ) -> None:
     """Draw straps, openings, badges and bands over the colours (n,), in place.
@@ -205,20 +207,30 @@ def _mark(
         x: Lateral coordinate on the torso, distance around the limb elsewhere, metres.
         height: Texture height, metres.
         front: Depth coordinate; positive in front.
-        marks: (rows of ``marks.COLUMNS`` for each mark, B).
+        marks: Tables of ``marks.mark_tables``, keyed by slot.
         image: Number of the hit's image.
     """
+    for number, table in marks.items():
+        at = (slot == number).nonzero()[:, 0]
+        if len(at):
+            part = [values[at] for values in colours]
+            _cover(part, x[at], height[at], front[at], table.index_select(1, image[at]))
+            for colour, values in zip(colours, part, strict=True):
+                colour[at] = values
+
+
+def _cover(colours: list[Tensor], x: Tensor, height: Tensor, front: Tensor, rows: Tensor) -> None:
+    """Draw one garment's marks over the colours (n,), in place; ``rows`` is (K·11, n)."""
     size = len(MARK_COLUMNS)
-    for first in range(0, marks.shape[0], size):
-        row = marks[first : first + size].index_select(1, image).unbind(0)
-        factor, slope, offset, half, low, high, folded, side, wanted = row[:9]
+    for first in range(0, rows.shape[0], size):
+        factor, slope, offset, half, low, high, folded, side, *dye = rows[first : first + size].unbind(0)
         lateral = torch.where(folded > 0, x.abs(), x)
         off = (factor * lateral + slope * height + offset).abs()
         # Edges are 6 mm soft, which stands for the average over a pixel.
         within = torch.minimum(half - off, torch.minimum(height - low, high - height))
         cover = within.mul_(1 / 0.006).add_(0.5).clamp_(0.0, 1.0)
-        cover = cover * ((slot == wanted) & (front * side >= 0))
-        for colour, value in zip(colours, row[9:], strict=False):
+        cover = cover * (front * side >= 0)
+        for colour, value in zip(colours, dye, strict=False):
             colour.lerp_(value, cover)
 
 

@@ -250,7 +250,7 @@ def _render_job(
     if stop.is_set():
         return 0
     dials, seed = options.dials, options.seed
-    people: dict[int, Person] = {pid: dials.dress(draw_person(seed, pid)) for pid, _ in job.images}
+    people: dict[int, Person] = {pid: dials.dress(draw_person(seed, pid)) for pid in dict(job.images)}
     shots = [Shot(people[pid], job.camera, frame, seed, dials) for pid, frame in job.images]
     for path, image in zip(job.paths(root), renderer.render(shots), strict=True):
         if not _is_complete(path):
