@@ -12,6 +12,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import typer
 from rich.console import Console, RenderableType
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
@@ -220,6 +221,18 @@ def print_lines(lines: Iterable[str]) -> None:
     """Print lines to stdout."""
     for line in lines:
         print_line(line)
+
+
+def print_differences(differences: Iterable[str]) -> None:
+    """Print differences between files and their hashes, one per line.
+
+    Raises:
+        typer.Exit: There is a difference; exit code 1.
+    """
+    lines = list(differences)
+    print_lines(lines)
+    if lines:
+        raise typer.Exit(1)
 
 
 def print_evaluations(contents: Iterable[EvaluationFile]) -> None:

@@ -43,8 +43,6 @@ app = typer.Typer(
 )
 prepare.app.command("occluders")(occlude.occluders)
 prepare.app.command("occluded")(occlude.occluded)
-visualize.app.command("occlusion")(occlude.visualize_occlusion)
-bench.app.command("occlude")(occlude.bench_occlude)
 app.add_typer(prepare.app, name="prepare")
 app.command("train")(train.train)
 app.command("evaluate")(evaluate.evaluate)

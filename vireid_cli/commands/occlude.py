@@ -1,4 +1,4 @@
-"""``vireid prepare occluders`` and ``vireid prepare occluded``, with their figure and benchmark."""
+"""``vireid prepare occluders`` and ``vireid prepare occluded``."""
 
 from __future__ import annotations
 
@@ -9,15 +9,12 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from vireid_cli.commands.bench.output import print_benchmark
-from vireid_cli.commands.options import DataDir, make_engine, refuse_idle
+from vireid_cli.commands.options import DataDir, LibraryFolder, Workers, make_engine, refuse_idle
 from vireid_cli.errors import UsageError
 
 if TYPE_CHECKING:
-    from vireid_cli.engine.engine import Engine
     from vireid_cli.occlusion.build import OccludedTree
 
-Workers = Annotated[int | None, typer.Option(min=1, help="Number of processes.", show_default="all cores")]
 TrainShare = Annotated[
     float | None,
     typer.Option(min=0, max=1, help="Share of occluded training images.", show_default="of the preset"),
@@ -29,10 +26,6 @@ QueryShare = Annotated[
 GalleryShare = Annotated[
     float | None,
     typer.Option(min=0, max=1, help="Share of occluded gallery images.", show_default="of the preset"),
-]
-LibraryFolder = Annotated[
-    Path | None,
-    typer.Option("--library", help="Folder of the occluder library.", show_default="<data>/occluders"),
 ]
 
 
@@ -58,14 +51,6 @@ class Refine(StrEnum):
     none = "none"
     grabcut = "grabcut"
     sam = "sam"
-
-
-class Grouping(StrEnum):
-    """Property that the rows of a sheet are grouped by."""
-
-    camera = "camera"
-    category = "category"
-    modality = "modality"
 
 
 class QueryModality(StrEnum):
@@ -177,10 +162,13 @@ def occluded(
 
     Example: vireid prepare occluded --from sysu --preset occ-sysu
     """
+    from vireid_cli.commands import console
+
     numbers = _parse_part(part)
     if verify:
         refuse_idle(context, "--verify writes nothing", *WRITE_OPTIONS)
-        _verify(make_engine("cpu", data=data), base, root)
+        console.print_differences(make_engine("cpu", data=data).verify_occluded(base, root=root))
+        console.print_line("all files match their hashes")
         return
     shares = {"train_p": train_p, "query_p": query_p, "gallery_p": gallery_p}
     changes = {key: value for key, value in shares.items() if value is not None}
@@ -197,18 +185,6 @@ def occluded(
         workers=workers,
     )
     _print_tree(tree, base, root)
-
-
-def _verify(engine: Engine, base: str, root: Path | None) -> None:
-    """Print the differences between files and hashes; exit 1 if there are any."""
-    from vireid_cli.commands import console
-
-    differences = engine.verify_occluded(base, root=root)
-    for line in differences:
-        console.print_line(line)
-    if differences:
-        raise typer.Exit(1)
-    console.print_line("all files match their hashes")
 
 
 def _print_tree(tree: OccludedTree, base: str, root: Path | None) -> None:
@@ -240,62 +216,3 @@ def _parse_part(text: str) -> tuple[int, int]:
     if not match or not 1 <= int(match[1]) <= int(match[2]):
         raise UsageError(f"--part {text}: expected I/N with I from 1 to N, such as 2/4.")
     return int(match[1]), int(match[2])
-
-
-def visualize_occlusion(
-    context: typer.Context,
-    dataset: Annotated[str, typer.Option(help="Dataset of the people.")] = "sysu",
-    by: Annotated[Grouping, typer.Option(help="Property to group pairs by.")] = Grouping.camera,
-    rows: Annotated[int, typer.Option(min=1, max=40, help="Number of pairs per group.")] = 5,
-    library_sheet: Annotated[
-        bool, typer.Option("--library-sheet", help="Draw the occluders instead of people.")
-    ] = False,
-    seed: Annotated[int, typer.Option(min=0, help="Random seed.")] = 0,
-    library: LibraryFolder = None,
-    out: Annotated[Path | None, typer.Option(help="File to write.", show_default="./figures/…")] = None,
-    format: Annotated[
-        str | None, typer.Option(help="png or svg.", show_default="from --out, else png")
-    ] = None,
-    dpi: Annotated[int, typer.Option(help="Pixels per inch, 20 to 1200.")] = 150,
-    data: DataDir = None,
-) -> None:
-    """Draw people with and without occluders, grouped by camera, category or modality; or the library.
-
-    Example: vireid visualize occlusion --by category --rows 4
-    """
-    from vireid_cli.commands.console import print_paths
-    from vireid_cli.engine.subjects.output import Output
-
-    if library_sheet:
-        refuse_idle(
-            context, "--library-sheet draws all occluders, without people", "dataset", "by", "rows", "seed"
-        )
-    output = Output(out, format, dpi)
-    output.check_format()
-    engine = make_engine("cpu", data=data)
-    path = engine.visualize(
-        "occlusion",
-        dataset,
-        output=output,
-        by=by.value,
-        rows=rows,
-        seed=seed,
-        library=library,
-        library_sheet=library_sheet,
-    )
-    print_paths([path])
-
-
-def bench_occlude(
-    dataset: Annotated[str, typer.Option(help="Dataset to occlude.")] = "sysu",
-    images: Annotated[int, typer.Option(min=1, help="Number of images.")] = 600,
-    workers: Workers = None,
-    json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
-    data: DataDir = None,
-) -> None:
-    """Measure `vireid prepare occluded`: images per second in total, and the time of each step.
-
-    Example: vireid bench occlude --images 600
-    """
-    session = make_engine("cpu", "fp32", data=data).session
-    print_benchmark("occlude", session, json, dataset=dataset, images=images, workers=workers)

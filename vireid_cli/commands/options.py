@@ -30,6 +30,13 @@ PrecisionOption = Annotated[
 RunName = Annotated[
     str | None, typer.Argument(metavar="[RUN]", help="Run folder or its name; default: the newest run.")
 ]
+Workers = Annotated[
+    int | None, typer.Option(min=1, help="Number of processes or threads.", show_default="all cores")
+]
+LibraryFolder = Annotated[
+    Path | None,
+    typer.Option("--library", help="Folder of the occluder library.", show_default="<data>/occluders"),
+]
 
 
 def make_engine(

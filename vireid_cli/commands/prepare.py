@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from vireid_cli.commands.options import DataDir, Device, make_engine, parse_size, refuse_idle
-from vireid_cli.tree_marks import DIALS
+from vireid_cli.commands import synthetic
+from vireid_cli.commands.options import DataDir, Workers, make_engine, parse_size, refuse_idle
 
 if TYPE_CHECKING:
     from vireid_cli.data.prepare import Prepared
@@ -20,18 +20,6 @@ app = typer.Typer(
     "Example: vireid prepare synthetic && vireid prepare sysu",
 )
 
-Workers = Annotated[
-    int | None, typer.Option(min=1, help="Number of processes or threads.", show_default="all cores")
-]
-
-
-class LayoutName(StrEnum):
-    """Dataset with the folder layout to render."""
-
-    sysu = "sysu"
-    regdb = "regdb"
-    llcm = "llcm"
-
 
 class ResizeName(StrEnum):
     """Resampling filter; see ``types.Resize``."""
@@ -40,90 +28,7 @@ class ResizeName(StrEnum):
     bicubic = "bicubic"
 
 
-RENDER_OPTIONS = ("ids", "images", "seed", "size", *DIALS, "workers", "device")
-"""Options of ``synthetic`` for rendering."""
-
-
-@app.command()
-def synthetic(
-    context: typer.Context,
-    layout: Annotated[
-        LayoutName,
-        typer.Option(help="sysu: six cameras; regdb: visible-thermal pairs; llcm: nine cameras at night."),
-    ] = LayoutName.sysu,
-    ids: Annotated[
-        int | None,
-        typer.Option(min=8, max=20_000, help="Total number of identities.", show_default="of the demo"),
-    ] = None,
-    images: Annotated[
-        int | None,
-        typer.Option(min=1, max=100, help="Images per identity and camera.", show_default="of the demo"),
-    ] = None,
-    seed: Annotated[int, typer.Option(min=0, help="Random seed; determines every byte.")] = 0,
-    size: Annotated[
-        str | None,
-        typer.Option(
-            help="Nominal crop size HEIGHTxWIDTH; crops vary around it.", show_default="of the demo"
-        ),
-    ] = None,
-    root: Annotated[
-        Path | None, typer.Option(help="Folder to write.", show_default="<data>/rendered/<dataset>")
-    ] = None,
-    gap: Annotated[
-        float,
-        typer.Option(min=0, max=1, help="Modality gap: 1 as measured, 0 infrared follows luminance."),
-    ] = DIALS["gap"],
-    occlusion: Annotated[
-        float, typer.Option(min=0, max=1, help="Probability of an object before a person.")
-    ] = DIALS["occlusion"],
-    pose: Annotated[
-        float, typer.Option(min=0, max=1, help="Variation of direction and posture: 0 none, 1 doubled.")
-    ] = DIALS["pose"],
-    noise: Annotated[float, typer.Option(min=0, max=1, help="Sensor noise: 0 none, 1 doubled.")] = DIALS[
-        "noise"
-    ],
-    verify: Annotated[bool, typer.Option("--verify", help="Compare the files with their hashes.")] = False,
-    workers: Workers = None,
-    device: Device = "auto",
-    data: DataDir = None,
-) -> None:
-    """Render the synthetic benchmark: walking people, in the layout of SYSU-MM01, RegDB or LLCM.
-
-    The dials --gap, --occlusion, --pose and --noise keep the people and all random draws.
-
-    Needs no download and no access request. After an interruption, the same command renders only the missing
-    and damaged files.
-
-    Example: vireid prepare synthetic --layout regdb --ids 120
-    """
-    from vireid_cli.commands import console
-    from vireid_cli.rendered.layouts import load_layout
-    from vireid_cli.rendered.options import RenderOptions
-
-    if verify:
-        refuse_idle(context, "--verify renders nothing", *RENDER_OPTIONS)
-        _print_differences(make_engine("cpu", data=data).verify_rendered(layout.value, root))
-        console.print_line("all files match their hashes")
-        return
-    values = {
-        "ids": ids,
-        "images": images or load_layout(layout.value).images,
-        "size": parse_size(size) if size else None,
-        "layout": layout.value,
-        "gap": gap,
-        "occlusion": occlusion,
-        "pose": pose,
-        "noise": noise,
-    }
-    options = RenderOptions(seed=seed, **{key: value for key, value in values.items() if value is not None})  # type: ignore[arg-type]
-    tree = make_engine(device, data=data).synthesize(options, root=root, workers=workers)
-    if tree.repaired:
-        console.print_line(f"repaired {tree.repaired} damaged or missing files")
-    console.print_line(f"wrote {tree.root}: {tree.images} images, content {tree.content_hash[:12]}")
-    console.print_next(
-        console.command_line("prepare", layout.value, *(["--root", root] if root else []), data=data)
-    )
-
+app.command()(synthetic.synthetic)
 
 DATASETS = {
     "sysu": "Convert SYSU-MM01 (or the synthetic benchmark in its layout) to the prepared store.",
@@ -198,18 +103,8 @@ def _verify(name: str, workers: int | None, data: Path | None) -> None:
     """Check the store of one dataset and print the differences; exit 1 if there are any."""
     from vireid_cli.commands import console
 
-    _print_differences(make_engine("cpu", data=data).verify(name, workers=workers))
+    console.print_differences(make_engine("cpu", data=data).verify(name, workers=workers))
     console.print_line(f"{name}: all prepared images match their hashes")
-
-
-def _print_differences(differences: list[str]) -> None:
-    """Print differences, one per line; exit 1 if there are any."""
-    from vireid_cli.commands import console
-
-    for line in differences:
-        console.print_line(line)
-    if differences:
-        raise typer.Exit(1)
 
 
 def _prepare(

@@ -1,4 +1,4 @@
-"""Benchmarks of data preparation and sampling."""
+"""Benchmarks of data preparation, sampling and occlusion."""
 
 from __future__ import annotations
 
@@ -8,10 +8,7 @@ import typer
 
 from vireid_cli.commands.bench.options import Json, Repeats
 from vireid_cli.commands.bench.output import print_benchmark
-from vireid_cli.commands.options import (
-    make_engine,
-    parse_size,
-)
+from vireid_cli.commands.options import DataDir, Workers, make_engine, parse_size
 
 
 def prepare(
@@ -40,3 +37,18 @@ def sampler(repeats: Repeats = 5, json: Json = False) -> None:
     Example: vireid bench sampler
     """
     print_benchmark("sampler", make_engine("cpu", "fp32").session, json, repeats=repeats)
+
+
+def occlude(
+    dataset: Annotated[str, typer.Option(help="Dataset to occlude.")] = "sysu",
+    images: Annotated[int, typer.Option(min=1, help="Number of images.")] = 600,
+    workers: Workers = None,
+    json: Json = False,
+    data: DataDir = None,
+) -> None:
+    """Measure `vireid prepare occluded`: images per second in total, and the time of each step.
+
+    Example: vireid bench occlude --images 600
+    """
+    session = make_engine("cpu", "fp32", data=data).session
+    print_benchmark("occlude", session, json, dataset=dataset, images=images, workers=workers)

@@ -8,12 +8,7 @@ import typer
 
 from vireid_cli.commands.bench.options import Json, Repeats
 from vireid_cli.commands.bench.output import print_activity, print_benchmark, run_benchmark
-from vireid_cli.commands.options import (
-    Device,
-    PrecisionOption,
-    make_engine,
-    refuse_overridden,
-)
+from vireid_cli.commands.options import Device, PrecisionOption, make_engine, refuse_overridden
 from vireid_cli.errors import UsageError
 
 

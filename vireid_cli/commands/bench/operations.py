@@ -10,11 +10,7 @@ import typer
 
 from vireid_cli.commands.bench.options import Json, Repeats
 from vireid_cli.commands.bench.output import print_benchmark
-from vireid_cli.commands.options import (
-    Device,
-    make_engine,
-    parse_size,
-)
+from vireid_cli.commands.options import Device, make_engine, parse_size
 from vireid_cli.errors import UsageError
 
 FEATURE_MAPS = ("2048x18x9", "2048x24x12", "512x36x18", "512x48x24", "256x72x36", "256x96x48")

@@ -9,11 +9,7 @@ import typer
 
 from vireid_cli.commands.bench.options import Json, Repeats
 from vireid_cli.commands.bench.output import print_benchmark
-from vireid_cli.commands.options import (
-    DataDir,
-    make_engine,
-    refuse_idle,
-)
+from vireid_cli.commands.options import DataDir, make_engine, refuse_idle
 from vireid_cli.errors import UsageError
 
 

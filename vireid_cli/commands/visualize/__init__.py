@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typer
 
-from vireid_cli.commands.visualize import embeddings, images, networks, pages, results
+from vireid_cli.commands.visualize import embeddings, images, networks, occlusion, pages, results
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -23,3 +23,4 @@ app.command()(results.cmc)
 app.command()(results.curves)
 app.command()(results.sweep)
 app.command()(pages.report)
+app.command()(occlusion.occlusion)
