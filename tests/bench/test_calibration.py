@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import cv2
@@ -10,11 +11,12 @@ import pytest
 
 from vireid_cli.bench.calibration import CalibrationRow, calibrate
 from vireid_cli.bench.calibration.pixels import HEIGHT, WIDTH, image_paths, mean_spectrum, patch_levels, slope
-from vireid_cli.bench.calibration.table import material_rows
+from vireid_cli.bench.calibration.table import _people, material_rows
 from vireid_cli.bench.measure import measure
 from vireid_cli.engine.session import Session
 from vireid_cli.errors import DataError
 from vireid_cli.rendered import RenderOptions, write_tree
+from vireid_cli.rendered.manifest import MANIFEST
 from vireid_cli.rendered.population import draw_person
 
 
@@ -79,6 +81,18 @@ def test_table_of_a_tree_without_a_manifest_has_no_materials(tmp_path: Path) -> 
         cv2.imwrite(str(tmp_path / f"cam{camid}" / "0001" / "0001.jpg"), np.zeros((40, 20, 3), np.uint8))
     with pytest.raises(DataError, match="not a readable image"):
         calibrate(tmp_path)
+
+
+def test_materials_follow_the_dials_and_the_version_of_the_tree(tmp_path: Path) -> None:
+    root = tmp_path / "SYSU-MM01"
+    options = RenderOptions(ids=6, images=1, size=(32, 16), gap=0.0)
+    write_tree(root, options, workers=1)
+    assert [p.materials for p in _people(root)] == [
+        options.dials.dress(draw_person(0, pid)).materials for pid in range(1, 7)
+    ]
+    content = json.loads((root / MANIFEST).read_text())
+    (root / MANIFEST).write_text(json.dumps(content | {"version": 1}))
+    assert list(_people(root)) == []
 
 
 def test_subject_names_the_tree_and_its_version(tree: Path) -> None:

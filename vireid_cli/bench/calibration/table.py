@@ -29,7 +29,10 @@ from vireid_cli.bench.naive import measure_tree
 from vireid_cli.data.locate import locate
 from vireid_cli.engine.session import Session
 from vireid_cli.rendered import read_manifest
+from vireid_cli.rendered.dials import Dials
+from vireid_cli.rendered.manifest import VERSION
 from vireid_cli.rendered.population import Person, draw_person
+from vireid_cli.tree_marks import DIALS
 
 PEOPLE = 2000
 """Maximum number of people for the statistics of materials."""
@@ -143,11 +146,16 @@ def _slope_rows(slopes: dict[str, list[float]]) -> Iterator[CalibrationRow]:
 
 
 def _people(root: Path) -> Iterator[Person]:
-    """People of a rendered tree, at most ``PEOPLE``; none if the tree has no manifest."""
+    """People of a rendered tree, at most ``PEOPLE``.
+
+    None if the tree has no manifest or is of another version of the renderer.
+    """
     manifest = read_manifest(root)
-    if manifest is not None:
-        count = min(int(manifest["parameters"]["ids"]), PEOPLE)
-        yield from (draw_person(int(manifest["seed"]), pid) for pid in range(1, count + 1))
+    if manifest is not None and manifest["version"] == VERSION:
+        known = manifest["parameters"]
+        dials = Dials(**{name: known.get(name, usual) for name, usual in DIALS.items()})
+        for pid in range(1, min(int(known["ids"]), PEOPLE) + 1):
+            yield dials.dress(draw_person(int(manifest["seed"]), pid))
 
 
 def material_rows(people: Iterable[Person]) -> Iterator[CalibrationRow]:
