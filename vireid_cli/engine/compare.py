@@ -20,7 +20,14 @@ from vireid_cli.engine.export import export_backbone
 from vireid_cli.engine.network import load_recipe, run_recipe
 from vireid_cli.engine.prepare import ensure_prepared
 from vireid_cli.engine.session import Session
-from vireid_cli.engine.study_tables import STUDY, Results, SeedResult, tables_of, write_study
+from vireid_cli.engine.study_tables import (
+    STUDY,
+    Results,
+    SeedResult,
+    draw_differences,
+    tables_of,
+    write_study,
+)
 from vireid_cli.engine.train.data import trained_on
 from vireid_cli.engine.train.resume import resume
 from vireid_cli.engine.train.train import train
@@ -117,7 +124,7 @@ def _fill(
                 results.setdefault(name, {}).setdefault(label, {})[seed] = result
         tables = tables_of(study, results, parameters, recipes)
         path = write_study(folder, study, tables)
-    return StudyResult(study, tables, path, results)
+    return StudyResult(study, tables, path, results, draw_differences(folder, study, tables))
 
 
 def runs_of_study(folder: Path) -> list[RunFolder]:

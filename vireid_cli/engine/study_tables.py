@@ -12,8 +12,15 @@ from vireid_cli.metrics.bootstrap import PersonSums
 from vireid_cli.recipe.schema import Recipe
 from vireid_cli.recipe.study import Study
 from vireid_cli.results import schema
-from vireid_cli.results.compare import Comparison, as_json, comparison, with_differences
+from vireid_cli.results.compare import (
+    Comparison,
+    as_json,
+    comparison,
+    difference_columns,
+    with_differences,
+)
 from vireid_cli.results.differences import BySeed
+from vireid_cli.results.formatting import RENDERED_NOTE
 
 STUDY = "study.json"
 
@@ -91,3 +98,42 @@ def write_study(folder: Path, study: Study, tables: Mapping[str, Comparison], **
         **others,
     }
     return files.write_json(folder / STUDY, content)
+
+
+def draw_differences(folder: Path, study: Study, tables: Mapping[str, Comparison]) -> tuple[Path, ...]:
+    """Draw each protocol's differences into ``<folder>/figures``; tables without parents have no figure.
+
+    Args:
+        folder: Folder of the study.
+        study: Its description is the title.
+        tables: Protocol → table.
+
+    Returns:
+        The files.
+    """
+    from vireid_cli.figures import saving
+    from vireid_cli.figures.differences import DifferenceLine, difference_figure
+
+    paths = []
+    for protocol, table in tables.items():
+        metrics = difference_columns(table)
+        lines = [
+            DifferenceLine(
+                row.label,
+                row.parent,
+                {
+                    name: (row.differences[name].mean, row.differences[name].low, row.differences[name].high)
+                    for name in metrics
+                },
+            )
+            for row in table.rows
+            if row.differences
+        ]
+        if not lines:
+            continue
+        seeds = max(len(row.seeds) for row in table.rows)
+        subtitle = f"{protocol}; {seeds} seed{'s' if seeds > 1 else ''}; 95 % intervals over people and seeds"
+        figure = difference_figure(lines, metrics, study.about or study.name, subtitle)
+        note = RENDERED_NOTE if table.rendered else None
+        paths.append(saving.save(figure, folder / "figures" / f"differences-{protocol}", note=note))
+    return tuple(paths)
