@@ -29,11 +29,20 @@ def commands(group: typer.Typer, prefix: tuple[str, ...] = ()) -> list[tuple[str
 def test_help_ends_in_an_example(words: tuple[str, ...]) -> None:
     result = RUNNER.invoke(app, [*words, "--help"], env={"COLUMNS": "200", "TERM": "dumb"})
     assert result.exit_code == 0, result.output
+    assert "[[" not in result.output, "typer adds the brackets of an optional argument"
     lines = [line.strip() for line in result.output.splitlines()]
     examples = [line for line in lines if line.startswith("Example: vireid ")]
     assert examples, result.output
     example = examples[-1].removeprefix("Example: vireid ").split(" && ")[0].split()
     assert tuple(example[: len(words)]) == words or not words
+
+
+def test_defaults_of_a_protocol_are_shown() -> None:
+    """A default within ``help`` would be hidden, because rich takes ``[default: …]`` for markup."""
+    result = RUNNER.invoke(app, ["evaluate", "--help"], env={"COLUMNS": "200", "TERM": "dumb"})
+    shown = " ".join(result.output.replace("│", " ").split())
+    for value in ("both", "1", "10", "not-exceeded"):
+        assert f"[default: ({value})]" in shown
 
 
 @pytest.mark.parametrize("words", [[], ["train"], ["evaluate"], ["visualize", "tsne"], ["recipes", "check"]])

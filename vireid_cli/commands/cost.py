@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 Runs = Annotated[
     list[str] | None,
-    typer.Argument(metavar="[RUN]...", help="Run folders or their names; default: the newest run."),
+    typer.Argument(metavar="RUN", help="Run folders or their names; default: the newest run."),
 ]
 Recipes = Annotated[list[str] | None, typer.Option("--recipe", help="Recipe instead of a run; repeatable.")]
 InputSize = Annotated[

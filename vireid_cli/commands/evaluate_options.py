@@ -78,25 +78,28 @@ class FlipName(StrEnum):
 Runs = Annotated[
     list[str] | None,
     typer.Argument(
-        metavar="[RUN]...",
+        metavar="RUN",
         help="Run folders or their names; default: the newest run. Several: also their mean.",
     ),
 ]
-Mode = Annotated[ModeName | None, typer.Option(help="SYSU-MM01: gallery cameras.  [default: both]")]
+Mode = Annotated[
+    ModeName | None, typer.Option(help="SYSU-MM01: gallery cameras.", show_default=ModeName.both.value)
+]
 Shots = Annotated[
     ShotsName | None,
-    typer.Option(help="SYSU-MM01: gallery images per identity and camera.  [default: 1]"),
+    typer.Option(help="SYSU-MM01: gallery images per identity and camera.", show_default="1"),
 ]
 Protocol = Annotated[
     ProtocolName | None,
     typer.Option(help="SYSU-MM01: seeded (default) or official; LLCM: llcm-release (default), …"),
 ]
 TrialCount = Annotated[
-    int | None, typer.Option(min=1, help="SYSU-MM01, LLCM: number of random galleries.  [default: 10]")
+    int | None,
+    typer.Option(min=1, help="SYSU-MM01, LLCM: number of random galleries.", show_default="10"),
 ]
 Direction = Annotated[
     DirectionName | None,
-    typer.Option(help="RegDB, LLCM, folder: modality of queries and gallery.  [default: both]"),
+    typer.Option(help="RegDB, LLCM, folder: modality of queries and gallery.", show_default="both"),
 ]
 Trial = Annotated[
     str | None,
@@ -109,7 +112,8 @@ Far = Annotated[
     FarName | None,
     typer.Option(
         help="Faces: VR at the largest FAR that does not exceed the target, or at the nearest FAR, as in "
-        "public code.  [default: not-exceeded]"
+        "public code.",
+        show_default="not-exceeded",
     ),
 ]
 Features = Annotated[

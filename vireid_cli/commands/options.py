@@ -28,7 +28,7 @@ PrecisionOption = Annotated[
     str, typer.Option(help="auto, fp32, bf16 or fp16; auto is bf16 if the processor supports it.")
 ]
 RunName = Annotated[
-    str | None, typer.Argument(metavar="[RUN]", help="Run folder or its name; default: the newest run.")
+    str | None, typer.Argument(metavar="RUN", help="Run folder or its name; default: the newest run.")
 ]
 Workers = Annotated[
     int | None, typer.Option(min=1, help="Number of processes or threads.", show_default="all cores")

@@ -27,9 +27,7 @@ Name = Annotated[str, typer.Argument(help="Path, name in ./recipes, or name of a
 def list_recipes(
     text: Annotated[
         str | None,
-        typer.Argument(
-            metavar="[TEXT]", help="Only recipes with this text in name, paper, dataset or method."
-        ),
+        typer.Argument(metavar="TEXT", help="Only recipes with this text in name, paper, dataset or method."),
     ] = None,
     json: Annotated[bool, typer.Option("--json", help="Print JSON instead.")] = False,
 ) -> None:
@@ -92,7 +90,7 @@ def copy(
 
 @app.command()
 def check(
-    names: Annotated[list[str], typer.Argument(metavar="RECIPE...", help="Paths or names of recipes.")],
+    names: Annotated[list[str], typer.Argument(metavar="RECIPE", help="Paths or names of recipes.")],
 ) -> None:
     """Validate recipes without training: print every mistake with its line and the most similar valid key.
 

@@ -48,9 +48,7 @@ def spectrum(
     context: typer.Context,
     images: Annotated[
         list[Path] | None,
-        typer.Argument(
-            metavar="[IMAGE]...", help=f"Up to {MOST} image files; default: a person of a dataset."
-        ),
+        typer.Argument(metavar="IMAGE", help=f"Up to {MOST} image files; default: a person of a dataset."),
     ] = None,
     dataset: PersonDataset = "sysu",
     pid: Pid = None,
@@ -91,7 +89,7 @@ def phase_swap(
     context: typer.Context,
     images: Annotated[
         list[Path] | None,
-        typer.Argument(metavar="[IMAGE IMAGE]", help="Two image files; default: a person of a dataset."),
+        typer.Argument(metavar="IMAGE", help="Two image files; default: a person of a dataset."),
     ] = None,
     dataset: PersonDataset = "sysu",
     pid: Pid = None,

@@ -22,9 +22,7 @@ Seed = Annotated[int, typer.Option(min=0, help="Random seed.")]
 FigureOut = Annotated[Path | None, typer.Option("--out", help="File to write.", show_default="./figures/…")]
 Runs = Annotated[
     list[str] | None,
-    typer.Argument(
-        metavar="[RUN]...", help="Run folders or their names, each once; default: the newest run."
-    ),
+    typer.Argument(metavar="RUN", help="Run folders or their names, each once; default: the newest run."),
 ]
 
 
