@@ -294,6 +294,6 @@ class Embeddings:
         """Select the rows at ``index``, in that order."""
         return Embeddings(*(getattr(self, name)[index] for name in self.__slots__))
 
-    def widened(self) -> Embeddings:
+    def to_float64(self) -> Embeddings:
         """Convert the features to float64, so that their products rank alike on every device."""
         return replace(self, features=self.features.astype(np.float64))

@@ -83,7 +83,7 @@ def made_run(engine: Engine, recipe: str, width: int, seed: int) -> RunFolder:
     store = open_store(engine.session.data_dir, "sysu")
     plans = protocols.plans_for(store, Request(modes=("all",)))
     rows = np.unique(np.concatenate([plan.rows for plan in plans]))
-    embedded = EmbeddedRows(_embeddings(store.records.take(rows), width, seed).widened(), rows)
+    embedded = EmbeddedRows(_embeddings(store.records.take(rows), width, seed).to_float64(), rows)
     about = {"source": "sysu", "data": store.info.fingerprint[:12], "embedding": f"made up, {width}"}
     for plan in plans:
         evaluate_protocol(

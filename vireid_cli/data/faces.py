@@ -57,7 +57,7 @@ def scan_faces(
     if absent:
         walk.table(root, "the layout that the source's description shows")
         _write(paths, draw(walk.records))
-        notes.append(f"wrote {FOLDER}/train.txt, gallery.txt, probe.txt: put a paper's lists in their place")
+        notes.append(f"wrote {FOLDER}/train.txt, gallery.txt, probe.txt: replace them by a paper's lists")
     listed = [
         record for name, path in paths.items() for record in _read(root, path, LISTS[name], modality_of)
     ]

@@ -19,7 +19,7 @@ TRIALS = 10
 _ADVICE = (
     f"{FILE} is not part of the dataset's zip; it belongs to the official evaluation code of SYSU-MM01 "
     "(repository wuancong/SYSU-MM01, folder evaluation/data_split).\n"
-    f"Put it beside the camera folders, SYSU-MM01/{FILE}, or into SYSU-MM01/exp/; or use the seeded draw, "
+    f"Copy it to SYSU-MM01/{FILE}, beside the camera folders, or to SYSU-MM01/exp/; or use the seeded draw, "
     "which needs no file (--protocol seeded)."
 )
 

@@ -18,6 +18,9 @@ from vireid_cli.results.schema import EvaluationFile
 SHOWN = ("rank1", "rank10", "mAP", "mINP")
 """Metrics of a comparison table, if the protocol has them."""
 
+DIFFERENCES = ("rank1", "mAP")
+"""Metrics with a column of differences in a printed table."""
+
 
 @dataclass(frozen=True, slots=True)
 class SeedSpread:
@@ -204,10 +207,6 @@ def _row_as_json(row: ComparisonRow) -> dict[str, Any]:
     if row.published:
         content["published"] = row.published
     return content
-
-
-DIFFERENCES = ("rank1", "mAP")
-"""Metrics whose differences a printed table shows."""
 
 
 def percent_spread(spread: SeedSpread) -> str:

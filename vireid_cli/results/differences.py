@@ -14,7 +14,7 @@ from vireid_cli.metrics.bootstrap import LEVEL, REPLICATES, PersonSums
 from vireid_cli.metrics.mixed import Agreement, agreement, mixed_replicates, percentiles
 
 BySeed = Mapping[int, PersonSums]
-"""Training seed → per-person sums of one row."""
+"""Per-person sums of one row, by training seed."""
 
 METHOD = (
     f"{LEVEL:.0%} mixed percentile bootstrap: people and seeds drawn again ({REPLICATES} draws), paired over "
@@ -24,7 +24,7 @@ METHOD = (
 
 @dataclass(frozen=True, slots=True)
 class RowDifference:
-    """RowDifference of one metric between a row and its parent, over their common seeds.
+    """Difference of one metric between a row and its parent, over their common seeds.
 
     Attributes:
         mean: Row minus parent.
@@ -47,7 +47,7 @@ def differences_of(row: BySeed, parent: BySeed) -> dict[str, RowDifference]:
     """Compute the paired difference of each metric; empty if the rows have no seed in common.
 
     Raises:
-        UsageError: The rows were evaluated on different queries.
+        UsageError: The rows have different queries.
     """
     sides = _on_common_seeds([row, parent])
     if not sides:
@@ -67,13 +67,13 @@ def agreements_of(
     """Compare the order of the rows with their published order, metric by metric.
 
     Args:
-        rows: Label → seed → per-person sums.
-        published: Label → metric → published value; rows without a value do not enter.
+        rows: Per-person sums by label and seed.
+        published: Published values by label and metric; rows without a value are ignored.
 
     Returns:
-        Metric → agreement; metrics with fewer than three published rows are missing.
+        Agreement by metric; metrics with fewer than three published rows are missing.
     """
-    found: dict[str, Agreement] = {}
+    agreements: dict[str, Agreement] = {}
     for metric in ("rank1", "mAP"):
         labels = [label for label in rows if metric in published.get(label, {})]
         sides = _on_common_seeds([rows[label] for label in labels])
@@ -84,8 +84,8 @@ def agreements_of(
         theirs = np.array([published[label][metric] for label in labels])
         agreed = agreement(measured, theirs, mixed_replicates(sides)[:, :, column])
         if agreed is not None:
-            found[metric] = agreed
-    return found
+            agreements[metric] = agreed
+    return agreements
 
 
 def _on_common_seeds(rows: Sequence[BySeed]) -> list[list[PersonSums]]:

@@ -75,7 +75,7 @@ FIRST_RANK_ARRAYS = {
 
 QUERY_ARRAYS = {
     "average_precisions": "(sum of Q_t,) float64: as average_precision, trial after trial",
-    "inverse_negative_penalties": "(sum of Q_t,) float64: NaN where a query has no legal match",
+    "inverse_negative_penalties": "(sum of Q_t,) float64: NaN for queries without a legal match",
 }
 """Further arrays of ``ranking.npz`` since version 3: other metrics of every query in every trial."""
 

@@ -158,8 +158,8 @@ def differences(records: RecordTable) -> list[str]:
         missing = [f"test_{WORDS[modality]}/cam{camid}" for camid in cameras if camid not in here]
         if missing:
             lines.append(
-                f"no test image of {', '.join(missing)} ({len(cameras)} camera folders expected): metrics "
-                "compare with nobody's; unpack the dataset again"
+                f"no test image of {', '.join(missing)} ({len(cameras)} camera folders expected): the "
+                "metrics are not comparable; unpack the dataset again"
             )
     for (split, modality), expected in EXPECTED.items():
         images = int(((records.splits == split) & (records.modalities == modality.code)).sum())

@@ -52,7 +52,7 @@ def _evaluate_run(run: RunFolder, session: Session, options: EvaluateOptions) ->
     rows = np.unique(np.concatenate([plan.rows for plan in plans]))
     overlap = _overlap(store, rows, trained, options.allow_overlap)
     embedded = embed_rows(trained.network, session, store, size, rows)
-    sides = [EmbeddedRows(embedded.widened(), rows)]
+    sides = [EmbeddedRows(embedded.to_float64(), rows)]
     if options.flip != "off":
         mirrored = embed_rows(trained.network, session, store, size, rows, mirror=True)
         sides.append(sides[0].mirrored(mirrored, options.flip))

@@ -129,7 +129,7 @@ class _Rules:
 
 
 def _measure(plan: EvaluationPlan, embedded: Embeddings, options: EvaluateOptions) -> Evaluation:
-    measured = EmbeddedRows(embedded.widened(), np.arange(len(embedded)))
+    measured = EmbeddedRows(embedded.to_float64(), np.arange(len(embedded)))
     return evaluate_protocol(plan, [measured], options, dict(plan.fingerprint), [], None)
 
 

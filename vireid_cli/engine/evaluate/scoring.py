@@ -59,7 +59,7 @@ class EmbeddedRows:
 
         See docs/methods.md#test-embedding.
         """
-        total = self.embeddings.features + other.widened().features
+        total = self.embeddings.features + other.to_float64().features
         if flip == "mean_renorm":
             total /= np.linalg.norm(total, axis=1, keepdims=True)
         e = self.embeddings
