@@ -22,7 +22,7 @@ from vireid_cli.data.fill import Work, fill
 from vireid_cli.data.ids import is_text, shorten
 from vireid_cli.data.pixel_writer import open_writer
 from vireid_cli.data.pixels import PixelFiles
-from vireid_cli.data.sources import ScanReport
+from vireid_cli.data.sources import Scan, ScanReport
 from vireid_cli.data.store import Store, StoreInfo, fingerprint, read_store, store_folder, write_store
 from vireid_cli.data.verify import damaged_rows
 from vireid_cli.errors import DataError, UsageError
@@ -122,18 +122,8 @@ def prepare(
     _refuse_other_bytes(root, data_dir)
     refuse_damaged(dataset, root)
     scanned = records_file.scan(dataset, root)
-    provenance = scanned.report.provenance
-    folder = store_folder(data_dir, dataset, provenance.rendered)
-    info = StoreInfo(
-        dataset,
-        root.resolve(),
-        provenance,
-        fingerprint="",
-        images=0,
-        counts=[asdict(count) for count in scanned.report.counts],
-        notes=list(scanned.report.notes),
-        permutation=scanned.permutation.resolve() if scanned.permutation else None,
-    )
+    folder = store_folder(data_dir, dataset, scanned.report.provenance.rendered)
+    info = _description(dataset, root, scanned)
     with convert_disk_errors(folder), locked(folder):
         subject = _Subject(scanned.records, file_sizes_of(root, scanned.records), info)
         measuring = jobs("measuring 16-bit images") if jobs else None
@@ -158,6 +148,20 @@ def _refuse_other_bytes(*folders: Path) -> None:
                 f"the path of {shorten(str(folder.resolve()), 200)} is not UTF-8",
                 "Rename the folder, or move the data to another one.",
             )
+
+
+def _description(dataset: str, root: Path, scanned: Scan) -> StoreInfo:
+    """Description of the store of a scanned dataset, without fingerprint and decoder."""
+    return StoreInfo(
+        dataset,
+        root.resolve(),
+        scanned.report.provenance,
+        fingerprint="",
+        images=0,
+        counts=[asdict(count) for count in scanned.report.counts],
+        notes=list(scanned.report.notes),
+        permutation=scanned.permutation.resolve() if scanned.permutation else None,
+    )
 
 
 def _known(folder: Path) -> StoreInfo | None:
