@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import functools
+import hashlib
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -19,6 +21,9 @@ LIMIT = 256 * reading.MIB
 
 DEPTH = 100
 """Deepest accepted nesting."""
+
+SEAL = "sha256"
+"""Key of the hash over the other keys of a file that vireid writes and reads again."""
 
 _LISTED = 5
 """Number of mistakes listed in a message."""
@@ -74,9 +79,36 @@ def read_form(path: Path, form: type[Form], *, hint: str = "", error: type[Virei
 
     Raises:
         VireidError: Of type ``error``. Same cases as ``read_json``; or keys are missing, unknown, or have
-            values of another type or range. The message lists the first mistakes with their keys.
+            values of another type or range (the message lists the first mistakes with their keys); or
+            the content does not match its hash, see ``check_seal``.
     """
-    return check_form(read_json(path, hint=hint, error=error), form, str(path), hint=hint, error=error)
+    content = read_json(path, hint=hint, error=error)
+    checked = check_form(content, form, str(path), hint=hint, error=error)
+    check_seal(content, str(path), hint=hint, error=error)
+    return checked
+
+
+def seal_of(content: Mapping[str, Any]) -> str:
+    """SHA-256 over all keys but ``SEAL``, independent of the order of keys and of white space."""
+    plain = {key: value for key, value in content.items() if key != SEAL}
+    text = json.dumps(plain, sort_keys=True, separators=(",", ":"))
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def sealed(content: Mapping[str, Any]) -> dict[str, Any]:
+    """The content as JSON stores it, with its hash as the last key."""
+    stored = {key: value for key, value in json.loads(json.dumps(content)).items() if key != SEAL}
+    return {**stored, SEAL: seal_of(stored)}
+
+
+def check_seal(content: Any, name: str, *, hint: str = "", error: type[VireidError] = DataError) -> None:
+    """Compare content with its hash. Files of earlier versions have none and are accepted.
+
+    Raises:
+        VireidError: Of type ``error``: the content was damaged or edited after it was written.
+    """
+    if isinstance(content, dict) and SEAL in content and content[SEAL] != seal_of(content):
+        raise error(f"{name} does not match its hash ({SEAL}): it is damaged or edited.", hint)
 
 
 def check_form(

@@ -10,7 +10,7 @@ import errno
 import json
 import os
 import tempfile
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping
 from functools import lru_cache
 from pathlib import Path
 from typing import IO, Any
@@ -105,6 +105,11 @@ def write_text(path: Path, text: str) -> Path:
 def write_json(path: Path, content: Any) -> Path:
     """Write indented JSON atomically; raises as ``write_with``."""
     return write_text(path, json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
+
+
+def write_sealed(path: Path, content: Mapping[str, Any]) -> Path:
+    """Write indented JSON with the hash over its content; raises as ``write_with``."""
+    return write_json(path, documents.sealed(content))
 
 
 def write_npz(path: Path, compress: bool = True, /, **arrays: np.ndarray) -> Path:

@@ -62,6 +62,57 @@ def test_every_reader_notices(
     assert not mixed.figures.exists()
 
 
+CHANGES = (
+    ("metrics.json", '"mean": 0.', '"mean": 0.0', "results"),
+    ("metrics.json", '"seed": 0', '"seed": 1', "results"),
+    ("metrics.json", '"mean": 0.', '"mean": 0.0', "visualize report"),
+    ("environment.json", '"seed": 0', '"seed": 1', "evaluate"),
+    ("environment.json", '"torch": "', '"torch": "9', "evaluate"),
+)
+
+
+@pytest.mark.parametrize(("file", "old", "new", "command"), CHANGES)
+def test_a_changed_value_is_noticed(
+    data: Path,
+    trained: RunFolder,
+    tmp_path: Path,
+    file: str,
+    old: str,
+    new: str,
+    command: str,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    run = copy_of(trained, tmp_path / "runs")
+    path = (run.evaluation(PROTOCOL) if file == "metrics.json" else run.folder) / file
+    text = path.read_text()
+    assert old in text
+    path.write_text(text.replace(old, new, 1))
+    monkeypatch.setenv("VIREID_DATA", str(data))
+    monkeypatch.setenv("COLUMNS", "500")
+    monkeypatch.setattr(sys, "argv", ["vireid", *command.split(), str(run.folder)])
+    with pytest.raises(SystemExit) as ended:
+        command_line.main()
+    error = capsys.readouterr().err
+    assert ended.value.code == 1
+    assert f"{path} does not match its hash" in error
+
+
+def test_an_evaluation_without_metrics_is_refused(
+    trained: RunFolder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run = copy_of(trained, tmp_path / "runs")
+    (run.evaluation(PROTOCOL) / "metrics.json").unlink()
+    monkeypatch.setenv("COLUMNS", "500")
+    monkeypatch.setattr(sys, "argv", ["vireid", "results", str(run.folder)])
+    with pytest.raises(SystemExit) as ended:
+        command_line.main()
+    error = capsys.readouterr().err
+    assert ended.value.code == 1
+    assert f"{PROTOCOL}/metrics.json" in error
+    assert f"vireid evaluate {run.folder}" in error
+
+
 def test_a_second_evaluation_is_refused_at_once(
     data: Path, trained: RunFolder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -48,6 +48,34 @@ def found(root: Path) -> list[str]:
     return verify(open_store(root.parent / "data", "folder"))
 
 
+@pytest.mark.parametrize(
+    ("name", "old", "new"),
+    [
+        ("store.json", '"images": 28', '"images": 29'),
+        ("store.json", '"identities": ', '"identities": 1'),
+        ("store.json", '"upright": true', '"upright": false'),
+        ("store.json", '"root": "/', '"root": "//'),
+        ("32x16.json", '"rows_sha256"', '"rows_sha257"'),
+        ("32x16.json", '"images": 28', '"images": 29'),
+    ],
+)
+def test_changed_descriptions_are_noticed_and_repaired(root: Path, name: str, old: str, new: str) -> None:
+    before = contents(root)
+    path = root.parent / "data" / "prepared" / "folder" / name
+    text = path.read_text()
+    assert old in text
+    path.write_text(text.replace(old, new, 1))
+    if name == "store.json":
+        with pytest.raises(DataError, match="does not match its hash") as caught:
+            open_store(root.parent / "data", "folder")
+        assert "vireid prepare" in caught.value.hint
+    else:
+        assert open_store(root.parent / "data", "folder").sizes == []
+    run(root)
+    assert contents(root) == before
+    assert found(root) == []
+
+
 @pytest.mark.parametrize("offset", [5, 5 + 7 * 32 * 16 * 3])
 def test_a_flipped_pixel_is_repaired_and_nothing_else_is_decoded(root: Path, offset: int) -> None:
     before = contents(root)

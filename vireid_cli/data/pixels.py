@@ -104,9 +104,10 @@ class PixelFiles:
         return PixelFiles(self.folder, self.size, self.resize, partial=True)
 
     def description(self) -> dict[str, Any]:
-        """Read the description; empty if it is missing or unreadable."""
+        """Read the description; empty if it is missing, unreadable or not as it was written."""
         try:
             content = documents.read_json(self.info)
+            documents.check_seal(content, str(self.info))
         except DataError:
             return {}
         return content if isinstance(content, dict) else {}

@@ -25,7 +25,7 @@ from vireid_cli.data.provenance import Provenance
 from vireid_cli.data.sources import load_source
 from vireid_cli.data.store_form import check_store
 from vireid_cli.errors import DataError, UsageError
-from vireid_cli.files import write_bytes, write_json
+from vireid_cli.files import write_bytes, write_sealed
 from vireid_cli.types import RESIZE, RecordTable, Resize, Size
 
 FORMAT = 1
@@ -214,6 +214,7 @@ def read_store(folder: Path, resize: Resize = RESIZE) -> Store:
     if isinstance(content, dict) and content.get("format", FORMAT) != FORMAT:
         raise DataError(f"the store at {folder} has format {content['format']}, not {FORMAT}", hint)
     known = check_store(content, path, hint)
+    documents.check_seal(content, str(path), hint=hint)
     table = reading.read_bytes(folder / "records.npz", hint=hint)
     if hashlib.sha256(table).hexdigest() != known.records_sha256:
         raise DataError(f"{folder / 'records.npz'} does not match its hash in store.json", hint)
@@ -259,7 +260,7 @@ def write_store(folder: Path, records: RecordTable, info: StoreInfo, resize: Res
     content["permutation"] = str(info.permutation) if info.permutation else None
     content["records_sha256"] = hashlib.sha256(buffer.getvalue()).hexdigest()
     write_bytes(folder / "records.npz", buffer.getvalue())
-    write_json(folder / "store.json", content)
+    write_sealed(folder / "store.json", content)
     return read_store(folder, resize)
 
 

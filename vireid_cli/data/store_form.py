@@ -49,6 +49,7 @@ class StoreFile(BaseModel):
     decoder: dict[str, Any] | None = None
     records_sha256: str
     format: int
+    sha256: str | None = None
 
 
 def check_store(content: Any, path: Path, hint: str) -> StoreFile:

@@ -2,22 +2,17 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 import reprlib
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from vireid_cli import files
+from vireid_cli import documents, files
 from vireid_cli.errors import DataError
 
 VERSION = 2
 """Version 2 adds the hashes; checkpoints of version 1 have none."""
-
-SEAL = "sha256"
-"""Key of the hash of all other keys of ``state.json``."""
 
 Count = Annotated[int, Field(ge=0, le=2**53)]
 Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
@@ -97,7 +92,7 @@ class CheckpointState(_Strict):
 
 def write_state(path: Path, content: dict[str, Any]) -> None:
     """Write ``state.json`` with the hash of its content. Raises ``DataError`` if writing fails."""
-    files.write_json(path, {**content, SEAL: _seal(content)})
+    files.write_sealed(path, content)
 
 
 def read_state(path: Path, hint: str) -> CheckpointState:
@@ -121,16 +116,8 @@ def read_state(path: Path, hint: str) -> CheckpointState:
         state = CheckpointState.model_validate(content)
     except (ValidationError, RecursionError) as error:
         raise DataError(f"{path}: {_listed(error)}.", hint) from error
-    plain = {key: value for key, value in content.items() if key != SEAL}
-    if state.sha256 is not None and state.sha256 != _seal(plain):
-        raise DataError(f"{path} has changed since it was written: its hash differs.", hint)
+    documents.check_seal(content, str(path), hint=hint)
     return state
-
-
-def _seal(content: dict[str, Any]) -> str:
-    """SHA-256 of the content, independent of the order of keys and of white space."""
-    text = json.dumps(content, sort_keys=True, separators=(",", ":"))
-    return hashlib.sha256(text.encode()).hexdigest()
 
 
 def _listed(error: ValidationError | RecursionError) -> str:

@@ -113,7 +113,7 @@ def import_run(
     checkpoints.check_free_space(session.runs_dir, released.network, 0, 0)
     run = runs.create(recipe.name, recipe.data.dataset, runs=session.runs_dir)
     files.write_text(run.recipe_file, dump(recipe))
-    files.write_json(run.folder / schema.ENVIRONMENT, _environment(released))
+    files.write_sealed(run.folder / schema.ENVIRONMENT, _environment(released))
     extra = {"training_identities": released.tokens, "imported": about}
     model = checkpoints.model_state(released.network)
     saved = Checkpoint(model, {}, Position(about["epoch"]), extra)

@@ -97,7 +97,7 @@ def write_study(folder: Path, study: Study, tables: Mapping[str, Comparison], **
         "protocols": {name: as_json(table) for name, table in tables.items()},
         **others,
     }
-    return files.write_json(folder / STUDY, content)
+    return files.write_sealed(folder / STUDY, content)
 
 
 def draw_differences(folder: Path, study: Study, tables: Mapping[str, Comparison]) -> tuple[Path, ...]:

@@ -174,7 +174,7 @@ def read_coco(path: Path, folder: Path, skipped: Counter[str]) -> Iterator[tuple
         missing = path if not path.is_file() else folder
         raise UsageError(f"{missing} does not exist.", "Check the paths of --coco and --images.")
     hint = "Expected COCO's form: categories, images and annotations."
-    content = documents.read_form(path, _CocoFile, hint=hint)
+    content = documents.check_form(documents.read_json(path, hint=hint), _CocoFile, str(path), hint=hint)
     names = {category.id: category.name.lower() for category in content.categories}
     images = sorted(content.images, key=lambda image: image.file_name)
     of_image: dict[int, list[_Annotation]] = {}

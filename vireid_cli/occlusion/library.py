@@ -7,7 +7,6 @@ occurs in a test image. The library's hash covers records and pixels.
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -19,14 +18,12 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from vireid_cli import documents, reading
 from vireid_cli.errors import DataError, UsageError
-from vireid_cli.files import read_json, write_bytes, write_json
+from vireid_cli.files import read_json, write_bytes, write_sealed
 from vireid_cli.occlusion.categories import CATEGORIES, SIZE_RANGE
 
 Pool = Literal["train", "test"]
 INDEX = "library.json"
 VERSION = 1
-SEAL = "sha256"
-"""Key of the hash over the other keys of the index."""
 
 TEST_EVERY = 5
 """Every fifth source image belongs to the test pool: a split of 80/20."""
@@ -135,14 +132,8 @@ def write_library(folder: Path, name: str, occluders: list[tuple[Occluder, np.nd
         row = asdict(record) | {"pool": pool_of[record.source], "sha256": hashlib.sha256(png).hexdigest()}
         rows.append(row)
     content = {"format": "vireid-occluders", "version": VERSION, "name": name, "occluders": rows}
-    write_json(folder / INDEX, {**content, SEAL: _seal(content)})
+    write_sealed(folder / INDEX, content)
     return read_library(folder)
-
-
-def _seal(content: dict[str, Any]) -> str:
-    """SHA-256 over the index without its hash, independent of the order of keys."""
-    other = {key: value for key, value in content.items() if key != SEAL}
-    return hashlib.sha256(json.dumps(other, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
 
 
 class _Row(BaseModel):
@@ -185,12 +176,9 @@ def read_library(folder: Path) -> Library:
             f"{folder / INDEX} is not of version {VERSION}.",
             "Build the library again: vireid prepare occluders",
         )
-    if SEAL in content and content[SEAL] != _seal(content):
-        raise DataError(
-            f"{folder / INDEX} does not match its hash: it is damaged or edited.",
-            "Build the library again.",
-        )
-    documents.check_form(content, _Index, str(folder / INDEX), hint="Build the library again.")
+    again = "Build the library again."
+    documents.check_form(content, _Index, str(folder / INDEX), hint=again)
+    documents.check_seal(content, str(folder / INDEX), hint=again)
     total = hashlib.sha256()
     occluders, cutouts = [], []
     for row in content["occluders"]:
@@ -198,7 +186,7 @@ def read_library(folder: Path) -> Library:
         cutouts.append(_pixels(folder / f"{record.name}.png", record.sha256))
         occluders.append(record)
         total.update(f"{sorted(row.items())}\n".encode())
-    sealed = SEAL in content
+    sealed = documents.SEAL in content
     return Library(content["name"], tuple(occluders), tuple(cutouts), total.hexdigest(), sealed)
 
 

@@ -30,6 +30,10 @@ CLOSE = 1e-6
 """Largest difference between the mAP of trial 0 in ``ranking.npz`` and in ``metrics.json``."""
 
 
+OWNED = (schema.METRICS, schema.RANKING, schema.EMBEDDINGS)
+"""Names of the files of an evaluation."""
+
+
 @dataclass(frozen=True, slots=True)
 class StoredEvaluation:
     """A stored evaluation.
@@ -160,9 +164,12 @@ def _read_metrics(path: Path, hint: str) -> schema.EvaluationFile:
 
 
 def stored_names(home: Path) -> list[str]:
-    """List the names of the evaluations in ``<run>/evaluation``, sorted."""
+    """List the names of the evaluations in ``<run>/evaluation``, sorted.
+
+    A folder that holds arrays without metrics is listed too: reading it raises an error.
+    """
     names = set()
-    for path in home.glob(f"*/{schema.METRICS}"):
+    for path in (path for file in OWNED for path in home.glob(f"*/{file}")):
         if not folders.is_part(path.parent):
             names.add(path.parent.name)
         elif path.parent.suffix == ".new":
@@ -184,12 +191,11 @@ def write_evaluation(folder: Path, content: schema.EvaluationFile, arrays: Mappi
         DataError: The folder can't be written; the old evaluation is unchanged.
     """
     identifier = content["identifier"] = identify(content, arrays)
-    owned = (schema.METRICS, schema.RANKING, schema.EMBEDDINGS)
-    with folders.replacing(folder, schema.METRICS, owned) as fresh:
+    with folders.replacing(folder, schema.METRICS, OWNED) as fresh:
         for file, named in arrays.items():
             compress = file != schema.EMBEDDINGS
             files.write_npz(fresh / file, compress, **named, **{IDENTIFIER: np.array(identifier)})
-        files.write_json(fresh / schema.METRICS, content)
+        files.write_sealed(fresh / schema.METRICS, content)
 
 
 def amend_evaluation(folder: Path, content: schema.EvaluationFile) -> None:
@@ -202,7 +208,7 @@ def amend_evaluation(folder: Path, content: schema.EvaluationFile) -> None:
         current = _read_metrics(folder / schema.METRICS, "")
         if current.get(IDENTIFIER) != content.get(IDENTIFIER):
             raise DataError(f"another process has evaluated {folder} again.", "Compare the runs again.")
-        files.write_json(folder / schema.METRICS, content)
+        files.write_sealed(folder / schema.METRICS, content)
 
 
 @contextmanager

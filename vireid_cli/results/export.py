@@ -59,7 +59,7 @@ def records_in(folder: Path) -> list[Path]:
 
 def write_record(folder: Path, record: ExportRecord) -> Path:
     """Write the record of an export. Raises ``DataError`` if it can't be written."""
-    return files.write_json(record_path(folder, record.layout), record.model_dump())
+    return files.write_sealed(record_path(folder, record.layout), record.model_dump())
 
 
 def read_export(path: Path) -> ExportRecord:

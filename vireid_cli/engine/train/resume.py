@@ -45,7 +45,7 @@ def record_numerics(run: RunFolder, session: Session, at: Position) -> None:
         pairs = ", ".join(f"{key} {value} (was {environment.get(key)})" for key, value in changed.items())
         session.reporter.warn(f"resuming with different {pairs}: results will not be bit-identical")
         resumed = [*environment.get("resumed", []), {"global_step": at.global_step, **changed}]
-        files.write_json(run.folder / schema.ENVIRONMENT, {**environment, "resumed": resumed})
+        files.write_sealed(run.folder / schema.ENVIRONMENT, {**environment, "resumed": resumed})
 
 
 def resume(run: RunFolder, session: Session) -> RunFolder:

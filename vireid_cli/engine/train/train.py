@@ -43,7 +43,7 @@ def train(recipe: Recipe, session: Session) -> RunFolder:
     run = runs.create(recipe.name, recipe.data.dataset, runs=session.runs_dir)
     tokens = images.identity_hashes(start.identities)
     environment = environment_of(recipe, session, images, network, tokens, start.source)
-    files.write_json(run.folder / schema.ENVIRONMENT, environment)
+    files.write_sealed(run.folder / schema.ENVIRONMENT, environment)
     files.write_text(run.recipe_file, dump(recipe))  # last: it marks the folder as a run
     runs.name_latest(run)
     announce(recipe, session, images, network)
