@@ -19,7 +19,7 @@ from vireid_cli.errors import Interrupted
 def test_the_system_s_refusal_is_said_without_a_traceback(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], number: int
 ) -> None:
-    def refuse() -> None:
+    def refuse(**options: object) -> None:
         raise OSError(number, os.strerror(number), "place/file")
 
     monkeypatch.setattr(main, "app", refuse)
@@ -46,7 +46,7 @@ def test_the_system_s_refusal_is_said_without_a_traceback(
 def test_too_little_memory_is_said(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], error: Exception
 ) -> None:
-    def short() -> None:
+    def short(**options: object) -> None:
         raise error
 
     monkeypatch.setattr(main, "app", short)
@@ -73,12 +73,29 @@ def test_a_limit_of_the_address_space_ends_in_words() -> None:
 
 
 def test_a_mistake_of_ours_keeps_its_traceback(monkeypatch: pytest.MonkeyPatch) -> None:
-    def wrong() -> None:
+    def wrong(**options: object) -> None:
         raise OSError("not from the system")
 
     monkeypatch.setattr(main, "app", wrong)
     with pytest.raises(OSError, match="not from the system"):
         main.main()
+
+
+@pytest.mark.parametrize("step", ["_prepare_streams", "app", "_finish"])
+def test_an_interruption_outside_a_command_has_no_traceback(
+    step: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Ctrl-C or SIGTERM while the command line is built, or while it ends."""
+
+    def interrupted(**options: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(main, step, interrupted)
+    monkeypatch.setattr("sys.argv", ["vireid", "--version"])
+    with pytest.raises(SystemExit) as left:
+        main.main()
+    assert left.value.code == 130
+    assert capsys.readouterr().err.startswith("interrupted: stopped.")
 
 
 def test_an_interruption_is_said(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:

@@ -16,7 +16,7 @@ from vireid_cli.engine.evaluate import evaluate
 from vireid_cli.engine.evaluate.result import EvaluateOptions
 from vireid_cli.engine.runtime import Runtime
 from vireid_cli.errors import DataError, RecipeError
-from vireid_cli.files import read_json, write_json
+from vireid_cli.files import read_json, write_sealed
 from vireid_cli.lock import locked
 from vireid_cli.recipe.study import Row, Start, Study
 from vireid_cli.results.run import RunFolder
@@ -95,7 +95,7 @@ def test_what_is_evaluated_is_not_evaluated_again(
     content = read_json(folder / "metrics.json")
     for key, other in (("checkpoint", "last (epoch 1 of 2)"), ("data", "another"), ("trials", 9)):
         changed = {**content, "fingerprint": {**content["fingerprint"], key: other}}
-        write_json(folder / "metrics.json", changed)
+        write_sealed(folder / "metrics.json", changed)
         again(len(measured) + 1)
     (folder / "metrics.json").write_text("{")
     again(6)
@@ -112,7 +112,7 @@ def test_a_run_on_other_data_is_not_taken(sysu_tree: Path, tiny_recipe: Path, tm
     (first,) = (tmp_path / "runs" / "tiny").glob("tiny-*")
     environment = read_json(first / "environment.json")
     environment["data"]["fingerprint"] = "another"
-    write_json(first / "environment.json", environment)
+    write_sealed(first / "environment.json", environment)
     engine.compare(study)
     assert len(list((tmp_path / "runs" / "tiny").glob("tiny-*"))) == 2
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.data import trees
-from vireid_cli import files
+from vireid_cli import documents, files
 from vireid_cli.data.protocols.request import Request
 from vireid_cli.engine.engine import Engine
 from vireid_cli.engine.evaluate.result import EvaluateOptions
@@ -84,7 +84,7 @@ def test_all_trials_give_a_run_each_and_their_mean_a_file(tmp_path: Path, tiny_r
     assert [evaluations[0].content["protocol"] for evaluations in by_run] == ["v2i-trial1", "v2i-trial2"]
     assert mean.folder is not None
     stored = files.read_json(mean.folder / schema.METRICS)
-    assert stored == mean.content
+    assert stored == documents.sealed(mean.content)
     assert stored["runs"] == sorted(run.name for run in trained[:2])
     assert mean.folder.parents[2] == tmp_path / "runs" / "means"
     # other runs' mean lies elsewhere; the same runs in another order write the same folder again

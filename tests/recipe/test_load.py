@@ -171,6 +171,21 @@ def test_verification_rates_keep_their_names(tmp_path: Path) -> None:
         load(str(path))
 
 
+@pytest.mark.parametrize("text", ["", "\n", "# only a comment\n", "---\n", "~\n"])
+def test_an_empty_recipe_is_refused(tmp_path: Path, text: str) -> None:
+    assert "r.yaml is empty" in refusal(write(tmp_path, text))
+
+
+def test_an_unknown_key_in_a_mapping_of_set_is_named(tmp_path: Path) -> None:
+    message = refusal(write(tmp_path, "paper: x\n"), "train={epochs: 1, optimizer: {speed: 1}}")
+    assert "--set: train.optimizer.speed: unknown key" in message
+
+
+@pytest.mark.parametrize("name", ["", " ", " a", "a ", "x" * 121, "é" * 61])
+def test_a_name_that_makes_no_folder_is_refused(tmp_path: Path, name: str) -> None:
+    assert ": name: " in refusal(write(tmp_path, f"name: '{name}'\n"))
+
+
 @pytest.mark.parametrize("name", ["../evil", "a/b", ".hidden", "-x", "a\\b", "a\nb"])
 def test_a_name_that_leaves_the_runs_folder_is_refused(tmp_path: Path, name: str) -> None:
     text = refusal(write(tmp_path, f"name: {name!r}\n".replace("\\n", "\n\n")))

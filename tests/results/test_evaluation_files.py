@@ -48,7 +48,7 @@ def made(folder: Path, precision: float = 0.25) -> StoredEvaluation:
 def without_identifiers(folder: Path) -> None:
     """Rewrite an evaluation as it was before there were identifiers."""
     content = json.loads((folder / schema.METRICS).read_text())
-    del content["identifier"]
+    del content["identifier"], content["sha256"]
     files.write_json(folder / schema.METRICS, content)
     for name in (schema.RANKING, schema.EMBEDDINGS):
         with np.load(folder / name) as file:

@@ -83,8 +83,16 @@ def main() -> None:
 
     Exit codes: 0 success, 1 failure, 2 wrong use, 130 interrupted, 141 the reader of stdout is gone.
     """
-    _handle_signals()
-    _prepare_streams()
+    try:
+        _handle_signals()
+        _prepare_streams()
+        _run_and_finish()
+    except KeyboardInterrupt:  # outside the commands: at the start, at the end, or in an error's message
+        _exit_interrupted()
+
+
+def _run_and_finish() -> None:
+    """Run the command line and flush its output."""
     try:
         _run()
     except SystemExit as done:
@@ -93,6 +101,14 @@ def main() -> None:
         _finish()
         raise
     _finish()
+
+
+def _exit_interrupted() -> NoReturn:
+    """Print that the work was interrupted, and exit; a second interruption exits without the message."""
+    try:
+        _exit_with(Interrupted("stopped.", "Completed parts are kept; run the same command again."))
+    except KeyboardInterrupt:
+        sys.exit(Interrupted.exit_code)
 
 
 def _run() -> None:
@@ -108,7 +124,7 @@ def _run() -> None:
         _exit_with(memory_error(error) or VireidError(f"{place}{error.strerror}"))
     except SystemExit as done:
         if done.code == Interrupted.exit_code:  # typer turns Ctrl-C and SIGTERM into an exit
-            _exit_with(Interrupted("stopped.", "Completed parts are kept; run the same command again."))
+            _exit_interrupted()
         raise
     except Exception as error:
         shortage = memory_error(error)

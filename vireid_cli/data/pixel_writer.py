@@ -15,7 +15,7 @@ import numpy as np
 
 from vireid_cli.data.pixels import HASH_BYTES, PixelFiles, digest
 from vireid_cli.data.resize import IMPLEMENTATIONS
-from vireid_cli.files import write_json
+from vireid_cli.files import write_sealed
 
 
 class PixelWriter:
@@ -69,7 +69,7 @@ class PixelWriter:
         _reserve(self.unfinished.rows, (self.count, 2, HASH_BYTES))
         _reserve(self.unfinished.pixels, (self.count, *self.files.size, 3))
         content = {"done": False, "fingerprint": self.fingerprint, "resize": self.method}
-        write_json(self.unfinished.info, content)
+        write_sealed(self.unfinished.info, content)
 
     def written(self) -> np.ndarray:
         """Indices of rows with a hash; ``intact`` checks their pixels."""
@@ -105,7 +105,7 @@ class PixelWriter:
         self.unfinished.pixels.replace(self.files.pixels)
         self.unfinished.rows.replace(self.files.rows)
         content = hashlib.sha256(self.files.rows.read_bytes()).hexdigest()
-        write_json(
+        write_sealed(
             self.files.info,
             {
                 "done": True,

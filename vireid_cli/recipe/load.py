@@ -7,7 +7,7 @@ method's options, before any access to data or a device.
 from __future__ import annotations
 
 import difflib
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -100,8 +100,10 @@ def load(
     path = find(name)
     source = _with_parent(read_source(path), path)
     content, places = source.content, dict(source.places)
-    content.setdefault("name", path.stem)
     problems = [problem_of_flaw(flaw) for flaw in source.flaws]
+    if content.setdefault("name", path.stem) == "":
+        place = place_of(("name",), places)
+        problems.append(Problem(place, "name", "the name is empty; remove the key to use the file's name."))
     for setting in settings:
         try:
             key, value, flaws = parse_setting(setting)
@@ -242,5 +244,13 @@ def _assign(content: dict[str, Any], places: dict[KeyPath, str], key: KeyPath, v
         del places[below]
     for length in range(1, len(key)):
         places.setdefault(key[:length], "--set")
-    places[key] = "--set"
+    places.update(dict.fromkeys(_with_nested(key, value), "--set"))
     return None
+
+
+def _with_nested(key: KeyPath, value: Any) -> Iterator[KeyPath]:
+    """The key path and the paths of all keys in its value."""
+    yield key
+    if isinstance(value, dict):
+        for name, below in value.items():
+            yield from _with_nested((*key, str(name)), below)

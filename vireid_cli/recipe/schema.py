@@ -6,6 +6,7 @@ Unknown keys are refused, never ignored. The options of a method have their sche
 
 from __future__ import annotations
 
+import os
 from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, ConfigDict, Field, field_validator, model_validator
@@ -14,6 +15,9 @@ from vireid_cli.recipe.augmentation import Augment
 from vireid_cli.recipe.strict import Number, Probability, as_tuple, refuse_idle
 from vireid_cli.recipe.strict import Strict as Strict
 from vireid_cli.types import RESIZE, Resize, Size
+
+NAME_BYTES = 120
+"""Longest name of a recipe: with dataset and time it stays below a file system's limit of 255 bytes."""
 
 MOST_EPOCHS = 1_000_000
 """Largest number of epochs, and of steps per epoch."""
@@ -272,6 +276,11 @@ class Recipe(Strict):
         if name.startswith((".", "-")) or any(c in r'/\:*?"<>|' or not c.isprintable() for c in name):
             raise ValueError(
                 "the name is part of a folder name: it can't contain / \\ : * ? \" < > | or begin with . or -"
+            )
+        if name != name.strip() or len(os.fsencode(name)) > NAME_BYTES:
+            raise ValueError(
+                f"a name begins the run folder's: at most {NAME_BYTES} bytes, no blank at its beginning "
+                "or end"
             )
         return name
 

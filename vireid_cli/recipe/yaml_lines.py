@@ -120,7 +120,10 @@ def parse_source(text: str, origin: str) -> RecipeSource:
     """Parse YAML text; see ``read_source``."""
     root, content, flaws = _parse(text, origin)
     if root is None or content is None:
-        return RecipeSource(origin, {})
+        raise RecipeError(
+            f"{origin} is empty; at least one key is needed.",
+            "Write one, for example 'extends: baseline.yaml'.",
+        )
     if not isinstance(content, dict):
         kind = "a list" if isinstance(content, list) else "a single value"
         raise RecipeError(f"{origin}:1: expected a mapping of keys, not {kind}.")

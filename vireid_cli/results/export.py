@@ -13,7 +13,7 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from vireid_cli import files, reading
+from vireid_cli import documents, files, reading
 from vireid_cli.errors import DataError
 
 _BLOCK = 1 << 20
@@ -70,11 +70,13 @@ def read_export(path: Path) -> ExportRecord:
     """
     hint = "Export again: vireid export onnx"
     try:
-        record = ExportRecord.model_validate(files.read_json(path, hint))
+        content = files.read_json(path, hint)
+        record = ExportRecord.model_validate(content)
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
         key = ".".join(str(part) for part in first["loc"])
         raise DataError(f"{path}: {key}: {first['msg']}.", hint) from error
+    documents.check_seal(content, str(path), hint=hint)
     for name, digest in record.files.items():
         if Path(name).name != name:
             raise DataError(f"{path}: '{name}' is not a file name.", hint)

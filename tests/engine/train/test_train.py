@@ -12,6 +12,7 @@ import pytest
 import torch
 
 from tests.conftest import Listener
+from vireid_cli import files
 from vireid_cli.engine import checkpoint as checkpoints
 from vireid_cli.engine.export import export_backbone
 from vireid_cli.engine.network import load_recipe
@@ -180,7 +181,7 @@ def test_resume_refuses_other_data(
     run = RunFolder(next(tmp_path.glob("tiny-*")))
     environment = run.environment()
     environment["data"]["fingerprint"] = "0" * 64
-    (run.folder / "environment.json").write_text(json.dumps(environment))
+    files.write_sealed(run.folder / "environment.json", environment)
     with pytest.raises(UsageError, match="has changed since"):
         resume(run, Session(CPU, Reporter(), sysu_tree, tmp_path))
 

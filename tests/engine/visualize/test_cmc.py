@@ -36,7 +36,7 @@ def as_version_1(run: RunFolder) -> None:
     folder = run.evaluation(PROTOCOL)
     content = json.loads((folder / schema.METRICS).read_text())
     content["version"] = 1
-    del content["chance_cmc"], content["identifier"]
+    del content["chance_cmc"], content["identifier"], content["sha256"]
     files.write_json(folder / schema.METRICS, content)
     for name, kept in ((schema.RANKING, schema.RANKING_ARRAYS), (schema.EMBEDDINGS, schema.EMBEDDING_ARRAYS)):
         with np.load(folder / name) as file:

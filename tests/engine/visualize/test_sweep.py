@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -91,7 +92,7 @@ def test_a_weight_with_its_seeds_from_one_folder(
 def test_runs_that_are_not_evaluated_are_left_out_and_named(
     engine: Engine, swept: list[RunFolder], figures: list[tuple[Any, ...]], tmp_path: Path, listener: Listener
 ) -> None:
-    (swept[3].evaluation(PROTOCOL) / "metrics.json").unlink()
+    shutil.rmtree(swept[3].evaluation(PROTOCOL))
     draw(engine, tmp_path / "runs", key="cnm.weight")
     assert figures[0][1] == [0.1, 0.5]
     assert f"skipping 1 of 5 runs without evaluation {PROTOCOL}, first fdnm-weight-2.0-0" in listener.lines
