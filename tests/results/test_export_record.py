@@ -46,6 +46,13 @@ def test_a_file_of_another_export_is_noticed(record: Path) -> None:
         read_export(record)
 
 
+def test_a_changed_number_of_the_record_is_noticed(record: Path) -> None:
+    content = json.loads(record.read_text())
+    record.write_text(json.dumps({**content, "opset": content["opset"] + 1}))
+    with pytest.raises(DataError, match="does not match its hash"):
+        read_export(record)
+
+
 @pytest.mark.parametrize(
     ("change", "words"),
     [

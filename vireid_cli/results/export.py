@@ -76,12 +76,12 @@ def read_export(path: Path) -> ExportRecord:
         first = error.errors(include_url=False)[0]
         key = ".".join(str(part) for part in first["loc"])
         raise DataError(f"{path}: {key}: {first['msg']}.", hint) from error
-    documents.check_seal(content, str(path), hint=hint)
     for name, digest in record.files.items():
         if Path(name).name != name:
             raise DataError(f"{path}: '{name}' is not a file name.", hint)
         if file_hash(path.parent / name, hint) != digest:
             raise DataError(f"{path.parent / name} does not match its hash in {path.name}.", hint)
+    documents.check_seal(content, str(path), hint=hint)
     return record
 
 

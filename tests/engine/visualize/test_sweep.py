@@ -97,7 +97,7 @@ def test_runs_that_are_not_evaluated_are_left_out_and_named(
     assert figures[0][1] == [0.1, 0.5]
     assert f"skipping 1 of 5 runs without evaluation {PROTOCOL}, first fdnm-weight-2.0-0" in listener.lines
     for run in swept:
-        (run.evaluation(PROTOCOL) / "metrics.json").unlink(missing_ok=True)
+        shutil.rmtree(run.evaluation(PROTOCOL), ignore_errors=True)
     with pytest.raises(UsageError, match=r"None of the 5 runs(.|\n)*vireid evaluate"):
         draw(engine, tmp_path / "runs")
 
