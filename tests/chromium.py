@@ -17,7 +17,7 @@ PATIENCE = 180.0
 
 
 def missing() -> str:
-    """What a browser test lacks here, and how to get it; empty: nothing."""
+    """The missing requirement of a browser test and its remedy; empty if nothing is missing."""
     if importlib.util.find_spec("playwright") is None:
         return "no Playwright here: pip install 'vireid[dev]'"
     return "" if program() else "no Chromium here: apt-get install chromium (Debian, Ubuntu)"
@@ -96,10 +96,10 @@ class Chromium:
             raise RuntimeError(f"{script}: {answer['exceptionDetails']}")
         return answer["result"].get("value")
 
-    def wait(self, script: str, again: Callable[[], object] = lambda: None) -> None:
+    def wait(self, script: str, repeated: Callable[[], object] = lambda: None) -> None:
         """Wait until an expression is true, doing something again before each look."""
         left = PATIENCE
-        while again() is not None or not self.run(script):
+        while repeated() is not None or not self.run(script):
             if left <= 0:
                 raise TimeoutError(script)
             self._page.wait_for_timeout(20)

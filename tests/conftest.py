@@ -51,7 +51,7 @@ def write_sysu_tree(root: Path, images: int = 3, size: tuple[int, int] = (64, 32
 
 @pytest.fixture(scope="session")
 def sysu_tree(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A data directory whose SYSU-MM01 holds twelve people; don't write into it."""
+    """A data directory with a SYSU-MM01 of twelve people; tests must not write into it."""
     data = tmp_path_factory.mktemp("data")
     write_sysu_tree(data / "SYSU-MM01")
     return data
@@ -87,20 +87,20 @@ class Listener(Reporter):
     """Keeps everything that the engine reports.
 
     Attributes:
-        said: Lines of information.
+        infos: Lines of information.
         warnings: Warnings.
         lines: Both, in their order.
         jobs: (done, total) of each job, as last reported.
     """
 
     def __init__(self) -> None:
-        self.said: list[str] = []
+        self.infos: list[str] = []
         self.warnings: list[str] = []
         self.lines: list[str] = []
         self.jobs: dict[str, tuple[int, int]] = {}
 
     def info(self, text: str) -> None:
-        self.said.append(text)
+        self.infos.append(text)
         self.lines.append(text)
 
     def warn(self, text: str) -> None:

@@ -1,4 +1,4 @@
-"""The shipped trunk: found in the package, checked by its hash, explained where it does not fit."""
+"""The shipped trunk: part of the package, checked by its hash, refused with a reason if it does not fit."""
 
 from __future__ import annotations
 

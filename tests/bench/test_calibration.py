@@ -96,8 +96,8 @@ def test_materials_follow_the_dials_and_the_version_of_the_tree(tmp_path: Path) 
 
 
 def test_subject_names_the_tree_and_its_version(tree: Path) -> None:
-    found = measure("calibration", Session.choose("cpu", data_dir=tree.parent), root=tree)
-    assert found["version"] == 2
-    assert found["rendered"]
-    assert 0 < found["inside"] <= found["ranges"]
-    assert all(row["inside"] in (True, False, None) for row in found["rows"])
+    result = measure("calibration", Session.choose("cpu", data_dir=tree.parent), root=tree)
+    assert result["version"] == 2
+    assert result["rendered"]
+    assert 0 < result["inside"] <= result["ranges"]
+    assert all(row["inside"] in (True, False, None) for row in result["rows"])

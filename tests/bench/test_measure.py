@@ -1,4 +1,4 @@
-"""Benchmarks measure what they say and carry the machine; no time is asserted."""
+"""Benchmarks run the named work and record the machine; no time is asserted."""
 
 from __future__ import annotations
 
@@ -53,30 +53,30 @@ def test_interleaved_runs_in_turn_after_a_warm_up() -> None:
     ],
 )
 def test_every_subject(engine: Engine, subject: str, options: dict[str, object], keys: set[str]) -> None:
-    found = measure(subject, engine.session, **options)
-    assert keys <= found.keys()
-    assert all(found[key] > 0 for key in keys)
-    assert {"device", "torch", "vireid", "commit", "threads"} <= found.keys()
+    result = measure(subject, engine.session, **options)
+    assert keys <= result.keys()
+    assert all(result[key] > 0 for key in keys)
+    assert {"device", "torch", "vireid", "commit", "threads"} <= result.keys()
 
 
 def test_both_evaluators_agree(engine: Engine) -> None:
-    found = measure("evaluate", engine.session, shapes=["90x70", "60x60"], repeats=1)
+    result = measure("evaluate", engine.session, shapes=["90x70", "60x60"], repeats=1)
     for shape in ("90x70", "60x60"):
-        assert found[shape]["times_faster"] > 0
-        assert max(v for k, v in found[shape].items() if k.endswith("_difference")) < 1e-12
+        assert result[shape]["times_faster"] > 0
+        assert max(v for k, v in result[shape].items() if k.endswith("_difference")) < 1e-12
 
 
 def test_a_streamed_gallery_has_queries_with_matches(engine: Engine) -> None:
-    found = measure("gallery", engine.session, images=800, queries=60, width=8)
-    assert [row["gallery"] for row in found["sizes"]] == [200, 400, 800]
-    assert all(row["valid_queries"] > 50 for row in found["sizes"])
-    assert found["sizes"][0]["mAP"] > found["sizes"][2]["mAP"]
+    result = measure("gallery", engine.session, images=800, queries=60, width=8)
+    assert [row["gallery"] for row in result["sizes"]] == [200, 400, 800]
+    assert all(row["valid_queries"] > 50 for row in result["sizes"])
+    assert result["sizes"][0]["mAP"] > result["sizes"][2]["mAP"]
 
 
 def test_spectra_over_shapes_and_layouts(engine: Engine) -> None:
-    found = measure("spectra", engine.session, shapes=["4x6x5", "2x8x8"], images=2, repeats=1)
+    result = measure("spectra", engine.session, shapes=["4x6x5", "2x8x8"], images=2, repeats=1)
     for row in ("4x6x5 contiguous", "4x6x5 channels_last", "2x8x8 contiguous"):
-        assert min(found[row][key] for key in ("field_seconds", "products", "rfft2")) > 0
+        assert min(result[row][key] for key in ("field_seconds", "products", "rfft2")) > 0
 
 
 def test_forms_of_the_edit_that_is_timed_agree() -> None:
@@ -86,18 +86,18 @@ def test_forms_of_the_edit_that_is_timed_agree() -> None:
         torch.testing.assert_close(half_spectrum_edit(kind)(maps), expected)
 
 
-def test_steps_count_what_is_added(engine: Engine) -> None:
+def test_steps_count_added_operations(engine: Engine) -> None:
     settings = [*SMALL, "backbone.name=resnet18", "backbone.weights=none"]
     names = ["fdnm-global-local", "fdnm-agp", "fdnm"]
-    found = measure("steps", engine.session, recipes=names, settings=settings, repeats=1)
-    assert 0 < found["fdnm-agp"]["more_macs"] < found["fdnm"]["more_macs"]
-    assert "time_over_macs" not in found["fdnm-global-local"]
+    result = measure("steps", engine.session, recipes=names, settings=settings, repeats=1)
+    assert 0 < result["fdnm-agp"]["more_macs"] < result["fdnm"]["more_macs"]
+    assert "time_over_macs" not in result["fdnm-global-local"]
 
 
 def test_steps_of_a_method_with_a_second_view(engine: Engine) -> None:
     settings = [*SMALL, "backbone.name=resnet18", "backbone.weights=none"]
-    found = measure("steps", engine.session, recipes=["agw", "caj"], settings=settings, repeats=1)
-    assert found["caj"]["more_macs"] > 0
+    result = measure("steps", engine.session, recipes=["agw", "caj"], settings=settings, repeats=1)
+    assert result["caj"]["more_macs"] > 0
 
 
 def test_unknown_subject(engine: Engine) -> None:
@@ -105,12 +105,12 @@ def test_unknown_subject(engine: Engine) -> None:
         measure("speed", engine.session)
 
 
-def test_scan_is_compared_with_what_computes_the_same(engine: Engine) -> None:
+def test_scan_is_compared_with_the_same_computation(engine: Engine) -> None:
     scan = measure("scan", engine.session, batch=2, length=12, channels=4, state=3, repeats=1)
     assert max(scan["largest_error"], scan["largest_error_of_loop"]) < 1e-5
 
 
-def test_transport_is_compared_with_what_computes_the_same(engine: Engine) -> None:
+def test_transport_is_compared_with_the_same_computation(engine: Engine) -> None:
     pytest.importorskip("ot")
     plan = measure("transport", engine.session, shape="2x8x8", epsilon=0.05, iterations=20, repeats=1)
     assert plan["largest_mass_elsewhere"] < 1e-4

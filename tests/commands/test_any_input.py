@@ -55,11 +55,11 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def ends_well(vireid: Command, *words: object) -> None:
-    said = vireid(*words)
-    assert said.code in (0, 1, 2)
-    assert said.code == 0 or "error" in said.err.lower()
-    assert "\x1b" not in said.err
-    assert "object at 0x" not in said.err
+    result = vireid(*words)
+    assert result.code in (0, 1, 2)
+    assert result.code == 0 or "error" in result.err.lower()
+    assert "\x1b" not in result.err
+    assert "object at 0x" not in result.err
 
 
 @settings(FUZZ, max_examples=25)

@@ -13,9 +13,9 @@ from tests.conftest import Command
 TRAIN = ("train", "--recipe", "tiny.yaml", "--set", "train.epochs=1", "--set", "train.steps_per_epoch=1")
 
 
-def written(said: Any) -> Path:
-    assert said.code == 0, said.err
-    return Path(said.out.split("wrote ")[1].splitlines()[0])
+def written(message: Any) -> Path:
+    assert message.code == 0, message.err
+    return Path(message.out.split("wrote ")[1].splitlines()[0])
 
 
 def test_one_run_and_two(vireid: Command, place: Path) -> None:
@@ -23,8 +23,8 @@ def test_one_run_and_two(vireid: Command, place: Path) -> None:
     alone = written(vireid("visualize", "attention", "--ids", 2, "--steps", 2, "--format", "svg"))
     assert alone == first / "figures" / "attention.svg"
     content = alone.read_bytes()
-    again = vireid("visualize", "attention", first, "--ids", 2, "--steps", 2, "--out", "again.svg")
-    assert written(again).read_bytes() == content
+    repeated = vireid("visualize", "attention", first, "--ids", 2, "--steps", 2, "--out", "again.svg")
+    assert written(repeated).read_bytes() == content
     named = ("--pid", 12, "--pid", 3, "--steps", 2, "--out", "named.svg")
     assert written(vireid("visualize", "attention", *named)).read_bytes() != content
 
@@ -51,23 +51,23 @@ def test_one_run_and_two(vireid: Command, place: Path) -> None:
     assert "checkpoint" in bare.err
 
 
-def test_people_that_were_trained_on_are_said(vireid: Command, place: Path) -> None:
+def test_training_identities_cause_a_warning(vireid: Command, place: Path) -> None:
     from vireid_cli.data.identity import find_people
     from vireid_cli.engine.session import data_folder
 
     run = written(vireid(*TRAIN))
     records = find_people("sysu", data_folder()).records
     trained = records.pids[records.splits == "train"].min()
-    said = vireid("visualize", "attention", "--pid", trained, "--steps", 1, "--out", "seen.svg")
-    assert written(said).name == "seen.svg"
-    assert f"{run.name} was trained on pid {trained}: marked in the figure" in " ".join(said.err.split())
+    result = vireid("visualize", "attention", "--pid", trained, "--steps", 1, "--out", "seen.svg")
+    assert written(result).name == "seen.svg"
+    assert f"{run.name} was trained on pid {trained}: marked in the figure" in " ".join(result.err.split())
     fresh = vireid("visualize", "attention", "--ids", 1, "--steps", 1, "--out", "fresh.svg")
     assert written(fresh).name == "fresh.svg"
     assert "trained on" not in fresh.err
 
 
 @pytest.mark.parametrize("words", [("attention",), ("attention", "nowhere")])
-def test_without_a_run_it_says_so(vireid: Command, place: Path, words: tuple[str, ...]) -> None:
+def test_without_a_run_the_error_says_so(vireid: Command, place: Path, words: tuple[str, ...]) -> None:
     result = vireid("visualize", *words)
     assert result.code == 2
     assert "run" in result.err

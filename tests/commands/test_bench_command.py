@@ -1,4 +1,4 @@
-"""``vireid bench`` where it is stopped."""
+"""``vireid bench`` when it is stopped."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ def test_an_interrupted_benchmark_promises_nothing(vireid: Command, monkeypatch:
         raise KeyboardInterrupt
 
     monkeypatch.setattr("vireid_cli.bench.measure.measure", stop)
-    said = vireid("bench", "sampler")
-    assert said.code == 130
-    assert "benchmarks keep no partial results" in said.err
-    assert "Completed parts are kept" not in said.err
+    result = vireid("bench", "sampler")
+    assert result.code == 130
+    assert "benchmarks keep no partial results" in result.err
+    assert "Completed parts are kept" not in result.err

@@ -20,8 +20,8 @@ def code_of(words: list[str], monkeypatch: pytest.MonkeyPatch) -> int:
 
 def test_json_and_table(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     assert code_of(["evaluate", "--cost", "--recipe", "sfcl-base", *SMALL, "--json"], monkeypatch) == 0
-    found = json.loads(capsys.readouterr().out)
-    assert found["parameters_without_classifier"] == 23_550_351
+    result = json.loads(capsys.readouterr().out)
+    assert result["parameters_without_classifier"] == 23_550_351
     monkeypatch.setenv("COLUMNS", "200")
     assert code_of(["evaluate", "--cost", "--recipe", "sfcl-base", *SMALL], monkeypatch) == 0
     shown = capsys.readouterr().out
@@ -39,5 +39,7 @@ def test_json_and_table(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureF
         ["--cost", "--recipe", "no-such-recipe"],
     ],
 )
-def test_what_does_not_go_together(words: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_options_that_exclude_each_other_are_refused(
+    words: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
     assert code_of(["evaluate", *words], monkeypatch) == 2

@@ -1,4 +1,4 @@
-"""Figures of embeddings through the command line: what they write, and what they say where they can't."""
+"""Figures of embeddings through the command line: written files and errors."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def test_figures_of_several_runs(vireid: Command, runs: Path) -> None:
 
 @pytest.mark.parametrize("figure", ["distances", "tsne"])
 @pytest.mark.parametrize(
-    ("words", "said"),
+    ("words", "message"),
     [
         (("nothing",), "There is no run 'nothing'"),
         (("bare",), "has not been evaluated. Run: vireid evaluate"),
@@ -54,16 +54,16 @@ def test_figures_of_several_runs(vireid: Command, runs: Path) -> None:
         (("one",) * 7, "needs 1 to 6 runs, not 7"),
     ],
 )
-def test_what_can_not_be_drawn_exits_with_two(
-    vireid: Command, runs: Path, figure: str, words: tuple[str, ...], said: str
+def test_runs_that_cannot_be_drawn_exit_with_two(
+    vireid: Command, runs: Path, figure: str, words: tuple[str, ...], message: str
 ) -> None:
     result = vireid("visualize", figure, *words)
     assert result.code == 2
-    assert said in result.err.replace("\n", " ")
+    assert message in result.err.replace("\n", " ")
     assert not result.out
 
 
-def test_without_a_run_it_says_how_to_get_one(vireid: Command, place: Path) -> None:
+def test_without_a_run_the_error_names_the_command(vireid: Command, place: Path) -> None:
     for figure in ("distances", "tsne"):
         result = vireid("visualize", figure)
         assert result.code == 2

@@ -46,10 +46,10 @@ def test_a_run_in_every_way(
         "evaluate", "--features", folder / "embeddings.npz", "--dataset", "sysu", "--json", *ways[:2]
     )
     assert code == 0, err
-    again = json.loads(out)
-    assert again["metrics"]["mAP"]["mean"] == pytest.approx(content["metrics"]["mAP"]["mean"], abs=1e-6)
-    assert again["per_trial"]["rank1"] == pytest.approx(content["per_trial"]["rank1"], abs=1e-6)
-    assert again["trials"] == 2
+    repeated = json.loads(out)
+    assert repeated["metrics"]["mAP"]["mean"] == pytest.approx(content["metrics"]["mAP"]["mean"], abs=1e-6)
+    assert repeated["per_trial"]["rank1"] == pytest.approx(content["per_trial"]["rank1"], abs=1e-6)
+    assert repeated["trials"] == 2
 
     code, out, err = vireid("evaluate", runs[0], *how, "--against", runs[1], "--json")
     assert code == 0, err
@@ -59,15 +59,15 @@ def test_a_run_in_every_way(
 
     code, out, err = vireid("evaluate", *runs, *how, "--json")
     assert code == 0, err
-    found = json.loads(out)
-    assert [e["protocol"] for e in found] == ["all-single-seeded"] * 2 + ["all-single-seeded-mean"]
-    assert found[2]["models"] == 2
-    assert found[2]["runs"] == sorted(run.name for run in runs)
+    result = json.loads(out)
+    assert [e["protocol"] for e in result] == ["all-single-seeded"] * 2 + ["all-single-seeded-mean"]
+    assert result[2]["models"] == 2
+    assert result[2]["runs"] == sorted(run.name for run in runs)
     [stored] = (tmp_path / "runs" / "means").glob("*/evaluation/all-single-seeded-mean/metrics.json")
-    assert json.loads(stored.read_text()) == found[2]
+    assert json.loads(stored.read_text()) == result[2]
     code, out, err = vireid("results", stored.parents[2].name, "--json")
     assert code == 0, err
-    assert json.loads(out) == {"all-single-seeded-mean": found[2]}
+    assert json.loads(out) == {"all-single-seeded-mean": result[2]}
 
     code, out, err = vireid("evaluate", runs[0], "--explain", "--mode", "indoor")
     assert "visible cameras 1, 2" in out
@@ -75,7 +75,7 @@ def test_a_run_in_every_way(
 
 
 @pytest.mark.parametrize(
-    ("words", "said"),
+    ("words", "message"),
     [
         (("--dataset", "sysu"), "cameras 1, 2, 4, 5"),
         (("--dataset", "sysu", "--protocol", "official"), "rand_perm_cam.mat"),
@@ -92,10 +92,10 @@ def test_a_run_in_every_way(
         (("--dataset", "folder"), "A folder of your own"),
     ],
 )
-def test_rules_in_plain_words(vireid: Command, words: tuple[str, ...], said: str) -> None:
+def test_rules_in_plain_words(vireid: Command, words: tuple[str, ...], message: str) -> None:
     code, out, err = vireid("evaluate", "--explain", *words)
     assert code == 0, err
-    assert said in out
+    assert message in out
 
 
 @pytest.mark.parametrize(
@@ -118,7 +118,7 @@ def test_rules_of_settings_that_are_another_dataset_s(
 
 
 @pytest.mark.parametrize(
-    ("words", "said"),
+    ("words", "message"),
     [
         (
             ("--features", GOLDEN / "sysu_small_unique.npz", "--dataset", "sysu", "--mode", "all"),
@@ -143,10 +143,10 @@ def test_rules_of_settings_that_are_another_dataset_s(
         (("--cost", "--breakdown"), "remove the options of an evaluation"),
     ],
 )
-def test_wrong_use(vireid: Command, words: tuple[object, ...], said: str) -> None:
+def test_wrong_use(vireid: Command, words: tuple[object, ...], message: str) -> None:
     code, _, err = vireid("evaluate", *words)
     assert code == 2
-    assert said in err.replace("\n", " ")
+    assert message in err.replace("\n", " ")
 
 
 def test_two_files_are_compared(vireid: Command) -> None:

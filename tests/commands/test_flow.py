@@ -49,9 +49,9 @@ def test_prepare_to_export(vireid: Command, place: Path) -> None:
     assert exported.code == 0, exported.err
     difference = float(re.search(r"PyTorch (\S+)", exported.out)[1])  # type: ignore[index]
     assert difference < 1e-4
-    told = vireid("results")
-    assert "embed.onnx" in told.out
-    assert "all-multi-seeded" in told.out
+    result = vireid("results")
+    assert "embed.onnx" in result.out
+    assert "all-multi-seeded" in result.out
     assert json.loads(vireid("results", "--json").out).keys() >= {"all-single-seeded"}
     verified = vireid("prepare", "sysu", "--verify")
     assert verified.code == 1, "these are not as many images as SYSU-MM01 has"
@@ -92,9 +92,9 @@ def test_evaluating_on_training_identities_is_refused(vireid: Command, place: Pa
 
 def test_somebody_elses_features(vireid: Command, tmp_path: Path) -> None:
     file = GOLDEN / "sysu_all_single.npz"
-    said = vireid("evaluate", "--features", file, "--dataset", "sysu", "--json")
-    assert said.code == 0, said.err
-    content = json.loads(said.out)
+    result = vireid("evaluate", "--features", file, "--dataset", "sysu", "--json")
+    assert result.code == 0, result.err
+    content = json.loads(result.out)
     with np.load(file) as golden:
         assert content["metrics"]["mAP"]["mean"] == pytest.approx(float(golden["mAP"]), abs=1e-9)
         assert content["metrics"]["mINP"]["mean"] == pytest.approx(float(golden["mINP"]), abs=1e-9)
@@ -103,7 +103,7 @@ def test_somebody_elses_features(vireid: Command, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("words", "said"),
+    ("words", "message"),
     [
         (("train",), "--recipe is missing"),
         (("train", "--recipe", "nothing-like-it"), "There is no recipe"),
@@ -131,13 +131,13 @@ def test_somebody_elses_features(vireid: Command, tmp_path: Path) -> None:
         (("results",), "no run yet"),
     ],
 )
-def test_wrong_use_exits_with_two(vireid: Command, place: Path, words: tuple[str, ...], said: str) -> None:
+def test_wrong_use_exits_with_two(vireid: Command, place: Path, words: tuple[str, ...], message: str) -> None:
     result = vireid(*words)
     assert result.code == 2
-    assert said in result.err.replace("\n", " ")
+    assert message in result.err.replace("\n", " ")
 
 
-def test_without_data_each_command_says_what_to_do(
+def test_without_data_each_command_names_the_next_step(
     vireid: Command, place: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("VIREID_DATA", str(place / "empty"))

@@ -66,9 +66,9 @@ def test_refused_with_both_named(
     vireid: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, words: str, by: str, idle: list[str]
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    said = vireid(*words.split())
-    assert said.code == 2
-    first = " ".join(said.err.split())
+    result = vireid(*words.split())
+    assert result.code == 2
+    first = " ".join(result.err.split())
     assert by in first
     assert " no effect; remove " in first
     for option in idle:
@@ -91,25 +91,25 @@ def test_refused_with_both_named(
     ],
 )
 def test_a_setting_that_is_replaced(vireid: Command, words: str, first: str, later: str) -> None:
-    said = vireid("train", "--recipe", "baseline", *words.split())
-    assert said.code == 2
-    assert f"{first} has no effect: " in said.err
-    assert later in said.err
+    result = vireid("train", "--recipe", "baseline", *words.split())
+    assert result.code == 2
+    assert f"{first} has no effect: " in result.err
+    assert later in result.err
     if "--trial" not in words and "--dataset" not in words and "--seed" not in words:
         assert vireid("bench", "train", *words.split()).code == 2
 
 
 def test_a_part_may_be_set_after_its_section(vireid: Command, place: Path) -> None:
     settings = ("--set", "train.optimizer={name: adam}", "--set", "train.optimizer.lr=nonsense")
-    said = vireid("train", "--recipe", "baseline", *settings)
-    assert said.code == 2
-    assert "train.optimizer.lr: expected a valid number" in said.err
+    result = vireid("train", "--recipe", "baseline", *settings)
+    assert result.code == 2
+    assert "train.optimizer.lr: expected a valid number" in result.err
 
 
 def test_a_folder_from_the_environment_is_no_typed_option(vireid: Command, place: Path) -> None:
     """``VIREID_DATA`` and ``VIREID_RUNS`` are set here."""
-    said = vireid("evaluate", "--explain", "--dataset", "sysu", "--mode", "indoor", "--json")
-    assert said.code == 0, said.err
+    result = vireid("evaluate", "--explain", "--dataset", "sysu", "--mode", "indoor", "--json")
+    assert result.code == 0, result.err
 
 
 def test_verify_takes_its_threads_from_workers(

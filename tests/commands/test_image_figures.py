@@ -1,4 +1,4 @@
-"""Figures of images through the command line: whose images are taken, and what is refused."""
+"""Figures of images through the command line: the selected people, and refused options."""
 
 from __future__ import annotations
 
@@ -26,9 +26,9 @@ def files(place: Path) -> list[Path]:
     return paths
 
 
-def written(said: Any) -> Path:
-    assert said.code == 0, said.err
-    return Path(re.search(r"wrote (\S+)", said.out)[1])  # type: ignore[index]
+def written(message: Any) -> Path:
+    assert message.code == 0, message.err
+    return Path(re.search(r"wrote (\S+)", message.out)[1])  # type: ignore[index]
 
 
 @pytest.mark.parametrize(
@@ -52,7 +52,7 @@ def test_image_files(vireid: Command, files: list[Path]) -> None:
     swapped = written(vireid("visualize", "phase-swap", *files[:2], *SMALL, "--out", "s.png"))
     named = ("--visible", files[0], "--infrared", files[1])
     other = written(vireid("visualize", "phase-swap", *named, *SMALL, "--out", "t.png"))
-    assert swapped.read_bytes() != other.read_bytes(), "headings say the modalities where they are known"
+    assert swapped.read_bytes() != other.read_bytes(), "headings name known modalities"
 
 
 def test_two_images_of_one_modality_are_of_two_cameras(place: Path) -> None:
@@ -74,7 +74,7 @@ def test_two_images_of_one_modality_are_of_two_cameras(place: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("words", "said"),
+    ("words", "message"),
     [
         (("spectrum", "--pid", "999"), "pid 999 does not exist. With both modalities: 11, 12, 13, 14, 1,"),
         (("spectrum", "nowhere.png"), "There is no image nowhere.png"),
@@ -87,13 +87,13 @@ def test_two_images_of_one_modality_are_of_two_cameras(place: Path) -> None:
         (("seg", "--pid", "999"), "pid 999 does not exist"),
     ],
 )
-def test_wrong_use_exits_with_two(vireid: Command, place: Path, words: tuple[str, ...], said: str) -> None:
+def test_wrong_use_exits_with_two(vireid: Command, place: Path, words: tuple[str, ...], message: str) -> None:
     result = vireid("visualize", *words)
     assert result.code == 2
-    assert said in " ".join(result.err.split())
+    assert message in " ".join(result.err.split())
 
 
-def test_people_of_one_modality_are_told(vireid: Command, place: Path, sysu_tree: Path) -> None:
+def test_people_of_one_modality_are_refused(vireid: Command, place: Path, sysu_tree: Path) -> None:
     data = place / "half"
     shutil.copytree(sysu_tree / "SYSU-MM01", data / "SYSU-MM01")
     for camid in (3, 6):
@@ -109,7 +109,7 @@ def test_people_of_one_modality_are_told(vireid: Command, place: Path, sysu_tree
     assert "--ids 11" in many.err
 
 
-def test_a_dataset_of_one_modality_is_told(tmp_path: Path) -> None:
+def test_a_dataset_of_one_modality_is_refused(tmp_path: Path) -> None:
     from vireid_cli.data.identity import People
     from vireid_cli.data.provenance import Provenance
     from vireid_cli.engine.subjects.images import people_with_both
@@ -131,8 +131,8 @@ def test_gaps_of_seg_images_are_the_definition(
     vireid: Command, place: Path, sysu_tree: Path, reading: str
 ) -> None:
     other = ("--amplitude", "unit", "--phase-source", "gray", "--weight", 30) if reading == "another" else ()
-    said = vireid("visualize", "seg", *SMALL, "--ids", 2, "--images", 500, *other)
-    assert written(said).name == "seg-sysu.png"
+    output = vireid("visualize", "seg", *SMALL, "--ids", 2, "--images", 500, *other)
+    assert written(output).name == "seg-sysu.png"
     root = sysu_tree / "SYSU-MM01"
     visible, infrared = (
         np.stack([read_image(f)[..., ::-1] for c in cams for f in sorted(root.glob(f"cam{c}/*/*.jpg"))])
@@ -147,9 +147,9 @@ def test_gaps_of_seg_images_are_the_definition(
     goal = np.log10(mean_amplitude(infrared))
     for kind, images in kinds.items():
         expected = np.abs(np.log10(mean_amplitude(images)) - goal).mean()
-        found = re.search(rf"gap to infrared, {kind}: (\S+) decades", said.out + said.err)
-        assert float(found[1]) == pytest.approx(expected, abs=2e-4)  # type: ignore[index]
-    floor = re.search(r"gap to infrared, infrared: (\S+) decades", said.out + said.err)
+        result = re.search(rf"gap to infrared, {kind}: (\S+) decades", output.out + output.err)
+        assert float(result[1]) == pytest.approx(expected, abs=2e-4)  # type: ignore[index]
+    floor = re.search(r"gap to infrared, infrared: (\S+) decades", output.out + output.err)
     assert 0 < float(floor[1]) < 1  # type: ignore[index]
 
 

@@ -1,4 +1,4 @@
-"""``vireid import``: what it prints, and that a file which would execute is refused without a trace."""
+"""``vireid import``: its output; files that would execute code are refused and leave nothing behind."""
 
 from __future__ import annotations
 

@@ -16,7 +16,7 @@ from vireid_cli.errors import Interrupted
 
 
 @pytest.mark.parametrize("number", [errno.ENOSPC, errno.EROFS, errno.EACCES])
-def test_the_system_s_refusal_is_said_without_a_traceback(
+def test_operating_system_errors_are_printed_without_a_traceback(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], number: int
 ) -> None:
     def refuse(**options: object) -> None:
@@ -43,7 +43,7 @@ def test_the_system_s_refusal_is_said_without_a_traceback(
     ],
     ids=lambda error: type(error).__name__,
 )
-def test_too_little_memory_is_said(
+def test_too_little_memory_is_reported(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], error: Exception
 ) -> None:
     def short(**options: object) -> None:
@@ -53,9 +53,9 @@ def test_too_little_memory_is_said(
     with pytest.raises(SystemExit) as left:
         main.main()
     assert left.value.code == 1
-    said = capsys.readouterr().err
-    assert said.startswith("error: not enough memory")
-    assert "ulimit -v" in said
+    result = capsys.readouterr().err
+    assert result.startswith("error: not enough memory")
+    assert "ulimit -v" in result
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="no such limit")
@@ -98,7 +98,9 @@ def test_an_interruption_outside_a_command_has_no_traceback(
     assert capsys.readouterr().err.startswith("interrupted: stopped.")
 
 
-def test_an_interruption_is_said(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+def test_an_interruption_is_reported(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     from vireid_cli.engine.engine import Engine
 
     def interrupted(self: Engine, *args: object, **options: object) -> None:
@@ -113,7 +115,7 @@ def test_an_interruption_is_said(monkeypatch: pytest.MonkeyPatch, capsys: pytest
 
 
 def test_a_narrow_character_set_and_a_closed_output_are_no_obstacle() -> None:
-    """What a bare system gives: no UTF-8, and perhaps no stdout at all."""
+    """A minimal environment: no UTF-8, and possibly no stdout."""
     code = "from vireid_cli.commands.main import main; main()"
     words = [sys.executable, "-c", code, "recipes", "list"]
     bare = {"PATH": os.defpath, "PYTHONIOENCODING": "ascii", "PYTHONPATH": os.pathsep.join(sys.path)}
@@ -136,7 +138,7 @@ def test_a_narrow_terminal_cuts_no_figure(monkeypatch: pytest.MonkeyPatch) -> No
         assert console._columns() == expected
 
 
-def test_a_failure_ends_the_bar_and_gives_the_cursor_back(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_failure_ends_the_bar_and_restores_the_cursor(monkeypatch: pytest.MonkeyPatch) -> None:
     from rich.console import Console
 
     from vireid_cli.commands import console

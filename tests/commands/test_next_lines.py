@@ -49,5 +49,5 @@ def test_the_lines_that_are_printed_run(tiny_recipe: Path, sysu_tree: Path, tmp_
 
 def _next(output: str, command: str) -> list[str]:
     """The words after ``vireid`` of the printed line with that command."""
-    found = next(text for text in output.splitlines() if text.startswith(f"next: vireid {command}"))
-    return shlex.split(found.removeprefix("next: vireid "))
+    result = next(text for text in output.splitlines() if text.startswith(f"next: vireid {command}"))
+    return shlex.split(result.removeprefix("next: vireid "))

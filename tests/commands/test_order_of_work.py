@@ -48,10 +48,10 @@ def test_wrong_options_are_named_though_there_is_no_data(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("VIREID_DATA", str(tmp_path / "nowhere"))
-    said = vireid(*line.split())
-    assert said.code == 2
-    assert message in said.err
-    assert "nowhere:" not in said.err
+    result = vireid(*line.split())
+    assert result.code == 2
+    assert message in result.err
+    assert "nowhere:" not in result.err
     assert list(tmp_path.iterdir()) == []
 
 

@@ -36,14 +36,14 @@ def test_list_as_a_table(recipes: Command) -> None:
 
 def test_list_as_json(recipes: Command) -> None:
     code, out, _ = recipes("list", "--json")
-    found = {entry["name"]: entry for entry in json.loads(out)}
+    result = {entry["name"]: entry for entry in json.loads(out)}
     assert code == 0
-    assert len(found) == len(shipped())
-    assert found["dselacfp-regdb"]["reported"][0] == {
+    assert len(result) == len(shipped())
+    assert result["dselacfp-regdb"]["reported"][0] == {
         "dataset": "regdb", "protocol": "v2i", "source": "main comparison",
         "rank1": 95.54, "rank10": 97.96, "mAP": 92.1,
     }  # fmt: skip
-    entry = found["ablations/sepg-se"]
+    entry = result["ablations/sepg-se"]
     assert (entry["method"], entry["dataset"], entry["own"]) == ("sepg", "sysu", False)
     assert entry["paper"].startswith("SEPG-Net")
 
@@ -71,7 +71,7 @@ def test_list_needs_no_torch(tmp_path: Path) -> None:
     assert "sepg" in done.stdout
 
 
-def test_what_show_prints_is_the_recipe_with_its_header(recipes: Command) -> None:
+def test_show_prints_the_recipe_with_its_header(recipes: Command) -> None:
     code, out, _ = recipes("show", "sepg-se")
     assert code == 0
     assert out.startswith(

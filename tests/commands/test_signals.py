@@ -28,10 +28,10 @@ def test_train_stops_and_resumes(
     while not log.is_file() and process.poll() is None and time.monotonic() < deadline:
         time.sleep(0.05)
     process.send_signal(number)
-    _, said = process.communicate(timeout=120)
-    assert process.returncode == 130, said
-    assert "vireid train --resume" in said
-    assert "Traceback" not in said
+    _, result = process.communicate(timeout=120)
+    assert process.returncode == 130, result
+    assert "vireid train --resume" in result
+    assert "Traceback" not in result
     assert '"global_step": 180' not in log.read_text(), "it was stopped before the end"
     resumed = subprocess.run(
         command("--resume", "latest"), env=environment, capture_output=True, text=True, check=False

@@ -113,7 +113,7 @@ SHOW = "from vireid_cli.commands.main import main; main()"
 
 
 def piped(words: list[str], reader: str) -> tuple[int, str]:
-    """Exit code and stderr of a command whose output goes to ``reader`` in a shell."""
+    """Exit code and stderr of a command that is piped to ``reader`` in a shell."""
     line = f'"{sys.executable}" -c "{SHOW}" {" ".join(words)} | {reader}; exit ${{PIPESTATUS[0]}}'
     environment = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)}
     done = subprocess.run(["bash", "-c", line], env=environment, capture_output=True, text=True, check=False)
@@ -122,18 +122,18 @@ def piped(words: list[str], reader: str) -> tuple[int, str]:
 
 @pytest.mark.parametrize("words", [["recipes", "list"], ["--help"]])
 def test_a_reader_that_goes_away_is_no_failure(words: list[str]) -> None:
-    code, said = piped(words, "true")
+    code, result = piped(words, "true")
     assert code in (0, 141)
-    assert said == ""
+    assert result == ""
 
 
-def test_a_full_disk_is_said() -> None:
+def test_a_full_disk_is_reported() -> None:
     if not os.path.exists("/dev/full"):
         pytest.skip("no /dev/full here")
-    code, said = piped(["--version", ">", "/dev/full"], "cat")
+    code, result = piped(["--version", ">", "/dev/full"], "cat")
     assert code == 1
-    assert "No space left" in said
-    assert "Traceback" not in said
+    assert "No space left" in result
+    assert "Traceback" not in result
 
 
 @pytest.mark.parametrize("number", [errno.EPIPE, errno.EIO])

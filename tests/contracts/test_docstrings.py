@@ -1,4 +1,4 @@
-"""Every module, public class, function and method of the package says what it is; no list is kept by hand."""
+"""Every module, public class, function and method of the package has a docstring; no list is kept by hand."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import pytest
 PACKAGE = Path(__file__).parents[2] / "vireid_cli"
 FILES = sorted(PACKAGE.rglob("*.py"))
 BUILT = ("__init__", "__post_init__")
-"""What they take stands in the class's docstring."""
+"""The class's docstring lists their arguments."""
 
 
 Named = ast.ClassDef | ast.FunctionDef
@@ -37,7 +37,7 @@ def sentence(node: ast.Module | Named) -> bool:
 
 
 @pytest.mark.parametrize("path", FILES, ids=[str(path.relative_to(PACKAGE)) for path in FILES])
-def test_everything_public_says_what_it_is(path: Path) -> None:
+def test_everything_public_has_a_docstring(path: Path) -> None:
     tree = ast.parse(path.read_text(encoding="utf-8"))
     assert sentence(tree) or not tree.body
     assert not list(bare(tree.body))

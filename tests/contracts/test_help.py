@@ -16,13 +16,13 @@ RUNNER = CliRunner()
 
 def commands(group: typer.Typer, prefix: tuple[str, ...] = ()) -> list[tuple[str, ...]]:
     """Every command and group as its words."""
-    found = [prefix]
+    result = [prefix]
     for info in group.registered_commands:
         name = info.name or info.callback.__name__.replace("_", "-")  # type: ignore[union-attr]
-        found.append((*prefix, name))
+        result.append((*prefix, name))
     for child in group.registered_groups:
-        found += commands(child.typer_instance, (*prefix, child.name or ""))  # type: ignore[arg-type]
-    return found
+        result += commands(child.typer_instance, (*prefix, child.name or ""))  # type: ignore[arg-type]
+    return result
 
 
 @pytest.mark.parametrize("words", commands(app), ids=" ".join)

@@ -45,15 +45,15 @@ def modules_imported(path: Path, *, top_level: bool = False) -> set[str]:
     """Absolute names imported by a file; at module level only where asked (``if TYPE_CHECKING`` left out)."""
     tree = ast.parse(path.read_text())
     nodes = ast.walk(tree) if not top_level else iter(tree.body)
-    found: set[str] = set()
+    result: set[str] = set()
     for node in nodes:
         if isinstance(node, ast.Import):
-            found |= {alias.name for alias in node.names}
+            result |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom):
             assert node.level == 0, f"{path}: relative import"
             assert node.module
-            found |= {node.module} | {f"{node.module}.{alias.name}" for alias in node.names}
-    return found
+            result |= {node.module} | {f"{node.module}.{alias.name}" for alias in node.names}
+    return result
 
 
 def room(path: Path) -> str:
@@ -92,16 +92,16 @@ def test_torchvision_waits_until_a_network_is_built() -> None:
     }
     exempt = {"backbones/residual.py", "bench/reference.py"}
     importers = {
-        str(path.relative_to(ROOT)): found
+        str(path.relative_to(ROOT)): result
         for path in FILES
         if (
-            found := {
+            result := {
                 n for n in modules_imported(path, top_level=True) if n in slow or n.startswith("torchvision.")
             }
         )
     }
-    assert exempt <= set(importers)  # the test sees what it looks for
-    late = {name: found for name, found in importers.items() if name not in exempt}
+    assert exempt <= set(importers)  # the search itself works
+    late = {name: result for name, result in importers.items() if name not in exempt}
     assert all(name.startswith("bench/") for name in late), late
 
 
@@ -121,7 +121,7 @@ def imported_files(path: Path) -> set[str]:
     """Modules of the package that a file imports anywhere in it; a package's own ``__init__`` where named."""
     known = {module_name(p) for p in FILES}
     named = modules_imported(path) & known
-    # ``from a import b`` names both a and a.b; where a.b is a file, a is only the way to it
+    # ``from a import b`` names both a and a.b; if a.b is a file, a is only its package
     parents = {n for n in named if any(other.startswith(f"{n}.") for other in named)}
     taken = {
         node.module
@@ -149,7 +149,7 @@ def circles(edges: dict[str, set[str]]) -> list[tuple[str, ...]]:
     )
 
 
-def test_no_file_imports_itself_by_way_of_another() -> None:
+def test_no_file_imports_itself_through_another() -> None:
     """Lazy and typing imports count."""
     edges = {module_name(path): imported_files(path) for path in [*FILES, ROOT / "__init__.py"]}
     edges = {name: {t for t in targets if t in edges} for name, targets in edges.items()}

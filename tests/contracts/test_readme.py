@@ -1,4 +1,5 @@
-"""What the README shows works: its commands parse, its files exist, its Python runs."""
+"""The README is right: its commands parse, its files exist, its Python runs. Its commands run in
+``test_readme_commands.py``."""
 
 from __future__ import annotations
 
@@ -38,7 +39,7 @@ def test_command_parses(line: str) -> None:
         assert context.params is not None
 
 
-def test_the_four_lines_stand_there() -> None:
+def test_the_four_lines_are_shown() -> None:
     for line in (
         "vireid prepare sysu",
         "vireid train --recipe sepg.yaml",

@@ -1,4 +1,4 @@
-"""Every shipped recipe is right, says what it is, and survives being written out."""
+"""Every shipped recipe is valid, names its paper, and is unchanged after a round trip through YAML."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def test_there_are_recipes() -> None:
 def test_recipe(path: Path, tmp_path: Path) -> None:
     recipe = load_recipe(str(path))
     text = path.read_text()
-    assert recipe.paper, "says what it reproduces"
+    assert recipe.paper, "the paper that it reproduces"
     head = text.split("\n\n")[0] if not text.startswith("#") else re.match(r"(#.*\n)+", text)[0]  # type: ignore[index]
     assert re.search(rf"vireid train --recipe (\S*/)?{path.name}", head), "starts with its launch line"
     written = tmp_path / path.name

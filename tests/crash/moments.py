@@ -1,8 +1,8 @@
 """Copies of a folder as a kill would leave it before each change of a file system entry.
 
 An audit hook sees every rename, removal, new folder, link and file opened for writing before it happens. The
-folder is copied at each: what a process that is killed there leaves is what the system holds at that moment,
-without the bytes that Python has still in its buffers.
+folder is copied before each: a process that is killed there leaves the system's state at that moment, without
+the bytes that are still in Python's buffers.
 """
 
 from __future__ import annotations
@@ -72,8 +72,8 @@ def recorded(folder: Path, into: Path, *, opened: bool = False) -> Iterator[list
     """Copy a folder before each change in it while the block runs, and once at the end.
 
     Args:
-        folder: What is copied.
-        into: Where the copies go.
+        folder: The copied folder.
+        into: Folder of the copies.
         opened: Also before each file is opened for writing.
     """
     global _installed

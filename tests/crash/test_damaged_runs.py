@@ -79,7 +79,7 @@ DAMAGES: dict[str, tuple[Callable[[Path], None], str, tuple[str, ...]]] = {
 
 @pytest.fixture
 def unfinished(trained: RunFolder, tmp_path: Path) -> RunFolder:
-    """A run of whose three epochs two are done."""
+    """A run with two of three epochs done."""
     run = copy_of(trained, tmp_path / "runs")
     text = run.recipe_file.read_text()
     assert "epochs: 2\n" in text
@@ -115,7 +115,7 @@ def test_damage_is_named(
         assert "train again" in error
 
 
-def test_an_older_checkpoint_is_resumed_and_said(
+def test_an_older_checkpoint_is_resumed_with_a_warning(
     unfinished: RunFolder, data: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     without_hashes(lambda folder: None)(unfinished.checkpoints / "last")

@@ -1,4 +1,4 @@
-"""Killed before any change on the disk: what a reader accepts is whole, and the command succeeds again."""
+"""Killed before any change on the disk: readers accept complete files only; a repetition succeeds."""
 
 from __future__ import annotations
 
@@ -55,8 +55,8 @@ def test_evaluate(data: Path, trained: RunFolder, tmp_path: Path, system: str) -
     assert set(seen) == {old, new}
     assert seen == sorted(seen, key=(old, new).index), "once it is replaced, it stays so"
     for moment in some(moments):
-        [again] = engine(data, tmp_path / "runs").evaluate(RunFolder(moment.folder), OPTIONS)
-        assert again.content["identifier"] == new
+        [repeated] = engine(data, tmp_path / "runs").evaluate(RunFolder(moment.folder), OPTIONS)
+        assert repeated.content["identifier"] == new
         no_litter(moment.folder / "evaluation")
 
 
@@ -124,11 +124,11 @@ def test_prepare(sysu_tree: Path, tmp_path: Path, prepared: bool) -> None:
     assert seen == sorted(seen)
     assert set(seen) == set(counts)
     for moment in some(moments):
-        again = tmp_path / "again"
-        shutil.rmtree(again, ignore_errors=True)
-        shutil.copytree(moment.folder, again / "prepared")
-        engine(again, again).prepare("sysu", (32, 16), root=data / "SYSU-MM01", workers=1)
-        assert verify(open_store(again, "sysu")) == []
+        repeated = tmp_path / "again"
+        shutil.rmtree(repeated, ignore_errors=True)
+        shutil.copytree(moment.folder, repeated / "prepared")
+        engine(repeated, repeated).prepare("sysu", (32, 16), root=data / "SYSU-MM01", workers=1)
+        assert verify(open_store(repeated, "sysu")) == []
 
 
 def test_export_onnx(data: Path, trained: RunFolder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -154,8 +154,8 @@ def test_export_onnx(data: Path, trained: RunFolder, tmp_path: Path, monkeypatch
         seen.append(exported(moment.folder / "exports" / former.name))
     assert list(dict.fromkeys(seen)) == [old, "refused", new]
     killed = next(moment for moment, name in zip(moments, seen, strict=True) if name == "refused")
-    again = engine(data, tmp_path / "runs").export(RunFolder(killed.folder))
-    assert records.read_export(again.record).identifier == new
+    repeated = engine(data, tmp_path / "runs").export(RunFolder(killed.folder))
+    assert records.read_export(repeated.record).identifier == new
 
 
 def exported(record: Path) -> str:

@@ -30,7 +30,7 @@ READERS = (
 
 @pytest.fixture
 def mixed(data: Path, trained: RunFolder, tmp_path: Path) -> RunFolder:
-    """A run whose figures are of one evaluation, and its arrays of another one."""
+    """A run with the metrics of one evaluation and the arrays of another one."""
     other = with_other_weights(copy_of(trained, tmp_path / "other"))
     engine(data, tmp_path / "other").evaluate(other, OPTIONS)
     run = copy_of(trained, tmp_path / "runs")
@@ -127,9 +127,7 @@ def test_a_second_evaluation_is_refused_at_once(
 
 
 @pytest.mark.parametrize("ending", ["png", "svg"])
-def test_a_figure_says_of_which_evaluation_it_is(
-    data: Path, trained: RunFolder, tmp_path: Path, ending: str
-) -> None:
+def test_a_figure_names_its_evaluation(data: Path, trained: RunFolder, tmp_path: Path, ending: str) -> None:
     run = copy_of(trained, tmp_path / "runs")
     output = Output(format=ending)
     path = engine(data, tmp_path / "runs").visualize("cmc", run, protocol=None, ranks=5, output=output)

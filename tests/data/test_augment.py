@@ -211,10 +211,10 @@ def test_grey_wins_over_exchange() -> None:
     images = noise(10, (24, 12))
     both = Augment(pad=0, flip=0.0, visible_grey=0.5, channel_exchange=1.0)
     greyed, kept = (Augment(pad=0, flip=0.0, visible_grey=chance) for chance in (0.5, 0.0))
-    found, grey, plain = (augment_batch(images, images, law, source())[0] for law in (both, greyed, kept))
+    result, grey, plain = (augment_batch(images, images, law, source())[0] for law in (both, greyed, kept))
     struck = (grey != plain).flatten(1).any(1)
     assert 0 < struck.sum() < len(images)
-    assert torch.equal(found[struck], grey[struck])
+    assert torch.equal(result[struck], grey[struck])
 
 
 def test_stretch_brings_the_maximum_to_the_gain_and_black_stays_black() -> None:
@@ -424,7 +424,7 @@ def test_the_highest_uniform_number_stays_in_range() -> None:
 
 
 @pytest.mark.parametrize("size", SIZES)
-def test_working_on_all_images_gives_what_working_on_the_struck_ones_gives(
+def test_work_on_all_images_equals_work_on_the_selected_ones(
     monkeypatch: pytest.MonkeyPatch, size: Size
 ) -> None:
     """What an accelerator does, done on the CPU."""
@@ -493,8 +493,8 @@ def test_infrared_images_are_erased_with_their_own_probability(visible: float, i
     assert erase is not None
     assert erase.second is not None
     struck = [share(masks.flatten(1).any(1)) for masks in (erase.visible, erase.second, erase.infrared)]
-    for found, chance in zip(struck, (visible, visible, infrared), strict=True):
-        assert abs(found - chance) < 0.08
+    for result, chance in zip(struck, (visible, visible, infrared), strict=True):
+        assert abs(result - chance) < 0.08
     both = augment_batch(images, images, Augment(erase=Erase(probability=0.3)), source()).erase
     assert both is not None
     assert abs(share(both.infrared.flatten(1).any(1)) - 0.3) < 0.08
@@ -539,11 +539,11 @@ def test_on_a_gpu_the_same_batch_without_waiting_for_it() -> None:
     torch.cuda.synchronize()
     torch.cuda.set_sync_debug_mode("error")
     try:
-        found = augment_batch(given, given, FULL, source())
+        result = augment_batch(given, given, FULL, source())
     finally:
         torch.cuda.set_sync_debug_mode("default")
-    assert found[2] is not None
+    assert result[2] is not None
     assert expected[2] is not None
-    assert torch.equal(found[2].visible.cpu(), expected[2].visible)
-    for one, other in zip(found[:2], expected[:2], strict=True):
+    assert torch.equal(result[2].visible.cpu(), expected[2].visible)
+    for one, other in zip(result[:2], expected[:2], strict=True):
         torch.testing.assert_close(one.cpu(), other, rtol=0, atol=1e-6)

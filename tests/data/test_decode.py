@@ -126,7 +126,7 @@ def test_a_png_with_a_wrong_checksum_is_refused() -> None:
 
 @pytest.mark.parametrize("form", ["JPEG", "PNG", "TIFF", "WEBP"])
 @pytest.mark.parametrize("orientation", range(1, 9))
-def test_exif_orientation_is_obeyed_only_where_asked(form: str, orientation: int) -> None:
+def test_exif_orientation_is_applied_on_request_only(form: str, orientation: int) -> None:
     exif = Image.Exif()
     exif[0x0112] = orientation
     data = encoded(PHOTO, form, exif=exif, **({"lossless": True} if form == "WEBP" else {}))
@@ -162,7 +162,7 @@ def test_colours_of_16_bits_are_read_exactly(ending: str) -> None:
     np.testing.assert_array_equal(decode(cv(ending, pixels)), pixels[..., ::-1] >> 8)
 
 
-def test_a_tiff_of_16_bits_whose_zero_is_white_is_inverted() -> None:
+def test_a_tiff_of_16_bits_with_white_zero_is_inverted() -> None:
     data = bytearray(encoded(Image.fromarray(COUNTS), "TIFF"))
     entries = struct.unpack_from("<H", data, struct.unpack_from("<I", data, 4)[0])[0]
     first = struct.unpack_from("<I", data, 4)[0] + 2

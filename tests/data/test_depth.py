@@ -139,7 +139,7 @@ def test_modalities_have_ranges_of_their_own(root: Path) -> None:
     assert decoder.infrared not in (None, FULL)
 
 
-def test_the_rule_is_recorded_and_tells_stores_apart(root: Path) -> None:
+def test_the_rule_is_recorded_and_distinguishes_stores(root: Path) -> None:
     plain = run(root).store
     assert plain.info.decoder == Decoder(upright=True)
     make_thermal(root)
@@ -161,10 +161,10 @@ def test_the_rule_is_recorded_and_tells_stores_apart(root: Path) -> None:
 def test_a_store_keeps_its_rule_until_another_is_named(root: Path) -> None:
     make_thermal(root)
     first = run(root, depth="7000:9000")
-    again = run(root)
-    assert (again.store.info, again.resumed, again.rate) == (first.store.info, 28, 0.0)
+    repeated = run(root)
+    assert (repeated.store.info, repeated.resumed, repeated.rate) == (first.store.info, 28, 0.0)
     assert run(root, size=(24, 12)).store.sizes == [(24, 12), SIZE]
-    assert add_size(again.store, (40, 20)).store.info.decoder == first.store.info.decoder
+    assert add_size(repeated.store, (40, 20)).store.info.decoder == first.store.info.decoder
     assert run(root, depth="auto").store.info.decoder.infrared != (7_000, 9_000)
 
 

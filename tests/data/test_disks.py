@@ -47,13 +47,13 @@ def tree(dataset: str, tmp_path: Path, sysu_tree: Path) -> Path:
 def run(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], *words: object
 ) -> tuple[int, str]:
-    """Exit code and what the command line says."""
+    """Exit code and stderr of the command line."""
     monkeypatch.setattr(sys, "argv", ["vireid", *map(str, words)])
     with pytest.raises(SystemExit) as ended:
         command_line.main()
-    said = capsys.readouterr().err
-    assert "Traceback" not in said
-    return int(ended.value.code or 0), said
+    result = capsys.readouterr().err
+    assert "Traceback" not in result
+    return int(ended.value.code or 0), result
 
 
 @pytest.mark.parametrize("dataset", WRITERS)
@@ -77,10 +77,12 @@ def test_the_store_s_disk(
             patch.setattr(pixel_writer, "_reserve", refuse(number))
         else:
             patch.setattr(lock, "_seize", refuse(number))
-        code, said = run(patch, capsys, "prepare", dataset, "--root", root, "--size", "32x16", "--data", data)
+        code, result = run(
+            patch, capsys, "prepare", dataset, "--root", root, "--size", "32x16", "--data", data
+        )
     assert code == 1
-    assert message in said
-    assert advice in said
+    assert message in result
+    assert advice in result
     assert not is_prepared(dataset, data)
     assert verify(prepare(dataset, root, data, (32, 16)).store) == []
 
@@ -141,9 +143,9 @@ def test_any_other_failure_of_the_system_has_no_traceback(
         raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(root / "Visible"))
 
     monkeypatch.setattr(Path, "iterdir", denied)
-    code, said = run(monkeypatch, capsys, "prepare", "regdb", "--root", root, "--data", tmp_path)
+    code, result = run(monkeypatch, capsys, "prepare", "regdb", "--root", root, "--data", tmp_path)
     assert code == 1
-    assert "RegDB/Visible: Permission denied" in said.replace("\n", "")
+    assert "RegDB/Visible: Permission denied" in result.replace("\n", "")
 
 
 @pytest.mark.parametrize(
@@ -172,12 +174,12 @@ def test_a_library_s_folder_is_tried_before_anything_is_drawn_or_cut_out(
     folder = tmp_path / "not there yet" / "library"
     with monkeypatch.context() as patch:
         patch.setattr(files.tempfile, "TemporaryFile", refuse(number))
-        code, said = run(patch, capsys, "prepare", "occluders", "--library", folder, *words)
+        code, result = run(patch, capsys, "prepare", "occluders", "--library", folder, *words)
     assert code == 1
-    assert f"cannot write into {folder}: {os.strerror(number)}" in " ".join(said.split())
-    assert advice in said
+    assert f"cannot write into {folder}: {os.strerror(number)}" in " ".join(result.split())
+    assert advice in result
     assert list(tmp_path.iterdir()) == []
     (tmp_path / "file").touch()
-    code, said = run(monkeypatch, capsys, "prepare", "occluders", "--library", tmp_path / "file", *words)
+    code, result = run(monkeypatch, capsys, "prepare", "occluders", "--library", tmp_path / "file", *words)
     assert code == 1
-    assert "cannot write into" in said
+    assert "cannot write into" in result

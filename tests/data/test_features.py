@@ -33,28 +33,28 @@ def save(tmp_path: Path, **change: NDArray[Any] | None) -> Path:
 
 
 def test_features_are_taken_as_they_are(tmp_path: Path) -> None:
-    found = read_features(save(tmp_path))
+    result = read_features(save(tmp_path))
     given = arrays()
-    np.testing.assert_array_equal(found.query.features, given["q_feat"])
-    assert found.query.features.dtype == np.float32
-    assert found.scores().dtype == np.float64
+    np.testing.assert_array_equal(result.query.features, given["q_feat"])
+    assert result.query.features.dtype == np.float32
+    assert result.scores().dtype == np.float64
     np.testing.assert_array_equal(
-        found.scores(), given["q_feat"].astype(float) @ given["g_feat"].astype(float).T
+        result.scores(), given["q_feat"].astype(float) @ given["g_feat"].astype(float).T
     )
     norms = np.linalg.norm(np.concatenate([given["q_feat"], given["g_feat"]]).astype(float), axis=1)
-    assert found.norms == pytest.approx((norms.min(), norms.max()))
-    assert found.distance_name.startswith("inner product (rows as given, norms")
-    assert set(found.query.modalities.tolist()) == {Modality.INFRARED.code}
-    assert set(found.gallery.modalities.tolist()) == {Modality.VISIBLE.code}
-    assert (found.q_pids.tolist(), found.g_camids.tolist()) == ([1, 2, 3, 1], [1, 1, 2, 2, 4, 5])
+    assert result.norms == pytest.approx((norms.min(), norms.max()))
+    assert result.distance_name.startswith("inner product (rows as given, norms")
+    assert set(result.query.modalities.tolist()) == {Modality.INFRARED.code}
+    assert set(result.gallery.modalities.tolist()) == {Modality.VISIBLE.code}
+    assert (result.q_pids.tolist(), result.g_camids.tolist()) == ([1, 2, 3, 1], [1, 1, 2, 2, 4, 5])
 
 
 def test_rows_are_normalised_only_if_asked(tmp_path: Path) -> None:
     path = save(tmp_path)
-    found = read_features(path, normalise=True, query_modality=Modality.VISIBLE)
-    np.testing.assert_allclose(np.linalg.norm(found.query.features, axis=1), 1.0, rtol=1e-12)
-    assert "normalised on reading" in found.distance_name
-    assert set(found.query.modalities.tolist()) == {Modality.VISIBLE.code}
+    result = read_features(path, normalise=True, query_modality=Modality.VISIBLE)
+    np.testing.assert_allclose(np.linalg.norm(result.query.features, axis=1), 1.0, rtol=1e-12)
+    assert "normalised on reading" in result.distance_name
+    assert set(result.query.modalities.tolist()) == {Modality.VISIBLE.code}
     unit = arrays()["q_feat"]
     unit /= np.linalg.norm(unit, axis=1, keepdims=True)
     other = save(tmp_path, q_feat=unit, g_feat=np.concatenate([unit, unit[:2]]))
@@ -65,16 +65,16 @@ def test_rows_are_normalised_only_if_asked(tmp_path: Path) -> None:
 
 def test_distances_serve_in_place_of_features(tmp_path: Path) -> None:
     distance = np.random.default_rng(1).random((4, 6))
-    found = read_features(save(tmp_path, q_feat=None, g_feat=None, distance=distance))
-    np.testing.assert_array_equal(found.scores(), -distance)
-    assert found.norms is None
-    assert found.distance_name == "distances as given in the file"
-    assert found.query.features.shape == (4, 0)
+    result = read_features(save(tmp_path, q_feat=None, g_feat=None, distance=distance))
+    np.testing.assert_array_equal(result.scores(), -distance)
+    assert result.norms is None
+    assert result.distance_name == "distances as given in the file"
+    assert result.query.features.shape == (4, 0)
 
 
 def test_half_precision_is_widened(tmp_path: Path) -> None:
-    found = read_features(save(tmp_path, q_feat=np.ones((4, 3), np.float16)))
-    assert found.query.features.dtype == np.float32
+    result = read_features(save(tmp_path, q_feat=np.ones((4, 3), np.float16)))
+    assert result.query.features.dtype == np.float32
 
 
 @pytest.mark.parametrize(
@@ -94,7 +94,9 @@ def test_half_precision_is_widened(tmp_path: Path) -> None:
         ({"q_pids": np.array([], int), "q_camids": np.array([], int)}, "q_pids is empty"),
     ],
 )
-def test_what_is_wrong_is_named(tmp_path: Path, change: dict[str, NDArray[Any] | None], message: str) -> None:
+def test_errors_name_the_wrong_array(
+    tmp_path: Path, change: dict[str, NDArray[Any] | None], message: str
+) -> None:
     with pytest.raises(DataError, match=message) as caught:
         read_features(save(tmp_path, **change))
     assert str(tmp_path) in caught.value.message

@@ -72,7 +72,7 @@ def test_a_text_list_of_other_values_is_refused(tmp_path: Path, text: str) -> No
     assert read_ids(tmp_path, "train_id") == [1, 2, 3, 4, 5]
 
 
-def test_names_are_shown_without_what_a_terminal_obeys() -> None:
+def test_names_are_shown_without_control_characters() -> None:
     assert shorten("a\x1b[31m\n.jpg") == "a\\x1b[31m\\n.jpg"
     assert shorten(os.fsdecode(b"\xd5\xd5.jpg")) == "\\xd5\\xd5.jpg"
     assert len(shorten("a" * 100)) == 41

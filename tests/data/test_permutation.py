@@ -36,21 +36,21 @@ def write(path: Path, cameras: Sequence[NDArray[Any]] | NDArray[Any], name: str 
 
 def test_reads_every_filled_cell(tmp_path: Path) -> None:
     cameras = [cells(4, 0, 12), cells(0, 3)]
-    found = read_permutation(write(tmp_path / "rand_perm_cam.mat", cameras))
-    assert set(found.orders) == {(1, 1), (1, 3), (2, 2)}
-    np.testing.assert_array_equal(found.orders[1, 3], cameras[0][2, 0])
-    assert found.orders[1, 3].dtype == np.int64
-    assert found.source.endswith("rand_perm_cam.mat")
+    result = read_permutation(write(tmp_path / "rand_perm_cam.mat", cameras))
+    assert set(result.orders) == {(1, 1), (1, 3), (2, 2)}
+    np.testing.assert_array_equal(result.orders[1, 3], cameras[0][2, 0])
+    assert result.orders[1, 3].dtype == np.int64
+    assert result.source.endswith("rand_perm_cam.mat")
 
 
 @pytest.mark.parametrize("place", ["", "exp", "data_split", "evaluation/data_split"])
-def test_is_found_where_people_put_it(tmp_path: Path, place: str) -> None:
+def test_file_is_found_in_the_usual_folders(tmp_path: Path, place: str) -> None:
     (tmp_path / place).mkdir(parents=True, exist_ok=True)
     path = write(tmp_path / place / "rand_perm_cam.mat", [cells(2)])
     assert find_permutation(tmp_path) == path
 
 
-def test_says_where_it_belongs_when_missing(tmp_path: Path) -> None:
+def test_missing_file_error_names_the_folder(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"(?s)no rand_perm_cam\.mat.*not part of the dataset's zip.*seeded"):
         find_permutation(tmp_path)
     with pytest.raises(DataError, match="does not exist"):

@@ -105,7 +105,7 @@ def test_lanczos_is_pillow_s(size: Size) -> None:
     assert ours.flags.writeable
 
 
-def test_pixels_of_two_rules_lie_beside_each_other(data: Path) -> None:
+def test_pixels_of_two_rules_are_stored_side_by_side(data: Path) -> None:
     first = run(data, resize="bicubic").store
     before = contents(data)
     assert first.resize == "bicubic"
@@ -133,7 +133,7 @@ def test_a_store_of_the_time_before_lanczos_serves_and_is_extended(data: Path, l
 
     session = Session.choose("cpu", reporter=listener, data_dir=data)
     store = ensure_prepared("sysu", session, SIZE, "lanczos")
-    assert listener.said == ["sysu is prepared at 32×16 by bicubic only: adding pixels by lanczos"]
+    assert listener.infos == ["sysu is prepared at 32×16 by bicubic only: adding pixels by lanczos"]
     assert (store.resize, store.sizes) == ("lanczos", [SIZE])
     assert ensure_prepared("sysu", session, SIZE, "bicubic").sizes == [SIZE]
 
@@ -185,21 +185,21 @@ def test_a_cut_jpeg_with_a_whole_thumbnail_is_bad() -> None:
         decode(whole[:-20])
 
 
-def test_what_is_done_is_not_done_again(data: Path) -> None:
+def test_finished_work_is_not_repeated(data: Path) -> None:
     first = run(data)
     before = contents(data)
-    again = run(data)
+    repeated = run(data)
     assert (first.resumed, first.images, first.bad) == (0, 72, [])
-    assert (again.resumed, again.rate) == (72, 0.0)
+    assert (repeated.resumed, repeated.rate) == (72, 0.0)
     assert contents(data) == before
 
 
 def test_progress_ends_at_the_whole_and_never_falls(data: Path) -> None:
-    told: list[tuple[int, int]] = []
-    run(data, progress=lambda done, total: told.append((done, total)))
-    assert told[0] == (0, 72)
-    assert told[-1] == (72, 72)
-    assert told == sorted(told)
+    result: list[tuple[int, int]] = []
+    run(data, progress=lambda done, total: result.append((done, total)))
+    assert result[0] == (0, 72)
+    assert result[-1] == (72, 72)
+    assert result == sorted(result)
 
 
 @pytest.mark.parametrize("workers", [1, 5])
@@ -224,7 +224,7 @@ class Killed(BaseException):
     """Stands for SIGKILL at one instant: nothing on the way out may tidy up for it."""
 
 
-def test_an_interrupted_run_goes_on_and_ends_with_the_same_bytes(data: Path, tmp_path: Path) -> None:
+def test_an_interrupted_run_continues_to_the_same_bytes(data: Path, tmp_path: Path) -> None:
     prepare("sysu", data / "SYSU-MM01", tmp_path / "whole", SIZE)
 
     def stop(done: int, total: int) -> None:
@@ -234,8 +234,8 @@ def test_an_interrupted_run_goes_on_and_ends_with_the_same_bytes(data: Path, tmp
     with pytest.raises(KeyboardInterrupt):
         run(data, workers=1, progress=stop)
     assert not (data / "prepared" / "sysu" / "store.json").exists()
-    again = run(data)
-    assert 32 <= again.resumed < 72
+    repeated = run(data)
+    assert 32 <= repeated.resumed < 72
     assert contents(data) == contents(tmp_path / "whole")
 
 
@@ -252,8 +252,8 @@ def test_kill_9_loses_no_finished_row(data: Path, tmp_path: Path) -> None:
         [sys.executable, "-c", code, str(data)], env={**os.environ, "PYTHONPATH": str(root)}, check=False
     )
     assert done.returncode == -signal.SIGKILL
-    again = run(data)
-    assert again.resumed >= 48
+    repeated = run(data)
+    assert repeated.resumed >= 48
     assert contents(data) == contents(tmp_path / "whole")
 
 
@@ -354,16 +354,16 @@ def test_a_changed_dataset_is_prepared_anew_and_the_unchanged_copied(data: Path)
     (root / "cam2" / "0003" / "0002.jpg").unlink()
     other = np.full((50, 25, 3), 200, np.uint8)
     cv2.imwrite(str(root / "cam4" / "0001" / "0001.jpg"), other)
-    again = run(data)
-    assert (again.images, again.copied) == (71, 70)
-    assert again.store.info.fingerprint != first.info.fingerprint
-    row = again.store.records.paths.tolist().index("cam4/0001/0001.jpg")
-    images = again.store.images(SIZE)
+    repeated = run(data)
+    assert (repeated.images, repeated.copied) == (71, 70)
+    assert repeated.store.info.fingerprint != first.info.fingerprint
+    row = repeated.store.records.paths.tolist().index("cam4/0001/0001.jpg")
+    images = repeated.store.images(SIZE)
     assert images is not None
     assert np.abs(images[row].astype(int) - 200).max() <= 2
-    assert verify(again.store) == []
+    assert verify(repeated.store) == []
     # an older size belongs to other records now
-    assert again.store.sizes == [SIZE]
+    assert repeated.store.sizes == [SIZE]
 
 
 def test_a_size_of_former_records_is_not_listed(data: Path) -> None:
@@ -461,7 +461,7 @@ def test_two_processes_do_not_write_one_store(data: Path) -> None:
 @pytest.mark.parametrize(
     ("number", "message"), [(errno.ENOSPC, "no space left"), (errno.EROFS, "cannot write")]
 )
-def test_a_full_or_read_only_disk_is_said_in_words(
+def test_a_full_or_read_only_disk_is_reported(
     data: Path, monkeypatch: pytest.MonkeyPatch, number: int, message: str
 ) -> None:
     def refuse(*_: object) -> None:

@@ -1,4 +1,4 @@
-"""Galleries drawn to the same paths as the field's code; plans that say what they are."""
+"""Galleries drawn to the same paths as the field's code; plans that describe themselves."""
 
 import json
 from pathlib import Path
@@ -137,7 +137,7 @@ def small_sysu(
     )
 
 
-def test_seeded_multi_shot_is_ours_and_says_so() -> None:
+def test_seeded_multi_shot_is_marked_as_ours() -> None:
     table = small_sysu(images=12)
     plan = sysu_plan(table, mode="indoor", shots=10, draw="seeded", trials=2)
     assert [len(gallery) for gallery in plan.galleries] == [4 * 2 * 10] * 2
@@ -204,7 +204,7 @@ def test_a_plan_with_queries_of_its_own_in_each_trial() -> None:
     features = np.random.default_rng(0).standard_normal((len(table), 8))
     everything = np.arange(len(table))
     trials = evaluate_plan(plan, Embeddings(features, table.pids, table.camids, table.modalities), everything)
-    for query, gallery, found in zip(plan.queries, plan.galleries, trials, strict=True):
+    for query, gallery, result in zip(plan.queries, plan.galleries, trials, strict=True):
         alone = evaluate_scores(
             features[query] @ features[gallery].T,
             table.pids[query],
@@ -214,8 +214,8 @@ def test_a_plan_with_queries_of_its_own_in_each_trial() -> None:
             rule="llcm",
             merge_identities=True,
         )
-        assert found.mAP == pytest.approx(alone.mAP, abs=1e-12)
-        assert found.queries == len(query)
+        assert result.mAP == pytest.approx(alone.mAP, abs=1e-12)
+        assert result.queries == len(query)
 
 
 def test_rows_without_an_embedding_are_refused() -> None:
@@ -282,7 +282,7 @@ def test_regdb_compares_all_with_all() -> None:
     assert table.pids[plan.galleries[0]].tolist() == [2, 2, 3, 3]
 
 
-def test_a_fingerprint_says_what_was_measured() -> None:
+def test_a_fingerprint_describes_the_measurement() -> None:
     plan = sysu_plan(small_sysu(), mode="all", shots=1, draw="seeded", notes=["2 stray files ignored"])
     assert plan.fingerprint == {
         "dataset": "sysu",

@@ -71,9 +71,9 @@ def test_seed_and_epoch_are_the_only_keys() -> None:
     sampler = IdentitySampler(pids, codes, 3, 2, 5, steps=20)
     first = sampler.plan(4)
     sampler.plan(9)
-    again = IdentitySampler(pids, codes, 3, 2, 5, steps=20).plan(4)
+    repeated = IdentitySampler(pids, codes, 3, 2, 5, steps=20).plan(4)
     for name in ("visible", "infrared", "labels"):
-        np.testing.assert_array_equal(getattr(first, name), getattr(again, name))
+        np.testing.assert_array_equal(getattr(first, name), getattr(repeated, name))
     assert (first.labels != sampler.plan(5).labels).any()
     assert (first.labels != IdentitySampler(pids, codes, 3, 2, 6, steps=20).plan(4).labels).any()
 

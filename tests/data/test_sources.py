@@ -147,8 +147,8 @@ def test_llcm(tmp_path: Path) -> None:
     (root / "test_vis" / "cam1" / "0099").mkdir()
     scan = load_source("llcm").scan(root)
     records = scan.records
-    found = Counter(zip(records.splits.tolist(), records.modalities.tolist(), strict=True))
-    assert found == {("train", 0): 12, ("train", 1): 8, ("test", 0): 18, ("test", 1): 12}
+    result = Counter(zip(records.splits.tolist(), records.modalities.tolist(), strict=True))
+    assert result == {("train", 0): 12, ("train", 1): 8, ("test", 0): 18, ("test", 1): 12}
     assert sorted(set(records.camids[records.modalities == 1].tolist())) == [1, 2]
     assert "1 identity not in test_id.txt, folders ignored: 99" in scan.report.notes
     assert "train, visible: 12 images found, 16,946 expected" in scan.report.notes
@@ -196,8 +196,8 @@ def test_oulu_writes_its_protocol_and_reads_it(tmp_path: Path) -> None:
     probe = root / "faces" / "probe.txt"
     kept = probe.read_text().splitlines()[1:6]  # without the remark that the list is ours
     probe.write_text("\n".join(kept) + "\n")  # somebody's own list
-    again = load_source("oulu").scan(root)
-    assert sorted(again.records.paths[again.records.splits == "query"].tolist()) == [
+    repeated = load_source("oulu").scan(root)
+    assert sorted(repeated.records.paths[repeated.records.splits == "query"].tolist()) == [
         line.split(" ")[0] for line in kept
     ]
     probe.unlink()

@@ -63,7 +63,7 @@ def test_a_batch_is_the_rows_asked_for_in_memory(prepared: Path) -> None:
     assert error.value.hint == "vireid prepare sysu --size 64x32"
 
 
-def test_what_is_known_is_read_back(prepared: Path) -> None:
+def test_stored_values_are_read_back(prepared: Path) -> None:
     store = open_store(prepared, "sysu")
     info = store.info
     assert info.root == (prepared / "SYSU-MM01").resolve()
@@ -92,13 +92,13 @@ def test_location_real_before_rendered_and_root_before_both(tmp_path: Path) -> N
     assert locate("sysu", data) == locate("sysu", data, rendered)
     assert locate("sysu", data).rendered
     (data / "SYSU-MM01").mkdir()
-    found = locate("sysu", data)
-    assert (found.root, found.rendered) == (data / "SYSU-MM01", False)
+    result = locate("sysu", data)
+    assert (result.root, result.rendered) == (data / "SYSU-MM01", False)
     with pytest.raises(UsageError, match="is not a folder"):
         locate("sysu", data, tmp_path / "nowhere")
 
 
-def test_opening_what_is_not_there_says_what_to_do(tmp_path: Path) -> None:
+def test_opening_a_missing_store_names_the_command(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match=r"no store at .*prepared.sysu, and no images") as error:
         open_store(tmp_path, "sysu")
     assert error.value.exit_code == 2
@@ -131,7 +131,7 @@ def _records(count: int = 4) -> RecordTable:
     )
 
 
-def test_fingerprint_tells_every_column_the_sizes_and_the_mark_apart() -> None:
+def test_fingerprint_depends_on_every_column_the_sizes_and_the_mark() -> None:
     sizes, real = np.arange(4) + 100, Provenance()
     base = fingerprint("sysu", real, _records(), sizes)
     assert base == fingerprint("sysu", real, _records(), sizes.copy())
@@ -172,9 +172,9 @@ def test_a_moved_dataset_is_taken_over_without_decoding(data: Path) -> None:
 
 def test_verify_names_a_changed_row_and_a_changed_file(data: Path) -> None:
     store = _reprepared(data)
-    told: list[tuple[int, int]] = []
-    assert verify(store, progress=lambda done, total: told.append((done, total))) == []
-    assert told[-1] == (432, 432)
+    reports: list[tuple[int, int]] = []
+    assert verify(store, progress=lambda done, total: reports.append((done, total))) == []
+    assert reports[-1] == (432, 432)
     with (store.folder / "32x16.npy").open("r+b") as stream:
         stream.seek(-5, 2)
         byte = stream.read(1)
@@ -183,14 +183,14 @@ def test_verify_names_a_changed_row_and_a_changed_file(data: Path) -> None:
     image = data / "SYSU-MM01" / "cam1" / "0001" / "0001.jpg"
     image.write_bytes(image.read_bytes()[:-1] + b"\0")
     (data / "SYSU-MM01" / "cam1" / "0001" / "0002.jpg").unlink()
-    found = verify(open_store(data, "sysu"))
-    assert len(found) == 3
-    assert "32x16.npy row 215 (cam6/0014/0003.jpg): the pixels have changed" in found
-    assert "cam1/0001/0001.jpg: changed since preparation" in found
-    assert any(line == "cam1/0001/0002.jpg: does not exist" for line in found)
+    result = verify(open_store(data, "sysu"))
+    assert len(result) == 3
+    assert "32x16.npy row 215 (cam6/0014/0003.jpg): the pixels have changed" in result
+    assert "cam1/0001/0001.jpg: changed since preparation" in result
+    assert any(line == "cam1/0001/0002.jpg: does not exist" for line in result)
 
 
-def test_verify_without_the_images_says_so(data: Path) -> None:
+def test_verify_without_the_images_is_an_error(data: Path) -> None:
     store = _reprepared(data)
     shutil.rmtree(data / "SYSU-MM01")
     assert verify(store) == [f"{store.info.root} does not exist: the image files are not compared"]
@@ -202,8 +202,8 @@ def test_verify_sees_changed_row_hashes(data: Path) -> None:
     rows = np.load(path)
     rows[0, 1] = 0
     np.save(path, rows)
-    found = verify(open_store(data, "sysu"))
-    assert found[0].startswith("32x16.rows.npy: the row hashes have changed")
+    result = verify(open_store(data, "sysu"))
+    assert result[0].startswith("32x16.rows.npy: the row hashes have changed")
 
 
 def test_a_damaged_store_is_refused(data: Path) -> None:

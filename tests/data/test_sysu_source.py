@@ -1,4 +1,4 @@
-"""The SYSU-MM01 source: what it reads, what it remarks, what it refuses and how."""
+"""The SYSU-MM01 source: records, remarks and errors."""
 
 from __future__ import annotations
 
@@ -56,10 +56,10 @@ def test_folders_of_people_beyond_9999_have_five_digits(tree: Path) -> None:
         (tree / "cam1" / name).mkdir()
         (tree / "cam1" / name / "0001.jpg").touch()
     (tree / "exp" / "train_id.txt").write_text(",".join(map(str, (*TRAIN, 12345, 1234))) + "\n")
-    found = sysu.scan(tree)
-    assert found.records.paths[found.records.pids == 12345].tolist() == ["cam1/12345/0001.jpg"]
-    assert not (found.records.pids == 1234).any()
-    assert any("cam1/01234" in note for note in found.report.notes)
+    result = sysu.scan(tree)
+    assert result.records.paths[result.records.pids == 12345].tolist() == ["cam1/12345/0001.jpg"]
+    assert not (result.records.pids == 1234).any()
+    assert any("cam1/01234" in note for note in result.report.notes)
 
 
 def test_counts_by_camera_and_split(tree: Path) -> None:
@@ -88,14 +88,14 @@ def test_expected_counts_are_those_of_the_published_table() -> None:
     assert by_split["test"][infrared].sum() == 3_803
 
 
-def test_mat_lists_are_read_where_there_is_no_text(tree: Path) -> None:
+def test_mat_lists_are_read_if_the_text_is_missing(tree: Path) -> None:
     expected = sysu.scan(tree)
     for name, pids in (("train", TRAIN), ("val", VAL), ("test", TEST), ("available", (*TRAIN, *VAL, *TEST))):
         (tree / "exp" / f"{name}_id.txt").unlink()
         savemat(tree / "exp" / f"{name}_id.mat", {"id": np.array([pids], dtype=np.uint16)})
-    found = sysu.scan(tree)
-    assert found.records.paths.tolist() == expected.records.paths.tolist()
-    assert found.records.splits.tolist() == expected.records.splits.tolist()
+    result = sysu.scan(tree)
+    assert result.records.paths.tolist() == expected.records.paths.tolist()
+    assert result.records.splits.tolist() == expected.records.splits.tolist()
 
 
 def test_lists_with_blanks_marks_and_line_ends(tmp_path: Path) -> None:
@@ -103,7 +103,7 @@ def test_lists_with_blanks_marks_and_line_ends(tmp_path: Path) -> None:
     assert sysu.read_ids(tmp_path, "train_id") == [3, 1, 2]
 
 
-def test_what_is_odd_is_remarked_not_stumbled_over(tree: Path) -> None:
+def test_irregularities_are_remarks_and_no_errors(tree: Path) -> None:
     (tree / "cam1" / "Thumbs.db").touch()
     (tree / "cam2" / "0001" / ".DS_Store").touch()
     (tree / "cam2" / "0001" / "0001.png").touch()
@@ -132,9 +132,9 @@ def test_permutation_file_is_found(tree: Path, place: str) -> None:
     assert any("rand_perm_cam.mat is absent" in note for note in sysu.scan(tree).report.notes)
     path = tree / place / "rand_perm_cam.mat"
     path.touch()
-    found = sysu.scan(tree).permutation
-    assert found is not None
-    assert found.samefile(path)
+    result = sysu.scan(tree).permutation
+    assert result is not None
+    assert result.samefile(path)
 
 
 def test_root_one_level_off_is_named(tree: Path) -> None:

@@ -27,7 +27,7 @@ def regdb_halves(trial: int) -> dict[str, set[int]]:
 
 
 def write_regdb(root: Path, images: int = 2) -> Path:
-    """Twelve people, and lists of ten trials whose labels are not the folders' numbers."""
+    """Twelve people, and lists of ten trials with labels other than the folders' numbers."""
     names: dict[str, list[str]] = {"visible": [], "thermal": []}
     for (word, listed), pid, image in itertools.product(names.items(), REGDB_PEOPLE, range(images)):
         name = f"{word.title()}/{pid}/male_back_{word[0]}_{image:05d}_{pid}.bmp"

@@ -95,7 +95,7 @@ def test_killed_while_saving(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, mo
     assert sorted(p.name for p in tmp_path.iterdir()) == ["last"]
 
 
-def test_what_an_earlier_version_left_is_read(tmp_path: Path) -> None:
+def test_checkpoints_of_earlier_versions_are_read(tmp_path: Path) -> None:
     folder = tmp_path / "last"
     save_checkpoint(folder, checkpoint(1))
     folder.rename(tmp_path / "last.new")
@@ -115,7 +115,7 @@ def test_errors(tmp_path: Path) -> None:
 
 
 def test_a_reader_renames_nothing(tmp_path: Path) -> None:
-    """Between the two renames of a swap in another process, the fresh one is read where it is."""
+    """Between the two renames of another process's swap, the reader takes the new checkpoint."""
     folder, fresh = tmp_path / "last", tmp_path / "last.new"
     save_checkpoint(folder, checkpoint(2))
     folder.rename(fresh)

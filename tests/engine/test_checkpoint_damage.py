@@ -1,4 +1,4 @@
-"""Damage to a checkpoint is noticed on loading, and the message names what is damaged and what to do."""
+"""Damage to a checkpoint is noticed on loading; the message names the damaged part and the remedy."""
 
 from __future__ import annotations
 

@@ -34,8 +34,8 @@ def test_rows_by_seeds_and_a_second_call_trains_nothing(
         Row(label="gem", recipe=str(tiny_recipe), set={"method.options.pool": "gem"}),
     )
     study = Study(name="tiny", seeds=(0, 1), set=SHARED, rows=rows, parent="plain")
-    found = engine.compare(study)
-    table = found.tables["all-single-seeded"].rows
+    result = engine.compare(study)
+    table = result.tables["all-single-seeded"].rows
     assert [row.label for row in table] == ["plain", "gem"]
     assert all(row.seeds == (0, 1) and row.parameters > 0 for row in table)
     each = [
@@ -52,19 +52,19 @@ def test_rows_by_seeds_and_a_second_call_trains_nothing(
         figures / "differences-indoor-single-seeded.png",
     )
     folders = set((tmp_path / "runs" / "tiny").iterdir())
-    again = engine.compare(study)
-    assert again.tables == found.tables
+    repeated = engine.compare(study)
+    assert repeated.tables == result.tables
     assert set((tmp_path / "runs" / "tiny").iterdir()) == folders
-    written = read_json(found.path)["protocols"]["all-single-seeded"]["rows"][0]
+    written = read_json(result.path)["protocols"]["all-single-seeded"]["rows"][0]
     assert written["label"] == "plain"
     assert len(set(written["evaluations"])) == 2
     assert all(len(identifier) == 32 for identifier in written["evaluations"])
-    folder = found.path.parent
+    folder = result.path.parent
     with locked(folder, folder / ".lock"), pytest.raises(DataError, match="another process"):
         engine.compare(study)
 
 
-def test_what_is_evaluated_is_not_evaluated_again(
+def test_finished_evaluations_are_not_repeated(
     sysu_tree: Path, tiny_recipe: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     engine = Engine.choose(device="cpu", precision="fp32", data_dir=sysu_tree, runs_dir=tmp_path / "runs")
@@ -135,7 +135,7 @@ def test_all_wrong_rows_are_named_before_training(sysu_tree: Path, tiny_recipe: 
 
 
 def test_rows_start_from_the_trunk_of_a_run(sysu_tree: Path, tiny_recipe: Path, tmp_path: Path) -> None:
-    """What the start has learned is what both stems and the trunk of a row have before their first step."""
+    """Before its first step, both stems and the trunk of a row have the weights of the starting run."""
     engine = Engine.choose(device="cpu", precision="fp32", data_dir=sysu_tree, runs_dir=tmp_path / "runs")
     start = Start(recipe=str(tiny_recipe), set={**SHARED, "method.options.stem": "shared", "train.seed": 5})
     still = {"train.optimizer": {"name": "sgd", "lr": 1e-30}}
@@ -190,9 +190,9 @@ def test_rows_are_compared_with_the_papers_of_their_recipes(
         reported = [{"dataset": dataset, "protocol": "all-single", "rank1": rank1}]
         changes = {"method.options.margin": 0.1 * (number + 1), "reported": reported}
         rows.append(Row(label=f"row {number}", recipe=str(tiny_recipe), set=changes))
-    found = engine.compare(Study(name="papers", seeds=(0,), set=SHARED, rows=tuple(rows)))
-    table = found.tables["all-single-seeded"]
+    result = engine.compare(Study(name="papers", seeds=(0,), set=SHARED, rows=tuple(rows)))
+    table = result.tables["all-single-seeded"]
     assert [row.published for row in table.rows] == [{"rank1": 0.4}, {"rank1": 0.5}, {"rank1": 0.6}, {}]
-    written = read_json(found.path)["protocols"]["all-single-seeded"]
+    written = read_json(result.path)["protocols"]["all-single-seeded"]
     if table.agreements:  # undefined if all rows have the same Rank-1
         assert written["kendall_tau"]["rank1"]["rows"] == 3

@@ -1,4 +1,4 @@
-"""Costs are counted where they can be counted by hand."""
+"""Costs of operations that can be counted by hand."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -26,7 +26,7 @@ NARROW = ("backbone.name=resnet18", "backbone.weights=none", "backbone.width=16"
 
 
 class Working(ReIdNetwork):
-    """A network whose ``embed`` is one piece of work."""
+    """A network with a single operation as its ``embed``."""
 
     def __init__(self, work: Work) -> None:
         super().__init__()
@@ -73,8 +73,8 @@ def test_multiply_adds(work: Work, multiply_adds: float) -> None:
 
 def test_parameters() -> None:
     network = nn.ModuleDict({"trunk": nn.Linear(3, 4), "classifier": nn.Linear(4, 10, bias=False)})
-    found = parameters_of(network)
-    assert found == {
+    result = parameters_of(network)
+    assert result == {
         "parameters": 56,
         "parameters_without_classifier": 16,
         "parts": {"trunk": 16, "classifier": 40},
@@ -84,17 +84,17 @@ def test_parameters() -> None:
 @pytest.mark.parametrize("name", ["baseline", "sepg", "sfcl-light"])
 def test_cost_of_a_recipe(name: str) -> None:
     recipe = load_recipe(name, NARROW)
-    found = cost_of(recipe, SESSION, identities=7, size=(64, 32), batch=2)
-    assert found["flops"] == 2 * found["multiply_adds"] > 0
-    assert found["parameters"] > found["parameters_without_classifier"] > 0
-    assert sum(found["parts"].values()) == found["parameters"]
-    assert found["latency_ms_one_image"] > 0
-    assert (found["size"], found["latency_batch"], found["reported"]) == ("64x32", 2, None)
+    result = cost_of(recipe, SESSION, identities=7, size=(64, 32), batch=2)
+    assert result["flops"] == 2 * result["multiply_adds"] > 0
+    assert result["parameters"] > result["parameters_without_classifier"] > 0
+    assert sum(result["parts"].values()) == result["parameters"]
+    assert result["latency_ms_one_image"] > 0
+    assert (result["size"], result["latency_batch"], result["reported"]) == ("64x32", 2, None)
 
 
 def test_agw_s_count_and_the_paper_s() -> None:
     recipe = load_recipe("sfcl-base", ("backbone.weights=none",))
-    found = cost_of(recipe, SESSION, identities=395, size=(64, 32), batch=1)
-    assert found["parameters_without_classifier"] == 23_550_351
-    assert found["reported"]["parameters"] == 23.55
-    assert found["reported"]["size"] == (384, 192)
+    result = cost_of(recipe, SESSION, identities=395, size=(64, 32), batch=1)
+    assert result["parameters_without_classifier"] == 23_550_351
+    assert result["reported"]["parameters"] == 23.55
+    assert result["reported"]["size"] == (384, 192)

@@ -50,17 +50,17 @@ def test_trains_and_evaluates(
     there = engine(tmp_path, dataset)
     run = there.train(str(tiny_recipe), settings(dataset))
     assert run.environment()["num_identities"] == identities
-    found = there.evaluate(run)
-    assert [evaluation.content["protocol"] for evaluation in found] == protocols
-    assert all(0.0 < evaluation.content["metrics"]["mAP"]["mean"] <= 1.0 for evaluation in found)
+    result = there.evaluate(run)
+    assert [evaluation.content["protocol"] for evaluation in result] == protocols
+    assert all(0.0 < evaluation.content["metrics"]["mAP"]["mean"] <= 1.0 for evaluation in result)
 
 
 def test_a_model_knows_its_trial(tmp_path: Path, tiny_recipe: Path) -> None:
     there = engine(tmp_path, "regdb")
     run = there.train(str(tiny_recipe), settings("regdb", "data.trial=4"))
     assert run.environment()["num_identities"] == 6
-    found = there.evaluate(run)
-    assert [evaluation.content["protocol"] for evaluation in found] == ["v2i-trial4", "i2v-trial4"]
+    result = there.evaluate(run)
+    assert [evaluation.content["protocol"] for evaluation in result] == ["v2i-trial4", "i2v-trial4"]
     with pytest.raises(UsageError, match="test identities were trained on"):
         there.evaluate(run, EvaluateOptions(Request(trial=5)))
     with pytest.raises(UsageError, match="RegDB has the trials 1 to 10"):
@@ -88,8 +88,8 @@ def test_all_trials_give_a_run_each_and_their_mean_a_file(tmp_path: Path, tiny_r
     assert stored["runs"] == sorted(run.name for run in trained[:2])
     assert mean.folder.parents[2] == tmp_path / "runs" / "means"
     # other runs' mean lies elsewhere; the same runs in another order write the same folder again
-    _, [again] = there.evaluate_runs([trained[1], trained[0]], only)
-    assert again.folder == mean.folder
+    _, [repeated] = there.evaluate_runs([trained[1], trained[0]], only)
+    assert repeated.folder == mean.folder
     _, [other] = there.evaluate_runs(trained[1:3], only)
     assert other.folder != mean.folder
 
@@ -116,11 +116,11 @@ def test_the_runs_of_all_trials_are_found(tmp_path: Path, tiny_recipe: Path) -> 
         there.runs_of_trials(run)
     assert "--trial 3" in error.value.hint
     of |= {trial: like(f"x{trial}", trial) for trial in (3, *range(5, 11))}
-    found = there.runs_of_trials(of[7])
-    assert [found.name for found in found] == [run.name, *(of[trial] for trial in range(2, 11))]
+    result = there.runs_of_trials(of[7])
+    assert [result.name for result in result] == [run.name, *(of[trial] for trial in range(2, 11))]
 
 
-def test_trials_are_looked_for_where_there_are_any(tmp_path: Path, tiny_recipe: Path) -> None:
+def test_trials_exist_for_datasets_with_trials_only(tmp_path: Path, tiny_recipe: Path) -> None:
     there = engine(tmp_path, "folder")
     run = there.train(str(tiny_recipe), settings("folder"))
     with pytest.raises(UsageError, match="a single split and no trials"):

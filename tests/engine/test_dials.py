@@ -57,17 +57,20 @@ def test_the_study_is_repeated_at_each_value(rendered: None, tiny_recipe: Path, 
     engine = Engine.choose(
         device="cpu", precision="fp32", data_dir=tmp_path / "data", runs_dir=tmp_path / "runs"
     )
-    found = engine.compare(study(tiny_recipe))
+    result = engine.compare(study(tiny_recipe))
     protocol = "all-single-seeded"
-    assert {name for name in found.tables if protocol in name} == {f"gap 0, {protocol}", f"gap 1, {protocol}"}
+    assert {name for name in result.tables if protocol in name} == {
+        f"gap 0, {protocol}",
+        f"gap 1, {protocol}",
+    }
     assert {path.name for path in (tmp_path / "data" / "dials").iterdir()} == {"gap-0", "gap-1"}
     written = read_json(tmp_path / "runs" / "turned" / "study.json")
     change = written["dial"]["protocols"][protocol]["plain"]["mAP"]
-    means = [found.tables[f"gap {value}, {protocol}"].rows[0].metrics["mAP"].mean for value in (0, 1)]
+    means = [result.tables[f"gap {value}, {protocol}"].rows[0].metrics["mAP"].mean for value in (0, 1)]
     assert (written["dial"]["from"], written["dial"]["to"]) == (0.0, 1.0)
     assert change["mean"] == pytest.approx(means[1] - means[0])
     assert change["interval"] == pytest.approx([0.0, 0.0]), "the same pixels: paired differences vanish"
-    (figure,) = (path for path in found.figures if protocol in path.name)
+    (figure,) = (path for path in result.figures if protocol in path.name)
     assert figure == tmp_path / "runs" / "turned" / "figures" / f"gap-{protocol}.png"
     assert figure.stat().st_size > 10_000
     runs = sorted((tmp_path / "runs" / "turned").glob("gap-*/tiny-*"))

@@ -239,17 +239,15 @@ def test_the_official_training_identities_of_sysu_are_those_of_the_published_cou
     assert len(official_tokens("sysu")) == 395
 
 
-def test_evaluation_says_where_the_network_is_from_and_refuses_its_training_identities(
-    tmp_path: Path, sysu_tree: Path
-) -> None:
+def test_evaluation_names_the_origin_and_refuses_training_identities(tmp_path: Path, sysu_tree: Path) -> None:
     """The small tree's test people, 11 to 14, have numbers of SYSU-MM01's official training identities."""
     session = Session.choose("cpu", "fp32", data_dir=sysu_tree, runs_dir=tmp_path / "runs")
     saved(tmp_path / "best.t")
     made = import_run(tmp_path / "best.t", session, "agw", settings=NARROW)
     with pytest.raises(UsageError, match="4 of 4 test identities were trained on"):
         evaluate_run(made.run, session, EvaluateOptions())
-    found = evaluate_run(made.run, session, EvaluateOptions(allow_overlap=True))
-    about = found[0].content["fingerprint"]
+    result = evaluate_run(made.run, session, EvaluateOptions(allow_overlap=True))
+    about = result[0].content["fingerprint"]
     digest = hashlib.sha256((tmp_path / "best.t").read_bytes()).hexdigest()
     assert about["imported"] == f"agw: best.t, sha256 {digest}"
     assert about["checkpoint"] == "imported (epoch 60)"
@@ -259,7 +257,9 @@ def test_evaluation_says_where_the_network_is_from_and_refuses_its_training_iden
         resume(made.run, session)
 
 
-def test_unknown_training_identities_are_said(tmp_path: Path, session: Session, listener: Listener) -> None:
+def test_unknown_training_identities_cause_a_warning(
+    tmp_path: Path, session: Session, listener: Listener
+) -> None:
     saved(tmp_path / "sysu.t", "agw", 296)
     made = import_run(tmp_path / "sysu.t", session, "agw", dataset="sysu", settings=NARROW)
     assert "the classifier has 296" in made.identity_note

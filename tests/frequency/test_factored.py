@@ -30,7 +30,7 @@ def stages(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> N
 
 
 def rows(height: int) -> Tensor:
-    """Where the row of each frequency is."""
+    """Row index of each frequency."""
     first, second = factored.factors(height, CPU)
     return torch.tensor([second * (k % first) + k // first for k in range(height)])
 
@@ -93,7 +93,7 @@ def test_types_and_layouts_of_half_precision() -> None:
     assert bins[0].dtype == torch.float32
     back = fourier.inverse(bins, (18, 9), "matmul", ordered=False, dtype=torch.bfloat16)
     assert back.is_contiguous(memory_format=torch.channels_last)
-    # float32 in between: what is lost is less than half a bfloat16 digit of all but the smallest pixels.
+    # float32 in between: the loss is less than half a bfloat16 digit of all but the smallest pixels.
     torch.testing.assert_close(back, images, rtol=0, atol=1e-5)
     back.float().square().sum().backward()
     assert images.grad.dtype == torch.bfloat16

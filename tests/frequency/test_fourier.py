@@ -185,5 +185,5 @@ def test_export_holds_products_and_leaves_no_trace_in_the_cache(size: tuple[int,
 def test_compiles_without_a_graph_break() -> None:
     constants._cache.clear()
     compiled = torch.compile(PhaseOnly(), fullgraph=True, backend="eager")
-    images = maps((72, 36))  # where the eager default is torch.fft
+    images = maps((72, 36))  # the eager default here is torch.fft
     torch.testing.assert_close(compiled(images), PhaseOnly()(images), rtol=0, atol=1e-4)

@@ -96,7 +96,7 @@ def test_float32_with_steps_at_which_sums_of_logarithms_are_nan() -> None:
 
 
 def test_memory_is_bounded_by_segments(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What forward keeps grows by a state in eight steps, not by one a step."""
+    """The forward pass keeps one state in eight steps, not one per step."""
     monkeypatch.setattr(scan, "SEGMENT_BYTES", 1)
     saved = []
     tensors = arguments(1, 1, 128, 8, 16)
@@ -175,7 +175,7 @@ def test_in_onnxruntime(operator: bool, tmp_path: Path, monkeypatch: pytest.Monk
 def kernel_in_its_own_layout(
     u: Tensor, delta: Tensor, a: Tensor, b: Tensor, c: Tensor, skip: Tensor
 ) -> Tensor:
-    """What the optional package computes: u, Δ (B, D, L), A (D, N), B, C (B, G, N, L), D (D,)."""
+    """The optional package's scan: u, Δ (B, D, L), A (D, N), B, C (B, G, N, L), D (D,)."""
     group = torch.arange(u.shape[1]) // (u.shape[1] // b.shape[1])
     state, outputs = torch.zeros(*u.shape[:2], a.shape[1]), []
     for t in range(u.shape[2]):

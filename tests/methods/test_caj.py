@@ -94,7 +94,7 @@ def test_masks_of_all_three_are_used(build: Build, batch: Batch) -> None:
         ("agw", ("data.augment.exchange.second=0.5",), "augment"),
     ],
 )
-def test_a_recipe_whose_views_do_not_fit_its_method_is_refused(
+def test_a_recipe_with_the_wrong_number_of_views_is_refused(
     recipe: str, settings: tuple[str, ...], key: str
 ) -> None:
     with pytest.raises(RecipeError, match=key):

@@ -111,7 +111,7 @@ def test_one_modality_embeds_alone_at_unit_length_whatever_its_batch_mates(
 
 
 @every_method
-def test_the_modalities_are_told_apart(name: str, build: Build, batch: Batch) -> None:
+def test_embeddings_depend_on_the_modality(name: str, build: Build, batch: Batch) -> None:
     # After a step the copies of a separate stage differ; a shared network sees only its input's change.
     network = build(name).train()
     optimizer = torch.optim.SGD(network.parameters(), lr=0.05)
@@ -215,7 +215,7 @@ def test_exports_without_a_dft(name: str, build: Build, batch: Batch) -> None:
         def forward(self, images: Tensor) -> Tensor:
             return self.network.embed(images, Modality.VISIBLE)
 
-    sizes = ({0: torch.export.Dim.DYNAMIC},)  # any number; raises where it would be fixed
+    sizes = ({0: torch.export.Dim.DYNAMIC},)  # any number; raises if the graph would fix it
     program = torch.export.export(Visible(), (batch.visible[:2],), dynamic_shapes=sizes)
     assert not any("fft" in str(node.target) for node in program.graph.nodes)
     with torch.no_grad():

@@ -265,7 +265,7 @@ def test_embedding_is_the_shared_branch(build: Build, batch: Batch) -> None:
     ],
     ids=str,
 )
-def test_switches_change_what_is_embedded(build: Build, batch: Batch, options: dict[str, Any]) -> None:
+def test_switches_change_the_embedding(build: Build, batch: Batch, options: dict[str, Any]) -> None:
     plain, changed = opened(build("dselacfp")), opened(build("dselacfp", options))
     # Parts that both have hold the same values, so that only the switch differs.
     own, other = plain.state_dict(), changed.state_dict()

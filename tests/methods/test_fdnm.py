@@ -129,7 +129,7 @@ def test_zero_weights_are_not_computed(build: Build, batch: Batch) -> None:
 def test_backend_reaches_every_transform_and_changes_no_number(
     build: Build, batch: Batch, backend: str
 ) -> None:
-    # Not with the angle: small maps have bins at ±π, whose side rounding decides.
+    # Not with the angle: small maps have bins at ±π, and rounding decides the sign.
     gain = {"agp": {"repr": "phasor"}}
     network = build("fdnm", {"backend": backend, **gain}).eval().double()
     auto = build("fdnm", gain).eval().double()

@@ -51,7 +51,7 @@ def training_images(batch: Batch) -> TrainingImages:
 
 @pytest.fixture
 def trained(build: Build) -> Trained:
-    """A function from changed options to a network whose every parameter is off its start, in eval mode."""
+    """A function from changed options to a network in eval mode with all parameters moved off their start."""
 
     def make(changes: dict[str, Any] | None = None) -> Sfcl:
         network = build("sfcl", small(changes))
@@ -166,7 +166,7 @@ def test_one_image_alone_is_one_of_its_own_path(trained: Trained, batch: Batch) 
         ({"cfam": {"phase_repr": "angle"}, "tm": {"depth": 2}}, {"identity", "wrt", "cfc", "csc"}),
     ],
 )
-def test_what_is_on_is_computed_and_learns(
+def test_modules_that_are_on_are_computed_and_learn(
     build: Build, batch: Batch, changes: dict[str, Any], terms: set[str]
 ) -> None:
     network = build("sfcl", small(changes))

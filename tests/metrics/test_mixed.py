@@ -32,8 +32,8 @@ def evaluations(methods: int, seeds: int, draw: int = 0) -> list[list[PersonSums
 def test_replicates_equal_a_loop_over_drawn_people_and_seeds() -> None:
     methods = evaluations(2, 3)
     first = methods[0][0]
-    found = mixed_replicates(methods, replicates=20, seed=7)
-    assert found.shape == (20, 2, 2)
+    result = mixed_replicates(methods, replicates=20, seed=7)
+    assert result.shape == (20, 2, 2)
     size = len(first.pids)
     people = np.random.default_rng(7).multinomial(size, np.full(size, 1 / size), 20)
     seeds = np.random.default_rng([7, 2]).multinomial(2, np.full(3, 1 / 3), 20)
@@ -52,7 +52,7 @@ def test_replicates_equal_a_loop_over_drawn_people_and_seeds() -> None:
                         if count:
                             trials.append(total / count)
                     values.append(sum(trials) / len(trials))
-                assert found[draw, method, metric] == pytest.approx(sum(values) / len(values))
+                assert result[draw, method, metric] == pytest.approx(sum(values) / len(values))
 
 
 def test_differences_are_paired() -> None:
@@ -121,11 +121,11 @@ def test_agreement_has_scipys_value_and_the_percentiles_of_a_loop() -> None:
     random = np.random.default_rng(5)
     measured, published = random.random(7), random.random(7)
     draws = measured + random.normal(0, 0.1, (200, 7))
-    found = agreement(measured, published, draws)
-    assert found is not None
+    result = agreement(measured, published, draws)
+    assert result is not None
     expected = kendalltau(measured, published)
-    assert found.tau == pytest.approx(expected.statistic)
-    assert found.p_value == pytest.approx(expected.pvalue)
+    assert result.tau == pytest.approx(expected.statistic)
+    assert result.p_value == pytest.approx(expected.pvalue)
     taus = [kendalltau(row, published).statistic for row in draws]
-    assert (found.low, found.high) == pytest.approx(tuple(np.quantile(taus, [0.025, 0.975])))
-    assert found.methods == 7
+    assert (result.low, result.high) == pytest.approx(tuple(np.quantile(taus, [0.025, 0.975])))
+    assert result.methods == 7

@@ -83,7 +83,7 @@ def test_workers_and_parts_give_the_same_bytes(
 def test_a_worker_that_starts_anew_makes_the_same_bytes(
     base: Path, whole: Path, library: Library, tmp_path: Path
 ) -> None:
-    """Where forking is not safe, a worker gets a copy of what it needs."""
+    """Without forking, each worker gets a pickled copy of its work."""
     records = load_source("sysu").scan(base).records
     options = OcclusionOptions("sysu", "occ-sysu", preset("occ-sysu"))
     work = OcclusionWork(base, tmp_path, options, Composer(library, options.policy), decode)
@@ -165,7 +165,7 @@ def test_verify_finds_a_changed_byte(base: Path, library: Library, tmp_path: Pat
     data[len(data) // 2] ^= 1
     victim.write_bytes(bytes(data))
     assert verify_occluded(root) == [f"{victim.relative_to(root).as_posix()}: does not match its hash"]
-    assert make(base, root, library, "occ-all").written == 1  # what is damaged is made again
+    assert make(base, root, library, "occ-all").written == 1  # damaged images are made again
     assert verify_occluded(root) == []
     (root / "exp" / "test_id.txt").write_text("1\n")
     assert "exp/test_id.txt" in verify_occluded(root)[0]
@@ -182,9 +182,9 @@ def test_other_parameters_and_foreign_folders_are_refused(
 
 
 def test_the_tree_is_read_by_the_ordinary_source(whole: Path, base: Path) -> None:
-    found, there = load_source("occ-sysu").scan(whole), load_source("sysu").scan(base)
-    np.testing.assert_array_equal(found.records.paths, there.records.paths)
-    assert found.report.provenance.occlusion["preset"] == "occ-sysu"
+    result, there = load_source("occ-sysu").scan(whole), load_source("sysu").scan(base)
+    np.testing.assert_array_equal(result.records.paths, there.records.paths)
+    assert result.report.provenance.occlusion["preset"] == "occ-sysu"
     assert mark.MARK == provenance.OCCLUSION
 
 

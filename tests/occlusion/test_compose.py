@@ -116,12 +116,12 @@ def test_histogram_matching_against_a_plain_loop() -> None:
         rng.integers(60, 256, (20, 10)).astype(np.float32),
     )
     mask = rng.random((12, 9)) < 0.6
-    found = adapt.match_histogram(grey, mask, target)
+    result = adapt.match_histogram(grey, mask, target)
     own, theirs = grey[mask], np.sort(target.ravel())
     for i, j in np.argwhere(mask):
         share = sum(value <= grey[i, j] for value in own) / len(own)
         expected = next(t for k, t in enumerate(theirs, 1) if k / len(theirs) >= share - 1e-9)
-        assert found[i, j] == expected
+        assert result[i, j] == expected
 
 
 def test_normalise_takes_mean_and_deviation_of_the_target() -> None:
@@ -131,9 +131,9 @@ def test_normalise_takes_mean_and_deviation_of_the_target() -> None:
         rng.uniform(50, 90, (30, 10)).astype(np.float32),
     )
     mask = rng.random((20, 20)) < 0.5
-    found = adapt.normalise(grey, mask, target)[mask]
-    assert found.mean() == pytest.approx(target.mean(), abs=1e-3)
-    assert found.std() == pytest.approx(target.std(), rel=1e-3)
+    result = adapt.normalise(grey, mask, target)[mask]
+    assert result.mean() == pytest.approx(target.mean(), abs=1e-3)
+    assert result.std() == pytest.approx(target.std(), rel=1e-3)
 
 
 def test_blur_takes_nothing_from_outside() -> None:
@@ -173,7 +173,7 @@ def test_run_lengths_by_hand() -> None:
 
 def test_pools_follow_the_source_image() -> None:
     pairs = [(f"image {k // 2}", "person" if k % 3 else "dog") for k in range(100)]
-    found = pools(pairs)
-    assert len(found) == 50
-    assert sum(pool == "test" for pool in found.values()) == 10
-    assert found == pools(reversed(pairs))
+    result = pools(pairs)
+    assert len(result) == 50
+    assert sum(pool == "test" for pool in result.values()) == 10
+    assert result == pools(reversed(pairs))

@@ -240,14 +240,14 @@ class TinyRcnn(nn.Module):
     """Mask R-CNN's input and output: a list of images, and boxes, labels, scores and masks of each."""
 
     def forward(self, images: list[torch.Tensor]) -> list[dict[str, torch.Tensor]]:
-        found = []
+        result = []
         for image in images:
             assert image.shape[0] == 3
             assert 0 <= image.min() <= image.max() <= 1
             mask = (image[0] > 0.5) & (image[2] < 0.5)
             rows, columns = torch.where(mask)
             box = torch.stack([columns.min(), rows.min(), columns.max() + 1, rows.max() + 1]).float()
-            found.append(
+            result.append(
                 {
                     "boxes": torch.stack([box, box]),
                     "labels": torch.tensor([1, 2]),
@@ -255,7 +255,7 @@ class TinyRcnn(nn.Module):
                     "masks": mask.float()[None, None].repeat(2, 1, 1, 1),
                 }
             )
-        return found
+        return result
 
 
 @pytest.mark.parametrize("refiner", [refine.keep, refine.grabcut])
@@ -264,12 +264,12 @@ def test_mask_rcnn_s_form_end_to_end(tmp_path: Path, refiner: refine.MaskRefiner
     (tmp_path / "b.png").write_bytes(b"no image")
     skipped: Counter[str] = Counter()
     network = detect.MaskRcnn(TinyRcnn(), ["__background__", "person", "bicycle"])
-    found = list(
+    result = list(
         extract.extract(extract.detect_folder(tmp_path, network, decode, skipped), refiner, decode, skipped)
     )
     assert skipped == {"unreadable image": 1}
-    assert [(thing.category, thing.source) for thing, _ in found] == [("person", "a.png")]
-    assert found[0][1].shape[:2] == pytest.approx((121, 101), abs=2)
+    assert [(thing.category, thing.source) for thing, _ in result] == [("person", "a.png")]
+    assert result[0][1].shape[:2] == pytest.approx((121, 101), abs=2)
 
 
 def test_weights_that_do_not_fit_are_explained(tmp_path: Path) -> None:
@@ -314,12 +314,12 @@ def yolo(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.mark.parametrize("size", [(240, 320), (400, 300)])
 def test_yolo_s_form_end_to_end(yolo: Path, size: tuple[int, int]) -> None:
     image = photograph(size)
-    found = detect.YoloSeg(yolo)(image)
-    assert [(instance.category, round(instance.score, 2)) for instance in found] == [("bench", 0.9)]
+    result = detect.YoloSeg(yolo)(image)
+    assert [(instance.category, round(instance.score, 2)) for instance in result] == [("bench", 0.9)]
     wanted = truth(image)
-    overlap = (found[0].mask & wanted).sum() / (found[0].mask | wanted).sum()
+    overlap = (result[0].mask & wanted).sum() / (result[0].mask | wanted).sum()
     assert overlap > 0.96
-    np.testing.assert_allclose(found[0].box, coco.box_of(wanted), atol=2.0)
+    np.testing.assert_allclose(result[0].box, coco.box_of(wanted), atol=2.0)
 
 
 def test_yolo_through_the_command_line(yolo: Path, tmp_path: Path) -> None:
@@ -364,8 +364,8 @@ def test_suppression_by_a_plain_loop() -> None:
 def test_grabcut_finds_the_edge_again() -> None:
     image = photograph()
     grown = cv2.dilate(truth(image).astype(np.uint8), np.ones((5, 5), np.uint8)) > 0
-    found, _ = refine.grabcut(image, box_image(grown))
-    overlap = (found & truth(image)).sum() / (found | truth(image)).sum()
+    result, _ = refine.grabcut(image, box_image(grown))
+    overlap = (result & truth(image)).sum() / (result | truth(image)).sum()
     assert overlap > 0.99 > (grown & truth(image)).sum() / grown.sum()
 
 
@@ -405,8 +405,8 @@ def test_sam_s_form_end_to_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
         image = photograph(size)
         cv2.imwrite(str(tmp_path / f"{name}.png"), cv2.cvtColor(image, cv2.COLOR_RGB2BGR))
         images.append((tmp_path / f"{name}.png", name, [instance_of(image)]))
-    found = list(extract.extract(images, refiner, decode, skipped))
-    assert [thing.source for thing, _ in found] == ["sure"]
+    result = list(extract.extract(images, refiner, decode, skipped))
+    assert [thing.source for thing, _ in result] == ["sure"]
     assert skipped == {"uncertain refinement": 1}
 
 

@@ -39,8 +39,8 @@ BATCHES = [[3 * n, 3 * n + 1, 3 * n + 2] for n in range(9)]
 
 @pytest.mark.parametrize("workers", [1, 2, 4])
 def test_every_batch_once(workers: int) -> None:
-    found = [n for batch in process_map(square, BATCHES, workers) for n in batch]
-    assert sorted(found) == [n * n for n in range(27)]
+    result = [n for batch in process_map(square, BATCHES, workers) for n in batch]
+    assert sorted(result) == [n * n for n in range(27)]
 
 
 @pytest.mark.parametrize("workers", [1, 2])
@@ -49,7 +49,7 @@ def test_an_error_of_the_job_is_the_caller_s(workers: int) -> None:
         list(process_map(fail_at_seven, BATCHES, workers))
 
 
-def test_a_killed_worker_is_told() -> None:
+def test_a_killed_worker_is_reported() -> None:
     with pytest.raises(DataError, match="worker process was killed"):
         list(process_map(killed_at_seven, BATCHES, 2))
 
@@ -123,11 +123,11 @@ def test_workers_hold_none_of_the_parent_s_threads() -> None:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("error")
-            found = sorted(n for batch in process_map(square, BATCHES, 2) for n in batch)
+            result = sorted(n for batch in process_map(square, BATCHES, 2) for n in batch)
     finally:
         stop.set()
         thread.join()
-    assert found == [n * n for n in range(27)]
+    assert result == [n * n for n in range(27)]
 
 
 def test_a_worker_does_not_wait_for_torch() -> None:

@@ -1,4 +1,4 @@
-"""Files of users: what is not a regular file is refused at once, and so is what is too large."""
+"""Users' files: anything but a regular file is refused at once, and so is a file that is too large."""
 
 from __future__ import annotations
 

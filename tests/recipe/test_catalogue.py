@@ -1,4 +1,4 @@
-"""The catalogue of recipes, and copies that stay what they were."""
+"""The catalogue of recipes, and copies that stay the same experiments."""
 
 from __future__ import annotations
 
@@ -24,13 +24,13 @@ def elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def test_every_shipped_recipe_is_listed_once() -> None:
-    found = catalogue.entries()
-    assert {entry.path for entry in found} == set(shipped())
-    assert len(found) == len(shipped())
-    assert all(entry.recipe is not None and not entry.own for entry in found)
-    folders = ["/" in entry.name for entry in found]
+    result = catalogue.entries()
+    assert {entry.path for entry in result} == set(shipped())
+    assert len(result) == len(shipped())
+    assert all(entry.recipe is not None and not entry.own for entry in result)
+    folders = ["/" in entry.name for entry in result]
     assert folders == sorted(folders), "ablations come after the others"
-    for entry in found:
+    for entry in result:
         assert shipped_folder() / f"{entry.name}.yaml" == entry.path
 
 
@@ -52,12 +52,12 @@ def test_the_shipped_folder_is_not_listed_as_ones_own(monkeypatch: pytest.Monkey
 
 
 def test_search_in_name_paper_dataset_and_method() -> None:
-    found: dict[str, list[str]] = {text: [] for text in ("LLCM", "Zhang and W")}
+    result: dict[str, list[str]] = {text: [] for text in ("LLCM", "Zhang and W")}
     for entry in catalogue.entries():
-        for text, names in found.items():
+        for text, names in result.items():
             names += [entry.name] if entry.matches(text) else []
-    assert {"deen-llcm", "agw-llcm", "deen"} <= set(found["LLCM"])
-    assert set(found["Zhang and W"]) == {"deen", "deen-llcm", "deen-regdb"}
+    assert {"deen-llcm", "agw-llcm", "deen"} <= set(result["LLCM"])
+    assert set(result["Zhang and W"]) == {"deen", "deen-llcm", "deen-regdb"}
 
 
 def test_figures_in_short() -> None:
@@ -72,7 +72,7 @@ def test_header_is_the_leading_comment() -> None:
 
 
 @pytest.mark.parametrize("path", shipped(), ids=lambda path: path.stem)
-def test_a_copy_is_the_same_experiment_and_says_how_to_launch_itself(path: Path, elsewhere: Path) -> None:
+def test_a_copy_is_the_same_experiment_with_its_own_launch_line(path: Path, elsewhere: Path) -> None:
     copied = catalogue.copy(path.stem)
     assert copied == Path("recipes") / path.name
     assert load_recipe(str(copied)) == load_recipe(str(path))
@@ -81,7 +81,7 @@ def test_a_copy_is_the_same_experiment_and_says_how_to_launch_itself(path: Path,
     assert load_recipe(path.name) == load_recipe(str(copied))
 
 
-def test_a_copy_extends_ones_own_parent_where_there_is_one() -> None:
+def test_a_copy_extends_ones_own_parent_if_present() -> None:
     catalogue.copy("sepg")
     own = Path("recipes/sepg.yaml")
     own.write_text(own.read_text().replace("epochs: 120", "epochs: 7"))

@@ -23,14 +23,14 @@ IDLE = [
 ]
 
 
-@pytest.mark.parametrize(("settings", "section", "said"), IDLE)
-def test_keys_without_effect_are_refused(settings: tuple[str, ...], section: str, said: str) -> None:
+@pytest.mark.parametrize(("settings", "section", "message"), IDLE)
+def test_keys_without_effect_are_refused(settings: tuple[str, ...], section: str, message: str) -> None:
     with pytest.raises(RecipeError) as refused:
         load_recipe("baseline", settings)
     assert refused.value.exit_code == UsageError.exit_code == 2
     (line,) = str(refused.value).splitlines()[1:]
     assert f"{section}: " in line
-    assert said in line
+    assert message in line
 
 
 @pytest.mark.parametrize(
@@ -71,11 +71,11 @@ def test_a_second_view_goes_with_the_option_that_takes_it() -> None:
         ("data.augment.erase.probability=0.0",),
     ],
 )
-def test_defaults_and_no_milestones_are_let_through(settings: tuple[str, ...]) -> None:
+def test_defaults_and_no_milestones_are_accepted(settings: tuple[str, ...]) -> None:
     load_recipe("fdnm" if "cosine" in settings[0] else "baseline", settings)
 
 
-def test_every_schedule_key_acts_where_it_is_let_through() -> None:
+def test_every_accepted_schedule_key_has_an_effect() -> None:
     """The rules against the formula: each key that a kind takes changes some epoch's factor."""
     from vireid_cli.engine.train.optimizer import factor
     from vireid_cli.recipe.schema import Schedule

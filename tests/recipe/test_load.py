@@ -65,16 +65,16 @@ def test_key_written_twice(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "said"),
+    ("text", "expected"),
     [
         ("a: [1\n", "not valid YAML"),
         ("- 1\n", "expected a mapping"),
         ("extends: 3\n", "expected the name of one recipe"),
     ],
 )
-def test_what_is_no_recipe(tmp_path: Path, text: str, said: str) -> None:
+def test_files_that_are_no_recipe_are_refused(tmp_path: Path, text: str, expected: str) -> None:
     message = refusal(write(tmp_path, text))
-    assert said in message
+    assert expected in message
     assert "r.yaml" in message
 
 
@@ -120,9 +120,9 @@ def test_another_method_does_not_inherit_options(tmp_path: Path) -> None:
 
 def test_resolved_recipe_is_a_recipe(tmp_path: Path) -> None:
     recipe = load(write(tmp_path, "method: {name: sepg}\n"), options_of=options_type)
-    again = load(write(tmp_path, dump(recipe), "again.yaml"), options_of=options_type)
-    assert again == recipe
-    assert again.method.options
+    repeated = load(write(tmp_path, dump(recipe), "again.yaml"), options_of=options_type)
+    assert repeated == recipe
+    assert repeated.method.options
 
 
 def test_find(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -162,8 +162,8 @@ def test_verification_rates_keep_their_names(tmp_path: Path) -> None:
     row = {"dataset": "oulu", "protocol": "faces", "rank1": 100.0, **rates}
     path.write_text(yaml.safe_dump({"paper": "none", "reported": [row]}))
     recipe = load(str(path))
-    found = {key: value for key, value in recipe.reported[0].model_dump().items() if value is not None}
-    assert found == {"source": "", **row}
+    result = {key: value for key, value in recipe.reported[0].model_dump().items() if value is not None}
+    assert result == {"source": "", **row}
     path.write_text(dump(recipe))
     assert load(str(path)).reported == recipe.reported
     path.write_text(yaml.safe_dump({"paper": "none", "reported": [row | {"vr_far_1": 3.0}]}))
@@ -199,7 +199,7 @@ def test_a_number_without_end_is_refused(tmp_path: Path, number: str) -> None:
     assert "--set: train.optimizer.lr: " in text
 
 
-def test_a_list_of_another_length_is_said_in_words(tmp_path: Path) -> None:
+def test_a_list_of_another_length_is_described_in_words(tmp_path: Path) -> None:
     assert "r.yaml:1: data.size: expected 2 values, not [96, 48, 3]." in refusal(
         write(tmp_path, "data: {size: [96, 48, 3]}\n")
     )

@@ -57,7 +57,7 @@ def test_shipped_studies_name_valid_recipes(path: Path) -> None:
     trunk = []
     if study.start:
         load_recipe(study.start.recipe, tuple(study.start.settings()))
-        trunk = ["backbone.weights=trunk.safetensors"]  # what the start becomes
+        trunk = ["backbone.weights=trunk.safetensors"]  # the name of the starting run
     for row in study.rows:
         load_recipe(row.recipe, (*study.settings(row, study.seeds[0]), *trunk))
 
@@ -66,7 +66,7 @@ def test_shipped_studies_name_valid_recipes(path: Path) -> None:
 @pytest.mark.parametrize(
     ("key", "value", "by"), [("train.seed", 3, "seeds"), ("backbone.weights", "none", "start")]
 )
-def test_what_the_study_itself_gives_is_set_nowhere_else(
+def test_keys_of_the_study_are_set_nowhere_else(
     tmp_path: Path, where: str, key: str, value: object, by: str
 ) -> None:
     shared, own = (f"  {key}: {value}\n" if where == place else "" for place in ("set", "row 'a'"))

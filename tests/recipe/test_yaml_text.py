@@ -160,7 +160,7 @@ def test_scalars(text: str, value: object) -> None:
         ("train.optimizer.lr='0.1'", "Write it without quotes."),
     ],
 )
-def test_near_types_are_refused_with_what_to_write(setting: str, advice: str) -> None:
+def test_near_types_are_refused_with_the_right_spelling(setting: str, advice: str) -> None:
     with pytest.raises(RecipeError) as caught:
         load("agw", [setting], options_of=options_type)
     assert advice in caught.value.message

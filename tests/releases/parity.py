@@ -113,13 +113,13 @@ def network(case: str, *settings: str) -> tuple[ReIdNetwork, dict[str, tuple[str
     name, recipe_name = CASES[case]
     release = releases.load(name)
     state = releases.without_prefix(released_state(case))
-    found = releases.identities(release, state)
-    assert found is not None
+    result = releases.identities(release, state)
+    assert result is not None
     recipe = load_recipe(recipe_name, (*release.settings(state), *settings))
     options = methods.options_of(recipe.method.name, recipe.method.options)
     with torch.device("meta"):
         spec = BackboneSpec(recipe.backbone.name, recipe.backbone.last_stride)
-        ours = methods.build(recipe.method.name, options, found, spec)
+        ours = methods.build(recipe.method.name, options, result, spec)
     like = ours.state_dict()
     plain = {key: torch.empty(value.shape, dtype=value.dtype) for key, value in like.items()}
     for key, value in (("mean", (0.485, 0.456, 0.406)), ("std", (0.229, 0.224, 0.225))):

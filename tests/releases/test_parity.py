@@ -84,14 +84,14 @@ def gradient_deviations(case: str, network: ReIdNetwork, sources: dict[str, tupl
     arrays = parity.expected(case)
     norms = dict(zip((key for key, _ in parity.keys(case)), arrays["grad_norm"], strict=True))
     least = 1e-9 * float(arrays["loss_total"])
-    found = []
+    result = []
     for name, parameter in network.named_parameters():
         if len(sources[name]) != 1 or parameter.grad is None:
             continue
         theirs = norms[f"module.{sources[name][0]}" if case == "sepg" else sources[name][0]]
         if theirs > least:
-            found.append(abs(float(parameter.grad.norm()) - theirs) / (theirs + least))
-    return found
+            result.append(abs(float(parameter.grad.norm()) - theirs) / (theirs + least))
+    return result
 
 
 def among(*quick: str, without: tuple[str, ...] = ()) -> list[Any]:

@@ -62,7 +62,7 @@ def test_generated_branches() -> None:
 
 @pytest.mark.parametrize("power", [3.0, 10.0])
 def test_generalised_mean(power: float) -> None:
-    """From features of order 1 down to 0, where the addend of 1e-12 is all that is left."""
+    """From features of order 1 down to 0, for which only the addend of 1e-12 remains."""
     rng = np.random.default_rng(13)
     drawn = rng.random((2, 3, 6, 4), dtype=np.float32)
     scales = (1.0, 0.1, 0.05, 0.01, 1e-3, 1e-4, 0.0)
@@ -80,7 +80,7 @@ def test_generalised_mean(power: float) -> None:
     ("case", "name", "loss"), [("agw", "wrt", weighted_regularised_triplet), ("caj", "squared", wrt_sq)]
 )
 def test_triplets_at_growing_distances(case: str, name: str, loss: Loss) -> None:
-    """Where all negatives are far away, the released softmax loses them."""
+    """If all negatives are far away, the released softmax loses them."""
     expected = parity.expected(case)
     rng = np.random.default_rng(11)
     centres, noise = rng.standard_normal((4, 64)), rng.standard_normal((16, 64))

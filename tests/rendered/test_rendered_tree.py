@@ -6,7 +6,10 @@ import errno
 import json
 import os
 import shutil
+from collections.abc import Callable
+from concurrent.futures import Future
 from pathlib import Path
+from typing import Any, TypeVar
 
 import cv2
 import numpy as np
@@ -22,6 +25,8 @@ from vireid_cli.rendered.layouts import load_layout
 from vireid_cli.rendered.manifest import MANIFEST, VERSION
 from vireid_cli.rendered.population import plan_population
 from vireid_cli.tree_marks import DIALS
+
+T = TypeVar("T")
 
 OPTIONS = RenderOptions(ids=6, images=2, seed=3, size=(40, 20))
 
@@ -71,7 +76,7 @@ def test_few_batches_wait_at_a_time(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     done: list[int] = []
 
     class Counting(tree_module.ThreadPoolExecutor):
-        def submit(self, fn, /, *args, **kwargs):  # type: ignore[no-untyped-def]
+        def submit(self, fn: Callable[..., T], /, *args: Any, **kwargs: Any) -> Future[T]:
             submitted.append(1)
             assert len(submitted) - len(done) <= 2 * 2 + 6  # two a worker, and the plates of six cameras
             future = super().submit(fn, *args, **kwargs)

@@ -55,15 +55,15 @@ def test_protocols_are_not_mixed() -> None:
         table_row("x", {0: evaluation(0.1), 1: evaluation(0.1, "indoor-single-seeded")}, 1)
 
 
-def test_what_all_have_in_common_is_said_with_the_mark_of_rendered_data() -> None:
+def test_common_marks_are_listed_with_the_mark_of_rendered_data() -> None:
     marks = [{"data": "d", "rendered": "version 1", "seed": seed} for seed in (0, 1)]
-    found = comparison({"x": {s: evaluation(0.1, fingerprint=m) for s, m in enumerate(marks)}}, {"x": 1})
-    assert found.rendered
-    assert as_json(found)["fingerprint"] == {"data": "d", "rendered": "version 1"}
+    result = comparison({"x": {s: evaluation(0.1, fingerprint=m) for s, m in enumerate(marks)}}, {"x": 1})
+    assert result.rendered
+    assert as_json(result)["fingerprint"] == {"data": "d", "rendered": "version 1"}
     assert not comparison({"x": {0: evaluation(0.1, fingerprint={"data": "d"})}}, {"x": 1}).rendered
 
 
-def test_rows_of_different_data_are_not_put_in_one_table() -> None:
+def test_rows_of_different_data_are_refused_in_one_table() -> None:
     rows = {label: {0: evaluation(0.1, fingerprint={"data": label})} for label in "ab"}
     with pytest.raises(ValueError, match="different data"):
         comparison(rows, {"a": 1, "b": 1})
@@ -95,14 +95,14 @@ def table() -> Comparison:
 
 
 def test_differences_are_paired_and_over_common_seeds() -> None:
-    found = {row.label: row for row in table().rows}
-    assert found["a"].differences == {}
-    assert found["a"].parent == ""
-    better = found["b"].differences["rank1"]
+    result = {row.label: row for row in table().rows}
+    assert result["a"].differences == {}
+    assert result["a"].parent == ""
+    better = result["b"].differences["rank1"]
     assert (better.mean, better.low, better.high) == pytest.approx((0.1, 0.1, 0.1))
-    assert found["c"].differences["rank1"].mean == pytest.approx(0.2 - 0.45), "seed 1 alone"
-    low, high = found["a"].intervals["rank1"]
-    assert 0.2 <= low < found["a"].metrics["rank1"].mean < high <= 0.6
+    assert result["c"].differences["rank1"].mean == pytest.approx(0.2 - 0.45), "seed 1 alone"
+    low, high = result["a"].intervals["rank1"]
+    assert 0.2 <= low < result["a"].metrics["rank1"].mean < high <= 0.6
 
 
 def test_the_order_is_compared_with_the_papers() -> None:

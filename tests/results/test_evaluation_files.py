@@ -63,8 +63,8 @@ def test_one_identifier_in_every_file(tmp_path: Path) -> None:
     for name in (schema.RANKING, schema.EMBEDDINGS):
         with np.load(tmp_path / "all" / name) as file:
             assert str(file["identifier"]) == stored.identifier
-    again = made(tmp_path / "again")
-    assert again.identifier == stored.identifier  # of the same results
+    repeated = made(tmp_path / "again")
+    assert repeated.identifier == stored.identifier  # of the same results
     assert made(tmp_path / "all", 0.5).identifier != stored.identifier
 
 

@@ -30,9 +30,9 @@ def record(tmp_path: Path) -> Path:
 
 
 def test_round_trip(record: Path) -> None:
-    found = read_export(record)
-    assert list(found.files) == ["visible.onnx", "infrared.onnx"]
-    assert found.layout == "split"
+    result = read_export(record)
+    assert list(result.files) == ["visible.onnx", "infrared.onnx"]
+    assert result.layout == "split"
     assert records_in(record.parent) == [record]
 
 

@@ -118,7 +118,7 @@ def test_a_damaged_environment_is_named(tmp_path: Path, damaged: str) -> None:
         run.environment()
 
 
-def test_damaged_arrays_are_said_wherever_the_damage_is(tmp_path: Path) -> None:
+def test_damaged_arrays_are_named(tmp_path: Path) -> None:
     path = files.write_npz(tmp_path / "x.npz", a=np.random.default_rng(0).normal(size=200))
     whole = path.read_bytes()
     for length in (0, 10, len(whole) // 2, len(whole) - 1):

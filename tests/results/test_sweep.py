@@ -1,4 +1,4 @@
-"""Sweeps over made-up recipes: which key varies, what is held, means over seeds by hand."""
+"""Sweeps over made-up recipes: the varied key, the fixed keys, means over seeds by hand."""
 
 from __future__ import annotations
 
@@ -53,17 +53,17 @@ def test_the_one_key_that_varies_is_found_and_seeds_are_averaged() -> None:
         member("c", 0.3, 0, margin=0),
         member("d", 0.9, 2, margin=0.1),
     ]
-    found = sweep_of(members, None, METRICS)
-    assert found.key == "margin"
-    assert [point.value for point in found.points] == [0, 0.1]
-    first, second = found.points
+    result = sweep_of(members, None, METRICS)
+    assert result.key == "margin"
+    assert [point.value for point in result.points] == [0, 0.1]
+    first, second = result.points
     assert first.metrics["mAP"].mean == 0.3
     assert first.metrics["mAP"].std is None
     assert second.seeds == (0, 1, 2)
     assert second.metrics["mAP"].mean == pytest.approx(0.5)
     assert second.metrics["mAP"].std == pytest.approx(math.sqrt((0.09 + 0.01 + 0.16) / 2))
-    assert found.numeric
-    assert (found.fixed, found.confounded, found.omitted) == ({}, (), 0)
+    assert result.numeric
+    assert (result.fixed, result.confounded, result.omitted) == ({}, (), 0)
 
 
 def test_several_keys_are_listed_and_one_thing_at_a_time_is_held() -> None:
@@ -73,9 +73,9 @@ def test_several_keys_are_listed_and_one_thing_at_a_time_is_held() -> None:
         UsageError, match=r"2 keys vary: name one with --key.\n  margin: 0, 0.2, 0.3\n  weight: 0.1, 0.5, 2"
     ):
         sweep_of(members, None, METRICS)
-    found = sweep_of(members, "weight", METRICS)
-    assert [point.value for point in found.points] == [0.1, 0.5, 2.0]
-    assert (found.fixed, found.omitted) == ({"margin": 0.2}, 2)
+    result = sweep_of(members, "weight", METRICS)
+    assert [point.value for point in result.points] == [0.1, 0.5, 2.0]
+    assert (result.fixed, result.omitted) == ({"margin": 0.2}, 2)
     assert values(members, "margin") == [0.0, 0.2, 0.3]
 
 
@@ -87,45 +87,45 @@ def test_a_grid_has_to_be_cut_by_hand() -> None:
         sweep_of(grid, "weight", METRICS)
     assert values(grid, "weight", conditions=["margin=0.20"]) == [0.1, 1.0]
     assert values(grid, conditions=["weight = 1e0"]) == [0.0, 0.2]
-    for wrong, said in (
+    for wrong, result in (
         ("margin=0.7", "No run has margin = 0.7(.|\n)*Existing values: 0, 0.2"),
         ("margin", "KEY=VALUE"),
         ("margn=1", "no recipe|No recipe(.|\n)*margin"),
     ):
-        with pytest.raises(UsageError, match=said):
+        with pytest.raises(UsageError, match=result):
             sweep_of(grid, "weight", METRICS, [wrong])
 
 
-def test_options_that_come_with_a_method_are_said() -> None:
+def test_options_that_vary_with_the_method_are_listed() -> None:
     members = [
         member("a", settings={"method.name": "agw", "method.options.wrt": True}),
         member("b", settings={"method.name": "fdnm", "method.options.cnm.margin": 0.1}),
     ]
-    found = sweep_of(members, "method.name", METRICS)
-    assert [point.value for point in found.points] == ["agw", "fdnm"]
-    assert not found.numeric
-    assert found.confounded == ("method.options.wrt", "method.options.cnm.margin")
+    result = sweep_of(members, "method.name", METRICS)
+    assert [point.value for point in result.points] == ["agw", "fdnm"]
+    assert not result.numeric
+    assert result.confounded == ("method.options.wrt", "method.options.cnm.margin")
     assert varying(members)["method.options.wrt"] == [ABSENT, True]
 
 
 def test_most_values_are_held_even_where_each_has_one_run() -> None:
     members = [member(f"w{w}", weight=w) for w in (0.1, 0.5, 2.0)] + [member("m", weight=4.0, margin=0.3)]
-    found = sweep_of(members, "weight", METRICS)
-    assert [point.value for point in found.points] == [0.1, 0.5, 2.0]
-    assert (found.fixed, found.confounded) == ({"margin": 0.2}, ())
+    result = sweep_of(members, "weight", METRICS)
+    assert [point.value for point in result.points] == [0.1, 0.5, 2.0]
+    assert (result.fixed, result.confounded) == ({"margin": 0.2}, ())
 
 
 def test_recipes_by_name() -> None:
     members = [member(n, margin=m, recipe=n) for n, m in (("no-cnm", 0.0), ("fdnm", 0.2))]
     assert sweep_of(members, None, METRICS).key == "margin"
-    found = sweep_of(members, "name", METRICS)
-    assert [point.value for point in found.points] == ["fdnm", "no-cnm"]
-    assert found.confounded == ("margin",)
+    result = sweep_of(members, "name", METRICS)
+    assert [point.value for point in result.points] == ["fdnm", "no-cnm"]
+    assert result.confounded == ("margin",)
     with pytest.raises(UsageError, match=r"name is fdnm in all(.|\n)*margin: 0, 0.2"):
         sweep_of([member("a", margin=0.0), member("b")], "name", METRICS)
 
 
-def test_figures_on_different_images_are_refused_where_both_are_taken() -> None:
+def test_runs_on_different_images_are_refused_together() -> None:
     members = [
         member(f"{m}{d}", data=d, settings={"margin": m, "data.dataset": d}) for m in (0, 1) for d in "ab"
     ]
@@ -162,16 +162,16 @@ def test_a_key_by_its_end_and_wrong_keys() -> None:
 
 def test_a_run_trained_twice_counts_once_and_values_of_kinds_stay_apart() -> None:
     twice = [member("a", 0.1, margin=0.1), member("b", 0.3, margin=0.1), member("c", 0.5, margin=0.2)]
-    found = sweep_of(twice, None, METRICS)
-    assert [point.metrics["mAP"].mean for point in found.points] == [0.3, 0.5]
-    assert found.omitted == 1
+    result = sweep_of(twice, None, METRICS)
+    assert [point.metrics["mAP"].mean for point in result.points] == [0.3, 0.5]
+    assert result.omitted == 1
     kinds = [member(str(i), margin=m) for i, m in enumerate((False, 0.0, None, "mean", [1, 2]))]
     assert len(values(kinds)) == 5
     assert [format_value(value) for value in values(kinds)] == ["0", "mean", "[1, 2]", "false", "null"]
 
 
 @pytest.mark.parametrize("name", ["train.seed", "seed"])
-def test_seeds_are_no_key_but_what_is_averaged_over(name: str) -> None:
+def test_seeds_are_averaged_over_and_are_no_key(name: str) -> None:
     members = [member("a", margin=0.1), member("b", seed=1, margin=0.3)]
     for key, where in ((name, ()), (None, (f"{name}=1",))):
         with pytest.raises(UsageError, match="a sweep averages over seeds"):

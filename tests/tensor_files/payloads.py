@@ -1,4 +1,4 @@
-"""Files whose unpickling would create a marker, in every form that torch ever wrote."""
+"""Files that would create a marker if they were unpickled, in every format that torch ever wrote."""
 
 from __future__ import annotations
 

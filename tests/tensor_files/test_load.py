@@ -120,7 +120,7 @@ def _cut_safetensors(path: Path) -> None:
 
 
 def _claims(path: Path) -> None:
-    """A legacy file whose storage claims 10**15 numbers."""
+    """A legacy file with a storage that claims 10**15 numbers."""
     torch.save({"w": torch.zeros(8)}, path, _use_new_zipfile_serialization=False)
     content = path.read_bytes()
     at = content.rindex(b"K\x08Nt")
@@ -128,7 +128,7 @@ def _claims(path: Path) -> None:
 
 
 def _claims_shape(path: Path) -> None:
-    """A zip file whose tensor claims 2**30 numbers of a storage of 8."""
+    """A zip file with a tensor that claims 2**30 numbers of a storage of 8."""
     torch.save({"w": torch.zeros(8)}, path)
     with zipfile.ZipFile(path) as archive:
         content = {name: archive.read(name) for name in archive.namelist()}

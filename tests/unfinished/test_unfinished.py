@@ -1,4 +1,4 @@
-"""What killed writers leave is removed by the next one; what a living writer makes is never touched."""
+"""Files of killed writers are removed by the next writer; files of a living writer are never touched."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def writer(folder: Path, end: str) -> subprocess.Popen[str]:
     )  # fmt: skip
 
 
-def test_what_a_killed_process_left_is_removed_by_the_next_writer(tmp_path: Path) -> None:
+def test_leftovers_of_a_killed_process_are_removed_by_the_next_writer(tmp_path: Path) -> None:
     assert writer(tmp_path, "kill").wait() == -9
     left = names(tmp_path)
     assert len(left) == 2
@@ -101,7 +101,7 @@ def test_other_files_stay(tmp_path: Path, name: str) -> None:
     assert names(tmp_path) == {name}
 
 
-def test_export_removes_what_a_killed_export_left(tmp_path: Path) -> None:
+def test_export_removes_leftovers_of_a_killed_export(tmp_path: Path) -> None:
     from vireid_cli.exporters.onnx import _temporary_folder
 
     (tmp_path / ".onnx-ab12cd34").mkdir()

@@ -48,11 +48,11 @@ def beside(recipe: str, store: Store, **asked: object) -> dict[str, list[dict[st
 
 def test_sysu(tmp_path: Path, sysu_tree: Path) -> None:
     store = store_of("sysu", tmp_path, sysu_tree)
-    found = beside("fdnm", store, shots=(1, 10))
-    assert [row["rank1"] for row in found["all-single-seeded"]] == [77.8]
-    assert [row["mAP"] for row in found["indoor-single-seeded"]] == [89.1]
+    result = beside("fdnm", store, shots=(1, 10))
+    assert [row["rank1"] for row in result["all-single-seeded"]] == [77.8]
+    assert [row["mAP"] for row in result["indoor-single-seeded"]] == [89.1]
     # FDNM's paper has no multi-shot figures
-    assert found["all-multi-seeded"] == found["indoor-multi-seeded"] == []
+    assert result["all-multi-seeded"] == result["indoor-multi-seeded"] == []
     assert beside("fdnm", store, trials=3) == {"all-single-seeded": [], "indoor-single-seeded": []}
     assert beside("fdnm", store, split="val") == {"val-all-single-seeded": []}
     assert {published_name("sysu", plan) for plan in plans_for(store, Request(shots=(1, 10)))} == PUBLISHED[
@@ -61,10 +61,10 @@ def test_sysu(tmp_path: Path, sysu_tree: Path) -> None:
 
 
 def test_regdb(tmp_path: Path, sysu_tree: Path) -> None:
-    found = beside("fdnm-regdb", store_of("regdb", tmp_path, sysu_tree), trial=3)
-    assert [row["rank1"] for row in found["v2i-trial3"]] == [95.5]
-    assert [row["rank1"] for row in found["i2v-trial3"]] == [94.0]
-    assert found["v2i-trial3"][0]["source"] == "main comparison, mean over 10 trials"
+    result = beside("fdnm-regdb", store_of("regdb", tmp_path, sysu_tree), trial=3)
+    assert [row["rank1"] for row in result["v2i-trial3"]] == [95.5]
+    assert [row["rank1"] for row in result["i2v-trial3"]] == [94.0]
+    assert result["v2i-trial3"][0]["source"] == "main comparison, mean over 10 trials"
 
 
 def test_llcm(tmp_path: Path, sysu_tree: Path) -> None:
@@ -87,9 +87,9 @@ def test_faces(tmp_path: Path, sysu_tree: Path, dataset: str, far: float) -> Non
     for path in (store.info.root / "faces").glob("*.txt"):  # lists without our mark: a paper's
         path.write_text("".join(line for line in path.open() if not line.startswith("#")))
     given = prepare(dataset, store.info.root, tmp_path, (32, 16)).store
-    found = beside(f"fdnm-{dataset}", given)
-    assert [row["vr_far_0.001"] for row in found["faces"]] == [far]
-    assert found["faces"][0]["source"] == "FDNM"
+    result = beside(f"fdnm-{dataset}", given)
+    assert [row["vr_far_0.001"] for row in result["faces"]] == [far]
+    assert result["faces"][0]["source"] == "FDNM"
     [strict], [near] = (plans_for(given, Request(far=reading)) for reading in FAR_READINGS)
     assert (strict.name, near.name) == ("faces", "faces-nearest")
     assert strict.fingerprint == plans_for(given, Request())[0].fingerprint

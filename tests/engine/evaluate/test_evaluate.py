@@ -60,11 +60,11 @@ def result(seed: int, name: str = "all-single-seeded", noise: float = 1.0, **opt
     return evaluate_protocol(plan(name), [embedded(seed, noise=noise)], wanted, {"dataset": "sysu"}, [], None)
 
 
-def test_variants_stand_beside_the_plain_result() -> None:
-    found = result(1, rerank=("k-reciprocal", "gallery-mean")).content
-    assert [v["name"] for v in found["variants"]] == ["k-reciprocal", "gallery-mean"]
+def test_variants_are_added_to_the_plain_result() -> None:
+    actual = result(1, rerank=("k-reciprocal", "gallery-mean")).content
+    assert [v["name"] for v in actual["variants"]] == ["k-reciprocal", "gallery-mean"]
     plain = result(1).content
-    assert found["metrics"] == plain["metrics"]
+    assert actual["metrics"] == plain["metrics"]
     assert plain["variants"] == []
     q, g = embedded(1).side(np.arange(30)), embedded(1).side(np.arange(30, 48))
     _, precision, _ = evaluate_by_loop(
@@ -76,18 +76,18 @@ def test_variants_stand_beside_the_plain_result() -> None:
         rule="sysu",
         merge_identities=True,
     )
-    assert found["variants"][0]["per_trial"]["mAP"][0] == pytest.approx(precision, abs=1e-12)
-    assert found["variants"][1]["metrics"]["mAP"] != plain["metrics"]["mAP"]
+    assert actual["variants"][0]["per_trial"]["mAP"][0] == pytest.approx(precision, abs=1e-12)
+    assert actual["variants"][1]["metrics"]["mAP"] != plain["metrics"]["mAP"]
 
 
 @pytest.mark.parametrize("flip", ["mean_renorm", "sum"])
 def test_mirrored_embeddings_are_averaged(flip: str) -> None:
     one, other = embedded(1), embedded(2).embeddings
-    found = one.mirrored(other, flip).embeddings.features  # type: ignore[arg-type]
+    actual = one.mirrored(other, flip).embeddings.features  # type: ignore[arg-type]
     total = one.embeddings.features + other.features
     if flip == "mean_renorm":
         total /= np.sqrt((total**2).sum(axis=1))[:, None]
-    np.testing.assert_allclose(found, total, rtol=0, atol=1e-15)
+    np.testing.assert_allclose(actual, total, rtol=0, atol=1e-15)
 
 
 def test_intervals_hold_the_mean() -> None:
@@ -101,8 +101,8 @@ def test_intervals_hold_the_mean() -> None:
 
 def test_the_paired_difference_is_the_difference_of_means() -> None:
     ours, theirs = result(1, noise=0.4), result(2, noise=2.0)
-    [found] = evaluate_against([ours], [theirs], "other")
-    against = found.content["against"]
+    [actual] = evaluate_against([ours], [theirs], "other")
+    against = actual.content["against"]
     for name in FIGURES:
         expected = ours.content["metrics"][name]["mean"] - theirs.content["metrics"][name]["mean"]
         assert against["differences"][name]["mean"] == pytest.approx(expected, abs=1e-12)
@@ -162,8 +162,8 @@ def test_verification_rates_have_intervals_and_differences() -> None:
         assert 0.0 <= metric["interval"][0] <= metric["mean"] <= metric["interval"][1] <= 1.0
     assert "threshold recomputed" in ours.content["interval"]
     assert "threshold" not in result(1).content["interval"]
-    [found] = evaluate_against([ours], [theirs], "other")
-    against = found.content["against"]
+    [actual] = evaluate_against([ours], [theirs], "other")
+    against = actual.content["against"]
     expected = ours.content["metrics"]["vr_far_0.1"]["mean"] - theirs.content["metrics"]["vr_far_0.1"]["mean"]
     assert against["differences"]["vr_far_0.1"]["mean"] == pytest.approx(expected, abs=1e-12)
     assert against["differences"]["vr_far_0.1"]["interval"][0] > 0
@@ -173,10 +173,10 @@ def test_verification_rates_have_intervals_and_differences() -> None:
 
 
 def test_breakdown_lists_the_worst() -> None:
-    found = result(1, breakdown=True)
-    tables = found.content["breakdown"]
+    actual = result(1, breakdown=True)
+    tables = actual.content["breakdown"]
     worst = tables["worst_queries"]
-    precisions = found.plain.trials.results[0].average_precision
+    precisions = actual.plain.trials.results[0].average_precision
     assert worst[0]["average_precision"] == np.nanmin(precisions)
     assert worst[0]["path"].startswith("cam")
     maps = [row["mAP"] for row in tables["identities"]]
@@ -221,13 +221,13 @@ def test_every_form_gives_the_golden_figures(
         arrays |= {key: case[key] for key in ("q_feat", "g_feat")}
     if form == "streamed":
         monkeypatch.setattr(evaluate_given, "MOST_CELLS", 10)
-    found = evaluate_given.evaluate_features(given(tmp_path, **arrays), dataset, EvaluateOptions())
+    actual = evaluate_given.evaluate_features(given(tmp_path, **arrays), dataset, EvaluateOptions())
     tolerance = 1e-6 if form == "streamed" else 1e-9
-    assert found.content["metrics"]["mAP"]["mean"] == pytest.approx(float(case["mAP"]), abs=tolerance)
-    assert found.content["cmc"] == pytest.approx(case["cmc"].tolist(), abs=tolerance)
-    assert found.content["valid_queries"] == int(case["n_valid"])
+    assert actual.content["metrics"]["mAP"]["mean"] == pytest.approx(float(case["mAP"]), abs=tolerance)
+    assert actual.content["cmc"] == pytest.approx(case["cmc"].tolist(), abs=tolerance)
+    assert actual.content["valid_queries"] == int(case["n_valid"])
     if form == "streamed":
-        assert "float32 product, streamed" in found.content["fingerprint"]["distance"]
+        assert "float32 product, streamed" in actual.content["fingerprint"]["distance"]
 
 
 @pytest.mark.parametrize("reading", FAR_READINGS)
@@ -258,7 +258,7 @@ def test_a_reading_is_of_verification_rates_only(tmp_path: Path) -> None:
         )
 
 
-def test_what_a_file_cannot_serve_is_refused(tmp_path: Path) -> None:
+def test_options_that_a_file_cannot_serve_are_refused(tmp_path: Path) -> None:
     case = golden("sysu_small_unique")
     arrays = {key: case[key] for key in LABELS} | {"distance": -(case["q_feat"] @ case["g_feat"].T)}
     path = given(tmp_path, **arrays)

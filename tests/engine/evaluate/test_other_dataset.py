@@ -59,7 +59,7 @@ def trained(data: Path, recipe: Path, runs: Path, dataset: str = "sysu") -> tupl
     return engine, engine.train(str(recipe), [*QUICK, f"data.dataset={dataset}"])
 
 
-def test_both_datasets_stand_side_by_side(
+def test_evaluations_of_both_datasets_are_kept(
     data: Path, tiny_recipe: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     engine, run = trained(data, tiny_recipe, tmp_path / "runs")
@@ -107,7 +107,7 @@ def test_the_leak_guard_sees_through_occluders(data: Path, tiny_recipe: Path, tm
     ]
 
 
-def test_what_does_not_belong_together_is_refused(data: Path, tiny_recipe: Path, tmp_path: Path) -> None:
+def test_incompatible_options_are_refused(data: Path, tiny_recipe: Path, tmp_path: Path) -> None:
     engine, run = trained(data, tiny_recipe, tmp_path / "runs")
     _, occluded = trained(data, tiny_recipe, tmp_path / "runs", "occ-sysu")
     with pytest.raises(UsageError, match="protocols differ") as caught:
@@ -115,8 +115,8 @@ def test_what_does_not_belong_together_is_refused(data: Path, tiny_recipe: Path,
     assert "occ-sysu, sysu" in caught.value.hint
     with pytest.raises(UsageError, match="other images"):
         engine.evaluate_against(run, occluded, EvaluateOptions(ALL))
-    [found] = engine.evaluate_against(run, occluded, EvaluateOptions(ALL, dataset="occ-sysu"))
-    assert found.content["against"]["name"] == occluded.name
+    [result] = engine.evaluate_against(run, occluded, EvaluateOptions(ALL, dataset="occ-sysu"))
+    assert result.content["against"]["name"] == occluded.name
 
 
 def test_a_study_with_a_table_for_each_dataset(data: Path, tiny_recipe: Path, tmp_path: Path) -> None:
@@ -140,11 +140,11 @@ def test_a_study_with_a_table_for_each_dataset(data: Path, tiny_recipe: Path, tm
         runs="first",
         evaluate=Evaluate(datasets=("sysu", "occ-sysu")),
     )
-    found = engine.compare(study, EvaluateOptions(ALL))
-    assert list(found.tables) == ["sysu-all-single-seeded", "occ-sysu-all-single-seeded"]
-    for name, table in found.tables.items():
+    result = engine.compare(study, EvaluateOptions(ALL))
+    assert list(result.tables) == ["sysu-all-single-seeded", "occ-sysu-all-single-seeded"]
+    for name, table in result.tables.items():
         assert [row.label for row in table.rows] == ["whole", "occluded"]
         assert ("occlusion" in table.fingerprint) == name.startswith("occ-")
         assert "trained_on" not in table.fingerprint
-    assert found.path == tmp_path / "runs" / "both" / "study.json"
+    assert result.path == tmp_path / "runs" / "both" / "study.json"
     assert len(list((tmp_path / "runs" / "first").glob("tiny-*/recipe.yaml"))) == 2

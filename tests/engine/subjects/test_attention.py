@@ -1,4 +1,4 @@
-"""Where an embedding looks: networks that can only look at one place, and what the parts add up to."""
+"""Attention maps: networks that see a single region, and the sum of the regions' contributions."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def inside(maps: Tensor, region: Region) -> Tensor:
     return maps[:, mask].sum(dim=1) / maps.sum(dim=(1, 2))
 
 
-def test_all_parts_lie_where_the_network_looks(images: Tensor) -> None:
+def test_all_parts_lie_inside_the_region_of_the_network(images: Tensor) -> None:
     signed = integrated_gradients(Looker(), images, Modality.VISIBLE)
     outside = torch.ones(SIZE, dtype=torch.bool)
     outside[REGION] = False
@@ -68,7 +68,7 @@ def test_each_modality_has_its_own_place(images: Tensor) -> None:
         assert (inside(attention_maps(network, images, modality), region) > 0.8).all()
 
 
-def test_what_is_shaded_from_the_network_matters_more_where_it_differs_more(images: Tensor) -> None:
+def test_shaded_regions_matter_by_their_difference(images: Tensor) -> None:
     plain = images.clone()
     plain[:, :, 20:36, 8:16] = plain[:, :, 20:36, 8:16].mean(dim=(2, 3), keepdim=True)
     plain[:, :, 20:36, 16:24:2] = 0.0  # stripes on the right half of the region
@@ -103,20 +103,20 @@ def test_gradients_are_there_in_inference_mode_and_reach_no_parameter(images: Te
     network = Looker()
     expected = attention_maps(network, images, Modality.VISIBLE)
     with torch.inference_mode():
-        found = attention_maps(network, images.clone(), Modality.VISIBLE)
-    torch.testing.assert_close(found.clone(), expected)
+        result = attention_maps(network, images.clone(), Modality.VISIBLE)
+    torch.testing.assert_close(result.clone(), expected)
     assert all(parameter.grad is None for parameter in network.parameters())
 
 
 def test_blur_is_a_gaussian_that_keeps_sums_and_borders() -> None:
     point = torch.zeros(1, 2, 41, 31, dtype=torch.float64)
     point[0, 0, 20, 15] = 1.0
-    found = blur(point, 2.0)
-    assert found[0, 1].abs().max() == 0
-    assert found.sum().item() == pytest.approx(1.0)
+    result = blur(point, 2.0)
+    assert result[0, 1].abs().max() == 0
+    assert result.sum().item() == pytest.approx(1.0)
     y, x = np.mgrid[-6:7, -6:7]
     expected = np.exp(-(x**2 + y**2) / 8.0) / (8 * math.pi)
-    np.testing.assert_allclose(found[0, 0, 14:27, 9:22].numpy(), expected, rtol=0.01)
+    np.testing.assert_allclose(result[0, 0, 14:27, 9:22].numpy(), expected, rtol=0.01)
     rows = torch.linspace(0, 1, 31).expand(1, 1, 41, 31)
     assert (blur(torch.ones_like(rows), 3.0) - 1).abs().max() < 1e-5
     assert blur(rows, 3.0)[0, 0, 0, 15].item() == pytest.approx(0.5, abs=1e-4)

@@ -31,21 +31,21 @@ def test_runs_are_compared_on_the_images_that_all_have(tmp_path: Path, listener:
     assert one.embeddings.paths.tolist() == other.embeddings.paths.tolist()
     assert len(one.embeddings) == 70
     assert listener.warnings == ["70 images are in all 2 evaluations; the figure skips up to 16 others"]
-    for run, found in ((first, one), (second, other)):
+    for run, result in ((first, one), (second, other)):
         alone = read_embeddings(run, None).embeddings
         by_path = dict(zip(alone.paths, alone.features, strict=True))
-        for path, row in zip(found.embeddings.paths, found.embeddings.features, strict=True):
+        for path, row in zip(result.embeddings.paths, result.embeddings.features, strict=True):
             np.testing.assert_array_equal(row, by_path[path])
-        np.testing.assert_array_equal(found.embeddings.pids, one.embeddings.pids)
+        np.testing.assert_array_equal(result.embeddings.pids, one.embeddings.pids)
 
 
 def test_distances_of_a_run_are_those_of_its_file(tmp_path: Path, listener: Listener) -> None:
     run = evaluated(tmp_path / "a", np.arange(96))
-    found = distances_of(read_embeddings(run, PROTOCOL), session(listener))
+    result = distances_of(read_embeddings(run, PROTOCOL), session(listener))
     with np.load(run.evaluation(PROTOCOL) / "embeddings.npz") as file:
         expected = pair_distances(file["features"], file["pids"], file["modalities"])
-    np.testing.assert_array_equal(found.intra, expected.intra)
-    assert (found.delta, found.pairs, found.people) == (expected.delta, 48 * 48, 8)
+    np.testing.assert_array_equal(result.intra, expected.intra)
+    assert (result.delta, result.pairs, result.people) == (expected.delta, 48 * 48, 8)
     assert listener.jobs == {"pairs of a": (48 * 48, 48 * 48)}
 
 
@@ -62,7 +62,7 @@ def test_distances_are_drawn_to_the_same_bytes(tmp_path: Path, name: str) -> Non
     assert engine.visualize("distances", runs[1], protocol=None) == runs[1].figures / "distances.png"
 
 
-def test_what_can_not_be_compared_says_what_to_do(tmp_path: Path) -> None:
+def test_incomparable_runs_are_refused_with_the_next_step(tmp_path: Path) -> None:
     everything = np.arange(96)
     one = evaluated(tmp_path / "one", everything)
     with pytest.raises(

@@ -1,4 +1,4 @@
-"""What a training step frees is there for the next one."""
+"""Memory that a training step frees is reused by the next one."""
 
 import platform
 import subprocess
@@ -23,7 +23,7 @@ print(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
 
 
 def faults(how: str) -> int:
-    """Pages that the system gives for what was used and freed eleven times before."""
+    """Pages that the system adds for a block that was allocated and freed eleven times before."""
     done = subprocess.run([sys.executable, "-c", CODE, how], capture_output=True, text=True, timeout=120)
     assert done.returncode == 0, done.stderr
     return int(done.stdout)

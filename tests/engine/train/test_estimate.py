@@ -8,7 +8,7 @@ from vireid_cli.engine.train.estimate import SHORTER, RemainingTime
 
 
 def printed(ends: list[float], total: int = 100) -> dict[int, str]:
-    """What is printed after which step, of a training of ``total`` steps whose steps end then."""
+    """Printed lines and their steps, for a training of ``total`` steps that end at these times."""
     lines: list[str] = []
     estimate = RemainingTime(lines.append, "cpu")
     estimate.start_epoch(0.0)

@@ -100,7 +100,7 @@ def test_one_process_trains_a_run(cut: RunFolder, sysu_tree: Path) -> None:
     assert cut.log.read_bytes() == before
 
 
-def test_what_cannot_be_validated_leaves_no_run(
+def test_a_recipe_that_cannot_be_validated_leaves_no_run(
     tiny_recipe: Path, sysu_tree: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def refuse(*given: object) -> None:

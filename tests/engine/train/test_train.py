@@ -129,7 +129,7 @@ def test_monitors_are_logged_beside_the_losses_and_not_minimised(
     assert run.checked_log_rows() == rows
 
 
-def test_run_folder_says_what_it_is(tiny_recipe: Path, sysu_tree: Path, tmp_path: Path) -> None:
+def test_run_folder_describes_the_run(tiny_recipe: Path, sysu_tree: Path, tmp_path: Path) -> None:
     run = train(tiny_recipe, sysu_tree, tmp_path)
     environment = run.environment()
     assert environment["seed"] == 0
@@ -153,7 +153,7 @@ def test_too_many_identities_asked_for(tiny_recipe: Path, sysu_tree: Path, tmp_p
         train(tiny_recipe, sysu_tree, tmp_path, "data.sampler.identities=9")
 
 
-def test_no_data_says_the_ways_out(tiny_recipe: Path, tmp_path: Path) -> None:
+def test_missing_data_error_names_the_remedies(tiny_recipe: Path, tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="vireid prepare synthetic") as caught:
         train(tiny_recipe, tmp_path / "nothing", tmp_path)
     assert "SYSU-MM01" in caught.value.message
@@ -198,11 +198,11 @@ SELECT = ("data.split=train", "train.select=val", "train.epochs=3", "train.optim
 def test_selection_keeps_the_best_epoch(tiny_recipe: Path, sysu_tree: Path, tmp_path: Path) -> None:
     run = train(tiny_recipe, sysu_tree, tmp_path / "select", *SELECT)
     rows = [row for row in run.log_rows() if row["kind"] == "epoch"]
-    found = [row["val"]["mAP"] for row in rows]
-    best = int(np.argmax(found)) + 1
+    result = [row["val"]["mAP"] for row in rows]
+    best = int(np.argmax(result)) + 1
     state = json.loads((run.checkpoints / "best" / "state.json").read_text())
     assert state["epoch"] == best
-    assert state["extra"]["best"]["mAP"] == max(found)
+    assert state["extra"]["best"]["mAP"] == max(result)
     # the weights of that epoch, and the same steps as without selection
     plain = train(tiny_recipe, sysu_tree, tmp_path / "plain", *SELECT[:1], *SELECT[2:])
     assert same(weights(run), weights(plain))
@@ -274,4 +274,4 @@ def test_the_remaining_time_is_printed(
     monkeypatch.setattr(loop.time, "perf_counter", lambda: clock[0])
     recipe = load_recipe(str(tiny_recipe), ("train.epochs=4",))
     start_training(recipe, Session(CPU, listener, sysu_tree, tmp_path))
-    assert [line for line in listener.said if " left on " in line] == ["about 16 s left on cpu"]
+    assert [line for line in listener.infos if " left on " in line] == ["about 16 s left on cpu"]

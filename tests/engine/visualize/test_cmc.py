@@ -91,13 +91,13 @@ def test_an_old_evaluation_is_drawn_without_a_band(evaluated_run: MakeRun, liste
         cmc_curve(run, SESSION, "a", PROTOCOL, 21)
 
 
-def test_the_subtitle_speaks_of_a_band_only_where_there_is_one(
+def test_the_subtitle_mentions_a_band_only_if_it_is_drawn(
     evaluated_run: MakeRun, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    said: list[str] = []
+    result: list[str] = []
 
     def figure(curves: object, title: str, subtitle: str) -> Figure:
-        said.append(subtitle)
+        result.append(subtitle)
         return style.blank(1, 1)
 
     monkeypatch.setattr(drawing.cmc, "cmc_figure", figure)
@@ -107,8 +107,8 @@ def test_the_subtitle_speaks_of_a_band_only_where_there_is_one(
         if old:
             as_version_1(run)
         engine.visualize("cmc", run, output=Output(), protocol=None, ranks=5)
-    assert "30 queries, ranks count identities\nmean of 2 trials; 95 % pointwise bootstrap band" in said[0]
-    assert "bootstrap" not in said[1]
+    assert "30 queries, ranks count identities\nmean of 2 trials; 95 % pointwise bootstrap band" in result[0]
+    assert "bootstrap" not in result[1]
 
 
 def test_runs_share_a_protocol_and_images(evaluated_run: MakeRun) -> None:
@@ -117,19 +117,19 @@ def test_runs_share_a_protocol_and_images(evaluated_run: MakeRun) -> None:
     with pytest.raises(UsageError, match="no evaluation 'indoor'"):
         shared_evaluation([one, other], "indoor")
     elsewhere = evaluated_run("c", protocol="v2i")
-    again = rf"\n  vireid evaluate {one.folder}\n  vireid evaluate {{}}$"
+    repeated = rf"\n  vireid evaluate {one.folder}\n  vireid evaluate {{}}$"
     each = r"in common.*\n.*a: all-single-seeded(.|\n)*c: v2i"
-    with pytest.raises(UsageError, match=each + r"(.|\n)*" + again.format(elsewhere.folder)):
+    with pytest.raises(UsageError, match=each + r"(.|\n)*" + repeated.format(elsewhere.folder)):
         shared_evaluation([one, elsewhere], None)
     others = evaluated_run("d", data="other")
-    with pytest.raises(UsageError, match=r"different images(.|\n)*" + again.format(others.folder)):
+    with pytest.raises(UsageError, match=r"different images(.|\n)*" + repeated.format(others.folder)):
         shared_evaluation([one, others], None)
     bare = RunFolder(one.folder.parent / "bare")
     with pytest.raises(UsageError, match="vireid evaluate"):
         shared_evaluation([one, bare], None)
 
 
-def test_runs_whose_test_people_differ_are_not_sent_to_be_evaluated(evaluated_run: MakeRun) -> None:
+def test_runs_with_different_test_people_are_refused(evaluated_run: MakeRun) -> None:
     def of(name: str, protocol: str, **data: object) -> RunFolder:
         recipe = Recipe.model_validate({"name": name, "paper": "none", "data": data})
         return evaluated_run(name, recipe=recipe, protocol=protocol, data=name)

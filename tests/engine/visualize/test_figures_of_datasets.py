@@ -1,4 +1,4 @@
-"""Figures and reports of sets unlike SYSU-MM01: no camera is named where a modality has one camera only."""
+"""Figures and reports of datasets other than SYSU-MM01: cameras are named only if a modality has several."""
 
 from __future__ import annotations
 
@@ -35,10 +35,10 @@ RANKING = {"protocol": None, "queries": 2, "order": None, "seed": 0}
 class Words(Output):
     """Keeps a figure's texts and writes nothing."""
 
-    said: list[str] = field(default_factory=list)
+    words: list[str] = field(default_factory=list)
 
     def save(self, figure: Figure, default: Path) -> Path:
-        self.said.extend(text.get_text() for text in figure.findobj(Text) if text.get_text())
+        self.words.extend(text.get_text() for text in figure.findobj(Text) if text.get_text())
         return default
 
 
@@ -55,24 +55,24 @@ def runs(there: dict[str, Engine], tmp_path_factory: pytest.TempPathFactory) -> 
     text = "method: {name: baseline}\nbackbone: {name: resnet18, weights: none, width: 16}\n"
     recipe.write_text(f"paper: none\n{text}")
     settings = [*TINY, "train.steps_per_epoch=1"]
-    found: dict[str, RunFolder] = {}
+    result: dict[str, RunFolder] = {}
     for name in ("regdb", "llcm", "oulu"):
-        found[name] = there[name].train(str(recipe), [*settings, f"data.dataset={name}"])
-        there[name].evaluate(found[name])
-    return found
+        result[name] = there[name].train(str(recipe), [*settings, f"data.dataset={name}"])
+        there[name].evaluate(result[name])
+    return result
 
 
 def words_of(engine: Engine, figure: str, subject: RunFolder | str, **options: Any) -> list[str]:
     output = Words()
     engine.visualize(figure, subject, output=output, **options)
-    return output.said
+    return output.words
 
 
 def named(words: list[str]) -> list[str]:
     return [word for word in words if re.search(r"\bcam", word)]
 
 
-def test_cameras_say_something_where_a_modality_has_several() -> None:
+def test_cameras_are_meaningful_if_a_modality_has_several() -> None:
     def table(*camids: tuple[int, Modality]) -> RecordTable:
         return RecordTable.of([Record(f"{i}.jpg", 1, c, m, "test") for i, (c, m) in enumerate(camids)])
 
@@ -84,7 +84,7 @@ def test_cameras_say_something_where_a_modality_has_several() -> None:
 
 
 @pytest.mark.parametrize("name", ["regdb", "llcm", "folder"])
-def test_who_queries_is_said_as_it_is(there: dict[str, Engine], name: str) -> None:
+def test_the_querying_modality_is_named(there: dict[str, Engine], name: str) -> None:
     store = ensure_prepared(name, there[name].session, SIZE, "lanczos")
     of: dict[str, list[Request]] = {
         "llcm": [Request(llcm=protocol) for protocol in LLCM],
@@ -208,9 +208,9 @@ def test_rankings_and_reports(
     text = path.read_text(encoding="utf-8")
     assert ('id="cameras"' in text) == ('href="#cameras"' in text) == cameras
     assert ('id="filter-camera"' in text) == cameras
-    found = re.search(r'<script type="application/json" id="data">(.*?)</script>', text, re.S)
-    assert found
-    data = json.loads(found[1])
+    result = re.search(r'<script type="application/json" id="data">(.*?)</script>', text, re.S)
+    assert result
+    data = json.loads(result[1])
     assert data["gallery"]["cameras"] is cameras
     assert (", first trial, each" in text) == (name == "llcm")
     assert "<dt>seed</dt><dd>0</dd>" in text

@@ -41,7 +41,7 @@ def test_an_unwritable_place_is_refused_first(figure: str, tmp_path: Path) -> No
 
 @pytest.mark.parametrize("figure", [name for name in drawings.names() if name not in PAGES])
 @pytest.mark.parametrize(
-    ("output", "said"),
+    ("output", "message"),
     [
         (Output(dpi=19), "--dpi 19"),
         (Output(dpi=1201), "--dpi 1201"),
@@ -50,10 +50,10 @@ def test_an_unwritable_place_is_refused_first(figure: str, tmp_path: Path) -> No
         (Output(Path("a.png"), "svg"), "ends in .png"),
     ],
 )
-def test_a_wrong_form_is_refused_first(figure: str, output: Output, said: str, tmp_path: Path) -> None:
+def test_a_wrong_form_is_refused_first(figure: str, output: Output, message: str, tmp_path: Path) -> None:
     error = refused(figure, tmp_path, output)
     assert isinstance(error, UsageError)
-    assert said in error.message
+    assert message in error.message
 
 
 def test_a_run_is_named_once(tmp_path: Path) -> None:

@@ -26,7 +26,7 @@ CHOICE = {"protocol": None, "queries": None, "order": None, "seed": 0}
 
 
 class Drawn:
-    """Catches what is handed to the figure."""
+    """Records the arguments of the figure."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch, paths: np.ndarray) -> None:
         self.groups: list[Any] = []
@@ -84,7 +84,7 @@ def draw(engine: Engine, runs: RunName | Sequence[RunName], tmp_path: Path, **op
     return engine.visualize("ranking", runs, output=output, **{**CHOICE, **options})
 
 
-def test_two_runs_stand_beside_the_same_queries(
+def test_two_runs_are_drawn_for_the_same_queries(
     engine: Engine, runs: list[RunFolder], drawn: Drawn, tmp_path: Path
 ) -> None:
     draw(engine, runs, tmp_path, order="worst", queries=3)

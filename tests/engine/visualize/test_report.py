@@ -1,4 +1,4 @@
-"""The report of evaluated runs: what stands in it is what was measured; wrong use is said."""
+"""The report of evaluated runs: it shows the measured values; wrong use is refused."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def engine(sysu_tree: Path, tmp_path: Path) -> Engine:
 
 @pytest.fixture
 def evaluated(store: Store, tmp_path: Path) -> Callable[..., RunFolder]:
-    """Make a run folder whose embeddings are a person's direction plus noise: ``evaluated(name, noise)``."""
+    """Make a run folder with a direction per person plus noise as embeddings: ``evaluated(name, noise)``."""
 
     def make(name: str, noise: float = 0.5, trials: int = 2, mode: str = "all") -> RunFolder:
         run = RunFolder(tmp_path / "runs" / name)
@@ -97,12 +97,12 @@ def report(engine: Engine, out: Path, *runs: RunFolder, **options: Any) -> str:
 
 
 def data_of(text: str, name: str = "data") -> Any:
-    found = re.search(rf'<script type="application/json" id="{name}">(.*?)</script>', text, re.S)
-    assert found
-    return json.loads(found[1])
+    result = re.search(rf'<script type="application/json" id="{name}">(.*?)</script>', text, re.S)
+    assert result
+    return json.loads(result[1])
 
 
-def test_what_stands_in_it_is_what_was_measured(
+def test_the_report_shows_the_measured_values(
     engine: Engine, evaluated: Callable[..., RunFolder], tmp_path: Path
 ) -> None:
     run = evaluated("a")
@@ -161,7 +161,7 @@ def test_same_runs_same_bytes_and_an_interrupted_write_leaves_the_old_page(
     assert (tmp_path / "a.html").read_text(encoding="utf-8") == first
 
 
-def test_what_differs_between_evaluations_is_said_with_its_run() -> None:
+def test_differences_between_evaluations_are_listed_by_run() -> None:
     first = {"dataset": "SYSU-MM01", "embedding": "256-d", "shots": 1, "rendered": True, "flip": False}
     second = {**first, "embedding": "2560-d", "shots": None}
     third = {**first, "overlap": "3 people", "flip": None}
@@ -190,7 +190,7 @@ def test_runs_side_by_side(engine: Engine, evaluated: Callable[..., RunFolder], 
     assert ">name<" in text  # a key of the recipes that differs
 
 
-def test_wrong_use_is_said(engine: Engine, evaluated: Callable[..., RunFolder], tmp_path: Path) -> None:
+def test_wrong_use_is_refused(engine: Engine, evaluated: Callable[..., RunFolder], tmp_path: Path) -> None:
     run = evaluated("a")
     bare = RunFolder(tmp_path / "runs" / "bare")
     files.write_text(bare.recipe_file, run.recipe_file.read_text())
@@ -256,7 +256,7 @@ def test_without_scikit_learn_the_rest_is_there(
     assert "tsne-0" not in charts
 
 
-def test_latency_is_there_where_it_is_asked_for(
+def test_latency_is_measured_on_request(
     engine: Engine, evaluated: Callable[..., RunFolder], tmp_path: Path
 ) -> None:
     run = evaluated("a")

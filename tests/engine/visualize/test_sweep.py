@@ -1,4 +1,4 @@
-"""Sweeps from run folders: what is found, a study's layout, what is said when it can't be drawn."""
+"""Sweeps from run folders: the varied key, a study's layout, and errors."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def swept(evaluated_run: MakeRun) -> list[RunFolder]:
 
 @pytest.fixture
 def figures(monkeypatch: pytest.MonkeyPatch) -> list[tuple[Any, ...]]:
-    """What the figure was given, call by call."""
+    """Arguments of the figure, call by call."""
     seen: list[tuple[Any, ...]] = []
     real = drawing.sweep.sweep_figure
 
@@ -134,17 +134,17 @@ def test_links_to_runs_count_once(
     assert listener.lines == []
 
 
-def test_what_can_not_be_drawn_is_said(
+def test_sweeps_that_cannot_be_drawn_are_refused(
     engine: Engine, swept: list[RunFolder], evaluated_run: MakeRun, tmp_path: Path
 ) -> None:
     runs = tmp_path / "runs"
-    for folder, said in (
+    for folder, result in (
         (runs / "nowhere", "There is no folder"),
         (tmp_path, rf"has no run folders itself(.|\n)*{runs}"),
         (swept[0].folder, rf"is one run(.|\n)*{runs}"),
         (swept[0].folder / "evaluation", "no run in"),
     ):
-        with pytest.raises(UsageError, match=said):
+        with pytest.raises(UsageError, match=result):
             draw(engine, folder)
     with pytest.raises(UsageError, match=rf"evaluation 'indoor'(.|\n)*{PROTOCOL}"):
         draw(engine, runs, protocol="indoor")
@@ -153,7 +153,7 @@ def test_what_can_not_be_drawn_is_said(
         draw(engine, runs, key="cnm.weight")
 
 
-def test_methods_stand_beside_each_other_as_words(
+def test_methods_are_drawn_as_categories(
     engine: Engine, evaluated_run: MakeRun, figures: list[tuple[Any, ...]], tmp_path: Path, listener: Listener
 ) -> None:
     for recipe in ("agw", "fdnm", "deen"):
@@ -168,7 +168,7 @@ def test_methods_stand_beside_each_other_as_words(
     assert "the effect may be theirs" in listener.lines[0]
 
 
-def test_a_study_whose_runs_lie_with_another(
+def test_a_study_with_runs_in_the_folder_of_another(
     engine: Engine, evaluated_run: MakeRun, figures: list[tuple[Any, ...]], tmp_path: Path, tiny_recipe: Path
 ) -> None:
     rows = tuple(
@@ -189,7 +189,7 @@ def test_a_study_whose_runs_lie_with_another(
     assert figures[1][1] == [0.1, 0.5, 9.0]
 
 
-def test_a_study_leaves_out_what_its_rows_start_from(
+def test_a_study_omits_the_runs_that_its_rows_start_from(
     engine: Engine,
     evaluated_run: MakeRun,
     figures: list[tuple[Any, ...]],

@@ -1,4 +1,4 @@
-"""t-SNE of runs: which images are shown, their components through the network, and what is refused."""
+"""t-SNE of runs: the chosen images, their components through the network, and refused options."""
 
 from __future__ import annotations
 
@@ -100,7 +100,7 @@ def test_components_are_those_of_each_image_alone(trained: tuple[Engine, list[Ru
     rows = np.array([75, 3, 100, 9, 8])
     assert set(store.records.modalities[rows]) == {0, 1}
     names = ("amplitude", "phase")
-    found = component_rows(network, engine.session, names, store, (64, 32), rows)
+    result = component_rows(network, engine.session, names, store, (64, 32), rows)
     for i, row in enumerate(rows):
         image = to_images(store.batch((64, 32), rows[i : i + 1]), torch.device("cpu"))
         modality = Modality.of(store.records.modalities[row])
@@ -111,11 +111,11 @@ def test_components_are_those_of_each_image_alone(trained: tuple[Engine, list[Ru
         size, angle = fourier.amplitude(spectrum), fourier.phase(spectrum).flatten().numpy()
         weighted = (size * fourier.columns_to_full(maps.shape[-1], size).sqrt()).flatten().numpy()
         bins = len(weighted)
-        assert found["phase"].shape[1] == 2 * bins < components.LENGTH
-        np.testing.assert_allclose(found["amplitude"][i], weighted, rtol=1e-3, atol=1e-4)
+        assert result["phase"].shape[1] == 2 * bins < components.LENGTH
+        np.testing.assert_allclose(result["amplitude"][i], weighted, rtol=1e-3, atol=1e-4)
         seen = weighted > 1e-2 * weighted.max()
         assert seen.sum() > 100
-        cosine, sine = found["phase"][i][:bins], found["phase"][i][bins:]
+        cosine, sine = result["phase"][i][:bins], result["phase"][i][bins:]
         np.testing.assert_allclose(np.arctan2(sine, cosine)[seen], angle[seen], atol=1e-3)
 
 
@@ -126,14 +126,14 @@ def test_batches_and_order_change_nothing(
     store = open_store(engine.session.data_dir, "sysu")
     network = load_trained(run, engine.session).network
     rows = np.arange(0, 216, 9)
-    found = component_rows(network, engine.session, ("phase",), store, (64, 32), rows)["phase"]
+    result = component_rows(network, engine.session, ("phase",), store, (64, 32), rows)["phase"]
     monkeypatch.setattr(components, "BATCH", 3)
     order = np.random.default_rng(0).permutation(len(rows))
     other = component_rows(network, engine.session, ("phase",), store, (64, 32), rows[order])
-    np.testing.assert_allclose(other["phase"], found[order], atol=2e-2)
-    unit = found / np.linalg.norm(found, axis=1, keepdims=True)
-    again = other["phase"] / np.linalg.norm(other["phase"], axis=1, keepdims=True)
-    assert (unit[order] * again).sum(axis=1).min() > 0.999
+    np.testing.assert_allclose(other["phase"], result[order], atol=2e-2)
+    unit = result / np.linalg.norm(result, axis=1, keepdims=True)
+    repeated = other["phase"] / np.linalg.norm(other["phase"], axis=1, keepdims=True)
+    assert (unit[order] * repeated).sum(axis=1).min() > 0.999
 
 
 def test_runs_and_components_are_drawn_of_the_same_images(
@@ -192,7 +192,7 @@ def test_other_images_and_a_further_trained_network_are_noticed(
     assert "checkpoint last (epoch 0 of 1)" in listener.warnings[0]
 
 
-def test_without_data_or_checkpoint_it_says_what_to_do(
+def test_without_data_or_checkpoint_the_error_names_the_command(
     trained: tuple[Engine, list[RunFolder]], tmp_path: Path
 ) -> None:
     engine, (run, _) = trained
