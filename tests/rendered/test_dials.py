@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -142,7 +143,8 @@ def test_store_has_the_dials_in_title_and_fingerprint_and_the_same_people(tmp_pa
 @pytest.mark.parametrize("name", DIALS)
 def test_values_outside_0_to_1_are_refused(name: str) -> None:
     for value in (-0.1, 1.1, float("nan")):
+        options: dict[str, Any] = {name: value}
         with pytest.raises(UsageError, match=f"{name} is .*from 0 to 1"):
-            RenderOptions(**{name: value})  # type: ignore[arg-type]
+            RenderOptions(**options)
     result = CliRunner().invoke(app, ["prepare", "synthetic", f"--{name}", "1.5"])
     assert result.exit_code == 2
