@@ -47,7 +47,7 @@ def test_rows_by_seeds_and_a_second_call_trains_nothing(
     assert difference.mean == pytest.approx(table[1].metrics["mAP"].mean - table[0].metrics["mAP"].mean)
     assert difference.low <= difference.mean <= difference.high
     figures = tmp_path / "runs" / "tiny" / "figures"
-    assert found.figures == (
+    assert result.figures == (
         figures / "differences-all-single-seeded.png",
         figures / "differences-indoor-single-seeded.png",
     )
