@@ -235,7 +235,7 @@ def _trained(recipe: Recipe, session: Session) -> RunFolder:
         try:
             position = load_position(run.checkpoints / LAST)
         except (DataError, UsageError):
-            continue  # the run has no checkpoint
+            continue  # the run has no readable checkpoint
         if not trained_on(run, store):
             continue
         if position.epoch >= recipe.train.epochs:
