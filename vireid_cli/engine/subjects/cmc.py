@@ -31,7 +31,7 @@ def cmc_curve(run: RunFolder, session: Session, label: str, protocol: str | None
         UsageError: The run has no such evaluation, or an old evaluation has fewer ranks.
     """
     evaluation = evaluation_of(run, protocol)
-    folder, content, again = evaluation.folder, evaluation.content, evaluation.command
+    folder, content, command = evaluation.folder, evaluation.content, evaluation.command
     chance = content.get("chance_cmc")
     level = None if chance is None else np.array(chance[:ranks])
     if content["version"] < 2:
@@ -39,10 +39,11 @@ def cmc_curve(run: RunFolder, session: Session, label: str, protocol: str | None
         if ranks > len(stored):
             raise UsageError(
                 f"{folder} is of an old version, which stores {len(stored)} ranks only.",
-                f"Evaluate again: {again}",
+                f"Evaluate again: {command}",
             )
         session.reporter.warn(
-            f"{folder} is of an old version, without the data of the band of {label}. Evaluate again: {again}"
+            f"{folder} is of an old version, without the data of the band of {label}. "
+            f"Evaluate again: {command}"
         )
         return CmcCurve(label, stored[:ranks])
     arrays = evaluation.ranking(schema.FIRST_RANK_ARRAYS)

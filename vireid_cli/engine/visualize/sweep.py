@@ -164,10 +164,10 @@ def _figure(result: Sweep, metrics: Sequence[str], where: Sequence[str], title: 
     about = f"points: mean over {seeds} seeds" if counts[-1] > 1 else "one seed each"
     about += "; bars: ± one standard deviation over seeds" if counts[-1] > 1 else ""
     about += f"\nwhere {', '.join(where)}" if where else ""
-    held = ", ".join(
+    fixed = ", ".join(
         f"{key.removeprefix('method.options.')} = {format_value(v)}" for key, v in result.fixed.items()
     )
-    about += f"\nfixed: {held}" if held else ""
+    about += f"\nfixed: {fixed}" if fixed else ""
     about += f"\nchange with it: {_some(result.confounded)}" if result.confounded else ""
     values = [point.value if result.numeric else format_value(point.value) for point in result.points]
     key = "recipe" if result.key == NAME else result.key
