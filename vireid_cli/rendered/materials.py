@@ -23,16 +23,8 @@ import numpy as np
 from vireid_cli.rendered.draws import choose
 
 PATTERNS = (
-    "plain",
-    "stripes-across",
-    "stripes-along",
-    "check",
-    "blocks",
-    "print",
-    "dots",
-    "blotches",
-    "weave",
-)
+    "plain", "stripes-across", "stripes-along", "check", "blocks", "print", "dots", "blotches", "weave",
+)  # fmt: skip
 RELIEFS = ("smooth", "knit", "ribs", "quilt")
 SPECTRA = ("visible", "near_infrared", "thermal")
 

@@ -191,14 +191,9 @@ def _shade_block(
 
 
 def _mark(
-    colours: list[Tensor],
-    slot: Tensor,
-    x: Tensor,
-    height: Tensor,
-    front: Tensor,
-    marks: dict[int, Tensor],
-    image: Tensor,
-) -> None:
+    colours: list[Tensor], slot: Tensor, x: Tensor, height: Tensor, front: Tensor,
+    marks: dict[int, Tensor], image: Tensor,
+) -> None:  # fmt: skip
     """Draw straps, openings, badges and bands over the colours (n,), in place.
 
     Args:
