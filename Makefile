@@ -18,7 +18,7 @@ $(STAMP): pyproject.toml
 	$(BIN)/python -m pip install --quiet -e '.[dev]'
 	touch $@
 
-demo: $(STAMP)  ## prepare, train, evaluate, draw and export on the embedded benchmark (minutes on 2 cores)
+demo: $(STAMP)  ## prepare, train, evaluate, draw and export on the rendered benchmark (minutes on 2 cores)
 	$(BIN)/vireid prepare synthetic
 	$(BIN)/vireid prepare sysu --size 96x48
 	$(BIN)/vireid train --recipe quickstart.yaml

@@ -1,4 +1,4 @@
-"""``vireid prepare``: render the synthetic benchmark, and convert datasets to the prepared store."""
+"""``vireid prepare``: render the rendered benchmark, and convert datasets to the prepared store."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 app = typer.Typer(
     no_args_is_help=True,
-    help="Render the synthetic benchmark, or convert a dataset to the prepared store.\n\n"
+    help="Render the rendered benchmark, or convert a dataset to the prepared store.\n\n"
     "Example: vireid prepare synthetic && vireid prepare sysu",
 )
 
@@ -31,9 +31,9 @@ class ResizeName(StrEnum):
 app.command()(synthetic.synthetic)
 
 DATASETS = {
-    "sysu": "Convert SYSU-MM01 (or the synthetic benchmark in its layout) to the prepared store.",
-    "regdb": "Convert RegDB (or the synthetic benchmark in its layout), with its ten trials.",
-    "llcm": "Convert LLCM (or the synthetic benchmark in its layout).",
+    "sysu": "Convert SYSU-MM01 (or the rendered benchmark in its layout) to the prepared store.",
+    "regdb": "Convert RegDB (or the rendered benchmark in its layout), with its ten trials.",
+    "llcm": "Convert LLCM (or the rendered benchmark in its layout).",
     "oulu": "Convert Oulu-CASIA NIR-VIS; writes faces/{train,gallery,probe}.txt if they are missing.",
     "buaa": "Convert BUAA-VisNir; writes faces/{train,gallery,probe}.txt if they are missing.",
     "folder": "Convert your own images: {train,query,gallery}/{visible,infrared}/<pid>/, or a records.csv.",
@@ -56,7 +56,7 @@ def _add(name: str, summary: str) -> None:
         root: Annotated[
             Path | None,
             typer.Option(
-                help="Folder of the dataset.", show_default="in <data>, else the synthetic one there"
+                help="Folder of the dataset.", show_default="in <data>, else the rendered one there"
             ),
         ] = None,
         size: Annotated[str, typer.Option(help="HEIGHTxWIDTH of the stored pixels.")] = "288x144",

@@ -1,4 +1,4 @@
-"""``vireid prepare synthetic``: render the synthetic benchmark."""
+"""``vireid prepare synthetic``: render the rendered benchmark."""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ def synthetic(
     device: Device = "auto",
     data: DataDir = None,
 ) -> None:
-    """Render the synthetic benchmark: walking people, in the layout of SYSU-MM01, RegDB or LLCM.
+    """Render the rendered benchmark: walking people, in the layout of SYSU-MM01, RegDB or LLCM.
 
     The dials --gap, --occlusion, --pose and --noise keep the people and all random draws.
 

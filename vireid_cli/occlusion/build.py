@@ -32,10 +32,10 @@ from vireid_cli.occlusion.mark import (
     MANIFEST,
     MARK,
     OcclusionOptions,
-    begin,
     file_digest,
     parameters,
     read_manifest_lines,
+    start_tree,
 )
 from vireid_cli.occlusion.policy import scene_of
 from vireid_cli.occlusion.workers import process_map
@@ -110,14 +110,14 @@ def build_occluded(
     work = OcclusionWork(source, root, options, Composer(library, options.policy), decode)
     _check_pools(work.composer, records, options)
     settings = parameters(options, library, _base(records, source))
-    begin(root, settings)
+    start_tree(root, settings)
     lists = _copy_lists(records, source, root)
     known = _finished(root)
     rows = np.argsort(records.paths, kind="stable")
-    mine = rows[part[0] - 1 :: part[1]]
-    missing = [int(i) for i in mine if str(records.paths[i]) not in known]
+    selected = rows[part[0] - 1 :: part[1]]
+    missing = [int(i) for i in selected if str(records.paths[i]) not in known]
     journal = root / f".journal-{part[0]}-of-{part[1]}.jsonl"
-    lines = _run(work, records, missing, len(mine), journal, workers, progress)
+    lines = _run(work, records, missing, len(selected), journal, workers, progress)
     known |= {line["path"]: line for line in lines}
     content = ""
     if len(known) == len(records):

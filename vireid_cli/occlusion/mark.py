@@ -68,7 +68,7 @@ def parameters(options: OcclusionOptions, library: Library, base: dict[str, Any]
     }
 
 
-def begin(root: Path, expected: dict[str, Any]) -> bool:
+def start_tree(root: Path, expected: dict[str, Any]) -> bool:
     """Write the mark of an unfinished tree. Returns True if the same tree is already complete.
 
     Args:

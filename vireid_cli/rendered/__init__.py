@@ -1,4 +1,4 @@
-"""The embedded benchmark: rendered walking people in the layout of SYSU-MM01.
+"""The rendered benchmark: walking people in the layout of SYSU-MM01.
 
 Accuracy of matchers without learning, measured by ``bench.naive.measure_tree`` on the test split of the
 default tree (``RenderOptions()``, version 2, seed 0; 76 people, 408 valid queries, all-search, single-shot,

@@ -22,7 +22,7 @@ def calibration(
     tree: Annotated[
         Path | None,
         typer.Argument(
-            help="Tree in the layout of SYSU-MM01.", show_default="<data>/SYSU-MM01, else the synthetic one"
+            help="Tree in the layout of SYSU-MM01.", show_default="<data>/SYSU-MM01, else the rendered one"
         ),
     ] = None,
     data: DataDir = None,
