@@ -55,7 +55,8 @@ def writer(folder: Path, end: str) -> subprocess.Popen[str]:
 
 
 def test_leftovers_of_a_killed_process_are_removed_by_the_next_writer(tmp_path: Path) -> None:
-    assert writer(tmp_path, "kill").wait() == -9
+    with writer(tmp_path, "kill") as process:
+        assert process.wait() == -9
     left = names(tmp_path)
     assert len(left) == 2
     assert all(name.startswith(".") and name.endswith(".tmp") for name in left)
