@@ -19,7 +19,7 @@ README = (ROOT / "README.md").read_text()
 def shown_commands() -> list[str]:
     """Every ``vireid …`` line of a code block or inline code of the README, in the README's order."""
     lines: list[str] = []
-    for block, inline in re.findall(r"```\w*\n(.*?)```|`(vireid [^`]+)`", README, flags=re.S):
+    for block, inline in re.findall(r"```\w*\n(.*?)```|`(vireid\s[^`]+)`", README, flags=re.S):
         lines += block.splitlines() or [" ".join(inline.split())]
     commands = [line.strip().removeprefix("$ ").split("  #")[0] for line in lines]
     parts = [part.strip() for line in commands if line.startswith("vireid ") for part in line.split("&&")]
