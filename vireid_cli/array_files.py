@@ -124,7 +124,7 @@ def load_from(
     except MemoryError as failure:
         raise source.refuse("does not fit into memory") from failure
     except _DAMAGE as failure:
-        raise source.refuse(f"can't be read as an .npz file: {_words(failure)}") from failure
+        raise source.refuse(f"can't be read as an .npz file: {_first_line(failure)}") from failure
 
 
 def map_array(path: Path, *, hint: str = "", error: type[VireidError] = DataError) -> np.ndarray:
@@ -145,7 +145,7 @@ def map_array(path: Path, *, hint: str = "", error: type[VireidError] = DataErro
             order = "F" if header.fortran else "C"
             return np.memmap(file, header.dtype, "r", header.length, header.shape, order)  # type: ignore[call-overload]
         except _DAMAGE as failure:
-            raise source.refuse(f"can't be read as an .npy file: {_words(failure)}") from failure
+            raise source.refuse(f"can't be read as an .npy file: {_first_line(failure)}") from failure
 
 
 def _refuse_other_format(start: bytes, source: _Source) -> None:
@@ -205,7 +205,7 @@ def _load(archive: zipfile.ZipFile, info: zipfile.ZipInfo, name: str, source: _S
         size = reading.size_text(info.file_size)
         raise source.refuse(f"of {size} does not fit into memory", name) from failure
     except _DAMAGE as failure:
-        raise source.refuse(f"can't be read: {_words(failure)}", name) from failure
+        raise source.refuse(f"can't be read: {_first_line(failure)}", name) from failure
 
 
 def _read_header(file: IO[bytes], name: str, source: _Source) -> _Header:
@@ -263,7 +263,7 @@ def _read_content(file: IO[bytes], header: _Header, name: str, source: _Source) 
     return array.T if header.fortran else array
 
 
-def _words(failure: BaseException) -> str:
+def _first_line(failure: BaseException) -> str:
     """First line of an error, at most 200 characters."""
     lines = str(failure).splitlines() or [type(failure).__name__]
     return lines[0][:200].rstrip(".")

@@ -20,7 +20,7 @@ _AT_FDCWD = -100
 _RENAME_EXCHANGE = 2
 
 
-def fresh_of(folder: Path) -> Path:
+def successor_of(folder: Path) -> Path:
     """Return the path of the successor of ``folder`` while it is being written."""
     return folder.with_name(f".{folder.name}.new")
 
@@ -29,7 +29,7 @@ def _old_of(folder: Path) -> Path:
     return folder.with_name(f".{folder.name}.old")
 
 
-def is_part(folder: Path) -> bool:
+def is_temporary(folder: Path) -> bool:
     """Return whether a folder is the successor or the replaced version of another folder."""
     return folder.name.startswith(".") and folder.suffix in (".new", ".old")
 
@@ -41,7 +41,7 @@ def current(folder: Path, mark: str) -> Path:
         folder: Final path of the folder.
         mark: Name of the file that the writer writes last.
     """
-    fresh = fresh_of(folder)
+    fresh = successor_of(folder)
     return fresh if not folder.exists() and (fresh / mark).is_file() else folder
 
 
@@ -67,7 +67,7 @@ def replacing(
         DataError: The disk is full or the folder can't be written; the old folder is unchanged.
     """
     folder = folder.resolve()
-    fresh, old = fresh_of(folder), _old_of(folder)
+    fresh, old = successor_of(folder), _old_of(folder)
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
         recover(folder, mark)

@@ -28,7 +28,7 @@ def printable(text: object) -> str:
     >>> printable("a\\x1b[31m.jpg")
     'a\\\\x1b[31m.jpg'
     """
-    return _UNPRINTABLE.sub(lambda match: escaped(match[0]), str(text))
+    return _UNPRINTABLE.sub(lambda match: escape(match[0]), str(text))
 
 
 def printable_lines(text: str, *, advice: bool = False) -> list[str]:
@@ -43,7 +43,7 @@ def printable_lines(text: str, *, advice: bool = False) -> list[str]:
 
 def printable_block(text: str) -> str:
     """Printable text that keeps its line breaks and tabs, such as a Markdown table or a file's content."""
-    return _UNPRINTABLE.sub(lambda match: match[0] if match[0] in "\n\t" else escaped(match[0]), text)
+    return _UNPRINTABLE.sub(lambda match: match[0] if match[0] in "\n\t" else escape(match[0]), text)
 
 
 def printable_json(text: str) -> str:
@@ -56,7 +56,7 @@ def shell_line(words: Iterable[str]) -> str:
     return " ".join(map(_shell_word, words))
 
 
-def escaped(character: str) -> str:
+def escape(character: str) -> str:
     """One character as an escape: ``\\n``, ``\\x1b``, ``\\u7167``."""
     code = ord(character)
     if character in _SHORT:

@@ -16,7 +16,7 @@ from tests.engine.test_import_run import content, released
 from vireid_cli.engine.engine import Engine
 from vireid_cli.occlusion.drawing.catalogue import build_builtin
 from vireid_cli.rendered.options import RenderOptions
-from vireid_cli.results.run import RunFolder, name_latest
+from vireid_cli.results.run import RunFolder, set_latest
 
 PEOPLE = RenderOptions(ids=32, size=(64, 32))
 """The benchmark of these tests instead of the README's 400 people."""
@@ -118,7 +118,7 @@ def test_command_runs(
             run(PREPARATIONS[command])
         if command not in finished:
             if command not in AFTER_TRAINING:
-                name_latest(RunFolder(folder / "runs" / "RUN"))
+                set_latest(RunFolder(folder / "runs" / "RUN"))
             finished[command] = vireid(*shlex.split(command)[1:])
         assert finished[command].code == 0, finished[command].err
 

@@ -21,7 +21,7 @@ from vireid_cli.data.augment import (
     arcsine,
     augment_batch,
     draw,
-    late_weights,
+    exchange_weights,
     one_channel,
     stretch,
 )
@@ -430,7 +430,7 @@ def test_work_on_all_images_equals_work_on_the_selected_ones(
     """What an accelerator does, done on the CPU."""
     images = noise(40, size)
     few = augment_batch(images, images, FULL, source())
-    monkeypatch.setattr(crop, "_may_count", lambda device: False)
+    monkeypatch.setattr(crop, "_reads_without_wait", lambda device: False)
     every = augment_batch(images, images, FULL, source())
     for one, other in zip(few[:2], every[:2], strict=True):
         assert torch.equal(one, other)
@@ -474,7 +474,7 @@ def test_a_second_view_has_draws_of_its_own_and_moves_no_other() -> None:
 
 
 def test_late_weights_have_the_law_of_channel_adapt_grey() -> None:
-    weights = late_weights(torch.rand(3, 20_000, generator=source()), 0.75, 0.5)
+    weights = exchange_weights(torch.rand(3, 20_000, generator=source()), 0.75, 0.5)
     kept = share((weights == 0).all(1))
     grey = share((weights > 0).all(1))
     assert abs(kept - 0.125) < 0.012

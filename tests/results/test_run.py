@@ -37,8 +37,8 @@ def test_names_and_latest(tmp_path: Path) -> None:
     assert (first.name, second.name) == ("sepg-sysu-20240203-040506", "sepg-sysu-20240203-040506-2")
     with pytest.raises(UsageError, match="no run yet"):
         runs.find(None, runs=tmp_path)
-    runs.name_latest(first)
-    runs.name_latest(second)
+    runs.set_latest(first)
+    runs.set_latest(second)
     assert runs.find(None, runs=tmp_path).name == second.name
     assert runs.find("latest", runs=tmp_path).name == second.name
     assert runs.find(first.name, runs=tmp_path) == first
@@ -53,7 +53,7 @@ def test_latest_as_a_text_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
 
     monkeypatch.setattr(Path, "symlink_to", refuse)
     run = made(tmp_path)
-    runs.name_latest(run)
+    runs.set_latest(run)
     assert (tmp_path / "latest").is_file()
     assert runs.find(None, runs=tmp_path) == run
 
@@ -65,7 +65,7 @@ def test_log_rows(tmp_path: Path) -> None:
     with run.log.open("a") as file:
         file.write('{"kind": "st')  # cut by a kill
     assert [row["global_step"] for row in run.log_rows()] == [1, 2, 3]
-    runs.keep_rows_until(run.log, 2)
+    runs.truncate_log(run.log, 2)
     assert [row["global_step"] for row in run.log_rows()] == [1, 2]
 
 
@@ -135,7 +135,7 @@ def test_lines_of_a_log_that_are_none_are_left_out(tmp_path: Path) -> None:
     run = made(tmp_path)
     run.log.write_bytes(b'\xff\xfe{"kind\n[1]\n{"kind": "step", "global_step": 1}\n{"epoch": 1}\n')
     assert [row["global_step"] for row in run.log_rows()] == [1]
-    runs.keep_rows_until(run.log, 1)
+    runs.truncate_log(run.log, 1)
     assert [row["global_step"] for row in run.log_rows()] == [1]
 
 

@@ -267,11 +267,11 @@ def _exchanged(infrared: Tensor, options: Augment, generator: torch.Generator) -
         return None
     table = torch.rand((2, 3, len(infrared)), generator=generator, device=generator.device)
     first, other = table.to(infrared.device, non_blocking=True)
-    weights = late_weights(first, law.infrared, law.infrared_grey)
-    return Exchange(weights, late_weights(other, law.second, 0.0) if options.second_view else None)
+    weights = exchange_weights(first, law.infrared, law.infrared_grey)
+    return Exchange(weights, exchange_weights(other, law.second, 0.0) if options.second_view else None)
 
 
-def late_weights(uniform: Tensor, exchange: float, grey: float) -> Tensor:
+def exchange_weights(uniform: Tensor, exchange: float, grey: float) -> Tensor:
     """Draw the weights of the channels in the channel that replaces them (CAJ's ``ChannelAdapGray``).
 
     With probability ``exchange`` one of the channels, each equally likely; otherwise with probability

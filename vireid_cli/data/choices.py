@@ -10,7 +10,7 @@ import numpy as np
 from vireid_cli.data.decode import UNRECORDED, Decoder
 from vireid_cli.data.depth import AUTO, choose_decoder, parse_depth
 from vireid_cli.data.fill import decoders
-from vireid_cli.data.sources import obeys_exif
+from vireid_cli.data.sources import applies_exif
 from vireid_cli.data.store import StoreInfo, fingerprint
 from vireid_cli.errors import UsageError
 from vireid_cli.types import Progress, RecordTable
@@ -71,7 +71,7 @@ def decoder_for(
             )
         return Decoder.of_json(fixed)
     before = known.decoder if known and known.decoder.depth != UNRECORDED else None
-    usual = Decoder(upright=obeys_exif(info.dataset), depth=AUTO)
+    usual = Decoder(upright=applies_exif(info.dataset), depth=AUTO)
     depth = choices.depth or (before or usual).depth
     upright = (before or usual).upright if choices.upright is None else choices.upright
     if known and before and before.depth == depth and _same_images(records, sizes, info, known):

@@ -8,7 +8,7 @@ from vireid_cli.data.permutation import TRIALS
 from vireid_cli.data.protocols import check, fars_of, rule_of
 from vireid_cli.data.protocols.llcm import DEFAULT as LLCM_DEFAULT
 from vireid_cli.data.protocols.request import BOTH_DIRECTIONS, Direction, Request
-from vireid_cli.data.sources import load_source, obeys_exif
+from vireid_cli.data.sources import applies_exif, load_source
 from vireid_cli.metrics.camera_rules import EXPLANATIONS
 from vireid_cli.metrics.verification import FAR_READINGS
 
@@ -63,7 +63,7 @@ def _decoding(dataset: str) -> str:
     """Describe the default decoding of image files."""
     orientation = (
         "EXIF orientation is applied (prepare --no-exif ignores it)"
-        if obeys_exif(dataset)
+        if applies_exif(dataset)
         else "EXIF orientation is ignored, as in published code (prepare --exif applies it)"
     )
     return (

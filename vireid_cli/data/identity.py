@@ -17,7 +17,7 @@ from vireid_cli.data.depth import AUTO, choose_decoder
 from vireid_cli.data.fill import decoders
 from vireid_cli.data.locate import locate
 from vireid_cli.data.provenance import Provenance, dials_text
-from vireid_cli.data.sources import load_source, obeys_exif
+from vireid_cli.data.sources import applies_exif, load_source
 from vireid_cli.data.store import Store
 from vireid_cli.processors import cores
 from vireid_cli.types import RecordTable
@@ -97,7 +97,7 @@ def default_decoder(dataset: str, records: RecordTable, root: Path, provenance: 
     if fixed is not None:
         return Decoder.of_json(fixed)
     with decoders(cores()) as pool:
-        return choose_decoder(records, root, AUTO, obeys_exif(dataset), pool)
+        return choose_decoder(records, root, AUTO, applies_exif(dataset), pool)
 
 
 def store_title(store: Store) -> str:

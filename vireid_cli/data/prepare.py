@@ -128,7 +128,13 @@ def prepare(
         subject = _Subject(scanned.records, file_sizes_of(root, scanned.records), info)
         measuring = jobs("measuring 16-bit images") if jobs else None
         decoder = decoder_for(
-            subject.records, subject.file_sizes, info, _known(folder), choices, workers or cores(), measuring
+            subject.records,
+            subject.file_sizes,
+            info,
+            _read_info(folder),
+            choices,
+            workers or cores(),
+            measuring,
         )
         notes = [*scanned.report.notes, *depth_notes(decoder)]
         subject = _subject(
@@ -164,7 +170,7 @@ def _description(dataset: str, root: Path, scanned: Scan) -> StoreInfo:
     )
 
 
-def _known(folder: Path) -> StoreInfo | None:
+def _read_info(folder: Path) -> StoreInfo | None:
     """Read the description of the existing store; None if it is missing or unreadable."""
     try:
         return read_store(folder).info

@@ -31,7 +31,7 @@ class StoredTrials:
     galleries: tuple[np.ndarray, ...]
 
 
-def holds_trials(path: Path) -> bool:
+def has_trials(path: Path) -> bool:
     """Whether a file has the arrays of a run folder's ``embeddings.npz``; False for a missing file."""
     if not path.is_file():
         return False

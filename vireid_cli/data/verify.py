@@ -165,7 +165,7 @@ def _changed_files(
 
     def changed(part: np.ndarray) -> list[tuple[int, str]]:
         checked = (
-            (i, _complaint(files, root, records, i, decoder, rows[i, 1].tobytes())) for i in part.tolist()
+            (i, _file_problem(files, root, records, i, decoder, rows[i, 1].tobytes())) for i in part.tolist()
         )
         return [(i, reason) for i, reason in checked if reason]
 
@@ -182,7 +182,7 @@ def _over_parts(
         counter.add(len(part))
 
 
-def _complaint(
+def _file_problem(
     files: PixelFiles, root: Path, records: RecordTable, row: int, decoder: Decoder, source: bytes
 ) -> str:
     """Compare an image file with the hash of the decoded file; empty if equal, otherwise the reason."""

@@ -118,7 +118,7 @@ def import_run(
     model = checkpoints.model_state(released.network)
     saved = Checkpoint(model, {}, Position(about["epoch"]), extra)
     checkpoints.save_checkpoint(run.checkpoints / checkpoints.LAST, saved)
-    runs.name_latest(run)
+    runs.set_latest(run)
     return ImportedRun(
         run,
         about["title"],

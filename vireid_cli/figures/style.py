@@ -24,7 +24,7 @@ from matplotlib.font_manager import findfont, get_font
 from matplotlib.image import AxesImage
 from matplotlib.text import Text
 
-from vireid_cli.printable import escaped, printable, printable_block
+from vireid_cli.printable import escape, printable, printable_block
 from vireid_cli.types import Modality
 
 PALETTE = ("#0072B2", "#E69F00", "#009E73", "#D55E00", "#56B4E9", "#CC79A7", "#000000", "#B8A900")
@@ -185,7 +185,7 @@ def drawable(text: str) -> str:
     with suppress(UnicodeError):
         text = text.encode("utf-8", "surrogateescape").decode("utf-8")
     text = printable_block(text)
-    return "".join(c if c in "\n\t" or _has_glyph(c) else escaped(c) for c in text)
+    return "".join(c if c in "\n\t" or _has_glyph(c) else escape(c) for c in text)
 
 
 @cache

@@ -81,7 +81,7 @@ class Dial(Strict):
     values: Annotated[tuple[Probability, ...], BeforeValidator(as_tuple), Field(min_length=2)]
 
     @model_validator(mode="after")
-    def _values_rise(self) -> Dial:
+    def _check_values(self) -> Dial:
         if list(self.values) != sorted(set(self.values)):
             raise ValueError("values must be strictly increasing")
         return self
@@ -134,7 +134,7 @@ class Study(Strict):
         return self
 
     @model_validator(mode="after")
-    def _parents_exist(self) -> Study:
+    def _check_parents(self) -> Study:
         labels = {row.label for row in self.rows}
         named = {"parent": self.parent} | {f"row '{row.label}': parent": row.parent for row in self.rows}
         unknown = [f"{place} '{name}'" for place, name in named.items() if name and name not in labels]

@@ -170,7 +170,7 @@ def stored_names(home: Path) -> list[str]:
     """
     names = set()
     for path in (path for file in OWNED for path in home.glob(f"*/{file}")):
-        if not folders.is_part(path.parent):
+        if not folders.is_temporary(path.parent):
             names.add(path.parent.name)
         elif path.parent.suffix == ".new":
             own = path.parent.with_name(path.parent.name[1:].removesuffix(".new"))

@@ -135,7 +135,7 @@ def create(
     raise DataError(f"cannot create a run folder {stem} in {runs}: a thousand of that name exist")
 
 
-def name_latest(run: RunFolder) -> None:
+def set_latest(run: RunFolder) -> None:
     """Set ``latest`` to this run: a symbolic link, or a text file on systems without links."""
     link = run.folder.parent / LATEST
     temporary = link.with_name(f".{LATEST}.{os.getpid()}.tmp")
@@ -214,7 +214,7 @@ def append_row(path: Path, row: Mapping[str, Any]) -> None:
         raise DataError(f"cannot write {path}: {error.strerror or error}") from error
 
 
-def keep_rows_until(path: Path, global_step: int) -> None:
+def truncate_log(path: Path, global_step: int) -> None:
     """Remove the rows after ``global_step`` from a log, because a resumed run writes them again."""
     if not path.is_file():
         return

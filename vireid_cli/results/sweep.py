@@ -121,7 +121,7 @@ def sweep_of(
     if len(kept) == 1:
         raise UsageError(f"{kept[0].name} is the only run: a sweep needs several values of a key.", _MORE)
     changes = varying(kept)
-    swept = _only(changes) if key is None else _known(key, keys)
+    swept = _only_key(changes) if key is None else _full_key(key, keys)
     if len({unique_text(member.settings.get(swept, ABSENT)) for member in kept}) == 1:
         value = format_value(kept[0].settings.get(swept, ABSENT))
         listed = f"Varying keys:\n{_listed(changes)}" if changes else "Only the seed varies."
@@ -154,7 +154,7 @@ def _select(members: Sequence[Member], text: str, keys: Iterable[str]) -> list[M
     """
     check_conditions([text])
     name, _, wanted = (part.strip() for part in text.partition("="))
-    key = _known(name, keys)
+    key = _full_key(name, keys)
     selected = [member for member in members if _fits(member.settings.get(key, ABSENT), wanted)]
     if not selected:
         values = ", ".join(dict.fromkeys(format_value(m.settings.get(key, ABSENT)) for m in members))
@@ -192,7 +192,7 @@ def _refuse_images(members: Sequence[Member]) -> None:
         )
 
 
-def _known(name: str, keys: Iterable[str]) -> str:
+def _full_key(name: str, keys: Iterable[str]) -> str:
     """Return the full key of a name, which may be the key's last parts.
 
     Raises:
@@ -214,7 +214,7 @@ def _known(name: str, keys: Iterable[str]) -> str:
     raise UsageError(f"No recipe of these runs has the key '{name}'.", f"{kind}: {', '.join(close)}")
 
 
-def _only(changes: Mapping[str, list[Value]]) -> str:
+def _only_key(changes: Mapping[str, list[Value]]) -> str:
     """Return the only varying key."""
     if len(changes) == 1:
         return next(iter(changes))

@@ -51,7 +51,7 @@ class Directory:
     places: dict[int, int]
     next: int
 
-    def one(self, tag: int, default: int) -> int:
+    def first_number(self, tag: int, default: int) -> int:
         """Return the first number of a tag, or ``default`` if the tag is missing."""
         return (self.values.get(tag) or (default,))[0]
 
@@ -114,7 +114,7 @@ class Block:
                 raise BadImage(_DAMAGED)
             seen.add(offset)
             page = self.directory(offset, {_SUBFILE})
-            count, offset = count + (not page.one(_SUBFILE, 0) & _COPY), page.next
+            count, offset = count + (not page.first_number(_SUBFILE, 0) & _COPY), page.next
         return max(count, 1)
 
 
@@ -122,7 +122,7 @@ def exif_orientation(block: bytes) -> int:
     """Read the orientation, 1 to 8, from an EXIF block; 1 if it is missing or damaged."""
     try:
         exif = Block(block)
-        value = exif.directory(exif.first, {ORIENTATION}).one(ORIENTATION, 1)
+        value = exif.directory(exif.first, {ORIENTATION}).first_number(ORIENTATION, 1)
     except BadImage:
         return 1
     return value if 1 <= value <= 8 else 1
@@ -140,23 +140,23 @@ def inspect(data: bytes) -> Header:
     if pages > 1:
         raise BadImage(f"a TIFF of {pages} pages; save one page as an image")
     _refuse_missing_strips(page, len(data))
-    turned = page.one(ORIENTATION, 1)
+    orientation = page.first_number(ORIENTATION, 1)
     return Header(
-        page.one(_WIDTH, 0),
-        page.one(_HEIGHT, 0),
+        page.first_number(_WIDTH, 0),
+        page.first_number(_HEIGHT, 0),
         bits,
         alpha=_has_alpha(page),
-        orientation=turned if 1 <= turned <= 8 else 1,
+        orientation=orientation if 1 <= orientation <= 8 else 1,
         orientation_at=page.places.get(ORIENTATION, 0),
         little_endian=block.order == "<",
-        inverted=bits == 16 and page.one(_PHOTOMETRIC, 1) == 0,
+        inverted=bits == 16 and page.first_number(_PHOTOMETRIC, 1) == 0,
     )
 
 
 def _sample_bits(page: Directory) -> int:
     """Read the bits per sample; raises as ``inspect``."""
     kinds, bits = set(page.values.get(_KIND, (1,))), page.values.get(_BITS, (1,))
-    colour = page.one(_PHOTOMETRIC, 1)
+    colour = page.first_number(_PHOTOMETRIC, 1)
     unsupported = sorted(kinds - {1})
     if unsupported:
         raise BadImage(
@@ -173,8 +173,8 @@ def _sample_bits(page: Directory) -> int:
 
 
 def _has_alpha(page: Directory) -> bool:
-    usual = _USUAL_SAMPLES.get(page.one(_PHOTOMETRIC, 1), 1)
-    samples = page.one(_SAMPLES, 1)
+    usual = _USUAL_SAMPLES.get(page.first_number(_PHOTOMETRIC, 1), 1)
+    samples = page.first_number(_SAMPLES, 1)
     if samples > usual + 1 or samples < usual:
         raise BadImage(f"a TIFF of {samples} samples per pixel; save it as grey or RGB")
     return samples == usual + 1

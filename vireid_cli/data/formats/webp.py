@@ -30,7 +30,7 @@ def inspect(data: bytes) -> Header:
             if flags & _ANIMATED:
                 raise BadImage("animated; save one frame as an image")
             alpha |= bool(flags & _ALPHA)
-            size = 1 + _three(data, start + 4), 1 + _three(data, start + 7)
+            size = 1 + _read_uint24(data, start + 4), 1 + _read_uint24(data, start + 7)
         elif kind == b"VP8L":
             packed = unpack("<I", data, start + 1)[0]
             size, alpha = size or ((packed & 0x3FFF) + 1, (packed >> 14 & 0x3FFF) + 1), True
@@ -45,6 +45,6 @@ def inspect(data: bytes) -> Header:
     return Header(*size, alpha=alpha, orientation=orientation)
 
 
-def _three(data: bytes, offset: int) -> int:
+def _read_uint24(data: bytes, offset: int) -> int:
     low, high = unpack("<HB", data, offset)
     return low | high << 16

@@ -120,7 +120,7 @@ def load_source(name: str) -> Source:
     return cast(Source, importlib.import_module(f"{__name__}.{name.replace('-', '_')}"))
 
 
-def obeys_exif(name: str) -> bool:
+def applies_exif(name: str) -> bool:
     """Whether EXIF orientation is applied by default.
 
     True for a user's own folder. False for published datasets, because published code ignores EXIF.

@@ -11,7 +11,7 @@ import numpy as np
 from vireid_cli.data import protocols
 from vireid_cli.data.features import FeatureFile, read_features
 from vireid_cli.data.plan import EvaluationPlan
-from vireid_cli.data.stored_trials import holds_trials, read_trials
+from vireid_cli.data.stored_trials import has_trials, read_trials
 from vireid_cli.engine.evaluate.pairing import evaluate_against
 from vireid_cli.engine.evaluate.result import EvaluateOptions, Evaluation, evaluate_protocol
 from vireid_cli.engine.evaluate.scoring import FLIPS, RERANKS, EmbeddedRows, Outcome
@@ -67,7 +67,7 @@ def evaluate_file(path: Path, dataset: str, options: EvaluateOptions) -> Evaluat
     )
     if reading and not rules.fars:
         raise UsageError(f"--far applies to verification rates, and {dataset} has none.", "Remove --far.")
-    if holds_trials(path):
+    if has_trials(path):
         stored = read_trials(path)
         fingerprint = rules.fingerprint(path, UNIT) | {"trials": len(stored.queries)}
         plan = rules.plan(stored.queries, stored.galleries, fingerprint)

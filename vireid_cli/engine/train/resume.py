@@ -90,8 +90,8 @@ def _resume(run: RunFolder, session: Session) -> RunFolder:
     tokens = list(saved.extra["training_identities"])
     trainer = Trainer(run, session, recipe, images, network, tokens)
     trainer.restore(saved)
-    runs.keep_rows_until(run.log, saved.position.global_step)
-    runs.name_latest(run)
+    runs.truncate_log(run.log, saved.position.global_step)
+    runs.set_latest(run)
     record_numerics(run, session, saved.position)
     session.reporter.info(
         f"resuming {run.folder} at epoch {saved.position.epoch + 1}, step {saved.position.step + 1}"

@@ -45,7 +45,7 @@ def train(recipe: Recipe, session: Session) -> RunFolder:
     environment = environment_of(recipe, session, images, network, tokens, start.source)
     files.write_sealed(run.folder / schema.ENVIRONMENT, environment)
     files.write_text(run.recipe_file, dump(recipe))  # last: it marks the folder as a run
-    runs.name_latest(run)
+    runs.set_latest(run)
     announce(recipe, session, images, network)
     with locked(run.folder, run.lock):
         return Trainer(run, session, recipe, images, network, tokens).fit()
