@@ -26,6 +26,7 @@ from vireid_cli.engine.session import Session
 from vireid_cli.engine.train.resume import resume
 from vireid_cli.errors import DataError, UsageError, VireidError
 from vireid_cli.methods import ReIdNetwork
+from vireid_cli.printable import printable_lines
 from vireid_cli.releases import _rules
 from vireid_cli.types import Modality
 
@@ -195,12 +196,36 @@ def test_all_differing_keys_are_listed(tmp_path: Path, session: Session) -> None
         import_run(tmp_path / "other.t", session, "agw", settings=NARROW)
     text = why.value.message
     counted = [key for key in gone if not key.endswith("num_batches_tracked")]
-    assert all(f"\n  {key}" in text for key in (*counted, *added))
+    assert all(f"\n    {key}" in text for key in (*counted, *added))
     assert f"{len(counted)} missing:" in text
+    # Every further line is indented: other breaks are those of foreign names, and are shown escaped.
+    assert printable_lines(text) == text.split("\n")
     assert "30 unexpected:" in text
     assert "base_resnet.base.layer1.0.conv1.weight: (3, 3) instead of (8, 8, 1, 1)" in text
     assert "visible_module.visible.layer1" not in text
     assert not list((tmp_path / "runs").glob("*"))
+
+
+def test_the_part_of_another_shape_is_named(tmp_path: Path, session: Session) -> None:
+    state = saved(tmp_path / "best.t", "hctri")
+    wrong = {"fc_list.3.weight": state["fc_list.3.weight"][:9], "local_conv_list.2.0.bias": torch.zeros(7)}
+    torch.save(content(state | wrong), tmp_path / "best.t")
+    with pytest.raises(DataError) as why:
+        import_run(tmp_path / "best.t", session, "hctri", settings=NARROW)
+    lines = why.value.message.split("\n")[2:]
+    assert {line.split(":")[0].strip() for line in lines} == wrong.keys()
+
+
+@pytest.mark.parametrize("epoch", [10**9, -3, float("nan"), "60"])
+def test_numbers_that_are_none_of_a_training_are_ignored(
+    tmp_path: Path, session: Session, epoch: object
+) -> None:
+    state = saved(tmp_path / "best.t")
+    odd = {"epoch": epoch, "mAP": 47.65, "mINP": -1.0, "cmc": [0.5]}
+    torch.save({"net": state, **odd}, tmp_path / "best.t")
+    made = import_run(tmp_path / "best.t", session, "agw", settings=NARROW)
+    assert made.run.environment()["imported"]["epoch"] == 0
+    assert made.figures == {"rank1": 0.5}
 
 
 def test_another_release_is_recognised(tmp_path: Path, session: Session) -> None:

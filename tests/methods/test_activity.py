@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from pathlib import Path
 
 import pytest
 import torch
 
 from vireid_cli.bench import activity
-from vireid_cli.bench.activity_values import Activity, Switch, Term, flatten, nested
+from vireid_cli.bench.activity_values import Activity, Factor, Switch, Term, flatten, nested
 from vireid_cli.bench.measure import measure
 from vireid_cli.engine.reporter import Reporter
 from vireid_cli.engine.runtime import Runtime
@@ -21,8 +22,15 @@ STEPS = 3
 LATER = {
     ("sfcl-prototype", "inference"),
     ("sfcl-light", "ot.grad"),
+    ("agw", "gem_form"),
+    ("caj", "gem_form"),
+    ("caj", "wrt_sq.released_eps"),
 }
-"""Switches behind outputs that start at 0: after 3 steps they have an effect, though not one of 1e-3."""
+"""Switches with an effect below 1e-3 after 3 steps.
+
+SFCL's are behind outputs that start at 0. The released forms differ from the others for features near 0 and
+for negatives farther than about 14, which the narrow network does not have.
+"""
 
 
 @pytest.fixture
@@ -50,6 +58,7 @@ def test_every_term_and_switch_of_every_recipe_acts(laboratory: activity.Laborat
         idle |= {(path.stem, name) for name in result.idle}
         dead += [f"{path.stem}: {s.keys}" for s in result.switches if max(s.losses, s.embedding) == 0.0]
         dead += [f"{path.stem}: {t.name}" for t in result.terms if not t.acts]
+        dead += [f"{path.stem}: {f}" for f in result.factors if not f.acts]
     assert not dead
     assert idle <= LATER
 
@@ -82,9 +91,28 @@ def test_dead_terms_and_dead_switches_are_detected(
 
 
 def test_limits() -> None:
-    terms = (Term("still", 1.0, 1.0005, 1e-7), Term("moves", 1.0, 1.1, 0.0), Term("pulls", 1.0, 1.0, 1e-5))
+    terms = (
+        Term("still", 1.0, 1.0005, 1e-7),
+        Term("carried by the others", 1.0, 1.1, 0.0),
+        Term("pulls", 1.0, 1.0, 1e-5),
+        Term("not measured, moves", 1.0, 1.1, math.nan),
+        Term("not measured, still", 1.0, 1.0005, math.nan),
+    )
     switches = (Switch(("a.b",), 2e-3, 0.0), Switch(("c", "d"), 5e-4, 5e-4))
-    assert Activity("r", terms, switches).idle == ["still", "c d"]
+    factors = (Factor("e.f", ("pulls",), ()), Factor("g", (), ()), Factor("h", ("pulls",), ("still",)))
+    idle = ["still", "carried by the others", "not measured, still", "g", "h", "c d"]
+    assert Activity("r", terms, switches, factors).idle == idle
+
+
+def test_a_weight_is_the_factor_on_its_terms_alone() -> None:
+    before = {"a": 1.0, "b": 0.5, "zero": 0.0, "gone": 1.0}
+    assert Factor.of("w", before, {**before, "a": 2.0}) == Factor("w", ("a",), ())
+    assert Factor.of("w", before, {**before, "a": 2.0, "b": 1.0}) == Factor("w", ("a", "b"), ())
+    assert Factor.of("w", before, {**before, "a": 1.5}) == Factor("w", (), ("a",))
+    assert Factor.of("w", before, before) == Factor("w", (), ())
+    without = {name: value for name, value in before.items() if name != "gone"}
+    assert Factor.of("w", before, {**without, "a": 2.0}) == Factor("w", ("a",), ("gone",))
+    assert Factor.of("w", before, {**before, "zero": 0.1}) == Factor("w", (), ("zero",))
 
 
 def test_options_by_path_and_back() -> None:

@@ -1,8 +1,9 @@
 """Check that every loss term and every switch of a recipe has an effect, on a small rendered benchmark.
 
 The method is trained for a few steps on a narrow backbone, with the augmentation of the recipe. A term has an
-effect if its value changes or its gradient is not negligible. A switch has an effect if its value and the
-extended recipe's lead to different results. Both trainings use the same batches and, for tensors of the same
+effect if its gradient is not negligible. A weight has an effect if it is the factor on some terms and on
+nothing else, which detects terms that are missing, constant or scaled by another number. A switch has an
+effect if its value and the extended recipe's lead to different results. Both trainings use the same batches and, for tensors of the same
 name and shape, the same initial weights, so that a switch without effect has equal results.
 """
 
@@ -24,6 +25,7 @@ from vireid_cli.backbones.spec import BackboneSpec
 from vireid_cli.bench.activity_values import (
     LEAST_CHANGE,
     Activity,
+    Factor,
     ShortTraining,
     Switch,
     Term,
@@ -63,58 +65,84 @@ class Laboratory:
     Args:
         session: Session; its data directory contains the benchmark.
         steps: Number of steps per training.
-        thorough: Whether to measure the gradients of all terms and to revert each switch separately.
-            Otherwise
-            only gradients of terms with a constant value are measured, and all switches revert together.
+        thorough: Whether to measure all gradients and weights and to revert each switch of every recipe.
+            Otherwise gradients and weights are measured for recipes that extend none of their method and for
+            recipes that add a term, and a switch is reverted in the first recipe that sets it.
     """
 
     def __init__(self, session: Session, steps: int = STEPS, *, thorough: bool = True) -> None:
         self.session, self.steps, self.thorough = session, steps, thorough
-        self._outcomes: dict[tuple[str, str, str, str], ShortTraining] = {}
+        self._outcomes: dict[tuple[str, ...], ShortTraining] = {}
         self._batches: dict[str, list[Batch]] = {}
         self._starts: dict[tuple[str, str], dict[str, Tensor]] = {}
+        self._reverted: set[tuple[str, str, str]] = set()
 
     def examine(self, recipe: Recipe, parent: Recipe | None = None) -> Activity:
-        """Measure the loss terms of a recipe, and its switches: the differences to the extended recipe."""
+        """Measure the loss terms and weights of a recipe, and its switches.
+
+        Switches are the differences to the extended recipe. A recipe that extends none of its method is
+        compared with the defaults of the method.
+        """
         name = recipe.method.name
         own = small_options(name, recipe.method.options)
-        same = parent is not None and parent.method.name == name
-        root = small_options(name, parent.method.options) if parent and same else own
-        outcome = self._outcome(recipe, own, root)
-        switches = tuple(self._switches(recipe, own, root, outcome)) if same else ()
-        return Activity(recipe.name, outcome.terms, switches)
+        derived = parent is not None and parent.method.name == name
+        root = small_options(name, parent.method.options if parent and derived else {})
+        thorough = self.thorough or not derived or _adds_a_term(own, root)
+        outcome = self._outcome(recipe, own, root, thorough=thorough)
+        switches = tuple(self._switches(recipe, own, root, outcome))
+        factors = tuple(self._factors(recipe, own, root)) if thorough else ()
+        return Activity(recipe.name, outcome.terms, switches, factors)
+
+    def _factors(self, recipe: Recipe, own: Strict, root: Strict) -> Iterable[Factor]:
+        """Double each weight above 0 and compare the terms of the first batch."""
+        method, batch = recipe.method.name, self.batches(recipe)[0]
+        values = flatten(own.model_dump())
+        before = _values(self._network(method, own, root), batch)
+        for path, weight in methods.loss_factors(own).items():
+            try:
+                doubled = methods.options_of(method, nested({**values, path: 2.0 * weight}))
+            except ValidationError:  # the loss of this weight is off
+                continue
+            if weight:
+                after = _values(self._network(method, doubled, root), batch)
+                yield Factor.of(".".join(path), before, after)
 
     def _switches(
         self, recipe: Recipe, own: Strict, root: Strict, outcome: ShortTraining
     ) -> Iterable[Switch]:
         """Revert each differing option separately, and options without a valid separate value together."""
+        method, together = recipe.method.name, []
         values, before = (flatten(options.model_dump()) for options in (own, root))
-        together: list[str] = []
-        keys = [key for key in values if values[key] != before.get(key)]
-        for key in keys:
-            name, other = ".".join(key), root
-            if len(keys) > 1 and not self.thorough:
+        for key in values:
+            name = ".".join(key)
+            if values[key] == before.get(key) or self._known(method, name, values[key], before.get(key)):
+                continue
+            try:
+                other = methods.options_of(method, nested({**values, key: before[key]}))
+            except ValidationError:
                 together.append(name)
                 continue
-            if len(keys) > 1:
-                try:
-                    reverted = nested({**values, key: before[key]})
-                    other = methods.options_of(recipe.method.name, reverted)
-                except ValidationError:
-                    together.append(name)
-                    continue
             yield Switch((name,), *outcome.differences(self._outcome(recipe, other, root)))
         if together:
             yield Switch(tuple(together), *outcome.differences(self._outcome(recipe, root, root)))
 
-    def _outcome(self, recipe: Recipe, options: Strict, root: Strict) -> ShortTraining:
+    def _known(self, method: str, name: str, value: object, other: object) -> bool:
+        """Whether the switch of an earlier recipe is sufficient for this one."""
+        key = (method, name, f"{value} {other}")
+        known = not self.thorough and key in self._reverted
+        self._reverted.add(key)
+        return known
+
+    def _outcome(
+        self, recipe: Recipe, options: Strict, root: Strict, *, thorough: bool = False
+    ) -> ShortTraining:
         """Train with the given options, from the initial weights of ``root``'s network."""
         method, augment = recipe.method.name, recipe.data.augment.model_dump_json()
-        key = (method, augment, options.model_dump_json(), root.model_dump_json())
+        key = (method, augment, options.model_dump_json(), root.model_dump_json(), str(thorough))
         if key not in self._outcomes:
             batches = self.batches(recipe)
             network = self._network(method, options, root)
-            self._outcomes[key] = train(network, batches, self.steps, thorough=self.thorough)
+            self._outcomes[key] = train(network, batches, self.steps, thorough=thorough)
         return self._outcomes[key]
 
     def _network(self, method: str, options: Strict, root: Strict) -> ReIdNetwork:
@@ -154,6 +182,12 @@ class Laboratory:
                 if len(self._batches[key]) > self.steps:
                     break
         return self._batches[key]
+
+
+def _adds_a_term(own: Strict, root: Strict) -> bool:
+    """Whether a weight is 0 in ``root`` and above 0 in ``own``."""
+    usual = methods.loss_factors(root)
+    return any(weight and not usual[path] for path, weight in methods.loss_factors(own).items())
 
 
 def narrow_backbone(method: str) -> BackboneSpec:
@@ -198,13 +232,21 @@ def _losses(network: ReIdNetwork, batch: Batch) -> dict[str, Tensor]:
     return network.train().losses(batch)
 
 
+@torch.no_grad()
+def _values(network: ReIdNetwork, batch: Batch) -> dict[str, float]:
+    """Values of the terms of a batch."""
+    return {name: loss.item() for name, loss in _losses(network, batch).items()}
+
+
 def _gradients(network: ReIdNetwork, losses: Mapping[str, Tensor]) -> dict[str, float]:
     """Compute the gradient norm of each term, relative to the largest one."""
     parameters = methods.trainable(network)
     norms: dict[str, float] = {}
     for name, loss in losses.items():
-        gradients = torch.autograd.grad(loss, parameters, retain_graph=True, allow_unused=True)
-        norms[name] = float(torch.stack([g.norm() for g in gradients if g is not None]).norm())
+        norms[name] = 0.0
+        if loss.requires_grad:
+            gradients = torch.autograd.grad(loss, parameters, retain_graph=True, allow_unused=True)
+            norms[name] = float(torch.stack([g.norm() for g in gradients if g is not None]).norm())
     largest = max(norms.values())
     return {name: norm / largest for name, norm in norms.items()}
 
@@ -228,7 +270,7 @@ def activity(session: Session, *, recipe: Sequence[str] = (), steps: int = STEPS
         steps: Number of steps per training.
 
     Returns:
-        ``recipes``: one mapping per recipe with its terms, its switches, and the names without effect.
+        ``recipes``: one mapping per recipe with its terms, weights, switches, and the names without effect.
 
     Raises:
         UsageError: A recipe does not exist or is invalid.

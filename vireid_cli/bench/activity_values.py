@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -24,8 +25,7 @@ class Term:
         name: Name in the logs.
         start, end: Weighted value on the first batch, before and after training.
         gradient: Gradient norm relative to the largest of all terms, the maximum of before and after
-            training;
-            NaN if not measured.
+            training; 0 for a term without gradient, NaN if not measured.
     """
 
     name: str
@@ -35,8 +35,42 @@ class Term:
 
     @property
     def acts(self) -> bool:
-        """Whether the gradient is not negligible or the value changes."""
-        return self.gradient > LEAST_GRADIENT or relative_change(self.start, self.end) > LEAST_CHANGE
+        """Whether the gradient is not negligible or, if it was not measured, whether the value changes.
+
+        The value of a term without gradient changes, too, because the other terms train the network.
+        """
+        if math.isnan(self.gradient):
+            return relative_change(self.start, self.end) > LEAST_CHANGE
+        return self.gradient > LEAST_GRADIENT
+
+
+@dataclass(frozen=True, slots=True)
+class Factor:
+    """A weight that a recipe gives to a loss, and the terms on the first batch after it is doubled.
+
+    Attributes:
+        key: Dotted option.
+        doubled: Names of the terms that double.
+        disturbed: Names of all other terms that change.
+    """
+
+    key: str
+    doubled: tuple[str, ...]
+    disturbed: tuple[str, ...]
+
+    @property
+    def acts(self) -> bool:
+        """Whether it is the factor on some terms and on nothing else."""
+        return bool(self.doubled) and not self.disturbed
+
+    @staticmethod
+    def of(key: str, before: Mapping[str, float], after: Mapping[str, float]) -> Factor:
+        """Compare the terms before and after the option ``key`` is doubled."""
+        names = [name for name in before.keys() | after.keys() if before.get(name) != after.get(name)]
+        ratios = {name: _ratio(before.get(name), after.get(name)) for name in sorted(names)}
+        doubled = tuple(name for name, ratio in ratios.items() if abs(ratio - 2.0) < LEAST_CHANGE)
+        changed = tuple(name for name, ratio in ratios.items() if not abs(ratio - 1.0) < LEAST_CHANGE)
+        return Factor(key, doubled, tuple(name for name in changed if name not in doubled))
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,16 +95,18 @@ class Switch:
 
 @dataclass(frozen=True, slots=True)
 class Activity:
-    """Terms and switches of a recipe."""
+    """Terms, switches and weights of a recipe."""
 
     recipe: str
     terms: tuple[Term, ...]
     switches: tuple[Switch, ...]
+    factors: tuple[Factor, ...] = ()
 
     @property
     def idle(self) -> list[str]:
-        """Names of terms and switches without effect."""
+        """Names of terms, weights and switches without effect."""
         names = [term.name for term in self.terms if not term.acts]
+        names += [factor.key for factor in self.factors if not factor.acts]
         return names + [" ".join(switch.keys) for switch in self.switches if not switch.acts]
 
 
@@ -91,6 +127,11 @@ class ShortTraining:
             return losses, 1.0
         gap = (self.embeddings - other.embeddings).norm() / self.embeddings.norm()
         return losses, float(gap)
+
+
+def _ratio(before: float | None, after: float | None) -> float:
+    """Ratio of two values; infinite if one is missing or the first is 0."""
+    return after / before if before and after is not None else math.inf
 
 
 def flatten(values: Mapping[str, Any], prefix: Key = ()) -> dict[Key, Any]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import math
 import re
 from collections.abc import Mapping
 from pathlib import Path
@@ -102,20 +101,20 @@ def has_trials(dataset: str) -> bool:
 
 
 def epochs_of(content: Mapping[str, Any]) -> int:
-    """Return the number of training epochs that the file records; 0: none recorded."""
+    """Return the number of training epochs that the file records; 0: none, or an impossible number."""
     epoch = content.get("epoch", 0)
-    return max(int(epoch), 0) if isinstance(epoch, (int, float)) and math.isfinite(epoch) else 0
+    return int(epoch) if isinstance(epoch, (int, float)) and 0 <= epoch <= MOST_EPOCHS else 0
 
 
 def metrics_of(content: Mapping[str, Any]) -> dict[str, float]:
-    """Return the test metrics that the file records, in [0, 1], under our names."""
+    """Return the test metrics in [0, 1] that the file records, under our names; other values are ignored."""
     metrics = {}
     for theirs, ours in METRIC_NAMES.items():
         try:
             value = float(content[theirs][0] if theirs == "cmc" else content[theirs])
         except (KeyError, TypeError, ValueError, IndexError):
             continue
-        if math.isfinite(value):
+        if 0.0 <= value <= 1.0:
             metrics[ours] = value
     return metrics
 

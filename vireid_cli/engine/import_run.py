@@ -200,7 +200,7 @@ def _check_fit(path: Path, release: str, state: Mapping[str, Tensor], translatio
         line
         for kind, keys in kinds
         if keys
-        for line in (f"{len(keys)} {kind}:", *(f"  {key}" for key in keys))
+        for line in (f"  {len(keys)} {kind}:", *(f"    {key}" for key in keys))
     ]
     raise DataError(
         f"{path} does not fit {releases.load(release).TITLE}:\n" + "\n".join(lines),

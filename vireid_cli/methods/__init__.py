@@ -37,8 +37,14 @@ from vireid_cli.recipe.strict import Number, Strict
 from vireid_cli.recipe.strict import refuse_idle as refuse_idle
 from vireid_cli.types import Batch, Modality, Size
 
-Weight = Annotated[Number, Field(ge=0.0)]
-"""Factor on a loss, or a margin. A term of weight 0.0 is neither computed nor logged."""
+LOSS_FACTOR = "factor on a loss"
+"""Mark of the options that are weights; see ``loss_factors``."""
+
+Weight = Annotated[Number, Field(ge=0.0), LOSS_FACTOR]
+"""Factor on a loss: its terms are proportional to it. One of weight 0.0 is neither computed nor logged."""
+
+Margin = Annotated[Number, Field(ge=0.0)]
+"""Margin or threshold in the unit of a distance."""
 
 BACKBONE = "backbone"
 """Name of the parameter group on which the recipe's ``optimizer.backbone_scale`` acts."""
@@ -220,6 +226,18 @@ def options_of(name: str, options: Mapping[str, Any]) -> Strict:
             all errors; the recipe's loader turns them into messages.
     """
     return options_type(name).model_validate(dict(options))
+
+
+def loss_factors(options: Strict) -> dict[tuple[str, ...], float]:
+    """Weights of losses among a method's options: path of the option → value, also those of value 0."""
+    factors: dict[tuple[str, ...], float] = {}
+    for name, field in type(options).model_fields.items():
+        value = getattr(options, name)
+        if isinstance(value, Strict):
+            factors |= {(name, *path): weight for path, weight in loss_factors(value).items()}
+        elif LOSS_FACTOR in field.metadata:
+            factors[(name,)] = value
+    return factors
 
 
 def build(name: str, options: Strict, num_identities: int, backbone: BackboneSpec) -> ReIdNetwork:

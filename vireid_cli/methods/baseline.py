@@ -22,7 +22,7 @@ from vireid_cli.layers.pooling import GemForm, GeneralisedMean, global_average
 from vireid_cli.losses.center import cross_center, hetero_center, hetero_center_triplet
 from vireid_cli.losses.identity import identity_loss
 from vireid_cli.losses.triplet import batch_hard_triplet, weighted_regularised_triplet, wrt_sq
-from vireid_cli.methods import BACKBONE, ParameterGroup, ReIdNetwork, Weight, trainable
+from vireid_cli.methods import BACKBONE, Margin, ParameterGroup, ReIdNetwork, Weight, trainable
 from vireid_cli.recipe.strict import Number, Strict, refuse_idle
 from vireid_cli.types import Batch, Modality
 
@@ -63,11 +63,11 @@ class Options(Strict):
     label_smoothing: Annotated[Number, Field(ge=0.0, lt=1.0)] = 0.0
     triplet: Literal["batch_hard", "wrt", "wrt_sq"] = "batch_hard"
     triplet_weight: Weight = 1.0
-    margin: Weight = 0.3
+    margin: Margin = 0.3
     released_eps: bool = False
     center: Literal["none", "hc", "cc", "hctri"] = "none"
     center_weight: Weight = 0.5
-    center_margin: Weight | None = None
+    center_margin: Margin | None = None
     embed: Literal["neck", "pooled"] = "neck"
 
     @model_validator(mode="after")

@@ -29,7 +29,7 @@ from vireid_cli.losses.cpm import centre_pair_mining
 from vireid_cli.losses.identity import identity_loss
 from vireid_cli.losses.orthogonal import inner_products
 from vireid_cli.losses.triplet import batch_hard_triplet
-from vireid_cli.methods import BACKBONE, Fit, ParameterGroup, ReIdNetwork, Weight, trainable
+from vireid_cli.methods import BACKBONE, Fit, Margin, ParameterGroup, ReIdNetwork, Weight, trainable
 from vireid_cli.recipe.strict import Probability, Strict, refuse_idle
 from vireid_cli.types import Batch, Modality, Size
 
@@ -45,7 +45,7 @@ class Cpm(Strict):
     """Centre-guided pair mining; see ``losses.cpm``."""
 
     weight: Weight = 0.8
-    margin: Weight = 0.2
+    margin: Margin = 0.2
 
 
 MIXED = {"pooled": 0.1, "neck": 0.9}
@@ -111,7 +111,7 @@ class Options(Strict):
     dee: Dee = Dee()
     identity_weight: Annotated[Weight, Field(gt=0.0)] = 1.0
     triplet_weight: Weight = 1.0
-    margin: Weight = 0.3
+    margin: Margin = 0.3
     cpm: Cpm = Cpm()
     ort_weight: Weight = 0.01
     embed: Embed = Embed()

@@ -27,7 +27,7 @@ from vireid_cli.layers.pixels import Normalise, both_modalities, centre_crop, lu
 from vireid_cli.losses.identity import identity_loss
 from vireid_cli.losses.nuances import nuances_mining
 from vireid_cli.losses.triplet import batch_hard_triplet
-from vireid_cli.methods import BACKBONE, Fit, ParameterGroup, ReIdNetwork, Weight, trainable
+from vireid_cli.methods import BACKBONE, Fit, Margin, ParameterGroup, ReIdNetwork, Weight, trainable
 from vireid_cli.recipe.strict import Probability, Strict, as_tuple, refuse_idle
 from vireid_cli.types import Batch, Modality
 
@@ -72,7 +72,7 @@ class Cnm(Strict):
     """Centre-guided nuances mining, λ2 = ``weight``; see ``losses.nuances``."""
 
     weight: Weight = 0.5
-    margin: Weight = 0.2
+    margin: Margin = 0.2
     reduction: Literal["sum_pairs", "mean_pairs", "hardest_mean"] = "sum_pairs"
     normalize: bool = False
 
@@ -98,7 +98,7 @@ class Options(Strict):
     dropout: Probability = 0.5
     identity_weight: Weight = 1.0
     triplet_weight: Weight = 1.0
-    margin: Weight = 0.3
+    margin: Margin = 0.3
 
     @model_validator(mode="after")
     def _check_losses_and_modules(self) -> Options:

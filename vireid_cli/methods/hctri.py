@@ -22,7 +22,7 @@ from vireid_cli.layers.pixels import Normalise, both_modalities
 from vireid_cli.layers.pooling import GemForm, generalised_mean_stripes
 from vireid_cli.losses.center import hetero_center_triplet
 from vireid_cli.losses.identity import identity_loss
-from vireid_cli.methods import BACKBONE, ParameterGroup, ReIdNetwork, Weight, trainable
+from vireid_cli.methods import BACKBONE, Margin, ParameterGroup, ReIdNetwork, Weight, trainable
 from vireid_cli.recipe.strict import Number, Strict, refuse_idle
 from vireid_cli.types import Batch, Modality
 
@@ -55,7 +55,7 @@ class Options(Strict):
     label_smoothing: Annotated[Number, Field(ge=0.0, lt=1.0)] = 0.0
     joined_weight: Weight = 1.0
     stripe_weight: Weight = 1.0
-    margin: Weight = 0.3
+    margin: Margin = 0.3
 
     @model_validator(mode="after")
     def _check_losses(self) -> Options:

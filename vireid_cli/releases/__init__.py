@@ -16,7 +16,8 @@ from __future__ import annotations
 import importlib
 import pkgutil
 import re
-from collections.abc import Iterable, Mapping
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from types import ModuleType
 
@@ -117,8 +118,8 @@ def translate(release: ModuleType, state: Mapping[str, Tensor], ours: Mapping[st
             missing += absent or [f"({key})"]
         else:
             tensors = [state[source].to(like.dtype) for source in sources]
-            problem = _fill(translated, key, rule, tensors, like)
-            shapes += [f"{', '.join(sources)}: {problem}"] if problem else []
+            problem = _fill(translated, key, rule, sources, tensors, like)
+            shapes += [problem] if problem else []
     remaining = [key for key in state if key not in used]
     unused = [key for key in remaining if any(re.fullmatch(pattern, key) for pattern in release.UNUSED)]
     unexpected = tuple(key for key in remaining if key not in set(unused))
@@ -136,13 +137,28 @@ def _first(rules: Iterable[Rule], key: str) -> tuple[Rule | None, tuple[str, ...
     return None, ()
 
 
-def _fill(translated: dict[str, Tensor], key: str, rule: Rule, tensors: list[Tensor], like: Tensor) -> str:
+def _unlike(sources: Sequence[str], tensors: Sequence[Tensor]) -> str:
+    """List the tensors of parts whose shape differs from that of most parts."""
+    shapes = [tuple(tensor.shape) for tensor in tensors]
+    usual = Counter(shapes).most_common(1)[0][0]
+    pairs = zip(sources, shapes, strict=True)
+    return "; ".join(f"{source}: {shape} instead of {usual}" for source, shape in pairs if shape != usual)
+
+
+def _fill(
+    translated: dict[str, Tensor],
+    key: str,
+    rule: Rule,
+    sources: Sequence[str],
+    tensors: list[Tensor],
+    like: Tensor,
+) -> str:
     """Store the combined tensor under our key. Returns the problem with its shape, or an empty string."""
     try:
         value = rule.combine(tensors)
     except (RuntimeError, ValueError, IndexError) as error:
-        return str(error).splitlines()[0]
+        return _unlike(sources, tensors) or f"{', '.join(sources)}: {str(error).splitlines()[0]}"
     if value.shape != like.shape:
-        return f"{tuple(value.shape)} instead of {tuple(like.shape)}"
+        return f"{', '.join(sources)}: {tuple(value.shape)} instead of {tuple(like.shape)}"
     translated[key] = value.contiguous()
     return ""

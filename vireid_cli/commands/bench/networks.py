@@ -102,10 +102,11 @@ def activity(
     json: Json = False,
     markdown: Annotated[bool, typer.Option("--markdown", help="Print a Markdown table.")] = False,
 ) -> None:
-    """Check that every loss term and every switch of a recipe has an effect, on a small rendered benchmark.
+    """Check that every loss term, weight and switch of a recipe has an effect, on a small rendered benchmark.
 
-    A term has an effect if its value changes or its gradient is not negligible; a switch, if its value and
-    that of the extended recipe lead to different weights. Takes minutes for all recipes.
+    A term has an effect if its gradient is not negligible; a weight, if it is the factor on some terms and on
+    nothing else; a switch, if its value and that of the extended recipe lead to different weights. Takes
+    minutes for all recipes.
 
     Example: vireid bench activity --recipe dselacfp --steps 3
     """

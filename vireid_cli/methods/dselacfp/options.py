@@ -8,7 +8,7 @@ from pydantic import BeforeValidator, Field, model_validator
 
 from vireid_cli.layers.imfpe import Align
 from vireid_cli.losses.consistency import Sign
-from vireid_cli.methods import Weight
+from vireid_cli.methods import Margin, Weight
 from vireid_cli.recipe.strict import Number, Strict, as_tuple, bare_off, refuse_idle
 
 Place = Literal["layer1", "layer2", "layer3", "layer4"]
@@ -169,7 +169,7 @@ class HcTriOptions(Strict):
     """Hetero-centre triplet loss on each branch's pooled feature; the margin is Euclidean."""
 
     weight: Weight = 1.0
-    margin: Weight = 0.3
+    margin: Margin = 0.3
 
 
 class OrtOptions(Strict):

@@ -8,7 +8,7 @@ from pydantic import BeforeValidator, Field, model_validator
 
 from vireid_cli.backbones.spec import Stage
 from vireid_cli.frequency.fourier import Kind
-from vireid_cli.methods import Weight
+from vireid_cli.methods import Margin, Weight
 from vireid_cli.recipe.strict import Strict, as_tuple, refuse_idle
 
 
@@ -61,7 +61,7 @@ class Cnm(Strict):
     on: bool = True
     reduction: Literal["sum_pairs", "mean_pairs", "hardest_mean"] = "sum_pairs"
     normalize: bool = False
-    margin: Weight = 0.2
+    margin: Margin = 0.2
     weight: Weight = 0.5
 
 
@@ -112,7 +112,7 @@ class Options(Strict):
     parts: Parts = Parts()
     identity_weight: Weight = 1.0
     triplet_weight: Weight = 1.0
-    margin: Weight = 0.3
+    margin: Margin = 0.3
     embed: Embed = Embed()
     backend: Kind = "auto"
 

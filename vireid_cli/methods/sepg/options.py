@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import BeforeValidator, Field, model_validator
 
-from vireid_cli.methods import Weight
+from vireid_cli.methods import Margin, Weight
 from vireid_cli.recipe.strict import Number, Probability, Strict, bare_off, refuse_idle
 
 Feature = Literal["pooled", "embedding"]
@@ -73,7 +73,7 @@ class Paba(Strict):
     """
 
     weight: Weight = 2.5
-    margin: Weight = 0.5
+    margin: Margin = 0.5
     dist: Literal["l2", "l2sq", "cos"] = "l2"
     negative: Literal["sample", "centre"] = "sample"
     anchor_grad: bool = True
@@ -89,7 +89,7 @@ class HeteroCenter(Strict):
     """
 
     weight: Weight = 0.0
-    margin: Weight = 0.0
+    margin: Margin = 0.0
     feature: Feature = "pooled"
 
 
@@ -102,15 +102,15 @@ class CrossCenter(Strict):
     """
 
     weight: Weight = 0.0
-    margin: Weight = 0.0
-    centre_gap: Weight = 0.5
+    margin: Margin = 0.0
+    centre_gap: Margin = 0.5
 
 
 class AuxTriplet(Strict):
     """Batch-hard triplet loss on chunks; part of the released code (weight 1), not of the paper."""
 
     weight: Weight = 0.0
-    margin: Weight = 0.3
+    margin: Margin = 0.3
 
 
 class Embed(Strict):
