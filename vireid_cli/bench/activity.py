@@ -3,8 +3,9 @@
 The method is trained for a few steps on a narrow backbone, with the augmentation of the recipe. A term has an
 effect if its gradient is not negligible. A weight has an effect if it is the factor on some terms and on
 nothing else, which detects terms that are missing, constant or scaled by another number. A switch has an
-effect if its value and the extended recipe's lead to different results. Both trainings use the same batches and, for tensors of the same
-name and shape, the same initial weights, so that a switch without effect has equal results.
+effect if its value and the extended recipe's lead to different results. Both trainings use the same batches
+and, for tensors of the same name and shape, the same initial weights, so that a switch without effect has
+equal results.
 """
 
 from __future__ import annotations

@@ -57,12 +57,15 @@ class Anm(Strict):
     """Amplitude nuances mining after the last stage; see ``frequency.anm``.
 
     Attributes:
-        norm: Batch norm: ``two`` and ``joint`` act on the maps, ``pooled`` on the 256 features of each
-            branch.
+        norm: Batch norm per branch with shared γ and β, on the 256 features of each branch (``pooled``) or on
+            the maps (``two``); ``joint`` is one batch norm over the maps of both branches. The fully
+            connected layer sees the whole map, in which each branch has a constant pattern, so that with
+            the norms on maps the branches stay far apart and the nuances-mining loss is 0
+            (docs/methods.md#faces).
     """
 
     on: bool = True
-    norm: Literal["two", "joint", "pooled"] = "two"
+    norm: Literal["two", "joint", "pooled"] = "pooled"
     residual: bool = True
     positivity: Literal["relu", "softplus", "abs", "none"] = "relu"
     positivity_on: Literal["mixed", "sum"] = "mixed"
