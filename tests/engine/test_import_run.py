@@ -225,7 +225,7 @@ def test_numbers_that_are_none_of_a_training_are_ignored(
     torch.save({"net": state, **odd}, tmp_path / "best.t")
     made = import_run(tmp_path / "best.t", session, "agw", settings=NARROW)
     assert made.run.environment()["imported"]["epoch"] == 0
-    assert made.figures == {"rank1": 0.5}
+    assert made.metrics == {"rank1": 0.5}
 
 
 def test_another_release_is_recognised(tmp_path: Path, session: Session) -> None:

@@ -17,6 +17,7 @@ from vireid_cli.data.sources import load_source, source_names
 from vireid_cli.engine import checkpoint as checkpoints
 from vireid_cli.engine.session import Session
 from vireid_cli.errors import DataError, UsageError
+from vireid_cli.recipe.schema import MOST_EPOCHS
 
 STATE_NAMES = ("net", "state_dict", "model")
 """Keys under which training scripts save a network's state dict."""
