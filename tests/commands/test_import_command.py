@@ -28,6 +28,16 @@ def test_it_names_source_identities_figures_and_the_next_command(vireid: Command
     assert f"next: vireid evaluate {run.folder}" in text
 
 
+@pytest.mark.parametrize(("release", "flip"), [("caj", "mean_renorm"), ("deen", "sum"), ("sepg", "sum")])
+def test_the_next_command_tests_as_the_project_does(
+    vireid: Command, release: str, flip: str, tmp_path: Path
+) -> None:
+    saved(tmp_path / "best.t", release)
+    places = ("--data", tmp_path / "data", "--runs", tmp_path / "runs")
+    done = vireid("import", tmp_path / "best.t", "--from", release, *SETTINGS, *places)
+    assert f"--flip {flip}" in " ".join(done.out.split())
+
+
 @pytest.mark.parametrize("form", FORMS, ids=lambda form: form.__name__)
 def test_nothing_in_a_file_is_executed(vireid: Command, tmp_path: Path, form: Form) -> None:
     marker, path = tmp_path / "marker", tmp_path / "best.t"

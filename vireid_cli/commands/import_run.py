@@ -40,7 +40,8 @@ def import_checkpoint(
 ) -> None:
     """Write a run folder from a public project's checkpoint, without executing code from the file.
 
-    All commands accept the run like a trained one. Its results name the project and the file.
+    All commands accept the run like a trained one. Its results name the project and the file. The next
+    command that is printed averages with mirror images if the project's own test does.
 
     Example: vireid import sysu_agw_p4_n8_lr_0.1_seed_0_best.t --from agw --dataset sysu
     """
@@ -61,4 +62,5 @@ def import_checkpoint(
     for line in lines:
         console.print_line(line)
     console.print_paths([imported.run.folder])
-    console.print_next(console.command_line("evaluate", imported.run.folder, data=data))
+    flip = [] if imported.flip == "off" else ["--flip", imported.flip]
+    console.print_next(console.command_line("evaluate", imported.run.folder, *flip, data=data))

@@ -50,6 +50,7 @@ class ImportedRun:
         unused: Number of keys of modules that the release never runs.
         identity_note: Description of the training identities that evaluation will refuse.
         metrics: Test metrics that the file records, in [0, 1].
+        flip: Use of mirror images in the project's own test, a value of ``vireid evaluate --flip``.
     """
 
     run: RunFolder
@@ -58,6 +59,7 @@ class ImportedRun:
     unused: int
     identity_note: str
     metrics: dict[str, float]
+    flip: str
 
 
 @dataclass(frozen=True)
@@ -126,6 +128,7 @@ def import_run(
         released.unused,
         about["training_identities"],
         about["figures"],
+        releases.load(release).FLIP,
     )
 
 

@@ -6,6 +6,7 @@ A release is one file ``releases/<name>.py``; the file's name is the release's n
 * ``RECIPES``: shipped recipe of the network, keyed by dataset; ``""`` for all other datasets.
 * ``CLASSIFIER``: key of the classifier's weight, which has one row per training identity.
 * ``MARK``: prefix of keys that other releases lack.
+* ``FLIP``: use of mirror images in the project's test, a value of ``vireid evaluate --flip``.
 * ``rules(state)``: rules from released keys to our keys; the first matching rule applies.
 * ``UNUSED``: regular expressions of keys that belong to modules without effect in the published networks.
 * ``settings(state)``: recipe settings ``key.path=value`` that follow from the tensors.

@@ -12,6 +12,7 @@ TITLE = "AGW (mangye16/Cross-Modal-Re-ID-baseline)"
 RECIPES = {"": "agw", "regdb": "agw-regdb", "llcm": "agw-llcm"}
 CLASSIFIER = "classifier.weight"
 MARK = "NL_2."
+FLIP = "off"
 UNUSED = SPARE
 
 

@@ -12,6 +12,7 @@ TITLE = "CAJ (mangye16/Cross-Modal-Re-ID-baseline, ICCV 2021)"
 RECIPES = {"": "caj", "regdb": "caj-regdb"}
 CLASSIFIER = "classifier.weight"
 MARK = "NL_2."
+FLIP = "mean_renorm"
 UNUSED = SPARE
 
 

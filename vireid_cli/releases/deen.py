@@ -12,6 +12,7 @@ TITLE = "DEEN (ZYK100/LLCM)"
 RECIPES = {"": "deen", "regdb": "deen-regdb", "llcm": "deen-llcm"}
 CLASSIFIER = "classifier.weight"
 MARK = "MFA1."
+FLIP = "sum"
 UNUSED = (*SPARE, r"base_resnet\.base\.layer4\..*")  # layer 4 is unused if the trunk ends with layer 3
 
 

@@ -12,6 +12,7 @@ TITLE = "HcTri (hijune6/Hetero-center-triplet-loss)"
 RECIPES = {"": "hctri", "regdb": "hctri-regdb"}
 CLASSIFIER = "fc_list.0.weight"
 MARK = "fc_list."
+FLIP = "off"
 UNUSED: tuple[str, ...] = ()
 
 

@@ -12,6 +12,7 @@ TITLE = "SEPG-Net (1024AILab/ReID-SEPG)"
 RECIPES = {"": "sepg-release"}
 CLASSIFIER = "classifier.classifier_0.classifier.0.weight"
 MARK = "att_v."
+FLIP = "sum"
 UNUSED = (
     r"base_resnet\.base\.(layer4|fc)\..*",
     r"att_[vn]\.base\.(conv1|bn1|layer[123]|fc)\..*",
