@@ -87,7 +87,7 @@ def test_evaluating_on_training_identities_is_refused(vireid: Command, place: Pa
     (last / "state.json").write_text(json.dumps(content))
     changed = vireid("evaluate", run)
     assert changed.code == 1
-    assert "has changed since it was written" in changed.err
+    assert "does not match its hash" in changed.err
 
 
 def test_somebody_elses_features(vireid: Command, tmp_path: Path) -> None:
