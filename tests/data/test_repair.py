@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from tests.data.trees import write_folder, write_image
+from vireid_cli.data import prepare as prepare_module
 from vireid_cli.data.prepare import Prepared, prepare
 from vireid_cli.data.store import open_store
 from vireid_cli.data.verify import repairs, verify
@@ -46,6 +47,22 @@ def flip(root: Path, name: str, offset: int) -> None:
 
 def found(root: Path) -> list[str]:
     return verify(open_store(root.parent / "data", "folder"))
+
+
+@pytest.mark.parametrize("name", ["store.json", "records.npz", "32x16.json", "32x16.npy", "32x16.rows.npy"])
+def test_a_folder_in_place_of_a_file_is_named_before_any_work(
+    root: Path, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = root.parent / "data" / "prepared" / "folder" / name
+    path.unlink()
+    path.mkdir()
+    monkeypatch.setattr(prepare_module, "_build", lambda *_, **__: pytest.fail("images were decoded"))
+    with pytest.raises(DataError, match=f"{name} is a folder") as caught:
+        run(root)
+    assert "Remove or rename" in caught.value.hint
+    if name in ("store.json", "records.npz"):
+        with pytest.raises(DataError, match=f"{name} is a folder"):
+            open_store(root.parent / "data", "folder")
 
 
 @pytest.mark.parametrize(

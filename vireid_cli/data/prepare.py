@@ -124,6 +124,7 @@ def prepare(
     scanned = records_file.scan(dataset, root)
     folder = store_folder(data_dir, dataset, scanned.report.provenance.rendered)
     info = _description(dataset, root, scanned)
+    _refuse_folders(PixelFiles(folder, size, resize))
     with convert_disk_errors(folder), locked(folder):
         subject = _Subject(scanned.records, file_sizes_of(root, scanned.records), info)
         measuring = jobs("measuring 16-bit images") if jobs else None
@@ -153,6 +154,18 @@ def _refuse_other_bytes(*folders: Path) -> None:
             raise UsageError(
                 f"the path of {shorten(str(folder.resolve()), 200)} is not UTF-8",
                 "Rename the folder, or move the data to another one.",
+            )
+
+
+def _refuse_folders(files: PixelFiles) -> None:
+    """Refuse a store in which a folder has the name of a file, before an image is decoded."""
+    tables = (files.folder / "store.json", files.folder / "records.npz")
+    pixels = [path for kind in (files, files.unfinished) for path in (kind.info, kind.pixels, kind.rows)]
+    for path in (*tables, *pixels):
+        if path.is_dir():
+            raise DataError(
+                f"{path} is a folder; the store needs a file there.",
+                "Remove or rename the folder, and run the command again.",
             )
 
 
@@ -186,6 +199,7 @@ def add_size(
     Raises:
         DataError: The image files are missing or changed, or as for ``prepare``.
     """
+    _refuse_folders(PixelFiles(store.folder, size, store.resize))
     with convert_disk_errors(store.folder), locked(store.folder):
         sizes = file_sizes_of(store.info.root, store.records)
         subject = _subject(store.records, sizes, store.info, store.info.bad)

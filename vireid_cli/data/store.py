@@ -183,7 +183,7 @@ def open_store(data_dir: Path, dataset: str, resize: Resize = RESIZE) -> Store:
     """
     for rendered in (False, True):
         folder = store_folder(data_dir, dataset, rendered)
-        if (folder / "store.json").is_file():
+        if (folder / "store.json").exists():
             return read_store(folder, resize)
     source, folder = load_source(dataset), store_folder(data_dir, dataset, False)
     try:
