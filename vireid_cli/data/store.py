@@ -287,15 +287,7 @@ def fingerprint(
         total.update(f"{provenance.occlusion_content}\n".encode())
     for choice in decoder.differences:
         total.update(f"{choice}\n".encode())
-    columns = zip(
-        records.paths.tolist(),
-        records.pids.tolist(),
-        records.camids.tolist(),
-        records.modalities.tolist(),
-        records.splits.tolist(),
-        sizes.tolist(),
-        strict=True,
-    )
+    columns = zip(*(getattr(records, name).tolist() for name in COLUMNS), sizes.tolist(), strict=True)
     for row in columns:
         total.update("\t".join(map(str, row)).encode() + b"\n")
     return total.hexdigest()
