@@ -1,8 +1,25 @@
-"""``python -m vireid_cli`` runs the command line, as ``vireid`` does."""
+"""Entry point of the command ``vireid`` and of ``python -m vireid_cli``."""
 
 from __future__ import annotations
 
-from vireid_cli.commands.main import main
+import signal
+
+
+def main() -> None:
+    """Import the command line and run it.
+
+    During the import Ctrl-C ends the process at once, as it ends programs in C: Python's own handler would
+    print a traceback of the import.
+    """
+    handler = signal.getsignal(signal.SIGINT)
+    if handler is signal.default_int_handler:
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
+    try:
+        from vireid_cli.commands.main import main as run
+    finally:
+        signal.signal(signal.SIGINT, handler)
+    run()
+
 
 if __name__ == "__main__":
     main()
