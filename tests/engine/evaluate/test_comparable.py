@@ -85,7 +85,9 @@ def test_faces(tmp_path: Path, sysu_tree: Path, dataset: str, far: float) -> Non
     assert "drawn from the layout" in str(plan.fingerprint["notes"])
     assert beside(f"fdnm-{dataset}", store) == {"faces": []}  # the people are our choice
     for path in (store.info.root / "faces").glob("*.txt"):  # lists without our mark: a paper's
-        path.write_text("".join(line for line in path.read_text().splitlines(True) if not line.startswith("#")))
+        path.write_text(
+            "".join(line for line in path.read_text().splitlines(True) if not line.startswith("#"))
+        )
     given = prepare(dataset, store.info.root, tmp_path, (32, 16)).store
     result = beside(f"fdnm-{dataset}", given)
     assert [row["vr_far_0.001"] for row in result["faces"]] == [far]
