@@ -139,7 +139,7 @@ def _first(rules: Iterable[Rule], key: str) -> tuple[Rule | None, tuple[str, ...
 
 
 def _unlike(sources: Sequence[str], tensors: Sequence[Tensor]) -> str:
-    """List the tensors of parts whose shape differs from that of most parts."""
+    """List the tensors of parts with another shape than most parts."""
     shapes = [tuple(tensor.shape) for tensor in tensors]
     usual = Counter(shapes).most_common(1)[0][0]
     pairs = zip(sources, shapes, strict=True)
