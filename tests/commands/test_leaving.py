@@ -129,6 +129,24 @@ def test_a_narrow_character_set_and_a_closed_output_are_no_obstacle() -> None:
     assert (closed.returncode, closed.stderr) == (0, b"")
 
 
+@pytest.mark.parametrize("locale", ["C", "POSIX"])
+@pytest.mark.parametrize("command", [["recipes", "list"], ["--help"]], ids=str)
+def test_a_locale_without_utf8_is_no_obstacle(locale: str, command: list[str]) -> None:
+    """Characters outside ASCII become question marks; before, they were an error of the encoder."""
+    code = "from vireid_cli.commands.main import main; main()"
+    words = [sys.executable, "-c", code, *command]
+    bare = {
+        "PATH": os.defpath,
+        "LC_ALL": locale,
+        "PYTHONUTF8": "0",
+        "PYTHONCOERCECLOCALE": "0",
+        "PYTHONPATH": os.pathsep.join(sys.path),
+    }
+    done = subprocess.run(words, env=bare, capture_output=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.isascii()
+
+
 def test_a_narrow_terminal_cuts_no_figure(monkeypatch: pytest.MonkeyPatch) -> None:
     from vireid_cli.commands import console
 

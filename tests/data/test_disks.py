@@ -14,6 +14,7 @@ from tests.data import trees
 from vireid_cli import files, lock
 from vireid_cli.commands import main as command_line
 from vireid_cli.data import pixel_writer
+from vireid_cli.data.disks import convert_disk_errors
 from vireid_cli.data.identity import is_prepared
 from vireid_cli.data.prepare import prepare
 from vireid_cli.data.sources import load_source
@@ -183,3 +184,10 @@ def test_a_library_s_folder_is_tried_before_anything_is_drawn_or_cut_out(
     code, result = run(monkeypatch, capsys, "prepare", "occluders", "--library", tmp_path / "file", *words)
     assert code == 1
     assert "cannot write into" in result
+
+
+def test_another_refusal_of_the_system_names_the_store(tmp_path: Path) -> None:
+    """A file size limit (ulimit -f) stops a write to an open file; the system's error has no path."""
+    expected = f"cannot write {tmp_path}: {os.strerror(errno.EFBIG)}"
+    with pytest.raises(DataError, match=expected), convert_disk_errors(tmp_path):
+        raise OSError(errno.EFBIG, os.strerror(errno.EFBIG))

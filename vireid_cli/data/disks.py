@@ -45,4 +45,6 @@ def convert_disk_errors(folder: Path) -> Iterator[None]:
                 f"cannot write {folder}: {error.strerror}",
                 "Choose a data directory with write permission.",
             ) from error
+        if error.filename is None and error.errno is not None:
+            raise DataError(f"cannot write {folder}: {error.strerror}") from error
         raise
