@@ -7,7 +7,7 @@ from functools import lru_cache
 import cv2
 import numpy as np
 
-from vireid_cli.figures.report import charts
+from vireid_cli.figures.report import chart_data
 from vireid_cli.figures.report.parts import (
     Cell,
     Gallery,
@@ -83,15 +83,15 @@ def made_report(
     random = np.random.default_rng(1)
     names = tuple(f"run-{chr(97 + run)}" for run in range(runs))
     cmc = np.minimum(1.0, 0.3 + 0.03 * np.arange(20))
-    curve = charts.cmc_chart([(n, cmc, cmc - 0.05, cmc) for n in names], cmc / 9)
+    curve = chart_data.cmc_chart([(n, cmc, cmc - 0.05, cmc) for n in names], cmc / 9)
     counts = np.bincount(random.integers(40, 120, 4000), minlength=200)
-    distances = charts.distance_charts(
-        np.linspace(0, 2, 201), [charts.Histogram("", counts, counts[::-1], (0.8, 1.2))]
+    distances = chart_data.distance_charts(
+        np.linspace(0, 2, 201), [chart_data.Histogram("", counts, counts[::-1], (0.8, 1.2))]
     )
-    training = charts.training_charts([(n, [step(i) for i in range(30)]) for n in names])
+    training = chart_data.training_charts([(n, [step(i) for i in range(30)]) for n in names])
     points, shown = random.normal(size=(80, 2)), np.arange(80)
     plane = [
-        charts.tsne_chart(
+        chart_data.tsne_chart(
             name,
             points,
             shown % 8,

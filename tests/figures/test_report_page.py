@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 from tests.figures.made_report import made_gallery, made_report, webp
-from vireid_cli.figures.report import charts, tables
+from vireid_cli.figures.report import chart_data, tables
 from vireid_cli.figures.report.page import data_uri, embedded_json, page
 from vireid_cli.figures.report.parts import Cell, Gallery, Report, Table, TableRow
 from vireid_cli.results.schema import EvaluationFile
@@ -219,9 +219,9 @@ def test_long_tables_of_numbers_are_folded(rows: int, folded: bool) -> None:
 
 
 def test_long_curves_are_averaged_over_equal_intervals() -> None:
-    loss = np.random.default_rng(0).normal(size=4 * charts.MOST_POINTS)
+    loss = np.random.default_rng(0).normal(size=4 * chart_data.MOST_POINTS)
     log = [{"kind": "step", "global_step": i, "lr": 0.1, "loss": v, "losses": {}} for i, v in enumerate(loss)]
-    [chart, _] = charts.training_charts([("a", log)])
+    [chart, _] = chart_data.training_charts([("a", log)])
     assert chart.title == "loss"
     [series] = chart.spec["series"]
     np.testing.assert_allclose(series["y"], loss.reshape(-1, 4).mean(axis=1), rtol=1e-4)
@@ -241,7 +241,7 @@ def test_inactive_term_is_a_gap_and_validation_has_a_chart() -> None:
         for i in range(3)
     ]
     log.append({"kind": "epoch", "global_step": 2, "val": {"mAP": 0.25}})
-    values = {chart.title: chart.spec["series"][0]["y"] for chart in charts.training_charts([("x", log)])}
+    values = {chart.title: chart.spec["series"][0]["y"] for chart in chart_data.training_charts([("x", log)])}
     assert values == {
         "loss": [1, 1, 1],
         "loss: a": [1, 1, 1],
@@ -256,10 +256,10 @@ def test_histograms_count_every_pair() -> None:
     intra, inter = np.zeros(200, dtype=np.int64), np.zeros(200, dtype=np.int64)
     intra[30:90], inter[60:150] = 3, 7
     runs = [
-        charts.Histogram("a", intra, inter, (0.6, 1.05)),
-        charts.Histogram("b", inter, intra, (0.6, 1.05)),
+        chart_data.Histogram("a", intra, inter, (0.6, 1.05)),
+        chart_data.Histogram("b", inter, intra, (0.6, 1.05)),
     ]
-    spec, other = (chart.spec for chart in charts.distance_charts(np.linspace(0, 2, 201), runs))
+    spec, other = (chart.spec for chart in chart_data.distance_charts(np.linspace(0, 2, 201), runs))
     assert (spec["x"], spec["y"]) == (other["x"], other["y"])  # compared runs share one scale
     for one in spec["series"]:
         assert sum(one["y"][:-1]) == pytest.approx(100, abs=0.1)

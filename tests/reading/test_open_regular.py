@@ -14,7 +14,7 @@ from vireid_cli import files, reading
 from vireid_cli.data import listing, permutation
 from vireid_cli.data.sources import sysu
 from vireid_cli.errors import DataError, RecipeError, UsageError, VireidError
-from vireid_cli.recipe.yaml_lines import read_source
+from vireid_cli.recipe.yaml_reader import read_source
 
 READERS: dict[str, Callable[[Path], object]] = {
     "bytes": reading.read_bytes,

@@ -11,10 +11,10 @@ import pytest
 
 from vireid_cli.errors import RecipeError, UsageError
 from vireid_cli.methods import options_type
-from vireid_cli.recipe import yaml_lines
+from vireid_cli.recipe import yaml_reader
 from vireid_cli.recipe.load import load
 from vireid_cli.recipe.study import load_study
-from vireid_cli.recipe.yaml_lines import ALIASES, DEPTH, EXPANDED, parse_setting, parse_source
+from vireid_cli.recipe.yaml_reader import ALIASES, DEPTH, EXPANDED, parse_setting, parse_source
 
 LAUGHS = "a: &a [x, x, x, x, x, x, x, x, x]\n" + "".join(
     f"{name}: &{name} [{', '.join([f'*{before}'] * 9)}]\n"
@@ -236,7 +236,7 @@ def test_a_setting_with_a_key_of_many_parts() -> None:
     with pytest.raises(RecipeError, match="more than 50 parts"):
         parse_setting("a" + ".a" * 5000 + "=1")
     with pytest.raises(RecipeError, match="more than 256"):
-        parse_setting("a=" + "x" * (yaml_lines.LIMIT + 1))
+        parse_setting("a=" + "x" * (yaml_reader.LIMIT + 1))
 
 
 @pytest.mark.parametrize("area", ["[0.4, 0.02]", "[0, 1]", "[-1, 1]"])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 import zlib
 from functools import cache
 from pathlib import Path
@@ -17,6 +18,7 @@ from vireid_cli import methods, releases
 from vireid_cli.backbones.spec import BackboneSpec
 from vireid_cli.engine.network import load_recipe
 from vireid_cli.methods import ReIdNetwork
+from vireid_cli.releases.translate import translate
 from vireid_cli.types import Batch, Modality
 
 FOLDER = Path(__file__).parents[1] / "golden" / "parity"
@@ -96,7 +98,7 @@ def released_state(case: str, *, whole: bool = False) -> dict[str, Tensor]:
     state = {}
     for key, shape in keys(case):
         bare = key.removeprefix("module.")
-        unused = any(releases.re.fullmatch(pattern, bare) for pattern in release.UNUSED)
+        unused = any(re.fullmatch(pattern, bare) for pattern in release.UNUSED)
         unused &= not (case == "deen" and ".layer4." in key)
         state[key] = torch.zeros(()).expand(shape) if unused and not whole else fill(key, shape)
     return state
@@ -124,7 +126,7 @@ def network(case: str, *settings: str) -> tuple[ReIdNetwork, dict[str, tuple[str
     plain = {key: torch.empty(value.shape, dtype=value.dtype) for key, value in like.items()}
     for key, value in (("mean", (0.485, 0.456, 0.406)), ("std", (0.229, 0.224, 0.225))):
         plain[f"normalise.{key}"] = torch.tensor(value).view(1, 3, 1, 1)
-    translation = releases.translate(release, state, plain)
+    translation = translate(release, state, plain)
     assert not translation.misfit, translation.misfit
     ours.load_state_dict(translation.state, assign=True)
     sources = {key: source_of(release, state, key) for key, _ in ours.named_parameters()}

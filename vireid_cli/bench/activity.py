@@ -45,7 +45,7 @@ from vireid_cli.methods import ReIdNetwork
 from vireid_cli.recipe import load as recipes
 from vireid_cli.recipe.schema import Data, Optimizer, Recipe, Sampler
 from vireid_cli.recipe.strict import Strict
-from vireid_cli.recipe.yaml_lines import read_source
+from vireid_cli.recipe.yaml_reader import read_source
 from vireid_cli.rendered.options import RenderOptions
 from vireid_cli.types import Batch, Modality
 

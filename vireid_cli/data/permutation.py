@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 
 from vireid_cli import reading
+from vireid_cli.data.gallery_draws import Folders
 from vireid_cli.data.ids import ids_of_array
-from vireid_cli.data.plan import Folders
 from vireid_cli.errors import DataError
 
 FILE = "rand_perm_cam.mat"

@@ -14,7 +14,7 @@ from typing import Any, Literal, Unpack
 
 from vireid_cli.data import explain
 from vireid_cli.data.protocols.request import Direction, Draw, LlcmProtocol, Mode, Shots, request_of
-from vireid_cli.engine import compare, cost, dials, export, import_run, visualize
+from vireid_cli.engine import compare, cost, dial_study, export, import_run, visualize
 from vireid_cli.engine.compare import StudyResult
 from vireid_cli.engine.dataset_verbs import DatasetVerbs
 from vireid_cli.engine.evaluate import aggregate, evaluate, features, pairing
@@ -222,10 +222,10 @@ class Engine(DatasetVerbs):
     def compare(self, study: str | Study, options: EvaluateOptions | None = None) -> StudyResult:
         """Train and evaluate every row of a study with every seed; see ``compare.compare``.
 
-        A study with a ``dial`` is repeated at each of its values; see ``dials.compare_dial``.
+        A study with a ``dial`` is repeated at each of its values; see ``dial_study.compare_dial``.
         """
         loaded = study if isinstance(study, Study) else load_study(study)
-        verb = dials.compare_dial if loaded.dial else compare.compare
+        verb = dial_study.compare_dial if loaded.dial else compare.compare
         return verb(loaded, self.session, options or EvaluateOptions())
 
     def visualize(

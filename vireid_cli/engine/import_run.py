@@ -32,7 +32,7 @@ from vireid_cli.errors import DataError, UsageError
 from vireid_cli.methods import ReIdNetwork
 from vireid_cli.recipe.load import dump
 from vireid_cli.recipe.schema import Recipe
-from vireid_cli.releases import Translation
+from vireid_cli.releases.translate import Translation, translate
 from vireid_cli.results import run as runs
 from vireid_cli.results import schema
 from vireid_cli.results.run import RunFolder
@@ -155,7 +155,7 @@ def _load(
     epoch = epochs_of(content)
     recipe = _recipe(project, state, dataset, trial, epoch, settings)
     network = build_network(recipe, count, Runtime(torch.device("cpu"), "fp32"))
-    translation = releases.translate(project, state, network.state_dict())
+    translation = translate(project, state, network.state_dict())
     _check_fit(path, release, state, translation)
     network.load_state_dict(translation.state)
     tokens, note = _training_identities(dataset, trial, count, session)

@@ -11,7 +11,7 @@ from vireid_cli import files, reading
 from vireid_cli.errors import UsageError
 from vireid_cli.recipe.load import find, load, shipped, shipped_folder
 from vireid_cli.recipe.schema import Recipe, Reported
-from vireid_cli.recipe.yaml_lines import LIMIT
+from vireid_cli.recipe.yaml_reader import LIMIT
 
 OWN = Path("recipes")
 """Folder of a user's own recipes, relative to the working directory."""

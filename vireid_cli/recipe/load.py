@@ -25,7 +25,7 @@ from vireid_cli.recipe.problems import (
     raise_all,
 )
 from vireid_cli.recipe.schema import Recipe
-from vireid_cli.recipe.yaml_lines import KeyPath, RecipeSource, parse_setting, read_source
+from vireid_cli.recipe.yaml_reader import KeyPath, RecipeSource, parse_setting, read_source
 
 OptionsOf = Callable[[str], type[BaseModel]]
 """Function from a method's name to its ``Options`` model; raises ``UsageError`` for an unknown name."""

@@ -12,7 +12,7 @@ from pydantic import BaseModel, ValidationError
 from vireid_cli.errors import RecipeError
 from vireid_cli.printable import printable
 from vireid_cli.reading import shorten
-from vireid_cli.recipe.yaml_lines import Flaw, KeyPath
+from vireid_cli.recipe.yaml_reader import Flaw, KeyPath
 from vireid_cli.recipe.yaml_scalars import NUMBERS, tag_of
 
 _TRUTH = {"yes": "true", "on": "true", "y": "true", "no": "false", "off": "false", "n": "false"}

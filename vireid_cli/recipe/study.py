@@ -23,7 +23,7 @@ from vireid_cli.recipe.problems import (
     raise_all,
 )
 from vireid_cli.recipe.strict import Probability, Strict, as_tuple
-from vireid_cli.recipe.yaml_lines import read_source
+from vireid_cli.recipe.yaml_reader import read_source
 
 
 class Row(Strict):

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from vireid_cli.data.faces import OURS
-from vireid_cli.data.plan import EvaluationPlan, Fingerprint, complete_fingerprint, sorted_rows
+from vireid_cli.data.gallery_draws import sorted_rows
+from vireid_cli.data.plan import EvaluationPlan, Fingerprint, complete_fingerprint
 from vireid_cli.data.protocols.request import ALL_IMAGES, Request
 from vireid_cli.data.store import Store
 from vireid_cli.errors import UsageError

@@ -6,16 +6,9 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from vireid_cli.data.gallery_draws import draw_seeded, folders_of, sorted_rows
 from vireid_cli.data.permutation import TRIALS
-from vireid_cli.data.plan import (
-    EvaluationPlan,
-    Fingerprint,
-    check_trials,
-    complete_fingerprint,
-    draw_seeded,
-    folders_of,
-    sorted_rows,
-)
+from vireid_cli.data.plan import EvaluationPlan, Fingerprint, check_trials, complete_fingerprint
 from vireid_cli.data.protocols.request import (
     ALL_IMAGES,
     BOTH_DIRECTIONS,

@@ -6,7 +6,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from vireid_cli.data.plan import EvaluationPlan, Fingerprint, complete_fingerprint, sorted_rows
+from vireid_cli.data.gallery_draws import sorted_rows
+from vireid_cli.data.plan import EvaluationPlan, Fingerprint, complete_fingerprint
 from vireid_cli.data.protocols.request import ALL_IMAGES, BOTH_DIRECTIONS, Direction, Request
 from vireid_cli.data.store import Store
 from vireid_cli.errors import UsageError

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from vireid_cli.data.gallery_draws import Folders, draw_seeded, folders_of, sorted_rows
 from vireid_cli.data.permutation import (
     TRIALS,
     Permutation,
@@ -14,16 +15,7 @@ from vireid_cli.data.permutation import (
     official_orders,
     read_permutation,
 )
-from vireid_cli.data.plan import (
-    EvaluationPlan,
-    Fingerprint,
-    Folders,
-    check_trials,
-    complete_fingerprint,
-    draw_seeded,
-    folders_of,
-    sorted_rows,
-)
+from vireid_cli.data.plan import EvaluationPlan, Fingerprint, check_trials, complete_fingerprint
 from vireid_cli.data.protocols.request import Draw, Mode, Request
 from vireid_cli.data.store import Store
 from vireid_cli.errors import DataError, UsageError

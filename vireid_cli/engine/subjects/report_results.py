@@ -13,7 +13,7 @@ from vireid_cli.engine.evaluate.summary import paired_difference
 from vireid_cli.engine.session import Session
 from vireid_cli.engine.subjects.evaluations import evaluation_of
 from vireid_cli.errors import DataError, UsageError
-from vireid_cli.recipe.yaml_lines import LIMIT, parse_source
+from vireid_cli.recipe.yaml_reader import LIMIT, parse_source
 from vireid_cli.results import schema
 from vireid_cli.results.evaluation import StoredEvaluation
 from vireid_cli.results.run import DAMAGED, RunFolder

@@ -33,7 +33,7 @@ from vireid_cli.engine.subjects.report_results import (
 )
 from vireid_cli.errors import MissingExtra, UsageError
 from vireid_cli.figures.cmc import CmcCurve
-from vireid_cli.figures.report import charts, page, tables
+from vireid_cli.figures.report import chart_data, page, tables
 from vireid_cli.figures.report.parts import Chart, Report, Section
 from vireid_cli.figures.tsne import tsne_points
 from vireid_cli.results.formatting import RENDERED, protocol_label
@@ -194,7 +194,7 @@ def _curve(subject: _Subject) -> Section:
         cmc_curve(run, subject.session, name, subject.protocol, 20)
         for run, name in zip(subject.runs, subject.names, strict=True)
     ]
-    chart = charts.cmc_chart([(c.label, c.cmc, c.low, c.high) for c in curves], _chance(curves[0]))
+    chart = chart_data.cmc_chart([(c.label, c.cmc, c.low, c.high) for c in curves], _chance(curves[0]))
     counted = "identities" if subject.fingerprint.get("cmc") == "identities" else "images"
     lead = f"Share of queries with their person among the first k {counted}."
     return Section("cmc", "CMC", lead, (chart,), notes=(f"Band: {BAND}.",))
@@ -229,7 +229,7 @@ def _plane(
             points = tsne_points(e.features, seed)
             indices = album.indices(e.paths)
             camids = e.camids if subject.cameras else None
-            plots.append(charts.tsne_chart(name, points, e.pids, camids, e.modalities, indices))
+            plots.append(chart_data.tsne_chart(name, points, e.pids, camids, e.modalities, indices))
     except (MissingExtra, UsageError) as error:
         subject.session.reporter.warn(f"the report has no t-SNE: {error.message}")
         return Section("tsne", "t-SNE", notes=(f"Skipped: {error.message} {error.hint}",))
@@ -243,7 +243,7 @@ def _distances(subject: _Subject, embedded: Sequence[RunEmbeddings]) -> Section:
     for one, name in zip(embedded, subject.names, strict=True):
         d = distances_of(one, subject.session)
         label = "" if subject.single else name
-        histograms.append(charts.Histogram(label, d.intra, d.inter, (d.intra_mean, d.inter_mean)))
+        histograms.append(chart_data.Histogram(label, d.intra, d.inter, (d.intra_mean, d.inter_mean)))
         if d.parts > 1:
             notes.append(
                 f"{name}: means are over all pairs; the histogram of two people is over a sample of "
@@ -251,13 +251,13 @@ def _distances(subject: _Subject, embedded: Sequence[RunEmbeddings]) -> Section:
             )
     lead = "Cosine distances between visible and infrared images of one person, and of two people."
     note = f"All {d.pairs:,} pairs of {d.visible:,} visible and {d.infrared:,} infrared images."
-    plots = tuple(charts.distance_charts(d.edges, histograms))
+    plots = tuple(chart_data.distance_charts(d.edges, histograms))
     return Section("distances", "Distances", lead, plots, notes=(note, *notes))
 
 
 def _training(subject: _Subject) -> tuple[Section, ...]:
     logs = [(name, run.checked_log_rows()) for run, name in zip(subject.runs, subject.names, strict=True)]
-    plots = charts.training_charts(logs)
+    plots = chart_data.training_charts(logs)
     if not plots:
         return ()
     return (Section("training", "Training", "Loss, its terms and learning rate over steps.", tuple(plots)),)

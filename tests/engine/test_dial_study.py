@@ -11,7 +11,7 @@ import pytest
 
 from tests.conftest import write_sysu_tree
 from vireid_cli.data.provenance import MANIFEST
-from vireid_cli.engine import dials, prepare
+from vireid_cli.engine import dial_study, prepare
 from vireid_cli.engine.engine import Engine
 from vireid_cli.engine.session import Session
 from vireid_cli.errors import RecipeError, UsageError
@@ -34,7 +34,7 @@ def render(options: Any, session: Session, **others: Any) -> None:
 
 @pytest.fixture
 def rendered(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(dials, "RenderOptions", Options)
+    monkeypatch.setattr(dial_study, "RenderOptions", Options)
     monkeypatch.setattr(prepare, "render", render)
 
 
