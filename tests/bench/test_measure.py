@@ -15,7 +15,13 @@ from vireid_cli.engine.runtime import Runtime
 from vireid_cli.errors import UsageError
 
 CPU = Runtime(torch.device("cpu"), "fp32")
-SMALL = ["data.size=[64, 32]", "data.sampler.identities=2", "data.sampler.images=2", "backbone.width=16"]
+SMALL = [
+    "data.size=[64, 32]",
+    "data.sampler.identities=2",
+    "data.sampler.images=2",
+    "backbone.width=16",
+    "backbone.weights=none",
+]
 
 
 @pytest.fixture

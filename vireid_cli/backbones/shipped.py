@@ -39,7 +39,14 @@ class Trunk:
         return FOLDER / self.file
 
 
-TRUNKS: tuple[Trunk, ...] = ()
+TRUNKS: tuple[Trunk, ...] = (
+    Trunk(
+        "resnet18",
+        32,
+        "resnet18-w32.safetensors",
+        "5b5006632019a33a4014f6f43c97a3325ba7c7e72c7f13e46f2d51871a6f25f5",
+    ),
+)
 """All shipped trunks."""
 
 
