@@ -123,8 +123,8 @@ def _device(name: str) -> torch.device:
         device = torch.device(name)
         torch.zeros(1, device=device).item()
     except (RuntimeError, AssertionError, NotImplementedError) as error:
-        reason = str(error).splitlines()[0]
-        raise UsageError(f"--device {name} can't be used: {reason}", "Try --device cpu.") from error
+        reason = str(error).splitlines()[0].split(". ")[0]  # later sentences list every backend of PyTorch
+        raise UsageError(f"--device {name} can't be used: {reason[:200]}", "Try --device cpu.") from error
     return device
 
 
