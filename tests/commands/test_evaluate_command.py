@@ -129,8 +129,8 @@ def test_rules_of_settings_that_are_another_dataset_s(
         (("--explain", "--dataset", "lcm"), "did you mean 'llcm'?"),
         (("one", "two", "--against", "three"), "name only one RUN"),
         (("one", "one"), "named twice"),
-        (("--cost", "--mode", "all"), "remove the options of an evaluation"),
-        (("--cost", "--trial", "all"), "remove the options of an evaluation"),
+        (("--cost", "--mode", "all"), "--mode has no effect"),
+        (("--cost", "--trial", "all"), "--trial has no effect"),
         (("--trial", "eleven"), "expected a number from 1 to 10, or all"),
         (("--trial", "11"), "expected a number from 1 to 10, or all"),
         (("one", "two", "--trial", "all"), "Name at most one of these runs"),
@@ -141,7 +141,7 @@ def test_rules_of_settings_that_are_another_dataset_s(
         ),
         (("--features", GOLDEN / "regdb_small.npz"), "needs --dataset"),
         (("one", "--features", GOLDEN / "regdb_small.npz", "--dataset", "regdb"), "exclude each other"),
-        (("--cost", "--breakdown"), "remove the options of an evaluation"),
+        (("--cost", "--breakdown"), "--breakdown has no effect"),
     ],
 )
 def test_wrong_use(vireid: Command, words: tuple[object, ...], message: str) -> None:

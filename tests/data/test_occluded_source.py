@@ -14,7 +14,7 @@ from vireid_cli.data.identity import identity_tokens, marks
 from vireid_cli.data.occluded import restrict_to_trial
 from vireid_cli.data.provenance import OCCLUSION, Provenance, read_provenance
 from vireid_cli.data.sources import load_source, source_names
-from vireid_cli.data.store import fingerprint, read_store, store_folder
+from vireid_cli.data.store import fingerprint, open_store_at, store_folder
 from vireid_cli.engine.engine import Engine
 from vireid_cli.errors import DataError, UsageError
 from vireid_cli.types import TRIALS_MARK, Modality, Record, RecordTable
@@ -68,7 +68,7 @@ def test_the_mark_reaches_store_and_fingerprint(occluded: Path) -> None:
     engine = Engine.choose("cpu", data_dir=occluded.parent)
     store = engine.prepare("occ-sysu", (32, 16)).store
     assert store.folder == store_folder(occluded.parent, "occ-sysu", False)
-    assert read_store(store.folder).info.provenance.occlusion == MARK
+    assert open_store_at(store.folder).info.provenance.occlusion == MARK
     text = marks(store)["occlusion"]
     for part in ("occ-sysu", "query 1", "seed 3", "aaaaaaaaaaaa", "cccccccccccc"):
         assert part in text

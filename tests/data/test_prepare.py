@@ -114,7 +114,10 @@ def test_pixels_of_two_rules_are_stored_side_by_side(data: Path) -> None:
     rows = np.arange(72)
     assert not np.array_equal(first.batch(SIZE, rows), second.batch(SIZE, rows))
     assert {name: contents(data)[name] for name in before} == before
-    assert [(files.size, files.resize) for files in second.finished] == [(SIZE, "bicubic"), (SIZE, "lanczos")]
+    assert [(files.size, files.resize) for files in second.complete_pixel_files] == [
+        (SIZE, "bicubic"),
+        (SIZE, "lanczos"),
+    ]
     assert verify(second) == []
     with pytest.raises(
         DataError, match=r"24x12, resized by bicubic, is not prepared \(prepared: 32x16"

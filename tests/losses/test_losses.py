@@ -12,7 +12,11 @@ from vireid_cli.losses.center import cross_center, hetero_center, hetero_center_
 from vireid_cli.losses.distance import SMALLEST_SQUARE, Distance, distances
 from vireid_cli.losses.identity import identity_loss, soft_identity_loss
 from vireid_cli.losses.paba import paba
-from vireid_cli.losses.triplet import batch_hard_triplet, weighted_regularised_triplet, wrt_sq
+from vireid_cli.losses.triplet import (
+    batch_hard_triplet,
+    enhanced_squared_difference,
+    weighted_regularised_triplet,
+)
 
 Rows = Tensor | list[Tensor]
 Labels = Tensor | list[int]
@@ -245,7 +249,7 @@ def test_soft_triplets(released: bool, scale: float) -> None:
             bounded = min(gap**2, 88.0) * (1 if gap > 0 else -1)
             squared += math.log1p(math.exp(bounded)) / 6
     assert weighted_regularised_triplet(rows, LABELS, released).item() == pytest.approx(soft, rel=1e-8)
-    assert wrt_sq(rows, LABELS, released).item() == pytest.approx(squared, rel=1e-8)
+    assert enhanced_squared_difference(rows, LABELS, released).item() == pytest.approx(squared, rel=1e-8)
     if scale == 12.0:
         assert squared > 30, "the cap was reached"
 
@@ -257,7 +261,7 @@ def test_soft_triplets_by_hand() -> None:
     for actual, expected in zip(weighted_by_loops(rows, labels, False), weighted, strict=True):
         assert actual == pytest.approx(expected, abs=1e-5)
     assert weighted_regularised_triplet(rows, labels).item() == pytest.approx(0.1618030, abs=1e-7)
-    assert wrt_sq(rows, labels).item() == pytest.approx(0.0955676, abs=1e-7)
+    assert enhanced_squared_difference(rows, labels).item() == pytest.approx(0.0955676, abs=1e-7)
 
 
 @pytest.mark.parametrize(
@@ -284,7 +288,7 @@ def test_the_released_softmax_forgets_far_negatives(far: int, sum_of_weights: fl
 
 def test_equal_gaps_count_as_a_negative_difference() -> None:
     rows = torch.zeros(4, 2, dtype=torch.float64)
-    assert wrt_sq(rows, torch.tensor([0, 0, 1, 1])).item() == pytest.approx(math.log(2))
+    assert enhanced_squared_difference(rows, torch.tensor([0, 0, 1, 1])).item() == pytest.approx(math.log(2))
 
 
 def test_a_single_identity_has_no_negative() -> None:
@@ -300,7 +304,7 @@ def test_a_single_identity_has_no_negative() -> None:
 LOSSES = {
     "wrt": lambda rows, labels: weighted_regularised_triplet(rows, labels.repeat(2)),
     "wrt-released": lambda rows, labels: weighted_regularised_triplet(rows, labels.repeat(2), True),
-    "wrt-squared": lambda rows, labels: wrt_sq(rows, labels.repeat(2)),
+    "wrt-squared": lambda rows, labels: enhanced_squared_difference(rows, labels.repeat(2)),
     "triplet": lambda rows, labels: batch_hard_triplet(rows, labels.repeat(2)),
     "hc": lambda rows, labels: hetero_center(rows, labels, 0.1),
     "cc": lambda rows, labels: cross_center(rows, labels, 0.1, 0.5),

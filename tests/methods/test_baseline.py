@@ -12,7 +12,10 @@ from vireid_cli import methods
 from vireid_cli.layers.pooling import generalised_mean
 from vireid_cli.losses.center import cross_center, hetero_center, hetero_center_triplet
 from vireid_cli.losses.identity import identity_loss
-from vireid_cli.losses.triplet import batch_hard_triplet, weighted_regularised_triplet, wrt_sq
+from vireid_cli.losses.triplet import (
+    batch_hard_triplet,
+    weighted_regularised_triplet,
+)
 from vireid_cli.methods.baseline import Baseline
 from vireid_cli.types import Batch, Modality
 
@@ -55,7 +58,9 @@ def test_center_losses_with_their_published_margins(
     assert (margin.losses(batch)["center"] - expected).abs() > 1e-4
 
 
-@pytest.mark.parametrize(("triplet", "loss"), [("wrt", weighted_regularised_triplet), ("wrt_sq", wrt_sq)])
+@pytest.mark.parametrize(
+    ("triplet", "loss"), [("wrt", weighted_regularised_triplet), ("wrt_sq", enhanced_squared_difference)]
+)
 @pytest.mark.parametrize("released", [False, True])
 def test_soft_triplets(build: Build, batch: Batch, triplet: str, loss: Loss, released: bool) -> None:
     network = build("baseline", {"triplet": triplet, "released_eps": released, "triplet_weight": 0.5}).eval()

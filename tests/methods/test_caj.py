@@ -9,7 +9,7 @@ from vireid_cli.engine.network import load_recipe
 from vireid_cli.errors import RecipeError
 from vireid_cli.layers.pooling import generalised_mean
 from vireid_cli.losses.identity import identity_loss, soft_identity_loss
-from vireid_cli.losses.triplet import wrt_sq
+from vireid_cli.losses.triplet import enhanced_squared_difference
 from vireid_cli.types import IMAGENET_MEAN, IMAGENET_STD, Batch, Erasure
 
 
@@ -51,7 +51,7 @@ def test_losses_of_both_views_and_infrared_images(build: Build, erased: Batch) -
     logits, labels = network.classifier(network.neck(pooled)), erased.labels.repeat(3)
     expected = {
         "identity": identity_loss(logits, labels),
-        "wrt_sq": 2.0 * wrt_sq(pooled, labels),
+        "wrt_sq": 2.0 * enhanced_squared_difference(pooled, labels),
         "kl": 0.5 * soft_identity_loss(logits[:8], logits[8:16]),
     }
     losses = network.losses(erased)
@@ -67,7 +67,9 @@ def test_without_exchange_and_erasing_it_sees_the_plain_views(build: Build, batc
     assert batch.second is not None
     images = network.normalise(torch.cat([batch.visible, batch.second, batch.infrared]))
     pooled = generalised_mean(network.trunk(images, 16), 3.0)
-    torch.testing.assert_close(network.losses(plain)["wrt_sq"], wrt_sq(pooled, batch.labels.repeat(3)))
+    torch.testing.assert_close(
+        network.losses(plain)["wrt_sq"], enhanced_squared_difference(pooled, batch.labels.repeat(3))
+    )
 
 
 def test_no_second_view_is_an_error(build: Build, batch: Batch) -> None:

@@ -243,14 +243,14 @@ def test_other_layouts_and_their_trials(name: str, drawn: Path, tmp_path: Path) 
     tree = engine.occlude(name, trial=trial)
     lines = read_manifest_lines(tree.root / MANIFEST)
     store = engine.prepare(f"occ-{name}", (32, 16)).store
-    table = store.table(trial)
+    table = store.records_in_trial(trial)
     split_of = dict(zip(table.paths.tolist(), table.splits.tolist(), strict=True))
     assert len(split_of) == len(lines)
     for line in lines:
         assert (line["role"] == "train") == (split_of[line["path"]] != "test")
         assert line["role"] == "train" or line["occluded"]
     if name == "regdb":
-        assert set(store.table(4).splits.tolist()) == {"none"}
+        assert set(store.records_in_trial(4).splits.tolist()) == {"none"}
         with pytest.raises(UsageError, match="--trial 11"):
             engine.occlude(name, trial=11)
     with pytest.raises(UsageError, match=r"other parameters|trials"):

@@ -12,7 +12,7 @@ from tests.tensors import Loss, gradient_of
 from vireid_cli.layers.mfa import Diversify, Fusion
 from vireid_cli.layers.nonlocal_block import NonLocal
 from vireid_cli.layers.pooling import generalised_mean, generalised_mean_stripes
-from vireid_cli.losses.triplet import weighted_regularised_triplet, wrt_sq
+from vireid_cli.losses.triplet import weighted_regularised_triplet
 
 MFA = {".channel.": ".CNL.", ".position.": ".PNL.", ".out.": ".W."}
 
@@ -77,7 +77,8 @@ def test_generalised_mean(power: float) -> None:
 
 
 @pytest.mark.parametrize(
-    ("case", "name", "loss"), [("agw", "wrt", weighted_regularised_triplet), ("caj", "squared", wrt_sq)]
+    ("case", "name", "loss"),
+    [("agw", "wrt", weighted_regularised_triplet), ("caj", "squared", enhanced_squared_difference)],
 )
 def test_triplets_at_growing_distances(case: str, name: str, loss: Loss) -> None:
     """If all negatives are far away, the released softmax loses them."""

@@ -6,7 +6,14 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from vireid_cli.commands.options import DataDir, Device, PrecisionOption, RunsDir, make_engine, refuse_idle
+from vireid_cli.commands.options import (
+    DataDir,
+    Device,
+    PrecisionOption,
+    RunsDir,
+    make_engine,
+    refuse_without_effect,
+)
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -40,7 +47,7 @@ def compare(
     from vireid_cli.results.compare import markdown as as_markdown
 
     if json:
-        refuse_idle(context, "--json prints study.json, without tables", "markdown")
+        refuse_without_effect(context, "--json prints study.json, without tables", "markdown")
     result = make_engine(device, precision, data, runs).compare(study)
     if json:
         console.print_json(files.read_json(result.path))

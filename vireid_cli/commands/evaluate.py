@@ -1,4 +1,4 @@
-"""``vireid evaluate``: evaluate runs; old spellings of ``explain``, ``cost`` and ``evaluate-features``."""
+"""``vireid evaluate``: evaluate runs; deprecated ``--explain``, ``--cost`` and ``--features``."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ from vireid_cli.commands.options import (
     PrecisionOption,
     RunsDir,
     make_engine,
-    refuse_idle,
+    refuse_without_effect,
 )
 from vireid_cli.errors import UsageError
 
@@ -51,10 +51,16 @@ if TYPE_CHECKING:
     from vireid_cli.engine.engine import Engine
     from vireid_cli.engine.evaluate.result import EvaluateOptions, Evaluation
 
+EVALUATION_OPTIONS = (
+    "mode", "shots", "protocol", "trials", "direction", "trial", "far", "features", "dataset", "rerank",
+    "flip", "against", "breakdown", "explain", "allow_overlap",
+)  # fmt: skip
+"""Parameters of ``evaluate`` that have no effect on the cost of a network."""
+
 
 def evaluate(
     context: typer.Context,
-    run: Runs = None,
+    run_names: Runs = None,
     mode: Mode = None,
     shots: Shots = None,
     protocol: Protocol = None,
@@ -73,11 +79,11 @@ def evaluate(
     cost: Cost = False,
     recipe: CostRecipes = None,
     size: CostSize = None,
-    json: Json = False,
+    as_json: Json = False,
     device: Device = "auto",
     precision: PrecisionOption = "auto",
     data: DataDir = None,
-    runs: RunsDir = None,
+    runs_dir: RunsDir = None,
 ) -> None:
     """Evaluate a run by its dataset's protocol: CMC, mAP and mINP, or Rank-1 and VR@FAR for faces.
 
@@ -91,47 +97,46 @@ def evaluate(
         allow_overlap,
         None if features or explain or cost else dataset,
     )
-    names = run or []
+    names = run_names or []
     if not cost and (recipe or size):
         raise UsageError("--recipe and --size are options of vireid cost: remove them.")
     if cost:
-        if features or dataset or against or explain or trial or options != type(options)():
-            raise UsageError("--cost measures a network: remove the options of an evaluation.")
-        print_costs_of(make_engine(device, precision, data, runs), names, recipe or [], size, json)
-        _warn_deprecated("cost")
+        refuse_without_effect(context, "--cost measures a network", *EVALUATION_OPTIONS)
+        print_costs_of(make_engine(device, precision, data, runs_dir), names, recipe or [], size, as_json)
+        _warn_deprecated("--cost", "cost")
     elif explain:
         _check_explain(context, names, dataset)
-        print_rules(names[0] if names else None, dataset, options.request, json, data, runs)
-        _warn_deprecated("explain")
+        print_rules(names[0] if names else None, dataset, options.request, as_json, data, runs_dir)
+        _warn_deprecated("--explain", "explain")
     elif features is not None:
         _check_features(context, names, dataset)
         other = Path(against) if against else None
-        print_features(features, str(dataset), rerank or (), far, other, breakdown, json)
-        _warn_deprecated("evaluate-features FILE")
+        print_features(features, str(dataset), rerank or (), far, other, breakdown, as_json)
+        _warn_deprecated("--features", "evaluate-features FILE")
     else:
-        engine = make_engine(device, precision, data, runs)
+        engine = make_engine(device, precision, data, runs_dir)
         results = _evaluate_runs(engine, names, options, against, trial == ALL_TRIALS)
-        _print(results, json, names[0] if names else "", data, runs)
+        _print(results, as_json, names[0] if names else "", data, runs_dir)
 
 
-def _warn_deprecated(command: str) -> None:
-    """Print the command that replaces an old spelling."""
+def _warn_deprecated(option: str, command: str) -> None:
+    """Print the command that replaces a deprecated option."""
     from vireid_cli.commands.console import ConsoleReporter
 
-    ConsoleReporter().warn(f"this option will be removed: use vireid {command}")
+    ConsoleReporter().warn(f"{option} is deprecated: use vireid {command}")
 
 
 def _print(
     evaluations: Sequence[Evaluation],
-    json: bool,
+    as_json: bool,
     run: str = "",
     data: Path | None = None,
-    runs: Path | None = None,
+    runs_dir: Path | None = None,
 ) -> None:
     """Print tables, paths and next commands, or JSON: one evaluation, or a list of several."""
     from vireid_cli.commands import console
 
-    if json:
+    if as_json:
         contents = [evaluation.content for evaluation in evaluations]
         console.print_json(contents if len(contents) > 1 else contents[0])
         return
@@ -140,8 +145,8 @@ def _print(
     console.print_paths(folders)
     if folders:
         console.print_next(
-            console.command_line("visualize", "ranking", run, data=data, runs=runs),
-            console.command_line("export", "onnx", run, data=data, runs=runs),
+            console.command_line("visualize", "ranking", run, data=data, runs=runs_dir),
+            console.command_line("export", "onnx", run, data=data, runs=runs_dir),
         )
 
 
@@ -151,10 +156,10 @@ def _check_explain(context: typer.Context, names: Sequence[str], dataset: str | 
     Raises:
         UsageError: The command line has such an option, or names several runs.
     """
-    idle = ("features", "against", "rerank", "flip", "breakdown", "allow_overlap", "precision")
-    refuse_idle(context, "--explain prints rules and computes no metrics", *idle)
+    without_effect = ("features", "against", "rerank", "flip", "breakdown", "allow_overlap", "precision")
+    refuse_without_effect(context, "--explain prints rules and computes no metrics", *without_effect)
     if dataset is not None:
-        refuse_idle(context, "--explain --dataset prints the rules of that dataset", "run")
+        refuse_without_effect(context, "--explain --dataset prints the rules of that dataset", "run_names")
     if len(names) > 1:
         raise UsageError("--explain prints the rules of one run: name one run, or use --dataset.")
 
@@ -162,7 +167,10 @@ def _check_explain(context: typer.Context, names: Sequence[str], dataset: str | 
 def _evaluate_runs(
     engine: Engine, names: Sequence[str], options: EvaluateOptions, against: str | None, all_trials: bool
 ) -> list[Evaluation]:
-    """Evaluate one run, a pair, or several runs and their mean; the newest run if none is named."""
+    """Evaluate one run, one run against another, or several runs and their mean.
+
+    If no run is named, the newest one is evaluated.
+    """
     name = names[0] if names else None
     if len(names) > 1 and against is not None:
         raise UsageError("--against compares one run with another: name only one RUN.")
@@ -192,9 +200,11 @@ def _check_features(context: typer.Context, names: Sequence[str], dataset: str |
     """
     if names:
         raise UsageError("RUN and --features exclude each other: use one of them.")
-    idle = ("mode", "shots", "protocol", "trials", "direction", "trial")
-    refuse_idle(context, "The file of --features defines queries and gallery", *idle)
-    refuse_idle(context, "The file of --features has no images", "flip")
-    refuse_idle(context, "--features uses no network and no checkpoint", "precision", "allow_overlap")
+    without_effect = ("mode", "shots", "protocol", "trials", "direction", "trial")
+    refuse_without_effect(context, "The file of --features defines queries and gallery", *without_effect)
+    refuse_without_effect(context, "The file of --features has no images", "flip")
+    refuse_without_effect(
+        context, "--features uses no network and no checkpoint", "precision", "allow_overlap"
+    )
     if dataset is None:
-        raise UsageError("--features needs --dataset: the dataset of the file, for its evaluation protocol.")
+        raise UsageError("--features needs --dataset, which selects the evaluation protocol.")

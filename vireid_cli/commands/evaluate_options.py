@@ -117,7 +117,7 @@ Far = Annotated[
     ),
 ]
 Features = Annotated[
-    Path | None, typer.Option(help="Old spelling of: vireid evaluate-features FILE.", hidden=True)
+    Path | None, typer.Option(help="Deprecated: use vireid evaluate-features FILE.", hidden=True)
 ]
 Dataset = Annotated[
     str | None,
@@ -135,7 +135,7 @@ Against = Annotated[
 Breakdown = Annotated[
     bool, typer.Option("--breakdown", help="Add tables by camera pair and identity, and the worst queries.")
 ]
-Explain = Annotated[bool, typer.Option("--explain", help="Old spelling of: vireid explain.", hidden=True)]
+Explain = Annotated[bool, typer.Option("--explain", help="Deprecated: use vireid explain.", hidden=True)]
 AllowOverlap = Annotated[
     bool,
     typer.Option(
@@ -144,13 +144,13 @@ AllowOverlap = Annotated[
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print metrics.json instead of tables.")]
 
-Cost = Annotated[bool, typer.Option("--cost", help="Old spelling of: vireid cost.", hidden=True)]
+Cost = Annotated[bool, typer.Option("--cost", help="Deprecated: use vireid cost.", hidden=True)]
 CostRecipes = Annotated[
-    list[str] | None, typer.Option("--recipe", help="Old spelling of: vireid cost --recipe.", hidden=True)
+    list[str] | None, typer.Option("--recipe", help="Deprecated: use vireid cost --recipe.", hidden=True)
 ]
 CostSize = Annotated[
     str | None,
-    typer.Option("--size", help="Old spelling of: vireid cost --size.", hidden=True),
+    typer.Option("--size", help="Deprecated: use vireid cost --size.", hidden=True),
 ]
 
 

@@ -17,7 +17,7 @@ from vireid_cli.commands.evaluate_options import (
     TrialCount,
     request_of,
 )
-from vireid_cli.commands.options import DataDir, RunName, RunsDir, make_engine, refuse_idle
+from vireid_cli.commands.options import DataDir, RunName, RunsDir, make_engine, refuse_without_effect
 
 if TYPE_CHECKING:
     from vireid_cli.data.protocols.request import Request
@@ -47,7 +47,7 @@ def explain(
     Example: vireid explain --dataset sysu --mode indoor
     """
     if dataset is not None:
-        refuse_idle(context, "--dataset selects the protocol", "run")
+        refuse_without_effect(context, "--dataset selects the protocol", "run")
     request = request_of(mode, shots, protocol, trials, direction, trial, far)
     print_rules(run, dataset, request, json, data, runs)
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from vireid_cli.commands.options import DataDir, LibraryFolder, Workers, make_engine, refuse_idle
+from vireid_cli.commands.options import DataDir, LibraryFolder, Workers, make_engine, refuse_without_effect
 from vireid_cli.errors import UsageError
 
 if TYPE_CHECKING:
@@ -89,9 +89,9 @@ def occluders(
     from vireid_cli.commands import console
 
     if detector != "maskrcnn":
-        refuse_idle(context, "Only --detector maskrcnn uses weights", "weights")
+        refuse_without_effect(context, "Only --detector maskrcnn uses weights", "weights")
     if refine is not Refine.sam:
-        refuse_idle(context, "Only --refine sam uses SAM", "sam_weights", "sam_kind")
+        refuse_without_effect(context, "Only --refine sam uses SAM", "sam_weights", "sam_kind")
     engine = make_engine("cpu", data=data)
     built = engine.occluders(
         library,
@@ -166,7 +166,7 @@ def occluded(
 
     numbers = _parse_part(part)
     if verify:
-        refuse_idle(context, "--verify writes nothing", *WRITE_OPTIONS)
+        refuse_without_effect(context, "--verify writes nothing", *WRITE_OPTIONS)
         console.print_differences(make_engine("cpu", data=data).verify_occluded(base, root=root))
         console.print_line("all files match their hashes")
         return

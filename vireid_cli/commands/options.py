@@ -53,7 +53,7 @@ def make_engine(
     return Engine.choose(device, precision, reporter=ConsoleReporter(), data_dir=data, runs_dir=runs)
 
 
-def refuse_idle(context: typer.Context, reason: str, *names: str) -> None:
+def refuse_without_effect(context: typer.Context, reason: str, *names: str) -> None:
     """Refuse options on the command line that have no effect beside another option.
 
     Explicit defaults are refused, too. ``--data``, ``--runs`` and ``--device`` are always accepted, because

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from vireid_cli.commands import synthetic
-from vireid_cli.commands.options import DataDir, Workers, make_engine, parse_size, refuse_idle
+from vireid_cli.commands.options import DataDir, Workers, make_engine, parse_size, refuse_without_effect
 
 if TYPE_CHECKING:
     from vireid_cli.data.prepare import Prepared
@@ -87,8 +87,8 @@ def _add(name: str, summary: str) -> None:
         data: DataDir = None,
     ) -> None:
         if verify:
-            idle = ("size", "resize", "depth", "exif", "skip_bad")
-            refuse_idle(context, "--verify only checks the prepared store", "root", *idle)
+            without_effect = ("size", "resize", "depth", "exif", "skip_bad")
+            refuse_without_effect(context, "--verify only checks the prepared store", "root", *without_effect)
             _verify(name, workers, data)
         else:
             pixels = {"resize": resize.value, "depth": depth, "exif": exif, "skip_bad": skip_bad}

@@ -8,7 +8,14 @@ from typing import Annotated
 
 import typer
 
-from vireid_cli.commands.options import DataDir, Device, Workers, make_engine, parse_size, refuse_idle
+from vireid_cli.commands.options import (
+    DataDir,
+    Device,
+    Workers,
+    make_engine,
+    parse_size,
+    refuse_without_effect,
+)
 from vireid_cli.tree_marks import DIALS
 
 
@@ -86,7 +93,7 @@ def synthetic(
     from vireid_cli.rendered.options import RenderOptions
 
     if verify:
-        refuse_idle(context, "--verify renders nothing", *RENDER_OPTIONS)
+        refuse_without_effect(context, "--verify renders nothing", *RENDER_OPTIONS)
         console.print_differences(make_engine("cpu", data=data).verify_rendered(layout.value, root))
         console.print_line("all files match their hashes")
         return

@@ -203,7 +203,7 @@ def stored_tokens(dataset: str, data_dir: Path, trial: int) -> list[str]:
     store = stores.open_store(data_dir, dataset)
     if store.rendered or store.info.provenance.occlusion:
         return []
-    table = store.table(trial)
+    table = store.records_in_trial(trial)
     return identity_tokens(store, np.unique(table.pids[np.isin(table.splits, TRAINING_SPLITS)]))
 
 

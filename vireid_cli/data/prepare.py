@@ -23,7 +23,7 @@ from vireid_cli.data.ids import is_text, shorten
 from vireid_cli.data.pixel_writer import open_writer
 from vireid_cli.data.pixels import PixelFiles
 from vireid_cli.data.sources import Scan, ScanReport
-from vireid_cli.data.store import Store, StoreInfo, fingerprint, read_store, store_folder, write_store
+from vireid_cli.data.store import Store, StoreInfo, fingerprint, open_store_at, store_folder, write_store
 from vireid_cli.data.verify import damaged_rows
 from vireid_cli.errors import DataError, UsageError
 from vireid_cli.lock import locked
@@ -186,7 +186,7 @@ def _description(dataset: str, root: Path, scanned: Scan) -> StoreInfo:
 def _read_info(folder: Path) -> StoreInfo | None:
     """Read the description of the existing store; None if it is missing or unreadable."""
     try:
-        return read_store(folder).info
+        return open_store_at(folder).info
     except DataError:
         return None
 
@@ -268,7 +268,7 @@ def _write_records(files: PixelFiles, subject: _Subject) -> Store:
     """Write records and description unless the store already has them."""
     folder, resize = files.folder, files.resize
     try:
-        store = read_store(folder, resize)
+        store = open_store_at(folder, resize)
     except DataError:
         return write_store(folder, subject.records, subject.info, resize)
     fresh = StoreInfo(**{**_shallow(subject.info), "records_sha256": store.info.records_sha256})
@@ -288,7 +288,7 @@ def _shallow(info: StoreInfo) -> dict[str, Any]:
 def _without_known_bad(subject: _Subject, folder: Path) -> _Subject:
     """Drop images that an earlier ``skip_bad`` dropped, if their file size is unchanged."""
     try:
-        listed = {entry["path"]: entry for entry in read_store(folder).info.bad}
+        listed = {entry["path"]: entry for entry in open_store_at(folder).info.bad}
     except DataError:
         return subject
     bad = {

@@ -44,7 +44,7 @@ class StoreInfo:
         dataset: Name of the source.
         root: Root of the image files.
         provenance: Origin of the images: real, rendered or occluded.
-        fingerprint: Hash of the records and their file sizes.
+        fingerprint: See ``fingerprint``.
         images: Number of records.
         counts: Number of images and identities by camera and split, with the expected number.
         notes: Notes of the scan.
@@ -91,11 +91,11 @@ class Store:
         """Whether the images are rendered."""
         return self.info.provenance.rendered
 
-    def table(self, trial: int) -> RecordTable:
+    def records_in_trial(self, trial: int) -> RecordTable:
         """Return the records with their splits in one trial; unchanged for datasets with a single split.
 
         Args:
-            trial: Number of the trial, from 1. Datasets with a single split have trial 1 only.
+            trial: Number of the trial, from 1; 1 for datasets with a single split, which have no trials.
 
         Raises:
             UsageError: The trial does not exist.
@@ -105,22 +105,22 @@ class Store:
             title = load_source(self.info.dataset).TITLE
             known = f"{title} has the trials 1 to {trials}" if trials else f"{title} has one split, no trials"
             raise UsageError(
-                f"there is no trial {trial}: {known}.", "Set data.trial in the recipe, or --trial."
+                f"There is no trial {trial}: {known}.", "Set data.trial in the recipe, or --trial."
             )
         return self.records.in_trial(trial) if trials else self.records
 
     @property
-    def ignored(self) -> list[str]:
+    def ignored_file_notes(self) -> list[str]:
         """Notes of the scan about ignored files; part of a protocol's fingerprint."""
         return [note for note in self.info.notes if "ignored" in note]
 
     @property
     def sizes(self) -> list[Size]:
         """(height, width) of each complete pixel file of this store's resize rule."""
-        return [files.size for files in self.finished if files.resize == self.resize]
+        return [files.size for files in self.complete_pixel_files if files.resize == self.resize]
 
     @property
-    def finished(self) -> list[PixelFiles]:
+    def complete_pixel_files(self) -> list[PixelFiles]:
         """Complete pixel files of all sizes and resize rules, sorted by size."""
         matches = (
             re.fullmatch(r"([0-9]{1,5})x([0-9]{1,5})(?:-(bicubic))?\.json", path.name)
@@ -131,10 +131,9 @@ class Store:
             for match in matches
             if match
         ]
-        count, mark = len(self.records), self.info.fingerprint
-        return sorted(
-            (files for files in candidates if files.complete(mark, count)), key=lambda f: (f.size, f.resize)
-        )
+        count, expected = len(self.records), self.info.fingerprint
+        complete = (files for files in candidates if files.complete(expected, count))
+        return sorted(complete, key=lambda files: (files.size, files.resize))
 
     def images(self, size: Size) -> np.ndarray | None:
         """Open the images of a size, (N, H, W, 3) uint8 RGB, memory-mapped; None if it is not prepared."""
@@ -154,11 +153,12 @@ class Store:
         """
         images = self.images(size)
         if images is None:
-            known = ", ".join(f"{size_name(files.size)} {files.resize}" for files in self.finished) or "none"
+            complete = self.complete_pixel_files
+            known = ", ".join(f"{size_name(files.size)} {files.resize}" for files in complete) or "none"
             option = "" if self.resize == RESIZE else f" --resize {self.resize}"
             raise DataError(
                 f"{self.folder}: size {size_name(size)}, resized by {self.resize}, is not prepared "
-                f"(prepared: {known})",
+                f"(prepared: {known}).",
                 f"vireid prepare {self.info.dataset} --size {size_name(size)}{option}",
             )
         return np.asarray(images)[index]
@@ -184,23 +184,23 @@ def open_store(data_dir: Path, dataset: str, resize: Resize = RESIZE) -> Store:
     for rendered in (False, True):
         folder = store_folder(data_dir, dataset, rendered)
         if (folder / "store.json").exists():
-            return read_store(folder, resize)
+            return open_store_at(folder, resize)
     source, folder = load_source(dataset), store_folder(data_dir, dataset, False)
     try:
         located = locate(dataset, data_dir)
     except UsageError as error:
         raise UsageError(
             f"{source.TITLE} is not prepared: no store at {folder}, and no images at "
-            f"{data_dir / source.FOLDER}",
+            f"{data_dir / source.FOLDER}.",
             f"{source.HOW_TO_GET}\nThen: vireid prepare {dataset}",
         ) from error
     raise UsageError(
-        f"{source.TITLE} is at {located.root} but not prepared: no store at {folder}",
+        f"{source.TITLE} is at {located.root} but not prepared: no store at {folder}.",
         f"vireid prepare {dataset}",
     )
 
 
-def read_store(folder: Path, resize: Resize = RESIZE) -> Store:
+def open_store_at(folder: Path, resize: Resize = RESIZE) -> Store:
     """Open the store in ``folder``; renames pixel files of earlier versions if the folder is writable.
 
     Raises:
@@ -212,42 +212,44 @@ def read_store(folder: Path, resize: Resize = RESIZE) -> Store:
     path = folder / "store.json"
     content = documents.read_json(path, hint=hint)
     if isinstance(content, dict) and content.get("format", FORMAT) != FORMAT:
-        raise DataError(f"the store at {folder} has format {content['format']}, not {FORMAT}", hint)
-    known = check_store(content, path, hint)
+        raise DataError(f"The store at {folder} has format {content['format']}, not {FORMAT}.", hint)
+    checked = check_store(content, path, hint)
     documents.check_seal(content, str(path), hint=hint)
-    table = reading.read_bytes(folder / "records.npz", hint=hint)
-    if hashlib.sha256(table).hexdigest() != known.records_sha256:
-        raise DataError(f"{folder / 'records.npz'} does not match its hash in store.json", hint)
+    records_bytes = reading.read_bytes(folder / "records.npz", hint=hint)
+    if hashlib.sha256(records_bytes).hexdigest() != checked.records_sha256:
+        raise DataError(f"{folder / 'records.npz'} does not match its hash in store.json.", hint)
     try:
-        decoder = Decoder.of_json(known.decoder)
+        decoder = Decoder.of_json(checked.decoder)
     except (KeyError, TypeError, ValueError) as error:
-        raise DataError(f"{path}: invalid decoder", hint) from error
+        raise DataError(f"{path}: invalid decoder.", hint) from error
     info = StoreInfo(
-        known.dataset,
-        Path(known.root),
-        Provenance(known.provenance.kind, known.provenance.manifest, known.provenance.occlusion),
-        known.fingerprint,
-        known.images,
-        known.counts,
-        known.notes,
-        [image.model_dump() for image in known.bad],
-        Path(known.permutation) if known.permutation else None,
-        decoder,
-        known.records_sha256,
-        known.format,
+        dataset=checked.dataset,
+        root=Path(checked.root),
+        provenance=Provenance(
+            checked.provenance.kind, checked.provenance.manifest, checked.provenance.occlusion
+        ),
+        fingerprint=checked.fingerprint,
+        images=checked.images,
+        counts=checked.counts,
+        notes=checked.notes,
+        bad=[image.model_dump() for image in checked.bad],
+        permutation=Path(checked.permutation) if checked.permutation else None,
+        decoder=decoder,
+        records_sha256=checked.records_sha256,
+        format=checked.format,
     )
-    arrays, _ = load_from(BytesIO(table), str(folder / "records.npz"), COLUMNS, hint=hint)
+    arrays, _ = load_from(BytesIO(records_bytes), str(folder / "records.npz"), COLUMNS, hint=hint)
     missing = [name for name in COLUMNS if name not in arrays]
     if missing:
-        raise DataError(f"{folder / 'records.npz'} lacks {', '.join(missing)}", hint)
+        raise DataError(f"{folder / 'records.npz'} lacks {', '.join(missing)}.", hint)
     records = RecordTable(*(arrays[name] for name in COLUMNS))
     if len(records) != info.images:
-        raise DataError(f"{path}: images: expected {len(records)}, the records, not {info.images}", hint)
+        raise DataError(f"{path}: images is {info.images}, but records.npz has {len(records)} records.", hint)
     return Store(folder, records, info, resize)
 
 
 def write_store(folder: Path, records: RecordTable, info: StoreInfo, resize: Resize = RESIZE) -> Store:
-    """Write the record table and the description, in this order, each atomically.
+    """Write the record table and ``store.json``, in this order, each atomically.
 
     Raises:
         DataError: No space or no permission.
@@ -261,7 +263,7 @@ def write_store(folder: Path, records: RecordTable, info: StoreInfo, resize: Res
     content["records_sha256"] = hashlib.sha256(buffer.getvalue()).hexdigest()
     write_bytes(folder / "records.npz", buffer.getvalue())
     write_sealed(folder / "store.json", content)
-    return read_store(folder, resize)
+    return open_store_at(folder, resize)
 
 
 def fingerprint(
@@ -280,14 +282,14 @@ def fingerprint(
         sizes: (N,) file sizes in bytes.
         decoder: Decoder of the image files.
     """
-    total = hashlib.sha256(
+    digest = hashlib.sha256(
         f"vireid store {FORMAT}\n{dataset}\n{provenance.kind}\n{provenance.content}\n".encode()
     )
     if provenance.occlusion:
-        total.update(f"{provenance.occlusion_content}\n".encode())
+        digest.update(f"{provenance.occlusion_content}\n".encode())
     for choice in decoder.differences:
-        total.update(f"{choice}\n".encode())
+        digest.update(f"{choice}\n".encode())
     columns = zip(*(getattr(records, name).tolist() for name in COLUMNS), sizes.tolist(), strict=True)
     for row in columns:
-        total.update("\t".join(map(str, row)).encode() + b"\n")
-    return total.hexdigest()
+        digest.update("\t".join(map(str, row)).encode() + b"\n")
+    return digest.hexdigest()

@@ -38,7 +38,7 @@ def verify(store: Store, *, workers: int | None = None, progress: Progress | Non
         missing, which is also a difference.
     """
     differences: list[str] = []
-    finished, count = store.finished, len(store.records)
+    finished, count = store.complete_pixel_files, len(store.records)
     if not finished:
         differences.append(f"{store.folder}: no finished pixel file")
     counter = _Counter(count * (len(finished) + bool(finished)), progress)
@@ -72,7 +72,9 @@ def repairs(store: Store) -> list[str]:
     elif store.rendered:
         command = rendering_command(info.dataset, info.provenance.manifest, info.root)
         lines.append(f"if files of {info.root} are damaged or missing: {command}")
-    options = [f" --size {size_name(files.size)} --resize {files.resize}" for files in store.finished] or [""]
+    options = [
+        f" --size {size_name(files.size)} --resize {files.resize}" for files in store.complete_pixel_files
+    ] or [""]
     command = f"vireid prepare {info.dataset} --root {shlex.quote(str(info.root))}"
     note = "decodes only the rows that differ"
     return [*lines, *(f"to repair: {command}{option} ({note})" for option in options)]

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from vireid_cli.data.store import Store, read_store
+from vireid_cli.data.store import Store, open_store_at
 from vireid_cli.errors import UsageError
 from vireid_cli.types import Modality, RecordTable, Size
 
@@ -104,7 +104,7 @@ class PersonDataset(Dataset[Sample]):
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         """Open the store in this process."""
-        self.__dict__.update({**state, "store": read_store(*state["store"])})
+        self.__dict__.update({**state, "store": open_store_at(*state["store"])})
 
 
 def dataset_of(
@@ -131,7 +131,7 @@ def dataset_of(
     """
     if split not in SPLITS:
         raise UsageError(f"There is no split '{split}'.", f"Choose: {', '.join(SPLITS)}")
-    table = store.table(trial)
+    table = store.records_in_trial(trial)
     names = {"trainval": ("train", "val"), "all": tuple(np.unique(table.splits))}.get(split, (split,))
     selected = np.isin(table.splits, names)
     if modality is not None:

@@ -178,7 +178,7 @@ def _on_cpu(session: Session) -> Session:
 
 def sample_images(store: Store, size: Size, modality: Modality, count: int, trial: int = 1) -> Tensor:
     """Return test images of one modality, evenly spread over the table: (count, 3, H, W) in [0, 1]."""
-    table = store.table(trial)
+    table = store.records_in_trial(trial)
     rows = np.flatnonzero((table.modalities == modality.code) & table.tested)
     samples = rows[np.linspace(0, len(rows) - 1, num=min(count, len(rows)), dtype=np.int64)]
     return to_images(store.batch(size, samples), torch.device("cpu")).contiguous()

@@ -70,7 +70,7 @@ def ensure_prepared(dataset: str, session: Session, size: Size, resize: Resize) 
         return prepare_dataset(dataset, session, size, resize=resize).store
     store = stores.open_store(session.data_dir, dataset, resize)
     if store.images(size) is None:
-        if others := [files.resize for files in store.finished if files.size == size]:
+        if others := [files.resize for files in store.complete_pixel_files if files.size == size]:
             session.reporter.info(
                 f"{dataset} is prepared at {shown} by {others[0]} only: adding pixels by {resize}"
             )

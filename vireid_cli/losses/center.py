@@ -84,5 +84,5 @@ def hetero_center_triplet(features: Tensor, labels: Tensor, margin: float = 0.3)
     share = shares(same & same_half(same), features.dtype)
     # Repeated rows of one identity do not change a largest or a smallest distance.
     pairs = distances(centres(features, share))  # (..., 2N, 2N)
-    hinge = (largest(pairs, ~same) - smallest(pairs, same) + margin).relu()
+    hinge = (largest(pairs, excluded=~same) - smallest(pairs, excluded=same) + margin).relu()
     return (hinge * identity_weights(share)).sum()

@@ -48,7 +48,7 @@ def centre_pair_mining(features: Tensor, generated: Tensor, labels: Tensor, marg
     for own, new, other in both:
         across = row_distances(other, new)  # (N,)
         stay = (across - row_distances(own, new).detach() + margin).relu()
-        apart_made = (across - smallest(distances(new), same) + margin).relu()
-        apart_own = (across - smallest(distances(own), same) + margin).relu()
+        apart_made = (across - smallest(distances(new), excluded=same) + margin).relu()
+        apart_own = (across - smallest(distances(own), excluded=same) + margin).relu()
         total = total + ((stay + 0.5 * apart_made + 0.5 * apart_own) * weights).sum()
     return 0.5 * total

@@ -62,7 +62,7 @@ def nuances_mining(
     between = distances(rows).unflatten(0, (2, parts, 2))  # (branch, parts, modality, N, N)
     weights = identity_weights(share)  # (N,), one over the rows of an identity and over identities
     if reduction == "hardest_mean":
-        each = (pull - smallest(between, same)).relu()
+        each = (pull - smallest(between, excluded=same)).relu()
         return (each * weights).sum() / 4.0
     once = share.diagonal()  # each of the n rows of an identity has weight 1/n
     hinge = (pull.unsqueeze(-1) - between).relu().masked_fill(same, 0.0)

@@ -78,6 +78,8 @@ def paba(
         between = anchored @ share.mT  # <centre, centre>, (chunks, 2N, 2N)
         against = from_products(between, anchor_lengths, centre_lengths, dist)
     # Positives have the same identity, negatives another one, both in the other modality.
-    hinge = (largest(pairs, ~same | half) - smallest(against, same | half) + margin).relu()  # (chunks, 2N)
+    hinge = (
+        largest(pairs, excluded=~same | half) - smallest(against, excluded=same | half) + margin
+    ).relu()  # (chunks, 2N)
     # The weights average over both directions, but the loss is the sum of two means.
     return 2.0 * (hinge * identity_weights(share)).sum()

@@ -1,4 +1,4 @@
-"""Triplet losses over a batch: batch-hard, and the soft losses of AGW and CAJ without a margin."""
+"""Triplet losses over a batch: batch-hard, and the margin-free soft losses of AGW and CAJ."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def batch_hard_triplet(
     """
     same = same_identity(labels)
     pairs = distances(features, distance)  # (..., N, N)
-    hinge = (largest(pairs, ~same) - smallest(pairs, same) + margin).relu()  # (..., N)
+    hinge = (largest(pairs, excluded=~same) - smallest(pairs, excluded=same) + margin).relu()  # (..., N)
     return hinge.mean(-1).sum()
 
 
@@ -57,8 +57,8 @@ def weighted_regularised_triplet(features: Tensor, labels: Tensor, released_eps:
     Args:
         features: (N, D), or (parts, N, D).
         labels: (N,).
-        released_eps: Whether to use the released softmax (docs/methods.md#agw). If all negatives are far
-            away, they then contribute 0 instead of their distance.
+        released_eps: Whether to use the released softmax (docs/methods.md#agw). With it, negatives that are
+            all far away contribute 0 instead of their distance.
 
     Returns:
         Scalar.
@@ -67,7 +67,7 @@ def weighted_regularised_triplet(features: Tensor, labels: Tensor, released_eps:
 
 
 @in_full_precision
-def wrt_sq(features: Tensor, labels: Tensor, released_eps: bool = False) -> Tensor:
+def enhanced_squared_difference(features: Tensor, labels: Tensor, released_eps: bool = False) -> Tensor:
     """Mean over anchors of log(1 + exp(sgn(u) · min(u², 88))), summed over parts.
 
     CAJ's enhanced squared difference (docs/methods.md#caj): u is the weighted positive minus the weighted
@@ -96,12 +96,15 @@ def _weighted_gap(features: Tensor, labels: Tensor, released_eps: bool) -> Tenso
 
 def _masked_softmax(scores: Tensor, member: Tensor) -> Tensor:
     """Softmax along the last axis over the members; 0 elsewhere, and in rows without members."""
-    least = torch.finfo(scores.dtype).min
-    return scores.masked_fill(~member, least).softmax(-1) * member
+    lowest = torch.finfo(scores.dtype).min
+    return scores.masked_fill(~member, lowest).softmax(-1) * member
 
 
 def _released_softmax(scores: Tensor, member: Tensor) -> Tensor:
-    """AGW's released softmax: shifted by the largest score, non-members as 0, denominator + 1e-6."""
+    """AGW's released softmax, shifted by the largest score, with 1e-6 added to the denominator.
+
+    Non-members count as score 0 in the maximum and get weight 0.
+    """
     shift = torch.where(member, scores, 0.0).amax(-1, keepdim=True)
     raised = torch.where(member, (scores - shift).exp(), 0.0)
     return raised / (raised.sum(-1, keepdim=True) + RELEASED_EPS)

@@ -34,7 +34,7 @@ from vireid_cli.errors import UsageError
 from vireid_cli.recipe.augmentation import ExchangeOptions
 from vireid_cli.recipe.schema import Recipe
 from vireid_cli.recipe.strict import Number, Strict
-from vireid_cli.recipe.strict import refuse_idle as refuse_idle
+from vireid_cli.recipe.strict import refuse_without_effect as refuse_without_effect
 from vireid_cli.types import Batch, Modality, Size
 
 LOSS_FACTOR = "factor on a loss"

@@ -23,7 +23,7 @@ from vireid_cli.layers.pooling import GemForm, GeneralisedMean
 from vireid_cli.losses.identity import identity_loss
 from vireid_cli.losses.triplet import weighted_regularised_triplet
 from vireid_cli.methods import BACKBONE, ParameterGroup, ReIdNetwork, Weight, trainable
-from vireid_cli.recipe.strict import Number, Strict, refuse_idle
+from vireid_cli.recipe.strict import Number, Strict, refuse_without_effect
 from vireid_cli.types import Batch, Modality
 
 
@@ -42,7 +42,7 @@ class NonLocalOptions(Strict):
 
     @model_validator(mode="after")
     def _inter_is_used(self) -> NonLocalOptions:
-        refuse_idle(self, (not (self.layer2 or self.layer3), "layer2 and layer3 are 0", ("inter",)))
+        refuse_without_effect(self, (not (self.layer2 or self.layer3), "layer2 and layer3 are 0", ("inter",)))
         return self
 
 

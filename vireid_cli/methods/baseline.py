@@ -21,9 +21,12 @@ from vireid_cli.layers.pixels import Normalise, both_modalities
 from vireid_cli.layers.pooling import GemForm, GeneralisedMean, global_average
 from vireid_cli.losses.center import cross_center, hetero_center, hetero_center_triplet
 from vireid_cli.losses.identity import identity_loss
-from vireid_cli.losses.triplet import batch_hard_triplet, weighted_regularised_triplet, wrt_sq
+from vireid_cli.losses.triplet import (
+    batch_hard_triplet,
+    weighted_regularised_triplet,
+)
 from vireid_cli.methods import BACKBONE, Margin, ParameterGroup, ReIdNetwork, Weight, trainable
-from vireid_cli.recipe.strict import Number, Strict, refuse_idle
+from vireid_cli.recipe.strict import Number, Strict, refuse_without_effect
 from vireid_cli.types import Batch, Modality
 
 
@@ -82,7 +85,7 @@ class Options(Strict):
         if self.embed == "neck" and not self.identity_weight:
             raise ValueError("embed 'neck' needs identity_weight above 0: no other loss trains the neck")
         soft = not self.triplet_weight or self.triplet != "batch_hard"
-        refuse_idle(
+        refuse_without_effect(
             self,
             (self.pool == "gap", "pool is 'gap'", ("gem_power", "gem_learned", "gem_form")),
             (not self.identity_weight, "identity_weight is 0", ("label_smoothing",)),
@@ -158,7 +161,7 @@ class Baseline(ReIdNetwork):
         options = self.options
         if options.triplet == "batch_hard":
             return batch_hard_triplet(pooled, labels, options.margin)
-        loss = weighted_regularised_triplet if options.triplet == "wrt" else wrt_sq
+        loss = weighted_regularised_triplet if options.triplet == "wrt" else enhanced_squared_difference
         return loss(pooled, labels, options.released_eps)
 
     def _center(self, pooled: Tensor, labels: Tensor) -> Tensor:

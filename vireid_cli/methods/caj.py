@@ -24,9 +24,9 @@ from vireid_cli.layers.nonlocal_block import NonLocal
 from vireid_cli.layers.pixels import Normalise, exchange_channels
 from vireid_cli.layers.pooling import GemForm, GeneralisedMean
 from vireid_cli.losses.identity import identity_loss, soft_identity_loss
-from vireid_cli.losses.triplet import wrt_sq
+from vireid_cli.losses.triplet import enhanced_squared_difference
 from vireid_cli.methods import BACKBONE, Fit, ParameterGroup, ReIdNetwork, Weight, trainable
-from vireid_cli.recipe.strict import Number, Strict, refuse_idle
+from vireid_cli.recipe.strict import Number, Strict, refuse_without_effect
 from vireid_cli.types import Batch, Modality
 
 FIT = Fit(second_view=True, exchange=True)
@@ -47,7 +47,7 @@ class NonLocalOptions(Strict):
 
     @model_validator(mode="after")
     def _inter_is_used(self) -> NonLocalOptions:
-        refuse_idle(self, (not (self.layer2 or self.layer3), "layer2 and layer3 are 0", ("inter",)))
+        refuse_without_effect(self, (not (self.layer2 or self.layer3), "layer2 and layer3 are 0", ("inter",)))
         return self
 
 
@@ -123,7 +123,7 @@ class Caj(ReIdNetwork):
         logits = self.classifier(self.neck(pooled))  # (3B, C)
         terms = {"identity": options.identity_weight * identity_loss(logits, labels)}
         if options.wrt_sq.weight:
-            loss = wrt_sq(pooled, labels, options.wrt_sq.released_eps)
+            loss = enhanced_squared_difference(pooled, labels, options.wrt_sq.released_eps)
             terms["wrt_sq"] = options.wrt_sq.weight * loss
         if options.kl_weight:
             loss = soft_identity_loss(logits[:count], logits[count : 2 * count])

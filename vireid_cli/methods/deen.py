@@ -30,7 +30,7 @@ from vireid_cli.losses.identity import identity_loss
 from vireid_cli.losses.orthogonal import inner_products
 from vireid_cli.losses.triplet import batch_hard_triplet
 from vireid_cli.methods import BACKBONE, Fit, Margin, ParameterGroup, ReIdNetwork, Weight, trainable
-from vireid_cli.recipe.strict import Probability, Strict, refuse_idle
+from vireid_cli.recipe.strict import Probability, Strict, refuse_without_effect
 from vireid_cli.types import Batch, Modality, Size
 
 
@@ -79,7 +79,7 @@ class Embed(Strict):
     @model_validator(mode="after")
     def _score_acts(self) -> Embed:
         single = self.level != "pooled+neck"
-        refuse_idle(self, (single, f"level '{self.level}' has one kind of cosine", ("score",)))
+        refuse_without_effect(self, (single, f"level '{self.level}' has one kind of cosine", ("score",)))
         return self
 
 
@@ -124,7 +124,7 @@ class Options(Strict):
             )
         if not self.dee.on and self.embed.branches == "all":
             raise ValueError("dee is off: set embed.branches to 'original'")
-        refuse_idle(
+        refuse_without_effect(
             self,
             (not self.dee.on, "dee is off", ("dee.dropout",)),
             (not self.cpm.weight, "cpm.weight is 0", ("cpm.margin",)),

@@ -28,7 +28,7 @@ from vireid_cli.losses.identity import identity_loss
 from vireid_cli.losses.nuances import nuances_mining
 from vireid_cli.losses.triplet import batch_hard_triplet
 from vireid_cli.methods import BACKBONE, Fit, Margin, ParameterGroup, ReIdNetwork, Weight, trainable
-from vireid_cli.recipe.strict import Probability, Strict, as_tuple, refuse_idle
+from vireid_cli.recipe.strict import Probability, Strict, as_tuple, refuse_without_effect
 from vireid_cli.types import Batch, Modality
 
 FIT = Fit(backbones=("lightcnn29",), input=(SIDE, SIDE))
@@ -111,7 +111,7 @@ class Options(Strict):
             raise ValueError("cnm compares the two branches of ANM, and anm.on is false: set cnm.weight to 0")
         composition = ("anm.norm", "anm.residual", "anm.positivity", "anm.positivity_on")
         equivalent = not self.anm.residual or self.anm.positivity == "none"
-        refuse_idle(
+        refuse_without_effect(
             self,
             (not self.agp.after, "agp.after is empty", ("agp.init", "agp.repr", "agp.pool")),
             (not self.anm.on, "anm is off", composition),

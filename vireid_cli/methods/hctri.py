@@ -23,7 +23,7 @@ from vireid_cli.layers.pooling import GemForm, generalised_mean_stripes
 from vireid_cli.losses.center import hetero_center_triplet
 from vireid_cli.losses.identity import identity_loss
 from vireid_cli.methods import BACKBONE, Margin, ParameterGroup, ReIdNetwork, Weight, trainable
-from vireid_cli.recipe.strict import Number, Strict, refuse_idle
+from vireid_cli.recipe.strict import Number, Strict, refuse_without_effect
 from vireid_cli.types import Batch, Modality
 
 
@@ -68,7 +68,7 @@ class Options(Strict):
                 "label_smoothing has no effect while identity_weight is 0: remove it or raise the weight"
             )
         metric = self.joined_weight or self.stripe_weight
-        refuse_idle(self, (not metric, "joined_weight and stripe_weight are 0", ("margin",)))
+        refuse_without_effect(self, (not metric, "joined_weight and stripe_weight are 0", ("margin",)))
         return self
 
 

@@ -6,7 +6,7 @@ from typing import Annotated
 
 from pydantic import BeforeValidator, Field, model_validator
 
-from vireid_cli.recipe.strict import Number, Probability, Range, Strict, as_tuple, refuse_idle
+from vireid_cli.recipe.strict import Number, Probability, Range, Strict, as_tuple, refuse_without_effect
 
 CropSide = Annotated[int, Field(ge=16, le=1024)]
 
@@ -34,7 +34,7 @@ class Erase(Strict):
     @model_validator(mode="after")
     def _check_keys(self) -> Erase:
         idle = ("area", "aspect", "fill", "normalised")
-        refuse_idle(self, (not self.enabled, "probability is 0", idle))
+        refuse_without_effect(self, (not self.enabled, "probability is 0", idle))
         return self
 
     @property
@@ -64,7 +64,7 @@ class ExchangeOptions(Strict):
 
     @model_validator(mode="after")
     def _check_keys(self) -> ExchangeOptions:
-        refuse_idle(self, (self.infrared == 1.0, "infrared is 1", ("infrared_grey",)))
+        refuse_without_effect(self, (self.infrared == 1.0, "infrared is 1", ("infrared_grey",)))
         return self
 
 
@@ -109,7 +109,7 @@ class Augment(Strict):
     def _check_keys(self) -> Augment:
         if self.exchange.second and not self.second_view:
             raise ValueError("exchange.second needs the second view: set second_view: true")
-        refuse_idle(
+        refuse_without_effect(
             self,
             (not self.pad, "pad is 0", ("pad_value",)),
             (not self.linear, "linear is 0", ("linear_area", "linear_repeat")),

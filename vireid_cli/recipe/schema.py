@@ -12,7 +12,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BeforeValidator, ConfigDict, Field, field_validator, model_validator
 
 from vireid_cli.recipe.augmentation import Augment
-from vireid_cli.recipe.strict import Number, Probability, as_tuple, refuse_idle
+from vireid_cli.recipe.strict import Number, Probability, as_tuple, refuse_without_effect
 from vireid_cli.recipe.strict import Strict as Strict
 from vireid_cli.types import RESIZE, Resize, Size
 
@@ -140,7 +140,7 @@ class Optimizer(Strict):
     def _check_momentum(self) -> Optimizer:
         if self.name == "sgd" and self.nesterov and self.momentum == 0.0:
             raise ValueError("nesterov needs momentum > 0")
-        refuse_idle(self, (self.name != "sgd", f"name is '{self.name}'", ("momentum", "nesterov")))
+        refuse_without_effect(self, (self.name != "sgd", f"name is '{self.name}'", ("momentum", "nesterov")))
         return self
 
 
@@ -167,7 +167,7 @@ class Schedule(Strict):
         if list(self.milestones) != sorted(set(self.milestones)):
             raise ValueError("milestones must be strictly increasing")
         cosine = self.kind == "cosine"
-        refuse_idle(
+        refuse_without_effect(
             self,
             (cosine and self.milestones, "kind is 'cosine'", ("milestones",)),
             (cosine, "kind is 'cosine'", ("gamma",)),

@@ -43,7 +43,7 @@ class Strict(BaseModel):
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True, allow_inf_nan=False)
 
 
-def refuse_idle(options: Strict, *rules: tuple[object, str, tuple[str, ...]]) -> None:
+def refuse_without_effect(options: Strict, *rules: tuple[object, str, tuple[str, ...]]) -> None:
     """Refuse keys without effect that have a value other than their default.
 
     Defaults are accepted, because a recipe can state them, for example to reset a value of its parent.

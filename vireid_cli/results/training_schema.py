@@ -30,7 +30,10 @@ class StepRow(TypedDict):
 
 @with_config(FORM)
 class EpochRow(TypedDict):
-    """A finished epoch, with means over its steps.
+    """A finished epoch.
+
+    ``losses`` are means over its steps, and ``loss`` is their sum. ``monitors`` are those of its last step
+    row: means over the last logged interval only.
 
     ``val`` has rank1, mAP and mINP on the validation identities; it exists only with ``train.select: val``.
     """

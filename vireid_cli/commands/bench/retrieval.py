@@ -9,7 +9,7 @@ import typer
 
 from vireid_cli.commands.bench.options import Json, Repeats
 from vireid_cli.commands.bench.output import print_benchmark
-from vireid_cli.commands.options import DataDir, make_engine, refuse_idle
+from vireid_cli.commands.options import DataDir, make_engine, refuse_without_effect
 from vireid_cli.errors import UsageError
 
 
@@ -40,10 +40,10 @@ def evaluate(
     if gallery is not None:
         if shape:
             raise UsageError("--gallery and --shape exclude each other: use one of them.")
-        refuse_idle(context, "--gallery measures three sizes once", "repeats")
+        refuse_without_effect(context, "--gallery measures three sizes once", "repeats")
         print_benchmark("gallery", make_engine("cpu", "fp32").session, json, images=gallery, width=width)
         return
-    refuse_idle(context, "Only --gallery uses embeddings", "width")
+    refuse_without_effect(context, "Only --gallery uses embeddings", "width")
     print_benchmark(
         "evaluate",
         make_engine("cpu", "fp32").session,

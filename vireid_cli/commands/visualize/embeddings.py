@@ -7,7 +7,14 @@ from typing import Annotated
 
 import typer
 
-from vireid_cli.commands.options import DataDir, Device, PrecisionOption, RunsDir, make_engine, refuse_idle
+from vireid_cli.commands.options import (
+    DataDir,
+    Device,
+    PrecisionOption,
+    RunsDir,
+    make_engine,
+    refuse_without_effect,
+)
 from vireid_cli.commands.visualize.options import Dpi, Format, Out, Protocol, Runs, Seed, draw
 
 
@@ -57,7 +64,7 @@ def tsne(
     Example: vireid visualize tsne --ids 24
     """
     if component is Component.spatial:
-        refuse_idle(context, "--component spatial uses stored embeddings", "precision")
+        refuse_without_effect(context, "--component spatial uses stored embeddings", "precision")
     draw(
         "tsne",
         run,

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from vireid_cli.commands.options import DataDir, make_engine, parse_size, refuse_idle
+from vireid_cli.commands.options import DataDir, make_engine, parse_size, refuse_without_effect
 from vireid_cli.commands.visualize.options import Dpi, FigureOut, Format, Seed, draw
 from vireid_cli.errors import UsageError
 from vireid_cli.types import Modality
@@ -70,7 +70,7 @@ def spectrum(
     if len(files) > MOST:
         raise UsageError(f"{len(files)} images do not fit side by side.", f"The maximum is {MOST}.")
     if files:
-        refuse_idle(context, "The figure uses image files, no dataset", "dataset")
+        refuse_without_effect(context, "The figure uses image files, no dataset", "dataset")
     engine = make_engine("cpu", data=data)
     draw(
         "spectrum",
@@ -119,7 +119,7 @@ def phase_swap(
     if bool(files) + bool(pair) + (pid is not None or modality is not PairModality.both) > 1:
         raise UsageError("A person (--pid, --modality) and files exclude each other: use one of them.")
     if files or pair:
-        refuse_idle(context, "The figure uses two files, no dataset", "dataset", "modality")
+        refuse_without_effect(context, "The figure uses two files, no dataset", "dataset", "modality")
     pictures = image_files(pair, list(Modality)) if pair else image_files(files, [None, None])
     draw(
         "phase-swap",
@@ -163,9 +163,9 @@ def seg(
     Example: vireid visualize seg --ids 4 --images 256
     """
     if pid:
-        refuse_idle(context, "--pid selects the people", "ids")
+        refuse_without_effect(context, "--pid selects the people", "ids")
     if weight == 0.0:
-        refuse_idle(context, "--weight 0 removes the phase image", "amplitude", "phase_source")
+        refuse_without_effect(context, "--weight 0 removes the phase image", "amplitude", "phase_source")
     draw(
         "seg",
         dataset,

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from vireid_cli.commands.options import DataDir, Device, RunsDir, make_engine, refuse_idle
+from vireid_cli.commands.options import DataDir, Device, RunsDir, make_engine, refuse_without_effect
 from vireid_cli.commands.visualize.options import Dpi, Format, Out, Runs, draw
 
 
@@ -33,6 +33,6 @@ def attention(
     Example: vireid visualize attention --ids 4
     """
     if pid:
-        refuse_idle(context, "--pid selects the people", "ids")
+        refuse_without_effect(context, "--pid selects the people", "ids")
     engine = make_engine(device, "auto", data, runs)
     draw("attention", run, engine, out, format, dpi, ids=ids, pids=pid or [], steps=steps)

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from vireid_cli.commands.options import DataDir, LibraryFolder, make_engine, refuse_idle
+from vireid_cli.commands.options import DataDir, LibraryFolder, make_engine, refuse_without_effect
 from vireid_cli.commands.visualize.options import Dpi, FigureOut, Format, Seed
 
 
@@ -42,7 +42,7 @@ def occlusion(
     from vireid_cli.engine.subjects.output import Output
 
     if library_sheet:
-        refuse_idle(
+        refuse_without_effect(
             context, "--library-sheet draws all occluders, without people", "dataset", "by", "rows", "seed"
         )
     output = Output(out, format, dpi)

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from vireid_cli.commands.options import DataDir, RunsDir, make_engine, refuse_idle
+from vireid_cli.commands.options import DataDir, RunsDir, make_engine, refuse_without_effect
 from vireid_cli.commands.visualize.options import Dpi, Format, Order, Out, Protocol, Runs, Seed, draw
 
 
@@ -43,7 +43,7 @@ def ranking(
     Example: vireid visualize ranking --order worst
     """
     if query or order in (Order.best, Order.worst):
-        refuse_idle(context, "--query and --order best or worst use no random numbers", "seed")
+        refuse_without_effect(context, "--query and --order best or worst use no random numbers", "seed")
     draw(
         "ranking",
         run,

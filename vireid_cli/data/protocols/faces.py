@@ -27,7 +27,7 @@ def plans(store: Store, request: Request) -> list[EvaluationPlan]:
         DataError: The query or gallery has no images.
     """
     check(request)
-    notes = [*store.ignored, *(note for note in store.info.notes if note == OURS)]
+    notes = [*store.ignored_file_notes, *(note for note in store.info.notes if note == OURS)]
     reading = request.far or "not-exceeded"
     return [faces_plan(store.records, dataset=store.info.dataset, notes=notes, reading=reading)]
 

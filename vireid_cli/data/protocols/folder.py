@@ -35,7 +35,10 @@ def plans(store: Store, request: Request) -> list[EvaluationPlan]:
             "it needs query images of one modality and gallery images of the other.",
             "Expected <root>/query/infrared/<pid>/ with <root>/gallery/visible/<pid>/ (i2v), or the reverse.",
         )
-    return [folder_plan(store.records, direction=direction, notes=store.ignored) for direction in requested]
+    return [
+        folder_plan(store.records, direction=direction, notes=store.ignored_file_notes)
+        for direction in requested
+    ]
 
 
 def check(request: Request) -> None:

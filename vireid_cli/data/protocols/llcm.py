@@ -45,7 +45,7 @@ def plans(store: Store, request: Request) -> list[EvaluationPlan]:
             direction=direction,
             protocol=protocol,
             trials=TRIALS if request.trials is None else request.trials,
-            notes=store.ignored,
+            notes=store.ignored_file_notes,
         )
         for direction in request.directions or BOTH_DIRECTIONS
     ]

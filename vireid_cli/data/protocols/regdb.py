@@ -32,7 +32,12 @@ def plans(store: Store, request: Request) -> list[EvaluationPlan]:
             "Set the trial, for example --trial 1.",
         )
     return [
-        regdb_plan(store.table(request.trial), direction=direction, trial=request.trial, notes=store.ignored)
+        regdb_plan(
+            store.records_in_trial(request.trial),
+            direction=direction,
+            trial=request.trial,
+            notes=store.ignored_file_notes,
+        )
         for direction in request.directions or BOTH_DIRECTIONS
     ]
 

@@ -56,7 +56,7 @@ def plans(store: Store, request: Request) -> list[EvaluationPlan]:
             trials=TRIALS if request.trials is None else request.trials,
             split=request.split,
             permutation=permutation,
-            notes=store.ignored,
+            notes=store.ignored_file_notes,
         )
         for shots in request.shots or (1,)
         for mode in request.modes or usual

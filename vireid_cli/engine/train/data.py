@@ -48,7 +48,7 @@ def training_data(recipe: Recipe, store: Store) -> TrainingData:
     Raises:
         UsageError: The split has no image, or too few identities for the sampler.
     """
-    table = store.table(recipe.data.trial)
+    table = store.records_in_trial(recipe.data.trial)
     split = recipe.data.split
     chosen_splits = np.unique(table.splits) if split == "all" else SPLITS[split]
     rows = np.flatnonzero(np.isin(table.splits, chosen_splits))

@@ -20,7 +20,7 @@ def environment_of(
     session: Session,
     data: TrainingData,
     network: nn.Module,
-    tokens: list[str],
+    identity_hashes: list[str],
     weights: str,
 ) -> dict[str, Any]:
     """Return the content of ``environment.json``.
@@ -30,7 +30,7 @@ def environment_of(
         session: Its device and precision are recorded.
         data: The training images.
         network: Its parameters are counted.
-        tokens: Hashes of all training identities, including those of the starting weights.
+        identity_hashes: Hashes of all training identities, including those of the starting weights.
         weights: Actual source of the trunk's starting weights.
     """
     return {
@@ -41,7 +41,7 @@ def environment_of(
         "num_identities": data.sampler.num_identities,
         "parameters": sum(p.numel() for p in network.parameters()),
         "data": describe(data.store),
-        "training_identities": hashlib.sha256("\n".join(tokens).encode()).hexdigest(),
+        "training_identities": hashlib.sha256("\n".join(identity_hashes).encode()).hexdigest(),
     }
 
 

@@ -1,8 +1,8 @@
 """The training loop, shared by all methods.
 
 The loop uses a method through ``losses``, ``monitors``, ``calibrate`` and ``embed``. Losses stay on the
-device until a logged step, which copies those of all steps since the last one and checks that they are
-finite.
+device until a logged step, which copies the losses of all steps since the previous logged step and checks
+that they are finite.
 """
 
 from __future__ import annotations
@@ -36,12 +36,12 @@ class NotFinite(Exception):
     Attributes:
         term: Name of the term.
         value: NaN or an infinity.
-        at: Position of the step.
+        position: Position of the failed step.
     """
 
-    def __init__(self, term: str, value: float, at: Position) -> None:
+    def __init__(self, term: str, value: float, position: Position) -> None:
         super().__init__(f"{term} = {value}")
-        self.term, self.value, self.at = term, value, at
+        self.term, self.value, self.position = term, value, position
 
 
 @dataclass(slots=True)
@@ -49,15 +49,16 @@ class Hooks:
     """Functions that the loop calls.
 
     Attributes:
-        row: Appends a row to the log.
-        save: Saves a checkpoint of the current state.
+        append_row: Appends a row to the log.
+        save_checkpoint: Saves a checkpoint of the current state.
         reporter: Receives progress.
-        validate: Validates the network after an epoch and saves it if it is the best; None: never.
+        validate: Validates the network after an epoch and saves it if it is the best; None
+            disables validation.
         calibrate: Computes the network's buffers for ``embed`` before a checkpoint or a validation.
     """
 
-    row: Callable[[StepRow | EpochRow], None]
-    save: Callable[[], None]
+    append_row: Callable[[StepRow | EpochRow], None]
+    save_checkpoint: Callable[[], None]
     reporter: Reporter
     validate: Callable[[Position], dict[str, float]] | None = None
     calibrate: Callable[[], None] = lambda: None
@@ -65,7 +66,7 @@ class Hooks:
 
 @dataclass(slots=True)
 class Meter:
-    """Loss terms and monitors of the steps since the last reading, on the device, and sums of the epoch.
+    """Pending terms and monitors (on the device), and the epoch's running sums (on the host).
 
     Attributes:
         names: Names of the loss terms, in the order of the columns of ``pending``.
@@ -83,12 +84,12 @@ class Meter:
     sums: dict[str, float] = field(default_factory=dict)
     steps: int = 0
 
-    def add(self, losses: dict[str, Tensor], monitors: dict[str, Tensor], at: Position) -> None:
+    def add(self, losses: dict[str, Tensor], monitors: dict[str, Tensor], position: Position) -> None:
         """Add one step's terms and monitors, without a host synchronisation."""
         self.names, self.monitor_names = list(losses), list(monitors)
         values = (*losses.values(), *monitors.values())
         self.pending.append(torch.stack([value.detach().float() for value in values]))
-        self.positions.append(at)
+        self.positions.append(position)
 
     def read(self) -> tuple[dict[str, float], dict[str, float]]:
         """Return the means of the pending steps, by term and by monitor, and clear them.
@@ -99,7 +100,7 @@ class Meter:
             NotFinite: A term is NaN or infinite; names the first one.
         """
         rows = torch.stack(self.pending).cpu().numpy().astype(np.float64)  # (steps, terms + monitors)
-        values, watched = np.split(rows, [len(self.names)], axis=1)
+        values, monitor_values = np.split(rows, [len(self.names)], axis=1)
         bad = np.argwhere(~np.isfinite(values))
         if len(bad):
             row, column = bad[0]
@@ -108,10 +109,10 @@ class Meter:
             self.sums[name] = self.sums.get(name, 0.0) + float(total)
         self.steps += len(values)
         means = dict(zip(self.names, values.mean(axis=0).tolist(), strict=True))
-        states = dict(zip(self.monitor_names, watched.mean(axis=0).tolist(), strict=True))
+        monitor_means = dict(zip(self.monitor_names, monitor_values.mean(axis=0).tolist(), strict=True))
         self.pending.clear()
         self.positions.clear()
-        return means, {name: value for name, value in states.items() if math.isfinite(value)}
+        return means, {name: value for name, value in monitor_means.items() if math.isfinite(value)}
 
     def epoch_means(self) -> dict[str, float]:
         """Return the means of the terms over the running epoch, and reset the sums."""
@@ -130,8 +131,16 @@ class Loop:
     """The steps of one training; ``Trainer`` creates it.
 
     Attributes:
-        position: Position of the next step.
+        network: Network in training, on the runtime's device.
+        optimizer: Optimiser of the network's parameters.
+        scaler: Gradient scaler; disabled unless the precision is fp16.
+        sampler: Plans the batches of each epoch.
+        feed: Loads the batches of a plan onto the device.
+        recipe: Training section of the recipe.
+        runtime: Device and precision.
+        hooks: Functions that the loop calls.
         meter: Loss terms since the last reading, and sums of the running epoch.
+        position: Position of the next step.
     """
 
     network: ReIdNetwork
@@ -159,57 +168,58 @@ class Loop:
         for epoch in range(self.position.epoch, self.recipe.epochs):
             self.network.train()
             plan = self.sampler.plan(epoch)
-            rate = factor(self.recipe.schedule, epoch, self.recipe.epochs)
-            apply_factor(self.optimizer, rate)
-            self._epoch(plan, self.recipe.optimizer.lr * rate, remaining, stop)
-            if self._saves(epoch):
-                self.hooks.save()
+            lr_factor = factor(self.recipe.schedule, epoch, self.recipe.epochs)
+            apply_factor(self.optimizer, lr_factor)
+            self._epoch(plan, self.recipe.optimizer.lr * lr_factor, remaining, stop)
+            if self._saves_after(epoch):
+                self.hooks.save_checkpoint()
 
-    def _saves(self, epoch: int) -> bool:
+    def _saves_after(self, epoch: int) -> bool:
         """Whether a checkpoint follows this epoch."""
         done = epoch + 1
         return done % self.recipe.checkpoint_every == 0 or done == self.recipe.epochs
 
     def _epoch(self, plan: EpochPlan, lr: float, remaining: RemainingTime, stop: Callable[[], bool]) -> None:
         """Train the remaining steps of one epoch."""
-        at = self.position
-        steps, images = len(plan.labels), 2 * plan.labels.shape[1]
+        position = self.position
+        steps, images = len(plan), 2 * plan.labels.shape[1]
         monitors: dict[str, float] = {}
-        marked, began = at.step, time.perf_counter()
-        timed = at.step  # steps of the epoch that the estimate includes
-        remaining.start_epoch(began)
-        for step in range(at.step, steps):
-            self._step(self.feed.batch(plan, at.epoch, step), at)
-            at = self.position = Position(at.epoch, step + 1, at.global_step + 1)
+        logged_step, logged_time = position.step, time.perf_counter()
+        estimated_until = position.step  # steps of the epoch that the estimate includes
+        remaining.start_epoch(logged_time)
+        for step in range(position.step, steps):
+            self._step(self.feed.batch(plan, position.epoch, step), position)
+            position = Position(position.epoch, step + 1, position.global_step + 1)
+            self.position = position
             stopping = stop()
-            logged = stopping or at.global_step % self.recipe.log_every == 0 or step + 1 == steps
+            logged = stopping or position.global_step % self.recipe.log_every == 0 or step + 1 == steps
             if logged:
                 means, monitors = self.meter.read()
                 now = time.perf_counter()
-                speed = (step + 1 - marked) * images / max(now - began, 1e-9)
-                marked, began = step + 1, now
-                self._log(at, steps, lr, means, monitors, speed)
+                speed = (step + 1 - logged_step) * images / max(now - logged_time, 1e-9)
+                logged_step, logged_time = step + 1, now
+                self._log(position, steps, lr, means, monitors, speed)
             if logged or remaining.starting:
                 self.runtime.synchronize()
-                left = self.recipe.epochs * steps - at.global_step
-                epochs_left = self.recipe.epochs - at.epoch - 1
-                remaining.add(step + 1 - timed, time.perf_counter(), left, epochs_left)
-                timed = step + 1
+                left = self.recipe.epochs * steps - position.global_step
+                epochs_left = self.recipe.epochs - position.epoch - 1
+                remaining.add(step + 1 - estimated_until, time.perf_counter(), left, epochs_left)
+                estimated_until = step + 1
             if stopping:
-                self.hooks.save()
+                self.hooks.save_checkpoint()
                 raise StopRequested
-        self.position = Position(at.epoch + 1, 0, at.global_step)
-        if self.hooks.validate or self._saves(at.epoch):
+        self.position = Position(position.epoch + 1, 0, position.global_step)
+        if self.hooks.validate or self._saves_after(position.epoch):
             self.hooks.calibrate()
         validated = self.hooks.validate(self.position) if self.hooks.validate else None
-        self._log_epoch(at, steps, lr, monitors, validated)
+        self._log_epoch(position, steps, lr, monitors, validated)
 
-    def _step(self, batch: Batch, at: Position) -> None:
+    def _step(self, batch: Batch, position: Position) -> None:
         """Compute the losses and their gradients, and update the parameters."""
-        torch.manual_seed(seed_of(self.recipe.seed, "network", at.epoch, at.step))
+        torch.manual_seed(seed_of(self.recipe.seed, "network", position.epoch, position.step))
         with self.runtime.autocast():
             losses, monitors = self.network.losses(batch), self.network.monitors()
-        self.meter.add(losses, monitors, at)
+        self.meter.add(losses, monitors, position)
         self.optimizer.zero_grad(set_to_none=True)
         self.scaler.scale(total_loss(losses)).backward()
         if self.recipe.optimizer.grad_clip > 0.0:
@@ -220,35 +230,37 @@ class Loop:
 
     def _log(
         self,
-        at: Position,
+        next_position: Position,
         steps: int,
         lr: float,
         means: dict[str, float],
         monitors: dict[str, float],
         speed: float,
     ) -> None:
-        """Append the step's row to the log, and advance the progress bar."""
+        """Append the row of the step before ``next_position`` to the log, and advance the progress bar."""
         loss = math.fsum(means.values())
         row = StepRow(
             kind="step",
-            epoch=at.epoch,
-            step=at.step,
-            global_step=at.global_step,
+            epoch=next_position.epoch,
+            step=next_position.step,
+            global_step=next_position.global_step,
             lr=lr,
             loss=loss,
             losses=means,
         )
         if monitors:
             row["monitors"] = monitors
-        self.hooks.row(row)
-        shown = {"epoch": f"{at.epoch + 1}/{self.recipe.epochs}", "loss": f"{loss:.3f}"}
+        self.hooks.append_row(row)
+        shown = {"epoch": f"{next_position.epoch + 1}/{self.recipe.epochs}", "loss": f"{loss:.3f}"}
         shown |= {name: f"{value:.3f}" for name, value in means.items()}
         shown["images/s"] = f"{speed:.0f}"
-        self.hooks.reporter.advance("training", at.epoch * steps + at.step, self.recipe.epochs * steps, shown)
+        self.hooks.reporter.advance(
+            "training", next_position.epoch * steps + next_position.step, self.recipe.epochs * steps, shown
+        )
 
     def _log_epoch(
         self,
-        at: Position,
+        next_position: Position,
         steps: int,
         lr: float,
         monitors: dict[str, float],
@@ -258,9 +270,9 @@ class Loop:
         means = self.meter.epoch_means()
         row = EpochRow(
             kind="epoch",
-            epoch=at.epoch,
+            epoch=next_position.epoch,
             steps=steps,
-            global_step=at.global_step,
+            global_step=next_position.global_step,
             lr=lr,
             loss=math.fsum(means.values()),
             losses=means,
@@ -269,4 +281,4 @@ class Loop:
             row["monitors"] = monitors
         if val is not None:
             row["val"] = val
-        self.hooks.row(row)
+        self.hooks.append_row(row)

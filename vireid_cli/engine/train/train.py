@@ -41,11 +41,11 @@ def train(recipe: Recipe, session: Session) -> RunFolder:
     copies = 2 if recipe.train.select == "val" else 1
     checkpoints.check_free_space(session.runs_dir, network, moments, copies)
     run = runs.create(recipe.name, recipe.data.dataset, runs=session.runs_dir)
-    tokens = images.identity_hashes(start.identities)
-    environment = environment_of(recipe, session, images, network, tokens, start.source)
+    identity_hashes = images.identity_hashes(start.identities)
+    environment = environment_of(recipe, session, images, network, identity_hashes, start.source)
     files.write_sealed(run.folder / schema.ENVIRONMENT, environment)
     files.write_text(run.recipe_file, dump(recipe))  # last: it marks the folder as a run
     runs.set_latest(run)
     announce(recipe, session, images, network)
     with locked(run.folder, run.lock):
-        return Trainer(run, session, recipe, images, network, tokens).fit()
+        return Trainer(run, session, recipe, images, network, identity_hashes).fit()

@@ -1,4 +1,4 @@
-"""One training in its run folder: its parts, its saved state, and its run to the last epoch."""
+"""A training in a run folder: builds its parts, saves and restores its state, and runs it."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class Trainer:
         recipe: The run's recipe.
         data: The training images and identities.
         network: The network, on the device.
-        tokens: Hashes of all training identities, including those of the starting weights.
+        identity_hashes: Hashes of all training identities, including those of the starting weights.
     """
 
     def __init__(
@@ -45,10 +45,10 @@ class Trainer:
         recipe: Recipe,
         data: TrainingData,
         network: ReIdNetwork,
-        tokens: list[str],
+        identity_hashes: list[str],
     ) -> None:
         self.run, self.session, self.recipe, self.network = run, session, recipe, network
-        self._tokens = tokens
+        self._identity_hashes = identity_hashes
         runtime, size = session.runtime, recipe.data.image_size
         self.optimizer = build_optimizer(network.parameter_groups(), recipe.train.optimizer)
         self.scaler = runtime.scaler()
@@ -71,12 +71,12 @@ class Trainer:
         )
 
     def state(self) -> Checkpoint:
-        """Return the complete state; after ``restore`` the training continues bit for bit."""
+        """Return the complete state; after ``restore`` the training continues bit-identically."""
         extra = {
             "scaler": self.scaler.state_dict(),
             "sums": self.loop.meter.sums,
             "steps": self.loop.meter.steps,
-            "training_identities": self._tokens,
+            "training_identities": self._identity_hashes,
             "best": self.selection.best if self.selection else {},
         }
         model = checkpoints.model_state(self.network)
@@ -115,7 +115,7 @@ class Trainer:
             with stop_on_signals() as stop:
                 self.loop.run(stop)
         except (StopRequested, KeyboardInterrupt) as error:
-            raise self._interrupted(isinstance(error, StopRequested)) from error
+            raise self._interruption_error(isinstance(error, StopRequested)) from error
         except NotFinite as error:
             raise self._loss_error(error) from error
         seconds = time.perf_counter() - began
@@ -126,11 +126,11 @@ class Trainer:
     def _has_checkpoint(self) -> bool:
         return (self.run.checkpoints / checkpoints.LAST).exists()
 
-    def _interrupted(self, graceful: bool) -> Interrupted:
-        """Return the error of a stop, with the command that resumes.
+    def _interruption_error(self, graceful: bool) -> Interrupted:
+        """Return the error of an interrupted training; it names the command that resumes.
 
         Args:
-            graceful: Whether the loop saved a checkpoint first; False: the stop came within a step.
+            graceful: Whether the loop saved a checkpoint first; False: the step was cut off.
         """
         folder = self.run.folder
         if not self._has_checkpoint:
@@ -138,21 +138,21 @@ class Trainer:
                 f"Stopped at once; {folder} has no checkpoint yet.", "Start the training again."
             )
         data_dir = self.session.data_dir
-        data = "" if data_dir == data_folder() else f" --data {shlex.quote(str(data_dir))}"
+        data_option = "" if data_dir == data_folder() else f" --data {shlex.quote(str(data_dir))}"
         last = self.run.checkpoints / checkpoints.LAST
         message = f"Stopped; saved a checkpoint to {last}."
         if not graceful:
             message = f"Stopped within a step; the previous checkpoint is {last}."
-        return Interrupted(message, f"Resume: vireid train --resume {shlex.quote(str(folder))}{data}")
+        return Interrupted(message, f"Resume: vireid train --resume {shlex.quote(str(folder))}{data_option}")
 
     def _loss_error(self, error: NotFinite) -> VireidError:
         """Save the batch of the failed step, and return an error that names term, step and file."""
-        loop, at = self.loop, error.at
-        plan = loop.sampler.plan(at.epoch)
-        batch = loop.feed.batch(plan, at.epoch, at.step)
-        rows = loop.feed.store_rows(plan, at.step)
+        loop, position = self.loop, error.position
+        plan = loop.sampler.plan(position.epoch)
+        batch = loop.feed.batch(plan, position.epoch, position.step)
+        rows = loop.feed.store_rows(plan, position.step)
         path = files.write_npz(
-            self.run.folder / f"bad-batch-{at.global_step}.npz",
+            self.run.folder / f"bad-batch-{position.global_step}.npz",
             visible=batch.visible.float().cpu().numpy(),
             infrared=batch.infrared.float().cpu().numpy(),
             labels=batch.labels.cpu().numpy(),
@@ -163,7 +163,8 @@ class Trainer:
         if not self._has_checkpoint:
             checkpoint = "The run has no checkpoint yet. "
         return VireidError(
-            f"The loss term '{error.term}' became {error.value} in epoch {at.epoch + 1}, step {at.step + 1}.",
+            f"The loss term '{error.term}' became {error.value} in epoch {position.epoch + 1}, "
+            f"step {position.step + 1}.",
             f"The batch is saved as {path}\n{checkpoint}Try a smaller "
             "train.optimizer.lr, --set train.optimizer.grad_clip=10, or --precision fp32.",
         )

@@ -9,7 +9,7 @@ from pydantic import BeforeValidator, Field, model_validator
 from vireid_cli.layers.imfpe import Align
 from vireid_cli.losses.consistency import Sign
 from vireid_cli.methods import Margin, Weight
-from vireid_cli.recipe.strict import Number, Strict, as_tuple, bare_off, refuse_idle
+from vireid_cli.recipe.strict import Number, Strict, as_tuple, bare_off, refuse_without_effect
 
 Place = Literal["layer1", "layer2", "layer3", "layer4"]
 
@@ -40,7 +40,7 @@ class LamOptions(Strict):
         if len(set(self.before)) != len(self.before):
             raise ValueError("lam.before lists a stage twice")
         idle = ("parts", "freq", "dc_norm", "residual", "kind")
-        refuse_idle(self, (not self.before, "before is empty", idle))
+        refuse_without_effect(self, (not self.before, "before is empty", idle))
         if self.kind == "idct" and (self.freq, self.dc_norm) != ("top16", True):
             raise ValueError("kind 'idct' weighs all frequencies: remove freq and dc_norm")
         return self
@@ -264,7 +264,7 @@ class Options(Strict):
     def _keys_act(self) -> Options:
         graph = self.consistency.graph
         inter = (graph.inter, self.consistency.logit.inter, self.consistency.slot.inter)
-        refuse_idle(
+        refuse_without_effect(
             self,
             (not self.hctri.weight, "hctri.weight is 0", ("hctri.margin",)),
             (not self.ort.weight, "ort.weight is 0", ("ort.kind", "ort.on")),

@@ -9,7 +9,7 @@ from pydantic import BeforeValidator, Field, model_validator
 from vireid_cli.backbones.spec import Stage
 from vireid_cli.frequency.fourier import Kind
 from vireid_cli.methods import Margin, Weight
-from vireid_cli.recipe.strict import Strict, as_tuple, refuse_idle
+from vireid_cli.recipe.strict import Strict, as_tuple, refuse_without_effect
 
 
 class Agp(Strict):
@@ -134,7 +134,7 @@ class Options(Strict):
         agp = ("agp.init", "agp.repr", "agp.pool", "agp.rate")
         composition = ("anm.residual", "anm.positivity", "anm.positivity_on")
         equivalent = not self.anm.residual or self.anm.positivity == "none"
-        refuse_idle(
+        refuse_without_effect(
             self,
             (not self.agp.after, "agp.after is empty", agp),
             (not self.anm.on, "anm is off", (*composition, "anm.norm", "anm.pool", "embed.branches")),

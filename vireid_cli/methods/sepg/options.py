@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 from pydantic import BeforeValidator, Field, model_validator
 
 from vireid_cli.methods import Margin, Weight
-from vireid_cli.recipe.strict import Number, Probability, Strict, bare_off, refuse_idle
+from vireid_cli.recipe.strict import Number, Probability, Strict, bare_off, refuse_without_effect
 
 Feature = Literal["pooled", "embedding"]
 """Feature of a chunk: the pooled feature, or the embedding of the chunk's head."""
@@ -41,7 +41,7 @@ class Seg(Strict):
     @model_validator(mode="after")
     def _keys_act(self) -> Seg:
         phase = ("amplitude", "phase_source", "abs", "clip")
-        refuse_idle(
+        refuse_without_effect(
             self,
             (self.mode != "paper", f"mode '{self.mode}' has no phase image", (*phase, "weight")),
             (self.mode == "paper" and not self.weight, "weight is 0", phase),
@@ -178,7 +178,7 @@ class Options(Strict):
         chunks = self.trains_chunks or any((self.paba.weight, self.hc.weight))
         single = self.embed.parts == "specific" or (self.embed.parts == "chunks" and self.chunks.n == 1)
         paba = ("paba.margin", "paba.dist", "paba.negative", "paba.anchor_grad", "paba.feature")
-        refuse_idle(
+        refuse_without_effect(
             self,
             (not self.paba.weight, "paba.weight is 0", paba),
             (not self.cc.weight, "cc.weight is 0", ("cc.margin", "cc.centre_gap")),

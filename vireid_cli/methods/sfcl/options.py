@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 from pydantic import BeforeValidator, Field, model_validator
 
 from vireid_cli.methods import Weight
-from vireid_cli.recipe.strict import Number, Strict, as_tuple, refuse_idle
+from vireid_cli.recipe.strict import Number, Strict, as_tuple, refuse_without_effect
 
 Positive = Annotated[int, Field(ge=1)]
 Path = Literal["cross", "self"]
@@ -151,7 +151,7 @@ class Options(Strict):
         contrasts, agrees = self.cfc.on and self.cfc.weight, self.csc.on and self.csc.weight
         transport = ("ot.eps", "ot.iters", "ot.marginals", "ot.space", "ot.direction")
         sfim = ("sfim.residual", "gabor.domain", "gabor.keep_dc", "gabor.learn", "attn")
-        refuse_idle(
+        refuse_without_effect(
             self,
             (not self.cfam.on, "cfam is off", ("cfam.phase_repr", "train_paths", "inference")),
             ("cross" not in self.paths, "training does not use the path cross", ("ot.on", *transport)),
