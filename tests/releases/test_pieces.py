@@ -12,7 +12,7 @@ from tests.tensors import Loss, gradient_of
 from vireid_cli.layers.mfa import Diversify, Fusion
 from vireid_cli.layers.nonlocal_block import NonLocal
 from vireid_cli.layers.pooling import generalised_mean, generalised_mean_stripes
-from vireid_cli.losses.triplet import weighted_regularised_triplet
+from vireid_cli.losses.triplet import enhanced_squared_difference, weighted_regularised_triplet
 
 MFA = {".channel.": ".CNL.", ".position.": ".PNL.", ".out.": ".W."}
 
