@@ -14,6 +14,7 @@ from vireid_cli.losses.center import cross_center, hetero_center, hetero_center_
 from vireid_cli.losses.identity import identity_loss
 from vireid_cli.losses.triplet import (
     batch_hard_triplet,
+    enhanced_squared_difference,
     weighted_regularised_triplet,
 )
 from vireid_cli.methods.baseline import Baseline
