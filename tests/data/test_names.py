@@ -187,6 +187,43 @@ def test_an_image_that_a_list_repeats_counts_once(tmp_path: Path) -> None:
     assert "1 lines of train_vis.txt repeat an image, ignored" in after.report.notes
 
 
+@pytest.mark.parametrize(("dataset", "name"), [("llcm", "train_vis.txt"), ("regdb", "train_visible_1.txt")])
+def test_labels_and_repeated_lines_of_image_lists_are_checked(
+    tmp_path: Path, dataset: str, name: str
+) -> None:
+    root = SOURCES[dataset][0](tmp_path / dataset)
+    path = root / "idx" / name
+    text = path.read_text()
+    first, last = text.splitlines()[0], text.splitlines()[-1]
+    image = first.rsplit(None, 1)[0]
+    path.write_text(f"{text}{last}\n{image} 977\n")
+    notes = " ".join(scan(dataset, root).report.notes)
+    assert f"2 lines of {name} repeat an image, ignored" in notes
+    assert f"{name} has several labels of one person" in notes
+    for label in ("1²", "1" * 5000, "-1", "0.0", "0 7"):
+        path.write_text(f"{text}{image} {label}\n")
+        with pytest.raises(DataError, match=rf"{name}:{len(text.splitlines()) + 1}: '.*' can't be read"):
+            scan(dataset, root)
+
+
+def test_numbers_of_the_test_list_that_repeat_or_have_no_image_are_noted(tmp_path: Path) -> None:
+    root = trees.write_llcm(tmp_path / "llcm")
+    path = root / "idx" / "test_id.txt"
+    pids = path.read_text().strip()
+    path.write_text(f"{pids},0{pids.split(',')[0]},4711\n")
+    notes = scan("llcm", root).report.notes
+    assert "1 numbers of test_id.txt repeat, ignored" in notes
+    assert "1 identity of test_id.txt without test images: 4711" in notes
+
+
+def test_a_face_list_of_comments_is_refused(tmp_path: Path) -> None:
+    root = trees.write_buaa(tmp_path / "buaa")
+    scan("buaa", root)
+    (root / "faces" / "train.txt").write_text("# nothing\n")
+    with pytest.raises(DataError, match=r"train.txt lists no image"):
+        scan("buaa", root)
+
+
 def test_an_image_that_face_lists_name_twice_is_refused(tmp_path: Path) -> None:
     root = trees.write_buaa(tmp_path / "buaa")
     scan("buaa", root)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from dataclasses import replace
 from pathlib import Path
@@ -10,6 +11,7 @@ import numpy as np
 import pytest
 
 from tests.conftest import write_sysu_tree
+from vireid_cli.data.damage import OCCLUSION_LINES
 from vireid_cli.data.identity import identity_tokens, marks
 from vireid_cli.data.occluded import restrict_to_trial
 from vireid_cli.data.provenance import OCCLUSION, Provenance, read_provenance
@@ -21,7 +23,7 @@ from vireid_cli.types import TRIALS_MARK, Modality, Record, RecordTable
 
 MARK = {
     "complete": True,
-    "content_hash": "c" * 64,
+    "content_hash": hashlib.sha256(b"").hexdigest(),
     "from": "sysu",
     "library": {"name": "builtin", "sha256": "a" * 64},
     "policy": {"train_p": 0.5, "query_p": 1.0, "gallery_p": 0.0, "query_modality": "infrared"},
@@ -35,6 +37,7 @@ MARK = {
 def occluded(tmp_path: Path) -> Path:
     root = write_sysu_tree(tmp_path / "Occ-SYSU-MM01", images=1)
     (root / OCCLUSION).write_text(json.dumps(MARK))
+    (root / OCCLUSION_LINES).write_text("")
     return root
 
 
@@ -70,7 +73,7 @@ def test_the_mark_reaches_store_and_fingerprint(occluded: Path) -> None:
     assert store.folder == store_folder(occluded.parent, "occ-sysu", False)
     assert open_store_at(store.folder).info.provenance.occlusion == MARK
     text = marks(store)["occlusion"]
-    for part in ("occ-sysu", "query 1", "seed 3", "aaaaaaaaaaaa", "cccccccccccc"):
+    for part in ("occ-sysu", "query 1", "seed 3", "aaaaaaaaaaaa", str(MARK["content_hash"])[:12]):
         assert part in text
     sizes = np.arange(len(store.records))
     one = Provenance(occlusion=MARK)
@@ -79,6 +82,13 @@ def test_the_mark_reaches_store_and_fingerprint(occluded: Path) -> None:
         for provenance in (Provenance(), one, replace(one, occlusion={**MARK, "content_hash": "d"}))
     }
     assert len(prints) == 3
+
+
+def test_a_damaged_list_of_occlusions_is_refused(occluded: Path) -> None:
+    (occluded / OCCLUSION_LINES).write_text("changed\n")
+    with pytest.raises(DataError, match=f"{OCCLUSION_LINES} is missing or damaged") as error:
+        Engine.choose("cpu", data_dir=occluded.parent).prepare("occ-sysu", (32, 16))
+    assert "vireid prepare occluded --from sysu" in error.value.hint
 
 
 def test_people_are_the_base_s_people(occluded: Path, sysu_tree: Path) -> None:

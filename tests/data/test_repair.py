@@ -142,7 +142,10 @@ def test_verify_names_the_command_that_repairs(root: Path) -> None:
     flip(root, "32x16.npy", 5)
     lines = verify_with_repairs("folder", session)
     assert len(lines) == 2
-    assert f"vireid prepare folder --root {root.resolve()} --size 32x16 --resize lanczos" in lines[1]
+    assert (
+        f"vireid prepare folder --root {root.resolve()} --data {data} --size 32x16 --resize lanczos"
+        in lines[1]
+    )
     store = open_store(data, "folder")
-    assert repairs(store) == lines[1:]
+    assert repairs(store, f" --data {data}") == lines[1:]
     assert np.asarray(store.images(SIZE)).shape == (28, *SIZE, 3)

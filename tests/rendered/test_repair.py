@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from pathlib import Path
 
@@ -81,6 +82,9 @@ def test_foreign_file_is_reported_and_ignored(tree: Path) -> None:
 
 def test_tree_without_hashes_is_repaired_part_by_part(tree: Path, whole: Path) -> None:
     (tree / SUMS).unlink()
+    manifest = json.loads((tree / MANIFEST).read_text())
+    del manifest["files_sha256"]
+    (tree / MANIFEST).write_text(json.dumps(manifest))
     assert write_tree(tree, OPTIONS).repaired == 0
     image = sorted((tree / "cam2").rglob("*.jpg"))[0]
     change(image)
@@ -111,6 +115,17 @@ def test_a_damaged_tree_is_not_prepared(tree: Path) -> None:
     )
     write_tree(tree, OPTIONS, workers=1)
     assert prepare("sysu", tree, data, (32, 16)).store.info == before
+
+
+@pytest.mark.parametrize("damage", ["changed", "missing"])
+def test_a_damaged_list_of_hashes_is_reported_and_restored(tree: Path, whole: Path, damage: str) -> None:
+    change(tree / SUMS) if damage == "changed" else (tree / SUMS).unlink()
+    assert verify_tree(tree) == [f"{SUMS}: the list of hashes is damaged or missing"]
+    with pytest.raises(DataError, match=f"{SUMS} is missing or damaged") as error:
+        prepare("sysu", tree, tree.parent / "data", (32, 16))
+    assert "vireid prepare synthetic --layout sysu --ids 4" in error.value.hint
+    assert write_tree(tree, OPTIONS, workers=1).rendered == 0
+    assert contents(tree) == contents(whole)
 
 
 def test_an_occluded_tree_is_not_rendered_over(tree: Path) -> None:

@@ -23,7 +23,7 @@ def refuse_damaged(dataset: str, root: Path) -> None:
         DataError: Files differ or are missing; the message names the first ones and the repair command.
     """
     provenance = read_provenance(root)
-    expected = _expected(root, provenance)
+    expected = _expected(dataset, root, provenance)
     if not expected:
         return
     changed, missing = sums.differences(root, expected)
@@ -37,15 +37,30 @@ def refuse_damaged(dataset: str, root: Path) -> None:
         )
 
 
-def _expected(root: Path, provenance: Provenance) -> dict[str, str] | None:
-    """Recorded hashes by path; None for trees of earlier versions, which recorded none."""
+def _expected(dataset: str, root: Path, provenance: Provenance) -> dict[str, str] | None:
+    """Recorded hashes by path; None for trees of earlier versions, which recorded none.
+
+    Raises:
+        DataError: The list of hashes is missing, or differs from the one that the tree's mark records.
+    """
     if not provenance.occlusion:
-        return sums.read_sums(root / RENDERED_SUMS, provenance.manifest.get("files_sha256"))
+        recorded = provenance.manifest.get("files_sha256")
+        expected = sums.read_sums(root / RENDERED_SUMS, recorded)
+        if recorded and expected is None:
+            raise _lost(root / RENDERED_SUMS, _repair(dataset, root, provenance))
+        return expected
     path = root / OCCLUSION_LINES
     if sums.file_digest(path) != provenance.occlusion_content:
-        return None
+        raise _lost(path, _repair(dataset, root, provenance))
     rows = map(json.loads, read_text(path).splitlines())
     return {**{row["path"]: row["sha256"] for row in rows}, **provenance.occlusion.get("lists", {})}
+
+
+def _lost(path: Path, repair: str) -> DataError:
+    return DataError(
+        f"{path} is missing or damaged: the images can't be compared with their hashes",
+        f"Repair it: {repair}",
+    )
 
 
 def _repair(dataset: str, root: Path, provenance: Provenance) -> str:

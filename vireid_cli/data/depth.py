@@ -23,7 +23,7 @@ import numpy as np
 from vireid_cli import reading
 from vireid_cli.data.decode import FULL, BadImage, Decoder, Range, load, samples
 from vireid_cli.data.formats import inspect, png, tiff
-from vireid_cli.data.ids import parse_id
+from vireid_cli.data.ids import parse_id, shorten
 from vireid_cli.errors import UsageError, VireidError
 from vireid_cli.types import Modality, Progress, RecordTable
 
@@ -51,7 +51,7 @@ def parse_depth(text: str) -> Range | None:
     low, _, high = (parse_id(part) for part in text.partition(":"))
     if low is None or high is None or not low < high <= FULL[1]:
         raise UsageError(
-            f"--depth {text}: expected auto, full or LOW:HIGH with 0 ≤ LOW < HIGH ≤ {FULL[1]}.",
+            f"--depth {shorten(text)}: expected auto, full or LOW:HIGH with 0 ≤ LOW < HIGH ≤ {FULL[1]}.",
             "For example --depth 7000:9000: a sample of 7000 becomes black, one of 9000 white.",
         )
     return low, high

@@ -136,6 +136,11 @@ def _read(
         if not (root / name).is_file():
             missing.append(name)
         records.append(Record(name, pid, modality.code + 1, modality, split))
+    if not records:
+        raise DataError(
+            f"{path} lists no image: all its lines are comments",
+            f"Add lines '<path> <person>', or delete {path.parent}; prepare then writes new lists.",
+        )
     if missing:
         raise DataError(
             f"{path} names {len(missing)} images that do not exist: {layout.first(missing)}",

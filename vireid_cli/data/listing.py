@@ -4,15 +4,72 @@ from __future__ import annotations
 
 import posixpath
 import re
+from dataclasses import dataclass
 from pathlib import Path
 
 from vireid_cli import reading
-from vireid_cli.data.ids import parse_ids
+from vireid_cli.data.ids import parse_id, parse_ids, shorten
 from vireid_cli.errors import DataError
+from vireid_cli.types import IMAGE_ENDINGS
 
 _LABEL = re.compile(r"-?[0-9]+")
 _DRIVE = re.compile(r"[A-Za-z]:")
 _COPY = "Copy it from the archive again."
+_LONGEST = 160
+
+
+@dataclass(frozen=True, slots=True)
+class ImageList:
+    """Images of a list with lines ``<folder>/<person>/<name> <label>``.
+
+    Attributes:
+        persons: Number of the person's folder by path, in the order of the list.
+        notes: Repeated lines and contradictory labels, for reports.
+    """
+
+    persons: dict[str, int]
+    notes: tuple[str, ...]
+
+
+def read_images(path: Path, folder: str, purpose: str, expected: str) -> ImageList:
+    """Read a list of images whose person is their folder.
+
+    The labels are class indices of the list and are not used; lines without one are accepted.
+
+    Args:
+        path: Path of the file.
+        folder: First folder of all paths.
+        purpose: Purpose of the file, for errors.
+        expected: Form of a line, for errors.
+
+    Raises:
+        DataError: As ``read_lines``, or a line has another form.
+    """
+    persons: dict[str, int] = {}
+    labels: dict[int, set[str]] = {}
+    repeated = 0
+    for number, line in read_lines(path, purpose):
+        text, label = name_and_label(line)
+        name = normalise(text.replace("\\", "/")) or ""
+        parts = name.split("/")
+        pid = parse_id(parts[1]) if len(parts) == 3 and parts[0] == folder else None
+        # Any other text after the path would become a part of the file's name.
+        trailing = len(text.split()) > 1 and Path(name).suffix.lower() not in IMAGE_ENDINGS
+        if pid is None or trailing or (label and parse_id(label) is None):
+            raise DataError(
+                f"{path}:{number}: '{shorten(line, _LONGEST)}' can't be read: expected {expected}",
+                "Copy idx/ from the archive again.",
+            )
+        labels.setdefault(pid, set()).add(label.lstrip("0"))
+        repeated += name in persons
+        persons[name] = pid
+    notes = [f"{repeated} lines of {path.name} repeat an image, ignored"] if repeated else []
+    if several := [pid for pid, known in labels.items() if len(known) > 1]:
+        shown = ", ".join(map(str, several[:3])) + (" …" if len(several) > 3 else "")
+        notes.append(
+            f"{path.name} has several labels of one person (folders {shown}): the folder is the person"
+        )
+    return ImageList(persons, tuple(notes))
 
 
 def read_lines(path: Path, purpose: str) -> list[tuple[int, str]]:

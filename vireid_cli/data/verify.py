@@ -57,11 +57,18 @@ def verify(store: Store, *, workers: int | None = None, progress: Progress | Non
     return differences if len(differences) <= LISTED else _shortened(differences)
 
 
-def repairs(store: Store) -> list[str]:
-    """Return the commands that repair a store with differences, one per line."""
+def repairs(store: Store, data_option: str = "") -> list[str]:
+    """Return the commands that repair a store with differences, one per line.
+
+    Args:
+        store: The store.
+        data_option: `` --data DIR`` if the store is not in the default data directory.
+    """
     info = store.info
     if not info.root.is_dir():
-        return [f"to compare the image files: vireid prepare {info.dataset} --root <their folder>"]
+        return [
+            f"to compare the image files: vireid prepare {info.dataset} --root <their folder>{data_option}"
+        ]
     lines = []
     if info.provenance.occlusion:
         base = info.provenance.occlusion["from"]
@@ -75,7 +82,7 @@ def repairs(store: Store) -> list[str]:
     options = [
         f" --size {size_name(files.size)} --resize {files.resize}" for files in store.complete_pixel_files
     ] or [""]
-    command = f"vireid prepare {info.dataset} --root {shlex.quote(str(info.root))}"
+    command = f"vireid prepare {info.dataset} --root {shlex.quote(str(info.root))}{data_option}"
     note = "decodes only the rows that differ"
     return [*lines, *(f"to repair: {command}{option} ({note})" for option in options)]
 

@@ -13,7 +13,7 @@ from vireid_cli.data.provenance import rendering_command
 from vireid_cli.data.store import Store
 from vireid_cli.data.verify import compare_with_published, repairs
 from vireid_cli.data.verify import verify as verify_store
-from vireid_cli.engine.session import Session
+from vireid_cli.engine.session import Session, data_option
 from vireid_cli.errors import UsageError
 from vireid_cli.rendered.layouts import load_layout
 from vireid_cli.rendered.manifest import read_manifest
@@ -86,14 +86,18 @@ def preparation_hint(dataset: str, session: Session) -> str:
         located = locate(dataset, session.data_dir)
     except UsageError as error:
         return " ".join(str(error).split("\n"))
-    return f"{located.root} is not prepared yet: vireid prepare {dataset}"
+    return f"{located.root} is not prepared yet: vireid prepare {dataset}{data_option(session.data_dir)}"
 
 
 def verify(dataset: str, session: Session, workers: int | None = None) -> list[str]:
     """List differences of a prepared store from its hashes and published numbers, and how to repair it."""
     store = stores.open_store(session.data_dir, dataset)
     damage = verify_store(store, workers=workers, progress=session.reporter.progress("verifying"))
-    return [*damage, *compare_with_published(store), *(repairs(store) if damage else [])]
+    return [
+        *damage,
+        *compare_with_published(store),
+        *(repairs(store, data_option(session.data_dir)) if damage else []),
+    ]
 
 
 def verify_rendered(layout: str, session: Session, root: Path | None = None) -> list[str]:

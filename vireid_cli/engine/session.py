@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -59,3 +60,8 @@ class Session:
 def data_folder(given: Path | None = None) -> Path:
     """Return the data directory: ``given``, else ``$VIREID_DATA``, else ``./data``."""
     return given or Path(os.environ.get("VIREID_DATA") or "data")
+
+
+def data_option(data_dir: Path) -> str:
+    """Return `` --data DIR`` for a printed command; empty for the default data directory."""
+    return "" if data_dir == data_folder() else f" --data {shlex.quote(str(data_dir))}"

@@ -17,7 +17,7 @@ import re
 from pathlib import Path
 
 from vireid_cli.data import layout, listing
-from vireid_cli.data.ids import parse_id, shorten
+from vireid_cli.data.ids import shorten
 from vireid_cli.data.provenance import read_provenance
 from vireid_cli.data.sources import Scan, ScanReport
 from vireid_cli.errors import DataError
@@ -64,13 +64,20 @@ def scan(root: Path) -> Scan:
     walk = layout.Walk()
     for modality in Modality:
         _training(root, modality, walk)
-    tested = set(listing.numbers(root / "idx" / "test_id.txt", "it lists the people of the test"))
+    listed = listing.numbers(root / "idx" / "test_id.txt", "it lists the people of the test")
+    tested = set(listed)
     unlisted: set[int] = set()
     for modality in Modality:
         _walk_test(root, modality, tested, unlisted, walk)
     records = walk.table(root, "vis/<id>/*.jpg and test_vis/cam1/<id>/*.jpg")
     layout.refuse_overlap(records, root, "Copy idx/ from the archive again.")
     notes = [*walk.notes(), *layout.missing_modalities(records)]
+    if len(listed) > len(tested):
+        notes.append(f"{len(listed) - len(tested)} numbers of test_id.txt repeat, ignored")
+    if absent := tested - set(records.pids[records.splits == "test"].tolist()):
+        notes.append(
+            f"{layout.identities(absent)} of test_id.txt without test images: {layout.first_ids(absent)}"
+        )
     if unlisted:
         notes.append(
             f"{layout.identities(unlisted)} not in test_id.txt, folders ignored: {layout.first_ids(unlisted)}"
@@ -86,26 +93,18 @@ def _training(root: Path, modality: Modality, walk: layout.Walk) -> None:
     files = {path.relative_to(root).as_posix(): path for path in (root / word).rglob("*") if path.is_file()}
     path = root / "idx" / f"train_{word}.txt"
     purpose = f"it lists the training images, a line each: {word}/0351/<name>.jpg <label>"
-    listed: set[str] = set()
-    repeated = 0
-    for number, line in listing.read_lines(path, purpose):
-        name = listing.normalise(listing.name_and_label(line)[0].replace("\\", "/")) or ""
-        parts = name.split("/")
-        pid = parse_id(parts[1]) if len(parts) == 3 and parts[0] == word else None
-        camera = _CAMERA.search(parts[-1])
-        if pid is None or camera is None:
+    form = f"{word}/<id>/<name_c01_…>.jpg <label>"
+    images = listing.read_images(path, word, purpose, form)
+    for name, pid in images.persons.items():
+        camera = _CAMERA.search(name.rsplit("/", 1)[-1])
+        if camera is None:
             raise DataError(
-                f"{path}:{number}: '{shorten(line, layout.LONGEST)}' can't be read: expected "
-                f"{word}/<id>/<name_c01_…>.jpg <label>",
+                f"{path}: '{shorten(name, layout.LONGEST)}' has no camera number: expected {form}",
                 "Copy idx/ from the archive again.",
             )
-        if name in listed:
-            repeated += 1
-            continue
-        listed.add(name)
         walk.records.append(Record(name, pid, int(camera[1]), modality, "train"))
-    if repeated:
-        walk.remarks.append(f"{repeated} lines of {path.name} repeat an image, ignored")
+    walk.remarks += images.notes
+    listed = images.persons.keys()
     missing = sorted(listed - set(files))
     if missing:
         raise DataError(

@@ -12,11 +12,9 @@ image is ``trials:`` and ten letters, one per trial (see ``RecordTable.in_trial`
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 
 from vireid_cli.data import layout, listing
-from vireid_cli.data.ids import parse_id, shorten
 from vireid_cli.data.provenance import read_provenance
 from vireid_cli.data.sources import Scan, ScanReport
 from vireid_cli.errors import DataError
@@ -50,8 +48,8 @@ def scan(root: Path) -> Scan:
     """
     ROOT.check(root)
     provenance = read_provenance(root)
-    letters = _letters(root)
     walk = layout.Walk()
+    letters = _letters(root, walk)
     for modality in Modality:
         _walk(root, modality, letters, walk)
     absent = sorted(set(letters) - {record.path for record in walk.records})
@@ -66,15 +64,17 @@ def scan(root: Path) -> Scan:
     return Scan(records, ScanReport(layout.count(_unsplit(records)), notes, provenance), None)
 
 
-def _letters(root: Path) -> dict[str, str]:
-    """Read all lists: ten letters by path, one per trial."""
+def _letters(root: Path, walk: layout.Walk) -> dict[str, str]:
+    """Read all lists: ten letters by path, one per trial. Adds the notes of the lists to ``walk``."""
     rows: dict[str, list[str]] = {}
     for trial in range(1, TRIALS + 1):
         people: dict[str, set[int]] = {"train": set(), "test": set()}
         for split in people:
             for folder, word, _ in SIDES.values():
-                for path, pid in _listed(root / "idx" / f"{split}_{word}_{trial}.txt", folder):
-                    people[split].add(pid)
+                images = _listed(root / "idx" / f"{split}_{word}_{trial}.txt", folder)
+                walk.remarks += images.notes
+                people[split].update(images.persons.values())
+                for path in images.persons:
                     row = rows.setdefault(path, [TRIAL_LETTERS["none"]] * TRIALS)
                     row[trial - 1] = TRIAL_LETTERS[split]
         both = people["train"] & people["test"]
@@ -87,20 +87,10 @@ def _letters(root: Path) -> dict[str, str]:
     return {path: "".join(row) for path, row in rows.items()}
 
 
-def _listed(path: Path, folder: str) -> Iterator[tuple[str, int]]:
-    """Yield the image paths of one list with their person numbers."""
+def _listed(path: Path, folder: str) -> listing.ImageList:
+    """Read one list."""
     purpose = f"it lists the images of one trial, a line each: {folder}/285/<name>.bmp 0"
-    for number, line in listing.read_lines(path, purpose):
-        name = listing.normalise(listing.name_and_label(line)[0].replace("\\", "/")) or ""
-        parts = name.split("/")
-        pid = parse_id(parts[1]) if len(parts) == 3 and parts[0] == folder else None
-        if pid is None:
-            raise DataError(
-                f"{path}:{number}: '{shorten(line, layout.LONGEST)}' can't be read: expected "
-                f"{folder}/<id>/<name>.bmp <label>",
-                "Copy idx/ from the archive again.",
-            )
-        yield name, pid
+    return listing.read_images(path, folder, purpose, f"{folder}/<id>/<name>.bmp <label>")
 
 
 def _walk(root: Path, modality: Modality, letters: dict[str, str], walk: layout.Walk) -> None:

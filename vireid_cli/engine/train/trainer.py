@@ -10,7 +10,7 @@ from vireid_cli import files
 from vireid_cli.engine import checkpoint as checkpoints
 from vireid_cli.engine.checkpoint import Checkpoint
 from vireid_cli.engine.checkpoint_fit import load_optimizer, load_scaler, load_weights
-from vireid_cli.engine.session import Session, data_folder
+from vireid_cli.engine.session import Session, data_option
 from vireid_cli.engine.train.allocator import keep_freed_memory
 from vireid_cli.engine.train.calibration import calibration
 from vireid_cli.engine.train.data import TrainingData
@@ -137,13 +137,12 @@ class Trainer:
             return Interrupted(
                 f"Stopped at once; {folder} has no checkpoint yet.", "Start the training again."
             )
-        data_dir = self.session.data_dir
-        data_option = "" if data_dir == data_folder() else f" --data {shlex.quote(str(data_dir))}"
+        data = data_option(self.session.data_dir)
         last = self.run.checkpoints / checkpoints.LAST
         message = f"Stopped; saved a checkpoint to {last}."
         if not graceful:
             message = f"Stopped within a step; the previous checkpoint is {last}."
-        return Interrupted(message, f"Resume: vireid train --resume {shlex.quote(str(folder))}{data_option}")
+        return Interrupted(message, f"Resume: vireid train --resume {shlex.quote(str(folder))}{data}")
 
     def _loss_error(self, error: NotFinite) -> VireidError:
         """Save the batch of the failed step, and return an error that names term, step and file."""
