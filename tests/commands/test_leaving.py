@@ -8,6 +8,7 @@ import os
 import shlex
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -27,6 +28,20 @@ def test_operating_system_errors_are_printed_without_a_traceback(
         main.main()
     assert left.value.code == 1
     assert capsys.readouterr().err == f"error: place/file: {os.strerror(number)}\n"
+
+
+def test_a_deleted_current_folder_is_named(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    gone = tmp_path / "gone"
+    gone.mkdir()
+    monkeypatch.chdir(gone)
+    gone.rmdir()
+    monkeypatch.setattr(main, "app", lambda **options: Path("a").resolve())
+    with pytest.raises(SystemExit) as left:
+        main.main()
+    assert left.value.code == 1
+    assert "the current folder does not exist any more\nChange to another" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

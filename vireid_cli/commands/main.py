@@ -78,6 +78,17 @@ def root(
     """
 
 
+def _folder_error() -> VireidError | None:
+    """Return the error for a current folder that was deleted; None if it exists."""
+    try:
+        os.getcwd()
+    except OSError:
+        return VireidError(
+            "the current folder does not exist any more", "Change to another folder (cd) and run this again."
+        )
+    return None
+
+
 def main() -> None:
     """Run the command line.
 
@@ -121,7 +132,7 @@ def _run() -> None:
         if error.errno is None:
             raise  # not raised by a system call: a bug
         place = f"{error.filename}: " if error.filename else ""
-        _exit_with(memory_error(error) or VireidError(f"{place}{error.strerror}"))
+        _exit_with(memory_error(error) or _folder_error() or VireidError(f"{place}{error.strerror}"))
     except SystemExit as done:
         if done.code == Interrupted.exit_code:  # typer turns Ctrl-C and SIGTERM into an exit
             _exit_interrupted()
