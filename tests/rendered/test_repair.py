@@ -128,6 +128,15 @@ def test_a_damaged_list_of_hashes_is_reported_and_restored(tree: Path, whole: Pa
     assert contents(tree) == contents(whole)
 
 
+def test_an_added_image_is_refused(tree: Path) -> None:
+    image = sorted(tree.rglob("*.jpg"))[0]
+    shutil.copy(image, image.with_name("0099.jpg"))
+    with pytest.raises(
+        DataError, match=r"1 images do not belong to this generated dataset: cam1/.*/0099.jpg"
+    ):
+        prepare("sysu", tree, tree.parent / "data", (32, 16))
+
+
 def test_an_occluded_tree_is_not_rendered_over(tree: Path) -> None:
     (tree / "vireid-occluded.json").write_text("{}")
     with pytest.raises(UsageError, match="is an occluded dataset"):

@@ -1,4 +1,4 @@
-"""Detection of damage in generated trees: changed and missing files."""
+"""Detection of damage in generated trees: changed, missing and added files."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from vireid_cli.data.layout import first
 from vireid_cli.data.provenance import Provenance, read_provenance, rendering_command
 from vireid_cli.errors import DataError
 from vireid_cli.reading import read_text
+from vireid_cli.types import IMAGE_ENDINGS
 
 RENDERED_SUMS = "vireid-rendered.sha256"
 OCCLUSION_LINES = "vireid-occlusion.jsonl"
@@ -20,12 +21,20 @@ def refuse_damaged(dataset: str, root: Path) -> None:
     """Refuse a rendered or occluded tree with changed or missing files; real datasets have no hashes.
 
     Raises:
-        DataError: Files differ or are missing; the message names the first ones and the repair command.
+        DataError: Files differ, are missing, or images were added; the message names the first ones and the
+            remedy.
     """
     provenance = read_provenance(root)
     expected = _expected(dataset, root, provenance)
     if not expected:
         return
+    images = (path for path in root.rglob("*") if path.suffix.lower() in IMAGE_ENDINGS)
+    foreign = sorted({path.relative_to(root).as_posix() for path in images} - expected.keys())
+    if foreign:
+        raise DataError(
+            f"{root}: {len(foreign)} images do not belong to this generated dataset: {first(foreign, 3)}",
+            "Delete them or move them away: results would not be those of the dataset.",
+        )
     changed, missing = sums.differences(root, expected)
     if changed or missing:
         kind = "occluded" if provenance.occlusion else "rendered"
