@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import ast
+import errno
 import math
+import os
 import sys
 from pathlib import Path
 
@@ -13,7 +15,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from vireid_cli.errors import MissingExtra, VireidError
+from vireid_cli.errors import DataError, MissingExtra, VireidError
 from vireid_cli.exporters import onnx as exporter
 from vireid_cli.exporters.onnx import LIMIT, FileLayout, OnnxExport, export_onnx
 from vireid_cli.types import Modality
@@ -328,3 +330,14 @@ def test_the_extra_is_imported_only_when_something_is_exported() -> None:
     }
     assert "torch" in imported
     assert not imported & set(exporter.PACKAGES)
+
+
+def test_a_full_disk_is_named_with_advice(tmp_path: Path) -> None:
+    full = OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+    with (
+        pytest.raises(DataError, match="exports: No space left") as error,
+        exporter._temporary_folder(tmp_path / "exports"),
+    ):
+        raise full
+    assert "free some space" in error.value.hint
+    assert list((tmp_path / "exports").iterdir()) == []

@@ -26,6 +26,7 @@ from torch import Tensor, nn
 
 from vireid_cli.errors import MissingExtra, VireidError
 from vireid_cli.exporters.onnx_file import FileLayout, OnnxFile, files_of
+from vireid_cli.files import write_error
 from vireid_cli.types import Modality
 from vireid_cli.unfinished import unfinished_folder
 
@@ -126,7 +127,7 @@ def _temporary_folder(folder: Path) -> Iterator[Path]:
         with unfinished_folder(folder, "onnx") as place:
             yield place
     except OSError as error:
-        raise VireidError(f"cannot write to {folder}: {error.strerror or error}") from error
+        raise write_error(folder, error) from error
 
 
 @contextmanager
