@@ -84,6 +84,8 @@ def _advice(error: OSError) -> str:
     """Advice about a failed write; empty for unknown causes."""
     if error.errno in (errno.ENOSPC, getattr(errno, "EDQUOT", errno.ENOSPC)):
         return "The disk is full: free some space and run this again; earlier content is unchanged."
+    if error.errno == errno.EFBIG:
+        return "The file exceeds the limit of the shell (ulimit -f) or of the file system: raise the limit."
     if error.errno in (errno.EROFS, errno.EACCES, errno.EPERM):
         return "Choose a folder with write permission; earlier content is unchanged."
     return ""

@@ -12,8 +12,9 @@ from pathlib import Path
 
 import pytest
 
+from vireid_cli import files
 from vireid_cli.commands import main
-from vireid_cli.errors import Interrupted
+from vireid_cli.errors import DataError, Interrupted
 
 
 @pytest.mark.parametrize("number", [errno.ENOSPC, errno.EROFS, errno.EACCES])
@@ -189,3 +190,16 @@ def test_a_failure_ends_the_bar_and_restores_the_cursor(monkeypatch: pytest.Monk
     reporter.advance("rendering", 2, 3)  # a caller that goes on gets a new bar
     console.close_bars()
     assert screen.getvalue().count("\x1b[?25h") == 2
+
+
+@pytest.mark.parametrize(
+    ("number", "advice"), [(errno.EFBIG, "ulimit -f"), (errno.ENOSPC, "free some space")]
+)
+def test_a_failed_write_has_advice(tmp_path: Path, number: int, advice: str) -> None:
+    def fail(file: object) -> None:
+        raise OSError(number, os.strerror(number))
+
+    with pytest.raises(DataError) as error:
+        files.write_with(tmp_path / "a.npz", fail)
+    assert advice in error.value.hint
+    assert list(tmp_path.iterdir()) == []
