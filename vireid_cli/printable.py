@@ -1,7 +1,7 @@
 """Escaping of untrusted text, such as file names, before it is printed to a terminal.
 
 Control characters (including escape sequences), marks that reverse the reading direction, and lone
-surrogates (bytes of a file name that are not UTF-8) become escapes: ``\\x1b``, ``\\u202e``, ``\\udcff``.
+surrogates (bytes of a file name that are not UTF-8) become escapes: ``\\x1b``, ``\\u202e``, ``\\xff``.
 """
 
 from __future__ import annotations
@@ -57,10 +57,12 @@ def shell_line(words: Iterable[str]) -> str:
 
 
 def escape(character: str) -> str:
-    """One character as an escape: ``\\n``, ``\\x1b``, ``\\u7167``."""
+    """One character as an escape: ``\\n``, ``\\x1b``, ``\\u7167``; the surrogate of a byte as that byte."""
     code = ord(character)
     if character in _SHORT:
         return _SHORT[character]
+    if 0xDC80 <= code <= 0xDCFF:  # a byte of a name that is not UTF-8, as Python represents it
+        code -= 0xDC00
     if code < 0x100:
         return f"\\x{code:02x}"
     return f"\\u{code:04x}" if code < 0x10000 else f"\\U{code:08x}"

@@ -18,7 +18,7 @@ from vireid_cli.commands.terminal import Terminal
 from vireid_cli.errors import UsageError
 
 EVIL = "\x1b[31m[bold]x[/red] :smile: \u202e\udcd5\ny"
-SHOWN = r"\x1b[31m[bold]x[/red] :smile: \u202e\udcd5\ny"
+SHOWN = r"\x1b[31m[bold]x[/red] :smile: \u202e\xd5\ny"
 
 
 @pytest.fixture

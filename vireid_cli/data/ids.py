@@ -19,8 +19,6 @@ LARGEST = 2**63 - 1
 
 _DIGITS = re.compile(r"[0-9]+")
 _SURROGATE = re.compile("[\ud800-\udfff]")
-_BYTE = re.compile("[\udc80-\udcff]")
-"""Python's representation of bytes in names that are not UTF-8."""
 
 _SHOWN = 40
 
@@ -62,7 +60,7 @@ def is_text(name: str) -> bool:
 def shorten(text: str, length: int = _SHOWN) -> str:
     """Shorten a text for a message; control characters and bytes that are not UTF-8 become escapes."""
     shown = text if len(text) <= length else f"{text[:length]}…"
-    return printable(_BYTE.sub(lambda match: f"\\x{ord(match[0]) - 0xDC00:02x}", shown))
+    return printable(shown)
 
 
 def ids_of_array(values: Any) -> list[int]:
