@@ -40,12 +40,16 @@ _LONGEST_EMPTY = 1 << 24
 _BLOCK = 4 * reading.MIB
 _LARGEST_CHARACTER = 0x10FFFF
 _COMPRESSIONS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
-_DAMAGE = (
-    OSError, ValueError, EOFError, RuntimeError, struct.error, zipfile.BadZipFile, zlib.error,
-    OverflowError, SyntaxError, tokenize.TokenError, TypeError, LookupError, AttributeError,
+_BAD_HEADER = (
+    ValueError, SyntaxError, tokenize.TokenError, TypeError, LookupError, AttributeError, OverflowError,
+    RecursionError,
 )  # fmt: skip
+"""Errors of NumPy's header parser on damaged input."""
+
+_DAMAGE = (*_BAD_HEADER, OSError, EOFError, RuntimeError, struct.error, zipfile.BadZipFile, zlib.error)
 """Errors of ``zipfile`` and of NumPy's header parser on damaged input."""
 
+_HEADER = "its header is not the type, order and shape that NumPy writes"
 _OBJECTS = "Save plain numbers or text: arrays of Python objects are never loaded."
 
 
@@ -216,7 +220,10 @@ def _read_header(file: IO[bytes], name: str, source: _Source) -> _Header:
         raise source.refuse(f"has version {version} of the .npy format; expected 1.0 or 2.0", name)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # NumPy's advice on headers of Python 2
-        shape, fortran, dtype = read(file)
+        try:
+            shape, fortran, dtype = read(file)
+        except _BAD_HEADER as failure:  # NumPy's message contains parts of its parser, or advises a pickle
+            raise source.refuse(f"can't be read: {_HEADER}", name) from failure
     if dtype.hasobject:
         raise source.refuse("holds Python objects", name, _OBJECTS)
     if dtype.kind not in _KINDS:

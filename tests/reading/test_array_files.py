@@ -34,6 +34,10 @@ def header(shape: tuple[int, ...], descr: object = "<f8", fortran: bool = False)
     return file.getvalue()
 
 
+def named_header(text: bytes) -> bytes:
+    return npy.magic(1, 0) + struct.pack("<H", len(text) + 1) + text + b"\n"
+
+
 def archive(path: Path, members: dict[str, bytes], compression: int = zipfile.ZIP_STORED) -> Path:
     with zipfile.ZipFile(path, "w", compression) as file:
         for name, content in members.items():
@@ -89,6 +93,14 @@ MAKE: dict[str, tuple[Callable[[Path], object], str]] = {
     "header of another kind": (
         lambda p: archive(p, {"a.npy": WHOLE[:8] + struct.pack("<H", 8) + b"[1, 2]\n "}),
         "array 'a' can't be read",
+    ),
+    "header that is a call": (
+        lambda p: archive(p, {"a.npy": named_header(b"{'descr': print(1), 'fortran_order': False}")}),
+        "array 'a' can't be read: its header is not the type, order and shape that NumPy writes",
+    ),
+    "long header": (
+        lambda p: archive(p, {"a.npy": named_header(b"{'descr': '<f8'," + b" " * 20_000 + b"}")}),
+        "array 'a' can't be read: its header is not the type, order and shape that NumPy writes",
     ),
     "nested header": (
         lambda p: archive(p, {"a.npy": WHOLE[:8] + struct.pack("<H", 9000) + b"(" * 9000}),

@@ -65,29 +65,31 @@ def _read(path: Path) -> tuple[list[Record], list[tuple[int, str]]]:
     records: list[Record] = []
     wrong: list[tuple[int, str]] = []
     seen: dict[str, int] = {}
-    rows = _rows(reading.read_text(path))
-    try:
-        _, header = next(rows, (1, []))
-        if tuple(header) != HEADER:
-            return [], [(1, f"the header is {shorten(','.join(header)) or 'missing'}")]
-        for line, row in rows:
-            if not any(cell.strip() for cell in row):
-                continue
-            record = _record(row)
-            if isinstance(record, str):
-                wrong.append((line, record))
-            elif record.path in seen:
-                wrong.append((line, f"{record.path} is already listed in line {seen[record.path]}"))
-            else:
-                seen[record.path] = line
-                records.append(record)
-    except csv.Error as error:
-        raise DataError(f"{path} can't be read: {error}") from error
+    rows = _rows(path)
+    _, header = next(rows, (1, []))
+    if tuple(header) != HEADER:
+        return [], [(1, f"the header is {shorten(','.join(header)) or 'missing'}")]
+    for line, row in rows:
+        if not any(cell.strip() for cell in row):
+            continue
+        record = _record(row)
+        if isinstance(record, str):
+            wrong.append((line, record))
+        elif record.path in seen:
+            wrong.append((line, f"{record.path} is already listed in line {seen[record.path]}"))
+        else:
+            seen[record.path] = line
+            records.append(record)
     return records, wrong
 
 
-def _rows(text: str) -> Iterator[tuple[int, list[str]]]:
-    """Yield line numbers and cells; the header decides between commas, semicolons, tabs and blanks."""
+def _rows(path: Path) -> Iterator[tuple[int, list[str]]]:
+    """Yield line numbers and cells; the header decides between commas, semicolons, tabs and blanks.
+
+    Raises:
+        DataError: A line is no CSV, such as one with a value beyond the limit of Python's reader.
+    """
+    text = reading.read_text(path)
     start = text.lstrip("\n").partition("\n")[0]
     separator = next((mark for mark in ",;\t" if mark in start), None)
     if separator is None:
@@ -95,8 +97,15 @@ def _rows(text: str) -> Iterator[tuple[int, list[str]]]:
             yield line, row.rsplit(None, len(HEADER) - 1)  # a path may contain blanks
         return
     reader = csv.reader(StringIO(text), delimiter=separator)
-    for cells in reader:
-        yield reader.line_num, [cell.strip() for cell in cells]
+    try:
+        for cells in reader:
+            yield reader.line_num, [cell.strip() for cell in cells]
+    except csv.Error as error:
+        raise DataError(
+            f"{path}:{reader.line_num}: can't be read: {error}",
+            "A value has at most 131,072 characters: check this line, or an earlier one that begins a quoted "
+            'value (") without its end.',
+        ) from error
 
 
 def _record(cells: list[str]) -> Record | str:
