@@ -278,6 +278,14 @@ def test_wrong_rows_of_records_csv_are_explained(tmp_path: Path, row: str, reaso
     assert reason in error.value.message
 
 
+@pytest.mark.parametrize("value", ["a" * 200_000, '"' + "a\n" * 100_000])
+def test_a_value_of_records_csv_beyond_the_limit_is_named_by_line(tmp_path: Path, value: str) -> None:
+    with pytest.raises(DataError, match=r"records.csv:\d+: can't be read: field larger") as error:
+        scan("folder", listed(tmp_path, ROW, f"{value},1,1,visible,train"))
+    assert "without its end" in error.value.hint
+    assert "records.csv:3:" in error.value.message or value.startswith('"')
+
+
 @pytest.mark.parametrize("mark", [";", "\t", " ", "   ", " \t "])
 def test_records_csv_may_be_separated_otherwise(tmp_path: Path, mark: str) -> None:
     row = ROW.replace("c3_0", "my c3_0").replace(",", mark)

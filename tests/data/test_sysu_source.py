@@ -62,6 +62,17 @@ def test_folders_of_people_beyond_9999_have_five_digits(tree: Path) -> None:
     assert any("cam1/01234" in note for note in result.report.notes)
 
 
+@pytest.mark.parametrize("name", ["train_id", "test_id", "available_id"])
+def test_repeated_identities_are_reported(tree: Path, name: str) -> None:
+    before = sysu.scan(tree)
+    path = tree / "exp" / f"{name}.txt"
+    path.write_text(f"{path.read_text().strip()},{path.read_text().split(',')[0]}\n")
+    after = sysu.scan(tree)
+    assert after.records.splits.tolist() == before.records.splits.tolist()
+    (note,) = set(after.report.notes) - set(before.report.notes)
+    assert note.startswith(f"{name} lists identities more than once, counted once: ")
+
+
 def test_counts_by_camera_and_split(tree: Path) -> None:
     report = sysu.scan(tree).report
     images = {(count.split, count.camid): count.images for count in report.counts}

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import posixpath
 import re
+from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -103,6 +105,16 @@ def numbers(path: Path, purpose: str) -> list[int]:
         except ValueError as error:
             raise DataError(f"{path} is not a list of numbers: line {line}: {error}", _COPY) from error
     return pids
+
+
+def repeated_numbers(name: str, pids: Sequence[int], shown: int = 12) -> list[str]:
+    """Note about identities that the list ``name`` has more than once; empty if there are none."""
+    twice = sorted(pid for pid, count in Counter(pids).items() if count > 1)
+    if not twice:
+        return []
+    more = f" and {len(twice) - shown} more" if len(twice) > shown else ""
+    listed = ", ".join(map(str, twice[:shown])) + more
+    return [f"{name} lists identities more than once, counted once: {listed}"]
 
 
 def name_and_label(line: str) -> tuple[str, str]:

@@ -20,7 +20,7 @@ from pathlib import Path
 import numpy as np
 
 from vireid_cli import reading
-from vireid_cli.data import layout
+from vireid_cli.data import layout, listing
 from vireid_cli.data.ids import ids_of_array, parse_ids
 from vireid_cli.data.provenance import read_provenance
 from vireid_cli.data.sources import Count, Scan, ScanReport
@@ -134,8 +134,10 @@ def read_splits(folder: Path) -> tuple[dict[int, str], list[str]]:
             "Expected files: train_id.txt, val_id.txt and test_id.txt (or the same as .mat).",
         )
     split_of: dict[int, str] = {}
+    notes = []
     for split in SPLITS:
         pids = read_ids(folder, f"{split}_id")
+        notes += listing.repeated_numbers(f"{split}_id", pids)
         twice = sorted(pid for pid in pids if pid in split_of)
         if twice:
             raise DataError(
@@ -144,9 +146,10 @@ def read_splits(folder: Path) -> tuple[dict[int, str], list[str]]:
                 "The three lists must not overlap; copy exp/ from the official archive again.",
             )
         split_of.update(dict.fromkeys(pids, split))
-    notes = []
     if any((folder / f"available_id{ending}").is_file() for ending in (".txt", ".mat")):
-        unavailable = sorted(set(split_of) - set(read_ids(folder, "available_id")))
+        available = read_ids(folder, "available_id")
+        notes += listing.repeated_numbers("available_id", available)
+        unavailable = sorted(set(split_of) - set(available))
         if unavailable:
             notes.append(
                 f"identities listed in a split but not in available_id: {layout.first_ids(unavailable)}"
