@@ -156,6 +156,20 @@ def test_a_killed_run_continues(library: Library, tmp_path: Path) -> None:
     assert content(tree) == content(tmp_path / "whole")
 
 
+def test_a_changed_digit_of_the_mark_is_refused(base: Path, library: Library, tmp_path: Path) -> None:
+    root = tmp_path / "tree"
+    make(base, root, library)
+    content = json.loads((root / MARK).read_text())
+    (root / MARK).write_text(json.dumps(content | {"quality": 96}))
+    for read in (mark.read_mark, provenance.read_provenance):
+        with pytest.raises(DataError, match="does not match its hash"):
+            read(root)
+    del content["sha256"]  # earlier versions wrote none
+    (root / MARK).write_text(json.dumps(content))
+    assert mark.read_mark(root) == content
+    assert provenance.read_provenance(root).occlusion == content
+
+
 def test_verify_finds_a_changed_byte(base: Path, library: Library, tmp_path: Path) -> None:
     root = tmp_path / "tree"
     make(base, root, library, "occ-all")

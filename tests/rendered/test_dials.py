@@ -16,6 +16,7 @@ from vireid_cli.commands.main import app
 from vireid_cli.data.identity import identity_tokens, marks, store_title
 from vireid_cli.data.prepare import prepare
 from vireid_cli.data.provenance import rendering_command
+from vireid_cli.documents import SEAL
 from vireid_cli.errors import UsageError
 from vireid_cli.rendered import RenderOptions, read_manifest, write_tree
 from vireid_cli.rendered.cameras import CAMERAS
@@ -118,6 +119,7 @@ def test_tree_without_dials_has_the_usual_ones(tmp_path: Path) -> None:
     content = json.loads((root / MANIFEST).read_text())
     for name in DIALS:
         del content["parameters"][name]
+    del content[SEAL]  # earlier versions wrote none
     (root / MANIFEST).write_text(json.dumps(content))
     assert write_tree(root, RenderOptions(**OPTIONS)).rendered == 0  # type: ignore[arg-type]
     with pytest.raises(UsageError, match=r"gap: 1\.0 in the folder, 0\.5 requested"):

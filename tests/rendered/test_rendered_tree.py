@@ -17,6 +17,8 @@ import pytest
 from scipy.io import loadmat
 
 from tests.arrays import read_image
+from vireid_cli import files
+from vireid_cli.data.provenance import read_provenance
 from vireid_cli.errors import DataError, UsageError
 from vireid_cli.lock import locked
 from vireid_cli.rendered import RenderOptions, read_manifest, verify_tree, write_tree
@@ -169,10 +171,23 @@ def test_other_parameters_raise_an_error(tree: Path, change: dict[str, object]) 
         write_tree(tree, RenderOptions(**parameters))  # type: ignore[arg-type]
 
 
+def test_a_changed_digit_of_the_mark_is_refused(tree: Path, tmp_path: Path) -> None:
+    root = Path(shutil.copytree(tree, tmp_path / "SYSU-MM01"))
+    content = json.loads((root / MANIFEST).read_text())
+    (root / MANIFEST).write_text(json.dumps(content | {"seed": content["seed"] + 1}))
+    for read in (read_provenance, read_manifest):
+        with pytest.raises(DataError, match="does not match its hash"):
+            read(root)
+    del content["sha256"]  # earlier versions wrote none
+    (root / MANIFEST).write_text(json.dumps(content))
+    assert read_provenance(root).rendered
+    assert read_manifest(root)
+
+
 def test_tree_of_an_earlier_renderer_raises_an_error(tree: Path, tmp_path: Path) -> None:
     root = Path(shutil.copytree(tree, tmp_path / "SYSU-MM01"))
     content = json.loads((root / MANIFEST).read_text())
-    (root / MANIFEST).write_text(json.dumps(content | {"version": VERSION - 1}))
+    files.write_sealed(root / MANIFEST, content | {"version": VERSION - 1})
     with pytest.raises(UsageError, match=f"rendered by version {VERSION - 1} of the renderer") as error:
         write_tree(root, OPTIONS)
     assert "Delete the folder" in error.value.hint

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from vireid_cli import documents, files
 from vireid_cli.data.prepare import prepare
 from vireid_cli.engine.prepare import verify_rendered
 from vireid_cli.engine.session import Session
@@ -83,7 +84,7 @@ def test_foreign_file_is_reported_and_ignored(tree: Path) -> None:
 def test_tree_without_hashes_is_repaired_part_by_part(tree: Path, whole: Path) -> None:
     (tree / SUMS).unlink()
     manifest = json.loads((tree / MANIFEST).read_text())
-    del manifest["files_sha256"]
+    del manifest["files_sha256"], manifest["sha256"]  # earlier versions wrote neither
     (tree / MANIFEST).write_text(json.dumps(manifest))
     assert write_tree(tree, OPTIONS).repaired == 0
     image = sorted((tree / "cam2").rglob("*.jpg"))[0]
@@ -94,8 +95,8 @@ def test_tree_without_hashes_is_repaired_part_by_part(tree: Path, whole: Path) -
 
 
 def test_repair_on_another_device_raises_an_error(tree: Path) -> None:
-    text = (tree / MANIFEST).read_text()
-    (tree / MANIFEST).write_text(text.replace('"device": "cpu"', '"device": "cuda"'))
+    content = documents.read_json(tree / MANIFEST)
+    files.write_sealed(tree / MANIFEST, content | {"device": "cuda"})
     assert write_tree(tree, OPTIONS).repaired == 0
     change(sorted(tree.rglob("*.jpg"))[0])
     with pytest.raises(UsageError, match=r"rendered on the device 'cuda'"):

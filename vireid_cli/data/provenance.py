@@ -109,5 +109,6 @@ def _read_mark(path: Path, form: type[Mark], kind: str, command: str) -> dict[st
             f"Run '{command}' with the same options to resume it.",
         )
     documents.check_form(content, form, str(path), hint=hint)
+    documents.check_seal(content, str(path), hint=hint)
     mark: dict[str, Any] = content
     return mark

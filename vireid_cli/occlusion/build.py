@@ -24,7 +24,7 @@ import cv2
 import numpy as np
 
 from vireid_cli.errors import DataError, UsageError
-from vireid_cli.files import write_json, write_text
+from vireid_cli.files import write_sealed, write_text
 from vireid_cli.occlusion.compose import Composer
 from vireid_cli.occlusion.image import UNFINISHED, Decode, OcclusionWork, write_image
 from vireid_cli.occlusion.library import Library
@@ -243,7 +243,7 @@ def _finish(
         row["images"] += 1
         row["occluded"] += line["occluded"]
     write_text(root / MANIFEST, text)
-    write_json(
+    write_sealed(
         root / MARK,
         {
             **settings,

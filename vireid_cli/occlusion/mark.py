@@ -16,7 +16,7 @@ from typing import Any
 
 from vireid_cli import documents, reading
 from vireid_cli.errors import DataError, UsageError
-from vireid_cli.files import write_json
+from vireid_cli.files import write_sealed
 from vireid_cli.occlusion.library import Library
 from vireid_cli.occlusion.policy import Policy
 from vireid_cli.tree_marks import Occluded, OccludedSource
@@ -96,7 +96,7 @@ def start_tree(root: Path, expected: dict[str, Any]) -> bool:
             f"{root} has files that vireid did not write.",
             "Choose an empty folder with --root.",
         )
-    write_json(root / MARK, {**expected, "complete": False})
+    write_sealed(root / MARK, {**expected, "complete": False})
     return False
 
 
@@ -110,6 +110,7 @@ def read_mark(root: Path) -> dict[str, Any]:
     content = documents.read_json(path, hint=hint)
     whole = isinstance(content, dict) and content.get("complete") is True
     documents.check_form(content, OccludedSource if whole else Occluded, str(path), hint=hint)
+    documents.check_seal(content, str(path), hint=hint)
     mark: dict[str, Any] = content
     return mark
 

@@ -9,14 +9,13 @@ detected by it and rendered again.
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
 from vireid_cli import documents, sums
 from vireid_cli.errors import UsageError
-from vireid_cli.files import write_text
+from vireid_cli.files import write_sealed, write_text
 from vireid_cli.rendered.layouts import load_layout
 from vireid_cli.rendered.options import RenderOptions
 from vireid_cli.rendered.population import Plan
@@ -44,6 +43,7 @@ def read_manifest(root: Path) -> dict[str, Any] | None:
     content = documents.read_json(path, hint=hint)
     complete = isinstance(content, dict) and content.get("complete") is True
     documents.check_form(content, WholeTree if complete else Rendered, str(path), hint=hint)
+    documents.check_seal(content, str(path), hint=hint)
     manifest: dict[str, Any] = content
     return manifest
 
@@ -134,8 +134,7 @@ def write_manifest(
             "train": len(plan.train), "val": len(plan.val), "test": len(plan.test)
         }  # fmt: skip
         content["images"] = count_images(options, plan)
-    text = json.dumps(content, indent=1, sort_keys=True) + "\n"
-    write_text(root / MANIFEST, text)
+    write_sealed(root / MANIFEST, dict(sorted(content.items())))
     return str(content.get("content_hash", ""))
 
 
