@@ -62,13 +62,14 @@ def explain(dataset: str, request: Request) -> list[str]:
 def _decoding(dataset: str) -> str:
     """Describe the default decoding of image files."""
     orientation = (
-        "EXIF orientation is applied (prepare --no-exif ignores it)"
+        "EXIF orientation is applied by default (prepare --no-exif ignores it)"
         if applies_exif(dataset)
-        else "EXIF orientation is ignored, as in published code (prepare --exif applies it)"
+        else "EXIF orientation is ignored by default, as in published code (prepare --exif applies it)"
     )
     return (
-        f"Images: {orientation}. 16-bit images that use less than half of their range are scaled to 0-255 by "
-        "one range per modality, from the 0.1 % to the 99.9 % percentile of all samples (prepare --depth)."
+        f"Images: {orientation}. 16-bit images that use less than half of their range are scaled to 0-255: "
+        "by default by one range per modality, from the 0.1 % to the 99.9 % percentile of all samples "
+        "(prepare --depth). The fingerprint of an evaluation states the rules of its prepared store."
     )
 
 
