@@ -9,6 +9,7 @@ import cv2
 import numpy as np
 import pytest
 
+from vireid_cli import files
 from vireid_cli.bench.calibration import CalibrationRow, calibrate
 from vireid_cli.bench.calibration.pixels import HEIGHT, WIDTH, image_paths, mean_spectrum, patch_levels, slope
 from vireid_cli.bench.calibration.table import _people, material_rows
@@ -91,7 +92,7 @@ def test_materials_follow_the_dials_and_the_version_of_the_tree(tmp_path: Path) 
         options.dials.dress(draw_person(0, pid)).materials for pid in range(1, 7)
     ]
     content = json.loads((root / MANIFEST).read_text())
-    (root / MANIFEST).write_text(json.dumps(content | {"version": 1}))
+    files.write_sealed(root / MANIFEST, content | {"version": 1})
     assert list(_people(root)) == []
 
 

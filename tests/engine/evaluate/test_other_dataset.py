@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import shutil
 from pathlib import Path
@@ -9,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import TEST, write_sysu_tree
+from vireid_cli.data.damage import OCCLUSION_LINES
 from vireid_cli.data.protocols.request import Request
 from vireid_cli.data.provenance import OCCLUSION
 from vireid_cli.data.store import Store, open_store
@@ -22,7 +24,7 @@ from vireid_cli.results.run import RunFolder
 
 MARK = {
     "complete": True,
-    "content_hash": "c" * 64,
+    "content_hash": hashlib.sha256(b"").hexdigest(),
     "from": "sysu",
     "library": {"name": "builtin", "sha256": "a" * 64},
     "policy": {"train_p": 0.5, "query_p": 1.0, "gallery_p": 0.0, "query_modality": "infrared"},
@@ -51,6 +53,7 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
     write_sysu_tree(folder / "Occ-SYSU-MM01", images=2)
     darken(folder / "Occ-SYSU-MM01")
     (folder / "Occ-SYSU-MM01" / OCCLUSION).write_text(json.dumps(MARK))
+    (folder / "Occ-SYSU-MM01" / OCCLUSION_LINES).write_text("")
     return folder
 
 
