@@ -16,6 +16,7 @@ import typer
 from rich.console import Console, RenderableType
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+from vireid_cli import files
 from vireid_cli.commands.terminal import Terminal, exit_unread
 from vireid_cli.engine.reporter import Reporter, duration
 from vireid_cli.errors import Interrupted, VireidError
@@ -206,7 +207,7 @@ def command_line(*words: object, data: Path | None = None, runs: Path | None = N
         ("--data", data, os.environ.get("VIREID_DATA") or "data"),
         ("--runs", runs, os.environ.get("VIREID_RUNS") or "runs"),
     ):
-        if folder is not None and folder != Path(default):
+        if folder is not None and folder != files.expand(Path(default)):
             arguments += [option, str(folder)]
     return shell_line(["vireid", *arguments])
 

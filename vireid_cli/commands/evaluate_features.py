@@ -19,10 +19,13 @@ from vireid_cli.commands.evaluate_options import (
     evaluate_options,
     request_of,
 )
+from vireid_cli.commands.options import expanded
 
-File = Annotated[Path, typer.Argument(help="An .npz file with embeddings or distances.")]
+File = Annotated[Path, typer.Argument(help="An .npz file with embeddings or distances.", callback=expanded)]
 DatasetName = Annotated[str, typer.Option("--dataset", help="Dataset of the file; selects the protocol.")]
-AgainstFile = Annotated[Path | None, typer.Option(help="Another file: paired difference with p-value.")]
+AgainstFile = Annotated[
+    Path | None, typer.Option(help="Another file: paired difference with p-value.", callback=expanded)
+]
 
 
 def evaluate_features(

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, cast
 
 import typer
 
+from vireid_cli.commands.options import expanded
 from vireid_cli.errors import UsageError
 
 if TYPE_CHECKING:
@@ -117,7 +118,12 @@ Far = Annotated[
     ),
 ]
 Features = Annotated[
-    Path | None, typer.Option(help="Deprecated: use vireid evaluate-features FILE.", hidden=True)
+    Path | None,
+    typer.Option(
+        help="Deprecated: use vireid evaluate-features FILE.",
+        hidden=True,
+        callback=expanded,
+    ),
 ]
 Dataset = Annotated[
     str | None,

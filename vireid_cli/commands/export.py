@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from vireid_cli.commands.options import DataDir, RunName, RunsDir, make_engine
+from vireid_cli.commands.options import DataDir, RunName, RunsDir, expanded, make_engine
 from vireid_cli.types import Modality
 
 app = typer.Typer(
@@ -39,7 +39,8 @@ def onnx(
         LayoutOption, typer.Option(help="One file per modality, or one file for both.")
     ] = LayoutOption.SPLIT,
     out: Annotated[
-        Path | None, typer.Option(help="Folder to write.", show_default="exports/ of the run")
+        Path | None,
+        typer.Option(help="Folder to write.", show_default="exports/ of the run", callback=expanded),
     ] = None,
     data: DataDir = None,
     runs: RunsDir = None,
@@ -68,7 +69,10 @@ def backbone(
         Modality, typer.Option(help="Modality to take the stages from that are separate per modality.")
     ] = Modality.VISIBLE,
     out: Annotated[
-        Path | None, typer.Option(help="File to write, .safetensors.", show_default="in exports/ of the run")
+        Path | None,
+        typer.Option(
+            help="File to write, .safetensors.", show_default="in exports/ of the run", callback=expanded
+        ),
     ] = None,
     half: Annotated[bool, typer.Option("--half", help="Write float16, half of the size.")] = False,
     runs: RunsDir = None,

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from vireid_cli.commands.options import DataDir, RunsDir, make_engine
+from vireid_cli.commands.options import DataDir, RunsDir, expanded, make_engine
 
 
 class ReleaseName(StrEnum):
@@ -22,7 +22,10 @@ class ReleaseName(StrEnum):
 
 
 def import_checkpoint(
-    file: Annotated[Path, typer.Argument(metavar="FILE", help="Checkpoint as published by the project.")],
+    file: Annotated[
+        Path,
+        typer.Argument(metavar="FILE", help="Checkpoint as published by the project.", callback=expanded),
+    ],
     release: Annotated[ReleaseName, typer.Option("--from", help="Public project.", show_default=False)],
     dataset: Annotated[
         str | None, typer.Option(help="Training dataset.", show_default="from the number of identities")

@@ -9,7 +9,14 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from vireid_cli.commands.options import DataDir, LibraryFolder, Workers, make_engine, refuse_without_effect
+from vireid_cli.commands.options import (
+    DataDir,
+    LibraryFolder,
+    Workers,
+    expanded,
+    make_engine,
+    refuse_without_effect,
+)
 from vireid_cli.errors import UsageError
 
 if TYPE_CHECKING:
@@ -65,8 +72,10 @@ def occluders(
     category: Annotated[
         list[str] | None, typer.Option(help="Only built-in occluders of this category; repeatable.")
     ] = None,
-    coco: Annotated[Path | None, typer.Option(help="COCO annotation file to import, with --images.")] = None,
-    images: Annotated[Path | None, typer.Option(help="Folder of photographs.")] = None,
+    coco: Annotated[
+        Path | None, typer.Option(help="COCO annotation file to import, with --images.", callback=expanded)
+    ] = None,
+    images: Annotated[Path | None, typer.Option(help="Folder of photographs.", callback=expanded)] = None,
     detector: Annotated[
         str | None, typer.Option(help="maskrcnn, or the path of a YOLOv8-seg network (.onnx), with --images.")
     ] = None,
@@ -74,7 +83,7 @@ def occluders(
         str, typer.Option(help="Weights of Mask R-CNN: torchvision, or the path of a state dict.")
     ] = "torchvision",
     refine: Annotated[Refine, typer.Option(help="Method that refines masks.")] = Refine.none,
-    sam_weights: Annotated[Path | None, typer.Option(help="Checkpoint of SAM.")] = None,
+    sam_weights: Annotated[Path | None, typer.Option(help="Checkpoint of SAM.", callback=expanded)] = None,
     sam_kind: Annotated[str, typer.Option(help="Variant of SAM: vit_b, vit_l or vit_h.")] = "vit_b",
     library: LibraryFolder = None,
     data: DataDir = None,
@@ -147,7 +156,8 @@ def occluded(
     epsilon: Annotated[Epsilon, typer.Option(help="Quantity that ε ~ U(0.1, 0.7) limits.")] = Epsilon.area,
     library: LibraryFolder = None,
     root: Annotated[
-        Path | None, typer.Option(help="Folder to write.", show_default="Occ-… beside the dataset")
+        Path | None,
+        typer.Option(help="Folder to write.", show_default="Occ-… beside the dataset", callback=expanded),
     ] = None,
     trial: Annotated[int, typer.Option(min=1, help="RegDB: number of the split that defines queries.")] = 1,
     part: Annotated[str, typer.Option(help="I/N: write only the I-th of N shares of the images.")] = "1/1",

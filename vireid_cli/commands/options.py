@@ -9,19 +9,39 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from vireid_cli import files
 from vireid_cli.errors import UsageError
 
 if TYPE_CHECKING:
     from vireid_cli.engine.engine import Engine
     from vireid_cli.types import Size
 
+
+def expanded(path: Path | None) -> Path | None:
+    """Expand ``~`` in an option's path; shells leave it in ``--data=~/x`` and in variables of services."""
+    return None if path is None else files.expand(path)
+
+
+def expanded_all(paths: list[Path] | None) -> list[Path] | None:
+    """Expand ``~`` in each path of an option."""
+    return None if paths is None else [files.expand(path) for path in paths]
+
+
 DataDir = Annotated[
     Path | None,
-    typer.Option("--data", help="Data directory.", envvar="VIREID_DATA", show_default="./data"),
+    typer.Option(
+        "--data", help="Data directory.", envvar="VIREID_DATA", show_default="./data", callback=expanded
+    ),
 ]
 RunsDir = Annotated[
     Path | None,
-    typer.Option("--runs", help="Folder of run folders.", envvar="VIREID_RUNS", show_default="./runs"),
+    typer.Option(
+        "--runs",
+        help="Folder of run folders.",
+        envvar="VIREID_RUNS",
+        show_default="./runs",
+        callback=expanded,
+    ),
 ]
 Device = Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1 …")]
 PrecisionOption = Annotated[
@@ -35,7 +55,12 @@ Workers = Annotated[
 ]
 LibraryFolder = Annotated[
     Path | None,
-    typer.Option("--library", help="Folder of the occluder library.", show_default="<data>/occluders"),
+    typer.Option(
+        "--library",
+        help="Folder of the occluder library.",
+        show_default="<data>/occluders",
+        callback=expanded,
+    ),
 ]
 
 

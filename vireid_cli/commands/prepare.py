@@ -9,7 +9,14 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from vireid_cli.commands import synthetic
-from vireid_cli.commands.options import DataDir, Workers, make_engine, parse_size, refuse_without_effect
+from vireid_cli.commands.options import (
+    DataDir,
+    Workers,
+    expanded,
+    make_engine,
+    parse_size,
+    refuse_without_effect,
+)
 
 if TYPE_CHECKING:
     from vireid_cli.data.prepare import Prepared
@@ -56,7 +63,9 @@ def _add(name: str, summary: str) -> None:
         root: Annotated[
             Path | None,
             typer.Option(
-                help="Folder of the dataset.", show_default="in <data>, else the rendered one there"
+                help="Folder of the dataset.",
+                show_default="in <data>, else the rendered one there",
+                callback=expanded,
             ),
         ] = None,
         size: Annotated[str, typer.Option(help="HEIGHTxWIDTH of the stored pixels.")] = "288x144",

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from vireid_cli.commands.options import expanded
 from vireid_cli.errors import UsageError
 
 if TYPE_CHECKING:
@@ -72,7 +73,8 @@ def show(name: Name) -> None:
 def copy(
     name: Annotated[str, typer.Argument(help="Name of a shipped recipe, or a path.")],
     to: Annotated[
-        Path | None, typer.Argument(help="File or folder to write.", show_default="./recipes")
+        Path | None,
+        typer.Argument(help="File or folder to write.", show_default="./recipes", callback=expanded),
     ] = None,
     force: Annotated[bool, typer.Option("--force", help="Replace an existing file.")] = False,
 ) -> None:

@@ -12,6 +12,7 @@ from vireid_cli.commands.options import (
     DataDir,
     Device,
     Workers,
+    expanded,
     make_engine,
     parse_size,
     refuse_without_effect,
@@ -44,7 +45,10 @@ CropSize = Annotated[
     str | None,
     typer.Option(help="Nominal crop size HEIGHTxWIDTH; crops vary around it.", show_default="of the demo"),
 ]
-Root = Annotated[Path | None, typer.Option(help="Folder to write.", show_default="<data>/rendered/<dataset>")]
+Root = Annotated[
+    Path | None,
+    typer.Option(help="Folder to write.", show_default="<data>/rendered/<dataset>", callback=expanded),
+]
 Gap = Annotated[
     float,
     typer.Option(min=0, max=1, help="Modality gap: 1 as measured, 0 infrared follows luminance."),

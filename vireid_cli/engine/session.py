@@ -7,6 +7,7 @@ import shlex
 from dataclasses import dataclass
 from pathlib import Path
 
+from vireid_cli import files
 from vireid_cli.engine.reporter import Reporter
 from vireid_cli.engine.runtime import Runtime
 from vireid_cli.results import run as runs
@@ -53,13 +54,13 @@ class Session:
             Runtime.choose(device, precision),
             reporter or Reporter(),
             data_folder(data_dir),
-            runs_dir or runs.runs_folder(),
+            files.expand(runs_dir) if runs_dir else runs.runs_folder(),
         )
 
 
 def data_folder(given: Path | None = None) -> Path:
-    """Return the data directory: ``given``, else ``$VIREID_DATA``, else ``./data``."""
-    return given or Path(os.environ.get("VIREID_DATA") or "data")
+    """Return the data directory: ``given``, else ``$VIREID_DATA``, else ``./data``; expands ``~``."""
+    return files.expand(given or Path(os.environ.get("VIREID_DATA") or "data"))
 
 
 def data_option(data_dir: Path) -> str:

@@ -14,7 +14,7 @@ from typing import Any
 import yaml
 from pydantic import BaseModel, ValidationError
 
-from vireid_cli import reading
+from vireid_cli import files, reading
 from vireid_cli.errors import RecipeError, UsageError
 from vireid_cli.recipe.problems import (
     Problem,
@@ -55,6 +55,7 @@ def find(name: str) -> Path:
     Raises:
         UsageError: The recipe does not exist; the hint lists the nearest names.
     """
+    name = str(files.expand(Path(name))) if name.startswith("~") else name
     names = [name] if name.endswith((".yaml", ".yml")) else [name, f"{name}.yaml"]
     homes = [Path("recipes"), shipped_folder()]
     for folder in [Path(), *homes, *(home / "ablations" for home in homes)]:

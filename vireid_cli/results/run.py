@@ -26,8 +26,8 @@ MEANS = "means"
 
 
 def runs_folder() -> Path:
-    """Return ``$VIREID_RUNS``, by default ``./runs``."""
-    return Path(os.environ.get("VIREID_RUNS") or "runs")
+    """Return ``$VIREID_RUNS``, by default ``./runs``; expands ``~``."""
+    return files.expand(Path(os.environ.get("VIREID_RUNS") or "runs"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,7 +157,7 @@ def find(name: str | Path | None = None, *, runs: Path | None = None) -> RunFold
     runs = runs or runs_folder()
     if name is None or str(name) == LATEST:
         return _latest(runs)
-    for folder in (Path(name), runs / name):
+    for folder in (files.expand(Path(name)), runs / name):
         if (folder / schema.RECIPE).is_file():
             return RunFolder(folder)
     known = [
@@ -186,7 +186,7 @@ def find_results(name: str | Path | None = None, *, runs: Path | None = None) ->
         UsageError: Neither exists.
     """
     runs = runs or runs_folder()
-    for folder in () if name is None else (Path(name), runs / name, runs / MEANS / name):
+    for folder in () if name is None else (files.expand(Path(name)), runs / name, runs / MEANS / name):
         if (folder / "evaluation").is_dir() and folder.parent.name == MEANS:
             return RunFolder(folder)
     return find(name, runs=runs)

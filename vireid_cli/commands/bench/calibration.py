@@ -10,7 +10,7 @@ import typer
 
 from vireid_cli.commands.bench.options import Json
 from vireid_cli.commands.bench.output import run_benchmark
-from vireid_cli.commands.options import DataDir, make_engine
+from vireid_cli.commands.options import DataDir, expanded, make_engine
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -22,7 +22,9 @@ def calibration(
     tree: Annotated[
         Path | None,
         typer.Argument(
-            help="Tree in the layout of SYSU-MM01.", show_default="<data>/SYSU-MM01, else the rendered one"
+            help="Tree in the layout of SYSU-MM01.",
+            show_default="<data>/SYSU-MM01, else the rendered one",
+            callback=expanded,
         ),
     ] = None,
     data: DataDir = None,

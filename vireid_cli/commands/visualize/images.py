@@ -8,7 +8,14 @@ from typing import Annotated
 
 import typer
 
-from vireid_cli.commands.options import DataDir, make_engine, parse_size, refuse_without_effect
+from vireid_cli.commands.options import (
+    DataDir,
+    expanded,
+    expanded_all,
+    make_engine,
+    parse_size,
+    refuse_without_effect,
+)
 from vireid_cli.commands.visualize.options import Dpi, FigureOut, Format, Seed, draw
 from vireid_cli.errors import UsageError
 from vireid_cli.types import Modality
@@ -48,7 +55,11 @@ def spectrum(
     context: typer.Context,
     images: Annotated[
         list[Path] | None,
-        typer.Argument(metavar="IMAGE", help=f"Up to {MOST} image files; default: a person of a dataset."),
+        typer.Argument(
+            metavar="IMAGE",
+            help=f"Up to {MOST} image files; default: a person of a dataset.",
+            callback=expanded_all,
+        ),
     ] = None,
     dataset: PersonDataset = "sysu",
     pid: Pid = None,
@@ -89,15 +100,21 @@ def phase_swap(
     context: typer.Context,
     images: Annotated[
         list[Path] | None,
-        typer.Argument(metavar="IMAGE", help="Two image files; default: a person of a dataset."),
+        typer.Argument(
+            metavar="IMAGE", help="Two image files; default: a person of a dataset.", callback=expanded_all
+        ),
     ] = None,
     dataset: PersonDataset = "sysu",
     pid: Pid = None,
     modality: Annotated[
         PairModality, typer.Option(help="Modality of the two images of the person.")
     ] = PairModality.both,
-    visible: Annotated[Path | None, typer.Option(help="Visible image file, with --infrared.")] = None,
-    infrared: Annotated[Path | None, typer.Option(help="Infrared image file, with --visible.")] = None,
+    visible: Annotated[
+        Path | None, typer.Option(help="Visible image file, with --infrared.", callback=expanded)
+    ] = None,
+    infrared: Annotated[
+        Path | None, typer.Option(help="Infrared image file, with --visible.", callback=expanded)
+    ] = None,
     size: ImageSize = "288x144",
     out: FigureOut = None,
     format: Format = None,

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from vireid_cli.commands.options import DataDir, RunsDir, make_engine, refuse_without_effect
+from vireid_cli.commands.options import DataDir, RunsDir, expanded, make_engine, refuse_without_effect
 from vireid_cli.commands.visualize.options import Dpi, Format, Order, Out, Protocol, Runs, Seed, draw
 
 
@@ -88,7 +88,10 @@ def curves(
 
 def sweep(
     folder: Annotated[
-        Path, typer.Argument(help="Folder of run folders, or name of a study in the folder of runs.")
+        Path,
+        typer.Argument(
+            help="Folder of run folders, or name of a study in the folder of runs.", callback=expanded
+        ),
     ],
     key: Annotated[
         str | None,
@@ -101,7 +104,9 @@ def sweep(
         list[str] | None, typer.Option(help="KEY=VALUE: only runs with this recipe setting; repeatable.")
     ] = None,
     protocol: Protocol = None,
-    out: Annotated[Path | None, typer.Option(help="File to write.", show_default="FOLDER/figures/…")] = None,
+    out: Annotated[
+        Path | None, typer.Option(help="File to write.", show_default="FOLDER/figures/…", callback=expanded)
+    ] = None,
     format: Format = None,
     dpi: Dpi = 150,
     runs: RunsDir = None,
