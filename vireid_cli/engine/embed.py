@@ -22,7 +22,7 @@ from vireid_cli.engine.session import Session
 from vireid_cli.errors import DataError
 from vireid_cli.methods import ReIdNetwork
 from vireid_cli.recipe.schema import Recipe
-from vireid_cli.results.run import RunFolder
+from vireid_cli.results.run import RunFolder, changed_recipe_warning
 from vireid_cli.results.training_schema import Environment
 from vireid_cli.types import Embeddings, Modality, Size
 
@@ -138,6 +138,8 @@ def load_trained(run: RunFolder, session: Session, *, fold: bool = True) -> Trai
     """
     selected, model = _load_selected(run)
     recipe, folder = selected.recipe, selected.folder
+    if changed := changed_recipe_warning(run):
+        session.reporter.warn(changed)
     if not selected.state.hashed:
         session.reporter.warn(checkpoints.missing_hashes_warning(folder))
     identities = int(selected.environment["num_identities"])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -248,6 +249,7 @@ def _environment(released: _Released) -> dict[str, Any]:
     return {
         "version": schema.VERSION,
         "imported": released.about,
+        "recipe_sha256": hashlib.sha256(dump(recipe).encode()).hexdigest(),
         "seed": recipe.train.seed,
         "weights": "imported",
         "num_identities": released.identities,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 from collections.abc import Iterator, Mapping
@@ -103,6 +104,24 @@ class RunFolder:
     def evaluations(self) -> dict[str, schema.EvaluationFile]:
         """Read ``metrics.json`` of all evaluations by name. Raises as ``stored``."""
         return {name: evaluation.content for name, evaluation in self.stored().items()}
+
+
+def changed_recipe_warning(run: RunFolder) -> str:
+    """Warning about a recipe that differs from the one of the run's start; empty if it is unchanged.
+
+    Runs of earlier versions have no hash; changes of their recipes remain unnoticed.
+
+    Raises:
+        DataError: ``environment.json`` or the recipe can't be read.
+    """
+    expected = run.environment().get("recipe_sha256")
+    if not expected or hashlib.sha256(reading.read_bytes(run.recipe_file)).hexdigest() == expected:
+        return ""
+    return (
+        f"{run.recipe_file} was edited or damaged after the run began: its hash differs from that in "
+        f"{schema.ENVIRONMENT}. The network, the training and the results follow the changed recipe; restore "
+        "the file if the change is not yours"
+    )
 
 
 def create(

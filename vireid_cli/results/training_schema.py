@@ -70,7 +70,8 @@ class Environment(TypedDict):
     """Content of ``environment.json``: versions, device, commit, seed, fingerprints.
 
     ``resumed`` lists the resumptions with different arithmetic, each with its ``global_step``. ``imported``
-    exists only for checkpoints of other programs.
+    exists only for checkpoints of other programs. ``recipe_sha256`` is the hash of ``recipe.yaml``; runs of
+    earlier versions have none.
     """
 
     version: Version
@@ -89,5 +90,6 @@ class Environment(TypedDict):
     commit: NotRequired[str]
     torch: NotRequired[str]
     numpy: NotRequired[str]
+    recipe_sha256: NotRequired[str]
     resumed: NotRequired[list[dict[str, Scalar]]]
     imported: NotRequired[dict[str, Any]]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from pathlib import Path
@@ -11,7 +12,9 @@ import pytest
 import torch
 
 from tests.conftest import Listener
+from vireid_cli import files
 from vireid_cli.engine.checkpoint import load_position
+from vireid_cli.engine.embed import load_trained
 from vireid_cli.engine.network import load_recipe
 from vireid_cli.engine.reporter import Reporter
 from vireid_cli.engine.runtime import Precision, Runtime
@@ -19,7 +22,8 @@ from vireid_cli.engine.session import Session
 from vireid_cli.engine.train import resume, train
 from vireid_cli.errors import DataError, Interrupted, UsageError
 from vireid_cli.lock import locked
-from vireid_cli.results.run import RunFolder
+from vireid_cli.results import schema
+from vireid_cli.results.run import RunFolder, changed_recipe_warning
 
 CPU = torch.device("cpu")
 
@@ -65,6 +69,25 @@ def test_its_own_precision_unless_another_is_asked_for(
     assert set(seen) == {"bf16"}
     assert listener.warnings == []
     assert "resumed" not in cut.environment()
+
+
+def test_a_changed_recipe_is_named(cut: RunFolder, sysu_tree: Path, listener: Listener) -> None:
+    text = cut.recipe_file.read_text()
+    assert changed_recipe_warning(cut) == ""
+    cut.recipe_file.write_text(re.sub(r"log_every: \d+", "log_every: 7", text))
+    session_of_cut = session(sysu_tree, "bf16", listener)
+    load_trained(cut, session_of_cut)
+    resume.resume(cut, session_of_cut)
+    first, second = listener.warnings
+    assert first == second
+    assert first.startswith(f"{cut.recipe_file} was edited or damaged after the run began")
+    cut.recipe_file.write_text(text)
+    assert changed_recipe_warning(cut) == ""
+    environment = dict(cut.environment())
+    del environment["recipe_sha256"]  # earlier versions wrote none
+    files.write_sealed(cut.folder / schema.ENVIRONMENT, environment)
+    cut.recipe_file.write_text(f"{text}\n")
+    assert changed_recipe_warning(cut) == ""
 
 
 def test_a_stop_in_the_middle_of_a_step_names_the_older_checkpoint(

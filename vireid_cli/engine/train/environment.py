@@ -11,6 +11,7 @@ from torch import nn
 from vireid_cli.data.identity import describe, store_title
 from vireid_cli.engine.session import Session
 from vireid_cli.engine.train.data import TrainingData
+from vireid_cli.recipe.load import dump
 from vireid_cli.recipe.schema import Recipe
 from vireid_cli.results import schema
 
@@ -36,6 +37,7 @@ def environment_of(
     return {
         "version": schema.VERSION,
         **session.runtime.describe(),
+        "recipe_sha256": hashlib.sha256(dump(recipe).encode()).hexdigest(),
         "seed": recipe.train.seed,
         "weights": weights,
         "num_identities": data.sampler.num_identities,

@@ -73,6 +73,8 @@ def _resume(run: RunFolder, session: Session) -> RunFolder:
     saved = checkpoints.load_checkpoint(last)
     check_position(last, saved.position, recipe.train.epochs)
     check_extra(last, saved.extra)
+    if changed := runs.changed_recipe_warning(run):
+        session.reporter.warn(changed)
     if not saved.hashed:
         session.reporter.warn(checkpoints.missing_hashes_warning(last))
     if saved.position.epoch >= recipe.train.epochs:
