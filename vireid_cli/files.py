@@ -13,13 +13,14 @@ import tempfile
 from collections.abc import Callable, Collection, Mapping
 from functools import lru_cache
 from pathlib import Path
-from typing import IO, Any
-
-import numpy as np
+from typing import IO, TYPE_CHECKING, Any
 
 from vireid_cli import documents
 from vireid_cli.errors import DataError
 from vireid_cli.unfinished import remove_unfinished, unfinished_file
+
+if TYPE_CHECKING:
+    import numpy as np
 
 
 def expand(path: Path) -> Path:
@@ -122,6 +123,8 @@ def write_npz(path: Path, compress: bool = True, /, **arrays: np.ndarray) -> Pat
         compress: Whether to compress. Not worthwhile for embeddings: 7 % smaller, at 20 MB/s.
         **arrays: Arrays by name.
     """
+    import numpy as np  # heavy: the command line imports this module at start-up
+
     save = np.savez_compressed if compress else np.savez
     return write_with(path, lambda file: save(file, **arrays))  # type: ignore[arg-type]
 

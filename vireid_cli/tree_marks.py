@@ -6,9 +6,6 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-DIALS: dict[str, float] = {"gap": 1.0, "occlusion": 0.0, "pose": 0.5, "noise": 0.5}
-"""Default values of the renderer's dials; they apply to trees with a mark that has no dials."""
-
 Count = Annotated[int, Field(ge=0)]
 Share = Annotated[float, Field(ge=0.0, le=1.0)]
 Text = Annotated[str, Field(min_length=1)]

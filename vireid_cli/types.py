@@ -7,10 +7,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
-from enum import StrEnum
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
+
+from vireid_cli.modality import Modality as Modality
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -49,28 +50,6 @@ LUMINANCE = (0.299, 0.587, 0.114)
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
 """Channel means and standard deviations (RGB, pixels in [0, 1]) of ImageNet backbones."""
-
-
-class Modality(StrEnum):
-    """The two image modalities."""
-
-    VISIBLE = "visible"
-    INFRARED = "infrared"
-
-    @property
-    def code(self) -> int:
-        """Integer code in arrays: 0 for visible, 1 for infrared."""
-        return 0 if self is Modality.VISIBLE else 1
-
-    @property
-    def other(self) -> Modality:
-        """The opposite modality."""
-        return Modality.INFRARED if self is Modality.VISIBLE else Modality.VISIBLE
-
-    @staticmethod
-    def of(code: int) -> Modality:
-        """Convert a ``code`` to its modality."""
-        return Modality.VISIBLE if int(code) == 0 else Modality.INFRARED
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,6 +16,7 @@ from vireid_cli.commands.main import app
 from vireid_cli.data.identity import identity_tokens, marks, store_title
 from vireid_cli.data.prepare import prepare
 from vireid_cli.data.provenance import rendering_command
+from vireid_cli.dial_defaults import DIALS
 from vireid_cli.documents import SEAL
 from vireid_cli.errors import UsageError
 from vireid_cli.rendered import RenderOptions, read_manifest, write_tree
@@ -27,7 +28,6 @@ from vireid_cli.rendered.occluders import draw_occluder
 from vireid_cli.rendered.population import draw_person
 from vireid_cli.rendered.render import Renderer
 from vireid_cli.rendered.shots import Shot, draw_shots
-from vireid_cli.tree_marks import DIALS
 
 PEOPLE = range(1, 9)
 OPTIONS = {"ids": 4, "images": 1, "seed": 3, "size": (40, 20)}

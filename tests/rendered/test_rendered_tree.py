@@ -19,6 +19,7 @@ from scipy.io import loadmat
 from tests.arrays import read_image
 from vireid_cli import files
 from vireid_cli.data.provenance import read_provenance
+from vireid_cli.dial_defaults import DIALS
 from vireid_cli.errors import DataError, UsageError
 from vireid_cli.lock import locked
 from vireid_cli.rendered import RenderOptions, read_manifest, verify_tree, write_tree
@@ -26,7 +27,6 @@ from vireid_cli.rendered import tree as tree_module
 from vireid_cli.rendered.layouts import load_layout
 from vireid_cli.rendered.manifest import MANIFEST, VERSION
 from vireid_cli.rendered.population import plan_population
-from vireid_cli.tree_marks import DIALS
 
 T = TypeVar("T")
 

@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from vireid_cli.commands.options import DataDir, RunName, RunsDir, expanded, make_engine
-from vireid_cli.types import Modality
+from vireid_cli.modality import Modality
 
 app = typer.Typer(
     no_args_is_help=True,

@@ -17,7 +17,7 @@ from vireid_cli.commands.options import (
     parse_size,
     refuse_without_effect,
 )
-from vireid_cli.tree_marks import DIALS
+from vireid_cli.dial_defaults import DIALS
 
 
 class LayoutName(StrEnum):

@@ -14,8 +14,9 @@ from pathlib import Path
 from typing import Any, Literal
 
 from vireid_cli import documents
+from vireid_cli.dial_defaults import DIALS
 from vireid_cli.errors import DataError
-from vireid_cli.tree_marks import DIALS, Mark, OccludedSource, RenderedSource
+from vireid_cli.tree_marks import Mark, OccludedSource, RenderedSource
 
 MANIFEST = "vireid-rendered.json"
 """File name of the mark of a rendered tree."""

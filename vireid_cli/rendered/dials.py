@@ -9,9 +9,9 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING
 
+from vireid_cli.dial_defaults import DIALS
 from vireid_cli.errors import UsageError
 from vireid_cli.rendered.materials import Dye, Material
-from vireid_cli.tree_marks import DIALS
 
 if TYPE_CHECKING:
     from vireid_cli.rendered.population import Person

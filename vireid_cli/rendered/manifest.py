@@ -14,12 +14,13 @@ from pathlib import Path
 from typing import Any
 
 from vireid_cli import documents, sums
+from vireid_cli.dial_defaults import DIALS
 from vireid_cli.errors import UsageError
 from vireid_cli.files import write_sealed, write_text
 from vireid_cli.rendered.layouts import load_layout
 from vireid_cli.rendered.options import RenderOptions
 from vireid_cli.rendered.population import Plan
-from vireid_cli.tree_marks import DIALS, Rendered, WholeTree
+from vireid_cli.tree_marks import Rendered, WholeTree
 
 MANIFEST = "vireid-rendered.json"
 SUMS = "vireid-rendered.sha256"

@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+from vireid_cli.dial_defaults import DIALS
 from vireid_cli.errors import UsageError
 from vireid_cli.rendered.dials import Dials
-from vireid_cli.tree_marks import DIALS
 from vireid_cli.types import Size
 
 MOST_PEOPLE = 20_000

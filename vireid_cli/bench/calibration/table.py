@@ -27,12 +27,12 @@ from vireid_cli.bench.calibration.pixels import (
 )
 from vireid_cli.bench.naive import measure_tree
 from vireid_cli.data.locate import locate
+from vireid_cli.dial_defaults import DIALS
 from vireid_cli.engine.session import Session
 from vireid_cli.rendered import read_manifest
 from vireid_cli.rendered.dials import Dials
 from vireid_cli.rendered.manifest import VERSION
 from vireid_cli.rendered.population import Person, draw_person
-from vireid_cli.tree_marks import DIALS
 
 PEOPLE = 2000
 """Maximum number of people for the statistics of materials."""

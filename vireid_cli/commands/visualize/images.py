@@ -18,7 +18,7 @@ from vireid_cli.commands.options import (
 )
 from vireid_cli.commands.visualize.options import Dpi, FigureOut, Format, Seed, draw
 from vireid_cli.errors import UsageError
-from vireid_cli.types import Modality
+from vireid_cli.modality import Modality
 
 PersonDataset = Annotated[str, typer.Option("--dataset", help="Dataset of the person.")]
 Pid = Annotated[int | None, typer.Option(help="Identity of the person.", show_default="a test identity")]
