@@ -6,7 +6,6 @@ import json
 import multiprocessing
 import pickle
 import shutil
-import sys
 import time
 from functools import partial
 from pathlib import Path
@@ -135,10 +134,9 @@ def test_an_interrupted_run_continues(
     assert content(tmp_path / "tree") == content(whole)
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="forks")
 def test_a_killed_run_continues(library: Library, tmp_path: Path) -> None:
     base, tree = write_sysu_tree(tmp_path / "base", images=4), tmp_path / "tree"
-    killed = multiprocessing.get_context("fork").Process(
+    killed = multiprocessing.get_context("spawn").Process(
         target=make, args=(base, tree, library), kwargs={"workers": 2}
     )
     killed.start()
