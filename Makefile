@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint format bench clean
+.PHONY: help setup demo test activity lint format bench clean
 
 help:  ## show this list
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):[^#]*## */  make \1\t/' | expand -t 16
@@ -33,6 +33,9 @@ demo: $(STAMP)  ## prepare, train, evaluate, draw and export on the rendered ben
 
 test: $(STAMP)  ## run the whole suite in two processes
 	PYTHONHASHSEED=0 $(BIN)/python -m pytest -n 2 --dist loadfile
+
+activity: $(STAMP)  ## test that each term and switch of every recipe acts in trainings of 30 steps (ten minutes)
+	VIREID_ACTIVITY_STEPS=30 $(BIN)/python -m pytest -q tests/methods/test_activity.py
 
 lint: $(STAMP)  ## ruff and mypy
 	$(BIN)/ruff check .

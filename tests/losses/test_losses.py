@@ -10,7 +10,7 @@ from torch import Tensor
 from tests.tensors import Loss, gradient_of, normal
 from vireid_cli.losses.center import cross_center, hetero_center, hetero_center_triplet
 from vireid_cli.losses.distance import SMALLEST_SQUARE, Distance, distances
-from vireid_cli.losses.identity import identity_loss, soft_identity_loss
+from vireid_cli.losses.identity import cosine_identity_loss, identity_loss, soft_identity_loss
 from vireid_cli.losses.paba import paba
 from vireid_cli.losses.triplet import (
     batch_hard_triplet,
@@ -364,3 +364,20 @@ def test_a_single_identity_has_a_paba_loss_of_0() -> None:
 def test_paba_refuses_shapes_that_do_not_fit() -> None:
     with pytest.raises(ValueError, match="chunks, 2N, D"):
         paba(normal(2, 7, 4), LABELS)
+
+
+@pytest.mark.parametrize(("scale", "margin", "smoothing"), [(30.0, 0.35, 0.0), (16.0, 0.0, 0.1)])
+def test_cosine_identity_loss_by_a_loop(scale: float, margin: float, smoothing: float) -> None:
+    features, weight, labels = normal(5, 4), normal(3, 4), [2, 0, 1, 1, 0]
+    total = 0.0
+    for feature, label in zip(features, labels, strict=True):
+        cosines = [
+            float(feature @ row) / math.sqrt(float(feature @ feature) * float(row @ row)) for row in weight
+        ]
+        logits = [scale * (c - (margin if k == label else 0.0)) for k, c in enumerate(cosines)]
+        surprise = [math.log(sum(math.exp(v) for v in logits)) - v for v in logits]
+        total += (1 - smoothing) * surprise[label] + smoothing * sum(surprise) / 3
+    result = cosine_identity_loss(features, weight, torch.tensor(labels), scale, margin, smoothing)
+    assert float(result) == pytest.approx(total / 5, rel=1e-9)
+    longer = cosine_identity_loss(3 * features, 7 * weight, torch.tensor(labels), scale, margin, smoothing)
+    assert float(longer) == pytest.approx(float(result), rel=1e-9)

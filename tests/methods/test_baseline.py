@@ -84,7 +84,9 @@ def test_weights_scale_their_terms_and_zero_omits_them(build: Build, batch: Batc
     }
 
 
-@pytest.mark.parametrize("option", [{"margin": 1.3}, {"label_smoothing": 0.2}, {"pool": "gem"}])
+@pytest.mark.parametrize(
+    "option", [{"margin": 1.3}, {"label_smoothing": 0.2}, {"pool": "gem"}, {"logits": "cosine"}]
+)
 def test_options_change_the_losses(build: Build, batch: Batch, option: dict[str, Any]) -> None:
     plain, changed = (build("baseline", options).eval().losses(batch) for options in ({}, option))
     assert max(abs(changed[term].item() - plain[term].item()) for term in plain) > 1e-5
@@ -117,6 +119,8 @@ def test_a_learned_power_learns_with_the_backbone(build: Build, batch: Batch) ->
     [
         {"identity_weight": 0.0},
         {"identity_weight": 0.0, "triplet_weight": 0.0, "embed": "pooled"},
+        {"logit_margin": 0.3},
+        {"identity_weight": 0.0, "embed": "pooled", "logits": "cosine"},
         {"released_eps": True},
     ],
 )

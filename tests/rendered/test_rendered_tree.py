@@ -69,8 +69,8 @@ def test_people_beyond_9999_have_five_digits() -> None:
     assert layout.place(plan, 3, 9999, 1) == "cam3/9999/0001.jpg"
     assert layout.place(plan, 3, 10_000, 1) == "cam3/10000/0001.jpg"
     assert sorted([*plan.train, *plan.val, *plan.test]) == list(range(1, 20_001))
-    with pytest.raises(UsageError, match="from 3 to 20000"):
-        RenderOptions(ids=20_001)
+    with pytest.raises(UsageError, match="from 3 to 99999"):
+        RenderOptions(ids=100_000)
 
 
 def test_few_batches_wait_at_a_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -34,7 +34,7 @@ Layout = Annotated[
 ]
 Ids = Annotated[
     int | None,
-    typer.Option(min=8, max=20_000, help="Total number of identities.", show_default="of the demo"),
+    typer.Option(min=8, max=99_999, help="Total number of identities.", show_default="of the demo"),
 ]
 Images = Annotated[
     int | None,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor
 
@@ -42,3 +43,34 @@ def soft_identity_loss(logits: Tensor, teacher: Tensor) -> Tensor:
         Scalar, nats.
     """
     return F.cross_entropy(logits, teacher.detach().softmax(1))
+
+
+@in_full_precision
+def cosine_identity_loss(
+    features: Tensor,
+    weight: Tensor,
+    labels: Tensor,
+    scale: float = 30.0,
+    margin: float = 0.0,
+    label_smoothing: float = 0.0,
+) -> Tensor:
+    """Mean cross-entropy over samples of cosine logits with an additive margin.
+
+    Source: CosFace, Wang et al., CVPR 2018, eq. 4. The logit of an identity is ``scale`` times the cosine of
+    the feature and the identity's weight vector; ``margin`` is subtracted from the true identity's cosine.
+
+    Args:
+        features: (N, D).
+        weight: (C, D), one row an identity.
+        labels: (N,) int64 in 0..C−1.
+        scale: Factor on the cosines, above 0.
+        margin: Margin, a cosine, at least 0.
+        label_smoothing: Share of the target spread evenly over all C identities, in [0, 1).
+
+    Returns:
+        Scalar, nats.
+    """
+    cosines = F.normalize(features, dim=1) @ F.normalize(weight, dim=1).T  # (N, C)
+    own = labels[:, None]  # (N, 1)
+    shifted = cosines.scatter_add(1, own, torch.full_like(own, -margin, dtype=cosines.dtype))
+    return F.cross_entropy(scale * shifted, labels, label_smoothing=label_smoothing)

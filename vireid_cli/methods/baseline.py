@@ -20,7 +20,7 @@ from vireid_cli.layers.neck import bn_neck, classifier
 from vireid_cli.layers.pixels import Normalise, both_modalities
 from vireid_cli.layers.pooling import GemForm, GeneralisedMean, global_average
 from vireid_cli.losses.center import cross_center, hetero_center, hetero_center_triplet
-from vireid_cli.losses.identity import identity_loss
+from vireid_cli.losses.identity import cosine_identity_loss, identity_loss
 from vireid_cli.losses.triplet import (
     batch_hard_triplet,
     enhanced_squared_difference,
@@ -44,6 +44,9 @@ class Options(Strict):
         identity_weight: Factor on the cross-entropy.
         label_smoothing: Share of the target distribution that is spread evenly over all identities, in [0,
             1).
+        logits: ``linear``, or ``cosine``: scaled cosines with a margin (CosFace).
+        logit_scale: Factor on the cosines.
+        logit_margin: Margin of the cosine of the true identity.
         triplet: Batch-hard triplet loss, or a loss without a margin: AGW's weighted regularised triplet
             (``wrt``) or CAJ's enhanced squared difference (``wrt_sq``).
         triplet_weight: Factor on the triplet loss.
@@ -65,6 +68,9 @@ class Options(Strict):
     gem_form: GemForm = "paper"
     identity_weight: Weight = 1.0
     label_smoothing: Annotated[Number, Field(ge=0.0, lt=1.0)] = 0.0
+    logits: Literal["linear", "cosine"] = "linear"
+    logit_scale: Annotated[Number, Field(gt=0.0)] = 30.0
+    logit_margin: Annotated[Number, Field(ge=0.0, lt=1.0)] = 0.2
     triplet: Literal["batch_hard", "wrt", "wrt_sq"] = "batch_hard"
     triplet_weight: Weight = 1.0
     margin: Margin = 0.3
@@ -89,7 +95,8 @@ class Options(Strict):
         refuse_without_effect(
             self,
             (self.pool == "gap", "pool is 'gap'", ("gem_power", "gem_learned", "gem_form")),
-            (not self.identity_weight, "identity_weight is 0", ("label_smoothing",)),
+            (not self.identity_weight, "identity_weight is 0", ("label_smoothing", "logits")),
+            (self.logits == "linear", "logits is 'linear'", ("logit_scale", "logit_margin")),
             (not self.triplet_weight, "triplet_weight is 0", ("triplet", "released_eps")),
             (soft, "the batch-hard triplet loss is off", ("margin",)),
             (self.center == "none", "center is 'none'", ("center_weight",)),
@@ -130,10 +137,7 @@ class Baseline(ReIdNetwork):
         labels = batch.labels.repeat(2)
         terms: dict[str, Tensor] = {}
         if self.heads:
-            logits = self.classifier(self.neck(pooled))  # (2B, C)
-            terms["identity"] = options.identity_weight * identity_loss(
-                logits, labels, options.label_smoothing
-            )
+            terms["identity"] = options.identity_weight * self._identity(self.neck(pooled), labels)
         if options.triplet_weight:
             terms["triplet"] = options.triplet_weight * self._triplet(pooled, labels)
         if options.center != "none" and options.center_weight:
@@ -157,6 +161,14 @@ class Baseline(ReIdNetwork):
     def _pooled(self, images: Tensor, streams: Streams) -> Tensor:
         features = self.trunk(images, streams)  # (N, D, h, w)
         return global_average(features) if self.gem is None else self.gem(features)  # (N, D)
+
+    def _identity(self, feature: Tensor, labels: Tensor) -> Tensor:
+        options = self.options
+        if options.logits == "linear":
+            return identity_loss(self.classifier(feature), labels, options.label_smoothing)
+        weight, scale = self.classifier.weight, options.logit_scale
+        margin, smoothing = options.logit_margin, options.label_smoothing
+        return cosine_identity_loss(feature, weight, labels, scale, margin, smoothing)
 
     def _triplet(self, pooled: Tensor, labels: Tensor) -> Tensor:
         options = self.options

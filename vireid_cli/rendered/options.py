@@ -10,7 +10,7 @@ from vireid_cli.errors import UsageError
 from vireid_cli.rendered.dials import Dials
 from vireid_cli.types import Size
 
-MOST_PEOPLE = 20_000
+MOST_PEOPLE = 99_999
 """Largest number of people of a rendered benchmark."""
 
 

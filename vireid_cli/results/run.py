@@ -36,10 +36,13 @@ class RunFolder:
     """Folder of one run.
 
     Attributes:
-        folder: Path of the folder.
+        folder: Path of the folder; a string is converted.
     """
 
     folder: Path
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "folder", Path(self.folder))
 
     @property
     def name(self) -> str:

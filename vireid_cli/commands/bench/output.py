@@ -68,6 +68,8 @@ def print_activity(result: Mapping[str, Any], *, markdown: bool) -> None:
     """Print one line or Markdown table row per recipe: loss terms, switches, and those without effect."""
     from vireid_cli.commands import console
 
+    if markdown:
+        console.print_line("| recipe | terms | switches | idle |\n|---|---|---|---|")
     for row in result["recipes"]:
         terms = [_term(term) for term in row["terms"]]
         switches = [_switch(switch) for switch in row["switches"]]
