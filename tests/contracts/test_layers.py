@@ -21,7 +21,7 @@ FLOORS = {
     "tensor_files": 0.7, "embedding_files": 0.7,
     "recipe": 1, "frequency": 1, "losses": 1, "layers": 1, "metrics": 1,
     "data": 2, "rendered": 2, "occlusion": 2, "backbones": 2, "results": 2,
-    "methods": 3, "figures": 3, "exporters": 3, "releases": 3,
+    "methods": 3, "figures": 3, "exporters": 3, "releases": 3, "detection": 3,
     "engine": 4,
     "bench": 5,
     "commands": 6,

@@ -15,6 +15,7 @@ from vireid_cli.commands import (
     bench,
     compare,
     cost,
+    crop,
     evaluate,
     evaluate_features,
     explain,
@@ -51,6 +52,7 @@ app.command("explain")(explain.explain)
 app.command("cost")(cost.cost)
 app.add_typer(visualize.app, name="visualize")
 app.add_typer(export.app, name="export")
+app.command("crop")(crop.crop)
 app.command("import")(import_run.import_checkpoint)
 app.command("compare")(compare.compare)
 app.command("results")(results.results)

@@ -10,7 +10,8 @@ from torch import Tensor
 
 from vireid_cli.data.choices import Choices
 from vireid_cli.data.prepare import Prepared
-from vireid_cli.engine import occlusion, prepare
+from vireid_cli.detection.crops import CropOptions, CroppedPeople
+from vireid_cli.engine import crop, occlusion, prepare
 from vireid_cli.engine.dataset import PersonDataset, dataset_of
 from vireid_cli.engine.model import parse_modality
 from vireid_cli.engine.occlusion import NewLibrary
@@ -163,3 +164,32 @@ class DatasetVerbs:
         store = prepare.ensure_prepared(name, self.session, size, resize)
         kind = None if modality is None else parse_modality(modality)
         return dataset_of(store, size, split, modality=kind, trial=trial, transform=transform)
+
+    def crop(
+        self,
+        source: Path,
+        out: Path,
+        weights: Path,
+        *,
+        options: CropOptions = crop.OPTIONS,
+        network: str | None = None,
+        sha256: str | None = None,
+        camid: int | None = None,
+        fps: float | None = None,
+        batch: int = 4,
+        skip_bad: bool = False,
+    ) -> CroppedPeople:
+        """Write crops of the people in a video or a folder of frames; see ``crop.crop``."""
+        return crop.crop(
+            source,
+            out,
+            weights,
+            self.session,
+            options=options,
+            network=network,
+            sha256=sha256,
+            camid=camid,
+            fps=fps,
+            batch=batch,
+            skip_bad=skip_bad,
+        )
