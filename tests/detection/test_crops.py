@@ -14,7 +14,7 @@ import pytest
 
 from vireid_cli.detection import crops as crops_module
 from vireid_cli.detection.crops import CropOptions, crop_people
-from vireid_cli.detection.people import People
+from vireid_cli.detection.people import Detections
 from vireid_cli.detection.sources import camera_of, list_sources, read_frames
 from vireid_cli.errors import DataError, UsageError
 from vireid_cli.modality import Modality
@@ -40,8 +40,8 @@ def write_video(path: Path, count: int) -> Path:
     return path
 
 
-def detector(frames: Sequence[np.ndarray]) -> list[People]:
-    return [People(BOXES, np.array([0.9, 0.8, 0.75], np.float32)) for _ in frames]
+def detector(frames: Sequence[np.ndarray]) -> list[Detections]:
+    return [Detections(BOXES, np.array([0.9, 0.8, 0.75], np.float32)) for _ in frames]
 
 
 def rows_of(out: Path) -> list[dict[str, str]]:
@@ -144,7 +144,7 @@ def test_a_killed_run_resumes_to_the_same_bytes(
     whole = run(source, tmp_path / "whole", camid=3)
     calls = 0
 
-    def dies(frames: Sequence[np.ndarray]) -> list[People]:
+    def dies(frames: Sequence[np.ndarray]) -> list[Detections]:
         nonlocal calls
         calls += 1
         if calls == 4:
@@ -156,7 +156,7 @@ def test_a_killed_run_resumes_to_the_same_bytes(
     assert not (tmp_path / "out" / "records.csv").exists()
     seen: list[int] = []
 
-    def counts(frames: Sequence[np.ndarray]) -> list[People]:
+    def counts(frames: Sequence[np.ndarray]) -> list[Detections]:
         seen.append(len(frames))
         return detector(frames)
 
@@ -168,7 +168,7 @@ def test_a_killed_run_resumes_to_the_same_bytes(
 def test_a_complete_folder_is_not_computed_again(video: Path, tmp_path: Path) -> None:
     first = run(video, tmp_path / "out", camid=3)
 
-    def never(frames: Sequence[np.ndarray]) -> list[People]:
+    def never(frames: Sequence[np.ndarray]) -> list[Detections]:
         raise AssertionError
 
     again = run(video, tmp_path / "out", camid=3, detector=never)

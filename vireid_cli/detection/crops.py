@@ -22,8 +22,8 @@ import cv2
 import numpy as np
 
 from vireid_cli import files
-from vireid_cli.detection.people import People, PeopleDetector
-from vireid_cli.detection.sources import Frame, Source, read_frames
+from vireid_cli.detection.people import Detections, PeopleDetector
+from vireid_cli.detection.sources import Frame, FrameSource, read_frames
 from vireid_cli.errors import DataError, UsageError
 from vireid_cli.files import read_mapping, refuse_unwritable, write_bytes, write_json
 from vireid_cli.lock import locked
@@ -109,7 +109,7 @@ class CroppedPeople:
 
 
 def crop_people(
-    sources: Sequence[Source],
+    sources: Sequence[FrameSource],
     out: Path,
     detector: PeopleDetector,
     options: CropOptions,
@@ -163,7 +163,7 @@ def crop_people(
 
 def _crop_group(
     frames: list[Frame],
-    source: Source,
+    source: FrameSource,
     folder: Path,
     detector: PeopleDetector,
     options: CropOptions,
@@ -185,14 +185,14 @@ def _crop_group(
 
 
 def _crop_frame(
-    frame: Frame, people: People, source: Source, folder: Path, options: CropOptions
+    frame: Frame, people: Detections, source: FrameSource, folder: Path, options: CropOptions
 ) -> Iterator[CropRow]:
     """Write the crops of one frame, best first."""
     assert frame.pixels is not None
     height, width = frame.pixels.shape[:2]
     low = np.floor(people.boxes[:, :2]).clip(0, (width, height))
     high = np.ceil(people.boxes[:, 2:]).clip(0, (width, height))
-    kept = People(np.concatenate([low, high], axis=1), people.scores).large(
+    kept = Detections(np.concatenate([low, high], axis=1), people.scores).large(
         max(1, options.min_height), max(1, options.min_width)
     )
     seconds = None if source.fps is None else frame.number / source.fps
@@ -232,13 +232,13 @@ def _groups(frames: Iterator[Frame], size: int) -> Iterator[list[Frame]]:
         yield group
 
 
-def _folder(index: int, source: Source) -> Path:
+def _folder(index: int, source: FrameSource) -> Path:
     """Folder of a source's crops: camera, then the source's number and name."""
     plain = re.sub(r"[^A-Za-z0-9._-]+", "_", source.name).strip("._") or "source"
     return Path(f"cam{source.camid}", f"{index:03d}-{plain[-80:]}")
 
 
-def _mark(sources: Sequence[Source], options: CropOptions, identity: dict[str, Any]) -> dict[str, Any]:
+def _mark(sources: Sequence[FrameSource], options: CropOptions, identity: dict[str, Any]) -> dict[str, Any]:
     """JSON values that identify the crops: options, detector and sources."""
     values = asdict(options)
     values["start"] = options.start.isoformat() if options.start else None
@@ -246,7 +246,7 @@ def _mark(sources: Sequence[Source], options: CropOptions, identity: dict[str, A
     return {"options": values, "detector": identity, "sources": [_source_mark(source) for source in sources]}
 
 
-def _source_mark(source: Source) -> dict[str, Any]:
+def _source_mark(source: FrameSource) -> dict[str, Any]:
     states = [path.stat() for path in source.images or (source.path,)]
     return {
         "path": str(source.path.resolve()),
@@ -315,7 +315,7 @@ def _summary(out: Path) -> CroppedPeople:
     return CroppedPeople(out / RECORDS, content["crops"], content["frames"], content["frames"], bad)
 
 
-def _unreadable(source: Source, bad: list[list[Any]]) -> DataError:
+def _unreadable(source: FrameSource, bad: list[list[Any]]) -> DataError:
     shown = "\n".join(f"  {name}, frame {number}: {reason}" for name, number, reason in bad[:20])
     more = f"\n  and {len(bad) - 20} more" if len(bad) > 20 else ""
     return DataError(

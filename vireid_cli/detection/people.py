@@ -19,7 +19,7 @@ PERSON = 1
 
 
 @dataclass(frozen=True, slots=True)
-class People:
+class Detections:
     """People in one frame, best first.
 
     Attributes:
@@ -30,19 +30,19 @@ class People:
     boxes: np.ndarray
     scores: np.ndarray
 
-    def large(self, height: int, width: int) -> People:
+    def large(self, height: int, width: int) -> Detections:
         """Select the boxes with at least this height and width in pixels."""
         sides = self.boxes[:, 2:] - self.boxes[:, :2]
         kept = (sides[:, 0] >= width) & (sides[:, 1] >= height)
-        return People(self.boxes[kept], self.scores[kept])
+        return Detections(self.boxes[kept], self.scores[kept])
 
 
-PeopleDetector = Callable[[Sequence[np.ndarray]], list[People]]
+PeopleDetector = Callable[[Sequence[np.ndarray]], list[Detections]]
 """Function of (H, W, 3) uint8 RGB frames that returns the people in each."""
 
 
 class TorchvisionDetector:
-    """People detector with one of torchvision's networks.
+    """Detections detector with one of torchvision's networks.
 
     Args:
         network: Function of a list of (3, H, W) float images in [0, 1], a dictionary per image.
@@ -59,7 +59,7 @@ class TorchvisionDetector:
         """Load a network; see ``weights.build_network`` for arguments and errors."""
         return TorchvisionDetector(build_network(weights, score, overlap), device)
 
-    def __call__(self, frames: Sequence[np.ndarray]) -> list[People]:
+    def __call__(self, frames: Sequence[np.ndarray]) -> list[Detections]:
         """Detect people in (H, W, 3) uint8 RGB frames."""
         import torch
 
@@ -70,7 +70,7 @@ class TorchvisionDetector:
             return [_people(output) for output in self.network(pixels)]
 
 
-def _people(output: dict[str, torch.Tensor]) -> People:
+def _people(output: dict[str, torch.Tensor]) -> Detections:
     """Select the people of torchvision's output, which is sorted by score."""
     kept = output["labels"] == PERSON
-    return People(output["boxes"][kept].cpu().numpy(), output["scores"][kept].cpu().numpy())
+    return Detections(output["boxes"][kept].cpu().numpy(), output["scores"][kept].cpu().numpy())

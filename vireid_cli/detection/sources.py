@@ -25,7 +25,7 @@ _CAMERA = re.compile(r"(?:^|[^a-z])(?:cam|camera|c)[ _-]?([0-9]{1,6})(?![0-9])",
 
 
 @dataclass(frozen=True, slots=True)
-class Source:
+class FrameSource:
     """A video, or the images of one folder in natural order of their names.
 
     Attributes:
@@ -74,7 +74,7 @@ def camera_of(path: Path) -> int | None:
     return None
 
 
-def list_sources(root: Path, camid: int | None, fps: float | None) -> list[Source]:
+def list_sources(root: Path, camid: int | None, fps: float | None) -> list[FrameSource]:
     """List the sources of an input: a video, or all videos and folders of images below a folder.
 
     Args:
@@ -103,18 +103,18 @@ def list_sources(root: Path, camid: int | None, fps: float | None) -> list[Sourc
     for folder, images in sorted(folders.items()):
         ordered = tuple(sorted(images, key=lambda path: _natural(path.name)))
         number = _camid(folder, root, camid)
-        sources.append(Source(folder, _name(folder, root), number, ordered, fps, len(ordered)))
+        sources.append(FrameSource(folder, _name(folder, root), number, ordered, fps, len(ordered)))
     return sources
 
 
-def read_frames(source: Source, every: int, skipped: frozenset[int] = frozenset()) -> Iterator[Frame]:
+def read_frames(source: FrameSource, every: int, skipped: frozenset[int] = frozenset()) -> Iterator[Frame]:
     """Read every n-th frame of a source.
 
     Videos are read from the start without seeking, which is inexact for some codecs; frames that are not
     needed are not converted to pixels.
 
     Args:
-        source: Source to read.
+        source: FrameSource to read.
         every: Step between frames.
         skipped: Numbers of frames to leave out.
 
@@ -158,7 +158,7 @@ def _walk(root: Path) -> list[Path]:
     return [path for path in listed if path.is_file()]
 
 
-def _video(path: Path, name: str, camid: int, fps: float | None) -> Source:
+def _video(path: Path, name: str, camid: int, fps: float | None) -> FrameSource:
     capture = _open(path)
     try:
         rate = float(capture.get(cv2.CAP_PROP_FPS))
@@ -166,7 +166,7 @@ def _video(path: Path, name: str, camid: int, fps: float | None) -> Source:
     finally:
         capture.release()
     known = rate if 0.0 < rate < 1e5 else None
-    return Source(path, name, camid, (), fps or known, max(0, count))
+    return FrameSource(path, name, camid, (), fps or known, max(0, count))
 
 
 def _open(path: Path) -> cv2.VideoCapture:
