@@ -42,7 +42,7 @@ PeopleDetector = Callable[[Sequence[np.ndarray]], list[Detections]]
 
 
 class TorchvisionDetector:
-    """Detections detector with one of torchvision's networks.
+    """People detector with one of torchvision's networks.
 
     Args:
         network: Function of a list of (3, H, W) float images in [0, 1], a dictionary per image.
