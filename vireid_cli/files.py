@@ -39,7 +39,7 @@ def write_with(path: Path, write: Callable[[IO[bytes]], None]) -> Path:
     """
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        _sweep_once(str(path.parent.absolute()))
+        remove_unfinished_once(str(path.parent.absolute()))
         with unfinished_file(path) as (handle, temporary):
             with os.fdopen(handle, "wb") as file:
                 write(file)
@@ -53,7 +53,7 @@ def write_with(path: Path, write: Callable[[IO[bytes]], None]) -> Path:
 
 
 @lru_cache(maxsize=4096)
-def _sweep_once(folder: str) -> None:
+def remove_unfinished_once(folder: str) -> None:
     """Remove temporary files of killed processes from a folder, once per process."""
     remove_unfinished(Path(folder))
 

@@ -108,7 +108,7 @@ def swap(fresh: Path, folder: Path, old: Path) -> None:
     """
     if not folder.exists():
         fresh.rename(folder)
-    elif not _exchange(fresh, folder):
+    elif not exchange(fresh, folder):
         folder.rename(old)
         try:
             fresh.rename(folder)
@@ -117,7 +117,7 @@ def swap(fresh: Path, folder: Path, old: Path) -> None:
             raise
 
 
-def _exchange(one: Path, other: Path) -> bool:
+def exchange(one: Path, other: Path) -> bool:
     """Exchange two paths atomically; return False if the system or file system does not support it."""
     if not sys.platform.startswith("linux"):
         return False

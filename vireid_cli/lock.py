@@ -19,14 +19,16 @@ _NO_LOCKS = (errno.ENOLCK, errno.ENOSYS, getattr(errno, "ENOTSUP", errno.ENOSYS)
 if sys.platform == "win32":
     import msvcrt
 
-    def _seize(stream: IO[str]) -> None:
+    def seize(stream: IO[str]) -> None:
+        """Lock the open file, or raise ``OSError`` at once if another process holds the lock."""
         stream.seek(1 << 20)  # a byte far behind the text, so that others can read the text
         msvcrt.locking(stream.fileno(), msvcrt.LK_NBLCK, 1)
         stream.seek(0)
 else:
     import fcntl
 
-    def _seize(stream: IO[str]) -> None:
+    def seize(stream: IO[str]) -> None:
+        """Lock the open file, or raise ``OSError`` at once if another process holds the lock."""
         fcntl.flock(stream.fileno(), fcntl.LOCK_EX | fcntl.LOCK_NB)
 
 
@@ -50,7 +52,7 @@ def locked(folder: Path, path: Path | None = None) -> Iterator[None]:
         raise write_error(folder, error) from error
     with opened as stream:
         try:
-            _seize(stream)
+            seize(stream)
         except OSError as error:
             if error.errno in _NO_LOCKS:
                 yield  # some network file systems have no locks; single writes are still atomic

@@ -120,7 +120,7 @@ def publish(monkeypatch: pytest.MonkeyPatch, path: Path) -> None:
     digest = hashlib.sha256(path.read_bytes()).hexdigest()
     named = path.with_name(f"resnet18-{digest[:8]}.pth")
     path.rename(named)
-    monkeypatch.setattr(weights, "_url", lambda name: f"https://nowhere.invalid/models/{named.name}")
+    monkeypatch.setattr(weights, "published_url", lambda name: f"https://nowhere.invalid/models/{named.name}")
 
 
 def test_imagenet_from_the_cache(network: ResNet, nowhere: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -12,7 +12,7 @@ import pytest
 from vireid_cli import files
 from vireid_cli.bench.calibration import CalibrationRow, calibrate
 from vireid_cli.bench.calibration.pixels import HEIGHT, WIDTH, image_paths, mean_spectrum, patch_levels, slope
-from vireid_cli.bench.calibration.table import _people, material_rows
+from vireid_cli.bench.calibration.table import material_rows, rendered_people
 from vireid_cli.bench.measure import measure
 from vireid_cli.engine.session import Session
 from vireid_cli.errors import DataError
@@ -88,12 +88,12 @@ def test_materials_follow_the_dials_and_the_version_of_the_tree(tmp_path: Path) 
     root = tmp_path / "SYSU-MM01"
     options = RenderOptions(ids=6, images=1, size=(32, 16), gap=0.0)
     write_tree(root, options, workers=1)
-    assert [p.materials for p in _people(root)] == [
+    assert [p.materials for p in rendered_people(root)] == [
         options.dials.dress(draw_person(0, pid)).materials for pid in range(1, 7)
     ]
     content = json.loads((root / MANIFEST).read_text())
     files.write_sealed(root / MANIFEST, content | {"version": 1})
-    assert list(_people(root)) == []
+    assert list(rendered_people(root)) == []
 
 
 def test_subject_names_the_tree_and_its_version(tree: Path) -> None:

@@ -169,7 +169,7 @@ def test_a_narrow_terminal_cuts_no_figure(monkeypatch: pytest.MonkeyPatch) -> No
     monkeypatch.setattr(console.sys.stdout, "isatty", lambda: True, raising=False)
     for columns, expected in (("40", 100), ("80", 100), ("132", 132)):
         monkeypatch.setenv("COLUMNS", columns)
-        assert console._columns() == expected
+        assert console.terminal_width() == expected
 
 
 def test_a_failure_ends_the_bar_and_restores_the_cursor(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -60,9 +60,9 @@ def test_lines_show_names_as_they_are(screen: io.StringIO) -> None:
 
 def test_a_bar_shows_its_job_as_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
     text = io.StringIO()
+    monkeypatch.setenv("FORCE_COLOR", "1")  # rich takes the text for a terminal
     terminal = Terminal(width=200)
     terminal.file = text
-    terminal._force_terminal = True
     monkeypatch.setattr(console, "err", terminal)
     monkeypatch.setattr(Terminal, "is_terminal", True)
     reporter = console.ConsoleReporter()

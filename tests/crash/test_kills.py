@@ -141,8 +141,8 @@ def test_export_onnx(data: Path, trained: RunFolder, tmp_path: Path, monkeypatch
         path.write_bytes(first.numpy().tobytes() + file.name.encode())
         return {}
 
-    monkeypatch.setattr(exporter, "_translate", translate)
-    monkeypatch.setattr(exporter, "_difference", lambda file, path: 0.0)
+    monkeypatch.setattr(exporter, "translate", translate)
+    monkeypatch.setattr(exporter, "difference", lambda file, path: 0.0)
     run = copy_of(trained, tmp_path / "runs")
     former = engine(data, tmp_path / "runs").export(run).record
     old = records.read_export(former).identifier

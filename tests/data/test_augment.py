@@ -430,7 +430,7 @@ def test_work_on_all_images_equals_work_on_the_selected_ones(
     """What an accelerator does, done on the CPU."""
     images = noise(40, size)
     few = augment_batch(images, images, FULL, source())
-    monkeypatch.setattr(crop, "_reads_without_wait", lambda device: False)
+    monkeypatch.setattr(crop, "reads_without_wait", lambda device: False)
     every = augment_batch(images, images, FULL, source())
     for one, other in zip(few[:2], every[:2], strict=True):
         assert torch.equal(one, other)

@@ -75,9 +75,9 @@ def test_the_store_s_disk(
     root, data = tree(dataset, tmp_path, sysu_tree), tmp_path / "data"
     with monkeypatch.context() as patch:
         if number == FULL:
-            patch.setattr(pixel_writer, "_reserve", refuse(number))
+            patch.setattr(pixel_writer, "reserve", refuse(number))
         else:
-            patch.setattr(lock, "_seize", refuse(number))
+            patch.setattr(lock, "seize", refuse(number))
         code, result = run(
             patch, capsys, "prepare", dataset, "--root", root, "--size", "32x16", "--data", data
         )

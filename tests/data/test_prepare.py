@@ -470,7 +470,7 @@ def test_a_full_or_read_only_disk_is_reported(
     def refuse(*_: object) -> None:
         raise OSError(number, os.strerror(number))
 
-    monkeypatch.setattr(pixel_writer, "_reserve", refuse)
+    monkeypatch.setattr(pixel_writer, "reserve", refuse)
     with pytest.raises(DataError, match=message) as error:
         run(data)
     assert "data directory" in error.value.hint
@@ -497,7 +497,7 @@ def test_a_disk_that_fills_up_on_the_way_is_continued_later(
 
 def test_space_is_taken_before_the_first_row(tmp_path: Path) -> None:
     path = tmp_path / "rows.npy"
-    pixel_writer._reserve(path, (100, 32, 16, 3))
+    pixel_writer.reserve(path, (100, 32, 16, 3))
     assert np.load(path, mmap_mode="r").shape == (100, 32, 16, 3)
     if hasattr(os, "posix_fallocate"):
         assert path.stat().st_blocks * 512 >= 100 * 32 * 16 * 3

@@ -56,7 +56,7 @@ def test_a_folder_in_place_of_a_file_is_named_before_any_work(
     path = root.parent / "data" / "prepared" / "folder" / name
     path.unlink()
     path.mkdir()
-    monkeypatch.setattr(prepare_module, "_build", lambda *_, **__: pytest.fail("images were decoded"))
+    monkeypatch.setattr(prepare_module, "build_pixels", lambda *_, **__: pytest.fail("images were decoded"))
     with pytest.raises(DataError, match=f"{name} is a folder") as caught:
         run(root)
     assert "Remove or rename" in caught.value.hint

@@ -122,7 +122,7 @@ def test_files_and_arrays_of_any_size(run: Run, tmp_path: Path) -> None:
     assert set(model.fingerprint) >= {"method", "weights_sha256", "size", "resize", "decoder", "precision"}
 
 
-def test_an_iterator_is_read_a_batch_at_a_time(run: Run) -> None:
+def test_an_iterator_is_read_a_batch_at_a_time(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     model, handed = run.load(), 0
 
     def images() -> object:
@@ -131,10 +131,16 @@ def test_an_iterator_is_read_a_batch_at_a_time(run: Run) -> None:
             handed += 1
             yield np.zeros((20, 10, 3), dtype=np.uint8)
 
-    batches = model._batches(images(), Modality.VISIBLE, 2, 1)  # type: ignore[arg-type]
-    next(batches)
-    assert handed <= 4
-    assert sum(len(part) for part in batches) == 7
+    counts: list[int] = []
+
+    def embed(network: object, pixels: np.ndarray, *rest: object) -> np.ndarray:
+        counts.append(handed)
+        return np.zeros((len(pixels), 4), np.float32)
+
+    monkeypatch.setattr("vireid_cli.engine.model.embed_pixels", embed)
+    assert len(model.embed(images(), "visible", batch=2, workers=1)) == 9  # type: ignore[arg-type]
+    assert counts[0] <= 4
+    assert len(counts) == 5
 
 
 @pytest.mark.parametrize(

@@ -80,7 +80,7 @@ def test_killed_while_saving(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, mo
             raise Killed
         return original(self, target)
 
-    monkeypatch.setattr(folders, "_exchange", lambda one, other: False)
+    monkeypatch.setattr(folders, "exchange", lambda one, other: False)
     if moment == "write":
         monkeypatch.setattr(Path, "replace", killed_replace)
     else:

@@ -27,7 +27,7 @@ from vireid_cli.engine.train.resume import resume
 from vireid_cli.errors import DataError, UsageError, VireidError
 from vireid_cli.methods import ReIdNetwork
 from vireid_cli.printable import printable_lines
-from vireid_cli.releases import _rules
+from vireid_cli.releases import rules
 from vireid_cli.types import Modality
 
 NARROW = ("backbone.width=8", "backbone.weights=none", "data.size=[64,32]")
@@ -65,23 +65,23 @@ def published(release: str, network: ReIdNetwork) -> dict[str, Tensor]:
         "hctri": {f"local_conv_list.{i}.0.weight": torch.zeros(1) for i in range(parts)},
         "sepg": {f"classifier.classifier_{i}.add_block.0.weight": torch.zeros(1) for i in range(parts)},
     }.get(release, {})
-    rules = releases.load(release).rules(names)
+    translation = releases.load(release).rules(names)
     for key, value in network.state_dict().items():
-        for rule in rules:
+        for rule in translation:
             sources = rule.sources(key)
             if sources is None:
                 continue
             count = len(sources)
-            if rule.combine in (_rules.only, _rules.first):
+            if rule.combine in (rules.only, rules.first):
                 state |= {source: value.clone() for source in sources}
-            elif rule.combine is _rules.stacked:
+            elif rule.combine is rules.stacked:
                 shape = (1, 1) if release == "hctri" else ()
                 state |= {s: v.reshape(*v.shape, *shape).clone() for s, v in zip(sources, value, strict=True)}
-            elif rule.combine is _rules.stacked_transposed:
+            elif rule.combine is rules.stacked_transposed:
                 state |= {s: v.mT.clone() for s, v in zip(sources, value, strict=True)}
-            elif rule.combine is _rules.stacked_biases:
+            elif rule.combine is rules.stacked_biases:
                 state |= {s: v[0].clone() for s, v in zip(sources, value, strict=True)}
-            elif rule.combine is _rules.joined:
+            elif rule.combine is rules.joined:
                 state |= {s: v.clone() for s, v in zip(sources, value.chunk(count), strict=True)}
             else:
                 half = count // 2

@@ -336,7 +336,7 @@ def test_a_full_disk_is_named_with_advice(tmp_path: Path) -> None:
     full = OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
     with (
         pytest.raises(DataError, match="exports: No space left") as error,
-        exporter._temporary_folder(tmp_path / "exports"),
+        exporter.temporary_folder(tmp_path / "exports"),
     ):
         raise full
     assert "free some space" in error.value.hint

@@ -12,6 +12,7 @@ from matplotlib import colormaps
 from tests.figures.conftest import DrawPerson
 from vireid_cli.figures import attention, saving, style
 from vireid_cli.figures.attention import Look, PersonImages, RunRow, attention_figure, overlaid
+from vireid_cli.figures.pixels import as_bytes
 
 SIZE = (48, 24)
 
@@ -53,7 +54,7 @@ def test_people_are_pairs_of_columns_and_runs_are_rows(
         pairs = [zip(look.images, look.heat, strict=True) for look in run.looks]
         expected += [overlaid(image, heat) for pair in pairs for image, heat in pair]
     for actual, pixels in zip(shown, expected, strict=True):
-        np.testing.assert_array_equal(actual, style.as_bytes(pixels))
+        np.testing.assert_array_equal(actual, as_bytes(pixels))
     words = [text.get_text() for text in figure.axes[0].texts]
     assert words.count("visible") == words.count("infrared") == 3
     assert words.count("cosine of both 0.50") == words.count("cosine of both −1.50") == 2

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from vireid_cli.figures import saving, style
-from vireid_cli.figures.report.page import _names_shown, _shown, embedded_json
+from vireid_cli.figures.report.page import embedded_json, escape_value, escape_values
 
 NAME = "$\\frac{1}$ \x1b[31m 照\udcd5\x07 \u202e--> é ✓.jpg"
 DRAWN = r"$\frac{1}$ \x1b[31m \u7167\xd5\x07 \u202e--> é ✓.jpg"
@@ -43,10 +43,10 @@ def test_names_are_shortened_to_one_line() -> None:
 
 
 def test_page_shows_printable_names() -> None:
-    assert _names_shown({"a\x1b": ["\u202e", 1, None, ("\udcd5",)]}) == {
+    assert escape_values({"a\x1b": ["\u202e", 1, None, ("\udcd5",)]}) == {
         r"a\x1b": [r"\u202e", 1, None, [r"\xd5"]]
     }
-    assert _shown("a\x1b\nb") == "a\\x1b\nb"
+    assert escape_value("a\x1b\nb") == "a\\x1b\nb"
     embedded_json({"a": "\udcd5</script>\u2028"}).encode("ascii")
 
 

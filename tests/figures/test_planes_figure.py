@@ -11,7 +11,7 @@ from matplotlib.text import Annotation
 
 from vireid_cli.errors import UsageError
 from vireid_cli.figures import saving, style
-from vireid_cli.figures.planes import By, Plane, _apart, planes_figure
+from vireid_cli.figures.planes import By, Plane, planes_figure, separate_boxes
 from vireid_cli.types import Modality
 
 
@@ -59,12 +59,12 @@ def test_same_points_same_bytes(
 
 def test_overlapping_names_are_moved_apart() -> None:
     box = (0.3, 0.16)
-    places = _apart(np.zeros((12, 2)), box, rounds=500)
+    places = separate_boxes(np.zeros((12, 2)), box, rounds=500)
     gap = np.abs(places[:, None] - places[None])
     overlap = ((gap[..., 0] < 0.99 * box[0]) & (gap[..., 1] < 0.99 * box[1])).sum() - 12
     assert overlap == 0
     far = np.array([[0.0, 0.0], [5.0, 5.0]])
-    np.testing.assert_allclose(_apart(far, box), far, atol=0.002)
+    np.testing.assert_allclose(separate_boxes(far, box), far, atol=0.002)
 
 
 def test_one_person_or_one_modality_raises_with_hint(

@@ -14,6 +14,7 @@ from matplotlib.colors import to_rgb
 from tests.figures.conftest import DrawPerson
 from vireid_cli.errors import UsageError
 from vireid_cli.figures import saving, style
+from vireid_cli.figures.pixels import as_bytes
 from vireid_cli.figures.ranking import RankingRow, compared_figure, ranking_figure
 
 SIZE = (36, 18)
@@ -80,7 +81,7 @@ def test_images_are_drawn_best_first_and_at_most_ten(person: DrawPerson) -> None
     images = ranking_figure([many], "x").axes[0].images
     assert len(images) == 11
     for drawn, expected in zip(images[1:], many.images, strict=False):
-        np.testing.assert_array_equal(np.asarray(drawn.get_array()), style.as_bytes(expected))
+        np.testing.assert_array_equal(np.asarray(drawn.get_array()), as_bytes(expected))
     lefts = [image.get_extent()[0] for image in images]
     assert lefts == sorted(lefts)
 

@@ -10,6 +10,7 @@ import pytest
 
 from tests.figures.conftest import DrawPerson
 from vireid_cli.figures import saving, seg, style
+from vireid_cli.figures.pixels import as_bytes
 from vireid_cli.figures.seg import MeanSpectrum, SegRow, Spectra, seg_figure
 
 SIZE = (48, 24)
@@ -48,7 +49,7 @@ def test_people_are_rows_of_five_images_beside_spectra(rows: list[SegRow], spect
     for row, numbers in zip(rows, np.reshape(np.arange(15), (3, 5)), strict=True):
         phase = style.stretched(row.phase_only, about_zero=True)
         for i, expected in zip(numbers, (row.visible, row.grey, phase, row.seg, row.infrared), strict=True):
-            np.testing.assert_array_equal(shown[i], style.as_bytes(expected))
+            np.testing.assert_array_equal(shown[i], as_bytes(expected))
     brightest = np.unravel_index(np.asarray(images[15].get_array()).sum(axis=2).argmax(), SIZE)
     assert brightest == (24, 12)
     for image in images[:19]:

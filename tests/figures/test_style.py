@@ -15,6 +15,7 @@ from matplotlib.colors import to_rgb
 
 from vireid_cli.errors import UsageError, VireidError
 from vireid_cli.figures import saving, style
+from vireid_cli.figures.pixels import as_bytes, checked_pixels
 from vireid_cli.types import Modality
 
 # Machado, Oliveira and Fernandes 2009, severity 1.0, on linear RGB.
@@ -173,7 +174,7 @@ def test_a_png_has_the_pixels_of_matplotlibs_own_without_its_alpha(tmp_path: Pat
 
 def test_bytes_and_shares_are_the_same_image(tmp_path: Path) -> None:
     levels = np.arange(256, dtype=np.uint8).reshape(16, 16)[..., None].repeat(3, axis=2)
-    np.testing.assert_array_equal(style.as_bytes(levels / np.float32(255)), levels)
+    np.testing.assert_array_equal(as_bytes(levels / np.float32(255)), levels)
     files = []
     images: tuple[np.ndarray, ...] = (levels, levels / 255, levels / np.float32(255))
     for i, image in enumerate(images):
@@ -215,7 +216,7 @@ def test_a_frame_surrounds_its_image_without_a_gap(tmp_path: Path) -> None:
 )
 def test_invalid_pixels_raise(images: np.ndarray) -> None:
     with pytest.raises(ValueError, match="the query"):
-        style.checked_pixels("the query", images)
+        checked_pixels("the query", images)
 
 
 def test_importing_the_figures_is_light() -> None:

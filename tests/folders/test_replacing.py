@@ -36,7 +36,7 @@ def read(folder: Path) -> int:
 def system(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
     """A system that can exchange two folders, and one that can't."""
     if request.param == "two renames":
-        monkeypatch.setattr(folders, "_exchange", lambda one, other: False)
+        monkeypatch.setattr(folders, "exchange", lambda one, other: False)
     elif not sys.platform.startswith("linux"):
         pytest.skip("only Linux exchanges folders")
     return str(request.param)
@@ -87,7 +87,7 @@ from pathlib import Path
 from vireid_cli import files, folders
 folder, exchange = Path(sys.argv[1]), sys.argv[2] == "exchange"
 if not exchange:
-    folders._exchange = lambda one, other: False
+    folders.exchange = lambda one, other: False
 left = [0]
 def hook(event, arguments):
     if event in ("os.rename", "shutil.rmtree"):
@@ -150,10 +150,10 @@ def test_a_file_system_without_locks_is_written_without(
 
         return seize
 
-    monkeypatch.setattr(lock, "_seize", refuse(errno.ENOLCK))
+    monkeypatch.setattr(lock, "seize", refuse(errno.ENOLCK))
     with locked(tmp_path / "a"):
         write(tmp_path / "a" / "b", 1)
     assert read(tmp_path / "a" / "b") == 1
-    monkeypatch.setattr(lock, "_seize", refuse(errno.EIO))
+    monkeypatch.setattr(lock, "seize", refuse(errno.EIO))
     with pytest.raises(DataError, match="cannot write"), locked(tmp_path / "a"):
         pass

@@ -155,7 +155,7 @@ def test_inverse_refuses_a_spectrum_of_another_size() -> None:
 
 
 def test_constants_created_in_inference_mode_work_in_training() -> None:
-    constants._cache.clear()
+    constants.CACHE.clear()
     with torch.inference_mode():
         fourier.spectrum(maps((10, 6)), "matmul")
     image = maps((10, 6)).requires_grad_()
@@ -170,20 +170,20 @@ class PhaseOnly(torch.nn.Module):
 
 @pytest.mark.parametrize("size", [(11, 7), (40, 30)])  # dense and separable
 def test_export_holds_products_and_leaves_no_trace_in_the_cache(size: tuple[int, int]) -> None:
-    constants._cache.clear()
+    constants.CACHE.clear()
     images = maps(size)
     batch = torch.export.Dim("batch", min=1)
     program = torch.export.export(PhaseOnly(), (images,), dynamic_shapes=({0: batch},))
     targets = [str(node.target) for node in program.graph.nodes]
     assert any("matmul" in target for target in targets)
     assert not any("fft" in target or "complex" in target or "autocast" in target for target in targets)
-    assert all(type(matrix) is torch.Tensor for matrix in constants._cache.values())
+    assert all(type(matrix) is torch.Tensor for matrix in constants.CACHE.values())
     more = maps(size, seed=5, batch=(5, 3))
     torch.testing.assert_close(program.module()(more), PhaseOnly()(more), rtol=0, atol=1e-4)
 
 
 def test_compiles_without_a_graph_break() -> None:
-    constants._cache.clear()
+    constants.CACHE.clear()
     compiled = torch.compile(PhaseOnly(), fullgraph=True, backend="eager")
     images = maps((72, 36))  # the eager default here is torch.fft
     torch.testing.assert_close(compiled(images), PhaseOnly()(images), rtol=0, atol=1e-4)

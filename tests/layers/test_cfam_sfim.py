@@ -12,7 +12,7 @@ from torch.autograd import gradcheck
 from tests.tensors import parameter_count
 from vireid_cli.frequency import fourier
 from vireid_cli.frequency.fourier import Spectrum
-from vireid_cli.layers.cfam import GRID, Cfam, Spectral, _between
+from vireid_cli.layers.cfam import GRID, Cfam, Spectral, interpolate_positions
 from vireid_cli.layers.pairs import partners
 from vireid_cli.layers.pooling import generalised_mean
 from vireid_cli.layers.prototypes import Prototypes
@@ -131,7 +131,7 @@ def test_decoded_amplitude_is_bounded_and_the_fused_phase_less_than_half() -> No
     cfam.fusion.data.fill_(100.0)  # w = 0.5, its limit
     fused = torch.complex(*cfam.align(own, other)[0])
     parts = [
-        torch.complex(*cfam._phasor(cfam.attend(a, b, m)))
+        torch.complex(*cfam.phasor(cfam.attend(a, b, m)))
         for a, b, m in ((own, other, Modality.VISIBLE), (other, own, Modality.INFRARED))
     ]
     expected = parts[0] + 0.5 * parts[1]
@@ -153,13 +153,13 @@ def test_transport_moves_visible_tokens_by_gamma() -> None:
 
 def test_positions_of_other_sizes_are_interpolated() -> None:
     table = torch.randn(2, *GRID, 3)
-    assert torch.equal(_between(table, GRID), table.flatten(1, 2))
-    half = _between(table, (9, 3)).unflatten(1, (9, 3))
+    assert torch.equal(interpolate_positions(table, GRID), table.flatten(1, 2))
+    half = interpolate_positions(table, (9, 3)).unflatten(1, (9, 3))
     torch.testing.assert_close(half, table[:, ::2, ::2])
-    double = _between(table, (36, 9)).unflatten(1, (36, 9))
+    double = interpolate_positions(table, (36, 9)).unflatten(1, (36, 9))
     torch.testing.assert_close(double[:, ::2, ::2], table)
     torch.testing.assert_close(double[:, 35, 8], (table[:, 17, 4] + table[:, 0, 4]) / 2)  # rows go round
-    assert _between(table, (4, 1)).shape == (2, 4, 3)
+    assert interpolate_positions(table, (4, 1)).shape == (2, 4, 3)
 
 
 def test_attention_is_multi_head_attention() -> None:

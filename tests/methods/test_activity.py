@@ -97,8 +97,8 @@ def test_dead_terms_and_dead_switches_are_detected(
         (("embed",), True),
     ]
     monkeypatch.setattr("vireid_cli.methods.baseline.identity_loss", lambda logits, labels, _: logits.mean())
-    laboratory._outcomes.clear()
-    assert "label_smoothing" in laboratory.examine(child, parent).idle
+    fresh = activity.Laboratory(laboratory.session, STEPS)
+    assert "label_smoothing" in fresh.examine(child, parent).idle
 
 
 def test_limits() -> None:

@@ -235,7 +235,7 @@ def test_embedding_is_the_shared_branch(build: Build, batch: Batch) -> None:
     for level in ("neck", "pooled"):
         network = opened(build("dselacfp", {"embed": level}))
         before = network.embed(batch.visible, Modality.VISIBLE)
-        pooled = network.shared.gem(network._maps(network.normalise(batch.visible), Modality.VISIBLE)[0])
+        pooled = network.shared.gem(network.maps(network.normalise(batch.visible), Modality.VISIBLE)[0])
         expected = F.normalize(network.shared.neck(pooled) if level == "neck" else pooled)
         torch.testing.assert_close(before, expected)
         del network.specific_stages, network.specific, network.purifier, network.modality_heads

@@ -147,10 +147,10 @@ def test_backend_reaches_every_transform_and_changes_no_number(
 def test_embedding(build: Build, batch: Batch, parts: str, branches: str, level: str, norm: str) -> None:
     choice = {"parts": parts, "branches": branches, "level": level, "norm": norm}
     network = build("fdnm", {"embed": choice}).eval()
-    pooled = network._pooled(network.normalise(batch.infrared), Modality.INFRARED)  # (2, 5, N, D)
+    pooled = network.pool(network.normalise(batch.infrared), Modality.INFRARED)  # (2, 5, N, D)
     chosen = {"all": range(5), "global": [0], "local": range(1, 5)}[parts]
     blocks = []
-    for values in [pooled] * ("pool" in level) + [network._necked(pooled)] * ("bn" in level):
+    for values in [pooled] * ("pool" in level) + [network.apply_necks(pooled)] * ("bn" in level):
         rows = {"both": list(values), "first": [values[0]], "mean": [(values[0] + values[1]) / 2]}[branches]
         blocks += [row[p] for row in rows for p in chosen]
     if norm == "block":
@@ -201,7 +201,7 @@ def test_branches_share_scale_and_shift_and_keep_statistics_of_their_own(build: 
 
 def test_the_norm_after_pooling_normalises_every_branch_and_part(build: Build, batch: Batch) -> None:
     network = build("fdnm", {"anm": {"norm": "pooled"}}).train()
-    features = network._pooled(network.normalise(torch.cat([batch.visible, batch.infrared])), 8)
+    features = network.pool(network.normalise(torch.cat([batch.visible, batch.infrared])), 8)
     means, spread = features.mean(2), features.var(2, unbiased=False)  # (branches, parts, D)
     torch.testing.assert_close(means, torch.zeros_like(means), rtol=0, atol=1e-4)
     assert (spread - 1).abs().median() < 1e-2

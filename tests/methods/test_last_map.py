@@ -52,8 +52,11 @@ def test_the_last_map_is_the_last_stage_s_output_with_its_gradient(build: Build,
 
 def test_hooks_are_removed_and_other_networks_are_refused(build: Build, batch: Batch) -> None:
     network = build("baseline").eval()
-    with last_map(network):
-        pass
-    assert not any(module._forward_hooks for module in network.modules())
+    with torch.no_grad(), last_map(network) as newest:
+        network.embed(batch.visible, Modality.VISIBLE)
+        before = newest().clone()
+    with torch.no_grad():
+        network.embed(batch.infrared, Modality.INFRARED)
+    assert torch.equal(newest(), before)
     with pytest.raises(ValueError, match="Linear has no"), last_map(nn.Linear(2, 2)):
         pass

@@ -45,12 +45,12 @@ def input_at_test(network: SepgNet, images: Tensor, modality: Modality) -> Tenso
 
 def maps_of(network: SepgNet, images: Tensor, streams: Streams) -> tuple[Tensor, Tensor | None]:
     """Shared and specific map."""
-    return network._maps(images, streams, specific=True)
+    return network.maps(images, streams, specific=True)
 
 
 def metric_of(network: SepgNet, batch: Batch, feature: Feature = "embedding") -> Tensor:
     """Unit features of a step, (n, 2B, D): chunk embeddings before dropout, or pooled chunks."""
-    shared, _ = maps_of(network, network._inputs(batch), len(batch.visible))
+    shared, _ = maps_of(network, network.inputs(batch), len(batch.visible))
     pooled = stripes(shared, network.options.chunks.n)
     features = network.chunk_heads.embed(pooled) if feature == "embedding" else pooled.permute(2, 0, 1)
     return F.normalize(features, dim=-1)
@@ -279,8 +279,8 @@ def test_monitored_cosine_is_the_mean_over_all_pairs_of_the_two_modalities(
     build: Build, batch: Batch
 ) -> None:
     network = build("sepg", {"chunks": {"dropout": 0.0}}).train()
+    metric = metric_of(network, batch, network.options.paba.feature)
     network.losses(batch)
-    metric = network._aligned
     visible, infrared = metric.split(len(batch.visible), dim=1)  # (n, B, D)
     expected = torch.stack([a @ b.T for a, b in zip(visible, infrared, strict=True)]).mean()
     torch.testing.assert_close(network.monitors()["paba.cosine"], expected)
@@ -449,8 +449,8 @@ def test_a_whole_step_after_the_trunk_takes_at_most_300_operations(
     labels = torch.arange(8).repeat_interleave(7)
     shared = torch.randn(112, network.trunk.channels["layer3"], 18, 9, requires_grad=True)
     specific = torch.randn(112, network.trunk.channels["layer4"], 18, 9, requires_grad=True)
-    monkeypatch.setattr(network, "_inputs", lambda batch: shared)
-    monkeypatch.setattr(network, "_maps", lambda images, streams, **_: (shared, specific))
+    monkeypatch.setattr(network, "inputs", lambda batch: shared)
+    monkeypatch.setattr(network, "maps", lambda images, streams, **_: (shared, specific))
     images = torch.zeros(56, 3, 1, 1)
     step = Batch(images, images, labels)
     count = counted(lambda: torch.stack(list(network.losses(step).values())).sum())

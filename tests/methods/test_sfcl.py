@@ -107,17 +107,17 @@ def test_it_starts_from_the_base_s_embedding(build: Build, batch: Batch, changes
 
 
 def inputs(network: Sfcl, batch: Batch) -> Tensor:
-    return network.trunk(network._inputs(batch), 8)
+    return network.trunk(network.inputs(batch), 8)
 
 
 def test_losses_of_both_paths(trained: Trained, batch: Batch) -> None:
     network = trained({"triplet_weight": 0.5, "cfc": {"tau": 0.3}, "csc": {"k": 2}})
     features = inputs(network, batch)
-    visible, infrared = network._encoded(features[:8]), network._encoded(features[8:])
+    visible, infrared = network.encode(features[:8]), network.encode(features[8:])
     cfam, size = network.cfam, (features.shape[2], features.shape[3])
     aligned = cfam.align(visible, infrared)
     alone = cfam.alone(visible, Modality.VISIBLE), cfam.alone(infrared, Modality.INFRARED)
-    cross, own = (torch.cat([network._map(side, size) for side in path]) for path in (aligned, alone))
+    cross, own = (torch.cat([network.rebuild(side, size) for side in path]) for path in (aligned, alone))
     assert network.sfim is not None
     assert network.gabor is not None
     pooled = [network.sfim(features, maps, network.gabor(maps)) for maps in (cross, own)]
@@ -141,8 +141,8 @@ def test_one_image_alone_is_one_of_its_own_path(trained: Trained, batch: Batch) 
     """The path `self` computes the same features as the embedding."""
     network = trained()
     features = inputs(network, dataclasses.replace(batch, erase=None, exchange=None))
-    own = network._paths(features[:8], features[8:], batch.labels)[1]
-    pooled = network._feature(own.spatial, own.frequency)
+    own = network.paths(features[:8], features[8:], batch.labels)[1]
+    pooled = network.fuse(own.spatial, own.frequency)
     for rows, images, modality in (
         (slice(0, 8), batch.visible, Modality.VISIBLE),
         (slice(8, 16), batch.infrared, Modality.INFRARED),
@@ -265,7 +265,7 @@ def test_prototype_by_hand(trained: Trained, batch: Batch) -> None:
     with torch.no_grad():
         network.calibrate(training_images(batch))
         spatial = {m: network.trunk(network.normalise(plain(batch, m)), m) for m in Modality}
-        encoded = {m: network._encoded(maps) for m, maps in spatial.items()}
+        encoded = {m: network.encode(maps) for m, maps in spatial.items()}
         means = {
             m: Spectral(*(part.mean(0, keepdim=True).expand_as(part) for part in dataclasses.astuple(side)))
             for m, side in encoded.items()
@@ -277,8 +277,8 @@ def test_prototype_by_hand(trained: Trained, batch: Batch) -> None:
                 partner = cfam.attend(means[m.other], encoded[m], m.other)
                 attended = cfam.move(attended, partner)[0]
             size = (spatial[m].shape[2], spatial[m].shape[3])
-            maps = network._map(cfam._decoded(attended, cfam._phasor(attended)), size)
-            expected = F.normalize(network.neck(network._feature(spatial[m], maps)))
+            maps = network.rebuild(cfam.decode(attended, cfam.phasor(attended)), size)
+            expected = F.normalize(network.neck(network.fuse(spatial[m], maps)))
             torch.testing.assert_close(network.embed(plain(batch, m), m), expected, rtol=1e-4, atol=1e-5)
 
 
@@ -301,7 +301,7 @@ def test_monitors(trained: Trained, build: Build, batch: Batch) -> None:
     assert not any(value.requires_grad for value in values.values())
     assert values["cfam.change"] > 0.01
     features = inputs(changed, batch)
-    paths = changed._paths(features[:8], features[8:], batch.labels)
+    paths = changed.paths(features[:8], features[8:], batch.labels)
     expected = (paths[0].frequency - paths[0].spatial).norm() / paths[0].spatial.norm()
     torch.testing.assert_close(values["cfam.change"], expected)
     assert build("sfcl", OFF).monitors() == {}
@@ -309,10 +309,10 @@ def test_monitors(trained: Trained, build: Build, batch: Batch) -> None:
 
 def test_two_visible_views(trained: Trained, batch: Batch) -> None:
     network = trained({"caj_views": 2})
-    images = network._inputs(batch)
+    images = network.inputs(batch)
     assert images.shape[0] == 24
     features = network.trunk(images, 16)
-    path = network._paths(features[:16], features[16:], batch.labels)[0]
+    path = network.paths(features[:16], features[16:], batch.labels)[0]
     torch.testing.assert_close(path.spatial[16:24], path.spatial[24:])  # each infrared image is paired twice
     torch.testing.assert_close(path.spatial[8:16], features[8:16])
     with pytest.raises(ValueError, match="second_view"):

@@ -86,7 +86,7 @@ def test_a_worker_that_starts_anew_makes_the_same_bytes(
     records = load_source("sysu").scan(base).records
     options = OcclusionOptions("sysu", "occ-sysu", preset("occ-sysu"))
     work = OcclusionWork(base, tmp_path, options, Composer(library, options.policy), decode)
-    sent = pickle.loads(pickle.dumps(partial(build._batch, work)))
+    sent = pickle.loads(pickle.dumps(partial(build.write_batch, work)))
     for line in sent([records.row(i) for i in range(0, len(records), 9)]):
         assert (tmp_path / line["path"]).read_bytes() == (whole / line["path"]).read_bytes()
 

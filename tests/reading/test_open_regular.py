@@ -11,8 +11,7 @@ from pathlib import Path
 import pytest
 
 from vireid_cli import files, reading
-from vireid_cli.data import listing, permutation
-from vireid_cli.data.sources import sysu
+from vireid_cli.data import ids, listing, permutation
 from vireid_cli.errors import DataError, RecipeError, UsageError, VireidError
 from vireid_cli.recipe.yaml_reader import read_source
 
@@ -23,8 +22,8 @@ READERS: dict[str, Callable[[Path], object]] = {
     "recipe": read_source,
     "list": lambda path: listing.read_lines(path, "a list"),
     "permutation": permutation.read_permutation,
-    "ids": lambda path: sysu._ids_of_text(path),
-    "matrix": lambda path: sysu._ids_of_matrix(path),
+    "ids": ids.read_text_ids,
+    "matrix": ids.read_matrix_ids,
 }
 
 

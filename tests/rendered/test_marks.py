@@ -12,7 +12,7 @@ from vireid_cli.rendered.marks import COLUMNS, FAR, GarmentMark, mark_tables
 from vireid_cli.rendered.materials import Dye, Slot
 from vireid_cli.rendered.population import draw_person
 from vireid_cli.rendered.render import Renderer
-from vireid_cli.rendered.shade import _cover
+from vireid_cli.rendered.shade import draw_marks
 from vireid_cli.rendered.shots import Shot
 
 RED = Dye((1.0, 0.0, 0.0), 0.9, 0.5)
@@ -37,7 +37,7 @@ def test_a_mark_covers_its_strip_on_its_side_with_soft_edges() -> None:
     front = torch.tensor([1.0, 1.0, 1.0, 1.0, -1.0, 1.0])
     colour = torch.zeros(6)
     rows = torch.tensor(mark_tables([(mark,)], ["visible"])[Slot.TOP], dtype=torch.float32).expand(-1, 6)
-    _cover([colour], x, height, front, rows)
+    draw_marks([colour], x, height, front, rows)
     assert torch.allclose(colour, torch.tensor([1.0, 1.0, 0.0, 0.0, 0.0, 0.5]), atol=1e-4)
 
 

@@ -15,7 +15,7 @@ from vireid_cli.rendered.population import draw_person
 from vireid_cli.rendered.primitives import Sculptor
 from vireid_cli.rendered.raycast import Grid, cast
 from vireid_cli.rendered.render import Renderer
-from vireid_cli.rendered.shade import _quads
+from vireid_cli.rendered.shade import split_samples
 from vireid_cli.rendered.shots import Shot
 
 SIZE = (64, 32)
@@ -40,7 +40,7 @@ def test_a_disc_has_soft_edges_and_the_right_area() -> None:
         np.array([2 * side]), np.array([2 * side]), 2 * side, 2 * side,
     )  # fmt: skip
     mask = torch.isfinite(cast(sculptor.finish(), grid, torch.device("cpu")).depth).float()
-    share = torch.stack(_quads(mask)).mean(dim=0)[0]
+    share = torch.stack(split_samples(mask)).mean(dim=0)[0]
     # A ball of radius r at distance z projects to a disc of radius r / √(z² − r²).
     area = np.pi * (0.5 / np.sqrt(100 - 0.25)) ** 2 / (2 * reach / side) ** 2
     assert share.sum().item() == pytest.approx(area, rel=0.01)

@@ -20,7 +20,7 @@ from vireid_cli.unfinished import remove_unfinished, unfinished_folder
 @pytest.fixture(autouse=True)
 def fresh_process() -> None:
     """As if nothing had been written yet by this process."""
-    files._sweep_once.cache_clear()
+    files.remove_unfinished_once.cache_clear()
 
 
 def names(folder: Path) -> set[str]:
@@ -103,10 +103,10 @@ def test_other_files_stay(tmp_path: Path, name: str) -> None:
 
 
 def test_export_removes_leftovers_of_a_killed_export(tmp_path: Path) -> None:
-    from vireid_cli.exporters.onnx import _temporary_folder
+    from vireid_cli.exporters.onnx import temporary_folder
 
     (tmp_path / ".onnx-ab12cd34").mkdir()
-    with _temporary_folder(tmp_path) as place:
+    with temporary_folder(tmp_path) as place:
         assert names(tmp_path) == {place.name}
     assert names(tmp_path) == set()
 

@@ -38,11 +38,13 @@ def last_map(network: nn.Module) -> Iterator[Callable[[], Tensor]]:
     maps: dict[str, Tensor] = {}
 
     def keep(stage: str, *call: Any) -> None:
+        """Keep the output of a stage, the last argument of a forward hook."""
         if stage == stages[0]:
             maps.clear()  # a new pass, which may end at an earlier stage than the previous pass
         maps[stage] = call[-1]
 
     def newest() -> Tensor:
+        """Return the map of the last stage of the latest pass."""
         return next(maps[stage] for stage in reversed(stages) if stage in maps)
 
     hooks = [trunk.get_submodule(stage).register_forward_hook(partial(keep, stage)) for stage in stages]

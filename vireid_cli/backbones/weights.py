@@ -131,10 +131,10 @@ def describe_shipped(name: str, width: int) -> str:
 
 def imagenet_file(name: str) -> Path:
     """Path of a network's ImageNet weights in torch's cache; the file may be missing."""
-    return cached_path(_url(name))
+    return cached_path(published_url(name))
 
 
-def _url(name: str) -> str:
+def published_url(name: str) -> str:
     """URL of torchvision's first ImageNet weights of a network."""
     from torchvision.models import get_model_weights  # slow to import; see backbones.residual
 
@@ -144,7 +144,7 @@ def _url(name: str) -> str:
 
 def _imagenet(name: str) -> dict[str, Tensor]:
     try:
-        return load_published(_url(name))
+        return load_published(published_url(name))
     except PublishedFileError as error:
         raise WeightsUnavailable(
             f"ImageNet weights of {name}: {error.message}",

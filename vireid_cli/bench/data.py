@@ -46,6 +46,7 @@ def prepare(session: Session, *, images: int, size: Size, repeats: int) -> dict[
         _photographs(many, 4 * images)
 
         def work(root: Path) -> None:
+            """Prepare a folder of images into a new store."""
             prepare_store("folder", root, data / f"store-{next(numbers)}", size)
 
         work(few)

@@ -109,6 +109,7 @@ def _stream(queries: np.ndarray, features: np.ndarray, labels: Labels, size: int
     product_seconds = 0.0
 
     def product(positions: np.ndarray) -> np.ndarray:
+        """Compute the scores (Q, n) of gallery rows, and add up the time."""
         nonlocal product_seconds
         start = time.perf_counter()
         scores: np.ndarray = queries @ features[positions].T  # (Q, n)

@@ -38,6 +38,7 @@ def scan(
     outputs = {name: form(*inputs).detach() for name, form in forms.items()}
 
     def work(form: Callable[..., Tensor]) -> Callable[[], object]:
+        """Return a forward and backward pass of one form of the scan."""
         return lambda: torch.autograd.grad(form(*inputs).sum(), inputs)
 
     seconds = interleaved({name: work(form) for name, form in forms.items()}, repeats, runtime)
@@ -123,9 +124,11 @@ def _pot(cost: Tensor, epsilon: float, iterations: int) -> dict[str, Callable[[]
     settings = {"method": "sinkhorn_log", "numItermax": iterations, "stopThr": 0.0, "warn": False}
 
     def solve_batch() -> Any:
+        """Compute all plans in one call."""
         return batched.solve_batch(cost, reg=epsilon, max_iter=iterations, tol=0.0).plan
 
     def solve_pairs() -> Any:
+        """Compute one plan after the other."""
         return [pot.sinkhorn(rows, columns, pair, epsilon, **settings) for pair in cost]
 
     return {"pot_batched": solve_batch, "pot_per_pair": solve_pairs}
@@ -136,6 +139,7 @@ def _scan_inputs(shape: tuple[int, int, int, int], device: torch.device) -> Inpu
     random = torch.Generator().manual_seed(0)
 
     def normal(*size: int) -> Tensor:
+        """Draw standard normal values."""
         return torch.randn(*size, generator=random)
 
     drawn = (

@@ -74,9 +74,11 @@ def half_spectrum_edit(kind: Kind) -> Edit:
     """Return a function with the result of ``complex_edit`` that uses half the spectrum and no angles."""
 
     def edit(maps: Tensor) -> Tensor:
+        """Edit the amplitudes of maps (N, C, H, W), a block of maps at a time."""
         return together([block(part) for part in blocks(maps)])
 
     def block(maps: Tensor) -> Tensor:
+        """Edit the amplitudes of the maps of one block."""
         bins = spectrum(maps, kind, ordered=False)
         size = amplitude(bins)
         phase = unit_phasor(bins, size)
@@ -88,6 +90,7 @@ def half_spectrum_edit(kind: Kind) -> Edit:
 
 def _both_ways(edit: Edit, maps: Tensor) -> Callable[[], object]:
     def work() -> None:
+        """Run one forward and one backward pass."""
         leaf = maps.detach().requires_grad_()
         edit(leaf).sum().backward()
 
@@ -140,6 +143,7 @@ def _step(recipe: Recipe, runtime: Runtime) -> tuple[Callable[[], None], float]:
     second = sides[2] if recipe.data.augment.second_view else None
 
     def step() -> None:
+        """Run one forward and one backward pass of all losses."""
         network.zero_grad(set_to_none=True)
         with runtime.autocast():
             losses = network.losses(Batch(sides[0], sides[1], labels, second=second))

@@ -52,10 +52,12 @@ def train(session: Session, *, recipe: str, settings: list[str], repeats: int) -
     ]
 
     def augment() -> Batch:
+        """Augment one batch on the device."""
         images = augment_batch(sides[0], sides[1], loaded.data.augment, random)
         return Batch(**images._asdict(), labels=labels.to(runtime.device))
 
     def step() -> None:
+        """Run one training step."""
         batch = augment()
         with runtime.autocast():
             losses = network.losses(batch)
@@ -91,9 +93,11 @@ def extract(session: Session, *, recipe: str, settings: list[str], repeats: int)
     folded = fold_batch_norms(fast)
 
     def embed(network: ReIdNetwork, format: torch.memory_format) -> Callable[[], object]:
+        """Return a call that embeds the images in a memory format."""
         batch = images.contiguous(memory_format=format)
 
         def work() -> object:
+            """Embed the images."""
             with torch.inference_mode(), runtime.autocast():
                 return network.embed(batch, Modality.VISIBLE)
 

@@ -42,12 +42,12 @@ NARROWEST = 100
 """Minimum width of a table in columns; a narrower table would truncate metrics."""
 
 
-def _columns() -> int:
+def terminal_width() -> int:
     """Width of stdout in columns."""
     return max(NARROWEST, shutil.get_terminal_size().columns) if sys.stdout.isatty() else PLAIN_WIDTH
 
 
-out = Terminal(width=_columns())
+out = Terminal(width=terminal_width())
 err = Terminal(stderr=True)
 
 

@@ -95,6 +95,7 @@ def _add(name: str, summary: str) -> None:
         workers: Workers = None,
         data: DataDir = None,
     ) -> None:
+        """Prepare the dataset with this name."""
         if verify:
             without_effect = ("size", "resize", "depth", "exif", "skip_bad")
             refuse_without_effect(context, "--verify only checks the prepared store", "root", *without_effect)

@@ -61,7 +61,7 @@ def crop_flip(
 def _write(images: Tensor, flip: Tensor, into: Tensor) -> None:
     """Copy images (n, H, W, 3) into the first n of ``into``; mirrors those with ``flip`` (n,)."""
     into = into[: len(images)]
-    if not _reads_without_wait(images.device):
+    if not reads_without_wait(images.device):
         into.copy_(torch.where(flip[:, None, None, None], images.flip(2), images))
         return
     into.copy_(images)
@@ -71,7 +71,7 @@ def _write(images: Tensor, flip: Tensor, into: Tensor) -> None:
 
 def _mirror(images: Tensor) -> Tensor:
     """Mirror (n, H, W, 3) horizontally; on the CPU in place with OpenCV, which is faster than torch."""
-    if not _reads_without_wait(images.device):
+    if not reads_without_wait(images.device):
         return images.flip(2)
     if len(images):
         rows = images.flatten(0, 1).numpy()  # (n·H, W, 3)
@@ -91,7 +91,7 @@ def change_selected(images: Tensor, selected: Tensor, change: Callable[..., Tens
         change: Function of n images and n rows of each tensor in ``each``; returns (n, H, W, 3).
         each: (B, ...) tensors with one row per image.
     """
-    if not _reads_without_wait(images.device):
+    if not reads_without_wait(images.device):
         return torch.where(selected[:, None, None, None], change(images, *each), images)
     rows = images.flatten(1).numpy()
     for index in selected.nonzero()[:, 0].split(images_at_once(images)):
@@ -107,6 +107,6 @@ def images_at_once(images: Tensor) -> int:
     return max(1, BLOCK_BYTES // max(1, images[:1].nbytes))
 
 
-def _reads_without_wait(device: torch.device) -> bool:
+def reads_without_wait(device: torch.device) -> bool:
     """Whether reading a count from the device needs no synchronisation."""
     return device.type == "cpu"

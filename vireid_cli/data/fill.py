@@ -94,6 +94,7 @@ def decode_files(
     pixels, decoder = np.empty((len(paths), *size, 3), dtype=np.uint8), Decoder()
 
     def work(chunk: np.ndarray) -> None:
+        """Decode and resize the images of some rows."""
         for row in chunk.tolist():
             pixels[row] = resize(decoder.decode(load(paths[row])), size, rule)
 

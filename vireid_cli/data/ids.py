@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from vireid_cli import reading
 from vireid_cli.printable import printable
 
 LARGEST = 2**63 - 1
@@ -79,3 +81,33 @@ def ids_of_array(values: Any) -> list[int]:
     if wrong.any():
         raise ValueError(f"{array[wrong][0]} is not a whole number from 0 to {LARGEST}")
     return [int(value) for value in array]
+
+
+def read_text_ids(path: Path) -> list[int]:
+    """Read identities separated by commas or white space.
+
+    Raises:
+        ValueError: A word is not a positive number.
+        DataError: The file can't be read.
+    """
+    return parse_ids(part for part in re.split(r"[,\s]+", reading.read_text(path)) if part)
+
+
+def read_matrix_ids(path: Path) -> list[int]:
+    """Read identities from the first numeric variable of a MATLAB file.
+
+    Raises:
+        ValueError: The file is damaged or has no numeric variable.
+        DataError: The file can't be read.
+    """
+    from scipy.io import loadmat
+
+    with reading.open_regular(path) as file:
+        try:
+            variables = loadmat(file)
+        except Exception as error:  # a damaged file can raise any exception
+            raise ValueError(str(error)) from error
+    for name, value in variables.items():
+        if not name.startswith("__") and np.issubdtype(np.asarray(value).dtype, np.number):
+            return ids_of_array(value)
+    raise ValueError("no numeric variable in it")

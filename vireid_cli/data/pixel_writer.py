@@ -66,8 +66,8 @@ class PixelWriter:
             self.unfinished.pixels.replace(self.files.pixels)
             self.unfinished.rows.replace(self.files.rows)
         self.unfinished.remove()
-        _reserve(self.unfinished.rows, (self.count, 2, HASH_BYTES))
-        _reserve(self.unfinished.pixels, (self.count, *self.files.size, 3))
+        reserve(self.unfinished.rows, (self.count, 2, HASH_BYTES))
+        reserve(self.unfinished.pixels, (self.count, *self.files.size, 3))
         content = {"done": False, "fingerprint": self.fingerprint, "resize": self.method}
         write_sealed(self.unfinished.info, content)
 
@@ -131,7 +131,7 @@ def _count_rows(files: PixelFiles) -> int:
     return int(rows[:, 0].any(axis=1).sum())
 
 
-def _reserve(path: Path, shape: tuple[int, ...]) -> None:
+def reserve(path: Path, shape: tuple[int, ...]) -> None:
     """Create an array file of zeros and allocate all its disk space, so that a full disk raises here.
 
     Without allocation, a write through a memory map on a full disk kills the process with a bus error.

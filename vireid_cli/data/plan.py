@@ -108,6 +108,7 @@ def evaluate_plan(plan: EvaluationPlan, embeddings: Embeddings, rows: np.ndarray
         )
 
     def trials_of(query: np.ndarray, gallery: np.ndarray, galleries: Sequence[np.ndarray]) -> Trials:
+        """Evaluate the drawn galleries, each an array of store rows."""
         q = embeddings.take(np.searchsorted(rows, query))
         g = embeddings.take(np.searchsorted(rows, gallery))
         sorter = np.argsort(gallery)

@@ -9,9 +9,6 @@ from __future__ import annotations
 import time
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any
-
-import numpy as np
 
 from vireid_cli.data import records_file
 from vireid_cli.data.choices import CHOICES, Choices, Jobs, decoder_for
@@ -23,16 +20,14 @@ from vireid_cli.data.ids import is_text, shorten
 from vireid_cli.data.pixel_writer import open_writer
 from vireid_cli.data.pixels import PixelFiles
 from vireid_cli.data.sources import Scan, ScanReport
-from vireid_cli.data.store import Store, StoreInfo, fingerprint, open_store_at, store_folder, write_store
+from vireid_cli.data.store import Store, StoreInfo, open_store_at, store_folder, write_store
+from vireid_cli.data.subject import Subject, fields_of, reasons, subject_of, without_known_bad
 from vireid_cli.data.verify import damaged_rows
 from vireid_cli.errors import DataError, UsageError
 from vireid_cli.lock import locked
 from vireid_cli.processors import cores
-from vireid_cli.types import RESIZE, Progress, RecordTable, Resize, Size
+from vireid_cli.types import RESIZE, Progress, Resize, Size
 from vireid_cli.unfinished import remove_unfinished
-
-LISTED = 20
-"""Number of unreadable images listed in an error; the rest is counted."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,27 +55,6 @@ class Prepared:
     copied: int
     damaged: int
     bad: list[str]
-
-
-@dataclass(frozen=True, slots=True)
-class _Subject:
-    """Records to prepare, and the description of their store."""
-
-    records: RecordTable
-    file_sizes: np.ndarray  # (N,) bytes; -1 for missing files
-    info: StoreInfo
-
-    def drop(self, bad: dict[int, str]) -> _Subject:
-        """Remove the rows in ``bad`` from the records and list them in the description."""
-        listed = [
-            {"path": str(self.records.paths[i]), "reason": reason, "bytes": int(self.file_sizes[i])}
-            for i, reason in sorted(bad.items())
-        ]
-        kept = np.setdiff1d(np.arange(len(self.records)), np.fromiter(bad, np.int64, len(bad)))
-        if len(kept) == 0:
-            raise DataError(f"{self.info.root}: no image can be read", _reasons(self, bad))
-        all_bad = sorted(self.info.bad + listed, key=lambda entry: entry["path"])
-        return _subject(self.records.take(kept), self.file_sizes[kept], self.info, all_bad)
 
 
 def prepare(
@@ -126,25 +100,25 @@ def prepare(
     info = _description(dataset, root, scanned)
     _refuse_folders(PixelFiles(folder, size, resize))
     with convert_disk_errors(folder), locked(folder):
-        subject = _Subject(scanned.records, file_sizes_of(root, scanned.records), info)
-        measuring = jobs("measuring 16-bit images") if jobs else None
-        decoder = decoder_for(
-            subject.records,
-            subject.file_sizes,
-            info,
-            _read_info(folder),
-            choices,
-            workers or cores(),
-            measuring,
-        )
-        notes = [*scanned.report.notes, *depth_notes(decoder)]
-        subject = _subject(
-            subject.records, subject.file_sizes, replace(info, decoder=decoder, notes=notes), []
-        )
+        subject = Subject(scanned.records, file_sizes_of(root, scanned.records), info)
+        subject = _with_decoder(subject, folder, choices, workers, jobs)
         if skip_bad:
-            subject = _without_known_bad(subject, folder)
-        report = replace(scanned.report, notes=tuple(notes))
-        return _build(PixelFiles(folder, size, resize), subject, skip_bad, workers, progress, report, jobs)
+            subject = without_known_bad(subject, folder)
+        report = replace(scanned.report, notes=tuple(subject.info.notes))
+        return build_pixels(
+            PixelFiles(folder, size, resize), subject, skip_bad, workers, progress, report, jobs
+        )
+
+
+def _with_decoder(
+    subject: Subject, folder: Path, choices: Choices, workers: int | None, jobs: Jobs | None
+) -> Subject:
+    """Choose the decoding rules, measure 16-bit images if needed, and describe both in the store."""
+    measuring = jobs("measuring 16-bit images") if jobs else None
+    records, sizes, info = subject.records, subject.file_sizes, subject.info
+    decoder = decoder_for(records, sizes, info, _read_info(folder), choices, workers or cores(), measuring)
+    notes = [*info.notes, *depth_notes(decoder)]
+    return subject_of(records, sizes, replace(info, decoder=decoder, notes=notes), [])
 
 
 def _refuse_other_bytes(*folders: Path) -> None:
@@ -202,7 +176,7 @@ def add_size(
     _refuse_folders(PixelFiles(store.folder, size, store.resize))
     with convert_disk_errors(store.folder), locked(store.folder):
         sizes = file_sizes_of(store.info.root, store.records)
-        subject = _subject(store.records, sizes, store.info, store.info.bad)
+        subject = subject_of(store.records, sizes, store.info, store.info.bad)
         if subject.info.fingerprint != store.info.fingerprint:
             missing = int((sizes < 0).sum())
             raise DataError(
@@ -211,12 +185,12 @@ def add_size(
                 f"vireid prepare {store.info.dataset} --root <their folder>",
             )
         files = PixelFiles(store.folder, size, store.resize)
-        return _build(files, subject, False, workers, progress, None, None)
+        return build_pixels(files, subject, False, workers, progress, None, None)
 
 
-def _build(
+def build_pixels(
     files: PixelFiles,
-    subject: _Subject,
+    subject: Subject,
     skip_bad: bool,
     workers: int | None,
     progress: Progress | None,
@@ -250,7 +224,7 @@ def _build(
         if not skip_bad:
             raise DataError(
                 f"{len(work.bad):,} of {len(records):,} images in {subject.info.root} can't be read:\n"
-                + _reasons(subject, work.bad),
+                + reasons(subject, work.bad),
                 "Replace them from the archive and run this again (finished images are kept), "
                 "or skip them with --skip-bad.",
             )
@@ -264,43 +238,12 @@ def _build(
     )
 
 
-def _write_records(files: PixelFiles, subject: _Subject) -> Store:
+def _write_records(files: PixelFiles, subject: Subject) -> Store:
     """Write records and description unless the store already has them."""
     folder, resize = files.folder, files.resize
     try:
         store = open_store_at(folder, resize)
     except DataError:
         return write_store(folder, subject.records, subject.info, resize)
-    fresh = StoreInfo(**{**_shallow(subject.info), "records_sha256": store.info.records_sha256})
+    fresh = StoreInfo(**{**fields_of(subject.info), "records_sha256": store.info.records_sha256})
     return store if store.info == fresh else write_store(folder, subject.records, subject.info, resize)
-
-
-def _subject(records: RecordTable, sizes: np.ndarray, info: StoreInfo, bad: list[dict[str, Any]]) -> _Subject:
-    mark = fingerprint(info.dataset, info.provenance, records, sizes, info.decoder)
-    changed = {"fingerprint": mark, "images": len(records), "bad": bad}
-    return _Subject(records, sizes, StoreInfo(**{**_shallow(info), **changed}))
-
-
-def _shallow(info: StoreInfo) -> dict[str, Any]:
-    return {name: getattr(info, name) for name in info.__slots__}
-
-
-def _without_known_bad(subject: _Subject, folder: Path) -> _Subject:
-    """Drop images that an earlier ``skip_bad`` dropped, if their file size is unchanged."""
-    try:
-        listed = {entry["path"]: entry for entry in open_store_at(folder).info.bad}
-    except DataError:
-        return subject
-    bad = {
-        i: str(listed[path]["reason"])
-        for i, path in enumerate(subject.records.paths.tolist())
-        if path in listed and listed[path]["bytes"] == subject.file_sizes[i]
-    }
-    return subject.drop(bad) if bad else subject
-
-
-def _reasons(subject: _Subject, bad: dict[int, str]) -> str:
-    lines = [f"  {subject.records.paths[i]}: {reason}" for i, reason in sorted(bad.items())[:LISTED]]
-    if len(bad) > LISTED:
-        lines.append(f"  and {len(bad) - LISTED:,} more")
-    return "\n".join(lines)

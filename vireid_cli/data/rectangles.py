@@ -85,6 +85,7 @@ def rectangles(
     selected = (uniform[:, :1] < probability) & fits.gather(1, first)
 
     def chosen(values: Tensor) -> Tensor:
+        """Select the first valid try of each image."""
         return values.gather(1, first)
 
     tall, wide = (torch.where(selected, chosen(v), 0) for v in (heights, widths))

@@ -155,6 +155,7 @@ def _changed_pixels(files: PixelFiles, count: int, pool: ThreadPoolExecutor, cou
     assert rows is not None
 
     def changed(part: np.ndarray) -> list[int]:
+        """Return the rows with pixels that differ from their hash."""
         return [i for i in part.tolist() if digest(images[i]) != rows[i, 0].tobytes()]
 
     return [row for entries in _over_parts(changed, count, pool, counter) for row in entries]
@@ -173,6 +174,7 @@ def _changed_files(
     assert rows is not None
 
     def changed(part: np.ndarray) -> list[tuple[int, str]]:
+        """Return the rows with a changed image file, and the reasons."""
         checked = (
             (i, _file_problem(files, root, records, i, decoder, rows[i, 1].tobytes())) for i in part.tolist()
         )

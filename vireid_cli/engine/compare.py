@@ -85,7 +85,7 @@ def compare(study: Study, session: Session, options: EvaluateOptions) -> StudyRe
     home = session.runs_dir / (study.runs or study.name)
     inside = replace(session, runs_dir=home)
     start = _start(study)
-    weights = _weights(home, start) if start else None
+    weights = start_weights(home, start) if start else None
     recipes = _recipes(study, weights)
     _check_datasets(study, recipes)
     for dataset, size, resize in _needed(study, recipes):
@@ -142,7 +142,7 @@ def runs_of_study(folder: Path) -> list[RunFolder]:
     study = documents.read_form(path, StudyFile, hint="Compare again: vireid compare STUDY").study
     home = folder.parent / (study.runs or study.name)
     start = _start(study)
-    weights = _weights(home, start) if start else None
+    weights = start_weights(home, start) if start else None
     texts = {_portable(recipe) for recipe in _recipes(study, weights).values()}
     return [run for run in runs_in(home) if _portable(run_recipe(run)) in texts]
 
@@ -153,7 +153,7 @@ def _portable(recipe: Recipe) -> str:
     return dump(recipe.model_copy(update={"backbone": recipe.backbone.model_copy(update={"weights": name})}))
 
 
-def _weights(home: Path, start: Recipe) -> Path:
+def start_weights(home: Path, start: Recipe) -> Path:
     """Return the path of the trunk from which all rows start."""
     return home / f"start-{sha256(dump(start).encode()).hexdigest()[:8]}.safetensors"
 

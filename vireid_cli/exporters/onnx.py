@@ -109,18 +109,18 @@ def export_onnx(
     copied = copy.deepcopy(network).to("cpu", torch.float32).to(memory_format=torch.contiguous_format)
     files = files_of(copied, samples, layout)
     nodes, largest = Counter[str](), 0.0
-    with _temporary_folder(folder) as new, _quiet(), torch.no_grad(), torch.autocast("cpu", enabled=False):
+    with temporary_folder(folder) as new, _quiet(), torch.no_grad(), torch.autocast("cpu", enabled=False):
         for file in files:
             file.eval()
-            nodes += _translate(file, new / file.name, opset, dict(metadata or {}))
-            largest = max(largest, _difference(file, new / file.name))
+            nodes += translate(file, new / file.name, opset, dict(metadata or {}))
+            largest = max(largest, difference(file, new / file.name))
         paths = _publish(new, folder, [file.name for file in files])
     compared = sum(len(sample) for file in files for sample in file.samples)
     return OnnxExport(paths, largest, compared, opset, dict(sorted(nodes.items())))
 
 
 @contextmanager
-def _temporary_folder(folder: Path) -> Iterator[Path]:
+def temporary_folder(folder: Path) -> Iterator[Path]:
     """Create a temporary folder within ``folder``; raises ``VireidError`` on failure."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -142,7 +142,7 @@ def _quiet() -> Iterator[None]:
         logging.disable(disabled)
 
 
-def _translate(file: OnnxFile, path: Path, opset: int, metadata: dict[str, str]) -> Counter[str]:
+def translate(file: OnnxFile, path: Path, opset: int, metadata: dict[str, str]) -> Counter[str]:
     """Write one file and count its nodes.
 
     Raises ``VireidError`` if the network cannot be traced or contains a node of ``REFUSED``.
@@ -196,7 +196,7 @@ def _label(model: Any, file: OnnxFile, metadata: dict[str, str]) -> None:
     )
 
 
-def _difference(file: OnnxFile, path: Path) -> float:
+def difference(file: OnnxFile, path: Path) -> float:
     """Largest absolute difference between onnxruntime on a file and PyTorch.
 
     Compares all images, in batches of 1, 2, 5 and up to 32; both sides process identical batches. Raises
@@ -213,8 +213,8 @@ def _difference(file: OnnxFile, path: Path) -> float:
             feed = {name: batch.numpy() for name, batch in zip(file.inputs, images, strict=True)}
             outputs = session.run(file.outputs, feed)
             for a, b in zip(file(*images), outputs, strict=True):
-                difference = (a.double() - torch.from_numpy(b).double()).abs().max()
-                largest = max(largest, inf if difference.isnan() else float(difference))
+                gap = (a.double() - torch.from_numpy(b).double()).abs().max()
+                largest = max(largest, inf if gap.isnan() else float(gap))
     except Exception as error:  # onnxruntime's errors have no common base class
         raise VireidError(
             f"{file.name} does not run in onnxruntime: {_first_cause(error)}",

@@ -11,6 +11,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from vireid_cli.figures import style
+from vireid_cli.figures.pixels import checked_pixels
 from vireid_cli.types import Modality
 
 COLOURS = "plasma"  # lightness increases with the value: readable without distinguishing hues
@@ -64,7 +65,7 @@ class Look:
 
     def __post_init__(self) -> None:
         for image, heat in zip(self.images, self.heat, strict=True):
-            style.checked_pixels("image", image)
+            checked_pixels("image", image)
             if heat.shape != image.shape[:2]:
                 raise ValueError(f"heat: expected {image.shape[:2]}, not {heat.shape}")
             if not (heat.min() >= 0 and heat.max() <= 1):  # NaN fails, too

@@ -198,7 +198,7 @@ def _name(axes: Axes, points: np.ndarray, pids: np.ndarray, panel: float) -> Non
     above = np.array([_above(inches[pids == pid]) for pid in people])
     middle = np.array([sum(axes.get_xlim()), sum(axes.get_ylim())]) / 2 * panel / reach
     inside = panel / 2 - np.array([0.16, 0.09])
-    places = np.clip(_apart(above, (0.3, 0.16)), middle - inside, middle + inside) * reach / panel
+    places = np.clip(separate_boxes(above, (0.3, 0.16)), middle - inside, middle + inside) * reach / panel
     colours = style.colours(len(people))
     for pid, place, colour in zip(people, places, colours, strict=True):
         axes.annotate(
@@ -227,7 +227,7 @@ def _readable(colour: tuple[float, float, float]) -> tuple[float, float, float]:
     return (colour[0] * share, colour[1] * share, colour[2] * share)
 
 
-def _apart(centres: np.ndarray, box: tuple[float, float], rounds: int = 200) -> np.ndarray:
+def separate_boxes(centres: np.ndarray, box: tuple[float, float], rounds: int = 200) -> np.ndarray:
     """Move boxes of (width, height) apart until none overlap, in at most ``rounds`` iterations.
 
     Args:

@@ -15,6 +15,7 @@ from matplotlib.figure import Figure
 
 from vireid_cli.errors import UsageError
 from vireid_cli.figures import style
+from vireid_cli.figures.pixels import checked_pixels
 
 MOST = 10
 """Number of matches drawn per query."""
@@ -53,8 +54,8 @@ class RankingRow:
     head: str = ""
 
     def __post_init__(self) -> None:
-        style.checked_pixels("query_image", self.query_image)
-        style.checked_pixels("images", self.images, dimensions=4)
+        checked_pixels("query_image", self.query_image)
+        checked_pixels("images", self.images, dimensions=4)
         count = len(self.images)
         if self.correct.shape != (count,) or self.correct.dtype != np.bool_:
             raise ValueError(

@@ -11,6 +11,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from vireid_cli.figures import style
+from vireid_cli.figures.pixels import checked_pixels
 from vireid_cli.types import Modality
 
 KINDS = ("visible", "grey", "SEG", "infrared")
@@ -52,7 +53,7 @@ class SegRow:
 
     def __post_init__(self) -> None:
         for name in ("visible", "grey", "seg", "infrared"):
-            style.checked_pixels(name, getattr(self, name))
+            checked_pixels(name, getattr(self, name))
 
     @property
     def images(self) -> tuple[np.ndarray, ...]:

@@ -10,6 +10,7 @@ from matplotlib.figure import Figure
 
 from vireid_cli.errors import UsageError
 from vireid_cli.figures import style
+from vireid_cli.figures.pixels import checked_pixels
 
 _CELL = (1.5, 0.8)  # inches: largest image
 _GAP = 0.1
@@ -51,7 +52,7 @@ def contact_sheet(
     if columns < 1:
         raise ValueError(f"{columns} columns")
     for i, image in enumerate(images):
-        style.checked_pixels(f"image {i}", image)
+        checked_pixels(f"image {i}", image)
     columns = min(columns, len(images))
     lines = max(label.count("\n") + 1 if label else 0 for label in labels)
     cell = _cell(images)

@@ -10,6 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from vireid_cli.figures import style
+from vireid_cli.figures.pixels import checked_pixels
 
 _EDGE = 0.25
 _NAMES = 1.62  # inches of the column with the row names
@@ -56,7 +57,7 @@ class SpectrumColumn:
     swapped: np.ndarray | None = None
 
     def __post_init__(self) -> None:
-        style.checked_pixels("image", self.image)
+        checked_pixels("image", self.image)
         size = self.image.shape[:2]
         rebuilt = ("phase_only", "amplitude_only", *(("swapped",) if self.swapped is not None else ()))
         for name in ("amplitude", "phase"):

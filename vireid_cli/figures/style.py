@@ -24,6 +24,7 @@ from matplotlib.font_manager import findfont, get_font
 from matplotlib.image import AxesImage
 from matplotlib.text import Text
 
+from vireid_cli.figures.pixels import as_bytes
 from vireid_cli.printable import escape, printable, printable_block
 from vireid_cli.types import Modality
 
@@ -153,13 +154,6 @@ def frames(
     )
 
 
-def as_bytes(image: np.ndarray) -> np.ndarray:
-    """Convert pixels in [0, 1] to uint8, rounded, which draws four times faster; return uint8 unchanged."""
-    if image.dtype == np.uint8:
-        return image
-    return (np.clip(image, 0.0, 1.0) * 255.0 + 0.5).astype(np.uint8)
-
-
 def write(axes: Axes, x: float, y: float, text: str, size: float = TEXT_SIZE, **look: object) -> None:
     """Write text on a page, with its top left corner at ``x``, ``y`` inches.
 
@@ -279,25 +273,3 @@ def series(number: int) -> tuple[str, str, str]:
     markers = ("o", "s", "^", "D", "v", "P", "X", "*")
     colour = PALETTE[number % len(PALETTE)]
     return colour, lines[(number + number // len(PALETTE)) % len(lines)], markers[number % len(markers)]
-
-
-def checked_pixels(name: str, images: np.ndarray, dimensions: int = 3) -> None:
-    """Check that an array holds RGB pixels, channel last, as floats in [0, 1] or uint8.
-
-    Args:
-        name: Name of the array, for the message.
-        images: (…, H, W, 3) floats in [0, 1] or uint8, with ``dimensions`` axes.
-        dimensions: Number of axes: 3 for one image, 4 for several.
-
-    Raises:
-        ValueError: Wrong shape, a data type other than float or uint8, or values outside [0, 1].
-    """
-    if images.ndim != dimensions or images.shape[-1] != 3 or 0 in images.shape[-3:]:
-        shape = "(H, W, 3)" if dimensions == 3 else "(k, H, W, 3)"
-        raise ValueError(f"{name}: expected {shape}, not {images.shape}")
-    if images.dtype == np.uint8:
-        return
-    if not np.issubdtype(images.dtype, np.floating):
-        raise ValueError(f"{name}: expected floats in [0, 1], not {images.dtype}")
-    if images.size and not (images.min() >= -1e-6 and images.max() <= 1.0 + 1e-6):  # NaN fails, too
-        raise ValueError(f"{name}: values outside of [0, 1]: {images.min():.3g} to {images.max():.3g}")

@@ -120,10 +120,13 @@ def guided(bins: Spectrum, width: int, pool: AmplitudePool) -> tuple[Spectrum, T
 
 
 class _Guided(torch.autograd.Function):
+    """Spectrum, amplitude and mean amplitude of each channel, with one backward pass for all."""
+
     @staticmethod
     def forward(
         ctx: Any, re: Tensor, im: Tensor, width: int, pool: AmplitudePool
     ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """Return Re, Im, |F| without gradient, and the mean amplitude (B, C)."""
         size = above_zero(magnitude(re, im))
         ctx.save_for_backward(re, im, size)
         ctx.mark_non_differentiable(size)
@@ -132,6 +135,7 @@ class _Guided(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, Tensor, None, None]:
+        """Add the gradient of the mean amplitude to that of Re and Im."""
         re, im, size = ctx.saved_tensors
         to_re, to_im, _, to_guide = gradients
         # Weight of each bin in the mean, divided by its amplitude. Times Re and Im it is the gradient.

@@ -157,6 +157,7 @@ class _InstanceNorm(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Gradients of values, weight and bias."""
         centred, inverse, weight = ctx.saved_tensors
         (gradient,) = gradients
         mean = gradient.mean(dim=(-2, -1), keepdim=True)  # (B, C, 1, 1)
@@ -175,9 +176,11 @@ class _DenseGradient(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, maps: Tensor) -> Tensor:
+        """Return the maps and remember their memory format."""
         ctx.format = torch.channels_last if channels_last(maps) else torch.contiguous_format
         return maps.view_as(maps)
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> Tensor:
+        """Copy the gradient into that format."""
         return gradients[0].contiguous(memory_format=ctx.format)

@@ -14,7 +14,7 @@ Make = Callable[..., np.ndarray]
 
 NUMPY_TYPES = {torch.float32: np.float32, torch.float64: np.float64}
 
-_cache: dict[tuple[Any, ...], Tensor] = {}
+CACHE: dict[tuple[Any, ...], Tensor] = {}
 
 
 def constant(make: Make, arguments: tuple[int, ...], like: Tensor) -> Tensor:
@@ -51,7 +51,7 @@ def _named(name: str) -> Make:
 
 def _constant(make: Make, arguments: tuple[int, ...], device: torch.device, dtype: torch.dtype) -> Tensor:
     key = (make, arguments, device, dtype)
-    matrix = _cache.get(key)
+    matrix = CACHE.get(key)
     if matrix is None:
         # A tensor created in inference mode could not be used in a training step.
         with torch.inference_mode(False):
@@ -60,7 +60,7 @@ def _constant(make: Make, arguments: tuple[int, ...], device: torch.device, dtyp
         # be true under torch.compile, too, up to PyTorch 2.11.)
         exporting = torch.compiler.is_compiling() and not torch.compiler.is_dynamo_compiling()
         if type(matrix) is Tensor and not exporting:
-            _cache[key] = matrix
+            CACHE[key] = matrix
     return matrix
 
 

@@ -43,26 +43,34 @@ def factors(height: int, like: Tensor) -> tuple[int, int]:
 
 
 class _Forward(torch.autograd.Function):
+    """Half spectrum of maps, with the inverse factors as backward pass."""
+
     @staticmethod
     def forward(ctx: Any, images: Tensor) -> Pair:
+        """Transform maps (B, C, H, W) to bins."""
         ctx.width, ctx.dtype = images.shape[-1], images.dtype
         work = torch.promote_types(images.dtype, torch.float32)
         return _analyse(images, constant(matrices.row_matrix, (ctx.width,), images.new_empty(0, dtype=work)))
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> Tensor:
+        """Transform the gradients of the bins to pixels."""
         re, im = gradients
         return _synthesise(re, im, constant(matrices.row_matrix, (ctx.width,), re), ctx.dtype)
 
 
 class _Inverse(torch.autograd.Function):
+    """Maps of a half spectrum, with the forward factors as backward pass."""
+
     @staticmethod
     def forward(ctx: Any, re: Tensor, im: Tensor, width: int, dtype: torch.dtype) -> Tensor:
+        """Transform bins to maps (B, C, H, W)."""
         ctx.row = constant(matrices.row_inverse_matrix, (width,), re).mT
         return _synthesise(re, im, ctx.row, dtype)
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, Tensor, None, None]:
+        """Transform the gradients of the pixels to bins."""
         return *_analyse(gradients[0], ctx.row), None, None
 
 

@@ -128,12 +128,14 @@ class _Amplitude(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, re: Tensor, im: Tensor) -> Tensor:
+        """Compute |F|."""
         size = magnitude(re, im)
         ctx.save_for_backward(re, im, size)
         return size
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, Tensor]:
+        """Gradients of Re and Im; 0 at |F| = 0."""
         re, im, size = ctx.saved_tensors
         scale = gradients[0] / above_zero(size)
         return scale * re, scale * im
@@ -175,6 +177,7 @@ class _Phasor(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, re: Tensor, im: Tensor, size: Tensor, least: Tensor) -> Spectrum:
+        """Compute F/|F|, and 0 for amplitudes up to ``least``."""
         scale = size.clone().gt_(least)
         scale /= above_zero(size)
         cosine, sine = re * scale, im * scale
@@ -183,6 +186,7 @@ class _Phasor(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, Tensor, None, None]:
+        """Gradients of Re and Im."""
         cosine, sine, scale = ctx.saved_tensors
         to_cosine, to_sine = gradients
         # Only the component of the gradient that rotates the bin remains.
@@ -202,11 +206,13 @@ class _Polar(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, size: Tensor, cosine: Tensor, sine: Tensor) -> Spectrum:
+        """Compute (A cos φ, A sin φ)."""
         ctx.save_for_backward(size, cosine, sine)
         return size * cosine, size * sine
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Gradients of amplitude, cosine and sine."""
         size, cosine, sine = ctx.saved_tensors
         to_re, to_im = gradients
         return torch.addcmul(to_re * cosine, to_im, sine), to_re * size, to_im * size

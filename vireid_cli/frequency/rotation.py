@@ -38,6 +38,7 @@ class _Rotation(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, re: Tensor, im: Tensor, share: Tensor, size: Tensor) -> Spectrum:
+        """Rotate each bin by ``share`` times its angle."""
         angle = torch.atan2(im, re)
         turn = share * angle
         cosine, sine = turn.cos(), turn.sin()
@@ -48,6 +49,7 @@ class _Rotation(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, Tensor, Tensor, None]:
+        """Gradients of Re, Im and ``share``."""
         re, im, share, angle, size, cosine, sine = ctx.saved_tensors
         to_re, to_im = gradients
         # Rotated back; with F they give the derivative of the loss with respect to the angle.

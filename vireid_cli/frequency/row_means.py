@@ -109,12 +109,14 @@ class _AmplitudeAndColumn(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, re: Tensor, im: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Return |F|, and Re and Im of the first column."""
         size = magnitude(re, im)
         ctx.save_for_backward(re, im, size)
         return size, re[..., :1].clone(), im[..., :1].clone()
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, Tensor]:
+        """Gradients of Re and Im."""
         re, im, size = ctx.saved_tensors
         to_size, *to_column = gradients
         scale = to_size / above_zero(size)
@@ -131,12 +133,14 @@ class _ColumnAndEnergy(torch.autograd.Function):
     def forward(
         ctx: Any, amplitude: Tensor, counts: Tensor, cosine: Tensor, sine: Tensor
     ) -> tuple[Tensor, Tensor, Tensor]:
+        """Return Re and Im of the first column, and the energy (B, C)."""
         ctx.save_for_backward(amplitude, counts, cosine, sine)
         first = amplitude[..., :1]
         return first * cosine, first * sine, (amplitude * counts).mul_(amplitude).sum(dim=(-2, -1))
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None, Tensor, Tensor]:
+        """Gradients of amplitude, cosine and sine."""
         amplitude, counts, cosine, sine = ctx.saved_tensors
         to_re, to_im, to_energy = gradients
         first = amplitude[..., :1]

@@ -129,7 +129,7 @@ class Cfam(nn.Module):
             raise ValueError("phase_repr 'angle' needs the angle of each bin")
         else:
             phase = angle.flatten(2)
-        at = _between(self.positions, size)  # (2, N, d)
+        at = interpolate_positions(self.positions, size)  # (2, N, d)
         tokens = self.amplitude_in((amplitude + 1e-2).log().mT) + at[0]
         phases = self.phase_in(phase.mT) + at[1]
         for block in self.blocks:
@@ -148,13 +148,13 @@ class Cfam(nn.Module):
         attended = self.attend(visible, infrared, Modality.VISIBLE)
         partner = self.attend(infrared, visible, Modality.INFRARED)
         sides = self.move(attended, partner)
-        phasors = self._phasor(sides[0]), self._phasor(sides[1])
+        phasors = self.phasor(sides[0]), self.phasor(sides[1])
         share = 0.5 * self.fusion.tanh()  # w: the partner's phase weighs less than one half
         fused = (
             _unit(tuple(x + share * y for x, y in zip(*pair, strict=True)))  # type: ignore[arg-type]
             for pair in (phasors, phasors[::-1])
         )
-        first, second = (self._decoded(side, phasor) for side, phasor in zip(sides, fused, strict=True))
+        first, second = (self.decode(side, phasor) for side, phasor in zip(sides, fused, strict=True))
         return first, second
 
     def move(self, visible: Spectral, infrared: Spectral) -> tuple[Spectral, Spectral]:
@@ -168,7 +168,7 @@ class Cfam(nn.Module):
     def alone(self, own: Spectral, modality: Modality) -> Spectrum:
         """Spectrum of maps without a partner: each map is its own partner, without transport."""
         attended = self.attend(own, own, modality)
-        return self._decoded(attended, self._phasor(attended))
+        return self.decode(attended, self.phasor(attended))
 
     def facing(self, own: Spectral, other: Spectral, modality: Modality) -> Spectrum:
         """Spectrum of maps of one modality with partners that have only tokens and amplitudes.
@@ -180,14 +180,14 @@ class Cfam(nn.Module):
             attended, _ = self.move(attended, partner)
         else:
             _, attended = self.move(partner, attended)
-        return self._decoded(attended, self._phasor(attended))
+        return self.decode(attended, self.phasor(attended))
 
     def _moved(self, own: Spectral, target: Tensor) -> Spectral:
         assert self.gamma is not None
         tokens = own.tokens + self.gamma * (target - own.tokens)
         return Spectral(own.amplitude, own.cosine, own.sine, tokens, own.phases)
 
-    def _phasor(self, own: Spectral) -> Spectrum:
+    def phasor(self, own: Spectral) -> Spectrum:
         """Changed phase as a unit phasor, (B, C, N) each, float32."""
         change = self._read_out(self.phase_out, own.phases)  # (B, 2C or C, N)
         if self.phase_repr == "sincos":
@@ -204,7 +204,8 @@ class Cfam(nn.Module):
         """
         return (layer(self.norm(tokens)).float() / tokens.shape[2] ** 0.5).mT
 
-    def _decoded(self, own: Spectral, phasor: Spectrum) -> Spectrum:
+    def decode(self, own: Spectral, phasor: Spectrum) -> Spectrum:
+        """Spectrum of changed amplitudes and the given phasor, (B, C, N) each; a gain is in (e⁻², e²)."""
         gain = (2.0 * self._read_out(self.amplitude_out, own.tokens).tanh()).exp()  # (B, C, N), in (e⁻², e²)
         changed = own.amplitude * gain
         return changed * phasor[0], changed * phasor[1]
@@ -216,7 +217,7 @@ def _unit(phasor: Spectrum) -> Spectrum:
     return cosine / length, sine / length
 
 
-def _between(table: Tensor, size: tuple[int, int]) -> Tensor:
+def interpolate_positions(table: Tensor, size: tuple[int, int]) -> Tensor:
     """Interpolate a table over frequencies, (2, 18, 5, d), to a half spectrum of ``size``: (2, N, d).
 
     Interpolation is linear. Rows are periodic, from 0 through ½ to −0 cycles per sample; columns range from 0

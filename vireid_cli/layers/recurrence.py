@@ -43,6 +43,7 @@ def by_operator(operator: Operator, decay: Tensor, drive: Tensor) -> Tensor:
     """Compute ``linear_recurrence`` with torch's ``scan``."""
 
     def step(state: Tensor, at: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor]:
+        """Return the next state and its copy as output, because the operator refuses aliases."""
         state = at[0] * state + at[1]
         return state, state.clone()
 

@@ -28,6 +28,7 @@ def in_full_precision(loss: Callable[P, Tensor]) -> Callable[P, Tensor]:
 
     @wraps(loss)
     def run(*args: P.args, **kwargs: P.kwargs) -> Tensor:
+        """Call the loss with tensors in full precision and without autocast."""
         positional = tuple(_full(value) for value in args)
         named = {key: _full(value) for key, value in kwargs.items()}
         first = next(value for value in (*positional, *named.values()) if isinstance(value, Tensor))

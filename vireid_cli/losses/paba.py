@@ -38,9 +38,8 @@ def paba(
     no range for the largest and smallest distances; taking them over all samples of the other modality is our
     reading. With a single identity there is no negative, and the loss is 0.
 
-    Centres are not computed explicitly: all distances derive from the inner products of the samples, 2N ×
-        2N per
-    chunk, averaged over identities.
+    Centres are not computed explicitly: all distances derive from the inner products of the samples, 2N × 2N
+    per chunk, averaged over identities.
 
     Args:
         features: (chunks, 2N, D), visible first; unit length along D in the paper.

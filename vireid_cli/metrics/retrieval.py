@@ -111,6 +111,7 @@ def rank_matrix(
     tally = Tally(plan, sign * matrix[row, take[plan.columns]])
 
     def count(first: int, last: int) -> None:
+        """Count the ranks of some queries."""
         for number, tile in enumerate(plan.tiles):
             if whole:
                 block = matrix[first:last, tile.start : tile.stop].copy()
@@ -192,6 +193,7 @@ def top(
     positions = np.full((len(q_pids), k), -1, dtype=np.int64)
 
     def fill(first: int, last: int) -> None:
+        """Fill in the first matches of some queries."""
         block = -scores[first:last]
         if not np.isfinite(block).all():
             refuse_infinite(block, first)

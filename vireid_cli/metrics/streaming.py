@@ -74,6 +74,7 @@ def evaluate_streamed(
     queries = np.ascontiguousarray(q_features, dtype=kind)
 
     def product(positions: np.ndarray) -> np.ndarray:
+        """Compute the scores (Q, n) of gallery positions."""
         return queries @ np.asarray(g_features[positions], dtype=kind).T  # (Q, n)
 
     plan = plan_ranks(
@@ -133,6 +134,7 @@ def _add_tile(tally: Tally, number: int, scores: np.ndarray, threads: int | None
     """Count the better images of one tile for all queries, in blocks on several threads."""
 
     def count(first: int, last: int) -> None:
+        """Count the ranks of some queries in this tile."""
         tally.add(number, first, scores[first:last])
 
     step = max(1, BLOCK_BYTES // (scores.shape[1] * scores.itemsize))

@@ -198,7 +198,7 @@ def _run(
     processes = min(workers or cores(), len(batches))
     previous = cv2.getNumThreads()
     jobs = [[records.row(i) for i in rows] for rows in batches]
-    results = process_map(partial(_batch, work), jobs, processes)
+    results = process_map(partial(write_batch, work), jobs, processes)
     try:
         with journal.open("a", encoding="utf-8") as stream, closing(results):
             stream.write("\n")  # ends a line that a killed process left incomplete
@@ -218,7 +218,7 @@ def _run(
     return lines
 
 
-def _batch(work: OcclusionWork, records: list[Record]) -> list[dict[str, Any]]:
+def write_batch(work: OcclusionWork, records: list[Record]) -> list[dict[str, Any]]:
     """Write a batch of images and return their manifest lines."""
     cv2.setNumThreads(1)  # one process per processor: additional threads would compete
     return [write_image(work, record) for record in records]

@@ -21,7 +21,7 @@ from types import ModuleType
 
 from torch import Tensor
 
-_HELPERS = ("translate",)
+_HELPERS = ("rules", "translate")
 """Public modules of this package that are not releases."""
 
 

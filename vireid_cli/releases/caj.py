@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 from torch import Tensor
 
-from vireid_cli.releases._rules import SPARE, Rule, nonlocal_rules, trunk_rules
+from vireid_cli.releases.rules import SPARE, Rule, nonlocal_rules, trunk_rules
 
 TITLE = "CAJ (mangye16/Cross-Modal-Re-ID-baseline, ICCV 2021)"
 RECIPES = {"": "caj", "regdb": "caj-regdb"}

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 from torch import Tensor
 
-from vireid_cli.releases._rules import SPARE, Rule, trunk_rules
+from vireid_cli.releases.rules import SPARE, Rule, trunk_rules
 
 TITLE = "DEEN (ZYK100/LLCM)"
 RECIPES = {"": "deen", "regdb": "deen-regdb", "llcm": "deen-llcm"}

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 from torch import Tensor
 
-from vireid_cli.releases._rules import Rule, count, head_rules, stem_rules
+from vireid_cli.releases.rules import Rule, count, head_rules, stem_rules
 
 TITLE = "HcTri (hijune6/Hetero-center-triplet-loss)"
 RECIPES = {"": "hctri", "regdb": "hctri-regdb"}

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 from torch import Tensor
 
-from vireid_cli.releases._rules import Rule, count, head_rules
+from vireid_cli.releases.rules import Rule, count, head_rules
 
 TITLE = "SEPG-Net (1024AILab/ReID-SEPG)"
 RECIPES = {"": "sepg-release"}

@@ -11,7 +11,7 @@ from types import ModuleType
 import torch
 from torch import Tensor
 
-from vireid_cli.releases._rules import COUNTER, Rule
+from vireid_cli.releases.rules import COUNTER, Rule
 
 OWN_KEYS = re.compile(r"normalise\.(mean|std)")
 """Our keys without a counterpart in releases: constants."""

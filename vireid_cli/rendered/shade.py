@@ -64,6 +64,7 @@ def solid_table(solids: Primitives, cameras: list[Camera]) -> Array:
     local = np.einsum("bpri,bpi->bpr", frame, solids.origin)
 
     def spread(values: Array) -> Array:
+        """Repeat values of each image for all its solids."""
         return np.broadcast_to(values[:, None], shape)
 
     rows = [
@@ -110,7 +111,7 @@ def shade(hits: Hits, grid: Grid, tables: Tables) -> PeopleLayer:
         grid: Samples of these hits.
         tables: Look-up tables on the hits' device.
     """
-    quads = _quads(hits.nearest)  # 4 × (B, h, w)
+    quads = split_samples(hits.nearest)  # 4 × (B, h, w)
     missed = [quad == MISSED for quad in quads]
     shape = missed[0].shape
     share = sum(((~m).float() for m in missed), torch.zeros(shape, device=quads[0].device)).mul_(0.25)
@@ -135,7 +136,7 @@ def shade(hits: Hits, grid: Grid, tables: Tables) -> PeopleLayer:
     return PeopleLayer(radiance.view(tables.channels, *shape), mean, share)
 
 
-def _quads(values: Tensor) -> list[Tensor]:
+def split_samples(values: Tensor) -> list[Tensor]:
     """Split (B, 2h, 2w) into the samples of each pixel, left to right and top to bottom: 4 × (B, h, w)."""
     return [values[:, y::2, x::2].contiguous() for y in (0, 1) for x in (0, 1)]
 
@@ -209,12 +210,12 @@ def _mark(
         at = (slot == number).nonzero()[:, 0]
         if len(at):
             part = [values[at] for values in colours]
-            _cover(part, x[at], height[at], front[at], table.index_select(1, image[at]))
+            draw_marks(part, x[at], height[at], front[at], table.index_select(1, image[at]))
             for colour, values in zip(colours, part, strict=True):
                 colour[at] = values
 
 
-def _cover(colours: list[Tensor], x: Tensor, height: Tensor, front: Tensor, rows: Tensor) -> None:
+def draw_marks(colours: list[Tensor], x: Tensor, height: Tensor, front: Tensor, rows: Tensor) -> None:
     """Draw one garment's marks over the colours (n,), in place; ``rows`` is (K·11, n)."""
     size = len(MARK_COLUMNS)
     for first in range(0, rows.shape[0], size):
@@ -270,6 +271,7 @@ def _pattern(across: Tensor, height: Tensor, front: Tensor, m: dict[str, Tensor]
     """Compute the share of the second dye at each point, in [0, 1]."""
 
     def wave(x: Tensor) -> Tensor:
+        """A soft rectangular wave with period 1, in [0, 1]."""
         return ((x - x.floor() - 0.5).abs() * 2 - m["duty"]).mul_(m["sharpness"]).add_(0.5).clamp_(0.0, 1.0)
 
     along = wave(across * m["frequency_u"] + m["phase_u"])

@@ -66,6 +66,7 @@ def tiles(first: tuple[float, ...], joint: tuple[float, ...], side: float, uneve
     """
 
     def texture(x: Array, y: Array, lattice: Array) -> Array:
+        """Colours of points on a tiled floor."""
         i, j = np.floor(x / side).astype(int) % 64, np.floor(y / side).astype(int) % 64
         shade = 1 + uneven * (lattice[j, i] - 0.5) * 2 + 0.12 * (cloud(x * 3, y * 3, lattice) - 0.5)
         lines = np.maximum(_line(x, side, 0.012), _line(y, side, 0.012))
@@ -78,6 +79,7 @@ def planks(first: tuple[float, ...], second: tuple[float, ...], width: float) ->
     """Wooden boards along y."""
 
     def texture(x: Array, y: Array, lattice: Array) -> Array:
+        """Colours of points on boards."""
         board = np.floor(x / width).astype(int) % 64
         end = np.floor((y + lattice[board, 3] * 3) / 1.8).astype(int) % 64
         grain = smooth_noise(x * 40, y * 2 + lattice[board, 5] * 30, lattice)
@@ -93,6 +95,7 @@ def plaster(
     """A painted, blotchy wall, with a skirting board unless ``skirting`` is None."""
 
     def texture(x: Array, y: Array, lattice: Array) -> Array:
+        """Colours of points on a painted wall."""
         shade = 1 + stain * (cloud(x * 0.8, y * 0.8, lattice) - 0.5) * 2
         wall = np.asarray(first) * shade[:, None]
         return wall if skirting is None else np.where((y < 0.12)[:, None], np.asarray(skirting), wall)
@@ -104,6 +107,7 @@ def rough(first: tuple[float, ...], second: tuple[float, ...], grain: float) -> 
     """Asphalt, gravel, grass, leaves: fractal mixture of two surfaces with grains of ``grain`` metres."""
 
     def texture(x: Array, y: Array, lattice: Array) -> Array:
+        """Colours of points on rough ground."""
         coarse = cloud(x / (8 * grain), y / (8 * grain), lattice, 3)
         fine = cloud(x / grain, y / grain, lattice, 3)
         return _mix(first, second, np.clip(1.6 * (0.5 * coarse + 0.5 * fine) - 0.3, 0, 1))
@@ -115,6 +119,7 @@ def shelves(case: tuple[float, ...]) -> Texture:
     """A book case: boards and spines of many colours."""
 
     def texture(x: Array, y: Array, lattice: Array) -> Array:
+        """Colours of points on a book case."""
         shelf = np.floor(y / 0.36).astype(int) % 64
         spine = np.floor(x / 0.045 + 7 * shelf).astype(int) % 64
         pick = lattice[shelf, spine]
@@ -141,6 +146,7 @@ def facade(wall: tuple[float, ...], glass: tuple[float, ...], width: float, floo
     """
 
     def texture(x: Array, y: Array, lattice: Array) -> Array:
+        """Colours of points on a front with windows."""
         fx, fy = (x / width) % 1.0, ((y - 0.4) / floor) % 1.0
         window = (fx > 0.22) & (fx < 0.78) & (fy > 0.3) & (fy < 0.85) & (y > 0.4)
         frame = window & ((np.abs(fx - 0.5) < 0.015) | (fy > 0.82) | (fx < 0.245) | (fx > 0.755))
@@ -159,6 +165,7 @@ def bricks(first: tuple[float, ...], joint: tuple[float, ...]) -> Texture:
     """A brick wall in stretcher bond."""
 
     def texture(x: Array, y: Array, lattice: Array) -> Array:
+        """Colours of points on a brick wall."""
         row = np.floor(y / 0.075)
         shifted = x + 0.12 * (row % 2)
         brick = lattice[row.astype(int) % 64, np.floor(shifted / 0.24).astype(int) % 64]

@@ -243,6 +243,7 @@ def _slice(
     """
 
     def signature(member: Member) -> tuple[str, ...]:
+        """Values of a run's other settings."""
         return tuple(unique_text(member.settings.get(name, ABSENT)) for name in others)
 
     at_value: dict[str, set[tuple[str, ...]]] = {}

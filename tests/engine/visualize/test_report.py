@@ -155,7 +155,7 @@ def test_same_runs_same_bytes_and_an_interrupted_write_leaves_the_old_page(
     def fail(*_: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(report_images, "_files", fail)
+    monkeypatch.setattr(report_images, "webp_files", fail)
     with pytest.raises(KeyboardInterrupt):
         report(engine, tmp_path / "a.html", run)
     assert (tmp_path / "a.html").read_text(encoding="utf-8") == first

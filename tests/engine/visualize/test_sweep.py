@@ -204,7 +204,7 @@ def test_a_study_omits_the_runs_that_its_rows_start_from(
     study = Study(name="tiny", seeds=(0,), rows=rows, start=begin)
     start = load_recipe(str(tiny_recipe), ("train.epochs=9",))
     evaluated_run("tiny/start", recipe=start)
-    weights = compare._weights(Path("called/otherwise/then"), start)
+    weights = compare.start_weights(Path("called/otherwise/then"), start)
     for row in rows:
         recipe = load_recipe(row.recipe, (*study.settings(row, 0), f"backbone.weights={weights}"))
         evaluated_run(f"tiny/{row.label}", recipe=recipe)

@@ -94,7 +94,7 @@ def calibrate(root: Path, *, slope_images: int = 400) -> list[CalibrationRow]:
     return [
         *_garment_rows(garments),
         *_slope_rows(slopes),
-        *material_rows(_people(root)),
+        *material_rows(rendered_people(root)),
         *_difficulty_rows(root),
         *_count_rows(garments),
     ]
@@ -145,7 +145,7 @@ def _slope_rows(slopes: dict[str, list[float]]) -> Iterator[CalibrationRow]:
             )
 
 
-def _people(root: Path) -> Iterator[Person]:
+def rendered_people(root: Path) -> Iterator[Person]:
     """People of a rendered tree, at most ``PEOPLE``.
 
     None if the tree has no manifest or is of another version of the renderer.

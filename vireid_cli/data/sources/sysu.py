@@ -19,9 +19,8 @@ from pathlib import Path
 
 import numpy as np
 
-from vireid_cli import reading
 from vireid_cli.data import layout, listing
-from vireid_cli.data.ids import ids_of_array, parse_ids
+from vireid_cli.data.ids import read_matrix_ids, read_text_ids
 from vireid_cli.data.provenance import read_provenance
 from vireid_cli.data.sources import Count, Scan, ScanReport
 from vireid_cli.errors import DataError
@@ -165,9 +164,9 @@ def read_ids(folder: Path, name: str) -> list[int]:
     """
     text, matrix = folder / f"{name}.txt", folder / f"{name}.mat"
     if text.exists():
-        path, read = text, _ids_of_text
+        path, read = text, read_text_ids
     elif matrix.exists():
-        path, read = matrix, _ids_of_matrix
+        path, read = matrix, read_matrix_ids
     else:
         raise DataError(
             f"{text} is missing, and so is {matrix.name}",
@@ -182,24 +181,6 @@ def read_ids(folder: Path, name: str) -> list[int]:
     if not pids:
         raise DataError(f"{path} lists no identity", "Copy it from the official archive again.")
     return pids
-
-
-def _ids_of_text(path: Path) -> list[int]:
-    return parse_ids(part for part in re.split(r"[,\s]+", reading.read_text(path)) if part)
-
-
-def _ids_of_matrix(path: Path) -> list[int]:
-    from scipy.io import loadmat
-
-    with reading.open_regular(path) as file:
-        try:
-            variables = loadmat(file)
-        except Exception as error:  # a damaged file can raise any exception
-            raise ValueError(str(error)) from error
-    for name, value in variables.items():
-        if not name.startswith("__") and np.issubdtype(np.asarray(value).dtype, np.number):
-            return ids_of_array(value)
-    raise ValueError("no numeric variable in it")
 
 
 def _walk(root: Path, split_of: dict[int, str]) -> _SysuWalk:

@@ -92,12 +92,12 @@ def encode(album: Album, session: Session, store: Store, size: Size, budget: int
         step = scaled(size, min(height, size[0]))
         if step[0] * step[1] * len(rows) > PIXELS and height > LADDER[-1][0]:
             continue
-        mean = sum(len(file) for file in _files(sample, step, quality)) / len(sample)
+        mean = sum(len(file) for file in webp_files(sample, step, quality)) / len(sample)
         if 1.05 * mean * len(rows) > budget:
             continue
         files: list[bytes] = []
         for first in range(0, len(rows), _BLOCK):
-            files += _files(store.batch(size, rows[first : first + _BLOCK]), step, quality)
+            files += webp_files(store.batch(size, rows[first : first + _BLOCK]), step, quality)
             session.reporter.advance("images", len(files), len(rows))
         if sum(map(len, files)) <= budget:
             return EncodedImages(tuple(files), step, quality)
@@ -109,7 +109,7 @@ def scaled(size: Size, height: int) -> Size:
     return height, max(1, round(size[1] * height / size[0]))
 
 
-def _files(pixels: np.ndarray, size: Size, quality: int) -> list[bytes]:
+def webp_files(pixels: np.ndarray, size: Size, quality: int) -> list[bytes]:
     """Resize (n, H, W, 3) uint8 RGB and encode each image as WebP."""
     with ThreadPoolExecutor(min(4, cores())) as pool:
         return list(pool.map(lambda image: _webp(image, quality), resize_all(pixels, size)))

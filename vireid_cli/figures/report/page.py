@@ -37,7 +37,7 @@ def page(report: Report) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
         keep_trailing_newline=True,
-        finalize=_shown,
+        finalize=escape_value,
     )
     css = _colours() + (FOLDER / "page.css").read_text(encoding="utf-8")
     script = "\n".join((FOLDER / name).read_text(encoding="utf-8") for name in SCRIPTS)
@@ -57,7 +57,7 @@ def page(report: Report) -> str:
         policy=Markup(_policy(css, script)),
         css=Markup(css),
         script=Markup(script),
-        data=Markup(embedded_json(_names_shown(data))),
+        data=Markup(embedded_json(escape_values(data))),
         images=Markup(embedded_json([data_uri(image) for image in report.images])),
         cameras=_cameras(report.gallery),
         people=_people(report.gallery),
@@ -71,18 +71,18 @@ def embedded_json(content: Any) -> str:
     return printable_json(text).replace("<", "\\u003c").replace(">", "\\u003e")
 
 
-def _names_shown(content: Any) -> Any:
+def escape_values(content: Any) -> Any:
     """Replace unprintable characters in all texts of a JSON value by escapes."""
     if isinstance(content, str):
         return printable_block(content)
     if isinstance(content, Mapping):
-        return {printable(key): _names_shown(value) for key, value in content.items()}
+        return {printable(key): escape_values(value) for key, value in content.items()}
     if isinstance(content, list | tuple):
-        return [_names_shown(value) for value in content]
+        return [escape_values(value) for value in content]
     return content
 
 
-def _shown(value: Any) -> Any:
+def escape_value(value: Any) -> Any:
     """Replace unprintable characters of a value by escapes; markup stays unchanged."""
     return printable_block(value) if isinstance(value, str) and not isinstance(value, Markup) else value
 

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterable
-from typing import Literal, NamedTuple
+from typing import Literal
 
 import torch
 import torch.nn.functional as F
@@ -16,60 +15,19 @@ from vireid_cli.errors import UsageError
 from vireid_cli.frequency.lam import lam
 from vireid_cli.layers.imfpe import Imfpe, reduced_channels
 from vireid_cli.layers.modality_head import ModalityHead
-from vireid_cli.layers.neck import bn_neck, classifier
 from vireid_cli.layers.nonlocal_block import NonLocal
 from vireid_cli.layers.pixels import Normalise, both_modalities
-from vireid_cli.layers.pooling import GeneralisedMean
 from vireid_cli.layers.purifier import Purified, Purifier, Restitution
 from vireid_cli.losses.center import hetero_center_triplet
-from vireid_cli.losses.consistency import (
-    distance_graph,
-    half_flipped,
-    slot_divergence,
-    symmetric_divergence,
-)
+from vireid_cli.losses.consistency import half_flipped
 from vireid_cli.losses.identity import identity_loss
 from vireid_cli.losses.orthogonal import cosine_orthogonality, inner_products, weight_orthogonality
 from vireid_cli.losses.purification import centre_gap, entropy_gain, relative_centre_gap
 from vireid_cli.methods import BACKBONE, ParameterGroup, ReIdNetwork, trainable
-from vireid_cli.methods.dselacfp.options import GraphOptions, ImfpeOptions, Options
+from vireid_cli.methods.dselacfp.branch import Branch, Outputs
+from vireid_cli.methods.dselacfp.consistency import between_branches, between_modalities
+from vireid_cli.methods.dselacfp.options import ImfpeOptions, Options
 from vireid_cli.types import Batch, Modality
-
-
-class Outputs(NamedTuple):
-    """A branch's outputs for a batch, visible images first.
-
-    Attributes:
-        pooled: (2B, D).
-        neck: (2B, D).
-        logits: (2B, C).
-    """
-
-    pooled: Tensor
-    neck: Tensor
-    logits: Tensor
-
-
-class Branch(nn.Module):
-    """GeM, neck and classifier of one branch.
-
-    Args:
-        features: Channels of the branch's map.
-        identities: Width of the classifier.
-        power: p of the generalised mean at the start.
-    """
-
-    def __init__(self, features: int, identities: int, power: float) -> None:
-        super().__init__()
-        self.gem = GeneralisedMean(power, learned=True)
-        self.neck = bn_neck(features)
-        self.classifier = classifier(features, identities)
-
-    def forward(self, features: Tensor) -> Outputs:
-        """Compute the outputs of a map (N, D, h, w)."""
-        pooled = self.gem(features)
-        neck = self.neck(pooled)
-        return Outputs(pooled, neck, self.classifier(neck))
 
 
 class Dselacfp(ReIdNetwork):
@@ -113,7 +71,7 @@ class Dselacfp(ReIdNetwork):
         ``logit_inter``, ``slot_intra``, ``slot_inter``, ``purity_entropy``, ``purity_centroid``, ``ort``.
         """
         pixels, masks = both_modalities(batch)  # (2B, 3, H, W)
-        features, split = self._maps(self.normalise(pixels, masks, batch.erase), len(batch.labels))
+        features, split = self.maps(self.normalise(pixels, masks, batch.erase), len(batch.labels))
         shared = self.shared(features)
         terms = self._branch_losses("shared", shared, batch.labels)
         if self.options.specific.on:
@@ -124,12 +82,12 @@ class Dselacfp(ReIdNetwork):
                 terms |= self._purity(purified, batch.labels)
             if self.options.ort.weight:
                 terms["ort"] = self.options.ort.weight * self._orthogonality(shared, specific)
-            terms |= self._between_branches(shared, specific, batch.labels)
-        return terms | self._between_modalities(shared, batch.labels)
+            terms |= between_branches(self.options.consistency, shared, specific, batch.labels)
+        return terms | between_modalities(self.options.consistency, shared, batch.labels)
 
     def embed(self, images: Tensor, modality: Modality) -> Tensor:
         """Embed (N, 3, H, W) pixels with the shared branch: (N, D) rows of unit length."""
-        feature = self.shared.gem(self._maps(self.normalise(images), modality)[0])
+        feature = self.shared.gem(self.maps(self.normalise(images), modality)[0])
         if self.options.embed == "neck":
             feature = self.shared.neck(feature)
         return F.normalize(feature.float(), dim=1)
@@ -141,7 +99,7 @@ class Dselacfp(ReIdNetwork):
         new = [parameter for parameter in trainable(self) if id(parameter) not in held]
         return [ParameterGroup(BACKBONE, pretrained), ParameterGroup("new", new)]
 
-    def _maps(self, images: Tensor, streams: Streams) -> tuple[Tensor, Tensor]:
+    def maps(self, images: Tensor, streams: Streams) -> tuple[Tensor, Tensor]:
         """Map of the shared branch, (N, D, h, w), and input of the specific branch."""
         features = split = images
         outputs: dict[str, Tensor] = {}
@@ -210,37 +168,6 @@ class Dselacfp(ReIdNetwork):
             return loss(shared.neck, specific.neck)
         return loss(shared.pooled, specific.pooled)
 
-    def _between_modalities(self, shared: Outputs, labels: Tensor) -> dict[str, Tensor]:
-        """Consistency of the shared branch's visible and infrared rows."""
-        options = self.options.consistency
-        visible, infrared = shared.logits.chunk(2)
-        terms = {}
-        if options.graph.intra:
-            terms["graph_intra"] = options.graph.intra * _graph_intra(shared.pooled, options.graph)
-        if options.logit.intra:
-            terms["logit_intra"] = options.logit.intra * symmetric_divergence(visible, infrared)
-        if options.slot.intra:
-            terms["slot_intra"] = options.slot.intra * slot_divergence(visible, infrared, labels)
-        return terms
-
-    def _between_branches(self, shared: Outputs, specific: Outputs, labels: Tensor) -> dict[str, Tensor]:
-        """Consistency of both branches, the sum over the modalities."""
-        options = self.options.consistency
-        if options.detach == "specific":
-            specific = Outputs(*(part.detach() for part in specific))
-        logits = list(zip(shared.logits.chunk(2), specific.logits.chunk(2), strict=True))
-        terms = {}
-        if options.graph.inter:
-            pooled = zip(shared.pooled.chunk(2), specific.pooled.chunk(2), strict=True)
-            graphs = [[_graph(rows, options.graph) for rows in pair] for pair in pooled]
-            terms["graph_inter"] = options.graph.inter * _total(symmetric_divergence(*g) for g in graphs)
-        if options.logit.inter:
-            terms["logit_inter"] = options.logit.inter * _total(symmetric_divergence(*p) for p in logits)
-        if options.slot.inter:
-            each = (slot_divergence(*pair, labels) for pair in logits)
-            terms["slot_inter"] = options.slot.inter * _total(each)
-        return terms
-
 
 def modality_target(kind: Literal["true", "half", "even"], labels: Tensor) -> Tensor:
     """Targets of a modality head for a batch, visible rows first.
@@ -257,26 +184,6 @@ def modality_target(kind: Literal["true", "half", "even"], labels: Tensor) -> Te
     if kind == "even":
         return torch.full((2 * len(labels), 2), 0.5, device=labels.device)
     return torch.arange(2, device=labels.device).repeat_interleave(len(labels))
-
-
-def _graph_intra(pooled: Tensor, options: GraphOptions) -> Tensor:
-    """Divergence of the modalities' graphs, and of both from a mixed one if ``cross`` is ``idkl``."""
-    visible, infrared = pooled.chunk(2)
-    graphs = _graph(visible, options), _graph(infrared, options)
-    loss = symmetric_divergence(*graphs)
-    if options.cross == "idkl":
-        half = len(visible) // 2
-        mixed = _graph(torch.cat([visible[:half], infrared[: len(visible) - half]]), options)
-        loss = loss + symmetric_divergence(graphs[0], mixed) + symmetric_divergence(mixed, graphs[1])
-    return loss
-
-
-def _graph(rows: Tensor, options: GraphOptions) -> Tensor:
-    return distance_graph(rows, options.sign, options.normalize)
-
-
-def _total(terms: Iterable[Tensor]) -> Tensor:
-    return torch.stack(list(terms)).sum()
 
 
 def _copies(trunk: TwoStream, options: Options) -> dict[str, nn.Module]:

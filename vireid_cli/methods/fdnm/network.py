@@ -64,7 +64,7 @@ class Fdnm(ReIdNetwork):
         options = self.options
         pixels, masks = both_modalities(batch)  # (2B, 3, H, W)
         count = batch.visible.shape[0]
-        pooled = self._pooled(self.normalise(pixels, masks, batch.erase), count)  # (branches, parts, 2B, D)
+        pooled = self.pool(self.normalise(pixels, masks, batch.erase), count)  # (branches, parts, 2B, D)
         labels = batch.labels.repeat(2)
         terms: dict[str, Tensor] = {}
         if options.identity_weight:
@@ -85,12 +85,12 @@ class Fdnm(ReIdNetwork):
     def embed(self, images: Tensor, modality: Modality) -> Tensor:
         """Embed (N, 3, H, W) pixels: (N, D) unit rows; D is 2 branches × 5 parts × 2048 in the paper."""
         choice = self.options.embed
-        pooled = self._pooled(self.normalise(images), modality)  # (branches, parts, N, D)
+        pooled = self.pool(self.normalise(images), modality)  # (branches, parts, N, D)
         levels = []
         if "pool" in choice.level:
             levels.append(pooled)
         if "bn" in choice.level:
-            levels.append(self._necked(pooled))
+            levels.append(self.apply_necks(pooled))
         chosen = torch.stack([self._parts_of(level) for level in levels]).float()  # (levels, branches, …)
         if choice.branches == "first":
             chosen = chosen[:, :1]
@@ -117,7 +117,7 @@ class Fdnm(ReIdNetwork):
         backbone = [parameter for parameter in trainable(self) if id(parameter) not in ids]
         return [ParameterGroup(BACKBONE, backbone), ParameterGroup("heads", heads)]
 
-    def _pooled(self, images: Tensor, streams: Streams) -> Tensor:
+    def pool(self, images: Tensor, streams: Streams) -> Tensor:
         """Pooled features, (branches, parts, N, D). The global feature, if any, is the first part."""
         for stage in STAGES:
             images = self.trunk.run(stage, images, streams)
@@ -136,14 +136,14 @@ class Fdnm(ReIdNetwork):
             return features
         return self.pooled_norm.features(features.flatten(0, 1)).unflatten(0, features.shape[:2])
 
-    def _necked(self, pooled: Tensor) -> Tensor:
+    def apply_necks(self, pooled: Tensor) -> Tensor:
         """Apply the necks: (branches, parts, N, D), same shape. Branches share a part's batch norm."""
         rows = pooled.transpose(0, 1).flatten(1, 2)  # (parts, branches·N, D)
         return self.heads.neck(rows).unflatten(1, (self.branches, -1)).transpose(0, 1)
 
     def _classified(self, pooled: Tensor) -> Tensor:
         """Logits, (branches, parts, N, C)."""
-        rows = self._necked(pooled).transpose(0, 1).flatten(1, 2)  # (parts, branches·N, D)
+        rows = self.apply_necks(pooled).transpose(0, 1).flatten(1, 2)  # (parts, branches·N, D)
         return self.heads.classify(rows).unflatten(1, (self.branches, -1)).transpose(0, 1)
 
     def _parts_of(self, features: Tensor) -> Tensor:

@@ -61,7 +61,7 @@ class SepgNet(ReIdNetwork):
         The total of the paper is λ1 L_ID^spec + λ2 L_PABA + λ3 Σ_i L_ID^chunk(i), with (1, 2.5, 1).
         """
         count = batch.visible.shape[0]
-        shared, specific = self._maps(self._inputs(batch), count, specific=self.has_layer4)
+        shared, specific = self.maps(self.inputs(batch), count, specific=self.has_layer4)
         pooled = stripes(shared, self.options.chunks.n)  # (2B, C, n)
         terms = self._chunk_losses(pooled, batch.labels)
         if specific is not None and self.has_specific:
@@ -74,7 +74,7 @@ class SepgNet(ReIdNetwork):
         if modality is Modality.VISIBLE and self.options.seg.at_test:
             images = self._enhanced(images)
         specialised = "specific" in self.options.embed.parts
-        shared, specific = self._maps(self.normalise(images), modality, specific=specialised)
+        shared, specific = self.maps(self.normalise(images), modality, specific=specialised)
         blocks: list[Tensor] = []  # (parts, N, features) each
         if "chunks" in self.options.embed.parts:
             blocks.append(self.chunk_heads.embed(stripes(shared, self.options.chunks.n)))
@@ -102,7 +102,7 @@ class SepgNet(ReIdNetwork):
         heads = [parameter for parameter in trainable(self) if id(parameter) not in backbone]
         return [ParameterGroup(BACKBONE, trainable(self.trunk)), ParameterGroup("heads", heads)]
 
-    def _inputs(self, batch: Batch) -> Tensor:
+    def inputs(self, batch: Batch) -> Tensor:
         """Network input of both modalities, (2B, 3, H, W): SEG, then erase, then normalise."""
         images = torch.cat([self._enhanced(batch.visible), batch.infrared])
         normalised = self.normalise(images, both_masks(batch), batch.erase)
@@ -120,7 +120,7 @@ class SepgNet(ReIdNetwork):
             return visible
         return seg_image(visible, **self._seg)
 
-    def _maps(self, images: Tensor, streams: Streams, specific: bool) -> tuple[Tensor, Tensor | None]:
+    def maps(self, images: Tensor, streams: Streams, specific: bool) -> tuple[Tensor, Tensor | None]:
         """The shared map after layer 3, gated, and the specific map after layer 4.
 
         Layer 4 runs with the gate or if ``specific``; otherwise the specific map is None.

@@ -31,7 +31,7 @@ from vireid_cli.methods.sfcl.options import Options, TransportOptions
 from vireid_cli.types import Batch, Modality
 
 
-class _Maps(NamedTuple):
+class PathMaps(NamedTuple):
     """Spatial and frequency maps of images on a path, (N, C, h, w) each, visible first."""
 
     spatial: Tensor
@@ -79,12 +79,12 @@ class Sfcl(ReIdNetwork):
             ValueError: ``caj_views`` is 2 and the batch has no second view.
         """
         options, views = self.options, self.options.caj_views
-        images = self._inputs(batch)
+        images = self.inputs(batch)
         count = views * len(batch.labels)
         features = self.trunk(images, count)  # (count + B, C, h, w)
-        paths = self._paths(features[:count], features[count:], batch.labels)
+        paths = self.paths(features[:count], features[count:], batch.labels)
         self.change = _relative_change(paths[0].frequency, paths[0].spatial)
-        pooled = self._feature(torch.cat([p.spatial for p in paths]), torch.cat([p.frequency for p in paths]))
+        pooled = self.fuse(torch.cat([p.spatial for p in paths]), torch.cat([p.frequency for p in paths]))
         logits = self.classifier(self.neck(pooled))  # (paths·2·count, identities)
         labels = batch.labels.repeat(2 * views)  # of one path
         terms = {"identity": options.identity_weight * identity_loss(logits, labels.repeat(len(paths)))}
@@ -103,7 +103,7 @@ class Sfcl(ReIdNetwork):
     def embed(self, images: Tensor, modality: Modality) -> Tensor:
         """Embed (N, 3, H, W) pixels, each image alone: (N, D) rows of unit length."""
         spatial = self.trunk(self.normalise(images), modality)
-        feature = self._feature(spatial, self._unpaired(spatial, modality))
+        feature = self.fuse(spatial, self._unpaired(spatial, modality))
         return F.normalize(self.neck(feature).float(), dim=1)
 
     def calibrate(self, images: TrainingImages) -> None:
@@ -141,7 +141,7 @@ class Sfcl(ReIdNetwork):
         undecayed = [p for p in rest if id(p) in spared]
         return [*groups, ParameterGroup("undecayed", undecayed, weight_decay=False)] if undecayed else groups
 
-    def _inputs(self, batch: Batch) -> Tensor:
+    def inputs(self, batch: Batch) -> Tensor:
         """Network input of V, V' (if used) and infrared images: normalise, erase, exchange channels."""
         views, exchange, erase = [batch.visible], batch.exchange, batch.erase
         masks = [] if erase is None else [erase.visible]
@@ -162,14 +162,14 @@ class Sfcl(ReIdNetwork):
             return images
         return exchange_channels(images, torch.cat([*weights, exchange.infrared]))
 
-    def _paths(self, visible: Tensor, infrared: Tensor, labels: Tensor) -> list[_Maps]:
+    def paths(self, visible: Tensor, infrared: Tensor, labels: Tensor) -> list[PathMaps]:
         """Maps of all pairs on each path, ``cross`` first; infrared maps repeat for each of their pairs."""
         views, shuffled = len(visible) // len(labels), self.options.pair == "same_id_shuffled"
         infrared = infrared[partners(labels, views, shuffled)]
         spatial = torch.cat([visible, infrared])
         if self.cfam is None:
-            return [_Maps(spatial, spatial)]
-        encoded, count = self._encoded(spatial), len(visible)
+            return [PathMaps(spatial, spatial)]
+        encoded, count = self.encode(spatial), len(visible)
         sides = encoded.take(slice(0, count)), encoded.take(slice(count, None))
         size, maps = (spatial.shape[2], spatial.shape[3]), []
         for path in sorted(self.options.paths):  # cross before self
@@ -179,14 +179,14 @@ class Sfcl(ReIdNetwork):
                 alone = [self.cfam.alone(side, m) for side, m in zip(sides, Modality, strict=True)]
                 spectra = alone[0], alone[1]
             bins = [torch.cat(parts) for parts in zip(*spectra, strict=True)]
-            maps.append(_Maps(spatial, self._map((bins[0], bins[1]), size)))
+            maps.append(PathMaps(spatial, self.rebuild((bins[0], bins[1]), size)))
         return maps
 
     def _unpaired(self, spatial: Tensor, modality: Modality) -> Tensor:
         """Frequency maps of images without a partner."""
         if self.cfam is None or self.options.inference == "none":
             return spatial
-        encoded = self._encoded(spatial)
+        encoded = self.encode(spatial)
         if self.prototypes is None:
             spectrum = self.cfam.alone(encoded, modality)
         elif self.prototypes.empty:
@@ -198,23 +198,25 @@ class Sfcl(ReIdNetwork):
         else:
             partners = self.prototypes.of(modality.other, encoded)
             spectrum = self.cfam.facing(encoded, partners, modality)
-        return self._map(spectrum, (spatial.shape[2], spatial.shape[3]))
+        return self.rebuild(spectrum, (spatial.shape[2], spatial.shape[3]))
 
     def _spectra(self, modality: Modality, images: Tensor) -> Spectral:
         """Spectra and tokens of unnormalised pixels of one modality."""
-        return self._encoded(self.trunk(self.normalise(images), modality))
+        return self.encode(self.trunk(self.normalise(images), modality))
 
-    def _encoded(self, maps: Tensor) -> Spectral:
+    def encode(self, maps: Tensor) -> Spectral:
+        """Compute the spectra and tokens of maps (N, C, h, w)."""
         assert self.cfam is not None
         bins = fourier.spectrum(maps)
         angle = fourier.phase(bins) if self.options.cfam.phase_repr == "angle" else None
         return self.cfam.encode(bins, angle)
 
-    def _map(self, spectrum: tuple[Tensor, Tensor], size: tuple[int, int]) -> Tensor:
+    def rebuild(self, spectrum: tuple[Tensor, Tensor], size: tuple[int, int]) -> Tensor:
+        """Transform the parts (N, C, bins) of a half spectrum back to maps (N, C, h, w) of ``size``."""
         grid = (size[0], size[1] // 2 + 1)
         return fourier.inverse((spectrum[0].unflatten(2, grid), spectrum[1].unflatten(2, grid)), size)
 
-    def _feature(self, spatial: Tensor, frequency: Tensor) -> Tensor:
+    def fuse(self, spatial: Tensor, frequency: Tensor) -> Tensor:
         """O_sf of each image, (N, C) float32."""
         spatial = spatial.float()
         frequency = frequency.float()

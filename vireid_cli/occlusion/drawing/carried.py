@@ -49,6 +49,7 @@ def _strap(line: list[tuple[float, float, float]], colour: object) -> Patch:
     knots = np.linspace(0, 1, len(path))
 
     def points(u: Array, v: Array) -> Array:
+        """A tube around the line of the strap."""
         centre = np.stack([np.interp(u, knots, path[:, k]) for k in range(3)], axis=-1)
         out = np.stack([np.cos(np.pi * u), np.zeros_like(u), np.sin(np.pi * u)], axis=-1)
         angle = (2 * np.pi * v)[..., None]
@@ -84,6 +85,7 @@ def umbrella(rng: np.random.Generator) -> list[Patch]:
     plain = rng.random() < 0.5
 
     def canopy(u: Array, v: Array) -> Array:
+        """Eight sagging sectors."""
         sector = (v * 8) % 1.0
         sag = 1 - 0.07 * np.sin(np.pi * sector)
         r = 0.6 * u * sag
@@ -91,6 +93,7 @@ def umbrella(rng: np.random.Generator) -> list[Patch]:
         return np.stack([r * np.cos(2 * np.pi * v), r * np.sin(2 * np.pi * v), 0.75 + z], axis=-1)
 
     def paint(u: Array, v: Array, p: Array) -> Array:
+        """Sectors in two colours, with dark ribs."""
         odd = (np.floor(v * 8) % 2 == 0) | plain
         rib = np.minimum((v * 8) % 1.0, 1 - (v * 8) % 1.0) < 0.03
         colour = np.where(odd[..., None], first, second)

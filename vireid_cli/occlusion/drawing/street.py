@@ -111,6 +111,7 @@ def _leaf(
     out, side = np.array([np.cos(turn), np.sin(turn), 0]), np.array([-np.sin(turn), np.cos(turn), 0])
 
     def points(u: Array, v: Array) -> Array:
+        """A blade that rises and hangs over."""
         width = broad * np.sin(np.pi * np.clip(u, 0, 1) ** 0.7) * (2 * v - 1)
         height = 0.38 + rise * (1.5 * u - 0.75 * u**2) + 0.15 * np.abs(width)
         return np.asarray(
@@ -118,6 +119,7 @@ def _leaf(
         )
 
     def paint(u: Array, v: Array, p: Array) -> Array:
+        """Green with a light vein."""
         vein = np.where(np.abs(2 * v - 1) < 0.08, 1.35, 1.0) * (0.8 + 0.35 * u)
         return np.asarray(np.asarray(colour) * vein[..., None])
 
@@ -207,12 +209,14 @@ def stop_sign(rng: np.random.Generator) -> list[Patch]:
     radius = rng.uniform(0.32, 0.4)
 
     def points(u: Array, v: Array) -> Array:
+        """An octagon in the x-z plane."""
         angle = 2 * np.pi * v + np.pi / 8
         edge = np.cos(np.pi / 8) / np.cos(((angle - np.pi / 8) % (np.pi / 4)) - np.pi / 8)
         r = radius * u * edge
         return np.stack([r * np.cos(angle), np.full_like(u, -0.05), 2.15 + r * np.sin(angle)], axis=-1)
 
     def paint(u: Array, v: Array, p: Array) -> Array:
+        """The letters, inside a white border."""
         i = np.clip((0.5 - (p[..., 2] - 2.15) / (2 * radius)) * 199, 0, 199).astype(int)
         j = np.clip((0.5 + p[..., 0] / (2 * radius)) * 199, 0, 199).astype(int)
         return np.where((u > 0.92)[..., None], (0.93, 0.93, 0.92), words[i, j])
@@ -241,6 +245,7 @@ def traffic_light(rng: np.random.Generator) -> list[Patch]:
 
 def _visor(z: float, case: object) -> Patch:
     def points(u: Array, v: Array) -> Array:
+        """An open half tube above a lamp."""
         a = np.pi * (v * 1.1 - 0.05)
         return np.stack([0.135 * np.cos(a), -0.12 - 0.16 * u, z + 0.135 * np.sin(a)], axis=-1)
 

@@ -40,6 +40,7 @@ def tube(
     other = np.cross(axis, side) / np.linalg.norm(axis)
 
     def points(u: Array, v: Array) -> Array:
+        """Rings around the line."""
         centre = np.stack([np.interp(u, knots, line[:, k]) for k in range(3)], axis=-1)
         r = np.interp(u, knots, width)[..., None]
         angle = (2 * np.pi * v)[..., None]
@@ -57,6 +58,7 @@ def ellipsoid(
     c, r = np.asarray(centre), np.asarray(radii)
 
     def points(u: Array, v: Array) -> Array:
+        """Points by polar angle and azimuth."""
         theta, phi = np.pi * (top + (low - top) * u), 2 * np.pi * v
         unit = np.stack([np.sin(theta) * np.cos(phi), np.sin(theta) * np.sin(phi), np.cos(theta)], axis=-1)
         return np.asarray(c + r * unit)
@@ -71,6 +73,7 @@ def torus(
     c = np.asarray(centre)
 
     def points(u: Array, v: Array) -> Array:
+        """Points by the angles around the ring and around its tube."""
         a, b = 2 * np.pi * u, 2 * np.pi * v
         reach = radius + thick * np.cos(b)
         x, y, z = reach * np.cos(a), thick * np.sin(b), reach * np.sin(a)
@@ -85,6 +88,7 @@ def disc(centre: Point, radius: float, colour: Colour, gloss: float = 0.1, axis:
     c = np.asarray(centre)
 
     def points(u: Array, v: Array) -> Array:
+        """Points by radius and angle."""
         a, b = radius * u * np.cos(2 * np.pi * v), radius * u * np.sin(2 * np.pi * v)
         parts = [a, b]
         parts.insert(axis, np.zeros_like(a))
@@ -102,6 +106,7 @@ def revolve(
     knots = length / length[-1]
 
     def points(u: Array, v: Array) -> Array:
+        """Points by position on the profile and angle."""
         r, z = np.interp(u, knots, line[:, 0]), np.interp(u, knots, line[:, 1])
         return np.asarray(c + np.stack([r * np.cos(2 * np.pi * v), r * np.sin(2 * np.pi * v), z], axis=-1))
 
@@ -122,7 +127,10 @@ def box(
     radius = min(rounding, float(half.min()))
 
     def face(axis: int, sign: float) -> Patch:
+        """Return the face with this normal."""
+
         def points(u: Array, v: Array) -> Array:
+            """Points of the face, with rounded edges."""
             q = [2 * u - 1, 2 * v - 1]
             q.insert(axis, np.full_like(u, sign))
             whole = np.stack(q, axis=-1) * half
@@ -151,6 +159,7 @@ def sheet(corners: Sequence[Point], colour: Colour, gloss: float = 0.1, bulge: f
     normal = normal / np.linalg.norm(normal)
 
     def points(u: Array, v: Array) -> Array:
+        """Bilinear interpolation of the corners, and the bulge."""
         s, t = u[..., None], v[..., None]
         flat = (1 - s) * ((1 - t) * a + t * d) + s * ((1 - t) * b + t * c)
         return np.asarray(flat + bulge * 16 * s * (1 - s) * t * (1 - t) * normal)

@@ -25,6 +25,7 @@ def shade(colour: RGB, rng: np.random.Generator, amount: float = 0.12, grain: in
     soft, fine = noise(rng, grain), noise(rng, 96)
 
     def paint(u: Array, v: Array, points: Array) -> Array:
+        """The colour with its variations."""
         return np.asarray(
             np.asarray(colour) * (1 + amount * (0.7 * soft(u, v) + 0.5 * fine(u, v)))[..., None]
         )
@@ -39,6 +40,7 @@ def stripes(
     rough = noise(rng, 48)
 
     def paint(u: Array, v: Array, points: Array) -> Array:
+        """One of the two colours by position."""
         where = ((u if along == "u" else v) * count) % 1.0 < width
         return np.asarray(np.where(where[..., None], first, second) * (1 + 0.08 * rough(u, v))[..., None])
 
@@ -50,6 +52,7 @@ def checks(first: RGB, second: RGB, count: float, rng: np.random.Generator) -> T
     rough = noise(rng, 64)
 
     def paint(u: Array, v: Array, points: Array) -> Array:
+        """The mixture of both bands."""
         a = ((u * count) % 1.0 < 0.5).astype(float) + ((v * count) % 1.0 < 0.5).astype(float)
         mixed = (a / 2)[..., None]
         return np.asarray(
@@ -64,6 +67,7 @@ def wood(colour: RGB, rng: np.random.Generator) -> Texture:
     warp = noise(rng, 12)
 
     def paint(u: Array, v: Array, points: Array) -> Array:
+        """The colour with its grain."""
         rings = np.sin(40 * v + 5 * warp(u, v))
         return np.asarray(np.asarray(colour) * (1 + 0.14 * rings)[..., None])
 
@@ -75,6 +79,7 @@ def by_height(levels: list[tuple[float, RGB]], rng: np.random.Generator) -> Text
     rough = noise(rng, 48)
 
     def paint(u: Array, v: Array, points: Array) -> Array:
+        """The colour of each point's level."""
         colour = np.empty(points.shape)
         colour[:] = levels[-1][1]
         for height, value in reversed(levels[:-1]):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from vireid_cli.occlusion.drawing.surfaces import Array, Patch, box, disc, ellipsoid, torus, tube
+from vireid_cli.occlusion.drawing.surfaces import Array, Colour, Patch, box, disc, ellipsoid, torus, tube
 from vireid_cli.occlusion.drawing.textures import RGB, by_height, shade, vivid
 
 GLASS: RGB = (0.1, 0.13, 0.16)
@@ -37,17 +37,17 @@ def car(rng: np.random.Generator) -> list[Patch]:
         end = np.clip(1 - np.abs(2 * x / long) ** 6, 0.0, 1.0) ** 0.35
         return np.asarray(w * (0.72 + 0.28 * end) * (1 - 0.42 * np.clip(z - belt, 0.0, None)))
 
-    def glazed(x: Array, z: Array, top: Array) -> Array:
-        pillar = (np.abs(x + 0.28) < 0.045) | (x < rear + 0.28 - 0.0 * z)
-        return np.asarray((z > belt + 0.02) & (z < top - 0.07) & ~pillar)
-
     def side(sign: float) -> Patch:
+        """Return one flank: left or right by sign."""
+
         def points(u: Array, v: Array) -> Array:
+            """Points of the flank below the roof line."""
             x = ends[0] + long * u
             z = 0.26 + (np.interp(x, xs, tops) - 0.26) * v
             return np.stack([x, sign * half(x, z), z], axis=-1)
 
         def colour(u: Array, v: Array, p: Array) -> Array:
+            """Paint, windows, wheel arches and door lines."""
             x, z = p[..., 0], p[..., 2]
             base = coat(u, v, p)
             arch = np.hypot(np.abs(x + 0.02) - 1.3, z - 0.33) < 0.39
@@ -57,7 +57,7 @@ def car(rng: np.random.Generator) -> list[Patch]:
                 | (np.abs(x + 1.1) < 0.012)
             )
             dull = (z < 0.36) | arch | (line & (z > 0.4)) | (np.abs(z - belt) < 0.014)
-            base = np.where(glazed(x, z, np.interp(x, xs, tops))[..., None], GLASS, base)
+            base = np.where(_glazed(x, z, belt, np.interp(x, xs, tops), rear)[..., None], GLASS, base)
             base = np.where(dull[..., None], 0.25 * np.asarray(RUBBER) + 0.02, base)
             handle = (np.abs(z - 0.82) < 0.018) & ((np.abs(x + 0.1) < 0.09) | (np.abs(x + 0.95) < 0.09))
             return np.where(handle[..., None], STEEL, base)
@@ -65,22 +65,35 @@ def car(rng: np.random.Generator) -> list[Patch]:
         return Patch(points, colour, 0.35)
 
     def over(u: Array, v: Array) -> Array:
+        """Points of bonnet, roof and boot."""
         x = ends[0] + long * u
         z = np.interp(x, xs, tops)
         return np.stack([x, (2 * v - 1) * half(x, z), z + 0.03 * (1 - (2 * v - 1) ** 2)], axis=-1)
 
     def over_colour(u: Array, v: Array, p: Array) -> Array:
+        """Paint with both windscreens."""
         x = p[..., 0]
         screen = ((x > 0.32) & (x < 0.97)) | ((x < -0.95) & (x > rear + 0.08))
         return np.where((screen & (np.abs(2 * v - 1) < 0.92))[..., None], GLASS, coat(u, v, p))
 
-    patches = [side(1), side(-1), Patch(over, over_colour, 0.4), *_ends(ends, w, coat, rng)]
+    body = [side(1), side(-1), Patch(over, over_colour, 0.4), *_ends(ends, w, coat, rng)]
+    body += _wheels_and_mirrors(coat, rng)
+    return [*body, *box((0, 0, 0.36), (long - 0.5, 1.4, 0.24), dark, 0.0, 0.05)]
+
+
+def _glazed(x: Array, z: Array, belt: float, top: Array, rear: float) -> Array:
+    """Whether points of a car's flank are on a window."""
+    pillar = (np.abs(x + 0.28) < 0.045) | (x < rear + 0.28)
+    return np.asarray((z > belt + 0.02) & (z < top - 0.07) & ~pillar)
+
+
+def _wheels_and_mirrors(coat: Colour, rng: np.random.Generator) -> list[Patch]:
+    patches: list[Patch] = []
     for x in (-1.32, 1.28):
         for y in (0.8, -0.8):
             patches += _wheel(x, y, 0.33, rng)
-    for y in (0.95, -0.95):
-        patches.append(ellipsoid((0.72, y, 0.98), (0.07, 0.1, 0.07), coat, 0.3))
-    return [*patches, *box((0, 0, 0.36), (long - 0.5, 1.4, 0.24), dark, 0.0, 0.05)]
+    mirrors = [ellipsoid((0.72, y, 0.98), (0.07, 0.1, 0.07), coat, 0.3) for y in (0.95, -0.95)]
+    return patches + mirrors
 
 
 def _ends(ends: tuple[float, float], w: float, coat: object, rng: np.random.Generator) -> list[Patch]:
@@ -139,6 +152,7 @@ def _coach(
     body = by_height([(0.75, band), (0.82, STEEL), (tall - 0.35, paint), (tall, band)], rng)
 
     def colour(u: Array, v: Array, p: Array) -> Array:
+        """Paint, windows and doors."""
         x, y, z = p[..., 0], p[..., 1], p[..., 2]
         phase = ((x + long / 2) / pitch) % 1.0
         flank = np.abs(y) > wide / 2 - 0.12
