@@ -108,7 +108,7 @@ def test_frozen_norms_equal_those_of_torchvision() -> None:
     from torchvision.ops.misc import FrozenBatchNorm2d
 
     made = detection.fasterrcnn_mobilenet_v3_large_320_fpn(weights=None, weights_backbone=None)
-    weights_module._freeze_norms(made, 1e-5)
+    weights_module.freeze_norms(made, 1e-5)
     assert not [module for module in made.modules() if isinstance(module, nn.BatchNorm2d)]
     frozen = [module for module in made.modules() if isinstance(module, FrozenBatchNorm2d)]
     assert {module.eps for module in frozen} == {FrozenBatchNorm2d(1).eps}

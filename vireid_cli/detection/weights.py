@@ -112,7 +112,7 @@ def build_network(weights: DetectorWeights, score: float, overlap: float) -> nn.
         weights=None, weights_backbone=None, box_score_thresh=score, box_nms_thresh=overlap
     )
     if not any(key.endswith("num_batches_tracked") for key in state):
-        _freeze_norms(network, 0.0 if "resnet50" in weights.network else 1e-5)
+        freeze_norms(network, 0.0 if "resnet50" in weights.network else 1e-5)
     try:
         network.load_state_dict(state)
     except (RuntimeError, TypeError, AttributeError) as error:
@@ -126,7 +126,7 @@ def build_network(weights: DetectorWeights, score: float, overlap: float) -> nn.
     return network.eval()
 
 
-def _freeze_norms(network: nn.Module, eps: float) -> None:
+def freeze_norms(network: nn.Module, eps: float) -> None:
     """Replace batch norms by frozen ones, as torchvision does for published weights without counters.
 
     Args:
