@@ -1,4 +1,4 @@
-"""``vireid recipes``: list, show, copy and check recipes."""
+"""``vireid recipes``: list, show, copy and check recipes, and their JSON Schema."""
 
 from __future__ import annotations
 
@@ -61,11 +61,11 @@ def show(name: Name) -> None:
     from vireid_cli import reading
     from vireid_cli.commands.console import print_text
     from vireid_cli.engine.network import load_recipe
-    from vireid_cli.recipe.catalogue import header
+    from vireid_cli.recipe.catalogue import header, without_modeline
     from vireid_cli.recipe.load import dump, find
 
     recipe = load_recipe(name)
-    comment = header(reading.read_text(find(name)))
+    comment = without_modeline(header(reading.read_text(find(name))))
     print_text("\n".join(part for part in (comment, dump(recipe)) if part))
 
 
@@ -80,13 +80,17 @@ def copy(
 ) -> None:
     """Copy a recipe with its comments, to edit it. Commands accept recipes in ./recipes by name.
 
+    The JSON Schema of recipes is written beside the copy, unless it exists: editors with a YAML language
+    server complete and check the keys.
+
     Example: vireid recipes copy sepg && vireid train --recipe sepg
     """
     from vireid_cli.commands.console import command_line, print_next, print_paths
     from vireid_cli.recipe import catalogue
 
     path = catalogue.copy(name, to, overwrite=force)
-    print_paths([path])
+    schema = catalogue.add_schema(path.parent)
+    print_paths([path, schema] if schema else [path])
     print_next(command_line("recipes", "check", path), command_line("train", "--recipe", path))
 
 
@@ -119,6 +123,32 @@ def check(
     if invalid:
         console.print_note(f"{invalid} of {len(names)} invalid")
         raise typer.Exit(UsageError.exit_code)
+
+
+@app.command()
+def schema(
+    study: Annotated[bool, typer.Option("--study", help="Print the schema of studies.")] = False,
+    out: Annotated[
+        Path | None,
+        typer.Option(help="Folder for both schemas, such as recipes.", callback=expanded),
+    ] = None,
+) -> None:
+    """Print the JSON Schema of recipes, with the options of all methods, for editors.
+
+    A recipe names it in its first line: # yaml-language-server: $schema=recipe.schema.json
+
+    Example: vireid recipes schema --out recipes
+    """
+    from vireid_cli.commands import console
+    from vireid_cli.engine.recipe_schema import json_schemas, write_json_schemas
+    from vireid_cli.recipe.json_schema import RECIPE_FILE, STUDY_FILE
+
+    if out is None:
+        console.print_json(json_schemas()[STUDY_FILE if study else RECIPE_FILE])
+        return
+    if study:
+        raise UsageError("--out writes both schemas: --study has no effect; remove it.")
+    console.print_paths(write_json_schemas(out))
 
 
 def _table(entries: Iterable[Entry]) -> Table:

@@ -47,7 +47,12 @@ class NonLocalOptions(Strict):
 
 
 class Wrt(Strict):
-    """Weighted regularised triplet loss; see ``losses.triplet`` for ``released_eps``."""
+    """Weighted regularised triplet loss.
+
+    Attributes:
+        weight: Factor on the loss.
+        released_eps: Whether to use the softmax of the released code; see ``losses.triplet``.
+    """
 
     weight: Weight = 1.0
     released_eps: bool = False

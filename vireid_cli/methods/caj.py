@@ -52,7 +52,12 @@ class NonLocalOptions(Strict):
 
 
 class WrtSq(Strict):
-    """Enhanced squared difference; see ``losses.triplet`` for ``released_eps``."""
+    """Enhanced squared difference, a triplet loss without a margin.
+
+    Attributes:
+        weight: Factor on the loss.
+        released_eps: Whether to use the softmax of the released code; see ``losses.triplet``.
+    """
 
     weight: Weight = 1.0
     released_eps: bool = False

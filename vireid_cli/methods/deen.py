@@ -35,14 +35,24 @@ from vireid_cli.types import Batch, Modality, Size
 
 
 class Dee(Strict):
-    """Diverse embedding expansion, with dropout on the tripled batch. ``on: false`` generates no branch."""
+    """Diverse embedding expansion, with dropout on the tripled batch.
+
+    Attributes:
+        on: Whether the two branches are generated.
+        dropout: Probability that a value of the tripled batch is dropped.
+    """
 
     on: bool = True
     dropout: Probability = 0.01
 
 
 class Cpm(Strict):
-    """Centre-guided pair mining; see ``losses.cpm``."""
+    """Centre-guided pair mining; see ``losses.cpm``.
+
+    Attributes:
+        weight: Factor on the loss.
+        margin: Margin of the loss, a Euclidean distance.
+    """
 
     weight: Weight = 0.8
     margin: Margin = 0.2

@@ -38,7 +38,11 @@ class Agp(Strict):
     """Amplitude-guided phase modules; see ``frequency.agp``.
 
     Attributes:
-        after: Stages that an AGP module follows.
+        after: Stages that an AGP module follows. Empty switches AGP off.
+        init: Start of the gate: 0.018 (``identity``) or 0.12 (``open``), both our choice, or near 0.5, the
+            paper's initialisation.
+        repr: Scale the angle, or (cos, sin), which is a gain on the channel.
+        pool: Amplitudes that the gate averages: half of the spectrum, or the full plane.
     """
 
     after: Annotated[tuple[Stage, ...], BeforeValidator(as_tuple)] = ("stage1", "stage2")
@@ -57,11 +61,15 @@ class Anm(Strict):
     """Amplitude nuances mining after the last stage; see ``frequency.anm``.
 
     Attributes:
+        on: Whether the map has two branches; false leaves it unchanged.
         norm: Batch norm per branch with shared γ and β, on the 256 features of each branch (``pooled``) or on
             the maps (``two``); ``joint`` is one batch norm over the maps of both branches. The fully
             connected layer sees the whole map, in which each branch has a constant pattern, so that with
             the norms on maps the branches stay far apart and the nuances-mining loss is 0
             (docs/methods.md#faces).
+        residual: Whether the amplitude itself is added to the mined one.
+        positivity: Function that keeps the mined amplitudes from being negative.
+        positivity_on: Argument of this function: the mined amplitude, or its sum with the amplitude itself.
     """
 
     on: bool = True
@@ -72,7 +80,15 @@ class Anm(Strict):
 
 
 class Cnm(Strict):
-    """Centre-guided nuances mining, λ2 = ``weight``; see ``losses.nuances``."""
+    """Centre-guided nuances mining; see ``losses.nuances``.
+
+    Attributes:
+        reduction: Sum over ordered pairs of identities, as printed in the paper, mean over pairs, or the
+            nearest other identity and mean over identities.
+        normalize: Whether features are scaled to unit length before their centres.
+        margin: Margin of the loss, a Euclidean distance.
+        weight: λ2, factor on the loss.
+    """
 
     weight: Weight = 0.5
     margin: Margin = 0.2

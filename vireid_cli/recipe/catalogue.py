@@ -9,12 +9,20 @@ from pathlib import Path
 
 from vireid_cli import files, reading
 from vireid_cli.errors import UsageError
+from vireid_cli.recipe.json_schema import RECIPE_FILE
 from vireid_cli.recipe.load import find, load, shipped, shipped_folder
 from vireid_cli.recipe.schema import Recipe, Reported
 from vireid_cli.recipe.yaml_reader import LIMIT
 
+_MODELINE = re.compile(r"^# yaml-language-server: \$schema=.*\n", re.MULTILINE)
+"""Line by which editors find the JSON Schema of a recipe."""
+
 OWN = Path("recipes")
 """Folder of a user's own recipes, relative to the working directory."""
+
+
+SCHEMA_LIMIT = 2**24
+"""Largest size of a JSON Schema in bytes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,10 +66,32 @@ def header(text: str) -> str:
     return match[0] if match else ""
 
 
+def without_modeline(text: str) -> str:
+    """Return a text without the line that names the JSON Schema."""
+    return _MODELINE.sub("", text)
+
+
+def add_schema(folder: Path) -> Path | None:
+    """Write the shipped JSON Schema of recipes into a folder, unless it has one.
+
+    Returns:
+        Path of the new file, or None.
+
+    Raises:
+        DataError: The file can't be written.
+    """
+    target = folder / RECIPE_FILE
+    if target.exists():
+        return None
+    text = reading.read_text(shipped_folder() / RECIPE_FILE, limit=SCHEMA_LIMIT, error=UsageError)
+    return files.write_text(target, text)
+
+
 def copy(name: str, to: Path | None = None, *, overwrite: bool = False) -> Path:
     """Copy a recipe with its comments, by default to ``./recipes``.
 
-    Adapts the launch line in the comments and the path of an extended recipe to the copy.
+    Adapts the launch line in the comments, the path of an extended recipe and the line that names the JSON
+    Schema to the copy.
 
     Args:
         name: Path of a recipe, or name of a shipped one.
@@ -86,6 +116,7 @@ def copy(name: str, to: Path | None = None, *, overwrite: bool = False) -> Path:
     text = reading.read_text(source, limit=LIMIT, error=UsageError)
     launch_name = target.name if target.parent == OWN else target.as_posix()
     text = re.sub(rf"(--recipe )(\S*/)?{re.escape(source.name)}", lambda m: m[1] + launch_name, text)
+    text = _MODELINE.sub(f"# yaml-language-server: $schema={RECIPE_FILE}\n", text)
     extends = re.compile(r"""(?m)^extends:[ ]*["']?([^\s"']+)["']?""")
     text = extends.sub(lambda m: f"extends: {_parent(source, m[1], target)}", text)
     return files.write_text(target, text)

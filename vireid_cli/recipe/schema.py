@@ -24,7 +24,12 @@ MOST_EPOCHS = 1_000_000
 
 
 class Sampler(Strict):
-    """Batches of P identities without replacement × K images per modality with replacement."""
+    """Batches of P identities without replacement × K images per modality with replacement.
+
+    Attributes:
+        identities: P, number of identities per batch.
+        images: K, number of images per identity and modality.
+    """
 
     identities: Annotated[int, Field(ge=2, le=4096)] = 8
     images: Annotated[int, Field(ge=1, le=4096)] = 4
@@ -109,7 +114,12 @@ class Backbone(Strict):
 
 
 class Method(Strict):
-    """Name of a method, that of its module, and its options."""
+    """Method and its options.
+
+    Attributes:
+        name: Name of the method: that of its module, or of a module of a plugin.
+        options: Options of the method; its defaults are the paper's.
+    """
 
     name: str = "baseline"
     options: dict[str, Any] = Field(default_factory=dict)

@@ -143,7 +143,12 @@ class GraphOptions(Strict):
 
 
 class LogitOptions(Strict):
-    """Consistency of class posteriors: weights between the modalities and between the branches."""
+    """Consistency of class posteriors.
+
+    Attributes:
+        intra: Weight between the modalities, in the shared branch.
+        inter: Weight between the branches, in each modality.
+    """
 
     intra: Weight = 1.0
     inter: Weight = 0.8
@@ -166,7 +171,12 @@ class ConsistencyOptions(Strict):
 
 
 class HcTriOptions(Strict):
-    """Hetero-centre triplet loss on each branch's pooled feature; the margin is Euclidean."""
+    """Hetero-centre triplet loss on each branch's pooled feature.
+
+    Attributes:
+        weight: Factor on the loss.
+        margin: Margin of the loss, a Euclidean distance.
+    """
 
     weight: Weight = 1.0
     margin: Margin = 0.3

@@ -17,9 +17,10 @@ class Agp(Strict):
 
     Attributes:
         after: Stages that an AGP module follows. Empty switches AGP off.
-        init, repr, pool: See ``frequency.agp``. Start near the identity (our choice) or at the paper's
-            initialisation; scaled angle, or a gain on (cos, sin); amplitudes of the half or of the full
-            spectrum.
+        init: Start of the gate: 0.018 (``identity``) or 0.12 (``open``), both our choice, or near 0.5, the
+            paper's initialisation.
+        repr: Scale the angle, or (cos, sin), which is a gain on the channel.
+        pool: Amplitudes that the gate averages: half of the spectrum, or the full plane.
         rate: Learning rate of the gate: that of the heads (our choice) or that of the trunk.
     """
 
@@ -37,12 +38,15 @@ class Agp(Strict):
 
 
 class Anm(Strict):
-    """Amplitude nuances mining (docs/methods.md#anm). ``on: false``: one branch, the unchanged last map.
+    """Amplitude nuances mining (docs/methods.md#anm).
 
     Attributes:
+        on: Whether the last map has two branches; false leaves it unchanged, in one branch.
         norm: ``two`` is a batch norm per branch with shared γ and β, as in the paper. ``joint`` is one batch
             norm over both branches. ``pooled`` acts after pooling, per branch and part, with shared γ and β.
-        residual, positivity, positivity_on: See ``frequency.anm``; the defaults are our reading.
+        residual: Whether the amplitude itself is added to the mined one.
+        positivity: Function that keeps the mined amplitudes from being negative.
+        positivity_on: Argument of this function: the mined amplitude, or its sum with the amplitude itself.
         pool: Global average, or the generalised mean with p = 3 over the map and over each part. The
             average of a map depends on the zero frequency of its spectrum only (docs/methods.md#pooling).
     """
@@ -56,7 +60,16 @@ class Anm(Strict):
 
 
 class Cnm(Strict):
-    """Centre-guided nuances-mining loss, λ2 = ``weight``; see ``losses.nuances``."""
+    """Centre-guided nuances-mining loss; see ``losses.nuances``.
+
+    Attributes:
+        on: Whether the loss is computed; it needs both branches of ANM.
+        reduction: Sum over ordered pairs of identities, as printed in the paper, mean over pairs, or the
+            nearest other identity and mean over identities.
+        normalize: Whether features are scaled to unit length before their centres.
+        margin: Margin of the loss, a Euclidean distance.
+        weight: λ2, factor on the loss.
+    """
 
     on: bool = True
     reduction: Literal["sum_pairs", "mean_pairs", "hardest_mean"] = "sum_pairs"
@@ -101,7 +114,8 @@ class Options(Strict):
     Attributes:
         head: Features of the network: global feature, local parts, or both.
         identity_weight: Factor on the cross-entropy.
-        triplet_weight: λ1, factor on the batch-hard triplet loss of margin ``margin``.
+        triplet_weight: λ1, factor on the batch-hard triplet loss.
+        margin: Margin of the triplet loss, a Euclidean distance.
         backend: Implementation of the Fourier transforms; see ``frequency.fourier.spectrum``.
     """
 

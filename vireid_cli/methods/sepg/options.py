@@ -51,9 +51,12 @@ class Seg(Strict):
 
 
 class Chunks(Strict):
-    """The n horizontal chunks, their heads with ``features`` outputs, and the dropout before classifiers.
+    """The horizontal chunks and their heads.
 
     Attributes:
+        n: Number of chunks.
+        features: Number of outputs of each chunk's head.
+        dropout: Probability that a value is dropped before a classifier.
         metric_feature: Input of the metric losses: the embedding before dropout (our choice), or after it
             (released code).
     """
@@ -65,9 +68,14 @@ class Chunks(Strict):
 
 
 class Paba(Strict):
-    """Pseudo Anchor-guided Bidirectional Aggregation, λ2 = ``weight`` (Eq. 7–8); see ``losses.paba``.
+    """Pseudo Anchor-guided Bidirectional Aggregation (Eq. 7–8); see ``losses.paba``.
 
     Attributes:
+        weight: λ2, factor on the loss.
+        margin: Margin in the unit of the distance; 0.5 in the paper, for ``l2``.
+        dist: Euclidean distance, its square, or the cosine distance.
+        negative: Nearest sample, or nearest centre, of another identity in the other modality.
+        anchor_grad: Whether the anchor, a centre, has a gradient.
         feature: The chunk's normalised pooled feature, as in the paper's equations, or the normalised
             embedding of its head (docs/methods.md#paba).
     """
@@ -84,8 +92,9 @@ class HeteroCenter(Strict):
     """Hetero-centre loss on chunks, the paper's CC row; off in the full method.
 
     Attributes:
+        weight: Factor on the loss; 0 switches it off.
         margin: Squared distance of two centres up to which the loss is 0.
-        feature: See ``Paba.feature``.
+        feature: The chunk's normalised pooled feature, or the normalised embedding of its head.
     """
 
     weight: Weight = 0.0
@@ -97,6 +106,7 @@ class CrossCenter(Strict):
     """Cross-centre loss on chunk embeddings; the released code uses it (weight 2.5) instead of PABA.
 
     Attributes:
+        weight: Factor on the loss; 0 switches it off.
         margin: Squared distance up to which the loss is 0.
         centre_gap: Factor on the added ||c_v − c_n||²; 0.5 in the released code.
     """
@@ -107,7 +117,12 @@ class CrossCenter(Strict):
 
 
 class AuxTriplet(Strict):
-    """Batch-hard triplet loss on chunks; part of the released code (weight 1), not of the paper."""
+    """Batch-hard triplet loss on chunks; part of the released code, not of the paper.
+
+    Attributes:
+        weight: Factor on the loss; 1 in the released code, 0 switches it off.
+        margin: Margin of the loss, a Euclidean distance.
+    """
 
     weight: Weight = 0.0
     margin: Margin = 0.3

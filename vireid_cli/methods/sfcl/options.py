@@ -28,7 +28,13 @@ class CfamOptions(Strict):
 
 
 class TransMambaOptions(Strict):
-    """Number of Trans-Mamba blocks, their state size, and the ratio of inner channels to width."""
+    """Trans-Mamba blocks.
+
+    Attributes:
+        depth: Number of blocks.
+        state: Size of the state of each scan.
+        ratio: Ratio of a block's inner channels to the width of the tokens.
+    """
 
     depth: Positive = 1
     state: Positive = 16
@@ -57,7 +63,14 @@ class TransportOptions(Strict):
 
 
 class SfimOptions(Strict):
-    """Spatial-frequency interaction; see ``layers.sfim``. With ``on: false`` (X + O)/2 is pooled."""
+    """Spatial-frequency interaction; see ``layers.sfim``.
+
+    Attributes:
+        on: Whether the module is used; without it (X + O)/2 is pooled.
+        rank: Number of channels in which the two maps are compared.
+        hidden: Number of hidden units of the MLP on the covariance of the maps.
+        residual: Whether the pooled spatial map is added; otherwise the feature is the MLP's output.
+    """
 
     on: bool = True
     rank: Positive = 64
@@ -66,7 +79,13 @@ class SfimOptions(Strict):
 
 
 class GaborOptions(Strict):
-    """Modulation of O; see ``frequency.gabor``. ``learn``: whether centre and width are learned."""
+    """Modulation of O by a radial band-pass; see ``frequency.gabor``.
+
+    Attributes:
+        domain: Weigh the frequencies of the map, or its positions, the literal reading.
+        keep_dc: Whether the mean of the map has weight 1.
+        learn: Whether centre and width of the pass band are learned.
+    """
 
     domain: Literal["spectrum", "rows"] = "spectrum"
     keep_dc: bool = False
@@ -77,6 +96,10 @@ class Contrast(Strict):
     """L_cfc; see ``losses.fad.frequency_contrast``.
 
     Attributes:
+        on: Whether the loss is computed.
+        weight: Factor on the loss.
+        positives: All infrared images of the identity, or the partner alone.
+        tau: τ, temperature of the softmax.
         norm: Batch norm of the pooled features before their projection, or none. Without it all features
             share one direction, at which the loss is flat.
     """
@@ -89,7 +112,14 @@ class Contrast(Strict):
 
 
 class Consistency(Strict):
-    """L_csc with k neighbours; see ``losses.fad.semantic_consistency``."""
+    """L_csc; see ``losses.fad.semantic_consistency``.
+
+    Attributes:
+        on: Whether the loss is computed.
+        weight: Factor on the loss; 0.8 in the paper.
+        k: Number of neighbours in the other modality.
+        detach: Whether the gradient of the neighbours' mean distribution is stopped.
+    """
 
     on: bool = True
     weight: Weight = 0.8
@@ -109,6 +139,9 @@ class Options(Strict):
         pair: Partner of the k-th visible image of an identity: its k-th infrared image, or one drawn at each
             step. The sampler draws both modalities at random, so the first choice is random too.
         caj_views: Visible views per batch: 1, or 2 as in CAJ, both paired with the same infrared image.
+        gem_power: p of the generalised mean; not learned.
+        identity_weight: Factor on the cross-entropy.
+        triplet_weight: Factor on the weighted regularised triplet loss.
     """
 
     cfam: CfamOptions = CfamOptions()
