@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test activity lint format bench clean
+.PHONY: help setup demo test activity lint format docs wheel bench clean
 
 help:  ## show this list
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):[^#]*## */  make \1\t/' | expand -t 16
@@ -46,6 +46,13 @@ format: $(STAMP)  ## let ruff rewrite
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
+docs: $(STAMP)  ## build the site into site/; a warning is an error
+	$(BIN)/python tools/recipe_reference.py
+	$(BIN)/zensical build --clean --strict
+
+wheel:  ## build the wheel into dist/
+	$(PYTHON) -m pip wheel --quiet --no-deps --wheel-dir dist .
+
 bench: $(STAMP)  ## measure speed on this machine
 	$(BIN)/vireid bench train
 	$(BIN)/vireid bench extract
@@ -53,5 +60,5 @@ bench: $(STAMP)  ## measure speed on this machine
 	$(BIN)/vireid bench evaluate
 
 clean:  ## remove caches and build output; data, runs and .venv stay
-	rm -rf build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf build dist site .cache .pytest_cache .mypy_cache .ruff_cache .hypothesis
 	find . -name __pycache__ -type d -not -path './$(VENV)/*' -exec rm -rf {} +
