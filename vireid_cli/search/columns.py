@@ -1,0 +1,187 @@
+"""Columns of records: fixed ones, and those of the user's lists, with types inferred from their values."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, Literal
+
+from vireid_cli.embedding_files.rows import parse_time
+from vireid_cli.errors import DataError, UsageError
+from vireid_cli.modality import Modality
+from vireid_cli.printable import printable
+
+ColumnType = Literal["integer", "real", "text"]
+
+PATH, MODALITY, TIME, IDENTIFIER = "path", "modality", "time", "record_id"
+CAMERA, PERSON = "camid", "pid"
+
+FIXED: dict[str, ColumnType] = {
+    PATH: "text",
+    MODALITY: "text",
+    CAMERA: "integer",
+    PERSON: "integer",
+    TIME: "text",
+}
+"""Columns of every index, in the order of the database."""
+
+FILTERABLE: dict[str, ColumnType] = {**FIXED, IDENTIFIER: "integer"}
+"""Columns that filters of every index can use."""
+
+MOST_COLUMNS = 200
+LONGEST_NAME = 200
+
+_INTEGER = re.compile(r"0|-?[1-9][0-9]{0,17}")
+_WIDTH: dict[ColumnType, int] = {"integer": 0, "real": 1, "text": 2}
+
+Cell = str | int | float | None
+"""A value of a record; None is unknown."""
+
+
+def wider(one: ColumnType, other: ColumnType) -> ColumnType:
+    """The narrower type that holds the values of both: integer, real, text."""
+    return one if _WIDTH[one] >= _WIDTH[other] else other
+
+
+def infer_type(values: Iterable[Cell]) -> ColumnType:
+    """Infer the type of a column: integer if all texts are plain integers, real if numbers, else text.
+
+    Texts such as ``0012`` are not integers, because the zeros would be lost. Unknown values are skipped.
+    """
+    widest: ColumnType = "integer"
+    for value in values:
+        if value is None or isinstance(value, int):
+            continue
+        if isinstance(value, float):
+            widest = wider(widest, "real")
+        elif not _INTEGER.fullmatch(value):
+            if not _is_real(value):
+                return "text"
+            widest = wider(widest, "real")
+    return widest
+
+
+def convert(value: Cell, kind: ColumnType) -> Cell:
+    """Convert a value to a column's type, which ``infer_type`` or ``wider`` determined."""
+    if value is None:
+        return None
+    if kind == "text":
+        return as_text(value)
+    return int(value) if kind == "integer" else float(value)
+
+
+def as_text(value: Cell) -> str:
+    """Text of a value; the same for an integer and the real number of equal value."""
+    if isinstance(value, float) and value.is_integer() and abs(value) < 1e15:
+        return str(int(value))
+    return str(value)
+
+
+def cells(values: Iterable[Any]) -> list[Cell]:
+    """Convert a column of an array or list to cells: None, empty text, NaN and infinity are unknown."""
+    plain = values.tolist() if hasattr(values, "tolist") else list(values)
+    return [_cell(value) for value in plain]
+
+
+def checked_columns(columns: Mapping[str, Sequence[Any]], count: int) -> dict[str, list[Cell]]:
+    """Validate the columns of new records and convert them to cells.
+
+    Args:
+        columns: Values by name. ``path`` and ``modality`` are needed; ``camid``, ``pid``, ``time`` and any
+            other column are optional.
+        count: Number of records.
+
+    Returns:
+        The columns; the fixed ones are always present.
+
+    Raises:
+        UsageError: A column has another length, a reserved or unsuitable name, or there are too many.
+        DataError: A value is wrong; the message names its row and path.
+    """
+    if PATH not in columns:
+        raise UsageError("the records have no column 'path'.")
+    for name, values in columns.items():
+        _check_name(name)
+        if len(values) != count:
+            raise UsageError(f"column '{name}' has {len(values)} values for {count} vectors.")
+    if len(columns) > MOST_COLUMNS:
+        raise UsageError(f"the records have {len(columns)} columns; the limit is {MOST_COLUMNS}.")
+    result = {name: cells(values) for name, values in columns.items()}
+    paths = result[PATH]
+    for row, path in enumerate(paths):
+        if not isinstance(path, str):
+            raise DataError(f"row {row + 1} has no path.")
+    for name, check in ((MODALITY, _modality), (CAMERA, _whole), (PERSON, _whole), (TIME, _time)):
+        column = result.get(name, [None] * count)
+        result[name] = [_checked(check, name, value, row, paths) for row, value in enumerate(column)]
+    return result
+
+
+def _checked(check: Any, name: str, value: Cell, row: int, paths: Sequence[Cell]) -> Cell:
+    try:
+        return check(value)  # type: ignore[no-any-return]
+    except (ValueError, OverflowError) as error:
+        raise DataError(
+            f"row {row + 1} ({paths[row]}): {name} is {value!r}; expected {_EXPECTED[name]}."
+        ) from error
+
+
+_EXPECTED = {
+    MODALITY: "visible or infrared",
+    CAMERA: "an integer",
+    PERSON: "an integer",
+    TIME: "a time of ISO 8601, such as 2026-11-01T08:30:00",
+}
+
+
+def _modality(value: Cell) -> Cell:
+    return Modality(str(value)).value
+
+
+def _whole(value: Cell) -> Cell:
+    if value is None:
+        return None
+    number = int(value)
+    if number != float(value) or not -(2**63) <= number < 2**63:
+        raise ValueError(value)
+    return number
+
+
+def _time(value: Cell) -> Cell:
+    time = None if value is None else parse_time(str(value))
+    if value is not None and time is None:
+        raise ValueError(value)
+    return time
+
+
+def _cell(value: Any) -> Cell:
+    """One value; NumPy's numbers became Python's before."""
+    if value is None or value == "" or (isinstance(value, float) and not math.isfinite(value)):
+        return None
+    if isinstance(value, bool):
+        return int(value)
+    if isinstance(value, int) and not -(2**63) <= value < 2**63:
+        return str(value)
+    if isinstance(value, str | int | float):
+        return value.replace("\0", "\\0") if isinstance(value, str) else value
+    return str(value)
+
+
+def _is_real(text: str) -> bool:
+    try:
+        return math.isfinite(float(text)) and "_" not in text and text == text.strip()
+    except ValueError:
+        return False
+
+
+def _check_name(name: str) -> None:
+    if name in FIXED:
+        return
+    if name.lower() in FILTERABLE or not name.strip() or len(name) > LONGEST_NAME or "]" in name:
+        raise UsageError(
+            f"a column can't be named '{printable(name)}'.",
+            f"Rename it; reserved are {', '.join(FILTERABLE)}, and ']' is not allowed.",
+        )
+    if printable(name) != name:
+        raise UsageError(f"column '{printable(name)}' has unprintable characters in its name.", "Rename it.")

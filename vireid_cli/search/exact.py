@@ -1,0 +1,155 @@
+"""Exact search: inner products of queries with the selected rows, by FAISS, in blocks of bounded memory.
+
+FAISS multiplies in float32, where the order of two nearly equal scores depends on the block and the batch.
+The candidates are therefore scored again in float64. Rows that rounding could have excluded from the
+candidates are detected by the error bound of a float32 product and searched again, so the result is that of
+float64 arithmetic over all rows: independent of batches, blocks and threads, with ties in row order.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from types import ModuleType
+
+import numpy as np
+
+from vireid_cli.errors import MissingExtra
+
+BLOCK_BYTES = 32 << 20
+"""Size of a block of vectors."""
+
+MARGIN = 16
+"""Candidates beyond the requested ones; more ties at the last place need a second pass."""
+
+_RESCORED = 1 << 22
+"""Values of float64 per step of the second scoring: 32 MiB."""
+
+UNIT = 2.0**-24
+"""Rounding unit of float32."""
+
+
+def faiss() -> ModuleType:
+    """Import FAISS.
+
+    Raises:
+        MissingExtra: The package is not installed.
+    """
+    try:
+        import faiss as module
+    except ImportError as error:
+        raise MissingExtra("faiss", "search", "Searching an index") from error
+    return module  # type: ignore[no-any-return]
+
+
+def exact_top(
+    queries: np.ndarray, vectors: np.ndarray, slots: np.ndarray | None, top: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return the rows with the largest inner products.
+
+    Args:
+        queries: (Q, D) float32.
+        vectors: (N, D) float32, in memory or mapped.
+        slots: (n,) selected rows, ascending; None: all.
+        top: Number of rows per query.
+
+    Returns:
+        (Q, top) slots, best first, ties in ascending order, −1 where fewer rows are selected; and (Q, top)
+        float64 scores, −inf there.
+    """
+    count = len(vectors) if slots is None else len(slots)
+    kept = min(top + MARGIN, count)
+    if kept == 0 or len(queries) == 0:
+        return _padded(np.empty((len(queries), 0), np.int64), np.empty((len(queries), 0)), top, len(queries))
+    candidates, coarse = _coarse(queries, vectors, slots, kept)
+    scores = rescored(queries, vectors, candidates)
+    order, scores = ranked(candidates, scores, top)
+    if kept < count:
+        # a row outside of the candidates has a float32 score of at most the last candidate's
+        bound = 2.0 * rounding_bound(queries, vectors, candidates)
+        place = min(top, kept) - 1
+        for query in np.flatnonzero(coarse[:, -1] >= scores[:, place] - bound):
+            order[query], scores[query] = _second_pass(
+                queries[query : query + 1], vectors, slots, top, scores[query, place] - bound[query]
+            )
+    return _padded(order, scores, top, len(queries))
+
+
+def ranked(candidates: np.ndarray, scores: np.ndarray, top: int) -> tuple[np.ndarray, np.ndarray]:
+    """Sort candidates by score, ties by slot, and keep the first ``top``. A slot of −1 is last."""
+    scores = np.where(candidates < 0, -np.inf, scores)
+    order = np.lexsort((candidates, -scores), axis=1)[:, :top]
+    return np.take_along_axis(candidates, order, 1), np.take_along_axis(scores, order, 1)
+
+
+def rescored(queries: np.ndarray, vectors: np.ndarray, candidates: np.ndarray) -> np.ndarray:
+    """Inner products in float64 of each query with its candidates: (Q, k); slots of −1 have any score."""
+    result = np.empty(candidates.shape)
+    step = max(1, _RESCORED // max(1, candidates.shape[1] * queries.shape[1]))
+    for first in range(0, len(queries), step):
+        part = slice(first, first + step)
+        rows = vectors[np.maximum(candidates[part], 0)].astype(np.float64)
+        # einsum adds each product in the order of d, so equal vectors have equal scores
+        result[part] = np.einsum("qkd,qd->qk", rows, queries[part].astype(np.float64))
+    return result
+
+
+def rounding_bound(queries: np.ndarray, vectors: np.ndarray, candidates: np.ndarray) -> np.ndarray:
+    """Largest difference of a float32 inner product from the exact one, per query: D · 2⁻²⁴ · |q| · |x|.
+
+    Vectors of an index have unit length, up to 0.1 %.
+    """
+    return 1.01 * queries.shape[1] * UNIT * np.linalg.norm(queries.astype(np.float64), axis=1)
+
+
+def _coarse(
+    queries: np.ndarray, vectors: np.ndarray, slots: np.ndarray | None, kept: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """Candidates by float32 scores: (Q, kept) slots and scores, best first."""
+    library = faiss()
+    best = np.empty((len(queries), 0), np.float32)
+    where = np.empty((len(queries), 0), np.int64)
+    for rows, block in blocks(vectors, slots):
+        scores, positions = library.knn(
+            queries, block, min(kept, len(block)), metric=library.METRIC_INNER_PRODUCT
+        )
+        best = np.concatenate([best, scores], axis=1)
+        where = np.concatenate([where, rows[positions]], axis=1)
+        if best.shape[1] > kept:
+            order = np.argsort(-best, axis=1, kind="stable")[:, :kept]
+            best, where = np.take_along_axis(best, order, 1), np.take_along_axis(where, order, 1)
+    return where, best
+
+
+def blocks(vectors: np.ndarray, slots: np.ndarray | None) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """Yield the selected rows in blocks: (n,) slots and (n, D) vectors. Consecutive rows are not copied."""
+    size = max(1, BLOCK_BYTES // (4 * vectors.shape[1]))
+    count = len(vectors) if slots is None else len(slots)
+    for first in range(0, count, size):
+        last = min(first + size, count)
+        rows = np.arange(first, last) if slots is None else slots[first:last]
+        if rows[-1] - rows[0] == len(rows) - 1:
+            yield rows, vectors[rows[0] : rows[-1] + 1]
+        else:
+            yield rows, vectors[rows]
+
+
+def _second_pass(
+    query: np.ndarray, vectors: np.ndarray, slots: np.ndarray | None, top: int, least: float
+) -> tuple[np.ndarray, np.ndarray]:
+    """Score every row again whose float32 score reaches ``least``: (top,) slots and scores of one query."""
+    chosen = [rows[block @ query[0] >= least] for rows, block in blocks(vectors, slots)]
+    candidates = np.concatenate(chosen)
+    parts = np.array_split(candidates, len(candidates) * query.shape[1] // _RESCORED + 1)
+    scores = np.concatenate([rescored(query, vectors, part[None])[0] for part in parts])
+    order, scores = ranked(candidates[None], scores[None], top)
+    return order[0], scores[0]
+
+
+def _padded(order: np.ndarray, scores: np.ndarray, top: int, queries: int) -> tuple[np.ndarray, np.ndarray]:
+    lacking = top - order.shape[1]
+    if lacking <= 0:
+        return order, scores
+    return (
+        np.concatenate([order, np.full((queries, lacking), -1)], axis=1),
+        np.concatenate([scores, np.full((queries, lacking), -np.inf)], axis=1),
+    )

@@ -1,0 +1,158 @@
+"""One committed state of an index, as a reader sees it during a search."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+import threading
+from collections import OrderedDict
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from vireid_cli.errors import DataError
+from vireid_cli.search.columns import CAMERA
+from vireid_cli.search.database import Database, bound, stored_names
+from vireid_cli.search.filters import Filter, to_sql
+from vireid_cli.search.segments import mapped, vector_file
+
+_CACHED_BYTES = 64 << 20
+"""Size of all cached selections."""
+
+_TRIES = 20
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """A committed state: its transaction, values of ``meta`` and vectors.
+
+    Attributes:
+        connection: In a transaction.
+        meta: Values of the table ``meta``.
+        vectors: (N, D) float32, mapped; rows without a record belong to removed ones.
+        selections: Cache of selected slots.
+    """
+
+    connection: sqlite3.Connection
+    meta: dict[str, Any]
+    vectors: np.ndarray
+    selections: SelectionCache
+
+    def select(self, tree: Filter | None, without_camera: int | None = None) -> np.ndarray | None:
+        """Select slots, ascending.
+
+        Args:
+            tree: The filter, or None.
+            without_camera: Exclude the records of this camera; records without a camera remain.
+
+        Returns:
+            (n,) int64; None if all rows of ``vectors`` are selected.
+        """
+        key = (self.meta["version"], tree, without_camera)
+        return self.selections.get(key, lambda: self._select(tree, without_camera))
+
+    def _select(self, tree: Filter | None, without_camera: int | None) -> np.ndarray | None:
+        condition, parameters = condition_of(self.connection, tree)
+        if without_camera is not None:
+            condition = f"({condition}) AND records.{CAMERA} IS NOT ?"
+            parameters = [*parameters, without_camera]
+        rows = self.connection.execute(
+            f"SELECT records.slot FROM records WHERE {condition} ORDER BY records.slot", parameters
+        ).fetchall()
+        slots = np.array(rows, dtype=np.int64).reshape(-1)
+        return None if len(slots) == len(self.vectors) else slots
+
+    def values(self, slots: np.ndarray, column: str) -> dict[int, Any]:
+        """Values of a fixed column by slot."""
+        wanted = json.dumps(np.unique(slots[slots >= 0]).tolist())
+        stored = stored_names(self.connection)[column]
+        return dict(
+            self.connection.execute(
+                f"SELECT records.slot, {stored} FROM records "
+                "WHERE records.slot IN (SELECT value FROM json_each(?))",
+                [wanted],
+            )
+        )
+
+
+class SelectionCache:
+    """The most recently used selections of slots, up to a number of bytes."""
+
+    def __init__(self) -> None:
+        self._entries: OrderedDict[Any, np.ndarray | None] = OrderedDict()
+        self._bytes = 0
+        self._lock = threading.Lock()
+
+    def get(self, key: Any, compute: Any) -> np.ndarray | None:
+        """Return the cached selection of a key, or compute it."""
+        with self._lock:
+            if key in self._entries:
+                self._entries.move_to_end(key)
+                return self._entries[key]
+        slots: np.ndarray | None = compute()
+        with self._lock:
+            if key not in self._entries:
+                self._entries[key] = slots
+                self._bytes += 0 if slots is None else slots.nbytes
+            while self._bytes > _CACHED_BYTES and len(self._entries) > 1:
+                _, old = self._entries.popitem(last=False)
+                self._bytes -= 0 if old is None else old.nbytes
+        return slots
+
+
+class VectorMap:
+    """The mapped vectors of the newest state; an older mapping stays valid for the searches that use it."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self._key: tuple[int, int] | None = None
+        self._vectors = np.empty((0, 1), np.float32)
+        self._lock = threading.Lock()
+
+    def get(self, meta: dict[str, Any]) -> np.ndarray:
+        """Map the committed rows; see ``segments.mapped`` for errors."""
+        key = (meta["generation"], meta["slots"])
+        with self._lock:
+            if key != self._key:
+                path = vector_file(self.folder, meta["generation"])
+                self._vectors = mapped(path, meta["slots"], meta["dimension"] or 1)
+                self._key = key
+            return self._vectors
+
+
+@contextmanager
+def snapshot_of(database: Database, vectors: VectorMap, selections: SelectionCache) -> Iterator[Snapshot]:
+    """Open the newest committed state.
+
+    Raises:
+        DataError: The index is damaged, or locked for too long.
+    """
+    for _ in range(_TRIES):
+        with database.reading() as connection:
+            meta = all_meta(connection)
+            try:
+                rows = vectors.get(meta)
+            except FileNotFoundError:  # compaction replaced it after this transaction began
+                continue
+            yield Snapshot(connection, meta, rows, selections)
+            return
+    path = vector_file(database.folder, meta["generation"])
+    raise DataError(f"{path} does not exist.", "Restore it from a copy, or create the index again.")
+
+
+def all_meta(connection: sqlite3.Connection) -> dict[str, Any]:
+    """Read all values of ``meta``."""
+    rows = connection.execute("SELECT key, value FROM meta")
+    return {key: json.loads(value) for key, value in rows}
+
+
+def condition_of(connection: sqlite3.Connection, tree: Filter | None) -> tuple[str, Sequence[Any]]:
+    """SQL condition and parameters of a filter; without one, a condition that always holds."""
+    if tree is None:
+        return "1", []
+    condition, parameters = to_sql(tree, stored_names(connection))
+    return condition, [bound(value) for value in parameters]

@@ -1,0 +1,85 @@
+"""Verification of an index: SQLite's pages, the seal of every record with its vector, and FAISS' file."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterator
+
+import numpy as np
+
+from vireid_cli.errors import DataError
+from vireid_cli.search.columns import FIXED
+from vireid_cli.search.database import Database, added_columns
+from vireid_cli.search.records import seal
+from vireid_cli.search.segments import DTYPE, mapped, vector_file
+from vireid_cli.search.snapshot import all_meta
+from vireid_cli.sums import file_digest
+from vireid_cli.types import Progress
+
+_CHUNK = 16_384
+
+
+def verify(database: Database, progress: Progress | None = None) -> list[str]:
+    """Return all damage of an index, one line each; empty if there is none."""
+    with database.reading() as connection:
+        rows = connection.execute("PRAGMA integrity_check").fetchall()
+        damage = [f"{database.path}: {text}" for (text,) in rows if text != "ok"]
+        if damage:
+            return damage
+        meta = all_meta(connection)
+        path = vector_file(database.folder, meta["generation"])
+        try:
+            vectors = mapped(path, meta["slots"], meta["dimension"] or 1)
+        except FileNotFoundError:
+            return [f"{path} does not exist."]
+        except DataError as error:
+            return [error.message]
+        damage += damaged_records(connection, vectors, progress)
+    if structure := meta["structure"]:
+        file = database.folder / structure["file"]
+        if file_digest(file) != structure["sha256"]:
+            damage.append(f"{file} is missing or does not match its hash; vireid index compact rebuilds it.")
+    return damage
+
+
+def damaged_records(
+    connection: sqlite3.Connection, vectors: np.ndarray, progress: Progress | None = None
+) -> list[str]:
+    """Compare each record and its vector with the record's seal; one line per mismatch."""
+    total = connection.execute("SELECT count(*) FROM records").fetchone()[0]
+    damage: list[str] = []
+    done = 0
+    for rows in _chunks(connection):
+        slots = np.array([row[0] for row in rows])
+        if slots.min() < 0 or slots.max() >= len(vectors):
+            outside = [row for row in rows if not 0 <= row[0] < len(vectors)]
+            damage += [f"record {row[1]} ({row[4]}): slot {row[0]} has no vector" for row in outside]
+            rows = [row for row in rows if 0 <= row[0] < len(vectors)]
+        damage += _mismatches(connection, rows, vectors)
+        done += len(rows)
+        if progress:
+            progress(done, total)
+    return damage
+
+
+def _mismatches(connection: sqlite3.Connection, rows: list[tuple], vectors: np.ndarray) -> list[str]:
+    names = list(added_columns(connection))
+    content = np.asarray(vectors[[row[0] for row in rows]], dtype=DTYPE)
+    damage = []
+    for vector, (_, record, stored, root, *values) in zip(content, rows, strict=True):
+        fixed, extra = values[: len(FIXED)], values[len(FIXED) :]
+        if seal(vector.tobytes(), root, fixed, zip(names, extra, strict=True)) != stored:
+            damage.append(f"record {record} ({values[0]}): its values or its vector are damaged")
+    return damage
+
+
+def _chunks(connection: sqlite3.Connection) -> Iterator[list[tuple]]:
+    """Rows in the order of slots: slot, id, seal, root, values of ``FIXED`` and of the other columns."""
+    names = [*FIXED, *(stored for stored, _ in added_columns(connection).values())]
+    cursor = connection.execute(
+        "SELECT records.slot, records.id, records.seal, coalesce(roots.path, ''), "
+        f"{', '.join(f'records.{name}' for name in names)} FROM records "
+        "LEFT JOIN roots ON roots.id = records.root ORDER BY records.slot"
+    )
+    while rows := cursor.fetchmany(_CHUNK):
+        yield rows
