@@ -31,6 +31,11 @@ def expand(path: Path) -> Path:
         return path
 
 
+def data_folder(given: Path | None = None) -> Path:
+    """Return the data directory: ``given``, else ``$VIREID_DATA``, else ``./data``; expands ``~``."""
+    return expand(given or Path(os.environ.get("VIREID_DATA") or "data"))
+
+
 def write_with(path: Path, write: Callable[[IO[bytes]], None]) -> Path:
     """Write a file atomically by calling ``write(file)``; creates missing parent folders.
 

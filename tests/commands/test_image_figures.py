@@ -57,8 +57,8 @@ def test_image_files(vireid: Command, files: list[Path]) -> None:
 
 def test_two_images_of_one_modality_are_of_two_cameras(place: Path) -> None:
     from vireid_cli.data.identity import find_people
-    from vireid_cli.engine.session import data_folder
     from vireid_cli.engine.subjects.images import pair
+    from vireid_cli.files import data_folder
     from vireid_cli.types import Modality
 
     people = find_people("sysu", data_folder())

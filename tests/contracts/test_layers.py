@@ -20,7 +20,7 @@ FLOORS = {
     "sums": 0.6,
     "tensor_files": 0.7, "embedding_files": 0.7,
     "recipe": 1, "frequency": 1, "losses": 1, "layers": 1, "metrics": 1,
-    "data": 2, "rendered": 2, "occlusion": 2, "backbones": 2, "results": 2,
+    "data": 2, "rendered": 2, "occlusion": 2, "backbones": 2, "results": 2, "search": 2,
     "methods": 3, "figures": 3, "exporters": 3, "releases": 3, "detection": 3,
     "engine": 4,
     "bench": 5,
@@ -29,7 +29,7 @@ FLOORS = {
 }  # fmt: skip
 NO_TORCH = (
     "recipe", "results", "figures", "commands", "errors", "files", "folders", "lock", "reading", "sums",
-    "array_files", "documents", "tensor_files", "embedding_files", "types"
+    "array_files", "documents", "tensor_files", "embedding_files", "search", "types"
 )  # fmt: skip
 NO_SIBLINGS = {
     "methods": ("__init__",),

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import random
+import signal
 import subprocess
 import sys
 import time
@@ -13,45 +15,132 @@ import pytest
 
 from tests.search.made import FINGERPRINT, columns, made, people
 from vireid_cli.search.index import Index
-from vireid_cli.search.segments import vector_file
 
-ADD = """
-import sys
+NURSERY = """
+import os, sys
 from pathlib import Path
 from tests.search.made import FINGERPRINT, columns, people
 from vireid_cli.search import writing
 from vireid_cli.search.index import Index
-writing.CHUNK = 20
+
 def acknowledge(done, total):
     print(done, flush=True)
-Index(Path(sys.argv[1])).add(people(4000), columns(4000), fingerprint=FINGERPRINT, progress=acknowledge)
+
+def half(path, vectors, first):
+    append(path, vectors[: len(vectors) // 2], first)
+    os.truncate(path, path.stat().st_size - 7)
+    os._exit(9)
+
+def complete(path, vectors, first):
+    append(path, vectors, first)
+    os._exit(9)
+
+def dies(*arguments, **options):
+    os._exit(9)
+
+append = writing.append
+
+def work(verb, place, folder):
+    index = Index(Path(folder))
+    if verb == "long addition":
+        writing.CHUNK = 20
+        index.add(people(4000), columns(4000), fingerprint=FINGERPRINT, progress=acknowledge)
+    elif place == "half of the vectors":
+        writing.append = half
+    elif place == "before the records":
+        writing.append = complete
+    elif place == "before the commit":
+        writing.write_meta = lambda connection, key, value: dies() if key == "version" else None
+    elif place == "before the files are deleted":
+        calls = iter([lambda database: None, dies])
+        writing.remove_leftovers = lambda database: next(calls)(database)
+    elif place == "during the flush":
+        os.fsync = dies
+    if verb == "add":
+        index.add(people(60, seed=3), columns(60, 500), fingerprint=FINGERPRINT)
+    elif verb == "remove":
+        index.remove("camid = 2")
+    elif verb == "compact":
+        index.compact()
+
+for line in sys.stdin:
+    child = os.fork()  # one thread, no index open: a child has all imports and nothing else
+    if not child:
+        work(*line.rstrip().split("|"))
+        os._exit(0)
+    print("child", child, flush=True)
+    print("end", os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), flush=True)
 """
-ROOT = Path(__file__).parents[2]
 
 
-def test_kill_9_at_any_moment(tmp_path: Path) -> None:
+class Nursery:
+    """A process that forks a child for each line and reports its exit code."""
+
+    def __init__(self) -> None:
+        self.process = subprocess.Popen(
+            [sys.executable, "-c", NURSERY],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+            cwd=Path(__file__).parents[2],
+        )
+
+    def start(self, *words: object) -> None:
+        assert self.process.stdin
+        self.process.stdin.write("|".join(map(str, words)) + "\n")
+        self.process.stdin.flush()
+
+    def line(self) -> list[str]:
+        assert self.process.stdout
+        return self.process.stdout.readline().split()
+
+    def run(self, *words: object) -> int:
+        """Run a child to its end and return its exit code."""
+        self.start(*words)
+        assert self.line()[0] == "child"
+        return int(self.line()[1])
+
+    def killed(self, limit: int, delay: float, *words: object) -> int:
+        """Kill a child after so many acknowledgements; return the last one."""
+        self.start(*words)
+        child, last = 0, 0
+        while (line := self.line())[0] != "end":
+            if line[0] == "child":
+                child = int(line[1])
+                continue
+            last = int(line[0])
+            limit -= 1
+            if limit == 0:
+                time.sleep(delay)
+                os.kill(child, signal.SIGKILL)
+        assert int(line[1]) == -signal.SIGKILL
+        return last
+
+
+@pytest.fixture(scope="module")
+def nursery() -> Nursery:
+    return Nursery()
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _closed(nursery: Nursery) -> object:
+    yield
+    assert nursery.process.stdin
+    assert nursery.process.stdout
+    nursery.process.stdin.close()
+    nursery.process.wait()
+    nursery.process.stdout.close()
+
+
+def test_kill_9_at_any_moment(tmp_path: Path, nursery: Nursery) -> None:
     """SIGKILL at random moments of an addition; each process repeats the whole command."""
     folder = tmp_path / "gallery"
     Index.create(folder).close()
     draw = random.Random(7)
-    acknowledged = 0
-    for _ in range(4):
-        process = subprocess.Popen(
-            [sys.executable, "-c", ADD, str(folder)], stdout=subprocess.PIPE, text=True, cwd=ROOT
-        )
-        assert process.stdout
-        limit = draw.randint(1, 25)
-        for line in process.stdout:
-            limit -= 1
-            acknowledged = max(acknowledged, int(line))
-            if limit == 0:
-                time.sleep(draw.random() * 0.01)
-                process.kill()
-                break
-        rest = process.stdout.read()
-        process.stdout.close()
-        process.wait()
-        acknowledged = max([acknowledged, *map(int, rest.split())])
+    acknowledged = count = 0
+    for _ in range(6):
+        last = nursery.killed(draw.randint(1, 25), draw.random() * 0.01, "long addition", "", folder)
+        acknowledged = max(acknowledged, last)
         index = Index(folder)
         count = index.count()
         assert count >= acknowledged
@@ -59,7 +148,7 @@ def test_kill_9_at_any_moment(tmp_path: Path) -> None:
         assert index.verify() == []
         assert np.array_equal(index.vectors(range(1, count + 1)), people(4000)[:count])
         index.close()
-    assert 0 < acknowledged < 4000
+    assert 0 < count < 4000
     index = Index(folder)
     added = index.add(people(4000), columns(4000), fingerprint=FINGERPRINT)
     assert added.skipped == count
@@ -68,79 +157,34 @@ def test_kill_9_at_any_moment(tmp_path: Path) -> None:
     assert np.array_equal(index.vectors(range(1, 4001)), people(4000))
 
 
-EXIT = """
-import os, sys
-from pathlib import Path
-from tests.search.made import FINGERPRINT, columns, people
-from vireid_cli.search import segments, snapshot, writing
-from vireid_cli.search.index import Index
-place, verb, folder = sys.argv[1], sys.argv[2], Path(sys.argv[3])
-
-def dies(*arguments, **options):
-    os._exit(9)
-
-real = writing.append
-def half(path, vectors, first):
-    real(path, vectors[: len(vectors) // 2], first)
-    os.truncate(path, path.stat().st_size - 7)
-    os._exit(9)
-
-def after(path, vectors, first):
-    real(path, vectors, first)
-    os._exit(9)
-
-index = Index(folder)
-if place == "half of the vectors":
-    writing.append = half
-elif place == "before the records":
-    writing.append = after
-elif place == "before the commit":
-    writing.write_meta = lambda connection, key, value: dies() if key == "version" else None
-elif place == "before the files are deleted":
-    calls = iter([lambda database: None, dies])
-    writing.remove_leftovers = lambda database: next(calls)(database)
-else:
-    os.fsync = dies
-if verb == "add":
-    index.add(people(60, seed=3), columns(60, 500), fingerprint=FINGERPRINT)
-elif verb == "remove":
-    index.remove("camid = 2")
-else:
-    index.compact()
-"""
-
-
 @pytest.mark.parametrize(
-    ("place", "verb"),
+    ("verb", "place"),
     [
-        ("half of the vectors", "add"),
-        ("before the records", "add"),
-        ("before the commit", "add"),
-        ("during the flush", "add"),
-        ("before the commit", "remove"),
-        ("half of the vectors", "compact"),
-        ("before the commit", "compact"),
-        ("before the files are deleted", "compact"),
+        ("add", "half of the vectors"),
+        ("add", "before the records"),
+        ("add", "before the commit"),
+        ("add", "during the flush"),
+        ("remove", "before the commit"),
+        ("compact", "half of the vectors"),
+        ("compact", "before the commit"),
+        ("compact", "before the files are deleted"),
     ],
 )
-def test_killed_there(place: str, verb: str, tmp_path: Path) -> None:
+def test_killed_there(verb: str, place: str, tmp_path: Path, nursery: Nursery) -> None:
     folder = tmp_path / "gallery"
     index = made(folder, 120)
     index.remove("camid = 1")
     before = index.search(people(4), top=200)
     index.close()
-    done = subprocess.run([sys.executable, "-c", EXIT, place, verb, str(folder)], check=False, cwd=ROOT)
-    assert done.returncode == 9
+    assert nursery.run(verb, place, folder) == 9
     index = Index(folder)
     assert index.search(people(4), top=200) == before
     assert index.verify() == []
     if verb == "compact":
         assert index.compact() == (0 if place == "before the files are deleted" else 20)
         assert index.search(people(4), top=200) == before
-    assert (
-        index.add(people(60, seed=3), columns(60, 500), fingerprint=FINGERPRINT, root="/images").added == 60
-    )
+    added = index.add(people(60, seed=3), columns(60, 500), fingerprint=FINGERPRINT, root="/images")
+    assert added.added == 60
     assert index.verify() == []
     assert np.array_equal(index.vectors([index.records(offset=100)[0].id])[0], people(60, seed=3)[0])
     assert len(list(folder.glob("vectors-*"))) == 1
-    assert vector_file(folder, index.info()["structure"] or (2 if verb == "compact" else 1)).is_file()

@@ -21,10 +21,12 @@ from vireid_cli.commands import (
     explain,
     export,
     import_run,
+    index,
     occlude,
     prepare,
     recipes,
     results,
+    search,
     train,
     visualize,
 )
@@ -56,6 +58,8 @@ app.command("crop")(crop.crop)
 app.command("import")(import_run.import_checkpoint)
 app.command("compare")(compare.compare)
 app.command("results")(results.results)
+app.add_typer(index.app, name="index")
+app.command("search")(search.search)
 app.add_typer(recipes.app, name="recipes")
 app.add_typer(bench.app, name="bench")
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shlex
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,6 +9,7 @@ from pathlib import Path
 from vireid_cli import files
 from vireid_cli.engine.reporter import Reporter
 from vireid_cli.engine.runtime import Runtime
+from vireid_cli.files import data_folder
 from vireid_cli.results import run as runs
 
 
@@ -56,11 +56,6 @@ class Session:
             data_folder(data_dir),
             files.expand(runs_dir) if runs_dir else runs.runs_folder(),
         )
-
-
-def data_folder(given: Path | None = None) -> Path:
-    """Return the data directory: ``given``, else ``$VIREID_DATA``, else ``./data``; expands ``~``."""
-    return files.expand(given or Path(os.environ.get("VIREID_DATA") or "data"))
 
 
 def data_option(data_dir: Path) -> str:

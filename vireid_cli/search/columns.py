@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Literal
 
 from vireid_cli.embedding_files.rows import parse_time
@@ -118,9 +118,9 @@ def checked_columns(columns: Mapping[str, Sequence[Any]], count: int) -> dict[st
     return result
 
 
-def _checked(check: Any, name: str, value: Cell, row: int, paths: Sequence[Cell]) -> Cell:
+def _checked(check: Callable[[Cell], Cell], name: str, value: Cell, row: int, paths: Sequence[Cell]) -> Cell:
     try:
-        return check(value)  # type: ignore[no-any-return]
+        return check(value)
     except (ValueError, OverflowError) as error:
         raise DataError(
             f"row {row + 1} ({paths[row]}): {name} is {value!r}; expected {_EXPECTED[name]}."

@@ -38,7 +38,7 @@ def faiss() -> ModuleType:
         import faiss as module
     except ImportError as error:
         raise MissingExtra("faiss", "search", "Searching an index") from error
-    return module  # type: ignore[no-any-return]
+    return module
 
 
 def exact_top(

@@ -65,7 +65,7 @@ class Index:
         self._database = Database(folder)
         self._vectors = VectorMap(folder)
         self._selections = SelectionCache()
-        with self._snapshot():
+        with self.snapshot():
             pass
 
     @classmethod
@@ -121,22 +121,26 @@ class Index:
     @property
     def kind(self) -> Kind:
         """Kind of the index: exact, hnsw or ivf-pq."""
-        return self._meta()["kind"]  # type: ignore[no-any-return]
+        kind: Kind = self._meta()["kind"]
+        return kind
 
     @property
     def dimension(self) -> int | None:
         """Width D of the vectors; None before the first addition."""
-        return self._meta()["dimension"]  # type: ignore[no-any-return]
+        dimension: int | None = self._meta()["dimension"]
+        return dimension
 
     @property
     def model(self) -> str | None:
         """Path of the model that embeds queries, or None."""
-        return self._meta()["model"]  # type: ignore[no-any-return]
+        model: str | None = self._meta()["model"]
+        return model
 
     @property
     def fingerprint(self) -> dict[str, Any] | None:
         """Fingerprint of the embeddings; None before the first addition."""
-        return self._meta()["fingerprint"]  # type: ignore[no-any-return]
+        fingerprint: dict[str, Any] | None = self._meta()["fingerprint"]
+        return fingerprint
 
     @property
     def columns(self) -> dict[str, ColumnType]:
@@ -175,7 +179,7 @@ class Index:
             DataError: The index is damaged.
         """
         _check_options(top, group_by, query_cameras, len(vectors))
-        with self._snapshot() as state:
+        with self.snapshot() as state:
             if state.meta["dimension"] is None:
                 return [[] for _ in vectors]
             queries = writing.checked_vectors(vectors, state.meta["dimension"])
@@ -259,7 +263,7 @@ class Index:
             UsageError: A record does not exist.
         """
         numbers = [_integer(identifier) for identifier in identifiers]
-        with self._snapshot() as state:
+        with self.snapshot() as state:
             rows = state.connection.execute(
                 "SELECT id, slot FROM records WHERE id IN (SELECT value FROM json_each(?))",
                 [json.dumps(numbers)],
@@ -351,11 +355,12 @@ class Index:
         }
 
     def _meta(self) -> dict[str, Any]:
-        with self._snapshot() as state:
+        with self.snapshot() as state:
             return state.meta
 
     @contextmanager
-    def _snapshot(self) -> Iterator[Snapshot]:
+    def snapshot(self) -> Iterator[Snapshot]:
+        """Open the newest committed state for reading; see ``snapshot_of``."""
         with snapshot_of(self._database, self._vectors, self._selections) as state:
             yield state
 

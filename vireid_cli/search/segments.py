@@ -42,7 +42,7 @@ def append(path: Path, vectors: np.ndarray, first: int) -> None:
     Raises:
         DataError: The disk is full or the folder is read-only; committed rows are unchanged.
     """
-    content = memoryview(np.ascontiguousarray(vectors, dtype=DTYPE)).cast("B")
+    content = np.ascontiguousarray(vectors, dtype=DTYPE).data.cast("B")
     offset = first * vectors.shape[1] * DTYPE.itemsize
     try:
         missing = not path.exists()

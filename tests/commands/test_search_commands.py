@@ -1,0 +1,149 @@
+"""``vireid index`` and ``vireid search`` on files of embeddings, through the command line."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from tests.conftest import Command
+from tests.search.made import FINGERPRINT, brute, columns, people, rows_of
+from vireid_cli.embedding_files import write_embeddings
+from vireid_cli.embedding_files.origin import EmbeddingOrigin
+from vireid_cli.embedding_files.rows import ImageRows, parse_time
+from vireid_cli.errors import DataError
+from vireid_cli.lock import locked
+from vireid_cli.types import Modality
+
+
+def written(path: Path, count: int = 60, start: int = 0, **changes: object) -> Path:
+    """A file of embeddings of the made records from ``start`` on."""
+    table = columns(count, start)
+    rows = ImageRows(
+        np.array(table["path"]),
+        np.array([Modality(name).code for name in table["modality"]], np.uint8),
+        np.array(table["camid"]),
+        np.array([-1 if pid is None else pid for pid in table["pid"]]),
+        np.array([parse_time(time) for time in table["time"]]),
+        {"door": np.array(table["door"]), "score": np.array(table["score"])},
+    )
+    origin = EmbeddingOrigin(FINGERPRINT | changes, 16, "list", None, "/images", "p")
+    return write_embeddings(path, origin, rows, [people(240)[start : start + count]])
+
+
+@pytest.fixture
+def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("VIREID_DATA", raising=False)
+    written(tmp_path / "gallery.npz")
+    written(tmp_path / "queries.npz", 3, 60)
+    return tmp_path
+
+
+def test_the_story(place: Path, vireid: Command) -> None:
+    done = vireid("index", "create", "gallery", "gallery.npz", "--model", "RUN")
+    assert done.code == 0, done.err
+    assert "gallery.npz: added 60, replaced 0, skipped 0" in done.out
+    assert "next: vireid search gallery QUERY" in done.out
+    assert (place / "data" / "indexes" / "gallery" / "records.sqlite").is_file()
+    assert "skipped 60" in vireid("index", "add", "gallery", "gallery.npz").out
+    assert "replaced 60" in vireid("index", "add", "gallery", "gallery.npz", "--replace").out
+    shown = vireid("index", "info", "gallery").out
+    assert "60 records (20 infrared, 40 visible)" in shown
+    assert "60 vectors of removed records" in shown
+    assert "model: RUN" in shown
+    assert "door (text)" in shown
+    assert vireid("index", "info", "--json").out == '[\n  "gallery"\n]\n'
+    assert "undamaged: 60 records" in vireid("index", "verify", "gallery").out
+    assert "dropped 60 vectors" in vireid("index", "compact", "gallery").out
+    removed = vireid("index", "remove", "gallery", "--where", "camid = 1")
+    assert "removed 10 of index gallery; 50 remain" in removed.out
+
+
+def test_json_equals_loops(place: Path, vireid: Command) -> None:
+    vireid("index", "create", "gallery", "gallery.npz")
+    done = vireid("search", "gallery", "queries.npz", "--top", "7", "--json", "--exclude-same-camera",
+                  "--where", "camid in (1, 2, 3) and door = 'north'")  # fmt: skip
+    assert done.code == 0, done.err
+    content = json.loads(done.out)
+    assert content["index"] == "gallery"
+    for place_, query in enumerate(content["queries"]):
+        number = 60 + place_
+        assert query["query"] == columns(3, 60)["path"][place_]
+        cameras = {1, 2, 3} - {query["camid"]}
+        kept = [row for row in rows_of(60) if row["camid"] in cameras and row["door"] == "north"]
+        vectors = people(240)[[int(row["path"][5:10]) for row in kept]]
+        expected = brute(vectors, people(240)[number], kept, lambda row: True)
+        assert [match["path"] for match in query["matches"]] == expected[:7]
+        assert all(match["root"] == "/images" for match in query["matches"])
+
+
+def test_the_table(place: Path, vireid: Command) -> None:
+    vireid("index", "create", "gallery", "gallery.npz")
+    done = vireid("search", "gallery", "queries.npz", "--top", "2", "--rerank", "k-reciprocal",
+                  "--group-by", "pid", "--modality", "infrared")  # fmt: skip
+    assert done.code == 0, done.err
+    header = next(line for line in done.out.splitlines() if "rank" in line)
+    assert header.split() == [
+        "rank",
+        "score",
+        "distance",
+        "modality",
+        "camid",
+        "pid",
+        "time",
+        "door",
+        "score",
+        "path",
+    ]
+    assert done.out.count(" infrared ") == 6
+    assert "cam1/00060.jpg" in done.out
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "part"),
+    [
+        (("search", "galery", "queries.npz"), 2, "Nearest: gallery."),
+        (("search", "gallery", "missing.npz"), 2, "missing.npz does not exist"),
+        (("search", "gallery", "queries.npz", "--where", "cam = 3"), 2, "Nearest column: camid"),
+        (("search", "gallery", "queries.npz", "--where", "camid = 1; DROP TABLE records"), 2, "unexpected"),
+        (("search", "gallery", "other.npz"), 1, "embeddings of another model than index gallery"),
+        (("index", "add", "gallery", "other.npz"), 1, "size: 64x32 and 288x144"),
+        (("index", "add", "gallery", "gallery.npz", "gallery.npz"), 2, "given twice"),
+        (("index", "create", "gallery"), 2, "exists already"),
+        (("index", "create", "../x y/.."), 2, "exists already"),
+        (("index", "create", "a b"), 2, "can't be named"),
+        (("index", "remove", "gallery", "--where", ""), 2, "expected the name of a column"),
+        (("index", "info", "gone"), 2, "there is no index 'gone'"),
+    ],
+)
+def test_refused(place: Path, vireid: Command, words: tuple[str, ...], code: int, part: str) -> None:
+    written(place / "other.npz", 3, 60, size="288x144")
+    (place / "x y").mkdir()
+    vireid("index", "create", "gallery", "gallery.npz")
+    done = vireid(*words)
+    assert done.code == code, done.err
+    assert part in " ".join(done.err.split())
+    assert "60 records" in vireid("index", "info", "gallery").out
+
+
+def test_damage_is_an_exit_code(place: Path, vireid: Command) -> None:
+    vireid("index", "create", "gallery", "gallery.npz")
+    file = place / "data" / "indexes" / "gallery" / "vectors-000001.f32"
+    content = bytearray(file.read_bytes())
+    content[5] ^= 1
+    file.write_bytes(content)
+    done = vireid("index", "verify", "gallery")
+    assert done.code == 1
+    assert "record 1 (cam1/00000.jpg): its values or its vector are damaged" in done.out
+
+
+def test_a_writer_names_the_other_one(place: Path, vireid: Command) -> None:
+    vireid("index", "create", "gallery", "gallery.npz")
+    with locked(place / "data" / "indexes" / "gallery"):
+        done = vireid("index", "add", "gallery", "queries.npz")
+        assert vireid("search", "gallery", "queries.npz", "--json").code == 0
+    assert done.code == DataError.exit_code
+    assert "is being written by another process" in done.err

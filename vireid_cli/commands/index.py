@@ -1,0 +1,227 @@
+"""``vireid index``: create an index of embeddings, add to it, and maintain it."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from vireid_cli.commands.options import DataDir, expanded, expanded_all
+from vireid_cli.errors import UsageError
+
+if TYPE_CHECKING:
+    from vireid_cli.search.index import Index
+
+app = typer.Typer(
+    no_args_is_help=True,
+    help="Create and maintain an index of embeddings.\n\nExample: vireid index create gallery gallery.npz",
+)
+
+
+class KindOption(StrEnum):
+    """Kind of search of an index."""
+
+    EXACT = "exact"
+
+
+Name = Annotated[str, typer.Argument(metavar="NAME", help="Name of the index, or its folder (with a slash).")]
+Files = Annotated[
+    list[Path],
+    typer.Argument(metavar="FILE...", help="Embeddings: .npz or .parquet.", callback=expanded_all),
+]
+SomeFiles = Annotated[
+    list[Path] | None,
+    typer.Argument(metavar="[FILE]...", help="Embeddings to add.", callback=expanded_all),
+]
+ModelPath = Annotated[
+    Path | None,
+    typer.Option("--model", help="Run or file that embeds queries; remembered.", callback=expanded),
+]
+Where = Annotated[str, typer.Option(help='Filter of records, such as "camid in (3, 6)".')]
+Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+
+
+@app.callback()
+def root() -> None:
+    """Create and maintain an index of embeddings.
+
+    Example: vireid index create gallery gallery.npz
+    """
+
+
+@app.command()
+def create(
+    name: Name,
+    embeddings: SomeFiles = None,
+    kind: Annotated[KindOption, typer.Option(help="Kind of search.")] = KindOption.EXACT,
+    model: ModelPath = None,
+    data: DataDir = None,
+) -> None:
+    """Create an index, and add the embeddings of files.
+
+    Example: vireid index create gallery gallery.npz
+    """
+    from vireid_cli.commands.console import command_line, print_line, print_next
+    from vireid_cli.files import data_folder
+    from vireid_cli.search.index import Index
+    from vireid_cli.search.open import index_folder
+
+    contents = _read(embeddings or [])
+    folder = index_folder(name, data_folder(data))
+    with Index.create(folder, kind=kind.value, model=_place(model)) as index:
+        print_line(f"created {folder}")
+        _add(index, contents, model=None, replace=False)
+    if contents:
+        print_next(command_line("search", name, "QUERY", data=data))
+    else:
+        print_next(command_line("index", "add", name, "FILE", data=data))
+
+
+@app.command()
+def add(
+    name: Name,
+    embeddings: Files,
+    replace: Annotated[
+        bool, typer.Option("--replace", help="Replace records of the same image; default: skip them.")
+    ] = False,
+    model: ModelPath = None,
+    data: DataDir = None,
+) -> None:
+    """Add the embeddings of files to an index. Other processes can search it meanwhile.
+
+    Finished parts survive a kill; the same command continues. Images are recognised by their path, folder and
+    modality. Embeddings of another model are refused.
+
+    Example: vireid index add gallery new.npz
+    """
+    from vireid_cli.commands.console import command_line, print_next
+
+    contents = _read(embeddings)
+    with _open(name, data) as index:
+        _add(index, contents, model=_place(model), replace=replace)
+    print_next(command_line("search", name, "QUERY", data=data))
+
+
+@app.command()
+def remove(name: Name, where: Where, data: DataDir = None) -> None:
+    """Remove the records that a filter selects.
+
+    Example: vireid index remove gallery --where "camid = 3 and time < '2026-11-01'"
+    """
+    from vireid_cli.commands.console import command_line, print_line, print_next
+
+    with _open(name, data) as index:
+        print_line(f"removed {index.remove(where):,} of index {name}; {index.count():,} remain")
+    print_next(command_line("index", "compact", name, data=data))
+
+
+@app.command()
+def info(
+    name: Annotated[
+        str | None, typer.Argument(metavar="NAME", help="Name of the index; default: list all.")
+    ] = None,
+    json: Json = False,
+    data: DataDir = None,
+) -> None:
+    """Print records, columns, model and size of an index, or the names of all indexes.
+
+    Example: vireid index info gallery
+    """
+    from vireid_cli.commands import console
+    from vireid_cli.commands.index_output import info_lines
+    from vireid_cli.files import data_folder
+    from vireid_cli.search.open import list_indexes
+
+    if name is None:
+        names = list_indexes(data_folder(data))
+        if json:
+            console.print_json(names)
+        else:
+            console.print_lines(names)
+        return
+    with _open(name, data) as index:
+        described = index.info()
+    if json:
+        console.print_json(described)
+    else:
+        console.print_lines(info_lines(described))
+
+
+@app.command()
+def verify(name: Name, data: DataDir = None) -> None:
+    """Compare every record and vector of an index with its hash; exit code 1 if one differs.
+
+    Example: vireid index verify gallery
+    """
+    from vireid_cli.commands import console
+
+    with _open(name, data) as index:
+        damage = index.verify(_progress("verifying"))
+        console.print_differences(damage)
+        console.print_line(f"index {name} is undamaged: {index.count():,} records")
+
+
+@app.command()
+def compact(name: Name, data: DataDir = None) -> None:
+    """Drop the vectors of removed records, which returns their disk space.
+
+    Example: vireid index compact gallery
+    """
+    from vireid_cli.commands.console import print_line
+
+    with _open(name, data) as index:
+        dropped = index.compact(_progress("compacting"))
+        print_line(f"dropped {dropped:,} vectors of index {name}; {index.count():,} remain")
+
+
+def _open(name: str, data: Path | None) -> Index:
+    from vireid_cli.files import data_folder
+    from vireid_cli.search.open import open_index
+
+    return open_index(name, data_folder(data))
+
+
+def _read(paths: list[Path]) -> list[Any]:
+    """Read and check all files before an index changes."""
+    from vireid_cli.embedding_files import read_embeddings
+
+    if len(set(paths)) != len(paths):
+        raise UsageError("a file of embeddings is given twice.")
+    return [read_embeddings(path) for path in paths]
+
+
+def _add(index: Index, contents: list[Any], *, model: str | None, replace: bool) -> None:
+    from vireid_cli.commands.console import print_line
+    from vireid_cli.search.files import record_columns
+
+    for content in contents:
+        added = index.add(
+            content.features,
+            record_columns(content),
+            fingerprint=content.origin.fingerprint,
+            source=str(content.path),
+            root=content.origin.root,
+            model=model,
+            replace=replace,
+            progress=_progress("adding"),
+        )
+        print_line(
+            f"{content.path}: added {added.added:,}, replaced {added.replaced:,}, "
+            f"skipped {added.skipped:,} that the index has"
+        )
+
+
+def _place(model: Path | None) -> str | None:
+    """The model's absolute path, so that searches from other folders load it; a run's bare name stays."""
+    if model is None:
+        return None
+    return str(model.absolute()) if model.exists() else str(model)
+
+
+def _progress(job: str) -> Any:
+    from vireid_cli.commands.console import ConsoleReporter
+
+    reporter = ConsoleReporter()
+    return lambda done, total: reporter.advance(job, done, total)

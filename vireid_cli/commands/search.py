@@ -1,0 +1,83 @@
+"""``vireid search``: the best matches of queries in an index."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from vireid_cli.commands.options import DataDir, expanded_all
+from vireid_cli.modality import Modality
+
+
+class RerankOption(StrEnum):
+    """Re-ranking of the matches of a query."""
+
+    K_RECIPROCAL = "k-reciprocal"
+
+
+class GroupOption(StrEnum):
+    """Column of which each value is listed once."""
+
+    PID = "pid"
+    PATH = "path"
+
+
+def search(
+    name: Annotated[
+        str, typer.Argument(metavar="NAME", help="Name of the index, or its folder (with a slash).")
+    ],
+    query: Annotated[
+        list[Path],
+        typer.Argument(metavar="QUERY...", help="Files of embeddings.", callback=expanded_all),
+    ],
+    top: Annotated[int, typer.Option(min=1, max=10_000, help="Number of matches per query.")] = 20,
+    where: Annotated[
+        str | None, typer.Option(help="Filter, such as \"camid in (3, 6) and time > '2026-11-01'\".")
+    ] = None,
+    modality: Annotated[Modality | None, typer.Option(help="Modality of the matches.")] = None,
+    exclude_same_camera: Annotated[
+        bool, typer.Option("--exclude-same-camera", help="Skip matches of the query's camera.")
+    ] = False,
+    rerank: Annotated[
+        RerankOption | None, typer.Option(help="Re-rank the 1,000 best matches of each query.")
+    ] = None,
+    group_by: Annotated[GroupOption | None, typer.Option(help="Best match per person or image only.")] = None,
+    json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    data: DataDir = None,
+) -> None:
+    """Search an index with the embeddings of queries.
+
+    Scores are cosine similarities. A filter compares columns with numbers or 'text' (= != < <= > >=), or by
+    in (…) and is null; combine with and, or, not and parentheses. Columns: vireid index info NAME.
+
+    Example: vireid search gallery queries.npz --where "camid in (3, 6)" --exclude-same-camera
+    """
+    from vireid_cli.commands import console
+    from vireid_cli.commands.index_output import json_content, match_table
+    from vireid_cli.embedding_files import read_embeddings
+    from vireid_cli.files import data_folder
+    from vireid_cli.search.open import open_index
+    from vireid_cli.search.queries import joined, queries_of
+
+    with open_index(name, data_folder(data)) as index:
+        contents = [read_embeddings(path) for path in query]
+        for content in contents:
+            index.check_fingerprint(content.origin.fingerprint, str(content.path))
+        queries = joined([queries_of(content) for content in contents])
+        results = index.search(
+            queries.features,
+            top=top,
+            where=where,
+            modality=modality,
+            query_cameras=queries.known_cameras() if exclude_same_camera else None,
+            rerank=rerank is not None,
+            group_by=group_by,
+        )
+    if json:
+        console.print_json(json_content(index.name, queries.as_json(), results))
+        return
+    for label, matches in zip(queries.names, results, strict=True):
+        console.print_table(match_table(label, matches))
