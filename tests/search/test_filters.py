@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from vireid_cli.errors import UsageError
 from vireid_cli.search.columns import ColumnType
 from vireid_cli.search.filters import (
-    Comparison,
+    ColumnComparison,
     Every,
     Membership,
     Some,
@@ -29,8 +29,8 @@ COLUMNS: dict[str, ColumnType] = {
     "score": "real",
     "Door": "text",
 }
-CAMERA_1, CAMERA_2 = Comparison("camid", "=", 1), Comparison("camid", "=", 2)
-PERSON_3 = Comparison("pid", "=", 3)
+CAMERA_1, CAMERA_2 = ColumnComparison("camid", "=", 1), ColumnComparison("camid", "=", 2)
+PERSON_3 = ColumnComparison("pid", "=", 3)
 STORED = {name: f"c{place}" for place, name in enumerate(COLUMNS)}
 
 
@@ -40,28 +40,29 @@ def parse(text: str) -> object:
 
 def test_the_example() -> None:
     assert parse("camid in (3, 6) and time > '2026-11-01'") == Every(
-        (Membership("camid", (3, 6)), Comparison("time", ">", "2026-11-01T00:00:00.000000"))
+        (Membership("camid", (3, 6)), ColumnComparison("time", ">", "2026-11-01T00:00:00.000000"))
     )
 
 
 @pytest.mark.parametrize(
     ("text", "tree"),
     [
-        ("CAMID = -3", Comparison("camid", "=", -3)),
-        ("camid==3", Comparison("camid", "=", 3)),
-        ("camid <> 3", Comparison("camid", "!=", 3)),
-        ("score >= 1.5e1", Comparison("score", ">=", 15.0)),
-        ("score < .5", Comparison("score", "<", 0.5)),
-        ("door = 'it''s'", Comparison("Door", "=", "it's")),
-        ('door = "say ""no"""', Comparison("Door", "=", 'say "no"')),
+        ("CAMID = -3", ColumnComparison("camid", "=", -3)),
+        ("camid==3", ColumnComparison("camid", "=", 3)),
+        ("camid <> 3", ColumnComparison("camid", "!=", 3)),
+        ("score >= 1.5e1", ColumnComparison("score", ">=", 15.0)),
+        ("score < .5", ColumnComparison("score", "<", 0.5)),
+        ("door = 'it''s'", ColumnComparison("Door", "=", "it's")),
+        ('door = "say ""no"""', ColumnComparison("Door", "=", 'say "no"')),
         ("[Door] is null", Unknown("Door")),
         ("pid IS NOT NULL", Unknown("pid", True)),
         ("not pid is null", Unknown("pid", True)),
         ("pid not in (1)", Membership("pid", (1,), True)),
-        ("not not pid = 1", Comparison("pid", "=", 1)),
-        ("not (camid = 1 or pid < 2)", Every((Comparison("camid", "!=", 1), Comparison("pid", ">=", 2)))),
+        ("not not pid = 1", ColumnComparison("pid", "=", 1)),
+        ("not (camid = 1 or pid < 2)", Every((ColumnComparison("camid", "!=", 1),
+          ColumnComparison("pid", ">=", 2)))),
         ("not (camid = 1 and pid in (2))",
-         Some((Comparison("camid", "!=", 1), Membership("pid", (2,), True)))),
+         Some((ColumnComparison("camid", "!=", 1), Membership("pid", (2,), True)))),
         (
             "camid = 1 or camid = 2 and pid = 3",
             Some((CAMERA_1, Every((CAMERA_2, PERSON_3)))),
@@ -70,7 +71,7 @@ def test_the_example() -> None:
             "(camid = 1 or camid = 2) and pid = 3",
             Every((Some((CAMERA_1, CAMERA_2)), PERSON_3)),
         ),
-        ("time = '2026-11-01 18:30+01:00'", Comparison("time", "=", "2026-11-01T17:30:00.000000")),
+        ("time = '2026-11-01 18:30+01:00'", ColumnComparison("time", "=", "2026-11-01T17:30:00.000000")),
     ],
 )  # fmt: skip
 def test_parsed(text: str, tree: object) -> None:

@@ -20,7 +20,7 @@ NURSERY = """
 import os, sys
 from pathlib import Path
 from tests.search.made import FINGERPRINT, columns, people
-from vireid_cli.search import writing
+from vireid_cli.search import adding, writing
 from vireid_cli.search.index import Index
 
 def acknowledge(done, total):
@@ -38,19 +38,23 @@ def complete(path, vectors, first):
 def dies(*arguments, **options):
     os._exit(9)
 
-append = writing.append
+def at_version(connection, key, value):
+    if key == "version":
+        os._exit(9)
+
+append = adding.append
 
 def work(verb, place, folder):
     index = Index(Path(folder))
     if verb == "long addition":
-        writing.CHUNK = 20
+        adding.CHUNK = 20
         index.add(people(4000), columns(4000), fingerprint=FINGERPRINT, progress=acknowledge)
     elif place == "half of the vectors":
-        writing.append = half
+        adding.append = writing.append = half
     elif place == "before the records":
-        writing.append = complete
+        adding.append = complete
     elif place == "before the commit":
-        writing.write_meta = lambda connection, key, value: dies() if key == "version" else None
+        adding.write_meta = writing.write_meta = at_version
     elif place == "before the files are deleted":
         calls = iter([lambda database: None, dies])
         writing.remove_leftovers = lambda database: next(calls)(database)

@@ -177,6 +177,7 @@ def compact(name: Name, data: DataDir = None) -> None:
 
 
 def _open(name: str, data: Path | None) -> Index:
+    """Open an index by name."""
     from vireid_cli.files import data_folder
     from vireid_cli.search.open import open_index
 
@@ -193,6 +194,7 @@ def _read(paths: list[Path]) -> list[Any]:
 
 
 def _add(index: Index, contents: list[Any], *, model: str | None, replace: bool) -> None:
+    """Add the content of files and print their counts."""
     from vireid_cli.commands.console import print_line
     from vireid_cli.search.files import record_columns
 
@@ -221,6 +223,7 @@ def _place(model: Path | None) -> str | None:
 
 
 def _progress(job: str) -> Any:
+    """Return a callback that prints progress."""
     from vireid_cli.commands.console import ConsoleReporter
 
     reporter = ConsoleReporter()

@@ -68,4 +68,5 @@ def json_content(index: str, queries: Iterable[Mapping[str, Any]], results: Sequ
 
 
 def _cell(value: Any) -> str:
+    """Format a value of a record."""
     return "–" if value is None else f"{value:g}" if isinstance(value, float) else str(value)

@@ -119,6 +119,7 @@ def checked_columns(columns: Mapping[str, Sequence[Any]], count: int) -> dict[st
 
 
 def _checked(check: Callable[[Cell], Cell], name: str, value: Cell, row: int, paths: Sequence[Cell]) -> Cell:
+    """Validate one value; raise ``DataError`` with its row and path."""
     try:
         return check(value)
     except (ValueError, OverflowError) as error:
@@ -136,10 +137,12 @@ _EXPECTED = {
 
 
 def _modality(value: Cell) -> Cell:
+    """A modality."""
     return Modality(str(value)).value
 
 
 def _whole(value: Cell) -> Cell:
+    """An integer of 64 bits, or None."""
     if value is None:
         return None
     number = int(value)
@@ -149,6 +152,7 @@ def _whole(value: Cell) -> Cell:
 
 
 def _time(value: Cell) -> Cell:
+    """A time in the form of ``parse_time``, or None."""
     time = None if value is None else parse_time(str(value))
     if value is not None and time is None:
         raise ValueError(value)
@@ -169,6 +173,7 @@ def _cell(value: Any) -> Cell:
 
 
 def _is_real(text: str) -> bool:
+    """Whether a text is a finite number."""
     try:
         return math.isfinite(float(text)) and "_" not in text and text == text.strip()
     except ValueError:
@@ -176,6 +181,7 @@ def _is_real(text: str) -> bool:
 
 
 def _check_name(name: str) -> None:
+    """Refuse reserved, empty, long and unprintable names of columns."""
     if name in FIXED:
         return
     if name.lower() in FILTERABLE or not name.strip() or len(name) > LONGEST_NAME or "]" in name:

@@ -135,12 +135,14 @@ class Database:
             connection.close()
 
     def _take(self) -> sqlite3.Connection:
+        """Return an idle connection, or open one."""
         with self._lock:
             if self._idle:
                 return self._idle.pop()
         return self._connect()
 
     def _give(self, connection: sqlite3.Connection) -> None:
+        """Roll back an open transaction and keep the connection for later."""
         if connection.in_transaction:
             connection.execute("ROLLBACK")
         with self._lock:
@@ -150,6 +152,7 @@ class Database:
         connection.close()
 
     def _connect(self) -> sqlite3.Connection:
+        """Open a connection."""
         if not self.path.is_file():
             raise DataError(f"{self.folder} is not an index: {RECORDS} is missing.")
         writable = os.access(self.folder, os.W_OK) and os.access(self.path, os.W_OK)
@@ -175,6 +178,7 @@ class Database:
         return connection
 
     def _check_version(self, connection: sqlite3.Connection) -> None:
+        """Refuse the databases of other programs and other versions."""
         application = connection.execute("PRAGMA application_id").fetchone()[0]
         version = connection.execute("PRAGMA user_version").fetchone()[0]
         if application != APPLICATION:

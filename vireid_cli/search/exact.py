@@ -146,6 +146,7 @@ def _second_pass(
 
 
 def _padded(order: np.ndarray, scores: np.ndarray, top: int, queries: int) -> tuple[np.ndarray, np.ndarray]:
+    """Add places without a row until there are ``top``."""
     lacking = top - order.shape[1]
     if lacking <= 0:
         return order, scores

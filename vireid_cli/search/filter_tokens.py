@@ -75,6 +75,7 @@ def refuse(text: str, position: int, problem: str, hint: str = EXAMPLE) -> NoRet
 
 
 def _token(match: re.Match[str], text: str) -> Token:
+    """Convert a match of the pattern to a token."""
     kind = match.lastgroup or ""
     value, position = match[kind], match.start(kind)
     if kind in ("single", "double"):
@@ -96,6 +97,7 @@ def _token(match: re.Match[str], text: str) -> Token:
 
 
 def _refuse_character(text: str, position: int) -> NoReturn:
+    """Refuse text that starts no token."""
     start = position + len(text[position:]) - len(text[position:].lstrip())
     if text[start] in "'\"[":
         closing = "]" if text[start] == "[" else text[start]

@@ -39,7 +39,7 @@ Value = str | int | float
 
 
 @dataclass(frozen=True, slots=True)
-class Comparison:
+class ColumnComparison:
     """A comparison of a column with a value; ``operator`` is one of ``NEGATED``."""
 
     column: str
@@ -78,7 +78,7 @@ class Some:
     parts: tuple[Filter, ...]
 
 
-Filter = Comparison | Membership | Unknown | Every | Some
+Filter = ColumnComparison | Membership | Unknown | Every | Some
 """A filter without "not": negations are moved into the conditions, which is equivalent, with NULL too."""
 
 
@@ -108,7 +108,7 @@ def to_sql(tree: Filter, stored: Mapping[str, str]) -> tuple[str, list[Value]]:
             the expression; every value is a parameter.
     """
     match tree:
-        case Comparison(column, operator, value):
+        case ColumnComparison(column, operator, value):
             if operator not in NEGATED:
                 raise ValueError(operator)
             return f"{stored[column]} {operator} {_mark(value)}", [value]
@@ -166,9 +166,11 @@ class _Parser:
 
     @property
     def next(self) -> Token:
+        """The next token."""
         return self.tokens[self.place]
 
     def take(self) -> Token:
+        """Return the next token and move behind it."""
         token = self.next
         self.place += token.kind != "end"
         return token
@@ -182,6 +184,7 @@ class _Parser:
         return False
 
     def refuse(self, problem: str, token: Token | None = None, hint: str = EXAMPLE) -> None:
+        """Raise ``UsageError`` with the place of a token, by default the next one."""
         refuse(self.text, (token or self.next).position, problem, hint)
 
     def finish(self) -> None:
@@ -190,6 +193,7 @@ class _Parser:
             self.refuse("expected 'and', 'or' or the end of the filter")
 
     def alternatives(self, negated: bool, depth: int) -> Filter:
+        """Parse parts joined by "or"."""
         if depth > DEEPEST:
             self.refuse(f"nested deeper than {DEEPEST} levels")
         parts = [self.conjunction(negated, depth)]
@@ -198,12 +202,14 @@ class _Parser:
         return _joined(parts, Every if negated else Some)
 
     def conjunction(self, negated: bool, depth: int) -> Filter:
+        """Parse terms joined by "and"."""
         parts = [self.term(negated, depth)]
         while self.takes("and"):
             parts.append(self.term(negated, depth))
         return _joined(parts, Some if negated else Every)
 
     def term(self, negated: bool, depth: int) -> Filter:
+        """Parse a negation, a filter in parentheses, or a condition."""
         if depth > DEEPEST:
             self.refuse(f"nested deeper than {DEEPEST} levels")
         if self.takes("not"):
@@ -216,6 +222,7 @@ class _Parser:
         return self.condition(negated)
 
     def condition(self, negated: bool) -> Filter:
+        """Parse a condition on one column."""
         token = self.take()
         if token.kind != "column":
             self.refuse("expected the name of a column", token)
@@ -232,9 +239,10 @@ class _Parser:
         if inverse or operator.kind != "operator":
             self.refuse("expected a comparison (= != < <= > >=), IN or IS", operator)
         name = str(operator.value)
-        return Comparison(column, NEGATED[name] if negated else name, self.value(column))
+        return ColumnComparison(column, NEGATED[name] if negated else name, self.value(column))
 
     def several(self, column: str) -> tuple[Value, ...]:
+        """Parse the values of IN."""
         if not self.takes("("):
             self.refuse("expected a parenthesis after IN")
         values = [self.value(column)]
@@ -269,4 +277,5 @@ class _Parser:
 
 
 def _joined(parts: Sequence[Filter], kind: type[Every] | type[Some]) -> Filter:
+    """Combine parts; a single one stays as it is."""
     return parts[0] if len(parts) == 1 else kind(tuple(parts))

@@ -15,12 +15,14 @@ import numpy as np
 from vireid_cli import folders
 from vireid_cli.errors import UsageError
 from vireid_cli.lock import locked
-from vireid_cli.search import ranking, verify, writing
-from vireid_cli.search.columns import MODALITY, ColumnType
+from vireid_cli.search import adding, verify, writing
+from vireid_cli.search.adding import Added
+from vireid_cli.search.columns import ColumnType
 from vireid_cli.search.database import RECORDS, Database, column_types, write_meta
-from vireid_cli.search.exact import exact_top, faiss
-from vireid_cli.search.filters import Comparison, Every, Filter, parse_filter
-from vireid_cli.search.records import IndexRecord, Match, read_records, records_at
+from vireid_cli.search.exact import faiss
+from vireid_cli.search.filters import parse_filter
+from vireid_cli.search.pipeline import SearchOptions, filter_of, search
+from vireid_cli.search.records import IndexRecord, Match, read_records
 from vireid_cli.search.snapshot import (
     SelectionCache,
     Snapshot,
@@ -28,19 +30,10 @@ from vireid_cli.search.snapshot import (
     condition_of,
     snapshot_of,
 )
-from vireid_cli.search.writing import Added
-from vireid_cli.types import Modality, Progress
+from vireid_cli.types import Progress
 
 Kind = Literal["exact", "hnsw", "ivf-pq"]
 KINDS: tuple[Kind, ...] = ("exact", "hnsw", "ivf-pq")
-
-GROUPS = ("pid", "path")
-
-MOST_MATCHES = 10_000
-"""Largest accepted number of matches per query."""
-
-_GROUPED = 4
-"""Candidates per requested group in the first step, and growth of later steps."""
 
 
 class Index:
@@ -109,9 +102,11 @@ class Index:
         return cls(folder)
 
     def __enter__(self) -> Self:
+        """Return the index, which is closed at the end of the block."""
         return self
 
     def __exit__(self, *error: object) -> None:
+        """Close the index; see ``close``."""
         self.close()
 
     def close(self) -> None:
@@ -163,13 +158,7 @@ class Index:
 
         Args:
             vectors: (Q, D) float32 queries, unit length.
-            top: Number of matches per query; of groups with ``group_by``.
-            where: Filter of the records; see ``filters``.
-            modality: ``visible`` or ``infrared``: search this modality only.
-            query_cameras: Camera of each query, whose records are excluded; None entries exclude nothing.
-            rerank: Re-rank by k-reciprocal encoding, among the ``ranking.RERANKED`` best matches.
-            group_by: ``pid`` or ``path``: the best match per person or image only. A record without a person
-                is a group of its own.
+            top, where, modality, query_cameras, rerank, group_by: See ``SearchOptions``.
 
         Returns:
             Matches of each query, best first; equal scores in the order of addition.
@@ -178,59 +167,15 @@ class Index:
             UsageError: A wrong option, filter or width.
             DataError: The index is damaged.
         """
-        _check_options(top, group_by, query_cameras, len(vectors))
+        options = SearchOptions(top, where, modality, query_cameras, rerank, group_by)
+        options.check(len(vectors))
         with self.snapshot() as state:
-            if state.meta["dimension"] is None:
-                return [[] for _ in vectors]
-            queries = writing.checked_vectors(vectors, state.meta["dimension"])
-            tree = _filter_of(where, modality, column_types(state.connection))
-            size = len(queries)
-            slots = np.full((size, top), -1)
-            scores = np.full((size, top), -np.inf)
-            distances = np.full((size, top), np.inf) if rerank else None
-            for camera, places in _by_camera(query_cameras, size):
-                selected = state.select(tree, camera)
-                part = self._ranked(state, queries[places], selected, top, rerank, group_by)
-                slots[places], scores[places] = part[0], part[1]
-                if distances is not None:
-                    distances[places] = part[2]
-            records = records_at(state.connection, slots)
-        return _matches(slots, scores, distances, records)
-
-    def _ranked(
-        self,
-        state: Snapshot,
-        queries: np.ndarray,
-        selected: np.ndarray | None,
-        top: int,
-        rerank: bool,
-        group_by: str | None,
-    ) -> ranking.Ranked:
-        """Search one selection for several queries."""
-        count = len(state.vectors) if selected is None else len(selected)
-        wanted = max(top, ranking.RERANKED) if rerank else top
-        if group_by is None:
-            return _cut(self._candidates(state, queries, selected, wanted, rerank), top)
-        fetch = min(count, wanted * _GROUPED)
-        while True:
-            found = self._candidates(state, queries, selected, max(fetch, top), rerank)
-            marks = ranking.first_of_groups(found[0], state.values(found[0], group_by))
-            if fetch >= count or marks.sum(axis=1).min(initial=top) >= top:
-                return ranking.take_marked(found, marks, top)
-            fetch = min(count, fetch * _GROUPED)
-
-    def _candidates(
-        self, state: Snapshot, queries: np.ndarray, selected: np.ndarray | None, top: int, rerank: bool
-    ) -> ranking.Ranked:
-        slots, scores = exact_top(queries, state.vectors, selected, top)
-        if not rerank:
-            return slots, scores, None
-        return ranking.rerank(queries, slots, scores, lambda chosen: state.vectors[chosen])
+            return search(state, vectors, options)
 
     def records(self, *, where: str | None = None, offset: int = 0, limit: int = 100) -> list[IndexRecord]:
         """Return records in the order of addition, ``limit`` of them from ``offset`` on."""
         with self._database.reading() as connection:
-            tree = _filter_of(where, None, column_types(connection))
+            tree = filter_of(where, None, column_types(connection))
             condition, parameters = condition_of(connection, tree)
             tail = "ORDER BY records.id LIMIT ? OFFSET ?"
             return list(read_records(connection, condition, [*parameters, limit, offset], tail).values())
@@ -238,9 +183,7 @@ class Index:
     def count(self, where: str | None = None) -> int:
         """Number of records that a filter selects; without a filter, of all."""
         with self._database.reading() as connection:
-            condition, parameters = condition_of(
-                connection, _filter_of(where, None, column_types(connection))
-            )
+            condition, parameters = condition_of(connection, filter_of(where, None, column_types(connection)))
             sql = f"SELECT count(*) FROM records WHERE {condition}"
             return int(connection.execute(sql, parameters).fetchone()[0])
 
@@ -275,8 +218,8 @@ class Index:
             return np.array(state.vectors[[slots[number] for number in numbers]])
 
     def check_fingerprint(self, fingerprint: Mapping[str, Any], source: str) -> None:
-        """Refuse embeddings of another model; see ``writing.refuse_other_fingerprint``."""
-        writing.refuse_other_fingerprint(self.fingerprint, fingerprint, self.name, source)
+        """Refuse embeddings of another model; see ``adding.refuse_other_fingerprint``."""
+        adding.refuse_other_fingerprint(self.fingerprint, fingerprint, self.name, source)
 
     def add(
         self,
@@ -290,14 +233,14 @@ class Index:
         replace: bool = False,
         progress: Progress | None = None,
     ) -> Added:
-        """Add records; see ``writing.add``. ``model`` is remembered as the model that embeds queries.
+        """Add records; see ``adding.add``. ``model`` is remembered as the model that embeds queries.
 
         Raises:
             UsageError: Unsuitable vectors or columns.
             DataError: Another model's embeddings, another process writes, a wrong value, or a full disk.
         """
         with locked(self.folder):
-            added = writing.add(
+            added = adding.add(
                 self._database,
                 vectors,
                 columns,
@@ -355,6 +298,7 @@ class Index:
         }
 
     def _meta(self) -> dict[str, Any]:
+        """Values of ``meta`` in the newest state."""
         with self.snapshot() as state:
             return state.meta
 
@@ -365,62 +309,8 @@ class Index:
             yield state
 
 
-def _check_options(
-    top: int, group_by: str | None, cameras: Sequence[int | None] | None, queries: int
-) -> None:
-    if not 1 <= top <= MOST_MATCHES:
-        raise UsageError(f"--top {top}: expected 1 to {MOST_MATCHES:,}.")
-    if group_by is not None and group_by not in GROUPS:
-        raise UsageError(f"--group-by {group_by}: choose {' or '.join(GROUPS)}.")
-    if cameras is not None and len(cameras) != queries:
-        raise UsageError(f"{len(cameras)} cameras for {queries} queries.")
-
-
-def _filter_of(where: str | None, modality: str | None, columns: Mapping[str, ColumnType]) -> Filter | None:
-    """Combine the filter and the modality."""
-    parts: list[Filter] = []
-    if modality is not None:
-        if modality not in list(Modality):
-            raise UsageError(f"there is no modality '{modality}'.", "Choose: visible or infrared")
-        parts.append(Comparison(MODALITY, "=", modality))
-    if where is not None:
-        parts.append(parse_filter(where, columns))
-    return None if not parts else parts[0] if len(parts) == 1 else Every(tuple(parts))
-
-
-def _by_camera(cameras: Sequence[int | None] | None, queries: int) -> Iterator[tuple[int | None, np.ndarray]]:
-    """Yield each camera with the places of its queries; one group without a camera if none is excluded."""
-    if cameras is None:
-        yield None, np.arange(queries)
-        return
-    for camera in dict.fromkeys(cameras):
-        yield camera, np.array([place for place, other in enumerate(cameras) if other == camera])
-
-
-def _cut(ranked: ranking.Ranked, top: int) -> ranking.Ranked:
-    slots, scores, distances = ranked
-    return slots[:, :top], scores[:, :top], None if distances is None else distances[:, :top]
-
-
-def _matches(
-    slots: np.ndarray, scores: np.ndarray, distances: np.ndarray | None, records: Mapping[int, IndexRecord]
-) -> list[list[Match]]:
-    return [
-        [
-            Match(
-                records[int(slot)],
-                float(scores[query, place]),
-                place + 1,
-                None if distances is None else float(distances[query, place]),
-            )
-            for place, slot in enumerate(row)
-            if slot >= 0
-        ]
-        for query, row in enumerate(slots)
-    ]
-
-
 def _integer(identifier: int | str) -> int:
+    """Convert the identifier of a record to an integer."""
     try:
         return int(identifier)
     except ValueError:

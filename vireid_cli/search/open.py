@@ -70,4 +70,5 @@ def open_index(name: str | Path, data_dir: Path) -> Index:
 
 
 def _is_index(folder: Path) -> bool:
+    """Whether a folder has an index."""
     return (folder / RECORDS).is_file()

@@ -117,6 +117,7 @@ def records_at(connection: sqlite3.Connection, slots: np.ndarray) -> dict[int, I
 
 
 def _record(row: Sequence[Any], extra: Sequence[str]) -> IndexRecord:
+    """Convert a row of ``read_records``."""
     fixed: Mapping[str, Any] = dict(zip(FIXED, row[3:], strict=False))
     known = zip(extra, row[3 + len(FIXED) :], strict=True)
     return IndexRecord(

@@ -56,6 +56,7 @@ class Snapshot:
         return self.selections.get(key, lambda: self._select(tree, without_camera))
 
     def _select(self, tree: Filter | None, without_camera: int | None) -> np.ndarray | None:
+        """Select slots by SQL."""
         condition, parameters = condition_of(self.connection, tree)
         if without_camera is not None:
             condition = f"({condition}) AND records.{CAMERA} IS NOT ?"

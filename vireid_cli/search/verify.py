@@ -63,6 +63,7 @@ def damaged_records(
 
 
 def _mismatches(connection: sqlite3.Connection, rows: list[tuple], vectors: np.ndarray) -> list[str]:
+    """Compare the seals of some rows with their values and vectors."""
     names = list(added_columns(connection))
     content = np.asarray(vectors[[row[0] for row in rows]], dtype=DTYPE)
     damage = []
