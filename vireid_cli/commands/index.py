@@ -33,7 +33,7 @@ Files = Annotated[
 ]
 SomeFiles = Annotated[
     list[Path] | None,
-    typer.Argument(metavar="[FILE]...", help="Embeddings to add.", callback=expanded_all),
+    typer.Argument(metavar="FILE...", help="Embeddings to add.", callback=expanded_all),
 ]
 ModelPath = Annotated[
     Path | None,
