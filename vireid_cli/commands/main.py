@@ -16,6 +16,7 @@ from vireid_cli.commands import (
     compare,
     cost,
     crop,
+    embed,
     evaluate,
     evaluate_features,
     explain,
@@ -50,6 +51,7 @@ app.add_typer(prepare.app, name="prepare")
 app.command("train")(train.train)
 app.command("evaluate")(evaluate.evaluate)
 app.command("evaluate-features")(evaluate_features.evaluate_features)
+app.command("embed")(embed.embed)
 app.command("explain")(explain.explain)
 app.command("cost")(cost.cost)
 app.add_typer(visualize.app, name="visualize")

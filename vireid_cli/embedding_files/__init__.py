@@ -17,7 +17,14 @@ from vireid_cli.embedding_files.origin import EmbeddingOrigin
 from vireid_cli.embedding_files.rows import ImageRows
 from vireid_cli.errors import UsageError
 
-__all__ = ["ENDINGS", "read_embeddings", "read_origin", "refuse_other_ending", "write_embeddings"]
+__all__ = [
+    "ENDINGS",
+    "read_embeddings",
+    "read_origin",
+    "refuse_long_text",
+    "refuse_other_ending",
+    "write_embeddings",
+]
 
 ENDINGS = (".npz", ".parquet")
 """Extensions of files of embeddings; the extension selects the format."""
@@ -38,6 +45,16 @@ def refuse_other_ending(path: Path, option: str = "") -> None:
         raise UsageError(f"{place}: a file of embeddings ends in {' or '.join(ENDINGS)}.")
     if path.suffix.lower() == ".parquet":
         parquet_form.require_pyarrow()
+
+
+def refuse_long_text(path: Path, rows: ImageRows) -> None:
+    """Refuse paths or texts that are too long for an ``.npz`` file, before anything is computed.
+
+    Raises:
+        DataError: A column is too large; the message names it.
+    """
+    if path.suffix.lower() == ".npz":
+        npz_form.refuse_long_text(path, rows)
 
 
 def read_embeddings(path: Path) -> EmbeddingFile:

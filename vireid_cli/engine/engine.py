@@ -23,7 +23,7 @@ from vireid_cli.engine.evaluate.scoring import Flip, Rerank
 from vireid_cli.engine.export import ExportResult
 from vireid_cli.engine.figure_options import FigureOptions
 from vireid_cli.engine.import_run import ImportedRun
-from vireid_cli.engine.model import Model
+from vireid_cli.engine.model_verbs import ModelVerbs
 from vireid_cli.engine.network import resolve_recipe, run_recipe
 from vireid_cli.engine.reporter import Reporter
 from vireid_cli.engine.run import Run, RunName, find_run
@@ -37,8 +37,8 @@ from vireid_cli.results.run import RunFolder
 from vireid_cli.types import Modality, Size
 
 
-class Engine(DatasetVerbs):
-    """All verbs, with one session; those on datasets are inherited.
+class Engine(DatasetVerbs, ModelVerbs):
+    """All verbs, with one session; those on datasets and of a model are inherited.
 
     Args:
         session: Device, reporter and folders; None: those of ``Session.choose``.
@@ -280,10 +280,6 @@ class Engine(DatasetVerbs):
     ) -> Path:
         """Write a run's trunk as starting weights of other recipes; see ``export.export_backbone``."""
         return export.export_backbone(self.find(run), self.session, modality=modality, out=out, half=half)
-
-    def load(self, run: RunName | None = None) -> Model:
-        """Load a run's network for embedding; see ``Run.load``."""
-        return self.find(run).load()
 
     def find(self, run: RunName | None = None) -> Run:
         """Return the run with this folder or name; None: the newest run. See ``run.find_run``."""

@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -28,28 +28,54 @@ ImageInput = str | Path | np.ndarray
 """The path of an image file, or its pixels: (H, W, 3) or (H, W) uint8, RGB or grey, of any size."""
 
 
+class Embedder(Protocol):
+    """A function of pixels, such as a network or an exported file."""
+
+    def embed(self, pixels: np.ndarray, modality: Modality) -> np.ndarray:
+        """Embed one batch of one modality: (N, H, W, 3) uint8 RGB → (N, D) float32, rows of unit length."""
+        ...
+
+
 @dataclass(frozen=True, slots=True)
-class Model:
-    """The network of a run, with all settings that affect its embeddings.
+class NetworkEmbedder:
+    """A network with its device.
 
     Attributes:
         network: In eval mode, on the device of ``runtime``; batch norms are folded into convolutions.
         runtime: Device and precision.
-        size: (height, width) of the network's input in pixels; images are resized to this size.
-        resize: Rule by which images are resized.
-        decoder: Decodes image files: the range of 16-bit images, EXIF orientation.
-        method: Name of the method.
-        fingerprint: Recipe, method, checkpoint, hash of the weights, input size, resize rule, decoder and
-            precision. Embeddings with equal fingerprints are comparable.
     """
 
     network: ReIdNetwork
     runtime: Runtime
+
+    def embed(self, pixels: np.ndarray, modality: Modality) -> np.ndarray:
+        """Embed one batch; see ``embed.embed_pixels``."""
+        return embed_pixels(self.network, pixels, modality, self.runtime)
+
+
+@dataclass(frozen=True, slots=True)
+class Model:
+    """A trained network or an exported file, with all settings that affect its embeddings.
+
+    Attributes:
+        embedder: Computes embeddings of pixels at ``size``.
+        size: (height, width) of the network's input in pixels; images are resized to this size.
+        resize: Rule by which images are resized.
+        decoder: Decodes image files: the range of 16-bit images, EXIF orientation.
+        method: Name of the method.
+        fingerprint: Hash of the weights, input size, resize rule, decoder and form of the embedding: models
+            with equal ones have comparable embeddings. Recipe, method, checkpoint and precision describe
+            the model.
+        dimension: Number of columns of an embedding, D.
+    """
+
+    embedder: Embedder
     size: Size
     resize: Resize
     decoder: Decoder
     method: str
     fingerprint: dict[str, Any]
+    dimension: int
 
     def embed(
         self,
@@ -81,7 +107,7 @@ class Model:
             raise UsageError(f"batch is {batch}: a forward pass needs at least one image.")
         several = [images] if isinstance(images, (str, Path, np.ndarray)) else images
         parts = [
-            embed_pixels(self.network, pixels, kind, self.runtime)
+            self.embedder.embed(pixels, kind)
             for pixels in self._batches(several, kind, batch, workers or cores())
         ]
         if not parts:
@@ -157,14 +183,15 @@ def load_model(run: RunFolder, session: Session) -> Model:
     """
     trained = load_trained(run, session)
     data = trained.recipe.data
+    fingerprint = fingerprint_of(trained, session.runtime)
     return Model(
-        trained.network,
-        session.runtime,
+        NetworkEmbedder(trained.network, session.runtime),
         data.image_size,
         data.resize,
         decoder_of(trained),
         trained.recipe.method.name,
-        fingerprint_of(trained, session.runtime),
+        fingerprint,
+        int(fingerprint["embedding"].split()[0]),
     )
 
 
@@ -173,10 +200,20 @@ def decoder_of(trained: TrainedNetwork) -> Decoder:
     return Decoder.of_json(trained.environment["data"].get("decoder"))
 
 
+def embedding_form(dimension: int) -> str:
+    """Return the text about an embedding for fingerprints; it begins with the number of columns."""
+    return f"{dimension} float32, unit length"
+
+
 def fingerprint_of(trained: TrainedNetwork, runtime: Runtime) -> dict[str, Any]:
-    """Return all settings that affect a checkpoint's embeddings, as JSON values; see ``Model``."""
+    """Return all settings that affect a checkpoint's embeddings, as JSON values; see ``Model``.
+
+    Embeds one black image to count the columns of an embedding.
+    """
     data = trained.recipe.data
     weights = (trained.folder / MODEL).read_bytes()
+    black = np.zeros((1, *data.image_size, 3), np.uint8)
+    dimension = embed_pixels(trained.network, black, Modality.VISIBLE, runtime).shape[1]
     return {
         "recipe": trained.recipe.name,
         "method": trained.recipe.method.name,
@@ -186,5 +223,6 @@ def fingerprint_of(trained: TrainedNetwork, runtime: Runtime) -> dict[str, Any]:
         "size": "x".join(map(str, data.image_size)),
         "resize": data.resize,
         "decoder": decoder_of(trained).as_json(),
+        "embedding": embedding_form(dimension),
         "precision": runtime.precision,
     }
