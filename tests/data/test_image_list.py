@@ -1,4 +1,4 @@
-"""Lists of images to embed: folders in the layouts of the field, CSV lists, and the channels of grey images."""
+"""Images to embed: folders in the layouts of the field, CSV lists, and the channels of grey images."""
 
 from __future__ import annotations
 
@@ -132,7 +132,7 @@ def test_all_invalid_lines_are_listed(tmp_path: Path) -> None:
 )
 def test_headers_are_checked(header: str, words: str, tmp_path: Path) -> None:
     (tmp_path / "list.csv").write_text(f"{header}\n")
-    with pytest.raises(DataError, match="list.csv:1: ") as refusal:
+    with pytest.raises(DataError, match=r"list\.csv:1: ") as refusal:
         list_images(tmp_path / "list.csv")
     assert words in str(refusal.value)
 
@@ -157,7 +157,7 @@ def grey(noise: int, seed: int) -> np.ndarray:
 def test_grey_images_are_infrared_after_jpeg(ending: str, quality: int, noise: int) -> None:
     for seed in range(5):
         _, data = cv2.imencode(ending, grey(noise, seed), [cv2.IMWRITE_JPEG_QUALITY, quality])
-        spread = channel_spread(cv2.imdecode(data, cv2.IMREAD_COLOR)[None])
+        spread = channel_spread(np.asarray(cv2.imdecode(data, cv2.IMREAD_COLOR))[None])
         assert spread[0] <= (2.8 if noise else 0.0)
         assert modality_codes(spread).tolist() == [INFRARED.code]
 

@@ -9,7 +9,15 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from vireid_cli.commands.options import Device, PrecisionOption, RunsDir, Workers, expanded, make_engine
+from vireid_cli.commands.options import (
+    Device,
+    PrecisionOption,
+    RunsDir,
+    Workers,
+    expanded,
+    make_engine,
+    refuse_without_effect,
+)
 from vireid_cli.errors import UsageError
 from vireid_cli.modality import Modality
 
@@ -30,6 +38,7 @@ class ModalityOption(StrEnum):
 
 
 def embed(
+    context: typer.Context,
     images: Annotated[
         Path, typer.Option(help="Folder of images, or a list LIST.csv with a column path.", callback=expanded)
     ],
@@ -68,6 +77,10 @@ def embed(
     from vireid_cli.commands import console
     from vireid_cli.engine.embed_images.verb import EmbedOptions
 
+    if modality is not ModalityOption.auto:
+        refuse_without_effect(context, f"--modality {modality.value} decides for all images", "tolerance")
+    if model is not None and model.lower().endswith(".onnx"):
+        refuse_without_effect(context, "an exported file has its own precision", "precision")
     share, device = _share(shard, device)
     kind = None if modality is ModalityOption.auto else Modality(modality.value)
     options = EmbedOptions(kind, tolerance, batch, workers, share, skip_bad, restart)

@@ -49,7 +49,7 @@ _CHUNK = 4096
 
 
 @dataclass(frozen=True, slots=True)
-class ImageList:
+class ListedImages:
     """Images to embed.
 
     Attributes:
@@ -91,7 +91,7 @@ def _stat(path: str) -> tuple[int, int]:
     return status.st_size, status.st_mtime_ns
 
 
-def list_images(source: Path) -> ImageList:
+def list_images(source: Path) -> ListedImages:
     """List the images of a folder or of a list.
 
     Args:
@@ -115,7 +115,7 @@ def list_images(source: Path) -> ImageList:
     return read_list(source)
 
 
-def walk_folder(folder: Path) -> ImageList:
+def walk_folder(folder: Path) -> ListedImages:
     """List all images of a folder and its sub-folders; raises as ``list_images``."""
     root = folder.resolve()
     walk, paths = layout.Walk(), list[str]()
@@ -143,7 +143,7 @@ def walk_folder(folder: Path) -> ImageList:
         np.array([f.pid for f in facts], dtype=np.int64),
         np.full(len(paths), "", dtype=np.str_),
     )
-    return ImageList(rows, root, folder, notes)
+    return ListedImages(rows, root, folder, notes)
 
 
 def _refuse_other_names(paths: list[str], folder: Path) -> None:
@@ -154,7 +154,7 @@ def _refuse_other_names(paths: list[str], folder: Path) -> None:
         raise DataError(f"{folder}: {len(wrong)} names are not UTF-8: {shown}", "Rename them.")
 
 
-def read_list(path: Path) -> ImageList:
+def read_list(path: Path) -> ListedImages:
     """Read a list; raises as ``list_images``."""
     lines = _lines(path)
     header = next(lines, (1, []))[1]
@@ -172,7 +172,7 @@ def read_list(path: Path) -> ImageList:
         )
     if not table.paths:
         raise DataError(f"{path} lists no image.", "Each line after the header is one image.")
-    return ImageList(table.rows(), path.parent.resolve(), path)
+    return ListedImages(table.rows(), path.parent.resolve(), path)
 
 
 def _check_header(header: Sequence[str], path: Path) -> None:

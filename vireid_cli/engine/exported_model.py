@@ -82,7 +82,7 @@ class OnnxEmbedder:
     missing: str
 
     def embed(self, pixels: np.ndarray, modality: Modality) -> np.ndarray:
-        """Embed one batch; see ``model.Embedder``.
+        """Embed one batch; see ``model.PixelEmbedder``.
 
         Raises:
             UsageError: No file embeds this modality.

@@ -28,7 +28,7 @@ ImageInput = str | Path | np.ndarray
 """The path of an image file, or its pixels: (H, W, 3) or (H, W) uint8, RGB or grey, of any size."""
 
 
-class Embedder(Protocol):
+class PixelEmbedder(Protocol):
     """A function of pixels, such as a network or an exported file."""
 
     def embed(self, pixels: np.ndarray, modality: Modality) -> np.ndarray:
@@ -69,7 +69,7 @@ class Model:
         dimension: Number of columns of an embedding, D.
     """
 
-    embedder: Embedder
+    embedder: PixelEmbedder
     size: Size
     resize: Resize
     decoder: Decoder

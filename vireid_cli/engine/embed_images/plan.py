@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from vireid_cli.data.image_list import UNDECIDED, ImageList
+from vireid_cli.data.image_list import UNDECIDED, ListedImages
 from vireid_cli.embedding_files.origin import ModalityRule
 from vireid_cli.engine.model import Model
 from vireid_cli.types import Modality
@@ -38,7 +38,7 @@ class EmbedPlan:
         batch: Images per forward pass.
     """
 
-    images: ImageList
+    images: ListedImages
     stats: np.ndarray
     model: Model
     rule: ModalityRule
@@ -103,7 +103,7 @@ class EmbedPlan:
         return total.hexdigest()
 
 
-def with_rule(images: ImageList, modality: Modality | None) -> tuple[ImageList, ModalityRule]:
+def with_rule(images: ListedImages, modality: Modality | None) -> tuple[ListedImages, ModalityRule]:
     """Apply the requested modality to a list.
 
     Args:

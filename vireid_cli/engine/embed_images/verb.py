@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from vireid_cli.data.grey import TOLERANCE
-from vireid_cli.data.image_list import ImageList
+from vireid_cli.data.image_list import ListedImages
 from vireid_cli.embedding_files import read_origin, refuse_long_text, refuse_other_ending
 from vireid_cli.engine.embed import BATCH
 from vireid_cli.engine.embed_images.decode import DecodedPart, decode_parts
@@ -80,7 +80,7 @@ class Embedded:
 
 
 def embed_images(
-    model: Model, images: ImageList, out: Path, session: Session, options: EmbedOptions | None = None
+    model: Model, images: ListedImages, out: Path, session: Session, options: EmbedOptions | None = None
 ) -> Embedded:
     """Embed all images of a list into a file.
 
