@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from vireid_cli.commands import completion
 from vireid_cli.commands.options import (
     DataDir,
     Device,
@@ -24,7 +25,11 @@ if TYPE_CHECKING:
 def compare(
     context: typer.Context,
     study: Annotated[
-        str, typer.Argument(help="Path, name in ./recipes/studies, or name of a shipped study.")
+        str,
+        typer.Argument(
+            help="Path, name in ./recipes/studies, or name of a shipped study.",
+            autocompletion=completion.studies,
+        ),
     ],
     markdown: Annotated[bool, typer.Option("--markdown", help="Print Markdown tables.")] = False,
     json: Annotated[bool, typer.Option("--json", help="Print study.json instead.")] = False,

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from vireid_cli.commands import completion
 from vireid_cli.commands.evaluate_options import Json
 from vireid_cli.commands.options import DataDir, Device, PrecisionOption, RunsDir, make_engine, parse_size
 from vireid_cli.errors import UsageError
@@ -16,9 +17,16 @@ if TYPE_CHECKING:
 
 Runs = Annotated[
     list[str] | None,
-    typer.Argument(metavar="RUN", help="Run folders or their names; default: the newest run."),
+    typer.Argument(
+        metavar="RUN",
+        help="Run folders or their names; default: the newest run.",
+        autocompletion=completion.runs,
+    ),
 ]
-Recipes = Annotated[list[str] | None, typer.Option("--recipe", help="Recipe instead of a run; repeatable.")]
+Recipes = Annotated[
+    list[str] | None,
+    typer.Option("--recipe", help="Recipe instead of a run; repeatable.", autocompletion=completion.recipes),
+]
 InputSize = Annotated[
     str | None, typer.Option("--size", help="Image size, HEIGHTxWIDTH.", show_default="of the recipe")
 ]

@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+from vireid_cli.commands import completion
 from vireid_cli.commands.evaluate_options import (
     Breakdown,
     Far,
@@ -22,7 +23,14 @@ from vireid_cli.commands.evaluate_options import (
 from vireid_cli.commands.options import expanded
 
 File = Annotated[Path, typer.Argument(help="An .npz file with embeddings or distances.", callback=expanded)]
-DatasetName = Annotated[str, typer.Option("--dataset", help="Dataset of the file; selects the protocol.")]
+DatasetName = Annotated[
+    str,
+    typer.Option(
+        "--dataset",
+        help="Dataset of the file; selects the protocol.",
+        autocompletion=completion.datasets,
+    ),
+]
 AgainstFile = Annotated[
     Path | None, typer.Option(help="Another file: paired difference with p-value.", callback=expanded)
 ]

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, cast
 
 import typer
 
+from vireid_cli.commands import completion
 from vireid_cli.commands.options import expanded
 from vireid_cli.errors import UsageError
 
@@ -81,6 +82,7 @@ Runs = Annotated[
     typer.Argument(
         metavar="RUN",
         help="Run folders or their names; default: the newest run. Several: also their mean.",
+        autocompletion=completion.runs,
     ),
 ]
 Mode = Annotated[
@@ -92,7 +94,10 @@ Shots = Annotated[
 ]
 Protocol = Annotated[
     ProtocolName | None,
-    typer.Option(help="SYSU-MM01: seeded (default) or official; LLCM: llcm-release (default), …"),
+    typer.Option(
+        metavar="NAME",
+        help="SYSU-MM01: seeded (default) or official; LLCM: llcm-release (default), llcm-train, llcm-full.",
+    ),
 ]
 TrialCount = Annotated[
     int | None,
@@ -128,15 +133,24 @@ Features = Annotated[
 Dataset = Annotated[
     str | None,
     typer.Option(
-        help="Evaluate on this dataset (occ-sysu) instead of the run's; its protocol must be the same."
+        help="Evaluate on this dataset (occ-sysu) instead of the run's; its protocol must be the same.",
+        autocompletion=completion.datasets,
     ),
 ]
 Rerank = Annotated[
-    list[RerankName] | None, typer.Option(help="Add rows with a re-ranked result; repeatable.")
+    list[RerankName] | None,
+    typer.Option(
+        metavar="NAME",
+        help="Add rows with a re-ranked result: k-reciprocal or gallery-mean; repeatable.",
+    ),
 ]
 Flip = Annotated[FlipName, typer.Option(help="Add rows with embeddings averaged over mirror images.")]
 Against = Annotated[
-    str | None, typer.Option(help="Another run (or features file): paired difference with p-value.")
+    str | None,
+    typer.Option(
+        help="Another run (or features file): paired difference with p-value.",
+        autocompletion=completion.runs,
+    ),
 ]
 Breakdown = Annotated[
     bool, typer.Option("--breakdown", help="Add tables by camera pair and identity, and the worst queries.")

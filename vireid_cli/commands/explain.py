@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from vireid_cli.commands import completion
 from vireid_cli.commands.evaluate_options import (
     Direction,
     Far,
@@ -23,7 +24,13 @@ if TYPE_CHECKING:
     from vireid_cli.data.protocols.request import Request
 
 DatasetName = Annotated[
-    str | None, typer.Option("--dataset", help="Dataset.", show_default="of the newest run")
+    str | None,
+    typer.Option(
+        "--dataset",
+        help="Dataset.",
+        show_default="of the newest run",
+        autocompletion=completion.datasets,
+    ),
 ]
 
 

@@ -142,7 +142,8 @@ def occluded(
     preset: Annotated[
         Preset | None,
         typer.Option(
-            help="Rule that selects the images to occlude.",
+            metavar="NAME",
+            help="Rule that selects the images to occlude: occ-sysu, occ-regdb or occ-all.",
             show_default="of the dataset, such as occ-sysu for sysu",
         ),
     ] = None,
@@ -153,7 +154,13 @@ def occluded(
     query_modality: Annotated[
         QueryModality, typer.Option(help="Modality of the queries.")
     ] = QueryModality.infrared,
-    epsilon: Annotated[Epsilon, typer.Option(help="Quantity that ε ~ U(0.1, 0.7) limits.")] = Epsilon.area,
+    epsilon: Annotated[
+        Epsilon,
+        typer.Option(
+            metavar="NAME",
+            help="Quantity that ε ~ U(0.1, 0.7) limits: area, height_ratio or width_ratio.",
+        ),
+    ] = Epsilon.area,
     library: LibraryFolder = None,
     root: Annotated[
         Path | None,

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from vireid_cli import files
+from vireid_cli.commands import completion
 from vireid_cli.errors import UsageError
 
 if TYPE_CHECKING:
@@ -48,7 +49,12 @@ PrecisionOption = Annotated[
     str, typer.Option(help="auto, fp32, bf16 or fp16; auto is bf16 if the processor supports it.")
 ]
 RunName = Annotated[
-    str | None, typer.Argument(metavar="RUN", help="Run folder or its name; default: the newest run.")
+    str | None,
+    typer.Argument(
+        metavar="RUN",
+        help="Run folder or its name; default: the newest run.",
+        autocompletion=completion.runs,
+    ),
 ]
 Workers = Annotated[
     int | None, typer.Option(min=1, help="Number of processes or threads.", show_default="all cores")

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from vireid_cli.commands import completion
 from vireid_cli.commands.options import expanded
 from vireid_cli.errors import UsageError
 
@@ -21,7 +22,12 @@ app = typer.Typer(
     help="List, show, copy and check recipes.\n\nExample: vireid recipes list",
 )
 
-Name = Annotated[str, typer.Argument(help="Path, name in ./recipes, or name of a shipped recipe.")]
+Name = Annotated[
+    str,
+    typer.Argument(
+        help="Path, name in ./recipes, or name of a shipped recipe.", autocompletion=completion.recipes
+    ),
+]
 
 
 @app.command("list")
@@ -71,7 +77,9 @@ def show(name: Name) -> None:
 
 @app.command()
 def copy(
-    name: Annotated[str, typer.Argument(help="Name of a shipped recipe, or a path.")],
+    name: Annotated[
+        str, typer.Argument(help="Name of a shipped recipe, or a path.", autocompletion=completion.recipes)
+    ],
     to: Annotated[
         Path | None,
         typer.Argument(help="File or folder to write.", show_default="./recipes", callback=expanded),
@@ -96,7 +104,12 @@ def copy(
 
 @app.command()
 def check(
-    names: Annotated[list[str], typer.Argument(metavar="RECIPE", help="Paths or names of recipes.")],
+    names: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="RECIPE", help="Paths or names of recipes.", autocompletion=completion.recipes
+        ),
+    ],
 ) -> None:
     """Validate recipes without training: print every mistake with its line and the most similar valid key.
 

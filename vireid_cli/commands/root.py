@@ -11,6 +11,7 @@ from typing import Any
 import typer
 from typer import core
 
+from vireid_cli.commands.help_groups import arrange
 from vireid_cli.commands.terminal import discard_output, exit_unread
 from vireid_cli.errors import VireidError
 from vireid_cli.printable import printable_lines
@@ -21,6 +22,10 @@ CLICK_ERROR: type[Exception] = typer.BadParameter.__mro__[2]
 
 class RootGroup(core.TyperGroup):
     """Typer's command group with escape sequences of arguments made visible in messages about wrong use."""
+
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **options)
+        arrange(self)
 
     def main(self, *args: Any, **options: Any) -> Any:
         """Run a command line; see click's ``Command.main``."""

@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from vireid_cli.commands import completion
 from vireid_cli.commands.options import (
     DataDir,
     Device,
@@ -20,13 +21,27 @@ from vireid_cli.errors import UsageError
 def train(
     recipe: Annotated[
         str | None,
-        typer.Option("--recipe", "-r", help="Path, name in ./recipes, or name of a shipped recipe."),
+        typer.Option(
+            "--recipe",
+            "-r",
+            help="Path, name in ./recipes, or name of a shipped recipe.",
+            autocompletion=completion.recipes,
+        ),
     ] = None,
     settings: Annotated[
         list[str] | None,
-        typer.Option("--set", "-s", metavar="KEY=VALUE", help="Change one key; repeatable."),
+        typer.Option(
+            "--set",
+            "-s",
+            metavar="KEY=VALUE",
+            help="Change one key; repeatable.",
+            autocompletion=completion.settings,
+        ),
     ] = None,
-    dataset: Annotated[str | None, typer.Option(help="Short for --set data.dataset=…")] = None,
+    dataset: Annotated[
+        str | None,
+        typer.Option(help="Short for --set data.dataset=…", autocompletion=completion.datasets),
+    ] = None,
     trial: Annotated[
         str | None,
         typer.Option(metavar="1..10|all", help="RegDB: short for --set data.trial=…; all: ten runs."),
@@ -34,7 +49,11 @@ def train(
     seed: Annotated[int | None, typer.Option(help="Short for --set train.seed=…")] = None,
     resume: Annotated[
         str | None,
-        typer.Option(metavar="RUN", help="Resume this run from its newest checkpoint; or: latest."),
+        typer.Option(
+            metavar="RUN",
+            help="Resume this run from its newest checkpoint; or: latest.",
+            autocompletion=completion.runs,
+        ),
     ] = None,
     device: Device = "auto",
     precision: PrecisionOption = "auto",

@@ -91,7 +91,10 @@ def scan(
 
 
 def transport(
-    shape: Annotated[TransportShape, typer.Option(help="Pairs × rows × columns.")] = TransportShape.large,
+    shape: Annotated[
+        TransportShape,
+        typer.Option(metavar="BxNxM", help="Pairs × rows × columns: 32x162x162, 32x90x90 or 256x18x9."),
+    ] = TransportShape.large,
     epsilon: Annotated[float, typer.Option(min=1e-6, help="ε relative to the mean cost.")] = 0.05,
     iterations: Annotated[int, typer.Option(min=1, help="Number of iterations.")] = 20,
     repeats: Repeats = 7,

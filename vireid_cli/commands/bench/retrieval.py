@@ -24,7 +24,11 @@ class Shape(StrEnum):
 def evaluate(
     context: typer.Context,
     shape: Annotated[
-        list[Shape] | None, typer.Option(help="Queries × gallery; default: all three; repeatable.")
+        list[Shape] | None,
+        typer.Option(
+            metavar="QxG",
+            help="Queries × gallery: 3803x301, 3803x3010 or 2060x2060; default: all three; repeatable.",
+        ),
     ] = None,
     gallery: Annotated[
         int | None, typer.Option(min=400, help="Number of gallery images; measures the streamed evaluation.")

@@ -45,7 +45,8 @@ def tsne(
     component: Annotated[
         Component,
         typer.Option(
-            help="spatial: embeddings; amplitude, phase: of the backbone's last map; all: all three."
+            metavar="NAME",
+            help="spatial: embeddings; amplitude, phase: of the backbone's last map; all: all three.",
         ),
     ] = Component.spatial,
     by: Annotated[By, typer.Option(help="Property that determines the colour of points.")] = By.both,

@@ -22,7 +22,10 @@ class Grouping(StrEnum):
 def occlusion(
     context: typer.Context,
     dataset: Annotated[str, typer.Option(help="Dataset of the people.")] = "sysu",
-    by: Annotated[Grouping, typer.Option(help="Property to group pairs by.")] = Grouping.camera,
+    by: Annotated[
+        Grouping,
+        typer.Option(metavar="NAME", help="Property to group pairs by: camera, category or modality."),
+    ] = Grouping.camera,
     rows: Annotated[int, typer.Option(min=1, max=40, help="Number of pairs per group.")] = 5,
     library_sheet: Annotated[
         bool, typer.Option("--library-sheet", help="Draw the occluders instead of people.")

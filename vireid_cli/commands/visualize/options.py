@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from vireid_cli.commands import completion
 from vireid_cli.commands.options import expanded
 
 if TYPE_CHECKING:
@@ -28,7 +29,11 @@ FigureOut = Annotated[
 ]
 Runs = Annotated[
     list[str] | None,
-    typer.Argument(metavar="RUN", help="Run folders or their names, each once; default: the newest run."),
+    typer.Argument(
+        metavar="RUN",
+        help="Run folders or their names, each once; default: the newest run.",
+        autocompletion=completion.runs,
+    ),
 ]
 
 

@@ -1,0 +1,111 @@
+"""Completion of names in the shell: recipes, studies, datasets, runs, and keys of recipes.
+
+Each function returns the possible words that begin with the incomplete one. None imports torch: a shell waits
+for the answer. Failures have no message there, so that unreadable files complete to nothing.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import typer
+
+from vireid_cli.errors import VireidError
+
+
+def recipes(incomplete: str) -> list[str]:
+    """Names of the recipes in ``./recipes`` and of the shipped ones."""
+    from vireid_cli.recipe.load import shipped
+
+    own = [path for path in Path("recipes").rglob("*.yaml") if path.parent.name != "studies"]
+    return _beginning(incomplete, {path.stem for path in [*own, *shipped()]})
+
+
+def studies(incomplete: str) -> list[str]:
+    """Names of the studies in ``./recipes/studies`` and of the shipped ones."""
+    from vireid_cli.recipe.load import shipped_folder
+
+    folders = (Path("recipes"), shipped_folder())
+    return _beginning(incomplete, {path.stem for f in folders for path in (f / "studies").glob("*.yaml")})
+
+
+def datasets(incomplete: str) -> list[str]:
+    """Names of the datasets."""
+    from vireid_cli.data.sources import source_names
+
+    return _beginning(incomplete, source_names())
+
+
+def runs(context: typer.Context, incomplete: str) -> list[str]:
+    """Names of the runs in the folder of runs, newest first."""
+    from vireid_cli.results.run import LATEST, runs_folder
+    from vireid_cli.results.schema import RECIPE
+
+    given = context.params.get("runs") or context.params.get("runs_dir")
+    folder = Path(given).expanduser() if isinstance(given, (str, Path)) else runs_folder()
+    names = [path.parent.name for path in folder.glob(f"*/{RECIPE}")]
+    newest = sorted((n for n in names if n != LATEST), key=lambda name: name[-15:], reverse=True)
+    return _beginning(incomplete, [*newest, *(n for n in names if n == LATEST)])
+
+
+def settings(incomplete: str) -> list[tuple[str, str]]:
+    """Dotted keys of a recipe with their descriptions; after ``=``, the possible values of the key."""
+    from vireid_cli import documents, reading
+    from vireid_cli.recipe.json_schema import STUDY_FILE
+    from vireid_cli.recipe.load import shipped_folder
+
+    try:
+        text = reading.read_text(shipped_folder() / STUDY_FILE, limit=documents.LIMIT)
+        schema = json.loads(text)
+    except (VireidError, ValueError):
+        return []
+    keys: dict[str, Any] = schema["definitions"]["Settings"]["properties"]
+    key, equals, value = incomplete.partition("=")
+    if not equals:
+        resolved = {name: _resolve(schema, content) for name, content in keys.items()}
+        return [
+            (f"{name}=", _first_sentence(content.get("description", "")))
+            for name, content in resolved.items()
+            if name.startswith(incomplete) and not _is_section(name, keys)
+        ]
+    values = _values(schema, keys.get(key, {}))
+    return [(f"{key}={text}", "") for text in values if text.startswith(value)]
+
+
+def _beginning(incomplete: str, names: Any) -> list[str]:
+    ordered = sorted(names) if isinstance(names, (set, frozenset)) else names
+    return [name for name in ordered if name.startswith(incomplete)]
+
+
+def _is_section(name: str, keys: dict[str, Any]) -> bool:
+    return any(other.startswith(f"{name}.") for other in keys)
+
+
+def _resolve(schema: dict[str, Any], content: dict[str, Any]) -> dict[str, Any]:
+    """Follow a reference, or the first one of several."""
+    if "anyOf" in content and "$ref" in content["anyOf"][0]:
+        content = content["anyOf"][0]
+    while "$ref" in content:
+        node: Any = schema
+        for part in content["$ref"].removeprefix("#/").split("/"):
+            node = node[part]
+        content = node
+    return content
+
+
+def _values(schema: dict[str, Any], content: dict[str, Any]) -> list[str]:
+    """Values of an enumeration or of a switch, of all methods with the key."""
+    texts: list[str] = []
+    references = [part for part in content.get("anyOf", ()) if "$ref" in part]
+    for part in references or [content]:
+        resolved = _resolve(schema, part)
+        for option in (resolved, *resolved.get("anyOf", ())):
+            texts += [v if isinstance(v, str) else json.dumps(v) for v in option.get("enum", ())]
+            texts += ["true", "false"] if option.get("type") == "boolean" else []
+    return list(dict.fromkeys(texts))
+
+
+def _first_sentence(text: str) -> str:
+    return text.partition("\n")[0].split(". ")[0].rstrip(".")
