@@ -5,7 +5,9 @@ from __future__ import annotations
 
 import re
 import shlex
+from functools import cache
 from pathlib import Path
+from typing import Any
 
 import pytest
 import typer
@@ -16,27 +18,48 @@ ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text()
 
 
-def shown_commands() -> list[str]:
-    """Every ``vireid …`` line of a code block or inline code of the README, in the README's order."""
+def shown_commands(text: str = README) -> list[str]:
+    """Every ``vireid …`` line of code of a page, by default the README, in its order."""
     lines: list[str] = []
-    for block, inline in re.findall(r"```\w*\n(.*?)```|`(vireid\s[^`]+)`", README, flags=re.S):
+    for block, inline in re.findall(r"```\w*\n(.*?)```|`(vireid\s[^`]+)`", text, flags=re.S):
         lines += block.splitlines() or [" ".join(inline.split())]
     commands = [line.strip().removeprefix("$ ").split("  #")[0] for line in lines]
     parts = [part.strip() for line in commands if line.startswith("vireid ") for part in line.split("&&")]
     return list(dict.fromkeys(parts))
 
 
-@pytest.mark.parametrize("line", shown_commands())
-def test_command_parses(line: str) -> None:
-    if "…" in line or "[" in line.split(" --set")[0]:
-        pytest.skip("a pattern, not a command")
+def pages() -> list[Path]:
+    """README and the pages of the site."""
+    return [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
+
+
+@pytest.mark.parametrize("page", pages(), ids=[str(page.relative_to(ROOT)) for page in pages()])
+def test_commands_parse(page: Path) -> None:
+    for line in shown_commands(page.read_text(encoding="utf-8")):
+        if "…" not in line and not re.search(r"\b[A-Z]{3,}\b", line) and "[" not in line.split(" --set")[0]:
+            parse(line)
+
+
+@cache
+def program() -> Any:
+    """The command line; it takes a while to build."""
+    return typer.main.get_command(app)
+
+
+def parse(line: str) -> None:
+    """Parse a command line as the program does, without running it."""
     words = shlex.split(line)[1:]
-    command = typer.main.get_command(app)
+    command = program()
     while hasattr(command, "commands"):
+        if not words:
+            return  # the name of a group
+        if words[0].startswith("-"):
+            break  # an option of the group
         assert words[0] in command.commands, line
         command = command.commands[words.pop(0)]
-    with command.make_context("vireid", words, resilient_parsing=False) as context:
-        assert context.params is not None
+    if words and not hasattr(command, "commands"):  # a bare name stands for the command with its arguments
+        with command.make_context("vireid", words, resilient_parsing=False) as context:
+            assert context.params is not None
 
 
 def test_the_four_lines_are_shown() -> None:

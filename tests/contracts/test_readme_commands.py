@@ -67,7 +67,7 @@ AFTER_TRAINING = ("vireid evaluate --trial all",)
 
 
 def test_a_command_over_two_lines_is_one_command() -> None:
-    assert "vireid prepare sysu --verify" in shown_commands()
+    assert shown_commands("Check it: `vireid prepare\nsysu --verify`.") == ["vireid prepare sysu --verify"]
 
 
 @pytest.fixture(scope="module")
