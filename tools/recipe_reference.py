@@ -114,10 +114,11 @@ def readers(options: dict[str, Json], definitions: Json) -> str:
 
 def table(rows: Iterator[Key] | list[Key]) -> str:
     """Table of keys."""
-    lines = ["| key | type | default | unit | meaning |", "|---|---|---|---|---|"]
+    lines = ["| key | type; unit | default | meaning |", "|---|---|---|---|"]
     for key in rows:
         text = " ".join(key.text.split())
-        cells = (f"`{key.name}`", kind(key.schema), default(key.schema), unit(text, key.schema), text)
+        words = "; ".join(filter(None, (kind(key.schema), unit(text, key.schema))))
+        cells = (f"`{key.name}`", words, default(key.schema), text)
         lines.append("| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |")
     return "\n".join(lines)
 
