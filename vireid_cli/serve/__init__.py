@@ -1,0 +1,1 @@
+"""HTTP server: search with images, embeddings and records as JSON, and one page for people."""

@@ -1,0 +1,55 @@
+"""Limits of the server, and the errors with which it refuses requests."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+MIB = 1 << 20
+
+
+@dataclass(frozen=True, slots=True)
+class ServeLimits:
+    """Limits per request and of the whole server.
+
+    Attributes:
+        body: Bytes of a request's body.
+        pixels: Pixels of an uploaded image, from its header, before it is decoded.
+        images: Images of one request.
+        concurrency: Requests that are processed or wait; more are refused with 503.
+        seconds: Time of a request from its headers to the end of its answer.
+        header_seconds: Time of a connection until its headers are complete.
+        window: Seconds for which the first request of a batch waits for others.
+        batch: Images of one forward pass, and vectors of one search.
+    """
+
+    body: int = 32 * MIB
+    pixels: int = 20_000_000
+    images: int = 32
+    concurrency: int = 128
+    seconds: float = 30.0
+    header_seconds: float = 10.0
+    window: float = 0.005
+    batch: int = 32
+
+    @property
+    def connections(self) -> int:
+        """Open connections; more are closed at once."""
+        return 4 * self.concurrency
+
+
+class RequestRefused(Exception):
+    """A request that the server refuses.
+
+    Args:
+        status: HTTP status.
+        message: The problem.
+        hint: Advice.
+    """
+
+    def __init__(self, status: int, message: str, hint: str = "") -> None:
+        super().__init__(message)
+        self.status, self.message, self.hint = status, message, hint
+
+    def as_json(self) -> dict[str, dict[str, str]]:
+        """Body of the answer."""
+        return {"error": {"message": self.message, "hint": self.hint}}

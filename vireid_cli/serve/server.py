@@ -1,0 +1,145 @@
+"""The server process: sockets, signals, and draining.
+
+SIGTERM or Ctrl-C closes the listening socket, answers the requests that have arrived, and ends the process with
+exit code 0; a second signal ends it at once.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import os
+import signal
+import socket
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from types import FrameType
+
+import uvicorn
+
+from vireid_cli.serve.access import Access, listen
+from vireid_cli.serve.app import create_app
+from vireid_cli.serve.connections import limited
+from vireid_cli.serve.measures import ServerMetrics
+from vireid_cli.serve.services import Services
+
+PIXEL_LIMITS = ("OPENCV_IO_MAX_IMAGE_PIXELS", "CV_IO_MAX_IMAGE_PIXELS")
+"""Environment variables with OpenCV's own limit, for files whose header and content disagree."""
+
+
+@dataclass(frozen=True, slots=True)
+class ServedRequests:
+    """Counts of a server that has ended.
+
+    Attributes:
+        answered: Number of answered requests.
+        complete: Whether every request was answered before the process ended.
+    """
+
+    answered: int
+    complete: bool
+
+
+class _Server(uvicorn.Server):
+    """uvicorn's server with a handler of signals that does not raise them again."""
+
+    def __init__(self, config: uvicorn.Config, stopping: Callable[[], object]) -> None:
+        super().__init__(config)
+        self._stopping = stopping
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """Handle SIGTERM and SIGINT during the block."""
+        handlers = {number: signal.signal(number, self._stop) for number in (signal.SIGTERM, signal.SIGINT)}
+        try:
+            yield
+        finally:
+            for number, handler in handlers.items():
+                signal.signal(number, handler)
+
+    def _stop(self, number: int, frame: FrameType | None) -> None:
+        self._stopping()
+        if self.should_exit:
+            self.force_exit = True
+        self.should_exit = True
+
+
+def limit_pixels(pixels: int) -> None:
+    """Set OpenCV's limit of pixels; it has an effect before OpenCV is imported."""
+    for name in PIXEL_LIMITS:
+        os.environ.setdefault(name, str(pixels))
+
+
+def serve(
+    services: Services,
+    access: Access,
+    host: str,
+    port: int,
+    *,
+    ready: Callable[[str], object] = lambda address: None,
+    log: Callable[[str], object] = lambda text: None,
+) -> ServedRequests:
+    """Serve until a signal arrives. Call it in the main thread.
+
+    Args:
+        services: Indexes, models and limits.
+        access: Rule of access.
+        host: Address or name to listen on.
+        port: Port; 0 chooses a free one.
+        ready: Callback with the address of the page, once the socket accepts connections.
+        log: Callback with the text of an unexpected error.
+
+    Raises:
+        VireidError: The address is in use.
+    """
+    limits = services.limits
+    metrics = ServerMetrics(services.sizes)
+    observe_batches(services, metrics)
+    app = create_app(services, access, metrics, log)
+    connection = limited(
+        limits.header_seconds, limits.seconds, limits.connections, metrics.refused_connections.inc
+    )
+    config = uvicorn.Config(
+        app,
+        loop="asyncio",
+        http=connection,
+        ws="none",
+        lifespan="on",
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        timeout_keep_alive=round(limits.header_seconds),
+        timeout_graceful_shutdown=round(limits.seconds) + 5,
+        backlog=1024,
+    )
+    logging.getLogger("uvicorn.error").setLevel(logging.CRITICAL + 1)  # ``log`` receives errors
+    logging.getLogger("asyncio").setLevel(logging.CRITICAL)
+    server = _Server(config, app.stop)
+    with listen(host, port) as opened:
+        opened.setblocking(False)
+        asyncio.run(_run(server, opened, lambda: ready(_address(host, opened))))
+    return ServedRequests(app.answered, app.active == 0)
+
+
+async def _run(server: uvicorn.Server, opened: socket.socket, ready: Callable[[], object]) -> None:
+    """Run the server; call ``ready`` once it accepts connections."""
+    running = asyncio.ensure_future(server.serve(sockets=[opened]))
+    while not server.started and not running.done():
+        await asyncio.sleep(0.005)
+    if server.started:
+        ready()
+    await running
+
+
+def observe_batches(services: Services, metrics: ServerMetrics) -> None:
+    """Count the sizes of batches in the metrics."""
+    for served in services.indexes.values():
+        served.observe(metrics.batches.labels("search").observe)
+        if served.embeddings is not None:
+            served.embeddings.observe(metrics.batches.labels("embed").observe)
+
+
+def _address(host: str, opened: socket.socket) -> str:
+    shown = f"[{host}]" if ":" in host else host
+    return f"http://{shown}:{opened.getsockname()[1]}/"

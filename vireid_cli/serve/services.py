@@ -1,0 +1,292 @@
+"""Indexes and models of a server, with the queues of their requests."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+
+from vireid_cli.data.decode import Decoder
+from vireid_cli.errors import UsageError
+from vireid_cli.processors import cores
+from vireid_cli.search.records import IndexRecord, Match
+from vireid_cli.serve.batching import Batcher
+from vireid_cli.serve.limits import RequestRefused, ServeLimits
+from vireid_cli.serve.uploads import ModalityChoice, QueryImage, decode_upload
+from vireid_cli.types import Modality, Resize, Size
+
+
+class ServedModel(Protocol):
+    """Model that embeds queries, such as ``engine.model.Model``."""
+
+    @property
+    def size(self) -> Size:
+        """(height, width) of the input."""
+        ...
+
+    @property
+    def resize(self) -> Resize:
+        """Resize rule."""
+        ...
+
+    @property
+    def decoder(self) -> Decoder:
+        """Decoder of image files."""
+        ...
+
+    @property
+    def fingerprint(self) -> dict[str, Any]:
+        """Fingerprint of the embeddings."""
+        ...
+
+    def embed(self, images: list[np.ndarray], modality: Modality, *, batch: int, workers: int) -> np.ndarray:
+        """Embed (h, w, 3) images of one modality: (N, D) float32."""
+        ...
+
+
+class SearchableIndex(Protocol):
+    """Index of the package ``search``, in a folder or on a Qdrant server."""
+
+    @property
+    def kind(self) -> str:
+        """Kind of the index."""
+        ...
+
+    @property
+    def dimension(self) -> int | None:
+        """Width of the vectors."""
+        ...
+
+    @property
+    def columns(self) -> Mapping[str, str]:
+        """Columns of filters, and their types."""
+        ...
+
+    def search(
+        self,
+        vectors: np.ndarray,
+        *,
+        top: int,
+        where: str | None,
+        modality: str | None,
+        query_cameras: Sequence[int | None] | None,
+        rerank: bool,
+        group_by: str | None,
+    ) -> list[list[Match]]:
+        """Search (Q, D) vectors."""
+        ...
+
+    def records(self, *, where: str | None, offset: int, limit: int) -> list[IndexRecord]:
+        """List records."""
+        ...
+
+    def count(self, where: str | None = None) -> int:
+        """Count records."""
+        ...
+
+    def record(self, identifier: int | str) -> IndexRecord:
+        """Return a record."""
+        ...
+
+    def vectors(self, identifiers: Sequence[int | str]) -> np.ndarray:
+        """Return (n, D) vectors of records."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class SearchOptions:
+    """Options of a search; requests with equal ones are searched together.
+
+    Attributes:
+        top: Number of matches.
+        where: Filter, or None.
+        modality: Modality of matches, or None for both.
+        group_by: ``pid`` or ``path``, or None.
+        exclude: Whether to exclude the cameras of the queries.
+        rerank: Whether to re-rank.
+        alone: Number that separates re-ranked requests, whose queries affect each other; otherwise 0.
+    """
+
+    top: int = 20
+    where: str | None = None
+    modality: str | None = None
+    group_by: str | None = None
+    exclude: bool = False
+    rerank: bool = False
+    alone: int = 0
+
+
+SearchQuery = tuple[np.ndarray, int | None]
+"""(D,) vector and camera of a query."""
+
+
+class EmbeddingQueue:
+    """Queue of images of one model."""
+
+    def __init__(self, model: ServedModel, limits: ServeLimits) -> None:
+        self.model, self._limits = model, limits
+        self._decoders = ThreadPoolExecutor(cores(), thread_name_prefix="decode")
+        self._batches: Batcher[np.ndarray, np.ndarray] = Batcher(
+            self._embed, window=limits.window, largest=limits.batch
+        )
+
+    async def decode(self, files: Sequence[tuple[str, bytes]], choice: ModalityChoice) -> list[QueryImage]:
+        """Decode uploads in threads; see ``uploads.decode_upload`` for errors."""
+        loop = asyncio.get_running_loop()
+        decoding = [
+            loop.run_in_executor(
+                self._decoders, decode_upload, name, data, choice, self.model, self._limits
+            )
+            for name, data in files
+        ]
+        try:
+            return list(await asyncio.gather(*decoding))
+        finally:
+            for task in decoding:
+                task.cancel()
+
+    async def embed(self, images: Sequence[QueryImage]) -> list[np.ndarray]:
+        """Embed images: a (D,) float32 vector each."""
+        places: dict[Modality, list[int]] = {}
+        for place, image in enumerate(images):
+            places.setdefault(image.modality, []).append(place)
+        parts = await asyncio.gather(
+            *(
+                self._batches.submit(kind, [images[place].pixels for place in rows])
+                for kind, rows in places.items()
+            )
+        )
+        vectors = {
+            place: vector
+            for rows, part in zip(places.values(), parts, strict=True)
+            for place, vector in zip(rows, part, strict=True)
+        }
+        return [vectors[place] for place in range(len(images))]
+
+    def _embed(self, kind: Modality, pixels: list[np.ndarray]) -> np.ndarray:
+        return self.model.embed(pixels, kind, batch=self._limits.batch, workers=1)
+
+    def observe(self, callback: Callable[[int], object]) -> None:
+        """Set a callback with the number of items of each batch."""
+        self._batches.observe = callback
+
+    async def close(self) -> None:
+        """Stop the threads."""
+        await self._batches.close()
+        self._decoders.shutdown(wait=True, cancel_futures=True)
+
+
+class ServedIndex:
+    """An index with the queue of its searches, and the queue of its model."""
+
+    def __init__(
+        self,
+        name: str,
+        index: SearchableIndex,
+        embeddings: EmbeddingQueue | None,
+        limits: ServeLimits,
+    ) -> None:
+        self.name, self.index, self.embeddings = name, index, embeddings
+        self._requests = 0
+        self._batches: Batcher[SearchQuery, list[Match]] = Batcher(
+            self._search, window=limits.window, largest=limits.batch
+        )
+
+    async def search(self, queries: Sequence[SearchQuery], options: SearchOptions) -> list[list[Match]]:
+        """Search queries.
+
+        Raises:
+            UsageError: The filter or an option is wrong.
+        """
+        if options.rerank:
+            self._requests += 1
+            options = SearchOptions(
+                options.top,
+                options.where,
+                options.modality,
+                options.group_by,
+                options.exclude,
+                True,
+                self._requests,
+            )
+        return await self._batches.submit(options, queries)
+
+    def _search(self, options: SearchOptions, queries: list[SearchQuery]) -> list[list[Match]]:
+        return self.index.search(
+            np.stack([vector for vector, _ in queries]),
+            top=options.top,
+            where=options.where,
+            modality=options.modality,
+            query_cameras=[camera for _, camera in queries] if options.exclude else None,
+            rerank=options.rerank,
+            group_by=options.group_by,
+        )
+
+    def observe(self, callback: Callable[[int], object]) -> None:
+        """Set a callback with the number of items of each batch."""
+        self._batches.observe = callback
+
+    async def close(self) -> None:
+        """Stop the threads."""
+        await self._batches.close()
+
+
+@dataclass(frozen=True, slots=True)
+class Services:
+    """All that a server serves.
+
+    Attributes:
+        indexes: Indexes by name.
+        limits: Limits of requests.
+        images: Folder of the images that replaces those of the records; None keeps them.
+    """
+
+    indexes: Mapping[str, ServedIndex]
+    limits: ServeLimits
+    images: Path | None = None
+
+    def index(self, name: str | None) -> ServedIndex:
+        """Return an index by name; None: the only one.
+
+        Raises:
+            RequestRefused: There is no such index (404), or the name is missing (400).
+        """
+        if name is None and len(self.indexes) == 1:
+            return next(iter(self.indexes.values()))
+        if name is None:
+            raise RequestRefused(400, "The index is missing.", f"Set index: {', '.join(self.indexes)}.")
+        if name not in self.indexes:
+            raise RequestRefused(404, "There is no such index.", f"Indexes: {', '.join(self.indexes)}.")
+        return self.indexes[name]
+
+    def sizes(self) -> dict[str, int]:
+        """Number of records per index."""
+        return {name: served.index.count() for name, served in self.indexes.items()}
+
+    async def close(self) -> None:
+        """Stop all queues."""
+        queues = {id(one.embeddings): one.embeddings for one in self.indexes.values() if one.embeddings}
+        await asyncio.gather(*(one.close() for one in (*self.indexes.values(), *queues.values())))
+
+
+def model_queue(served: ServedIndex) -> EmbeddingQueue:
+    """Return the queue of an index's model.
+
+    Raises:
+        RequestRefused: The server has no model for this index (409).
+    """
+    if served.embeddings is None:
+        raise RequestRefused(
+            409, f"No model is loaded for the index {served.name}.", "Start the server with --model."
+        )
+    return served.embeddings
+
+
+def client_error(error: UsageError) -> RequestRefused:
+    """Convert wrong use, such as an unknown column of a filter, to an answer for the client."""
+    return RequestRefused(400, error.message, error.hint)
