@@ -79,10 +79,14 @@ class Chromium:
 
     def open(self, path: Path) -> float:
         """Load a file; seconds until its script has run and a frame of it is drawn."""
+        return self.visit(path.resolve().as_uri())
+
+    def visit(self, address: str) -> float:
+        """Load an address; see ``open``."""
         self.complaints.clear()
         self.requests.clear()
         began = time.perf_counter()
-        self._page.goto(path.resolve().as_uri())
+        self._page.goto(address)
         self.wait("document.documentElement?.dataset.ready === 'true'")
         self.run("new Promise(done => requestAnimationFrame(() => requestAnimationFrame(() => done(1))))")
         return time.perf_counter() - began
@@ -112,6 +116,10 @@ class Chromium:
         )
         for aside in (1, 0):  # a pointer that is already there causes no event
             self._page.mouse.move(x - aside, y)
+
+    def choose_files(self, selector: str, paths: list[Path]) -> None:
+        """Choose files in a field, as its dialog does."""
+        self._page.set_input_files(selector, [str(path) for path in paths])
 
     def key(self, name: str) -> None:
         """Press and release a key."""

@@ -1,8 +1,9 @@
 """Access to the server: address rule, token, and protection from other web sites.
 
-Without a token the server listens on the loopback interface only. Programs on the same machine have access then,
-and so has every web page in a browser on it. Two checks refuse those pages: the name in ``Host`` must be of the
-loopback interface (a foreign name that resolves to it is DNS rebinding), and ``Origin`` must be that host.
+Without a token the server listens on the loopback interface only. Programs on the same machine have access
+then, and so has every web page in a browser on it. Two checks refuse those pages: the name in ``Host`` must
+be of the loopback interface (a foreign name that resolves to it is DNS rebinding), and ``Origin`` must be
+that host.
 """
 
 from __future__ import annotations
@@ -53,7 +54,7 @@ class Access:
             return
         host = headers.get(b"host", b"").decode("latin-1").lower()
         if self.hosts is not None and _name_of(host) not in self.hosts:
-            raise RequestRefused(403, "This host name is not served.", "Use http://127.0.0.1, or set --token.")
+            raise RequestRefused(403, "This host name is not served.", "Use http://127.0.0.1 or --token.")
         origin = headers.get(b"origin")
         if origin is not None and urlsplit(origin.decode("latin-1").lower()).netloc != host:
             raise RequestRefused(403, "Requests of other web sites are refused.")
@@ -114,7 +115,7 @@ def addresses(host: str) -> list[str]:
     return [str(entry[4][0]).partition("%")[0] for entry in found]
 
 
-def listen(host: str, port: int) -> socket.socket:
+def listen(host: str, port: int, backlog: int) -> socket.socket:
     """Open a listening socket.
 
     Raises:
@@ -123,7 +124,7 @@ def listen(host: str, port: int) -> socket.socket:
     address = addresses(host)[0]
     family = socket.AF_INET6 if ":" in address else socket.AF_INET
     try:
-        return socket.create_server((address, port), family=family, backlog=1024)
+        return socket.create_server((address, port), family=family, backlog=backlog)
     except (OSError, OverflowError) as error:
         reason = getattr(error, "strerror", None) or str(error)
         raise VireidError(f"can't listen on {host} port {port}: {reason}", "Set another --port.") from error

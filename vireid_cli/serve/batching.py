@@ -26,9 +26,9 @@ class _Job(Generic[Item, Answer]):
 class Batcher(Generic[Item, Answer]):
     """Queue that joins the items of concurrent requests with equal keys into one call.
 
-    The first request waits ``window`` seconds for others; while a call runs, requests collect. Calls run one at
-    a time in a thread of their own. Requests that were cancelled meanwhile are dropped. If a call fails with an
-    unexpected error, its requests are repeated one by one, so that none fails because of another.
+    The first request waits ``window`` seconds for others; while a call runs, requests collect. Calls run one
+    at a time in a thread of their own. Requests that were cancelled meanwhile are dropped. If a call fails
+    with an unexpected error, its requests are repeated one by one, so that none fails because of another.
 
     Args:
         work: Function of a key and items that returns an answer per item.

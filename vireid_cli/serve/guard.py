@@ -1,11 +1,11 @@
-"""ASGI middleware of all requests: access, limits of body, time and concurrency, metrics, security headers."""
+"""ASGI middleware of all requests: access, limits of body, time and concurrency, metrics, headers."""
 
 from __future__ import annotations
 
 import asyncio
 import json
 import time
-from collections.abc import Awaitable, Callable, MutableMapping
+from collections.abc import Awaitable, Callable, Iterable, MutableMapping
 from typing import Any
 
 from vireid_cli.serve.access import OPEN_PATHS, Access
@@ -58,12 +58,13 @@ class Guard:
         if scope["type"] != "http":
             return  # there are no web sockets
         started = time.perf_counter()
-        answer = _Answer(send)
+        body = _Body(receive, self._limits.body, scope["headers"])
+        answer = _Answer(send, body)
         self.active += 1
         self._metrics.active.set(self.active)
         try:
             self._check(scope)
-            await self._process(scope, receive, answer)
+            await self._process(scope, body, answer)
         except RequestRefused as refusal:
             await answer.refuse(refusal)
         finally:
@@ -93,9 +94,8 @@ class Guard:
             413, f"The body has more than {self._limits.body:,} bytes.", "Send fewer or smaller images."
         )
 
-    async def _process(self, scope: MutableMapping[str, Any], receive: Receive, answer: _Answer) -> None:
+    async def _process(self, scope: MutableMapping[str, Any], body: _Body, answer: _Answer) -> None:
         """Run the application until it answers, the time is over, or the client is gone."""
-        body = _Body(receive, self._limits.body)
         work = asyncio.ensure_future(self._app(scope, body.receive, answer.send))
         watch = asyncio.ensure_future(body.wait_for_disconnect())
         try:
@@ -111,7 +111,7 @@ class Guard:
             elif not body.complete:
                 raise RequestRefused(408, "The body did not arrive in time.", "Send fewer or smaller images.")
             else:
-                raise RequestRefused(504, "The answer took too long.", "Send fewer images, or repeat it later.")
+                raise RequestRefused(504, "The answer took too long.", "Send fewer images.")
         finally:
             for task in (work, watch):
                 task.cancel()
@@ -119,10 +119,10 @@ class Guard:
 
 
 class _Answer:
-    """Answer of a request; adds the security headers."""
+    """Answer of a request; adds the security headers, and closes the connection if the body is unread."""
 
-    def __init__(self, send: Send) -> None:
-        self._send = send
+    def __init__(self, send: Send, body: _Body) -> None:
+        self._send, self._body = send, body
         self.status = 500
         self.started = self.complete = False
 
@@ -131,13 +131,14 @@ class _Answer:
         if message["type"] == "http.response.start":
             self.started = True
             self.status = message["status"]
-            message["headers"] = [*message.get("headers", ()), *HEADERS]
+            closing = [] if self._body.complete else [(b"connection", b"close")]
+            message["headers"] = [*message.get("headers", ()), *HEADERS, *closing]
         elif message["type"] == "http.response.body":
             self.complete = not message.get("more_body", False)
         await self._send(message)
 
     async def refuse(self, refusal: RequestRefused) -> None:
-        """Send an error and close the connection, because its body may be unread."""
+        """Send an error."""
         if self.started:
             self.status = refusal.status
             return  # too late: the server closes the connection
@@ -145,7 +146,6 @@ class _Answer:
         headers = [
             (b"content-type", b"application/json"),
             (b"content-length", str(len(content)).encode()),
-            (b"connection", b"close"),
         ]
         if refusal.status == 401:
             headers.append((b"www-authenticate", b"Bearer"))
@@ -158,11 +158,13 @@ class _Answer:
 class _Body:
     """Body of a request; more than ``limit`` bytes are not handed to the application."""
 
-    def __init__(self, receive: Receive, limit: int) -> None:
+    def __init__(self, receive: Receive, limit: int, headers: Iterable[tuple[bytes, bytes]]) -> None:
         self._receive, self._limit = receive, limit
         self._bytes = 0
         self._ended = asyncio.Event()
-        self.complete = self.excess = False
+        known = dict(headers)
+        self.complete = known.get(b"content-length", b"0") == b"0" and b"transfer-encoding" not in known
+        self.excess = False
 
     async def receive(self) -> Message:
         """Receive a message for the application."""

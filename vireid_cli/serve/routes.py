@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import time
 from dataclasses import dataclass
 from typing import Annotated, Literal
@@ -10,6 +11,7 @@ from typing import Annotated, Literal
 from fastapi import APIRouter, Depends, File, Form, Query, Request, Response, UploadFile
 
 from vireid_cli.errors import UsageError
+from vireid_cli.search.records import IndexRecord
 from vireid_cli.serve import pictures
 from vireid_cli.serve.limits import RequestRefused
 from vireid_cli.serve.schemas import (
@@ -33,6 +35,9 @@ router = APIRouter()
 LONGEST_FILTER = 2000
 MOST_MATCHES = 200
 MOST_RECORDS = 1000
+
+_IDENTIFIER = re.compile(r"[0-9]{1,18}|[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
+"""Number of a record in SQLite, or a UUID."""
 
 Where = Annotated[str | None, Form(max_length=LONGEST_FILTER, description="Filter: camid in (3, 6)")]
 IndexName = Annotated[str | None, Form(max_length=200, description="Index; may be left out if there is one.")]
@@ -132,10 +137,7 @@ async def _record_queries(served: ServedIndex, identifiers: list[str]) -> list[_
         return []
 
     def read() -> list[_NamedQuery]:
-        try:
-            records = [served.index.record(identifier) for identifier in identifiers]
-        except UsageError as error:
-            raise RequestRefused(404, error.message, error.hint) from error
+        records = [_record(served, identifier) for identifier in identifiers]
         vectors = served.index.vectors([record.id for record in records])
         return [
             _NamedQuery(record.path, record.modality, (vector, record.camid))
@@ -143,6 +145,20 @@ async def _record_queries(served: ServedIndex, identifiers: list[str]) -> list[_
         ]
 
     return await asyncio.to_thread(read)
+
+
+def _record(served: ServedIndex, identifier: str) -> IndexRecord:
+    """Return a record of an index.
+
+    Raises:
+        RequestRefused: There is none (404).
+    """
+    try:
+        if not _IDENTIFIER.fullmatch(identifier):
+            raise UsageError(f"index {served.name} has no such record.")
+        return served.index.record(identifier)
+    except UsageError as error:
+        raise RequestRefused(404, error.message, error.hint) from error
 
 
 @router.post("/v1/embed", response_model=EmbedAnswer, summary="Embed images")
@@ -221,11 +237,7 @@ def list_records(
 @router.get("/v1/index/{name}/records/{identifier}", response_model=RecordAnswer, summary="Get a record")
 def show_record(name: str, identifier: str, provided: ServicesOf) -> RecordAnswer:
     """Return one record."""
-    served = provided.index(name)
-    try:
-        return record_answer(name, served.index.record(identifier))
-    except UsageError as error:
-        raise RequestRefused(404, error.message, error.hint) from error
+    return record_answer(name, _record(provided.index(name), identifier))
 
 
 @router.get(
@@ -241,11 +253,7 @@ def show_image(
     height: Annotated[int, Query(ge=16, le=2048, description="Largest height in pixels.")] = 256,
 ) -> Response:
     """Return the image of a record as JPEG."""
-    served = provided.index(name)
-    try:
-        record = served.index.record(identifier)
-    except UsageError as error:
-        raise RequestRefused(404, error.message, error.hint) from error
+    record = _record(provided.index(name), identifier)
     content = pictures.picture(record, height, provided.limits.pixels, provided.images)
     return Response(content, media_type="image/jpeg", headers={"cache-control": "private, max-age=300"})
 

@@ -1,7 +1,7 @@
 """The server process: sockets, signals, and draining.
 
-SIGTERM or Ctrl-C closes the listening socket, answers the requests that have arrived, and ends the process with
-exit code 0; a second signal ends it at once.
+SIGTERM or Ctrl-C closes the listening socket, answers the requests that have arrived, and ends the process
+with exit code 0; a second signal ends it at once.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ import logging
 import os
 import signal
 import socket
+import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from types import FrameType
@@ -21,8 +22,12 @@ import uvicorn
 from vireid_cli.serve.access import Access, listen
 from vireid_cli.serve.app import create_app
 from vireid_cli.serve.connections import limited
+from vireid_cli.serve.guard import Guard
 from vireid_cli.serve.measures import ServerMetrics
 from vireid_cli.serve.services import Services
+
+BACKLOG = 1024
+"""Connections that the system accepts before the server does."""
 
 PIXEL_LIMITS = ("OPENCV_IO_MAX_IMAGE_PIXELS", "CV_IO_MAX_IMAGE_PIXELS")
 """Environment variables with OpenCV's own limit, for files whose header and content disagree."""
@@ -50,7 +55,10 @@ class _Server(uvicorn.Server):
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
-        """Handle SIGTERM and SIGINT during the block."""
+        """Handle SIGTERM and SIGINT during the block; signals arrive in the main thread only."""
+        if threading.current_thread() is not threading.main_thread():
+            yield
+            return
         handlers = {number: signal.signal(number, self._stop) for number in (signal.SIGTERM, signal.SIGINT)}
         try:
             yield
@@ -71,37 +79,50 @@ def limit_pixels(pixels: int) -> None:
         os.environ.setdefault(name, str(pixels))
 
 
-def serve(
-    services: Services,
-    access: Access,
-    host: str,
-    port: int,
-    *,
-    ready: Callable[[str], object] = lambda address: None,
-    log: Callable[[str], object] = lambda text: None,
-) -> ServedRequests:
-    """Serve until a signal arrives. Call it in the main thread.
+@dataclass(frozen=True, slots=True)
+class HttpServer:
+    """A server that is not started.
+
+    Attributes:
+        guard: The application with its counters.
+        server: uvicorn's server; ``should_exit`` stops it after the requests in progress.
+    """
+
+    guard: Guard
+    server: uvicorn.Server
+
+    def run(self, opened: socket.socket, ready: Callable[[], object] = lambda: None) -> ServedRequests:
+        """Serve on a listening socket until a signal arrives or ``server.should_exit`` is set.
+
+        Args:
+            opened: Listening socket; it is closed at the end.
+            ready: Callback once the server accepts connections.
+        """
+        with opened:
+            opened.setblocking(False)
+            asyncio.run(_run(self.server, opened, ready))
+        return ServedRequests(self.guard.answered, self.guard.active == 0)
+
+
+def make_server(
+    services: Services, access: Access, log: Callable[[str], object] = lambda text: None
+) -> HttpServer:
+    """Create a server.
 
     Args:
         services: Indexes, models and limits.
         access: Rule of access.
-        host: Address or name to listen on.
-        port: Port; 0 chooses a free one.
-        ready: Callback with the address of the page, once the socket accepts connections.
         log: Callback with the text of an unexpected error.
-
-    Raises:
-        VireidError: The address is in use.
     """
     limits = services.limits
     metrics = ServerMetrics(services.sizes)
-    observe_batches(services, metrics)
-    app = create_app(services, access, metrics, log)
+    _observe_batches(services, metrics)
+    guard = create_app(services, access, metrics, log)
     connection = limited(
         limits.header_seconds, limits.seconds, limits.connections, metrics.refused_connections.inc
     )
     config = uvicorn.Config(
-        app,
+        guard,
         loop="asyncio",
         http=connection,
         ws="none",
@@ -111,15 +132,38 @@ def serve(
         server_header=False,
         timeout_keep_alive=round(limits.header_seconds),
         timeout_graceful_shutdown=round(limits.seconds) + 5,
-        backlog=1024,
+        backlog=BACKLOG,
     )
     logging.getLogger("uvicorn.error").setLevel(logging.CRITICAL + 1)  # ``log`` receives errors
-    logging.getLogger("asyncio").setLevel(logging.CRITICAL)
-    server = _Server(config, app.stop)
-    with listen(host, port) as opened:
-        opened.setblocking(False)
-        asyncio.run(_run(server, opened, lambda: ready(_address(host, opened))))
-    return ServedRequests(app.answered, app.active == 0)
+    return HttpServer(guard, _Server(config, guard.stop))
+
+
+def serve(
+    services: Services,
+    access: Access,
+    host: str,
+    port: int,
+    *,
+    ready: Callable[[str], object] = lambda address: None,
+    log: Callable[[str], object] = lambda text: None,
+) -> ServedRequests:
+    """Serve until a signal arrives.
+
+    Args:
+        services: Indexes, models and limits.
+        access: Rule of access.
+        host: Address or name to listen on.
+        port: Port; 0 chooses a free one.
+        ready: Callback with the address of the page, once the server accepts connections.
+        log: Callback with the text of an unexpected error.
+
+    Raises:
+        VireidError: The address is in use.
+    """
+    made = make_server(services, access, log)
+    opened = listen(host, port, BACKLOG)
+    address = _address(host, opened)
+    return made.run(opened, lambda: ready(address))
 
 
 async def _run(server: uvicorn.Server, opened: socket.socket, ready: Callable[[], object]) -> None:
@@ -132,7 +176,7 @@ async def _run(server: uvicorn.Server, opened: socket.socket, ready: Callable[[]
     await running
 
 
-def observe_batches(services: Services, metrics: ServerMetrics) -> None:
+def _observe_batches(services: Services, metrics: ServerMetrics) -> None:
     """Count the sizes of batches in the metrics."""
     for served in services.indexes.values():
         served.observe(metrics.batches.labels("search").observe)

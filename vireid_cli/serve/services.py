@@ -139,9 +139,7 @@ class EmbeddingQueue:
         """Decode uploads in threads; see ``uploads.decode_upload`` for errors."""
         loop = asyncio.get_running_loop()
         decoding = [
-            loop.run_in_executor(
-                self._decoders, decode_upload, name, data, choice, self.model, self._limits
-            )
+            loop.run_in_executor(self._decoders, decode_upload, name, data, choice, self.model, self._limits)
             for name, data in files
         ]
         try:

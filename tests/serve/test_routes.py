@@ -1,0 +1,153 @@
+"""Answers of the routes against brute force over the same embeddings."""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+import pytest
+
+from tests.serve.conftest import People
+from tests.serve.made import Client, PixelModel, services_of, serving
+from vireid_cli.data.decode import Decoder
+from vireid_cli.data.resize import resize
+from vireid_cli.modality import Modality
+
+
+def vector(content: bytes, model: PixelModel) -> np.ndarray:
+    pixels = resize(Decoder().decode(content), model.size, model.resize)
+    return model.embed([pixels], Modality.VISIBLE, batch=1, workers=1)[0]
+
+
+def brute_force(people: People, query: bytes, keep: list[int] | None = None) -> list[str]:
+    """Paths by similarity to an image, in float64."""
+    rows = people.rows if keep is None else [people.rows[i] for i in keep]
+    wanted = vector(query, people.model).astype(np.float64)
+    scores = [float(vector(people.image(row["path"]), people.model) @ wanted) for row in rows]
+    return [rows[i]["path"] for i in np.argsort([-score for score in scores], kind="stable")]
+
+
+def paths(query: dict) -> list[str]:  # type: ignore[type-arg]
+    return [match["record"]["path"] for match in query["matches"]]
+
+
+def test_search_ranks_as_brute_force(people: People, client: Client) -> None:
+    names = ["cam3/0002.png", "cam1/0005.png"]
+    reply = client.post("/v1/search", [(name, people.image(name)) for name in names], [("top", 24)])
+    assert reply.status == 200, reply.body
+    for name, query in zip(names, reply.json["queries"], strict=True):
+        assert query["name"] == name
+        assert query["modality"] == ("infrared" if name.startswith("cam3") else "visible")
+        assert paths(query) == brute_force(people, people.image(name))
+        assert query["matches"][0]["score"] == pytest.approx(1.0, abs=1e-5)
+        assert [match["rank"] for match in query["matches"]] == list(range(1, 25))
+
+
+def test_filter_camera_modality_and_group(people: People, client: Client) -> None:
+    name = "cam6/0004.png"
+    query = [(name, people.image(name))]
+    reply = client.post("/v1/search", query, [("where", "camid in (1, 3) and pid < 5"), ("top", 50)])
+    keep = [i for i, row in enumerate(people.rows) if row["camid"] in (1, 3) and row["pid"] < 5]
+    assert paths(reply.json["queries"][0]) == brute_force(people, people.image(name), keep)
+    reply = client.post("/v1/search", query, [("gallery", "visible"), ("top", 50)])
+    keep = [i for i, row in enumerate(people.rows) if row["modality"] == "visible"]
+    assert paths(reply.json["queries"][0]) == brute_force(people, people.image(name), keep)
+    reply = client.post("/v1/search", query, [("group_by", "pid"), ("top", 6)])
+    pids = [match["record"]["pid"] for match in reply.json["queries"][0]["matches"]]
+    assert sorted(pids) == [1, 2, 3, 4, 5, 6]
+    reply = client.post("/v1/search", query, [("exclude_same_camera", "true"), ("camid", 6), ("top", 50)])
+    keep = [i for i, row in enumerate(people.rows) if row["camid"] != 6]
+    assert paths(reply.json["queries"][0]) == brute_force(people, people.image(name), keep)
+
+
+def test_a_match_is_a_query(people: People, client: Client) -> None:
+    first = client.post("/v1/search", [("a", people.image("cam3/0001.png"))]).json["queries"][0]
+    record = first["matches"][1]["record"]
+    again = client.post("/v1/search", fields=[("record", record["id"]), ("top", 24)]).json["queries"][0]
+    assert again["name"] == record["path"]
+    assert paths(again) == brute_force(people, people.image(record["path"]))
+    excluded = client.post(
+        "/v1/search", fields=[("record", record["id"]), ("exclude_same_camera", "true"), ("top", 24)]
+    )
+    assert all(
+        match["record"]["camid"] != record["camid"] for match in excluded.json["queries"][0]["matches"]
+    )
+
+
+def test_embed(people: People, client: Client) -> None:
+    content = people.image("cam1/0003.png")
+    reply = client.post("/v1/embed", [("a.png", content)], [("modality", "visible")]).json
+    assert reply["embeddings"][0]["embedding"] == pytest.approx(vector(content, people.model).tolist())
+    assert reply["fingerprint"] == people.model.fingerprint
+
+
+def test_records(people: People, client: Client) -> None:
+    reply = client.get("/v1/index/people/records?where=camid%20%3D%203&offset=1&limit=2").json
+    expected = [row["path"] for row in people.rows if row["camid"] == 3]
+    assert reply["total"] == 6
+    assert [record["path"] for record in reply["records"]] == expected[1:3]
+    record = reply["records"][0]
+    assert client.get(f"/v1/index/people/records/{record['id']}").json == record
+    assert str(people.root) not in str(reply)
+
+
+def test_images_are_those_of_the_records(people: People, client: Client) -> None:
+    record = client.get("/v1/index/people/records?limit=1").json["records"][0]
+    reply = client.get(f"/{record['image']}?height=48")
+    assert reply.headers["content-type"] == "image/jpeg"
+    shown = cv2.imdecode(np.frombuffer(reply.body, np.uint8), cv2.IMREAD_COLOR)
+    whole = cv2.imread(str(people.root / record["path"]))
+    assert shown is not None
+    assert whole is not None
+    assert shown.shape == (48, 24, 3)
+    small = cv2.resize(whole, (24, 48), interpolation=cv2.INTER_AREA)
+    assert np.abs(shown.astype(int) - small).mean() < 4
+
+
+def test_indexes_health_metrics_and_schema(client: Client) -> None:
+    listed = client.get("/v1/indexes").json["indexes"]
+    assert [(one["name"], one["records"], one["searchable"]) for one in listed] == [("people", 24, True)]
+    assert client.get("/health").json["status"] == "ok"
+    text = client.get("/metrics").body.decode()
+    assert 'vireid_requests_total{route="/v1/indexes",status="200"}' in text
+    assert 'vireid_index_records{index="people"} 24.0' in text
+    schema = client.get("/openapi.json").json
+    assert {"/v1/search", "/v1/embed", "/v1/index/{name}/records", "/health", "/metrics"} <= set(
+        schema["paths"]
+    )
+    form = schema["paths"]["/v1/search"]["post"]["requestBody"]["content"]
+    assert list(form) == ["multipart/form-data"]
+
+
+@pytest.mark.parametrize(
+    ("fields", "status", "reason"),
+    [
+        ([("where", "colour = 'red'")], 400, "colour"),
+        ([("where", "camid = 1; DROP TABLE records")], 400, ""),
+        ([("where", "x" * 2001)], 422, "where"),
+        ([("where", "camid = " + "9" * 40)], 400, ""),
+        ([("where", "(" * 900 + "camid = 1" + ")" * 900)], 400, ""),
+        ([("top", 0)], 422, "top"),
+        ([("top", "many")], 422, "top"),
+        ([("modality", "thermal")], 422, "modality"),
+        ([("index", "other")], 404, "There is no such index"),
+        ([("exclude_same_camera", "true")], 400, "camera of each query"),
+        ([("record", "999")], 404, "999"),
+        ([("record", "1 OR 1=1")], 404, ""),
+    ],
+)
+def test_wrong_fields_are_refused(
+    fields: list[tuple[str, object]], status: int, reason: str, people: People, client: Client
+) -> None:
+    reply = client.post("/v1/search", [("a.png", people.image("cam1/0001.png"))], fields)
+    assert reply.status == status, reply.body
+    assert reason in reply.error
+    assert len(reply.body) < 2000
+
+
+def test_an_index_without_a_model_is_listed(people: People) -> None:
+    with serving(services_of(people.index, None)) as client:
+        assert client.get("/v1/index/people/records?limit=1").json["total"] == 24
+        reply = client.post("/v1/search", [("a.png", people.image("cam1/0001.png"))])
+        assert (reply.status, "--model" in reply.json["error"]["hint"]) == (409, True)
+        record = client.get("/v1/index/people/records?limit=1").json["records"][0]["id"]
+        assert client.post("/v1/search", fields=[("record", record)]).status == 200
