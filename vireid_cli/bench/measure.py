@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from vireid_cli.bench import activity, data, evaluation, occlusion, sequence, spectra, training
+from vireid_cli.bench import activity, data, evaluation, occlusion, sequence, serving, spectra, training
 from vireid_cli.bench.calibration.table import calibration
 from vireid_cli.engine.session import Session
 from vireid_cli.errors import UsageError
@@ -44,4 +44,5 @@ SUBJECTS: dict[str, Callable[..., dict[str, Any]]] = {
     "transport": sequence.transport,
     "activity": activity.activity,
     "calibration": calibration,
+    "serve": serving.serve,
 }

@@ -28,6 +28,7 @@ from vireid_cli.commands import (
     recipes,
     results,
     search,
+    serve,
     train,
     visualize,
 )
@@ -61,6 +62,7 @@ app.command("import")(import_run.import_checkpoint)
 app.command("compare")(compare.compare)
 app.command("results")(results.results)
 app.add_typer(index.app, name="index")
+app.command("serve")(serve.serve)
 app.command("search")(search.search)
 app.add_typer(recipes.app, name="recipes")
 app.add_typer(bench.app, name="bench")

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 
 MIB = 1 << 20
+
+PIXEL_LIMIT = "OPENCV_IO_MAX_IMAGE_PIXELS"
+"""Environment variable with OpenCV's own limit."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,3 +57,11 @@ class RequestRefused(Exception):
     def as_json(self) -> dict[str, dict[str, str]]:
         """Body of the answer."""
         return {"error": {"message": self.message, "hint": self.hint}}
+
+
+def limit_decoder(pixels: int) -> None:
+    """Set OpenCV's limit of pixels, for files whose header and content disagree.
+
+    It has an effect before OpenCV is imported only. A limit of the user is kept.
+    """
+    os.environ.setdefault(PIXEL_LIMIT, str(pixels))

@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-import os
 import signal
 import socket
 import threading
@@ -28,9 +27,6 @@ from vireid_cli.serve.services import Services
 
 BACKLOG = 1024
 """Connections that the system accepts before the server does."""
-
-PIXEL_LIMITS = ("OPENCV_IO_MAX_IMAGE_PIXELS", "CV_IO_MAX_IMAGE_PIXELS")
-"""Environment variables with OpenCV's own limit, for files whose header and content disagree."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +55,12 @@ class _Server(uvicorn.Server):
         if threading.current_thread() is not threading.main_thread():
             yield
             return
-        handlers = {number: signal.signal(number, self._stop) for number in (signal.SIGTERM, signal.SIGINT)}
+        names = ("SIGTERM", "SIGINT", "SIGHUP")  # Windows has no SIGHUP
+        numbers = [getattr(signal, name) for name in names if hasattr(signal, name)]
+        known = {number: signal.getsignal(number) for number in numbers}
+        handlers = {number: one for number, one in known.items() if one is not signal.SIG_IGN}
+        for number in handlers:
+            signal.signal(number, self._stop)
         try:
             yield
         finally:
@@ -71,12 +72,6 @@ class _Server(uvicorn.Server):
         if self.should_exit:
             self.force_exit = True
         self.should_exit = True
-
-
-def limit_pixels(pixels: int) -> None:
-    """Set OpenCV's limit of pixels; it has an effect before OpenCV is imported."""
-    for name in PIXEL_LIMITS:
-        os.environ.setdefault(name, str(pixels))
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typer
 
-from vireid_cli.commands.bench import calibration, data, networks, operations, retrieval
+from vireid_cli.commands.bench import calibration, data, networks, operations, retrieval, serving
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -25,3 +25,4 @@ app.command()(operations.transport)
 app.command()(networks.activity)
 app.command()(calibration.calibration)
 app.command()(data.occlude)
+app.command()(serving.serve)
