@@ -1,4 +1,4 @@
-"""A server whose model waits for the file ``go``, as a process: ``python -m tests.serve.slow_server FOLDER``."""
+"""A server whose model waits for the file ``go``: ``python -m tests.serve.slow_server FOLDER``."""
 
 from __future__ import annotations
 

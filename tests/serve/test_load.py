@@ -56,7 +56,7 @@ def test_concurrent_answers_are_those_of_single_requests(people: People, client:
     alone = [ask(*one) for one in asked]
     together: dict[int, Any] = {}
     threads = [
-        threading.Thread(target=lambda i=i, one=one: together.__setitem__(i, ask(*one)))  # type: ignore[misc]
+        threading.Thread(target=lambda i=i, one=one: together.__setitem__(i, ask(*one)))
         for i, one in enumerate(asked)
     ]
     for thread in threads:
@@ -65,9 +65,8 @@ def test_concurrent_answers_are_those_of_single_requests(people: People, client:
         thread.join()
     for i, expected in enumerate(alone):
         assert [match[0] for match in together[i]] == [match[0] for match in expected]
-        assert [match[1] for match in together[i]] == pytest.approx(
-            [match[1] for match in expected], abs=1e-6
-        )
+        scores = [match[1] for match in expected]
+        assert [match[1] for match in together[i]] == pytest.approx(scores, abs=1e-6)
 
 
 def collect(jobs: Sequence[tuple[Any, list[Any]]], work: Any, **options: Any) -> list[Any]:

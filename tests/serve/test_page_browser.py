@@ -45,7 +45,7 @@ def choose(page: chromium.Chromium, paths: list[Path]) -> None:
 
 def shown(page: chromium.Chromium, section: int = 0) -> list[dict[str, Any]]:
     """Labels of the matches of a query, and whether their images are drawn."""
-    return page.run(  # type: ignore[no-any-return]
+    return page.run(
         f"[...document.querySelectorAll('section')[{section}].querySelectorAll('.match')].map(b => "
         "({id: b.dataset.id, text: b.innerText, width: b.querySelector('img').naturalWidth}))"
     )

@@ -26,7 +26,7 @@ def brute_force(people: People, query: bytes, keep: list[int] | None = None) -> 
     return [rows[i]["path"] for i in np.argsort([-score for score in scores], kind="stable")]
 
 
-def paths(query: dict) -> list[str]:  # type: ignore[type-arg]
+def paths(query: dict) -> list[str]:
     return [match["record"]["path"] for match in query["matches"]]
 
 

@@ -129,7 +129,7 @@ def _serve_random(sender: Connection, rows: int, device: str) -> None:
     draw = np.random.default_rng(0)
     vectors = draw.standard_normal((rows, width), dtype=np.float32)
     vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
-    columns = {
+    columns: dict[str, list[Any]] = {
         "path": [f"{number}.jpg" for number in range(rows)],
         "modality": ["visible"] * rows,
         "camid": [1 + number % 6 for number in range(rows)],

@@ -46,7 +46,7 @@ Uploads = Annotated[list[UploadFile], File(description="Images of people: JPEG, 
 
 def services(request: Request) -> Services:
     """Services of the application."""
-    return request.app.state.services  # type: ignore[no-any-return]
+    return request.app.state.services
 
 
 ServicesOf = Annotated[Services, Depends(services)]

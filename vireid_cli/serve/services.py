@@ -166,8 +166,8 @@ class EmbeddingQueue:
         }
         return [vectors[place] for place in range(len(images))]
 
-    def _embed(self, kind: Modality, pixels: list[np.ndarray]) -> np.ndarray:
-        return self.model.embed(pixels, kind, batch=self._limits.batch, workers=1)
+    def _embed(self, kind: Modality, pixels: list[np.ndarray]) -> list[np.ndarray]:
+        return list(self.model.embed(pixels, kind, batch=self._limits.batch, workers=1))
 
     def observe(self, callback: Callable[[int], object]) -> None:
         """Set a callback with the number of items of each batch."""
@@ -268,8 +268,9 @@ class Services:
 
     async def close(self) -> None:
         """Stop all queues."""
-        queues = {id(one.embeddings): one.embeddings for one in self.indexes.values() if one.embeddings}
-        await asyncio.gather(*(one.close() for one in (*self.indexes.values(), *queues.values())))
+        models = {id(one.embeddings): one.embeddings for one in self.indexes.values() if one.embeddings}
+        queues: list[ServedIndex | EmbeddingQueue] = [*self.indexes.values(), *models.values()]
+        await asyncio.gather(*(queue.close() for queue in queues))
 
 
 def model_queue(served: ServedIndex) -> EmbeddingQueue:
