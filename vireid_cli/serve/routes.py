@@ -26,7 +26,7 @@ from vireid_cli.serve.schemas import (
     match_answer,
     record_answer,
 )
-from vireid_cli.serve.services import SearchOptions, SearchQuery, ServedIndex, Services, model_queue
+from vireid_cli.serve.services import QueryOptions, SearchQuery, ServedIndex, Services, model_queue
 from vireid_cli.serve.uploads import ModalityChoice
 from vireid_cli.version import __version__
 
@@ -63,13 +63,13 @@ def search_options(
     ] = None,
     exclude_same_camera: Annotated[bool, Form(description="Exclude the camera of the query.")] = False,
     rerank: Annotated[bool, Form(description="k-reciprocal re-ranking.")] = False,
-) -> SearchOptions:
+) -> QueryOptions:
     """Options of a search from the fields of a form."""
     blank = where is None or not where.strip()
-    return SearchOptions(top, None if blank else where, gallery, group_by, exclude_same_camera, rerank)
+    return QueryOptions(top, None if blank else where, gallery, group_by, exclude_same_camera, rerank)
 
 
-OptionsOf = Annotated[SearchOptions, Depends(search_options)]
+OptionsOf = Annotated[QueryOptions, Depends(search_options)]
 
 
 @router.post("/v1/search", response_model=SearchAnswer, summary="Search with images or records")

@@ -99,7 +99,7 @@ class SearchableIndex(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class SearchOptions:
+class QueryOptions:
     """Options of a search; requests with equal ones are searched together.
 
     Attributes:
@@ -195,7 +195,7 @@ class ServedIndex:
             self._search, window=limits.window, largest=limits.batch
         )
 
-    async def search(self, queries: Sequence[SearchQuery], options: SearchOptions) -> list[list[Match]]:
+    async def search(self, queries: Sequence[SearchQuery], options: QueryOptions) -> list[list[Match]]:
         """Search queries.
 
         Raises:
@@ -203,7 +203,7 @@ class ServedIndex:
         """
         if options.rerank:
             self._requests += 1
-            options = SearchOptions(
+            options = QueryOptions(
                 options.top,
                 options.where,
                 options.modality,
@@ -214,7 +214,7 @@ class ServedIndex:
             )
         return await self._batches.submit(options, queries)
 
-    def _search(self, options: SearchOptions, queries: list[SearchQuery]) -> list[list[Match]]:
+    def _search(self, options: QueryOptions, queries: list[SearchQuery]) -> list[list[Match]]:
         return self.index.search(
             np.stack([vector for vector, _ in queries]),
             top=options.top,
