@@ -80,8 +80,7 @@ def test_a_server_from_start_to_sigterm(data: Path) -> None:
         "cpu",
     ]
     environment = {**os.environ, "VIREID_TOKEN": TOKEN, "VIREID_DATA": str(data)}
-    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
-    with subprocess.Popen([*words, "--device", "cpu"], text=True, env=environment, **pipes) as server:
+    with subprocess.Popen(words, stdout=-1, stderr=-1, text=True, env=environment) as server:
         try:
             assert server.stdout is not None
             assert server.stdout.readline() == "index people: 2 images\n"
