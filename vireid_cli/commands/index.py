@@ -24,6 +24,8 @@ class KindOption(StrEnum):
     """Kind of search of an index."""
 
     EXACT = "exact"
+    HNSW = "hnsw"
+    IVF_PQ = "ivf-pq"
 
 
 Name = Annotated[str, typer.Argument(metavar="NAME", help="Name of the index, or its folder (with a slash).")]
@@ -55,7 +57,10 @@ def root() -> None:
 def create(
     name: Name,
     embeddings: SomeFiles = None,
-    kind: Annotated[KindOption, typer.Option(help="Kind of search.")] = KindOption.EXACT,
+    kind: Annotated[
+        KindOption,
+        typer.Option(help="Kind of search; hnsw and ivf-pq are approximate, for millions of records."),
+    ] = KindOption.EXACT,
     model: ModelPath = None,
     data: DataDir = None,
 ) -> None:
@@ -165,15 +170,17 @@ def verify(name: Name, data: DataDir = None) -> None:
 
 @app.command()
 def compact(name: Name, data: DataDir = None) -> None:
-    """Drop the vectors of removed records, which returns their disk space.
+    """Drop the vectors of removed records, and build the structure of an approximate search again.
 
     Example: vireid index compact gallery
     """
-    from vireid_cli.commands.console import print_line
+    from vireid_cli.commands.console import print_line, print_lines
+    from vireid_cli.commands.index_output import structure_lines
 
     with _open(name, data) as index:
         dropped = index.compact(_progress("compacting"))
         print_line(f"dropped {dropped:,} vectors of index {name}; {index.count():,} remain")
+        print_lines(structure_lines(index.info()["structure"]))
 
 
 def _open(name: str, data: Path | None) -> Index:
@@ -195,7 +202,8 @@ def _read(paths: list[Path]) -> list[Any]:
 
 def _add(index: Index, contents: list[Any], *, model: str | None, replace: bool) -> None:
     """Add the content of files and print their counts."""
-    from vireid_cli.commands.console import print_line
+    from vireid_cli.commands.console import print_line, print_lines
+    from vireid_cli.commands.index_output import structure_lines
     from vireid_cli.search.files import record_columns
 
     for content in contents:
@@ -213,6 +221,7 @@ def _add(index: Index, contents: list[Any], *, model: str | None, replace: bool)
             f"{content.path}: added {added.added:,}, replaced {added.replaced:,}, "
             f"skipped {added.skipped:,} that the index has"
         )
+    print_lines(structure_lines(index.info()["structure"]))
 
 
 def _place(model: Path | None) -> str | None:

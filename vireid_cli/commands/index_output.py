@@ -28,7 +28,19 @@ def info_lines(info: Mapping[str, Any]) -> list[str]:
         "columns: " + ", ".join(f"{name} ({kind})" for name, kind in info["columns"].items()),
         f"model: {info['model'] or 'not set; give one with --model'}",
     ]
-    return lines + [f"  {key}: {value}" for key, value in (info["fingerprint"] or {}).items()]
+    lines += [f"  {key}: {value}" for key, value in (info["fingerprint"] or {}).items()]
+    return lines + structure_lines(info["structure"])
+
+
+def structure_lines(structure: Mapping[str, Any] | None) -> list[str]:
+    """Line about an approximate structure; none if there is none."""
+    if structure is None:
+        return []
+    parameter = "efSearch" if structure["kind"] == "hnsw" else "nprobe"
+    return [
+        f"{structure['kind']} over {structure['covered']:,} vectors: recall@10 {structure['recall']:.3f} "
+        f"against exact search on a sample of them, {parameter} {structure['effort']}"
+    ]
 
 
 def match_table(title: str, matches: Sequence[Match]) -> Table:

@@ -15,8 +15,9 @@ import numpy as np
 from vireid_cli import folders
 from vireid_cli.errors import UsageError
 from vireid_cli.lock import locked
-from vireid_cli.search import adding, verify, writing
+from vireid_cli.search import adding, structures, verify, writing
 from vireid_cli.search.adding import Added
+from vireid_cli.search.approximate import StructureCache
 from vireid_cli.search.columns import ColumnType
 from vireid_cli.search.database import RECORDS, Database, column_types, write_meta
 from vireid_cli.search.exact import faiss
@@ -56,8 +57,7 @@ class Index:
         self.folder = folder
         self.name = folder.name
         self._database = Database(folder)
-        self._vectors = VectorMap(folder)
-        self._selections = SelectionCache()
+        self._caches = (VectorMap(folder), SelectionCache(), StructureCache())
         with self.snapshot():
             pass
 
@@ -253,6 +253,7 @@ class Index:
             if model is not None:
                 with self._database.writing() as connection:
                     write_meta(connection, "model", model)
+            structures.maintain(self._database, progress=progress)
         return added
 
     def remove(self, where: str) -> int:
@@ -263,9 +264,15 @@ class Index:
             return writing.remove(self._database, tree)
 
     def compact(self, progress: Progress | None = None) -> int:
-        """Drop the vectors of removed records; see ``writing.compact``. Returns their number."""
+        """Drop the vectors of removed records and build the approximate structure again.
+
+        Returns:
+            Number of dropped vectors; see ``writing.compact`` for errors.
+        """
         with locked(self.folder):
-            return writing.compact(self._database, progress)
+            dropped = writing.compact(self._database, progress)
+            structures.maintain(self._database, rebuild=True, progress=progress)
+        return dropped
 
     def verify(self, progress: Progress | None = None) -> list[str]:
         """Return all damage, one line each; see ``verify.verify``."""
@@ -305,7 +312,7 @@ class Index:
     @contextmanager
     def snapshot(self) -> Iterator[Snapshot]:
         """Open the newest committed state for reading; see ``snapshot_of``."""
-        with snapshot_of(self._database, self._vectors, self._selections) as state:
+        with snapshot_of(self._database, *self._caches) as state:
             yield state
 
 

@@ -10,9 +10,9 @@ import numpy as np
 from vireid_cli.errors import UsageError
 from vireid_cli.search import ranking
 from vireid_cli.search.adding import checked_vectors
+from vireid_cli.search.approximate_search import nearest
 from vireid_cli.search.columns import MODALITY, ColumnType
 from vireid_cli.search.database import column_types
-from vireid_cli.search.exact import exact_top
 from vireid_cli.search.filters import ColumnComparison, Every, Filter, parse_filter
 from vireid_cli.search.records import IndexRecord, Match, records_at
 from vireid_cli.search.snapshot import Snapshot
@@ -104,7 +104,7 @@ def _candidates(
     state: Snapshot, queries: np.ndarray, selected: np.ndarray | None, top: int, options: SearchOptions
 ) -> ranking.Ranked:
     """Return the best ``top`` rows of the selection, re-ranked on request."""
-    slots, scores = exact_top(queries, state.vectors, selected, top)
+    slots, scores = nearest(state.structure(), queries, state.vectors, selected, top)
     if not options.rerank:
         return slots, scores, None
     return ranking.rerank(queries, slots, scores, lambda chosen: state.vectors[chosen])

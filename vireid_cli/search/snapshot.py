@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from vireid_cli.errors import DataError
+from vireid_cli.search.approximate import Structure, StructureCache
 from vireid_cli.search.columns import CAMERA
 from vireid_cli.search.database import Database, bound, stored_names
 from vireid_cli.search.filters import Filter, to_sql
@@ -35,12 +36,27 @@ class Snapshot:
         meta: Values of the table ``meta``.
         vectors: (N, D) float32, mapped; rows without a record belong to removed ones.
         selections: Cache of selected slots.
+        structures: Cache of the approximate structure.
+        folder: Folder of the index.
     """
 
     connection: sqlite3.Connection
     meta: dict[str, Any]
     vectors: np.ndarray
     selections: SelectionCache
+    structures: StructureCache
+    folder: Path
+
+    def structure(self) -> Structure | None:
+        """Load the approximate structure; None if there is none, or its file was replaced meanwhile.
+
+        Raises:
+            DataError: Its file is damaged.
+        """
+        try:
+            return self.structures.get(self.folder, self.meta["structure"])
+        except FileNotFoundError:
+            return None
 
     def select(self, tree: Filter | None, without_camera: int | None = None) -> np.ndarray | None:
         """Select slots, ascending.
@@ -126,8 +142,10 @@ class VectorMap:
 
 
 @contextmanager
-def snapshot_of(database: Database, vectors: VectorMap, selections: SelectionCache) -> Iterator[Snapshot]:
-    """Open the newest committed state.
+def snapshot_of(
+    database: Database, vectors: VectorMap, selections: SelectionCache, structures: StructureCache
+) -> Iterator[Snapshot]:
+    """Open the newest committed state; the caches belong to the same index.
 
     Raises:
         DataError: The index is damaged, or locked for too long.
@@ -139,7 +157,7 @@ def snapshot_of(database: Database, vectors: VectorMap, selections: SelectionCac
                 rows = vectors.get(meta)
             except FileNotFoundError:  # compaction replaced it after this transaction began
                 continue
-            yield Snapshot(connection, meta, rows, selections)
+            yield Snapshot(connection, meta, rows, selections, structures, database.folder)
             return
     path = vector_file(database.folder, meta["generation"])
     raise DataError(f"{path} does not exist.", "Restore it from a copy, or create the index again.")

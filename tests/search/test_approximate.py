@@ -1,0 +1,121 @@
+"""HNSW and IVF-PQ: recall as measured independently, filters, additions, removal, damage."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from tests.search.made import FINGERPRINT, columns, people, unit
+from vireid_cli.errors import DataError
+from vireid_cli.search import approximate, approximate_search
+from vireid_cli.search.index import Index, Kind
+
+COUNT, WIDTH = 1600, 32
+QUERIES = unit(people(40, WIDTH) + 0.05 * np.random.default_rng(3).standard_normal((40, WIDTH)))
+KINDS: tuple[Kind, ...] = ("hnsw", "ivf-pq")
+
+
+@pytest.fixture(autouse=True)
+def _small(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(approximate_search, "EXACT_BELOW", 50)
+
+
+def made(folder: Path, kind: Kind) -> Index:
+    index = Index.create(folder, kind=kind)
+    index.add(people(COUNT, WIDTH), columns(COUNT), fingerprint=FINGERPRINT)
+    return index
+
+
+def exact_paths(index: Index, keep: np.ndarray, top: int = 10) -> list[set[str]]:
+    table = columns(COUNT)["path"]
+    scores = np.where(keep, QUERIES @ people(COUNT, WIDTH).T, -2)
+    return [{table[i] for i in row[:top]} for row in np.argsort(-scores, axis=1)]
+
+
+def recall(index: Index, expected: list[set[str]], where: str | None = None) -> float:
+    results = index.search(QUERIES, top=10, where=where)
+    return float(
+        np.mean(
+            [
+                len({m.record.path for m in row} & best) / 10
+                for row, best in zip(results, expected, strict=True)
+            ]
+        )
+    )
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_recall(kind: Kind, tmp_path: Path) -> None:
+    index = made(tmp_path / "i", kind)
+    structure = index.info()["structure"]
+    assert structure["kind"] == kind
+    assert structure["covered"] == COUNT
+    assert structure["recall"] >= approximate.TARGET
+    camera = np.array(columns(COUNT)["camid"])
+    assert recall(index, exact_paths(index, np.ones(COUNT, bool))) >= 0.97
+    assert recall(index, exact_paths(index, np.isin(camera, [3, 6])), "camid in (3, 6)") >= 0.97
+    for match in index.search(QUERIES[:1], top=3)[0]:  # the scores are exact
+        vector = people(COUNT, WIDTH)[int(match.record.path[5:10])]
+        assert match.score == pytest.approx(float(vector.astype(np.float64) @ QUERIES[0]), abs=1e-12)
+    assert index.verify() == []
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_few_selected_rows_are_searched_exactly(kind: Kind, tmp_path: Path) -> None:
+    index = made(tmp_path / "i", kind)
+    keep = np.array([pid in (3, 9) for pid in columns(COUNT)["pid"]])
+    found = index.search(QUERIES, top=10, where="pid in (3, 9)")
+    assert [{m.record.path for m in row} for row in found] == exact_paths(index, keep)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_additions_and_removal(kind: Kind, tmp_path: Path) -> None:
+    index = made(tmp_path / "i", kind)
+    file = index.info()["structure"]["file"]
+    new = people(60, WIDTH, seed=9)
+    index.add(new, columns(60, 5000), fingerprint=FINGERPRINT)
+    assert index.info()["structure"]["file"] == file, "a small addition is searched exactly"
+    assert [row[0].record.path for row in index.search(new, top=1)] == list(columns(60, 5000)["path"])
+    index.remove("path = 'cam3/05000.jpg'")
+    assert "cam3/05000.jpg" not in {m.record.path for m in index.search(new[:1], top=50)[0]}
+    index.add(people(200, WIDTH, seed=10), columns(200, 6000), fingerprint=FINGERPRINT)
+    assert index.info()["structure"]["covered"] == COUNT + 260
+    assert [row[0].record.path for row in index.search(new[1:], top=1)] == list(columns(60, 5000)["path"][1:])
+    index.remove("camid = 1")
+    assert not any(m.record.camid == 1 for row in index.search(QUERIES, top=30) for m in row)
+    index.compact()
+    assert index.info()["structure"]["covered"] == index.count()
+    assert len(list(index.folder.glob("*.faiss"))) == 1
+    assert not any(m.record.camid == 1 for row in index.search(QUERIES, top=30) for m in row)
+    assert index.verify() == []
+
+
+def test_a_damaged_structure_is_refused_and_rebuilt(tmp_path: Path) -> None:
+    index = made(tmp_path / "i", "hnsw")
+    path = index.folder / index.info()["structure"]["file"]
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 1
+    path.write_bytes(content)
+    other = Index(index.folder)
+    assert "does not match its hash" in other.verify()[0]
+    with pytest.raises(DataError, match="vireid index compact i"):
+        other.search(QUERIES)
+    path.unlink()
+    assert len(other.search(QUERIES, top=5)[0]) == 5, "without it, the search is exact"
+    other.compact()
+    assert other.verify() == []
+    assert recall(other, exact_paths(other, np.ones(COUNT, bool))) >= 0.97
+
+
+def test_few_records_have_no_structure(tmp_path: Path) -> None:
+    index = Index.create(tmp_path / "i", kind="hnsw")
+    index.add(people(100), columns(100), fingerprint=FINGERPRINT)
+    assert index.info()["structure"] is None
+    assert len(index.search(people(2))[0]) == 20
+
+
+def test_recall_does_not_count_the_query_itself() -> None:
+    exact = np.arange(11)[None]
+    assert approximate.recall_of(np.array([[0, 1, 2, 3, 4, 5, -1]]), exact, np.array([0])) == 0.5

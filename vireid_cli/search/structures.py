@@ -1,0 +1,61 @@
+"""The approximate structure of an index in its folder: built, extended and registered in the database."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from vireid_cli.search import approximate
+from vireid_cli.search.database import Database, read_meta, write_meta
+from vireid_cli.search.segments import mapped, vector_file
+from vireid_cli.search.snapshot import all_meta
+from vireid_cli.search.writing import remove_leftovers
+from vireid_cli.sums import file_digest
+from vireid_cli.types import Progress
+
+
+def maintain(database: Database, *, rebuild: bool = False, progress: Progress | None = None) -> Any:
+    """Build or extend the structure if enough rows are behind it; the caller holds the folder's lock.
+
+    Args:
+        database: The index.
+        rebuild: Build it anew in any case.
+        progress: Called with the numbers of added and of all rows.
+
+    Returns:
+        Description of the new structure as in ``meta``; None if nothing was built.
+
+    Raises:
+        DataError: The disk is full, or the structure's file is damaged.
+    """
+    with database.reading() as connection:
+        meta = all_meta(connection)
+        rows = connection.execute("SELECT slot FROM records ORDER BY slot").fetchall()
+    described, covered = meta["structure"], (meta["structure"] or {"covered": 0})["covered"]
+    behind = meta["slots"] - covered
+    too_few = meta["kind"] == "exact" or len(rows) < approximate.BUILT_FROM
+    if too_few or not (rebuild or behind > approximate.TAIL_SHARE * covered):
+        return None
+    former = None
+    if described is not None and not rebuild:
+        path = database.folder / described["file"]
+        former = approximate.load(path, described)
+    vectors = mapped(vector_file(database.folder, meta["generation"]), meta["slots"], meta["dimension"])
+    live = np.array(rows, dtype=np.int64).reshape(-1)
+    structure, recall = approximate.build(meta["kind"], vectors, live, former=former, progress=progress)
+    path = database.folder / f"{meta['kind']}-{meta['generation']:06d}-{meta['version']:09d}.faiss"
+    approximate.save(structure, path)
+    new = {
+        "file": path.name,
+        "kind": meta["kind"],
+        "covered": structure.covered,
+        "effort": structure.effort,
+        "recall": recall,
+        "sha256": file_digest(path),
+    }
+    with database.writing() as connection:
+        write_meta(connection, "structure", new)
+        write_meta(connection, "version", read_meta(connection, "version") + 1)
+    remove_leftovers(database)
+    return new
