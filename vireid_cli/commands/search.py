@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from vireid_cli.commands.options import DataDir, expanded_all
+from vireid_cli.commands.options import DataDir, Device, RunsDir, expanded, expanded_all, make_engine
 from vireid_cli.modality import Modality
 
 
@@ -31,7 +31,7 @@ def search(
     ],
     query: Annotated[
         list[Path],
-        typer.Argument(metavar="QUERY...", help="Files of embeddings.", callback=expanded_all),
+        typer.Argument(metavar="QUERY...", help="Images, or files of embeddings.", callback=expanded_all),
     ],
     top: Annotated[int, typer.Option(min=1, max=10_000, help="Number of matches per query.")] = 20,
     where: Annotated[
@@ -45,10 +45,28 @@ def search(
         RerankOption | None, typer.Option(help="Re-rank the 1,000 best matches of each query.")
     ] = None,
     group_by: Annotated[GroupOption | None, typer.Option(help="Best match per person or image only.")] = None,
+    model: Annotated[
+        str | None,
+        typer.Option(help="Run or exported file that embeds images.", show_default="that of the index"),
+    ] = None,
+    query_modality: Annotated[
+        Modality | None,
+        typer.Option(
+            help="Modality of query images.", show_default="infrared if their colour channels are equal"
+        ),
+    ] = None,
+    camera: Annotated[
+        int | None, typer.Option(min=0, help="Camera of query images.", show_default="from their names")
+    ] = None,
+    html: Annotated[
+        Path | None, typer.Option(help="Write the ranking sheet, an HTML file.", callback=expanded)
+    ] = None,
     json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    device: Device = "auto",
     data: DataDir = None,
+    runs: RunsDir = None,
 ) -> None:
-    """Search an index with the embeddings of queries.
+    """Search an index with images, or with the embeddings of queries.
 
     Scores are cosine similarities. A filter compares columns with numbers or 'text' (= != < <= > >=), or by
     in (…) and is null; combine with and, or, not and parentheses. Columns: vireid index info NAME.
@@ -57,16 +75,15 @@ def search(
     """
     from vireid_cli.commands import console
     from vireid_cli.commands.index_output import json_content, match_table
-    from vireid_cli.embedding_files import read_embeddings
+    from vireid_cli.engine.query import QuerySettings, read_queries
     from vireid_cli.files import data_folder
     from vireid_cli.search.open import open_index
-    from vireid_cli.search.queries import joined, queries_of
 
     with open_index(name, data_folder(data)) as index:
-        contents = [read_embeddings(path) for path in query]
-        for content in contents:
-            index.check_fingerprint(content.origin.fingerprint, str(content.path))
-        queries = joined([queries_of(content) for content in contents])
+        settings = QuerySettings(model, query_modality, camera)
+        queries = read_queries(
+            query, index, lambda: make_engine(device, data=data, runs=runs).session, settings
+        )
         results = index.search(
             queries.features,
             top=top,
@@ -76,8 +93,15 @@ def search(
             rerank=rerank is not None,
             group_by=group_by,
         )
+    if html is not None:
+        from vireid_cli.engine.ranking_sheet import write_sheet
+
+        subtitle = f"where {where}" if where else f"{index.count():,} records"
+        write_sheet(html, f"Matches in {index.name}", subtitle, queries, results)
     if json:
         console.print_json(json_content(index.name, queries.as_json(), results))
-        return
-    for label, matches in zip(queries.names, results, strict=True):
-        console.print_table(match_table(label, matches))
+    elif html is None:
+        for label, matches in zip(queries.names, results, strict=True):
+            console.print_table(match_table(label, matches))
+    if html is not None and not json:
+        console.print_paths([html])

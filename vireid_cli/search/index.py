@@ -20,6 +20,7 @@ from vireid_cli.search.adding import Added
 from vireid_cli.search.approximate import StructureCache
 from vireid_cli.search.columns import ColumnType
 from vireid_cli.search.database import RECORDS, Database, column_types, write_meta
+from vireid_cli.search.description import describe
 from vireid_cli.search.exact import faiss
 from vireid_cli.search.filters import parse_filter
 from vireid_cli.search.pipeline import SearchOptions, filter_of, search
@@ -280,29 +281,7 @@ class Index:
 
     def info(self) -> dict[str, Any]:
         """Return a description as JSON values."""
-        with self._database.reading() as connection:
-            meta = {
-                key: json.loads(value) for key, value in connection.execute("SELECT key, value FROM meta")
-            }
-            counts = connection.execute("SELECT modality, count(*) FROM records GROUP BY modality").fetchall()
-            columns = column_types(connection)
-        records = sum(count for _, count in counts)
-        return {
-            "name": self.name,
-            "folder": str(self.folder),
-            "backend": "faiss",
-            "kind": meta["kind"],
-            "records": records,
-            "modalities": dict(counts),
-            "removed_vectors": meta["slots"] - records,
-            "dimension": meta["dimension"],
-            "columns": columns,
-            "model": meta["model"],
-            "fingerprint": meta["fingerprint"],
-            "structure": meta["structure"],
-            "created": meta["created"],
-            "bytes": sum(path.stat().st_size for path in self.folder.iterdir() if path.is_file()),
-        }
+        return describe(self._database)
 
     def _meta(self) -> dict[str, Any]:
         """Values of ``meta`` in the newest state."""

@@ -24,6 +24,7 @@ class Queries:
         images: Image file of each query.
         modalities: ``visible`` or ``infrared``.
         camids: Camera of each query, or None.
+        pids: Person of each query, or None.
         features: (Q, D) float32, rows of unit length.
     """
 
@@ -31,6 +32,7 @@ class Queries:
     images: tuple[Path, ...]
     modalities: tuple[str, ...]
     camids: tuple[int | None, ...]
+    pids: tuple[int | None, ...]
     features: np.ndarray
 
     def __len__(self) -> int:
@@ -67,6 +69,7 @@ def queries_of(content: EmbeddingFile) -> Queries:
         tuple(content.image(row) for row in range(len(rows))),
         tuple(Modality.of(code).value for code in rows.modalities),
         tuple(known_numbers(rows.camids)),
+        tuple(known_numbers(rows.pids)),
         content.features,
     )
 
@@ -86,5 +89,6 @@ def joined(parts: Sequence[Queries]) -> Queries:
         tuple(image for part in parts for image in part.images),
         tuple(modality for part in parts for modality in part.modalities),
         tuple(camid for part in parts for camid in part.camids),
+        tuple(pid for part in parts for pid in part.pids),
         np.concatenate([part.features for part in parts]),
     )

@@ -43,7 +43,7 @@ class DecodedPart:
 
 
 @dataclass(frozen=True, slots=True)
-class _Image:
+class ReadImage:
     """One decoded image, or the reason why it can't be read."""
 
     pixels: np.ndarray | None
@@ -61,7 +61,7 @@ def decode_parts(plan: EmbedPlan, parts: Iterable[int], workers: int) -> Iterato
         workers: Number of threads.
     """
     with _threads(workers) as pool:
-        pending: deque[tuple[int, list[Future[list[_Image]]]]] = deque()
+        pending: deque[tuple[int, list[Future[list[ReadImage]]]]] = deque()
         for part in parts:
             pending.append((part, _submit(pool, plan, part)))
             if len(pending) > 1:
@@ -83,13 +83,13 @@ def _threads(workers: int) -> Iterator[ThreadPoolExecutor]:
         cv2.setNumThreads(before)
 
 
-def _submit(pool: ThreadPoolExecutor, plan: EmbedPlan, part: int) -> list[Future[list[_Image]]]:
+def _submit(pool: ThreadPoolExecutor, plan: EmbedPlan, part: int) -> list[Future[list[ReadImage]]]:
     rows = plan.rows_of(part)
     chunks = (range(first, min(first + CHUNK, rows.stop)) for first in range(rows.start, rows.stop, CHUNK))
     return [pool.submit(_read_chunk, plan, chunk) for chunk in chunks]
 
 
-def _collect(plan: EmbedPlan, part: int, futures: list[Future[list[_Image]]]) -> DecodedPart:
+def _collect(plan: EmbedPlan, part: int, futures: list[Future[list[ReadImage]]]) -> DecodedPart:
     images = [image for future in futures for image in future.result()]
     good = [image.pixels for image in images if image.pixels is not None]
     pixels = np.stack(good) if good else np.empty((0, *plan.model.size, 3), np.uint8)
@@ -103,17 +103,24 @@ def _collect(plan: EmbedPlan, part: int, futures: list[Future[list[_Image]]]) ->
     )
 
 
-def _read_chunk(plan: EmbedPlan, rows: range) -> list[_Image]:
+def _read_chunk(plan: EmbedPlan, rows: range) -> list[ReadImage]:
     """Read images; runs in a thread."""
     codes = plan.images.rows.modalities[rows.start : rows.stop].tolist()
     return [
-        _read(plan.model, plan.images.file(row), code, plan.tolerance)
+        read_image(plan.model, plan.images.file(row), code, plan.tolerance)
         for row, code in zip(rows, codes, strict=True)
     ]
 
 
-def _read(model: Model, path: Path, code: int, tolerance: float) -> _Image:
-    """Load and resize one image as ``vireid prepare`` does, and decide its modality if it is undecided."""
+def read_image(model: Model, path: Path, code: int, tolerance: float) -> ReadImage:
+    """Load and resize one image as ``vireid prepare`` does, and decide its modality if it is undecided.
+
+    Args:
+        model: Its size, resize rule and decoder.
+        path: The image file.
+        code: ``Modality.code``, or ``UNDECIDED``.
+        tolerance: Largest channel spread of an infrared image.
+    """
     given = None if code == UNDECIDED else Modality.of(code)
     decoder = model.decoder
     try:
@@ -127,5 +134,5 @@ def _read(model: Model, path: Path, code: int, tolerance: float) -> _Image:
             if header.bits == 16 and ends != decoder.range_of(None):  # decoded by the other range
                 pixels = resize(decoder.decode(data, Modality.of(code), header), model.size, model.resize)
     except BadImage as error:
-        return _Image(None, reason=str(error))
-    return _Image(pixels, code, float(spread[0]))
+        return ReadImage(None, reason=str(error))
+    return ReadImage(pixels, code, float(spread[0]))
