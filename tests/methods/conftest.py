@@ -11,6 +11,7 @@ from torchvision.models.resnet import BasicBlock, ResNet
 
 from vireid_cli import methods
 from vireid_cli.backbones.spec import BackboneSpec
+from vireid_cli.engine.contract_batch import CASE_IDENTITIES, small_batch
 from vireid_cli.methods import ReIdNetwork
 from vireid_cli.methods.agw import Agw
 from vireid_cli.methods.baseline import Baseline
@@ -22,9 +23,7 @@ from vireid_cli.methods.fdnm.network import Fdnm
 from vireid_cli.methods.hctri import HcTri
 from vireid_cli.methods.sepg.network import SepgNet
 from vireid_cli.methods.sfcl.network import Sfcl
-from vireid_cli.types import Batch, Erasure, Exchange, Size
-
-IDENTITIES = 5
+from vireid_cli.types import Batch
 
 Changes = Mapping[str, object]
 """Options of a method that differ from its defaults."""
@@ -87,35 +86,13 @@ def batch(request: pytest.FixtureRequest) -> Batch:
     """
     name = getattr(request.node, "callspec", None) and request.node.callspec.params.get("name")
     size = (methods.fit_of(name).input if name in methods.available() else None) or (64, 32)
-    return make_batch(size)
+    return small_batch(size)
 
 
 @pytest.fixture
 def faces() -> Batch:
     """The same for LightCNN: 128×128."""
-    return make_batch((128, 128))
-
-
-def make_batch(size: Size) -> Batch:
-    height, width = size
-    generator = torch.Generator().manual_seed(11)
-    labels = torch.tensor([4, 4, 0, 0, 1, 1, 3, 3])
-    looks = torch.rand(IDENTITIES, 3, 8, 4, generator=generator)[labels]
-    looks = torch.nn.functional.interpolate(looks, size=size, mode="bilinear")
-    visible = (looks + 0.2 * torch.rand(8, 3, height, width, generator=generator)).clamp(0, 1)
-    infrared = (
-        looks.mean(1, keepdim=True) + 0.2 * torch.rand(8, 3, height, width, generator=generator)
-    ).clamp(0, 1)
-    masks = torch.zeros(2, 8, 1, height, width, dtype=torch.bool)
-    masks[0, ::2, :, height * 5 // 32 : height * 15 // 32, width * 5 // 32 : width * 5 // 8] = True
-    masks[1, 1::3, :, height * 5 // 8 : height * 15 // 16, width * 5 // 16 : width * 25 // 32] = True
-    second = (visible + 0.1 * torch.rand(8, 3, height, width, generator=generator)).clamp(0, 1)
-    erase = Erasure(masks[0], masks[1], (0.49, 0.48, 0.45), second=masks[0].flip(0))
-    weights = torch.eye(3).repeat(3, 1)[:8]
-    weights[4] = 0.0  # one image keeps its colours
-    return Batch(
-        visible, infrared, labels, erase=erase, second=second, exchange=Exchange(weights, weights.flip(0))
-    )
+    return small_batch((128, 128))
 
 
 class Narrow(ResNet):
@@ -146,6 +123,6 @@ def build() -> Build:
         torch.manual_seed(5)
         faces = "resnet18" not in methods.fit_of(name).backbones
         spec = BackboneSpec("lightcnn29", width=8) if faces else BackboneSpec("resnet18", last_stride)
-        return methods.build(name, methods.options_of(name, options or {}), IDENTITIES, spec)
+        return methods.build(name, methods.options_of(name, options or {}), CASE_IDENTITIES, spec)
 
     return cast(Build, make)

@@ -16,7 +16,8 @@ import typer
 from rich.console import Console, RenderableType
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from vireid_cli import files
+from vireid_cli import files, plugins
+from vireid_cli.commands.plugin_option import WITHOUT
 from vireid_cli.commands.terminal import Terminal, exit_unread
 from vireid_cli.engine.reporter import Reporter, duration
 from vireid_cli.errors import Interrupted, VireidError
@@ -209,6 +210,8 @@ def command_line(*words: object, data: Path | None = None, runs: Path | None = N
     ):
         if folder is not None and folder != files.expand(Path(default)):
             arguments += [option, str(folder)]
+    if words and words[0] not in WITHOUT:
+        arguments += [part for path in plugins.added() for part in ("--plugin", str(path))]
     return shell_line(["vireid", *arguments])
 
 

@@ -23,6 +23,7 @@ from vireid_cli.commands import (
     export,
     import_run,
     index,
+    methods,
     occlude,
     prepare,
     recipes,
@@ -65,6 +66,7 @@ app.add_typer(index.app, name="index")
 app.command("serve")(serve.serve)
 app.command("search")(search.search)
 app.add_typer(recipes.app, name="recipes")
+app.add_typer(methods.app, name="methods")
 app.add_typer(bench.app, name="bench")
 
 

@@ -12,6 +12,7 @@ import typer
 from typer import core
 
 from vireid_cli.commands.help_groups import arrange
+from vireid_cli.commands.plugin_option import add_plugin_option
 from vireid_cli.commands.terminal import discard_output, exit_unread
 from vireid_cli.errors import VireidError
 from vireid_cli.printable import printable_lines
@@ -25,7 +26,9 @@ class RootGroup(core.TyperGroup):
 
     def __init__(self, *args: Any, **options: Any) -> None:
         super().__init__(*args, **options)
-        arrange(self)
+        if self.name == "vireid":  # complete only here: groups are built before the root
+            add_plugin_option(self)
+            arrange(self)
 
     def main(self, *args: Any, **options: Any) -> Any:
         """Run a command line; see click's ``Command.main``."""

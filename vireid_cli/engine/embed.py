@@ -17,12 +17,13 @@ from vireid_cli.engine import checkpoint as checkpoints
 from vireid_cli.engine.checkpoint_fit import check_position, load_weights
 from vireid_cli.engine.checkpoint_state import CheckpointState
 from vireid_cli.engine.network import build_network, run_recipe
+from vireid_cli.engine.plugin_record import source_warnings
 from vireid_cli.engine.runtime import Runtime
 from vireid_cli.engine.session import Session
 from vireid_cli.errors import DataError
 from vireid_cli.methods import ReIdNetwork
 from vireid_cli.recipe.schema import Recipe
-from vireid_cli.results.run import RunFolder, changed_recipe_warning
+from vireid_cli.results.run import RunFolder
 from vireid_cli.results.training_schema import Environment
 from vireid_cli.types import Embeddings, Modality, Size
 
@@ -138,7 +139,7 @@ def load_trained(run: RunFolder, session: Session, *, fold: bool = True) -> Trai
     """
     selected, model = _load_selected(run)
     recipe, folder = selected.recipe, selected.folder
-    if changed := changed_recipe_warning(run):
+    for changed in source_warnings(run):
         session.reporter.warn(changed)
     if not selected.state.hashed:
         session.reporter.warn(checkpoints.missing_hashes_warning(folder))

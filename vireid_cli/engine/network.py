@@ -14,6 +14,7 @@ from vireid_cli.backbones import weights
 from vireid_cli.backbones.shipped import SHIPPED, find_trunk
 from vireid_cli.backbones.spec import BackboneSpec
 from vireid_cli.data.sources import source_names
+from vireid_cli.engine.plugin_record import require_plugin
 from vireid_cli.engine.runtime import Runtime, seed_of
 from vireid_cli.engine.session import Session
 from vireid_cli.errors import DataError, UsageError
@@ -72,12 +73,14 @@ def run_recipe(run: RunFolder, *, checked: bool = True) -> Recipe:
 
     Raises:
         DataError: The file is missing or damaged.
+        UsageError: The method is a plugin that is not loaded.
     """
     if not run.recipe_file.is_file():
         raise DataError(f"{run.recipe_file} is missing.", DAMAGED)
     try:
         recipe = load_recipe(str(run.recipe_file)) if checked else recipes.load(str(run.recipe_file))
     except UsageError as error:
+        require_plugin(run)
         raise DataError(error.message, DAMAGED) from error
     if "resize" in recipe.data.model_fields_set:
         return recipe

@@ -3,7 +3,8 @@
 A method is one file ``methods/<name>.py``, or a folder of that name, with three public names: ``Options``
 (typed options), the network class, and ``build(options, num_identities, backbone)``. Adding a method changes
 no other file: the file's name is the method's name, and the contract tests collect every file. A method
-with requirements on the rest of the recipe defines a fourth name, ``FIT``.
+with requirements on the rest of the recipe defines a fourth name, ``FIT``. Methods outside of the package
+have the same form; see ``vireid_cli.plugins``.
 
 The network derives from ``ReIdNetwork``. Beyond the signatures, it guarantees:
 
@@ -29,8 +30,10 @@ from typing import Annotated, Any, cast
 from pydantic import Field
 from torch import Tensor, nn
 
+from vireid_cli import plugins
 from vireid_cli.backbones.spec import BackboneSpec
 from vireid_cli.errors import UsageError
+from vireid_cli.plugins import Plugin
 from vireid_cli.recipe.augmentation import ExchangeOptions
 from vireid_cli.recipe.schema import Recipe
 from vireid_cli.recipe.strict import Number, Strict
@@ -180,22 +183,46 @@ class ReIdNetwork(nn.Module, ABC):
         """Return all trainable parameters, grouped by learning rate and weight decay."""
 
 
-def available() -> list[str]:
-    """Names of all methods in alphabetical order: the files and folders of this package."""
+def included() -> list[str]:
+    """Names of the methods of this package in alphabetical order: its files and folders."""
     return sorted(module.name for module in pkgutil.iter_modules(__path__) if not module.name.startswith("_"))
 
 
-def load(name: str) -> ModuleType:
-    """Import ``methods/<name>.py`` or the folder of that name.
+def available() -> list[str]:
+    """Names of all methods in alphabetical order, those of plugins included."""
+    return sorted({*included(), *external()})
+
+
+def external() -> dict[str, Plugin]:
+    """Methods of plugins by name. A method of this package precedes one of an installed package.
 
     Raises:
-        UsageError: No method has this name. The message lists the closest name and all available ones.
+        UsageError: A method of ``--plugin`` has the name of another one.
+    """
+    known, methods = set(included()), plugins.plugins()
+    for name in known & methods.keys():
+        if not methods[name].package:
+            raise UsageError(
+                f"{methods[name].path}: {name} is a method of vireid.",
+                "Rename the file, such as my_method.py.",
+            )
+    return {name: plugin for name, plugin in methods.items() if name not in known}
+
+
+def load(name: str) -> ModuleType:
+    """Import ``methods/<name>.py``, the folder of that name, or the module of a plugin.
+
+    Raises:
+        UsageError: No method has this name, or a plugin can't be imported. The message lists the closest
+            name and all available ones.
     """
     names = available()
     if name not in names:
         near = difflib.get_close_matches(name, names, n=1)
         guess = f"Did you mean '{near[0]}'? " if near else ""
         raise UsageError(f"method.name: unknown method '{name}'", f"{guess}Available: {', '.join(names)}")
+    if name in (methods := external()):
+        return plugins.load(methods[name])
     return importlib.import_module(f"{__name__}.{name}")
 
 

@@ -66,12 +66,22 @@ class DataMark(TypedDict):
 
 
 @with_config(FORM)
+class PluginMark(TypedDict):
+    """Method outside of the package: its name, the path and hash of its source, and its package."""
+
+    method: str
+    path: str
+    sha256: str
+    package: NotRequired[str]
+
+
+@with_config(FORM)
 class Environment(TypedDict):
     """Content of ``environment.json``: versions, device, commit, seed, fingerprints.
 
     ``resumed`` lists the resumptions with different arithmetic, each with its ``global_step``. ``imported``
-    exists only for checkpoints of other programs. ``recipe_sha256`` is the hash of ``recipe.yaml``; runs of
-    earlier versions have none.
+    exists only for checkpoints of other programs, ``plugin`` only for methods outside of the package.
+    ``recipe_sha256`` is the hash of ``recipe.yaml``; runs of earlier versions have none.
     """
 
     version: Version
@@ -91,5 +101,6 @@ class Environment(TypedDict):
     torch: NotRequired[str]
     numpy: NotRequired[str]
     recipe_sha256: NotRequired[str]
+    plugin: NotRequired[PluginMark]
     resumed: NotRequired[list[dict[str, Scalar]]]
     imported: NotRequired[dict[str, Any]]

@@ -9,6 +9,7 @@ import torch
 from torch import nn
 
 from vireid_cli.data.identity import describe, store_title
+from vireid_cli.engine.plugin_record import plugin_mark
 from vireid_cli.engine.session import Session
 from vireid_cli.engine.train.data import TrainingData
 from vireid_cli.recipe.load import dump
@@ -38,6 +39,7 @@ def environment_of(
         "version": schema.VERSION,
         **session.runtime.describe(),
         "recipe_sha256": hashlib.sha256(dump(recipe).encode()).hexdigest(),
+        **plugin_mark(recipe.method.name),
         "seed": recipe.train.seed,
         "weights": weights,
         "num_identities": data.sampler.num_identities,

@@ -10,6 +10,7 @@ from vireid_cli.engine import checkpoint as checkpoints
 from vireid_cli.engine.checkpoint import Position
 from vireid_cli.engine.checkpoint_fit import check_extra, check_position
 from vireid_cli.engine.network import build_network, run_recipe
+from vireid_cli.engine.plugin_record import source_warnings
 from vireid_cli.engine.prepare import ensure_prepared
 from vireid_cli.engine.runtime import PRECISIONS
 from vireid_cli.engine.session import Session
@@ -73,7 +74,7 @@ def _resume(run: RunFolder, session: Session) -> RunFolder:
     saved = checkpoints.load_checkpoint(last)
     check_position(last, saved.position, recipe.train.epochs)
     check_extra(last, saved.extra)
-    if changed := runs.changed_recipe_warning(run):
+    for changed in source_warnings(run):
         session.reporter.warn(changed)
     if not saved.hashed:
         session.reporter.warn(checkpoints.missing_hashes_warning(last))
