@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
 from typing import Any, Protocol
@@ -13,9 +13,12 @@ from typing import Any, Protocol
 import numpy as np
 
 from vireid_cli.data.decode import BadImage, Decoder, load
+from vireid_cli.data.formats import inspect
+from vireid_cli.data.grey import TOLERANCE
 from vireid_cli.data.resize import resize
 from vireid_cli.engine.checkpoint import MODEL
 from vireid_cli.engine.embed import BATCH, TrainedNetwork, embed_pixels, load_trained
+from vireid_cli.engine.read_image import ReadImage, decide, to_colour
 from vireid_cli.engine.runtime import Runtime
 from vireid_cli.engine.session import Session
 from vireid_cli.errors import DataError, UsageError
@@ -103,58 +106,118 @@ class Model:
             DataError: A file is missing or is not an image; the error names the file.
         """
         kind = parse_modality(modality)
-        if batch < 1:
-            raise UsageError(f"batch is {batch}: a forward pass needs at least one image.")
-        several = [images] if isinstance(images, (str, Path, np.ndarray)) else images
         parts = [
-            self.embedder.embed(pixels, kind)
-            for pixels in self._batches(several, kind, batch, workers or cores())
+            self.embedder.embed(np.stack([image.pixels for image in read]), kind)
+            for read in self._batches(images, kind, batch, workers or cores())
         ]
         if not parts:
             raise UsageError("No images to embed.")
         return np.concatenate(parts)
 
+    def embed_auto(
+        self,
+        images: ImageInput | Iterable[ImageInput],
+        *,
+        tolerance: float = TOLERANCE,
+        batch: int = BATCH,
+        workers: int | None = None,
+    ) -> tuple[np.ndarray, list[Modality]]:
+        """Embed images of both modalities: infrared if the colour channels are equal; see ``data.grey``.
+
+        Args:
+            images: As for ``embed``.
+            tolerance: Largest channel spread of an infrared image, in grey levels.
+            batch: Images of both modalities that are read together.
+            workers: As for ``embed``.
+
+        Returns:
+            Embeddings as of ``embed``, and the modality of each image.
+
+        Raises:
+            UsageError, DataError: As for ``embed``.
+        """
+        parts, modalities = [], list[Modality]()
+        for read in self._batches(images, None, batch, workers or cores(), tolerance):
+            pixels = np.stack([image.pixels for image in read])
+            parts.append(self.embed_mixed(pixels, np.array([image.modality.code for image in read]), batch))
+            modalities += [image.modality for image in read]
+        if not parts:
+            raise UsageError("No images to embed.")
+        return np.concatenate(parts), modalities
+
+    def embed_mixed(self, pixels: np.ndarray, codes: np.ndarray, batch: int = BATCH) -> np.ndarray:
+        """Embed pixels of both modalities, in batches of one modality.
+
+        Args:
+            pixels: (N, H, W, 3) uint8 of ``size``.
+            codes: (N,) ``Modality.code`` of each image.
+            batch: Images per forward pass.
+
+        Returns:
+            (N, D) float32, rows of unit length.
+        """
+        features = np.empty((len(pixels), self.dimension), np.float32)
+        for modality in Modality:
+            places = np.flatnonzero(codes == modality.code)
+            for first in range(0, len(places), batch):
+                chosen = places[first : first + batch]
+                features[chosen] = self.embedder.embed(pixels[chosen], modality)
+        return features
+
     def _batches(
-        self, images: Iterable[ImageInput], kind: Modality, batch: int, workers: int
-    ) -> Iterator[np.ndarray]:
-        """Yield (n, H, W, 3) uint8 of consecutive images; threads decode the next batch meanwhile."""
-        remaining = iter(images)
+        self,
+        images: ImageInput | Iterable[ImageInput],
+        modality: Modality | None,
+        batch: int,
+        workers: int,
+        tolerance: float = TOLERANCE,
+    ) -> Iterator[list[ReadImage]]:
+        """Yield consecutive images in batches; threads decode the next batch meanwhile."""
+        if batch < 1:
+            raise UsageError(f"batch is {batch}: a forward pass needs at least one image.")
+        remaining = iter([images] if isinstance(images, (str, Path, np.ndarray)) else images)
         with ThreadPoolExecutor(workers, thread_name_prefix="decode") as pool:
 
             def submit() -> list[Any]:
                 """Start decoding the next batch."""
-                return [pool.submit(self._read, image, kind) for image in islice(remaining, batch)]
+                return [pool.submit(self._load, i, modality, tolerance) for i in islice(remaining, batch)]
 
             pending = submit()
             while pending:
                 following = submit()
-                yield np.stack([future.result() for future in pending])
+                yield [future.result() for future in pending]
                 pending = following
 
-    def _read(self, image: ImageInput, kind: Modality) -> np.ndarray:
-        """Load and resize one image as ``vireid prepare`` does: (height, width, 3) uint8 RGB."""
+    def _load(self, image: ImageInput, modality: Modality | None, tolerance: float) -> ReadImage:
+        """Load and resize one image; raises ``DataError`` with its name if it can't be read."""
         if isinstance(image, np.ndarray):
-            return resize(_colour(image), self.size, self.resize)
+            pixels = resize(to_colour(image), self.size, self.resize)
+            return decide(pixels, modality, tolerance)
         path = Path(image)
         try:
-            return resize(self.decoder.decode(load(path), kind), self.size, self.resize)
+            return self.read(load(path), modality, tolerance)
         except BadImage as error:
             raise DataError(f"{path}: {error}") from error
 
+    def read(self, data: bytes, modality: Modality | None = None, tolerance: float = TOLERANCE) -> ReadImage:
+        """Decode and resize an image as ``vireid prepare`` does.
 
-def _colour(pixels: np.ndarray) -> np.ndarray:
-    """Convert an array with one or three channels to (H, W, 3)."""
-    grey = pixels.ndim == 2 or (pixels.ndim == 3 and pixels.shape[2] == 1)
-    if (
-        pixels.dtype != np.uint8
-        or not (grey or (pixels.ndim == 3 and pixels.shape[2] == 3))
-        or not pixels.size
-    ):
-        raise UsageError(
-            f"An array of shape {pixels.shape} and type {pixels.dtype} is not an image.",
-            "Pass (H, W, 3) RGB or (H, W) grey pixels as uint8.",
-        )
-    return np.repeat(pixels.reshape(*pixels.shape[:2], 1), 3, axis=2) if grey else pixels
+        Args:
+            data: Content of the image file.
+            modality: Modality of the image; None: its pixels decide.
+            tolerance: Largest channel spread of an infrared image, in grey levels.
+
+        Raises:
+            BadImage: The content is damaged or no image; the message is the reason.
+        """
+        header = inspect(data)
+        pixels = resize(self.decoder.decode(data, modality, header), self.size, self.resize)
+        image = decide(pixels, modality, tolerance)
+        ends = self.decoder.range_of(image.modality)
+        if modality is None and header.bits == 16 and ends != self.decoder.range_of(None):
+            pixels = resize(self.decoder.decode(data, image.modality, header), self.size, self.resize)
+            return replace(image, pixels=pixels)
+        return image
 
 
 def parse_modality(name: Modality | str) -> Modality:

@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import numpy as np
-
 from vireid_cli.embedding_files import ENDINGS, read_embeddings
-from vireid_cli.errors import DataError, UsageError
+from vireid_cli.errors import UsageError
 from vireid_cli.modality import Modality
 from vireid_cli.search.queries import Queries, joined, queries_of
 
@@ -70,18 +67,14 @@ def _embed(paths: Sequence[Path], index: Index, session: Session, settings: Quer
         if not path.exists():
             raise UsageError(f"the query {path} does not exist.")
     model = _model(index, session, settings.model)
-    pixels, modalities = _read(model, paths, settings.modality)
-    features = np.empty((len(paths), model.dimension), np.float32)
-    for kind in Modality:
-        places = np.flatnonzero(modalities == kind.code)
-        if len(places):
-            features[places] = model.embed(list(pixels[places]), kind)
+    if settings.modality is None:
+        features, modalities = model.embed_auto(paths)
+    else:
+        features, modalities = model.embed(paths, settings.modality), [settings.modality] * len(paths)
     cameras = [_camera(path) if settings.camera is None else settings.camera for path in paths]
     return [
-        Queries(
-            (str(path),), (path,), (Modality.of(code).value,), (camera,), (None,), features[place : place + 1]
-        )
-        for place, (path, code, camera) in enumerate(zip(paths, modalities, cameras, strict=True))
+        Queries((str(path),), (path,), (kind.value,), (camera,), (None,), features[place : place + 1])
+        for place, (path, kind, camera) in enumerate(zip(paths, modalities, cameras, strict=True))
     ]
 
 
@@ -104,28 +97,6 @@ def _model(index: Index, session: Session, name: str | None) -> Model:
         ) from error
     index.check_fingerprint(model.fingerprint, str(subject))
     return model
-
-
-def _read(model: Model, paths: Sequence[Path], modality: Modality | None) -> tuple[np.ndarray, np.ndarray]:
-    """Read images in threads: (N, H, W, 3) uint8, and (N,) modality codes.
-
-    Raises:
-        DataError: A file is not an image.
-    """
-    from vireid_cli.data.grey import TOLERANCE
-    from vireid_cli.data.image_list import UNDECIDED
-    from vireid_cli.engine.embed_images.decode import read_image
-    from vireid_cli.processors import cores
-
-    code = UNDECIDED if modality is None else modality.code
-    with ThreadPoolExecutor(cores()) as pool:
-        images = list(pool.map(lambda path: read_image(model, path, code, TOLERANCE), paths))
-    pixels = []
-    for path, image in zip(paths, images, strict=True):
-        if image.pixels is None:
-            raise DataError(f"{path}: {image.reason}.")
-        pixels.append(image.pixels)
-    return np.stack(pixels), np.array([image.code for image in images])
 
 
 def _camera(path: Path) -> int | None:

@@ -295,3 +295,19 @@ def test_a_killed_process_resumes_to_the_same_bytes(
     embed_images(model, images, whole, session, SMALL)
     assert out.read_bytes() == whole.read_bytes()
     assert sorted(path.name for path in tmp_path.iterdir()) == ["e.npz", "images", "whole.npz"]
+
+
+def test_queries_of_both_modalities(model: Model, folder: Path) -> None:
+    paths = sorted(folder.rglob("*.jpg"))[::5]
+    vectors, modalities = model.embed_auto(paths, batch=4)
+    assert [kind.value for kind in modalities] == [
+        "infrared" if path.parts[-3] in ("cam3", "cam6") else "visible" for path in paths
+    ]
+    for path, vector, kind in zip(paths, vectors, modalities, strict=True):
+        np.testing.assert_allclose(vector, model.embed(path, kind)[0], atol=2e-6)
+    pixels = np.zeros((20, 10), np.uint8)
+    assert model.embed_auto(pixels)[1] == [Modality.INFRARED]
+    with pytest.raises(UsageError, match="No images"):
+        model.embed_auto([])
+    with pytest.raises(DataError, match=r"x\.jpg"):
+        model.embed_auto(["x.jpg"])

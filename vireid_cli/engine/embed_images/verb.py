@@ -187,12 +187,7 @@ def _compute(
 
 def _embed(plan: EmbedPlan, decoded: DecodedPart) -> np.ndarray:
     """Embed the images of a part in batches of one modality, (n, D) float32."""
-    features = np.empty((len(decoded.codes), plan.model.dimension), np.float32)
-    for modality in Modality:
-        places = np.flatnonzero(decoded.codes == modality.code)
-        for first in range(0, len(places), plan.batch):
-            batch = places[first : first + plan.batch]
-            features[batch] = plan.model.embedder.embed(decoded.pixels[batch], modality)
+    features = plan.model.embed_mixed(decoded.pixels, decoded.codes, plan.batch)
     if len(bad := np.flatnonzero(~np.isfinite(features).all(axis=1))):
         readable = [row for place, row in enumerate(plan.rows_of(decoded.part)) if place not in decoded.bad]
         raise DataError(
