@@ -38,9 +38,9 @@ def image_rows(count: int = 7) -> ImageRows:
         np.where(index % 2 == 0, UNKNOWN, index * 10**12),
         np.array([TIME if i % 2 else "" for i in index], dtype=np.str_),
         {
+            "track": index,  # not in alphabetical order
             "note": np.array(["", "a,b", *["x"] * (count - 2)], dtype=np.str_),
             "score": np.where(index == 1, np.nan, index / 4),
-            "track": index,
         },
     )
 
@@ -63,6 +63,7 @@ def test_a_file_is_read_as_it_was_written(ending: str, tmp_path: Path) -> None:
     for name in ("paths", "modalities", "camids", "pids", "times"):
         np.testing.assert_array_equal(getattr(content.rows, name), getattr(rows, name))
     assert content.rows.kinds == {"note": "text", "score": "float", "track": "int"}
+    assert list(content.rows.columns) == ["track", "note", "score"]
     for name, column in rows.columns.items():
         np.testing.assert_array_equal(content.rows.columns[name], column)
     np.testing.assert_array_equal(content.features, embeddings())

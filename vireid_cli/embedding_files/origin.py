@@ -53,7 +53,7 @@ class EmbeddingOrigin:
     def text(self, kinds: Mapping[str, str]) -> str:
         """Return the origin and the kinds of further columns as JSON text, for ``parse``."""
         content = {"form": FORM, "version": VERSION, **asdict(self), "columns": dict(kinds)}
-        return json.dumps(documents.sealed(content), sort_keys=True, allow_nan=False)
+        return json.dumps(documents.sealed(content), allow_nan=False)
 
 
 class _Content(BaseModel):
