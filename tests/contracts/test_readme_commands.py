@@ -1,7 +1,8 @@
-"""Every command of the README runs as it is written there, in a folder of small recipes and few people."""
+"""Commands of README and of some pages run as they are written, in a folder of small recipes."""
 
 from __future__ import annotations
 
+import re
 import shlex
 import shutil
 from dataclasses import fields
@@ -11,7 +12,7 @@ import pytest
 import torch
 
 from tests.conftest import Command, CommandResult
-from tests.contracts.test_readme import shown_commands
+from tests.contracts.test_readme import ROOT, shown_commands
 from tests.engine.test_import_run import content, released
 from vireid_cli.engine.engine import Engine
 from vireid_cli.occlusion.drawing.catalogue import build_builtin
@@ -54,11 +55,30 @@ STUDIES = {
 }  # fmt: skip
 
 TRAIN_ALL = "vireid train --recipe baseline.yaml --dataset regdb --trial all"
+PAGES = ("figures.md", "evaluation.md", "speed.md", "data/regdb.md")
+"""Pages of the site with blocks of commands that run here."""
+
+
+def commands() -> list[str]:
+    """Commands of README, and of the blocks of the pages."""
+    texts = [(ROOT / "docs" / page).read_text(encoding="utf-8") for page in PAGES]
+    blocks = [block for text in texts for block in re.findall(r"```bash\n.*?```", text, flags=re.S)]
+    return list(dict.fromkeys([*shown_commands(), *shown_commands("\n".join(blocks))]))
+
+
+EMBED_GALLERY, EMBED_QUERIES = (
+    f"vireid embed --images data/rendered/SYSU-MM01/{cam} --out {name}.npz"
+    for cam, name in (("cam1", "gallery"), ("cam3", "queries"))
+)
 PREPARATIONS = {
     "vireid evaluate --trial all": TRAIN_ALL,
-    TRAIN_ALL: "vireid prepare synthetic --layout regdb",
+    TRAIN_ALL: "vireid prepare regdb",
+    "vireid prepare regdb": "vireid prepare synthetic --layout regdb",
     "vireid visualize occlusion": "vireid prepare occluded --from sysu",
     "vireid visualize sweep fdnm-sweep --key cnm.margin": "vireid compare fdnm-sweep",
+    'vireid search people queries.npz --top 5 --where "camid = 1"': EMBED_QUERIES,
+    EMBED_QUERIES: "vireid index create people gallery.npz",
+    "vireid index create people gallery.npz": EMBED_GALLERY,
 }
 """Commands that read the output of another one."""
 
@@ -99,7 +119,7 @@ def finished() -> dict[str, CommandResult]:
     return {}
 
 
-@pytest.mark.parametrize("line", shown_commands())
+@pytest.mark.parametrize("line", commands())
 def test_command_runs(
     line: str,
     folder: Path,
