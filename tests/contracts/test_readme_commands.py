@@ -5,7 +5,11 @@ from __future__ import annotations
 import re
 import shlex
 import shutil
+import signal
+import subprocess
+import sys
 from dataclasses import fields
+from itertools import takewhile
 from pathlib import Path
 
 import pytest
@@ -78,6 +82,7 @@ PREPARATIONS = {
     "vireid visualize sweep fdnm-sweep --key cnm.margin": "vireid compare fdnm-sweep",
     'vireid search people queries.npz --top 5 --where "camid = 1"': EMBED_QUERIES,
     EMBED_QUERIES: "vireid index create people gallery.npz",
+    "vireid serve people": "vireid index create people gallery.npz",
     "vireid index create people gallery.npz": EMBED_GALLERY,
 }
 """Commands that read the output of another one."""
@@ -119,6 +124,17 @@ def finished() -> dict[str, CommandResult]:
     return {}
 
 
+def serve_and_stop(line: str) -> CommandResult:
+    """Start the server of a command on a free port, and end it when it is ready."""
+    words = [sys.executable, "-m", "vireid_cli", *shlex.split(line)[1:], "--port", "0", "--device", "cpu"]
+    with subprocess.Popen(words, stdout=-1, stderr=-1, text=True) as server:
+        assert server.stdout is not None
+        begun = list(takewhile(lambda text: not text.startswith("serving "), server.stdout))
+        server.send_signal(signal.SIGTERM)
+        output, errors = server.communicate(timeout=60)
+    return CommandResult(server.returncode, "".join(begun) + output, errors)
+
+
 @pytest.mark.parametrize("line", commands())
 def test_command_runs(
     line: str,
@@ -139,7 +155,8 @@ def test_command_runs(
         if command not in finished:
             if command not in AFTER_TRAINING:
                 set_latest(RunFolder(folder / "runs" / "RUN"))
-            finished[command] = vireid(*shlex.split(command)[1:])
+            serves = command.startswith("vireid serve ")
+            finished[command] = serve_and_stop(command) if serves else vireid(*shlex.split(command)[1:])
         assert finished[command].code == 0, finished[command].err
 
     run(line)
