@@ -11,6 +11,8 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import Command
+from vireid_cli.commands import console
+from vireid_cli.commands.terminal import Terminal
 from vireid_cli.engine.network import load_recipe
 from vireid_cli.recipe.load import shipped
 
@@ -34,8 +36,29 @@ def test_list_as_a_table(recipes: Command) -> None:
     assert (code, "No recipe matches 'no such thing'." in err) == (2, True)
 
 
+def test_list_shows_each_recipe_on_one_line_of_80_columns(
+    recipes: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(console, "out", Terminal(width=80))
+    recipes("copy", "agw")
+    out = recipes("list").out
+    rows = [line for line in out.splitlines() if line.split()[:1] and "next:" not in line]
+    assert max(map(len, out.splitlines())) <= 80
+    assert sum(line.split()[0] == "agw" for line in rows) == 1, (
+        "the copy in ./recipes replaces the shipped one"
+    )
+    assert "agw (yours)" in out
+    assert "ablations/" not in out
+    assert len(rows) == len({path.stem for path in shipped() if path.parent.name != "ablations"}) + 3
+    assert "ablations: vireid recipes list --all" in out
+    assert "ablations/sepg-se" in recipes("list", "--all").out
+    code, _, err = recipes("list", "sepg-gate")
+    assert code == 2
+    assert "Of the ablations, 1 matches: vireid recipes list sepg-gate --all" in err
+
+
 def test_list_as_json(recipes: Command) -> None:
-    code, out, _ = recipes("list", "--json")
+    code, out, _ = recipes("list", "--all", "--json")
     result = {entry["name"]: entry for entry in json.loads(out)}
     assert code == 0
     assert len(result) == len(shipped())

@@ -23,13 +23,14 @@ def test_train_stops_and_resumes(
     environment = os.environ | {"VIREID_DATA": str(sysu_tree), "VIREID_RUNS": str(tmp_path / "runs")}
     longer = ["--recipe", str(tiny_recipe), "--set", "train.epochs=60", "--set", "train.log_every=1"]
     process = subprocess.Popen(command(*longer), env=environment, stderr=subprocess.PIPE, text=True)
-    log = tmp_path / "runs" / "latest" / "train.jsonl"
+    runs = tmp_path / "runs"
     deadline = time.monotonic() + 120
-    while not log.is_file() and process.poll() is None and time.monotonic() < deadline:
+    while not list(runs.glob("*/train.jsonl")) and process.poll() is None and time.monotonic() < deadline:
         time.sleep(0.05)
     process.send_signal(number)
     _, result = process.communicate(timeout=120)
     assert process.returncode == 130, result
+    log = runs / "latest" / "train.jsonl"
     assert "vireid train --resume" in result
     assert "Traceback" not in result
     assert '"global_step": 180' not in log.read_text(), "it was stopped before the end"

@@ -64,6 +64,20 @@ def test_rows_by_seeds_and_a_second_call_trains_nothing(
         engine.compare(study)
 
 
+def test_runs_of_earlier_versions_count(sysu_tree: Path, tiny_recipe: Path, tmp_path: Path) -> None:
+    engine = Engine.choose(device="cpu", precision="fp32", data_dir=sysu_tree, runs_dir=tmp_path / "runs")
+    shared = {**SHARED, "train.steps_per_epoch": 1}
+    study = Study(name="tiny", seeds=(0,), set=shared, rows=(Row(label="a", recipe=str(tiny_recipe)),))
+    engine.compare(study)
+    [run] = (tmp_path / "runs" / "tiny").glob("tiny-*")
+    file = run / "recipe.yaml"
+    file.write_text(
+        file.read_text().replace("size: 64x32", "size:\n  - 64\n  - 32").replace("nesterov: true\n", "")
+    )
+    engine.compare(study)
+    assert list((tmp_path / "runs" / "tiny").glob("tiny-*")) == [run], "nothing is trained again"
+
+
 def test_finished_evaluations_are_not_repeated(
     sysu_tree: Path, tiny_recipe: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

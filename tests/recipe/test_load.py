@@ -11,6 +11,7 @@ from vireid_cli.errors import RecipeError, UsageError
 from vireid_cli.methods import options_type
 from vireid_cli.recipe.load import dump, find, load
 from vireid_cli.recipe.schema import Recipe
+from vireid_cli.recipe.strict import LISTS
 
 
 def write(folder: Path, text: str, name: str = "r.yaml") -> str:
@@ -98,6 +99,22 @@ def test_settings_override_and_their_mistakes(tmp_path: Path) -> None:
     assert "--set: data.size" in refusal(path, "data.size=[288, 1]")
     assert "expected KEY=VALUE" in refusal(path, "train.epochs")
     assert "is a value and has no keys" in refusal(path, "data.size.height=3")
+
+
+def test_sizes_are_height_x_width(tmp_path: Path) -> None:
+    path = write(tmp_path, "data: {size: 96x48, augment: {crop: [90, 40]}}\n")
+    recipe = load(path)
+    assert (recipe.data.size, recipe.data.augment.crop) == ((96, 48), (90, 40))
+    assert load(path, ["data.size=144×72"]).data.size == (144, 72)
+    text = dump(recipe)
+    assert "size: 96x48\n" in text
+    assert "crop: 90x40\n" in text
+    assert load(write(tmp_path, text)) == recipe
+    before = dump(recipe, LISTS)
+    assert "size: 96x48" not in before, "the text of earlier versions"
+    assert load(write(tmp_path, before)) == recipe
+    assert "such as 288x144, not '96*48'" in refusal(path, "data.size=96*48")
+    assert "expected 2 values" in refusal(path, "data.size=[96]")
 
 
 def test_extends_one_level(tmp_path: Path) -> None:

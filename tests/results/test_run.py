@@ -211,3 +211,16 @@ def test_runs_in_a_folder_each_once_under_its_own_name(tmp_path: Path) -> None:
     (home / "broken").symlink_to(tmp_path / "nowhere")
     assert [run.name for run in runs.runs_in(home)] == ["b", "c"]
     assert runs.runs_in(tmp_path / "nowhere") == []
+
+
+def test_a_run_has_the_requested_name(tmp_path: Path) -> None:
+    assert runs.create("sepg", "sysu", runs=tmp_path, name="first try").folder == tmp_path / "first try"
+    with pytest.raises(UsageError, match="exists already"):
+        runs.create("sepg", "sysu", runs=tmp_path, name="first try")
+    for name in ("", "a/b", "..", "-x", "latest", "means", "a\nb", "x" * 201, " x"):
+        with pytest.raises(UsageError, match="can't be the name of a run"):
+            runs.check_new_name(name, tmp_path)
+
+
+def test_the_name_of_a_run_has_no_colon(tmp_path: Path) -> None:
+    assert runs.create("a", "folder:site", runs=tmp_path, now=NOW).name == "a-folder-site-20240203-040506"

@@ -8,6 +8,7 @@ from typing import Any
 from rich.table import Table
 
 from vireid_cli.commands.console import print_line, print_table
+from vireid_cli.counts import counted
 
 
 def print_costs(costs: Sequence[Mapping[str, Any]]) -> None:
@@ -45,4 +46,4 @@ def print_costs(costs: Sequence[Mapping[str, Any]]) -> None:
     for cost in costs:
         parts = ", ".join(f"{name} {size / 1e6:.2f} M" for name, size in cost["parts"].items())
         print_line(f"{cost['recipe']}: {parts}", "dim")
-    print_line(f"latency on {first['device']}, {first['precision']}, {first['threads']} threads")
+    print_line(f"latency on {first['device']}, {first['precision']}, {counted(first['threads'], 'thread')}")

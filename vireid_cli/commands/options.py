@@ -129,7 +129,7 @@ def parse_size(text: str) -> Size:
     """Parse a size in pixels: ``288x144`` → (288, 144), height and width.
 
     Raises:
-        UsageError: The text has another form, or the size is outside of 32–1024 × 16–1024.
+        UsageError: The text has another form, or the size is outside of 32–1024 x 16–1024.
     """
     match = re.fullmatch(r"([0-9]{1,6})[x×]([0-9]{1,6})", text.strip())
     if not match:

@@ -10,6 +10,7 @@ import typer
 
 from vireid_cli.commands import completion
 from vireid_cli.commands.options import expanded
+from vireid_cli.counts import counted
 from vireid_cli.errors import UsageError
 
 if TYPE_CHECKING:
@@ -36,25 +37,34 @@ def list_recipes(
         str | None,
         typer.Argument(metavar="TEXT", help="Only recipes with this text in name, paper, dataset or method."),
     ] = None,
+    everything: Annotated[bool, typer.Option("--all", help="List the ablations, too.")] = False,
     json: Annotated[bool, typer.Option("--json", help="Print JSON instead.")] = False,
 ) -> None:
-    """List all recipes with paper, dataset, method and the metrics in the paper.
+    """List the recipes with method, dataset, the first metrics in the paper, and the paper.
 
     Example: vireid recipes list sepg
     """
     from vireid_cli.commands import console
     from vireid_cli.recipe.catalogue import entries
 
-    matches = [entry for entry in entries() if text is None or entry.matches(text)]
+    candidates = [entry for entry in entries() if text is None or entry.matches(text)]
+    matches = [entry for entry in candidates if everything or not entry.ablation]
+    omitted = len(candidates) - len(matches)
+    more = console.command_line("recipes", "list", text or "", "--all")
     if json:
         console.print_json([_as_json(entry) for entry in matches])
         return
     if not matches:
-        raise UsageError(f"No recipe matches '{text}'.", "List all recipes: vireid recipes list")
+        hint = "List all recipes: vireid recipes list --all"
+        if omitted:
+            hint = f"Of the ablations, {omitted} {'matches' if omitted == 1 else 'match'}: {more}"
+        raise UsageError(f"No recipe matches '{text}'.", hint)
     console.print_table(_table(matches))
     for entry in matches:
         if entry.problem:
             console.print_note(f"{entry.path}: {entry.problem}")
+    if omitted:
+        console.print_line(f"and {counted(omitted, 'ablation')}: {more}", "dim")
     console.print_next(*(console.command_line("recipes", verb, matches[0].name) for verb in ("show", "copy")))
 
 
@@ -131,7 +141,7 @@ def check(
             continue
         console.print_line(
             f"{find(name)}: valid (method {recipe.method.name}, dataset {recipe.data.dataset}, "
-            f"{recipe.train.epochs} epochs)"
+            f"{counted(recipe.train.epochs, 'epoch')})"
         )
     if invalid:
         console.print_note(f"{invalid} of {len(names)} invalid")
@@ -165,30 +175,26 @@ def schema(
 
 
 def _table(entries: Iterable[Entry]) -> Table:
-    """Return a table with one row per recipe."""
+    """Return a table with one line per recipe; a narrow terminal shortens the paper."""
     from rich import box
     from rich.table import Table
-    from rich.text import Text
 
-    from vireid_cli.printable import printable_block
     from vireid_cli.recipe.catalogue import metrics
 
-    table = Table(box=box.SIMPLE_HEAD)
-    for title in ("recipe", "method", "dataset", "reported: Rank-1 / mAP, %", "paper"):
-        table.add_column(title, no_wrap=title in ("recipe", "method", "dataset"), overflow="fold")
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    for title in ("recipe", "method", "dataset", "Rank-1 / mAP, %"):
+        table.add_column(title, overflow="fold", min_width=min(len(title), 12))
+    table.add_column("paper", no_wrap=True, overflow="ellipsis")
     for entry in entries:
         name = f"{entry.name} (yours)" if entry.own else entry.name
         if entry.recipe is None:
             table.add_row(name, "–", "–", "invalid, see below", "–", style="red")
             continue
         recipe = entry.recipe
-        rows = "\n".join(
-            metrics(row) if row.dataset == recipe.data.dataset else f"{row.dataset} {metrics(row)}"
-            for row in recipe.reported
-        )
-        table.add_row(
-            name, recipe.method.name, recipe.data.dataset, Text(printable_block(rows or "–")), recipe.paper
-        )
+        own = [metrics(row) for row in recipe.reported if row.dataset == recipe.data.dataset]
+        others = [f"{row.dataset} {metrics(row)}" for row in recipe.reported]
+        reported = next(iter(own or others), "–")
+        table.add_row(name, recipe.method.name, recipe.data.dataset, reported, recipe.paper)
     return table
 
 

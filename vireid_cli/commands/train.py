@@ -47,6 +47,10 @@ def train(
         typer.Option(metavar="1..10|all", help="RegDB: short for --set data.trial=…; all: ten runs."),
     ] = None,
     seed: Annotated[int | None, typer.Option(help="Short for --set train.seed=…")] = None,
+    name: Annotated[
+        str | None,
+        typer.Option(help="Name of the run folder.", show_default="recipe, dataset and time"),
+    ] = None,
     resume: Annotated[
         str | None,
         typer.Option(
@@ -68,9 +72,10 @@ def train(
     changes += [f"data.dataset={dataset}"] if dataset else []
     changes += [f"train.seed={seed}"] if seed is not None else []
     changes += [f"data.trial={trial}"] if trial not in (None, "all") else []
-    if resume and (recipe or changes or trial):
+    if resume and (recipe or changes or trial or name is not None):
         raise UsageError(
-            "--resume uses the recipe of the run: remove --recipe, --set, --dataset, --trial and --seed."
+            "--resume uses the recipe and the name of the run: remove --recipe, --set, --dataset, --trial, "
+            "--seed and --name."
         )
     if not resume and not recipe:
         raise UsageError("--recipe is missing.", "Such as: vireid train --recipe quickstart.yaml")
@@ -79,11 +84,11 @@ def train(
 
     engine = make_engine(device, precision, data, runs)
     if trial == "all":
-        folders = [run.folder for run in engine.train_trials(recipe or "", changes)]
+        folders = [run.folder for run in engine.train_trials(recipe or "", changes, name)]
         print_paths(folders)
         print_next(command_line("evaluate", *folders, data=data))
         return
-    run = engine.resume(resume) if resume else engine.train(recipe or "", changes)
+    run = engine.resume(resume) if resume else engine.train(recipe or "", changes, name=name)
     print_paths([run.folder])
     print_next(
         command_line("evaluate", run.folder, data=data), command_line("visualize", "curves", run.folder)

@@ -28,6 +28,7 @@ import numpy as np
 
 from vireid_cli import documents
 from vireid_cli.array_files import map_array
+from vireid_cli.counts import size_name as size_name
 from vireid_cli.data.resize import IMPLEMENTATIONS
 from vireid_cli.errors import DataError
 from vireid_cli.types import RESIZE, Resize, Size
@@ -52,11 +53,6 @@ def source_digest(data: bytes, rule: Resize, mark: str = "") -> bytes:
         mark: Decoding options that affect this file (``Decoder.mark``).
     """
     return digest(f"{IMPLEMENTATIONS[rule]}{mark}".encode(), data)
-
-
-def size_name(size: Size) -> str:
-    """Format a size: ``288x144`` for (288, 144)."""
-    return f"{size[0]}x{size[1]}"
 
 
 @dataclass(frozen=True, slots=True)

@@ -31,10 +31,11 @@ from vireid_cli.engine.study_tables import (
 from vireid_cli.engine.train.data import trained_on
 from vireid_cli.engine.train.resume import resume
 from vireid_cli.engine.train.train import train
-from vireid_cli.errors import DataError, RecipeError, UsageError
+from vireid_cli.errors import DataError, RecipeError, UsageError, VireidError
 from vireid_cli.lock import locked
 from vireid_cli.recipe.load import dump
 from vireid_cli.recipe.schema import Recipe
+from vireid_cli.recipe.strict import LISTS
 from vireid_cli.recipe.study import Study, StudyFile, raise_row_errors
 from vireid_cli.results import schema
 from vireid_cli.results.compare import Comparison
@@ -155,7 +156,8 @@ def _portable(recipe: Recipe) -> str:
 
 def start_weights(home: Path, start: Recipe) -> Path:
     """Return the path of the trunk from which all rows start."""
-    return home / f"start-{sha256(dump(start).encode()).hexdigest()[:8]}.safetensors"
+    # the text of earlier versions, so that existing studies keep their start
+    return home / f"start-{sha256(dump(start, LISTS).encode()).hexdigest()[:8]}.safetensors"
 
 
 def _start(study: Study) -> Recipe | None:
@@ -215,11 +217,17 @@ def _needed(study: Study, recipes: Mapping[tuple[str, int], Recipe]) -> list[tup
     return list(dict.fromkeys(pairs))
 
 
-def _holds(path: Path, text: str) -> bool:
-    """Whether a recipe file has this text; False if the file can't be read."""
+def _holds(path: Path, recipe: Recipe, text: str) -> bool:
+    """Whether a run's recipe file has this recipe, whose text is ``text``; False if it can't be read.
+
+    Files of earlier versions have another text: sizes as lists, and no keys that were added later.
+    """
     try:
-        return reading.read_text(path) == text
-    except DataError:
+        stored = reading.read_text(path)
+        if stored == text or stored.partition("\n")[0] != text.partition("\n")[0]:  # another name
+            return stored == text
+        return run_recipe(RunFolder(path.parent)) == recipe
+    except VireidError:
         return False
 
 
@@ -229,7 +237,7 @@ def _trained(recipe: Recipe, session: Session) -> RunFolder:
     data = recipe.data
     store = ensure_prepared(data.dataset, session, data.image_size, data.resize)
     for path in sorted(session.runs_dir.glob(f"*/{schema.RECIPE}")):
-        if path.parent.is_symlink() or not _holds(path, text):
+        if path.parent.is_symlink() or not _holds(path, recipe, text):
             continue
         run = RunFolder(path.parent)
         try:

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from vireid_cli.backbones.fold import fold_batch_norms
+from vireid_cli.counts import counted
 from vireid_cli.data.store import Store
 from vireid_cli.engine import checkpoint as checkpoints
 from vireid_cli.engine.checkpoint_fit import check_position, load_weights
@@ -112,6 +113,15 @@ def select_checkpoint(run: RunFolder) -> SelectedCheckpoint:
         newest.epoch,
         state,
     )
+
+
+def warn_if_unfinished(run: RunFolder, selected: SelectedCheckpoint, session: Session) -> None:
+    """Warn if the training of a run has not reached its last epoch."""
+    if not selected.imported and selected.trained < selected.recipe.train.epochs:
+        session.reporter.warn(
+            f"{run.folder} is unfinished: {selected.trained} of "
+            f"{counted(selected.recipe.train.epochs, 'epoch')}"
+        )
 
 
 def _load_selected(run: RunFolder) -> tuple[SelectedCheckpoint, dict[str, Tensor]]:

@@ -66,6 +66,7 @@ class Engine(DatasetVerbs, ModelVerbs):
         dataset: str | None = None,
         epochs: int | None = None,
         seed: int | None = None,
+        name: str | None = None,
     ) -> Run:
         """Train a recipe from its start.
 
@@ -75,6 +76,7 @@ class Engine(DatasetVerbs, ModelVerbs):
             dataset: Sets ``data.dataset``.
             epochs: Sets ``train.epochs``.
             seed: Sets ``train.seed``.
+            name: Name of the run folder; None: composed of recipe, dataset and time.
 
         Returns:
             The run, with its last checkpoint.
@@ -86,11 +88,11 @@ class Engine(DatasetVerbs, ModelVerbs):
         """
         short = {"data.dataset": dataset, "train.epochs": epochs, "train.seed": seed}
         changes = [*settings, *(f"{key}={value}" for key, value in short.items() if value is not None)]
-        return self.find(train.train(resolve_recipe(recipe, changes), self.session))
+        return self.find(train.train(resolve_recipe(recipe, changes), self.session, name))
 
-    def train_trials(self, recipe: str, settings: Sequence[str] = ()) -> list[Run]:
+    def train_trials(self, recipe: str, settings: Sequence[str] = (), name: str | None = None) -> list[Run]:
         """Train a recipe once per split of a dataset with several splits; see ``trials.train_trials``."""
-        return [self.find(run) for run in trials.train_trials(recipe, settings, self.session)]
+        return [self.find(run) for run in trials.train_trials(recipe, settings, self.session, name)]
 
     def import_run(
         self,

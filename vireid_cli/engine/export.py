@@ -13,10 +13,11 @@ from torch import Tensor
 from vireid_cli.backbones.spec import STAGES
 from vireid_cli.backbones.two_stream import TwoStream
 from vireid_cli.backbones.weights import IDENTITIES_KEY, TRAINED_ON
+from vireid_cli.counts import size_name
 from vireid_cli.data.identity import store_title
 from vireid_cli.data.store import Store
 from vireid_cli.engine import checkpoint as checkpoints
-from vireid_cli.engine.embed import TrainedNetwork, load_trained, to_images
+from vireid_cli.engine.embed import TrainedNetwork, load_trained, to_images, warn_if_unfinished
 from vireid_cli.engine.prepare import ensure_prepared
 from vireid_cli.engine.runtime import Runtime
 from vireid_cli.engine.session import Session
@@ -76,6 +77,7 @@ def export_run(
     refuse_unwritable(folder)
     require_packages()
     trained = load_trained(run, _on_cpu(session))
+    warn_if_unfinished(run, trained, session)
     size = trained.recipe.data.image_size
     data = trained.recipe.data
     store = ensure_prepared(data.dataset, session, size, data.resize)
@@ -83,7 +85,7 @@ def export_run(
         modality: sample_images(store, size, modality, SAMPLES, trained.recipe.data.trial)
         for modality in Modality
     }
-    session.reporter.info(f"exporting {run.folder} at {size[0]}×{size[1]}")
+    session.reporter.info(f"exporting {run.folder} at {size_name(size)}")
     metadata = {
         "recipe": trained.recipe.name,
         "method": trained.recipe.method.name,
@@ -92,7 +94,7 @@ def export_run(
         "weights": str(trained.environment["weights"]),
         "commit": str(trained.environment.get("commit", "")),
     }
-    about = {**metadata, "layout": layout, "size": f"{size[0]}x{size[1]}"}
+    about = {**metadata, "layout": layout, "size": size_name(size)}
     identifier = content_hash(trained.network.state_dict(), about)[:32]
     marked = {**metadata, "export": identifier}
     export = export_onnx(trained.network, folder, samples, layout=layout, metadata=marked)
@@ -133,6 +135,7 @@ def export_backbone(
         raise UsageError(f"--out {path}: the file name must end in .safetensors.")
     refuse_unwritable(path.parent)
     trained = load_trained(run, _on_cpu(session), fold=False)
+    warn_if_unfinished(run, trained, session)
     trunks = [module for module in trained.network.modules() if isinstance(module, TwoStream)]
     if not trunks or trunks[0].stages != STAGES:
         raise UsageError(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from vireid_cli.counts import size_name
 from vireid_cli.data import store as stores
 from vireid_cli.data.choices import CHOICES, Choices
 from vireid_cli.data.identity import is_prepared
@@ -63,7 +64,7 @@ def ensure_prepared(dataset: str, session: Session, size: Size, resize: Resize) 
         UsageError: The dataset is neither prepared nor present.
         DataError: The dataset can't be prepared.
     """
-    shown = f"{size[0]}×{size[1]}"
+    shown = size_name(size)
     if not is_prepared(dataset, session.data_dir):
         locate(dataset, session.data_dir)  # raises before the message is printed
         session.reporter.info(f"{dataset} is not prepared yet: preparing it at {shown} first")

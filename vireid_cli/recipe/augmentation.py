@@ -6,7 +6,15 @@ from typing import Annotated
 
 from pydantic import BeforeValidator, Field, model_validator
 
-from vireid_cli.recipe.strict import Number, Probability, Range, Strict, as_tuple, refuse_without_effect
+from vireid_cli.recipe.strict import (
+    SIZE_FORM,
+    Number,
+    Probability,
+    Range,
+    Strict,
+    as_tuple,
+    refuse_without_effect,
+)
 
 CropSide = Annotated[int, Field(ge=16, le=1024)]
 
@@ -73,7 +81,7 @@ class Augment(Strict):
 
     Attributes:
         pad: Width of the border before the random crop, in pixels; 0 for none.
-        crop: (height, width) of the random crop; None for the size of the prepared images.
+        crop: HEIGHTxWIDTH of the random crop; None for the size of the prepared images.
         pad_value: Grey level of the border, 0..255.
         flip: Probability of a horizontal flip.
         visible_grey: Probability that the luminance of a visible image replaces all three channels.
@@ -92,7 +100,7 @@ class Augment(Strict):
     """
 
     pad: Annotated[int, Field(ge=0, le=128)] = 10
-    crop: Annotated[tuple[CropSide, CropSide], BeforeValidator(as_tuple)] | None = None
+    crop: Annotated[tuple[CropSide, CropSide], *SIZE_FORM] | None = None
     pad_value: Annotated[int, Field(ge=0, le=255)] = 0
     flip: Probability = 0.5
     visible_grey: Probability = 0.0

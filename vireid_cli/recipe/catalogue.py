@@ -43,6 +43,11 @@ class Entry:
     recipe: Recipe | None
     problem: str = ""
 
+    @property
+    def ablation(self) -> bool:
+        """Whether the recipe is one row of an ablation table."""
+        return self.name.startswith("ablations/")
+
     def matches(self, text: str) -> bool:
         """Whether name, paper, dataset or method contain the text; ignores case."""
         values = [self.name]
@@ -52,11 +57,16 @@ class Entry:
 
 
 def entries() -> list[Entry]:
-    """List the recipes in ``./recipes`` and the shipped ones, without studies; ablations last."""
+    """List the recipes in ``./recipes`` and the shipped ones, without studies; ablations last.
+
+    A shipped recipe is omitted if ``./recipes`` has one of its name, which commands use instead.
+    """
     own = [] if OWN.resolve() == shipped_folder().resolve() else sorted(OWN.rglob("*.yaml"))
+    mine = _entries((path for path in own if path.parent.name != "studies"), OWN, own=True)
+    names = {entry.name for entry in mine}
     return [
-        *_entries((path for path in own if path.parent.name != "studies"), OWN, own=True),
-        *_entries(shipped(), shipped_folder(), own=False),
+        *mine,
+        *(entry for entry in _entries(shipped(), shipped_folder(), own=False) if entry.name not in names),
     ]
 
 

@@ -118,9 +118,14 @@ def load(
     return _checked(path.name, content, places, problems, options_of, misfits)
 
 
-def dump(recipe: Recipe) -> str:
-    """Convert a recipe to YAML text, which is a valid recipe with all defaults."""
-    content = recipe.model_dump(mode="json")
+def dump(recipe: Recipe, context: str | None = None) -> str:
+    """Convert a recipe to YAML text, which is a valid recipe with all defaults.
+
+    Args:
+        recipe: The recipe.
+        context: ``strict.LISTS`` for the text of earlier versions, which wrote sizes as lists.
+    """
+    content = recipe.model_dump(mode="json", context=context)
     content["reported"] = [{k: v for k, v in row.items() if v is not None} for row in content["reported"]]
     return yaml.safe_dump(content, sort_keys=False, allow_unicode=True, width=100)
 

@@ -11,8 +11,9 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, ConfigDict, Field, field_validator, model_validator
 
+from vireid_cli.counts import size_name
 from vireid_cli.recipe.augmentation import Augment
-from vireid_cli.recipe.strict import Number, Probability, as_tuple, refuse_without_effect
+from vireid_cli.recipe.strict import SIZE_FORM, Number, Probability, as_tuple, refuse_without_effect
 from vireid_cli.recipe.strict import Strict as Strict
 from vireid_cli.types import RESIZE, Resize, Size
 
@@ -45,7 +46,7 @@ class Data(Strict):
             identities, for pre-training; the run can't be evaluated on them.
         trial: Number of the split, for datasets with several (RegDB: 1..10). A model is evaluated only on
             the trial of its training.
-        size: (height, width) of the prepared images in pixels.
+        size: HEIGHTxWIDTH of the prepared images in pixels, such as ``288x144``.
         resize: Resize filter: ``lanczos`` (Pillow's, as in all published code) or ``bicubic`` (the only one
             of earlier versions).
         sampler: P×K batches.
@@ -57,7 +58,7 @@ class Data(Strict):
     trial: Annotated[int, Field(ge=1, le=1000)] = 1
     size: Annotated[
         tuple[Annotated[int, Field(ge=32, le=1024)], Annotated[int, Field(ge=16, le=1024)]],
-        BeforeValidator(as_tuple),
+        *SIZE_FORM,
     ] = (288, 144)
     resize: Resize = RESIZE
     sampler: Sampler = Sampler()
@@ -68,7 +69,8 @@ class Data(Strict):
         crop, pad = self.augment.crop, self.augment.pad
         if crop and any(part > whole + 2 * pad for part, whole in zip(crop, self.size, strict=True)):
             raise ValueError(
-                f"augment.crop {list(crop)} is larger than the padded image of size {list(self.size)}"
+                f"augment.crop {size_name(crop)} is larger than the padded image of size "
+                f"{size_name(self.size)}"
             )
         return self
 
@@ -257,7 +259,7 @@ class ReportedCost(Strict):
     parameters: Number | None = None
     multiply_adds: Number | None = None
     latency: Number | None = None
-    size: Annotated[tuple[int, int], BeforeValidator(as_tuple)] | None = None
+    size: Annotated[tuple[int, int], *SIZE_FORM] | None = None
 
 
 class Recipe(Strict):

@@ -2,9 +2,27 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Sequence
 from typing import Annotated, Any
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    PlainSerializer,
+    SerializationInfo,
+    WithJsonSchema,
+)
+
+from vireid_cli.counts import size_name
+
+LISTS = "lists"
+"""Context of ``model_dump`` that serializes sizes as [height, width], the form of earlier versions."""
+
+_SIZE = re.compile(r"([0-9]{1,6})[x×]([0-9]{1,6})")
 
 
 def as_number(value: Any) -> Any:
@@ -19,6 +37,24 @@ def as_tuple(value: Any) -> Any:
     return tuple(value) if isinstance(value, list) else value
 
 
+def as_size(value: Any) -> Any:
+    """Convert ``96x48`` or the list [96, 48] to (96, 48), height and width in pixels.
+
+    Raises:
+        ValueError: The text has another form.
+    """
+    if not isinstance(value, str):
+        return as_tuple(value)
+    match = _SIZE.fullmatch(value.strip())
+    if match is None:
+        raise ValueError(f"expected HEIGHTxWIDTH in pixels, such as 288x144, not '{value}'")
+    return int(match[1]), int(match[2])
+
+
+def _serialize_size(size: Sequence[int], info: SerializationInfo) -> str | list[int]:
+    return list(size) if info.context == LISTS else size_name(size)
+
+
 def bare_off(value: Any) -> Any:
     """Convert ``false`` to the string ``off``."""
     return "off" if value is False else value
@@ -30,6 +66,20 @@ def _rising(value: tuple[float, float]) -> tuple[float, float]:
         raise ValueError("expected [low, high] with 0 < low and low at most high")
     return value
 
+
+_SIZE_SCHEMA = {
+    "anyOf": [
+        {"type": "string", "pattern": r"^\s*[0-9]{1,6}[x×][0-9]{1,6}\s*$"},
+        {"type": "array", "items": {"type": "integer"}, "minItems": 2, "maxItems": 2},
+    ],
+    "description": "HEIGHTxWIDTH in pixels, such as 288x144",
+}
+SIZE_FORM = (
+    BeforeValidator(as_size),
+    PlainSerializer(_serialize_size, when_used="json"),
+    WithJsonSchema(_SIZE_SCHEMA),
+)
+"""Annotations of a size (height, width): written ``96x48`` in recipes, a list is accepted too."""
 
 Number = Annotated[float, BeforeValidator(as_number)]
 Probability = Annotated[float, BeforeValidator(as_number), Field(ge=0.0, le=1.0)]

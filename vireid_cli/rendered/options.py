@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+from vireid_cli.counts import size_name
 from vireid_cli.dial_defaults import DIALS
 from vireid_cli.errors import UsageError
 from vireid_cli.rendered.dials import Dials
@@ -49,7 +50,9 @@ class RenderOptions:
                     f"rendered benchmark: {name} is {getattr(self, name)}; it must be from {low} to {high}."
                 )
         if not (32 <= self.size[0] <= 1024 and 16 <= self.size[1] <= 1024):
-            raise UsageError(f"rendered benchmark: size is {self.size}; it must be from 32×16 to 1024×1024.")
+            raise UsageError(
+                f"rendered benchmark: size is {size_name(self.size)}; it must be from 32x16 to 1024x1024."
+            )
         self.dials  # noqa: B018  (checks the dials)
 
     @property

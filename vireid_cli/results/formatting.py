@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 
+from vireid_cli.counts import counted
 from vireid_cli.results.schema import EvaluationFile
 
 RENDERED = "Rendered benchmark: not comparable with any figure on real images."
@@ -42,7 +43,7 @@ def protocol_label(name: str) -> str:
 
 def evaluation_title(content: EvaluationFile) -> str:
     """Format dataset, protocol, and numbers of queries, gallery images and trials on one line."""
-    repetitions = f"{content['trials']} trial{'s' if content['trials'] != 1 else ''}"
+    repetitions = counted(content["trials"], "trial")
     if models := content.get("models"):
         repetitions = f"mean over {models} models"
     counts = f"{content['valid_queries']} of {content['queries']} queries valid, gallery {content['gallery']}"

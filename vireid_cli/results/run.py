@@ -1,4 +1,4 @@
-"""Run folders: creation, search, reading and writing; ``runs/latest`` refers to the newest run."""
+"""Run folders: creation, search, reading and writing; ``runs/latest`` refers to the newest trained run."""
 
 from __future__ import annotations
 
@@ -19,11 +19,14 @@ from vireid_cli.results.log import checked_rows, log_rows
 from vireid_cli.results.training_schema import Environment
 
 LATEST = "latest"
-"""Name of the link to the newest run."""
+"""Name of the link to the newest run with a checkpoint."""
 
 DAMAGED = "The run is damaged: restore its folder, or train again."
 MEANS = "means"
 """Name of the folder of means over models, in the folder of runs."""
+
+NAME_BYTES = 200
+"""Longest name of a run in bytes: with suffixes it stays below a file system's limit of 255."""
 
 
 def runs_folder() -> Path:
@@ -127,22 +130,55 @@ def changed_recipe_warning(run: RunFolder) -> str:
     )
 
 
+def check_new_name(name: str, runs: Path) -> None:
+    """Check that a run folder can have this name.
+
+    Raises:
+        UsageError: The name is reserved or no plain file name, or a run has it.
+    """
+    problem = ""
+    if not name or name.startswith((".", "-")) or name != name.strip():
+        problem = "it must not be empty, begin with . or -, or begin or end with a blank"
+    elif any(c in r'/\:*?"<>|' or not c.isprintable() for c in name):
+        problem = 'it must not contain / \\ : * ? " < > | or control characters'
+    elif len(os.fsencode(name)) > NAME_BYTES:
+        problem = f"it has more than {NAME_BYTES} bytes"
+    elif name in (LATEST, MEANS):
+        problem = f"vireid uses {runs / name} itself"
+    if problem:
+        raise UsageError(f"'{name}' can't be the name of a run: {problem}.", "Choose another --name.")
+    if (runs / name).exists():
+        raise UsageError(
+            f"{runs / name} exists already.", "Choose another --name, or remove the folder if it is obsolete."
+        )
+
+
 def create(
-    recipe_name: str, dataset: str, *, runs: Path | None = None, now: datetime | None = None
+    recipe_name: str,
+    dataset: str,
+    *,
+    runs: Path | None = None,
+    now: datetime | None = None,
+    name: str | None = None,
 ) -> RunFolder:
     """Create the run folder ``<recipe>-<dataset>-<time>``, with a number added if the name exists.
 
     Args:
         recipe_name: Name of the recipe.
-        dataset: Name of the dataset.
+        dataset: Name of the dataset; its colon becomes a hyphen.
         runs: Folder of runs, by default ``runs_folder()``.
         now: Time in the name, by default the current time.
+        name: Name of the folder, instead of the composed one.
 
     Raises:
+        UsageError: The folder ``name`` exists, or can't have this name.
         DataError: The folder can't be created.
     """
     runs = runs or runs_folder()
-    stem = f"{recipe_name}-{dataset}-{(now or datetime.now()).strftime('%Y%m%d-%H%M%S')}"
+    if name is not None:
+        check_new_name(name, runs)
+    time = (now or datetime.now()).strftime("%Y%m%d-%H%M%S")
+    stem = name or f"{recipe_name}-{dataset.replace(':', '-')}-{time}"
     try:
         runs.mkdir(parents=True, exist_ok=True)
         for attempt in range(1, 1000):

@@ -14,6 +14,7 @@ import torch
 from tests.conftest import Listener
 from vireid_cli import files
 from vireid_cli.engine import checkpoint as checkpoints
+from vireid_cli.engine.engine import Engine
 from vireid_cli.engine.export import export_backbone
 from vireid_cli.engine.network import load_recipe
 from vireid_cli.engine.reporter import Reporter
@@ -141,6 +142,20 @@ def test_run_folder_describes_the_run(tiny_recipe: Path, sysu_tree: Path, tmp_pa
     state = json.loads((run.checkpoints / "last" / "state.json").read_text())
     assert (state["epoch"], state["step"], state["global_step"]) == (2, 0, 6)
     assert not list(run.folder.rglob("*.pt")), "no pickle"
+
+
+def test_a_named_run_becomes_the_latest_with_its_first_checkpoint(
+    tiny_recipe: Path, sysu_tree: Path, tmp_path: Path
+) -> None:
+    engine = Engine.choose(device="cpu", precision="fp32", data_dir=sysu_tree, runs_dir=tmp_path)
+    first = engine.train(str(tiny_recipe), ["train.steps_per_epoch=1"], epochs=1, name="first")
+    assert engine.find().folder == first.folder == tmp_path / "first"
+    with pytest.raises(VireidError, match="became"):
+        engine.train(str(tiny_recipe), ["train.optimizer.lr=1e30", "train.log_every=1"], name="second")
+    assert (tmp_path / "second").is_dir()
+    assert engine.find().name == "first", "the second run has no checkpoint"
+    with pytest.raises(UsageError, match="exists already"):
+        engine.train(str(tiny_recipe), name="first")
 
 
 def test_train_split_of_one_part(tiny_recipe: Path, sysu_tree: Path, tmp_path: Path) -> None:

@@ -10,12 +10,19 @@ from typing import Any
 
 import numpy as np
 
+from vireid_cli.counts import size_name
 from vireid_cli.data import protocols
 from vireid_cli.data.identity import known_identities, marks
 from vireid_cli.data.plan import EvaluationPlan
 from vireid_cli.data.sources import load_source, source_names
 from vireid_cli.data.store import Store
-from vireid_cli.engine.embed import SelectedCheckpoint, embed_rows, load_trained, select_checkpoint
+from vireid_cli.engine.embed import (
+    SelectedCheckpoint,
+    embed_rows,
+    load_trained,
+    select_checkpoint,
+    warn_if_unfinished,
+)
 from vireid_cli.engine.evaluate.result import EvaluateOptions, Evaluation, evaluate_protocol
 from vireid_cli.engine.evaluate.scoring import FLIPS, RERANKS, EmbeddedRows
 from vireid_cli.engine.network import run_recipe
@@ -45,10 +52,7 @@ def _evaluate_run(run: RunFolder, session: Session, options: EvaluateOptions) ->
     store, plans = _plans(run_recipe(run), session, options)
     trained = load_trained(run, session)
     size = trained.recipe.data.image_size
-    if not trained.imported and trained.trained < trained.recipe.train.epochs:
-        session.reporter.warn(
-            f"{run.folder} is unfinished: {trained.trained} of {trained.recipe.train.epochs} epochs"
-        )
+    warn_if_unfinished(run, trained, session)
     rows = np.unique(np.concatenate([plan.rows for plan in plans]))
     overlap = _overlap(store, rows, trained, options.allow_overlap)
     embedded = embed_rows(trained.network, session, store, size, rows)
@@ -175,7 +179,7 @@ def _run_marks(
         "weights": trained.environment["weights"],
         "seed": trained.recipe.train.seed,
         "precision": session.runtime.precision,
-        "image_size": "×".join(str(n) for n in trained.recipe.data.size),
+        "image_size": size_name(trained.recipe.data.size),
         "resize": trained.recipe.data.resize,
     }
     if imported := trained.imported:

@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from vireid_cli.counts import counted, size_name
 from vireid_cli.data.identity import describe, store_title
 from vireid_cli.engine.plugin_record import plugin_mark
 from vireid_cli.engine.session import Session
@@ -52,14 +53,15 @@ def environment_of(
 def announce(recipe: Recipe, session: Session, data: TrainingData, network: nn.Module) -> None:
     """Print the recipe's name, data and sizes; warn of identities that lack a modality."""
     parameters = sum(p.numel() for p in network.parameters())
-    height, width = recipe.data.image_size
     options, sampler = recipe.data.sampler, data.sampler
     session.reporter.info(
         f"{recipe.name}: {recipe.method.name} on {store_title(data.store)}, "
-        f"{sampler.num_identities} identities, "
-        f"{height}×{width}, {options.identities}×({options.images}+{options.images}) a batch, "
-        f"{sampler.steps} steps an epoch, {parameters / 1e6:.2f} M parameters, "
-        f"{torch.get_num_threads()} threads"
+        f"{counted(sampler.num_identities, 'identity')}, {size_name(recipe.data.size)}, "
+        f"{options.identities}×({options.images}+{options.images}) a batch, "
+        f"{counted(sampler.steps, 'step')} an epoch, {parameters / 1e6:.2f} M parameters, "
+        f"{counted(torch.get_num_threads(), 'thread')}"
     )
     if sampler.dropped:
-        session.reporter.warn(f"{len(sampler.dropped)} identities lack a modality; training skips them")
+        verb = "lacks" if len(sampler.dropped) == 1 else "lack"
+        people = counted(len(sampler.dropped), "identity")
+        session.reporter.warn(f"{people} {verb} a modality; training skips them")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from vireid_cli import files
+from vireid_cli.counts import counted
 from vireid_cli.data.store import Store
 from vireid_cli.engine import checkpoint as checkpoints
 from vireid_cli.engine.checkpoint import Position
@@ -80,7 +81,7 @@ def _resume(run: RunFolder, session: Session) -> RunFolder:
         session.reporter.warn(checkpoints.missing_hashes_warning(last))
     if saved.position.epoch >= recipe.train.epochs:
         raise UsageError(
-            f"{run.folder} has finished all {recipe.train.epochs} epochs.",
+            f"{run.folder} has finished: {counted(recipe.train.epochs, 'epoch')}.",
             f"Evaluate it: vireid evaluate {run.folder}",
         )
     data = recipe.data

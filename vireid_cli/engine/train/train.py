@@ -19,17 +19,24 @@ from vireid_cli.results import schema
 from vireid_cli.results.run import RunFolder
 
 
-def train(recipe: Recipe, session: Session) -> RunFolder:
+def train(recipe: Recipe, session: Session, name: str | None = None) -> RunFolder:
     """Train a recipe from its start.
+
+    Args:
+        recipe: The recipe.
+        session: Device, reporter and folders.
+        name: Name of the run folder; None: composed of recipe, dataset and time.
 
     Returns:
         The run folder, with its last checkpoint.
 
     Raises:
-        UsageError: The dataset is missing, or the recipe does not fit it.
+        UsageError: The dataset is missing, the recipe does not fit it, or a run has this name.
         VireidError: A loss became NaN or infinite.
         Interrupted: A signal stopped the training; a checkpoint was saved.
     """
+    if name is not None:
+        runs.check_new_name(name, session.runs_dir)
     data = recipe.data
     store = ensure_prepared(data.dataset, session, data.image_size, data.resize)
     start = starting_weights(recipe, session, store.rendered)
@@ -40,12 +47,11 @@ def train(recipe: Recipe, session: Session) -> RunFolder:
     moments = 2 if recipe.train.optimizer.name != "sgd" else int(recipe.train.optimizer.momentum > 0.0)
     copies = 2 if recipe.train.select == "val" else 1
     checkpoints.check_free_space(session.runs_dir, network, moments, copies)
-    run = runs.create(recipe.name, recipe.data.dataset, runs=session.runs_dir)
+    run = runs.create(recipe.name, recipe.data.dataset, runs=session.runs_dir, name=name)
     identity_hashes = images.identity_hashes(start.identities)
     environment = environment_of(recipe, session, images, network, identity_hashes, start.source)
     files.write_sealed(run.folder / schema.ENVIRONMENT, environment)
     files.write_text(run.recipe_file, dump(recipe))  # last: it marks the folder as a run
-    runs.set_latest(run)
     announce(recipe, session, images, network)
     with locked(run.folder, run.lock):
         return Trainer(run, session, recipe, images, network, identity_hashes).fit()

@@ -7,9 +7,11 @@ import shlex
 import time
 
 from vireid_cli import files
+from vireid_cli.counts import counted
 from vireid_cli.engine import checkpoint as checkpoints
 from vireid_cli.engine.checkpoint import Checkpoint
 from vireid_cli.engine.checkpoint_fit import load_optimizer, load_scaler, load_weights
+from vireid_cli.engine.reporter import duration
 from vireid_cli.engine.session import Session, data_option
 from vireid_cli.engine.train.allocator import keep_freed_memory
 from vireid_cli.engine.train.calibration import calibration
@@ -48,7 +50,7 @@ class Trainer:
         identity_hashes: list[str],
     ) -> None:
         self.run, self.session, self.recipe, self.network = run, session, recipe, network
-        self._identity_hashes = identity_hashes
+        self._identity_hashes, self._is_latest = identity_hashes, False
         runtime, size = session.runtime, recipe.data.image_size
         self.optimizer = build_optimizer(network.parameter_groups(), recipe.train.optimizer)
         self.scaler = runtime.scaler()
@@ -99,8 +101,11 @@ class Trainer:
             self.selection.best = dict(saved.extra["best"])
 
     def save(self, name: str = checkpoints.LAST) -> None:
-        """Save the state as the checkpoint ``name``."""
+        """Save the state as the checkpoint ``name``; the first one makes the run the latest."""
         checkpoints.save_checkpoint(self.run.checkpoints / name, self.state())
+        if name == checkpoints.LAST and not self._is_latest:
+            runs.set_latest(self.run)
+            self._is_latest = True
 
     def fit(self) -> RunFolder:
         """Train to the last epoch.
@@ -119,7 +124,9 @@ class Trainer:
         except NotFinite as error:
             raise self._loss_error(error) from error
         seconds = time.perf_counter() - began
-        self.session.reporter.info(f"trained {self.recipe.train.epochs} epochs in {seconds:.0f} s")
+        self.session.reporter.info(
+            f"trained {counted(self.recipe.train.epochs, 'epoch')} in {duration(seconds)}"
+        )
         return self.run
 
     @property

@@ -165,7 +165,7 @@ def costs(networks: Sequence[Mapping[str, Any]], names: Sequence[str]) -> Table:
     several = len(networks) > 1
     rows = []
     for run, (cost, name) in enumerate(zip(networks, names, strict=True)):
-        cells = [Cell(str(cost["size"]).replace("x", " × "))]
+        cells = [Cell(str(cost["size"]))]
         cells += [Cell(f"{cost[k] / 1e6:.2f} M") for k in ("parameters", "parameters_without_classifier")]
         cells += [Cell(f"{cost[key] / 1e9:.3f} G") for key in ("multiply_adds", "flops")]
         if timed:
@@ -180,7 +180,7 @@ def costs(networks: Sequence[Mapping[str, Any]], names: Sequence[str]) -> Table:
 
 
 def _paper_cost(paper: Mapping[str, Any], timed: bool) -> TableRow:
-    size = "–" if paper["size"] is None else "{} × {}".format(*paper["size"])
+    size = "–" if paper["size"] is None else "{}x{}".format(*paper["size"])
     units = (("parameters", "M"), ("multiply_adds", "G"), ("latency", "ms"))
     texts = {key: "–" if paper[key] is None else f"{paper[key]:.2f} {unit}" for key, unit in units}
     cells = [size, "–", texts["parameters"], texts["multiply_adds"], "–"]

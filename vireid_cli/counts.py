@@ -1,0 +1,26 @@
+"""Text of numbers with their unit: ``1 epoch``, ``60 epochs``; and of image sizes: ``96x48``."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+
+def counted(number: int, noun: str) -> str:
+    """Format a number with its noun in the singular or plural.
+
+    >>> counted(1, "epoch"), counted(2, "identity"), counted(0, "thread")
+    ('1 epoch', '2 identities', '0 threads')
+    """
+    if number == 1:
+        return f"1 {noun}"
+    ending = f"{noun[:-1]}ies" if noun.endswith("y") else f"{noun}s"
+    return f"{number} {ending}"
+
+
+def size_name(size: Sequence[int]) -> str:
+    """Format an image size in pixels, HEIGHTxWIDTH.
+
+    >>> size_name((96, 48))
+    '96x48'
+    """
+    return "x".join(map(str, size))
