@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import io
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -73,6 +74,44 @@ def test_a_bar_shows_its_job_as_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
     assert "\u202e" not in text.getvalue()
 
 
+FITTING = [(200, "images/s 310"), (80, "triplet 1.104"), (60, "id 2.110")]
+
+
+@pytest.mark.parametrize(("width", "expected"), FITTING)
+def test_a_bar_shows_steps_and_time_first_and_fits(
+    monkeypatch: pytest.MonkeyPatch, width: int, expected: str
+) -> None:
+    text = io.StringIO()
+    terminal = Terminal(width=width)
+    terminal.file = text
+    terminal._force_terminal = True
+    monkeypatch.setattr(console, "err", terminal)
+    monkeypatch.setattr(Terminal, "is_terminal", True)
+    reporter = console.ConsoleReporter()
+    terms = dict.fromkeys(("triplet", "centre", "paba", "mining", "orthogonal"), "1.104")
+    values = {"loss": "3.214", "id": "2.110", **terms, "epoch": "2/12", "images/s": "310"}
+    reporter.advance("training", 120, 600, values)
+    reporter.close()
+    line = next(line for line in strip(text.getvalue()).splitlines() if "training" in line)
+    assert len(line.rstrip()) <= width
+    assert re.match(r"training\s+\S+ +120/600 +\S+:\S+ +loss 3.214", line)
+    assert line.rstrip().endswith(expected), "whole terms, as many as fit"
+
+
+def strip(text: str) -> str:
+    """The text without escape sequences, with line breaks for carriage returns."""
+    return re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", text).replace("\r", "\n")
+
+
+def test_a_plain_progress_line_has_the_time_left_first(capsys: pytest.CaptureFixture[str]) -> None:
+    console.ConsoleReporter().advance(
+        "training", 6, 6, {"loss": "3.2", **{f"term{i}": "1.0" for i in range(40)}}
+    )
+    line = capsys.readouterr().err.splitlines()[0]
+    assert line.startswith("training 6/6  left 0 s  loss 3.2  term0 1.0")
+    assert len(line) <= console.PLAIN_WIDTH
+
+
 def test_json_keeps_the_text(capsys: pytest.CaptureFixture[str]) -> None:
     import json
 
@@ -89,7 +128,7 @@ def test_json_keeps_the_text(capsys: pytest.CaptureFixture[str]) -> None:
         ["recipes", EVIL],
         ["train", f"--{EVIL}"],
         ["train", "--recipe", "quickstart.yaml", "--device", EVIL],
-        ["results", "a", EVIL],
+        ["results", "a", f"--{EVIL}"],
         ["recipes", "check", EVIL],
         ["train", "--recipe", "quickstart.yaml", "--set", f"{EVIL}=1"],
         ["train", "--recipe", "quickstart.yaml", "--set", f"data.dataset={EVIL}"],

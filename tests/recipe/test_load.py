@@ -114,7 +114,7 @@ def test_sizes_are_height_x_width(tmp_path: Path) -> None:
     assert "size: 96x48" not in before, "the text of earlier versions"
     assert load(write(tmp_path, before)) == recipe
     assert "such as 288x144, not '96*48'" in refusal(path, "data.size=96*48")
-    assert "expected 2 values" in refusal(path, "data.size=[96]")
+    assert "value 2 of a list is missing" in refusal(path, "data.size=[96]")
 
 
 def test_extends_one_level(tmp_path: Path) -> None:

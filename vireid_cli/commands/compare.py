@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from vireid_cli.commands import completion
+from vireid_cli.commands.evaluate_options import Verbose
 from vireid_cli.commands.options import (
     DataDir,
     Device,
@@ -33,6 +34,7 @@ def compare(
     ],
     markdown: Annotated[bool, typer.Option("--markdown", help="Print Markdown tables.")] = False,
     json: Annotated[bool, typer.Option("--json", help="Print study.json instead.")] = False,
+    verbose: Verbose = False,
     device: Device = "auto",
     precision: PrecisionOption = "auto",
     data: DataDir = None,
@@ -47,7 +49,7 @@ def compare(
     """
     from vireid_cli import files
     from vireid_cli.commands import console
-    from vireid_cli.commands.tables import fingerprint_text
+    from vireid_cli.commands.tables import fingerprint_text, provenance
     from vireid_cli.results.compare import agreement_lines
     from vireid_cli.results.compare import markdown as as_markdown
 
@@ -64,7 +66,10 @@ def compare(
             console.print_table(_table(f"{result.study.name} · {protocol}", table))
             for line in agreement_lines(table):
                 console.print_line(line)
-        console.print_line(fingerprint_text(table.fingerprint), "dim")
+        if verbose:
+            console.print_line(fingerprint_text(table.fingerprint), "dim")
+        else:
+            console.print_lines(provenance(table.fingerprint))
         if table.rendered:
             console.print_line(console.RENDERED, "yellow")
     console.print_paths([result.path, *result.figures])

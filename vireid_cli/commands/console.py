@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import atexit
 import json
+import math
 import os
 import shutil
 import sys
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import typer
 from rich.console import Console, RenderableType
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.table import Column, Table
 
 from vireid_cli import files, plugins
 from vireid_cli.commands.plugin_option import WITHOUT
@@ -39,13 +42,13 @@ PLAIN_EVERY = 10.0
 PLAIN_WIDTH = 160
 """Width of a table in columns if stdout is not a terminal."""
 
-NARROWEST = 100
-"""Minimum width of a table in columns; a narrower table would truncate metrics."""
+BAR_WIDTH = 10
+"""Width of a progress bar in columns."""
 
 
 def terminal_width() -> int:
     """Width of stdout in columns."""
-    return max(NARROWEST, shutil.get_terminal_size().columns) if sys.stdout.isatty() else PLAIN_WIDTH
+    return shutil.get_terminal_size().columns if sys.stdout.isatty() else PLAIN_WIDTH
 
 
 out = Terminal(width=terminal_width())
@@ -82,8 +85,9 @@ class ConsoleReporter(Reporter):
         elif done >= total or now - self._printed.get(job, start) >= PLAIN_EVERY:
             self._printed[job] = now
             left = self._remaining(job, now, done, total)
-            details = "  ".join(f"{name} {value}" for name, value in values.items())
-            self.info(f"{job} {done}/{total}  {details}  left {duration(left)}")
+            start_of_line = f"{job} {done}/{total}  left {duration(left)}"
+            details = _fitting(values, PLAIN_WIDTH - len(start_of_line) - 2)
+            self.info("  ".join(part for part in (start_of_line, details) if part))
         if done >= total:
             self._finish(job)
 
@@ -109,15 +113,17 @@ class ConsoleReporter(Reporter):
         if self._bars is None:
             columns = (
                 TextColumn("{task.description}", markup=False),
-                BarColumn(),
+                BarColumn(BAR_WIDTH),
                 MofNCompleteColumn(),
                 TimeRemainingColumn(),
-                TextColumn("{task.fields[shown]}", markup=False),
+                TextColumn("{task.fields[shown]}", markup=False, table_column=Column(no_wrap=True)),
             )
             self._bars = Progress(*columns, console=err, refresh_per_second=4)
             self._bars.start()
             _with_bars.append(self)
-        text = printable("  ".join(f"{name} {value}" for name, value in values.items()))
+        # description, bar, done/total, h:mm:ss, and a blank between each two columns
+        others = max(map(len, (job, *self._tasks))) + BAR_WIDTH + 2 * len(str(total)) + len("/-:--:--") + 4
+        text = printable(_fitting(values, err.width - others))
         if job not in self._tasks:
             self._tasks[job] = self._bars.add_task(printable(job), total=total, shown=text)
         self._bars.update(self._tasks[job], completed=done, total=total, shown=text)
@@ -129,6 +135,17 @@ class ConsoleReporter(Reporter):
         self._tasks.pop(job, None)
         if not self._tasks:
             self.close()
+
+
+def _fitting(values: Mapping[str, str], width: int) -> str:
+    """Join names and values, without those at the end that exceed ``width`` columns."""
+    text = ""
+    for name, value in values.items():
+        longer = f"{text}  {name} {value}" if text else f"{name} {value}"
+        if len(longer) > width:
+            break
+        text = longer
+    return text
 
 
 _with_bars: list[ConsoleReporter] = []
@@ -175,9 +192,47 @@ def _write(text: str) -> None:
         exit_unread()
 
 
-def print_table(table: RenderableType) -> None:
-    """Print a table of rich with cells, headings and title that are plain strings."""
+def print_table(table: RenderableType, *, fold: bool = True) -> None:
+    """Print a table of rich with cells, headings and title that are plain strings.
+
+    The title is a line of its own, which the terminal wraps.
+
+    Args:
+        table: The table.
+        fold: Whether to fold the cells of a table that is wider than the terminal; otherwise those columns
+            that do not wrap are shortened.
+    """
+    if isinstance(table, Table):
+        if isinstance(table.title, str):
+            print_line(table.title, str(table.title_style or "italic"))
+            table.title = None
+        if fold and not _fits(table):
+            for column in table.columns:
+                column.no_wrap, column.overflow = False, "fold"
     out.print(table)
+
+
+def _fits(table: Table) -> bool:
+    """Whether the terminal is wide enough for a table without folded cells."""
+    wide = out.options.update_width(10_000)  # rich limits a measurement to the width of its options
+    return bool(out.measure(table, options=wide).maximum <= out.width)
+
+
+def print_in_parts(build: Callable[[list[str]], Table], names: Sequence[str]) -> None:
+    """Print a table with one column per name, as several tables below each other on a narrow terminal.
+
+    Args:
+        build: Creates the table with some of the columns.
+        names: Names of all columns.
+    """
+    for count in range(1, len(names) + 1):
+        size = math.ceil(len(names) / count)
+        tables = [build(list(names[start : start + size])) for start in range(0, len(names), size)]
+        if all(map(_fits, tables)):
+            break
+    for number, table in enumerate(tables):
+        table.title = None if number else table.title
+        print_table(table)
 
 
 def print_line(text: str, style: str | None = None) -> None:
@@ -194,6 +249,11 @@ def print_paths(paths: Iterable[Path]) -> None:
     """Print the written paths, one per line."""
     for path in paths:
         print_line(f"wrote {path}")
+
+
+def shorten_line(text: str, width: int) -> str:
+    """Shorten a line to ``width`` columns, with an ellipsis at its end."""
+    return text if len(text) <= width else f"{text[: width - 1]}…"
 
 
 def command_line(*words: object, data: Path | None = None, runs: Path | None = None) -> str:
@@ -239,18 +299,28 @@ def print_differences(differences: Iterable[str]) -> None:
         raise typer.Exit(1)
 
 
-def print_evaluations(contents: Iterable[EvaluationFile]) -> None:
-    """Print evaluations: table of metrics, interval, difference, breakdown and protocol fingerprint."""
+def print_evaluations(contents: Iterable[EvaluationFile], verbose: bool = False) -> None:
+    """Print evaluations: table of metrics, breakdown, and four lines about protocol, data and model.
+
+    Args:
+        contents: Contents of ``metrics.json``.
+        verbose: Print the whole fingerprint, and the methods of intervals and differences, instead of the
+            four lines.
+    """
     from vireid_cli.commands import tables
 
     for content in contents:
-        print_table(tables.evaluation_table(content))
-        if interval := content.get("interval"):
-            print_line(f"interval: {interval}", "dim")
-        if against := content.get("against"):
-            print_line(f"difference: {against['test']}", "dim")
+        print_in_parts(partial(tables.evaluation_table, content), list(content["metrics"]))
         for table in tables.breakdown_tables(content["breakdown"]) if "breakdown" in content else ():
             print_table(table)
-        print_line(tables.fingerprint_text(content["fingerprint"]), "dim")
+        lines = (
+            tables.full_provenance(content)
+            if verbose
+            else tables.provenance(content["fingerprint"], bool(content.get("interval")))
+        )
+        for line in lines:
+            print_line(line if verbose else shorten_line(line, out.width), "dim")
+        if warning := content["fingerprint"].get("overlap"):
+            print_line(f"warning: {warning}", "yellow")
         if content["fingerprint"].get("rendered"):
             print_line(RENDERED, "yellow")

@@ -33,6 +33,7 @@ from vireid_cli.commands.evaluate_options import (
     Shots,
     Trial,
     TrialCount,
+    Verbose,
     evaluate_options,
     request_of,
 )
@@ -80,6 +81,7 @@ def evaluate(
     recipe: CostRecipes = None,
     size: CostSize = None,
     as_json: Json = False,
+    verbose: Verbose = False,
     device: Device = "auto",
     precision: PrecisionOption = "auto",
     data: DataDir = None,
@@ -111,12 +113,12 @@ def evaluate(
     elif features is not None:
         _check_features(context, names, dataset)
         other = Path(against) if against else None
-        print_features(features, str(dataset), rerank or (), far, other, breakdown, as_json)
+        print_features(features, str(dataset), rerank or (), far, other, breakdown, as_json, verbose)
         _warn_deprecated("--features", "evaluate-features FILE")
     else:
         engine = make_engine(device, precision, data, runs_dir)
         results = _evaluate_runs(engine, names, options, against, trial == ALL_TRIALS)
-        _print(results, as_json, names[0] if names else "", data, runs_dir)
+        _print(results, as_json, verbose, names[0] if names else "", data, runs_dir)
 
 
 def _warn_deprecated(option: str, command: str) -> None:
@@ -129,6 +131,7 @@ def _warn_deprecated(option: str, command: str) -> None:
 def _print(
     evaluations: Sequence[Evaluation],
     as_json: bool,
+    verbose: bool,
     run: str = "",
     data: Path | None = None,
     runs_dir: Path | None = None,
@@ -140,7 +143,7 @@ def _print(
         contents = [evaluation.content for evaluation in evaluations]
         console.print_json(contents if len(contents) > 1 else contents[0])
         return
-    console.print_evaluations(evaluation.content for evaluation in evaluations)
+    console.print_evaluations((evaluation.content for evaluation in evaluations), verbose)
     folders = [evaluation.folder for evaluation in evaluations if evaluation.folder]
     console.print_paths(folders)
     if folders:

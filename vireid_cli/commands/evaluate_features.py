@@ -17,6 +17,7 @@ from vireid_cli.commands.evaluate_options import (
     Json,
     Rerank,
     RerankName,
+    Verbose,
     evaluate_options,
     request_of,
 )
@@ -44,6 +45,7 @@ def evaluate_features(
     against: AgainstFile = None,
     breakdown: Breakdown = False,
     json: Json = False,
+    verbose: Verbose = False,
 ) -> None:
     """Evaluate the embeddings or distances in a file by the protocol of a dataset.
 
@@ -51,7 +53,7 @@ def evaluate_features(
 
     Example: vireid evaluate-features runs/latest/evaluation/all-single-seeded/embeddings.npz --dataset sysu
     """
-    print_features(file, dataset, rerank or (), far, against, breakdown, json)
+    print_features(file, dataset, rerank or (), far, against, breakdown, json, verbose)
 
 
 def print_features(
@@ -62,6 +64,7 @@ def print_features(
     against: Path | None,
     breakdown: bool,
     json: bool,
+    verbose: bool,
 ) -> None:
     """Evaluate a file and print tables, or JSON.
 
@@ -78,4 +81,4 @@ def print_features(
     if json:
         console.print_json(evaluation.content)
     else:
-        console.print_evaluations([evaluation.content])
+        console.print_evaluations([evaluation.content], verbose)

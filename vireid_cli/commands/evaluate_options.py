@@ -162,6 +162,9 @@ AllowOverlap = Annotated[
         "--allow-overlap", help="Evaluate on training identities of the run; the result records it."
     ),
 ]
+Verbose = Annotated[
+    bool, typer.Option("--verbose", help="Print all settings of each result (the whole fingerprint).")
+]
 Json = Annotated[bool, typer.Option("--json", help="Print metrics.json instead of tables.")]
 
 Cost = Annotated[bool, typer.Option("--cost", help="Deprecated: use vireid cost.", hidden=True)]

@@ -59,7 +59,7 @@ def list_recipes(
         if omitted:
             hint = f"Of the ablations, {omitted} {'matches' if omitted == 1 else 'match'}: {more}"
         raise UsageError(f"No recipe matches '{text}'.", hint)
-    console.print_table(_table(matches))
+    console.print_table(_table(matches), fold=False)
     for entry in matches:
         if entry.problem:
             console.print_note(f"{entry.path}: {entry.problem}")
@@ -181,10 +181,10 @@ def _table(entries: Iterable[Entry]) -> Table:
 
     from vireid_cli.recipe.catalogue import metrics
 
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0), expand=True)
     for title in ("recipe", "method", "dataset", "Rank-1 / mAP, %"):
         table.add_column(title, overflow="fold", min_width=min(len(title), 12))
-    table.add_column("paper", no_wrap=True, overflow="ellipsis")
+    table.add_column("paper", no_wrap=True, overflow="ellipsis", ratio=1)
     for entry in entries:
         name = f"{entry.name} (yours)" if entry.own else entry.name
         if entry.recipe is None:

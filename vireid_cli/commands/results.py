@@ -1,43 +1,196 @@
-"""``vireid results``: print the evaluations and files of a run."""
+"""``vireid results`` and ``vireid runs``: print evaluations and files of runs, and list all runs."""
 
 from __future__ import annotations
 
-from typing import Annotated
+from collections.abc import Sequence
+from enum import StrEnum
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from vireid_cli.commands.options import RunName, RunsDir
+from vireid_cli.commands.evaluate_options import Verbose
+from vireid_cli.commands.options import RunsDir
 from vireid_cli.errors import DataError, UsageError
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+    from vireid_cli.results.listing import ListedRun
+    from vireid_cli.results.run import RunFolder
+    from vireid_cli.results.run_tables import RunTable
+
+
+class SortKey(StrEnum):
+    """Column that sorts the list of runs; see ``results.listing.Key``."""
+
+    date = "date"
+    name = "name"
+    recipe = "recipe"
+    dataset = "dataset"
+    epochs = "epochs"
+    rank1 = "rank1"
+    mAP = "mAP"
 
 
 def results(
-    run: RunName = None,
-    json: Annotated[bool, typer.Option("--json", help="Print all metrics.json files instead.")] = False,
+    names: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="RUN", help="Run folders or their names; default: the newest run."),
+    ] = None,
+    protocol: Annotated[str | None, typer.Option(help="Only this evaluation.", show_default="all")] = None,
+    markdown: Annotated[bool, typer.Option("--markdown", help="Print Markdown tables.")] = False,
+    latex: Annotated[bool, typer.Option("--latex", help="Print LaTeX tables (booktabs).")] = False,
+    csv: Annotated[bool, typer.Option("--csv", help="Print one CSV line per run and metric.")] = False,
+    json: Annotated[bool, typer.Option("--json", help="Print all metrics.json files.")] = False,
+    verbose: Verbose = False,
     runs: RunsDir = None,
 ) -> None:
-    """Print the result tables of a run and the paths of all its files.
+    """Print the result tables of one run with its files, or of several runs side by side.
 
-    Example: vireid results
+    Example: vireid results RUN_A RUN_B --latex
     """
     from vireid_cli.commands import console
-    from vireid_cli.results.export import read_export, records_in
+    from vireid_cli.results import run_tables
     from vireid_cli.results.run import find_results
 
-    run_results = find_results(run, runs=runs)
-    evaluations = run_results.evaluations()
+    formats = {"--markdown": markdown, "--latex": latex, "--csv": csv, "--json": json}
+    if sum(formats.values()) > 1:
+        chosen = [option for option, on in formats.items() if on]
+        raise UsageError(f"{' and '.join(chosen)} exclude each other.", "Use one of them.")
+    folders = [find_results(name, runs=runs) for name in names] if names else [find_results(runs=runs)]
     if json:
-        console.print_json(evaluations)
+        _print_json(folders, protocol)
         return
-    if not evaluations:
-        folder = run_results.folder
-        raise UsageError(f"{folder} has no evaluation.", f"Evaluate it: vireid evaluate {folder}")
-    console.print_evaluations(evaluations.values())
-    for record in records_in(run_results.exports):
+    tables = run_tables.tables_of(folders, protocol)
+    if markdown or latex or csv:
+        form = run_tables.as_markdown if markdown else run_tables.as_latex if latex else run_tables.as_csv
+        console.print_text(form(tables))
+    elif len(folders) > 1:
+        for table in tables:
+            _print_side_by_side(table)
+        words = [str(name) for name in names or ()]
+        console.print_next(console.command_line("results", *words, "--latex", runs=runs))
+    else:
+        console.print_evaluations((table.contents[0] for table in tables), verbose)
+        _print_files(folders[0])
+
+
+def _print_json(folders: Sequence[RunFolder], protocol: str | None) -> None:
+    """Print the evaluations by name; of several runs by run and name."""
+    from vireid_cli.commands import console
+
+    contents = {
+        folder.name: {
+            name: content
+            for name, content in folder.evaluations().items()
+            if protocol is None or name == protocol
+        }
+        for folder in folders
+    }
+    console.print_json(contents if len(folders) > 1 else contents[folders[0].name])
+
+
+def _print_side_by_side(table: RunTable) -> None:
+    """Print one protocol's table with a row per run, and its notes."""
+    from rich import box
+    from rich.table import Table
+
+    from vireid_cli.commands import console
+    from vireid_cli.results.formatting import column_name, evaluation_title
+
+    def build(metrics: list[str]) -> Table:
+        shown = Table(
+            title=evaluation_title(table.contents[0]),
+            title_justify="left",
+            title_style="bold",
+            box=box.SIMPLE_HEAD,
+            pad_edge=False,
+            padding=(0, 1, 0, 0),
+        )
+        shown.add_column("%, ± sd over trials", overflow="fold", max_width=24)
+        for name in metrics:
+            shown.add_column(column_name(name), justify="right", no_wrap=True)
+        for i, label in enumerate(table.labels):
+            shown.add_row(label, *(table.cell(i, name) for name in metrics))
+        shown.add_row("chance", *map(table.chance, metrics), style="dim")
+        return shown
+
+    console.print_in_parts(build, table.metrics)
+    for note in table.notes:
+        console.print_line(note, "yellow")
+
+
+def _print_files(folder: RunFolder) -> None:
+    """Print the paths of a run's files with their sizes, and warn of damaged exports."""
+    from vireid_cli.commands import console
+    from vireid_cli.results.export import read_export, records_in
+
+    for record in records_in(folder.exports):
         try:
             read_export(record)
         except DataError as error:
             console.ConsoleReporter().warn(f"{error.message} {error.hint}")
-    for path in sorted(run_results.folder.rglob("*")):
-        if not path.is_file() or any(p.startswith(".") for p in path.relative_to(run_results.folder).parts):
+    for path in sorted(folder.folder.rglob("*")):
+        if not path.is_file() or any(p.startswith(".") for p in path.relative_to(folder.folder).parts):
             continue  # lock files and unfinished files
         console.print_line(f"{path}  ({path.stat().st_size / 1e6:.2f} MB)")
+
+
+def list_runs(
+    sort: Annotated[
+        SortKey, typer.Option(help="Column that sorts the list; the newest or best run is first.")
+    ] = SortKey.date,
+    json: Annotated[bool, typer.Option("--json", help="Print JSON instead.")] = False,
+    runs: RunsDir = None,
+) -> None:
+    """List all runs: recipe, dataset, finished epochs, Rank-1 and mAP of the first evaluation, date.
+
+    Example: vireid runs --sort mAP
+    """
+    from vireid_cli.commands import console
+    from vireid_cli.results import listing
+    from vireid_cli.results.run import runs_folder
+
+    folder = runs or runs_folder()
+    rows = listing.list_runs(folder, sort.value)
+    if json:
+        console.print_json([row.as_json() for row in rows])
+        return
+    if not rows:
+        raise UsageError(f"{folder} has no runs.", "Train one first: vireid train --recipe quickstart.yaml")
+    console.print_table(_runs_table(rows))
+    for row in rows:
+        if row.problem:
+            console.ConsoleReporter().warn(f"{row.name}: {row.problem}")
+    if any(row.rendered for row in rows):
+        console.print_line("*: on rendered people, not comparable with real images", "dim")
+    console.print_next(
+        console.command_line("results", *(row.name for row in rows[:2]), runs=runs),
+    )
+
+
+def _runs_table(rows: Sequence[ListedRun]) -> Table:
+    from rich import box
+    from rich.table import Table
+
+    from vireid_cli.results.formatting import percent
+
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0))
+    table.add_column("run", overflow="fold", min_width=10)
+    table.add_column("recipe", overflow="fold")
+    table.add_column("dataset", overflow="fold")
+    for name in ("epochs", "Rank-1", "mAP"):
+        table.add_column(name, justify="right", no_wrap=True)
+    table.add_column("date", no_wrap=True)
+    for row in rows:
+        star = "*" if row.rendered else ""
+        table.add_row(
+            f"{row.name} (latest)" if row.latest else row.name,
+            row.recipe or "–",
+            row.dataset or "–",
+            f"{row.epochs}/{row.planned}",
+            f"{percent(row.rank1)}{star}",
+            f"{percent(row.mAP)}{star}",
+            row.date,
+        )
+    return table

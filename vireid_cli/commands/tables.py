@@ -11,30 +11,47 @@ from rich.table import Table
 from vireid_cli.results.formatting import bounds, column_name, evaluation_title, percent
 from vireid_cli.results.schema import Against, Breakdown, EvaluationFile, Metric
 
+_LABEL = 10
+"""Minimum width of the first column: ``difference`` fits."""
+
+_LONGEST_LABEL = 24
+"""Maximum width of the first column; longer labels are folded."""
+
 SHOWN = 10
 """Number of identities and queries in the printed breakdown; the file has more."""
 
 
-def evaluation_table(content: EvaluationFile) -> Table:
-    """Table of one evaluation in percent: run, variants, chance, and comparable values of the paper."""
+def evaluation_table(content: EvaluationFile, names: list[str] | None = None) -> Table:
+    """Table of one evaluation in percent: run, variants, chance, and comparable values of the paper.
+
+    Args:
+        content: Content of ``metrics.json``.
+        names: Metrics of the columns; None: all.
+    """
     metrics = content["metrics"]
+    names = list(metrics) if names is None else names
     table = Table(
-        title=evaluation_title(content), title_justify="left", title_style="bold", box=box.SIMPLE_HEAD
+        title=evaluation_title(content),
+        title_justify="left",
+        title_style="bold",
+        box=box.SIMPLE_HEAD,
+        pad_edge=False,
+        padding=(0, 1, 0, 0),
     )
-    table.add_column("%", overflow="fold")
-    for name in metrics:
+    table.add_column("%", overflow="fold", min_width=_LABEL, max_width=_LONGEST_LABEL)
+    for name in names:
         table.add_column(column_name(name), justify="right", no_wrap=True)
-    _add(table, "mean", metrics, list(metrics))
+    _add(table, "mean", metrics, names)
     for variant in content.get("variants", []):
-        _add(table, variant["name"], variant["metrics"], list(metrics))
+        _add(table, variant["name"], variant["metrics"], names)
     if against := content.get("against"):
-        _add_against(table, against, list(metrics))
+        _add_against(table, against, names)
     chance = content["chance"]
-    table.add_row("chance", *(percent(chance.get(name)) for name in metrics))
+    table.add_row("chance", *(percent(chance.get(name)) for name in names))
     for row in content["reported"]:
         table.add_row(
             f"paper {row.get('source', '')}".strip(),
-            *(f"{row[name]:.2f}" if name in row else "–" for name in metrics),
+            *(f"{row[name]:.2f}" if name in row else "–" for name in names),
         )
     return table
 
@@ -94,6 +111,59 @@ def breakdown_tables(breakdown: Breakdown) -> list[Table]:
 
 def _group(row: Mapping[str, Any]) -> list[str]:
     return [str(row["queries"]), *(percent(row[name]) for name in ("rank1", "mAP", "mINP"))]
+
+
+def provenance(mark: Mapping[str, Any], intervals: bool = True) -> list[str]:
+    """Four short lines about a result: protocol, data, model and scores.
+
+    Args:
+        mark: Fingerprint of the evaluation.
+        intervals: Whether the result has bootstrap intervals.
+    """
+    epoch = str(mark.get("checkpoint", "")).partition(",")[0]
+    number = mark.get("shots")
+    shots = "single-shot" if number == 1 else "multi-shot" if number == 10 else ""
+    draw = "" if mark.get("gallery_draw", "none") == "none" else f"{mark['gallery_draw']} gallery"
+    trained = f"trained on {mark['trained_on']}" if mark.get("trained_on") else ""
+    rendered = f"rendered {str(mark['rendered']).rpartition(', ')[0]}" if mark.get("rendered") else ""
+    seed = f"seed {mark['seed']}" if "seed" in mark else ""
+    lines = {
+        "protocol": (
+            f"split {mark['split']}" if mark.get("split", "test") != "test" else "",
+            shots,
+            draw,
+            f"CMC of {mark['cmc']}" if "cmc" in mark else "",
+            f"cameras: {str(mark.get('camera_rule', 'none')).partition(':')[0]}",
+            mark.get("protocol_note", ""),
+        ),
+        "data": (
+            f"{mark.get('source', '')} {mark.get('data', '')}".strip() or mark.get("features", ""),
+            rendered,
+            mark.get("identity_split", ""),
+            trained,
+        ),
+        "model": (
+            *(str(mark.get(key, "")) for key in ("recipe", "precision", "image_size")),
+            epoch,
+            seed,
+            f"weights {str(mark['weights']).partition(' (')[0]}" if mark.get("weights") else "",
+        ),
+        "scores": (
+            str(mark.get("distance", "")).partition(" (")[0],
+            str(mark.get("embedding", "")),
+            "95 % by bootstrap" if intervals else "",
+            "all settings: --verbose",
+        ),
+    }
+    return [f"{name}: {', '.join(str(part) for part in parts if part)}" for name, parts in lines.items()]
+
+
+def full_provenance(content: EvaluationFile) -> list[str]:
+    """The methods of intervals and differences, and the whole fingerprint, one line each."""
+    lines = [f"interval: {content['interval']}"] if content.get("interval") else []
+    if against := content.get("against"):
+        lines.append(f"difference: {against['test']}")
+    return [*lines, fingerprint_text(content["fingerprint"])]
 
 
 def fingerprint_text(fingerprint: Mapping[str, Any]) -> str:

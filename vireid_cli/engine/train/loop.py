@@ -251,9 +251,12 @@ class Loop:
         if monitors:
             row["monitors"] = monitors
         self.hooks.append_row(row)
-        shown = {"epoch": f"{next_position.epoch + 1}/{self.recipe.epochs}", "loss": f"{loss:.3f}"}
-        shown |= {name: f"{value:.3f}" for name, value in means.items()}
-        shown["images/s"] = f"{speed:.0f}"
+        # in the order of their importance: a narrow terminal omits the last ones
+        shown = {"loss": f"{loss:.3f}", **{name: f"{value:.3f}" for name, value in means.items()}}
+        shown |= {
+            "epoch": f"{next_position.epoch + 1}/{self.recipe.epochs}",
+            "images/s": f"{speed:.0f}",
+        }
         self.hooks.reporter.advance(
             "training", next_position.epoch * steps + next_position.step, self.recipe.epochs * steps, shown
         )

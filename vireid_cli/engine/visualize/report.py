@@ -38,6 +38,7 @@ from vireid_cli.figures.report.parts import Chart, Report, Section
 from vireid_cli.figures.tsne import tsne_points
 from vireid_cli.results.formatting import RENDERED, protocol_label
 from vireid_cli.results.run import RunFolder
+from vireid_cli.results.unlike import marked, warning
 
 RUNS = (1, 6)
 ENDINGS = (".html", ".htm")
@@ -179,14 +180,24 @@ def _warnings(subject: _Subject) -> tuple[str, ...]:
     for name, content in zip(subject.names, subject.results.contents, strict=True):
         if overlap := content["fingerprint"].get("overlap"):
             warnings.append(f"{name}: {overlap}. Its metrics do not generalise to other people.")
+    if unlike := warning(subject.names, [c["fingerprint"] for c in subject.results.contents]):
+        warnings.append(unlike)
     return (*warnings, *subject.results.unpaired)
 
 
 def _results(subject: _Subject) -> tuple[Any, ...]:
     results = subject.results
-    main = tables.headline(results.contents, subject.names, results.against)
+    main = tables.headline(results.contents, _marked(subject.names, results.contents), results.against)
     others = other_results(subject.runs, subject.protocol)
-    return (main, *(tables.headline(contents, subject.names, ()) for contents in others.values()))
+    return (
+        main,
+        *(tables.headline(contents, _marked(subject.names, contents), ()) for contents in others.values()),
+    )
+
+
+def _marked(names: Sequence[str], contents: Sequence[Any]) -> list[str]:
+    """Mark the names of runs whose results were measured under unlike conditions."""
+    return marked(names, [content["fingerprint"] for content in contents])
 
 
 def _curve(subject: _Subject) -> Section:
