@@ -64,7 +64,8 @@ def parse(line: str) -> None:
         with command.make_context("vireid", words, resilient_parsing=False) as context:
             assert context.params is not None
     except UsageError as error:  # a path of the example, which an option reads at once
-        assert "does not exist" in error.message, line
+        if "does not exist" not in error.message:
+            raise AssertionError(line) from error
 
 
 def test_the_four_lines_are_shown() -> None:
