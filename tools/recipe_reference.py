@@ -131,6 +131,8 @@ def kind(schema: Json) -> str:
         return f"`{_yaml(schema['const'])}`"
     for word in ("anyOf", "allOf", "oneOf"):
         if word in schema:
+            if any("[x×]" in part.get("pattern", "") for part in schema[word]):
+                return "HEIGHTxWIDTH"
             return " or ".join(dict.fromkeys(kind(part) for part in schema[word]))
     if "$ref" in schema:
         return "section"
@@ -153,7 +155,12 @@ def limits(schema: Json) -> str:
 
 def default(schema: Json) -> str:
     """The default value as YAML; an em dash if there is none."""
-    return f"`{_yaml(schema['default'])}`" if "default" in schema else "—"
+    if "default" not in schema:
+        return "—"
+    value = schema["default"]
+    if kind(schema).startswith("HEIGHTxWIDTH") and value is not None:
+        return f"`{value[0]}x{value[1]}`"
+    return f"`{_yaml(value)}`"
 
 
 def unit(text: str, schema: Json) -> str:
