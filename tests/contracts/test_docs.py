@@ -38,6 +38,12 @@ def test_the_navigation_has_every_page() -> None:
     assert pages - set(names) == set(), "pages that nav in zensical.toml lacks"
 
 
+def test_the_picture_of_the_layers_has_every_package() -> None:
+    picture = (DOCS / "architecture.svg").read_text(encoding="utf-8")
+    packages = {path.parent.name for path in (ROOT / "vireid_cli").glob("*/__init__.py")}
+    assert {name for name in packages if not re.search(rf"\b{name}\b", picture)} == set()
+
+
 def test_the_site_builds_without_a_warning(tmp_path: Path) -> None:
     pytest.importorskip("zensical")
     pytest.importorskip("mkdocstrings_handlers.python")
