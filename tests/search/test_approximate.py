@@ -109,6 +109,18 @@ def test_a_damaged_structure_is_refused_and_rebuilt(tmp_path: Path) -> None:
     assert recall(other, exact_paths(other, np.ones(COUNT, bool))) >= 0.97
 
 
+def test_the_kind_can_be_changed(tmp_path: Path) -> None:
+    index = made(tmp_path / "i", "exact")
+    before = index.search(QUERIES)
+    assert index.info()["structure"] is None
+    index.compact(kind="hnsw")
+    assert index.kind == index.info()["structure"]["kind"] == "hnsw"
+    assert recall(index, exact_paths(index, np.ones(COUNT, bool))) >= 0.97
+    index.compact(kind="exact")
+    assert index.search(QUERIES) == before
+    assert not list(index.folder.glob("*.faiss"))
+
+
 def test_few_records_have_no_structure(tmp_path: Path) -> None:
     index = Index.create(tmp_path / "i", kind="hnsw")
     index.add(people(100), columns(100), fingerprint=FINGERPRINT)

@@ -8,7 +8,17 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from vireid_cli.bench import activity, data, evaluation, occlusion, sequence, serving, spectra, training
+from vireid_cli.bench import (
+    activity,
+    data,
+    evaluation,
+    occlusion,
+    search,
+    sequence,
+    serving,
+    spectra,
+    training,
+)
 from vireid_cli.bench.calibration.table import calibration
 from vireid_cli.engine.session import Session
 from vireid_cli.errors import UsageError
@@ -34,6 +44,7 @@ SUBJECTS: dict[str, Callable[..., dict[str, Any]]] = {
     "augment": training.augment,
     "evaluate": evaluation.evaluate,
     "gallery": evaluation.gallery,
+    "search": search.search,
     "prepare": data.prepare,
     "sampler": data.sampler,
     "difficulty": training.difficulty,

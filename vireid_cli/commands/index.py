@@ -169,7 +169,13 @@ def verify(name: Name, data: DataDir = None) -> None:
 
 
 @app.command()
-def compact(name: Name, data: DataDir = None) -> None:
+def compact(
+    name: Name,
+    kind: Annotated[
+        KindOption | None, typer.Option(help="New kind of search.", show_default="as before")
+    ] = None,
+    data: DataDir = None,
+) -> None:
     """Drop the vectors of removed records, and build the structure of an approximate search again.
 
     Example: vireid index compact gallery
@@ -178,7 +184,7 @@ def compact(name: Name, data: DataDir = None) -> None:
     from vireid_cli.commands.index_output import structure_lines
 
     with _open(name, data) as index:
-        dropped = index.compact(_progress("compacting"))
+        dropped = index.compact(_progress("compacting"), kind=kind.value if kind else None)
         print_line(f"dropped {dropped:,} vectors of index {name}; {index.count():,} remain")
         print_lines(structure_lines(index.info()["structure"]))
 

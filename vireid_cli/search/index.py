@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import json
-import secrets
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import Any, Literal, Self, cast
 
 import numpy as np
 
@@ -81,25 +79,12 @@ class Index:
             DataError: The folder can't be written.
         """
         faiss()
-        if kind not in KINDS:
-            raise UsageError(f"there is no kind '{kind}'.", f"Choose: {', '.join(KINDS)}")
+        _check_kind(kind)
         with locked(folder.parent, folder.parent / ".lock"):
             if folder.exists():
                 raise UsageError(f"{folder} exists already.", "Choose another name, or remove the folder.")
-            meta = {
-                "kind": kind,
-                "model": model,
-                "fingerprint": None,
-                "dimension": None,
-                "generation": 1,
-                "slots": 0,
-                "version": 1,
-                "structure": None,
-                "created": datetime.now(UTC).isoformat(timespec="seconds"),
-                "identifier": secrets.token_hex(8),
-            }
             with folders.replacing(folder, RECORDS) as fresh:
-                Database.create(fresh, meta)
+                Database.create(fresh, writing.first_meta(kind, model))
         return cls(folder)
 
     def __enter__(self) -> Self:
@@ -117,26 +102,22 @@ class Index:
     @property
     def kind(self) -> Kind:
         """Kind of the index: exact, hnsw or ivf-pq."""
-        kind: Kind = self._meta()["kind"]
-        return kind
+        return cast(Kind, self._meta()["kind"])
 
     @property
     def dimension(self) -> int | None:
         """Width D of the vectors; None before the first addition."""
-        dimension: int | None = self._meta()["dimension"]
-        return dimension
+        return cast(int | None, self._meta()["dimension"])
 
     @property
     def model(self) -> str | None:
         """Path of the model that embeds queries, or None."""
-        model: str | None = self._meta()["model"]
-        return model
+        return cast(str | None, self._meta()["model"])
 
     @property
     def fingerprint(self) -> dict[str, Any] | None:
         """Fingerprint of the embeddings; None before the first addition."""
-        fingerprint: dict[str, Any] | None = self._meta()["fingerprint"]
-        return fingerprint
+        return cast(dict[str, Any] | None, self._meta()["fingerprint"])
 
     @property
     def columns(self) -> dict[str, ColumnType]:
@@ -264,14 +245,21 @@ class Index:
                 tree = parse_filter(where, column_types(connection))
             return writing.remove(self._database, tree)
 
-    def compact(self, progress: Progress | None = None) -> int:
+    def compact(self, progress: Progress | None = None, *, kind: Kind | None = None) -> int:
         """Drop the vectors of removed records and build the approximate structure again.
+
+        Args:
+            progress: Called with the numbers of done and of all vectors.
+            kind: New kind of the index; None keeps it.
 
         Returns:
             Number of dropped vectors; see ``writing.compact`` for errors.
         """
         with locked(self.folder):
             dropped = writing.compact(self._database, progress)
+            if kind is not None:
+                _check_kind(kind)
+                writing.change_kind(self._database, kind)
             structures.maintain(self._database, rebuild=True, progress=progress)
         return dropped
 
@@ -293,6 +281,12 @@ class Index:
         """Open the newest committed state for reading; see ``snapshot_of``."""
         with snapshot_of(self._database, *self._caches) as state:
             yield state
+
+
+def _check_kind(kind: str) -> None:
+    """Refuse an unknown kind."""
+    if kind not in KINDS:
+        raise UsageError(f"there is no kind '{kind}'.", f"Choose: {', '.join(KINDS)}")
 
 
 def _integer(identifier: int | str) -> int:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import secrets
 from contextlib import suppress
+from datetime import UTC, datetime
+from typing import Any
 
 import numpy as np
 
@@ -16,6 +19,35 @@ from vireid_cli.types import Progress
 
 CHUNK = 16_384
 """Vectors per step of a compaction."""
+
+
+def first_meta(kind: str, model: str | None) -> dict[str, Any]:
+    """Values of ``meta`` of an empty index.
+
+    Args:
+        kind: ``exact``, ``hnsw`` or ``ivf-pq``.
+        model: Path of the model that embeds queries, or None.
+    """
+    return {
+        "kind": kind,
+        "model": model,
+        "fingerprint": None,
+        "dimension": None,
+        "generation": 1,
+        "slots": 0,
+        "version": 1,
+        "structure": None,
+        "created": datetime.now(UTC).isoformat(timespec="seconds"),
+        "identifier": secrets.token_hex(8),
+    }
+
+
+def change_kind(database: Database, kind: str) -> None:
+    """Change the kind of an index, whose structure is then missing; the caller holds the lock."""
+    with database.writing() as connection:
+        write_meta(connection, "kind", kind)
+        write_meta(connection, "structure", None)
+        write_meta(connection, "version", read_meta(connection, "version") + 1)
 
 
 def remove(database: Database, tree: Filter) -> int:

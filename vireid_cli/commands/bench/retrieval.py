@@ -9,6 +9,7 @@ import typer
 
 from vireid_cli.commands.bench.options import Json, Repeats
 from vireid_cli.commands.bench.output import print_benchmark
+from vireid_cli.commands.index import KindOption
 from vireid_cli.commands.options import DataDir, make_engine, refuse_without_effect
 from vireid_cli.errors import UsageError
 
@@ -55,6 +56,21 @@ def evaluate(
         shapes=[s.value for s in shape or Shape],
         repeats=repeats,
     )
+
+
+def search(
+    records: Annotated[int, typer.Option(min=1_000, help="Number of records.")] = 100_000,
+    width: Annotated[int, typer.Option(min=1, help="Width of the embeddings.")] = 512,
+    queries: Annotated[int, typer.Option(min=1, help="Queries per batch.")] = 100,
+    kind: Annotated[KindOption, typer.Option(help="Also measure this kind of index.")] = KindOption.EXACT,
+    json: Json = False,
+) -> None:
+    """Measure an index: exact search with and without a filter of 2 of 6 cameras, recall, memory.
+
+    Example: vireid bench search --records 100000 --kind hnsw
+    """
+    session = make_engine("cpu", "fp32").session
+    print_benchmark("search", session, json, records=records, width=width, queries=queries, kind=kind.value)
 
 
 def difficulty(
