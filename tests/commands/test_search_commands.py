@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import warnings
 from pathlib import Path
 
 import numpy as np
@@ -147,3 +148,31 @@ def test_a_writer_names_the_other_one(place: Path, vireid: Command) -> None:
         assert vireid("search", "gallery", "queries.npz", "--json").code == 0
     assert done.code == DataError.exit_code
     assert "is being written by another process" in done.err
+
+
+def test_qdrant_has_the_same_verbs(place: Path, vireid: Command) -> None:
+    pytest.importorskip("qdrant_client")
+    warnings.filterwarnings("ignore", "Local mode performs exact")
+    done = vireid("index", "create", "far", "gallery.npz", "--backend", "qdrant", "--url", place / "server")
+    assert done.code == 0, done.err
+    vireid("index", "create", "near", "gallery.npz")
+    words = ("queries.npz", "--json", "--where", "camid in (3, 6)")
+    near, far = (json.loads(vireid("search", name, *words).out)["queries"] for name in ("near", "far"))
+    for ours, theirs in zip(near, far, strict=True):
+        assert [m["path"] for m in ours["matches"]] == [m["path"] for m in theirs["matches"]]
+    assert "exact search on qdrant" in vireid("index", "info", "far").out
+    assert "undamaged: 60 records" in vireid("index", "verify", "far").out
+    assert "removed 10 of index far" in vireid("index", "remove", "far", "--where", "camid = 3").out
+    for wrong in (("--backend", "qdrant"), ("--url", "http://127.0.0.1:1")):
+        refused = vireid("index", "create", "x", *wrong)
+        assert refused.code == 2
+        assert "belong together" in refused.err
+
+
+def test_the_benchmark(place: Path, vireid: Command) -> None:
+    size = ("--records", "2000", "--width", "16", "--queries", "5")
+    done = vireid("bench", "search", *size, "--kind", "hnsw", "--json")
+    assert done.code == 0, done.err
+    measured = json.loads(done.out)
+    assert measured["exact"]["recall_at_10"] == measured["exact_filtered"]["recall_at_10"] == 1.0
+    assert measured["hnsw"]["recall_at_10"] >= 0.9

@@ -12,7 +12,7 @@ from vireid_cli.commands.options import DataDir, expanded, expanded_all
 from vireid_cli.errors import UsageError
 
 if TYPE_CHECKING:
-    from vireid_cli.search.index import Index
+    from vireid_cli.search.open import AnyIndex
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -26,6 +26,13 @@ class KindOption(StrEnum):
     EXACT = "exact"
     HNSW = "hnsw"
     IVF_PQ = "ivf-pq"
+
+
+class Backend(StrEnum):
+    """Place of an index."""
+
+    FAISS = "faiss"
+    QDRANT = "qdrant"
 
 
 Name = Annotated[str, typer.Argument(metavar="NAME", help="Name of the index, or its folder (with a slash).")]
@@ -62,20 +69,23 @@ def create(
         typer.Option(help="Kind of search; hnsw and ivf-pq are approximate, for millions of records."),
     ] = KindOption.EXACT,
     model: ModelPath = None,
+    backend: Annotated[Backend, typer.Option(help="Place of the index.")] = Backend.FAISS,
+    url: Annotated[str | None, typer.Option(help="Qdrant server, such as http://localhost:6333.")] = None,
     data: DataDir = None,
 ) -> None:
     """Create an index, and add the embeddings of files.
+
+    --backend qdrant stores the records on a Qdrant server; its API key is read from VIREID_QDRANT_API_KEY.
 
     Example: vireid index create gallery gallery.npz
     """
     from vireid_cli.commands.console import command_line, print_line, print_next
     from vireid_cli.files import data_folder
-    from vireid_cli.search.index import Index
     from vireid_cli.search.open import index_folder
 
     contents = _read(embeddings or [])
     folder = index_folder(name, data_folder(data))
-    with Index.create(folder, kind=kind.value, model=_place(model)) as index:
+    with _create(folder, kind.value, _place(model), backend, url) as index:
         print_line(f"created {folder}")
         _add(index, contents, model=None, replace=False)
     if contents:
@@ -189,7 +199,19 @@ def compact(
         print_lines(structure_lines(index.info()["structure"]))
 
 
-def _open(name: str, data: Path | None) -> Index:
+def _create(folder: Path, kind: str, model: str | None, backend: Backend, url: str | None) -> AnyIndex:
+    """Create an index on this machine or on a server."""
+    from vireid_cli.search.index import Index
+    from vireid_cli.search.qdrant_index import QdrantIndex
+
+    if (url is None) == (backend is Backend.QDRANT):
+        raise UsageError("--backend qdrant and --url belong together: use both or none.")
+    if url is not None:
+        return QdrantIndex.create(folder, url, kind=kind, model=model)
+    return Index.create(folder, kind=kind, model=model)  # type: ignore[arg-type]
+
+
+def _open(name: str, data: Path | None) -> AnyIndex:
     """Open an index by name."""
     from vireid_cli.files import data_folder
     from vireid_cli.search.open import open_index
@@ -206,7 +228,7 @@ def _read(paths: list[Path]) -> list[Any]:
     return [read_embeddings(path) for path in paths]
 
 
-def _add(index: Index, contents: list[Any], *, model: str | None, replace: bool) -> None:
+def _add(index: AnyIndex, contents: list[Any], *, model: str | None, replace: bool) -> None:
     """Add the content of files and print their counts."""
     from vireid_cli.commands.console import print_line, print_lines
     from vireid_cli.commands.index_output import structure_lines

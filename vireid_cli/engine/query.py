@@ -15,7 +15,7 @@ from vireid_cli.search.queries import Queries, joined, queries_of
 if TYPE_CHECKING:
     from vireid_cli.engine.model import Model
     from vireid_cli.engine.session import Session
-    from vireid_cli.search.index import Index
+    from vireid_cli.search.open import AnyIndex
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +34,7 @@ class QuerySettings:
 
 
 def read_queries(
-    paths: Sequence[Path], index: Index, session: Callable[[], Session], settings: QuerySettings
+    paths: Sequence[Path], index: AnyIndex, session: Callable[[], Session], settings: QuerySettings
 ) -> Queries:
     """Read queries, in the order of their paths.
 
@@ -61,7 +61,9 @@ def read_queries(
     return joined(parts)
 
 
-def _embed(paths: Sequence[Path], index: Index, session: Session, settings: QuerySettings) -> list[Queries]:
+def _embed(
+    paths: Sequence[Path], index: AnyIndex, session: Session, settings: QuerySettings
+) -> list[Queries]:
     """Embed images: one query each."""
     for path in paths:
         if not path.exists():
@@ -78,7 +80,7 @@ def _embed(paths: Sequence[Path], index: Index, session: Session, settings: Quer
     ]
 
 
-def _model(index: Index, session: Session, name: str | None) -> Model:
+def _model(index: AnyIndex, session: Session, name: str | None) -> Model:
     """Open the model and compare it with the index."""
     from vireid_cli.engine.open_model import open_model
 

@@ -10,6 +10,11 @@ from vireid_cli.errors import UsageError
 from vireid_cli.files import expand
 from vireid_cli.search.database import RECORDS
 from vireid_cli.search.index import Index
+from vireid_cli.search.qdrant_collection import POINTER
+from vireid_cli.search.qdrant_index import QdrantIndex
+
+AnyIndex = Index | QdrantIndex
+"""An index on this machine or on a Qdrant server; both have the same methods."""
 
 _NAME = re.compile(r"\w[\w.-]{0,99}")
 
@@ -48,7 +53,7 @@ def list_indexes(data_dir: Path) -> list[str]:
     return sorted(path.name for path in folder.iterdir() if _is_index(path) and _NAME.fullmatch(path.name))
 
 
-def open_index(name: str | Path, data_dir: Path) -> Index:
+def open_index(name: str | Path, data_dir: Path) -> AnyIndex:
     """Open an index.
 
     Args:
@@ -57,7 +62,7 @@ def open_index(name: str | Path, data_dir: Path) -> Index:
 
     Raises:
         UsageError: There is no such index; the hint names the nearest one.
-        DataError: The index is damaged.
+        DataError: The index is damaged, or its server can't be reached.
     """
     folder = index_folder(name, data_dir)
     if not _is_index(folder):
@@ -66,9 +71,9 @@ def open_index(name: str | Path, data_dir: Path) -> Index:
         nearest = f"Nearest: {close[0]}. " if close else ""
         available = f"Indexes: {', '.join(names)}." if names else "Create one: vireid index create NAME"
         raise UsageError(f"there is no index '{name}' ({folder}).", nearest + available)
-    return Index(folder)
+    return QdrantIndex(folder) if (folder / POINTER).is_file() else Index(folder)
 
 
 def _is_index(folder: Path) -> bool:
     """Whether a folder has an index."""
-    return (folder / RECORDS).is_file()
+    return (folder / RECORDS).is_file() or (folder / POINTER).is_file()

@@ -9,8 +9,7 @@ from pathlib import Path
 from vireid_cli.engine.open_model import open_model
 from vireid_cli.engine.session import Session
 from vireid_cli.errors import UsageError
-from vireid_cli.search.index import Index
-from vireid_cli.search.open import list_indexes, open_index
+from vireid_cli.search.open import AnyIndex, list_indexes, open_index
 from vireid_cli.serve.limits import ServeLimits
 from vireid_cli.serve.services import EmbeddingQueue, ServedIndex, Services
 
@@ -49,7 +48,8 @@ def load_services(
     queues: dict[str, EmbeddingQueue] = {}
     served: dict[str, ServedIndex] = {}
     for name in wanted:
-        index = opened.enter_context(open_index(name, session.data_dir))
+        index = open_index(name, session.data_dir)
+        opened.callback(index.close)
         if index.name in served:
             raise UsageError(f"two indexes have the name {index.name}.", "Serve one of them.")
         queue = _queue(index, model, session, limits, queues)
@@ -58,7 +58,11 @@ def load_services(
 
 
 def _queue(
-    index: Index, model: str | None, session: Session, limits: ServeLimits, queues: dict[str, EmbeddingQueue]
+    index: AnyIndex,
+    model: str | None,
+    session: Session,
+    limits: ServeLimits,
+    queues: dict[str, EmbeddingQueue],
 ) -> EmbeddingQueue | None:
     """Return the queue of an index's model, loaded before or now; None without a model."""
     name = model or index.model
