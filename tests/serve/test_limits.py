@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import http.client
 import socket
 import struct
 import threading
@@ -170,6 +172,24 @@ def test_endless_headers_end(small: Client, people: People) -> None:
             with pytest.raises((ConnectionResetError, BrokenPipeError)):
                 line.sendall(2000 * piece)  # 10 MB
     assert healthy(small, people)
+
+
+def test_idle_connections_do_not_keep_others_out(people: People) -> None:
+    limits = ServeLimits(concurrency=4, header_seconds=600.0)  # 16 connections
+    with serving(services_of(people.index, people.model, limits)) as client:
+        lines = [socket.create_connection(("127.0.0.1", client.port), timeout=30) for _ in range(60)]
+        for line in lines[::2]:
+            with contextlib.suppress(OSError):
+                line.sendall(b"GET /health HTTP/1.1\r\nX-Slow: ")
+        assert healthy(client, people)
+        kept = http.client.HTTPConnection("127.0.0.1", client.port, timeout=30)
+        kept.request("GET", "/health")
+        assert kept.getresponse().read()
+        assert healthy(client, people)
+        assert lines[0].recv(1) == b""
+        for line in lines:
+            line.close()
+        kept.close()
 
 
 class SlowModel(PixelModel):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from typing import Any
+from typing import Any, ClassVar
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
@@ -15,13 +15,16 @@ HEADER_BYTES = 32 << 10
 class LimitedConnection(HttpToolsProtocol):
     """Connection that is closed if its headers are late or large, or its client does not read the answer.
 
-    ``limited`` returns a subclass with limits.
+    If there are too many connections, the one that has waited longest for the headers of a request is closed,
+    so that clients that open connections without sending requests do not keep others out. ``limited`` returns
+    a subclass with limits.
     """
 
     header_seconds = 10.0
     write_seconds = 30.0
     largest_number = 512
     refused: Callable[[], object] = staticmethod(lambda: None)
+    idle: ClassVar[dict[LimitedConnection, None]] = {}
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Start the timer of the headers; close the connection if there are too many."""
@@ -30,9 +33,9 @@ class LimitedConnection(HttpToolsProtocol):
         self._reading_headers = True
         self._timer: asyncio.TimerHandle | None = None
         self._write_timer: asyncio.TimerHandle | None = None
+        self.idle[self] = None  # the newest is the last
         if len(self.connections) > self.largest_number:
-            self._refuse()
-            return
+            next(iter(self.idle))._refuse()
         self._timer = self.loop.call_later(self.header_seconds, self._refuse)
 
     def data_received(self, data: bytes) -> None:
@@ -55,8 +58,15 @@ class LimitedConnection(HttpToolsProtocol):
     def on_headers_complete(self) -> None:
         """Stop the timer."""
         self._reading_headers = False
+        self.idle.pop(self, None)
         self._stop("_timer")
         super().on_headers_complete()
+
+    def on_response_complete(self) -> None:
+        """Count the connection as idle again."""
+        super().on_response_complete()
+        if not self.transport.is_closing() and self.cycle.response_complete:
+            self.idle[self] = None
 
     def pause_writing(self) -> None:
         """Start the timer of a client that does not read."""
@@ -71,12 +81,14 @@ class LimitedConnection(HttpToolsProtocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Stop the timers."""
+        self.idle.pop(self, None)
         self._stop("_timer")
         self._stop("_write_timer")
         super().connection_lost(exc)
 
     def _refuse(self) -> None:
         type(self).refused()
+        self.idle.pop(self, None)
         self.transport.abort()
 
     def _stop(self, name: str) -> None:
@@ -95,5 +107,6 @@ def limited(
         "write_seconds": write_seconds,
         "largest_number": largest_number,
         "refused": staticmethod(refused),
+        "idle": {},
     }
     return type("Connection", (LimitedConnection,), values)

@@ -26,7 +26,7 @@ class ServeLimits:
         batch: Images of one forward pass, and vectors of one search.
     """
 
-    body: int = 32 * MIB
+    body: int = 16 * MIB
     pixels: int = 20_000_000
     images: int = 32
     concurrency: int = 128

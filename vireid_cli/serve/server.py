@@ -129,7 +129,8 @@ def make_server(
         timeout_graceful_shutdown=round(limits.seconds) + 5,
         backlog=BACKLOG,
     )
-    logging.getLogger("uvicorn.error").setLevel(logging.CRITICAL + 1)  # ``log`` receives errors
+    for name in ("uvicorn.error", "python_multipart"):  # ``log`` receives errors; clients cause the others
+        logging.getLogger(name).setLevel(logging.CRITICAL + 1)
     return HttpServer(guard, _Server(config, guard.stop))
 
 
