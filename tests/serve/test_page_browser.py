@@ -76,6 +76,15 @@ def test_filters_apply(page: chromium.Chromium, people: People) -> None:
     lines = [one["text"].split("\n") for one in shown(page)]
     pairs = {tuple(line for line in some if line[:3] in ("cam", "per")) for some in lines}
     assert pairs == {(f"camera {camid}", f"person {pid}") for camid in (1, 6) for pid in (2, 3)}
+    page.run("document.getElementById('where').value = ''; document.getElementById('cameras').value = ''; 1")
+    page.run("document.getElementById('from').value = '2026-11-01T08:02'; 1")
+    page.run("document.getElementById('to').value = '2026-11-01T08:03:30'; 1")
+    page.run("document.getElementById('results').replaceChildren(); document.getElementById('go').click(); 1")
+    page.wait(f"{IDLE} && document.querySelectorAll('section').length === 1")
+    assert {line for one in shown(page) for line in one["text"].split("\n") if line.startswith("person")} == {
+        "person 2",
+        "person 3",
+    }
     page.run("document.getElementById('where').value = 'colour = 1'; 1")
     page.run("document.getElementById('form').requestSubmit(); 1")
     page.wait(f"{IDLE} && {STATUS}.includes('colour')")
