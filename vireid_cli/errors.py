@@ -57,6 +57,18 @@ class MissingExtra(UsageError):
         )
 
 
+class ReportedElsewhere(VireidError):
+    """A job of several processes failed, and another process prints the reason; this one exits silently.
+
+    Args:
+        exit_code: Exit code of this process.
+    """
+
+    def __init__(self, exit_code: int) -> None:
+        super().__init__("Another process of this job reported the failure.")
+        self.exit_code = exit_code
+
+
 class Interrupted(VireidError):
     """The user (Ctrl-C) or the system (SIGTERM) stopped the work; finished parts are kept."""
 

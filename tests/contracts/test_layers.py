@@ -18,7 +18,7 @@ FLOORS = {
     # landings: they raise errors, and every room above writes through them
     "documents": 0.4, "tree_marks": 0.4, "array_files": 0.5, "files": 0.5, "lock": 0.6, "folders": 0.6,
     "sums": 0.6, "plugins": 0.6,
-    "tensor_files": 0.7, "embedding_files": 0.7,
+    "tensor_files": 0.7, "embedding_files": 0.7, "sharding": 0.7,
     "recipe": 1, "frequency": 1, "losses": 1, "layers": 1, "metrics": 1,
     "data": 2, "rendered": 2, "occlusion": 2, "backbones": 2, "results": 2, "search": 2,
     "methods": 3, "figures": 3, "exporters": 3, "releases": 3, "detection": 3,

@@ -19,8 +19,8 @@ from vireid_cli.bench.activity_values import (
     nested,
     relative_change,
 )
-from vireid_cli.engine.train.loop import total_loss
 from vireid_cli.engine.train.optimizer import build_optimizer
+from vireid_cli.engine.train.step import total_loss
 from vireid_cli.methods import ReIdNetwork
 from vireid_cli.recipe.schema import Optimizer
 from vireid_cli.recipe.strict import Strict

@@ -21,8 +21,8 @@ from vireid_cli.engine.network import build_network, load_recipe
 from vireid_cli.engine.runtime import Runtime, generator
 from vireid_cli.engine.session import Session
 from vireid_cli.engine.train.allocator import keep_freed_memory
-from vireid_cli.engine.train.loop import total_loss
 from vireid_cli.engine.train.optimizer import build_optimizer
+from vireid_cli.engine.train.step import total_loss
 from vireid_cli.methods import ReIdNetwork
 from vireid_cli.recipe.augmentation import Augment
 from vireid_cli.recipe.schema import Recipe

@@ -35,7 +35,7 @@ from vireid_cli.commands import (
 )
 from vireid_cli.commands.root import RootGroup, flush_output, memory_error
 from vireid_cli.commands.terminal import exit_unread
-from vireid_cli.errors import Interrupted, VireidError
+from vireid_cli.errors import Interrupted, ReportedElsewhere, VireidError
 from vireid_cli.version import __version__
 
 app = typer.Typer(
@@ -167,7 +167,9 @@ def _finish() -> None:
 
 
 def _exit_with(error: VireidError) -> NoReturn:
-    """Print an error and its hint, and exit with its code."""
+    """Print an error and its hint, unless another process does, and exit with its code."""
+    if isinstance(error, ReportedElsewhere):
+        sys.exit(error.exit_code)
     from vireid_cli.commands.console import print_error
 
     print_error(error)

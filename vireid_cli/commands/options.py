@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import re
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -48,6 +50,10 @@ Device = Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1 …")]
 PrecisionOption = Annotated[
     str, typer.Option(help="auto, fp32, bf16 or fp16; auto is bf16 if the processor supports it.")
 ]
+Gpus = Annotated[
+    int | None, typer.Option(min=1, help="Number of GPUs of this machine; one process each (torchrun).")
+]
+Processes = Annotated[int | None, typer.Option(min=1, help="Number of processes of this machine (torchrun).")]
 RunName = Annotated[
     str | None,
     typer.Argument(
@@ -68,6 +74,41 @@ LibraryFolder = Annotated[
         callback=expanded,
     ),
 ]
+
+
+def launched(gpus: int | None, processes: int | None) -> bool:
+    """Run the command line in several processes if ``--gpus`` or ``--processes`` requests it.
+
+    Returns:
+        Whether it ran.
+
+    Raises:
+        UsageError: Both are given, there are fewer GPUs, or torchrun already started this process.
+        ReportedElsewhere: A process failed and printed the reason.
+    """
+    if gpus is None and processes is None:
+        return False
+    if gpus is not None and processes is not None:
+        raise UsageError("--gpus and --processes exclude each other.", "Remove one of them.")
+    if "LOCAL_RANK" in os.environ:
+        raise UsageError("torchrun has already started several processes.", "Remove --gpus and --processes.")
+    from vireid_cli.engine.launch import check_gpus, launch
+
+    if gpus is not None:
+        check_gpus(gpus)
+    launch(gpus or processes or 1, without_options(sys.argv[1:], "--gpus", "--processes"))
+    return True
+
+
+def without_options(words: Sequence[str], *names: str) -> list[str]:
+    """Remove options with their values, ``--name VALUE`` or ``--name=VALUE``, from a command line."""
+    kept: list[str] = []
+    skip = False
+    for word in words:
+        if not skip and word.partition("=")[0] not in names:
+            kept.append(word)
+        skip = word in names
+    return kept
 
 
 def make_engine(

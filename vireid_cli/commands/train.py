@@ -10,8 +10,11 @@ from vireid_cli.commands import completion
 from vireid_cli.commands.options import (
     DataDir,
     Device,
+    Gpus,
     PrecisionOption,
+    Processes,
     RunsDir,
+    launched,
     make_engine,
     refuse_overridden,
 )
@@ -59,6 +62,8 @@ def train(
             autocompletion=completion.runs,
         ),
     ] = None,
+    gpus: Gpus = None,
+    processes: Processes = None,
     device: Device = "auto",
     precision: PrecisionOption = "auto",
     data: DataDir = None,
@@ -79,16 +84,22 @@ def train(
         )
     if not resume and not recipe:
         raise UsageError("--recipe is missing.", "Such as: vireid train --recipe quickstart.yaml")
+    if launched(gpus, processes):
+        return
     refuse_overridden([*changes, "data.trial=all"] if trial == "all" else changes)
     from vireid_cli.commands.console import command_line, print_next, print_paths
 
     engine = make_engine(device, precision, data, runs)
     if trial == "all":
         folders = [run.folder for run in engine.train_trials(recipe or "", changes, name)]
+        if not engine.session.runtime.world.first:
+            return
         print_paths(folders)
         print_next(command_line("evaluate", *folders, data=data))
         return
     run = engine.resume(resume) if resume else engine.train(recipe or "", changes, name=name)
+    if not engine.session.runtime.world.first:
+        return
     print_paths([run.folder])
     print_next(
         command_line("evaluate", run.folder, data=data), command_line("visualize", "curves", run.folder)

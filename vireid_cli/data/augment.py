@@ -22,6 +22,7 @@ from vireid_cli.data import random_linear
 from vireid_cli.data.crop import change_selected, crop_flip
 from vireid_cli.data.rectangles import WIDTH, Rectangles, rectangles, uniform_integers
 from vireid_cli.recipe.augmentation import Augment
+from vireid_cli.sharding.share import Share
 from vireid_cli.types import LUMINANCE, Erasure, Exchange, Modality, Size
 
 CAJ_LUMINANCE = (0.2989, 0.5870, 0.1140)
@@ -69,18 +70,20 @@ def draw(
     modality: Modality,
     generator: torch.Generator,
     device: torch.device | None = None,
+    share: Share | None = None,
 ) -> Draws:
     """Draw the random decisions for ``count`` images of one modality.
 
     Args:
-        count: Number B of images.
+        count: Number B of images; with ``share``, of all ranks.
         size: (H, W) in pixels, before cropping.
         options: Probabilities and ranges.
         modality: Selects the probability of grey; channel exchange applies to visible images only.
         generator: Source of all random numbers. A CPU generator makes the draws independent of the device.
         device: Device of the images, by default that of the generator.
+        share: Select the draws of these images only; they do not depend on the number of ranks.
     """
-    table = torch.rand((count, COLUMNS), generator=generator, device=generator.device)
+    table = _own(torch.rand((count, COLUMNS), generator=generator, device=generator.device), share)
     uniform = table.to(device or generator.device, non_blocking=True)  # (B, COLUMNS)
     mixed, weights = _mix(uniform, options, modality)
     height, width = cropped_size(size, options)
@@ -105,6 +108,11 @@ def draw(
         gain=gain,
         erase=erase,
     )
+
+
+def _own(draws: Tensor, share: Share | None) -> Tensor:
+    """Select the share's rows, (B, …) → (b, …)."""
+    return draws if share is None else draws[share.rows]
 
 
 def cropped_size(size: Size, options: Augment) -> Size:
@@ -216,7 +224,11 @@ class Augmented(NamedTuple):
 
 
 def augment_batch(
-    visible: Tensor, infrared: Tensor, options: Augment, generator: torch.Generator
+    visible: Tensor,
+    infrared: Tensor,
+    options: Augment,
+    generator: torch.Generator,
+    share: Share | None = None,
 ) -> Augmented:
     """Augment both modalities of a batch and the second view, with independent draws in this order.
 
@@ -225,6 +237,7 @@ def augment_batch(
         infrared: Images in the same format.
         options: Augmentation options.
         generator: Source of all random numbers.
+        share: Rows of the whole batch to which the images belong; None if they are the whole batch.
     """
     size: Size = (visible.shape[1], visible.shape[2])
     if visible.shape[-1] != 3:
@@ -233,10 +246,12 @@ def augment_batch(
     if options.second_view:
         plain = options.model_copy(update={"visible_grey": 0.0, "channel_exchange": 0.0})
         views.append((visible, Modality.VISIBLE, plain))
-    draws = [draw(len(i), size, law, modality, generator, i.device) for i, modality, law in views]
-    exchange = _exchanged(infrared, options, generator)
+    count = len(visible) if share is None else share.total
+    draws = [draw(count, size, law, modality, generator, i.device, share) for i, modality, law in views]
+    exchange = _exchanged(count, options, generator, infrared.device, share)
     if options.linear and options.linear_repeat:
-        draws = [_repeated(drawn, cropped_size(size, options), options, generator) for drawn in draws]
+        whole, view = (count, generator, share), (cropped_size(size, options), options)
+        draws = [_repeated(drawn, *view, *whole) for drawn in draws]
     pixels = [apply(images, drawn, law) for (images, _, law), drawn in zip(views, draws, strict=True)]
     masks = [drawn.erase.masks(cropped_size(size, options)) for drawn in draws if drawn.erase is not None]
     erase = None
@@ -249,24 +264,39 @@ def augment_batch(
     return Augmented(pixels[0], pixels[1], erase, second, exchange)
 
 
-def _repeated(draws: Draws, size: Size, options: Augment, generator: torch.Generator) -> Draws:
+def _repeated(
+    draws: Draws,
+    size: Size,
+    options: Augment,
+    count: int,
+    generator: torch.Generator,
+    share: Share | None,
+) -> Draws:
     """Add further rectangles of random linear; drawn last, so that they do not change other draws."""
     assert draws.linear is not None
     assert draws.gain is not None
-    shape = (len(draws.gain), random_linear.MOST - 1, 3 + WIDTH)
-    uniform = torch.rand(shape, generator=generator, device=generator.device).to(draws.gain.device)
+    shape = (count, random_linear.MOST - 1, 3 + WIDTH)
+    table = _own(torch.rand(shape, generator=generator, device=generator.device), share)
+    uniform = table.to(draws.gain.device)
     gains, uniform = arcsine(uniform[..., :3]), uniform[..., 3:]
     law = (gains, uniform, options.linear_area, size)
     return replace(draws, further=random_linear.further_rectangles(draws.linear, draws.gain, *law))
 
 
-def _exchanged(infrared: Tensor, options: Augment, generator: torch.Generator) -> Exchange | None:
+def _exchanged(
+    count: int,
+    options: Augment,
+    generator: torch.Generator,
+    device: torch.device,
+    share: Share | None,
+) -> Exchange | None:
     """Draw channel weights of infrared images and of the second view, after the draws of all views."""
     law = options.exchange
     if not (law.second or law.infrared or law.infrared_grey):
         return None
-    table = torch.rand((2, 3, len(infrared)), generator=generator, device=generator.device)
-    first, other = table.to(infrared.device, non_blocking=True)
+    table = torch.rand((2, 3, count), generator=generator, device=generator.device)
+    table = table if share is None else table[..., share.rows]
+    first, other = table.to(device, non_blocking=True)
     weights = exchange_weights(first, law.infrared, law.infrared_grey)
     return Exchange(weights, exchange_weights(other, law.second, 0.0) if options.second_view else None)
 

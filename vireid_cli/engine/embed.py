@@ -208,25 +208,32 @@ def embed_rows(
         mirror: Embed the images flipped left to right.
 
     Returns:
-        Embeddings in the order of ``rows``.
+        Embeddings in the order of ``rows``. Ranks share the batches; each one gets all embeddings.
 
     Raises:
         DataError: ``rows`` is empty.
     """
     table = store.records.take(rows)
-    features: np.ndarray | None = None
-    done = 0
-    for modality in Modality:
-        places = np.flatnonzero(table.modalities == modality.code)
-        for start in range(0, len(places), BATCH):
-            part_rows = places[start : start + BATCH]
-            pixels = store.batch(size, rows[part_rows])
-            part = embed_pixels(network, pixels[:, :, ::-1] if mirror else pixels, modality, session.runtime)
-            if features is None:
-                features = np.empty((len(rows), part.shape[1]), dtype=np.float32)
-            features[part_rows] = part
-            done += len(part_rows)
-            session.reporter.advance("embedding", done, len(rows))
-    if features is None:
+    batches = [
+        (modality, places[start : start + BATCH])
+        for modality in Modality
+        for places in [np.flatnonzero(table.modalities == modality.code)]
+        for start in range(0, len(places), BATCH)
+    ]
+    if not batches:
         raise DataError("No images to embed.")
+    world, parts = session.runtime.world, []
+    own = batches[world.rank :: world.size]  # whole batches, so that all numbers equal those of one process
+    total = sum(len(places) for _, places in own)
+    done = 0
+    for modality, places in own:
+        pixels = store.batch(size, rows[places])
+        pixels = pixels[:, :, ::-1] if mirror else pixels
+        parts.append(embed_pixels(network, pixels, modality, session.runtime))
+        done += len(places)
+        session.reporter.advance("embedding", done, total)
+    shared = world.gather_rows(np.concatenate(parts) if parts else np.empty((0, 0), dtype=np.float32))
+    features = np.empty((len(rows), max(part.shape[1] for part in shared)), dtype=np.float32)
+    for rank, part in enumerate(shared):
+        features[np.concatenate([places for _, places in batches[rank :: world.size]] or [[]])] = part
     return Embeddings(features, table.pids, table.camids, table.modalities, table.paths)

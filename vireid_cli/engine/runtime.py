@@ -13,6 +13,7 @@ from typing import Any, Literal
 import numpy as np
 import torch
 
+from vireid_cli.engine.world import ONE, World
 from vireid_cli.errors import UsageError
 from vireid_cli.version import __version__
 
@@ -29,29 +30,36 @@ class Runtime:
         precision: fp32, or the type of convolutions and products under autocast; spectra, distances
             and losses stay in fp32 (docs/methods.md#numerical-precision).
         automatic: Whether the precision is a default; a resumed run then uses its own precision.
+        world: The processes that share the work.
     """
 
     device: torch.device
     precision: Precision
     automatic: bool = False
+    world: World = ONE
 
     @staticmethod
     def choose(device: str = "auto", precision: str = "auto") -> Runtime:
         """Choose a device and a precision.
 
         Args:
-            device: ``auto`` (a GPU if available), ``cpu``, ``cuda``, ``cuda:1`` …
+            device: ``auto`` (a GPU if available), ``cpu``, ``cuda``, ``cuda:1`` …; under torchrun, ``cuda``
+                is the GPU of the process's local rank.
             precision: ``auto`` is bf16 if the processor computes in bf16, else fp32.
 
         Raises:
             UsageError: The device or precision does not exist.
         """
+        world = World.of_environment()
+        if world.several and device in ("auto", "cuda") and torch.cuda.is_available():
+            device = f"cuda:{world.local_rank}"
         selected = _device(device)
         if precision not in PRECISIONS:
             raise UsageError(f"--precision {precision}: expected one of {', '.join(PRECISIONS)}.")
         if precision == "auto":
-            return Runtime(selected, "bf16" if _has_bf16(selected) else "fp32", automatic=True)
-        return Runtime(selected, precision)  # type: ignore[arg-type]
+            chosen: Precision = "bf16" if _has_bf16(selected) else "fp32"
+            return Runtime(selected, chosen, automatic=True, world=world)
+        return Runtime(selected, precision, world=world)  # type: ignore[arg-type]
 
     def autocast(self) -> AbstractContextManager[Any]:
         """Return the mixed-precision context of one forward pass."""
@@ -75,6 +83,7 @@ class Runtime:
             "device": _device_name(self.device),
             "precision": self.precision,
             "threads": torch.get_num_threads(),
+            "ranks": self.world.size,
             "platform": platform.platform(),
             "python": platform.python_version(),
             "vireid": __version__,

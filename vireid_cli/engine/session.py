@@ -43,16 +43,17 @@ class Session:
         Args:
             device: ``auto``, ``cpu``, ``cuda`` or ``cuda:N``; see ``Runtime.choose``.
             precision: ``auto``, ``fp32``, ``bf16`` or ``fp16``.
-            reporter: Receives progress and messages; None: ignore them.
+            reporter: Receives progress and messages; None: ignore them. Under torchrun only rank 0 uses it.
             data_dir: Datasets; None: ``$VIREID_DATA``, else ``./data``.
             runs_dir: Run folders; None: ``$VIREID_RUNS``, else ``./runs``.
 
         Raises:
             UsageError: The device or precision does not exist.
         """
+        runtime = Runtime.choose(device, precision)
         return Session(
-            Runtime.choose(device, precision),
-            reporter or Reporter(),
+            runtime,
+            reporter if reporter is not None and runtime.world.first else Reporter(),
             data_folder(data_dir),
             files.expand(runs_dir) if runs_dir else runs.runs_folder(),
         )

@@ -19,6 +19,7 @@ from vireid_cli.frequency.fourier import (
 )
 from vireid_cli.frequency.products import blocks, together
 from vireid_cli.frequency.rotation import rotate
+from vireid_cli.sharding.share import gather
 
 Init = Literal["identity", "open", "paper"]
 
@@ -105,6 +106,7 @@ def share_monitors(modules: nn.ModuleDict) -> dict[str, Tensor]:
         assert isinstance(module, AmplitudeGuidedPhase)
         share = module.last_share()
         if share is not None:
+            share = gather(share)
             monitors[f"agp.{stage}.mean"] = share.mean()
             monitors[f"agp.{stage}.std"] = share.mean(0).std(correction=0)
     return monitors

@@ -6,6 +6,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from vireid_cli.sharding.batch_norm import batch_norm
+from vireid_cli.sharding.share import repeating
+
 EPSILON = 1e-5
 MOMENTUM = 0.1
 """PyTorch's own."""
@@ -40,23 +43,20 @@ class BranchNorm(nn.Module):
             return torch.addcmul(shift, maps.unflatten(0, (self.branches, -1)), scale).flatten(0, 1).to(maps)
         statistics = zip(self.running_mean.unbind(), self.running_var.unbind(), strict=True)
         normed = [
-            F.batch_norm(part, mean, var, self.weight, self.bias, True, MOMENTUM, EPSILON)
+            batch_norm(part, mean, var, self.weight, self.bias, MOMENTUM, EPSILON)
             for part, (mean, var) in zip(maps.chunk(self.branches), statistics, strict=True)
         ]
         return torch.cat(normed) if len(normed) > 1 else normed[0]
 
     def features(self, features: Tensor) -> Tensor:
         """Normalise features (branches, N, C) in one pass over all branches; the shape does not change."""
-        normed = F.batch_norm(
-            features.transpose(0, 1).flatten(1),  # (N, branches·C)
-            self.running_mean.view(-1),
-            self.running_var.view(-1),
-            self.weight.repeat(self.branches),
-            self.bias.repeat(self.branches),
-            self.training,
-            MOMENTUM,
-            EPSILON,
-        )
+        rows = features.transpose(0, 1).flatten(1)  # (N, branches·C)
+        running = self.running_mean.view(-1), self.running_var.view(-1)
+        affine = self.weight.repeat(self.branches), self.bias.repeat(self.branches)
+        if self.training:
+            normed = batch_norm(rows, *running, *affine, MOMENTUM, EPSILON)
+        else:
+            normed = F.batch_norm(rows, *running, *affine, False, MOMENTUM, EPSILON)
         return normed.unflatten(1, (self.branches, -1)).transpose(0, 1)
 
     def affine(self, mean: Tensor | None = None, variance: Tensor | None = None) -> tuple[Tensor, Tensor]:
@@ -74,8 +74,10 @@ class BranchNorm(nn.Module):
     def update(self, mean: Tensor, variance: Tensor, count: int) -> None:
         """Move the running statistics towards (branches, C) batch statistics over ``count`` values.
 
-        The running variance is the unbiased one, as in PyTorch.
+        The running variance is the unbiased one, as in PyTorch. A repeated forward pass updates nothing.
         """
+        if repeating():
+            return
         self.running_mean.lerp_(mean.to(self.running_mean.dtype), MOMENTUM)
         unbiased = variance * (count / max(count - 1, 1))
         self.running_var.lerp_(unbiased.to(self.running_var.dtype), MOMENTUM)

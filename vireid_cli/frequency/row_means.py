@@ -24,6 +24,7 @@ from vireid_cli.frequency.fourier import (
     real,
     unit_phasor,
 )
+from vireid_cli.sharding.share import sum_over_ranks, whole_rows
 
 
 class Bins(NamedTuple):
@@ -96,10 +97,11 @@ def batch_normed(norm: BranchNorm, rows: Tensor, energy: Tensor, width: int) -> 
     mean, variance = None, None
     if norm.training:
         means = branches.mean(-1)  # (branches, N, C)
-        mean = means.mean(1)
+        images = whole_rows(branches.shape[1])
+        mean = sum_over_ranks(means.sum(1)) / images
         spread = energy.unflatten(0, (norm.branches, -1)) / positions
-        variance = (spread + (means - mean.unsqueeze(1)).square()).mean(1)
-        norm.update(mean.detach(), variance.detach(), branches.shape[1] * positions)
+        variance = sum_over_ranks((spread + (means - mean.unsqueeze(1)).square()).sum(1)) / images
+        norm.update(mean.detach(), variance.detach(), images * positions)
     scale, shift = (real(value)[:, None, :, None] for value in norm.affine(mean, variance))
     return torch.addcmul(shift, branches, scale).flatten(0, 1)
 

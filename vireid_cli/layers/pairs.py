@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import torch
 from torch import Tensor
+
+from vireid_cli.sharding.share import drawn
 
 
 def partners(labels: Tensor, views: int = 1, shuffled: bool = False) -> Tensor:
@@ -24,7 +28,7 @@ def partners(labels: Tensor, views: int = 1, shuffled: bool = False) -> Tensor:
     orders = []
     for _ in range(views):
         # Sort by identity, and by a random number within an identity.
-        keys = torch.rand(len(labels), device=labels.device, dtype=torch.float64)
+        keys = drawn(partial(torch.rand, device=labels.device, dtype=torch.float64), len(labels))
         partner = torch.empty_like(order)
         partner[order] = (labels + keys).argsort()
         orders.append(partner)

@@ -183,6 +183,42 @@ class ReIdNetwork(nn.Module, ABC):
         """Return all trainable parameters, grouped by learning rate and weight decay."""
 
 
+class GatheredNetwork(ReIdNetwork):
+    """Network whose losses act on features of images that different processes may compute.
+
+    ``losses`` is split in two. Several processes compute the features of a batch together, and gather them
+    before the losses, which therefore see all pairs of the batch. A network that derives from ``ReIdNetwork``
+    itself trains in one process only.
+    """
+
+    def losses(self, batch: Batch) -> dict[str, Tensor]:
+        """Compute the losses of a batch in one process."""
+        return self.losses_of(self.features(batch), batch.labels)
+
+    @abstractmethod
+    def features(self, batch: Batch) -> dict[str, Tensor]:
+        """Compute all that the losses need of the images.
+
+        Rows may depend on each other through batch norms, and on rows of the same identity. Random numbers
+        come from ``sharding.share.drawn``.
+
+        Args:
+            batch: Whole identities; all of the batch, or those of one process.
+
+        Returns:
+            Tensors by name, (k·B, …): rows of k views or modalities one after another.
+        """
+
+    @abstractmethod
+    def losses_of(self, features: Mapping[str, Tensor], labels: Tensor) -> dict[str, Tensor]:
+        """Compute the named, weighted losses of the features of a whole batch.
+
+        Args:
+            features: Result of ``features``, with the rows of all processes.
+            labels: (B,) identities of one modality's rows.
+        """
+
+
 def included() -> list[str]:
     """Names of the methods of this package in alphabetical order: its files and folders."""
     return sorted(module.name for module in pkgutil.iter_modules(__path__) if not module.name.startswith("_"))

@@ -8,6 +8,7 @@ behind the neck and the triplet loss before it, with equal weights.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Annotated, Literal
 
 import torch.nn.functional as F
@@ -22,7 +23,7 @@ from vireid_cli.layers.pixels import Normalise, both_modalities
 from vireid_cli.layers.pooling import GemForm, GeneralisedMean
 from vireid_cli.losses.identity import identity_loss
 from vireid_cli.losses.triplet import weighted_regularised_triplet
-from vireid_cli.methods import BACKBONE, ParameterGroup, ReIdNetwork, Weight, trainable
+from vireid_cli.methods import BACKBONE, GatheredNetwork, ParameterGroup, Weight, trainable
 from vireid_cli.recipe.strict import Number, Strict, refuse_without_effect
 from vireid_cli.types import Batch, Modality
 
@@ -88,7 +89,7 @@ class Options(Strict):
         return self
 
 
-class Agw(ReIdNetwork):
+class Agw(GatheredNetwork):
     """Two stems, a shared trunk with non-local blocks, GeM, one neck, one classifier.
 
     Args:
@@ -109,16 +110,20 @@ class Agw(ReIdNetwork):
         self.neck = bn_neck(features)
         self.classifier = classifier(features, num_identities)
 
-    def losses(self, batch: Batch) -> dict[str, Tensor]:
-        """Compute the weighted ``identity`` and ``wrt`` losses of a P×K batch."""
-        options = self.options
+    def features(self, batch: Batch) -> dict[str, Tensor]:
+        """Compute ``pooled`` features (2B, D), visible first."""
         pixels, masks = both_modalities(batch)  # (2B, 3, H, W)
-        pooled = self._pooled(self.normalise(pixels, masks, batch.erase), batch.visible.shape[0])  # (2B, D)
-        labels = batch.labels.repeat(2)
+        images = self.normalise(pixels, masks, batch.erase)
+        return {"pooled": self._pooled(images, batch.visible.shape[0])}
+
+    def losses_of(self, features: Mapping[str, Tensor], labels: Tensor) -> dict[str, Tensor]:
+        """Compute the weighted ``identity`` and ``wrt`` losses of a P×K batch."""
+        options, pooled = self.options, features["pooled"]
+        both = labels.repeat(2)
         logits = self.classifier(self.neck(pooled))  # (2B, C)
-        terms = {"identity": options.identity_weight * identity_loss(logits, labels)}
+        terms = {"identity": options.identity_weight * identity_loss(logits, both)}
         if options.wrt.weight:
-            loss = weighted_regularised_triplet(pooled, labels, options.wrt.released_eps)
+            loss = weighted_regularised_triplet(pooled, both, options.wrt.released_eps)
             terms["wrt"] = options.wrt.weight * loss
         return terms
 

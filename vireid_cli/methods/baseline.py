@@ -8,6 +8,7 @@ docs/methods.md#identity-and-metric-losses.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Annotated, Literal
 
 import torch.nn.functional as F
@@ -26,7 +27,7 @@ from vireid_cli.losses.triplet import (
     enhanced_squared_difference,
     weighted_regularised_triplet,
 )
-from vireid_cli.methods import BACKBONE, Margin, ParameterGroup, ReIdNetwork, Weight, trainable
+from vireid_cli.methods import BACKBONE, GatheredNetwork, Margin, ParameterGroup, Weight, trainable
 from vireid_cli.recipe.strict import Number, Strict, refuse_without_effect
 from vireid_cli.types import Batch, Modality
 
@@ -105,7 +106,7 @@ class Options(Strict):
         return self
 
 
-class Baseline(ReIdNetwork):
+class Baseline(GatheredNetwork):
     """Two stems, a shared trunk, one pooled feature, one neck, one classifier.
 
     Args:
@@ -128,20 +129,23 @@ class Baseline(ReIdNetwork):
             self.neck = bn_neck(features)
             self.classifier = classifier(features, num_identities)
 
-    def losses(self, batch: Batch) -> dict[str, Tensor]:
-        """Compute the weighted ``identity``, ``triplet`` and optional ``center`` losses of a P×K batch."""
-        options = self.options
+    def features(self, batch: Batch) -> dict[str, Tensor]:
+        """Compute ``pooled`` features (2B, D), visible first."""
         pixels, masks = both_modalities(batch)  # (2B, 3, H, W)
-        count = batch.visible.shape[0]
-        pooled = self._pooled(self.normalise(pixels, masks, batch.erase), count)  # (2B, D)
-        labels = batch.labels.repeat(2)
+        images = self.normalise(pixels, masks, batch.erase)
+        return {"pooled": self._pooled(images, batch.visible.shape[0])}
+
+    def losses_of(self, features: Mapping[str, Tensor], labels: Tensor) -> dict[str, Tensor]:
+        """Compute the weighted ``identity``, ``triplet`` and optional ``center`` losses of a P×K batch."""
+        options, pooled = self.options, features["pooled"]
+        both = labels.repeat(2)
         terms: dict[str, Tensor] = {}
         if self.heads:
-            terms["identity"] = options.identity_weight * self._identity(self.neck(pooled), labels)
+            terms["identity"] = options.identity_weight * self._identity(self.neck(pooled), both)
         if options.triplet_weight:
-            terms["triplet"] = options.triplet_weight * self._triplet(pooled, labels)
+            terms["triplet"] = options.triplet_weight * self._triplet(pooled, both)
         if options.center != "none" and options.center_weight:
-            center = self._center(pooled, batch.labels)
+            center = self._center(pooled, labels)
             terms["center"] = options.center_weight * center
         return terms
 

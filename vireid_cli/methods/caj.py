@@ -10,6 +10,7 @@ difference act on V, V' and infrared images together.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Annotated, Literal
 
 import torch
@@ -25,7 +26,7 @@ from vireid_cli.layers.pixels import Normalise, exchange_channels
 from vireid_cli.layers.pooling import GemForm, GeneralisedMean
 from vireid_cli.losses.identity import identity_loss, soft_identity_loss
 from vireid_cli.losses.triplet import enhanced_squared_difference
-from vireid_cli.methods import BACKBONE, Fit, ParameterGroup, ReIdNetwork, Weight, trainable
+from vireid_cli.methods import BACKBONE, Fit, GatheredNetwork, ParameterGroup, Weight, trainable
 from vireid_cli.recipe.strict import Number, Strict, refuse_without_effect
 from vireid_cli.types import Batch, Modality
 
@@ -95,7 +96,7 @@ class Options(Strict):
     embed: Literal["neck", "pooled"] = "neck"
 
 
-class Caj(ReIdNetwork):
+class Caj(GatheredNetwork):
     """AGW's network: two stems, non-local blocks, GeM, one neck, one classifier.
 
     Args:
@@ -116,19 +117,22 @@ class Caj(ReIdNetwork):
         self.neck = bn_neck(features)
         self.classifier = classifier(features, num_identities)
 
-    def losses(self, batch: Batch) -> dict[str, Tensor]:
-        """Compute weighted ``identity``, ``wrt_sq`` and optional ``kl`` losses of V, V' and infrared images.
+    def features(self, batch: Batch) -> dict[str, Tensor]:
+        """Compute ``pooled`` features (3B, D) of V, V' and infrared images.
 
         Raises:
             ValueError: The batch has no second view.
         """
-        options, count = self.options, batch.visible.shape[0]
-        pooled = self._pooled(self._inputs(batch), 2 * count)  # (3B, D): V, V', infrared
-        labels = batch.labels.repeat(3)
+        return {"pooled": self._pooled(self._inputs(batch), 2 * batch.visible.shape[0])}
+
+    def losses_of(self, features: Mapping[str, Tensor], labels: Tensor) -> dict[str, Tensor]:
+        """Compute the weighted ``identity``, ``wrt_sq`` and optional ``kl`` losses of all views."""
+        options, count, pooled = self.options, len(labels), features["pooled"]
+        every = labels.repeat(3)
         logits = self.classifier(self.neck(pooled))  # (3B, C)
-        terms = {"identity": options.identity_weight * identity_loss(logits, labels)}
+        terms = {"identity": options.identity_weight * identity_loss(logits, every)}
         if options.wrt_sq.weight:
-            loss = enhanced_squared_difference(pooled, labels, options.wrt_sq.released_eps)
+            loss = enhanced_squared_difference(pooled, every, options.wrt_sq.released_eps)
             terms["wrt_sq"] = options.wrt_sq.weight * loss
         if options.kl_weight:
             loss = soft_identity_loss(logits[:count], logits[count : 2 * count])

@@ -12,6 +12,7 @@ training and when embedding. Most of them belong to the last stage.
 from __future__ import annotations
 
 import itertools
+from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
 import torch
@@ -29,7 +30,7 @@ from vireid_cli.losses.cpm import centre_pair_mining
 from vireid_cli.losses.identity import identity_loss
 from vireid_cli.losses.orthogonal import inner_products
 from vireid_cli.losses.triplet import batch_hard_triplet
-from vireid_cli.methods import BACKBONE, Fit, Margin, ParameterGroup, ReIdNetwork, Weight, trainable
+from vireid_cli.methods import BACKBONE, Fit, GatheredNetwork, Margin, ParameterGroup, Weight, trainable
 from vireid_cli.recipe.strict import Probability, Strict, refuse_without_effect
 from vireid_cli.types import Batch, Modality, Size
 
@@ -162,7 +163,7 @@ def _odd_maps(options: Strict, size: Size) -> str:
 FIT = Fit(ends_early=(("last", "layer3"),), size_problem=_odd_maps)
 
 
-class Deen(ReIdNetwork):
+class Deen(GatheredNetwork):
     """Two stems, shared stages fused with their inputs, DEE before the last stage, one neck.
 
     Args:
@@ -186,11 +187,15 @@ class Deen(ReIdNetwork):
         self.neck = bn_neck(channels[options.last])
         self.classifier = classifier(channels[options.last], num_identities)
 
-    def losses(self, batch: Batch) -> dict[str, Tensor]:
-        """Compute the weighted ``identity``, ``triplet``, ``cpm`` and ``ort`` losses over all branches."""
-        options, labels = self.options, batch.labels
+    def features(self, batch: Batch) -> dict[str, Tensor]:
+        """Compute ``pooled`` features of each branch, (6B, D), or (2B, D) without generated branches."""
         pixels, masks = both_modalities(batch)  # (2B, 3, H, W)
-        pooled = self._pooled(self.normalise(pixels, masks, batch.erase), batch.visible.shape[0])
+        images = self.normalise(pixels, masks, batch.erase)
+        return {"pooled": self._pooled(images, batch.visible.shape[0])}
+
+    def losses_of(self, features: Mapping[str, Tensor], labels: Tensor) -> dict[str, Tensor]:
+        """Compute the weighted ``identity``, ``triplet``, ``cpm`` and ``ort`` losses over all branches."""
+        options, pooled = self.options, features["pooled"]
         all_labels = labels.repeat(len(pooled) // len(labels))  # (6B,)
         identity = identity_loss(self.classifier(self.neck(pooled)), all_labels)
         terms = {"identity": options.identity_weight * identity}

@@ -11,6 +11,7 @@ are our reading.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Annotated, Literal
 
 import torch.nn.functional as F
@@ -27,7 +28,7 @@ from vireid_cli.layers.pixels import Normalise, both_modalities, centre_crop, lu
 from vireid_cli.losses.identity import identity_loss
 from vireid_cli.losses.nuances import nuances_mining
 from vireid_cli.losses.triplet import batch_hard_triplet
-from vireid_cli.methods import BACKBONE, Fit, Margin, ParameterGroup, ReIdNetwork, Weight, trainable
+from vireid_cli.methods import BACKBONE, Fit, GatheredNetwork, Margin, ParameterGroup, Weight, trainable
 from vireid_cli.recipe.strict import Probability, Strict, as_tuple, refuse_without_effect
 from vireid_cli.types import Batch, Modality
 
@@ -139,7 +140,7 @@ class Options(Strict):
         return self
 
 
-class Face(ReIdNetwork):
+class Face(GatheredNetwork):
     """LightCNN-29 for two modalities with FDNM's modules and a classifier on its 256 features.
 
     Args:
@@ -171,22 +172,25 @@ class Face(ReIdNetwork):
         # Only the identity loss trains the classifier.
         self.classifier = classifier(EMBEDDING, num_identities) if options.identity_weight else None
 
-    def losses(self, batch: Batch) -> dict[str, Tensor]:
-        """Compute the weighted ``identity``, ``triplet`` and ``cnm`` losses, each a mean over branches."""
-        options = self.options
+    def features(self, batch: Batch) -> dict[str, Tensor]:
+        """Compute the ``heads`` of each branch before the feature norm, (branches·2B, 256)."""
         pixels, masks = both_modalities(batch)  # (2B, 3, H, W)
-        features = self._features(self.normalise(pixels, masks, batch.erase), batch.visible.shape[0])
-        labels, branches = batch.labels.repeat(2), len(features)
+        return {"heads": self._heads(self.normalise(pixels, masks, batch.erase), batch.visible.shape[0])}
+
+    def losses_of(self, features: Mapping[str, Tensor], labels: Tensor) -> dict[str, Tensor]:
+        """Compute the weighted ``identity``, ``triplet`` and ``cnm`` losses, each a mean over branches."""
+        options, of_branches = self.options, self._branches(features["heads"])
+        both, branches = labels.repeat(2), len(of_branches)
         terms: dict[str, Tensor] = {}
         if self.classifier is not None:
-            logits = self.classifier(self.dropout(features))  # (branches, 2B, C)
-            terms["identity"] = options.identity_weight / branches * identity_loss(logits, labels)
+            logits = self.classifier(self.dropout(of_branches))  # (branches, 2B, C)
+            terms["identity"] = options.identity_weight / branches * identity_loss(logits, both)
         if options.triplet_weight:
-            loss = batch_hard_triplet(features, labels, options.margin)
+            loss = batch_hard_triplet(of_branches, both, options.margin)
             terms["triplet"] = options.triplet_weight / branches * loss
         if options.cnm.weight:
             cnm = options.cnm
-            loss = nuances_mining(features, batch.labels, cnm.margin, cnm.reduction, cnm.normalize)
+            loss = nuances_mining(of_branches, labels, cnm.margin, cnm.reduction, cnm.normalize)
             terms["cnm"] = cnm.weight * loss
         return terms
 
@@ -195,7 +199,7 @@ class Face(ReIdNetwork):
 
         The result is (N, 512), both branches concatenated, or (N, 256) without ANM.
         """
-        features = self._features(self.normalise(images), modality)  # (branches, N, 256)
+        features = self._branches(self._heads(self.normalise(images), modality))  # (branches, N, 256)
         return F.normalize(features.transpose(0, 1).flatten(1).float(), dim=1)
 
     def monitors(self) -> dict[str, Tensor]:
@@ -209,8 +213,8 @@ class Face(ReIdNetwork):
             new += trainable(module) if module is not None else []
         return [ParameterGroup(BACKBONE, trainable(self.trunk)), ParameterGroup("heads", new)]
 
-    def _features(self, images: Tensor, streams: Streams) -> Tensor:
-        """Features of each branch: (N, 3, H, W) → (branches, N, 256)."""
+    def _heads(self, images: Tensor, streams: Streams) -> Tensor:
+        """Features of each branch before their norm: (N, 3, H, W) → (branches·N, 256)."""
         features = luminance(centre_crop(images, (SIDE, SIDE)))  # (N, 1, 128, 128)
         for stage in STAGES:
             features = self.trunk.run(stage, features, streams)
@@ -218,9 +222,12 @@ class Face(ReIdNetwork):
                 features = self.agp[stage](features)
         if self.anm is not None:
             features = self.anm(features)  # (2·N, C, 16, 16), branch first
-        branches = 1 if self.anm is None else BRANCHES
-        heads = self.trunk.head(features).unflatten(0, (branches, -1))
-        return heads if self.feature_norm is None else self.feature_norm.features(heads)
+        return self.trunk.head(features)
+
+    def _branches(self, heads: Tensor) -> Tensor:
+        """Features of each branch: (branches·N, 256) → (branches, N, 256)."""
+        features = heads.unflatten(0, (1 if self.anm is None else BRANCHES, -1))
+        return features if self.feature_norm is None else self.feature_norm.features(features)
 
 
 def build(options: Options, num_identities: int, backbone: BackboneSpec) -> Face:

@@ -9,6 +9,7 @@ linear layer. It has no bias, because the batch norm would remove it.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Annotated
 
 import torch.nn.functional as F
@@ -22,7 +23,7 @@ from vireid_cli.layers.pixels import Normalise, both_modalities
 from vireid_cli.layers.pooling import GemForm, generalised_mean_stripes
 from vireid_cli.losses.center import hetero_center_triplet
 from vireid_cli.losses.identity import identity_loss
-from vireid_cli.methods import BACKBONE, Margin, ParameterGroup, ReIdNetwork, Weight, trainable
+from vireid_cli.methods import BACKBONE, GatheredNetwork, Margin, ParameterGroup, Weight, trainable
 from vireid_cli.recipe.strict import Number, Strict, refuse_without_effect
 from vireid_cli.types import Batch, Modality
 
@@ -72,7 +73,7 @@ class Options(Strict):
         return self
 
 
-class HcTri(ReIdNetwork):
+class HcTri(GatheredNetwork):
     """A trunk with separate first stages, and a head per stripe.
 
     Args:
@@ -93,27 +94,32 @@ class HcTri(ReIdNetwork):
         # Kaiming normal with fan_in, as for a 1×1 convolution.
         nn.init.normal_(self.heads.weight, std=(2.0 / inputs) ** 0.5)
 
-    def losses(self, batch: Batch) -> dict[str, Tensor]:
-        """Compute the weighted ``identity``, ``joined`` and ``stripe`` losses of a P×K batch."""
-        options = self.options
+    def features(self, batch: Batch) -> dict[str, Tensor]:
+        """Compute ``pooled`` stripes, (2B, D, parts)."""
         pixels, masks = both_modalities(batch)  # (2B, 3, H, W)
-        stripes = self._stripes(self.normalise(pixels, masks, batch.erase), batch.visible.shape[0])
+        images = self.normalise(pixels, masks, batch.erase)
+        return {"pooled": self._pooled(images, batch.visible.shape[0])}
+
+    def losses_of(self, features: Mapping[str, Tensor], labels: Tensor) -> dict[str, Tensor]:
+        """Compute the weighted ``identity``, ``joined`` and ``stripe`` losses of a P×K batch."""
+        options, stripes = self.options, self._stripes(features["pooled"])
         terms: dict[str, Tensor] = {}
         if options.identity_weight:
             logits = self.heads.classify(stripes)  # (parts, 2B, C)
-            loss = identity_loss(logits, batch.labels.repeat(2), options.label_smoothing)
+            loss = identity_loss(logits, labels.repeat(2), options.label_smoothing)
             terms["identity"] = options.identity_weight * loss
         if options.joined_weight:
-            loss = hetero_center_triplet(_joined(stripes), batch.labels, options.margin)
+            loss = hetero_center_triplet(_joined(stripes), labels, options.margin)
             terms["joined"] = options.joined_weight * loss
         if options.stripe_weight:
-            loss = hetero_center_triplet(stripes, batch.labels, options.margin)
+            loss = hetero_center_triplet(stripes, labels, options.margin)
             terms["stripe"] = options.stripe_weight * loss
         return terms
 
     def embed(self, images: Tensor, modality: Modality) -> Tensor:
         """Embed (N, 3, H, W) pixels: (N, parts · features) rows of unit length."""
-        return F.normalize(_joined(self._stripes(self.normalise(images), modality)).float(), dim=1)
+        stripes = self._stripes(self._pooled(self.normalise(images), modality))
+        return F.normalize(_joined(stripes).float(), dim=1)
 
     def parameter_groups(self) -> list[ParameterGroup]:
         """Heads at the full learning rate, the trunk in the backbone's group."""
@@ -122,11 +128,14 @@ class HcTri(ReIdNetwork):
             ParameterGroup("heads", trainable(self.heads)),
         ]
 
-    def _stripes(self, images: Tensor, streams: Streams) -> Tensor:
-        """Embeddings of the stripes, (parts, N, features)."""
+    def _pooled(self, images: Tensor, streams: Streams) -> Tensor:
+        """Pooled stripes, (N, D, parts)."""
         features = self.trunk(images, streams)  # (N, D, h, w)
         options = self.options
-        pooled = generalised_mean_stripes(features, options.parts, options.gem_power, options.gem_form)
+        return generalised_mean_stripes(features, options.parts, options.gem_power, options.gem_form)
+
+    def _stripes(self, pooled: Tensor) -> Tensor:
+        """Embeddings of pooled stripes, (N, D, parts) → (parts, N, features)."""
         return self.heads.embed(pooled).relu()
 
 

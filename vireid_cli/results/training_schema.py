@@ -94,6 +94,7 @@ class Environment(TypedDict):
     device: NotRequired[str]
     precision: NotRequired[Literal["fp32", "bf16", "fp16"]]
     threads: NotRequired[Positive]
+    ranks: NotRequired[Positive]
     platform: NotRequired[str]
     python: NotRequired[str]
     vireid: NotRequired[str]

@@ -15,6 +15,7 @@ from torch import Tensor
 from vireid_cli.data.augment import augment_batch
 from vireid_cli.engine.runtime import Runtime, generator
 from vireid_cli.recipe.augmentation import Augment
+from vireid_cli.sharding.share import Share
 from vireid_cli.types import Batch, Size
 
 if TYPE_CHECKING:
@@ -88,6 +89,7 @@ class Feed:
         augment: Augment,
         seed: int,
         runtime: Runtime,
+        share: Share | None = None,
     ) -> None:
         """Create a feed.
 
@@ -98,23 +100,31 @@ class Feed:
             augment: Augmentation options.
             seed: Seed of the augmentation.
             runtime: Its device receives the batches.
+            share: Rows of each batch that this rank computes; None: all.
         """
         self._pixels, self._rows, self._camids, self._augment = pixels, rows, camids, augment
-        self._seed, self._device = seed, runtime.device
+        self._seed, self._device, self._share = seed, runtime.device, share
 
     def store_rows(self, plan: EpochPlan, step: int) -> tuple[np.ndarray, np.ndarray]:
         """Return the store's rows of one batch: visible and infrared, (B,) each."""
         return self._rows[plan.visible[step]], self._rows[plan.infrared[step]]
 
-    def batch(self, plan: EpochPlan, epoch: int, step: int) -> Batch:
-        """Load and augment the batch of one step."""
+    def labels(self, plan: EpochPlan, step: int) -> Tensor:
+        """Labels of the whole batch of one step, (B,) on the device."""
+        return self._to_device(plan.labels[step])
+
+    def batch(self, plan: EpochPlan, epoch: int, step: int, *, whole: bool = False) -> Batch:
+        """Load and augment the batch of one step: the rows of this rank, or all with ``whole``."""
+        share = None if whole else self._share
+        own = slice(None) if share is None else share.rows
         # A CPU generator gives the same draws on every device.
         draw = generator(torch.device("cpu"), self._seed, "augment", epoch, step)
-        rows = self.store_rows(plan, step)
-        images = augment_batch(self._pixels.batch(rows[0]), self._pixels.batch(rows[1]), self._augment, draw)
+        rows = [side[own] for side in self.store_rows(plan, step)]
+        pixels = [self._pixels.batch(side) for side in rows]
+        images = augment_batch(pixels[0], pixels[1], self._augment, draw, share)
         return Batch(
             **images._asdict(),
-            labels=self._to_device(plan.labels[step]),
+            labels=self._to_device(plan.labels[step][own]),
             visible_camids=self._to_device(self._camids[rows[0]]),
             infrared_camids=self._to_device(self._camids[rows[1]]),
         )

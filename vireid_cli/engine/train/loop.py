@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -24,6 +24,7 @@ from vireid_cli.engine.train.estimate import RemainingTime
 from vireid_cli.engine.train.feed import Feed
 from vireid_cli.engine.train.interrupt import StopRequested
 from vireid_cli.engine.train.optimizer import apply_factor, factor
+from vireid_cli.engine.train.step import Gradients
 from vireid_cli.methods import ReIdNetwork
 from vireid_cli.recipe.schema import Train
 from vireid_cli.results.training_schema import EpochRow, StepRow
@@ -121,11 +122,6 @@ class Meter:
         return means
 
 
-def total_loss(losses: Mapping[str, Tensor]) -> Tensor:
-    """Return the sum of named scalar losses, in float32."""
-    return torch.stack([value.float() for value in losses.values()]).sum()
-
-
 @dataclass(slots=True)
 class Loop:
     """The steps of one training; ``Trainer`` creates it.
@@ -133,6 +129,7 @@ class Loop:
     Attributes:
         network: Network in training, on the runtime's device.
         optimizer: Optimiser of the network's parameters.
+        gradients: Computes the losses of a batch and their gradients.
         scaler: Gradient scaler; disabled unless the precision is fp16.
         sampler: Plans the batches of each epoch.
         feed: Loads the batches of a plan onto the device.
@@ -145,6 +142,7 @@ class Loop:
 
     network: ReIdNetwork
     optimizer: torch.optim.Optimizer
+    gradients: Gradients
     scaler: torch.amp.GradScaler
     sampler: IdentitySampler
     feed: Feed
@@ -188,10 +186,11 @@ class Loop:
         estimated_until = position.step  # steps of the epoch that the estimate includes
         remaining.start_epoch(logged_time)
         for step in range(position.step, steps):
-            self._step(self.feed.batch(plan, position.epoch, step), position)
+            batch = self.feed.batch(plan, position.epoch, step)
+            self._step(batch, self.feed.labels(plan, step), position)
             position = Position(position.epoch, step + 1, position.global_step + 1)
             self.position = position
-            stopping = stop()
+            stopping = self.runtime.world.any(stop())
             logged = stopping or position.global_step % self.recipe.log_every == 0 or step + 1 == steps
             if logged:
                 means, monitors = self.meter.read()
@@ -214,14 +213,12 @@ class Loop:
         validated = self.hooks.validate(self.position) if self.hooks.validate else None
         self._log_epoch(position, steps, lr, monitors, validated)
 
-    def _step(self, batch: Batch, position: Position) -> None:
+    def _step(self, batch: Batch, labels: Tensor, position: Position) -> None:
         """Compute the losses and their gradients, and update the parameters."""
         torch.manual_seed(seed_of(self.recipe.seed, "network", position.epoch, position.step))
-        with self.runtime.autocast():
-            losses, monitors = self.network.losses(batch), self.network.monitors()
-        self.meter.add(losses, monitors, position)
         self.optimizer.zero_grad(set_to_none=True)
-        self.scaler.scale(total_loss(losses)).backward()
+        losses, monitors = self.gradients(batch, labels)
+        self.meter.add(losses, monitors, position)
         if self.recipe.optimizer.grad_clip > 0.0:
             self.scaler.unscale_(self.optimizer)
             nn.utils.clip_grad_norm_(self.network.parameters(), self.recipe.optimizer.grad_clip)

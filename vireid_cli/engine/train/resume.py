@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from contextlib import ExitStack
 from dataclasses import replace
 
 from vireid_cli import files
 from vireid_cli.counts import counted
 from vireid_cli.data.store import Store
 from vireid_cli.engine import checkpoint as checkpoints
-from vireid_cli.engine.checkpoint import Position
+from vireid_cli.engine.checkpoint import Checkpoint, Position
 from vireid_cli.engine.checkpoint_fit import check_extra, check_position
 from vireid_cli.engine.network import build_network, run_recipe
 from vireid_cli.engine.plugin_record import source_warnings
@@ -16,14 +17,15 @@ from vireid_cli.engine.prepare import ensure_prepared
 from vireid_cli.engine.runtime import PRECISIONS
 from vireid_cli.engine.session import Session
 from vireid_cli.engine.train.data import trained_on, training_data
-from vireid_cli.engine.train.trainer import Trainer
+from vireid_cli.engine.train.trainer import Trainer, check_ranks
 from vireid_cli.errors import UsageError
 from vireid_cli.lock import locked
+from vireid_cli.recipe.schema import Recipe
 from vireid_cli.results import run as runs
 from vireid_cli.results import schema
 from vireid_cli.results.run import RunFolder
 
-NUMERICS = ("device", "precision", "threads", "torch")
+NUMERICS = ("device", "precision", "threads", "ranks", "torch")
 """Keys of ``environment.json`` on which the last bits of the weights depend."""
 
 
@@ -41,7 +43,7 @@ def with_own_precision(session: Session, run: RunFolder) -> Session:
 
 def record_numerics(run: RunFolder, session: Session, at: Position) -> None:
     """Warn if device, precision, threads or PyTorch differ, and record it in ``environment.json``."""
-    environment, now = run.environment(), session.runtime.describe()
+    environment, now = {"ranks": 1, **run.environment()}, session.runtime.describe()
     changed = {key: now[key] for key in NUMERICS if environment.get(key) != now[key]}
     if changed:
         pairs = ", ".join(f"{key} {value} (was {environment.get(key)})" for key, value in changed.items())
@@ -60,12 +62,23 @@ def resume(run: RunFolder, session: Session) -> RunFolder:
         UsageError: The run has no checkpoint or is finished, or its prepared data has changed.
         DataError: Another process trains this run, or its checkpoint is damaged or does not fit.
     """
-    with locked(run.folder, run.lock):
-        return _resume(run, session)
+    world = session.runtime.world
+    with world.joined(session.runtime.device), ExitStack() as stack:
+
+        def lock() -> None:
+            """Lock the run, on the rank that writes."""
+            if world.first:
+                stack.enter_context(locked(run.folder, run.lock))
+
+        world.together(lock)
+        recipe, saved = world.together(lambda: _load(run, session))
+        data = recipe.data
+        store = world.in_turn(lambda: ensure_prepared(data.dataset, session, data.image_size, data.resize))
+        return world.together(lambda: _restored(run, session, recipe, saved, store)).fit()
 
 
-def _resume(run: RunFolder, session: Session) -> RunFolder:
-    """Resume a run that this process has locked."""
+def _load(run: RunFolder, session: Session) -> tuple[Recipe, Checkpoint]:
+    """Load the recipe and the newest checkpoint of a locked run that can be resumed."""
     recipe, last = run_recipe(run), run.checkpoints / checkpoints.LAST
     if run.environment().get("imported"):
         raise UsageError(
@@ -84,23 +97,29 @@ def _resume(run: RunFolder, session: Session) -> RunFolder:
             f"{run.folder} has finished: {counted(recipe.train.epochs, 'epoch')}.",
             f"Evaluate it: vireid evaluate {run.folder}",
         )
-    data = recipe.data
-    store = ensure_prepared(data.dataset, session, data.image_size, data.resize)
+    return recipe, saved
+
+
+def _restored(run: RunFolder, session: Session, recipe: Recipe, saved: Checkpoint, store: Store) -> Trainer:
+    """Return a trainer at the position of a checkpoint."""
     _check_data(run, store)
+    last = run.checkpoints / checkpoints.LAST
     session = with_own_precision(session, run)
     images = training_data(recipe, store)
     check_position(last, saved.position, recipe.train.epochs, images.sampler.steps)
     network = build_network(recipe, images.sampler.num_identities, session.runtime)
     identity_hashes = list(saved.extra["training_identities"])
+    check_ranks(recipe, network, session.runtime.world)
     trainer = Trainer(run, session, recipe, images, network, identity_hashes)
     trainer.restore(saved)
-    runs.truncate_log(run.log, saved.position.global_step)
-    runs.set_latest(run)
-    record_numerics(run, session, saved.position)
+    if session.runtime.world.first:
+        runs.truncate_log(run.log, saved.position.global_step)
+        runs.set_latest(run)
+        record_numerics(run, session, saved.position)
     session.reporter.info(
         f"resuming {run.folder} at epoch {saved.position.epoch + 1}, step {saved.position.step + 1}"
     )
-    return trainer.fit()
+    return trainer
 
 
 def _check_data(run: RunFolder, store: Store) -> None:

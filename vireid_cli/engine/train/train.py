@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
+from pathlib import Path
+
 from vireid_cli import files
 from vireid_cli.engine import checkpoint as checkpoints
 from vireid_cli.engine.network import build_network, starting_weights
 from vireid_cli.engine.prepare import ensure_prepared
 from vireid_cli.engine.session import Session
-from vireid_cli.engine.train.data import training_data
+from vireid_cli.engine.train.data import TrainingData, training_data
 from vireid_cli.engine.train.environment import announce, environment_of
-from vireid_cli.engine.train.trainer import Trainer
+from vireid_cli.engine.train.trainer import Trainer, check_ranks
 from vireid_cli.engine.train.validation import validation_plan
 from vireid_cli.lock import locked
+from vireid_cli.methods import ReIdNetwork
 from vireid_cli.recipe.load import dump
 from vireid_cli.recipe.schema import Recipe
 from vireid_cli.results import run as runs
@@ -35,23 +39,55 @@ def train(recipe: Recipe, session: Session, name: str | None = None) -> RunFolde
         VireidError: A loss became NaN or infinite.
         Interrupted: A signal stopped the training; a checkpoint was saved.
     """
-    if name is not None:
-        runs.check_new_name(name, session.runs_dir)
-    data = recipe.data
-    store = ensure_prepared(data.dataset, session, data.image_size, data.resize)
-    start = starting_weights(recipe, session, store.rendered)
-    images = training_data(recipe, store)
+    runtime = session.runtime
+    with runtime.world.joined(runtime.device):
+        return _train(recipe, session, name)
+
+
+def _train(recipe: Recipe, session: Session, name: str | None) -> RunFolder:
+    """Train with connected ranks."""
+    data, world = recipe.data, session.runtime.world
+
+    def check_name() -> None:
+        """Check that the folder is new; others may create it at the same time."""
+        if name is not None:
+            runs.check_new_name(name, session.runs_dir)
+
+    world.broadcast(check_name)
+    store = world.in_turn(lambda: ensure_prepared(data.dataset, session, data.image_size, data.resize))
+    start = world.in_turn(lambda: starting_weights(recipe, session, store.rendered))
+    images = world.together(lambda: training_data(recipe, store))
     if recipe.train.select == "val":
-        validation_plan(store, start.identities)  # raises before a run folder exists
+        world.together(lambda: validation_plan(store, start.identities))  # raises before a run folder exists
     network = build_network(recipe, images.sampler.num_identities, session.runtime, start.state)
+    world.together(lambda: check_ranks(recipe, network, world))
+    identity_hashes = images.identity_hashes(start.identities)
+
+    def create() -> str:
+        """Create the run folder."""
+        return str(_create(recipe, session, images, network, identity_hashes, start.source, name).folder)
+
+    run = RunFolder(Path(world.broadcast(create)))
+    announce(recipe, session, images, network)
+    with locked(run.folder, run.lock) if world.first else nullcontext():
+        return Trainer(run, session, recipe, images, network, identity_hashes).fit()
+
+
+def _create(
+    recipe: Recipe,
+    session: Session,
+    images: TrainingData,
+    network: ReIdNetwork,
+    identity_hashes: list[str],
+    weights: str,
+    name: str | None,
+) -> RunFolder:
+    """Create the run folder with its recipe and environment."""
     moments = 2 if recipe.train.optimizer.name != "sgd" else int(recipe.train.optimizer.momentum > 0.0)
     copies = 2 if recipe.train.select == "val" else 1
     checkpoints.check_free_space(session.runs_dir, network, moments, copies)
     run = runs.create(recipe.name, recipe.data.dataset, runs=session.runs_dir, name=name)
-    identity_hashes = images.identity_hashes(start.identities)
-    environment = environment_of(recipe, session, images, network, identity_hashes, start.source)
+    environment = environment_of(recipe, session, images, network, identity_hashes, weights)
     files.write_sealed(run.folder / schema.ENVIRONMENT, environment)
     files.write_text(run.recipe_file, dump(recipe))  # last: it marks the folder as a run
-    announce(recipe, session, images, network)
-    with locked(run.folder, run.lock):
-        return Trainer(run, session, recipe, images, network, identity_hashes).fit()
+    return run

@@ -17,15 +17,41 @@ from vireid_cli.engine.train.allocator import keep_freed_memory
 from vireid_cli.engine.train.calibration import calibration
 from vireid_cli.engine.train.data import TrainingData
 from vireid_cli.engine.train.feed import Feed, Pixels
+from vireid_cli.engine.train.gradient_mean import broadcast_weights
 from vireid_cli.engine.train.interrupt import StopRequested, stop_on_signals
 from vireid_cli.engine.train.loop import Hooks, Loop, NotFinite
 from vireid_cli.engine.train.optimizer import build_optimizer
+from vireid_cli.engine.train.step import Gradients, OneProcess, SharedByRanks, gathered_network
 from vireid_cli.engine.train.validation import Selection
-from vireid_cli.errors import Interrupted, VireidError
+from vireid_cli.engine.world import World
+from vireid_cli.errors import Interrupted, ReportedElsewhere, VireidError
 from vireid_cli.methods import ReIdNetwork
 from vireid_cli.recipe.schema import Recipe
 from vireid_cli.results import run as runs
 from vireid_cli.results.run import RunFolder
+from vireid_cli.sharding.share import Share
+
+
+def share_of(recipe: Recipe, world: World) -> Share | None:
+    """Return this rank's rows of each batch; None for a single process.
+
+    Raises:
+        UsageError: There are more ranks than identities in a batch.
+    """
+    if not world.several:
+        return None
+    sampler = recipe.data.sampler
+    return Share.of_identities(sampler.identities, sampler.images, world.rank, world.size)
+
+
+def check_ranks(recipe: Recipe, network: ReIdNetwork, world: World) -> None:
+    """Check that several ranks can train a recipe, before a run folder exists.
+
+    Raises:
+        UsageError: There are more ranks than identities in a batch, or the method trains in one process only.
+    """
+    if share_of(recipe, world) is not None:
+        gathered_network(network, recipe.method.name)
 
 
 class Trainer:
@@ -52,6 +78,7 @@ class Trainer:
         self.run, self.session, self.recipe, self.network = run, session, recipe, network
         self._identity_hashes, self._is_latest = identity_hashes, False
         runtime, size = session.runtime, recipe.data.image_size
+        self.world, share = runtime.world, share_of(recipe, runtime.world)
         self.optimizer = build_optimizer(network.parameter_groups(), recipe.train.optimizer)
         self.scaler = runtime.scaler()
         self.selection: Selection | None = None
@@ -60,16 +87,20 @@ class Trainer:
             self.selection = Selection(network, session, data.store, size, save_best)
         pixels = Pixels(data.store, size, data.rows, runtime)
         camids = data.store.records.camids
-        feed = Feed(pixels, data.rows, camids, recipe.data.augment, recipe.train.seed, runtime)
+        feed = Feed(pixels, data.rows, camids, recipe.data.augment, recipe.train.seed, runtime, share)
+        gradients: Gradients = OneProcess(network, runtime, self.scaler)
+        if share is not None:
+            gathered = gathered_network(network, recipe.method.name)
+            gradients = SharedByRanks(gathered, share, runtime, self.scaler)
         hooks = Hooks(
-            functools.partial(runs.append_row, run.log),
+            functools.partial(runs.append_row, run.log) if self.world.first else lambda row: None,
             self.save,
             session.reporter,
             self.selection.validate if self.selection else None,
             calibration(network, data, size, runtime),
         )
         self.loop = Loop(
-            network, self.optimizer, self.scaler, data.sampler, feed, recipe.train, runtime, hooks
+            network, self.optimizer, gradients, self.scaler, data.sampler, feed, recipe.train, runtime, hooks
         )
 
     def state(self) -> Checkpoint:
@@ -101,7 +132,9 @@ class Trainer:
             self.selection.best = dict(saved.extra["best"])
 
     def save(self, name: str = checkpoints.LAST) -> None:
-        """Save the state as the checkpoint ``name``; the first one makes the run the latest."""
+        """Save the state as the checkpoint ``name`` on rank 0; the first one makes the run the latest."""
+        if not self.world.first:
+            return
         checkpoints.save_checkpoint(self.run.checkpoints / name, self.state())
         if name == checkpoints.LAST and not self._is_latest:
             runs.set_latest(self.run)
@@ -113,15 +146,24 @@ class Trainer:
         Raises:
             Interrupted: A signal stopped the training; names the checkpoint and the command that resumes.
             VireidError: A loss became NaN or infinite; names the file of the saved batch.
+            ReportedElsewhere: The same on another rank than 0.
         """
+        if self.world.several:
+            broadcast_weights(self.network)
+            if not self._has_checkpoint:
+                self.save()  # a rank that fails within a step leaves no consistent state to the others
         keep_freed_memory(self.session.runtime.device)
         began = time.perf_counter()
         try:
             with stop_on_signals() as stop:
                 self.loop.run(stop)
         except (StopRequested, KeyboardInterrupt) as error:
+            if not self.world.first:
+                raise ReportedElsewhere(Interrupted.exit_code) from error
             raise self._interruption_error(isinstance(error, StopRequested)) from error
         except NotFinite as error:
+            if not self.world.first:
+                raise ReportedElsewhere(VireidError.exit_code) from error
             raise self._loss_error(error) from error
         seconds = time.perf_counter() - began
         self.session.reporter.info(
@@ -155,7 +197,7 @@ class Trainer:
         """Save the batch of the failed step, and return an error that names term, step and file."""
         loop, position = self.loop, error.position
         plan = loop.sampler.plan(position.epoch)
-        batch = loop.feed.batch(plan, position.epoch, position.step)
+        batch = loop.feed.batch(plan, position.epoch, position.step, whole=True)
         rows = loop.feed.store_rows(plan, position.step)
         path = files.write_npz(
             self.run.folder / f"bad-batch-{position.global_step}.npz",

@@ -70,8 +70,13 @@ class Selection:
         self._network.eval()
         rows, silent = self.plan.rows, replace(self._session, reporter=Reporter())
         embedded = embed_rows(self._network, silent, self._store, self._size, rows)
-        summary = evaluate_plan(self.plan, embedded.to_float64(), rows).summary()
-        metrics = {name: summary[name].mean for name in MEASURED}
+
+        def evaluated() -> dict[str, float]:
+            """Metrics of the embeddings."""
+            summary = evaluate_plan(self.plan, embedded.to_float64(), rows).summary()
+            return {name: summary[name].mean for name in MEASURED}
+
+        metrics = self._session.runtime.world.broadcast(evaluated)
         # A resumed run may validate the best epoch a second time, with the same result.
         better = not self.best or metrics[BY] > self.best[BY] or at.epoch == self.best["epoch"]
         if better:

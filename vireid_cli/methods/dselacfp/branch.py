@@ -39,8 +39,7 @@ class Branch(nn.Module):
         self.neck = bn_neck(features)
         self.classifier = classifier(features, identities)
 
-    def forward(self, features: Tensor) -> Outputs:
-        """Compute the outputs of a map (N, D, h, w)."""
-        pooled = self.gem(features)
+    def forward(self, pooled: Tensor) -> Outputs:
+        """Compute the outputs of pooled features (N, D)."""
         neck = self.neck(pooled)
         return Outputs(pooled, neck, self.classifier(neck))

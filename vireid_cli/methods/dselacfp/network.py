@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Mapping
 from typing import Literal
 
 import torch
@@ -23,14 +24,14 @@ from vireid_cli.losses.consistency import half_flipped
 from vireid_cli.losses.identity import identity_loss
 from vireid_cli.losses.orthogonal import cosine_orthogonality, inner_products, weight_orthogonality
 from vireid_cli.losses.purification import centre_gap, entropy_gain, relative_centre_gap
-from vireid_cli.methods import BACKBONE, ParameterGroup, ReIdNetwork, trainable
+from vireid_cli.methods import BACKBONE, GatheredNetwork, ParameterGroup, trainable
 from vireid_cli.methods.dselacfp.branch import Branch, Outputs
 from vireid_cli.methods.dselacfp.consistency import between_branches, between_modalities
 from vireid_cli.methods.dselacfp.options import ImfpeOptions, Options
 from vireid_cli.types import Batch, Modality
 
 
-class Dselacfp(ReIdNetwork):
+class Dselacfp(GatheredNetwork):
     """A stem per modality, shared stages with LAM between them, I-MFPE, a shared and a specific branch.
 
     Args:
@@ -64,26 +65,35 @@ class Dselacfp(ReIdNetwork):
         heads = {"shared": options.modality.shared, "specific": options.modality.specific}
         self.modality_heads = nn.ModuleDict({n: ModalityHead(width) for n, w in heads.items() if w})
 
-    def losses(self, batch: Batch) -> dict[str, Tensor]:
+    def features(self, batch: Batch) -> dict[str, Tensor]:
+        """Compute pooled features (2B, D): ``shared``, ``specific``, parts of ``Purified``."""
+        pixels, masks = both_modalities(batch)  # (2B, 3, H, W)
+        maps, split = self.maps(self.normalise(pixels, masks, batch.erase), len(batch.labels))
+        features = {"shared": self.shared.gem(maps)}
+        if self.options.specific.on:
+            maps, purified = self._specific_map(split)
+            features["specific"] = self.specific.gem(maps)
+            if purified is not None:
+                used = self._purity_maps()
+                features |= {name: self.specific.gem(getattr(purified, name)) for name in used}
+        return features
+
+    def losses_of(self, features: Mapping[str, Tensor], labels: Tensor) -> dict[str, Tensor]:
         """Compute the weighted losses. The name of a loss on one branch ends with the name of the branch.
 
         ``identity_*``, ``hctri_*``, ``modality_*``, ``graph_intra``, ``graph_inter``, ``logit_intra``,
         ``logit_inter``, ``slot_intra``, ``slot_inter``, ``purity_entropy``, ``purity_centroid``, ``ort``.
         """
-        pixels, masks = both_modalities(batch)  # (2B, 3, H, W)
-        features, split = self.maps(self.normalise(pixels, masks, batch.erase), len(batch.labels))
-        shared = self.shared(features)
-        terms = self._branch_losses("shared", shared, batch.labels)
+        shared = self.shared(features["shared"])
+        terms = self._branch_losses("shared", shared, labels)
         if self.options.specific.on:
-            features, purified = self._specific_map(split)
-            specific = self.specific(features)
-            terms |= self._branch_losses("specific", specific, batch.labels)
-            if purified is not None and self.options.purity_on:
-                terms |= self._purity(purified, batch.labels)
+            specific = self.specific(features["specific"])
+            terms |= self._branch_losses("specific", specific, labels)
+            terms |= self._purity(features, labels)
             if self.options.ort.weight:
                 terms["ort"] = self.options.ort.weight * self._orthogonality(shared, specific)
-            terms |= between_branches(self.options.consistency, shared, specific, batch.labels)
-        return terms | between_modalities(self.options.consistency, shared, batch.labels)
+            terms |= between_branches(self.options.consistency, shared, specific, labels)
+        return terms | between_modalities(self.options.consistency, shared, labels)
 
     def embed(self, images: Tensor, modality: Modality) -> Tensor:
         """Embed (N, 3, H, W) pixels with the shared branch: (N, D) rows of unit length."""
@@ -147,15 +157,20 @@ class Dselacfp(ReIdNetwork):
             terms[f"modality_{name}"] = weight * F.cross_entropy(logits, target)
         return terms
 
-    def _purity(self, purified: Purified, labels: Tensor) -> dict[str, Tensor]:
-        options, gem = self.options.purity, self.specific.gem
-        terms = {}
-        if self.purity_classifier is not None:
-            rows = [self.purity_classifier(gem(features)) for features in (purified.masked, purified.before)]
+    def _purity_maps(self) -> tuple[str, ...]:
+        """Names of the maps in ``Purified`` that have a loss."""
+        entropy = ("masked", "before") if self.purity_classifier is not None else ()
+        return entropy + (("masked_normalized", "normalized") if self.options.purity.centroid else ())
+
+    def _purity(self, features: Mapping[str, Tensor], labels: Tensor) -> dict[str, Tensor]:
+        """Losses of the purification, on pooled features; empty without purification."""
+        options, terms = self.options.purity, {}
+        if self.purity_classifier is not None and "masked" in features:
+            rows = [self.purity_classifier(features[name]) for name in ("masked", "before")]
             terms["purity_entropy"] = options.entropy * entropy_gain(rows[0], rows[1])
-        if options.centroid:
+        if options.centroid and "normalized" in features:
             loss = relative_centre_gap if options.form == "normalised" else centre_gap
-            pooled = [gem(features) for features in (purified.masked_normalized, purified.normalized)]
+            pooled = [features[name] for name in ("masked_normalized", "normalized")]
             terms["purity_centroid"] = options.centroid * loss(pooled[0], pooled[1], labels)
         return terms
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import torch
@@ -19,14 +20,14 @@ from vireid_cli.layers.pooling import generalised_mean_stripes, stripes
 from vireid_cli.losses.identity import identity_loss
 from vireid_cli.losses.nuances import nuances_mining
 from vireid_cli.losses.triplet import batch_hard_triplet
-from vireid_cli.methods import BACKBONE, ParameterGroup, ReIdNetwork, trainable
+from vireid_cli.methods import BACKBONE, GatheredNetwork, ParameterGroup, trainable
 from vireid_cli.methods.fdnm.options import Options
 from vireid_cli.types import Batch, Modality
 
 GEM_POWER = 3.0
 
 
-class Fdnm(ReIdNetwork):
+class Fdnm(GatheredNetwork):
     """Two stems, a shared trunk with AGP, two branches of ANM, heads for the whole map and its parts.
 
     Args:
@@ -59,26 +60,28 @@ class Fdnm(ReIdNetwork):
         if options.identity_weight:
             self.heads = PartHeads(count, features, num_identities)
 
-    def losses(self, batch: Batch) -> dict[str, Tensor]:
-        """Weighted ``identity``, ``triplet`` and ``cnm`` losses: means over branches, global + parts."""
-        options = self.options
+    def features(self, batch: Batch) -> dict[str, Tensor]:
+        """Compute ``pooled`` features of each branch and part before their norm, (branches·2B, D, parts)."""
         pixels, masks = both_modalities(batch)  # (2B, 3, H, W)
-        count = batch.visible.shape[0]
-        pooled = self.pool(self.normalise(pixels, masks, batch.erase), count)  # (branches, parts, 2B, D)
-        labels = batch.labels.repeat(2)
+        return {"pooled": self._pooled(self.normalise(pixels, masks, batch.erase), batch.visible.shape[0])}
+
+    def losses_of(self, features: Mapping[str, Tensor], labels: Tensor) -> dict[str, Tensor]:
+        """Weighted ``identity``, ``triplet`` and ``cnm`` losses: means over branches, global + parts."""
+        options, pooled = self.options, self._parted(features["pooled"])  # (branches, parts, 2B, D)
+        both = labels.repeat(2)
         terms: dict[str, Tensor] = {}
         if options.identity_weight:
             logits = self._classified(pooled)  # (branches, parts, 2B, C)
-            identity = self._reduced(logits, lambda part: identity_loss(part.flatten(0, 1), labels))
+            identity = self._reduced(logits, lambda part: identity_loss(part.flatten(0, 1), both))
             terms["identity"] = options.identity_weight * identity / self.branches
         if options.triplet_weight:
             triplet = self._reduced(
-                pooled, lambda part: batch_hard_triplet(part.flatten(0, 1), labels, options.margin)
+                pooled, lambda part: batch_hard_triplet(part.flatten(0, 1), both, options.margin)
             )
             terms["triplet"] = options.triplet_weight * triplet / self.branches
         if options.mines:
             switches = (options.cnm.margin, options.cnm.reduction, options.cnm.normalize)
-            mined = self._reduced(pooled, lambda part: nuances_mining(part, batch.labels, *switches))
+            mined = self._reduced(pooled, lambda part: nuances_mining(part, labels, *switches))
             terms["cnm"] = options.cnm.weight * mined
         return terms
 
@@ -119,18 +122,24 @@ class Fdnm(ReIdNetwork):
 
     def pool(self, images: Tensor, streams: Streams) -> Tensor:
         """Pooled features, (branches, parts, N, D). The global feature, if any, is the first part."""
+        return self._parted(self._pooled(images, streams))
+
+    def _pooled(self, images: Tensor, streams: Streams) -> Tensor:
+        """Pooled features before their norm, (branches·N, D, parts)."""
         for stage in STAGES:
             images = self.trunk.run(stage, images, streams)
             if stage in self.agp:
                 images = self.agp[stage](images)
         counts = [1] * self.has_global + [self.options.parts.n] * self.has_local
         if not self.options.anm.on:
-            pooled = stripes(images, *counts)
-        elif self.options.anm.pool == "gap":
-            pooled = stripes(self.anm.rows(images).unsqueeze(-1), *counts)  # (branches·N, D, parts)
-        else:
-            maps = self.anm(images)  # (branches·N, D, h, w)
-            pooled = torch.cat([generalised_mean_stripes(maps, n, GEM_POWER) for n in counts], dim=-1)
+            return stripes(images, *counts)
+        if self.options.anm.pool == "gap":
+            return stripes(self.anm.rows(images).unsqueeze(-1), *counts)
+        maps = self.anm(images)  # (branches·N, D, h, w)
+        return torch.cat([generalised_mean_stripes(maps, n, GEM_POWER) for n in counts], dim=-1)
+
+    def _parted(self, pooled: Tensor) -> Tensor:
+        """Order and normalise pooled features: (branches·N, D, parts) → (branches, parts, N, D)."""
         features = pooled.unflatten(0, (self.branches, -1)).permute(0, 3, 1, 2)
         if self.pooled_norm is None:
             return features

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 from vireid_cli.backbones.spec import STAGES, BackboneSpec, Streams
 from vireid_cli.backbones.two_stream import TwoStream
+from vireid_cli.frequency.products import real
 from vireid_cli.frequency.seg import grey_image, released_image, seg_image
 from vireid_cli.layers.chunk_head import ChunkHeads, ModalityHeads
 from vireid_cli.layers.pixels import Normalise, both_masks
@@ -16,12 +19,12 @@ from vireid_cli.losses.center import cross_center, hetero_center
 from vireid_cli.losses.identity import identity_loss
 from vireid_cli.losses.paba import paba
 from vireid_cli.losses.triplet import batch_hard_triplet
-from vireid_cli.methods import BACKBONE, ParameterGroup, ReIdNetwork, trainable
+from vireid_cli.methods import BACKBONE, GatheredNetwork, ParameterGroup, trainable
 from vireid_cli.methods.sepg.options import Options
 from vireid_cli.types import Batch, Modality
 
 
-class SepgNet(ReIdNetwork):
+class SepgNet(GatheredNetwork):
     """Shared trunk to layer 3, a layer 4 per modality, heads of chunks and of the specific maps.
 
     Parts without a loss are not built.
@@ -55,18 +58,24 @@ class SepgNet(ReIdNetwork):
             sizes = (self.trunk.channels["layer4"], options.chunks.features, num_identities)
             self.specific_heads = ModalityHeads(*sizes, options.chunks.dropout)
 
-    def losses(self, batch: Batch) -> dict[str, Tensor]:
+    def features(self, batch: Batch) -> dict[str, Tensor]:
+        """Compute pooled ``chunks`` (2B, C, n), and the ``specific`` map (2B, D) if it has a loss."""
+        count = batch.visible.shape[0]
+        shared, specific = self.maps(self.inputs(batch), count, specific=self.has_layer4)
+        features = {"chunks": stripes(shared, self.options.chunks.n)}
+        if specific is not None and self.has_specific:
+            features["specific"] = global_average(specific)
+        return features
+
+    def losses_of(self, features: Mapping[str, Tensor], labels: Tensor) -> dict[str, Tensor]:
         """Compute the weighted ``specific``, ``paba``, ``chunk``, ``cc``, ``hc`` and ``aux_triplet`` losses.
 
         The total of the paper is λ1 L_ID^spec + λ2 L_PABA + λ3 Σ_i L_ID^chunk(i), with (1, 2.5, 1).
         """
-        count = batch.visible.shape[0]
-        shared, specific = self.maps(self.inputs(batch), count, specific=self.has_layer4)
-        pooled = stripes(shared, self.options.chunks.n)  # (2B, C, n)
-        terms = self._chunk_losses(pooled, batch.labels)
-        if specific is not None and self.has_specific:
-            logits = self.specific_heads.logits(global_average(specific), count)  # (2B, C)
-            terms["specific"] = self.options.specific_weight * identity_loss(logits, batch.labels.repeat(2))
+        terms = self._chunk_losses(features["chunks"], labels)
+        if "specific" in features:
+            logits = self.specific_heads.logits(features["specific"], len(labels))  # (2B, C)
+            terms["specific"] = self.options.specific_weight * identity_loss(logits, labels.repeat(2))
         return terms
 
     def embed(self, images: Tensor, modality: Modality) -> Tensor:
@@ -140,7 +149,7 @@ class SepgNet(ReIdNetwork):
         terms: dict[str, Tensor] = {}
         features: dict[str, Tensor] = {}
         if options.aligns("pooled"):
-            features["pooled"] = F.normalize(pooled.permute(2, 0, 1).float(), dim=-1)  # (n, 2B, C)
+            features["pooled"] = F.normalize(real(pooled.permute(2, 0, 1)), dim=-1)  # (n, 2B, C)
         if options.trains_chunks:
             embeddings = self.chunk_heads.embed(pooled)  # (n, 2B, features)
             dropped = self.chunk_heads.dropout(embeddings)
@@ -149,7 +158,7 @@ class SepgNet(ReIdNetwork):
                 terms["chunk"] = options.chunk_weight * loss
             if options.pulls_embeddings:
                 metric = dropped if options.chunks.metric_feature == "after_dropout" else embeddings
-                features["embedding"] = F.normalize(metric.float(), dim=-1)
+                features["embedding"] = F.normalize(real(metric), dim=-1)
         return terms | self._metric_losses(features, labels)
 
     def _metric_losses(self, features: dict[str, Tensor], labels: Tensor) -> dict[str, Tensor]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from functools import partial
 from typing import NamedTuple
 
@@ -14,6 +15,7 @@ from vireid_cli.backbones.two_stream import TwoStream
 from vireid_cli.errors import UsageError
 from vireid_cli.frequency import fourier
 from vireid_cli.frequency.gabor import Gabor
+from vireid_cli.frequency.products import real
 from vireid_cli.frequency.transport import transported
 from vireid_cli.layers.cfam import Cfam, Spectral
 from vireid_cli.layers.neck import bn_neck, classifier
@@ -26,8 +28,9 @@ from vireid_cli.layers.sfim import Sfim
 from vireid_cli.losses.fad import frequency_contrast, semantic_consistency
 from vireid_cli.losses.identity import identity_loss
 from vireid_cli.losses.triplet import weighted_regularised_triplet
-from vireid_cli.methods import BACKBONE, ParameterGroup, ReIdNetwork, TrainingImages, trainable
+from vireid_cli.methods import BACKBONE, GatheredNetwork, ParameterGroup, TrainingImages, trainable
 from vireid_cli.methods.sfcl.options import Options, TransportOptions
+from vireid_cli.sharding.share import sum_over_ranks
 from vireid_cli.types import Batch, Modality
 
 
@@ -38,7 +41,7 @@ class PathMaps(NamedTuple):
     frequency: Tensor
 
 
-class Sfcl(ReIdNetwork):
+class Sfcl(GatheredNetwork):
     """AGW's network with CFAM and SFIM between its last map and its neck.
 
     Args:
@@ -72,28 +75,38 @@ class Sfcl(ReIdNetwork):
             norm = nn.BatchNorm1d(channels) if options.cfc.norm == "batch" else nn.Identity()
             self.contrast = nn.Sequential(norm, nn.Linear(channels, 256, bias=False))
 
-    def losses(self, batch: Batch) -> dict[str, Tensor]:
-        """Compute weighted ``identity``, ``wrt``, ``cfc`` and ``csc``: L_id + L_tri + 1.0 L_cfc + 0.8 L_csc.
+    def features(self, batch: Batch) -> dict[str, Tensor]:
+        """Compute ``pooled`` features (paths·2·count, C), and ``frequency`` ones (2·count, C) for ``cfc``.
 
         Raises:
             ValueError: ``caj_views`` is 2 and the batch has no second view.
         """
-        options, views = self.options, self.options.caj_views
         images = self.inputs(batch)
-        count = views * len(batch.labels)
-        features = self.trunk(images, count)  # (count + B, C, h, w)
-        paths = self.paths(features[:count], features[count:], batch.labels)
+        count = self.options.caj_views * len(batch.labels)
+        maps = self.trunk(images, count)  # (count + B, C, h, w)
+        paths = self.paths(maps[:count], maps[count:], batch.labels)
         self.change = _relative_change(paths[0].frequency, paths[0].spatial)
         pooled = self.fuse(torch.cat([p.spatial for p in paths]), torch.cat([p.frequency for p in paths]))
+        features = {"pooled": pooled}
+        if self.contrasts:
+            # A plain mean of frequency maps would depend on one bin only.
+            features["frequency"] = generalised_mean(paths[0].frequency.relu(), self.options.gem_power)
+        return features
+
+    def losses_of(self, features: Mapping[str, Tensor], labels: Tensor) -> dict[str, Tensor]:
+        """Weighted ``identity``, ``wrt``, ``cfc``, ``csc``: L_id + L_tri + 1.0 L_cfc + 0.8 L_csc."""
+        options, pooled = self.options, features["pooled"]
+        count = options.caj_views * len(labels)
         logits = self.classifier(self.neck(pooled))  # (paths·2·count, identities)
-        labels = batch.labels.repeat(2 * views)  # of one path
-        terms = {"identity": options.identity_weight * identity_loss(logits, labels.repeat(len(paths)))}
-        of_paths = pooled.unflatten(0, (len(paths), -1))  # (paths, 2·count, C)
+        of_one = labels.repeat(2 * options.caj_views)  # of one path
+        of_paths = pooled.unflatten(0, (-1, len(of_one)))  # (paths, 2·count, C)
+        paths = len(of_paths)
+        terms = {"identity": options.identity_weight * identity_loss(logits, of_one.repeat(paths))}
         if options.triplet_weight:
-            loss = weighted_regularised_triplet(of_paths, labels) / len(paths)
+            loss = weighted_regularised_triplet(of_paths, of_one) / paths
             terms["wrt"] = options.triplet_weight * loss
         if self.contrasts:
-            terms["cfc"] = options.cfc.weight * self._contrast(paths[0].frequency, labels[:count])
+            terms["cfc"] = options.cfc.weight * self._contrast(features["frequency"], of_one[:count])
         if options.csc.on and options.csc.weight:
             first = logits[: 2 * count]
             loss = semantic_consistency(of_paths[0], first, count, options.csc.k, options.csc.detach)
@@ -218,17 +231,15 @@ class Sfcl(ReIdNetwork):
 
     def fuse(self, spatial: Tensor, frequency: Tensor) -> Tensor:
         """O_sf of each image, (N, C) float32."""
-        spatial = spatial.float()
-        frequency = frequency.float()
+        spatial, frequency = real(spatial), real(frequency)
         if self.sfim is None or self.gabor is None:
             return generalised_mean((spatial + frequency) / 2, self.options.gem_power)
         feature: Tensor = self.sfim(spatial, frequency, self.gabor(frequency))
         return feature
 
-    def _contrast(self, frequency: Tensor, labels: Tensor) -> Tensor:
-        """L_cfc of one path's frequency maps, visible first. A plain mean would depend on one bin only."""
-        pooled = generalised_mean(frequency.relu(), self.options.gem_power)
-        visible, infrared = F.normalize(self.contrast(pooled).float(), dim=1).chunk(2)
+    def _contrast(self, pooled: Tensor, labels: Tensor) -> Tensor:
+        """L_cfc of one path's pooled frequency maps, visible first."""
+        visible, infrared = F.normalize(real(self.contrast(pooled)), dim=1).chunk(2)
         options = self.options.cfc
         return frequency_contrast(visible, infrared, labels, options.tau, options.positives)
 
@@ -236,7 +247,9 @@ class Sfcl(ReIdNetwork):
 def _relative_change(changed: Tensor, maps: Tensor) -> Tensor:
     """|changed − maps| / |maps| over the whole batch, without gradient."""
     changed, maps = changed.detach().float(), maps.detach().float()
-    return (changed - maps).norm() / maps.norm().clamp_min(1e-12)
+    squares = torch.stack([(changed - maps).square().sum(), maps.square().sum()])
+    change, size = sum_over_ranks(squares).sqrt()
+    return change / size.clamp_min(1e-12)
 
 
 def _cfam(options: Options, channels: int) -> Cfam:

@@ -1,0 +1,192 @@
+"""A process that shares trainings with others: ``python -m tests.engine.train.ranks FOLDER``.
+
+Rank 0 repeats each training as a single process and writes the differences to ``FOLDER/result.json``. All
+checks share the processes, because importing PyTorch takes most of their time.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, TypeVar
+
+import torch
+import torchvision.models
+from torch import Tensor
+from torchvision.models.resnet import BasicBlock
+
+from tests.methods.conftest import IDENTITIES, Narrow, make_batch
+from vireid_cli import methods
+from vireid_cli.backbones.spec import BackboneSpec
+from vireid_cli.engine import checkpoint as checkpoints
+from vireid_cli.engine.embed import embed_rows, load_trained
+from vireid_cli.engine.network import load_recipe
+from vireid_cli.engine.reporter import Reporter
+from vireid_cli.engine.runtime import Runtime
+from vireid_cli.engine.session import Session
+from vireid_cli.engine.train import trainer
+from vireid_cli.engine.train.gradient_mean import broadcast_weights
+from vireid_cli.engine.train.resume import resume
+from vireid_cli.engine.train.step import Gradients, OneProcess, SharedByRanks
+from vireid_cli.engine.train.train import train
+from vireid_cli.engine.world import ONE, World
+from vireid_cli.errors import VireidError
+from vireid_cli.methods import GatheredNetwork
+from vireid_cli.results.run import RunFolder
+from vireid_cli.sharding.share import Share
+
+CASES: dict[str, tuple[str, dict[str, Any]]] = {
+    **{name: (name, {}) for name in methods.available()},
+    "deen with much dropout": ("deen", {"dee": {"dropout": 0.5}}),
+    "fdnm with maps": ("fdnm", {"anm": {"pool": "gem", "norm": "joint"}, "agp": {"pool": "hermitian"}}),
+    "sfcl with drawn pairs": ("sfcl", {"pair": "same_id_shuffled"}),
+}
+"""Method and options by the name of a case."""
+
+SETTINGS = ("data.split=train", "train.select=val", "train.optimizer.lr=0.0001")
+"""A low rate, because a rounding difference in float32 may move a value across a ReLU's kink."""
+
+STEPS = 3
+CPU = torch.device("cpu")
+PartT = TypeVar("PartT")
+
+
+def mapped(change: Callable[[Tensor], Tensor], part: PartT) -> PartT:
+    """A batch with each of its tensors changed."""
+    values: dict[str, Any] = {}
+    for field in dataclasses.fields(part):  # type: ignore[arg-type]
+        value = getattr(part, field.name)
+        if isinstance(value, Tensor):
+            values[field.name] = change(value)
+        elif dataclasses.is_dataclass(value):
+            values[field.name] = mapped(change, value)
+    return dataclasses.replace(part, **values)  # type: ignore[type-var]
+
+
+def trained(name: str, options: dict[str, Any], share: Share | None) -> dict[str, dict[str, Any]]:
+    """Losses, first gradients and last weights of three steps, in float64 to exclude rounding."""
+    torch.manual_seed(0)
+    fit = methods.fit_of(name)
+    trunk = BackboneSpec("resnet18") if "resnet18" in fit.backbones else BackboneSpec("lightcnn29", width=8)
+    network = methods.build(name, methods.options_of(name, options), IDENTITIES, trunk).double().train()
+    assert isinstance(network, GatheredNetwork)
+    batch = mapped(lambda v: v.double() if v.is_floating_point() else v, make_batch(fit.input or (64, 32)))
+    labels, runtime = batch.labels, Runtime(CPU, "fp32")
+    gradients: Gradients = OneProcess(network, runtime, runtime.scaler())
+    if share is not None:
+        own = share.rows
+        batch = mapped(lambda v: v[own], batch)
+        gradients = SharedByRanks(network, share, runtime, runtime.scaler())
+        broadcast_weights(network)
+    optimizer = torch.optim.SGD(network.parameters(), lr=0.01, momentum=0.9)
+    result: dict[str, dict[str, Any]] = {"losses": {}, "gradients": {}, "weights": {}}
+    for step in range(STEPS):
+        torch.manual_seed(step)
+        optimizer.zero_grad()
+        outcome = gradients(batch, labels)
+        terms = outcome.losses | outcome.monitors
+        result["losses"] |= {f"{name} {step}": value.detach().double() for name, value in terms.items()}
+        if step == 0:
+            given = {k: p.grad for k, p in network.named_parameters() if p.grad is not None}
+            result["gradients"] = {k: gradient.clone() for k, gradient in given.items()}
+        optimizer.step()
+    result["weights"] = {k: v.double() for k, v in network.state_dict().items()}
+    return result
+
+
+def difference(mine: dict[str, Tensor], theirs: dict[str, Tensor]) -> float:
+    """Largest difference of two tensors of one name, relative to its largest value."""
+    assert mine.keys() == theirs.keys()
+    # A gradient that is 0 in exact arithmetic, such as that of a bias before a batch norm, is all rounding.
+    least = 1e-4 * max(float(value.abs().max()) for value in theirs.values() if value.numel())
+    return max(
+        float((mine[key] - value).abs().max()) / max(float(value.abs().max()), least)
+        for key, value in theirs.items()
+        if value.numel()
+    )
+
+
+def session_of(world: World, folder: Path) -> Session:
+    """A session of some processes, on the tree of the test."""
+    return Session(
+        Runtime(CPU, "fp32", world=world), Reporter(), folder / "data", folder / f"runs{world.size}"
+    )
+
+
+@contextmanager
+def stopping() -> Iterator[Callable[[], bool]]:
+    """Ctrl-C after four steps."""
+    taken = iter(range(1, 1000))
+    yield lambda: next(taken) == 4
+
+
+def check_training(world: World, folder: Path) -> dict[str, Any]:
+    """Train, stop, resume and embed with several ranks and with one."""
+    recipe = load_recipe(str(folder / "tiny.yaml"), SETTINGS)
+    shared, single = session_of(world, folder), session_of(ONE, folder)
+    run = train(recipe, shared)
+    stop_on_signals = trainer.stop_on_signals
+    if world.rank == 1:  # one rank receives the signal
+        trainer.stop_on_signals = stopping  # type: ignore[assignment]
+    try:
+        train(recipe, shared)
+        stopped = "it did not stop"
+    except VireidError as error:
+        stopped = f"{type(error).__name__} {error.exit_code}"
+    trainer.stop_on_signals = stop_on_signals
+    cut = RunFolder(next(f for f in shared.runs_dir.glob("tiny-*") if f != run.folder))
+    result: dict[str, Any] = {"stopped": stopped}
+    if world.first:  # it has saved the checkpoint
+        result["position"] = checkpoints.load_position(cut.checkpoints / "last").global_step
+    resume(cut, shared)
+    network = load_trained(run, shared)
+    size, rows = recipe.data.image_size, some_rows()
+    from vireid_cli.data.store import open_store
+
+    store = open_store(shared.data_dir, "sysu")
+    embedded = embed_rows(network.network, shared, store, size, rows)
+    if world.first:
+        alone = train(recipe, single)
+        same = embed_rows(network.network, single, store, size, rows)
+        ends = [checkpoints.load_model(r.checkpoints / "last") for r in (run, cut, alone)]
+        result |= {
+            "resumed equally": all(torch.equal(ends[0][key], ends[1][key]) for key in ends[0]),
+            "weights": difference(*({k: v.double() for k, v in ends[i].items()} for i in (0, 2))),
+            "embedded equally": bool((embedded.features == same.features).all()),
+            "logs": [[row["loss"] for row in r.log_rows()] for r in (run, cut, alone)],
+            "ranks": [r.environment().get("ranks") for r in (run, alone)],
+            "runs": len(list(shared.runs_dir.glob("tiny-*"))),
+        }
+    return result
+
+
+def some_rows() -> Any:
+    """Rows of the tree in an order of their own, of both modalities."""
+    import numpy as np
+
+    return np.random.default_rng(0).permutation(216)[:150]
+
+
+def main(folder: Path) -> None:
+    """Run all checks."""
+    torch.set_num_threads(1)
+    torchvision.models.resnet18 = lambda weights: Narrow(BasicBlock, [1, 1, 1, 1], num_classes=1)
+    world = World.of_environment()
+    result: dict[str, Any] = {}
+    with world.joined(CPU):
+        result["training"] = check_training(world, folder)
+        share = Share.of_identities(4, 2, world.rank, world.size)
+        for case, (name, options) in CASES.items():
+            mine = trained(name, options, share)
+            if world.first:
+                theirs = trained(name, options, None)
+                result[case] = {part: difference(mine[part], theirs[part]) for part in mine}
+    (folder / f"result{world.rank}.json").write_text(json.dumps(result))
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]))

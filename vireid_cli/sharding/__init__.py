@@ -1,0 +1,1 @@
+"""A batch whose rows several processes (ranks) compute: shares, gathering, batch norms and dropout."""
