@@ -250,8 +250,8 @@ def augment_batch(
     draws = [draw(count, size, law, modality, generator, i.device, share) for i, modality, law in views]
     exchange = _exchanged(count, options, generator, infrared.device, share)
     if options.linear and options.linear_repeat:
-        whole, view = (count, generator, share), (cropped_size(size, options), options)
-        draws = [_repeated(drawn, *view, *whole) for drawn in draws]
+        cut = cropped_size(size, options)
+        draws = [_repeated(drawn, cut, options, count, generator, share) for drawn in draws]
     pixels = [apply(images, drawn, law) for (images, _, law), drawn in zip(views, draws, strict=True)]
     masks = [drawn.erase.masks(cropped_size(size, options)) for drawn in draws if drawn.erase is not None]
     erase = None

@@ -235,5 +235,6 @@ def embed_rows(
     shared = world.gather_rows(np.concatenate(parts) if parts else np.empty((0, 0), dtype=np.float32))
     features = np.empty((len(rows), max(part.shape[1] for part in shared)), dtype=np.float32)
     for rank, part in enumerate(shared):
-        features[np.concatenate([places for _, places in batches[rank :: world.size]] or [[]])] = part
+        if len(part):
+            features[np.concatenate([places for _, places in batches[rank :: world.size]])] = part
     return Embeddings(features, table.pids, table.camids, table.modalities, table.paths)

@@ -37,14 +37,14 @@ def batch_norm(
     """
     update = not share.repeating()
     if share.active() is None:
-        statistics = (running_mean, running_var) if update else (None, None)
-        return F.batch_norm(values, *statistics, weight, bias, True, momentum, eps)
+        mean, variance = (running_mean, running_var) if update else (None, None)
+        return F.batch_norm(values, mean, variance, weight, bias, True, momentum, eps)
     normed: Tensor
-    normed, mean, variance, count = _BatchNorm.apply(values, weight, bias, eps)
+    normed, batch_mean, batch_var, count = _BatchNorm.apply(values, weight, bias, eps)
     if update:
         with torch.no_grad():
-            unbiased = variance * (count / (count - 1).clamp_min(1))
-            running_mean.lerp_(mean.to(running_mean.dtype), momentum)
+            unbiased = batch_var * (count / (count - 1).clamp_min(1))
+            running_mean.lerp_(batch_mean.to(running_mean.dtype), momentum)
             running_var.lerp_(unbiased.to(running_var.dtype), momentum)
     return normed
 

@@ -43,10 +43,12 @@ def with_own_precision(session: Session, run: RunFolder) -> Session:
 
 def record_numerics(run: RunFolder, session: Session, at: Position) -> None:
     """Warn if device, precision, threads or PyTorch differ, and record it in ``environment.json``."""
-    environment, now = {"ranks": 1, **run.environment()}, session.runtime.describe()
-    changed = {key: now[key] for key in NUMERICS if environment.get(key) != now[key]}
+    environment, now = run.environment(), session.runtime.describe()
+    defaults = {"ranks": 1}  # earlier versions trained in one process
+    former = {key: environment.get(key, defaults.get(key)) for key in NUMERICS}
+    changed = {key: now[key] for key in NUMERICS if former[key] != now[key]}
     if changed:
-        pairs = ", ".join(f"{key} {value} (was {environment.get(key)})" for key, value in changed.items())
+        pairs = ", ".join(f"{key} {value} (was {former[key]})" for key, value in changed.items())
         session.reporter.warn(f"resuming with different {pairs}: results will not be bit-identical")
         resumed = [*environment.get("resumed", []), {"global_step": at.global_step, **changed}]
         files.write_sealed(run.folder / schema.ENVIRONMENT, {**environment, "resumed": resumed})
