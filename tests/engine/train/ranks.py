@@ -19,10 +19,11 @@ import torchvision.models
 from torch import Tensor
 from torchvision.models.resnet import BasicBlock
 
-from tests.methods.conftest import IDENTITIES, Narrow, make_batch
+from tests.methods.conftest import Narrow
 from vireid_cli import methods
 from vireid_cli.backbones.spec import BackboneSpec
 from vireid_cli.engine import checkpoint as checkpoints
+from vireid_cli.engine.contract_batch import CASE_IDENTITIES, small_batch
 from vireid_cli.engine.embed import embed_rows, load_trained
 from vireid_cli.engine.network import load_recipe
 from vireid_cli.engine.reporter import Reporter
@@ -40,7 +41,7 @@ from vireid_cli.results.run import RunFolder
 from vireid_cli.sharding.share import Share
 
 CASES: dict[str, tuple[str, dict[str, Any]]] = {
-    **{name: (name, {}) for name in methods.available()},
+    **{name: (name, {}) for name in methods.included()},
     "deen with much dropout": ("deen", {"dee": {"dropout": 0.5}}),
     "fdnm with maps": ("fdnm", {"anm": {"pool": "gem", "norm": "joint"}, "agp": {"pool": "hermitian"}}),
     "sfcl with drawn pairs": ("sfcl", {"pair": "same_id_shuffled"}),
@@ -72,9 +73,9 @@ def trained(name: str, options: dict[str, Any], share: Share | None) -> dict[str
     torch.manual_seed(0)
     fit = methods.fit_of(name)
     trunk = BackboneSpec("resnet18") if "resnet18" in fit.backbones else BackboneSpec("lightcnn29", width=8)
-    network = methods.build(name, methods.options_of(name, options), IDENTITIES, trunk).double().train()
+    network = methods.build(name, methods.options_of(name, options), CASE_IDENTITIES, trunk).double().train()
     assert isinstance(network, GatheredNetwork)
-    batch = mapped(lambda v: v.double() if v.is_floating_point() else v, make_batch(fit.input or (64, 32)))
+    batch = mapped(lambda v: v.double() if v.is_floating_point() else v, small_batch(fit.input or (64, 32)))
     labels, runtime = batch.labels, Runtime(CPU, "fp32")
     gradients: Gradients = OneProcess(network, runtime, runtime.scaler())
     if share is not None:
