@@ -22,7 +22,7 @@ from vireid_cli.errors import UsageError
 
 
 @dataclass(frozen=True, slots=True)
-class Share:
+class RankShare:
     """The rows of a batch that one rank computes.
 
     Attributes:
@@ -34,7 +34,7 @@ class Share:
     counts: tuple[int, ...] = (0,)
 
     @staticmethod
-    def of_identities(identities: int, images: int, rank: int, ranks: int) -> Share:
+    def of_identities(identities: int, images: int, rank: int, ranks: int) -> RankShare:
         """Distribute P identities × K images over ranks, whole identities each, as evenly as possible.
 
         Raises:
@@ -46,7 +46,7 @@ class Share:
                 f"Start at most {identities} processes, or raise data.sampler.identities.",
             )
         least, more = divmod(identities, ranks)
-        return Share(rank, tuple((least + (r < more)) * images for r in range(ranks)))
+        return RankShare(rank, tuple((least + (r < more)) * images for r in range(ranks)))
 
     @property
     def ranks(self) -> int:
@@ -74,17 +74,17 @@ class Share:
         return values.unflatten(0, (-1, self.total))[:, self.rows].flatten(0, 1)
 
 
-_active: Share | None = None
+_active: RankShare | None = None
 _repeating = False
 
 
-def active() -> Share | None:
+def active() -> RankShare | None:
     """Return the active share; None if each module sees the whole batch."""
     return _active
 
 
 @contextmanager
-def splitting(share: Share | None) -> Iterator[None]:
+def splitting(share: RankShare | None) -> Iterator[None]:
     """Activate a share within the block; None or a share of one rank changes nothing."""
     global _active
     before = _active
@@ -158,7 +158,7 @@ def drawn(draw: Callable[[int], Tensor], rows: int) -> Tensor:
 
 class _Gather(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, values: Tensor, share: Share) -> Tensor:
+    def forward(ctx: Any, values: Tensor, share: RankShare) -> Tensor:
         ctx.share = share
         own = values.unflatten(0, (-1, share.count))  # (k, b, …)
         sent = own
@@ -173,7 +173,7 @@ class _Gather(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None]:
-        share: Share = ctx.share
+        share: RankShare = ctx.share
         return share.own(gradients[0]) * share.ranks, None
 
 

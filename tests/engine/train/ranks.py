@@ -38,7 +38,7 @@ from vireid_cli.engine.world import ONE, World
 from vireid_cli.errors import VireidError
 from vireid_cli.methods import GatheredNetwork
 from vireid_cli.results.run import RunFolder
-from vireid_cli.sharding.share import Share
+from vireid_cli.sharding.share import RankShare
 
 CASES: dict[str, tuple[str, dict[str, Any]]] = {
     **{name: (name, {}) for name in methods.included()},
@@ -68,7 +68,7 @@ def mapped(change: Callable[[Tensor], Tensor], part: PartT) -> PartT:
     return dataclasses.replace(part, **values)  # type: ignore[type-var]
 
 
-def trained(name: str, options: dict[str, Any], share: Share | None) -> dict[str, dict[str, Any]]:
+def trained(name: str, options: dict[str, Any], share: RankShare | None) -> dict[str, dict[str, Any]]:
     """Losses, first gradients and last weights of three steps, in float64 to exclude rounding."""
     torch.manual_seed(0)
     fit = methods.fit_of(name)
@@ -180,7 +180,7 @@ def main(folder: Path) -> None:
     result: dict[str, Any] = {}
     with world.joined(CPU):
         result["training"] = check_training(world, folder)
-        share = Share.of_identities(4, 2, world.rank, world.size)
+        share = RankShare.of_identities(4, 2, world.rank, world.size)
         for case, (name, options) in CASES.items():
             mine = trained(name, options, share)
             if world.first:

@@ -13,11 +13,11 @@ from vireid_cli.engine.train.gradient_mean import GradientMean
 from vireid_cli.errors import UsageError
 from vireid_cli.methods import GatheredNetwork, ReIdNetwork
 from vireid_cli.sharding import batch_norm, dropout
-from vireid_cli.sharding.share import Share, gather, splitting
+from vireid_cli.sharding.share import RankShare, gather, splitting
 from vireid_cli.types import Batch
 
 
-class Outcome(NamedTuple):
+class BatchTerms(NamedTuple):
     """Losses and monitors of a batch, by name."""
 
     losses: dict[str, Tensor]
@@ -27,7 +27,7 @@ class Outcome(NamedTuple):
 class Gradients(Protocol):
     """Computes the losses of a batch and adds their gradients to the weights."""
 
-    def __call__(self, batch: Batch, labels: Tensor) -> Outcome:
+    def __call__(self, batch: Batch, labels: Tensor) -> BatchTerms:
         """Compute losses, monitors and gradients.
 
         Args:
@@ -49,10 +49,10 @@ class OneProcess:
     def __init__(self, network: ReIdNetwork, runtime: Runtime, scaler: torch.amp.GradScaler) -> None:
         self._network, self._runtime, self._scaler = network, runtime, scaler
 
-    def __call__(self, batch: Batch, labels: Tensor) -> Outcome:
+    def __call__(self, batch: Batch, labels: Tensor) -> BatchTerms:
         """Compute losses, monitors and gradients of the whole batch."""
         with self._runtime.autocast():
-            outcome = Outcome(self._network.losses(batch), self._network.monitors())
+            outcome = BatchTerms(self._network.losses(batch), self._network.monitors())
         self._scaler.scale(total_loss(outcome.losses)).backward()
         return outcome
 
@@ -71,14 +71,14 @@ class SharedByRanks:
     """
 
     def __init__(
-        self, network: GatheredNetwork, share: Share, runtime: Runtime, scaler: torch.amp.GradScaler
+        self, network: GatheredNetwork, share: RankShare, runtime: Runtime, scaler: torch.amp.GradScaler
     ) -> None:
         batch_norm.convert(network)
         dropout.convert(network)
         self._network, self._share, self._runtime, self._scaler = network, share, runtime, scaler
         self._mean = GradientMean(network)
 
-    def __call__(self, batch: Batch, labels: Tensor) -> Outcome:
+    def __call__(self, batch: Batch, labels: Tensor) -> BatchTerms:
         """Compute losses, monitors and gradients of the whole batch."""
         network, autocast = self._network, self._runtime.autocast
         with splitting(self._share), autocast():
@@ -90,7 +90,7 @@ class SharedByRanks:
                 monitors = network.monitors()
             self._scaler.scale(total_loss(losses)).backward()
         self._mean.finish()
-        return Outcome(losses, monitors)
+        return BatchTerms(losses, monitors)
 
 
 def gathered_network(network: ReIdNetwork, name: str) -> GatheredNetwork:

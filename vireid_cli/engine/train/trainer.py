@@ -29,10 +29,10 @@ from vireid_cli.methods import ReIdNetwork
 from vireid_cli.recipe.schema import Recipe
 from vireid_cli.results import run as runs
 from vireid_cli.results.run import RunFolder
-from vireid_cli.sharding.share import Share
+from vireid_cli.sharding.share import RankShare
 
 
-def share_of(recipe: Recipe, world: World) -> Share | None:
+def share_of(recipe: Recipe, world: World) -> RankShare | None:
     """Return this rank's rows of each batch; None for a single process.
 
     Raises:
@@ -41,7 +41,7 @@ def share_of(recipe: Recipe, world: World) -> Share | None:
     if not world.several:
         return None
     sampler = recipe.data.sampler
-    return Share.of_identities(sampler.identities, sampler.images, world.rank, world.size)
+    return RankShare.of_identities(sampler.identities, sampler.images, world.rank, world.size)
 
 
 def check_ranks(recipe: Recipe, network: ReIdNetwork, world: World) -> None:
