@@ -45,7 +45,7 @@ def train_trials(
     numbers = range(1, trials + 1)
     names = {number: None if name is None else f"{name}-trial{number}" for number in numbers}
     for one in names.values():
-        if one is not None:
+        if one is not None and session.runtime.world.first:  # other ranks may see the new folder
             runs.check_new_name(one, session.runs_dir)
     return [
         train(load_recipe(recipe, (*settings, f"data.trial={number}")), session, names[number])
