@@ -343,9 +343,9 @@ def test_lists_in_other_encodings_are_refused_with_the_line(tmp_path: Path) -> N
 def test_nothing_read_shows_names_and_reasons(tmp_path: Path) -> None:
     root = trees.write_folder(tmp_path / "own")
     for path in sorted(root.glob("*/*/*")):
-        path.rename(path.with_name(f"person_{path.name}"))
+        path.rename(path.with_name(f"_{path.name}"))
     with pytest.raises(DataError, match="no image found") as error:
         scan("folder", root)
-    assert "ignored: gallery/infrared/person_4 (a person is a number)" in error.value.message
+    assert "ignored: gallery/infrared/_4 (a person is a number)" in error.value.message
     assert error.value.message.count("ignored:") == 3
     assert "records.csv" in error.value.hint

@@ -246,7 +246,10 @@ def test_folder_refuses_people_on_both_sides(tmp_path: Path) -> None:
     shutil.rmtree(root / "query" / "infrared" / "2")
     trees.write_image(root / "query" / "infrared" / "anna" / "1.png", 2)
     notes = load_source("folder").scan(root).report.notes
-    assert "1 names that can't be read, ignored: query/infrared/anna (a person is a number)" in notes
+    assert "1 names of people, numbered: anna is 6" in notes
+    (root / "query" / "infrared" / "_old").mkdir()
+    notes = load_source("folder").scan(root).report.notes
+    assert "1 names that can't be read, ignored: query/infrared/_old (a person is a number)" in notes
     (root / "query" / "thermal").mkdir()
     with pytest.raises(DataError, match="must be 'visible' or 'infrared'"):
         load_source("folder").scan(root)

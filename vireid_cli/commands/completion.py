@@ -7,6 +7,7 @@ for the answer. Failures have no message there, so that unreadable files complet
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -32,10 +33,12 @@ def studies(incomplete: str) -> list[str]:
 
 
 def datasets(incomplete: str) -> list[str]:
-    """Names of the datasets."""
+    """Names of the datasets, and of the prepared own folders."""
     from vireid_cli.data.sources import source_names
+    from vireid_cli.dataset_names import prepared_labels
 
-    return _beginning(incomplete, source_names())
+    folder = Path(os.environ.get("VIREID_DATA") or "data").expanduser()
+    return _beginning(incomplete, [*source_names(), *prepared_labels(folder)])
 
 
 def runs(context: typer.Context, incomplete: str) -> list[str]:

@@ -37,13 +37,45 @@ class ResizeName(StrEnum):
 
 app.command()(synthetic.synthetic)
 
+Root = Annotated[
+    Path | None,
+    typer.Option(
+        help="Folder of the dataset.",
+        show_default="in <data>, else the rendered one there",
+        callback=expanded,
+    ),
+]
+PixelSize = Annotated[str, typer.Option(help="HEIGHTxWIDTH of the stored pixels.")]
+Filter = Annotated[ResizeName, typer.Option(help="Resampling filter; a recipe names it as data.resize.")]
+Depth = Annotated[
+    str | None,
+    typer.Option(
+        help="16-bit images: auto (measured range of each modality), full (÷ 256) or LOW:HIGH.",
+        show_default="of the store, else auto",
+    ),
+]
+Exif = Annotated[
+    bool | None,
+    typer.Option(
+        "--exif/--no-exif",
+        help="Rotate images by their EXIF orientation.",
+        show_default="of the store, else on for folder only",
+    ),
+]
+SkipBad = Annotated[bool, typer.Option("--skip-bad", help="Skip unreadable images.")]
+Verify = Annotated[
+    bool, typer.Option("--verify", help="Check hashes, files and published counts of the prepared store.")
+]
+CHOICES = ("size", "resize", "depth", "exif", "skip_bad")
+"""Parameters of a preparation that have no effect on ``--verify``, besides ``root``."""
+LAYOUT = "For images in another layout, write records.csv at the root: path,pid,camid,modality,split."
+
 DATASETS = {
     "sysu": "Convert SYSU-MM01 (or the rendered benchmark in its layout) to the prepared store.",
     "regdb": "Convert RegDB (or the rendered benchmark in its layout), with its ten trials.",
     "llcm": "Convert LLCM (or the rendered benchmark in its layout).",
     "oulu": "Convert Oulu-CASIA NIR-VIS; writes faces/{train,gallery,probe}.txt if they are missing.",
     "buaa": "Convert BUAA-VisNir; writes faces/{train,gallery,probe}.txt if they are missing.",
-    "folder": "Convert your own images: {train,query,gallery}/{visible,infrared}/<pid>/, or a records.csv.",
     "occ-sysu": "Convert an occluded SYSU-MM01, the output of `vireid prepare occluded`.",
     "occ-regdb": "Convert an occluded RegDB, the output of `vireid prepare occluded`.",
     "occ-llcm": "Convert an occluded LLCM, the output of `vireid prepare occluded`.",
@@ -53,52 +85,25 @@ DATASETS = {
 
 def _add(name: str, summary: str) -> None:
     """Add the command of one dataset; all have the same options."""
-    layout = "For images in another layout, write records.csv at the root: path,pid,camid,modality,split."
 
     @app.command(
-        name, help=f"{summary}\n\n{layout}\n\nExample: vireid prepare {name} --root /datasets/{name}"
+        name, help=f"{summary}\n\n{LAYOUT}\n\nExample: vireid prepare {name} --root /datasets/{name}"
     )
     def command(
         context: typer.Context,
-        root: Annotated[
-            Path | None,
-            typer.Option(
-                help="Folder of the dataset.",
-                show_default="in <data>, else the rendered one there",
-                callback=expanded,
-            ),
-        ] = None,
-        size: Annotated[str, typer.Option(help="HEIGHTxWIDTH of the stored pixels.")] = "288x144",
-        resize: Annotated[
-            ResizeName, typer.Option(help="Resampling filter; a recipe names it as data.resize.")
-        ] = ResizeName.lanczos,
-        depth: Annotated[
-            str | None,
-            typer.Option(
-                help="16-bit images: auto (measured range of each modality), full (÷ 256) or LOW:HIGH.",
-                show_default="of the store, else auto",
-            ),
-        ] = None,
-        exif: Annotated[
-            bool | None,
-            typer.Option(
-                "--exif/--no-exif",
-                help="Rotate images by their EXIF orientation.",
-                show_default="of the store, else on for folder only",
-            ),
-        ] = None,
-        skip_bad: Annotated[bool, typer.Option("--skip-bad", help="Skip unreadable images.")] = False,
-        verify: Annotated[
-            bool,
-            typer.Option("--verify", help="Check hashes, files and published counts of the prepared store."),
-        ] = False,
+        root: Root = None,
+        size: PixelSize = "288x144",
+        resize: Filter = ResizeName.lanczos,
+        depth: Depth = None,
+        exif: Exif = None,
+        skip_bad: SkipBad = False,
+        verify: Verify = False,
         workers: Workers = None,
         data: DataDir = None,
     ) -> None:
         """Prepare the dataset with this name."""
         if verify:
-            without_effect = ("size", "resize", "depth", "exif", "skip_bad")
-            refuse_without_effect(context, "--verify only checks the prepared store", "root", *without_effect)
+            refuse_without_effect(context, "--verify only checks the prepared store", "root", *CHOICES)
             _verify(name, workers, data)
         else:
             pixels = {"resize": resize.value, "depth": depth, "exif": exif, "skip_bad": skip_bad}
@@ -107,6 +112,58 @@ def _add(name: str, summary: str) -> None:
 
 for _name, _summary in DATASETS.items():
     _add(_name, _summary)
+
+
+@app.command()
+def folder(
+    context: typer.Context,
+    root: Root = None,
+    name: Annotated[
+        str | None,
+        typer.Option(help="Name of this folder among several: the dataset is then folder:NAME."),
+    ] = None,
+    split: Annotated[
+        float | None,
+        typer.Option(
+            min=0.0,
+            max=1.0,
+            help="Share of the people for training, if the root has only visible/ and infrared/.",
+            show_default="of the store, else 0.5",
+        ),
+    ] = None,
+    seed: Annotated[int, typer.Option(min=0, help="Seed of the division by --split.")] = 0,
+    replace: Annotated[
+        bool, typer.Option("--replace", help="Replace the images of another root in the store.")
+    ] = False,
+    size: PixelSize = "288x144",
+    resize: Filter = ResizeName.lanczos,
+    depth: Depth = None,
+    exif: Exif = None,
+    skip_bad: SkipBad = False,
+    verify: Verify = False,
+    workers: Workers = None,
+    data: DataDir = None,
+) -> None:
+    """Convert your own images: {train,query,gallery}/{visible,infrared}/<person>/, or a records.csv.
+
+    A root with only visible/<person>/ and infrared/<person>/ is divided by --split. Persons are numbers or
+    words.
+
+    Example: vireid prepare folder --name mysite --root /data/mysite --size 96x48
+    """
+    from vireid_cli.dataset_names import OWN
+
+    dataset = OWN if name is None else f"{OWN}:{name}"
+    if verify:
+        without_effect = ("root", "split", "seed", "replace", *CHOICES)
+        refuse_without_effect(context, "--verify only checks the prepared store", *without_effect)
+        _verify(dataset, workers, data)
+        return
+    if split is None:
+        refuse_without_effect(context, "--split is missing", "seed")
+    pixels = {"resize": resize.value, "depth": depth, "exif": exif, "skip_bad": skip_bad}
+    division = {"split": split, "seed": seed, "replace": replace}
+    _prepare(dataset, root, size, workers, data, pixels | division)
 
 
 def _verify(name: str, workers: int | None, data: Path | None) -> None:

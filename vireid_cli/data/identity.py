@@ -17,7 +17,7 @@ from vireid_cli.data.depth import AUTO, choose_decoder
 from vireid_cli.data.fill import decoders
 from vireid_cli.data.locate import locate
 from vireid_cli.data.provenance import Provenance, dials_text
-from vireid_cli.data.sources import applies_exif, load_source
+from vireid_cli.data.sources import applies_exif, load_source, title_of
 from vireid_cli.data.store import Store
 from vireid_cli.processors import cores
 from vireid_cli.types import RecordTable
@@ -48,6 +48,7 @@ class People:
         dataset: Name of the source.
         provenance: Origin of the images: real, rendered or occluded.
         decoder: Decoder of the files, that of the store if the dataset is prepared.
+        people: Number of each person by name, for people without a number in the layout.
     """
 
     records: RecordTable
@@ -56,10 +57,11 @@ class People:
     dataset: str
     provenance: Provenance
     decoder: Decoder = field(default_factory=Decoder)
+    people: dict[str, int] = field(default_factory=dict)
 
     def known(self, pids: np.ndarray, tokens: Collection[str]) -> np.ndarray:
         """Return whether each identity is among the hashes of a checkpoint; see ``known_identities``."""
-        return _known(self.dataset, self.provenance, pids, tokens)
+        return _known(self.dataset, self.provenance, self.people, pids, tokens)
 
 
 def find_people(dataset: str, data_dir: Path) -> People:
@@ -72,12 +74,20 @@ def find_people(dataset: str, data_dir: Path) -> People:
     if is_prepared(dataset, data_dir):
         store = stores.open_store(data_dir, dataset)
         info = store.info
-        return People(store.records, info.root, store_title(store), dataset, info.provenance, info.decoder)
+        return People(
+            store.records,
+            info.root,
+            store_title(store),
+            dataset,
+            info.provenance,
+            info.decoder,
+            info.people,
+        )
     located = locate(dataset, data_dir)
     scan = records_file.scan(dataset, located.root)
     title, provenance = _title(dataset, scan.report.provenance), scan.report.provenance
     decoder = default_decoder(dataset, scan.records, located.root, provenance)
-    return People(scan.records, located.root, title, dataset, provenance, decoder)
+    return People(scan.records, located.root, title, dataset, provenance, decoder, scan.people)
 
 
 def decoder_of(
@@ -106,7 +116,7 @@ def store_title(store: Store) -> str:
 
 
 def _title(dataset: str, provenance: Provenance) -> str:
-    title = load_source(dataset).TITLE
+    title = title_of(dataset)
     if not provenance.rendered:
         return title
     dials = dials_text(provenance.manifest)
@@ -132,6 +142,8 @@ def marks(store: Store) -> dict[str, Any]:
         values["occlusion"] = occlusion_text(occlusion)
     if choices := store.info.decoder.differences:
         values["decoding"] = "; ".join(choices)
+    if store.info.split is not None:
+        values["identity_split"] = store.info.split.text.replace("--", "")
     if store.info.bad:
         values["images_left_out"] = len(store.info.bad)
     return values
@@ -169,7 +181,7 @@ def identity_tokens(store: Store, pids: np.ndarray) -> list[str]:
         store: The dataset.
         pids: (P,) person numbers.
     """
-    return _tokens(store.info.dataset, store.info.provenance, pids)
+    return _tokens(store.info.dataset, store.info.provenance, store.info.people, pids)
 
 
 def known_identities(store: Store, pids: np.ndarray, tokens: Collection[str]) -> np.ndarray:
@@ -180,7 +192,7 @@ def known_identities(store: Store, pids: np.ndarray, tokens: Collection[str]) ->
         pids: (P,) person numbers.
         tokens: Hashes in the checkpoint. Earlier versions hashed rendered people with the layout's name.
     """
-    return _known(store.info.dataset, store.info.provenance, pids, tokens)
+    return _known(store.info.dataset, store.info.provenance, store.info.people, pids, tokens)
 
 
 def training_identities(dataset: str) -> int | None:
@@ -193,7 +205,7 @@ def official_tokens(dataset: str) -> list[str]:
     source = load_source(dataset)
     if not hasattr(source, "training_pids"):
         return []
-    return _tokens(dataset, Provenance(), source.training_pids())
+    return _tokens(dataset, Provenance(), {}, source.training_pids())
 
 
 def stored_tokens(dataset: str, data_dir: Path, trial: int) -> list[str]:
@@ -207,14 +219,21 @@ def stored_tokens(dataset: str, data_dir: Path, trial: int) -> list[str]:
     return identity_tokens(store, np.unique(table.pids[np.isin(table.splits, TRAINING_SPLITS)]))
 
 
-def _tokens(dataset: str, provenance: Provenance, pids: np.ndarray) -> list[str]:
+def _tokens(dataset: str, provenance: Provenance, people: Mapping[str, int], pids: np.ndarray) -> list[str]:
     if provenance.rendered:
         return _hashes(f"rendered-{provenance.manifest['seed']}", pids)
-    return _hashes(_base(dataset, provenance), pids)
+    # The numbers of people with names change when people are added; their names do not.
+    return _hashes(_base(dataset, provenance), pids, {number: name for name, number in people.items()})
 
 
-def _known(dataset: str, provenance: Provenance, pids: np.ndarray, tokens: Collection[str]) -> np.ndarray:
-    named = [_tokens(dataset, provenance, pids)]
+def _known(
+    dataset: str,
+    provenance: Provenance,
+    people: Mapping[str, int],
+    pids: np.ndarray,
+    tokens: Collection[str],
+) -> np.ndarray:
+    named = [_tokens(dataset, provenance, people, pids)]
     if provenance.rendered:
         former = f"{_base(dataset, provenance)}-rendered-{provenance.manifest['seed']}"
         named.append(_hashes(former, pids))
@@ -222,10 +241,17 @@ def _known(dataset: str, provenance: Provenance, pids: np.ndarray, tokens: Colle
     return np.logical_or.reduce(matches, axis=0)
 
 
+def same_people(trained_on: str, store: Store) -> bool:
+    """Whether a store has the people of the training dataset: the same one, or an occluded form of it."""
+    base = _base(store.info.dataset, store.info.provenance)
+    return trained_on.removeprefix("occ-") == base.removeprefix("occ-")
+
+
 def _base(dataset: str, provenance: Provenance) -> str:
     """Name of the dataset, or of the base of an occluded one."""
     return str(provenance.occlusion.get("from", dataset))
 
 
-def _hashes(population: str, pids: np.ndarray) -> list[str]:
-    return [hashlib.sha256(f"{population}/{int(pid)}".encode()).hexdigest()[:16] for pid in pids]
+def _hashes(population: str, pids: np.ndarray, names: Mapping[int, str] | None = None) -> list[str]:
+    keys = [(names or {}).get(int(pid), str(int(pid))) for pid in pids]
+    return [hashlib.sha256(f"{population}/{key}".encode()).hexdigest()[:16] for key in keys]

@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from vireid_cli.data.provenance import is_rendered
-from vireid_cli.data.sources import load_source
+from vireid_cli.data.sources import load_source, title_of
+from vireid_cli.dataset_names import split_name
 from vireid_cli.errors import UsageError
 
 
@@ -23,6 +24,15 @@ class Located:
     rendered: bool
 
 
+def places(dataset: str, data_dir: Path) -> tuple[Path, Path]:
+    """Return the usual places of a dataset's images: real ones, then rendered ones.
+
+    They have the name of the source's folder, or the label of an own folder.
+    """
+    name = split_name(dataset)[1] or load_source(dataset).FOLDER
+    return data_dir / name, data_dir / "rendered" / name
+
+
 def locate(dataset: str, data_dir: Path, root: Path | None = None) -> Located:
     """Find a dataset: ``root`` if it is not None, else ``<data>/<FOLDER>`` or ``<data>/rendered/<FOLDER>``.
 
@@ -34,12 +44,12 @@ def locate(dataset: str, data_dir: Path, root: Path | None = None) -> Located:
         if not root.is_dir():
             raise UsageError(f"{root} is not a folder", source.HOW_TO_GET)
         return Located(root, is_rendered(root))
-    places = (data_dir / source.FOLDER, data_dir / "rendered" / source.FOLDER)
-    for place in places:
+    usual = places(dataset, data_dir)
+    for place in usual:
         if place.is_dir():
             return Located(place, is_rendered(place))
     raise UsageError(
-        f"{source.TITLE} not found: neither {places[0]} nor {places[1]} exists "
+        f"{title_of(dataset)} not found: neither {usual[0]} nor {usual[1]} exists "
         "(--data or $VIREID_DATA sets the data directory).",
         source.HOW_TO_GET,
     )

@@ -6,23 +6,28 @@ size are written after all rows, so an interrupted preparation leaves complete s
 
 from __future__ import annotations
 
+import shlex
 import time
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from vireid_cli.data import records_file
-from vireid_cli.data.choices import CHOICES, Choices, Jobs, decoder_for
+from vireid_cli.data.choices import CHOICES, Choices, Jobs, decoder_for, same_images
 from vireid_cli.data.damage import refuse_damaged
 from vireid_cli.data.depth import depth_notes
 from vireid_cli.data.disks import convert_disk_errors, file_sizes_of
 from vireid_cli.data.fill import Work, fill
+from vireid_cli.data.identity_split import IdentitySplit
 from vireid_cli.data.ids import is_text, shorten
 from vireid_cli.data.pixel_writer import open_writer
 from vireid_cli.data.pixels import PixelFiles
-from vireid_cli.data.sources import Scan, ScanReport
+from vireid_cli.data.provenance import read_provenance
+from vireid_cli.data.sources import Scan, ScanReport, load_source
+from vireid_cli.data.sources.folder import is_flat
 from vireid_cli.data.store import Store, StoreInfo, open_store_at, store_folder, write_store
 from vireid_cli.data.subject import Subject, fields_of, reasons, subject_of, without_known_bad
 from vireid_cli.data.verify import damaged_rows
+from vireid_cli.dataset_names import OWN, prepare_command
 from vireid_cli.errors import DataError, UsageError
 from vireid_cli.lock import locked
 from vireid_cli.processors import cores
@@ -89,18 +94,21 @@ def prepare(
         jobs: Creates the callbacks of the other passes: measuring 16-bit images, checking finished rows.
 
     Raises:
-        UsageError: ``root`` is not the dataset's root, or ``choices`` does not fit the dataset.
+        UsageError: ``root`` is not the dataset's root, ``choices`` does not fit the dataset, or the store
+            holds another own folder.
         DataError: A rendered or occluded tree is damaged, the layout is incomplete, images can't be read,
             the disk is full or read-only, or another process writes the store.
     """
     _refuse_other_bytes(root, data_dir)
     refuse_damaged(dataset, root)
-    scanned = records_file.scan(dataset, root)
-    folder = store_folder(data_dir, dataset, scanned.report.provenance.rendered)
+    folder = store_folder(data_dir, dataset, read_provenance(root).rendered)
+    scanned = records_file.scan(dataset, root, choices.split or _stored_split(folder, root))
     info = _description(dataset, root, scanned)
     _refuse_folders(PixelFiles(folder, size, resize))
     with convert_disk_errors(folder), locked(folder):
         subject = Subject(scanned.records, file_sizes_of(root, scanned.records), info)
+        if not choices.replace:
+            _refuse_another_folder(subject, folder)
         subject = _with_decoder(subject, folder, choices, workers, jobs)
         if skip_bad:
             subject = without_known_bad(subject, folder)
@@ -108,6 +116,31 @@ def prepare(
         return build_pixels(
             PixelFiles(folder, size, resize), subject, skip_bad, workers, progress, report, jobs
         )
+
+
+def _stored_split(folder: Path, root: Path) -> IdentitySplit | None:
+    """Return the store's rule for the division of people, if the tree at ``root`` has no splits."""
+    known = _read_info(folder)
+    return known.split if known is not None and is_flat(root) else None
+
+
+def _refuse_another_folder(subject: Subject, folder: Path) -> None:
+    """Refuse to replace the images of an own folder in a store by those of another one.
+
+    Raises:
+        UsageError: The store has other images, from another root.
+    """
+    known, info = _read_info(folder), subject.info
+    if known is None or known.root == info.root or load_source(info.dataset).PROTOCOL != OWN:
+        return
+    if same_images(subject.records, subject.file_sizes, info, known):
+        return  # the folder was moved
+    raise UsageError(
+        f"{folder} has the images of {known.root}; preparing {info.root} as {info.dataset} would replace "
+        "them.",
+        "Give the second folder a name: vireid prepare folder --name NAME --root "
+        f"{shlex.quote(str(info.root))}\nOr replace the images in the store: --replace",
+    )
 
 
 def _with_decoder(
@@ -154,6 +187,8 @@ def _description(dataset: str, root: Path, scanned: Scan) -> StoreInfo:
         counts=[asdict(count) for count in scanned.report.counts],
         notes=list(scanned.report.notes),
         permutation=scanned.permutation.resolve() if scanned.permutation else None,
+        people=scanned.people,
+        split=scanned.split,
     )
 
 
@@ -182,7 +217,7 @@ def add_size(
             raise DataError(
                 f"the images at {store.info.root} differ from those of the store at {store.folder}"
                 + (f": {missing:,} of {len(sizes):,} are missing" if missing else ""),
-                f"vireid prepare {store.info.dataset} --root <their folder>",
+                f"{prepare_command(store.info.dataset)} --root <their folder>",
             )
         files = PixelFiles(store.folder, size, store.resize)
         return build_pixels(files, subject, False, workers, progress, None, None)

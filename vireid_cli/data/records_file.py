@@ -15,11 +15,12 @@ from pathlib import Path
 
 from vireid_cli import reading
 from vireid_cli.data import layout
+from vireid_cli.data.identity_split import IdentitySplit
 from vireid_cli.data.ids import id_problem, parse_id, shorten
 from vireid_cli.data.listing import normalise
 from vireid_cli.data.provenance import read_provenance
-from vireid_cli.data.sources import Scan, ScanReport, load_source
-from vireid_cli.errors import DataError
+from vireid_cli.data.sources import Scan, ScanReport, folder, load_source
+from vireid_cli.errors import DataError, UsageError
 from vireid_cli.types import Modality, Record
 
 NAME = "records.csv"
@@ -27,16 +28,27 @@ HEADER = ("path", "pid", "camid", "modality", "split")
 SPLITS = ("train", "val", "test", "query", "gallery")
 
 
-def scan(dataset: str, root: Path) -> Scan:
+def scan(dataset: str, root: Path, split: IdentitySplit | None = None) -> Scan:
     """Read the list of a dataset if ``root`` has one, otherwise its layout.
 
+    Args:
+        dataset: Name of the dataset.
+        root: Its root.
+        split: Rule that divides the people of an own folder without splits; None: the default rule.
+
     Raises:
-        UsageError: No source has this name, or ``root`` is not its root.
+        UsageError: No source has this name, ``root`` is not its root, or ``split`` has no effect on it.
         DataError: The list or the layout is invalid or incomplete.
     """
     source = load_source(dataset)
     read_provenance(root)  # reports an unfinished tree before its missing folders
-    return scan_list(root) if (root / NAME).is_file() else source.scan(root)
+    listed = (root / NAME).is_file()
+    if split is None:
+        return scan_list(root) if listed else source.scan(root)
+    if listed or source.PROTOCOL != folder.PROTOCOL:
+        reason = f"{NAME} divides the people" if listed else f"{source.TITLE} has its own division"
+        raise UsageError(f"--split has no effect on {root}: {reason}.", "Remove --split and --seed.")
+    return folder.scan_with_split(root, split)
 
 
 def scan_list(root: Path) -> Scan:

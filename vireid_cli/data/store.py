@@ -19,11 +19,13 @@ import numpy as np
 from vireid_cli import documents, reading
 from vireid_cli.array_files import load_from
 from vireid_cli.data.decode import Decoder
-from vireid_cli.data.locate import locate
+from vireid_cli.data.identity_split import IdentitySplit
+from vireid_cli.data.locate import locate, places
 from vireid_cli.data.pixels import PixelFiles, rename_old_files, size_name
 from vireid_cli.data.provenance import Provenance
-from vireid_cli.data.sources import load_source
+from vireid_cli.data.sources import load_source, title_of
 from vireid_cli.data.store_form import check_store
+from vireid_cli.dataset_names import OWN, prepare_command, prepared_labels, split_name
 from vireid_cli.errors import DataError, UsageError
 from vireid_cli.files import write_bytes, write_sealed
 from vireid_cli.types import RESIZE, RecordTable, Resize, Size
@@ -53,6 +55,8 @@ class StoreInfo:
         decoder: Decoder of the image files.
         records_sha256: Hash of ``records.npz``.
         format: Version of the store's files.
+        people: Number of each person by name, for people without a number in the layout.
+        split: Rule by which the identities were divided; None if the dataset divides them.
     """
 
     dataset: str
@@ -67,6 +71,8 @@ class StoreInfo:
     decoder: Decoder = field(default_factory=Decoder)
     records_sha256: str = ""
     format: int = FORMAT
+    people: dict[str, int] = field(default_factory=dict)
+    split: IdentitySplit | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,7 +108,7 @@ class Store:
         """
         trials = self.records.trials
         if not 1 <= trial <= max(trials, 1):
-            title = load_source(self.info.dataset).TITLE
+            title = title_of(self.info.dataset)
             known = f"{title} has the trials 1 to {trials}" if trials else f"{title} has one split, no trials"
             raise UsageError(
                 f"There is no trial {trial}: {known}.", "Set data.trial in the recipe, or --trial."
@@ -159,14 +165,16 @@ class Store:
             raise DataError(
                 f"{self.folder}: size {size_name(size)}, resized by {self.resize}, is not prepared "
                 f"(prepared: {known}).",
-                f"vireid prepare {self.info.dataset} --size {size_name(size)}{option}",
+                f"{prepare_command(self.info.dataset)} --size {size_name(size)}{option}",
             )
         return np.asarray(images)[index]
 
 
 def store_folder(data_dir: Path, dataset: str, rendered: bool) -> Path:
-    """Return the folder of a store; rendered and real data have separate folders."""
-    return data_dir / "prepared" / (f"{dataset}-rendered" if rendered else dataset)
+    """Return the folder of a store: one each for rendered data, real data, and every label of own folders."""
+    source, label = split_name(dataset)
+    name = f"{source}-rendered" if rendered else source
+    return data_dir / "prepared" / (f"{name}@{label}" if label else name)
 
 
 def open_store(data_dir: Path, dataset: str, resize: Resize = RESIZE) -> Store:
@@ -190,14 +198,20 @@ def open_store(data_dir: Path, dataset: str, resize: Resize = RESIZE) -> Store:
         located = locate(dataset, data_dir)
     except UsageError as error:
         raise UsageError(
-            f"{source.TITLE} is not prepared: no store at {folder}, and no images at "
-            f"{data_dir / source.FOLDER}.",
-            f"{source.HOW_TO_GET}\nThen: vireid prepare {dataset}",
+            f"{title_of(dataset)} is not prepared: no store at {folder}, and no images at "
+            f"{places(dataset, data_dir)[0]}.",
+            f"{source.HOW_TO_GET}\nThen: {prepare_command(dataset)}{_others(dataset, data_dir)}",
         ) from error
     raise UsageError(
-        f"{source.TITLE} is at {located.root} but not prepared: no store at {folder}.",
-        f"vireid prepare {dataset}",
+        f"{title_of(dataset)} is at {located.root} but not prepared: no store at {folder}.",
+        prepare_command(dataset),
     )
+
+
+def _others(dataset: str, data_dir: Path) -> str:
+    """Return a line with the prepared own folders, for an error about a missing one."""
+    labels = prepared_labels(data_dir) if split_name(dataset)[0] == OWN else []
+    return f"\nPrepared: {', '.join(labels)}" if labels else ""
 
 
 def open_store_at(folder: Path, resize: Resize = RESIZE) -> Store:
@@ -237,6 +251,8 @@ def open_store_at(folder: Path, resize: Resize = RESIZE) -> Store:
         decoder=decoder,
         records_sha256=checked.records_sha256,
         format=checked.format,
+        people=checked.people,
+        split=None if checked.split is None else IdentitySplit(checked.split.share, checked.split.seed),
     )
     arrays, _ = load_from(BytesIO(records_bytes), str(folder / "records.npz"), COLUMNS, hint=hint)
     missing = [name for name in COLUMNS if name not in arrays]
@@ -260,6 +276,7 @@ def write_store(folder: Path, records: RecordTable, info: StoreInfo, resize: Res
     content["root"] = str(info.root)
     content["decoder"] = info.decoder.as_json()
     content["permutation"] = str(info.permutation) if info.permutation else None
+    content["split"] = None if info.split is None else info.split.as_json()
     content["records_sha256"] = hashlib.sha256(buffer.getvalue()).hexdigest()
     write_bytes(folder / "records.npz", buffer.getvalue())
     write_sealed(folder / "store.json", content)

@@ -32,6 +32,15 @@ class OmittedImage(BaseModel):
     reason: str
 
 
+class DividedIdentities(BaseModel):
+    """Rule by which the identities were divided; see ``identity_split.IdentitySplit``."""
+
+    model_config = _FORM
+
+    share: Annotated[float, Field(ge=0.0, le=1.0)]
+    seed: Annotated[int, Field(ge=0)]
+
+
 class StoreFile(BaseModel):
     """Content of ``store.json``; see ``store.StoreInfo``."""
 
@@ -49,6 +58,8 @@ class StoreFile(BaseModel):
     decoder: dict[str, Any] | None = None
     records_sha256: str
     format: int
+    people: dict[str, Annotated[int, Field(ge=0)]] = Field(default_factory=dict)
+    split: DividedIdentities | None = None
     sha256: str | None = None
 
 

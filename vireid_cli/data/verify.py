@@ -18,6 +18,7 @@ from vireid_cli.data.provenance import rendering_command
 from vireid_cli.data.records_file import NAME as LIST
 from vireid_cli.data.sources import differences as source_differences
 from vireid_cli.data.store import Store
+from vireid_cli.dataset_names import prepare_command
 from vireid_cli.types import Progress, RecordTable
 
 CHUNK = 256
@@ -67,7 +68,7 @@ def repairs(store: Store, data_option: str = "") -> list[str]:
     info = store.info
     if not info.root.is_dir():
         return [
-            f"to compare the image files: vireid prepare {info.dataset} --root <their folder>{data_option}"
+            f"to compare the image files: {prepare_command(info.dataset)} --root <their folder>{data_option}"
         ]
     lines = []
     if info.provenance.occlusion:
@@ -82,7 +83,7 @@ def repairs(store: Store, data_option: str = "") -> list[str]:
     options = [
         f" --size {size_name(files.size)} --resize {files.resize}" for files in store.complete_pixel_files
     ] or [""]
-    command = f"vireid prepare {info.dataset} --root {shlex.quote(str(info.root))}{data_option}"
+    command = f"{prepare_command(info.dataset)} --root {shlex.quote(str(info.root))}{data_option}"
     note = "decodes only the rows that differ"
     return [*lines, *(f"to repair: {command}{option} ({note})" for option in options)]
 

@@ -9,6 +9,7 @@ from typing import Any
 from torch import Tensor
 
 from vireid_cli.data.choices import Choices
+from vireid_cli.data.identity_split import IdentitySplit
 from vireid_cli.data.prepare import Prepared
 from vireid_cli.detection.crops import CropOptions, CroppedPeople
 from vireid_cli.engine import crop, occlusion, prepare
@@ -52,20 +53,25 @@ class DatasetVerbs:
         resize: Resize = RESIZE,
         depth: str | None = None,
         exif: bool | None = None,
+        split: float | None = None,
+        seed: int = 0,
+        replace: bool = False,
         skip_bad: bool = False,
         workers: int | None = None,
     ) -> Prepared:
         """Decode a dataset's images into its prepared store at one size; see ``prepare.prepare_dataset``.
 
-        ``depth`` and ``exif`` are those of ``data.choices.Choices``.
+        ``depth``, ``exif`` and ``replace`` are those of ``data.choices.Choices``. ``split`` and ``seed`` are
+        those of ``data.identity_split.IdentitySplit``, for own folders without splits.
         """
+        division = None if split is None else IdentitySplit(split, seed)
         return prepare.prepare_dataset(
             dataset,
             self.session,
             size,
             root=root,
             resize=resize,
-            choices=Choices(depth, exif),
+            choices=Choices(depth, exif, division, replace),
             skip_bad=skip_bad,
             workers=workers,
         )

@@ -14,6 +14,7 @@ from vireid_cli.data.provenance import rendering_command
 from vireid_cli.data.store import Store
 from vireid_cli.data.verify import compare_with_published, repairs
 from vireid_cli.data.verify import verify as verify_store
+from vireid_cli.dataset_names import prepare_command
 from vireid_cli.engine.session import Session, data_option
 from vireid_cli.errors import UsageError
 from vireid_cli.rendered.layouts import load_layout
@@ -87,7 +88,7 @@ def preparation_hint(dataset: str, session: Session) -> str:
         located = locate(dataset, session.data_dir)
     except UsageError as error:
         return " ".join(str(error).split("\n"))
-    return f"{located.root} is not prepared yet: vireid prepare {dataset}{data_option(session.data_dir)}"
+    return f"{located.root} is not prepared yet: {prepare_command(dataset)}{data_option(session.data_dir)}"
 
 
 def verify(dataset: str, session: Session, workers: int | None = None) -> list[str]:

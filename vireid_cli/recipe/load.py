@@ -15,6 +15,7 @@ import yaml
 from pydantic import BaseModel, ValidationError
 
 from vireid_cli import files, reading
+from vireid_cli.dataset_names import OWN, label_problem, split_name
 from vireid_cli.errors import RecipeError, UsageError
 from vireid_cli.recipe.problems import (
     Problem,
@@ -165,9 +166,14 @@ def _unknown_dataset(
     """Return a problem if the dataset is not among ``datasets``."""
     data = content.get("data")
     name = data.get("dataset") if isinstance(data, dict) else None
-    if not datasets or not isinstance(name, str) or name in datasets:
+    if not datasets or not isinstance(name, str):
         return []
-    text = f"there is no dataset '{name}'. Known: {', '.join(datasets)}."
+    wrong = label_problem(name)
+    if not wrong and split_name(name)[0] in datasets:
+        return []
+    text = (
+        f"{wrong}." if wrong else f"there is no dataset '{name}'. Known: {', '.join(datasets)}, {OWN}:NAME."
+    )
     return [Problem(place_of(("data", "dataset"), places), "data.dataset", text)]
 
 

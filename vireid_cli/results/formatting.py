@@ -48,4 +48,6 @@ def evaluation_title(content: EvaluationFile) -> str:
         repetitions = f"mean over {models} models"
     counts = f"{content['valid_queries']} of {content['queries']} queries valid, gallery {content['gallery']}"
     dataset = content["fingerprint"].get("dataset", "")
+    if crossed := content["fingerprint"].get("cross_dataset"):
+        dataset = f"{dataset} (cross-dataset: {crossed})"
     return f"{dataset} · {protocol_label(content['protocol'])} · {counts}, {repetitions}"

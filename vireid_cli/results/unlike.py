@@ -10,6 +10,7 @@ CONDITIONS: dict[str, Callable[[Any], str]] = {
     "data": lambda value: f"data {value}",
     "trials": lambda value: f"trials {value}",
     "verification_rate": str,
+    "cross_dataset": lambda value: f"cross-dataset, {value}" if value else "same dataset",
     "overlap": lambda value: "overlap with the training" if value else "no overlap",
 }
 """Keys of a fingerprint that must be equal in a comparison, and the text of a value."""

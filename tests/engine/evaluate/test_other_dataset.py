@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import TEST, write_sysu_tree
+from tests.data import trees
 from vireid_cli.data.damage import OCCLUSION_LINES
 from vireid_cli.data.protocols.request import Request
 from vireid_cli.data.provenance import OCCLUSION
@@ -20,6 +21,7 @@ from vireid_cli.engine.subjects.output import Output
 from vireid_cli.engine.visualize import ranking as ranking_drawing
 from vireid_cli.errors import RecipeError, UsageError
 from vireid_cli.recipe.study import Evaluate, Row, Study
+from vireid_cli.results.formatting import evaluation_title
 from vireid_cli.results.run import RunFolder
 
 MARK = {
@@ -95,6 +97,27 @@ def test_evaluations_of_both_datasets_are_kept(
     assert shown == ["sysu", "occ-sysu"]
 
 
+def test_a_run_is_evaluated_on_an_own_folder(data: Path, tiny_recipe: Path, tmp_path: Path) -> None:
+    engine, run = trained(data, tiny_recipe, tmp_path / "runs")
+    root = trees.write_folder(tmp_path / "site")
+    engine.prepare("folder:site", (64, 32), root=root, workers=1)
+    results = engine.evaluate(run, dataset="folder:site")
+    assert [result.protocol for result in results] == ["folder-v2i", "folder-i2v"]
+    mark = results[0].content["fingerprint"]
+    assert (mark["dataset"], mark["cross_dataset"]) == ("folder:site", "trained on SYSU-MM01")
+    assert "overlap" not in mark, "people with equal numbers are other people"
+    assert evaluation_title(results[0].content).startswith(
+        "folder:site (cross-dataset: trained on SYSU-MM01) · folder-v2i"
+    )
+    assert results[0].folder == run.folder / "evaluation" / "folder-site-folder-v2i"
+    assert "cross_dataset" not in engine.evaluate(run, EvaluateOptions(ALL))[0].content["fingerprint"]
+    own = engine.train(str(tiny_recipe), [*QUICK, "data.dataset=folder:site", "data.sampler.identities=2"])
+    assert own.name.startswith("tiny-folder-site-")
+    assert "cross_dataset" not in engine.evaluate(own)[0].content["fingerprint"]
+    [back] = engine.evaluate(own, EvaluateOptions(ALL, dataset="sysu"))
+    assert back.content["fingerprint"]["cross_dataset"] == "trained on folder:site"
+
+
 def test_the_leak_guard_sees_through_occluders(data: Path, tiny_recipe: Path, tmp_path: Path) -> None:
     engine, run = trained(data, tiny_recipe, tmp_path / "runs", "occ-sysu")
     shutil.copytree(data / "SYSU-MM01", tmp_path / "SYSU-MM01")
@@ -116,7 +139,7 @@ def test_incompatible_options_are_refused(data: Path, tiny_recipe: Path, tmp_pat
     _, occluded = trained(data, tiny_recipe, tmp_path / "runs", "occ-sysu")
     with pytest.raises(UsageError, match="protocols differ") as caught:
         engine.evaluate(run, EvaluateOptions(ALL, dataset="regdb"))
-    assert "occ-sysu, sysu" in caught.value.hint
+    assert "occ-sysu, sysu, folder:NAME" in caught.value.hint
     with pytest.raises(UsageError, match="other images"):
         engine.evaluate_against(run, occluded, EvaluateOptions(ALL))
     [result] = engine.evaluate_against(run, occluded, EvaluateOptions(ALL, dataset="occ-sysu"))

@@ -4,18 +4,21 @@ A source has five public names: ``TITLE`` (display name), ``FOLDER`` (default fo
 directory), ``PROTOCOL`` (protocol family), ``HOW_TO_GET`` (one or two lines of advice) and
 ``scan(root) -> Scan``. Sources of datasets with published numbers also have ``differences(records)``. The
 name of the dataset is the name of the file with hyphens for underscores (``occ_sysu.py`` is ``occ-sysu``).
-There is no registry: a new source is a new file.
+There is no registry: a new source is a new file. Own folders have labels, too: ``folder:site`` is read by
+``folder.py`` (``dataset_names``).
 """
 
 from __future__ import annotations
 
 import difflib
 import importlib
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol, cast
 
+from vireid_cli.data.identity_split import IdentitySplit
 from vireid_cli.data.provenance import Provenance
+from vireid_cli.dataset_names import OWN, label_problem, split_name
 from vireid_cli.errors import UsageError
 from vireid_cli.types import Modality, RecordTable
 
@@ -78,11 +81,15 @@ class Scan:
         records: All usable images, sorted by path.
         report: Counts and notes.
         permutation: Path of the official gallery permutation file, or None if it is absent.
+        people: Number of each person by name, for people without a number in the layout.
+        split: Rule by which the identities were divided; None if the dataset divides them.
     """
 
     records: RecordTable
     report: ScanReport
     permutation: Path | None
+    people: dict[str, int] = field(default_factory=dict)
+    split: IdentitySplit | None = None
 
 
 class Source(Protocol):
@@ -108,9 +115,12 @@ def load_source(name: str) -> Source:
     """Load a source by the name of its dataset.
 
     Raises:
-        UsageError: No source has this name; the message suggests the nearest one.
+        UsageError: No source has this name, or its label is wrong; the message suggests the nearest name.
     """
     names = source_names()
+    if problem := label_problem(name):
+        raise UsageError(f"{problem}.", f"known: {', '.join(names)}, {OWN}:NAME")
+    name, _ = split_name(name)
     if name not in names:
         near = difflib.get_close_matches(name, names, n=1)
         raise UsageError(
@@ -118,6 +128,16 @@ def load_source(name: str) -> Source:
             f"known: {', '.join(names)}",
         )
     return cast(Source, importlib.import_module(f"{__name__}.{name.replace('-', '_')}"))
+
+
+def title_of(dataset: str) -> str:
+    """Display name of a dataset: that of its source, or ``folder:<label>``.
+
+    Raises:
+        UsageError: No source has this name.
+    """
+    source = load_source(dataset)
+    return dataset if split_name(dataset)[1] else source.TITLE
 
 
 def applies_exif(name: str) -> bool:

@@ -12,10 +12,11 @@ import numpy as np
 
 from vireid_cli.counts import size_name
 from vireid_cli.data import protocols
-from vireid_cli.data.identity import known_identities, marks
+from vireid_cli.data.identity import known_identities, marks, same_people
 from vireid_cli.data.plan import EvaluationPlan
-from vireid_cli.data.sources import load_source, source_names
+from vireid_cli.data.sources import load_source, source_names, title_of
 from vireid_cli.data.store import Store
+from vireid_cli.dataset_names import OWN
 from vireid_cli.engine.embed import (
     SelectedCheckpoint,
     embed_rows,
@@ -128,21 +129,24 @@ def _plans(recipe: Recipe, session: Session, options: EvaluateOptions) -> tuple[
 def _folder(run: RunFolder, recipe: Recipe, store: Store, plan: EvaluationPlan) -> Path:
     """Return the folder of a plan's results; the folders of other datasets have a prefix."""
     dataset = store.info.dataset
-    return run.evaluation(plan.name if dataset == recipe.data.dataset else f"{dataset}-{plan.name}")
+    prefix = dataset.replace(":", "-")
+    return run.evaluation(plan.name if dataset == recipe.data.dataset else f"{prefix}-{plan.name}")
 
 
 def check_kind(trained_on: str, dataset: str) -> None:
-    """Check that a dataset belongs to the protocol family of the training dataset.
+    """Check that a dataset belongs to the protocol family of the training dataset, or is an own folder.
+
+    Any run can be evaluated on an own folder, and a run on an own folder on any dataset; results are marked.
 
     Raises:
         UsageError: The dataset is unknown or of another family; names the family's datasets.
     """
-    family = load_source(trained_on).PROTOCOL
-    if family != load_source(dataset).PROTOCOL:
+    family, other = load_source(trained_on).PROTOCOL, load_source(dataset).PROTOCOL
+    if family != other and OWN not in (family, other):
         members = [name for name in source_names() if family == load_source(name).PROTOCOL]
         raise UsageError(
             f"A run on {trained_on} can't be evaluated on {dataset}: their protocols differ.",
-            f"Datasets like {trained_on}: {', '.join(members)}",
+            f"Datasets like {trained_on}: {', '.join(members)}, {OWN}:NAME",
         )
 
 
@@ -186,6 +190,8 @@ def _run_marks(
         source = f"{imported['from']}: {imported['file']}, sha256 {imported['sha256']}"
         known = imported["training_identities"]
         about |= {"imported": source, "training_identities": known, "seed": "not recorded"}
+    if not same_people(trained.recipe.data.dataset, store):
+        about["cross_dataset"] = f"trained on {title_of(trained.recipe.data.dataset)}"
     if overlap:
         about["overlap"] = f"{overlap} test identities were trained on"
     return about

@@ -10,6 +10,7 @@ import numpy as np
 from vireid_cli.data.identity import identity_tokens
 from vireid_cli.data.sampler import IdentitySampler
 from vireid_cli.data.store import Store
+from vireid_cli.dataset_names import prepare_command
 from vireid_cli.errors import UsageError
 from vireid_cli.recipe.schema import Recipe
 from vireid_cli.results.run import RunFolder
@@ -55,7 +56,7 @@ def training_data(recipe: Recipe, store: Store) -> TrainingData:
     if len(rows) == 0:
         raise UsageError(
             f"The prepared dataset {recipe.data.dataset} has no image in the split '{recipe.data.split}'.",
-            f"Prepare it again: vireid prepare {recipe.data.dataset}",
+            f"Prepare it again: {prepare_command(recipe.data.dataset)}",
         )
     selected = table.take(rows)
     options = recipe.data.sampler
