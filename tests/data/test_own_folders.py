@@ -64,7 +64,9 @@ def test_the_store_of_a_folder_without_a_name_has_its_old_place(tmp_path: Path) 
     assert store_folder(tmp_path, "folder", False) == tmp_path / "prepared" / "folder"
     assert store_folder(tmp_path, "folder", True) == tmp_path / "prepared" / "folder-rendered"
     names = {
-        store_folder(tmp_path, f"folder:{n}", r).name for n in ("rendered", "x-rendered") for r in (0, 1)
+        store_folder(tmp_path, f"folder:{n}", r).name
+        for n in ("rendered", "x-rendered")
+        for r in (False, True)
     }
     assert len(names) == 4
     assert "folder-rendered" not in names
