@@ -56,6 +56,18 @@ def test_a_data_directory_without_an_index_is_refused(tmp_path: Path) -> None:
     assert "vireid index create" in done.exception.hint
 
 
+def test_missing_packages_are_named() -> None:
+    code = (
+        "import sys; sys.modules['fastapi'] = None\n"
+        "from vireid_cli.commands.main import main\n"
+        "sys.argv = ['vireid', 'serve']; main()"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 2
+    assert "fastapi" in done.stderr
+    assert "pip install 'vireid[serve]'" in done.stderr
+
+
 def test_a_port_in_use_is_named(data: Path) -> None:
     import socket
 

@@ -70,10 +70,10 @@ def serve(
     limit_decoder(limits.pixels)
     try:
         from vireid_cli.serve.access import choose_access
-        from vireid_cli.serve.loading import load_services
         from vireid_cli.serve.server import serve as run
     except ModuleNotFoundError as error:
         raise MissingExtra(error.name or "fastapi", "serve", "The server") from error
+    from vireid_cli.serve.loading import load_services
 
     access = choose_access(host, token, insecure)
     session = make_engine(device, precision, data=data, runs=runs).session
