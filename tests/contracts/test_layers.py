@@ -34,7 +34,7 @@ NO_TORCH = (
 )  # fmt: skip
 NO_SIBLINGS = {
     "methods": ("__init__",),
-    "figures": ("style", "pixels"),
+    "figures": ("style", "pixels", "paper", "svg"),
     "exporters": ("onnx_file",),
     "data/sources": ("__init__",),
     "engine/visualize": ("__init__",),

@@ -10,8 +10,8 @@ from matplotlib.patches import StepPatch
 from matplotlib.text import Annotation
 
 from vireid_cli.errors import UsageError
-from vireid_cli.figures import saving
-from vireid_cli.figures.distances import distances_figure
+from vireid_cli.figures import paper, saving
+from vireid_cli.figures.distances import distances_figure, scales_apart
 from vireid_cli.metrics.distances import PairDistances, pair_distances, readable_bins
 
 
@@ -104,3 +104,29 @@ def test_same_distances_same_bytes(
 def test_no_run_raises_with_hint() -> None:
     with pytest.raises(UsageError, match="vireid evaluate"):
         distances_figure([])
+
+
+def test_a_collapsed_run_gives_each_panel_its_own_scales() -> None:
+    good, collapsed = run(0.3), run(0.3)
+    rng = np.random.default_rng(0)
+    pids = np.arange(120) % 12
+    features = 100.0 + 0.5 * rng.normal(size=(120, 16))
+    collapsed = pair_distances(features, pids, np.arange(120) // 60)
+    assert not scales_apart([good, run(1.5)])
+    assert not scales_apart([collapsed])
+    assert scales_apart([good, collapsed])
+    figure = distances_figure([("good", good), ("collapsed", collapsed)])
+    first, second = (axes.get_xlim() for axes in figure.axes)
+    assert second[1] - second[0] < 0.2 * (first[1] - first[0])
+    assert second[0] <= collapsed.intra_mean <= second[1]
+    assert all(label.get_text() for label in figure.axes[1].get_yticklabels()), "the second panel has numbers"
+    assert "each panel has its own scales" in [text.get_text() for text in figure.texts]
+
+
+def test_panels_of_a_narrow_page_are_in_rows(panels: list[tuple[str, PairDistances]]) -> None:
+    with paper.print_width(85 / 25.4):
+        figure = distances_figure(panels)
+    assert figure.get_size_inches()[0] == pytest.approx(85 / 25.4)
+    upper, lower = (axes.get_position() for axes in figure.axes)
+    assert upper.y0 > lower.y1
+    assert (upper.x0, upper.x1) == (lower.x0, lower.x1)

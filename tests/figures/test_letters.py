@@ -19,7 +19,7 @@ NAME = "$\\frac{1}$ \x1b[31m 照\udcd5\x07 \u202e--> é ✓.jpg"
 DRAWN = r"$\frac{1}$ \x1b[31m \u7167\xd5\x07 \u202e--> é ✓.jpg"
 
 
-@pytest.mark.parametrize("format", ["png", "svg"])
+@pytest.mark.parametrize("format", ["png", "svg", "pdf"])
 def test_a_figure_with_any_name_is_drawn(tmp_path: Path, format: str) -> None:
     figure, axes = style.page(4.0, 1.0)
     style.write(axes, 0.1, 0.1, NAME)

@@ -35,7 +35,7 @@ def test_runs_on_rendered_data_are_detected(marks: dict[str, str], tmp_path: Pat
     assert rendered_note([RunFolder(tmp_path)]) == (RENDERED_NOTE if marks else None)
 
 
-@pytest.mark.parametrize("ending", ["png", "svg"])
+@pytest.mark.parametrize("ending", ["png", "svg", "pdf"])
 def test_undecodable_letters_are_drawn(ending: Format, tmp_path: Path) -> None:
     figures = [style.page(3.0, 1.0) for _ in range(2)]
     for (_, axes), words in zip(figures, ("ü", "ü".encode().decode("ascii", "surrogateescape")), strict=True):

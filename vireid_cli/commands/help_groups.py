@@ -19,7 +19,7 @@ GROUPS: dict[str, tuple[str, ...]] = {
         *("allow_overlap", "features"),
     ),
     "Output": (
-        *("out", "format", "dpi", "width", "title", "labels", "json", "as_json"),
+        *("out", "format", "dpi", "width", "no_title", "labels", "json", "as_json"),
         *("markdown", "latex", "csv", "breakdown", "verbose", "force"),
     ),
     "Device": ("device", "precision", "workers", "threads", "batch"),

@@ -6,9 +6,9 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from typer.main import get_command
 
 from vireid_cli import files, plugins
+from vireid_cli.commands.shared_options import parameters_of
 
 WITHOUT = ("prepare", "results", "runs", "crop")
 """Commands and groups that load no method."""
@@ -46,11 +46,4 @@ def add_plugin_option(command: Any, words: tuple[str, ...] = ()) -> None:
             if name not in WITHOUT:
                 add_plugin_option(child, (*words, name))
     elif words:
-        command.params.append(_option())
-
-
-def _option() -> Any:
-    """Return a new option; typer builds it from a command that has no other one."""
-    app = typer.Typer(add_completion=False)
-    app.command()(_command)
-    return next(parameter for parameter in get_command(app).params if parameter.name == "plugin")
+        command.params += parameters_of(_command)

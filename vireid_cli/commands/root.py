@@ -14,6 +14,7 @@ from typer import core
 from vireid_cli.commands.help_groups import arrange
 from vireid_cli.commands.plugin_option import add_plugin_option
 from vireid_cli.commands.terminal import discard_output, exit_unread
+from vireid_cli.commands.visualize.print_options import add_print_options
 from vireid_cli.errors import VireidError
 from vireid_cli.printable import printable_lines
 
@@ -28,6 +29,7 @@ class RootGroup(core.TyperGroup):
         super().__init__(*args, **options)
         if self.name == "vireid":  # complete only here: groups are built before the root
             add_plugin_option(self)
+            add_print_options(self)
             arrange(self)
 
     def main(self, *args: Any, **options: Any) -> Any:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from vireid_cli import methods
-from vireid_cli.errors import UsageError
+from vireid_cli.errors import DataError, UsageError
 from vireid_cli.results import schema
 from vireid_cli.results.run import RunFolder, changed_recipe_warning
 
@@ -51,9 +51,11 @@ def require_plugin(run: RunFolder) -> None:
 
     Raises:
         UsageError: The plugin is not available; the hint names its recorded path or package.
-        DataError: ``environment.json`` can't be read.
     """
-    recorded = run.environment().get("plugin")
+    try:
+        recorded = run.environment().get("plugin")
+    except DataError:  # the caller has an error of its own, which comes first
+        return
     if recorded is None or recorded["method"] in methods.available():
         return
     if package := recorded.get("package"):

@@ -112,6 +112,7 @@ def attention_figure(people: Sequence[PersonImages], runs: Sequence[RunRow], tit
         style.shortened(title, int(9 * (page_width - 2 * _EDGE))),
         style.TITLE_SIZE,
         weight="bold",
+        gid=style.HEADING,
     )
     style.write(axes, _EDGE, _row(0, cell[0]), "image", weight="bold")
     for i, person in enumerate(people):

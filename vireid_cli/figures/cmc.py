@@ -12,7 +12,7 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
 from vireid_cli.errors import UsageError
-from vireid_cli.figures import style
+from vireid_cli.figures import paper, style
 
 _WIDTH = 6.2
 _PLOT = 3.4
@@ -68,12 +68,22 @@ def cmc_figure(curves: Sequence[CmcCurve], title: str, subtitle: str = "") -> Fi
     chance = next((curve.chance for curve in curves if curve.chance is not None), None)
     lines = len(curves) + (chance is not None)
     below = 0.55 + _LINE * lines + 0.1
-    height = _TOP + _PLOT + below
-    figure = style.blank(_WIDTH, height)
-    figure.text(0.25 / _WIDTH, 1 - 0.14 / height, title, fontsize=style.TITLE_SIZE, weight="bold", va="top")
+    width = paper.width_or(_WIDTH)
+    plot = _PLOT * min(1.0, max(0.5, width / _WIDTH))
+    height = _TOP + plot + below
+    figure = style.blank(width, height)
+    figure.text(
+        0.25 / width,
+        1 - 0.14 / height,
+        title,
+        fontsize=style.TITLE_SIZE,
+        weight="bold",
+        va="top",
+        gid=style.HEADING,
+    )
     look = {"fontsize": style.SMALL_SIZE, "color": style.FAINT, "va": "top", "linespacing": 1.3}
-    figure.text(0.25 / _WIDTH, 1 - 0.4 / height, subtitle, **look)  # type: ignore[arg-type]
-    box = (_LEFT / _WIDTH, below / height, (_WIDTH - _LEFT - _RIGHT) / _WIDTH, _PLOT / height)
+    figure.text(0.25 / width, 1 - 0.4 / height, subtitle, gid=style.HEADING, **look)  # type: ignore[arg-type]
+    box = (_LEFT / width, below / height, (width - _LEFT - _RIGHT) / width, plot / height)
     axes = figure.add_axes(box)
     alpha = 0.16 if len(curves) <= 3 else 0.06  # edges are easier to read than several overlapping bands
     handles = [_draw(axes, i, curve, alpha) for i, curve in enumerate(curves)]
@@ -85,7 +95,7 @@ def cmc_figure(curves: Sequence[CmcCurve], title: str, subtitle: str = "") -> Fi
     figure.legend(
         handles=handles,
         loc="lower left",
-        bbox_to_anchor=((_LEFT - 0.05) / _WIDTH, 0.06 / height),
+        bbox_to_anchor=((_LEFT - 0.05) / width, 0.06 / height),
         borderaxespad=0.0,
         labelspacing=0.35,
         handlelength=3.2,

@@ -13,7 +13,7 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
 from vireid_cli.errors import UsageError
-from vireid_cli.figures import style
+from vireid_cli.figures import paper, style
 
 Row = Mapping[str, Any]
 """One line of ``train.jsonl`` (``results.training_schema``: ``StepRow``, ``EpochRow``)."""
@@ -23,6 +23,7 @@ SMOOTH_FROM = 60
 
 COLUMNS = 3
 _PANEL = (2.3, 3.25)  # inches, including title and labels
+_LEAST = 2.1  # inches of a panel of a given width
 _TOP = 0.66
 _LINE = 0.17  # inches of a legend line
 _PALE = 0.3
@@ -84,18 +85,29 @@ def curves_figure(logs: Sequence[Log], title: str = "Training", subtitle: str = 
                 "Train first: vireid train. Imported runs have no log.",
             )
     panels = _panels(logs)
-    rows, columns = -(-len(panels) // COLUMNS), min(COLUMNS, len(panels))
+    natural = max(0.3 + min(COLUMNS, len(panels)) * _PANEL[1], 5.0)
+    width = paper.width_or(natural)
+    columns = min(COLUMNS, len(panels), max(1, int((width - 0.3) / _LEAST)))
+    rows, panel = -(-len(panels) // columns), (width - 0.3) / columns if width != natural else _PANEL[1]
     legend = 0.12 + _LINE * len(logs) if len(logs) > 1 else 0.0
-    width, height = max(0.3 + columns * _PANEL[1], 5.0), _TOP + 0.1 + rows * _PANEL[0] + legend
+    height = _TOP + 0.1 + rows * _PANEL[0] + legend
     figure = style.blank(width, height)
-    figure.text(0.25 / width, 1 - 0.16 / height, title, fontsize=style.TITLE_SIZE, weight="bold", va="top")
+    figure.text(
+        0.25 / width,
+        1 - 0.16 / height,
+        title,
+        fontsize=style.TITLE_SIZE,
+        weight="bold",
+        va="top",
+        gid=style.HEADING,
+    )
     words = "; ".join(part for part in (subtitle, _smoothing(logs)) if part)
     look = {"fontsize": style.SMALL_SIZE, "color": style.FAINT, "va": "top"}
-    figure.text(0.25 / width, 1 - 0.42 / height, words, **look)  # type: ignore[arg-type]
+    figure.text(0.25 / width, 1 - 0.42 / height, words, gid=style.HEADING, **look)  # type: ignore[arg-type]
     for i, (name, series) in enumerate(panels.items()):
-        left = 0.2 + (i % COLUMNS) * _PANEL[1] + 0.5
-        bottom = height - _TOP - (i // COLUMNS + 1) * _PANEL[0] + 0.52
-        box = (left / width, bottom / height, (_PANEL[1] - 0.7) / width, (_PANEL[0] - 0.92) / height)
+        left = 0.2 + (i % columns) * panel + 0.5
+        bottom = height - _TOP - (i // columns + 1) * _PANEL[0] + 0.52
+        box = (left / width, bottom / height, (panel - 0.7) / width, (_PANEL[0] - 0.92) / height)
         axes = figure.add_axes(box)
         _draw(axes, name, series, i if len(logs) == 1 else None)
     if len(logs) > 1:

@@ -70,9 +70,23 @@ def dial_figure(
     below = _BELOW + _LINE * len(curves) + 0.1
     width, height = _PANEL * len(panels) + 0.2, _TOP + _PLOT + below
     figure = style.blank(width, height)
-    figure.text(0.2 / width, 1 - 0.14 / height, title, fontsize=style.TITLE_SIZE, weight="bold", va="top")
     figure.text(
-        0.2 / width, 1 - 0.42 / height, subtitle, fontsize=style.SMALL_SIZE, color=style.FAINT, va="top"
+        0.2 / width,
+        1 - 0.14 / height,
+        title,
+        fontsize=style.TITLE_SIZE,
+        weight="bold",
+        va="top",
+        gid=style.HEADING,
+    )
+    figure.text(
+        0.2 / width,
+        1 - 0.42 / height,
+        subtitle,
+        fontsize=style.SMALL_SIZE,
+        color=style.FAINT,
+        va="top",
+        gid=style.HEADING,
     )
     handles: list[Line2D] = []
     for number, (metric, panel) in enumerate(panels.items()):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -10,9 +11,10 @@ from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
+from matplotlib.ticker import MaxNLocator
 
 from vireid_cli.errors import UsageError
-from vireid_cli.figures import style
+from vireid_cli.figures import paper, style
 from vireid_cli.metrics.distances import PairDistances, readable_bins
 
 INTRA, INTER = style.PALETTE[0], style.PALETTE[1]
@@ -21,6 +23,14 @@ INTRA, INTER = style.PALETTE[0], style.PALETTE[1]
 _WIDE, _NARROW = 4.6, 2.9  # inches of a single panel, and of one of several
 _HEIGHT = 2.7
 _LEFT, _GAP, _RIGHT, _TOP, _BOTTOM = 0.75, 0.22, 0.25, 1.08, 1.12
+
+_GAP_APART = 0.5  # inches between panels with their own scales
+_LEAST = 2.2  # inches of a panel of a given width
+_BETWEEN = 1.15  # inches between two rows of panels
+_LEGEND, _LINE = 1.7, 0.17  # inches of an entry of the legend, and of its line
+
+APART = 0.25
+"""Ratio of the narrowest to the widest range of distances below which each panel has its own scales."""
 
 _ARROW = 0.86
 """Height of the arrow between the means, as a share of the panel; the mean lines end at this height."""
@@ -33,7 +43,8 @@ def distances_figure(
     """Draw one panel per run, side by side, with shared axes.
 
     Each histogram is normalised to 100 % of its own pairs, since pairs of two people are far more numerous.
-    Dashed lines mark the means, the arrow between them marks δ.
+    Dashed lines mark the means, the arrow between them marks δ. If one run collapsed, so that its distances
+    would be a line on common axes, each panel has its own.
 
     Args:
         panels: Names and distances of the runs.
@@ -45,32 +56,123 @@ def distances_figure(
     """
     if not panels:
         raise UsageError("No run to draw.", "Evaluate a run first: vireid evaluate")
-    plane = _WIDE if len(panels) == 1 else _NARROW
-    width = _LEFT + len(panels) * (plane + _GAP) - _GAP + _RIGHT
-    height = _TOP + _HEIGHT + _BOTTOM
+    distances = [one for _, one in panels]
+    apart = scales_apart(distances)
+    grid = _Grid.of(len(panels), apart)
+    width, height = grid.width, grid.height
     figure = style.blank(width, height)
     title = title or "Distances across modality"
-    figure.text(0.15 / width, 1 - 0.15 / height, title, fontsize=style.TITLE_SIZE, weight="bold", va="top")
     figure.text(
-        0.15 / width, 1 - 0.42 / height, subtitle, fontsize=style.SMALL_SIZE, color=style.FAINT, va="top"
+        0.15 / width,
+        1 - 0.15 / height,
+        title,
+        fontsize=style.TITLE_SIZE,
+        weight="bold",
+        va="top",
+        gid=style.HEADING,
     )
-    merged = readable_bins([distances for _, distances in panels])
-    low, high = _reach([distances for _, distances in panels])
-    top = 1.32 * max(float(_percent(counts).max()) for _, one in panels for counts in one.merged(merged)[1:])
-    for i, (name, distances) in enumerate(panels):
-        left = _LEFT + i * (plane + _GAP)
-        box = (left / width, _BOTTOM / height, plane / width, _HEIGHT / height)
-        axes = figure.add_axes(box)
-        axes.set_xlim(low, high)
-        axes.set_ylim(0.0, top)
+    figure.text(
+        0.15 / width,
+        1 - 0.42 / height,
+        subtitle,
+        fontsize=style.SMALL_SIZE,
+        color=style.FAINT,
+        va="top",
+        gid=style.HEADING,
+    )
+    for i, (name, one) in enumerate(panels):
+        together = [one] if apart else distances
+        merged = readable_bins(together)
+        axes = figure.add_axes(grid.box(i))
+        axes.set_xlim(*_reach(together))
+        axes.set_ylim(0.0, 1.32 * _peak(together, merged))
         letter = f"({chr(ord('a') + i)}) " if len(panels) > 1 else ""
-        _panel(axes, distances, merged, letter + style.without_middle(name, plane))
-        if i:
-            axes.set_yticklabels([])
-        else:
+        _panel(axes, one, merged, letter + style.without_middle(name, grid.plane))
+        axes.xaxis.set_major_locator(MaxNLocator(max(3, int(2 * grid.plane))))
+        if i % grid.columns == 0:
             axes.set_ylabel("share of its pairs (%)")
-    _legend(figure, width, height)
+        elif not apart:
+            axes.set_yticklabels([])
+    _legend(figure, grid)
+    if apart:
+        words = "each panel has its own scales"
+        figure.text(1 - 0.15 / width, 0.08 / height, words, fontsize=style.SMALL_SIZE, ha="right")
     return figure
+
+
+@dataclass(frozen=True, slots=True)
+class _Grid:
+    """Panels on the page, in inches.
+
+    Attributes:
+        count: Number of panels.
+        columns: Panels per row.
+        plane: Width of a panel.
+        gap: Space between two panels.
+        width: Width of the page.
+    """
+
+    count: int
+    columns: int
+    plane: float
+    gap: float
+    width: float
+
+    @staticmethod
+    def of(count: int, apart: bool) -> _Grid:
+        """Place panels side by side, or in rows if the page has a given width."""
+        natural, gap = _WIDE if count == 1 else _NARROW, _GAP_APART if apart else _GAP
+        sides = _LEFT + _RIGHT - gap
+        width = paper.width_or(sides + count * (natural + gap))
+        columns = min(count, max(1, int((width - sides) / (_LEAST + gap))))
+        return _Grid(count, columns, (width - sides) / columns - gap, gap, width)
+
+    @property
+    def legend_columns(self) -> int:
+        """Number of columns of the legend."""
+        return min(3, max(1, int(self.width / _LEGEND)))
+
+    @property
+    def bottom(self) -> float:
+        """Space below the lowest panels."""
+        return _BOTTOM + _LINE * (-(-3 // self.legend_columns) - 1)
+
+    @property
+    def height(self) -> float:
+        """Height of the page."""
+        rows = -(-self.count // self.columns)
+        return _TOP + rows * _HEIGHT + (rows - 1) * _BETWEEN + self.bottom
+
+    def box(self, number: int) -> tuple[float, float, float, float]:
+        """Return the place of a panel, in shares of the page."""
+        row, column = divmod(number, self.columns)
+        left = _LEFT + column * (self.plane + self.gap)
+        bottom = self.height - _TOP - (row + 1) * _HEIGHT - row * _BETWEEN
+        return left / self.width, bottom / self.height, self.plane / self.width, _HEIGHT / self.height
+
+
+def scales_apart(distances: Sequence[PairDistances]) -> bool:
+    """Whether one run's distances occupy such a small part of common axes that they are a line.
+
+    The embeddings of a collapsed run are nearly equal: all its distances are close to 0.
+    """
+    if len(distances) < 2:
+        return False
+    spreads = [_spread(one) for one in distances]
+    return min(spreads) < APART * max(spreads)
+
+
+def _spread(distances: PairDistances) -> float:
+    """Return the width of the range with all but one percent of the pairs on each side."""
+    counts = distances.intra / distances.intra.sum() + distances.inter / distances.inter.sum()
+    share = np.cumsum(counts) / counts.sum()
+    low, high = np.searchsorted(share, 0.01), np.searchsorted(share, 0.99)
+    return float(distances.edges[high + 1] - distances.edges[low])
+
+
+def _peak(distances: Sequence[PairDistances], merged: int) -> float:
+    """Return the largest share of a bin in percent."""
+    return max(float(_percent(counts).max()) for one in distances for counts in one.merged(merged)[1:])
 
 
 def _panel(axes: Axes, distances: PairDistances, merged: int, name: str) -> None:
@@ -146,7 +248,7 @@ def _dark(colour: str) -> tuple[float, float, float]:
     return 0.7 * red, 0.7 * green, 0.7 * blue
 
 
-def _legend(figure: Figure, width: float, height: float) -> None:
+def _legend(figure: Figure, grid: _Grid) -> None:
     handles = [
         Patch(facecolor=(*to_rgb(INTRA), 0.35), edgecolor=INTRA, label="one person (intra-class)"),
         Patch(facecolor=(*to_rgb(INTER), 0.55), edgecolor=_dark(INTER), label="two people (inter-class)"),
@@ -155,7 +257,7 @@ def _legend(figure: Figure, width: float, height: float) -> None:
     figure.legend(
         handles=handles,
         loc="lower left",
-        ncols=3,
-        bbox_to_anchor=(0.05 / width, 0.02 / height),
+        ncols=grid.legend_columns,
+        bbox_to_anchor=(0.05 / grid.width, 0.02 / grid.height),
         columnspacing=1.2,
     )

@@ -130,8 +130,8 @@ def _page(
     columns = max(1, *(min(MOST, len(row.images)) for group in groups for row in group))
     width = 2 * _LEFT + _CELL[1] + _BREAK + columns * (_CELL[1] + _GAP)
     _, axes = style.page(max(width, 5.5), height)
-    style.write(axes, _LEFT, 0.16, title, style.TITLE_SIZE, weight="bold")
-    style.write(axes, _LEFT, 0.4, subtitle, style.SMALL_SIZE, color=style.FAINT)
+    style.write(axes, _LEFT, 0.16, title, style.TITLE_SIZE, weight="bold", gid=style.HEADING)
+    style.write(axes, _LEFT, 0.4, subtitle, style.SMALL_SIZE, color=style.FAINT, gid=style.HEADING)
     heads = {_LEFT: "query", **{_left_of(rank): str(rank + 1) for rank in range(columns)}}
     for left, head in heads.items():
         style.write(axes, left + _CELL[1] / 2, _TOP - 0.22, head, ha="center", weight="bold")

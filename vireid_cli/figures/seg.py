@@ -123,7 +123,15 @@ def seg_figure(rows: Sequence[SegRow], spectra: Spectra, title: str) -> Figure:
     width = left + len(KINDS) * (_PLANE + _GAP) + 0.62
     height = max(_TOP + people, below + _PLOTS) + 0.9
     figure, axes = style.page(width, height)
-    style.write(axes, _EDGE, 0.18, style.shortened(title, int(9 * width)), style.TITLE_SIZE, weight="bold")
+    style.write(
+        axes,
+        _EDGE,
+        0.18,
+        style.shortened(title, int(9 * width)),
+        style.TITLE_SIZE,
+        weight="bold",
+        gid=style.HEADING,
+    )
     _people(axes, rows, cell)
     _planes(axes, spectra, plane, left)
     _plots(figure, spectra, (left, below), (width - left - 0.3, height))

@@ -64,9 +64,9 @@ def contact_sheet(
     below_title = 0.16 + _TITLE_LINE * len(heads)
     top = below_title + 0.05 + _LINE * len(about) + 0.13 if heads or about else _LEFT
     figure, axes = style.page(2 * _LEFT + wide, top + rows * row_height + 0.1)
-    style.write(axes, _LEFT, 0.16, "\n".join(heads), style.TITLE_SIZE, weight="bold")
+    style.write(axes, _LEFT, 0.16, "\n".join(heads), style.TITLE_SIZE, weight="bold", gid=style.HEADING)
     if about:
-        look = {"color": style.FAINT, "linespacing": 1.25}
+        look = {"color": style.FAINT, "linespacing": 1.25, "gid": style.HEADING}
         style.write(axes, _LEFT, below_title + 0.02, "\n".join(about), style.SMALL_SIZE, **look)
     boxes = []
     for i, (image, label) in enumerate(zip(images, labels, strict=True)):

@@ -186,7 +186,7 @@ def _page(
     width, height = max(right + _BARS, 4.9), grid.top(5) + 0.5
     figure, axes = style.page(width, height)
     title = style.shortened(title, int(9 * (width - 2 * _EDGE)))  # nine letters per inch
-    style.write(axes, _EDGE, 0.18, title, style.TITLE_SIZE, weight="bold")
+    style.write(axes, _EDGE, 0.18, title, style.TITLE_SIZE, weight="bold", gid=style.HEADING)
     low, high = _amplitude_range(columns)
     for i, column in enumerate(columns):
         _heading(axes, column, grid.middle(i), side)

@@ -49,6 +49,9 @@ TEXT_SIZE = 9.0
 SMALL_SIZE = 7.5
 """Font sizes in points; at 150 dpi the smallest is 16 pixels high."""
 
+HEADING = "heading"
+"""``gid`` of the title and of the lines below it; figures without a title lack these texts."""
+
 CLIP = (1.0, 99.0)
 """Percentiles that map to black and white for values without a fixed scale."""
 
@@ -84,7 +87,8 @@ _SETTINGS = {
     "figure.facecolor": "white",
     "savefig.facecolor": "white",
     "image.composite_image": False,  # SVG keeps each image at its own resolution
-    "svg.fonttype": "path",  # letters as outlines: viewers need no font
+    "svg.fonttype": "none",  # text as text; figures.svg embeds the font
+    "pdf.fonttype": 42,  # text as text in an embedded TrueType font
     "svg.hashsalt": "vireid",  # makes element names deterministic
 }
 

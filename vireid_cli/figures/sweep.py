@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, MaxNLocator, NullFormatter, NullLocator
 
 from vireid_cli.errors import UsageError
-from vireid_cli.figures import style
+from vireid_cli.figures import paper, style
 
 LOG_FROM = 10.0
 """Minimum ratio of the largest to the smallest value for a logarithmic axis."""
@@ -75,16 +75,24 @@ def sweep_figure(
             raise ValueError(f"{line.label}: {len(line.means)} figures for {len(values)} values")
     words = [value for value in values if isinstance(value, str)]
     longest = max(map(len, words), default=0)
-    width = max(6.0, _LEFT + _RIGHT + (min(12.0, 0.55 * len(values)) if words else 0.0))
+    width = paper.width_or(max(6.0, _LEFT + _RIGHT + (min(12.0, 0.55 * len(values)) if words else 0.0)))
     slanted = bool(words) and longest * _LETTER > (width - _LEFT - _RIGHT) / len(words)
     below = 0.6 + (min(30, longest) * _LETTER * 0.6 if slanted else 0.0)
     legend = 0.1 + _LINE * len(lines)
     top = _TOP + 0.14 * subtitle.count("\n")
     height = top + _PLOT + below + legend
     figure = style.blank(width, height)
-    figure.text(0.25 / width, 1 - 0.16 / height, title, fontsize=style.TITLE_SIZE, weight="bold", va="top")
+    figure.text(
+        0.25 / width,
+        1 - 0.16 / height,
+        title,
+        fontsize=style.TITLE_SIZE,
+        weight="bold",
+        va="top",
+        gid=style.HEADING,
+    )
     look = {"fontsize": style.SMALL_SIZE, "color": style.FAINT, "va": "top", "linespacing": 1.3}
-    figure.text(0.25 / width, 1 - 0.42 / height, subtitle, **look)  # type: ignore[arg-type]
+    figure.text(0.25 / width, 1 - 0.42 / height, subtitle, gid=style.HEADING, **look)  # type: ignore[arg-type]
     box = (_LEFT / width, (below + legend) / height, (width - _LEFT - _RIGHT) / width, _PLOT / height)
     axes = figure.add_axes(box)
     x = _words_axis(axes, words, slanted) if words else _number_axis(axes, np.array(values, dtype=np.float64))

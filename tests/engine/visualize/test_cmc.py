@@ -23,7 +23,7 @@ from vireid_cli.engine.visualize import cmc as drawing
 from vireid_cli.errors import DataError, UsageError
 from vireid_cli.figures import style
 from vireid_cli.figures.cmc import CmcCurve
-from vireid_cli.recipe.schema import Recipe
+from vireid_cli.recipe.schema import Method, Recipe
 from vireid_cli.results import schema
 from vireid_cli.results.run import RunFolder
 
@@ -178,6 +178,10 @@ def test_labels_tell_runs_apart(evaluated_run: MakeRun) -> None:
     assert labels_of([a, b]) == ("fdnm", "agw")
     assert labels_of([a, b, c]) == ("fdnm, seed 0", "agw, seed 0", "fdnm, seed 1")
     assert labels_of([a, b, seeded("w", "fdnm", 0)]) == ("x", "y", "w")
+    margin = Recipe(name="fdnm", method=Method(name="fdnm", options={"margin": 0.5}))
+    other = margin.model_copy(update={"method": Method(name="fdnm", options={"margin": 0.7})})
+    runs = [evaluated_run("m", recipe=margin), evaluated_run("n", recipe=other)]
+    assert labels_of(runs) == ("fdnm, margin 0.5", "fdnm, margin 0.7")
     same = seeded("elsewhere/x", "fdnm", 0)
     assert labels_of([a, same]) == (str(a.folder), str(same.folder))
 
@@ -188,5 +192,11 @@ def test_several_runs_are_drawn(evaluated_run: MakeRun, tmp_path: Path) -> None:
     path = engine.visualize("cmc", runs, output=Output(), protocol=None, ranks=6)
     assert path == runs[0].figures / "cmc-2-runs.png"
     assert path.stat().st_size > 5000
+    folder = tmp_path / "figures"
+    folder.mkdir()
+    output = Output(folder, "pdf", labels=("A", "B"), width=85 / 25.4, title=False)
+    assert engine.visualize("cmc", runs, output=output, ranks=6) == folder / "cmc-2-runs.pdf"
+    with pytest.raises(UsageError, match=r"--labels has 1 labels \(A\) for 2 runs"):
+        engine.visualize("cmc", runs, output=Output(labels=("A",)), ranks=6)
     alone = engine.visualize("cmc", "a", output=Output(format="svg"), protocol=None, ranks=6)
     assert alone == runs[0].figures / "cmc.svg"

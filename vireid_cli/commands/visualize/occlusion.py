@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from vireid_cli.commands.options import DataDir, LibraryFolder, make_engine, refuse_without_effect
-from vireid_cli.commands.visualize.options import Dpi, FigureOut, Format, Seed
+from vireid_cli.commands.visualize.options import Dpi, FigureOut, Format, Seed, output_of
 
 
 class Grouping(StrEnum):
@@ -42,13 +42,12 @@ def occlusion(
     Example: vireid visualize occlusion --by category --rows 4
     """
     from vireid_cli.commands.console import print_paths
-    from vireid_cli.engine.subjects.output import Output
 
     if library_sheet:
         refuse_without_effect(
             context, "--library-sheet draws all occluders, without people", "dataset", "by", "rows", "seed"
         )
-    output = Output(out, format, dpi)
+    output = output_of(out, format, dpi)
     output.check_format()
     engine = make_engine("cpu", data=data)
     path = engine.visualize(

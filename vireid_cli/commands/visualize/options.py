@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from enum import StrEnum
 from pathlib import Path
@@ -9,23 +10,38 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from vireid_cli import files
 from vireid_cli.commands import completion
-from vireid_cli.commands.options import expanded
+from vireid_cli.commands.visualize.print_options import given
 
 if TYPE_CHECKING:
     from vireid_cli.engine.engine import Engine
+    from vireid_cli.engine.subjects.output import Output
+
+
+def figure_path(text: str) -> Path:
+    """Convert the value of ``--out``; a path that ends in a slash is a folder, which is created."""
+    path = files.expand(Path(text))
+    if text.endswith(("/", os.sep)):
+        path.mkdir(parents=True, exist_ok=True)
+    return path
+
+
+OUT_HELP = "File, or folder for a file of the figure's name."
 
 Out = Annotated[
-    Path | None, typer.Option(help="File to write.", show_default="in figures/ of the run", callback=expanded)
+    Path | None,
+    typer.Option(metavar="PATH", help=OUT_HELP, show_default="in figures/ of the run", parser=figure_path),
 ]
-Format = Annotated[str | None, typer.Option(help="png or svg.", show_default="from --out, else png")]
+Format = Annotated[str | None, typer.Option(help="png, svg or pdf.", show_default="from --out, else png")]
 Dpi = Annotated[int, typer.Option(help="Pixels per inch, 20 to 1200.")]
 Protocol = Annotated[
     str | None, typer.Option(help="Protocol of the evaluation.", show_default="of the first evaluation")
 ]
 Seed = Annotated[int, typer.Option(min=0, help="Random seed.")]
 FigureOut = Annotated[
-    Path | None, typer.Option("--out", help="File to write.", show_default="./figures/…", callback=expanded)
+    Path | None,
+    typer.Option("--out", metavar="PATH", help=OUT_HELP, show_default="./figures/…", parser=figure_path),
 ]
 Runs = Annotated[
     list[str] | None,
@@ -56,6 +72,13 @@ def draw(
 ) -> None:
     """Draw one figure and print its path."""
     from vireid_cli.commands.console import print_paths
+
+    print_paths([engine.visualize(figure, subject, output=output_of(out, format, dpi), **options)])
+
+
+def output_of(out: Path | None, format: str | None, dpi: int) -> Output:
+    """Return the output of a figure, with the options for print."""
     from vireid_cli.engine.subjects.output import Output
 
-    print_paths([engine.visualize(figure, subject, output=Output(out, format, dpi), **options)])
+    printed = given()
+    return Output(out, format, dpi, printed.width, printed.title, printed.labels)

@@ -8,7 +8,18 @@ from typing import Annotated
 import typer
 
 from vireid_cli.commands.options import DataDir, RunsDir, expanded, make_engine, refuse_without_effect
-from vireid_cli.commands.visualize.options import Dpi, Format, Order, Out, Protocol, Runs, Seed, draw
+from vireid_cli.commands.visualize.options import (
+    OUT_HELP,
+    Dpi,
+    Format,
+    Order,
+    Out,
+    Protocol,
+    Runs,
+    Seed,
+    draw,
+    figure_path,
+)
 
 
 def ranking(
@@ -105,7 +116,8 @@ def sweep(
     ] = None,
     protocol: Protocol = None,
     out: Annotated[
-        Path | None, typer.Option(help="File to write.", show_default="FOLDER/figures/…", callback=expanded)
+        Path | None,
+        typer.Option(metavar="PATH", help=OUT_HELP, show_default="FOLDER/figures/…", parser=figure_path),
     ] = None,
     format: Format = None,
     dpi: Dpi = 150,

@@ -12,10 +12,12 @@ from vireid_cli.data.sources import load_source
 from vireid_cli.data.store import Store
 from vireid_cli.engine.network import run_recipe
 from vireid_cli.errors import DataError, UsageError
+from vireid_cli.recipe.schema import Recipe
 from vireid_cli.results import schema
 from vireid_cli.results.evaluation import StoredEvaluation
 from vireid_cli.results.formatting import RENDERED_NOTE
 from vireid_cli.results.run import RunFolder
+from vireid_cli.results.settings import NAME, format_value, settings_of
 
 
 def evaluation_of(run: RunFolder, protocol: str | None) -> StoredEvaluation:
@@ -137,16 +139,45 @@ def check_same_people(runs: Sequence[RunFolder]) -> None:
 
 
 def labels_of(runs: Sequence[RunFolder]) -> tuple[str, ...]:
-    """Return a unique label per run: the recipe's name, else with the seed, else folder name, else path."""
+    """Return the shortest unique label per run.
+
+    In this order: the recipe's name, with its dataset, with its seed, with the keys in which the recipes
+    differ (two at most), the folder's name, its path.
+    """
     recipes = [run_recipe(run, checked=False) for run in runs]
     for names in (
         [recipe.name for recipe in recipes],
+        [f"{recipe.name}, {recipe.data.dataset}" for recipe in recipes],
         [f"{recipe.name}, seed {recipe.train.seed}" for recipe in recipes],
+        keys := _differing_keys(recipes),
+        [f"{label}, seed {recipe.train.seed}" for label, recipe in zip(keys, recipes, strict=False)],
         [run.name for run in runs],
     ):
         if len(set(names)) == len(runs):
             return tuple(names)
     return tuple(str(run.folder) for run in runs)
+
+
+MOST_KEYS = 2
+"""Largest number of differing keys in a label."""
+
+
+def _differing_keys(recipes: Sequence[Recipe]) -> list[str]:
+    """Names with the values of the keys in which the recipes differ; empty if too many keys differ."""
+    settings = [settings_of(recipe.model_dump(mode="json"))[0] for recipe in recipes]
+    keys = dict.fromkeys(key for one in settings for key in one if key != NAME)
+    differing = [key for key in keys if any(one.get(key) != settings[0].get(key) for one in settings)]
+    if not 1 <= len(differing) <= MOST_KEYS:
+        return []
+    return [
+        ", ".join(
+            [
+                recipe.name,
+                *(f"{key.rpartition('.')[2]} {format_value(one.get(key, '–'))}" for key in differing),
+            ]
+        )
+        for recipe, one in zip(recipes, settings, strict=True)
+    ]
 
 
 def rendered_note(runs: Sequence[RunFolder]) -> str | None:

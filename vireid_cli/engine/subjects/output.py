@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import shlex
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from vireid_cli.engine.subjects.evaluations import identifiers_of
+from vireid_cli.engine.subjects.evaluations import identifiers_of, labels_of
 from vireid_cli.errors import DataError, UsageError
-from vireid_cli.figures.saving import checked, save
+from vireid_cli.figures.paper import READABLE
+from vireid_cli.figures.saving import Print, checked, save, smallest_text
 from vireid_cli.files import refuse_unwritable
 from vireid_cli.printable import printable
 from vireid_cli.results.run import RunFolder
@@ -24,9 +24,14 @@ class Output:
     """File, format and metadata of a figure.
 
     Attributes:
-        out: The file; None: the figure's default.
-        format: ``png`` or ``svg``; None: by the ending of ``out``, else PNG.
+        out: The file, or an existing folder for a file of the figure's name; None: the figure's default.
+        format: ``png``, ``svg`` or ``pdf``; None: by the ending of ``out``, else PNG.
         dpi: Pixels per inch.
+        width: Width in print, in inches; None: the figure's own. Charts are drawn at this width; other
+            figures are scaled, with their text.
+        title: Whether the title and the lines below it are drawn.
+        labels: Labels of the runs, in their order; empty: short labels from their recipes.
+        warn: Function that prints a warning.
         note: Note below the figure.
         runs: The figure's runs.
         evaluations: Identifiers of the runs' evaluations before drawing (``identifiers_of``), saved in the
@@ -36,6 +41,10 @@ class Output:
     out: Path | None = None
     format: str | None = None
     dpi: int = 150
+    width: float | None = None
+    title: bool = True
+    labels: tuple[str, ...] = ()
+    warn: Callable[[str], None] | None = None
     note: str | None = None
     runs: tuple[RunFolder, ...] = ()
     evaluations: Mapping[str, str] = field(default_factory=dict)
@@ -46,7 +55,7 @@ class Output:
         Raises:
             UsageError: See ``figures.saving.checked``.
         """
-        checked(self.out or Path(), self.format, self.dpi)
+        checked(self._file or Path(), self.format, self.dpi)
 
     def check_path(self, default: Path | None) -> None:
         """Check before drawing that the file can be written.
@@ -55,23 +64,48 @@ class Output:
             default: Default folder of the figure, if known; checked if ``out`` is None.
 
         Raises:
-            UsageError: ``out`` is a folder.
             DataError: The folder is not writable.
         """
-        if self.out is not None and self.out.is_dir():
-            raise UsageError(
-                f"{self.out} is a folder.", f"Name a file: --out {shlex.quote(str(self.out / 'figure.png'))}"
-            )
-        folder = self.out.parent if self.out is not None else default
+        folder = default if self.out is None else self.out if self.out.is_dir() else self.out.parent
         if folder is not None:
             refuse_unwritable(folder)
+
+    @property
+    def _file(self) -> Path | None:
+        """``out`` if it is a file."""
+        return None if self.out is None or self.out.is_dir() else self.out
+
+    def path(self, default: Path) -> Path:
+        """Return the file: ``out``, the name of ``default`` in the folder ``out``, or ``default``."""
+        if self.out is not None and self.out.is_dir():
+            return self.out / default.name
+        return self.out or default
+
+    def names(self, runs: Sequence[RunFolder]) -> tuple[str, ...]:
+        """Return one label per run: ``labels``, or short ones from their recipes.
+
+        Raises:
+            UsageError: The number of labels differs from that of the runs, or two labels are equal.
+        """
+        if not self.labels:
+            return labels_of(runs)
+        if len(self.labels) != len(runs) or len(set(self.labels)) != len(runs):
+            raise UsageError(
+                f"--labels has {len(self.labels)} labels ({', '.join(self.labels)}) for {len(runs)} runs.",
+                "Name one label per run, separated by commas, each once.",
+            )
+        return self.labels
+
+    def name(self, run: RunFolder) -> str:
+        """Return the title of a figure of one run: its label, or the name of its folder."""
+        return self.names([run])[0] if self.labels else run.name
 
     def save(self, figure: Figure, default: Path) -> Path:
         """Write a figure atomically.
 
         Args:
             figure: The figure.
-            default: Path without ending, used if ``out`` is None.
+            default: Path without ending, used if ``out`` is None; its name is used if ``out`` is a folder.
 
         Returns:
             Path of the file, with its ending.
@@ -83,4 +117,10 @@ class Output:
             names = ", ".join(run.name for run in self.runs)
             raise DataError(f"The evaluations of {names} changed during drawing.", "Draw the figure again.")
         about = "; ".join(f"{printable(name)} {number}" for name, number in self.evaluations.items())
-        return save(figure, self.out or default, self.format, self.dpi, self.note, about)
+        printed = Print(self.width, self.title)
+        if self.warn is not None and self.width and (points := smallest_text(figure, printed)) < READABLE:
+            self.warn(
+                f"the smallest text of the figure has {points:.1f} points at this width; show less, or use a "
+                "larger --width"
+            )
+        return save(figure, self.path(default), self.format, self.dpi, self.note, about, printed)

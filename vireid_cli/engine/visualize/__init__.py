@@ -17,6 +17,7 @@ from vireid_cli.engine.session import Session
 from vireid_cli.engine.subjects.evaluations import identifiers_of, rendered_note
 from vireid_cli.engine.subjects.output import Output
 from vireid_cli.errors import UsageError
+from vireid_cli.figures.paper import print_width
 from vireid_cli.results.run import RunFolder
 
 Subject = Sequence[RunFolder] | str | Path
@@ -66,8 +67,15 @@ def draw(figure: str, subject: Subject, session: Session, output: Output, **opti
     if not hasattr(module, "ENDINGS"):  # an HTML page has neither format nor resolution
         output.check_format()
     output.check_path(runs[0].figures if runs else None)
-    marked = replace(output, note=rendered_note(runs), runs=tuple(runs), evaluations=identifiers_of(runs))
-    path: Path = module.draw(runs or subject, session, marked, **options)
+    marked = replace(
+        output,
+        note=rendered_note(runs),
+        runs=tuple(runs),
+        evaluations=identifiers_of(runs),
+        warn=session.reporter.warn,
+    )
+    with print_width(output.width):
+        path: Path = module.draw(runs or subject, session, marked, **options)
     return path
 
 

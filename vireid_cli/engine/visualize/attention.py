@@ -67,6 +67,7 @@ def draw(
     pairs = [pair(people, pid) for pid in selected]
     progress, total = session.reporter.progress("attention"), len(runs) * len(pairs)
     rows = []
+    labels = output.names(runs) if output.labels else [run.name for run in runs]
     for i, run in enumerate(runs):
         trained = load_trained(run, session)
         data = trained.recipe.data
@@ -79,7 +80,7 @@ def draw(
         for j, images in enumerate(pairs):
             looks.append(_look(network, images, data, steps, seen[j]))
             progress(i * len(pairs) + j + 1, total)
-        rows.append(attention.RunRow(trained.recipe.method.name, run.name, tuple(looks)))
+        rows.append(attention.RunRow(trained.recipe.method.name, labels[i], tuple(looks)))
     shown = [
         attention.PersonImages(f"pid {pid}", (images[0].detail, images[1].detail), look.images)
         for pid, images, look in zip(selected, pairs, rows[0].looks, strict=True)

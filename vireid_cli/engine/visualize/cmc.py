@@ -7,7 +7,7 @@ from pathlib import Path
 
 from vireid_cli.engine.session import Session
 from vireid_cli.engine.subjects.cmc import BAND, cmc_curve
-from vireid_cli.engine.subjects.evaluations import labels_of, shared_evaluation
+from vireid_cli.engine.subjects.evaluations import shared_evaluation
 from vireid_cli.engine.subjects.output import Output
 from vireid_cli.figures import cmc
 from vireid_cli.results.formatting import protocol_label
@@ -39,12 +39,12 @@ def draw(
     name = shared_evaluation(runs, protocol)
     content = runs[0].evaluations()[name]
     curves = []
-    for done, (run, label) in enumerate(zip(runs, labels_of(runs), strict=True)):
+    for done, (run, label) in enumerate(zip(runs, output.names(runs), strict=True)):
         curves.append(cmc_curve(run, session, label, name, ranks))
         if len(runs) > 1:
             session.reporter.advance("bootstrap of runs", done + 1, len(runs))
     counted = "identities" if content["fingerprint"].get("cmc") == "identities" else "images"
-    title = runs[0].name if len(curves) == 1 else "CMC"
+    title = output.name(runs[0]) if len(curves) == 1 else "CMC"
     about = [f"mean of {content['trials']} trials"] if content["trials"] > 1 else []
     about += [BAND] if any(curve.low is not None for curve in curves) else []
     counts = f"{content['valid_queries']:,} queries, ranks count {counted}"

@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from vireid_cli.engine.session import Session
-from vireid_cli.engine.subjects.evaluations import labels_of
 from vireid_cli.engine.subjects.output import Output
 from vireid_cli.figures import curves
 from vireid_cli.results.run import RunFolder
@@ -26,9 +25,9 @@ def draw(runs: Sequence[RunFolder], session: Session, output: Output) -> Path:
         UsageError: A log is empty.
         DataError: A row of a log lacks a value.
     """
-    logs = [_log(run, label) for run, label in zip(runs, labels_of(runs), strict=True)]
+    logs = [_log(run, label) for run, label in zip(runs, output.names(runs), strict=True)]
     if len(logs) == 1:
-        figure = curves.curves_figure(logs, runs[0].name)
+        figure = curves.curves_figure(logs, output.name(runs[0]))
         return output.save(figure, runs[0].figures / "curves")
     figure = curves.curves_figure(logs, "Training")
     return output.save(figure, runs[0].figures / f"curves-{len(logs)}-runs")

@@ -7,7 +7,6 @@ from pathlib import Path
 
 from vireid_cli.engine.session import Session
 from vireid_cli.engine.subjects.embeddings import common_embeddings, distances_of
-from vireid_cli.engine.subjects.evaluations import labels_of
 from vireid_cli.engine.subjects.output import Output
 from vireid_cli.figures import distances
 from vireid_cli.results.run import RunFolder
@@ -40,7 +39,7 @@ def draw(
         DataError: A file of embeddings is damaged.
     """
     embeddings = common_embeddings(runs, session, protocol)
-    labels = labels_of(runs) if len(embeddings) > 1 else (runs[0].name,)
+    labels = output.names(runs) if len(embeddings) > 1 else (output.name(runs[0]),)
     panels = [
         (label, distances_of(one, session, all_pairs)) for label, one in zip(labels, embeddings, strict=True)
     ]

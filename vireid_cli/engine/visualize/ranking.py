@@ -16,7 +16,6 @@ from vireid_cli.engine.session import Session
 from vireid_cli.engine.subjects.evaluations import (
     evaluation_commands,
     evaluation_of,
-    labels_of,
     rows_of,
     shared_evaluation,
 )
@@ -91,7 +90,7 @@ def draw(
     content = stored[0].content
     source = content["fingerprint"].get("source", recipe.data.dataset)  # can differ from the recipe's
     store = ensure_prepared(source, session, size, resize)
-    labels = labels_of(runs) if len(runs) > 1 else ("",)
+    labels = output.names(runs) if len(runs) > 1 else ("",)
     groups = []
     for done, query in enumerate(selected):
         each = zip(tables, labels, strict=True)
@@ -104,7 +103,7 @@ def draw(
     trial = ", trial 0" if content["trials"] > 1 else ""
     subtitle = f"{protocol_label(name)}{trial}, {_description(selection, labels)}; cosine similarity"
     if len(groups[0]) == 1:
-        figure = ranking.ranking_figure([row for (row,) in groups], runs[0].name, subtitle)
+        figure = ranking.ranking_figure([row for (row,) in groups], output.name(runs[0]), subtitle)
         return output.save(figure, runs[0].figures / "ranking")
     figure = ranking.compared_figure(groups, " above ".join(labels), subtitle)
     return output.save(figure, runs[0].figures / f"ranking-{len(labels)}-runs")

@@ -101,7 +101,7 @@ def draw(
             name has another ending.
         DataError: A file of a run is damaged, or the store no longer contains an image.
     """
-    path = _path(runs, output.out)
+    path = _path(runs, output.path(Path("report")) if output.out else None)
     subject = _subject(runs, session, protocol)
     name, names = subject.protocol, subject.names
     store, size = _store(subject)

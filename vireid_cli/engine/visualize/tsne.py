@@ -10,7 +10,6 @@ import numpy as np
 from vireid_cli.engine.session import Session
 from vireid_cli.engine.subjects.components import COMPONENTS, components_of
 from vireid_cli.engine.subjects.embeddings import RunEmbeddings, common_embeddings
-from vireid_cli.engine.subjects.evaluations import labels_of
 from vireid_cli.engine.subjects.output import Output
 from vireid_cli.errors import UsageError
 from vireid_cli.figures import planes, tsne
@@ -72,14 +71,14 @@ def draw(
     _check_enough(subjects[0].embeddings, people, ids, images, len(rows))
     subjects = [one.take(rows) for one in subjects]
     names = tuple(WORDS) if component == "all" else (component,)
-    panels = _panels(runs, subjects, session, names, seed)
+    panels = _panels(output.names(runs), subjects, session, names, seed)
     shown = subjects[0].embeddings
     figure = planes.planes_figure(
         panels,
         shown.pids,
         shown.modalities,
         by,
-        subjects[0].run.name if len(subjects) == 1 else f"{len(subjects)} runs on the same images",
+        output.name(runs[0]) if len(subjects) == 1 else f"{len(subjects)} runs on the same images",
         _subtitle(subjects, names, seed),
     )
     stem = "tsne" if component == SPATIAL else f"tsne-{component}"
@@ -87,7 +86,7 @@ def draw(
 
 
 def _panels(
-    runs: Sequence[RunFolder],
+    labels: Sequence[str],
     subjects: Sequence[RunEmbeddings],
     session: Session,
     names: Sequence[str],
@@ -97,7 +96,7 @@ def _panels(
     features = [_features(one, session, names) for one in subjects]
     panels: list[planes.Plane] = []
     total = len(names) * len(subjects)
-    for label, components in zip(labels_of(runs), features, strict=True):
+    for label, components in zip(labels, features, strict=True):
         for name in names:
             session.reporter.advance("t-SNE", len(panels), total)
             panels.append(planes.Plane(label, WORDS[name], tsne.tsne_points(components[name], seed)))
