@@ -138,7 +138,12 @@ def _print_files(folder: RunFolder) -> None:
 
 def list_runs(
     sort: Annotated[
-        SortKey, typer.Option(help="Column that sorts the list; the newest or best run is first.")
+        SortKey,
+        typer.Option(
+            metavar="COLUMN",
+            help="Column that sorts the list, newest or best first: date, name, recipe, dataset, epochs, "
+            "rank1 or mAP.",
+        ),
     ] = SortKey.date,
     json: Annotated[bool, typer.Option("--json", help="Print JSON instead.")] = False,
     runs: RunsDir = None,
