@@ -197,17 +197,18 @@ def _too_many(provided: Services) -> RequestRefused:
 
 @router.get("/v1/indexes", response_model=IndexesAnswer, summary="List indexes")
 def list_served(provided: ServicesOf) -> IndexesAnswer:
-    """List the indexes, and the limits of requests."""
+    """List the indexes that can be read, and the limits of requests."""
     listed = [
         IndexAnswer(
             name=name,
             kind=served.index.kind,
-            records=served.index.count(),
+            records=records,
             dimension=served.index.dimension,
             columns=dict(served.index.columns),
             searchable=served.embeddings is not None,
         )
-        for name, served in provided.indexes.items()
+        for name, records in provided.sizes().items()
+        for served in (provided.indexes[name],)
     ]
     limits = provided.limits
     return IndexesAnswer(

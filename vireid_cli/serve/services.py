@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -12,7 +13,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from vireid_cli.data.decode import Decoder
-from vireid_cli.errors import UsageError
+from vireid_cli.errors import DataError, UsageError
 from vireid_cli.processors import cores
 from vireid_cli.search.records import IndexRecord, Match
 from vireid_cli.serve.batching import Batcher
@@ -263,8 +264,12 @@ class Services:
         return self.indexes[name]
 
     def sizes(self) -> dict[str, int]:
-        """Number of records per index."""
-        return {name: served.index.count() for name, served in self.indexes.items()}
+        """Number of records per index, without indexes that can't be read now."""
+        sizes = {}
+        for name, served in self.indexes.items():
+            with suppress(DataError):
+                sizes[name] = served.index.count()
+        return sizes
 
     async def close(self) -> None:
         """Stop all queues."""
