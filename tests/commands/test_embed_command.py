@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 from pathlib import Path
 
 import pytest
@@ -32,6 +33,10 @@ def test_the_decision_is_printed(vireid: Command, run_folder: Path, sysu_tree: P
     assert "36 embeddings of " in first.out
     assert "modality decided by equality of the colour channels: 0 visible, 36 infrared" in first.out
     assert f"wrote {out}" in first.out
+    pytest.importorskip("faiss")
+    line = next(text for text in first.out.splitlines() if text.startswith("next: vireid "))
+    created = vireid(*shlex.split(line.removeprefix("next: vireid ")), "--data", tmp_path)
+    assert created.code == 0, created.err
     content = read_embeddings(out)
     assert set(content.rows.camids.tolist()) == {3}  # the folder's own name
     assert set(content.rows.pids.tolist()) == {1, 2, 3, 4, 5, 6, 7, 8, 11, 12, 13, 14}

@@ -91,6 +91,8 @@ def embed(
     console.print_lines(summary_lines(result, share))
     if result.joined is not None:
         console.print_paths([result.out])
+        place = ["--model", model] if model is not None and Path(model).exists() else []
+        console.print_next(console.command_line("index", "create", out.stem, out, *place))
 
 
 def _share(shard: str | None, device: str) -> tuple[Share, str]:

@@ -10,6 +10,7 @@ import sys
 import time
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -18,8 +19,8 @@ import pytest
 from tests.conftest import Listener
 from vireid_cli.data.image_list import list_images
 from vireid_cli.embedding_files import read_embeddings
+from vireid_cli.engine.embed_images import join, verb
 from vireid_cli.engine.embed_images import plan as plans
-from vireid_cli.engine.embed_images import verb
 from vireid_cli.engine.embed_images.share import Share, local_device, parse_share, share_of_environment
 from vireid_cli.engine.embed_images.verb import EmbedOptions, embed_images
 from vireid_cli.engine.engine import Engine
@@ -174,6 +175,25 @@ def test_damaged_parts_are_computed_again(
     shutil.copy(parts[1], parts[2])  # a part of other images under this name
     assert embed_images(model, images, out, session, SMALL).computed == 72 - 16
     assert out.read_bytes() == whole.read_bytes()
+
+
+def test_two_processes_may_join_the_same_parts(
+    model: Model, folder: Path, tmp_path: Path, embed_engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    images, session, out = list_images(folder), embed_engine.session, tmp_path / "e.npz"
+    write = join.write_embeddings
+
+    def interrupted(*arguments: Any) -> Path:
+        """Another process joins the parts and removes them, before this one reads them."""
+        monkeypatch.setattr(join, "write_embeddings", write)
+        assert embed_images(model, images, out, session, SMALL).joined is not None
+        return write(*arguments)
+
+    monkeypatch.setattr(join, "write_embeddings", interrupted)
+    late = embed_images(model, images, out, session, SMALL)
+    assert (late.complete, late.joined) == (True, None)
+    assert len(read_embeddings(out)) == 72
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["e.npz", "images"]
 
 
 def test_a_requested_modality_applies_to_all(

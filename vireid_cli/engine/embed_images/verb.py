@@ -230,8 +230,8 @@ def _join(
     try:
         joined = join(plan, folder, out, facts)
     except DataError:
-        if _is_complete(out, plan, skip_bad):
-            return None
-        raise
+        if not _is_complete(out, plan, skip_bad):
+            raise
+        joined = None  # another process joined the parts and removed them meanwhile
     folder.remove()
     return joined
