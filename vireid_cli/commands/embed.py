@@ -59,7 +59,10 @@ def embed(
     shard: Annotated[
         str | None, typer.Option(metavar="I/N", help="Embed one of N shares; the last to finish joins them.")
     ] = None,
-    batch: Annotated[int, typer.Option(min=1, max=4096, help="Images per forward pass.")] = 64,
+    batch: Annotated[
+        int | None,
+        typer.Option(min=1, max=4096, help="Images per forward pass.", show_default="16 on CPU, 64 on GPU"),
+    ] = None,
     skip_bad: Annotated[bool, typer.Option("--skip-bad", help="Skip unreadable images.")] = False,
     restart: Annotated[bool, typer.Option("--restart", help="Ignore finished parts.")] = False,
     workers: Workers = None,

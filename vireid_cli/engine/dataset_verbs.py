@@ -14,8 +14,8 @@ from vireid_cli.data.prepare import Prepared
 from vireid_cli.detection.crops import CropOptions, CroppedPeople
 from vireid_cli.engine import crop, occlusion, prepare
 from vireid_cli.engine.dataset import PersonDataset, dataset_of
-from vireid_cli.engine.model import parse_modality
 from vireid_cli.engine.occlusion import NewLibrary
+from vireid_cli.engine.read_image import parse_modality
 from vireid_cli.engine.session import Session
 from vireid_cli.occlusion.build import OccludedTree
 from vireid_cli.rendered.options import RenderOptions

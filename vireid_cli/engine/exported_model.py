@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 
 from vireid_cli import documents
 from vireid_cli.data.decode import Decoder
@@ -81,6 +80,11 @@ class OnnxEmbedder:
     files: Mapping[Modality, _File]
     missing: str
 
+    @property
+    def on_cpu(self) -> bool:
+        """True: several threads may call the session at the same time."""
+        return True
+
     def embed(self, pixels: np.ndarray, modality: Modality) -> np.ndarray:
         """Embed one batch; see ``model.PixelEmbedder``.
 
@@ -131,7 +135,7 @@ def _open(path: Path, session: Session) -> _File:
         raise MissingExtra("onnxruntime", "export", "A model in an .onnx file") from error
     options = runtime.SessionOptions()
     options.log_severity_level = 4  # fatal only; exceptions are reported below
-    options.intra_op_num_threads = torch.get_num_threads()
+    options.intra_op_num_threads = 1  # batches run in threads; see embed_images.threads
     on_gpu = session.runtime.device.type == "cuda"
     wanted = ["CUDAExecutionProvider"] if on_gpu else []
     providers = [*(p for p in wanted if p in runtime.get_available_providers()), "CPUExecutionProvider"]

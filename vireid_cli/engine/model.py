@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterable, Iterator
+from concurrent.futures import Executor, ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
@@ -18,7 +18,7 @@ from vireid_cli.data.grey import TOLERANCE
 from vireid_cli.data.resize import resize
 from vireid_cli.engine.checkpoint import MODEL
 from vireid_cli.engine.embed import BATCH, TrainedNetwork, embed_pixels, load_trained
-from vireid_cli.engine.read_image import ReadImage, decide, to_colour
+from vireid_cli.engine.read_image import ReadImage, decide, parse_modality, to_colour
 from vireid_cli.engine.runtime import Runtime
 from vireid_cli.engine.session import Session
 from vireid_cli.errors import DataError, UsageError
@@ -33,6 +33,11 @@ ImageInput = str | Path | np.ndarray
 
 class PixelEmbedder(Protocol):
     """A function of pixels, such as a network or an exported file."""
+
+    @property
+    def on_cpu(self) -> bool:
+        """Whether it computes on the CPU; then several threads may call it at the same time."""
+        ...
 
     def embed(self, pixels: np.ndarray, modality: Modality) -> np.ndarray:
         """Embed one batch of one modality: (N, H, W, 3) uint8 RGB → (N, D) float32, rows of unit length."""
@@ -50,6 +55,11 @@ class NetworkEmbedder:
 
     network: ReIdNetwork
     runtime: Runtime
+
+    @property
+    def on_cpu(self) -> bool:
+        """Whether the network is on the CPU."""
+        return self.runtime.device.type == "cpu"
 
     def embed(self, pixels: np.ndarray, modality: Modality) -> np.ndarray:
         """Embed one batch; see ``embed.embed_pixels``."""
@@ -145,23 +155,31 @@ class Model:
             raise UsageError("No images to embed.")
         return np.concatenate(parts), modalities
 
-    def embed_mixed(self, pixels: np.ndarray, codes: np.ndarray, batch: int = BATCH) -> np.ndarray:
+    def embed_mixed(
+        self, pixels: np.ndarray, codes: np.ndarray, batch: int = BATCH, pool: Executor | None = None
+    ) -> np.ndarray:
         """Embed pixels of both modalities, in batches of one modality.
 
         Args:
             pixels: (N, H, W, 3) uint8 of ``size``.
             codes: (N,) ``Modality.code`` of each image.
             batch: Images per forward pass.
+            pool: Threads that compute batches at the same time; None: one batch after the other.
 
         Returns:
-            (N, D) float32, rows of unit length.
+            (N, D) float32, rows of unit length. The rows do not depend on the number of threads of ``pool``.
         """
+        batches = [
+            (places[first : first + batch], modality)
+            for modality in Modality
+            for places in [np.flatnonzero(codes == modality.code)]
+            for first in range(0, len(places), batch)
+        ]
+        apply = map if pool is None else pool.map
+        parts = apply(lambda item: self.embedder.embed(pixels[item[0]], item[1]), batches)
         features = np.empty((len(pixels), self.dimension), np.float32)
-        for modality in Modality:
-            places = np.flatnonzero(codes == modality.code)
-            for first in range(0, len(places), batch):
-                chosen = places[first : first + batch]
-                features[chosen] = self.embedder.embed(pixels[chosen], modality)
+        for (places, _), part in zip(batches, parts, strict=True):
+            features[places] = part
         return features
 
     def _batches(
@@ -218,19 +236,6 @@ class Model:
             pixels = resize(self.decoder.decode(data, image.modality, header), self.size, self.resize)
             return replace(image, pixels=pixels)
         return image
-
-
-def parse_modality(name: Modality | str) -> Modality:
-    """Return the modality of this name.
-
-    Raises:
-        UsageError: The name is unknown.
-    """
-    try:
-        return Modality(name)
-    except ValueError:
-        names: Sequence[str] = [modality.value for modality in Modality]
-        raise UsageError(f"There is no modality '{name}'.", f"Choose: {' or '.join(names)}") from None
 
 
 def load_model(run: RunFolder, session: Session) -> Model:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -45,3 +46,16 @@ def to_colour(pixels: np.ndarray) -> np.ndarray:
             "Pass (H, W, 3) RGB or (H, W) grey pixels as uint8.",
         )
     return np.repeat(pixels.reshape(*pixels.shape[:2], 1), 3, axis=2) if grey else pixels
+
+
+def parse_modality(name: Modality | str) -> Modality:
+    """Return the modality of this name.
+
+    Raises:
+        UsageError: The name is unknown.
+    """
+    try:
+        return Modality(name)
+    except ValueError:
+        names: Sequence[str] = [modality.value for modality in Modality]
+        raise UsageError(f"There is no modality '{name}'.", f"Choose: {' or '.join(names)}") from None

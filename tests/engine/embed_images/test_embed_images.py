@@ -7,6 +7,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import threading
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -15,6 +16,7 @@ from typing import Any
 import cv2
 import numpy as np
 import pytest
+import torch
 
 from tests.conftest import Listener
 from vireid_cli.data.image_list import list_images
@@ -103,6 +105,37 @@ def test_shares_are_equal_to_one_process(
     assert result.joined is not None
     assert out.read_bytes() == whole.read_bytes()
     assert not (tmp_path / f"shared.{ending}.parts").exists()
+
+
+def test_a_batch_has_one_thread_for_any_number_of_cores(
+    model: Model, folder: Path, tmp_path: Path, embed_engine: Engine
+) -> None:
+    """Products of large networks have other last bits on another number of threads."""
+    seen: list[tuple[str, int, int]] = []
+
+    class Watched:
+        on_cpu = True
+
+        def embed(self, pixels: np.ndarray, modality: Modality) -> np.ndarray:
+            seen.append((threading.current_thread().name, torch.get_num_threads(), len(pixels)))
+            time.sleep(0.01)
+            return model.embedder.embed(pixels, modality)
+
+    watched = replace(model, embedder=Watched())
+    before = torch.get_num_threads()
+    try:
+        for count in (1, 3):
+            torch.set_num_threads(count)
+            out = tmp_path / f"{count}.npz"
+            embed_images(watched, list_images(folder), out, embed_engine.session, EmbedOptions(batch=4))
+            assert torch.get_num_threads() == count
+            assert {threads for _, threads, _ in seen} == {1}
+            assert len({name for name, _, _ in seen}) == count
+            assert max(images for _, _, images in seen) == 4
+            seen.clear()
+    finally:
+        torch.set_num_threads(before)
+    assert (tmp_path / "1.npz").read_bytes() == (tmp_path / "3.npz").read_bytes()
 
 
 def test_a_finished_file_is_not_computed_again(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from concurrent.futures import Executor
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -11,12 +12,12 @@ import numpy as np
 from vireid_cli.data.grey import TOLERANCE
 from vireid_cli.data.image_list import ListedImages
 from vireid_cli.embedding_files import read_origin, refuse_long_text, refuse_other_ending
-from vireid_cli.engine.embed import BATCH
 from vireid_cli.engine.embed_images.decode import DecodedPart, decode_parts
 from vireid_cli.engine.embed_images.join import Joined, join, refuse_bad
 from vireid_cli.engine.embed_images.parts import PartFacts, PartFolder
 from vireid_cli.engine.embed_images.plan import EmbedPlan, with_rule
 from vireid_cli.engine.embed_images.share import Share
+from vireid_cli.engine.embed_images.threads import compute_threads, default_batch
 from vireid_cli.engine.model import Model
 from vireid_cli.engine.session import Session
 from vireid_cli.errors import DataError, UsageError
@@ -38,7 +39,7 @@ class EmbedOptions:
     Attributes:
         modality: Modality of all images; None: that of the list or of the names, otherwise the pixels decide.
         tolerance: Largest channel spread of an infrared image, in grey levels; see ``data.grey``.
-        batch: Images per forward pass.
+        batch: Images per forward pass; None: 16 on the CPU, 64 on a GPU.
         workers: Threads that decode; None: one per processor core.
         share: Share of this process.
         skip_bad: Skip unreadable images instead of raising.
@@ -47,7 +48,7 @@ class EmbedOptions:
 
     modality: Modality | None = None
     tolerance: float = TOLERANCE
-    batch: int = BATCH
+    batch: int | None = None
     workers: int | None = None
     share: Share = field(default_factory=Share)
     skip_bad: bool = False
@@ -104,7 +105,8 @@ def embed_images(
     workers = options.workers or cores()
     decided, rule = with_rule(images, options.modality)
     refuse_long_text(out, decided.rows)
-    plan = EmbedPlan(decided, decided.stats(workers), model, rule, options.tolerance, options.batch)
+    batch = options.batch or default_batch(model)
+    plan = EmbedPlan(decided, decided.stats(workers), model, rule, options.tolerance, batch)
     folder, count = PartFolder.of(out), len(decided.rows)
     if options.restart:
         folder.remove()
@@ -131,7 +133,7 @@ def embed_images(
 def _check(out: Path, options: EmbedOptions) -> None:
     """Refuse wrong options, and a result that would replace a file of another kind."""
     refuse_other_ending(out, "--out")
-    if not 1 <= options.batch <= 4096:
+    if options.batch is not None and not 1 <= options.batch <= 4096:
         raise UsageError(f"batch is {options.batch}: expected 1 to 4096 images per forward pass.")
     if not 0.0 <= options.tolerance <= 255.0:
         raise UsageError(f"tolerance is {options.tolerance}: expected 0 to 255 grey levels.")
@@ -175,19 +177,20 @@ def _compute(
     if todo and done:
         session.reporter.info(f"resuming: {done:,} of {total:,} images are embedded already")
     session.reporter.advance(job, done, total)
-    for decoded in decode_parts(plan, todo, workers):
-        fact = PartFacts(decoded.codes, decoded.spread, decoded.bad)
-        folder.write(plan, decoded.part, fact, _embed(plan, decoded))
-        facts[decoded.part] = fact
-        done += len(plan.rows_of(decoded.part))
-        computed += len(decoded.codes)
-        session.reporter.advance(job, done, total)
+    with compute_threads(plan.model) as pool:
+        for decoded in decode_parts(plan, todo, workers):
+            fact = PartFacts(decoded.codes, decoded.spread, decoded.bad)
+            folder.write(plan, decoded.part, fact, _embed(plan, decoded, pool))
+            facts[decoded.part] = fact
+            done += len(plan.rows_of(decoded.part))
+            computed += len(decoded.codes)
+            session.reporter.advance(job, done, total)
     return computed, facts
 
 
-def _embed(plan: EmbedPlan, decoded: DecodedPart) -> np.ndarray:
+def _embed(plan: EmbedPlan, decoded: DecodedPart, pool: Executor | None) -> np.ndarray:
     """Embed the images of a part in batches of one modality, (n, D) float32."""
-    features = plan.model.embed_mixed(decoded.pixels, decoded.codes, plan.batch)
+    features = plan.model.embed_mixed(decoded.pixels, decoded.codes, plan.batch, pool)
     if len(bad := np.flatnonzero(~np.isfinite(features).all(axis=1))):
         readable = [row for place, row in enumerate(plan.rows_of(decoded.part)) if place not in decoded.bad]
         raise DataError(
