@@ -84,7 +84,7 @@ class Plugin:
             yield path.relative_to(self.path.parent).as_posix(), path
 
 
-_folders: dict[Path, list[Plugin]] = {}
+LOADED: dict[Path, list[Plugin]] = {}
 """Methods of the added paths."""
 
 
@@ -101,7 +101,7 @@ def add(path: Path) -> list[Plugin]:
         UsageError: The path has no method, or a file has a syntax error.
     """
     root = path.resolve()
-    if root not in _folders:
+    if root not in LOADED:
         candidates = list(_candidates(root))
         methods = [_plugin(root, candidate) for candidate in candidates if _names(_source(candidate)) & NAMES]
         if not methods:
@@ -109,13 +109,13 @@ def add(path: Path) -> list[Plugin]:
                 "does not exist" if not root.exists() else "has no method: no file defines Options and build"
             )
             raise UsageError(f"--plugin {path}: the path {text}.", "See docs/plugins.md.")
-        _folders[root] = methods
-    return _folders[root]
+        LOADED[root] = methods
+    return LOADED[root]
 
 
 def added() -> list[Path]:
     """Return the added paths, in their order."""
-    return list(_folders)
+    return list(LOADED)
 
 
 def plugins() -> dict[str, Plugin]:
@@ -126,7 +126,7 @@ def plugins() -> dict[str, Plugin]:
     """
     available = dict(installed())
     by_path: dict[str, Plugin] = {}
-    for plugin in (one for methods in _folders.values() for one in methods):
+    for plugin in (one for methods in LOADED.values() for one in methods):
         other = by_path.setdefault(plugin.method, plugin)
         if other.path != plugin.path:
             raise UsageError(

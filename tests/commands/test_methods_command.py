@@ -17,7 +17,7 @@ EXAMPLE = Path(__file__).parents[2] / "examples" / "methods" / "cosine_pairs.py"
 
 @pytest.fixture(autouse=True)
 def no_plugins(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(plugins, "_folders", {})
+    monkeypatch.setattr(plugins, "LOADED", {})
     monkeypatch.delenv("VIREID_PLUGINS", raising=False)
 
 
@@ -75,7 +75,7 @@ def test_a_run_records_its_plugin(
     assert recorded == plugins.add(folder)[0].record()
     assert f"next: vireid evaluate {run} --plugin {folder}" in out
 
-    monkeypatch.setattr(plugins, "_folders", {})
+    monkeypatch.setattr(plugins, "LOADED", {})
     code, _, err = vireid("evaluate", run)
     assert code == 2
     assert "the method mine is a plugin that is not loaded" in err

@@ -43,7 +43,7 @@ BREAKS = {
 
 @pytest.fixture(autouse=True)
 def no_plugins(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(plugins, "_folders", {})
+    monkeypatch.setattr(plugins, "LOADED", {})
 
 
 @pytest.mark.parametrize("promise", BREAKS)

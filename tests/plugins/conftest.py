@@ -9,4 +9,4 @@ from vireid_cli import plugins
 
 @pytest.fixture(autouse=True)
 def no_plugins(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(plugins, "_folders", {})
+    monkeypatch.setattr(plugins, "LOADED", {})

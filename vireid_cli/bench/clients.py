@@ -79,6 +79,7 @@ def run_clients(
     end = time.perf_counter() + duration
 
     def work(number: int) -> None:
+        """Send requests one after the other until the end."""
         line = http.client.HTTPConnection(host, port, timeout=120)
         turn = number
         while time.perf_counter() < end:

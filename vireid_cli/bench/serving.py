@@ -59,6 +59,7 @@ def serve(
     images = [_image(seed) for seed in range(QUERIES)]
 
     def measure(address: str) -> dict[str, Any]:
+        """Measure the server at an address."""
         for _ in range(2):  # the first batches allocate memory
             run_clients(address, "/v1/search", images, {}, clients=2, duration=0.2, token=token)
         began = time.perf_counter()

@@ -99,6 +99,7 @@ def _print_side_by_side(table: RunTable) -> None:
     from vireid_cli.results.formatting import column_name, evaluation_title
 
     def build(metrics: list[str]) -> Table:
+        """Build a table of some metrics."""
         shown = Table(
             title=evaluation_title(table.contents[0]),
             title_justify="left",

@@ -85,9 +85,11 @@ def serve(
             session.reporter.warn("--insecure: everyone who reaches this address can search the indexes")
 
         def ready(address: str) -> None:
+            """Print the address."""
             console.print_line(f"serving {address} (stop with Ctrl-C)")
 
         def report(text: str) -> None:
+            """Print lines of the server's log."""
             for line in text.splitlines():
                 console.print_note(line)
 

@@ -76,6 +76,7 @@ class ListedImages:
         root, paths = str(self.root), self.rows.paths
 
         def measure(first: int) -> list[tuple[int, int]]:
+            """Return size and time of the files of one chunk."""
             return [_stat(os.path.join(root, path)) for path in paths[first : first + _CHUNK].tolist()]
 
         with ThreadPoolExecutor(workers) as pool:  # network file systems answer many requests at once

@@ -65,6 +65,7 @@ def write(path: Path, origin: EmbeddingOrigin, rows: ImageRows, blocks: Iterable
     }
 
     def fill(file: IO[bytes]) -> None:
+        """Write all columns, embeddings last."""
         with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED, compresslevel=_LEVEL) as archive:
             for name, column in columns.items():
                 with archive.open(_member(name, zipfile.ZIP_DEFLATED), "w", force_zip64=True) as member:

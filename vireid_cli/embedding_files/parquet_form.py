@@ -46,6 +46,7 @@ def write(path: Path, origin: EmbeddingOrigin, rows: ImageRows, blocks: Iterable
     schema = _schema(arrow, origin, rows)
 
     def fill(file: IO[bytes]) -> None:
+        """Write the rows in groups."""
         first = 0
         with parquet.ParquetWriter(
             file,

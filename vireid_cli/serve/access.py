@@ -78,7 +78,7 @@ def choose_access(host: str, token: str | None, insecure: bool) -> Access:
         if len(token) < SHORTEST_TOKEN or not token.isascii() or not token.isprintable() or " " in token:
             raise UsageError(
                 f"--token needs at least {SHORTEST_TOKEN} ASCII characters without blanks.",
-                "Make one: python -c 'import secrets; print(secrets.token_urlsafe(32))'",
+                "Make one: openssl rand -hex 32",
             )
         return Access(token, None)
     if is_loopback(host):

@@ -42,6 +42,7 @@ def create_app(
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        """Close the services when the server ends."""
         yield
         await services.close()
 
@@ -65,11 +66,13 @@ def _add_documents(app: FastAPI, metrics: ServerMetrics) -> None:
 
     @app.get("/", response_class=HTMLResponse, include_in_schema=False)
     async def show_page() -> Response:
+        """Return the page."""
         headers = {"content-security-policy": policy(), "cache-control": "no-cache"}
         return HTMLResponse(page(), headers=headers)
 
     @app.get("/metrics", response_class=Response, summary="Metrics in Prometheus' text format")
     def show_metrics() -> Response:
+        """Return all metrics as text."""
         return Response(metrics.text(), media_type=CONTENT_TYPE)
 
 
@@ -77,14 +80,17 @@ def _add_errors(app: FastAPI, log: Callable[[str], object]) -> None:
     """Convert exceptions to answers of one form. Messages about the server's own files are not sent."""
 
     def answer(refusal: RequestRefused) -> JSONResponse:
+        """Convert a refusal to an answer."""
         return JSONResponse(refusal.as_json(), refusal.status)
 
     @app.exception_handler(RequestRefused)
     async def refuse(request: Request, error: RequestRefused) -> JSONResponse:
+        """Answer a refusal of our own."""
         return answer(error)
 
     @app.exception_handler(VireidError)
     async def report(request: Request, error: VireidError) -> JSONResponse:
+        """Answer wrong use with its message, other errors without."""
         if isinstance(error, UsageError):
             return answer(client_error(error))
         log(str(error))
@@ -92,14 +98,17 @@ def _add_errors(app: FastAPI, log: Callable[[str], object]) -> None:
 
     @app.exception_handler(RequestValidationError)
     async def invalid(request: Request, error: RequestValidationError) -> JSONResponse:
+        """Answer fields of a wrong form."""
         return answer(RequestRefused(422, _mistakes(error.errors())))
 
     @app.exception_handler(HTTPException)
     async def plain(request: Request, error: HTTPException) -> JSONResponse:
+        """Answer an error of HTTP."""
         return answer(RequestRefused(error.status_code, str(error.detail)))
 
     @app.exception_handler(Exception)
     async def unexpected(request: Request, error: Exception) -> JSONResponse:
+        """Log a traceback and answer without it."""
         log("".join(traceback.format_exception(error)))
         return answer(RequestRefused(500, "The server has an error.", "Its log has the details."))
 

@@ -137,6 +137,7 @@ async def _record_queries(served: ServedIndex, identifiers: list[str]) -> list[_
         return []
 
     def read() -> list[_NamedQuery]:
+        """Read the vectors of the records."""
         records = [_record(served, identifier) for identifier in identifiers]
         vectors = served.index.vectors([record.id for record in records])
         return [

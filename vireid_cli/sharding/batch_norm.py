@@ -117,6 +117,7 @@ class _BatchNorm(torch.autograd.Function):
     def forward(
         ctx: Any, values: Tensor, weight: Tensor | None, bias: Tensor | None, eps: float
     ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """Normalise with the statistics of all ranks' rows."""
         exact = values if values.dtype == torch.float64 else values.float()
         axes = _reduced(values)
         variance, mean = torch.var_mean(exact, axes, correction=0)
@@ -141,6 +142,7 @@ class _BatchNorm(torch.autograd.Function):
     def backward(
         ctx: Any, *gradients: Tensor | None
     ) -> tuple[Tensor | None, Tensor | None, Tensor | None, None]:
+        """Exact gradients, with sums over all ranks."""
         values, weight, mean, scale, count = ctx.saved_tensors
         assert gradients[0] is not None
         exact = values if values.dtype == torch.float64 else values.float()

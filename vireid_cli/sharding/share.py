@@ -159,6 +159,7 @@ def drawn(draw: Callable[[int], Tensor], rows: int) -> Tensor:
 class _Gather(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, values: Tensor, share: RankShare) -> Tensor:
+        """Return the rows of all ranks in the order of the batch."""
         ctx.share = share
         own = values.unflatten(0, (-1, share.count))  # (k, b, …)
         sent = own
@@ -173,6 +174,7 @@ class _Gather(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None]:
+        """Return the gradient of the own rows."""
         share: RankShare = ctx.share
         return share.own(gradients[0]) * share.ranks, None
 
@@ -180,6 +182,7 @@ class _Gather(torch.autograd.Function):
 class _Sum(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, values: Tensor) -> Tensor:
+        """Add up a tensor over the ranks."""
         total = values.clone(memory_format=torch.contiguous_format)
         dist.all_reduce(total)
         return total
@@ -187,6 +190,7 @@ class _Sum(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> Tensor:
         # Each rank continues with its own rows, so the gradient is the sum over all ranks.
+        """Add up the gradients over the ranks."""
         total = gradients[0].clone(memory_format=torch.contiguous_format)
         dist.all_reduce(total)
         return total
