@@ -72,17 +72,7 @@ def cmc_figure(curves: Sequence[CmcCurve], title: str, subtitle: str = "") -> Fi
     plot = _PLOT * min(1.0, max(0.5, width / _WIDTH))
     height = _TOP + plot + below
     figure = style.blank(width, height)
-    figure.text(
-        0.25 / width,
-        1 - 0.14 / height,
-        title,
-        fontsize=style.TITLE_SIZE,
-        weight="bold",
-        va="top",
-        gid=style.HEADING,
-    )
-    look = {"fontsize": style.SMALL_SIZE, "color": style.FAINT, "va": "top", "linespacing": 1.3}
-    figure.text(0.25 / width, 1 - 0.4 / height, subtitle, gid=style.HEADING, **look)  # type: ignore[arg-type]
+    style.add_heading(figure, title, subtitle, left=0.25, down=(0.14, 0.4), linespacing=1.3)
     box = (_LEFT / width, below / height, (width - _LEFT - _RIGHT) / width, plot / height)
     axes = figure.add_axes(box)
     alpha = 0.16 if len(curves) <= 3 else 0.06  # edges are easier to read than several overlapping bands

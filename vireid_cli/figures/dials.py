@@ -70,24 +70,7 @@ def dial_figure(
     below = _BELOW + _LINE * len(curves) + 0.1
     width, height = _PANEL * len(panels) + 0.2, _TOP + _PLOT + below
     figure = style.blank(width, height)
-    figure.text(
-        0.2 / width,
-        1 - 0.14 / height,
-        title,
-        fontsize=style.TITLE_SIZE,
-        weight="bold",
-        va="top",
-        gid=style.HEADING,
-    )
-    figure.text(
-        0.2 / width,
-        1 - 0.42 / height,
-        subtitle,
-        fontsize=style.SMALL_SIZE,
-        color=style.FAINT,
-        va="top",
-        gid=style.HEADING,
-    )
+    style.add_heading(figure, title, subtitle, left=0.2, down=(0.14, 0.42))
     handles: list[Line2D] = []
     for number, (metric, panel) in enumerate(panels.items()):
         left = number * _PANEL + _LEFT

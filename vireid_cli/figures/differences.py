@@ -57,24 +57,7 @@ def difference_figure(
     plot = _ROW * len(lines) + 0.1
     height = _TOP + plot + _BELOW
     figure = style.blank(width, height)
-    figure.text(
-        0.2 / width,
-        1 - 0.14 / height,
-        title,
-        fontsize=style.TITLE_SIZE,
-        weight="bold",
-        va="top",
-        gid=style.HEADING,
-    )
-    figure.text(
-        0.2 / width,
-        1 - 0.42 / height,
-        subtitle,
-        fontsize=style.SMALL_SIZE,
-        color=style.FAINT,
-        va="top",
-        gid=style.HEADING,
-    )
+    style.add_heading(figure, title, subtitle, left=0.2, down=(0.14, 0.42))
     for number, metric in enumerate(metrics):
         box = ((left + number * _PANEL) / width, _BELOW / height, (_PANEL - 0.25) / width, plot / height)
         axes = figure.add_axes(box)

@@ -62,24 +62,7 @@ def distances_figure(
     width, height = grid.width, grid.height
     figure = style.blank(width, height)
     title = title or "Distances across modality"
-    figure.text(
-        0.15 / width,
-        1 - 0.15 / height,
-        title,
-        fontsize=style.TITLE_SIZE,
-        weight="bold",
-        va="top",
-        gid=style.HEADING,
-    )
-    figure.text(
-        0.15 / width,
-        1 - 0.42 / height,
-        subtitle,
-        fontsize=style.SMALL_SIZE,
-        color=style.FAINT,
-        va="top",
-        gid=style.HEADING,
-    )
+    style.add_heading(figure, title, subtitle, left=0.15, down=(0.15, 0.42))
     for i, (name, one) in enumerate(panels):
         together = [one] if apart else distances
         merged = readable_bins(together)

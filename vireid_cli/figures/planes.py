@@ -78,24 +78,7 @@ def planes_figure(
     width = _GAP + columns * (panel + _GAP)
     height = top + len(rows) * (panel + _ABOVE) + _LOWER
     figure = style.blank(width, height)
-    figure.text(
-        0.3 / width,
-        1 - 0.18 / height,
-        title,
-        fontsize=style.TITLE_SIZE,
-        weight="bold",
-        va="top",
-        gid=style.HEADING,
-    )
-    figure.text(
-        0.3 / width,
-        1 - 0.45 / height,
-        subtitle,
-        fontsize=style.SMALL_SIZE,
-        color=style.FAINT,
-        va="top",
-        gid=style.HEADING,
-    )
+    style.add_heading(figure, title, subtitle, left=0.3, down=(0.18, 0.45))
     for i, row in enumerate(rows):
         for j, (plane, way) in enumerate(row):
             left, under = _GAP + j * (panel + _GAP), height - top - (i + 1) * (panel + _ABOVE)

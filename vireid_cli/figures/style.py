@@ -192,6 +192,26 @@ def _has_glyph(character: str) -> bool:
     return bool(font.get_char_index(ord(character)))
 
 
+def add_heading(
+    figure: Figure, title: str, subtitle: str, *, left: float, down: tuple[float, float], **look: Any
+) -> None:
+    """Write title and subtitle above a figure.
+
+    Args:
+        figure: Figure to write on.
+        title: Text in bold.
+        subtitle: One or more lines below it.
+        left: Distance from the left edge in inches.
+        down: Distances of both from the upper edge in inches.
+        look: Further options of the subtitle's text.
+    """
+    width, height = figure.get_size_inches()
+    x, title_at, subtitle_at = left / width, 1 - down[0] / height, 1 - down[1] / height
+    same: dict[str, Any] = {"va": "top", "gid": HEADING}
+    figure.text(x, title_at, title, fontsize=TITLE_SIZE, weight="bold", **same)
+    figure.text(x, subtitle_at, subtitle, fontsize=SMALL_SIZE, color=FAINT, **same, **look)
+
+
 def add_note(figure: Figure, text: str) -> None:
     """Write a small note into the lower right corner of the figure."""
     width, height = figure.get_size_inches()

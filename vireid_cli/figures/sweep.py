@@ -82,17 +82,7 @@ def sweep_figure(
     top = _TOP + 0.14 * subtitle.count("\n")
     height = top + _PLOT + below + legend
     figure = style.blank(width, height)
-    figure.text(
-        0.25 / width,
-        1 - 0.16 / height,
-        title,
-        fontsize=style.TITLE_SIZE,
-        weight="bold",
-        va="top",
-        gid=style.HEADING,
-    )
-    look = {"fontsize": style.SMALL_SIZE, "color": style.FAINT, "va": "top", "linespacing": 1.3}
-    figure.text(0.25 / width, 1 - 0.42 / height, subtitle, gid=style.HEADING, **look)  # type: ignore[arg-type]
+    style.add_heading(figure, title, subtitle, left=0.25, down=(0.16, 0.42), linespacing=1.3)
     box = (_LEFT / width, (below + legend) / height, (width - _LEFT - _RIGHT) / width, _PLOT / height)
     axes = figure.add_axes(box)
     x = _words_axis(axes, words, slanted) if words else _number_axis(axes, np.array(values, dtype=np.float64))
