@@ -301,8 +301,34 @@ def test_a_changed_record_is_damage(own: Index) -> None:
         connection.execute("UPDATE records SET camid = 5 WHERE id = 9")
         connection.execute("UPDATE records SET slot = 1000 WHERE id = 12")
     connection.close()
+    with pytest.raises(DataError, match="a slot without a vector"):
+        Index(own.folder).search(QUERIES)
     damage = Index(own.folder).verify()
     assert [line.split(" (")[0] for line in damage] == ["record 9", "record 12"] or len(damage) == 2
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("generation", '"../../etc"'),
+        ("generation", "-1"),
+        ("slots", "1e3"),
+        ("slots", "99999999999999999999"),
+        ("dimension", "0"),
+        ("kind", '"flat"'),
+        ("version", "null"),
+        ("structure", '{"file": "../../x.faiss"}'),
+        ("model", "not JSON"),
+        ("other", "1"),
+    ],
+)
+def test_changed_settings_are_refused(own: Index, key: str, value: str) -> None:
+    own.close()
+    with sqlite3.connect(own.folder / "records.sqlite") as connection:
+        connection.execute("INSERT OR REPLACE INTO meta VALUES (?, ?)", [key, value])
+    connection.close()
+    with pytest.raises(DataError, match="table meta"):
+        Index(own.folder)
 
 
 def test_a_short_vector_file_is_refused(own: Index) -> None:

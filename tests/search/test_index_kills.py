@@ -20,7 +20,7 @@ NURSERY = """
 import os, sys
 from pathlib import Path
 from tests.search.made import FINGERPRINT, columns, people
-from vireid_cli.search import adding, writing
+from vireid_cli.search import adding, approximate, structures, writing
 from vireid_cli.search.index import Index
 
 def acknowledge(done, total):
@@ -58,6 +58,10 @@ def work(verb, place, folder):
     elif place == "before the files are deleted":
         calls = iter([lambda database: None, dies])
         writing.remove_leftovers = lambda database: next(calls)(database)
+    elif place == "before the structure":
+        approximate.BUILT_FROM = 20
+        writing.change_kind(index._database, "hnsw")
+        structures.write_meta = dies
     elif place == "during the flush":
         os.fsync = dies
     if verb == "add":
@@ -75,6 +79,9 @@ for line in sys.stdin:
     print("child", child, flush=True)
     print("end", os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), flush=True)
 """
+
+
+AFTER_THE_COMMIT = ("before the files are deleted", "before the structure")
 
 
 class Nursery:
@@ -168,6 +175,7 @@ def test_kill_9_at_any_moment(tmp_path: Path, nursery: Nursery) -> None:
         ("add", "before the records"),
         ("add", "before the commit"),
         ("add", "during the flush"),
+        ("compact", "before the structure"),
         ("remove", "before the commit"),
         ("compact", "half of the vectors"),
         ("compact", "before the commit"),
@@ -185,10 +193,11 @@ def test_killed_there(verb: str, place: str, tmp_path: Path, nursery: Nursery) -
     assert index.search(people(4), top=200) == before
     assert index.verify() == []
     if verb == "compact":
-        assert index.compact() == (0 if place == "before the files are deleted" else 20)
+        assert index.compact() == (0 if place in AFTER_THE_COMMIT else 20)
         assert index.search(people(4), top=200) == before
     added = index.add(people(60, seed=3), columns(60, 500), fingerprint=FINGERPRINT, root="/images")
     assert added.added == 60
     assert index.verify() == []
     assert np.array_equal(index.vectors([index.records(offset=100)[0].id])[0], people(60, seed=3)[0])
     assert len(list(folder.glob("vectors-*"))) == 1
+    assert not list(folder.glob("*.faiss"))

@@ -161,8 +161,9 @@ def _brute(index: Index, batch: np.ndarray, where: str | None) -> np.ndarray:
             scores = batch.astype(np.float64) @ block.T
             if where is not None:
                 scores[:, ~np.isin(numbers % CAMERAS + 1, (3, 6))] = -np.inf
-            best = np.concatenate([best, scores], axis=1)
-            rows = np.concatenate([rows, np.broadcast_to(numbers, scores.shape)], axis=1)
+            near = np.argpartition(scores, -min(TOP, len(block)), axis=1)[:, -TOP:]
+            best = np.concatenate([best, np.take_along_axis(scores, near, 1)], axis=1)
+            rows = np.concatenate([rows, numbers[near]], axis=1)
             order = np.argsort(-best, axis=1, kind="stable")[:, :TOP]
             best, rows = np.take_along_axis(best, order, 1), np.take_along_axis(rows, order, 1)
     return rows

@@ -76,7 +76,12 @@ def _card(match: Match, pid: int | None, image: bytes | None) -> MatchCard:
     record = match.record
     known = pid is not None and record.pid is not None
     distance = "" if match.distance is None else f" (re-ranked {match.distance:.3f})"
-    lines = (record.modality, _facts(record.pid, record.camid), (record.time or "")[:19], record.path)
+    lines = (
+        record.modality,
+        _facts(record.pid, record.camid),
+        (record.time or "")[:19].replace("T", " "),
+        record.path,
+    )
     return MatchCard(
         image,
         f"{match.score:.4f}{distance}",

@@ -22,10 +22,10 @@ from vireid_cli.search.columns import (
     infer_type,
     wider,
 )
-from vireid_cli.search.database import Database, added_columns, bound, read_meta, write_meta
+from vireid_cli.search.database import Database, added_columns, bound
+from vireid_cli.search.meta import all_meta, read_meta, write_meta
 from vireid_cli.search.records import seal
 from vireid_cli.search.segments import DTYPE, append, vector_file
-from vireid_cli.search.snapshot import all_meta
 from vireid_cli.search.writing import remove_leftovers
 from vireid_cli.types import Progress
 

@@ -17,6 +17,7 @@ import numpy as np
 from vireid_cli import files
 from vireid_cli.errors import DataError
 from vireid_cli.search.exact import exact_top, faiss
+from vireid_cli.search.meta import StructureMeta
 from vireid_cli.sums import file_digest
 from vireid_cli.types import Progress
 
@@ -35,8 +36,8 @@ SAMPLE = 200
 EFFORTS = (16, 32, 64, 128, 256, 512, 1024)
 """Tried efforts: ``efSearch`` of HNSW, ``nprobe`` of IVF-PQ."""
 
-_NEIGHBOURS = 16
-_CONSTRUCTION = 40
+_NEIGHBOURS = 32
+_CONSTRUCTION = 120
 _TRAINED = 100_000
 _REFINED = 20
 """Candidates of IVF-PQ per requested match, since its codes rank coarsely."""
@@ -198,7 +199,7 @@ def save(structure: Structure, path: Path) -> None:
     files.write_with(path, write)
 
 
-def load(path: Path, described: dict[str, Any]) -> Structure:
+def load(path: Path, described: StructureMeta) -> Structure:
     """Read a structure from a file.
 
     Args:
@@ -229,7 +230,7 @@ class StructureCache:
         self._structure: Structure | None = None
         self._lock = threading.Lock()
 
-    def get(self, folder: Path, described: dict[str, Any] | None) -> Structure | None:
+    def get(self, folder: Path, described: StructureMeta | None) -> Structure | None:
         """Return the structure that ``meta`` describes; see ``load`` for errors."""
         if described is None:
             return None

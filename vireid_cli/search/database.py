@@ -6,7 +6,6 @@ to the disk (``synchronous = FULL``). WAL needs a local disk.
 
 from __future__ import annotations
 
-import json
 import os
 import sqlite3
 import threading
@@ -17,6 +16,7 @@ from typing import Any
 
 from vireid_cli.errors import DataError
 from vireid_cli.search.columns import FILTERABLE, FIXED, IDENTIFIER, ColumnType
+from vireid_cli.search.meta import write_meta
 
 RECORDS = "records.sqlite"
 """Name of the database in the folder of an index."""
@@ -188,17 +188,6 @@ class Database:
                 f"{self.path} has version {version} of the schema; this version of vireid reads {VERSION}.",
                 "Update vireid, or create the index again.",
             )
-
-
-def read_meta(connection: sqlite3.Connection, key: str) -> Any:
-    """Read a value of ``meta``; None if it is not set."""
-    row = connection.execute("SELECT value FROM meta WHERE key = ?", [key]).fetchone()
-    return None if row is None else json.loads(row[0])
-
-
-def write_meta(connection: sqlite3.Connection, key: str, value: Any) -> None:
-    """Set a value of ``meta``; it must be a JSON value."""
-    connection.execute("INSERT OR REPLACE INTO meta VALUES (?, ?)", [key, json.dumps(value)])
 
 
 def added_columns(connection: sqlite3.Connection) -> dict[str, tuple[str, ColumnType]]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from vireid_cli.search.database import Database, column_types
-from vireid_cli.search.snapshot import all_meta
+from vireid_cli.search.meta import all_meta
 
 
 def describe(database: Database) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""The index on this machine: vectors in files, searched by FAISS; records in SQLite."""
+"""The index on this machine: vectors in files, records in SQLite."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import json
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Literal, Self, cast
+from typing import Any, Literal, Self
 
 import numpy as np
 
@@ -17,19 +17,14 @@ from vireid_cli.search import adding, structures, verify, writing
 from vireid_cli.search.adding import Added
 from vireid_cli.search.approximate import StructureCache
 from vireid_cli.search.columns import ColumnType
-from vireid_cli.search.database import RECORDS, Database, column_types, write_meta
+from vireid_cli.search.database import RECORDS, Database, column_types
 from vireid_cli.search.description import describe
 from vireid_cli.search.exact import faiss
 from vireid_cli.search.filters import parse_filter
+from vireid_cli.search.meta import IndexMeta, write_meta
 from vireid_cli.search.pipeline import SearchOptions, filter_of, search
 from vireid_cli.search.records import IndexRecord, Match, read_records
-from vireid_cli.search.snapshot import (
-    SelectionCache,
-    Snapshot,
-    VectorMap,
-    condition_of,
-    snapshot_of,
-)
+from vireid_cli.search.snapshot import SelectionCache, Snapshot, VectorMap, condition_of, snapshot_of
 from vireid_cli.types import Progress
 
 Kind = Literal["exact", "hnsw", "ivf-pq"]
@@ -44,7 +39,6 @@ class Index:
 
     Raises:
         DataError: The folder is no index, or it is damaged.
-        MissingExtra: FAISS is not installed.
 
     Attributes:
         folder: Folder of the index.
@@ -52,7 +46,6 @@ class Index:
     """
 
     def __init__(self, folder: Path) -> None:
-        faiss()
         self.folder = folder
         self.name = folder.name
         self._database = Database(folder)
@@ -78,7 +71,6 @@ class Index:
             UsageError: The folder exists, or the kind is unknown.
             DataError: The folder can't be written.
         """
-        faiss()
         _check_kind(kind)
         with locked(folder.parent, folder.parent / ".lock"):
             if folder.exists():
@@ -102,22 +94,22 @@ class Index:
     @property
     def kind(self) -> Kind:
         """Kind of the index: exact, hnsw or ivf-pq."""
-        return cast(Kind, self._meta()["kind"])
+        return self._meta()["kind"]
 
     @property
     def dimension(self) -> int | None:
         """Width D of the vectors; None before the first addition."""
-        return cast(int | None, self._meta()["dimension"])
+        return self._meta()["dimension"]
 
     @property
     def model(self) -> str | None:
         """Path of the model that embeds queries, or None."""
-        return cast(str | None, self._meta()["model"])
+        return self._meta()["model"]
 
     @property
     def fingerprint(self) -> dict[str, Any] | None:
         """Fingerprint of the embeddings; None before the first addition."""
-        return cast(dict[str, Any] | None, self._meta()["fingerprint"])
+        return self._meta()["fingerprint"]
 
     @property
     def columns(self) -> dict[str, ColumnType]:
@@ -271,7 +263,7 @@ class Index:
         """Return a description as JSON values."""
         return describe(self._database)
 
-    def _meta(self) -> dict[str, Any]:
+    def _meta(self) -> IndexMeta:
         """Values of ``meta`` in the newest state."""
         with self.snapshot() as state:
             return state.meta
@@ -284,9 +276,11 @@ class Index:
 
 
 def _check_kind(kind: str) -> None:
-    """Refuse an unknown kind."""
+    """Refuse an unknown kind, and an approximate one without FAISS."""
     if kind not in KINDS:
         raise UsageError(f"there is no kind '{kind}'.", f"Choose: {', '.join(KINDS)}")
+    if kind != "exact":
+        faiss()
 
 
 def _integer(identifier: int | str) -> int:

@@ -60,13 +60,16 @@ def append(path: Path, vectors: np.ndarray, first: int) -> None:
         raise write_error(path, error) from error
 
 
-def mapped(path: Path, rows: int, dimension: int) -> np.ndarray:
-    """Map the first rows of the vector file, read-only: (rows, dimension) float32.
+def mapped(path: Path, rows: int, width: int | None) -> np.ndarray:
+    """Map the first rows of the vector file, read-only: (rows, width) float32.
+
+    An index without additions has no width and no rows.
 
     Raises:
         FileNotFoundError: The file does not exist; compaction may have replaced it.
         DataError: The file has fewer rows than the database committed.
     """
+    dimension = width or 1
     if rows == 0:
         return np.empty((0, dimension), DTYPE)
     size = path.stat().st_size

@@ -19,12 +19,14 @@ from vireid_cli.search.approximate import Structure, StructureCache
 from vireid_cli.search.columns import CAMERA
 from vireid_cli.search.database import Database, bound, stored_names
 from vireid_cli.search.filters import Filter, to_sql
+from vireid_cli.search.meta import IndexMeta, all_meta
 from vireid_cli.search.segments import mapped, vector_file
 
 _CACHED_BYTES = 64 << 20
 """Size of all cached selections."""
 
 _TRIES = 20
+_VERIFY = "List all damage: vireid index verify NAME"
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +43,7 @@ class Snapshot:
     """
 
     connection: sqlite3.Connection
-    meta: dict[str, Any]
+    meta: IndexMeta
     vectors: np.ndarray
     selections: SelectionCache
     structures: StructureCache
@@ -80,7 +82,12 @@ class Snapshot:
         rows = self.connection.execute(
             f"SELECT records.slot FROM records WHERE {condition} ORDER BY records.slot", parameters
         ).fetchall()
-        slots = np.array(rows, dtype=np.int64).reshape(-1)
+        try:
+            slots = np.array(rows, dtype=np.int64).reshape(-1)
+        except (ValueError, TypeError, OverflowError) as error:
+            raise DataError(f"{self.folder}: a record has no valid slot.", _VERIFY) from error
+        if len(slots) and not 0 <= slots[0] <= slots[-1] < len(self.vectors):
+            raise DataError(f"{self.folder}: a record has a slot without a vector.", _VERIFY)
         return None if len(slots) == len(self.vectors) else slots
 
     def values(self, slots: np.ndarray, column: str) -> dict[int, Any]:
@@ -130,13 +137,13 @@ class VectorMap:
         self._vectors = np.empty((0, 1), np.float32)
         self._lock = threading.Lock()
 
-    def get(self, meta: dict[str, Any]) -> np.ndarray:
+    def get(self, meta: IndexMeta) -> np.ndarray:
         """Map the committed rows; see ``segments.mapped`` for errors."""
         key = (meta["generation"], meta["slots"])
         with self._lock:
             if key != self._key:
                 path = vector_file(self.folder, meta["generation"])
-                self._vectors = mapped(path, meta["slots"], meta["dimension"] or 1)
+                self._vectors = mapped(path, meta["slots"], meta["dimension"])
                 self._key = key
             return self._vectors
 
@@ -161,12 +168,6 @@ def snapshot_of(
             return
     path = vector_file(database.folder, meta["generation"])
     raise DataError(f"{path} does not exist.", "Restore it from a copy, or create the index again.")
-
-
-def all_meta(connection: sqlite3.Connection) -> dict[str, Any]:
-    """Read all values of ``meta``."""
-    rows = connection.execute("SELECT key, value FROM meta")
-    return {key: json.loads(value) for key, value in rows}
 
 
 def condition_of(connection: sqlite3.Connection, tree: Filter | None) -> tuple[str, Sequence[Any]]:

@@ -7,9 +7,9 @@ from typing import Any
 import numpy as np
 
 from vireid_cli.search import approximate
-from vireid_cli.search.database import Database, read_meta, write_meta
+from vireid_cli.search.database import Database
+from vireid_cli.search.meta import all_meta, read_meta, write_meta
 from vireid_cli.search.segments import mapped, vector_file
-from vireid_cli.search.snapshot import all_meta
 from vireid_cli.search.writing import remove_leftovers
 from vireid_cli.sums import file_digest
 from vireid_cli.types import Progress
@@ -34,8 +34,10 @@ def maintain(database: Database, *, rebuild: bool = False, progress: Progress | 
         rows = connection.execute("SELECT slot FROM records ORDER BY slot").fetchall()
     described, covered = meta["structure"], (meta["structure"] or {"covered": 0})["covered"]
     behind = meta["slots"] - covered
-    too_few = meta["kind"] == "exact" or len(rows) < approximate.BUILT_FROM
-    if too_few or not (rebuild or behind > approximate.TAIL_SHARE * covered):
+    kind = meta["kind"]
+    if kind == "exact" or len(rows) < approximate.BUILT_FROM:
+        return None
+    if not (rebuild or behind > approximate.TAIL_SHARE * covered):
         return None
     former = None
     if described is not None and not rebuild:
@@ -43,12 +45,12 @@ def maintain(database: Database, *, rebuild: bool = False, progress: Progress | 
         former = approximate.load(path, described)
     vectors = mapped(vector_file(database.folder, meta["generation"]), meta["slots"], meta["dimension"])
     live = np.array(rows, dtype=np.int64).reshape(-1)
-    structure, recall = approximate.build(meta["kind"], vectors, live, former=former, progress=progress)
-    path = database.folder / f"{meta['kind']}-{meta['generation']:06d}-{meta['version']:09d}.faiss"
+    structure, recall = approximate.build(kind, vectors, live, former=former, progress=progress)
+    path = database.folder / f"{kind}-{meta['generation']:06d}-{meta['version']:09d}.faiss"
     approximate.save(structure, path)
     new = {
         "file": path.name,
-        "kind": meta["kind"],
+        "kind": kind,
         "covered": structure.covered,
         "effort": structure.effort,
         "recall": recall,

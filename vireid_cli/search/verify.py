@@ -10,9 +10,9 @@ import numpy as np
 from vireid_cli.errors import DataError
 from vireid_cli.search.columns import FIXED
 from vireid_cli.search.database import Database, added_columns
+from vireid_cli.search.meta import all_meta
 from vireid_cli.search.records import seal
 from vireid_cli.search.segments import DTYPE, mapped, vector_file
-from vireid_cli.search.snapshot import all_meta
 from vireid_cli.sums import file_digest
 from vireid_cli.types import Progress
 
@@ -29,7 +29,7 @@ def verify(database: Database, progress: Progress | None = None) -> list[str]:
         meta = all_meta(connection)
         path = vector_file(database.folder, meta["generation"])
         try:
-            vectors = mapped(path, meta["slots"], meta["dimension"] or 1)
+            vectors = mapped(path, meta["slots"], meta["dimension"])
         except FileNotFoundError:
             return [f"{path} does not exist."]
         except DataError as error:

@@ -10,10 +10,11 @@ from typing import Any
 import numpy as np
 
 from vireid_cli.errors import DataError
-from vireid_cli.search.database import Database, read_meta, write_meta
+from vireid_cli.search.database import Database
 from vireid_cli.search.filters import Filter
+from vireid_cli.search.meta import all_meta, read_meta, write_meta
 from vireid_cli.search.segments import append, is_vector_file, mapped, vector_file
-from vireid_cli.search.snapshot import all_meta, condition_of
+from vireid_cli.search.snapshot import condition_of
 from vireid_cli.search.verify import damaged_records
 from vireid_cli.types import Progress
 
@@ -48,6 +49,7 @@ def change_kind(database: Database, kind: str) -> None:
         write_meta(connection, "kind", kind)
         write_meta(connection, "structure", None)
         write_meta(connection, "version", read_meta(connection, "version") + 1)
+    remove_leftovers(database)
 
 
 def remove(database: Database, tree: Filter) -> int:
