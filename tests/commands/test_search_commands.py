@@ -170,7 +170,7 @@ def test_qdrant_has_the_same_verbs(place: Path, vireid: Command) -> None:
 
 
 def test_the_benchmark(place: Path, vireid: Command) -> None:
-    size = ("--records", "2000", "--width", "16", "--queries", "5")
+    size = ("--records", "1000", "--width", "8", "--queries", "5")
     done = vireid("bench", "search", *size, "--kind", "hnsw", "--json")
     assert done.code == 0, done.err
     measured = json.loads(done.out)

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from tests.search.made import FINGERPRINT, columns, people, unit
-from vireid_cli.errors import DataError
+from vireid_cli.errors import DataError, MissingExtra
 from vireid_cli.search import approximate, approximate_search
 from vireid_cli.search.index import Index, Kind
 
@@ -119,6 +120,18 @@ def test_the_kind_can_be_changed(tmp_path: Path) -> None:
     index.compact(kind="exact")
     assert index.search(QUERIES) == before
     assert not list(index.folder.glob("*.faiss"))
+
+
+def test_without_faiss(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Exact indexes need no further package; approximate ones name it."""
+    monkeypatch.setitem(sys.modules, "faiss", None)
+    assert len(made(tmp_path / "i", "exact").search(QUERIES, top=5)[0]) == 5
+    with pytest.raises(MissingExtra, match="faiss"):
+        Index.create(tmp_path / "j", kind="hnsw")
+    assert not (tmp_path / "j").exists()
+    with pytest.raises(MissingExtra, match="faiss"):
+        Index(tmp_path / "i").compact(kind="ivf-pq")
+    assert Index(tmp_path / "i").kind == "exact"
 
 
 def test_few_records_have_no_structure(tmp_path: Path) -> None:

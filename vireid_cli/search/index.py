@@ -247,10 +247,11 @@ class Index:
         Returns:
             Number of dropped vectors; see ``writing.compact`` for errors.
         """
+        if kind is not None:
+            _check_kind(kind)
         with locked(self.folder):
             dropped = writing.compact(self._database, progress)
             if kind is not None:
-                _check_kind(kind)
                 writing.change_kind(self._database, kind)
             structures.maintain(self._database, rebuild=True, progress=progress)
         return dropped
