@@ -38,6 +38,12 @@ def test_the_navigation_has_every_page() -> None:
     assert pages - set(names) == set(), "pages that nav in zensical.toml lacks"
 
 
+def test_every_extra_is_explained() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    listed = re.findall(r"^\| `(\w+)` \|", (DOCS / "quickstart.md").read_text(encoding="utf-8"), flags=re.M)
+    assert set(project["optional-dependencies"]) <= set(listed)
+
+
 def test_the_picture_of_the_layers_has_every_package() -> None:
     picture = (DOCS / "architecture.svg").read_text(encoding="utf-8")
     packages = {path.parent.name for path in (ROOT / "vireid_cli").glob("*/__init__.py")}
