@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from fontTools.ttLib import TTFont
+from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from PIL import Image
 
@@ -139,3 +140,29 @@ def test_lines_of_a_scaled_pdf_are_whole(tmp_path: Path) -> None:
     text = b"".join(zlib.decompress(part) for part in streams if part[:1] == b"\x78")
     points = [float(x) for x in re.findall(rb"^([\d.]+) [\d.]+ l$", text, re.MULTILINE)]
     assert max(points) > 0.9 * 72 * chart().get_size_inches()[0]
+
+
+@pytest.mark.parametrize("width", [COLUMN, None])
+def test_lines_below_the_title_fit_the_width(width: float | None) -> None:
+    text = "every visible–infrared pair of the images in queries and galleries; 95 % band over people"
+    with paper.print_width(width):
+        figure = cmc_figure([CmcCurve("a", np.linspace(0.2, 0.9, 20))], "Title", text)
+    FigureCanvasAgg(figure).draw()
+    inside = figure.get_window_extent()
+    heading = [text for text in figure.texts if text.get_gid() == style.HEADING]
+    assert len(heading) == 2
+    for part in heading:
+        box = part.get_window_extent()
+        assert box.x1 <= inside.x1
+        assert box.y0 > figure.axes[0].get_window_extent().y1
+
+
+def test_a_long_label_is_shortened_to_the_width() -> None:
+    with paper.print_width(COLUMN):
+        figure = cmc_figure([CmcCurve("a label of more letters than a column has " * 2, np.ones(20))], "")
+    FigureCanvasAgg(figure).draw()
+    (legend,) = figure.legends
+    assert legend.get_window_extent().x1 <= figure.get_window_extent().x1
+    (text,) = (part.get_text() for part in legend.get_texts())
+    assert text.startswith("a label of")
+    assert text.endswith("…: Rank-1 100.0 %")

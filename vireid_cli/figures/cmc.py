@@ -18,6 +18,8 @@ _WIDTH = 6.2
 _PLOT = 3.4
 _TOP = 0.85
 _LINE = 0.16  # inches of a legend line
+_HANDLE, _LETTER = 0.65, 0.063  # inches beside and of the letters of a legend line
+_SHORTEST = 6  # letters of a shortened label
 _LEFT, _RIGHT = 0.62, 0.25
 
 
@@ -70,13 +72,15 @@ def cmc_figure(curves: Sequence[CmcCurve], title: str, subtitle: str = "") -> Fi
     below = 0.55 + _LINE * lines + 0.1
     width = paper.width_or(_WIDTH)
     plot = _PLOT * min(1.0, max(0.5, width / _WIDTH))
-    height = _TOP + plot + below
+    subtitle, more = paper.wrapped(subtitle, width)
+    height = _TOP + more + plot + below
     figure = style.blank(width, height)
     style.add_heading(figure, title, subtitle, left=0.25, down=(0.14, 0.4), linespacing=1.3)
     box = (_LEFT / width, below / height, (width - _LEFT - _RIGHT) / width, plot / height)
     axes = figure.add_axes(box)
     alpha = 0.16 if len(curves) <= 3 else 0.06  # edges are easier to read than several overlapping bands
-    handles = [_draw(axes, i, curve, alpha) for i, curve in enumerate(curves)]
+    most = int((width - _HANDLE) / _LETTER) if width < _WIDTH else None
+    handles = [_draw(axes, i, curve, alpha, most) for i, curve in enumerate(curves)]
     if chance is not None:
         ranks = np.arange(1, len(curves[0].cmc) + 1)
         handles += axes.plot(ranks, 100 * chance[: len(ranks)], color=style.FAINT, linewidth=1, linestyle=":")
@@ -85,7 +89,7 @@ def cmc_figure(curves: Sequence[CmcCurve], title: str, subtitle: str = "") -> Fi
     figure.legend(
         handles=handles,
         loc="lower left",
-        bbox_to_anchor=((_LEFT - 0.05) / width, 0.06 / height),
+        bbox_to_anchor=((_LEFT - 0.05 if width >= _WIDTH else 0.08) / width, 0.06 / height),
         borderaxespad=0.0,
         labelspacing=0.35,
         handlelength=3.2,
@@ -93,8 +97,8 @@ def cmc_figure(curves: Sequence[CmcCurve], title: str, subtitle: str = "") -> Fi
     return figure
 
 
-def _draw(axes: Axes, number: int, curve: CmcCurve, alpha: float) -> Line2D:
-    """Draw one curve with its band and return the labelled line."""
+def _draw(axes: Axes, number: int, curve: CmcCurve, alpha: float, most: int | None) -> Line2D:
+    """Draw one curve with its band and return the line with its label, of at most ``most`` letters."""
     colour, dashes, marker = style.series(number)
     ranks = np.arange(1, len(curve.cmc) + 1)
     bounds = ""
@@ -106,7 +110,10 @@ def _draw(axes: Axes, number: int, curve: CmcCurve, alpha: float) -> Line2D:
     (line,) = axes.plot(
         ranks, 100 * curve.cmc, color=colour, linestyle=dashes, marker=marker, markersize=3.5, linewidth=1.6
     )
-    line.set_label(f"{curve.label}: Rank-1 {100 * curve.cmc[0]:.1f} %{bounds}")
+    value = f": Rank-1 {100 * curve.cmc[0]:.1f} %{bounds}"
+    free = len(curve.label) if most is None else max(_SHORTEST, most - len(value))
+    name = curve.label if len(curve.label) <= free else f"{curve.label[: free - 1]}…"
+    line.set_label(name + value)
     return line
 
 

@@ -90,7 +90,9 @@ def curves_figure(logs: Sequence[Log], title: str = "Training", subtitle: str = 
     columns = min(COLUMNS, len(panels), max(1, int((width - 0.3) / _LEAST)))
     rows, panel = -(-len(panels) // columns), (width - 0.3) / columns if width != natural else _PANEL[1]
     legend = 0.12 + _LINE * len(logs) if len(logs) > 1 else 0.0
-    height = _TOP + 0.1 + rows * _PANEL[0] + legend
+    words, more = paper.wrapped("; ".join(part for part in (subtitle, _smoothing(logs)) if part), width)
+    top = _TOP + more
+    height = top + 0.1 + rows * _PANEL[0] + legend
     figure = style.blank(width, height)
     figure.text(
         0.25 / width,
@@ -101,12 +103,11 @@ def curves_figure(logs: Sequence[Log], title: str = "Training", subtitle: str = 
         va="top",
         gid=style.HEADING,
     )
-    words = "; ".join(part for part in (subtitle, _smoothing(logs)) if part)
     look = {"fontsize": style.SMALL_SIZE, "color": style.FAINT, "va": "top"}
     figure.text(0.25 / width, 1 - 0.42 / height, words, gid=style.HEADING, **look)  # type: ignore[arg-type]
     for i, (name, series) in enumerate(panels.items()):
         left = 0.2 + (i % columns) * panel + 0.5
-        bottom = height - _TOP - (i // columns + 1) * _PANEL[0] + 0.52
+        bottom = height - top - (i // columns + 1) * _PANEL[0] + 0.52
         box = (left / width, bottom / height, (panel - 0.7) / width, (_PANEL[0] - 0.92) / height)
         axes = figure.add_axes(box)
         _draw(axes, name, series, i if len(logs) == 1 else None)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -24,6 +24,7 @@ _WIDE, _NARROW = 4.6, 2.9  # inches of a single panel, and of one of several
 _HEIGHT = 2.7
 _LEFT, _GAP, _RIGHT, _TOP, _BOTTOM = 0.75, 0.22, 0.25, 1.08, 1.12
 
+_SHAPE, _LOWEST = 0.75, 1.5  # height of a panel relative to its width, and its least inches
 _GAP_APART = 0.5  # inches between panels with their own scales
 _LEAST = 2.2  # inches of a panel of a given width
 _BETWEEN = 1.15  # inches between two rows of panels
@@ -31,6 +32,8 @@ _LEGEND, _LINE = 1.7, 0.17  # inches of an entry of the legend, and of its line
 
 APART = 0.25
 """Ratio of the narrowest to the widest range of distances below which each panel has its own scales."""
+
+_NUMBERS = 0.594  # inches from the axes to the means below them
 
 _ARROW = 0.86
 """Height of the arrow between the means, as a share of the panel; the mean lines end at this height."""
@@ -59,8 +62,9 @@ def distances_figure(
     distances = [one for _, one in panels]
     apart = scales_apart(distances)
     grid = _Grid.of(len(panels), apart)
-    width, height = grid.width, grid.height
-    figure = style.blank(width, height)
+    subtitle, more = paper.wrapped(subtitle, grid.width)
+    grid = replace(grid, top=_TOP + more)
+    figure = style.blank(grid.width, grid.height)
     title = title or "Distances across modality"
     style.add_heading(figure, title, subtitle, left=0.15, down=(0.15, 0.42))
     for i, (name, one) in enumerate(panels):
@@ -71,15 +75,13 @@ def distances_figure(
         axes.set_ylim(0.0, 1.32 * _peak(together, merged))
         letter = f"({chr(ord('a') + i)}) " if len(panels) > 1 else ""
         _panel(axes, one, merged, letter + style.without_middle(name, grid.plane))
+        axes.set_xlabel("cosine distance (own scale)" if apart else "cosine distance")
         axes.xaxis.set_major_locator(MaxNLocator(max(3, int(2 * grid.plane))))
         if i % grid.columns == 0:
             axes.set_ylabel("share of its pairs (%)")
         elif not apart:
             axes.set_yticklabels([])
     _legend(figure, grid)
-    if apart:
-        words = "each panel has its own scales"
-        figure.text(1 - 0.15 / width, 0.08 / height, words, fontsize=style.SMALL_SIZE, ha="right")
     return figure
 
 
@@ -93,6 +95,8 @@ class _Grid:
         plane: Width of a panel.
         gap: Space between two panels.
         width: Width of the page.
+        high: Height of a panel.
+        top: Space above the first row.
     """
 
     count: int
@@ -100,6 +104,8 @@ class _Grid:
     plane: float
     gap: float
     width: float
+    high: float = _HEIGHT
+    top: float = _TOP
 
     @staticmethod
     def of(count: int, apart: bool) -> _Grid:
@@ -108,7 +114,9 @@ class _Grid:
         sides = _LEFT + _RIGHT - gap
         width = paper.width_or(sides + count * (natural + gap))
         columns = min(count, max(1, int((width - sides) / (_LEAST + gap))))
-        return _Grid(count, columns, (width - sides) / columns - gap, gap, width)
+        plane = (width - sides) / columns - gap
+        high = _HEIGHT if plane >= natural - 1e-9 else max(_LOWEST, _SHAPE * plane)
+        return _Grid(count, columns, plane, gap, width, min(_HEIGHT, high))
 
     @property
     def legend_columns(self) -> int:
@@ -124,14 +132,14 @@ class _Grid:
     def height(self) -> float:
         """Height of the page."""
         rows = -(-self.count // self.columns)
-        return _TOP + rows * _HEIGHT + (rows - 1) * _BETWEEN + self.bottom
+        return self.top + rows * self.high + (rows - 1) * _BETWEEN + self.bottom
 
     def box(self, number: int) -> tuple[float, float, float, float]:
         """Return the place of a panel, in shares of the page."""
         row, column = divmod(number, self.columns)
         left = _LEFT + column * (self.plane + self.gap)
-        bottom = self.height - _TOP - (row + 1) * _HEIGHT - row * _BETWEEN
-        return left / self.width, bottom / self.height, self.plane / self.width, _HEIGHT / self.height
+        bottom = self.height - self.top - (row + 1) * self.high - row * _BETWEEN
+        return left / self.width, bottom / self.height, self.plane / self.width, self.high / self.height
 
 
 def scales_apart(distances: Sequence[PairDistances]) -> bool:
@@ -170,7 +178,6 @@ def _panel(axes: Axes, distances: PairDistances, merged: int, name: str) -> None
         color=style.FAINT,
         va="bottom",
     )
-    axes.set_xlabel("cosine distance")
     axes.grid(axis="y")
     edges, *both = distances.merged(merged)
     intra, inter = (_percent(counts) for counts in both)
@@ -202,8 +209,19 @@ def _delta(axes: Axes, distances: PairDistances) -> None:
     if distances.parts > 1:
         numbers += f"\ntwo people: {distances.inter.sum():,} of {distances.of_two:,} pairs drawn"
     axes.text(
-        0.0, -0.22, numbers, transform=axes.transAxes, fontsize=style.SMALL_SIZE, color=style.FAINT, va="top"
+        0.0,
+        -_NUMBERS / _inches(axes),
+        numbers,
+        transform=axes.transAxes,
+        fontsize=style.SMALL_SIZE,
+        color=style.FAINT,
+        va="top",
     )
+
+
+def _inches(axes: Axes) -> float:
+    """Return the height of a panel."""
+    return float(axes.get_position().height * axes.figure.get_size_inches()[1])  # type: ignore[union-attr]
 
 
 def _percent(counts: np.ndarray) -> np.ndarray:

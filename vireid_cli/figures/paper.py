@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -16,11 +17,11 @@ from vireid_cli.figures import style
 MARGIN = 0.06
 """Inches above a figure without a title."""
 
+_SIDES, _LETTER, _LINE = 0.4, 0.062, 0.14
+"""Inches beside the lines below a title, of their letters, and of a line."""
+
 READABLE = 5.0
 """Smallest readable size of text in print, in points."""
-
-NARROWEST, WIDEST = 1.0, 40.0
-"""Range of the width in print, in inches."""
 
 _width: ContextVar[float | None] = ContextVar("width", default=None)
 
@@ -56,3 +57,20 @@ def print_width(inches: float | None) -> Iterator[None]:
 def width_or(inches: float) -> float:
     """Return the width of ``print_width``, or a chart's own width."""
     return _width.get() or inches
+
+
+def wrapped(text: str, width: float) -> tuple[str, float]:
+    """Break the lines below a title to fit a chart, if ``print_width`` is set.
+
+    Args:
+        text: The lines, in small letters.
+        width: Width of the chart in inches.
+
+    Returns:
+        The text, and the height of the additional lines in inches.
+    """
+    if _width.get() is None:
+        return text, 0.0
+    most = max(10, int((width - _SIDES) / _LETTER))
+    lines = [part for line in text.split("\n") for part in textwrap.wrap(line, most) or [""]]
+    return "\n".join(lines), _LINE * (len(lines) - len(text.split("\n")))

@@ -79,6 +79,7 @@ def sweep_figure(
     slanted = bool(words) and longest * _LETTER > (width - _LEFT - _RIGHT) / len(words)
     below = 0.6 + (min(30, longest) * _LETTER * 0.6 if slanted else 0.0)
     legend = 0.1 + _LINE * len(lines)
+    subtitle, _ = paper.wrapped(subtitle, width)
     top = _TOP + 0.14 * subtitle.count("\n")
     height = top + _PLOT + below + legend
     figure = style.blank(width, height)
