@@ -10,11 +10,12 @@ import ctypes
 import os
 import shutil
 import sys
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from vireid_cli.files import write_error
+from vireid_cli.unfinished import unfinished_folder
 
 _AT_FDCWD = -100
 _RENAME_EXCHANGE = 2
@@ -168,3 +169,31 @@ def _remove(folder: Path) -> None:
         folder.unlink()
     else:
         shutil.rmtree(folder, ignore_errors=True)
+
+
+@contextmanager
+def staging(folder: Path, name: str) -> Iterator[Path]:
+    """Create a temporary folder within ``folder``, for files that ``publish`` moves to it.
+
+    Args:
+        folder: Target folder, created if missing.
+        name: Part of the temporary folder's name.
+
+    Raises:
+        DataError: The folder is read-only, the disk is full, or the path can't be created.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with unfinished_folder(folder, name) as place:
+            yield place
+    except OSError as error:
+        raise write_error(folder, error) from error
+
+
+def publish(paths: Iterable[Path], folder: Path) -> tuple[Path, ...]:
+    """Flush complete files to the disk and move them to ``folder``, one after the other."""
+    paths = list(paths)
+    for path in paths:
+        with path.open("rb+") as file:
+            os.fsync(file.fileno())
+    return tuple(path.replace(folder / path.name) for path in paths)

@@ -35,7 +35,7 @@ NO_TORCH = (
 NO_SIBLINGS = {
     "methods": ("__init__",),
     "figures": ("style", "pixels", "paper", "svg"),
-    "exporters": ("onnx_file",),
+    "exporters": ("program", "verify"),
     "data/sources": ("__init__",),
     "engine/visualize": ("__init__",),
 }

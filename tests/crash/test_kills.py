@@ -20,7 +20,7 @@ from vireid_cli.engine.subjects.cmc import cmc_curve
 from vireid_cli.engine.subjects.embeddings import read_embeddings
 from vireid_cli.errors import DataError, UsageError
 from vireid_cli.exporters import onnx as exporter
-from vireid_cli.exporters.onnx_file import OnnxFile
+from vireid_cli.exporters.program import Program
 from vireid_cli.results import export as records
 from vireid_cli.results.run import RunFolder, find, runs_in
 from vireid_cli.types import Modality
@@ -136,7 +136,7 @@ def test_export_onnx(data: Path, trained: RunFolder, tmp_path: Path, monkeypatch
     for package in exporter.PACKAGES:
         pytest.importorskip(package)
 
-    def translate(file: OnnxFile, path: Path, opset: int, metadata: dict[str, str]) -> dict[str, int]:
+    def translate(file: Program, path: Path, opset: int, metadata: dict[str, str]) -> dict[str, int]:
         first = next(iter(file.state_dict().values()))
         path.write_bytes(first.numpy().tobytes() + file.name.encode())
         return {}
@@ -144,17 +144,19 @@ def test_export_onnx(data: Path, trained: RunFolder, tmp_path: Path, monkeypatch
     monkeypatch.setattr(exporter, "translate", translate)
     monkeypatch.setattr(exporter, "difference", lambda file, path: 0.0)
     run = copy_of(trained, tmp_path / "runs")
-    former = engine(data, tmp_path / "runs").export(run).record
+    former = engine(data, tmp_path / "runs").export(run, layout="split").record
     old = records.read_export(former).identifier
     with_other_weights(run)
     with recorded(run.folder, tmp_path / "killed", opened=True) as moments:
-        new = records.read_export(engine(data, tmp_path / "runs").export(run).record).identifier
+        new = records.read_export(
+            engine(data, tmp_path / "runs").export(run, layout="split").record
+        ).identifier
     seen = []
     for moment in moments:
         seen.append(exported(moment.folder / "exports" / former.name))
     assert list(dict.fromkeys(seen)) == [old, "refused", new]
     killed = next(moment for moment, name in zip(moments, seen, strict=True) if name == "refused")
-    repeated = engine(data, tmp_path / "runs").export(RunFolder(killed.folder))
+    repeated = engine(data, tmp_path / "runs").export(RunFolder(killed.folder), layout="split")
     assert records.read_export(repeated.record).identifier == new
 
 

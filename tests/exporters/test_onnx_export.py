@@ -7,6 +7,7 @@ import errno
 import math
 import os
 import sys
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -15,10 +16,15 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from vireid_cli.data.resize import resize
 from vireid_cli.errors import DataError, MissingExtra, VireidError
 from vireid_cli.exporters import onnx as exporter
-from vireid_cli.exporters.onnx import LIMIT, FileLayout, OnnxExport, export_onnx
-from vireid_cli.types import Modality
+from vireid_cli.exporters.onnx import OnnxExport, export_onnx
+from vireid_cli.exporters.program import Layout
+from vireid_cli.exporters.verify import LIMIT
+from vireid_cli.folders import staging
+from vireid_cli.layers.choice import Choice, choose
+from vireid_cli.types import Modality, Size
 
 Exported = tuple[Path, OnnxExport]
 """A folder, and the report of the export into it."""
@@ -48,12 +54,13 @@ class Small(nn.Module):
             norm.running_mean.uniform_(-0.2, 0.2)
             norm.running_var.uniform_(0.5, 2.0)
 
-    def embed(self, images: Tensor, modality: Modality) -> Tensor:
+    def embed(self, images: Tensor, modality: Choice) -> Tensor:
         with torch.autocast(images.device.type, enabled=False):
             real, imaginary = self.cosine @ images, self.sine @ images
             amplitude = torch.sqrt(real * real + imaginary * imaginary + 1e-6)
             images = images + 0.1 * real / amplitude
-        x = self.stems[modality.value]((images - 0.45) / 0.22)
+        x = (images - 0.45) / 0.22
+        x = choose(modality, *(partial(self.stems[m.value], x) for m in Modality))
         x = self.shared(F.relu(self.norm(x)))
         x = F.adaptive_avg_pool2d(x, (4, 1)).flatten(1)
         return F.normalize(self.dropout(self.neck(x)), dim=1)
@@ -127,6 +134,22 @@ def joint(
     return folder, export_onnx(network, folder, samples, layout="joint")
 
 
+@pytest.fixture(scope="module")
+def single(
+    network: Small, samples: dict[Modality, Tensor], tmp_path_factory: pytest.TempPathFactory
+) -> Exported:
+    folder = tmp_path_factory.mktemp("single")
+    return folder, export_onnx(network, folder, samples, layout="single")
+
+
+@pytest.fixture(scope="module")
+def any_size(
+    network: Small, samples: dict[Modality, Tensor], tmp_path_factory: pytest.TempPathFactory
+) -> Exported:
+    folder = tmp_path_factory.mktemp("any")
+    return folder, export_onnx(network, folder, samples, layout="single", preprocessing="lanczos")
+
+
 def reference(network: Small, images: Tensor, modality: Modality) -> np.ndarray:
     """Compute embeddings in evaluation mode, image by image, in float64."""
     double = Small().double().eval()
@@ -162,6 +185,46 @@ def test_joint_file_accepts_two_batch_sizes(
     outputs = session.run(["visible_embedding", "infrared_embedding"], feed)
     np.testing.assert_allclose(outputs[0], reference(network, visible, Modality.VISIBLE), atol=2e-6)
     np.testing.assert_allclose(outputs[1], reference(network, infrared, Modality.INFRARED), atol=2e-6)
+
+
+@pytest.mark.parametrize("codes", [[0], [1], [0, 1, 1, 0, 1], [1] * 4])
+def test_single_file_takes_the_modality_of_each_image(
+    network: Small, single: Exported, codes: list[int]
+) -> None:
+    images = torch.rand(len(codes), 3, *SIZE, generator=torch.Generator().manual_seed(4))
+    session = runtime.InferenceSession(str(single[0] / "model.onnx"))
+    (embedding,) = session.run(["embedding"], {"images": images.numpy(), "modality": np.array(codes)})
+    for image, code, row in zip(images, codes, embedding, strict=True):
+        expected = reference(network, image[None], Modality.of(code))[0]
+        np.testing.assert_allclose(row, expected, atol=2e-6)
+    assert np.abs(reference(network, images, Modality.of(1 - codes[0]))[0] - embedding[0]).max() > 1e-3
+
+
+@pytest.mark.parametrize("given", [SIZE, (61, 17), (23, 40), (100, 13)], ids=str)
+def test_any_size_is_resized_as_by_prepare(network: Small, any_size: Exported, given: Size) -> None:
+    rng = np.random.default_rng(1)
+    pixels = rng.integers(0, 256, (2, *given, 3), dtype=np.uint8)
+    session = runtime.InferenceSession(str(any_size[0] / "model-any-size.onnx"))
+    feed = {"images": pixels, "modality": np.array([1, 1])}
+    (embedding,) = session.run(None, feed)
+    resized = np.stack([resize(image, SIZE, "lanczos") for image in pixels])
+    images = torch.from_numpy(resized).permute(0, 3, 1, 2) / 255
+    np.testing.assert_allclose(embedding, reference(network, images, Modality.INFRARED), atol=2e-6)
+
+
+def test_metadata_of_a_single_file(single: Exported, any_size: Exported) -> None:
+    model = onnx.load(single[0] / "model.onnx")
+    metadata = {entry.key: entry.value for entry in model.metadata_props}
+    assert metadata["modality"] == "visible, infrared"
+    assert metadata["modality_codes"] == "0 visible, 1 infrared"
+    assert metadata["embedding"] == "64-d, unit length, compare by cosine similarity"
+    assert [entry.name for entry in model.graph.input] == ["images", "modality"]
+    assert model.graph.input[1].type.tensor_type.elem_type == onnx.TensorProto.INT64
+    other = onnx.load(any_size[0] / "model-any-size.onnx")
+    described = {entry.key: entry.value for entry in other.metadata_props}
+    assert described["pixels"] == "uint8 in [0, 255], RGB, NHWC, any size; resized by lanczos"
+    shape = [d.dim_param or d.dim_value for d in other.graph.input[0].type.tensor_type.shape.dim]
+    assert shape == ["batch", "height", "width", 3]
 
 
 def test_result_lists_files_and_comparison(split: Exported, joint: Exported) -> None:
@@ -299,7 +362,7 @@ def test_large_weights_are_in_a_separate_file(
         ("joint", {Modality.VISIBLE: torch.rand(2, 3, *SIZE)}),
     ],
 )
-def test_wrong_samples_raise(tmp_path: Path, layout: FileLayout, samples: dict[Modality, Tensor]) -> None:
+def test_wrong_samples_raise(tmp_path: Path, layout: Layout, samples: dict[Modality, Tensor]) -> None:
     with pytest.raises(ValueError, match=r"samples|expected|pixels"):
         export_onnx(Plain(), tmp_path / "new", samples, layout=layout)
     assert not (tmp_path / "new").exists()
@@ -336,7 +399,7 @@ def test_a_full_disk_is_named_with_advice(tmp_path: Path) -> None:
     full = OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
     with (
         pytest.raises(DataError, match="exports: No space left") as error,
-        exporter.temporary_folder(tmp_path / "exports"),
+        staging(tmp_path / "exports", "onnx"),
     ):
         raise full
     assert "free some space" in error.value.hint

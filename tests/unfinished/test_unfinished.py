@@ -103,10 +103,10 @@ def test_other_files_stay(tmp_path: Path, name: str) -> None:
 
 
 def test_export_removes_leftovers_of_a_killed_export(tmp_path: Path) -> None:
-    from vireid_cli.exporters.onnx import temporary_folder
+    from vireid_cli.folders import staging
 
     (tmp_path / ".onnx-ab12cd34").mkdir()
-    with temporary_folder(tmp_path) as place:
+    with staging(tmp_path, "onnx") as place:
         assert names(tmp_path) == {place.name}
     assert names(tmp_path) == set()
 

@@ -7,7 +7,7 @@ from typing import Literal
 
 from torch import Tensor
 
-from vireid_cli.types import Modality
+from vireid_cli.layers.choice import Choice
 
 Name = Literal["resnet18", "resnet34", "resnet50", "lightcnn29"]
 Stage = Literal["stem", "layer1", "layer2", "layer3", "layer4"]
@@ -17,8 +17,8 @@ STAGES: tuple[Stage, ...] = ("stem", "layer1", "layer2", "layer3", "layer4")
 WIDTH = 64
 """Channels after torchvision's stem."""
 
-Streams = Modality | int
-"""Modality of all images of a batch, or the number of visible images before the infrared ones."""
+Streams = Choice | int
+"""Modality of all images, code of each image, or number of visible images before the infrared ones."""
 
 
 @dataclass(frozen=True)

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from vireid_cli.backbones.spec import STAGES, BackboneSpec, Stage, Streams
+from vireid_cli.layers.choice import choose
 from vireid_cli.types import Modality
 
 if TYPE_CHECKING:
@@ -55,8 +56,8 @@ class PerModality(nn.Module):
 
     def forward(self, features: Tensor, streams: Streams) -> Tensor:
         """Apply to each image the copy of its modality; the order of the batch does not change."""
-        if isinstance(streams, Modality):
-            return self.of(streams)(features)
+        if isinstance(streams, (Modality, Tensor)):
+            return choose(streams, lambda: self.visible(features), lambda: self.infrared(features))
         visible, infrared = features[:streams], features[streams:]
         return torch.cat([self.visible(visible), self.infrared(infrared)])
 
@@ -132,7 +133,7 @@ class TwoStream(nn.Module):
         Args:
             stage: Name of the stage.
             features: (B, C, h, w), visible images first.
-            streams: Modality of all images, or number of visible images.
+            streams: Modality of all images, codes of their modalities, or number of visible images.
 
         Returns:
             (B, C', h', w').

@@ -8,6 +8,8 @@
 
 from __future__ import annotations
 
+from functools import cache
+
 import numpy as np
 from PIL import Image
 
@@ -15,6 +17,14 @@ from vireid_cli.types import Resize, Size
 
 IMPLEMENTATIONS: dict[Resize, str] = {"lanczos": "lanczos-pillow", "bicubic": "cubic-antialias"}
 """Name of each filter's implementation, recorded with each pixel file."""
+
+
+@cache
+def pillow_orders_passes() -> bool:
+    """Whether the installed Pillow may start with the vertical pass, as from version 13."""
+    image = Image.fromarray(np.random.default_rng(0).integers(0, 256, (60, 9, 3), np.uint8))
+    once, down = (image.resize(size, Image.Resampling.LANCZOS) for size in ((6, 12), (9, 12)))
+    return once.tobytes() == down.resize((6, 12), Image.Resampling.LANCZOS).tobytes()
 
 
 def resize(pixels: np.ndarray, size: Size, rule: Resize) -> np.ndarray:

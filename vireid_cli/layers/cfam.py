@@ -11,13 +11,14 @@ Spectra are passed as real tensors; the transforms and the transport plan are in
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from vireid_cli.layers.choice import Choice, choose, opposite
 from vireid_cli.layers.trans_mamba import Attention, TransMamba
 from vireid_cli.types import Modality
 
@@ -136,12 +137,16 @@ class Cfam(nn.Module):
             tokens, phases = block(tokens, phases, size)
         return Spectral(amplitude, cosine, sine, tokens, phases)
 
-    def attend(self, own: Spectral, other: Spectral, modality: Modality) -> Spectral:
+    def attend(self, own: Spectral, other: Spectral, modality: Choice) -> Spectral:
         """Attend from the tokens of a modality to its partner's, with the weights of this modality."""
-        kind = modality.value
-        tokens = own.tokens + self.amplitude_attention[kind](self.norm(own.tokens), self.norm(other.tokens))
-        phases = own.phases + self.phase_attention[kind](self.norm(own.phases), self.norm(other.phases))
+        tokens = own.tokens + self._attended(self.amplitude_attention, own.tokens, other.tokens, modality)
+        phases = own.phases + self._attended(self.phase_attention, own.phases, other.phases, modality)
         return Spectral(own.amplitude, own.cosine, own.sine, tokens, phases)
+
+    def _attended(self, kinds: nn.ModuleDict, own: Tensor, other: Tensor, modality: Choice) -> Tensor:
+        own, other = self.norm(own), self.norm(other)
+        visible, infrared = (kinds[m.value] for m in Modality)
+        return choose(modality, lambda: visible(own, other), lambda: infrared(own, other))
 
     def align(self, visible: Spectral, infrared: Spectral) -> tuple[Spectrum, Spectrum]:
         """Align the spectra of pairs, row by row: (B, C, N) parts of visible and of infrared maps."""
@@ -165,22 +170,23 @@ class Cfam(nn.Module):
         visible = self._moved(visible, moved)
         return visible, infrared if back is None else self._moved(infrared, back)
 
-    def alone(self, own: Spectral, modality: Modality) -> Spectrum:
+    def alone(self, own: Spectral, modality: Choice) -> Spectrum:
         """Spectrum of maps without a partner: each map is its own partner, without transport."""
         attended = self.attend(own, own, modality)
         return self.decode(attended, self.phasor(attended))
 
-    def facing(self, own: Spectral, other: Spectral, modality: Modality) -> Spectrum:
+    def facing(self, own: Spectral, other: Spectral, modality: Choice) -> Spectrum:
         """Spectrum of maps of one modality with partners that have only tokens and amplitudes.
 
         This is ``align`` without the fusion of phases: each map keeps its own phase.
         """
-        attended, partner = self.attend(own, other, modality), self.attend(other, own, modality.other)
-        if modality is Modality.VISIBLE:
-            attended, _ = self.move(attended, partner)
-        else:
-            _, attended = self.move(partner, attended)
-        return self.decode(attended, self.phasor(attended))
+        attended, partner = self.attend(own, other, modality), self.attend(other, own, opposite(modality))
+        tokens = choose(
+            modality,
+            lambda: self.move(attended, partner)[0].tokens,
+            lambda: self.move(partner, attended)[1].tokens,
+        )
+        return self.decode(replace(attended, tokens=tokens), self.phasor(attended))
 
     def _moved(self, own: Spectral, target: Tensor) -> Spectral:
         assert self.gamma is not None

@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from vireid_cli.layers.choice import Choice, choose
 from vireid_cli.types import Modality
 
 
@@ -73,9 +74,12 @@ class ModalityHeads(nn.Module):
         """Head of one modality."""
         return self.visible if modality is Modality.VISIBLE else self.infrared
 
-    def embed(self, pooled: Tensor, modality: Modality) -> Tensor:
-        """Embeddings of one modality: (B, inputs) → (1, B, features)."""
-        return self.of(modality).embed(pooled.unsqueeze(-1))
+    def embed(self, pooled: Tensor, modality: Choice) -> Tensor:
+        """Embeddings, each by the head of its modality: (B, inputs) → (1, B, features)."""
+        column = pooled.unsqueeze(-1)
+        return choose(
+            modality, lambda: self.visible.embed(column), lambda: self.infrared.embed(column), dim=1
+        )
 
     def logits(self, pooled: Tensor, visible: int) -> Tensor:
         """Logits of a batch with ``visible`` visible rows first: (B, inputs) → (B, identities)."""

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from vireid_cli.layers.cfam import Spectral
+from vireid_cli.layers.choice import Choice
 from vireid_cli.types import Modality
 
 BUFFERS = ("amplitude", "tokens", "phases")
@@ -54,12 +55,11 @@ class Prototypes(nn.Module):
         for name, pair in zip(BUFFERS, zip(*means, strict=True), strict=True):
             setattr(self, name, torch.stack(pair))
 
-    def of(self, modality: Modality, like: Spectral) -> Spectral:
+    def of(self, modality: Choice, like: Spectral) -> Spectral:
         """Means of a modality as partners of a batch, with the cosines and sines of ``like``."""
+        code = modality.code if isinstance(modality, Modality) else modality
         count = like.tokens.shape[0]  # ``len`` would fix the batch size of an export
-        amplitude, tokens, phases = (
-            getattr(self, name)[modality.code].expand(count, -1, -1) for name in BUFFERS
-        )
+        amplitude, tokens, phases = (getattr(self, name)[code].expand(count, -1, -1) for name in BUFFERS)
         return Spectral(amplitude, like.cosine, like.sine, tokens, phases)
 
     def _load_from_state_dict(

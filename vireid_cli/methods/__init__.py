@@ -33,6 +33,7 @@ from torch import Tensor, nn
 from vireid_cli import plugins
 from vireid_cli.backbones.spec import BackboneSpec
 from vireid_cli.errors import UsageError
+from vireid_cli.layers.choice import Choice
 from vireid_cli.plugins import Plugin
 from vireid_cli.recipe.augmentation import ExchangeOptions
 from vireid_cli.recipe.schema import Recipe
@@ -158,8 +159,12 @@ class ReIdNetwork(nn.Module, ABC):
         """Return named, weighted scalars; the engine minimises their sum and logs each one."""
 
     @abstractmethod
-    def embed(self, images: Tensor, modality: Modality) -> Tensor:
-        """Embed (N, 3, H, W) pixels in [0, 1] of one modality: (N, D) float32 rows of unit length."""
+    def embed(self, images: Tensor, modality: Choice) -> Tensor:
+        """Embed (N, 3, H, W) pixels in [0, 1]: (N, D) float32 rows of unit length.
+
+        ``modality`` is that of all images or, in an exported program, the code of each image's modality;
+        ``layers.choice.choose`` computes a path for both forms.
+        """
 
     def monitors(self) -> dict[str, Tensor]:
         """Return named scalars without gradient, of the parameters or of the last call of ``losses``.

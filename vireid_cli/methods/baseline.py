@@ -17,6 +17,7 @@ from torch import Tensor
 
 from vireid_cli.backbones.spec import BackboneSpec, Streams
 from vireid_cli.backbones.two_stream import TwoStream
+from vireid_cli.layers.choice import Choice
 from vireid_cli.layers.neck import bn_neck, classifier
 from vireid_cli.layers.pixels import Normalise, both_modalities
 from vireid_cli.layers.pooling import GemForm, GeneralisedMean, global_average
@@ -29,7 +30,7 @@ from vireid_cli.losses.triplet import (
 )
 from vireid_cli.methods import BACKBONE, GatheredNetwork, Margin, ParameterGroup, Weight, trainable
 from vireid_cli.recipe.strict import Number, Strict, refuse_without_effect
-from vireid_cli.types import Batch, Modality
+from vireid_cli.types import Batch
 
 
 class Options(Strict):
@@ -149,7 +150,7 @@ class Baseline(GatheredNetwork):
             terms["center"] = options.center_weight * center
         return terms
 
-    def embed(self, images: Tensor, modality: Modality) -> Tensor:
+    def embed(self, images: Tensor, modality: Choice) -> Tensor:
         """Embed (N, 3, H, W) pixels: (N, D) rows of unit length."""
         feature = self._pooled(self.normalise(images), modality)
         if self.options.embed == "neck":

@@ -22,6 +22,7 @@ from torch import Tensor, nn
 
 from vireid_cli.backbones.spec import STAGES, BackboneSpec, Streams
 from vireid_cli.backbones.two_stream import TwoStream
+from vireid_cli.layers.choice import Choice
 from vireid_cli.layers.mfa import Diversify, Fusion
 from vireid_cli.layers.neck import bn_neck, classifier
 from vireid_cli.layers.pixels import Normalise, both_modalities
@@ -32,7 +33,7 @@ from vireid_cli.losses.orthogonal import inner_products
 from vireid_cli.losses.triplet import batch_hard_triplet
 from vireid_cli.methods import BACKBONE, Fit, GatheredNetwork, Margin, ParameterGroup, Weight, trainable
 from vireid_cli.recipe.strict import Probability, Strict, refuse_without_effect
-from vireid_cli.types import Batch, Modality, Size
+from vireid_cli.types import Batch, Size
 
 
 class Dee(Strict):
@@ -211,7 +212,7 @@ class Deen(GatheredNetwork):
             terms["ort"] = options.ort_weight * inner_products(first, second) / 3
         return terms
 
-    def embed(self, images: Tensor, modality: Modality) -> Tensor:
+    def embed(self, images: Tensor, modality: Choice) -> Tensor:
         """Embed (N, 3, H, W) pixels: (N, blocks·D) rows of unit length, 6 × 2048 with all blocks."""
         return F.normalize(self._blocks(self.normalise(images), modality).flatten(1), dim=1)
 
@@ -234,7 +235,7 @@ class Deen(GatheredNetwork):
                 features = self.mfa[stage](features, low)
         return global_average(features)
 
-    def _blocks(self, images: Tensor, modality: Modality) -> Tensor:
+    def _blocks(self, images: Tensor, modality: Choice) -> Tensor:
         """Unit blocks, scaled by the square root of their weight if mixed: (N, blocks, D) float32."""
         options = self.options.embed
         pooled = self._pooled(images, modality, options.branches == "original")

@@ -23,6 +23,7 @@ from vireid_cli.backbones.spec import BackboneSpec, Streams
 from vireid_cli.frequency.agp import AmplitudeGuidedPhase, share_monitors
 from vireid_cli.frequency.anm import BRANCHES, AmplitudeNuancesMining, Norm
 from vireid_cli.frequency.branch_norm import BranchNorm
+from vireid_cli.layers.choice import Choice
 from vireid_cli.layers.neck import classifier
 from vireid_cli.layers.pixels import Normalise, both_modalities, centre_crop, luminance
 from vireid_cli.losses.identity import identity_loss
@@ -30,7 +31,7 @@ from vireid_cli.losses.nuances import nuances_mining
 from vireid_cli.losses.triplet import batch_hard_triplet
 from vireid_cli.methods import BACKBONE, Fit, GatheredNetwork, Margin, ParameterGroup, Weight, trainable
 from vireid_cli.recipe.strict import Probability, Strict, as_tuple, refuse_without_effect
-from vireid_cli.types import Batch, Modality
+from vireid_cli.types import Batch
 
 FIT = Fit(backbones=("lightcnn29",), input=(SIDE, SIDE))
 
@@ -194,7 +195,7 @@ class Face(GatheredNetwork):
             terms["cnm"] = cnm.weight * loss
         return terms
 
-    def embed(self, images: Tensor, modality: Modality) -> Tensor:
+    def embed(self, images: Tensor, modality: Choice) -> Tensor:
         """Embed the central 128×128 pixels of (N, 3, H, W) images: rows of unit length.
 
         The result is (N, 512), both branches concatenated, or (N, 256) without ANM.

@@ -18,6 +18,7 @@ from torch import Tensor, nn
 
 from vireid_cli.backbones.spec import STAGES, BackboneSpec, Stage, Streams
 from vireid_cli.backbones.two_stream import TwoStream
+from vireid_cli.layers.choice import Choice
 from vireid_cli.layers.chunk_head import ChunkHeads
 from vireid_cli.layers.pixels import Normalise, both_modalities
 from vireid_cli.layers.pooling import GemForm, generalised_mean_stripes
@@ -25,7 +26,7 @@ from vireid_cli.losses.center import hetero_center_triplet
 from vireid_cli.losses.identity import identity_loss
 from vireid_cli.methods import BACKBONE, GatheredNetwork, Margin, ParameterGroup, Weight, trainable
 from vireid_cli.recipe.strict import Number, Strict, refuse_without_effect
-from vireid_cli.types import Batch, Modality
+from vireid_cli.types import Batch
 
 
 class Options(Strict):
@@ -116,7 +117,7 @@ class HcTri(GatheredNetwork):
             terms["stripe"] = options.stripe_weight * loss
         return terms
 
-    def embed(self, images: Tensor, modality: Modality) -> Tensor:
+    def embed(self, images: Tensor, modality: Choice) -> Tensor:
         """Embed (N, 3, H, W) pixels: (N, parts · features) rows of unit length."""
         stripes = self._stripes(self._pooled(self.normalise(images), modality))
         return F.normalize(_joined(stripes).float(), dim=1)

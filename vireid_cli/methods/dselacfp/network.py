@@ -14,6 +14,7 @@ from vireid_cli.backbones.spec import STAGES, BackboneSpec, Stage, Streams
 from vireid_cli.backbones.two_stream import TwoStream
 from vireid_cli.errors import UsageError
 from vireid_cli.frequency.lam import lam
+from vireid_cli.layers.choice import Choice
 from vireid_cli.layers.imfpe import Imfpe, reduced_channels
 from vireid_cli.layers.modality_head import ModalityHead
 from vireid_cli.layers.nonlocal_block import NonLocal
@@ -95,7 +96,7 @@ class Dselacfp(GatheredNetwork):
             terms |= between_branches(self.options.consistency, shared, specific, labels)
         return terms | between_modalities(self.options.consistency, shared, labels)
 
-    def embed(self, images: Tensor, modality: Modality) -> Tensor:
+    def embed(self, images: Tensor, modality: Choice) -> Tensor:
         """Embed (N, 3, H, W) pixels with the shared branch: (N, D) rows of unit length."""
         feature = self.shared.gem(self.maps(self.normalise(images), modality)[0])
         if self.options.embed == "neck":

@@ -14,6 +14,7 @@ from vireid_cli.backbones.two_stream import TwoStream
 from vireid_cli.frequency.agp import AmplitudeGuidedPhase, share_monitors
 from vireid_cli.frequency.anm import BRANCHES, AmplitudeNuancesMining, Norm
 from vireid_cli.frequency.branch_norm import BranchNorm
+from vireid_cli.layers.choice import Choice
 from vireid_cli.layers.part_heads import PartHeads
 from vireid_cli.layers.pixels import Normalise, both_modalities
 from vireid_cli.layers.pooling import generalised_mean_stripes, stripes
@@ -22,7 +23,7 @@ from vireid_cli.losses.nuances import nuances_mining
 from vireid_cli.losses.triplet import batch_hard_triplet
 from vireid_cli.methods import BACKBONE, GatheredNetwork, ParameterGroup, trainable
 from vireid_cli.methods.fdnm.options import Options
-from vireid_cli.types import Batch, Modality
+from vireid_cli.types import Batch
 
 GEM_POWER = 3.0
 
@@ -85,7 +86,7 @@ class Fdnm(GatheredNetwork):
             terms["cnm"] = options.cnm.weight * mined
         return terms
 
-    def embed(self, images: Tensor, modality: Modality) -> Tensor:
+    def embed(self, images: Tensor, modality: Choice) -> Tensor:
         """Embed (N, 3, H, W) pixels: (N, D) unit rows; D is 2 branches × 5 parts × 2048 in the paper."""
         choice = self.options.embed
         pooled = self.pool(self.normalise(images), modality)  # (branches, parts, N, D)

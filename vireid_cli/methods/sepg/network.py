@@ -12,6 +12,7 @@ from vireid_cli.backbones.spec import STAGES, BackboneSpec, Streams
 from vireid_cli.backbones.two_stream import TwoStream
 from vireid_cli.frequency.products import real
 from vireid_cli.frequency.seg import grey_image, released_image, seg_image
+from vireid_cli.layers.choice import Choice, choose
 from vireid_cli.layers.chunk_head import ChunkHeads, ModalityHeads
 from vireid_cli.layers.pixels import Normalise, both_masks
 from vireid_cli.layers.pooling import global_average, stripes
@@ -21,7 +22,7 @@ from vireid_cli.losses.paba import paba
 from vireid_cli.losses.triplet import batch_hard_triplet
 from vireid_cli.methods import BACKBONE, GatheredNetwork, ParameterGroup, trainable
 from vireid_cli.methods.sepg.options import Options
-from vireid_cli.types import Batch, Modality
+from vireid_cli.types import Batch
 
 
 class SepgNet(GatheredNetwork):
@@ -78,10 +79,11 @@ class SepgNet(GatheredNetwork):
             terms["specific"] = self.options.specific_weight * identity_loss(logits, labels.repeat(2))
         return terms
 
-    def embed(self, images: Tensor, modality: Modality) -> Tensor:
+    def embed(self, images: Tensor, modality: Choice) -> Tensor:
         """Embed (N, 3, H, W) pixels: (N, D) rows of unit length; D is 12 × 512 in the paper's setting."""
-        if modality is Modality.VISIBLE and self.options.seg.at_test:
-            images = self._enhanced(images)
+        if self.options.seg.at_test:
+            plain = images
+            images = choose(modality, lambda: self._enhanced(plain), lambda: plain)
         specialised = "specific" in self.options.embed.parts
         shared, specific = self.maps(self.normalise(images), modality, specific=specialised)
         blocks: list[Tensor] = []  # (parts, N, features) each

@@ -18,6 +18,7 @@ from vireid_cli.frequency.gabor import Gabor
 from vireid_cli.frequency.products import real
 from vireid_cli.frequency.transport import transported
 from vireid_cli.layers.cfam import Cfam, Spectral
+from vireid_cli.layers.choice import Choice, opposite
 from vireid_cli.layers.neck import bn_neck, classifier
 from vireid_cli.layers.nonlocal_block import NonLocal
 from vireid_cli.layers.pairs import partners
@@ -113,7 +114,7 @@ class Sfcl(GatheredNetwork):
             terms["csc"] = options.csc.weight * loss
         return terms
 
-    def embed(self, images: Tensor, modality: Modality) -> Tensor:
+    def embed(self, images: Tensor, modality: Choice) -> Tensor:
         """Embed (N, 3, H, W) pixels, each image alone: (N, D) rows of unit length."""
         spatial = self.trunk(self.normalise(images), modality)
         feature = self.fuse(spatial, self._unpaired(spatial, modality))
@@ -195,7 +196,7 @@ class Sfcl(GatheredNetwork):
             maps.append(PathMaps(spatial, self.rebuild((bins[0], bins[1]), size)))
         return maps
 
-    def _unpaired(self, spatial: Tensor, modality: Modality) -> Tensor:
+    def _unpaired(self, spatial: Tensor, modality: Choice) -> Tensor:
         """Frequency maps of images without a partner."""
         if self.cfam is None or self.options.inference == "none":
             return spatial
@@ -209,7 +210,7 @@ class Sfcl(GatheredNetwork):
                 "Complete one epoch (vireid train --resume RUN), or train with inference: self.",
             )
         else:
-            partners = self.prototypes.of(modality.other, encoded)
+            partners = self.prototypes.of(opposite(modality), encoded)
             spectrum = self.cfam.facing(encoded, partners, modality)
         return self.rebuild(spectrum, (spatial.shape[2], spatial.shape[3]))
 
