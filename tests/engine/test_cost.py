@@ -13,10 +13,11 @@ from vireid_cli.engine.reporter import Reporter
 from vireid_cli.engine.runtime import Runtime
 from vireid_cli.engine.session import Session
 from vireid_cli.frequency.fourier import spectrum
+from vireid_cli.layers.choice import Choice
 from vireid_cli.layers.scan import selective_scan
 from vireid_cli.layers.trans_mamba import Attention
 from vireid_cli.methods import ParameterGroup, ReIdNetwork
-from vireid_cli.types import Batch, Modality
+from vireid_cli.types import Batch
 
 Work = Callable[[Tensor], Tensor]
 
@@ -38,7 +39,7 @@ class Working(ReIdNetwork):
     def parameter_groups(self) -> list[ParameterGroup]:
         raise NotImplementedError
 
-    def embed(self, images: Tensor, modality: Modality) -> Tensor:
+    def embed(self, images: Tensor, modality: Choice) -> Tensor:
         return self.work(images)
 
 

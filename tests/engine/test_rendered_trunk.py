@@ -104,8 +104,8 @@ def test_a_run_from_it_is_evaluated_on_others_and_records_its_start(
         exported.update(metadata)
         raise Interrupted
 
-    monkeypatch.setattr(export, "export_onnx", export_onnx)
-    monkeypatch.setattr(export, "require_packages", lambda: None)
+    monkeypatch.setattr(export.onnx, "export_onnx", export_onnx)
+    monkeypatch.setattr(export.onnx, "require_packages", lambda: None)
     with pytest.raises(Interrupted):
         engine.export(run)
     assert exported["weights"] == weights

@@ -60,7 +60,7 @@ class Small(nn.Module):
             amplitude = torch.sqrt(real * real + imaginary * imaginary + 1e-6)
             images = images + 0.1 * real / amplitude
         x = (images - 0.45) / 0.22
-        x = choose(modality, *(partial(self.stems[m.value], x) for m in Modality))
+        x = choose(modality, partial(self.stems["visible"], x), partial(self.stems["infrared"], x))
         x = self.shared(F.relu(self.norm(x)))
         x = F.adaptive_avg_pool2d(x, (4, 1)).flatten(1)
         return F.normalize(self.dropout(self.neck(x)), dim=1)

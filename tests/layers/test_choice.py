@@ -35,7 +35,7 @@ def test_opposite() -> None:
 def test_copies_of_a_stage() -> None:
     torch.manual_seed(0)
     stage = PerModality(nn.Linear(3, 2))
-    nn.init.normal_(stage.infrared.weight)
+    nn.init.normal_(stage.get_parameter("infrared.weight"))
     x = torch.rand(4, 3)
     by_code = stage(x, torch.tensor([1, 0, 1, 0]))
     torch.testing.assert_close(by_code[::2], stage(x, Modality.INFRARED)[::2])

@@ -16,7 +16,7 @@ from vireid_cli import documents, reading
 from vireid_cli.engine.checkpoint import LAST, load_position
 from vireid_cli.engine.evaluate import evaluate
 from vireid_cli.engine.evaluate.result import EvaluateOptions
-from vireid_cli.engine.export import export_backbone
+from vireid_cli.engine.export_backbone import export_backbone
 from vireid_cli.engine.network import load_recipe, run_recipe
 from vireid_cli.engine.prepare import ensure_prepared
 from vireid_cli.engine.session import Session

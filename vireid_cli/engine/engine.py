@@ -14,19 +14,18 @@ from typing import Any, Literal, Unpack
 
 from vireid_cli.data import explain
 from vireid_cli.data.protocols.request import Direction, Draw, LlcmProtocol, Mode, Shots, request_of
-from vireid_cli.engine import compare, cost, dial_study, export, import_run, visualize
+from vireid_cli.engine import compare, cost, dial_study, import_run, visualize
 from vireid_cli.engine.compare import StudyResult
-from vireid_cli.engine.dataset_verbs import DatasetVerbs
 from vireid_cli.engine.evaluate import aggregate, evaluate, features, pairing
 from vireid_cli.engine.evaluate.result import EvaluateOptions, Evaluation, Evaluations
 from vireid_cli.engine.evaluate.scoring import Flip, Rerank
-from vireid_cli.engine.export import ExportResult
+from vireid_cli.engine.export_verbs import ExportVerbs
 from vireid_cli.engine.figure_options import FigureOptions
 from vireid_cli.engine.import_run import ImportedRun
 from vireid_cli.engine.model_verbs import ModelVerbs
 from vireid_cli.engine.network import resolve_recipe, run_recipe
 from vireid_cli.engine.reporter import Reporter
-from vireid_cli.engine.run import Run, RunName, find_run
+from vireid_cli.engine.run import Run, RunName
 from vireid_cli.engine.session import Session
 from vireid_cli.engine.subjects.output import Output
 from vireid_cli.engine.train import resume, train, trials
@@ -34,11 +33,11 @@ from vireid_cli.metrics.verification import FarReading
 from vireid_cli.recipe.schema import Recipe
 from vireid_cli.recipe.study import Study, load_study
 from vireid_cli.results.run import RunFolder
-from vireid_cli.types import Modality, Size
+from vireid_cli.types import Size
 
 
-class Engine(DatasetVerbs, ModelVerbs):
-    """All verbs, with one session; those on datasets and of a model are inherited.
+class Engine(ExportVerbs, ModelVerbs):
+    """All verbs, with one session; those on datasets, exported files and models are inherited.
 
     Args:
         session: Device, reporter and folders; None: those of ``Session.choose``.
@@ -261,28 +260,3 @@ class Engine(DatasetVerbs, ModelVerbs):
         else:
             resolved = tuple(self.find(run) for run in subject)
         return visualize.draw(figure, resolved, self.session, output or Output(), **options)
-
-    def export(
-        self,
-        run: RunName | None = None,
-        *,
-        layout: Literal["split", "joint"] = "split",
-        out: Path | None = None,
-    ) -> ExportResult:
-        """Export a run's network to ONNX and verify it; see ``export.export_run``."""
-        return export.export_run(self.find(run), self.session, layout=layout, out=out)
-
-    def export_backbone(
-        self,
-        run: RunName | None = None,
-        *,
-        modality: Modality = Modality.VISIBLE,
-        out: Path | None = None,
-        half: bool = False,
-    ) -> Path:
-        """Write a run's trunk as starting weights of other recipes; see ``export.export_backbone``."""
-        return export.export_backbone(self.find(run), self.session, modality=modality, out=out, half=half)
-
-    def find(self, run: RunName | None = None) -> Run:
-        """Return the run with this folder or name; None: the newest run. See ``run.find_run``."""
-        return find_run(run, self.session)

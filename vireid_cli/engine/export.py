@@ -1,187 +1,290 @@
-"""The verb ``export``: a run's network as ONNX, verified against PyTorch, and its trunk as weights."""
+"""The verb ``export``: a run's network as ONNX, as a program of PyTorch, or for OpenVINO.
+
+Each export is verified against PyTorch before its files replace earlier ones. Quantised files are measured on
+identities that the network should generalise to, and refused if they lose too much.
+"""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal
 
 import numpy as np
 import torch
-from torch import Tensor
 
-from vireid_cli.backbones.spec import STAGES
-from vireid_cli.backbones.two_stream import TwoStream
-from vireid_cli.backbones.weights import IDENTITIES_KEY, TRAINED_ON
 from vireid_cli.counts import size_name
-from vireid_cli.data.identity import store_title
-from vireid_cli.data.store import Store
-from vireid_cli.engine import checkpoint as checkpoints
-from vireid_cli.engine.embed import TrainedNetwork, load_trained, to_images, warn_if_unfinished
-from vireid_cli.engine.prepare import ensure_prepared
-from vireid_cli.engine.runtime import Runtime
+from vireid_cli.engine.export_accuracy import (
+    CALIBRATION,
+    CheckSplit,
+    EmbedBatch,
+    accuracy_change,
+    calibration_batches,
+    check_plan,
+    refuse_loss,
+)
+from vireid_cli.engine.export_subject import ExportSubject, export_subject
 from vireid_cli.engine.session import Session
-from vireid_cli.errors import UsageError, VireidError
-from vireid_cli.exporters.onnx import OnnxExport, export_onnx, require_packages
+from vireid_cli.errors import UsageError
+from vireid_cli.exporters import onnx, onnx_int8, openvino, torch_program
+from vireid_cli.exporters.openvino import FLOAT16_LIMIT, OpenvinoPrecision
+from vireid_cli.exporters.program import Layout, description, programs_of
+from vireid_cli.exporters.snippet import onnx_snippet, openvino_snippet, torch_snippet
+from vireid_cli.exporters.verify import Runner, verified_difference
 from vireid_cli.files import refuse_unwritable
-from vireid_cli.results.export import ExportRecord, hashes_of, write_record
+from vireid_cli.folders import publish, staging
+from vireid_cli.results.export import AccuracyChange, ExportRecord, hashes_of, write_record
 from vireid_cli.results.run import RunFolder
-from vireid_cli.tensor_files.sealed import content_hash, save_sealed
-from vireid_cli.types import Modality, Size
-
-LICENCE = "Apache-2.0"
-"""Licence of weights that were trained on rendered people."""
-
-SAMPLES = 8
-"""Number of images per modality that verify an export."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class ExportResult:
-    """An export to ONNX.
+    """An export.
 
     Attributes:
         run: The exported run.
-        onnx: The written files.
+        files: The written files.
         record: File with their names and hashes; see ``results.export``.
+        content: Content of the record.
+        snippet: Lines of Python that run the first file without vireid.
     """
 
     run: RunFolder
-    onnx: OnnxExport
+    files: tuple[Path, ...]
     record: Path
+    content: ExportRecord
+    snippet: str = field(repr=False)
+
+
+@dataclass(frozen=True)
+class Quantisation:
+    """Options of a quantised export.
+
+    Attributes:
+        images: Number of calibration images of the training split.
+        check_on: Identities that measure the file: ``val``, or ``test`` for datasets without them.
+    """
+
+    images: int = CALIBRATION
+    check_on: CheckSplit = "val"
 
 
 def export_run(
     run: RunFolder,
     session: Session,
     *,
-    layout: Literal["split", "joint"] = "split",
+    layout: Layout = "single",
+    preprocessing: bool = False,
+    quantise: Quantisation | None = None,
     out: Path | None = None,
 ) -> ExportResult:
-    """Export a run's network to ONNX, on the CPU in fp32 for any device of the session.
+    """Export a run's network to ONNX, on the CPU for any device of the session.
 
     Args:
         run: The run.
         session: Reporter, and the folder of the run's dataset with the images for verification.
-        layout: ``split``: one file per modality; ``joint``: one file with both paths.
+        layout: ``single``: one file, with the modality of each image as input; ``split``: one file per
+            modality; ``joint``: one file with an input per modality.
+        preprocessing: The files take uint8 images of any size and resize them.
+        quantise: Write 8-bit integers, for the layout ``single`` without preprocessing; None: float32.
         out: Folder of the files; None: ``exports`` in the run folder.
 
     Raises:
-        UsageError: ``out`` is a file, or the run has no checkpoint.
+        UsageError: ``out`` is a file, the run has no checkpoint, or options exclude each other.
         MissingExtra: The packages of the extra ``export`` are not installed.
-        VireidError: The exported network differs from PyTorch by more than 1e-4.
+        VireidError: The exported network differs from PyTorch by more than 1e-4, or loses more than 0.5
+            points of Rank-1 or mAP by quantisation.
     """
-    folder = out or run.exports
-    if folder.exists() and not folder.is_dir():
-        raise UsageError(f"--out {folder} is a file, not a folder.")
-    refuse_unwritable(folder)
-    require_packages()
-    trained = load_trained(run, _on_cpu(session))
-    warn_if_unfinished(run, trained, session)
-    size = trained.recipe.data.image_size
-    data = trained.recipe.data
-    store = ensure_prepared(data.dataset, session, size, data.resize)
-    samples = {
-        modality: sample_images(store, size, modality, SAMPLES, trained.recipe.data.trial)
-        for modality in Modality
-    }
-    session.reporter.info(f"exporting {run.folder} at {size_name(size)}")
-    metadata = {
-        "recipe": trained.recipe.name,
-        "method": trained.recipe.method.name,
-        "dataset": store_title(store),
-        "epochs": str(trained.epochs),
-        "weights": str(trained.environment["weights"]),
-        "commit": str(trained.environment.get("commit", "")),
-    }
-    about = {**metadata, "layout": layout, "size": size_name(size)}
-    identifier = content_hash(trained.network.state_dict(), about)[:32]
-    marked = {**metadata, "export": identifier}
-    export = export_onnx(trained.network, folder, samples, layout=layout, metadata=marked)
+    folder = _folder(run, out)
+    if quantise is not None and (layout != "single" or preprocessing):
+        raise UsageError(
+            "A quantised file has the layout single, without preprocessing.",
+            "Remove --quantize, or --split, --layout and --with-preprocessing.",
+        )
+    onnx.require_packages()
+    subject = _start(run, session)
+    if quantise is not None:
+        return _export_int8(subject, folder, quantise)
+    rule = subject.resize if preprocessing else None
+    identifier = subject.identifier(layout=layout, size=size_name(subject.size), any_size=preprocessing)
+    marked = {**subject.metadata, "export": identifier}
+    export = onnx.export_onnx(
+        subject.trained.network,
+        folder,
+        subject.samples,
+        layout=layout,
+        preprocessing=rule,
+        metadata=marked,
+    )
     record = ExportRecord(
         identifier=identifier,
         layout=layout,
+        any_size=preprocessing,
         files=hashes_of(export.files),
-        metadata=metadata,
+        metadata=subject.origin,
         largest_difference=export.largest_difference,
         images=export.images,
         opset=export.opset,
         nodes=export.nodes,
     )
-    return ExportResult(run, export, write_record(folder, record))
+    snippet = onnx_snippet(export.files[-1], layout, subject.size, subject.resize, preprocessing)
+    return _finish(subject, export.files, record, snippet)
 
 
-def export_backbone(
-    run: RunFolder, session: Session, *, modality: Modality, out: Path | None = None, half: bool = False
-) -> Path:
-    """Write a run's trunk under torchvision's keys, for ``backbone.weights`` of another recipe.
+def _export_int8(subject: ExportSubject, folder: Path, options: Quantisation) -> ExportResult:
+    """Export to ONNX in 8-bit integers."""
+    identifier = subject.identifier(precision="int8", images=options.images, check_on=options.check_on)
+    plan = check_plan(subject, options.check_on)
+    with staging(folder, "onnx") as new:
+        metadata = {**subject.metadata, "export": identifier, "precision": "int8"}
+        source = onnx.export_onnx(
+            subject.trained.network, new, subject.samples, layout="single", metadata=metadata
+        )
+        path = new / "model-int8.onnx"
+        subject.session.reporter.info(f"calibrating on {options.images} training images")
+        onnx_int8.quantise(source.files[-1], path, calibration_batches(subject, options.images))
+        run = onnx.runner(path)
+        difference = _difference(subject, run, path.name, "onnxruntime")
+        change = accuracy_change(subject, _embedder(run), plan, options.check_on)
+        refuse_loss(change, path.name)
+        (published,) = publish([path], folder)
+    record = _record(subject, identifier, [published], difference, change).model_copy(
+        update={"format": "onnx", "precision": "int8", "opset": source.opset}
+    )
+    snippet = onnx_snippet(published, "single", subject.size, subject.resize, False)
+    return _finish(subject, (published,), record, snippet)
 
-    The file's metadata record the training data, steps, commit and hashes of the training identities. A run
-    that starts from the file inherits these identities: evaluating on them is refused.
+
+def export_torch_run(
+    run: RunFolder,
+    session: Session,
+    *,
+    layout: Layout = "single",
+    preprocessing: bool = False,
+    compiled: bool = False,
+    out: Path | None = None,
+) -> ExportResult:
+    """Export a run's network as a program of PyTorch, ``.pt2``; arguments and errors as ``export_run``.
 
     Args:
-        run: The run; its recipe selects the checkpoint.
-        session: Folders and reporter.
-        modality: Selects the copy of those stages that each modality has for itself.
-        out: File, ``.safetensors``; None: ``exports/backbone.safetensors`` in the run folder.
-        half: Write float16 instead of float32.
-
-    Raises:
-        UsageError: The run has no checkpoint or no complete ResNet trunk.
-        VireidError: A weight exceeds the range of float16.
+        compiled: Write a package that is compiled for this processor, instead of a portable program.
     """
-    path = out or run.exports / "backbone.safetensors"
-    if path.suffix != ".safetensors":
-        raise UsageError(f"--out {path}: the file name must end in .safetensors.")
-    refuse_unwritable(path.parent)
-    trained = load_trained(run, _on_cpu(session), fold=False)
-    warn_if_unfinished(run, trained, session)
-    trunks = [module for module in trained.network.modules() if isinstance(module, TwoStream)]
-    if not trunks or trunks[0].stages != STAGES:
-        raise UsageError(
-            f"{run.folder}: {trained.recipe.method.name} has no complete ResNet trunk to export."
+    folder = _folder(run, out)
+    subject = _start(run, session)
+    identifier = subject.identifier(layout=layout, any_size=preprocessing, compiled=compiled)
+    export = torch_program.export_torch(
+        subject.trained.network,
+        folder,
+        subject.samples,
+        layout=layout,
+        preprocessing=subject.resize if preprocessing else None,
+        compiled=compiled,
+        metadata={**subject.metadata, "export": identifier},
+    )
+    record = _record(subject, identifier, export.files, export.largest_difference, None).model_copy(
+        update={"format": "aoti" if compiled else "torch", "layout": layout, "any_size": preprocessing}
+    )
+    snippet = torch_snippet(
+        export.files[0], layout, subject.size, subject.resize, preprocessing, aoti=compiled
+    )
+    return _finish(subject, export.files, record, snippet)
+
+
+def export_openvino_run(
+    run: RunFolder,
+    session: Session,
+    *,
+    precision: OpenvinoPrecision = "fp16",
+    quantisation: Quantisation | None = None,
+    out: Path | None = None,
+) -> ExportResult:
+    """Export a run's network for OpenVINO, one file for both modalities; errors as ``export_run``.
+
+    Args:
+        precision: ``fp16``, or ``int8`` with calibration on the training split.
+        quantisation: Options of ``int8``; None: the defaults.
+    """
+    folder = _folder(run, out)
+    onnx.require_packages()
+    openvino.require_packages(precision)
+    subject = _start(run, session)
+    options = quantisation or Quantisation()
+    plan = check_plan(subject, options.check_on) if precision == "int8" else None
+    identifier = subject.identifier(precision=precision, images=options.images, check_on=options.check_on)
+    with staging(folder, "openvino") as new, torch.no_grad():
+        program = programs_of(subject.trained.network, subject.samples, "single")[0]
+        metadata = {**subject.metadata, "export": identifier, "precision": precision, **description(program)}
+        source = onnx.export_onnx(
+            subject.trained.network, new, subject.samples, layout="single", metadata=metadata
         )
-    state = {key: value.contiguous() for key, value in trunks[0].plain_state(modality).items()}
-    if half:
-        state = {key: value.half() if value.is_floating_point() else value for key, value in state.items()}
-        if name := checkpoints.not_finite(state):
-            raise VireidError(f"{run.folder}: '{name}' exceeds the range of float16.", "Remove --half.")
-    return save_sealed(path, state, _record(run, trained, modality, half))
+        calibration = calibration_batches(subject, options.images) if plan else []
+        path = new / f"model-{precision}.xml"
+        parts = openvino.convert(source.files[-1], path, precision, metadata, calibration)
+        exact, _ = openvino.open_openvino(path, precise=True)
+        limit = FLOAT16_LIMIT if precision == "fp16" else float("inf")
+        difference = _difference(subject, exact, path.name, "OpenVINO", limit)
+        change = None
+        if plan is not None:
+            change = accuracy_change(
+                subject, _embedder(openvino.open_openvino(path)[0]), plan, options.check_on
+            )
+            refuse_loss(change, path.name)
+        files = publish(parts, folder)
+    record = _record(subject, identifier, files, difference, change).model_copy(
+        update={"format": "openvino", "precision": precision}
+    )
+    return _finish(subject, files, record, openvino_snippet(files[-1], subject.size, subject.resize))
 
 
-def _record(run: RunFolder, trained: TrainedNetwork, modality: Modality, half: bool) -> dict[str, str]:
-    """Metadata of a file of weights: network, training, data, and hashes of the training identities."""
-    backbone, environment = trained.recipe.backbone, trained.environment
-    data = environment["data"]
-    rendered = f", {data['rendered']}" if "rendered" in data else ""
-    record = {
-        "network": backbone.name,
-        "width": str(backbone.width),
-        "precision": "float16" if half else "float32",
-        "run": run.name,
-        "modality": modality.value,
-        "method": trained.recipe.method.name,
-        "recipe": trained.recipe.name,
-        "steps": str(trained.state.global_step),
-        "start": environment["weights"],
-        TRAINED_ON: f"{data['dataset']}{rendered}, {data.get('images', 'unrecorded')} images",
-        "identities": str(environment["num_identities"]),
-        "commit": str(environment.get("commit", "")),
-        "vireid": str(environment.get("vireid", "")),
-        IDENTITIES_KEY: " ".join(sorted(trained.tokens)),
-    }
-    # The licence of weights of a real dataset is that dataset's matter.
-    return record | ({"licence": LICENCE} if rendered else {})
+def _folder(run: RunFolder, out: Path | None) -> Path:
+    """Return the folder of the files; raises ``UsageError`` if it is a file, ``DataError`` if unwritable."""
+    folder = out or run.exports
+    if folder.exists() and not folder.is_dir():
+        raise UsageError(f"--out {folder} is a file, not a folder.")
+    refuse_unwritable(folder)
+    return folder
 
 
-def _on_cpu(session: Session) -> Session:
-    """Return the session on the CPU in fp32, for exports."""
-    return replace(session, runtime=Runtime(torch.device("cpu"), "fp32"))
+def _start(run: RunFolder, session: Session) -> ExportSubject:
+    subject = export_subject(run, session)
+    session.reporter.info(f"exporting {run.folder} at {size_name(subject.size)}")
+    return subject
 
 
-def sample_images(store: Store, size: Size, modality: Modality, count: int, trial: int = 1) -> Tensor:
-    """Return test images of one modality, evenly spread over the table: (count, 3, H, W) in [0, 1]."""
-    table = store.records_in_trial(trial)
-    rows = np.flatnonzero((table.modalities == modality.code) & table.tested)
-    samples = rows[np.linspace(0, len(rows) - 1, num=min(count, len(rows)), dtype=np.int64)]
-    return to_images(store.batch(size, samples), torch.device("cpu")).contiguous()
+def _difference(
+    subject: ExportSubject, run: Runner, name: str, runtime: str, limit: float = float("inf")
+) -> float:
+    """Largest difference of a file of the layout ``single`` from PyTorch, on the sample images."""
+    program = programs_of(subject.trained.network, subject.samples, "single")[0]
+    with torch.no_grad():
+        return verified_difference(program, lambda: run, name, runtime, limit)
+
+
+def _embedder(run: Runner) -> EmbedBatch:
+    """Function of images and codes, of a file of the layout ``single``."""
+    return lambda images, codes: np.asarray(run([images, codes])[0])
+
+
+def _record(
+    subject: ExportSubject,
+    identifier: str,
+    files: Sequence[Path],
+    difference: float,
+    change: AccuracyChange | None,
+) -> ExportRecord:
+    """Create the record of files of the layout ``single``."""
+    return ExportRecord(
+        identifier=identifier,
+        layout="single",
+        files=hashes_of(files),
+        metadata=subject.origin,
+        largest_difference=difference,
+        images=sum(len(images) for images in subject.samples.values()),
+        accuracy=change,
+    )
+
+
+def _finish(
+    subject: ExportSubject, files: tuple[Path, ...], record: ExportRecord, snippet: str
+) -> ExportResult:
+    return ExportResult(subject.run, files, write_record(files[0].parent, record), record, snippet)

@@ -163,12 +163,18 @@ def difference(program: Program, path: Path) -> float:
 
 def runner(path: Path) -> Runner:
     """Open a file in onnxruntime, on the CPU."""
+    return open_onnx(path)[0]
+
+
+def open_onnx(path: Path) -> tuple[Runner, dict[str, str]]:
+    """Open a file in onnxruntime, on the CPU: its function, and its metadata."""
     runtime = importlib.import_module("onnxruntime")
     options = runtime.SessionOptions()
     options.log_severity_level = 4  # fatal only; exceptions are reported by the caller
     session = runtime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
     names = [entry.name for entry in session.get_inputs()]
-    return lambda arrays: session.run(None, dict(zip(names, arrays, strict=True)))
+    metadata = dict(session.get_modelmeta().custom_metadata_map)
+    return lambda arrays: session.run(None, dict(zip(names, arrays, strict=True))), metadata
 
 
 def _parts(folder: Path, name: str) -> list[Path]:

@@ -94,9 +94,13 @@ class Program(nn.Module):
         return images if self.resample is None else cast(Tensor, self.resample(images))
 
     def traced_inputs(self) -> tuple[Tensor, ...]:
-        """Inputs for tracing: two or three images, since tracers treat a length of 1 as a constant."""
+        """Inputs for tracing: black images, since files may contain them.
+
+        There are two of each input or more, in different numbers: tracers treat a length of 1 as a constant,
+        and equal lengths as one dimension.
+        """
         case = next(self.cases((2,)))
-        return case.inputs
+        return tuple(torch.zeros_like(tensor) for tensor in case.inputs)
 
     def variable_axes(self) -> tuple[dict[int, str], ...]:
         """Names of the variable axes of each input: the batch and, with preprocessing, height and width."""

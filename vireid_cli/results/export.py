@@ -1,4 +1,4 @@
-"""Record of an ONNX export: its files with hashes, their origin, and the difference from PyTorch.
+"""Record of an export: its files with hashes, their origin, and the difference from PyTorch.
 
 The record is written after all files. Its hashes reveal files of different exports, which a killed export can
 leave.
@@ -18,48 +18,97 @@ from vireid_cli.errors import DataError
 
 _BLOCK = 1 << 20
 
+ExportFormat = Literal["onnx", "torch", "aoti", "openvino"]
+ExportPrecision = Literal["fp32", "fp16", "int8"]
+
+PATTERNS = ("onnx-*.json", "torch-*.json", "aoti-*.json", "openvino-*.json")
+"""Patterns of the file names of records."""
+
+
+class AccuracyChange(BaseModel):
+    """Retrieval metrics in [0, 1] of PyTorch and of an exported file.
+
+    Attributes:
+        split: Split of the identities.
+        identities: Number of identities.
+        images: Number of images.
+        rank1, rank1_before: Rank-1 of the file, and of PyTorch.
+        mAP, mAP_before: mAP of the file, and of PyTorch.
+    """
+
+    model_config = ConfigDict(strict=True, frozen=True)
+
+    split: str
+    identities: int
+    images: int
+    rank1: float
+    rank1_before: float
+    mAP: float
+    mAP_before: float
+
+    @property
+    def loss(self) -> float:
+        """Larger one of the losses of Rank-1 and mAP, in percentage points; negative for gains."""
+        return 100.0 * max(self.rank1_before - self.rank1, self.mAP_before - self.mAP)
+
+    def describe(self) -> str:
+        """Describe both metrics on one line, in percent."""
+        pairs = (("Rank-1", self.rank1_before, self.rank1), ("mAP", self.mAP_before, self.mAP))
+        texts = [f"{name} {100 * before:.2f} → {100 * after:.2f} %" for name, before, after in pairs]
+        return f"{', '.join(texts)} ({self.identities} {self.split} identities, {self.images} images)"
+
 
 class ExportRecord(BaseModel):
-    """Content of ``onnx-<layout>.json``.
+    """Content of the record of an export, such as ``onnx-split.json``.
 
     Attributes:
         version: Version of the record's form.
         identifier: Identifier of the export, also in the metadata of every file under ``export``.
-        layout: ``split`` or ``joint``.
+        format: Format of the files.
+        precision: Precision of the weights.
+        layout: ``single``, ``split`` or ``joint``; see ``exporters.program``.
+        any_size: Whether the files take images of any size.
         files: SHA-256 by file name.
         metadata: Recipe, method, dataset, epochs and commit.
         largest_difference: Largest absolute difference of an embedding's component from PyTorch.
         images: Number of compared sample images.
-        opset: Version of the operator set.
-        nodes: Number of nodes by operator.
+        opset: Version of the operator set; 0 for other formats than ONNX.
+        nodes: Number of nodes by operator; empty for other formats than ONNX.
+        accuracy: Metrics before and after quantisation; None: not measured.
     """
 
     model_config = ConfigDict(strict=True, frozen=True)
 
     version: Literal[1] = 1
     identifier: str
-    layout: Literal["split", "joint"]
+    format: ExportFormat = "onnx"
+    precision: ExportPrecision = "fp32"
+    layout: Literal["single", "split", "joint"]
+    any_size: bool = False
     files: dict[str, str]
     metadata: dict[str, str]
     largest_difference: float
     images: int
-    opset: int
-    nodes: dict[str, int]
+    opset: int = 0
+    nodes: dict[str, int] = {}
+    accuracy: AccuracyChange | None = None
 
-
-def record_path(folder: Path, layout: str) -> Path:
-    """Path of the record of an export."""
-    return folder / f"onnx-{layout}.json"
+    @property
+    def name(self) -> str:
+        """Name of the record's file without ending: format, layout and options."""
+        size = ["any-size"] if self.any_size else []
+        precision = [] if self.precision == "fp32" else [self.precision]
+        return "-".join([self.format, self.layout, *size, *precision])
 
 
 def records_in(folder: Path) -> list[Path]:
     """List the records of all exports in a folder."""
-    return sorted(folder.glob("onnx-*.json"))
+    return sorted(path for pattern in PATTERNS for path in folder.glob(pattern))
 
 
 def write_record(folder: Path, record: ExportRecord) -> Path:
     """Write the record of an export. Raises ``DataError`` if it can't be written."""
-    return files.write_sealed(record_path(folder, record.layout), record.model_dump())
+    return files.write_sealed(folder / f"{record.name}.json", record.model_dump())
 
 
 def read_export(path: Path) -> ExportRecord:
@@ -68,7 +117,8 @@ def read_export(path: Path) -> ExportRecord:
     Raises:
         DataError: The record is damaged, or a file is missing or belongs to another export.
     """
-    hint = "Export again: vireid export onnx"
+    kind = path.name.partition("-")[0]
+    hint = f"Export again: vireid export {'torch --aoti' if kind == 'aoti' else kind}"
     try:
         content = files.read_json(path, hint)
         record = ExportRecord.model_validate(content)

@@ -15,7 +15,7 @@ from tests.conftest import Listener
 from vireid_cli import files
 from vireid_cli.engine import checkpoint as checkpoints
 from vireid_cli.engine.engine import Engine
-from vireid_cli.engine.export import export_backbone
+from vireid_cli.engine.export_backbone import export_backbone
 from vireid_cli.engine.network import load_recipe
 from vireid_cli.engine.reporter import Reporter
 from vireid_cli.engine.runtime import Runtime

@@ -1,0 +1,81 @@
+"""The verb ``export backbone``: a run's trunk as starting weights of other recipes."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from vireid_cli.backbones.spec import STAGES
+from vireid_cli.backbones.two_stream import TwoStream
+from vireid_cli.backbones.weights import IDENTITIES_KEY, TRAINED_ON
+from vireid_cli.engine import checkpoint as checkpoints
+from vireid_cli.engine.embed import TrainedNetwork, load_trained, warn_if_unfinished
+from vireid_cli.engine.export_subject import LICENCE, cpu_session
+from vireid_cli.engine.session import Session
+from vireid_cli.errors import UsageError, VireidError
+from vireid_cli.files import refuse_unwritable
+from vireid_cli.results.run import RunFolder
+from vireid_cli.tensor_files.sealed import save_sealed
+from vireid_cli.types import Modality
+
+
+def export_backbone(
+    run: RunFolder, session: Session, *, modality: Modality, out: Path | None = None, half: bool = False
+) -> Path:
+    """Write a run's trunk under torchvision's keys, for ``backbone.weights`` of another recipe.
+
+    The file's metadata record the training data, steps, commit and hashes of the training identities. A run
+    that starts from the file inherits these identities: evaluating on them is refused.
+
+    Args:
+        run: The run; its recipe selects the checkpoint.
+        session: Folders and reporter.
+        modality: Selects the copy of those stages that each modality has for itself.
+        out: File, ``.safetensors``; None: ``exports/backbone.safetensors`` in the run folder.
+        half: Write float16 instead of float32.
+
+    Raises:
+        UsageError: The run has no checkpoint or no complete ResNet trunk.
+        VireidError: A weight exceeds the range of float16.
+    """
+    path = out or run.exports / "backbone.safetensors"
+    if path.suffix != ".safetensors":
+        raise UsageError(f"--out {path}: the file name must end in .safetensors.")
+    refuse_unwritable(path.parent)
+    trained = load_trained(run, cpu_session(session), fold=False)
+    warn_if_unfinished(run, trained, session)
+    trunks = [module for module in trained.network.modules() if isinstance(module, TwoStream)]
+    if not trunks or trunks[0].stages != STAGES:
+        raise UsageError(
+            f"{run.folder}: {trained.recipe.method.name} has no complete ResNet trunk to export."
+        )
+    state = {key: value.contiguous() for key, value in trunks[0].plain_state(modality).items()}
+    if half:
+        state = {key: value.half() if value.is_floating_point() else value for key, value in state.items()}
+        if name := checkpoints.not_finite(state):
+            raise VireidError(f"{run.folder}: '{name}' exceeds the range of float16.", "Remove --half.")
+    return save_sealed(path, state, _record(run, trained, modality, half))
+
+
+def _record(run: RunFolder, trained: TrainedNetwork, modality: Modality, half: bool) -> dict[str, str]:
+    """Metadata of a file of weights: network, training, data, and hashes of the training identities."""
+    backbone, environment = trained.recipe.backbone, trained.environment
+    data = environment["data"]
+    rendered = f", {data['rendered']}" if "rendered" in data else ""
+    record = {
+        "network": backbone.name,
+        "width": str(backbone.width),
+        "precision": "float16" if half else "float32",
+        "run": run.name,
+        "modality": modality.value,
+        "method": trained.recipe.method.name,
+        "recipe": trained.recipe.name,
+        "steps": str(trained.state.global_step),
+        "start": environment["weights"],
+        TRAINED_ON: f"{data['dataset']}{rendered}, {data.get('images', 'unrecorded')} images",
+        "identities": str(environment["num_identities"]),
+        "commit": str(environment.get("commit", "")),
+        "vireid": str(environment.get("vireid", "")),
+        IDENTITIES_KEY: " ".join(sorted(trained.tokens)),
+    }
+    # The licence of weights of a real dataset is that dataset's matter.
+    return record | ({"licence": LICENCE} if rendered else {})
