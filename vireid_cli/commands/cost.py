@@ -36,6 +36,9 @@ def cost(
     run: Runs = None,
     recipe: Recipes = None,
     size: InputSize = None,
+    artifacts: Annotated[
+        bool, typer.Option("--artifacts", help="Measure size and latency of the exported files, on the CPU.")
+    ] = False,
     json: Json = False,
     device: Device = "auto",
     precision: PrecisionOption = "auto",
@@ -46,7 +49,33 @@ def cost(
 
     Example: vireid cost --recipe agw --recipe fdnm
     """
+    if artifacts:
+        _print_artifacts(make_engine("cpu", data=data, runs=runs), run or [], recipe or [], size, json)
+        return
     print_costs_of(make_engine(device, precision, data, runs), run or [], recipe or [], size, json)
+
+
+def _print_artifacts(
+    engine: Engine, runs: Sequence[str], recipes: Sequence[str], size: str | None, json: bool
+) -> None:
+    """Measure and print the exported files of runs; without a run, of the newest.
+
+    Raises:
+        UsageError: An option has no effect on exported files, or a run has none.
+    """
+    from dataclasses import asdict
+
+    from vireid_cli.commands import console
+    from vireid_cli.commands.cost_table import print_artifacts
+
+    if recipes or size:
+        raise UsageError("--recipe and --size have no effect on exported files: remove them.")
+    for name in runs or [None]:
+        costs = [asdict(cost) for cost in engine.cost_of_artifacts(name)]
+        if json:
+            console.print_json(costs)
+        else:
+            print_artifacts(costs)
 
 
 def print_costs_of(
