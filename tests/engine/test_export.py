@@ -97,7 +97,7 @@ def test_metadata_identify_the_model_and_its_training_data(engine: Engine, expor
 def test_files_without_their_preprocessing_and_quantisation_exclude_each_other(engine: Engine) -> None:
     for options in ({"layout": "split"}, {"preprocessing": True}):
         with pytest.raises(UsageError, match="single"):
-            engine.export(quantise=Quantisation(), **options)  # type: ignore[arg-type]
+            engine.export(quantise=Quantisation(), **options)
 
 
 def test_int8_is_measured(engine: Engine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -225,7 +225,13 @@ def test_names_of_records_differ() -> None:
     record = ExportRecord(
         identifier="a", layout="single", files={}, metadata={}, largest_difference=0.0, images=1
     )
-    changes = ({}, {"precision": "int8"}, {"any_size": True}, {"layout": "split"}, {"format": "torch"})
+    changes: tuple[dict[str, object], ...] = (
+        {},
+        {"precision": "int8"},
+        {"any_size": True},
+        {"layout": "split"},
+        {"format": "torch"},
+    )
     names = [record.model_copy(update=change).name for change in changes]
     assert names == [
         "onnx-single", "onnx-single-int8", "onnx-single-any-size", "onnx-split", "torch-single"

@@ -70,7 +70,8 @@ def _print_artifacts(
 
     if recipes or size:
         raise UsageError("--recipe and --size have no effect on exported files: remove them.")
-    for name in runs or [None]:
+    names: list[str | None] = [*runs] or [None]
+    for name in names:
         costs = [asdict(cost) for cost in engine.cost_of_artifacts(name)]
         if json:
             console.print_json(costs)
