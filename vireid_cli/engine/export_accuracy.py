@@ -21,6 +21,9 @@ from vireid_cli.types import Embeddings, Modality
 LARGEST_LOSS = 0.5
 """Largest accepted loss of Rank-1 or mAP, in percentage points."""
 
+ROUNDING = 1e-9
+"""Tolerance of a loss for rounding, in percentage points."""
+
 CALIBRATION = 256
 """Default number of calibration images, half of them of each modality."""
 
@@ -100,7 +103,7 @@ def accuracy_change(
 
 def refuse_loss(change: AccuracyChange, name: str) -> None:
     """Raise ``VireidError`` if Rank-1 or mAP falls by more than ``LARGEST_LOSS`` points."""
-    if change.loss > LARGEST_LOSS:
+    if change.loss > LARGEST_LOSS + ROUNDING:
         raise VireidError(
             f"{name} loses {change.loss:.2f} points; the limit is {LARGEST_LOSS}. {change.describe()}. "
             "No file was written.",
