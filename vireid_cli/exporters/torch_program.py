@@ -80,6 +80,7 @@ def export_torch(
         VireidError: The network cannot be traced or compiled, or differs by more than ``LIMIT``.
     """
     copied = copy.deepcopy(network).to("cpu", torch.float32).to(memory_format=torch.contiguous_format)
+    copied.requires_grad_(False)  # users of the file need no gradients
     programs = programs_of(copied, samples, layout, preprocessing)
     suffix, largest = "-aoti.pt2" if compiled else ".pt2", 0.0
     with staging(folder, "torch") as new, quiet(), torch.no_grad(), torch.autocast("cpu", enabled=False):
