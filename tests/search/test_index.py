@@ -196,6 +196,17 @@ def test_another_model_is_refused(own: Index) -> None:
         own.check_fingerprint(other, "new.npz")
 
 
+def test_an_addition_without_a_commit_binds_to_no_model(tmp_path: Path) -> None:
+    """A kill after the settings and before the first records; a second model is as good as the first."""
+    index = Index.create(tmp_path / "i")
+    index.add(people(0), columns(0), fingerprint=FINGERPRINT)
+    assert index.search(people(2)) == [[], []]
+    other = FINGERPRINT | {"size": "288x144"}
+    assert index.add(people(3, 24), columns(3), fingerprint=other).added == 3
+    assert index.fingerprint == other
+    assert index.dimension == 24
+
+
 def test_an_addition_can_be_repeated(own: Index) -> None:
     added = own.add(people(COUNT + 10), columns(COUNT + 10), fingerprint=FINGERPRINT, root="/images")
     assert (added.added, added.skipped, added.replaced) == (10, COUNT, 0)

@@ -130,13 +130,14 @@ def add(
     """
     with database.reading() as connection:
         meta = all_meta(connection)
-    refuse_other_fingerprint(meta["fingerprint"], fingerprint, database.folder.name, source)
-    vectors = checked_vectors(vectors, meta["dimension"])
+    if meta["slots"]:  # an addition that was killed before its first commit binds the index to no model
+        refuse_other_fingerprint(meta["fingerprint"], fingerprint, database.folder.name, source)
+    vectors = checked_vectors(vectors, meta["dimension"] if meta["slots"] else None)
     table = checked_columns(columns, len(vectors))
     extra = [name for name in table if name not in FIXED]
     remove_leftovers(database)
     with database.writing() as connection:
-        if meta["fingerprint"] is None:
+        if not meta["slots"]:
             write_meta(connection, "fingerprint", dict(fingerprint))
             write_meta(connection, "dimension", vectors.shape[1])
         types = {name: _ensure_column(connection, name, table[name]) for name in extra}
