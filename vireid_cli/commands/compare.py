@@ -11,11 +11,15 @@ from vireid_cli.commands.evaluate_options import Verbose
 from vireid_cli.commands.options import (
     DataDir,
     Device,
+    Gpus,
     PrecisionOption,
+    Processes,
     RunsDir,
+    launched,
     make_engine,
     refuse_without_effect,
 )
+from vireid_cli.errors import UsageError
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -35,6 +39,11 @@ def compare(
     markdown: Annotated[bool, typer.Option("--markdown", help="Print Markdown tables.")] = False,
     json: Annotated[bool, typer.Option("--json", help="Print study.json instead.")] = False,
     verbose: Verbose = False,
+    spread: Annotated[
+        bool, typer.Option("--spread", help="Several processes: each trains rows of its own.")
+    ] = False,
+    gpus: Gpus = None,
+    processes: Processes = None,
     device: Device = "auto",
     precision: PrecisionOption = "auto",
     data: DataDir = None,
@@ -55,7 +64,17 @@ def compare(
 
     if json:
         refuse_without_effect(context, "--json prints study.json, without tables", "markdown")
-    result = make_engine(device, precision, data, runs).compare(study)
+    if launched(gpus, processes):
+        return
+    engine = make_engine(device, precision, data, runs)
+    if spread and not engine.session.runtime.world.several:
+        raise UsageError(
+            "--spread distributes rows over several processes; there is one.",
+            "Add --processes N or --gpus N, or remove --spread.",
+        )
+    result = engine.compare(study, spread=spread)
+    if not engine.session.runtime.world.first:
+        return
     if json:
         console.print_json(files.read_json(result.path))
         return

@@ -118,6 +118,8 @@ def evaluate(
     else:
         engine = make_engine(device, precision, data, runs_dir)
         results = _evaluate_runs(engine, names, options, against, trial == ALL_TRIALS)
+        if not engine.session.runtime.world.first:
+            return
         _print(results, as_json, verbose, names[0] if names else "", data, runs_dir)
 
 

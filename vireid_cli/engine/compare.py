@@ -8,18 +8,19 @@ when it is called a second time, and rows can be added to it.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import ExitStack, nullcontext
 from dataclasses import dataclass, field, replace
 from hashlib import sha256
 from pathlib import Path
 
-from vireid_cli import documents, reading
-from vireid_cli.engine.checkpoint import LAST, load_position
+from vireid_cli import documents
 from vireid_cli.engine.evaluate import evaluate
 from vireid_cli.engine.evaluate.result import EvaluateOptions
 from vireid_cli.engine.export_backbone import export_backbone
 from vireid_cli.engine.network import load_recipe, run_recipe
 from vireid_cli.engine.prepare import ensure_prepared
 from vireid_cli.engine.session import Session
+from vireid_cli.engine.study_runs import evaluated, trained
 from vireid_cli.engine.study_tables import (
     STUDY,
     Results,
@@ -28,18 +29,14 @@ from vireid_cli.engine.study_tables import (
     tables_of,
     write_study,
 )
-from vireid_cli.engine.train.data import trained_on
-from vireid_cli.engine.train.resume import resume
-from vireid_cli.engine.train.train import train
-from vireid_cli.errors import DataError, RecipeError, UsageError, VireidError
+from vireid_cli.engine.world import ONE
+from vireid_cli.errors import RecipeError, UsageError
 from vireid_cli.lock import locked
 from vireid_cli.recipe.load import dump
 from vireid_cli.recipe.schema import Recipe
 from vireid_cli.recipe.strict import LISTS
 from vireid_cli.recipe.study import Study, StudyFile, raise_row_errors
-from vireid_cli.results import schema
 from vireid_cli.results.compare import Comparison
-from vireid_cli.results.evaluation import StoredEvaluation, read_evaluation
 from vireid_cli.results.people import people_of
 from vireid_cli.results.run import RunFolder, runs_in
 from vireid_cli.types import Modality, Resize, Size
@@ -65,16 +62,21 @@ class StudyResult:
     figures: tuple[Path, ...] = ()
 
 
-def compare(study: Study, session: Session, options: EvaluateOptions) -> StudyResult:
+def compare(study: Study, session: Session, options: EvaluateOptions, *, spread: bool = False) -> StudyResult:
     """Train and evaluate all rows of a study, seed by seed.
 
-    After an interruption the table is complete for the finished seeds.
+    After an interruption the table is complete for the finished seeds. Under torchrun, all ranks train each
+    row together, or, with ``spread``, each rank trains rows of its own.
 
     Args:
         study: Rows, seeds and shared settings.
         session: Device, reporter and folders. The study's runs are in ``<runs_dir>/<study's name>/``, or in
             the folder of the study that ``runs`` names.
         options: Protocols of the evaluation.
+        spread: Distribute rows and seeds over the ranks.
+
+    Returns:
+        The result; without tables on other ranks than 0.
 
     Raises:
         RecipeError: Recipes of rows are wrong, or rows and datasets do not fit each other; the error lists
@@ -89,15 +91,51 @@ def compare(study: Study, session: Session, options: EvaluateOptions) -> StudyRe
     weights = start_weights(home, start) if start else None
     recipes = _recipes(study, weights)
     _check_datasets(study, recipes)
-    for dataset, size, resize in _needed(study, recipes):
-        ensure_prepared(dataset, session, size, resize)
-    folder = session.runs_dir / study.name
-    with locked(folder, folder / ".lock"):
-        if start and weights and not weights.is_file():
+    folder, world = session.runs_dir / study.name, session.runtime.world
+    with world.joined(session.runtime.device), ExitStack() as stack:
+
+        def prepare() -> None:
+            """Prepare all data."""
+            for dataset, size, resize in _needed(study, recipes):
+                ensure_prepared(dataset, session, size, resize)
+
+        def lock() -> None:
+            """Lock the study, on the rank that writes its table."""
+            if world.first:
+                stack.enter_context(locked(folder, folder / ".lock"))
+
+        world.in_turn(prepare)
+        world.together(lock)
+        if start and weights and not world.broadcast(weights.is_file):
             session.reporter.info(f"{study.name}: training the common start of all rows, {start.name}")
-            run = _trained(start, inside)
-            export_backbone(run, session, modality=Modality.VISIBLE, out=weights)
-        return _fill(study, recipes, session, inside, options)
+            run = trained(start, inside)
+            if world.first:
+                export_backbone(run, session, modality=Modality.VISIBLE, out=weights)
+            world.together(lambda: None)  # the others read the file
+        if not (spread and world.several):
+            return _fill(study, recipes, session, inside, options)
+    with locked(folder, folder / ".lock") if world.first else nullcontext():
+        return _spread(study, recipes, session, options)
+
+
+def empty_result(study: Study, session: Session) -> StudyResult:
+    """Return the result of a study on other ranks than 0."""
+    return StudyResult(study, {}, session.runs_dir / study.name / STUDY)
+
+
+def _spread(
+    study: Study, recipes: Mapping[tuple[str, int], Recipe], session: Session, options: EvaluateOptions
+) -> StudyResult:
+    """Train and evaluate this rank's rows; rank 0 waits for the others and makes the table."""
+    world = session.runtime.world
+    alone = replace(session, runtime=replace(session.runtime, world=ONE))
+    inside = replace(alone, runs_dir=session.runs_dir / (study.runs or study.name))
+    for (label, seed), recipe in list(recipes.items())[world.rank :: world.size]:
+        alone.reporter.info(f"{study.name}: {label}, seed {seed} on rank {world.rank}")
+        evaluated(study, trained(recipe, inside), alone, options)
+    session.reporter.info(f"{study.name}: waiting for the rows of other ranks")
+    world.meet(f"{study.name}/{sha256(str(sorted(recipes)).encode()).hexdigest()[:8]}")
+    return _fill(study, recipes, alone, inside, options) if world.first else empty_result(study, session)
 
 
 def _fill(
@@ -107,24 +145,25 @@ def _fill(
     inside: Session,
     options: EvaluateOptions,
 ) -> StudyResult:
-    """Train and evaluate every row with every seed, and write ``study.json`` after each."""
+    """Train and evaluate every row with every seed, and write ``study.json`` after each, on rank 0."""
     folder = session.runs_dir / study.name
     results: Results = {}
     parameters: dict[str, int] = {}
     total = len(recipes)
     for done, ((label, seed), recipe) in enumerate(recipes.items()):
         session.reporter.info(f"{study.name}: {done + 1} of {total}: {label}, seed {seed}")
-        run = _trained(recipe, inside)
+        run = trained(recipe, inside)
+        evaluations = evaluated(study, run, session, options)
+        if not session.runtime.world.first:
+            continue
         parameters[label] = int(run.environment()["parameters"])
-        for dataset in study.evaluate.datasets or ("",):
-            options_of_dataset = replace(options, dataset=dataset or options.dataset)
-            for stored in _evaluations(run, session, options_of_dataset):
-                protocol = stored.content["protocol"]
-                name = f"{dataset}-{protocol}" if dataset else protocol
-                result = SeedResult(stored.content, people_of(stored))
-                results.setdefault(name, {}).setdefault(label, {})[seed] = result
+        for name, stored in evaluations:
+            result = SeedResult(stored.content, people_of(stored))
+            results.setdefault(name, {}).setdefault(label, {})[seed] = result
         tables = tables_of(study, results, parameters, recipes)
         path = write_study(folder, study, tables)
+    if not session.runtime.world.first:
+        return empty_result(study, session)
     return StudyResult(study, tables, path, results, draw_differences(folder, study, tables))
 
 
@@ -215,47 +254,3 @@ def _needed(study: Study, recipes: Mapping[tuple[str, int], Recipe]) -> list[tup
         for dataset in (recipe.data.dataset, *study.evaluate.datasets)
     ]
     return list(dict.fromkeys(pairs))
-
-
-def _holds(path: Path, recipe: Recipe, text: str) -> bool:
-    """Whether a run's recipe file has this recipe, whose text is ``text``; False if it can't be read.
-
-    Files of earlier versions have another text: sizes as lists, and no keys that were added later.
-    """
-    try:
-        stored = reading.read_text(path)
-        if stored == text or stored.partition("\n")[0] != text.partition("\n")[0]:  # another name
-            return stored == text
-        return run_recipe(RunFolder(path.parent)) == recipe
-    except VireidError:
-        return False
-
-
-def _trained(recipe: Recipe, session: Session) -> RunFolder:
-    """Return a finished run of this recipe: an existing one, a resumed one or a new one."""
-    text = dump(recipe)
-    data = recipe.data
-    store = ensure_prepared(data.dataset, session, data.image_size, data.resize)
-    for path in sorted(session.runs_dir.glob(f"*/{schema.RECIPE}")):
-        if path.parent.is_symlink() or not _holds(path, recipe, text):
-            continue
-        run = RunFolder(path.parent)
-        try:
-            position = load_position(run.checkpoints / LAST)
-        except (DataError, UsageError):
-            continue  # the run has no readable checkpoint
-        if not trained_on(run, store):
-            continue
-        if position.epoch >= recipe.train.epochs:
-            return run
-        return resume(run, session)
-    return train(recipe, session)
-
-
-def _evaluations(run: RunFolder, session: Session, options: EvaluateOptions) -> list[StoredEvaluation]:
-    """Return a run's results under each protocol, from its folder or by a new evaluation."""
-    stored = evaluate.stored_evaluations(run, session, options)
-    if stored:
-        return stored
-    folders = [evaluation.folder for evaluation in evaluate.evaluate_run(run, session, options)]
-    return [read_evaluation(folder, f"vireid evaluate {run.folder}") for folder in folders if folder]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -37,7 +38,9 @@ class _Part:
     result: StudyResult
 
 
-def compare_dial(study: Study, session: Session, options: EvaluateOptions) -> StudyResult:
+def compare_dial(
+    study: Study, session: Session, options: EvaluateOptions, *, spread: bool = False
+) -> StudyResult:
     """Render, train and evaluate at each value of a study's dial, and draw the curves.
 
     The data of a value are in ``<data_dir>/dials/<dial>-<value>``, its runs in
@@ -47,6 +50,7 @@ def compare_dial(study: Study, session: Session, options: EvaluateOptions) -> St
         study: A study with a ``dial``.
         session: Device, reporter and folders.
         options: Protocols of the evaluation.
+        spread: Distribute rows and seeds over the ranks.
 
     Raises:
         UsageError: The renderer lacks the dial, or the rows' dataset has no rendered layout.
@@ -57,13 +61,18 @@ def compare_dial(study: Study, session: Session, options: EvaluateOptions) -> St
     layout = _layout(study, dial)
     folder = session.runs_dir / study.name
     parts: list[_Part] = []
+    world = session.runtime.world
     for value in dial.values:
         name = f"{dial.name}-{value:g}"
         inside = replace(session, data_dir=session.data_dir / "dials" / name, runs_dir=folder)
         session.reporter.info(f"{study.name}: {dial.name} {value:g}")
-        prepare.render(_render_options(layout, dial.name, value), inside)
+        rendering = partial(prepare.render, _render_options(layout, dial.name, value), inside)
+        with world.joined(session.runtime.device):
+            world.in_turn(rendering)
         part = study.model_copy(update={"name": name, "dial": None})
-        parts.append(_Part(value, compare_verb.compare(part, inside, options)))
+        parts.append(_Part(value, compare_verb.compare(part, inside, options, spread=spread)))
+    if not world.first:
+        return compare_verb.empty_result(study, session)
     tables = {
         f"{dial.name} {part.value:g}, {protocol}": table
         for part in parts

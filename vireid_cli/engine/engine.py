@@ -176,6 +176,8 @@ class Engine(ExportVerbs, ModelVerbs):
         models = [self.find(name) for name in names]
         aggregate.check_distinct_trials(models)
         by_run = [self.evaluate(run, options) for run in models]
+        if not self.session.runtime.world.first:
+            return by_run, []
         means = aggregate.average_runs(by_run)
         return by_run, aggregate.write_means(means, models, self.session)
 
@@ -188,8 +190,10 @@ class Engine(ExportVerbs, ModelVerbs):
     ) -> list[Evaluation]:
         """Evaluate two runs and compute their paired differences; see ``pairing.evaluate_against``."""
         theirs = self.find(other)
-        ours = self.evaluate(run, options)
-        return pairing.evaluate_against(ours, self.evaluate(theirs, options), theirs.name)
+        ours, others = self.evaluate(run, options), self.evaluate(theirs, options)
+        if not self.session.runtime.world.first:
+            return []
+        return pairing.evaluate_against(ours, others, theirs.name)
 
     def evaluate_features(
         self,
@@ -220,14 +224,16 @@ class Engine(ExportVerbs, ModelVerbs):
             return cost.cost_of_run(self.find(run), self.session, size=size)
         return cost.cost_of(resolve_recipe(recipe), self.session, size=size)
 
-    def compare(self, study: str | Study, options: EvaluateOptions | None = None) -> StudyResult:
+    def compare(
+        self, study: str | Study, options: EvaluateOptions | None = None, *, spread: bool = False
+    ) -> StudyResult:
         """Train and evaluate every row of a study with every seed; see ``compare.compare``.
 
         A study with a ``dial`` is repeated at each of its values; see ``dial_study.compare_dial``.
         """
         loaded = study if isinstance(study, Study) else load_study(study)
         verb = dial_study.compare_dial if loaded.dial else compare.compare
-        return verb(loaded, self.session, options or EvaluateOptions())
+        return verb(loaded, self.session, options or EvaluateOptions(), spread=spread)
 
     def visualize(
         self,

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -27,6 +28,9 @@ TIMEOUT = timedelta(minutes=30)
 
 REASON_WAIT = timedelta(seconds=3)
 """Wait for the reason of a failed rank."""
+
+POLL_SECONDS = 1.0
+"""Pause between two looks for other ranks."""
 
 _LOST = ("gloo", "nccl", "connection closed", "connection reset", "broken pipe", "timed out", "socket")
 """Parts of the messages of PyTorch's errors about another rank."""
@@ -97,10 +101,9 @@ class World:
             return
         if device.type == "cuda":
             torch.cuda.set_device(device)
-        if not _launcher:
-            _launcher.append(next(dist.rendezvous("env://", self.rank, self.size, timeout=TIMEOUT))[0])
+        launcher = self._connect()
         # Keys of an earlier connection would be taken for those of this one.
-        store = dist.PrefixStore(f"vireid{len(_stores)}", _launcher[0])
+        store = dist.PrefixStore(f"vireid{len(_stores)}", launcher)
         _stores.append(store)
         backend = "cpu:gloo,cuda:nccl" if device.type == "cuda" else "gloo"
         dist.init_process_group(backend, store=store, rank=self.rank, world_size=self.size, timeout=TIMEOUT)
@@ -166,6 +169,27 @@ class World:
         value = torch.tensor(int(flag))
         dist.all_reduce(value, dist.ReduceOp.MAX)
         return bool(value)
+
+    def meet(self, place: str) -> None:
+        """Wait on rank 0 until all ranks have called this, for hours if needed; other ranks return at once.
+
+        The ranks need not be connected (``joined``).
+
+        Args:
+            place: Name of the meeting; each one needs its own.
+        """
+        if not self.several:
+            return
+        store = self._connect()
+        store.add(f"met/{place}", 1)
+        while self.first and store.add(f"met/{place}", 0) < self.size:
+            time.sleep(POLL_SECONDS)
+
+    def _connect(self) -> dist.Store:
+        """Return the launcher's store."""
+        if not _launcher:
+            _launcher.append(next(dist.rendezvous("env://", self.rank, self.size, timeout=TIMEOUT))[0])
+        return _launcher[0]
 
     def gather_rows(self, rows: np.ndarray) -> list[np.ndarray]:
         """Return the (n, D) float32 arrays of all ranks; n differs, and may be 0 on any rank."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,7 @@ from vireid_cli.data.store import Store
 from vireid_cli.dataset_names import OWN
 from vireid_cli.engine.embed import (
     SelectedCheckpoint,
+    TrainedNetwork,
     embed_rows,
     load_trained,
     select_checkpoint,
@@ -39,28 +41,50 @@ from vireid_cli.results.run import RunFolder
 def evaluate_run(run: RunFolder, session: Session, options: EvaluateOptions) -> list[Evaluation]:
     """Evaluate a run on a dataset's test identities under each requested protocol.
 
+    Ranks share the embedding of the images. Rank 0 computes the metrics and writes the files.
+
+    Returns:
+        One result per protocol; empty on other ranks than 0.
+
     Raises:
         UsageError: Data or checkpoint are missing, the dataset is of another protocol family than the run's,
             or training identities are in the test set.
         DataError: The data does not support a protocol, or another process is evaluating the run.
     """
-    with locked_evaluations(run.folder / "evaluation"):
-        return _evaluate_run(run, session, options)
+    world = session.runtime.world
+    with world.joined(session.runtime.device), ExitStack() as stack:
+
+        def lock() -> None:
+            """Lock the evaluations, on the rank that writes."""
+            if world.first:
+                stack.enter_context(locked_evaluations(run.folder / "evaluation"))
+
+        world.together(lock)
+        store, plans = world.in_turn(lambda: _plans(run_recipe(run), session, options))
+        trained = world.together(lambda: load_trained(run, session))
+        return _evaluate_run(run, session, options, store, plans, trained)
 
 
-def _evaluate_run(run: RunFolder, session: Session, options: EvaluateOptions) -> list[Evaluation]:
-    """Evaluate a run that this process has locked."""
-    store, plans = _plans(run_recipe(run), session, options)
-    trained = load_trained(run, session)
+def _evaluate_run(
+    run: RunFolder,
+    session: Session,
+    options: EvaluateOptions,
+    store: Store,
+    plans: list[EvaluationPlan],
+    trained: TrainedNetwork,
+) -> list[Evaluation]:
+    """Evaluate a run that rank 0 has locked."""
     size = trained.recipe.data.image_size
     warn_if_unfinished(run, trained, session)
     rows = np.unique(np.concatenate([plan.rows for plan in plans]))
-    overlap = _overlap(store, rows, trained, options.allow_overlap)
+    overlap = session.runtime.world.together(lambda: _overlap(store, rows, trained, options.allow_overlap))
     embedded = embed_rows(trained.network, session, store, size, rows)
     sides = [EmbeddedRows(embedded.to_float64(), rows)]
     if options.flip != "off":
         mirrored = embed_rows(trained.network, session, store, size, rows, mirror=True)
         sides.append(sides[0].mirrored(mirrored, options.flip))
+    if not session.runtime.world.first:
+        return []
     about = _run_marks(trained, session, store, overlap, f"{embedded.features.shape[1]}-d, unit length")
     return [
         evaluate_protocol(

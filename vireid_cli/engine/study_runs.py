@@ -1,0 +1,96 @@
+"""The runs of a study: one per row and seed, reused, resumed or trained, and their evaluations."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+from vireid_cli import reading
+from vireid_cli.engine.checkpoint import LAST, load_position
+from vireid_cli.engine.evaluate import evaluate
+from vireid_cli.engine.evaluate.result import EvaluateOptions
+from vireid_cli.engine.network import run_recipe
+from vireid_cli.engine.prepare import ensure_prepared
+from vireid_cli.engine.session import Session
+from vireid_cli.engine.train.data import trained_on
+from vireid_cli.engine.train.resume import resume
+from vireid_cli.engine.train.train import train
+from vireid_cli.errors import DataError, UsageError, VireidError
+from vireid_cli.recipe.load import dump
+from vireid_cli.recipe.schema import Recipe
+from vireid_cli.recipe.study import Study
+from vireid_cli.results import schema
+from vireid_cli.results.evaluation import StoredEvaluation, read_evaluation
+from vireid_cli.results.run import RunFolder
+
+
+def evaluated(
+    study: Study, run: RunFolder, session: Session, options: EvaluateOptions
+) -> list[tuple[str, StoredEvaluation]]:
+    """Return a run's evaluations on all datasets of the study, with the names of their tables."""
+    named = []
+    for dataset in study.evaluate.datasets or ("",):
+        for stored in _evaluations(run, session, replace(options, dataset=dataset or options.dataset)):
+            protocol = stored.content["protocol"]
+            named.append((f"{dataset}-{protocol}" if dataset else protocol, stored))
+    return named
+
+
+def _holds(path: Path, recipe: Recipe, text: str) -> bool:
+    """Whether a run's recipe file has this recipe, whose text is ``text``; False if it can't be read.
+
+    Files of earlier versions have another text: sizes as lists, and no keys that were added later.
+    """
+    try:
+        stored = reading.read_text(path)
+        if stored == text or stored.partition("\n")[0] != text.partition("\n")[0]:  # another name
+            return stored == text
+        return run_recipe(RunFolder(path.parent)) == recipe
+    except VireidError:
+        return False
+
+
+def trained(recipe: Recipe, session: Session) -> RunFolder:
+    """Return a finished run of this recipe: an existing one, a resumed one or a new one."""
+    world = session.runtime.world
+    state, folder = world.broadcast(lambda: _state(recipe, session))  # ranks that read later may see another
+    if state == "finished":
+        return RunFolder(Path(folder))
+    return resume(RunFolder(Path(folder)), session) if state == "started" else train(recipe, session)
+
+
+def _state(recipe: Recipe, session: Session) -> list[str]:
+    """Return whether a recipe is ``finished``, ``started`` or ``new`` in the study, and the run's folder."""
+    text = dump(recipe)
+    data = recipe.data
+    store = ensure_prepared(data.dataset, session, data.image_size, data.resize)
+    for path in sorted(session.runs_dir.glob(f"*/{schema.RECIPE}")):
+        if path.parent.is_symlink() or not _holds(path, recipe, text):
+            continue
+        run = RunFolder(path.parent)
+        try:
+            position = load_position(run.checkpoints / LAST)
+        except (DataError, UsageError):
+            continue  # the run has no readable checkpoint
+        if not trained_on(run, store):
+            continue
+        return ["finished" if position.epoch >= recipe.train.epochs else "started", str(run.folder)]
+    return ["new", ""]
+
+
+def _evaluations(run: RunFolder, session: Session, options: EvaluateOptions) -> list[StoredEvaluation]:
+    """Return a run's results under each protocol, from its folder or by a new evaluation.
+
+    Other ranks than 0 return nothing.
+    """
+    stored: list[StoredEvaluation] = []
+
+    def is_stored() -> bool:
+        """Whether rank 0 has read the results."""
+        stored.extend(evaluate.stored_evaluations(run, session, options))
+        return bool(stored)
+
+    if session.runtime.world.broadcast(is_stored):
+        return stored
+    folders = [evaluation.folder for evaluation in evaluate.evaluate_run(run, session, options)]
+    return [read_evaluation(folder, f"vireid evaluate {run.folder}") for folder in folders if folder]
