@@ -78,7 +78,7 @@ def stop_after(monkeypatch: pytest.MonkeyPatch) -> Callable[[int], None]:
         taken = itertools.count(1)
 
         @contextmanager
-        def stopping() -> Iterator[Callable[[], bool]]:
+        def stopping(*, quiet: bool = False) -> Iterator[Callable[[], bool]]:
             yield lambda: next(taken) == steps
 
         monkeypatch.setattr(trainer, "stop_on_signals", stopping)

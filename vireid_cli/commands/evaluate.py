@@ -20,6 +20,7 @@ from vireid_cli.commands.evaluate_options import (
     CostSize,
     Dataset,
     Direction,
+    Ema,
     Explain,
     Far,
     Features,
@@ -41,8 +42,11 @@ from vireid_cli.commands.explain import print_rules
 from vireid_cli.commands.options import (
     DataDir,
     Device,
+    Gpus,
     PrecisionOption,
+    Processes,
     RunsDir,
+    launched,
     make_engine,
     refuse_without_effect,
 )
@@ -54,7 +58,7 @@ if TYPE_CHECKING:
 
 EVALUATION_OPTIONS = (
     "mode", "shots", "protocol", "trials", "direction", "trial", "far", "features", "dataset", "rerank",
-    "flip", "against", "breakdown", "explain", "allow_overlap",
+    "flip", "against", "breakdown", "explain", "allow_overlap", "ema",
 )  # fmt: skip
 """Parameters of ``evaluate`` that have no effect on the cost of a network."""
 
@@ -77,6 +81,9 @@ def evaluate(
     breakdown: Breakdown = False,
     explain: Explain = False,
     allow_overlap: AllowOverlap = False,
+    ema: Ema = False,
+    gpus: Gpus = None,
+    processes: Processes = None,
     cost: Cost = False,
     recipe: CostRecipes = None,
     size: CostSize = None,
@@ -98,7 +105,10 @@ def evaluate(
         breakdown,
         allow_overlap,
         None if features or explain or cost else dataset,
+        ema,
     )
+    if launched(gpus, processes):
+        return
     names = run_names or []
     if not cost and (recipe or size):
         raise UsageError("--recipe and --size are options of vireid cost: remove them.")
@@ -161,8 +171,8 @@ def _check_explain(context: typer.Context, names: Sequence[str], dataset: str | 
     Raises:
         UsageError: The command line has such an option, or names several runs.
     """
-    without_effect = ("features", "against", "rerank", "flip", "breakdown", "allow_overlap", "precision")
-    refuse_without_effect(context, "--explain prints rules and computes no metrics", *without_effect)
+    metrics = ("features", "against", "rerank", "flip", "breakdown", "allow_overlap", "precision", "ema")
+    refuse_without_effect(context, "--explain prints rules and computes no metrics", *metrics)
     if dataset is not None:
         refuse_without_effect(context, "--explain --dataset prints the rules of that dataset", "run_names")
     if len(names) > 1:
@@ -209,7 +219,7 @@ def _check_features(context: typer.Context, names: Sequence[str], dataset: str |
     refuse_without_effect(context, "The file of --features defines queries and gallery", *without_effect)
     refuse_without_effect(context, "The file of --features has no images", "flip")
     refuse_without_effect(
-        context, "--features uses no network and no checkpoint", "precision", "allow_overlap"
+        context, "--features uses no network and no checkpoint", "precision", "allow_overlap", "ema"
     )
     if dataset is None:
         raise UsageError("--features needs --dataset, which selects the evaluation protocol.")

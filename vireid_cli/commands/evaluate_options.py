@@ -165,6 +165,7 @@ AllowOverlap = Annotated[
 Verbose = Annotated[
     bool, typer.Option("--verbose", help="Print all settings of each result (the whole fingerprint).")
 ]
+Ema = Annotated[bool, typer.Option("--ema", help="Evaluate the average of the weights (train.ema).")]
 Json = Annotated[bool, typer.Option("--json", help="Print metrics.json instead of tables.")]
 
 Cost = Annotated[bool, typer.Option("--cost", help="Deprecated: use vireid cost.", hidden=True)]
@@ -219,6 +220,7 @@ def evaluate_options(
     breakdown: bool,
     allow_overlap: bool,
     dataset: str | None,
+    ema: bool = False,
 ) -> EvaluateOptions:
     """Convert options of the command line to those of the engine."""
     # imported here, because the import delays --help
@@ -231,4 +233,5 @@ def evaluate_options(
         rerank=cast(Any, tuple(dict.fromkeys(name.value for name in rerank))),
         flip=cast(Any, flip.value),
         breakdown=breakdown,
+        ema=ema,
     )

@@ -16,13 +16,13 @@ GROUPS: dict[str, tuple[str, ...]] = {
     ),
     "Protocol": (
         *("mode", "shots", "protocol", "trials", "trial", "direction", "far", "rerank", "flip", "against"),
-        *("allow_overlap", "features"),
+        *("allow_overlap", "features", "ema"),
     ),
     "Output": (
         *("out", "format", "dpi", "width", "no_title", "labels", "json", "as_json"),
         *("markdown", "latex", "csv", "breakdown", "verbose", "force"),
     ),
-    "Device": ("device", "precision", "workers", "threads", "batch"),
+    "Device": ("device", "precision", "workers", "threads", "batch", "gpus", "processes", "spread"),
 }
 """Parameters of the commands' functions by the title of their group."""
 

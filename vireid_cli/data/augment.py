@@ -22,7 +22,7 @@ from vireid_cli.data import random_linear
 from vireid_cli.data.crop import change_selected, crop_flip
 from vireid_cli.data.rectangles import WIDTH, Rectangles, rectangles, uniform_integers
 from vireid_cli.recipe.augmentation import Augment
-from vireid_cli.sharding.share import RankShare
+from vireid_cli.sharding.share import Rows
 from vireid_cli.types import LUMINANCE, Erasure, Exchange, Modality, Size
 
 CAJ_LUMINANCE = (0.2989, 0.5870, 0.1140)
@@ -70,7 +70,7 @@ def draw(
     modality: Modality,
     generator: torch.Generator,
     device: torch.device | None = None,
-    share: RankShare | None = None,
+    share: Rows | None = None,
 ) -> Draws:
     """Draw the random decisions for ``count`` images of one modality.
 
@@ -110,7 +110,7 @@ def draw(
     )
 
 
-def _own(draws: Tensor, share: RankShare | None) -> Tensor:
+def _own(draws: Tensor, share: Rows | None) -> Tensor:
     """Select the share's rows, (B, …) → (b, …)."""
     return draws if share is None else draws[share.rows]
 
@@ -228,7 +228,7 @@ def augment_batch(
     infrared: Tensor,
     options: Augment,
     generator: torch.Generator,
-    share: RankShare | None = None,
+    share: Rows | None = None,
 ) -> Augmented:
     """Augment both modalities of a batch and the second view, with independent draws in this order.
 
@@ -270,7 +270,7 @@ def _repeated(
     options: Augment,
     count: int,
     generator: torch.Generator,
-    share: RankShare | None,
+    share: Rows | None,
 ) -> Draws:
     """Add further rectangles of random linear; drawn last, so that they do not change other draws."""
     assert draws.linear is not None
@@ -288,7 +288,7 @@ def _exchanged(
     options: Augment,
     generator: torch.Generator,
     device: torch.device,
-    share: RankShare | None,
+    share: Rows | None,
 ) -> Exchange | None:
     """Draw channel weights of infrared images and of the second view, after the draws of all views."""
     law = options.exchange

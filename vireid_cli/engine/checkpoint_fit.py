@@ -63,7 +63,13 @@ def check_position(folder: Path, position: Position, epochs: int, steps: int | N
 
 
 def load_weights(network: nn.Module, model: Mapping[str, Tensor], folder: Path, recipe: Path) -> None:
-    """Load a checkpoint's weights into a network after checking each tensor.
+    """Load a checkpoint's weights into a network after checking each tensor; see ``check_weights``."""
+    check_weights(network, model, folder, recipe)
+    network.load_state_dict(dict(model))
+
+
+def check_weights(network: nn.Module, model: Mapping[str, Tensor], folder: Path, recipe: Path) -> None:
+    """Check each tensor of a checkpoint's weights against a network.
 
     Args:
         network: Built from the run's recipe.
@@ -101,7 +107,6 @@ def load_weights(network: nn.Module, model: Mapping[str, Tensor], folder: Path, 
             f"{folder / MODEL} does not fit {recipe}; tensors that differ:\n" + "\n".join(lines),
             recovery_hint(folder),
         )
-    network.load_state_dict(dict(model))
 
 
 def load_optimizer(optimizer: torch.optim.Optimizer, saved: Checkpoint, folder: Path) -> None:

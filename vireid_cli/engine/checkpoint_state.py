@@ -44,6 +44,7 @@ class Extra(_Strict):
         sums, steps: Loss sums of the running epoch, and their number of steps.
         training_identities: Hashes of the training identities.
         best: The best validation so far: ``epoch`` and metrics.
+        stopped_early: Whether ``train.patience`` has ended the training.
     """
 
     model_config = ConfigDict(strict=True, frozen=True, extra="allow")
@@ -53,6 +54,7 @@ class Extra(_Strict):
     steps: Count | None = None
     training_identities: list[str] | None = None
     best: dict[str, int | float] | None = None
+    stopped_early: bool = False
 
 
 class CheckpointState(_Strict):

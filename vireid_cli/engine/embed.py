@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,7 @@ from vireid_cli.backbones.fold import fold_batch_norms
 from vireid_cli.counts import counted
 from vireid_cli.data.store import Store
 from vireid_cli.engine import checkpoint as checkpoints
+from vireid_cli.engine.checkpoint_average import load_average
 from vireid_cli.engine.checkpoint_fit import check_position, load_weights
 from vireid_cli.engine.checkpoint_state import CheckpointState
 from vireid_cli.engine.network import build_network, run_recipe
@@ -44,6 +45,7 @@ class SelectedCheckpoint:
         best: ``epoch`` and metrics of the best validation; None: the last checkpoint is selected.
         trained: Training epochs of the run so far.
         state: ``state.json`` of the checkpoint, with the hashes of its files.
+        stopped_early: Whether ``train.patience`` has ended the training.
     """
 
     folder: Path
@@ -54,6 +56,7 @@ class SelectedCheckpoint:
     best: Mapping[str, float] | None
     trained: int
     state: CheckpointState
+    stopped_early: bool = False
 
     @property
     def imported(self) -> dict[str, Any] | None:
@@ -77,9 +80,11 @@ class TrainedNetwork(SelectedCheckpoint):
 
     Attributes:
         network: In eval mode, on the device.
+        averaged: Whether the network has the average of the weights (``train.ema``).
     """
 
-    network: ReIdNetwork
+    network: ReIdNetwork = field(kw_only=True)
+    averaged: bool = False
 
 
 def select_checkpoint(run: RunFolder) -> SelectedCheckpoint:
@@ -112,12 +117,14 @@ def select_checkpoint(run: RunFolder) -> SelectedCheckpoint:
         extra.best if selects else None,
         newest.epoch,
         state,
+        newest.extra.stopped_early,
     )
 
 
 def warn_if_unfinished(run: RunFolder, selected: SelectedCheckpoint, session: Session) -> None:
-    """Warn if the training of a run has not reached its last epoch."""
-    if not selected.imported and selected.trained < selected.recipe.train.epochs:
+    """Warn if a training has neither reached its last epoch nor stopped by ``train.patience``."""
+    ended = selected.imported or selected.stopped_early
+    if not ended and selected.trained < selected.recipe.train.epochs:
         session.reporter.warn(
             f"{run.folder} is unfinished: {selected.trained} of "
             f"{counted(selected.recipe.train.epochs, 'epoch')}"
@@ -135,16 +142,19 @@ def _load_selected(run: RunFolder) -> tuple[SelectedCheckpoint, dict[str, Tensor
     raise checkpoints.busy_error(run.checkpoints)
 
 
-def load_trained(run: RunFolder, session: Session, *, fold: bool = True) -> TrainedNetwork:
+def load_trained(
+    run: RunFolder, session: Session, *, fold: bool = True, averaged: bool = False
+) -> TrainedNetwork:
     """Load the network of the checkpoint that the recipe selects: the last one, or the best on val.
 
     Args:
         run: The run.
         session: Device, reporter and folders.
         fold: Fold batch norms into convolutions: faster, with the same embeddings.
+        averaged: Load the average of the weights (``train.ema``).
 
     Raises:
-        UsageError: The run has no checkpoint.
+        UsageError: The run has no checkpoint, or no average.
         DataError: The checkpoint is damaged or does not fit the recipe.
     """
     selected, model = _load_selected(run)
@@ -155,12 +165,14 @@ def load_trained(run: RunFolder, session: Session, *, fold: bool = True) -> Trai
         session.reporter.warn(checkpoints.missing_hashes_warning(folder))
     identities = int(selected.environment["num_identities"])
     network = build_network(recipe, identities, session.runtime)
+    if averaged:
+        model = load_average(folder)
     load_weights(network, model, folder, run.recipe_file)
     network.eval()
     if fold:
         network = fold_batch_norms(network)
-    values = {field.name: getattr(selected, field.name) for field in fields(selected)}
-    return TrainedNetwork(**values, network=network)
+    values = {each.name: getattr(selected, each.name) for each in fields(selected)}
+    return TrainedNetwork(**values, network=network, averaged=averaged)
 
 
 def embed_pixels(
@@ -222,7 +234,7 @@ def embed_rows(
     ]
     if not batches:
         raise DataError("No images to embed.")
-    world, parts = session.runtime.world, []
+    world, parts = session.runtime.world.connected, []
     own = batches[world.rank :: world.size]  # whole batches, so that all numbers equal those of one process
     total = sum(len(places) for _, places in own)
     done = 0

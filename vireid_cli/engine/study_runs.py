@@ -6,7 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from vireid_cli import reading
-from vireid_cli.engine.checkpoint import LAST, load_position
+from vireid_cli.engine.checkpoint import LAST, load_state
 from vireid_cli.engine.evaluate import evaluate
 from vireid_cli.engine.evaluate.result import EvaluateOptions
 from vireid_cli.engine.network import run_recipe
@@ -69,12 +69,13 @@ def _state(recipe: Recipe, session: Session) -> list[str]:
             continue
         run = RunFolder(path.parent)
         try:
-            position = load_position(run.checkpoints / LAST)
+            state = load_state(run.checkpoints / LAST)
         except (DataError, UsageError):
             continue  # the run has no readable checkpoint
         if not trained_on(run, store):
             continue
-        return ["finished" if position.epoch >= recipe.train.epochs else "started", str(run.folder)]
+        finished = state.epoch >= recipe.train.epochs or state.extra.stopped_early
+        return ["finished" if finished else "started", str(run.folder)]
     return ["new", ""]
 
 

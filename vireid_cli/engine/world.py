@@ -116,6 +116,11 @@ class World:
             _connected = False
             dist.destroy_process_group()
 
+    @property
+    def connected(self) -> World:
+        """This world within ``joined``; outside, a single process."""
+        return self if _connected else ONE
+
     def broadcast(self, make: Callable[[], T]) -> T:
         """Return a JSON value that rank 0 makes; if that fails, all ranks fail and rank 0 raises."""
         if not self.several:

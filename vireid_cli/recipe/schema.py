@@ -13,15 +13,15 @@ from pydantic import BeforeValidator, ConfigDict, Field, field_validator, model_
 
 from vireid_cli.counts import size_name
 from vireid_cli.recipe.augmentation import Augment
-from vireid_cli.recipe.strict import SIZE_FORM, Number, Probability, as_tuple, refuse_without_effect
+from vireid_cli.recipe.optimizer import MOST_EPOCHS as MOST_EPOCHS
+from vireid_cli.recipe.optimizer import Optimizer as Optimizer
+from vireid_cli.recipe.optimizer import Schedule as Schedule
+from vireid_cli.recipe.strict import SIZE_FORM, Number, as_tuple
 from vireid_cli.recipe.strict import Strict as Strict
 from vireid_cli.types import RESIZE, Resize, Size
 
 NAME_BYTES = 120
 """Longest name of a recipe: with dataset and time it stays below a file system's limit of 255 bytes."""
-
-MOST_EPOCHS = 1_000_000
-"""Largest number of epochs, and of steps per epoch."""
 
 
 class Sampler(Strict):
@@ -127,68 +127,6 @@ class Method(Strict):
     options: dict[str, Any] = Field(default_factory=dict)
 
 
-class Optimizer(Strict):
-    """Optimizer; the method defines the parameter groups.
-
-    Attributes:
-        name: ``sgd``, ``adam`` or ``adamw``.
-        lr: Learning rate of parameters with scale 1 (new heads).
-        backbone_scale: Factor on ``lr`` for the pretrained trunk (0.1 in the AGW family).
-        momentum: Momentum; SGD only.
-        nesterov: Whether to use Nesterov momentum; SGD only.
-        weight_decay: Weight decay: L2 (sgd, adam) or decoupled (adamw).
-        grad_clip: Largest gradient norm; 0.0 disables clipping.
-    """
-
-    name: Literal["sgd", "adam", "adamw"] = "sgd"
-    lr: Annotated[Number, Field(gt=0.0)] = 0.1
-    backbone_scale: Annotated[Number, Field(gt=0.0)] = 0.1
-    momentum: Probability = 0.9
-    nesterov: bool = True
-    weight_decay: Annotated[Number, Field(ge=0.0)] = 5e-4
-    grad_clip: Annotated[Number, Field(ge=0.0)] = 0.0
-
-    @model_validator(mode="after")
-    def _check_momentum(self) -> Optimizer:
-        if self.name == "sgd" and self.nesterov and self.momentum == 0.0:
-            raise ValueError("nesterov needs momentum > 0")
-        refuse_without_effect(self, (self.name != "sgd", f"name is '{self.name}'", ("momentum", "nesterov")))
-        return self
-
-
-class Schedule(Strict):
-    """Learning-rate factor as a pure function of the epoch, counted from 0.
-
-    Attributes:
-        warmup_epochs: Number of epochs of linear warm-up, with factor
-            ``max(warmup_start, (e + 1) / warmup_epochs)``.
-        warmup_start: Smallest factor during warm-up.
-        kind: ``step`` multiplies by ``gamma`` at each milestone; ``cosine`` decreases to 0.
-        milestones: Epochs of the steps; ``step`` only.
-        gamma: Factor of each step; ``step`` only.
-    """
-
-    warmup_epochs: Annotated[int, Field(ge=0, le=MOST_EPOCHS)] = 10
-    warmup_start: Probability = 0.0
-    kind: Literal["step", "cosine"] = "step"
-    milestones: Annotated[tuple[int, ...], BeforeValidator(as_tuple)] = (20, 50)
-    gamma: Annotated[Number, Field(gt=0.0, le=1.0)] = 0.1
-
-    @model_validator(mode="after")
-    def _check_keys(self) -> Schedule:
-        if list(self.milestones) != sorted(set(self.milestones)):
-            raise ValueError("milestones must be strictly increasing")
-        cosine = self.kind == "cosine"
-        refuse_without_effect(
-            self,
-            (cosine and self.milestones, "kind is 'cosine'", ("milestones",)),
-            (cosine, "kind is 'cosine'", ("gamma",)),
-            (not cosine and not self.milestones, "milestones is empty", ("gamma",)),
-            (self.warmup_epochs < 2, f"warmup_epochs is {self.warmup_epochs}", ("warmup_start",)),
-        )
-        return self
-
-
 class Train(Strict):
     """Length, seed, optimizer and checkpoints of a training.
 
@@ -204,6 +142,15 @@ class Train(Strict):
         select: Checkpoint for evaluation: that of the ``last`` epoch, or the one with the best mAP on the
             validation identities (``val``), computed after each epoch. Test identities are never used for
             the selection.
+        patience: Epochs without a better validation after which the training stops; 0 never stops it.
+            ``select: val`` only.
+        ema: Decay of an exponential moving average of the weights, kept in each checkpoint and validated
+            beside them; ``vireid evaluate --ema`` evaluates it. 0.0 keeps none.
+        accumulate: Chunks of whole identities in which the gradients of a batch are computed, to save memory.
+            The losses see the whole batch (GradCache); batch norms before the features see one chunk.
+        checkpoint_activations: Recompute the activations of residual blocks in the backward pass, to save
+            memory; the gradients are the same.
+        compile: ``trunk`` compiles the stages of the trunk on a GPU, after a check of their gradients.
     """
 
     epochs: Annotated[int, Field(ge=1, le=MOST_EPOCHS)] = 80
@@ -214,6 +161,17 @@ class Train(Strict):
     log_every: Annotated[int, Field(ge=1, le=MOST_EPOCHS)] = 10
     checkpoint_every: Annotated[int, Field(ge=1, le=MOST_EPOCHS)] = 1
     select: Literal["last", "val"] = "last"
+    patience: Annotated[int, Field(ge=0, le=MOST_EPOCHS)] = 0
+    ema: Annotated[Number, Field(ge=0.0, lt=1.0)] = 0.0
+    accumulate: Annotated[int, Field(ge=1, le=1024)] = 1
+    checkpoint_activations: bool = False
+    compile: Literal["off", "trunk"] = "off"
+
+    @model_validator(mode="after")
+    def _check_patience(self) -> Train:
+        if self.patience and self.select != "val":
+            raise ValueError("patience counts validations: it needs select: val")
+        return self
 
 
 class Reported(Strict):

@@ -37,7 +37,8 @@ def batch_norm(
     """
     update = not share.repeating()
     if share.active() is None:
-        mean, variance = (running_mean, running_var) if update else (None, None)
+        # A repetition must save the same tensors, so it updates copies.
+        mean, variance = (value if update else value.clone() for value in (running_mean, running_var))
         return F.batch_norm(values, mean, variance, weight, bias, True, momentum, eps)
     normed: Tensor
     normed, batch_mean, batch_var, count = _BatchNorm.apply(values, weight, bias, eps)

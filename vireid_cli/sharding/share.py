@@ -12,13 +12,28 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
+import numpy as np
 import torch
 import torch.distributed as dist
 from torch import Tensor
 
 from vireid_cli.errors import UsageError
+
+
+class Rows(Protocol):
+    """Rows of a batch."""
+
+    @property
+    def rows(self) -> slice | np.ndarray:
+        """The rows, by their index in the whole batch."""
+        ...
+
+    @property
+    def total(self) -> int:
+        """Number B of rows of the whole batch."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,7 +183,10 @@ class _Gather(torch.autograd.Function):
             sent[:, : share.count] = own
         sent = sent.contiguous()
         received = [torch.empty_like(sent) for _ in share.counts]
-        dist.all_gather(received, sent)
+        if values.element_size() == 2:  # gloo has no half precision; the bytes need no arithmetic
+            dist.all_gather([part.view(torch.uint8) for part in received], sent.view(torch.uint8))
+        else:
+            dist.all_gather(received, sent)
         parts = [part[:, :count] for part, count in zip(received, share.counts, strict=True)]
         return torch.cat(parts, dim=1).flatten(0, 1)
 

@@ -11,9 +11,11 @@ import json
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeVar
 
+import numpy as np
 import torch
 import torchvision.models
 from torch import Tensor
@@ -22,6 +24,7 @@ from torchvision.models.resnet import BasicBlock
 from tests.methods.conftest import Narrow
 from vireid_cli import methods
 from vireid_cli.backbones.spec import BackboneSpec
+from vireid_cli.data.store import open_store
 from vireid_cli.engine import checkpoint as checkpoints
 from vireid_cli.engine.contract_batch import CASE_IDENTITIES, small_batch
 from vireid_cli.engine.embed import embed_rows, load_trained
@@ -30,7 +33,7 @@ from vireid_cli.engine.reporter import Reporter
 from vireid_cli.engine.runtime import Runtime
 from vireid_cli.engine.session import Session
 from vireid_cli.engine.train import trainer
-from vireid_cli.engine.train.gradient_mean import broadcast_weights
+from vireid_cli.engine.train.chunks import BatchChunks, InChunks
 from vireid_cli.engine.train.resume import resume
 from vireid_cli.engine.train.step import Gradients, OneProcess, SharedByRanks
 from vireid_cli.engine.train.train import train
@@ -38,15 +41,16 @@ from vireid_cli.engine.world import ONE, World
 from vireid_cli.errors import VireidError
 from vireid_cli.methods import GatheredNetwork
 from vireid_cli.results.run import RunFolder
-from vireid_cli.sharding.share import RankShare
+from vireid_cli.sharding.share import RankShare, gather, splitting
 
-CASES: dict[str, tuple[str, dict[str, Any]]] = {
-    **{name: (name, {}) for name in methods.included()},
-    "deen with much dropout": ("deen", {"dee": {"dropout": 0.5}}),
-    "fdnm with maps": ("fdnm", {"anm": {"pool": "gem", "norm": "joint"}, "agp": {"pool": "hermitian"}}),
-    "sfcl with drawn pairs": ("sfcl", {"pair": "same_id_shuffled"}),
+CASES: dict[str, tuple[str, dict[str, Any], int]] = {
+    **{name: (name, {}, 1) for name in methods.included()},
+    "deen with much dropout": ("deen", {"dee": {"dropout": 0.5}}, 1),
+    "fdnm with maps": ("fdnm", {"anm": {"pool": "gem", "norm": "joint"}, "agp": {"pool": "hermitian"}}, 1),
+    "sfcl with drawn pairs": ("sfcl", {"pair": "same_id_shuffled"}, 1),
+    "deen in chunks": ("deen", {"dee": {"dropout": 0.5}}, 2),
 }
-"""Method and options by the name of a case."""
+"""Method, options and number of chunks by the name of a case."""
 
 SETTINGS = ("data.split=train", "train.select=val", "train.optimizer.lr=0.0001")
 """A low rate, because a rounding difference in float32 may move a value across a ReLU's kink."""
@@ -68,7 +72,7 @@ def mapped(change: Callable[[Tensor], Tensor], part: PartT) -> PartT:
     return dataclasses.replace(part, **values)  # type: ignore[type-var]
 
 
-def trained(name: str, options: dict[str, Any], share: RankShare | None) -> dict[str, dict[str, Any]]:
+def trained(name: str, options: dict[str, Any], count: int, world: World) -> dict[str, dict[str, Any]]:
     """Losses, first gradients and last weights of three steps, in float64 to exclude rounding."""
     torch.manual_seed(0)
     fit = methods.fit_of(name)
@@ -76,13 +80,16 @@ def trained(name: str, options: dict[str, Any], share: RankShare | None) -> dict
     network = methods.build(name, methods.options_of(name, options), CASE_IDENTITIES, trunk).double().train()
     assert isinstance(network, GatheredNetwork)
     batch = mapped(lambda v: v.double() if v.is_floating_point() else v, small_batch(fit.input or (64, 32)))
-    labels, runtime = batch.labels, Runtime(CPU, "fp32")
+    labels, runtime = batch.labels, Runtime(CPU, "fp32", world=world)
     gradients: Gradients = OneProcess(network, runtime, runtime.scaler())
-    if share is not None:
-        own = share.rows
-        batch = mapped(lambda v: v[own], batch)
+    if count > 1:
+        chunks = BatchChunks.of_identities(4, 2, count, world.rank, world.size)
+        gradients = InChunks(network, chunks, runtime, runtime.scaler())
+        batch = mapped(lambda v: v[chunks.rows], batch)
+    elif world.several:
+        share = RankShare.of_identities(4, 2, world.rank, world.size)
         gradients = SharedByRanks(network, share, runtime, runtime.scaler())
-        broadcast_weights(network)
+        batch = mapped(lambda v: v[share.rows], batch)
     optimizer = torch.optim.SGD(network.parameters(), lr=0.01, momentum=0.9)
     result: dict[str, dict[str, Any]] = {"losses": {}, "gradients": {}, "weights": {}}
     for step in range(STEPS):
@@ -119,7 +126,7 @@ def session_of(world: World, folder: Path) -> Session:
 
 
 @contextmanager
-def stopping() -> Iterator[Callable[[], bool]]:
+def stopping(*, quiet: bool = False) -> Iterator[Callable[[], bool]]:
     """Ctrl-C after four steps."""
     taken = iter(range(1, 1000))
     yield lambda: next(taken) == 4
@@ -146,8 +153,6 @@ def check_training(world: World, folder: Path) -> dict[str, Any]:
     resume(cut, shared)
     network = load_trained(run, shared)
     size, rows = recipe.data.image_size, some_rows()
-    from vireid_cli.data.store import open_store
-
     store = open_store(shared.data_dir, "sysu")
     embedded = embed_rows(network.network, shared, store, size, rows)
     if world.first:
@@ -162,13 +167,31 @@ def check_training(world: World, folder: Path) -> dict[str, Any]:
             "ranks": [r.environment().get("ranks") for r in (run, alone)],
             "runs": len(list(shared.runs_dir.glob("tiny-*"))),
         }
-    return result
+    return result | check_divergence(world, folder)
 
 
-def some_rows() -> Any:
+def check_divergence(world: World, folder: Path) -> dict[str, Any]:
+    """Train with a rate at which the losses become NaN."""
+    session = replace(session_of(world, folder), runs_dir=folder / "diverged")
+    try:
+        train(load_recipe(str(folder / "tiny.yaml"), ("train.optimizer.lr=1e30",)), session)
+    except VireidError as error:
+        saved = session.runs_dir.glob("tiny-*/bad-batch*.npz")
+        batches = [np.load(path)["labels"].tolist() for path in saved]
+        return {"diverged": f"{type(error).__name__}: {error.message}", "bad batches": batches}
+    return {"diverged": "it did not"}
+
+
+def check_half_precision(world: World) -> bool:
+    """Whether gathered rows of half precision have their values and order."""
+    share = RankShare.of_identities(3, 1, world.rank, world.size)
+    whole = torch.arange(12, dtype=torch.bfloat16).view(6, 2)  # two modalities
+    with splitting(share):
+        return torch.equal(gather(share.own(whole)), whole)
+
+
+def some_rows() -> np.ndarray:
     """Rows of the tree in an order of their own, of both modalities."""
-    import numpy as np
-
     return np.random.default_rng(0).permutation(216)[:150]
 
 
@@ -180,11 +203,11 @@ def main(folder: Path) -> None:
     result: dict[str, Any] = {}
     with world.joined(CPU):
         result["training"] = check_training(world, folder)
-        share = RankShare.of_identities(4, 2, world.rank, world.size)
-        for case, (name, options) in CASES.items():
-            mine = trained(name, options, share)
+        result["half precision"] = check_half_precision(world)
+        for case, arguments in CASES.items():
+            mine = trained(*arguments, world)
             if world.first:
-                theirs = trained(name, options, None)
+                theirs = trained(*arguments, ONE)
                 result[case] = {part: difference(mine[part], theirs[part]) for part in mine}
     (folder / f"result{world.rank}.json").write_text(json.dumps(result))
 

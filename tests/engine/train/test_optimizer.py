@@ -38,6 +38,28 @@ def test_cosine() -> None:
     assert factor(schedule, 9, 10) < 0.05
 
 
+def test_warm_restarts() -> None:
+    """Periods of 2, 4 and 8 epochs after one epoch of warm-up; each starts at the full rate."""
+    schedule = Schedule(kind="restarts", warmup_epochs=1, period=2, period_factor=2)
+    expected = [1.0, 1.0, 0.5, 1.0, 0.85355, 0.5, 0.14645, 1.0]
+    assert [factor(schedule, epoch, 80) for epoch in range(8)] == pytest.approx(expected, abs=1e-5)
+
+
+@pytest.mark.parametrize("name", ["sgd", "adam", "adamw"])
+def test_a_fused_optimizer_takes_the_same_steps(name: str) -> None:
+    results = []
+    for fused in (None, True):
+        parameter = torch.nn.Parameter(torch.tensor([1.0, -2.0]))
+        recipe = Optimizer(name=name, lr=0.1, fused=fused)  # type: ignore[arg-type]
+        optimizer = build_optimizer([ParameterGroup("heads", [parameter])], recipe)
+        assert bool(optimizer.param_groups[0]["fused"]) is bool(fused)
+        for _ in range(3):
+            parameter.grad = parameter.detach() * 0.5
+            optimizer.step()
+        results.append(parameter.detach())
+    torch.testing.assert_close(*results)
+
+
 @pytest.mark.parametrize("name", ["sgd", "adam", "adamw"])
 def test_groups(name: str) -> None:
     parameters = [torch.nn.Parameter(torch.zeros(1)) for _ in range(3)]

@@ -68,3 +68,14 @@ def test_a_signal_to_one_rank_stops_all_and_the_run_resumes_to_the_bit(results: 
 
 def test_two_ranks_embed_to_the_bit_like_one_process(results: list[dict[str, Any]]) -> None:
     assert results[0]["training"]["embedded equally"]
+
+
+def test_two_ranks_stop_when_a_loss_is_nan_and_save_the_whole_batch(results: list[dict[str, Any]]) -> None:
+    first, second = (result["training"] for result in results)
+    assert first["diverged"].startswith("VireidError: The loss term")
+    assert second["diverged"].startswith("ReportedElsewhere")
+    assert [len(labels) for labels in first["bad batches"]] == [6]
+
+
+def test_ranks_gather_half_precision(results: list[dict[str, Any]]) -> None:
+    assert all(result["half precision"] for result in results)

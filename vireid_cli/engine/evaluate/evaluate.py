@@ -61,7 +61,7 @@ def evaluate_run(run: RunFolder, session: Session, options: EvaluateOptions) -> 
 
         world.together(lock)
         store, plans = world.in_turn(lambda: _plans(run_recipe(run), session, options))
-        trained = world.together(lambda: load_trained(run, session))
+        trained = world.together(lambda: load_trained(run, session, averaged=options.ema))
         return _evaluate_run(run, session, options, store, plans, trained)
 
 
@@ -93,7 +93,7 @@ def _evaluate_run(
             options,
             {**plan.fingerprint, **about},
             paper_metrics(trained.recipe, store, plan),
-            _folder(run, trained.recipe, store, plan),
+            _folder(run, trained.recipe, store, plan, "-ema" if options.ema else ""),
         )
         for plan in plans
     ]
@@ -112,7 +112,7 @@ def stored_evaluations(run: RunFolder, session: Session, options: EvaluateOption
     Raises:
         UsageError, DataError: As ``evaluate_run``.
     """
-    if options.rerank or options.flip != "off" or options.breakdown:
+    if options.rerank or options.flip != "off" or options.breakdown or options.ema:
         return []
     checkpoint = select_checkpoint(run)
     store, plans = _plans(checkpoint.recipe, session, options)
@@ -150,11 +150,11 @@ def _plans(recipe: Recipe, session: Session, options: EvaluateOptions) -> tuple[
     return store, protocols.plans_for(store, request)
 
 
-def _folder(run: RunFolder, recipe: Recipe, store: Store, plan: EvaluationPlan) -> Path:
+def _folder(run: RunFolder, recipe: Recipe, store: Store, plan: EvaluationPlan, suffix: str = "") -> Path:
     """Return the folder of a plan's results; the folders of other datasets have a prefix."""
-    dataset = store.info.dataset
+    dataset, name = store.info.dataset, f"{plan.name}{suffix}"
     prefix = dataset.replace(":", "-")
-    return run.evaluation(plan.name if dataset == recipe.data.dataset else f"{prefix}-{plan.name}")
+    return run.evaluation(name if dataset == recipe.data.dataset else f"{prefix}-{name}")
 
 
 def check_kind(trained_on: str, dataset: str) -> None:
@@ -216,6 +216,8 @@ def _run_marks(
         about |= {"imported": source, "training_identities": known, "seed": "not recorded"}
     if not same_people(trained.recipe.data.dataset, store):
         about["cross_dataset"] = f"trained on {title_of(trained.recipe.data.dataset)}"
+    if isinstance(trained, TrainedNetwork) and trained.averaged:
+        about["averaged_weights"] = f"ema {trained.recipe.train.ema:g}"
     if overlap:
         about["overlap"] = f"{overlap} test identities were trained on"
     return about

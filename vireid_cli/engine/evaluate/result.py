@@ -30,6 +30,7 @@ class EvaluateOptions:
         rerank: Re-ranking methods, each reported in addition to the plain result.
         flip: Test-time averaging with mirror images, reported in addition to the plain result.
         breakdown: Compute tables by camera pair and identity, and the worst queries.
+        ema: Evaluate the average of the weights (``train.ema``); its results have folders of their own.
     """
 
     request: Request = field(default_factory=Request)
@@ -38,6 +39,7 @@ class EvaluateOptions:
     rerank: tuple[Rerank, ...] = ()
     flip: Flip = "off"
     breakdown: bool = False
+    ema: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,7 +15,7 @@ from torch import Tensor
 from vireid_cli.data.augment import augment_batch
 from vireid_cli.engine.runtime import Runtime, generator
 from vireid_cli.recipe.augmentation import Augment
-from vireid_cli.sharding.share import RankShare
+from vireid_cli.sharding.share import Rows
 from vireid_cli.types import Batch, Size
 
 if TYPE_CHECKING:
@@ -89,7 +89,7 @@ class Feed:
         augment: Augment,
         seed: int,
         runtime: Runtime,
-        share: RankShare | None = None,
+        share: Rows | None = None,
     ) -> None:
         """Create a feed.
 

@@ -18,10 +18,14 @@ class StopRequested(Exception):
 
 
 class StopRequest:
-    """A flag that a signal handler sets; call it to read the flag."""
+    """A flag that a signal handler sets; call it to read the flag.
 
-    def __init__(self) -> None:
-        self._requested = False
+    Args:
+        quiet: Print no notice.
+    """
+
+    def __init__(self, quiet: bool = False) -> None:
+        self._requested, self._quiet = False, quiet
 
     def __call__(self) -> bool:
         """Return whether a stop was requested."""
@@ -40,18 +44,23 @@ class StopRequest:
         if self._requested:
             raise KeyboardInterrupt
         self._requested = True
-        if number:  # os.write, because the signal may have interrupted a write of Python's own stream
+        if (
+            number and not self._quiet
+        ):  # os.write, because the signal may have interrupted a write of Python's own stream
             with suppress(OSError):  # SIGHUP means that the terminal may be closed
                 os.write(2, b"\nstopping after this step; interrupt again to stop at once\n")
 
 
 @contextmanager
-def stop_on_signals() -> Iterator[StopRequest]:
+def stop_on_signals(*, quiet: bool = False) -> Iterator[StopRequest]:
     """Handle the signals in ``ENDING`` by a stop request while the block runs (main thread only).
 
     Ignored signals, such as SIGHUP under ``nohup``, stay ignored.
+
+    Args:
+        quiet: Print no notice; one rank of several prints it.
     """
-    request = StopRequest()
+    request = StopRequest(quiet)
     if threading.current_thread() is not threading.main_thread():
         yield request
         return

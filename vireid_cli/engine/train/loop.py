@@ -56,6 +56,8 @@ class Hooks:
         validate: Validates the network after an epoch and saves it if it is the best; None
             disables validation.
         calibrate: Computes the network's buffers for ``embed`` before a checkpoint or a validation.
+        average: Adds the weights after a number of steps to their average; None: there is none.
+        exhausted: Whether validations no longer improve; called after each epoch.
     """
 
     append_row: Callable[[StepRow | EpochRow], None]
@@ -63,6 +65,8 @@ class Hooks:
     reporter: Reporter
     validate: Callable[[Position], dict[str, float]] | None = None
     calibrate: Callable[[], None] = lambda: None
+    average: Callable[[int], None] | None = None
+    exhausted: Callable[[], bool] = lambda: False
 
 
 @dataclass(slots=True)
@@ -169,8 +173,11 @@ class Loop:
             lr_factor = factor(self.recipe.schedule, epoch, self.recipe.epochs)
             apply_factor(self.optimizer, lr_factor)
             self._epoch(plan, self.recipe.optimizer.lr * lr_factor, remaining, stop)
-            if self._saves_after(epoch):
+            exhausted = self.hooks.exhausted()
+            if exhausted or self._saves_after(epoch):
                 self.hooks.save_checkpoint()
+            if exhausted:
+                return
 
     def _saves_after(self, epoch: int) -> bool:
         """Whether a checkpoint follows this epoch."""
@@ -224,6 +231,8 @@ class Loop:
             nn.utils.clip_grad_norm_(self.network.parameters(), self.recipe.optimizer.grad_clip)
         self.scaler.step(self.optimizer)
         self.scaler.update()
+        if self.hooks.average:
+            self.hooks.average(position.global_step + 1)
 
     def _log(
         self,

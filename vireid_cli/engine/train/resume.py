@@ -17,7 +17,8 @@ from vireid_cli.engine.prepare import ensure_prepared
 from vireid_cli.engine.runtime import PRECISIONS
 from vireid_cli.engine.session import Session
 from vireid_cli.engine.train.data import trained_on, training_data
-from vireid_cli.engine.train.trainer import Trainer, check_ranks
+from vireid_cli.engine.train.gradients import check_gradients
+from vireid_cli.engine.train.trainer import Trainer
 from vireid_cli.errors import UsageError
 from vireid_cli.lock import locked
 from vireid_cli.recipe.schema import Recipe
@@ -94,6 +95,12 @@ def _load(run: RunFolder, session: Session) -> tuple[Recipe, Checkpoint]:
         session.reporter.warn(changed)
     if not saved.hashed:
         session.reporter.warn(checkpoints.missing_hashes_warning(last))
+    if saved.extra.get("stopped_early"):
+        raise UsageError(
+            f"{run.folder} has stopped after {saved.position.epoch} epochs, {recipe.train.patience} of them "
+            "without a better validation (train.patience).",
+            f"Evaluate it: vireid evaluate {run.folder}",
+        )
     if saved.position.epoch >= recipe.train.epochs:
         raise UsageError(
             f"{run.folder} has finished: {counted(recipe.train.epochs, 'epoch')}.",
@@ -111,7 +118,7 @@ def _restored(run: RunFolder, session: Session, recipe: Recipe, saved: Checkpoin
     check_position(last, saved.position, recipe.train.epochs, images.sampler.steps)
     network = build_network(recipe, images.sampler.num_identities, session.runtime)
     identity_hashes = list(saved.extra["training_identities"])
-    check_ranks(recipe, network, session.runtime.world)
+    check_gradients(recipe, network, session.runtime.world)
     trainer = Trainer(run, session, recipe, images, network, identity_hashes)
     trainer.restore(saved)
     if session.runtime.world.first:

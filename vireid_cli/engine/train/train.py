@@ -12,7 +12,8 @@ from vireid_cli.engine.prepare import ensure_prepared
 from vireid_cli.engine.session import Session
 from vireid_cli.engine.train.data import TrainingData, training_data
 from vireid_cli.engine.train.environment import announce, environment_of
-from vireid_cli.engine.train.trainer import Trainer, check_ranks
+from vireid_cli.engine.train.gradients import check_gradients
+from vireid_cli.engine.train.trainer import Trainer
 from vireid_cli.engine.train.validation import validation_plan
 from vireid_cli.lock import locked
 from vireid_cli.methods import ReIdNetwork
@@ -60,7 +61,7 @@ def _train(recipe: Recipe, session: Session, name: str | None) -> RunFolder:
     if recipe.train.select == "val":
         world.together(lambda: validation_plan(store, start.identities))  # raises before a run folder exists
     network = build_network(recipe, images.sampler.num_identities, session.runtime, start.state)
-    world.together(lambda: check_ranks(recipe, network, world))
+    world.together(lambda: check_gradients(recipe, network, world))
     identity_hashes = images.identity_hashes(start.identities)
 
     def create() -> str:

@@ -6,52 +6,33 @@ import functools
 import shlex
 import time
 
+import torch
+
 from vireid_cli import files
 from vireid_cli.counts import counted
 from vireid_cli.engine import checkpoint as checkpoints
 from vireid_cli.engine.checkpoint import Checkpoint
-from vireid_cli.engine.checkpoint_fit import load_optimizer, load_scaler, load_weights
+from vireid_cli.engine.checkpoint_average import average_of
+from vireid_cli.engine.checkpoint_fit import check_weights, load_optimizer, load_scaler, load_weights
 from vireid_cli.engine.reporter import duration
 from vireid_cli.engine.session import Session, data_option
 from vireid_cli.engine.train.allocator import keep_freed_memory
+from vireid_cli.engine.train.average import WeightAverage
 from vireid_cli.engine.train.calibration import calibration
+from vireid_cli.engine.train.compiled import compile_trunk
 from vireid_cli.engine.train.data import TrainingData
 from vireid_cli.engine.train.feed import Feed, Pixels
 from vireid_cli.engine.train.gradient_mean import broadcast_weights
+from vireid_cli.engine.train.gradients import gradients_of, rows_of
 from vireid_cli.engine.train.interrupt import StopRequested, stop_on_signals
 from vireid_cli.engine.train.loop import Hooks, Loop, NotFinite
 from vireid_cli.engine.train.optimizer import build_optimizer
-from vireid_cli.engine.train.step import Gradients, OneProcess, SharedByRanks, gathered_network
 from vireid_cli.engine.train.validation import Selection
-from vireid_cli.engine.world import World
 from vireid_cli.errors import Interrupted, ReportedElsewhere, VireidError
 from vireid_cli.methods import ReIdNetwork
 from vireid_cli.recipe.schema import Recipe
 from vireid_cli.results import run as runs
 from vireid_cli.results.run import RunFolder
-from vireid_cli.sharding.share import RankShare
-
-
-def share_of(recipe: Recipe, world: World) -> RankShare | None:
-    """Return this rank's rows of each batch; None for a single process.
-
-    Raises:
-        UsageError: There are more ranks than identities in a batch.
-    """
-    if not world.several:
-        return None
-    sampler = recipe.data.sampler
-    return RankShare.of_identities(sampler.identities, sampler.images, world.rank, world.size)
-
-
-def check_ranks(recipe: Recipe, network: ReIdNetwork, world: World) -> None:
-    """Check that several ranks can train a recipe, before a run folder exists.
-
-    Raises:
-        UsageError: There are more ranks than identities in a batch, or the method trains in one process only.
-    """
-    if share_of(recipe, world) is not None:
-        gathered_network(network, recipe.method.name)
 
 
 class Trainer:
@@ -78,26 +59,29 @@ class Trainer:
         self.run, self.session, self.recipe, self.network = run, session, recipe, network
         self._identity_hashes, self._is_latest = identity_hashes, False
         runtime, size = session.runtime, recipe.data.image_size
-        self.world, share = runtime.world, share_of(recipe, runtime.world)
-        self.optimizer = build_optimizer(network.parameter_groups(), recipe.train.optimizer)
+        self.world, rows = runtime.world, rows_of(recipe, runtime.world)
         self.scaler = runtime.scaler()
+        gradients = gradients_of(recipe, network, runtime, self.scaler)
+        decay = recipe.train.ema
+        self.average = WeightAverage(network, decay) if decay else None
+        self.optimizer = build_optimizer(network.parameter_groups(), recipe.train.optimizer)
         self.selection: Selection | None = None
         if recipe.train.select == "val":
             save_best = functools.partial(self.save, checkpoints.BEST)
-            self.selection = Selection(network, session, data.store, size, save_best)
+            self.selection = Selection(
+                network, session, data.store, size, save_best, recipe.train.patience, self.average
+            )
         pixels = Pixels(data.store, size, data.rows, runtime)
         camids = data.store.records.camids
-        feed = Feed(pixels, data.rows, camids, recipe.data.augment, recipe.train.seed, runtime, share)
-        gradients: Gradients = OneProcess(network, runtime, self.scaler)
-        if share is not None:
-            gathered = gathered_network(network, recipe.method.name)
-            gradients = SharedByRanks(gathered, share, runtime, self.scaler)
+        feed = Feed(pixels, data.rows, camids, recipe.data.augment, recipe.train.seed, runtime, rows)
         hooks = Hooks(
             functools.partial(runs.append_row, run.log) if self.world.first else lambda row: None,
             self.save,
             session.reporter,
             self.selection.validate if self.selection else None,
             calibration(network, data, size, runtime),
+            self.average.update if self.average else None,
+            lambda: self.selection is not None and self.selection.exhausted,
         )
         self.loop = Loop(
             network, self.optimizer, gradients, self.scaler, data.sampler, feed, recipe.train, runtime, hooks
@@ -111,9 +95,11 @@ class Trainer:
             "steps": self.loop.meter.steps,
             "training_identities": self._identity_hashes,
             "best": self.selection.best if self.selection else {},
+            "stopped_early": bool(self.selection and self.selection.exhausted),
         }
         model = checkpoints.model_state(self.network)
-        return Checkpoint(model, self.optimizer.state_dict(), self.loop.position, extra)
+        tensors = self.average.tensors() if self.average else {}
+        return Checkpoint(model, self.optimizer.state_dict(), self.loop.position, extra, tensors)
 
     def restore(self, saved: Checkpoint) -> None:
         """Load weights, optimiser, scaler, position, running sums and best validation of a checkpoint.
@@ -125,6 +111,9 @@ class Trainer:
         load_weights(self.network, saved.model, folder, self.run.recipe_file)
         load_optimizer(self.optimizer, saved, folder)
         load_scaler(self.scaler, saved, folder)
+        if self.average:
+            check_weights(self.network, average_of(saved.tensors), folder, self.run.recipe_file)
+            self.average.restore(saved.tensors)
         self.loop.position = saved.position
         self.loop.meter.sums = dict(saved.extra["sums"])
         self.loop.meter.steps = int(saved.extra["steps"])
@@ -155,7 +144,9 @@ class Trainer:
         keep_freed_memory(self.session.runtime.device)
         began = time.perf_counter()
         try:
-            with stop_on_signals() as stop:
+            if self.recipe.train.compile == "trunk":
+                compile_trunk(self.network, self._first_gradients, self.session)
+            with stop_on_signals(quiet=not self.world.first) as stop:
                 self.loop.run(stop)
         except (StopRequested, KeyboardInterrupt) as error:
             if not self.world.first:
@@ -167,9 +158,17 @@ class Trainer:
             raise self._loss_error(error) from error
         seconds = time.perf_counter() - began
         self.session.reporter.info(
-            f"trained {counted(self.recipe.train.epochs, 'epoch')} in {duration(seconds)}"
+            f"trained {counted(self.loop.position.epoch, 'epoch')} in {duration(seconds)}"
         )
         return self.run
+
+    def _first_gradients(self) -> None:
+        """Compute the gradients of the next batch, without a step."""
+        loop, position = self.loop, self.loop.position
+        plan = loop.sampler.plan(position.epoch)
+        self.network.train()
+        torch.manual_seed(0)
+        loop.gradients(loop.feed.batch(plan, position.epoch, 0), loop.feed.labels(plan, 0))
 
     @property
     def _has_checkpoint(self) -> bool:

@@ -22,6 +22,7 @@ from vireid_cli.engine.checkpoint import Position
 from vireid_cli.engine.embed import embed_rows
 from vireid_cli.engine.reporter import Reporter
 from vireid_cli.engine.session import Session
+from vireid_cli.engine.train.average import WeightAverage
 from vireid_cli.errors import UsageError
 from vireid_cli.methods import ReIdNetwork
 from vireid_cli.types import Size
@@ -40,6 +41,8 @@ class Selection:
         store: The prepared dataset.
         size: (height, width) in pixels.
         save_best: Saves the checkpoint ``best``.
+        patience: Epochs without a better validation after which ``exhausted`` is true; 0: never.
+        average: Average of the weights, validated beside the weights; None: there is none.
 
     Raises:
         UsageError: The dataset has no validation identities.
@@ -52,11 +55,15 @@ class Selection:
         store: Store,
         size: Size,
         save_best: Callable[[], None],
+        patience: int = 0,
+        average: WeightAverage | None = None,
     ) -> None:
         self._network, self._session, self._save_best = network, session, save_best
         self._store, self._size = store, size
         self.plan = validation_plan(store)
         self.best: dict[str, Any] = {}
+        self.exhausted = False
+        self._patience, self._average = patience, average
 
     def validate(self, at: Position) -> dict[str, float]:
         """Evaluate the network on the validation identities, and save it if it is the best so far.
@@ -65,9 +72,34 @@ class Selection:
             at: Position after the epoch.
 
         Returns:
-            The metrics ``MEASURED`` in [0, 1], means over the trials.
+            The metrics ``MEASURED`` in [0, 1], means over the trials; those of the average of the weights,
+            if there is one, as ``ema_mAP`` etc.
         """
         self._network.eval()
+        metrics = self._metrics()
+        averaged: dict[str, float] = {}
+        if self._average:
+            with self._average.applied():
+                averaged = {f"ema_{name}": value for name, value in self._metrics().items()}
+        # A resumed run may validate the best epoch a second time, with the same result.
+        better = not self.best or metrics[BY] > self.best[BY] or at.epoch == self.best["epoch"]
+        if better:
+            self.best = {"epoch": at.epoch, **metrics}
+            self._save_best()
+        self.exhausted = bool(self._patience) and at.epoch - self.best["epoch"] >= self._patience
+        beside = f", of averaged weights {100 * averaged['ema_mAP']:.2f} %" if averaged else ""
+        self._session.reporter.info(
+            f"epoch {at.epoch}: validation mAP {100 * metrics[BY]:.2f} %{beside}, "
+            f"Rank-1 {100 * metrics['rank1']:.2f} %" + (" (best so far)" if better else "")
+        )
+        if self.exhausted:
+            self._session.reporter.info(
+                f"no better validation in {self._patience} epochs: the training ends (train.patience)"
+            )
+        return metrics | averaged
+
+    def _metrics(self) -> dict[str, float]:
+        """Evaluate the network's present weights."""
         rows, silent = self.plan.rows, replace(self._session, reporter=Reporter())
         embedded = embed_rows(self._network, silent, self._store, self._size, rows)
 
@@ -76,17 +108,7 @@ class Selection:
             summary = evaluate_plan(self.plan, embedded.to_float64(), rows).summary()
             return {name: summary[name].mean for name in MEASURED}
 
-        metrics = self._session.runtime.world.broadcast(evaluated)
-        # A resumed run may validate the best epoch a second time, with the same result.
-        better = not self.best or metrics[BY] > self.best[BY] or at.epoch == self.best["epoch"]
-        if better:
-            self.best = {"epoch": at.epoch, **metrics}
-            self._save_best()
-        self._session.reporter.info(
-            f"epoch {at.epoch}: validation mAP {100 * metrics[BY]:.2f} %, "
-            f"Rank-1 {100 * metrics['rank1']:.2f} %" + (" (best so far)" if better else "")
-        )
-        return metrics
+        return self._session.runtime.world.broadcast(evaluated)
 
 
 def validation_plan(store: Store, seen: Collection[str] = ()) -> EvaluationPlan:
