@@ -26,8 +26,10 @@ from vireid_cli import methods
 from vireid_cli.backbones.spec import BackboneSpec
 from vireid_cli.data.store import open_store
 from vireid_cli.engine import checkpoint as checkpoints
+from vireid_cli.engine.compare import compare
 from vireid_cli.engine.contract_batch import CASE_IDENTITIES, small_batch
 from vireid_cli.engine.embed import embed_rows, load_trained
+from vireid_cli.engine.evaluate.result import EvaluateOptions
 from vireid_cli.engine.network import load_recipe
 from vireid_cli.engine.reporter import Reporter
 from vireid_cli.engine.runtime import Runtime
@@ -40,6 +42,7 @@ from vireid_cli.engine.train.train import train
 from vireid_cli.engine.world import ONE, World
 from vireid_cli.errors import VireidError
 from vireid_cli.methods import GatheredNetwork
+from vireid_cli.recipe.study import load_study
 from vireid_cli.results.run import RunFolder
 from vireid_cli.sharding.share import RankShare, gather, splitting
 
@@ -182,6 +185,20 @@ def check_divergence(world: World, folder: Path) -> dict[str, Any]:
     return {"diverged": "it did not"}
 
 
+def check_spread(world: World, folder: Path) -> dict[str, Any]:
+    """Train the rows of a study, one on each rank."""
+    settings = {"train.epochs": 1, "train.steps_per_epoch": 1, "train.schedule.milestones": [1]}
+    rows = [{"label": label, "recipe": str(folder / "tiny.yaml")} for label in ("first", "second")]
+    rows[1]["set"] = {"method.options.triplet": "wrt"}  # type: ignore[assignment]
+    study = {"name": "pair", "seeds": [0], "set": settings, "rows": rows}
+    if world.first:
+        (folder / "pair.yaml").write_text(json.dumps(study))
+    world.any(False)  # the other rank reads the file
+    session = replace(session_of(world, folder), runs_dir=folder / "spread")
+    result = compare(load_study(str(folder / "pair.yaml")), session, EvaluateOptions(), spread=True)
+    return {name: [row.label for row in table.rows] for name, table in result.tables.items()}
+
+
 def check_half_precision(world: World) -> bool:
     """Whether gathered rows of half precision have their values and order."""
     share = RankShare.of_identities(3, 1, world.rank, world.size)
@@ -204,6 +221,7 @@ def main(folder: Path) -> None:
     with world.joined(CPU):
         result["training"] = check_training(world, folder)
         result["half precision"] = check_half_precision(world)
+        result["spread"] = check_spread(world, folder)
         for case, arguments in CASES.items():
             mine = trained(*arguments, world)
             if world.first:

@@ -79,3 +79,10 @@ def test_two_ranks_stop_when_a_loss_is_nan_and_save_the_whole_batch(results: lis
 
 def test_ranks_gather_half_precision(results: list[dict[str, Any]]) -> None:
     assert all(result["half precision"] for result in results)
+
+
+def test_ranks_train_the_rows_of_a_study_and_one_makes_the_table(results: list[dict[str, Any]]) -> None:
+    first, second = (result["spread"] for result in results)
+    assert first
+    assert all(labels == ["first", "second"] for labels in first.values())
+    assert second == {}
