@@ -31,7 +31,7 @@ class KindOption(StrEnum):
 class Backend(StrEnum):
     """Place of an index."""
 
-    FAISS = "faiss"
+    LOCAL = "local"
     QDRANT = "qdrant"
 
 
@@ -69,7 +69,7 @@ def create(
         typer.Option(help="Kind of search; hnsw and ivf-pq are approximate, for millions of records."),
     ] = KindOption.EXACT,
     model: ModelPath = None,
-    backend: Annotated[Backend, typer.Option(help="Place of the index.")] = Backend.FAISS,
+    backend: Annotated[Backend, typer.Option(help="Place of the index.")] = Backend.LOCAL,
     url: Annotated[str | None, typer.Option(help="Qdrant server, such as http://localhost:6333.")] = None,
     data: DataDir = None,
 ) -> None:

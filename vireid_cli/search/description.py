@@ -19,7 +19,7 @@ def describe(database: Database) -> dict[str, Any]:
     return {
         "name": folder.name,
         "folder": str(folder),
-        "backend": "faiss",
+        "backend": "this machine",
         "kind": meta["kind"],
         "records": records,
         "modalities": dict(counts),
