@@ -36,7 +36,7 @@ Embed = Callable[[Tensor, Modality | Tensor], Tensor]
 
 
 @dataclass(frozen=True)
-class Case:
+class ProgramCase:
     """Inputs of a program, and PyTorch's embeddings of the same images, for each output."""
 
     inputs: tuple[Tensor, ...]
@@ -113,7 +113,7 @@ class Program(nn.Module):
             axes.append({0: self.batches[0]})
         return tuple(axes)
 
-    def cases(self, sizes: Sequence[int] = CHECKED_BATCHES) -> Iterator[Case]:
+    def cases(self, sizes: Sequence[int] = CHECKED_BATCHES) -> Iterator[ProgramCase]:
         """Yield cases of small batches of the given sizes, then all samples in batches of up to 32.
 
         PyTorch's embeddings are computed by the path of each modality and, with preprocessing, from images
@@ -129,22 +129,22 @@ class Program(nn.Module):
                 batches = [_of_size(batch, _scaled(self.size, number)) for batch in batches]
             yield self._case(batches)
 
-    def _alone(self, images: Tensor, modality: Modality) -> Case:
+    def _alone(self, images: Tensor, modality: Modality) -> ProgramCase:
         """Create a case of images of one modality, in the layout ``single``."""
         batch = images if self.resample is None else _of_size(images, _scaled(self.size, 0))
         codes = torch.full((len(images),), modality.code)
-        return Case((batch, codes), (self.embed(self._prepared(batch), modality),))
+        return ProgramCase((batch, codes), (self.embed(self._prepared(batch), modality),))
 
-    def _case(self, batches: list[Tensor]) -> Case:
+    def _case(self, batches: list[Tensor]) -> ProgramCase:
         """Create the case of one batch per modality."""
         pixels = [self._prepared(batch) for batch in batches]
         expected = [self.embed(images, m) for images, m in zip(pixels, self.modalities, strict=True)]
         if self.layout != "single":
-            return Case(tuple(batches), tuple(expected))
+            return ProgramCase(tuple(batches), tuple(expected))
         codes = [torch.full((len(batch),), m.code) for batch, m in zip(batches, self.modalities, strict=True)]
         order = torch.cat([torch.arange(len(batch)) for batch in batches]).argsort(stable=True)
         images, embeddings, modality = (torch.cat(parts)[order] for parts in (batches, expected, codes))
-        return Case((images, modality), (embeddings,))
+        return ProgramCase((images, modality), (embeddings,))
 
     def _prepared(self, images: Tensor) -> Tensor:
         """Pixels (N, 3, H, W) of a batch, by the functions of ``vireid prepare``."""
