@@ -121,6 +121,7 @@ def cost_of_artifacts(run: RunFolder, session: Session, folders: Sequence[Path] 
     size = trained.recipe.data.image_size
 
     def embed(arrays: Sequence[np.ndarray]) -> list[np.ndarray]:
+        """Embed visible images by the network in PyTorch."""
         with torch.inference_mode():
             images = torch.from_numpy(arrays[0]).to(memory_format=torch.channels_last)
             return [trained.network.embed(images, Modality.VISIBLE).numpy()]

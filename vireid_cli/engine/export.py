@@ -246,6 +246,7 @@ def _folder(run: RunFolder, out: Path | None) -> Path:
 
 
 def _start(run: RunFolder, session: Session) -> ExportSubject:
+    """Load the run, and report the start of the export."""
     subject = export_subject(run, session)
     session.reporter.info(f"exporting {run.folder} at {size_name(subject.size)}")
     return subject
@@ -287,4 +288,5 @@ def _record(
 def _finish(
     subject: ExportSubject, files: tuple[Path, ...], record: ExportRecord, snippet: str
 ) -> ExportResult:
+    """Write the record, and return the result."""
     return ExportResult(subject.run, files, write_record(files[0].parent, record), record, snippet)

@@ -94,6 +94,7 @@ def open_openvino(path: Path, precise: bool = False) -> tuple[Runner, dict[str, 
     metadata = {key: str(getattr(value, "value", value)) for key, value in stored.items()}
 
     def run(arrays: Sequence[np.ndarray]) -> list[np.ndarray]:
+        """Compute the outputs of the compiled model."""
         result = compiled(dict(zip(names, arrays, strict=True)))
         return [np.array(result[i]) for i in range(len(compiled.outputs))]
 

@@ -91,6 +91,7 @@ class Program(nn.Module):
         return tuple(self.embed(self._pixels(images), m) for images, m in pairs)
 
     def _pixels(self, images: Tensor) -> Tensor:
+        """Pixels (N, 3, H, W) of an input, resized with preprocessing."""
         return images if self.resample is None else cast(Tensor, self.resample(images))
 
     def traced_inputs(self) -> tuple[Tensor, ...]:

@@ -134,6 +134,7 @@ def _compile(exported: ExportedProgram, path: Path, metadata: str) -> None:
 
 
 def _start(path: Path, compiled: bool) -> Runner:
+    """Open a written file for its verification."""
     return (open_package if compiled else open_program)(path)[0]
 
 
@@ -179,7 +180,10 @@ def is_package(path: Path) -> bool:
 
 
 def _runner(module: Any) -> Runner:
+    """Function of a loaded program or package."""
+
     def run(arrays: Any) -> list[Any]:
+        """Compute the outputs of arrays, without gradients."""
         with torch.no_grad():
             outputs = module(*(torch.from_numpy(array) for array in arrays))
         return [output.numpy() for output in outputs]

@@ -144,6 +144,7 @@ class Cfam(nn.Module):
         return Spectral(own.amplitude, own.cosine, own.sine, tokens, phases)
 
     def _attended(self, kinds: nn.ModuleDict, own: Tensor, other: Tensor, modality: Choice) -> Tensor:
+        """Attention of normalised tokens, each image by the module of its modality."""
         own, other = self.norm(own), self.norm(other)
         visible, infrared = (kinds[m.value] for m in Modality)
         return choose(modality, lambda: visible(own, other), lambda: infrared(own, other))

@@ -104,6 +104,7 @@ def bicubic(x: Tensor) -> Tensor:
 
 
 def _sinc(x: Tensor) -> Tensor:
+    """sin(πx) / (πx), and 1 at 0."""
     angle = x * math.pi
     return torch.where(x == 0.0, torch.ones_like(x), torch.sin(angle) / torch.where(x == 0.0, 1.0, angle))
 
