@@ -69,7 +69,8 @@ def print_activity(result: Mapping[str, Any], *, markdown: bool) -> None:
     from vireid_cli.commands import console
 
     if markdown:
-        console.print_line("| recipe | terms | switches | idle |\n|---|---|---|---|")
+        console.print_line("| recipe | terms | switches | idle |")
+        console.print_line("|---|---|---|---|")
     for row in result["recipes"]:
         terms = [_term(term) for term in row["terms"]]
         switches = [_switch(switch) for switch in row["switches"]]
