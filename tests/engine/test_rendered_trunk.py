@@ -18,6 +18,7 @@ from vireid_cli.backbones.weights import training_identities
 from vireid_cli.data.identity import identity_tokens, known_identities
 from vireid_cli.data.provenance import MANIFEST
 from vireid_cli.engine import export
+from vireid_cli.engine.export_backbone import to_half
 from vireid_cli.errors import UsageError
 from vireid_cli.tensor_files import load_safetensors, read_metadata
 
@@ -68,6 +69,14 @@ def test_the_file_is_half_and_records_its_training(trunk: Path) -> None:
     assert record["identities"] == "12"
     assert "version 1, seed 1000, tree-1000, 216 images" in record["trained_on"]
     assert len(training_identities(trunk)) == 12, "all splits are trained on"
+
+
+def test_values_beyond_the_range_of_half_stay_in_float32() -> None:
+    largest = torch.finfo(torch.float16).max
+    assert to_half(torch.tensor([largest, 1.0])).dtype == torch.float16
+    wide = torch.tensor([7e4, 1.0])
+    assert to_half(wide) is wide
+    assert to_half(torch.tensor(3)).dtype == torch.int64
 
 
 def test_a_run_from_it_is_not_evaluated_on_its_people(

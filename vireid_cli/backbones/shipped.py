@@ -44,7 +44,7 @@ TRUNKS: tuple[Trunk, ...] = (
         "resnet18",
         32,
         "resnet18-w32.safetensors",
-        "5b5006632019a33a4014f6f43c97a3325ba7c7e72c7f13e46f2d51871a6f25f5",
+        "4747585abed2bc05956daffc0436408b2ef7733627da70e90c14637672bc1bb6",
     ),
 )
 """All shipped trunks."""

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from torch import Tensor
+
 from vireid_cli.backbones.spec import STAGES
 from vireid_cli.backbones.two_stream import TwoStream
 from vireid_cli.backbones.weights import IDENTITIES_KEY, TRAINED_ON
-from vireid_cli.engine import checkpoint as checkpoints
 from vireid_cli.engine.embed import TrainedNetwork, load_trained, warn_if_unfinished
 from vireid_cli.engine.export_subject import LICENCE, cpu_session
 from vireid_cli.engine.session import Session
-from vireid_cli.errors import UsageError, VireidError
+from vireid_cli.errors import UsageError
 from vireid_cli.files import refuse_unwritable
 from vireid_cli.results.run import RunFolder
 from vireid_cli.tensor_files.sealed import save_sealed
@@ -31,11 +32,10 @@ def export_backbone(
         session: Folders and reporter.
         modality: Selects the copy of those stages that each modality has for itself.
         out: File, ``.safetensors``; None: ``exports/backbone.safetensors`` in the run folder.
-        half: Write float16 instead of float32.
+        half: Write float16 instead of float32; a tensor with values beyond 65,504 stays in float32.
 
     Raises:
         UsageError: The run has no checkpoint or no complete ResNet trunk.
-        VireidError: A weight exceeds the range of float16.
     """
     path = out or run.exports / "backbone.safetensors"
     if path.suffix != ".safetensors":
@@ -50,10 +50,16 @@ def export_backbone(
         )
     state = {key: value.contiguous() for key, value in trunks[0].plain_state(modality).items()}
     if half:
-        state = {key: value.half() if value.is_floating_point() else value for key, value in state.items()}
-        if name := checkpoints.not_finite(state):
-            raise VireidError(f"{run.folder}: '{name}' exceeds the range of float16.", "Remove --half.")
+        state = {key: to_half(value) for key, value in state.items()}
     return save_sealed(path, state, _record(run, trained, modality, half))
+
+
+def to_half(value: Tensor) -> Tensor:
+    """Convert to float16, unless a value exceeds its range; variances of a batch norm may."""
+    if not value.is_floating_point():
+        return value
+    half = value.half()
+    return half if bool(half.isfinite().all()) else value
 
 
 def _record(run: RunFolder, trained: TrainedNetwork, modality: Modality, half: bool) -> dict[str, str]:
