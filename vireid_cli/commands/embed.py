@@ -46,7 +46,7 @@ def embed(
     model: Annotated[
         str | None,
         typer.Argument(
-            metavar="MODEL", help="Run folder or its name, or an exported .onnx; default: the newest run."
+            metavar="MODEL", help="Run or its folder, or an exported .onnx or .pt2; default: the newest run."
         ),
     ] = None,
     modality: Annotated[
@@ -82,8 +82,8 @@ def embed(
 
     if modality is not ModalityOption.auto:
         refuse_without_effect(context, f"--modality {modality.value} decides for all images", "tolerance")
-    if model is not None and model.lower().endswith(".onnx"):
-        refuse_without_effect(context, "an exported file has its own precision", "precision")
+    if model is not None and model.lower().endswith((".onnx", ".pt2")):
+        refuse_without_effect(context, "an exported file runs on the CPU in its own precision", "precision")
     share, device = _share(shard, device)
     kind = None if modality is ModalityOption.auto else Modality(modality.value)
     options = EmbedOptions(kind, tolerance, batch, workers, share, skip_bad, restart)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from vireid_cli import files
-from vireid_cli.engine.exported_model import ENDINGS, load_onnx
+from vireid_cli.engine.exported_model import ENDINGS, load_exported
 from vireid_cli.engine.model import Model
 from vireid_cli.engine.run import RunName, find_run
 from vireid_cli.engine.session import Session
@@ -20,7 +20,8 @@ def open_model(subject: RunName | None, session: Session) -> Model:
     """Load a model.
 
     Args:
-        subject: A run, its folder or name, or the path of an exported file (``.onnx``); None: the newest run.
+        subject: A run, its folder or name, or the path of an exported file (``.onnx`` or ``.pt2``); None: the
+            newest run.
         session: Device, precision, folder of runs and reporter.
 
     Raises:
@@ -29,5 +30,5 @@ def open_model(subject: RunName | None, session: Session) -> Model:
         DataError: The checkpoint or the file is damaged.
     """
     if isinstance(subject, (str, Path)) and is_exported(subject):
-        return load_onnx(files.expand(Path(subject)), session)
+        return load_exported(files.expand(Path(subject)), session)
     return find_run(subject, session).load(session)

@@ -166,11 +166,17 @@ def runner(path: Path) -> Runner:
     return open_onnx(path)[0]
 
 
-def open_onnx(path: Path) -> tuple[Runner, dict[str, str]]:
-    """Open a file in onnxruntime, on the CPU: its function, and its metadata."""
+def open_onnx(path: Path, threads: int = 0) -> tuple[Runner, dict[str, str]]:
+    """Open a file in onnxruntime, on the CPU: its function, and its metadata.
+
+    Args:
+        path: Path of the file.
+        threads: Threads of a call; 0: one per processor core.
+    """
     runtime = importlib.import_module("onnxruntime")
     options = runtime.SessionOptions()
     options.log_severity_level = 4  # fatal only; exceptions are reported by the caller
+    options.intra_op_num_threads = threads
     session = runtime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
     names = [entry.name for entry in session.get_inputs()]
     metadata = dict(session.get_modelmeta().custom_metadata_map)
