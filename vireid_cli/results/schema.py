@@ -238,7 +238,8 @@ class EvaluationFile(TypedDict):
     ``models`` exists for means over several runs. Means, deviations and ``per_trial`` are then over models,
     in the order of the command; ``runs`` are their sorted names, ``evaluations`` their identifiers.
     ``chance_cmc`` is the expectation of CMC@1 … CMC@50 in a random order, mean over trials
-    (``metrics.chance``); missing in version 1.
+    (``metrics.chance``); missing in version 1. ``embedding_key`` is a hash of weights, code and precision;
+    evaluations with the same key reuse the embeddings of the same images.
     """
 
     version: Version
@@ -261,6 +262,7 @@ class EvaluationFile(TypedDict):
     runs: NotRequired[list[str]]
     evaluations: NotRequired[list[str | None]]
     chance_cmc: NotRequired[list[Share]]
+    embedding_key: NotRequired[str]
     identifier: NotRequired[str]
 
 

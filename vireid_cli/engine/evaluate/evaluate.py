@@ -26,6 +26,13 @@ from vireid_cli.engine.embed import (
     select_checkpoint,
     warn_if_unfinished,
 )
+from vireid_cli.engine.evaluate.kept import (
+    SETTINGS,
+    complete_embeddings,
+    embedding_key,
+    kept_embeddings,
+    replaced_settings,
+)
 from vireid_cli.engine.evaluate.result import EvaluateOptions, Evaluation, evaluate_protocol
 from vireid_cli.engine.evaluate.scoring import FLIPS, RERANKS, EmbeddedRows
 from vireid_cli.engine.network import run_recipe
@@ -35,7 +42,7 @@ from vireid_cli.errors import DataError, UsageError
 from vireid_cli.recipe.schema import Recipe
 from vireid_cli.results import schema
 from vireid_cli.results.evaluation import StoredEvaluation, locked_evaluations, read_evaluation
-from vireid_cli.results.run import RunFolder
+from vireid_cli.results.run import RunFolder, changed_recipe_warning
 
 
 def evaluate_run(run: RunFolder, session: Session, options: EvaluateOptions) -> list[Evaluation]:
@@ -78,7 +85,10 @@ def _evaluate_run(
     warn_if_unfinished(run, trained, session)
     rows = np.unique(np.concatenate([plan.rows for plan in plans]))
     overlap = session.runtime.world.together(lambda: _overlap(store, rows, trained, options.allow_overlap))
-    embedded = embed_rows(trained.network, session, store, size, rows)
+    settings = _run_marks(trained, session, store, 0, "")
+    key = "" if changed_recipe_warning(run) else embedding_key(trained, session, averaged=options.ema)
+    kept = kept_embeddings(run, store, rows, key, {name: settings[name] for name in SETTINGS}, session)
+    embedded = complete_embeddings(kept, trained, session, store, rows)
     sides = [EmbeddedRows(embedded.to_float64(), rows)]
     if options.flip != "off":
         mirrored = embed_rows(trained.network, session, store, size, rows, mirror=True)
@@ -86,17 +96,15 @@ def _evaluate_run(
     if not session.runtime.world.first:
         return []
     about = _run_marks(trained, session, store, overlap, f"{embedded.features.shape[1]}-d, unit length")
-    return [
-        evaluate_protocol(
-            plan,
-            sides,
-            options,
-            {**plan.fingerprint, **about},
-            paper_metrics(trained.recipe, store, plan),
-            _folder(run, trained.recipe, store, plan, "-ema" if options.ema else ""),
-        )
-        for plan in plans
-    ]
+    results = []
+    for plan in plans:
+        folder = _folder(run, trained.recipe, store, plan, "-ema" if options.ema else "")
+        fingerprint = {**plan.fingerprint, **about}
+        if changed := replaced_settings(folder, fingerprint, f"vireid evaluate {run.folder}"):
+            session.reporter.info(f"replacing the results in {folder}: {'; '.join(changed)}")
+        reported = paper_metrics(trained.recipe, store, plan)
+        results.append(evaluate_protocol(plan, sides, options, fingerprint, reported, folder, key))
+    return results
 
 
 def stored_evaluations(run: RunFolder, session: Session, options: EvaluateOptions) -> list[StoredEvaluation]:

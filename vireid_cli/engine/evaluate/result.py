@@ -164,6 +164,7 @@ def evaluate_protocol(
     fingerprint: dict[str, Any],
     reported: list[dict[str, Any]],
     folder: Path | None,
+    key: str = "",
 ) -> Evaluation:
     """Evaluate one plan, plain and with each requested variant, and write the result.
 
@@ -174,10 +175,13 @@ def evaluate_protocol(
         fingerprint: Fingerprint of the evaluation.
         reported: Comparable metrics of the paper.
         folder: Folder of the result; None: do not write.
+        key: Hash of everything on which the embeddings depend besides the images; see ``kept``.
     """
     reranks: tuple[Rerank, ...] = ("none", *options.rerank)
     outcomes = [measure_plan(plan, side, rerank) for side in sides for rerank in reranks]
     content = summarize(plan.name, fingerprint, outcomes, reported)
+    if key:
+        content["embedding_key"] = key
     content["chance_cmc"] = artifacts.chance_of(plan, sides[0])
     if options.breakdown:
         content["breakdown"] = artifacts.breakdown(plan, sides[0], outcomes[0])
