@@ -123,7 +123,7 @@ def test_rules_of_settings_that_are_another_dataset_s(
     [
         (
             ("--features", GOLDEN / "sysu_small_unique.npz", "--dataset", "sysu", "--mode", "all"),
-            "defines queries and gallery",
+            "has no paths of the images",
         ),
         (("--features", GOLDEN / "sysu_small_unique.npz", "--dataset", "sisu"), "did you mean 'sysu'?"),
         (("--explain", "--dataset", "lcm"), "did you mean 'llcm'?"),

@@ -320,6 +320,8 @@ def print_evaluations(contents: Iterable[EvaluationFile], verbose: bool = False)
         )
         for line in lines:
             print_line(line if verbose else shorten_line(line, out.width), "dim")
+        if note := content["fingerprint"].get("protocol_note"):
+            print_line(str(note), "yellow")
         if warning := content["fingerprint"].get("overlap"):
             print_line(f"warning: {warning}", "yellow")
         if content["fingerprint"].get("rendered"):

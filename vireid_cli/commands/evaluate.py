@@ -123,7 +123,7 @@ def evaluate(
     elif features is not None:
         _check_features(context, names, dataset)
         other = Path(against) if against else None
-        print_features(features, str(dataset), rerank or (), far, other, breakdown, as_json, verbose)
+        print_features(features, str(dataset), options, other, None, as_json, verbose)
         _warn_deprecated("--features", "evaluate-features FILE")
     else:
         engine = make_engine(device, precision, data, runs_dir)
@@ -215,8 +215,7 @@ def _check_features(context: typer.Context, names: Sequence[str], dataset: str |
     """
     if names:
         raise UsageError("RUN and --features exclude each other: use one of them.")
-    without_effect = ("mode", "shots", "protocol", "trials", "direction", "trial")
-    refuse_without_effect(context, "The file of --features defines queries and gallery", *without_effect)
+    refuse_without_effect(context, "The file of --features defines queries and gallery", "trial")
     refuse_without_effect(context, "The file of --features has no images", "flip")
     refuse_without_effect(
         context, "--features uses no network and no checkpoint", "precision", "allow_overlap", "ema"

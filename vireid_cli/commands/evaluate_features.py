@@ -2,26 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from vireid_cli.commands import completion
 from vireid_cli.commands.evaluate_options import (
     Breakdown,
+    Direction,
     Far,
-    FarName,
     FlipName,
     Json,
+    Mode,
+    Protocol,
     Rerank,
-    RerankName,
+    Shots,
+    TrialCount,
     Verbose,
     evaluate_options,
     request_of,
 )
 from vireid_cli.commands.options import expanded
+
+if TYPE_CHECKING:
+    from vireid_cli.engine.evaluate.result import EvaluateOptions
 
 File = Annotated[Path, typer.Argument(help="An .npz file with embeddings or distances.", callback=expanded)]
 DatasetName = Annotated[
@@ -37,36 +42,50 @@ AgainstFile = Annotated[
 ]
 
 
+OutFolder = Annotated[
+    Path | None,
+    typer.Option("--out", help="Folder that keeps the results, for vireid results.", callback=expanded),
+]
+
+
 def evaluate_features(
     file: File,
     dataset: DatasetName,
+    mode: Mode = None,
+    shots: Shots = None,
+    protocol: Protocol = None,
+    trials: TrialCount = None,
+    direction: Direction = None,
     rerank: Rerank = None,
     far: Far = None,
     against: AgainstFile = None,
     breakdown: Breakdown = False,
+    out: OutFolder = None,
     json: Json = False,
     verbose: Verbose = False,
 ) -> None:
     """Evaluate the embeddings or distances in a file by the protocol of a dataset.
 
     Arrays: q_feat g_feat (or distance), q_pids g_pids q_camids g_camids; or the embeddings.npz of a run.
+    With q_paths and g_paths, the galleries of SYSU-MM01 and LLCM are drawn as in papers.
 
     Example: vireid evaluate-features runs/latest/evaluation/all-single-seeded/embeddings.npz --dataset sysu
     """
-    print_features(file, dataset, rerank or (), far, against, breakdown, json, verbose)
+    request = request_of(mode, shots, protocol, trials, direction, None, far)
+    options = evaluate_options(request, rerank or (), FlipName.off, breakdown, False, None)
+    print_features(file, dataset, options, against, out, json, verbose)
 
 
 def print_features(
     file: Path,
     dataset: str,
-    rerank: Sequence[RerankName],
-    far: FarName | None,
+    options: EvaluateOptions,
     against: Path | None,
-    breakdown: bool,
+    out: Path | None,
     json: bool,
     verbose: bool,
 ) -> None:
-    """Evaluate a file and print tables, or JSON.
+    """Evaluate a file, and print tables or JSON: one evaluation, or a list of several.
 
     Raises:
         UsageError: The dataset or the file does not exist, or the file lacks an array.
@@ -75,10 +94,12 @@ def print_features(
     from vireid_cli.commands import console
     from vireid_cli.engine.evaluate import features
 
-    request = request_of(None, None, None, None, None, None, far)
-    options = evaluate_options(request, rerank, FlipName.off, breakdown, False, None)
-    evaluation = features.evaluate_features(file, dataset, options, against)
+    results = features.evaluate_features_by_protocol(file, dataset, options, against, out)
+    contents = [result.content for result in results]
     if json:
-        console.print_json(evaluation.content)
-    else:
-        console.print_evaluations([evaluation.content], verbose)
+        console.print_json(contents if len(contents) > 1 else contents[0])
+        return
+    console.print_evaluations(contents, verbose)
+    if out is not None:
+        console.print_paths(result.folder for result in results if result.folder)
+        console.print_next(console.command_line("results", out))

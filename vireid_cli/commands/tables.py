@@ -134,7 +134,6 @@ def provenance(mark: Mapping[str, Any], intervals: bool = True) -> list[str]:
             draw,
             f"CMC of {mark['cmc']}" if "cmc" in mark else "",
             f"cameras: {str(mark.get('camera_rule', 'none')).partition(':')[0]}",
-            mark.get("protocol_note", ""),
         ),
         "data": (
             f"{mark.get('source', '')} {mark.get('data', '')}".strip() or mark.get("features", ""),

@@ -14,6 +14,8 @@ from vireid_cli.types import Embeddings, Modality
 LABELS = ("q_pids", "g_pids", "q_camids", "g_camids")
 FEATURES = ("q_feat", "g_feat")
 DISTANCE = "distance"
+PATHS = ("q_paths", "g_paths")
+"""Optional paths of the images, by which a protocol draws its galleries."""
 UNIT_TOLERANCE = 1e-3
 """Tolerance of norms of unit length; float16 rounds by 5e-4."""
 
@@ -56,6 +58,11 @@ class FeatureFile:
         return self.gallery.camids
 
     @property
+    def has_paths(self) -> bool:
+        """Whether the file states the path of each image."""
+        return bool((self.query.paths != "").all() and (self.gallery.paths != "").all())
+
+    @property
     def distance_name(self) -> str:
         """Description of the scores for a fingerprint."""
         if self.norms is None:
@@ -93,7 +100,7 @@ def read_features(
             values that are not finite.
     """
     path = Path(path)
-    arrays = npz.load(path, (*LABELS, *FEATURES, DISTANCE))
+    arrays = npz.load(path, (*LABELS, *FEATURES, DISTANCE, *PATHS))
     by_distance = DISTANCE in arrays
     npz.require(arrays, LABELS if by_distance else (*FEATURES, *LABELS), path)
     labels = {name: npz.labels(arrays[name], name, path) for name in LABELS}
@@ -108,6 +115,7 @@ def read_features(
         q_feat = npz.numbers(arrays["q_feat"], "q_feat", (queries, None), path)
         g_feat = npz.numbers(arrays["g_feat"], "g_feat", (gallery, q_feat.shape[1]), path)
         q_feat, g_feat, norms = _lengths(q_feat, g_feat, normalise, path)
+    paths = _paths(arrays, {"q_paths": queries, "g_paths": gallery}, path)
     sides = {"q": (q_feat, query_modality), "g": (g_feat, query_modality.other)}
     query, shown = (
         Embeddings(
@@ -115,10 +123,33 @@ def read_features(
             labels[f"{side}_pids"],
             labels[f"{side}_camids"],
             np.full(len(features), modality.code, dtype=np.uint8),
+            paths[f"{side}_paths"],
         )
         for side, (features, modality) in sides.items()
     )
     return FeatureFile(query, shown, distance, norms, normalise and not by_distance)
+
+
+def _paths(arrays: dict[str, np.ndarray], lengths: dict[str, int], path: Path) -> dict[str, np.ndarray]:
+    """Return the paths of both sides; empty arrays if the file has none.
+
+    Raises:
+        DataError: Only one side has paths, or they are not one text per image, or one occurs twice.
+    """
+    given = [name for name in lengths if name in arrays]
+    if not given:
+        return dict.fromkeys(lengths, np.empty(0, dtype=np.str_))
+    npz.require(arrays, PATHS, path)
+    for name, length in lengths.items():
+        array = arrays[name]
+        if array.dtype.kind != "U" or array.shape != (length,):
+            raise DataError(
+                f"{name} in {path} is {array.dtype} of shape {array.shape}; expected {length} texts.",
+                npz.FORM,
+            )
+        if len(np.unique(array)) != length:
+            raise DataError(f"{name} in {path} contains a path twice.", "Remove the repeated image.")
+    return {name: arrays[name] for name in lengths}
 
 
 def _same_length(labels: dict[str, np.ndarray], queries: int, gallery: int, path: Path) -> None:

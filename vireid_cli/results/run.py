@@ -238,14 +238,14 @@ def runs_in(folder: Path) -> list[RunFolder]:
 
 
 def find_results(name: str | Path | None = None, *, runs: Path | None = None) -> RunFolder:
-    """Find a run, or the folder of a mean over models (``means/<name>``), which has no recipe.
+    """Find a run, or a folder with evaluations only: a mean over models (``means/<name>``), or of features.
 
     Raises:
         UsageError: Neither exists.
     """
     runs = runs or runs_folder()
     for folder in () if name is None else (files.expand(Path(name)), runs / name, runs / MEANS / name):
-        if (folder / "evaluation").is_dir() and folder.parent.name == MEANS:
+        if (folder / "evaluation").is_dir():
             return RunFolder(folder)
     return find(name, runs=runs)
 

@@ -14,6 +14,7 @@ from vireid_cli.data.plan import EvaluationPlan
 from vireid_cli.data.protocols.request import Request
 from vireid_cli.data.sources import load_source
 from vireid_cli.data.store import Store
+from vireid_cli.errors import UsageError
 from vireid_cli.metrics.camera_rules import CameraRule
 
 
@@ -72,6 +73,29 @@ def plans_for(store: Store, request: Request) -> list[EvaluationPlan]:
         DataError: The data do not fit the protocol.
     """
     return family_of(store.info.dataset).plans(store, request)
+
+
+def draws_galleries(dataset: str) -> bool:
+    """Whether the protocol of a dataset draws its galleries, so that it needs the paths of the images.
+
+    Raises:
+        UsageError: No source has this name.
+    """
+    return bool(getattr(family_of(dataset), "DRAWS", False))
+
+
+def has_directions(dataset: str) -> bool:
+    """Whether the protocol of a dataset accepts the direction as a setting.
+
+    Raises:
+        UsageError: No source has this name.
+    """
+    try:
+        check(dataset, Request(directions=("i2v",)))
+    except UsageError:
+        load_source(dataset)  # raises for an unknown name
+        return False
+    return True
 
 
 def fars_of(dataset: str) -> tuple[float, ...]:

@@ -23,6 +23,8 @@ from vireid_cli.types import Modality, RecordTable
 
 RULE: CameraRule = "llcm"
 MERGED = True
+DRAWS = True
+"""The galleries are drawn."""
 
 DEFAULT: LlcmProtocol = "llcm-release"
 """Default protocol: that of the released test code, the source of published metrics."""

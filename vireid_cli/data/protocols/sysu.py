@@ -24,6 +24,8 @@ from vireid_cli.types import Modality, RecordTable
 
 RULE: CameraRule = "sysu"
 MERGED = True
+DRAWS = True
+"""The galleries are drawn."""
 
 MULTI_SHOT = 10
 
