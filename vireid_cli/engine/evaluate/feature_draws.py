@@ -55,7 +55,7 @@ def evaluate_draws(
         embedded.pids,
         embedded.camids,
         embedded.modalities,
-        np.full(len(embedded), "test", dtype=np.str_),
+        np.full(len(embedded), "test"),
     )
     info = StoreInfo(dataset, path.parent, Provenance(), fingerprint="", images=len(table))
     results = []
