@@ -49,7 +49,7 @@ def test_figures_of_several_runs(vireid: Command, runs: Path) -> None:
         (("visible",), "has no infrared image. Evaluate it on people with images of both: vireid evaluate"),
         (("single",), "both modalities are needed, it has 1."),
         (("one", "other"), "one was evaluated on sysu abc, other on sysu xyz"),
-        (("one", "--format", "pdf"), "can't be written as 'pdf'"),
+        (("one", "--format", "gif"), "can't be written as 'gif'"),
         (("one", "--dpi", "5"), "--dpi 5 is outside"),
         (("one",) * 7, "needs 1 to 6 runs, not 7"),
     ],
