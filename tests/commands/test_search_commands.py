@@ -97,6 +97,7 @@ def test_the_table(place: Path, vireid: Command) -> None:
         "time",
         "door",
         "score",
+        "(record)",
         "path",
     ]
     assert done.out.count(" infrared ") == 6
@@ -130,6 +131,41 @@ def test_refused(place: Path, vireid: Command, words: tuple[str, ...], code: int
     assert "60 records" in vireid("index", "info", "gallery").out
 
 
+def test_files_of_two_models_create_nothing(place: Path, vireid: Command) -> None:
+    written(place / "other.npz", 3, 60, size="288x144")
+    done = vireid("index", "create", "gallery", "gallery.npz", "other.npz")
+    assert done.code == DataError.exit_code
+    assert "other.npz has embeddings of another model than gallery.npz" in done.err
+    assert not (place / "data" / "indexes" / "gallery").exists()
+    vireid("index", "create", "gallery")
+    assert vireid("index", "add", "gallery", "gallery.npz", "other.npz").code == DataError.exit_code
+    assert "\n0 records" in vireid("index", "info", "gallery").out
+
+
+def test_an_existing_index_names_the_way_to_add(place: Path, vireid: Command) -> None:
+    vireid("index", "create", "gallery")
+    assert "vireid index add NAME FILE" in vireid("index", "create", "gallery", "gallery.npz").err
+
+
+def test_no_match_is_one_line(place: Path, vireid: Command) -> None:
+    vireid("index", "create", "gallery")
+    done = vireid("search", "gallery", "queries.npz")
+    assert done.code == 0
+    assert done.out.splitlines() == [
+        "index gallery has 0 records; none of them matches",
+        "next: vireid index add gallery FILE",
+    ]
+    vireid("index", "add", "gallery", "gallery.npz")
+    done = vireid("search", "gallery", "queries.npz", "--where", "camid = 99")
+    assert done.out.splitlines() == ["index gallery has 60 records; none of them matches"]
+
+
+def test_a_removal_without_effect_suggests_nothing(place: Path, vireid: Command) -> None:
+    vireid("index", "create", "gallery", "gallery.npz")
+    assert "next:" not in vireid("index", "remove", "gallery", "--where", "camid = 99").out
+    assert "next: vireid index compact" in vireid("index", "remove", "gallery", "--where", "camid = 1").out
+
+
 def test_damage_is_an_exit_code(place: Path, vireid: Command) -> None:
     vireid("index", "create", "gallery", "gallery.npz")
     file = place / "data" / "indexes" / "gallery" / "vectors-000001.f32"
@@ -160,6 +196,9 @@ def test_qdrant_has_the_same_verbs(place: Path, vireid: Command) -> None:
     near, far = (json.loads(vireid("search", name, *words).out)["queries"] for name in ("near", "far"))
     for ours, theirs in zip(near, far, strict=True):
         assert [m["path"] for m in ours["matches"]] == [m["path"] for m in theirs["matches"]]
+    sheet = vireid("search", "far", "queries.npz", "--top", "2", "--html", place / "sheet.html")
+    assert sheet.code == 0, sheet.err
+    assert "60 records" in (place / "sheet.html").read_text()
     assert "exact search on qdrant" in vireid("index", "info", "far").out
     assert "undamaged: 60 records" in vireid("index", "verify", "far").out
     assert "removed 10 of index far" in vireid("index", "remove", "far", "--where", "camid = 3").out

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import sqlite3
 import threading
 from pathlib import Path
@@ -13,7 +15,7 @@ from tests.search.made import COUNT, FINGERPRINT, brute, columns, made, people, 
 from vireid_cli.errors import DataError, UsageError
 from vireid_cli.lock import locked
 from vireid_cli.metrics.rerank import k_reciprocal
-from vireid_cli.search import database
+from vireid_cli.search import database, segments
 from vireid_cli.search.index import Index
 from vireid_cli.search.open import index_folder, list_indexes, open_index
 from vireid_cli.search.records import IndexRecord, Match
@@ -427,6 +429,24 @@ def test_names(own: Index, tmp_path: Path) -> None:
         Index.create(own.folder)
     with pytest.raises(UsageError, match="no kind 'flat'"):
         Index.create(tmp_path / "x", kind="flat")  # type: ignore[arg-type]
+
+
+def test_a_full_disk_gets_the_space_of_the_addition_back(own: Index, monkeypatch: pytest.MonkeyPatch) -> None:
+    file = own.folder / "vectors-000001.f32"
+    size, write = file.stat().st_size, os.write
+
+    def full(descriptor: int, content: memoryview) -> int:
+        """Write some bytes, then none."""
+        if file.stat().st_size > size:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        return write(descriptor, content[:40])
+
+    monkeypatch.setattr(segments.os, "write", full)
+    with pytest.raises(DataError, match="No space left"):
+        own.add(people(COUNT + 8)[COUNT:], columns(8, COUNT), fingerprint=FINGERPRINT, root="/images")
+    monkeypatch.undo()
+    assert file.stat().st_size == size
+    assert own.verify() == []
 
 
 def test_a_read_only_folder_can_be_searched(own: Index, monkeypatch: pytest.MonkeyPatch) -> None:

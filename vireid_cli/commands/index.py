@@ -128,8 +128,10 @@ def remove(name: Name, where: Where, data: DataDir = None) -> None:
     from vireid_cli.commands.console import command_line, print_line, print_next
 
     with _open(name, data) as index:
-        print_line(f"removed {index.remove(where):,} of index {name}; {index.count():,} remain")
-    print_next(command_line("index", "compact", name, data=data))
+        removed = index.remove(where)
+        print_line(f"removed {removed:,} of index {name}; {index.count():,} remain")
+    if removed:
+        print_next(command_line("index", "compact", name, data=data))
 
 
 @app.command()
@@ -220,12 +222,21 @@ def _open(name: str, data: Path | None) -> AnyIndex:
 
 
 def _read(paths: list[Path]) -> list[Any]:
-    """Read and check all files before an index changes."""
+    """Read and check all files, which are of one model, before an index changes."""
     from vireid_cli.embedding_files import read_embeddings
+    from vireid_cli.embedding_files.origin import refuse_other_model
 
     if len(set(paths)) != len(paths):
         raise UsageError("a file of embeddings is given twice.")
-    return [read_embeddings(path) for path in paths]
+    contents = [read_embeddings(path) for path in paths]
+    for content in contents[1:]:
+        refuse_other_model(
+            contents[0].origin.fingerprint,
+            content.origin.fingerprint,
+            our_name=str(contents[0].path),
+            their_name=str(content.path),
+        )
+    return contents
 
 
 def _add(index: AnyIndex, contents: list[Any], *, model: str | None, replace: bool) -> None:

@@ -51,7 +51,9 @@ def match_table(title: str, matches: Sequence[Match]) -> Table:
     reranked = any(match.distance is not None for match in matches)
     for name in ("rank", "score", *(["distance"] if reranked else [])):
         table.add_column(name, justify="right", no_wrap=True)
-    for name in ("modality", *shown, *extra, "path"):
+    own = [column.header for column in table.columns]
+    labels = [f"{name} (record)" if name in own else name for name in extra]
+    for name in ("modality", *shown, *labels, "path"):
         table.add_column(name, overflow="fold")
     for match in matches:
         record = match.record

@@ -93,13 +93,18 @@ def search(
             rerank=rerank is not None,
             group_by=group_by,
         )
+        records = index.count()
     if html is not None:
         from vireid_cli.engine.ranking_sheet import write_sheet
 
-        subtitle = f"where {where}" if where else f"{index.count():,} records"
+        subtitle = f"where {where}" if where else f"{records:,} records"
         write_sheet(html, f"Matches in {index.name}", subtitle, queries, results)
     if json:
         console.print_json(json_content(index.name, queries.as_json(), results))
+    elif html is None and not any(results):
+        console.print_line(f"index {name} has {records:,} records; none of them matches")
+        if not records:
+            console.print_next(console.command_line("index", "add", name, "FILE", data=data))
     elif html is None:
         for label, matches in zip(queries.names, results, strict=True):
             console.print_table(match_table(label, matches))

@@ -32,6 +32,9 @@ from vireid_cli.types import Progress
 CHUNK = 16_384
 """Records per transaction."""
 
+EXISTS_ADVICE = "To add to it: vireid index add NAME FILE. For a new index, choose another name."
+"""Advice of a creation whose folder exists, of an earlier one that was interrupted, too."""
+
 UNIT_TOLERANCE = 1e-3
 """Largest accepted difference of a vector's length from 1."""
 

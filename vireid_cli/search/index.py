@@ -14,7 +14,7 @@ from vireid_cli import folders
 from vireid_cli.errors import UsageError
 from vireid_cli.lock import locked
 from vireid_cli.search import adding, structures, verify, writing
-from vireid_cli.search.adding import Added
+from vireid_cli.search.adding import EXISTS_ADVICE, Added
 from vireid_cli.search.approximate import StructureCache
 from vireid_cli.search.columns import ColumnType
 from vireid_cli.search.database import RECORDS, Database, column_types
@@ -74,7 +74,7 @@ class Index:
         _check_kind(kind)
         with locked(folder.parent, folder.parent / ".lock"):
             if folder.exists():
-                raise UsageError(f"{folder} exists already.", "Choose another name, or remove the folder.")
+                raise UsageError(f"{folder} exists already.", EXISTS_ADVICE)
             with folders.replacing(folder, RECORDS) as fresh:
                 Database.create(fresh, writing.first_meta(kind, model))
         return cls(folder)

@@ -13,7 +13,7 @@ import numpy as np
 from vireid_cli import folders
 from vireid_cli.errors import UsageError
 from vireid_cli.lock import locked
-from vireid_cli.search.adding import Added, checked_vectors, refuse_other_fingerprint
+from vireid_cli.search.adding import EXISTS_ADVICE, Added, checked_vectors, refuse_other_fingerprint
 from vireid_cli.search.columns import FILTERABLE, IDENTIFIER, ColumnType
 from vireid_cli.search.pipeline import SearchOptions, filter_of
 from vireid_cli.search.qdrant_add import add_points, seal_of
@@ -73,7 +73,7 @@ class QdrantIndex:
             raise UsageError(f"an index on Qdrant has no kind '{kind}'.", f"Choose: {', '.join(KINDS)}")
         with locked(folder.parent, folder.parent / ".lock"):
             if folder.exists():
-                raise UsageError(f"{folder} exists already.", "Choose another name, or remove the folder.")
+                raise UsageError(f"{folder} exists already.", EXISTS_ADVICE)
             with translated(url):
                 client = connect(url)
                 try:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import re
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -52,6 +53,11 @@ def append(path: Path, vectors: np.ndarray, first: int) -> None:
             while content:
                 content = content[os.write(descriptor, content) :]
             os.fsync(descriptor)
+        except OSError:
+            # a part of an addition would keep a full disk full: even a removal of records needs some space
+            with suppress(OSError):
+                os.ftruncate(descriptor, offset)
+            raise
         finally:
             os.close(descriptor)
         if missing:
