@@ -81,7 +81,7 @@ def test_evaluating_on_training_identities_is_refused(vireid: Command, place: Pa
     assert refused.code == 2
     assert "1 of 4 test identities were trained on" in refused.err
     allowed = vireid("evaluate", run, "--allow-overlap", "--mode", "all")
-    assert "overlap=1 test identities were trained on" in allowed.out
+    assert "warning: 1 test identities were trained on" in allowed.out
     content = json.loads((last / "state.json").read_text())
     content["extra"]["training_identities"] = []
     (last / "state.json").write_text(json.dumps(content))

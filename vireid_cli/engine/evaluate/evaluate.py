@@ -15,7 +15,7 @@ from vireid_cli.counts import size_name
 from vireid_cli.data import protocols
 from vireid_cli.data.identity import known_identities, marks, same_people
 from vireid_cli.data.plan import EvaluationPlan
-from vireid_cli.data.sources import load_source, source_names, title_of
+from vireid_cli.data.sources import load_source, source_names
 from vireid_cli.data.store import Store
 from vireid_cli.dataset_names import OWN
 from vireid_cli.engine.embed import (
@@ -223,7 +223,7 @@ def _run_marks(
         known = imported["training_identities"]
         about |= {"imported": source, "training_identities": known, "seed": "not recorded"}
     if not same_people(trained.recipe.data.dataset, store):
-        about["cross_dataset"] = f"trained on {title_of(trained.recipe.data.dataset)}"
+        about["cross_dataset"] = f"trained on {trained.environment['data']['dataset']}"
     if isinstance(trained, TrainedNetwork) and trained.averaged:
         about["averaged_weights"] = f"ema {trained.recipe.train.ema:g}"
     if overlap:
