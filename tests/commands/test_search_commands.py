@@ -14,8 +14,9 @@ from tests.search.made import FINGERPRINT, brute, columns, people, rows_of
 from vireid_cli.embedding_files import write_embeddings
 from vireid_cli.embedding_files.origin import EmbeddingOrigin
 from vireid_cli.embedding_files.rows import ImageRows, parse_time
-from vireid_cli.errors import DataError
+from vireid_cli.errors import DataError, Interrupted, UsageError
 from vireid_cli.lock import locked
+from vireid_cli.search.index import Index
 from vireid_cli.types import Modality
 
 
@@ -145,6 +146,29 @@ def test_files_of_two_models_create_nothing(place: Path, vireid: Command) -> Non
 def test_an_existing_index_names_the_way_to_add(place: Path, vireid: Command) -> None:
     vireid("index", "create", "gallery")
     assert "vireid index add NAME FILE" in vireid("index", "create", "gallery", "gallery.npz").err
+
+
+def test_an_interrupted_creation_names_the_command_that_continues(
+    place: Path, vireid: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def stop(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Index, "add", stop)
+        done = vireid("index", "create", "gallery", "gallery.npz")
+    assert done.code == Interrupted.exit_code
+    assert "Continue: vireid index add gallery gallery.npz" in done.err
+    assert "added 60" in vireid("index", "add", "gallery", "gallery.npz").out
+
+
+@pytest.mark.parametrize("url", ["localhost:6333", "nonsense", "", "ftp://x"])
+def test_a_server_without_scheme_is_no_folder(place: Path, vireid: Command, url: str) -> None:
+    pytest.importorskip("qdrant_client")
+    done = vireid("index", "create", "far", "--backend", "qdrant", "--url", url)
+    assert done.code == UsageError.exit_code
+    assert "expected http://HOST:PORT" in done.err
+    assert [path.name for path in place.iterdir() if path.is_dir() and path.name != "data"] == []
 
 
 def test_no_match_is_one_line(place: Path, vireid: Command) -> None:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from vireid_cli.commands.options import DataDir, expanded, expanded_all
-from vireid_cli.errors import UsageError
+from vireid_cli.errors import Interrupted, UsageError
 
 if TYPE_CHECKING:
     from vireid_cli.search.open import AnyIndex
@@ -87,7 +87,11 @@ def create(
     folder = index_folder(name, data_folder(data))
     with _create(folder, kind.value, _place(model), backend, url) as index:
         print_line(f"created {folder}")
-        _add(index, contents, model=None, replace=False)
+        try:
+            _add(index, contents, model=None, replace=False)
+        except KeyboardInterrupt as error:
+            words = command_line("index", "add", name, *(embeddings or []), data=data)
+            raise Interrupted("stopped; completed parts are kept.", f"Continue: {words}") from error
     if contents:
         print_next(command_line("search", name, "QUERY", data=data))
     else:

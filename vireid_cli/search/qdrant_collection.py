@@ -37,7 +37,7 @@ class Pointer:
     """Server and collection of an index, in its folder.
 
     Attributes:
-        url: ``http://…`` or ``https://…``; a folder for the client's local mode, which suits tests.
+        url: ``http://…`` or ``https://…``; an absolute folder for the client's local mode, which suits tests.
         collection: Name of the collection.
         kind: ``exact`` or ``hnsw``.
         model: Path of the model that embeds queries, or None.
@@ -89,12 +89,12 @@ def connect(url: str) -> Any:
 
     Raises:
         MissingExtra: The client is not installed.
-        UsageError: The URL is neither http(s) nor a folder.
+        UsageError: The URL is neither http(s) nor the absolute path of a folder.
     """
     client = qdrant().QdrantClient
     if url.startswith(("http://", "https://")):
         return client(url=url, api_key=os.environ.get(KEY_VARIABLE) or None, check_compatibility=False)
-    if "://" in url or not url:
+    if "://" in url or not Path(url).is_absolute():  # localhost:6333 is no folder
         raise UsageError(f"--url {url}: expected http://HOST:PORT or https://HOST:PORT.")
     return client(path=url)
 
