@@ -163,11 +163,11 @@ def test_a_locale_without_utf8_is_no_obstacle(locale: str, command: list[str]) -
     assert done.stdout.isascii()
 
 
-def test_a_narrow_terminal_cuts_no_figure(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_width_is_that_of_the_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
     from vireid_cli.commands import console
 
     monkeypatch.setattr(console.sys.stdout, "isatty", lambda: True, raising=False)
-    for columns, expected in (("40", 100), ("80", 100), ("132", 132)):
+    for columns, expected in (("40", 40), ("80", 80), ("132", 132)):
         monkeypatch.setenv("COLUMNS", columns)
         assert console.terminal_width() == expected
 

@@ -12,6 +12,7 @@ import typer
 from vireid_cli.commands import console
 from vireid_cli.commands.main import app
 from vireid_cli.commands.options import expanded, expanded_all
+from vireid_cli.commands.visualize.options import figure_path
 from vireid_cli.engine.session import Session, data_folder
 from vireid_cli.recipe.load import find as find_recipe
 from vireid_cli.results import run as runs
@@ -36,7 +37,15 @@ def path_parameters() -> Iterator[tuple[str, Any]]:
 def test_every_path_of_the_command_line_is_expanded() -> None:
     parameters = dict(path_parameters())
     assert len(parameters) > 40
-    assert [n for n, info in parameters.items() if info.callback not in (expanded, expanded_all)] == []
+    others = [n for n, info in parameters.items() if info.callback not in (expanded, expanded_all)]
+    assert [n for n in others if parameters[n].parser is not figure_path] == []
+
+
+def test_the_path_of_a_figure_is_expanded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert figure_path("~/a.pdf") == tmp_path / "a.pdf"
+    assert figure_path("~/figures/") == tmp_path / "figures"
+    assert (tmp_path / "figures").is_dir()
 
 
 @pytest.fixture

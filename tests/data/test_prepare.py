@@ -136,7 +136,7 @@ def test_a_store_of_the_time_before_lanczos_serves_and_is_extended(data: Path, l
 
     session = Session.choose("cpu", reporter=listener, data_dir=data)
     store = ensure_prepared("sysu", session, SIZE, "lanczos")
-    assert listener.infos == ["sysu is prepared at 32×16 by bicubic only: adding pixels by lanczos"]
+    assert listener.infos == ["sysu is prepared at 32x16 by bicubic only: adding pixels by lanczos"]
     assert (store.resize, store.sizes) == ("lanczos", [SIZE])
     assert ensure_prepared("sysu", session, SIZE, "bicubic").sizes == [SIZE]
 

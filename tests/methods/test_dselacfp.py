@@ -314,7 +314,7 @@ def test_restitution_by_hand(build: Build, batch: Batch) -> None:
     assert network.restitution is not None
     torch.testing.assert_close(network.restitution(features), expected, rtol=1e-4, atol=1e-5)
     actual = network.losses(batch)["identity_specific"]
-    logits = network.specific(expected).logits
+    logits = network.specific(network.specific.gem(expected)).logits
     torch.testing.assert_close(actual, F.cross_entropy(logits, batch.labels.repeat(2)), rtol=1e-4, atol=1e-5)
 
 

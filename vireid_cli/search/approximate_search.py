@@ -10,8 +10,11 @@ from vireid_cli.search.exact import exact_top, ranked, rescored
 EXACT_BELOW = 20_000
 """Selections of at most so many rows are searched exactly, which takes milliseconds and finds everything."""
 
-EXACT_SHARE = 0.05
-"""Share of the rows below which HNSW finds too few of the selected ones."""
+EXACT_SHARE = 0.5
+"""Share of the rows below which HNSW finds too few of the selected ones.
+
+With a third of 100,000 random rows selected its recall@10 fell from 0.988 to 0.831.
+"""
 
 
 def nearest(

@@ -1,7 +1,7 @@
 """Exact search: inner products of queries with the selected rows, in blocks of bounded memory.
 
 NumPy multiplies in float32, where the order of two nearly equal scores depends on the block and the batch.
-(Its product took a fifth of the time of FAISS' flat index on the measured machine, see docs/search.md.)
+(Its product took a quarter of the time of FAISS' flat index on the measured machine, see docs/search.md.)
 The candidates are therefore scored again in float64. Rows that rounding could have excluded from the
 candidates are detected by the error bound of a float32 product and searched again. The result is that of
 float64 arithmetic over all rows: independent of batches, blocks and threads, with ties in row order.

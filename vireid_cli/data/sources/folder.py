@@ -74,6 +74,8 @@ def scan_with_split(root: Path, split: IdentitySplit | None) -> Scan:
         DataError: As ``scan``.
     """
     flat = is_flat(root)
+    if flat:
+        _refuse_one_split(root)
     if split is not None and not flat:
         raise UsageError(
             f"--split has no effect on {root}: its folders already divide the people.",
@@ -99,6 +101,17 @@ def scan_with_split(root: Path, split: IdentitySplit | None) -> Scan:
     notes = (*walk.notes(), *layout.missing_modalities(records))
     report = ScanReport(layout.count(records), notes, read_provenance(root))
     return Scan(records, report, None, people, split)
+
+
+def _refuse_one_split(root: Path) -> None:
+    """Refuse ``train``, ``query`` or ``gallery`` of a tree as the root of a tree without splits."""
+    place = root.resolve()
+    others = [name for name in SPLITS if name != place.name and (place.parent / name).is_dir()]
+    if place.name in SPLITS and others:
+        raise UsageError(
+            f"{root} is inside the dataset: the root is {place.parent}",
+            f"vireid prepare folder --root {place.parent}",
+        )
 
 
 def is_word(name: str) -> bool:
