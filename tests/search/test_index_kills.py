@@ -60,7 +60,7 @@ def work(verb, place, folder):
         writing.remove_leftovers = lambda database: next(calls)(database)
     elif place == "before the structure":
         approximate.BUILT_FROM = 20
-        writing.change_kind(index._database, "hnsw")
+        writing.change_kind(index.database, "hnsw")
         structures.write_meta = dies
     elif place == "during the flush":
         os.fsync = dies

@@ -43,12 +43,13 @@ class Index:
     Attributes:
         folder: Folder of the index.
         name: Name of the folder.
+        database: Records, settings and the commit point of additions.
     """
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.name = folder.name
-        self._database = Database(folder)
+        self.database = Database(folder)
         self._caches = (VectorMap(folder), SelectionCache(), StructureCache())
         with self.snapshot():
             pass
@@ -89,7 +90,7 @@ class Index:
 
     def close(self) -> None:
         """Close the connections to the database."""
-        self._database.close()
+        self.database.close()
 
     @property
     def kind(self) -> Kind:
@@ -114,7 +115,7 @@ class Index:
     @property
     def columns(self) -> dict[str, ColumnType]:
         """Types of the columns that a filter can use, by name."""
-        with self._database.reading() as connection:
+        with self.database.reading() as connection:
             return column_types(connection)
 
     def search(
@@ -148,7 +149,7 @@ class Index:
 
     def records(self, *, where: str | None = None, offset: int = 0, limit: int = 100) -> list[IndexRecord]:
         """Return records in the order of addition, ``limit`` of them from ``offset`` on."""
-        with self._database.reading() as connection:
+        with self.database.reading() as connection:
             tree = filter_of(where, None, column_types(connection))
             condition, parameters = condition_of(connection, tree)
             tail = "ORDER BY records.id LIMIT ? OFFSET ?"
@@ -156,7 +157,7 @@ class Index:
 
     def count(self, where: str | None = None) -> int:
         """Number of records that a filter selects; without a filter, of all."""
-        with self._database.reading() as connection:
+        with self.database.reading() as connection:
             condition, parameters = condition_of(connection, filter_of(where, None, column_types(connection)))
             sql = f"SELECT count(*) FROM records WHERE {condition}"
             return int(connection.execute(sql, parameters).fetchone()[0])
@@ -167,7 +168,7 @@ class Index:
         Raises:
             UsageError: There is none.
         """
-        with self._database.reading() as connection:
+        with self.database.reading() as connection:
             known = read_records(connection, "records.id = ?", [_integer(identifier)])
         if not known:
             raise UsageError(f"index {self.name} has no record {identifier}.")
@@ -215,7 +216,7 @@ class Index:
         """
         with locked(self.folder):
             added = adding.add(
-                self._database,
+                self.database,
                 vectors,
                 columns,
                 fingerprint,
@@ -225,17 +226,17 @@ class Index:
                 progress=progress,
             )
             if model is not None:
-                with self._database.writing() as connection:
+                with self.database.writing() as connection:
                     write_meta(connection, "model", model)
-            structures.maintain(self._database, progress=progress)
+            structures.maintain(self.database, progress=progress)
         return added
 
     def remove(self, where: str) -> int:
         """Remove the records that a filter selects, and return their number."""
         with locked(self.folder):
-            with self._database.reading() as connection:
+            with self.database.reading() as connection:
                 tree = parse_filter(where, column_types(connection))
-            return writing.remove(self._database, tree)
+            return writing.remove(self.database, tree)
 
     def compact(self, progress: Progress | None = None, *, kind: Kind | None = None) -> int:
         """Drop the vectors of removed records and build the approximate structure again.
@@ -250,19 +251,19 @@ class Index:
         if kind is not None:
             _check_kind(kind)
         with locked(self.folder):
-            dropped = writing.compact(self._database, progress)
+            dropped = writing.compact(self.database, progress)
             if kind is not None:
-                writing.change_kind(self._database, kind)
-            structures.maintain(self._database, rebuild=True, progress=progress)
+                writing.change_kind(self.database, kind)
+            structures.maintain(self.database, rebuild=True, progress=progress)
         return dropped
 
     def verify(self, progress: Progress | None = None) -> list[str]:
         """Return all damage, one line each; see ``verify.verify``."""
-        return verify.verify(self._database, progress)
+        return verify.verify(self.database, progress)
 
     def info(self) -> dict[str, Any]:
         """Return a description as JSON values."""
-        return describe(self._database)
+        return describe(self.database)
 
     def _meta(self) -> IndexMeta:
         """Values of ``meta`` in the newest state."""
@@ -272,7 +273,7 @@ class Index:
     @contextmanager
     def snapshot(self) -> Iterator[Snapshot]:
         """Open the newest committed state for reading; see ``snapshot_of``."""
-        with snapshot_of(self._database, *self._caches) as state:
+        with snapshot_of(self.database, *self._caches) as state:
             yield state
 
 
