@@ -34,7 +34,7 @@ class ImageList:
 
 
 def read_images(path: Path, folder: str, purpose: str, expected: str) -> ImageList:
-    """Read a list of images whose person is their folder.
+    """Read a list of images; the folder of an image names its person.
 
     The labels are class indices of the list and are not used; lines without one are accepted.
 

@@ -36,7 +36,7 @@ PREFIX = 8
 
 @dataclass(frozen=True, slots=True)
 class DetectorWeights:
-    """Weights whose hash was verified.
+    """Weights with a verified hash.
 
     Attributes:
         path: File of weights.

@@ -29,7 +29,7 @@ def source_warnings(run: RunFolder) -> list[str]:
 
 
 def changed_plugin_warning(run: RunFolder) -> str:
-    """Warning about a plugin whose source differs from that of the run's start; empty if it is unchanged.
+    """Warning that a plugin's source differs from that of the run's start; empty if it is unchanged.
 
     Raises:
         DataError: ``environment.json`` can't be read.

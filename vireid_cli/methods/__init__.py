@@ -189,7 +189,7 @@ class ReIdNetwork(nn.Module, ABC):
 
 
 class GatheredNetwork(ReIdNetwork):
-    """Network whose losses act on features of images that different processes may compute.
+    """Network with losses on features of images that different processes may compute.
 
     ``losses`` is split in two. Several processes compute the features of a batch together, and gather them
     before the losses, which therefore see all pairs of the batch. A network that derives from ``ReIdNetwork``

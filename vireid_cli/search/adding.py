@@ -49,7 +49,7 @@ class Added:
     Attributes:
         added: New records.
         skipped: Records of the same root, path and modality that the index has already.
-        replaced: Records whose vector and values were replaced.
+        replaced: Records with a replaced vector and replaced values.
     """
 
     added: int = 0

@@ -35,7 +35,7 @@ class SearchOptions:
         top: Number of matches per query; of groups with ``group_by``.
         where: Filter of the records; see ``filters``.
         modality: ``visible`` or ``infrared``: search this modality only.
-        query_cameras: Camera of each query, whose records are excluded; None entries exclude nothing.
+        query_cameras: Camera of each query; its records are excluded. None entries exclude nothing.
         rerank: Re-rank by k-reciprocal encoding, among the ``ranking.RERANKED`` best matches.
         group_by: ``pid`` or ``path``: the best match per person or image only. A record without a person is
             a group of its own.

@@ -44,7 +44,7 @@ def first_meta(kind: str, model: str | None) -> dict[str, Any]:
 
 
 def change_kind(database: Database, kind: str) -> None:
-    """Change the kind of an index, whose structure is then missing; the caller holds the lock."""
+    """Change the kind of an index, which leaves it without a structure; the caller holds the lock."""
     with database.writing() as connection:
         write_meta(connection, "kind", kind)
         write_meta(connection, "structure", None)

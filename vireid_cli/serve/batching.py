@@ -1,4 +1,4 @@
-"""Batches of concurrent requests: a queue whose first request waits a few milliseconds for others."""
+"""Batches of concurrent requests: the first request in a queue waits a few milliseconds for others."""
 
 from __future__ import annotations
 

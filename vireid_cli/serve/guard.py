@@ -27,7 +27,7 @@ UNROUTED = "other"
 """Route of requests without one, in metrics."""
 
 CLIENT_GONE = 499
-"""Status of requests whose client closed the connection, in metrics."""
+"""Status of requests after their client closed the connection, in metrics."""
 
 
 class Guard:

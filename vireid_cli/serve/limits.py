@@ -60,7 +60,7 @@ class RequestRefused(Exception):
 
 
 def limit_decoder(pixels: int) -> None:
-    """Set OpenCV's limit of pixels, for files whose header and content disagree.
+    """Set OpenCV's limit of pixels, for files with contradictory header and content.
 
     It has an effect before OpenCV is imported only. A limit of the user is kept.
     """

@@ -1,1 +1,1 @@
-"""A batch whose rows several processes (ranks) compute: shares, gathering, batch norms and dropout."""
+"""A batch that several processes (ranks) compute by rows: shares, gathering, batch norms and dropout."""

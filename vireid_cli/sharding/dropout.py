@@ -9,7 +9,7 @@ from vireid_cli.sharding import share
 
 
 class SharedDropout(nn.Dropout):
-    """Dropout whose draws do not depend on the number of ranks; rows are the first axis."""
+    """Dropout with draws that do not depend on the number of ranks; rows are the first axis."""
 
     def forward(self, input: Tensor) -> Tensor:
         """Drop values of (k·b, …)."""

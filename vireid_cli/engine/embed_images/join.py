@@ -28,7 +28,7 @@ class Joined:
         skipped: Unreadable images, as (path, reason).
         by_modality: Number of images of each modality.
         decided: Number of images of each modality that their pixels decided.
-        close: Images whose channel spread is close to the tolerance, as (path, spread).
+        close: Images with a channel spread close to the tolerance, as (path, spread).
     """
 
     images: int

@@ -31,7 +31,7 @@ from vireid_cli.types import Embeddings, Modality
 
 UNIT = "cosine (rows of unit length as stored, float64 product)"
 NOT_PUBLISHED = "not the papers' protocol: whole gallery, one trial"
-"""Mark of results of a protocol whose galleries were not drawn."""
+"""Mark of results of a protocol without its drawn galleries."""
 
 MOST_CELLS = 1 << 27
 """Largest score matrix in memory: 1 GiB of float64. A larger gallery is streamed."""

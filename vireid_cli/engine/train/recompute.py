@@ -53,7 +53,7 @@ def _kinds() -> tuple[type[nn.Module], ...]:
 
 
 def _recomputed(block: nn.Module, forward: Any, *inputs: Any) -> Any:
-    """Forward pass of a block whose activations are recomputed in training."""
+    """Forward pass of a block; training recomputes its activations."""
     if not block.training:
         return forward(*inputs)
     return checkpoint(forward, *inputs, use_reentrant=False, context_fn=_contexts)

@@ -196,7 +196,7 @@ def _results(subject: _Subject) -> tuple[Any, ...]:
 
 
 def _marked(names: Sequence[str], contents: Sequence[Any]) -> list[str]:
-    """Mark the names of runs whose results were measured under unlike conditions."""
+    """Mark the names of runs that were measured under unlike conditions."""
     return marked(names, [content["fingerprint"] for content in contents])
 
 
