@@ -174,10 +174,12 @@ class _RandomState:
 
     @staticmethod
     def current(device: torch.device) -> _RandomState:
+        """Read the states of the generators of the CPU and of ``device``."""
         on_device = torch.cuda.get_rng_state(device) if device.type == "cuda" else None
         return _RandomState(torch.get_rng_state(), on_device)
 
     def restore(self, device: torch.device) -> None:
+        """Set the generators to this state."""
         torch.set_rng_state(self.cpu)
         if self.device is not None:
             torch.cuda.set_rng_state(self.device, device)
