@@ -146,3 +146,5 @@ def test_a_disk_without_room_for_two_checkpoints_is_refused(
     with pytest.raises(DataError, match=r"0 MB free") as caught:
         check_free_space(tmp_path, network, moments=2, copies=2)
     assert "--runs" in caught.value.hint
+    with pytest.raises(DataError, match=r"need 0 MB"):  # 4,000 bytes more in each checkpoint
+        check_free_space(tmp_path, network, moments=2, copies=1, averaged=True)

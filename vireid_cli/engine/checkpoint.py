@@ -123,7 +123,9 @@ def not_finite(tensors: dict[str, Tensor]) -> str | None:
     return None
 
 
-def check_free_space(place: Path, network: nn.Module, moments: int, copies: int) -> None:
+def check_free_space(
+    place: Path, network: nn.Module, moments: int, copies: int, *, averaged: bool = False
+) -> None:
     """Check before a training that its checkpoints will fit on the disk.
 
     Args:
@@ -131,12 +133,14 @@ def check_free_space(place: Path, network: nn.Module, moments: int, copies: int)
         network: The network to train.
         moments: Numbers that the optimizer keeps for each parameter.
         copies: Checkpoints that the run keeps; space for one more is needed while one is replaced.
+        averaged: Whether each checkpoint also holds the average of the weights (``train.ema``).
 
     Raises:
         DataError: The free space is too small.
     """
     weights = sum(value.nbytes for value in network.state_dict().values())
-    needed = (copies + 1) * (weights + moments * sum(value.nbytes for value in network.parameters()))
+    state = moments * sum(value.nbytes for value in network.parameters())
+    needed = (copies + 1) * ((1 + averaged) * weights + state)
     existing = next(folder for folder in (place.absolute(), *place.absolute().parents) if folder.is_dir())
     free = shutil.disk_usage(existing).free
     if free < needed:

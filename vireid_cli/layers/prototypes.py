@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from vireid_cli.layers.cfam import Spectral
 from vireid_cli.layers.choice import Choice
+from vireid_cli.sharding.share import sum_over_ranks
 from vireid_cli.types import Modality
 
 BUFFERS = ("amplitude", "tokens", "phases")
@@ -73,7 +74,7 @@ class Prototypes(nn.Module):
 
 
 def _means(batches: Iterable[Spectral]) -> tuple[Tensor, ...]:
-    """Means over all images of amplitude, tokens and phases, float32."""
+    """Means over the images of all ranks of amplitude, tokens and phases, float32."""
     sums: list[Tensor] = []
     count = 0
     for batch in batches:
@@ -82,4 +83,5 @@ def _means(batches: Iterable[Spectral]) -> tuple[Tensor, ...]:
         count += len(batch.tokens)
     if not count:
         raise ValueError("prototypes need images of both modalities")
-    return tuple(total / count for total in sums)
+    images = sum_over_ranks(torch.tensor(count, device=sums[0].device))
+    return tuple(sum_over_ranks(total) / images for total in sums)

@@ -25,7 +25,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from types import ModuleType
-from typing import Annotated, Any, cast
+from typing import Annotated, Any, ClassVar, cast
 
 from pydantic import Field
 from torch import Tensor, nn
@@ -152,7 +152,14 @@ class ParameterGroup:
 
 
 class ReIdNetwork(nn.Module, ABC):
-    """Base class of a method's network, and the interface that the engine uses."""
+    """Base class of a method's network, and the interface that the engine uses.
+
+    Attributes:
+        calibrates_shares: Whether ``calibrate`` adds up its statistics over the ranks
+            (``sharding.share.sum_over_ranks``). Each rank then receives a share of the images, otherwise all.
+    """
+
+    calibrates_shares: ClassVar[bool] = False
 
     @abstractmethod
     def losses(self, batch: Batch) -> dict[str, Tensor]:
@@ -180,7 +187,7 @@ class ReIdNetwork(nn.Module, ABC):
         default does nothing.
 
         Args:
-            images: Training images of each modality, in a fixed order.
+            images: Training images of each modality, in a fixed order; see ``calibrates_shares``.
         """
 
     @abstractmethod

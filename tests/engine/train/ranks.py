@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import shutil
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeVar
@@ -35,13 +36,16 @@ from vireid_cli.engine.reporter import Reporter
 from vireid_cli.engine.runtime import Runtime
 from vireid_cli.engine.session import Session
 from vireid_cli.engine.train import trainer
+from vireid_cli.engine.train.calibration import calibration
 from vireid_cli.engine.train.chunks import BatchChunks, InChunks
+from vireid_cli.engine.train.data import training_data
 from vireid_cli.engine.train.resume import resume
 from vireid_cli.engine.train.step import Gradients, OneProcess, SharedByRanks
 from vireid_cli.engine.train.train import train
 from vireid_cli.engine.world import ONE, World
-from vireid_cli.errors import VireidError
+from vireid_cli.errors import Interrupted, VireidError
 from vireid_cli.methods import GatheredNetwork
+from vireid_cli.methods.sfcl.network import Sfcl
 from vireid_cli.recipe.study import load_study
 from vireid_cli.results.run import RunFolder
 from vireid_cli.sharding.share import RankShare, gather, splitting
@@ -153,7 +157,9 @@ def check_training(world: World, folder: Path) -> dict[str, Any]:
     result: dict[str, Any] = {"stopped": stopped}
     if world.first:  # it has saved the checkpoint
         result["position"] = checkpoints.load_position(cut.checkpoints / "last").global_step
+    fewer = copied(cut, folder / "fewer", world)
     resume(cut, shared)
+    result["resumed"] = check_other_numbers(world, folder, fewer)
     network = load_trained(run, shared)
     size, rows = recipe.data.image_size, some_rows()
     store = open_store(shared.data_dir, "sysu")
@@ -166,11 +172,50 @@ def check_training(world: World, folder: Path) -> dict[str, Any]:
             "resumed equally": all(torch.equal(ends[0][key], ends[1][key]) for key in ends[0]),
             "weights": difference(*({k: v.double() for k, v in ends[i].items()} for i in (0, 2))),
             "embedded equally": bool((embedded.features == same.features).all()),
-            "logs": [[row["loss"] for row in r.log_rows()] for r in (run, cut, alone)],
+            "logs": [losses_of(r) for r in (run, cut, alone)],
             "ranks": [r.environment().get("ranks") for r in (run, alone)],
             "runs": len(list(shared.runs_dir.glob("tiny-*"))),
         }
     return result | check_divergence(world, folder)
+
+
+def losses_of(run: RunFolder) -> list[float]:
+    """Losses of a run's log."""
+    return [row["loss"] for row in run.log_rows()]
+
+
+def copied(run: RunFolder, to: Path, world: World) -> RunFolder:
+    """A copy of a run, made by rank 0."""
+    if world.first:
+        shutil.copytree(run.folder, to / run.folder.name)
+    world.any(False)  # the other rank reads the files
+    return RunFolder(to / run.folder.name)
+
+
+def check_other_numbers(world: World, folder: Path, fewer: RunFolder) -> dict[str, Any]:
+    """Resume a run of two ranks on one, and a run of one on two; the logs and the recorded ranks.
+
+    Args:
+        world: The two ranks.
+        folder: Folder of the test.
+        fewer: A stopped run of two ranks.
+    """
+    single = replace(session_of(ONE, folder), runs_dir=folder / "more")
+    if world.first:
+        stop_on_signals = trainer.stop_on_signals
+        trainer.stop_on_signals = stopping  # type: ignore[assignment]
+        with suppress(Interrupted):
+            train(load_recipe(str(folder / "tiny.yaml"), SETTINGS), single)
+        trainer.stop_on_signals = stop_on_signals
+        resume(fewer, replace(single, runs_dir=fewer.folder.parent))
+    world.any(False)  # the other rank reads the files
+    more = RunFolder(next(single.runs_dir.glob("tiny-*")))
+    resume(more, replace(session_of(world, folder), runs_dir=single.runs_dir))
+    return {
+        name: {"losses": losses_of(run), "numbers": run.environment()["resumed"]}
+        for name, run in (("2 to 1", fewer), ("1 to 2", more))
+        if world.first
+    }
 
 
 def check_divergence(world: World, folder: Path) -> dict[str, Any]:
@@ -199,6 +244,26 @@ def check_spread(world: World, folder: Path) -> dict[str, Any]:
     return {name: [row.label for row in table.rows] for name, table in result.tables.items()}
 
 
+def check_calibration(world: World, folder: Path) -> float:
+    """Largest difference of the prototypes of ranks that share the images, from those of one process."""
+    options = {"inference": "prototype", "cfam": {"dim": 8}, "tm": {"state": 1, "ratio": 1}}
+    recipe = load_recipe(str(folder / "tiny.yaml"), SETTINGS)
+    data = training_data(recipe, open_store(folder / "data", "sysu"))
+    buffers: list[dict[str, Tensor]] = []
+    seen: list[int] = []
+    for one in (world, ONE):
+        torch.manual_seed(0)
+        built = methods.build("sfcl", methods.options_of("sfcl", options), 6, BackboneSpec("resnet18"))
+        assert isinstance(built, Sfcl)
+        built.trunk.register_forward_pre_hook(lambda _, inputs: seen.append(len(inputs[0])))
+        calibration(built, data, recipe.data.image_size, Runtime(CPU, "fp32", world=one))()
+        assert built.prototypes is not None
+        buffers.append(dict(built.prototypes.named_buffers()))
+        assert sum(seen) == len(data.rows) // one.size
+        seen.clear()
+    return difference(*buffers)
+
+
 def check_half_precision(world: World) -> bool:
     """Whether gathered rows of half precision have their values and order."""
     share = RankShare.of_identities(3, 1, world.rank, world.size)
@@ -220,6 +285,7 @@ def main(folder: Path) -> None:
     result: dict[str, Any] = {}
     with world.joined(CPU):
         result["training"] = check_training(world, folder)
+        result["calibration"] = check_calibration(world, folder)
         result["half precision"] = check_half_precision(world)
         result["spread"] = check_spread(world, folder)
         for case, arguments in CASES.items():

@@ -86,7 +86,8 @@ def _create(
     """Create the run folder with its recipe and environment."""
     moments = 2 if recipe.train.optimizer.name != "sgd" else int(recipe.train.optimizer.momentum > 0.0)
     copies = 2 if recipe.train.select == "val" else 1
-    checkpoints.check_free_space(session.runs_dir, network, moments, copies)
+    averaged = recipe.train.ema > 0.0
+    checkpoints.check_free_space(session.runs_dir, network, moments, copies, averaged=averaged)
     run = runs.create(recipe.name, recipe.data.dataset, runs=session.runs_dir, name=name)
     environment = environment_of(recipe, session, images, network, identity_hashes, weights)
     files.write_sealed(run.folder / schema.ENVIRONMENT, environment)

@@ -51,6 +51,8 @@ class Sfcl(GatheredNetwork):
         backbone: Specification of the trunk.
     """
 
+    calibrates_shares = True
+
     def __init__(self, options: Options, num_identities: int, backbone: BackboneSpec) -> None:
         super().__init__()
         self.options = options
