@@ -1,19 +1,12 @@
-"""The README is right: its commands parse, its files exist, its Python runs. Its commands run in
-``test_readme_commands.py``."""
+"""The README is right: its files exist, its Python runs. Its commands parse in ``test_shown_commands.py`` and
+run in ``test_readme_commands.py``."""
 
 from __future__ import annotations
 
 import re
-import shlex
-from functools import cache
 from pathlib import Path
-from typing import Any
 
 import pytest
-import typer
-
-from vireid_cli.commands.main import app
-from vireid_cli.errors import UsageError
 
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text()
@@ -27,45 +20,6 @@ def shown_commands(text: str = README) -> list[str]:
     commands = [line.strip().removeprefix("$ ").split("  #")[0] for line in lines]
     parts = [part.strip() for line in commands if line.startswith("vireid ") for part in line.split("&&")]
     return list(dict.fromkeys(parts))
-
-
-def pages() -> list[Path]:
-    """README and the pages of the site."""
-    return [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
-
-
-@pytest.mark.parametrize("page", pages(), ids=[str(page.relative_to(ROOT)) for page in pages()])
-def test_commands_parse(page: Path) -> None:
-    for line in shown_commands(page.read_text(encoding="utf-8")):
-        if "…" not in line and not re.search(r"\b[A-Z]{3,}\b", line) and "[" not in line.split(" --set")[0]:
-            parse(line)
-
-
-@cache
-def program() -> Any:
-    """The command line; it takes a while to build."""
-    return typer.main.get_command(app)
-
-
-def parse(line: str) -> None:
-    """Parse a command line as the program does, without running it."""
-    words = shlex.split(line)[1:]
-    command = program()
-    while hasattr(command, "commands"):
-        if not words:
-            return  # the name of a group
-        if words[0].startswith("-"):
-            break  # an option of the group
-        assert words[0] in command.commands, line
-        command = command.commands[words.pop(0)]
-    if not words or hasattr(command, "commands"):
-        return  # a bare name stands for the command with its arguments
-    try:
-        with command.make_context("vireid", words, resilient_parsing=False) as context:
-            assert context.params is not None
-    except UsageError as error:  # a path of the example, which an option reads at once
-        if "does not exist" not in error.message:
-            raise AssertionError(line) from error
 
 
 def test_the_four_lines_are_shown() -> None:

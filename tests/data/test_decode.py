@@ -239,7 +239,7 @@ def huge_tiff() -> bytes:
 @pytest.mark.parametrize("make", [huge_png, huge_jpeg, huge_tiff])
 def test_a_header_that_claims_too_many_pixels_is_refused_at_once(make: Callable[[], bytes]) -> None:
     data, began = make(), time.perf_counter()
-    with pytest.raises(BadImage, match=r"30,000×30,000 pixels; the limit is 134 million"):
+    with pytest.raises(BadImage, match=r"30000x30000 pixels; the limit is 134 million"):
         decode(data)
     assert time.perf_counter() - began < 2
 

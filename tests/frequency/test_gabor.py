@@ -39,7 +39,7 @@ def test_initial_band_passes_the_intended_frequencies() -> None:
     assert gabor.center.sigmoid().item() == pytest.approx(0.35)
     spread = torch.nn.functional.softplus(gabor.spread).item()
     assert spread == pytest.approx(0.25)
-    # The mean, the centre, and the highest bin of an 18×9 map.
+    # The mean, the centre, and the highest bin of an 18x9 map.
     highest = radial_frequency((18, 9), normal(1)).max()
     weights = gaussian(torch.tensor([0.0, 0.35, highest], dtype=torch.float64), 0.35, 0.25)
     torch.testing.assert_close(

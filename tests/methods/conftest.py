@@ -80,7 +80,7 @@ class Build(Protocol):
 
 @pytest.fixture
 def batch(request: pytest.FixtureRequest) -> Batch:
-    """4 identities × 2 images a modality, with labels that leave gaps, 64×32.
+    """4 identities × 2 images a modality, with labels that leave gaps, 64x32.
 
     A test of a method that takes images of one size only gets them in that size.
     """
@@ -91,7 +91,7 @@ def batch(request: pytest.FixtureRequest) -> Batch:
 
 @pytest.fixture
 def faces() -> Batch:
-    """The same for LightCNN: 128×128."""
+    """The same for LightCNN: 128x128."""
     return small_batch((128, 128))
 
 

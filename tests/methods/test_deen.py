@@ -140,9 +140,9 @@ def test_short_forms_and_switches_of_earlier_versions() -> None:
     ("size", "last", "odd"),
     [
         ([384, 144], "layer4", ""),
-        ([72, 36], "layer4", "9×5 after layer2, 5×3 after layer3"),
-        ([72, 36], "layer3", "9×5 after layer2"),
-        ([100, 60], "layer3", "25×15 after stem, 25×15 after layer1"),
+        ([72, 36], "layer4", "9x5 after layer2, 5x3 after layer3"),
+        ([72, 36], "layer3", "9x5 after layer2"),
+        ([100, 60], "layer3", "25x15 after stem, 25x15 after layer1"),
     ],
 )
 def test_sizes_that_the_released_fusion_can_not_halve_are_refused(
@@ -170,7 +170,7 @@ def test_the_form_of_the_fusion_changes_the_embedding(build: Build, batch: Batch
 
 def test_an_odd_map_is_refused_by_the_layer_too() -> None:
     fusion = PositionFusion(6, 4, "released")
-    with pytest.raises(UsageError, match="3×5 is an odd number of positions"):
+    with pytest.raises(UsageError, match="3x5 is an odd number of positions"):
         fusion(torch.zeros(1, 6, 4, 5), torch.zeros(1, 4, 3, 5))
 
 

@@ -427,7 +427,7 @@ def test_switches_without_effect_are_refused(options: dict[str, Any], message: s
 
 
 def test_more_parts_than_rows_are_a_usage_error(build: Build, batch: Batch) -> None:
-    network = build("dselacfp", {"lam": {"parts": 9}})  # layer3 gets 8 rows of a 64×32 image
+    network = build("dselacfp", {"lam": {"parts": 9}})  # layer3 gets 8 rows of a 64x32 image
     with pytest.raises(UsageError, match="9 parts, but the input of layer3 has 8 rows"):
         network.losses(batch)
 

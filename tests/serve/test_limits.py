@@ -52,7 +52,7 @@ def test_decompression_bombs_are_not_decoded(small: Client, people: People) -> N
     content = bomb(5000)
     assert len(content) < 30_000
     reply = small.post("/v1/search", [("bomb.png", content)])
-    assert (reply.status, "5,000×5,000 pixels" in reply.error) == (413, True)
+    assert (reply.status, "5000x5000 pixels" in reply.error) == (413, True)
     assert healthy(small, people)
 
 

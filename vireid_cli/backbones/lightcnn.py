@@ -1,7 +1,7 @@
 """LightCNN-29 v2, a face network of max-feature-map units (docs/methods.md#faces).
 
 Wu et al., "A Light CNN for Deep Face Representation with Noisy Labels", TIFS 2018. Input is one grey
-channel of 128×128 in [0, 1] without mean and std. Module names match the keys of the public weights:
+channel of 128x128 in [0, 1] without mean and std. Module names match the keys of the public weights:
 ``conv1.filter.weight``, ``block1.0.conv1.filter.weight``, ``group1.conv_a.filter.weight``, ``fc.weight`` …
 """
 

@@ -1,6 +1,6 @@
 """Pixel files of a store: complete files, unfinished files, and reusable rows of earlier preparations.
 
-Files in the store's folder for the size 288×144::
+Files in the store's folder for the size 288x144::
 
     288x144.npy            (N, 288, 144, 3) uint8 RGB, memory-mapped by readers
     288x144.rows.npy       (N, 2, 16) uint8: hash of the row's pixels, hash of its source file

@@ -3,7 +3,7 @@
 The distribution is that of random erasing (docs/methods.md#caj): area uniform in a range of shares of the
 image's area, aspect ratio uniform in a range, sides rounded, accepted only if smaller than the image,
 position uniform. Published code makes up to 100 attempts per image; this module draws ``TRIES`` attempts per
-image and uses the first that fits. At 288×144 and the usual ranges an attempt fits with probability above
+image and uses the first that fits. At 288x144 and the usual ranges an attempt fits with probability above
 0.9, so all fail less than once in 10^10 images; such an image is not changed.
 """
 

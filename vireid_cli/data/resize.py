@@ -2,7 +2,7 @@
 
 * ``lanczos``: Pillow's Lanczos filter, used by all published code.
 * ``bicubic``: torch's bicubic filter, the only one of earlier versions. On 200 generated photographs of
-  180–500 pixels height, resized to 288×144, it differs from ``lanczos`` by 0.45 grey levels on average and
+  180–500 pixels height, resized to 288x144, it differs from ``lanczos`` by 0.45 grey levels on average and
   by at most 5, and takes about half the time.
 """
 

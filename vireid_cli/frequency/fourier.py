@@ -13,6 +13,7 @@ from typing import Any, Literal
 import torch
 from torch import Tensor
 
+from vireid_cli.counts import size_name
 from vireid_cli.frequency import matrices, products
 from vireid_cli.frequency.constants import constant
 from vireid_cli.frequency.products import channels_last, real, traced
@@ -23,7 +24,7 @@ Spectrum = tuple[Tensor, Tensor]
 MATMUL_POSITIONS = {False: 100, True: 5000}
 """Largest number of positions H·W for which products are the default outside of compilation and export.
 
-The key states whether maps are channels-last. For these ``torch.fft`` is about as fast on 72×36 maps, but
+The key states whether maps are channels-last. For these ``torch.fft`` is about as fast on 72x36 maps, but
 it returns contiguous maps, which slows down the convolutions that follow. ``vireid bench spectra`` prints
 the times
 of both implementations."""
@@ -93,7 +94,8 @@ def inverse(
     if tuple(re.shape[-2:]) != (height, width // 2 + 1):
         expected = (height, width // 2 + 1)
         raise ValueError(
-            f"the half spectrum of a {height}×{width} map has shape {expected}, not {tuple(re.shape[-2:])}"
+            f"the half spectrum of a {size_name((height, width))} map has shape {expected}, "
+            f"not {tuple(re.shape[-2:])}"
         )
     if form(kind, height * width, re) == "fft":
         return torch.fft.irfft2(torch.complex(re, im), s=(height, width), norm="ortho").to(dtype or re.dtype)

@@ -34,7 +34,7 @@ def seg_image(
 
     SEPG-Net's Y_seg = IFFT(P) + g; the paper does not define the amplitude. The default is the image's mean
     amplitude, because with amplitude 1 the phase image is invisible after the addition (rms 1/sqrt(HW), 0.005
-    at 288×144). Each image is transformed separately, before mean and std, in float32 (docs/methods.md#seg).
+    at 288x144). Each image is transformed separately, before mean and std, in float32 (docs/methods.md#seg).
 
     Args:
         pixels: (B, 3, H, W) in [0, 1].

@@ -29,7 +29,7 @@ PHASOR_FLOOR = 1e-2
 """Phasors shorter than this are not scaled to length 1, because bins without amplitude have no phase."""
 
 GRID = (18, 5)
-"""Grid of learned positions, the half spectrum of layer 4 at 288×144; other sizes are interpolated."""
+"""Grid of learned positions, the half spectrum of layer 4 at 288x144; other sizes are interpolated."""
 
 Spectrum = tuple[Tensor, Tensor]
 Carry = Callable[["Spectral", "Spectral", Tensor, Tensor], tuple[Tensor, Tensor | None]]

@@ -13,6 +13,7 @@ from typing import Literal, cast
 import torch
 from torch import Tensor, nn
 
+from vireid_cli.counts import size_name
 from vireid_cli.errors import UsageError
 
 PositionForm = Literal["released", "plain"]
@@ -90,7 +91,8 @@ class PositionFusion(nn.Module):
         rows, columns = features.shape[2:]
         if rows * columns % self.halves:
             raise UsageError(
-                f"DEEN's released fusion halves its maps: {rows}×{columns} is an odd number of positions.",
+                f"DEEN's released fusion halves its maps: {size_name((rows, columns))} is an odd number of "
+                "positions.",
                 "Use --set method.options.mfa=plain, or another data.size.",
             )
         return features.flatten(2).reshape(features.shape[0], self.halves * features.shape[1], -1)

@@ -22,6 +22,7 @@ from torch import Tensor, nn
 
 from vireid_cli.backbones.spec import STAGES, BackboneSpec, Streams
 from vireid_cli.backbones.two_stream import TwoStream
+from vireid_cli.counts import size_name
 from vireid_cli.layers.choice import Choice
 from vireid_cli.layers.mfa import Diversify, Fusion
 from vireid_cli.layers.neck import bn_neck, classifier
@@ -155,7 +156,7 @@ def _odd_maps(options: Strict, size: Size) -> str:
         for _ in range({"stem": 2, "layer1": 0}.get(stage, 1)):
             height, width = -(-height // 2), -(-width // 2)
         if height * width % 2:
-            odd.append(f"{height}×{width} after {stage}")
+            odd.append(f"{size_name((height, width))} after {stage}")
     if not odd:
         return ""
     return f"mfa 'released' halves its maps and needs an even number of positions: {', '.join(odd)}."

@@ -196,7 +196,7 @@ class Face(GatheredNetwork):
         return terms
 
     def embed(self, images: Tensor, modality: Choice) -> Tensor:
-        """Embed the central 128×128 pixels of (N, 3, H, W) images: rows of unit length.
+        """Embed the central 128x128 pixels of (N, 3, H, W) images: rows of unit length.
 
         The result is (N, 512), both branches concatenated, or (N, 256) without ANM.
         """

@@ -14,6 +14,7 @@ import numpy as np
 from pydantic import BaseModel, Field
 
 from vireid_cli import documents
+from vireid_cli.counts import size_name
 from vireid_cli.errors import MissingExtra, UsageError
 from vireid_cli.occlusion.categories import CATEGORIES
 
@@ -70,7 +71,7 @@ def _run_lengths(rle: ModuleType, segmentation: dict[str, Any], size: tuple[int,
     """Validate plain or compressed run lengths, and return them in COCO's compressed form."""
     shape = tuple(segmentation["size"])
     if shape != size:
-        raise ValueError(f"mask of {'×'.join(map(str, shape))} for an image of {size[0]}×{size[1]}")
+        raise ValueError(f"mask of {size_name(shape)} for an image of {size_name(size)}")
     counts = segmentation["counts"]
     if isinstance(counts, str):
         # pycocotools writes beyond its memory if it decodes counts that do not fit the image

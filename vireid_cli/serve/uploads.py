@@ -7,6 +7,7 @@ from typing import Literal, Protocol
 
 import numpy as np
 
+from vireid_cli.counts import size_name
 from vireid_cli.data.decode import Decoder
 from vireid_cli.data.formats import inspect
 from vireid_cli.data.formats.header import BadImage
@@ -73,7 +74,8 @@ def decode_upload(
         if header.width * header.height > limits.pixels:
             raise RequestRefused(
                 413,
-                f"{name}: {header.width:,}×{header.height:,} pixels; the limit is {limits.pixels:,} pixels.",
+                f"{name}: {size_name((header.height, header.width))} pixels; "
+                f"the limit is {limits.pixels:,} pixels.",
                 "Upload a crop of one person.",
             )
         pixels = rules.decoder.decode(data, given, header)

@@ -14,7 +14,7 @@ from vireid_cli.commands.options import Device, make_engine, parse_size
 from vireid_cli.errors import UsageError
 
 FEATURE_MAPS = ("2048x18x9", "2048x24x12", "512x36x18", "512x48x24", "256x72x36", "256x96x48")
-"""Outputs of the stages of a ResNet-50 at 288×144 and 384×192, channels × height × width."""
+"""Outputs of the stages of a ResNet-50 at 288x144 and 384x192, channels × height × width."""
 
 
 class TransportShape(StrEnum):

@@ -5,6 +5,8 @@ from __future__ import annotations
 import struct
 from dataclasses import dataclass
 
+from vireid_cli.counts import size_name
+
 MAX_PIXELS = 1 << 27
 """Largest accepted image: 134 million pixels, 384 MiB of RGB. Headers can claim any size."""
 
@@ -44,10 +46,11 @@ class Header:
 
     def __post_init__(self) -> None:
         if self.width < 1 or self.height < 1:
-            raise BadImage(f"an image of {self.width}×{self.height} pixels")
+            raise BadImage(f"an image of {size_name((self.height, self.width))} pixels")
         if self.width * self.height > MAX_PIXELS:
             raise BadImage(
-                f"{self.width:,}×{self.height:,} pixels; the limit is {MAX_PIXELS / 1e6:.0f} million pixels"
+                f"{size_name((self.height, self.width))} pixels; "
+                f"the limit is {MAX_PIXELS / 1e6:.0f} million pixels"
             )
 
 

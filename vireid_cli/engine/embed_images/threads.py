@@ -3,7 +3,7 @@
 Products of matrices are summed in another order for another number of threads: embeddings of a ResNet-50 by
 one and by two threads of PyTorch differ by 7e-8. Here a batch always has one thread, so the embeddings are
 equal to the bit for any number of cores. Small batches on several threads are as fast as one large batch: a
-ResNet-50 at 288×144 takes 66 ms of processor time per image in batches of 16, and 79 ms in batches of 64.
+ResNet-50 at 288x144 takes 66 ms of processor time per image in batches of 16, and 79 ms in batches of 64.
 """
 
 from __future__ import annotations

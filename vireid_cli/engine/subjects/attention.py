@@ -33,7 +33,7 @@ SMOOTHING = 1 / 32
 
 _ROUNDING = 1e-5  # of pixels, which are multiples of 1/255
 
-_CHUNK = 8  # images per backward pass: a ResNet-50 at 288×144 needs 150 MB for each
+_CHUNK = 8  # images per backward pass: a ResNet-50 at 288x144 needs 150 MB for each
 
 
 class Embedder(Protocol):
