@@ -159,6 +159,12 @@ def close_bars() -> None:
         reporter.close()
 
 
+def print_diagnostic(text: str) -> None:
+    """Print a line of diagnostics to stderr, above the progress bars."""
+    console = _with_bars[-1]._console() if _with_bars else err
+    _print_lines(console, text, style="dim")
+
+
 def print_error(error: VireidError) -> None:
     """Print an error and its hint to stderr."""
     close_bars()

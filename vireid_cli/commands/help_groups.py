@@ -20,7 +20,7 @@ GROUPS: dict[str, tuple[str, ...]] = {
     ),
     "Output": (
         *("out", "format", "dpi", "width", "no_title", "labels", "json", "as_json"),
-        *("markdown", "latex", "csv", "breakdown", "verbose", "force"),
+        *("markdown", "latex", "csv", "breakdown", "verbose", "verbosity", "force"),
     ),
     "Device": ("device", "precision", "workers", "threads", "batch", "gpus", "processes", "spread"),
 }

@@ -16,6 +16,7 @@ from vireid_cli.commands import (
     compare,
     cost,
     crop,
+    diagnostics,
     embed,
     evaluate,
     evaluate_features,
@@ -110,6 +111,7 @@ def main() -> None:
     try:
         _handle_signals()
         _prepare_streams()
+        diagnostics.start()
         _run_and_finish()
     except KeyboardInterrupt:  # outside the commands: at the start, at the end, or in an error's message
         _exit_interrupted()

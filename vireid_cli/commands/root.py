@@ -11,6 +11,7 @@ from typing import Any
 import typer
 from typer import core
 
+from vireid_cli.commands.diagnostics import add_verbosity_option
 from vireid_cli.commands.help_groups import arrange
 from vireid_cli.commands.plugin_option import add_plugin_option
 from vireid_cli.commands.terminal import discard_output, exit_unread
@@ -30,6 +31,7 @@ class RootGroup(core.TyperGroup):
         if self.name == "vireid":  # complete only here: groups are built before the root
             add_plugin_option(self)
             add_print_options(self)
+            add_verbosity_option(self)
             arrange(self)
 
     def main(self, *args: Any, **options: Any) -> Any:

@@ -22,6 +22,7 @@ from vireid_cli.engine.evaluate.scoring import Flip, Rerank
 from vireid_cli.engine.export_verbs import ExportVerbs
 from vireid_cli.engine.figure_options import FigureOptions
 from vireid_cli.engine.import_run import ImportedRun
+from vireid_cli.engine.loggers.results import log_figure
 from vireid_cli.engine.model_verbs import ModelVerbs
 from vireid_cli.engine.network import resolve_recipe, run_recipe
 from vireid_cli.engine.reporter import Reporter
@@ -265,4 +266,7 @@ class Engine(ExportVerbs, ModelVerbs):
             resolved = (self.find(subject),)
         else:
             resolved = tuple(self.find(run) for run in subject)
-        return visualize.draw(figure, resolved, self.session, output or Output(), **options)
+        path = visualize.draw(figure, resolved, self.session, output or Output(), **options)
+        if isinstance(resolved, tuple) and len(resolved) == 1:
+            log_figure(resolved[0], figure, path, self.session)
+        return path

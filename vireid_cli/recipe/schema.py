@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 from typing import Annotated, Any, Literal
 
-from pydantic import BeforeValidator, ConfigDict, Field, field_validator, model_validator
+from pydantic import AfterValidator, BeforeValidator, ConfigDict, Field, field_validator, model_validator
 
 from vireid_cli.counts import size_name
 from vireid_cli.recipe.augmentation import Augment
@@ -22,6 +22,12 @@ from vireid_cli.types import RESIZE, Resize, Size
 
 NAME_BYTES = 120
 """Longest name of a recipe: with dataset and time it stays below a file system's limit of 255 bytes."""
+
+
+def _distinct(names: tuple[str, ...]) -> tuple[str, ...]:
+    if len(set(names)) != len(names):
+        raise ValueError("name each logger once")
+    return names
 
 
 class Sampler(Strict):
@@ -151,6 +157,8 @@ class Train(Strict):
         checkpoint_activations: Recompute the activations of residual blocks in the backward pass, to save
             memory; the gradients are the same.
         compile: ``trunk`` compiles the stages of the trunk on a GPU, after a check of their gradients.
+        loggers: Programs that receive the rows of ``train.jsonl``, results and figures: ``tensorboard``,
+            ``mlflow``, ``wandb`` (offline by default).
     """
 
     epochs: Annotated[int, Field(ge=1, le=MOST_EPOCHS)] = 80
@@ -166,6 +174,11 @@ class Train(Strict):
     accumulate: Annotated[int, Field(ge=1, le=1024)] = 1
     checkpoint_activations: bool = False
     compile: Literal["off", "trunk"] = "off"
+    loggers: Annotated[
+        tuple[Literal["tensorboard", "mlflow", "wandb"], ...],
+        BeforeValidator(as_tuple),
+        AfterValidator(_distinct),
+    ] = ()
 
     @model_validator(mode="after")
     def _check_patience(self) -> Train:

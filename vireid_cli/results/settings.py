@@ -12,7 +12,7 @@ ABSENT = "(absent)"
 NAME = "name"
 """Key of the recipe's name; a sweep uses it only if the user names it."""
 
-_NOT_SETTINGS = ("paper", "reported", "reported_cost", "train.seed")
+_NOT_SETTINGS = ("paper", "reported", "reported_cost", "train.seed", "train.loggers")
 
 Value = Any
 """Value of a setting: a number, a text, a bool, None or a list."""

@@ -35,6 +35,7 @@ from vireid_cli.engine.evaluate.kept import (
 )
 from vireid_cli.engine.evaluate.result import EvaluateOptions, Evaluation, evaluate_protocol
 from vireid_cli.engine.evaluate.scoring import FLIPS, RERANKS, EmbeddedRows
+from vireid_cli.engine.loggers.results import log_evaluations
 from vireid_cli.engine.network import run_recipe
 from vireid_cli.engine.prepare import ensure_prepared
 from vireid_cli.engine.session import Session
@@ -69,7 +70,9 @@ def evaluate_run(run: RunFolder, session: Session, options: EvaluateOptions) -> 
         world.together(lock)
         store, plans = world.in_turn(lambda: _plans(run_recipe(run), session, options))
         trained = world.together(lambda: load_trained(run, session, averaged=options.ema))
-        return _evaluate_run(run, session, options, store, plans, trained)
+        results = _evaluate_run(run, session, options, store, plans, trained)
+        log_evaluations(run, trained.recipe, trained.epochs, session, results)
+        return results
 
 
 def _evaluate_run(

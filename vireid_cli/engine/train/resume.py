@@ -18,7 +18,8 @@ from vireid_cli.engine.runtime import PRECISIONS
 from vireid_cli.engine.session import Session
 from vireid_cli.engine.train.data import trained_on, training_data
 from vireid_cli.engine.train.gradients import check_gradients
-from vireid_cli.engine.train.trainer import Trainer
+from vireid_cli.engine.train.run_log import LoggedReporter, run_log
+from vireid_cli.engine.train.trainer import Trainer, Watch
 from vireid_cli.errors import UsageError
 from vireid_cli.lock import locked
 from vireid_cli.recipe.schema import Recipe
@@ -55,18 +56,28 @@ def record_numerics(run: RunFolder, session: Session, at: Position) -> None:
         files.write_sealed(run.folder / schema.ENVIRONMENT, {**environment, "resumed": resumed})
 
 
-def resume(run: RunFolder, session: Session) -> RunFolder:
+def resume(run: RunFolder, session: Session, watch: Watch | None = None) -> RunFolder:
     """Resume a run from its newest checkpoint; the weights equal those of an uninterrupted run.
 
     Uses the run's own precision unless the user requested another. A different device, precision,
     number of threads or PyTorch version causes a warning and is recorded in ``environment.json``.
+
+    Args:
+        run: The run.
+        session: Device, reporter and folders.
+        watch: Receives each validation; an exception of it ends the training.
 
     Raises:
         UsageError: The run has no checkpoint or is finished, or its prepared data has changed.
         DataError: Another process trains this run, or its checkpoint is damaged or does not fit.
     """
     world = session.runtime.world
-    with world.joined(session.runtime.device), ExitStack() as stack:
+    session = replace(session, reporter=LoggedReporter(session.reporter))
+    with (
+        run_log(world.first) as log,
+        world.joined(session.runtime.device),
+        ExitStack() as stack,
+    ):
 
         def lock() -> None:
             """Lock the run, on the rank that writes."""
@@ -74,10 +85,11 @@ def resume(run: RunFolder, session: Session) -> RunFolder:
                 stack.enter_context(locked(run.folder, run.lock))
 
         world.together(lock)
+        log.write_to(run.folder)
         recipe, saved = world.together(lambda: _load(run, session))
         data = recipe.data
         store = world.in_turn(lambda: ensure_prepared(data.dataset, session, data.image_size, data.resize))
-        return world.together(lambda: _restored(run, session, recipe, saved, store)).fit()
+        return world.together(lambda: _restored(run, session, recipe, saved, store, watch)).fit()
 
 
 def _load(run: RunFolder, session: Session) -> tuple[Recipe, Checkpoint]:
@@ -109,7 +121,14 @@ def _load(run: RunFolder, session: Session) -> tuple[Recipe, Checkpoint]:
     return recipe, saved
 
 
-def _restored(run: RunFolder, session: Session, recipe: Recipe, saved: Checkpoint, store: Store) -> Trainer:
+def _restored(
+    run: RunFolder,
+    session: Session,
+    recipe: Recipe,
+    saved: Checkpoint,
+    store: Store,
+    watch: Watch | None,
+) -> Trainer:
     """Return a trainer at the position of a checkpoint."""
     _check_data(run, store)
     last = run.checkpoints / checkpoints.LAST
@@ -119,7 +138,7 @@ def _restored(run: RunFolder, session: Session, recipe: Recipe, saved: Checkpoin
     network = build_network(recipe, images.sampler.num_identities, session.runtime)
     identity_hashes = list(saved.extra["training_identities"])
     check_gradients(recipe, network, session.runtime.world)
-    trainer = Trainer(run, session, recipe, images, network, identity_hashes)
+    trainer = Trainer(run, session, recipe, images, network, identity_hashes, watch)
     trainer.restore(saved)
     if session.runtime.world.first:
         runs.truncate_log(run.log, saved.position.global_step)

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 from contextlib import nullcontext
+from dataclasses import replace
 from pathlib import Path
 
 from vireid_cli import files
 from vireid_cli.engine import checkpoint as checkpoints
+from vireid_cli.engine.loggers.run_loggers import check_packages
 from vireid_cli.engine.network import build_network, starting_weights
 from vireid_cli.engine.prepare import ensure_prepared
 from vireid_cli.engine.session import Session
 from vireid_cli.engine.train.data import TrainingData, training_data
 from vireid_cli.engine.train.environment import announce, environment_of
 from vireid_cli.engine.train.gradients import check_gradients
-from vireid_cli.engine.train.trainer import Trainer
+from vireid_cli.engine.train.run_log import LoggedReporter, RunLog, run_log
+from vireid_cli.engine.train.trainer import Trainer, Watch
 from vireid_cli.engine.train.validation import validation_plan
 from vireid_cli.lock import locked
 from vireid_cli.methods import ReIdNetwork
@@ -24,28 +27,31 @@ from vireid_cli.results import schema
 from vireid_cli.results.run import RunFolder
 
 
-def train(recipe: Recipe, session: Session, name: str | None = None) -> RunFolder:
+def train(recipe: Recipe, session: Session, name: str | None = None, watch: Watch | None = None) -> RunFolder:
     """Train a recipe from its start.
 
     Args:
         recipe: The recipe.
         session: Device, reporter and folders.
         name: Name of the run folder; None: composed of recipe, dataset and time.
+        watch: Receives each validation; an exception of it ends the training.
 
     Returns:
         The run folder, with its last checkpoint.
 
     Raises:
-        UsageError: The dataset is missing, the recipe does not fit it, or a run has this name.
+        UsageError: The dataset is missing, the recipe does not fit it, a run has this name, or the package
+            of a logger is not installed.
         VireidError: A loss became NaN or infinite.
         Interrupted: A signal stopped the training; a checkpoint was saved.
     """
     runtime = session.runtime
-    with runtime.world.joined(runtime.device):
-        return _train(recipe, session, name)
+    with run_log(runtime.world.first) as log, runtime.world.joined(runtime.device):
+        logged = replace(session, reporter=LoggedReporter(session.reporter))
+        return _train(recipe, logged, name, watch, log)
 
 
-def _train(recipe: Recipe, session: Session, name: str | None) -> RunFolder:
+def _train(recipe: Recipe, session: Session, name: str | None, watch: Watch | None, log: RunLog) -> RunFolder:
     """Train with connected ranks."""
     data, world = recipe.data, session.runtime.world
 
@@ -55,6 +61,7 @@ def _train(recipe: Recipe, session: Session, name: str | None) -> RunFolder:
             runs.check_new_name(name, session.runs_dir)
 
     world.broadcast(check_name)
+    world.together(lambda: check_packages(recipe))
     store = world.in_turn(lambda: ensure_prepared(data.dataset, session, data.image_size, data.resize))
     start = world.in_turn(lambda: starting_weights(recipe, session, store.rendered))
     images = world.together(lambda: training_data(recipe, store))
@@ -69,9 +76,10 @@ def _train(recipe: Recipe, session: Session, name: str | None) -> RunFolder:
         return str(_create(recipe, session, images, network, identity_hashes, start.source, name).folder)
 
     run = RunFolder(Path(world.broadcast(create)))
+    log.write_to(run.folder)
     announce(recipe, session, images, network)
     with locked(run.folder, run.lock) if world.first else nullcontext():
-        return Trainer(run, session, recipe, images, network, identity_hashes).fit()
+        return Trainer(run, session, recipe, images, network, identity_hashes, watch).fit()
 
 
 def _create(

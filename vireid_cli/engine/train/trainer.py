@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import functools
+import logging
 import shlex
 import time
+from collections.abc import Callable, Mapping
+from typing import cast
 
 import torch
 
@@ -14,6 +17,8 @@ from vireid_cli.engine import checkpoint as checkpoints
 from vireid_cli.engine.checkpoint import Checkpoint
 from vireid_cli.engine.checkpoint_average import average_of
 from vireid_cli.engine.checkpoint_fit import check_weights, load_optimizer, load_scaler, load_weights
+from vireid_cli.engine.loggers.figures import drawn
+from vireid_cli.engine.loggers.run_loggers import OFF, training_loggers
 from vireid_cli.engine.reporter import duration
 from vireid_cli.engine.session import Session, data_option
 from vireid_cli.engine.train.allocator import keep_freed_memory
@@ -33,6 +38,12 @@ from vireid_cli.methods import ReIdNetwork
 from vireid_cli.recipe.schema import Recipe
 from vireid_cli.results import run as runs
 from vireid_cli.results.run import RunFolder
+from vireid_cli.results.training_schema import EpochRow, StepRow
+
+Watch = Callable[[int, Mapping[str, float]], None]
+"""Receives the number of finished epochs and the metrics of their validation."""
+
+_log = logging.getLogger(__name__)
 
 
 class Trainer:
@@ -45,6 +56,7 @@ class Trainer:
         data: The training images and identities.
         network: The network, on the device.
         identity_hashes: Hashes of all training identities, including those of the starting weights.
+        watch: Receives each validation, after it is logged; None: nobody.
     """
 
     def __init__(
@@ -55,9 +67,11 @@ class Trainer:
         data: TrainingData,
         network: ReIdNetwork,
         identity_hashes: list[str],
+        watch: Watch | None = None,
     ) -> None:
         self.run, self.session, self.recipe, self.network = run, session, recipe, network
         self._identity_hashes, self._is_latest = identity_hashes, False
+        self._watch, self._loggers = watch, OFF
         runtime, size = session.runtime, recipe.data.image_size
         self.world, rows = runtime.world, rows_of(recipe, runtime.world)
         self.scaler = runtime.scaler()
@@ -75,7 +89,7 @@ class Trainer:
         camids = data.store.records.camids
         feed = Feed(pixels, data.rows, camids, recipe.data.augment, recipe.train.seed, runtime, rows)
         hooks = Hooks(
-            functools.partial(runs.append_row, run.log) if self.world.first else lambda row: None,
+            self._append,
             self.save,
             session.reporter,
             self.selection.validate if self.selection else None,
@@ -86,6 +100,22 @@ class Trainer:
         self.loop = Loop(
             network, self.optimizer, gradients, self.scaler, data.sampler, feed, recipe.train, runtime, hooks
         )
+
+    def _append(self, row: StepRow | EpochRow) -> None:
+        """Append a row to ``train.jsonl``, and pass it to the loggers."""
+        if self.world.first:
+            runs.append_row(self.run.log, row)
+            self._loggers.row(row)
+        _log.debug("step %d: loss %.6g", row["global_step"], row["loss"])
+        if row["kind"] == "epoch":
+            self._end_epoch(cast(EpochRow, row))
+
+    def _end_epoch(self, row: EpochRow) -> None:
+        """Log the end of an epoch, and pass its validation to ``watch``."""
+        done = row["epoch"] + 1
+        _log.info("epoch %d: loss %.6g, learning rate %.6g", done, row["loss"], row["lr"])
+        if self._watch is not None and "val" in row:
+            self._watch(done, {name: value for name, value in row["val"].items() if value is not None})
 
     def state(self) -> Checkpoint:
         """Return the complete state; after ``restore`` the training continues bit-identically."""
@@ -124,7 +154,14 @@ class Trainer:
         """Save the state as the checkpoint ``name`` on rank 0; the first one makes the run the latest."""
         if not self.world.first:
             return
+        began = time.perf_counter()
         checkpoints.save_checkpoint(self.run.checkpoints / name, self.state())
+        _log.info(
+            "saved checkpoint %s at step %d in %.2f s",
+            name,
+            self.loop.position.global_step,
+            time.perf_counter() - began,
+        )
         if name == checkpoints.LAST and not self._is_latest:
             runs.set_latest(self.run)
             self._is_latest = True
@@ -137,6 +174,16 @@ class Trainer:
             VireidError: A loss became NaN or infinite; names the file of the saved batch.
             ReportedElsewhere: The same on another rank than 0.
         """
+        start = self.loop.position.global_step
+        with training_loggers(self.run, self.recipe, self.session, start) as self._loggers:
+            run = self._fit()
+            self._loggers.figures(
+                lambda: drawn(("curves",), run, self.session), self.loop.position.global_step
+            )
+            return run
+
+    def _fit(self) -> RunFolder:
+        """Train to the last epoch; raises as ``fit``."""
         if self.world.several:
             broadcast_weights(self.network)
             if not self._has_checkpoint:
