@@ -56,7 +56,7 @@ def trunk(pretraining: Path, tiny_recipe: Path, tmp_path: Path, monkeypatch: pyt
     path = engine.export_backbone(run, out=tmp_path / "shipped" / "trunk.safetensors", half=True)
     digest = hashlib.sha256(path.read_bytes()).hexdigest()
     monkeypatch.setattr(shipped, "FOLDER", path.parent)
-    monkeypatch.setattr(shipped, "TRUNKS", (Trunk("resnet18", 16, path.name, digest),))
+    monkeypatch.setattr(shipped, "TRUNKS", (Trunk("resnet18", 16, 1, path.name, digest),))
     return path
 
 
@@ -66,6 +66,7 @@ def test_the_file_is_half_and_records_its_training(trunk: Path) -> None:
     record = read_metadata(trunk)
     assert record["licence"] == "Apache-2.0"
     assert record["steps"] == "2"
+    assert record["last_stride"] == "1"
     assert record["identities"] == "12"
     assert "version 1, seed 1000, tree-1000, 216 images" in record["trained_on"]
     assert len(training_identities(trunk)) == 12, "all splits are trained on"

@@ -70,6 +70,7 @@ def _record(run: RunFolder, trained: TrainedNetwork, modality: Modality, half: b
     record = {
         "network": backbone.name,
         "width": str(backbone.width),
+        "last_stride": str(backbone.last_stride),
         "precision": "float16" if half else "float32",
         "run": run.name,
         "modality": modality.value,
