@@ -50,6 +50,13 @@ TRUNKS: tuple[Trunk, ...] = (
         "resnet18-w32.safetensors",
         "4747585abed2bc05956daffc0436408b2ef7733627da70e90c14637672bc1bb6",
     ),
+    Trunk(
+        "resnet18",
+        32,
+        1,
+        "resnet18-w32-stride1.safetensors",
+        "f40bf486cb88bea47b0050284799e08060a6b9b550b07a9627fc2de1abf3e352",
+    ),
 )
 """All shipped trunks."""
 

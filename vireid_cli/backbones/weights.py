@@ -125,8 +125,8 @@ def describe_shipped(name: str, width: int, last_stride: int = 1) -> str:
     known = read_metadata(trunk.path)
     count = len(known.get(IDENTITIES_KEY, "").split())
     return (
-        f"{SHIPPED} ({name}, width {width}, last stride {trunk.last_stride}, sha256 {trunk.sha256[:12]}; pre-trained on {count:,} identities "
-        f"of {known.get(TRAINED_ON, 'unrecorded data')})"
+        f"{SHIPPED} ({name}, width {width}, last stride {trunk.last_stride}, sha256 {trunk.sha256[:12]}; "
+        f"pre-trained on {count:,} identities of {known.get(TRAINED_ON, 'unrecorded data')})"
     )
 
 
