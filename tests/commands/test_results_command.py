@@ -84,7 +84,7 @@ def test_runs_are_listed_and_sorted(vireid: Command, runs: Path) -> None:
     assert by_metric[0] | {"date": ""} == {
         "name": "best", "recipe": "agw_base", "dataset": "sysu", "epochs": 4, "planned": 4, "date": "",
         "protocol": "all-single-seeded", "rank1": 0.5, "mAP": 0.5, "latest": False, "rendered": False,
-        "problem": "",
+        "precision": "bf16", "problem": "",
     }  # fmt: skip
     assert [row["recipe"] for row in json.loads(vireid("runs", "--sort", "recipe", "--json").out)][1:] == [
         "agw_base",
@@ -139,6 +139,9 @@ def test_unlike_conditions_are_marked(vireid: Command, runs: Path) -> None:
         assert "two (fp32)" in out
         assert "unlike conditions, so not strictly comparable: one: bf16; two: fp32" in out
     assert "two (fp32)" in vireid("results", "a", "b").out
+    assert "not strictly comparable: unlike conditions (bf16: 1 result, fp32: 1 result)" in vireid("runs").out
+    made(runs, "c", 0.5, recipe="two")
+    assert "unlike" not in vireid("results", "a", "c").out
 
 
 def test_four_short_lines_unless_verbose(vireid: Command, runs: Path) -> None:

@@ -63,6 +63,18 @@ def test_common_marks_are_listed_with_the_mark_of_rendered_data() -> None:
     assert not comparison({"x": {0: evaluation(0.1, fingerprint={"data": "d"})}}, {"x": 1}).rendered
 
 
+def test_rows_of_unlike_precision_are_counted() -> None:
+    marks = ("bf16", "fp32", "fp32")
+    contents = {s: evaluation(0.1, fingerprint={"precision": one}) for s, one in enumerate(marks)}
+    result = comparison({"x": contents}, {"x": 1})
+    note = "unlike conditions (bf16: 1 result, fp32: 2 results)"
+    assert result.unlike == as_json(result)["unlike"] == note
+    assert f"Not strictly comparable: {note}." in markdown(result)
+    same = comparison({"x": {1: contents[1], 2: contents[2]}}, {"x": 1})
+    assert "unlike" not in as_json(same)
+    assert "comparable" not in markdown(same)
+
+
 def test_rows_of_different_data_are_refused_in_one_table() -> None:
     rows = {label: {0: evaluation(0.1, fingerprint={"data": label})} for label in "ab"}
     with pytest.raises(ValueError, match="different data"):

@@ -59,8 +59,8 @@ def compare(
     from vireid_cli import files
     from vireid_cli.commands import console
     from vireid_cli.commands.tables import fingerprint_text, provenance
-    from vireid_cli.results.compare import agreement_lines
     from vireid_cli.results.compare import markdown as as_markdown
+    from vireid_cli.results.compare import notes
 
     if json:
         refuse_without_effect(context, "--json prints study.json, without tables", "markdown")
@@ -83,7 +83,7 @@ def compare(
             console.print_text(f"\n{protocol}\n\n{as_markdown(table)}\n\n")
         else:
             console.print_table(_table(f"{result.study.name} · {protocol}", table))
-            for line in agreement_lines(table):
+            for line in notes(table):
                 console.print_line(line)
         if verbose:
             console.print_line(fingerprint_text(table.fingerprint), "dim")

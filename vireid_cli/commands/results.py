@@ -170,6 +170,8 @@ def list_runs(
             console.ConsoleReporter().warn(f"{row.name}: {row.problem}")
     if any(row.rendered for row in rows):
         console.print_line("*: on rendered people, not comparable with real images", "dim")
+    if unlike := listing.unlike_note(rows):
+        console.print_line(f"not strictly comparable: {unlike}", "dim")
     console.print_next(
         console.command_line("results", *(row.name for row in rows[:2]), runs=runs),
     )

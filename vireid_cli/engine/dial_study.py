@@ -25,7 +25,7 @@ from vireid_cli.rendered.layouts import layout_names
 from vireid_cli.rendered.options import RenderOptions
 from vireid_cli.results.compare import Comparison
 from vireid_cli.results.differences import RowDifference, differences_of
-from vireid_cli.results.formatting import RENDERED_NOTE
+from vireid_cli.results.formatting import RENDERED_NOTE, joined_notes
 
 METRICS = ("rank1", "mAP")
 
@@ -142,7 +142,9 @@ def _draw(study: Study, dial: Dial, parts: list[_Part], protocol: str, folder: P
         "bars: 95 % interval over people and seeds"
     )
     figure = dial_figure(dial.name, np.array(dial.values), panels, study.about or study.name, subtitle)
-    return saving.save(figure, folder / "figures" / f"{dial.name}-{protocol}", note=RENDERED_NOTE)
+    unlike = [table.unlike for table in tables if table.unlike]
+    path = folder / "figures" / f"{dial.name}-{protocol}"
+    return saving.save(figure, path, note=joined_notes(RENDERED_NOTE, *unlike[:1]))
 
 
 def _curves(tables: list[Comparison], metric: str) -> list[DialCurve]:

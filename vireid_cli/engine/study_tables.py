@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from vireid_cli import files
+from vireid_cli.counts import counted
 from vireid_cli.metrics.bootstrap import PersonSums
 from vireid_cli.recipe.schema import Recipe
 from vireid_cli.recipe.study import Study
@@ -20,7 +21,7 @@ from vireid_cli.results.compare import (
     with_differences,
 )
 from vireid_cli.results.differences import BySeed
-from vireid_cli.results.formatting import RENDERED_NOTE
+from vireid_cli.results.formatting import RENDERED_NOTE, joined_notes
 
 STUDY = "study.json"
 
@@ -132,8 +133,8 @@ def draw_differences(folder: Path, study: Study, tables: Mapping[str, Comparison
         if not lines:
             continue
         seeds = max(len(row.seeds) for row in table.rows)
-        subtitle = f"{protocol}; {seeds} seed{'s' if seeds > 1 else ''}; 95 % intervals over people and seeds"
+        subtitle = f"{protocol}; {counted(seeds, 'seed')}; 95 % intervals over people and seeds"
         figure = difference_figure(lines, metrics, study.about or study.name, subtitle)
-        note = RENDERED_NOTE if table.rendered else None
+        note = joined_notes(RENDERED_NOTE if table.rendered else None, table.unlike)
         paths.append(saving.save(figure, folder / "figures" / f"differences-{protocol}", note=note))
     return tuple(paths)

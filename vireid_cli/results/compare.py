@@ -14,6 +14,7 @@ from vireid_cli.metrics.mixed import Agreement
 from vireid_cli.results import differences
 from vireid_cli.results.differences import BySeed, RowDifference
 from vireid_cli.results.schema import EvaluationFile
+from vireid_cli.results.unlike import note
 
 SHOWN = ("rank1", "rank10", "mAP", "mINP")
 """Metrics of a comparison table, if the protocol has them."""
@@ -98,11 +99,13 @@ class Comparison:
         rows: Rows from top to bottom.
         fingerprint: Keys and values that are equal in the fingerprints of all rows and seeds.
         agreements: Agreement of the order of rows with the order of their published values, by metric.
+        unlike: Note about results that were measured under unlike conditions; empty if there are none.
     """
 
     rows: tuple[ComparisonRow, ...]
     fingerprint: dict[str, Any]
     agreements: dict[str, Agreement] = field(default_factory=dict)
+    unlike: str = ""
 
     @property
     def rendered(self) -> bool:
@@ -127,7 +130,7 @@ def comparison(
     if len({str(mark.get("data")) for mark in marks}) > 1:
         raise ValueError("the rows have evaluations on different data, which are not comparable")
     shared = {key: value for key, value in marks[0].items() if all(mark.get(key) == value for mark in marks)}
-    return Comparison(rows, shared)
+    return Comparison(rows, shared, unlike=note(marks))
 
 
 def with_differences(
@@ -172,6 +175,8 @@ def as_json(table: Comparison) -> dict[str, Any]:
         "interval": differences.METHOD,
         "rows": [_row_as_json(row) for row in table.rows],
     }
+    if table.unlike:
+        content["unlike"] = table.unlike
     if table.agreements:
         content["kendall_tau"] = {
             name: {
@@ -237,6 +242,12 @@ def agreement_lines(table: Comparison) -> list[str]:
     ]
 
 
+def notes(table: Comparison) -> list[str]:
+    """Sentences below a table: unlike conditions, agreement with the published order."""
+    unlike = [f"Not strictly comparable: {table.unlike}."] if table.unlike else []
+    return [*unlike, *agreement_lines(table)]
+
+
 def markdown(table: Comparison) -> str:
     """Format the table as Markdown: metrics in percent, mean ± standard deviation over seeds, differences."""
     names, compared = list(table.rows[0].metrics), difference_columns(table)
@@ -250,4 +261,4 @@ def markdown(table: Comparison) -> str:
         cells += [percent_difference(row.differences.get(name)) for name in compared]
         cells += [*([row.parent or "–"] if compared else []), str(len(row.seeds))]
         lines.append("| " + " | ".join(cells) + " |")
-    return "\n".join([*lines, *(f"\n{line}" for line in agreement_lines(table))])
+    return "\n".join([*lines, *(f"\n{line}" for line in notes(table))])

@@ -12,9 +12,15 @@ RENDERED = "Rendered benchmark: not comparable with any figure on real images."
 RENDERED_NOTE = "rendered people"
 """Short form of ``RENDERED`` for figures."""
 
+
 DIRECTIONS = {"v2i": "visible queries, infrared gallery", "i2v": "infrared queries, visible gallery"}
 _EXCHANGED = {"llcm-release-v2i": "drawn infrared queries, all visible images, as released"}
 """Protocols with other roles than their name suggests; see ``data.protocols.llcm``."""
+
+
+def joined_notes(*notes: str | None) -> str | None:
+    """Join the notes of a figure; None if there are none."""
+    return " · ".join(note for note in notes if note) or None
 
 
 def column_name(metric: str) -> str:

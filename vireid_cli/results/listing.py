@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime
 from pathlib import Path
@@ -12,6 +13,7 @@ import yaml
 from vireid_cli import documents, folders, reading
 from vireid_cli.errors import VireidError
 from vireid_cli.results.run import LATEST, RunFolder, runs_in
+from vireid_cli.results.unlike import note
 
 Key = Literal["date", "name", "recipe", "dataset", "epochs", "rank1", "mAP"]
 """Columns by which the list is sorted."""
@@ -36,6 +38,7 @@ class ListedRun:
         date: Time of the newest checkpoint, else of the recipe file, in local time without seconds.
         latest: Whether ``latest`` refers to the run.
         rendered: Whether the first evaluation is on rendered images.
+        precision: Precision of the first evaluation; empty without one, or if it is not recorded.
         problem: Reason why a part could not be read; otherwise empty.
     """
 
@@ -50,6 +53,7 @@ class ListedRun:
     date: str
     latest: bool = False
     rendered: bool = False
+    precision: str = ""
     problem: str = ""
 
     def as_json(self) -> dict[str, Any]:
@@ -71,6 +75,11 @@ def list_runs(folder: Path, key: Key = "date") -> list[ListedRun]:
     if key in DESCENDING:
         return sorted(rows, key=lambda row: _rank(getattr(row, key)), reverse=True)
     return sorted(rows, key=lambda row: str(getattr(row, key)))
+
+
+def unlike_note(rows: Sequence[ListedRun]) -> str:
+    """Note about results of unlike precision; empty if there are none."""
+    return note([{"precision": row.precision} for row in rows if row.rank1 is not None])
 
 
 def _rank(value: float | str | None) -> tuple[bool, float | str]:
@@ -103,6 +112,7 @@ def _listed(run: RunFolder, latest: bool) -> ListedRun:
         datetime.fromtimestamp(stamp.stat().st_mtime).strftime("%Y-%m-%d %H:%M"),
         latest,
         bool(content and content["fingerprint"].get("rendered")),
+        str(content["fingerprint"].get("precision", "")) if content else "",
         "; ".join(problems),
     )
 

@@ -8,11 +8,13 @@ from __future__ import annotations
 import difflib
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import Any
 
 from vireid_cli.errors import UsageError
 from vireid_cli.results.compare import SeedSpread
 from vireid_cli.results.settings import ABSENT, NAME, Value, format_value, is_number, sort_key, unique_text
+from vireid_cli.results.unlike import note
 
 SEED = "train.seed"
 _LISTED = 12
@@ -30,6 +32,7 @@ class Member:
         settings: Other settings of the recipe by dotted key.
         data: Mark of the evaluated images.
         metrics: Mean over trials by metric, in [0, 1].
+        fingerprint: Fingerprint of the evaluation.
     """
 
     name: str
@@ -37,6 +40,7 @@ class Member:
     settings: dict[str, Value]
     data: str
     metrics: dict[str, float]
+    fingerprint: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +69,7 @@ class Sweep:
         confounded: Other keys that vary together with the key, so their effects can't be separated.
         omitted: Number of runs with other values of ``fixed``, or with a newer run of the same recipe and
             seed.
+        unlike: Note about runs that were measured under unlike conditions; empty if there are none.
     """
 
     key: str
@@ -72,6 +77,7 @@ class Sweep:
     fixed: dict[str, Value]
     confounded: tuple[str, ...]
     omitted: int
+    unlike: str = ""
 
     @property
     def numeric(self) -> bool:
@@ -135,7 +141,8 @@ def sweep_of(
         by_value.setdefault(unique_text(member.settings.get(swept, ABSENT)), []).append(member)
     points = [_point(group, swept, metrics) for group in by_value.values()]
     points.sort(key=lambda point: sort_key(point.value))
-    return Sweep(swept, tuple(points), fixed, confounded, len(members) - len(single))
+    unlike = note([member.fingerprint for member in single])
+    return Sweep(swept, tuple(points), fixed, confounded, len(members) - len(single), unlike)
 
 
 def check_conditions(conditions: Sequence[str]) -> None:

@@ -1,15 +1,19 @@
-"""Marks of results that were measured under unlike conditions, for tables that compare runs."""
+"""Marks of results that were measured under unlike conditions, for tables and figures that compare runs."""
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+from vireid_cli.counts import counted
+
 CONDITIONS: dict[str, Callable[[Any], str]] = {
-    "precision": str,
+    "precision": lambda value: str(value or "unknown precision"),
     "data": lambda value: f"data {value}",
     "trials": lambda value: f"trials {value}",
     "verification_rate": str,
+    "averaged_weights": lambda value: str(value or "weights of one step"),
     "cross_dataset": lambda value: f"cross-dataset, {value}" if value else "same dataset",
     "overlap": lambda value: "overlap with the training" if value else "no overlap",
 }
@@ -26,6 +30,19 @@ def marked(names: Sequence[str], fingerprints: Sequence[Mapping[str, Any]]) -> l
     """Add to each name its marks in parentheses, if the results were measured under unlike conditions."""
     marks = marks_of(fingerprints)
     return [f"{name} ({mark})" if mark else name for name, mark in zip(names, marks, strict=True)]
+
+
+def note(fingerprints: Sequence[Mapping[str, Any]]) -> str:
+    """Short note about unlike conditions with the number of results of each; empty if they are equal.
+
+    >>> note([{"precision": "bf16"}, {"precision": "fp32"}, {"precision": "bf16"}])
+    'unlike conditions (bf16: 2 results, fp32: 1 result)'
+    """
+    counts = Counter(marks_of(fingerprints))
+    if not any(counts):
+        return ""
+    listed = ", ".join(f"{mark}: {counted(count, 'result')}" for mark, count in counts.items())
+    return f"unlike conditions ({listed})"
 
 
 def warning(names: Sequence[str], fingerprints: Sequence[Mapping[str, Any]]) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from vireid_cli.engine.subjects.evaluations import identifiers_of, labels_of
 from vireid_cli.errors import DataError, UsageError
@@ -14,6 +14,7 @@ from vireid_cli.figures.saving import Print, checked, save, smallest_text
 from vireid_cli.files import refuse_unwritable
 from vireid_cli.printable import printable
 from vireid_cli.results.run import RunFolder
+from vireid_cli.results.unlike import marked
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -81,20 +82,26 @@ class Output:
             return self.out / default.name
         return self.out or default
 
-    def names(self, runs: Sequence[RunFolder]) -> tuple[str, ...]:
+    def names(
+        self, runs: Sequence[RunFolder], fingerprints: Sequence[Mapping[str, Any]] = ()
+    ) -> tuple[str, ...]:
         """Return one label per run: ``labels``, or short ones from their recipes.
+
+        Args:
+            runs: The runs.
+            fingerprints: Fingerprint of each run's evaluation, if the figure shows results: labels of runs
+                that were measured under unlike conditions get a mark, such as ``agw (bf16)``.
 
         Raises:
             UsageError: The number of labels differs from that of the runs, or two labels are equal.
         """
-        if not self.labels:
-            return labels_of(runs)
-        if len(self.labels) != len(runs) or len(set(self.labels)) != len(runs):
+        labels = self.labels or labels_of(runs)
+        if len(labels) != len(runs) or len(set(labels)) != len(runs):
             raise UsageError(
                 f"--labels has {len(self.labels)} labels ({', '.join(self.labels)}) for {len(runs)} runs.",
                 "Name one label per run, separated by commas, each once.",
             )
-        return self.labels
+        return tuple(marked(labels, fingerprints)) if fingerprints else labels
 
     def name(self, run: RunFolder) -> str:
         """Return the title of a figure of one run: its label, or the name of its folder."""

@@ -37,9 +37,11 @@ def draw(
         UsageError: A run has no such evaluation, or the runs were evaluated on different images.
     """
     name = shared_evaluation(runs, protocol)
-    content = runs[0].evaluations()[name]
+    contents = [run.evaluations()[name] for run in runs]
+    content = contents[0]
+    labels = output.names(runs, [one["fingerprint"] for one in contents])
     curves = []
-    for done, (run, label) in enumerate(zip(runs, output.names(runs), strict=True)):
+    for done, (run, label) in enumerate(zip(runs, labels, strict=True)):
         curves.append(cmc_curve(run, session, label, name, ranks))
         if len(runs) > 1:
             session.reporter.advance("bootstrap of runs", done + 1, len(runs))

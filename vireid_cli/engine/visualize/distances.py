@@ -39,7 +39,8 @@ def draw(
         DataError: A file of embeddings is damaged.
     """
     embeddings = common_embeddings(runs, session, protocol)
-    labels = output.names(runs) if len(embeddings) > 1 else (output.name(runs[0]),)
+    marks = [one.fingerprint for one in embeddings]
+    labels = output.names(runs, marks) if len(runs) > 1 else (output.name(runs[0]),)
     panels = [
         (label, distances_of(one, session, all_pairs)) for label, one in zip(labels, embeddings, strict=True)
     ]

@@ -90,7 +90,8 @@ def draw(
     content = stored[0].content
     source = content["fingerprint"].get("source", recipe.data.dataset)  # can differ from the recipe's
     store = ensure_prepared(source, session, size, resize)
-    labels = output.names(runs) if len(runs) > 1 else ("",)
+    marks = [evaluation.content["fingerprint"] for evaluation in stored]
+    labels = output.names(runs, marks) if len(runs) > 1 else ("",)
     groups = []
     for done, query in enumerate(selected):
         each = zip(tables, labels, strict=True)

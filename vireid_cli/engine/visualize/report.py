@@ -7,8 +7,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from vireid_cli import files
 from vireid_cli.data.store import Store
 from vireid_cli.engine import cost
@@ -32,7 +30,6 @@ from vireid_cli.engine.subjects.report_results import (
     results_of,
 )
 from vireid_cli.errors import MissingExtra, UsageError
-from vireid_cli.figures.cmc import CmcCurve
 from vireid_cli.figures.report import chart_data, page, tables
 from vireid_cli.figures.report.parts import Chart, Report, Section
 from vireid_cli.figures.tsne import tsne_points
@@ -68,6 +65,11 @@ class _Subject:
     def single(self) -> bool:
         """Whether the report is about one run."""
         return len(self.names) == 1
+
+    @property
+    def marked_names(self) -> list[str]:
+        """The names, marked if the results were measured under unlike conditions."""
+        return _marked(self.names, self.results.contents)
 
     @property
     def fingerprint(self) -> dict[str, Any]:
@@ -187,7 +189,7 @@ def _warnings(subject: _Subject) -> tuple[str, ...]:
 
 def _results(subject: _Subject) -> tuple[Any, ...]:
     results = subject.results
-    main = tables.headline(results.contents, _marked(subject.names, results.contents), results.against)
+    main = tables.headline(results.contents, subject.marked_names, results.against)
     others = other_results(subject.runs, subject.protocol)
     return (
         main,
@@ -203,23 +205,18 @@ def _marked(names: Sequence[str], contents: Sequence[Any]) -> list[str]:
 def _curve(subject: _Subject) -> Section:
     curves = [
         cmc_curve(run, subject.session, name, subject.protocol, 20)
-        for run, name in zip(subject.runs, subject.names, strict=True)
+        for run, name in zip(subject.runs, subject.marked_names, strict=True)
     ]
-    chart = chart_data.cmc_chart([(c.label, c.cmc, c.low, c.high) for c in curves], _chance(curves[0]))
+    chart = chart_data.cmc_chart([(c.label, c.cmc, c.low, c.high) for c in curves], curves[0].chance)
     counted = "identities" if subject.fingerprint.get("cmc") == "identities" else "images"
     lead = f"Share of queries with their person among the first k {counted}."
     return Section("cmc", "CMC", lead, (chart,), notes=(f"Band: {BAND}.",))
 
 
-def _chance(curve: CmcCurve) -> np.ndarray | None:
-    """Return the chance level for the ranks of the curve."""
-    return None if curve.chance is None else curve.chance[: len(curve.cmc)]
-
-
 def _cameras(subject: _Subject) -> tuple[Section, ...]:
     if not subject.cameras:
         return ()
-    table = tables.camera_pairs(subject.results.camera_pairs, subject.names)
+    table = tables.camera_pairs(subject.results.camera_pairs, subject.marked_names)
     return (Section("cameras", "Cameras", "Results per pair of cameras.", tables=(table,)),)
 
 
@@ -234,7 +231,7 @@ def _plane(
     rows = people_shown(embedded[0].embeddings, embedded[0].people, ids)
     plots: list[Chart] = []
     try:
-        for one, name in zip(embedded, subject.names, strict=True):
+        for one, name in zip(embedded, subject.marked_names, strict=True):
             e = one.embeddings.take(rows)
             subject.session.reporter.info(f"t-SNE of {len(rows)} embeddings of {name}")
             points = tsne_points(e.features, seed)
@@ -251,7 +248,7 @@ def _plane(
 
 def _distances(subject: _Subject, embedded: Sequence[RunEmbeddings]) -> Section:
     histograms, notes = [], []
-    for one, name in zip(embedded, subject.names, strict=True):
+    for one, name in zip(embedded, subject.marked_names, strict=True):
         d = distances_of(one, subject.session)
         label = "" if subject.single else name
         histograms.append(chart_data.Histogram(label, d.intra, d.inter, (d.intra_mean, d.inter_mean)))

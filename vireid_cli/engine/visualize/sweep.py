@@ -18,7 +18,7 @@ from vireid_cli.engine.subjects.output import Output
 from vireid_cli.errors import DataError, UsageError
 from vireid_cli.figures import sweep
 from vireid_cli.results import schema
-from vireid_cli.results.formatting import protocol_label
+from vireid_cli.results.formatting import joined_notes, protocol_label
 from vireid_cli.results.run import RunFolder, runs_in
 from vireid_cli.results.settings import NAME, format_value, settings_of
 from vireid_cli.results.sweep import Member, Sweep, check_conditions, sweep_of
@@ -77,7 +77,7 @@ def draw(
         session.reporter.info(f"{result.omitted} of {len(members)} runs are not part of this sweep")
     figure = _figure(result, metrics, where, f"{folder.name}: {protocol_label(name)}")
     stem = "-".join(["sweep", *result.key.split(".")[-2:]])
-    output = replace(output, note=rendered_note(list(evaluated)))
+    output = replace(output, note=joined_notes(rendered_note(list(evaluated)), result.unlike))
     return output.save(figure, folder / "figures" / stem)
 
 
@@ -148,7 +148,8 @@ def _member(run: RunFolder, content: Mapping[str, Any]) -> Member:
     recipe = run_recipe(run)  # fills in keys that are newer than the run
     settings, seed = settings_of(recipe.model_dump(mode="json"))
     metrics = {name: float(metric["mean"]) for name, metric in content["metrics"].items()}
-    return Member(run.name, seed, settings, str(content["fingerprint"].get("data")), metrics)
+    marks = content["fingerprint"]
+    return Member(run.name, seed, settings, str(marks.get("data")), metrics, marks)
 
 
 def _figure(result: Sweep, metrics: Sequence[str], where: Sequence[str], title: str) -> Any:

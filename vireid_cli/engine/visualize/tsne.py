@@ -71,7 +71,8 @@ def draw(
     _check_enough(subjects[0].embeddings, people, ids, images, len(rows))
     subjects = [one.take(rows) for one in subjects]
     names = tuple(WORDS) if component == "all" else (component,)
-    panels = _panels(output.names(runs), subjects, session, names, seed)
+    labels = output.names(runs, [one.fingerprint for one in subjects])
+    panels = _panels(labels, subjects, session, names, seed)
     shown = subjects[0].embeddings
     figure = planes.planes_figure(
         panels,
