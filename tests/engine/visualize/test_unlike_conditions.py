@@ -6,6 +6,7 @@ import html
 import re
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -36,8 +37,8 @@ def test_unlike_precision_is_marked(
 ) -> None:
     runs = [evaluated("one"), evaluated("two", precision="bf16")]
     ending = "html" if figure == "report" else "svg"
-    labels = () if figure == "report" else ("A", "B")
-    options = {"queries": 2} if figure == "ranking" else {}
+    labels: tuple[str, ...] = () if figure == "report" else ("A", "B")
+    options: dict[str, Any] = {"queries": 2} if figure == "ranking" else {}
     path = engine.visualize(figure, runs, output=Output(tmp_path / f"a.{ending}", labels=labels), **options)
     first, second = labels or ("one", "two")
     text = words(path)
@@ -57,6 +58,6 @@ def test_a_sweep_counts_its_unlike_points(
         run = evaluated(f"run-{number}", precision=precision)
         text = run.recipe_file.read_text().replace("lr: ", f"lr: {number + 1}0.0 # ", 1)
         run.recipe_file.write_text(text)
-    options = {"key": "optimizer.lr", "metrics": ("rank1",)}
+    options: dict[str, Any] = {"key": "optimizer.lr", "metrics": ("rank1",)}
     path = engine.visualize("sweep", tmp_path / "runs", output=Output(tmp_path / "s.svg"), **options)
     assert "unlike conditions (fp32: 1 result, bf16: 2 results)" in words(path)
