@@ -12,7 +12,7 @@ import typer
 from vireid_cli.commands import console
 from vireid_cli.commands.main import app
 from vireid_cli.commands.options import expanded, expanded_all
-from vireid_cli.commands.visualize.options import figure_path
+from vireid_cli.commands.visualize.options import FigurePath, figure_path
 from vireid_cli.engine.session import Session, data_folder
 from vireid_cli.recipe.load import find as find_recipe
 from vireid_cli.results import run as runs
@@ -43,9 +43,10 @@ def test_every_path_of_the_command_line_is_expanded() -> None:
 
 def test_the_path_of_a_figure_is_expanded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HOME", str(tmp_path))
-    assert figure_path("~/a.pdf") == tmp_path / "a.pdf"
-    assert figure_path("~/figures/") == tmp_path / "figures"
-    assert (tmp_path / "figures").is_dir()
+    assert figure_path("~/a.pdf") == FigurePath(tmp_path / "a.pdf", folder=False)
+    assert figure_path("~/figures/") == FigurePath(tmp_path / "figures", folder=True)
+    assert figure_path("~") == FigurePath(tmp_path, folder=True)
+    assert list(tmp_path.iterdir()) == []
 
 
 @pytest.fixture

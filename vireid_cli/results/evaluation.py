@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -29,6 +30,8 @@ IDENTIFIER = "identifier"
 CLOSE = 1e-6
 """Largest difference between the mAP of trial 0 in ``ranking.npz`` and in ``metrics.json``."""
 
+LOCK = ".lock"
+"""File in the folder of a run's evaluations that a writing process locks."""
 
 OWNED = (schema.METRICS, schema.RANKING, schema.EMBEDDINGS)
 """Names of the files of an evaluation."""
@@ -215,14 +218,25 @@ def amend_evaluation(folder: Path, content: schema.EvaluationFile) -> None:
 def locked_evaluations(home: Path) -> Iterator[None]:
     """Hold the lock for writing evaluations of a run.
 
+    Folders that the lock creates are removed if the block fails before it writes.
+
     Args:
         home: ``<run>/evaluation``.
 
     Raises:
         DataError: Another process is evaluating the run, or the folder can't be written.
     """
-    with locked(home, home / ".lock"):
-        yield
+    created = [place for place in (home, *home.parents) if not place.exists()]
+    try:
+        with locked(home, home / LOCK):
+            yield
+    except BaseException:
+        with suppress(OSError):  # a folder is missing or has content
+            if created and os.listdir(home) == [LOCK]:
+                (home / LOCK).unlink()
+            for place in created:
+                place.rmdir()
+        raise
 
 
 def identify(content: Mapping[str, Any], arrays: Mapping[str, Arrays]) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
+from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -19,18 +20,29 @@ if TYPE_CHECKING:
     from vireid_cli.engine.subjects.output import Output
 
 
-def figure_path(text: str) -> Path:
-    """Convert the value of ``--out``; a path that ends in a slash is a folder, which is created."""
+@dataclass(frozen=True, slots=True)
+class FigurePath:
+    """Value of ``--out``.
+
+    Attributes:
+        path: File or folder.
+        folder: Whether the path is a folder, which the figure's writing creates.
+    """
+
+    path: Path
+    folder: bool
+
+
+def figure_path(text: str) -> FigurePath:
+    """Convert the value of ``--out``; a path that ends in a slash, or exists as a folder, is a folder."""
     path = files.expand(Path(text))
-    if text.endswith(("/", os.sep)):
-        path.mkdir(parents=True, exist_ok=True)
-    return path
+    return FigurePath(path, text.endswith(("/", os.sep)) or path.is_dir())
 
 
 OUT_HELP = "File, or folder for a file of the figure's name."
 
 Out = Annotated[
-    Path | None,
+    FigurePath | None,
     typer.Option(metavar="PATH", help=OUT_HELP, show_default="in figures/ of the run", parser=figure_path),
 ]
 Format = Annotated[str | None, typer.Option(help="png, svg or pdf.", show_default="from --out, else png")]
@@ -40,7 +52,7 @@ Protocol = Annotated[
 ]
 Seed = Annotated[int, typer.Option(min=0, help="Random seed.")]
 FigureOut = Annotated[
-    Path | None,
+    FigurePath | None,
     typer.Option("--out", metavar="PATH", help=OUT_HELP, show_default="./figures/…", parser=figure_path),
 ]
 Runs = Annotated[
@@ -65,7 +77,7 @@ def draw(
     figure: str,
     subject: Path | str | Sequence[str] | None,
     engine: Engine,
-    out: Path | None,
+    out: FigurePath | None,
     format: str | None,
     dpi: int,
     **options: Any,
@@ -76,9 +88,10 @@ def draw(
     print_paths([engine.visualize(figure, subject, output=output_of(out, format, dpi), **options)])
 
 
-def output_of(out: Path | None, format: str | None, dpi: int) -> Output:
+def output_of(out: FigurePath | None, format: str | None, dpi: int) -> Output:
     """Return the output of a figure, with the options for print."""
     from vireid_cli.engine.subjects.output import Output
 
     printed = given()
-    return Output(out, format, dpi, printed.width, printed.title, printed.labels)
+    path, folder = (out.path, out.folder) if out else (None, False)
+    return Output(path, format, dpi, printed.width, printed.title, printed.labels, folder=folder)

@@ -11,6 +11,7 @@ from vireid_cli.commands.options import DataDir, RunsDir, expanded, make_engine,
 from vireid_cli.commands.visualize.options import (
     OUT_HELP,
     Dpi,
+    FigurePath,
     Format,
     Order,
     Out,
@@ -116,7 +117,7 @@ def sweep(
     ] = None,
     protocol: Protocol = None,
     out: Annotated[
-        Path | None,
+        FigurePath | None,
         typer.Option(metavar="PATH", help=OUT_HELP, show_default="FOLDER/figures/…", parser=figure_path),
     ] = None,
     format: Format = None,

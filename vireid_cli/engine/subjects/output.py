@@ -25,7 +25,7 @@ class Output:
     """File, format and metadata of a figure.
 
     Attributes:
-        out: The file, or an existing folder for a file of the figure's name; None: the figure's default.
+        out: The file, or a folder for a file of the figure's name; None: the figure's default.
         format: ``png``, ``svg`` or ``pdf``; None: by the ending of ``out``, else PNG.
         dpi: Pixels per inch.
         width: Width in print, in inches; None: the figure's own. Charts are drawn at this width; other
@@ -37,6 +37,7 @@ class Output:
         runs: The figure's runs.
         evaluations: Identifiers of the runs' evaluations before drawing (``identifiers_of``), saved in the
             file's metadata.
+        folder: Whether ``out`` is a folder, which writing creates; a folder that exists is one anyway.
     """
 
     out: Path | None = None
@@ -49,6 +50,7 @@ class Output:
     note: str | None = None
     runs: tuple[RunFolder, ...] = ()
     evaluations: Mapping[str, str] = field(default_factory=dict)
+    folder: bool = False
 
     def check_format(self) -> None:
         """Check format and resolution before drawing.
@@ -67,20 +69,23 @@ class Output:
         Raises:
             DataError: The folder is not writable.
         """
-        folder = default if self.out is None else self.out if self.out.is_dir() else self.out.parent
+        folder = default if self.out is None else self._folder or self.out.parent
         if folder is not None:
             refuse_unwritable(folder)
 
     @property
+    def _folder(self) -> Path | None:
+        """``out`` if it is a folder."""
+        return self.out if self.out is not None and (self.folder or self.out.is_dir()) else None
+
+    @property
     def _file(self) -> Path | None:
         """``out`` if it is a file."""
-        return None if self.out is None or self.out.is_dir() else self.out
+        return None if self._folder else self.out
 
     def path(self, default: Path) -> Path:
         """Return the file: ``out``, the name of ``default`` in the folder ``out``, or ``default``."""
-        if self.out is not None and self.out.is_dir():
-            return self.out / default.name
-        return self.out or default
+        return self._folder / default.name if self._folder else self.out or default
 
     def names(
         self, runs: Sequence[RunFolder], fingerprints: Sequence[Mapping[str, Any]] = ()
