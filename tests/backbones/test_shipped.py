@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import hashlib
 from pathlib import Path
 
@@ -31,7 +30,7 @@ def write_trunk(folder: Path, width: int = 8) -> Trunk:
         weights.TRAINED_ON: "rendered people, 7 images",
     }
     path = save_sealed(folder / "trunk.safetensors", half, metadata)
-    return Trunk("resnet18", width, 2, path.name, hashlib.sha256(path.read_bytes()).hexdigest())
+    return Trunk("resnet18", width, path.name, hashlib.sha256(path.read_bytes()).hexdigest())
 
 
 @pytest.fixture
@@ -106,21 +105,8 @@ def test_damage_is_named(trunk: Trunk, damage: str) -> None:
 def test_every_shipped_file_is_whole_small_and_recorded(trunk: Trunk) -> None:
     assert hashlib.sha256(trunk.path.read_bytes()).hexdigest() == trunk.sha256
     assert trunk.path.stat().st_size <= 12e6
-    assert weights.resolve(trunk.network, "rendered", trunk.width, trunk.last_stride)
+    assert weights.resolve(trunk.network, "rendered", trunk.width)
     record = read_metadata(trunk.path)
     for key in ("network", "width", "steps", "commit", "licence", weights.TRAINED_ON, SEAL):
         assert record[key], key
     assert len(weights.training_identities(trunk.path)) >= 5_000
-
-
-def test_the_trunk_of_the_same_stride_is_taken_or_else_another_one(
-    trunk: Trunk, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    other = dataclasses.replace(trunk, last_stride=1, file="other.safetensors")
-    monkeypatch.setattr(shipped, "TRUNKS", (trunk, other))
-    assert shipped.find_trunk("resnet18", 8, 1) == other
-    assert shipped.find_trunk("resnet18", 8, 2) == trunk
-    assert weights.weights_file("resnet18", "rendered", 8, 1) == other.path
-    monkeypatch.setattr(shipped, "TRUNKS", (trunk,))
-    assert shipped.find_trunk("resnet18", 8, 1) == trunk
-    assert "last stride 2" in weights.describe_shipped("resnet18", 8, 1)

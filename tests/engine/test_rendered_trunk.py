@@ -56,7 +56,7 @@ def trunk(pretraining: Path, tiny_recipe: Path, tmp_path: Path, monkeypatch: pyt
     path = engine.export_backbone(run, out=tmp_path / "shipped" / "trunk.safetensors", half=True)
     digest = hashlib.sha256(path.read_bytes()).hexdigest()
     monkeypatch.setattr(shipped, "FOLDER", path.parent)
-    monkeypatch.setattr(shipped, "TRUNKS", (Trunk("resnet18", 16, 1, path.name, digest),))
+    monkeypatch.setattr(shipped, "TRUNKS", (Trunk("resnet18", 16, path.name, digest),))
     return path
 
 

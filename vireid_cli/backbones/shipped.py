@@ -24,15 +24,12 @@ class Trunk:
     Attributes:
         network: Name of the residual network.
         width: Its width; see ``BackboneSpec``.
-        last_stride: Stride of the last stage in its training. The weights fit both strides, but they are
-            accurate from the first step at their own stride only.
         file: Name of the file in ``FOLDER``.
         sha256: SHA-256 of the file.
     """
 
     network: str
     width: int
-    last_stride: int
     file: str
     sha256: str
 
@@ -46,31 +43,23 @@ TRUNKS: tuple[Trunk, ...] = (
     Trunk(
         "resnet18",
         32,
-        2,
         "resnet18-w32.safetensors",
         "4747585abed2bc05956daffc0436408b2ef7733627da70e90c14637672bc1bb6",
-    ),
-    Trunk(
-        "resnet18",
-        32,
-        1,
-        "resnet18-w32-stride1.safetensors",
-        "f40bf486cb88bea47b0050284799e08060a6b9b550b07a9627fc2de1abf3e352",
     ),
 )
 """All shipped trunks."""
 
 
-def find_trunk(network: str, width: int, last_stride: int = 1) -> Trunk:
-    """Return the shipped trunk of a network: that of the same last stride, or else of another one.
+def find_trunk(network: str, width: int) -> Trunk:
+    """Return the shipped trunk of a network.
 
     Raises:
         UsageError: No shipped trunk has this network and width; the message lists those that exist.
     """
-    fitting = [trunk for trunk in TRUNKS if (trunk.network, trunk.width) == (network, width)]
-    if fitting:
-        return min(fitting, key=lambda trunk: trunk.last_stride != last_stride)
-    shipped = ", ".join(dict.fromkeys(f"{trunk.network} of width {trunk.width}" for trunk in TRUNKS))
+    for trunk in TRUNKS:
+        if (trunk.network, trunk.width) == (network, width):
+            return trunk
+    shipped = ", ".join(f"{trunk.network} of width {trunk.width}" for trunk in TRUNKS)
     raise UsageError(
         f"backbone.weights: no rendered weights of {network} of width {width} are shipped; "
         + (f"shipped: {shipped}." if shipped else "this version ships none."),

@@ -61,7 +61,7 @@ class WeightsUnavailable(VireidError):
         self.damaged = damaged
 
 
-def resolve(name: str, weights: str, width: int = WIDTH, last_stride: int = 1) -> dict[str, Tensor] | None:
+def resolve(name: str, weights: str, width: int = WIDTH) -> dict[str, Tensor] | None:
     """Load and validate the state of a network without its classifier.
 
     Args:
@@ -72,7 +72,6 @@ def resolve(name: str, weights: str, width: int = WIDTH, last_stride: int = 1) -
             with tensors and plain values only: no code is executed). A checkpoint's ``state_dict`` is used
             if it has one, and the prefix ``module.`` is removed from keys.
         width: Width of the network; see ``BackboneSpec``.
-        last_stride: Stride of its last stage; selects one of the shipped trunks.
 
     Returns:
         Tensors by key, or None for ``none``.
@@ -86,7 +85,7 @@ def resolve(name: str, weights: str, width: int = WIDTH, last_stride: int = 1) -
     if weights == "none":
         return None
     if weights == SHIPPED:
-        return _checked(_shipped(name, width, last_stride), name, f"the shipped trunk of {name}", width)
+        return _checked(_shipped(name, width), name, f"the shipped trunk of {name}", width)
     if weights == "imagenet":
         state = _imagenet(name)
         return _checked(state, name, f"the ImageNet weights of {name}", WIDTH)
@@ -94,11 +93,11 @@ def resolve(name: str, weights: str, width: int = WIDTH, last_stride: int = 1) -
     return _checked(_without_prefix(_read(path, name)), name, str(path), width)
 
 
-def weights_file(name: str, weights: str, width: int = WIDTH, last_stride: int = 1) -> Path | None:
+def weights_file(name: str, weights: str, width: int = WIDTH) -> Path | None:
     """Path of the file that ``resolve`` loads, or None for ``none`` and ``imagenet``."""
     if weights in ("none", "imagenet"):
         return None
-    return find_trunk(name, width, last_stride).path if weights == SHIPPED else expand(Path(weights))
+    return find_trunk(name, width).path if weights == SHIPPED else expand(Path(weights))
 
 
 def training_identities(path: Path) -> tuple[str, ...]:
@@ -119,14 +118,14 @@ def lacks_hash(path: Path) -> bool:
     return IDENTITIES_KEY in metadata and SEAL not in metadata
 
 
-def describe_shipped(name: str, width: int, last_stride: int = 1) -> str:
+def describe_shipped(name: str, width: int) -> str:
     """One line about the shipped trunk of a network: its hash and its training data."""
-    trunk = find_trunk(name, width, last_stride)
+    trunk = find_trunk(name, width)
     known = read_metadata(trunk.path)
     count = len(known.get(IDENTITIES_KEY, "").split())
     return (
-        f"{SHIPPED} ({name}, width {width}, last stride {trunk.last_stride}, sha256 {trunk.sha256[:12]}; "
-        f"pre-trained on {count:,} identities of {known.get(TRAINED_ON, 'unrecorded data')})"
+        f"{SHIPPED} ({name}, width {width}, sha256 {trunk.sha256[:12]}; pre-trained on {count:,} identities "
+        f"of {known.get(TRAINED_ON, 'unrecorded data')})"
     )
 
 
@@ -156,9 +155,9 @@ def _imagenet(name: str) -> dict[str, Tensor]:
         ) from error
 
 
-def _shipped(name: str, width: int, last_stride: int) -> dict[str, Tensor]:
+def _shipped(name: str, width: int) -> dict[str, Tensor]:
     """Load the shipped trunk of a network after comparing its SHA-256; half precision becomes float32."""
-    trunk = find_trunk(name, width, last_stride)
+    trunk = find_trunk(name, width)
     try:
         state = load_safetensors(trunk.path, sha256=trunk.sha256)
     except TensorFileError as error:

@@ -121,7 +121,7 @@ def starting_weights(recipe: Recipe, session: Session, rendered: bool) -> Starti
     trunk = recipe.backbone
     source = trunk.weights
     try:
-        state = weights.resolve(trunk.name, trunk.weights, trunk.width, trunk.last_stride)
+        state = weights.resolve(trunk.name, trunk.weights, trunk.width)
     except weights.WeightsUnavailable as error:
         if error.damaged or not rendered:
             raise
@@ -133,8 +133,8 @@ def starting_weights(recipe: Recipe, session: Session, rendered: bool) -> Starti
         )
         state, source = None, "none (imagenet unavailable)"
     if source == SHIPPED:
-        source = weights.describe_shipped(trunk.name, trunk.width, trunk.last_stride)
-    file = weights.weights_file(trunk.name, trunk.weights, trunk.width, trunk.last_stride)
+        source = weights.describe_shipped(trunk.name, trunk.width)
+    file = weights.weights_file(trunk.name, trunk.weights, trunk.width)
     if file is None:
         return StartingWeights(state, source)
     if weights.lacks_hash(file):
