@@ -10,7 +10,7 @@ import pytest
 
 from tests.search.made import FINGERPRINT, columns, people, unit
 from vireid_cli.errors import DataError, MissingExtra
-from vireid_cli.search import approximate, approximate_search
+from vireid_cli.search import approximate, approximate_search, building
 from vireid_cli.search.index import Index, Kind
 
 COUNT, WIDTH = 1600, 32
@@ -20,7 +20,8 @@ KINDS: tuple[Kind, ...] = ("hnsw", "ivf-pq")
 
 @pytest.fixture(autouse=True)
 def _small(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(approximate_search, "EXACT_BELOW", 50)
+    monkeypatch.setattr(approximate, "BUILT_FROM", 50)
+    monkeypatch.setattr(approximate_search, "ROWS_PER_EFFORT", 0)
 
 
 def made(folder: Path, kind: Kind) -> Index:
@@ -53,7 +54,7 @@ def test_recall(kind: Kind, tmp_path: Path) -> None:
     structure = index.info()["structure"]
     assert structure["kind"] == kind
     assert structure["covered"] == COUNT
-    assert structure["recall"] >= approximate.TARGET
+    assert structure["recall"] >= building.TARGETS[0]
     camera = np.array(columns(COUNT)["camid"])
     assert recall(index, exact_paths(index, np.ones(COUNT, bool))) >= 0.97
     assert recall(index, exact_paths(index, np.isin(camera, [3, 6])), "camid in (3, 6)") >= 0.97
@@ -136,11 +137,56 @@ def test_without_faiss(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_few_records_have_no_structure(tmp_path: Path) -> None:
     index = Index.create(tmp_path / "i", kind="hnsw")
-    index.add(people(100), columns(100), fingerprint=FINGERPRINT)
+    index.add(people(50), columns(50), fingerprint=FINGERPRINT)
     assert index.info()["structure"] is None
     assert len(index.search(people(2))[0]) == 20
 
 
+def test_a_deep_search_is_exact(tmp_path: Path) -> None:
+    """Beyond the depths with a measured recall, the order is that of all records."""
+    index = made(tmp_path / "i", "hnsw")
+    top = approximate.DEPTHS[-1] + 1
+    results = index.search(QUERIES, top=top)
+    expected = exact_paths(index, np.ones(COUNT, bool), top)
+    assert [{match.record.path for match in row} for row in results] == expected
+
+
+def test_effort_and_candidates_by_hand() -> None:
+    structure = approximate.Structure("hnsw", None, 1000, (24, 64, None))
+    assert structure.effort(10, 1000) == 24
+    assert structure.effort(10, 500) == 48, "half of the rows are passed over"
+    assert structure.effort(11, 1000) == 64
+    assert structure.effort(100, 1000) is None
+    assert structure.effort(101, 1000) is None
+    assert structure.candidate_count(10, 24) == 24
+    assert structure.candidate_count(10, 512) == 52
+    assert structure.candidate_count(20, 16) == 28
+
+
+def test_components_are_chosen_by_recall(tmp_path: Path) -> None:
+    """Vectors in few directions need few components; independent directions need more."""
+    random = np.random.default_rng(0)
+    thin = unit(people(COUNT, 16) @ random.standard_normal((16, 160)))
+    flat = unit(random.standard_normal((COUNT, 160)))
+    numbers = []
+    for vectors in (thin, flat):
+        structure, _ = building.build("hnsw", vectors, np.arange(COUNT))
+        numbers.append(structure.components)
+    assert numbers[0] == building.WIDTHS[0]
+    assert numbers[1] is None or numbers[1] > building.WIDTHS[0]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("share", [3, 10, 100])
+def test_recall_of_filters(kind: Kind, share: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A third, a tenth and a hundredth of the records, without the floor below which all is exact."""
+    monkeypatch.setattr(approximate, "BUILT_FROM", 10)
+    index = made(tmp_path / "i", kind)
+    limit = COUNT / share / 10
+    keep = np.array(columns(COUNT)["score"]) < limit
+    assert recall(index, exact_paths(index, keep), f"score < {limit}") == 1.0
+
+
 def test_recall_does_not_count_the_query_itself() -> None:
     exact = np.arange(11)[None]
-    assert approximate.recall_of(np.array([[0, 1, 2, 3, 4, 5, -1]]), exact, np.array([0])) == 0.5
+    assert building.recall_of(np.array([[0, 1, 2, 3, 4, 5, -1]]), exact, np.array([0]), 10) == 0.5

@@ -200,9 +200,13 @@ def compact(
     from vireid_cli.commands.index_output import structure_lines
 
     with _open(name, data) as index:
-        dropped = index.compact(_progress("compacting"), kind=kind.value if kind else None)
+        dropped = index.compact(
+            _progress("compacting"),
+            kind=kind.value if kind else None,
+            build_progress=_progress("building the structure"),
+        )
         print_line(f"dropped {dropped:,} vectors of index {name}; {index.count():,} remain")
-        print_lines(structure_lines(index.info()["structure"]))
+        print_lines(structure_lines(index.info()))
 
 
 def _create(folder: Path, kind: str, model: str | None, backend: Backend, url: str | None) -> AnyIndex:
@@ -259,12 +263,13 @@ def _add(index: AnyIndex, contents: list[Any], *, model: str | None, replace: bo
             model=model,
             replace=replace,
             progress=_progress("adding"),
+            build_progress=_progress("building the structure"),
         )
         print_line(
             f"{content.path}: added {added.added:,}, replaced {added.replaced:,}, "
             f"skipped {added.skipped:,} that the index has"
         )
-    print_lines(structure_lines(index.info()["structure"]))
+    print_lines(structure_lines(index.info()))
 
 
 def _place(model: Path | None) -> str | None:

@@ -13,6 +13,9 @@ from vireid_cli.reading import size_text
 if TYPE_CHECKING:
     from vireid_cli.search.records import Match
 
+LOCAL = "this machine"
+"""Backend of an index in a folder, see ``Index.info``."""
+
 _COLUMNS = ("camid", "pid", "time")
 
 
@@ -29,17 +32,32 @@ def info_lines(info: Mapping[str, Any]) -> list[str]:
         f"model: {info['model'] or 'not set; give one with --model'}",
     ]
     lines += [f"  {key}: {value}" for key, value in (info["fingerprint"] or {}).items()]
-    return lines + structure_lines(info["structure"])
+    return lines + structure_lines(info)
 
 
-def structure_lines(structure: Mapping[str, Any] | None) -> list[str]:
-    """Line about an approximate structure; none if there is none."""
+def structure_lines(info: Mapping[str, Any]) -> list[str]:
+    """Lines about the approximate structure of a described index; none for an exact one or on a server."""
+    structure = info["structure"]
     if structure is None:
-        return []
+        return few_records_lines(info["kind"], info["records"], info["backend"])
     parameter = "efSearch" if structure["kind"] == "hnsw" else "nprobe"
+    components = structure.get("components")
     return [
         f"{structure['kind']} over {structure['covered']:,} vectors: recall@10 {structure['recall']:.3f} "
         f"against exact search on a sample of them, {parameter} {structure['effort']}"
+        + (f", {components} principal components" if components else "")
+    ]
+
+
+def few_records_lines(kind: str, records: int, backend: str = LOCAL) -> list[str]:
+    """Line of an approximate index that is searched exactly, because it has few records."""
+    from vireid_cli.search.approximate import BUILT_FROM
+
+    if kind == "exact" or backend != LOCAL:
+        return []
+    return [
+        f"{kind}: {records:,} records are searched exactly. A structure is built from {BUILT_FROM:,} records "
+        "on; below some 100,000, exact search takes 2 ms or less per query and misses nothing"
     ]
 
 

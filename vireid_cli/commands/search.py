@@ -92,6 +92,7 @@ def search(
             query_cameras=queries.known_cameras() if exclude_same_camera else None,
             rerank=rerank is not None,
             group_by=group_by,
+            progress=console.ConsoleReporter().progress("re-ranking"),
         )
         records = index.count()
     if html is not None:

@@ -6,6 +6,8 @@ addition to the standard results and never replace them.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 from scipy import sparse
 
@@ -68,9 +70,9 @@ def k_reciprocal(
     features = np.concatenate([q_features, g_features]).astype(np.float64)
     square = np.einsum("nd,nd->n", features, features)
     ranks, largest = _neighbours(features, square, k1 + 1)
-    encoding = _encode(features, square, ranks, largest, k1)
+    encoding = encode(ranks, largest, lambda row, col: _distances(features, square, row, col), k1)
     if k2 > 1:
-        encoding = (_selector(ranks[:, :k2]) @ encoding / min(k2, ranks.shape[1])).tocsr()
+        encoding = (selector(ranks[:, :k2]) @ encoding / min(k2, ranks.shape[1])).tocsr()
     final = _overlaps(encoding[:queries], encoding[queries:])  # (Q, G) sums of minima
     # Jaccard distance, eq. 10: rows of the encoding sum to 1
     np.divide(final, 2.0 - final, out=final)
@@ -121,11 +123,11 @@ def _neighbours(features: np.ndarray, square: np.ndarray, count: int) -> tuple[n
 
 def _reciprocal(ranks: np.ndarray) -> sparse.csr_array:
     """Return R(i, k), eq. 3, as rows of ones: the neighbours j of i that have i as a neighbour."""
-    chosen = _selector(ranks)
+    chosen = selector(ranks)
     return sparse.csr_array(chosen.multiply(chosen.T))
 
 
-def _selector(ranks: np.ndarray) -> sparse.csr_array:
+def selector(ranks: np.ndarray) -> sparse.csr_array:
     """Return a sparse (N, N) matrix of ones at (i, ranks[i, :])."""
     size, count = ranks.shape
     pointer = np.arange(0, size * count + 1, count)
@@ -133,10 +135,20 @@ def _selector(ranks: np.ndarray) -> sparse.csr_array:
     return sparse.csr_array((np.ones(size * count), np.sort(ranks, axis=1).ravel(), pointer), (size, size))
 
 
-def _encode(
-    features: np.ndarray, square: np.ndarray, ranks: np.ndarray, largest: np.ndarray, k1: int
+def encode(
+    ranks: np.ndarray,
+    largest: np.ndarray,
+    distances: Callable[[np.ndarray, np.ndarray], np.ndarray],
+    k1: int,
 ) -> sparse.csr_array:
-    """Compute the weighted encoding V of each image's expanded neighbourhood, rows of sum 1 (eq. 4, 7)."""
+    """Compute the weighted encoding V of each image's expanded neighbourhood, rows of sum 1 (eq. 4, 7).
+
+    Args:
+        ranks: (N, k1 + 1) nearest images, nearest first.
+        largest: (N,) largest distances.
+        distances: Returns the squared distances of (n,) pairs of images.
+        k1: Number of neighbours tested for reciprocity.
+    """
     near = _reciprocal(ranks)
     half = _reciprocal(ranks[:, : round(k1 / 2) + 1])
     size_of_half = np.diff(half.indptr)
@@ -146,15 +158,20 @@ def _encode(
     joined = sparse.csr_array((np.ones(joins.sum()), (shared.row[joins], shared.col[joins])), near.shape)
     expanded = sparse.coo_array(near + joined @ half)
     row, col = expanded.row, expanded.col
-    distance = np.empty(len(row))
+    values = np.exp(-distances(row, col) / largest[row])
+    values /= np.bincount(row, values, len(ranks))[row]
+    return sparse.csr_array((values, (row, col)), near.shape)
+
+
+def _distances(features: np.ndarray, square: np.ndarray, row: np.ndarray, col: np.ndarray) -> np.ndarray:
+    """Squared distances of pairs of images: (n,), in blocks."""
+    result = np.empty(len(row))
     step = max(1, _CELLS // features.shape[1])
     for first in range(0, len(row), step):
         part = slice(first, first + step)
         product = np.einsum("nd,nd->n", features[row[part]], features[col[part]])
-        distance[part] = square[row[part]] + square[col[part]] - 2.0 * product
-    values = np.exp(-distance / largest[row])
-    values /= np.bincount(row, values, len(features))[row]
-    return sparse.csr_array((values, (row, col)), near.shape)
+        result[part] = square[row[part]] + square[col[part]] - 2.0 * product
+    return result
 
 
 def _overlaps(q_encoding: sparse.csr_array, g_encoding: sparse.csr_array) -> np.ndarray:

@@ -6,7 +6,7 @@ import json
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import Any, Self
 
 import numpy as np
 
@@ -17,6 +17,7 @@ from vireid_cli.search import adding, structures, verify, writing
 from vireid_cli.search.adding import EXISTS_ADVICE, Added
 from vireid_cli.search.approximate import StructureCache
 from vireid_cli.search.columns import ColumnType
+from vireid_cli.search.contract import KINDS, AnyIndex, Kind
 from vireid_cli.search.database import RECORDS, Database, column_types
 from vireid_cli.search.description import describe
 from vireid_cli.search.exact import faiss
@@ -27,11 +28,8 @@ from vireid_cli.search.records import IndexRecord, Match, read_records
 from vireid_cli.search.snapshot import SelectionCache, Snapshot, VectorMap, condition_of, snapshot_of
 from vireid_cli.types import Progress
 
-Kind = Literal["exact", "hnsw", "ivf-pq"]
-KINDS: tuple[Kind, ...] = ("exact", "hnsw", "ivf-pq")
 
-
-class Index:
+class Index(AnyIndex):
     """An index in a folder. Several threads may search it, and each search sees the newest committed state.
 
     Args:
@@ -47,8 +45,7 @@ class Index:
     """
 
     def __init__(self, folder: Path) -> None:
-        self.folder = folder
-        self.name = folder.name
+        super().__init__(folder)
         self.database = Database(folder)
         self._caches = (VectorMap(folder), SelectionCache(), StructureCache())
         with self.snapshot():
@@ -80,14 +77,6 @@ class Index:
                 Database.create(fresh, writing.first_meta(kind, model))
         return cls(folder)
 
-    def __enter__(self) -> Self:
-        """Return the index, which is closed at the end of the block."""
-        return self
-
-    def __exit__(self, *error: object) -> None:
-        """Close the index; see ``close``."""
-        self.close()
-
     def close(self) -> None:
         """Close the connections to the database."""
         self.database.close()
@@ -118,34 +107,12 @@ class Index:
         with self.database.reading() as connection:
             return column_types(connection)
 
-    def search(
-        self,
-        vectors: np.ndarray,
-        *,
-        top: int = 20,
-        where: str | None = None,
-        modality: str | None = None,
-        query_cameras: Sequence[int | None] | None = None,
-        rerank: bool = False,
-        group_by: str | None = None,
+    def _search(
+        self, vectors: np.ndarray, options: SearchOptions, progress: Progress | None
     ) -> list[list[Match]]:
-        """Return the best matches of each query.
-
-        Args:
-            vectors: (Q, D) float32 queries, unit length.
-            top, where, modality, query_cameras, rerank, group_by: See ``SearchOptions``.
-
-        Returns:
-            Matches of each query, best first; equal scores in the order of addition.
-
-        Raises:
-            UsageError: A wrong option, filter or width.
-            DataError: The index is damaged.
-        """
-        options = SearchOptions(top, where, modality, query_cameras, rerank, group_by)
-        options.check(len(vectors))
+        """Search the newest committed state."""
         with self.snapshot() as state:
-            return search(state, vectors, options)
+            return search(state, vectors, options, progress)
 
     def records(self, *, where: str | None = None, offset: int = 0, limit: int = 100) -> list[IndexRecord]:
         """Return records in the order of addition, ``limit`` of them from ``offset`` on."""
@@ -192,10 +159,6 @@ class Index:
                     raise UsageError(f"index {self.name} has no record {number}.")
             return np.array(state.vectors[[slots[number] for number in numbers]])
 
-    def check_fingerprint(self, fingerprint: Mapping[str, Any], source: str) -> None:
-        """Refuse embeddings of another model; see ``adding.refuse_other_fingerprint``."""
-        adding.refuse_other_fingerprint(self.fingerprint, fingerprint, self.name, source)
-
     def add(
         self,
         vectors: np.ndarray,
@@ -207,13 +170,9 @@ class Index:
         model: str | None = None,
         replace: bool = False,
         progress: Progress | None = None,
+        build_progress: Progress | None = None,
     ) -> Added:
-        """Add records; see ``adding.add``. ``model`` is remembered as the model that embeds queries.
-
-        Raises:
-            UsageError: Unsuitable vectors or columns.
-            DataError: Another model's embeddings, another process writes, a wrong value, or a full disk.
-        """
+        """Add records; see ``AnyIndex.add``. Its transactions are those of ``adding.add``."""
         with locked(self.folder):
             added = adding.add(
                 self.database,
@@ -228,7 +187,7 @@ class Index:
             if model is not None:
                 with self.database.writing() as connection:
                     write_meta(connection, "model", model)
-            structures.maintain(self.database, progress=progress)
+            structures.maintain(self.database, progress=build_progress)
         return added
 
     def remove(self, where: str) -> int:
@@ -238,23 +197,21 @@ class Index:
                 tree = parse_filter(where, column_types(connection))
             return writing.remove(self.database, tree)
 
-    def compact(self, progress: Progress | None = None, *, kind: Kind | None = None) -> int:
-        """Drop the vectors of removed records and build the approximate structure again.
-
-        Args:
-            progress: Called with the numbers of done and of all vectors.
-            kind: New kind of the index; None keeps it.
-
-        Returns:
-            Number of dropped vectors; see ``writing.compact`` for errors.
-        """
+    def compact(
+        self,
+        progress: Progress | None = None,
+        *,
+        kind: Kind | None = None,
+        build_progress: Progress | None = None,
+    ) -> int:
+        """Drop the vectors of removed records; see ``AnyIndex.compact``; errors: ``writing.compact``."""
         if kind is not None:
             _check_kind(kind)
         with locked(self.folder):
             dropped = writing.compact(self.database, progress)
             if kind is not None:
                 writing.change_kind(self.database, kind)
-            structures.maintain(self.database, rebuild=True, progress=progress)
+            structures.maintain(self.database, rebuild=True, progress=build_progress)
         return dropped
 
     def verify(self, progress: Progress | None = None) -> list[str]:

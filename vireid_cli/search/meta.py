@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from typing import Annotated, Any, Literal, cast
+from typing import Annotated, Any, Literal, NotRequired, cast
 
 from pydantic import ConfigDict, Field, with_config
 from typing_extensions import TypedDict
@@ -19,15 +19,20 @@ Positive = Annotated[int, Field(ge=1, lt=2**62)]
 class StructureMeta(TypedDict):
     """Description of an approximate structure.
 
-    Keys: name and SHA-256 of its file, kind, number of covered rows, ``efSearch`` or ``nprobe``, and its
-    recall@10 on a sample.
+    Keys: name and SHA-256 of its file, kind, number of covered rows, ``efSearch`` or ``nprobe`` and those
+    of deeper searches, its recall@10 on a sample, and the number of principal components of HNSW (None: all
+    values).
     """
 
     file: Annotated[str, Field(pattern=r"^(hnsw|ivf-pq)-[0-9]{6,}-[0-9]{9,}\.faiss$")]
     kind: Literal["hnsw", "ivf-pq"]
     covered: Count
     effort: Annotated[int, Field(ge=1, le=1 << 20)]
+    deeper: NotRequired[
+        Annotated[list[Annotated[int, Field(ge=1, le=1 << 20)] | None], Field(min_length=2, max_length=2)]
+    ]
     recall: Annotated[float, Field(ge=0.0, le=1.0)]
+    components: NotRequired[int | None]
     sha256: str
 
 

@@ -8,13 +8,11 @@ from pathlib import Path
 
 from vireid_cli.errors import UsageError
 from vireid_cli.files import expand
+from vireid_cli.search.contract import AnyIndex
 from vireid_cli.search.database import RECORDS
 from vireid_cli.search.index import Index
 from vireid_cli.search.qdrant_collection import POINTER
 from vireid_cli.search.qdrant_index import QdrantIndex
-
-AnyIndex = Index | QdrantIndex
-"""An index on this machine or on a Qdrant server; both have the same methods."""
 
 _NAME = re.compile(r"\w[\w.-]{0,99}")
 

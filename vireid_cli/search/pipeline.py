@@ -16,7 +16,7 @@ from vireid_cli.search.database import column_types
 from vireid_cli.search.filters import ColumnComparison, Every, Filter, parse_filter
 from vireid_cli.search.records import IndexRecord, Match, records_at
 from vireid_cli.search.snapshot import Snapshot
-from vireid_cli.types import Modality
+from vireid_cli.types import Modality, Progress
 
 GROUPS = ("pid", "path")
 
@@ -67,8 +67,10 @@ class SearchOptions:
         return max(self.top, ranking.RERANKED) if self.rerank else self.top
 
 
-def search(state: Snapshot, vectors: np.ndarray, options: SearchOptions) -> list[list[Match]]:
-    """Search one state of an index; see ``Index.search``."""
+def search(
+    state: Snapshot, vectors: np.ndarray, options: SearchOptions, progress: Progress | None = None
+) -> list[list[Match]]:
+    """Search one state of an index; see ``AnyIndex.search``."""
     if state.meta["dimension"] is None:
         return [[] for _ in vectors]
     queries = checked_vectors(vectors, state.meta["dimension"])
@@ -76,8 +78,11 @@ def search(state: Snapshot, vectors: np.ndarray, options: SearchOptions) -> list
     shape = (len(queries), options.top)
     slots, scores = np.full(shape, -1), np.full(shape, -np.inf)
     distances = np.full(shape, np.inf) if options.rerank else None
+    done = 0
     for camera, places in _by_camera(options.query_cameras, len(queries)):
-        part = _ranked(state, queries[places], state.select(tree, camera), options)
+        counted = _behind(progress, done, len(queries))
+        part = _ranked(state, queries[places], state.select(tree, camera), options, counted)
+        done += len(places)
         slots[places], scores[places] = part[0], part[1]
         if distances is not None:
             distances[places] = part[2]
@@ -85,15 +90,20 @@ def search(state: Snapshot, vectors: np.ndarray, options: SearchOptions) -> list
 
 
 def _ranked(
-    state: Snapshot, queries: np.ndarray, selected: np.ndarray | None, options: SearchOptions
+    state: Snapshot,
+    queries: np.ndarray,
+    selected: np.ndarray | None,
+    options: SearchOptions,
+    progress: Progress | None,
 ) -> ranking.Ranked:
     """Search one selection for several queries."""
     if options.group_by is None:
-        return _cut(_candidates(state, queries, selected, options.candidates, options), options.top)
+        ranked = _candidates(state, queries, selected, options.candidates, options, progress)
+        return _cut(ranked, options.top)
     count = len(state.vectors) if selected is None else len(selected)
     fetch = min(count, options.candidates * _GROUPED)
     while True:
-        ranked = _candidates(state, queries, selected, max(fetch, options.top), options)
+        ranked = _candidates(state, queries, selected, max(fetch, options.top), options, progress)
         marks = ranking.first_of_groups(ranked[0], state.values(ranked[0], options.group_by))
         if fetch >= count or marks.sum(axis=1).min(initial=options.top) >= options.top:
             return ranking.take_marked(ranked, marks, options.top)
@@ -101,13 +111,25 @@ def _ranked(
 
 
 def _candidates(
-    state: Snapshot, queries: np.ndarray, selected: np.ndarray | None, top: int, options: SearchOptions
+    state: Snapshot,
+    queries: np.ndarray,
+    selected: np.ndarray | None,
+    top: int,
+    options: SearchOptions,
+    progress: Progress | None,
 ) -> ranking.Ranked:
     """Return the best ``top`` rows of the selection, re-ranked on request."""
     slots, scores = nearest(state.structure(), queries, state.vectors, selected, top)
     if not options.rerank:
         return slots, scores, None
-    return ranking.rerank(queries, slots, scores, lambda chosen: state.vectors[chosen])
+    return ranking.rerank(queries, slots, scores, lambda chosen: state.vectors[chosen], progress)
+
+
+def _behind(progress: Progress | None, before: int, every: int) -> Progress | None:
+    """Progress of one group of queries, as part of that of all queries."""
+    if progress is None:
+        return None
+    return lambda done, _: progress(before + done, every)
 
 
 def filter_of(where: str | None, modality: str | None, columns: Mapping[str, ColumnType]) -> Filter | None:

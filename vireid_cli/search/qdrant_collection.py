@@ -15,6 +15,7 @@ from vireid_cli import documents
 from vireid_cli.errors import DataError, UsageError
 from vireid_cli.files import write_json
 from vireid_cli.search.columns import FIXED, TIME, ColumnType
+from vireid_cli.search.contract import Kind
 from vireid_cli.search.qdrant_filter import key_of, qdrant
 
 POINTER = "qdrant.json"
@@ -46,7 +47,7 @@ class Pointer:
 
     url: str
     collection: str
-    kind: str
+    kind: Kind
     model: str | None
     created: str
 

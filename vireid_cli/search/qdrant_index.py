@@ -13,8 +13,9 @@ import numpy as np
 from vireid_cli import folders
 from vireid_cli.errors import UsageError
 from vireid_cli.lock import locked
-from vireid_cli.search.adding import EXISTS_ADVICE, Added, checked_vectors, refuse_other_fingerprint
+from vireid_cli.search.adding import EXISTS_ADVICE, Added, checked_vectors
 from vireid_cli.search.columns import FILTERABLE, IDENTIFIER, ColumnType
+from vireid_cli.search.contract import AnyIndex, Kind
 from vireid_cli.search.pipeline import SearchOptions, filter_of
 from vireid_cli.search.qdrant_add import add_points, seal_of
 from vireid_cli.search.qdrant_collection import (
@@ -31,11 +32,11 @@ from vireid_cli.search.qdrant_search import record_of, search_points
 from vireid_cli.search.records import IndexRecord, Match
 from vireid_cli.types import Progress
 
-KINDS = ("exact", "hnsw")
+KINDS: tuple[Kind, ...] = ("exact", "hnsw")
 
 
-class QdrantIndex:
-    """An index on a Qdrant server, with a pointer in its folder. See ``Index`` for the methods.
+class QdrantIndex(AnyIndex):
+    """An index on a Qdrant server, with a pointer in its folder.
 
     Args:
         folder: Folder with the pointer.
@@ -43,20 +44,11 @@ class QdrantIndex:
     Raises:
         DataError: The pointer is damaged, or the server can't be reached.
         MissingExtra: Qdrant's client is not installed.
-
-    Attributes:
-        folder: Folder of the pointer.
-        name: Name of the folder.
-        kind: ``exact`` or ``hnsw``.
-        model: Path of the model that embeds queries, or None.
     """
 
     def __init__(self, folder: Path) -> None:
-        self.folder = folder
-        self.name = folder.name
+        super().__init__(folder)
         self._pointer = Pointer.read(folder)
-        self.kind = self._pointer.kind
-        self.model = self._pointer.model
         with translated(self._pointer.url):
             self._client = connect(self._pointer.url)
             read_collection(self._client, self._pointer.collection)
@@ -85,17 +77,19 @@ class QdrantIndex:
                 Pointer(url, folder.name, kind, model, created).write(fresh)
         return cls(folder)
 
-    def __enter__(self) -> Self:
-        """Return the index, which is closed at the end of the block."""
-        return self
-
-    def __exit__(self, *error: object) -> None:
-        """Close the index; see ``close``."""
-        self.close()
-
     def close(self) -> None:
         """Close the client."""
         self._client.close()
+
+    @property
+    def kind(self) -> Kind:
+        """Kind of the index: exact or hnsw."""
+        return self._pointer.kind
+
+    @property
+    def model(self) -> str | None:
+        """Path of the model that embeds queries, or None."""
+        return self._pointer.model
 
     @property
     def dimension(self) -> int | None:
@@ -114,29 +108,19 @@ class QdrantIndex:
         """Types of the columns that a filter can use, by name."""
         return _columns(self._collection())
 
-    def search(
-        self,
-        vectors: np.ndarray,
-        *,
-        top: int = 20,
-        where: str | None = None,
-        modality: str | None = None,
-        query_cameras: Sequence[int | None] | None = None,
-        rerank: bool = False,
-        group_by: str | None = None,
+    def _search(
+        self, vectors: np.ndarray, options: SearchOptions, progress: Progress | None
     ) -> list[list[Match]]:
-        """Return the best matches of each query; see ``Index.search``."""
-        options = SearchOptions(top, where, modality, query_cameras, rerank, group_by)
-        options.check(len(vectors))
+        """Search the server's collection."""
         with translated(self._pointer.url):
             collection = self._collection()
             if collection is None:
                 return [[] for _ in vectors]
             queries = checked_vectors(vectors, collection.dimension)
             columns = _columns(collection)
-            condition = to_qdrant(filter_of(where, modality, columns), columns)
-            exact = self.kind == "exact"
-            return search_points(self._client, self._pointer.collection, queries, condition, options, exact)
+            condition = to_qdrant(filter_of(options.where, options.modality, columns), columns)
+            name, exact = self._pointer.collection, self.kind == "exact"
+            return search_points(self._client, name, queries, condition, options, exact, progress)
 
     def records(self, *, where: str | None = None, offset: int = 0, limit: int = 100) -> list[IndexRecord]:
         """Return records in the order of identifiers, ``limit`` of them from ``offset`` on."""
@@ -167,10 +151,6 @@ class QdrantIndex:
         points = self._retrieve(identifiers, vectors=True)
         return np.array([point.vector for point in points], np.float32).reshape(len(points), -1)
 
-    def check_fingerprint(self, fingerprint: Mapping[str, Any], source: str) -> None:
-        """Refuse embeddings of another model; see ``adding.refuse_other_fingerprint``."""
-        refuse_other_fingerprint(self.fingerprint, fingerprint, self.name, source)
-
     def add(
         self,
         vectors: np.ndarray,
@@ -182,8 +162,9 @@ class QdrantIndex:
         model: str | None = None,
         replace: bool = False,
         progress: Progress | None = None,
+        build_progress: Progress | None = None,
     ) -> Added:
-        """Add records; see ``Index.add``. The server confirms each part."""
+        """Add records; the server confirms each part, and builds its structures itself."""
         with locked(self.folder), translated(self._pointer.url):
             self.check_fingerprint(fingerprint, source)
             added = add_points(
@@ -200,7 +181,6 @@ class QdrantIndex:
                 pointer = self._pointer
                 self._pointer = Pointer(pointer.url, pointer.collection, self.kind, model, pointer.created)
                 self._pointer.write(self.folder)
-                self.model = model
         return added
 
     def remove(self, where: str) -> int:
@@ -212,7 +192,13 @@ class QdrantIndex:
                 self._client.delete(self._pointer.collection, selector, wait=True)
         return count
 
-    def compact(self, progress: Progress | None = None, *, kind: str | None = None) -> int:
+    def compact(
+        self,
+        progress: Progress | None = None,
+        *,
+        kind: Kind | None = None,
+        build_progress: Progress | None = None,
+    ) -> int:
         """Return 0: the server compacts its collections itself.
 
         Raises:

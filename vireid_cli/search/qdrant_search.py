@@ -7,11 +7,15 @@ from typing import Any
 
 import numpy as np
 
-from vireid_cli.metrics.rerank import k_reciprocal
 from vireid_cli.search.columns import CAMERA, FIXED
 from vireid_cli.search.pipeline import SearchOptions
 from vireid_cli.search.qdrant_filter import EXTRA, key_of, qdrant
+from vireid_cli.search.ranking import rerank
 from vireid_cli.search.records import IndexRecord, Match
+from vireid_cli.types import Progress
+
+RankedPoint = tuple[Any, float | None]
+"""A point and its re-ranked distance; None without re-ranking."""
 
 _GROUPED = 4
 """Candidates per requested group in the first request, and growth of later ones."""
@@ -25,7 +29,13 @@ def record_of(point: Any) -> IndexRecord:
 
 
 def search_points(
-    client: Any, name: str, queries: np.ndarray, condition: Any, options: SearchOptions, exact: bool
+    client: Any,
+    name: str,
+    queries: np.ndarray,
+    condition: Any,
+    options: SearchOptions,
+    exact: bool,
+    progress: Progress | None = None,
 ) -> list[list[Match]]:
     """Return the matches of each query.
 
@@ -36,6 +46,7 @@ def search_points(
         condition: Filter of Qdrant, or None.
         options: Options of the search.
         exact: Compare with every record instead of using the server's HNSW.
+        progress: Called with the numbers of re-ranked and of all queries.
     """
     cameras = options.query_cameras or [None] * len(queries)
     filters = [_without_camera(condition, camera) for camera in cameras]
@@ -44,9 +55,10 @@ def search_points(
     left = list(range(len(queries)))
     while left:
         rows = _request(client, name, queries[left], [filters[i] for i in left], count, options, exact)
+        ranked = _reranked(queries[left], rows, progress) if options.rerank else _sorted(rows)
         unfinished = []
-        for place, points in zip(left, rows, strict=True):
-            results[place] = _matches(queries[place], points, options)
+        for place, points in zip(left, ranked, strict=True):
+            results[place] = _matches(points, options)
             if options.group_by and len(results[place]) < options.top and len(points) == count:
                 unfinished.append(place)  # more candidates can have more groups
         left, count = unfinished, count * _GROUPED
@@ -78,18 +90,43 @@ def _request(
     return [answer.points for answer in client.query_batch_points(name, requests)]
 
 
-def _matches(query: np.ndarray, points: Sequence[Any], options: SearchOptions) -> list[Match]:
-    """Order the points of one query, re-rank and group them."""
-    ordered = sorted(points, key=lambda point: (-point.score, point.payload["path"], str(point.id)))
-    distances: list[float | None] = [None] * len(ordered)
-    if options.rerank and ordered:
-        vectors = np.array([point.vector for point in ordered], np.float32)
-        values = k_reciprocal(query[None], vectors)[0]
-        order = np.argsort(values, kind="stable").tolist()
-        ordered, distances = [ordered[i] for i in order], [float(values[i]) for i in order]
+def _sorted(rows: Sequence[Sequence[Any]]) -> list[list[RankedPoint]]:
+    """Order the points of each query by score, then by path."""
+    return [
+        [(p, None) for p in sorted(points, key=lambda p: (-p.score, p.payload["path"], str(p.id)))]
+        for points in rows
+    ]
+
+
+def _reranked(
+    queries: np.ndarray, rows: Sequence[Sequence[Any]], progress: Progress | None
+) -> list[list[RankedPoint]]:
+    """Order the points of each query by k-reciprocal encoding, see ``ranking.rerank``."""
+    ordered = [[point for point, _ in points] for points in _sorted(rows)]
+    numbers: dict[str, int] = {}
+    vectors: list[np.ndarray] = []
+    slots = np.full((len(ordered), max(map(len, ordered), default=0)), -1)
+    for place, points in enumerate(ordered):
+        for column, point in enumerate(points):
+            if str(point.id) not in numbers:
+                numbers[str(point.id)] = len(vectors)
+                vectors.append(np.array(point.vector, np.float32))
+            slots[place, column] = numbers[str(point.id)]
+    every = np.array(vectors)
+    columns = np.broadcast_to(np.arange(slots.shape[1]), slots.shape)  # ``rerank`` permutes them
+    _, order, distances = rerank(queries, slots, columns, lambda chosen: every[chosen], progress)
+    assert distances is not None  # ``rerank`` always returns them
+    return [
+        [(points[column], float(value)) for column, value in zip(own, values, strict=True) if value < np.inf]
+        for points, own, values in zip(ordered, order.tolist(), distances, strict=True)
+    ]
+
+
+def _matches(points: Sequence[RankedPoint], options: SearchOptions) -> list[Match]:
+    """Group the ordered points of one query and limit them."""
     seen: set[Any] = set()
     result: list[Match] = []
-    for point, distance in zip(ordered, distances, strict=True):
+    for point, distance in points:
         if options.group_by:
             group = point.payload.get(options.group_by)
             if group is not None and group in seen:

@@ -6,17 +6,25 @@ from collections.abc import Callable, Hashable, Mapping
 
 import numpy as np
 
-from vireid_cli.metrics.rerank import k_reciprocal
+from vireid_cli.metrics.rerank_each import k_reciprocal_each
+from vireid_cli.types import Progress
 
 RERANKED = 1000
 """Number of a query's best matches that re-ranking compares with each other."""
+
+_STEP = 64
+"""Queries that are re-ranked at once; their candidates' vectors are in memory."""
 
 Ranked = tuple[np.ndarray, np.ndarray, np.ndarray | None]
 """(Q, k) slots, best first and −1 where there are fewer; their scores; re-ranked distances or None."""
 
 
 def rerank(
-    queries: np.ndarray, slots: np.ndarray, scores: np.ndarray, vectors_at: Callable[[np.ndarray], np.ndarray]
+    queries: np.ndarray,
+    slots: np.ndarray,
+    scores: np.ndarray,
+    vectors_at: Callable[[np.ndarray], np.ndarray],
+    progress: Progress | None = None,
 ) -> Ranked:
     """Re-rank the candidates of each query by k-reciprocal encoding, see ``metrics.rerank``.
 
@@ -27,12 +35,17 @@ def rerank(
         slots: (Q, k) candidates, −1 where there are fewer.
         scores: (Q, k) inner products.
         vectors_at: Returns (n, D) vectors of slots.
+        progress: Called with the numbers of done and of all queries.
     """
-    distances = np.full(slots.shape, np.inf)
-    for place, row in enumerate(slots):
-        known = row[row >= 0]
-        if len(known):
-            distances[place, : len(known)] = k_reciprocal(queries[place : place + 1], vectors_at(known))[0]
+    distances = np.empty(slots.shape)
+    for first in range(0, len(slots), _STEP):
+        part = slots[first : first + _STEP]
+        known, chosen = np.unique(part, return_inverse=True)
+        chosen = chosen.reshape(part.shape) - int(known[0] < 0 if len(known) else 0)
+        vectors = vectors_at(known[known >= 0])
+        distances[first : first + _STEP] = k_reciprocal_each(queries[first : first + _STEP], vectors, chosen)
+        if progress:
+            progress(min(first + _STEP, len(slots)), len(slots))
     order = np.argsort(distances, axis=1, kind="stable")  # ties in the order of scores
     return (
         np.take_along_axis(slots, order, 1),

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from vireid_cli.search import approximate
+from vireid_cli.search import approximate, building
 from vireid_cli.search.database import Database
 from vireid_cli.search.meta import all_meta, read_meta, write_meta
 from vireid_cli.search.segments import mapped, vector_file
@@ -35,9 +35,9 @@ def maintain(database: Database, *, rebuild: bool = False, progress: Progress | 
     described, covered = meta["structure"], (meta["structure"] or {"covered": 0})["covered"]
     behind = meta["slots"] - covered
     kind = meta["kind"]
-    if kind == "exact" or len(rows) < approximate.BUILT_FROM:
+    if kind == "exact" or len(rows) <= approximate.BUILT_FROM:
         return None
-    if not (rebuild or behind > approximate.TAIL_SHARE * covered):
+    if not (rebuild or behind > building.TAIL_SHARE * covered):
         return None
     former = None
     if described is not None and not rebuild:
@@ -45,15 +45,17 @@ def maintain(database: Database, *, rebuild: bool = False, progress: Progress | 
         former = approximate.load(path, described)
     vectors = mapped(vector_file(database.folder, meta["generation"]), meta["slots"], meta["dimension"])
     live = np.array(rows, dtype=np.int64).reshape(-1)
-    structure, recall = approximate.build(kind, vectors, live, former=former, progress=progress)
+    structure, recall = building.build(kind, vectors, live, former=former, progress=progress)
     path = database.folder / f"{kind}-{meta['generation']:06d}-{meta['version']:09d}.faiss"
     approximate.save(structure, path)
     new = {
         "file": path.name,
         "kind": kind,
         "covered": structure.covered,
-        "effort": structure.effort,
+        "effort": structure.efforts[0],
+        "deeper": list(structure.efforts[1:]),
         "recall": recall,
+        "components": structure.components,
         "sha256": file_digest(path),
     }
     with database.writing() as connection:

@@ -22,6 +22,13 @@ class Shape(StrEnum):
     regdb = "2060x2060"
 
 
+class SpectrumOption(StrEnum):
+    """Variances of the directions of synthetic embeddings."""
+
+    FLAT = "flat"
+    DECAYING = "decaying"
+
+
 def evaluate(
     context: typer.Context,
     shape: Annotated[
@@ -63,6 +70,10 @@ def search(
     width: Annotated[int, typer.Option(min=1, help="Width of the embeddings.")] = 512,
     queries: Annotated[int, typer.Option(min=1, help="Queries per batch.")] = 100,
     kind: Annotated[KindOption, typer.Option(help="Also measure this kind of index.")] = KindOption.EXACT,
+    spectrum: Annotated[
+        SpectrumOption,
+        typer.Option(help="flat: independent directions; decaying: those of trained networks."),
+    ] = SpectrumOption.FLAT,
     json: Json = False,
 ) -> None:
     """Measure an index: exact search with and without a filter of 2 of 6 cameras, recall, memory.
@@ -70,7 +81,16 @@ def search(
     Example: vireid bench search --records 100000 --kind hnsw
     """
     session = make_engine("cpu", "fp32").session
-    print_benchmark("search", session, json, records=records, width=width, queries=queries, kind=kind.value)
+    print_benchmark(
+        "search",
+        session,
+        json,
+        records=records,
+        width=width,
+        queries=queries,
+        kind=kind.value,
+        spectrum=spectrum.value,
+    )
 
 
 def difficulty(

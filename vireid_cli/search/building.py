@@ -1,0 +1,209 @@
+"""Construction of the approximate structures: FAISS' HNSW and IVF-PQ, tuned by their measured recall.
+
+HNSW walks a graph of the vectors' leading principal components, 8 bits each. The graph's distances only
+choose the candidates, so a few components suffice: the least number is taken whose best candidates contain
+the true matches. Memory and time of a distance fall with it: 96 components of 512 float32 values have a 21st
+of the bytes. Vectors have unit length, so Euclidean distances rank as inner products do, and the components'
+origin is the mean.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from vireid_cli.search.approximate import DEPTHS, EFFORTS, ApproximateKind, Structure, selector_of
+from vireid_cli.search.exact import exact_top, faiss
+from vireid_cli.types import Progress
+
+TAIL_SHARE = 0.1
+"""Largest share of rows behind the structure, before an addition extends it."""
+
+TARGETS = (0.985, 0.9, 0.9)
+"""Recalls of the sample at which an effort is accepted, for ``DEPTHS``; its standard error is about 0.003.
+
+Recall@10 is then at least 0.98. The further neighbours of a person's last image are often equally far away.
+"""
+
+SAMPLE = 400
+"""Number of vectors that measure the recall."""
+
+WIDTHS = (64, 96, 128, 192, 256)
+"""Tried numbers of principal components of HNSW, before all values of the vectors."""
+
+_COMPONENTS_HIT = 0.995
+"""Share of the true matches among the best candidates by components, for a number to be accepted."""
+
+_DEPTH = 2 * DEPTHS[0] + 32
+"""Number of these candidates, which the search scores exactly."""
+
+_NEIGHBOURS = 24
+_CONSTRUCTION = 120
+_TRAINED = 50_000
+_STEP_BYTES = 4 << 20
+
+_COVARIANCE_WIDTH = 1024
+"""Width of vectors from which their principal components are computed from fewer rows than values."""
+
+
+def build(
+    kind: ApproximateKind,
+    vectors: np.ndarray,
+    live: np.ndarray,
+    *,
+    former: Structure | None = None,
+    progress: Progress | None = None,
+) -> tuple[Structure, float]:
+    """Build a structure over all rows, or extend one, and measure it.
+
+    Args:
+        kind: ``hnsw`` or ``ivf-pq``.
+        vectors: (N, D) float32, N ≥ 1,000 for FAISS' training.
+        live: (n,) rows with a record, ascending.
+        former: Structure over the first rows, to be extended; it is changed.
+        progress: Called with the numbers of added and of all rows.
+
+    Returns:
+        The structure, with the least efforts of ``EFFORTS`` that reach ``TARGETS``, for ten matches the last
+        one if none does; and its recall@10 against exact search.
+    """
+    sample = _Sample(vectors, live)
+    index = former.index if former else _empty(kind, sample)
+    first = former.covered if former else 0
+    step = max(1, _STEP_BYTES // (4 * vectors.shape[1]))
+    for start in range(first, len(vectors), step):
+        index.add(np.ascontiguousarray(vectors[start : start + step]))
+        if progress:
+            progress(min(start + step, len(vectors)), len(vectors))
+    return _tuned(kind, index, sample)
+
+
+class _Sample:
+    """Vectors of an index that measure the recall, with their true matches.
+
+    Attributes:
+        vectors: (N, D) all rows.
+        live: (n,) rows with a record.
+        places: (``SAMPLE``,) rows of the sample, ascending.
+        queries: Their vectors.
+        selected: ``live``; None if all rows have a record.
+        exact: (``SAMPLE``, 101) best rows of each, usually its own first.
+    """
+
+    def __init__(self, vectors: np.ndarray, live: np.ndarray) -> None:
+        self.vectors, self.live = vectors, live
+        self.places = np.sort(np.random.default_rng(1).permutation(live)[:SAMPLE])
+        self.queries = np.ascontiguousarray(vectors[self.places])
+        self.selected = None if len(live) == len(vectors) else live
+        self.exact, _ = exact_top(self.queries, vectors, self.selected, DEPTHS[-1] + 1)
+
+    def recall(self, proposed: np.ndarray, top: int) -> float:
+        """Recall of proposed slots for ``top`` matches; see ``recall_of``."""
+        return recall_of(proposed, self.exact, self.places, top)
+
+
+def _empty(kind: ApproximateKind, sample: _Sample) -> Any:
+    """Create a trained index without rows."""
+    library = faiss()
+    vectors, live = sample.vectors, sample.live
+    width = vectors.shape[1]
+    trained = vectors[np.sort(np.random.default_rng(0).permutation(live)[:_TRAINED])]
+    if kind == "hnsw":
+        return _empty_graph(trained, sample)
+    # FAISS asks for 39 training vectors per list and per centroid of a code
+    lists = max(1, min(int(4 * math.sqrt(len(live))), len(trained) // 39))
+    bits = 8 if len(trained) >= 39 * 256 else 4
+    coarse = library.IndexFlatIP(width)
+    index = library.IndexIVFPQ(coarse, width, lists, _code_parts(width), bits, library.METRIC_INNER_PRODUCT)
+    index.train(trained)
+    return index
+
+
+def _code_parts(width: int) -> int:
+    """Number of parts of a code: the largest divisor of the width with at least four values per part."""
+    return next(parts for parts in range(max(1, width // 4), 0, -1) if width % parts == 0)
+
+
+def _empty_graph(trained: np.ndarray, sample: _Sample) -> Any:
+    """Create a trained HNSW index over the least sufficient number of principal components."""
+    library = faiss()
+    codes, metric = library.ScalarQuantizer.QT_8bit_uniform, library.METRIC_L2
+    width = trained.shape[1]
+    components = _components(trained, min(WIDTHS[-1], width))
+    for number in (*(w for w in WIDTHS if w < components.d_out), components.d_out):
+        leading = library.PCAMatrix(width, number)
+        leading.copy_from(components)
+        flat = library.IndexPreTransform(leading, library.IndexScalarQuantizer(number, codes, metric))
+        flat.train(trained)
+        if number == components.d_out == width or _suffices(flat, sample):
+            graph = library.IndexHNSWSQ(number, codes, _NEIGHBOURS, metric)
+            graph.hnsw.efConstruction = _CONSTRUCTION
+            index = library.IndexPreTransform(leading, graph)
+            index.train(trained)
+            return index
+    graph = library.IndexHNSWSQ(width, codes, _NEIGHBOURS, metric)
+    graph.hnsw.efConstruction = _CONSTRUCTION
+    graph.train(trained)
+    return graph
+
+
+def _components(trained: np.ndarray, number: int) -> Any:
+    """Principal components of the rows: FAISS' ``PCAMatrix`` with ``number`` outputs."""
+    width = trained.shape[1]
+    # of fewer rows than values, FAISS decomposes the rows' products: quadratic in the rows, not in the width
+    rows = trained if width <= _COVARIANCE_WIDTH else trained[:_COVARIANCE_WIDTH]
+    components = faiss().PCAMatrix(width, min(number, len(rows)))
+    components.train(rows)
+    return components
+
+
+def _suffices(flat: Any, sample: _Sample) -> bool:
+    """Whether the true matches are among the ``_DEPTH`` best candidates by components."""
+    library, vectors = faiss(), sample.vectors
+    step = max(1, _STEP_BYTES // (4 * vectors.shape[1]))
+    for start in range(0, len(vectors), step):
+        flat.add(np.ascontiguousarray(vectors[start : start + step]))
+    chosen = {} if sample.selected is None else {"sel": selector_of(sample.selected, len(vectors))}
+    depth = min(_DEPTH, len(vectors))
+    _, slots = flat.search(sample.queries, depth, params=library.SearchParameters(**chosen))
+    return sample.recall(np.asarray(slots), DEPTHS[0]) >= _COMPONENTS_HIT
+
+
+def _tuned(kind: ApproximateKind, index: Any, sample: _Sample) -> tuple[Structure, float]:
+    """Choose the efforts by the recall of the sample, whose own rows do not count."""
+    structure = Structure(kind, index, len(sample.vectors), (None,) * len(DEPTHS))
+    tuned = [_least_effort(structure, sample, *pair) for pair in zip(DEPTHS, TARGETS, strict=True)]
+    efforts = [
+        effort if recall >= least else None for (effort, recall), least in zip(tuned, TARGETS, strict=True)
+    ]
+    efforts[0] = tuned[0][0]
+    return replace(structure, efforts=tuple(efforts)), tuned[0][1]
+
+
+def _least_effort(structure: Structure, sample: _Sample, top: int, target: float) -> tuple[int, float]:
+    """Least effort that reaches a recall for ``top`` matches, or the largest one; and its recall."""
+    recall = 0.0
+    for effort in EFFORTS:
+        recall = sample.recall(structure.candidates(sample.queries, top + 1, sample.selected, effort), top)
+        if recall >= target:
+            return effort, recall
+    return EFFORTS[-1], recall
+
+
+def recall_of(proposed: np.ndarray, exact: np.ndarray, own: np.ndarray, top: int) -> float:
+    """Mean share of the best rows, without the query's own, among the proposed ones.
+
+    Args:
+        proposed: (Q, k) slots; they are scored exactly, so their order does not matter.
+        exact: (Q, n) best rows, n > top.
+        own: (Q,) row of each query.
+        top: Number of best rows.
+    """
+    shares = []
+    for near, best, row in zip(proposed, exact, own, strict=True):
+        wanted = best[(best != row) & (best >= 0)][:top]
+        shares.append(np.isin(wanted, near).mean() if len(wanted) else 1.0)
+    return float(np.mean(shares))
