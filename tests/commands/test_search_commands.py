@@ -16,6 +16,7 @@ from vireid_cli.embedding_files.origin import EmbeddingOrigin
 from vireid_cli.embedding_files.rows import ImageRows, parse_time
 from vireid_cli.errors import DataError, Interrupted, UsageError
 from vireid_cli.lock import locked
+from vireid_cli.search import approximate, approximate_search
 from vireid_cli.search.index import Index
 from vireid_cli.types import Modality
 
@@ -232,10 +233,41 @@ def test_qdrant_has_the_same_verbs(place: Path, vireid: Command) -> None:
         assert "belong together" in refused.err
 
 
-def test_the_benchmark(place: Path, vireid: Command) -> None:
-    size = ("--records", "1000", "--width", "8", "--queries", "5")
-    done = vireid("bench", "search", *size, "--kind", "hnsw", "--json")
+def test_the_benchmark(place: Path, vireid: Command, monkeypatch: pytest.MonkeyPatch) -> None:
+    size = ("--records", "1000", "--width", "8", "--queries", "5", "--kind", "hnsw")
+    refused = vireid("bench", "search", *size)
+    assert refused.code == 2
+    assert "1,000 records is searched exactly" in refused.err
+    monkeypatch.setattr(approximate, "BUILT_FROM", 100)
+    monkeypatch.setattr(approximate_search, "ROWS_PER_EFFORT", 0)
+    done = vireid("bench", "search", *size, "--spectrum", "decaying", "--json")
     assert done.code == 0, done.err
     measured = json.loads(done.out)
     assert measured["exact"]["recall_at_10"] == measured["exact_filtered"]["recall_at_10"] == 1.0
     assert measured["hnsw"]["recall_at_10"] >= 0.9
+    assert [entry["recall_at_10"] for entry in list(measured["hnsw"]["filtered"].values())[1:]] == [1.0] * 3
+
+
+def test_few_records_say_that_the_search_is_exact(place: Path, vireid: Command) -> None:
+    for words in (
+        ("create", "near", "gallery.npz", "--kind", "hnsw"),
+        ("compact", "near"),
+        ("info", "near"),
+    ):
+        done = vireid("index", *words)
+        assert done.code == 0, done.err
+        shown = " ".join(done.out.split())
+        assert "hnsw: 60 records are searched exactly. A structure is built from 20,000 records on" in shown
+    assert "searched exactly" not in vireid("index", "create", "plain", "gallery.npz").out
+
+
+@pytest.mark.parametrize("model", ["/nope", "nope.onnx", "runs/nope"])
+@pytest.mark.parametrize("verb", ["create", "add"])
+def test_a_missing_model_is_refused_at_once(verb: str, model: str, place: Path, vireid: Command) -> None:
+    if verb == "add":
+        vireid("index", "create", "gallery")
+    done = vireid("index", verb, "gallery", "gallery.npz", "--model", model)
+    assert done.code == 2
+    assert "--model" in done.err
+    assert "does not exist" in done.err
+    assert (place / "data" / "indexes" / "gallery").exists() == (verb == "add")

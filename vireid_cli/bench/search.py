@@ -13,6 +13,8 @@ import numpy as np
 
 from vireid_cli.bench.timing import peak_memory
 from vireid_cli.engine.session import Session
+from vireid_cli.errors import UsageError
+from vireid_cli.search import approximate
 from vireid_cli.search.approximate_search import nearest
 from vireid_cli.search.exact import faiss
 from vireid_cli.search.index import Index, Kind
@@ -71,7 +73,15 @@ def search(
         queries: Queries per batch.
         kind: Also measure this approximate kind.
         spectrum: Variances of the embeddings' directions: ``flat`` or ``decaying``, see ``DECAY``.
+
+    Raises:
+        UsageError: An approximate kind with too few records.
     """
+    if kind != "exact" and records <= approximate.BUILT_FROM:
+        raise UsageError(
+            f"an index of {records:,} records is searched exactly, of any kind.",
+            f"{kind} is measured with more than {approximate.BUILT_FROM:,} records.",
+        )
     scale = np.ones(width, np.float32)
     if spectrum == "decaying":
         scale = np.exp(-np.arange(width, dtype=np.float32) / DECAY)

@@ -83,9 +83,10 @@ def create(
     from vireid_cli.files import data_folder
     from vireid_cli.search.open import index_folder
 
+    place = _place(model)
     contents = _read(embeddings or [])
     folder = index_folder(name, data_folder(data))
-    with _create(folder, kind.value, _place(model), backend, url) as index:
+    with _create(folder, kind.value, place, backend, url) as index:
         print_line(f"created {folder}")
         try:
             _add(index, contents, model=None, replace=False)
@@ -117,9 +118,10 @@ def add(
     """
     from vireid_cli.commands.console import command_line, print_next
 
+    place = _place(model)
     contents = _read(embeddings)
     with _open(name, data) as index:
-        _add(index, contents, model=_place(model), replace=replace)
+        _add(index, contents, model=place, replace=replace)
     print_next(command_line("search", name, "QUERY", data=data))
 
 
@@ -273,10 +275,22 @@ def _add(index: AnyIndex, contents: list[Any], *, model: str | None, replace: bo
 
 
 def _place(model: Path | None) -> str | None:
-    """The model's absolute path, so that searches from other folders load it; a run's bare name stays."""
+    """The model's absolute path, so that searches from other folders load it; a run's bare name stays.
+
+    Raises:
+        UsageError: A path, or the name of an exported file, that does not exist.
+    """
     if model is None:
         return None
-    return str(model.absolute()) if model.exists() else str(model)
+    if model.exists():
+        return str(model.absolute())
+    from vireid_cli.engine.exported_model import ENDINGS
+
+    if len(model.parts) > 1 or model.suffix.lower() in ENDINGS:
+        raise UsageError(
+            f"--model {model} does not exist.", "Give a run's folder or name, or an exported file."
+        )
+    return str(model)
 
 
 def _progress(job: str) -> Any:
