@@ -16,13 +16,14 @@ import pytest
 from vireid_cli.engine.recipe_schema import json_schemas, text_of
 from vireid_cli.recipe.catalogue import add_schema
 from vireid_cli.recipe.descriptions import attributes, summary
-from vireid_cli.recipe.json_schema import RECIPE_FILE, STUDY_FILE
+from vireid_cli.recipe.json_schema import RECIPE_FILE, STUDY_FILE, TUNING_FILE
 from vireid_cli.recipe.load import shipped, shipped_folder
 from vireid_cli.recipe.strict import Strict
 from vireid_cli.recipe.yaml_reader import read_source
 
 STUDIES = sorted((shipped_folder() / "studies").glob("*.yaml"))
-FILES = [*shipped(), *STUDIES]
+TUNINGS = sorted((shipped_folder() / "tuning").glob("*.yaml"))
+FILES = [*shipped(), *STUDIES, *TUNINGS]
 Place = tuple[str | int, ...]
 
 
@@ -38,6 +39,8 @@ def validator(name: str) -> jsonschema.Draft7Validator:
 
 
 def schema_name(path: Path) -> str:
+    if path in TUNINGS:
+        return TUNING_FILE
     return STUDY_FILE if path in STUDIES else RECIPE_FILE
 
 
@@ -53,7 +56,7 @@ def keys_of(content: Any, place: Place = ()) -> Iterator[Place]:
 
 def misspelt(content: dict[str, Any], place: Place) -> dict[str, Any]:
     """The content with one more letter at the end of a key; other sections are left out if they can be."""
-    needed = {place[0], "extends", "rows", "name"}
+    needed = {place[0], "extends", "rows", "name", "recipe", "space"}
     changed = copy.deepcopy({key: value for key, value in content.items() if key in needed})
     node: Any = changed
     for part in place[:-1]:

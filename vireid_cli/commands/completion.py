@@ -18,9 +18,9 @@ from vireid_cli.errors import VireidError
 
 def recipes(incomplete: str) -> list[str]:
     """Names of the recipes in ``./recipes`` and of the shipped ones."""
-    from vireid_cli.recipe.load import shipped
+    from vireid_cli.recipe.load import NOT_RECIPES, shipped
 
-    own = [path for path in Path("recipes").rglob("*.yaml") if path.parent.name != "studies"]
+    own = [path for path in Path("recipes").rglob("*.yaml") if path.parent.name not in NOT_RECIPES]
     return _beginning(incomplete, {path.stem for path in [*own, *shipped()]})
 
 
@@ -30,6 +30,14 @@ def studies(incomplete: str) -> list[str]:
 
     folders = (Path("recipes"), shipped_folder())
     return _beginning(incomplete, {path.stem for f in folders for path in (f / "studies").glob("*.yaml")})
+
+
+def tuning_studies(incomplete: str) -> list[str]:
+    """Names of the tuning studies in ``./recipes/tuning`` and of the shipped ones."""
+    from vireid_cli.recipe.load import TUNING, shipped_folder
+
+    folders = (Path("recipes"), shipped_folder())
+    return _beginning(incomplete, {path.stem for f in folders for path in (f / TUNING).glob("*.yaml")})
 
 
 def datasets(incomplete: str) -> list[str]:

@@ -32,6 +32,7 @@ from vireid_cli.commands import (
     search,
     serve,
     train,
+    tune,
     visualize,
 )
 from vireid_cli.commands.root import RootGroup, flush_output, memory_error
@@ -52,6 +53,7 @@ prepare.app.command("occluders")(occlude.occluders)
 prepare.app.command("occluded")(occlude.occluded)
 app.add_typer(prepare.app, name="prepare")
 app.command("train")(train.train)
+app.command("tune")(tune.tune)
 app.command("evaluate")(evaluate.evaluate)
 app.command("evaluate-features")(evaluate_features.evaluate_features)
 app.command("embed")(embed.embed)

@@ -151,9 +151,10 @@ def check(
 @app.command()
 def schema(
     study: Annotated[bool, typer.Option("--study", help="Print the schema of studies.")] = False,
+    tuning: Annotated[bool, typer.Option("--tuning", help="Print the schema of tuning studies.")] = False,
     out: Annotated[
         Path | None,
-        typer.Option(help="Folder for both schemas, such as recipes.", callback=expanded),
+        typer.Option(help="Folder for all schemas, such as recipes.", callback=expanded),
     ] = None,
 ) -> None:
     """Print the JSON Schema of recipes, with the options of all methods, for editors.
@@ -164,13 +165,17 @@ def schema(
     """
     from vireid_cli.commands import console
     from vireid_cli.engine.recipe_schema import json_schemas, write_json_schemas
-    from vireid_cli.recipe.json_schema import RECIPE_FILE, STUDY_FILE
+    from vireid_cli.recipe.json_schema import RECIPE_FILE, STUDY_FILE, TUNING_FILE
 
+    if study and tuning:
+        raise UsageError("--study and --tuning exclude each other.", "Remove one of them.")
     if out is None:
-        console.print_json(json_schemas()[STUDY_FILE if study else RECIPE_FILE])
+        name = STUDY_FILE if study else TUNING_FILE if tuning else RECIPE_FILE
+        console.print_json(json_schemas()[name])
         return
-    if study:
-        raise UsageError("--out writes both schemas: --study has no effect; remove it.")
+    if study or tuning:
+        given = "--study" if study else "--tuning"
+        raise UsageError(f"--out writes all schemas: {given} has no effect; remove it.")
     console.print_paths(write_json_schemas(out))
 
 

@@ -30,9 +30,12 @@ from vireid_cli.engine.run import Run, RunName
 from vireid_cli.engine.session import Session
 from vireid_cli.engine.subjects.output import Output
 from vireid_cli.engine.train import resume, train, trials
+from vireid_cli.engine.tune import tune
+from vireid_cli.engine.tune.report import TuningResult
 from vireid_cli.metrics.verification import FarReading
 from vireid_cli.recipe.schema import Recipe
 from vireid_cli.recipe.study import Study, load_study
+from vireid_cli.recipe.tuning import TuningStudy, load_tuning
 from vireid_cli.results.run import RunFolder
 from vireid_cli.types import Size
 
@@ -235,6 +238,11 @@ class Engine(ExportVerbs, ModelVerbs):
         loaded = study if isinstance(study, Study) else load_study(study)
         verb = dial_study.compare_dial if loaded.dial else compare.compare
         return verb(loaded, self.session, options or EvaluateOptions(), spread=spread)
+
+    def tune(self, study: str | TuningStudy, trials: int | None = None) -> TuningResult:
+        """Search for the values of a recipe's keys with the best validation; see ``tune.tune``."""
+        loaded = study if isinstance(study, TuningStudy) else load_tuning(study)
+        return tune.tune(loaded, self.session, trials)
 
     def visualize(
         self,

@@ -1,4 +1,4 @@
-"""JSON Schemas of recipes and studies, with the options of all methods and the names of all datasets."""
+"""JSON Schemas of recipes and both kinds of studies, with the options of all methods and the datasets."""
 
 from __future__ import annotations
 
@@ -12,17 +12,18 @@ from vireid_cli.recipe import json_schema
 
 
 def json_schemas() -> dict[str, dict[str, Any]]:
-    """Return the schemas of recipes and of studies by their file names."""
+    """Return the schemas of recipes, studies and tuning studies by their file names."""
     options = {name: methods.options_type(name) for name in methods.available()}
     datasets = source_names()
     return {
         json_schema.RECIPE_FILE: json_schema.recipe_schema(options, datasets),
         json_schema.STUDY_FILE: json_schema.study_schema(options, datasets),
+        json_schema.TUNING_FILE: json_schema.tuning_schema(options, datasets),
     }
 
 
 def write_json_schemas(folder: Path) -> list[Path]:
-    """Write both schemas into a folder, which is created if it is missing; returns their paths.
+    """Write all schemas into a folder, which is created if it is missing; returns their paths.
 
     Raises:
         DataError: A file can't be written.

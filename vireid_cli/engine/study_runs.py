@@ -15,6 +15,7 @@ from vireid_cli.engine.session import Session
 from vireid_cli.engine.train.data import trained_on
 from vireid_cli.engine.train.resume import resume
 from vireid_cli.engine.train.train import train
+from vireid_cli.engine.train.trainer import Watch
 from vireid_cli.errors import DataError, UsageError, VireidError
 from vireid_cli.recipe.load import dump
 from vireid_cli.recipe.schema import Recipe
@@ -50,16 +51,29 @@ def _holds(path: Path, recipe: Recipe, text: str) -> bool:
         return False
 
 
-def trained(recipe: Recipe, session: Session) -> RunFolder:
-    """Return a finished run of this recipe: an existing one, a resumed one or a new one."""
+def trained(
+    recipe: Recipe, session: Session, *, name: str | None = None, watch: Watch | None = None
+) -> RunFolder:
+    """Return a finished run of this recipe: an existing one, a resumed one or a new one.
+
+    Args:
+        recipe: The recipe.
+        session: Device, reporter and folders.
+        name: Name of a new run; None: composed of recipe, dataset and time.
+        watch: Receives each validation of this training.
+    """
     world = session.runtime.world
-    state, folder = world.broadcast(lambda: _state(recipe, session))  # ranks that read later may see another
+    state, folder = world.broadcast(
+        lambda: run_state(recipe, session)
+    )  # ranks that read later may see another
     if state == "finished":
         return RunFolder(Path(folder))
-    return resume(RunFolder(Path(folder)), session) if state == "started" else train(recipe, session)
+    if state == "started":
+        return resume(RunFolder(Path(folder)), session, watch)
+    return train(recipe, session, name, watch)
 
 
-def _state(recipe: Recipe, session: Session) -> list[str]:
+def run_state(recipe: Recipe, session: Session) -> list[str]:
     """Return whether a recipe is ``finished``, ``started`` or ``new`` in the study, and the run's folder."""
     text = dump(recipe)
     data = recipe.data

@@ -10,7 +10,7 @@ from pathlib import Path
 from vireid_cli import files, reading
 from vireid_cli.errors import UsageError
 from vireid_cli.recipe.json_schema import RECIPE_FILE
-from vireid_cli.recipe.load import find, load, shipped, shipped_folder
+from vireid_cli.recipe.load import NOT_RECIPES, find, load, shipped, shipped_folder
 from vireid_cli.recipe.schema import Recipe, Reported
 from vireid_cli.recipe.yaml_reader import LIMIT
 
@@ -62,7 +62,7 @@ def entries() -> list[Entry]:
     A shipped recipe is omitted if ``./recipes`` has one of its name, which commands use instead.
     """
     own = [] if OWN.resolve() == shipped_folder().resolve() else sorted(OWN.rglob("*.yaml"))
-    mine = _entries((path for path in own if path.parent.name != "studies"), OWN, own=True)
+    mine = _entries((path for path in own if path.parent.name not in NOT_RECIPES), OWN, own=True)
     names = {entry.name for entry in mine}
     return [
         *mine,

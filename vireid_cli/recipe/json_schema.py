@@ -18,11 +18,12 @@ from vireid_cli.recipe.descriptions import attributes, summary
 from vireid_cli.recipe.schema import Method, Recipe
 from vireid_cli.recipe.strict import bare_off
 from vireid_cli.recipe.study import Start, Study
+from vireid_cli.recipe.tuning import TuningStudy, is_fixed
 
 Json = dict[str, Any]
 
 DIALECT = "http://json-schema.org/draft-07/schema#"
-RECIPE_FILE, STUDY_FILE = "recipe.schema.json", "study.schema.json"
+RECIPE_FILE, STUDY_FILE, TUNING_FILE = "recipe.schema.json", "study.schema.json", "tuning.schema.json"
 """Names of the schemas in the folder of recipes."""
 
 _ROOT = "#/definitions/{model}"
@@ -103,19 +104,7 @@ def recipe_schema(options: Mapping[str, type[BaseModel]], datasets: Sequence[str
 def study_schema(options: Mapping[str, type[BaseModel]], datasets: Sequence[str]) -> Json:
     """Return the JSON Schema of a study file; arguments as ``recipe_schema``."""
     definitions, refs = _definitions([Study, Recipe], options, datasets)
-    keys = dict(_dotted_keys(definitions, definitions["Recipe"], ("definitions", "Recipe")))
-    shared: dict[str, list[Json]] = {}
-    for ref in refs.values():
-        name = ref["$ref"].rpartition("/")[2]
-        for key, place in _dotted_keys(definitions, definitions[name], ("definitions", name)):
-            shared.setdefault(f"method.options.{key}", []).append(place)
-    keys |= {key: places[0] if len(places) == 1 else _any_of(places) for key, places in shared.items()}
-    definitions["Settings"] = {
-        "type": "object",
-        "description": _SET,
-        "properties": keys,
-        "additionalProperties": False,
-    }
+    definitions["Settings"] = _settings(definitions, refs)
     for name in ("Study", "Row", Start.__name__):
         given = definitions[name]["properties"]["set"]
         definitions[name]["properties"]["set"] = _described(
@@ -123,6 +112,32 @@ def study_schema(options: Mapping[str, type[BaseModel]], datasets: Sequence[str]
         )
     content = definitions.pop("Study")
     return {"$schema": DIALECT, **content, "title": "Study of vireid", "definitions": definitions}
+
+
+def tuning_schema(options: Mapping[str, type[BaseModel]], datasets: Sequence[str]) -> Json:
+    """Return the JSON Schema of a tuning study; arguments as ``recipe_schema``."""
+    definitions, refs = _definitions([TuningStudy, Recipe], options, datasets)
+    definitions["Settings"] = settings = _settings(definitions, refs)
+    content = definitions.pop("TuningStudy")
+    keys = content["properties"]
+    keys["set"] = _described({"$ref": "#/definitions/Settings"}, keys["set"]["description"])
+    keys["space"] |= {
+        "propertyNames": {"enum": [key for key in settings["properties"] if not is_fixed(key)]},
+        "minProperties": 1,
+    }
+    return {"$schema": DIALECT, **content, "title": "Tuning study of vireid", "definitions": definitions}
+
+
+def _settings(definitions: Json, refs: Mapping[str, Json]) -> Json:
+    """Return the schema of values by dotted key; an option of several methods accepts the values of all."""
+    keys = dict(_dotted_keys(definitions, definitions["Recipe"], ("definitions", "Recipe")))
+    shared: dict[str, list[Json]] = {}
+    for ref in refs.values():
+        name = ref["$ref"].rpartition("/")[2]
+        for key, place in _dotted_keys(definitions, definitions[name], ("definitions", name)):
+            shared.setdefault(f"method.options.{key}", []).append(place)
+    keys |= {key: places[0] if len(places) == 1 else _any_of(places) for key, places in shared.items()}
+    return {"type": "object", "description": _SET, "properties": keys, "additionalProperties": False}
 
 
 def _definitions(

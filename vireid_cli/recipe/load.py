@@ -35,6 +35,11 @@ Misfits = Callable[[Recipe], list[tuple[KeyPath, str]]]
 """Function from a valid recipe to the keys that do not fit its method, with the reason."""
 
 
+TUNING = "tuning"
+NOT_RECIPES = ("studies", TUNING)
+"""Folders in the folder of recipes with other files."""
+
+
 def shipped_folder() -> Path:
     """Folder of the shipped recipes: inside an installed package, or beside the package in a checkout."""
     package = Path(__file__).resolve().parents[1]
@@ -43,8 +48,8 @@ def shipped_folder() -> Path:
 
 
 def shipped() -> list[Path]:
-    """List the files of all shipped recipes, including ablations, without studies, sorted by path."""
-    return sorted(path for path in shipped_folder().rglob("*.yaml") if path.parent.name != "studies")
+    """List the files of all shipped recipes, including ablations, without studies and tuning studies."""
+    return sorted(path for path in shipped_folder().rglob("*.yaml") if path.parent.name not in NOT_RECIPES)
 
 
 def find(name: str) -> Path:
@@ -65,6 +70,8 @@ def find(name: str) -> Path:
                 return candidate
     if any((home / "studies" / n).is_file() for home in homes for n in names):
         raise UsageError(f"'{name}' is a study, not a recipe.", f"Compare its rows: vireid compare {name}")
+    if any((home / TUNING / n).is_file() for home in homes for n in names):
+        raise UsageError(f"'{name}' is a tuning study, not a recipe.", f"Run it: vireid tune {name}")
     known = sorted({path.stem for path in [*Path("recipes").rglob("*.yaml"), *shipped()]})
     close = difflib.get_close_matches(Path(name).stem, known, n=3, cutoff=0.5)
     for candidate in map(Path, names):

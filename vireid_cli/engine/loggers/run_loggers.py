@@ -18,6 +18,7 @@ from vireid_cli.engine.loggers.backend import (
 )
 from vireid_cli.engine.reporter import Reporter
 from vireid_cli.engine.session import Session
+from vireid_cli.engine.train.interrupt import TrainingEnded
 from vireid_cli.errors import Interrupted, MissingExtra, VireidError
 from vireid_cli.recipe.load import dump
 from vireid_cli.recipe.schema import Recipe
@@ -125,6 +126,9 @@ def training_loggers(run: RunFolder, recipe: Recipe, session: Session, step: int
         state = "finished"
     except (Interrupted, KeyboardInterrupt):
         state = "interrupted"
+        raise
+    except TrainingEnded:
+        state = "finished"
         raise
     finally:
         loggers.close(state)

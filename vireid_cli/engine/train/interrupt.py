@@ -17,6 +17,10 @@ class StopRequested(Exception):
     """The loop saved a checkpoint and stopped after a step, on request."""
 
 
+class TrainingEnded(Exception):
+    """The receiver of the validations ends the training early; not a failure."""
+
+
 class StopRequest:
     """A flag that a signal handler sets; call it to read the flag.
 

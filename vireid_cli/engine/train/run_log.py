@@ -14,6 +14,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from vireid_cli.engine.reporter import Reporter
+from vireid_cli.engine.train.interrupt import TrainingEnded
 from vireid_cli.errors import Interrupted, ReportedElsewhere, VireidError
 from vireid_cli.printable import printable
 
@@ -139,6 +140,9 @@ def run_log(first: bool = True) -> Iterator[RunLog]:
         yield log
     except (VireidError, KeyboardInterrupt) as error:
         _record_end(error)
+        raise
+    except TrainingEnded as ended:
+        _log.info("the training ends early: %s", ended)
         raise
     except Exception:
         _log.exception("the training failed", extra=PRINTED)
