@@ -58,9 +58,6 @@ def compare(
     """
     from vireid_cli import files
     from vireid_cli.commands import console
-    from vireid_cli.commands.tables import fingerprint_text, provenance
-    from vireid_cli.results.compare import markdown as as_markdown
-    from vireid_cli.results.compare import notes
 
     if json:
         refuse_without_effect(context, "--json prints study.json, without tables", "markdown")
@@ -79,19 +76,27 @@ def compare(
         console.print_json(files.read_json(result.path))
         return
     for protocol, table in result.tables.items():
-        if markdown:
-            console.print_text(f"\n{protocol}\n\n{as_markdown(table)}\n\n")
-        else:
-            console.print_table(_table(f"{result.study.name} · {protocol}", table))
-            for line in notes(table):
-                console.print_line(line)
-        if verbose:
-            console.print_line(fingerprint_text(table.fingerprint), "dim")
-        else:
-            console.print_lines(provenance(table.fingerprint))
-        if table.rendered:
-            console.print_line(console.RENDERED, "yellow")
+        _print_table(result.study.name, protocol, table, markdown, verbose)
     console.print_paths([result.path, *result.figures])
+
+
+def _print_table(study: str, protocol: str, table: Comparison, as_markdown: bool, verbose: bool) -> None:
+    """Print the table of one protocol with its provenance."""
+    from vireid_cli.commands import console
+    from vireid_cli.commands.tables import fingerprint_text, provenance
+    from vireid_cli.results.compare import markdown, notes
+
+    if as_markdown:
+        console.print_text(f"\n{protocol}\n\n{markdown(table)}\n\n")
+    else:
+        console.print_table(_table(f"{study} · {protocol}", table))
+        console.print_lines(notes(table))
+    if verbose:
+        console.print_line(fingerprint_text(table.fingerprint), "dim")
+    else:
+        console.print_lines(provenance(table.fingerprint))
+    if table.rendered:
+        console.print_line(console.RENDERED, "yellow")
 
 
 def _table(title: str, comparison: Comparison) -> Table:

@@ -2,50 +2,44 @@
 
 from __future__ import annotations
 
-from datetime import datetime
-from pathlib import Path
-from typing import Annotated
-
-import typer
-
-from vireid_cli.commands.options import Device, expanded, make_engine
-from vireid_cli.errors import UsageError
-from vireid_cli.modality import Modality
+from vireid_cli.commands.crop_options import (
+    Batch,
+    Camid,
+    Every,
+    Fps,
+    MinSize,
+    ModalityOption,
+    Network,
+    Nms,
+    Out,
+    Score,
+    Sha256,
+    SkipBad,
+    Source,
+    Start,
+    Weights,
+    parse_min_size,
+    parse_start,
+)
+from vireid_cli.commands.options import Device, make_engine
 
 
 def crop(
-    source: Annotated[
-        Path,
-        typer.Argument(
-            metavar="VIDEO|DIR", help="A video, or a folder of videos and frames.", callback=expanded
-        ),
-    ],
-    out: Annotated[Path, typer.Option(help="Folder to write.", show_default=False, callback=expanded)],
-    weights: Annotated[
-        Path,
-        typer.Option(help="Weights of a torchvision detector (.pth).", show_default=False, callback=expanded),
-    ],
-    network: Annotated[
-        str | None,
-        typer.Option(help="Network of the weights.", show_default="that of the published file"),
-    ] = None,
-    sha256: Annotated[str | None, typer.Option(help="Expected SHA-256 of the weights.")] = None,
-    camid: Annotated[
-        int | None, typer.Option(min=0, help="Camera number.", show_default="from names: cam3.mp4, cam3/")
-    ] = None,
-    start: Annotated[
-        str | None, typer.Option(help="Time of the first frame, such as 2026-11-01T08:00:00.")
-    ] = None,
-    fps: Annotated[
-        float | None, typer.Option(min=0.001, help="Frames per second.", show_default="of the video")
-    ] = None,
-    modality: Annotated[Modality | None, typer.Option(help="Modality of the cameras, a column.")] = None,
-    every: Annotated[int, typer.Option(min=1, help="Detect in every n-th frame.")] = 1,
-    score: Annotated[float, typer.Option(min=0, max=1, help="Least confidence.")] = 0.7,
-    nms: Annotated[float, typer.Option(min=0, max=1, help="Largest IoU of two people in a frame.")] = 0.5,
-    min_size: Annotated[str, typer.Option(help="Least box, HEIGHTxWIDTH in pixels.")] = "64x24",
-    batch: Annotated[int, typer.Option(min=1, help="Frames per forward pass.")] = 4,
-    skip_bad: Annotated[bool, typer.Option("--skip-bad", help="Skip unreadable frames.")] = False,
+    source: Source,
+    out: Out,
+    weights: Weights,
+    network: Network = None,
+    sha256: Sha256 = None,
+    camid: Camid = None,
+    start: Start = None,
+    fps: Fps = None,
+    modality: ModalityOption = None,
+    every: Every = 1,
+    score: Score = 0.7,
+    nms: Nms = 0.5,
+    min_size: MinSize = "64x24",
+    batch: Batch = 4,
+    skip_bad: SkipBad = False,
     device: Device = "auto",
 ) -> None:
     """Crop the people in a video or in frames, and list them with camera, time and box.
@@ -58,8 +52,8 @@ def crop(
     from vireid_cli.commands import console
     from vireid_cli.detection.crops import CropOptions
 
-    height, width = _parse_box(min_size)
-    options = CropOptions(every, score, nms, height, width, _parse_time(start), modality)
+    height, width = parse_min_size(min_size)
+    options = CropOptions(every, score, nms, height, width, parse_start(start), modality)
     cropped = make_engine(device).crop(
         source,
         out,
@@ -81,31 +75,3 @@ def crop(
         console.print_next(
             console.command_line("embed", "RUN", "--images", cropped.records, "--out", out / "embeddings.npz")
         )
-
-
-def _parse_time(text: str | None) -> datetime | None:
-    """Parse an ISO 8601 time.
-
-    Raises:
-        UsageError: The text has another form.
-    """
-    if text is None:
-        return None
-    try:
-        return datetime.fromisoformat(text)
-    except ValueError as error:
-        raise UsageError(f"--start {text}: expected a time such as 2026-11-01T08:00:00.") from error
-
-
-def _parse_box(text: str) -> tuple[int, int]:
-    """Parse HEIGHTxWIDTH in pixels.
-
-    Raises:
-        UsageError: The text has another form.
-    """
-    height, _, width = text.replace("×", "x").partition("x")
-    if not (height.isascii() and height.isdigit() and width.isascii() and width.isdigit()):
-        raise UsageError(f"--min-size {text}: expected HEIGHTxWIDTH, such as 64x24.")
-    if max(len(height), len(width)) > 6:
-        raise UsageError(f"--min-size {text}: at most 999999 pixels.")
-    return int(height), int(width)

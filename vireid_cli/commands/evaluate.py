@@ -98,27 +98,19 @@ def evaluate(
 
     Example: vireid evaluate --mode indoor --shots both
     """
-    options = evaluate_options(
-        request_of(mode, shots, protocol, trials, direction, trial, far),
-        rerank or [],
-        flip,
-        breakdown,
-        allow_overlap,
-        None if features or explain or cost else dataset,
-        ema,
-    )
+    request = request_of(mode, shots, protocol, trials, direction, trial, far)
+    elsewhere = None if features or explain or cost else dataset
+    options = evaluate_options(request, rerank or [], flip, breakdown, allow_overlap, elsewhere, ema)
     if launched(gpus, processes):
         return
     names = run_names or []
-    if not cost and (recipe or size):
-        raise UsageError("--recipe and --size are options of vireid cost: remove them.")
+    _check_cost(context, cost, bool(recipe or size))
     if cost:
-        refuse_without_effect(context, "--cost measures a network", *EVALUATION_OPTIONS)
         print_costs_of(make_engine(device, precision, data, runs_dir), names, recipe or [], size, as_json)
         _warn_deprecated("--cost", "cost")
     elif explain:
         _check_explain(context, names, dataset)
-        print_rules(names[0] if names else None, dataset, options.request, as_json, data, runs_dir)
+        print_rules(names[0] if names else None, dataset, request, as_json, data, runs_dir)
         _warn_deprecated("--explain", "explain")
     elif features is not None:
         _check_features(context, names, dataset)
@@ -128,9 +120,20 @@ def evaluate(
     else:
         engine = make_engine(device, precision, data, runs_dir)
         results = _evaluate_runs(engine, names, options, against, trial == ALL_TRIALS)
-        if not engine.session.runtime.world.first:
-            return
-        _print(results, as_json, verbose, names[0] if names else "", data, runs_dir)
+        if engine.session.runtime.world.first:
+            _print(results, as_json, verbose, names[0] if names else "", data, runs_dir)
+
+
+def _check_cost(context: typer.Context, cost: bool, options: bool) -> None:
+    """Refuse ``--cost`` with options of an evaluation, and its options without it.
+
+    Raises:
+        UsageError: The command line has such options.
+    """
+    if cost:
+        refuse_without_effect(context, "--cost measures a network", *EVALUATION_OPTIONS)
+    elif options:
+        raise UsageError("--recipe and --size are options of vireid cost: remove them.")
 
 
 def _warn_deprecated(option: str, command: str) -> None:

@@ -67,6 +67,33 @@ class QueryModality(StrEnum):
     visible = "visible"
 
 
+Base = Annotated[str, typer.Option("--from", help="Dataset to occlude.")]
+PresetName = Annotated[
+    Preset | None,
+    typer.Option(
+        metavar="NAME",
+        help="Rule that selects the images to occlude: occ-sysu, occ-regdb or occ-all.",
+        show_default="of the dataset, such as occ-sysu for sysu",
+    ),
+]
+Seed = Annotated[int, typer.Option(min=0, help="Random seed; determines every byte.")]
+Queries = Annotated[QueryModality, typer.Option(help="Modality of the queries.")]
+Limited = Annotated[
+    Epsilon,
+    typer.Option(
+        metavar="NAME",
+        help="Quantity that ε ~ U(0.1, 0.7) limits: area, height_ratio or width_ratio.",
+    ),
+]
+Root = Annotated[
+    Path | None,
+    typer.Option(help="Folder to write.", show_default="Occ-… beside the dataset", callback=expanded),
+]
+Trial = Annotated[int, typer.Option(min=1, help="RegDB: number of the split that defines queries.")]
+Part = Annotated[str, typer.Option(help="I/N: write only the I-th of N shares of the images.")]
+Verify = Annotated[bool, typer.Option("--verify", help="Compare the files with their hashes.")]
+
+
 def occluders(
     context: typer.Context,
     category: Annotated[
@@ -138,37 +165,19 @@ WRITE_OPTIONS = (
 
 def occluded(
     context: typer.Context,
-    base: Annotated[str, typer.Option("--from", help="Dataset to occlude.")] = "sysu",
-    preset: Annotated[
-        Preset | None,
-        typer.Option(
-            metavar="NAME",
-            help="Rule that selects the images to occlude: occ-sysu, occ-regdb or occ-all.",
-            show_default="of the dataset, such as occ-sysu for sysu",
-        ),
-    ] = None,
-    seed: Annotated[int, typer.Option(min=0, help="Random seed; determines every byte.")] = 0,
+    base: Base = "sysu",
+    preset: PresetName = None,
+    seed: Seed = 0,
     train_p: TrainShare = None,
     query_p: QueryShare = None,
     gallery_p: GalleryShare = None,
-    query_modality: Annotated[
-        QueryModality, typer.Option(help="Modality of the queries.")
-    ] = QueryModality.infrared,
-    epsilon: Annotated[
-        Epsilon,
-        typer.Option(
-            metavar="NAME",
-            help="Quantity that ε ~ U(0.1, 0.7) limits: area, height_ratio or width_ratio.",
-        ),
-    ] = Epsilon.area,
+    query_modality: Queries = QueryModality.infrared,
+    epsilon: Limited = Epsilon.area,
     library: LibraryFolder = None,
-    root: Annotated[
-        Path | None,
-        typer.Option(help="Folder to write.", show_default="Occ-… beside the dataset", callback=expanded),
-    ] = None,
-    trial: Annotated[int, typer.Option(min=1, help="RegDB: number of the split that defines queries.")] = 1,
-    part: Annotated[str, typer.Option(help="I/N: write only the I-th of N shares of the images.")] = "1/1",
-    verify: Annotated[bool, typer.Option("--verify", help="Compare the files with their hashes.")] = False,
+    root: Root = None,
+    trial: Trial = 1,
+    part: Part = "1/1",
+    verify: Verify = False,
     workers: Workers = None,
     data: DataDir = None,
 ) -> None:

@@ -55,14 +55,8 @@ def draw(
         DataError: An image can't be read, or a checkpoint does not fit.
     """
     settings = [run_recipe(run, checked=False).data for run in runs]
-    dataset = settings[0].dataset
-    for run, data in zip(runs, settings, strict=True):
-        if data.dataset != dataset:
-            raise UsageError(
-                f"{run.name} is a run of {data.dataset}, {runs[0].name} of {dataset}.",
-                "Name runs of one dataset.",
-            )
-    people = find_people(dataset, session.data_dir)
+    _check_dataset(runs, [data.dataset for data in settings])
+    people = find_people(settings[0].dataset, session.data_dir)
     selected = select_people(people, pids, ids, settings[0].trial)
     pairs = [pair(people, pid) for pid in selected]
     progress, total = session.reporter.progress("attention"), len(runs) * len(pairs)
@@ -92,6 +86,16 @@ def draw(
 
 
 @dataclass(frozen=True)
+def _check_dataset(runs: Sequence[RunFolder], datasets: Sequence[str]) -> None:
+    """Raise ``UsageError`` if the runs are of several datasets."""
+    for run, dataset in zip(runs, datasets, strict=True):
+        if dataset != datasets[0]:
+            raise UsageError(
+                f"{run.name} is a run of {dataset}, {runs[0].name} of {datasets[0]}.",
+                "Name runs of one dataset.",
+            )
+
+
 class _Autocast:
     """A network with convolutions in the runtime's precision, and pixels and embeddings in fp32."""
 
