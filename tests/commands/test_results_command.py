@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from tests.conftest import Command
-from vireid_cli.commands import console
+from vireid_cli.commands import console, evaluation_output
 from vireid_cli.commands.terminal import Terminal
 from vireid_cli.results.run import RunFolder, set_latest
 
@@ -168,7 +168,7 @@ def test_no_table_is_wider_than_the_terminal(runs: Path, monkeypatch: pytest.Mon
     screen = Terminal(width=width)
     screen.file = text
     monkeypatch.setattr(console, "out", screen)
-    console.print_evaluations([content])
+    evaluation_output.print_evaluations([content])
     shown = text.getvalue()
     assert max(map(len, shown.splitlines()[1:])) <= width, "the title is wrapped by the terminal"
     assert shown.count("80.0–100.0") == 6, "no metric is cut off"

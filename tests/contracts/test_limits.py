@@ -11,20 +11,9 @@ FUNCTION, FILE = 60, 300
 
 LONGER = {
     "vireid_cli/bench/clients.py:run_clients": 62,
-    "vireid_cli/commands/compare.py:compare": 65,
-    "vireid_cli/commands/console.py": 328,
-    "vireid_cli/commands/crop.py:crop": 68,
-    "vireid_cli/commands/evaluate.py:evaluate": 68,
-    "vireid_cli/commands/occlude.py:occluded": 66,
     "vireid_cli/commands/search.py:search": 85,
     "vireid_cli/commands/serve.py:serve": 82,
-    "vireid_cli/commands/train.py:train": 83,
-    "vireid_cli/data/augment.py": 321,
     "vireid_cli/data/store.py": 312,
-    "vireid_cli/detection/crops.py": 324,
-    "vireid_cli/engine/contract.py": 301,
-    "vireid_cli/engine/visualize/attention.py:draw": 61,
-    "vireid_cli/methods/__init__.py": 326,
 }
 """Lines of files and functions beyond the limits. The list only becomes shorter."""
 

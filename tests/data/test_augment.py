@@ -14,17 +14,8 @@ from torchvision.transforms import functional as vision
 from vireid_cli.bench.reference import pil_chain
 from vireid_cli.data import crop
 from vireid_cli.data import rectangles as drawn_rectangles
-from vireid_cli.data.augment import (
-    COLUMNS,
-    Draws,
-    apply,
-    arcsine,
-    augment_batch,
-    draw,
-    exchange_weights,
-    one_channel,
-    stretch,
-)
+from vireid_cli.data.augment import apply, augment_batch, exchange_weights, one_channel, stretch
+from vireid_cli.data.augment_draws import COLUMNS, Draws, arcsine, draw
 from vireid_cli.data.crop import crop_flip
 from vireid_cli.data.rectangles import Rectangles, rectangles
 from vireid_cli.recipe.augmentation import Augment, Erase, ExchangeOptions

@@ -13,7 +13,8 @@ import numpy as np
 import pytest
 
 from vireid_cli.detection import crops as crops_module
-from vireid_cli.detection.crops import CropOptions, crop_people
+from vireid_cli.detection.crop_mark import CropOptions
+from vireid_cli.detection.crops import crop_people
 from vireid_cli.detection.people import Detections
 from vireid_cli.detection.sources import camera_of, list_sources, read_frames
 from vireid_cli.errors import DataError, UsageError

@@ -121,7 +121,7 @@ def test_boxes_are_those_of_torchvision(network: nn.Module, file: Path, tmp_path
     frames = [np.random.default_rng(i).integers(0, 256, (180, 240, 3), np.uint8) for i in range(2)]
     for i, pixels in enumerate(frames):
         cv2.imwrite(str(folder / f"{i}.png"), cv2.cvtColor(pixels, cv2.COLOR_RGB2BGR))
-    from vireid_cli.detection.crops import CropOptions
+    from vireid_cli.detection.crop_mark import CropOptions
 
     options = CropOptions(score=0.1, overlap=0.3, min_height=20, min_width=10)
     result = crop(

@@ -10,7 +10,7 @@ from PIL import Image
 from torch import Tensor
 from torchvision.transforms import functional as vision
 
-from vireid_cli.data.augment import Draws
+from vireid_cli.data.augment_draws import Draws
 from vireid_cli.types import Size
 
 

@@ -12,7 +12,8 @@ from vireid_cli.backbones.fold import fold_batch_norms
 from vireid_cli.bench import reference
 from vireid_cli.bench.naive import measure_tree
 from vireid_cli.bench.timing import interleaved
-from vireid_cli.data.augment import apply, augment_batch, draw
+from vireid_cli.data.augment import apply, augment_batch
+from vireid_cli.data.augment_draws import draw
 from vireid_cli.data.crop import crop_flip
 from vireid_cli.data.locate import locate
 from vireid_cli.engine.cost import IDENTITIES

@@ -85,6 +85,7 @@ def _print_table(study: str, protocol: str, table: Comparison, as_markdown: bool
     from vireid_cli.commands import console
     from vireid_cli.commands.tables import fingerprint_text, provenance
     from vireid_cli.results.compare import markdown, notes
+    from vireid_cli.results.formatting import RENDERED
 
     if as_markdown:
         console.print_text(f"\n{protocol}\n\n{markdown(table)}\n\n")
@@ -96,7 +97,7 @@ def _print_table(study: str, protocol: str, table: Comparison, as_markdown: bool
     else:
         console.print_lines(provenance(table.fingerprint))
     if table.rendered:
-        console.print_line(console.RENDERED, "yellow")
+        console.print_line(RENDERED, "yellow")
 
 
 def _table(title: str, comparison: Comparison) -> Table:

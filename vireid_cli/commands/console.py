@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import atexit
 import json
-import math
 import os
 import shutil
 import sys
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from functools import partial
+from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import typer
 from rich.console import Console, RenderableType
@@ -31,10 +29,6 @@ from vireid_cli.printable import (
     printable_lines,
     shell_line,
 )
-from vireid_cli.results.formatting import RENDERED
-
-if TYPE_CHECKING:
-    from vireid_cli.results.schema import EvaluationFile
 
 PLAIN_EVERY = 10.0
 """Seconds between two progress lines if stderr is not a terminal."""
@@ -212,33 +206,16 @@ def print_table(table: RenderableType, *, fold: bool = True) -> None:
         if isinstance(table.title, str):
             print_line(table.title, str(table.title_style or "italic"))
             table.title = None
-        if fold and not _fits(table):
+        if fold and not fits(table):
             for column in table.columns:
                 column.no_wrap, column.overflow = False, "fold"
     out.print(table)
 
 
-def _fits(table: Table) -> bool:
+def fits(table: Table) -> bool:
     """Whether the terminal is wide enough for a table without folded cells."""
     wide = out.options.update_width(10_000)  # rich limits a measurement to the width of its options
     return bool(out.measure(table, options=wide).maximum <= out.width)
-
-
-def print_in_parts(build: Callable[[list[str]], Table], names: Sequence[str]) -> None:
-    """Print a table with one column per name, as several tables below each other on a narrow terminal.
-
-    Args:
-        build: Creates the table with some of the columns.
-        names: Names of all columns.
-    """
-    for count in range(1, len(names) + 1):
-        size = math.ceil(len(names) / count)
-        tables = [build(list(names[start : start + size])) for start in range(0, len(names), size)]
-        if all(map(_fits, tables)):
-            break
-    for number, table in enumerate(tables):
-        table.title = None if number else table.title
-        print_table(table)
 
 
 def print_line(text: str, style: str | None = None) -> None:
@@ -255,11 +232,6 @@ def print_paths(paths: Iterable[Path]) -> None:
     """Print the written paths, one per line."""
     for path in paths:
         print_line(f"wrote {path}")
-
-
-def shorten_line(text: str, width: int) -> str:
-    """Shorten a line to ``width`` columns, with an ellipsis at its end."""
-    return text if len(text) <= width else f"{text[: width - 1]}…"
 
 
 def command_line(*words: object, data: Path | None = None, runs: Path | None = None) -> str:
@@ -303,32 +275,3 @@ def print_differences(differences: Iterable[str]) -> None:
     print_lines(lines)
     if lines:
         raise typer.Exit(1)
-
-
-def print_evaluations(contents: Iterable[EvaluationFile], verbose: bool = False) -> None:
-    """Print evaluations: table of metrics, breakdown, and four lines about protocol, data and model.
-
-    Args:
-        contents: Contents of ``metrics.json``.
-        verbose: Print the whole fingerprint, and the methods of intervals and differences, instead of the
-            four lines.
-    """
-    from vireid_cli.commands import tables
-
-    for content in contents:
-        print_in_parts(partial(tables.evaluation_table, content), list(content["metrics"]))
-        for table in tables.breakdown_tables(content["breakdown"]) if "breakdown" in content else ():
-            print_table(table)
-        lines = (
-            tables.full_provenance(content)
-            if verbose
-            else tables.provenance(content["fingerprint"], bool(content.get("interval")))
-        )
-        for line in lines:
-            print_line(line if verbose else shorten_line(line, out.width), "dim")
-        if note := content["fingerprint"].get("protocol_note"):
-            print_line(str(note), "yellow")
-        if warning := content["fingerprint"].get("overlap"):
-            print_line(f"warning: {warning}", "yellow")
-        if content["fingerprint"].get("rendered"):
-            print_line(RENDERED, "yellow")

@@ -50,7 +50,7 @@ def crop(
     Example: vireid crop cam3.mp4 --out crops --weights fasterrcnn_resnet50_fpn_v2_coco-dd69338a.pth
     """
     from vireid_cli.commands import console
-    from vireid_cli.detection.crops import CropOptions
+    from vireid_cli.detection.crop_mark import CropOptions
 
     height, width = parse_min_size(min_size)
     options = CropOptions(every, score, nms, height, width, parse_start(start), modality)

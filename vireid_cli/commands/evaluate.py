@@ -152,13 +152,13 @@ def _print(
     runs_dir: Path | None = None,
 ) -> None:
     """Print tables, paths and next commands, or JSON: one evaluation, or a list of several."""
-    from vireid_cli.commands import console
+    from vireid_cli.commands import console, evaluation_output
 
     if as_json:
         contents = [evaluation.content for evaluation in evaluations]
         console.print_json(contents if len(contents) > 1 else contents[0])
         return
-    console.print_evaluations((evaluation.content for evaluation in evaluations), verbose)
+    evaluation_output.print_evaluations((evaluation.content for evaluation in evaluations), verbose)
     folders = [evaluation.folder for evaluation in evaluations if evaluation.folder]
     console.print_paths(folders)
     if folders:

@@ -91,7 +91,7 @@ def print_features(
         UsageError: The dataset or the file does not exist, or the file lacks an array.
         DataError: The file is damaged.
     """
-    from vireid_cli.commands import console
+    from vireid_cli.commands import console, evaluation_output
     from vireid_cli.engine.evaluate import features
 
     results = features.evaluate_features_by_protocol(file, dataset, options, against, out)
@@ -99,7 +99,7 @@ def print_features(
     if json:
         console.print_json(contents if len(contents) > 1 else contents[0])
         return
-    console.print_evaluations(contents, verbose)
+    evaluation_output.print_evaluations(contents, verbose)
     if out is not None:
         console.print_paths(result.folder for result in results if result.folder)
         console.print_next(console.command_line("results", out))

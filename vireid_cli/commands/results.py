@@ -49,7 +49,7 @@ def results(
 
     Example: vireid results RUN_A RUN_B --latex
     """
-    from vireid_cli.commands import console
+    from vireid_cli.commands import console, evaluation_output
     from vireid_cli.results import run_tables
     from vireid_cli.results.run import find_results
 
@@ -71,7 +71,7 @@ def results(
         words = [str(name) for name in names or ()]
         console.print_next(console.command_line("results", *words, "--latex", runs=runs))
     else:
-        console.print_evaluations((table.contents[0] for table in tables), verbose)
+        evaluation_output.print_evaluations((table.contents[0] for table in tables), verbose)
         _print_files(folders[0])
 
 
@@ -95,7 +95,7 @@ def _print_side_by_side(table: RunTable) -> None:
     from rich import box
     from rich.table import Table
 
-    from vireid_cli.commands import console
+    from vireid_cli.commands import console, evaluation_output
     from vireid_cli.results.formatting import column_name, evaluation_title
 
     def build(metrics: list[str]) -> Table:
@@ -116,7 +116,7 @@ def _print_side_by_side(table: RunTable) -> None:
         shown.add_row("chance", *map(table.chance, metrics), style="dim")
         return shown
 
-    console.print_in_parts(build, table.metrics)
+    evaluation_output.print_in_parts(build, table.metrics)
     for note in table.notes:
         console.print_line(note, "yellow")
 

@@ -13,7 +13,7 @@ import re
 import shutil
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, fields
-from datetime import datetime, timedelta
+from datetime import timedelta
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -22,43 +22,28 @@ import cv2
 import numpy as np
 
 from vireid_cli import files
+from vireid_cli.detection.crop_mark import (
+    MARK,
+    PARTS,
+    RECORDS,
+    CropOptions,
+    is_complete,
+    mark_of,
+    parts_of,
+    refuse_other_content,
+)
 from vireid_cli.detection.people import Detections, PeopleDetector
 from vireid_cli.detection.sources import Frame, FrameSource, read_frames
-from vireid_cli.errors import DataError, UsageError
+from vireid_cli.errors import DataError
 from vireid_cli.files import read_mapping, refuse_unwritable, write_bytes, write_json
 from vireid_cli.lock import locked
-from vireid_cli.types import Modality, Progress
+from vireid_cli.types import Progress
 
-RECORDS = "records.csv"
-MARK = "crop.json"
-PARTS = ".parts"
 GROUP = 64
 """Number of frames in a group, the unit of resuming."""
 
 QUALITY = 95
 """JPEG quality of crops."""
-
-
-@dataclass(frozen=True, slots=True)
-class CropOptions:
-    """Options that change the crops; a folder holds crops of one set of options.
-
-    Attributes:
-        every: Step between frames.
-        score: Least confidence, in [0, 1].
-        overlap: Largest IoU of two people in a frame.
-        min_height, min_width: Least size of a box in pixels.
-        start: Time of the first frame; None leaves the column ``time`` empty.
-        modality: Modality of the cameras; None leaves the column out.
-    """
-
-    every: int = 1
-    score: float = 0.7
-    overlap: float = 0.5
-    min_height: int = 64
-    min_width: int = 24
-    start: datetime | None = None
-    modality: Modality | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,16 +121,16 @@ def crop_people(
         DataError: A frame or video can't be read, or writing failed.
     """
     refuse_unwritable(out)
-    _refuse_other_content(out)
+    refuse_other_content(out)
     with locked(out):
-        mark = _mark(sources, options, identity)
-        if _accept(out, mark):
+        mark = mark_of(sources, options, identity)
+        if is_complete(out, mark):
             return _summary(out)
         write_json(out / MARK, mark | {"complete": False})
         total = sum(-(-source.frames // options.every) for source in sources)
         done = resumed = 0
         for index, source in enumerate(sources):
-            finished = _parts(out, index)
+            finished = parts_of(out, index)
             seen = frozenset(number for part in finished for number in part["frames"])
             resumed += len(seen)
             done += len(seen)
@@ -238,60 +223,11 @@ def _folder(index: int, source: FrameSource) -> Path:
     return Path(f"cam{source.camid}", f"{index:03d}-{plain[-80:]}")
 
 
-def _mark(sources: Sequence[FrameSource], options: CropOptions, identity: dict[str, Any]) -> dict[str, Any]:
-    """JSON values that identify the crops: options, detector and sources."""
-    values = asdict(options)
-    values["start"] = options.start.isoformat() if options.start else None
-    values["modality"] = options.modality.value if options.modality else None
-    return {"options": values, "detector": identity, "sources": [_source_mark(source) for source in sources]}
-
-
-def _source_mark(source: FrameSource) -> dict[str, Any]:
-    states = [path.stat() for path in source.images or (source.path,)]
-    return {
-        "path": str(source.path.resolve()),
-        "camid": source.camid,
-        "fps": source.fps,
-        "files": len(states),
-        "bytes": sum(state.st_size for state in states),
-        "modified": max(state.st_mtime_ns for state in states),
-    }
-
-
-def _refuse_other_content(out: Path) -> None:
-    """Refuse a folder with content that this package did not write."""
-    if out.exists() and not out.is_dir():
-        raise UsageError(f"--out {out} is not a folder.", "Choose a new folder.")
-    names = {path.name for path in out.iterdir()} - {"lock"} if out.is_dir() else set()
-    if names and MARK not in names:
-        raise UsageError(f"--out {out} has other content.", "Choose a new or empty folder.")
-
-
-def _accept(out: Path, mark: dict[str, Any]) -> bool:
-    """Whether ``out`` is complete with these options; raises if its options or sources differ."""
-    if not (out / MARK).exists():
-        return False
-    written = read_mapping(out / MARK, ("options", "detector", "sources", "complete"), "Choose a new folder.")
-    differing = [key for key in mark if written[key] != mark[key]]
-    if differing:
-        raise UsageError(
-            f"--out {out} holds crops with other {' and '.join(differing)} (see {MARK}).",
-            "Choose a new folder, or repeat the original options to resume.",
-        )
-    return written["complete"] is True and (out / RECORDS).is_file()
-
-
-def _parts(out: Path, index: int) -> list[dict[str, Any]]:
-    """Complete groups of a source, in order."""
-    paths = sorted((out / PARTS).glob(f"{index:05d}-*.json"))
-    return [read_mapping(path, ("frames", "bad", "rows"), "Delete it and run again.") for path in paths]
-
-
 def _finish(
     out: Path, mark: dict[str, Any], sources: int, options: CropOptions, resumed: int
 ) -> CroppedPeople:
     """Join the groups to ``records.csv``, then delete them."""
-    parts = [part for index in range(sources) for part in _parts(out, index)]
+    parts = [part for index in range(sources) for part in parts_of(out, index)]
     rows = [row for part in parts for row in part["rows"]]
     names = [field.name for field in fields(CropRow)]
     extra = {} if options.modality is None else {"modality": options.modality.value}

@@ -18,6 +18,7 @@ from vireid_cli.backbones.fold import fold_batch_norms
 from vireid_cli.backbones.spec import BackboneSpec
 from vireid_cli.engine.contract_batch import (
     CASE_IDENTITIES,
+    images_of,
     randomise_statistics,
     reordered,
     small_batch,
@@ -157,7 +158,7 @@ def embeds_one_modality_alone(case: Case) -> None:
     """``embed`` takes one modality: float32 rows of unit length that depend on their own image only."""
     network = randomise_statistics(case.build()).eval()
     for modality in Modality:
-        images = _images(case.batch, modality)
+        images = images_of(case.batch, modality)
         with torch.no_grad():
             together = network.embed(images, modality)
             alone = torch.cat([network.embed(image.unsqueeze(0), modality) for image in images[:3]])
@@ -238,7 +239,7 @@ def has_attention_maps(case: Case) -> None:
     """Attention maps of both modalities are finite, differ between images, and have maximum 1."""
     network = fold_batch_norms(randomise_statistics(case.build()))
     for modality in Modality:
-        images = _images(case.batch, modality)[[0, 2]]
+        images = images_of(case.batch, modality)[[0, 2]]
         maps = attention_maps(network, images, modality, steps=2)
         _require(maps.shape == (2, *images.shape[2:]), f"attention maps have the shape {tuple(maps.shape)}")
         _require(
@@ -288,10 +289,6 @@ CHECKS: dict[str, Callable[[Case], None]] = {
     "the network can be exported": exports,
 }
 """Checks by the part of the contract that they check, in their order."""
-
-
-def _images(batch: Batch, modality: Modality) -> Tensor:
-    return batch.visible if modality is Modality.VISIBLE else batch.infrared
 
 
 def _require_close(before: dict[str, Tensor], after: dict[str, Tensor], problem: str) -> None:

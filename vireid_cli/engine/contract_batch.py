@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from vireid_cli.frequency.branch_norm import BranchNorm
 from vireid_cli.methods import ReIdNetwork
-from vireid_cli.types import Batch, Erasure, Exchange, Size
+from vireid_cli.types import Batch, Erasure, Exchange, Modality, Size
 
 CASE_IDENTITIES = 5
 """Number of identities of the networks; the batch has four of them."""
@@ -39,6 +39,11 @@ def small_batch(size: Size) -> Batch:
     return Batch(
         visible, infrared, labels, erase=erase, second=second, exchange=Exchange(weights, weights.flip(0))
     )
+
+
+def images_of(batch: Batch, modality: Modality) -> Tensor:
+    """Return the batch's images of one modality."""
+    return batch.visible if modality is Modality.VISIBLE else batch.infrared
 
 
 def without_dropout(network: ReIdNetwork) -> ReIdNetwork:

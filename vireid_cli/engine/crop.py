@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from vireid_cli.detection.crops import CropOptions, CroppedPeople, crop_people
+from vireid_cli.detection.crop_mark import CropOptions
+from vireid_cli.detection.crops import CroppedPeople, crop_people
 from vireid_cli.detection.people import TorchvisionDetector
 from vireid_cli.detection.sources import list_sources
 from vireid_cli.detection.weights import identify

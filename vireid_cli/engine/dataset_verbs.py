@@ -11,7 +11,8 @@ from torch import Tensor
 from vireid_cli.data.choices import Choices
 from vireid_cli.data.identity_split import IdentitySplit
 from vireid_cli.data.prepare import Prepared
-from vireid_cli.detection.crops import CropOptions, CroppedPeople
+from vireid_cli.detection.crop_mark import CropOptions
+from vireid_cli.detection.crops import CroppedPeople
 from vireid_cli.engine import crop, occlusion, prepare
 from vireid_cli.engine.dataset import PersonDataset, dataset_of
 from vireid_cli.engine.occlusion import NewLibrary

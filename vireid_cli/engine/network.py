@@ -91,7 +91,8 @@ def run_recipe(run: RunFolder, *, checked: bool = True) -> Recipe:
 def misfits(recipe: Recipe) -> list[tuple[tuple[str, ...], str]]:
     """Keys of a recipe that do not fit its method or the shipped trunks, each with the reason."""
     name, trunk = recipe.method.name, recipe.backbone
-    problems = methods.fit_of(name).problems(name, recipe)
+    options = methods.options_of(name, recipe.method.options)
+    problems = methods.fit_of(name).problems(name, options, recipe)
     if trunk.weights == SHIPPED:
         try:
             find_trunk(trunk.name, trunk.width)

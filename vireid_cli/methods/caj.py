@@ -27,7 +27,8 @@ from vireid_cli.layers.pixels import Normalise, exchange_channels
 from vireid_cli.layers.pooling import GemForm, GeneralisedMean
 from vireid_cli.losses.identity import identity_loss, soft_identity_loss
 from vireid_cli.losses.triplet import enhanced_squared_difference
-from vireid_cli.methods import BACKBONE, Fit, GatheredNetwork, ParameterGroup, Weight, trainable
+from vireid_cli.methods import BACKBONE, GatheredNetwork, ParameterGroup, Weight, trainable
+from vireid_cli.recipe.fit import Fit
 from vireid_cli.recipe.strict import Number, Strict, refuse_without_effect
 from vireid_cli.types import Batch
 

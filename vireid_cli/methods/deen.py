@@ -32,7 +32,8 @@ from vireid_cli.losses.cpm import centre_pair_mining
 from vireid_cli.losses.identity import identity_loss
 from vireid_cli.losses.orthogonal import inner_products
 from vireid_cli.losses.triplet import batch_hard_triplet
-from vireid_cli.methods import BACKBONE, Fit, GatheredNetwork, Margin, ParameterGroup, Weight, trainable
+from vireid_cli.methods import BACKBONE, GatheredNetwork, Margin, ParameterGroup, Weight, trainable
+from vireid_cli.recipe.fit import Fit
 from vireid_cli.recipe.strict import Probability, Strict, refuse_without_effect
 from vireid_cli.types import Batch, Size
 

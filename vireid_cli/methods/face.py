@@ -29,7 +29,8 @@ from vireid_cli.layers.pixels import Normalise, both_modalities, centre_crop, lu
 from vireid_cli.losses.identity import identity_loss
 from vireid_cli.losses.nuances import nuances_mining
 from vireid_cli.losses.triplet import batch_hard_triplet
-from vireid_cli.methods import BACKBONE, Fit, GatheredNetwork, Margin, ParameterGroup, Weight, trainable
+from vireid_cli.methods import BACKBONE, GatheredNetwork, Margin, ParameterGroup, Weight, trainable
+from vireid_cli.recipe.fit import Fit
 from vireid_cli.recipe.strict import Probability, Strict, as_tuple, refuse_without_effect
 from vireid_cli.types import Batch
 

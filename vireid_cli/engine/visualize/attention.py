@@ -85,7 +85,6 @@ def draw(
     return output.save(figure, runs[0].figures / "attention")
 
 
-@dataclass(frozen=True)
 def _check_dataset(runs: Sequence[RunFolder], datasets: Sequence[str]) -> None:
     """Raise ``UsageError`` if the runs are of several datasets."""
     for run, dataset in zip(runs, datasets, strict=True):
@@ -96,6 +95,7 @@ def _check_dataset(runs: Sequence[RunFolder], datasets: Sequence[str]) -> None:
             )
 
 
+@dataclass(frozen=True)
 class _Autocast:
     """A network with convolutions in the runtime's precision, and pixels and embeddings in fp32."""
 

@@ -9,9 +9,9 @@ consistency guider". Our implementation of both follows IDKL's release. Each rea
 from __future__ import annotations
 
 from vireid_cli.backbones.spec import BackboneSpec
-from vireid_cli.methods import Fit
 from vireid_cli.methods.dselacfp.network import Dselacfp
 from vireid_cli.methods.dselacfp.options import Options
+from vireid_cli.recipe.fit import Fit
 
 __all__ = ["FIT", "Dselacfp", "Options", "build"]
 

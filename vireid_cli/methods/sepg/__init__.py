@@ -11,9 +11,9 @@ from __future__ import annotations
 
 from vireid_cli.backbones.spec import BackboneSpec
 from vireid_cli.errors import UsageError
-from vireid_cli.methods import Fit
 from vireid_cli.methods.sepg.network import SepgNet
 from vireid_cli.methods.sepg.options import Options
+from vireid_cli.recipe.fit import Fit
 
 __all__ = ["FIT", "Options", "SepgNet", "build"]
 

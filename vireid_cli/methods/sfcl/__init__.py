@@ -14,9 +14,9 @@ in one call (docs/methods.md#sfcl-pairs-and-paths).
 from __future__ import annotations
 
 from vireid_cli.backbones.spec import BackboneSpec
-from vireid_cli.methods import Fit
 from vireid_cli.methods.sfcl.network import Sfcl
 from vireid_cli.methods.sfcl.options import Options
+from vireid_cli.recipe.fit import Fit
 
 __all__ = ["FIT", "Options", "Sfcl", "build"]
 
