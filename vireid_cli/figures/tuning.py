@@ -20,6 +20,9 @@ COLUMNS = 3
 MOST_WORDS = 12
 """Largest number of categories with labels of their own."""
 
+FEW_VALUES = 6
+"""Largest number of different values that are all marked on the axis."""
+
 _MARKERS: dict[str, tuple[str, str, str]] = {
     "complete": (style.PALETTE[0], "o", "complete"),
     "pruned": (style.PALETTE[1], "v", "pruned: last validation"),
@@ -66,8 +69,9 @@ def history_figure(trials: Sequence[TrialPoint], objective: str, title: str, sub
     axes = figure.add_axes((0.75 / width, 0.95 / height, (width - 1.05) / width, 2.9 / height))
     complete = [trial for trial in trials if trial.outcome == "complete"]
     if complete:
-        best = 100 * np.maximum.accumulate([trial.value for trial in complete])
-        numbers = [trial.number for trial in complete]
+        values = [trial.value for trial in complete]
+        best = 100 * np.maximum.accumulate([*values, values[-1]])
+        numbers = [*(trial.number for trial in complete), max(trial.number for trial in trials)]
         axes.step(numbers, best, where="post", color=style.INK, linewidth=1.4, label="best so far")
     low = 100 * min(trial.value for trial in trials if np.isfinite(trial.value))
     for outcome, (colour, marker, label) in _MARKERS.items():
@@ -188,16 +192,29 @@ def _slice(axes: Axes, trials: Sequence[TrialPoint], key: str, logarithmic: bool
             for label in axes.get_xticklabels():
                 label.set(rotation=30, ha="right", rotation_mode="anchor")
     elif logarithmic:
-        axes.set_xscale("log")
-        if x.max() / x.min() < 10:
-            axes.xaxis.set_major_locator(NullLocator())
-            axes.xaxis.set_minor_locator(NullLocator())
-            axes.xaxis.set_minor_formatter(NullFormatter())
-            ends = sorted({float(x.min()), float(x.max())})
-            axes.set_xticks(ends, [f"{end:.3g}" for end in ends])
+        _logarithmic_axis(axes, x)
+    elif len(set(x)) <= FEW_VALUES:
+        ticks = sorted(set(x.tolist()))
+        span = max(ticks[-1] - ticks[0], 1e-12)
+        apart = [i == 0 or tick - ticks[i - 1] > 0.14 * span for i, tick in enumerate(ticks)]
+        labels = [f"{tick:g}" if shown else "" for tick, shown in zip(ticks, apart, strict=True)]
+        axes.set_xticks(ticks, labels)
     else:
         axes.xaxis.set_major_locator(MaxNLocator(4, steps=[1, 2, 5, 10]))
     axes.set_xlabel(style.shortened(key, 34))
     axes.yaxis.set_major_locator(MaxNLocator(5, steps=[1, 2, 5, 10]))
     axes.margins(y=0.12)
     axes.grid(True, axis="y")
+
+
+def _logarithmic_axis(axes: Axes, x: np.ndarray) -> None:
+    """Set a logarithmic axis with plain numbers: powers of ten, or the ends within a factor of ten."""
+    axes.set_xscale("log")
+    low, high = float(x.min()), float(x.max())
+    first, last = int(np.ceil(np.log10(low))), int(np.floor(np.log10(high)))
+    powers = [10.0**power for power in range(first, last + 1)]
+    every = max(1, -(-len(powers) // 4))
+    ticks = powers[::every] if len(powers) > 1 else sorted({low, high})
+    axes.xaxis.set_minor_locator(NullLocator())
+    axes.xaxis.set_minor_formatter(NullFormatter())
+    axes.set_xticks(ticks, [f"{tick:.3g}" for tick in ticks])

@@ -14,7 +14,7 @@ from pydantic import BaseModel, BeforeValidator, Field, ValidationError, model_v
 
 from vireid_cli import reading
 from vireid_cli.errors import RecipeError, UsageError
-from vireid_cli.recipe.load import shipped_folder
+from vireid_cli.recipe.load import TUNING, shipped_folder
 from vireid_cli.recipe.problems import (
     Problem,
     first_per_key,
@@ -178,6 +178,8 @@ def find_study(name: str) -> Path:
                 return candidate
     for candidate in map(Path, names):
         reading.refuse_irregular(candidate, error=UsageError)
+    if any((home.with_name(TUNING) / n).is_file() for home in homes for n in names):
+        raise UsageError(f"'{name}' is a tuning study, not a comparison.", f"Run it: vireid tune {name}")
     known = sorted({path.stem for home in homes for path in home.glob("*.yaml")})
     raise UsageError(f"There is no study '{name}'.", f"Shipped studies: {', '.join(known) or 'none'}")
 

@@ -202,6 +202,8 @@ def find_tuning(name: str) -> Path:
                 return candidate
     for candidate in map(Path, names):
         reading.refuse_irregular(candidate, error=UsageError)
+    if any((home.with_name("studies") / n).is_file() for home in homes for n in names):
+        raise UsageError(f"'{name}' is a comparison of recipes.", f"Run it: vireid compare {name}")
     known = sorted({path.stem for home in homes for path in home.glob("*.yaml")})
     raise UsageError(f"There is no tuning study '{name}'.", f"Shipped: {', '.join(known) or 'none'}")
 

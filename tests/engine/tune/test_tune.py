@@ -8,8 +8,10 @@ import signal
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 
@@ -19,8 +21,9 @@ from vireid_cli.engine.network import load_recipe
 from vireid_cli.engine.runtime import Runtime
 from vireid_cli.engine.session import Session
 from vireid_cli.engine.train.train import train
-from vireid_cli.engine.tune import journal
+from vireid_cli.engine.tune import journal, report
 from vireid_cli.engine.tune import tune as verb
+from vireid_cli.engine.tune.append_lock import AppendLock
 from vireid_cli.engine.tune.report import TuningResult
 from vireid_cli.engine.tune.tune import tune
 from vireid_cli.errors import DataError, Interrupted, RecipeError, UsageError, VireidError
@@ -59,14 +62,14 @@ def study(tiny_recipe: Path) -> Callable[..., TuningStudy]:
     return make
 
 
-Trainer = Callable[[Callable[[float, int], float]], None]
+Trainer = Callable[..., None]
 
 
 @pytest.fixture
 def metrics(monkeypatch: pytest.MonkeyPatch) -> Trainer:
     """A function that replaces the training by a function of learning rate and epoch, at once."""
 
-    def replace(value_of: Callable[[float, int], float]) -> None:
+    def simulate(value_of: Callable[[float, int], float], figures: bool = False) -> None:
         def trained(recipe: Any, session: Session, *, name: str, watch: Any) -> RunFolder:
             for path in session.runs_dir.glob("*/recipe.yaml"):
                 if path.read_text() == dump(recipe):
@@ -82,8 +85,10 @@ def metrics(monkeypatch: pytest.MonkeyPatch) -> Trainer:
             return run
 
         monkeypatch.setattr(verb, "trained", trained)
+        if not figures:
+            monkeypatch.setattr(report, "_draw", lambda *arguments: [])
 
-    return replace
+    return simulate
 
 
 def values(result: TuningResult) -> list[tuple[Any, ...]]:
@@ -93,7 +98,7 @@ def values(result: TuningResult) -> list[tuple[Any, ...]]:
 def test_the_best_recipe_is_that_of_its_trial(
     study: Callable[..., TuningStudy], session: Session, metrics: Trainer
 ) -> None:
-    metrics(lambda rate, epoch: min(1.0, 10 * rate) / epoch)
+    metrics(lambda rate, epoch: min(1.0, 10 * rate) / epoch, figures=True)
     result = tune(study(trials=5, objective="rank1"), session)
     assert result.counts() == {"complete": 5, "pruned": 0, "failed": 0}
     assert result.best is not None
@@ -185,9 +190,9 @@ def test_failed_trials_are_counted_and_three_in_a_row_end_the_study(
     monkeypatch.setattr(verb, "trained", fail)
     with pytest.raises(VireidError, match="3 trials in a row failed, the last one: the disk is full"):
         tune(study(name="full", trials=9), session)
-    report = tune(study(name="full", trials=9), session, 0)
-    assert report.counts() == {"complete": 0, "pruned": 0, "failed": 3}
-    assert {path.name for path in report.paths} == {"tune.json"}
+    end = tune(study(name="full", trials=9), session, 0)
+    assert end.counts() == {"complete": 0, "pruned": 0, "failed": 3}
+    assert {path.name for path in end.paths} == {"tune.json"}
 
 
 def test_an_interrupted_trial_is_continued(
@@ -324,6 +329,36 @@ def test_a_killed_trial_is_marked_and_two_processes_share_the_rest(
     assert [row.state for row in again] == ["failed", "complete"]
     assert len({json.dumps(dict(row.settings)) for row in result.rows}) == 8
     assert not list(result.folder.glob(".trial-*.lock"))
+
+
+def test_a_dataset_without_validation_identities_is_refused(
+    study: Callable[..., TuningStudy], session: Session, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    records = SimpleNamespace(splits=np.array(["train", "test"]))
+    store = SimpleNamespace(records=records, info=SimpleNamespace(dataset="regdb"))
+    monkeypatch.setattr(verb, "ensure_prepared", lambda *arguments: store)
+    with pytest.raises(UsageError, match="regdb has no validation identities"):
+        tune(study(), session)
+    assert not (session.runs_dir / "s").exists()
+
+
+@pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
+def test_a_lock_of_a_killed_process_is_released(tmp_path: Path) -> None:
+    path = tmp_path / "lock"
+
+    def hold() -> None:
+        AppendLock(path).acquire()
+        (tmp_path / "held").touch()
+        time.sleep(60)
+
+    child = in_child(hold)
+    while not (tmp_path / "held").exists():
+        time.sleep(0.01)
+    os.kill(child, signal.SIGKILL)
+    os.waitpid(child, 0)
+    lock = AppendLock(path)
+    assert lock.acquire()
+    lock.release()
 
 
 @pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")

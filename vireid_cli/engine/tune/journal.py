@@ -11,6 +11,7 @@ import json
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -33,6 +34,12 @@ WAIT_SECONDS = 60.0
 """Longest wait for the lock of the journal, which is held for less than a second."""
 
 
+def require_optuna() -> None:
+    """Raise ``MissingExtra`` if Optuna is not installed; does not import it."""
+    if find_spec("optuna") is None:
+        raise MissingExtra("optuna", "tune", "vireid tune")
+
+
 def open_journal(study: TuningStudy, recipe: Recipe, folder: Path) -> OptunaStudy:
     """Open the journal of a study, or create it.
 
@@ -41,12 +48,12 @@ def open_journal(study: TuningStudy, recipe: Recipe, folder: Path) -> OptunaStud
         UsageError: The folder belongs to another study, or has other results.
         DataError: The journal is damaged, or can't be read or written.
     """
-    try:
-        import optuna
-    except ImportError as error:
-        raise MissingExtra("optuna", "tune", "vireid tune") from error
+    require_optuna()
+    import optuna
     from optuna.storages import JournalStorage
     from optuna.storages.journal import JournalFileBackend
+
+    from vireid_cli.engine.tune.append_lock import AppendLock
 
     optuna.logging.disable_default_handler()
     optuna.logging.enable_propagation()
@@ -58,7 +65,7 @@ def open_journal(study: TuningStudy, recipe: Recipe, folder: Path) -> OptunaStud
         _remove_cut_line(path)
         try:
             opened = optuna.create_study(
-                storage=JournalStorage(JournalFileBackend(str(path))),
+                storage=JournalStorage(JournalFileBackend(str(path), AppendLock(folder / ".append.lock"))),
                 study_name=study.name,
                 direction="maximize",
                 load_if_exists=True,

@@ -15,6 +15,7 @@ from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import numpy as np
 import torch
 
 from vireid_cli.engine.network import load_recipe
@@ -22,9 +23,9 @@ from vireid_cli.engine.prepare import ensure_prepared
 from vireid_cli.engine.session import Session, data_option
 from vireid_cli.engine.study_runs import run_state, trained
 from vireid_cli.engine.train.interrupt import TrainingEnded
-from vireid_cli.engine.train.validation import BY, validation_plan
+from vireid_cli.engine.train.validation import BY
 from vireid_cli.engine.tune import trials as lifecycle
-from vireid_cli.engine.tune.journal import journal_lock, open_journal
+from vireid_cli.engine.tune.journal import journal_lock, open_journal, require_optuna
 from vireid_cli.engine.tune.report import TuningResult, report
 from vireid_cli.engine.tune.space import base_recipe, values_of
 from vireid_cli.errors import DataError, Interrupted, UsageError, VireidError
@@ -74,9 +75,15 @@ def tune(study: TuningStudy, session: Session, trials: int | None = None) -> Tun
     recipe = base_recipe(study)
     data = recipe.data
     folder = session.runs_dir / study.name
-    opened = open_journal(study, recipe, folder)
+    require_optuna()
     store = ensure_prepared(data.dataset, session, data.image_size, data.resize)
-    validation_plan(store)
+    if not np.any(store.records.splits == "val"):
+        raise UsageError(
+            f"{study.name}: {store.info.dataset} has no validation identities, and a search never sees the "
+            "test identities.",
+            "Search on SYSU-MM01, which has validation identities of its own.",
+        )
+    opened = open_journal(study, recipe, folder)
     search = _Search(study, opened, folder, replace(session, runs_dir=folder))
     try:
         search.run(study.trials if trials is None else trials)
