@@ -34,7 +34,7 @@ def test_figures_of_several_runs(vireid: Command, runs: Path) -> None:
     assert "pairs of two 2304/2304" in drawn.err
     drawn = vireid("visualize", "tsne", "two", "one", "--ids", "9", "--by", "modality", "--out", "plane.svg")
     assert drawn.code == 0, drawn.err
-    assert "only 8 identities have both modalities; the figure shows all of them" in drawn.err
+    assert "only 8 identities with both modalities; the figure shows all of them" in drawn.err
     assert drawn.out.strip() == "wrote plane.svg"
     assert Path("plane.svg").read_text().startswith("<?xml")
 

@@ -105,7 +105,7 @@ def test_people_of_one_modality_are_refused(vireid: Command, place: Path, sysu_t
     assert pair.code == 2
     many = vireid("visualize", "seg", "--ids", 12, "--data", data)
     assert many.code == 2
-    assert "11 people have images of both modalities, not 12" in many.err
+    assert "11 people with images of both modalities, not 12" in many.err
     assert "--ids 11" in many.err
 
 

@@ -54,7 +54,7 @@ def test_check_fails_with_the_reason(vireid: Command, folder: Path, monkeypatch:
     code, out, err = vireid("methods", "check", "mine", "--plugin", path)
     assert code == 1
     assert "FAILED: rows of visible images do not have unit length" in out
-    assert "1 of 1 methods break the contract" in err
+    assert "methods that break the contract: 1 of 1" in err
 
 
 def test_check_without_a_method_is_wrong_use(vireid: Command, place: Path) -> None:

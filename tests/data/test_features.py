@@ -87,7 +87,7 @@ def test_half_precision_is_widened(tmp_path: Path) -> None:
         ({"q_camids": np.zeros((4, 1), int)}, r"q_camids .* shape \(4, 1\)"),
         ({"q_feat": np.zeros((5, 3))}, r"q_feat .* shape \(5, 3\); the other arrays need \(4, D\)"),
         ({"g_feat": np.zeros((6, 2))}, r"g_feat .* shape \(6, 2\); the other arrays need \(6, 3\)"),
-        ({"g_feat": np.full((6, 3), np.nan)}, "6 rows contain NaN or infinity, the first is row 0"),
+        ({"g_feat": np.full((6, 3), np.nan)}, "6 rows with NaN or infinity, the first is row 0"),
         ({"q_feat": np.zeros((4, 0))}, r"shape \(4, 0\)"),
         ({"q_feat": np.array([["a"] * 3] * 4)}, "expected numbers of two dimensions"),
         ({"distance": np.zeros((6, 4))}, r"distance .* shape \(6, 4\); the other arrays need \(4, 6\)"),

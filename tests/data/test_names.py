@@ -117,7 +117,7 @@ def test_folders_of_other_names_are_odd_everywhere(tmp_path: Path, dataset: str,
     trees.write_image(folder / ("Anger/000.jpeg" if dataset == "oulu" else "c1_0.jpg"), 1)
     after = scan(dataset, root)
     assert after.records.paths.tolist() == before.records.paths.tolist()
-    assert any("names that can't be read" in note for note in after.report.notes)
+    assert any("1 name that can't be read" in note for note in after.report.notes)
 
 
 @pytest.mark.parametrize("dataset", ["folder", "regdb", "llcm", "buaa"])
@@ -127,7 +127,7 @@ def test_two_folders_of_one_number_are_refused(tmp_path: Path, dataset: str) -> 
     known = next(path for path in sorted((root / parent).iterdir()))
     twin = known.name.lstrip("0") if known.name.startswith("0") else f"000{known.name}"
     trees.write_image(known.with_name(twin) / "c1_0.jpg", 1)
-    with pytest.raises(DataError, match=r"1 numbers have two folders: .*\(person \d\)") as error:
+    with pytest.raises(DataError, match=r"1 number with two folders: .*\(person \d\)") as error:
         scan(dataset, root)
     assert known.name in error.value.message
     assert twin in error.value.message
@@ -184,7 +184,7 @@ def test_an_image_that_a_list_repeats_counts_once(tmp_path: Path) -> None:
     path.write_text(path.read_text() + "./" + path.read_text().splitlines()[0] + "\n")
     after = scan("llcm", root)
     assert after.records.paths.tolist() == before.records.paths.tolist()
-    assert "1 lines of train_vis.txt repeat an image, ignored" in after.report.notes
+    assert "1 repeated line of train_vis.txt, ignored" in after.report.notes
 
 
 @pytest.mark.parametrize(("dataset", "name"), [("llcm", "train_vis.txt"), ("regdb", "train_visible_1.txt")])
@@ -198,7 +198,7 @@ def test_labels_and_repeated_lines_of_image_lists_are_checked(
     image = first.rsplit(None, 1)[0]
     path.write_text(f"{text}{last}\n{image} 977\n")
     notes = " ".join(scan(dataset, root).report.notes)
-    assert f"2 lines of {name} repeat an image, ignored" in notes
+    assert f"2 repeated lines of {name}, ignored" in notes
     assert f"{name} has several labels of one person" in notes
     for label in ("1²", "1" * 5000, "-1", "0.0", "0 7"):
         path.write_text(f"{text}{image} {label}\n")
@@ -212,7 +212,7 @@ def test_numbers_of_the_test_list_that_repeat_or_have_no_image_are_noted(tmp_pat
     pids = path.read_text().strip()
     path.write_text(f"{pids},0{pids.split(',')[0]},4711\n")
     notes = scan("llcm", root).report.notes
-    assert "1 numbers of test_id.txt repeat, ignored" in notes
+    assert "1 repeated number of test_id.txt, ignored" in notes
     assert "1 identity of test_id.txt without test images: 4711" in notes
 
 
@@ -235,7 +235,7 @@ def test_an_image_that_face_lists_name_twice_is_refused(tmp_path: Path) -> None:
         scan("buaa", root)
     gallery.write_text(texts[0])
     probe.write_text(f"{texts[1]}./{first}\n")
-    with pytest.raises(DataError, match=r"1 images are in gallery.txt and in probe.txt: VIS/3/0.bmp"):
+    with pytest.raises(DataError, match=r"1 image both in gallery.txt and in probe.txt: VIS/3/0.bmp"):
         scan("buaa", root)
 
 
@@ -303,7 +303,7 @@ def test_names_of_images_that_are_not_utf_8_are_refused_and_shown(tmp_path: Path
     folder = next(path for path in sorted((root / parent).iterdir()))
     image = next(folder.iterdir())
     os.rename(os.fsencode(image), os.fsencode(folder) + b"/" + OTHER)
-    with pytest.raises(DataError, match="the names of 1 images are not UTF-8") as error:
+    with pytest.raises(DataError, match="1 image with a name that is not UTF-8") as error:
         scan(dataset, root)
     assert "\\xd5\\xd5" in error.value.message
     str(error.value).encode()

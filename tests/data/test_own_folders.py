@@ -141,7 +141,7 @@ def test_hashes_of_people_follow_their_names(tmp_path: Path) -> None:
 def test_two_unicode_forms_are_one_person(tmp_path: Path) -> None:
     assert number_words(["é", "e\u0301", "7", "1"]) == {"é": 2}
     root = write_flat(tmp_path / "site", "é", "e\u0301")
-    with pytest.raises(DataError, match="2 numbers have two folders"):
+    with pytest.raises(DataError, match="2 numbers with two folders"):
         scan(root)
 
 

@@ -123,7 +123,7 @@ def test_regdb_broken_lists(tmp_path: Path) -> None:
     (idx / "train_visible_3.txt").write_text(good)
     gone = root / good.split(" ")[0]
     gone.unlink()
-    with pytest.raises(DataError, match=r"name 1 images that do not exist: Visible/"):
+    with pytest.raises(DataError, match=r"name 1 image without a file: Visible/"):
         scan(root)
     shutil.rmtree(root / "Thermal")
     with pytest.raises(DataError, match=r"folders missing: Thermal \(expected Visible, Thermal\)"):
@@ -218,7 +218,7 @@ def test_buaa_and_its_plan(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="1 identity in both training and test: 1"):
         load_source("buaa").scan(store.info.root)
     (faces / "gallery.txt").write_text("VIS/3/9.bmp 3\n")
-    with pytest.raises(DataError, match=r"names 1 images that do not exist: VIS/3/9.bmp"):
+    with pytest.raises(DataError, match=r"names 1 image without a file: VIS/3/9.bmp"):
         load_source("buaa").scan(store.info.root)
     (faces / "gallery.txt").write_text("VIS/3/0.bmp\n")
     with pytest.raises(DataError, match=r"gallery.txt:1: 'VIS/3/0.bmp' can't be read"):
@@ -246,10 +246,10 @@ def test_folder_refuses_people_on_both_sides(tmp_path: Path) -> None:
     shutil.rmtree(root / "query" / "infrared" / "2")
     trees.write_image(root / "query" / "infrared" / "anna" / "1.png", 2)
     notes = load_source("folder").scan(root).report.notes
-    assert "1 names of people, numbered: anna is 6" in notes
+    assert "1 name of people, numbered: anna is 6" in notes
     (root / "query" / "infrared" / "_old").mkdir()
     notes = load_source("folder").scan(root).report.notes
-    assert "1 names that can't be read, ignored: query/infrared/_old (a person is a number)" in notes
+    assert "1 name that can't be read, ignored: query/infrared/_old (a person is a number)" in notes
     (root / "query" / "thermal").mkdir()
     with pytest.raises(DataError, match="must be 'visible' or 'infrared'"):
         load_source("folder").scan(root)

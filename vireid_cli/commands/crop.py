@@ -22,6 +22,7 @@ from vireid_cli.commands.crop_options import (
     parse_start,
 )
 from vireid_cli.commands.options import Device, make_engine
+from vireid_cli.counts import counted
 
 
 def crop(
@@ -69,7 +70,7 @@ def crop(
     for name, number, reason in cropped.bad:
         console.print_line(f"skipped {name}, frame {number}: {reason}", "yellow")
     resumed = f", {cropped.resumed} of them from an earlier call" if cropped.resumed else ""
-    console.print_line(f"{cropped.crops} crops from {cropped.frames} frames{resumed}")
+    console.print_line(f"{counted(cropped.crops, 'crop')} from {counted(cropped.frames, 'frame')}{resumed}")
     console.print_paths([cropped.records])
     if cropped.crops:
         console.print_next(

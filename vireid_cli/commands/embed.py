@@ -18,6 +18,7 @@ from vireid_cli.commands.options import (
     make_engine,
     refuse_without_effect,
 )
+from vireid_cli.counts import counted
 from vireid_cli.errors import UsageError
 from vireid_cli.modality import Modality
 
@@ -145,7 +146,9 @@ def summary_lines(result: Embedded, share: Share) -> list[str]:
     lines = []
     if result.computed:
         rate = result.computed / max(result.seconds, 1e-9)
-        lines.append(f"embedded {result.computed:,} images in {result.seconds:.1f} s, {rate:.0f} images/s")
+        lines.append(
+            f"embedded {counted(result.computed, 'image')} in {result.seconds:.1f} s, {rate:.0f} images/s"
+        )
     if result.missing:
         lines.append(
             f"{result.parts - result.missing} of {result.parts} parts are finished{share.label}; the "
@@ -157,14 +160,15 @@ def summary_lines(result: Embedded, share: Share) -> list[str]:
     if joined is None:
         return lines
     counts = ", ".join(f"{count:,} {modality}" for modality, count in joined.by_modality.items())
-    lines.append(f"{joined.images:,} embeddings of {joined.dimension} columns: {counts}")
+    lines.append(f"{counted(joined.images, 'embedding')} of {joined.dimension} columns: {counts}")
     if any(joined.decided.values()):
         decided = ", ".join(f"{count:,} {modality}" for modality, count in joined.decided.items())
         lines.append(f"modality decided by equality of the colour channels: {decided}")
     if joined.close:
         path, spread = joined.close[0]
         lines.append(
-            f"close decisions: {len(joined.close):,} images, such as {path} (channels differ by {spread:.1f} "
+            f"close decisions: {counted(len(joined.close), 'image')}, such as {path} (channels "
+            f"differ by {spread:.1f} "
             "grey levels on average); set --modality, or a column modality in the list"
         )
     lines += [f"skipped, unreadable: {path}: {reason}" for path, reason in joined.skipped[:SHOWN]]

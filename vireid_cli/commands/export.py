@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from vireid_cli.commands.options import DataDir, RunName, RunsDir, expanded, make_engine
+from vireid_cli.counts import counted
 from vireid_cli.errors import UsageError
 from vireid_cli.modality import Modality
 
@@ -212,7 +213,7 @@ def _print(exported: ExportResult) -> None:
     limit = " (limit 1e-4)" if record.precision == "fp32" else ""
     opset = f", opset {record.opset}" if record.opset else ""
     print_line(
-        f"validated on {record.images} images: largest embedding difference to PyTorch "
+        f"validated on {counted(record.images, 'image')}: largest embedding difference to PyTorch "
         f"{record.largest_difference:.2e}{limit}{opset}"
     )
     if record.accuracy:

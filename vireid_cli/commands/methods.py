@@ -69,5 +69,5 @@ def check(
             result = f"FAILED: {outcome.problem}" if outcome.problem else "passed"
             console.print_line(f"{name}: {outcome.promise}: {result}")
     if failed:
-        console.print_note(f"{failed} of {len(chosen)} methods break the contract")
+        console.print_note(f"methods that break the contract: {failed} of {len(chosen)}")
         raise typer.Exit(1)

@@ -17,6 +17,7 @@ from vireid_cli.commands.options import (
     make_engine,
     refuse_without_effect,
 )
+from vireid_cli.counts import counted
 from vireid_cli.errors import UsageError
 
 if TYPE_CHECKING:
@@ -145,7 +146,7 @@ def occluders(
     pools = [occluder.pool for occluder in built.library.occluders]
     train = pools.count("train")
     console.print_line(
-        f"{len(pools)} occluders, {train} for training, {len(pools) - train} for testing, "
+        f"{counted(len(pools), 'occluder')}, {train} for training, {len(pools) - train} for testing, "
         f"library {built.library.sha256[:12]}"
     )
     console.print_paths([built.folder])
@@ -219,7 +220,7 @@ def _print_tree(tree: OccludedTree, base: str, root: Path | None) -> None:
 
     roles = ", ".join(f"{count} {role}" for role, count in sorted(tree.occluded.items()))
     rate = f", {tree.written / tree.seconds:.0f} images/s" if tree.written else ", all from an earlier call"
-    console.print_line(f"{tree.images} images, occluded: {roles or 'none'}{rate}")
+    console.print_line(f"{counted(tree.images, 'image')}, occluded: {roles or 'none'}{rate}")
     for path in tree.unreadable:
         console.print_line(f"unreadable, copied unchanged: {path}")
     console.print_paths([tree.root])

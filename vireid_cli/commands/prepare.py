@@ -17,6 +17,7 @@ from vireid_cli.commands.options import (
     parse_size,
     refuse_without_effect,
 )
+from vireid_cli.counts import counted
 
 if TYPE_CHECKING:
     from vireid_cli.data.prepare import Prepared
@@ -213,7 +214,7 @@ def summary_lines(prepared: Prepared) -> list[str]:
             )
         lines += [f"note: {note}" for note in prepared.report.notes]
     lines += [f"skipped, unreadable: {path}" for path in prepared.bad]
-    total = f"{prepared.images} images in {prepared.seconds:.1f} s"
+    total = f"{counted(prepared.images, 'image')} in {prepared.seconds:.1f} s"
     if prepared.rate:
         total += f", {prepared.rate:.0f} images/s decoded"
     if prepared.damaged:

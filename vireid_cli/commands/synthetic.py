@@ -17,6 +17,7 @@ from vireid_cli.commands.options import (
     parse_size,
     refuse_without_effect,
 )
+from vireid_cli.counts import counted
 from vireid_cli.dial_defaults import DIALS
 
 
@@ -115,7 +116,9 @@ def synthetic(
     tree = make_engine(device, data=data).synthesize(options, root=root, workers=workers)
     if tree.repaired:
         console.print_line(f"repaired {tree.repaired} damaged or missing files")
-    console.print_line(f"wrote {tree.root}: {tree.images} images, content {tree.content_hash[:12]}")
+    console.print_line(
+        f"wrote {tree.root}: {counted(tree.images, 'image')}, content {tree.content_hash[:12]}"
+    )
     console.print_next(
         console.command_line("prepare", layout.value, *(["--root", root] if root else []), data=data)
     )

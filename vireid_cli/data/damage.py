@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 
 from vireid_cli import sums
+from vireid_cli.counts import counted
 from vireid_cli.data.layout import first
 from vireid_cli.data.provenance import Provenance, read_provenance, rendering_command
 from vireid_cli.errors import DataError
@@ -32,7 +33,8 @@ def refuse_damaged(dataset: str, root: Path) -> None:
     foreign = sorted({path.relative_to(root).as_posix() for path in images} - expected.keys())
     if foreign:
         raise DataError(
-            f"{root}: {len(foreign)} images do not belong to this generated dataset: {first(foreign, 3)}",
+            f"{root}: {counted(len(foreign), 'image')} outside of this generated dataset: "
+            f"{first(foreign, 3)}",
             "Delete them or move them away: results would not be those of the dataset.",
         )
     changed, missing = sums.differences(root, expected)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from vireid_cli.counts import counted
 from vireid_cli.data.permutation import TRIALS
 from vireid_cli.data.protocols import check, fars_of, rule_of
 from vireid_cli.data.protocols.llcm import DEFAULT as LLCM_DEFAULT
@@ -82,7 +83,8 @@ def _sysu(request: Request) -> list[str]:
         ]
     modes = {"all": "all-search: visible cameras 1, 2, 4, 5", "indoor": "indoor-search: visible cameras 1, 2"}
     shots = " and ".join(
-        "1 image (single-shot)" if n == 1 else f"{n} images (multi-shot)" for n in request.shots or (1,)
+        "1 image (single-shot)" if n == 1 else f"{counted(n, 'image')} (multi-shot)"
+        for n in request.shots or (1,)
     )
     return [
         "Test identities of SYSU-MM01 (96): all infrared images (cameras 3 and 6) are queries.",
@@ -96,7 +98,8 @@ def _draw(request: Request) -> str:
     trials = TRIALS if request.trials is None else request.trials
     if request.draw == "official":
         return (
-            f"Draw 'official': the first numbers of each trial's row in rand_perm_cam.mat, {trials} trials. "
+            "Draw 'official': the first numbers of each trial's row in rand_perm_cam.mat, "
+            f"{counted(trials, 'trial')}. "
             "The result is the mean over trials."
         )
     return (

@@ -11,6 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from vireid_cli import files, reading
+from vireid_cli.counts import counted
 from vireid_cli.data import layout, listing
 from vireid_cli.data.ids import parse_id, shorten
 from vireid_cli.data.provenance import read_provenance
@@ -65,7 +66,7 @@ def scan_faces(
         notes.append(OURS)
     unlisted = len({record.path for record in walk.records} - {record.path for record in listed})
     if unlisted:
-        notes.append(f"{unlisted} images in no list of {FOLDER}/, ignored")
+        notes.append(f"{counted(unlisted, 'image')} in no list of {FOLDER}/, ignored")
     table = layout.Walk(listed).table(root, f"images named by {FOLDER}/*.txt")
     layout.refuse_overlap(table, root / FOLDER, "A person is either in train.txt or in the other two.")
     _refuse_both_sides(listed, root / FOLDER)
@@ -78,7 +79,8 @@ def _refuse_both_sides(records: list[Record], folder: Path) -> None:
     sides = {split: {record.path for record in records if record.split == split} for split in LISTS.values()}
     if both := sides["gallery"] & sides["query"]:
         raise DataError(
-            f"{folder}: {len(both)} images are in gallery.txt and in probe.txt: {layout.first(sorted(both))}",
+            f"{folder}: {counted(len(both), 'image')} both in gallery.txt and in probe.txt: "
+            f"{layout.first(sorted(both))}",
             "Delete each from one of the two lists.",
         )
 
@@ -143,7 +145,7 @@ def _read(
         )
     if missing:
         raise DataError(
-            f"{path} names {len(missing)} images that do not exist: {layout.first(missing)}",
+            f"{path} names {counted(len(missing), 'image')} without a file: {layout.first(missing)}",
             f"Unpack the dataset again, or delete {path.parent}; prepare then writes new lists.",
         )
     return records

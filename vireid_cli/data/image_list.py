@@ -22,6 +22,7 @@ from pathlib import Path
 import numpy as np
 
 from vireid_cli import reading
+from vireid_cli.counts import counted
 from vireid_cli.data import layout
 from vireid_cli.data.ids import id_problem, is_text, parse_id, shorten
 from vireid_cli.data.image_names import NameReader
@@ -152,7 +153,7 @@ def _refuse_other_names(paths: list[str], folder: Path) -> None:
     wrong = [path for path in (*paths, str(folder.resolve())) if not is_text(path)]
     if wrong:
         shown = layout.first([shorten(name, layout.LONGEST) for name in wrong], layout.SHOWN)
-        raise DataError(f"{folder}: {len(wrong)} names are not UTF-8: {shown}", "Rename them.")
+        raise DataError(f"{folder}: {counted(len(wrong), 'name')} not UTF-8: {shown}", "Rename them.")
 
 
 def read_list(path: Path) -> ListedImages:

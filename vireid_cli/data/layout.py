@@ -12,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
+from vireid_cli.counts import counted
 from vireid_cli.data.ids import id_problem, is_text, parse_id, shorten
 from vireid_cli.data.sources import Count
 from vireid_cli.errors import DataError, UsageError
@@ -144,7 +145,8 @@ class Walk:
             lines = "".join(f"\n  ignored: {name}" for name in ignored)
             raise DataError(
                 f"{root}: no image found (expected {expected}){lines}",
-                f"Ignored: {sum(self.stray.values())} other files, {len(self.unmatched)} names that do not "
+                f"Ignored: {sum(self.stray.values())} other files, "
+                f"{counted(len(self.unmatched), 'name')} that do not "
                 "fit the layout. "
                 + (
                     "Rename them, or list the images in records.csv (path,pid,camid,modality,split)."
@@ -165,7 +167,7 @@ class Walk:
         ]
         if twins:
             raise DataError(
-                f"{root}: {len(twins)} numbers have two folders: {first(twins, SHOWN)}",
+                f"{root}: {counted(len(twins), 'number')} with two folders: {first(twins, SHOWN)}",
                 "Leading zeros of a person number are ignored. Merge the folders, or rename one of them to "
                 "another number.",
             )
@@ -179,7 +181,10 @@ class Walk:
                 "into a seeded gallery"
             )
         if self.unmatched:
-            yield f"{len(self.unmatched)} names that can't be read, ignored: {first(sorted(self.unmatched))}"
+            yield (
+                f"{counted(len(self.unmatched), 'name')} that can't be read, ignored: "
+                f"{first(sorted(self.unmatched))}"
+            )
         spellings: dict[int, set[str]] = {}
         for (_, pid), names in self._folders.items():
             spellings.setdefault(pid, set()).update(names)
@@ -201,7 +206,7 @@ def _refuse_other_bytes(records: list[Record], root: Path) -> None:
     if wrong:
         shown = first([shorten(name, LONGEST) for name in wrong], SHOWN)
         raise DataError(
-            f"{root}: the names of {len(wrong)} images are not UTF-8: {shown}",
+            f"{root}: {counted(len(wrong), 'image')} with a name that is not UTF-8: {shown}",
             "Rename them, for example with: convmv -r -f gbk -t utf8 --notest FOLDER (gbk: the encoding of "
             "the archive's file names).",
         )

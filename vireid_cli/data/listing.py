@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from vireid_cli import reading
+from vireid_cli.counts import counted
 from vireid_cli.data.ids import parse_id, parse_ids, shorten
 from vireid_cli.errors import DataError
 from vireid_cli.types import IMAGE_ENDINGS
@@ -65,7 +66,7 @@ def read_images(path: Path, folder: str, purpose: str, expected: str) -> ImageLi
         labels.setdefault(pid, set()).add(label.lstrip("0"))
         repeated += name in persons
         persons[name] = pid
-    notes = [f"{repeated} lines of {path.name} repeat an image, ignored"] if repeated else []
+    notes = [f"{counted(repeated, 'repeated line')} of {path.name}, ignored"] if repeated else []
     if several := [pid for pid, known in labels.items() if len(known) > 1]:
         shown = ", ".join(map(str, several[:3])) + (" …" if len(several) > 3 else "")
         notes.append(

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from vireid_cli.array_files import load_arrays
+from vireid_cli.counts import counted
 from vireid_cli.data.ids import LARGEST
 from vireid_cli.errors import DataError, UsageError
 
@@ -95,7 +96,7 @@ def numbers(array: np.ndarray, name: str, shape: tuple[int, int | None], path: P
     bad = np.flatnonzero(~_finite(array))
     if len(bad):
         raise DataError(
-            f"{name} in {path}: {len(bad)} rows contain NaN or infinity, the first is row {bad[0]}.",
+            f"{name} in {path}: {counted(len(bad), 'row')} with NaN or infinity, the first is row {bad[0]}.",
             "A diverged network returns such rows; check the image of this row.",
         )
     return array

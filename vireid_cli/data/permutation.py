@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from vireid_cli import reading
+from vireid_cli.counts import counted
 from vireid_cli.data.gallery_draws import Folders
 from vireid_cli.data.ids import ids_of_array
 from vireid_cli.errors import DataError
@@ -117,7 +118,7 @@ def official_orders(folders: Folders, permutation: Permutation) -> Folders:
         expected = 0 if order is None else order.shape[1]
         if order is None or expected != len(files):
             raise DataError(
-                f"camera {camid}, id {pid}: the dataset has {len(files)} images, "
+                f"camera {camid}, id {pid}: the dataset has {counted(len(files), 'image')}, "
                 f"{permutation.source or 'the permutation'} has {expected}.",
                 "Images are missing or additional, or the permutation belongs to other data; "
                 "'vireid prepare sysu --verify' lists the differences.",

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from vireid_cli.counts import counted
 from vireid_cli.errors import DataError, UsageError
 from vireid_cli.metrics.camera_rules import EXPLANATIONS, CameraRule
 from vireid_cli.metrics.outcome import Trials
@@ -104,7 +105,8 @@ def evaluate_plan(plan: EvaluationPlan, embeddings: Embeddings, rows: np.ndarray
     missing = np.setdiff1d(plan.rows, rows)
     if len(missing):
         raise UsageError(
-            f"{len(missing)} rows of protocol {plan.name} have no embedding, first {missing[0]}."
+            f"{counted(len(missing), 'row')} of protocol {plan.name} without an embedding, "
+            f"first {missing[0]}."
         )
 
     def trials_of(query: np.ndarray, gallery: np.ndarray, galleries: Sequence[np.ndarray]) -> Trials:

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from vireid_cli.counts import counted
 from vireid_cli.errors import UsageError
 from vireid_cli.types import Modality
 
@@ -115,7 +116,7 @@ class IdentitySampler:
         self.num_identities = int(usable.sum())
         if self.num_identities < identities:
             raise UsageError(
-                f"a batch needs {identities} identities with images in both modalities; "
+                f"a batch needs {counted(identities, 'identity')} with images in both modalities; "
                 f"there are {self.num_identities}",
                 "Lower data.sampler.identities, or train on a split with more identities.",
             )

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from vireid_cli.array_files import load_arrays
+from vireid_cli.counts import counted
 from vireid_cli.data import npz
 from vireid_cli.errors import DataError
 from vireid_cli.types import Embeddings
@@ -71,7 +72,9 @@ def read_trials(path: Path) -> StoredTrials:
             raise DataError(f"{path}: {name} contains row numbers that do not exist.")
         parts.append(tuple(np.split(rows, offsets[1:-1])))
     if len(parts[0]) != len(parts[1]):
-        raise DataError(f"{path}: {TRIALS[1]} counts {len(parts[0])} trials, {TRIALS[3]} {len(parts[1])}.")
+        raise DataError(
+            f"{path}: {TRIALS[1]} counts {counted(len(parts[0]), 'trial')}, {TRIALS[3]} {len(parts[1])}."
+        )
     # trials with equal queries share one array, so that one matrix product serves all of them
     first = parts[0][0]
     queries = tuple(first if np.array_equal(part, first) else part for part in parts[0])

@@ -22,6 +22,7 @@ import cv2
 import numpy as np
 
 from vireid_cli import files
+from vireid_cli.counts import counted
 from vireid_cli.detection.crop_mark import (
     MARK,
     PARTS,
@@ -255,6 +256,6 @@ def _unreadable(source: FrameSource, bad: list[list[Any]]) -> DataError:
     shown = "\n".join(f"  {name}, frame {number}: {reason}" for name, number, reason in bad[:20])
     more = f"\n  and {len(bad) - 20} more" if len(bad) > 20 else ""
     return DataError(
-        f"{source.path}: {len(bad)} frames can't be read:\n{shown}{more}",
+        f"{source.path}: {counted(len(bad), 'frame')} can't be read:\n{shown}{more}",
         "Replace these frames, or skip them with --skip-bad.",
     )

@@ -10,6 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from vireid_cli.counts import counted
 from vireid_cli.engine.checkpoint import MODEL, STATE, TENSORS, Checkpoint, Position, recovery_hint
 from vireid_cli.errors import DataError
 
@@ -50,7 +51,7 @@ def check_position(folder: Path, position: Position, epochs: int, steps: int | N
         return
     if position.step > steps:
         raise DataError(
-            f"{path}: step {position.step:,} is beyond the {steps:,} steps of an epoch.",
+            f"{path}: step {position.step:,} is beyond the {counted(steps, 'step')} of an epoch.",
             recovery_hint(folder),
         )
     expected = position.epoch * steps + position.step
@@ -202,7 +203,7 @@ def _moment_flaw(name: str, value: Any, parameter: Tensor, steps: int) -> str:
         if value.dtype != parameter.dtype:
             return f"is {_type(value)} instead of {_type(parameter)}"
     elif value.numel() != 1 or float(value) > steps:
-        return f"is {value.tolist()} after {steps:,} steps"
+        return f"is {value.tolist()} after {counted(steps, 'step')}"
     if name in _NOT_NEGATIVE and bool((value < 0).any()):
         return "holds negative numbers"
     return ""

@@ -163,7 +163,8 @@ def embeds_one_modality_alone(case: Case) -> None:
             together = network.embed(images, modality)
             alone = torch.cat([network.embed(image.unsqueeze(0), modality) for image in images[:3]])
         _require(together.dtype == torch.float32, f"embed returns {together.dtype}, not float32")
-        _require(together.shape[0] == len(images), f"embed returns {together.shape[0]} rows of {len(images)}")
+        rows = together.shape[0]
+        _require(rows == len(images), f"embed returns {rows} of {len(images)} rows")
         length = (together.norm(dim=1) - 1).abs().max()
         _require(bool(length <= 1e-5), f"rows of {modality.value} images do not have unit length")
         difference = (alone - together[:3]).abs().max()

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from vireid_cli import files, reading
+from vireid_cli.counts import counted
 from vireid_cli.data.identity import training_identities
 from vireid_cli.data.sources import load_source, source_names
 from vireid_cli.engine import checkpoint as checkpoints
@@ -68,7 +69,8 @@ def dataset_of(path: Path, count: int) -> str:
         return fits[0]
     listed = ", ".join(f"{name} {number}" for name, number in counts.items())
     raise UsageError(
-        f"{path} was trained on {count} identities; published splits have other numbers ({listed}).",
+        f"{path} was trained on {counted(count, 'identity')}; published splits have other "
+        f"numbers ({listed}).",
         "Name its training dataset: --dataset NAME",
     )
 

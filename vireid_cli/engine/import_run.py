@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from vireid_cli import files, releases
+from vireid_cli.counts import counted
 from vireid_cli.data.identity import official_tokens, stored_tokens, training_identities
 from vireid_cli.data.sources import load_source
 from vireid_cli.engine import checkpoint as checkpoints
@@ -230,17 +231,21 @@ def _training_identities(dataset: str, trial: int, count: int, session: Session)
             "evaluation can't refuse them. "
             + (f"Prepare {dataset} first and import again." if published else "Evaluate on other identities.")
         )
-        return [], f"unknown: {count} identities"
+        return [], f"unknown: {counted(count, 'identity')}"
     of = f"{title}'s official training split" + (
         f" of trial {trial}" if trial > 1 or has_trials(dataset) else ""
     )
     if count == len(tokens):
-        return tokens, f"{of} ({count} identities), assumed: the file names none"
+        return tokens, f"{of} ({counted(count, 'identity')}), assumed: the file names none"
     session.reporter.warn(
-        f"the classifier has {count} identities, {of} has {len(tokens)}: evaluation will refuse the latter "
+        f"the classifier has {counted(count, 'identity')}, {of} has {len(tokens)}: evaluation "
+        "will refuse the latter "
         "and can't refuse others"
     )
-    return tokens, f"{of} ({len(tokens)} identities), assumed; the classifier has {count}: others are unknown"
+    return (
+        tokens,
+        f"{of} ({counted(len(tokens), 'identity')}), assumed; the classifier has {count}: others are unknown",
+    )
 
 
 def _environment(released: _Released) -> dict[str, Any]:

@@ -9,6 +9,7 @@ import importlib
 
 import numpy as np
 
+from vireid_cli.counts import counted
 from vireid_cli.errors import MissingExtra, UsageError
 
 FEWEST_POINTS = 10
@@ -36,7 +37,7 @@ def tsne_points(features: np.ndarray, seed: int = 0, perplexity: float = 30.0) -
         raise ValueError(f"features: expected (N, D) of finite numbers, not {features.shape}")
     if len(features) < FEWEST_POINTS:
         raise UsageError(
-            f"{len(features)} images are too few for t-SNE; it needs {FEWEST_POINTS} or more.",
+            f"{counted(len(features), 'image')}: too few for t-SNE, which needs {FEWEST_POINTS} or more.",
             "Show more identities (--ids), or more images of each.",
         )
     try:

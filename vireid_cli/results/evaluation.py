@@ -19,6 +19,7 @@ from typing import Any
 import numpy as np
 
 from vireid_cli import documents, files, folders
+from vireid_cli.counts import counted
 from vireid_cli.errors import DataError
 from vireid_cli.lock import locked
 from vireid_cli.results import schema
@@ -134,7 +135,7 @@ class StoredEvaluation:
                 raise self._mixed(path, f"{key} {count:,}, not {stored:,}")
             trials = len(offsets) - 1
             if "models" not in self.content and self.content["trials"] != trials:
-                raise self._mixed(path, f"{trials} trials, not {self.content['trials']}")
+                raise self._mixed(path, f"{counted(trials, 'trial')}, not {self.content['trials']}")
 
     def _mixed(self, path: Path, reason: str) -> DataError:
         return DataError(

@@ -14,6 +14,7 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from vireid_cli import documents, files, reading
+from vireid_cli.counts import counted
 from vireid_cli.errors import DataError
 
 _BLOCK = 1 << 20
@@ -55,7 +56,9 @@ class AccuracyChange(BaseModel):
         """Describe both metrics on one line, in percent."""
         pairs = (("Rank-1", self.rank1_before, self.rank1), ("mAP", self.mAP_before, self.mAP))
         texts = [f"{name} {100 * before:.2f} → {100 * after:.2f} %" for name, before, after in pairs]
-        return f"{', '.join(texts)} ({self.identities} {self.split} identities, {self.images} images)"
+        return (
+            f"{', '.join(texts)} ({self.identities} {self.split} identities, {counted(self.images, 'image')})"
+        )
 
 
 class ExportRecord(BaseModel):

@@ -36,8 +36,15 @@ def percent(value: float | None) -> str:
 
 
 def bounds(interval: list[float] | None) -> str:
-    """Format an interval in percent; – for None."""
-    return "–" if interval is None else f"{100 * interval[0]:.1f}–{100 * interval[1]:.1f}"
+    """Format an interval in percent; – for None.
+
+    >>> bounds([0.618, 0.867]), bounds([-0.046, -0.003])
+    ('61.8–86.7', '-4.6 to -0.3')
+    """
+    if interval is None:
+        return "–"
+    low, high = (f"{100 * bound:.1f}" for bound in interval)
+    return f"{low} to {high}" if "-" in low + high else f"{low}–{high}"
 
 
 def protocol_label(name: str) -> str:
@@ -51,7 +58,7 @@ def evaluation_title(content: EvaluationFile) -> str:
     """Format dataset, protocol, and numbers of queries, gallery images and trials on one line."""
     repetitions = counted(content["trials"], "trial")
     if models := content.get("models"):
-        repetitions = f"mean over {models} models"
+        repetitions = f"mean over {counted(models, 'model')}"
     counts = f"{content['valid_queries']} of {content['queries']} queries valid, gallery {content['gallery']}"
     dataset = content["fingerprint"].get("dataset", "")
     if crossed := content["fingerprint"].get("cross_dataset"):

@@ -11,6 +11,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from vireid_cli.counts import counted
 from vireid_cli.errors import UsageError
 from vireid_cli.results.compare import SeedSpread
 from vireid_cli.results.settings import ABSENT, NAME, Value, format_value, is_number, sort_key, unique_text
@@ -227,7 +228,7 @@ def _only_key(changes: Mapping[str, list[Value]]) -> str:
         return next(iter(changes))
     if not changes:
         raise UsageError("All runs have the same recipe except for the seed: no key varies.", _MORE)
-    raise UsageError(f"{len(changes)} keys vary: name one with --key.", _listed(changes))
+    raise UsageError(f"{counted(len(changes), 'key')} vary: name one with --key.", _listed(changes))
 
 
 def _listed(changes: Mapping[str, list[Value]]) -> str:

@@ -19,6 +19,7 @@ import torch
 import torch.distributed as dist
 from torch import Tensor
 
+from vireid_cli.counts import counted
 from vireid_cli.errors import UsageError
 
 
@@ -57,8 +58,9 @@ class RankShare:
         """
         if ranks > identities:
             raise UsageError(
-                f"{ranks} processes share a batch of {identities} identities; each one needs an identity.",
-                f"Start at most {identities} processes, or raise data.sampler.identities.",
+                f"{counted(ranks, 'process')} share a batch of {identities} identities; each "
+                "one needs an identity.",
+                f"Start at most {counted(identities, 'process')}, or raise data.sampler.identities.",
             )
         least, more = divmod(identities, ranks)
         return RankShare(rank, tuple((least + (r < more)) * images for r in range(ranks)))

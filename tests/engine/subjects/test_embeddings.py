@@ -30,7 +30,7 @@ def test_runs_are_compared_on_the_images_that_all_have(tmp_path: Path, listener:
     one, other = common_embeddings((first, second), session(listener), None)
     assert one.embeddings.paths.tolist() == other.embeddings.paths.tolist()
     assert len(one.embeddings) == 70
-    assert listener.warnings == ["70 images are in all 2 evaluations; the figure skips up to 16 others"]
+    assert listener.warnings == ["70 images in all 2 evaluations; the figure skips up to 16 others"]
     for run, result in ((first, one), (second, other)):
         alone = read_embeddings(run, None).embeddings
         by_path = dict(zip(alone.paths, alone.features, strict=True))

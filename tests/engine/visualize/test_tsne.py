@@ -79,7 +79,7 @@ def test_images_are_spread_evenly_over_each_persons_paths() -> None:
         (2, 2, 12, "Show more: --ids 3$"),
         (2, 2, 1, "Show more: --ids 4 --images 2$"),
         (2, 24, 1, "Show more: --images 2$"),
-        (1, 2, 12, "4 people have images of both modalities"),
+        (1, 2, 12, "4 people with images of both modalities"),
     ],
 )
 def test_too_few_images_are_refused_before_the_work(
@@ -89,7 +89,7 @@ def test_too_few_images_are_refused_before_the_work(
     run = made_up(tmp_path / "few", rows)
     monkeypatch.setattr(drawing, "components_of", lambda *_: pytest.fail("worked on images that are too few"))
     engine = Engine.choose("cpu", data_dir=tmp_path, runs_dir=tmp_path)
-    with pytest.raises(UsageError, match=rf"images are too few for t-SNE; it needs 10(.|\n)*{hint}"):
+    with pytest.raises(UsageError, match=rf"too few for t-SNE, which needs 10(.|\n)*{hint}"):
         engine.visualize("tsne", run, **OPTIONS | {"ids": ids, "images": images})
 
 

@@ -44,7 +44,7 @@ def calibration(
         console.print_json(result)
         return
     console.print_table(calibration_table(result))
-    console.print_line(f"{result['inside']} of {result['ranges']} rows are inside their range")
+    console.print_line(f"rows inside their range: {result['inside']} of {result['ranges']}")
 
 
 def calibration_table(result: Mapping[str, Any]) -> Table:

@@ -17,6 +17,7 @@ from vireid_cli.commands.options import (
     refuse_without_effect,
 )
 from vireid_cli.commands.visualize.options import Dpi, FigureOut, Format, Seed, draw
+from vireid_cli.counts import counted
 from vireid_cli.errors import UsageError
 from vireid_cli.modality import Modality
 
@@ -79,7 +80,9 @@ def spectrum(
     if files and pid is not None:
         raise UsageError("--pid and image files exclude each other: use one of them.")
     if len(files) > MOST:
-        raise UsageError(f"{len(files)} images do not fit side by side.", f"The maximum is {MOST}.")
+        raise UsageError(
+            f"{counted(len(files), 'image')} do not fit side by side.", f"The maximum is {MOST}."
+        )
     if files:
         refuse_without_effect(context, "The figure uses image files, no dataset", "dataset")
     engine = make_engine("cpu", data=data)

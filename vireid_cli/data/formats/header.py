@@ -5,7 +5,7 @@ from __future__ import annotations
 import struct
 from dataclasses import dataclass
 
-from vireid_cli.counts import size_name
+from vireid_cli.counts import counted, size_name
 
 MAX_PIXELS = 1 << 27
 """Largest accepted image: 134 million pixels, 384 MiB of RGB. Headers can claim any size."""
@@ -72,4 +72,4 @@ def refuse_frames(count: int) -> None:
         BadImage: The image has more than one frame.
     """
     if count > 1:
-        raise BadImage(f"animated ({count} frames); save one frame as an image")
+        raise BadImage(f"animated ({counted(count, 'frame')}); save one frame as an image")

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from vireid_cli.counts import counted
 from vireid_cli.data.gallery_draws import Folders, draw_seeded, folders_of, sorted_rows
 from vireid_cli.data.permutation import (
     TRIALS,
@@ -163,7 +164,9 @@ def _sysu_fingerprint(
     """Fingerprint of the plan; ``short`` is the number of folders with fewer images than ``shots``."""
     remarks = list(notes)
     if short:
-        remarks.append(f"{short} (id, camera) folders hold fewer than {shots} images: all of them are taken")
+        remarks.append(
+            f"{short} (id, camera) folders hold fewer than {counted(shots, 'image')}: all of them are taken"
+        )
     if draw == "seeded" and shots > 1:
         remarks.append("multi-shot has no agreed seeded form; ours: random.sample of min(10, n)")
     return complete_fingerprint(

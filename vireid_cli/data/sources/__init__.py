@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol, cast
 
+from vireid_cli.counts import counted
 from vireid_cli.data.identity_split import IdentitySplit
 from vireid_cli.data.provenance import Provenance
 from vireid_cli.dataset_names import OWN, label_problem, split_name
@@ -67,7 +68,7 @@ class ScanReport:
     def differences(self) -> tuple[str, ...]:
         """Sentences about cameras with another number of images than the published one."""
         return tuple(
-            f"camera {c.camid}, {c.split}: {c.images:,} images found, {c.expected:,} expected"
+            f"camera {c.camid}, {c.split}: {counted(c.images, 'image')} found, {c.expected:,} expected"
             for c in self.counts
             if c.differs
         )

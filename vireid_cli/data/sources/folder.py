@@ -21,6 +21,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
+from vireid_cli.counts import counted
 from vireid_cli.data import layout
 from vireid_cli.data.identity_split import IdentitySplit
 from vireid_cli.data.ids import id_problem, is_text, parse_id
@@ -91,7 +92,7 @@ def scan_with_split(root: Path, split: IdentitySplit | None) -> Scan:
         _walk(side, parent, modality, part, people, walk)
     if people:
         shown = layout.first([f"{name} is {number}" for name, number in people.items()], layout.SHOWN)
-        walk.remarks.append(f"{len(people)} names of people, numbered: {shown}")
+        walk.remarks.append(f"{counted(len(people), 'name')} of people, numbered: {shown}")
     if split is not None and flat:
         _divide(walk, split, people)
     records = walk.table(root, "train/visible/<person>/*.jpg and the like")

@@ -16,6 +16,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+from vireid_cli.counts import counted
 from vireid_cli.data import layout, listing
 from vireid_cli.data.ids import shorten
 from vireid_cli.data.provenance import read_provenance
@@ -73,7 +74,7 @@ def scan(root: Path) -> Scan:
     layout.refuse_overlap(records, root, "Copy idx/ from the archive again.")
     notes = [*walk.notes(), *layout.missing_modalities(records)]
     if len(listed) > len(tested):
-        notes.append(f"{len(listed) - len(tested)} numbers of test_id.txt repeat, ignored")
+        notes.append(f"{counted(len(listed) - len(tested), 'repeated number')} of test_id.txt, ignored")
     if absent := tested - set(records.pids[records.splits == "test"].tolist()):
         notes.append(
             f"{layout.identities(absent)} of test_id.txt without test images: {layout.first_ids(absent)}"
@@ -108,7 +109,7 @@ def _training(root: Path, modality: Modality, walk: layout.Walk) -> None:
     missing = sorted(listed - set(files))
     if missing:
         raise DataError(
-            f"{path} names {len(missing)} images that do not exist: {layout.first(missing)}",
+            f"{path} names {counted(len(missing), 'image')} without a file: {layout.first(missing)}",
             f"Unpack {word}/ again.",
         )
     for name in sorted(set(files) - listed):
@@ -163,9 +164,9 @@ def differences(records: RecordTable) -> list[str]:
     for (split, modality), expected in EXPECTED.items():
         images = int(((records.splits == split) & (records.modalities == modality.code)).sum())
         if images != expected:
-            lines.append(f"{split}, {modality}: {images:,} images found, {expected:,} expected")
+            lines.append(f"{split}, {modality}: {counted(images, 'image')} found, {expected:,} expected")
     for split, expected in EXPECTED_PEOPLE.items():
         people = len(set(records.pids[records.splits == split].tolist()))
         if people != expected:
-            lines.append(f"{split}: {people} identities found, {expected} expected")
+            lines.append(f"{split}: {counted(people, 'identity')} found, {expected} expected")
     return lines

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from vireid_cli.counts import counted
 from vireid_cli.data import layout, listing
 from vireid_cli.data.provenance import read_provenance
 from vireid_cli.data.sources import Scan, ScanReport
@@ -55,7 +56,8 @@ def scan(root: Path) -> Scan:
     absent = sorted(set(letters) - {record.path for record in walk.records})
     if absent:
         raise DataError(
-            f"{root}: the lists in idx/ name {len(absent)} images that do not exist: {layout.first(absent)}",
+            f"{root}: the lists in idx/ name {counted(len(absent), 'image')} without a file: "
+            f"{layout.first(absent)}",
             "Unpack Visible/ and Thermal/ again.",
         )
     records = walk.table(root, "Visible/<id>/<name>.bmp and Thermal/<id>/<name>.bmp")
@@ -127,7 +129,8 @@ def differences(records: RecordTable) -> list[str]:
     expected = IDENTITIES * IMAGES * 2
     if (people, len(records)) != (IDENTITIES, expected):
         lines.append(
-            f"{people} identities with {len(records):,} images; {IDENTITIES} with {expected:,} expected"
+            f"{counted(people, 'identity')} with {counted(len(records), 'image')}; {IDENTITIES} "
+            f"with {expected:,} expected"
         )
     for trial in range(1, TRIALS + 1):
         table = records.in_trial(trial)
@@ -135,7 +138,7 @@ def differences(records: RecordTable) -> list[str]:
         trained = len(set(table.pids[table.splits == "train"].tolist()))
         if (trained, tested) != (IDENTITIES // 2, IDENTITIES // 2):
             lines.append(
-                f"trial {trial}: {trained} people to train on and {tested} to test; "
+                f"trial {trial}: {counted(trained, 'person')} to train on and {tested} to test; "
                 f"{TRAINING_IDENTITIES} and {IDENTITIES - TRAINING_IDENTITIES} expected"
             )
     return lines

@@ -19,6 +19,7 @@ from pathlib import Path
 
 import numpy as np
 
+from vireid_cli.counts import counted
 from vireid_cli.data import layout, listing
 from vireid_cli.data.ids import read_matrix_ids, read_text_ids
 from vireid_cli.data.provenance import read_provenance
@@ -224,11 +225,11 @@ def _notes(walk: _SysuWalk, records: RecordTable, split_of: dict[int, str], *, r
     for split, expected in EXPECTED_IDENTITIES.items() if real else ():
         listed = sum(value == split for value in split_of.values())
         if listed != expected:
-            yield f"{split}_id lists {listed} identities, {expected} expected"
+            yield f"{split}_id lists {counted(listed, 'identity')}, {expected} expected"
     differing = differences(records) if real else []
     if differing:
         yield (
-            f"{len(differing)} counts differ from the published table: {layout.first(differing)} "
+            f"{counted(len(differing), 'count')} unlike the published table: {layout.first(differing)} "
             "(all of them: vireid prepare sysu --verify)"
         )
 

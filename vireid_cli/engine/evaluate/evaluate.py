@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from vireid_cli.counts import size_name
+from vireid_cli.counts import counted, size_name
 from vireid_cli.data import protocols
 from vireid_cli.data.identity import known_identities, marks, same_people
 from vireid_cli.data.plan import EvaluationPlan
@@ -259,6 +259,6 @@ def paper_metrics(recipe: Recipe, store: Store, plan: EvaluationPlan) -> list[di
     metrics = [{key: value for key, value in row.model_dump().items() if value is not None} for row in rows]
     if store.records.trials:
         for row in metrics:
-            over = f"mean over {store.records.trials} trials"
+            over = f"mean over {counted(store.records.trials, 'trial')}"
             row["source"] = ", ".join(part for part in (row.get("source", ""), over) if part)
     return metrics

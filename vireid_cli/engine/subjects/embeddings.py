@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from vireid_cli.counts import counted
 from vireid_cli.engine.session import Session
 from vireid_cli.engine.subjects.evaluations import check_same_people, evaluation_commands, evaluation_of
 from vireid_cli.errors import UsageError
@@ -100,7 +101,8 @@ def common_embeddings(
     skipped = max(len(result.embeddings) for result in results) - len(paths)
     if skipped:
         session.reporter.warn(
-            f"{len(paths)} images are in all {len(runs)} evaluations; the figure skips up to {skipped} others"
+            f"{counted(len(paths), 'image')} in all {len(runs)} evaluations; the figure skips "
+            f"up to {skipped} others"
         )
         _check_people(common[0], "Evaluate all runs under one protocol and name it: --protocol …")
     return common

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
+from vireid_cli.counts import counted
 from vireid_cli.data.decode import BadImage, Decoder, load
 from vireid_cli.data.depth import decoder_of_files
 from vireid_cli.data.identity import People
@@ -108,7 +109,7 @@ def select_people(people: People, pids: Sequence[int], count: int, trial: int = 
             raise UsageError(f"{people.title}: pid {pid} {problem}.", f"With both modalities: {some}")
     if not pids and len(both) < count:
         raise UsageError(
-            f"{people.title}: {len(both)} people have images of both modalities, not {count}.",
+            f"{people.title}: {counted(len(both), 'person')} with images of both modalities, not {count}.",
             f"Show fewer: --ids {len(both)}",
         )
     return [int(pid) for pid in pids] or [int(pid) for pid in both[:count]]

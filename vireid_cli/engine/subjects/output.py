@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from vireid_cli.counts import counted
 from vireid_cli.engine.subjects.evaluations import identifiers_of, labels_of
 from vireid_cli.errors import DataError, UsageError
 from vireid_cli.figures.paper import READABLE
@@ -103,7 +104,8 @@ class Output:
         labels = self.labels or labels_of(runs)
         if len(labels) != len(runs) or len(set(labels)) != len(runs):
             raise UsageError(
-                f"--labels has {len(self.labels)} labels ({', '.join(self.labels)}) for {len(runs)} runs.",
+                f"--labels has {counted(len(self.labels), 'label')} ({', '.join(self.labels)}) "
+                f"for {counted(len(runs), 'run')}.",
                 "Name one label per run, separated by commas, each once.",
             )
         return tuple(marked(labels, fingerprints)) if fingerprints else labels

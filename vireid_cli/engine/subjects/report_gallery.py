@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from vireid_cli.counts import counted
 from vireid_cli.engine.subjects.evaluations import evaluation_of
 from vireid_cli.engine.subjects.report_images import MOST_IMAGES, Album
 from vireid_cli.figures.report.parts import Gallery, ImageTable, Ranking
@@ -94,7 +95,7 @@ def gallery_of(rankings: Sequence[Arrays], album: Album, total: int, protocol: s
     shown = len(first["query_paths"])
     some = "All" if shown == total else f"{shown:,} of"
     note = (
-        f"{some} {total:,} queries of {protocol}, each with its ten best matches. "
+        f"{some} {counted(total, 'query')} of {protocol}, each with its ten best matches. "
         "Choose an image to enlarge it."
     )
     query = ImageTable(

@@ -10,6 +10,7 @@ from io import BytesIO
 import numpy as np
 from PIL import Image
 
+from vireid_cli.counts import counted
 from vireid_cli.data.resize import resize_all
 from vireid_cli.data.store import Store
 from vireid_cli.engine.session import Session
@@ -101,7 +102,7 @@ def encode(album: Album, session: Session, store: Store, size: Size, budget: int
             session.reporter.advance("images", len(files), len(rows))
         if sum(map(len, files)) <= budget:
             return EncodedImages(tuple(files), step, quality)
-    raise DataError(f"{len(rows)} images do not fit into {budget:,} bytes.", "Name fewer runs.")
+    raise DataError(f"{counted(len(rows), 'image')} do not fit into {budget:,} bytes.", "Name fewer runs.")
 
 
 def scaled(size: Size, height: int) -> Size:

@@ -18,6 +18,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from vireid_cli.counts import counted
 from vireid_cli.engine.runtime import Runtime
 from vireid_cli.engine.train.gradient_mean import GradientMean
 from vireid_cli.engine.train.step import BatchTerms, total_loss
@@ -49,7 +50,8 @@ class BatchChunks:
         """
         if identities < chunks * ranks:
             raise UsageError(
-                f"train.accumulate is {chunks} and {ranks} processes share the batch: each process needs an "
+                f"train.accumulate is {chunks} and {counted(ranks, 'process')} share the batch: "
+                "each process needs an "
                 f"identity of each chunk, and a batch has {identities}.",
                 "Lower train.accumulate, start fewer processes, or raise data.sampler.identities.",
             )

@@ -109,7 +109,8 @@ def _load(run: RunFolder, session: Session) -> tuple[Recipe, Checkpoint]:
         session.reporter.warn(checkpoints.missing_hashes_warning(last))
     if saved.extra.get("stopped_early"):
         raise UsageError(
-            f"{run.folder} has stopped after {saved.position.epoch} epochs, {recipe.train.patience} of them "
+            f"{run.folder} has stopped after {counted(saved.position.epoch, 'epoch')}, "
+            f"{recipe.train.patience} of them "
             "without a better validation (train.patience).",
             f"Evaluate it: vireid evaluate {run.folder}",
         )

@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from vireid_cli.counts import counted
 from vireid_cli.data import protocols
 from vireid_cli.data.identity import known_identities
 from vireid_cli.data.plan import EvaluationPlan, evaluate_plan
@@ -94,7 +95,8 @@ class Selection:
         )
         if self.exhausted:
             self._session.reporter.info(
-                f"no better validation in {self._patience} epochs: the training ends (train.patience)"
+                f"no better validation in {counted(self._patience, 'epoch')}: the training ends "
+                "(train.patience)"
             )
         return metrics | averaged
 

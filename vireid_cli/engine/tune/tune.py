@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
+from vireid_cli.counts import counted
 from vireid_cli.engine.network import load_recipe
 from vireid_cli.engine.prepare import ensure_prepared
 from vireid_cli.engine.session import Session, data_option
@@ -121,7 +122,7 @@ class _Search:
             failures = failures + 1 if error else 0
             if error and failures >= MOST_FAILURES:
                 raise VireidError(
-                    f"{failures} trials in a row failed, the last one: {error.message}", error.hint
+                    f"{counted(failures, 'trial')} in a row failed, the last one: {error.message}", error.hint
                 ) from error
 
     def _attempt(self, trial: Trial) -> VireidError | None:

@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from vireid_cli.counts import counted
 from vireid_cli.data.identity import find_people
 from vireid_cli.engine.embed import load_trained, to_images
 from vireid_cli.engine.network import run_recipe
@@ -128,7 +129,7 @@ def _look(
 def _note(steps: int, seen: bool) -> str:
     words = (
         "Heat: contributions of pixels to the cosine with the image's own embedding, "
-        f"by integrated gradients ({steps} steps)\n"
+        f"by integrated gradients ({counted(steps, 'step')})\n"
         f"from the image blurred by 1/{1 / BLUR:.0f} of its height to the image; smoothed by "
         f"1/{1 / SMOOTHING:.0f}; each map from 0 to its maximum."
     )

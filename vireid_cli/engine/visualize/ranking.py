@@ -9,6 +9,7 @@ from pathlib import Path, PurePosixPath
 
 import numpy as np
 
+from vireid_cli.counts import counted
 from vireid_cli.data.store import Store
 from vireid_cli.engine.network import run_recipe
 from vireid_cli.engine.prepare import ensure_prepared
@@ -100,7 +101,7 @@ def draw(
             session.reporter.advance("queries", done + 1, len(selected))
     if len(selected) > QUERIES:
         images = sum(1 + len(row.images) for group in groups for row in group)
-        session.reporter.info(f"drawing {images:,} images; a page of this size takes a moment")
+        session.reporter.info(f"drawing {counted(images, 'image')}; a page of this size takes a moment")
     trial = ", trial 0" if content["trials"] > 1 else ""
     subtitle = f"{protocol_label(name)}{trial}, {_description(selection, labels)}; cosine similarity"
     if len(groups[0]) == 1:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from vireid_cli import files
+from vireid_cli.counts import counted
 from vireid_cli.data.store import Store
 from vireid_cli.engine import cost
 from vireid_cli.engine.evaluate.summary import merge_fingerprints
@@ -242,7 +243,8 @@ def _plane(
         subject.session.reporter.warn(f"the report has no t-SNE: {error.message}")
         return Section("tsne", "t-SNE", notes=(f"Skipped: {error.message} {error.hint}",))
     people = min(ids, len(embedded[0].people))
-    note = f"{people} people, {len(rows)} images (at most 12 of a person and modality), seed {seed}."
+    shown = f"{counted(people, 'person')}, {counted(len(rows), 'image')}"
+    note = f"{shown} (at most 12 of a person and modality), seed {seed}."
     return Section("tsne", "t-SNE", lead, tuple(plots), notes=(note,))
 
 

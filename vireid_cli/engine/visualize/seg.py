@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 from torch import Tensor
 
-from vireid_cli.counts import size_name
+from vireid_cli.counts import counted, size_name
 from vireid_cli.data.identity import People, find_people
 from vireid_cli.data.resize import resize
 from vireid_cli.engine.session import Session
@@ -126,7 +126,8 @@ def _spectra(
         {kind: _mean_spectrum(means[kind], means["infrared"], size) for kind in seg.KINDS},
         frequencies.numpy(),
         log_gap(means["first half"], means["second half"], size[1]),
-        f"{len(visible)} visible and {len(infrared)} infrared images drawn among {len(both)} people, "
+        f"{len(visible)} visible and {len(infrared)} infrared images drawn among "
+        f"{counted(len(both), 'person')}, "
         f"{size_name(size)}, seed {seed}; grey and SEG are computed from the visible ones.",
     )
 

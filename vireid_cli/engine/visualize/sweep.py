@@ -161,8 +161,8 @@ def _figure(result: Sweep, metrics: Sequence[str], where: Sequence[str], title: 
         stds = np.array([np.nan if spread.std is None else spread.std for spread in spreads])
         lines.append(sweep.SweepLine(name.replace("rank", "Rank-"), means, stds))
     counts = sorted({len(point.seeds) for point in result.points})
-    seeds = " to ".join(str(count) for count in dict.fromkeys((counts[0], counts[-1])))
-    about = f"points: mean over {seeds} seeds" if counts[-1] > 1 else "one seed each"
+    range_text = " to ".join(str(count) for count in dict.fromkeys((counts[0], counts[-1])))
+    about = f"points: mean over {range_text} seeds" if counts[-1] > 1 else "one seed each"
     about += "; bars: ± one standard deviation over seeds" if counts[-1] > 1 else ""
     about += f"\nwhere {', '.join(where)}" if where else ""
     fixed = ", ".join(

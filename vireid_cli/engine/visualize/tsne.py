@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
+from vireid_cli.counts import counted
 from vireid_cli.engine.session import Session
 from vireid_cli.engine.subjects.components import COMPONENTS, components_of
 from vireid_cli.engine.subjects.embeddings import RunEmbeddings, common_embeddings
@@ -65,7 +66,7 @@ def draw(
     people = subjects[0].people
     if ids > len(people):
         session.reporter.warn(
-            f"only {len(people)} identities have both modalities; the figure shows all of them"
+            f"only {counted(len(people), 'identity')} with both modalities; the figure shows all of them"
         )
     rows = select_rows(subjects[0].embeddings, people[:ids], images)
     _check_enough(subjects[0].embeddings, people, ids, images, len(rows))
@@ -79,7 +80,7 @@ def draw(
         shown.pids,
         shown.modalities,
         by,
-        output.name(runs[0]) if len(subjects) == 1 else f"{len(subjects)} runs on the same images",
+        output.name(runs[0]) if len(subjects) == 1 else f"{counted(len(subjects), 'run')} on the same images",
         _subtitle(subjects, names, seed),
     )
     stem = "tsne" if component == SPATIAL else f"tsne-{component}"
@@ -140,12 +141,14 @@ def _check_enough(shown: Embeddings, people: np.ndarray, ids: int, images: int, 
         return
     more = [(number, images) for number in range(ids + 1, min(ids + tsne.FEWEST_POINTS, len(people)) + 1)]
     more += [(len(people), most) for most in range(images + 1, tsne.FEWEST_POINTS + 1)]
-    hint = f"Evaluate it on more images: {len(people)} people have images of both modalities."
+    hint = f"Evaluate it on more images: {counted(len(people), 'person')} with images of both modalities."
     for number, most in more:
         if len(select_rows(shown, people[:number], most)) >= tsne.FEWEST_POINTS:
             hint = "Show more:" + f" --ids {number}" * (number > ids) + f" --images {most}" * (most > images)
             break
-    raise UsageError(f"{count} images are too few for t-SNE; it needs {tsne.FEWEST_POINTS} or more.", hint)
+    raise UsageError(
+        f"{counted(count, 'image')}: too few for t-SNE, which needs {tsne.FEWEST_POINTS} or more.", hint
+    )
 
 
 def _features(one: RunEmbeddings, session: Session, names: Sequence[str]) -> dict[str, np.ndarray]:
@@ -165,6 +168,7 @@ def _subtitle(subjects: Sequence[RunEmbeddings], names: Sequence[str], seed: int
     shown = subjects[0].embeddings
     protocols = " / ".join(dict.fromkeys(one.protocol for one in subjects))
     return (
-        f"t-SNE of {' and of '.join(parts)}, {len(shown)} images of {len(subjects[0].people)} people, "
+        f"t-SNE of {' and of '.join(parts)}, {counted(len(shown), 'image')} of "
+        f"{len(subjects[0].people)} people, "
         f"{protocols}, seed {seed}"
     )
