@@ -223,7 +223,7 @@ def test_rows_without_an_embedding_are_refused() -> None:
     plan = sysu_plan(table, mode="all", shots=1, draw="seeded", trials=1)
     rows = plan.rows[1:]
     embeddings = Embeddings(np.ones((len(table), 2)), table.pids, table.camids, table.modalities).take(rows)
-    with pytest.raises(UsageError, match="1 rows of protocol all-single-seeded have no embedding"):
+    with pytest.raises(UsageError, match="1 row of protocol all-single-seeded without an embedding"):
         evaluate_plan(plan, embeddings, rows)
 
 

@@ -113,7 +113,7 @@ def test_results_without_identifiers_are_read(tmp_path: Path) -> None:
         (schema.RANKING, {"average_precision": np.array([0.25, 0.25, 0.25])}, "valid_queries 3, not 2"),
         (schema.EMBEDDINGS, {"query_offsets": np.array([0, 2, 4])}, "queries 2, not 3"),
         (schema.EMBEDDINGS, {"gallery_offsets": np.array([0, 5, 9])}, "gallery 5, not 4"),
-        (schema.EMBEDDINGS, {"query_offsets": np.array([0, 3])}, "1 trials, not 2"),
+        (schema.EMBEDDINGS, {"query_offsets": np.array([0, 3])}, "1 trial, not 2"),
         (schema.RANKING, {"identifier": np.array("0" * 32)}, "different identifiers"),
     ],
 )

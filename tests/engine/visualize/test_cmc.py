@@ -196,7 +196,7 @@ def test_several_runs_are_drawn(evaluated_run: MakeRun, tmp_path: Path) -> None:
     folder.mkdir()
     output = Output(folder, "pdf", labels=("A", "B"), width=85 / 25.4, title=False)
     assert engine.visualize("cmc", runs, output=output, ranks=6) == folder / "cmc-2-runs.pdf"
-    with pytest.raises(UsageError, match=r"--labels has 1 labels \(A\) for 2 runs"):
+    with pytest.raises(UsageError, match=r"--labels has 1 label \(A\) for 2 runs"):
         engine.visualize("cmc", runs, output=Output(labels=("A",)), ranks=6)
     alone = engine.visualize("cmc", "a", output=Output(format="svg"), protocol=None, ranks=6)
     assert alone == runs[0].figures / "cmc.svg"
