@@ -7,7 +7,7 @@ import pytest
 
 from vireid_cli.metrics import ranking
 from vireid_cli.metrics.camera_rules import CameraRule, ignore, ignored_cells
-from vireid_cli.metrics.ranking import COUNT_GROUP, by_comparing, by_sorting
+from vireid_cli.metrics.counting import COUNT_GROUP, by_comparing, by_sorting
 from vireid_cli.metrics.retrieval import evaluate_scores
 
 RULES = ["none", "sysu", "llcm"]
@@ -24,10 +24,10 @@ def test_both_counts_equal_a_plain_loop(width: int, kind: type[np.floating[Any]]
     value = np.array([-1, 3, 40, 7, 6.5, 11, 39], dtype=kind)
     more = np.array([(scores[r] > v).sum() for r, v in zip(row, value, strict=True)])
     equal = np.array([(scores[r] == v).sum() for r, v in zip(row, value, strict=True)])
-    greater, at_least = by_comparing(scores, row, value)
+    greater, at_least = by_comparing(scores, row, value, value)
     np.testing.assert_array_equal(greater, more)
     np.testing.assert_array_equal(at_least, more + equal)
-    greater, at_least = by_sorting(scores, row, value)
+    greater, at_least = by_sorting(scores, row, value, value)
     np.testing.assert_array_equal(greater, more)
     np.testing.assert_array_equal(at_least, more + np.minimum(equal, 2))
 

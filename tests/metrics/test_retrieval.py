@@ -15,9 +15,9 @@ from numpy.typing import ArrayLike, NDArray
 from vireid_cli.bench.oracle import evaluate_by_loop
 from vireid_cli.errors import DataError, UsageError
 from vireid_cli.metrics.camera_rules import CameraRule, ignored, ignored_cells
+from vireid_cli.metrics.counting import count_up_to
 from vireid_cli.metrics.layout import plan_ranks
 from vireid_cli.metrics.outcome import Retrieval, Trials, chance_level, result_of
-from vireid_cli.metrics.ranking import count_up_to
 from vireid_cli.metrics.retrieval import (
     evaluate_distances,
     evaluate_scores,

@@ -17,6 +17,7 @@ from vireid_cli.errors import DataError, UsageError
 from vireid_cli.metrics.camera_rules import EXPLANATIONS, CameraRule
 from vireid_cli.metrics.outcome import Trials
 from vireid_cli.metrics.retrieval import evaluate_trials
+from vireid_cli.metrics.rounded import inner_products
 from vireid_cli.metrics.verification import FarReading
 from vireid_cli.types import Embeddings
 
@@ -89,7 +90,7 @@ def _union(parts: Sequence[np.ndarray]) -> np.ndarray:
 
 
 def evaluate_plan(plan: EvaluationPlan, embeddings: Embeddings, rows: np.ndarray) -> Trials:
-    """Evaluate all trials of a plan by inner products of embeddings.
+    """Evaluate all trials of a plan by inner products of embeddings, as exact as in float64.
 
     If all trials have the same queries, the function computes one product with the union of the galleries.
 
@@ -116,7 +117,7 @@ def evaluate_plan(plan: EvaluationPlan, embeddings: Embeddings, rows: np.ndarray
         sorter = np.argsort(gallery)
         columns = [sorter[np.searchsorted(gallery, part, sorter=sorter)] for part in galleries]
         return evaluate_trials(
-            q.features @ g.features.T,
+            inner_products(q.features, g.features),
             columns,
             q.pids,
             g.pids,

@@ -89,7 +89,7 @@ def accuracy_change(
         features[part] = embed(*_inputs(subject, rows[part]))
         subject.session.reporter.advance("measuring the file", min(start + BATCH, len(rows)), len(rows))
     after = Embeddings(features, before.pids, before.camids, before.modalities, before.paths)
-    old, new = (evaluate_plan(plan, side.to_float64(), rows).summary() for side in (before, after))
+    old, new = (evaluate_plan(plan, side, rows).summary() for side in (before, after))
     return AccuracyChange(
         split={"val": "validation", "test": "test"}[split],
         identities=len(np.unique(before.pids)),

@@ -11,6 +11,7 @@ from vireid_cli.errors import DataError
 from vireid_cli.metrics.camera_rules import CameraRule
 from vireid_cli.metrics.outcome import Retrieval
 from vireid_cli.metrics.retrieval import evaluate_trials
+from vireid_cli.metrics.rounded import RoundedScores
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +53,7 @@ def by_label(labels: Sequence[np.ndarray], results: Sequence[Retrieval]) -> list
 
 
 def by_camera_pair(
-    scores: np.ndarray,
+    scores: np.ndarray | RoundedScores,
     galleries: Sequence[np.ndarray],
     q_pids: np.ndarray,
     u_pids: np.ndarray,

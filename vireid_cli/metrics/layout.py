@@ -9,7 +9,7 @@ serves every trial and every embedding with the same labels.
 from __future__ import annotations
 
 import itertools
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -91,6 +91,20 @@ class RankPlan:
     def gallery(self) -> int:
         """Number of gallery images, G."""
         return len(self.g_pids)
+
+    def of_queries(self, rows: np.ndarray) -> RankPlan:
+        """Return the plan of some queries, (n,), against the same gallery."""
+        counts = np.diff(self.offsets)[rows]
+        offsets = np.concatenate(([0], np.cumsum(counts)))
+        within = np.arange(offsets[-1]) - np.repeat(offsets[:-1], counts)
+        return replace(
+            self,
+            q_pids=self.q_pids[rows],
+            q_camids=self.q_camids[rows],
+            offsets=offsets,
+            columns=self.columns[np.repeat(self.offsets[rows], counts) + within],
+            home=self.home[rows],
+        )
 
 
 def plan_ranks(

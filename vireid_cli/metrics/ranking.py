@@ -9,13 +9,14 @@ gallery ("tiles"), which bounds memory and allows streaming.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import NoReturn
 
 import numpy as np
 
 from vireid_cli.errors import UsageError
 from vireid_cli.metrics.camera_rules import ignore, ignored_cells
+from vireid_cli.metrics.counting import by_comparing, by_sorting
 from vireid_cli.metrics.layout import Layers, RankPlan, Tile
 
 _TIE_CELLS = 1 << 22
@@ -31,10 +32,7 @@ COUNT_UP_TO = 48
 COUNT_CELLS = 1 << 21
 """Comparisons computed at once, one byte each."""
 
-COUNT_GROUP = 1024
-"""Booleans per group: 128 words of eight bytes, so that no byte of a sum exceeds 128."""
-
-Counting = Callable[[np.ndarray, np.ndarray, np.ndarray], tuple[np.ndarray, np.ndarray]]
+Counting = Callable[[np.ndarray, np.ndarray, np.ndarray, np.ndarray], tuple[np.ndarray, np.ndarray]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +53,13 @@ class Ranks:
     matches: np.ndarray
     kept: np.ndarray
 
+    def with_rows(self, rows: np.ndarray, other: Ranks) -> Ranks:
+        """Return the ranks with those of the queries ``rows``, (n,), replaced."""
+        values = [getattr(self, field.name).copy() for field in fields(self)]
+        for value, field in zip(values, fields(self), strict=True):
+            value[rows] = getattr(other, field.name)
+        return Ranks(*values)
+
 
 class Tally:
     """Counter of the better gallery images of every match, tile by tile.
@@ -64,11 +69,19 @@ class Tally:
     Args:
         plan: Plan of the retrieval.
         values: (M,) scores of the matches, in the order of ``plan.columns``; higher is better.
+        margin: (Q,) difference of two scores of a query below which their order is unknown; None: equal
+            scores rank in gallery order.
+
+    Attributes:
+        unsure: (Q,) bool: queries with a score within the margin of a match, with a margin. Their counts are
+            too low.
     """
 
-    def __init__(self, plan: RankPlan, values: np.ndarray) -> None:
+    def __init__(self, plan: RankPlan, values: np.ndarray, margin: np.ndarray | None = None) -> None:
         self.plan = plan
         self.values = values
+        self.margin = margin
+        self.unsure = np.zeros(plan.queries, dtype=bool)
         self.better = np.zeros(len(values), dtype=np.int64)
         self.kept = np.zeros(plan.queries, dtype=np.int64)
         self.identities_better = np.zeros(plan.queries, dtype=np.int64)
@@ -134,10 +147,17 @@ class Tally:
         tile = self.plan.tiles[number]
         some = slice(self.plan.offsets[rows.start], self.plan.offsets[rows.stop])
         row, value, column = self.row[some] - rows.start, self.values[some], self.plan.columns[some]
-        better, at_least = count(scores, row, value)  # (m,)
+        low, high = value, value
+        if self.margin is not None:
+            margin = self.margin[rows][row]
+            low, high = value - margin, value + margin
+        better, at_least = count(scores, row, low, high)  # (m,)
         # a tie: one equal value more than the match itself, if the match is in this tile
         own = (column >= tile.start) & (column < tile.stop)
         tied = np.flatnonzero(at_least - better > own)
+        if self.margin is not None:
+            self.unsure[rows.start + row[tied]] = True
+            tied = tied[:0]
         position = self.plan.order[tile.start : tile.stop]
         step = max(1, _TIE_CELLS // len(position))
         for i in range(0, len(tied), step):
@@ -152,9 +172,15 @@ class Tally:
         tile = self.plan.tiles[number]
         target = self._best[rows, None]  # (n, 1)
         best = _per_identity(scores, tile, np.maximum)  # (n, identities)
+        home = self.plan.home[rows] == number
+        if self.margin is not None:
+            margin = self.margin[rows, None]
+            self.identities_better[rows] += np.count_nonzero(best > target + margin, axis=1)
+            near = np.count_nonzero(np.abs(best - target) <= margin, axis=1)
+            self.unsure[rows] |= near > home
+            return
         count = np.count_nonzero(best > target, axis=1)
         equal = best == target
-        home = self.plan.home[rows] == number
         tied = np.empty(0, dtype=np.int64)
         # each query's own identity equals itself; any further equal identity is a tie
         if np.count_nonzero(equal) > np.count_nonzero(home):
@@ -208,76 +234,6 @@ def _fold(cells: np.ndarray, layers: Layers, pick: np.ufunc) -> np.ndarray:
             pick(folded[:, :width], cells[:, 2 * half * width :], out=folded[:, :width])
         cells, depth = folded, half
     return cells
-
-
-def by_sorting(scores: np.ndarray, row: np.ndarray, value: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Count by sorting each row and bisecting; for narrow rows, or many matches per row.
-
-    Args:
-        scores: (n, w), w ≥ 1.
-        row: (m,) row of each value, ascending.
-        value: (m,) values to locate.
-
-    Returns:
-        Numbers of entries of ``scores[row]`` greater than the value, and at least the value, (m,) each. The
-        second count includes at most two equal entries.
-    """
-    ordered, width = np.sort(scores, axis=1), scores.shape[1]
-    more = width - count_up_to(ordered, row, value)
-    # look at two entries only: one or two equal values; further ones are not counted
-    below = np.maximum(width - more - 1, 0)
-    equal = (ordered[row, below] == value).astype(np.int64)
-    equal += (below > 0) & (ordered[row, np.maximum(below - 1, 0)] == value)
-    return more, more + equal
-
-
-def by_comparing(scores: np.ndarray, row: np.ndarray, value: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Count by comparing each row with each of its values, in a twentieth of the time of a sort per value.
-
-    Takes the arguments of ``by_sorting`` and returns the same counts, but includes all equal values.
-    """
-    number = np.bincount(row, minlength=len(scores))
-    nth = np.arange(len(row)) - (np.cumsum(number) - number)[row]
-    table = np.full((len(scores), int(number.max(initial=1))), np.inf, scores.dtype)  # (n, most)
-    table[row, nth] = value
-    # pad rows to whole groups of words, so that booleans are added eight at a time
-    whole = -(-scores.shape[1] // COUNT_GROUP) * COUNT_GROUP
-    truth = np.empty((*table.shape, whole), dtype=bool)
-    cells, truth[:, :, scores.shape[1] :] = truth[:, :, : scores.shape[1]], False
-    np.greater(scores[:, None], table[:, :, None], out=cells)
-    more = row_counts(truth)[row, nth]
-    np.equal(scores[:, None], table[:, :, None], out=cells)
-    return more, more + row_counts(truth)[row, nth] if truth.any() else more
-
-
-def row_counts(truth: np.ndarray) -> np.ndarray:
-    """Count the true values along the last axis: (..., w) → (...) int64; w is a multiple of ``COUNT_GROUP``.
-
-    Adds eight bytes as one word; no byte of a sum exceeds 128.
-    """
-    words = truth.view(np.uint64).reshape(*truth.shape[:-1], -1, COUNT_GROUP // 8)
-    sums = np.einsum("...gk->...g", words)  # twice as fast as np.sum
-    counts: np.ndarray = sums.view(np.uint8).sum(axis=-1, dtype=np.int64)
-    return counts
-
-
-def count_up_to(ordered: np.ndarray, row: np.ndarray, value: np.ndarray) -> np.ndarray:
-    """Count the entries of ``ordered[row]`` that are at most ``value``: (m,), by vectorised bisection.
-
-    Args:
-        ordered: (n, w) ascending rows, w ≥ 1, contiguous.
-        row: (m,) row of each value.
-        value: (m,) upper bounds.
-    """
-    flat = ordered.ravel()
-    base = row * ordered.shape[1]
-    left = base.copy()
-    length = ordered.shape[1]
-    while length > 1:
-        half = length // 2
-        left += half * (flat[left + half - 1] <= value)
-        length -= half
-    return left - base + (flat[left] <= value)
 
 
 def refuse_infinite(scores: np.ndarray, first: int, mask: np.ndarray | None = None) -> NoReturn:

@@ -22,6 +22,7 @@ from vireid_cli.metrics.camera_rules import CameraRule, ignored
 from vireid_cli.metrics.layout import RankPlan, plan_ranks
 from vireid_cli.metrics.outcome import CMC_RANKS, Retrieval, Trials, result_of
 from vireid_cli.metrics.ranking import Ranks, Tally, refuse_infinite
+from vireid_cli.metrics.rounded import RoundedScores
 
 
 def evaluate_scores(
@@ -104,11 +105,25 @@ def rank_matrix(
     Raises:
         UsageError: An entry is not finite.
     """
+    return _count(plan, matrix, sign, columns, block_bytes=block_bytes, threads=threads).finish()
+
+
+def _count(
+    plan: RankPlan,
+    matrix: np.ndarray,
+    sign: int,
+    columns: np.ndarray | None,
+    margin: np.ndarray | None = None,
+    *,
+    block_bytes: int = BLOCK_BYTES,
+    threads: int | None = None,
+) -> Tally:
+    """Count the better images of all matches; arguments as in ``rank_matrix`` and ``Tally``."""
     matrix = _floating(matrix)
     take = plan.order if columns is None else columns[plan.order]
     whole = plan.natural and columns is None
     row = np.repeat(np.arange(plan.queries), np.diff(plan.offsets))
-    tally = Tally(plan, sign * matrix[row, take[plan.columns]])
+    tally = Tally(plan, sign * matrix[row, take[plan.columns]], margin)
 
     def count(first: int, last: int) -> None:
         """Count the ranks of some queries."""
@@ -122,11 +137,48 @@ def rank_matrix(
     width = max((tile.stop - tile.start for tile in plan.tiles), default=1)
     step = max(1, block_bytes // (width * matrix.itemsize))
     for_each_block(plan.queries, step, count, threads)
-    return tally.finish()
+    return tally
+
+
+def rank_rounded(
+    plan: RankPlan,
+    product: RoundedScores,
+    *,
+    columns: np.ndarray | None = None,
+    block_bytes: int = BLOCK_BYTES,
+    threads: int | None = None,
+) -> Ranks:
+    """Compute the ranks of all matches by exact inner products; arguments as in ``rank_matrix``.
+
+    Queries with a score within the margin of a match are ranked a second time, by exact scores.
+
+    Raises:
+        UsageError: An entry is not finite.
+    """
+    tally = _count(plan, product.scores, 1, columns, product.margin, block_bytes=block_bytes, threads=threads)
+    ranks = tally.finish()
+    unsure = np.flatnonzero(tally.unsure)
+    if not len(unsure):
+        return ranks
+    part = plan.of_queries(unsure)
+    columns = np.arange(plan.gallery) if columns is None else columns
+    exact = np.empty((part.queries, part.gallery))
+
+    def fill(first: int, last: int) -> None:
+        """Compute the scores of some queries."""
+        some = slice(part.offsets[first], part.offsets[last])
+        row = np.repeat(np.arange(last - first), np.diff(part.offsets[first : last + 1]))
+        exact[first:last] = product.near_exact(
+            unsure[first:last], columns, row, part.order[part.columns[some]]
+        )
+
+    most = int(np.diff(part.offsets).max())
+    for_each_block(part.queries, max(1, block_bytes // (most * part.gallery)), fill, threads)
+    return ranks.with_rows(unsure, rank_matrix(part, exact, 1, block_bytes=block_bytes, threads=threads))
 
 
 def evaluate_trials(
-    scores: np.ndarray,
+    scores: np.ndarray | RoundedScores,
     galleries: Sequence[np.ndarray],
     q_pids: np.ndarray,
     u_pids: np.ndarray,
@@ -140,7 +192,7 @@ def evaluate_trials(
     """Evaluate several galleries with one score matrix for their union.
 
     Args:
-        scores: (Q, U) finite, higher is better.
+        scores: (Q, U) finite, higher is better; rounded scores rank as exact ones.
         galleries: Per trial, the columns of ``scores`` that form the gallery, in gallery order.
         q_pids, q_camids: (Q,) labels of the queries.
         u_pids, u_camids: (U,) labels of the union.
@@ -166,7 +218,11 @@ def evaluate_trials(
         ):
             labels = (pids, camids)
             plan = plan_ranks(q_pids, pids, q_camids, camids, rule=rule, merge_identities=merge_identities)
-        results.append(result_of(plan, rank_matrix(plan, scores, 1, columns=columns, threads=threads)))
+        if isinstance(scores, RoundedScores):
+            ranks = rank_rounded(plan, scores, columns=columns, threads=threads)
+        else:
+            ranks = rank_matrix(plan, scores, 1, columns=columns, threads=threads)
+        results.append(result_of(plan, ranks))
     return Trials(tuple(results))
 
 
@@ -216,7 +272,11 @@ def _floating(matrix: np.ndarray) -> np.ndarray:
 
 
 def _check_shapes(
-    matrix: np.ndarray, q_pids: np.ndarray, g_pids: np.ndarray, q_camids: np.ndarray, g_camids: np.ndarray
+    matrix: np.ndarray | RoundedScores,
+    q_pids: np.ndarray,
+    g_pids: np.ndarray,
+    q_camids: np.ndarray,
+    g_camids: np.ndarray,
 ) -> None:
     """Raise if the labels do not match the matrix, or if queries or gallery are empty."""
     expected = (len(q_pids), len(g_pids))

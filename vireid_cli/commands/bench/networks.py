@@ -2,39 +2,66 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from vireid_cli import files
 from vireid_cli.commands.bench.options import Json, Repeats
 from vireid_cli.commands.bench.output import print_activity, print_benchmark, run_benchmark
-from vireid_cli.commands.options import Device, PrecisionOption, make_engine, refuse_overridden
+from vireid_cli.commands.bench.training_table import print_training_table
+from vireid_cli.commands.options import (
+    Device,
+    PrecisionOption,
+    expanded,
+    make_engine,
+    refuse_overridden,
+)
 from vireid_cli.errors import UsageError
 
 
 def train(
-    recipe: Annotated[str, typer.Option("--recipe", "-r", help="Recipe to train.")] = "quickstart.yaml",
+    recipe: Annotated[
+        list[str] | None,
+        typer.Option("--recipe", "-r", help="Recipe to train; repeatable; default: quickstart.yaml."),
+    ] = None,
+    every: Annotated[bool, typer.Option("--all", help="All shipped recipes without ablations.")] = False,
     settings: Annotated[
         list[str] | None, typer.Option("--set", "-s", metavar="KEY=VALUE", help="Change one key.")
     ] = None,
     repeats: Repeats = 5,
     device: Device = "auto",
     precision: PrecisionOption = "auto",
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            "--out", help="Also write the result as JSON; a table after each recipe.", callback=expanded
+        ),
+    ] = None,
     json: Json = False,
 ) -> None:
     """Measure images per second of a whole training step (forward, backward, update) on random pixels.
 
+    Several recipes make a table: at their own size and batch on a GPU, at 96x48 and 4 x 2 images on a CPU.
+    Ctrl-C keeps its finished rows.
+
     Example: vireid bench train --recipe sepg.yaml --set data.sampler.images=2
     """
+    if every and recipe:
+        raise UsageError("--all and --recipe exclude each other: use one of them.")
     refuse_overridden(settings or [])
-    print_benchmark(
-        "train",
-        make_engine(device, precision).session,
-        json,
-        recipe=recipe,
-        settings=settings or [],
-        repeats=repeats,
-    )
+    session, changes = make_engine(device, precision).session, settings or []
+    names = recipe or ["quickstart.yaml"]
+    if every or len(names) > 1:
+        from vireid_cli.bench.training_table import shipped_names
+
+        names = shipped_names() if every else names
+        print_training_table(session, json, out, recipes=names, settings=changes, repeats=repeats)
+        return
+    result = print_benchmark("train", session, json, recipe=names[0], settings=changes, repeats=repeats)
+    if out is not None:
+        files.write_json(out, result)
 
 
 def extract(

@@ -26,8 +26,8 @@ def run_benchmark(subject: str, session: Session, **options: Any) -> dict[str, A
         raise Interrupted("stopped: benchmarks keep no partial results.", "Run the command again.") from error
 
 
-def print_benchmark(subject: str, session: Session, json: bool, **options: Any) -> None:
-    """Run a benchmark and print one value per line, or JSON.
+def print_benchmark(subject: str, session: Session, json: bool, **options: Any) -> dict[str, Any]:
+    """Run a benchmark, print one value per line, or JSON, and return the result.
 
     Raises:
         VireidError: As ``run_benchmark``.
@@ -39,6 +39,7 @@ def print_benchmark(subject: str, session: Session, json: bool, **options: Any) 
         console.print_json(result)
     else:
         console.print_lines(value_lines(result))
+    return result
 
 
 def value_lines(values: Mapping[str, Any], prefix: str = "") -> list[str]:

@@ -13,6 +13,7 @@ from vireid_cli.metrics.breakdown import Group, by_camera_pair, by_label
 from vireid_cli.metrics.chance import chance_cmc
 from vireid_cli.metrics.outcome import Retrieval
 from vireid_cli.metrics.retrieval import top
+from vireid_cli.metrics.rounded import inner_products
 from vireid_cli.results import schema
 from vireid_cli.results.evaluation import write_evaluation
 
@@ -52,7 +53,7 @@ def ranking_arrays(plan: EvaluationPlan, measured: EmbeddedRows, outcome: Outcom
     """Return the arrays of ``ranking.npz``: best matches in trial 0, and metrics per query in all trials."""
     first = outcome.trials.results[0]
     query, gallery = measured.side(plan.queries[0]), measured.side(plan.galleries[0])
-    scores = query.features @ gallery.features.T
+    scores = query.to_float64().features @ gallery.to_float64().features.T
     best = top(scores, query.pids, gallery.pids, query.camids, gallery.camids, rule=plan.rule, k=TOP)
     return {
         "query_paths": query.paths,
@@ -119,7 +120,7 @@ def camera_pairs(plan: EvaluationPlan, measured: EmbeddedRows) -> list[Group]:
     union = np.unique(np.concatenate(galleries))
     q, g = measured.side(queries), measured.side(union)
     return by_camera_pair(
-        q.features @ g.features.T,
+        inner_products(q.features, g.features),
         [np.searchsorted(union, part) for part in galleries],
         q.pids,
         g.pids,
@@ -141,7 +142,7 @@ def _worst(
     valid = np.flatnonzero(first.valid_mask)
     worst = valid[np.argsort(first.average_precision[valid], kind="stable")[:WORST]]
     q, g = measured.side(plan.queries[0]).take(worst), measured.side(plan.galleries[0])
-    scores = q.features @ g.features.T
+    scores = q.to_float64().features @ g.to_float64().features.T
     best = top(scores, q.pids, g.pids, q.camids, g.camids, rule=plan.rule, k=1)[:, 0]
     return [
         {

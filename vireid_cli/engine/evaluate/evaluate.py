@@ -92,7 +92,7 @@ def _evaluate_run(
     key = "" if changed_recipe_warning(run) else embedding_key(trained, session, averaged=options.ema)
     kept = kept_embeddings(run, store, rows, key, {name: settings[name] for name in SETTINGS}, session)
     embedded = complete_embeddings(kept, trained, session, store, rows)
-    sides = [EmbeddedRows(embedded.to_float64(), rows)]
+    sides = [EmbeddedRows(embedded, rows)]
     if options.flip != "off":
         mirrored = embed_rows(trained.network, session, store, size, rows, mirror=True)
         sides.append(sides[0].mirrored(mirrored, options.flip))

@@ -63,7 +63,7 @@ def evaluate_draws(
         folder = None if home is None else home / plan.name
         fingerprint = _fingerprint(plan, dataset, path, file.distance_name)
         if file.distance is None:
-            measured = EmbeddedRows(embedded.to_float64(), np.arange(len(embedded)))
+            measured = EmbeddedRows(embedded, np.arange(len(embedded)))
             results.append(evaluate_protocol(plan, [measured], options, fingerprint, [], folder))
         else:
             results.append(_by_distances(plan, file, len(queries), options, fingerprint, folder))

@@ -207,7 +207,7 @@ class _Rules:
 def _measure(
     plan: EvaluationPlan, embedded: Embeddings, options: EvaluateOptions, home: Path | None
 ) -> Evaluation:
-    measured = EmbeddedRows(embedded.to_float64(), np.arange(len(embedded)))
+    measured = EmbeddedRows(embedded, np.arange(len(embedded)))
     folder = None if home is None else home / plan.name
     return evaluate_protocol(plan, [measured], options, dict(plan.fingerprint), [], folder)
 

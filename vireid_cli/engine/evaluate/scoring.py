@@ -33,7 +33,7 @@ FLIPS: dict[Flip, str] = {
 
 @dataclass(frozen=True, slots=True)
 class EmbeddedRows:
-    """Embeddings in float64 of the rows of a record table that the plans use.
+    """Embeddings of the rows of a record table that the plans use.
 
     Attributes:
         embeddings: N embeddings, one per row.
@@ -124,12 +124,12 @@ def measure_plan(plan: EvaluationPlan, measured: EmbeddedRows, rerank: Rerank = 
         UsageError: An embedding is not finite, or a gallery is too large for re-ranking.
         DataError: No query has a legal match.
     """
-    pids = tuple(measured.side(query).pids for query in plan.queries)
+    pids = tuple(measured.labels(query)[0] for query in plan.queries)
     if rerank == "none" and not plan.fars:
         return Outcome(evaluate_plan(plan, measured.embeddings, measured.rows), pids, flip=measured.flip)
     results, pairs = [], []
     for query, gallery in zip(plan.queries, plan.galleries, strict=True):
-        q, g = measured.side(query), measured.side(gallery)
+        q, g = measured.side(query).to_float64(), measured.side(gallery).to_float64()
         scores = q.features @ g.features.T if rerank == "none" else reranked_scores(plan, q, g, rerank)
         results.append(
             evaluate_scores(

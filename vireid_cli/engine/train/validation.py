@@ -107,7 +107,7 @@ class Selection:
 
         def evaluated() -> dict[str, float]:
             """Metrics of the embeddings."""
-            summary = evaluate_plan(self.plan, embedded.to_float64(), rows).summary()
+            summary = evaluate_plan(self.plan, embedded, rows).summary()
             return {name: summary[name].mean for name in MEASURED}
 
         return self._session.runtime.world.broadcast(evaluated)
