@@ -72,6 +72,12 @@ def test_both_evaluators_agree(engine: Engine) -> None:
         assert max(v for k, v in result[shape].items() if k.endswith("_difference")) < 1e-12
 
 
+def test_both_evaluators_of_embeddings_agree(engine: Engine) -> None:
+    result = measure("evaluate", engine.session, shapes=["90x70"], repeats=1, width=300)
+    assert result["90x70"]["times_faster"] > 0
+    assert max(v for k, v in result["90x70"].items() if k.endswith("_difference")) < 1e-6
+
+
 def test_a_streamed_gallery_has_queries_with_matches(engine: Engine) -> None:
     result = measure("gallery", engine.session, images=800, queries=60, width=8)
     assert [row["gallery"] for row in result["sizes"]] == [200, 400, 800]

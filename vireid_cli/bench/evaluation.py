@@ -15,8 +15,9 @@ from vireid_cli.engine.session import Session
 from vireid_cli.errors import UsageError
 from vireid_cli.metrics.camera_rules import CameraRule
 from vireid_cli.metrics.layout import plan_ranks
-from vireid_cli.metrics.outcome import result_of
-from vireid_cli.metrics.retrieval import evaluate_distances
+from vireid_cli.metrics.outcome import Retrieval, result_of
+from vireid_cli.metrics.retrieval import evaluate_distances, evaluate_trials
+from vireid_cli.metrics.rounded import inner_products
 from vireid_cli.metrics.streaming import rank_stream
 
 Labels = tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]
@@ -29,19 +30,28 @@ LOOP = (
     "per query over one argsort of all: filter the ranking, match, merge identities, precision at every rank "
     "(the steps of the field's evaluators; stable sort)"
 )
+FACTORS, NOISE = 64, 1.2
+"""Dimension of the space of random embeddings, and their noise relative to their identity's centre. Cosines
+of two people then have a deviation of 1/8, as those of trained networks, and mAP is about 0.6."""
+
 IDENTITIES_PER_GALLERY = 10
 """Images per identity in the large gallery."""
 
 
-def evaluate(session: Session, *, shapes: Sequence[str] = SHAPES, repeats: int) -> dict[str, Any]:
+def evaluate(
+    session: Session, *, shapes: Sequence[str] = SHAPES, repeats: int, width: int | None = None
+) -> dict[str, Any]:
     """Compare CMC, mAP and mINP of a distance matrix with a loop over queries: seconds and differences.
 
     Args:
         session: Session with the device.
         shapes: Matrix sizes ``QUERIESxGALLERY``.
         repeats: Interleaved repetitions.
+        width: Width of embeddings. Both sides then include the product; that of the loop is a float32 one.
     """
     results: dict[str, Any] = {"loop": LOOP, "repeats": repeats}
+    if width is not None:
+        results["width"] = width
     for shape in shapes:
         queries, gallery = (int(n) for n in shape.split("x"))
         distances, labels, merge = _retrieval(queries, gallery)
@@ -50,6 +60,8 @@ def evaluate(session: Session, *, shapes: Sequence[str] = SHAPES, repeats: int) 
             "loop": _call(evaluate_by_loop, distances, labels, rule, merge),
             "ours": _call(evaluate_distances, distances, labels, rule, merge),
         }
+        if width is not None:
+            works = _from_embeddings(labels, width, rule, merge)
         loop, ours = works["loop"](), works["ours"]()
         seconds = interleaved(works, repeats, session.runtime)
         results[shape] = {
@@ -130,6 +142,32 @@ def _stream(queries: np.ndarray, features: np.ndarray, labels: Labels, size: int
         "valid_queries": result.valid,
         "mAP": result.mAP,
     }
+
+
+def _from_embeddings(
+    labels: Labels, width: int, rule: CameraRule, merge: bool
+) -> dict[str, Callable[[], Any]]:
+    """Return evaluations of random embeddings of unit length, product included."""
+    random = np.random.default_rng(0)
+    factors = min(width, FACTORS)
+    spread = random.standard_normal((factors, width)) / math.sqrt(width)
+    centers = random.standard_normal((int(max(labels[0].max(), labels[1].max())) + 1, factors))
+    sides = [centers[pids] + NOISE * random.standard_normal((len(pids), factors)) for pids in labels[:2]]
+    unit = [
+        (s @ spread / np.linalg.norm(s @ spread, axis=1, keepdims=True)).astype(np.float32) for s in sides
+    ]
+    everything = [np.arange(len(unit[1]))]
+
+    def ours() -> Retrieval:
+        """Evaluate by the product with repeated close scores."""
+        product = inner_products(*unit)
+        return evaluate_trials(product, everything, *labels, rule=rule, merge_identities=merge).results[0]
+
+    def loop() -> tuple[np.ndarray, float, float]:
+        """Evaluate by a float32 product and a loop."""
+        return evaluate_by_loop(-(unit[0] @ unit[1].T), *labels, rule=rule, merge_identities=merge)
+
+    return {"loop": loop, "ours": ours}
 
 
 def _call(

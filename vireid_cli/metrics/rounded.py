@@ -13,8 +13,8 @@ import numpy as np
 SLICE = 256
 """Products that are added in one sum. Sums of slices are added afterwards: a shorter sum rounds less."""
 
-BLOCK = 512
-"""Queries per product, so that the sums stay in the processor's cache."""
+BLOCK = 4096
+"""Queries per product; bounds the memory of the sums. Small products would often wait for other threads."""
 
 PAIRS = 64
 """Pairs of features that are multiplied at once in float64."""

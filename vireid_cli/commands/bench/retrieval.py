@@ -41,11 +41,18 @@ def evaluate(
     gallery: Annotated[
         int | None, typer.Option(min=400, help="Number of gallery images; measures the streamed evaluation.")
     ] = None,
-    width: Annotated[int, typer.Option(min=1, help="Width of the embeddings, with --gallery.")] = 512,
+    width: Annotated[
+        int | None,
+        typer.Option(
+            min=1,
+            help="Width of the embeddings; without --gallery, the product is measured, too.",
+            show_default="512 with --gallery",
+        ),
+    ] = None,
     repeats: Repeats = 5,
     json: Json = False,
 ) -> None:
-    """Compare CMC, mAP and mINP of a distance matrix with a loop over queries, or stream a large gallery.
+    """Compare metrics of distances or embeddings with a loop over queries, or stream a large gallery.
 
     Example: vireid bench evaluate --gallery 100000 --json
     """
@@ -53,15 +60,16 @@ def evaluate(
         if shape:
             raise UsageError("--gallery and --shape exclude each other: use one of them.")
         refuse_without_effect(context, "--gallery measures three sizes once", "repeats")
-        print_benchmark("gallery", make_engine("cpu", "fp32").session, json, images=gallery, width=width)
+        session = make_engine("cpu", "fp32").session
+        print_benchmark("gallery", session, json, images=gallery, width=width or 512)
         return
-    refuse_without_effect(context, "Only --gallery uses embeddings", "width")
     print_benchmark(
         "evaluate",
         make_engine("cpu", "fp32").session,
         json,
         shapes=[s.value for s in shape or Shape],
         repeats=repeats,
+        width=width,
     )
 
 
