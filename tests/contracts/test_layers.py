@@ -89,7 +89,7 @@ def test_torchvision_waits_until_a_network_is_built() -> None:
         "torchvision",
         "vireid_cli.backbones.residual",
         "vireid_cli.bench.reference",
-        "vireid_cli.bench.training",
+        "vireid_cli.bench.extraction",
     }
     exempt = {"backbones/residual.py", "bench/reference.py"}
     importers = {
