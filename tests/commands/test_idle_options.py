@@ -46,7 +46,6 @@ IDLE = [
     ("visualize tsne --precision fp32", "--component spatial", ["--precision"]),
     ("compare methods --json --markdown", "--json", ["--markdown"]),
     ("bench evaluate --gallery 400 --repeats 2", "--gallery", ["--repeats"]),
-    ("bench evaluate --width 64", "--gallery", ["--width"]),
     ("evaluate --explain --dataset sysu --rerank k-reciprocal", "--explain", ["--rerank"]),
     ("evaluate --explain --dataset sysu --flip sum --breakdown", "--explain", ["--flip", "--breakdown"]),
     (
