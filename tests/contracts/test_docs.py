@@ -100,6 +100,12 @@ def test_messages_are_those_of_the_package() -> None:
     }
 
 
+def test_the_example_of_a_method_has_the_written_length() -> None:
+    text = (DOCS / "plugins.md").read_text(encoding="utf-8")
+    example = (ROOT / "examples" / "methods" / "cosine_pairs.py").read_text(encoding="utf-8")
+    assert f"is a complete one in {len(example.splitlines())} lines" in text
+
+
 INTERACTIVE = [page for page in PAGES if "```pycon" in page.read_text(encoding="utf-8")]
 
 

@@ -82,7 +82,7 @@ PREPARATIONS = {
     "vireid visualize sweep fdnm-sweep --key cnm.margin": "vireid compare fdnm-sweep",
     'vireid search people queries.npz --top 5 --where "camid = 1"': EMBED_QUERIES,
     EMBED_QUERIES: "vireid index create people gallery.npz",
-    "vireid serve people": "vireid index create people gallery.npz",
+    "vireid serve people --model runs/latest": "vireid index create people gallery.npz",
     "vireid index create people gallery.npz": EMBED_GALLERY,
 }
 """Commands that read the output of another one."""

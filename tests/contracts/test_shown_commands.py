@@ -31,7 +31,7 @@ PAGES = sorted(
     if path.name != "CHANGELOG.md"  # names options that were removed
 )
 PROGRAM = re.compile(r"^(?:[$#] +)?(?:[A-Z_]+=\S+ +)*(?:torchrun .*-m vireid_cli|vireid) +(.*)")
-PLACEHOLDERS = {"…": "x", "COMMAND": "train", "DATASET": "sysu", "1..10|all": "all"}
+PLACEHOLDERS = {"…": "x", "COMMAND": "train", "DATASET": "sysu", "FIGURE": "cmc", "1..10|all": "all"}
 """Words of the pages that stand for a value, with a value."""
 
 

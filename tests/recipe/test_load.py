@@ -216,6 +216,12 @@ def test_a_number_without_end_is_refused(tmp_path: Path, number: str) -> None:
     assert "--set: train.optimizer.lr: " in text
 
 
+def test_a_key_below_a_value_names_the_nearest_key(tmp_path: Path) -> None:
+    text = refusal(write(tmp_path, "train:\n  epochs: {lr: 1}\n"))
+    assert "train.epochs: " in text
+    assert "not a key lr. Did you mean 'train.optimizer.lr'?" in text
+
+
 def test_a_list_of_another_length_is_described_in_words(tmp_path: Path) -> None:
     assert "r.yaml:1: data.size: expected 2 values, not [96, 48, 3]." in refusal(
         write(tmp_path, "data: {size: [96, 48, 3]}\n")

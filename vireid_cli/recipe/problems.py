@@ -130,6 +130,11 @@ def _problem(
             place, ".".join(key), f"expected {count} values, not {_written_value(list(given or ()))}."
         )
     text = str(item["msg"]).removeprefix("Value error, ").replace("Input should be", "expected")
+    if isinstance(given, dict) and given:  # keys below a value: --set method.options.triplet.margin=0.5
+        inner = str(next(iter(given)))
+        return Problem(
+            place, ".".join(key), f"{text}, not a key {inner}.{nearest((*key, inner), model, prefix)}"
+        )
     shown = "" if isinstance(given, (dict, BaseModel)) else f", not {_written_value(given)}"
     return Problem(place, ".".join(key), f"{text}{shown}.{_advice(item['type'], given)}")
 

@@ -68,7 +68,8 @@ def _queue(
     name = model or index.model
     if name is None:
         session.reporter.warn(
-            f"the index {index.name} records no model: records can be searched, images can't. Set --model."
+            f"the index {index.name} records no model: records can be searched, images can't. "
+            "Set --model RUN."
         )
         return None
     if name not in queues:
