@@ -242,7 +242,8 @@ class Engine(ExportVerbs, ModelVerbs):
     def tune(self, study: str | TuningStudy, trials: int | None = None) -> TuningResult:
         """Search for the values of a recipe's keys with the best validation; see ``tune.tune``."""
         loaded = study if isinstance(study, TuningStudy) else load_tuning(study)
-        return tune.tune(loaded, self.session, trials)
+        source = "" if isinstance(study, TuningStudy) else study
+        return tune.tune(loaded, self.session, trials, source)
 
     def visualize(
         self,

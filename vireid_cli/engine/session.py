@@ -62,3 +62,8 @@ class Session:
 def data_option(data_dir: Path) -> str:
     """Return `` --data DIR`` for a printed command; empty for the default data directory."""
     return "" if data_dir == data_folder() else f" --data {shlex.quote(str(data_dir))}"
+
+
+def runs_option(runs_dir: Path) -> str:
+    """Return `` --runs DIR`` for a printed command; empty for the default folder of runs."""
+    return "" if runs_dir == runs.runs_folder() else f" --runs {shlex.quote(str(runs_dir))}"

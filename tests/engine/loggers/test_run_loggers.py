@@ -35,6 +35,7 @@ from vireid_cli.engine.session import Session
 from vireid_cli.engine.train.resume import resume
 from vireid_cli.engine.train.train import train
 from vireid_cli.errors import Interrupted, MissingExtra, RecipeError
+from vireid_cli.lock import locked
 from vireid_cli.results.run import RunFolder
 
 CPU = Runtime(torch.device("cpu"), "fp32")
@@ -212,6 +213,27 @@ def test_a_failing_logger_is_reported_once_and_the_training_goes_on(
     if reason:
         assert "tensorboard failed" in listener.warnings[0]
         assert reason in listener.warnings[0]
+
+
+def test_rows_that_a_logger_lacks_are_added_by_an_evaluation(
+    tiny_recipe: Path, sysu_tree: Path, tmp_path: Path, listener: Listener, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The server was gone during the training; while a process trains, only its own loggers pass rows."""
+    bad, good = Memory(-1), Memory()
+    monkeypatch.setattr(run_loggers, "find_spec", lambda name: True)
+    monkeypatch.setattr(run_loggers, "backend_of", lambda name: bad)
+    session = Session(CPU, listener, sysu_tree, tmp_path / "runs")
+    recipe = load_recipe(str(tiny_recipe), ("train.loggers=[mlflow]",))
+    run = train(recipe, session)
+    monkeypatch.setattr(run_loggers, "backend_of", lambda name: good)
+    with locked(run.folder, run.lock), run_loggers.attached_loggers(run, recipe, session):
+        pass
+    assert good.rows == []
+    with run_loggers.attached_loggers(run, recipe, session) as loggers:
+        loggers.results({"evaluation/a/mAP": 0.5}, 6)
+    received = {(name, row.step): value for row in good.rows for name, value in row.values.items()}
+    assert received == expected(run) | {("evaluation/a/mAP", 6): 0.5}
+    assert good.state == "attached"
 
 
 def test_repeated_steps_are_not_recorded_twice(

@@ -199,8 +199,9 @@ def test_an_interrupted_trial_is_continued(
     study: Callable[..., TuningStudy], session: Session, stop_after: Callable[[int], None], listener: Listener
 ) -> None:
     stop_after(3)  # the first step of the second trial, or the second epoch's
-    with pytest.raises(Interrupted, match="Continue: vireid tune s") as caught:
-        tune(study(trials=3, set={"train.epochs": 4}), session)
+    with pytest.raises(Interrupted, match=r"Continue: vireid tune 'my s\.yaml' --data") as caught:
+        tune(study(trials=3, set={"train.epochs": 4}), session, source="my s.yaml")
+    assert f"--runs {session.runs_dir}" in caught.value.hint
     assert caught.value.exit_code == 130
     result = tune(study(trials=2, set={"train.epochs": 4}), session)
     assert any("resuming" in line for line in listener.infos)

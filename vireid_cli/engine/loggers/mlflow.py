@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from vireid_cli.engine.loggers.backend import RESULTS, Numbers, Picture, Recorded, RunDetails, State
+from vireid_cli.engine.loggers.backend import Numbers, Picture, Recorded, RunDetails, State
 from vireid_cli.engine.loggers.identity import read_identity, write_identity
 
 STORE, ARTIFACTS = "mlflow.db", "mlflow-artifacts"
@@ -45,6 +46,7 @@ class MLflow:
         from mlflow import MlflowClient
         from mlflow.exceptions import MlflowException
 
+        logging.getLogger("urllib3.connectionpool").setLevel(logging.ERROR)  # one line per attempt
         home = details.folder.parent.resolve()
         address = os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{home / STORE}"
         self._client = MlflowClient(tracking_uri=address)
@@ -56,9 +58,8 @@ class MLflow:
                 run = None  # deleted
             if run is not None:
                 self._id = known["run"]
-                if until is None:
-                    return self._recorded([name for name in run.data.metrics if name.startswith(RESULTS)])
-                self._client.update_run(self._id, status="RUNNING")
+                if until is not None:
+                    self._client.update_run(self._id, status="RUNNING")
                 return self._recorded(list(run.data.metrics))
         self._create(details, home if address.startswith("sqlite:") else None)
         write_identity(details.folder, "mlflow", {"store": address, "run": self._id})

@@ -19,7 +19,8 @@ from vireid_cli.engine.loggers.backend import (
 from vireid_cli.engine.reporter import Reporter
 from vireid_cli.engine.session import Session
 from vireid_cli.engine.train.interrupt import TrainingEnded
-from vireid_cli.errors import Interrupted, MissingExtra, VireidError
+from vireid_cli.errors import DataError, Interrupted, MissingExtra, VireidError
+from vireid_cli.lock import locked
 from vireid_cli.recipe.load import dump
 from vireid_cli.recipe.schema import Recipe
 from vireid_cli.results.run import RunFolder
@@ -48,11 +49,10 @@ class RunLoggers:
         """Whether a logger receives rows."""
         return bool(self._threads)
 
-    def row(self, row: Mapping[str, Any], *, at: float | None = None) -> None:
+    def row(self, row: Mapping[str, Any]) -> None:
         """Pass a row of ``train.jsonl`` to the loggers."""
         if self._threads:
-            now = time.time() if at is None else at
-            self._put(Numbers(int(row["global_step"]), now, numbers_of(row)))
+            self._put(_numbers(row))
 
     def results(self, values: Mapping[str, float], step: int) -> None:
         """Pass results of an evaluation to the loggers; they replace former ones."""
@@ -117,11 +117,9 @@ def training_loggers(run: RunFolder, recipe: Recipe, session: Session, step: int
     if not recipe.train.loggers or not session.runtime.world.first:
         yield OFF
         return
-    loggers = _start(run, recipe, session, step)
+    loggers = _start(run, recipe, session, step, run.log_rows() if step else ())
     state: State = "failed"
     try:
-        for row in run.log_rows() if step else ():
-            loggers.row(row)
         yield loggers
         state = "finished"
     except (Interrupted, KeyboardInterrupt):
@@ -136,30 +134,49 @@ def training_loggers(run: RunFolder, recipe: Recipe, session: Session, step: int
 
 @contextmanager
 def attached_loggers(run: RunFolder, recipe: Recipe, session: Session) -> Iterator[RunLoggers]:
-    """Continue the loggers of a run for results and figures of a later command."""
+    """Continue the loggers of a run for results and figures of a later command.
+
+    Rows of an ended training that a logger lacks, because its server was gone, are added.
+    """
     if not recipe.train.loggers or not session.runtime.world.first:
         yield OFF
         return
-    loggers = _start(run, recipe, session, None)
+    loggers = _start(run, recipe, session, None, _rows_of_ended(run))
     try:
         yield loggers
     finally:
         loggers.close("attached")
 
 
-def _start(run: RunFolder, recipe: Recipe, session: Session, until: int | None) -> RunLoggers:
+def _rows_of_ended(run: RunFolder) -> list[dict[str, Any]]:
+    """Return the rows of a run that no process trains; otherwise none, because its own loggers pass them."""
+    try:
+        with locked(run.folder, run.lock):
+            return list(run.log_rows())
+    except DataError:
+        return []
+
+
+def _numbers(row: Mapping[str, Any]) -> Numbers:
+    return Numbers(int(row.get("global_step", 0)), time.time(), numbers_of(row))
+
+
+def _start(
+    run: RunFolder, recipe: Recipe, session: Session, until: int | None, rows: Iterable[Mapping[str, Any]]
+) -> RunLoggers:
     """Start a thread for each logger whose package is installed."""
     from vireid_cli.engine.loggers.worker import LoggerThread
 
     details = details_of(run, recipe)
     threads = []
+    history = [_numbers(row) for row in rows]
     for name in recipe.train.loggers:
         if find_spec(name) is None:
             session.reporter.warn(
                 f"{name} is not installed and receives nothing: pip install 'vireid[{EXTRAS[name]}]'"
             )
             continue
-        threads.append(LoggerThread(name, backend_of(name), details, until))
+        threads.append(LoggerThread(name, backend_of(name), details, until, history))
     return RunLoggers(threads, session.reporter)
 
 

@@ -31,9 +31,18 @@ class LoggerThread:
         backend: The logger.
         details: The run.
         until: See ``LoggerBackend.open``.
+        history: Rows of the run so far; those that the logger lacks are written first.
     """
 
-    def __init__(self, name: str, backend: LoggerBackend, details: RunDetails, until: int | None) -> None:
+    def __init__(
+        self,
+        name: str,
+        backend: LoggerBackend,
+        details: RunDetails,
+        until: int | None,
+        history: Sequence[Numbers] = (),
+    ) -> None:
+        self._history = history
         self.name, self._backend, self._details, self._until = name, backend, details, until
         self._entries: queue.SimpleQueue[Entry | None] = queue.SimpleQueue()
         self._state: State = "failed"
@@ -81,6 +90,8 @@ class LoggerThread:
         try:
             recorded = self._backend.open(self._details, self._until)
             _log.info("%s: open with %d recorded numbers", self.name, len(recorded))
+            for start in range(0, len(self._history), BATCH):
+                self._write(self._history[start : start + BATCH], recorded)
             self._write_all(recorded)
             self._backend.close(self._state)
         except Exception as error:  # a logger of any kind must not end the training
@@ -92,15 +103,18 @@ class LoggerThread:
         ending = False
         while not ending:
             entries, ending = self._next()
-            rows = [entry for entry in entries if isinstance(entry, Numbers)]
-            fresh = [row for row in (self._fresh(row, recorded) for row in rows) if row.values]
             if self._error:  # too far behind
                 return
-            if fresh:
-                self._backend.write(fresh)
+            self._write([entry for entry in entries if isinstance(entry, Numbers)], recorded)
             for entry in entries:
                 if isinstance(entry, Picture):
                     self._backend.draw(entry)
+
+    def _write(self, rows: Sequence[Numbers], recorded: Recorded) -> None:
+        """Write the numbers that the logger lacks."""
+        fresh = [row for row in (self._fresh(row, recorded) for row in rows) if row.values]
+        if fresh:
+            self._backend.write(fresh)
 
     def _next(self) -> tuple[Sequence[Entry], bool]:
         """Wait for an entry, and return it with those that follow; True with the last ones."""
@@ -131,5 +145,5 @@ class LoggerThread:
 def _reason(error: Exception) -> str:
     """Describe an exception of a foreign library in one line."""
     lines = str(error).strip().splitlines()
-    text = lines[0][:300] if lines else ""
+    text = lines[0][:200] if lines else ""
     return text if isinstance(error, OSError) and text else f"{type(error).__name__}: {text}"

@@ -21,7 +21,7 @@ import torch
 from vireid_cli.counts import counted
 from vireid_cli.engine.network import load_recipe
 from vireid_cli.engine.prepare import ensure_prepared
-from vireid_cli.engine.session import Session, data_option
+from vireid_cli.engine.session import Session, data_option, runs_option
 from vireid_cli.engine.study_runs import run_state, trained
 from vireid_cli.engine.train.interrupt import TrainingEnded
 from vireid_cli.engine.train.validation import BY
@@ -49,7 +49,7 @@ POLL_SECONDS = 1.0
 _log = logging.getLogger(__name__)
 
 
-def tune(study: TuningStudy, session: Session, trials: int | None = None) -> TuningResult:
+def tune(study: TuningStudy, session: Session, trials: int | None = None, source: str = "") -> TuningResult:
     """Run trials until the study has its number of them, and write table, figures and ``best.yaml``.
 
     Several processes may run the same study. A second call continues it.
@@ -58,6 +58,7 @@ def tune(study: TuningStudy, session: Session, trials: int | None = None) -> Tun
         study: The study.
         session: Device, reporter and folders; the study's folder is ``<runs_dir>/<name>``.
         trials: Number of trials in total instead of the study's; 0 only writes the report.
+        source: File or name of the study, for the command that continues it; empty: its name.
 
     Raises:
         RecipeError: The recipe or the space is wrong; the error lists all mistakes.
@@ -89,9 +90,10 @@ def tune(study: TuningStudy, session: Session, trials: int | None = None) -> Tun
     try:
         search.run(study.trials if trials is None else trials)
     except (Interrupted, KeyboardInterrupt) as error:
+        places = data_option(session.data_dir) + runs_option(session.runs_dir)
         raise Interrupted(
             f"Stopped; {folder} has the finished trials and the checkpoint of the last one.",
-            f"Continue: vireid tune {shlex.quote(study.name)}{data_option(session.data_dir)}",
+            f"Continue: vireid tune {shlex.quote(source or study.name)}{places}",
         ) from error
     with journal_lock(folder):
         lifecycle.fail_stale(opened, folder)
