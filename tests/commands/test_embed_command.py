@@ -47,6 +47,21 @@ def test_the_decision_is_printed(vireid: Command, run_folder: Path, sysu_tree: P
     assert summary["complete"]
 
 
+@pytest.mark.parametrize("named", [True, False])
+def test_the_next_command_names_the_run(
+    vireid: Command, run_folder: Path, sysu_tree: Path, tmp_path: Path, named: bool
+) -> None:
+    """A bare name and the newest run are no paths, but the index has to load the run."""
+    images = sysu_tree / "SYSU-MM01" / "cam3" / "0001"
+    model = [run_folder.name] if named else []
+    done = vireid(
+        "embed", *model, "--images", images, "--out", tmp_path / "e.npz", "--runs", run_folder.parent
+    )
+    assert done.code == 0, done.err
+    line = next(text for text in done.out.splitlines() if text.startswith("next: vireid index create"))
+    assert shlex.split(line)[-2:] == ["--model", str(run_folder)]
+
+
 def test_torchrun_and_shards(
     vireid: Command, run_folder: Path, sysu_tree: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

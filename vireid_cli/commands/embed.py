@@ -26,6 +26,9 @@ if TYPE_CHECKING:
     from vireid_cli.engine.embed_images.share import Share
     from vireid_cli.engine.embed_images.verb import Embedded
 
+EXPORTED = (".onnx", ".pt2")
+"""Endings of exported files that embed images."""
+
 SHOWN = 20
 """Number of skipped images in the output; the rest is counted."""
 
@@ -83,7 +86,7 @@ def embed(
 
     if modality is not ModalityOption.auto:
         refuse_without_effect(context, f"--modality {modality.value} decides for all images", "tolerance")
-    if model is not None and model.lower().endswith((".onnx", ".pt2")):
+    if model is not None and model.lower().endswith(EXPORTED):
         refuse_without_effect(context, "an exported file runs on the CPU in its own precision", "precision")
     share, device = _share(shard, device)
     kind = None if modality is ModalityOption.auto else Modality(modality.value)
@@ -95,8 +98,17 @@ def embed(
     console.print_lines(summary_lines(result, share))
     if result.joined is not None:
         console.print_paths([result.out])
-        place = ["--model", model] if model is not None and Path(model).exists() else []
-        console.print_next(console.command_line("index", "create", out.stem, out, *place))
+        place = _place(model, runs)
+        console.print_next(console.command_line("index", "create", out.stem, out, "--model", place))
+
+
+def _place(model: str | None, runs: Path | None) -> Path:
+    """The exported file, or the folder of the run: of the newest run its own name, because others follow."""
+    if model is not None and model.lower().endswith(EXPORTED):
+        return Path(model)
+    from vireid_cli.results.run import find
+
+    return find(model, runs=runs).folder
 
 
 def _share(shard: str | None, device: str) -> tuple[Share, str]:
