@@ -34,7 +34,7 @@ NAMES = {"Options", "build"}
 """Names that a module of a method defines."""
 
 _PARENT = "vireid_plugins"
-"""Package of the modules of ``--plugin``, whose name can't be that of an installed one."""
+"""Package of the modules of ``--plugin``; no installed package can have this name."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -66,7 +66,7 @@ Folder = Annotated[
 ]
 Calibration = Annotated[int, typer.Option(min=2, help="Training images that calibrate int8.")]
 CheckOn = Annotated[
-    CheckOption, typer.Option(help="Identities whose Rank-1 and mAP may fall by at most 0.5 points.")
+    CheckOption, typer.Option(help="Identities of the check: Rank-1 and mAP may fall by at most 0.5 points.")
 ]
 
 

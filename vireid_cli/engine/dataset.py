@@ -99,7 +99,7 @@ class PersonDataset(Dataset[Sample]):
         return self.store.info.root / str(self.records.paths[index])
 
     def __getstate__(self) -> dict[str, Any]:
-        """Replace the store, whose memory map can't be pickled, by its folder and resize rule."""
+        """Replace the store by its folder and resize rule, because a memory map can't be pickled."""
         return {**self.__dict__, "store": (self.store.folder, self.store.resize)}
 
     def __setstate__(self, state: dict[str, Any]) -> None:

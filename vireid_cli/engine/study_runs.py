@@ -38,7 +38,7 @@ def evaluated(
 
 
 def _holds(path: Path, recipe: Recipe, text: str) -> bool:
-    """Whether a run's recipe file has this recipe, whose text is ``text``; False if it can't be read.
+    """Whether a run's recipe file has this recipe with the text ``text``; False if it can't be read.
 
     Files of earlier versions have another text: sizes as lists, and no keys that were added later.
     """

@@ -52,7 +52,7 @@ class Dials:
         return 2.0 * self.noise
 
     def dress(self, person: Person) -> Person:
-        """Return the person in materials whose near-infrared reflectance follows ``gap``."""
+        """Return the person in materials with a near-infrared reflectance that follows ``gap``."""
         if self.gap == 1.0:
             return person
         materials = tuple(self.tie(material) for material in person.materials)

@@ -31,7 +31,7 @@ class Primitives:
         linear: (B, P), e.
         level: (B, P), h.
         low, high: (B, P), limits of the axial range, metres from the origin along the axis.
-        bound_centre: (B, P, 2, 3) centres of two ellipsoids whose hull holds the piece.
+        bound_centre: (B, P, 2, 3) centres of two ellipsoids; their hull holds the piece.
         bound_radii: (B, P, 2, 3) their radii along the frame's rows; zeros for absent pieces.
         slots: (B, P, 2) int64, the material before and beyond ``border``.
         border: (B, P), texture height at the start of the second material.

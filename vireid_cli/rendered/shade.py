@@ -104,7 +104,7 @@ class PeopleLayer:
 def shade(hits: Hits, grid: Grid, tables: Tables) -> PeopleLayer:
     """Compute the linear radiance of each pixel's hits towards the camera.
 
-    A pixel whose 2 × 2 samples hit one solid is shaded once, at its middle; at edges each sample is shaded.
+    A pixel with all 2 × 2 samples on one solid is shaded once, at its middle; at edges each sample is shaded.
 
     Args:
         hits: Result of ``raycast.cast``.

@@ -154,7 +154,7 @@ def runs_of_trials(run: RunFolder, session: Session) -> list[RunFolder]:
 
 
 def _trial_of(run: RunFolder, recipe: Recipe) -> int | None:
-    """Return the trial of a finished run whose recipe differs in the trial only; None: any other run."""
+    """Return the trial of a finished run, if its recipe differs in the trial only; None: any other run."""
     try:
         other = run_recipe(run)
         done = checkpoints.load_position(run.checkpoints / checkpoints.LAST).epoch

@@ -19,7 +19,7 @@ OF_REPORT = ("curves", "cmc", "ranking", "distances", "tsne")
 
 
 def drawn(names: Sequence[str], run: RunFolder, session: Session) -> dict[str, bytes]:
-    """Draw figures of a run; figures whose packages are missing are left out.
+    """Draw figures of a run, without those that need a missing package.
 
     Raises:
         VireidError: The data of a figure are missing or damaged.

@@ -164,7 +164,7 @@ def _numbers(row: Mapping[str, Any]) -> Numbers:
 def _start(
     run: RunFolder, recipe: Recipe, session: Session, until: int | None, rows: Iterable[Mapping[str, Any]]
 ) -> RunLoggers:
-    """Start a thread for each logger whose package is installed."""
+    """Start a thread for each logger with an installed package."""
     from vireid_cli.engine.loggers.worker import LoggerThread
 
     details = details_of(run, recipe)

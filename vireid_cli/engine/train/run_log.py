@@ -22,7 +22,7 @@ FILE = "train.log"
 PACKAGE = "vireid_cli"
 
 PRINTED = {"printed": True}
-"""Attribute of records whose text the reporter prints; see ``commands.diagnostics``."""
+"""Attribute of records that the reporter prints; see ``commands.diagnostics``."""
 
 MOST_WAITING = 10_000
 """Largest number of records before the run folder exists."""

@@ -29,7 +29,7 @@ def tiles(content: EvaluationFile) -> tuple[Headline, ...]:
 
 
 def _number(value: object) -> float | None:
-    """A number of the paper's row, whose source and protocol are text."""
+    """A number of the paper's row; None for its texts, source and protocol."""
     return float(value) if isinstance(value, int | float) else None
 
 
