@@ -31,7 +31,7 @@ Resize = Literal["lanczos", "bicubic"]
 RESIZE: Resize = "lanczos"
 """Default resize filter."""
 
-IMAGE_ENDINGS = (".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff")
+IMAGE_ENDINGS = (".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp")
 """Extensions of image files, in lower case."""
 
 Side = Literal["query", "gallery"]

@@ -15,6 +15,7 @@ import cv2
 import numpy as np
 
 from vireid_cli.data.decode import Decoder
+from vireid_cli.engine.read_image import ReadImage, read_image
 from vireid_cli.modality import Modality
 from vireid_cli.search.index import Index
 from vireid_cli.serve.access import Access, choose_access, listen
@@ -36,6 +37,9 @@ class PixelModel:
     decoder: Decoder = field(default_factory=Decoder)
     fingerprint: dict[str, Any] = field(default_factory=lambda: {"weights_sha256": "00", "size": "16x8"})
     calls: list[int] = field(default_factory=list)
+
+    def read(self, data: bytes, modality: Modality | None = None) -> ReadImage:
+        return read_image(data, self.decoder, self.size, self.resize, modality)
 
     def embed(self, images: list[np.ndarray], modality: Modality, *, batch: int, workers: int) -> np.ndarray:
         self.calls.append(len(images))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from urllib.parse import quote
+
 import cv2
 import numpy as np
 import pytest
@@ -9,6 +11,7 @@ import pytest
 from tests.serve.conftest import People
 from tests.serve.made import Client, PixelModel, services_of, serving
 from vireid_cli.data.decode import Decoder
+from vireid_cli.data.grey import TOLERANCE, channel_spread
 from vireid_cli.data.resize import resize
 from vireid_cli.modality import Modality
 
@@ -142,6 +145,33 @@ def test_wrong_fields_are_refused(
     assert reply.status == status, reply.body
     assert reason in reply.error
     assert len(reply.body) < 2000
+
+
+@pytest.mark.parametrize("where", ["colour = 'red'", "camid =", "camid ! 3", "x" * 1500])
+def test_errors_of_filters_name_the_field(where: str, client: Client, people: People) -> None:
+    """The options of the command line are no fields of a request."""
+    image = ("a.png", people.image("cam1/0001.png"))
+    replies = [
+        client.post("/v1/search", [image], [("where", where)]),
+        client.get("/v1/index/people/records?where=" + quote(where)),
+    ]
+    for reply in replies:
+        assert reply.status == 400, reply.body
+        assert "where: " in reply.error
+        assert "--" not in reply.body.decode()
+
+
+def test_the_modality_is_that_of_the_model(client: Client) -> None:
+    """Colour that disappears by resizing decides as in ``vireid embed``: after resizing."""
+    pixels = np.repeat(np.linspace(80, 160, 160 * 80).reshape(160, 80, 1), 3, axis=2).astype(np.uint8)
+    pixels[::2, ::2, 0] -= 20
+    pixels[1::2, 1::2, 0] += 20
+    content = cv2.imencode(".png", pixels)[1].tobytes()
+    assert float(channel_spread(pixels[None])[0]) > TOLERANCE
+    expected = PixelModel().read(content).modality.value
+    assert expected == "infrared"
+    reply = client.post("/v1/search", [("a.png", content)])
+    assert reply.json["queries"][0]["modality"] == expected
 
 
 def test_an_index_without_a_model_is_listed(people: People) -> None:

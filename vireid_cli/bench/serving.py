@@ -18,6 +18,7 @@ from vireid_cli.bench.clients import run_clients
 from vireid_cli.data.decode import Decoder
 from vireid_cli.engine.embed import embed_pixels
 from vireid_cli.engine.network import build_network, resolve_recipe
+from vireid_cli.engine.read_image import ReadImage, read_image
 from vireid_cli.engine.session import Session
 from vireid_cli.errors import MissingExtra, VireidError
 from vireid_cli.types import Modality, Resize, Size
@@ -110,6 +111,10 @@ class _RandomModel:
         self.fingerprint: dict[str, Any] = {"weights_sha256": "random"}
         self._runtime = session.runtime
         self._network = build_network(recipe, 2, session.runtime).eval()
+
+    def read(self, data: bytes, modality: Modality | None = None) -> ReadImage:
+        """Decode and resize an image."""
+        return read_image(data, self.decoder, self.size, self.resize, modality)
 
     def embed(self, images: list[np.ndarray], modality: Modality, *, batch: int, workers: int) -> np.ndarray:
         """Embed images of the network's size."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterable, Iterator
 from concurrent.futures import Executor, ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 from typing import Any, Protocol
@@ -13,12 +13,11 @@ from typing import Any, Protocol
 import numpy as np
 
 from vireid_cli.data.decode import BadImage, Decoder, load
-from vireid_cli.data.formats import inspect
 from vireid_cli.data.grey import TOLERANCE
 from vireid_cli.data.resize import resize
 from vireid_cli.engine.checkpoint import MODEL
 from vireid_cli.engine.embed import BATCH, TrainedNetwork, embed_pixels, load_trained
-from vireid_cli.engine.read_image import ReadImage, decide, parse_modality, to_colour
+from vireid_cli.engine.read_image import ReadImage, decide, parse_modality, read_image, to_colour
 from vireid_cli.engine.runtime import Runtime
 from vireid_cli.engine.session import Session
 from vireid_cli.errors import DataError, UsageError
@@ -228,14 +227,7 @@ class Model:
         Raises:
             BadImage: The content is damaged or no image; the message is the reason.
         """
-        header = inspect(data)
-        pixels = resize(self.decoder.decode(data, modality, header), self.size, self.resize)
-        image = decide(pixels, modality, tolerance)
-        ends = self.decoder.range_of(image.modality)
-        if modality is None and header.bits == 16 and ends != self.decoder.range_of(None):
-            pixels = resize(self.decoder.decode(data, image.modality, header), self.size, self.resize)
-            return replace(image, pixels=pixels)
-        return image
+        return read_image(data, self.decoder, self.size, self.resize, modality, tolerance)
 
 
 def load_model(run: RunFolder, session: Session) -> Model:

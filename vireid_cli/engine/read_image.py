@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
-from vireid_cli.data.grey import channel_spread, modality_codes
+from vireid_cli.data.decode import Decoder
+from vireid_cli.data.formats import inspect
+from vireid_cli.data.grey import TOLERANCE, channel_spread, modality_codes
+from vireid_cli.data.resize import resize
 from vireid_cli.errors import UsageError
-from vireid_cli.types import Modality
+from vireid_cli.types import Modality, Resize, Size
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,6 +28,37 @@ class ReadImage:
     pixels: np.ndarray
     modality: Modality
     spread: float
+
+
+def read_image(
+    data: bytes,
+    decoder: Decoder,
+    size: Size,
+    rule: Resize,
+    modality: Modality | None = None,
+    tolerance: float = TOLERANCE,
+) -> ReadImage:
+    """Decode and resize an image as ``vireid prepare`` does; see ``Model.read``.
+
+    Args:
+        data: Content of the image file.
+        decoder: Decoder of image files.
+        size: (height, width) of the result.
+        rule: Resize rule.
+        modality: Modality of the image; None: its resized pixels decide.
+        tolerance: Largest channel spread of an infrared image, in grey levels.
+
+    Raises:
+        BadImage: The content is damaged or no image; the message is the reason.
+    """
+    header = inspect(data)
+    pixels = resize(decoder.decode(data, modality, header), size, rule)
+    image = decide(pixels, modality, tolerance)
+    ends = decoder.range_of(image.modality)
+    if modality is None and header.bits == 16 and ends != decoder.range_of(None):
+        pixels = resize(decoder.decode(data, image.modality, header), size, rule)
+        return replace(image, pixels=pixels)
+    return image
 
 
 def decide(pixels: np.ndarray, modality: Modality | None, tolerance: float) -> ReadImage:

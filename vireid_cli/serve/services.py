@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
@@ -12,33 +13,20 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from vireid_cli.data.decode import Decoder
 from vireid_cli.errors import DataError, UsageError
 from vireid_cli.processors import cores
 from vireid_cli.search.records import IndexRecord, Match
 from vireid_cli.serve.batching import Batcher
 from vireid_cli.serve.limits import RequestRefused, ServeLimits
-from vireid_cli.serve.uploads import ModalityChoice, QueryImage, decode_upload
-from vireid_cli.types import Modality, Resize, Size
+from vireid_cli.serve.uploads import ImageReader, ModalityChoice, QueryImage, decode_upload
+from vireid_cli.types import Modality
+
+_OPTION = re.compile(r"--(where|top|group-by|exclude-same-camera|rerank)\b( (?=\"))?")
+"""Options of ``vireid search`` in messages, with the blank before a quoted value."""
 
 
-class ServedModel(Protocol):
+class ServedModel(ImageReader, Protocol):
     """Model that embeds queries, such as ``engine.model.Model``."""
-
-    @property
-    def size(self) -> Size:
-        """(height, width) of the input."""
-        ...
-
-    @property
-    def resize(self) -> Resize:
-        """Resize rule."""
-        ...
-
-    @property
-    def decoder(self) -> Decoder:
-        """Decoder of image files."""
-        ...
 
     @property
     def fingerprint(self) -> dict[str, Any]:
@@ -110,7 +98,6 @@ class QueryOptions:
         group_by: ``pid`` or ``path``, or None.
         exclude: Whether to exclude the cameras of the queries.
         rerank: Whether to re-rank.
-        alone: Number that separates re-ranked requests, whose queries affect each other; otherwise 0.
     """
 
     top: int = 20
@@ -119,7 +106,6 @@ class QueryOptions:
     group_by: str | None = None
     exclude: bool = False
     rerank: bool = False
-    alone: int = 0
 
 
 SearchQuery = tuple[np.ndarray, int | None]
@@ -191,7 +177,6 @@ class ServedIndex:
         limits: ServeLimits,
     ) -> None:
         self.name, self.index, self.embeddings = name, index, embeddings
-        self._requests = 0
         self._batches: Batcher[SearchQuery, list[Match]] = Batcher(
             self._search, window=limits.window, largest=limits.batch
         )
@@ -202,17 +187,6 @@ class ServedIndex:
         Raises:
             UsageError: The filter or an option is wrong.
         """
-        if options.rerank:
-            self._requests += 1
-            options = QueryOptions(
-                options.top,
-                options.where,
-                options.modality,
-                options.group_by,
-                options.exclude,
-                True,
-                self._requests,
-            )
         return await self._batches.submit(options, queries)
 
     def _search(self, options: QueryOptions, queries: list[SearchQuery]) -> list[list[Match]]:
@@ -293,4 +267,9 @@ def model_queue(served: ServedIndex) -> EmbeddingQueue:
 
 def client_error(error: UsageError) -> RequestRefused:
     """Convert wrong use, such as an unknown column of a filter, to an answer for the client."""
-    return RequestRefused(400, error.message, error.hint)
+    return RequestRefused(400, _fields(error.message), _fields(error.hint))
+
+
+def _fields(text: str) -> str:
+    """Replace the options of the command line by the fields of a request."""
+    return _OPTION.sub(lambda match: match[1].replace("-", "_") + ("=" if match[2] else ""), text)

@@ -8,33 +8,33 @@ from typing import Literal, Protocol
 import numpy as np
 
 from vireid_cli.counts import size_name
-from vireid_cli.data.decode import Decoder
 from vireid_cli.data.formats import inspect
 from vireid_cli.data.formats.header import BadImage
-from vireid_cli.data.grey import channel_spread, modality_codes
-from vireid_cli.data.resize import resize
 from vireid_cli.serve.limits import RequestRefused, ServeLimits
-from vireid_cli.types import Modality, Resize, Size
+from vireid_cli.types import Modality
 
 ModalityChoice = Literal["auto", "visible", "infrared"]
 
 
-class ImageRules(Protocol):
-    """Rules of a model for image files."""
+class ReadPixels(Protocol):
+    """Result of ``ImageReader.read``."""
 
     @property
-    def size(self) -> Size:
-        """(height, width) of the input."""
+    def pixels(self) -> np.ndarray:
+        """(height, width, 3) uint8 RGB at the size of the model."""
         ...
 
     @property
-    def resize(self) -> Resize:
-        """Resize rule."""
+    def modality(self) -> Modality:
+        """Given modality, or the one that the pixels decided."""
         ...
 
-    @property
-    def decoder(self) -> Decoder:
-        """Decoder of image files."""
+
+class ImageReader(Protocol):
+    """Reader of image files, such as ``engine.model.Model``."""
+
+    def read(self, data: bytes, modality: Modality | None = None) -> ReadPixels:
+        """Decode and resize an image; its pixels decide the modality if it is None."""
         ...
 
 
@@ -54,15 +54,15 @@ class QueryImage:
 
 
 def decode_upload(
-    name: str, data: bytes, choice: ModalityChoice, rules: ImageRules, limits: ServeLimits
+    name: str, data: bytes, choice: ModalityChoice, model: ImageReader, limits: ServeLimits
 ) -> QueryImage:
-    """Decode an upload and resize it as ``vireid prepare`` does.
+    """Decode an upload as the model reads image files, ``vireid embed`` and ``vireid search`` included.
 
     Args:
         name: File name of the upload, for messages.
         data: Content of the file.
         choice: Modality; ``auto`` decides by equality of the colour channels.
-        rules: Rules of the model.
+        model: Model that reads the image.
         limits: Limits of the server.
 
     Raises:
@@ -78,10 +78,7 @@ def decode_upload(
                 f"the limit is {limits.pixels:,} pixels.",
                 "Upload a crop of one person.",
             )
-        pixels = rules.decoder.decode(data, given, header)
-        modality = given or Modality.of(int(modality_codes(channel_spread(pixels[None]))[0]))
-        if given is None and header.bits == 16:  # the range of 16-bit samples depends on the modality
-            pixels = rules.decoder.decode(data, modality, header)
+        image = model.read(data, given)
     except BadImage as error:
         raise RequestRefused(422, f"{name}: {error}.", "Upload JPEG, PNG, BMP, TIFF or WebP.") from error
-    return QueryImage(name, modality, resize(pixels, rules.size, rules.resize))
+    return QueryImage(name, image.modality, image.pixels)
