@@ -1,5 +1,6 @@
 """Somebody else's ``.npz``: taken as it is, or refused with the reason."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +10,9 @@ from numpy.typing import NDArray
 
 from tests.arrays import save_arrays
 from vireid_cli.data.features import read_features
+from vireid_cli.embedding_files import write_embeddings
+from vireid_cli.embedding_files.origin import EmbeddingOrigin
+from vireid_cli.embedding_files.rows import UNKNOWN, ImageRows
 from vireid_cli.errors import DataError, UsageError
 from vireid_cli.types import Modality
 
@@ -122,3 +126,30 @@ def test_nothing_is_unpickled(tmp_path: Path) -> None:
     trap = np.array([{"a": 1}], dtype=object)
     with pytest.raises(DataError, match="holds Python objects"):
         read_features(save(tmp_path, q_pids=trap))
+
+
+@pytest.mark.parametrize("ending", ["npz", "parquet"])
+def test_a_file_of_embed_is_read_as_it_stands(ending: str, tmp_path: Path) -> None:
+    """Modality, person, camera and path of each image are those of the file."""
+    features = np.random.default_rng(0).standard_normal((6, 4))
+    features = (features / np.linalg.norm(features, axis=1, keepdims=True)).astype(np.float32)
+    paths = np.array([f"cam{i}/{i}.jpg" for i in range(6)])
+    codes = np.array([0, 1, 0, 1, 0, 0], np.uint8)
+    rows = ImageRows(paths, codes, np.arange(6), np.arange(6) // 2, np.full(6, "", np.str_))
+    origin = EmbeddingOrigin({"resize": "lanczos"}, 4, "list", None, "/images", "p")
+    path = write_embeddings(tmp_path / f"e.{ending}", origin, rows, [features])
+    file = read_features(path)
+    assert file.query.paths.tolist() == ["cam1/1.jpg", "cam3/3.jpg"]
+    assert file.gallery.pids.tolist() == [0, 1, 2, 2]
+    assert file.gallery.camids.tolist() == [0, 2, 4, 5]
+    np.testing.assert_array_equal(file.gallery.features, features[codes == 0])
+    assert file.has_paths
+    assert "unit length as given" in file.distance_name
+    assert read_features(path, query_modality=Modality.VISIBLE).query.paths.tolist()[0] == "cam0/0.jpg"
+    unknown = replace(rows, pids=np.array([0, 0, UNKNOWN, 1, 2, 2]))
+    write_embeddings(path, origin, unknown, [features])
+    with pytest.raises(DataError, match="1 of 6 images have no pid"):
+        read_features(path)
+    write_embeddings(path, origin, replace(rows, modalities=np.zeros(6, np.uint8)), [features])
+    with pytest.raises(DataError, match="no infrared image"):
+        read_features(path)

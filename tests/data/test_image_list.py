@@ -8,12 +8,13 @@ import cv2
 import numpy as np
 import pytest
 
+from vireid_cli.data.decode import decode, load
 from vireid_cli.data.grey import TOLERANCE, are_close, channel_spread, modality_codes
 from vireid_cli.data.image_list import UNDECIDED, list_images
 from vireid_cli.data.image_names import NameReader
 from vireid_cli.embedding_files.rows import UNKNOWN
 from vireid_cli.errors import DataError, UsageError
-from vireid_cli.types import Modality
+from vireid_cli.types import IMAGE_ENDINGS, Modality
 
 VISIBLE, INFRARED = Modality.VISIBLE, Modality.INFRARED
 
@@ -174,3 +175,29 @@ def test_spread_by_hand_and_close_decisions() -> None:
     assert channel_spread(pixels).tolist() == [125.0]
     assert are_close(np.array([1.0, 2.0, 5.0, 7.0])).tolist() == [False, True, True, False]
     assert TOLERANCE == 3.0
+
+
+def test_links_without_a_target_are_counted(tmp_path: Path) -> None:
+    """They are no images to embed; neither are folders behind links."""
+    folder, elsewhere = tmp_path / "images", tmp_path / "elsewhere"
+    for place in (folder, elsewhere):
+        place.mkdir()
+        cv2.imwrite(str(place / "1.png"), np.zeros((8, 4, 3), np.uint8))
+    (folder / "2.png").symlink_to(elsewhere / "1.png")
+    (folder / "3.png").symlink_to(elsewhere / "gone.png")
+    (folder / "notes.txt").symlink_to(elsewhere / "gone.txt")
+    (folder / "more").symlink_to(elsewhere)
+    listed = list_images(folder)
+    assert listed.rows.paths.tolist() == ["1.png", "2.png"]
+    notes = "\n".join(listed.notes)
+    assert "2 links without a target, ignored: 3.png, notes.txt" in notes
+    assert "1 links to folders, ignored: more" in notes
+
+
+@pytest.mark.parametrize("ending", IMAGE_ENDINGS)
+def test_every_format_that_is_read_is_listed(ending: str, tmp_path: Path) -> None:
+    pixels = np.random.default_rng(0).integers(0, 256, (16, 8, 3), dtype=np.uint8)
+    (tmp_path / f"a{ending}").write_bytes(cv2.imencode(ending, pixels)[1].tobytes())
+    listed = list_images(tmp_path)
+    assert listed.rows.paths.tolist() == [f"a{ending}"]
+    assert decode(load(listed.file(0))).shape == (16, 8, 3)

@@ -12,11 +12,14 @@ import numpy as np
 import pytest
 
 from vireid_cli.data.locate import locate
+from vireid_cli.data.pixels import PixelFiles
 from vireid_cli.data.prepare import add_size, prepare
 from vireid_cli.data.provenance import MANIFEST, Provenance
+from vireid_cli.data.resize import PILLOW
 from vireid_cli.data.store import Store, fingerprint, open_store
 from vireid_cli.data.verify import verify
 from vireid_cli.errors import DataError, UsageError
+from vireid_cli.files import write_sealed
 from vireid_cli.types import Modality, Record, RecordTable
 
 SIZE = (32, 16)
@@ -248,3 +251,17 @@ def test_a_description_of_another_form_is_named(
     (folder / "store.json").write_text(json.dumps(spoil(content)))
     with pytest.raises(DataError, match=r"store\.json"):
         open_store(data, "sysu")
+
+
+def test_pixels_record_their_pillow(data: Path) -> None:
+    """A reused row keeps the version that resized it."""
+    store = _reprepared(data)
+    files = PixelFiles(store.folder, SIZE)
+    assert files.description()["pillow"] == PILLOW
+    assert files.pillow_warning() == ""
+    content = {**files.description(), "pillow": "3.1.0"}
+    write_sealed(files.info, content)
+    assert "Pillow 3.1.0" in files.pillow_warning()
+    (data / "SYSU-MM01" / "cam1" / "0001" / "0002.jpg").unlink()
+    _reprepared(data)
+    assert files.description()["pillow"] == "3.1.0"

@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from vireid_cli.data.resize import PILLOW, pillow_warning
 from vireid_cli.embedding_files import parquet_form, read_embeddings, read_origin, write_embeddings
 from vireid_cli.embedding_files.origin import EmbeddingOrigin, fingerprint_differences, refuse_other_model
 from vireid_cli.embedding_files.rows import UNKNOWN, ImageRows, parse_time, typed_column
@@ -108,6 +109,15 @@ def test_a_wrong_number_of_rows_leaves_no_file(ending: str, tmp_path: Path) -> N
     assert list(tmp_path.iterdir()) == []
 
 
+def write_unchecked(
+    monkeypatch: pytest.MonkeyPatch, path: Path, rows: ImageRows, features: np.ndarray
+) -> Path:
+    """A file that ``write_embeddings`` refuses, for the reader."""
+    with monkeypatch.context() as patch:
+        patch.setattr(ImageRows, "problem", lambda rows: "")
+        return write_embeddings(path, ORIGIN, rows, [features])
+
+
 Edit = Callable[[ImageRows, np.ndarray], tuple[ImageRows, np.ndarray]]
 
 
@@ -136,17 +146,19 @@ def _path(rows: ImageRows, features: np.ndarray) -> tuple[ImageRows, np.ndarray]
 
 
 @pytest.mark.parametrize("edit", [_scaled, _nan, _time, _short_time, _pid, _path])
-def test_a_wrong_value_is_refused_with_its_row(edit: Edit, tmp_path: Path) -> None:
+def test_a_wrong_value_is_refused_with_its_row(
+    edit: Edit, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     rows, features = edit(image_rows(), embeddings())
-    path = write_embeddings(tmp_path / "e.npz", ORIGIN, rows, [features])
+    path = write_unchecked(monkeypatch, tmp_path / "e.npz", rows, features)
     with pytest.raises(DataError, match=r"e\.npz: row 4"):
         read_embeddings(path)
 
 
 @pytest.mark.parametrize("name", ["Time", "a b", "1st", "", "x" * 64, "camid"])
-def test_names_of_columns_are_checked(name: str, tmp_path: Path) -> None:
+def test_names_of_columns_are_checked(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     rows = replace(image_rows(), columns={name: np.arange(7)})
-    path = write_embeddings(tmp_path / "e.npz", ORIGIN, rows, [embeddings()])
+    path = write_unchecked(monkeypatch, tmp_path / "e.npz", rows, embeddings())
     with pytest.raises(DataError, match="column"):
         read_embeddings(path)
 
@@ -232,3 +244,41 @@ def test_columns_of_numbers_keep_their_text() -> None:
     assert typed_column(["1", "x"]).tolist() == ["1", "x"]
     assert typed_column(["", ""]).tolist() == ["", ""]
     assert typed_column(["nan", "inf"]).tolist() == ["nan", "inf"]
+
+
+@pytest.mark.parametrize("ending", ENDINGS)
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"columns": {"two words": np.arange(7)}}, "two words"),
+        ({"columns": {"Path": np.arange(7)}}, "have the same name"),
+        ({"columns": {"camid": np.arange(7)}}, "have the same name"),
+        ({"columns": {"track": np.arange(6)}}, "track"),
+        ({"camids": np.full(7, -2)}, "camid -2 is negative"),
+        ({"times": np.array(["yesterday"] * 7)}, "its time"),
+        ({"paths": np.array([""] * 7)}, "its path is empty"),
+    ],
+)
+def test_the_writer_refuses_what_the_reader_refuses(
+    change: dict[str, object], words: str, ending: str, tmp_path: Path
+) -> None:
+    path = tmp_path / f"e.{ending}"
+    with pytest.raises(DataError, match="can't be written") as caught:
+        write_embeddings(path, ORIGIN, replace(image_rows(), **change), [embeddings()])
+    assert words in caught.value.message
+    assert not path.exists()
+
+
+@pytest.mark.parametrize("ending", ENDINGS)
+def test_the_version_of_pillow_is_kept(ending: str, tmp_path: Path) -> None:
+    path = write_embeddings(
+        tmp_path / f"e.{ending}", replace(ORIGIN, pillow="12.1.0"), image_rows(), [embeddings()]
+    )
+    assert read_embeddings(path).origin.pillow == read_origin(path).pillow == "12.1.0"
+
+
+def test_another_major_version_of_pillow_is_reported() -> None:
+    assert "Pillow 12.1.0, not 13.0.0" in pillow_warning("12.1.0", "pixels", "13.0.0")
+    assert pillow_warning("12.1.0", "pixels", "12.2.0") == ""
+    assert pillow_warning("", "pixels") == pillow_warning(None, "pixels") == ""
+    assert pillow_warning(PILLOW, "pixels") == ""

@@ -28,7 +28,12 @@ from vireid_cli.commands.options import expanded
 if TYPE_CHECKING:
     from vireid_cli.engine.evaluate.result import EvaluateOptions
 
-File = Annotated[Path, typer.Argument(help="An .npz file with embeddings or distances.", callback=expanded)]
+File = Annotated[
+    Path,
+    typer.Argument(
+        help="An .npz file with embeddings or distances, or a file of vireid embed.", callback=expanded
+    ),
+]
 DatasetName = Annotated[
     str,
     typer.Option(
@@ -66,7 +71,8 @@ def evaluate_features(
 ) -> None:
     """Evaluate the embeddings or distances in a file by the protocol of a dataset.
 
-    Arrays: q_feat g_feat (or distance), q_pids g_pids q_camids g_camids; or the embeddings.npz of a run.
+    Arrays: q_feat g_feat (or distance), q_pids g_pids q_camids g_camids; or the embeddings.npz of a run, or
+    a file of vireid embed, with pid, camid and modality of each image.
     With q_paths and g_paths, the galleries of SYSU-MM01 and LLCM are drawn as in papers.
 
     Example: vireid evaluate-features runs/latest/evaluation/all-single-seeded/embeddings.npz --dataset sysu

@@ -256,10 +256,11 @@ def _add(index: AnyIndex, contents: list[Any], *, model: str | None, replace: bo
     from vireid_cli.search.files import record_columns
 
     for content in contents:
+        _warn_other_pillow(index, content)
         added = index.add(
             content.features,
             record_columns(content),
-            fingerprint=content.origin.fingerprint,
+            fingerprint={**content.origin.fingerprint, "pillow": content.origin.pillow},
             source=str(content.path),
             root=content.origin.root,
             model=model,
@@ -272,6 +273,18 @@ def _add(index: AnyIndex, contents: list[Any], *, model: str | None, replace: bo
             f"skipped {added.skipped:,} that the index has"
         )
     print_lines(structure_lines(index.info()))
+
+
+def _warn_other_pillow(index: AnyIndex, content: Any) -> None:
+    """Warn if two versions of Pillow resized the images of an index and of a file."""
+    from vireid_cli.commands.console import ConsoleReporter
+    from vireid_cli.data.resize import pillow_warning
+
+    known = index.fingerprint or {}
+    recorded = known.get("pillow") if known.get("resize") == "lanczos" else None
+    warning = pillow_warning(content.origin.pillow, str(content.path), recorded or "")
+    if warning:
+        ConsoleReporter().warn(warning)
 
 
 def _place(model: Path | None) -> str | None:

@@ -8,6 +8,8 @@ from pathlib import Path
 import numpy as np
 
 from vireid_cli.data import npz
+from vireid_cli.embedding_files import is_embeddings, read_embeddings
+from vireid_cli.embedding_files.rows import UNKNOWN
 from vireid_cli.errors import DataError
 from vireid_cli.types import Embeddings, Modality
 
@@ -90,7 +92,7 @@ def read_features(
     A ``distance`` array takes precedence over features. Features are not normalised by default.
 
     Args:
-        path: Path of an ``.npz`` file.
+        path: Path of an ``.npz`` file, or of a file of ``vireid embed``, whose rows have unit length.
         normalise: Whether to divide each feature row by its norm.
         query_modality: Modality of the queries; the gallery has the other one.
 
@@ -100,6 +102,8 @@ def read_features(
             values that are not finite.
     """
     path = Path(path)
+    if is_embeddings(path):
+        return _embedded(path, query_modality)
     arrays = npz.load(path, (*LABELS, *FEATURES, DISTANCE, *PATHS))
     by_distance = DISTANCE in arrays
     npz.require(arrays, LABELS if by_distance else (*FEATURES, *LABELS), path)
@@ -128,6 +132,32 @@ def read_features(
         for side, (features, modality) in sides.items()
     )
     return FeatureFile(query, shown, distance, norms, normalise and not by_distance)
+
+
+def _embedded(path: Path, query_modality: Modality) -> FeatureFile:
+    """Read a file of ``vireid embed``: images of one modality are the queries, the others the gallery.
+
+    Raises:
+        UsageError: The file does not exist.
+        DataError: The file is damaged, a row has no person or camera, or a modality has no image.
+    """
+    content = read_embeddings(path)
+    rows = content.rows
+    for name, numbers in (("pid", rows.pids), ("camid", rows.camids)):
+        if count := int((numbers == UNKNOWN).sum()):
+            raise DataError(
+                f"{path}: {count:,} of {len(rows):,} images have no {name}.",
+                "Embed images whose names state person and camera, or a list with the columns pid and camid.",
+            )
+    sides = []
+    for modality in (query_modality, query_modality.other):
+        own = np.flatnonzero(rows.modalities == modality.code)
+        if not len(own):
+            raise DataError(f"{path} has no {modality.value} image.", "Embed the images of both modalities.")
+        part = rows.take(own)
+        sides.append(Embeddings(content.features[own], part.pids, part.camids, part.modalities, part.paths))
+    norms = np.concatenate([npz.norms(side.features) for side in sides])
+    return FeatureFile(sides[0], sides[1], None, (float(norms.min()), float(norms.max())), False)
 
 
 def _paths(arrays: dict[str, np.ndarray], lengths: dict[str, int], path: Path) -> dict[str, np.ndarray]:

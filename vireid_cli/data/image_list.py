@@ -120,17 +120,25 @@ def list_images(source: Path) -> ListedImages:
 def walk_folder(folder: Path) -> ListedImages:
     """List all images of a folder and its sub-folders; raises as ``list_images``."""
     root = folder.resolve()
-    walk, paths = layout.Walk(), list[str]()
+    walk, paths, dangling, linked = layout.Walk(), list[str](), list[str](), list[str]()
     for place, folders, names in os.walk(root):
-        folders[:] = sorted(name for name in folders if not name.startswith("."))
         inside = Path(place).relative_to(root).as_posix()
         prefix = "" if inside == "." else f"{inside}/"
+        folders[:] = sorted(name for name in folders if not name.startswith("."))
+        linked += [f"{prefix}{name}" for name in folders if os.path.islink(os.path.join(place, name))]
         for name in names:
-            if name.lower().endswith(IMAGE_ENDINGS) and not name.startswith("."):
+            link = os.path.join(place, name)
+            if os.path.islink(link) and not os.path.exists(link):
+                dangling.append(f"{prefix}{name}")
+            elif name.lower().endswith(IMAGE_ENDINGS) and not name.startswith("."):
                 paths.append(f"{prefix}{name}")
             else:
                 walk.ignore(Path(name))
-    notes = tuple(note.partition(";")[0] for note in walk.notes())
+    notes = [note.partition(";")[0] for note in walk.notes()]
+    for links, problem in ((dangling, "links without a target"), (linked, "links to folders")):
+        if links:
+            shown = layout.first([shorten(name, layout.LONGEST) for name in sorted(links)], layout.SHOWN)
+            notes.append(f"{len(links):,} {problem}, ignored: {shown}")
     if not paths:
         listed = "".join(f"\n  {note}" for note in notes)
         raise DataError(f"{folder} has no image ({', '.join(IMAGE_ENDINGS)}).{listed}")
@@ -145,7 +153,7 @@ def walk_folder(folder: Path) -> ListedImages:
         np.array([f.pid for f in facts], dtype=np.int64),
         np.full(len(paths), "", dtype=np.str_),
     )
-    return ListedImages(rows, root, folder, notes)
+    return ListedImages(rows, root, folder, tuple(notes))
 
 
 def _refuse_other_names(paths: list[str], folder: Path) -> None:

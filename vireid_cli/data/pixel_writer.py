@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 
 from vireid_cli.data.pixels import HASH_BYTES, PixelFiles, digest
-from vireid_cli.data.resize import IMPLEMENTATIONS
+from vireid_cli.data.resize import IMPLEMENTATIONS, PILLOW
 from vireid_cli.files import write_sealed
 
 
@@ -35,6 +35,8 @@ class PixelWriter:
         self.files, self.unfinished = files, files.unfinished
         self.fingerprint, self.count, self.method = fingerprint, count, IMPLEMENTATIONS[files.resize]
         info = self.unfinished.description()
+        # rows of earlier files are reused: they keep the version of their Pillow
+        self.pillow: str = info.get("pillow") or files.description().get("pillow") or PILLOW
         if info.get("fingerprint") == fingerprint and info.get("resize") == self.method:
             self._recover()
         if not self._can_resume():
@@ -68,7 +70,12 @@ class PixelWriter:
         self.unfinished.remove()
         reserve(self.unfinished.rows, (self.count, 2, HASH_BYTES))
         reserve(self.unfinished.pixels, (self.count, *self.files.size, 3))
-        content = {"done": False, "fingerprint": self.fingerprint, "resize": self.method}
+        content = {
+            "done": False,
+            "fingerprint": self.fingerprint,
+            "resize": self.method,
+            "pillow": self.pillow,
+        }
         write_sealed(self.unfinished.info, content)
 
     def written(self) -> np.ndarray:
@@ -111,6 +118,7 @@ class PixelWriter:
                 "done": True,
                 "fingerprint": self.fingerprint,
                 "resize": self.method,
+                "pillow": self.pillow,
                 "size": list(self.files.size),
                 "images": self.count,
                 "rows_sha256": content,

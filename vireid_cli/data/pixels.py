@@ -29,7 +29,7 @@ import numpy as np
 from vireid_cli import documents
 from vireid_cli.array_files import map_array
 from vireid_cli.counts import size_name as size_name
-from vireid_cli.data.resize import IMPLEMENTATIONS
+from vireid_cli.data.resize import IMPLEMENTATIONS, pillow_warning
 from vireid_cli.errors import DataError
 from vireid_cli.types import RESIZE, Resize, Size
 
@@ -107,6 +107,11 @@ class PixelFiles:
         except DataError:
             return {}
         return content if isinstance(content, dict) else {}
+
+    def pillow_warning(self) -> str:
+        """Warning if Pillow of another major version resized these pixels; empty otherwise."""
+        recorded = self.description().get("pillow") if self.resize == "lanczos" else None
+        return pillow_warning(recorded, str(self.pixels))
 
     def open_pixels(self) -> np.ndarray | None:
         """Open the pixels as a read-only memory map; None if they are missing or have another shape."""

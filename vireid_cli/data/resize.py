@@ -11,12 +11,35 @@ from __future__ import annotations
 from functools import cache
 
 import numpy as np
+import PIL
 from PIL import Image
 
 from vireid_cli.types import Resize, Size
 
 IMPLEMENTATIONS: dict[Resize, str] = {"lanczos": "lanczos-pillow", "bicubic": "cubic-antialias"}
 """Name of each filter's implementation, recorded with each pixel file."""
+
+
+PILLOW = PIL.__version__
+"""Version of the installed Pillow, recorded with pixels and embeddings."""
+
+
+def pillow_warning(recorded: object, name: str, other: str = PILLOW) -> str:
+    """Warning about pixels that Pillow of another major version resized; empty without a difference.
+
+    Pillow 13 rounds otherwise than 12 if it starts with the vertical pass; see ``pillow_orders_passes``.
+
+    Args:
+        recorded: Version of the pixels' Pillow; None or empty if unknown.
+        name: Name of the pixels.
+        other: Version to compare with, by default the installed one.
+    """
+    if not recorded or not other or str(recorded).partition(".")[0] == other.partition(".")[0]:
+        return ""
+    return (
+        f"{name}: resized by Pillow {recorded}, not {other}: the two can differ by one grey level. Results "
+        "are comparable, but not bit-identical"
+    )
 
 
 @cache

@@ -15,10 +15,11 @@ from vireid_cli.embedding_files import npz_form, parquet_form
 from vireid_cli.embedding_files.file import EmbeddingFile
 from vireid_cli.embedding_files.origin import EmbeddingOrigin
 from vireid_cli.embedding_files.rows import ImageRows
-from vireid_cli.errors import UsageError
+from vireid_cli.errors import DataError, UsageError
 
 __all__ = [
     "ENDINGS",
+    "is_embeddings",
     "read_embeddings",
     "read_origin",
     "refuse_long_text",
@@ -92,12 +93,20 @@ def write_embeddings(
     Raises:
         UsageError: The extension is another one.
         MissingExtra: A ``.parquet`` file, and pyarrow is not installed.
-        DataError: The file can't be written, or the paths are too long for an ``.npz`` file.
+        DataError: The file can't be written, a row or the name of a column would be refused by
+            ``read_embeddings``, or the paths are too long for an ``.npz`` file.
         ValueError: The blocks do not have N rows of ``origin.dimension`` columns.
     """
     refuse_other_ending(path)
+    if problem := rows.problem():
+        raise DataError(f"{path} can't be written: {problem}.", "Correct this row or column.")
     form = parquet_form if path.suffix.lower() == ".parquet" else npz_form
     return form.write(path, origin, rows, blocks)
+
+
+def is_embeddings(path: Path) -> bool:
+    """Whether a file has the form of a file of embeddings, by its extension and the names of its arrays."""
+    return path.suffix.lower() == ".parquet" or npz_form.is_embeddings(path)
 
 
 def _refuse_missing(path: Path) -> None:

@@ -87,6 +87,15 @@ def _member(name: str, compression: int) -> zipfile.ZipInfo:
     return member
 
 
+def is_embeddings(path: Path) -> bool:
+    """Whether an archive has the arrays of a file of embeddings; false for any other file."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            return {f"{ORIGIN}.npy", "embedding.npy"} <= set(archive.namelist())
+    except (OSError, zipfile.BadZipFile):
+        return False
+
+
 def read_origin(path: Path) -> EmbeddingOrigin:
     """Read the origin alone; see ``embedding_files.read_origin``."""
     return _origin(path)[0]

@@ -40,6 +40,7 @@ class EmbeddingOrigin:
         root: Folder of relative paths, absolute.
         plan: Hash of all inputs: the images, the columns, the model and the rules.
         skipped: Images that can't be read, as (path, reason).
+        pillow: Version of the Pillow that resized the images; empty in files of earlier versions.
     """
 
     fingerprint: Mapping[str, Any]
@@ -49,6 +50,7 @@ class EmbeddingOrigin:
     root: str
     plan: str
     skipped: tuple[tuple[str, str], ...] = ()
+    pillow: str = ""
 
     def text(self, kinds: Mapping[str, str]) -> str:
         """Return the origin and the kinds of further columns as JSON text, for ``parse``."""
@@ -70,6 +72,7 @@ class _Content(BaseModel):
     root: str
     plan: str
     skipped: list[tuple[str, str]]
+    pillow: str = ""
     columns: dict[str, Literal["int", "float", "text"]]
     sha256: str
 

@@ -112,12 +112,12 @@ def column_name_problem(name: str) -> str:
 
 
 def repeated_names(names: Sequence[str]) -> str:
-    """Return the problem of two names that differ in case only; empty if there is none."""
+    """Return the problem of two names that are equal or differ in case only; empty if there is none."""
     seen: dict[str, str] = {}
     for name in names:
-        other = seen.setdefault(name.lower(), name)
-        if other is not name:
-            return f"columns '{other}' and '{name}' have the same name"
+        if name.lower() in seen:
+            return f"columns '{seen[name.lower()]}' and '{name}' have the same name"
+        seen[name.lower()] = name
     return ""
 
 

@@ -9,6 +9,7 @@ from vireid_cli.data import store as stores
 from vireid_cli.data.choices import CHOICES, Choices
 from vireid_cli.data.identity import is_prepared
 from vireid_cli.data.locate import locate
+from vireid_cli.data.pixels import PixelFiles
 from vireid_cli.data.prepare import Prepared, add_size, prepare
 from vireid_cli.data.provenance import rendering_command
 from vireid_cli.data.store import Store
@@ -79,6 +80,8 @@ def ensure_prepared(dataset: str, session: Session, size: Size, resize: Resize) 
         else:
             session.reporter.info(f"{dataset} is not prepared at {shown} yet: adding this size")
         store = add_size(store, size, progress=session.reporter.progress("preparing")).store
+    if warning := PixelFiles(store.folder, size, resize).pillow_warning():
+        session.reporter.warn(warning)
     return store
 
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from vireid_cli.data.resize import pillow_warning
 from vireid_cli.embedding_files import ENDINGS, read_embeddings
 from vireid_cli.errors import UsageError
 from vireid_cli.modality import Modality
@@ -98,7 +99,17 @@ def _model(index: AnyIndex, session: Session, name: str | None) -> Model:
             "Give its present place: --model RUN",
         ) from error
     index.check_fingerprint(model.fingerprint, str(subject))
+    warn_other_pillow(index, session)
     return model
+
+
+def warn_other_pillow(index: AnyIndex, session: Session) -> None:
+    """Warn if another Pillow than the installed one resized the images of an index."""
+    fingerprint = index.fingerprint or {}
+    if fingerprint.get("resize") == "lanczos":
+        warning = pillow_warning(fingerprint.get("pillow"), f"images of index {index.name}")
+        if warning:
+            session.reporter.warn(warning)
 
 
 def _camera(path: Path) -> int | None:

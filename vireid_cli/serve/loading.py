@@ -7,6 +7,7 @@ from contextlib import ExitStack
 from pathlib import Path
 
 from vireid_cli.engine.open_model import open_model
+from vireid_cli.engine.query import warn_other_pillow
 from vireid_cli.engine.session import Session
 from vireid_cli.errors import UsageError
 from vireid_cli.search.open import AnyIndex, list_indexes, open_index
@@ -75,4 +76,5 @@ def _queue(
     if name not in queues:
         queues[name] = EmbeddingQueue(open_model(name, session), limits)
     index.check_fingerprint(queues[name].model.fingerprint, name)
+    warn_other_pillow(index, session)
     return queues[name]

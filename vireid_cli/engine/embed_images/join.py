@@ -10,6 +10,7 @@ import numpy as np
 
 from vireid_cli.data.grey import are_close
 from vireid_cli.data.image_list import LISTED
+from vireid_cli.data.resize import PILLOW
 from vireid_cli.embedding_files import write_embeddings
 from vireid_cli.embedding_files.origin import EmbeddingOrigin
 from vireid_cli.engine.embed_images.parts import PartFacts, PartFolder
@@ -97,6 +98,7 @@ def join(plan: EmbedPlan, folder: PartFolder, out: Path, facts: Mapping[int, Par
         str(plan.images.root),
         plan.identifier,
         skipped,
+        PILLOW,
     )
     write_embeddings(out, origin, rows, folder.features(plan))
     close = np.flatnonzero(undecided & are_close(spread, plan.tolerance))

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from vireid_cli.data.image_list import UNDECIDED, ListedImages
+from vireid_cli.data.resize import PILLOW
 from vireid_cli.embedding_files.origin import ModalityRule
 from vireid_cli.engine.model import Model
 from vireid_cli.types import Modality
@@ -73,6 +74,7 @@ class EmbedPlan:
         common = {
             "root": str(self.images.root),
             "fingerprint": model.fingerprint,
+            "pillow": PILLOW,
             "tolerance": self.tolerance,
             "batch": self.batch,
             "part": self.part_rows,

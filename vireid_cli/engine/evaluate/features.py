@@ -13,6 +13,7 @@ from vireid_cli.data.features import FeatureFile, read_features
 from vireid_cli.data.plan import EvaluationPlan
 from vireid_cli.data.protocols.request import Request
 from vireid_cli.data.stored_trials import has_trials, read_trials
+from vireid_cli.embedding_files import is_embeddings
 from vireid_cli.engine.evaluate import feature_draws
 from vireid_cli.engine.evaluate.feature_draws import joined
 from vireid_cli.engine.evaluate.pairing import evaluate_against
@@ -83,8 +84,9 @@ def evaluate_file(
 ) -> list[Evaluation]:
     """Evaluate a file by the rules of a dataset (float64 product, rows as they are).
 
-    The file has one of three formats: ``q_feat g_feat q_pids g_pids q_camids g_camids``; ``distance``
-    instead of the features; or ``embeddings.npz`` of a run folder, with its own trials. With ``q_paths`` and
+    The file has one of four formats: ``q_feat g_feat q_pids g_pids q_camids g_camids``; ``distance``
+    instead of the features; or ``embeddings.npz`` of a run folder, with its own trials. A file of
+    ``vireid embed`` has persons, cameras, modalities and paths of its images. With ``q_paths`` and
     ``g_paths``, the galleries are drawn as the dataset's protocol does. Otherwise the whole gallery is used
     in one trial; for protocols with draws the result is marked. If the score matrix exceeds ``MOST_CELLS``,
     the gallery is streamed in float32: the same result in bounded memory.
@@ -107,7 +109,7 @@ def evaluate_file(
     )
     if reading and not rules.fars:
         raise UsageError(f"--far applies to verification rates, and {dataset} has none.", "Remove --far.")
-    if has_trials(path):
+    if not is_embeddings(path) and has_trials(path):
         _refuse_settings(options.request, f"{path.name} has its own trials")
         stored = read_trials(path)
         fingerprint = rules.fingerprint(path, UNIT) | {"trials": len(stored.queries)}
