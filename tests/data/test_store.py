@@ -16,7 +16,8 @@ from vireid_cli.data.pixels import PixelFiles
 from vireid_cli.data.prepare import add_size, prepare
 from vireid_cli.data.provenance import MANIFEST, Provenance
 from vireid_cli.data.resize import PILLOW
-from vireid_cli.data.store import Store, fingerprint, open_store
+from vireid_cli.data.store import Store, open_store
+from vireid_cli.data.store_fingerprint import fingerprint
 from vireid_cli.data.verify import verify
 from vireid_cli.errors import DataError, UsageError
 from vireid_cli.files import write_sealed

@@ -7,6 +7,7 @@ import zipfile
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -260,7 +261,7 @@ def test_columns_of_numbers_keep_their_text() -> None:
     ],
 )
 def test_the_writer_refuses_what_the_reader_refuses(
-    change: dict[str, object], words: str, ending: str, tmp_path: Path
+    change: dict[str, Any], words: str, ending: str, tmp_path: Path
 ) -> None:
     path = tmp_path / f"e.{ending}"
     with pytest.raises(DataError, match="can't be written") as caught:

@@ -72,41 +72,65 @@ def run_clients(
     place = urlsplit(address)
     if place.scheme != "http" or not place.hostname:
         raise UsageError(f"--url {address}: expected http://HOST:PORT.")
-    host, port = place.hostname, place.port or 80
-    results, lock = ClientResults(), threading.Lock()
-    bodies = [_form(image, fields) for image in images]
     headers = {} if token is None else {"Authorization": f"Bearer {token}"}
+    bodies = [_form(image, fields) for image in images]
+    requests = _Requests(place.hostname, place.port or 80, path, headers, bodies)
     end = time.perf_counter() + duration
-
-    def work(number: int) -> None:
-        """Send requests one after the other until the end."""
-        line = http.client.HTTPConnection(host, port, timeout=120)
-        turn = number
-        while time.perf_counter() < end:
-            body, kind = bodies[turn % len(bodies)]
-            turn += clients
-            began = time.perf_counter()
-            try:
-                line.request("POST", path, body, {**headers, "Content-Type": kind})
-                answer = line.getresponse()
-                answer.read()
-            except (OSError, http.client.HTTPException) as error:
-                with lock:
-                    results.lost.append(f"{type(error).__name__}: {error}")
-                line.close()
-                continue
-            took = time.perf_counter() - began
-            with lock:
-                results.seconds.append(took)
-                results.statuses[answer.status] = results.statuses.get(answer.status, 0) + 1
-        line.close()
-
-    threads = [threading.Thread(target=work, args=(number,)) for number in range(clients)]
+    threads = [
+        threading.Thread(target=requests.send, args=(number, clients, end)) for number in range(clients)
+    ]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
-    return results
+    return requests.results
+
+
+class _Requests:
+    """Requests of several clients to one server, with their results."""
+
+    def __init__(
+        self,
+        host: str,
+        port: int,
+        path: str,
+        headers: Mapping[str, str],
+        bodies: Sequence[tuple[bytes, str]],
+    ) -> None:
+        self._host, self._port, self._path = host, port, path
+        self._headers, self._bodies = headers, bodies
+        self._lock = threading.Lock()
+        self.results = ClientResults()
+
+    def send(self, number: int, clients: int, end: float) -> None:
+        """Send the requests of one client one after the other until the end.
+
+        Args:
+            number: Number of the client.
+            clients: Number of clients; each takes every so-many-th body.
+            end: Value of ``time.perf_counter`` after which no request starts.
+        """
+        line = http.client.HTTPConnection(self._host, self._port, timeout=120)
+        turn = number
+        while time.perf_counter() < end:
+            body, kind = self._bodies[turn % len(self._bodies)]
+            turn += clients
+            began = time.perf_counter()
+            try:
+                line.request("POST", self._path, body, {**self._headers, "Content-Type": kind})
+                answer = line.getresponse()
+                answer.read()
+            except (OSError, http.client.HTTPException) as error:
+                with self._lock:
+                    self.results.lost.append(f"{type(error).__name__}: {error}")
+                line.close()
+                continue
+            took = time.perf_counter() - began
+            with self._lock:
+                statuses = self.results.statuses
+                self.results.seconds.append(took)
+                statuses[answer.status] = statuses.get(answer.status, 0) + 1
+        line.close()
 
 
 def _form(image: bytes, fields: Mapping[str, str]) -> tuple[bytes, str]:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from vireid_cli.commands.index_files import add_files, model_place, progress_of, read_files
 from vireid_cli.commands.options import DataDir, expanded, expanded_all
 from vireid_cli.errors import Interrupted, UsageError
 
@@ -83,13 +84,13 @@ def create(
     from vireid_cli.files import data_folder
     from vireid_cli.search.open import index_folder
 
-    place = _place(model)
-    contents = _read(embeddings or [])
+    place = model_place(model)
+    contents = read_files(embeddings or [])
     folder = index_folder(name, data_folder(data))
     with _create(folder, kind.value, place, backend, url) as index:
         print_line(f"created {folder}")
         try:
-            _add(index, contents, model=None, replace=False)
+            add_files(index, contents, model=None, replace=False)
         except KeyboardInterrupt as error:
             words = command_line("index", "add", name, *(embeddings or []), data=data)
             raise Interrupted("stopped; completed parts are kept.", f"Continue: {words}") from error
@@ -118,10 +119,10 @@ def add(
     """
     from vireid_cli.commands.console import command_line, print_next
 
-    place = _place(model)
-    contents = _read(embeddings)
+    place = model_place(model)
+    contents = read_files(embeddings)
     with _open(name, data) as index:
-        _add(index, contents, model=place, replace=replace)
+        add_files(index, contents, model=place, replace=replace)
     print_next(command_line("search", name, "QUERY", data=data))
 
 
@@ -181,7 +182,7 @@ def verify(name: Name, data: DataDir = None) -> None:
     from vireid_cli.commands import console
 
     with _open(name, data) as index:
-        damage = index.verify(_progress("verifying"))
+        damage = index.verify(progress_of("verifying"))
         console.print_differences(damage)
         console.print_line(f"index {name} is undamaged: {index.count():,} records")
 
@@ -203,9 +204,9 @@ def compact(
 
     with _open(name, data) as index:
         dropped = index.compact(
-            _progress("compacting"),
+            progress_of("compacting"),
             kind=kind.value if kind else None,
-            build_progress=_progress("building the structure"),
+            build_progress=progress_of("building the structure"),
         )
         print_line(f"dropped {dropped:,} vectors of index {name}; {index.count():,} remain")
         print_lines(structure_lines(index.info()))
@@ -229,86 +230,3 @@ def _open(name: str, data: Path | None) -> AnyIndex:
     from vireid_cli.search.open import open_index
 
     return open_index(name, data_folder(data))
-
-
-def _read(paths: list[Path]) -> list[Any]:
-    """Read and check all files, which are of one model, before an index changes."""
-    from vireid_cli.embedding_files import read_embeddings
-    from vireid_cli.embedding_files.origin import refuse_other_model
-
-    if len(set(paths)) != len(paths):
-        raise UsageError("a file of embeddings is given twice.")
-    contents = [read_embeddings(path) for path in paths]
-    for content in contents[1:]:
-        refuse_other_model(
-            contents[0].origin.fingerprint,
-            content.origin.fingerprint,
-            our_name=str(contents[0].path),
-            their_name=str(content.path),
-        )
-    return contents
-
-
-def _add(index: AnyIndex, contents: list[Any], *, model: str | None, replace: bool) -> None:
-    """Add the content of files and print their counts."""
-    from vireid_cli.commands.console import print_line, print_lines
-    from vireid_cli.commands.index_output import structure_lines
-    from vireid_cli.search.files import record_columns
-
-    for content in contents:
-        _warn_other_pillow(index, content)
-        added = index.add(
-            content.features,
-            record_columns(content),
-            fingerprint={**content.origin.fingerprint, "pillow": content.origin.pillow},
-            source=str(content.path),
-            root=content.origin.root,
-            model=model,
-            replace=replace,
-            progress=_progress("adding"),
-            build_progress=_progress("building the structure"),
-        )
-        print_line(
-            f"{content.path}: added {added.added:,}, replaced {added.replaced:,}, "
-            f"skipped {added.skipped:,} that the index has"
-        )
-    print_lines(structure_lines(index.info()))
-
-
-def _warn_other_pillow(index: AnyIndex, content: Any) -> None:
-    """Warn if two versions of Pillow resized the images of an index and of a file."""
-    from vireid_cli.commands.console import ConsoleReporter
-    from vireid_cli.data.resize import pillow_warning
-
-    known = index.fingerprint or {}
-    recorded = known.get("pillow") if known.get("resize") == "lanczos" else None
-    warning = pillow_warning(content.origin.pillow, str(content.path), recorded or "")
-    if warning:
-        ConsoleReporter().warn(warning)
-
-
-def _place(model: Path | None) -> str | None:
-    """The model's absolute path, so that searches from other folders load it; a run's bare name stays.
-
-    Raises:
-        UsageError: A path, or the name of an exported file, that does not exist.
-    """
-    if model is None:
-        return None
-    if model.exists():
-        return str(model.absolute())
-    from vireid_cli.engine.exported_model import ENDINGS
-
-    if len(model.parts) > 1 or model.suffix.lower() in ENDINGS:
-        raise UsageError(
-            f"--model {model} does not exist.", "Give a run's folder or name, or an exported file."
-        )
-    return str(model)
-
-
-def _progress(job: str) -> Any:
-    """Return a callback that prints progress."""
-    from vireid_cli.commands.console import ConsoleReporter
-
-    reporter = ConsoleReporter()
-    return lambda done, total: reporter.advance(job, done, total)

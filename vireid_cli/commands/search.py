@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from enum import StrEnum
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
@@ -25,43 +26,52 @@ class GroupOption(StrEnum):
     PATH = "path"
 
 
+Name = Annotated[str, typer.Argument(metavar="NAME", help="Name of the index, or its folder (with a slash).")]
+QueryFiles = Annotated[
+    list[Path],
+    typer.Argument(metavar="QUERY...", help="Images, or files of embeddings.", callback=expanded_all),
+]
+Top = Annotated[int, typer.Option(min=1, max=10_000, help="Number of matches per query.")]
+Where = Annotated[
+    str | None, typer.Option(help="Filter, such as \"camid in (3, 6) and time > '2026-11-01'\".")
+]
+GalleryModality = Annotated[Modality | None, typer.Option(help="Modality of the matches.")]
+ExcludeSameCamera = Annotated[
+    bool, typer.Option("--exclude-same-camera", help="Skip matches of the query's camera.")
+]
+Rerank = Annotated[RerankOption | None, typer.Option(help="Re-rank the 1,000 best matches of each query.")]
+GroupBy = Annotated[GroupOption | None, typer.Option(help="Best match per person or image only.")]
+ModelName = Annotated[
+    str | None,
+    typer.Option(help="Run or exported file that embeds images.", show_default="that of the index"),
+]
+QueryModality = Annotated[
+    Modality | None,
+    typer.Option(
+        help="Modality of query images.", show_default="infrared if their colour channels are equal"
+    ),
+]
+Camera = Annotated[
+    int | None, typer.Option(min=0, help="Camera of query images.", show_default="from their names")
+]
+Sheet = Annotated[Path | None, typer.Option(help="Write the ranking sheet, an HTML file.", callback=expanded)]
+Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+
+
 def search(
-    name: Annotated[
-        str, typer.Argument(metavar="NAME", help="Name of the index, or its folder (with a slash).")
-    ],
-    query: Annotated[
-        list[Path],
-        typer.Argument(metavar="QUERY...", help="Images, or files of embeddings.", callback=expanded_all),
-    ],
-    top: Annotated[int, typer.Option(min=1, max=10_000, help="Number of matches per query.")] = 20,
-    where: Annotated[
-        str | None, typer.Option(help="Filter, such as \"camid in (3, 6) and time > '2026-11-01'\".")
-    ] = None,
-    modality: Annotated[Modality | None, typer.Option(help="Modality of the matches.")] = None,
-    exclude_same_camera: Annotated[
-        bool, typer.Option("--exclude-same-camera", help="Skip matches of the query's camera.")
-    ] = False,
-    rerank: Annotated[
-        RerankOption | None, typer.Option(help="Re-rank the 1,000 best matches of each query.")
-    ] = None,
-    group_by: Annotated[GroupOption | None, typer.Option(help="Best match per person or image only.")] = None,
-    model: Annotated[
-        str | None,
-        typer.Option(help="Run or exported file that embeds images.", show_default="that of the index"),
-    ] = None,
-    query_modality: Annotated[
-        Modality | None,
-        typer.Option(
-            help="Modality of query images.", show_default="infrared if their colour channels are equal"
-        ),
-    ] = None,
-    camera: Annotated[
-        int | None, typer.Option(min=0, help="Camera of query images.", show_default="from their names")
-    ] = None,
-    html: Annotated[
-        Path | None, typer.Option(help="Write the ranking sheet, an HTML file.", callback=expanded)
-    ] = None,
-    json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    name: Name,
+    query: QueryFiles,
+    top: Top = 20,
+    where: Where = None,
+    modality: GalleryModality = None,
+    exclude_same_camera: ExcludeSameCamera = False,
+    rerank: Rerank = None,
+    group_by: GroupBy = None,
+    model: ModelName = None,
+    query_modality: QueryModality = None,
+    camera: Camera = None,
+    html: Sheet = None,
+    json: Json = False,
     device: Device = "auto",
     data: DataDir = None,
     runs: RunsDir = None,
@@ -81,9 +91,8 @@ def search(
 
     with open_index(name, data_folder(data)) as index:
         settings = QuerySettings(model, query_modality, camera)
-        queries = read_queries(
-            query, index, lambda: make_engine(device, data=data, runs=runs).session, settings
-        )
+        engine = partial(make_engine, device, data=data, runs=runs)
+        queries = read_queries(query, index, lambda: engine().session, settings)
         results = index.search(
             queries.features,
             top=top,
@@ -102,12 +111,19 @@ def search(
         write_sheet(html, f"Matches in {index.name}", subtitle, queries, results)
     if json:
         console.print_json(json_content(index.name, queries.as_json(), results))
-    elif html is None and not any(results):
-        console.print_line(f"index {name} has {records:,} records; none of them matches")
-        if not records:
-            console.print_next(console.command_line("index", "add", name, "FILE", data=data))
-    elif html is None:
+    elif html is not None:
+        console.print_paths([html])
+    elif any(results):
         for label, matches in zip(queries.names, results, strict=True):
             console.print_table(match_table(label, matches))
-    if html is not None and not json:
-        console.print_paths([html])
+    else:
+        _print_nothing(name, records, data)
+
+
+def _print_nothing(name: str, records: int, data: Path | None) -> None:
+    """Print that no record matches, and the next command for an empty index."""
+    from vireid_cli.commands import console
+
+    console.print_line(f"index {name} has {records:,} records; none of them matches")
+    if not records:
+        console.print_next(console.command_line("index", "add", name, "FILE", data=data))

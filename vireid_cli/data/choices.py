@@ -12,7 +12,8 @@ from vireid_cli.data.depth import AUTO, choose_decoder, parse_depth
 from vireid_cli.data.fill import decoders
 from vireid_cli.data.identity_split import IdentitySplit
 from vireid_cli.data.sources import applies_exif
-from vireid_cli.data.store import StoreInfo, fingerprint
+from vireid_cli.data.store import StoreInfo
+from vireid_cli.data.store_fingerprint import fingerprint
 from vireid_cli.errors import UsageError
 from vireid_cli.types import Progress, RecordTable
 

@@ -24,18 +24,12 @@ from vireid_cli.data.locate import locate, places
 from vireid_cli.data.pixels import PixelFiles, rename_old_files, size_name
 from vireid_cli.data.provenance import Provenance
 from vireid_cli.data.sources import load_source, title_of
+from vireid_cli.data.store_fingerprint import COLUMNS, FORMAT
 from vireid_cli.data.store_form import check_store
 from vireid_cli.dataset_names import OWN, prepare_command, prepared_labels, split_name
 from vireid_cli.errors import DataError, UsageError
 from vireid_cli.files import write_bytes, write_sealed
 from vireid_cli.types import RESIZE, RecordTable, Resize, Size
-
-FORMAT = 1
-"""Version of the store's files."""
-
-DEFAULT_DECODER = Decoder()
-COLUMNS = ("paths", "pids", "camids", "modalities", "splits")
-"""Arrays of ``records.npz``."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -281,32 +275,3 @@ def write_store(folder: Path, records: RecordTable, info: StoreInfo, resize: Res
     write_bytes(folder / "records.npz", buffer.getvalue())
     write_sealed(folder / "store.json", content)
     return open_store_at(folder, resize)
-
-
-def fingerprint(
-    dataset: str,
-    provenance: Provenance,
-    records: RecordTable,
-    sizes: np.ndarray,
-    decoder: Decoder = DEFAULT_DECODER,
-) -> str:
-    """SHA-256 of the records, file sizes, decoder and marks of the tree, in hexadecimal.
-
-    Args:
-        dataset: Name of the source.
-        provenance: Origin of the images; includes the content hash of a rendered or occluded tree.
-        records: N records.
-        sizes: (N,) file sizes in bytes.
-        decoder: Decoder of the image files.
-    """
-    digest = hashlib.sha256(
-        f"vireid store {FORMAT}\n{dataset}\n{provenance.kind}\n{provenance.content}\n".encode()
-    )
-    if provenance.occlusion:
-        digest.update(f"{provenance.occlusion_content}\n".encode())
-    for choice in decoder.differences:
-        digest.update(f"{choice}\n".encode())
-    columns = zip(*(getattr(records, name).tolist() for name in COLUMNS), sizes.tolist(), strict=True)
-    for row in columns:
-        digest.update("\t".join(map(str, row)).encode() + b"\n")
-    return digest.hexdigest()

@@ -8,7 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from vireid_cli.data.store import StoreInfo, fingerprint, open_store_at
+from vireid_cli.data.store import StoreInfo, open_store_at
+from vireid_cli.data.store_fingerprint import fingerprint
 from vireid_cli.errors import DataError
 from vireid_cli.types import RecordTable
 

@@ -187,7 +187,7 @@ class Index(AnyIndex):
             if model is not None:
                 with self.database.writing() as connection:
                     write_meta(connection, "model", model)
-            structures.maintain(self.database, progress=build_progress)
+            structures.maintain(self.database, self._caches[0], progress=build_progress)
         return added
 
     def remove(self, where: str) -> int:
@@ -211,7 +211,7 @@ class Index(AnyIndex):
             dropped = writing.compact(self.database, progress)
             if kind is not None:
                 writing.change_kind(self.database, kind)
-            structures.maintain(self.database, rebuild=True, progress=build_progress)
+            structures.maintain(self.database, self._caches[0], rebuild=True, progress=build_progress)
         return dropped
 
     def verify(self, progress: Progress | None = None) -> list[str]:

@@ -9,17 +9,20 @@ import numpy as np
 from vireid_cli.search import approximate, building
 from vireid_cli.search.database import Database
 from vireid_cli.search.meta import all_meta, read_meta, write_meta
-from vireid_cli.search.segments import mapped, vector_file
+from vireid_cli.search.snapshot import VectorMap
 from vireid_cli.search.writing import remove_leftovers
 from vireid_cli.sums import file_digest
 from vireid_cli.types import Progress
 
 
-def maintain(database: Database, *, rebuild: bool = False, progress: Progress | None = None) -> Any:
+def maintain(
+    database: Database, rows: VectorMap, *, rebuild: bool = False, progress: Progress | None = None
+) -> Any:
     """Build or extend the structure if enough rows are behind it; the caller holds the folder's lock.
 
     Args:
         database: The index.
+        rows: Its mapped vectors; a mapping of its own would count twice in the memory of the process.
         rebuild: Build it anew in any case.
         progress: Called with the numbers of added and of all rows.
 
@@ -31,11 +34,11 @@ def maintain(database: Database, *, rebuild: bool = False, progress: Progress | 
     """
     with database.reading() as connection:
         meta = all_meta(connection)
-        rows = connection.execute("SELECT slot FROM records ORDER BY slot").fetchall()
+        slots = connection.execute("SELECT slot FROM records ORDER BY slot").fetchall()
     described, covered = meta["structure"], (meta["structure"] or {"covered": 0})["covered"]
     behind = meta["slots"] - covered
     kind = meta["kind"]
-    if kind == "exact" or len(rows) <= approximate.BUILT_FROM:
+    if kind == "exact" or len(slots) <= approximate.BUILT_FROM:
         return None
     if not (rebuild or behind > building.TAIL_SHARE * covered):
         return None
@@ -43,8 +46,8 @@ def maintain(database: Database, *, rebuild: bool = False, progress: Progress | 
     if described is not None and not rebuild:
         path = database.folder / described["file"]
         former = approximate.load(path, described)
-    vectors = mapped(vector_file(database.folder, meta["generation"]), meta["slots"], meta["dimension"])
-    live = np.array(rows, dtype=np.int64).reshape(-1)
+    vectors = rows.get(meta)
+    live = np.array(slots, dtype=np.int64).reshape(-1)
     structure, recall = building.build(kind, vectors, live, former=former, progress=progress)
     path = database.folder / f"{kind}-{meta['generation']:06d}-{meta['version']:09d}.faiss"
     approximate.save(structure, path)
