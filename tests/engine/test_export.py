@@ -207,6 +207,22 @@ def test_openvino(engine: Engine, exported: ExportResult, person: np.ndarray, tm
     assert open_artifact(result.files[1]).metadata["fingerprint"]
 
 
+def test_openvino_int8_is_measured(
+    engine: Engine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Calibrated on training images, and compared with PyTorch on the validation identities."""
+    pytest.importorskip("openvino")
+    pytest.importorskip("nncf")
+    monkeypatch.setattr(export_accuracy, "LARGEST_LOSS", 100.0)
+    result = engine.export_openvino(precision="int8", quantisation=Quantisation(8), out=tmp_path / "out")
+    assert [path.name for path in result.files] == ["model-int8.bin", "model-int8.xml"]
+    change = result.content.accuracy
+    assert change is not None
+    assert (change.split, change.identities) == ("validation", 2)
+    assert 0 < result.content.largest_difference < 0.2
+    assert open_artifact(result.files[1]).metadata["precision"] == "int8"
+
+
 def test_artifacts_in_one_table(engine: Engine, exported: ExportResult) -> None:
     costs = engine.cost_of_artifacts()
     assert [cost.name for cost in costs] == ["PyTorch", "model.onnx"]

@@ -187,6 +187,27 @@ def test_recall_of_filters(kind: Kind, share: int, tmp_path: Path, monkeypatch: 
     assert recall(index, exact_paths(index, keep), f"score < {limit}") == 1.0
 
 
-def test_recall_does_not_count_the_query_itself() -> None:
-    exact = np.arange(11)[None]
-    assert building.recall_of(np.array([[0, 1, 2, 3, 4, 5, -1]]), exact, np.array([0]), 10) == 0.5
+def test_recall_by_hand() -> None:
+    exact = np.array([[0, 1, 2, 3], [5, -1, -1, -1]])
+    assert building.recall_of(np.array([[1, 9, 0], [4, 6, -1]]), exact, 2) == 0.5
+    assert building.recall_of(np.array([[1, 9, 0], [5, 6, -1]]), exact, 4) == 0.75
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_the_recall_is_that_of_new_queries(kind: Kind, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The sample is measured before the structure has it, and then added under its rows."""
+    vectors = people(COUNT, WIDTH)
+    seen: list[np.ndarray] = []
+    candidates = approximate.Structure.candidates
+
+    def recorded(self: approximate.Structure, queries: np.ndarray, *rest: object) -> np.ndarray:
+        seen.append(candidates(self, queries, *rest))  # type: ignore[arg-type]
+        return seen[-1]
+
+    monkeypatch.setattr(approximate.Structure, "candidates", recorded)
+    structure, recall = building.build(kind, vectors, np.arange(COUNT))
+    sample = building._Sample(vectors, np.arange(COUNT), 0)
+    assert not any(np.isin(sample.places, proposed).any() for proposed in seen)
+    assert 0.9 <= recall <= 1.0
+    found = candidates(structure, vectors, 1, None, 64)
+    assert (found == np.arange(COUNT)[:, None]).any(axis=1).all()

@@ -58,9 +58,10 @@ class Structure:
     @property
     def components(self) -> int | None:
         """Number of principal components of a graph's distances; None: all values of the vectors."""
-        if isinstance(self.index, faiss().IndexPreTransform):
-            return int(self.index.index.d)
-        return None
+        index = self.index
+        if isinstance(index, faiss().IndexIDMap):
+            index = faiss().downcast_index(index.index)
+        return int(index.index.d) if isinstance(index, faiss().IndexPreTransform) else None
 
     def effort(self, top: int, selected: int) -> int | None:
         """Effort of a search for ``top`` matches among a number of selected rows; None: only exact search.
