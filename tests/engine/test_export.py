@@ -207,9 +207,7 @@ def test_openvino(engine: Engine, exported: ExportResult, person: np.ndarray, tm
     assert open_artifact(result.files[1]).metadata["fingerprint"]
 
 
-def test_openvino_int8_is_measured(
-    engine: Engine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_openvino_int8_is_measured(engine: Engine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Calibrated on training images, and compared with PyTorch on the validation identities."""
     pytest.importorskip("openvino")
     pytest.importorskip("nncf")
