@@ -9,12 +9,7 @@ from pathlib import Path
 ROOT = Path(__file__).parents[2]
 FUNCTION, FILE = 60, 300
 
-LONGER = {
-    "vireid_cli/bench/clients.py:run_clients": 62,
-    "vireid_cli/commands/search.py:search": 85,
-    "vireid_cli/commands/serve.py:serve": 82,
-    "vireid_cli/data/store.py": 312,
-}
+LONGER: dict[str, int] = {}
 """Lines of files and functions beyond the limits. The list only becomes shorter."""
 
 
