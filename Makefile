@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test activity lint format docs wheel bench clean
+.PHONY: test-long help setup demo test activity lint format docs wheel bench clean
 
 help:  ## show this list
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):[^#]*## */  make \1\t/' | expand -t 16
@@ -31,8 +31,11 @@ demo: $(STAMP)  ## prepare, train, evaluate, draw and export on the rendered ben
 	$(BIN)/vireid export onnx
 	$(BIN)/vireid results
 
-test: $(STAMP)  ## run the whole suite in two processes
-	PYTHONHASHSEED=0 $(BIN)/python -m pytest -n 2 --dist loadfile
+test: $(STAMP)  ## run the suite in two processes
+	PYTHONHASHSEED=0 $(BIN)/python -m pytest -n 2 --dist loadfile -m "not long"
+
+test-long: $(STAMP)  ## tests of every export and of real searches of hyperparameters (two minutes)
+	PYTHONHASHSEED=0 $(BIN)/python -m pytest -n 2 --dist loadfile -m long
 
 activity: $(STAMP)  ## test that each term and switch of every recipe acts in trainings of 30 steps (ten minutes)
 	VIREID_ACTIVITY_STEPS=30 $(BIN)/python -m pytest -q tests/methods/test_activity.py

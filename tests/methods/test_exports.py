@@ -43,6 +43,7 @@ def test_codes_choose_the_path_of_each_image(name: str, build: Build, batch: Bat
 
 
 @every_method
+@pytest.mark.long
 def test_every_method_exports_to_onnx(name: str, build: Build, batch: Batch, tmp_path: Path) -> None:
     """The exporter refuses Fourier nodes and fixed batch sizes, and compares all batches with PyTorch."""
     pytest.importorskip("onnxruntime")
@@ -57,6 +58,7 @@ def test_every_method_exports_to_onnx(name: str, build: Build, batch: Batch, tmp
 
 
 @pytest.mark.parametrize("name", ["sfcl"])
+@pytest.mark.long
 def test_spectra_and_scans_export_as_a_program_of_pytorch(
     name: str, build: Build, batch: Batch, tmp_path: Path
 ) -> None:

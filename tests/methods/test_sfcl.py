@@ -354,6 +354,7 @@ def test_options_that_contradict(options: dict[str, Any], message: str) -> None:
 @pytest.mark.parametrize(
     ("inference", "modality"), [("self", Modality.INFRARED), ("prototype", Modality.VISIBLE)]
 )
+@pytest.mark.long
 def test_onnx_of_the_whole_method(
     trained: Trained, batch: Batch, tmp_path: Path, inference: str, modality: Modality
 ) -> None:

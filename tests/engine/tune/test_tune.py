@@ -277,6 +277,7 @@ def test_a_split_without_validation_identities_is_refused(
         tune(study(set={"data.split": "trainval"}), session)
 
 
+@pytest.mark.long
 def test_a_trained_study_gives_its_best_recipe(study: Callable[..., TuningStudy], session: Session) -> None:
     """Real trainings; the best recipe trains as it stands, with the fingerprint of its trial."""
     result = tune(study(trials=2, set={"train.epochs": 1}), session)
@@ -303,6 +304,7 @@ def in_child(work: Callable[[], object]) -> int:
 
 
 @pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
+@pytest.mark.long
 def test_a_killed_trial_is_marked_and_two_processes_share_the_rest(
     study: Callable[..., TuningStudy], session: Session, metrics: Trainer, tmp_path: Path
 ) -> None:
