@@ -114,16 +114,17 @@ class Nursery:
     def killed(self, limit: int, delay: float, *words: object) -> int:
         """Kill a child after so many acknowledgements; return the last one."""
         self.start(*words)
-        child, last = 0, 0
+        child, last, killed = 0, 0, False
         while (line := self.line())[0] != "end":
             if line[0] == "child":
                 child = int(line[1])
-                continue
-            last = int(line[0])
-            limit -= 1
-            if limit == 0:
+            else:
+                last = int(line[0])
+                limit -= 1
+            if child and limit <= 0 and not killed:  # the first line may come before the child's number
                 time.sleep(delay)
                 os.kill(child, signal.SIGKILL)
+                killed = True
         assert int(line[1]) == -signal.SIGKILL
         return last
 
