@@ -9,6 +9,8 @@ from __future__ import annotations
 import codecs
 import os
 import stat
+import struct
+import zipfile
 from pathlib import Path
 from typing import IO
 
@@ -181,6 +183,23 @@ def decode(
         line, byte = _line_of(content, start), content[start]
         raise error(f"{name}:{line}: byte 0x{byte:02x} is not UTF-8 text.", hint) from failure
     return text.replace("\r\n", "\n").replace("\r", "\n")
+
+
+def names_in_archive(path: Path) -> frozenset[str]:
+    """Names of the entries of a ZIP archive; empty for every other path, a named pipe included."""
+    try:
+        with open_regular(path) as file, zipfile.ZipFile(file) as archive:
+            return frozenset(archive.namelist())
+    except (
+        VireidError,
+        OSError,
+        ValueError,
+        EOFError,
+        NotImplementedError,
+        struct.error,
+        zipfile.BadZipFile,
+    ):
+        return frozenset()
 
 
 def size_text(size: int) -> str:

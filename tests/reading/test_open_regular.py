@@ -5,6 +5,7 @@ from __future__ import annotations
 import codecs
 import os
 import socket
+import zipfile
 from collections.abc import Callable
 from pathlib import Path
 
@@ -143,3 +144,21 @@ def test_little_memory_is_no_fault_of_a_file(tmp_path: Path, monkeypatch: pytest
     monkeypatch.setattr(reading, "open_regular", lambda *_, **__: Short())
     with pytest.raises(MemoryError):
         reading.read_bytes(tmp_path / "a")
+
+
+@pytest.mark.parametrize(
+    "content", [b"", b"no archive", b"PK\x05\x06" + bytes(18), b"PK\x03\x04" + bytes(40)]
+)
+def test_names_in_archive_are_empty_for_other_files(tmp_path: Path, content: bytes) -> None:
+    (tmp_path / "file").write_bytes(content)
+    assert reading.names_in_archive(tmp_path / "file") == frozenset()
+
+
+def test_names_in_archive_never_wait_for_a_pipe(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    for path in (tmp_path / "pipe", tmp_path, tmp_path / "missing"):
+        assert reading.names_in_archive(path) == frozenset()
+    with zipfile.ZipFile(tmp_path / "file.zip", "w") as archive:
+        archive.writestr("a.npy", b"")
+        archive.writestr("b/c", b"")
+    assert reading.names_in_archive(tmp_path / "file.zip") == {"a.npy", "b/c"}

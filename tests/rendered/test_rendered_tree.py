@@ -217,7 +217,14 @@ def test_changed_file_is_detected(tree: Path) -> None:
 def test_manifest_records_parameters_and_counts(tree: Path, tmp_path: Path) -> None:
     manifest = read_manifest(tree)
     assert manifest is not None
-    assert manifest["parameters"] == {"ids": 6, "images": 2, "seed": 3, "size": [40, 20], **DIALS}
+    assert manifest["parameters"] == {
+        "ids": 6,
+        "more_test_ids": 0,
+        "images": 2,
+        "seed": 3,
+        "size": [40, 20],
+        **DIALS,
+    }
     assert sum(sum(split.values()) for split in manifest["images"].values()) == len(list(tree.rglob("*.jpg")))
     assert read_manifest(tmp_path) is None
     (tmp_path / MANIFEST).write_text("{")

@@ -37,6 +37,10 @@ Ids = Annotated[
     int | None,
     typer.Option(min=8, max=99_999, help="Total number of identities.", show_default="of the demo"),
 ]
+MoreTestIds = Annotated[
+    int,
+    typer.Option(min=0, help="Test identities in addition to those of --ids; all other files stay the same."),
+]
 Images = Annotated[
     int | None,
     typer.Option(min=1, max=100, help="Images per identity and camera.", show_default="of the demo"),
@@ -63,7 +67,7 @@ Pose = Annotated[
 Noise = Annotated[float, typer.Option(min=0, max=1, help="Sensor noise: 0 none, 1 doubled.")]
 Verify = Annotated[bool, typer.Option("--verify", help="Compare the files with their hashes.")]
 
-RENDER_OPTIONS = ("ids", "images", "seed", "size", *DIALS, "workers", "device")
+RENDER_OPTIONS = ("ids", "more_test_ids", "images", "seed", "size", *DIALS, "workers", "device")
 """Options of ``synthetic`` for rendering."""
 
 
@@ -71,6 +75,7 @@ def synthetic(
     context: typer.Context,
     layout: Layout = LayoutName.sysu,
     ids: Ids = None,
+    more_test_ids: MoreTestIds = 0,
     images: Images = None,
     seed: Seed = 0,
     size: CropSize = None,
@@ -104,6 +109,7 @@ def synthetic(
         return
     values = {
         "ids": ids,
+        "more_test_ids": more_test_ids,
         "images": images or load_layout(layout.value).images,
         "size": parse_size(size) if size else None,
         "layout": layout.value,

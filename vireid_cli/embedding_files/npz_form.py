@@ -89,11 +89,7 @@ def _member(name: str, compression: int) -> zipfile.ZipInfo:
 
 def is_embeddings(path: Path) -> bool:
     """Whether an archive has the arrays of a file of embeddings; false for any other file."""
-    try:
-        with zipfile.ZipFile(path) as archive:
-            return {f"{ORIGIN}.npy", "embedding.npy"} <= set(archive.namelist())
-    except (OSError, zipfile.BadZipFile):
-        return False
+    return {f"{ORIGIN}.npy", "embedding.npy"} <= reading.names_in_archive(path)
 
 
 def read_origin(path: Path) -> EmbeddingOrigin:

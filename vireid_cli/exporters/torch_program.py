@@ -172,11 +172,7 @@ def open_package(path: Path) -> tuple[Runner, dict[str, str]]:
 
 def is_package(path: Path) -> bool:
     """Whether a ``.pt2`` file is a compiled package; False for files that are no archive."""
-    try:
-        with zipfile.ZipFile(path) as archive:
-            return any("/data/aotinductor/" in name for name in archive.namelist())
-    except (OSError, zipfile.BadZipFile):
-        return False
+    return any("/data/aotinductor/" in name for name in reading.names_in_archive(path))
 
 
 def _runner(module: Any) -> Runner:

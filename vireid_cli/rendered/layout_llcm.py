@@ -75,12 +75,12 @@ _CAMERAS: dict[int, Camera] = {
 }
 
 
-def plan(ids: int, seed: int) -> Plan:
-    """Plan two thirds of the people for training; all cameras of 4 to 7 places see each person."""
+def plan(ids: int, seed: int, more_test_ids: int = 0) -> Plan:
+    """Plan two thirds of ``ids`` people for training; all cameras of 4 to 7 places see each person."""
     order = stream(seed, Purpose.SPLIT, 0).permutation(ids) + 1
     trained = round(ids * 713 / 1064)
     cameras: dict[int, tuple[int, ...]] = {}
-    for pid in range(1, ids + 1):
+    for pid in range(1, ids + more_test_ids + 1):
         rng = stream(seed, Purpose.PRESENCE, pid, 1)
         count = int(rng.integers(SEEN_AT[0], SEEN_AT[1] + 1))
         places = sorted(rng.permutation(len(PLACES))[:count] + 1)
@@ -88,7 +88,8 @@ def plan(ids: int, seed: int) -> Plan:
             camid for base in (40, 60) for place in places if (camid := base + int(place)) in _CAMERAS
         )
     train, test = (tuple(sorted(int(pid) for pid in part)) for part in (order[:trained], order[trained:]))
-    return Plan(train=train, val=(), test=test, cameras=cameras)
+    more = tuple(range(ids + 1, ids + more_test_ids + 1))
+    return Plan(train=train, val=(), test=test + more, cameras=cameras)
 
 
 def place(plan: Plan, camid: int, pid: int, frame: int) -> str:

@@ -20,9 +20,9 @@ FOLDERS = {31: "Visible", 32: "Thermal"}
 _CAMERAS: dict[int, Camera] = {31: replace(CAMERAS[5], camid=31), 32: replace(THERMAL, camid=32)}
 
 
-def plan(ids: int, seed: int) -> Plan:
+def plan(ids: int, seed: int, more_test_ids: int = 0) -> Plan:
     """Plan all people for both cameras; the training identities differ from trial to trial."""
-    every = tuple(range(1, ids + 1))
+    every = tuple(range(1, ids + more_test_ids + 1))
     return Plan(train=every, val=(), test=(), cameras=dict.fromkeys(every, tuple(_CAMERAS)))
 
 

@@ -44,8 +44,9 @@ def _draw_permutations(options: RenderOptions, plan: Plan) -> Array:
     """Draw galleries in the official form: cell {camera}{id} is 10 × n, its rows permutations of 1..n."""
     cameras = np.empty((len(CAMERAS), 1), dtype=object)
     for row, camid in enumerate(CAMERAS):
-        cell = np.empty((options.ids, 1), dtype=object)
-        for pid in range(1, options.ids + 1):
+        people = options.ids + options.more_test_ids
+        cell = np.empty((people, 1), dtype=object)
+        for pid in range(1, people + 1):
             rng = stream(options.seed, Purpose.PERMUTATION, pid, camid)
             count = CAMERAS[camid].frames(options.images) if camid in plan.cameras[pid] else 0
             draws = [rng.permutation(count) + 1 for _ in range(10)] if count else np.empty((0, 0))

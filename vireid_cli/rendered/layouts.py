@@ -27,7 +27,7 @@ class Layout:
         folder: Usual name of the root folder.
         images: Default number of images of each person and camera, before the camera's ``richness``.
         cameras: Cameras, keyed by a number unique over both modalities; it seeds an image's draws.
-        plan: (people, seed) → split and cameras of each person.
+        plan: (people, seed, additional test people) → split and cameras of each person.
         place: (plan, camera, pid, frame from 1) → path under the root; ``.jpg`` or ``.bmp``.
         lists: (options, plan) → content of every other file, keyed by its path under the root.
     """
@@ -36,7 +36,7 @@ class Layout:
     folder: str
     images: int
     cameras: Mapping[int, Camera]
-    plan: Callable[[int, int], Plan]
+    plan: Callable[[int, int, int], Plan]
     place: Callable[[Plan, int, int, int], str]
     lists: Callable[[RenderOptions, Plan], dict[str, bytes]]
 

@@ -18,7 +18,7 @@ from vireid_cli.dial_defaults import DIALS
 from vireid_cli.errors import UsageError
 from vireid_cli.files import write_sealed, write_text
 from vireid_cli.rendered.layouts import load_layout
-from vireid_cli.rendered.options import RenderOptions
+from vireid_cli.rendered.options import ADDED, RenderOptions
 from vireid_cli.rendered.population import Plan
 from vireid_cli.tree_marks import Rendered, WholeTree
 
@@ -77,7 +77,7 @@ def check_parameters(root: Path, options: RenderOptions, device: str) -> dict[st
         )
     title = load_layout(options.layout).title
     requested = {"layout": title, **options.as_parameters()}
-    recorded = {"layout": manifest.get("layout"), **DIALS, **manifest["parameters"]}
+    recorded = {"layout": manifest.get("layout"), **ADDED, **DIALS, **manifest["parameters"]}
     if not manifest["complete"]:
         requested["device"], recorded["device"] = device, manifest.get("device")
     differ = [

@@ -271,7 +271,7 @@ _PRESENCE: dict[str, tuple[float, tuple[int, ...]]] = {
 _TEST_PRESENCE = {"everywhere": 0.72, "outdoors": 0.14, "outdoors-and-3": 0.10, "not-3": 0.04}
 
 
-def plan_population(ids: int, seed: int) -> Plan:
+def plan_population(ids: int, seed: int, more_test_ids: int = 0) -> Plan:
     """Split ``ids`` people (SYSU-MM01: 296 / 99 / 96) and draw the cameras that see each of them.
 
     Training has 74 % of the people, validation 7 %, and testing the rest. Validation is smaller than in
@@ -281,15 +281,17 @@ def plan_population(ids: int, seed: int) -> Plan:
     Args:
         ids: Number of people, at least 3.
         seed: Seed of the benchmark.
+        more_test_ids: Test people in addition to ``ids``, numbered after them.
     """
     order = stream(seed, Purpose.SPLIT).permutation(ids) + 1
     val = max(1, round(0.07 * ids))
     test = max(1, round(0.19 * ids))
     parts = np.split(order, [val, val + test])
     cameras: dict[int, tuple[int, ...]] = {}
-    tested = {int(pid) for pid in parts[1]}
-    for pid in range(1, ids + 1):
+    more = range(ids + 1, ids + more_test_ids + 1)
+    tested = {*(int(pid) for pid in parts[1]), *more}
+    for pid in range(1, ids + more_test_ids + 1):
         weights = _TEST_PRESENCE if pid in tested else {k: w for k, (w, _) in _PRESENCE.items()}
         cameras[pid] = _PRESENCE[choose(stream(seed, Purpose.PRESENCE, pid), weights)][1]
     as_ids = [tuple(sorted(int(pid) for pid in part)) for part in parts]
-    return Plan(train=as_ids[2], val=as_ids[0], test=as_ids[1], cameras=cameras)
+    return Plan(train=as_ids[2], val=as_ids[0], test=(*as_ids[1], *more), cameras=cameras)

@@ -116,7 +116,7 @@ def write_tree(
     started = time.perf_counter()
     root = Path(root)
     layout = load_layout(options.layout)
-    plan = layout.plan(options.ids, options.seed)
+    plan = layout.plan(options.ids, options.seed, options.more_test_ids)
     manifest = check_parameters(root, options, torch.device(device).type)
     lists = layout.lists(options, plan)
     for folder in {root, *((root / name).parent for name in lists)}:
