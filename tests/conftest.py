@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import functools
+import logging
 import os
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
@@ -22,6 +23,17 @@ from vireid_cli.engine.reporter import Reporter
 # other on a busy machine take ten times as long.
 torch.set_num_threads(1)
 os.environ["OMP_NUM_THREADS"] = "1"
+
+
+@pytest.fixture(autouse=True)
+def _levels() -> Iterator[None]:
+    """Restore the levels of logging: commands and libraries set them for their process."""
+    loggers = logging.getLogger(), logging.getLogger("vireid_cli")
+    levels = [logger.level for logger in loggers]
+    yield
+    for logger, level in zip(loggers, levels, strict=True):
+        logger.setLevel(level)
+
 
 TRAIN = (1, 2, 3, 4, 5, 6)
 VAL = (7, 8)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -26,8 +27,13 @@ QUERIES = unit(people(8, seed=0) + 0.05 * people(8, seed=5))
 
 
 @pytest.fixture(scope="module", autouse=True)
-def _quiet() -> None:
-    logging.getLogger("root").setLevel(logging.ERROR)
+def _quiet() -> Iterator[None]:
+    """Hide the warnings of the client's local mode."""
+    root = logging.getLogger()
+    level = root.level
+    root.setLevel(logging.ERROR)
+    yield
+    root.setLevel(level)
 
 
 @pytest.fixture(scope="module")

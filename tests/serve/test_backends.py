@@ -23,7 +23,7 @@ def qdrant(people: People, tmp_path: Path) -> Iterator[Client]:
     pytest.importorskip("qdrant_client")
     from vireid_cli.search.qdrant_index import QdrantIndex
 
-    logging.getLogger("root").setLevel(logging.ERROR)
+    logging.getLogger().setLevel(logging.ERROR)
     columns = {name: [row[name] for row in people.rows] for name in people.rows[0]}
     vectors = people.index.vectors([record.id for record in people.index.records()])
     with QdrantIndex.create(tmp_path / "there", str(tmp_path / "server")) as index:

@@ -27,12 +27,15 @@ LINE = re.compile(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d,\d{3} (INFO|WARNING|ERROR) vi
 
 @pytest.fixture(autouse=True)
 def _logging() -> Iterator[None]:
-    """Restore handlers and level."""
+    """Start with Python's levels, and restore levels and handlers."""
     root, package = logging.getLogger(), logging.getLogger("vireid_cli")
-    handlers, level = list(root.handlers), package.level
+    handlers, levels = list(root.handlers), (root.level, package.level)
+    root.setLevel(logging.WARNING)
+    package.setLevel(logging.NOTSET)
     yield
     root.handlers[:] = handlers
-    package.setLevel(level)
+    root.setLevel(levels[0])
+    package.setLevel(levels[1])
 
 
 def test_train_log_has_messages_of_start_stop_and_resumption(
