@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from vireid_cli.data.provenance import rendering_command
 from vireid_cli.errors import UsageError
 from vireid_cli.files import write_sealed
 from vireid_cli.rendered import RenderOptions, read_manifest, write_tree
@@ -57,3 +58,11 @@ def test_wrong_numbers_are_refused() -> None:
         RenderOptions(more_test_ids=3, layout="regdb")
     with pytest.raises(UsageError, match="more_test_ids is 5; it must be from 0 to 4"):
         RenderOptions(ids=99_995, more_test_ids=5)
+
+
+def test_the_repair_command_names_them() -> None:
+    options = RenderOptions(ids=6, more_test_ids=3, images=1, seed=3, size=(40, 20))
+    for more, shown in ((3, True), (0, False)):
+        parameters = {**options.as_parameters(), "more_test_ids": more}
+        command = rendering_command("sysu", {"parameters": parameters}, Path("tree"))
+        assert ("--more-test-ids 3" in command) is shown

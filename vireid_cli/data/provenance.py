@@ -72,6 +72,7 @@ def rendering_command(layout: str, manifest: Mapping[str, Any], root: Path) -> s
     size = "x".join(map(str, known.get("size", ()))) or None
     options = {
         "ids": known.get("ids"),
+        "more-test-ids": known.get("more_test_ids") or None,
         "images": known.get("images"),
         "seed": known.get("seed"),
         "size": size,
