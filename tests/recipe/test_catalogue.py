@@ -10,7 +10,8 @@ import pytest
 from vireid_cli.engine.network import load_recipe
 from vireid_cli.errors import UsageError
 from vireid_cli.recipe import catalogue
-from vireid_cli.recipe.load import shipped, shipped_folder
+from vireid_cli.recipe.load import shipped
+from vireid_cli.recipe.lookup import shipped_folder
 from vireid_cli.recipe.schema import Reported
 
 

@@ -17,7 +17,8 @@ from vireid_cli.engine.recipe_schema import json_schemas, text_of
 from vireid_cli.recipe.catalogue import add_schema
 from vireid_cli.recipe.descriptions import attributes, summary
 from vireid_cli.recipe.json_schema import RECIPE_FILE, STUDY_FILE, TUNING_FILE
-from vireid_cli.recipe.load import shipped, shipped_folder
+from vireid_cli.recipe.load import shipped
+from vireid_cli.recipe.lookup import shipped_folder
 from vireid_cli.recipe.strict import Strict
 from vireid_cli.recipe.yaml_reader import read_source
 

@@ -8,7 +8,7 @@ import pytest
 
 from vireid_cli.engine.network import load_recipe
 from vireid_cli.errors import RecipeError, UsageError
-from vireid_cli.recipe.load import shipped_folder
+from vireid_cli.recipe.lookup import shipped_folder
 from vireid_cli.recipe.study import Row, Study, load_study
 
 

@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from vireid_cli.errors import RecipeError, UsageError
-from vireid_cli.recipe.load import find, shipped_folder
+from vireid_cli.recipe.load import find
+from vireid_cli.recipe.lookup import shipped_folder
 from vireid_cli.recipe.tuning import Dimension, load_tuning
 
 LR = "space: {train.optimizer.lr: {float: [1e-4, 1e-2], log: true}}"

@@ -18,26 +18,23 @@ from vireid_cli.errors import VireidError
 
 def recipes(incomplete: str) -> list[str]:
     """Names of the recipes in ``./recipes`` and of the shipped ones."""
-    from vireid_cli.recipe.load import NOT_RECIPES, shipped
+    from vireid_cli.recipe.lookup import RECIPE, known_names
 
-    own = [path for path in Path("recipes").rglob("*.yaml") if path.parent.name not in NOT_RECIPES]
-    return _beginning(incomplete, {path.stem for path in [*own, *shipped()]})
+    return _beginning(incomplete, known_names(RECIPE))
 
 
 def studies(incomplete: str) -> list[str]:
     """Names of the studies in ``./recipes/studies`` and of the shipped ones."""
-    from vireid_cli.recipe.load import shipped_folder
+    from vireid_cli.recipe.lookup import STUDY, known_names
 
-    folders = (Path("recipes"), shipped_folder())
-    return _beginning(incomplete, {path.stem for f in folders for path in (f / "studies").glob("*.yaml")})
+    return _beginning(incomplete, known_names(STUDY))
 
 
 def tuning_studies(incomplete: str) -> list[str]:
     """Names of the tuning studies in ``./recipes/tuning`` and of the shipped ones."""
-    from vireid_cli.recipe.load import TUNING, shipped_folder
+    from vireid_cli.recipe.lookup import TUNING, known_names
 
-    folders = (Path("recipes"), shipped_folder())
-    return _beginning(incomplete, {path.stem for f in folders for path in (f / TUNING).glob("*.yaml")})
+    return _beginning(incomplete, known_names(TUNING))
 
 
 def datasets(incomplete: str) -> list[str]:
@@ -65,7 +62,7 @@ def settings(incomplete: str) -> list[tuple[str, str]]:
     """Dotted keys of a recipe with their descriptions; after ``=``, the possible values of the key."""
     from vireid_cli import documents, reading
     from vireid_cli.recipe.json_schema import STUDY_FILE
-    from vireid_cli.recipe.load import shipped_folder
+    from vireid_cli.recipe.lookup import shipped_folder
 
     try:
         text = reading.read_text(shipped_folder() / STUDY_FILE, limit=documents.LIMIT)

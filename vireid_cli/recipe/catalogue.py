@@ -10,7 +10,8 @@ from pathlib import Path
 from vireid_cli import files, reading
 from vireid_cli.errors import UsageError
 from vireid_cli.recipe.json_schema import RECIPE_FILE
-from vireid_cli.recipe.load import NOT_RECIPES, find, load, shipped, shipped_folder
+from vireid_cli.recipe.load import find, load, shipped
+from vireid_cli.recipe.lookup import NOT_RECIPES, shipped_folder
 from vireid_cli.recipe.schema import Recipe, Reported
 from vireid_cli.recipe.yaml_reader import LIMIT
 

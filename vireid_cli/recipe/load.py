@@ -6,7 +6,6 @@ method's options, before any access to data or a device.
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -14,9 +13,9 @@ from typing import Any
 import yaml
 from pydantic import BaseModel, ValidationError
 
-from vireid_cli import files, reading
 from vireid_cli.dataset_names import OWN, label_problem, split_name
 from vireid_cli.errors import RecipeError, UsageError
+from vireid_cli.recipe.lookup import RECIPE, find_file, shipped_folder
 from vireid_cli.recipe.problems import (
     Problem,
     first_per_key,
@@ -35,21 +34,9 @@ Misfits = Callable[[Recipe], list[tuple[KeyPath, str]]]
 """Function from a valid recipe to the keys that do not fit its method, with the reason."""
 
 
-TUNING = "tuning"
-NOT_RECIPES = ("studies", TUNING)
-"""Folders in the folder of recipes with other files."""
-
-
-def shipped_folder() -> Path:
-    """Folder of the shipped recipes: inside an installed package, or beside the package in a checkout."""
-    package = Path(__file__).resolve().parents[1]
-    inside = package / "recipes"
-    return inside if inside.is_dir() else package.parent / "recipes"
-
-
 def shipped() -> list[Path]:
     """List the files of all shipped recipes, including ablations, without studies and tuning studies."""
-    return sorted(path for path in shipped_folder().rglob("*.yaml") if path.parent.name not in NOT_RECIPES)
+    return sorted(path for folder in RECIPE.folders for path in (shipped_folder() / folder).glob("*.yaml"))
 
 
 def find(name: str) -> Path:
@@ -59,27 +46,10 @@ def find(name: str) -> Path:
         name: Path or name with or without ``.yaml``; ablations do not need their folder.
 
     Raises:
-        UsageError: The recipe does not exist; the hint lists the nearest names.
+        UsageError: The recipe does not exist; the hint lists the nearest names, or the command for a study of
+            this name.
     """
-    name = str(files.expand(Path(name))) if name.startswith("~") else name
-    names = [name] if name.endswith((".yaml", ".yml")) else [name, f"{name}.yaml"]
-    homes = [Path("recipes"), shipped_folder()]
-    for folder in [Path(), *homes, *(home / "ablations" for home in homes)]:
-        for candidate in (folder / n for n in names):
-            if candidate.is_file():
-                return candidate
-    if any((home / "studies" / n).is_file() for home in homes for n in names):
-        raise UsageError(f"'{name}' is a study, not a recipe.", f"Compare its rows: vireid compare {name}")
-    if any((home / TUNING / n).is_file() for home in homes for n in names):
-        raise UsageError(f"'{name}' is a tuning study, not a recipe.", f"Run it: vireid tune {name}")
-    known = sorted({path.stem for path in [*Path("recipes").rglob("*.yaml"), *shipped()]})
-    close = difflib.get_close_matches(Path(name).stem, known, n=3, cutoff=0.5)
-    for candidate in map(Path, names):
-        reading.refuse_irregular(candidate, error=UsageError)
-    raise UsageError(
-        f"There is no recipe '{name}': not a file, not in ./recipes, not shipped.",
-        f"Did you mean: {', '.join(close)}?" if close else "See all: vireid recipes list",
-    )
+    return find_file(name, RECIPE)
 
 
 def load(

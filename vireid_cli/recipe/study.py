@@ -7,14 +7,12 @@ written once. All recipes are validated before the first training.
 from __future__ import annotations
 
 import json
-from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, Field, ValidationError, model_validator
 
-from vireid_cli import reading
 from vireid_cli.errors import RecipeError, UsageError
-from vireid_cli.recipe.load import TUNING, shipped_folder
+from vireid_cli.recipe.lookup import STUDY, find_file
 from vireid_cli.recipe.problems import (
     Problem,
     first_per_key,
@@ -164,26 +162,6 @@ class StudyFile(BaseModel):
     study: Study
 
 
-def find_study(name: str) -> Path:
-    """Find the file of a study: a path, a name in ``./recipes/studies``, or a shipped study, in this order.
-
-    Raises:
-        UsageError: The study does not exist; the hint lists the shipped ones.
-    """
-    names = [name] if name.endswith((".yaml", ".yml")) else [name, f"{name}.yaml"]
-    homes = [Path("recipes/studies"), shipped_folder() / "studies"]
-    for folder in [Path(), *homes]:
-        for candidate in (folder / n for n in names):
-            if candidate.is_file():
-                return candidate
-    for candidate in map(Path, names):
-        reading.refuse_irregular(candidate, error=UsageError)
-    if any((home.with_name(TUNING) / n).is_file() for home in homes for n in names):
-        raise UsageError(f"'{name}' is a tuning study, not a comparison.", f"Run it: vireid tune {name}")
-    known = sorted({path.stem for home in homes for path in home.glob("*.yaml")})
-    raise UsageError(f"There is no study '{name}'.", f"Shipped studies: {', '.join(known) or 'none'}")
-
-
 def load_study(name: str) -> Study:
     """Load and validate a study, without the recipes of its rows.
 
@@ -191,7 +169,7 @@ def load_study(name: str) -> Study:
         UsageError: The study does not exist.
         RecipeError: The study is invalid; the message lists every mistake with its line.
     """
-    path = find_study(name)
+    path = find_file(name, STUDY)
     source = read_source(path)
     content = {"name": path.stem, **source.content}
     problems = [problem_of_flaw(flaw) for flaw in source.flaws]

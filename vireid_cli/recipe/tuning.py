@@ -5,14 +5,12 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
-from vireid_cli import reading
-from vireid_cli.errors import RecipeError, UsageError
-from vireid_cli.recipe.load import TUNING, shipped_folder
+from vireid_cli.errors import RecipeError
+from vireid_cli.recipe.lookup import TUNING, find_file
 from vireid_cli.recipe.problems import first_per_key, problem_of_flaw, problems_of_validation, raise_all
 from vireid_cli.recipe.strict import Number, Strict, as_tuple
 from vireid_cli.recipe.yaml_reader import read_source
@@ -188,26 +186,6 @@ def _overlap(key: str, fixed: str) -> bool:
     return key == fixed or key.startswith(f"{fixed}.") or fixed.startswith(f"{key}.")
 
 
-def find_tuning(name: str) -> Path:
-    """Find the file of a tuning study: a path, a name in ``./recipes/tuning``, or a shipped one.
-
-    Raises:
-        UsageError: The study does not exist; the hint lists the shipped ones.
-    """
-    names = [name] if name.endswith((".yaml", ".yml")) else [name, f"{name}.yaml"]
-    homes = [Path("recipes") / TUNING, shipped_folder() / TUNING]
-    for folder in [Path(), *homes]:
-        for candidate in (folder / n for n in names):
-            if candidate.is_file():
-                return candidate
-    for candidate in map(Path, names):
-        reading.refuse_irregular(candidate, error=UsageError)
-    if any((home.with_name("studies") / n).is_file() for home in homes for n in names):
-        raise UsageError(f"'{name}' is a comparison of recipes.", f"Run it: vireid compare {name}")
-    known = sorted({path.stem for home in homes for path in home.glob("*.yaml")})
-    raise UsageError(f"There is no tuning study '{name}'.", f"Shipped: {', '.join(known) or 'none'}")
-
-
 def load_tuning(name: str) -> TuningStudy:
     """Load and validate a tuning study, without its recipe.
 
@@ -215,7 +193,7 @@ def load_tuning(name: str) -> TuningStudy:
         UsageError: The study does not exist.
         RecipeError: The study is invalid; the message lists every mistake with its line.
     """
-    path = find_tuning(name)
+    path = find_file(name, TUNING)
     source = read_source(path)
     if "rows" in source.content:
         raise RecipeError(f"{path} is a comparison of recipes.", f"Run: vireid compare {name}")
