@@ -21,7 +21,7 @@ def test_train_stops_and_resumes(
         return [sys.executable, "-m", "vireid_cli.commands.main", "train", *words, "--device", "cpu"]
 
     environment = os.environ | {"VIREID_DATA": str(sysu_tree), "VIREID_RUNS": str(tmp_path / "runs")}
-    longer = ["--recipe", str(tiny_recipe), "--set", "train.epochs=60", "--set", "train.log_every=1"]
+    longer = ["--recipe", str(tiny_recipe), "--set", "train.epochs=40", "--set", "train.log_every=1"]
     process = subprocess.Popen(command(*longer), env=environment, stderr=subprocess.PIPE, text=True)
     runs = tmp_path / "runs"
     deadline = time.monotonic() + 120
@@ -33,7 +33,9 @@ def test_train_stops_and_resumes(
     log = runs / "latest" / "train.jsonl"
     assert "vireid train --resume" in result
     assert "Traceback" not in result
-    assert '"global_step": 180' not in log.read_text(), "it was stopped before the end"
+    assert '"global_step": 120' not in log.read_text(), "it was stopped before the end"
+    if number is not signal.SIGINT:
+        return  # the same checkpoint, whatever the signal
     resumed = subprocess.run(
         command("--resume", "latest"), env=environment, capture_output=True, text=True, check=False
     )
@@ -41,4 +43,4 @@ def test_train_stops_and_resumes(
     steps = [
         row["global_step"] for row in map(json.loads, log.read_text().splitlines()) if row["kind"] == "step"
     ]
-    assert steps == list(range(1, 181)), "no step is lost, none is logged twice"
+    assert steps == list(range(1, 121)), "no step is lost, none is logged twice"
