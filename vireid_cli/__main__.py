@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 
 
@@ -18,6 +19,10 @@ def main() -> None:
         from vireid_cli.commands.main import main as run
     finally:
         signal.signal(signal.SIGINT, handler)
+    if "VIREID_LAUNCHER" in os.environ:
+        from vireid_cli.engine.launch import follow_launcher
+
+        follow_launcher()
     run()
 
 

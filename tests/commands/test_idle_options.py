@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import Command
+from vireid_cli.processors import most_processes
 
 IDLE = [
     (
@@ -128,3 +129,15 @@ def test_verify_takes_its_threads_from_workers(
     assert vireid("prepare", "sysu", "--verify", "--workers", 3).code == 0
     assert vireid("prepare", "sysu", "--verify").code == 0
     assert taken == [3, None]
+
+
+@pytest.mark.parametrize(
+    "words",
+    ["train --recipe quickstart.yaml --processes", "prepare synthetic --workers", "embed latest --workers"],
+)
+def test_a_number_of_processes_that_no_machine_carries_is_refused(vireid: Command, words: str) -> None:
+    option = words.split()[-1]
+    result = vireid(*words.split(), most_processes() + 1)
+    assert result.code == 2
+    assert f"{option} {most_processes() + 1}: " in result.err
+    assert f"from 1 to {most_processes()}" in result.err

@@ -85,3 +85,29 @@ def test_a_killed_rank_is_named_and_ctrl_c_stops_all_ranks(
     assert "Resume: vireid train --resume" in errors
     assert "Traceback" not in errors
     assert checkpoints.load_position(run.checkpoints / "last").global_step > 0
+
+
+def test_ranks_end_after_their_launcher_was_killed(
+    tiny_recipe: Path, sysu_tree: Path, tmp_path: Path
+) -> None:
+    long = ("--set", "train.epochs=1000", "--set", "train.log_every=1")
+    place = ("--data", sysu_tree, "--runs", tmp_path, "--device", "cpu", "--precision", "fp32")
+    agent = start("--recipe", tiny_recipe, *long, *place)
+    wait_for(lambda: rows(tmp_path) > 1, agent)
+    ranks = [pid_of_rank(rank, agent) for rank in range(2)]
+    agent.kill()
+    agent.communicate(timeout=SECONDS)  # the ranks hold its pipes
+    end = time.monotonic() + 10
+    while any(_runs(rank) for rank in ranks):
+        assert time.monotonic() < end
+        time.sleep(0.1)
+    run = RunFolder(next(tmp_path.glob("tiny-*")))
+    assert checkpoints.load_position(run.checkpoints / "last").global_step > 0, "it stopped at a step"
+
+
+def _runs(pid: int) -> bool:
+    """Whether a process exists and is not a zombie."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except OSError:
+        return False

@@ -13,7 +13,9 @@ import typer
 
 from vireid_cli import files
 from vireid_cli.commands import completion
+from vireid_cli.counts import counted
 from vireid_cli.errors import UsageError
+from vireid_cli.processors import cores, most_processes
 
 if TYPE_CHECKING:
     from vireid_cli.engine.engine import Engine
@@ -28,6 +30,21 @@ def expanded(path: Path | None) -> Path | None:
 def expanded_all(paths: list[Path] | None) -> list[Path] | None:
     """Expand ``~`` in each path of an option."""
     return None if paths is None else [files.expand(path) for path in paths]
+
+
+def checked_count(parameter: typer.CallbackParam, count: int | None) -> int | None:
+    """Refuse a number of processes or threads that would make the machine unusable.
+
+    Raises:
+        UsageError: It is larger than ``processors.most_processes``.
+    """
+    if count is not None and count > most_processes():
+        raise UsageError(
+            f"{parameter.opts[0]} {count}: {counted(cores(), 'processor core')} can be shared by at most "
+            f"{most_processes()} processes or threads.",
+            f"Choose a number from 1 to {most_processes()}; {cores()} is usually fastest.",
+        )
+    return count
 
 
 DataDir = Annotated[
@@ -53,7 +70,10 @@ PrecisionOption = Annotated[
 Gpus = Annotated[
     int | None, typer.Option(min=1, help="Number of GPUs of this machine; one process each (torchrun).")
 ]
-Processes = Annotated[int | None, typer.Option(min=1, help="Number of processes of this machine (torchrun).")]
+Processes = Annotated[
+    int | None,
+    typer.Option(min=1, help="Number of processes of this machine (torchrun).", callback=checked_count),
+]
 RunName = Annotated[
     str | None,
     typer.Argument(
@@ -63,7 +83,10 @@ RunName = Annotated[
     ),
 ]
 Workers = Annotated[
-    int | None, typer.Option(min=1, help="Number of processes or threads.", show_default="all cores")
+    int | None,
+    typer.Option(
+        min=1, help="Number of processes or threads.", show_default="all cores", callback=checked_count
+    ),
 ]
 LibraryFolder = Annotated[
     Path | None,

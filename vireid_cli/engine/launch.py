@@ -6,11 +6,19 @@ import logging
 import os
 import signal
 import sys
+import threading
+import time
 import uuid
 from collections.abc import Sequence
 
 from vireid_cli.errors import Interrupted, ReportedElsewhere, UsageError, VireidError
 from vireid_cli.processors import cores
+
+LAUNCHER = "VIREID_LAUNCHER"
+"""Environment variable with the process id of the launcher."""
+
+ORPHAN_SECONDS = 60
+"""Longest time for which a process goes on after its launcher was killed: it finishes its step and saves."""
 
 SHUTDOWN_SECONDS = 600
 """Longest wait for the processes after Ctrl-C: they finish their step and save a checkpoint."""
@@ -36,6 +44,7 @@ def launch(processes: int, arguments: Sequence[str]) -> None:
 
     os.environ.setdefault("OMP_NUM_THREADS", str(max(1, cores() // processes)))
     os.environ.setdefault("TORCH_ELASTIC_SHUTDOWN_TIMEOUT", str(SHUTDOWN_SECONDS))
+    os.environ[LAUNCHER] = str(os.getpid())
     logging.getLogger("torch.distributed.elastic").setLevel(logging.CRITICAL)  # the errors below name causes
     config = LaunchConfig(
         min_nodes=1,
@@ -59,6 +68,28 @@ def launch(processes: int, arguments: Sequence[str]) -> None:
             f"Rank {rank} was killed by {name}.",
             "SIGKILL often means that the machine ran out of memory. Checkpoints on the disk are intact.",
         ) from error
+    finally:
+        del os.environ[LAUNCHER]
+
+
+def follow_launcher() -> None:
+    """End this process soon after its launcher has ended, as by SIGKILL; else ranks would train on alone.
+
+    SIGTERM comes first, which stops a training at its next step with a checkpoint. Does nothing in processes
+    that ``launch`` did not start.
+    """
+    launcher = os.environ.pop(LAUNCHER, "")
+    if launcher == str(os.getppid()):
+        threading.Thread(target=_watch, args=(int(launcher),), daemon=True).start()
+
+
+def _watch(launcher: int) -> None:
+    """Wait until this process has another parent, then end it."""
+    while os.getppid() == launcher:
+        time.sleep(1.0)
+    os.kill(os.getpid(), signal.SIGTERM)
+    time.sleep(ORPHAN_SECONDS)
+    os._exit(128 + signal.SIGTERM)  # it waits for a rank that has ended already
 
 
 def check_gpus(count: int) -> None:
