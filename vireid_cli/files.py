@@ -15,12 +15,14 @@ from functools import lru_cache
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
-from vireid_cli import documents
+from vireid_cli import documents, reading
 from vireid_cli.errors import DataError
 from vireid_cli.unfinished import remove_unfinished, unfinished_file
 
 if TYPE_CHECKING:
     import numpy as np
+
+_OTHER_PATH = "It is unchanged; choose another path."
 
 
 def expand(path: Path) -> Path:
@@ -40,8 +42,10 @@ def write_with(path: Path, write: Callable[[IO[bytes]], None]) -> Path:
     """Write a file atomically by calling ``write(file)``; creates missing parent folders.
 
     Raises:
-        DataError: The folder is read-only, the disk is full, or the path can't be created.
+        DataError: The folder is read-only, the disk is full, the path can't be created, or is a named pipe,
+            socket or device.
     """
+    refuse_irregular(path)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         remove_unfinished_once(str(path.parent.absolute()))
@@ -55,6 +59,16 @@ def write_with(path: Path, write: Callable[[IO[bytes]], None]) -> Path:
     except OSError as error:
         raise write_error(path, error) from error
     return path
+
+
+def refuse_irregular(path: Path) -> None:
+    """Refuse a named pipe, socket or device as the target of a write: the rename would replace it by a file.
+
+    Raises:
+        DataError: The path, or the target of a link, is one of them.
+    """
+    if not path.is_dir():
+        reading.refuse_irregular(path, hint=_OTHER_PATH)
 
 
 @lru_cache(maxsize=4096)

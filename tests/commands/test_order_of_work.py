@@ -39,6 +39,9 @@ WRONG = [
     ("train --recipe quickstart --set train.epochs=010", "write 10"),
     ("train --recipe quickstart --trial all", "trial"),
     ("train --recipe quickstart --trial 1:30", "write 90"),
+    ("train --recipe quickstart --processes 10000", "at most"),
+    ("evaluate --processes 10000", "at most"),
+    ("compare main --processes 10000", "at most"),
 ]
 
 

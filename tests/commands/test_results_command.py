@@ -25,10 +25,10 @@ MARK: dict[str, Any] = {
 }  # fmt: skip
 
 
-def made(runs: Path, name: str, rank1: float, **mark: Any) -> RunFolder:
-    """A run folder with one evaluation whose Rank-1 is ``rank1`` and whose fingerprint has ``mark``."""
+def made(runs: Path, name: str, rank1: float, *, prefix: str = "", **mark: Any) -> RunFolder:
+    """A run folder with an evaluation whose Rank-1 is ``rank1`` and whose fingerprint has ``mark``."""
     run = RunFolder(runs / name)
-    place = run.evaluation("all-single-seeded")
+    place = run.evaluation(f"{prefix}all-single-seeded")
     place.mkdir(parents=True)
     recipe = mark.setdefault("recipe", "agw_base")
     run.recipe_file.write_text(f"name: {recipe}\ndata:\n  dataset: sysu\ntrain:\n  epochs: 4\n")
@@ -172,3 +172,29 @@ def test_no_table_is_wider_than_the_terminal(runs: Path, monkeypatch: pytest.Mon
     shown = text.getvalue()
     assert max(map(len, shown.splitlines()[1:])) <= width, "the title is wrapped by the terminal"
     assert shown.count("80.0–100.0") == 6, "no metric is cut off"
+
+
+def test_tables_hold_results_of_one_dataset(vireid: Command, runs: Path) -> None:
+    """A run evaluated on another dataset is beside the runs of that dataset, not beside those of its own."""
+    mine, other = {"dataset": "folder:mine", "data": "m"}, {"dataset": "folder:other", "data": "o"}
+    made(runs, "a", 0.25, recipe="one", **mine)
+    cross = {**other, "cross_dataset": "trained on folder:mine"}
+    made(runs, "a", 0.5, prefix="folder-other-", recipe="one", **cross)
+    made(runs, "b", 0.75, recipe="two", **other)
+    assert "% folder:other · all-single-seeded" in vireid("results", "a", "b", "--latex").out
+    markdown = vireid("results", "a", "b", "--markdown").out
+    first, second = markdown.split("**folder:other · all-single-seeded**")
+    assert first.startswith("**folder:mine · all-single-seeded**")
+    assert ("25.00" in first, "75.00" in first, "unlike" in first) == (True, False, False)
+    assert "one (cross-dataset, trained on folder:mine) | 50.00" in second
+    assert "two (same dataset) | 75.00" in second
+    table = vireid("results", "a", "b").out
+    assert "folder:other · all-single-seeded" in table, "the title has no cross-dataset of one row"
+    rows = list(csv.DictReader(io.StringIO(vireid("results", "a", "b", "--csv").out)))
+    assert {(row["run"], row["dataset"], row["protocol"]) for row in rows} == {
+        ("a", "folder:mine", "all-single-seeded"),
+        ("a", "folder:other", "all-single-seeded"),
+        ("b", "folder:other", "all-single-seeded"),
+    }
+    chosen = vireid("results", "a", "b", "--protocol", "folder-other-all-single-seeded", "--markdown").out
+    assert chosen.startswith("**folder:other"), "the name of a folder is accepted"

@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from vireid_cli import files
+from vireid_cli.errors import DataError
 from vireid_cli.lock import locked
 from vireid_cli.unfinished import remove_unfinished, unfinished_folder
 
@@ -31,6 +32,7 @@ KILLED = """
 import os, signal, sys
 from pathlib import Path
 from vireid_cli import files
+from vireid_cli.errors import DataError
 from vireid_cli.unfinished import unfinished_folder
 folder = Path(sys.argv[1])
 def half(file):
@@ -159,3 +161,16 @@ def test_writers_and_sweepers_at_once_lose_nothing(tmp_path: Path) -> None:
         for thread in sweepers:
             thread.join()
     assert names(tmp_path) == {str(number) for number in range(60)}
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="named pipes")
+def test_a_pipe_at_the_target_stays(tmp_path: Path) -> None:
+    """The rename would replace it by a file; the same check protects devices such as ``/dev/null``."""
+    pipe, link = tmp_path / "out.json", tmp_path / "link.json"
+    os.mkfifo(pipe)
+    link.symlink_to(pipe)
+    for path in (pipe, link):
+        with pytest.raises(DataError, match="is a named pipe; a regular file is needed"):
+            files.write_text(path, "{}")
+    assert pipe.is_fifo()
+    assert names(tmp_path) == {"out.json", "link.json"}

@@ -101,7 +101,7 @@ def _print_side_by_side(table: RunTable) -> None:
     def build(metrics: list[str]) -> Table:
         """Build a table of some metrics."""
         shown = Table(
-            title=evaluation_title(table.contents[0]),
+            title=evaluation_title(table.described),
             title_justify="left",
             title_style="bold",
             box=box.SIMPLE_HEAD,

@@ -21,10 +21,10 @@ _LATEX = {
 
 @dataclass(frozen=True, slots=True)
 class RunTable:
-    """Results of runs under one protocol.
+    """Results of runs on one dataset under one protocol.
 
     Attributes:
-        protocol: Name of the evaluation.
+        protocol: Name of the protocol, with a suffix such as ``-ema``.
         labels: Label of each run, with a mark if the results were measured under unlike conditions.
         runs: Name of each run's folder.
         contents: ``metrics.json`` of each run.
@@ -36,6 +36,17 @@ class RunTable:
     runs: tuple[str, ...]
     contents: tuple[EvaluationFile, ...]
     warning: str
+
+    @property
+    def dataset(self) -> str:
+        """Dataset of the results; empty in files of early versions."""
+        return str(self.contents[0]["fingerprint"].get("dataset", ""))
+
+    @property
+    def described(self) -> EvaluationFile:
+        """A result for the title: of a run on this dataset if there is one, as other rows are marked."""
+        own = [content for content in self.contents if not content["fingerprint"].get("cross_dataset")]
+        return (own or self.contents)[0]
 
     @property
     def metrics(self) -> list[str]:
@@ -70,7 +81,9 @@ def mean_and_deviation(metric: Metric | None) -> str:
 
 
 def tables_of(runs: Sequence[RunFolder], protocol: str | None = None) -> list[RunTable]:
-    """Collect the results of runs, one table per evaluation that at least one run has.
+    """Collect the results of runs: one table per dataset and protocol that at least one run has.
+
+    A run on this dataset and one on another dataset, evaluated on this one, are in the same table.
 
     Args:
         runs: The runs.
@@ -88,21 +101,34 @@ def tables_of(runs: Sequence[RunFolder], protocol: str | None = None) -> list[Ru
     if protocol is not None and protocol not in names:
         raise UsageError(f"No run has an evaluation '{protocol}'.", f"Choose: {', '.join(names)}")
     labels = run_labels(runs, stored)
-    return [_table(name, runs, labels, stored) for name in ([protocol] if protocol is not None else names)]
+    rows: dict[tuple[str, str], dict[int, EvaluationFile]] = {}
+    for name in names:
+        for i, evaluations in enumerate(stored):
+            if name in evaluations:
+                rows.setdefault(_subject(name, evaluations[name]), {})[i] = evaluations[name]
+    wanted = {_subject(protocol, one[protocol]) for one in stored if protocol in one} if protocol else rows
+    return [_table(key[1], runs, labels, rows[key]) for key in rows if key in wanted]
+
+
+def _subject(name: str, content: EvaluationFile) -> tuple[str, str]:
+    """Dataset and protocol of an evaluation, from its name without the prefix of another dataset."""
+    place = name.rfind(content["protocol"])
+    return str(content["fingerprint"].get("dataset", "")), name[max(place, 0) :]
 
 
 def _table(
-    name: str,
-    runs: Sequence[RunFolder],
-    labels: Sequence[str],
-    stored: Sequence[Mapping[str, EvaluationFile]],
+    protocol: str, runs: Sequence[RunFolder], labels: Sequence[str], rows: Mapping[int, EvaluationFile]
 ) -> RunTable:
-    rows = [i for i, evaluations in enumerate(stored) if name in evaluations]
-    contents = tuple(stored[i][name] for i in rows)
+    """Build the table of evaluations, by the number of the run."""
+    contents = tuple(rows[i] for i in sorted(rows))
     marks = [content["fingerprint"] for content in contents]
-    own = [labels[i] for i in rows]
+    own = [labels[i] for i in sorted(rows)]
     return RunTable(
-        name, tuple(marked(own, marks)), tuple(runs[i].name for i in rows), contents, warning(own, marks)
+        protocol,
+        tuple(marked(own, marks)),
+        tuple(runs[i].name for i in sorted(rows)),
+        contents,
+        warning(own, marks),
     )
 
 
@@ -126,9 +152,15 @@ def as_markdown(tables: Sequence[RunTable]) -> str:
     return "\n\n".join(_markdown(table) for table in tables)
 
 
+def _title(table: RunTable) -> str:
+    """Dataset and protocol of a table."""
+    label = protocol_label(table.protocol)
+    return f"{table.dataset} · {label}" if table.dataset else label
+
+
 def _markdown(table: RunTable) -> str:
     names = table.metrics
-    lines = [f"**{protocol_label(table.protocol)}**", ""]
+    lines = [f"**{_title(table)}**", ""]
     rows = [["%", *map(column_name, names)], ["---", *("--:" for _ in names)]]
     for i, label in enumerate(table.labels):
         rows.append([label.replace("|", r"\|").replace("\n", " "), *(table.cell(i, name) for name in names)])
@@ -144,7 +176,7 @@ def as_latex(tables: Sequence[RunTable]) -> str:
 
 def _latex(table: RunTable) -> str:
     names = table.metrics
-    notes = [protocol_label(table.protocol), "%, mean ± standard deviation over trials", *table.notes]
+    notes = [_title(table), "%, mean ± standard deviation over trials", *table.notes]
     lines = [f"% {' '.join(note.split())}" for note in notes]
     lines += [f"\\begin{{tabular}}{{l{'r' * len(names)}}}", r"\toprule"]
     lines.append(_latex_row(["", *map(column_name, names)]))

@@ -278,6 +278,23 @@ def test_a_slow_logger_is_dropped(monkeypatch: pytest.MonkeyPatch, tmp_path: Pat
     blocked.set()
 
 
+def test_a_store_is_never_outside_of_the_folder_of_runs(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """The address of a store ends at a question mark: ``runs?x/mlflow.db`` would be the file ``runs``."""
+    from vireid_cli.engine.loggers import worker
+
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    folder = tmp_path / "runs?x" / "one"
+    folder.mkdir(parents=True)
+    details = RunDetails("one", folder, "sysu-baseline", {}, {}, "")
+    thread = worker.LoggerThread("mlflow", run_loggers.backend_of("mlflow"), details, 0)
+    thread.close("finished")
+    assert "'?' in the path; set MLFLOW_TRACKING_URI" in thread.problem
+    assert "DataError" not in thread.problem
+    assert [path.name for path in tmp_path.iterdir()] == ["runs?x"]
+
+
 def test_foreign_names_and_numbers() -> None:
     losses = {"ok": 1.0, "π/2 (a)": 2.0, "π/2 [a]": 3.0, "../x": 4.0, "nan": float("nan"), "none": None}
     row = {"kind": "step", "global_step": 1, "loss": float("inf"), "losses": losses, "x" * 400: 5}

@@ -11,6 +11,7 @@ from typing import Any
 
 from vireid_cli.engine.loggers.backend import Numbers, Picture, Recorded, RunDetails, State
 from vireid_cli.engine.loggers.identity import read_identity, write_identity
+from vireid_cli.errors import DataError
 
 STORE, ARTIFACTS = "mlflow.db", "mlflow-artifacts"
 """Names in the folder of runs, used unless ``MLFLOW_TRACKING_URI`` is set."""
@@ -43,12 +44,12 @@ class MLflow:
         """Create a run, or continue the one that the run folder names."""
         for name, value in _ENVIRONMENT.items():
             os.environ.setdefault(name, value)
+        home = details.folder.parent.resolve()
+        address = os.environ.get("MLFLOW_TRACKING_URI") or _address(home)
         from mlflow import MlflowClient
         from mlflow.exceptions import MlflowException
 
         logging.getLogger("urllib3.connectionpool").setLevel(logging.ERROR)  # one line per attempt
-        home = details.folder.parent.resolve()
-        address = os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{home / STORE}"
         self._client = MlflowClient(tracking_uri=address)
         known = read_identity(details.folder, "mlflow")
         if known.get("store") == address:
@@ -125,3 +126,14 @@ class MLflow:
             path = Path(temporary) / file
             path.write_bytes(content)
             self._client.log_artifact(self._id, str(path), folder or None)
+
+
+def _address(home: Path) -> str:
+    """Return the address of the local store.
+
+    Raises:
+        DataError: The path has a question mark, which ends an address: the store would be in another place.
+    """
+    if "?" in str(home):
+        raise DataError(f"its store can't be in {home}: '?' in the path; set MLFLOW_TRACKING_URI")
+    return f"sqlite:///{home / STORE}"

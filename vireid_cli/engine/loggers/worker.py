@@ -8,6 +8,7 @@ import threading
 from collections.abc import Sequence
 
 from vireid_cli.engine.loggers.backend import LoggerBackend, Numbers, Picture, Recorded, RunDetails, State
+from vireid_cli.errors import VireidError
 
 MOST_PENDING = 20_000
 """Largest number of rows that wait for a logger; one that falls further behind is dropped."""
@@ -143,7 +144,7 @@ class LoggerThread:
 
 
 def _reason(error: Exception) -> str:
-    """Describe an exception of a foreign library in one line."""
+    """Describe an exception in one line: of vireid and of the system without its type."""
     lines = str(error).strip().splitlines()
     text = lines[0][:200] if lines else ""
-    return text if isinstance(error, OSError) and text else f"{type(error).__name__}: {text}"
+    return text if isinstance(error, OSError | VireidError) and text else f"{type(error).__name__}: {text}"

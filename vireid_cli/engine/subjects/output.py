@@ -12,7 +12,7 @@ from vireid_cli.engine.subjects.evaluations import identifiers_of, labels_of
 from vireid_cli.errors import DataError, UsageError
 from vireid_cli.figures.paper import READABLE
 from vireid_cli.figures.saving import Print, checked, save, smallest_text
-from vireid_cli.files import refuse_unwritable
+from vireid_cli.files import refuse_irregular, refuse_unwritable
 from vireid_cli.printable import printable
 from vireid_cli.results.run import RunFolder
 from vireid_cli.results.unlike import marked
@@ -68,8 +68,10 @@ class Output:
             default: Default folder of the figure, if known; checked if ``out`` is None.
 
         Raises:
-            DataError: The folder is not writable.
+            DataError: The folder is not writable, or ``out`` is a named pipe, socket or device.
         """
+        if self.out is not None:
+            refuse_irregular(self.out)
         folder = default if self.out is None else self._folder or self.out.parent
         if folder is not None:
             refuse_unwritable(folder)
