@@ -106,7 +106,7 @@ def launched(gpus: int | None, processes: int | None) -> bool:
         Whether it ran.
 
     Raises:
-        UsageError: Both are given, there are fewer GPUs or cores, or torchrun already started this process.
+        UsageError: Both are given, there are fewer GPUs, or torchrun already started this process.
         ReportedElsewhere: A process failed and printed the reason.
     """
     if gpus is None and processes is None:
@@ -115,12 +115,10 @@ def launched(gpus: int | None, processes: int | None) -> bool:
         raise UsageError("--gpus and --processes exclude each other.", "Remove one of them.")
     if "LOCAL_RANK" in os.environ:
         raise UsageError("torchrun has already started several processes.", "Remove --gpus and --processes.")
-    from vireid_cli.engine.launch import check_gpus, check_processes, launch
+    from vireid_cli.engine.launch import check_gpus, launch
 
     if gpus is not None:
         check_gpus(gpus)
-    else:
-        check_processes(processes or 1)
     launch(gpus or processes or 1, without_options(sys.argv[1:], "--gpus", "--processes"))
     return True
 

@@ -11,7 +11,6 @@ import time
 import uuid
 from collections.abc import Sequence
 
-from vireid_cli.counts import counted
 from vireid_cli.errors import Interrupted, ReportedElsewhere, UsageError, VireidError
 from vireid_cli.processors import cores
 
@@ -23,10 +22,6 @@ ORPHAN_SECONDS = 60
 
 SHUTDOWN_SECONDS = 600
 """Longest wait for the processes after Ctrl-C: they finish their step and save a checkpoint."""
-
-
-PROCESSES_PER_CORE = 4
-"""Largest number of processes per core: each one has a copy of the network, and more only wait."""
 
 
 def launch(processes: int, arguments: Sequence[str]) -> None:
@@ -95,21 +90,6 @@ def _watch(launcher: int) -> None:
     os.kill(os.getpid(), signal.SIGTERM)
     time.sleep(ORPHAN_SECONDS)
     os._exit(128 + signal.SIGTERM)  # it waits for a rank that has ended already
-
-
-def check_processes(count: int) -> None:
-    """Check that the machine has cores for this many processes.
-
-    Raises:
-        UsageError: There are more than four per core, and more than eight.
-    """
-    most = max(8, PROCESSES_PER_CORE * cores())
-    if count > most:
-        cpu = counted(cores(), "core")
-        raise UsageError(
-            f"--processes {count}: this machine has {cpu}, for at most {most} processes.",
-            "Start one process per core or fewer.",
-        )
 
 
 def check_gpus(count: int) -> None:
