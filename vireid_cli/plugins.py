@@ -25,7 +25,7 @@ from types import ModuleType
 from typing import Any
 
 from vireid_cli import reading
-from vireid_cli.errors import UsageError
+from vireid_cli.errors import UsageError, VireidError
 
 GROUP = "vireid.methods"
 """Group of the entry points."""
@@ -157,6 +157,18 @@ def failure(error: Exception, plugin: Plugin) -> str:
     place = f"{Path(own[-1].filename).name}:{own[-1].lineno}: " if own else ""
     lines = str(error).strip().splitlines()
     return f"{place}{type(error).__name__}: {lines[0] if lines else 'without a message'}".rstrip(".")
+
+
+def error_of_plugin(error: Exception) -> VireidError | None:
+    """Convert an exception that passed the code of a method of ``--plugin``; None if it passed none."""
+    frames = {Path(f.filename).resolve() for f in traceback.extract_tb(error.__traceback__)}
+    for plugin in (one for methods in LOADED.values() for one in methods):
+        if any(frame.is_relative_to(plugin.path) for frame in frames):
+            return VireidError(
+                f"The method {plugin.method} failed: {failure(error, plugin)}.",
+                f"Correct {plugin.path}; -v prints the traceback. Then: vireid methods check {plugin.method}",
+            )
+    return None
 
 
 def _candidates(root: Path) -> Iterator[Path]:

@@ -8,7 +8,9 @@ from pathlib import Path
 
 import pytest
 
+from tests.conftest import Command
 from vireid_cli import methods, plugins
+from vireid_cli.commands import main as command_line
 from vireid_cli.errors import UsageError
 
 EXAMPLE = Path(__file__).parents[2] / "examples" / "methods" / "cosine_pairs.py"
@@ -128,3 +130,26 @@ def test_the_example_is_a_method_of_about_fifty_lines() -> None:
     assert [plugin.method for plugin in plugins.add(EXAMPLE)] == ["cosine_pairs"]
     code = [line for line in EXAMPLE.read_text().splitlines() if line.strip()]
     assert len(code) <= 60
+
+
+@pytest.mark.parametrize("verbose", [False, True])
+def test_an_error_of_a_method_names_its_line(
+    verbose: bool,
+    tmp_path: Path,
+    vireid: Command,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """Training calls the method's code; its exceptions are no faults of this package."""
+    source = "Options = None\ndef build():\n    raise RuntimeError('\\033[31mno\\nsecond')\n"
+    (tmp_path / "broken.py").write_text(source)
+    (plugin,) = plugins.add(tmp_path / "broken.py")
+    monkeypatch.setattr(command_line, "app", lambda **_: plugins.load(plugin).build())
+    monkeypatch.setattr(command_line.diagnostics, "start", lambda: None)  # it sets the level by -v
+    caplog.set_level("INFO" if verbose else "WARNING", "vireid_cli")
+    result = vireid("train")
+    assert result.code == 1
+    assert "The method broken failed: broken.py:3: RuntimeError: \\x1b[31mno." in result.err
+    assert "\x1b" not in result.err
+    assert ("in build" in caplog.text) == verbose
+    assert plugins.error_of_plugin(RuntimeError("of this package")) is None

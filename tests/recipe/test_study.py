@@ -99,6 +99,8 @@ def test_parents_are_the_rows_own_else_the_studys() -> None:
 @pytest.mark.parametrize(
     ("line", "message"),
     [
+        ("name: ../x\nrows:\n  - {label: a, recipe: agw}\n", "name: this can't be the name of a folder"),
+        ("runs: ..\nrows:\n  - {label: a, recipe: agw}\n", "runs: this can't be the name of a folder"),
         ("parent: z\nrows:\n  - {label: a, recipe: agw}\n", "parent 'z': no row has this label"),
         ("rows:\n  - {label: a, recipe: agw, parent: y}\n", "row 'a': parent 'y': no row has this label"),
         ("rows:\n  - {label: a, recipe: agw, parent: a}\n", "row 'a': parent: name another row"),

@@ -58,10 +58,12 @@ def test_a_study_is_loaded(tmp_path: Path) -> None:
         ("recipe: a\nspace: {data.split: {choices: [train, all]}}", r"data\.split can't be searched"),
         (f"recipe: a\nset: {{train.optimizer.lr: 1.0}}\n{LR}", "has no effect, because the space has it"),
         (f"recipe: a\nset: {{train.select: last}}\n{LR}", "is val in every trial"),
+        (f"recipe: a\nname: ../x\n{LR}", "study.yaml:2: name: this can't be the name of a folder of results"),
+        (f"recipe: a\nname: means\n{LR}", "vireid uses a folder of this name itself"),
+        ("recipe: a\nspace: {train.seed: {int: [0, 9]}}", r"set it in 'set'\.$"),
         (f"recipe: a\nobjective: mINP\n{LR}", "objective: expected 'mAP' or 'rank1'"),
         (f"recipe: a\npruner: {{name: asha}}\n{LR}", r"pruner\.name"),
         (f"recipe: a\ntrials: 0\n{LR}", "trials"),
-        (f"recipe: a\nname: ../x\n{LR}", "name"),
         ("rows: []\nrecipe: a", "is a comparison of recipes"),
     ],
 )

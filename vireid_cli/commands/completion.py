@@ -48,8 +48,9 @@ def datasets(incomplete: str) -> list[str]:
 
 def runs(context: typer.Context, incomplete: str) -> list[str]:
     """Names of the runs in the folder of runs, newest first."""
-    from vireid_cli.results.run import LATEST, runs_folder
+    from vireid_cli.results.run import runs_folder
     from vireid_cli.results.schema import RECIPE
+    from vireid_cli.run_names import LATEST
 
     given = context.params.get("runs") or context.params.get("runs_dir")
     folder = Path(given).expanduser() if isinstance(given, (str, Path)) else runs_folder()

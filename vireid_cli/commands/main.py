@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import logging
 import os
 import signal
 import sys
@@ -39,6 +40,8 @@ from vireid_cli.commands.root import RootGroup, flush_output, memory_error
 from vireid_cli.commands.terminal import exit_unread
 from vireid_cli.errors import Interrupted, ReportedElsewhere, VireidError
 from vireid_cli.version import __version__
+
+_log = logging.getLogger(__name__)
 
 app = typer.Typer(
     name="vireid",
@@ -155,10 +158,23 @@ def _run() -> None:
             _exit_interrupted()
         raise
     except Exception as error:
-        shortage = memory_error(error)
-        if shortage is None:
+        known = memory_error(error) or _plugin_error(error)
+        if known is None:
             raise
-        _exit_with(shortage)
+        _exit_with(known)
+
+
+def _plugin_error(error: Exception) -> VireidError | None:
+    """Convert an error of a plugin's code, and log its traceback; None for other errors."""
+    import traceback
+
+    from vireid_cli.plugins import error_of_plugin
+
+    known = error_of_plugin(error)
+    if known is not None:
+        for line in traceback.format_exception(error):
+            _log.info("%s", line.rstrip())
+    return known
 
 
 def _finish() -> None:

@@ -130,7 +130,9 @@ def _problem(
             place, ".".join(key), f"expected {count} values, not {_written_value(list(given or ()))}."
         )
     text = str(item["msg"]).removeprefix("Value error, ").replace("Input should be", "expected")
-    if isinstance(given, dict) and given:  # keys below a value: --set method.options.triplet.margin=0.5
+    if (
+        isinstance(given, dict) and given and item["type"] != "value_error"
+    ):  # keys below a value: --set method.options.triplet.margin=0.5
         inner = str(next(iter(given)))
         return Problem(
             place, ".".join(key), f"{text}, not a key {inner}.{nearest((*key, inner), model, prefix)}"

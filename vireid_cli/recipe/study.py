@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, Field, ValidationError, model_validator
+from pydantic import AfterValidator, BaseModel, BeforeValidator, Field, ValidationError, model_validator
 
 from vireid_cli.errors import RecipeError, UsageError
 from vireid_cli.recipe.lookup import STUDY, find_file
@@ -22,6 +22,7 @@ from vireid_cli.recipe.problems import (
 )
 from vireid_cli.recipe.strict import Probability, Strict, as_tuple
 from vireid_cli.recipe.yaml_reader import read_source
+from vireid_cli.run_names import checked_name
 
 
 class Row(Strict):
@@ -102,14 +103,14 @@ class Study(Strict):
         rows: Rows of the table, top to bottom.
     """
 
-    name: str = ""
+    name: Annotated[str, AfterValidator(checked_name)] = ""
     about: str = ""
     seeds: Annotated[tuple[int, ...], BeforeValidator(as_tuple), Field(min_length=1)] = (0, 1, 2)
     set: dict[str, Any] = Field(default_factory=dict)
     start: Start | None = None
     evaluate: Evaluate = Evaluate()
     dial: Dial | None = None
-    runs: Annotated[str, Field(pattern=r"^[\w.-]*$")] = ""
+    runs: Annotated[str, AfterValidator(lambda name: checked_name(name) if name else "")] = ""
     parent: str = ""
     rows: Annotated[tuple[Row, ...], BeforeValidator(as_tuple), Field(min_length=1)]
 

@@ -7,13 +7,14 @@ import math
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
-from pydantic import BeforeValidator, ConfigDict, Field, ValidationError, model_validator
+from pydantic import AfterValidator, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
 from vireid_cli.errors import RecipeError
 from vireid_cli.recipe.lookup import TUNING, find_file
 from vireid_cli.recipe.problems import first_per_key, problem_of_flaw, problems_of_validation, raise_all
 from vireid_cli.recipe.strict import Number, Strict, as_tuple
 from vireid_cli.recipe.yaml_reader import read_source
+from vireid_cli.run_names import checked_name
 
 FIXED = (
     *("name", "paper", "reported", "reported_cost", "data.dataset", "data.split", "data.trial"),
@@ -133,7 +134,7 @@ class TuningStudy(Strict):
         pruner: Early end of trials.
     """
 
-    name: Annotated[str, Field(pattern=r"^[\w][\w.-]*$")] = "tuning"
+    name: Annotated[str, AfterValidator(checked_name)] = "tuning"
     about: str = ""
     recipe: str
     set: dict[str, Any] = Field(default_factory=dict)

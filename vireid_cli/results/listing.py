@@ -12,8 +12,9 @@ import yaml
 
 from vireid_cli import documents, folders, reading
 from vireid_cli.errors import VireidError
-from vireid_cli.results.run import LATEST, RunFolder, runs_in
+from vireid_cli.results.run import RunFolder, runs_in
 from vireid_cli.results.unlike import note
+from vireid_cli.run_names import LATEST
 
 Key = Literal["date", "name", "recipe", "dataset", "epochs", "rank1", "mAP"]
 """Columns by which the list is sorted."""

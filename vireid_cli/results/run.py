@@ -17,16 +17,9 @@ from vireid_cli.results import schema
 from vireid_cli.results.evaluation import StoredEvaluation, read_evaluation, stored_names
 from vireid_cli.results.log import checked_rows, log_rows
 from vireid_cli.results.training_schema import Environment
-
-LATEST = "latest"
-"""Name of the link to the newest run with a checkpoint."""
+from vireid_cli.run_names import LATEST, MEANS, problem_of_name
 
 DAMAGED = "The run is damaged: restore its folder, or train again."
-MEANS = "means"
-"""Name of the folder of means over models, in the folder of runs."""
-
-NAME_BYTES = 200
-"""Longest name of a run in bytes: with suffixes it stays below a file system's limit of 255."""
 
 
 def runs_folder() -> Path:
@@ -136,15 +129,7 @@ def check_new_name(name: str, runs: Path) -> None:
     Raises:
         UsageError: The name is reserved or no plain file name, or a run has it.
     """
-    problem = ""
-    if not name or name.startswith((".", "-")) or name != name.strip():
-        problem = "it must not be empty, begin with . or -, or begin or end with a blank"
-    elif any(c in r'/\:*?"<>|' or not c.isprintable() for c in name):
-        problem = 'it must not contain / \\ : * ? " < > | or control characters'
-    elif len(os.fsencode(name)) > NAME_BYTES:
-        problem = f"it has more than {NAME_BYTES} bytes"
-    elif name in (LATEST, MEANS):
-        problem = f"vireid uses {runs / name} itself"
+    problem = problem_of_name(name)
     if problem:
         raise UsageError(f"'{name}' can't be the name of a run: {problem}.", "Choose another --name.")
     if (runs / name).exists():

@@ -18,7 +18,8 @@ from vireid_cli.errors import UsageError, VireidError
 from vireid_cli.recipe.schema import Recipe
 from vireid_cli.results import schema
 from vireid_cli.results.evaluation import locked_evaluations, write_evaluation
-from vireid_cli.results.run import MEANS, RunFolder
+from vireid_cli.results.run import RunFolder
+from vireid_cli.run_names import MEANS
 
 
 def check_distinct_trials(runs: Sequence[RunFolder]) -> None:
