@@ -172,6 +172,25 @@ def test_a_server_without_scheme_is_no_folder(place: Path, vireid: Command, url:
     assert [path.name for path in place.iterdir() if path.is_dir() and path.name != "data"] == []
 
 
+def test_many_queries_are_a_few_tables(place: Path, vireid: Command) -> None:
+    """A file of many queries does not fill the terminal; JSON and the sheet have them all."""
+    vireid("index", "create", "gallery", "gallery.npz")
+    written(place / "many.npz", 25, 60)
+    names = columns(25, 60)["path"]
+    few = vireid("search", "gallery", "many.npz", "--top", "2")
+    assert few.code == 0, few.err
+    assert few.out.count("rank") == 10
+    assert [name for name in names if name in few.out] == names[:10]
+    assert few.out.endswith("15 of 25 queries are not printed; all: --tables 25, --json or --html FILE\n")
+    every = vireid("search", "gallery", "many.npz", "--top", "2", "--tables", "25")
+    assert every.out.count("rank") == 25
+    assert "not printed" not in every.out
+    content = json.loads(vireid("search", "gallery", "many.npz", "--top", "2", "--json").out)
+    assert [query["query"] for query in content["queries"]] == names
+    vireid("search", "gallery", "many.npz", "--top", "2", "--html", "sheet.html")
+    assert all(name in (place / "sheet.html").read_text() for name in names)
+
+
 def test_no_match_is_one_line(place: Path, vireid: Command) -> None:
     vireid("index", "create", "gallery")
     done = vireid("search", "gallery", "queries.npz")

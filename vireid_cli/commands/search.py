@@ -54,6 +54,7 @@ QueryModality = Annotated[
 Camera = Annotated[
     int | None, typer.Option(min=0, help="Camera of query images.", show_default="from their names")
 ]
+Tables = Annotated[int, typer.Option(min=1, help="Number of queries whose matches are printed as a table.")]
 Sheet = Annotated[Path | None, typer.Option(help="Write the ranking sheet, an HTML file.", callback=expanded)]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
@@ -70,6 +71,7 @@ def search(
     model: ModelName = None,
     query_modality: QueryModality = None,
     camera: Camera = None,
+    tables: Tables = 10,
     html: Sheet = None,
     json: Json = False,
     device: Device = "auto",
@@ -114,8 +116,13 @@ def search(
     elif html is not None:
         console.print_paths([html])
     elif any(results):
-        for label, matches in zip(queries.names, results, strict=True):
+        for label, matches in zip(queries.names[:tables], results[:tables], strict=True):
             console.print_table(match_table(label, matches))
+        if len(results) > tables:
+            console.print_line(
+                f"{len(results) - tables:,} of {len(results):,} queries are not printed; "
+                f"all: --tables {len(results)}, --json or --html FILE"
+            )
     else:
         _print_nothing(name, records, data)
 
