@@ -258,7 +258,7 @@ def test_the_benchmark(place: Path, vireid: Command, monkeypatch: pytest.MonkeyP
     assert refused.code == 2
     assert "1,000 records is searched exactly" in refused.err
     monkeypatch.setattr(approximate, "BUILT_FROM", 100)
-    monkeypatch.setattr(approximate_search, "ROWS_PER_EFFORT", 0)
+    monkeypatch.setattr(approximate_search, "ROWS_PER_EFFORT", {"hnsw": 0, "ivf-pq": 0})
     done = vireid("bench", "search", *size, "--spectrum", "decaying", "--json")
     assert done.code == 0, done.err
     measured = json.loads(done.out)

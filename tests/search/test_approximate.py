@@ -21,7 +21,7 @@ KINDS: tuple[Kind, ...] = ("hnsw", "ivf-pq")
 @pytest.fixture(autouse=True)
 def _small(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(approximate, "BUILT_FROM", 50)
-    monkeypatch.setattr(approximate_search, "ROWS_PER_EFFORT", 0)
+    monkeypatch.setattr(approximate_search, "ROWS_PER_EFFORT", {"hnsw": 0, "ivf-pq": 0})
 
 
 def made(folder: Path, kind: Kind) -> Index:

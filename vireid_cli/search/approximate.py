@@ -27,13 +27,16 @@ DEPTHS = (10, 20, 100)
 """Numbers of matches for which efforts are tuned; a deeper search is exact."""
 
 EFFORTS = (16, 24, 32, 48, 64, 96, 128, 192, 256, 384, 512, 768, 1024)
-"""Tried efforts: ``efSearch`` of HNSW, ``nprobe`` of IVF-PQ."""
+"""Tried efforts: ``efSearch`` of HNSW, ``nprobe`` of IVF-PQ up to here."""
+
+CELL_EFFORTS = (*EFFORTS, 1536, 2048, 3072, 4096)
+"""Tried efforts of IVF-PQ; a cell takes a tenth of the time of a step in the graph."""
 
 MOST_EFFORT = 1 << 15
 """Largest effort of a search, which deep and filtered searches reach."""
 
-_REFINED = 20
-"""Candidates of IVF-PQ per requested match, since its codes rank coarsely."""
+_REFINED = (4, 20)
+"""Candidates of IVF-PQ per requested match at small and at large efforts; its codes rank coarsely."""
 
 ApproximateKind = Literal["hnsw", "ivf-pq"]
 
@@ -57,7 +60,7 @@ class Structure:
 
     @property
     def components(self) -> int | None:
-        """Number of principal components of a graph's distances; None: all values of the vectors."""
+        """Number of principal components of the distances; None: all values of the vectors."""
         index = self.index
         if isinstance(index, faiss().IndexIDMap):
             index = faiss().downcast_index(index.index)
@@ -76,7 +79,7 @@ class Structure:
     def candidate_count(self, top: int, effort: int) -> int:
         """Number of candidates that are scored exactly for ``top`` matches."""
         if self.kind == "ivf-pq":
-            return min(top * _REFINED, self.covered)
+            return min(max(_REFINED[0] * top, min(effort // 4, _REFINED[1] * top)), self.covered)
         return min(max(top + 8, min(effort, 2 * top + 32)), self.covered)
 
     def candidates(
@@ -103,7 +106,10 @@ class Structure:
         chosen = {} if selector is None else {"sel": selector}
         if self.kind == "hnsw":
             return faiss().SearchParametersHNSW(efSearch=effort, **chosen)
-        return faiss().SearchParametersIVF(nprobe=min(effort, self.index.nlist), **chosen)
+        cells = self.index
+        if isinstance(cells, faiss().IndexPreTransform):
+            cells = faiss().downcast_index(cells.index)
+        return faiss().SearchParametersIVF(nprobe=min(effort, cells.nlist), **chosen)
 
 
 def selector_of(selected: np.ndarray, rows: int) -> Any:

@@ -9,13 +9,20 @@ origin is the mean.
 
 from __future__ import annotations
 
-import math
 from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
-from vireid_cli.search.approximate import DEPTHS, EFFORTS, ApproximateKind, Structure, selector_of
+from vireid_cli.search.approximate import (
+    CELL_EFFORTS,
+    DEPTHS,
+    EFFORTS,
+    ApproximateKind,
+    Structure,
+    selector_of,
+)
+from vireid_cli.search.cells import empty_cells
 from vireid_cli.search.exact import exact_top, faiss
 from vireid_cli.types import Progress
 
@@ -70,8 +77,8 @@ def build(
         The structure, with the least efforts of ``EFFORTS`` that reach ``TARGETS``, for ten matches the last
         one if none does; and its recall@10 against exact search.
     """
-    if former and kind == "hnsw" and not isinstance(former.index, faiss().IndexIDMap):
-        former = None  # of an earlier version, whose graph has no identifiers
+    if former and not isinstance(former.index, _types()[kind]):
+        former = None  # of an earlier version
     first = former.covered if former else 0
     sample = _Sample(vectors, live, first)
     index = former.index if former else _empty(kind, sample)
@@ -90,6 +97,11 @@ def build(
             progress(first + end, len(vectors))
     assert tuned is not None  # the last step begins at ``before``
     return tuned
+
+
+def _types() -> dict[ApproximateKind, type]:
+    """FAISS' type of each kind's index."""
+    return {"hnsw": faiss().IndexIDMap, "ivf-pq": faiss().IndexPreTransform}
 
 
 class _Sample:
@@ -124,24 +136,15 @@ class _Sample:
 
 def _empty(kind: ApproximateKind, sample: _Sample) -> Any:
     """Create a trained index without rows."""
-    library = faiss()
     vectors, live = sample.vectors, sample.live
-    width = vectors.shape[1]
     trained = vectors[np.sort(np.random.default_rng(0).permutation(live)[:_TRAINED])]
     if kind == "hnsw":
         return _empty_graph(trained, sample)
-    # FAISS asks for 39 training vectors per list and per centroid of a code
-    lists = max(1, min(int(4 * math.sqrt(len(live))), len(trained) // 39))
-    bits = 8 if len(trained) >= 39 * 256 else 4
-    coarse = library.IndexFlatIP(width)
-    index = library.IndexIVFPQ(coarse, width, lists, _code_parts(width), bits, library.METRIC_INNER_PRODUCT)
-    index.train(trained)
-    return index
-
-
-def _code_parts(width: int) -> int:
-    """Number of parts of a code: the largest divisor of the width with at least four values per part."""
-    return next(parts for parts in range(max(1, width // 4), 0, -1) if width % parts == 0)
+    places = sample.exact[:, min(DEPTHS[0], max(1, len(live) // 2)) - 1]
+    known = places >= 0
+    near = np.stack([sample.queries[known], vectors[places[known]]], axis=1)
+    covered = np.setdiff1d(live, sample.places, assume_unique=True)
+    return empty_cells(trained, vectors, covered, near)
 
 
 def _empty_graph(trained: np.ndarray, sample: _Sample) -> Any:
@@ -203,11 +206,12 @@ def _tuned(kind: ApproximateKind, index: Any, sample: _Sample) -> tuple[Structur
 def _least_effort(structure: Structure, sample: _Sample, top: int, target: float) -> tuple[int, float]:
     """Least effort that reaches a recall for ``top`` matches, or the largest one; and its recall."""
     recall = 0.0
-    for effort in EFFORTS:
+    efforts = EFFORTS if structure.kind == "hnsw" else CELL_EFFORTS
+    for effort in efforts:
         recall = sample.recall(structure.candidates(sample.queries, top, sample.selected, effort), top)
         if recall >= target:
             return effort, recall
-    return EFFORTS[-1], recall
+    return efforts[-1], recall
 
 
 def recall_of(proposed: np.ndarray, exact: np.ndarray, top: int) -> float:
