@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from enum import StrEnum
 from functools import partial
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from vireid_cli.commands.options import DataDir, Device, RunsDir, expanded, expanded_all, make_engine
 from vireid_cli.modality import Modality
+
+if TYPE_CHECKING:
+    from vireid_cli.search.records import Match
 
 
 class RerankOption(StrEnum):
@@ -86,7 +90,7 @@ def search(
     Example: vireid search gallery queries.npz --where "camid in (3, 6)" --exclude-same-camera
     """
     from vireid_cli.commands import console
-    from vireid_cli.commands.index_output import json_content, match_table
+    from vireid_cli.commands.index_output import json_content
     from vireid_cli.engine.query import QuerySettings, read_queries
     from vireid_cli.files import data_folder
     from vireid_cli.search.open import open_index
@@ -116,15 +120,23 @@ def search(
     elif html is not None:
         console.print_paths([html])
     elif any(results):
-        for label, matches in zip(queries.names[:tables], results[:tables], strict=True):
-            console.print_table(match_table(label, matches))
-        if len(results) > tables:
-            console.print_line(
-                f"{len(results) - tables:,} of {len(results):,} queries are not printed; "
-                f"all: --tables {len(results)}, --json or --html FILE"
-            )
+        _print_tables(queries.names, results, tables)
     else:
         _print_nothing(name, records, data)
+
+
+def _print_tables(names: Sequence[str], results: Sequence[Sequence[Match]], tables: int) -> None:
+    """Print the matches of the first queries, and the number of the other ones."""
+    from vireid_cli.commands import console
+    from vireid_cli.commands.index_output import match_table
+
+    for label, matches in zip(names[:tables], results[:tables], strict=True):
+        console.print_table(match_table(label, matches))
+    if len(results) > tables:
+        console.print_line(
+            f"{len(results) - tables:,} of {len(results):,} queries are not printed; "
+            f"all: --tables {len(results)}, --json or --html FILE"
+        )
 
 
 def _print_nothing(name: str, records: int, data: Path | None) -> None:

@@ -109,11 +109,13 @@ def balanced(variances: np.ndarray, groups: int) -> np.ndarray:
         variances: (W,), W a multiple of ``groups``.
         groups: Number of groups.
     """
-    logs, members = np.zeros(groups), [[] for _ in range(groups)]  # type: tuple[np.ndarray, list[list[int]]]
+    logs, sizes = np.zeros(groups), np.zeros(groups, np.int64)
+    members: list[list[int]] = [[] for _ in range(groups)]
     for component in np.argsort(-variances, kind="stable"):
         # the group with the fewest components, of these the one with the least product
-        group = int(np.lexsort((logs, [len(chosen) for chosen in members]))[0])
+        group = int(np.lexsort((logs, sizes))[0])
         members[group].append(int(component))
+        sizes[group] += 1
         logs[group] += np.log(max(float(variances[component]), 1e-30))
     return np.concatenate(members).astype(np.int64)
 
