@@ -62,13 +62,24 @@ def write_with(path: Path, write: Callable[[IO[bytes]], None]) -> Path:
 
 
 def refuse_irregular(path: Path) -> None:
-    """Refuse a named pipe, socket or device as the target of a write: the rename would replace it by a file.
+    """Refuse a named pipe, socket or device as the target of a write: a rename would replace it by a file.
 
     Raises:
         DataError: The path, or the target of a link, is one of them.
     """
     if not path.is_dir():
         reading.refuse_irregular(path, hint=_OTHER_PATH)
+
+
+def open_to_append(path: Path) -> IO[str]:
+    """Open a text file for appending; a named pipe would block for ever.
+
+    Raises:
+        DataError: The path is a named pipe, socket or device.
+        OSError: The file can't be created or opened.
+    """
+    refuse_irregular(path)
+    return path.open("a", encoding="utf-8")
 
 
 @lru_cache(maxsize=4096)

@@ -224,3 +224,12 @@ def test_a_run_has_the_requested_name(tmp_path: Path) -> None:
 
 def test_the_name_of_a_run_has_no_colon(tmp_path: Path) -> None:
     assert runs.create("a", "folder:site", runs=tmp_path, now=NOW).name == "a-folder-site-20240203-040506"
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="named pipes")
+@pytest.mark.timeout(20)
+def test_a_pipe_in_the_place_of_a_log_does_not_hang_the_training(tmp_path: Path) -> None:
+    log = RunFolder(tmp_path).log
+    os.mkfifo(log)
+    with pytest.raises(DataError, match="is a named pipe"):
+        runs.append_row(log, {"kind": "step"})

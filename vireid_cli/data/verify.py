@@ -11,6 +11,7 @@ from typing import TypeVar
 
 import numpy as np
 
+from vireid_cli import reading
 from vireid_cli.data.decode import BadImage, Decoder, load
 from vireid_cli.data.formats import inspect
 from vireid_cli.data.pixels import PixelFiles, digest, size_name, source_digest
@@ -146,7 +147,8 @@ class _Counter:
 
 def _rows_as_written(files: PixelFiles) -> bool:
     """Whether the file of row hashes matches its hash in the description."""
-    return hashlib.sha256(files.rows.read_bytes()).hexdigest() == files.description().get("rows_sha256")
+    content = reading.read_bytes(files.rows)
+    return hashlib.sha256(content).hexdigest() == files.description().get("rows_sha256")
 
 
 def _changed_pixels(files: PixelFiles, count: int, pool: ThreadPoolExecutor, counter: _Counter) -> list[int]:

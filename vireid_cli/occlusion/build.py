@@ -24,7 +24,7 @@ import cv2
 import numpy as np
 
 from vireid_cli.errors import DataError, UsageError
-from vireid_cli.files import write_sealed, write_text
+from vireid_cli.files import open_to_append, write_sealed, write_text
 from vireid_cli.occlusion.compose import Composer
 from vireid_cli.occlusion.image import UNFINISHED, Decode, OcclusionWork, write_image
 from vireid_cli.occlusion.library import Library
@@ -200,7 +200,7 @@ def _run(
     jobs = [[records.row(i) for i in rows] for rows in batches]
     results = process_map(partial(write_batch, work), jobs, processes)
     try:
-        with journal.open("a", encoding="utf-8") as stream, closing(results):
+        with open_to_append(journal) as stream, closing(results):
             stream.write("\n")  # ends a line that a killed process left incomplete
             for batch in results:
                 stream.writelines(_text(line) for line in batch)

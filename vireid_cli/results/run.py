@@ -251,7 +251,7 @@ def _latest(runs: Path) -> RunFolder:
 def append_row(path: Path, row: Mapping[str, Any]) -> None:
     """Append a line of JSON to a file; raises ``DataError`` if it can't be written."""
     try:
-        with path.open("a", encoding="utf-8") as file:
+        with files.open_to_append(path) as file:
             file.write(json.dumps(row, ensure_ascii=False) + "\n")
     except OSError as error:
         raise DataError(f"cannot write {path}: {error.strerror or error}") from error

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -16,7 +17,7 @@ from vireid_cli.engine.reporter import Reporter
 from vireid_cli.engine.runtime import Runtime
 from vireid_cli.engine.session import Session
 from vireid_cli.engine.train.resume import resume
-from vireid_cli.engine.train.run_log import run_log
+from vireid_cli.engine.train.run_log import FILE, run_log
 from vireid_cli.engine.train.train import train
 from vireid_cli.errors import DataError, Interrupted
 from vireid_cli.results.run import RunFolder
@@ -112,3 +113,13 @@ def test_warnings_of_libraries_are_escaped(vireid: Command, capsys: pytest.Captu
     logging.getLogger("library").warning("a\x1b[31mb")
     logging.getLogger("library").info("chatter")
     assert "warning: library: a\\x1b[31mb" in capsys.readouterr().err
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="named pipes")
+@pytest.mark.timeout(20)
+def test_a_pipe_in_the_place_of_the_file_does_not_hang_the_training(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / FILE)
+    with run_log() as log:
+        log.write_to(tmp_path)
+        logging.getLogger("vireid_cli").info("a message")
+    assert (tmp_path / FILE).is_fifo()

@@ -34,7 +34,7 @@ class TensorBoard:
 
         folder = details.folder / FOLDER
         folder.mkdir(parents=True, exist_ok=True)
-        old = sorted(folder.glob("events.out.tfevents.*"))
+        old = sorted(path for path in folder.glob("events.out.tfevents.*") if path.is_file())
         kept = [event for path in old for event in _events(path) if until is None or event.step <= until]
         self._create(folder)
         if until is not None:

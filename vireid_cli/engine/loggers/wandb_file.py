@@ -12,6 +12,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from vireid_cli import reading
+
 BLOCK, HEADER, START = 32768, 7, b":W&B"
 WHOLE, FIRST, LAST = 1, 2, 4
 
@@ -21,7 +23,7 @@ def records(path: Path) -> Iterator[Any]:
     from google.protobuf.message import DecodeError
     from wandb.proto.wandb_internal_pb2 import Record
 
-    for content in _contents(path.read_bytes()):
+    for content in _contents(reading.read_bytes(path)):
         try:
             yield Record.FromString(content)
         except DecodeError:

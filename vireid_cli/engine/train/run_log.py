@@ -11,11 +11,13 @@ import logging
 import logging.handlers
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from io import TextIOWrapper
 from pathlib import Path
 
 from vireid_cli.engine.reporter import Reporter
 from vireid_cli.engine.train.interrupt import TrainingEnded
-from vireid_cli.errors import Interrupted, ReportedElsewhere, VireidError
+from vireid_cli.errors import DataError, Interrupted, ReportedElsewhere, VireidError
+from vireid_cli.files import refuse_irregular
 from vireid_cli.printable import printable
 
 FILE = "train.log"
@@ -114,8 +116,13 @@ class _QuietFileHandler(logging.FileHandler):
         """Write a record; open the file first."""
         try:
             super().emit(record)
-        except OSError:
+        except (OSError, DataError):
             self.handleError(record)
+
+    def _open(self) -> TextIOWrapper:
+        """Open the file; a named pipe in its place would block for ever."""
+        refuse_irregular(Path(self.baseFilename))
+        return super()._open()
 
 
 @contextmanager
