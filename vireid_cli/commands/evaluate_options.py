@@ -101,7 +101,7 @@ Protocol = Annotated[
 ]
 TrialCount = Annotated[
     int | None,
-    typer.Option(min=1, help="SYSU-MM01, LLCM: number of random galleries.", show_default="10"),
+    typer.Option(min=1, max=100_000, help="SYSU-MM01, LLCM: number of random galleries.", show_default="10"),
 ]
 Direction = Annotated[
     DirectionName | None,

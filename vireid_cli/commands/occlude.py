@@ -77,7 +77,7 @@ PresetName = Annotated[
         show_default="of the dataset, such as occ-sysu for sysu",
     ),
 ]
-Seed = Annotated[int, typer.Option(min=0, help="Random seed; determines every byte.")]
+Seed = Annotated[int, typer.Option(min=0, max=2**31 - 1, help="Random seed; determines every byte.")]
 Queries = Annotated[QueryModality, typer.Option(help="Modality of the queries.")]
 Limited = Annotated[
     Epsilon,

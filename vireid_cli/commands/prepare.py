@@ -132,7 +132,7 @@ def folder(
             show_default="of the store, else 0.5",
         ),
     ] = None,
-    seed: Annotated[int, typer.Option(min=0, help="Seed of the division by --split.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, max=2**31 - 1, help="Seed of the division by --split.")] = 0,
     replace: Annotated[
         bool, typer.Option("--replace", help="Replace the images of another root in the store.")
     ] = False,

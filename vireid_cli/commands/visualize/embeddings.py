@@ -40,7 +40,7 @@ def tsne(
     run: Runs = None,
     ids: Annotated[int, typer.Option(min=2, help="Number of identities.")] = 24,
     images: Annotated[
-        int, typer.Option(min=1, help="Maximum number of images per identity and modality.")
+        int, typer.Option(min=1, max=1_000_000, help="Maximum number of images per identity and modality.")
     ] = 20,
     component: Annotated[
         Component,

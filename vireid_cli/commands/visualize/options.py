@@ -50,7 +50,7 @@ Dpi = Annotated[int, typer.Option(help="Pixels per inch, 20 to 1200.")]
 Protocol = Annotated[
     str | None, typer.Option(help="Protocol of the evaluation.", show_default="of the first evaluation")
 ]
-Seed = Annotated[int, typer.Option(min=0, help="Random seed.")]
+Seed = Annotated[int, typer.Option(min=0, max=2**31 - 1, help="Random seed.")]
 FigureOut = Annotated[
     FigurePath | None,
     typer.Option("--out", metavar="PATH", help=OUT_HELP, show_default="./figures/…", parser=figure_path),
