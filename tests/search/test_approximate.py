@@ -161,6 +161,8 @@ def test_effort_and_candidates_by_hand() -> None:
     assert structure.candidate_count(10, 24) == 24
     assert structure.candidate_count(10, 512) == 52
     assert structure.candidate_count(20, 16) == 28
+    cells = approximate.Structure("ivf-pq", None, 1000, (16, 16, 16))
+    assert [cells.candidate_count(10, effort) for effort in (16, 512, 4096)] == [80, 128, 200]
 
 
 def test_components_are_chosen_by_recall(tmp_path: Path) -> None:

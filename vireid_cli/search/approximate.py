@@ -35,7 +35,7 @@ CELL_EFFORTS = (*EFFORTS, 1536, 2048, 3072, 4096)
 MOST_EFFORT = 1 << 15
 """Largest effort of a search, which deep and filtered searches reach."""
 
-_REFINED = (4, 20)
+_REFINED = (8, 20)
 """Candidates of IVF-PQ per requested match at small and at large efforts; its codes rank coarsely."""
 
 ApproximateKind = Literal["hnsw", "ivf-pq"]
