@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
+from tests.data.trees import write_image
 from vireid_cli.commands.console import command_line
 from vireid_cli.commands.main import app
 
@@ -51,3 +52,14 @@ def _next(output: str, command: str) -> list[str]:
     """The words after ``vireid`` of the printed line with that command."""
     result = next(text for text in output.splitlines() if text.startswith(f"next: vireid {command}"))
     return shlex.split(result.removeprefix("next: vireid "))
+
+
+@pytest.mark.parametrize(("share", "following"), [("0", "evaluate --dataset folder:site"), ("0.5", "train")])
+def test_a_folder_without_training_people_is_evaluated(tmp_path: Path, share: str, following: str) -> None:
+    for number in range(1, 5):
+        for k, modality in enumerate(("visible", "infrared")):
+            write_image(tmp_path / "site" / modality / str(number) / "0.png", 10 * number + k)
+    place = ["--root", str(tmp_path / "site"), "--data", str(tmp_path / "data"), "--size", "32x16"]
+    prepared = CliRunner().invoke(app, ["prepare", "folder", "--name", "site", "--split", share, *place])
+    assert prepared.exit_code == 0, prepared.output
+    assert f"next: vireid {following} " in prepared.output

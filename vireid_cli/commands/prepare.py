@@ -191,7 +191,15 @@ def _prepare(
     for line in summary_lines(prepared):
         console.print_line(line)
     console.print_paths([prepared.store.folder])
-    console.print_next(console.command_line("train", "--recipe", *_training(name), data=data))
+    console.print_next(console.command_line(*_next_words(name, prepared), data=data))
+
+
+def _next_words(name: str, prepared: Prepared) -> list[str]:
+    """Words of the next command: a training, or an evaluation if the dataset has no training images."""
+    report = prepared.report
+    if report is not None and not any(count.split == "train" and count.images for count in report.counts):
+        return ["evaluate", "--dataset", name]
+    return ["train", "--recipe", *_training(name)]
 
 
 def _training(name: str) -> list[str]:
