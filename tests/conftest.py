@@ -27,12 +27,15 @@ os.environ["OMP_NUM_THREADS"] = "1"
 
 @pytest.fixture(autouse=True)
 def _levels() -> Iterator[None]:
-    """Restore the levels of logging: commands and libraries set them for their process."""
+    """Restore the levels and handlers of logging: commands and libraries set them for their process."""
     loggers = logging.getLogger(), logging.getLogger("vireid_cli")
     levels = [logger.level for logger in loggers]
     yield
     for logger, level in zip(loggers, levels, strict=True):
         logger.setLevel(level)
+        for handler in list(logger.handlers):
+            if type(handler).__module__.startswith("vireid_cli"):
+                logger.removeHandler(handler)
 
 
 TRAIN = (1, 2, 3, 4, 5, 6)

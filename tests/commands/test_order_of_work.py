@@ -44,9 +44,9 @@ WRONG = [
     (f"visualize report --seed {10**20}", "'--seed'"),
     (f"prepare folder --split 0.5 --seed {10**20}", "'--seed'"),
     (f"evaluate --trials {10**20}", "'--trials'"),
-    ("train --recipe quickstart --processes 10000", "at most"),
-    ("evaluate --processes 10000", "at most"),
-    ("compare main --processes 10000", "at most"),
+    ("train --recipe quickstart --processes 10000", "limit"),
+    ("evaluate --processes 10000", "limit"),
+    ("compare main --processes 10000", "limit"),
 ]
 
 

@@ -25,6 +25,7 @@ from vireid_cli.rendered.dials import USUAL, Dials
 from vireid_cli.rendered.manifest import MANIFEST
 from vireid_cli.rendered.materials import Slot
 from vireid_cli.rendered.occluders import draw_occluder
+from vireid_cli.rendered.options import ADDED
 from vireid_cli.rendered.population import draw_person
 from vireid_cli.rendered.render import Renderer
 from vireid_cli.rendered.shots import Shot, draw_shots
@@ -106,7 +107,7 @@ def test_dials_are_recorded_and_never_mixed(tmp_path: Path, name: str) -> None:
     write_tree(root, RenderOptions(**OPTIONS, **{name: value}), workers=1)  # type: ignore[arg-type]
     manifest = read_manifest(root)
     assert manifest is not None
-    assert manifest["parameters"] == {**OPTIONS, "size": [40, 20], **DIALS, name: value}
+    assert manifest["parameters"] == {**OPTIONS, **ADDED, "size": [40, 20], **DIALS, name: value}
     with pytest.raises(UsageError, match=rf"{name}: 0.25 in the folder"):
         write_tree(root, RenderOptions(**OPTIONS))  # type: ignore[arg-type]
     assert f"--{name} 0.25 --root" in rendering_command("sysu", manifest, root)

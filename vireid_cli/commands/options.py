@@ -40,8 +40,8 @@ def checked_count(parameter: typer.CallbackParam, count: int | None) -> int | No
     """
     if count is not None and count > most_processes():
         raise UsageError(
-            f"{parameter.opts[0]} {count}: {counted(cores(), 'processor core')} can be shared by at most "
-            f"{most_processes()} processes or threads.",
+            f"{parameter.opts[0]} {count}: the limit is {most_processes()} on a machine with "
+            f"{counted(cores(), 'processor core')}.",
             f"Choose a number from 1 to {most_processes()}; {cores()} is usually fastest.",
         )
     return count
