@@ -229,6 +229,6 @@ def test_a_list_of_another_length_is_described_in_words(tmp_path: Path) -> None:
 
 
 def test_a_mistake_between_parts_has_no_empty_key(tmp_path: Path) -> None:
-    assert "  recipe: train.select: val needs" in refusal(
+    assert "\n  train.select: val needs" in refusal(
         write(tmp_path, "train: {select: val}\ndata: {split: trainval}\n")
     )

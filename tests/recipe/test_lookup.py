@@ -6,8 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from vireid_cli.errors import UsageError
+from vireid_cli.errors import RecipeError, UsageError
 from vireid_cli.recipe.lookup import KINDS, RECIPE, STUDY, TUNING, Kind, find_file, shipped_folder
+from vireid_cli.recipe.study import load_study
+from vireid_cli.recipe.tuning import load_tuning
 
 SHIPPED = {RECIPE: "sepg", STUDY: "signs", TUNING: "quickstart-rates"}
 
@@ -56,3 +58,12 @@ def test_the_nearest_names_are_shown(kind: Kind, wrong: str, near: str) -> None:
     with pytest.raises(UsageError) as error:
         find_file("zzzz", kind)
     assert error.value.hint.startswith(("Known: ", "See all: "))
+
+
+def test_a_missing_key_names_the_kind_and_the_file(tmp_path: Path) -> None:
+    Path("a.yaml").write_text("seeds: [0]\n")
+    Path("b.yaml").write_text("space: {train.optimizer.lr: {float: [0.1, 0.2]}}\n")
+    with pytest.raises(RecipeError, match=r"The study a\.yaml is invalid: one mistake\.\n  rows: this key"):
+        load_study("a")
+    with pytest.raises(RecipeError, match=r"The tuning study b\.yaml is invalid: one mistake\.\n  recipe:"):
+        load_tuning("b")

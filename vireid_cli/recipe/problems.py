@@ -39,8 +39,13 @@ class Problem:
         return printable(": ".join(part for part in (self.place, self.key, self.text) if part))
 
 
-def raise_all(name: str, problems: Iterable[Problem]) -> None:
+def raise_all(name: str, problems: Iterable[Problem], kind: str = "recipe") -> None:
     """Raise one error with all problems, sorted by place; does nothing without problems.
+
+    Args:
+        name: Name of the file.
+        problems: Mistakes in it.
+        kind: Kind of the file.
 
     Raises:
         RecipeError: There is at least one problem.
@@ -49,7 +54,7 @@ def raise_all(name: str, problems: Iterable[Problem]) -> None:
     if mistakes:
         count = "one mistake" if len(mistakes) == 1 else f"{len(mistakes)} mistakes"
         lines = "\n".join(f"  {problem}" for problem in mistakes)
-        raise RecipeError(f"The recipe {name} is invalid: {count}.\n{lines}")
+        raise RecipeError(f"The {kind} {name} is invalid: {count}.\n{lines}")
 
 
 def first_per_key(problems: Iterable[Problem]) -> list[Problem]:
@@ -78,11 +83,11 @@ def problems_of_validation(
 
 
 def place_of(key: KeyPath, places: Mapping[KeyPath, str]) -> str:
-    """Return the place of a key, or of its nearest parent if the key is not in the file."""
+    """Return the place of a key, or of its nearest parent in the file; empty without one."""
     for length in range(len(key), 0, -1):
         if key[:length] in places:
             return places[key[:length]]
-    return "recipe"
+    return ""
 
 
 def key_paths(model: type[BaseModel], prefix: KeyPath = ()) -> list[KeyPath]:

@@ -177,14 +177,15 @@ def load_study(name: str) -> Study:
     try:
         study = Study.model_validate(content)
     except ValidationError as error:
-        raise_all(path.name, first_per_key([*problems, *problems_of_validation(error, Study, source.places)]))
+        found = problems_of_validation(error, Study, source.places)
+        raise_all(path.name, first_per_key([*problems, *found]), STUDY.noun)
         raise
     labels = [row.label for row in study.rows]
     for i, label in enumerate(labels):
         if label in labels[:i]:
             place = source.places[("rows", str(i), "label")]
             problems.append(Problem(place, f"rows.{i}.label", f"'{label}' is another row's label."))
-    raise_all(path.name, problems)
+    raise_all(path.name, problems, STUDY.noun)
     return study
 
 

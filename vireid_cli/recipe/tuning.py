@@ -203,7 +203,7 @@ def load_tuning(name: str) -> TuningStudy:
         study = TuningStudy.model_validate({"name": path.stem, **source.content})
     except ValidationError as error:
         found = problems_of_validation(error, TuningStudy, source.places)
-        raise_all(path.name, first_per_key([*problems, *found]))
+        raise_all(path.name, first_per_key([*problems, *found]), TUNING.noun)
         raise
-    raise_all(path.name, problems)
+    raise_all(path.name, problems, TUNING.noun)
     return study
