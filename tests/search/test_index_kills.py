@@ -24,7 +24,7 @@ from vireid_cli.search import adding, approximate, structures, writing
 from vireid_cli.search.index import Index
 
 def acknowledge(done, total):
-    print(done, flush=True)
+    os.write(1, b"%d\\n" % done)  # whole or not at all; a killed print may lose the end of its line
 
 def half(path, vectors, first):
     append(path, vectors[: len(vectors) // 2], first)
