@@ -177,8 +177,8 @@ def load_study(name: str) -> Study:
     try:
         study = Study.model_validate(content)
     except ValidationError as error:
-        found = problems_of_validation(error, Study, source.places)
-        raise_all(path.name, first_per_key([*problems, *found]), STUDY.noun)
+        invalid = problems_of_validation(error, Study, source.places)
+        raise_all(path.name, first_per_key([*problems, *invalid]), STUDY.noun)
         raise
     labels = [row.label for row in study.rows]
     for i, label in enumerate(labels):

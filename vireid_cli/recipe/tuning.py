@@ -202,8 +202,8 @@ def load_tuning(name: str) -> TuningStudy:
     try:
         study = TuningStudy.model_validate({"name": path.stem, **source.content})
     except ValidationError as error:
-        found = problems_of_validation(error, TuningStudy, source.places)
-        raise_all(path.name, first_per_key([*problems, *found]), TUNING.noun)
+        invalid = problems_of_validation(error, TuningStudy, source.places)
+        raise_all(path.name, first_per_key([*problems, *invalid]), TUNING.noun)
         raise
     raise_all(path.name, problems, TUNING.noun)
     return study

@@ -87,9 +87,9 @@ def _background(shot: Shot, draws: dict[str, float], view: View, plate: Array, c
     shape = (view.height, view.width)
     x = np.broadcast_to(((u / half + 1.0) * (0.5 * columns) - 0.5).astype(np.float32), shape)
     y = np.broadcast_to(((v / (half * ASPECT) + 1.0) * (0.5 * rows) - 0.5).astype(np.float32), shape)
-    found = cv2.remap(plate, x, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
-    dark = 1.0 - _shadow(shot, draws, view) * found[..., 3]
-    return np.asarray(found[..., :channels] * dark[..., None])
+    background = cv2.remap(plate, x, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+    dark = 1.0 - _shadow(shot, draws, view) * background[..., 3]
+    return np.asarray(background[..., :channels] * dark[..., None])
 
 
 def _shadow(shot: Shot, draws: dict[str, float], view: View) -> Array:

@@ -70,10 +70,10 @@ class Renderer:
         for i, shot in enumerate(shots):
             view = _view(grid, i)
             at = i, slice(view.height), slice(view.width)
-            found = PersonLayer(radiance[at], depth[at], share[at])
+            layer = PersonLayer(radiance[at], depth[at], share[at])
             values = {name: float(column[i]) for name, column in draws.items()}
             plate = self.prepare(shot.camera, shot.seed)
-            images.append(develop(shot, values, view, found, plate, self.size[0]))
+            images.append(develop(shot, values, view, layer, plate, self.size[0]))
         return images
 
     def _tensor(self, array: Array) -> Tensor:

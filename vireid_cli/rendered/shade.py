@@ -130,8 +130,8 @@ def shade(hits: Hits, grid: Grid, tables: Tables) -> PeopleLayer:
         hit = edge[~missed[k].view(-1)[edge]]
         quad = quads[k].view(-1)
         for at in hit.split(BLOCK):
-            found = quad[at]
-            colour = _shade_at(at, number_of(found), depth_of(found), place, shape, grid, tables)
+            solid = quad[at]
+            colour = _shade_at(at, number_of(solid), depth_of(solid), place, shape, grid, tables)
             radiance[:, at] += 0.25 * colour
     return PeopleLayer(radiance.view(tables.channels, *shape), mean, share)
 

@@ -2,8 +2,7 @@
 
 A cell has the images of about one person. K-means from random rows leaves a third of the persons without a
 centroid if their directions are independent; a greedy cover has one for each. Cells are that small, so the
-nearest ones are found by a scan of their centroids' codes, not by a graph: independent directions have no
-path from one person to another.
+nearest ones are searched by a scan of their centroids' codes.
 
 Codes have 4 bits per group of principal components, for FAISS' scan in registers (André et al. 2015, "Cache
 locality is not enough"). The groups have equal products of variances, as in the closed form of optimized

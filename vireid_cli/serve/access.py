@@ -107,12 +107,12 @@ def addresses(host: str) -> list[str]:
         UsageError: The host is empty or has no address.
     """
     try:
-        found = socket.getaddrinfo(host, None, type=socket.SOCK_STREAM) if host else []
+        entries = socket.getaddrinfo(host, None, type=socket.SOCK_STREAM) if host else []
     except (OSError, UnicodeError) as error:
         raise UsageError(f"--host {host}: this name has no address.") from error
-    if not found:
+    if not entries:
         raise UsageError("--host is empty.", "Set --host 127.0.0.1.")
-    return [str(entry[4][0]).partition("%")[0] for entry in found]
+    return [str(entry[4][0]).partition("%")[0] for entry in entries]
 
 
 def listen(host: str, port: int, backlog: int) -> socket.socket:

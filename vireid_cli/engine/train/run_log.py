@@ -72,6 +72,7 @@ class _Forward(logging.Handler):
         super().__init__(level)
 
     def emit(self, record: logging.LogRecord) -> None:
+        """Pass a record to the handlers above the package."""
         logging.getLogger().callHandlers(record)
 
 
