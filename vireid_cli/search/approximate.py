@@ -26,7 +26,7 @@ BUILT_FROM = 20_000
 DEPTHS = (10, 20, 100)
 """Numbers of matches for which efforts are tuned; a deeper search is exact."""
 
-EFFORTS = (16, 24, 32, 48, 64, 96, 128, 192, 256, 384, 512, 768, 1024)
+EFFORTS = (16, 24, 32, 48, 64, 96, 112, 128, 144, 160, 176, 192, 224, 256, 320, 384, 512, 768, 1024)
 """Tried efforts: ``efSearch`` of HNSW, ``nprobe`` of IVF-PQ up to here."""
 
 CELL_EFFORTS = (*EFFORTS, 1536, 2048, 3072, 4096)
@@ -105,7 +105,8 @@ class Structure:
         """Return FAISS' parameters of a search."""
         chosen = {} if selector is None else {"sel": selector}
         if self.kind == "hnsw":
-            return faiss().SearchParametersHNSW(efSearch=effort, **chosen)
+            # FAISS' unbounded queue takes 6 to 9 % less time for the same candidates, and ignores selectors
+            return faiss().SearchParametersHNSW(efSearch=effort, bounded_queue=selector is not None, **chosen)
         cells = self.index
         if isinstance(cells, faiss().IndexPreTransform):
             cells = faiss().downcast_index(cells.index)
