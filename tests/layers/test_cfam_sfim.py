@@ -226,6 +226,35 @@ def test_sfim_by_loops(attn: Literal["shrink", "softmax_gate"]) -> None:
         torch.testing.assert_close(actual[b : b + 1], expected, rtol=1e-4, atol=1e-4)
 
 
+def described(sfim: Sfim, maps: tuple[Tensor, Tensor, Tensor]) -> Tensor:
+    """Input of SFIM's MLP: (B, r²)."""
+    inputs: list[Tensor] = []
+    handle = sfim.mlp.register_forward_pre_hook(lambda module, given: inputs.append(given[0]))
+    sfim(*maps)
+    handle.remove()
+    return inputs[0]
+
+
+@pytest.mark.parametrize("norm", ["batch", "none"])
+def test_sfim_describes_what_differs_between_images(norm: Literal["batch", "none"]) -> None:
+    torch.manual_seed(0)
+    pattern = torch.rand(1, 6, 6, 3)  # of all images, 50 times as large as their differences
+    maps = pattern + 0.02 * torch.rand(16, 6, 6, 3)
+    sfim = Sfim(6, 4, 8, norm=norm).train()
+    actual = described(sfim, (maps, maps, maps))
+    cosines = (actual @ actual.T)[~torch.eye(16, dtype=torch.bool)]
+    if norm == "none":
+        assert cosines.min() > 0.99
+        return
+    assert cosines.mean().abs() < 0.2
+    assert cosines.max() < 0.9
+    covariance = cross_covariance(sfim.spatial(maps).flatten(2), sfim.frequency(maps).flatten(2))
+    entries = covariance.flatten(1).double()
+    entries = (entries - entries.mean(0)) / (entries.var(0, correction=0) + 1e-8).sqrt()
+    expected = F.normalize(entries.sign() * ((entries.abs() + 1e-4).sqrt() - 0.01), dim=1)
+    torch.testing.assert_close(actual.double(), expected, rtol=1e-3, atol=1e-3)
+
+
 def test_weights_and_covariance() -> None:
     similarity = torch.tensor([[0.5, 0.3, -1.0], [0.1, 0.0, 0.2]])
     weights = shrunk(similarity, 0.2)

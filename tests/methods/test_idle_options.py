@@ -94,7 +94,7 @@ IDLE = [
     ("sfcl", {"train_paths": ["self"], "ot": {"eps": 0.1, "space": "amplitude"}}, ["ot.eps", "ot.space"]),
     ("sfcl", {"ot": {"on": False, "iters": 5, "marginals": "energy"}}, ["ot.iters", "ot.marginals"]),
     ("sfcl", {"ot": {"on": False, "direction": "both"}}, ["ot.direction"]),
-    ("sfcl", {"sfim": {"on": False, "residual": False}}, ["sfim.residual"]),
+    ("sfcl", {"sfim": {"on": False, "residual": False, "norm": "batch"}}, ["sfim.residual", "sfim.norm"]),
     ("sfcl", {"sfim": {"on": False}, "gabor": {"domain": "rows"}}, ["gabor.domain"]),
     ("sfcl", {"sfim": {"on": False}, "attn": "softmax_gate"}, ["attn"]),
     ("sfcl", {"cfc": {"on": False, "weight": 0.5}}, ["cfc.weight"]),

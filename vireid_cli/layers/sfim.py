@@ -19,6 +19,9 @@ from vireid_cli.layers.pooling import generalised_mean
 OFFSET = 1e-4
 """e of the power normalisation; without it the slope at 0 would be infinite."""
 
+EPS = 1e-8
+"""Least variance of the covariance's batch norm; entries have variances from 1e-6 up."""
+
 THRESHOLD = 0.2
 """Initial τ."""
 
@@ -53,11 +56,16 @@ def power_normalised(values: Tensor, offset: float = OFFSET) -> Tensor:
 class Sfim(nn.Module):
     """Combine two maps of the same size into one feature of size C.
 
+    The covariance also describes the pattern that the maps of all images have in common. With weights other
+    than ImageNet's it can be all but 0.02 % of their variance; images then differ by less than the norm in
+    the MLP distinguishes. A batch norm of the covariance removes the common part (an option, ours).
+
     Args:
         channels: C.
         rank: Number r of channels in which the maps are compared.
         hidden: Hidden units of the MLP on the r × r covariance.
         residual: Whether the pooled spatial map is added; otherwise the feature is the MLP's output.
+        norm: Batch norm of the covariance over the images, without learned values, or none.
         attn: ``shrink`` or ``softmax_gate``.
         power: p of the generalised mean.
     """
@@ -69,6 +77,7 @@ class Sfim(nn.Module):
         hidden: int = 1536,
         *,
         residual: bool = True,
+        norm: Literal["batch", "none"] = "none",
         attn: Literal["shrink", "softmax_gate"] = "shrink",
         power: float = 3.0,
     ) -> None:
@@ -83,8 +92,8 @@ class Sfim(nn.Module):
         if residual:  # without it a last layer of zeros would block the gradient
             nn.init.zeros_(last.weight)
             nn.init.zeros_(last.bias)
-        norm = nn.BatchNorm1d(hidden)
-        self.mlp = nn.Sequential(nn.Linear(rank * rank, hidden), norm, nn.ReLU(), last)
+        self.mlp = nn.Sequential(nn.Linear(rank * rank, hidden), nn.BatchNorm1d(hidden), nn.ReLU(), last)
+        self.centre = nn.BatchNorm1d(rank * rank, EPS, affine=False) if norm == "batch" else nn.Identity()
 
     def undecayed(self) -> list[nn.Parameter]:
         """Parameters without weight decay: the scalars."""
@@ -110,6 +119,7 @@ class Sfim(nn.Module):
         gathered = (modulated.flatten(2) @ weights.mT).unflatten(2, spatial.shape[2:])  # (B, C, h, w)
         enhanced = spatial + self.beta * gathered
         covariance = cross_covariance(self.spatial(enhanced).flatten(2), self.frequency(modulated).flatten(2))
-        described = F.normalize(power_normalised(covariance).flatten(1), dim=1, eps=1e-6)  # (B, r²)
+        different = self.centre(covariance.flatten(1))  # (B, r²)
+        described = F.normalize(power_normalised(different), dim=1, eps=1e-6)
         change: Tensor = self.mlp(described)
         return generalised_mean(enhanced, self.power) + change if self.residual else change

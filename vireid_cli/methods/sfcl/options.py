@@ -70,12 +70,15 @@ class SfimOptions(Strict):
         rank: Number of channels in which the two maps are compared.
         hidden: Number of hidden units of the MLP on the covariance of the maps.
         residual: Whether the pooled spatial map is added; otherwise the feature is the MLP's output.
+        norm: Batch norm of the covariance before its power normalisation, or none. It removes the pattern
+            that all images share.
     """
 
     on: bool = True
     rank: Positive = 64
     hidden: Positive = 1536
     residual: bool = True
+    norm: Literal["batch", "none"] = "none"
 
 
 class GaborOptions(Strict):
@@ -183,7 +186,7 @@ class Options(Strict):
         """
         contrasts, agrees = self.cfc.on and self.cfc.weight, self.csc.on and self.csc.weight
         transport = ("ot.eps", "ot.iters", "ot.marginals", "ot.space", "ot.direction")
-        sfim = ("sfim.residual", "gabor.domain", "gabor.keep_dc", "gabor.learn", "attn")
+        sfim = ("sfim.residual", "sfim.norm", "gabor.domain", "gabor.keep_dc", "gabor.learn", "attn")
         refuse_without_effect(
             self,
             (not self.cfam.on, "cfam is off", ("cfam.phase_repr", "train_paths", "inference")),
