@@ -20,7 +20,7 @@ OFFSET = 1e-4
 """e of the power normalisation; without it the slope at 0 would be infinite."""
 
 EPS = 1e-8
-"""Least variance of the covariance's batch norm; entries have variances from 1e-6 up."""
+"""ε of the covariance's batch norm; small, because a pattern that all images share leaves little variance."""
 
 THRESHOLD = 0.2
 """Initial τ."""
