@@ -12,6 +12,7 @@ from vireid_cli import methods
 from vireid_cli.layers.pooling import generalised_mean
 from vireid_cli.losses.center import cross_center, hetero_center, hetero_center_triplet
 from vireid_cli.losses.identity import identity_loss
+from vireid_cli.losses.spread import excess_cosine
 from vireid_cli.losses.triplet import (
     batch_hard_triplet,
     enhanced_squared_difference,
@@ -84,6 +85,16 @@ def test_weights_scale_their_terms_and_zero_omits_them(build: Build, batch: Batc
     }
 
 
+def test_spread_acts_on_the_pooled_features(build: Build, batch: Batch) -> None:
+    network = build("baseline", {"spread_weight": 2.0, "spread_limit": 0.1}).eval()
+    terms = network.losses(batch)
+    assert terms.keys() == {"identity", "triplet", "spread"}
+    expected = 2.0 * excess_cosine(pooled_by_hand(network, batch), 0.1)
+    torch.testing.assert_close(terms["spread"], expected)
+    terms["spread"].backward()
+    assert network.trunk.layer4[-1].conv1.weight.grad.abs().max() > 0.0
+
+
 @pytest.mark.parametrize(
     "option", [{"margin": 1.3}, {"label_smoothing": 0.2}, {"pool": "gem"}, {"logits": "cosine"}]
 )
@@ -122,6 +133,7 @@ def test_a_learned_power_learns_with_the_backbone(build: Build, batch: Batch) ->
         {"logit_margin": 0.3},
         {"identity_weight": 0.0, "embed": "pooled", "logits": "cosine"},
         {"released_eps": True},
+        {"spread_limit": 0.3},
     ],
 )
 def test_options_without_effect_and_untrained_embeddings_are_refused(options: dict[str, Any]) -> None:

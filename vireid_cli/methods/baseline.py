@@ -23,6 +23,7 @@ from vireid_cli.layers.pixels import Normalise, both_modalities
 from vireid_cli.layers.pooling import GemForm, GeneralisedMean, global_average
 from vireid_cli.losses.center import cross_center, hetero_center, hetero_center_triplet
 from vireid_cli.losses.identity import cosine_identity_loss, identity_loss
+from vireid_cli.losses.spread import excess_cosine
 from vireid_cli.losses.triplet import (
     batch_hard_triplet,
     enhanced_squared_difference,
@@ -59,6 +60,9 @@ class Options(Strict):
         center_weight: Factor on the centre loss; the published values are 0.5 for ``hc`` and 1 for ``hctri``.
         center_margin: Threshold of ``hc``, m of ``cc``, or margin of ``hctri``. None selects the published
             value: 0, 0.1 or 0.3.
+        spread_weight: Factor on the mean cosine of the pooled features of different images above
+            ``spread_limit``; see ``losses.spread.excess_cosine``. It is for pre-training.
+        spread_limit: Mean cosine without a penalty.
         embed: Feature that is the embedding: after the neck (reported in the literature), or pooled before
             it.
     """
@@ -80,6 +84,8 @@ class Options(Strict):
     center: Literal["none", "hc", "cc", "hctri"] = "none"
     center_weight: Weight = 0.5
     center_margin: Margin | None = None
+    spread_weight: Weight = 0.0
+    spread_limit: Annotated[Number, Field(ge=0.0, lt=1.0)] = 0.5
     embed: Literal["neck", "pooled"] = "neck"
 
     @model_validator(mode="after")
@@ -103,6 +109,7 @@ class Options(Strict):
             (soft, "the batch-hard triplet loss is off", ("margin",)),
             (self.center == "none", "center is 'none'", ("center_weight",)),
             (not center, "the centre loss is off", ("center_margin",)),
+            (not self.spread_weight, "spread_weight is 0", ("spread_limit",)),
         )
         return self
 
@@ -137,7 +144,7 @@ class Baseline(GatheredNetwork):
         return {"pooled": self._pooled(images, batch.visible.shape[0])}
 
     def losses_of(self, features: Mapping[str, Tensor], labels: Tensor) -> dict[str, Tensor]:
-        """Compute the weighted ``identity``, ``triplet`` and optional ``center`` losses of a P×K batch."""
+        """Compute the weighted ``identity``, ``triplet``, ``center`` and ``spread`` losses of a P×K batch."""
         options, pooled = self.options, features["pooled"]
         both = labels.repeat(2)
         terms: dict[str, Tensor] = {}
@@ -148,6 +155,9 @@ class Baseline(GatheredNetwork):
         if options.center != "none" and options.center_weight:
             center = self._center(pooled, labels)
             terms["center"] = options.center_weight * center
+        if options.spread_weight:
+            spread = excess_cosine(pooled, options.spread_limit)
+            terms["spread"] = options.spread_weight * spread
         return terms
 
     def embed(self, images: Tensor, modality: Choice) -> Tensor:
