@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +14,7 @@ import torch
 from tests.conftest import write_sysu_tree
 from vireid_cli import Engine
 from vireid_cli.backbones import shipped
+from vireid_cli.backbones.rescale import rescale_features
 from vireid_cli.backbones.shipped import Trunk
 from vireid_cli.backbones.weights import training_identities
 from vireid_cli.data.identity import identity_tokens, known_identities
@@ -70,6 +72,21 @@ def test_the_file_is_half_and_records_its_training(trunk: Path) -> None:
     assert record["identities"] == "12"
     assert "version 1, seed 1000, tree-1000, 216 images" in record["trained_on"]
     assert len(training_identities(trunk)) == 12, "all splits are trained on"
+
+
+def test_features_can_be_rescaled(pretraining: Path, tiny_recipe: Path, tmp_path: Path) -> None:
+    engine = engine_on(pretraining, tmp_path / "runs")
+    run = engine.train(str(tiny_recipe), PRETRAIN)
+    plain = engine.export_backbone(run, out=tmp_path / "plain.safetensors")
+    wide = engine.export_backbone(run, out=tmp_path / "wide.safetensors", feature_scale=8.0)
+    assert read_metadata(wide)["feature_scale"] == "8"
+    expected = rescale_features(load_safetensors(plain), 8.0)
+    for key, value in load_safetensors(wide).items():
+        assert torch.equal(value, expected[key]), key
+    for factor in (0.0, -1.0, math.nan, math.inf):
+        with pytest.raises(UsageError, match="--feature-scale"):
+            engine.export_backbone(run, out=tmp_path / "no.safetensors", feature_scale=factor)
+    assert not (tmp_path / "no.safetensors").exists()
 
 
 def test_values_beyond_the_range_of_half_stay_in_float32() -> None:

@@ -55,4 +55,4 @@ def test_descent_turns_features_apart_without_a_norm() -> None:
 
 
 def test_gradient() -> None:
-    assert torch.autograd.gradcheck(excess_cosine, (normal(6, 3).requires_grad_(), -1.0))
+    assert torch.autograd.gradcheck(lambda rows: excess_cosine(rows, -1.0), normal(6, 3).requires_grad_())

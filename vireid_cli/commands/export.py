@@ -183,6 +183,9 @@ def backbone(
         ),
     ] = None,
     half: Annotated[bool, typer.Option("--half", help="Write float16, half of the size.")] = False,
+    feature_scale: Annotated[
+        float, typer.Option(help="Factor on the features of the last stage, above 0.")
+    ] = 1.0,
     runs: RunsDir = None,
 ) -> None:
     """Write a run's trunk as weights for another recipe: --set backbone.weights=PATH.
@@ -194,7 +197,10 @@ def backbone(
     """
     from vireid_cli.commands.console import print_paths
 
-    print_paths([make_engine("cpu", runs=runs).export_backbone(run, modality=modality, out=out, half=half)])
+    engine = make_engine("cpu", runs=runs)
+    print_paths(
+        [engine.export_backbone(run, modality=modality, out=out, half=half, feature_scale=feature_scale)]
+    )
 
 
 def _layout(layout: LayoutOption, split: bool) -> LayoutOption:

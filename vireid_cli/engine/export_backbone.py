@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 
 from torch import Tensor
 
+from vireid_cli.backbones.rescale import rescale_features
 from vireid_cli.backbones.spec import STAGES
 from vireid_cli.backbones.two_stream import TwoStream
 from vireid_cli.backbones.weights import IDENTITIES_KEY, TRAINED_ON
@@ -20,7 +22,13 @@ from vireid_cli.types import Modality
 
 
 def export_backbone(
-    run: RunFolder, session: Session, *, modality: Modality, out: Path | None = None, half: bool = False
+    run: RunFolder,
+    session: Session,
+    *,
+    modality: Modality,
+    out: Path | None = None,
+    half: bool = False,
+    feature_scale: float = 1.0,
 ) -> Path:
     """Write a run's trunk under torchvision's keys, for ``backbone.weights`` of another recipe.
 
@@ -33,13 +41,17 @@ def export_backbone(
         modality: Selects the copy of those stages that each modality has for itself.
         out: File, ``.safetensors``; None: ``exports/backbone.safetensors`` in the run folder.
         half: Write float16 instead of float32; a tensor with values beyond 65,504 stays in float32.
+        feature_scale: Factor on the features of the last stage; see ``rescale_features``.
 
     Raises:
-        UsageError: The run has no checkpoint or no complete ResNet trunk.
+        UsageError: The factor is not a number above 0; the run has no checkpoint or no complete ResNet
+            trunk.
     """
     path = out or run.exports / "backbone.safetensors"
     if path.suffix != ".safetensors":
         raise UsageError(f"--out {path}: the file name must end in .safetensors.")
+    if not (math.isfinite(feature_scale) and feature_scale > 0.0):
+        raise UsageError(f"--feature-scale {feature_scale}: must be a number above 0.")
     refuse_unwritable(path.parent)
     trained = load_trained(run, cpu_session(session), fold=False)
     warn_if_unfinished(run, trained, session)
@@ -49,9 +61,10 @@ def export_backbone(
             f"{run.folder}: {trained.recipe.method.name} has no complete ResNet trunk to export."
         )
     state = {key: value.contiguous() for key, value in trunks[0].plain_state(modality).items()}
+    state = rescale_features(state, feature_scale)
     if half:
         state = {key: to_half(value) for key, value in state.items()}
-    return save_sealed(path, state, _record(run, trained, modality, half))
+    return save_sealed(path, state, _record(run, trained, modality, half, feature_scale))
 
 
 def to_half(value: Tensor) -> Tensor:
@@ -62,7 +75,9 @@ def to_half(value: Tensor) -> Tensor:
     return half if bool(half.isfinite().all()) else value
 
 
-def _record(run: RunFolder, trained: TrainedNetwork, modality: Modality, half: bool) -> dict[str, str]:
+def _record(
+    run: RunFolder, trained: TrainedNetwork, modality: Modality, half: bool, feature_scale: float
+) -> dict[str, str]:
     """Metadata of a file of weights: network, training, data, and hashes of the training identities."""
     backbone, environment = trained.recipe.backbone, trained.environment
     data = environment["data"]
@@ -72,6 +87,7 @@ def _record(run: RunFolder, trained: TrainedNetwork, modality: Modality, half: b
         "width": str(backbone.width),
         "last_stride": str(backbone.last_stride),
         "precision": "float16" if half else "float32",
+        "feature_scale": f"{feature_scale:g}",
         "run": run.name,
         "modality": modality.value,
         "method": trained.recipe.method.name,

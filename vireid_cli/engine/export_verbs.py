@@ -76,10 +76,16 @@ class ExportVerbs(DatasetVerbs):
         modality: Modality = Modality.VISIBLE,
         out: Path | None = None,
         half: bool = False,
+        feature_scale: float = 1.0,
     ) -> Path:
         """Write a run's trunk as starting weights of other recipes; see ``export_backbone``."""
         return export_backbone.export_backbone(
-            self.find(run), self.session, modality=modality, out=out, half=half
+            self.find(run),
+            self.session,
+            modality=modality,
+            out=out,
+            half=half,
+            feature_scale=feature_scale,
         )
 
     def cost_of_artifacts(
