@@ -44,7 +44,7 @@ TRUNKS: tuple[Trunk, ...] = (
         "resnet18",
         32,
         "resnet18-w32.safetensors",
-        "4747585abed2bc05956daffc0436408b2ef7733627da70e90c14637672bc1bb6",
+        "7389e5daf0df670da4d79961e11b16548bc543ef3e3c2281bf6d3bcbfc02fd62",
     ),
 )
 """All shipped trunks."""
