@@ -29,7 +29,9 @@ def people(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Tensor]:
     """One image of each of 24 people by camera, (24, 3, 96, 48)."""
     tree = tmp_path_factory.mktemp("people")
     write_tree(tree, RenderOptions(ids=24, images=1, seed=0), workers=1)
-    return {camera: torch.stack([read(path) for path in images(tree / camera)]) for camera in (VISIBLE, INFRARED)}
+    return {
+        camera: torch.stack([read(path) for path in images(tree / camera)]) for camera in (VISIBLE, INFRARED)
+    }
 
 
 def images(camera: Path) -> list[Path]:

@@ -83,7 +83,7 @@ def test_features_can_be_rescaled(pretraining: Path, tiny_recipe: Path, tmp_path
     expected = rescale_features(load_safetensors(plain), 8.0)
     for key, value in load_safetensors(wide).items():
         assert torch.equal(value, expected[key]), key
-    for factor in (0.0, -1.0, math.nan, math.inf):
+    for factor in (0.0, -1.0, 9e-4, 1001.0, math.nan, math.inf):
         with pytest.raises(UsageError, match="--feature-scale"):
             engine.export_backbone(run, out=tmp_path / "no.safetensors", feature_scale=factor)
     assert not (tmp_path / "no.safetensors").exists()

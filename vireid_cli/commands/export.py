@@ -184,7 +184,7 @@ def backbone(
     ] = None,
     half: Annotated[bool, typer.Option("--half", help="Write float16, half of the size.")] = False,
     feature_scale: Annotated[
-        float, typer.Option(help="Factor on the features of the last stage, above 0.")
+        float, typer.Option(help="Factor on the features of the last stage, 0.001 to 1000.")
     ] = 1.0,
     runs: RunsDir = None,
 ) -> None:

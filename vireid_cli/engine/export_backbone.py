@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from pathlib import Path
 
 from torch import Tensor
@@ -19,6 +18,9 @@ from vireid_cli.files import refuse_unwritable
 from vireid_cli.results.run import RunFolder
 from vireid_cli.tensor_files.sealed import save_sealed
 from vireid_cli.types import Modality
+
+SCALES = (1e-3, 1e3)
+"""Smallest and largest factor on the features; beyond them weights could leave the range of float16."""
 
 
 def export_backbone(
@@ -41,17 +43,16 @@ def export_backbone(
         modality: Selects the copy of those stages that each modality has for itself.
         out: File, ``.safetensors``; None: ``exports/backbone.safetensors`` in the run folder.
         half: Write float16 instead of float32; a tensor with values beyond 65,504 stays in float32.
-        feature_scale: Factor on the features of the last stage; see ``rescale_features``.
+        feature_scale: Factor on the features of the last stage, in ``SCALES``; see ``rescale_features``.
 
     Raises:
-        UsageError: The factor is not a number above 0; the run has no checkpoint or no complete ResNet
-            trunk.
+        UsageError: The factor is not in ``SCALES``; the run has no checkpoint or no complete ResNet trunk.
     """
     path = out or run.exports / "backbone.safetensors"
     if path.suffix != ".safetensors":
         raise UsageError(f"--out {path}: the file name must end in .safetensors.")
-    if not (math.isfinite(feature_scale) and feature_scale > 0.0):
-        raise UsageError(f"--feature-scale {feature_scale}: must be a number above 0.")
+    if not SCALES[0] <= feature_scale <= SCALES[1]:
+        raise UsageError(f"--feature-scale {feature_scale:g}: must be from {SCALES[0]:g} to {SCALES[1]:g}.")
     refuse_unwritable(path.parent)
     trained = load_trained(run, cpu_session(session), fold=False)
     warn_if_unfinished(run, trained, session)
