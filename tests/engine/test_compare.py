@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 import torch
+from matplotlib.figure import Figure
 from safetensors.torch import load_file
 
 from vireid_cli.engine.embed import load_trained
@@ -17,6 +18,7 @@ from vireid_cli.engine.evaluate import evaluate
 from vireid_cli.engine.evaluate.result import EvaluateOptions
 from vireid_cli.engine.runtime import Runtime
 from vireid_cli.errors import DataError, RecipeError
+from vireid_cli.figures import differences, style
 from vireid_cli.files import read_json, write_sealed
 from vireid_cli.lock import locked
 from vireid_cli.recipe.study import Row, Start, Study
@@ -63,6 +65,24 @@ def test_rows_by_seeds_and_a_second_call_trains_nothing(
     folder = result.path.parent
     with locked(folder, folder / ".lock"), pytest.raises(DataError, match="another process"):
         engine.compare(study)
+
+
+def test_the_figure_names_what_its_intervals_are_over(
+    sysu_tree: Path, tiny_recipe: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    subtitles: list[str] = []
+
+    def figure(lines: object, metrics: object, title: str, subtitle: str) -> Figure:
+        subtitles.append(subtitle)
+        return style.blank(1, 1)
+
+    monkeypatch.setattr(differences, "difference_figure", figure)
+    engine = Engine.choose(device="cpu", precision="fp32", data_dir=sysu_tree, runs_dir=tmp_path / "runs")
+    rows = tuple(Row(label=label, recipe=str(tiny_recipe)) for label in ("a", "b"))
+    for seeds in ((0,), (0, 1)):
+        engine.compare(Study(name="tiny", seeds=seeds, set=SHARED, rows=rows, parent="a"))
+    assert subtitles[0] == "all-single-seeded; 1 seed; 95 % intervals over people"
+    assert subtitles[-1] == "indoor-single-seeded; 2 seeds; 95 % intervals over people and seeds"
 
 
 def test_runs_of_earlier_versions_count(sysu_tree: Path, tiny_recipe: Path, tmp_path: Path) -> None:

@@ -22,6 +22,11 @@ METHOD = (
 )
 
 
+def drawn(seeds: int) -> str:
+    """Name what the intervals are over: people alone if no row has more than one seed."""
+    return "people and seeds" if seeds > 1 else "people"
+
+
 @dataclass(frozen=True, slots=True)
 class RowDifference:
     """Difference of one metric between a row and its parent, over their common seeds.
