@@ -14,12 +14,12 @@ def rescale_features(state: Mapping[str, Tensor], factor: float) -> dict[str, Te
     """Multiply the output of the last stage by a factor.
 
     Every block of ``layer4`` ends in a ReLU of a sum, so that both summands of every block are multiplied,
-    and the weights of the first convolution behind the first block are divided. Behind a batch norm, the
-    network computes the same function as before, up to the norm's epsilon.
+    and the first convolution of every block but the first is divided. A batch norm that follows the features
+    removes the factor, up to its epsilon.
 
     Args:
         state: A ResNet's tensors under torchvision's keys, without its classifier. Not changed.
-        factor: Factor, finite and above 0. With a power of two the result is exact.
+        factor: Factor, finite and above 0. With a power of two the result is exact in float32.
 
     Returns:
         All tensors; those that do not change are the given ones.

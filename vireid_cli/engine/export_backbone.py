@@ -20,7 +20,7 @@ from vireid_cli.tensor_files.sealed import save_sealed
 from vireid_cli.types import Modality
 
 SCALES = (1e-3, 1e3)
-"""Smallest and largest factor on the features; beyond them weights could leave the range of float16."""
+"""Smallest and largest factor on the features; beyond them weights lose precision in float16."""
 
 
 def export_backbone(

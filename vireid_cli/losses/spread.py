@@ -13,8 +13,8 @@ def excess_cosine(features: Tensor, limit: float = 0.0) -> Tensor:
     """Mean cosine of two different images of a modality, as far as it exceeds a limit (ours).
 
     A batch norm behind the pooled feature removes what all images have in common, so that no identity loss
-    limits it. The term does; it depends on directions alone, not on lengths. In each modality, the sum of the
-    cosines of all pairs is the squared length of the sum of the unit vectors.
+    limits it. The term does; it depends on directions alone, not on lengths. Images of one person count, too:
+    it is meant for batches with one image of a person and modality.
 
     Args:
         features: (2N, D), visible first.
