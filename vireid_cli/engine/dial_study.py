@@ -24,7 +24,7 @@ from vireid_cli.recipe.study import Dial, Study
 from vireid_cli.rendered.layouts import layout_names
 from vireid_cli.rendered.options import RenderOptions
 from vireid_cli.results.compare import Comparison
-from vireid_cli.results.differences import RowDifference, differences_of, drawn
+from vireid_cli.results.differences import RowDifference, differences_of, resampled_units
 from vireid_cli.results.formatting import RENDERED_NOTE, joined_notes
 
 METRICS = ("rank1", "mAP")
@@ -139,7 +139,7 @@ def _draw(study: Study, dial: Dial, parts: list[_Part], protocol: str, folder: P
     seeds = " to ".join(str(count) for count in dict.fromkeys((counts[0], counts[-1])))
     subtitle = (
         f"{protocol}; same people at every value; mean over {seeds} seed{'s' if counts[-1] > 1 else ''}, "
-        f"bars: 95 % interval over {drawn(counts[-1])}"
+        f"bars: 95 % interval over {resampled_units(counts[-1])}"
     )
     figure = dial_figure(dial.name, np.array(dial.values), panels, study.about or study.name, subtitle)
     unlike = [table.unlike for table in tables if table.unlike]

@@ -20,7 +20,7 @@ from vireid_cli.results.compare import (
     difference_columns,
     with_differences,
 )
-from vireid_cli.results.differences import BySeed, drawn
+from vireid_cli.results.differences import BySeed, resampled_units
 from vireid_cli.results.formatting import RENDERED_NOTE, joined_notes
 
 STUDY = "study.json"
@@ -133,7 +133,7 @@ def draw_differences(folder: Path, study: Study, tables: Mapping[str, Comparison
         if not lines:
             continue
         seeds = max(len(row.seeds) for row in table.rows)
-        subtitle = f"{protocol}; {counted(seeds, 'seed')}; 95 % intervals over {drawn(seeds)}"
+        subtitle = f"{protocol}; {counted(seeds, 'seed')}; 95 % intervals over {resampled_units(seeds)}"
         figure = difference_figure(lines, metrics, study.about or study.name, subtitle)
         note = joined_notes(RENDERED_NOTE if table.rendered else None, table.unlike)
         paths.append(saving.save(figure, folder / "figures" / f"differences-{protocol}", note=note))

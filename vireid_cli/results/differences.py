@@ -22,7 +22,7 @@ METHOD = (
 )
 
 
-def drawn(seeds: int) -> str:
+def resampled_units(seeds: int) -> str:
     """Name what the intervals are over: people alone if no row has more than one seed."""
     return "people and seeds" if seeds > 1 else "people"
 
