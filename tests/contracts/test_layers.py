@@ -12,7 +12,7 @@ import vireid_cli
 ROOT = Path(vireid_cli.__file__).parent
 FLOORS = {
     "types": 0.1, "counts": 0, "dataset_names": 0, "modality": 0, "errors": 0, "printable": 0, "run_names": 0,
-    "processors": 0, "version": 0, "dial_defaults": 0,
+    "processors": 0, "version": 0, "dial_defaults": 0, "unit_rows": 0,
     "unfinished": 0,
     "reading": 0.25,  # raises errors; every reader opens its files through it
     # landings: they raise errors, and every room above writes through them

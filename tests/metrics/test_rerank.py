@@ -93,3 +93,10 @@ def test_gallery_mean_by_hand() -> None:
     means = gallery_mean(q, g, np.array([[1, 0], [0, -1]]))
     first = np.array([1.6, 1.8]) / np.hypot(1.6, 1.8)
     np.testing.assert_allclose(means, [first, [0.0, 1.0]])
+
+
+def test_gallery_mean_of_images_that_cancel() -> None:
+    """The mean has no direction: it is 0 and never NaN, which would give the query an arbitrary order."""
+    q, g = np.array([[1.0, 0.0], [0.0, 1.0]]), np.array([[-1.0, 0.0]])
+    means = gallery_mean(q, g, np.array([[0], [-1]]))
+    assert means.tolist() == [[0.0, 0.0], [0.0, 1.0]]

@@ -63,7 +63,8 @@ def find_trunk(network: str, width: int) -> Trunk:
     raise UsageError(
         f"backbone.weights: no rendered weights of {network} of width {width} are shipped; "
         + (f"shipped: {shipped}." if shipped else "this version ships none."),
-        f"Train one with the recipe 'pretrain' ({GUIDE}) and set backbone.weights to its file:\n"
+        f"Train one in three stages ({GUIDE}, section 'Training another trunk') and set backbone.weights to "
+        "its file. The first stage:\n"
         f"  vireid train --recipe pretrain.yaml --set backbone.name={network} --set backbone.width={width}\n"
         "  vireid export backbone --half --out trunk.safetensors",
     )

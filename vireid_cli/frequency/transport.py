@@ -20,6 +20,8 @@ from typing import Literal, NamedTuple
 import torch
 from torch import Tensor
 
+from vireid_cli.unit_rows import unit
+
 ABSORB_EVERY = 5
 """Iterations between two absorptions of the potentials."""
 
@@ -121,7 +123,7 @@ def relative_cost(source: Tensor, target: Tensor) -> Tensor:
         C_ij = ||s_i − t_j||² / mean, (B, N, M).
     """
     with _full_precision(source):
-        left, right = (torch.nn.functional.normalize(_full(t), dim=2) for t in (source, target))
+        left, right = (unit(_full(t)) for t in (source, target))
         cost = (2.0 - 2.0 * torch.bmm(left, right.mT)).clamp_min(0.0)
         return cost / cost.mean(dim=(1, 2), keepdim=True).clamp_min(1e-6)
 

@@ -15,6 +15,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from vireid_cli.layers.pooling import generalised_mean
+from vireid_cli.unit_rows import unit
 
 OFFSET = 1e-4
 """e of the power normalisation; without it the slope at 0 would be infinite."""
@@ -28,7 +29,7 @@ THRESHOLD = 0.2
 
 def cosines(left: Tensor, right: Tensor) -> Tensor:
     """Cosines of all pairs of positions: (B, C, N), (B, C, M) → (B, N, M)."""
-    return F.normalize(left, dim=1, eps=1e-6).mT @ F.normalize(right, dim=1, eps=1e-6)
+    return unit(left, dim=1).mT @ unit(right, dim=1)
 
 
 def shrunk(similarity: Tensor, threshold: Tensor | float) -> Tensor:

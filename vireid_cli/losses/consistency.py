@@ -10,10 +10,10 @@ from __future__ import annotations
 from typing import Literal
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from vireid_cli.losses.distance import distances, in_full_precision, same_identity
+from vireid_cli.unit_rows import unit
 
 Sign = Literal["far", "near"]
 """Rows with a high softmax over distances: far rows, as released, or near rows."""
@@ -45,7 +45,7 @@ def distance_graph(features: Tensor, sign: Sign = "far", normalize: bool = False
     Returns:
         (N, N − 1): the diagonal is removed.
     """
-    rows = F.normalize(features, dim=1) if normalize else features
+    rows = unit(features) if normalize else features
     pairs = distances(rows)  # (N, N)
     count = len(pairs)
     # In the flattened matrix every (N + 1)-th number is on the diagonal.

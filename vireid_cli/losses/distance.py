@@ -13,6 +13,8 @@ from typing import Any, Literal, ParamSpec, cast
 import torch
 from torch import Tensor
 
+from vireid_cli.unit_rows import SHORTEST
+
 Distance = Literal["l2", "l2sq", "cos"]
 P = ParamSpec("P")
 
@@ -60,7 +62,8 @@ def from_products(product: Tensor, left: Tensor, right: Tensor, kind: Distance =
     """
     left, right = left.unsqueeze(-1), right.unsqueeze(-2)
     if kind == "cos":
-        return 1.0 - product * (left * right).clamp_min(SMALLEST_SQUARE).rsqrt()
+        lengths = left * right
+        return 1.0 - product * lengths.masked_fill(lengths <= SHORTEST**2, torch.inf).rsqrt()
     squared = torch.sub(left + right, product, alpha=2.0).clamp_min(SMALLEST_SQUARE)
     return squared if kind == "l2sq" else squared.sqrt()
 

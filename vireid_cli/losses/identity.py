@@ -7,6 +7,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from vireid_cli.losses.distance import in_full_precision
+from vireid_cli.unit_rows import unit
 
 
 @in_full_precision
@@ -70,7 +71,7 @@ def cosine_identity_loss(
     Returns:
         Scalar, nats.
     """
-    cosines = F.normalize(features, dim=1) @ F.normalize(weight, dim=1).T  # (N, C)
+    cosines = unit(features) @ unit(weight).T  # (N, C)
     own = labels[:, None]  # (N, 1)
     shifted = cosines.scatter_add(1, own, torch.full_like(own, -margin, dtype=cosines.dtype))
     return F.cross_entropy(scale * shifted, labels, label_smoothing=label_smoothing)

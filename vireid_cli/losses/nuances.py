@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Literal
 
-import torch.nn.functional as F
 from torch import Tensor
 
 from vireid_cli.losses.distance import (
@@ -17,6 +16,7 @@ from vireid_cli.losses.distance import (
     shares,
     smallest,
 )
+from vireid_cli.unit_rows import unit
 
 Reduction = Literal["mean_pairs", "sum_pairs", "hardest_mean"]
 
@@ -52,7 +52,7 @@ def nuances_mining(
     if features.dim() == 3:
         features = features.unsqueeze(1)  # (2, 1, 2N, D)
     if normalize:
-        features = F.normalize(features, dim=-1)
+        features = unit(features)
     parts, count = features.shape[1], labels.shape[0]
     same = same_identity(labels)
     share = shares(same, features.dtype)  # (N, N)

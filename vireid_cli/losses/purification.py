@@ -5,7 +5,6 @@ See docs/methods.md#modal-purification-restorer.
 
 from __future__ import annotations
 
-import torch.nn.functional as F
 from torch import Tensor
 
 from vireid_cli.losses.distance import (
@@ -16,6 +15,7 @@ from vireid_cli.losses.distance import (
     same_identity,
     shares,
 )
+from vireid_cli.unit_rows import unit
 
 MARGIN = 0.1
 """Relative reduction of the centre gap that the loss demands of purification (our choice)."""
@@ -61,7 +61,7 @@ def relative_centre_gap(purified: Tensor, before: Tensor, labels: Tensor, margin
     The loss is scale-invariant, so that masks of ½ do not make it 0. d(before) has no gradient. See
     ``centre_gap`` for the arguments.
     """
-    gaps, weights = _gaps(F.normalize(purified, dim=1), F.normalize(before, dim=1), labels)
+    gaps, weights = _gaps(unit(purified), unit(before), labels)
     return ((gaps[0] / gaps[1].detach() - 1.0 + margin).relu() * weights).sum()
 
 

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import torch.nn.functional as F
 from torch import Tensor
 
 from vireid_cli.losses.distance import in_full_precision
+from vireid_cli.unit_rows import unit
 
 
 @in_full_precision
@@ -24,7 +24,7 @@ def excess_cosine(features: Tensor, limit: float = 0.0) -> Tensor:
         Scalar, the mean of the two modalities, in [0, 1 − limit]. A row of zeros has cosine 0 with every row;
         one image alone has no pair, and its mean cosine counts as 0.
     """
-    units = F.normalize(features, dim=-1).unflatten(0, (2, -1))  # (2, N, D)
+    units = unit(features).unflatten(0, (2, -1))  # (2, N, D)
     images = units.shape[1]
     own = units.square().sum((1, 2))  # (2,): N, less the rows of zeros
     pairs = units.sum(1).square().sum(-1) - own  # (2,)

@@ -97,12 +97,13 @@ def gallery_mean(q_features: np.ndarray, g_features: np.ndarray, best: np.ndarra
         best: (Q, k) gallery positions; −1 marks a missing image.
 
     Returns:
-        (Q, D) float64.
+        (Q, D) float64; zeros where the images cancel each other.
     """
     total = q_features.astype(np.float64)
     for column in best.T:  # k columns
         total += np.where(column[:, None] >= 0, g_features[np.maximum(column, 0)], 0.0)
-    return total / np.linalg.norm(total, axis=1, keepdims=True)
+    lengths = np.linalg.norm(total, axis=1, keepdims=True)
+    return total / np.where(lengths > 0, lengths, 1.0)
 
 
 def _neighbours(features: np.ndarray, square: np.ndarray, count: int) -> tuple[np.ndarray, np.ndarray]:

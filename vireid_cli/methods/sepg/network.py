@@ -23,6 +23,7 @@ from vireid_cli.losses.triplet import batch_hard_triplet
 from vireid_cli.methods import BACKBONE, GatheredNetwork, ParameterGroup, trainable
 from vireid_cli.methods.sepg.options import Options
 from vireid_cli.types import Batch
+from vireid_cli.unit_rows import unit
 
 
 class SepgNet(GatheredNetwork):
@@ -151,7 +152,7 @@ class SepgNet(GatheredNetwork):
         terms: dict[str, Tensor] = {}
         features: dict[str, Tensor] = {}
         if options.aligns("pooled"):
-            features["pooled"] = F.normalize(real(pooled.permute(2, 0, 1)), dim=-1)  # (n, 2B, C)
+            features["pooled"] = unit(real(pooled.permute(2, 0, 1)))  # (n, 2B, C)
         if options.trains_chunks:
             embeddings = self.chunk_heads.embed(pooled)  # (n, 2B, features)
             dropped = self.chunk_heads.dropout(embeddings)
@@ -160,7 +161,7 @@ class SepgNet(GatheredNetwork):
                 terms["chunk"] = options.chunk_weight * loss
             if options.pulls_embeddings:
                 metric = dropped if options.chunks.metric_feature == "after_dropout" else embeddings
-                features["embedding"] = F.normalize(real(metric), dim=-1)
+                features["embedding"] = unit(real(metric))
         return terms | self._metric_losses(features, labels)
 
     def _metric_losses(self, features: dict[str, Tensor], labels: Tensor) -> dict[str, Tensor]:

@@ -33,6 +33,7 @@ from vireid_cli.methods import BACKBONE, GatheredNetwork, ParameterGroup, Traini
 from vireid_cli.methods.sfcl.options import Options, TransportOptions
 from vireid_cli.sharding.share import sum_over_ranks
 from vireid_cli.types import Batch, Modality
+from vireid_cli.unit_rows import unit
 
 
 class PathMaps(NamedTuple):
@@ -242,7 +243,7 @@ class Sfcl(GatheredNetwork):
 
     def _contrast(self, pooled: Tensor, labels: Tensor) -> Tensor:
         """L_cfc of one path's pooled frequency maps, visible first."""
-        visible, infrared = F.normalize(real(self.contrast(pooled)), dim=1).chunk(2)
+        visible, infrared = unit(real(self.contrast(pooled))).chunk(2)
         options = self.options.cfc
         return frequency_contrast(visible, infrared, labels, options.tau, options.positives)
 
