@@ -4,8 +4,10 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
+STUDIES := signs methods methods-whole sepg-table fdnm-table occlusion dselacfp-parts deen-parts
+
 .DEFAULT_GOAL := help
-.PHONY: test-long help setup demo test activity lint format docs wheel bench clean
+.PHONY: test-long help setup demo test activity studies lint format docs wheel bench clean
 
 help:  ## show this list
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):[^#]*## */  make \1\t/' | expand -t 16
@@ -39,6 +41,14 @@ test-long: $(STAMP)  ## tests of every export and of real searches of hyperparam
 
 activity: $(STAMP)  ## test that each term and switch of every recipe acts in trainings of 30 steps (ten minutes)
 	VIREID_ACTIVITY_STEPS=30 $(BIN)/python -m pytest -q tests/methods/test_activity.py
+
+studies: $(STAMP)  ## run the studies of docs/comparison.md into studies/, at gap 1 and 0.5 (days on 2 cores)
+	set -e; for gap in 1 0.5; do \
+	  export VIREID_DATA=studies/gap-$$gap VIREID_RUNS=studies/gap-$$gap/runs; \
+	  $(BIN)/vireid prepare synthetic --more-test-ids 524 --gap $$gap; \
+	  $(BIN)/vireid prepare occluded --from sysu; \
+	  for study in $(STUDIES); do $(BIN)/vireid compare $$study --markdown > studies/gap-$$gap/$$study.md; done; \
+	done
 
 lint: $(STAMP)  ## ruff and mypy
 	$(BIN)/ruff check .
