@@ -207,10 +207,12 @@ class Exchange:
     Attributes:
         infrared: (B, 3) float, weights of the infrared images.
         second: (B, 3) float, weights of the second view, or None.
+        visible: (B, 3) float, weights of the visible images (the first view), or None.
     """
 
     infrared: Tensor
     second: Tensor | None = None
+    visible: Tensor | None = None
 
 
 @dataclass(frozen=True, slots=True)

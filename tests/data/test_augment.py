@@ -500,8 +500,24 @@ def test_exchange_is_handed_over() -> None:
     assert not torch.equal(exchange.second, exchange.infrared)
     alone = augment_batch(images, images, Augment(exchange=ExchangeOptions(infrared=1.0)), source()).exchange
     assert alone is not None
-    assert alone.second is None
+    assert (alone.second, alone.visible) == (None, None)
     assert (alone.infrared.amax(1) == 1).all()
+
+
+def test_exchange_of_the_first_view_is_independent_and_changes_no_pixels() -> None:
+    images, share = noise(600, (24, 12)), 0.5
+    law = Augment(exchange=ExchangeOptions(visible=share, infrared=0.75))
+    result = augment_batch(images, images, law, source())
+    assert result.exchange is not None
+    assert result.exchange.visible is not None
+    exchanged = result.exchange.visible.sum(1) == 1
+    assert set(result.exchange.visible.unique().tolist()) == {0.0, 1.0}
+    assert abs(exchanged.float().mean() - share) < 0.08
+    assert (result.exchange.visible.sum(0) > 60).all(), "each channel is drawn"
+    both = (exchanged & (result.exchange.infrared.sum(1) == 1)).float().mean()
+    assert abs(both - share * 0.75) < 0.08
+    plain = augment_batch(images, images, Augment(), source())
+    assert torch.equal(result.visible, plain.visible)
 
 
 @pytest.mark.parametrize("pad", [0, 2])

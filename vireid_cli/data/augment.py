@@ -176,15 +176,20 @@ def _exchanged(
     device: torch.device,
     share: Rows | None,
 ) -> Exchange | None:
-    """Draw channel weights of infrared images and of the second view, after the draws of all views."""
+    """Draw channel weights of infrared images and of both views, after the draws of all views."""
     law = options.exchange
-    if not (law.second or law.infrared or law.infrared_grey):
+    if not (law.visible or law.second or law.infrared or law.infrared_grey):
         return None
-    table = torch.rand((2, 3, count), generator=generator, device=generator.device)
+    # The views' numbers come second, one view's after the other's: only an option in use changes the draws.
+    tables = 3 if law.visible else 2
+    table = torch.rand((tables, 3, count), generator=generator, device=generator.device)
     table = table if share is None else table[..., share.rows]
-    first, other = table.to(device, non_blocking=True)
-    weights = exchange_weights(first, law.infrared, law.infrared_grey)
-    return Exchange(weights, exchange_weights(other, law.second, 0.0) if options.second_view else None)
+    first, other, *third = table.to(device, non_blocking=True)
+    return Exchange(
+        exchange_weights(first, law.infrared, law.infrared_grey),
+        second=exchange_weights(other, law.second, 0.0) if options.second_view else None,
+        visible=exchange_weights(third[0], law.visible, 0.0) if third else None,
+    )
 
 
 def exchange_weights(uniform: Tensor, exchange: float, grey: float) -> Tensor:

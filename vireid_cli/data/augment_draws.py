@@ -87,7 +87,7 @@ def draw(
         gain = arcsine(uniform[:, _BETA])
     if options.erase.enabled:
         law, chance = options.erase, options.erase.chance(modality is Modality.INFRARED)
-        erase = rectangles(uniform[:, _ERASE], chance, law.area, law.aspect, size)
+        erase = rectangles(uniform[:, _ERASE], chance, law.area, law.aspect, size, law.aspect_law)
     return Draws(
         top=uniform_integers(uniform[:, _TOP], rows + 1),
         left=uniform_integers(uniform[:, _LEFT], columns + 1),

@@ -1,10 +1,10 @@
 """Random rectangles for a batch of images, drawn for all images at once.
 
 The distribution is that of random erasing (docs/methods.md#caj): area uniform in a range of shares of the
-image's area, aspect ratio uniform in a range, sides rounded, accepted only if smaller than the image,
-position uniform. Published code makes up to 100 attempts per image; this module draws ``TRIES`` attempts per
-image and uses the first that fits. At 288x144 and the usual ranges an attempt fits with probability above
-0.9, so all fail less than once in 10^10 images; such an image is not changed.
+image's area, aspect ratio or its logarithm uniform in a range, sides rounded, accepted only if smaller than
+the image, position uniform. Published code makes up to 100 attempts per image; this module draws ``TRIES``
+attempts per image and uses the first that fits. At 288x144 and the usual ranges an attempt fits with
+probability above 0.9, so all fail less than once in 10^10 images; such an image is not changed.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from vireid_cli.recipe.augmentation import AspectLaw
 from vireid_cli.types import Size
 
 TRIES = 10
@@ -64,6 +65,7 @@ def rectangles(
     area: tuple[float, float],
     aspect: tuple[float, float],
     size: Size,
+    law: AspectLaw = "uniform",
 ) -> Rectangles:
     """Convert uniform numbers to one rectangle per image.
 
@@ -74,11 +76,15 @@ def rectangles(
         area: Share of the image's area, (low, high).
         aspect: Height over width, (low, high).
         size: (H, W) of the images.
+        law: Whether the aspect or its logarithm is uniform; see ``recipe.augmentation.Erase``.
     """
     height, width = size
     tries = uniform[:, 1:].reshape(len(uniform), 4, TRIES)
     pixels = (area[0] + (area[1] - area[0]) * tries[:, 0]) * (height * width)  # (B, TRIES)
-    ratio = aspect[0] + (aspect[1] - aspect[0]) * tries[:, 1]
+    if law == "uniform":
+        ratio = aspect[0] + (aspect[1] - aspect[0]) * tries[:, 1]
+    else:
+        ratio = aspect[0] * (aspect[1] / aspect[0]) ** tries[:, 1]
     heights, widths = (pixels * ratio).sqrt().round().long(), (pixels / ratio).sqrt().round().long()
     fits = (heights < height) & (widths < width) & (heights > 0) & (widths > 0)
     first = fits.to(torch.uint8).argmax(dim=1, keepdim=True)  # (B, 1)

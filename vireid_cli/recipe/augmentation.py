@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import BeforeValidator, Field, model_validator
 
@@ -16,6 +16,7 @@ from vireid_cli.recipe.strict import (
     refuse_without_effect,
 )
 
+AspectLaw = Literal["uniform", "log_uniform"]
 CropSide = Annotated[int, Field(ge=16, le=1024)]
 
 
@@ -26,7 +27,9 @@ class Erase(Strict):
         probability: Probability that an image is erased.
         infrared_probability: Probability for infrared images; None for ``probability``.
         area: Share of the image's area, (low, high).
-        aspect: Height over width, (low, high), drawn uniformly.
+        aspect: Height over width, (low, high).
+        aspect_law: ``uniform`` draws the aspect uniformly, as CAJ's code does; ``log_uniform`` draws its
+            logarithm uniformly, as torchvision does, so that tall and wide rectangles are equally likely.
         fill: RGB value of erased pixels.
         normalised: Whether ``fill`` is written after normalising by mean and standard deviation; otherwise
             it is a pixel value in [0, 1].
@@ -36,12 +39,13 @@ class Erase(Strict):
     infrared_probability: Probability | None = None
     area: Range = (0.02, 0.4)
     aspect: Range = (0.3, 3.3333)
+    aspect_law: AspectLaw = "uniform"
     fill: Annotated[tuple[Number, Number, Number], BeforeValidator(as_tuple)] = (0.4914, 0.4822, 0.4465)
     normalised: bool = False
 
     @model_validator(mode="after")
     def _check_keys(self) -> Erase:
-        idle = ("area", "aspect", "fill", "normalised")
+        idle = ("area", "aspect", "aspect_law", "fill", "normalised")
         refuse_without_effect(self, (not self.enabled, "probability is 0", idle))
         return self
 
@@ -60,12 +64,15 @@ class ExchangeOptions(Strict):
     """Channel exchange after normalising and erasing (CAJ); the method receives channel weights.
 
     Attributes:
-        second: Probability that one uniformly chosen channel of the second view replaces all three.
+        visible: Probability that one uniformly chosen channel of the first view replaces all three; for
+            methods with one view (in CAJ, which has two, it keeps its colours).
+        second: The same probability for the second view.
         infrared: The same probability for infrared images (3/4 in CAJ).
         infrared_grey: Probability that the luminance of an infrared image replaces all three channels, if
             they are not exchanged (1/2 in CAJ).
     """
 
+    visible: Probability = 0.0
     second: Probability = 0.0
     infrared: Probability = 0.0
     infrared_grey: Probability = 0.0
@@ -87,7 +94,7 @@ class Augment(Strict):
         visible_grey: Probability that the luminance of a visible image replaces all three channels.
         infrared_grey: The same probability for infrared images.
         channel_exchange: Probability that one uniformly chosen channel of a visible image replaces all
-            three (CAJ).
+            three, before normalising and erasing. CAJ's exchange follows them: ``exchange``.
         linear: Probability of random linear: in a random rectangle, each channel is scaled to maximum 1 and
             multiplied by a Beta(0.5, 0.5) number (SEPG's release).
         linear_area: Share of the image's area of that rectangle, (low, high).

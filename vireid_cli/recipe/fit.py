@@ -26,6 +26,8 @@ class Fit:
             does. A second view that it does not need is refused, because it would be ignored.
         exchange: Whether the method exchanges channels after normalising. For other methods the options of
             the exchange are refused, because they would be ignored.
+        exchange_visible: Whether that includes the first view of visible images, or the setting under which
+            it does.
         input: (height, width) in pixels if the network takes a single input size. Larger images are cropped
             to their centre when they are embedded.
         ends_early: Settings that, all together, end the trunk before the ResNet's last stage. Empty if the
@@ -37,6 +39,7 @@ class Fit:
     backbones: tuple[str, ...] = RESNETS
     second_view: bool | Setting = False
     exchange: bool = False
+    exchange_visible: bool | Setting = False
     input: Size | None = None
     ends_early: tuple[Setting, ...] = ()
     size_problem: Callable[[Strict, Size], str] | None = None
@@ -61,6 +64,8 @@ class Fit:
         if augment.exchange != ExchangeOptions() and not self.exchange:
             text = f"method {name} exchanges no channels after normalising: remove this key."
             problems.append((("data", "augment", "exchange"), text))
+        elif augment.exchange.visible:
+            problems += self._first_view(name, options)
         size = augment.crop or recipe.data.image_size
         if self.input is not None and size != self.input:
             text = f"method {name} takes {list(self.input)} after data.augment.crop, not {list(size)}."
@@ -80,6 +85,17 @@ class Fit:
         needs = "needs a second view" if needed else "uses no second view"
         text = f"method {name} {needs} of visible images{by}: set {str(needed).lower()}."
         return [(("data", "augment", "second_view"), text)]
+
+    def _first_view(self, name: str, options: Strict) -> list[tuple[tuple[str, ...], str]]:
+        """Return the problem of a positive ``data.augment.exchange.visible``, or an empty list."""
+        by, allowed = "", self.exchange_visible
+        if isinstance(allowed, tuple):
+            by = f" with {_shown([(allowed[0], getattr(options, allowed[0]))])}"
+            allowed = _hold(options, allowed)
+        if allowed:
+            return []
+        text = f"method {name} keeps the colours of the first view{by}: remove this key."
+        return [(("data", "augment", "exchange", "visible"), text)]
 
 
 def _hold(options: Strict, *settings: Setting) -> bool:

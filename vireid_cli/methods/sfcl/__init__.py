@@ -20,7 +20,7 @@ from vireid_cli.recipe.fit import Fit
 
 __all__ = ["FIT", "Options", "Sfcl", "build"]
 
-FIT = Fit(second_view=("caj_views", 2), exchange=True)
+FIT = Fit(second_view=("caj_views", 2), exchange=True, exchange_visible=("caj_views", 1))
 
 
 def build(options: Options, num_identities: int, backbone: BackboneSpec) -> Sfcl:

@@ -162,7 +162,7 @@ class Sfcl(GatheredNetwork):
         """Network input of V, V' (if used) and infrared images: normalise, erase, exchange channels."""
         views, exchange, erase = [batch.visible], batch.exchange, batch.erase
         masks = [] if erase is None else [erase.visible]
-        weights = [] if exchange is None else [torch.zeros_like(exchange.infrared)]
+        weights = [] if exchange is None else [exchange.visible]
         if self.options.caj_views == 2:
             if batch.second is None:
                 raise ValueError("caj_views is 2, which needs a second view: set augment.second_view to true")
@@ -170,14 +170,16 @@ class Sfcl(GatheredNetwork):
             if erase is not None:
                 masks.append(torch.zeros_like(masks[0]) if erase.second is None else erase.second)
             if exchange is not None:
-                weights.append(weights[0] if exchange.second is None else exchange.second)
+                weights.append(exchange.second)
         if erase is not None:
             masks.append(erase.infrared)
         mask = torch.cat(masks) if masks else None
         images = self.normalise(torch.cat([*views, batch.infrared]), mask, erase)
         if exchange is None:
             return images
-        return exchange_channels(images, torch.cat([*weights, exchange.infrared]))
+        unchanged = torch.zeros_like(exchange.infrared)
+        rows = [unchanged if view is None else view for view in weights]
+        return exchange_channels(images, torch.cat([*rows, exchange.infrared]))
 
     def paths(self, visible: Tensor, infrared: Tensor, labels: Tensor) -> list[PathMaps]:
         """Maps of all pairs on each path, ``cross`` first; infrared maps repeat for each of their pairs."""
