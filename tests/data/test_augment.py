@@ -9,6 +9,7 @@ import pytest
 import torch
 from PIL import Image
 from torch import Tensor
+from torchvision.transforms import RandomErasing
 from torchvision.transforms import functional as vision
 
 from vireid_cli.bench.reference import pil_chain
@@ -379,6 +380,27 @@ def _field_rectangle(random: np.random.Generator, size: tuple[int, int]) -> tupl
             top, left = random.integers(0, size[0] - height + 1), random.integers(0, size[1] - width + 1)
             return int(top), int(left), height, width
     raise AssertionError("one in a hundred tries fits")
+
+
+def test_log_uniform_aspects_are_torchvision_s() -> None:
+    """Areas, sides and aspects of torchvision's ``RandomErasing``; CAJ's law differs from them."""
+    image, count = torch.zeros(3, 384, 128), 6_000
+    torch.manual_seed(0)
+    drawn = [
+        RandomErasing.get_params(image, scale=(0.02, 0.33), ratio=(0.3, 3.3), value=[0.0])[2:4]
+        for _ in range(count)
+    ]
+    theirs = torch.tensor(drawn, dtype=torch.float64)
+    uniform = torch.rand(count, drawn_rectangles.WIDTH, generator=source())
+    tall = {}
+    for law in ("log_uniform", "uniform"):
+        box = rectangles(uniform, 1.0, (0.02, 0.33), (0.3, 3.3), (384, 128), law)
+        tall[law] = torch.stack([box.height, box.width], dim=1).double()
+    torch.testing.assert_close(tall["log_uniform"].mean(0), theirs.mean(0), rtol=0.02, atol=0)
+    torch.testing.assert_close(tall["log_uniform"].std(0), theirs.std(0), rtol=0.04, atol=0)
+    upright = [float((sides[:, 0] > sides[:, 1]).double().mean()) for sides in (theirs, *tall.values())]
+    assert abs(upright[0] - upright[1]) < 0.03
+    assert upright[2] > upright[0] + 0.1
 
 
 def test_probability_of_a_rectangle() -> None:

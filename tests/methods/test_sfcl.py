@@ -25,7 +25,7 @@ from vireid_cli.losses.identity import identity_loss
 from vireid_cli.losses.triplet import weighted_regularised_triplet
 from vireid_cli.methods import TrainingImages
 from vireid_cli.methods.sfcl.network import Sfcl
-from vireid_cli.types import Batch, Modality
+from vireid_cli.types import Batch, Exchange, Modality
 
 Trained = Callable[..., Sfcl]
 
@@ -149,6 +149,19 @@ def test_one_image_alone_is_one_of_its_own_path(trained: Trained, batch: Batch) 
     ):
         expected = F.normalize(network.neck(pooled[rows]))
         torch.testing.assert_close(network.embed(images, modality), expected, rtol=1e-4, atol=1e-5)
+
+
+def test_channels_of_the_visible_view_are_exchanged_after_normalising(trained: Trained, batch: Batch) -> None:
+    """As in CAJ, the channels of such an image are equal for the network, although their means differ."""
+    weights = torch.zeros(len(batch.labels), 3)
+    weights[::2, 1] = 1.0
+    exchange = Exchange(torch.zeros_like(weights), visible=weights)
+    images = trained().inputs(dataclasses.replace(batch, erase=None, exchange=exchange))
+    plain = trained().inputs(dataclasses.replace(batch, erase=None, exchange=None))
+    for channel in range(3):
+        torch.testing.assert_close(images[: len(weights)][::2, channel], plain[: len(weights)][::2, 1])
+    assert torch.equal(images[: len(weights)][1::2], plain[: len(weights)][1::2])
+    assert torch.equal(images[len(weights) :], plain[len(weights) :]), "infrared"
 
 
 @pytest.mark.parametrize(

@@ -19,6 +19,7 @@ IDLE = [
     (("data.augment={linear_area: [0.1, 0.2]}",), "data.augment", "linear is 0: linear_area has"),
     (("data.augment={visible_grey: 1.0, channel_exchange: 0.5}",), "data.augment", "channel_exchange has"),
     (("data.augment.erase={area: [0.1, 0.2], normalised: true}",), "erase", "is 0: area, normalised have"),
+    (("data.augment.erase={aspect_law: log_uniform}",), "erase", "probability is 0: aspect_law has"),
     (("data.augment.exchange={infrared: 1.0, infrared_grey: 0.5}",), "exchange", "1: infrared_grey has"),
 ]
 
@@ -59,7 +60,18 @@ def test_a_second_view_goes_with_the_option_that_takes_it() -> None:
         load_recipe("sfcl", (views,))
     with pytest.raises(RecipeError, match=r"sfcl uses no second view .*caj_views 1: set false"):
         load_recipe("sfcl", ("data.augment.second_view=true",))
-    assert load_recipe("sfcl", (views, "data.augment.second_view=true")).data.augment.second_view
+    both = (views, "data.augment.second_view=true")
+    with pytest.raises(
+        RecipeError, match=r"exchange\.visible: method sfcl keeps the colours .*caj_views 2: set 0"
+    ):
+        load_recipe("sfcl", both)
+    assert load_recipe("sfcl", (*both, "data.augment.exchange.visible=0")).data.augment.second_view
+    with pytest.raises(
+        RecipeError, match=r"exchange\.visible: method caj keeps the colours of the first view: set 0"
+    ):
+        load_recipe("caj", ("data.augment.exchange.visible=0.5",))
+    with pytest.raises(RecipeError, match="method agw exchanges no channels after normalising"):
+        load_recipe("agw", ("data.augment.exchange.visible=0.5",))
 
 
 @pytest.mark.parametrize(

@@ -42,8 +42,8 @@ class Agp(Strict):
 
     Attributes:
         after: Stages that an AGP module follows. Empty switches AGP off.
-        init: Start of the gate: 0.018 (``identity``) or 0.12 (``open``), both our choice, or near 0.5, the
-            paper's initialisation.
+        init: Start of the gate, on which the paper is silent: 0.018 (``identity``), 0.12 (``open``), or near
+            0.5 (``paper``, random weights).
         repr: Scale the angle, or (cos, sin), which is a gain on the channel.
         pool: Amplitudes that the gate averages: half of the spectrum, or the full plane.
     """

@@ -94,7 +94,7 @@ class Fit:
             allowed = _hold(options, allowed)
         if allowed:
             return []
-        text = f"method {name} keeps the colours of the first view{by}: remove this key."
+        text = f"method {name} keeps the colours of the first view{by}: set 0."
         return [(("data", "augment", "exchange", "visible"), text)]
 
 

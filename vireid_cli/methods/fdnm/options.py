@@ -17,8 +17,8 @@ class Agp(Strict):
 
     Attributes:
         after: Stages that an AGP module follows. Empty switches AGP off.
-        init: Start of the gate: 0.018 (``identity``) or 0.12 (``open``), both our choice, or near 0.5, the
-            paper's initialisation.
+        init: Start of the gate, on which the paper is silent: 0.018 (``identity``), 0.12 (``open``), or near
+            0.5 (``paper``, random weights).
         repr: Scale the angle, or (cos, sin), which is a gain on the channel.
         pool: Amplitudes that the gate averages: half of the spectrum, or the full plane.
         rate: Learning rate of the gate: that of the heads (our choice) or that of the trunk.
@@ -109,7 +109,7 @@ class Embed(Strict):
 
 
 class Options(Strict):
-    """Options of FDNM; the defaults are the paper's.
+    """Options of FDNM; the defaults are the paper's, and ours where it is silent.
 
     Attributes:
         head: Features of the network: global feature, local parts, or both.
