@@ -13,6 +13,7 @@ OF_THE_WHOLE = {"contracts", "golden", "crash"}
 
 def test_folders_of_tests_are_rooms_of_the_package() -> None:
     folders = {path.parent.relative_to(TESTS) for path in TESTS.rglob("test_*.py")}
+    assert Path(".") not in folders, "tests are in the folder of their room"
     rooms = [folder for folder in folders if folder.parts[0] not in OF_THE_WHOLE]
     strange = [
         str(folder)
@@ -20,7 +21,6 @@ def test_folders_of_tests_are_rooms_of_the_package() -> None:
         if not (PACKAGE / folder).is_dir() and not (PACKAGE / folder).with_suffix(".py").is_file()
     ]
     assert not strange, "these folders have no room in vireid_cli"
-    assert Path(".") not in folders, "tests are in the folder of their room"
 
 
 def test_rooms_of_the_engine_have_tests_of_their_own() -> None:
