@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-STUDIES := signs methods methods-whole sepg-table fdnm-table occlusion dselacfp-parts deen-parts
+STUDIES := signs methods methods-whole methods-long sepg-table fdnm-table occlusion dselacfp-parts deen-parts
 
 .DEFAULT_GOAL := help
 .PHONY: test-long help setup demo test activity studies lint format docs wheel bench clean

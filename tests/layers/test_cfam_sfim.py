@@ -68,12 +68,15 @@ def angle_of(cfam: Cfam, bins: Spectrum) -> Tensor | None:
 
 
 @pytest.mark.parametrize("phase_repr", ["sincos", "angle"])
-@pytest.mark.parametrize("scale", [1.0, 1e-3])
-def test_cfam_starts_as_the_identity(phase_repr: Literal["sincos", "angle"], scale: float) -> None:
+@pytest.mark.parametrize(("scale", "most"), [(1.0, 1e-4), (0.01, 0.1)])
+def test_cfam_starts_as_the_identity(
+    phase_repr: Literal["sincos", "angle"], scale: float, most: float
+) -> None:
+    """Nearly so for small maps, whose bins the floor of the amplitude raises."""
     torch.manual_seed(0)
     cfam = Cfam(6, 16, state=2, phase_repr=phase_repr, carry=no_transport)
-    maps, bins = spectra()
-    other, other_bins = spectra(seed=1)
+    maps, other = (spectra(seed=seed)[0] * scale for seed in (0, 1))
+    bins, other_bins = fourier.spectrum(maps), fourier.spectrum(other)
     sides = [cfam.encode(b, angle_of(cfam, b)) for b in (bins, other_bins)]
     for actual, expected in (
         *zip(cfam.align(*sides), (maps, other), strict=True),
@@ -81,7 +84,7 @@ def test_cfam_starts_as_the_identity(phase_repr: Literal["sincos", "angle"], sca
         (cfam.facing(sides[1], sides[0], Modality.INFRARED), other),
     ):
         error = (rebuilt(actual) - expected).norm() / expected.norm()
-        assert error < 1e-4
+        assert error < most
     perturbed(cfam)
     moved = cfam.align(*[cfam.encode(b, angle_of(cfam, b)) for b in (bins, other_bins)])[0]
     assert (rebuilt(moved) - maps).norm() / maps.norm() > 0.01

@@ -180,7 +180,7 @@ def _exchanged(
     law = options.exchange
     if not (law.visible or law.second or law.infrared or law.infrared_grey):
         return None
-    # The views' numbers come second, one view's after the other's: only an option in use changes the draws.
+    # The table has a third part only for ``visible``, so that recipes without it keep their draws.
     tables = 3 if law.visible else 2
     table = torch.rand((tables, 3, count), generator=generator, device=generator.device)
     table = table if share is None else table[..., share.rows]

@@ -76,10 +76,7 @@ class Fit:
 
     def _views(self, name: str, options: Strict, value: bool) -> list[tuple[tuple[str, ...], str]]:
         """Return the problem of ``data.augment.second_view``, or an empty list."""
-        by, needed = "", self.second_view
-        if isinstance(needed, tuple):
-            by = f" with {_shown([(needed[0], getattr(options, needed[0]))])}"
-            needed = _hold(options, needed)
+        needed, by = _applies(options, self.second_view)
         if value == needed:
             return []
         needs = "needs a second view" if needed else "uses no second view"
@@ -88,14 +85,19 @@ class Fit:
 
     def _first_view(self, name: str, options: Strict) -> list[tuple[tuple[str, ...], str]]:
         """Return the problem of a positive ``data.augment.exchange.visible``, or an empty list."""
-        by, allowed = "", self.exchange_visible
-        if isinstance(allowed, tuple):
-            by = f" with {_shown([(allowed[0], getattr(options, allowed[0]))])}"
-            allowed = _hold(options, allowed)
+        allowed, by = _applies(options, self.exchange_visible)
         if allowed:
             return []
         text = f"method {name} keeps the colours of the first view{by}: set 0."
         return [(("data", "augment", "exchange", "visible"), text)]
+
+
+def _applies(options: Strict, condition: bool | Setting) -> tuple[bool, str]:
+    """Whether a condition on the options holds, and the option that decides it as text for a message."""
+    if isinstance(condition, bool):
+        return condition, ""
+    key = condition[0]
+    return _hold(options, condition), f" with {_shown([(key, getattr(options, key))])}"
 
 
 def _hold(options: Strict, *settings: Setting) -> bool:

@@ -127,8 +127,8 @@ def write_manifest(
         "complete": files is not None,
     }
     if files is not None:
-        content["content_hash"], content["parts"], found = hash_tree(root, files)
-        text = sums.sums_text(found)
+        content["content_hash"], content["parts"], digests = hash_tree(root, files)
+        text = sums.sums_text(digests)
         content["files_sha256"] = hashlib.sha256(text.encode()).hexdigest()
         write_text(root / SUMS, text)
         content["identities"] = {
@@ -166,11 +166,11 @@ def hash_tree(root: Path, files: Collection[str] | None = None) -> tuple[str, di
         The sha256 over the sorted relative paths and file hashes of the tree, the same for each top-level
         entry, and the hash of each file, keyed by path.
     """
-    found = sums.hash_files(root, (name for name in tree_files(root) if files is None or name in files))
+    digests = sums.hash_files(root, (name for name in tree_files(root) if files is None or name in files))
     whole = hashlib.sha256()
     parts: dict[str, hashlib._Hash] = {}
-    for name, digest in found.items():
+    for name, digest in digests.items():
         line = f"{name} {digest}\n".encode("utf-8", "surrogateescape")
         whole.update(line)
         parts.setdefault(name.split("/")[0], hashlib.sha256()).update(line)
-    return whole.hexdigest(), {name: part.hexdigest() for name, part in parts.items()}, found
+    return whole.hexdigest(), {name: part.hexdigest() for name, part in parts.items()}, digests
