@@ -12,12 +12,13 @@ import torch
 from matplotlib.figure import Figure
 from safetensors.torch import load_file
 
+from vireid_cli.engine import study_runs, study_tables
 from vireid_cli.engine.embed import load_trained
 from vireid_cli.engine.engine import Engine
 from vireid_cli.engine.evaluate import evaluate
 from vireid_cli.engine.evaluate.result import EvaluateOptions
 from vireid_cli.engine.runtime import Runtime
-from vireid_cli.errors import DataError, RecipeError
+from vireid_cli.errors import DataError, Interrupted, RecipeError
 from vireid_cli.figures import differences, style
 from vireid_cli.files import read_json, write_sealed
 from vireid_cli.lock import locked
@@ -65,6 +66,39 @@ def test_rows_by_seeds_and_a_second_call_trains_nothing(
     folder = result.path.parent
     with locked(folder, folder / ".lock"), pytest.raises(DataError, match="another process"):
         engine.compare(study)
+
+
+def test_an_interrupted_call_keeps_all_finished_rows_in_the_table(
+    sysu_tree: Path, tiny_recipe: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    engine = Engine.choose(device="cpu", precision="fp32", data_dir=sysu_tree, runs_dir=tmp_path / "runs")
+    plain = Row(label="plain", recipe=str(tiny_recipe))
+    gem = Row(label="gem", recipe=str(tiny_recipe), set={"method.options.pool": "gem"})
+    first = engine.compare(Study(name="tiny", seeds=(0, 1), set=SHARED, rows=(gem,)))
+    tables = []
+
+    def interrupt(*_: object) -> RunFolder:
+        raise Interrupted("The training was stopped.")
+
+    def tables_of(*given: Any) -> Any:
+        tables.append(given)
+        return study_tables_of(*given)
+
+    study_tables_of = study_tables.tables_of
+    monkeypatch.setattr(study_runs, "train", interrupt)
+    monkeypatch.setattr(study_tables, "tables_of", tables_of)
+    first.path.unlink()
+    with pytest.raises(Interrupted):
+        engine.compare(Study(name="tiny", seeds=(0, 1), set=SHARED, rows=(plain, gem)))
+    (row,) = read_json(first.path)["protocols"]["all-single-seeded"]["rows"]
+    assert (row["label"], row["seeds"]) == ("gem", [0, 1]), "although it follows the unfinished row"
+    assert len(tables) == 1, "the intervals of stored results are computed once"
+    monkeypatch.undo()
+    result = engine.compare(Study(name="tiny", seeds=(1, 0), set=SHARED, rows=(plain, gem)))
+    assert [(row.label, row.seeds) for row in result.tables["all-single-seeded"].rows] == [
+        ("plain", (1, 0)),
+        ("gem", (1, 0)),
+    ]
 
 
 def test_the_figure_names_what_its_intervals_are_over(

@@ -20,14 +20,12 @@ from vireid_cli.engine.export_backbone import export_backbone
 from vireid_cli.engine.network import load_recipe, run_recipe
 from vireid_cli.engine.prepare import ensure_prepared
 from vireid_cli.engine.session import Session
-from vireid_cli.engine.study_runs import evaluated, trained
+from vireid_cli.engine.study_runs import evaluated, stored_results, trained
 from vireid_cli.engine.study_tables import (
     STUDY,
     Results,
-    SeedResult,
+    StudyProgress,
     draw_differences,
-    tables_of,
-    write_study,
 )
 from vireid_cli.engine.world import ONE
 from vireid_cli.errors import RecipeError, UsageError
@@ -37,7 +35,7 @@ from vireid_cli.recipe.schema import Recipe
 from vireid_cli.recipe.strict import LISTS
 from vireid_cli.recipe.study import Study, StudyFile, raise_row_errors
 from vireid_cli.results.compare import Comparison
-from vireid_cli.results.people import people_of
+from vireid_cli.results.evaluation import StoredEvaluation
 from vireid_cli.results.run import RunFolder, runs_in
 from vireid_cli.types import Modality, Resize, Size
 
@@ -145,26 +143,42 @@ def _fill(
     inside: Session,
     options: EvaluateOptions,
 ) -> StudyResult:
-    """Train and evaluate every row with every seed, and write ``study.json`` after each, on rank 0."""
-    folder = session.runs_dir / study.name
-    results: Results = {}
-    parameters: dict[str, int] = {}
-    total = len(recipes)
-    for done, ((label, seed), recipe) in enumerate(recipes.items()):
-        session.reporter.info(f"{study.name}: {done + 1} of {total}: {label}, seed {seed}")
-        run = trained(recipe, inside)
-        evaluations = evaluated(study, run, session, options)
-        if not session.runtime.world.first:
-            continue
-        parameters[label] = int(run.environment()["parameters"])
-        for name, stored in evaluations:
-            result = SeedResult(stored.content, people_of(stored))
-            results.setdefault(name, {}).setdefault(label, {})[seed] = result
-        tables = tables_of(study, results, parameters, recipes)
-        path = write_study(folder, study, tables)
-    if not session.runtime.world.first:
+    """Read all finished rows, then train and evaluate the others; ``study.json`` is written on rank 0.
+
+    Its tables have every finished row and seed before the first training begins, and again after each.
+    """
+    folder, first = session.runs_dir / study.name, session.runtime.world.first
+    progress = StudyProgress(folder, study, recipes)
+
+    def add(row: tuple[str, int], run: RunFolder, evaluations: list[tuple[str, StoredEvaluation]]) -> None:
+        """Add the results of a row with one seed, on rank 0."""
+        if first:
+            progress.add(*row, evaluations, int(run.environment()["parameters"]))
+
+    missing = []
+    for row, recipe in recipes.items():
+        stored = stored_results(study, recipe, inside, session, options)
+        if stored is None:
+            missing.append(row)
+        else:
+            add(row, *stored)
+    if first and progress.results:
+        progress.write()
+    finished = len(recipes) - len(missing)
+    if finished:
+        session.reporter.info(f"{study.name}: {finished} of {len(recipes)} finished")
+    for number, row in enumerate(missing, start=finished + 1):
+        label, seed = row
+        session.reporter.info(f"{study.name}: {number} of {len(recipes)}: {label}, seed {seed}")
+        run = trained(recipes[row], inside)
+        add(row, run, evaluated(study, run, session, options))
+        if first:
+            progress.write()
+    if not first:
         return empty_result(study, session)
-    return StudyResult(study, tables, path, results, draw_differences(folder, study, tables))
+    tables = progress.tables
+    figures = draw_differences(folder, study, tables)
+    return StudyResult(study, tables, folder / STUDY, progress.results, figures)
 
 
 def runs_of_study(folder: Path) -> list[RunFolder]:

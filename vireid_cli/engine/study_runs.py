@@ -25,16 +25,58 @@ from vireid_cli.results.evaluation import StoredEvaluation, read_evaluation
 from vireid_cli.results.run import RunFolder
 
 
+def stored_results(
+    study: Study, recipe: Recipe, inside: Session, session: Session, options: EvaluateOptions
+) -> tuple[RunFolder, list[tuple[str, StoredEvaluation]]] | None:
+    """Return a recipe's finished run and its evaluations, or None if one of them is missing or outdated.
+
+    Args:
+        study: Names the evaluation datasets.
+        recipe: The recipe.
+        inside: The session whose folder of runs holds those of the study.
+        session: Device, reporter and folders.
+        options: Protocols of the evaluation.
+
+    Returns:
+        The run, and the evaluations as from ``evaluated``.
+    """
+    state, folder = inside.runtime.world.broadcast(lambda: run_state(recipe, inside))
+    if state != "finished":
+        return None
+    run = RunFolder(Path(folder))
+    named = []
+    for dataset in study.evaluate.datasets or ("",):
+        stored = _stored(run, session, replace(options, dataset=dataset or options.dataset))
+        if stored is None:
+            return None
+        named += _named(dataset, stored)
+    return run, named
+
+
 def evaluated(
     study: Study, run: RunFolder, session: Session, options: EvaluateOptions
 ) -> list[tuple[str, StoredEvaluation]]:
-    """Return a run's evaluations on all datasets of the study, with the names of their tables."""
+    """Return a run's evaluations on all datasets of the study, with the names of their tables.
+
+    Stored evaluations are reused. Other ranks than 0 get an empty list.
+    """
     named = []
     for dataset in study.evaluate.datasets or ("",):
-        for stored in _evaluations(run, session, replace(options, dataset=dataset or options.dataset)):
-            protocol = stored.content["protocol"]
-            named.append((f"{dataset}-{protocol}" if dataset else protocol, stored))
+        wanted = replace(options, dataset=dataset or options.dataset)
+        stored = _stored(run, session, wanted)
+        if stored is None:
+            folders = [evaluation.folder for evaluation in evaluate.evaluate_run(run, session, wanted)]
+            stored = [
+                read_evaluation(folder, f"vireid evaluate {run.folder}") for folder in folders if folder
+            ]
+        named += _named(dataset, stored)
     return named
+
+
+def _named(dataset: str, evaluations: list[StoredEvaluation]) -> list[tuple[str, StoredEvaluation]]:
+    """Name the table of each evaluation: its protocol, after the dataset if the study names one."""
+    prefix = f"{dataset}-" if dataset else ""
+    return [(prefix + stored.content["protocol"], stored) for stored in evaluations]
 
 
 def _holds(path: Path, recipe: Recipe, text: str) -> bool:
@@ -93,10 +135,10 @@ def run_state(recipe: Recipe, session: Session) -> list[str]:
     return ["new", ""]
 
 
-def _evaluations(run: RunFolder, session: Session, options: EvaluateOptions) -> list[StoredEvaluation]:
-    """Return a run's results under each protocol, from its folder or by a new evaluation.
+def _stored(run: RunFolder, session: Session, options: EvaluateOptions) -> list[StoredEvaluation] | None:
+    """Return a run's results under each protocol from its folder, or None if one is missing or outdated.
 
-    Other ranks than 0 return nothing.
+    Other ranks than 0 return an empty list instead of the results.
     """
     stored: list[StoredEvaluation] = []
 
@@ -105,7 +147,4 @@ def _evaluations(run: RunFolder, session: Session, options: EvaluateOptions) -> 
         stored.extend(evaluate.stored_evaluations(run, session, options))
         return bool(stored)
 
-    if session.runtime.world.broadcast(is_stored):
-        return stored
-    folders = [evaluation.folder for evaluation in evaluate.evaluate_run(run, session, options)]
-    return [read_evaluation(folder, f"vireid evaluate {run.folder}") for folder in folders if folder]
+    return stored if session.runtime.world.broadcast(is_stored) else None

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +21,9 @@ from vireid_cli.results.compare import (
     with_differences,
 )
 from vireid_cli.results.differences import BySeed, resampled_units
+from vireid_cli.results.evaluation import StoredEvaluation
 from vireid_cli.results.formatting import RENDERED_NOTE, joined_notes
+from vireid_cli.results.people import people_of
 
 STUDY = "study.json"
 
@@ -99,6 +101,46 @@ def write_study(folder: Path, study: Study, tables: Mapping[str, Comparison], **
         **others,
     }
     return files.write_sealed(folder / STUDY, content)
+
+
+@dataclass(slots=True)
+class StudyProgress:
+    """The results of a study so far, and their tables in ``study.json``.
+
+    Attributes:
+        folder: Folder of the study.
+        study: The study.
+        recipes: Recipes by label and seed.
+        results: Evaluations so far.
+        tables: Tables of ``results`` at the last ``write``.
+    """
+
+    folder: Path
+    study: Study
+    recipes: Mapping[tuple[str, int], Recipe]
+    results: Results = field(default_factory=dict)
+    tables: dict[str, Comparison] = field(default_factory=dict)
+    _parameters: dict[str, int] = field(default_factory=dict)
+
+    def add(
+        self, label: str, seed: int, evaluations: Sequence[tuple[str, StoredEvaluation]], parameters: int
+    ) -> None:
+        """Add the evaluations of a run with the names of their tables, and its network's size."""
+        self._parameters[label] = parameters
+        for name, stored in evaluations:
+            result = SeedResult(stored.content, people_of(stored))
+            self.results.setdefault(name, {}).setdefault(label, {})[seed] = result
+
+    def write(self) -> None:
+        """Compute the tables, with rows and seeds in the order of the study, and write ``study.json``."""
+        for name, by_label in self.results.items():
+            self.results[name] = {
+                label: {seed: by_label[label][seed] for seed in self.study.seeds if seed in by_label[label]}
+                for label in dict.fromkeys(label for label, _ in self.recipes)
+                if label in by_label
+            }
+        self.tables = tables_of(self.study, self.results, self._parameters, self.recipes)
+        write_study(self.folder, self.study, self.tables)
 
 
 def draw_differences(folder: Path, study: Study, tables: Mapping[str, Comparison]) -> tuple[Path, ...]:
