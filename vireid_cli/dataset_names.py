@@ -8,7 +8,20 @@ from pathlib import Path
 OWN = "folder"
 """Source of own images, the only one with labels."""
 
+SOURCES = Path(__file__).parent / "data" / "sources"
+"""Folder of the sources."""
+
 _LABEL = re.compile(r"[a-z0-9][a-z0-9_-]{0,39}")
+
+
+def source_names() -> list[str]:
+    """List the names of all sources, sorted; imports none of them.
+
+    >>> {"folder", "occ-sysu", "sysu"} <= set(source_names())
+    True
+    """
+    files = SOURCES.glob("*.py")
+    return sorted(path.stem.replace("_", "-") for path in files if path.stem != "__init__")
 
 
 def split_name(dataset: str) -> tuple[str, str]:

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import shlex
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from typer.testing import CliRunner
 
-from tests.data.trees import write_image
+from tests.data.trees import write_image, write_regdb
 from vireid_cli.commands.console import command_line
 from vireid_cli.commands.main import app
+from vireid_cli.data.occluded import restrict_to_trial
+from vireid_cli.data.sources import load_source, occ_regdb
 
 
 def test_quoted_and_with_directories_that_are_not_the_usual(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -63,3 +66,19 @@ def test_a_folder_without_training_people_is_evaluated(tmp_path: Path, share: st
     prepared = CliRunner().invoke(app, ["prepare", "folder", "--name", "site", "--split", share, *place])
     assert prepared.exit_code == 0, prepared.output
     assert f"next: vireid {following} " in prepared.output
+
+
+@pytest.mark.parametrize(("trial", "more"), [(None, ""), (1, ""), (3, " --set data.trial=3")])
+def test_regdb_is_trained_on_a_trial_with_training_images(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, trial: int | None, more: str
+) -> None:
+    root, name = write_regdb(tmp_path / "RegDB"), "regdb"
+    if trial is not None:
+        scan = load_source("regdb").scan(root)
+        occluded, name = replace(scan, records=restrict_to_trial(scan.records, trial)), "occ-regdb"
+        monkeypatch.setattr(occ_regdb, "scan", lambda root: occluded)
+    place = ["--root", str(root), "--data", str(tmp_path / "data"), "--size", "32x16"]
+    prepared = CliRunner().invoke(app, ["prepare", name, *place])
+    assert prepared.exit_code == 0, prepared.output
+    expected = f"next: vireid train --recipe quickstart.yaml --dataset {name}{more} --data "
+    assert expected in prepared.output

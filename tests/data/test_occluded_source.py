@@ -15,9 +15,10 @@ from vireid_cli.data.damage import OCCLUSION_LINES
 from vireid_cli.data.identity import identity_tokens, marks
 from vireid_cli.data.occluded import restrict_to_trial
 from vireid_cli.data.provenance import OCCLUSION, Provenance, read_provenance
-from vireid_cli.data.sources import load_source, source_names
+from vireid_cli.data.sources import load_source
 from vireid_cli.data.store import open_store_at, store_folder
 from vireid_cli.data.store_fingerprint import fingerprint
+from vireid_cli.dataset_names import source_names
 from vireid_cli.engine.engine import Engine
 from vireid_cli.errors import DataError, UsageError
 from vireid_cli.types import TRIALS_MARK, Modality, Record, RecordTable

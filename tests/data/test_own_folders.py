@@ -188,6 +188,21 @@ def test_the_division_is_recorded_and_kept(tmp_path: Path) -> None:
         prepared("folder:site", root, tmp_path, split=IdentitySplit())
 
 
+def test_a_list_that_is_added_replaces_the_stored_division(tmp_path: Path) -> None:
+    root = write_flat(tmp_path / "a", "anna", "ben", "carl", "dora")
+    assert prepared("folder", root, tmp_path).info.split is not None
+    lines = ["path,pid,camid,modality,split"]
+    for number, name in enumerate(("anna", "ben")):
+        lines += [f"visible/{name}/0.png,{number},1,visible,{'train' if number else 'gallery'}"]
+        lines += [f"infrared/{name}/0.png,{number},2,infrared,{'train' if number else 'query'}"]
+    (root / "records.csv").write_text("\n".join(lines))
+    store = prepared("folder", root, tmp_path)
+    assert store.info.split is None
+    assert sorted(store.records.splits.tolist()) == ["gallery", "query", "train", "train"]
+    with pytest.raises(UsageError, match=r"records\.csv divides the people"):
+        prepared("folder", root, tmp_path, split=IdentitySplit())
+
+
 def test_other_folders_of_a_tree_without_splits_are_noted(tmp_path: Path) -> None:
     root = write_flat(tmp_path / "site", "a", "b")
     (root / "thermal").mkdir()

@@ -16,8 +16,9 @@ from vireid_cli.data import records_file
 from vireid_cli.data.prepare import prepare
 from vireid_cli.data.protocols import family_of, plans_for
 from vireid_cli.data.protocols.request import Request
-from vireid_cli.data.sources import load_source, source_names
+from vireid_cli.data.sources import load_source
 from vireid_cli.data.sources.sysu import COUNTS, EXPECTED_IDENTITIES, EXPECTED_IMAGES, differences
+from vireid_cli.dataset_names import source_names
 from vireid_cli.errors import DataError, UsageError
 from vireid_cli.types import Modality, Record, RecordTable
 

@@ -12,7 +12,8 @@ from scipy.io import savemat
 
 from vireid_cli.data import records_file
 from vireid_cli.data.provenance import MANIFEST
-from vireid_cli.data.sources import load_source, source_names, sysu
+from vireid_cli.data.sources import load_source, sysu
+from vireid_cli.dataset_names import source_names
 from vireid_cli.errors import DataError, UsageError
 from vireid_cli.types import Modality
 

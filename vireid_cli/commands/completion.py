@@ -39,8 +39,7 @@ def tuning_studies(incomplete: str) -> list[str]:
 
 def datasets(incomplete: str) -> list[str]:
     """Names of the datasets, and of the prepared own folders."""
-    from vireid_cli.data.sources import source_names
-    from vireid_cli.dataset_names import prepared_labels
+    from vireid_cli.dataset_names import prepared_labels, source_names
 
     folder = Path(os.environ.get("VIREID_DATA") or "data").expanduser()
     return _beginning(incomplete, [*source_names(), *prepared_labels(folder)])

@@ -18,9 +18,11 @@ from vireid_cli.commands.options import (
     refuse_without_effect,
 )
 from vireid_cli.counts import counted
+from vireid_cli.dataset_names import OWN, source_names
 
 if TYPE_CHECKING:
     from vireid_cli.data.prepare import Prepared
+    from vireid_cli.types import RecordTable
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -71,7 +73,7 @@ CHOICES = ("size", "resize", "depth", "exif", "skip_bad")
 """Parameters of a preparation that have no effect on ``--verify``, besides ``root``."""
 LAYOUT = "For images in another layout, write records.csv at the root: path,pid,camid,modality,split."
 
-DATASETS = {
+SUMMARIES = {
     "sysu": "Convert SYSU-MM01 (or the rendered benchmark in its layout) to the prepared store.",
     "regdb": "Convert RegDB (or the rendered benchmark in its layout), with its ten trials.",
     "llcm": "Convert LLCM (or the rendered benchmark in its layout).",
@@ -81,7 +83,7 @@ DATASETS = {
     "occ-regdb": "Convert an occluded RegDB, the output of `vireid prepare occluded`.",
     "occ-llcm": "Convert an occluded LLCM, the output of `vireid prepare occluded`.",
 }
-"""Commands of the datasets, each with the first line of its help."""
+"""First line of a command's help by dataset; other sources have a general one."""
 
 
 def _add(name: str, summary: str) -> None:
@@ -111,8 +113,9 @@ def _add(name: str, summary: str) -> None:
             _prepare(name, root, size, workers, data, pixels)
 
 
-for _name, _summary in DATASETS.items():
-    _add(_name, _summary)
+_others = [source for source in source_names() if source not in SUMMARIES and source != OWN]
+for _name in (*SUMMARIES, *_others):
+    _add(_name, SUMMARIES.get(_name, f"Convert the dataset {_name}."))
 
 
 @app.command()
@@ -152,8 +155,6 @@ def folder(
 
     Example: vireid prepare folder --name mysite --root /data/mysite --size 96x48
     """
-    from vireid_cli.dataset_names import OWN
-
     dataset = OWN if name is None else f"{OWN}:{name}"
     if verify:
         without_effect = ("root", "split", "seed", "replace", *CHOICES)
@@ -196,10 +197,19 @@ def _prepare(
 
 def _next_words(name: str, prepared: Prepared) -> list[str]:
     """Words of the next command: a training, or an evaluation if the dataset has no training images."""
-    report = prepared.report
-    if report is not None and not any(count.split == "train" and count.images for count in report.counts):
+    trial = _training_trial(prepared.store.records)
+    if trial is None:
         return ["evaluate", "--dataset", name]
-    return ["train", "--recipe", *_training(name)]
+    return ["train", "--recipe", *_training(name), *(["--set", f"data.trial={trial}"] if trial > 1 else [])]
+
+
+def _training_trial(records: RecordTable) -> int | None:
+    """First trial with training images, 1 for a dataset with a single split; None without such images.
+
+    An occluded RegDB has images in one trial only.
+    """
+    tables = map(records.in_trial, range(1, records.trials + 1)) if records.trials else [records]
+    return next((trial for trial, table in enumerate(tables, 1) if "train" in table.splits), None)
 
 
 def _training(name: str) -> list[str]:

@@ -22,12 +22,12 @@ from vireid_cli.data.ids import is_text, shorten
 from vireid_cli.data.pixel_writer import open_writer
 from vireid_cli.data.pixels import PixelFiles
 from vireid_cli.data.provenance import read_provenance
-from vireid_cli.data.sources import Scan, ScanReport, load_source
+from vireid_cli.data.sources import Scan, ScanReport
 from vireid_cli.data.sources.folder import is_flat
 from vireid_cli.data.store import Store, StoreInfo, open_store_at, store_folder, write_store
 from vireid_cli.data.subject import Subject, fields_of, reasons, subject_of, without_known_bad
 from vireid_cli.data.verify import damaged_rows
-from vireid_cli.dataset_names import OWN, prepare_command
+from vireid_cli.dataset_names import OWN, prepare_command, split_name
 from vireid_cli.errors import DataError, UsageError
 from vireid_cli.lock import locked
 from vireid_cli.processors import cores
@@ -119,9 +119,10 @@ def prepare(
 
 
 def _stored_split(folder: Path, root: Path) -> IdentitySplit | None:
-    """Return the store's rule for the division of people, if the tree at ``root`` has no splits."""
+    """Return the store's rule for the division of people, if neither folders nor a list divide them."""
     known = _read_info(folder)
-    return known.split if known is not None and is_flat(root) else None
+    divided = (root / records_file.NAME).is_file() or not is_flat(root)
+    return None if known is None or divided else known.split
 
 
 def _refuse_another_folder(subject: Subject, folder: Path) -> None:
@@ -131,7 +132,7 @@ def _refuse_another_folder(subject: Subject, folder: Path) -> None:
         UsageError: The store has other images, from another root.
     """
     known, info = _read_info(folder), subject.info
-    if known is None or known.root == info.root or load_source(info.dataset).PROTOCOL != OWN:
+    if known is None or known.root == info.root or split_name(info.dataset)[0] != OWN:
         return
     if same_images(subject.records, subject.file_sizes, info, known):
         return  # the folder was moved

@@ -20,6 +20,7 @@ from vireid_cli.data.ids import id_problem, parse_id, shorten
 from vireid_cli.data.listing import normalise
 from vireid_cli.data.provenance import read_provenance
 from vireid_cli.data.sources import Scan, ScanReport, folder, load_source
+from vireid_cli.dataset_names import OWN, split_name
 from vireid_cli.errors import DataError, UsageError
 from vireid_cli.types import Modality, Record
 
@@ -45,7 +46,7 @@ def scan(dataset: str, root: Path, split: IdentitySplit | None = None) -> Scan:
     listed = (root / NAME).is_file()
     if split is None:
         return scan_list(root) if listed else source.scan(root)
-    if listed or source.PROTOCOL != folder.PROTOCOL:
+    if listed or split_name(dataset)[0] != OWN:
         reason = f"{NAME} divides the people" if listed else f"{source.TITLE} has its own division"
         raise UsageError(f"--split has no effect on {root}: {reason}.", "Remove --split and --seed.")
     return folder.scan_with_split(root, split)

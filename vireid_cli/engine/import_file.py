@@ -14,7 +14,8 @@ from torch import Tensor
 from vireid_cli import files, reading
 from vireid_cli.counts import counted
 from vireid_cli.data.identity import training_identities
-from vireid_cli.data.sources import load_source, source_names
+from vireid_cli.data.sources import load_source
+from vireid_cli.dataset_names import source_names
 from vireid_cli.engine import checkpoint as checkpoints
 from vireid_cli.engine.session import Session
 from vireid_cli.errors import DataError, UsageError

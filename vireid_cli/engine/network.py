@@ -13,7 +13,7 @@ from vireid_cli import methods
 from vireid_cli.backbones import weights
 from vireid_cli.backbones.shipped import SHIPPED, find_trunk
 from vireid_cli.backbones.spec import BackboneSpec
-from vireid_cli.data.sources import source_names
+from vireid_cli.dataset_names import source_names
 from vireid_cli.engine.plugin_record import require_plugin
 from vireid_cli.engine.runtime import Runtime, seed_of
 from vireid_cli.engine.session import Session

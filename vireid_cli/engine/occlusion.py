@@ -13,7 +13,8 @@ from typing import Any
 from vireid_cli.data.decode import Decoder
 from vireid_cli.data.identity import decoder_of
 from vireid_cli.data.locate import locate
-from vireid_cli.data.sources import load_source, source_names
+from vireid_cli.data.sources import load_source
+from vireid_cli.dataset_names import source_names
 from vireid_cli.engine.session import Session
 from vireid_cli.errors import UsageError
 from vireid_cli.files import refuse_unwritable

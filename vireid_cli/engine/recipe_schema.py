@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from vireid_cli import files, methods
-from vireid_cli.data.sources import source_names
+from vireid_cli.dataset_names import source_names
 from vireid_cli.recipe import json_schema
 
 

@@ -19,7 +19,7 @@ from typing import Protocol, cast
 from vireid_cli.counts import counted
 from vireid_cli.data.identity_split import IdentitySplit
 from vireid_cli.data.provenance import Provenance
-from vireid_cli.dataset_names import OWN, label_problem, split_name
+from vireid_cli.dataset_names import OWN, label_problem, source_names, split_name
 from vireid_cli.errors import UsageError
 from vireid_cli.types import Modality, RecordTable
 
@@ -106,12 +106,6 @@ class Source(Protocol):
         ...
 
 
-def source_names() -> list[str]:
-    """List the names of all sources, sorted."""
-    files = Path(__file__).parent.glob("*.py")
-    return sorted(path.stem.replace("_", "-") for path in files if path.stem != "__init__")
-
-
 def load_source(name: str) -> Source:
     """Load a source by the name of its dataset.
 
@@ -145,8 +139,12 @@ def applies_exif(name: str) -> bool:
     """Whether EXIF orientation is applied by default.
 
     True for a user's own folder. False for published datasets, because published code ignores EXIF.
+
+    Raises:
+        UsageError: No source has this name.
     """
-    return load_source(name).PROTOCOL == "folder"
+    load_source(name)
+    return split_name(name)[0] == OWN
 
 
 def differences(name: str, records: RecordTable) -> list[str]:

@@ -15,9 +15,9 @@ from vireid_cli.counts import counted, size_name
 from vireid_cli.data import protocols
 from vireid_cli.data.identity import known_identities, marks, same_people
 from vireid_cli.data.plan import EvaluationPlan
-from vireid_cli.data.sources import load_source, source_names
+from vireid_cli.data.sources import load_source
 from vireid_cli.data.store import Store
-from vireid_cli.dataset_names import OWN
+from vireid_cli.dataset_names import OWN, source_names
 from vireid_cli.engine.embed import (
     SelectedCheckpoint,
     TrainedNetwork,
