@@ -151,3 +151,20 @@ def test_values_outside_0_to_1_are_refused(name: str) -> None:
             RenderOptions(**options)
     result = CliRunner().invoke(app, ["prepare", "synthetic", f"--{name}", "1.5"])
     assert result.exit_code == 2
+
+
+def test_gap_is_refused_for_thermal_images() -> None:
+    with pytest.raises(UsageError, match=r"gap 0\.5 has no effect on the layout regdb") as error:
+        RenderOptions(layout="regdb", gap=0.5)
+    assert "--gap" in error.value.hint
+    assert RenderOptions(layout="regdb", gap=1.0, occlusion=0.5).dials.occlusion == 0.5
+
+
+def test_gap_keeps_the_reflectance_of_objects() -> None:
+    """As docs/benchmark.md documents; other materials would need another version of the renderer."""
+    dyes = [
+        [draw_occluder(shot).material.first for shot in shots(Dials(gap=gap, occlusion=1.0), 3)]
+        for gap in (0.0, 1.0)
+    ]
+    assert dyes[0] == dyes[1]
+    assert any(dye.near_infrared != dye.luminance for dye in dyes[0])

@@ -56,7 +56,11 @@ Root = Annotated[
 ]
 Gap = Annotated[
     float,
-    typer.Option(min=0, max=1, help="Modality gap: 1 as measured, 0 infrared follows luminance."),
+    typer.Option(
+        min=0,
+        max=1,
+        help="Modality gap: 1 as measured, 0 infrared of people follows luminance; not of regdb.",
+    ),
 ]
 Occlusion = Annotated[
     float, typer.Option(min=0, max=1, help="Probability of an object in front of a person.")

@@ -22,7 +22,8 @@ class Dials:
     """Settings of the dials, each from 0 to 1.
 
     Attributes:
-        gap: 1: near-infrared reflectance as measured; 0: it equals the visible luminance.
+        gap: 1: near-infrared reflectance of people as measured; 0: it equals their visible luminance. Objects
+            and background keep the measured one, and thermal images do not depend on it.
         occlusion: Probability that an object stands before a person.
         pose: Variation of direction, gait phase and posture: 0 none, 0.5 usual, 1 twice the usual.
         noise: Sensor noise: 0 none, 0.5 usual, 1 twice the usual.

@@ -34,7 +34,7 @@ class RenderOptions:
             stay the same, so that more test people narrow the intervals of a study without other changes.
 
     Raises:
-        UsageError: A number is out of range.
+        UsageError: A number is out of range, or a parameter has no effect on the layout.
     """
 
     ids: int = 400
@@ -65,6 +65,12 @@ class RenderOptions:
                 "rendered benchmark: the layout regdb has no additional test people, because each of its ten "
                 "trials has its own.",
                 "Give --ids, or the layout sysu or llcm.",
+            )
+        if self.layout == "regdb" and self.gap != DIALS["gap"]:
+            raise UsageError(
+                f"rendered benchmark: gap {self.gap:g} has no effect on the layout regdb: its infrared "
+                "images are thermal, and gap changes near-infrared reflectance.",
+                "Remove --gap, or choose the layout sysu or llcm.",
             )
         if not (32 <= self.size[0] <= 1024 and 16 <= self.size[1] <= 1024):
             raise UsageError(
