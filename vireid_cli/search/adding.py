@@ -16,16 +16,14 @@ from vireid_cli.search.columns import (
     MODALITY,
     PATH,
     Cell,
-    ColumnType,
     checked_columns,
     convert,
-    infer_type,
-    wider,
 )
 from vireid_cli.search.database import Database, added_columns, bound
 from vireid_cli.search.meta import all_meta, read_meta, write_meta
 from vireid_cli.search.records import seal
 from vireid_cli.search.segments import DTYPE, append, vector_file
+from vireid_cli.search.widening import ensure_column
 from vireid_cli.search.writing import remove_leftovers
 from vireid_cli.types import Progress
 
@@ -143,7 +141,7 @@ def add(
         if not meta["slots"]:
             write_meta(connection, "fingerprint", dict(fingerprint))
             write_meta(connection, "dimension", vectors.shape[1])
-        types = {name: _ensure_column(connection, name, table[name]) for name in extra}
+        types = {name: ensure_column(connection, database.folder, name, table[name]) for name in extra}
     table |= {name: [convert(value, kind) for value in table[name]] for name, kind in types.items()}
     total = Added()
     for first in range(0, len(vectors), CHUNK):
@@ -153,26 +151,6 @@ def add(
         if progress:
             progress(min(first + CHUNK, len(vectors)), len(vectors))
     return total
-
-
-def _ensure_column(connection: sqlite3.Connection, name: str, values: Sequence[Cell]) -> ColumnType:
-    """Create a column, or widen its type so that it holds the values. Returns its type."""
-    kind = infer_type(values)
-    known = added_columns(connection)
-    if name not in known:
-        stored = f"x{len(known) + 1}"  # the database never contains the user's text as a name
-        connection.execute(f"ALTER TABLE records ADD COLUMN {stored}")
-        connection.execute("INSERT INTO columns VALUES (?, ?, ?)", [name, stored, kind])
-        return kind
-    stored, present = known[name]
-    widest = wider(kind, present)
-    if widest != present:
-        connection.execute("UPDATE columns SET type = ? WHERE name = ?", [widest, name])
-        connection.create_function("vireid_convert", 1, lambda value: convert(value, widest))
-        connection.execute(
-            f"UPDATE records SET {stored} = vireid_convert({stored}) WHERE {stored} IS NOT NULL"
-        )
-    return widest
 
 
 def _add_chunk(

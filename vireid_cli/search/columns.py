@@ -32,7 +32,15 @@ FILTERABLE: dict[str, ColumnType] = {**FIXED, IDENTIFIER: "integer"}
 MOST_COLUMNS = 200
 LONGEST_NAME = 200
 
+SAME_TEXT = 10**15
+"""Bound of the integers with the text of the equal real number; a part of the format of seals."""
+
+MOST_EXACT = 2**53
+"""Largest integer up to which real numbers hold every integer."""
+
 _INTEGER = re.compile(r"0|-?[1-9][0-9]{0,17}")
+_LONG_INTEGER = re.compile(r"-?[1-9][0-9]{15,}")
+_LEADING_ZERO = re.compile(r"-?0[0-9]+")
 _WIDTH: dict[ColumnType, int] = {"integer": 0, "real": 1, "text": 2}
 
 Cell = str | int | float | None
@@ -47,19 +55,31 @@ def wider(one: ColumnType, other: ColumnType) -> ColumnType:
 def infer_type(values: Iterable[Cell]) -> ColumnType:
     """Infer the type of a column: integer if all texts are plain integers, real if numbers, else text.
 
-    Texts such as ``0012`` are not integers, because the zeros would be lost. Unknown values are skipped.
+    Texts such as ``0012`` make a column text, because the zeros would be lost; so do integers beyond
+    ``MOST_EXACT`` in a column of real numbers, which would round them. Unknown values are skipped.
     """
     widest: ColumnType = "integer"
+    exact = True
     for value in values:
+        exact = exact and is_exact(value)
         if value is None or isinstance(value, int):
             continue
         if isinstance(value, float):
             widest = wider(widest, "real")
         elif not _INTEGER.fullmatch(value):
-            if not _is_real(value):
+            if _LEADING_ZERO.fullmatch(value) or not _is_real(value):
                 return "text"
             widest = wider(widest, "real")
-    return widest
+    return "text" if widest == "real" and not exact else widest
+
+
+def is_exact(value: Cell) -> bool:
+    """Whether a column of real numbers can hold a value without rounding an integer."""
+    if isinstance(value, int):
+        return -MOST_EXACT <= value <= MOST_EXACT
+    if isinstance(value, str) and _LONG_INTEGER.fullmatch(value):
+        return len(value.lstrip("-")) <= len(str(MOST_EXACT)) and abs(int(value)) <= MOST_EXACT
+    return True
 
 
 def convert(value: Cell, kind: ColumnType) -> Cell:
@@ -72,8 +92,8 @@ def convert(value: Cell, kind: ColumnType) -> Cell:
 
 
 def as_text(value: Cell) -> str:
-    """Text of a value; the same for an integer and the real number of equal value."""
-    if isinstance(value, float) and value.is_integer() and abs(value) < 1e15:
+    """Text of a value; the same for an integer and the equal real number below ``SAME_TEXT``."""
+    if isinstance(value, float) and value.is_integer() and abs(value) < SAME_TEXT:
         return str(int(value))
     return str(value)
 
@@ -130,8 +150,8 @@ def _checked(check: Callable[[Cell], Cell], name: str, value: Cell, row: int, pa
 
 _EXPECTED = {
     MODALITY: "visible or infrared",
-    CAMERA: "an integer",
-    PERSON: "an integer",
+    CAMERA: "an integer of 64 bits",
+    PERSON: "an integer of 64 bits",
     TIME: "a time of ISO 8601, such as 2026-11-01T08:30:00",
 }
 
@@ -145,8 +165,8 @@ def _whole(value: Cell) -> Cell:
     """An integer of 64 bits, or None."""
     if value is None:
         return None
-    number = int(value)
-    if number != float(value) or not -(2**63) <= number < 2**63:
+    number = int(value)  # of a text, too; a text with a fraction raises ``ValueError``
+    if (isinstance(value, float) and not value.is_integer()) or not -(2**63) <= number < 2**63:
         raise ValueError(value)
     return number
 

@@ -10,7 +10,17 @@ import numpy as np
 from vireid_cli.embedding_files.rows import COLUMN_NAME
 from vireid_cli.errors import DataError, UsageError
 from vireid_cli.search.adding import Added
-from vireid_cli.search.columns import FIXED, Cell, ColumnType, checked_columns, convert, infer_type, wider
+from vireid_cli.search.columns import (
+    FIXED,
+    MOST_EXACT,
+    Cell,
+    ColumnType,
+    checked_columns,
+    convert,
+    infer_type,
+    is_exact,
+    wider,
+)
 from vireid_cli.search.qdrant_collection import Collection, point_id, read_collection, write_collection
 from vireid_cli.search.qdrant_filter import EXTRA, qdrant
 from vireid_cli.search.records import seal
@@ -66,9 +76,11 @@ def _register(
         if not COLUMN_NAME.fullmatch(column):
             raise UsageError(f"a column on Qdrant can't be named '{column}'.", "Use letters, digits and _.")
         kind = infer_type(values)
-        if wider(kind, types.setdefault(column, kind)) != types[column]:
+        rounded = types.setdefault(column, kind) == "real" and not all(map(is_exact, values))
+        if rounded or wider(kind, types[column]) != types[column]:
             raise UsageError(
-                f"column '{column}' is {types[column]} on the server, but {kind} in the new records.",
+                f"column '{column}' is {types[column]} on the server, but {kind} in the new records"
+                + (f", beyond ±{MOST_EXACT:,}." if rounded else "."),
                 "Rename the column, or create another index.",
             )
     if present is None or types != present.columns:

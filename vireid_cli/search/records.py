@@ -81,7 +81,8 @@ def seal(vector: bytes, root: str, values: Sequence[Cell], extra: Iterable[tuple
         root: Folder of the images.
         values: Values of ``FIXED``.
         extra: Names and values of the other columns, in any order; unknown values do not count. An integer
-            has the hash of the equal real number and of its text, so a column can get a wider type.
+            has the hash of its text, and below ``SAME_TEXT`` of the equal real number, so a column can get a
+            wider type; ``widening`` seals the other records again.
     """
     known = sorted((name, as_text(value)) for name, value in extra if value is not None)
     text = json.dumps([root, *values, known], separators=(",", ":"))

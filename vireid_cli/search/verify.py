@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from typing import Any
 
 import numpy as np
 
@@ -49,7 +50,7 @@ def damaged_records(
     total = connection.execute("SELECT count(*) FROM records").fetchone()[0]
     damage: list[str] = []
     done = 0
-    for rows in _chunks(connection):
+    for rows in sealed_rows(connection):
         slots = np.array([row[0] for row in rows])
         if slots.min() < 0 or slots.max() >= len(vectors):
             outside = [row for row in rows if not 0 <= row[0] < len(vectors)]
@@ -64,23 +65,34 @@ def damaged_records(
 
 def _mismatches(connection: sqlite3.Connection, rows: list[tuple], vectors: np.ndarray) -> list[str]:
     """Compare the seals of some rows with their values and vectors."""
-    names = list(added_columns(connection))
     content = np.asarray(vectors[[row[0] for row in rows]], dtype=DTYPE)
-    damage = []
-    for vector, (_, record, stored, root, *values) in zip(content, rows, strict=True):
-        fixed, extra = values[: len(FIXED)], values[len(FIXED) :]
-        if seal(vector.tobytes(), root, fixed, zip(names, extra, strict=True)) != stored:
-            damage.append(f"record {record} ({values[0]}): its values or its vector are damaged")
-    return damage
+    names = list(added_columns(connection))
+    damaged = (
+        row
+        for vector, row in zip(content, rows, strict=True)
+        if row_seal(vector.tobytes(), row, names) != row[2]
+    )
+    return [f"record {row[1]} ({row[4]}): its values or its vector are damaged" for row in damaged]
 
 
-def _chunks(connection: sqlite3.Connection) -> Iterator[list[tuple]]:
-    """Rows in the order of slots: slot, id, seal, root, values of ``FIXED`` and of the other columns."""
+def row_seal(vector: bytes, row: Sequence[Any], names: Sequence[str]) -> int:
+    """Seal of a row of ``sealed_rows`` with its vector; ``names`` are those of the other columns."""
+    fixed, extra = row[4 : 4 + len(FIXED)], row[4 + len(FIXED) :]
+    return seal(vector, row[3], fixed, zip(names, extra, strict=True))
+
+
+def sealed_rows(connection: sqlite3.Connection, condition: str = "1") -> Iterator[list[tuple]]:
+    """Rows in the order of slots: slot, id, seal, root, values of ``FIXED`` and of the other columns.
+
+    Args:
+        connection: In a transaction.
+        condition: SQL condition of this package.
+    """
     names = [*FIXED, *(stored for stored, _ in added_columns(connection).values())]
     cursor = connection.execute(
         "SELECT records.slot, records.id, records.seal, coalesce(roots.path, ''), "
         f"{', '.join(f'records.{name}' for name in names)} FROM records "
-        "LEFT JOIN roots ON roots.id = records.root ORDER BY records.slot"
+        f"LEFT JOIN roots ON roots.id = records.root WHERE {condition} ORDER BY records.slot"
     )
     while rows := cursor.fetchmany(_CHUNK):
         yield rows
