@@ -41,6 +41,10 @@ class DataError(VireidError):
     """A file, dataset or store is missing, incomplete, damaged or not writable."""
 
 
+class OtherModel(DataError):
+    """Two sets of embeddings are of different models, so their distances mean nothing."""
+
+
 class MissingExtra(UsageError):
     """An optional package is not installed.
 

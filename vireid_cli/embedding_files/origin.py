@@ -10,7 +10,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from vireid_cli import documents
-from vireid_cli.errors import DataError
+from vireid_cli.errors import DataError, OtherModel
 
 FORM: Literal["vireid embeddings"] = "vireid embeddings"
 VERSION: Literal[1] = 1
@@ -133,11 +133,11 @@ def refuse_other_model(
     """Refuse embeddings of another model.
 
     Raises:
-        DataError: The fingerprints differ; the message lists the differences.
+        OtherModel: The fingerprints differ; the message lists the differences.
     """
     if lines := fingerprint_differences(ours, theirs):
         listed = "".join(f"\n  {line}" for line in lines)
-        raise DataError(
+        raise OtherModel(
             f"{their_name} has embeddings of another model than {our_name}:{listed}",
             "Distances between embeddings of two models mean nothing: embed both with the same model.",
         )

@@ -71,7 +71,7 @@ def refuse_other_fingerprint(
         source: Name of the embeddings.
 
     Raises:
-        DataError: They differ; the message shows both values of each differing key.
+        OtherModel: They differ; the message shows both values of each differing key.
     """
     if expected is not None:
         refuse_other_model(expected, fingerprint, our_name=f"index {name}", their_name=source)

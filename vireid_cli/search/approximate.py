@@ -161,7 +161,7 @@ class StructureCache:
     """The structure of the newest state, loaded once."""
 
     def __init__(self) -> None:
-        self._file = ""
+        self._described: StructureMeta | None = None
         self._structure: Structure | None = None
         self._lock = threading.Lock()
 
@@ -170,9 +170,10 @@ class StructureCache:
         if described is None:
             return None
         with self._lock:
-            if described["file"] != self._file:
+            # with its hash: a later index in the same folder can have a file of the same name
+            if described != self._described:
                 self._structure = load(folder / described["file"], described)
-                self._file = described["file"]
+                self._described = described
             return self._structure
 
 

@@ -81,13 +81,14 @@ class AnyIndex(ABC):
         query_cameras: Sequence[int | None] | None = None,
         rerank: bool = False,
         group_by: str | None = None,
+        fingerprint: Mapping[str, Any] | None = None,
         progress: Progress | None = None,
     ) -> list[list[Match]]:
         """Return the best matches of each query.
 
         Args:
             vectors: (Q, D) float32 queries, unit length.
-            top, where, modality, query_cameras, rerank, group_by: See ``SearchOptions``.
+            top, where, modality, query_cameras, rerank, group_by, fingerprint: See ``SearchOptions``.
             progress: Called with the numbers of re-ranked and of all queries.
 
         Returns:
@@ -95,9 +96,10 @@ class AnyIndex(ABC):
 
         Raises:
             UsageError: A wrong option, filter or width.
+            OtherModel: The index has embeddings of another model than ``fingerprint``.
             DataError: The index is damaged, or its server can't be reached.
         """
-        options = SearchOptions(top, where, modality, query_cameras, rerank, group_by)
+        options = SearchOptions(top, where, modality, query_cameras, rerank, group_by, fingerprint)
         options.check(len(vectors))
         return self._search(vectors, options, progress)
 

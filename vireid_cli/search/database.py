@@ -30,6 +30,8 @@ VERSION = 1
 BUSY_SECONDS = 30.0
 """Seconds that a connection waits for another one's lock."""
 
+_TRIES = 20
+
 _SCHEMA = f"""
 PRAGMA application_id = {APPLICATION};
 PRAGMA user_version = {VERSION};
@@ -53,17 +55,37 @@ CREATE TABLE records (
 _READ_ONLY_ADVICE = "Check the permissions of the folder, or copy the index to a local disk."
 
 
+class Connection(sqlite3.Connection):
+    """A connection to the database.
+
+    Attributes:
+        epoch: Number of the file among those that were at the database's path, see ``Database.epoch``.
+    """
+
+    epoch = 0
+
+
 class Database:
     """Connections to the database of one index; several threads may use it.
 
+    If the file is replaced, such as by another index of the same name, connections to the former one are
+    closed: they would read the deleted file for ever.
+
     Args:
         folder: Folder of the index.
+
+    Attributes:
+        folder: Folder of the index.
+        path: The database's file.
+        epoch: Number of the file at this path, from 1; a replacement increases it.
     """
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.path = folder / RECORDS
-        self._idle: list[sqlite3.Connection] = []
+        self.epoch = 0
+        self._file: tuple[int, int] | None = None
+        self._idle: list[Connection] = []
         self._lock = threading.Lock()
         self._closed = False
 
@@ -83,7 +105,7 @@ class Database:
                 connection.close()
 
     @contextmanager
-    def reading(self) -> Iterator[sqlite3.Connection]:
+    def reading(self) -> Iterator[Connection]:
         """Open a transaction that sees one committed state, whatever other processes write meanwhile.
 
         Raises:
@@ -98,7 +120,7 @@ class Database:
                 self._give(connection)
 
     @contextmanager
-    def writing(self) -> Iterator[sqlite3.Connection]:
+    def writing(self) -> Iterator[Connection]:
         """Open a transaction that writes; it commits at the end of the block and rolls back on an error.
 
         Raises:
@@ -134,24 +156,55 @@ class Database:
         for connection in idle:
             connection.close()
 
-    def _take(self) -> sqlite3.Connection:
-        """Return an idle connection, or open one."""
+    def is_current(self, connection: Connection) -> bool:
+        """Whether the file of a connection is still the one at the database's path."""
         with self._lock:
-            if self._idle:
-                return self._idle.pop()
-        return self._connect()
+            self._notice_replacement()
+            return connection.epoch == self.epoch
 
-    def _give(self, connection: sqlite3.Connection) -> None:
+    def _take(self) -> Connection:
+        """Return an idle connection, or open one."""
+        for _ in range(_TRIES):
+            with self._lock:
+                self._notice_replacement()
+                if self._idle:
+                    return self._idle.pop()
+                epoch = self.epoch
+            connection = self._connect()
+            connection.epoch = epoch
+            if self.is_current(connection):
+                return connection
+            connection.close()  # the file was replaced while it was opened
+        raise DataError(f"{self.path} is replaced again and again.", "Run this again later.")
+
+    def _notice_replacement(self) -> None:
+        """Compare the file with the last one; close the idle connections to another one.
+
+        An open connection keeps its file's number from being used again. The caller holds ``_lock``.
+        """
+        try:
+            state = self.path.stat()
+            file = (state.st_dev, state.st_ino)
+        except OSError:
+            file = None
+        if file != self._file:
+            self._file = file
+            self.epoch += 1
+            idle, self._idle = self._idle, []
+            for connection in idle:
+                connection.close()
+
+    def _give(self, connection: Connection) -> None:
         """Roll back an open transaction and keep the connection for later."""
         if connection.in_transaction:
             connection.execute("ROLLBACK")
         with self._lock:
-            if not self._closed:
+            if not self._closed and connection.epoch == self.epoch:
                 self._idle.append(connection)
                 return
         connection.close()
 
-    def _connect(self) -> sqlite3.Connection:
+    def _connect(self) -> Connection:
         """Open a connection."""
         if not self.path.is_file():
             raise DataError(f"{self.folder} is not an index: {RECORDS} is missing.")
@@ -166,6 +219,7 @@ class Database:
             timeout=BUSY_SECONDS,
             isolation_level=None,
             check_same_thread=False,
+            factory=Connection,
         )
         try:
             connection.text_factory = decoded

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
 from vireid_cli.errors import UsageError
 from vireid_cli.search import ranking
-from vireid_cli.search.adding import checked_vectors
+from vireid_cli.search.adding import checked_vectors, refuse_other_fingerprint
 from vireid_cli.search.approximate_search import nearest
 from vireid_cli.search.columns import MODALITY, ColumnType
 from vireid_cli.search.database import column_types
@@ -39,6 +40,8 @@ class SearchOptions:
         rerank: Re-rank by k-reciprocal encoding, among the ``ranking.RERANKED`` best matches.
         group_by: ``pid`` or ``path``: the best match per person or image only. A record without a person is
             a group of its own.
+        fingerprint: Fingerprint of the queries' model. It is compared with that of the searched state, which
+            another process can replace at any time. None: the caller compared them.
     """
 
     top: int = 20
@@ -47,6 +50,7 @@ class SearchOptions:
     query_cameras: Sequence[int | None] | None = None
     rerank: bool = False
     group_by: str | None = None
+    fingerprint: Mapping[str, Any] | None = None
 
     def check(self, queries: int) -> None:
         """Validate the options for a number of queries.
@@ -61,6 +65,19 @@ class SearchOptions:
         if self.query_cameras is not None and len(self.query_cameras) != queries:
             raise UsageError(f"{len(self.query_cameras)} cameras for {queries} queries.")
 
+    def check_model(self, fingerprint: Mapping[str, Any] | None, name: str) -> None:
+        """Compare the queries' model with that of an index's embeddings.
+
+        Args:
+            fingerprint: Fingerprint of the index, in the searched state.
+            name: Name of the index.
+
+        Raises:
+            OtherModel: They differ.
+        """
+        if self.fingerprint is not None:
+            refuse_other_fingerprint(fingerprint, self.fingerprint, name, "the query")
+
     @property
     def candidates(self) -> int:
         """Number of matches per query before re-ranking."""
@@ -73,6 +90,7 @@ def search(
     """Search one state of an index; see ``AnyIndex.search``."""
     if state.meta["dimension"] is None:
         return [[] for _ in vectors]
+    options.check_model(state.meta["fingerprint"] if state.meta["slots"] else None, state.folder.name)
     queries = checked_vectors(vectors, state.meta["dimension"])
     tree = filter_of(options.where, options.modality, column_types(state.connection))
     shape = (len(queries), options.top)

@@ -116,6 +116,7 @@ class QdrantIndex(AnyIndex):
             collection = self._collection()
             if collection is None:
                 return [[] for _ in vectors]
+            options.check_model(collection.fingerprint, self.name)
             queries = checked_vectors(vectors, collection.dimension)
             columns = _columns(collection)
             condition = to_qdrant(filter_of(options.where, options.modality, columns), columns)

@@ -17,7 +17,7 @@ import numpy as np
 from vireid_cli.errors import DataError
 from vireid_cli.search.approximate import Structure, StructureCache
 from vireid_cli.search.columns import CAMERA
-from vireid_cli.search.database import Database, bound, stored_names
+from vireid_cli.search.database import Connection, Database, bound, stored_names
 from vireid_cli.search.filters import Filter, to_sql
 from vireid_cli.search.meta import IndexMeta, all_meta
 from vireid_cli.search.segments import mapped, vector_file
@@ -42,7 +42,7 @@ class Snapshot:
         folder: Folder of the index.
     """
 
-    connection: sqlite3.Connection
+    connection: Connection
     meta: IndexMeta
     vectors: np.ndarray
     selections: SelectionCache
@@ -70,7 +70,8 @@ class Snapshot:
         Returns:
             (n,) int64; None if all rows of ``vectors`` are selected.
         """
-        key = (self.meta["version"], tree, without_camera)
+        file = (self.meta["identifier"], self.connection.epoch)  # a copy of the folder has its identifier
+        key = (file, self.meta["version"], tree, without_camera)
         return self.selections.get(key, lambda: self._select(tree, without_camera))
 
     def _select(self, tree: Filter | None, without_camera: int | None) -> np.ndarray | None:
@@ -133,16 +134,19 @@ class VectorMap:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self._key: tuple[int, int] | None = None
+        self._key: tuple[Any, ...] | None = None
         self._vectors = np.empty((0, 1), np.float32)
         self._lock = threading.Lock()
 
     def get(self, meta: IndexMeta) -> np.ndarray:
         """Map the committed rows; see ``segments.mapped`` for errors."""
-        key = (meta["generation"], meta["slots"])
+        path = vector_file(self.folder, meta["generation"])
+        key: tuple[Any, ...] = (meta["identifier"], meta["generation"], meta["slots"], meta["dimension"])
+        if meta["slots"]:
+            state = path.stat()
+            key += (state.st_dev, state.st_ino)  # another file has other numbers while this one is mapped
         with self._lock:
             if key != self._key:
-                path = vector_file(self.folder, meta["generation"])
                 self._vectors = mapped(path, meta["slots"], meta["dimension"])
                 self._key = key
             return self._vectors
@@ -152,7 +156,7 @@ class VectorMap:
 def snapshot_of(
     database: Database, vectors: VectorMap, selections: SelectionCache, structures: StructureCache
 ) -> Iterator[Snapshot]:
-    """Open the newest committed state; the caches belong to the same index.
+    """Open the newest committed state; the caches belong to the same folder.
 
     Raises:
         DataError: The index is damaged, or locked for too long.
@@ -163,6 +167,8 @@ def snapshot_of(
             try:
                 rows = vectors.get(meta)
             except FileNotFoundError:  # compaction replaced it after this transaction began
+                continue
+            if not database.is_current(connection):  # the vectors may be those of another index
                 continue
             yield Snapshot(connection, meta, rows, selections, structures, database.folder)
             return

@@ -15,11 +15,11 @@ from starlette.exceptions import HTTPException
 from vireid_cli.errors import UsageError, VireidError
 from vireid_cli.serve.access import Access
 from vireid_cli.serve.guard import Guard
-from vireid_cli.serve.limits import RequestRefused
+from vireid_cli.serve.limits import RequestRefused, client_error
 from vireid_cli.serve.measures import CONTENT_TYPE, ServerMetrics
 from vireid_cli.serve.page import page, policy
 from vireid_cli.serve.routes import router
-from vireid_cli.serve.services import Services, client_error
+from vireid_cli.serve.services import Services
 from vireid_cli.version import __version__
 
 DESCRIPTION = "Search of people in visible and infrared images."

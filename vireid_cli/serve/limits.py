@@ -3,12 +3,19 @@
 from __future__ import annotations
 
 import os
+import re
 from dataclasses import dataclass
+
+from vireid_cli.errors import UsageError
 
 MIB = 1 << 20
 
 PIXEL_LIMIT = "OPENCV_IO_MAX_IMAGE_PIXELS"
 """Environment variable with OpenCV's own limit."""
+
+
+_OPTION = re.compile(r"--(where|top|group-by|exclude-same-camera|rerank)\b( (?=\"))?")
+"""Options of ``vireid search`` in messages, with the blank before a quoted value."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,3 +72,13 @@ def limit_decoder(pixels: int) -> None:
     It has an effect before OpenCV is imported only. A limit of the user is kept.
     """
     os.environ.setdefault(PIXEL_LIMIT, str(pixels))
+
+
+def client_error(error: UsageError) -> RequestRefused:
+    """Convert wrong use, such as an unknown column of a filter, to an answer for the client."""
+    return RequestRefused(400, _fields(error.message), _fields(error.hint))
+
+
+def _fields(text: str) -> str:
+    """Replace the options of the command line by the fields of a request."""
+    return _OPTION.sub(lambda match: match[1].replace("-", "_") + ("=" if match[2] else ""), text)

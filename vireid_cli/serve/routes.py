@@ -6,7 +6,7 @@ import asyncio
 import re
 import time
 from dataclasses import dataclass
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Depends, File, Form, Query, Request, Response, UploadFile
 
@@ -85,15 +85,18 @@ async def search(
     """Rank the records of an index by similarity to each query."""
     started = time.perf_counter()
     served = provided.index(index)
-    queries = await _image_queries(served, provided, images or [], modality, camid)
-    queries += await _record_queries(served, record or [])
-    if not queries:
+    uploads, records = images or [], record or []
+    if not uploads and not records:
         raise RequestRefused(400, "There is no query.", "Upload images, or set record.")
-    if len(queries) > provided.limits.images:
+    if len(uploads) + len(records) > provided.limits.images:
         raise _too_many(provided)
+    # before the vectors are read: the index may get embeddings of another model until the search
+    fingerprint = await asyncio.to_thread(_fingerprint, served, bool(uploads))
+    queries = await _image_queries(served, provided, uploads, modality, camid)
+    queries += await _record_queries(served, records)
     if options.exclude and any(query.item[1] is None for query in queries):
         raise RequestRefused(400, "exclude_same_camera needs the camera of each query.", "Set camid.")
-    ranked = await served.search([query.item for query in queries], options)
+    ranked = await served.search([query.item for query in queries], options, fingerprint)
     answers = [
         QueryAnswer(
             name=query.name,
@@ -103,6 +106,11 @@ async def search(
         for query, matches in zip(queries, ranked, strict=True)
     ]
     return SearchAnswer(index=served.name, queries=answers, seconds=time.perf_counter() - started)
+
+
+def _fingerprint(served: ServedIndex, embeds: bool) -> dict[str, Any] | None:
+    """Fingerprint of the queries: of the model if it embeds images, else of the index's present state."""
+    return model_queue(served).model.fingerprint if embeds else served.index.fingerprint
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import re
+import json
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
@@ -13,16 +13,13 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from vireid_cli.errors import DataError, UsageError
+from vireid_cli.errors import DataError, OtherModel
 from vireid_cli.processors import cores
 from vireid_cli.search.records import IndexRecord, Match
 from vireid_cli.serve.batching import Batcher
 from vireid_cli.serve.limits import RequestRefused, ServeLimits
 from vireid_cli.serve.uploads import ImageReader, ModalityChoice, QueryImage, decode_upload
 from vireid_cli.types import Modality
-
-_OPTION = re.compile(r"--(where|top|group-by|exclude-same-camera|rerank)\b( (?=\"))?")
-"""Options of ``vireid search`` in messages, with the blank before a quoted value."""
 
 
 class ServedModel(ImageReader, Protocol):
@@ -56,6 +53,11 @@ class SearchableIndex(Protocol):
         """Columns of filters, and their types."""
         ...
 
+    @property
+    def fingerprint(self) -> dict[str, Any] | None:
+        """Fingerprint of the embeddings."""
+        ...
+
     def search(
         self,
         vectors: np.ndarray,
@@ -66,6 +68,7 @@ class SearchableIndex(Protocol):
         query_cameras: Sequence[int | None] | None,
         rerank: bool,
         group_by: str | None,
+        fingerprint: Mapping[str, Any] | None,
     ) -> list[list[Match]]:
         """Search (Q, D) vectors."""
         ...
@@ -89,7 +92,7 @@ class SearchableIndex(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class QueryOptions:
-    """Options of a search; requests with equal ones are searched together.
+    """Options of a search; requests with equal ones, of the same model, are searched together.
 
     Attributes:
         top: Number of matches.
@@ -181,15 +184,35 @@ class ServedIndex:
             self._search, window=limits.window, largest=limits.batch
         )
 
-    async def search(self, queries: Sequence[SearchQuery], options: QueryOptions) -> list[list[Match]]:
+    async def search(
+        self,
+        queries: Sequence[SearchQuery],
+        options: QueryOptions,
+        fingerprint: Mapping[str, Any] | None = None,
+    ) -> list[list[Match]]:
         """Search queries.
+
+        Args:
+            queries: Vectors and cameras.
+            options: Options of the search.
+            fingerprint: Fingerprint of the model of the vectors; None if it is unknown.
 
         Raises:
             UsageError: The filter or an option is wrong.
+            RequestRefused: The index has embeddings of another model by now (409).
         """
-        return await self._batches.submit(options, queries)
+        model = json.dumps(fingerprint, sort_keys=True)
+        try:
+            return await self._batches.submit((options, model), queries)
+        except OtherModel as error:
+            raise RequestRefused(
+                409,
+                f"The index {self.name} has embeddings of another model than the query.",
+                "Restart the server: it loads the model of the index.",
+            ) from error
 
-    def _search(self, options: QueryOptions, queries: list[SearchQuery]) -> list[list[Match]]:
+    def _search(self, key: tuple[QueryOptions, str], queries: list[SearchQuery]) -> list[list[Match]]:
+        options, model = key
         return self.index.search(
             np.stack([vector for vector, _ in queries]),
             top=options.top,
@@ -198,6 +221,7 @@ class ServedIndex:
             query_cameras=[camera for _, camera in queries] if options.exclude else None,
             rerank=options.rerank,
             group_by=options.group_by,
+            fingerprint=json.loads(model),
         )
 
     def observe(self, callback: Callable[[int], object]) -> None:
@@ -263,13 +287,3 @@ def model_queue(served: ServedIndex) -> EmbeddingQueue:
             409, f"No model is loaded for the index {served.name}.", "Start the server with --model."
         )
     return served.embeddings
-
-
-def client_error(error: UsageError) -> RequestRefused:
-    """Convert wrong use, such as an unknown column of a filter, to an answer for the client."""
-    return RequestRefused(400, _fields(error.message), _fields(error.hint))
-
-
-def _fields(text: str) -> str:
-    """Replace the options of the command line by the fields of a request."""
-    return _OPTION.sub(lambda match: match[1].replace("-", "_") + ("=" if match[2] else ""), text)
