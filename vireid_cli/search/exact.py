@@ -88,12 +88,15 @@ def ranked(candidates: np.ndarray, scores: np.ndarray, top: int) -> tuple[np.nda
 def rescored(queries: np.ndarray, vectors: np.ndarray, candidates: np.ndarray) -> np.ndarray:
     """Inner products in float64 of each query with its candidates: (Q, k); slots of −1 have any score."""
     result = np.empty(candidates.shape)
-    step = max(1, _RESCORED // max(1, candidates.shape[1] * queries.shape[1]))
+    width = max(1, _RESCORED // queries.shape[1])  # candidates of a query per step
+    step = max(1, width // max(1, candidates.shape[1]))
     for first in range(0, len(queries), step):
-        part = slice(first, first + step)
-        rows = vectors[np.maximum(candidates[part], 0)].astype(np.float64)
-        # einsum adds each product in the order of d, so equal vectors have equal scores
-        result[part] = np.einsum("qkd,qd->qk", rows, queries[part].astype(np.float64))
+        own = queries[first : first + step].astype(np.float64)
+        for start in range(0, candidates.shape[1], width):
+            part = slice(first, first + step), slice(start, start + width)
+            rows = vectors[np.maximum(candidates[part], 0)].astype(np.float64)
+            # einsum adds each product in the order of d, so equal vectors have equal scores
+            result[part] = np.einsum("qkd,qd->qk", rows, own)
     return result
 
 
@@ -178,9 +181,7 @@ def _second_pass(
     """Score every row again whose float32 score reaches ``least``: (top,) slots and scores of one query."""
     chosen = [rows[block @ query[0] >= least] for rows, block in blocks(vectors, slots)]
     candidates = np.concatenate(chosen)
-    parts = np.array_split(candidates, len(candidates) * query.shape[1] // _RESCORED + 1)
-    scores = np.concatenate([rescored(query, vectors, part[None])[0] for part in parts])
-    order, scores = ranked(candidates[None], scores[None], top)
+    order, scores = ranked(candidates[None], rescored(query, vectors, candidates[None]), top)
     return order[0], scores[0]
 
 

@@ -27,6 +27,9 @@ MOST_MATCHES = 10_000
 _GROUPED = 4
 """Candidates per requested group in the first step, and growth of later steps."""
 
+_VALUES = 1 << 22
+"""Largest number of candidates of a step, of all its queries together; a query may have more."""
+
 
 @dataclass(frozen=True, slots=True)
 class SearchOptions:
@@ -37,9 +40,10 @@ class SearchOptions:
         where: Filter of the records; see ``filters``.
         modality: ``visible`` or ``infrared``: search this modality only.
         query_cameras: Camera of each query; its records are excluded. None entries exclude nothing.
-        rerank: Re-rank by k-reciprocal encoding, among the ``ranking.RERANKED`` best matches.
-        group_by: ``pid`` or ``path``: the best match per person or image only. A record without a person is
-            a group of its own.
+        rerank: Re-rank the ``ranking.RERANKED`` best matches by k-reciprocal encoding, or ``top`` if it is
+            larger. Other records are no matches.
+        group_by: ``pid`` or ``path``: the best match per person or image only, with ``rerank`` among the
+            re-ranked ones. A record without a person is a group of its own.
         fingerprint: Fingerprint of the queries' model. It is compared with that of the searched state, which
             another process can replace at any time. None: the caller compared them.
     """
@@ -98,7 +102,7 @@ def search(
     distances = np.full(shape, np.inf) if options.rerank else None
     done = 0
     for camera, places in _by_camera(options.query_cameras, len(queries)):
-        counted = _behind(progress, done, len(queries))
+        counted = behind(progress, done, len(queries))
         part = _ranked(state, queries[places], state.select(tree, camera), options, counted)
         done += len(places)
         slots[places], scores[places] = part[0], part[1]
@@ -115,35 +119,44 @@ def _ranked(
     progress: Progress | None,
 ) -> ranking.Ranked:
     """Search one selection for several queries."""
+    if options.group_by is not None and not options.rerank:
+        return _groups(state, queries, selected, options.group_by, options.top)
+    slots, scores = nearest(state.structure(), queries, state.vectors, selected, options.candidates)
+    ranked: ranking.Ranked = slots, scores, None
+    if options.rerank:
+        ranked = ranking.rerank(queries, slots, scores, lambda chosen: state.vectors[chosen], progress)
     if options.group_by is None:
-        ranked = _candidates(state, queries, selected, options.candidates, options, progress)
         return _cut(ranked, options.top)
-    count = len(state.vectors) if selected is None else len(selected)
-    fetch = min(count, options.candidates * _GROUPED)
-    while True:
-        ranked = _candidates(state, queries, selected, max(fetch, options.top), options, progress)
-        marks = ranking.first_of_groups(ranked[0], state.values(ranked[0], options.group_by))
-        if fetch >= count or marks.sum(axis=1).min(initial=options.top) >= options.top:
-            return ranking.take_marked(ranked, marks, options.top)
-        fetch = min(count, fetch * _GROUPED)
+    marks = ranking.first_of_groups(ranked[0], state.values(ranked[0], options.group_by))
+    return ranking.take_marked(ranked, marks, options.top)
 
 
-def _candidates(
-    state: Snapshot,
-    queries: np.ndarray,
-    selected: np.ndarray | None,
-    top: int,
-    options: SearchOptions,
-    progress: Progress | None,
+def _groups(
+    state: Snapshot, queries: np.ndarray, selected: np.ndarray | None, group_by: str, top: int
 ) -> ranking.Ranked:
-    """Return the best ``top`` rows of the selection, re-ranked on request."""
-    slots, scores = nearest(state.structure(), queries, state.vectors, selected, top)
-    if not options.rerank:
-        return slots, scores, None
-    return ranking.rerank(queries, slots, scores, lambda chosen: state.vectors[chosen], progress)
+    """Return the best row of each of the ``top`` best groups.
+
+    Queries with too few groups among their candidates are searched again with more, in parts of
+    ``_VALUES`` candidates.
+    """
+    slots, scores = np.full((len(queries), top), -1), np.full((len(queries), top), -np.inf)
+    count = len(state.vectors) if selected is None else len(selected)
+    fetch = min(count, top * _GROUPED)
+    left = np.arange(len(queries))
+    while len(left):
+        size = max(1, _VALUES // max(1, fetch))
+        unfinished = []
+        for part in np.split(left, range(size, len(left), size)):
+            ranked = nearest(state.structure(), queries[part], state.vectors, selected, max(fetch, top))
+            marks = ranking.first_of_groups(ranked[0], state.values(ranked[0], group_by))
+            slots[part], scores[part], _ = ranking.take_marked((*ranked, None), marks, top)
+            unfinished.append(part[marks.sum(axis=1) < top])
+        left = np.concatenate(unfinished) if fetch < count else left[:0]
+        fetch = min(count, fetch * _GROUPED)
+    return slots, scores, None
 
 
-def _behind(progress: Progress | None, before: int, every: int) -> Progress | None:
+def behind(progress: Progress | None, before: int, every: int) -> Progress | None:
     """Progress of one group of queries, as part of that of all queries."""
     if progress is None:
         return None

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from vireid_cli.search.columns import CAMERA, FIXED
-from vireid_cli.search.pipeline import SearchOptions
+from vireid_cli.search.pipeline import SearchOptions, behind
 from vireid_cli.search.qdrant_filter import EXTRA, key_of, qdrant
 from vireid_cli.search.ranking import rerank
 from vireid_cli.search.records import IndexRecord, Match
@@ -19,6 +19,9 @@ RankedPoint = tuple[Any, float | None]
 
 _GROUPED = 4
 """Candidates per requested group in the first request, and growth of later ones."""
+
+_POINTS = 1 << 16
+"""Largest number of points of an answer, of all its queries together; a query may have more."""
 
 
 def record_of(point: Any) -> IndexRecord:
@@ -50,17 +53,22 @@ def search_points(
     """
     cameras = options.query_cameras or [None] * len(queries)
     filters = [_without_camera(condition, camera) for camera in cameras]
-    count = options.candidates * (_GROUPED if options.group_by else 1)
+    growing = bool(options.group_by) and not options.rerank
+    count = options.candidates * (_GROUPED if growing else 1)
     results: list[list[Match]] = [[] for _ in queries]
     left = list(range(len(queries)))
     while left:
-        rows = _request(client, name, queries[left], [filters[i] for i in left], count, options, exact)
-        ranked = _reranked(queries[left], rows, progress) if options.rerank else _sorted(rows)
+        size = max(1, _POINTS // count)
         unfinished = []
-        for place, points in zip(left, ranked, strict=True):
-            results[place] = _matches(points, options)
-            if options.group_by and len(results[place]) < options.top and len(points) == count:
-                unfinished.append(place)  # more candidates can have more groups
+        for first in range(0, len(left), size):
+            part = left[first : first + size]
+            rows = _request(client, name, queries[part], [filters[i] for i in part], count, options, exact)
+            counted = behind(progress, first, len(left))
+            ranked = _reranked(queries[part], rows, counted) if options.rerank else _sorted(rows)
+            for place, points in zip(part, ranked, strict=True):
+                results[place] = _matches(points, options)
+                if growing and len(results[place]) < options.top and len(points) == count:
+                    unfinished.append(place)  # more candidates can have more groups
         left, count = unfinished, count * _GROUPED
     return results
 
