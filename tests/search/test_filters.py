@@ -9,7 +9,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from vireid_cli.errors import UsageError
+from vireid_cli.search import filters
 from vireid_cli.search.columns import ColumnType
+from vireid_cli.search.filter_sql import to_sql
 from vireid_cli.search.filters import (
     ColumnComparison,
     Every,
@@ -18,7 +20,6 @@ from vireid_cli.search.filters import (
     Unknown,
     columns_of,
     parse_filter,
-    to_sql,
 )
 
 COLUMNS: dict[str, ColumnType] = {
@@ -159,6 +160,35 @@ def test_pasted_into_quotes_it_is_refused_or_a_filter(attack: str) -> None:
     sql, _ = to_sql(tree, STORED)
     assert "DROP" not in sql
     assert "1=1" not in sql
+
+
+@pytest.mark.parametrize(
+    ("text", "selected"),
+    [
+        (" or ".join(f"camid = {number}" for number in range(5000, 0, -1)), 3),
+        (" and ".join(f"camid != {number}" for number in range(2, 5000)), 1),
+        ("not (" + " or ".join(["camid is null"] * 5000) + ")", 3),
+        ("camid = 1 and (" * 49 + " or ".join(["camid = 2 or camid = 1"] * 1000) + ")" * 49, 1),
+    ],
+    ids=["or", "and", "is null", "nested"],
+)
+def test_long_filters(text: str, selected: int) -> None:
+    """SQLite refuses expressions that are deeper than 1,000."""
+    sql, parameters = to_sql(parse_filter(text, COLUMNS), {"camid": "camid"})
+    connection = sqlite3.connect(":memory:")
+    connection.execute("CREATE TABLE records (camid INTEGER)")
+    connection.executemany("INSERT INTO records VALUES (?)", [(1,), (2,), (3,), (None,)])
+    count = connection.execute(f"SELECT count(*) FROM records WHERE {sql}", parameters).fetchone()
+    connection.close()
+    assert count == (selected,)
+
+
+@pytest.mark.parametrize("term", ["pid=1", "pid is null"])
+def test_the_number_of_conditions_is_limited(term: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(filters, "MOST_VALUES", 2000)
+    parse(" or ".join([term] * 2000))
+    with pytest.raises(UsageError, match="more than 2,000 values"):
+        parse(" or ".join([term] * 2001))
 
 
 CONDITIONS = st.one_of(

@@ -93,7 +93,7 @@ def test_only_unfinished_queries_are_searched_again(tmp_path: Path, monkeypatch:
     index = Index.create(tmp_path / "i")
     near = unit(people(1) + 0.05 * np.random.default_rng(0).standard_normal((200, 16)))
     vectors = np.concatenate([near, people(40, seed=7)])
-    table = {
+    table: dict[str, list[Any]] = {
         "path": [f"{i:03d}" for i in range(240)],
         "modality": ["visible"] * 240,
         "pid": [0] * 200 + list(range(1, 41)),

@@ -132,9 +132,11 @@ def test_records(index: Index) -> None:
     assert index.count() == COUNT
     assert index.count("camid = 3") == 40
     assert np.array_equal(index.vectors([3, 1]), people()[[2, 0]])
-    for wrong in (0, COUNT + 1, "x"):
+    for wrong in (0, COUNT + 1, "x", 10**30, str(-(10**30))):
         with pytest.raises(UsageError, match="record"):
             index.record(wrong)
+        with pytest.raises(UsageError, match="record"):
+            index.vectors([1, wrong])
     info = index.info()
     assert info["records"] == COUNT
     assert info["modalities"] == {"infrared": 80, "visible": 160}

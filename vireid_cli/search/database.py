@@ -17,6 +17,7 @@ from typing import Any
 from vireid_cli.errors import DataError
 from vireid_cli.search.columns import FILTERABLE, FIXED, IDENTIFIER, ColumnType
 from vireid_cli.search.meta import write_meta
+from vireid_cli.search.sqlite_errors import translated
 
 RECORDS = "records.sqlite"
 """Name of the database in the folder of an index."""
@@ -51,8 +52,6 @@ CREATE TABLE records (
     UNIQUE (root, path, modality)
 );
 """
-
-_READ_ONLY_ADVICE = "Check the permissions of the folder, or copy the index to a local disk."
 
 
 class Connection(sqlite3.Connection):
@@ -92,7 +91,7 @@ class Database:
     @staticmethod
     def create(folder: Path, meta: dict[str, Any]) -> None:
         """Create the database in an empty folder, with its first ``meta`` values, and close it."""
-        with _translated(folder / RECORDS):
+        with translated(folder / RECORDS):
             connection = sqlite3.connect(folder / RECORDS, isolation_level=None)
             try:
                 connection.execute("PRAGMA journal_mode = WAL")
@@ -111,7 +110,7 @@ class Database:
         Raises:
             DataError: The database is missing, damaged, of another version, or locked for too long.
         """
-        with _translated(self.path):
+        with translated(self.path):
             connection = self._take()
             try:
                 connection.execute("BEGIN")
@@ -126,7 +125,7 @@ class Database:
         Raises:
             DataError: As ``reading``; or the disk is full, or the folder is read-only.
         """
-        with _translated(self.path):
+        with translated(self.path):
             connection = self._take()
             try:
                 connection.execute("BEGIN IMMEDIATE")
@@ -137,7 +136,7 @@ class Database:
 
     def vacuum(self) -> None:
         """Return unused pages to the file system."""
-        with _translated(self.path):
+        with translated(self.path):
             connection = self._take()
             try:
                 connection.execute("VACUUM")
@@ -275,25 +274,3 @@ def bound(value: Any) -> Any:
 def decoded(content: bytes) -> str:
     """Text of the database; bytes that are not UTF-8 become lone surrogates, as in Python's file names."""
     return content.decode("utf-8", "surrogateescape")
-
-
-@contextmanager
-def _translated(path: Path) -> Iterator[None]:
-    """Convert SQLite's errors to ``DataError``."""
-    try:
-        yield
-    except sqlite3.OperationalError as error:
-        text = str(error)
-        if "locked" in text or "busy" in text:
-            raise DataError(
-                f"{path} is locked by another process.", "Run this again when that process has finished."
-            ) from error
-        if "full" in text:
-            raise DataError(
-                f"cannot write {path}: the disk is full.", "Free some space; earlier content is unchanged."
-            ) from error
-        if "readonly" in text or "unable to open" in text:
-            raise DataError(f"{path} can't be opened or written: {text}.", _READ_ONLY_ADVICE) from error
-        raise DataError(f"{path}: {text}.", "Check it: vireid index verify NAME") from error
-    except sqlite3.DatabaseError as error:
-        raise DataError(f"{path} is damaged: {error}.", "Create the index again.") from error

@@ -1,4 +1,4 @@
-"""Filters of records: a small grammar, parsed into a tree and translated to bound SQL parameters.
+"""Filters of records: a small grammar, parsed into a tree; ``filter_sql`` translates it to SQL.
 
 ::
 
@@ -31,7 +31,7 @@ DEEPEST = 50
 """Maximum nesting of parentheses and of "not"."""
 
 MOST_VALUES = 10_000
-"""Maximum number of values of a filter; SQLite binds 32,766 parameters."""
+"""Maximum number of values and of tests for null; SQLite binds 32,766 parameters."""
 
 NEGATED = {"=": "!=", "!=": "=", "<": ">=", ">=": "<", ">": "<=", "<=": ">"}
 
@@ -97,35 +97,6 @@ def parse_filter(text: str, columns: Mapping[str, ColumnType]) -> Filter:
     result = parser.alternatives(False, 0)
     parser.finish()
     return result
-
-
-def to_sql(tree: Filter, stored: Mapping[str, str]) -> tuple[str, list[Value]]:
-    """Translate a filter to an SQL expression and its parameters.
-
-    Args:
-        tree: The filter.
-        stored: Name of each column in the database. Only these names and constants of this function are in
-            the expression; every value is a parameter.
-    """
-    match tree:
-        case ColumnComparison(column, operator, value):
-            if operator not in NEGATED:
-                raise ValueError(operator)
-            return f"{stored[column]} {operator} {_mark(value)}", [value]
-        case Membership(column, values, negated):
-            marks = ", ".join(map(_mark, values))
-            return f"{stored[column]} {'NOT ' if negated else ''}IN ({marks})", list(values)
-        case Unknown(column, negated):
-            return f"{stored[column]} IS {'NOT ' if negated else ''}NULL", []
-        case Every(parts) | Some(parts):
-            joint = " AND " if isinstance(tree, Every) else " OR "
-            pairs = [to_sql(part, stored) for part in parts]
-            return f"({joint.join(sql for sql, _ in pairs)})", [value for _, some in pairs for value in some]
-
-
-def _mark(value: Value) -> str:
-    """Place of a parameter; text may be bound as bytes, see ``database.bound``."""
-    return "CAST(? AS TEXT)" if isinstance(value, str) else "?"
 
 
 def columns_of(tree: Filter) -> list[str]:
@@ -231,6 +202,7 @@ class _Parser:
             inverse = self.takes("not")
             if not self.takes("null"):
                 self.refuse("expected NULL after IS")
+            self.count(token)
             return Unknown(column, inverse != negated)
         inverse = self.takes("not")
         if self.takes("in"):
@@ -252,12 +224,16 @@ class _Parser:
             self.refuse("expected a comma or a closing parenthesis")
         return tuple(values)
 
-    def value(self, column: str) -> Value:
-        """Read one value and check its type."""
-        token = self.take()
+    def count(self, token: Token) -> None:
+        """Count a value or a test for null."""
         self.values += 1
         if self.values > MOST_VALUES:
             self.refuse(f"more than {MOST_VALUES:,} values", token)
+
+    def value(self, column: str) -> Value:
+        """Read one value and check its type."""
+        token = self.take()
+        self.count(token)
         if token.kind == "keyword" and token.value == "null":
             self.refuse(f"NULL equals nothing; write {column} IS NULL", token)
         if token.kind not in ("number", "text"):

@@ -136,7 +136,7 @@ class Index(AnyIndex):
             UsageError: There is none.
         """
         with self.database.reading() as connection:
-            known = read_records(connection, "records.id = ?", [_integer(identifier)])
+            known = read_records(connection, "records.id = ?", [self._integer(identifier)])
         if not known:
             raise UsageError(f"index {self.name} has no record {identifier}.")
         return next(iter(known.values()))
@@ -147,7 +147,7 @@ class Index(AnyIndex):
         Raises:
             UsageError: A record does not exist.
         """
-        numbers = [_integer(identifier) for identifier in identifiers]
+        numbers = [self._integer(identifier) for identifier in identifiers]
         with self.snapshot() as state:
             rows = state.connection.execute(
                 "SELECT id, slot FROM records WHERE id IN (SELECT value FROM json_each(?))",
@@ -222,6 +222,16 @@ class Index(AnyIndex):
         """Return a description as JSON values."""
         return describe(self.database)
 
+    def _integer(self, identifier: int | str) -> int:
+        """Convert the identifier of a record to an integer of 64 bits, as SQLite has them."""
+        try:
+            number = int(identifier)
+        except ValueError:
+            raise UsageError(f"a record's identifier is an integer, not '{identifier}'.") from None
+        if not -(2**63) <= number < 2**63:
+            raise UsageError(f"index {self.name} has no record {identifier}.")
+        return number
+
     def _meta(self) -> IndexMeta:
         """Values of ``meta`` in the newest state."""
         with self.snapshot() as state:
@@ -240,11 +250,3 @@ def _check_kind(kind: str) -> None:
         raise UsageError(f"there is no kind '{kind}'.", f"Choose: {', '.join(KINDS)}")
     if kind != "exact":
         faiss()
-
-
-def _integer(identifier: int | str) -> int:
-    """Convert the identifier of a record to an integer."""
-    try:
-        return int(identifier)
-    except ValueError:
-        raise UsageError(f"a record's identifier is an integer, not '{identifier}'.") from None

@@ -18,7 +18,8 @@ from vireid_cli.errors import DataError
 from vireid_cli.search.approximate import Structure, StructureCache
 from vireid_cli.search.columns import CAMERA
 from vireid_cli.search.database import Connection, Database, bound, stored_names
-from vireid_cli.search.filters import Filter, to_sql
+from vireid_cli.search.filter_sql import to_sql
+from vireid_cli.search.filters import Filter
 from vireid_cli.search.meta import IndexMeta, all_meta
 from vireid_cli.search.segments import mapped, vector_file
 
