@@ -16,6 +16,7 @@ _UNPRINTABLE = re.compile(
     "\ud800-\udfff"  # lone surrogates
     "\U000e0000-\U000e007f]"  # invisible tags
 )
+_SURROGATE = re.compile("[\ud800-\udfff]")
 _SHORT = {"\n": "\\n", "\r": "\\r", "\t": "\\t"}
 
 _OWN_BREAK = re.compile(r"\n(?=  |\t|$)")
@@ -29,6 +30,11 @@ def printable(text: object) -> str:
     'a\\\\x1b[31m.jpg'
     """
     return _UNPRINTABLE.sub(lambda match: escape(match[0]), str(text))
+
+
+def encodable(text: str) -> str:
+    """Text with escapes for lone surrogates only, so that it can be encoded as UTF-8."""
+    return text if text.isascii() else _SURROGATE.sub(lambda match: escape(match[0]), text)
 
 
 def printable_lines(text: str, *, advice: bool = False) -> list[str]:

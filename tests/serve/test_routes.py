@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+from typing import Any
 from urllib.parse import quote
 
 import cv2
@@ -14,6 +16,9 @@ from vireid_cli.data.decode import Decoder
 from vireid_cli.data.grey import TOLERANCE, channel_spread
 from vireid_cli.data.resize import resize
 from vireid_cli.modality import Modality
+from vireid_cli.search.index import Index
+from vireid_cli.search.records import IndexRecord
+from vireid_cli.serve.limits import RequestRefused
 
 
 def vector(content: bytes, model: PixelModel) -> np.ndarray:
@@ -181,3 +186,55 @@ def test_an_index_without_a_model_is_listed(people: People) -> None:
         assert (reply.status, "--model" in reply.json["error"]["hint"]) == (409, True)
         record = client.get("/v1/index/people/records?limit=1").json["records"][0]["id"]
         assert client.post("/v1/search", fields=[("record", record)]).status == 200
+
+
+def test_names_that_are_not_utf8(people: People, tmp_path: Path) -> None:
+    """Every text of an answer, and of the metrics; the identifier selects the record."""
+    name = b"\xff\xe9".decode("utf-8", "surrogateescape")
+    table: dict[str, list[Any]] = {
+        "path": [f"{name}.jpg"],
+        "modality": ["visible"],
+        "door": [name],
+        "number": [0.5],
+    }
+    fingerprint = people.model.fingerprint
+    log: list[str] = []
+    with Index.create(tmp_path / "i") as index:
+        index.add(people.index.vectors([1]), table, fingerprint=fingerprint, root=f"/{name}")
+        with serving(services_of(index, people.model), log=log) as client:
+            record = client.get("/v1/index/people/records").json["records"][0]
+            assert record["path"] == "\\xff\\xe9.jpg"
+            assert record["columns"] == {"door": "\\xff\\xe9", "number": 0.5}
+            assert client.get("/v1/index/people/records/1").json == record
+            reply = client.post("/v1/search", fields=[("record", 1), ("group_by", "path")])
+            [query] = reply.json["queries"]
+            assert query["name"] == record["path"]
+            assert query["matches"][0]["record"] == record
+            assert client.get(f"/{record['image']}").status == 404
+            listed = client.get("/v1/indexes").json["indexes"]
+            assert listed[0]["columns"]["door"] == "text"
+    assert not log
+
+
+def test_an_error_with_bytes_of_a_name() -> None:
+    error = RequestRefused(404, "no \udcff", "see \udcfe").as_json()
+    assert error == {"error": {"message": "no \\xff", "hint": "see \\xfe"}}
+
+
+def test_too_many_queries_are_not_read(people: People) -> None:
+    """The limit is that of images and records together, and applies before anything is read."""
+    reads: list[object] = []
+
+    class Counting(Index):
+        def record(self, identifier: int | str) -> IndexRecord:
+            reads.append(identifier)
+            return super().record(identifier)
+
+    image = ("a.png", people.image("cam1/0001.png"))
+    with Counting(people.index.folder) as index, serving(services_of(index, people.model)) as client:
+        reply = client.post("/v1/search", fields=[("record", 1)] * 33)
+        assert (reply.status, reply.error) == (413, "A request has at most 32 queries.")
+        assert client.post("/v1/search", [image] * 17, [("record", 1)] * 16).status == 413
+        assert not reads
+        assert client.post("/v1/search", fields=[("record", 1)] * 32).status == 200
+        assert len(reads) == 32

@@ -7,6 +7,7 @@ import re
 from dataclasses import dataclass
 
 from vireid_cli.errors import UsageError
+from vireid_cli.printable import encodable
 
 MIB = 1 << 20
 
@@ -59,7 +60,7 @@ class RequestRefused(Exception):
 
     def __init__(self, status: int, message: str, hint: str = "") -> None:
         super().__init__(message)
-        self.status, self.message, self.hint = status, message, hint
+        self.status, self.message, self.hint = status, encodable(message), encodable(hint)
 
     def as_json(self) -> dict[str, dict[str, str]]:
         """Body of the answer."""

@@ -10,6 +10,7 @@ from vireid_cli.engine.open_model import open_model
 from vireid_cli.engine.query import warn_other_pillow
 from vireid_cli.engine.session import Session
 from vireid_cli.errors import UsageError
+from vireid_cli.printable import encodable
 from vireid_cli.search.open import AnyIndex, list_indexes, open_index
 from vireid_cli.serve.limits import ServeLimits
 from vireid_cli.serve.services import EmbeddingQueue, ServedIndex, Services
@@ -51,10 +52,11 @@ def load_services(
     for name in wanted:
         index = open_index(name, session.data_dir)
         opened.callback(index.close)
-        if index.name in served:
-            raise UsageError(f"two indexes have the name {index.name}.", "Serve one of them.")
+        title = encodable(index.name)
+        if title in served:
+            raise UsageError(f"two indexes have the name {title}.", "Serve one of them.")
         queue = _queue(index, model, session, limits, queues)
-        served[index.name] = ServedIndex(index.name, index, queue, limits)
+        served[title] = ServedIndex(title, index, queue, limits)
     return Services(served, limits, images)
 
 

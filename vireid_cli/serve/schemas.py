@@ -2,24 +2,28 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Annotated, Any
 
-from pydantic import BaseModel, Field
+from pydantic import AfterValidator, BaseModel, Field
 
+from vireid_cli.printable import encodable
 from vireid_cli.search.records import IndexRecord, Match
+
+Text = Annotated[str, AfterValidator(encodable)]
+"""Text of an answer. Bytes of a file name that are not UTF-8 become escapes, such as ``\\xff``."""
 
 
 class RecordAnswer(BaseModel):
     """One image of an index."""
 
-    id: int | str
-    path: str = Field(description="Path as in the index.")
-    modality: str
+    id: int | Text
+    path: Text = Field(description="Path as in the index.")
+    modality: Text
     camid: int | None
     pid: int | None
-    time: str | None = Field(description="ISO 8601.")
-    columns: dict[str, int | float | str | None] = Field(description="Other columns.")
-    image: str = Field(description="Address of the image, relative to the server.")
+    time: Text | None = Field(description="ISO 8601.")
+    columns: dict[Text, int | float | Text | None] = Field(description="Other columns.")
+    image: Text = Field(description="Address of the image, relative to the server.")
 
 
 class MatchAnswer(BaseModel):
@@ -34,15 +38,15 @@ class MatchAnswer(BaseModel):
 class QueryAnswer(BaseModel):
     """Matches of one query, best first."""
 
-    name: str = Field(description="File name of the upload, or the path of the record.")
-    modality: str = Field(description="Modality with which the query was embedded.")
+    name: Text = Field(description="File name of the upload, or the path of the record.")
+    modality: Text = Field(description="Modality with which the query was embedded.")
     matches: list[MatchAnswer]
 
 
 class SearchAnswer(BaseModel):
     """Matches of all queries."""
 
-    index: str
+    index: Text
     queries: list[QueryAnswer]
     seconds: float = Field(description="Time in the server.")
 
@@ -50,8 +54,8 @@ class SearchAnswer(BaseModel):
 class EmbeddingAnswer(BaseModel):
     """Embedding of one image."""
 
-    name: str
-    modality: str
+    name: Text
+    modality: Text
     embedding: list[float] = Field(description="Unit length.")
 
 
@@ -59,7 +63,7 @@ class EmbedAnswer(BaseModel):
     """Embeddings, and the fingerprint of their model."""
 
     embeddings: list[EmbeddingAnswer]
-    fingerprint: dict[str, Any]
+    fingerprint: dict[Text, Any]
 
 
 class RecordsAnswer(BaseModel):
@@ -73,11 +77,11 @@ class RecordsAnswer(BaseModel):
 class IndexAnswer(BaseModel):
     """One index."""
 
-    name: str
-    kind: str
+    name: Text
+    kind: Text
     records: int
     dimension: int | None
-    columns: dict[str, str] = Field(description="Columns of filters, and their types.")
+    columns: dict[Text, Text] = Field(description="Columns of filters, and their types.")
     searchable: bool = Field(description="Whether a model is loaded, so that images can be searched.")
 
 
@@ -85,7 +89,7 @@ class IndexesAnswer(BaseModel):
     """All indexes, and the limits of requests."""
 
     indexes: list[IndexAnswer]
-    limits: dict[str, float]
+    limits: dict[Text, float]
 
 
 def record_answer(index: str, record: IndexRecord) -> RecordAnswer:
