@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -130,3 +131,37 @@ def test_results_are_kept(embedded: Embeddings, tmp_path: Path, vireid: Command)
     assert [path.name for path in (out / "evaluation" / "features-regdb").iterdir()] == ["metrics.json"]
     whole = write(tmp_path / "w.npz", embedded, q_paths=np.empty(0), g_paths=np.empty(0))
     assert NOT_PUBLISHED in vireid("evaluate-features", whole, "--dataset", "sysu").out
+
+
+def halves(e: Embeddings, keep: int) -> Embeddings:
+    """All infrared images, and every ``keep``-th visible one."""
+    visible = np.flatnonzero(e.modalities == 0)[::keep]
+    return e.take(np.concatenate([np.flatnonzero(e.modalities == 1), visible]))
+
+
+@pytest.mark.parametrize("form", ["features", "distance"])
+@pytest.mark.parametrize("dataset", ["regdb", "sysu"])
+def test_only_results_of_the_same_images_are_paired(
+    embedded: Embeddings, tmp_path: Path, form: str, dataset: str
+) -> None:
+    nothing = {"q_paths": np.empty(0), "g_paths": np.empty(0)}
+    whole, without = (write(tmp_path / f"{i}.npz", embedded, form, **p) for i, p in enumerate(({}, nothing)))
+    shuffled = embedded.take(np.random.default_rng(1).permutation(len(embedded)))
+    reordered = write(tmp_path / "reordered.npz", shuffled, form)
+    for one, other in ((whole, reordered), (without, without), (whole, whole)):
+        results = evaluate_features_by_protocol(one, dataset, EvaluateOptions(), other)
+        assert all("against" in result.content for result in results)
+
+    fewer = write(tmp_path / "fewer.npz", halves(embedded, 2), form)
+    renamed = replace(embedded, paths=np.char.add("y/", embedded.paths))
+    swapped = replace(embedded, camids=np.where(embedded.camids == 1, 4, embedded.camids))
+    refused = [
+        (whole, fewer, "has another gallery under .* trial 1: .*, not "),
+        (without, write(tmp_path / "c.npz", swapped, form, **nothing), "camera 4, not 1"),
+        (without, write(tmp_path / "d.npz", shuffled, form, **nothing), "has other queries .* person"),
+    ]
+    if dataset == "regdb":  # SYSU-MM01 needs paths with its cameras
+        refused.append((whole, write(tmp_path / "b.npz", renamed, form), "has other queries .* path y/"))
+    for one, other, message in refused:
+        with pytest.raises(UsageError, match=message):
+            evaluate_features_by_protocol(one, dataset, EvaluateOptions(), other)

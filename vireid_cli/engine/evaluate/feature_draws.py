@@ -13,7 +13,12 @@ from vireid_cli.data.features import FeatureFile
 from vireid_cli.data.plan import EvaluationPlan
 from vireid_cli.data.provenance import Provenance
 from vireid_cli.data.store import Store, StoreInfo
-from vireid_cli.engine.evaluate.result import EvaluateOptions, Evaluation, evaluate_protocol
+from vireid_cli.engine.evaluate.result import (
+    EvaluateOptions,
+    Evaluation,
+    RankedImages,
+    evaluate_protocol,
+)
 from vireid_cli.engine.evaluate.scoring import FLIPS, RERANKS, EmbeddedRows, Outcome
 from vireid_cli.engine.evaluate.summary import summarize
 from vireid_cli.errors import UsageError
@@ -121,7 +126,24 @@ def _by_distances(
     content = summarize(plan.name, fingerprint, [outcome], [])
     if folder is not None:
         write_evaluation(folder, content, {})
-    return Evaluation(content, outcome, folder)
+    return Evaluation(content, outcome, folder, images=file_images(file, plan))
+
+
+def file_images(file: FeatureFile, plan: EvaluationPlan | None = None) -> RankedImages:
+    """Return the images of a file: queries, then gallery.
+
+    Args:
+        file: The file.
+        plan: Plan of the trials with rows of both sides, as of ``joined``; None: one trial with all images.
+    """
+    count, total = len(file.query), len(file.query) + len(file.gallery)
+    pids, camids, paths = (
+        np.concatenate([getattr(side, name) for side in (file.query, file.gallery)])
+        for name in ("pids", "camids", "paths")
+    )
+    queries = (np.arange(count),) if plan is None else plan.queries
+    galleries = (np.arange(count, total),) if plan is None else plan.galleries
+    return RankedImages(pids, camids, paths if file.has_paths else None, queries, galleries)
 
 
 def joined(file: FeatureFile) -> tuple[Embeddings, tuple[np.ndarray, np.ndarray]]:

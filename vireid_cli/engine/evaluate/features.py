@@ -15,7 +15,7 @@ from vireid_cli.data.protocols.request import Request
 from vireid_cli.data.stored_trials import has_trials, read_trials
 from vireid_cli.embedding_files import is_embeddings
 from vireid_cli.engine.evaluate import feature_draws
-from vireid_cli.engine.evaluate.feature_draws import joined
+from vireid_cli.engine.evaluate.feature_draws import file_images, joined
 from vireid_cli.engine.evaluate.pairing import evaluate_against
 from vireid_cli.engine.evaluate.result import EvaluateOptions, Evaluation, Evaluations, evaluate_protocol
 from vireid_cli.engine.evaluate.scoring import FLIPS, RERANKS, EmbeddedRows, Outcome
@@ -143,7 +143,7 @@ def _whole_gallery(
     if file.distance is None and cells <= MOST_CELLS:
         embedded, (query, gallery) = joined(file)
         plan = rules.plan((query,), (gallery,), rules.fingerprint(path, file.distance_name, whole=True))
-        return _measure(plan, embedded, options, home)
+        return _measure(plan, embedded, options, home, file.has_paths)
     reason = "has distances between queries and gallery only"
     if file.distance is None:
         reason = "has too many pairs for that matrix"
@@ -153,6 +153,7 @@ def _whole_gallery(
     evaluation = (
         _by_distances(path, file, rules) if file.distance is not None else _streamed(path, file, rules)
     )
+    evaluation = replace(evaluation, images=file_images(file))
     return evaluation if home is None else keep_metrics(evaluation, home)
 
 
@@ -207,11 +208,15 @@ class _Rules:
 
 
 def _measure(
-    plan: EvaluationPlan, embedded: Embeddings, options: EvaluateOptions, home: Path | None
+    plan: EvaluationPlan,
+    embedded: Embeddings,
+    options: EvaluateOptions,
+    home: Path | None,
+    paths: bool = True,
 ) -> Evaluation:
     measured = EmbeddedRows(embedded, np.arange(len(embedded)))
     folder = None if home is None else home / plan.name
-    return evaluate_protocol(plan, [measured], options, dict(plan.fingerprint), [], folder)
+    return evaluate_protocol(plan, [measured], options, dict(plan.fingerprint), [], folder, paths=paths)
 
 
 def _by_distances(path: Path, file: FeatureFile, rules: _Rules) -> Evaluation:

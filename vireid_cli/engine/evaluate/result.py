@@ -8,6 +8,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from vireid_cli.data.plan import EvaluationPlan
 from vireid_cli.data.protocols.request import Request
 from vireid_cli.engine.evaluate import artifacts
@@ -43,6 +45,34 @@ class EvaluateOptions:
 
 
 @dataclass(frozen=True, slots=True)
+class RankedImages:
+    """Images of an evaluation: N images, and the rows of each trial's queries and gallery.
+
+    Attributes:
+        pids, camids: (N,) person and camera of each image.
+        paths: (N,) path of each image; None: not known.
+        queries, galleries: Rows of each trial, in order.
+    """
+
+    pids: np.ndarray
+    camids: np.ndarray
+    paths: np.ndarray | None
+    queries: tuple[np.ndarray, ...]
+    galleries: tuple[np.ndarray, ...]
+
+    @staticmethod
+    def of(plan: EvaluationPlan, measured: EmbeddedRows, known: bool = True) -> RankedImages:
+        """Return the images of a plan; ``known``: whether the paths of ``measured`` are those of files."""
+        images = measured.embeddings
+        queries, galleries = (
+            tuple(np.searchsorted(measured.rows, rows) for rows in side)
+            for side in (plan.queries, plan.galleries)
+        )
+        known = known and bool((images.paths != "").all())
+        return RankedImages(images.pids, images.camids, images.paths if known else None, queries, galleries)
+
+
+@dataclass(frozen=True, slots=True)
 class Evaluation:
     """The result of one protocol.
 
@@ -51,12 +81,14 @@ class Evaluation:
         plain: The plain result per query.
         folder: Folder of the result; None: not written.
         variants: Re-ranked and flip-averaged results per query.
+        images: Images of the trials; None: means over several models.
     """
 
     content: schema.EvaluationFile
     plain: Outcome
     folder: Path | None = None
     variants: tuple[Outcome, ...] = ()
+    images: RankedImages | None = None
 
     @property
     def protocol(self) -> str:
@@ -165,6 +197,8 @@ def evaluate_protocol(
     reported: list[dict[str, Any]],
     folder: Path | None,
     key: str = "",
+    *,
+    paths: bool = True,
 ) -> Evaluation:
     """Evaluate one plan, plain and with each requested variant, and write the result.
 
@@ -176,6 +210,7 @@ def evaluate_protocol(
         reported: Comparable metrics of the paper.
         folder: Folder of the result; None: do not write.
         key: Hash of everything on which the embeddings depend besides the images; see ``kept``.
+        paths: Whether the embeddings have paths of image files.
     """
     reranks: tuple[Rerank, ...] = ("none", *options.rerank)
     outcomes = [measure_plan(plan, side, rerank) for side in sides for rerank in reranks]
@@ -187,4 +222,5 @@ def evaluate_protocol(
         content["breakdown"] = artifacts.breakdown(plan, sides[0], outcomes[0])
     if folder is not None:
         artifacts.write(folder, plan, sides[0], outcomes[0], content)
-    return Evaluation(content, outcomes[0], folder, tuple(outcomes[1:]))
+    images = RankedImages.of(plan, sides[0], paths)
+    return Evaluation(content, outcomes[0], folder, tuple(outcomes[1:]), images)
