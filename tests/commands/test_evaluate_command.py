@@ -57,6 +57,10 @@ def test_a_run_in_every_way(
     assert 0.0 < differences["mAP"]["p_value"] <= 1.0
     assert json.loads((folder / "metrics.json").read_text())["against"]["name"] == runs[1].name
 
+    for words in (("latest", *runs[-1:]), (runs[0], runs[0].name), (runs[0], "--against", runs[0].name)):
+        code, _, err = vireid("evaluate", *words, *how)
+        assert (code, "is named twice" in err) == (2, True), err
+
     code, out, err = vireid("evaluate", *runs, *how, "--json")
     assert code == 0, err
     result = json.loads(out)
@@ -128,7 +132,6 @@ def test_rules_of_settings_that_are_another_dataset_s(
         (("--features", GOLDEN / "sysu_small_unique.npz", "--dataset", "sisu"), "did you mean 'sysu'?"),
         (("--explain", "--dataset", "lcm"), "did you mean 'llcm'?"),
         (("one", "two", "--against", "three"), "name only one RUN"),
-        (("one", "one"), "named twice"),
         (("--cost", "--mode", "all"), "--mode has no effect"),
         (("--cost", "--trial", "all"), "--trial has no effect"),
         (("--trial", "eleven"), "expected a number from 1 to 10, or all"),

@@ -192,8 +192,6 @@ def _evaluate_runs(
     name = names[0] if names else None
     if len(names) > 1 and against is not None:
         raise UsageError("--against compares one run with another: name only one RUN.")
-    if len(set(names)) != len(names):
-        raise UsageError("The same run is named twice: remove one.")
     if all_trials:
         if len(names) > 1 or against is not None:
             raise UsageError(

@@ -36,7 +36,7 @@ from vireid_cli.metrics.verification import FarReading
 from vireid_cli.recipe.schema import Recipe
 from vireid_cli.recipe.study import Study, load_study
 from vireid_cli.recipe.tuning import TuningStudy, load_tuning
-from vireid_cli.results.run import RunFolder
+from vireid_cli.results.run import RunFolder, check_distinct
 from vireid_cli.types import Size
 
 
@@ -172,17 +172,22 @@ class Engine(ExportVerbs, ModelVerbs):
     ) -> tuple[list[Evaluations], list[Evaluation]]:
         """Evaluate several models, average their results and write the means to files.
 
-        See ``aggregate.average_runs`` and ``write_means``.
+        See ``aggregate.average_runs`` and ``write_means``. Unlike conditions are a warning.
 
         Returns:
             The results of each model, and their means.
+
+        Raises:
+            UsageError: A run is named twice, or the results can't be averaged.
         """
         models = [self.find(name) for name in names]
-        aggregate.check_distinct_trials(models)
+        aggregate.check_runs(models, options.dataset if options else None)
         by_run = [self.evaluate(run, options) for run in models]
         if not self.session.runtime.world.first:
             return by_run, []
         means = aggregate.average_runs(by_run)
+        for text in aggregate.unlike_conditions(by_run, [run.name for run in models]):
+            self.session.reporter.warn(text)
         return by_run, aggregate.write_means(means, models, self.session)
 
     def runs_of_trials(self, run: RunName | None = None) -> list[RunFolder]:
@@ -192,12 +197,21 @@ class Engine(ExportVerbs, ModelVerbs):
     def evaluate_against(
         self, run: RunName | None, other: RunName, options: EvaluateOptions | None = None
     ) -> list[Evaluation]:
-        """Evaluate two runs and compute their paired differences; see ``pairing.evaluate_against``."""
-        theirs = self.find(other)
-        ours, others = self.evaluate(run, options), self.evaluate(theirs, options)
+        """Evaluate two runs and compute their paired differences; see ``pairing.evaluate_against``.
+
+        Raises:
+            UsageError: Both are the same run, or the results are of different images.
+        """
+        models = [self.find(run), self.find(other)]
+        check_distinct(models)
+        ours, others = (self.evaluate(model, options) for model in models)
         if not self.session.runtime.world.first:
             return []
-        return pairing.evaluate_against(ours, others, theirs.name)
+        names = [model.name for model in models]
+        results = pairing.evaluate_against(ours, others, names[1])
+        for text in aggregate.unlike_conditions((ours, others), names):
+            self.session.reporter.warn(text)
+        return results
 
     def evaluate_features(
         self,

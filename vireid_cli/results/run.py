@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -121,6 +121,20 @@ def changed_recipe_warning(run: RunFolder) -> str:
         f"{schema.ENVIRONMENT}. The network, the training and the results follow the changed recipe; restore "
         "the file if the change is not yours"
     )
+
+
+def check_distinct(runs: Sequence[RunFolder]) -> None:
+    """Check that no run is named twice, also not by a link or another path.
+
+    Raises:
+        UsageError: Two of the runs are one folder.
+    """
+    first: dict[Path, RunFolder] = {}
+    for run in runs:
+        other = first.setdefault(run.folder.resolve(), run)
+        if other is not run:
+            by = "" if run.folder == other.folder else f", also as {run.folder}"
+            raise UsageError(f"The run {other.folder} is named twice{by}.", "Name each run once.")
 
 
 def check_new_name(name: str, runs: Path) -> None:

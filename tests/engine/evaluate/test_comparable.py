@@ -12,7 +12,7 @@ from vireid_cli.data.prepare import prepare
 from vireid_cli.data.protocols import plans_for, published_name
 from vireid_cli.data.protocols.request import Request
 from vireid_cli.data.store import Store
-from vireid_cli.engine.evaluate.aggregate import check_distinct_trials
+from vireid_cli.engine.evaluate.aggregate import check_runs
 from vireid_cli.engine.evaluate.evaluate import paper_metrics
 from vireid_cli.engine.network import load_recipe
 from vireid_cli.errors import UsageError
@@ -117,6 +117,17 @@ def test_two_runs_of_one_trial_are_refused_before_they_are_evaluated(tmp_path: P
         run.folder.mkdir()
         run.recipe_file.write_text(f"data: {{dataset: {dataset}, trial: {2 if dataset == 'regdb' else 1}}}\n")
         runs.append(run)
-    check_distinct_trials(runs[:3])
+    check_runs(runs[1:3], None)
     with pytest.raises(UsageError, match="a and d were trained on the same trial, 2 of regdb"):
-        check_distinct_trials(runs)
+        check_runs(runs, None)
+
+
+def test_runs_of_different_datasets_are_refused_before_they_are_evaluated(tmp_path: Path) -> None:
+    runs = []
+    for dataset in ("sysu", "occ-sysu"):
+        runs.append(RunFolder(tmp_path / dataset))
+        runs[-1].folder.mkdir()
+        runs[-1].recipe_file.write_text(f"data: {{dataset: {dataset}}}\n")
+    check_runs(runs, "sysu")
+    with pytest.raises(UsageError, match="different datasets can't be averaged: sysu, occ-sysu"):
+        check_runs(runs, None)

@@ -13,13 +13,15 @@ from vireid_cli.bench.oracle import evaluate_by_loop
 from vireid_cli.data.plan import EvaluationPlan
 from vireid_cli.data.protocols.request import Request
 from vireid_cli.engine.evaluate import features as evaluate_given
-from vireid_cli.engine.evaluate.aggregate import average_runs
+from vireid_cli.engine.evaluate.aggregate import average_runs, unlike_conditions, write_means
 from vireid_cli.engine.evaluate.pairing import evaluate_against
 from vireid_cli.engine.evaluate.result import EvaluateOptions, Evaluation, evaluate_protocol
 from vireid_cli.engine.evaluate.scoring import EmbeddedRows, measure_plan
+from vireid_cli.engine.session import Session
 from vireid_cli.errors import DataError, UsageError
 from vireid_cli.metrics.rerank import k_reciprocal
 from vireid_cli.metrics.verification import FAR_READINGS, FarReading
+from vireid_cli.results.run import RunFolder
 from vireid_cli.types import Embeddings
 
 GOLDEN = Path(__file__).parents[2] / "golden"
@@ -111,6 +113,54 @@ def test_the_paired_difference_is_the_difference_of_means() -> None:
     assert "people" in against["test"]
     with pytest.raises(UsageError, match="no result under"):
         evaluate_against([ours], [result(2, name="other")], "other")
+
+
+def marked(seed: int, **marks: object) -> Evaluation:
+    """A result with further marks in its fingerprint."""
+    evaluation = result(seed)
+    fingerprint = {**evaluation.content["fingerprint"], **marks}
+    return replace(evaluation, content={**evaluation.content, "fingerprint": fingerprint})
+
+
+def test_marks_of_any_model_are_marks_of_the_mean() -> None:
+    marks = {"overlap": "5 test identities were trained on", "imported": "agw"}
+    for order in (1, -1):
+        [mean] = average_runs([[model] for model in [marked(1), marked(2, **marks)][::order]])
+        values = ["none", marks["overlap"]][::order]
+        assert mean.content["fingerprint"]["overlap"] == ", ".join(values)
+        assert "agw" in str(mean.content["fingerprint"]["imported"])
+        assert mean.content["fingerprint"]["dataset"] == "sysu"
+
+
+@pytest.mark.parametrize("key", ["data", "source"])
+def test_results_of_different_images_have_no_mean(key: str) -> None:
+    with pytest.raises(UsageError, match=r"on different images .*1111.*2222.*can't be averaged"):
+        average_runs([[marked(1, **{key: "1111"})], [marked(2, **{key: "2222"})]])
+
+
+def test_unlike_conditions_are_named() -> None:
+    by_run = [[marked(1, precision="fp32")], [marked(2, precision="bf16")]]
+    assert unlike_conditions(by_run, ["a", "b"]) == [
+        "Measured under unlike conditions, so not strictly comparable: a: fp32; b: bf16."
+    ]
+    assert unlike_conditions([by_run[0], [marked(2, precision="fp32")]], ["a", "b"]) == []
+
+
+def test_means_of_runs_of_one_name_have_their_own_folders(tmp_path: Path) -> None:
+    session = replace(Session.choose("cpu"), runs_dir=tmp_path / "runs")
+    means = average_runs([[result(1)], [result(2)]])
+    folders = {}
+    for home in ("runs", "runs/sub", "else"):
+        runs = [RunFolder(tmp_path / home / name) for name in ("a", "b")]
+        [written] = write_means(means, runs, session)
+        [again] = write_means(means, runs[::-1], session)
+        assert written.folder == again.folder
+        folders[home] = written.folder
+    assert len(set(folders.values())) == 3
+    (tmp_path / "link").symlink_to(tmp_path / "else", target_is_directory=True)
+    runs = [RunFolder(tmp_path / "link" / name) for name in ("a", "b")]
+    (tmp_path / "else").mkdir()
+    assert write_means(means, runs, session)[0].folder == folders["else"]
 
 
 def test_models_are_averaged_once_each() -> None:

@@ -57,5 +57,5 @@ def test_a_run_is_named_once(tmp_path: Path) -> None:
     (tmp_path / "run").mkdir()
     (tmp_path / "same").symlink_to(tmp_path / "run")
     runs = (RunFolder(tmp_path / "run"), RunFolder(tmp_path / "same"))
-    with pytest.raises(UsageError, match="is named twice"):
+    with pytest.raises(UsageError, match=r"run is named twice, also as .*same"):
         drawings.draw("cmc", runs, Session.choose("cpu"), Output(), protocol=None, ranks=20)

@@ -18,11 +18,34 @@ from vireid_cli.errors import UsageError, VireidError
 from vireid_cli.recipe.schema import Recipe
 from vireid_cli.results import schema
 from vireid_cli.results.evaluation import locked_evaluations, write_evaluation
-from vireid_cli.results.run import RunFolder
+from vireid_cli.results.run import RunFolder, check_distinct
+from vireid_cli.results.unlike import warning
 from vireid_cli.run_names import MEANS
 
 
-def check_distinct_trials(runs: Sequence[RunFolder]) -> None:
+def check_runs(runs: Sequence[RunFolder], dataset: str | None) -> None:
+    """Check before an evaluation that the results of the runs can be averaged.
+
+    Args:
+        runs: The runs.
+        dataset: Dataset of the test images; None: each run's own.
+
+    Raises:
+        UsageError: A run is named twice, two runs were trained on the same trial, or the runs are of
+            different datasets.
+        DataError: A run's recipe is damaged.
+    """
+    check_distinct(runs)
+    _check_distinct_trials(runs)
+    names = dict.fromkeys(run_recipe(run, checked=False).data.dataset for run in runs)
+    if dataset is None and len(names) > 1:
+        raise UsageError(
+            f"Runs of different datasets can't be averaged: {', '.join(names)}.",
+            "Name runs of one dataset, or evaluate all of them on one: --dataset NAME",
+        )
+
+
+def _check_distinct_trials(runs: Sequence[RunFolder]) -> None:
     """Check before an evaluation that the runs were trained on different trials of their dataset.
 
     Raises:
@@ -56,17 +79,13 @@ def average_runs(by_run: Sequence[Sequence[Evaluation]]) -> list[Evaluation]:
         One result per protocol, not written yet.
 
     Raises:
-        UsageError: A trial occurs twice, or a run lacks a protocol.
+        UsageError: A trial occurs twice, a run lacks a protocol, or the results are of different images.
     """
-    groups: dict[str, list[Evaluation]] = {}
-    for evaluations in by_run:
-        for evaluation in evaluations:
-            stem = evaluation.content["protocol"].partition("-trial")[0]
-            groups.setdefault(stem, []).append(evaluation)
     means = []
-    for stem, group in groups.items():
+    for stem, group in _by_protocol(by_run).items():
         if len(group) != len(by_run):
             raise UsageError(f"Only {len(group)} of {len(by_run)} runs have a result under {stem}.")
+        _refuse_other_images(stem, group)
         names = [evaluation.content["protocol"] for evaluation in group]
         trials = [int(name.partition("-trial")[2]) for name in names if "-trial" in name]
         if len(set(trials)) != len(trials):
@@ -82,6 +101,43 @@ def average_runs(by_run: Sequence[Sequence[Evaluation]]) -> list[Evaluation]:
     return means
 
 
+def _by_protocol(by_run: Sequence[Sequence[Evaluation]]) -> dict[str, list[Evaluation]]:
+    """Group the results of several models by protocol, without RegDB's trial."""
+    groups: dict[str, list[Evaluation]] = {}
+    for evaluations in by_run:
+        for evaluation in evaluations:
+            stem = evaluation.content["protocol"].partition("-trial")[0]
+            groups.setdefault(stem, []).append(evaluation)
+    return groups
+
+
+def _refuse_other_images(stem: str, group: Sequence[Evaluation]) -> None:
+    """Raise ``UsageError`` for results of different stores; RegDB's trials are parts of one store."""
+    marks = [evaluation.content["fingerprint"] for evaluation in group]
+    stores = dict.fromkeys(f"{mark.get('source', 'dataset')} {mark.get('data')}" for mark in marks)
+    if len(stores) > 1:
+        raise UsageError(
+            f"The runs were evaluated under {stem} on different images ({', '.join(stores)}): "
+            "their results can't be averaged.",
+            "Evaluate all of them on the same dataset: --dataset NAME",
+        )
+
+
+def unlike_conditions(by_run: Sequence[Sequence[Evaluation]], names: Sequence[str]) -> list[str]:
+    """Sentences about results of several models that were measured under unlike conditions.
+
+    Args:
+        by_run: The results of each model; all have the same protocols.
+        names: Name of each model.
+
+    Returns:
+        At most one sentence per protocol, without repetitions.
+    """
+    groups = _by_protocol(by_run).values()
+    texts = (warning(names, [one.content["fingerprint"] for one in group]) for group in groups)
+    return list(dict.fromkeys(text for text in texts if text))
+
+
 def _listed(numbers: Sequence[int]) -> str:
     """Join numbers as ``1-3``, or ``1-to-10`` for a range without gaps."""
     if len(numbers) > 2 and numbers[-1] - numbers[0] == len(numbers) - 1:
@@ -94,7 +150,8 @@ def write_means(means: Sequence[Evaluation], runs: Sequence[RunFolder], session:
 
     Args:
         means: Results of ``average_runs``.
-        runs: The models' runs; the same runs replace the same folder.
+        runs: The models' runs; the same runs replace the same folder, runs of the same names in other
+            folders do not.
         session: Its folder of runs contains ``means/``.
 
     Returns:
@@ -105,7 +162,8 @@ def write_means(means: Sequence[Evaluation], runs: Sequence[RunFolder], session:
     """
     names = sorted(run.name for run in runs)
     stems = {re.sub(r"-\d{8}-\d{6}(-\d+)?$", "", name) for name in names}
-    mark = hashlib.sha256("\n".join(names).encode()).hexdigest()[:8]
+    places = sorted(_place(run, session) for run in runs)
+    mark = hashlib.sha256("\n".join(places).encode(errors="surrogateescape")).hexdigest()[:8]
     stem = stems.pop() if len(stems) == 1 else "several"
     folder = session.runs_dir / MEANS / f"{stem}-{len(names)}-runs-{mark}"
     written = []
@@ -116,6 +174,12 @@ def write_means(means: Sequence[Evaluation], runs: Sequence[RunFolder], session:
             write_evaluation(place, mean.content, {})
             written.append(replace(mean, folder=place))
     return written
+
+
+def _place(run: RunFolder, session: Session) -> str:
+    """Path of a run, relative to the folder of runs for a run in it; independent of links to the run."""
+    folder, home = run.folder.resolve(), session.runs_dir.resolve()
+    return (folder.relative_to(home) if folder.is_relative_to(home) else folder).as_posix()
 
 
 def runs_of_trials(run: RunFolder, session: Session) -> list[RunFolder]:

@@ -159,9 +159,16 @@ def _spread_over_models(
 
 
 def merge_fingerprints(fingerprints: Sequence[dict[str, Any]]) -> dict[str, Any]:
-    """Merge fingerprints; a key with several values gets all of them, separated by commas."""
+    """Merge fingerprints; a key with several values gets all of them, separated by commas.
+
+    A key that some fingerprints lack has the value ``none`` there.
+
+    >>> merge_fingerprints([{"seed": 0}, {"seed": 1, "overlap": "5 people"}])
+    {'seed': '0, 1', 'overlap': 'none, 5 people'}
+    """
     merged = {}
-    for key in fingerprints[0]:
-        values = list(dict.fromkeys(str(f.get(key, "")) for f in fingerprints))
-        merged[key] = fingerprints[0][key] if len(values) == 1 else ", ".join(values)
+    for key in dict.fromkeys(key for fingerprint in fingerprints for key in fingerprint):
+        given = [fingerprint.get(key, "none") for fingerprint in fingerprints]
+        values = list(dict.fromkeys(map(str, given)))
+        merged[key] = given[0] if len(values) == 1 else ", ".join(values)
     return merged

@@ -18,7 +18,7 @@ from vireid_cli.engine.subjects.evaluations import identifiers_of, rendered_note
 from vireid_cli.engine.subjects.output import Output
 from vireid_cli.errors import UsageError
 from vireid_cli.figures.paper import print_width
-from vireid_cli.results.run import RunFolder
+from vireid_cli.results.run import RunFolder, check_distinct
 
 Subject = Sequence[RunFolder] | str | Path
 """Subject of a figure: runs, the name of a dataset, or a folder of runs."""
@@ -62,7 +62,7 @@ def draw(figure: str, subject: Subject, session: Session, output: Output, **opti
     least, most = run_limits(figure)
     runs = () if isinstance(subject, (str, Path)) else tuple(subject)
     _check_count(figure, runs, least, most)
-    _check_distinct(runs)
+    check_distinct(runs)
     module = _module(figure)
     if not hasattr(module, "ENDINGS"):  # an HTML page has neither format nor resolution
         output.check_format()
@@ -81,13 +81,6 @@ def draw(figure: str, subject: Subject, session: Session, output: Output, **opti
 
 def _module(figure: str) -> Any:
     return import_module(f"{__name__}.{figure.replace('-', '_')}")
-
-
-def _check_distinct(runs: Sequence[RunFolder]) -> None:
-    folders = [run.folder.resolve() for run in runs]
-    repeated = [run for index, run in enumerate(runs) if folders[index] in folders[:index]]
-    if repeated:
-        raise UsageError(f"{repeated[0].folder} is named twice.", "Name each run once.")
 
 
 def _check_count(figure: str, runs: Sequence[RunFolder], least: int, most: int) -> None:
