@@ -9,6 +9,7 @@ from typing import Any
 
 from vireid_cli import files
 from vireid_cli.counts import counted
+from vireid_cli.data.protocols import published_name
 from vireid_cli.metrics.bootstrap import PersonSums
 from vireid_cli.recipe.schema import Recipe
 from vireid_cli.recipe.study import Study
@@ -84,9 +85,11 @@ def tables_of(
 
 def _published(recipe: Recipe, content: schema.EvaluationFile) -> dict[str, float]:
     """Return the paper's Rank-1 and mAP on the real dataset of this layout and protocol, in [0, 1]."""
-    dataset, protocol = content["fingerprint"].get("source"), content["protocol"]
+    fingerprint = content["fingerprint"]
+    dataset = fingerprint.get("source")
+    protocol = None if dataset is None else published_name(dataset, fingerprint)
     for row in recipe.reported:
-        if row.dataset == dataset and protocol.startswith(row.protocol):
+        if (row.dataset, row.protocol) == (dataset, protocol):
             values = {"rank1": row.rank1, "mAP": row.mAP}
             return {name: float(value) / 100 for name, value in values.items() if value is not None}
     return {}

@@ -5,20 +5,26 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from tests.data import trees
 from vireid_cli.data.prepare import prepare
 from vireid_cli.data.protocols import plans_for, published_name
-from vireid_cli.data.protocols.request import Request
+from vireid_cli.data.protocols.request import LlcmProtocol, Request
 from vireid_cli.data.store import Store
 from vireid_cli.engine.evaluate.aggregate import check_runs
 from vireid_cli.engine.evaluate.evaluate import paper_metrics
+from vireid_cli.engine.evaluate.result import EvaluateOptions, evaluate_protocol
+from vireid_cli.engine.evaluate.scoring import EmbeddedRows
 from vireid_cli.engine.network import load_recipe
+from vireid_cli.engine.study_tables import SeedResult, tables_of
 from vireid_cli.errors import UsageError
 from vireid_cli.metrics.verification import FAR_READINGS
 from vireid_cli.recipe.load import shipped
+from vireid_cli.recipe.study import Row, Study
 from vireid_cli.results.run import RunFolder
+from vireid_cli.types import Embeddings
 
 PUBLISHED = {
     "sysu": {"all-single", "all-multi", "indoor-single", "indoor-multi"},
@@ -55,9 +61,9 @@ def test_sysu(tmp_path: Path, sysu_tree: Path) -> None:
     assert result["all-multi-seeded"] == result["indoor-multi-seeded"] == []
     assert beside("fdnm", store, trials=3) == {"all-single-seeded": [], "indoor-single-seeded": []}
     assert beside("fdnm", store, split="val") == {"val-all-single-seeded": []}
-    assert {published_name("sysu", plan) for plan in plans_for(store, Request(shots=(1, 10)))} == PUBLISHED[
-        "sysu"
-    ]
+    assert {
+        published_name("sysu", plan.fingerprint) for plan in plans_for(store, Request(shots=(1, 10)))
+    } == PUBLISHED["sysu"]
 
 
 def test_regdb(tmp_path: Path, sysu_tree: Path) -> None:
@@ -76,6 +82,29 @@ def test_llcm(tmp_path: Path, sysu_tree: Path) -> None:
     assert words["llcm-train-v2i"] == []  # the published figure has the roles exchanged
     assert [row["rank1"] for row in words["llcm-train-i2v"]] == [56.6]
     assert not any(beside("fdnm-llcm", store, llcm="llcm-full").values())
+
+
+@pytest.mark.parametrize("protocol", [None, "llcm-full"])
+def test_studies_have_the_same_published_values(
+    tmp_path: Path, sysu_tree: Path, protocol: LlcmProtocol | None
+) -> None:
+    store = store_of("llcm", tmp_path, sysu_tree)
+    recipe, results = load_recipe("fdnm-llcm"), {}
+    draw = np.random.default_rng(0)
+    for plan in plans_for(store, Request(llcm=protocol)):
+        table = store.records.take(plan.rows)
+        features = draw.normal(size=(len(table), 4))
+        side = EmbeddedRows(Embeddings(features, table.pids, table.camids, table.modalities), plan.rows)
+        fingerprint = {**plan.fingerprint, "source": "llcm"}
+        measured = evaluate_protocol(plan, [side], EvaluateOptions(), fingerprint, [], None)
+        results[plan.name] = {"a": {0: SeedResult(measured.content, measured.plain.people())}}
+    study = Study(name="s", rows=(Row(label="a", recipe="fdnm-llcm"),), seeds=(0,))
+    tables = tables_of(study, results, {"a": 1}, {("a", 0): recipe})
+    assert set(tables) == {f"{protocol or 'llcm-release'}-{direction}" for direction in ("v2i", "i2v")}
+    for name, rows in beside("fdnm-llcm", store, llcm=protocol).items():
+        expected = {key: row[key] / 100 for row in rows for key in ("rank1", "mAP")}  # type: ignore[operator]
+        assert tables[name].rows[0].published == pytest.approx(expected)
+        assert bool(expected) == (protocol is None)
 
 
 @pytest.mark.parametrize(("dataset", "far"), [("oulu", 92.2), ("buaa", 95.5)])

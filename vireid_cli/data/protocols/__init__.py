@@ -2,13 +2,14 @@
 
 Each file draws the galleries exactly as published code does, including its quirks. The fingerprint of a plan
 lists the choices of this package. Public names of a file: ``RULE`` (camera rule), ``MERGED`` (whether the CMC
-counts identities), ``plans(store, request)``, ``check(request)`` and ``published(plan)``.
+counts identities), ``plans(store, request)``, ``check(request)`` and ``published(fingerprint)``.
 """
 
 from __future__ import annotations
 
 import importlib
-from typing import Protocol, cast
+from collections.abc import Mapping
+from typing import Any, Protocol, cast
 
 from vireid_cli.data.plan import EvaluationPlan
 from vireid_cli.data.protocols.request import Request
@@ -32,8 +33,8 @@ class Family(Protocol):
         """Refuse unknown or contradictory settings."""
         ...
 
-    def published(self, plan: EvaluationPlan) -> str | None:
-        """Name of the plan's protocol in papers, such as ``all-single``; None if papers do not report it."""
+    def published(self, fingerprint: Mapping[str, Any]) -> str | None:
+        """Name of the protocol in papers, such as ``all-single``; None if papers do not report it."""
         ...
 
 
@@ -107,8 +108,12 @@ def fars_of(dataset: str) -> tuple[float, ...]:
     return tuple(getattr(family_of(dataset), "FARS", ()))
 
 
-def published_name(dataset: str, plan: EvaluationPlan) -> str | None:
-    """Name of a plan's protocol in papers, a key of ``reported`` in recipes.
+def published_name(dataset: str, fingerprint: Mapping[str, Any]) -> str | None:
+    """Name of an evaluation's protocol in papers, a key of ``reported`` in recipes.
+
+    Args:
+        dataset: Dataset that defines the protocol.
+        fingerprint: Fingerprint of a plan, or of a stored evaluation.
 
     Returns:
         None if papers do not report it, for example with another number of trials.
@@ -116,4 +121,4 @@ def published_name(dataset: str, plan: EvaluationPlan) -> str | None:
     Raises:
         UsageError: No source has this name.
     """
-    return family_of(dataset).published(plan)
+    return family_of(dataset).published(fingerprint)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from vireid_cli.data.faces import OURS
 from vireid_cli.data.gallery_draws import sorted_rows
@@ -46,9 +47,9 @@ def check(request: Request) -> None:
         )
 
 
-def published(plan: EvaluationPlan) -> str | None:
+def published(fingerprint: Mapping[str, Any]) -> str | None:
     """Return ``faces``, or None if this package drew the protocol files, which no paper used."""
-    return None if OURS in str(plan.fingerprint["notes"]) else "faces"
+    return None if OURS in str(fingerprint["notes"]) else "faces"
 
 
 def faces_plan(

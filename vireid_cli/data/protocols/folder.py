@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 
@@ -50,7 +51,7 @@ def check(request: Request) -> None:
     request.refuse_others("a folder", "directions")
 
 
-def published(plan: EvaluationPlan) -> str | None:
+def published(fingerprint: Mapping[str, Any]) -> str | None:
     """Return None: there are no published metrics of a user's own data."""
     return None
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 
@@ -64,14 +65,16 @@ def check(request: Request) -> None:
         raise UsageError("llcm-full draws nothing: it has one trial.", "Omit the number of trials.")
 
 
-def published(plan: EvaluationPlan) -> str | None:
-    """Return ``v2i`` or ``i2v`` if the plan computes them as the dataset's release does, with ten trials.
+def published(fingerprint: Mapping[str, Any]) -> str | None:
+    """Return ``v2i`` or ``i2v`` if the metrics are those of the dataset's release, with ten trials.
 
     Visible to infrared by ``llcm-train`` differs from the published metric, because the release exchanges
     the roles of queries and gallery. The published mAP is therefore far below the published Rank-1.
     """
-    mode, direction = plan.fingerprint["mode"], str(plan.fingerprint["direction"])
-    if plan.trials != TRIALS or (mode != "llcm-release" and (mode, direction) != ("llcm-train", "i2v")):
+    mode, direction = fingerprint["mode"], str(fingerprint["direction"])
+    if fingerprint["trials"] != TRIALS or (
+        mode != "llcm-release" and (mode, direction) != ("llcm-train", "i2v")
+    ):
         return None
     return direction
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 
@@ -51,9 +52,9 @@ def check(request: Request) -> None:
     request.refuse_others("RegDB", "directions", "trial")
 
 
-def published(plan: EvaluationPlan) -> str | None:
+def published(fingerprint: Mapping[str, Any]) -> str | None:
     """Return ``v2i`` or ``i2v``; papers report the mean over the ten trials."""
-    return str(plan.fingerprint["direction"])
+    return str(fingerprint["direction"])
 
 
 def regdb_plan(

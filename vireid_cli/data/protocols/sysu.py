@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 
@@ -75,11 +76,11 @@ def check(request: Request) -> None:
     request.refuse_others("SYSU-MM01", "modes", "shots", "draw", "trials", "split")
 
 
-def published(plan: EvaluationPlan) -> str | None:
+def published(fingerprint: Mapping[str, Any]) -> str | None:
     """Return ``all-single`` or similar for ten trials on the test identities with either draw, else None."""
-    if plan.trials != TRIALS or plan.fingerprint["split"] != "test":
+    if fingerprint["trials"] != TRIALS or fingerprint["split"] != "test":
         return None
-    return f"{plan.fingerprint['mode']}-{'single' if plan.fingerprint['shots'] == 1 else 'multi'}"
+    return f"{fingerprint['mode']}-{'single' if fingerprint['shots'] == 1 else 'multi'}"
 
 
 def sysu_plan(

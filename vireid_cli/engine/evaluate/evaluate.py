@@ -254,7 +254,7 @@ def paper_metrics(recipe: Recipe, store: Store, plan: EvaluationPlan) -> list[di
     dataset = recipe.data.dataset
     if store.rendered or store.info.dataset != dataset:
         return []
-    name = protocols.published_name(dataset, plan)
+    name = protocols.published_name(dataset, plan.fingerprint)
     rows = [row for row in recipe.reported if (row.dataset, row.protocol) == (dataset, name)]
     metrics = [{key: value for key, value in row.model_dump().items() if value is not None} for row in rows]
     if store.records.trials:
