@@ -15,7 +15,7 @@ from vireid_cli.metrics.layout import plan_ranks
 from vireid_cli.metrics.outcome import Retrieval, result_of
 from vireid_cli.metrics.ranking import Ranks
 from vireid_cli.metrics.retrieval import evaluate_scores, evaluate_trials, rank_matrix, rank_rounded
-from vireid_cli.metrics.rounded import RoundedScores, inner_products
+from vireid_cli.metrics.rounded import RoundedScores, exact_products, first_equal, inner_products
 
 QUERIES, GALLERY = 60, 240
 RULES: list[tuple[CameraRule, bool]] = [("none", False), ("sysu", True), ("llcm", True)]
@@ -170,3 +170,37 @@ def test_features_that_are_not_finite_are_refused(value: float) -> None:
         evaluate_trials(
             inner_products(q, g), [np.arange(GALLERY)], *labels(), rule="none", merge_identities=False
         )
+
+
+@pytest.mark.parametrize("gallery", [13, 301])
+@pytest.mark.parametrize("scale", [1.0, 1e9])
+@pytest.mark.parametrize("kinds", [1, 2])
+def test_equal_features_rank_in_gallery_order(gallery: int, scale: float, kinds: int) -> None:
+    """Collapsed embeddings: matrix products round equal columns differently if G is no multiple of 8."""
+    draw = np.random.default_rng(5)
+    features = draw.standard_normal((kinds, 512)).astype(np.float32)
+    features *= np.float32(scale) / np.linalg.norm(features, axis=1, keepdims=True)
+    q, g = features[draw.integers(0, kinds, QUERIES)], features[draw.integers(0, kinds, gallery)]
+    g[0, 0], q[0, 1] = -0.0, 0.0
+    g[1], q[1] = g[0], q[0]
+    g[1, 0] = 0.0
+    of = labels(gallery)
+    products = exact_products(q, g)
+    same = [[(one == other).all() for one in side for other in side] for side in (q, g)]
+    for rows, equal in ((products, same[0]), (products.T, same[1])):
+        twice = np.array(equal).reshape(len(rows), len(rows))
+        for number, row in enumerate(rows):
+            assert (rows[twice[number]] == row).all()
+    np.testing.assert_allclose(products, exact_scores(q, g), rtol=1e-12)
+    result = inner_products(q, g)
+    assert isinstance(result, RoundedScores) == (scale == 1.0)
+    trials = evaluate_trials(result, [np.arange(gallery)], *of, rule="none", merge_identities=False)
+    expected = evaluate_scores(products, *of, rule="none", merge_identities=False)
+    assert_equal(trials.results[0], expected)
+
+
+def test_numbers_of_equal_rows() -> None:
+    rows = np.array([[1.0, 2.0], [1.0, 3.0], [1.0, 2.0], [0.0, 1.0], [-0.0, 1.0]])
+    assert first_equal(rows).tolist() == [0, 1, 0, 3, 3]  # type: ignore[union-attr]
+    assert first_equal(rows[:2]) is None
+    assert first_equal(np.empty((3, 0))) is None

@@ -11,6 +11,7 @@ from vireid_cli.data import npz
 from vireid_cli.embedding_files import is_embeddings, read_embeddings
 from vireid_cli.embedding_files.rows import UNKNOWN
 from vireid_cli.errors import DataError
+from vireid_cli.metrics.rounded import exact_products
 from vireid_cli.types import Embeddings, Modality
 
 LABELS = ("q_pids", "g_pids", "q_camids", "g_camids")
@@ -81,7 +82,7 @@ class FeatureFile:
         if self.distance is not None:
             return -self.distance
         # float64: the same embeddings have the same metrics on every machine
-        return self.query.features.astype(np.float64) @ self.gallery.features.astype(np.float64).T
+        return exact_products(self.query.features, self.gallery.features)
 
 
 def read_features(

@@ -38,12 +38,14 @@ class RoundedScores:
         gallery: (U, D) features.
         scores: (Q, U) float32, higher is better.
         margin: (Q,) float32; scores of a query that differ by more have the order of the exact ones.
+        first: (U,) number of the first equal gallery image; None: no two are equal.
     """
 
     queries: np.ndarray
     gallery: np.ndarray
     scores: np.ndarray
     margin: np.ndarray
+    first: np.ndarray | None = None
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -69,12 +71,21 @@ class RoundedScores:
         starts = np.searchsorted(row, np.arange(len(rows)))
         near = np.logical_or.reduceat(apart <= self.margin[rows[row], None], starts, axis=0)  # (n, G)
         if np.count_nonzero(near) * MOST_NEAR > near.size:
-            whole: np.ndarray = _float64(self.queries[rows]) @ _float64(self.gallery[columns]).T
-            return whole
+            return self._whole(rows, columns)
         exact = scores.astype(np.float64)
         at = np.nonzero(near)
         exact[at] = self._exact(rows[at[0]], columns[at[1]])
         return exact
+
+    def _whole(self, rows: np.ndarray, columns: np.ndarray) -> np.ndarray:
+        """One product in float64, (n, G); equal gallery images are multiplied once."""
+        queries = _float64(self.queries[rows])
+        if self.first is None:
+            whole: np.ndarray = queries @ _float64(self.gallery[columns]).T
+            return whole
+        images, place = np.unique(self.first[columns], return_inverse=True)
+        spread: np.ndarray = (queries @ _float64(self.gallery[images]).T)[:, place]
+        return spread
 
     def _exact(self, rows: np.ndarray, columns: np.ndarray) -> np.ndarray:
         """Inner products of pairs in float64, (k,); their order of summation depends on D only."""
@@ -86,6 +97,35 @@ class RoundedScores:
         return result
 
 
+def exact_products(queries: np.ndarray, gallery: np.ndarray) -> np.ndarray:
+    """Compute the inner products of features (Q, D) and (U, D) in float64: (Q, U).
+
+    Equal pairs of features have equal products. A plain matrix product rounds equal rows differently
+    according to their position, which would decide between images of equal features.
+    """
+    sides, places = [], []
+    for features in (queries, gallery):
+        first = first_equal(features)
+        rows, place = (None, None) if first is None else np.unique(first, return_inverse=True)
+        sides.append(_float64(features if rows is None else features[rows]))
+        places.append(place)
+    products: np.ndarray = sides[0] @ sides[1].T
+    for axis, place in enumerate(places):
+        if place is not None:
+            products = np.take(products, place, axis=axis)
+    return products
+
+
+def first_equal(features: np.ndarray) -> np.ndarray | None:
+    """Return the number of the first row that equals each row of (N, D): (N,); None if all rows differ."""
+    if features.shape[1] == 0 or len(np.unique(features[:, 0])) == len(features):
+        return None
+    rows = np.ascontiguousarray(features + features.dtype.type(0))  # −0 becomes 0
+    texts = rows.view(np.dtype((np.void, rows.itemsize * rows.shape[1])))[:, 0]
+    _, first, place = np.unique(texts, return_index=True, return_inverse=True)
+    return None if len(first) == len(features) else first[place]
+
+
 def inner_products(queries: np.ndarray, gallery: np.ndarray) -> np.ndarray | RoundedScores:
     """Compute the inner products of features (Q, D) and (U, D).
 
@@ -94,7 +134,7 @@ def inner_products(queries: np.ndarray, gallery: np.ndarray) -> np.ndarray | Rou
     """
     q_norms, g_norms = _norms(queries), _norms(gallery)
     if q_norms is None or g_norms is None:
-        return _float64(queries) @ _float64(gallery).T
+        return exact_products(queries, gallery)
     q, g = (np.ascontiguousarray(side, dtype=np.float32) for side in (queries, gallery))
     scores = np.empty((len(q), len(g)), dtype=np.float32)
     width = q.shape[1]
@@ -109,7 +149,7 @@ def inner_products(queries: np.ndarray, gallery: np.ndarray) -> np.ndarray | Rou
     additions = min(width, SLICE) + -(-width // SLICE) + 16
     error = UNIT * additions / (1 - UNIT * additions)
     margin = (2 * error * g_norms.max(initial=0.0) * q_norms).astype(np.float32)
-    return RoundedScores(queries, gallery, scores, margin)
+    return RoundedScores(queries, gallery, scores, margin, first_equal(gallery))
 
 
 def _norms(features: np.ndarray) -> np.ndarray | None:

@@ -12,6 +12,7 @@ from tests.arrays import save_arrays
 from vireid_cli.bench.oracle import evaluate_by_loop
 from vireid_cli.data.plan import EvaluationPlan
 from vireid_cli.data.protocols.request import Request
+from vireid_cli.engine.evaluate import artifacts
 from vireid_cli.engine.evaluate import features as evaluate_given
 from vireid_cli.engine.evaluate.aggregate import average_runs, unlike_conditions, write_means
 from vireid_cli.engine.evaluate.pairing import evaluate_against
@@ -220,6 +221,35 @@ def test_verification_rates_have_intervals_and_differences() -> None:
     assert "measured thresholds" in against["test"]
     [mean] = average_runs([[ours], [theirs]])
     assert mean.content["metrics"]["vr_far_0.1"]["interval"] is not None
+
+
+@pytest.mark.parametrize("fars", [(), (0.1,)])
+def test_collapsed_embeddings_rank_in_gallery_order(fars: tuple[float, ...]) -> None:
+    """Metrics, stored rankings and worst queries agree about equal scores; verification sees one score."""
+    one = np.random.default_rng(0).standard_normal(512)
+    features = np.tile(one / np.linalg.norm(one), (331, 1)).astype(np.float32)
+    side = embedded(1, count=331)
+    side = replace(side, embeddings=replace(side.embeddings, features=features))
+    merged = not fars
+    queries, galleries = (
+        np.arange(30),
+        np.arange(30, 331),
+    )  # products of 301 columns round the last ones differently
+    collapsed = plan(
+        queries=(queries,), galleries=(galleries,), rule="none", merge_identities=merged, fars=fars
+    )
+    outcome = measure_plan(collapsed, side)
+    ranking = artifacts.ranking_arrays(collapsed, side, outcome)
+    assert (ranking["top"] == np.arange(10)).all()
+    pids = side.embeddings.pids
+    expected = [1 + list(dict.fromkeys(pids[30:]) if merged else pids[30:]).index(p) for p in pids[:30]]
+    assert ranking["first_rank"].tolist() == expected
+    worst = artifacts.breakdown(collapsed, side, outcome)["worst_queries"]
+    assert {row["best_match_pid"] for row in worst} == {int(pids[30])}
+    for pair in outcome.pairs:
+        assert len(np.unique(np.concatenate([pair.genuine, pair.impostor]))) == 1
+    expanded = measure_plan(collapsed, side, "gallery-mean")
+    assert [r.first_rank.tolist() for r in expanded.trials] == [expected]
 
 
 def test_breakdown_lists_the_worst() -> None:

@@ -13,7 +13,7 @@ from vireid_cli.metrics.breakdown import Group, by_camera_pair, by_label
 from vireid_cli.metrics.chance import chance_cmc
 from vireid_cli.metrics.outcome import Retrieval
 from vireid_cli.metrics.retrieval import top
-from vireid_cli.metrics.rounded import inner_products
+from vireid_cli.metrics.rounded import exact_products, inner_products
 from vireid_cli.results import schema
 from vireid_cli.results.evaluation import write_evaluation
 
@@ -53,7 +53,7 @@ def ranking_arrays(plan: EvaluationPlan, measured: EmbeddedRows, outcome: Outcom
     """Return the arrays of ``ranking.npz``: best matches in trial 0, and metrics per query in all trials."""
     first = outcome.trials.results[0]
     query, gallery = measured.side(plan.queries[0]), measured.side(plan.galleries[0])
-    scores = query.to_float64().features @ gallery.to_float64().features.T
+    scores = exact_products(query.features, gallery.features)
     best = top(scores, query.pids, gallery.pids, query.camids, gallery.camids, rule=plan.rule, k=TOP)
     return {
         "query_paths": query.paths,
@@ -142,7 +142,7 @@ def _worst(
     valid = np.flatnonzero(first.valid_mask)
     worst = valid[np.argsort(first.average_precision[valid], kind="stable")[:WORST]]
     q, g = measured.side(plan.queries[0]).take(worst), measured.side(plan.galleries[0])
-    scores = q.to_float64().features @ g.to_float64().features.T
+    scores = exact_products(q.features, g.features)
     best = top(scores, q.pids, g.pids, q.camids, g.camids, rule=plan.rule, k=1)[:, 0]
     return [
         {

@@ -12,6 +12,7 @@ from vireid_cli.metrics.bootstrap import PersonSums, sums_by_person
 from vireid_cli.metrics.outcome import REPORTED_RANKS, Retrieval, Trials
 from vireid_cli.metrics.rerank import EXPANSION, K1, K2, LAMBDA, gallery_mean, k_reciprocal
 from vireid_cli.metrics.retrieval import evaluate_scores, top
+from vireid_cli.metrics.rounded import exact_products
 from vireid_cli.metrics.verification import FarReading, operating_points
 from vireid_cli.metrics.verification_intervals import PairScores
 from vireid_cli.types import Embeddings
@@ -130,7 +131,8 @@ def measure_plan(plan: EvaluationPlan, measured: EmbeddedRows, rerank: Rerank = 
     results, pairs = [], []
     for query, gallery in zip(plan.queries, plan.galleries, strict=True):
         q, g = measured.side(query).to_float64(), measured.side(gallery).to_float64()
-        scores = q.features @ g.features.T if rerank == "none" else reranked_scores(plan, q, g, rerank)
+        plain = rerank == "none"
+        scores = exact_products(q.features, g.features) if plain else reranked_scores(plan, q, g, rerank)
         results.append(
             evaluate_scores(
                 scores,
@@ -153,10 +155,9 @@ def reranked_scores(plan: EvaluationPlan, q: Embeddings, g: Embeddings, rerank: 
     """Compute scores (Q, G) by re-ranking or query expansion; higher is better."""
     if rerank == "k-reciprocal":
         return -k_reciprocal(q.features, g.features)
-    scores = q.features @ g.features.T
+    scores = exact_products(q.features, g.features)
     best = top(scores, q.pids, g.pids, q.camids, g.camids, rule=plan.rule, k=EXPANSION)
-    expanded: np.ndarray = gallery_mean(q.features, g.features, best) @ g.features.T
-    return expanded
+    return exact_products(gallery_mean(q.features, g.features, best), g.features)
 
 
 def far_name(far: float) -> str:
