@@ -57,10 +57,7 @@ def test_a_run_in_every_way(
     assert 0.0 < differences["mAP"]["p_value"] <= 1.0
     assert json.loads((folder / "metrics.json").read_text())["against"]["name"] == runs[1].name
 
-    for words in (("latest", *runs[-1:]), (runs[0], runs[0].name), (runs[0], "--against", runs[0].name)):
-        code, _, err = vireid("evaluate", *words, *how)
-        assert (code, "is named twice" in err) == (2, True), err
-
+    refuse_runs_named_twice(vireid, runs)
     code, out, err = vireid("evaluate", *runs, *how, "--json")
     assert code == 0, err
     result = json.loads(out)
@@ -77,6 +74,13 @@ def test_a_run_in_every_way(
     code, out, err = vireid("evaluate", runs[0], "--explain", "--mode", "indoor")
     assert "visible cameras 1, 2" in out
     assert "cameras 1, 2, 4, 5" not in out
+
+
+def refuse_runs_named_twice(vireid: Command, runs: list[Path]) -> None:
+    one = runs[0]
+    for words in (("latest", runs[-1]), (one, one.name), (one, one), (one, "--against", one.name)):
+        code, _, err = vireid("evaluate", *words)
+        assert (code, "is named twice" in err) == (2, True), err
 
 
 @pytest.mark.parametrize(

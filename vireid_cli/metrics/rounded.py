@@ -118,12 +118,18 @@ def exact_products(queries: np.ndarray, gallery: np.ndarray) -> np.ndarray:
 
 def first_equal(features: np.ndarray) -> np.ndarray | None:
     """Return the number of the first row that equals each row of (N, D): (N,); None if all rows differ."""
-    if features.shape[1] == 0 or len(np.unique(features[:, 0])) == len(features):
+    if features.shape[1] == 0:
         return None
-    rows = np.ascontiguousarray(features + features.dtype.type(0))  # −0 becomes 0
-    texts = rows.view(np.dtype((np.void, rows.itemsize * rows.shape[1])))[:, 0]
-    _, first, place = np.unique(texts, return_index=True, return_inverse=True)
-    return None if len(first) == len(features) else first[place]
+    _, place, count = np.unique(features.sum(axis=1), return_inverse=True, return_counts=True)
+    again = np.flatnonzero(count[place] > 1)  # sums of equal rows are equal
+    rows = features[again] + features.dtype.type(0)  # −0 becomes 0
+    texts = np.ascontiguousarray(rows).view(np.dtype((np.void, rows.itemsize * rows.shape[1])))[:, 0]
+    unique, first, place = np.unique(texts, return_index=True, return_inverse=True)
+    if len(unique) == len(again):
+        return None
+    numbers = np.arange(len(features))
+    numbers[again] = again[first[place]]
+    return numbers
 
 
 def inner_products(queries: np.ndarray, gallery: np.ndarray) -> np.ndarray | RoundedScores:
