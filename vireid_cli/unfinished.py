@@ -116,7 +116,7 @@ def _remove(path: Path) -> None:
         return
     handle = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
     try:
-        if _lock(handle) and _is_at(path, handle):
+        if _lock(handle) and is_at(path, handle):
             shutil.rmtree(path) if is_folder else path.unlink()
     finally:
         os.close(handle)
@@ -126,7 +126,7 @@ def _make_file(path: Path) -> tuple[int, Path]:
     for _ in range(_TRIES):
         handle, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=TEMPORARY, dir=path.parent)
         temporary = Path(name)
-        if _lock(handle) is not False and _is_at(temporary, handle):
+        if _lock(handle) is not False and is_at(temporary, handle):
             return handle, temporary
         os.close(handle)  # another process removed it between its creation and its lock
     raise FileNotFoundError(f"temporary files beside {path} vanish")
@@ -141,13 +141,13 @@ def _make_folder(folder: Path, name: str) -> tuple[Path, int | None]:
             guard = os.open(place, os.O_RDONLY)
         except FileNotFoundError:
             continue
-        if _lock(guard) is not False and _is_at(place, guard):
+        if _lock(guard) is not False and is_at(place, guard):
             return place, guard
         os.close(guard)
     raise FileNotFoundError(f"temporary folders in {folder} vanish")
 
 
-def _is_at(path: Path, handle: int) -> bool:
+def is_at(path: Path, handle: int) -> bool:
     """Whether a path still refers to the open file or folder."""
     try:
         return os.path.samestat(os.lstat(path), os.fstat(handle))

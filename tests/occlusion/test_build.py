@@ -79,6 +79,69 @@ def test_workers_and_parts_give_the_same_bytes(
     assert content(tmp_path / "parts") == content(whole)
 
 
+def test_parts_that_run_at_once_complete_the_tree(
+    base: Path, whole: Path, library: Library, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The second part runs while the first one works, so that neither starts after the other's end."""
+    root, run = tmp_path / "tree", build._run
+
+    def after_the_other(*arguments: Any) -> list[dict[str, Any]]:
+        monkeypatch.setattr(build, "_run", run)
+        assert make(base, root, library, part=(2, 2), workers=1).content_hash == ""
+        return run(*arguments)
+
+    monkeypatch.setattr(build, "_run", after_the_other)
+    assert make(base, root, library, part=(1, 2), workers=1).content_hash
+    assert content(root) == content(whole)
+
+
+def test_other_parts_may_delete_journals_and_unfinished_files(
+    base: Path, library: Library, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Another process completes the tree while this one reads the journals and writes an image."""
+    root, read, link = tmp_path / "tree", build.read_manifest_lines, image._link
+    make(base, root, library, part=(2, 2), workers=1)
+
+    def after_the_end(path: Path) -> list[dict[str, Any]]:
+        if path.name.startswith(".journal-2"):
+            monkeypatch.setattr(build, "read_manifest_lines", read)
+            make(base, root, library, workers=1)
+        return read(path)
+
+    monkeypatch.setattr(build, "read_manifest_lines", after_the_end)
+    assert make(base, root, library, part=(1, 2), workers=1).content_hash
+    deleted: list[Path] = []
+
+    def deleting(source: Path, target: Path) -> None:
+        link(source, target)
+        if not deleted:
+            deleted.append(target)
+            target.unlink()
+
+    monkeypatch.setattr(image, "_link", deleting)
+    assert make(base, tmp_path / "other", library, workers=1).content_hash
+    assert deleted
+    assert content(tmp_path / "other") == content(root)
+
+
+def test_a_temporary_file_of_the_mark_is_not_foreign(base: Path, library: Library, tmp_path: Path) -> None:
+    (tmp_path / "tree").mkdir()
+    (tmp_path / "tree" / f".{MARK}.x1y2.tmp").write_text("{")  # as a killed process leaves it
+    assert make(base, tmp_path / "tree", library, workers=1).content_hash
+
+
+def test_a_nested_tree_is_refused(library: Library, tmp_path: Path) -> None:
+    base = write_sysu_tree(tmp_path / "data" / "base", images=1)
+    before = content(tmp_path)
+    for root in (base, base / "occ", tmp_path / "data"):
+        with pytest.raises(UsageError, match="the original dataset"):
+            make(base, root, library)
+    (tmp_path / "link").symlink_to(base)
+    with pytest.raises(UsageError, match="inside the original dataset"):
+        make(base, tmp_path / "link" / "occ", library)
+    assert content(tmp_path) == before
+
+
 def test_a_worker_that_starts_anew_makes_the_same_bytes(
     base: Path, whole: Path, library: Library, tmp_path: Path
 ) -> None:

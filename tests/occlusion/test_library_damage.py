@@ -9,14 +9,18 @@ import numpy as np
 import pytest
 
 from vireid_cli.errors import DataError
+from vireid_cli.occlusion import library
 from vireid_cli.occlusion.library import INDEX, read_library, record_of, write_library
+
+
+def things(names: str = "ab") -> list[tuple[library.Occluder, np.ndarray]]:
+    pixels = np.random.default_rng(0).integers(0, 255, (12, 9, 4), dtype=np.uint8)
+    return [(record_of(name, f"{name}.jpg", "bicycle"), pixels) for name in names]
 
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    pixels = np.random.default_rng(0).integers(0, 255, (12, 9, 4), dtype=np.uint8)
-    things = [(record_of(name, f"{name}.jpg", "bicycle"), pixels) for name in ("a", "b")]
-    write_library(tmp_path / "library", "test", things)
+    write_library(tmp_path / "library", "test", things())
     return tmp_path / "library"
 
 
@@ -41,9 +45,9 @@ def test_a_library_of_an_earlier_version_is_read(folder: Path) -> None:
     former = read_library(folder).sha256
     del content["sha256"]
     (folder / INDEX).write_text(json.dumps(content))
-    library = read_library(folder)
-    assert not library.sealed
-    assert library.sha256 == former
+    kept = read_library(folder)
+    assert not kept.sealed
+    assert kept.sha256 == former
 
 
 def test_a_changed_picture_is_noticed(folder: Path) -> None:
@@ -52,3 +56,19 @@ def test_a_changed_picture_is_noticed(folder: Path) -> None:
     (folder / "a.png").write_bytes(picture)
     with pytest.raises(DataError, match=r"a\.png"):
         read_library(folder)
+
+
+def test_others_read_a_library_that_is_written_again(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    before, write, read = read_library(folder).sha256, library.write_bytes, []
+
+    def reading(path: Path, data: bytes) -> Path:
+        read.append(read_library(folder).sha256)
+        return write(path, data)
+
+    monkeypatch.setattr(library, "write_bytes", reading)
+    write_library(folder, "test", things())
+    assert read == [before] * 2
+    monkeypatch.setattr(library, "write_bytes", write)
+    (folder / "a.png").write_bytes(b"damaged")
+    assert write_library(folder, "test", things()).sha256 == before
+    assert write_library(folder, "test", things("abc")).sha256 != before

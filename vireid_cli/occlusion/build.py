@@ -1,9 +1,9 @@
 """Write an occluded copy of a dataset: same paths, some images with an occluder in front of the person.
 
 The bytes of an image depend only on the parameters, the seed and its relative path. Processes share the
-images of a machine, and ``part`` divides the images between machines. Each machine writes a journal; the one
-that completes the tree writes the manifest. (Rounding may differ by single grey levels between processor
-models.)
+images of a machine, and ``part`` divides the images between machines. Each machine writes a journal. After
+its last image it reads the journals of the others, so that the last one completes the tree by writing the
+manifest. (Rounding may differ by single grey levels between processor models.)
 """
 
 from __future__ import annotations
@@ -11,7 +11,6 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import shutil
 import time
 from collections import Counter
 from contextlib import closing
@@ -23,12 +22,15 @@ from typing import Any
 import cv2
 import numpy as np
 
+from vireid_cli import reading
 from vireid_cli.errors import DataError, UsageError
-from vireid_cli.files import open_to_append, write_sealed, write_text
+from vireid_cli.files import open_to_append, write_bytes, write_sealed, write_text
+from vireid_cli.lock import serialized
 from vireid_cli.occlusion.compose import Composer
 from vireid_cli.occlusion.image import UNFINISHED, Decode, OcclusionWork, write_image
 from vireid_cli.occlusion.library import Library
 from vireid_cli.occlusion.mark import (
+    LOCK,
     MANIFEST,
     MARK,
     OcclusionOptions,
@@ -75,6 +77,20 @@ def check_part(part: tuple[int, int]) -> None:
         raise UsageError(f"--part {part[0]}/{part[1]}: expected I/N with 1 ≤ I ≤ N, such as 2/4.")
 
 
+def refuse_nested(source: Path, root: Path) -> None:
+    """Refuse a tree inside its original, or around it. Raises ``UsageError``.
+
+    A tree inside would be copied into itself and make its images part of the original.
+    """
+    original, tree = source.resolve(), root.resolve()
+    if tree.is_relative_to(original) or original.is_relative_to(tree):
+        place = "inside" if tree.is_relative_to(original) else "around"
+        raise UsageError(
+            f"--root {root} is {place} the original dataset at {source}.",
+            "Choose a folder outside of it with --root.",
+        )
+
+
 def build_occluded(
     records: RecordTable,
     source: Path,
@@ -102,26 +118,31 @@ def build_occluded(
         progress: Called with (images done, images of this part).
 
     Raises:
-        UsageError: The folder has other content, the part is invalid, or a pool has no occluder for a scene.
+        UsageError: The folder has other content or is nested with ``source``, the part is invalid, or a pool
+            has no occluder for a scene.
         DataError: Writing failed.
     """
     started = time.perf_counter()
     check_part(part)
+    refuse_nested(source, root)
     work = OcclusionWork(source, root, options, Composer(library, options.policy), decode)
     _check_pools(work.composer, records, options)
     settings = parameters(options, library, _base(records, source))
     start_tree(root, settings)
     lists = _copy_lists(records, source, root)
-    known = _finished(root)
+    known = _finished(root, {})
     rows = np.argsort(records.paths, kind="stable")
     selected = rows[part[0] - 1 :: part[1]]
     missing = [int(i) for i in selected if str(records.paths[i]) not in known]
     journal = root / f".journal-{part[0]}-of-{part[1]}.jsonl"
     lines = _run(work, records, missing, len(selected), journal, workers, progress)
     known |= {line["path"]: line for line in lines}
+    if len(known) < len(records):
+        known = _finished(root, known)  # other parts may have ended since the start of this one
     content = ""
     if len(known) == len(records):
-        content = _finish(root, settings, lists, known)
+        with serialized(root / LOCK):
+            content = _finish(root, settings, lists, known)
     roles = Counter(line["role"] for line in known.values() if line["occluded"])
     bad = tuple(sorted(path for path, line in known.items() if line.get("unreadable")))
     seconds = time.perf_counter() - started
@@ -161,21 +182,27 @@ def _copy_lists(records: RecordTable, source: Path, root: Path) -> dict[str, str
         named = relative.as_posix().encode("utf-8", "replace") == os.fsencode(relative.as_posix())
         if hidden or image or not named or not path.is_file() or path.name in (MARK, MANIFEST, "Thumbs.db"):
             continue
-        target = root / relative
-        if file_digest(target) != file_digest(path):
-            target.parent.mkdir(parents=True, exist_ok=True)
-            shutil.copyfile(path, target)
-        digests[relative.as_posix()] = file_digest(target)
+        target, content = root / relative, reading.read_bytes(path)
+        digests[relative.as_posix()] = hashlib.sha256(content).hexdigest()
+        if file_digest(target) != digests[relative.as_posix()]:
+            write_bytes(target, content)  # atomic, because another part may copy the same file
     return digests
 
 
-def _finished(root: Path) -> dict[str, dict[str, Any]]:
-    """Lines of manifest and journals with a file that matches the hash, keyed by path."""
-    known: dict[str, dict[str, Any]] = {}
+def _finished(root: Path, known: dict[str, dict[str, Any]]) -> dict[str, dict[str, Any]]:
+    """Add to ``known`` the lines of journals and manifest with a file that matches the hash, keyed by path.
+
+    The manifest comes last: the process that completes the tree writes it before it deletes the journals.
+    """
+    lines: dict[str, dict[str, Any]] = {}
     for path in [*sorted(root.glob(".journal-*.jsonl")), root / MANIFEST]:
-        if path.is_file():
-            known |= {line["path"]: line for line in read_manifest_lines(path)}
-    return {path: line for path, line in known.items() if file_digest(root / path) == line["sha256"]}
+        try:
+            lines |= {line["path"]: line for line in read_manifest_lines(path)}
+        except DataError:
+            if path.exists():
+                raise
+    new = {path: line for path, line in lines.items() if path not in known}
+    return known | {path: line for path, line in new.items() if file_digest(root / path) == line["sha256"]}
 
 
 def _run(
@@ -234,7 +261,7 @@ def _finish(
     """Delete unfinished files, write manifest and mark, delete the journals. Returns the content hash."""
     for folder in {(root / path).parent for path in known}:
         for unfinished in folder.glob(f".*{UNFINISHED}"):  # of a killed worker process
-            unfinished.unlink()
+            unfinished.unlink(missing_ok=True)
     text = "".join(_text(known[path]) for path in sorted(known))
     content = hashlib.sha256(text.encode()).hexdigest()
     roles: dict[str, dict[str, int]] = {}
@@ -254,5 +281,5 @@ def _finish(
         },
     )
     for journal in root.glob(".journal-*.jsonl"):
-        journal.unlink()
+        journal.unlink(missing_ok=True)
     return content

@@ -23,6 +23,9 @@ Decode = Callable[[bytes, Modality], np.ndarray]
 UNFINISHED = ".part"
 """Ending of unfinished files; their names begin with a dot."""
 
+_TRIES = 3
+"""Attempts to write a file."""
+
 
 @dataclass(frozen=True, slots=True)
 class OcclusionWork:
@@ -85,14 +88,21 @@ def _replace(target: Path, write: Callable[[Path], object]) -> None:
     """Write a temporary file beside the target and rename it.
 
     The file is not synchronised to disk: after a power failure, the hash in the journal detects a torn file.
+    A process that completes the tree deletes temporary files, also those of a live process that writes the
+    same images; this one then writes its file again.
     """
     temporary = target.with_name(f".{target.name}.{os.getpid()}{UNFINISHED}")
     temporary.unlink(missing_ok=True)
-    try:
-        write(temporary)
-        temporary.replace(target)
-    finally:
-        temporary.unlink(missing_ok=True)
+    for attempt in range(1, _TRIES + 1):
+        try:
+            write(temporary)
+            temporary.replace(target)
+            return
+        except FileNotFoundError:
+            if attempt == _TRIES:
+                raise
+        finally:
+            temporary.unlink(missing_ok=True)
 
 
 def _link(source: Path, target: Path) -> None:

@@ -19,10 +19,12 @@ from pydantic import BaseModel, ConfigDict, Field
 from vireid_cli import documents, reading
 from vireid_cli.errors import DataError, UsageError
 from vireid_cli.files import read_json, write_bytes, write_sealed
+from vireid_cli.lock import serialized
 from vireid_cli.occlusion.categories import CATEGORIES, SIZE_RANGE
 
 Pool = Literal["train", "test"]
 INDEX = "library.json"
+LOCK = ".library.lock"
 VERSION = 1
 
 TEST_EVERY = 5
@@ -110,6 +112,9 @@ def pools(sources: Iterable[tuple[str, str]]) -> dict[str, Pool]:
 def write_library(folder: Path, name: str, occluders: list[tuple[Occluder, np.ndarray]]) -> Library:
     """Write cut-outs and index. The index comes last and marks the library as complete.
 
+    Processes that write into one folder do so one after the other. The index of an equal library stays in
+    place, so that others can read it meanwhile.
+
     Args:
         folder: Folder of the library.
         name: Name of the library.
@@ -124,16 +129,29 @@ def write_library(folder: Path, name: str, occluders: list[tuple[Occluder, np.nd
     if len({record.name for record, _ in occluders}) < len(occluders):
         raise UsageError("Two occluders have the same name: rename one.")
     pool_of = pools((record.source, record.category) for record, _ in occluders)
-    rows = []
-    (folder / INDEX).unlink(missing_ok=True)
+    rows, images = [], {}
     for record, cutout in sorted(occluders, key=lambda pair: pair[0].name):
         png = cv2.imencode(".png", cv2.cvtColor(cutout, cv2.COLOR_RGBA2BGRA))[1].tobytes()
-        write_bytes(folder / f"{record.name}.png", png)
-        row = asdict(record) | {"pool": pool_of[record.source], "sha256": hashlib.sha256(png).hexdigest()}
-        rows.append(row)
+        digest = hashlib.sha256(png).hexdigest()
+        rows.append(asdict(record) | {"pool": pool_of[record.source], "sha256": digest})
+        images[folder / f"{record.name}.png"] = png
     content = {"format": "vireid-occluders", "version": VERSION, "name": name, "occluders": rows}
-    write_sealed(folder / INDEX, content)
-    return read_library(folder)
+    with serialized(folder / LOCK):
+        if not _has_index(folder, content):
+            (folder / INDEX).unlink(missing_ok=True)
+        for path, png in images.items():
+            write_bytes(path, png)
+        write_sealed(folder / INDEX, content)
+        return read_library(folder)
+
+
+def _has_index(folder: Path, content: dict[str, Any]) -> bool:
+    """Whether the folder has an index with this content."""
+    try:
+        present = read_json(folder / INDEX)
+    except DataError:
+        return False
+    return bool(present == documents.sealed(content))
 
 
 class _Row(BaseModel):

@@ -17,6 +17,7 @@ from typing import Any
 from vireid_cli import documents, reading
 from vireid_cli.errors import DataError, UsageError
 from vireid_cli.files import write_sealed
+from vireid_cli.lock import serialized
 from vireid_cli.occlusion.library import Library
 from vireid_cli.occlusion.policy import Policy
 from vireid_cli.tree_marks import Occluded, OccludedSource
@@ -24,6 +25,9 @@ from vireid_cli.types import Progress
 
 MARK = "vireid-occluded.json"
 MANIFEST = "vireid-occlusion.jsonl"
+LOCK = ".vireid-occluded.lock"
+"""Lock of a tree, held while a process starts or completes it."""
+
 VERSION = 2
 """Increased when the same parameters produce different images."""
 
@@ -71,13 +75,21 @@ def parameters(options: OcclusionOptions, library: Library, base: dict[str, Any]
 def start_tree(root: Path, expected: dict[str, Any]) -> bool:
     """Write the mark of an unfinished tree. Returns True if the same tree is already complete.
 
+    Several processes may start the same tree at once: one of them writes the mark.
+
     Args:
         root: Root of the tree.
         expected: The parameters, as returned by ``parameters``.
 
     Raises:
         UsageError: The folder contains a tree with other parameters, or other files.
+        DataError: The folder is not writable.
     """
+    with serialized(root / LOCK):
+        return _start(root, expected)
+
+
+def _start(root: Path, expected: dict[str, Any]) -> bool:
     if (root / MARK).is_file():
         mark = read_mark(root)
         differences = [
@@ -91,7 +103,8 @@ def start_tree(root: Path, expected: dict[str, Any]) -> bool:
                 "Choose another folder with --root, use the parameters of this tree, or delete it first.",
             )
         return bool(mark.get("complete"))
-    if root.is_dir() and any(root.iterdir()):
+    unfinished = f".{MARK}."  # a killed process can leave a temporary file of the mark
+    if any(path.name != LOCK and not path.name.startswith(unfinished) for path in root.iterdir()):
         raise UsageError(
             f"{root} has files that vireid did not write.",
             "Choose an empty folder with --root.",
