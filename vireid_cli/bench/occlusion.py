@@ -10,15 +10,14 @@ from typing import Any
 import numpy as np
 
 from vireid_cli.data.decode import Decoder
-from vireid_cli.data.locate import locate
-from vireid_cli.engine.occlusion import ensure_library, people_of
+from vireid_cli.engine.occlusion import base_of, ensure_library, people_of
 from vireid_cli.engine.session import Session
 from vireid_cli.occlusion.build import build_occluded
 from vireid_cli.occlusion.compose import Composer, file_stream
 from vireid_cli.occlusion.image import encode
 from vireid_cli.occlusion.library import Library
 from vireid_cli.occlusion.mark import OcclusionOptions
-from vireid_cli.occlusion.policy import Policy, preset, scene_of
+from vireid_cli.occlusion.policy import Policy, pool_of, preset, scene_of
 from vireid_cli.processors import cores
 from vireid_cli.types import RecordTable
 
@@ -32,8 +31,8 @@ def occlude(session: Session, *, dataset: str, images: int, workers: int | None)
         images: Number of images, drawn at random.
         workers: Number of processes; None for one per processor.
     """
-    located = locate(dataset, session.data_dir)
-    records = people_of(dataset, located.root)
+    root, _ = base_of(dataset, session)
+    records = people_of(dataset, root)
     chosen = np.random.default_rng(0).permutation(len(records))[:images]
     selected = records.take(np.sort(chosen))
     library = ensure_library(None, session)
@@ -44,9 +43,9 @@ def occlude(session: Session, *, dataset: str, images: int, workers: int | None)
     with tempfile.TemporaryDirectory() as folder:
         start = time.perf_counter()
         tree = Path(folder) / "tree"
-        build_occluded(selected, located.root, tree, library, options, decoder.decode, workers=processes)
+        build_occluded(selected, root, tree, library, options, decoder.decode, workers=processes)
         values["images_per_second"] = len(selected) / (time.perf_counter() - start)
-    return values | _stages(selected, located.root, library, dataset)
+    return values | _stages(selected, root, library, dataset)
 
 
 def _stages(records: RecordTable, root: Path, library: Library, dataset: str) -> dict[str, float]:
@@ -61,8 +60,8 @@ def _stages(records: RecordTable, root: Path, library: Library, dataset: str) ->
         decoded = time.perf_counter()
         rng = file_stream(0, dataset, record.split, record.path)
         scene = scene_of(dataset, record.camid)
-        pool = "test" if record.split == "test" else "train"
-        covered, _ = composer.occlude(pixels, record.modality, scene, pool, rng)  # type: ignore[arg-type]
+        pool = pool_of(record.split)
+        covered, _ = composer.occlude(pixels, record.modality, scene, pool, rng)
         placed = time.perf_counter()
         encode(covered, ".jpg", 95)
         spent["read_decode_ms"] += decoded - start

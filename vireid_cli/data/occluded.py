@@ -1,7 +1,7 @@
-"""Reading of occluded trees: the layout of the base dataset, and the mark of the occlusion.
+"""Reading of occluded trees: the list or layout of the base dataset, and the mark of the occlusion.
 
 ``vireid prepare occluded`` writes a copy of a dataset with the same paths and lists and some images occluded.
-The source of the base dataset reads it.
+It is read as its base dataset is.
 """
 
 from __future__ import annotations
@@ -11,8 +11,9 @@ from pathlib import Path
 
 import numpy as np
 
+from vireid_cli.data import records_file
 from vireid_cli.data.provenance import OCCLUSION, read_provenance
-from vireid_cli.data.sources import Scan, load_source
+from vireid_cli.data.sources import Scan
 from vireid_cli.errors import DataError, UsageError
 from vireid_cli.types import TRIAL_LETTERS, TRIALS_MARK, RecordTable
 
@@ -23,11 +24,12 @@ def how_to_get(base: str) -> str:
 
 
 def scan_as(base: str, root: Path) -> Scan:
-    """Read the occluded tree at ``root`` with the source of its base dataset.
+    """Read the occluded tree at ``root`` as its base dataset.
 
     Raises:
         UsageError: ``root`` is not an occluded tree.
-        DataError: The tree has another base dataset or is incomplete, or the source of the base refuses it.
+        DataError: The tree has another base dataset, is incomplete, or has splits other than those of the
+            occlusion, or the source of the base refuses it.
     """
     if not (root / OCCLUSION).is_file():
         raise UsageError(f"{root} is not an occluded dataset: it has no {OCCLUSION}", how_to_get(base))
@@ -38,10 +40,14 @@ def scan_as(base: str, root: Path) -> Scan:
             f"{root} is an occluded copy of '{actual_base}', not of '{base}'",
             f"vireid prepare occ-{actual_base} --root {root}",
         )
-    scan = load_source(base).scan(root)
-    if not scan.records.trials:
-        return scan
-    return replace(scan, records=restrict_to_trial(scan.records, int(mark.get("trial", 0))))
+    scan, trial = records_file.scan(base, root), int(mark.get("trial", 0))
+    if bool(trial) != bool(scan.records.trials):
+        occluded = f"trial {trial} of the lists in idx/" if trial else f"the splits of {records_file.NAME}"
+        raise DataError(
+            f"{root} was occluded for {occluded}, but now has other splits",
+            f"Restore its files as they were, or generate it again: vireid prepare occluded --from {base}",
+        )
+    return replace(scan, records=restrict_to_trial(scan.records, trial)) if trial else scan
 
 
 def restrict_to_trial(records: RecordTable, trial: int) -> RecordTable:

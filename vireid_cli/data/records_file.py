@@ -45,7 +45,9 @@ def scan(dataset: str, root: Path, split: IdentitySplit | None = None) -> Scan:
     read_provenance(root)  # reports an unfinished tree before its missing folders
     listed = (root / NAME).is_file()
     if split is None:
-        return scan_list(root) if listed else source.scan(root)
+        # the source of an occluded tree checks its mark, then reads list or layout of the original
+        occluded = hasattr(source, "BASE")
+        return scan_list(root) if listed and not occluded else source.scan(root)
     if listed or split_name(dataset)[0] != OWN:
         reason = f"{NAME} divides the people" if listed else f"{source.TITLE} has its own division"
         raise UsageError(f"--split has no effect on {root}: {reason}.", "Remove --split and --seed.")

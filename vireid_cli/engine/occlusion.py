@@ -10,15 +10,17 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from vireid_cli.data import records_file
 from vireid_cli.data.decode import Decoder
-from vireid_cli.data.identity import decoder_of
+from vireid_cli.data.identity import decoder_of, is_prepared
 from vireid_cli.data.locate import locate
 from vireid_cli.data.sources import load_source
+from vireid_cli.data.store import open_store
 from vireid_cli.dataset_names import source_names
 from vireid_cli.engine.session import Session
 from vireid_cli.errors import UsageError
 from vireid_cli.files import refuse_unwritable
-from vireid_cli.occlusion.build import OccludedTree, build_occluded, check_part
+from vireid_cli.occlusion.build import OccludedTree, build_occluded, check_part, refuse_nested
 from vireid_cli.occlusion.coco import read_coco
 from vireid_cli.occlusion.detect import Detector, MaskRcnn, YoloSeg
 from vireid_cli.occlusion.drawing.catalogue import DESIGNS, build_builtin
@@ -181,8 +183,25 @@ def _refiner(name: str, sam_weights: Path | None, sam_kind: str) -> Callable[[],
 
 def people_of(base: str, root: Path, trial: int = 1) -> RecordTable:
     """Return a dataset's records, with the splits of ``trial`` if it has several trials."""
-    records = load_source(base).scan(root).records
+    records = records_file.scan(base, root).records
     return records.in_trial(trial) if records.trials else records
+
+
+def base_of(dataset: str, session: Session) -> tuple[Path, bool]:
+    """Return the root of a dataset's images and whether they are rendered.
+
+    The root is that of the prepared store, so that the images are those of training and evaluation. Without a
+    store, or if its root no longer exists, it is the usual place in the data directory.
+
+    Raises:
+        UsageError: The dataset is unknown or missing.
+    """
+    if is_prepared(dataset, session.data_dir):
+        store = open_store(session.data_dir, dataset)
+        if store.info.root.is_dir():
+            return store.info.root, store.rendered
+    located = locate(dataset, session.data_dir)
+    return located.root, located.rendered
 
 
 def occluded_root(base: str, session: Session, root: Path | None = None) -> tuple[Path, Path]:
@@ -195,9 +214,9 @@ def occluded_root(base: str, session: Session, root: Path | None = None) -> tupl
     if name not in source_names():
         bases = [n.removeprefix("occ-") for n in source_names() if n.startswith("occ-")]
         raise UsageError(f"'{base}' has no occluded form.", f"Choose: {', '.join(bases)}")
-    located = locate(base, session.data_dir)
-    place = session.data_dir / "rendered" if located.rendered else session.data_dir
-    return located.root, root or place / load_source(name).FOLDER
+    source, rendered = base_of(base, session)
+    place = session.data_dir / "rendered" if rendered else session.data_dir
+    return source, root or place / load_source(name).FOLDER
 
 
 def occlude(
@@ -233,10 +252,12 @@ def occlude(
     """
     check_part(part)
     source, target = occluded_root(base, session, root)
+    refuse_nested(source, target)
+    session.reporter.info(f"occluding the images in {source}")
     name = preset_name or DEFAULT_PRESETS.get(base, "occ-all")
     policy = replace(preset(name), **(changes or {}))
     refuse_unwritable(target)
-    scanned = load_source(base).scan(source)
+    scanned = records_file.scan(base, source)
     records = scanned.records
     if trial != 1 and not 1 <= trial <= records.trials:
         raise UsageError(f"--trial {trial}: {load_source(base).TITLE} has {records.trials or 'no'} trials.")

@@ -39,7 +39,7 @@ from vireid_cli.occlusion.mark import (
     read_manifest_lines,
     start_tree,
 )
-from vireid_cli.occlusion.policy import scene_of
+from vireid_cli.occlusion.policy import pool_of, scene_of
 from vireid_cli.occlusion.workers import process_map
 from vireid_cli.processors import cores
 from vireid_cli.types import IMAGE_ENDINGS, Progress, Record, RecordTable
@@ -151,10 +151,10 @@ def build_occluded(
 
 def _check_pools(composer: Composer, records: RecordTable, options: OcclusionOptions) -> None:
     """Raise ``UsageError`` if the library has no occluder for a scene and split of the dataset."""
-    cameras = {(str(s) == "test", int(c)) for s, c in zip(records.splits, records.camids, strict=True)}
-    for test, camid in sorted(cameras):
-        scene, pool = scene_of(options.dataset, camid), "test" if test else "train"
-        if not composer.available(pool, scene):  # type: ignore[arg-type]
+    cameras = {(pool_of(str(s)), int(c)) for s, c in zip(records.splits, records.camids, strict=True)}
+    for pool, camid in sorted(cameras):
+        scene = scene_of(options.dataset, camid)
+        if not composer.available(pool, scene):
             raise UsageError(
                 f"The library '{composer.library.name}' has no {scene} occluder in its {pool} pool.",
                 "Import more images (every fifth belongs to the test pool), or use the built-in library.",

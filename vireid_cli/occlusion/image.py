@@ -15,7 +15,7 @@ import numpy as np
 
 from vireid_cli.occlusion.compose import Composer, file_stream
 from vireid_cli.occlusion.mark import OcclusionOptions
-from vireid_cli.occlusion.policy import scene_of
+from vireid_cli.occlusion.policy import pool_of, scene_of
 from vireid_cli.reading import read_bytes
 from vireid_cli.types import Modality, Record
 
@@ -67,9 +67,10 @@ def write_image(work: OcclusionWork, record: Record) -> dict[str, Any]:
         except ValueError as error:
             line["unreadable"] = str(error)
         else:
-            pool = "test" if record.split == "test" else "train"
             scene = scene_of(options.dataset, record.camid)
-            covered, details = work.composer.occlude(pixels, record.modality, scene, pool, rng)  # type: ignore[arg-type]
+            covered, details = work.composer.occlude(
+                pixels, record.modality, scene, pool_of(record.split), rng
+            )
             data = encode(covered, target.suffix.lower(), options.quality)
             line |= {"occluded": True, **details}
             _replace(target, lambda path: path.write_bytes(data))

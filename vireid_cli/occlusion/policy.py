@@ -11,10 +11,18 @@ from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
 from vireid_cli.errors import UsageError
+from vireid_cli.occlusion.library import Pool
 from vireid_cli.types import Modality
 
 Epsilon = Literal["area", "height_ratio", "width_ratio"]
 Role = Literal["train", "query", "gallery"]
+TESTED = ("test", "query", "gallery")
+"""Splits of test images. A list (``records.csv``) can assign queries and gallery itself."""
+
+
+def pool_of(split: str) -> Pool:
+    """Pool of the occluders for the images of a split."""
+    return "test" if split in TESTED else "train"
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,8 +60,10 @@ class Policy:
 
     def role(self, split: str, modality: Modality) -> Role:
         """Role of an image: train, query or gallery."""
-        if split != "test":
+        if split not in TESTED:
             return "train"
+        if split != "test":
+            return "query" if split == "query" else "gallery"
         return "query" if modality == self.query_modality else "gallery"
 
     def probability(self, role: Role) -> float:

@@ -1,11 +1,11 @@
 """Sources: each file ``data/sources/<name>.py`` reads the layout of one dataset.
 
-A source has five public names: ``TITLE`` (display name), ``FOLDER`` (default folder in the data
-directory), ``PROTOCOL`` (protocol family), ``HOW_TO_GET`` (one or two lines of advice) and
-``scan(root) -> Scan``. Sources of datasets with published numbers also have ``differences(records)``. The
-name of the dataset is the name of the file with hyphens for underscores (``occ_sysu.py`` is ``occ-sysu``).
-There is no registry: a new source is a new file. Own folders have labels, too: ``folder:site`` is read by
-``folder.py`` (``dataset_names``).
+A source has five public names: ``TITLE`` (display name), ``FOLDER`` (default folder in the data directory),
+``PROTOCOL`` (protocol family), ``HOW_TO_GET`` (one or two lines of advice) and ``scan(root) -> Scan``.
+Sources of datasets with published numbers also have ``differences(records)``, and those of occluded trees
+``BASE``, the dataset of their original. The name of the dataset is the name of the file with hyphens for
+underscores (``occ_sysu.py`` is ``occ-sysu``). There is no registry: a new source is a new file. Own folders
+have labels, too: ``folder:site`` is read by ``folder.py`` (``dataset_names``).
 """
 
 from __future__ import annotations

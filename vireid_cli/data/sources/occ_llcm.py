@@ -10,9 +10,10 @@ from vireid_cli.data.sources import Scan
 TITLE = "Occ-LLCM"
 FOLDER = "Occ-LLCM"
 PROTOCOL = "llcm"
-HOW_TO_GET = how_to_get("llcm")
+BASE = "llcm"
+HOW_TO_GET = how_to_get(BASE)
 
 
 def scan(root: Path) -> Scan:
     """Read the tree with the source of the base dataset; raises as ``scan_as``."""
-    return scan_as("llcm", root)
+    return scan_as(BASE, root)

@@ -10,9 +10,10 @@ from vireid_cli.data.sources import Scan
 TITLE = "Occ-RegDB"
 FOLDER = "Occ-RegDB"
 PROTOCOL = "regdb"
-HOW_TO_GET = how_to_get("regdb")
+BASE = "regdb"
+HOW_TO_GET = how_to_get(BASE)
 
 
 def scan(root: Path) -> Scan:
     """Read the tree with the source of the base dataset; raises as ``scan_as``."""
-    return scan_as("regdb", root)
+    return scan_as(BASE, root)

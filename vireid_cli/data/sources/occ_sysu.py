@@ -10,9 +10,10 @@ from vireid_cli.data.sources import Scan
 TITLE = "Occ-SYSU-MM01"
 FOLDER = "Occ-SYSU-MM01"
 PROTOCOL = "sysu"
-HOW_TO_GET = how_to_get("sysu")
+BASE = "sysu"
+HOW_TO_GET = how_to_get(BASE)
 
 
 def scan(root: Path) -> Scan:
     """Read the tree with the source of the base dataset; raises as ``scan_as``."""
-    return scan_as("sysu", root)
+    return scan_as(BASE, root)

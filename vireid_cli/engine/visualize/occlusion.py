@@ -17,8 +17,7 @@ from vireid_cli.engine.subjects.output import Output
 from vireid_cli.figures.sheet import contact_sheet
 from vireid_cli.figures.style import MODALITY_COLOUR
 from vireid_cli.occlusion.compose import Composer, file_stream
-from vireid_cli.occlusion.library import Pool
-from vireid_cli.occlusion.policy import Policy, scene_of
+from vireid_cli.occlusion.policy import Policy, pool_of, scene_of
 from vireid_cli.types import Modality, Record
 
 RUNS = (0, 0)
@@ -111,8 +110,7 @@ def _pair(
     """Occlude one image with the same draws as ``prepare occluded``."""
     rng = file_stream(seed, base, record.split, record.path)
     scene = scene_of(base, record.camid)
-    pool: Pool = "test" if record.split == "test" else "train"
-    covered, line = composer.occlude(pixels, record.modality, scene, pool, rng)
+    covered, line = composer.occlude(pixels, record.modality, scene, pool_of(record.split), rng)
     return BeforeAfter(record, place, pixels, covered, line["category"], line["epsilon"], line["achieved"])
 
 
